@@ -1,0 +1,144 @@
+// Package keys holds key identities and secrets as types that do not give a secret away by accident.
+// It mints and compares them; it does not store them, and it contains no cryptography of its own.
+package keys
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+)
+
+// alphabet is Crockford's base32 in lower case: no i, l, o, u. Its 32 letters divide 256, so a random byte mod 32 is uniform.
+const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
+
+const (
+	idPrefix = "lk-"
+	idLen    = 10
+	// SecretLen is the length of a secret in bytes, which is also its length as text (130 random bits).
+	SecretLen = 26
+)
+
+// ErrMalformed is returned for text that is not an id or a secret in canonical form.
+var ErrMalformed = errors.New("malformed")
+
+// ID is a key's id and, byte for byte, its PSK identity (RFC 4279 §5.1): "lk-" and 10 characters of lower-case Crockford base32.
+// The handshake shows it in the clear, so it names nobody.
+type ID string
+
+// NewID mints a random id.
+func NewID() ID { return ID(idPrefix + Random(idLen)) }
+
+// ParseID accepts only the canonical form.
+func ParseID(s string) (ID, error) {
+	if rest, ok := strings.CutPrefix(s, idPrefix); !ok || len(rest) != idLen || !canonical(rest) {
+		return "", fmt.Errorf("keys: identity %q: %w: want lk- and 10 characters of %s", s, ErrMalformed, alphabet)
+	}
+	return ID(s), nil
+}
+
+// Random returns n characters of lower-case Crockford base32 from the system's random source, 5 bits each.
+func Random(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails: crypto/rand ends the program instead
+	for i := range b {
+		b[i] = alphabet[b[i]%32]
+	}
+	return string(b)
+}
+
+func canonical(s string) bool {
+	for i := range len(s) {
+		if strings.IndexByte(alphabet, s[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Secret is a pre-shared key. It prints as [redacted] under every verb, in JSON and in slog, and cannot be compared with ==.
+// The zero Secret is empty and opens nothing.
+type Secret struct {
+	_    [0]func() // not comparable: == on a secret is not constant time
+	text string
+}
+
+// NewSecret mints a secret: 26 characters of lower-case Crockford base32, 130 random bits.
+func NewSecret() Secret { return Secret{text: Random(SecretLen)} }
+
+// ParseSecret accepts only the canonical form. The error does not repeat the text.
+func ParseSecret(s string) (Secret, error) {
+	if len(s) != SecretLen || !canonical(s) {
+		return Secret{}, fmt.Errorf("keys: secret: %w: want %d characters of %s", ErrMalformed, SecretLen, alphabet)
+	}
+	return Secret{text: s}, nil
+}
+
+// PSK returns the bytes that go into the handshake: the ASCII of the text. The text is the key.
+func (s Secret) PSK() []byte { return []byte(s.text) }
+
+// Reveal returns the text, to be shown once to the person who provisions the device.
+func (s Secret) Reveal() string { return s.text }
+
+// IsZero tells whether there is no secret.
+func (s Secret) IsZero() bool { return s.text == "" }
+
+// Equal compares in constant time. Two zero secrets are not equal.
+func (s Secret) Equal(t Secret) bool {
+	return len(s.text) == SecretLen && subtle.ConstantTimeCompare([]byte(s.text), []byte(t.text)) == 1
+}
+
+const redacted = "[redacted]"
+
+// Format implements [fmt.Formatter] for every verb.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
+
+// MarshalJSON implements [encoding/json.Marshaler].
+func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+
+// MarshalText implements [encoding.TextMarshaler].
+func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// LogValue implements [slog.LogValuer].
+func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// Decoy returns the PSK that an unknown or revoked identity meets: as long as a real one and derived from a site secret, so that the
+// handshake fails exactly as with a wrong key and the same identity always meets the same decoy.
+func Decoy(site []byte, identity []byte) []byte {
+	m := hmac.New(sha256.New, site)
+	m.Write([]byte("latchkey decoy psk\x00"))
+	m.Write(identity)
+	sum := m.Sum(nil)[:SecretLen]
+	for i := range sum {
+		sum[i] = alphabet[sum[i]%32]
+	}
+	return sum
+}
+
+// State is where a key stands in its life: pending → active → retiring → revoked.
+type State string
+
+const (
+	Pending  State = "pending"  // minted, has not completed a handshake
+	Active   State = "active"   // has completed a handshake
+	Retiring State = "retiring" // replaced by a newer key, still opens until that one is used
+	Revoked  State = "revoked"  // opens nothing, for ever
+)
+
+// Usable tells whether a key in this state may complete a handshake. An unknown state may not.
+func (s State) Usable() bool { return s == Pending || s == Active || s == Retiring }
+
+// Key is one secret of one device, with a life of its own. Its ID is the PSK identity.
+type Key struct {
+	ID       ID        `json:"id"`
+	Device   string    `json:"device"` // the device's record id
+	Secret   Secret    `json:"-"`
+	State    State     `json:"state"`
+	Created  time.Time `json:"created"`
+	LastUsed time.Time `json:"lastUsed,omitzero"` // last completed handshake, to the day
+}
