@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -34,10 +35,10 @@ type ID string
 // NewID mints a random id.
 func NewID() ID { return ID(idPrefix + Random(idLen)) }
 
-// ParseID accepts only the canonical form.
+// ParseID accepts only the canonical form. The error does not repeat the text, which may be a secret in the wrong place.
 func ParseID(s string) (ID, error) {
 	if rest, ok := strings.CutPrefix(s, idPrefix); !ok || len(rest) != idLen || !canonical(rest) {
-		return "", fmt.Errorf("keys: identity %q: %w: want lk- and 10 characters of %s", s, ErrMalformed, alphabet)
+		return "", fmt.Errorf("keys: identity: %w: want lk- and %d characters of %s", ErrMalformed, idLen, alphabet)
 	}
 	return ID(s), nil
 }
@@ -64,33 +65,41 @@ func canonical(s string) bool {
 // Secret is a pre-shared key. It prints as [redacted] under every verb, in JSON and in slog, and cannot be compared with ==.
 // The zero Secret is empty and opens nothing.
 type Secret struct {
-	_    [0]func() // not comparable: == on a secret is not constant time
-	text string
+	_ [0]func() // not comparable: == on a secret is not constant time
+	// A pointer, because fmt does not ask Format where it may not call it (an unexported field, a wrong verb) and prints what it finds.
+	text *string
 }
 
+func secret(text string) Secret { return Secret{text: &text} }
+
 // NewSecret mints a secret: 26 characters of lower-case Crockford base32, 130 random bits.
-func NewSecret() Secret { return Secret{text: Random(SecretLen)} }
+func NewSecret() Secret { return secret(Random(SecretLen)) }
 
 // ParseSecret accepts only the canonical form. The error does not repeat the text.
 func ParseSecret(s string) (Secret, error) {
 	if len(s) != SecretLen || !canonical(s) {
 		return Secret{}, fmt.Errorf("keys: secret: %w: want %d characters of %s", ErrMalformed, SecretLen, alphabet)
 	}
-	return Secret{text: s}, nil
+	return secret(s), nil
 }
 
-// PSK returns the bytes that go into the handshake: the ASCII of the text. The text is the key.
-func (s Secret) PSK() []byte { return []byte(s.text) }
+// PSK returns the bytes that go into the handshake: the ASCII of the text. The text is the key. A zero secret has none: nil.
+func (s Secret) PSK() []byte {
+	if s.IsZero() {
+		return nil
+	}
+	return []byte(*s.text)
+}
 
 // Reveal returns the text, to be shown once to the person who provisions the device.
-func (s Secret) Reveal() string { return s.text }
+func (s Secret) Reveal() string { return string(s.PSK()) }
 
 // IsZero tells whether there is no secret.
-func (s Secret) IsZero() bool { return s.text == "" }
+func (s Secret) IsZero() bool { return s.text == nil }
 
 // Equal compares in constant time. Two zero secrets are not equal.
 func (s Secret) Equal(t Secret) bool {
-	return len(s.text) == SecretLen && subtle.ConstantTimeCompare([]byte(s.text), []byte(t.text)) == 1
+	return !s.IsZero() && subtle.ConstantTimeCompare(s.PSK(), t.PSK()) == 1
 }
 
 const redacted = "[redacted]"
@@ -107,9 +116,16 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // LogValue implements [slog.LogValuer].
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
+// noSite stands in for a missing site secret: without one, anybody could work the decoys out and use them as keys.
+var noSite = sync.OnceValue(func() []byte { return []byte(Random(SecretLen)) })
+
 // Decoy returns the PSK that an unknown or revoked identity meets: as long as a real one and derived from a site secret, so that the
-// handshake fails exactly as with a wrong key and the same identity always meets the same decoy.
+// handshake fails exactly as with a wrong key and the same identity always meets the same decoy. With an empty site secret that holds
+// for this process only.
 func Decoy(site []byte, identity []byte) []byte {
+	if len(site) == 0 {
+		site = noSite()
+	}
 	m := hmac.New(sha256.New, site)
 	m.Write([]byte("latchkey decoy psk\x00"))
 	m.Write(identity)

@@ -1,4 +1,51 @@
-// Package wire owns the bytes that a node and the gateway exchange. It sends nothing and decides nothing.
+// Package wire owns the bytes that a node and the gateway exchange. It sends nothing and decides nothing; whether an age is fresh is not
+// its question either.
+//
+// Each message is one CBOR map with small integer keys (Content-Format 60), in the core deterministic encoding of RFC 8949 §4.2.1: keys
+// ascending, integers and lengths in their shortest form, no indefinite length, no tag, no float, no key twice, nothing after the map.
+// An optional field that is zero is left out. So every value has exactly one encoding, and any other bytes are refused. The same
+// structures exist as JSON (50), with names for keys and words and hex for the UID, so that a person can test; there order and white
+// space are free and a zero may be spelled out, but unknown, repeated or null members are refused too. A body holds at most 128 bytes.
+//
+// All messages share one table of keys:
+//
+//	key name      CBOR             JSON             values
+//	 1  n         unsigned         number           1…2^53−1
+//	 2  uid       byte string      hex string       4, 7 or 10 bytes
+//	 3  age       integer          number           ms in an int32; optional
+//	 4  action    unsigned         "unlock"…        1 unlock, 2 lock, 3 on, 4 off, 5 toggle, 6 level
+//	 5  level     unsigned         number           0…100
+//	 6  verdict   unsigned         "denied"…        0 denied, 1 granted, 2 retry
+//	 7  last      unsigned         number           0…2^53−1
+//	 8  id        unsigned         number           0…2^53−1
+//	 9  duration  unsigned         number           1…60000 ms; optional, absent means the actuator's own
+//	10  on        true, false      true, false
+//	11  contact   unsigned         "closed", "open" 1 closed, 2 open; optional, absent means unknown
+//	12  result    unsigned         "refused"…       0 refused, 1 done
+//	13  left      unsigned         number           1…60000 ms; optional
+//
+// The messages, with their keys (? is optional), an example in CBOR and the same in JSON:
+//
+//	scan     1 2 3?           a3 01 01 02 47 04a1b2c3d4e580 03 2b
+//	                          {"n":1,"uid":"04a1b2c3d4e580","age":-12}
+//	act      1 3? 4 5?        a3 01 07 04 06 05 18 28
+//	                          {"n":7,"action":"level","level":40}
+//	verdict  6 7              a2 06 01 07 01
+//	                          {"verdict":"granted","last":1}
+//	command  3? 4 5? 8 9?     a4 03 18 28 04 01 08 19 1234 09 19 0bb8
+//	                          {"age":40,"action":"unlock","id":4660,"duration":3000}
+//	state    5? 8? 10 11? 13? a3 08 19 1234 0a f4 0b 01
+//	                          {"id":4660,"on":false,"contact":"closed"}
+//	receipt  12 and a state's a4 08 19 1234 0a f5 0c 01 0d 19 0bb8
+//	                          {"id":4660,"on":true,"result":"done","left":3000}
+//
+// Rules between fields: level stands with the action level, always and only; in a state it is the lamp's, and optional. A command is
+// never toggle, its id is not 0, and duration stands with unlock only. left stands with on true only. A verdict has one length for one
+// last, whatever it says.
+//
+// A report is a SenML pack (RFC 8428) of at most 1,024 bytes and 16 records, in CBOR (112) or JSON (110); see [ParseReport].
+//
+// testdata/vectors.txt has these encodings, and what must be refused, for this package and for the firmware.
 package wire
 
 // Scan is a card read, as a reader sends it.

@@ -3,6 +3,7 @@ package access
 import (
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 
 	"latchkey/coapres/wire"
@@ -11,6 +12,26 @@ import (
 
 // ID is a record's random id, 10 characters of lower-case Crockford base32. People use names; everything that refers uses ids.
 type ID string
+
+// ParseID accepts only the canonical form.
+func ParseID(s string) (ID, error) {
+	if !ID(s).valid() {
+		return "", fmt.Errorf("access: id %q: %w: want 10 characters of lower-case Crockford base32", s, ErrInvalid)
+	}
+	return ID(s), nil
+}
+
+func (id ID) valid() bool {
+	if len(id) != 10 {
+		return false
+	}
+	for i := range len(id) {
+		if strings.IndexByte("0123456789abcdefghjkmnpqrstvwxyz", id[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}
 
 // NewID mints a random id.
 func NewID() ID { return ID(keys.Random(10)) }

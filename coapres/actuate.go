@@ -1,0 +1,73 @@
+package coapres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+
+	"latchkey/coapres/wire"
+)
+
+// Errors of a command. Each says how much is known of what the node did.
+var (
+	ErrLate      = errors.New("too long after its cause, not sent")
+	ErrNoReceipt = errors.New("sent, no receipt") // it may or may not have been obeyed
+	ErrNotObeyed = errors.New("the node did not obey")
+)
+
+const (
+	actPath  = "/act"
+	maxSends = 3 // a command and its repeats after 4.01
+)
+
+// Actuate commands a node (POST /act) and returns its receipt. The command is obeyed only within CommandWindow after intent, and is
+// not sent later than that; a 4.01 and the repeat it asks for fall within the same bound. cmd.Age is filled in here.
+func Actuate(ctx context.Context, p *Peer, cmd wire.Command, intent time.Time) (wire.Receipt, error) {
+	ctx, cancel := context.WithDeadline(ctx, intent.Add(CommandWindow))
+	defer cancel()
+	for range maxSends {
+		now := time.Now()
+		if ctx.Err() != nil || now.Sub(intent) >= CommandWindow {
+			return wire.Receipt{}, ErrLate
+		}
+		var echo []byte
+		echo, cmd.Age = p.Held.Age(intent, now)
+		body, err := cmd.Encode(wire.CBOR)
+		if err != nil {
+			return wire.Receipt{}, fmt.Errorf("coapres: command %d: %w", cmd.ID, err)
+		}
+		a, err := Call(ctx, p.Caller, &p.Held, Request{Method: codes.POST, Path: actPath, Echo: echo, Format: wire.CBOR, Body: body})
+		switch {
+		case err != nil:
+			return wire.Receipt{}, fmt.Errorf("%w: %w", ErrNoReceipt, err)
+		case a.Code == codes.Unauthorized:
+			continue // not obeyed, and p.Held has the new Echo
+		case a.Code != codes.Changed:
+			return wire.Receipt{}, fmt.Errorf("%w: %s", ErrNotObeyed, a.Code)
+		}
+		r, err := wire.ParseReceipt(wire.CBOR, a.Body)
+		switch {
+		case err != nil || r.Result == wire.Done && r.State.ID != cmd.ID:
+			return wire.Receipt{}, fmt.Errorf("%w: its receipt is not one for command %d", ErrNoReceipt, cmd.ID)
+		case r.Result != wire.Done:
+			return r, ErrNotObeyed
+		}
+		return r, nil
+	}
+	return wire.Receipt{}, fmt.Errorf("%w: not fresh for it, %d times", ErrNotObeyed, maxSends)
+}
+
+// ReadState asks a node for its state (GET /act), which also brings an Echo for the next command.
+func ReadState(ctx context.Context, p *Peer) (wire.State, error) {
+	a, err := Call(ctx, p.Caller, &p.Held, Request{Method: codes.GET, Path: actPath, Format: wire.CBOR})
+	if err == nil && a.Code != codes.Content {
+		err = fmt.Errorf("answered %s", a.Code)
+	}
+	if err != nil {
+		return wire.State{}, fmt.Errorf("coapres: state of %s: %w", p.Name, err)
+	}
+	return wire.ParseState(wire.CBOR, a.Body)
+}

@@ -1,0 +1,90 @@
+package coapres
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/plgd-dev/go-coap/v3/message"
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+	"github.com/plgd-dev/go-coap/v3/message/pool"
+
+	"latchkey/coapres/wire"
+)
+
+// Caller sends one request on one association and waits for its answer until the request's context ends, which has a deadline.
+type Caller interface {
+	Do(req *pool.Message) (*pool.Message, error)
+}
+
+// Request is one call to the other side.
+type Request struct {
+	Method codes.Code
+	Path   string // with a leading slash
+	Query  []string
+	Echo   []byte      // nil: none
+	Format wire.Format // of Body, and what is accepted
+	Body   []byte      // nil: none
+}
+
+// Answer is what came back.
+type Answer struct {
+	Code     codes.Code
+	Body     []byte
+	Location []string // Location-Path segments
+}
+
+// Call sends r and keeps in h the Echo that its answer brings, whatever the answer is.
+func Call(ctx context.Context, c Caller, h *Held, r Request) (Answer, error) {
+	req := pool.NewMessage(ctx)
+	req.SetCode(r.Method)
+	if err := req.SetPath(r.Path); err != nil {
+		return Answer{}, err
+	}
+	for _, q := range r.Query {
+		req.AddQuery(q)
+	}
+	if r.Echo != nil {
+		req.SetOptionBytes(optionEcho, r.Echo)
+	}
+	if r.Format != 0 {
+		req.SetAccept(message.MediaType(r.Format))
+	}
+	if r.Body != nil {
+		req.SetContentFormat(message.MediaType(r.Format))
+		req.SetBody(bytes.NewReader(r.Body))
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return Answer{}, err
+	}
+	if e, err := resp.GetOptionBytes(optionEcho); err == nil {
+		h.Take(e, time.Now())
+	}
+	a := Answer{Code: resp.Code()}
+	for _, o := range resp.Options() {
+		if o.ID == message.LocationPath {
+			a.Location = append(a.Location, string(o.Value))
+		}
+	}
+	a.Body, err = body(resp, wire.MaxReport)
+	return a, err
+}
+
+// EchoOf returns the Echo option of a request, nil if there is none.
+func EchoOf(m *pool.Message) []byte {
+	b, err := m.GetOptionBytes(optionEcho)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// SetEcho gives the other side a new Echo with a response: call it last, when the response is about to be written.
+func (x *Echoes) SetEcho(resp *pool.Message) {
+	e := x.Issue(time.Now())
+	resp.SetOptionBytes(optionEcho, e[:])
+}
+
+// BodyOf reads a message's body of at most limit bytes.
+func BodyOf(m *pool.Message, limit int) ([]byte, error) { return body(m, limit) }

@@ -1,0 +1,167 @@
+// Package coapres is the CoAP resources: what nodes call here, what is called on nodes, and the freshness of both. It opens no sockets
+// and decides nothing; who may open what, and what is kept of it, is asked of [Calls].
+package coapres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/plgd-dev/go-coap/v3/message"
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+	"github.com/plgd-dev/go-coap/v3/message/pool"
+
+	"latchkey/coapres/wire"
+)
+
+// Echo option number (RFC 9175 §2.2.1); go-coap does not name it.
+const optionEcho message.OptionID = 252
+
+// Calls is what the resources ask of the gateway. Every call is on behalf of a peer whose kind may make it, well-formed and fresh.
+// at is when the datagram was read: the intent behind any command that follows.
+type Calls interface {
+	// Scan decides a card read and acts on it. An error means that nothing was decided.
+	Scan(ctx context.Context, p *Peer, s wire.Scan, at time.Time) (wire.Verdict, error)
+	// Act does the same for what a switch asks of the target of that name.
+	Act(ctx context.Context, p *Peer, target string, a wire.Act, at time.Time) (wire.Verdict, error)
+	// State is what is known of one of the peer's own targets.
+	State(p *Peer, target string) (wire.State, error)
+	// Registered is called at each registration and each update of it.
+	Registered(p *Peer, lifetime time.Duration)
+	// Left is called when the node takes its registration back.
+	Left(p *Peer)
+	// Report takes measurements. A late one must change no state.
+	Report(p *Peer, r wire.Report, late bool)
+	// Targets names the targets that the peer may ask for, sorted.
+	Targets(p *Peer) []string
+}
+
+// Server answers what nodes call.
+type Server struct {
+	Calls Calls
+	Log   *slog.Logger
+}
+
+// request is one call on its way through the resource table.
+type request struct {
+	ctx   context.Context
+	peer  *Peer
+	msg   *pool.Message
+	body  []byte
+	param string      // what stands for {id} or {target} in the path
+	in    wire.Format // of the body
+	out   wire.Format // wanted of the answer
+	at    time.Time
+}
+
+// response is what goes back; the zero code is never sent.
+type response struct {
+	code     codes.Code
+	format   wire.Format
+	body     []byte
+	location string // path of a created resource
+}
+
+// Serve answers one request of a peer: it finds the resource, sees that the peer's kind may call it, that the body is in bounds and
+// the peer within its rate, and leaves the rest to the resource. Refusals leave no state behind.
+func (s *Server) Serve(ctx context.Context, p *Peer, req, resp *pool.Message, at time.Time) {
+	r := &request{ctx: ctx, peer: p, msg: req, at: at}
+	out, err := s.dispatch(r)
+	if err != nil {
+		out = response{code: codeOf(err)}
+		if p.complain() {
+			s.Log.Warn("request refused", "device", p.Name, "addr", p.Addr, "code", out.code.String(), "err", err)
+		}
+	}
+	resp.SetCode(out.code)
+	if out.location != "" {
+		for seg := range strings.SplitSeq(out.location, "/") {
+			resp.AddOptionString(message.LocationPath, seg)
+		}
+	}
+	if out.body != nil {
+		resp.SetContentFormat(message.MediaType(out.format))
+		resp.SetBody(bytes.NewReader(out.body))
+	}
+	var busy *BusyError
+	if errors.As(err, &busy) {
+		resp.SetOptionUint32(message.MaxAge, uint32(busy.RetryAfter/time.Second)+1)
+	}
+	if out.code>>5 == 2 || out.code == codes.Unauthorized {
+		p.Issued.SetEcho(resp)
+	}
+}
+
+func (s *Server) dispatch(r *request) (response, error) {
+	path, err := r.msg.Path()
+	if err != nil && r.msg.HasOption(message.URIPath) {
+		return response{}, errNoResource
+	}
+	res, param, err := find(strings.Trim(path, "/"), r.msg.Code())
+	if err != nil {
+		return response{}, err
+	}
+	r.param = param
+	if !res.allows(r.peer.Kind) {
+		return response{}, ErrForbidden
+	}
+	if !r.peer.spend(r.at) {
+		return response{}, &BusyError{RetryAfter: time.Second}
+	}
+	if r.body, err = body(r.msg, res.limit); err != nil {
+		return response{}, err
+	}
+	if err := r.negotiate(res); err != nil {
+		return response{}, err
+	}
+	return res.serve(s, r)
+}
+
+// body reads at most limit bytes.
+func body(m *pool.Message, limit int) ([]byte, error) {
+	if m.Body() == nil {
+		return nil, nil
+	}
+	if n, err := m.BodySize(); err != nil || n > int64(limit) {
+		return nil, errTooLong
+	}
+	b, err := m.ReadBody()
+	if err != nil {
+		return nil, wire.ErrMalformed
+	}
+	return b, nil
+}
+
+// negotiate sees that the body's Content-Format and the Accept option are ones that the resource speaks. Without Accept the answer
+// comes in the format of the question.
+func (r *request) negotiate(res *resource) error {
+	if len(res.out) > 0 {
+		r.out = res.out[0]
+	}
+	if len(r.body) > 0 {
+		cf, err := r.msg.ContentFormat()
+		if err != nil || !slices.Contains(res.in, wire.Format(cf)) {
+			return errContentFormat
+		}
+		r.in = wire.Format(cf)
+		if slices.Contains(res.out, r.in) {
+			r.out = r.in
+		}
+	}
+	if accept, err := r.msg.Accept(); err == nil && len(res.out) > 0 {
+		if !slices.Contains(res.out, wire.Format(accept)) {
+			return errNotAcceptable
+		}
+		r.out = wire.Format(accept)
+	}
+	return nil
+}
+
+// fresh sees that the request carries an Echo of ours and was meant within the window.
+func (r *request) fresh(age int32) error {
+	return r.peer.Issued.Check(EchoOf(r.msg), age, ScanWindow, r.at)
+}

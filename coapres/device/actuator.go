@@ -1,0 +1,198 @@
+package device
+
+import (
+	"bytes"
+	"sync"
+	"time"
+
+	"github.com/plgd-dev/go-coap/v3/message"
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+	"github.com/plgd-dev/go-coap/v3/message/pool"
+
+	"latchkey/coapres"
+	"latchkey/coapres/wire"
+	"latchkey/gateway/transport"
+)
+
+// actuator is the relay or lamp of a node. Off is its rest.
+type actuator struct {
+	kind     wire.Kind
+	maxPulse time.Duration
+	changed  func(wire.State)
+
+	mu    sync.Mutex
+	state wire.State  // guarded by mu; ID is filled in per association
+	until time.Time   // guarded by mu; when the pulse ends
+	timer *time.Timer // guarded by mu; nil when no pulse runs
+	moves int         // guarded by mu; how often the output went on
+}
+
+// handler serves what the gateway calls: /act on actuators, /.well-known/core on all.
+func (d *Device) handler(l *link) transport.Handler {
+	return func(_ *transport.Conn, req, resp *pool.Message, at time.Time) {
+		path, _ := req.Path()
+		switch {
+		case path == "/.well-known/core" && req.Code() == codes.GET:
+			resp.SetCode(codes.Content)
+			if d.cfg.Kind.Actuator() {
+				resp.SetContentFormat(message.AppLinkFormat)
+				resp.SetBody(bytes.NewReader([]byte(`</act>;rt="latchkey.act";if="core.a";ct=60`)))
+			}
+		case path != "/act" || !d.cfg.Kind.Actuator():
+			resp.SetCode(codes.NotFound)
+		case req.Code() == codes.GET:
+			answer(resp, codes.Content, d.act.read(l))
+		case req.Code() == codes.POST:
+			d.act.command(l, req, resp, at)
+		default:
+			resp.SetCode(codes.MethodNotAllowed)
+		}
+		if resp.Code()>>5 == 2 || resp.Code() == codes.Unauthorized {
+			l.issued.SetEcho(resp)
+		}
+	}
+}
+
+func answer(resp *pool.Message, code codes.Code, v interface {
+	Encode(wire.Format) ([]byte, error)
+}) {
+	b, err := v.Encode(wire.CBOR)
+	if err != nil {
+		resp.SetCode(codes.InternalServerError)
+		return
+	}
+	resp.SetCode(code)
+	resp.SetContentFormat(message.AppCBOR)
+	resp.SetBody(bytes.NewReader(b))
+}
+
+// command obeys one that is fresh, fits and is newer than the last of this association.
+func (a *actuator) command(l *link, req, resp *pool.Message, at time.Time) {
+	if f, err := req.ContentFormat(); err != nil || f != message.AppCBOR {
+		resp.SetCode(codes.UnsupportedMediaType)
+		return
+	}
+	body, err := coapres.BodyOf(req, wire.MaxBody)
+	if err != nil {
+		resp.SetCode(codes.RequestEntityTooLarge)
+		return
+	}
+	cmd, err := wire.ParseCommand(wire.CBOR, body)
+	if err != nil || !a.fits(cmd.Action) {
+		resp.SetCode(codes.BadRequest)
+		return
+	}
+	if err := l.issued.Check(coapres.EchoOf(req), cmd.Age, coapres.CommandWindow, at); err != nil {
+		resp.SetCode(codes.BadRequest)
+		if err == coapres.ErrStale {
+			resp.SetCode(codes.Unauthorized)
+		}
+		return
+	}
+	answer(resp, codes.Changed, a.obey(l, cmd))
+}
+
+func (a *actuator) fits(x wire.Action) bool {
+	if a.kind == wire.KindLock {
+		return x == wire.Unlock || x == wire.Lock
+	}
+	return x == wire.On || x == wire.Off || x == wire.Level
+}
+
+func (a *actuator) obey(l *link, cmd wire.Command) wire.Receipt {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case cmd.ID == l.last && l.last != 0:
+		return l.receipt // asked again: the same answer, no second pulse
+	case cmd.ID < l.last:
+		return wire.Receipt{Result: wire.Refused, State: a.readLocked(l)}
+	}
+	l.last = cmd.ID
+	switch cmd.Action {
+	case wire.Unlock:
+		a.pulse(min(time.Duration(cmd.Duration)*time.Millisecond, a.maxPulse))
+	case wire.On:
+		a.set(true, 100)
+	case wire.Level:
+		a.set(cmd.Level > 0, cmd.Level)
+	default: // lock, off
+		a.set(false, 0)
+	}
+	l.receipt = wire.Receipt{Result: wire.Done, State: a.readLocked(l)}
+	return l.receipt
+}
+
+// pulse energises the output and lets go of it by itself.
+func (a *actuator) pulse(d time.Duration) {
+	a.set(true, 0)
+	a.until = time.Now().Add(d)
+	var t *time.Timer
+	t = time.AfterFunc(d, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.timer == t {
+			a.set(false, 0)
+		}
+	})
+	a.timer = t
+}
+
+// set moves the output; a running pulse ends. The caller holds mu.
+func (a *actuator) set(on bool, level uint8) {
+	if a.timer != nil {
+		a.timer.Stop()
+		a.timer, a.until = nil, time.Time{}
+	}
+	if a.kind != wire.KindLamp {
+		level = 0
+	}
+	if on {
+		a.moves++
+	}
+	a.state.On, a.state.Level = on, level
+	if a.changed != nil {
+		a.changed(a.state)
+	}
+}
+
+func (a *actuator) read(l *link) wire.State {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.readLocked(l)
+}
+
+func (a *actuator) readLocked(l *link) wire.State {
+	s := a.state
+	s.ID = l.last
+	if a.timer != nil {
+		s.Left = uint32(max(time.Until(a.until)/time.Millisecond, 0))
+	}
+	return s
+}
+
+// stop lets go of everything: a node without power.
+func (a *actuator) stop() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.state.On || a.timer != nil {
+		a.set(false, 0)
+	}
+}
+
+// State is what the actuator is now, without a command's id.
+func (d *Device) State() wire.State { return d.act.read(&link{}) }
+
+// Moves is how often the output was switched on since New.
+func (d *Device) Moves() int {
+	d.act.mu.Lock()
+	defer d.act.mu.Unlock()
+	return d.act.moves
+}
+
+// SetContact says what the sensor at the target sees from now on.
+func (d *Device) SetContact(c wire.Contact) {
+	d.act.mu.Lock()
+	defer d.act.mu.Unlock()
+	d.act.state.Contact = c
+}

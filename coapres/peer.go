@@ -1,0 +1,47 @@
+package coapres
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"latchkey/coapres/wire"
+	"latchkey/keys"
+)
+
+const (
+	requestRate  = 10 // requests per second that one association may make on average
+	requestBurst = 20
+)
+
+// Peer holds what belongs to one association. Its exported fields are set once, before the first request.
+type Peer struct {
+	Device string // record id
+	Name   string
+	Kind   wire.Kind
+	Key    keys.ID
+	Addr   string // for people
+	Caller Caller
+
+	Issued Echoes // ours, which the node must show
+	Held   Held   // the node's, which we must show
+
+	budget *rate.Limiter
+	words  *rate.Limiter
+
+	mu           sync.Mutex
+	registration string // guarded by mu; the segment after /rd/, empty when not registered
+}
+
+// NewPeer returns the state of a new association of that device.
+func NewPeer(device, name string, kind wire.Kind, key keys.ID, addr string, c Caller) *Peer {
+	return &Peer{Device: device, Name: name, Kind: kind, Key: key, Addr: addr, Caller: c,
+		budget: rate.NewLimiter(requestRate, requestBurst), words: rate.NewLimiter(1, 1)}
+}
+
+// spend takes one request from the peer's budget.
+func (p *Peer) spend(now time.Time) bool { return p.budget.AllowN(now, 1) }
+
+// complain tells whether a line about this peer may be logged now: one a second at most.
+func (p *Peer) complain() bool { return p.words.Allow() }

@@ -1,0 +1,178 @@
+package coapres
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+
+	"latchkey/coapres/wire"
+	"latchkey/keys"
+)
+
+const (
+	// Lifetime is what a node asks for, and what it gets when it asks for nothing. It updates its registration every third of it.
+	Lifetime    = 90 * time.Second
+	maxLifetime = 24 * time.Hour
+)
+
+// register serves RFC 9176 §5: a node says that it is here. What it links to is for people; it never chooses what we call.
+func (s *Server) register(r *request) (response, error) {
+	lifetime, err := registrationQuery(r)
+	if err != nil {
+		return response{}, err
+	}
+	p := r.peer
+	p.mu.Lock()
+	if p.registration == "" {
+		p.registration = keys.Random(4)
+	}
+	location := "rd/" + p.registration
+	p.mu.Unlock()
+	s.Calls.Registered(p, lifetime)
+	return response{code: codes.Created, location: location}, nil
+}
+
+// renew serves the update of a registration (RFC 9176 §5.3.1).
+func (s *Server) renew(r *request) (response, error) {
+	lifetime, err := registrationQuery(r)
+	if err != nil {
+		return response{}, err
+	}
+	if !r.peer.registered(r.param) {
+		return response{}, ErrNotFound
+	}
+	s.Calls.Registered(r.peer, lifetime)
+	return response{code: codes.Changed}, nil
+}
+
+// leave serves the removal of a registration (RFC 9176 §5.3.2).
+func (s *Server) leave(r *request) (response, error) {
+	if err := r.fresh(0); err != nil {
+		return response{}, err
+	}
+	p := r.peer
+	if !p.registered(r.param) {
+		return response{}, ErrNotFound
+	}
+	p.mu.Lock()
+	p.registration = ""
+	p.mu.Unlock()
+	s.Calls.Left(p)
+	return response{code: codes.Deleted}, nil
+}
+
+func (p *Peer) registered(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.registration != "" && p.registration == id
+}
+
+func registrationQuery(r *request) (time.Duration, error) {
+	if !utf8.Valid(r.body) {
+		return 0, fmt.Errorf("%w: links are not UTF-8", wire.ErrMalformed)
+	}
+	lifetime, seen := Lifetime, map[string]bool{}
+	for _, q := range queries(r) {
+		name, value, _ := strings.Cut(q, "=")
+		if seen[name] {
+			return 0, errQuery
+		}
+		seen[name] = true
+		switch name {
+		case "ep":
+			if value != r.peer.Name {
+				return 0, errOtherName
+			}
+		case "lt": // seconds, 1…4294967295
+			n, err := strconv.ParseUint(value, 10, 32)
+			if err != nil || n == 0 {
+				return 0, errQuery
+			}
+			lifetime = min(time.Duration(n)*time.Second, maxLifetime)
+		}
+	}
+	return lifetime, nil
+}
+
+func queries(r *request) []string {
+	q, err := r.msg.Queries()
+	if err != nil {
+		return nil // none
+	}
+	return q
+}
+
+// core serves RFC 6690: the links that this node may call, filtered by one query.
+func (s *Server) core(r *request) (response, error) {
+	var out []string
+	for _, l := range linksFor(r.peer.Kind, s.Calls.Targets(r.peer)) {
+		keep := true
+		for _, q := range queries(r) {
+			keep = keep && l.fits(q)
+		}
+		if keep {
+			out = append(out, l.String())
+		}
+	}
+	b := []byte(strings.Join(out, ","))
+	for len(b) > wire.MaxReport { // more targets than fit: whole links only
+		out = out[:len(out)-1]
+		b = []byte(strings.Join(out, ","))
+	}
+	return response{code: codes.Content, format: linkFormat, body: b}, nil
+}
+
+// link is one line of /.well-known/core.
+type link struct {
+	href, rt, iface string
+	ct              []wire.Format
+}
+
+func (l link) String() string {
+	s := "</" + l.href + ">"
+	if l.rt != "" {
+		s += `;rt="` + l.rt + `"`
+	}
+	if l.iface != "" {
+		s += `;if="` + l.iface + `"`
+	}
+	if len(l.ct) > 0 {
+		n := make([]string, len(l.ct))
+		for i, f := range l.ct {
+			n[i] = strconv.Itoa(int(f))
+		}
+		s += `;ct="` + strings.Join(n, " ") + `"`
+	}
+	return s
+}
+
+// fits tells whether the link passes a filter name=value, where a value may end in * (RFC 6690 §4.1).
+func (l link) fits(query string) bool {
+	name, value, _ := strings.Cut(query, "=")
+	have, ok := map[string]string{"href": "/" + l.href, "rt": l.rt, "if": l.iface}[name]
+	if !ok {
+		return false
+	}
+	if prefix, wild := strings.CutSuffix(value, "*"); wild {
+		return have != "" && strings.HasPrefix(have, prefix)
+	}
+	return have == value
+}
+
+func linksFor(k wire.Kind, targets []string) []link {
+	all := []link{{"rd", "core.rd", "", []wire.Format{linkFormat}}, {"report", "latchkey.report", "", senml[:2]}}
+	if slices.Contains(readers, k) {
+		all = append(all, link{"scan", "latchkey.scan", "", plain})
+	}
+	if slices.Contains(buttons, k) {
+		for _, t := range targets {
+			all = append(all, link{"act/" + t, "latchkey.act", "core.a", plain})
+		}
+	}
+	return all
+}

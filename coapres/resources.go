@@ -1,0 +1,143 @@
+package coapres
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+
+	"latchkey/coapres/wire"
+)
+
+// resource is one method of one path: who may call it, what it takes and gives, and what serves it.
+type resource struct {
+	path   string // without the leading slash; a segment in braces takes any one segment
+	method codes.Code
+	kinds  []wire.Kind // nil: every kind
+	limit  int         // bytes of body
+	in     []wire.Format
+	out    []wire.Format
+	serve  func(*Server, *request) (response, error)
+}
+
+const linkFormat wire.Format = 40 // application/link-format (RFC 6690)
+
+var (
+	plain   = []wire.Format{wire.CBOR, wire.JSON}
+	senml   = []wire.Format{wire.SenMLCBOR, wire.SenMLJSON, wire.CBOR, wire.JSON}
+	links   = []wire.Format{linkFormat}
+	readers = []wire.Kind{wire.KindReader}
+	buttons = []wire.Kind{wire.KindSwitch}
+)
+
+// resources is what each kind of device may call here. Whatever is not in it is refused.
+var resources = []resource{
+	{".well-known/core", codes.GET, nil, 0, nil, links, (*Server).core},
+	{"rd", codes.POST, nil, wire.MaxReport, links, nil, (*Server).register},
+	{"rd/{id}", codes.POST, nil, wire.MaxReport, links, nil, (*Server).renew},
+	{"rd/{id}", codes.DELETE, nil, 0, nil, nil, (*Server).leave},
+	{"scan", codes.POST, readers, wire.MaxBody, plain, plain, (*Server).scan},
+	{"act/{target}", codes.GET, buttons, 0, nil, plain, (*Server).state},
+	{"act/{target}", codes.POST, buttons, wire.MaxBody, plain, plain, (*Server).act},
+	{"report", codes.POST, nil, wire.MaxReport, senml, nil, (*Server).report},
+}
+
+func (r *resource) allows(k wire.Kind) bool {
+	if r.kinds == nil {
+		return slices.Contains(wire.Kinds, k)
+	}
+	return slices.Contains(r.kinds, k)
+}
+
+// match returns what stands for the braces.
+func (r *resource) match(path string) (param string, ok bool) {
+	head, _, braces := strings.Cut(r.path, "{")
+	if !braces {
+		return "", path == r.path
+	}
+	param, ok = strings.CutPrefix(path, head)
+	return param, ok && param != "" && !strings.Contains(param, "/")
+}
+
+func find(path string, method codes.Code) (*resource, string, error) {
+	err := errNoResource
+	for i := range resources {
+		param, ok := resources[i].match(path)
+		if !ok {
+			continue
+		}
+		if resources[i].method == method {
+			return &resources[i], param, nil
+		}
+		err = errMethod
+	}
+	return nil, "", err
+}
+
+func (s *Server) scan(r *request) (response, error) {
+	scan, err := wire.ParseScan(r.in, r.body)
+	if err != nil {
+		return response{}, err
+	}
+	if err := r.fresh(scan.Age); err != nil {
+		return response{}, err
+	}
+	v, err := s.Calls.Scan(r.ctx, r.peer, scan, r.at)
+	if err != nil {
+		return response{}, err
+	}
+	return encoded(codes.Changed, r.out, v)
+}
+
+func (s *Server) act(r *request) (response, error) {
+	a, err := wire.ParseAct(r.in, r.body)
+	if err != nil {
+		return response{}, err
+	}
+	if err := r.fresh(a.Age); err != nil {
+		return response{}, err
+	}
+	v, err := s.Calls.Act(r.ctx, r.peer, r.param, a, r.at)
+	if err != nil {
+		return response{}, err
+	}
+	return encoded(codes.Changed, r.out, v)
+}
+
+func (s *Server) state(r *request) (response, error) {
+	st, err := s.Calls.State(r.peer, r.param)
+	if err != nil {
+		return response{}, err
+	}
+	return encoded(codes.Content, r.out, st)
+}
+
+func (s *Server) report(r *request) (response, error) {
+	f := r.in
+	switch f {
+	case wire.CBOR:
+		f = wire.SenMLCBOR
+	case wire.JSON:
+		f = wire.SenMLJSON
+	}
+	rep, err := wire.ParseReport(f, r.body)
+	if err != nil {
+		return response{}, err
+	}
+	err = r.fresh(rep.Age)
+	if err != nil && codeOf(err) != codes.Unauthorized {
+		return response{}, err
+	}
+	s.Calls.Report(r.peer, rep, err != nil) // late: kept as such, changes no state
+	return response{code: codes.Changed}, nil
+}
+
+func encoded(code codes.Code, f wire.Format, v interface {
+	Encode(wire.Format) ([]byte, error)
+}) (response, error) {
+	b, err := v.Encode(f)
+	if err != nil {
+		return response{}, err
+	}
+	return response{code: code, format: f, body: b}, nil
+}

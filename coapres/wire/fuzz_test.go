@@ -1,0 +1,97 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"testing"
+)
+
+// fuzz holds a parser to this: no panic; CBOR that parses is the one encoding of its value; JSON that parses survives a round trip.
+func fuzz(f *testing.F, kind string) {
+	parse := parsers[kind]
+	for _, v := range vectors(f) {
+		if v.words[0] != kind {
+			continue
+		}
+		b := v.body(f)
+		f.Add(b, false)
+		if m, err := parse(CBOR, b); err == nil {
+			j, _ := m.Encode(JSON)
+			f.Add(j, true)
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte, isJSON bool) {
+		format := CBOR
+		if isJSON {
+			format = JSON
+		}
+		m, err := parse(format, b)
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) {
+				t.Fatalf("got %v, want ErrMalformed", err)
+			}
+			return
+		}
+		for _, other := range []Format{CBOR, JSON} {
+			enc, err := m.Encode(other)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(enc) > MaxBody {
+				t.Fatalf("got %d bytes, want at most %d", len(enc), MaxBody)
+			}
+			if other == CBOR && format == CBOR && !bytes.Equal(enc, b) {
+				t.Fatalf("got %x, want %x", enc, b)
+			}
+			if again, err := parse(other, enc); err != nil || !reflect.DeepEqual(again, m) {
+				t.Fatalf("got %#v, %v, want %#v", again, err, m)
+			}
+		}
+	})
+}
+
+func FuzzParseScan(f *testing.F)    { fuzz(f, "scan") }
+func FuzzParseAct(f *testing.F)     { fuzz(f, "act") }
+func FuzzParseVerdict(f *testing.F) { fuzz(f, "verdict") }
+func FuzzParseCommand(f *testing.F) { fuzz(f, "command") }
+func FuzzParseReceipt(f *testing.F) { fuzz(f, "receipt") }
+func FuzzParseState(f *testing.F)   { fuzz(f, "state") }
+
+func FuzzParseReport(f *testing.F) {
+	for _, tc := range packs {
+		f.Add([]byte(tc.json), true)
+		if r, err := ParseReport(SenMLJSON, []byte(tc.json)); err == nil {
+			b, _ := r.Encode(SenMLCBOR)
+			f.Add(b, false)
+		}
+	}
+	for _, p := range cborPacks {
+		f.Add(unhex(f, p.hex), false)
+	}
+	f.Fuzz(func(t *testing.T, b []byte, isJSON bool) {
+		format := SenMLCBOR
+		if isJSON {
+			format = SenMLJSON
+		}
+		r, err := ParseReport(format, b)
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) {
+				t.Fatalf("got %v, want ErrMalformed", err)
+			}
+			return
+		}
+		for _, other := range []Format{SenMLCBOR, SenMLJSON} {
+			enc, err := r.Encode(other)
+			if errors.Is(err, ErrTooLong) || r.Age == 0 && len(r.Measurements) == 0 {
+				continue // a base name repeated in every record, or an age of zero alone
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again, err := ParseReport(other, enc); err != nil || !reflect.DeepEqual(again, r) {
+				t.Fatalf("got %#v, %v, want %#v", again, err, r)
+			}
+		}
+	})
+}

@@ -1,0 +1,327 @@
+package access
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"latchkey/coapres/wire"
+)
+
+// Decide decides an attempt by the policy and nothing else. It denies unless every step that applies lets the attempt pass and the
+// last one grants it. A nil policy denies with [ReasonInternal].
+func Decide(p *Policy, a Attempt) Decision {
+	e := evaluation{p: p, a: a, who: whoAsks(a.Source)}
+	return e.decide()
+}
+
+// asker is who makes an attempt, as a bit for the column "for" of the list.
+type asker uint8
+
+const (
+	aCard asker = 1 << iota
+	aSwitch
+	anOperator
+	aCardAtHand // explained without a scan: there is no reader and no counter
+	aPersonOnly // explained without a card, too
+	nobody      // unknown source
+
+	anyone = aCard | aSwitch | anOperator | aCardAtHand | aPersonOnly | nobody
+)
+
+func whoAsks(s Source) asker {
+	switch s {
+	case ByCard:
+		return aCard
+	case ByDevice:
+		return aSwitch
+	case ByOperator:
+		return anOperator
+	}
+	return nobody
+}
+
+// step is one line of the list: what it is called in [Decision.Rule], for whom it applies, and the rule. The rule returns "" to pass
+// the attempt on; any reason ends the evaluation, and only [ReasonGranted] opens.
+type step struct {
+	name string
+	who  asker
+	rule func(*evaluation) Reason
+}
+
+// list is the order of evaluation. This is the one place where it is said.
+var list = [...]step{
+	{"device", anyone &^ (aCardAtHand | aPersonOnly), (*evaluation).device},
+	{"counter", aCard | aSwitch, (*evaluation).counter},
+	{"target", anyone, (*evaluation).known},
+	{"action", anyone, (*evaluation).action},
+	{"lockdown", anyone, (*evaluation).lockdown},
+	{"card", aCard | aCardAtHand, (*evaluation).card},
+	{"card-status", aCard | aCardAtHand, (*evaluation).cardStatus},
+	{"card-validity", aCard | aCardAtHand, (*evaluation).cardValidity},
+	{"person", aCard | aCardAtHand | aPersonOnly, (*evaluation).holder},
+	{"operator", anOperator, (*evaluation).operator},
+	{"grants", anyone &^ anOperator, (*evaluation).grants},
+}
+
+// evaluation is the work on one attempt.
+type evaluation struct {
+	p   *Policy
+	a   Attempt
+	who asker
+
+	from   Device // the reader or switch
+	target Target
+	cred   Credential
+	person Person
+
+	rule    string // of the decision, if not the step's name
+	tracing bool
+	detail  string // of the step at work, only when tracing
+	trace   []Step
+}
+
+func (e *evaluation) decide() Decision {
+	if e.p == nil {
+		if e.tracing {
+			e.trace = append(e.trace, Step{Rule: "policy", Outcome: "deny", Detail: "there is no policy"})
+		}
+		return Decision{Reason: ReasonInternal, Rule: "policy"}
+	}
+	for i := range list {
+		s := &list[i]
+		if s.who&e.who == 0 {
+			if e.tracing {
+				e.trace = append(e.trace, Step{Rule: s.name, Outcome: "skip", Detail: "does not apply to " + e.who.String()})
+			}
+			continue
+		}
+		e.rule, e.detail = s.name, ""
+		reason := s.rule(e)
+		if e.tracing {
+			e.trace = append(e.trace, Step{Rule: s.name, Outcome: outcome(reason), Detail: e.detail})
+		}
+		if reason != "" {
+			return Decision{Granted: reason == ReasonGranted, Reason: reason, Rule: e.rule, Person: e.holderID()}
+		}
+	}
+	return Decision{Reason: ReasonInternal, Rule: "list"} // not reached: the last step always returns a reason
+}
+
+func outcome(r Reason) string {
+	switch r {
+	case "":
+		return "pass"
+	case ReasonGranted:
+		return "allow"
+	}
+	return "deny"
+}
+
+// holderID is who the attempt is about, known or not when the evaluation ended: a denied event should name them too.
+func (e *evaluation) holderID() ID {
+	switch e.who {
+	case aCard, aCardAtHand:
+		return e.p.Credentials[e.a.Credential].Person
+	case aPersonOnly:
+		return e.person.ID
+	}
+	return ""
+}
+
+func (e *evaluation) say(format string, args ...any) { e.detail = fmt.Sprintf(format, args...) }
+
+// device lets a reader ask for its own target and a switch for any of its own.
+func (e *evaluation) device() Reason {
+	var kind wire.Kind
+	switch e.who {
+	case anOperator:
+		if e.tracing {
+			e.say("an operator needs no device")
+		}
+		return ""
+	case aCard:
+		kind = wire.KindReader
+	case aSwitch:
+		kind = wire.KindSwitch
+	default:
+		if e.tracing {
+			e.say("an attempt comes from a card, a device or an operator, not from %q", e.a.Source)
+		}
+		return ReasonUnknownDevice
+	}
+	var ok bool
+	e.from, ok = e.p.Devices[e.a.Device]
+	if !ok || e.from.Kind != kind {
+		if e.tracing && !ok {
+			e.say("no such device")
+		} else if e.tracing {
+			e.say("%s is a %s: this is for a %s to ask", e.from.Name, e.from.Kind, kind)
+		}
+		return ReasonUnknownDevice
+	}
+	if !slices.Contains(e.from.Targets, e.a.Target) {
+		if e.tracing {
+			e.say("%s may not ask for this target: it is not one of its own", e.from.Name)
+		}
+		return ReasonUnknownTarget
+	}
+	if e.tracing {
+		e.say("%s is a %s and may ask for this target", e.from.Name, e.from.Kind)
+	}
+	return ""
+}
+
+const maxCounter = 1<<53 - 1
+
+func (e *evaluation) counter() Reason {
+	if n, last := e.a.Counter, e.a.Last; n <= last || n > maxCounter { // n ≥ 1 follows from n > last
+		if e.tracing {
+			e.say("counter %d does not go on from %d", n, last)
+		}
+		return ReasonReplayed
+	}
+	if e.tracing {
+		e.say("counter %d is above %d", e.a.Counter, e.a.Last)
+	}
+	return ""
+}
+
+func (e *evaluation) known() Reason {
+	var ok bool
+	if e.target, ok = e.p.Targets[e.a.Target]; !ok {
+		if e.tracing {
+			e.say("no such target")
+		}
+		return ReasonUnknownTarget
+	}
+	if e.tracing {
+		e.say("%s is a %s", e.target.Name, e.target.Kind)
+	}
+	return ""
+}
+
+func (e *evaluation) action() Reason {
+	if !e.target.Kind.Fits(e.a.Action) || e.a.Action == wire.Level && e.a.Level > 100 {
+		if e.tracing && e.a.Action == wire.Level {
+			e.say("level %d does not fit a %s", e.a.Level, e.target.Kind)
+		} else if e.tracing {
+			e.say("%v does not fit a %s", e.a.Action, e.target.Kind)
+		}
+		return ReasonWrongAction
+	}
+	if e.tracing {
+		e.say("%v fits a %s", e.a.Action, e.target.Kind)
+	}
+	return ""
+}
+
+// lockdown keeps every door shut, for operators as well; who wants in ends the lockdown first. Locking is always allowed.
+func (e *evaluation) lockdown() Reason {
+	shut := e.p.Site.Lockdown && e.target.Kind != Lamp && e.a.Action != wire.Lock
+	if e.tracing {
+		switch {
+		case shut:
+			e.say("lockdown: doors stay shut for everybody")
+		case e.p.Site.Lockdown:
+			e.say("lockdown does not touch this")
+		default:
+			e.say("no lockdown")
+		}
+	}
+	if shut {
+		return ReasonLockdown
+	}
+	return ""
+}
+
+func (e *evaluation) card() Reason {
+	var ok bool
+	if e.cred, ok = e.p.Credentials[e.a.Credential]; !ok {
+		if e.tracing {
+			e.say("no such card")
+		}
+		return ReasonUnknownCard
+	}
+	if e.tracing {
+		e.say("card …%s is known", e.cred.Tail)
+	}
+	return ""
+}
+
+func (e *evaluation) cardStatus() Reason {
+	if e.tracing {
+		e.say("the card is %s", e.cred.Status)
+	}
+	switch e.cred.Status {
+	case CardActive:
+		return ""
+	case CardLost:
+		return ReasonCardLost
+	}
+	return ReasonInternal
+}
+
+func (e *evaluation) cardValidity() Reason {
+	c := &e.cred
+	reason := Reason("")
+	switch {
+	case c.From.IsZero() && c.Until.IsZero():
+	case !e.a.ClockTrusted:
+		reason = ReasonClockUntrusted
+	case e.a.At.Before(c.From):
+		reason = ReasonCardNotYetValid
+	case !c.Until.IsZero() && !e.a.At.Before(c.Until):
+		reason = ReasonCardExpired
+	}
+	if e.tracing {
+		valid := strings.TrimPrefix(namer{now: e.p, before: e.p}.window(c.From, c.Until), ", ")
+		switch {
+		case valid == "":
+			e.say("valid for ever")
+		case reason == ReasonClockUntrusted:
+			e.say("valid %s, but the time is not trusted", valid)
+		default:
+			e.say("valid %s; now %s", valid, e.now())
+		}
+	}
+	return reason
+}
+
+// holder wants a person who is not suspended.
+func (e *evaluation) holder() Reason {
+	id := e.person.ID // aPersonOnly
+	if e.who != aPersonOnly {
+		id = e.cred.Person
+	}
+	var ok bool
+	if e.person, ok = e.p.Persons[id]; !ok {
+		if e.tracing {
+			e.say("no such person")
+		}
+		return ReasonInternal
+	}
+	if e.person.Suspended {
+		if e.tracing {
+			e.say("%s is suspended", e.person.Name)
+		}
+		return ReasonPersonSuspended
+	}
+	if e.tracing {
+		e.say("%s is not suspended", e.person.Name)
+	}
+	return ""
+}
+
+// operator ends the list for somebody with the admin API: they could put themselves a grant, so none is asked for.
+func (e *evaluation) operator() Reason {
+	if e.tracing {
+		e.say("an operator needs no grant")
+	}
+	return ReasonGranted
+}
+
+// now is the attempt's time as a person on the site would say it.
+func (e *evaluation) now() string {
+	return e.a.At.In(e.p.Zone()).Format("Mon 2006-01-02 15:04:05")
+}

@@ -1,0 +1,179 @@
+package access
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// standing is how one matching grant bears on an attempt. Among several grants the smallest standing decides, then the smallest id;
+// so the order of these lines is the rule "deny beats allow", and the last ones say which failing grant was nearest.
+type standing uint8
+
+const (
+	denies          standing = 1 + iota // a deny grant in force
+	mayDeny                             // a deny grant bound to a time that is not known: stays shut
+	allows                              // an allow grant in force
+	needsClock                          // an allow grant bound to a time that is not known
+	outsideSchedule                     // allow, but at another time of the week
+	notYet
+	expired
+	noBearing // a deny grant that is not in force, or no grant at all
+)
+
+var standings = [...]struct {
+	reason Reason
+	text   string
+}{
+	denies:          {ReasonDenyGrant, "in force: denies"},
+	mayDeny:         {ReasonClockUntrusted, "depends on the time, which is not trusted: denies to be safe"},
+	allows:          {ReasonGranted, "in force: allows"},
+	needsClock:      {ReasonClockUntrusted, "depends on the time, which is not trusted"},
+	outsideSchedule: {ReasonOutsideSchedule, "outside its schedule"},
+	notYet:          {ReasonGrantNotYet, "not yet valid"},
+	expired:         {ReasonGrantExpired, "expired"},
+	noBearing:       {ReasonNoGrant, "not in force now"},
+}
+
+// grants looks at every grant for the subject, alone or by group, on the target, alone or by group.
+func (e *evaluation) grants() Reason {
+	nearest := noBearing
+	firstLine := len(e.trace)
+	e.grantsAt(&nearest, e.target.ID)
+	for _, group := range e.p.groupsOf[e.target.ID] {
+		e.grantsAt(&nearest, group)
+	}
+	if nearest == noBearing {
+		e.rule = "grants"
+	}
+	if e.tracing {
+		// By id, so that a grant has its place whatever way it was found.
+		slices.SortFunc(e.trace[firstLine:], func(a, b Step) int { return cmp.Compare(a.Rule, b.Rule) })
+		who := e.person.Name
+		if e.who == aSwitch {
+			who = e.from.Name
+		}
+		switch nearest {
+		case allows:
+			e.say("%s may %v %s", who, e.a.Action, e.target.Name)
+		case noBearing:
+			e.say("nothing allows %s to %v %s", who, e.a.Action, e.target.Name)
+		default:
+			e.say("%s may not %v %s: the nearest grant %s", who, e.a.Action, e.target.Name, nearest.phrase())
+		}
+	}
+	return standings[nearest].reason
+}
+
+func (s standing) phrase() string {
+	switch s {
+	case denies:
+		return "denies it"
+	case mayDeny:
+		return "would deny it at some times, and the time is not trusted"
+	case needsClock:
+		return "needs the time, which is not trusted"
+	case outsideSchedule:
+		return "is for another time"
+	}
+	return "is " + standings[s].text
+}
+
+// grantsAt goes through the grants at one place, the target or a group it is in.
+func (e *evaluation) grantsAt(nearest *standing, place ID) {
+	at := e.p.grantsAt[place]
+	if len(at) == 0 {
+		return
+	}
+	if e.who == aSwitch {
+		e.grantsFor(nearest, at, SubjectDevice, e.from.ID)
+		return
+	}
+	e.grantsFor(nearest, at, SubjectPerson, e.person.ID)
+	for _, group := range e.p.groupsOf[e.person.ID] {
+		e.grantsFor(nearest, at, SubjectGroup, group)
+	}
+}
+
+func (e *evaluation) grantsFor(nearest *standing, at []*Grant, kind SubjectKind, subject ID) {
+	i, _ := slices.BinarySearchFunc(at, subject, func(g *Grant, s ID) int {
+		if g.Subject < s {
+			return -1
+		}
+		return 1 // never equal: the search ends at the subject's first grant
+	})
+	for ; i < len(at) && at[i].Subject == subject; i++ {
+		g := at[i]
+		if g.SubjectKind != kind || len(g.Actions) > 0 && !slices.Contains(g.Actions, e.a.Action) {
+			continue
+		}
+		s := e.stands(g)
+		if s < *nearest || s == *nearest && s != noBearing && string(g.ID) < e.rule {
+			*nearest, e.rule = s, string(g.ID)
+		}
+		if e.tracing {
+			e.trace = append(e.trace, Step{Rule: string(g.ID), Outcome: s.outcome(), Detail: e.grantDetail(g, s)})
+		}
+	}
+}
+
+func (s standing) outcome() string {
+	switch s {
+	case denies, mayDeny:
+		return "deny"
+	case allows:
+		return "allow"
+	}
+	return "skip"
+}
+
+// stands judges one grant that matches by subject, target and action. An effect that is neither allows nothing.
+func (e *evaluation) stands(g *Grant) standing {
+	s := e.inForce(g)
+	if g.Effect == Allow {
+		return s
+	}
+	switch {
+	case g.Effect != Deny:
+		return noBearing
+	case s == allows:
+		return denies
+	case s == needsClock:
+		return mayDeny
+	}
+	return noBearing
+}
+
+// inForce returns allows for a grant in force, whatever its effect. Validity comes before the schedule: a grant that has ended would
+// not fit at another time of the week.
+func (e *evaluation) inForce(g *Grant) standing {
+	timeless := g.Schedule == "" && g.From.IsZero() && g.Until.IsZero()
+	switch {
+	case timeless:
+		return allows
+	case !e.a.ClockTrusted:
+		return needsClock
+	case e.a.At.Before(g.From):
+		return notYet
+	case !g.Until.IsZero() && !e.a.At.Before(g.Until):
+		return expired
+	case g.Schedule == "":
+		return allows
+	}
+	weekly, ok := e.p.weekly[g.Schedule]
+	switch {
+	case !ok:
+		return needsClock // an inconsistent policy: the one answer that denies for both effects
+	case !weekly.Contains(e.a.At, e.p.Zone()):
+		return outsideSchedule
+	}
+	return allows
+}
+
+func (e *evaluation) grantDetail(g *Grant, s standing) string {
+	detail := namer{now: e.p, before: e.p}.grant(*g) + ": " + standings[s].text
+	if s == outsideSchedule || s == notYet || s == expired {
+		detail += " (" + strings.TrimSpace(e.now()) + ")"
+	}
+	return detail
+}

@@ -1,0 +1,185 @@
+package access
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"latchkey/coapres/wire"
+)
+
+// naive decides the slow and plain way, from the exported records only: another reading of the rules, to be compared with Decide.
+func naive(p *Policy, a Attempt) Decision {
+	no := func(r Reason, rule string) Decision {
+		d := Decision{Reason: r, Rule: rule}
+		if a.Source == ByCard {
+			d.Person = p.Credentials[a.Credential].Person
+		}
+		return d
+	}
+	wants := map[Source]wire.Kind{ByCard: wire.KindReader, ByDevice: wire.KindSwitch, ByOperator: ""}
+	kind, ok := wants[a.Source]
+	if !ok {
+		return no(ReasonUnknownDevice, "device")
+	}
+	dev := p.Devices[a.Device]
+	if kind != "" {
+		if dev.Kind != kind {
+			return no(ReasonUnknownDevice, "device")
+		}
+		if !slices.Contains(dev.Targets, a.Target) {
+			return no(ReasonUnknownTarget, "device")
+		}
+		if a.Counter == 0 || a.Counter <= a.Last || a.Counter >= 1<<53 {
+			return no(ReasonReplayed, "counter")
+		}
+	}
+	target, ok := p.Targets[a.Target]
+	if !ok {
+		return no(ReasonUnknownTarget, "target")
+	}
+	fitting := map[TargetKind]string{Door: "unlock lock", Lamp: "on off toggle level"}
+	if !slices.Contains(strings.Fields(fitting[target.Kind]), a.Action.String()) || a.Action == wire.Level && a.Level > 100 {
+		return no(ReasonWrongAction, "action")
+	}
+	if p.Site.Lockdown && target.Kind == Door && a.Action == wire.Unlock {
+		return no(ReasonLockdown, "lockdown")
+	}
+	if a.Source == ByOperator {
+		return Decision{Granted: true, Reason: ReasonGranted, Rule: "operator"}
+	}
+	if a.Source == ByCard {
+		c, ok := p.Credentials[a.Credential]
+		timed := !c.From.IsZero() || !c.Until.IsZero()
+		switch {
+		case !ok:
+			return no(ReasonUnknownCard, "card")
+		case c.Status == CardLost:
+			return no(ReasonCardLost, "card-status")
+		case timed && !a.ClockTrusted:
+			return no(ReasonClockUntrusted, "card-validity")
+		case !c.From.IsZero() && c.From.After(a.At):
+			return no(ReasonCardNotYetValid, "card-validity")
+		case !c.Until.IsZero() && c.Until.Compare(a.At) <= 0:
+			return no(ReasonCardExpired, "card-validity")
+		case p.Persons[c.Person].Suspended:
+			return no(ReasonPersonSuspended, "person")
+		}
+	}
+	// Each class of grant, nearest first; the first class with a member decides, by its smallest id.
+	classes := [7][]ID{}
+	for _, g := range p.Grants {
+		if !naiveMatch(p, g, a) {
+			continue
+		}
+		timed := g.Schedule != "" || !g.From.IsZero() || !g.Until.IsZero()
+		class := -1
+		switch {
+		case timed && !a.ClockTrusted:
+			class = 3
+		case !g.From.IsZero() && a.At.Before(g.From):
+			class = 5
+		case !g.Until.IsZero() && !a.At.Before(g.Until):
+			class = 6
+		case g.Schedule != "" && !naiveContains(p.Schedules[g.Schedule].Text, a.At.In(p.Zone())):
+			class = 4
+		default:
+			class = 2
+		}
+		if g.Effect == Deny {
+			switch class {
+			case 2:
+				class = 0
+			case 3:
+				class = 1
+			default:
+				continue
+			}
+		}
+		classes[class] = append(classes[class], g.ID)
+	}
+	reasons := [7]Reason{ReasonDenyGrant, ReasonClockUntrusted, ReasonGranted, ReasonClockUntrusted, ReasonOutsideSchedule, ReasonGrantNotYet, ReasonGrantExpired}
+	for i, ids := range classes {
+		if len(ids) > 0 {
+			d := no(reasons[i], string(slices.Min(ids)))
+			d.Granted = i == 2
+			return d
+		}
+	}
+	return no(ReasonNoGrant, "grants")
+}
+
+func naiveMatch(p *Policy, g *Grant, a Attempt) bool {
+	holder := p.Credentials[a.Credential].Person
+	subject := false
+	switch g.SubjectKind {
+	case SubjectPerson:
+		subject = a.Source == ByCard && g.Subject == holder
+	case SubjectGroup:
+		subject = a.Source == ByCard && slices.Contains(p.Groups[g.Subject].Members, holder)
+	case SubjectDevice:
+		subject = a.Source == ByDevice && g.Subject == a.Device
+	}
+	target := g.Target == a.Target || g.TargetGroup != "" && slices.Contains(p.Groups[g.TargetGroup].Members, a.Target)
+	return subject && target && (len(g.Actions) == 0 || slices.Contains(g.Actions, a.Action))
+}
+
+// naiveContains walks the canonical text: which items of today hold this minute, or which of yesterday reach into it.
+func naiveContains(text string, local time.Time) bool {
+	y, m, d := local.Date()
+	today := fmt.Sprintf("%04d-%02d-%02d", y, m, d)
+	yesterday := time.Date(y, m, d-1, 0, 0, 0, 0, time.UTC)
+	now := local.Format("15:04")
+	day := func(date string, weekday time.Weekday) (hours []string, dated bool) {
+		for item := range strings.SplitSeq(text, ", ") {
+			on, window, _ := strings.Cut(item, " ")
+			if on == date {
+				dated = true
+			}
+			_ = window
+		}
+		for item := range strings.SplitSeq(text, ", ") {
+			on, window, _ := strings.Cut(item, " ")
+			if window == "closed" {
+				continue
+			}
+			if dated && on == date || !dated && naiveDays(on, weekday) {
+				hours = append(hours, window)
+			}
+		}
+		return hours, dated
+	}
+	hours, dated := day(today, local.Weekday())
+	for _, h := range hours {
+		start, end, _ := strings.Cut(h, "-")
+		if start < end && start <= now && now < end || start > end && start <= now {
+			return true
+		}
+	}
+	if dated {
+		return false
+	}
+	hours, _ = day(yesterday.Format(time.DateOnly), yesterday.Weekday())
+	return slices.ContainsFunc(hours, func(h string) bool {
+		start, end, _ := strings.Cut(h, "-")
+		return start > end && now < end
+	})
+}
+
+func naiveDays(on string, weekday time.Weekday) bool {
+	if on[0] >= '0' && on[0] <= '9' {
+		return false
+	}
+	if on == "daily" {
+		return true
+	}
+	week := "mon tue wed thu fri sat sun mon tue wed thu fri sat sun"
+	first, last, isRange := strings.Cut(on, "-")
+	if !isRange {
+		last = first
+	}
+	from := strings.Index(week, first)
+	to := from + strings.Index(week[from:], last)
+	return strings.Contains(week[from:to+3], strings.ToLower(weekday.String()[:3]))
+}

@@ -1,0 +1,242 @@
+// Package admin is the HTTP/JSON interface to the policy, the events and the running gateway, with its OpenAPI 3.1 document.
+// It shapes requests and answers only: whether a change makes sense is for access to say, what is kept is for the store, and it
+// neither listens nor authenticates. Who can reach the handler may do everything.
+package admin
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+)
+
+// Store is what the policy and the events are read from and written to.
+type Store interface {
+	Snapshot() *access.Policy
+	Apply(ctx context.Context, actor string, changes ...access.Change) (seq uint64, err error)
+	Events(ctx context.Context, from uint64, limit int) ([]access.Event, error)
+	Since(ctx context.Context, t time.Time, limit int) ([]access.Event, error)
+	// Changed returns a channel that is closed after the next new event.
+	Changed() <-chan struct{}
+	Head() (seq uint64, hash access.Hash)
+	Verify(ctx context.Context) error
+	VerifyHead(ctx context.Context, seq uint64, hash access.Hash) error
+	CredentialID(uid []byte) access.CredentialID
+}
+
+// Live is what only a running gateway can do.
+type Live interface {
+	// Operate decides an operator's attempt and, if it is granted, commands the target. at is when the request arrived.
+	Operate(ctx context.Context, actor string, target access.ID, action wire.Action, level uint8, at time.Time) (Operated, error)
+	// Learn waits for the next unknown card at the reader, until ctx ends. tail is the UID's last two bytes in hex.
+	Learn(ctx context.Context, reader access.ID) (card access.CredentialID, tail string, err error)
+	Status() []DeviceStatus
+	// ClockTrusted tells whether wall time can be relied on, and if not, why.
+	ClockTrusted(now time.Time) (trusted bool, why string)
+}
+
+// Operated is what came of an operator's attempt.
+type Operated struct {
+	Seq     uint64         `json:"seq" doc:"sequence number of the decision's event"`
+	Granted bool           `json:"granted"`
+	Reason  access.Reason  `json:"reason"`
+	Outcome access.Outcome `json:"outcome,omitempty" doc:"what came of the command: done, refused, offline, unknown or late; only when granted"`
+}
+
+// Config says what the handler works on. Store is required.
+type Config struct {
+	Store Store
+	Live  Live // nil when no gateway runs here: what needs one then answers 503
+
+	Actor       string       // who makes the changes, for the events, unless [WithActor] says otherwise; "admin" if empty
+	Log         *slog.Logger // nothing is logged if nil
+	Metrics     http.Handler // served at /metrics; 404 if nil
+	Version     string       // of the program, for the document and /healthz
+	GatewayAddr string       // host:port that goes into the bundles of new devices; may be empty
+
+	Health   func() error         // why nothing can be decided now, or nil; for /healthz
+	StatusOf func(error) int      // HTTP status for errors that this package cannot know, 0 for don't know
+	Now      func() time.Time     // time.Now if nil
+}
+
+// api is the handlers' common ground.
+type api struct {
+	Config
+	huma.API
+	turn chan struct{} // held from reading a policy to the end of the change made from it, so that no change undoes another
+}
+
+// New returns the handler. It serves until its caller stops calling it and starts no goroutine.
+func New(cfg Config) http.Handler {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Actor == "" {
+		cfg.Actor = "admin"
+	}
+	mux := http.NewServeMux()
+	a := &api{Config: cfg, API: humago.New(mux, document(cfg.Version)), turn: make(chan struct{}, 1)}
+	a.routes()
+	if cfg.Metrics != nil {
+		mux.Handle("GET /metrics", cfg.Metrics)
+	}
+	return bounded{mux}
+}
+
+func (a *api) routes() {
+	a.siteRoutes()
+	a.targetRoutes()
+	a.deviceRoutes()
+	a.personRoutes()
+	a.cardRoutes()
+	a.groupRoutes()
+	a.scheduleRoutes()
+	a.grantRoutes()
+	a.explainRoutes()
+	a.eventRoutes()
+	a.auditRoutes()
+	a.liveRoutes()
+}
+
+func document(version string) huma.Config {
+	if version == "" {
+		version = "dev"
+	}
+	return huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title:       "latchkey",
+				Version:     version,
+				Description: "Administration of a latchkey gateway. Records are named in paths and bodies by their name or their id.",
+			},
+			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)},
+		},
+		OpenAPIPath:                  "/openapi",
+		Formats:                      map[string]huma.Format{"application/json": {Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strictUnmarshal}},
+		DefaultFormat:                "application/json",
+		RejectUnknownQueryParameters: true,
+		Transformers:                 []huma.Transformer{plainProblem},
+	}
+}
+
+// Body is an answer with a body.
+type Body[T any] struct {
+	Body T
+}
+
+// List is an answer with many records.
+type List[T any] struct {
+	Items []T `json:"items"`
+}
+
+func answer[T any](v T, err error) (*Body[T], error) {
+	if err != nil {
+		return nil, err
+	}
+	return &Body[T]{v}, nil
+}
+
+func listOf[T any](items []T) *Body[List[T]] {
+	if items == nil {
+		items = []T{}
+	}
+	return &Body[List[T]]{List[T]{items}}
+}
+
+// handle registers an operation under /v1. Errors of h become problems here and nowhere else.
+func handle[I, O any](a *api, method, path, id, summary string, h func(context.Context, *I) (*O, error)) {
+	status := http.StatusOK
+	if method == http.MethodPost && id[:4] == "add-" {
+		status = http.StatusCreated
+	}
+	huma.Register(a.API, huma.Operation{
+		OperationID:   id,
+		Method:        method,
+		Path:          path,
+		Summary:       summary,
+		DefaultStatus: status,
+	}, func(ctx context.Context, in *I) (*O, error) {
+		out, err := h(ctx, in)
+		if err != nil {
+			return nil, a.problem(ctx, id, err)
+		}
+		return out, nil
+	})
+}
+
+// Changed is the answer to a change that leaves no record to show.
+type Changed struct {
+	Seq     uint64   `json:"seq" doc:"sequence number of the change's event"`
+	Changes []string `json:"changes" doc:"what was done, one sentence each"`
+}
+
+// change makes the changes that from derives from the policy as it is. Meanwhile no other change is made through this handler.
+func (a *api) change(ctx context.Context, from func(p *access.Policy) ([]access.Change, error)) (Changed, error) {
+	select {
+	case a.turn <- struct{}{}:
+		defer func() { <-a.turn }()
+	case <-ctx.Done():
+		return Changed{}, ctx.Err()
+	}
+	p := a.Store.Snapshot()
+	changes, err := from(p)
+	if err != nil {
+		return Changed{}, err
+	}
+	done := Changed{Changes: p.DescribeAll(changes)}
+	done.Seq, err = a.Store.Apply(ctx, a.actor(ctx), changes...)
+	return done, err
+}
+
+// add puts a new record and returns it as the policy keeps it.
+func add[R access.Record, V any](ctx context.Context, a *api, from func(p *access.Policy) (R, error), view func(*access.Policy, R) V) (*Body[V], error) {
+	var put R
+	_, err := a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
+		r, err := from(p)
+		put = r
+		return []access.Change{{Put: r}}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := a.Store.Snapshot()
+	if kept, ok := p.Get(put); ok {
+		put = kept.(R)
+	}
+	return answer(view(p, put), nil)
+}
+
+// remove deletes a record and all that belongs to it.
+func remove[R access.Record](ctx context.Context, a *api, find func(p *access.Policy) (R, error)) (*Body[Changed], error) {
+	return answer(a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
+		r, err := find(p)
+		if err != nil {
+			return nil, err
+		}
+		return p.Removal(r)
+	}))
+}
+
+type actorKey struct{}
+
+// WithActor says who makes the changes of a request with this context, for a server that knows its peer.
+func WithActor(ctx context.Context, actor string) context.Context {
+	return context.WithValue(ctx, actorKey{}, actor)
+}
+
+func (a *api) actor(ctx context.Context) string {
+	if s, ok := ctx.Value(actorKey{}).(string); ok && s != "" {
+		return s
+	}
+	return a.Actor
+}

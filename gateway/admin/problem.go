@@ -1,0 +1,94 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"latchkey/gateway/access"
+)
+
+// ErrNoGateway is the error of what needs a running gateway where there is none.
+var ErrNoGateway = errors.New("this needs a running gateway: start one with latchkey serve")
+
+// TypeNoGateway is the type of the problem that [ErrNoGateway] becomes, so that a client need not read its text.
+const TypeNoGateway = "urn:latchkey:problem:no-gateway"
+
+// maxDetail bounds what a problem repeats of a request.
+const maxDetail = 400
+
+// problem maps an error to an HTTP status and a body of RFC 9457.
+func (a *api) problem(ctx context.Context, operation string, err error) error {
+	status, kind := http.StatusInternalServerError, ""
+	switch {
+	case errors.Is(err, ErrNoGateway):
+		status, kind = http.StatusServiceUnavailable, TypeNoGateway
+	case errors.Is(err, access.ErrNotFound):
+		status = http.StatusNotFound
+	case errors.Is(err, access.ErrConflict), errors.Is(err, access.ErrInUse):
+		status = http.StatusConflict
+	case errors.Is(err, access.ErrInvalid):
+		status = http.StatusUnprocessableEntity
+	case errors.Is(err, context.DeadlineExceeded):
+		status = http.StatusGatewayTimeout
+	case errors.Is(err, context.Canceled):
+		status = http.StatusServiceUnavailable
+	case a.StatusOf != nil && a.StatusOf(err) != 0:
+		status = a.StatusOf(err)
+	}
+	if status == http.StatusInternalServerError {
+		a.Log.ErrorContext(ctx, "admin request", "operation", operation, "err", err)
+	}
+	return &huma.ErrorModel{Type: kind, Title: http.StatusText(status), Status: status, Detail: plain(err.Error())}
+}
+
+// plain is an error's text without the names of our packages in front, and bounded.
+func plain(text string) string {
+	for cut := true; cut; {
+		cut = false
+		for _, prefix := range []string{"access: ", "store: ", "apply: ", "keys: ", "wire: "} {
+			if rest, ok := strings.CutPrefix(text, prefix); ok {
+				text, cut = rest, true
+			}
+		}
+	}
+	return shorten(text)
+}
+
+func shorten(text string) string {
+	if len(text) <= maxDetail {
+		return text
+	}
+	cut := maxDetail / 2
+	for !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	tail := len(text) - maxDetail/2
+	for !utf8.RuneStart(text[tail]) {
+		tail++
+	}
+	return text[:cut] + " … " + text[tail:]
+}
+
+// plainProblem puts what was wrong with a request into one sentence, and drops the values: among them may be a card's UID.
+func plainProblem(_ huma.Context, _ string, v any) (any, error) {
+	m, ok := v.(*huma.ErrorModel)
+	if !ok || len(m.Errors) == 0 {
+		return v, nil
+	}
+	var what []string
+	for i, e := range m.Errors {
+		if i == 8 {
+			what = append(what, "and more")
+			break
+		}
+		what = append(what, shorten(strings.TrimPrefix(strings.TrimPrefix(e.Location, "body."), "body")+": "+e.Message))
+	}
+	plain := *m
+	plain.Detail, plain.Errors = shorten(m.Detail+": "+strings.TrimPrefix(strings.Join(what, "; "), ": ")), nil
+	return &plain, nil
+}

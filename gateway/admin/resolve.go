@@ -1,0 +1,67 @@
+package admin
+
+import (
+	"fmt"
+
+	"latchkey/gateway/access"
+)
+
+// Ref is a record in an answer: its id to refer to it, its name to read.
+type Ref = access.Named
+
+func missing(kind, ref string) error {
+	return fmt.Errorf("%s %q: %w: list them to see what there is", kind, shorten(ref), access.ErrNotFound)
+}
+
+// named looks a record up by id, then by name.
+func named[R any](kind, ref string, byID map[access.ID]R, byName func(string) (R, bool)) (R, error) {
+	if r, ok := byID[access.ID(ref)]; ok {
+		return r, nil
+	}
+	if r, ok := byName(ref); ok {
+		return r, nil
+	}
+	var none R
+	return none, missing(kind, ref)
+}
+
+func findPerson(p *access.Policy, ref string) (access.Person, error) {
+	return named("person", ref, p.Persons, p.PersonByName)
+}
+
+func findTarget(p *access.Policy, ref string) (access.Target, error) {
+	return named("target", ref, p.Targets, p.TargetByName)
+}
+
+func findDevice(p *access.Policy, ref string) (access.Device, error) {
+	return named("device", ref, p.Devices, p.DeviceByName)
+}
+
+func findGroup(p *access.Policy, ref string) (access.Group, error) {
+	return named("group", ref, p.Groups, p.GroupByName)
+}
+
+func findSchedule(p *access.Policy, ref string) (access.Schedule, error) {
+	return named("schedule", ref, p.Schedules, p.ScheduleByName)
+}
+
+func findGrant(p *access.Policy, ref string) (access.Grant, error) {
+	if g, ok := p.Grants[access.ID(ref)]; ok {
+		return *g, nil
+	}
+	return access.Grant{}, missing("grant", ref)
+}
+
+func personRef(p *access.Policy, id access.ID) Ref   { return Ref{ID: id, Name: p.Persons[id].Name} }
+func targetRef(p *access.Policy, id access.ID) Ref   { return Ref{ID: id, Name: p.Targets[id].Name} }
+func deviceRef(p *access.Policy, id access.ID) Ref   { return Ref{ID: id, Name: p.Devices[id].Name} }
+func groupRef(p *access.Policy, id access.ID) Ref    { return Ref{ID: id, Name: p.Groups[id].Name} }
+func scheduleRef(p *access.Policy, id access.ID) Ref { return Ref{ID: id, Name: p.Schedules[id].Name} }
+
+func refs(p *access.Policy, ids []access.ID, ref func(*access.Policy, access.ID) Ref) []Ref {
+	out := make([]Ref, 0, len(ids))
+	for _, id := range ids {
+		out = append(out, ref(p, id))
+	}
+	return out
+}

@@ -1,0 +1,50 @@
+package admin
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// maxBody bounds a request's body.
+const maxBody = 1 << 20
+
+// bounded limits requests, and answers with a problem where the mux would with plain text.
+type bounded struct{ mux *http.ServeMux }
+
+func (b bounded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if r.Body != nil {
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	}
+	if _, pattern := b.mux.Handler(r); pattern != "" {
+		b.mux.ServeHTTP(w, r)
+		return
+	}
+	status, detail := http.StatusNotFound, "there is nothing here: see /openapi.json"
+	if allow := b.allowed(r); len(allow) > 0 {
+		status, detail = http.StatusMethodNotAllowed, "want "+strings.Join(allow, ", ")
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+	}
+	writeProblem(w, status, detail)
+}
+
+func (b bounded) allowed(r *http.Request) (methods []string) {
+	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		probe := r.Clone(r.Context())
+		probe.Method = m
+		if _, pattern := b.mux.Handler(probe); pattern != "" {
+			methods = append(methods, m)
+		}
+	}
+	return methods
+}
+
+func writeProblem(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(&huma.ErrorModel{Title: http.StatusText(status), Status: status, Detail: detail}) // the client is gone
+}

@@ -1,0 +1,65 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// maxDepth is more than any body here nests.
+const maxDepth = 16
+
+// strictUnmarshal decodes one JSON value and refuses what different readers would read differently: a member twice, or more after the
+// value. Unknown members are refused by the schema.
+func strictUnmarshal(data []byte, v any) error {
+	if err := scanJSON(json.NewDecoder(bytes.NewReader(data))); err != nil {
+		return err
+	}
+	return json.Unmarshal(data, v)
+}
+
+// level is one object or array that is open.
+type level struct {
+	names map[string]bool // of an object, nil for an array
+	value bool            // in an object, the next token is a value
+}
+
+func scanJSON(d *json.Decoder) error {
+	var open []level
+	for {
+		t, err := d.Token()
+		if errors.Is(err, io.EOF) && len(open) == 0 {
+			return nil
+		}
+		if err != nil {
+			return errors.New("not JSON")
+		}
+		if t == json.Delim('}') || t == json.Delim(']') {
+			open = open[:len(open)-1]
+			continue
+		}
+		if n := len(open); n > 0 && open[n-1].names != nil {
+			in := &open[n-1]
+			if !in.value {
+				name := t.(string)
+				if in.names[name] {
+					return fmt.Errorf("member %q is there twice", shorten(name))
+				}
+				in.names[name], in.value = true, true
+				continue
+			}
+			in.value = false
+		}
+		switch t {
+		case json.Delim('{'):
+			open = append(open, level{names: map[string]bool{}})
+		case json.Delim('['):
+			open = append(open, level{})
+		}
+		if len(open) > maxDepth {
+			return fmt.Errorf("nested deeper than %d", maxDepth)
+		}
+	}
+}

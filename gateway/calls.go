@@ -1,0 +1,81 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"latchkey/coapres"
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+)
+
+// calls is what the resources ask of the gateway: [coapres.Calls].
+type calls struct{ g *Gateway }
+
+func (c calls) Scan(ctx context.Context, p *coapres.Peer, s wire.Scan, at time.Time) (wire.Verdict, error) {
+	return c.g.onScan(ctx, p, s, at)
+}
+
+func (c calls) Act(ctx context.Context, p *coapres.Peer, target string, a wire.Act, at time.Time) (wire.Verdict, error) {
+	return c.g.onAct(ctx, p, target, a, at)
+}
+
+var errStateUnknown = errors.New("gateway: the target's state is unknown")
+
+func (c calls) State(p *coapres.Peer, target string) (wire.State, error) {
+	policy := c.g.store.Snapshot()
+	t, ok := policy.TargetByName(target)
+	if !ok || !c.g.mayName(p, t.ID) {
+		return wire.State{}, coapres.ErrNotFound
+	}
+	actuator, ok := policy.Actuator(t.ID)
+	if !ok {
+		return wire.State{}, errStateUnknown
+	}
+	now := time.Now()
+	v, ok := c.g.sessions.View(string(actuator.ID), now)
+	if !ok || !v.Known {
+		return wire.State{}, errStateUnknown
+	}
+	return v.Expected(now), nil
+}
+
+func (c calls) Registered(p *coapres.Peer, lifetime time.Duration) {
+	first := c.g.sessions.Registered(p, lifetime, time.Now())
+	c.g.background(func() {
+		if first {
+			c.g.log.Info("device registered", "device", p.Name, "addr", p.Addr)
+			c.g.sessionEvent(p, "registered")
+		}
+	})
+	if !p.Kind.Actuator() {
+		return
+	}
+	c.g.background(func() {
+		if err := c.g.sessions.Refresh(c.g.ctx, p); err != nil && !errors.Is(err, context.Canceled) {
+			c.g.log.Warn("state not read", "device", p.Name, "err", err)
+		}
+	})
+}
+
+func (c calls) Left(p *coapres.Peer) {
+	c.g.sessions.Left(p)
+	c.g.background(func() { c.g.sessionEvent(p, "offline: it took its registration back") })
+}
+
+func (c calls) Targets(p *coapres.Peer) []string {
+	policy := c.g.store.Snapshot()
+	var names []string
+	for _, id := range policy.Devices[access.ID(p.Device)].Targets {
+		names = append(names, policy.Targets[id].Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// mayName tells whether a target is one of the peer's own.
+func (g *Gateway) mayName(p *coapres.Peer, target access.ID) bool {
+	return slices.Contains(g.store.Snapshot().Devices[access.ID(p.Device)].Targets, target)
+}

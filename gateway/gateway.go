@@ -1,0 +1,267 @@
+// Package gateway joins the parts: it takes what nodes send, has it decided and kept, and commands the actuators. The way of a scan is
+// [Gateway.onScan]; everything else serves that function. It knows no HTTP but the admin socket, and no bytes on the wire.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/plgd-dev/go-coap/v3/message/pool"
+
+	"latchkey/coapres"
+	"latchkey/gateway/access"
+	"latchkey/gateway/session"
+	"latchkey/gateway/store"
+	"latchkey/gateway/transport"
+	"latchkey/keys"
+)
+
+// Config says how a gateway runs. Store is required and stays the caller's to close.
+type Config struct {
+	Store  *store.Store
+	Listen string // UDP "host:port" for nodes; default ":5684"
+	// AdminSocket is the path of the admin API's unix socket; empty: none.
+	AdminSocket string
+	// Clock says what makes the time of day trustworthy; default ClockNTP.
+	Clock       ClockSource
+	MaxSessions int
+	Version     string
+	Log         *slog.Logger
+	// Timeline, if set, is told of every attempt that was decided, when its outcome is known.
+	Timeline func(Timeline)
+}
+
+// Gateway is a running gateway. Its methods are safe for concurrent use.
+type Gateway struct {
+	cfg      Config
+	log      *slog.Logger
+	store    *store.Store
+	decoy    []byte
+	listener *transport.Listener
+	server   *coapres.Server
+	sessions *session.Table
+	clock    clock
+	unknown  throttle
+	turns    turns
+	reports  reports
+	learners learners
+	metrics  *metrics
+	admin    *adminServer
+
+	bg   sync.WaitGroup // goroutines that a node's message started
+	stop context.CancelFunc
+	ctx  context.Context // of Run's lifetime, for those goroutines; set by New, ended by Close
+}
+
+// New binds the sockets. Nothing is answered before Run.
+func New(cfg Config) (*Gateway, error) {
+	if cfg.Store == nil {
+		return nil, errors.New("gateway: no store")
+	}
+	if cfg.Listen == "" {
+		cfg.Listen = ":5684"
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	g := &Gateway{cfg: cfg, log: cfg.Log, store: cfg.Store, decoy: cfg.Store.DecoySecret(), sessions: session.NewTable(),
+		clock: clock{source: cfg.Clock, lastEvent: cfg.Store.LastEventAt}}
+	g.ctx, g.stop = context.WithCancel(context.Background())
+	g.server = &coapres.Server{Calls: calls{g}, Log: cfg.Log}
+	g.metrics = newMetrics(g)
+	var err error
+	g.listener, err = transport.Listen(transport.Config{Addr: cfg.Listen, PSK: g.psk, MaxSessions: cfg.MaxSessions, Log: cfg.Log,
+		Failed: func(addr net.Addr, reason string) {
+			g.metrics.handshakeFailures.Inc()
+			g.log.Debug("handshake failed", "addr", addr.String(), "err", reason)
+		}})
+	if err != nil {
+		return nil, err
+	}
+	if cfg.AdminSocket != "" {
+		if g.admin, err = listenAdmin(g, cfg.AdminSocket); err != nil {
+			return nil, errors.Join(err, g.listener.Close())
+		}
+	}
+	return g, nil
+}
+
+// Addr is where nodes find the gateway.
+func (g *Gateway) Addr() net.Addr { return g.listener.Addr() }
+
+// Run serves until ctx ends and then returns nil, with every session closed.
+func (g *Gateway) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if trusted, why := g.clock.trusted(time.Now()); !trusted {
+		g.log.Error("clock not trusted: schedules deny until it is", "err", why)
+	}
+	if err := g.record(access.Event{Kind: access.EventStart, Detail: g.cfg.Version, Digest: g.store.Digest()}); err != nil {
+		return errors.Join(err, g.Close())
+	}
+	g.log.Info("listening", "addr", g.Addr().String())
+	var wg sync.WaitGroup
+	failed := make(chan error, 2)
+	serve := func(f func(context.Context) error) {
+		wg.Go(func() {
+			if err := f(ctx); err != nil {
+				failed <- err
+				cancel()
+			}
+		})
+	}
+	serve(func(ctx context.Context) error { return g.listener.Serve(ctx, g.serve, g.opened, g.closed) })
+	if g.admin != nil {
+		serve(g.admin.serve)
+	}
+	wg.Go(func() { g.watchRegistrations(ctx) })
+	wg.Wait()
+	close(failed)
+	err := g.Close()
+	for e := range failed {
+		err = errors.Join(err, e)
+	}
+	stopped := g.record(access.Event{Kind: access.EventStop})
+	g.log.Info("stopped")
+	return errors.Join(err, stopped)
+}
+
+// Close frees the sockets of a gateway that does not run, or ends one that does. Twice is harmless.
+func (g *Gateway) Close() error {
+	g.stop()
+	err := g.listener.Close()
+	if g.admin != nil {
+		err = errors.Join(err, g.admin.close())
+	}
+	g.bg.Wait()
+	return err
+}
+
+// psk finds the key of an identity. An unknown or revoked one meets a decoy, so that it fails as a wrong key does.
+func (g *Gateway) psk(identity []byte) []byte {
+	decoy := keys.Decoy(g.decoy, identity) // always computed: the same time for all
+	k, ok := g.store.Snapshot().Keys[keys.ID(identity)]
+	if !ok || !k.State.Usable() || k.Secret.IsZero() {
+		return decoy
+	}
+	return k.Secret.PSK()
+}
+
+var errGone = errors.New("gateway: the key was revoked during the handshake")
+
+// opened makes an association whose handshake is complete the session of its device.
+func (g *Gateway) opened(c *transport.Conn) error {
+	p := g.store.Snapshot()
+	k, ok := p.Keys[keys.ID(c.Identity())]
+	if !ok || !k.State.Usable() {
+		return errGone
+	}
+	d, ok := p.Devices[access.ID(k.Device)]
+	if !ok {
+		return errGone
+	}
+	peer := coapres.NewPeer(k.Device, d.Name, d.Kind, k.ID, c.RemoteAddr().String(), c)
+	c.SetPeer(peer)
+	replaced := g.sessions.Open(peer, func() { _ = c.End() }, time.Now())
+	// Looked up again after the session stands in the table: a revocation between the two would miss it.
+	if k := g.store.Snapshot().Keys[k.ID]; !k.State.Usable() {
+		g.sessions.Closed(peer)
+		return errGone
+	}
+	g.log.Info("session opened", "device", d.Name, "addr", peer.Addr)
+	g.background(func() {
+		if replaced {
+			g.sessionEvent(peer, "replaced by a newer session")
+		}
+		g.keyUsed(k)
+	})
+	return nil
+}
+
+func (g *Gateway) closed(c *transport.Conn) {
+	peer := c.Peer().(*coapres.Peer)
+	if g.sessions.Closed(peer) {
+		g.log.Info("session closed", "device", peer.Name, "addr", peer.Addr)
+		g.background(func() { g.sessionEvent(peer, "closed") })
+	}
+}
+
+// serve answers one request of a node.
+func (g *Gateway) serve(c *transport.Conn, req, resp *pool.Message, at time.Time) {
+	peer := c.Peer().(*coapres.Peer)
+	g.sessions.Heard(peer, at)
+	g.server.Serve(c.Context(), peer, req, resp, at)
+	g.metrics.requests.WithLabelValues(resp.Code().String()).Inc()
+}
+
+// background runs f in a goroutine that Close waits for.
+func (g *Gateway) background(f func()) {
+	if g.ctx.Err() == nil {
+		g.bg.Go(f)
+	}
+}
+
+// record writes an event that is not a decision. It has a bound of its own: it must not be lost because a session ended.
+func (g *Gateway) record(ev access.Event) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if _, err := g.store.Record(ctx, ev); err != nil {
+		return fmt.Errorf("gateway: %s event: %w", ev.Kind, err)
+	}
+	return nil
+}
+
+func (g *Gateway) sessionEvent(p *coapres.Peer, detail string) {
+	if err := g.record(access.Event{Kind: access.EventSession, Device: named(p), Detail: detail}); err != nil {
+		g.log.Error("event lost", "device", p.Name, "err", err)
+	}
+}
+
+func named(p *coapres.Peer) access.Named { return access.Named{ID: access.ID(p.Device), Name: p.Name} }
+
+// keyUsed moves a key on when it has completed a handshake: pending becomes active, and what it replaces is revoked.
+func (g *Gateway) keyUsed(k keys.Key) {
+	now := time.Now().UTC().Truncate(24 * time.Hour)
+	if k.State == keys.Active && !k.LastUsed.Before(now) {
+		return
+	}
+	var changes []access.Change
+	if k.State == keys.Pending {
+		k.State = keys.Active
+		for _, other := range g.store.Snapshot().KeysOf(access.ID(k.Device)) {
+			if other.State == keys.Retiring && other.ID != k.ID {
+				other.State = keys.Revoked
+				changes = append(changes, access.Change{Put: other})
+			}
+		}
+	}
+	k.LastUsed = now
+	changes = append(changes, access.Change{Put: k})
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if _, err := g.Apply(ctx, "gateway", changes...); err != nil && !errors.Is(err, access.ErrNotFound) {
+		g.log.Warn("key state not kept", "device", k.Device, "err", err)
+	}
+}
+
+// watchRegistrations notes the nodes that have gone silent.
+func (g *Gateway) watchRegistrations(ctx context.Context) {
+	t := time.NewTicker(5 * time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			for _, p := range g.sessions.Lapsed(now) {
+				g.log.Warn("device silent", "device", p.Name, "addr", p.Addr)
+				g.sessionEvent(p, "offline: its registration was not renewed")
+			}
+		}
+	}
+}

@@ -1,0 +1,206 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"latchkey/coapres"
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+	"latchkey/gateway/session"
+	"latchkey/gateway/store"
+)
+
+// decideWithin bounds the wait for a durable decision. Whoever asked has given up long before; the record stays.
+const decideWithin = 10 * time.Second
+
+// Timeline is when each step of one attempt was done. A step that was not reached is zero.
+type Timeline struct {
+	Received     time.Time // its datagram, or HTTP request, was read
+	Fresh        time.Time // its freshness was proven
+	Decided      time.Time
+	Durable      time.Time // decision and counter are on disk
+	Commanded    time.Time // the command was handed to the actuator's session
+	Acknowledged time.Time // its receipt was there
+
+	Seq      uint64 // of the decision's event
+	Device   string
+	Target   string
+	Decision access.Decision
+	Outcome  access.Outcome // of the command; empty if there was none
+	Repeated bool           // an attempt that was decided before: nothing was done
+}
+
+// onScan is the way of a card from reader to door: who, decided and durable, commanded, told. A denial is a decision, an error is not.
+func (g *Gateway) onScan(ctx context.Context, p *coapres.Peer, s wire.Scan, at time.Time) (wire.Verdict, error) {
+	if wait := g.unknown.wait(p.Device, at); wait > 0 {
+		return wire.Verdict{}, &coapres.BusyError{RetryAfter: wait}
+	}
+	a := access.Attempt{Source: access.ByCard, Device: access.ID(p.Device), Credential: g.store.CredentialID(s.UID),
+		Tail: tail(s.UID), Counter: s.N, At: at}
+	policy := g.store.Snapshot()
+	if d := policy.Devices[a.Device]; len(d.Targets) == 1 {
+		a.Target = d.Targets[0]
+	}
+	if a.Action = wire.Unlock; policy.Targets[a.Target].Kind == access.Lamp {
+		a.Action = wire.Toggle
+	}
+	tl, last, err := g.perform(ctx, a, at)
+	if err != nil {
+		return wire.Verdict{}, err
+	}
+	if tl.Decision.Reason == access.ReasonUnknownCard && !tl.Repeated {
+		g.unknownCard(p, a, at)
+	}
+	return verdictOf(tl, last), nil
+}
+
+// onAct does for a switch what onScan does for a card: the device itself is the subject.
+func (g *Gateway) onAct(ctx context.Context, p *coapres.Peer, target string, act wire.Act, at time.Time) (wire.Verdict, error) {
+	t, ok := g.store.Snapshot().TargetByName(target)
+	if !ok || !g.mayName(p, t.ID) {
+		return wire.Verdict{}, coapres.ErrNotFound
+	}
+	tl, last, err := g.perform(ctx, access.Attempt{Source: access.ByDevice, Device: access.ID(p.Device), Target: t.ID,
+		Action: act.Action, Level: act.Level, Counter: act.N, At: at}, at)
+	if err != nil {
+		return wire.Verdict{}, err
+	}
+	return verdictOf(tl, last), nil
+}
+
+// perform decides one attempt and, if it is granted, commands the actuator and keeps what came of it. intent is when the message that
+// caused it was read: the command is not sent later than coapres.CommandWindow after it, however long the disk took.
+func (g *Gateway) perform(ctx context.Context, a access.Attempt, intent time.Time) (Timeline, uint64, error) {
+	tl := Timeline{Received: intent, Fresh: time.Now()}
+	ctx, cancel := context.WithTimeout(ctx, decideWithin)
+	defer cancel()
+	if a.Device != "" { // copies of one scan wait for the first: the same outcome, never a second pulse
+		done, err := g.turns.take(ctx, a.Device)
+		if err != nil {
+			return tl, 0, err
+		}
+		defer done()
+	}
+	a.ClockTrusted, _ = g.clock.trusted(a.At)
+	adm, err := g.store.Admit(ctx, a)
+	if err != nil {
+		g.metrics.undecided.Inc()
+		g.log.Error("could not decide", "device", string(a.Device), "target", string(a.Target), "err", err)
+		return tl, 0, err
+	}
+	tl.describe(g.store.Snapshot(), a, adm)
+	if adm.Decision.Granted && !adm.Duplicate {
+		g.command(ctx, a, adm, intent, &tl)
+	}
+	g.metrics.observe(tl)
+	g.log.Info("decided", "device", tl.Device, "target", tl.Target, "reason", string(tl.Decision.Reason), "counter", a.Counter,
+		"event", tl.Seq, "outcome", string(tl.Outcome), "repeated", tl.Repeated)
+	if g.cfg.Timeline != nil {
+		g.cfg.Timeline(tl)
+	}
+	return tl, adm.Last, nil
+}
+
+func (tl *Timeline) describe(p *access.Policy, a access.Attempt, adm store.Admission) {
+	tl.Decided, tl.Durable, tl.Seq, tl.Decision = adm.Decided, adm.Durable, adm.Seq, adm.Decision
+	tl.Device, tl.Target = p.Devices[a.Device].Name, p.Targets[a.Target].Name
+	tl.Repeated, tl.Outcome = adm.Duplicate, adm.Outcome
+	if a.Source == access.ByOperator {
+		tl.Device = a.Operator
+	}
+}
+
+// command moves the target of a granted attempt and records the outcome as a second event.
+func (g *Gateway) command(ctx context.Context, a access.Attempt, adm store.Admission, intent time.Time, tl *Timeline) {
+	policy := g.store.Snapshot()
+	actuator, ok := policy.Actuator(a.Target)
+	tl.Outcome = access.OutcomeOffline
+	var detail string
+	if ok {
+		tl.Commanded = time.Now()
+		_, err := g.sessions.Command(ctx, string(actuator.ID), g.commandFor(policy, a, actuator, adm.Seq), intent)
+		tl.Outcome = outcomeOf(err)
+		if err != nil {
+			detail = err.Error()
+			g.log.Warn("not acknowledged", "device", actuator.Name, "target", tl.Target, "event", adm.Seq, "err", err)
+		} else {
+			tl.Acknowledged = time.Now()
+		}
+		if tl.Outcome == access.OutcomeOffline || tl.Outcome == access.OutcomeLate {
+			tl.Commanded = time.Time{}
+		}
+	}
+	ev := access.Event{Kind: access.EventReceipt, Cause: adm.Seq, Outcome: tl.Outcome, Detail: detail, Action: a.Action, Level: a.Level,
+		Device: access.Named{ID: actuator.ID, Name: actuator.Name}, Target: access.Named{ID: a.Target, Name: tl.Target}}
+	if err := g.record(ev); err != nil { // the target has moved, or not, all the same
+		g.log.Error("outcome not kept", "target", tl.Target, "event", adm.Seq, "err", err)
+	}
+}
+
+// commandFor turns an action into a command. Its id is the decision's event, so it is durable and grows.
+func (g *Gateway) commandFor(p *access.Policy, a access.Attempt, actuator access.Device, seq uint64) wire.Command {
+	c := wire.Command{ID: seq, Action: a.Action}
+	switch a.Action {
+	case wire.Unlock:
+		c.Duration = uint32(p.Targets[a.Target].Pulse / time.Millisecond)
+	case wire.Level:
+		c.Level = a.Level
+	case wire.Toggle:
+		c.Action = wire.On
+		if v, ok := g.sessions.View(string(actuator.ID), time.Now()); ok && v.Known && v.State.On {
+			c.Action = wire.Off
+		}
+	}
+	return c
+}
+
+// outcomeOf is the one place where an error of a command becomes an outcome.
+func outcomeOf(err error) access.Outcome {
+	switch {
+	case err == nil:
+		return access.OutcomeDone
+	case errors.Is(err, session.ErrOffline):
+		return access.OutcomeOffline
+	case errors.Is(err, coapres.ErrLate):
+		return access.OutcomeLate
+	case errors.Is(err, coapres.ErrNotObeyed):
+		return access.OutcomeRefused
+	}
+	return access.OutcomeUnknown
+}
+
+func verdictOf(tl Timeline, last uint64) wire.Verdict {
+	v := wire.Verdict{Last: last}
+	switch {
+	case !tl.Decision.Granted:
+	case tl.Outcome == access.OutcomeDone:
+		v.Verdict = wire.Granted
+	default:
+		v.Verdict = wire.Retry
+	}
+	return v
+}
+
+// unknownCard serves whoever waits to learn a card at this reader, and slows a reader that sees too many.
+func (g *Gateway) unknownCard(p *coapres.Peer, a access.Attempt, at time.Time) {
+	if g.learners.offer(a.Device, a.Credential, a.Tail) || !g.unknown.note(p.Device, at) {
+		return
+	}
+	g.log.Warn("too many unknown cards", "device", p.Name)
+	if err := g.record(access.Event{Kind: access.EventThrottle, Device: named(p),
+		Detail: "ten unknown cards in a minute: one scan in 10 s until a minute after the last"}); err != nil {
+		g.log.Error("event lost", "device", p.Name, "err", err)
+	}
+}
+
+// tail is the last two bytes of a UID in hex, so that people can tell cards apart.
+func tail(uid []byte) string {
+	const hex = "0123456789abcdef"
+	if len(uid) < 2 {
+		return ""
+	}
+	b := uid[len(uid)-2:]
+	return string([]byte{hex[b[0]>>4], hex[b[0]&15], hex[b[1]>>4], hex[b[1]&15]})
+}

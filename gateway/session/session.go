@@ -1,0 +1,317 @@
+// Package session knows who is registered and alive now, and how to command them. It does not decide who may, and keeps nothing on disk.
+package session
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"latchkey/coapres"
+	"latchkey/coapres/wire"
+	"latchkey/keys"
+)
+
+// ErrOffline means that the device has no live session: nothing was sent.
+var ErrOffline = errors.New("offline")
+
+// Table holds the newest session of each device, and what is known of each device's target. It is safe for concurrent use.
+type Table struct {
+	mu      sync.Mutex
+	devices map[string]*device // guarded by mu; by device record id
+}
+
+// device is what is kept per device, across its sessions.
+type device struct {
+	name string
+	kind wire.Kind
+	live *session // nil when there is none
+	view View
+}
+
+// session is one live association, proven to be one device.
+type session struct {
+	peer  *coapres.Peer
+	end   func()        // closes the association
+	turn  chan struct{} // holds one token: one command at a time, in the order of their ids
+	until time.Time     // the registration lapses; zero: not registered
+	mute  bool          // a command was not answered; nothing is sent until the node speaks again
+	read  context.CancelFunc
+}
+
+// View is what is known of a device. What was commanded, what it acknowledged and what it senses are three things.
+type View struct {
+	Device    string // record id
+	Name      string
+	Kind      wire.Kind
+	Online    bool
+	Since     time.Time // of the present or last session
+	Addr      string
+	Identity  keys.ID
+	LastHeard time.Time
+
+	Commanded   wire.Command // the last command sent, zero if none
+	CommandedAt time.Time
+	State       wire.State // as last acknowledged or read; meaningful only when Known
+	Known       bool       // false before the first reading and after a lost receipt: unknown is not locked
+	StateAt     time.Time
+}
+
+// Expected is State moved on to now: a pulse that the node ends by itself has ended.
+func (v View) Expected(now time.Time) wire.State {
+	s := v.State
+	if s.On && s.Left > 0 {
+		left := time.Duration(s.Left)*time.Millisecond - now.Sub(v.StateAt)
+		s.On, s.Left = left > 0, uint32(max(left, 0)/time.Millisecond)
+	}
+	return s
+}
+
+// NewTable returns an empty table.
+func NewTable() *Table { return &Table{devices: map[string]*device{}} }
+
+// Open makes p the session of its device and tells whether an older one was replaced; that one is ended. end closes p's association.
+func (t *Table) Open(p *coapres.Peer, end func(), now time.Time) (replaced bool) {
+	t.mu.Lock()
+	d := t.devices[p.Device]
+	if d == nil {
+		d = &device{}
+		t.devices[p.Device] = d
+	}
+	old := d.live
+	d.name, d.kind = p.Name, p.Kind
+	d.live = &session{peer: p, end: end, turn: make(chan struct{}, 1)}
+	d.view.Since, d.view.Addr, d.view.Identity, d.view.LastHeard, d.view.Known = now, p.Addr, p.Key, now, false
+	d.view.State.ID = 0 // command ids count within one association
+	t.mu.Unlock()
+	if old != nil {
+		old.end()
+	}
+	return old != nil
+}
+
+// Closed forgets p's session and tells whether it was its device's newest.
+func (t *Table) Closed(p *coapres.Peer) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d, _ := t.of(p)
+	if d == nil {
+		return false
+	}
+	d.live, d.view.Known = nil, false
+	return true
+}
+
+// of returns p's device and session if p is the newest of its device. The caller holds mu.
+func (t *Table) of(p *coapres.Peer) (*device, *session) {
+	if d := t.devices[p.Device]; d != nil && d.live != nil && d.live.peer == p {
+		return d, d.live
+	}
+	return nil, nil
+}
+
+// Heard notes that a node spoke.
+func (t *Table) Heard(p *coapres.Peer, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d, s := t.of(p); s != nil {
+		d.view.LastHeard, s.mute = now, false
+	}
+}
+
+// Registered notes a registration or its update and tells whether the node was not registered before.
+func (t *Table) Registered(p *coapres.Peer, lifetime time.Duration, now time.Time) (first bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, s := t.of(p)
+	if s == nil {
+		return false
+	}
+	first = !s.online(now)
+	s.until = now.Add(lifetime)
+	return first
+}
+
+// Left notes that a node took its registration back.
+func (t *Table) Left(p *coapres.Peer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, s := t.of(p); s != nil {
+		s.until = time.Time{}
+	}
+}
+
+func (s *session) online(now time.Time) bool { return s != nil && now.Before(s.until) && !s.mute }
+
+// Lapsed returns the peers whose registration has run out since the last call.
+func (t *Table) Lapsed(now time.Time) []*coapres.Peer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []*coapres.Peer
+	for _, d := range t.devices {
+		if s := d.live; s != nil && !s.until.IsZero() && !now.Before(s.until) {
+			s.until = time.Time{}
+			out = append(out, s.peer)
+		}
+	}
+	return out
+}
+
+// Command sends cmd to a device and waits for its receipt, until coapres.CommandWindow after intent at the latest. Commands to one
+// device go one at a time, in the order of their ids, and ahead of readings.
+func (t *Table) Command(ctx context.Context, deviceID string, cmd wire.Command, intent time.Time) (wire.Receipt, error) {
+	ctx, cancel := context.WithDeadline(ctx, intent.Add(coapres.CommandWindow))
+	defer cancel()
+	s, err := t.take(ctx, deviceID)
+	if err != nil {
+		return wire.Receipt{}, err
+	}
+	defer func() { <-s.turn }()
+	t.update(s, func(d *device) {
+		d.view.Commanded, d.view.CommandedAt = cmd, time.Now()
+		if s.read != nil {
+			s.read()
+		}
+	})
+	r, err := coapres.Actuate(ctx, s.peer, cmd, intent)
+	t.update(s, func(d *device) {
+		switch {
+		case err == nil:
+			d.learn(r.State)
+		case errors.Is(err, coapres.ErrNoReceipt):
+			d.view.Known, s.mute = false, true
+		}
+	})
+	return r, err
+}
+
+// take waits for the turn to command a device.
+func (t *Table) take(ctx context.Context, deviceID string) (*session, error) {
+	t.mu.Lock()
+	d := t.devices[deviceID]
+	if d == nil || !d.live.online(time.Now()) {
+		t.mu.Unlock()
+		return nil, ErrOffline
+	}
+	s := d.live
+	t.mu.Unlock()
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, coapres.ErrLate
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d.live != s || !s.online(time.Now()) {
+		<-s.turn
+		return nil, ErrOffline
+	}
+	return s, nil
+}
+
+// update changes s's device while s is still its session.
+func (t *Table) update(s *session, f func(*device)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d, live := t.of(s.peer); live == s {
+		f(d)
+	}
+}
+
+// learn takes a state from the node. One that is older than what is known changes nothing.
+func (d *device) learn(st wire.State) {
+	if d.view.Known && st.ID < d.view.State.ID {
+		return
+	}
+	d.view.State, d.view.Known, d.view.StateAt = st, true, time.Now()
+}
+
+// Refresh reads an actuator's state, which also brings an Echo for the next command. A command that comes meanwhile ends the reading.
+func (t *Table) Refresh(ctx context.Context, p *coapres.Peer) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	t.mu.Lock()
+	_, s := t.of(p)
+	if s != nil {
+		s.read = cancel
+	}
+	t.mu.Unlock()
+	if s == nil {
+		return ErrOffline
+	}
+	st, err := coapres.ReadState(ctx, p)
+	if err != nil {
+		return err
+	}
+	t.update(s, func(d *device) { d.learn(st) })
+	return nil
+}
+
+// Sensed takes what a node reports of its target by itself.
+func (t *Table) Sensed(p *coapres.Peer, c wire.Contact) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d, _ := t.of(p); d != nil {
+		d.view.State.Contact = c
+	}
+}
+
+// EndIf ends the sessions for which f is true and returns their peers.
+func (t *Table) EndIf(f func(*coapres.Peer) bool) []*coapres.Peer {
+	t.mu.Lock()
+	var gone []*session
+	for _, d := range t.devices {
+		if d.live != nil && f(d.live.peer) {
+			gone = append(gone, d.live)
+			d.live, d.view.Known = nil, false
+		}
+	}
+	t.mu.Unlock()
+	peers := make([]*coapres.Peer, len(gone))
+	for i, s := range gone {
+		s.end()
+		peers[i] = s.peer
+	}
+	return peers
+}
+
+// Peer returns the live session of a device, registered or not.
+func (t *Table) Peer(deviceID string) (*coapres.Peer, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d := t.devices[deviceID]; d != nil && d.live != nil {
+		return d.live.peer, true
+	}
+	return nil, false
+}
+
+// View returns what is known of a device; ok is false if it was never seen since the start.
+func (t *Table) View(deviceID string, now time.Time) (v View, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d := t.devices[deviceID]
+	if d == nil {
+		return View{}, false
+	}
+	return d.seen(deviceID, now), true
+}
+
+func (d *device) seen(id string, now time.Time) View {
+	v := d.view
+	v.Device, v.Name, v.Kind, v.Online = id, d.name, d.kind, d.live.online(now)
+	return v
+}
+
+// Views returns what is known of every device seen since the start, by name.
+func (t *Table) Views(now time.Time) []View {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := make([]View, 0, len(t.devices))
+	for id, d := range t.devices {
+		out = append(out, d.seen(id, now))
+	}
+	slices.SortFunc(out, func(a, b View) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}

@@ -1,0 +1,105 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"latchkey/gateway/access"
+)
+
+// maxCounter is the largest scan counter: 2^53−1, which every JSON reader can hold.
+const maxCounter = 1<<53 - 1
+
+// Admission is a durable decision. The zero Admission denies.
+type Admission struct {
+	Decision  access.Decision
+	Seq       uint64         // of the decision's event; the command's id
+	Duplicate bool           // the device's last attempt came again: Decision and Seq are the recorded ones, nothing was written
+	Outcome   access.Outcome // of the recorded attempt's command, if Duplicate and known
+	Last      uint64         // the device's counter now; 0 for an operator's attempt
+	Decided   time.Time      // when the policy was asked
+	Durable   time.Time      // when the decision was on disk
+}
+
+// Admit decides an attempt and makes decision, event and counter durable in one synced batch before it returns. It fills in
+// attempt.Last itself. Errors are ErrNoSpace (would have been granted; nothing was written), ErrFailed, ErrClosed, ErrRefused for an
+// attempt that no device can make, and ctx.Err(): in that last case the decision may still become durable, and nobody acts on it.
+func (s *Store) Admit(ctx context.Context, a access.Attempt) (Admission, error) {
+	if len(a.Tail) > 4 || a.Counter > maxCounter || a.Source == access.ByOperator && a.Counter != 0 {
+		return Admission{}, fmt.Errorf("store: attempt by %s: %w", a.Source, ErrRefused)
+	}
+	var adm Admission
+	r := &request{}
+	r.run = func(b *batch) (err error) {
+		adm, err = b.admit(&a)
+		return err
+	}
+	if err := s.submit(ctx, r); err != nil {
+		return Admission{}, err
+	}
+	adm.Durable = r.durable
+	return adm, nil
+}
+
+func (b *batch) admit(a *access.Attempt) (Admission, error) {
+	adm := Admission{Decided: b.w.s.opts.Now()}
+	counts := a.Device != "" && (a.Source == access.ByCard || a.Source == access.ByDevice)
+	var digest [32]byte
+	if counts {
+		digest = attemptDigest(a)
+		if c := b.counter(a.Device); c != nil {
+			if c.repeats(a.Counter, digest, adm.Decided) {
+				adm.Decision, adm.Seq, adm.Outcome, adm.Last, adm.Duplicate = c.decision, c.seq, c.outcome, c.last, true
+				return adm, nil
+			}
+			a.Last = c.last
+		} else {
+			a.Last = 0
+		}
+	}
+	adm.Last = a.Last
+	adm.Decision = access.Decide(b.policy, *a)
+	if b.w.space.full || b.w.space.low && adm.Decision.Granted {
+		return Admission{}, b.w.space.err()
+	}
+	ev := b.decisionEvent(a, adm.Decision, adm.Decided)
+	if err := b.appendEvent(&ev); err != nil {
+		return Admission{}, err
+	}
+	adm.Seq = ev.Seq
+	// The counter moves even when the attempt is denied, so a captured scan cannot be tried again later.
+	if counts && a.Counter > a.Last {
+		adm.Last = a.Counter
+		c := &counter{last: a.Counter, digest: digest, seq: ev.Seq, at: adm.Decided.UnixNano(), decision: adm.Decision}
+		if err := b.moveCounter(a.Device, c); err != nil {
+			return Admission{}, err
+		}
+	}
+	return adm, nil
+}
+
+// decisionEvent is a decision with the names of its parts as they are now.
+func (b *batch) decisionEvent(a *access.Attempt, d access.Decision, now time.Time) access.Event {
+	ev := access.Event{At: a.At, Kind: access.EventDecision, Source: a.Source, Action: a.Action, Level: a.Level, Counter: a.Counter,
+		Granted: d.Granted, Reason: d.Reason, Rule: d.Rule, ClockUntrusted: !a.ClockTrusted}
+	if ev.At.IsZero() {
+		ev.At = now
+	}
+	if a.Device != "" {
+		ev.Device = access.Named{ID: a.Device, Name: b.policy.Devices[a.Device].Name}
+	}
+	if a.Target != "" {
+		ev.Target = access.Named{ID: a.Target, Name: b.policy.Targets[a.Target].Name}
+	}
+	if d.Person != "" {
+		ev.Person = access.Named{ID: d.Person, Name: b.policy.Persons[d.Person].Name}
+	}
+	switch a.Source {
+	case access.ByCard:
+		ev.Card = a.Tail
+	case access.ByOperator:
+		ev.Actor = a.Operator
+	}
+	return ev
+}

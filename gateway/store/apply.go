@@ -1,0 +1,205 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"latchkey/gateway/access"
+)
+
+// MaxChanges is how many changes one [Store.Apply] takes. They become durable together or not at all, and one transaction has a limit.
+const MaxChanges = 1000
+
+const maxDetail = 1024
+
+// Apply makes changes the policy, all or none, with one event, and returns the event's sequence number once they are durable and
+// [Store.Snapshot] has them. Errors are those of [access.Policy.With], ErrTooBig (split it), ErrNoSpace, ErrFailed, ErrClosed, and
+// ctx.Err(): in that last case the changes may still be made.
+func (s *Store) Apply(ctx context.Context, actor string, changes ...access.Change) (uint64, error) {
+	switch {
+	case len(changes) == 0:
+		return 0, fmt.Errorf("store: apply: no changes: %w", access.ErrInvalid)
+	case len(changes) > MaxChanges:
+		return 0, fmt.Errorf("store: apply %d changes: %w: split them into changes of at most %d", len(changes), ErrTooBig, MaxChanges)
+	}
+	changes, err := storable(changes)
+	if err != nil {
+		return 0, err
+	}
+	var seq uint64
+	err = s.submit(ctx, &request{run: func(b *batch) (err error) {
+		seq, err = b.apply(actor, changes)
+		return err
+	}})
+	if err != nil {
+		return 0, err
+	}
+	return seq, nil
+}
+
+// storable returns the changes as they will be read back, so that the snapshot is what a reopened store has.
+func storable(changes []access.Change) ([]access.Change, error) {
+	out := make([]access.Change, len(changes))
+	for i, c := range changes {
+		if (c.Put == nil) == (c.Delete == nil) {
+			return nil, fmt.Errorf("store: change %d: want one of put and delete: %w", i+1, access.ErrInvalid)
+		}
+		out[i] = c
+		if c.Put == nil {
+			continue
+		}
+		key, plain, err := encodeRecord(c.Put)
+		if err != nil {
+			return nil, err
+		}
+		if out[i].Put, err = decodeRecord(key, plain); err != nil {
+			return nil, fmt.Errorf("store: %v: %w: %w", key, access.ErrInvalid, err)
+		}
+	}
+	return out, nil
+}
+
+func (b *batch) apply(actor string, changes []access.Change) (uint64, error) {
+	if b.w.space.low {
+		return 0, b.w.space.err()
+	}
+	next, err := b.policy.With(changes...)
+	if err != nil {
+		return 0, fmt.Errorf("store: apply: %w", err)
+	}
+	st, err := b.stage(next, changes)
+	if err != nil {
+		return 0, err
+	}
+	list, err := encode(1, st.list)
+	if err != nil {
+		return 0, fmt.Errorf("store: apply: %w", err)
+	}
+	listKey := changeKey(b.head.seq + 1)
+	if !b.fits(len(st.writes)+1+smallCount, st.size+b.cost(listKey, list)+smallBytes, st.raw+len(list)+smallBytes) {
+		return 0, errNoRoom
+	}
+	ev := access.Event{At: b.w.s.opts.Now(), Kind: access.EventPolicy, Actor: actor, Digest: st.tally.sum.bytes(), Detail: b.describe(changes)}
+	trusted := b.policy.Site.TimeTrusted
+	latest := b.head.latest
+	if next.Site.TimeTrusted != trusted {
+		at, err := b.latestAfter(next.Site.TimeTrusted)
+		if err != nil {
+			return 0, err
+		}
+		b.head.latest = at.at
+	}
+	before := b.policy
+	b.policy = next
+	if err := b.appendEvent(&ev); err != nil {
+		b.policy, b.head.latest = before, latest
+		return 0, err
+	}
+	for key, plain := range st.writes {
+		b.put(key, plain)
+	}
+	b.put(listKey, list)
+	b.head.policy, b.head.policyAt = st.tally, ev.Seq
+	return ev.Seq, nil
+}
+
+// staged is what a change would write.
+type staged struct {
+	writes    map[recordKey][]byte
+	size, raw int
+	tally     tally
+	list      changeRecord
+}
+
+// stage works out what turns the records on disk into those of next. A record that several changes touch is written once, as it ends up.
+func (b *batch) stage(next *access.Policy, changes []access.Change) (*staged, error) {
+	st := &staged{writes: make(map[recordKey][]byte, len(changes)), tally: b.head.policy}
+	for _, c := range changes {
+		key, plain, err := ending(next, c)
+		if err != nil {
+			return nil, err
+		}
+		if _, done := st.writes[key]; done {
+			continue
+		}
+		old, err := b.plain(key)
+		if err != nil {
+			return nil, err
+		}
+		if old == nil && plain == nil {
+			continue // put and deleted again in one change
+		}
+		if old != nil {
+			st.tally = st.tally.without(b.w.leaf.leaf(key, old))
+		}
+		var short []byte
+		if plain != nil {
+			leaf := b.w.leaf.leaf(key, plain)
+			st.tally = st.tally.with(leaf)
+			short = shorten(leaf)
+		}
+		st.writes[key] = plain
+		st.size += b.cost(key, plain)
+		st.raw += len(plain)
+		st.list.Changed = append(st.list.Changed, changedRecord{Key: []byte(key), Leaf: short})
+	}
+	return st, nil
+}
+
+// ending returns the Badger key of the record that c is about and its plaintext in next, nil if it is not there any more.
+func ending(next *access.Policy, c access.Change) (recordKey, []byte, error) {
+	r := c.Put
+	if r == nil {
+		r = c.Delete
+	}
+	if r, ok := next.Get(r); ok {
+		return encodeRecord(r)
+	}
+	key, err := keyOf(r)
+	return key, nil, err
+}
+
+// describe says for people what changes, in the names as they were before.
+func (b *batch) describe(changes []access.Change) string {
+	const shown = 8
+	lines := b.policy.DescribeAll(changes)
+	text := clean(strings.Join(lines[:min(len(lines), shown)], "; "))
+	if len(text) > maxDetail {
+		text = clean(text[:maxDetail]) + "…"
+	}
+	if more := len(changes) - shown; more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return text
+}
+
+// latestAfter returns the latest time of the events after seq.
+func (b *batch) latestAfter(seq uint64) (latest eventTime, err error) {
+	durable, _ := b.w.s.Head()
+	err = b.w.s.db.View(func(txn *badger.Txn) error {
+		for n := seq + 1; n <= durable; n++ {
+			ev, err := b.w.s.event(txn, n)
+			if err != nil {
+				return err
+			}
+			latest = later(latest, eventTime{n, ev.At})
+		}
+		return nil
+	})
+	for _, t := range b.times {
+		if t.seq > seq {
+			latest = later(latest, t)
+		}
+	}
+	return latest, err
+}
+
+func later(a, b eventTime) eventTime {
+	if b.at.After(a.at) {
+		return b
+	}
+	return a
+}

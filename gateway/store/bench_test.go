@@ -1,0 +1,52 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"latchkey/gateway/access"
+)
+
+// BenchmarkAdmit is decision, event and counter, durable; the policy is the small house. "disk" syncs every batch.
+func BenchmarkAdmit(b *testing.B) {
+	for _, where := range []string{"memory", "disk"} {
+		for _, callers := range []int{1, 64, 256} {
+			b.Run(fmt.Sprintf("%s/%d", where, callers), func(b *testing.B) {
+				o := Options{}
+				if where == "disk" {
+					o.Dir = b.TempDir()
+				}
+				s := built(b, o)
+				var n atomic.Uint64
+				b.ReportAllocs()
+				b.SetParallelism((callers + 1) / 2) // for two CPUs
+				if callers == 1 {
+					for b.Loop() {
+						admitOne(b, s, n.Add(1))
+					}
+				} else {
+					b.RunParallel(func(pb *testing.PB) {
+						for pb.Next() {
+							admitOne(b, s, n.Add(1))
+						}
+					})
+				}
+				b.StopTimer()
+				b.ReportMetric(float64(n.Load())/b.Elapsed().Seconds(), "admits/s")
+			})
+		}
+	}
+}
+
+// admitOne scans at one of 64 readers, most of which the policy does not know: they are denied, with an event and a counter.
+func admitOne(b *testing.B, s *Store, n uint64) {
+	a := scan(s, n)
+	if n%64 != 0 {
+		a.Device = access.ID(fmt.Sprintf("reader%04d", n%64))
+	}
+	if _, err := s.Admit(context.Background(), a); err != nil {
+		b.Fatal(err)
+	}
+}

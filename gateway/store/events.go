@@ -1,0 +1,180 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"latchkey/gateway/access"
+)
+
+// Record chains an event that is neither a decision nor a policy change and returns it, durable, with Seq, Prev, Hash and, if it was
+// zero, At. A start event gets the policy digest. A receipt also becomes the outcome of the attempt in Cause, for a repeat of it.
+// Errors are ErrRefused, ErrNoSpace (when nearly nothing is left), ErrFailed, ErrClosed and ctx.Err().
+func (s *Store) Record(ctx context.Context, ev access.Event) (access.Event, error) {
+	if ev.Kind == access.EventDecision || ev.Kind == access.EventPolicy || ev.Kind == "" {
+		return access.Event{}, fmt.Errorf("store: record %q event: %w", ev.Kind, ErrRefused)
+	}
+	err := s.submit(ctx, &request{run: func(b *batch) error { return b.record(&ev) }})
+	if err != nil {
+		return access.Event{}, err
+	}
+	return ev, nil
+}
+
+func (b *batch) record(ev *access.Event) error {
+	if b.w.space.full {
+		return b.w.space.err()
+	}
+	if ev.At.IsZero() {
+		ev.At = b.w.s.opts.Now()
+	}
+	ev.Digest = access.Hash{}
+	if ev.Kind == access.EventStart {
+		ev.Digest = b.head.policy.sum.bytes()
+	}
+	if ev.Kind != access.EventReceipt {
+		return b.appendEvent(ev)
+	}
+	if ev.Cause == 0 || ev.Cause > b.head.seq {
+		return fmt.Errorf("store: receipt of event %d: there is none: %w", ev.Cause, ErrRefused)
+	}
+	if err := b.appendEvent(ev); err != nil {
+		return err
+	}
+	if device, c := b.decided(ev.Cause); c != nil {
+		c := *c
+		c.outcome = ev.Outcome
+		return b.moveCounter(device, &c)
+	}
+	return nil
+}
+
+// Events returns up to limit durable events from sequence number from upwards, oldest first. from 0 is 1.
+func (s *Store) Events(ctx context.Context, from uint64, limit int) ([]access.Event, error) {
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	from = max(from, 1)
+	last, _ := s.Head()
+	if from > last || limit <= 0 {
+		return nil, nil
+	}
+	last = min(last, from+uint64(limit)-1)
+	out := make([]access.Event, 0, last-from+1)
+	err := s.db.View(func(txn *badger.Txn) error {
+		for seq := from; seq <= last; seq++ {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			ev, err := s.event(txn, seq)
+			if err != nil {
+				return err
+			}
+			out = append(out, ev)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Newest returns the newest n events, oldest first.
+func (s *Store) Newest(ctx context.Context, n int) ([]access.Event, error) {
+	last, _ := s.Head()
+	if n <= 0 {
+		return nil, nil
+	}
+	from := uint64(1)
+	if last > uint64(n) {
+		from = last - uint64(n) + 1
+	}
+	return s.Events(ctx, from, n)
+}
+
+// clockSlack is how many events in a row may be older than asked for before Since stops looking: a clock that was wrong for a while
+// leaves events with odd times between good ones.
+const clockSlack = 4096
+
+// Since returns the newest events, up to limit of them, whose time is not before t, oldest first.
+func (s *Store) Since(ctx context.Context, t time.Time, limit int) ([]access.Event, error) {
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	var out []access.Event
+	seq, _ := s.Head()
+	err := s.db.View(func(txn *badger.Txn) error {
+		for older := 0; seq > 0 && older < clockSlack && len(out) < limit; seq-- {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			ev, err := s.event(txn, seq)
+			if err != nil {
+				return err
+			}
+			if ev.At.Before(t) {
+				older++
+				continue
+			}
+			older = 0
+			out = append(out, ev)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.Reverse(out)
+	return out, nil
+}
+
+// Changed returns a channel that is closed after the next commit with events, and when the store closes. Take it first, then look with
+// [Store.Events]: nothing is missed that way.
+func (s *Store) Changed() <-chan struct{} {
+	s.wakeMu.Lock()
+	defer s.wakeMu.Unlock()
+	return s.wake
+}
+
+func (s *Store) signal() {
+	s.wakeMu.Lock()
+	defer s.wakeMu.Unlock()
+	close(s.wake)
+	s.wake = make(chan struct{})
+}
+
+// Watch yields every event from sequence number from upwards, each once and in order, and waits for new ones after the last.
+// It ends with an error: ctx.Err(), ErrClosed, or what a read gave.
+func (s *Store) Watch(ctx context.Context, from uint64) iter.Seq2[access.Event, error] {
+	const page = 256
+	return func(yield func(access.Event, error) bool) {
+		for from = max(from, 1); ; {
+			changed := s.Changed()
+			evs, err := s.Events(ctx, from, page)
+			if err != nil {
+				yield(access.Event{}, err)
+				return
+			}
+			for _, ev := range evs {
+				if !yield(ev, nil) {
+					return
+				}
+			}
+			from += uint64(len(evs))
+			if len(evs) > 0 {
+				continue
+			}
+			select {
+			case <-changed:
+			case <-s.gone:
+			case <-ctx.Done():
+			}
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+	_ "time/tzdata"
+
+	"go.uber.org/goleak"
+
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+	"latchkey/keys"
+)
+
+func TestMain(m *testing.M) {
+	// Badger's caches keep these for the life of the process.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/golang/glog.(*fileSink).flushDaemon"))
+}
+
+// clock is a wall clock that moves only when told.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time // guarded by mu
+}
+
+func newClock() *clock { return &clock{now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) move(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// id is the id of the record of that name in tests.
+func id(name string) access.ID {
+	sum := sha256.Sum256([]byte(name))
+	out := make([]byte, 10)
+	for i := range out {
+		out[i] = "0123456789abcdefghjkmnpqrstvwxyz"[sum[i]%32]
+	}
+	return access.ID(out)
+}
+
+func puts(records ...access.Record) (out []access.Change) {
+	for _, r := range records {
+		out = append(out, access.Change{Put: r})
+	}
+	return out
+}
+
+// annUID is the card of ann, who may open the front door. Nobody else may.
+var annUID = []byte{0x04, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}
+
+func house(s *Store) []access.Change {
+	created := time.Date(2026, 1, 1, 0, 0, 0, 123456789, time.UTC)
+	secret, err := keys.ParseSecret("0123456789abcdefghjkmnpqrs")
+	if err != nil {
+		panic(err)
+	}
+	return puts(
+		access.Site{Zone: "Europe/Berlin"},
+		access.Person{ID: id("ann"), Name: "ann", Created: created},
+		access.Person{ID: id("bob"), Name: "bob", Suspended: true},
+		access.Credential{ID: s.CredentialID(annUID), Person: id("ann"), Tail: "e580", Status: access.CardActive, From: created},
+		access.Target{ID: id("front"), Name: "front", Kind: access.Door, Pulse: 3 * time.Second},
+		access.Target{ID: id("hall"), Name: "hall", Kind: access.Lamp},
+		access.Device{ID: id("front-reader"), Name: "front-reader", Kind: wire.KindReader, Targets: []access.ID{id("front")}},
+		access.Device{ID: id("front-lock"), Name: "front-lock", Kind: wire.KindLock, Targets: []access.ID{id("front")}},
+		access.Device{ID: id("hall-switch"), Name: "hall-switch", Kind: wire.KindSwitch, Targets: []access.ID{id("hall")}},
+		keys.Key{ID: "lk-0123456789", Device: string(id("front-reader")), Secret: secret, State: keys.Active, Created: created},
+		access.Group{ID: id("doors"), Name: "doors", Of: access.OfTargets, Members: []access.ID{id("front")}},
+		access.Schedule{ID: id("office"), Name: "office", Text: "mon-fri 08:00-18:00"},
+		access.Grant{ID: id("g1"), SubjectKind: access.SubjectPerson, Subject: id("ann"), Target: id("front"), Effect: access.Allow},
+		access.Grant{ID: id("g2"), SubjectKind: access.SubjectPerson, Subject: id("bob"), TargetGroup: id("doors"),
+			Actions: []wire.Action{wire.Unlock}, Schedule: id("office"), Until: created.AddDate(9, 0, 0), Effect: access.Allow},
+		access.Grant{ID: id("g3"), SubjectKind: access.SubjectDevice, Subject: id("hall-switch"), Target: id("hall"), Effect: access.Allow},
+	)
+}
+
+// mustOpen opens a store that the test closes, after its consistency check.
+func mustOpen(t testing.TB, o Options) *Store {
+	t.Helper()
+	if o.Dir == "" {
+		o.InMemory = true
+	}
+	s, err := Open(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeChecked(t, s) })
+	return s
+}
+
+// closeChecked ends every use of a store in a test. A failed or closed store cannot be checked any more.
+func closeChecked(t testing.TB, s *Store) {
+	t.Helper()
+	select {
+	case <-s.gone:
+	default:
+		if s.Failed() == nil {
+			if err := s.Check(context.Background()); err != nil {
+				t.Errorf("check: %v", err)
+			}
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+}
+
+// reopened closes s, with its check, and opens it again.
+func reopened(t testing.TB, s *Store) *Store {
+	t.Helper()
+	closeChecked(t, s)
+	return mustOpen(t, s.opts)
+}
+
+// built is a store with the house in it.
+func built(t testing.TB, o Options) *Store {
+	t.Helper()
+	s := mustOpen(t, o)
+	mustApply(t, s, house(s)...)
+	return s
+}
+
+func mustApply(t testing.TB, s *Store, changes ...access.Change) uint64 {
+	t.Helper()
+	seq, err := s.Apply(context.Background(), "test", changes...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seq
+}
+
+func mustAdmit(t testing.TB, s *Store, a access.Attempt) Admission {
+	t.Helper()
+	adm, err := s.Admit(context.Background(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return adm
+}
+
+func mustRecord(t testing.TB, s *Store, ev access.Event) access.Event {
+	t.Helper()
+	ev, err := s.Record(context.Background(), ev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ev
+}
+
+func mustEvents(t testing.TB, s *Store, from uint64) []access.Event {
+	t.Helper()
+	evs, err := s.Events(context.Background(), from, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return evs
+}
+
+// scan is ann's card at the front reader.
+func scan(s *Store, n uint64) access.Attempt {
+	return access.Attempt{Source: access.ByCard, Device: id("front-reader"), Credential: s.CredentialID(annUID), Tail: "e580",
+		Target: id("front"), Action: wire.Unlock, Counter: n, At: s.opts.Now(), ClockTrusted: true}
+}
+
+// tree is every file below dir with its mode, time and a hash of its content.
+func tree(t testing.TB, dir string) string {
+	t.Helper()
+	out := ""
+	fsys := os.DirFS(dir)
+	walk(t, fsys, func(path string, info os.FileInfo, data []byte) {
+		out += fmt.Sprintf("%s %v %v %x\n", path, info.Mode(), info.ModTime().UnixNano(), sha256.Sum256(data))
+	})
+	return out
+}

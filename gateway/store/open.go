@@ -1,0 +1,139 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+// Open opens the store, or makes a new one in an empty folder, and checks all of it but the chain's past (see [Store.Verify]).
+// It fails with ErrLocked while another process has it, ErrSiteKey before anything is written, ErrNoSpace, ErrFormat, or ErrCorrupt
+// with the name of a record. The caller closes it.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	o = o.withDefaults()
+	s := &Store{opts: o, log: o.Log, queue: make(chan *request, maxBatch), quit: make(chan struct{}), gone: make(chan struct{}),
+		wake: make(chan struct{})}
+	sp := space{min: o.MinFree, free: o.Free, eager: o.Free != nil}
+	key := newSiteKey()
+	if !o.InMemory {
+		f := o.files()
+		if err := s.prepare(f); err != nil {
+			return nil, err
+		}
+		if sp.free == nil {
+			sp.free = freeIn(f.dir)
+		}
+		if sp.look(); sp.low {
+			return nil, s.abandon(sp.err())
+		}
+		var err error
+		if key, err = siteKeyFor(f); err != nil {
+			return nil, s.abandon(err)
+		}
+	}
+	s.keys = key.keys()
+	s.sealer = newSealer(s.keys.seal)
+	if err := ctx.Err(); err != nil {
+		return nil, s.abandon(err)
+	}
+	db, err := badger.Open(badgerOptions(o))
+	if err != nil {
+		return nil, s.abandon(openError(o, err))
+	}
+	s.db = db
+	w, err := s.load(ctx, sp)
+	if err != nil {
+		_ = db.Close()
+		return nil, s.abandon(err)
+	}
+	go w.run()
+	return s, nil
+}
+
+// prepare makes the data folder if need be and takes its lock, which leaves no trace on disk. Everything after it is alone.
+func (s *Store) prepare(f files) error {
+	if f.dir == "" {
+		return errors.New("store: no data folder given")
+	}
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+		return fmt.Errorf("store: data folder: %w", err)
+	}
+	d, err := os.Open(f.dir)
+	if err != nil {
+		return fmt.Errorf("store: data folder: %w", err)
+	}
+	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = d.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = ErrLocked
+		}
+		return fmt.Errorf("store: %s: %w", f.dir, err)
+	}
+	s.lock = d
+	return nil
+}
+
+// abandon gives the lock back and returns err.
+func (s *Store) abandon(err error) error {
+	if s.lock != nil {
+		_ = s.lock.Close()
+	}
+	return err
+}
+
+// badgerOptions is a profile for a Raspberry Pi: a 2 MB memtable limits one transaction to about 300 KB and 3,000 records.
+func badgerOptions(o Options) badger.Options {
+	dir := ""
+	if !o.InMemory {
+		dir = o.files().db
+	}
+	bo := badger.DefaultOptions(dir).
+		WithInMemory(o.InMemory).
+		WithSyncWrites(true).
+		WithMemTableSize(2 << 20).
+		WithNumMemtables(2).
+		WithBaseTableSize(1 << 20).
+		WithBaseLevelSize(4 << 20).
+		WithValueThreshold(valueThreshold).
+		WithValueLogFileSize(16 << 20).
+		WithBlockCacheSize(1 << 20).
+		WithIndexCacheSize(1 << 20).
+		WithCompression(options.None).
+		WithNumCompactors(2).
+		WithDetectConflicts(false). // one writer
+		WithMetricsEnabled(false).
+		WithLogger(badgerLog{o.Log})
+	if o.InMemory {
+		bo = bo.WithMemTableSize(8 << 20) // there is no value log, so large values count in full
+	}
+	return bo
+}
+
+const valueThreshold = 1 << 10
+
+func openError(o Options, err error) error {
+	// Badger hides the cause in text. Ours is the lock that matters; this is somebody with Badger's own tools.
+	if strings.Contains(err.Error(), "Cannot acquire directory lock") {
+		return fmt.Errorf("store: %s: %w", o.files().db, ErrLocked)
+	}
+	return fmt.Errorf("store: open database: %w", err)
+}
+
+// badgerLog passes on what Badger warns about.
+type badgerLog struct{ log *slog.Logger }
+
+func (l badgerLog) Errorf(f string, a ...any)   { l.warn(f, a) }
+func (l badgerLog) Warningf(f string, a ...any) { l.warn(f, a) }
+func (badgerLog) Infof(string, ...any)          {}
+func (badgerLog) Debugf(string, ...any)         {}
+
+func (l badgerLog) warn(f string, a []any) {
+	l.log.Warn("database warning", "err", strings.TrimSpace(fmt.Sprintf(f, a...)))
+}

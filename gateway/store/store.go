@@ -1,0 +1,158 @@
+// Package store keeps policy, scan counters and the event chain in Badger, sealed, behind one batching writer.
+// It decides nothing about who may do what, speaks no network protocol and gives no record out in its stored form.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"latchkey/gateway/access"
+)
+
+// Sentinels for [errors.Is].
+var (
+	ErrLocked  = errors.New("in use by another process")
+	ErrSiteKey = errors.New("site key")                       // missing, malformed, readable by others or not this store's
+	ErrCorrupt = errors.New("corrupt")                        // a record does not open, vanished, or was put back; the text names it
+	ErrFormat  = errors.New("written by a newer version")     // this program cannot read it
+	ErrNoSpace = errors.New("too little free space")          // recovers by itself when there is space again
+	ErrFailed  = errors.New("a commit failed; reopen it")     // everything after a failed commit
+	ErrClosed  = errors.New("closed")                         //
+	ErrTooBig  = errors.New("too big for one commit")         // a change that must be split; nothing of it was written
+	ErrRefused = errors.New("not something the store writes") // a malformed attempt or event
+)
+
+// Options says where the store is and what it may rely on. The zero value of every field but Dir and InMemory is usable.
+type Options struct {
+	Dir      string // data folder: site.key, site.check and db/
+	InMemory bool   // for tests and benchmarks: nothing on disk, a random site key
+	KeyFile  string // site key; Dir/site.key if empty
+
+	Now     func() time.Time // time.Now if nil
+	Log     *slog.Logger     // nothing is logged if nil
+	MinFree uint64           // bytes; 64 MiB if zero. Below it nothing is opened, and grants and policy changes are refused
+
+	// Free tells the free bytes where the store is; the file system is asked if nil. Tests fill the disk here.
+	Free func() (uint64, error)
+	// BeforeCommit runs before each durable write, in the writer: tests stall or observe it here. nil in production.
+	BeforeCommit func()
+	// Fault runs after BeforeCommit; an error from it stands for a commit that failed. nil in production.
+	Fault func() error
+}
+
+const defaultMinFree = 64 << 20
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.MinFree == 0 {
+		o.MinFree = defaultMinFree
+	}
+	return o
+}
+
+// Store is an open store. Its methods may be called from any goroutine. Everything that writes goes through one goroutine,
+// which [Open] starts and [Store.Close] waits for.
+type Store struct {
+	opts Options
+	log  *slog.Logger
+	db   *badger.DB
+	lock *os.File // flock on the data folder; nil in memory
+
+	sealer sealer
+	keys   siteKeys
+	queue  chan *request
+	quit   chan struct{} // closed by Close: nothing more is taken
+	gone   chan struct{} // closed when the writer has ended
+
+	now    atomic.Pointer[published]
+	failed atomic.Pointer[failure]
+
+	wakeMu sync.Mutex
+	wake   chan struct{} // guarded by wakeMu; closed and replaced after each commit with events
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// published is what readers see: one consistent state, replaced as a whole after each commit.
+type published struct {
+	policy *access.Policy
+	head   head
+}
+
+type failure struct{ cause error }
+
+// Snapshot returns the policy as of the last commit. It is immutable.
+func (s *Store) Snapshot() *access.Policy { return s.now.Load().policy }
+
+// Head returns the sequence number and hash of the newest durable event; zero for an empty chain.
+func (s *Store) Head() (seq uint64, hash access.Hash) {
+	h := &s.now.Load().head
+	return h.seq, h.hash
+}
+
+// Digest returns the keyed digest over all policy, device and key records as of the last commit.
+func (s *Store) Digest() access.Hash { return access.Hash(s.now.Load().head.policy.sum.bytes()) }
+
+// LastEventAt returns the latest time that any event after Site.TimeTrusted carries, and false when there is none.
+// A clock behind it is not to be trusted.
+func (s *Store) LastEventAt() (time.Time, bool) {
+	at := s.now.Load().head.latest
+	return at, !at.IsZero()
+}
+
+// CredentialID returns the id under which a card is kept: HMAC-SHA256 of its UID under a key derived from the site key.
+func (s *Store) CredentialID(uid []byte) access.CredentialID { return s.keys.credentialID(uid) }
+
+// DecoySecret returns the site secret for [keys.Decoy]. The caller owns the copy.
+func (s *Store) DecoySecret() []byte { return append([]byte(nil), s.keys.decoy...) }
+
+// Failed returns nil, or why nothing is decided any more: an error that is [ErrFailed] and wraps the cause.
+func (s *Store) Failed() error {
+	if f := s.failed.Load(); f != nil {
+		return fmt.Errorf("store: %w: %w", ErrFailed, f.cause)
+	}
+	return nil
+}
+
+// Close ends the writer, answers what is still queued with [ErrClosed], and closes the database. Closing twice is harmless.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		close(s.quit)
+		<-s.gone
+		s.signal() // wakes followers, who then see the store closed
+		if err := s.db.Close(); err != nil {
+			s.closeErr = fmt.Errorf("store: close: %w", err)
+		}
+		if s.lock != nil {
+			_ = s.lock.Close() // releases the flock
+		}
+	})
+	return s.closeErr
+}
+
+// usable returns why the store cannot be read any more, or nil.
+func (s *Store) usable(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-s.gone:
+		return fmt.Errorf("store: %w", ErrClosed)
+	default:
+		return s.Failed()
+	}
+}

@@ -1,0 +1,202 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"latchkey/gateway/access"
+)
+
+// maxBatch is how many requests go into one synced transaction at most.
+const maxBatch = 256
+
+// request is one wish to write. The writer calls run exactly once unless it returns errNoRoom, and then answers once.
+type request struct {
+	run     func(*batch) error // changes the batch only if it returns nil
+	between func() error       // instead of run: needs the writer alone, with nothing uncommitted
+	done    chan error         // buffered
+	durable time.Time          // for the caller, after done
+}
+
+// errNoRoom asks the writer to commit what it has and to run the request again on an empty batch.
+var errNoRoom = errors.New("no room in this batch")
+
+// submit hands a request to the writer and waits. When ctx ends while it is queued or being written, the caller gets ctx.Err() and the
+// write may still happen.
+func (s *Store) submit(ctx context.Context, r *request) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	r.done = make(chan error, 1)
+	select {
+	case s.queue <- r:
+	case <-s.quit:
+		return fmt.Errorf("store: %w", ErrClosed)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-r.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.gone:
+	}
+	select {
+	case err := <-r.done:
+		return err
+	default: // queued after the writer's last look
+		return fmt.Errorf("store: %w", ErrClosed)
+	}
+}
+
+// writer is the one goroutine that writes. What it holds is as of the last commit, and nobody else's.
+type writer struct {
+	s        *Store
+	leaf     leafer
+	space    space
+	counters map[access.ID]*counter // never changed in place
+	bySeq    map[uint64]access.ID   // the device whose counter an event moved last
+}
+
+func (w *writer) run() {
+	defer close(w.s.gone)
+	for {
+		select {
+		case <-w.s.quit:
+			w.refuseQueued()
+			return
+		case r := <-w.s.queue:
+			for r != nil {
+				r = w.batch(r)
+			}
+		}
+	}
+}
+
+func (w *writer) tellSpace() {
+	if w.space.low {
+		w.s.log.Error("space low", "err", w.space.err())
+		return
+	}
+	w.s.log.Info("space again")
+}
+
+func (w *writer) refuseQueued() {
+	for {
+		select {
+		case r := <-w.s.queue:
+			r.done <- fmt.Errorf("store: %w", ErrClosed)
+		default:
+			return
+		}
+	}
+}
+
+// batch runs first and whatever is queued behind it, commits it all at once, and answers. It returns a request that must begin the next
+// batch, or nil.
+func (w *writer) batch(first *request) (next *request) {
+	if err := w.s.Failed(); err != nil {
+		first.done <- err
+		return nil
+	}
+	if first.between != nil {
+		first.done <- first.between()
+		return nil
+	}
+	if w.space.look() {
+		w.tellSpace()
+	}
+	b := w.newBatch()
+	for r := first; r != nil && next == nil; {
+		err := errNoRoom
+		if r.between == nil && (len(b.reqs) == 0 || b.roomy()) {
+			err = r.run(b)
+		}
+		switch {
+		case err == errNoRoom && len(b.reqs) == 0:
+			r.done <- fmt.Errorf("store: %w: split it into smaller changes", ErrTooBig)
+		case err == errNoRoom:
+			next = r
+		case err != nil:
+			r.done <- err
+		default:
+			b.reqs = append(b.reqs, r)
+		}
+		r = nil
+		if next == nil && len(b.reqs) < maxBatch {
+			select {
+			case r = <-w.s.queue:
+			default:
+			}
+		}
+	}
+	w.finish(b)
+	return next
+}
+
+// finish makes the batch durable, shows it to readers, and only then answers.
+func (w *writer) finish(b *batch) {
+	err := w.commit(b)
+	if err != nil {
+		w.s.failed.CompareAndSwap(nil, &failure{err})
+		err = w.s.Failed()
+		w.s.log.Error("commit failed", "err", err)
+	} else if len(b.writes) > 0 {
+		w.adopt(b)
+	}
+	now := w.s.opts.Now()
+	for _, r := range b.reqs {
+		r.durable = now
+		r.done <- err
+	}
+}
+
+func (w *writer) commit(b *batch) error {
+	if len(b.writes) == 0 {
+		return nil
+	}
+	h, err := b.head.encode()
+	if err != nil {
+		return err
+	}
+	b.put(headKey, h)
+	if w.s.opts.BeforeCommit != nil {
+		w.s.opts.BeforeCommit()
+	}
+	if w.s.opts.Fault != nil {
+		if err := w.s.opts.Fault(); err != nil {
+			return err
+		}
+	}
+	return w.s.db.Update(func(txn *badger.Txn) error {
+		for key, plain := range b.writes {
+			if plain == nil {
+				err = txn.Delete([]byte(key))
+			} else {
+				err = txn.Set([]byte(key), w.s.sealer.seal(key, plain))
+			}
+			if err != nil {
+				return fmt.Errorf("%v: %w", key, err)
+			}
+		}
+		return nil
+	})
+}
+
+// adopt makes a committed batch the state.
+func (w *writer) adopt(b *batch) {
+	for id, c := range b.counters {
+		if old := w.counters[id]; old != nil {
+			delete(w.bySeq, old.seq)
+		}
+		w.counters[id] = c
+		w.bySeq[c.seq] = id
+	}
+	w.s.now.Store(&published{policy: b.policy, head: b.head})
+	w.s.signal()
+}

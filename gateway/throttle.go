@@ -1,0 +1,157 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"latchkey/gateway/access"
+)
+
+const (
+	unknownCards  = 10 // unknown cards at one reader
+	unknownWindow = time.Minute
+	unknownPause  = 10 * time.Second // between scans of a slowed reader
+)
+
+// throttle slows a reader at which many unknown cards are tried. The zero value is ready for use.
+type throttle struct {
+	mu      sync.Mutex
+	readers map[string]*unknowns // guarded by mu
+}
+
+type unknowns struct {
+	seen [unknownCards]time.Time // the last unknown cards, a ring
+	next int
+	slow time.Time // slowed until then
+	free time.Time // the next scan of a slowed reader
+}
+
+// wait returns how long the reader has to wait, 0 if its scan may be decided now.
+func (t *throttle) wait(reader string, now time.Time) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	u := t.readers[reader]
+	if u == nil || !now.Before(u.slow) {
+		return 0
+	}
+	if now.Before(u.free) {
+		return u.free.Sub(now)
+	}
+	u.free = now.Add(unknownPause)
+	return 0
+}
+
+// note counts an unknown card and tells whether the reader is slowed from now on and was not before.
+func (t *throttle) note(reader string, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.readers == nil {
+		t.readers = map[string]*unknowns{}
+	}
+	u := t.readers[reader]
+	if u == nil {
+		u = &unknowns{}
+		t.readers[reader] = u
+	}
+	oldest := u.seen[u.next]
+	u.seen[u.next] = now
+	u.next = (u.next + 1) % unknownCards
+	slowed := now.Before(u.slow)
+	if !slowed && (oldest.IsZero() || now.Sub(oldest) > unknownWindow) {
+		return false
+	}
+	u.slow = now.Add(unknownWindow)
+	if !slowed {
+		u.free = now.Add(unknownPause)
+	}
+	return !slowed
+}
+
+// turns lets the attempts of one device go one after the other. The zero value is ready for use.
+type turns struct {
+	mu     sync.Mutex
+	inside map[access.ID]*turn // guarded by mu; only devices with an attempt under way
+}
+
+type turn struct {
+	token   chan struct{}
+	holders int // inside or waiting; guarded by turns.mu
+}
+
+// take waits for the device's turn. done ends it.
+func (t *turns) take(ctx context.Context, device access.ID) (done func(), err error) {
+	t.mu.Lock()
+	if t.inside == nil {
+		t.inside = map[access.ID]*turn{}
+	}
+	w := t.inside[device]
+	if w == nil {
+		w = &turn{token: make(chan struct{}, 1)}
+		t.inside[device] = w
+	}
+	w.holders++
+	t.mu.Unlock()
+	leave := func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if w.holders--; w.holders == 0 {
+			delete(t.inside, device)
+		}
+	}
+	select {
+	case w.token <- struct{}{}:
+		return func() { <-w.token; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
+}
+
+// learners are those who wait for the next unknown card at a reader. The zero value is ready for use.
+type learners struct {
+	mu      sync.Mutex
+	waiting map[access.ID]chan learned // guarded by mu
+}
+
+type learned struct {
+	card access.CredentialID
+	tail string
+}
+
+// wait waits for the next unknown card at a reader until ctx ends. A second one at the same reader takes the first one's place.
+func (l *learners) wait(ctx context.Context, reader access.ID) (learned, error) {
+	ch := make(chan learned, 1)
+	l.mu.Lock()
+	if l.waiting == nil {
+		l.waiting = map[access.ID]chan learned{}
+	}
+	l.waiting[reader] = ch
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.waiting[reader] == ch {
+			delete(l.waiting, reader)
+		}
+	}()
+	select {
+	case c := <-ch:
+		return c, nil
+	case <-ctx.Done():
+		return learned{}, ctx.Err()
+	}
+}
+
+// offer gives an unknown card to whoever waits for it and tells whether somebody did.
+func (l *learners) offer(reader access.ID, card access.CredentialID, tail string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ch := l.waiting[reader]
+	if ch == nil {
+		return false
+	}
+	delete(l.waiting, reader)
+	ch <- learned{card, tail}
+	return true
+}

@@ -1,0 +1,130 @@
+package transport
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/plgd-dev/go-coap/v3/dtls/server"
+	"github.com/plgd-dev/go-coap/v3/message"
+	"github.com/plgd-dev/go-coap/v3/message/pool"
+	coapNet "github.com/plgd-dev/go-coap/v3/net"
+	"github.com/plgd-dev/go-coap/v3/net/responsewriter"
+	"github.com/plgd-dev/go-coap/v3/options/config"
+	"github.com/plgd-dev/go-coap/v3/udp/client"
+)
+
+// Handler answers one request of a peer. It fills resp, whose code it must set; at is when the datagram was read. It runs in a
+// goroutine of its own and may wait: other messages of the same connection go on meanwhile. The messages are only valid during the call.
+type Handler func(c *Conn, req, resp *pool.Message, at time.Time)
+
+// Conn is one live association behind CoAP. It is a net.Conn, so that go-coap's server can take it from [Listener.AcceptWithContext].
+type Conn struct {
+	*exchange
+	identity string
+	remote   stableAddr
+	cc       *client.Conn
+	tokens   atomic.Uint64
+	peer     any
+}
+
+// stableAddr is unique and does not move when the node does.
+type stableAddr string
+
+func (stableAddr) Network() string  { return "udp" }
+func (a stableAddr) String() string { return string(a) }
+
+var connNumber atomic.Uint64
+
+// messages is go-coap's own pool; sharing one keeps idle connections small.
+var messages = pool.New(256, 2048)
+
+func newConn(c net.Conn, identity string, idle time.Duration) *Conn {
+	return &Conn{
+		exchange: newExchange(c, idle),
+		identity: identity,
+		remote:   stableAddr(fmt.Sprintf("%s#%d", c.RemoteAddr(), connNumber.Add(1))),
+	}
+}
+
+// Identity is the PSK identity whose key opened this association, proven by the handshake.
+func (c *Conn) Identity() string { return c.identity }
+
+// SetPeer keeps what the layer above knows of the other side. It may be called once, before the first message is read.
+func (c *Conn) SetPeer(p any) { c.peer = p }
+
+// Peer returns what SetPeer was given.
+func (c *Conn) Peer() any { return c.peer }
+
+// RemoteAddr names this association: the address it came from and a number that is never used again.
+func (c *Conn) RemoteAddr() net.Addr { return c.remote }
+
+// start puts go-coap above the connection. It must be called once, before serve or Do.
+func (c *Conn) start(ctx context.Context, h Handler) {
+	cfg := client.DefaultConfig
+	cfg.Common = config.NewCommon[*client.Conn]()
+	cfg.MessagePool = messages
+	cfg.ReceivedMessageQueueSize = maxInFlight
+	cfg.LimitClientParallelRequests = 16
+	cfg.LimitClientEndpointParallelRequests = 16
+	// Our own message layer repeats; NSTART (RFC 7252 §4.7) is 2 so that a command need not wait behind a read.
+	cfg.TransmissionNStart = 2
+	cfg.TransmissionAcknowledgeTimeout = exchangeLife
+	cfg.TransmissionMaxRetransmit = 1
+	cfg.GetToken = func() (message.Token, error) { return c.token(), nil }
+	cfg.ProcessReceivedMessage = func(req *pool.Message, cc *client.Conn, handle config.HandlerFunc[*client.Conn]) {
+		go cc.ProcessReceivedMessageWithHandler(req, handle) // bounded by maxInFlight
+	}
+	cfg.Handler = func(w *responsewriter.ResponseWriter[*client.Conn], req *pool.Message) {
+		if req.Code() == 0 || req.Code() > 31 {
+			return // a response that nobody waits for
+		}
+		at, ok := c.arrival(uint16(req.MessageID()), req.Token())
+		if !ok || h == nil {
+			return
+		}
+		h(c, req, w.Message(), at)
+	}
+	s := server.NewSession(ctx, coapNet.NewConn(c), maxMessage, maxMessage, true)
+	c.cc = client.NewConnWithOpts(s, &cfg, client.WithResponseMessageCache(noCache{}))
+}
+
+// token returns a token that is never used twice on this association (RFC 9175 §4.2).
+func (c *Conn) token() message.Token {
+	return binary.BigEndian.AppendUint32(nil, uint32(c.tokens.Add(1)))
+}
+
+// serve reads messages until the association ends or the context given to start does.
+func (c *Conn) serve() error { return c.cc.Run() }
+
+// Context ends with the association.
+func (c *Conn) Context() context.Context { return c.cc.Context() }
+
+// Done is closed when the association has ended and its last message has been read.
+func (c *Conn) Done() <-chan struct{} { return c.cc.Done() }
+
+// Do sends a confirmable request and waits for its answer, repeating it as the round trip suggests until the request's context ends.
+// The context must have a deadline. The answer belongs to the caller.
+func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
+	if _, ok := req.Context().Deadline(); !ok {
+		return nil, fmt.Errorf("transport: request without a deadline")
+	}
+	req.SetToken(c.token())
+	req.SetType(message.Confirmable)
+	req.SetMessageID(c.cc.GetMessageID())
+	defer c.forget(uint16(req.MessageID()))
+	return c.cc.Do(req)
+}
+
+// End closes the association with a close_notify.
+func (c *Conn) End() error { return c.cc.Close() }
+
+// noCache: repeats are answered by exchange.
+type noCache struct{}
+
+func (noCache) Load(string, *pool.Message) (bool, error) { return false, nil }
+func (noCache) Store(string, *pool.Message) error        { return nil }
+func (noCache) CheckExpirations(time.Time)               {}

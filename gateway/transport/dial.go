@@ -1,0 +1,66 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/pion/dtls/v3"
+
+	"latchkey/keys"
+)
+
+// Dial opens an association as a node does: it proves the key in secret to the gateway at addr ("host:port") and then answers the
+// gateway's requests with h, which may be nil. The association ends with ctx; see [Conn.Done].
+func Dial(ctx context.Context, addr string, identity keys.ID, secret keys.Secret, h Handler) (*Conn, error) {
+	ua, err := net.ResolveUDPAddr("udp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("transport: dial %s: %w", addr, err)
+	}
+	pc, err := net.ListenUDP("udp", nil)
+	if err != nil {
+		return nil, fmt.Errorf("transport: dial %s: %w", addr, err)
+	}
+	dc, err := dtls.ClientWithOptions(pc, ua,
+		dtls.WithPSK(func([]byte) ([]byte, error) { return secret.PSK(), nil }),
+		dtls.WithPSKIdentityHint([]byte(identity)),
+		dtls.WithCipherSuites(suites[0]),
+		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
+		dtls.WithConnectionIDGenerator(dtls.OnlySendCIDGenerator()),
+		dtls.WithReplayProtectionWindow(replayWindow),
+		dtls.WithFlightInterval(flightInterval),
+		dtls.WithLoggerFactory(quiet()),
+	)
+	if err != nil {
+		_ = pc.Close()
+		return nil, fmt.Errorf("transport: dial %s: %w", addr, err)
+	}
+	hctx, cancel := context.WithTimeout(ctx, handshakeTime)
+	defer cancel()
+	if err := dc.HandshakeContext(hctx); err != nil {
+		_ = dc.Close()
+		_ = pc.Close()
+		return nil, fmt.Errorf("transport: handshake with %s: %w", addr, err)
+	}
+	c := newConn(ownSocket{dc, pc}, string(identity), 24*time.Hour)
+	c.start(ctx, h)
+	stop := context.AfterFunc(ctx, func() { _ = c.End() })
+	go func() {
+		_ = c.serve()
+		stop()
+	}()
+	return c, nil
+}
+
+// ownSocket closes the node's socket with its association.
+type ownSocket struct {
+	net.Conn
+	pc *net.UDPConn
+}
+
+func (o ownSocket) Close() error {
+	err := o.Conn.Close()
+	_ = o.pc.Close()
+	return err
+}

@@ -1,0 +1,252 @@
+package transport
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/maphash"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	maxMessage    = 1280              // a CoAP message in one record; RFC 7252 §4.6 suggests 1,152
+	maxInFlight   = 8                 // requests of one peer that are being handled
+	keepAnswered  = 16                // answered requests remembered for repeats
+	exchangeLife  = 247 * time.Second // EXCHANGE_LIFETIME (RFC 7252 §4.8.2)
+	maxRetransmit = 4                 // MAX_RETRANSMIT (RFC 7252 §4.8)
+
+	firstTimeout = time.Second // ACK_TIMEOUT before the first round trip is known, times 1…1.5 (ACK_RANDOM_FACTOR)
+	minTimeout   = 200 * time.Millisecond
+	maxTimeout   = time.Second
+)
+
+var seed = maphash.MakeSeed()
+
+// exchange is CoAP's message layer (RFC 7252 §4) on one association, below go-coap: it filters what is malformed, answers repeats of
+// a request from its own memory, stamps each request with the time it was read, and repeats our confirmable messages. go-coap's own
+// repeats and reply cache are off: the one has a fixed interval, the other is keyed by message ID alone.
+type exchange struct {
+	net.Conn // the DTLS connection: one Read is one record is one message
+	idle     time.Duration
+
+	mu   sync.Mutex
+	in   []received           // guarded by mu; oldest first
+	out  map[uint16]*outgoing // guarded by mu; our confirmable messages without an ACK
+	srtt time.Duration        // guarded by mu; smoothed round trip, 0 before the first sample
+}
+
+// received is a request of the peer's. A repeat is the same bytes; another message with the same ID is another request.
+type received struct {
+	mid    uint16
+	token  [maxToken]byte
+	tkl    uint8
+	con    bool
+	sum    uint64
+	at     time.Time // when the datagram was read
+	answer []byte    // nil while it is being handled
+}
+
+type outgoing struct {
+	b       []byte
+	sent    time.Time
+	timeout time.Duration
+	repeats int
+	timer   *time.Timer
+}
+
+func newExchange(c net.Conn, idle time.Duration) *exchange {
+	return &exchange{Conn: c, idle: idle, out: map[uint16]*outgoing{}}
+}
+
+// Read returns the next message that go-coap should see. A malformed or repeated one never ends the session.
+func (x *exchange) Read(b []byte) (int, error) {
+	for {
+		if err := x.Conn.SetReadDeadline(time.Now().Add(x.idle)); err != nil {
+			return 0, err
+		}
+		n, err := x.Conn.Read(b)
+		at := time.Now()
+		if err != nil {
+			if temporary(err) {
+				continue
+			}
+			return 0, err
+		}
+		m := b[:n]
+		v, reply := check(m)
+		if v == pass {
+			v, reply = x.receive(m, at)
+		}
+		switch v {
+		case pass:
+			return n, nil
+		case answer:
+			if _, err := x.Conn.Write(reply); err != nil {
+				return 0, err
+			}
+		}
+	}
+}
+
+// receive tracks a well-formed message.
+func (x *exchange) receive(m []byte, at time.Time) (verdict, []byte) {
+	typ, code, mid := m[0]>>4&3, m[1], binary.BigEndian.Uint16(m[2:])
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if typ == typeACK || typ == typeRST {
+		x.acknowledged(mid, at)
+		return pass, nil
+	}
+	if code>>5 != 0 {
+		return pass, nil // a separate response: go-coap matches its token
+	}
+	sum := maphash.Bytes(seed, m)
+	waiting := 0
+	for i := range x.in {
+		r := &x.in[i]
+		if r.answer == nil {
+			waiting++
+		}
+		if r.mid != mid || r.sum != sum || at.Sub(r.at) > exchangeLife {
+			continue
+		}
+		if r.answer == nil || !r.con {
+			return drop, nil // in flight: its answer serves the repeat too
+		}
+		return answer, r.answer
+	}
+	if waiting >= maxInFlight {
+		return drop, nil // a confirmable one comes again
+	}
+	r := received{mid: mid, tkl: m[0] & 15, con: typ == typeCON, sum: sum, at: at}
+	copy(r.token[:], m[4:4+r.tkl])
+	if len(x.in) >= keepAnswered {
+		x.forgetOldest()
+	}
+	x.in = append(x.in, r)
+	return pass, nil
+}
+
+func (x *exchange) forgetOldest() {
+	for i := range x.in {
+		if x.in[i].answer != nil {
+			x.in = append(x.in[:i], x.in[i+1:]...)
+			return
+		}
+	}
+}
+
+// arrival returns when the request with this ID and token was read; ok is false if it is not known, and then nothing may be done.
+func (x *exchange) arrival(mid uint16, token []byte) (at time.Time, ok bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if r := x.find(func(r *received) bool { return r.mid == mid && bytes.Equal(r.token[:r.tkl], token) }); r != nil {
+		return r.at, true
+	}
+	return time.Time{}, false
+}
+
+// find returns the newest request being handled that fits.
+func (x *exchange) find(fits func(*received) bool) *received {
+	for i := len(x.in) - 1; i >= 0; i-- {
+		if r := &x.in[i]; r.answer == nil && fits(r) {
+			return r
+		}
+	}
+	return nil
+}
+
+// Write sends one message of go-coap's: an answer is kept for repeats, a confirmable message is repeated until it is acknowledged.
+func (x *exchange) Write(b []byte) (int, error) {
+	if len(b) >= 4 {
+		x.sending(b)
+	}
+	return x.Conn.Write(b)
+}
+
+func (x *exchange) sending(b []byte) {
+	typ, tkl, code, mid := b[0]>>4&3, int(b[0]&15), b[1], binary.BigEndian.Uint16(b[2:])
+	if tkl > maxToken || 4+tkl > len(b) {
+		return
+	}
+	token := b[4 : 4+tkl]
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if typ == typeACK || code>>5 != 0 {
+		r := x.find(func(r *received) bool {
+			return bytes.Equal(r.token[:r.tkl], token) && (typ != typeACK || r.mid == mid)
+		})
+		if r != nil {
+			r.answer = bytes.Clone(b)
+		}
+	}
+	if typ == typeCON {
+		o := &outgoing{b: bytes.Clone(b), sent: time.Now(), timeout: x.timeout()}
+		o.timer = time.AfterFunc(o.timeout, func() { x.repeat(mid, o) })
+		x.out[mid] = o
+	}
+}
+
+// timeout is the wait before the first repeat. Doors hang on a LAN: once the round trip is known there is no reason to wait the 2 s of
+// RFC 7252 §4.8.
+func (x *exchange) timeout() time.Duration {
+	if x.srtt == 0 {
+		return firstTimeout + time.Duration(rand.Int64N(int64(firstTimeout/2)))
+	}
+	return min(max(2*x.srtt, minTimeout), maxTimeout)
+}
+
+func (x *exchange) repeat(mid uint16, o *outgoing) {
+	x.mu.Lock()
+	if x.out[mid] != o || o.repeats >= maxRetransmit {
+		delete(x.out, mid)
+		x.mu.Unlock()
+		return
+	}
+	o.repeats++
+	o.timeout *= 2
+	o.timer.Reset(o.timeout)
+	x.mu.Unlock()
+	_, _ = x.Conn.Write(o.b) // a connection that is gone shows in Read
+}
+
+// acknowledged ends the repeats of a message. Only one that was sent once gives a sample of the round trip (Karn's rule).
+func (x *exchange) acknowledged(mid uint16, at time.Time) {
+	o := x.out[mid]
+	if o == nil {
+		return
+	}
+	o.timer.Stop()
+	delete(x.out, mid)
+	if o.repeats > 0 {
+		return
+	}
+	if rtt := max(at.Sub(o.sent), time.Microsecond); x.srtt == 0 {
+		x.srtt = rtt
+	} else {
+		x.srtt = (7*x.srtt + rtt) / 8
+	}
+}
+
+// forget ends the repeats of a request that nobody waits for any more.
+func (x *exchange) forget(mid uint16) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if o := x.out[mid]; o != nil {
+		o.timer.Stop()
+		delete(x.out, mid)
+	}
+}
+
+// Close ends all repeats and the DTLS connection, with a close_notify.
+func (x *exchange) Close() error {
+	x.mu.Lock()
+	for mid, o := range x.out {
+		o.timer.Stop()
+		delete(x.out, mid)
+	}
+	x.mu.Unlock()
+	return x.Conn.Close()
+}

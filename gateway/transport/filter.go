@@ -1,0 +1,133 @@
+package transport
+
+import "encoding/binary"
+
+// CoAP message types (RFC 7252 §3).
+const (
+	typeCON = 0
+	typeNON = 1
+	typeACK = 2
+	typeRST = 3
+)
+
+// CoAP codes that the filter answers with by itself.
+const (
+	codeBadOption              = 4<<5 | 2 // RFC 7252 §5.4.1
+	codeProxyNotSupported      = 5<<5 | 5 // RFC 7252 §5.10.2
+	maxToken                   = 8
+	payloadMarker         byte = 0xff
+)
+
+// verdict is what becomes of a received message.
+type verdict uint8
+
+const (
+	drop   verdict = iota // not for us, and RFC 7252 asks for silence
+	pass                  // well-formed; go-coap may have it
+	answer                // not for go-coap; the accompanying bytes go back
+)
+
+// check walks one CoAP message (RFC 7252 §3) without allocating when it is fine. What is not well-formed never reaches go-coap, which
+// would end the whole session: a confirmable one is answered with a Reset, all else with silence (§4.2, §4.3). An empty confirmable
+// message is a ping and gets its Reset here too. Requests with a critical option that we do not understand get 4.02.
+func check(m []byte) (verdict, []byte) {
+	if len(m) < 4 || m[0]>>6 != 1 {
+		return drop, nil
+	}
+	typ, tkl, code := m[0]>>4&3, int(m[0]&15), m[1]
+	reject := func() (verdict, []byte) {
+		if typ == typeCON {
+			return answer, []byte{0x70, 0, m[2], m[3]}
+		}
+		return drop, nil
+	}
+	if code == 0 { // empty: 4 bytes and nothing else (§4.1)
+		if len(m) != 4 || typ == typeCON || typ == typeNON {
+			return reject()
+		}
+		return pass, nil
+	}
+	class := code >> 5
+	request := class == 0
+	switch {
+	case tkl > maxToken || 4+tkl > len(m),
+		class == 1 || class == 6 || class == 7, // reserved (§3)
+		typ == typeRST,                         // a Reset is empty (§4.2)
+		typ == typeACK && request:              // an ACK carries a response or nothing (§4.2)
+		return reject()
+	}
+	bad, refuse := options(m[4+tkl:])
+	switch {
+	case bad:
+		return reject()
+	case refuse == 0:
+		return pass, nil
+	case !request, typ != typeCON:
+		return reject() // §5.4.1: a response is rejected, a non-confirmable request silently
+	}
+	r := append([]byte{0x40 | typeACK<<4 | byte(tkl), refuse, m[2], m[3]}, m[4:4+tkl]...)
+	return answer, r
+}
+
+// options walks options and payload. bad means a format error; refuse is the code for a request with an option we do not take, or 0.
+func options(p []byte) (bad bool, refuse byte) {
+	num, last := 0, -1
+	for len(p) > 0 {
+		if p[0] == payloadMarker {
+			return len(p) == 1, refuse // a marker without payload is a format error (§3)
+		}
+		delta, length := int(p[0]>>4), int(p[0]&15)
+		p = p[1:]
+		var ok bool
+		if delta, p, ok = extended(delta, p); !ok {
+			return true, 0
+		}
+		if length, p, ok = extended(length, p); !ok || length > len(p) {
+			return true, 0
+		}
+		if num += delta; num > 65535 {
+			return true, 0
+		}
+		if c := critical(num, length, num == last); c != 0 && refuse == 0 {
+			refuse = c
+		}
+		last = num
+		p = p[length:]
+	}
+	return false, refuse
+}
+
+func extended(v int, p []byte) (int, []byte, bool) {
+	switch {
+	case v < 13:
+		return v, p, true
+	case v == 13 && len(p) >= 1:
+		return int(p[0]) + 13, p[1:], true
+	case v == 14 && len(p) >= 2:
+		return int(binary.BigEndian.Uint16(p)) + 269, p[2:], true
+	}
+	return 0, nil, false // 15 is reserved (§3.1)
+}
+
+// critical returns the code that refuses this option, or 0. Lengths and repeatability are those of RFC 7252 §5.10: an option out of
+// its bounds counts as one that is not understood (§5.4.3, §5.4.5). Block-wise transfer is not offered on any resource.
+func critical(num, length int, repeated bool) byte {
+	if num%2 == 0 {
+		return 0 // elective
+	}
+	ok := false
+	switch num {
+	case 3: // Uri-Host
+		ok = length >= 1 && length <= 255 && !repeated
+	case 7, 17: // Uri-Port, Accept
+		ok = length <= 2 && !repeated
+	case 11, 15: // Uri-Path, Uri-Query
+		ok = length <= 255
+	case 35, 39: // Proxy-Uri, Proxy-Scheme
+		return codeProxyNotSupported
+	}
+	if ok {
+		return 0
+	}
+	return codeBadOption
+}

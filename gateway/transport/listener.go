@@ -1,0 +1,223 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"golang.org/x/time/rate"
+)
+
+// Config is what a listener needs. PSK is required.
+type Config struct {
+	Addr string // UDP "host:port"; port 0 takes a free one
+	// PSK returns the key of an identity. For an unknown or revoked one it must return a decoy of the same length, never nil: an
+	// unknown identity has to fail exactly as a wrong key does.
+	PSK func(identity []byte) []byte
+	// MaxSessions bounds live associations; a handshake above it is refused. Default 10,000.
+	MaxSessions int
+	// MaxHandshakes bounds half-open associations. Default 256.
+	MaxHandshakes int
+	// Idle ends an association that was silent for so long. Default 24 h.
+	Idle time.Duration
+	Log  *slog.Logger
+	// Failed, if set, is told of each handshake that did not complete. The reason is for people.
+	Failed func(addr net.Addr, reason string)
+}
+
+// Listener accepts DTLS associations on one UDP socket.
+type Listener struct {
+	cfg    Config
+	log    *slog.Logger
+	inner  net.Listener
+	accept chan *Conn
+	done   chan struct{}
+	close  sync.Once
+	wg     sync.WaitGroup
+
+	live, half atomic.Int64
+}
+
+// Listen binds the socket. Associations are accepted from then on; [Listener.Serve] answers them.
+func Listen(cfg Config) (*Listener, error) {
+	if cfg.PSK == nil {
+		return nil, errors.New("transport: no key look-up")
+	}
+	if cfg.MaxSessions == 0 {
+		cfg.MaxSessions = 10_000
+	}
+	if cfg.MaxHandshakes == 0 {
+		cfg.MaxHandshakes = 256
+	}
+	if cfg.Idle == 0 {
+		cfg.Idle = defaultIdle
+	}
+	addr, err := net.ResolveUDPAddr("udp", cfg.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("transport: listen %s: %w", cfg.Addr, err)
+	}
+	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), accept: make(chan *Conn), done: make(chan struct{})}
+	attempts := rate.NewLimiter(200, 400)
+	l.inner, err = dtls.ListenWithOptions("udp", addr,
+		dtls.WithPSK(func(identity []byte) ([]byte, error) { return cfg.PSK(identity), nil }),
+		dtls.WithCipherSuites(suites...),
+		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
+		dtls.WithConnectionIDGenerator(dtls.RandomCIDGenerator(cidLen)),
+		dtls.WithReplayProtectionWindow(replayWindow),
+		dtls.WithFlightInterval(flightInterval),
+		dtls.WithLoggerFactory(quiet()),
+		dtls.WithOnConnectionAttempt(func(net.Addr) error {
+			if !attempts.Allow() || l.half.Load() > int64(cfg.MaxHandshakes) {
+				return errBusy
+			}
+			return nil
+		}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("transport: listen %s: %w", cfg.Addr, err)
+	}
+	l.wg.Go(l.acceptLoop)
+	return l, nil
+}
+
+var errBusy = errors.New("too many handshakes")
+
+// Addr is the address the socket is bound to.
+func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
+
+// Sessions is the number of live associations.
+func (l *Listener) Sessions() int { return int(l.live.Load()) }
+
+func (l *Listener) acceptLoop() {
+	for {
+		c, err := l.inner.Accept()
+		if err != nil {
+			select {
+			case <-l.done:
+				return
+			default:
+			}
+			l.log.Error("accept failed", "err", err)
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			continue
+		}
+		l.half.Add(1)
+		l.wg.Go(func() {
+			defer l.half.Add(-1)
+			l.handshake(c.(*dtls.Conn))
+		})
+	}
+}
+
+// handshake runs one handshake to its end and hands the association over.
+func (l *Listener) handshake(dc *dtls.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), handshakeTime)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = dc.Close() })
+	defer stop()
+	go func() {
+		select {
+		case <-l.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if err := dc.HandshakeContext(ctx); err != nil {
+		_ = dc.Close()
+		l.failed(dc.RemoteAddr(), err.Error())
+		return
+	}
+	if !stop() {
+		return
+	}
+	st, ok := dc.ConnectionState()
+	if !ok {
+		_ = dc.Close()
+		return
+	}
+	if int(l.live.Add(1)) > l.cfg.MaxSessions {
+		l.live.Add(-1)
+		_ = dc.Close()
+		l.failed(dc.RemoteAddr(), fmt.Sprintf("already %d sessions", l.cfg.MaxSessions))
+		return
+	}
+	select {
+	case l.accept <- newConn(dc, string(st.IdentityHint), l.cfg.Idle):
+	case <-l.done:
+		l.live.Add(-1)
+		_ = dc.Close()
+	}
+}
+
+func (l *Listener) failed(addr net.Addr, reason string) {
+	if l.cfg.Failed != nil {
+		l.cfg.Failed(addr, reason)
+	}
+}
+
+// AcceptWithContext returns the next association whose handshake is complete, a *[Conn].
+func (l *Listener) AcceptWithContext(ctx context.Context) (net.Conn, error) {
+	select {
+	case c := <-l.accept:
+		return c, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Serve answers every association until ctx ends, then closes them and returns nil. open is called before the first message of an
+// association is read and may refuse it; closed is called once after its end.
+func (l *Listener) Serve(ctx context.Context, h Handler, open func(*Conn) error, closed func(*Conn)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for {
+		nc, err := l.AcceptWithContext(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("transport: serve: %w", err)
+		}
+		c := nc.(*Conn)
+		wg.Go(func() {
+			defer l.live.Add(-1)
+			c.start(ctx, h)
+			if err := open(c); err != nil {
+				_ = c.End()
+				_ = c.serve() // lets go-coap's own goroutines end
+				return
+			}
+			stop := context.AfterFunc(ctx, func() { _ = c.End() })
+			err := c.serve()
+			stop()
+			if err != nil && idleTimeout(err) {
+				l.log.Info("session idle", "addr", c.RemoteAddr())
+			}
+			closed(c)
+		})
+	}
+}
+
+// Close ends the socket and all handshakes. Twice is harmless.
+func (l *Listener) Close() error {
+	var err error
+	l.close.Do(func() {
+		close(l.done)
+		err = l.inner.Close()
+		l.wg.Wait()
+	})
+	return err
+}

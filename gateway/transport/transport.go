@@ -1,0 +1,59 @@
+// Package transport carries CoAP over DTLS 1.2 with pre-shared keys: a listener that tells which key opened each association, and the
+// same for a node's side. It is the only package that knows pion. It does not know what a key opens, nor what a request means.
+package transport
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/logging"
+)
+
+// cidLen is the length of our connection IDs (RFC 9146): 8 random bytes.
+const cidLen = 8
+
+// suites are what we offer and accept, in the order of our preference: the small nodes' own first.
+var suites = []dtls.CipherSuiteID{
+	dtls.TLS_PSK_WITH_AES_128_CCM_8,
+	dtls.TLS_PSK_WITH_AES_128_CCM,
+	dtls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256,
+}
+
+const (
+	handshakeTime  = 30 * time.Second
+	flightInterval = time.Second // RFC 6347 §4.2.4.1
+	replayWindow   = 64          // RFC 6347 §4.1.2.6 asks for at least 32
+	defaultIdle    = 24 * time.Hour
+)
+
+// temporary tells whether the connection goes on after this error of Read.
+func temporary(err error) bool {
+	var t *dtls.TemporaryError // a record longer than the buffer, and what pion passes on without having closed
+	return errors.As(err, &t) || errors.Is(err, io.ErrShortBuffer)
+}
+
+// idleTimeout tells whether nothing was heard for the idle time.
+func idleTimeout(err error) bool {
+	var t net.Error
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &t) && t.Timeout()
+}
+
+// quiet keeps pion's own log out: it formats what came by radio. What matters is logged here, once.
+func quiet() logging.LoggerFactory {
+	f := logging.NewDefaultLoggerFactory()
+	f.DefaultLogLevel = logging.LogLevelDisabled
+	f.ScopeLevels = map[string]logging.LogLevel{}
+	return f
+}
+
+func orDiscard(l *slog.Logger) *slog.Logger {
+	if l == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return l
+}
