@@ -10,6 +10,7 @@ import (
 
 	"github.com/plgd-dev/go-coap/v3/dtls/server"
 	"github.com/plgd-dev/go-coap/v3/message"
+	"github.com/plgd-dev/go-coap/v3/message/codes"
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 	coapNet "github.com/plgd-dev/go-coap/v3/net"
 	"github.com/plgd-dev/go-coap/v3/net/responsewriter"
@@ -75,21 +76,37 @@ func (c *Conn) start(ctx context.Context, h Handler) {
 	cfg.TransmissionAcknowledgeTimeout = exchangeLife
 	cfg.TransmissionMaxRetransmit = 1
 	cfg.GetToken = func() (message.Token, error) { return c.token(), nil }
-	cfg.ProcessReceivedMessage = func(req *pool.Message, cc *client.Conn, handle config.HandlerFunc[*client.Conn]) {
-		go cc.ProcessReceivedMessageWithHandler(req, handle) // bounded by maxInFlight
-	}
-	cfg.Handler = func(w *responsewriter.ResponseWriter[*client.Conn], req *pool.Message) {
-		if req.Code() == 0 || req.Code() > 31 {
-			return // a response that nobody waits for
+	cfg.ProcessReceivedMessage = func(m *pool.Message, cc *client.Conn, match config.HandlerFunc[*client.Conn]) {
+		// go-coap would look for a request's token among those of our own requests; both sides count tokens for themselves (RFC 7252
+		// §5.3.1), so requests go past it.
+		if isRequest(m) {
+			match = func(w *responsewriter.ResponseWriter[*client.Conn], req *pool.Message) { c.answer(h, req, w.Message()) }
 		}
-		at, ok := c.arrival(uint16(req.MessageID()), req.Token())
-		if !ok || h == nil {
-			return
-		}
-		h(c, req, w.Message(), at)
+		go cc.ProcessReceivedMessageWithHandler(m, match) // bounded by maxInFlight
 	}
+	cfg.Handler = func(*responsewriter.ResponseWriter[*client.Conn], *pool.Message) {} // a response that nobody waits for any more
 	s := server.NewSession(ctx, coapNet.NewConn(c), maxMessage, maxMessage, true)
 	c.cc = client.NewConnWithOpts(s, &cfg, client.WithResponseMessageCache(noCache{}))
+}
+
+func isRequest(m *pool.Message) bool { return m.Code() > 0 && m.Code() < 32 }
+
+// answer has h fill the response to a request: piggybacked on the ACK of a confirmable one, non-confirmable otherwise (RFC 7252 §5.2).
+func (c *Conn) answer(h Handler, req, resp *pool.Message) {
+	at, ok := c.arrival(uint16(req.MessageID()), req.Token())
+	if !ok {
+		return
+	}
+	resp.SetToken(req.Token())
+	if resp.SetCode(codes.NotFound); h != nil {
+		h(c, req, resp, at)
+	}
+	resp.SetType(message.NonConfirmable)
+	resp.SetMessageID(c.cc.GetMessageID())
+	if req.Type() == message.Confirmable {
+		resp.SetType(message.Acknowledgement)
+		resp.SetMessageID(req.MessageID())
+	}
 }
 
 // token returns a token that is never used twice on this association (RFC 9175 §4.2).
