@@ -12,9 +12,11 @@ import (
 	"latchkey/coapres/wire"
 )
 
-// Caller sends one request on one association and waits for its answer until the request's context ends, which has a deadline.
+// Caller is one association: it sends a request and waits for its answer until the request's context ends, which has a deadline.
 type Caller interface {
 	Do(req *pool.Message) (*pool.Message, error)
+	// LastHeard is when the other side's newest message was read.
+	LastHeard() time.Time
 }
 
 // Request is one call to the other side.

@@ -53,9 +53,18 @@ func (c calls) Registered(p *coapres.Peer, lifetime time.Duration) {
 	if !p.Kind.Actuator() {
 		return
 	}
-	c.g.background(func() {
-		if err := c.g.sessions.Refresh(c.g.ctx, p); err != nil && !errors.Is(err, context.Canceled) {
-			c.g.log.Warn("state not read", "device", p.Name, "err", err)
+	c.g.refresh(p.Device)
+}
+
+// refresh reads an actuator's state in the background: what is known of it, and an Echo for the next command.
+func (g *Gateway) refresh(device string) {
+	g.background(func() {
+		p, ok := g.sessions.Peer(device)
+		if !ok {
+			return
+		}
+		if err := g.sessions.Refresh(g.ctx, p); err != nil && !errors.Is(err, context.Canceled) {
+			g.log.Warn("state not read", "device", p.Name, "err", err)
 		}
 	})
 }

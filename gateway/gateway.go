@@ -194,7 +194,6 @@ func (g *Gateway) closed(c *transport.Conn) {
 // serve answers one request of a node.
 func (g *Gateway) serve(c *transport.Conn, req, resp *pool.Message, at time.Time) {
 	peer := c.Peer().(*coapres.Peer)
-	g.sessions.Heard(peer, at)
 	g.server.Serve(c.Context(), peer, req, resp, at)
 	g.metrics.requests.WithLabelValues(resp.Code().String()).Inc()
 }

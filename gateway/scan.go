@@ -74,7 +74,8 @@ func (g *Gateway) onAct(ctx context.Context, p *coapres.Peer, target string, act
 // caused it was read: the command is not sent later than coapres.CommandWindow after it, however long the disk took.
 func (g *Gateway) perform(ctx context.Context, a access.Attempt, intent time.Time) (Timeline, uint64, error) {
 	tl := Timeline{Received: intent, Fresh: time.Now()}
-	ctx, cancel := context.WithTimeout(ctx, decideWithin)
+	// A session that ends meanwhile changes nothing: what was asked is decided, and its outcome kept.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), decideWithin)
 	defer cancel()
 	if a.Device != "" { // copies of one scan wait for the first: the same outcome, never a second pulse
 		done, err := g.turns.take(ctx, a.Device)
@@ -127,6 +128,9 @@ func (g *Gateway) command(ctx context.Context, a access.Attempt, adm store.Admis
 			g.log.Warn("not acknowledged", "device", actuator.Name, "target", tl.Target, "event", adm.Seq, "err", err)
 		} else {
 			tl.Acknowledged = time.Now()
+		}
+		if tl.Outcome == access.OutcomeUnknown {
+			g.refresh(string(actuator.ID))
 		}
 		if tl.Outcome == access.OutcomeOffline || tl.Outcome == access.OutcomeLate {
 			tl.Commanded = time.Time{}

@@ -59,3 +59,30 @@ func BenchmarkParseReport(b *testing.B) {
 		}
 	}
 }
+
+// What every scan and command costs on the heap: a parsed scan owns its UID, nothing else is allocated.
+func TestAllocations(t *testing.T) {
+	buf := make([]byte, 0, MaxBody)
+	for _, tc := range []struct {
+		name  string
+		m     message
+		parse func(Format, []byte) error
+		want  float64
+	}{
+		{"scan", benchScan, parseScan, 1},
+		{"verdict", benchVerdict, parseVerdict, 0},
+		{"command", benchCommand, parseCommand, 0},
+		{"receipt", benchReceipt, parseReceipt, 0},
+	} {
+		body, err := tc.m.Encode(CBOR)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := testing.AllocsPerRun(100, func() { _ = tc.parse(CBOR, body) }); got > tc.want {
+			t.Errorf("parse %s: got %v allocations, want %v", tc.name, got, tc.want)
+		}
+		if got := testing.AllocsPerRun(100, func() { _, _ = tc.m.Append(buf, CBOR) }); got > 0 {
+			t.Errorf("append %s: got %v allocations, want none", tc.name, got)
+		}
+	}
+}

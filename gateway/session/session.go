@@ -37,7 +37,7 @@ type session struct {
 	end   func()        // closes the association
 	turn  chan struct{} // holds one token: one command at a time, in the order of their ids
 	until time.Time     // the registration lapses; zero: not registered
-	mute  bool          // a command was not answered; nothing is sent until the node speaks again
+	mute  time.Time     // when a command went unanswered: nothing is sent until the node speaks again; zero: never
 	read  context.CancelFunc
 }
 
@@ -83,7 +83,7 @@ func (t *Table) Open(p *coapres.Peer, end func(), now time.Time) (replaced bool)
 	old := d.live
 	d.name, d.kind = p.Name, p.Kind
 	d.live = &session{peer: p, end: end, turn: make(chan struct{}, 1)}
-	d.view.Since, d.view.Addr, d.view.Identity, d.view.LastHeard, d.view.Known = now, p.Addr, p.Key, now, false
+	d.view.Since, d.view.Addr, d.view.Identity, d.view.Known = now, p.Addr, p.Key, false
 	d.view.State.ID = 0 // command ids count within one association
 	t.mu.Unlock()
 	if old != nil {
@@ -100,6 +100,7 @@ func (t *Table) Closed(p *coapres.Peer) bool {
 	if d == nil {
 		return false
 	}
+	d.view.LastHeard = p.Caller.LastHeard()
 	d.live, d.view.Known = nil, false
 	return true
 }
@@ -110,15 +111,6 @@ func (t *Table) of(p *coapres.Peer) (*device, *session) {
 		return d, d.live
 	}
 	return nil, nil
-}
-
-// Heard notes that a node spoke.
-func (t *Table) Heard(p *coapres.Peer, now time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if d, s := t.of(p); s != nil {
-		d.view.LastHeard, s.mute = now, false
-	}
 }
 
 // Registered notes a registration or its update and tells whether the node was not registered before.
@@ -143,7 +135,9 @@ func (t *Table) Left(p *coapres.Peer) {
 	}
 }
 
-func (s *session) online(now time.Time) bool { return s != nil && now.Before(s.until) && !s.mute }
+func (s *session) online(now time.Time) bool {
+	return s != nil && now.Before(s.until) && (s.mute.IsZero() || s.peer.Caller.LastHeard().After(s.mute))
+}
 
 // Lapsed returns the peers whose registration has run out since the last call.
 func (t *Table) Lapsed(now time.Time) []*coapres.Peer {
@@ -181,7 +175,7 @@ func (t *Table) Command(ctx context.Context, deviceID string, cmd wire.Command, 
 		case err == nil:
 			d.learn(r.State)
 		case errors.Is(err, coapres.ErrNoReceipt):
-			d.view.Known, s.mute = false, true
+			d.view.Known, s.mute = false, time.Now()
 		}
 	})
 	return r, err
@@ -265,6 +259,7 @@ func (t *Table) EndIf(f func(*coapres.Peer) bool) []*coapres.Peer {
 	for _, d := range t.devices {
 		if d.live != nil && f(d.live.peer) {
 			gone = append(gone, d.live)
+			d.view.LastHeard = d.live.peer.Caller.LastHeard()
 			d.live, d.view.Known = nil, false
 		}
 	}
@@ -301,6 +296,9 @@ func (t *Table) View(deviceID string, now time.Time) (v View, ok bool) {
 func (d *device) seen(id string, now time.Time) View {
 	v := d.view
 	v.Device, v.Name, v.Kind, v.Online = id, d.name, d.kind, d.live.online(now)
+	if d.live != nil {
+		v.LastHeard = d.live.peer.Caller.LastHeard()
+	}
 	return v
 }
 

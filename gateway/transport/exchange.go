@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,6 +31,7 @@ var seed = maphash.MakeSeed()
 type exchange struct {
 	net.Conn // the DTLS connection: one Read is one record is one message
 	idle     time.Duration
+	heard    atomic.Int64 // when the last message was read, Unix ns
 
 	mu   sync.Mutex
 	in   []received           // guarded by mu; oldest first
@@ -57,8 +59,13 @@ type outgoing struct {
 }
 
 func newExchange(c net.Conn, idle time.Duration) *exchange {
-	return &exchange{Conn: c, idle: idle, out: map[uint16]*outgoing{}}
+	x := &exchange{Conn: c, idle: idle, out: map[uint16]*outgoing{}}
+	x.heard.Store(time.Now().UnixNano())
+	return x
 }
+
+// LastHeard is when the other side's newest message was read, whatever it was; the start of the association if there was none.
+func (x *exchange) LastHeard() time.Time { return time.Unix(0, x.heard.Load()) }
 
 // Read returns the next message that go-coap should see. A malformed or repeated one never ends the session.
 func (x *exchange) Read(b []byte) (int, error) {
@@ -74,6 +81,7 @@ func (x *exchange) Read(b []byte) (int, error) {
 			}
 			return 0, err
 		}
+		x.heard.Store(at.UnixNano())
 		m := b[:n]
 		v, reply := check(m)
 		if v == pass {
