@@ -34,6 +34,8 @@ var (
 func codeOf(err error) codes.Code {
 	var busy *BusyError
 	switch {
+	case errors.Is(err, errTooLong), errors.Is(err, wire.ErrTooLong): // before ErrMalformed, which it also is
+		return codes.RequestEntityTooLarge // 4.13
 	case errors.Is(err, wire.ErrMalformed), errors.Is(err, errAgeBounds), errors.Is(err, errQuery):
 		return codes.BadRequest // 4.00
 	case errors.Is(err, ErrStale):
@@ -46,8 +48,6 @@ func codeOf(err error) codes.Code {
 		return codes.MethodNotAllowed // 4.05
 	case errors.Is(err, errNotAcceptable):
 		return codes.NotAcceptable // 4.06
-	case errors.Is(err, errTooLong):
-		return codes.RequestEntityTooLarge // 4.13
 	case errors.Is(err, errContentFormat), errors.Is(err, wire.ErrFormat):
 		return codes.UnsupportedMediaType // 4.15
 	case errors.As(err, &busy):

@@ -2,13 +2,90 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"latchkey/gateway/access"
+	"latchkey/gateway/admin"
+	"latchkey/gateway/store"
 )
 
-type adminServer struct{}
+// adminServer serves the admin API on a unix socket. Whoever may open the socket may do everything: it is 0600, in a folder that is 0700.
+type adminServer struct {
+	listener net.Listener
+	http     *http.Server
+}
 
-func listenAdmin(*Gateway, string) (*adminServer, error) { return nil, nil }
-func (*adminServer) serve(context.Context) error         { return nil }
-func (*adminServer) close() error                        { return nil }
+// policyStore is the store as the admin API sees it: a change goes through the gateway, so that the sessions follow it.
+type policyStore struct {
+	*store.Store
+	g *Gateway
+}
 
-var _ net.Listener
+func (s policyStore) Apply(ctx context.Context, actor string, changes ...access.Change) (uint64, error) {
+	return s.g.Apply(ctx, actor, changes...)
+}
+
+// AdminHandler is the admin API of this gateway.
+func (g *Gateway) AdminHandler() http.Handler {
+	return admin.New(admin.Config{Store: policyStore{g.store, g}, Live: live{g}, Log: g.log, Metrics: g.metrics.handler(),
+		Version: g.cfg.Version, GatewayAddr: g.cfg.Announce, Health: g.store.Failed, StatusOf: StatusOf})
+}
+
+func listenAdmin(g *Gateway, path string) (*adminServer, error) {
+	// The store's lock is ours, so a socket that is there belongs to nobody any more.
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("gateway: admin socket: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: admin socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("gateway: admin socket: %w", err), l.Close())
+	}
+	return &adminServer{listener: l, http: &http.Server{Handler: g.AdminHandler(), ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		BaseContext: func(net.Listener) context.Context { return g.ctx },
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return admin.WithActor(ctx, callerOf(c)) }}}, nil
+}
+
+func (a *adminServer) serve(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = a.close() })
+	defer stop()
+	if err := a.http.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("gateway: admin socket: %w", err)
+	}
+	return nil
+}
+
+// close answers what is under way, for a moment, and ends the rest.
+func (a *adminServer) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if a.http.Shutdown(ctx) != nil {
+		_ = a.http.Close()
+	}
+	if err := a.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("gateway: admin socket: %w", err)
+	}
+	return nil
+}
+
+// StatusOf is the HTTP status of the store's errors, 0 for any other.
+func StatusOf(err error) int {
+	switch {
+	case errors.Is(err, store.ErrNoSpace):
+		return http.StatusInsufficientStorage
+	case errors.Is(err, store.ErrTooBig):
+		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, store.ErrFailed), errors.Is(err, store.ErrClosed):
+		return http.StatusServiceUnavailable
+	}
+	return 0
+}

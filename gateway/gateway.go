@@ -19,6 +19,7 @@ import (
 	"latchkey/gateway/store"
 	"latchkey/gateway/transport"
 	"latchkey/keys"
+	"latchkey/keys/provision"
 )
 
 // Config says how a gateway runs. Store is required and stays the caller's to close.
@@ -27,6 +28,8 @@ type Config struct {
 	Listen string // UDP "host:port" for nodes; default ":5684"
 	// AdminSocket is the path of the admin API's unix socket; empty: none.
 	AdminSocket string
+	// Announce is the "host:port" that goes into the bundles of new devices; empty: the admin API's caller fills it in.
+	Announce string
 	// Clock says what makes the time of day trustworthy; default ClockNTP.
 	Clock       ClockSource
 	MaxSessions int
@@ -225,22 +228,13 @@ func named(p *coapres.Peer) access.Named { return access.Named{ID: access.ID(p.D
 
 // keyUsed moves a key on when it has completed a handshake: pending becomes active, and what it replaces is revoked.
 func (g *Gateway) keyUsed(k keys.Key) {
-	now := time.Now().UTC().Truncate(24 * time.Hour)
-	if k.State == keys.Active && !k.LastUsed.Before(now) {
+	var changes []access.Change
+	for _, k := range provision.Used(k.ID, g.store.Snapshot().KeysOf(access.ID(k.Device)), time.Now()) {
+		changes = append(changes, access.Change{Put: k})
+	}
+	if len(changes) == 0 {
 		return
 	}
-	var changes []access.Change
-	if k.State == keys.Pending {
-		k.State = keys.Active
-		for _, other := range g.store.Snapshot().KeysOf(access.ID(k.Device)) {
-			if other.State == keys.Retiring && other.ID != k.ID {
-				other.State = keys.Revoked
-				changes = append(changes, access.Change{Put: other})
-			}
-		}
-	}
-	k.LastUsed = now
-	changes = append(changes, access.Change{Put: k})
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if _, err := g.Apply(ctx, "gateway", changes...); err != nil && !errors.Is(err, access.ErrNotFound) {

@@ -14,6 +14,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/store"
 	"latchkey/keys"
+	"latchkey/keys/provision"
 )
 
 // site is a whole house for a test: a store on disk, a gateway on loopback, and nodes that speak to it over real DTLS.
@@ -124,7 +125,7 @@ func (s *site) target(name string, kind access.TargetKind, pulse time.Duration) 
 func (s *site) enrol(name string, kind wire.Kind, targets ...access.ID) (access.ID, keys.Key) {
 	s.t.Helper()
 	d := access.Device{ID: access.NewID(), Name: name, Kind: kind, Targets: targets, Created: time.Now()}
-	k := keys.Key{ID: keys.NewID(), Device: string(d.ID), Secret: keys.NewSecret(), State: keys.Pending, Created: time.Now()}
+	k := provision.New(string(d.ID))
 	s.apply(d, k)
 	return d.ID, k
 }
@@ -142,13 +143,19 @@ func (s *site) person(name string, uid []byte, target access.ID) access.ID {
 // node runs a device against addr until the test ends and waits until it is registered.
 func (s *site) node(name string, kind wire.Kind, k keys.Key, addr string) *device.Device {
 	s.t.Helper()
-	d := device.New(device.Config{Name: name, Kind: kind, Gateway: addr, Identity: k.ID, Secret: k.Secret, Retry: 50 * time.Millisecond})
+	return s.run(device.Config{Name: name, Kind: kind}, k, addr)
+}
+
+func (s *site) run(cfg device.Config, k keys.Key, addr string) *device.Device {
+	s.t.Helper()
+	cfg.Gateway, cfg.Identity, cfg.Secret, cfg.Retry = addr, k.ID, k.Secret, 50*time.Millisecond
+	d := device.New(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		if err := d.Run(ctx); err != nil {
-			s.t.Errorf("%s: %v", name, err)
+			s.t.Errorf("%s: %v", cfg.Name, err)
 		}
 	}()
 	s.t.Cleanup(func() { cancel(); <-done })

@@ -117,8 +117,8 @@ func TestSecretEncodesRedacted(t *testing.T) {
 	if got, err := json.Marshal(Key{ID: "lk-0000000000", Secret: s}); err != nil || strings.Contains(string(got), "ecret") {
 		t.Errorf("a key in JSON has no secret field: got %s, %v", got, err)
 	}
-	var back Secret
-	if err := json.Unmarshal([]byte(`"`+redacted+`"`), &back); err == nil || !back.IsZero() {
+	var back struct{ S Secret }
+	if err := json.Unmarshal([]byte(`{"S":"[redacted]"}`), &back); err == nil || !back.S.IsZero() {
 		t.Errorf("reading a redacted secret back: got %v, want an error", err)
 	}
 }

@@ -21,29 +21,43 @@ const (
 
 const maxName = 64
 
-// check looks at each record that was put and, where something went away or changed its kind, at everything that may refer to it.
+// check looks at each record that was put, and at each that refers to something which went away or changed its kind.
 func (d *draft) check() error {
-	persons := d.persons.any(func(_, _ Person, there bool) bool { return !there })
-	targets := d.targets.any(func(a, b Target, there bool) bool { return !there || a.Kind != b.Kind })
-	devices := d.devices.any(func(a, b Device, there bool) bool { return !there || a.Kind != b.Kind })
-	groups := d.groups.any(func(a, b Group, there bool) bool { return !there || a.Of != b.Of })
-	schedules := d.schedules.any(func(_, _ Schedule, there bool) bool { return !there })
+	lost := map[ID]bool{}
+	lose(lost, &d.persons, func(_, _ Person) bool { return false })
+	lose(lost, &d.targets, func(a, b Target) bool { return a.Kind != b.Kind })
+	lose(lost, &d.devices, func(a, b Device) bool { return a.Kind != b.Kind })
+	lose(lost, &d.groups, func(a, b Group) bool { return a.Of != b.Of })
+	lose(lost, &d.schedules, func(_, _ Schedule) bool { return false })
+	members := func(ids []ID) bool { return slices.ContainsFunc(ids, func(id ID) bool { return lost[id] }) }
 	return cmp.Or(
-		verify(&d.persons, false, cmp.Compare[ID], d.checkPerson),
-		verify(&d.targets, false, cmp.Compare[ID], d.checkTarget),
-		verify(&d.schedules, false, cmp.Compare[ID], d.checkSchedule),
-		verify(&d.credentials, persons, compareCredentials, d.checkCredential),
-		verify(&d.groups, persons || targets, cmp.Compare[ID], d.checkGroup),
-		verify(&d.devices, targets, cmp.Compare[ID], d.checkDevice),
-		verify(&d.keys, devices, cmp.Compare[keys.ID], d.checkKey),
-		verify(&d.grants, persons || groups || targets || devices || schedules, cmp.Compare[ID], d.checkGrant),
+		verify(&d.persons, nil, nil, cmp.Compare[ID], d.checkPerson),
+		verify(&d.targets, nil, nil, cmp.Compare[ID], d.checkTarget),
+		verify(&d.schedules, nil, nil, cmp.Compare[ID], d.checkSchedule),
+		verify(&d.credentials, lost, func(r Credential) bool { return lost[r.Person] }, compareCredentials, d.checkCredential),
+		verify(&d.groups, lost, func(r Group) bool { return members(r.Members) }, cmp.Compare[ID], d.checkGroup),
+		verify(&d.devices, lost, func(r Device) bool { return members(r.Targets) }, cmp.Compare[ID], d.checkDevice),
+		verify(&d.keys, lost, func(r keys.Key) bool { return lost[ID(r.Device)] }, cmp.Compare[keys.ID], d.checkKey),
+		verify(&d.grants, nil, nil, cmp.Compare[ID], d.checkGrant),
+		d.checkGrantsOn(lost),
 		d.checkDeletedKeys(),
 	)
 }
 
-// verify checks the touched records, or all. Among several errors in all it returns that of the smallest id, so that the same change
-// is always refused with the same words.
-func verify[K comparable, V any](e *edit[K, V], all bool, order func(a, b K) int, check func(V) error) error {
+// lose collects the ids whose record is gone, or changed so that what refers to it may no longer fit.
+func lose[V any](lost map[ID]bool, e *edit[ID, V], unfit func(before, after V) bool) {
+	for _, id := range e.touched {
+		before, was := e.base[id]
+		after, is := (*e.now)[id]
+		if was && (!is || unfit(before, after)) {
+			lost[id] = true
+		}
+	}
+}
+
+// verify checks the touched records and, if anything was lost, those that refer to it. Among several errors of those it returns that of
+// the smallest id, so that the same change is always refused with the same words.
+func verify[K comparable, V any](e *edit[K, V], lost map[ID]bool, refers func(V) bool, order func(a, b K) int, check func(V) error) error {
 	for _, id := range e.touched {
 		if r, is := (*e.now)[id]; is {
 			if err := check(r); err != nil {
@@ -51,17 +65,47 @@ func verify[K comparable, V any](e *edit[K, V], all bool, order func(a, b K) int
 			}
 		}
 	}
-	if !all {
+	if len(lost) == 0 {
 		return nil
 	}
 	var first K
 	var firstErr error
 	for id, r := range *e.now {
-		if err := check(r); err != nil && (firstErr == nil || order(id, first) < 0) {
+		if !refers(r) || firstErr != nil && order(id, first) > 0 {
+			continue
+		}
+		if err := check(r); err != nil {
 			first, firstErr = id, err
 		}
 	}
 	return firstErr
+}
+
+// checkGrantsOn checks the grants that refer to what was lost, by id. There may be very many grants, so for a few ids it asks the index.
+func (d *draft) checkGrantsOn(lost map[ID]bool) error {
+	scan := len(lost) > 16 || slices.ContainsFunc(d.schedules.touched, func(id ID) bool { return lost[id] })
+	var found []*Grant
+	if scan {
+		for _, g := range d.base.Grants {
+			if lost[g.Subject] || lost[g.place()] || lost[g.Schedule] {
+				found = append(found, g)
+			}
+		}
+	} else {
+		for id := range lost {
+			found = append(append(found, d.base.grantsOf(id)...), d.base.grantsAt[id]...)
+		}
+	}
+	slices.SortFunc(found, func(a, b *Grant) int { return cmp.Compare(a.ID, b.ID) })
+	for _, g := range found {
+		if d.next.Grants[g.ID] != g {
+			continue // deleted, or put again and checked as such
+		}
+		if err := d.checkGrant(g); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d *draft) invalid(r Record, format string, args ...any) error {
@@ -219,7 +263,7 @@ func (d *draft) checkKey(r keys.Key) error {
 		return d.invalid(r, "the id is not lk- and 10 characters of lower-case Crockford base32: use keys.NewID")
 	}
 	switch {
-	case r.Secret.IsZero():
+	case r.Secret.IsZero() && r.State != keys.Revoked:
 		return d.invalid(r, "it has no secret")
 	case stateOrder[r.State] == 0:
 		return d.invalid(r, "state %q: want pending, active, retiring or revoked", string(r.State))

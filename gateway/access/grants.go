@@ -96,13 +96,7 @@ func (e *evaluation) grantsAt(nearest *standing, place ID) {
 }
 
 func (e *evaluation) grantsFor(nearest *standing, at []*Grant, kind SubjectKind, subject ID) {
-	i, _ := slices.BinarySearchFunc(at, subject, func(g *Grant, s ID) int {
-		if g.Subject < s {
-			return -1
-		}
-		return 1 // never equal: the search ends at the subject's first grant
-	})
-	for ; i < len(at) && at[i].Subject == subject; i++ {
+	for i := firstOf(at, subject); i < len(at) && at[i].Subject == subject; i++ {
 		g := at[i]
 		if g.SubjectKind != kind || len(g.Actions) > 0 && !slices.Contains(g.Actions, e.a.Action) {
 			continue

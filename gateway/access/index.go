@@ -158,6 +158,29 @@ func compareGrants(a, b *Grant) int {
 	return cmp.Or(cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.ID, b.ID))
 }
 
+// firstOf returns where the subject's grants begin in a list sorted by compareGrants.
+func firstOf(list []*Grant, subject ID) int {
+	i, _ := slices.BinarySearchFunc(list, subject, func(g *Grant, s ID) int {
+		if g.Subject < s {
+			return -1
+		}
+		return 1 // never equal: the search ends at the first one
+	})
+	return i
+}
+
+// grantsOf returns the grants to the subject, by id.
+func (p *Policy) grantsOf(subject ID) []*Grant {
+	var out []*Grant
+	for _, list := range p.grantsAt {
+		for i := firstOf(list, subject); i < len(list) && list[i].Subject == subject; i++ {
+			out = append(out, list[i])
+		}
+	}
+	slices.SortFunc(out, func(a, b *Grant) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
 func (d *draft) indexGrants() {
 	if len(d.grants.touched) == 0 {
 		return

@@ -46,9 +46,14 @@ func (c CredentialID) MarshalText() ([]byte, error) { return []byte(c.String()),
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (c *CredentialID) UnmarshalText(b []byte) error {
-	if n, err := hex.Decode(c[:], b); err != nil || n != len(c) {
-		return fmt.Errorf("access: credential id: want %d hex digits", 2*len(c))
+	var id CredentialID
+	if len(b) != 2*len(id) { // hex.Decode panics on what does not fit
+		return fmt.Errorf("access: credential id: want %d hex digits", 2*len(id))
 	}
+	if _, err := hex.Decode(id[:], b); err != nil {
+		return fmt.Errorf("access: credential id: want %d hex digits", 2*len(id))
+	}
+	*c = id
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,34 +28,30 @@ func (p *Policy) Removal(r Record) ([]Change, error) {
 	case keys.Key:
 		return nil, fmt.Errorf("access: remove %s: %w: revoke it instead, or remove its device", n.label(r), ErrInUse)
 	case Schedule:
-		if users := p.grantsWhere(func(g *Grant) bool { return g.Schedule == r.ID }); len(users) > 0 {
-			return nil, fmt.Errorf("access: remove %s: %w: %s%s: remove or change it first", n.label(r), ErrInUse,
-				n.label(users[0].Delete), andMore(len(users)))
+		if users := p.grantsOn(r.ID); len(users) > 0 {
+			return nil, fmt.Errorf("access: remove %s: %w by %s%s: remove or change that first", n.label(r), ErrInUse,
+				n.label(*users[0]), andMore(len(users)))
 		}
 	case Target:
 		if devices := p.devicesAt(r.ID); len(devices) > 0 {
 			return nil, fmt.Errorf("access: remove %s: %w: %s%s points at it: remove or move it first", n.label(r), ErrInUse,
 				n.label(devices[0]), andMore(len(devices)))
 		}
-		out = p.grantsWhere(func(g *Grant) bool { return g.Target == r.ID })
+		out = deletions(p.grantsAt[r.ID])
 		out = append(out, p.leaveGroups(r.ID, OfTargets)...)
 	case Person:
-		for _, id := range slices.SortedFunc(maps.Keys(p.Credentials), compareCredentials) {
-			if c := p.Credentials[id]; c.Person == r.ID {
-				out = append(out, Change{Delete: c})
-			}
+		for _, c := range p.cardsOf(r.ID) {
+			out = append(out, Change{Delete: c})
 		}
-		out = append(out, p.grantsWhere(func(g *Grant) bool { return g.SubjectKind == SubjectPerson && g.Subject == r.ID })...)
+		out = append(out, deletions(p.grantsOf(r.ID))...)
 		out = append(out, p.leaveGroups(r.ID, OfPersons)...)
 	case Device:
 		for _, k := range p.KeysOf(r.ID) {
 			out = append(out, Change{Delete: k})
 		}
-		out = append(out, p.grantsWhere(func(g *Grant) bool { return g.SubjectKind == SubjectDevice && g.Subject == r.ID })...)
+		out = append(out, deletions(p.grantsOf(r.ID))...)
 	case Group:
-		out = p.grantsWhere(func(g *Grant) bool {
-			return g.SubjectKind == SubjectGroup && g.Subject == r.ID || g.TargetGroup == r.ID
-		})
+		out = deletions(append(p.grantsOf(r.ID), p.grantsAt[r.ID]...)) // one of the two is empty: a group is of persons or of targets
 	}
 	return append(out, Change{Delete: found}), nil
 }
@@ -66,18 +63,33 @@ func andMore(n int) string {
 	return fmt.Sprintf(" and %d more", n-1)
 }
 
-// grantsWhere returns the deletion of each such grant, by id.
-func (p *Policy) grantsWhere(such func(*Grant) bool) []Change {
-	var ids []ID
-	for id, g := range p.Grants {
-		if such(g) {
-			ids = append(ids, id)
+func (p *Policy) cardsOf(person ID) []Credential {
+	var out []Credential
+	for _, c := range p.Credentials {
+		if c.Person == person {
+			out = append(out, c)
 		}
 	}
-	slices.Sort(ids)
+	slices.SortFunc(out, func(a, b Credential) int { return compareCredentials(a.ID, b.ID) })
+	return out
+}
+
+// grantsOn returns the grants that use the schedule, by id.
+func (p *Policy) grantsOn(schedule ID) []*Grant {
+	var out []*Grant
+	for _, g := range p.Grants {
+		if g.Schedule == schedule {
+			out = append(out, g)
+		}
+	}
+	slices.SortFunc(out, func(a, b *Grant) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
+func deletions(grants []*Grant) []Change {
 	var out []Change
-	for _, id := range ids {
-		out = append(out, Change{Delete: *p.Grants[id]})
+	for _, g := range grants {
+		out = append(out, Change{Delete: *g})
 	}
 	return out
 }

@@ -10,9 +10,8 @@ import (
 
 // Bounds of a schedule. They hold for the canonical text too, so that it always parses again.
 const (
-	maxScheduleText = 4096
+	maxScheduleText = 4096 // which is 215 exceptions
 	maxWindows      = 64
-	maxExceptions   = 366
 )
 
 // ParseSchedule reads a schedule: items separated by commas, each of them
@@ -23,8 +22,8 @@ const (
 //	2026-12-25 closed          an exception: nothing on this date
 //	2026-12-31 08:00-12:00     an exception: only this window on this date; several items of one date add up
 //
-// Times are the wall clock of the site's zone, in whole minutes. At most 64 windows, 366 exceptions and 4,096 bytes. Errors wrap
-// [ErrInvalid].
+// Times are the wall clock of the site's zone, in whole minutes. At most 64 weekly windows and 4,096 bytes, which is 215 exceptions.
+// Errors wrap [ErrInvalid].
 func ParseSchedule(text string) (Weekly, error) {
 	if len(text) > maxScheduleText {
 		return Weekly{}, fmt.Errorf("access: schedule: %w: %d bytes, at most %d", ErrInvalid, len(text), maxScheduleText)
@@ -93,9 +92,6 @@ func (b *scheduleBuilder) weekly() (Weekly, error) {
 	var w Weekly
 	if len(b.windows) > maxWindows {
 		return w, fmt.Errorf("%d windows, at most %d", len(b.windows), maxWindows)
-	}
-	if len(b.dated) > maxExceptions {
-		return w, fmt.Errorf("%d exceptions, at most %d", len(b.dated), maxExceptions)
 	}
 	days := map[span]weekdays{}
 	for _, x := range b.windows {

@@ -92,15 +92,6 @@ func (e *edit[K, V]) delete(id K) bool {
 	return true
 }
 
-// any tells whether some touched record, before and after, answers yes. A record that was not there before is not asked about.
-func (e *edit[K, V]) any(changed func(before, after V, there bool) bool) bool {
-	return slices.ContainsFunc(e.touched, func(id K) bool {
-		before, was := e.base[id]
-		after, is := (*e.now)[id]
-		return was && changed(before, after, is)
-	})
-}
-
 func (d *draft) apply(c Change) error {
 	switch {
 	case c.Put != nil && c.Delete == nil:
@@ -195,7 +186,8 @@ func (d *draft) delete(r Record) error {
 // stateOrder is how far a key is in its life; an unknown state is 0.
 var stateOrder = map[keys.State]int{keys.Pending: 1, keys.Active: 2, keys.Retiring: 3, keys.Revoked: 4}
 
-// putKey compares with the step before and with the base, so that deleting and putting again in one change revives nothing.
+// putKey compares with the step before and with the base, so that deleting and putting again in one change revives nothing. A key
+// that is revoked may lose its secret: nothing needs it any more.
 func (d *draft) putKey(k keys.Key) error {
 	for _, m := range []map[keys.ID]keys.Key{d.next.Keys, d.base.Keys} {
 		old, ok := m[k.ID]
@@ -203,7 +195,7 @@ func (d *draft) putKey(k keys.Key) error {
 		case !ok:
 		case stateOrder[k.State] < stateOrder[old.State]:
 			return fmt.Errorf("access: %s: %w: it is %s and cannot become %s again: mint a new key", d.label(k), ErrInvalid, old.State, k.State)
-		case k.Device != old.Device || !k.Secret.Equal(old.Secret):
+		case k.Device != old.Device || !k.Secret.Equal(old.Secret) && !(k.State == keys.Revoked && k.Secret.IsZero()):
 			return fmt.Errorf("access: %s: %w: a key keeps its device and its secret: mint a new key", d.label(k), ErrInvalid)
 		}
 	}

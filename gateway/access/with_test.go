@@ -2,6 +2,7 @@ package access
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -136,7 +137,7 @@ func TestWithRefuses(t *testing.T) {
 			if !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("got %q, want a hint at %q", err, tt.says)
 			}
-			if !strings.HasPrefix(err.Error(), "access: ") || strings.ContainsAny(err.Error(), "\x1b\xff\n") {
+			if !strings.HasPrefix(err.Error(), "access: ") || !printable(err.Error()) {
 				t.Errorf("got %q, want one printable line that starts with access:", err)
 			}
 		})
@@ -286,5 +287,59 @@ func TestLookups(t *testing.T) {
 	}
 	if len(slices.Collect(maps.Keys(New().Persons))) != 0 || New().Site.Zone != "UTC" {
 		t.Error("the new policy: want it empty, in UTC")
+	}
+}
+
+func TestBulkChangesKeepTheIndexes(t *testing.T) {
+	p := house(t)
+	var put, remove, people []Change
+	for n := range 60 {
+		name := fmt.Sprint("person-", n)
+		people = append(people, Change{Put: person(name)})
+		g := grant(fmt.Sprint("bulk-", n), name, "front-door")
+		if n%3 == 0 {
+			g.Subject = id("ann")
+		}
+		put = append(put, Change{Put: g})
+		if n >= 20 {
+			remove = append(remove, Change{Delete: g})
+		}
+	}
+	p = mustWith(t, p, append(people, put...)...)
+	sameAsFresh(t, p)
+	sameAsFresh(t, mustWith(t, p, remove...))
+	var gone []Change
+	for _, c := range people[:17] {
+		gone = append(gone, Change{Delete: c.Put})
+	}
+	if _, err := p.With(gone...); !errors.Is(err, ErrInUse) {
+		t.Errorf("deleting many persons with grants: got %v, want ErrInUse", err)
+	}
+}
+
+func TestTextForms(t *testing.T) {
+	if got, err := ParseID(string(NewID())); err != nil || !got.valid() {
+		t.Errorf("a new id: got %q, %v", got, err)
+	}
+	if _, err := ParseID("ann"); !errors.Is(err, ErrInvalid) {
+		t.Errorf("ann as an id: got %v, want ErrInvalid", err)
+	}
+	want := cardID("04a1")
+	text, err := want.MarshalText()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got CredentialID
+	if err := got.UnmarshalText(text); err != nil || got != want {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	for _, bad := range []string{"", "04a1", string(text) + "00", string(text[:62]) + "xx", strings.Repeat("0", 1000)} {
+		if err := got.UnmarshalText([]byte(bad)); err == nil || got != want {
+			t.Errorf("%q: got %v, %v, want an error and the value as it was", bad, got, err)
+		}
+	}
+	var h Hash
+	if err := h.UnmarshalText(text); err != nil || h.String() != string(text) {
+		t.Errorf("hash: got %v, %v", h, err)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -60,9 +62,9 @@ type Config struct {
 	Version     string       // of the program, for the document and /healthz
 	GatewayAddr string       // host:port that goes into the bundles of new devices; may be empty
 
-	Health   func() error         // why nothing can be decided now, or nil; for /healthz
-	StatusOf func(error) int      // HTTP status for errors that this package cannot know, 0 for don't know
-	Now      func() time.Time     // time.Now if nil
+	Health   func() error     // why nothing can be decided now, or nil; for /healthz
+	StatusOf func(error) int  // HTTP status for errors that this package cannot know, 0 for don't know
+	Now      func() time.Time // time.Now if nil
 }
 
 // api is the handlers' common ground.
@@ -111,6 +113,7 @@ func document(version string) huma.Config {
 	if version == "" {
 		version = "dev"
 	}
+	strict := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strictUnmarshal}
 	return huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
@@ -122,7 +125,7 @@ func document(version string) huma.Config {
 			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)},
 		},
 		OpenAPIPath:                  "/openapi",
-		Formats:                      map[string]huma.Format{"application/json": {Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strictUnmarshal}},
+		Formats:                      map[string]huma.Format{"application/json": strict, "json": strict},
 		DefaultFormat:                "application/json",
 		RejectUnknownQueryParameters: true,
 		Transformers:                 []huma.Transformer{plainProblem},
@@ -193,6 +196,14 @@ func (a *api) change(ctx context.Context, from func(p *access.Policy) ([]access.
 	if err != nil {
 		return Changed{}, err
 	}
+	changes = slices.DeleteFunc(changes, func(c access.Change) bool {
+		kept, ok := p.Get(c.Put)
+		return ok && reflect.DeepEqual(kept, c.Put)
+	})
+	if len(changes) == 0 { // it is so already
+		seq, _ := a.Store.Head()
+		return Changed{Seq: seq, Changes: []string{}}, nil
+	}
 	done := Changed{Changes: p.DescribeAll(changes)}
 	done.Seq, err = a.Store.Apply(ctx, a.actor(ctx), changes...)
 	return done, err
@@ -226,6 +237,9 @@ func remove[R access.Record](ctx context.Context, a *api, find func(p *access.Po
 		return p.Removal(r)
 	}))
 }
+
+// stamp is now as records carry it.
+func (a *api) stamp() time.Time { return a.Now().UTC().Truncate(time.Second) }
 
 type actorKey struct{}
 

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"unicode/utf8"
@@ -25,6 +26,8 @@ const maxDetail = 400
 func (a *api) problem(ctx context.Context, operation string, err error) error {
 	status, kind := http.StatusInternalServerError, ""
 	switch {
+	case errors.As(err, new(unavailable)):
+		status = http.StatusServiceUnavailable
 	case errors.Is(err, ErrNoGateway):
 		status, kind = http.StatusServiceUnavailable, TypeNoGateway
 	case errors.Is(err, access.ErrNotFound):
@@ -44,6 +47,19 @@ func (a *api) problem(ctx context.Context, operation string, err error) error {
 		a.Log.ErrorContext(ctx, "admin request", "operation", operation, "err", err)
 	}
 	return &huma.ErrorModel{Type: kind, Title: http.StatusText(status), Status: status, Detail: plain(err.Error())}
+}
+
+// unavailable is an error that may pass.
+type unavailable struct{ error }
+
+func (u unavailable) Unwrap() error { return u.error }
+
+// invalid makes an error about what was asked for one that wraps [access.ErrInvalid].
+func invalid(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", access.ErrInvalid, err)
 }
 
 // plain is an error's text without the names of our packages in front, and bounded.
@@ -89,6 +105,6 @@ func plainProblem(_ huma.Context, _ string, v any) (any, error) {
 		what = append(what, shorten(strings.TrimPrefix(strings.TrimPrefix(e.Location, "body."), "body")+": "+e.Message))
 	}
 	plain := *m
-	plain.Detail, plain.Errors = shorten(m.Detail+": "+strings.TrimPrefix(strings.Join(what, "; "), ": ")), nil
+	plain.Detail, plain.Errors = shorten(strings.TrimPrefix(strings.Join(what, "; "), ": ")), nil
 	return &plain, nil
 }

@@ -1,9 +1,11 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -15,6 +17,7 @@ const maxBody = 1 << 20
 type bounded struct{ mux *http.ServeMux }
 
 func (b bounded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = r.WithContext(context.WithValue(r.Context(), arrivedKey{}, time.Now()))
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if r.Body != nil {
@@ -30,6 +33,16 @@ func (b bounded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", strings.Join(allow, ", "))
 	}
 	writeProblem(w, status, detail)
+}
+
+type arrivedKey struct{}
+
+// arrived is when the request began to arrive, which is the intent behind a command: the body may have been slow.
+func arrived(ctx context.Context) time.Time {
+	if t, ok := ctx.Value(arrivedKey{}).(time.Time); ok {
+		return t
+	}
+	return time.Now()
 }
 
 func (b bounded) allowed(r *http.Request) (methods []string) {

@@ -22,7 +22,8 @@ type batch struct {
 	writes map[recordKey][]byte // plaintexts; nil deletes
 	size   int                  // what they cost of a transaction's limit
 	raw    int                  // what they hold
-	reqs   []*request           // to be answered when it is durable
+
+	answers []answer // to be given when it is durable
 }
 
 type eventTime struct {

@@ -14,6 +14,14 @@ import (
 
 // blamePolicy names the record that makes the policy disagree with its digest, by the lists of what each policy event wrote.
 func (s *Store) blamePolicy(ctx context.Context, txn *badger.Txn) error {
+	if err := s.compareChanges(ctx, txn); err != nil {
+		return err
+	}
+	return fmt.Errorf("store: policy: the records do not agree with their digest: %w", ErrCorrupt)
+}
+
+// compareChanges holds the policy records against the lists of what was written and names the first that differs.
+func (s *Store) compareChanges(ctx context.Context, txn *badger.Txn) error {
 	want := make(map[recordKey][]byte) // empty: deleted
 	err := s.each(ctx, txn, kindChange, func(_ recordKey, plain []byte) error {
 		rec, err := decode[changeRecord](plain)
@@ -49,7 +57,7 @@ func (s *Store) blamePolicy(ctx context.Context, txn *badger.Txn) error {
 			return fmt.Errorf("store: %v: missing: %w", key, ErrCorrupt)
 		}
 	}
-	return fmt.Errorf("store: policy: the records do not agree with their digest: %w", ErrCorrupt)
+	return nil
 }
 
 // shorten is the part of a leaf that a change record keeps: enough to tell versions of a record apart.

@@ -111,7 +111,7 @@ func badgerOptions(o Options) badger.Options {
 		WithMetricsEnabled(false).
 		WithLogger(badgerLog{o.Log})
 	if o.InMemory {
-		bo = bo.WithMemTableSize(8 << 20) // there is no value log, so large values count in full
+		bo = bo.WithMemTableSize(8 << 20).WithValueThreshold(1 << 20) // there is no value log, so large values count in full
 	}
 	return bo
 }

@@ -103,6 +103,9 @@ func (s *Store) check(ctx context.Context) error {
 		if !latest.Equal(now.head.latest) {
 			return fmt.Errorf("store: %v: latest event time is %v, want %v: %w", headKey, now.head.latest, latest, ErrCorrupt)
 		}
+		if err := s.compareChanges(ctx, txn); err != nil {
+			return err
+		}
 		if err := sameRecords(img.records, now.policy); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -14,12 +15,18 @@ import (
 // maxBatch is how many requests go into one synced transaction at most.
 const maxBatch = 256
 
-// request is one wish to write. The writer calls run exactly once unless it returns errNoRoom, and then answers once.
+// request is one wish to write. The writer calls run until it returns something else than errNoRoom, and answers once.
 type request struct {
 	run     func(*batch) error // changes the batch only if it returns nil
 	between func() error       // instead of run: needs the writer alone, with nothing uncommitted
 	done    chan error         // buffered
 	durable time.Time          // for the caller, after done
+}
+
+// answer is what a request gets once its batch is durable.
+type answer struct {
+	to  *request
+	err error // why it changed nothing
 }
 
 // errNoRoom asks the writer to commit what it has and to run the request again on an empty batch.
@@ -112,31 +119,40 @@ func (w *writer) batch(first *request) (next *request) {
 		w.tellSpace()
 	}
 	b := w.newBatch()
-	for r := first; r != nil && next == nil; {
-		err := errNoRoom
-		if r.between == nil && (len(b.reqs) == 0 || b.roomy()) {
-			err = r.run(b)
-		}
-		switch {
-		case err == errNoRoom && len(b.reqs) == 0:
-			r.done <- fmt.Errorf("store: %w: split it into smaller changes", ErrTooBig)
-		case err == errNoRoom:
+	for r := first; r != nil; {
+		if r.between != nil || !b.roomy() {
 			next = r
-		case err != nil:
-			r.done <- err
-		default:
-			b.reqs = append(b.reqs, r)
+			break
 		}
+		err := r.run(b)
+		if err == errNoRoom && len(b.writes) > 0 {
+			next = r
+			break
+		}
+		if err == errNoRoom {
+			err = fmt.Errorf("store: %w: split it into smaller changes", ErrTooBig)
+		}
+		b.answers = append(b.answers, answer{r, err})
 		r = nil
-		if next == nil && len(b.reqs) < maxBatch {
-			select {
-			case r = <-w.s.queue:
-			default:
-			}
+		if len(b.answers) < maxBatch {
+			r = w.another()
 		}
 	}
 	w.finish(b)
 	return next
+}
+
+// another returns what is queued, or nil. It gives way once first: callers that were just answered come back within one batch.
+func (w *writer) another() *request {
+	for range 2 {
+		select {
+		case r := <-w.s.queue:
+			return r
+		default:
+			runtime.Gosched()
+		}
+	}
+	return nil
 }
 
 // finish makes the batch durable, shows it to readers, and only then answers.
@@ -150,9 +166,12 @@ func (w *writer) finish(b *batch) {
 		w.adopt(b)
 	}
 	now := w.s.opts.Now()
-	for _, r := range b.reqs {
-		r.durable = now
-		r.done <- err
+	for _, a := range b.answers {
+		a.to.durable = now
+		if a.err == nil {
+			a.err = err
+		}
+		a.to.done <- a.err
 	}
 }
 

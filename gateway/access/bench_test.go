@@ -1,0 +1,104 @@
+package access
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"latchkey/coapres/wire"
+)
+
+// town has 100,000 grants: 10,000 persons, each with one for ten of 100 doors, and half of them on a schedule.
+func town(tb testing.TB) *Policy {
+	changes := puts(Site{Zone: "Europe/Berlin"}, schedule("weekdays", "mon-fri 08:00-18:00, 2026-12-25 closed"))
+	for d := range 100 {
+		name := fmt.Sprintf("door-%d", d)
+		changes = append(changes, puts(door(name), device(wire.KindReader, "reader-"+name, name))...)
+	}
+	for n := range 10_000 {
+		name := fmt.Sprintf("person-%d", n)
+		c := card(name, "04a1")
+		c.ID = cardID(name)
+		changes = append(changes, puts(person(name), c)...)
+		for i := range 10 {
+			g := grant(fmt.Sprintf("grant-%d-%d", n, i), name, fmt.Sprintf("door-%d", (n+i)%100))
+			if i%2 == 0 {
+				g.Schedule = id("weekdays")
+			}
+			changes = append(changes, Change{Put: g})
+		}
+	}
+	return mustWith(tb, New(), changes...)
+}
+
+func scan(n int) Attempt {
+	return Attempt{Source: ByCard, Device: id(fmt.Sprintf("reader-door-%d", n%100)), Credential: cardID(fmt.Sprintf("person-%d", n)),
+		Target: id(fmt.Sprintf("door-%d", n%100)), Action: wire.Unlock, Counter: 1, At: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), ClockTrusted: true}
+}
+
+// BenchmarkDecide is the decision only, over 1,000 different cards and 100,000 grants.
+func BenchmarkDecide(b *testing.B) {
+	p := town(b)
+	scans := make([]Attempt, 1000)
+	for i := range scans {
+		scans[i] = scan(i * 7)
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		if d := Decide(p, scans[i%len(scans)]); !d.Granted {
+			b.Fatalf("got %+v", d)
+		}
+		i++
+	}
+}
+
+// BenchmarkWith is one grant put into 100,000.
+func BenchmarkWith(b *testing.B) {
+	p := town(b)
+	c := Change{Put: grant("one-more", "person-77", "door-5")}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := p.With(c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkRemoval is one person of 10,000 taken away with their card and ten grants, which looks at every record that may refer to them.
+func BenchmarkRemoval(b *testing.B) {
+	p := town(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		changes, err := p.Removal(Person{ID: id("person-77")})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := p.With(changes...); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkLoad is a policy of 100,000 grants made of its records, as at start.
+func BenchmarkLoad(b *testing.B) {
+	p := town(b)
+	var changes []Change
+	for r := range p.Records() {
+		changes = append(changes, Change{Put: r})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := New().With(changes...); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func TestDecideAllocatesAtMostTwice(t *testing.T) {
+	p, a := house(t), Attempt{Source: ByCard, Device: id("front-reader"), Credential: cardID("04a1"), Target: id("front-door"), Action: wire.Unlock, Counter: 1,
+		At: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), ClockTrusted: true}
+	if got := testing.AllocsPerRun(100, func() { Decide(p, a) }); got > 2 {
+		t.Errorf("got %v allocations, want at most 2", got)
+	}
+}

@@ -1,0 +1,150 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+	"latchkey/keys"
+	"latchkey/keys/provision"
+)
+
+// Device is what is enrolled, in an answer.
+type Device struct {
+	ID      access.ID     `json:"id"`
+	Name    string        `json:"name"`
+	Kind    string        `json:"kind" doc:"reader, switch, lock, lamp or sensor"`
+	Targets []Ref         `json:"targets,omitempty"`
+	Keys    []Key         `json:"keys" doc:"oldest first"`
+	Live    *DeviceStatus `json:"live,omitempty" doc:"only from a running gateway that has heard of the device"`
+	Created time.Time     `json:"created"`
+}
+
+// Key is one of a device's secrets, without the secret.
+type Key struct {
+	ID       keys.ID   `json:"id" doc:"the PSK identity"`
+	State    string    `json:"state" doc:"pending, active, retiring or revoked"`
+	Created  time.Time `json:"created"`
+	LastUsed time.Time `json:"lastUsed,omitzero" doc:"last completed handshake, to the day"`
+}
+
+// NewDevice asks for a device.
+type NewDevice struct {
+	Name    string   `json:"name" doc:"1 to 64 of a-z 0-9 . _ -"`
+	Kind    string   `json:"kind" enum:"reader,switch,lock,lamp,sensor"`
+	Targets []string `json:"targets,omitempty" doc:"names or ids of what it stands at, moves or may ask for"`
+	Gateway string   `json:"gateway,omitempty" doc:"host:port that the device will call, if not the gateway's own"`
+}
+
+// Enrolled is a new device with all that goes into it. The secret is in this one answer and in no other.
+type Enrolled struct {
+	Device
+	Bundle Bundle `json:"bundle"`
+}
+
+// Bundle is [provision.Bundle] with its secret in the clear.
+type Bundle struct {
+	Device   string    `json:"device"`
+	Kind     wire.Kind `json:"kind"`
+	Targets  []string  `json:"targets"`
+	Gateway  string    `json:"gateway"`
+	Identity keys.ID   `json:"identity"`
+	Secret   string    `json:"secret"`
+}
+
+// KeyInput names a key in the path.
+type KeyInput struct {
+	Key string `path:"key" doc:"identity"`
+}
+
+func (a *api) deviceRoutes() {
+	handle(a, http.MethodGet, "/v1/devices", "list-devices", "All devices, by name", func(context.Context, *struct{}) (*Body[List[Device]], error) {
+		p := a.Store.Snapshot()
+		return listOf(viewAll(p, p.Devices, a.viewDevices(), func(v Device) string { return v.Name })), nil
+	})
+	handle(a, http.MethodPost, "/v1/devices", "add-device", "Enrol a device: the answer holds its secret, once", func(ctx context.Context, in *struct{ Body NewDevice }) (*Body[Enrolled], error) {
+		return answer(a.enrol(ctx, in.Body))
+	})
+	handle(a, http.MethodGet, "/v1/devices/{ref}", "get-device", "One device with its keys", func(_ context.Context, in *RefInput) (*Body[Device], error) {
+		return show(a, in.Ref, findDevice, a.viewDevices())
+	})
+	handle(a, http.MethodDelete, "/v1/devices/{ref}", "remove-device", "Remove a device with its keys and grants", func(ctx context.Context, in *RefInput) (*Body[Changed], error) {
+		return remove(ctx, a, func(p *access.Policy) (access.Device, error) { return findDevice(p, in.Ref) })
+	})
+	handle(a, http.MethodPost, "/v1/devices/{ref}/revoke", "revoke-device", "Revoke every key of a device: its session ends and it cannot come back", func(ctx context.Context, in *RefInput) (*Body[Changed], error) {
+		return answer(a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
+			d, err := findDevice(p, in.Ref)
+			return revocations(p.KeysOf(d.ID)), err
+		}))
+	})
+	handle(a, http.MethodPost, "/v1/keys/{key}/revoke", "revoke-key", "Revoke one key", func(ctx context.Context, in *KeyInput) (*Body[Changed], error) {
+		return answer(a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
+			k, ok := p.Keys[keys.ID(in.Key)]
+			if !ok {
+				return nil, missing("key", in.Key)
+			}
+			return revocations([]keys.Key{k}), nil
+		}))
+	})
+}
+
+// enrol puts the device and its first key in one change, after making sure that the two fit into a bundle: a secret that could not be
+// shown would be lost.
+func (a *api) enrol(ctx context.Context, in NewDevice) (Enrolled, error) {
+	kind := wire.Kind(in.Kind)
+	d := access.Device{ID: access.NewID(), Name: in.Name, Kind: kind, Created: a.stamp()}
+	key := provision.New(string(d.ID))
+	b := provision.Bundle{Device: in.Name, Kind: kind, Gateway: a.GatewayAddr, Identity: key.ID, Secret: key.Secret}
+	if in.Gateway != "" {
+		b.Gateway = in.Gateway
+	}
+	_, err := a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
+		for _, ref := range in.Targets {
+			t, err := findTarget(p, ref)
+			if err != nil {
+				return nil, err
+			}
+			d.Targets = append(d.Targets, t.ID)
+			b.Targets = append(b.Targets, t.Name)
+		}
+		changes := []access.Change{{Put: d}, {Put: key}}
+		if _, err := p.With(changes...); err != nil {
+			return nil, err // says more than the bundle's check
+		}
+		return changes, invalid(b.Check())
+	})
+	if err != nil {
+		return Enrolled{}, err
+	}
+	return Enrolled{Device: a.viewDevices()(a.Store.Snapshot(), d), Bundle: Bundle{Device: b.Device, Kind: b.Kind, Targets: append([]string{}, b.Targets...),
+		Gateway: b.Gateway, Identity: b.Identity, Secret: b.Secret.Reveal()}}, nil
+}
+
+func revocations(of []keys.Key) (changes []access.Change) {
+	for _, k := range of {
+		if k.State != keys.Revoked {
+			k.State = keys.Revoked
+			changes = append(changes, access.Change{Put: k})
+		}
+	}
+	return changes
+}
+
+// viewDevices returns the view of a device, with what the gateway knows of it at this moment.
+func (a *api) viewDevices() func(*access.Policy, access.Device) Device {
+	live := map[access.ID]*DeviceStatus{}
+	if a.Live != nil {
+		for _, s := range a.Live.Status() {
+			live[s.Device] = &s
+		}
+	}
+	return func(p *access.Policy, d access.Device) Device {
+		v := Device{ID: d.ID, Name: d.Name, Kind: string(d.Kind), Targets: refs(p, d.Targets, targetRef), Keys: []Key{}, Live: live[d.ID], Created: d.Created}
+		for _, k := range p.KeysOf(d.ID) {
+			v.Keys = append(v.Keys, Key{ID: k.ID, State: string(k.State), Created: k.Created, LastUsed: k.LastUsed})
+		}
+		return v
+	}
+}

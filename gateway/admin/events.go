@@ -1,0 +1,159 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"latchkey/gateway/access"
+)
+
+// Bounds of what one answer holds and how long it waits.
+const (
+	defaultEvents = 100
+	maxEvents     = 1000
+	eventPage     = 256
+	writeWait     = 30 * time.Second
+)
+
+const ndjson = "application/x-ndjson"
+
+var eventType = reflect.TypeFor[access.Event]()
+
+// EventQuery says which events: from a sequence number upwards, or the newest since a time, or else simply the newest.
+type EventQuery struct {
+	From  uint64    `query:"from" doc:"sequence number of the first"`
+	Since time.Time `query:"since" doc:"the newest whose time is not before this, RFC 3339"`
+	Limit int       `query:"limit" minimum:"1" maximum:"1000" doc:"at most so many; 100 if left out"`
+	Wait  int       `query:"wait" minimum:"0" maximum:"60" doc:"with from: seconds to wait for the first event where there is none yet"`
+}
+
+// Events is a page of events, oldest first.
+type Events struct {
+	Items []access.Event `json:"items"`
+	Next  uint64         `json:"next" doc:"from for what comes after these"`
+}
+
+// StreamInput says where a stream starts.
+type StreamInput struct {
+	From uint64 `query:"from" doc:"sequence number of the first; only new events if left out"`
+}
+
+func (a *api) eventRoutes() {
+	handle(a, http.MethodGet, "/v1/events", "list-events", "Events, oldest first", func(ctx context.Context, in *EventQuery) (*Body[Events], error) {
+		return answer(a.events(ctx, in))
+	})
+	op := huma.Operation{
+		OperationID: "stream-events",
+		Method:      http.MethodGet,
+		Path:        "/v1/events/stream",
+		Summary:     "Events as they happen, one JSON object a line, until the client goes",
+		Responses: map[string]*huma.Response{"200": {
+			Description: "events",
+			Content: map[string]*huma.MediaType{ndjson: {
+				Schema: a.OpenAPI().Components.Schemas.Schema(eventType, true, "Event"),
+			}},
+		}},
+	}
+	huma.Register(a.API, op, func(_ context.Context, in *StreamInput) (*huma.StreamResponse, error) {
+		if a.Live == nil { // nobody else writes to the store while this process has it
+			return nil, a.problem(context.Background(), op.OperationID, ErrNoGateway)
+		}
+		return &huma.StreamResponse{Body: func(c huma.Context) {
+			r, w := humago.Unwrap(c)
+			a.stream(r.Context(), w, in.From)
+		}}, nil
+	})
+}
+
+func (a *api) events(ctx context.Context, in *EventQuery) (Events, error) {
+	limit := in.Limit
+	if limit == 0 {
+		limit = defaultEvents
+	}
+	if !in.Since.IsZero() && in.From != 0 {
+		return Events{}, fmt.Errorf("events: %w: want from or since, not both", access.ErrInvalid)
+	}
+	head, _ := a.Store.Head()
+	out := Events{Items: []access.Event{}, Next: head + 1}
+	var err error
+	switch {
+	case !in.Since.IsZero():
+		out.Items, err = a.Store.Since(ctx, in.Since, limit)
+	case in.From != 0:
+		if in.Wait > 0 {
+			a.waitFor(ctx, in.From, time.Duration(in.Wait)*time.Second)
+		}
+		out.Items, err = a.Store.Events(ctx, in.From, limit)
+		out.Next = max(in.From, 1)
+	default:
+		out.Items, err = a.Store.Events(ctx, head-min(head, uint64(limit))+1, limit)
+	}
+	if n := len(out.Items); n > 0 {
+		out.Next = out.Items[n-1].Seq + 1
+	} else {
+		out.Items = []access.Event{}
+	}
+	return out, err
+}
+
+// waitFor returns when there is an event seq, or after d, or when ctx ends.
+func (a *api) waitFor(ctx context.Context, seq uint64, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	for {
+		changed := a.Store.Changed()
+		if head, _ := a.Store.Head(); head >= seq {
+			return
+		}
+		select {
+		case <-changed:
+		case <-t.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// stream writes events until the client or the store is gone. Each is flushed: somebody is watching.
+func (a *api) stream(ctx context.Context, w http.ResponseWriter, from uint64) {
+	head, _ := a.Store.Head()
+	if from == 0 {
+		from = head + 1
+	}
+	out := http.NewResponseController(w)
+	w.Header().Set("Content-Type", ndjson)
+	w.WriteHeader(http.StatusOK)
+	_ = out.Flush() // a writer that cannot be flushed will show the events later
+	lines := json.NewEncoder(w)
+	lines.SetEscapeHTML(false)
+	for ctx.Err() == nil {
+		changed := a.Store.Changed()
+		events, err := a.Store.Events(ctx, from, eventPage)
+		if err != nil {
+			return
+		}
+		for _, ev := range events {
+			_ = out.SetWriteDeadline(time.Now().Add(writeWait)) // not every writer has one
+			if lines.Encode(ev) != nil {
+				return
+			}
+			from = ev.Seq + 1
+		}
+		_ = out.Flush()
+		if len(events) > 0 {
+			continue
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
+}

@@ -1,0 +1,198 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+)
+
+// Grant is who may do what, where and when, in an answer.
+type Grant struct {
+	ID          access.ID     `json:"id"`
+	Effect      string        `json:"effect" doc:"allow or deny"`
+	Person      Ref           `json:"person,omitzero" doc:"exactly one of person, group and device"`
+	Group       Ref           `json:"group,omitzero"`
+	Device      Ref           `json:"device,omitzero"`
+	Target      Ref           `json:"target,omitzero" doc:"exactly one of target and targetGroup"`
+	TargetGroup Ref           `json:"targetGroup,omitzero"`
+	Actions     []wire.Action `json:"actions,omitempty" doc:"none: all that fit the target"`
+	Schedule    Ref           `json:"schedule,omitzero" doc:"none: always"`
+	From        time.Time     `json:"from,omitzero" doc:"first instant"`
+	Until       time.Time     `json:"until,omitzero" doc:"first instant after"`
+	Created     time.Time     `json:"created"`
+}
+
+// NewGrant asks for a grant. Records are named by name or id.
+type NewGrant struct {
+	Effect      string     `json:"effect,omitempty" enum:"allow,deny" doc:"allow if left out"`
+	Person      string     `json:"person,omitempty" doc:"exactly one of person, group and device"`
+	Group       string     `json:"group,omitempty"`
+	Device      string     `json:"device,omitempty" doc:"a switch"`
+	Target      string     `json:"target,omitempty" doc:"exactly one of target and targetGroup"`
+	TargetGroup string     `json:"targetGroup,omitempty"`
+	Actions     []string   `json:"actions,omitempty" doc:"of unlock, lock, on, off, toggle, level; none: all that fit the target"`
+	Schedule    string     `json:"schedule,omitempty" doc:"none: always"`
+	From        *time.Time `json:"from,omitempty" doc:"first instant"`
+	Until       *time.Time `json:"until,omitempty" doc:"first instant after"`
+}
+
+// GrantFilter narrows a list of grants.
+type GrantFilter struct {
+	Person string `query:"person" doc:"only grants to this person, by name or id"`
+	Target string `query:"target" doc:"only grants on this target, by name or id"`
+}
+
+func (a *api) grantRoutes() {
+	handle(a, http.MethodGet, "/v1/grants", "list-grants", "All grants, by who they are for", func(_ context.Context, in *GrantFilter) (*Body[List[Grant]], error) {
+		return a.listGrants(in)
+	})
+	handle(a, http.MethodPost, "/v1/grants", "add-grant", "Allow or deny something to a person, a group or a switch", func(ctx context.Context, in *struct{ Body NewGrant }) (*Body[Grant], error) {
+		return add(ctx, a, func(p *access.Policy) (access.Grant, error) { return a.newGrant(p, in.Body) }, viewGrant)
+	})
+	handle(a, http.MethodGet, "/v1/grants/{ref}", "get-grant", "One grant, by id", func(_ context.Context, in *RefInput) (*Body[Grant], error) {
+		return show(a, in.Ref, findGrant, viewGrant)
+	})
+	handle(a, http.MethodDelete, "/v1/grants/{ref}", "remove-grant", "Remove a grant, by id", func(ctx context.Context, in *RefInput) (*Body[Changed], error) {
+		return remove(ctx, a, func(p *access.Policy) (access.Grant, error) { return findGrant(p, in.Ref) })
+	})
+}
+
+func (a *api) listGrants(in *GrantFilter) (*Body[List[Grant]], error) {
+	p := a.Store.Snapshot()
+	person, target := access.Person{}, access.Target{}
+	var err error
+	if in.Person != "" {
+		if person, err = findPerson(p, in.Person); err != nil {
+			return nil, err
+		}
+	}
+	if in.Target != "" {
+		if target, err = findTarget(p, in.Target); err != nil {
+			return nil, err
+		}
+	}
+	chosen := map[access.ID]*access.Grant{}
+	for id, g := range p.Grants {
+		if in.Person != "" && (g.SubjectKind != access.SubjectPerson || g.Subject != person.ID) || in.Target != "" && g.Target != target.ID {
+			continue
+		}
+		chosen[id] = g
+	}
+	return listOf(viewAll(p, chosen, func(p *access.Policy, g *access.Grant) Grant { return viewGrant(p, *g) }, Grant.order)), nil
+}
+
+// order sorts grants by subject, then by place, then by id.
+func (g Grant) order() string {
+	return g.Person.Name + g.Group.Name + g.Device.Name + "\x00" + g.Target.Name + g.TargetGroup.Name + "\x00" + string(g.ID)
+}
+
+func oneOf(what string, set ...string) error {
+	n := 0
+	for _, s := range set {
+		if s != "" {
+			n++
+		}
+	}
+	if n != 1 {
+		return fmt.Errorf("grant: %w: want exactly one of %s", access.ErrInvalid, what)
+	}
+	return nil
+}
+
+func (a *api) newGrant(p *access.Policy, in NewGrant) (g access.Grant, err error) {
+	if err := oneOf("person, group and device", in.Person, in.Group, in.Device); err != nil {
+		return g, err
+	}
+	if err := oneOf("target and target group", in.Target, in.TargetGroup); err != nil {
+		return g, err
+	}
+	g = access.Grant{ID: access.NewID(), Effect: access.Allow, Created: a.stamp()}
+	if in.Effect != "" {
+		g.Effect = access.Effect(in.Effect)
+	}
+	if g.SubjectKind, g.Subject, err = findSubject(p, in); err != nil {
+		return g, err
+	}
+	if in.Target != "" {
+		t, err := findTarget(p, in.Target)
+		if err != nil {
+			return g, err
+		}
+		g.Target = t.ID
+	} else {
+		t, err := findGroup(p, in.TargetGroup)
+		if err != nil {
+			return g, err
+		}
+		g.TargetGroup = t.ID
+	}
+	for _, name := range in.Actions {
+		action, err := parseAction(name)
+		if err != nil {
+			return g, err
+		}
+		g.Actions = append(g.Actions, action)
+	}
+	if in.Schedule != "" {
+		s, err := findSchedule(p, in.Schedule)
+		if err != nil {
+			return g, err
+		}
+		g.Schedule = s.ID
+	}
+	g.From, g.Until = valueOf(in.From), valueOf(in.Until)
+	return g, nil
+}
+
+func findSubject(p *access.Policy, in NewGrant) (access.SubjectKind, access.ID, error) {
+	switch {
+	case in.Person != "":
+		r, err := findPerson(p, in.Person)
+		return access.SubjectPerson, r.ID, err
+	case in.Group != "":
+		r, err := findGroup(p, in.Group)
+		return access.SubjectGroup, r.ID, err
+	}
+	r, err := findDevice(p, in.Device)
+	return access.SubjectDevice, r.ID, err
+}
+
+func parseAction(name string) (wire.Action, error) {
+	action, err := wire.ParseAction(name)
+	if err != nil {
+		return 0, fmt.Errorf("action %q: %w: want unlock, lock, on, off, toggle or level", shorten(name), access.ErrInvalid)
+	}
+	return action, nil
+}
+
+func valueOf(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}
+
+func viewGrant(p *access.Policy, g access.Grant) Grant {
+	v := Grant{ID: g.ID, Effect: string(g.Effect), Actions: g.Actions, From: g.From, Until: g.Until, Created: g.Created}
+	switch g.SubjectKind {
+	case access.SubjectPerson:
+		v.Person = personRef(p, g.Subject)
+	case access.SubjectGroup:
+		v.Group = groupRef(p, g.Subject)
+	case access.SubjectDevice:
+		v.Device = deviceRef(p, g.Subject)
+	}
+	if g.Target != "" {
+		v.Target = targetRef(p, g.Target)
+	} else {
+		v.TargetGroup = groupRef(p, g.TargetGroup)
+	}
+	if g.Schedule != "" {
+		v.Schedule = scheduleRef(p, g.Schedule)
+	}
+	return v
+}

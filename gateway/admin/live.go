@@ -1,0 +1,115 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+	"latchkey/keys"
+)
+
+// DeviceStatus is what a running gateway knows of a device. What was commanded, what was acknowledged and what is sensed are three
+// things: State is the second and third, and means something only while Known.
+type DeviceStatus struct {
+	Device    access.ID `json:"device"`
+	Online    bool      `json:"online" doc:"registered, and not lapsed"`
+	Since     time.Time `json:"since,omitzero" doc:"of the present or last session"`
+	Addr      string    `json:"addr,omitempty"`
+	Identity  keys.ID   `json:"identity,omitempty" doc:"of the session's key"`
+	LastHeard time.Time `json:"lastHeard,omitzero"`
+
+	Commanded   wire.Action `json:"commanded,omitempty" doc:"the last command that was sent"`
+	CommandedAt time.Time   `json:"commandedAt,omitzero"`
+	Known       bool        `json:"known" doc:"false before the first reading and after a lost receipt: unknown is not locked"`
+	State       *State      `json:"state,omitempty" doc:"as last acknowledged or read"`
+	StateAt     time.Time   `json:"stateAt,omitzero"`
+
+	Reports []Reading `json:"reports,omitempty" doc:"the last of each"`
+}
+
+// State is what an actuator says of itself.
+type State struct {
+	On      bool   `json:"on" doc:"relay or lamp is energised: a lock that is on is unlocked"`
+	Level   uint8  `json:"level,omitempty"`
+	Contact string `json:"contact,omitempty" doc:"open or closed"`
+	Left    uint32 `json:"left,omitempty" doc:"ms until a pulse ends by itself"`
+}
+
+// Reading is one reported value: a number, a text or a truth value.
+type Reading struct {
+	Name  string    `json:"name"`
+	Unit  string    `json:"unit,omitempty"`
+	Value any       `json:"value"`
+	At    time.Time `json:"at"`
+	Late  bool      `json:"late,omitempty" doc:"it came too late to count as the present state"`
+}
+
+// Order asks for a target to be moved.
+type Order struct {
+	Target string `json:"target" doc:"name or id"`
+	Action string `json:"action" enum:"unlock,lock,on,off,toggle,level"`
+	Level  uint8  `json:"level,omitempty" maximum:"100" doc:"for the action level"`
+}
+
+// Status is the gateway at work.
+type Status struct {
+	Version  string         `json:"version"`
+	Time     Time           `json:"time"`
+	Lockdown bool           `json:"lockdown"`
+	Devices  []DeviceStatus `json:"devices"`
+}
+
+// Health is whether the gateway can do its work.
+type Health struct {
+	Status  string `json:"status" doc:"ok"`
+	Gateway bool   `json:"gateway" doc:"false when only the data folder is open"`
+	Version string `json:"version"`
+}
+
+func (a *api) liveRoutes() {
+	handle(a, http.MethodPost, "/v1/operate", "operate", "Move a target now, as an operator", func(ctx context.Context, in *struct{ Body Order }) (*Body[Operated], error) {
+		return answer(a.operate(ctx, in.Body, arrived(ctx)))
+	})
+	handle(a, http.MethodGet, "/v1/status", "get-status", "What the running gateway knows of its devices", func(context.Context, *struct{}) (*Body[Status], error) {
+		return answer(a.status())
+	})
+	handle(a, http.MethodGet, "/healthz", "get-health", "Whether anything can be decided", func(context.Context, *struct{}) (*Body[Health], error) {
+		if a.Health != nil {
+			if err := a.Health(); err != nil {
+				return nil, unavailable{err}
+			}
+		}
+		return answer(Health{Status: "ok", Gateway: a.Live != nil, Version: a.Version}, nil)
+	})
+}
+
+func (a *api) operate(ctx context.Context, in Order, at time.Time) (Operated, error) {
+	if a.Live == nil {
+		return Operated{}, ErrNoGateway
+	}
+	t, err := findTarget(a.Store.Snapshot(), in.Target)
+	if err != nil {
+		return Operated{}, err
+	}
+	action, err := parseAction(in.Action)
+	if err != nil {
+		return Operated{}, err
+	}
+	return a.Live.Operate(ctx, a.actor(ctx), t.ID, action, in.Level, at)
+}
+
+func (a *api) status() (Status, error) {
+	if a.Live == nil {
+		return Status{}, ErrNoGateway
+	}
+	now, site := a.Now(), a.Store.Snapshot().Site
+	trusted, why := a.Live.ClockTrusted(now)
+	s := Status{Version: a.Version, Lockdown: site.Lockdown, Devices: a.Live.Status(),
+		Time: Time{Now: now.UTC(), Zone: site.Zone, Trusted: trusted, Why: why}}
+	if s.Devices == nil {
+		s.Devices = []DeviceStatus{}
+	}
+	return s, nil
+}

@@ -1,0 +1,216 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"latchkey/gateway/access"
+)
+
+func TestRecordFillsTheChain(t *testing.T) {
+	c := newClock()
+	s := built(t, Options{Now: c.Now})
+	seq, prev := s.Head()
+	at := time.Date(2026, 3, 2, 10, 0, 0, 5, time.FixedZone("CET", 3600))
+	ev := mustRecord(t, s, access.Event{Seq: 99, Hash: access.Hash{1}, Kind: access.EventReport, At: at, Detail: "tamper\xff"})
+	if ev.Seq != seq+1 || ev.Prev != prev || ev.Hash == (access.Hash{}) || !ev.At.Equal(at) {
+		t.Errorf("got %+v, want it chained to %d", ev, seq)
+	}
+	got := mustEvents(t, s, ev.Seq)[0]
+	if got.Hash != ev.Hash || got.Prev != prev || !got.At.Equal(at) || got.Detail != "tamper\uFFFD" {
+		t.Errorf("got %+v, want %+v with storable text", got, ev)
+	}
+	if ev := mustRecord(t, s, access.Event{Kind: access.EventStart}); !ev.At.Equal(c.Now()) || ev.Digest != s.Digest() {
+		t.Errorf("got %+v, want the time and the policy digest", ev)
+	}
+}
+
+func TestRecordRefuses(t *testing.T) {
+	s := built(t, Options{})
+	for name, ev := range map[string]access.Event{
+		"a decision":            {Kind: access.EventDecision},
+		"a policy change":       {Kind: access.EventPolicy},
+		"no kind":               {},
+		"a whole UID":           {Kind: access.EventReport, Card: "04a1b2c3d4e580"},
+		"too much text":         {Kind: access.EventReport, Detail: strings.Repeat("x", maxEventText)},
+		"a time beyond storing": {Kind: access.EventReport, At: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"a receipt of nothing":  {Kind: access.EventReceipt},
+		"a receipt to come":     {Kind: access.EventReceipt, Cause: 1000},
+	} {
+		if got, err := s.Record(context.Background(), ev); !errors.Is(err, ErrRefused) || got.Seq != 0 {
+			t.Errorf("%s: got %+v, %v, want ErrRefused", name, got, err)
+		}
+	}
+	if seq, _ := s.Head(); seq != 1 {
+		t.Errorf("got head %d, want 1", seq)
+	}
+}
+
+func TestReceiptBecomesTheOutcomeOfARepeat(t *testing.T) {
+	s := built(t, Options{})
+	first := mustAdmit(t, s, scan(s, 1))
+	if got := mustAdmit(t, s, scan(s, 1)); !got.Duplicate || got.Outcome != "" {
+		t.Errorf("got %+v, want no outcome yet", got)
+	}
+	mustRecord(t, s, access.Event{Kind: access.EventReceipt, Cause: first.Seq, Outcome: access.OutcomeUnknown})
+	if got := mustAdmit(t, s, scan(s, 1)); got.Outcome != access.OutcomeUnknown {
+		t.Errorf("got %+v, want unknown", got)
+	}
+	second := mustAdmit(t, s, scan(s, 2))
+	mustRecord(t, s, access.Event{Kind: access.EventReceipt, Cause: first.Seq, Outcome: access.OutcomeDone})
+	if got := mustAdmit(t, s, scan(s, 2)); got.Seq != second.Seq || got.Outcome != "" {
+		t.Errorf("got %+v, want a receipt of an older decision to leave it alone", got)
+	}
+}
+
+func TestReadingEvents(t *testing.T) {
+	ctx := context.Background()
+	c := newClock()
+	s := mustOpen(t, Options{Now: c.Now})
+	start := c.Now()
+	for range 10 {
+		mustRecord(t, s, access.Event{Kind: access.EventReport})
+		c.move(time.Minute)
+	}
+	seqs := func(evs []access.Event, err error) (out []uint64) {
+		t.Helper()
+		if err != nil {
+			t.Error(err)
+		}
+		for _, ev := range evs {
+			out = append(out, ev.Seq)
+		}
+		return out
+	}
+	for _, test := range []struct {
+		name        string
+		got         []uint64
+		first, last uint64
+	}{
+		{"all from 0", seqs(s.Events(ctx, 0, 100)), 1, 10},
+		{"all from 1", seqs(s.Events(ctx, 1, 100)), 1, 10},
+		{"a page", seqs(s.Events(ctx, 4, 3)), 4, 6},
+		{"the last", seqs(s.Events(ctx, 10, 3)), 10, 10},
+		{"beyond the last", seqs(s.Events(ctx, 11, 3)), 0, 0},
+		{"none", seqs(s.Events(ctx, 1, 0)), 0, 0},
+		{"far beyond", seqs(s.Events(ctx, 1<<63, 1<<30)), 0, 0},
+		{"newest", seqs(s.Newest(ctx, 4)), 7, 10},
+		{"more newest than there are", seqs(s.Newest(ctx, 400)), 1, 10},
+		{"since", seqs(s.Since(ctx, start.Add(5*time.Minute), 100)), 6, 10},
+		{"since, the newest of them", seqs(s.Since(ctx, start, 2)), 9, 10},
+		{"since later", seqs(s.Since(ctx, c.Now(), 100)), 0, 0},
+	} {
+		n := int(test.last - test.first)
+		if test.last > 0 {
+			n++
+		}
+		if len(test.got) != n || n > 0 && (test.got[0] != test.first || test.got[n-1] != test.last) {
+			t.Errorf("%s: got %v, want %d to %d", test.name, test.got, test.first, test.last)
+		}
+	}
+}
+
+func TestSinceLooksPastAWrongClock(t *testing.T) {
+	c := newClock()
+	s := mustOpen(t, Options{Now: c.Now})
+	at := c.Now()
+	mustRecord(t, s, access.Event{Kind: access.EventReport})
+	mustRecord(t, s, access.Event{Kind: access.EventStart, At: time.Unix(0, 0)})
+	mustRecord(t, s, access.Event{Kind: access.EventReport})
+	evs, err := s.Since(context.Background(), at, 10)
+	if err != nil || len(evs) != 2 || evs[0].Seq != 1 {
+		t.Errorf("got %v, %v, want events 1 and 3", evs, err)
+	}
+}
+
+func TestWatchMissesNothing(t *testing.T) {
+	s := built(t, Options{})
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	const each, writers = 100, 4
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for range each {
+				if _, err := s.Record(ctx, access.Event{Kind: access.EventReport}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	want := uint64(1)
+	for ev, err := range s.Watch(ctx, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ev.Seq != want {
+			t.Fatalf("got event %d, want %d", ev.Seq, want)
+		}
+		if want++; want > 1+each*writers {
+			break
+		}
+	}
+	wg.Wait()
+}
+
+func TestWatchEnds(t *testing.T) {
+	ends := map[string]struct {
+		end  func(s *Store, cancel func())
+		want error
+	}{
+		"with its context": {func(_ *Store, cancel func()) { cancel() }, context.Canceled},
+		"with the store":   {func(s *Store, _ func()) { _ = s.Close() }, ErrClosed},
+	}
+	for name, test := range ends {
+		t.Run(name, func(t *testing.T) {
+			s := mustOpen(t, Options{})
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			mustRecord(t, s, access.Event{Kind: access.EventStart})
+			var last error
+			for _, err := range s.Watch(ctx, 1) {
+				if err == nil {
+					go test.end(s, cancel)
+				}
+				last = err
+			}
+			if !errors.Is(last, test.want) {
+				t.Errorf("got %v, want %v", last, test.want)
+			}
+		})
+	}
+}
+
+func TestLastEventAt(t *testing.T) {
+	c := newClock()
+	s := mustOpen(t, Options{Dir: t.TempDir(), Now: c.Now})
+	if at, ok := s.LastEventAt(); ok {
+		t.Errorf("got %v, want none yet", at)
+	}
+	wantAt := func(what string, want time.Time) {
+		t.Helper()
+		if at, ok := s.LastEventAt(); !ok || !at.Equal(want) {
+			t.Errorf("%s: got %v, want %v", what, at, want)
+		}
+	}
+	future := c.Now().AddDate(5, 0, 0)
+	mustRecord(t, s, access.Event{Kind: access.EventStart, At: future})
+	wantAt("a clock far ahead", future)
+	mustRecord(t, s, access.Event{Kind: access.EventStart})
+	wantAt("a clock put right does not hide it", future)
+	s = reopened(t, s)
+	wantAt("after reopening", future)
+	ev := mustRecord(t, s, access.Event{Kind: access.EventTimeTrusted})
+	mustApply(t, s, puts(access.Site{Zone: "UTC", TimeTrusted: ev.Seq})...)
+	wantAt("after somebody vouched for the clock", c.Now())
+	mustApply(t, s, puts(access.Site{Zone: "UTC", TimeTrusted: 1})...)
+	wantAt("later events only", c.Now())
+	mustApply(t, s, puts(access.Site{Zone: "UTC"})...)
+	wantAt("taken back", future)
+	s = reopened(t, s)
+	wantAt("taken back, after reopening", future)
+}

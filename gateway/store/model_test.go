@@ -1,0 +1,185 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+)
+
+// model is what the store must do, in the most naive way.
+type model struct {
+	policy  *access.Policy
+	events  []access.Event // only what the model knows: kind, counter, reason
+	counter map[access.ID]modelCounter
+}
+
+type modelCounter struct {
+	attempt access.Attempt
+	at      time.Time
+	adm     Admission
+}
+
+func (m *model) admit(a access.Attempt, now time.Time) Admission {
+	c, known := m.counter[a.Device]
+	if known && a.Source != access.ByOperator {
+		same := c.attempt.Source == a.Source && c.attempt.Counter == a.Counter
+		if a.Source == access.ByCard {
+			same = same && c.attempt.Credential == a.Credential
+		} else {
+			same = same && c.attempt.Target == a.Target && c.attempt.Action == a.Action && c.attempt.Level == a.Level
+		}
+		if dt := now.Sub(c.at); same && dt >= 0 && dt <= time.Minute {
+			dup := c.adm
+			dup.Duplicate = true
+			return dup
+		}
+		a.Last = c.adm.Last
+	}
+	adm := Admission{Decision: access.Decide(m.policy, a), Last: a.Last}
+	m.events = append(m.events, access.Event{Kind: access.EventDecision, Counter: a.Counter, Reason: adm.Decision.Reason})
+	adm.Seq = uint64(len(m.events))
+	if a.Source != access.ByOperator && a.Counter > a.Last {
+		adm.Last = a.Counter
+		m.counter[a.Device] = modelCounter{attempt: a, at: now, adm: adm}
+	}
+	return adm
+}
+
+func (m *model) receipt(cause uint64, o access.Outcome) {
+	m.events = append(m.events, access.Event{Kind: access.EventReceipt})
+	for id, c := range m.counter {
+		if c.adm.Seq == cause {
+			c.adm.Outcome = o
+			m.counter[id] = c
+		}
+	}
+}
+
+// TestStoreAgreesWithModel runs random operations, failed commits and reopenings among them, against the model.
+func TestStoreAgreesWithModel(t *testing.T) {
+	for _, steps := range []struct{ runs, n int }{{40, 60}, {2, 1500}} {
+		for run := range steps.runs {
+			seed := rand.Uint64()
+			t.Run(fmt.Sprintf("%d steps, %d", steps.n, run), func(t *testing.T) {
+				t.Logf("seed %d", seed)
+				agree(t, rand.New(rand.NewPCG(seed, 0)), steps.n)
+			})
+		}
+	}
+}
+
+func agree(t *testing.T, r *rand.Rand, steps int) {
+	ctx := context.Background()
+	c := newClock()
+	var fail bool
+	o := Options{Dir: t.TempDir(), Now: c.Now, Fault: func() error {
+		if fail {
+			return errors.New("i/o error")
+		}
+		return nil
+	}}
+	s := mustOpen(t, o)
+	m := &model{policy: access.New(), counter: map[access.ID]modelCounter{}}
+	apply := func(changes ...access.Change) {
+		next, want := m.policy.With(changes...)
+		_, err := s.Apply(ctx, "test", changes...)
+		if (err == nil) != (want == nil) {
+			t.Fatalf("apply: got %v, want %v", err, want)
+		}
+		if err == nil {
+			m.policy = next
+			m.events = append(m.events, access.Event{Kind: access.EventPolicy})
+		}
+	}
+	apply(house(s)...)
+	for range steps {
+		c.move(time.Duration(r.IntN(40)-2) * time.Second)
+		switch r.IntN(12) {
+		default:
+			a := randomAttempt(r, s, m)
+			want := m.admit(a, c.Now())
+			got := mustAdmit(t, s, a)
+			got.Decided, got.Durable = time.Time{}, time.Time{}
+			if got != want {
+				t.Fatalf("attempt %+v:\ngot  %+v\nwant %+v", a, got, want)
+			}
+		case 0:
+			cause := uint64(1 + r.IntN(len(m.events)))
+			outcome := []access.Outcome{access.OutcomeDone, access.OutcomeOffline}[r.IntN(2)]
+			m.receipt(cause, outcome)
+			mustRecord(t, s, access.Event{Kind: access.EventReceipt, Cause: cause, Outcome: outcome})
+		case 1, 2:
+			apply(randomChange(r))
+		case 3:
+			fail = true
+			if _, err := s.Admit(ctx, access.Attempt{Source: access.ByOperator}); !errors.Is(err, ErrFailed) {
+				t.Fatalf("got %v, want ErrFailed", err)
+			}
+			fail = false
+			fallthrough
+		case 4:
+			if r.IntN(4) > 0 {
+				s = reopened(t, s)
+				break
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s = mustOpen(t, o)
+		}
+		if s.Failed() != nil {
+			t.Fatal("still failed after reopening")
+		}
+	}
+	evs := mustEvents(t, s, 1)
+	if len(evs) != len(m.events) {
+		t.Fatalf("got %d events, want %d", len(evs), len(m.events))
+	}
+	for i, ev := range evs {
+		if w := m.events[i]; ev.Kind != w.Kind || ev.Counter != w.Counter || ev.Reason != w.Reason {
+			t.Fatalf("got %+v, want %+v", ev, w)
+		}
+	}
+	if got, want := contents(t, s.Snapshot()), contents(t, m.policy); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func randomAttempt(r *rand.Rand, s *Store, m *model) access.Attempt {
+	a := scan(s, 0)
+	a.ClockTrusted = r.IntN(3) > 0
+	switch r.IntN(8) {
+	case 0:
+		return access.Attempt{Source: access.ByOperator, Operator: "root", Target: id("front"), Action: wire.Unlock, At: a.At}
+	case 1, 2:
+		a.Source, a.Device, a.Target, a.Action = access.ByDevice, id("hall-switch"), id("hall"), wire.On+wire.Action(r.IntN(3))
+	case 3:
+		a.Credential[0] ^= 1
+	}
+	last := m.counter[a.Device].adm.Last
+	a.Counter = max(1, last+uint64(r.IntN(4))) - uint64(r.IntN(2))
+	return a
+}
+
+func randomChange(r *rand.Rand) access.Change {
+	n := r.IntN(5)
+	p := access.Person{ID: id(fmt.Sprint("someone", n)), Name: fmt.Sprint("someone", r.IntN(5))}
+	g := access.Grant{ID: id("g1"), SubjectKind: access.SubjectPerson, Subject: id("ann"), Target: id("front"), Effect: access.Allow}
+	switch r.IntN(6) {
+	case 0:
+		return access.Change{Delete: p}
+	case 1:
+		return access.Change{Delete: g}
+	case 2:
+		return access.Change{Put: access.Site{Zone: "UTC", Lockdown: r.IntN(2) == 0, TimeTrusted: uint64(r.IntN(20))}}
+	case 3:
+		return access.Change{Put: p}
+	}
+	return access.Change{Put: g}
+}

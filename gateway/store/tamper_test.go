@@ -1,0 +1,347 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+	"latchkey/keys"
+)
+
+// raw opens the database of a closed store without us.
+func raw(t *testing.T, dir string, f func(txn *badger.Txn) error) {
+	t.Helper()
+	db, err := badger.Open(badgerOptions(Options{Dir: dir}.withDefaults()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Update(f); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func rawGet(t *testing.T, txn *badger.Txn, key recordKey) []byte {
+	t.Helper()
+	item, err := txn.Get([]byte(key))
+	if err != nil {
+		t.Fatalf("%v: %v", key, err)
+	}
+	v, err := item.ValueCopy(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// rawAll is every key and value of a closed store.
+func rawAll(t *testing.T, dir string) map[recordKey][]byte {
+	t.Helper()
+	all := make(map[recordKey][]byte)
+	raw(t, dir, func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.DefaultIteratorOptions)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			v, err := it.Item().ValueCopy(nil)
+			if err != nil {
+				return err
+			}
+			all[recordKey(it.Item().Key())] = v
+		}
+		return nil
+	})
+	return all
+}
+
+// lived is a closed store with a bit of everything in it, and a copy of its folder from before the last changes.
+func lived(t *testing.T) (o Options, before map[recordKey][]byte) {
+	t.Helper()
+	o = Options{Dir: t.TempDir(), Now: newClock().Now}
+	s := built(t, o)
+	mustAdmit(t, s, scan(s, 1))
+	closeChecked(t, s)
+	before = rawAll(t, o.Dir)
+	s = mustOpen(t, o)
+	mustApply(t, s, later2(s)...)
+	mustAdmit(t, s, scan(s, 2))
+	mustRecord(t, s, access.Event{Kind: access.EventStart})
+	closeChecked(t, s)
+	return o, before
+}
+
+// later2 changes one record of every kind.
+func later2(s *Store) []access.Change {
+	p := s.Snapshot()
+	card := p.Credentials[s.CredentialID(annUID)]
+	card.Tail = "e581"
+	key := p.Keys["lk-0123456789"]
+	key.State = keys.Retiring
+	sched := p.Schedules[id("office")]
+	sched.Text = "mon-thu 08:00-18:00"
+	group := p.Groups[id("doors")]
+	group.Name = "gates"
+	grant := *p.Grants[id("g2")]
+	grant.Actions = []wire.Action{wire.Lock}
+	return puts(access.Site{Zone: "Europe/Paris"}, access.Person{ID: id("ann"), Name: "anna"}, card, key, sched, group, grant,
+		access.Target{ID: id("hall"), Name: "hallway", Kind: access.Lamp},
+		access.Device{ID: id("hall-switch"), Name: "hallway-switch", Kind: wire.KindSwitch, Targets: []access.ID{id("hall")}})
+}
+
+// everyKind is one record of each kind and how an error names it.
+func everyKind(s *Store) map[recordKey]string {
+	card := credentialKey(s.CredentialID(annUID))
+	return map[recordKey]string{
+		formatKey: "format record", headKey: "head record", siteRec: "site record",
+		idKey(kindPerson, id("ann")):         "person \"" + string(id("ann")),
+		card:                                 "credential " + s.CredentialID(annUID).String(),
+		keyKey("lk-0123456789"):              "key \"lk-0123456789\"",
+		idKey(kindSchedule, id("office")):    "schedule \"" + string(id("office")),
+		idKey(kindGroup, id("doors")):        "group \"" + string(id("doors")),
+		idKey(kindGrant, id("g2")):           "grant \"" + string(id("g2")),
+		idKey(kindTarget, id("hall")):        "target \"" + string(id("hall")),
+		idKey(kindDevice, id("hall-switch")): "device \"" + string(id("hall-switch")),
+		counterKey(id("front-reader")):       "counter \"" + string(id("front-reader")),
+		eventKey(5):                          "event 5", // the newest
+		eventKey(3):                          "event 3", // the policy's
+		eventKey(4):                          "event 4", // the counter's
+	}
+}
+
+// refused opens a store that must not open, and returns the error's text.
+func refused(t *testing.T, o Options) string {
+	t.Helper()
+	s, err := Open(context.Background(), o)
+	if err == nil {
+		_ = s.Close()
+		t.Fatal("opened, want an error")
+	}
+	if !errors.Is(err, ErrCorrupt) {
+		t.Errorf("got %v, want ErrCorrupt", err)
+	}
+	return err.Error()
+}
+
+func wantNamed(t *testing.T, got, name string) {
+	t.Helper()
+	if !strings.Contains(got, name) {
+		t.Errorf("got %q, want it to name %s", got, name)
+	}
+}
+
+func TestTamperedRecordIsNamed(t *testing.T) {
+	o, before := lived(t)
+	now := rawAll(t, o.Dir)
+	s, err := Open(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeChecked(t, s)
+	for key, name := range everyKind(s) {
+		t.Run(name, func(t *testing.T) {
+			defer raw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(key), now[key]) })
+			tampered := map[string][]byte{"vanished": nil, "empty": {}}
+			for what, at := range map[string]int{"version": 0, "nonce": 7, "text": 30, "tag": len(now[key]) - 1} {
+				b := append([]byte(nil), now[key]...)
+				b[at] ^= 4
+				tampered["flipped bit in "+what] = b
+			}
+			if old, ok := before[key]; ok && key != formatKey {
+				tampered["put back"] = old
+			}
+			for what, value := range tampered {
+				raw(t, o.Dir, func(txn *badger.Txn) error {
+					if value == nil {
+						return txn.Delete([]byte(key))
+					}
+					return txn.Set([]byte(key), value)
+				})
+				t.Log(what)
+				wantNamed(t, refused(t, o), name)
+			}
+		})
+	}
+}
+
+func TestSwappedRecordsDoNotOpen(t *testing.T) {
+	o, _ := lived(t)
+	a, b := idKey(kindGrant, id("g1")), idKey(kindGrant, id("g3"))
+	raw(t, o.Dir, func(txn *badger.Txn) error {
+		va, vb := rawGet(t, txn, a), rawGet(t, txn, b)
+		return errors.Join(txn.Set([]byte(a), vb), txn.Set([]byte(b), va))
+	})
+	wantNamed(t, refused(t, o), "grant")
+}
+
+func TestDeletedRecordPutBackIsNamed(t *testing.T) {
+	o, _ := lived(t)
+	old := rawAll(t, o.Dir)
+	s := mustOpen(t, o)
+	mustApply(t, s, access.Change{Delete: access.Grant{ID: id("g1")}})
+	closeChecked(t, s)
+	key := idKey(kindGrant, id("g1"))
+	raw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(key), old[key]) })
+	got := refused(t, o)
+	wantNamed(t, got, key.String())
+	wantNamed(t, got, "deleted and is back")
+}
+
+func TestPolicyPutBackWithItsHeadIsRefused(t *testing.T) {
+	o, before := lived(t)
+	raw(t, o.Dir, func(txn *badger.Txn) error {
+		for key, v := range before { // everything but the events since
+			if err := txn.Set([]byte(key), v); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	wantNamed(t, refused(t, o), "head record: older than event 5")
+}
+
+func TestWholeRollbackIsFoundByAHeadKeptElsewhere(t *testing.T) {
+	o, before := lived(t)
+	s := mustOpen(t, o)
+	seq, hash := s.Head()
+	if err := s.VerifyHead(context.Background(), seq, hash); err != nil {
+		t.Error(err)
+	}
+	closeChecked(t, s)
+	raw(t, o.Dir, func(txn *badger.Txn) error {
+		for key := range rawKeys(txn) {
+			if _, ok := before[key]; !ok {
+				if err := txn.Delete([]byte(key)); err != nil {
+					return err
+				}
+			}
+		}
+		for key, v := range before {
+			if err := txn.Set([]byte(key), v); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	s = mustOpen(t, o)
+	if err := s.Verify(context.Background()); err != nil {
+		t.Errorf("got %v, want a rolled back store to verify by itself", err)
+	}
+	err := s.VerifyHead(context.Background(), seq, hash)
+	if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "rolled back") {
+		t.Errorf("got %v, want a rollback", err)
+	}
+	hash[3] ^= 1
+	if err := s.VerifyHead(context.Background(), 1, hash); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("got %v, want another hash refused", err)
+	}
+}
+
+func rawKeys(txn *badger.Txn) map[recordKey]bool {
+	out := make(map[recordKey]bool)
+	it := txn.NewIterator(badger.IteratorOptions{})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		out[recordKey(it.Item().Key())] = true
+	}
+	return out
+}
+
+func TestVerifyNamesTheFirstBadEvent(t *testing.T) {
+	ctx := context.Background()
+	forge := func(s *Store, seq uint64, change func(*access.Event)) []byte {
+		evs := mustEvents(t, s, 1)
+		ev := evs[seq-1]
+		change(&ev)
+		plain, _, err := encodeEvent(&ev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.sealer.seal(eventKey(seq), plain)
+	}
+	tests := []struct {
+		name   string
+		tamper func(s *Store, txn *badger.Txn) error
+		want   string
+	}{
+		{"removed", func(s *Store, txn *badger.Txn) error { return txn.Delete([]byte(eventKey(7))) }, "event 7 is missing"},
+		{"changed by somebody with the site key", func(s *Store, txn *badger.Txn) error {
+			return txn.Set([]byte(eventKey(7)), forge(s, 7, func(ev *access.Event) { ev.Detail = "nothing" }))
+		}, "event 8: does not follow event 7"},
+		{"swapped", func(s *Store, txn *badger.Txn) error {
+			a, b := rawGet(t, txn, eventKey(6)), rawGet(t, txn, eventKey(7))
+			return errors.Join(txn.Set([]byte(eventKey(6)), b), txn.Set([]byte(eventKey(7)), a))
+		}, "event 6"},
+		{"flipped", func(s *Store, txn *badger.Txn) error {
+			v := rawGet(t, txn, eventKey(7))
+			v[len(v)/2] ^= 1
+			return txn.Set([]byte(eventKey(7)), v)
+		}, "event 7"},
+		{"first removed", func(s *Store, txn *badger.Txn) error { return txn.Delete([]byte(eventKey(1))) }, "event 1 is missing"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := mustOpen(t, Options{})
+			for range 10 {
+				mustRecord(t, s, access.Event{Kind: access.EventReport, Detail: "door forced"})
+			}
+			var undo map[recordKey][]byte
+			if err := s.db.View(func(txn *badger.Txn) error {
+				undo = map[recordKey][]byte{}
+				for n := uint64(1); n <= 10; n++ {
+					undo[eventKey(n)] = rawGet(t, txn, eventKey(n))
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Verify(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.db.Update(func(txn *badger.Txn) error { return test.tamper(s, txn) }); err != nil {
+				t.Fatal(err)
+			}
+			err := s.Verify(ctx)
+			if !errors.Is(err, ErrCorrupt) {
+				t.Fatalf("got %v, want ErrCorrupt", err)
+			}
+			wantNamed(t, err.Error(), test.want)
+			if err := s.Check(ctx); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("got %v, want the check to see it", err)
+			}
+			if err := s.db.Update(func(txn *badger.Txn) error {
+				for key, v := range maps.All(undo) {
+					if err := txn.Set([]byte(key), v); err != nil {
+						return err
+					}
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestNothingReadableIsOnDisk(t *testing.T) {
+	o, _ := lived(t)
+	for _, secret := range []string{"anna", "front-reader", "0123456789abcdefghjkmnpqrs", string(annUID), "weekdays", "granted"} {
+		for key, v := range rawAll(t, o.Dir) {
+			if strings.Contains(string(key), secret) || strings.Contains(string(v), secret) {
+				t.Errorf("%v holds %q in the clear", key, secret)
+			}
+		}
+		walk(t, os.DirFS(o.Dir), func(path string, _ os.FileInfo, data []byte) {
+			if strings.Contains(string(data), secret) {
+				t.Errorf("%s holds %q in the clear", path, secret)
+			}
+		})
+	}
+}

@@ -1,0 +1,209 @@
+package provision
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"latchkey/coapres/wire"
+	"latchkey/keys"
+)
+
+const (
+	MaxBundle  = 4096 // bytes of a bundle as JSON
+	MaxTargets = 16
+	maxName    = 64
+)
+
+// ErrMalformed is wrapped by errors about a bundle that cannot be. Their text names the field, never a value: one of them is the secret.
+var ErrMalformed = errors.New("malformed")
+
+// Bundle is all that goes into a device.
+type Bundle struct {
+	Device   string // its name
+	Kind     wire.Kind
+	Targets  []string // names of what it stands at, moves or may ask for
+	Gateway  string   // host:port, an IPv6 address in brackets
+	Identity keys.ID
+	Secret   keys.Secret
+}
+
+func malformed(why string) error { return fmt.Errorf("provision: bundle: %w: %s", ErrMalformed, why) }
+
+// Check returns an error that wraps ErrMalformed if b could not be written into a device. Names are those of the policy: a–z 0–9 . _ -.
+func (b Bundle) Check() error {
+	if !validName(b.Device) {
+		return malformed("device is not a name")
+	}
+	if !slices.Contains(wire.Kinds, b.Kind) {
+		return malformed("kind is unknown")
+	}
+	if len(b.Targets) > MaxTargets {
+		return malformed(fmt.Sprintf("more than %d targets", MaxTargets))
+	}
+	for i, t := range b.Targets {
+		if !validName(t) {
+			return malformed("a target is not a name")
+		}
+		if slices.Contains(b.Targets[:i], t) {
+			return malformed("a target is repeated")
+		}
+	}
+	if _, _, err := b.address(); err != nil {
+		return err
+	}
+	if _, err := keys.ParseID(string(b.Identity)); err != nil {
+		return malformed("identity is not a key's id")
+	}
+	if b.Secret.IsZero() {
+		return malformed("secret is missing")
+	}
+	return nil
+}
+
+func validName(s string) bool {
+	if len(s) < 1 || len(s) > maxName {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		plain := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
+		if !plain && (i == 0 || !strings.ContainsRune("._-", rune(c))) {
+			return false
+		}
+	}
+	return true
+}
+
+// address returns the gateway's host, without brackets, and its port.
+func (b Bundle) address() (host string, port uint16, err error) {
+	host, p, err := net.SplitHostPort(b.Gateway)
+	if err != nil {
+		return "", 0, malformed("gateway is not host:port")
+	}
+	n, err := strconv.ParseUint(p, 10, 16)
+	if err != nil || n == 0 || strconv.FormatUint(n, 10) != p {
+		return "", 0, malformed("the gateway's port is not a number of 1 to 65535")
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		if addr.Zone() != "" {
+			return "", 0, malformed("the gateway's address has a zone, which means nothing on another machine")
+		}
+	} else if !validHost(host) {
+		return "", 0, malformed("the gateway's host is neither an address nor a name")
+	}
+	return host, uint16(n), nil
+}
+
+func validHost(s string) bool {
+	if len(s) < 1 || len(s) > 253 {
+		return false
+	}
+	for _, part := range strings.Split(strings.TrimSuffix(s, "."), ".") {
+		if len(part) < 1 || len(part) > 63 || part[0] == '-' || part[len(part)-1] == '-' {
+			return false
+		}
+		for i := range len(part) {
+			c := part[i]
+			if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-') {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// ParseBundle reads the JSON form, to the end and at most 4 KB of it. Every member must be there once, by its exact name, and nothing else.
+func ParseBundle(r io.Reader) (Bundle, error) {
+	b, err := io.ReadAll(io.LimitReader(r, MaxBundle+1))
+	if err != nil {
+		return Bundle{}, fmt.Errorf("provision: read bundle: %w", err)
+	}
+	if len(b) > MaxBundle {
+		return Bundle{}, malformed(fmt.Sprintf("over %d bytes", MaxBundle))
+	}
+	text, targets, err := members(b)
+	if err != nil {
+		return Bundle{}, err
+	}
+	secret, err := keys.ParseSecret(text["secret"])
+	if err != nil {
+		return Bundle{}, malformed("secret is not a secret")
+	}
+	bundle := Bundle{
+		Device:   text["device"],
+		Kind:     wire.Kind(text["kind"]),
+		Targets:  targets,
+		Gateway:  text["gateway"],
+		Identity: keys.ID(text["identity"]),
+		Secret:   secret,
+	}
+	if err := bundle.Check(); err != nil {
+		return Bundle{}, err
+	}
+	return bundle, nil
+}
+
+// members walks the tokens, because encoding/json's own decoding takes repeated names, names in another case and null. Its errors are
+// not passed on: they quote what they met.
+func members(b []byte) (text map[string]string, targets []string, err error) {
+	notJSON := malformed("not one JSON object in UTF-8")
+	if !utf8.Valid(b) || !json.Valid(b) {
+		return nil, nil, notJSON
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, nil, notJSON
+	}
+	text = map[string]string{}
+	seen := map[string]bool{}
+	for d.More() {
+		t, err := d.Token()
+		name, _ := t.(string)
+		if err != nil || !slices.Contains(memberNames, name) {
+			return nil, nil, malformed("a member is unknown")
+		}
+		if seen[name] {
+			return nil, nil, malformed(name + " is repeated")
+		}
+		seen[name] = true
+		var v any
+		if err := d.Decode(&v); err != nil {
+			return nil, nil, notJSON
+		}
+		ok := false
+		if name == "targets" {
+			targets, ok = texts(v)
+		} else {
+			text[name], ok = v.(string)
+		}
+		if !ok {
+			return nil, nil, malformed(name + " is not of its type")
+		}
+	}
+	for _, name := range memberNames {
+		if !seen[name] {
+			return nil, nil, malformed(name + " is missing")
+		}
+	}
+	return text, targets, nil
+}
+
+var memberNames = []string{"device", "kind", "targets", "gateway", "identity", "secret"}
+
+func texts(v any) (out []string, ok bool) {
+	list, ok := v.([]any)
+	for _, e := range list {
+		s, isText := e.(string)
+		out, ok = append(out, s), ok && isText
+	}
+	return out, ok
+}
