@@ -44,7 +44,7 @@ func (s *Store) Admit(ctx context.Context, a access.Attempt) (Admission, error) 
 
 func (b *batch) admit(a *access.Attempt) (Admission, error) {
 	adm := Admission{Decided: b.w.s.opts.Now()}
-	counts := a.Device != "" && (a.Source == access.ByCard || a.Source == access.ByDevice)
+	counts := counts(a.Source, a.Device)
 	var digest [32]byte
 	if counts {
 		digest = attemptDigest(a)
@@ -77,6 +77,11 @@ func (b *batch) admit(a *access.Attempt) (Admission, error) {
 		}
 	}
 	return adm, nil
+}
+
+// counts tells whether attempts of that source by that device move a counter.
+func counts(source access.Source, device access.ID) bool {
+	return device != "" && (source == access.ByCard || source == access.ByDevice)
 }
 
 // decisionEvent is a decision with the names of its parts as they are now.

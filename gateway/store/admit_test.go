@@ -195,4 +195,9 @@ func TestZeroAttemptIsDeniedAndRecorded(t *testing.T) {
 	if got := mustAdmit(t, s, access.Attempt{}); got.Decision.Granted || got.Seq != 2 {
 		t.Errorf("got %+v, want denied as event 2", got)
 	}
+	a := scan(s, 3)
+	a.Source = ""
+	if got := mustAdmit(t, s, a); got.Decision.Granted || got.Last != 0 {
+		t.Errorf("no source: got %+v, want denied and no counter", got)
+	}
 }

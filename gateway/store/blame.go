@@ -92,7 +92,7 @@ func (s *Store) replayCounters(ctx context.Context, txn *badger.Txn) (map[access
 			if c := bySeq[ev.Cause]; c != nil {
 				c.outcome = ev.Outcome
 			}
-		case ev.Kind == access.EventDecision && ev.Device.ID != "" && (want[ev.Device.ID] == nil || ev.Counter > want[ev.Device.ID].last):
+		case ev.Kind == access.EventDecision && counts(ev.Source, ev.Device.ID) && ev.Counter > lastOf(want[ev.Device.ID]):
 			c := &counter{last: ev.Counter, seq: ev.Seq,
 				decision: access.Decision{Granted: ev.Granted, Reason: ev.Reason, Rule: ev.Rule, Person: ev.Person.ID}}
 			want[ev.Device.ID] = c
@@ -101,6 +101,13 @@ func (s *Store) replayCounters(ctx context.Context, txn *badger.Txn) (map[access
 		return nil
 	})
 	return want, err
+}
+
+func lastOf(c *counter) uint64 {
+	if c == nil {
+		return 0
+	}
+	return c.last
 }
 
 // compareCounters names the first counter in got that is not as the chain has it.

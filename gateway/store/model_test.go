@@ -63,7 +63,7 @@ func (m *model) receipt(cause uint64, o access.Outcome) {
 
 // TestStoreAgreesWithModel runs random operations, failed commits and reopenings among them, against the model.
 func TestStoreAgreesWithModel(t *testing.T) {
-	for _, steps := range []struct{ runs, n int }{{40, 60}, {2, 1500}} {
+	for _, steps := range []struct{ runs, n int }{{8, 100}, {1, 1000}} {
 		for run := range steps.runs {
 			seed := rand.Uint64()
 			t.Run(fmt.Sprintf("%d steps, %d", steps.n, run), func(t *testing.T) {
@@ -100,7 +100,7 @@ func agree(t *testing.T, r *rand.Rand, steps int) {
 	apply(house(s)...)
 	for range steps {
 		c.move(time.Duration(r.IntN(40)-2) * time.Second)
-		switch r.IntN(12) {
+		switch r.IntN(25) {
 		default:
 			a := randomAttempt(r, s, m)
 			want := m.admit(a, c.Now())
@@ -109,12 +109,12 @@ func agree(t *testing.T, r *rand.Rand, steps int) {
 			if got != want {
 				t.Fatalf("attempt %+v:\ngot  %+v\nwant %+v", a, got, want)
 			}
-		case 0:
+		case 0, 6, 7:
 			cause := uint64(1 + r.IntN(len(m.events)))
 			outcome := []access.Outcome{access.OutcomeDone, access.OutcomeOffline}[r.IntN(2)]
 			m.receipt(cause, outcome)
 			mustRecord(t, s, access.Event{Kind: access.EventReceipt, Cause: cause, Outcome: outcome})
-		case 1, 2:
+		case 1, 2, 5:
 			apply(randomChange(r))
 		case 3:
 			fail = true

@@ -1,0 +1,62 @@
+# make demo    play with a gateway and simulated nodes
+# make test    everything that must hold, installing what it needs
+# make check   vet, gofmt, staticcheck
+# make build   bin/latchkey for this machine; make cross for the Pis
+# make bench   the benchmarks, in a few minutes
+
+GO      ?= go
+FUZZ    ?= 3s
+BIN     := bin/latchkey
+# Debian packages of the programs that the interop tests run.
+PACKAGES := libcoap3-bin openssl tshark
+PROGRAMS := coap-client-openssl coap-client-gnutls openssl tshark
+
+.PHONY: demo build check test bench fuzz cross deps clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cli/latchkey
+
+# Without a terminal to ask at, the demo tells its fixed story.
+demo: build
+	@if [ -t 0 ]; then $(BIN) demo; else $(BIN) demo --script; fi
+
+check:
+	$(GO) vet ./...
+	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+	$(GO) tool staticcheck ./...
+
+# The programs that the tests speak to. Only what is missing is installed, and only where that is possible.
+deps:
+	@missing=; for p in $(PROGRAMS); do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	echo "missing:$$missing"; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo "installing $(PACKAGES)"; \
+		apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(PACKAGES) >/dev/null; \
+	else \
+		echo "install them first: sudo apt-get install $(PACKAGES)"; exit 1; \
+	fi
+
+# Each fuzz target for a few seconds; what it finds stays as a file in testdata/fuzz.
+fuzz:
+	@set -e; for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
+		for t in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' $$f); do \
+			echo "fuzz $$t ($$(dirname $$f), $(FUZZ))"; \
+			$(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZ) $$(dirname $$f) >/tmp/latchkey-fuzz.$$$$ 2>&1 || { cat /tmp/latchkey-fuzz.$$$$; exit 1; }; \
+			rm -f /tmp/latchkey-fuzz.$$$$; \
+		done; \
+	done
+
+cross:
+	GOOS=linux GOARCH=arm GOARM=6 CGO_ENABLED=0 $(GO) build -trimpath -o bin/latchkey-linux-armv6 ./cli/latchkey
+	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 $(GO) build -trimpath -o bin/latchkey-linux-arm64 ./cli/latchkey
+	GOOS=linux GOARCH=amd64 CGO_ENABLED=0 $(GO) build -trimpath -o bin/latchkey-linux-amd64 ./cli/latchkey
+
+test: deps check cross fuzz
+	$(GO) test -race -timeout 9m ./...
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./coapres/wire ./gateway/access ./gateway/store ./bench
+
+clean:
+	rm -rf bin

@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/urfave/cli/v2"
+
+	"latchkey/gateway/admin"
+)
+
+func auditCommands() []spec {
+	return []spec{
+		{
+			name: "verify", usage: "check the whole chain of events",
+			flags: []cli.Flag{&cli.StringFlag{Name: "head", Usage: "SEQ:HASH, as audit head printed it: only with one kept elsewhere is a store found that was rolled back as a whole"}},
+			run:   verifyEvents,
+		},
+		{
+			name: "head", usage: "print the newest event's number and hash, to keep off this machine",
+			run: func(x *call) error {
+				return ask(x, http.MethodGet, "/v1/audit/head", nil, func(h admin.Head) string { return h.Text })
+			},
+		},
+	}
+}
+
+func verifyEvents(x *call) error {
+	head := x.String("head")
+	if head != "" {
+		if _, _, err := admin.ParseHead(head); err != nil {
+			return x.wrong("--head: want SEQ:HASH as latchkey audit head prints it")
+		}
+	}
+	var got admin.Verified
+	raw, err := x.do(http.MethodPost, "/v1/audit/verify", admin.VerifyRequest{Head: head}, &got)
+	if err != nil {
+		return err
+	}
+	if x.json() || got.OK {
+		text := fmt.Sprintf("ok: %d events, each chained to the one before", got.Seq)
+		if err := x.show(raw, func(w io.Writer) { printLine(w, text) }); err != nil {
+			return err
+		}
+	}
+	if !got.OK {
+		return errors.New(got.Problem)
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"latchkey/gateway/admin"
+)
+
+const copyNote = "note: a card's UID can be read and copied by anybody who holds it for a moment. It is a name, not a secret."
+
+func cardCommands() []spec {
+	person := &cli.StringFlag{Name: "person", Usage: "who has it, by name or id"}
+	return []spec{
+		{
+			name: "add", args: "", usage: "give a person a card, by its UID", need: []string{"person", "uid"},
+			flags: append([]cli.Flag{
+				person,
+				&cli.StringFlag{Name: "uid", Usage: "in hex, like 04a1b2c3d4e580 or 04:A1:B2:C3:D4:E5:80; - reads it from standard input, so that it does not stand in the list of processes"},
+			}, validity()...),
+			run: addCard,
+		},
+		{
+			name: "learn", usage: "give a person the next unknown card that is read at a reader", need: []string{"reader", "person"}, live: true,
+			flags: []cli.Flag{
+				&cli.StringFlag{Name: "reader", Usage: "where the card will be read, by name or id"},
+				person,
+				&cli.DurationFlag{Name: "timeout", Usage: "how long to wait, up to 5m", Value: 30 * time.Second},
+			},
+			run: learnCard,
+		},
+		{
+			name: "list", usage: "list cards", flags: []cli.Flag{person},
+			run: func(x *call) error {
+				zone, err := x.zone()
+				if err != nil {
+					return err
+				}
+				return list(x, query("/v1/cards", "person", x.String("person")), "PERSON CARD STATUS FROM UNTIL ID", func(c admin.Card) []string {
+					return []string{c.Person.Name, "…" + c.Tail, c.Status, inZone(c.From, zone), inZone(c.Until, zone), c.ID.String()[:16]}
+				})
+			},
+		},
+		{
+			name: "lost", args: "CARD", usage: "mark a card lost: it opens nothing any more. CARD is its id, the start of it, or its last four digits",
+			run: func(x *call) error {
+				return ask(x, http.MethodPatch, at("/v1/cards/%s", x.arg(0)), admin.CardChange{Status: "lost"}, func(c admin.Card) string {
+					return "card …" + c.Tail + " of " + c.Person.Name + " is lost"
+				})
+			},
+		},
+		removal("CARD", "remove a card", "/v1/cards/%s"),
+	}
+}
+
+// validity is the flags of what may be valid for a time.
+func validity() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "from", Usage: "first moment, like 2026-11-23 or \"2026-11-23 08:00\" in the site's time zone, or RFC 3339"},
+		&cli.StringFlag{Name: "until", Usage: "first moment after"},
+	}
+}
+
+func addCard(x *call) error {
+	uid, err := x.uid()
+	if err != nil {
+		return err
+	}
+	in := admin.NewCard{Person: x.String("person"), UID: uid}
+	if in.From, err = x.time("from"); err != nil {
+		return err
+	}
+	if in.Until, err = x.time("until"); err != nil {
+		return err
+	}
+	err = ask(x, http.MethodPost, "/v1/cards", in, func(c admin.Card) string { return "added card …" + c.Tail + " of " + c.Person.Name })
+	if err == nil {
+		x.note(copyNote)
+	}
+	return err
+}
+
+// uid is the flag's value, or a line of standard input.
+func (x *call) uid() (string, error) {
+	if x.String("uid") != "-" {
+		return x.String("uid"), nil
+	}
+	line, err := bufio.NewReader(io.LimitReader(x.App.Reader, 256)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read the uid: %w", err)
+	}
+	if line = strings.TrimSpace(line); line == "" {
+		return "", x.wrong("there is no uid on standard input: write it there, in hex")
+	}
+	return line, nil
+}
+
+func learnCard(x *call) error {
+	wait := x.Duration("timeout")
+	if wait < time.Second || wait > 5*time.Minute {
+		return x.wrong("--timeout is %v: want 1s to 5m", wait)
+	}
+	if _, err := x.connect(); err != nil {
+		return err
+	}
+	x.note("hold the card to %s now; waiting %v", x.String("reader"), wait)
+	in := admin.LearnCard{Reader: x.String("reader"), Person: x.String("person"), Seconds: int((wait + time.Second - 1) / time.Second)}
+	err := ask(x, http.MethodPost, "/v1/cards/learn", in, func(c admin.Card) string { return "added card …" + c.Tail + " of " + c.Person.Name })
+	if err == nil {
+		x.note(copyNote)
+	}
+	return err
+}

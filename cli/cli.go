@@ -1,0 +1,104 @@
+// Package cli is the command line: it turns words and flags into requests to the admin API and answers into text.
+// It decides nothing and keeps nothing. Whether a gateway runs or not, the requests are the same.
+package cli
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Main runs one command line, without the program's name in front, and returns the exit status: 0 done, 1 failed, 2 wrong use, and 3
+// when it needs a running gateway and finds none.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return exit(stderr, run(ctx, args, stdin, stdout, stderr))
+}
+
+const (
+	dataFlag = "data"
+	jsonFlag = "json"
+)
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	app := &cli.App{
+		Name:      "latchkey",
+		Usage:     "a gateway for doors and lamps: decides who may open what, and keeps a record",
+		UsageText: "latchkey [--data DIR] [--json] COMMAND …",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: dataFlag, Usage: "data folder", EnvVars: []string{"LATCHKEY_DATA"}, Value: defaultData(), TakesFile: true},
+			&cli.BoolFlag{Name: jsonFlag, Usage: "print the answer of the admin API as JSON"},
+		},
+		Commands:       commands(),
+		HideVersion:    true, // there is a command
+		Reader:         stdin,
+		Writer:         stdout,
+		ErrWriter:      stderr,
+		ExitErrHandler: func(*cli.Context, error) {}, // Main's business
+		OnUsageError:   wrongUse,
+	}
+	quiet(app.Commands)
+	arranged, err := arrange(app.Flags, app.Commands, args)
+	if err != nil {
+		return err
+	}
+	return app.RunContext(ctx, append([]string{app.Name}, arranged...))
+}
+
+func commands() []*cli.Command {
+	return []*cli.Command{
+		serveCommand(),
+		demoCommand(),
+		group("target", "doors and lamps", targetCommands()...),
+		group("device", "readers, switches, locks, lamps and sensors, and their keys", deviceCommands()...),
+		group("person", "who may hold cards", personCommands()...),
+		group("card", "cards of persons", cardCommands()...),
+		group("group", "groups of persons or of targets", groupCommands()...),
+		group("schedule", "weekly windows, with exceptions", scheduleCommands()...),
+		group("grant", "who may do what, where and when", grantCommands()...),
+		unlockCommand().command(),
+		group("lamp", "switch a lamp", lampCommands()...),
+		group("lockdown", "shut every door for everybody, or end that", lockdownCommands()...),
+		group("time", "the clock", timeCommands()...),
+		group("site", "what holds for the whole site", siteCommands()...),
+		explainCommand().command(),
+		eventsCommand().command(),
+		group("audit", "the chain of events", auditCommands()...),
+		simulateCommand(),
+		versionCommand().command(),
+	}
+}
+
+// quiet keeps urfave/cli from printing a page where one line is wanted.
+func quiet(commands []*cli.Command) {
+	for _, c := range commands {
+		c.OnUsageError = wrongUse
+		c.HideHelpCommand = true
+		quiet(c.Subcommands)
+	}
+}
+
+func wrongUse(c *cli.Context, err error, _ bool) error {
+	return usagef(c, "%v", err)
+}
+
+// defaultData is where the data is when nobody says.
+func defaultData() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/latchkey"
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "latchkey")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "" // refused when it is needed
+	}
+	return filepath.Join(home, ".local", "share", "latchkey")
+}

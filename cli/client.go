@@ -1,0 +1,233 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"latchkey/gateway"
+	"latchkey/gateway/admin"
+	"latchkey/gateway/store"
+)
+
+// socketName is the admin API's unix socket in the data folder, while a gateway runs.
+const socketName = "admin.sock"
+
+// maxAnswer bounds what is read of an answer: a list of every card of a big site fits.
+const maxAnswer = 256 << 20
+
+// client speaks to the admin API, in a running gateway or in this process.
+type client struct {
+	http.Client
+	closeStore func() error // nil with a running gateway
+}
+
+func (c *client) close() error {
+	c.CloseIdleConnections()
+	if c.closeStore == nil {
+		return nil
+	}
+	return c.closeStore()
+}
+
+// place is where a command wants to work.
+type place struct {
+	dir   string
+	live  bool // only with a running gateway
+	makes bool // make the folder if there is none
+	// again writes the same command line for somebody else.
+	again func(dir string) string
+}
+
+// Somebody else may hold the store for a moment: another command, or a gateway that starts.
+const (
+	lockWait = 10 * time.Second
+	lockPoll = 100 * time.Millisecond
+)
+
+// connect returns a client of the gateway that runs on the data folder, or of the store in it.
+func connect(ctx context.Context, p place) (*client, error) {
+	if p.dir == "" {
+		return nil, usageError{"latchkey: there is no home folder to keep data in: name one with --data DIR or LATCHKEY_DATA"}
+	}
+	dir, err := filepath.Abs(p.dir)
+	if err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	p.dir = dir
+	for deadline := time.Now().Add(lockWait); ; {
+		c, err := p.try(ctx)
+		if !errors.Is(err, store.ErrLocked) || time.Now().After(deadline) {
+			return c, err
+		}
+		select {
+		case <-time.After(lockPoll):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (p place) try(ctx context.Context) (*client, error) {
+	c, err := p.dial(ctx)
+	if c != nil || err != nil {
+		return c, err
+	}
+	if err := p.owned(); err != nil {
+		return nil, err
+	}
+	switch {
+	case p.live:
+		return nil, fmt.Errorf("%w on %s: start one with latchkey serve --data %s", errNoGateway, p.dir, quoteWord(p.dir))
+	case !p.makes && p.empty():
+		return nil, fmt.Errorf("there is no latchkey data in %s: latchkey target add makes the first, or name the folder with --data", p.dir)
+	}
+	s, err := store.Open(ctx, store.Options{Dir: p.dir})
+	if err != nil {
+		return nil, err
+	}
+	h := admin.New(admin.Config{Store: s, Actor: whoami(), Version: version(), GatewayAddr: guessAddr(), StatusOf: gateway.StatusOf})
+	return &client{Client: http.Client{Transport: inProcess{h}}, closeStore: s.Close}, nil
+}
+
+// dial returns nil and no error where no gateway listens.
+func (p place) dial(ctx context.Context) (*client, error) {
+	path := filepath.Join(p.dir, socketName)
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	conn, err := dialer.DialContext(ctx, "unix", path)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, nil // whatever is wrong with the socket, the store's lock says whether somebody is at work
+	}
+	first := make(chan net.Conn, 1)
+	first <- conn
+	return &client{Client: http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			select {
+			case c := <-first:
+				return c, nil
+			default:
+				return dialer.DialContext(ctx, "unix", path)
+			}
+		},
+		MaxIdleConns: 1,
+	}}}, nil
+}
+
+// empty tells whether there is no store yet.
+func (p place) empty() bool {
+	for _, name := range []string{"db", "site.key"} {
+		if _, err := os.Lstat(filepath.Join(p.dir, name)); err == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// answerWait bounds the wait for an answer: a check of a long chain of events takes minutes.
+const answerWait = 10 * time.Minute
+
+// do sends one request. A refusal is an apiError.
+func (c *client) do(ctx context.Context, method, path string, in, out any) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	resp, err := c.send(ctx, method, path, in)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("admin API: %w", err)
+	}
+	b = bytes.TrimSpace(b)
+	if out == nil {
+		return b, nil
+	}
+	return b, unmarshal(b, out)
+}
+
+// send returns a successful answer, whose body is the caller's to close.
+func (c *client) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return nil, fmt.Errorf("admin API: %w", err)
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://latchkey"+path, body)
+	if err != nil {
+		return nil, fmt.Errorf("admin API: %w", err)
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("admin API: %w", errors.Unwrap(err)) // without the URL, which says nothing here
+	}
+	if resp.StatusCode/100 == 2 {
+		return resp, nil
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var problem struct{ Type, Title, Detail string }
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&problem); err != nil {
+		problem.Detail = "the admin API answered " + resp.Status
+	}
+	if problem.Detail == "" {
+		problem.Detail = problem.Title
+	}
+	return nil, apiError{status: resp.StatusCode, kind: problem.Type, detail: problem.Detail}
+}
+
+// inProcess hands requests to a handler without a network.
+type inProcess struct{ h http.Handler }
+
+func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	in := r.Clone(r.Context())
+	in.RequestURI = r.URL.RequestURI()
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	w := &recorder{header: http.Header{}, status: http.StatusOK}
+	p.h.ServeHTTP(w, in)
+	_ = in.Body.Close()
+	return &http.Response{StatusCode: w.status, Status: fmt.Sprintf("%d %s", w.status, http.StatusText(w.status)), Proto: "HTTP/1.1",
+		ProtoMajor: 1, ProtoMinor: 1, Header: w.header, Body: io.NopCloser(&w.body), ContentLength: int64(w.body.Len()), Request: r}, nil
+}
+
+// recorder keeps an answer in memory.
+type recorder struct {
+	header http.Header
+	status int
+	wrote  bool
+	body   bytes.Buffer
+}
+
+func (w *recorder) Header() http.Header { return w.header }
+
+func (w *recorder) WriteHeader(status int) {
+	if !w.wrote {
+		w.status, w.wrote = status, true
+	}
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	w.wrote = true
+	return w.body.Write(b)
+}

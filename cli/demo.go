@@ -1,0 +1,288 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"latchkey/coapres/device"
+	"latchkey/coapres/wire"
+	"latchkey/gateway"
+	"latchkey/gateway/access"
+	"latchkey/keys/provision"
+)
+
+func demoCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "demo",
+		Usage: "a gateway with a door, a lamp and simulated nodes, to play with",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "script", Usage: "tell a fixed story without asking, and exit 0 only if all went as told"}},
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return usagef(c, "demo takes no arguments, only --script")
+			}
+			out := &console{w: c.App.Writer}
+			if c.Bool("script") {
+				return tellStory(c.Context, out)
+			}
+			return play(c, out)
+		},
+	}
+}
+
+// play lets a person do what the story does.
+func play(c *cli.Context, out *console) error {
+	h, err := buildHouse(c.Context, out, "mon-fri 08:00-18:00")
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	h.capture()
+	h.introduce()
+	in := make(chan string)
+	go func() { // ends with the program: a read from a terminal cannot be taken back
+		defer close(in)
+		s := bufio.NewScanner(c.App.Reader)
+		for s.Scan() {
+			in <- s.Text()
+		}
+	}()
+	for {
+		out.printf("> ")
+		select {
+		case <-c.Context.Done():
+			out.printf("\n")
+			return nil
+		case line, ok := <-in:
+			if !ok {
+				out.printf("\n")
+				return nil
+			}
+			if !h.obey(c.Context, strings.Fields(line)) {
+				return nil
+			}
+		}
+	}
+}
+
+func (h *house) introduce() {
+	h.out.printf(`A gateway on %s with its store in %s.
+One door (%s), its reader and lock, a lamp (%s) and its switch: simulated nodes over real DTLS.
+  ann   may enter always
+  bob   may enter %s
+
+`, h.addr, h.dir, demoDoor, demoLamp, "mon-fri 08:00-18:00")
+	h.out.printf("From another terminal, as a reader of its own (raise n with each scan; needs Debian's libcoap3-bin):\n")
+	if err := h.bundles[demoTester].Write(h.out.w, provision.CoAPClient); err != nil {
+		h.out.printf("  %v\n", err)
+	}
+	h.out.printf("The CLI works on this gateway too:\n  %s --data %s/data device list\n\n", os.Args[0], h.dir)
+	h.help()
+}
+
+func (h *house) help() {
+	h.out.printf(`  tap ann|bob|stranger    hold a card to the reader
+  press                   press the lamp's switch
+  hold scan|command       an attacker holds the next scan, or the next command, back for 5 s
+  replay                  an attacker sends the reader's last datagrams again
+  lock off|on             take the lock's power away, or give it back
+  lockdown on|off         shut the door for everybody
+  events                  the last ten events
+  quit
+`)
+}
+
+// obey does what one line says and tells whether to go on.
+func (h *house) obey(ctx context.Context, words []string) bool {
+	if len(words) == 0 {
+		return true
+	}
+	arg := strings.Join(words[1:], " ")
+	switch words[0] {
+	case "tap", "t":
+		h.tapByName(ctx, arg)
+	case "press", "p":
+		h.show(h.press(ctx))
+	case "hold":
+		h.holdBack(arg)
+	case "replay":
+		h.replay(h.captured())
+		h.out.printf("  sent again; DTLS drops what it has seen, and the counter what is old\n")
+	case "lock":
+		h.lockPower(ctx, arg)
+	case "lockdown":
+		site := h.store.Snapshot().Site
+		site.Lockdown = arg != "off"
+		if _, err := h.gw.Apply(ctx, "demo", access.Change{Put: site}); err != nil {
+			h.out.printf("  %v\n", err)
+		}
+	case "events":
+		h.showEvents(ctx)
+	case "quit", "q", "exit":
+		return false
+	default:
+		h.help()
+	}
+	return true
+}
+
+func (h *house) tapByName(ctx context.Context, name string) {
+	if name == "stranger" {
+		h.show(h.tap(ctx, stranger))
+		return
+	}
+	for _, r := range h.people {
+		if r.name == name || name == "" {
+			h.show(h.tap(ctx, r.uid))
+			return
+		}
+	}
+	h.out.printf("  nobody here is called %q: tap ann, tap bob or tap stranger\n", name)
+}
+
+func (h *house) holdBack(what string) {
+	switch what {
+	case "scan":
+		h.relays[demoReader].Hold(device.Up, heldFor)
+	case "command":
+		h.relays[demoLock].Hold(device.Down, heldFor)
+	default:
+		h.out.printf("  hold scan, or hold command\n")
+		return
+	}
+	h.out.printf("  the next %s will be held back for %v; tap ann\n", what, heldFor)
+}
+
+func (h *house) lockPower(ctx context.Context, arg string) {
+	switch arg {
+	case "off":
+		h.nodes[demoLock].off()
+	case "on":
+		h.nodes[demoLock].off()
+		if err := h.power(ctx, demoLock); err != nil {
+			h.out.printf("  %v\n", err)
+		}
+	default:
+		h.out.printf("  lock off, or lock on\n")
+	}
+}
+
+func (h *house) showEvents(ctx context.Context) {
+	evs, err := h.store.Newest(ctx, 10)
+	if err != nil {
+		h.out.printf("  %v\n", err)
+		return
+	}
+	for _, e := range evs {
+		h.out.printf("  %4d  %s  %-9s %s\n", e.Seq, e.At.Local().Format(time.TimeOnly), e.Kind, eventText(e))
+	}
+}
+
+// told is what one attempt brought.
+type told struct {
+	verdict wire.Verdict
+	err     error
+	began   time.Time
+	ended   time.Time
+	tl      gateway.Timeline
+	decided bool
+}
+
+// tap presents a card at the reader.
+func (h *house) tap(ctx context.Context, uid []byte) told {
+	return h.attempt(func() (wire.Verdict, error) { return h.nodes[demoReader].Scan(ctx, uid) })
+}
+
+// press asks for the lamp to change.
+func (h *house) press(ctx context.Context) told {
+	return h.attempt(func() (wire.Verdict, error) { return h.nodes[demoSwitch].Ask(ctx, demoLamp, wire.Toggle, 0) })
+}
+
+func (h *house) attempt(ask func() (wire.Verdict, error)) told {
+	_, before := h.decisions()
+	t := told{began: time.Now()}
+	t.verdict, t.err = ask()
+	t.ended = time.Now()
+	var after int
+	t.tl, after = h.decisions()
+	t.decided = after > before
+	return t
+}
+
+// show prints the timeline of an attempt: every step with its time since the tap.
+func (h *house) show(t told) {
+	if t.decided {
+		prev := t.began
+		for _, s := range []struct {
+			name string
+			at   time.Time
+			what string
+		}{
+			{"received", t.tl.Received, "by the gateway, over DTLS"},
+			{"fresh", t.tl.Fresh, "Echo and age prove it"},
+			{"decided", t.tl.Decided, fmt.Sprintf("%s, by rule %s", t.tl.Decision.Reason, t.tl.Decision.Rule)},
+			{"durable", t.tl.Durable, fmt.Sprintf("event %d is on disk", t.tl.Seq)},
+			{"commanded", t.tl.Commanded, "over the actuator's own session"},
+			{"acknowledged", t.tl.Acknowledged, "its receipt is here"},
+		} {
+			if s.at.IsZero() {
+				continue
+			}
+			h.out.printf("  %-13s %8.2f ms  %+8.2f  %s\n", s.name, ms(s.at.Sub(t.began)), ms(s.at.Sub(prev)), s.what)
+			prev = s.at
+		}
+		if o := t.tl.Outcome; o != "" && o != access.OutcomeDone {
+			h.out.printf("  %-13s %s\n", "outcome", outcomeText(o))
+		}
+	}
+	if t.err != nil {
+		h.out.printf("  %-13s %8.2f ms            %v\n", "no verdict", ms(t.ended.Sub(t.began)), t.err)
+		return
+	}
+	h.out.printf("  %-13s %8.2f ms            %s\n", "verdict", ms(t.ended.Sub(t.began)), verdictText(t.verdict))
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func verdictText(v wire.Verdict) string {
+	switch v.Verdict {
+	case wire.Granted:
+		return "granted, and done"
+	case wire.Retry:
+		return "retry: granted, but not acknowledged"
+	}
+	return "denied"
+}
+
+func outcomeText(o access.Outcome) string {
+	switch o {
+	case access.OutcomeOffline:
+		return "offline: nothing was sent"
+	case access.OutcomeUnknown:
+		return "unknown: sent, no receipt; the state counts as unknown, not as locked"
+	case access.OutcomeLate:
+		return "late: not sent, too long after the tap"
+	case access.OutcomeRefused:
+		return "refused by the actuator"
+	}
+	return string(o)
+}
+
+// eventText says in short what an event is about.
+func eventText(e access.Event) string {
+	var words []string
+	for _, w := range []string{e.Device.Name, e.Target.Name, e.Person.Name, string(e.Reason), string(e.Outcome), e.Detail} {
+		if w != "" {
+			words = append(words, w)
+		}
+	}
+	return strings.Join(words, " · ")
+}
+
+var errStory = errors.New("demo: not everything went as told")

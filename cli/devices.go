@@ -1,0 +1,264 @@
+package cli
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"latchkey/coapres/wire"
+	"latchkey/gateway/admin"
+	"latchkey/keys"
+	"latchkey/keys/provision"
+)
+
+func deviceCommands() []spec {
+	return []spec{
+		{
+			name: "add", args: "NAME", usage: "enrol a device and print what goes into it: the secret is shown once", need: []string{"kind"}, makes: true,
+			flags: []cli.Flag{
+				&cli.StringFlag{Name: "kind", Usage: orList(kindNames())},
+				&cli.StringSliceFlag{Name: "target", Usage: "what it stands at, moves or may ask for; more than once for a switch"},
+				&cli.StringFlag{Name: "format", Usage: orList(formatNames()), DefaultText: "text"},
+				&cli.StringFlag{Name: "out", Usage: "write to this new file, which only you may read, instead of printing", TakesFile: true},
+				&cli.StringFlag{Name: "gateway", Usage: "HOST:PORT that the device will call, if not this machine"},
+			},
+			run: addDevice,
+		},
+		{name: "list", usage: "list devices", run: listDevices},
+		{name: "show", args: "NAME", usage: "show a device with its keys", run: showDevice},
+		{
+			name: "revoke", args: "NAME", usage: "revoke a device's keys: its session ends and it cannot come back",
+			flags: []cli.Flag{&cli.StringFlag{Name: "key", Usage: "only the key with this identity"}},
+			run:   revokeDevice,
+		},
+		removal("NAME", "remove a device with its keys and grants", "/v1/devices/%s"),
+	}
+}
+
+func kindNames() (out []string) {
+	for _, k := range wire.Kinds {
+		out = append(out, string(k))
+	}
+	return out
+}
+
+func formatNames() (out []string) {
+	for _, f := range provision.Formats {
+		out = append(out, string(f))
+	}
+	return out
+}
+
+// addDevice makes sure that the secret can be shown before there is one.
+func addDevice(x *call) (err error) {
+	format, err := provision.ParseFormat(cmp.Or(x.String("format"), string(provision.Text)))
+	if err != nil {
+		return x.wrong("there is no format %q: want %s", shortWord(x.String("format")), orList(formatNames()))
+	}
+	if x.json() && x.IsSet("format") && !x.IsSet("out") {
+		return x.wrong("--json and --format both say how to print: give one of them")
+	}
+	in := admin.NewDevice{Name: x.arg(0), Kind: x.String("kind"), Targets: x.StringSlice("target"), Gateway: x.String("gateway")}
+	if err := x.rehearse(in, format); err != nil {
+		return err
+	}
+	if _, err := x.connect(); err != nil { // before there is a file
+		return err
+	}
+	var out *secretFile
+	if path := x.String("out"); path != "" {
+		if out, err = createSecretFile(path); err != nil {
+			return x.wrong("--out: %v: want a file that is not there yet, in a folder that is", err)
+		}
+		defer func() { err = out.finish(err) }()
+	}
+	var got admin.Enrolled
+	raw, err := x.do(http.MethodPost, "/v1/devices", in, &got)
+	if err != nil {
+		return err
+	}
+	if err := x.hand(raw, got, format, out); err != nil {
+		return fmt.Errorf("%s is enrolled, but its secret could not be written: latchkey device rm %[1]s, then add it again: %w", got.Name, err)
+	}
+	return nil
+}
+
+// hand gives the bundle to the person at the terminal, or to the file.
+func (x *call) hand(raw []byte, got admin.Enrolled, format provision.Format, out *secretFile) error {
+	bundle, err := parseBundle(raw)
+	if err != nil {
+		return err
+	}
+	switch {
+	case out == nil && x.json():
+		return x.show(raw, nil)
+	case out == nil:
+		x.note("note: the secret below is shown once. Nobody can print it again.")
+		return bundle.Write(x.App.Writer, format)
+	}
+	if err := bundle.Write(out, format); err != nil {
+		return err
+	}
+	if raw, err = json.Marshal(got.Device); err != nil {
+		return fmt.Errorf("device: %w", err)
+	}
+	return x.show(raw, func(w io.Writer) {
+		printLine(w, "added "+got.Kind+" "+got.Name+"; what goes into it, with the secret, is in "+x.String("out"))
+	})
+}
+
+// rehearse writes a bundle like the one to come, to nowhere.
+func (x *call) rehearse(in admin.NewDevice, format provision.Format) error {
+	b := provision.Bundle{Device: in.Name, Kind: wire.Kind(in.Kind), Targets: in.Targets, Gateway: cmp.Or(in.Gateway, guessAddr()),
+		Identity: keys.NewID(), Secret: keys.NewSecret()}
+	if b.Check() != nil {
+		return nil // the admin API says better what is wrong
+	}
+	if err := b.Write(io.Discard, format); err != nil {
+		return x.wrong("%s", strings.TrimPrefix(err.Error(), "provision: "))
+	}
+	return nil
+}
+
+// parseBundle takes the bundle out of the answer by its own strict parser.
+func parseBundle(answer []byte) (provision.Bundle, error) {
+	var outer struct {
+		Bundle json.RawMessage `json:"bundle"`
+	}
+	if err := unmarshal(answer, &outer); err != nil {
+		return provision.Bundle{}, err
+	}
+	return provision.ParseBundle(bytes.NewReader(outer.Bundle))
+}
+
+// secretFile is a new file for a secret. It is gone again if the work fails.
+type secretFile struct{ *os.File }
+
+func createSecretFile(path string) (*secretFile, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &secretFile{f}, nil
+}
+
+func (f *secretFile) finish(err error) error {
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		_ = os.Remove(f.Name()) // it is ours and holds nothing of use
+	}
+	return err
+}
+
+func listDevices(x *call) error {
+	zone, err := x.zone()
+	if err != nil {
+		return err
+	}
+	return list(x, "/v1/devices", "NAME KIND TARGETS KEYS ONLINE HEARD ID", func(d admin.Device) []string {
+		online, heard := "", ""
+		if d.Live != nil {
+			online, heard = "no", inZone(d.Live.LastHeard, zone)
+			if d.Live.Online {
+				online = "yes"
+			}
+		}
+		return []string{d.Name, d.Kind, names(d.Targets), keyStates(d.Keys), online, heard, string(d.ID)}
+	})
+}
+
+// keyStates says how many keys are in which state, the state that matters most first.
+func keyStates(of []admin.Key) string {
+	var out []string
+	for _, state := range []keys.State{keys.Active, keys.Pending, keys.Retiring, keys.Revoked} {
+		n := 0
+		for _, k := range of {
+			if k.State == string(state) {
+				n++
+			}
+		}
+		switch {
+		case n == 1:
+			out = append(out, string(state))
+		case n > 1:
+			out = append(out, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+func showDevice(x *call) error {
+	zone, err := x.zone()
+	if err != nil {
+		return err
+	}
+	var d admin.Device
+	raw, err := x.do(http.MethodGet, at("/v1/devices/%s", x.arg(0)), nil, &d)
+	if err != nil {
+		return err
+	}
+	return x.show(raw, func(w io.Writer) {
+		printRow(w, []string{"name", d.Name})
+		printRow(w, []string{"kind", d.Kind})
+		printRow(w, []string{"targets", names(d.Targets)})
+		printRow(w, []string{"created", inZone(d.Created, zone)})
+		printRow(w, []string{"id", string(d.ID)})
+		for _, k := range d.Keys {
+			printRow(w, []string{"key", string(k.ID) + ", " + k.State + ", made " + inZone(k.Created, zone)})
+		}
+		if l := d.Live; l != nil {
+			printRow(w, []string{"online", map[bool]string{true: "yes", false: "no"}[l.Online]})
+			printRow(w, []string{"address", l.Addr})
+			printRow(w, []string{"heard", inZone(l.LastHeard, zone)})
+			printRow(w, []string{"state", deviceState(l)})
+			for _, r := range l.Reports {
+				printRow(w, []string{r.Name, strings.TrimSpace(fmt.Sprint(r.Value)+" "+r.Unit) + ", " + inZone(r.At, zone)})
+			}
+		}
+	})
+}
+
+func deviceState(l *admin.DeviceStatus) string {
+	if !l.Known || l.State == nil {
+		return "unknown"
+	}
+	s := "off"
+	if l.State.On {
+		s = "on"
+	}
+	if l.State.Level != 0 {
+		s += fmt.Sprintf(", level %d", l.State.Level)
+	}
+	if l.State.Contact != "" && l.State.Contact != "unknown" {
+		s += ", contact " + l.State.Contact
+	}
+	return s
+}
+
+func revokeDevice(x *call) error {
+	if key := x.String("key"); key != "" {
+		var d admin.Device
+		if _, err := x.do(http.MethodGet, at("/v1/devices/%s", x.arg(0)), nil, &d); err != nil {
+			return err
+		}
+		for _, k := range d.Keys {
+			if string(k.ID) == key {
+				return x.changed(http.MethodPost, at("/v1/keys/%s/revoke", key), nil)
+			}
+		}
+		return x.wrong("%s has no key %q: latchkey device show %s lists them", d.Name, shortWord(key), d.Name)
+	}
+	return x.changed(http.MethodPost, at("/v1/devices/%s/revoke", x.arg(0)), nil)
+}

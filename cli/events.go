@@ -1,0 +1,182 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+	"latchkey/gateway/admin"
+)
+
+const defaultEvents = 50
+
+func eventsCommand() spec {
+	return spec{
+		name: "events", usage: "show what happened, oldest first",
+		flags: []cli.Flag{
+			&cli.BoolFlag{Name: "follow", Usage: "go on with what happens from now, until interrupted"},
+			&cli.StringFlag{Name: "since", Usage: "only from this time on: a length of time like 2h, a time like \"2026-11-23 08:00\" in the site's zone, or RFC 3339"},
+			&cli.IntFlag{Name: "limit", Usage: "at most so many, the newest, up to 1000", DefaultText: "50, or 1000 with --since"},
+		},
+		run: events,
+	}
+}
+
+func events(x *call) error {
+	limit := x.Int("limit")
+	follow := x.Bool("follow")
+	switch {
+	case x.IsSet("limit") && (limit < 1 || limit > 1000):
+		return x.wrong("--limit is %d: want 1 to 1000", limit)
+	case x.IsSet("limit"):
+	case x.String("since") != "":
+		limit = 1000
+	case !follow:
+		limit = defaultEvents
+	}
+	x.spec.live = follow
+	since, err := x.since()
+	if err != nil {
+		return err
+	}
+	zone, err := x.zone()
+	if err != nil {
+		return err
+	}
+	next := uint64(0)
+	if limit > 0 {
+		var page admin.Events
+		raw, err := x.do(http.MethodGet, query("/v1/events", "limit", strconv.Itoa(limit), "since", since), nil, &page)
+		if err != nil {
+			return err
+		}
+		next = page.Next
+		if err := x.showEvents(raw, page, zone, follow); err != nil || !follow {
+			return err
+		}
+	}
+	if !follow {
+		return nil
+	}
+	return x.follow(next, zone)
+}
+
+// since is the flag as the API reads it.
+func (x *call) since() (string, error) {
+	s := x.String("since")
+	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+		return time.Now().Add(-d).UTC().Format(time.RFC3339), nil
+	}
+	t, err := x.time("since")
+	if err != nil || t == nil {
+		return "", err
+	}
+	return t.UTC().Format(time.RFC3339), nil
+}
+
+// showEvents prints a page: with --json as it came, or one event a line where more will follow.
+func (x *call) showEvents(raw []byte, page admin.Events, zone *time.Location, lines bool) error {
+	if x.json() && !lines {
+		return x.show(raw, nil)
+	}
+	for _, ev := range page.Items {
+		if err := x.showEvent(ev, zone); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *call) showEvent(ev access.Event, zone *time.Location) error {
+	if x.json() {
+		b, err := json.Marshal(ev)
+		if err != nil {
+			return fmt.Errorf("event %d: %w", ev.Seq, err)
+		}
+		_, err = x.App.Writer.Write(append(b, '\n'))
+		return err
+	}
+	_, err := fmt.Fprintf(x.App.Writer, "%s  %6d  %-8s  %s\n", inZone(ev.At, zone), ev.Seq, ev.Kind, eventLine(ev))
+	return err
+}
+
+// follow prints events until somebody interrupts it.
+func (x *call) follow(from uint64, zone *time.Location) error {
+	api, err := x.connect()
+	if err != nil {
+		return err
+	}
+	path := "/v1/events/stream"
+	if from > 0 {
+		path += "?" + url.Values{"from": {strconv.FormatUint(from, 10)}}.Encode()
+	}
+	resp, err := api.send(x.Context.Context, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var ev access.Event
+		if err := unmarshal(lines.Bytes(), &ev); err != nil {
+			return err
+		}
+		if err := x.showEvent(ev, zone); err != nil {
+			return err
+		}
+	}
+	switch err := lines.Err(); {
+	case x.Context.Err() != nil:
+		return nil // interrupted, as it is meant to end
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, context.Canceled):
+		return fmt.Errorf("events: %w", err)
+	}
+	return errors.New("the gateway has stopped")
+}
+
+// eventLine is an event in one line, without its time and kind.
+func eventLine(ev access.Event) string {
+	var s []string
+	add := func(is bool, format string, a ...any) {
+		if is {
+			s = append(s, fmt.Sprintf(format, a...))
+		}
+	}
+	switch ev.Kind {
+	case access.EventDecision:
+		add(ev.Granted, "granted")
+		add(!ev.Granted, "denied (%s)", ev.Reason)
+		add(ev.Person.Name != "", "%s", ev.Person.Name)
+		add(ev.Card != "", "card …%s", ev.Card)
+		add(ev.Actor != "", "by %s", ev.Actor)
+		add(ev.Action != 0, "%v", ev.Action)
+		add(ev.Action == wire.Level, "%d", ev.Level)
+		add(ev.Target.Name != "", "%s", ev.Target.Name)
+		add(ev.Device.Name != "", "at %s", ev.Device.Name)
+		add(ev.ClockUntrusted, "(time not trusted)")
+	case access.EventReceipt:
+		add(true, "%s", ev.Outcome)
+		add(ev.Target.Name != "", "%s", ev.Target.Name)
+		add(ev.Device.Name != "", "at %s", ev.Device.Name)
+		add(ev.Cause != 0, "for event %d", ev.Cause)
+	default:
+		add(ev.Device.Name != "", "%s:", ev.Device.Name)
+		add(ev.Target.Name != "", "%s", ev.Target.Name)
+		add(ev.Actor != "", "%s:", ev.Actor)
+	}
+	add(ev.Detail != "", "%s", ev.Detail)
+	return oneLine(strings.Join(s, " "))
+}

@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"latchkey/gateway/admin"
+)
+
+func explainCommand() spec {
+	return spec{
+		name: "explain", usage: "tell what would be decided for a person, a card or a switch, and why", need: []string{"target"},
+		flags: []cli.Flag{
+			&cli.StringFlag{Name: "person", Usage: "somebody with a good card,"},
+			&cli.StringFlag{Name: "uid", Usage: "a card, in hex; - reads it from standard input,"},
+			&cli.StringFlag{Name: "device", Usage: "or a switch"},
+			&cli.StringFlag{Name: "target", Usage: "where"},
+			&cli.StringFlag{Name: "action", Usage: "unlock, lock, on, off or toggle", DefaultText: "unlock for a door, on for a lamp"},
+			&cli.StringFlag{Name: "at", Usage: "when, like \"2026-11-23 08:00\" in the site's time zone, or RFC 3339", DefaultText: "now"},
+		},
+		run: explain,
+	}
+}
+
+func explain(x *call) error {
+	if err := x.oneOf("person", "uid", "device"); err != nil {
+		return err
+	}
+	uid, err := x.uid()
+	if err != nil {
+		return err
+	}
+	in := admin.Question{Person: x.String("person"), UID: uid, Device: x.String("device"), Target: x.String("target"), Action: x.String("action")}
+	if in.At, err = x.time("at"); err != nil {
+		return err
+	}
+	zone, err := x.zone()
+	if err != nil {
+		return err
+	}
+	var got admin.Explanation
+	raw, err := x.do(http.MethodPost, "/v1/explain", in, &got)
+	if err != nil {
+		return err
+	}
+	return x.show(raw, func(w io.Writer) {
+		verdict := "denied: " + string(got.Decision.Reason)
+		if got.Decision.Granted {
+			verdict = "granted"
+		}
+		who := ""
+		if got.Person.Name != "" {
+			who = ", for " + got.Person.Name
+		}
+		printLine(w, fmt.Sprintf("%s%s, at %s (rule %s)", verdict, who, got.At.In(zone).Format("Mon 2006-01-02 15:04:05 MST"), cmp.Or(got.Decision.Rule, "-")))
+		for _, s := range got.Steps {
+			if strings.HasPrefix(s.Detail, "does not apply to ") {
+				continue
+			}
+			printRow(w, []string{"  " + s.Rule, s.Outcome, s.Detail})
+		}
+		for _, n := range got.Notes {
+			printLine(w, "note: "+n)
+		}
+	})
+}

@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"cmp"
+	"net/http"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"latchkey/gateway/admin"
+)
+
+func grantCommands() []spec {
+	return []spec{
+		{
+			name: "add", usage: "allow somebody something, or deny it",
+			flags: append([]cli.Flag{
+				&cli.StringFlag{Name: "person", Usage: "who: a person,"},
+				&cli.StringFlag{Name: "group", Usage: "a group of persons,"},
+				&cli.StringFlag{Name: "device", Usage: "or a switch"},
+				&cli.StringFlag{Name: "target", Usage: "where: a door or a lamp,"},
+				&cli.StringFlag{Name: "target-group", Usage: "or a group of targets"},
+				&cli.StringSliceFlag{Name: "action", Usage: "unlock, lock, on, off, toggle or level; more than once for several", DefaultText: "all that fit"},
+				&cli.StringFlag{Name: "schedule", Usage: "when", DefaultText: "always"},
+				&cli.BoolFlag{Name: "deny", Usage: "deny instead of allow: beats every grant that allows"},
+			}, validity()...),
+			run: addGrant,
+		},
+		{
+			name: "list", usage: "list grants",
+			flags: []cli.Flag{
+				&cli.StringFlag{Name: "person", Usage: "only those to this person"},
+				&cli.StringFlag{Name: "target", Usage: "only those on this target"},
+			},
+			run: func(x *call) error {
+				zone, err := x.zone()
+				if err != nil {
+					return err
+				}
+				path := query("/v1/grants", "person", x.String("person"), "target", x.String("target"))
+				return list(x, path, "EFFECT WHO WHERE ACTIONS SCHEDULE FROM UNTIL ID", func(g admin.Grant) []string {
+					return []string{g.Effect, grantWho(g), grantWhere(g), cmp.Or(grantActions(g), "all"), cmp.Or(g.Schedule.Name, "always"),
+						inZone(g.From, zone), inZone(g.Until, zone), string(g.ID)}
+				})
+			},
+		},
+		removal("ID", "remove a grant; grant list shows the ids", "/v1/grants/%s"),
+	}
+}
+
+func addGrant(x *call) (err error) {
+	if err := x.oneOf("person", "group", "device"); err != nil {
+		return err
+	}
+	if err := x.oneOf("target", "target-group"); err != nil {
+		return err
+	}
+	in := admin.NewGrant{Person: x.String("person"), Group: x.String("group"), Device: x.String("device"), Target: x.String("target"),
+		TargetGroup: x.String("target-group"), Actions: x.StringSlice("action"), Schedule: x.String("schedule")}
+	if x.Bool("deny") {
+		in.Effect = "deny"
+	}
+	if in.From, err = x.time("from"); err != nil {
+		return err
+	}
+	if in.Until, err = x.time("until"); err != nil {
+		return err
+	}
+	return ask(x, http.MethodPost, "/v1/grants", in, func(g admin.Grant) string {
+		what := "may " + cmp.Or(grantActions(g), "use")
+		if g.Effect == "deny" {
+			what = "may not " + cmp.Or(grantActions(g), "use")
+		}
+		return grantWho(g) + " " + what + " " + grantWhere(g) + ", " + cmp.Or(g.Schedule.Name, "always") + " (" + string(g.ID) + ")"
+	})
+}
+
+// oneOf refuses when not exactly one of the flags is given.
+func (x *call) oneOf(flags ...string) error {
+	n := 0
+	var spelled []string
+	for _, f := range flags {
+		if x.String(f) != "" {
+			n++
+		}
+		spelled = append(spelled, "--"+f)
+	}
+	if n != 1 {
+		return x.wrong("want one of %s", orList(spelled))
+	}
+	return nil
+}
+
+func grantWho(g admin.Grant) string {
+	switch {
+	case g.Group.ID != "":
+		return "group " + g.Group.Name
+	case g.Device.ID != "":
+		return "device " + g.Device.Name
+	}
+	return g.Person.Name
+}
+
+func grantWhere(g admin.Grant) string {
+	if g.TargetGroup.ID != "" {
+		return "group " + g.TargetGroup.Name
+	}
+	return g.Target.Name
+}
+
+func grantActions(g admin.Grant) string {
+	var s []string
+	for _, a := range g.Actions {
+		s = append(s, a.String())
+	}
+	return strings.Join(s, ", ")
+}

@@ -1,0 +1,275 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"latchkey/coapres/device"
+	"latchkey/coapres/wire"
+	"latchkey/gateway"
+	"latchkey/gateway/access"
+	"latchkey/gateway/store"
+	"latchkey/keys"
+	"latchkey/keys/provision"
+)
+
+// house is what the demo lives in: a gateway on 127.0.0.1 with its store in a temporary folder, and simulated nodes that reach it over
+// real DTLS through relays, so that the demo can play the attacker too.
+type house struct {
+	out   *console
+	dir   string
+	store *store.Store
+	gw    *gateway.Gateway
+	addr  string
+	end   context.CancelFunc
+	ran   chan error
+
+	bundles map[string]provision.Bundle // by device name
+	nodes   map[string]*node
+	relays  map[string]*device.Relay // by device name
+	people  []resident
+
+	wire evidence // what the attacker at the reader's wire has captured
+
+	mu   sync.Mutex
+	last gateway.Timeline // guarded by mu; of the last attempt decided
+	seen int              // guarded by mu; attempts decided
+}
+
+// node is a simulated device and how to take its power away.
+type node struct {
+	*device.Device
+	off func()
+}
+
+// resident is somebody with a card.
+type resident struct {
+	name string
+	uid  []byte
+}
+
+const (
+	demoDoor, demoReader, demoLock = "front-door", "front-reader", "front-lock"
+	demoLamp, demoBulb, demoSwitch = "desk", "desk-lamp", "hall-switch"
+	demoTester                     = "test-reader"
+	demoPulse                      = 3 * time.Second
+)
+
+var stranger = []byte{0x04, 0xde, 0xad, 0xbe, 0xef, 0x00, 0x01}
+
+// buildHouse makes everything and waits until every node is registered. bobs is the schedule that bob's grant has.
+func buildHouse(ctx context.Context, out *console, bobs string) (h *house, err error) {
+	h = &house{out: out, bundles: map[string]provision.Bundle{}, nodes: map[string]*node{}, relays: map[string]*device.Relay{}, ran: make(chan error, 1),
+		people: []resident{{"ann", []byte{0x04, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}}, {"bob", []byte{0x04, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66}}}}
+	defer func() {
+		if err != nil {
+			h.close()
+		}
+	}()
+	if h.dir, err = os.MkdirTemp("", "latchkey-demo-"); err != nil {
+		return h, err
+	}
+	if h.store, err = store.Open(ctx, store.Options{Dir: filepath.Join(h.dir, "data")}); err != nil {
+		return h, err
+	}
+	if h.gw, err = gateway.New(gateway.Config{Store: h.store, Listen: "127.0.0.1:0", Clock: gateway.ClockRTC, Version: version(),
+		AdminSocket: filepath.Join(h.dir, "data", socketName), Log: slog.New(slog.DiscardHandler), Timeline: h.decided}); err != nil {
+		return h, err
+	}
+	h.addr = h.gw.Addr().String()
+	gwCtx, end := context.WithCancel(context.WithoutCancel(ctx))
+	h.end = end
+	go func() { h.ran <- h.gw.Run(gwCtx) }()
+	if err = h.furnish(ctx, bobs); err != nil {
+		return h, err
+	}
+	for _, name := range []string{demoReader, demoLock, demoBulb, demoSwitch} {
+		if h.relays[name], err = device.NewRelay(h.addr, 1); err != nil {
+			return h, err
+		}
+		if err = h.power(ctx, name); err != nil {
+			return h, err
+		}
+	}
+	return h, h.await(ctx, func() bool { return h.known(demoLock) && h.known(demoBulb) })
+}
+
+// furnish writes the policy.
+func (h *house) furnish(ctx context.Context, bobs string) error {
+	now := time.Now()
+	door := access.Target{ID: access.NewID(), Name: demoDoor, Kind: access.Door, Pulse: demoPulse, Created: now}
+	lamp := access.Target{ID: access.NewID(), Name: demoLamp, Kind: access.Lamp, Created: now}
+	hours := access.Schedule{ID: access.NewID(), Name: "bobs-hours", Text: bobs, Created: now}
+	records := []access.Record{access.Site{Zone: localZone()}, door, lamp, hours}
+	for _, d := range []struct {
+		name   string
+		kind   wire.Kind
+		target access.Target
+	}{{demoReader, wire.KindReader, door}, {demoLock, wire.KindLock, door}, {demoBulb, wire.KindLamp, lamp}, {demoSwitch, wire.KindSwitch, lamp},
+		{demoTester, wire.KindReader, door}} {
+		dev := access.Device{ID: access.NewID(), Name: d.name, Kind: d.kind, Targets: []access.ID{d.target.ID}, Created: now}
+		key := provision.New(string(dev.ID))
+		h.bundles[d.name] = provision.Bundle{Device: d.name, Kind: d.kind, Targets: []string{d.target.Name}, Gateway: h.addr, Identity: key.ID, Secret: key.Secret}
+		records = append(records, dev, key)
+		if d.kind == wire.KindSwitch {
+			records = append(records, access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: dev.ID, Target: lamp.ID, Effect: access.Allow, Created: now})
+		}
+	}
+	for _, r := range h.people {
+		p := access.Person{ID: access.NewID(), Name: r.name, Created: now}
+		g := access.Grant{ID: access.NewID(), SubjectKind: access.SubjectPerson, Subject: p.ID, Target: door.ID, Effect: access.Allow, Created: now}
+		if r.name == "bob" {
+			g.Schedule = hours.ID
+		}
+		card := access.Credential{ID: h.store.CredentialID(r.uid), Person: p.ID, Tail: fmt.Sprintf("%x", r.uid[len(r.uid)-2:]), Status: access.CardActive, Created: now}
+		records = append(records, p, card, g)
+	}
+	changes := make([]access.Change, len(records))
+	for i, r := range records {
+		changes[i] = access.Change{Put: r}
+	}
+	_, err := h.gw.Apply(ctx, "demo", changes...)
+	return err
+}
+
+// power switches a node on and waits until it is registered.
+func (h *house) power(ctx context.Context, name string) error {
+	b := h.bundles[name]
+	d := device.New(device.Config{Name: name, Kind: b.Kind, Gateway: h.relays[name].Addr(), Identity: b.Identity, Secret: b.Secret,
+		Retry: 200 * time.Millisecond, Changed: func(st wire.State) { h.out.aside(stateText(b.Kind, st)) }})
+	run, off := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() { defer close(done); _ = d.Run(run) }() // returns nil when run ends
+	h.nodes[name] = &node{d, sync.OnceFunc(func() { off(); <-done })}
+	ready, cancel := context.WithTimeout(ctx, connectWithin)
+	defer cancel()
+	return d.Ready(ready)
+}
+
+// known tells whether the gateway has read the state of a device's target.
+func (h *house) known(name string) bool {
+	for _, v := range h.gw.Views() {
+		if v.Name == name {
+			return v.Online && v.Known
+		}
+	}
+	return false
+}
+
+// online tells whether the gateway counts a device as there.
+func (h *house) online(name string) bool {
+	for _, v := range h.gw.Views() {
+		if v.Name == name {
+			return v.Online
+		}
+	}
+	return false
+}
+
+// await polls f for a while.
+func (h *house) await(ctx context.Context, f func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, connectWithin)
+	defer cancel()
+	for !f() {
+		select {
+		case <-ctx.Done():
+			return errors.New("demo: the simulated nodes did not come up")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+func (h *house) decided(tl gateway.Timeline) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.last = tl
+	h.seen++
+}
+
+// decisions is the last attempt decided and how many there were.
+func (h *house) decisions() (gateway.Timeline, int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.last, h.seen
+}
+
+// revoke makes a device's key open nothing.
+func (h *house) revoke(ctx context.Context, name string) error {
+	k, ok := h.store.Snapshot().Keys[keys.ID(h.bundles[name].Identity)]
+	if !ok {
+		return fmt.Errorf("demo: %s has no key", name)
+	}
+	_, err := h.gw.Apply(ctx, "demo", access.Change{Put: provision.Revoke(k)})
+	return err
+}
+
+// close takes the house down and removes its folder.
+func (h *house) close() {
+	for _, n := range h.nodes {
+		n.off()
+	}
+	for _, r := range h.relays {
+		if r != nil {
+			_ = r.Close()
+		}
+	}
+	if h.end != nil {
+		h.end()
+		if err := <-h.ran; err != nil {
+			h.out.printf("gateway: %v\n", err)
+		}
+	}
+	if h.store != nil {
+		if err := h.store.Close(); err != nil {
+			h.out.printf("store: %v\n", err)
+		}
+	}
+	if h.dir != "" {
+		_ = os.RemoveAll(h.dir)
+	}
+}
+
+// localZone is this machine's time zone if it has a name, UTC otherwise.
+func localZone() string {
+	if name := time.Local.String(); name != "Local" {
+		return name
+	}
+	if to, err := os.Readlink("/etc/localtime"); err == nil {
+		if i := len("/usr/share/zoneinfo/"); len(to) > i {
+			if _, err := time.LoadLocation(to[i:]); err == nil {
+				return to[i:]
+			}
+		}
+	}
+	return "UTC"
+}
+
+// console is where the demo writes: one writer at a time, whole lines.
+type console struct {
+	mu    sync.Mutex
+	w     io.Writer // guarded by mu
+	quiet bool      // guarded by mu; no asides while a story is told
+}
+
+func (c *console) printf(format string, a ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, _ = fmt.Fprintf(c.w, format, a...)
+}
+
+// aside prints what a node does by itself.
+func (c *console) aside(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.quiet {
+		_, _ = fmt.Fprintf(c.w, "    %s  %s\n", time.Now().Format("15:04:05.000"), text)
+	}
+}

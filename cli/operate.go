@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+
+	"latchkey/gateway/access"
+	"latchkey/gateway/admin"
+)
+
+func unlockCommand() spec {
+	return spec{name: "unlock", args: "DOOR", usage: "open a door now, for its pulse", live: true, run: func(x *call) error { return x.operate(x.arg(0), "unlock", 0) }}
+}
+
+func lampCommands() (out []spec) {
+	for _, action := range []string{"on", "off", "toggle"} {
+		out = append(out, spec{name: action, args: "LAMP", usage: "switch a lamp " + action, live: true,
+			run: func(x *call) error { return x.operate(x.arg(0), action, 0) }})
+	}
+	return append(out, spec{name: "level", args: "LAMP LEVEL", usage: "dim a lamp, 0 to 100", live: true, run: func(x *call) error {
+		n, err := strconv.ParseUint(x.arg(1), 10, 8)
+		if err != nil || n > 100 {
+			return x.wrong("there is no level %q: want 0 to 100", shortWord(x.arg(1)))
+		}
+		return x.operate(x.arg(0), "level", uint8(n))
+	}})
+}
+
+var outcomeTexts = map[access.Outcome]string{
+	access.OutcomeRefused: "its device answered and did not do it",
+	access.OutcomeOffline: "its device is offline, so nothing was sent",
+	access.OutcomeUnknown: "its device did not answer, so its state is unknown",
+	access.OutcomeLate:    "it was too late to send it",
+}
+
+// operate moves a target. Whatever is not done is a failure.
+func (x *call) operate(target, action string, level uint8) error {
+	var got admin.Operated
+	raw, err := x.do(http.MethodPost, "/v1/operate", admin.Order{Target: target, Action: action, Level: level}, &got)
+	if err != nil {
+		return err
+	}
+	done := got.Granted && got.Outcome == access.OutcomeDone
+	if x.json() || done {
+		if err := x.show(raw, func(w io.Writer) { printLine(w, fmt.Sprintf("%s: %s done (event %d)", target, action, got.Seq)) }); err != nil || done {
+			return err
+		}
+	}
+	if !got.Granted {
+		return fmt.Errorf("%s: denied: %s (event %d)", target, got.Reason, got.Seq)
+	}
+	text, ok := outcomeTexts[got.Outcome]
+	if !ok {
+		text = "its outcome is not known"
+	}
+	return fmt.Errorf("%s: granted, but %s (event %d)", target, text, got.Seq)
+}

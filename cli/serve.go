@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"latchkey/gateway"
+	"latchkey/gateway/store"
+)
+
+func serveCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "serve",
+		Usage: "run the gateway until it is told to stop",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "listen", Value: ":5684", EnvVars: []string{"LATCHKEY_LISTEN"}, Usage: "UDP `address` for nodes"},
+			&cli.StringFlag{Name: "announce", EnvVars: []string{"LATCHKEY_ANNOUNCE"}, Usage: "`host:port` that new devices are told; default: this machine's name and the port of --listen"},
+			&cli.StringFlag{Name: "clock", Value: "ntp", EnvVars: []string{"LATCHKEY_CLOCK"}, Usage: "what makes the time of day trustworthy: ntp (the kernel is synchronised) or rtc (this machine has a battery-backed clock)"},
+			&cli.IntFlag{Name: "max-sessions", Value: 10_000, EnvVars: []string{"LATCHKEY_MAX_SESSIONS"}, Usage: "live sessions at the most"},
+			&cli.StringFlag{Name: "log", Value: "info", EnvVars: []string{"LATCHKEY_LOG"}, Usage: "debug, info, warn or error"},
+		},
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return usagef(c, "serve takes no arguments, only flags")
+			}
+			return serve(c)
+		},
+	}
+}
+
+func serve(c *cli.Context) error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.String("log"))); err != nil {
+		return usagef(c, "--log %q: want debug, info, warn or error", c.String("log"))
+	}
+	clock := gateway.ClockSource(c.String("clock"))
+	if clock != gateway.ClockNTP && clock != gateway.ClockRTC {
+		return usagef(c, "--clock %q: want ntp or rtc", c.String("clock"))
+	}
+	if n := c.Int("max-sessions"); n < 1 || n > 1_000_000 {
+		return usagef(c, "--max-sessions %d: want 1…1000000", n)
+	}
+	_, port, err := net.SplitHostPort(c.String("listen"))
+	if err != nil {
+		return usagef(c, "--listen %q: want host:port or :port", c.String("listen"))
+	}
+	announce := c.String("announce")
+	if announce == "" {
+		host, _, _ := net.SplitHostPort(guessAddr())
+		announce = net.JoinHostPort(host, port)
+	}
+	log := slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level}))
+	p := place{dir: c.String(dataFlag), again: func(dir string) string { return "latchkey --data " + quoteWord(dir) + " serve" }}
+	if p.dir, err = filepath.Abs(p.dir); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	if err := p.owned(); err != nil {
+		return err
+	}
+	st, err := openWaiting(c.Context, store.Options{Dir: p.dir, Log: log})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = st.Close() }()
+	g, err := gateway.New(gateway.Config{Store: st, Listen: c.String("listen"), Announce: announce, Clock: clock,
+		AdminSocket: filepath.Join(p.dir, socketName), MaxSessions: c.Int("max-sessions"), Version: version(), Log: log})
+	if err != nil {
+		return err
+	}
+	return errors.Join(g.Run(c.Context), st.Close())
+}
+
+// openWaiting opens the store and waits a while for a command that holds it.
+func openWaiting(ctx context.Context, o store.Options) (*store.Store, error) {
+	deadline := time.Now().Add(lockWait)
+	for said := false; ; said = true {
+		st, err := store.Open(ctx, o)
+		if !errors.Is(err, store.ErrLocked) {
+			return st, err
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("%w: another latchkey serve runs on %s; stop it first, or give this one a --data of its own", err, o.Dir)
+		}
+		if !said {
+			o.Log.Warn("waiting for the store", "data", o.Dir, "for", lockWait.String())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(lockPoll):
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"latchkey/coapres/device"
+	"latchkey/coapres/wire"
+	"latchkey/keys/provision"
+)
+
+// connectWithin is how long a simulated reader or switch waits for its gateway.
+const connectWithin = 15 * time.Second
+
+func simulateCommand() *cli.Command {
+	sub := func(kind wire.Kind, usage string, flags ...cli.Flag) *cli.Command {
+		return &cli.Command{
+			Name: string(kind), Usage: usage,
+			Flags: append([]cli.Flag{&cli.StringFlag{Name: "bundle", Usage: "`FILE` from: latchkey device add … --format json"}}, flags...),
+			Action: func(c *cli.Context) error {
+				if c.NArg() > 0 {
+					return usagef(c, "simulate %s takes no arguments, only flags", kind)
+				}
+				return simulate(c, kind)
+			},
+		}
+	}
+	return &cli.Command{
+		Name: "simulate", Usage: "play a node against a running gateway",
+		Subcommands: []*cli.Command{
+			sub(wire.KindReader, "present cards: each --uid once, or one UID in hex a line from standard input",
+				&cli.StringSliceFlag{Name: "uid", Usage: "card UID in `HEX`"}),
+			sub(wire.KindSwitch, "press buttons: one \"TARGET ACTION [LEVEL]\" a line from standard input"),
+			sub(wire.KindLock, "be a lock and show what it does, until interrupted"),
+			sub(wire.KindLamp, "be a lamp and show what it does, until interrupted"),
+		},
+	}
+}
+
+func simulate(c *cli.Context, kind wire.Kind) error {
+	b, err := readBundle(c)
+	if err != nil {
+		return err
+	}
+	if b.Kind != kind {
+		return usagef(c, "%s is for a %s, not a %s: latchkey simulate %s --bundle %[1]s", c.String("bundle"), b.Kind, kind, b.Kind)
+	}
+	ctx := c.Context
+	d := device.New(device.Config{Name: b.Device, Kind: b.Kind, Gateway: b.Gateway, Identity: b.Identity, Secret: b.Secret,
+		Changed: func(st wire.State) {
+			fmt.Fprintf(c.App.Writer, "%s  %s\n", time.Now().Format(time.TimeOnly), stateText(kind, st))
+		}})
+	runCtx, end := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- d.Run(runCtx) }()
+	defer func() { end(); <-done }()
+
+	ready, cancel := context.WithTimeout(ctx, connectWithin)
+	defer cancel()
+	if err := d.Ready(ready); err != nil {
+		return fmt.Errorf("no session with the gateway at %s within %v: is it running there, and is the key of %s not revoked? (%w)",
+			b.Gateway, connectWithin, b.Device, err)
+	}
+	fmt.Fprintf(c.App.ErrWriter, "%s is connected to %s\n", b.Device, b.Gateway)
+	switch kind {
+	case wire.KindReader:
+		return presentCards(ctx, c, d)
+	case wire.KindSwitch:
+		return pressButtons(ctx, c, d)
+	}
+	<-ctx.Done() // interrupted, as it is meant to end
+	return nil
+}
+
+func readBundle(c *cli.Context) (provision.Bundle, error) {
+	path := c.String("bundle")
+	if path == "" {
+		return provision.Bundle{}, usagef(c, "--bundle FILE is missing: make one with latchkey device add … --format json --out FILE")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return provision.Bundle{}, err
+	}
+	defer func() { _ = f.Close() }()
+	return provision.ParseBundle(f)
+}
+
+func presentCards(ctx context.Context, c *cli.Context, d *device.Device) error {
+	if uids := c.StringSlice("uid"); len(uids) > 0 {
+		for _, u := range uids {
+			if err := presentCard(ctx, c, d, u); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return lines(ctx, c, func(line string) error { return presentCard(ctx, c, d, line) })
+}
+
+func presentCard(ctx context.Context, c *cli.Context, d *device.Device, text string) error {
+	uid, err := hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(text), ":", ""))
+	if err != nil || len(uid) != 4 && len(uid) != 7 && len(uid) != 10 {
+		return usagef(c, "a UID is 4, 7 or 10 bytes in hex")
+	}
+	return report(ctx, c, func() (wire.Verdict, error) { return d.Scan(ctx, uid) })
+}
+
+func pressButtons(ctx context.Context, c *cli.Context, d *device.Device) error {
+	return lines(ctx, c, func(line string) error {
+		f := strings.Fields(line)
+		if len(f) < 2 || len(f) > 3 {
+			return usagef(c, "want TARGET ACTION [LEVEL], like: desk toggle")
+		}
+		action, err := wire.ParseAction(f[1])
+		if err != nil {
+			return usagef(c, "%v", err)
+		}
+		var level uint64
+		if len(f) == 3 {
+			if level, err = strconv.ParseUint(f[2], 10, 8); err != nil || level > 100 {
+				return usagef(c, "level %q: want 0…100", f[2])
+			}
+		}
+		return report(ctx, c, func() (wire.Verdict, error) { return d.Ask(ctx, f[0], action, uint8(level)) })
+	})
+}
+
+// report prints the verdict and how long it took. An answer that is no verdict is printed too and ends nothing.
+func report(ctx context.Context, c *cli.Context, ask func() (wire.Verdict, error)) error {
+	began := time.Now()
+	v, err := ask()
+	if ctx.Err() != nil {
+		return nil
+	}
+	var code *device.CodeError
+	if errors.As(err, &code) || errors.Is(err, device.ErrNoVerdict) || errors.Is(err, device.ErrNotFresh) {
+		fmt.Fprintf(c.App.Writer, "no verdict: %v\n", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.App.Writer, "%s (counter %d) in %.1f ms\n", v.Verdict, v.Last, float64(time.Since(began))/1e6)
+	return nil
+}
+
+// lines calls f with each line of standard input until it ends.
+func lines(ctx context.Context, c *cli.Context, f func(string) error) error {
+	in := bufio.NewScanner(c.App.Reader)
+	for in.Scan() && ctx.Err() == nil {
+		if strings.TrimSpace(in.Text()) == "" {
+			continue
+		}
+		if err := f(in.Text()); err != nil {
+			return err
+		}
+	}
+	return in.Err()
+}
+
+// stateText says what a simulated actuator does now.
+func stateText(kind wire.Kind, st wire.State) string {
+	switch {
+	case kind == wire.KindLock && st.On:
+		return "door unlocked"
+	case kind == wire.KindLock:
+		return "door locked"
+	case !st.On:
+		return "lamp off"
+	}
+	return fmt.Sprintf("lamp on, %d %%", st.Level)
+}

@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"latchkey/gateway/admin"
+)
+
+func lockdownCommands() []spec {
+	set := func(name, usage string, on bool) spec {
+		return spec{name: name, usage: usage, makes: true, run: func(x *call) error {
+			return ask(x, http.MethodPut, "/v1/lockdown", admin.Lockdown{On: on}, func(s admin.Site) string {
+				if s.Lockdown {
+					return "lockdown: doors stay shut for everybody; lamps are not affected"
+				}
+				return "no lockdown"
+			})
+		}}
+	}
+	return []spec{set("on", "shut every door for everybody", true), set("off", "end the lockdown", false)}
+}
+
+func timeCommands() []spec {
+	return []spec{{name: "trust", usage: "take the clock as right although events so far lie in its future", run: func(x *call) error {
+		return ask(x, http.MethodPost, "/v1/time/trust", nil, func(s admin.Site) string {
+			return fmt.Sprintf("the clock is no longer compared with events up to %d", s.TimeTrusted)
+		})
+	}}}
+}
+
+func siteCommands() []spec {
+	return []spec{{name: "zone", args: "[ZONE]", usage: "show the time zone of schedules, or set it: Europe/Berlin", makes: true, run: func(x *call) error {
+		line := func(s admin.Site) string { return s.Zone }
+		if x.NArg() == 0 {
+			return ask(x, http.MethodGet, "/v1/site", nil, line)
+		}
+		return ask(x, http.MethodPatch, "/v1/site", admin.SiteChange{Zone: x.arg(0)}, line)
+	}}}
+}
+
+// zone is the site's time zone.
+func (x *call) zone() (*time.Location, error) {
+	if x.site != nil {
+		return x.site, nil
+	}
+	var s admin.Site
+	if _, err := x.do(http.MethodGet, "/v1/site", nil, &s); err != nil {
+		return nil, err
+	}
+	zone, err := time.LoadLocation(s.Zone)
+	if err != nil {
+		return nil, fmt.Errorf("time zone %s: %w", s.Zone, err)
+	}
+	x.site = zone
+	return zone, nil
+}

@@ -1,0 +1,263 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"latchkey/coapres/device"
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+)
+
+// heldFor is how long the demo's attacker keeps a datagram.
+const heldFor = 5 * time.Second
+
+// chapter is one part of the story: what is done, and what must come of it. It returns what went otherwise, or nothing.
+type chapter struct {
+	title string
+	play  func(context.Context, *house) string
+}
+
+// story is what the demo tells, in this order; each chapter leaves the house as it found it, but for the last.
+var story = []chapter{
+	{"ann holds her card to the reader", granted},
+	{"bob comes outside his hours", deniedBecause(func(h *house) []byte { return h.people[1].uid }, access.ReasonOutsideSchedule)},
+	{"a stranger's card", deniedBecause(func(*house) []byte { return stranger }, access.ReasonUnknownCard)},
+	{"an attacker sends ann's datagram again", replayed},
+	{"an attacker holds a scan back for 5 s, and then lets everything through", scanHeld},
+	{"an attacker holds a command back for 5 s, and then lets everything through", commandHeld},
+	{"the switch in the hall, and its lamp", lampSwitched},
+	{"the lock loses its power", lockLost},
+	{"the reader is stolen, and its key revoked", readerRevoked},
+}
+
+// tellStory plays every chapter and returns an error if one went otherwise.
+func tellStory(ctx context.Context, out *console) error {
+	// A weekday that is not today, in any time zone.
+	day := strings.ToLower(time.Now().AddDate(0, 0, 3).Weekday().String()[:3])
+	out.quiet = true
+	h, err := buildHouse(ctx, out, day+" 08:00-18:00")
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	h.capture()
+	out.printf("A gateway on %s, its store on disk, four simulated nodes over real DTLS.\n", h.addr)
+	failed := 0
+	for i, c := range story {
+		out.printf("\n%d. %s\n", i+1, c.title)
+		if wrong := c.play(ctx, h); wrong != "" {
+			failed++
+			out.printf("  NOT AS TOLD: %s\n", wrong)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if err := h.store.Verify(ctx); err != nil {
+		failed++
+		out.printf("\nNOT AS TOLD: %v\n", err)
+	}
+	if seq, hash := h.store.Head(); failed == 0 {
+		out.printf("\nAll went as told. The chain of %d events verifies; its head is %d:%s.\n", seq, seq, hash)
+		return nil
+	}
+	return errStory
+}
+
+// granted wants the door to open within the tap and to shut by itself.
+func granted(ctx context.Context, h *house) string {
+	moves := h.nodes[demoLock].Moves()
+	t := h.tap(ctx, h.people[0].uid)
+	h.show(t)
+	switch {
+	case t.err != nil || t.verdict.Verdict != wire.Granted:
+		return "the verdict is not granted"
+	case h.nodes[demoLock].Moves() != moves+1 || !h.nodes[demoLock].State().On:
+		return "the door is not open"
+	}
+	opened := time.Now()
+	if h.await(ctx, func() bool { return !h.nodes[demoLock].State().On }) != nil {
+		return "the door did not shut by itself"
+	}
+	h.out.printf("  the door shut by itself after %.1f s\n", time.Since(opened).Seconds())
+	return ""
+}
+
+func deniedBecause(card func(*house) []byte, want access.Reason) func(context.Context, *house) string {
+	return func(ctx context.Context, h *house) string {
+		moves := h.nodes[demoLock].Moves()
+		t := h.tap(ctx, card(h))
+		h.show(t)
+		switch {
+		case t.err != nil || t.verdict.Verdict != wire.Denied || t.tl.Decision.Reason != want:
+			return fmt.Sprintf("want denied because of %s", want)
+		case h.nodes[demoLock].Moves() != moves:
+			return "the door opened"
+		}
+		return ""
+	}
+}
+
+// replayed sends the datagrams of a granted scan again.
+func replayed(ctx context.Context, h *house) string {
+	h.forgetCaptured()
+	t := h.tap(ctx, h.people[0].uid)
+	if t.err != nil || t.verdict.Verdict != wire.Granted {
+		return "ann's own scan was not granted"
+	}
+	moves := h.nodes[demoLock].Moves()
+	_, decided := h.decisions()
+	old := h.captured()
+	h.replay(old)
+	pause(ctx, time.Second)
+	if _, n := h.decisions(); n != decided || h.nodes[demoLock].Moves() != moves {
+		return "something came of it"
+	}
+	h.out.printf("  %d datagrams sent again; nothing was decided, nothing moved\n", len(old))
+	return ""
+}
+
+// scanHeld wants nothing to move, during the hold or after it.
+func scanHeld(ctx context.Context, h *house) string {
+	moves := h.nodes[demoLock].Moves()
+	_, over := h.relays[demoReader].Hold(device.Up, heldFor)
+	t := h.tap(ctx, h.people[0].uid)
+	h.show(t)
+	<-over
+	pause(ctx, time.Second)
+	if !errors.Is(t.err, device.ErrNoVerdict) || h.nodes[demoLock].Moves() != moves {
+		return "want no verdict and no movement"
+	}
+	h.out.printf("  let through after %v: the gateway found it stale, nothing moved\n", heldFor)
+	return h.recovered(ctx)
+}
+
+// commandHeld wants the same of a command.
+func commandHeld(ctx context.Context, h *house) string {
+	moves := h.nodes[demoLock].Moves()
+	_, over := h.relays[demoLock].Hold(device.Down, heldFor)
+	t := h.tap(ctx, h.people[0].uid)
+	h.show(t)
+	<-over
+	pause(ctx, time.Second)
+	if t.err != nil || t.verdict.Verdict != wire.Retry || t.tl.Outcome != access.OutcomeUnknown || h.nodes[demoLock].Moves() != moves {
+		return "want the verdict retry, the outcome unknown and no movement"
+	}
+	h.out.printf("  let through after %v: the lock found it stale, nothing moved\n", heldFor)
+	return h.recovered(ctx)
+}
+
+// recovered wants the next tap to work, once the nodes are back.
+func (h *house) recovered(ctx context.Context) string {
+	if h.await(ctx, func() bool { return h.online(demoReader) && h.known(demoLock) }) != nil {
+		return "reader and lock did not come back"
+	}
+	var t told
+	if h.await(ctx, func() bool { t = h.tap(ctx, h.people[0].uid); return t.err == nil }) != nil || t.verdict.Verdict != wire.Granted {
+		return "the next tap was not granted"
+	}
+	h.out.printf("  the next tap: %s, in %.2f ms\n", verdictText(t.verdict), ms(t.ended.Sub(t.began)))
+	return ""
+}
+
+// lampSwitched wants the lamp to go on and off again.
+func lampSwitched(ctx context.Context, h *house) string {
+	for _, want := range []bool{true, false} {
+		t := h.press(ctx)
+		h.show(t)
+		if st := h.nodes[demoBulb].State(); t.err != nil || t.verdict.Verdict != wire.Granted || st.On != want {
+			return "the lamp did not follow the switch"
+		}
+		h.out.printf("  %s\n", stateText(wire.KindLamp, h.nodes[demoBulb].State()))
+	}
+	return ""
+}
+
+// lockLost wants a verdict that does not promise an open door.
+func lockLost(ctx context.Context, h *house) string {
+	h.nodes[demoLock].off()
+	if h.await(ctx, func() bool { return !h.online(demoLock) }) != nil {
+		return "the gateway still counts the lock as there"
+	}
+	t := h.tap(ctx, h.people[0].uid)
+	h.show(t)
+	if t.err != nil || t.verdict.Verdict != wire.Retry || t.tl.Outcome != access.OutcomeOffline {
+		return "want the verdict retry and the outcome offline"
+	}
+	if err := h.power(ctx, demoLock); err != nil {
+		return err.Error()
+	}
+	return h.recovered(ctx)
+}
+
+// readerRevoked wants the session to end at once and the reader to stay out.
+func readerRevoked(ctx context.Context, h *house) string {
+	_, decided := h.decisions()
+	began := time.Now()
+	if err := h.revoke(ctx, demoReader); err != nil {
+		return err.Error()
+	}
+	if h.await(ctx, func() bool { return !h.online(demoReader) }) != nil || time.Since(began) > time.Second {
+		return "its session lived on for more than a second"
+	}
+	h.out.printf("  its session ended after %.2f ms\n", ms(time.Since(began)))
+	t := h.tap(ctx, h.people[0].uid)
+	h.show(t)
+	if _, n := h.decisions(); t.err == nil || n != decided {
+		return "the reader still gets answers"
+	}
+	return ""
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// evidence is what the attacker at the reader's wire has captured.
+type evidence struct {
+	mu    sync.Mutex
+	dgram [][]byte // guarded by mu; the newest are last
+}
+
+const maxEvidence = 64
+
+// capture records what the reader sends from now on.
+func (h *house) capture() {
+	h.relays[demoReader].Tap(func(dir device.Direction, b []byte) {
+		if dir != device.Up {
+			return
+		}
+		h.wire.mu.Lock()
+		defer h.wire.mu.Unlock()
+		if h.wire.dgram = append(h.wire.dgram, append([]byte(nil), b...)); len(h.wire.dgram) > maxEvidence {
+			h.wire.dgram = h.wire.dgram[1:]
+		}
+	})
+}
+
+func (h *house) captured() [][]byte {
+	h.wire.mu.Lock()
+	defer h.wire.mu.Unlock()
+	return append([][]byte(nil), h.wire.dgram...)
+}
+
+func (h *house) forgetCaptured() {
+	h.wire.mu.Lock()
+	defer h.wire.mu.Unlock()
+	h.wire.dgram = nil
+}
+
+// replay sends captured datagrams to the gateway, as the reader.
+func (h *house) replay(old [][]byte) {
+	for _, b := range old {
+		h.relays[demoReader].Inject(device.Up, b)
+	}
+}

@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+)
+
+func versionCommand() spec {
+	return spec{name: "version", usage: "print the version of this program", run: func(x *call) error {
+		v := struct {
+			Version  string `json:"version"`
+			Go       string `json:"go"`
+			Platform string `json:"platform"`
+		}{version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+		raw, err := json.Marshal(v)
+		if err != nil {
+			return fmt.Errorf("version: %w", err)
+		}
+		return x.show(raw, func(w io.Writer) { printLine(w, "latchkey "+v.Version+" "+v.Go+" "+v.Platform) })
+	}}
+}
+
+// version is the module's, or the commit that was built.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return s.Value[:12]
+		}
+	}
+	return "devel"
+}

@@ -1,0 +1,123 @@
+package gateway_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// ladder is the rung of each package. Imports go down, never sideways; a new package picks a rung here.
+var ladder = map[string]int{
+	"keys":              0,
+	"coapres/wire":      0,
+	"keys/provision":    1,
+	"coapres":           1,
+	"gateway/access":    1,
+	"gateway/transport": 1,
+	"gateway/store":     2,
+	"gateway/session":   2,
+	"gateway/admin":     2,
+	"coapres/device":    2,
+	"gateway":           3,
+	"cli":               4,
+	"bench":             4,
+	"cli/latchkey":      5,
+}
+
+// alone are the modules that only these packages may import, tests included.
+var alone = map[string][]string{
+	"github.com/dgraph-io/badger":     {"gateway/store"},
+	"github.com/pion":                 {"gateway/transport"},
+	"github.com/danielgtaylor/huma":   {"gateway/admin"},
+	"github.com/urfave/cli":           {"cli"},
+	"github.com/plgd-dev/go-coap":     {"gateway/transport", "gateway", "coapres", "coapres/device"},
+	"github.com/fxamacker/cbor":       {"coapres/wire", "gateway/store"},
+	"github.com/prometheus":           {"gateway"},
+	"golang.org/x/crypto":             {"gateway/store"},
+	"github.com/mdp/qrterminal":       {"keys/provision"},
+	"github.com/rogpeppe/go-internal": {"cli"},
+}
+
+// sees tells which standard packages a package must not have: the policy has no clock of its own and does no I/O.
+var blind = map[string][]string{
+	"gateway/access": {"os", "net", "io/fs", "log/slog", "context", "sync"},
+}
+
+func TestLadder(t *testing.T) {
+	seen := map[string]bool{}
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "testdata" || d.Name() == "peers" || strings.HasPrefix(d.Name(), ".") && d.Name() != "..") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		rel, err := filepath.Rel("..", filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		pkg := filepath.ToSlash(rel)
+		seen[pkg] = true
+		checkImports(t, pkg, path)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pkg := range ladder {
+		if !seen[pkg] {
+			t.Errorf("%s has a rung but no code", pkg)
+		}
+	}
+}
+
+func checkImports(t *testing.T, pkg, path string) {
+	t.Helper()
+	rung, ok := ladder[pkg]
+	if !ok {
+		t.Errorf("%s: package %s has no rung: give it one in gateway/ladder_test.go", path, pkg)
+		return
+	}
+	f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	test := strings.HasSuffix(path, "_test.go")
+	for _, spec := range f.Imports {
+		name, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if own, ours := strings.CutPrefix(name, "latchkey/"); ours {
+			if below := ladder[own]; !test && below >= rung {
+				t.Errorf("%s imports %s: rung %d may only import lower ones, not %d", path, own, rung, below)
+			}
+		}
+		for module, users := range alone {
+			if (name == module || strings.HasPrefix(name, module+"/")) && !contains(users, pkg) {
+				t.Errorf("%s imports %s: only %s may", path, name, strings.Join(users, ", "))
+			}
+		}
+		for _, std := range blind[pkg] {
+			if !test && name == std {
+				t.Errorf("%s imports %s: %s is a pure function over an immutable policy", path, name, pkg)
+			}
+		}
+	}
+}
+
+func contains(all []string, one string) bool {
+	for _, s := range all {
+		if s == one {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,205 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"latchkey/gateway/access"
+	"latchkey/keys"
+)
+
+var update = flag.Bool("update", false, "write testdata/v1 anew; for a new format, make a new folder instead")
+
+const fixture = "testdata/v1"
+
+// TestStoredOldDatabaseOpens loads what a store of format 1 wrote, as keys and sealed values, and reads it. testdata/v1/site.key is the
+// key of that store and of no other.
+func TestStoredOldDatabaseOpens(t *testing.T) {
+	if *update {
+		writeFixture(t)
+	}
+	c := newClock()
+	o := Options{Dir: t.TempDir(), Now: c.Now}
+	for _, name := range []string{"site.key", "site.check"} {
+		b, err := os.ReadFile(filepath.Join(fixture, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(o.Dir, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dump, err := os.ReadFile(filepath.Join(fixture, "records.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw(t, o.Dir, func(txn *badger.Txn) error {
+		for line := range strings.Lines(string(dump)) {
+			var key, value []byte
+			if _, err := fmt.Sscanf(line, "%x %x", &key, &value); err != nil {
+				return err
+			}
+			if err := txn.Set(key, value); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	s := mustOpen(t, o)
+	want, err := os.ReadFile(filepath.Join(fixture, "want.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := describe(t, s); got != string(want) {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+	// It goes on from there.
+	if got := mustAdmit(t, s, scan(s, 2)); !got.Duplicate || got.Outcome != access.OutcomeDone {
+		t.Errorf("got %+v, want the recorded attempt", got)
+	}
+	mustApply(t, s, puts(access.Person{ID: id("eve"), Name: "eve"})...)
+	reopened(t, s)
+}
+
+// describe is everything in a store that a reader of it can see.
+func describe(t *testing.T, s *Store) string {
+	t.Helper()
+	var out bytes.Buffer
+	seq, hash := s.Head()
+	at, _ := s.LastEventAt()
+	fmt.Fprintf(&out, "head %d %v\nlast event %v\ndigest %v\n", seq, hash, at, s.Digest())
+	var lines []string
+	for r := range s.Snapshot().Records() {
+		b, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line := fmt.Sprintf("%T %s", r, b)
+		if k, ok := r.(keys.Key); ok {
+			line += " secret " + k.Secret.Reveal()
+		}
+		lines = append(lines, line)
+	}
+	slices.Sort(lines)
+	for _, line := range lines {
+		fmt.Fprintln(&out, line)
+	}
+	for _, ev := range mustEvents(t, s, 1) {
+		b, err := json.Marshal(ev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&out, "event %s\n", b)
+	}
+	return out.String()
+}
+
+func writeFixture(t *testing.T) {
+	t.Helper()
+	c := newClock()
+	o := Options{Dir: t.TempDir(), Now: c.Now}
+	s := built(t, o)
+	ctx := context.Background()
+	mustRecord(t, s, access.Event{Kind: access.EventStart, Detail: "version 0.1.0"})
+	mustAdmit(t, s, scan(s, 1))
+	lost := scan(s, 1)
+	lost.Credential, lost.Tail, lost.Device, lost.ClockTrusted = s.CredentialID([]byte{1, 2, 3, 4}), "0304", id("back-reader"), false
+	mustAdmit(t, s, lost)
+	mustApply(t, s, later2(s)...)
+	mustApply(t, s, access.Change{Delete: access.Grant{ID: id("g3")}})
+	trusted := mustRecord(t, s, access.Event{Kind: access.EventTimeTrusted})
+	mustApply(t, s, puts(access.Site{Zone: "Europe/Paris", TimeTrusted: trusted.Seq})...)
+	adm := mustAdmit(t, s, scan(s, 2))
+	mustRecord(t, s, access.Event{Kind: access.EventReceipt, Cause: adm.Seq, Outcome: access.OutcomeDone, Device: access.Named{ID: id("front-lock"), Name: "front-lock"}})
+	if _, err := s.Admit(ctx, access.Attempt{Source: access.ByOperator, Operator: "root", Target: id("hall"), Action: 6, Level: 40, At: c.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	want := describe(t, s)
+	closeChecked(t, s)
+	all := rawAll(t, o.Dir)
+	var dump bytes.Buffer
+	var names []recordKey
+	for key := range all {
+		names = append(names, key)
+	}
+	slices.Sort(names)
+	for _, key := range names {
+		fmt.Fprintf(&dump, "%s %s\n", hex.EncodeToString([]byte(key)), hex.EncodeToString(all[key]))
+	}
+	site, err := os.ReadFile(filepath.Join(o.Dir, "site.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check, err := os.ReadFile(filepath.Join(o.Dir, "site.check"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(fixture, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{"site.key": site, "site.check": check, "records.txt": dump.Bytes(), "want.txt": []byte(want)} {
+		if err := os.WriteFile(filepath.Join(fixture, name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// FuzzDecode reads records and events from plaintexts, which only a holder of the site key can make. What reads is stable.
+func FuzzDecode(f *testing.F) {
+	s := mustOpen(f, Options{})
+	for _, c := range house(s) {
+		key, plain, err := encodeRecord(c.Put)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(key), plain)
+	}
+	ev := access.Event{Seq: 1, At: newClock().Now(), Kind: access.EventStart, Digest: access.Hash{1}}
+	plain, _, err := encodeEvent(&ev)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(eventKey(1)), plain)
+	f.Fuzz(func(t *testing.T, key string, plain []byte) {
+		if recordKey(key).kind() == kindEvent {
+			ev, err := decodeEvent(recordKey(key).seq(), plain)
+			if err != nil {
+				return
+			}
+			again, _, err := encodeEvent(&ev)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if back, err := decodeEvent(ev.Seq, again); err != nil || back.Detail != ev.Detail || !back.At.Equal(ev.At) {
+				t.Errorf("got %+v, %v, want %+v", back, err, ev)
+			}
+			return
+		}
+		r, err := decodeRecord(recordKey(key), plain)
+		if err != nil {
+			return
+		}
+		k, once, err := encodeRecord(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err = decodeRecord(k, once)
+		if err != nil {
+			t.Fatalf("reads and is written so that it does not: %v", err)
+		}
+		if _, twice, err := encodeRecord(r); err != nil || !bytes.Equal(once, twice) {
+			t.Errorf("%v: got %x, then %x", k, once, twice)
+		}
+	})
+}
