@@ -73,7 +73,7 @@ func (s *Server) Serve(ctx context.Context, p *Peer, req, resp *pool.Message, at
 	out, err := s.dispatch(r)
 	if err != nil {
 		out = response{code: codeOf(err)}
-		if p.complain() {
+		if out.code != codes.Unauthorized && p.complain() { // a 4.01 is how a node gets its first Echo
 			s.Log.Warn("request refused", "device", p.Name, "addr", p.Addr, "code", out.code.String(), "err", err)
 		}
 	}

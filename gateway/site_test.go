@@ -68,7 +68,7 @@ func (s *site) start() {
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	gw, err := gateway.New(gateway.Config{Store: s.store, Listen: s.addr, Clock: gateway.ClockRTC, Log: log,
+	gw, err := gateway.New(gateway.Config{Store: s.store, Listen: s.addr, AdminSocket: s.socket(), Clock: gateway.ClockRTC, Log: log,
 		Timeline: func(tl gateway.Timeline) {
 			s.mu.Lock()
 			defer s.mu.Unlock()

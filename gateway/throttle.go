@@ -54,9 +54,9 @@ func (t *throttle) note(reader string, now time.Time) bool {
 		u = &unknowns{}
 		t.readers[reader] = u
 	}
-	oldest := u.seen[u.next]
 	u.seen[u.next] = now
 	u.next = (u.next + 1) % unknownCards
+	oldest := u.seen[u.next] // zero while fewer than ten were seen
 	slowed := now.Before(u.slow)
 	if !slowed && (oldest.IsZero() || now.Sub(oldest) > unknownWindow) {
 		return false
