@@ -180,7 +180,7 @@ func (h *house) showEvents(ctx context.Context) {
 		return
 	}
 	for _, e := range evs {
-		h.out.printf("  %4d  %s  %-9s %s\n", e.Seq, e.At.Local().Format(time.TimeOnly), e.Kind, eventText(e))
+		h.out.printf("  %4d  %s  %-9s %s\n", e.Seq, e.At.Local().Format(time.TimeOnly), e.Kind, eventLine(e))
 	}
 }
 
@@ -226,7 +226,7 @@ func (h *house) show(t told) {
 		}{
 			{"received", t.tl.Received, "by the gateway, over DTLS"},
 			{"fresh", t.tl.Fresh, "Echo and age prove it"},
-			{"decided", t.tl.Decided, fmt.Sprintf("%s, by rule %s", t.tl.Decision.Reason, t.tl.Decision.Rule)},
+			{"decided", t.tl.Decided, fmt.Sprintf("%s, by %s", t.tl.Decision.Reason, h.rule(t.tl.Decision.Rule))},
 			{"durable", t.tl.Durable, fmt.Sprintf("event %d is on disk", t.tl.Seq)},
 			{"commanded", t.tl.Commanded, "over the actuator's own session"},
 			{"acknowledged", t.tl.Acknowledged, "its receipt is here"},
@@ -246,6 +246,16 @@ func (h *house) show(t told) {
 		return
 	}
 	h.out.printf("  %-13s %8.2f ms            %s\n", "verdict", ms(t.ended.Sub(t.began)), verdictText(t.verdict))
+}
+
+// rule is what people call the rule that decided.
+func (h *house) rule(rule string) string {
+	p := h.store.Snapshot()
+	g, ok := p.Grants[access.ID(rule)]
+	if !ok {
+		return "the rule " + rule
+	}
+	return strings.TrimPrefix(p.Describe(access.Change{Delete: *g}), "delete ")
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -272,17 +282,6 @@ func outcomeText(o access.Outcome) string {
 		return "refused by the actuator"
 	}
 	return string(o)
-}
-
-// eventText says in short what an event is about.
-func eventText(e access.Event) string {
-	var words []string
-	for _, w := range []string{e.Device.Name, e.Target.Name, e.Person.Name, string(e.Reason), string(e.Outcome), e.Detail} {
-		if w != "" {
-			words = append(words, w)
-		}
-	}
-	return strings.Join(words, " · ")
 }
 
 var errStory = errors.New("demo: not everything went as told")

@@ -39,12 +39,13 @@ func TestScript(t *testing.T) {
 			return false, errors.New("unknown condition " + cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status":  status,
-			"capture": capture,
-			"mode":    mode,
-			"chown":   chown,
-			"listens": listens,
-			"appears": appears,
+			"status":   status,
+			"capture":  capture,
+			"mode":     mode,
+			"chown":    chown,
+			"listens":  listens,
+			"appears":  appears,
+			"freeport": freeport,
 		},
 	})
 }
@@ -140,4 +141,14 @@ func until(ts *testscript.TestScript, what string, is func() bool) {
 			ts.Fatalf("waited %v for %s", patience, what)
 		}
 	}
+}
+
+// freeport sets a variable to a UDP port that nobody uses.
+func freeport(ts *testscript.TestScript, _ bool, args []string) {
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	ts.Check(err)
+	_, port, err := net.SplitHostPort(c.LocalAddr().String())
+	ts.Check(err)
+	ts.Check(c.Close())
+	ts.Setenv(args[0], port)
 }

@@ -118,7 +118,7 @@ func replayed(ctx context.Context, h *house) string {
 	if _, n := h.decisions(); n != decided || h.nodes[demoLock].Moves() != moves {
 		return "something came of it"
 	}
-	h.out.printf("  %d datagrams sent again; nothing was decided, nothing moved\n", len(old))
+	h.out.printf("  datagrams sent again: %d; nothing was decided, nothing moved\n", len(old))
 	return ""
 }
 

@@ -8,7 +8,6 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/session"
-	"latchkey/keys"
 )
 
 // Apply changes the policy as the store does and then makes the sessions follow: those of a revoked key or a removed device end at
@@ -32,15 +31,16 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 	return seq, nil
 }
 
-// endRevoked ends the sessions whose key opens nothing any more.
+// endRevoked ends the sessions whose key opens nothing any more, or whose device is not what it was when they began.
 func (g *Gateway) endRevoked(p *access.Policy) {
 	gone := g.sessions.EndIf(func(peer *coapres.Peer) bool {
 		k, ok := p.Keys[peer.Key]
-		return !ok || !k.State.Usable() || keys.ID(peer.Key) != k.ID
+		d := p.Devices[access.ID(peer.Device)]
+		return !ok || !k.State.Usable() || d.Kind != peer.Kind || d.Name != peer.Name
 	})
 	for _, peer := range gone {
-		g.log.Info("session ended", "device", peer.Name, "addr", peer.Addr, "reason", "key revoked")
-		g.background(func() { g.sessionEvent(peer, "ended: its key was revoked") })
+		g.log.Info("session ended", "device", peer.Name, "addr", peer.Addr)
+		g.background(func() { g.sessionEvent(peer, "ended: its key was revoked, or its device changed") })
 	}
 }
 

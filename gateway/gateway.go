@@ -242,7 +242,8 @@ func (g *Gateway) keyUsed(k keys.Key) {
 	}
 }
 
-// watchRegistrations notes the nodes that have gone silent.
+// watchRegistrations ends the sessions of nodes that have gone silent: one that lost its power and comes back on the same port would
+// not be heard while its old session lives.
 func (g *Gateway) watchRegistrations(ctx context.Context) {
 	t := time.NewTicker(5 * time.Second)
 	defer t.Stop()
@@ -254,6 +255,7 @@ func (g *Gateway) watchRegistrations(ctx context.Context) {
 			for _, p := range g.sessions.Lapsed(now) {
 				g.log.Warn("device silent", "device", p.Name, "addr", p.Addr)
 				g.sessionEvent(p, "offline: its registration was not renewed")
+				g.sessions.EndIf(func(q *coapres.Peer) bool { return q == p })
 			}
 		}
 	}

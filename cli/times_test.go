@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+func zoneOf(t testing.TB, name string) *time.Location {
+	t.Helper()
+	z, err := time.LoadLocation(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return z
+}
+
+func TestParseTime(t *testing.T) {
+	berlin, lordHowe := zoneOf(t, "Europe/Berlin"), zoneOf(t, "Australia/Lord_Howe")
+	for _, tt := range []struct {
+		name, in string
+		zone     *time.Location
+		want     string // RFC 3339 in UTC
+		err      error
+	}{
+		{"RFC 3339 has its own offset", "2026-11-23T08:00:00+01:00", lordHowe, "2026-11-23T07:00:00Z", nil},
+		{"a wall clock is the site's", "2026-11-23 08:00", berlin, "2026-11-23T07:00:00Z", nil},
+		{"with seconds", "2026-07-01 08:00:30", berlin, "2026-07-01T06:00:30Z", nil},
+		{"with a T", "2026-07-01T08:00", berlin, "2026-07-01T06:00:00Z", nil},
+		{"a date is its midnight", "2026-07-01", berlin, "2026-06-30T22:00:00Z", nil},
+		{"the last minute before a gap", "2026-03-29 01:59", berlin, "2026-03-29T00:59:00Z", nil},
+		{"in the gap", "2026-03-29 02:00", berlin, "", errSkipped},
+		{"the first minute after it", "2026-03-29 03:00", berlin, "2026-03-29T01:00:00Z", nil},
+		{"the last minute before a repeat", "2026-10-25 01:59", berlin, "2026-10-24T23:59:00Z", nil},
+		{"the first time round or the second", "2026-10-25 02:00", berlin, "", errAmbiguous},
+		{"the first minute after it", "2026-10-25 03:00", berlin, "2026-10-25T02:00:00Z", nil},
+		{"half an hour is a repeat too", "2026-04-05 01:45", lordHowe, "", errAmbiguous},
+		{"no such day", "2026-02-30", berlin, "", errNoTime},
+		{"no such hour", "2026-02-20 24:01", berlin, "", errNoTime},
+		{"a word", "yesterday", berlin, "", errNoTime},
+		{"nothing", "", berlin, "", errNoTime},
+		{"before any door", "1812-01-01", berlin, "", errNoTime},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := parseTime(tt.in, tt.zone)
+			if !errors.Is(err, tt.err) || err == nil && got.UTC().Format(time.RFC3339) != tt.want {
+				t.Errorf("%q: got %v and %v, want %s and %v", tt.in, got.UTC(), err, tt.want, tt.err)
+			}
+		})
+	}
+}
+
+// What parses is shown on the wall clock as it was written, and reads back to the same instant.
+func FuzzParseTime(f *testing.F) {
+	for _, s := range []string{"2026-11-23 08:00", "2026-03-29 02:30", "2026-10-25 02:30", "2026-11-23T08:00:00Z", "2026-11-23"} {
+		f.Add(s)
+	}
+	zone := zoneOf(f, "Europe/Berlin")
+	f.Fuzz(func(t *testing.T, s string) {
+		at, err := parseTime(s, zone)
+		if err != nil {
+			return
+		}
+		again, err := parseTime(at.Format(time.RFC3339Nano), zone)
+		if err != nil || !again.Equal(at) {
+			t.Errorf("%q is %v: got %v and %v again", s, at, again, err)
+		}
+	})
+}
