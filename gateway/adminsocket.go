@@ -51,7 +51,6 @@ func listenAdmin(g *Gateway, path string) (*adminServer, error) {
 	}
 	return &adminServer{listener: l, http: &http.Server{Handler: g.AdminHandler(), ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
-		BaseContext: func(net.Listener) context.Context { return g.ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return admin.WithActor(ctx, callerOf(c)) }}}, nil
 }
 

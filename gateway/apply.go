@@ -53,7 +53,7 @@ func (g *Gateway) lockAll(p *access.Policy, seq uint64) {
 			continue
 		}
 		g.background(func() {
-			_, err := g.sessions.Command(g.ctx, string(actuator.ID), wire.Command{ID: seq, Action: wire.Lock}, intent)
+			_, err := g.sessions.Command(context.Background(), string(actuator.ID), wire.Command{ID: seq, Action: wire.Lock}, intent)
 			ev := access.Event{Kind: access.EventReceipt, Cause: seq, Action: wire.Lock, Outcome: outcomeOf(err),
 				Device: access.Named{ID: actuator.ID, Name: actuator.Name}, Target: access.Named{ID: t.ID, Name: t.Name}}
 			if err != nil {

@@ -63,7 +63,7 @@ func (g *Gateway) refresh(device string) {
 		if !ok {
 			return
 		}
-		if err := g.sessions.Refresh(g.ctx, p); err != nil && !errors.Is(err, context.Canceled) {
+		if err := g.sessions.Refresh(context.Background(), p); err != nil && !errors.Is(err, context.Canceled) {
 			g.log.Warn("state not read", "device", p.Name, "err", err)
 		}
 	})

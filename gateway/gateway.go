@@ -56,9 +56,9 @@ type Gateway struct {
 	metrics  *metrics
 	admin    *adminServer
 
-	bg   sync.WaitGroup // goroutines that a node's message started
-	stop context.CancelFunc
-	ctx  context.Context // of Run's lifetime, for those goroutines; set by New, ended by Close
+	bg   sync.WaitGroup // goroutines that a node's message or a change started; each ends by itself within seconds
+	bgMu sync.Mutex
+	shut bool // guarded by bgMu; no new ones
 }
 
 // New binds the sockets. Nothing is answered before Run.
@@ -74,7 +74,6 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{cfg: cfg, log: cfg.Log, store: cfg.Store, decoy: cfg.Store.DecoySecret(), sessions: session.NewTable(),
 		clock: clock{source: cfg.Clock, lastEvent: cfg.Store.LastEventAt}}
-	g.ctx, g.stop = context.WithCancel(context.Background())
 	g.server = &coapres.Server{Calls: calls{g}, Log: cfg.Log}
 	g.metrics = newMetrics(g)
 	var err error
@@ -136,7 +135,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 
 // Close frees the sockets of a gateway that does not run, or ends one that does. Twice is harmless.
 func (g *Gateway) Close() error {
-	g.stop()
+	g.bgMu.Lock()
+	g.shut = true
+	g.bgMu.Unlock()
 	err := g.listener.Close()
 	if g.admin != nil {
 		err = errors.Join(err, g.admin.close())
@@ -203,7 +204,9 @@ func (g *Gateway) serve(c *transport.Conn, req, resp *pool.Message, at time.Time
 
 // background runs f in a goroutine that Close waits for.
 func (g *Gateway) background(f func()) {
-	if g.ctx.Err() == nil {
+	g.bgMu.Lock()
+	defer g.bgMu.Unlock()
+	if !g.shut {
 		g.bg.Go(f)
 	}
 }

@@ -26,8 +26,8 @@ type Admission struct {
 // attempt.Last itself. Errors are ErrNoSpace (would have been granted; nothing was written), ErrFailed, ErrClosed, ErrRefused for an
 // attempt that no device can make, and ctx.Err(): in that last case the decision may still become durable, and nobody acts on it.
 func (s *Store) Admit(ctx context.Context, a access.Attempt) (Admission, error) {
-	if len(a.Tail) > 4 || a.Counter > maxCounter || a.Source == access.ByOperator && a.Counter != 0 {
-		return Admission{}, fmt.Errorf("store: attempt by %s: %w", a.Source, ErrRefused)
+	if err := checkAttempt(&a); err != nil {
+		return Admission{}, err
 	}
 	var adm Admission
 	r := &request{}
@@ -40,6 +40,24 @@ func (s *Store) Admit(ctx context.Context, a access.Attempt) (Admission, error) 
 	}
 	adm.Durable = r.durable
 	return adm, nil
+}
+
+// checkAttempt refuses what would leave a record that cannot be: a device that is no id, a counter that ends a reader's life.
+func checkAttempt(a *access.Attempt) error {
+	if a.Device != "" {
+		if _, err := access.ParseID(string(a.Device)); err != nil {
+			return fmt.Errorf("store: attempt: %w: %w", ErrRefused, err)
+		}
+	}
+	switch {
+	case len(a.Tail) > 4:
+		return fmt.Errorf("store: attempt: card is more than the last two bytes: %w", ErrRefused)
+	case a.Counter > maxCounter:
+		return fmt.Errorf("store: attempt by %s: counter above 2^53-1: %w", a.Device, ErrRefused)
+	case a.Source == access.ByOperator && a.Counter != 0:
+		return fmt.Errorf("store: attempt by operator: counter: %w", ErrRefused)
+	}
+	return nil
 }
 
 func (b *batch) admit(a *access.Attempt) (Admission, error) {

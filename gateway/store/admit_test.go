@@ -170,6 +170,7 @@ func TestImpossibleAttemptsAreRefused(t *testing.T) {
 	for name, change := range map[string]func(*access.Attempt){
 		"counter past 2^53-1":     func(a *access.Attempt) { a.Counter = 1 << 53 },
 		"whole UID as tail":       func(a *access.Attempt) { a.Tail = "04a1b2c3d4e580" },
+		"device that is no id":    func(a *access.Attempt) { a.Device = "front\xff" },
 		"operator with a counter": func(a *access.Attempt) { a.Source = access.ByOperator },
 	} {
 		a := scan(s, 1)

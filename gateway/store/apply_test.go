@@ -41,7 +41,7 @@ func contents(t testing.TB, p *access.Policy) []string {
 
 func TestPolicyHoldsOverReopen(t *testing.T) {
 	s := built(t, Options{Dir: t.TempDir()})
-	mustApply(t, s, later2(s)...)
+	mustApply(t, s, changedHouse(s)...)
 	want, digest := contents(t, s.Snapshot()), s.Digest()
 	s = reopened(t, s)
 	if got := contents(t, s.Snapshot()); !slices.Equal(got, want) {

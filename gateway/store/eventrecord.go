@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"strings"
@@ -65,21 +66,20 @@ func encodeEvent(ev *access.Event) ([]byte, access.Hash, error) {
 	if ev.Digest != (access.Hash{}) {
 		rec.Digest = ev.Digest[:]
 	}
-	body, err := encode(1, rec)
-	if err != nil {
+	var b bytes.Buffer
+	b.Grow(320)
+	b.WriteString(eventLabel)
+	b.Write(ev.Prev[:])
+	b.WriteByte(1)
+	if err := encMode.MarshalToBuffer(rec, &b); err != nil {
 		return nil, access.Hash{}, fmt.Errorf("store: event %d: %w", ev.Seq, err)
 	}
-	plain := make([]byte, 0, len(ev.Prev)+len(body))
-	plain = append(append(plain, ev.Prev[:]...), body...)
-	return plain, hashEvent(plain), nil
+	return b.Bytes()[len(eventLabel):], sha256.Sum256(b.Bytes()), nil
 }
 
 // hashEvent is SHA-256 over a label, the hash of the event before, and the body as stored.
 func hashEvent(plain []byte) access.Hash {
-	h := sha256.New()
-	h.Write([]byte(eventLabel))
-	h.Write(plain)
-	return access.Hash(h.Sum(nil))
+	return sha256.Sum256(append([]byte(eventLabel), plain...))
 }
 
 func decodeEvent(seq uint64, plain []byte) (access.Event, error) {

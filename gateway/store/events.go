@@ -66,7 +66,7 @@ func (s *Store) Events(ctx context.Context, from uint64, limit int) ([]access.Ev
 	}
 	last = min(last, from+uint64(limit)-1)
 	out := make([]access.Event, 0, last-from+1)
-	err := s.db.View(func(txn *badger.Txn) error {
+	err := s.view(ctx, func(txn *badger.Txn) error {
 		for seq := from; seq <= last; seq++ {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -104,12 +104,9 @@ const clockSlack = 4096
 
 // Since returns the newest events, up to limit of them, whose time is not before t, oldest first.
 func (s *Store) Since(ctx context.Context, t time.Time, limit int) ([]access.Event, error) {
-	if err := s.usable(ctx); err != nil {
-		return nil, err
-	}
 	var out []access.Event
 	seq, _ := s.Head()
-	err := s.db.View(func(txn *badger.Txn) error {
+	err := s.view(ctx, func(txn *badger.Txn) error {
 		for older := 0; seq > 0 && older < clockSlack && len(out) < limit; seq-- {
 			if err := ctx.Err(); err != nil {
 				return err

@@ -214,3 +214,38 @@ func TestLastEventAt(t *testing.T) {
 	s = reopened(t, s)
 	wantAt("taken back, after reopening", future)
 }
+
+func TestReadersSurviveClose(t *testing.T) {
+	s := built(t, Options{Dir: t.TempDir()})
+	for range 200 {
+		mustRecord(t, s, access.Event{Kind: access.EventReport, Detail: strings.Repeat("x", 1000)})
+	}
+	var wg sync.WaitGroup
+	started := make(chan struct{}, 4)
+	for range 4 {
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				_, err := s.Events(context.Background(), 1, 1000)
+				if err == nil {
+					err = s.Verify(context.Background())
+				}
+				if err != nil {
+					if !errors.Is(err, ErrClosed) {
+						t.Errorf("got %v, want ErrClosed", err)
+					}
+					return
+				}
+				if n == 1 {
+					started <- struct{}{}
+				}
+			}
+		})
+	}
+	for range 4 {
+		<-started
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+}

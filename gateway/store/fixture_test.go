@@ -116,7 +116,7 @@ func writeFixture(t *testing.T) {
 	lost := scan(s, 1)
 	lost.Credential, lost.Tail, lost.Device, lost.ClockTrusted = s.CredentialID([]byte{1, 2, 3, 4}), "0304", id("back-reader"), false
 	mustAdmit(t, s, lost)
-	mustApply(t, s, later2(s)...)
+	mustApply(t, s, changedHouse(s)...)
 	mustApply(t, s, access.Change{Delete: access.Grant{ID: id("g3")}})
 	trusted := mustRecord(t, s, access.Event{Kind: access.EventTimeTrusted})
 	mustApply(t, s, puts(access.Site{Zone: "Europe/Paris", TimeTrusted: trusted.Seq})...)

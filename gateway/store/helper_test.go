@@ -18,8 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Badger's caches keep these for the life of the process.
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/golang/glog.(*fileSink).flushDaemon"))
+	goleak.VerifyTestMain(m)
 }
 
 // clock is a wall clock that moves only when told.

@@ -30,6 +30,7 @@ func (s *Store) load(ctx context.Context, sp space) (*writer, error) {
 		if err := s.create(); err != nil {
 			return nil, err
 		}
+		s.log.Info("store made", "dir", s.opts.Dir)
 	}
 	var img *image
 	err = s.db.View(func(txn *badger.Txn) (err error) {

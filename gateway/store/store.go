@@ -83,6 +83,8 @@ type Store struct {
 	wakeMu sync.Mutex
 	wake   chan struct{} // guarded by wakeMu; closed and replaced after each commit with events
 
+	reads sync.RWMutex // held for reading by everything but the writer that reads db: Close unmaps what they look at
+
 	closeOnce sync.Once
 	closeErr  error
 }
@@ -128,12 +130,15 @@ func (s *Store) Failed() error {
 	return nil
 }
 
-// Close ends the writer, answers what is still queued with [ErrClosed], and closes the database. Closing twice is harmless.
+// Close ends the writer, answers what is still queued with [ErrClosed], waits for reads under way, and closes the database. Closing twice is
+// harmless.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.quit)
 		<-s.gone
 		s.signal() // wakes followers, who then see the store closed
+		s.reads.Lock()
+		defer s.reads.Unlock()
 		if err := s.db.Close(); err != nil {
 			s.closeErr = fmt.Errorf("store: close: %w", err)
 		}
@@ -142,6 +147,16 @@ func (s *Store) Close() error {
 		}
 	})
 	return s.closeErr
+}
+
+// view runs f in a read-only transaction, unless the store is closed or failed.
+func (s *Store) view(ctx context.Context, f func(*badger.Txn) error) error {
+	s.reads.RLock()
+	defer s.reads.RUnlock()
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	return s.db.View(f)
 }
 
 // usable returns why the store cannot be read any more, or nil.

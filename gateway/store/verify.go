@@ -27,10 +27,7 @@ type kept struct {
 }
 
 func (s *Store) verify(ctx context.Context, k *kept) error {
-	if err := s.usable(ctx); err != nil {
-		return err
-	}
-	return s.db.View(func(txn *badger.Txn) error {
+	return s.view(ctx, func(txn *badger.Txn) error {
 		img := &image{}
 		if err := s.readMeta(txn, img); err != nil {
 			return err

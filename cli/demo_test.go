@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestDemoAtAPrompt(t *testing.T) {
+	in, feed := io.Pipe()
+	out := &lockedBuffer{}
+	done := make(chan int, 1)
+	go func() { done <- Main([]string{"demo"}, in, out, out) }()
+	for _, step := range []struct{ say, want string }{
+		{"tap ann", "granted, and done"},
+		{"tap stranger", "unknown-card"},
+		{"tap nobody", "nobody here is called"},
+		{"press", "lamp on"},
+		{"lockdown on", ""},
+		{"tap ann", "lockdown"},
+		{"lockdown off", ""},
+		{"lock off", ""},
+		{"tap bob", "verdict"},
+		{"lock on", ""},
+		{"replay", "sent again"},
+		{"events", "decision"},
+		{"what", "hold a card to the reader"},
+	} {
+		before := out.len()
+		if _, err := io.WriteString(feed, step.say+"\n"); err != nil {
+			t.Fatal(err)
+		}
+		deadline := time.After(20 * time.Second)
+		for !strings.Contains(out.from(before), step.want) || !strings.Contains(out.from(before), "> ") {
+			select {
+			case <-deadline:
+				t.Fatalf("%q: got\n%s\nwant %q", step.say, out.from(before), step.want)
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}
+	if _, err := io.WriteString(feed, "quit\n"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-done:
+		if got != 0 {
+			t.Errorf("got exit %d, want 0", got)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the demo did not end")
+	}
+	if !strings.Contains(out.from(0), "coap-client-openssl -B 3") {
+		t.Error("the demo does not show a coap-client line")
+	}
+}
