@@ -90,6 +90,13 @@ func New(cfg Config) http.Handler {
 	a.routes()
 	if cfg.Metrics != nil {
 		mux.Handle("GET /metrics", cfg.Metrics)
+		a.OpenAPI().AddOperation(&huma.Operation{
+			OperationID: "get-metrics",
+			Method:      http.MethodGet,
+			Path:        "/metrics",
+			Summary:     "Figures for Prometheus",
+			Responses:   map[string]*huma.Response{"200": {Description: "metrics", Content: map[string]*huma.MediaType{"text/plain": {}}}},
+		})
 	}
 	return bounded{mux}
 }
@@ -132,28 +139,28 @@ func document(version string) huma.Config {
 	}
 }
 
-// Body is an answer with a body.
-type Body[T any] struct {
+// body is an answer with a body.
+type body[T any] struct {
 	Body T
 }
 
-// List is an answer with many records.
-type List[T any] struct {
+// list is an answer with many records.
+type list[T any] struct {
 	Items []T `json:"items"`
 }
 
-func answer[T any](v T, err error) (*Body[T], error) {
+func answer[T any](v T, err error) (*body[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Body[T]{v}, nil
+	return &body[T]{v}, nil
 }
 
-func listOf[T any](items []T) *Body[List[T]] {
+func listOf[T any](items []T) *body[list[T]] {
 	if items == nil {
 		items = []T{}
 	}
-	return &Body[List[T]]{List[T]{items}}
+	return &body[list[T]]{list[T]{items}}
 }
 
 // handle registers an operation under /v1. Errors of h become problems here and nowhere else.
@@ -209,26 +216,28 @@ func (a *api) change(ctx context.Context, from func(p *access.Policy) ([]access.
 	return done, err
 }
 
-// add puts a new record and returns it as the policy keeps it.
-func add[R access.Record, V any](ctx context.Context, a *api, from func(p *access.Policy) (R, error), view func(*access.Policy, R) V) (*Body[V], error) {
-	var put R
+// put writes a record, new or changed, and returns it as the policy keeps it.
+func put[R access.Record, V any](
+	ctx context.Context, a *api, from func(p *access.Policy) (R, error), view func(*access.Policy, R) V,
+) (*body[V], error) {
+	var record R
 	_, err := a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
 		r, err := from(p)
-		put = r
+		record = r
 		return []access.Change{{Put: r}}, err
 	})
 	if err != nil {
 		return nil, err
 	}
 	p := a.Store.Snapshot()
-	if kept, ok := p.Get(put); ok {
-		put = kept.(R)
+	if kept, ok := p.Get(record); ok {
+		record = kept.(R)
 	}
-	return answer(view(p, put), nil)
+	return answer(view(p, record), nil)
 }
 
 // remove deletes a record and all that belongs to it.
-func remove[R access.Record](ctx context.Context, a *api, find func(p *access.Policy) (R, error)) (*Body[Changed], error) {
+func remove[R access.Record](ctx context.Context, a *api, find func(p *access.Policy) (R, error)) (*body[Changed], error) {
 	return answer(a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
 		r, err := find(p)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,42 +72,129 @@ func (s *site) must(method, path, body string, into any) {
 	}
 }
 
-func TestSmoke(t *testing.T) {
-	s := newSite(t)
-	for _, r := range [][3]string{
-		{"POST", "/v1/targets", `{"name":"front-door","kind":"door","pulse":"3s"}`},
-		{"GET", "/v1/targets", ""},
-		{"POST", "/v1/devices", `{"name":"front-reader","kind":"reader","targets":["front-door"]}`},
-		{"POST", "/v1/persons", `{"name":"ann"}`},
-		{"POST", "/v1/persons", `{"name":"ann"}`},
-		{"POST", "/v1/persons", `{"name":"ann","x":1}`},
-		{"POST", "/v1/persons", `{"name":"ann","name":"b"}`},
-		{"POST", "/v1/persons", `{"name":"ann"`},
-		{"POST", "/v1/persons", `{}`},
-		{"POST", "/v1/cards", `{"person":"ann","uid":"04a1b2c3d4e580"}`},
-		{"POST", "/v1/cards", `{"person":"ann","uid":["04a1b2c3d4e580"]}`},
-		{"POST", "/v1/grants", `{"person":"ann","target":"front-door"}`},
-		{"GET", "/v1/grants?person=ann", ""},
-		{"GET", "/v1/grants?nix=ann", ""},
-		{"GET", "/v1/persons", ""},
-		{"GET", "/v1/devices", ""},
-		{"PUT", "/v1/devices", ""},
-		{"GET", "/v1/nix", ""},
-		{"GET", "/v1/events", ""},
-		{"PUT", "/v1/lockdown", `{"on":true}`},
-		{"PUT", "/v1/lockdown", `{"on":true}`},
-		{"POST", "/v1/explain", `{"uid":"04:A1:B2:C3:D4:E5:80","target":"front-door"}`},
-		{"POST", "/v1/explain", `{"person":"ann","target":"front-door"}`},
-		{"POST", "/v1/devices/front-reader/revoke", ``},
-		{"POST", "/v1/time/trust", ``},
-		{"POST", "/v1/audit/verify", `{}`},
-		{"GET", "/v1/audit/head", ``},
-		{"POST", "/v1/operate", `{"target":"front-door","action":"unlock"}`},
-		{"DELETE", "/v1/persons/ann", ``},
-		{"DELETE", "/v1/targets/front-door", ``},
-		{"GET", "/healthz", ``},
+// furnished is a site with a door, a lamp, their devices and ann with a card.
+func furnished(t *testing.T, set ...func(*admin.Config)) *site {
+	t.Helper()
+	s := newSite(t, set...)
+	for _, r := range [][2]string{
+		{"/v1/targets", `{"name":"front-door","kind":"door","pulse":"3s"}`},
+		{"/v1/targets", `{"name":"desk","kind":"lamp"}`},
+		{"/v1/devices", `{"name":"front-reader","kind":"reader","targets":["front-door"]}`},
+		{"/v1/devices", `{"name":"front-lock","kind":"lock","targets":["front-door"]}`},
+		{"/v1/devices", `{"name":"hall-switch","kind":"switch","targets":["desk"]}`},
+		{"/v1/persons", `{"name":"ann"}`},
+		{"/v1/cards", `{"person":"ann","uid":"` + annsCard + `"}`},
+		{"/v1/groups", `{"name":"staff","members":["ann"]}`},
+		{"/v1/schedules", `{"name":"weekdays","text":"mon-fri 08:00-18:00"}`},
+		{"/v1/grants", `{"group":"staff","target":"front-door","schedule":"weekdays"}`},
 	} {
-		code, text := s.do(r[0], r[1], r[2])
-		t.Log(r, code, text)
+		s.must("POST", r[0], r[1], nil)
+	}
+	return s
+}
+
+const annsCard = "04a1b2c3d4e580"
+
+func TestRequests(t *testing.T) {
+	s := furnished(t)
+	for _, tt := range []struct {
+		name, method, path, body string
+		code                     int
+		want                     string // in the answer
+	}{
+		{"a door without a pulse gets three seconds", "POST", "/v1/targets", `{"name":"side","kind":"door"}`, 201, `"pulse":"3s"`},
+		{"a taken name is a conflict", "POST", "/v1/targets", `{"name":"desk","kind":"door"}`, 409, "the name is taken"},
+		{"a target shows its actuator", "GET", "/v1/targets/front-door", ``, 200, `"name":"front-lock"`},
+		{"a target can be renamed", "PATCH", "/v1/targets/side", `{"name":"side-door","pulse":"500ms"}`, 200, `"pulse":"500ms"`},
+		{"an impossible pulse is refused", "PATCH", "/v1/targets/side-door", `{"pulse":"2h"}`, 422, "200ms to 1m0s"},
+		{"a lamp has no pulse", "POST", "/v1/targets", `{"name":"x","kind":"lamp","pulse":"1s"}`, 422, "a lamp has no pulse"},
+		{"an unused target goes", "DELETE", "/v1/targets/side-door", ``, 200, "delete door side-door"},
+		{"a used target stays", "DELETE", "/v1/targets/front-door", ``, 409, "in use"},
+		{"what is gone is not found", "GET", "/v1/targets/side-door", ``, 404, "not found"},
+		{"a reader needs a target", "POST", "/v1/devices", `{"name":"x","kind":"reader"}`, 422, "exactly one"},
+		{"a device needs a gateway to call", "POST", "/v1/devices", `{"name":"x","kind":"sensor","gateway":"x"}`, 422, "host:port"},
+		{"an unknown target is named", "POST", "/v1/devices", `{"name":"x","kind":"reader","targets":["y"]}`, 404, `target \"y\"`},
+		{"a second lock at a door is refused", "POST", "/v1/devices", `{"name":"x","kind":"lock","targets":["front-door"]}`, 422, "remove that one first"},
+		{"a person may be suspended", "PATCH", "/v1/persons/ann", `{"suspended":true}`, 200, `"suspended":true`},
+		{"and resumed", "PATCH", "/v1/persons/ann", `{"suspended":false}`, 200, `"cards":1`},
+		{"a person with a slash is found", "POST", "/v1/persons", `{"name":"a/b ."}`, 201, `"a/b ."`},
+		{"under an escaped name", "GET", "/v1/persons/a%2Fb%20%2E", ``, 200, `"a/b ."`},
+		{"a card that somebody has is refused", "POST", "/v1/cards", `{"person":"a/b .","uid":"04:A1:B2:C3:D4:E5:80"}`, 409, "already ann's"},
+		{"a UID of five bytes is none", "POST", "/v1/cards", `{"person":"ann","uid":"0102030405"}`, 422, "4, 7 or 10 bytes"},
+		{"a card is found by its tail", "GET", "/v1/cards/E580", ``, 200, `"tail":"e580"`},
+		{"and marked lost", "PATCH", "/v1/cards/e580", `{"status":"lost"}`, 200, `"status":"lost"`},
+		{"a person without a good card is noted", "POST", "/v1/explain", `{"person":"ann","target":"front-door","at":"2026-11-23T09:00:00Z"}`, 200, `"notes":["ann has no card`},
+		{"and found again", "PATCH", "/v1/cards/e580", `{"status":"active"}`, 200, `"status":"active"`},
+		{"joining twice is the same", "PUT", "/v1/groups/staff/members/ann", ``, 200, `"members":[{`},
+		{"leaving what one is not in", "DELETE", "/v1/groups/staff/members/a%2Fb%20%2E", ``, 404, "not in group"},
+		{"a group of something else", "POST", "/v1/groups", `{"name":"x","of":"pets"}`, 422, "of"},
+		{"a schedule is shown as it is kept", "PATCH", "/v1/schedules/weekdays", `{"text":"Mon-Fri  08:00-18:00"}`, 200, `"text":"mon-fri 08:00-18:00"`},
+		{"a schedule that is none", "POST", "/v1/schedules", `{"name":"x","text":"sometimes"}`, 422, "mon-fri 08:00-18:00"},
+		{"a schedule in use stays", "DELETE", "/v1/schedules/weekdays", ``, 409, "in use"},
+		{"a grant to nobody", "POST", "/v1/grants", `{"target":"desk"}`, 422, "exactly one of person"},
+		{"a grant to two", "POST", "/v1/grants", `{"person":"ann","group":"staff","target":"desk"}`, 422, "exactly one of person"},
+		{"a grant nowhere", "POST", "/v1/grants", `{"person":"ann"}`, 422, "exactly one of target"},
+		{"an action that does not fit", "POST", "/v1/grants", `{"person":"ann","target":"desk","actions":["unlock"]}`, 422, "does not fit"},
+		{"an action that is none", "POST", "/v1/grants", `{"person":"ann","target":"desk","actions":["fly"]}`, 422, "want unlock"},
+		{"grants of a person", "GET", "/v1/grants?person=ann", ``, 200, `{"items":[]}`},
+		{"grants at a target", "GET", "/v1/grants?target=front-door", ``, 200, `"group":{"id":`},
+		{"a zone that is none", "PATCH", "/v1/site", `{"zone":"Mars/Olympus"}`, 422, "Europe/Berlin"},
+		{"inside the schedule", "POST", "/v1/explain", `{"uid":"` + annsCard + `","target":"front-door","at":"2026-11-23T09:00:00Z"}`, 200, `"granted":true`},
+		{"outside the schedule", "POST", "/v1/explain", `{"person":"ann","target":"front-door","at":"2026-11-22T09:00:00Z"}`, 200, `"reason":"outside-schedule"`},
+		{"without the time of day", "POST", "/v1/explain", `{"person":"ann","target":"front-door","clockTrusted":false}`, 200, `"reason":"clock-untrusted"`},
+		{"an unknown card", "POST", "/v1/explain", `{"uid":"01020304","target":"front-door"}`, 200, `"reason":"unknown-card"`},
+		{"a switch without a grant", "POST", "/v1/explain", `{"device":"hall-switch","target":"desk"}`, 200, `"reason":"no-grant"`},
+		{"explaining nobody", "POST", "/v1/explain", `{"target":"desk"}`, 422, "exactly one of person, card, uid and device"},
+		{"a head that is none", "POST", "/v1/audit/verify", `{"head":"12"}`, 422, "SEQ:HASH"},
+		{"a head of another chain", "POST", "/v1/audit/verify", `{"head":"1:` + strings.Repeat("0", 64) + `"}`, 200, `"ok":false`},
+		{"a chain that holds", "POST", "/v1/audit/verify", `{}`, 200, `"ok":true`},
+		{"events from the first", "GET", "/v1/events?from=1&limit=1", ``, 200, `"next":2`},
+		{"events from the future", "GET", "/v1/events?from=99999", ``, 200, `{"items":[],"next":99999}`},
+		{"events since two things", "GET", "/v1/events?from=1&since=2026-01-01T00:00:00Z", ``, 422, "not both"},
+		{"events with an unknown question", "GET", "/v1/events?form=1", ``, 422, "form"},
+		{"too many events", "GET", "/v1/events?limit=1001", ``, 422, "limit"},
+		{"unlocking needs a gateway", "POST", "/v1/operate", `{"target":"front-door","action":"unlock"}`, 503, admin.TypeNoGateway},
+		{"learning needs a gateway", "POST", "/v1/cards/learn", `{"reader":"front-reader","person":"ann"}`, 503, admin.TypeNoGateway},
+		{"following needs a gateway", "GET", "/v1/events/stream", ``, 503, admin.TypeNoGateway},
+		{"status needs a gateway", "GET", "/v1/status", ``, 503, admin.TypeNoGateway},
+		{"the clock needs a gateway", "GET", "/v1/time", ``, 503, admin.TypeNoGateway},
+		{"health does not", "GET", "/healthz", ``, 200, `"gateway":false`},
+		{"metrics are not here", "GET", "/metrics", ``, 404, "see /openapi.json"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			code, text := s.do(tt.method, tt.path, tt.body)
+			if code != tt.code || !strings.Contains(text, tt.want) {
+				t.Errorf("%s %s %s: got %d %s, want %d and %s", tt.method, tt.path, tt.body, code, text, tt.code, tt.want)
+			}
+		})
+	}
+}
+
+func TestChangesAreOneEventEach(t *testing.T) {
+	s := furnished(t)
+	before, _ := s.store.Head()
+	s.must("PUT", "/v1/lockdown", `{"on":true}`, nil)
+	s.must("PUT", "/v1/lockdown", `{"on":true}`, nil) // it is so already
+	s.must("POST", "/v1/devices/front-lock/revoke", "", nil)
+	s.must("POST", "/v1/devices/front-lock/revoke", "", nil)
+	after, _ := s.store.Head()
+	if got, want := after-before, uint64(2); got != want {
+		t.Errorf("got %d events, want %d", got, want)
+	}
+	var site admin.Site
+	s.must("POST", "/v1/time/trust", "", &site)
+	if site.TimeTrusted != after {
+		t.Errorf("got time trusted at %d, want the head %d", site.TimeTrusted, after)
+	}
+}
+
+func TestRemovalTellsWhatWentAlong(t *testing.T) {
+	s := furnished(t)
+	s.must("POST", "/v1/grants", `{"person":"ann","target":"desk"}`, nil)
+	var done admin.Changed
+	s.must("DELETE", "/v1/persons/ann", "", &done)
+	want := []string{"delete card …e580 of ann", "delete grant ann → desk", "take ann from group staff", "delete person ann"}
+	if !slices.Equal(done.Changes, want) {
+		t.Errorf("got %q, want %q", done.Changes, want)
 	}
 }

@@ -31,23 +31,25 @@ type Verified struct {
 }
 
 func (a *api) auditRoutes() {
-	handle(a, http.MethodGet, "/v1/audit/head", "get-head", "The newest event's number and hash", func(context.Context, *struct{}) (*Body[Head], error) {
-		seq, hash := a.Store.Head()
-		return answer(Head{Seq: seq, Hash: hash, Text: fmt.Sprintf("%d:%v", seq, hash)}, nil)
-	})
-	handle(a, http.MethodPost, "/v1/audit/verify", "verify-events", "Check the whole chain of events", func(ctx context.Context, in *struct{ Body VerifyRequest }) (*Body[Verified], error) {
-		seq, _ := a.Store.Head()
-		err := a.verify(ctx, in.Body.Head)
-		switch {
-		case errors.Is(err, access.ErrInvalid):
-			return nil, err
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case err != nil:
-			return answer(Verified{Seq: seq, Problem: plain(err.Error())}, nil)
-		}
-		return answer(Verified{OK: true, Seq: seq}, nil)
-	})
+	handle(a, http.MethodGet, "/v1/audit/head", "get-head", "The newest event's number and hash",
+		func(context.Context, *struct{}) (*body[Head], error) {
+			seq, hash := a.Store.Head()
+			return answer(Head{Seq: seq, Hash: hash, Text: fmt.Sprintf("%d:%v", seq, hash)}, nil)
+		})
+	handle(a, http.MethodPost, "/v1/audit/verify", "verify-events", "Check the whole chain of events",
+		func(ctx context.Context, in *struct{ Body VerifyRequest }) (*body[Verified], error) {
+			seq, _ := a.Store.Head()
+			err := a.verify(ctx, in.Body.Head)
+			switch {
+			case errors.Is(err, access.ErrInvalid):
+				return nil, err
+			case ctx.Err() != nil:
+				return nil, ctx.Err()
+			case err != nil:
+				return answer(Verified{Seq: seq, Problem: plain(err.Error())}, nil)
+			}
+			return answer(Verified{OK: true, Seq: seq}, nil)
+		})
 }
 
 func (a *api) verify(ctx context.Context, head string) error {

@@ -50,46 +50,53 @@ type LearnCard struct {
 }
 
 func (a *api) cardRoutes() {
-	handle(a, http.MethodGet, "/v1/cards", "list-cards", "All cards, by person", func(_ context.Context, in *CardFilter) (*Body[List[Card]], error) {
-		return a.listCards(in)
-	})
-	handle(a, http.MethodPost, "/v1/cards", "add-card", "Give a person a card, by its UID", func(ctx context.Context, in *struct{ Body NewCard }) (*Body[Card], error) {
-		uid, err := parseUID(in.Body.UID)
-		if err != nil {
-			return nil, err
-		}
-		return a.addCard(ctx, in.Body.Person, a.Store.CredentialID(uid), hex.EncodeToString(uid[len(uid)-2:]), valueOf(in.Body.From), valueOf(in.Body.Until))
-	})
-	handle(a, http.MethodGet, "/v1/cards/{ref}", "get-card", "One card", func(_ context.Context, in *RefInput) (*Body[Card], error) {
+	handle(a, http.MethodGet, "/v1/cards", "list-cards", "All cards, by person",
+		func(_ context.Context, in *CardFilter) (*body[list[Card]], error) {
+			return a.listCards(in)
+		})
+	handle(a, http.MethodPost, "/v1/cards", "add-card", "Give a person a card, by its UID",
+		func(ctx context.Context, in *struct{ Body NewCard }) (*body[Card], error) {
+			uid, err := parseUID(in.Body.UID)
+			if err != nil {
+				return nil, err
+			}
+			c := access.Credential{ID: a.Store.CredentialID(uid), Tail: hex.EncodeToString(uid[len(uid)-2:]),
+				From: valueOf(in.Body.From), Until: valueOf(in.Body.Until)}
+			return a.addCard(ctx, in.Body.Person, c)
+		})
+	handle(a, http.MethodGet, "/v1/cards/{ref}", "get-card", "One card", func(_ context.Context, in *RefInput) (*body[Card], error) {
 		return show(a, in.Ref, findCard, viewCard)
 	})
-	handle(a, http.MethodPatch, "/v1/cards/{ref}", "change-card", "Mark a card lost or active, or change its validity", func(ctx context.Context, in *struct {
-		RefInput
-		Body CardChange
-	}) (*Body[Card], error) {
-		return add(ctx, a, func(p *access.Policy) (access.Credential, error) {
-			c, err := findCard(p, in.Ref)
-			if in.Body.Status != "" {
-				c.Status = access.CredentialStatus(in.Body.Status)
-			}
-			if in.Body.From != nil {
-				c.From = *in.Body.From
-			}
-			if in.Body.Until != nil {
-				c.Until = *in.Body.Until
-			}
-			return c, err
-		}, viewCard)
-	})
-	handle(a, http.MethodDelete, "/v1/cards/{ref}", "remove-card", "Remove a card", func(ctx context.Context, in *RefInput) (*Body[Changed], error) {
-		return remove(ctx, a, func(p *access.Policy) (access.Credential, error) { return findCard(p, in.Ref) })
-	})
-	handle(a, http.MethodPost, "/v1/cards/learn", "learn-card", "Give a person the next unknown card that is read at a reader", func(ctx context.Context, in *struct{ Body LearnCard }) (*Body[Card], error) {
-		return a.learnCard(ctx, in.Body)
-	})
+	handle(a, http.MethodPatch, "/v1/cards/{ref}", "change-card", "Mark a card lost or active, or change its validity",
+		func(ctx context.Context, in *struct {
+			RefInput
+			Body CardChange
+		}) (*body[Card], error) {
+			return put(ctx, a, func(p *access.Policy) (access.Credential, error) {
+				c, err := findCard(p, in.Ref)
+				if in.Body.Status != "" {
+					c.Status = access.CredentialStatus(in.Body.Status)
+				}
+				if in.Body.From != nil {
+					c.From = *in.Body.From
+				}
+				if in.Body.Until != nil {
+					c.Until = *in.Body.Until
+				}
+				return c, err
+			}, viewCard)
+		})
+	handle(a, http.MethodDelete, "/v1/cards/{ref}", "remove-card", "Remove a card",
+		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
+			return remove(ctx, a, func(p *access.Policy) (access.Credential, error) { return findCard(p, in.Ref) })
+		})
+	handle(a, http.MethodPost, "/v1/cards/learn", "learn-card", "Give a person the next unknown card that is read at a reader",
+		func(ctx context.Context, in *struct{ Body LearnCard }) (*body[Card], error) {
+			return a.learnCard(ctx, in.Body)
+		})
 }
 
-func (a *api) listCards(in *CardFilter) (*Body[List[Card]], error) {
+func (a *api) listCards(in *CardFilter) (*body[list[Card]], error) {
 	p := a.Store.Snapshot()
 	cards := p.Credentials
 	if in.Person != "" {
@@ -108,22 +115,23 @@ func (a *api) listCards(in *CardFilter) (*Body[List[Card]], error) {
 }
 
 // addCard refuses a card that somebody has: giving it to another person is removing it first, so that it is never by accident.
-func (a *api) addCard(ctx context.Context, person string, id access.CredentialID, tail string, from, until time.Time) (*Body[Card], error) {
-	return add(ctx, a, func(p *access.Policy) (access.Credential, error) {
+func (a *api) addCard(ctx context.Context, person string, card access.Credential) (*body[Card], error) {
+	return put(ctx, a, func(p *access.Policy) (access.Credential, error) {
 		who, err := findPerson(p, person)
 		if err != nil {
 			return access.Credential{}, err
 		}
-		if c, ok := p.Credentials[id]; ok {
+		if c, ok := p.Credentials[card.ID]; ok {
 			return c, fmt.Errorf("card …%s: %w: it is already %s's, %s: remove it first", c.Tail, access.ErrConflict, p.Persons[c.Person].Name, c.Status)
 		}
-		return access.Credential{ID: id, Person: who.ID, Tail: tail, Status: access.CardActive, From: from, Until: until, Created: a.stamp()}, nil
+		card.Person, card.Status, card.Created = who.ID, access.CardActive, a.stamp()
+		return card, nil
 	}, viewCard)
 }
 
 const defaultLearn = 30 * time.Second
 
-func (a *api) learnCard(ctx context.Context, in LearnCard) (*Body[Card], error) {
+func (a *api) learnCard(ctx context.Context, in LearnCard) (*body[Card], error) {
 	if a.Live == nil {
 		return nil, ErrNoGateway
 	}
@@ -148,7 +156,7 @@ func (a *api) learnCard(ctx context.Context, in LearnCard) (*Body[Card], error) 
 	if err != nil {
 		return nil, err
 	}
-	return a.addCard(ctx, in.Person, id, tail, time.Time{}, time.Time{})
+	return a.addCard(ctx, in.Person, access.Credential{ID: id, Tail: tail})
 }
 
 // parseUID reads a UID as readers and phones print it. The error does not repeat it.

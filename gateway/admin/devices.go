@@ -60,34 +60,40 @@ type KeyInput struct {
 }
 
 func (a *api) deviceRoutes() {
-	handle(a, http.MethodGet, "/v1/devices", "list-devices", "All devices, by name", func(context.Context, *struct{}) (*Body[List[Device]], error) {
-		p := a.Store.Snapshot()
-		return listOf(viewAll(p, p.Devices, a.viewDevices(), func(v Device) string { return v.Name })), nil
-	})
-	handle(a, http.MethodPost, "/v1/devices", "add-device", "Enrol a device: the answer holds its secret, once", func(ctx context.Context, in *struct{ Body NewDevice }) (*Body[Enrolled], error) {
-		return answer(a.enrol(ctx, in.Body))
-	})
-	handle(a, http.MethodGet, "/v1/devices/{ref}", "get-device", "One device with its keys", func(_ context.Context, in *RefInput) (*Body[Device], error) {
-		return show(a, in.Ref, findDevice, a.viewDevices())
-	})
-	handle(a, http.MethodDelete, "/v1/devices/{ref}", "remove-device", "Remove a device with its keys and grants", func(ctx context.Context, in *RefInput) (*Body[Changed], error) {
-		return remove(ctx, a, func(p *access.Policy) (access.Device, error) { return findDevice(p, in.Ref) })
-	})
-	handle(a, http.MethodPost, "/v1/devices/{ref}/revoke", "revoke-device", "Revoke every key of a device: its session ends and it cannot come back", func(ctx context.Context, in *RefInput) (*Body[Changed], error) {
-		return answer(a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
-			d, err := findDevice(p, in.Ref)
-			return revocations(p.KeysOf(d.ID)), err
-		}))
-	})
-	handle(a, http.MethodPost, "/v1/keys/{key}/revoke", "revoke-key", "Revoke one key", func(ctx context.Context, in *KeyInput) (*Body[Changed], error) {
-		return answer(a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
-			k, ok := p.Keys[keys.ID(in.Key)]
-			if !ok {
-				return nil, missing("key", in.Key)
-			}
-			return revocations([]keys.Key{k}), nil
-		}))
-	})
+	handle(a, http.MethodGet, "/v1/devices", "list-devices", "All devices, by name",
+		func(context.Context, *struct{}) (*body[list[Device]], error) {
+			p := a.Store.Snapshot()
+			return listOf(viewAll(p, p.Devices, a.viewDevices(), func(v Device) string { return v.Name })), nil
+		})
+	handle(a, http.MethodPost, "/v1/devices", "add-device", "Enrol a device: the answer holds its secret, once",
+		func(ctx context.Context, in *struct{ Body NewDevice }) (*body[Enrolled], error) {
+			return answer(a.enrol(ctx, in.Body))
+		})
+	handle(a, http.MethodGet, "/v1/devices/{ref}", "get-device", "One device with its keys",
+		func(_ context.Context, in *RefInput) (*body[Device], error) {
+			return show(a, in.Ref, findDevice, a.viewDevices())
+		})
+	handle(a, http.MethodDelete, "/v1/devices/{ref}", "remove-device", "Remove a device with its keys and grants",
+		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
+			return remove(ctx, a, func(p *access.Policy) (access.Device, error) { return findDevice(p, in.Ref) })
+		})
+	handle(a, http.MethodPost, "/v1/devices/{ref}/revoke", "revoke-device", "Revoke every key of a device: its session ends and it cannot come back",
+		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
+			return answer(a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
+				d, err := findDevice(p, in.Ref)
+				return revocations(p.KeysOf(d.ID)), err
+			}))
+		})
+	handle(a, http.MethodPost, "/v1/keys/{key}/revoke", "revoke-key", "Revoke one key",
+		func(ctx context.Context, in *KeyInput) (*body[Changed], error) {
+			return answer(a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
+				k, ok := p.Keys[keys.ID(in.Key)]
+				if !ok {
+					return nil, missing("key", in.Key)
+				}
+				return revocations([]keys.Key{k}), nil
+			}))
+		})
 }
 
 // enrol puts the device and its first key in one change, after making sure that the two fit into a bundle: a secret that could not be
@@ -118,15 +124,17 @@ func (a *api) enrol(ctx context.Context, in NewDevice) (Enrolled, error) {
 	if err != nil {
 		return Enrolled{}, err
 	}
-	return Enrolled{Device: a.viewDevices()(a.Store.Snapshot(), d), Bundle: Bundle{Device: b.Device, Kind: b.Kind, Targets: append([]string{}, b.Targets...),
-		Gateway: b.Gateway, Identity: b.Identity, Secret: b.Secret.Reveal()}}, nil
+	return Enrolled{
+		Device: a.viewDevices()(a.Store.Snapshot(), d),
+		Bundle: Bundle{Device: b.Device, Kind: b.Kind, Targets: append([]string{}, b.Targets...), Gateway: b.Gateway, Identity: b.Identity,
+			Secret: b.Secret.Reveal()},
+	}, nil
 }
 
 func revocations(of []keys.Key) (changes []access.Change) {
 	for _, k := range of {
 		if k.State != keys.Revoked {
-			k.State = keys.Revoked
-			changes = append(changes, access.Change{Put: k})
+			changes = append(changes, access.Change{Put: provision.Revoke(k)})
 		}
 	}
 	return changes
@@ -141,7 +149,8 @@ func (a *api) viewDevices() func(*access.Policy, access.Device) Device {
 		}
 	}
 	return func(p *access.Policy, d access.Device) Device {
-		v := Device{ID: d.ID, Name: d.Name, Kind: string(d.Kind), Targets: refs(p, d.Targets, targetRef), Keys: []Key{}, Live: live[d.ID], Created: d.Created}
+		v := Device{ID: d.ID, Name: d.Name, Kind: string(d.Kind), Targets: refs(p, d.Targets, targetRef), Keys: []Key{}, Live: live[d.ID],
+			Created: d.Created}
 		for _, k := range p.KeysOf(d.ID) {
 			v.Keys = append(v.Keys, Key{ID: k.ID, State: string(k.State), Created: k.Created, LastUsed: k.LastUsed})
 		}

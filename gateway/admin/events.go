@@ -46,9 +46,10 @@ type StreamInput struct {
 }
 
 func (a *api) eventRoutes() {
-	handle(a, http.MethodGet, "/v1/events", "list-events", "Events, oldest first", func(ctx context.Context, in *EventQuery) (*Body[Events], error) {
-		return answer(a.events(ctx, in))
-	})
+	handle(a, http.MethodGet, "/v1/events", "list-events", "Events, oldest first",
+		func(ctx context.Context, in *EventQuery) (*body[Events], error) {
+			return answer(a.events(ctx, in))
+		})
 	op := huma.Operation{
 		OperationID: "stream-events",
 		Method:      http.MethodGet,

@@ -35,9 +35,10 @@ type Explanation struct {
 }
 
 func (a *api) explainRoutes() {
-	handle(a, http.MethodPost, "/v1/explain", "explain", "What would be decided for a person, a card or a switch, and why", func(_ context.Context, in *struct{ Body Question }) (*Body[Explanation], error) {
-		return answer(a.explain(in.Body))
-	})
+	handle(a, http.MethodPost, "/v1/explain", "explain", "What would be decided for a person, a card or a switch, and why",
+		func(_ context.Context, in *struct{ Body Question }) (*body[Explanation], error) {
+			return answer(a.explain(in.Body))
+		})
 }
 
 func (a *api) explain(in Question) (Explanation, error) {

@@ -47,21 +47,25 @@ type GrantFilter struct {
 }
 
 func (a *api) grantRoutes() {
-	handle(a, http.MethodGet, "/v1/grants", "list-grants", "All grants, by who they are for", func(_ context.Context, in *GrantFilter) (*Body[List[Grant]], error) {
-		return a.listGrants(in)
-	})
-	handle(a, http.MethodPost, "/v1/grants", "add-grant", "Allow or deny something to a person, a group or a switch", func(ctx context.Context, in *struct{ Body NewGrant }) (*Body[Grant], error) {
-		return add(ctx, a, func(p *access.Policy) (access.Grant, error) { return a.newGrant(p, in.Body) }, viewGrant)
-	})
-	handle(a, http.MethodGet, "/v1/grants/{ref}", "get-grant", "One grant, by id", func(_ context.Context, in *RefInput) (*Body[Grant], error) {
-		return show(a, in.Ref, findGrant, viewGrant)
-	})
-	handle(a, http.MethodDelete, "/v1/grants/{ref}", "remove-grant", "Remove a grant, by id", func(ctx context.Context, in *RefInput) (*Body[Changed], error) {
-		return remove(ctx, a, func(p *access.Policy) (access.Grant, error) { return findGrant(p, in.Ref) })
-	})
+	handle(a, http.MethodGet, "/v1/grants", "list-grants", "All grants, by who they are for",
+		func(_ context.Context, in *GrantFilter) (*body[list[Grant]], error) {
+			return a.listGrants(in)
+		})
+	handle(a, http.MethodPost, "/v1/grants", "add-grant", "Allow or deny something to a person, a group or a switch",
+		func(ctx context.Context, in *struct{ Body NewGrant }) (*body[Grant], error) {
+			return put(ctx, a, func(p *access.Policy) (access.Grant, error) { return a.newGrant(p, in.Body) }, viewGrant)
+		})
+	handle(a, http.MethodGet, "/v1/grants/{ref}", "get-grant", "One grant, by id",
+		func(_ context.Context, in *RefInput) (*body[Grant], error) {
+			return show(a, in.Ref, findGrant, viewGrant)
+		})
+	handle(a, http.MethodDelete, "/v1/grants/{ref}", "remove-grant", "Remove a grant, by id",
+		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
+			return remove(ctx, a, func(p *access.Policy) (access.Grant, error) { return findGrant(p, in.Ref) })
+		})
 }
 
-func (a *api) listGrants(in *GrantFilter) (*Body[List[Grant]], error) {
+func (a *api) listGrants(in *GrantFilter) (*body[list[Grant]], error) {
 	p := a.Store.Snapshot()
 	person, target := access.Person{}, access.Target{}
 	var err error

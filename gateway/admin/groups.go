@@ -36,48 +36,53 @@ type MemberInput struct {
 }
 
 func (a *api) groupRoutes() {
-	handle(a, http.MethodGet, "/v1/groups", "list-groups", "All groups, by name", func(context.Context, *struct{}) (*Body[List[Group]], error) {
-		p := a.Store.Snapshot()
-		return listOf(viewAll(p, p.Groups, viewGroup, func(v Group) string { return v.Name })), nil
-	})
-	handle(a, http.MethodPost, "/v1/groups", "add-group", "Add a group", func(ctx context.Context, in *struct{ Body NewGroup }) (*Body[Group], error) {
-		return add(ctx, a, func(p *access.Policy) (access.Group, error) {
-			g := access.Group{ID: access.NewID(), Name: in.Body.Name, Of: access.GroupOf(cmp.Or(in.Body.Of, string(access.OfPersons))), Created: a.stamp()}
-			for _, ref := range in.Body.Members {
-				id, err := findMember(p, g, ref)
-				if err != nil {
-					return g, err
+	handle(a, http.MethodGet, "/v1/groups", "list-groups", "All groups, by name",
+		func(context.Context, *struct{}) (*body[list[Group]], error) {
+			p := a.Store.Snapshot()
+			return listOf(viewAll(p, p.Groups, viewGroup, func(v Group) string { return v.Name })), nil
+		})
+	handle(a, http.MethodPost, "/v1/groups", "add-group", "Add a group",
+		func(ctx context.Context, in *struct{ Body NewGroup }) (*body[Group], error) {
+			return put(ctx, a, func(p *access.Policy) (access.Group, error) {
+				g := access.Group{ID: access.NewID(), Name: in.Body.Name, Of: access.GroupOf(cmp.Or(in.Body.Of, string(access.OfPersons))), Created: a.stamp()}
+				for _, ref := range in.Body.Members {
+					id, err := findMember(p, g, ref)
+					if err != nil {
+						return g, err
+					}
+					g.Members = append(g.Members, id)
 				}
-				g.Members = append(g.Members, id)
-			}
-			return g, nil
-		}, viewGroup)
-	})
-	handle(a, http.MethodGet, "/v1/groups/{ref}", "get-group", "One group", func(_ context.Context, in *RefInput) (*Body[Group], error) {
+				return g, nil
+			}, viewGroup)
+		})
+	handle(a, http.MethodGet, "/v1/groups/{ref}", "get-group", "One group", func(_ context.Context, in *RefInput) (*body[Group], error) {
 		return show(a, in.Ref, findGroup, viewGroup)
 	})
-	handle(a, http.MethodDelete, "/v1/groups/{ref}", "remove-group", "Remove a group with the grants to and on it", func(ctx context.Context, in *RefInput) (*Body[Changed], error) {
-		return remove(ctx, a, func(p *access.Policy) (access.Group, error) { return findGroup(p, in.Ref) })
-	})
-	handle(a, http.MethodPut, "/v1/groups/{ref}/members/{member}", "join-group", "Put a person or target into a group", func(ctx context.Context, in *MemberInput) (*Body[Group], error) {
-		return add(ctx, a, func(p *access.Policy) (access.Group, error) {
-			g, id, err := findMembership(p, in)
-			if !slices.Contains(g.Members, id) {
-				g.Members = append(slices.Clone(g.Members), id)
-			}
-			return g, err
-		}, viewGroup)
-	})
-	handle(a, http.MethodDelete, "/v1/groups/{ref}/members/{member}", "leave-group", "Take a person or target out of a group", func(ctx context.Context, in *MemberInput) (*Body[Group], error) {
-		return add(ctx, a, func(p *access.Policy) (access.Group, error) {
-			g, id, err := findMembership(p, in)
-			if err == nil && !slices.Contains(g.Members, id) {
-				err = fmt.Errorf("%s is not in group %s: %w", shorten(in.Member), g.Name, access.ErrNotFound)
-			}
-			g.Members = slices.DeleteFunc(slices.Clone(g.Members), func(m access.ID) bool { return m == id })
-			return g, err
-		}, viewGroup)
-	})
+	handle(a, http.MethodDelete, "/v1/groups/{ref}", "remove-group", "Remove a group with the grants to and on it",
+		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
+			return remove(ctx, a, func(p *access.Policy) (access.Group, error) { return findGroup(p, in.Ref) })
+		})
+	handle(a, http.MethodPut, "/v1/groups/{ref}/members/{member}", "join-group", "Put a person or target into a group",
+		func(ctx context.Context, in *MemberInput) (*body[Group], error) {
+			return put(ctx, a, func(p *access.Policy) (access.Group, error) {
+				g, id, err := findMembership(p, in)
+				if !slices.Contains(g.Members, id) {
+					g.Members = append(slices.Clone(g.Members), id)
+				}
+				return g, err
+			}, viewGroup)
+		})
+	handle(a, http.MethodDelete, "/v1/groups/{ref}/members/{member}", "leave-group", "Take a person or target out of a group",
+		func(ctx context.Context, in *MemberInput) (*body[Group], error) {
+			return put(ctx, a, func(p *access.Policy) (access.Group, error) {
+				g, id, err := findMembership(p, in)
+				if err == nil && !slices.Contains(g.Members, id) {
+					err = fmt.Errorf("%s is not in group %s: %w", shorten(in.Member), g.Name, access.ErrNotFound)
+				}
+				g.Members = slices.DeleteFunc(slices.Clone(g.Members), func(m access.ID) bool { return m == id })
+				return g, err
+			}, viewGroup)
+		})
 }
 
 func findMembership(p *access.Policy, in *MemberInput) (access.Group, access.ID, error) {

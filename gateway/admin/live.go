@@ -69,20 +69,23 @@ type Health struct {
 }
 
 func (a *api) liveRoutes() {
-	handle(a, http.MethodPost, "/v1/operate", "operate", "Move a target now, as an operator", func(ctx context.Context, in *struct{ Body Order }) (*Body[Operated], error) {
-		return answer(a.operate(ctx, in.Body, arrived(ctx)))
-	})
-	handle(a, http.MethodGet, "/v1/status", "get-status", "What the running gateway knows of its devices", func(context.Context, *struct{}) (*Body[Status], error) {
-		return answer(a.status())
-	})
-	handle(a, http.MethodGet, "/healthz", "get-health", "Whether anything can be decided", func(context.Context, *struct{}) (*Body[Health], error) {
-		if a.Health != nil {
-			if err := a.Health(); err != nil {
-				return nil, unavailable{err}
+	handle(a, http.MethodPost, "/v1/operate", "operate", "Move a target now, as an operator",
+		func(ctx context.Context, in *struct{ Body Order }) (*body[Operated], error) {
+			return answer(a.operate(ctx, in.Body, arrived(ctx)))
+		})
+	handle(a, http.MethodGet, "/v1/status", "get-status", "What the running gateway knows of its devices",
+		func(context.Context, *struct{}) (*body[Status], error) {
+			return answer(a.status())
+		})
+	handle(a, http.MethodGet, "/healthz", "get-health", "Whether anything can be decided",
+		func(context.Context, *struct{}) (*body[Health], error) {
+			if a.Health != nil {
+				if err := a.Health(); err != nil {
+					return nil, unavailable{err}
+				}
 			}
-		}
-		return answer(Health{Status: "ok", Gateway: a.Live != nil, Version: a.Version}, nil)
-	})
+			return answer(Health{Status: "ok", Gateway: a.Live != nil, Version: a.Version}, nil)
+		})
 }
 
 func (a *api) operate(ctx context.Context, in Order, at time.Time) (Operated, error) {

@@ -30,36 +30,41 @@ type PersonChange struct {
 }
 
 func (a *api) personRoutes() {
-	handle(a, http.MethodGet, "/v1/persons", "list-persons", "Everybody, by name", func(context.Context, *struct{}) (*Body[List[Person]], error) {
-		p := a.Store.Snapshot()
-		return listOf(viewPersons(p)), nil
-	})
-	handle(a, http.MethodPost, "/v1/persons", "add-person", "Add a person", func(ctx context.Context, in *struct{ Body NewPerson }) (*Body[Person], error) {
-		return add(ctx, a, func(*access.Policy) (access.Person, error) {
-			return access.Person{ID: access.NewID(), Name: in.Body.Name, Created: a.stamp()}, nil
-		}, viewPerson)
-	})
-	handle(a, http.MethodGet, "/v1/persons/{ref}", "get-person", "One person", func(_ context.Context, in *RefInput) (*Body[Person], error) {
-		return show(a, in.Ref, findPerson, viewPerson)
-	})
-	handle(a, http.MethodPatch, "/v1/persons/{ref}", "change-person", "Rename, suspend or resume a person", func(ctx context.Context, in *struct {
-		RefInput
-		Body PersonChange
-	}) (*Body[Person], error) {
-		return add(ctx, a, func(p *access.Policy) (access.Person, error) {
-			r, err := findPerson(p, in.Ref)
-			if in.Body.Name != "" {
-				r.Name = in.Body.Name
-			}
-			if in.Body.Suspended != nil {
-				r.Suspended = *in.Body.Suspended
-			}
-			return r, err
-		}, viewPerson)
-	})
-	handle(a, http.MethodDelete, "/v1/persons/{ref}", "remove-person", "Remove a person with their cards, grants and memberships", func(ctx context.Context, in *RefInput) (*Body[Changed], error) {
-		return remove(ctx, a, func(p *access.Policy) (access.Person, error) { return findPerson(p, in.Ref) })
-	})
+	handle(a, http.MethodGet, "/v1/persons", "list-persons", "Everybody, by name",
+		func(context.Context, *struct{}) (*body[list[Person]], error) {
+			p := a.Store.Snapshot()
+			return listOf(viewPersons(p)), nil
+		})
+	handle(a, http.MethodPost, "/v1/persons", "add-person", "Add a person",
+		func(ctx context.Context, in *struct{ Body NewPerson }) (*body[Person], error) {
+			return put(ctx, a, func(*access.Policy) (access.Person, error) {
+				return access.Person{ID: access.NewID(), Name: in.Body.Name, Created: a.stamp()}, nil
+			}, viewPerson)
+		})
+	handle(a, http.MethodGet, "/v1/persons/{ref}", "get-person", "One person",
+		func(_ context.Context, in *RefInput) (*body[Person], error) {
+			return show(a, in.Ref, findPerson, viewPerson)
+		})
+	handle(a, http.MethodPatch, "/v1/persons/{ref}", "change-person", "Rename, suspend or resume a person",
+		func(ctx context.Context, in *struct {
+			RefInput
+			Body PersonChange
+		}) (*body[Person], error) {
+			return put(ctx, a, func(p *access.Policy) (access.Person, error) {
+				r, err := findPerson(p, in.Ref)
+				if in.Body.Name != "" {
+					r.Name = in.Body.Name
+				}
+				if in.Body.Suspended != nil {
+					r.Suspended = *in.Body.Suspended
+				}
+				return r, err
+			}, viewPerson)
+		})
+	handle(a, http.MethodDelete, "/v1/persons/{ref}", "remove-person", "Remove a person with their cards, grants and memberships",
+		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
+			return remove(ctx, a, func(p *access.Policy) (access.Person, error) { return findPerson(p, in.Ref) })
+		})
 }
 
 func viewPerson(p *access.Policy, r access.Person) Person {

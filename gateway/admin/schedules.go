@@ -29,36 +29,41 @@ type ScheduleChange struct {
 }
 
 func (a *api) scheduleRoutes() {
-	handle(a, http.MethodGet, "/v1/schedules", "list-schedules", "All schedules, by name", func(context.Context, *struct{}) (*Body[List[Schedule]], error) {
-		p := a.Store.Snapshot()
-		return listOf(viewAll(p, p.Schedules, viewSchedule, func(v Schedule) string { return v.Name })), nil
-	})
-	handle(a, http.MethodPost, "/v1/schedules", "add-schedule", "Add a schedule", func(ctx context.Context, in *struct{ Body NewSchedule }) (*Body[Schedule], error) {
-		return add(ctx, a, func(*access.Policy) (access.Schedule, error) {
-			return access.Schedule{ID: access.NewID(), Name: in.Body.Name, Text: in.Body.Text, Created: a.stamp()}, nil
-		}, viewSchedule)
-	})
-	handle(a, http.MethodGet, "/v1/schedules/{ref}", "get-schedule", "One schedule", func(_ context.Context, in *RefInput) (*Body[Schedule], error) {
-		return show(a, in.Ref, findSchedule, viewSchedule)
-	})
-	handle(a, http.MethodPatch, "/v1/schedules/{ref}", "change-schedule", "Rename a schedule or change its windows", func(ctx context.Context, in *struct {
-		RefInput
-		Body ScheduleChange
-	}) (*Body[Schedule], error) {
-		return add(ctx, a, func(p *access.Policy) (access.Schedule, error) {
-			s, err := findSchedule(p, in.Ref)
-			if in.Body.Name != "" {
-				s.Name = in.Body.Name
-			}
-			if in.Body.Text != "" {
-				s.Text = in.Body.Text
-			}
-			return s, err
-		}, viewSchedule)
-	})
-	handle(a, http.MethodDelete, "/v1/schedules/{ref}", "remove-schedule", "Remove a schedule that no grant uses", func(ctx context.Context, in *RefInput) (*Body[Changed], error) {
-		return remove(ctx, a, func(p *access.Policy) (access.Schedule, error) { return findSchedule(p, in.Ref) })
-	})
+	handle(a, http.MethodGet, "/v1/schedules", "list-schedules", "All schedules, by name",
+		func(context.Context, *struct{}) (*body[list[Schedule]], error) {
+			p := a.Store.Snapshot()
+			return listOf(viewAll(p, p.Schedules, viewSchedule, func(v Schedule) string { return v.Name })), nil
+		})
+	handle(a, http.MethodPost, "/v1/schedules", "add-schedule", "Add a schedule",
+		func(ctx context.Context, in *struct{ Body NewSchedule }) (*body[Schedule], error) {
+			return put(ctx, a, func(*access.Policy) (access.Schedule, error) {
+				return access.Schedule{ID: access.NewID(), Name: in.Body.Name, Text: in.Body.Text, Created: a.stamp()}, nil
+			}, viewSchedule)
+		})
+	handle(a, http.MethodGet, "/v1/schedules/{ref}", "get-schedule", "One schedule",
+		func(_ context.Context, in *RefInput) (*body[Schedule], error) {
+			return show(a, in.Ref, findSchedule, viewSchedule)
+		})
+	handle(a, http.MethodPatch, "/v1/schedules/{ref}", "change-schedule", "Rename a schedule or change its windows",
+		func(ctx context.Context, in *struct {
+			RefInput
+			Body ScheduleChange
+		}) (*body[Schedule], error) {
+			return put(ctx, a, func(p *access.Policy) (access.Schedule, error) {
+				s, err := findSchedule(p, in.Ref)
+				if in.Body.Name != "" {
+					s.Name = in.Body.Name
+				}
+				if in.Body.Text != "" {
+					s.Text = in.Body.Text
+				}
+				return s, err
+			}, viewSchedule)
+		})
+	handle(a, http.MethodDelete, "/v1/schedules/{ref}", "remove-schedule", "Remove a schedule that no grant uses",
+		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
+			return remove(ctx, a, func(p *access.Policy) (access.Schedule, error) { return findSchedule(p, in.Ref) })
+		})
 }
 
 func viewSchedule(_ *access.Policy, s access.Schedule) Schedule {

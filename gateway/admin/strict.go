@@ -6,7 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/danielgtaylor/huma/v2"
 )
+
+// A member is its exact name: huma has this as a switch for the whole program only.
+func init() { huma.ValidateStrictCasing = true }
 
 // maxDepth is more than any body here nests.
 const maxDepth = 16

@@ -42,37 +42,42 @@ type RefInput struct {
 }
 
 func (a *api) targetRoutes() {
-	handle(a, http.MethodGet, "/v1/targets", "list-targets", "All doors and lamps, by name", func(context.Context, *struct{}) (*Body[List[Target]], error) {
-		p := a.Store.Snapshot()
-		return listOf(viewAll(p, p.Targets, viewTarget, func(t Target) string { return t.Name })), nil
-	})
-	handle(a, http.MethodPost, "/v1/targets", "add-target", "Add a door or a lamp", func(ctx context.Context, in *struct{ Body NewTarget }) (*Body[Target], error) {
-		return add(ctx, a, func(*access.Policy) (access.Target, error) { return a.newTarget(in.Body) }, viewTarget)
-	})
-	handle(a, http.MethodGet, "/v1/targets/{ref}", "get-target", "One door or lamp", func(_ context.Context, in *RefInput) (*Body[Target], error) {
-		return show(a, in.Ref, findTarget, viewTarget)
-	})
-	handle(a, http.MethodPatch, "/v1/targets/{ref}", "change-target", "Rename a target or change its pulse", func(ctx context.Context, in *struct {
-		RefInput
-		Body TargetChange
-	}) (*Body[Target], error) {
-		return add(ctx, a, func(p *access.Policy) (access.Target, error) {
-			t, err := findTarget(p, in.Ref)
-			if err != nil {
+	handle(a, http.MethodGet, "/v1/targets", "list-targets", "All doors and lamps, by name",
+		func(context.Context, *struct{}) (*body[list[Target]], error) {
+			p := a.Store.Snapshot()
+			return listOf(viewAll(p, p.Targets, viewTarget, func(t Target) string { return t.Name })), nil
+		})
+	handle(a, http.MethodPost, "/v1/targets", "add-target", "Add a door or a lamp",
+		func(ctx context.Context, in *struct{ Body NewTarget }) (*body[Target], error) {
+			return put(ctx, a, func(*access.Policy) (access.Target, error) { return a.newTarget(in.Body) }, viewTarget)
+		})
+	handle(a, http.MethodGet, "/v1/targets/{ref}", "get-target", "One door or lamp",
+		func(_ context.Context, in *RefInput) (*body[Target], error) {
+			return show(a, in.Ref, findTarget, viewTarget)
+		})
+	handle(a, http.MethodPatch, "/v1/targets/{ref}", "change-target", "Rename a target or change its pulse",
+		func(ctx context.Context, in *struct {
+			RefInput
+			Body TargetChange
+		}) (*body[Target], error) {
+			return put(ctx, a, func(p *access.Policy) (access.Target, error) {
+				t, err := findTarget(p, in.Ref)
+				if err != nil {
+					return t, err
+				}
+				if in.Body.Name != "" {
+					t.Name = in.Body.Name
+				}
+				if in.Body.Pulse != "" {
+					t.Pulse, err = parsePulse(in.Body.Pulse)
+				}
 				return t, err
-			}
-			if in.Body.Name != "" {
-				t.Name = in.Body.Name
-			}
-			if in.Body.Pulse != "" {
-				t.Pulse, err = parsePulse(in.Body.Pulse)
-			}
-			return t, err
-		}, viewTarget)
-	})
-	handle(a, http.MethodDelete, "/v1/targets/{ref}", "remove-target", "Remove a target with its grants", func(ctx context.Context, in *RefInput) (*Body[Changed], error) {
-		return remove(ctx, a, func(p *access.Policy) (access.Target, error) { return findTarget(p, in.Ref) })
-	})
+			}, viewTarget)
+		})
+	handle(a, http.MethodDelete, "/v1/targets/{ref}", "remove-target", "Remove a target with its grants",
+		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
+			return remove(ctx, a, func(p *access.Policy) (access.Target, error) { return findTarget(p, in.Ref) })
+		})
 }
 
 func (a *api) newTarget(in NewTarget) (access.Target, error) {
@@ -118,7 +123,7 @@ func viewAll[K comparable, R, V any](p *access.Policy, records map[K]R, view fun
 }
 
 // show answers with one record.
-func show[R, V any](a *api, ref string, find func(*access.Policy, string) (R, error), view func(*access.Policy, R) V) (*Body[V], error) {
+func show[R, V any](a *api, ref string, find func(*access.Policy, string) (R, error), view func(*access.Policy, R) V) (*body[V], error) {
 	p := a.Store.Snapshot()
 	r, err := find(p, ref)
 	if err != nil {

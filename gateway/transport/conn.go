@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,30 @@ type Conn struct {
 	cc       *client.Conn
 	tokens   atomic.Uint64
 	peer     any
+	work     work
+	done     chan struct{}
+}
+
+// work is the messages of one association that are being handled.
+type work struct {
+	mu   sync.Mutex
+	over bool           // guarded by mu; nothing may begin any more
+	wg   sync.WaitGroup // grows only under mu, while not over
+}
+
+func (w *work) begin(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.over {
+		w.wg.Go(f)
+	}
+}
+
+func (w *work) end() {
+	w.mu.Lock()
+	w.over = true
+	w.mu.Unlock()
+	w.wg.Wait()
 }
 
 // stableAddr is unique and does not move when the node does.
@@ -47,6 +72,7 @@ func newConn(c net.Conn, identity string, idle time.Duration) *Conn {
 	return &Conn{
 		exchange: newExchange(c, idle),
 		identity: identity,
+		done:     make(chan struct{}),
 		remote:   stableAddr(fmt.Sprintf("%s#%d", c.RemoteAddr(), connNumber.Add(1))),
 	}
 }
@@ -82,7 +108,7 @@ func (c *Conn) start(ctx context.Context, h Handler) {
 		if isRequest(m) {
 			match = func(w *responsewriter.ResponseWriter[*client.Conn], req *pool.Message) { c.answer(h, req, w.Message()) }
 		}
-		go cc.ProcessReceivedMessageWithHandler(m, match) // bounded by maxInFlight
+		c.work.begin(func() { cc.ProcessReceivedMessageWithHandler(m, match) }) // requests are bounded by maxInFlight
 	}
 	cfg.Handler = func(*responsewriter.ResponseWriter[*client.Conn], *pool.Message) {} // a response that nobody waits for any more
 	s := server.NewSession(ctx, coapNet.NewConn(c), maxMessage, maxMessage, true)
@@ -114,14 +140,20 @@ func (c *Conn) token() message.Token {
 	return binary.BigEndian.AppendUint32(nil, uint32(c.tokens.Add(1)))
 }
 
-// serve reads messages until the association ends or the context given to start does.
+// serve reads messages until the association ends. It must be followed by finish.
 func (c *Conn) serve() error { return c.cc.Run() }
+
+// finish waits for the handlers of an association that has ended.
+func (c *Conn) finish() {
+	c.work.end()
+	close(c.done)
+}
 
 // Context ends with the association.
 func (c *Conn) Context() context.Context { return c.cc.Context() }
 
-// Done is closed when the association has ended and its last message has been read.
-func (c *Conn) Done() <-chan struct{} { return c.cc.Done() }
+// Done is closed when the association has ended and its last handler has returned.
+func (c *Conn) Done() <-chan struct{} { return c.done }
 
 // Do sends a confirmable request and waits for its answer, repeating it as the round trip suggests until the request's context ends.
 // The context must have a deadline. The answer belongs to the caller.

@@ -49,6 +49,7 @@ func Dial(ctx context.Context, addr string, identity keys.ID, secret keys.Secret
 	go func() {
 		_ = c.serve()
 		stop()
+		c.finish()
 	}()
 	return c, nil
 }

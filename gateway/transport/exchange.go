@@ -31,7 +31,8 @@ var seed = maphash.MakeSeed()
 type exchange struct {
 	net.Conn // the DTLS connection: one Read is one record is one message
 	idle     time.Duration
-	heard    atomic.Int64 // when the last message was read, Unix ns
+	began    time.Time
+	heard    atomic.Int64 // when the last message was read: ns since began, by the monotonic clock
 
 	mu   sync.Mutex
 	in   []received           // guarded by mu; oldest first
@@ -59,13 +60,11 @@ type outgoing struct {
 }
 
 func newExchange(c net.Conn, idle time.Duration) *exchange {
-	x := &exchange{Conn: c, idle: idle, out: map[uint16]*outgoing{}}
-	x.heard.Store(time.Now().UnixNano())
-	return x
+	return &exchange{Conn: c, idle: idle, began: time.Now(), out: map[uint16]*outgoing{}}
 }
 
 // LastHeard is when the other side's newest message was read, whatever it was; the start of the association if there was none.
-func (x *exchange) LastHeard() time.Time { return time.Unix(0, x.heard.Load()) }
+func (x *exchange) LastHeard() time.Time { return x.began.Add(time.Duration(x.heard.Load())) }
 
 // Read returns the next message that go-coap should see. A malformed or repeated one never ends the session.
 func (x *exchange) Read(b []byte) (int, error) {
@@ -81,7 +80,7 @@ func (x *exchange) Read(b []byte) (int, error) {
 			}
 			return 0, err
 		}
-		x.heard.Store(at.UnixNano())
+		x.heard.Store(int64(at.Sub(x.began)))
 		m := b[:n]
 		v, reply := check(m)
 		if v == pass {
@@ -110,26 +109,29 @@ func (x *exchange) receive(m []byte, at time.Time) (verdict, []byte) {
 	if code>>5 != 0 {
 		return pass, nil // a separate response: go-coap matches its token
 	}
-	sum := maphash.Bytes(seed, m)
+	sum, token := maphash.Bytes(seed, m), m[4:4+m[0]&15]
 	waiting := 0
 	for i := range x.in {
 		r := &x.in[i]
 		if r.answer == nil {
 			waiting++
 		}
+		if r.answer == nil && r.mid == mid && bytes.Equal(r.token[:r.tkl], token) {
+			return drop, nil // a repeat, whom the answer serves too; or one whose answer could not be told from it
+		}
 		if r.mid != mid || r.sum != sum || at.Sub(r.at) > exchangeLife {
 			continue
 		}
-		if r.answer == nil || !r.con {
-			return drop, nil // in flight: its answer serves the repeat too
+		if !r.con {
+			return drop, nil
 		}
 		return answer, r.answer
 	}
 	if waiting >= maxInFlight {
 		return drop, nil // a confirmable one comes again
 	}
-	r := received{mid: mid, tkl: m[0] & 15, con: typ == typeCON, sum: sum, at: at}
-	copy(r.token[:], m[4:4+r.tkl])
+	r := received{mid: mid, tkl: uint8(len(token)), con: typ == typeCON, sum: sum, at: at}
+	copy(r.token[:], token)
 	if len(x.in) >= keepAnswered {
 		x.forgetOldest()
 	}
@@ -182,9 +184,9 @@ func (x *exchange) sending(b []byte) {
 	token := b[4 : 4+tkl]
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if typ == typeACK || code>>5 != 0 {
+	if code>>5 != 0 {
 		r := x.find(func(r *received) bool {
-			return bytes.Equal(r.token[:r.tkl], token) && (typ != typeACK || r.mid == mid)
+			return bytes.Equal(r.token[:r.tkl], token) && r.con == (typ == typeACK) && (!r.con || r.mid == mid)
 		})
 		if r != nil {
 			r.answer = bytes.Clone(b)
@@ -208,7 +210,11 @@ func (x *exchange) timeout() time.Duration {
 
 func (x *exchange) repeat(mid uint16, o *outgoing) {
 	x.mu.Lock()
-	if x.out[mid] != o || o.repeats >= maxRetransmit {
+	if x.out[mid] != o { // acknowledged or forgotten just now
+		x.mu.Unlock()
+		return
+	}
+	if o.repeats >= maxRetransmit {
 		delete(x.out, mid)
 		x.mu.Unlock()
 		return

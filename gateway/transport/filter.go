@@ -41,8 +41,8 @@ func check(m []byte) (verdict, []byte) {
 		}
 		return drop, nil
 	}
-	if code == 0 { // empty: 4 bytes and nothing else (§4.1)
-		if len(m) != 4 || typ == typeCON || typ == typeNON {
+	if code == 0 { // empty: 4 bytes, no token and nothing else (§4.1)
+		if len(m) != 4 || tkl != 0 || typ == typeCON || typ == typeNON {
 			return reject()
 		}
 		return pass, nil

@@ -24,6 +24,8 @@ type Config struct {
 	MaxSessions int
 	// MaxHandshakes bounds half-open associations. Default 256.
 	MaxHandshakes int
+	// Handshake ends one that takes longer. Default 30 s.
+	Handshake time.Duration
 	// Idle ends an association that was silent for so long. Default 24 h.
 	Idle time.Duration
 	Log  *slog.Logger
@@ -37,7 +39,9 @@ type Listener struct {
 	log    *slog.Logger
 	inner  net.Listener
 	accept chan *Conn
-	done   chan struct{}
+	ended  chan struct{} // closed when nothing will be accepted any more
+	err    error         // why; set before ended is closed
+	stop   context.CancelFunc
 	close  sync.Once
 	wg     sync.WaitGroup
 
@@ -55,6 +59,9 @@ func Listen(cfg Config) (*Listener, error) {
 	if cfg.MaxHandshakes == 0 {
 		cfg.MaxHandshakes = 256
 	}
+	if cfg.Handshake == 0 {
+		cfg.Handshake = handshakeTime
+	}
 	if cfg.Idle == 0 {
 		cfg.Idle = defaultIdle
 	}
@@ -62,7 +69,7 @@ func Listen(cfg Config) (*Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("transport: listen %s: %w", cfg.Addr, err)
 	}
-	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), accept: make(chan *Conn), done: make(chan struct{})}
+	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), accept: make(chan *Conn), ended: make(chan struct{})}
 	attempts := rate.NewLimiter(200, 400)
 	l.inner, err = dtls.ListenWithOptions("udp", addr,
 		dtls.WithPSK(func(identity []byte) ([]byte, error) { return cfg.PSK(identity), nil }),
@@ -72,8 +79,9 @@ func Listen(cfg Config) (*Listener, error) {
 		dtls.WithReplayProtectionWindow(replayWindow),
 		dtls.WithFlightInterval(flightInterval),
 		dtls.WithLoggerFactory(quiet()),
-		dtls.WithOnConnectionAttempt(func(net.Addr) error {
-			if !attempts.Allow() || l.half.Load() > int64(cfg.MaxHandshakes) {
+		dtls.WithOnConnectionAttempt(func(addr net.Addr) error {
+			if !attempts.Allow() || l.half.Load() >= int64(cfg.MaxHandshakes) {
+				l.failed(addr, errBusy.Error())
 				return errBusy
 			}
 			return nil
@@ -82,7 +90,9 @@ func Listen(cfg Config) (*Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("transport: listen %s: %w", cfg.Addr, err)
 	}
-	l.wg.Go(l.acceptLoop)
+	ctx, cancel := context.WithCancel(context.Background())
+	l.stop = cancel
+	l.wg.Go(func() { l.acceptLoop(ctx) })
 	return l, nil
 }
 
@@ -94,53 +104,47 @@ func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 // Sessions is the number of live associations.
 func (l *Listener) Sessions() int { return int(l.live.Load()) }
 
-func (l *Listener) acceptLoop() {
+// acceptLoop starts a handshake for each new peer. ctx ends with Close.
+func (l *Listener) acceptLoop(ctx context.Context) {
+	defer close(l.ended)
+	busy := rate.Sometimes{Interval: 10 * time.Second}
 	for {
 		c, err := l.inner.Accept()
-		if err != nil {
-			select {
-			case <-l.done:
-				return
-			default:
-			}
-			l.log.Error("accept failed", "err", err)
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			l.err = net.ErrClosed
+			return
+		case errors.Is(err, errBusy): // whoever floods us must not flood the log too
+			busy.Do(func() { l.log.Warn("handshakes refused", "err", err) })
 			continue
+		default: // the socket is gone, and every further call would say so
+			l.err = err
+			return
 		}
 		l.half.Add(1)
 		l.wg.Go(func() {
 			defer l.half.Add(-1)
-			l.handshake(c.(*dtls.Conn))
+			l.handshake(ctx, c.(*dtls.Conn))
 		})
 	}
 }
 
 // handshake runs one handshake to its end and hands the association over.
-func (l *Listener) handshake(dc *dtls.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), handshakeTime)
+func (l *Listener) handshake(ctx context.Context, dc *dtls.Conn) {
+	hctx, cancel := context.WithTimeout(ctx, l.cfg.Handshake)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { _ = dc.Close() })
-	defer stop()
-	go func() {
-		select {
-		case <-l.done:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	if err := dc.HandshakeContext(ctx); err != nil {
+	if err := dc.HandshakeContext(hctx); err != nil {
 		_ = dc.Close()
-		l.failed(dc.RemoteAddr(), err.Error())
-		return
-	}
-	if !stop() {
+		if ctx.Err() == nil {
+			l.failed(dc.RemoteAddr(), err.Error())
+		}
 		return
 	}
 	st, ok := dc.ConnectionState()
 	if !ok {
 		_ = dc.Close()
+		l.failed(dc.RemoteAddr(), "no connection state")
 		return
 	}
 	if int(l.live.Add(1)) > l.cfg.MaxSessions {
@@ -151,7 +155,7 @@ func (l *Listener) handshake(dc *dtls.Conn) {
 	}
 	select {
 	case l.accept <- newConn(dc, string(st.IdentityHint), l.cfg.Idle):
-	case <-l.done:
+	case <-ctx.Done():
 		l.live.Add(-1)
 		_ = dc.Close()
 	}
@@ -170,13 +174,13 @@ func (l *Listener) AcceptWithContext(ctx context.Context) (net.Conn, error) {
 		return c, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case <-l.done:
-		return nil, net.ErrClosed
+	case <-l.ended:
+		return nil, l.err
 	}
 }
 
-// Serve answers every association until ctx ends, then closes them and returns nil. open is called before the first message of an
-// association is read and may refuse it; closed is called once after its end.
+// Serve answers every association until ctx ends, then closes them, waits for their handlers and returns nil. open is called before the
+// first message of an association is read and may refuse it; closed is called once after its end, when handlers may still be at work.
 func (l *Listener) Serve(ctx context.Context, h Handler, open func(*Conn) error, closed func(*Conn)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -198,6 +202,7 @@ func (l *Listener) Serve(ctx context.Context, h Handler, open func(*Conn) error,
 			if err := open(c); err != nil {
 				_ = c.End()
 				_ = c.serve() // lets go-coap's own goroutines end
+				c.finish()
 				return
 			}
 			stop := context.AfterFunc(ctx, func() { _ = c.End() })
@@ -207,6 +212,7 @@ func (l *Listener) Serve(ctx context.Context, h Handler, open func(*Conn) error,
 				l.log.Info("session idle", "addr", c.RemoteAddr())
 			}
 			closed(c)
+			c.finish()
 		})
 	}
 }
@@ -215,7 +221,7 @@ func (l *Listener) Serve(ctx context.Context, h Handler, open func(*Conn) error,
 func (l *Listener) Close() error {
 	var err error
 	l.close.Do(func() {
-		close(l.done)
+		l.stop()
 		err = l.inner.Close()
 		l.wg.Wait()
 	})

@@ -34,7 +34,11 @@ const (
 // temporary tells whether the connection goes on after this error of Read.
 func temporary(err error) bool {
 	var t *dtls.TemporaryError // a record longer than the buffer, and what pion passes on without having closed
-	return errors.As(err, &t) || errors.Is(err, io.ErrShortBuffer)
+	var alert interface {
+		error
+		IsFatalOrCloseNotify() bool
+	}
+	return errors.As(err, &t) || errors.Is(err, io.ErrShortBuffer) || errors.As(err, &alert) && !alert.IsFatalOrCloseNotify()
 }
 
 // idleTimeout tells whether nothing was heard for the idle time.

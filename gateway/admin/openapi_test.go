@@ -1,0 +1,88 @@
+package admin_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"latchkey/gateway/admin"
+)
+
+// routes is every route of the API. What is added here is added to a client's world.
+var routes = []string{
+	"DELETE /v1/cards/{ref}", "DELETE /v1/devices/{ref}", "DELETE /v1/grants/{ref}", "DELETE /v1/groups/{ref}",
+	"DELETE /v1/groups/{ref}/members/{member}", "DELETE /v1/persons/{ref}", "DELETE /v1/schedules/{ref}", "DELETE /v1/targets/{ref}",
+	"GET /healthz", "GET /metrics", "GET /v1/audit/head", "GET /v1/cards", "GET /v1/cards/{ref}", "GET /v1/devices", "GET /v1/devices/{ref}",
+	"GET /v1/events", "GET /v1/events/stream", "GET /v1/grants", "GET /v1/grants/{ref}", "GET /v1/groups", "GET /v1/groups/{ref}",
+	"GET /v1/persons", "GET /v1/persons/{ref}", "GET /v1/schedules", "GET /v1/schedules/{ref}", "GET /v1/site", "GET /v1/status",
+	"GET /v1/targets", "GET /v1/targets/{ref}", "GET /v1/time",
+	"PATCH /v1/cards/{ref}", "PATCH /v1/persons/{ref}", "PATCH /v1/schedules/{ref}", "PATCH /v1/site", "PATCH /v1/targets/{ref}",
+	"POST /v1/audit/verify", "POST /v1/cards", "POST /v1/cards/learn", "POST /v1/devices", "POST /v1/devices/{ref}/revoke",
+	"POST /v1/explain", "POST /v1/grants", "POST /v1/groups", "POST /v1/keys/{key}/revoke", "POST /v1/operate", "POST /v1/persons",
+	"POST /v1/schedules", "POST /v1/targets", "POST /v1/time/trust",
+	"PUT /v1/groups/{ref}/members/{member}", "PUT /v1/lockdown",
+}
+
+func TestOpenAPI(t *testing.T) {
+	s := newSite(t, func(c *admin.Config) { c.Metrics = http.NotFoundHandler() })
+	code, text := s.do("GET", "/openapi.json", "")
+	if code != 200 {
+		t.Fatalf("got %d, want 200", code)
+	}
+	var doc struct {
+		OpenAPI string
+		Info    struct{ Title, Version string }
+		Paths   map[string]map[string]struct {
+			OperationID string
+			Summary     string
+			Parameters  []struct{ Name, In string }
+			Responses   map[string]any
+		}
+		Components struct{ Schemas map[string]any }
+	}
+	if err := json.Unmarshal([]byte(text), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(doc.OpenAPI, "3.1.") || doc.Info.Title != "latchkey" || doc.Info.Version != "test" {
+		t.Errorf("got openapi %q of %q %q", doc.OpenAPI, doc.Info.Title, doc.Info.Version)
+	}
+	var got []string
+	ids := map[string]bool{}
+	for path, ops := range doc.Paths {
+		for method, op := range ops {
+			got = append(got, strings.ToUpper(method)+" "+path)
+			if op.OperationID == "" || ids[op.OperationID] || op.Summary == "" || len(op.Responses) == 0 {
+				t.Errorf("%s %s: want an id of its own, a summary and responses", method, path)
+			}
+			ids[op.OperationID] = true
+			for _, m := range regexp.MustCompile(`\{(\w+)\}`).FindAllStringSubmatch(path, -1) {
+				if !slices.ContainsFunc(op.Parameters, func(p struct{ Name, In string }) bool { return p.Name == m[1] && p.In == "path" }) {
+					t.Errorf("%s %s: %s is not described", method, path, m[1])
+				}
+			}
+		}
+	}
+	slices.Sort(got)
+	want := slices.Sorted(slices.Values(routes))
+	if !slices.Equal(got, want) {
+		t.Errorf("got routes\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for _, m := range regexp.MustCompile(`"\$ref":"#/components/schemas/(\w+)"`).FindAllStringSubmatch(text, -1) {
+		if doc.Components.Schemas[m[1]] == nil {
+			t.Errorf("schema %s is referred to and not there", m[1])
+		}
+	}
+	if code, text := s.do("GET", "/openapi.yaml", ""); code != 200 || !strings.Contains(text, "openapi: 3.1.") {
+		t.Errorf("yaml: got %d %.60q", code, text)
+	}
+	if strings.Contains(text, "http://") || strings.Contains(text, "https://") {
+		for _, u := range regexp.MustCompile(`https?://[^"]+`).FindAllString(text, -1) {
+			if !strings.HasPrefix(u, "https://example.com/") {
+				t.Errorf("the document refers to %s", u)
+			}
+		}
+	}
+}

@@ -1,0 +1,316 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/plgd-dev/go-coap/v3/message"
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+	"github.com/plgd-dev/go-coap/v3/message/pool"
+)
+
+func TestHandlerOncePerRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		var at time.Time
+		_, peer := memLink(t, func(c *Conn, req, resp *pool.Message, read time.Time) {
+			calls.Add(1)
+			at = read
+			time.Sleep(500 * time.Millisecond)
+			echo(c, req, resp, read)
+		})
+		m := con(t, 7, "token", "body")
+		began := time.Now()
+		for range 4 { // three of them while the first is in flight
+			_, _ = peer.Write(m)
+			time.Sleep(100 * time.Millisecond)
+		}
+		first := peer.next(time.Second)
+		_, _ = peer.Write(m)
+		second := peer.next(time.Second)
+		if calls.Load() != 1 {
+			t.Errorf("the handler was called %d times, want once", calls.Load())
+		}
+		if !at.Equal(began) {
+			t.Errorf("the request was read at %v, want %v", at, began)
+		}
+		if first == nil || !bytes.Equal(first, second) {
+			t.Errorf("got %x and for the repeat %x, want the same bytes", first, second)
+		}
+		if want := append([]byte{0x65, 0x45, 0, 7}, "token\xffbody"...); !bytes.Equal(first, want) {
+			t.Errorf("got %x, want %x", first, want)
+		}
+		if got := peer.next(time.Minute); got != nil {
+			t.Errorf("got %x more, want nothing", got)
+		}
+	})
+}
+
+func TestAnswerTypes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, peer := memLink(t, echo)
+		_, _ = peer.Write(non(t, 7, "t", "x"))
+		if got := peer.next(time.Second); len(got) < 4 || got[0] != 0x51 || got[1] != 0x45 {
+			t.Errorf("a non-confirmable request: got %x, want a non-confirmable 2.05", got)
+		}
+		_, _ = peer.Write([]byte{0x40, 0, 0, 9})
+		if got := peer.next(time.Second); !bytes.Equal(got, []byte{0x70, 0, 0, 9}) {
+			t.Errorf("a ping: got %x, want a Reset", got)
+		}
+		_, _ = peer.Write([]byte{0x40, 31, 0, 10}) // 0.31
+		if got := peer.next(time.Second); len(got) < 2 || got[1] != 0x45 {
+			t.Errorf("an unknown method: got %x, want it handled", got)
+		}
+		silent, other := memLink(t, nil)
+		_, _ = other.Write(con(t, 1, "t", "x"))
+		if got := other.next(time.Second); len(got) < 2 || got[1] != byte(codes.NotFound) {
+			t.Errorf("without a handler: got %x, want 4.04", got)
+		}
+		if silent.Identity() != "lk-memory" {
+			t.Errorf("got identity %q", silent.Identity())
+		}
+	})
+}
+
+// A handler that waits holds up nothing else: not other requests, not answers to our own.
+func TestWaitingHandlerHoldsUpNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		c, peer := memLink(t, func(c *Conn, req, resp *pool.Message, at time.Time) {
+			if b, _ := req.ReadBody(); string(b) == "wait" {
+				<-release
+			}
+			echo(c, req, resp, at)
+		})
+		for mid := range uint16(maxInFlight - 1) {
+			_, _ = peer.Write(con(t, mid, "t", "wait"))
+		}
+		_, _ = peer.Write(con(t, 100, "t", "go"))
+		if got := peer.next(time.Second); len(got) < 4 || got[3] != 100 {
+			t.Errorf("got %x, want the answer to the last request", got)
+		}
+		asked := make(chan error)
+		go func() {
+			_, err := post(c, "x", time.Second)
+			asked <- err
+		}()
+		req := peer.next(time.Second)
+		_, _ = peer.Write(append([]byte{0x64, 0x45}, req[2:8]...))
+		if err := <-asked; err != nil {
+			t.Errorf("our own request: %v", err)
+		}
+		close(release)
+		for range maxInFlight - 1 {
+			if peer.next(time.Second) == nil {
+				t.Error("a request that waited was not answered")
+			}
+		}
+	})
+}
+
+// Both sides count tokens and message IDs for themselves, so they use the same ones. Each asks the other at the same time, and again
+// from within the handler.
+func TestTokensOfBothSidesStayApart(t *testing.T) {
+	s := listen(t, Config{}, func(c *Conn, req, resp *pool.Message, at time.Time) {
+		b, _ := req.ReadBody()
+		back, err := post(c, "back "+string(b), 5*time.Second)
+		if err != nil {
+			back = err.Error()
+		}
+		resp.SetCode(codes.Content)
+		resp.SetBody(strings.NewReader("gateway " + back))
+	})
+	c := s.dial(t, func(_ *Conn, req, resp *pool.Message, _ time.Time) {
+		b, _ := req.ReadBody()
+		resp.SetCode(codes.Content)
+		resp.SetBody(strings.NewReader("node " + string(b)))
+	})
+	g := within(t, s.opened)
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for j := range 100 {
+				body := fmt.Sprintf("%d-%d", i, j)
+				conn, want := c, "gateway node back "+body
+				if i%2 == 1 {
+					conn, want = g, "node "+body
+				}
+				if got, err := post(conn, body, 5*time.Second); err != nil || got != want {
+					t.Errorf("got %q, %v, want %q", got, err, want)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Message IDs come round every 32 requests here; a cache keyed by them would answer with what was asked before.
+func TestManyRequestsOnOneSession(t *testing.T) {
+	_, peer := memLink(t, echo)
+	buf := make([]byte, maxMessage)
+	for i := range uint32(5000) {
+		token := binary.BigEndian.AppendUint32(nil, i)
+		_, _ = peer.Write(con(t, uint16(i%32), string(token), fmt.Sprint(i)))
+		n, err := peer.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := append(append([]byte{0x64, 0x45, 0, byte(i % 32)}, token...), "\xff"+fmt.Sprint(i)...)
+		if !bytes.Equal(buf[:n], want) {
+			t.Fatalf("request %d: got %x, want %x", i, buf[:n], want)
+		}
+	}
+}
+
+func TestDo(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		do   func(t *testing.T, c *Conn, peer *memConn)
+	}{
+		{"without a deadline is an error", func(t *testing.T, c *Conn, _ *memConn) {
+			m := pool.NewMessage(context.Background())
+			m.SetCode(codes.GET)
+			if _, err := c.Do(m); err == nil {
+				t.Error("got no error")
+			}
+		}},
+		{"ends at its deadline when nobody answers", func(t *testing.T, c *Conn, _ *memConn) {
+			began := time.Now()
+			_, err := post(c, "x", 1500*time.Millisecond)
+			if got := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || got != 1500*time.Millisecond {
+				t.Errorf("got %v after %v, want its deadline", err, got)
+			}
+		}},
+		{"repeats nothing after its deadline", func(t *testing.T, c *Conn, peer *memConn) {
+			_, _ = post(c, "x", 1200*time.Millisecond)
+			for len(peer.in) > 0 {
+				<-peer.in
+			}
+			if got := peer.next(time.Minute); got != nil {
+				t.Errorf("got %x", got)
+			}
+		}},
+		{"an ACK alone is no answer, and ends the repeats", func(t *testing.T, c *Conn, peer *memConn) {
+			done := make(chan error)
+			go func() {
+				_, err := post(c, "x", 10*time.Second)
+				done <- err
+			}()
+			req := peer.next(time.Second)
+			_, _ = peer.Write([]byte{0x60, 0, req[2], req[3]})
+			if got := peer.next(8 * time.Second); got != nil {
+				t.Errorf("got %x after the ACK", got)
+			}
+			_, _ = peer.Write(append([]byte{0x44, 0x45, 0xab, 0xcd}, req[4:8]...)) // a separate response
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			if got := peer.next(time.Second); !bytes.Equal(got, []byte{0x60, 0, 0xab, 0xcd}) {
+				t.Errorf("a confirmable response got %x, want an empty ACK", got)
+			}
+			_, _ = peer.Write(append([]byte{0x44, 0x45, 0xab, 0xcd}, req[4:8]...))
+			if got := peer.next(time.Second); !bytes.Equal(got, []byte{0x60, 0, 0xab, 0xcd}) {
+				t.Errorf("its repeat got %x, want an empty ACK", got)
+			}
+		}},
+		{"an answer with another token is not its answer", func(t *testing.T, c *Conn, peer *memConn) {
+			done := make(chan error)
+			go func() {
+				_, err := post(c, "x", 2*time.Second)
+				done <- err
+			}()
+			req := peer.next(time.Second)
+			_, _ = peer.Write([]byte{0x64, 0x45, req[2], req[3], 9, 9, 9, 9})
+			if err := <-done; !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v, want its deadline", err)
+			}
+		}},
+		{"ends when the peer is gone", func(t *testing.T, c *Conn, peer *memConn) {
+			time.AfterFunc(time.Second, func() { _ = peer.Close() })
+			began := time.Now()
+			_, err := post(c, "x", time.Minute)
+			if got := time.Since(began); err == nil || got != time.Second {
+				t.Errorf("got %v after %v, want an error after 1 s", err, got)
+			}
+		}},
+		{"ends when the association is ended here", func(t *testing.T, c *Conn, _ *memConn) {
+			time.AfterFunc(time.Second, func() { _ = c.End() })
+			began := time.Now()
+			_, err := post(c, "x", time.Minute)
+			if got := time.Since(began); err == nil || got != time.Second {
+				t.Errorf("got %v after %v, want an error after 1 s", err, got)
+			}
+			if _, err = post(c, "x", time.Minute); err == nil || time.Since(began) != time.Second {
+				t.Errorf("after the end: got %v, want an error at once", err)
+			}
+		}},
+		{"a second request does not wait behind one that is not answered", func(t *testing.T, c *Conn, peer *memConn) {
+			go func() { _, _ = post(c, "read", 5*time.Second) }()
+			if peer.next(time.Second) == nil {
+				t.Fatal("nothing sent")
+			}
+			done := make(chan error)
+			go func() {
+				_, err := post(c, "command", time.Second)
+				done <- err
+			}()
+			req := peer.next(100 * time.Millisecond)
+			if req == nil {
+				t.Fatal("the second request waits behind the first")
+			}
+			_, _ = peer.Write(append([]byte{0x64, 0x45}, req[2:8]...))
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}},
+		{"no token is used twice", func(t *testing.T, c *Conn, peer *memConn) {
+			seen := map[string]bool{}
+			for range 100 {
+				_, _ = post(c, "x", time.Millisecond)
+				m := message.Token(peer.next(time.Second)[4:8]).String()
+				if seen[m] {
+					t.Fatalf("token %s again", m)
+				}
+				seen[m] = true
+			}
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, peer := memLink(t, nil)
+				tc.do(t, c, peer)
+			})
+		})
+	}
+}
+
+// Done means that nothing of the association runs any more.
+func TestDoneWaitsForHandlers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ended atomic.Bool
+		c, peer := memLink(t, func(*Conn, *pool.Message, *pool.Message, time.Time) {
+			time.Sleep(5 * time.Second)
+			ended.Store(true)
+		})
+		_, _ = peer.Write(con(t, 1, "t", "x"))
+		synctest.Wait()
+		_ = c.End()
+		<-c.Done()
+		if !ended.Load() {
+			t.Error("done while a handler is at work")
+		}
+		if c.Context().Err() == nil {
+			t.Error("its context has not ended")
+		}
+	})
+}

@@ -1,0 +1,269 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/plgd-dev/go-coap/v3/message/pool"
+
+	"latchkey/keys"
+)
+
+// raw is a DTLS client without CoAP above it.
+func (s *site) raw(t *testing.T, opts ...dtls.ClientOption) (*dtls.Conn, error) {
+	t.Helper()
+	pc, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pc.Close() })
+	dc, err := dtls.ClientWithOptions(pc, s.Addr(), append([]dtls.ClientOption{
+		dtls.WithPSK(func([]byte) ([]byte, error) { return s.secret.PSK(), nil }),
+		dtls.WithPSKIdentityHint([]byte(known)),
+		dtls.WithLoggerFactory(quiet()),
+	}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = dc.Close() })
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	return dc, dc.HandshakeContext(ctx)
+}
+
+func TestSuites(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	for _, tc := range []struct {
+		name  string
+		suite dtls.CipherSuiteID
+		want  bool
+	}{
+		{"PSK_WITH_AES_128_CCM_8", dtls.TLS_PSK_WITH_AES_128_CCM_8, true},
+		{"PSK_WITH_AES_128_CCM", dtls.TLS_PSK_WITH_AES_128_CCM, true},
+		{"ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256", dtls.TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256, true},
+		{"PSK_WITH_AES_256_CCM_8", dtls.TLS_PSK_WITH_AES_256_CCM_8, false},
+		{"PSK_WITH_AES_128_GCM_SHA256", dtls.TLS_PSK_WITH_AES_128_GCM_SHA256, false},
+		{"PSK_WITH_AES_128_CBC_SHA256", dtls.TLS_PSK_WITH_AES_128_CBC_SHA256, false},
+		{"ECDHE_PSK_WITH_AES_128_CBC_SHA256", dtls.TLS_ECDHE_PSK_WITH_AES_128_CBC_SHA256, false},
+		{"PSK_WITH_CHACHA20_POLY1305_SHA256", dtls.TLS_PSK_WITH_CHACHA20_POLY1305_SHA256, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dc, err := s.raw(t, dtls.WithCipherSuites(tc.suite))
+			if (err == nil) != tc.want {
+				t.Fatalf("got %v, want a session: %v", err, tc.want)
+			}
+			if err != nil {
+				return
+			}
+			st, ok := dc.ConnectionState()
+			if !ok || st.CipherSuiteID != tc.suite {
+				t.Errorf("got suite %v, want %v", st.CipherSuiteID, tc.suite)
+			}
+			if got := within(t, s.opened).Identity(); got != string(known) {
+				t.Errorf("got identity %q", got)
+			}
+		})
+	}
+}
+
+func TestExtendedMasterSecretIsRequired(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	if _, err := s.raw(t, dtls.WithCipherSuites(suites...), dtls.WithExtendedMasterSecret(dtls.DisableExtendedMasterSecret)); err == nil {
+		t.Error("a client without it opened a session")
+	}
+	if len(s.failures()) == 0 {
+		t.Error("the failure was not told")
+	}
+}
+
+// Whatever comes in one record, the session goes on.
+func TestGarbageDoesNotEndASession(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	dc, err := s.raw(t, dtls.WithCipherSuites(suites...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := within(t, s.opened)
+	mid := uint16(0)
+	works := func(after string) {
+		t.Helper()
+		mid++
+		want := ack(t, mid, "t", "fine")
+		want[1] = 0x45
+		if _, err := dc.Write(con(t, mid, "t", "fine")); err != nil {
+			t.Fatalf("after %s: %v", after, err)
+		}
+		_ = dc.SetReadDeadline(time.Now().Add(5 * time.Second))
+		for buf := make([]byte, 8192); ; {
+			n, err := dc.Read(buf)
+			if err != nil {
+				t.Fatalf("after %s: %v", after, err)
+			}
+			if bytes.Equal(buf[:n], want) {
+				return // what came before were Resets
+			}
+		}
+	}
+	works("nothing")
+	for _, group := range [][]rule{framing, optionFormat, criticalOptions} {
+		for _, r := range group {
+			if r.want == pass {
+				continue
+			}
+			if b := r.bytes(t, r.in); len(b) > 0 {
+				if _, err := dc.Write(b); err != nil {
+					t.Fatal(err)
+				}
+			}
+			works(r.name)
+		}
+	}
+	for name, b := range map[string][]byte{
+		"an empty record":                       {},
+		"one byte":                              {0x40},
+		"text":                                  []byte("GET / HTTP/1.1\r\n\r\n"),
+		"a record of 1,281 bytes":               padded(t, maxMessage+1),
+		"a record of 1,473 bytes":               padded(t, 1473),
+		"a record of 4,000 bytes":               padded(t, 4000),
+		"zeros":                                 make([]byte, 100),
+		"an answer that nobody asked for":       ack(t, 4711, "t", "x"),
+		"a confirmable answer nobody asked for": {0x41, 0x45, 0, 9, 't'},
+		"a Reset for nothing":                   {0x70, 0, 9, 9},
+		"an ACK for nothing":                    {0x60, 0, 9, 9},
+		"a Reset for an answer":                 {0x70, 0, 0, 1},
+	} {
+		if _, err := dc.Write(b); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		works(name)
+	}
+	if g.Context().Err() != nil || s.Sessions() != 1 {
+		t.Error("the session has ended")
+	}
+}
+
+// padded is a request of n bytes.
+func padded(t *testing.T, n int) []byte {
+	m := con(t, 60000, "t", "x")
+	return append(m, bytes.Repeat([]byte("x"), n-len(m))...)
+}
+
+func TestLargestMessage(t *testing.T) {
+	s := listen(t, Config{}, func(c *Conn, req, resp *pool.Message, at time.Time) { echo(c, req, resp, at) })
+	c := s.dial(t, nil)
+	for _, n := range []int{1, 1024, 1200} {
+		want := strings.Repeat("x", n)
+		if got, err := post(c, want, 5*time.Second); err != nil || got != want {
+			t.Errorf("a body of %d bytes: got %d back, %v", n, len(got), err)
+		}
+	}
+}
+
+// A node whose port changes, as behind a router that forgot it, is known by its connection ID.
+func TestPortChanges(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	n := newNAT(t, s.Addr())
+	c, err := s.try(t, n.addr(), known, s.secret, echo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := within(t, s.opened)
+	for range 3 {
+		if got, err := post(c, "from the node", 5*time.Second); err != nil || got != "from the node" {
+			t.Fatalf("got %q, %v", got, err)
+		}
+		if got, err := post(g, "from the gateway", 5*time.Second); err != nil || got != "from the gateway" {
+			t.Fatalf("got %q, %v", got, err)
+		}
+		n.rebind(t)
+	}
+	if len(s.opened) != 0 || s.Sessions() != 1 {
+		t.Error("another session was opened")
+	}
+}
+
+func TestStableAddr(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	seen := map[string]bool{}
+	for range 3 {
+		s.dial(t, nil)
+		g := within(t, s.opened)
+		a := g.RemoteAddr()
+		if a.Network() != "udp" || !strings.HasPrefix(a.String(), "127.0.0.1:") || seen[a.String()] {
+			t.Errorf("got %v, want an address and a number of its own", a)
+		}
+		seen[a.String()] = true
+	}
+}
+
+func TestDialEnds(t *testing.T) {
+	deaf, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	t.Run("with its context when nobody answers", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer cancel()
+		if _, err := Dial(ctx, deaf.LocalAddr().String(), known, keys.NewSecret(), nil); err == nil {
+			t.Error("got no error")
+		}
+	})
+	t.Run("at once without a port", func(t *testing.T) {
+		if _, err := Dial(context.Background(), "127.0.0.1", known, keys.NewSecret(), nil); err == nil {
+			t.Error("got no error")
+		}
+	})
+	t.Run("the association with its context", func(t *testing.T) {
+		s := listen(t, Config{}, echo)
+		ctx, cancel := context.WithCancel(context.Background())
+		c, err := Dial(ctx, s.Addr().String(), known, s.secret, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := within(t, s.opened)
+		cancel()
+		within(t, c.Done())
+		if within(t, s.closed) != g { // a close_notify told it
+			t.Error("the gateway does not know")
+		}
+		within(t, g.Done())
+	})
+	t.Run("a request when the gateway goes", func(t *testing.T) {
+		s := listen(t, Config{}, func(c *Conn, _, _ *pool.Message, _ time.Time) { _ = c.End() })
+		c := s.dial(t, nil)
+		if _, err := post(c, "x", 20*time.Second); err == nil {
+			t.Error("got no error")
+		}
+		within(t, c.Done())
+	})
+}
+
+type warning struct{ fatal bool }
+
+func (warning) Error() string                { return "alert" }
+func (w warning) IsFatalOrCloseNotify() bool { return w.fatal }
+
+func TestTemporary(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"a warning alert", warning{}, true},
+		{"a fatal alert, or a close_notify", warning{true}, false},
+		{"what pion calls temporary", &dtls.TemporaryError{Err: net.ErrClosed}, true},
+		{"a fatal error", &dtls.FatalError{Err: net.ErrClosed}, false},
+		{"the idle time", &dtls.TimeoutError{Err: context.DeadlineExceeded}, false},
+		{"a closed socket", net.ErrClosed, false},
+	} {
+		if got := temporary(tc.err); got != tc.want {
+			t.Errorf("%s: got %v, want %v", tc.name, got, tc.want)
+		}
+	}
+}

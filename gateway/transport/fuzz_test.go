@@ -1,0 +1,92 @@
+package transport
+
+import (
+	"context"
+	"encoding/hex"
+	"strings"
+	"testing"
+
+	"github.com/plgd-dev/go-coap/v3/message"
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+	"github.com/plgd-dev/go-coap/v3/message/pool"
+	"github.com/plgd-dev/go-coap/v3/udp/coder"
+)
+
+// What check lets through must be CoAP for go-coap too: one message that its coder refuses would end the session.
+func FuzzCheck(f *testing.F) {
+	for _, group := range [][]rule{framing, optionFormat, criticalOptions} {
+		for _, r := range group {
+			b, err := hex.DecodeString(strings.Join(strings.Fields(r.in), ""))
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(b)
+		}
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if len(in) > maxMessage {
+			return // Read has no room for it
+		}
+		v, reply := check(in)
+		switch v {
+		case drop:
+			if reply != nil {
+				t.Errorf("dropped, and answered with %x", reply)
+			}
+		case answer:
+			if got, more := check(reply); got != pass || more != nil {
+				t.Errorf("its own answer %x does not pass", reply)
+			}
+			if in[0]>>4&3 != typeCON || reply[2] != in[2] || reply[3] != in[3] {
+				t.Errorf("%x is no answer to %x", reply, in)
+			}
+		case pass:
+			m := pool.NewMessage(context.Background())
+			if _, err := m.UnmarshalWithDecoder(coder.DefaultCoder, in); err != nil {
+				t.Errorf("go-coap would end the session: %v", err)
+			}
+			if m.Code() == codes.Empty && (m.Type() == message.Confirmable || m.Type() == message.NonConfirmable) {
+				t.Error("an empty message got through")
+			}
+		}
+	})
+}
+
+// What go-coap builds from what we may ask for always passes.
+func FuzzBuilt(f *testing.F) {
+	f.Add(uint8(0), uint8(2), uint16(7), []byte{1}, "scan", "lt=90", []byte("12345678"), uint16(60), []byte("body"))
+	f.Add(uint8(2), uint8(0x44), uint16(0), []byte{}, "", "", []byte{}, uint16(0), []byte{})
+	f.Fuzz(func(t *testing.T, typ, code uint8, mid uint16, token []byte, path, query string, echo []byte, format uint16, body []byte) {
+		typ &= 3
+		class := code >> 5
+		request := class == 0
+		switch {
+		case code == 0, class == 1, class > 5, typ == typeRST, typ == typeACK && request, len(token) > maxToken, len(query) > 255:
+			return // no message with these exists
+		}
+		m := pool.NewMessage(context.Background())
+		m.SetType(message.Type(typ))
+		m.SetCode(codes.Code(code))
+		m.SetMessageID(int32(mid))
+		m.SetToken(token)
+		if request {
+			if m.SetPath(path) != nil {
+				return
+			}
+			m.AddQuery(query)
+			m.SetAccept(message.MediaType(format))
+		}
+		m.SetOptionBytes(252, echo)
+		m.SetContentFormat(message.MediaType(format))
+		if len(body) > 0 {
+			m.SetBody(strings.NewReader(string(body)))
+		}
+		b, err := m.MarshalWithEncoder(coder.DefaultCoder)
+		if err != nil {
+			return
+		}
+		if v, _ := check(b); v != pass {
+			t.Errorf("got %d for %x, want it to pass", v, b)
+		}
+	})
+}

@@ -1,0 +1,255 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+	"github.com/plgd-dev/go-coap/v3/message/pool"
+	"go.uber.org/goleak"
+
+	"latchkey/keys"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// memConn is one end of a network in memory that keeps datagrams apart. It has no socket, so it may stand in a synctest bubble.
+type memConn struct {
+	in       <-chan []byte
+	out      chan<- []byte
+	closed   chan struct{}
+	other    <-chan struct{}
+	once     sync.Once
+	deadline atomic.Pointer[time.Time]
+}
+
+func memPair() (a, b *memConn) {
+	up, down := make(chan []byte, 1024), make(chan []byte, 1024)
+	a = &memConn{in: down, out: up, closed: make(chan struct{})}
+	b = &memConn{in: up, out: down, closed: make(chan struct{}), other: a.closed}
+	a.other = b.closed
+	return a, b
+}
+
+func (c *memConn) Read(b []byte) (int, error) {
+	var late <-chan time.Time
+	if d := c.deadline.Load(); d != nil {
+		t := time.NewTimer(time.Until(*d))
+		defer t.Stop()
+		late = t.C
+	}
+	select {
+	case m := <-c.in:
+		return copy(b, m), nil
+	case <-c.closed:
+		return 0, net.ErrClosed
+	case <-c.other:
+		return 0, io.EOF
+	case <-late:
+		return 0, os.ErrDeadlineExceeded
+	}
+}
+
+func (c *memConn) Write(b []byte) (int, error) {
+	select {
+	case <-c.closed:
+		return 0, net.ErrClosed
+	case c.out <- append([]byte(nil), b...):
+		return len(b), nil
+	}
+}
+
+func (c *memConn) Close() error                       { c.once.Do(func() { close(c.closed) }); return nil }
+func (c *memConn) LocalAddr() net.Addr                { return stableAddr("mem") }
+func (c *memConn) RemoteAddr() net.Addr               { return stableAddr("mem") }
+func (c *memConn) SetDeadline(t time.Time) error      { return c.SetReadDeadline(t) }
+func (c *memConn) SetReadDeadline(t time.Time) error  { c.deadline.Store(&t); return nil }
+func (c *memConn) SetWriteDeadline(_ time.Time) error { return nil }
+
+// next is the next datagram, or nil if none comes within d.
+func (c *memConn) next(d time.Duration) []byte {
+	select {
+	case m := <-c.in:
+		return m
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// memLink runs a Conn over memory and returns it with the other end. It ends with the test.
+func memLink(t *testing.T, h Handler) (*Conn, *memConn) {
+	t.Helper()
+	a, b := memPair()
+	return run(t, a, h), b
+}
+
+func run(t *testing.T, nc net.Conn, h Handler) *Conn {
+	t.Helper()
+	c := newConn(nc, "lk-memory", time.Hour)
+	ctx, cancel := context.WithCancel(context.Background())
+	c.start(ctx, h)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = c.serve()
+		c.finish()
+	}()
+	t.Cleanup(func() {
+		cancel()
+		_ = c.End()
+		<-done
+	})
+	return c
+}
+
+// site is a listener that is served until the test ends.
+type site struct {
+	*Listener
+	secret keys.Secret
+	opened chan *Conn
+	closed chan *Conn
+
+	mu      sync.Mutex
+	reasons []string // guarded by mu; of handshakes that failed
+	end     func()
+}
+
+const known keys.ID = "lk-0123456789"
+
+// listen starts a listener that knows one key. What cfg leaves out is filled in.
+func listen(t *testing.T, cfg Config, h Handler) *site {
+	t.Helper()
+	s := &site{secret: keys.NewSecret(), opened: make(chan *Conn, 64), closed: make(chan *Conn, 64)}
+	cfg.Addr = "127.0.0.1:0"
+	cfg.PSK = func(identity []byte) []byte {
+		if string(identity) == string(known) {
+			return s.secret.PSK()
+		}
+		return keys.Decoy([]byte("test"), identity)
+	}
+	cfg.Failed = func(_ net.Addr, reason string) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.reasons = append(s.reasons, reason)
+	}
+	l, err := Listen(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Listener = l
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() {
+		served <- l.Serve(ctx, h, func(c *Conn) error { s.opened <- c; return nil }, func(c *Conn) { s.closed <- c })
+	}()
+	s.end = sync.OnceFunc(func() {
+		cancel()
+		if err := within(t, served); err != nil {
+			t.Errorf("serve: got %v, want nil when its context ends", err)
+		}
+		if got := l.Sessions(); got != 0 {
+			t.Errorf("got %d sessions after the end, want none", got)
+		}
+		if err := l.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		if err := l.Close(); err != nil {
+			t.Errorf("close again: %v", err)
+		}
+	})
+	t.Cleanup(s.end)
+	return s
+}
+
+func (s *site) failures() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.reasons...)
+}
+
+// dial opens an association that ends with the test.
+func (s *site) dial(t *testing.T, h Handler) *Conn {
+	t.Helper()
+	c, err := s.try(t, s.Addr().String(), known, s.secret, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (s *site) try(t *testing.T, addr string, id keys.ID, secret keys.Secret, h Handler) (*Conn, error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	give := time.AfterFunc(5*time.Second, cancel)
+	c, err := Dial(ctx, addr, id, secret, h)
+	give.Stop()
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	t.Cleanup(func() {
+		cancel()
+		within(t, c.Done())
+	})
+	return c, nil
+}
+
+// within receives from c, or fails the test after a while.
+func within[T any](t *testing.T, c <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(10 * time.Second):
+		t.Error("nothing came within 10 s")
+	}
+	return v
+}
+
+// eventually waits until f is true.
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !f() {
+		select {
+		case <-deadline:
+			t.Fatalf("not within 10 s: %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+// post asks the other side and returns the body of its answer.
+func post(c *Conn, body string, limit time.Duration) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	m := pool.NewMessage(ctx)
+	m.SetCode(codes.POST)
+	m.MustSetPath("/echo")
+	m.SetBody(strings.NewReader(body))
+	a, err := c.Do(m)
+	if err != nil {
+		return "", err
+	}
+	b, err := a.ReadBody()
+	if a.Code() != codes.Content {
+		err = errors.Join(err, errors.New(a.Code().String()))
+	}
+	return string(b), err
+}
+
+// echo answers with what was sent.
+func echo(_ *Conn, req, resp *pool.Message, _ time.Time) {
+	b, _ := req.ReadBody()
+	resp.SetCode(codes.Content)
+	resp.SetBody(strings.NewReader(string(b)))
+}

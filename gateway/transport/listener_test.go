@@ -1,0 +1,338 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/plgd-dev/go-coap/v3/message/pool"
+	"go.uber.org/goleak"
+
+	"latchkey/keys"
+)
+
+func TestIdentityIsProven(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	c := s.dial(t, nil)
+	if got := within(t, s.opened).Identity(); got != string(known) {
+		t.Errorf("got %q, want %q", got, known)
+	}
+	if got, err := post(c, "hello", 5*time.Second); err != nil || got != "hello" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	_ = c.End()
+	within(t, s.closed)
+	eventually(t, "the session is counted out", func() bool { return s.Sessions() == 0 })
+	if got := s.failures(); len(got) != 0 {
+		t.Errorf("got failures %v, want none", got)
+	}
+}
+
+// A wrong key and an unknown identity fail alike: the same datagrams, then silence.
+func TestWrongKeyAndUnknownIdentityLookAlike(t *testing.T) {
+	s := listen(t, Config{Handshake: 700 * time.Millisecond}, echo)
+	n := newNAT(t, s.Addr())
+	var sizes [2][]int
+	for i, tc := range []struct {
+		id     keys.ID
+		secret keys.Secret
+	}{{known, keys.NewSecret()}, {"lk-zzzzzzzzzz", keys.NewSecret()}} {
+		ctx, cancel := context.WithTimeout(context.Background(), 600*time.Millisecond)
+		c, err := Dial(ctx, n.addr(), tc.id, tc.secret, nil)
+		cancel()
+		if err == nil {
+			_ = c.End()
+			t.Fatalf("%s: a wrong key opened a session", tc.id)
+		}
+		if strings.Contains(err.Error(), tc.secret.Reveal()) {
+			t.Error("the error shows the key")
+		}
+		eventually(t, "the failure is told", func() bool { return len(s.failures()) == i+1 })
+		sizes[i] = n.heard()
+	}
+	if len(sizes[0]) < 2 || !slices.Equal(sizes[0], sizes[1]) {
+		t.Errorf("got datagrams of %v and %v bytes, want the same", sizes[0], sizes[1])
+	}
+	if len(s.opened) != 0 || s.Sessions() != 0 {
+		t.Error("a session was opened")
+	}
+}
+
+func TestMaxSessions(t *testing.T) {
+	s := listen(t, Config{MaxSessions: 1}, echo)
+	first := s.dial(t, nil)
+	within(t, s.opened)
+	second := s.dial(t, nil)
+	within(t, second.Done())
+	if got := s.failures(); len(got) != 1 || got[0] != "already 1 sessions" {
+		t.Errorf("got failures %q, want one", got)
+	}
+	if got, err := post(first, "still here", 5*time.Second); err != nil || got != "still here" {
+		t.Errorf("the first session: got %q, %v", got, err)
+	}
+	_ = first.End()
+	eventually(t, "there is room again", func() bool { return s.Sessions() == 0 })
+	if _, err := post(s.dial(t, nil), "x", 5*time.Second); err != nil {
+		t.Error(err)
+	}
+}
+
+// lines counts log lines.
+type lines struct {
+	mu  sync.Mutex
+	buf bytes.Buffer // guarded by mu
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(b)
+}
+
+func (l *lines) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.FieldsFunc(l.buf.String(), func(r rune) bool { return r == '\n' })
+}
+
+// A flood of ClientHellos from everywhere: few are answered, the log stays short, and a node comes in when it is over.
+func TestMaxHandshakes(t *testing.T) {
+	var log lines
+	s := listen(t, Config{MaxHandshakes: 2, Handshake: 500 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil))}, echo)
+	n := newNAT(t, s.Addr())
+	c, err := s.try(t, n.addr(), known, s.secret, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.End()
+	hello := n.firstFlight()
+	const flood = 60
+	for range flood {
+		u, err := net.DialUDP("udp", nil, s.Addr().(*net.UDPAddr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer u.Close()
+		_, _ = u.Write(hello)
+	}
+	eventually(t, "every handshake has failed", func() bool { return len(s.failures()) == flood })
+	busy := 0
+	for _, why := range s.failures() {
+		if why == errBusy.Error() {
+			busy++
+		}
+	}
+	if busy < flood/2 {
+		t.Errorf("%d of %d were refused, want most", busy, flood)
+	}
+	if got := log.all(); len(got) != 1 || !strings.Contains(got[0], "level=WARN") {
+		t.Errorf("got the log %q, want one warning", got)
+	}
+	if _, err := post(s.dial(t, nil), "x", 5*time.Second); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestIdleTimeEndsASilentSession(t *testing.T) {
+	s := listen(t, Config{Idle: 400 * time.Millisecond}, echo)
+	silent, lively := s.dial(t, nil), s.dial(t, nil)
+	within(t, s.opened)
+	within(t, s.opened)
+	for tick := time.NewTicker(50 * time.Millisecond); ; {
+		if _, err := post(lively, "x", 5*time.Second); err != nil {
+			t.Fatalf("a session that speaks was ended: %v", err)
+		}
+		select {
+		case <-silent.Done():
+			tick.Stop()
+			within(t, s.closed)
+			if got := s.Sessions(); got != 1 {
+				t.Errorf("got %d sessions, want the lively one", got)
+			}
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func TestServeEndsWithItsContext(t *testing.T) {
+	began, release := make(chan struct{}), make(chan struct{})
+	s := listen(t, Config{}, func(c *Conn, req, resp *pool.Message, at time.Time) {
+		close(began)
+		<-release
+	})
+	c := s.dial(t, nil)
+	go func() { _, _ = post(c, "x", 5*time.Second) }()
+	within(t, began)
+	ended := make(chan struct{})
+	go func() { s.end(); close(ended) }()
+	within(t, s.closed)
+	within(t, c.Done()) // the node was told
+	select {
+	case <-ended:
+		t.Error("Serve returned while a handler was at work")
+	default:
+	}
+	close(release)
+	within(t, ended)
+}
+
+func TestCloseEndsEverything(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	l, err := Listen(Config{Addr: "127.0.0.1:0", PSK: func([]byte) []byte { return []byte("a key that somebody else has") }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	failed := make(chan error, 2)
+	for range 2 { // two handshakes that never complete
+		go func() {
+			_, err := Dial(ctx, l.Addr().String(), known, keys.NewSecret(), nil)
+			failed <- err
+		}()
+	}
+	eventually(t, "both handshakes are on their way", func() bool { return l.half.Load() == 2 })
+	if err := l.Close(); err != nil {
+		t.Errorf("got %v", err)
+	}
+	if _, err := l.AcceptWithContext(ctx); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("accept after close: got %v, want net.ErrClosed", err)
+	}
+	if err := l.Serve(ctx, nil, nil, nil); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("serve after close: got %v, want net.ErrClosed", err)
+	}
+	cancel()
+	for range 2 {
+		if err := within(t, failed); err == nil {
+			t.Error("a handshake with a closed listener completed")
+		}
+	}
+	goleak.VerifyNone(t, before)
+}
+
+// An association whose handshake is complete but that nobody accepts must not hold up Close.
+func TestCloseWithoutServe(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	secret := keys.NewSecret()
+	l, err := Listen(Config{Addr: "127.0.0.1:0", PSK: func([]byte) []byte { return secret.PSK() }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.AcceptWithContext(expired(t)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want its context's error", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	c, err := Dial(ctx, l.Addr().String(), known, secret, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the handshake is complete on both sides", func() bool { return l.Sessions() == 1 })
+	closed := make(chan error, 1)
+	go func() { closed <- l.Close() }()
+	if err := within(t, closed); err != nil {
+		t.Errorf("got %v", err)
+	}
+	within(t, c.Done())
+	if got := l.Sessions(); got != 0 {
+		t.Errorf("got %d sessions", got)
+	}
+	goleak.VerifyNone(t, before)
+}
+
+func expired(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}
+
+func TestCloseEndsServe(t *testing.T) {
+	secret := keys.NewSecret()
+	l, err := Listen(Config{Addr: "127.0.0.1:0", PSK: func([]byte) []byte { return secret.PSK() }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served, opened := make(chan error, 1), make(chan *Conn, 1)
+	go func() {
+		served <- l.Serve(context.Background(), echo, func(c *Conn) error { opened <- c; return nil }, func(*Conn) {})
+	}()
+	c, err := Dial(t.Context(), l.Addr().String(), known, secret, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	within(t, opened)
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := within(t, served); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v, want net.ErrClosed", err)
+	}
+	within(t, c.Done())
+}
+
+// A socket that is gone ends Serve with an error; it must not spin.
+func TestLostSocketEndsServe(t *testing.T) {
+	l, err := Listen(Config{Addr: "127.0.0.1:0", PSK: func([]byte) []byte { return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- l.Serve(context.Background(), nil, nil, nil) }()
+	_ = l.inner.Close()
+	if err := within(t, served); err == nil {
+		t.Error("got nil, want why nothing is accepted any more")
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	secret := keys.NewSecret()
+	l, err := Listen(Config{Addr: "127.0.0.1:0", PSK: func([]byte) []byte { return secret.PSK() }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() {
+		served <- l.Serve(ctx, echo, func(*Conn) error { return errors.New("not you") }, func(*Conn) { t.Error("closed what was never open") })
+	}()
+	c, err := Dial(ctx, l.Addr().String(), known, secret, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	within(t, c.Done())
+	eventually(t, "nothing is counted", func() bool { return l.Sessions() == 0 })
+	cancel()
+	if err := within(t, served); err != nil {
+		t.Error(err)
+	}
+	_ = l.Close()
+}
+
+func TestListenErrors(t *testing.T) {
+	psk := func([]byte) []byte { return nil }
+	taken, err := Listen(Config{Addr: "127.0.0.1:0", PSK: psk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for name, cfg := range map[string]Config{
+		"no key look-up":            {Addr: "127.0.0.1:0"},
+		"an address without a port": {Addr: "127.0.0.1", PSK: psk},
+		"a port that is taken":      {Addr: taken.Addr().String(), PSK: psk},
+	} {
+		if l, err := Listen(cfg); err == nil || !strings.HasPrefix(err.Error(), "transport: ") {
+			t.Errorf("%s: got %v, %v, want an error", name, l, err)
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package transport
+
+import (
+	"net"
+	"sync"
+	"testing"
+)
+
+// nat stands between a node and the gateway and may change the port from which the gateway hears the node.
+type nat struct {
+	gateway *net.UDPAddr
+	front   *net.UDPConn
+	wg      sync.WaitGroup
+
+	mu   sync.Mutex
+	node *net.UDPAddr // guarded by mu
+	back *net.UDPConn // guarded by mu
+	down []int        // guarded by mu; sizes of what the gateway sent
+	up   [][]byte     // guarded by mu; what the node sent
+}
+
+func newNAT(t *testing.T, gateway net.Addr) *nat {
+	t.Helper()
+	front, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &nat{gateway: gateway.(*net.UDPAddr), front: front}
+	n.rebind(t)
+	n.wg.Go(func() {
+		for buf := make([]byte, 8192); ; {
+			k, from, err := front.ReadFromUDP(buf)
+			if err != nil {
+				return
+			}
+			n.mu.Lock()
+			n.node = from
+			n.up = append(n.up, append([]byte(nil), buf[:k]...))
+			_, _ = n.back.Write(buf[:k])
+			n.mu.Unlock()
+		}
+	})
+	t.Cleanup(func() {
+		_ = front.Close()
+		n.mu.Lock()
+		_ = n.back.Close()
+		n.mu.Unlock()
+		n.wg.Wait()
+	})
+	return n
+}
+
+func (n *nat) addr() string { return n.front.LocalAddr().String() }
+
+// rebind gives the node a new port.
+func (n *nat) rebind(t *testing.T) {
+	t.Helper()
+	back, err := net.DialUDP("udp", nil, n.gateway)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.mu.Lock()
+	old := n.back
+	n.back = back
+	n.mu.Unlock()
+	if old != nil {
+		_ = old.Close()
+	}
+	n.wg.Go(func() {
+		for buf := make([]byte, 8192); ; {
+			k, err := back.Read(buf)
+			if err != nil {
+				return
+			}
+			n.mu.Lock()
+			n.down = append(n.down, k)
+			node := n.node
+			n.mu.Unlock()
+			_, _ = n.front.WriteToUDP(buf[:k], node)
+		}
+	})
+}
+
+// heard is the sizes of what the gateway has sent since the last call.
+func (n *nat) heard() []int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	d := n.down
+	n.down = nil
+	return d
+}
+
+// firstFlight is the node's first datagram, a ClientHello.
+func (n *nat) firstFlight() []byte {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.up[0]
+}
