@@ -97,7 +97,7 @@ func badgerOptions(o Options) badger.Options {
 	bo := badger.DefaultOptions(dir).
 		WithInMemory(o.InMemory).
 		WithSyncWrites(true).
-		WithMemTableSize(2 << 20).
+		WithMemTableSize(4 << 20).
 		WithNumMemtables(2).
 		WithBaseTableSize(1 << 20).
 		WithBaseLevelSize(4 << 20).
