@@ -97,11 +97,11 @@ func (s *Server) Serve(ctx context.Context, p *Peer, req, resp *pool.Message, at
 }
 
 func (s *Server) dispatch(r *request) (response, error) {
-	path, err := r.msg.Path()
-	if err != nil && r.msg.HasOption(message.URIPath) {
-		return response{}, errNoResource
+	path, err := pathOf(r.msg)
+	if err != nil {
+		return response{}, err
 	}
-	res, param, err := find(strings.Trim(path, "/"), r.msg.Code())
+	res, param, err := find(path, r.msg.Code())
 	if err != nil {
 		return response{}, err
 	}
@@ -119,6 +119,21 @@ func (s *Server) dispatch(r *request) (response, error) {
 		return response{}, err
 	}
 	return res.serve(s, r)
+}
+
+// pathOf joins the Uri-Path options. A segment is a segment: one that is empty or holds a slash names nothing here.
+func pathOf(m *pool.Message) (string, error) {
+	var segments []string
+	for _, o := range m.Options() {
+		if o.ID != message.URIPath {
+			continue
+		}
+		if len(o.Value) == 0 || bytes.IndexByte(o.Value, '/') >= 0 {
+			return "", errNoResource
+		}
+		segments = append(segments, string(o.Value))
+	}
+	return strings.Join(segments, "/"), nil
 }
 
 // body reads at most limit bytes.
@@ -139,18 +154,21 @@ func body(m *pool.Message, limit int) ([]byte, error) {
 // negotiate sees that the body's Content-Format and the Accept option are ones that the resource speaks. Without Accept the answer
 // comes in the format of the question.
 func (r *request) negotiate(res *resource) error {
+	if len(res.in) > 0 {
+		r.in = res.in[0] // of no body: the resource says whether it needs one
+	}
 	if len(res.out) > 0 {
 		r.out = res.out[0]
 	}
-	if len(r.body) > 0 {
-		cf, err := r.msg.ContentFormat()
-		if err != nil || !slices.Contains(res.in, wire.Format(cf)) {
-			return errContentFormat
-		}
+	cf, err := r.msg.ContentFormat()
+	switch {
+	case err == nil && slices.Contains(res.in, wire.Format(cf)):
 		r.in = wire.Format(cf)
 		if slices.Contains(res.out, r.in) {
 			r.out = r.in
 		}
+	case len(r.body) > 0:
+		return errContentFormat
 	}
 	if accept, err := r.msg.Accept(); err == nil && len(res.out) > 0 {
 		if !slices.Contains(res.out, wire.Format(accept)) {

@@ -124,7 +124,12 @@ func milliseconds(d time.Duration) int32 {
 
 // slipped tells whether wall and monotonic clock have parted since at. Round(0) drops the monotonic reading.
 func slipped(at, now time.Time) bool {
-	d := now.Sub(at) - now.Round(0).Sub(at.Round(0))
+	return apart(now.Sub(at), now.Round(0).Sub(at.Round(0)))
+}
+
+// apart tells whether two clocks measured the same time differently.
+func apart(monotonic, wall time.Duration) bool {
+	d := monotonic - wall
 	return d > clockSlip || d < -clockSlip
 }
 

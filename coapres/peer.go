@@ -31,7 +31,8 @@ type Peer struct {
 	words  *rate.Limiter
 
 	mu           sync.Mutex
-	registration string // guarded by mu; the segment after /rd/, empty when not registered
+	registration string        // guarded by mu; the segment after /rd/, empty when not registered
+	lifetime     time.Duration // guarded by mu; of the registration, as last asked for
 }
 
 // NewPeer returns the state of a new association of that device.

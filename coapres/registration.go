@@ -22,7 +22,7 @@ const (
 
 // register serves RFC 9176 §5: a node says that it is here. What it links to is for people; it never chooses what we call.
 func (s *Server) register(r *request) (response, error) {
-	lifetime, err := registrationQuery(r)
+	lifetime, err := registrationQuery(r, Lifetime)
 	if err != nil {
 		return response{}, err
 	}
@@ -31,22 +31,28 @@ func (s *Server) register(r *request) (response, error) {
 	if p.registration == "" {
 		p.registration = keys.Random(4)
 	}
+	p.lifetime = lifetime
 	location := "rd/" + p.registration
 	p.mu.Unlock()
 	s.Calls.Registered(p, lifetime)
 	return response{code: codes.Created, location: location}, nil
 }
 
-// renew serves the update of a registration (RFC 9176 §5.3.1).
+// renew serves the update of a registration (RFC 9176 §5.3.1): what it does not name stays as it was.
 func (s *Server) renew(r *request) (response, error) {
-	lifetime, err := registrationQuery(r)
-	if err != nil {
+	p := r.peer
+	lifetime, ok := p.registered(r.param)
+	lifetime, err := registrationQuery(r, lifetime)
+	switch {
+	case err != nil:
 		return response{}, err
-	}
-	if !r.peer.registered(r.param) {
+	case !ok:
 		return response{}, ErrNotFound
 	}
-	s.Calls.Registered(r.peer, lifetime)
+	p.mu.Lock()
+	p.lifetime = lifetime
+	p.mu.Unlock()
+	s.Calls.Registered(p, lifetime)
 	return response{code: codes.Changed}, nil
 }
 
@@ -56,7 +62,7 @@ func (s *Server) leave(r *request) (response, error) {
 		return response{}, err
 	}
 	p := r.peer
-	if !p.registered(r.param) {
+	if _, ok := p.registered(r.param); !ok {
 		return response{}, ErrNotFound
 	}
 	p.mu.Lock()
@@ -66,17 +72,19 @@ func (s *Server) leave(r *request) (response, error) {
 	return response{code: codes.Deleted}, nil
 }
 
-func (p *Peer) registered(id string) bool {
+// registered returns the lifetime of the registration with that id, if it is the peer's.
+func (p *Peer) registered(id string) (lifetime time.Duration, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.registration != "" && p.registration == id
+	return p.lifetime, p.registration != "" && p.registration == id
 }
 
-func registrationQuery(r *request) (time.Duration, error) {
+// registrationQuery returns the lifetime that is asked for, or the one given.
+func registrationQuery(r *request, lifetime time.Duration) (time.Duration, error) {
 	if !utf8.Valid(r.body) {
 		return 0, fmt.Errorf("%w: links are not UTF-8", wire.ErrMalformed)
 	}
-	lifetime, seen := Lifetime, map[string]bool{}
+	seen := map[string]bool{}
 	for _, q := range queries(r) {
 		name, value, _ := strings.Cut(q, "=")
 		if seen[name] {
@@ -154,12 +162,12 @@ func (l link) String() string {
 // fits tells whether the link passes a filter name=value, where a value may end in * (RFC 6690 §4.1).
 func (l link) fits(query string) bool {
 	name, value, _ := strings.Cut(query, "=")
-	have, ok := map[string]string{"href": "/" + l.href, "rt": l.rt, "if": l.iface}[name]
-	if !ok {
-		return false
+	have := map[string]string{"href": "/" + l.href, "rt": l.rt, "if": l.iface}[name]
+	if have == "" {
+		return false // a link without the attribute fits no value of it, nor none
 	}
 	if prefix, wild := strings.CutSuffix(value, "*"); wild {
-		return have != "" && strings.HasPrefix(have, prefix)
+		return strings.HasPrefix(have, prefix)
 	}
 	return have == value
 }

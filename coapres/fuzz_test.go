@@ -1,0 +1,55 @@
+package coapres
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+	"github.com/plgd-dev/go-coap/v3/message/pool"
+	"github.com/plgd-dev/go-coap/v3/udp/coder"
+
+	"latchkey/coapres/wire"
+)
+
+// table is every code that the resources may answer with.
+var table = []codes.Code{codes.Content, codes.Created, codes.Changed, codes.Deleted, codes.BadRequest, codes.Unauthorized, codes.Forbidden,
+	codes.NotFound, codes.MethodNotAllowed, codes.NotAcceptable, codes.RequestEntityTooLarge, codes.UnsupportedMediaType,
+	codes.TooManyRequests, codes.ServiceUnavailable}
+
+// FuzzServe sends any well-formed CoAP message at the resources: no panic, a code of the table, and nothing impossible reaches the gateway.
+func FuzzServe(f *testing.F) {
+	for kind := range wire.Kinds {
+		f.Add(uint8(kind), []byte("\x40\x02\x00\x01\xb4scan\x11\x32\xff{\"n\":1,\"uid\":\"04a1b2c3d4e580\"}"))
+		f.Add(uint8(kind), []byte("\x40\x02\x00\x01\xb3act\x04desk\x11\x3c\xff\xa2\x01\x01\x04\x05"))
+		f.Add(uint8(kind), []byte("\x40\x02\x00\x01\xb2rd\x45lt=90"))
+		f.Add(uint8(kind), []byte("\x40\x01\x00\x01\xbb.well-known\x04core\x44rt=*"))
+		f.Add(uint8(kind), []byte("\x40\x02\x00\x01\xb6report\x11\x6e\xff[{\"n\":\"contact\",\"vb\":true}]"))
+	}
+	f.Fuzz(func(t *testing.T, kind uint8, datagram []byte) {
+		req := pool.NewMessage(context.Background())
+		if _, err := req.UnmarshalWithDecoder(coder.DefaultCoder, datagram); err != nil || req.Code() == 0 || req.Code() > 31 {
+			return
+		}
+		l := &ledger{}
+		s := &Server{Calls: l, Log: slog.New(slog.DiscardHandler)}
+		p := NewPeer("d", "node", wire.Kinds[int(kind)%len(wire.Kinds)], "lk-0000000000", "", nil)
+		now := time.Now()
+		if e := EchoOf(req); len(e) == echoLen { // as if it were one of ours, so that what lies behind freshness is reached
+			p.Issued.issued[0] = stamped{Echo(e), now}
+		}
+		resp := pool.NewMessage(context.Background())
+		s.Serve(context.Background(), p, req, resp, now)
+		if !slices.Contains(table, resp.Code()) {
+			t.Errorf("got %s, which is not in the table", resp.Code())
+		}
+		if n := l.scan.N; slices.Contains(l.asked, "scan") && (n == 0 || n >= 1<<53 || p.Kind != wire.KindReader) {
+			t.Errorf("a %s asked with counter %d", p.Kind, n)
+		}
+		if l.act.Action != 0 && (!l.act.Action.Valid() || p.Kind != wire.KindSwitch) {
+			t.Errorf("a %s asked for %v", p.Kind, l.act.Action)
+		}
+	})
+}

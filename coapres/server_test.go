@@ -1,0 +1,360 @@
+package coapres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/plgd-dev/go-coap/v3/message"
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+	"github.com/plgd-dev/go-coap/v3/message/pool"
+
+	"latchkey/coapres/wire"
+	"latchkey/keys"
+)
+
+// ledger is a gateway that writes down what it is asked.
+type ledger struct {
+	asked   []string
+	scan    wire.Scan
+	act     wire.Act
+	verdict wire.Verdict
+	err     error
+}
+
+func (l *ledger) note(s string) { l.asked = append(l.asked, s) }
+
+func (l *ledger) Scan(_ context.Context, _ *Peer, s wire.Scan, _ time.Time) (wire.Verdict, error) {
+	l.note("scan")
+	l.scan = s
+	return l.verdict, l.err
+}
+
+func (l *ledger) Act(_ context.Context, _ *Peer, target string, a wire.Act, _ time.Time) (wire.Verdict, error) {
+	l.note("act " + target)
+	l.act = a
+	return l.verdict, l.err
+}
+
+func (l *ledger) State(_ *Peer, target string) (wire.State, error) {
+	l.note("state " + target)
+	return wire.State{On: true, Level: 100}, l.err
+}
+
+func (l *ledger) Registered(_ *Peer, lifetime time.Duration) {
+	l.note("registered " + lifetime.String())
+}
+func (l *ledger) Left(*Peer) { l.note("left") }
+func (l *ledger) Report(_ *Peer, r wire.Report, late bool) {
+	l.note("report")
+	if late {
+		l.note("late")
+	}
+}
+func (l *ledger) Targets(*Peer) []string { return []string{"desk", "hall"} }
+
+// desk is a server and one peer of it, without a network.
+type desk struct {
+	t      *testing.T
+	server *Server
+	ledger *ledger
+	peer   *Peer
+	log    *bytes.Buffer
+}
+
+func newDesk(t *testing.T, kind wire.Kind) *desk {
+	d := &desk{t: t, ledger: &ledger{}, log: &bytes.Buffer{},
+		peer: NewPeer("dev0000000", "node", kind, keys.ID("lk-0000000000"), "192.0.2.1:5684#1", nil)}
+	d.server = &Server{Calls: d.ledger, Log: slog.New(slog.NewTextHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	return d
+}
+
+// ask is one request; option changes it.
+func (d *desk) ask(method codes.Code, path string, body []byte, options ...func(*pool.Message)) *pool.Message {
+	d.t.Helper()
+	req := pool.NewMessage(context.Background())
+	req.SetCode(method)
+	req.SetType(message.Confirmable)
+	if err := req.SetPath(path); err != nil {
+		d.t.Fatal(err)
+	}
+	if body != nil {
+		req.SetBody(bytes.NewReader(body))
+	}
+	for _, o := range options {
+		o(req)
+	}
+	resp := pool.NewMessage(context.Background())
+	d.server.Serve(context.Background(), d.peer, req, resp, time.Now())
+	return resp
+}
+
+func format(f wire.Format) func(*pool.Message) {
+	return func(m *pool.Message) { m.SetContentFormat(message.MediaType(f)) }
+}
+
+func accept(f wire.Format) func(*pool.Message) {
+	return func(m *pool.Message) { m.SetAccept(message.MediaType(f)) }
+}
+
+func query(q string) func(*pool.Message) { return func(m *pool.Message) { m.AddQuery(q) } }
+
+// fresh shows an Echo that was just issued.
+func (d *desk) fresh() func(*pool.Message) {
+	e := d.peer.Issued.Issue(time.Now())
+	return func(m *pool.Message) { m.SetOptionBytes(optionEcho, e[:]) }
+}
+
+func bodyText(t *testing.T, m *pool.Message) string {
+	t.Helper()
+	b, err := body(m, wire.MaxReport)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+var (
+	scanJSON = []byte(`{"n":1,"uid":"04a1b2c3d4e580"}`)
+	actJSON  = []byte(`{"n":1,"action":"toggle"}`)
+)
+
+func TestWhatEachKindMayCall(t *testing.T) {
+	calls := []struct {
+		method codes.Code
+		path   string
+		body   []byte
+		format wire.Format
+		kinds  []wire.Kind
+		want   codes.Code
+	}{
+		{codes.GET, "/.well-known/core", nil, 0, wire.Kinds, codes.Content},
+		{codes.POST, "/rd", nil, 0, wire.Kinds, codes.Created},
+		{codes.POST, "/scan", scanJSON, wire.JSON, []wire.Kind{wire.KindReader}, codes.Changed},
+		{codes.POST, "/act/desk", actJSON, wire.JSON, []wire.Kind{wire.KindSwitch}, codes.Changed},
+		{codes.GET, "/act/desk", nil, 0, []wire.Kind{wire.KindSwitch}, codes.Content},
+		{codes.POST, "/report", []byte(`[{"n":"rssi","v":-61}]`), wire.SenMLJSON, wire.Kinds, codes.Changed},
+	}
+	for _, c := range calls {
+		for _, k := range append(slices.Clone(wire.Kinds), "", "enrol") {
+			d := newDesk(t, k)
+			opts := []func(*pool.Message){d.fresh()}
+			if c.body != nil {
+				opts = append(opts, format(c.format))
+			}
+			want := c.want
+			if !slices.Contains(c.kinds, k) {
+				want = codes.Forbidden
+			}
+			if got := d.ask(c.method, c.path, c.body, opts...).Code(); got != want {
+				t.Errorf("%s %s by %q: got %s, want %s", c.method, c.path, k, got, want)
+			}
+			if want == codes.Forbidden && len(d.ledger.asked) > 0 {
+				t.Errorf("%s %s by %q: refused, and asked %v", c.method, c.path, k, d.ledger.asked)
+			}
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	long := bytes.Repeat([]byte("x"), wire.MaxBody+1)
+	for _, c := range []struct {
+		rule   string
+		method codes.Code
+		path   string
+		body   []byte
+		opts   []func(*pool.Message)
+		want   codes.Code
+	}{
+		{"no such resource", codes.GET, "/nothing", nil, nil, codes.NotFound},
+		{"a longer path", codes.POST, "/scan/more", scanJSON, nil, codes.NotFound},
+		{"no path at all", codes.GET, "/", nil, nil, codes.NotFound},
+		{"no such method", codes.GET, "/scan", nil, nil, codes.MethodNotAllowed},
+		{"a method of RFC 8132", codes.Code(5), "/scan", scanJSON, nil, codes.MethodNotAllowed},
+		{"a body without a format", codes.POST, "/scan", scanJSON, nil, codes.UnsupportedMediaType},
+		{"a format that is not spoken", codes.POST, "/scan", scanJSON, []func(*pool.Message){format(0)}, codes.UnsupportedMediaType},
+		{"an answer in a format that is not spoken", codes.POST, "/scan", scanJSON, []func(*pool.Message){format(wire.JSON), accept(0)}, codes.NotAcceptable},
+		{"a body too long", codes.POST, "/scan", long, []func(*pool.Message){format(wire.JSON)}, codes.RequestEntityTooLarge},
+		{"no body", codes.POST, "/scan", nil, nil, codes.BadRequest},
+		{"JSON in name only", codes.POST, "/scan", []byte(`{"n":1`), []func(*pool.Message){format(wire.JSON)}, codes.BadRequest},
+		{"JSON said to be CBOR", codes.POST, "/scan", scanJSON, []func(*pool.Message){format(wire.CBOR)}, codes.BadRequest},
+		{"an unknown field", codes.POST, "/scan", []byte(`{"n":1,"uid":"04a1b2c3","door":"any"}`), []func(*pool.Message){format(wire.JSON)}, codes.BadRequest},
+		{"a field twice", codes.POST, "/scan", []byte(`{"n":1,"n":2,"uid":"04a1b2c3"}`), []func(*pool.Message){format(wire.JSON)}, codes.BadRequest},
+		{"counter zero", codes.POST, "/scan", []byte(`{"n":0,"uid":"04a1b2c3"}`), []func(*pool.Message){format(wire.JSON)}, codes.BadRequest},
+		{"a UID of five bytes", codes.POST, "/scan", []byte(`{"n":1,"uid":"04a1b2c3d4"}`), []func(*pool.Message){format(wire.JSON)}, codes.BadRequest},
+		{"an impossible age", codes.POST, "/scan", []byte(`{"n":1,"uid":"04a1b2c3","age":601001}`), []func(*pool.Message){format(wire.JSON)}, codes.BadRequest},
+		{"no Echo", codes.POST, "/scan", scanJSON, []func(*pool.Message){format(wire.JSON)}, codes.Unauthorized},
+		{"another one's name", codes.POST, "/rd", nil, []func(*pool.Message){query("ep=other")}, codes.Forbidden},
+		{"a lifetime of nothing", codes.POST, "/rd", nil, []func(*pool.Message){query("lt=0")}, codes.BadRequest},
+		{"a lifetime that is no number", codes.POST, "/rd", nil, []func(*pool.Message){query("lt=long")}, codes.BadRequest},
+		{"two lifetimes", codes.POST, "/rd", nil, []func(*pool.Message){query("lt=1"), query("lt=2")}, codes.BadRequest},
+		{"links that are not text", codes.POST, "/rd", []byte{0xff}, []func(*pool.Message){format(linkFormat)}, codes.BadRequest},
+		{"a registration that is not there", codes.POST, "/rd/none", nil, nil, codes.NotFound},
+		{"removing one without an Echo", codes.DELETE, "/rd/none", nil, nil, codes.Unauthorized},
+		{"a report that is not SenML", codes.POST, "/report", []byte(`{"v":1}`), []func(*pool.Message){format(wire.SenMLJSON)}, codes.BadRequest},
+	} {
+		d := newDesk(t, wire.KindReader)
+		resp := d.ask(c.method, c.path, c.body, c.opts...)
+		if got := resp.Code(); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.rule, got, c.want)
+		}
+		if len(d.ledger.asked) > 0 {
+			t.Errorf("%s: refused, and asked %v", c.rule, d.ledger.asked)
+		}
+		if _, err := resp.GetOptionBytes(optionEcho); (err == nil) != (c.want == codes.Unauthorized) {
+			t.Errorf("%s: got Echo %v; 4.01 brings one, no other refusal does", c.rule, err == nil)
+		}
+		if log := d.log.String(); strings.Contains(log, "a1b2c3") || strings.Count(log, "\n") > 1 {
+			t.Errorf("%s: got log %q, want one line at most and nothing of the body", c.rule, log)
+		}
+	}
+}
+
+func TestScanInBothFormats(t *testing.T) {
+	cbor, err := wire.Scan{N: 1, UID: []byte{4, 1, 2, 3}}.Encode(wire.CBOR)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		rule     string
+		body     []byte
+		in, want wire.Format
+		opts     []func(*pool.Message)
+	}{
+		{"CBOR is answered in CBOR", cbor, wire.CBOR, wire.CBOR, nil},
+		{"JSON is answered in JSON", scanJSON, wire.JSON, wire.JSON, nil},
+		{"unless something else is asked for", scanJSON, wire.JSON, wire.CBOR, []func(*pool.Message){accept(wire.CBOR)}},
+		{"elective options are ignored", cbor, wire.CBOR, wire.CBOR, []func(*pool.Message){
+			func(m *pool.Message) { m.SetOptionBytes(292, []byte{1}) }, func(m *pool.Message) { m.SetOptionUint32(60, 9000) }}},
+	} {
+		d := newDesk(t, wire.KindReader)
+		d.ledger.verdict = wire.Verdict{Verdict: wire.Granted, Last: 1}
+		resp := d.ask(codes.POST, "/scan", c.body, append(c.opts, format(c.in), d.fresh())...)
+		if resp.Code() != codes.Changed {
+			t.Errorf("%s: got %s", c.rule, resp.Code())
+			continue
+		}
+		if f, err := resp.ContentFormat(); err != nil || wire.Format(f) != c.want {
+			t.Errorf("%s: got format %d, %v, want %d", c.rule, f, err, c.want)
+		}
+		v, err := wire.ParseVerdict(c.want, []byte(bodyText(t, resp)))
+		if err != nil || v != d.ledger.verdict {
+			t.Errorf("%s: got %+v, %v, want %+v", c.rule, v, err, d.ledger.verdict)
+		}
+		if e, err := resp.GetOptionBytes(optionEcho); err != nil || len(e) != echoLen {
+			t.Errorf("%s: got Echo %x, want 8 bytes", c.rule, e)
+		}
+	}
+}
+
+func TestCodesOfTheGatewaysErrors(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want codes.Code
+	}{
+		{errors.New("the disk is full"), codes.ServiceUnavailable},
+		{ErrNotFound, codes.NotFound},
+		{&BusyError{RetryAfter: 9500 * time.Millisecond}, codes.TooManyRequests},
+	} {
+		d := newDesk(t, wire.KindReader)
+		d.ledger.err = c.err
+		resp := d.ask(codes.POST, "/scan", scanJSON, format(wire.JSON), d.fresh())
+		if resp.Code() != c.want || bodyText(t, resp) != "" {
+			t.Errorf("%v: got %s %q, want %s without a body", c.err, resp.Code(), bodyText(t, resp), c.want)
+		}
+		if age, err := resp.Options().GetUint32(message.MaxAge); c.want == codes.TooManyRequests && (err != nil || age != 10) {
+			t.Errorf("%v: got Max-Age %d, %v, want 10", c.err, age, err)
+		}
+	}
+}
+
+func TestRateOfOnePeer(t *testing.T) {
+	d := newDesk(t, wire.KindReader)
+	refused := 0
+	for range 200 {
+		if resp := d.ask(codes.GET, "/.well-known/core", nil); resp.Code() == codes.TooManyRequests {
+			refused++
+			if age, err := resp.Options().GetUint32(message.MaxAge); err != nil || age == 0 {
+				t.Fatalf("got Max-Age %d, %v, want one", age, err)
+			}
+		}
+	}
+	if refused < 150 {
+		t.Errorf("got %d of 200 refused, want all beyond the burst", refused)
+	}
+	if got := strings.Count(d.log.String(), "\n"); got > 2 {
+		t.Errorf("got %d log lines in less than a second, want one", got)
+	}
+}
+
+func TestRegistration(t *testing.T) {
+	d := newDesk(t, wire.KindLock)
+	resp := d.ask(codes.POST, "/rd", []byte(`</act>;rt="latchkey.act"`), format(linkFormat), query("ep=node"), query("lt=90"))
+	location := ""
+	for _, o := range resp.Options() {
+		if o.ID == message.LocationPath {
+			location += "/" + string(o.Value)
+		}
+	}
+	if resp.Code() != codes.Created || !strings.HasPrefix(location, "/rd/") || len(location) < 6 {
+		t.Fatalf("got %s at %q, want 2.01 at /rd/…", resp.Code(), location)
+	}
+	if got := d.ask(codes.POST, location, nil, query("lt=4294967295")).Code(); got != codes.Changed {
+		t.Errorf("update: got %s, want 2.04", got)
+	}
+	if got := d.ask(codes.DELETE, location, nil).Code(); got != codes.Unauthorized {
+		t.Errorf("removal without an Echo: got %s, want 4.01", got)
+	}
+	if got := d.ask(codes.DELETE, location, nil, d.fresh()).Code(); got != codes.Deleted {
+		t.Errorf("removal: got %s, want 2.02", got)
+	}
+	if got := d.ask(codes.POST, location, nil).Code(); got != codes.NotFound {
+		t.Errorf("update after removal: got %s, want 4.04", got)
+	}
+	if want := []string{"registered 1m30s", "registered 24h0m0s", "left"}; !slices.Equal(d.ledger.asked, want) {
+		t.Errorf("got %v, want %v", d.ledger.asked, want)
+	}
+}
+
+func TestCoreLinks(t *testing.T) {
+	for _, c := range []struct {
+		kind  wire.Kind
+		query string
+		want  string
+	}{
+		{wire.KindReader, "", `</rd>;rt="core.rd";ct="40",</report>;rt="latchkey.report";ct="112 110",</scan>;rt="latchkey.scan";ct="60 50"`},
+		{wire.KindReader, "rt=latchkey.scan", `</scan>;rt="latchkey.scan";ct="60 50"`},
+		{wire.KindReader, "rt=latchkey.*", `</report>;rt="latchkey.report";ct="112 110",</scan>;rt="latchkey.scan";ct="60 50"`},
+		{wire.KindReader, "if=*", ""},
+		{wire.KindReader, "colour=red", ""},
+		{wire.KindSwitch, "if=core.a", `</act/desk>;rt="latchkey.act";if="core.a";ct="60 50",</act/hall>;rt="latchkey.act";if="core.a";ct="60 50"`},
+		{wire.KindSwitch, "href=/act/d*", `</act/desk>;rt="latchkey.act";if="core.a";ct="60 50"`},
+		{wire.KindLock, "href=/scan", ""},
+	} {
+		d := newDesk(t, c.kind)
+		var opts []func(*pool.Message)
+		if c.query != "" {
+			opts = append(opts, query(c.query))
+		}
+		resp := d.ask(codes.GET, "/.well-known/core", nil, opts...)
+		if got := bodyText(t, resp); resp.Code() != codes.Content || got != c.want {
+			t.Errorf("%s ?%s: got %s %s\nwant %s", c.kind, c.query, resp.Code(), got, c.want)
+		}
+	}
+}
+
+func TestLateReportIsSaidToBeLate(t *testing.T) {
+	d := newDesk(t, wire.KindSensor)
+	pack := []byte(`[{"n":"contact","vb":true}]`)
+	d.ask(codes.POST, "/report", pack, format(wire.SenMLJSON))
+	d.ask(codes.POST, "/report", pack, format(wire.SenMLJSON), d.fresh())
+	d.ask(codes.POST, "/report", pack, format(wire.JSON), d.fresh())
+	if want := []string{"report", "late", "report", "report"}; !slices.Equal(d.ledger.asked, want) {
+		t.Errorf("got %v, want %v", d.ledger.asked, want)
+	}
+}
