@@ -22,14 +22,15 @@ func deviceCommands() []spec {
 	return []spec{
 		{
 			name: "add", args: "NAME", usage: "enrol a device and print what goes into it: the secret is shown once", need: []string{"kind"}, makes: true,
-			flags: []cli.Flag{
+			flags: append([]cli.Flag{
 				&cli.StringFlag{Name: "kind", Usage: orList(kindNames())},
 				&cli.StringSliceFlag{Name: "target", Usage: "what it stands at, moves or may ask for; more than once for a switch"},
-				&cli.StringFlag{Name: "format", Usage: orList(formatNames()), DefaultText: "text"},
-				&cli.StringFlag{Name: "out", Usage: "write to this new file, which only you may read, instead of printing", TakesFile: true},
-				&cli.StringFlag{Name: "gateway", Usage: "HOST:PORT that the device will call, if not this machine"},
-			},
+			}, bundleFlags()...),
 			run: addDevice,
+		},
+		{
+			name: "rekey", args: "NAME", usage: "mint another key for a device and print what goes into it: the older keys work until it is first used",
+			flags: bundleFlags(), run: rekeyDevice,
 		},
 		{name: "list", usage: "list devices", run: listDevices},
 		{name: "show", args: "NAME", usage: "show a device with its keys", run: showDevice},
@@ -39,6 +40,15 @@ func deviceCommands() []spec {
 			run:   revokeDevice,
 		},
 		removal("NAME", "remove a device with its keys and grants", "/v1/devices/%s"),
+	}
+}
+
+// bundleFlags say how a bundle is handed over.
+func bundleFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "format", Usage: orList(formatNames()), DefaultText: "text"},
+		&cli.StringFlag{Name: "out", Usage: "write to this new file, which only you may read, instead of printing", TakesFile: true},
+		&cli.StringFlag{Name: "gateway", Usage: "HOST:PORT that the device will call, if not this machine"},
 	}
 }
 
@@ -56,8 +66,27 @@ func formatNames() (out []string) {
 	return out
 }
 
-// addDevice makes sure that the secret can be shown before there is one.
-func addDevice(x *call) (err error) {
+func addDevice(x *call) error {
+	in := admin.NewDevice{Name: x.arg(0), Kind: x.String("kind"), Targets: x.StringSlice("target"), Gateway: x.String("gateway")}
+	return x.handOver("added", in, func(got *admin.Enrolled) ([]byte, error) { return x.do(http.MethodPost, "/v1/devices", in, got) })
+}
+
+func rekeyDevice(x *call) error {
+	var d admin.Device
+	if _, err := x.do(http.MethodGet, at("/v1/devices/%s", x.arg(0)), nil, &d); err != nil {
+		return err
+	}
+	like := admin.NewDevice{Name: d.Name, Kind: d.Kind, Gateway: x.String("gateway")}
+	for _, t := range d.Targets {
+		like.Targets = append(like.Targets, t.Name)
+	}
+	return x.handOver("a new key for", like, func(got *admin.Enrolled) ([]byte, error) {
+		return x.do(http.MethodPost, at("/v1/devices/%s/keys", x.arg(0)), admin.NewKey{Gateway: like.Gateway}, got)
+	})
+}
+
+// handOver asks for a secret and gives it to the person at the terminal, or to a file. It makes sure before that the secret can be shown.
+func (x *call) handOver(done string, in admin.NewDevice, ask func(*admin.Enrolled) ([]byte, error)) (err error) {
 	format, err := provision.ParseFormat(cmp.Or(x.String("format"), string(provision.Text)))
 	if err != nil {
 		return x.wrong("there is no format %q: want %s", shortWord(x.String("format")), orList(formatNames()))
@@ -65,7 +94,6 @@ func addDevice(x *call) (err error) {
 	if x.json() && x.IsSet("format") && !x.IsSet("out") {
 		return x.wrong("--json and --format both say how to print: give one of them")
 	}
-	in := admin.NewDevice{Name: x.arg(0), Kind: x.String("kind"), Targets: x.StringSlice("target"), Gateway: x.String("gateway")}
 	if err := x.rehearse(in, format); err != nil {
 		return err
 	}
@@ -80,18 +108,18 @@ func addDevice(x *call) (err error) {
 		defer func() { err = out.finish(err) }()
 	}
 	var got admin.Enrolled
-	raw, err := x.do(http.MethodPost, "/v1/devices", in, &got)
+	raw, err := ask(&got)
 	if err != nil {
 		return err
 	}
-	if err := x.hand(raw, got, format, out); err != nil {
-		return fmt.Errorf("%s is enrolled, but its secret could not be written: latchkey device rm %[1]s, then add it again: %w", got.Name, err)
+	if err := x.hand(done, raw, got, format, out); err != nil {
+		return fmt.Errorf("%s has the key, but its secret could not be written: latchkey device rekey %[1]s makes another: %w", got.Name, err)
 	}
 	return nil
 }
 
-// hand gives the bundle to the person at the terminal, or to the file.
-func (x *call) hand(raw []byte, got admin.Enrolled, format provision.Format, out *secretFile) error {
+// hand writes the bundle where it was asked for.
+func (x *call) hand(done string, raw []byte, got admin.Enrolled, format provision.Format, out *secretFile) error {
 	bundle, err := parseBundle(raw)
 	if err != nil {
 		return err
@@ -110,7 +138,7 @@ func (x *call) hand(raw []byte, got admin.Enrolled, format provision.Format, out
 		return fmt.Errorf("device: %w", err)
 	}
 	return x.show(raw, func(w io.Writer) {
-		printLine(w, "added "+got.Kind+" "+got.Name+"; what goes into it, with the secret, is in "+x.String("out"))
+		printLine(w, done+" "+got.Kind+" "+got.Name+"; what goes into it, with the secret, is in "+x.String("out"))
 	})
 }
 

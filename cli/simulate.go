@@ -55,14 +55,21 @@ func simulate(c *cli.Context, kind wire.Kind) error {
 		return usagef(c, "%s is for a %s, not a %s: latchkey simulate %s --bundle %[1]s", c.String("bundle"), b.Kind, kind, b.Kind)
 	}
 	ctx := c.Context
-	d := device.New(device.Config{Name: b.Device, Kind: b.Kind, Gateway: b.Gateway, Identity: b.Identity, Secret: b.Secret,
+	counters := counterFile(c.String("bundle") + ".counter")
+	d := device.New(device.Config{Name: b.Device, Counter: counters.read(), Kind: b.Kind, Gateway: b.Gateway, Identity: b.Identity, Secret: b.Secret,
 		Changed: func(st wire.State) {
 			fmt.Fprintf(c.App.Writer, "%s  %s\n", time.Now().Format(time.TimeOnly), stateText(kind, st))
 		}})
 	runCtx, end := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- d.Run(runCtx) }()
-	defer func() { end(); <-done }()
+	defer func() {
+		end()
+		<-done
+		if err := counters.write(d.Counter()); err != nil {
+			say(c.App.ErrWriter, fmt.Sprintf("latchkey: the scan counter is not kept, so the next scan may need a second try: %v", err))
+		}
+	}()
 
 	ready, cancel := context.WithTimeout(ctx, connectWithin)
 	defer cancel()
@@ -79,6 +86,29 @@ func simulate(c *cli.Context, kind wire.Kind) error {
 	}
 	<-ctx.Done() // interrupted, as it is meant to end
 	return nil
+}
+
+// counterFile keeps a simulated node's scan counter beside its bundle, as a real one keeps it in flash.
+type counterFile string
+
+// read returns the last counter used, 0 if there is none: the gateway puts a node right that has forgotten.
+func (f counterFile) read() uint64 {
+	b, err := os.ReadFile(string(f))
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 53)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func (f counterFile) write(n uint64) error {
+	if n == 0 {
+		return nil // no scans: a lock, a lamp
+	}
+	return os.WriteFile(string(f), []byte(strconv.FormatUint(n, 10)+"\n"), 0o600)
 }
 
 func readBundle(c *cli.Context) (provision.Bundle, error) {

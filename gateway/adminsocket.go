@@ -81,6 +81,8 @@ func StatusOf(err error) int {
 	switch {
 	case errors.Is(err, store.ErrNoSpace):
 		return http.StatusInsufficientStorage
+	case errors.Is(err, store.ErrRefused):
+		return http.StatusUnprocessableEntity
 	case errors.Is(err, store.ErrTooBig):
 		return http.StatusRequestEntityTooLarge
 	case errors.Is(err, store.ErrFailed), errors.Is(err, store.ErrClosed):

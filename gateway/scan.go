@@ -96,7 +96,11 @@ func (g *Gateway) perform(ctx context.Context, a access.Attempt, intent time.Tim
 		g.command(ctx, a, adm, intent, &tl)
 	}
 	g.metrics.observe(tl)
-	g.log.Info("decided", "device", tl.Device, "target", tl.Target, "reason", string(tl.Decision.Reason), "counter", a.Counter,
+	asker := "device"
+	if a.Source == access.ByOperator {
+		asker = "actor"
+	}
+	g.log.Info("decided", asker, tl.Device, "target", tl.Target, "reason", string(tl.Decision.Reason), "counter", a.Counter,
 		"event", tl.Seq, "outcome", string(tl.Outcome), "repeated", tl.Repeated)
 	if g.cfg.Timeline != nil {
 		g.cfg.Timeline(tl)

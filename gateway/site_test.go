@@ -185,14 +185,13 @@ func eventually(t *testing.T, what string, within time.Duration, f func() bool) 
 // door is a site with one door, its reader and lock, and ann who may open it.
 type door struct {
 	*site
-	id         access.ID
-	reader     *device.Device
-	lock       *device.Device
-	readerKey  keys.Key
-	lockKey    keys.Key
-	readerID   access.ID
-	lockID     access.ID
-	readerAddr string // where the reader looks for its gateway
+	id        access.ID
+	reader    *device.Device
+	lock      *device.Device
+	readerKey keys.Key
+	lockKey   keys.Key
+	readerID  access.ID
+	lockID    access.ID
 }
 
 func newDoor(t *testing.T, opts store.Options) *door {

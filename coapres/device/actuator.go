@@ -2,6 +2,7 @@ package device
 
 import (
 	"bytes"
+	"errors"
 	"sync"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/transport"
 )
+
+// ownPulse is how long a lock stays open when a command does not say.
+const ownPulse = 3 * time.Second
 
 // actuator is the relay or lamp of a node. Off is its rest.
 type actuator struct {
@@ -32,7 +36,9 @@ func (d *Device) handler(l *link) transport.Handler {
 	return func(_ *transport.Conn, req, resp *pool.Message, at time.Time) {
 		path, _ := req.Path()
 		switch {
-		case path == "/.well-known/core" && req.Code() == codes.GET:
+		case path == "/.well-known/core" && req.Code() != codes.GET:
+			resp.SetCode(codes.MethodNotAllowed)
+		case path == "/.well-known/core":
 			resp.SetCode(codes.Content)
 			if d.cfg.Kind.Actuator() {
 				resp.SetContentFormat(message.AppLinkFormat)
@@ -84,7 +90,7 @@ func (a *actuator) command(l *link, req, resp *pool.Message, at time.Time) {
 	}
 	if err := l.issued.Check(coapres.EchoOf(req), cmd.Age, coapres.CommandWindow, at); err != nil {
 		resp.SetCode(codes.BadRequest)
-		if err == coapres.ErrStale {
+		if errors.Is(err, coapres.ErrStale) {
 			resp.SetCode(codes.Unauthorized)
 		}
 		return
@@ -111,7 +117,11 @@ func (a *actuator) obey(l *link, cmd wire.Command) wire.Receipt {
 	l.last = cmd.ID
 	switch cmd.Action {
 	case wire.Unlock:
-		a.pulse(min(time.Duration(cmd.Duration)*time.Millisecond, a.maxPulse))
+		d := ownPulse
+		if cmd.Duration > 0 {
+			d = time.Duration(cmd.Duration) * time.Millisecond
+		}
+		a.pulse(min(d, a.maxPulse))
 	case wire.On:
 		a.set(true, 100)
 	case wire.Level:

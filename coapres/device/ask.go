@@ -12,8 +12,8 @@ import (
 	"latchkey/coapres/wire"
 )
 
-// Scan presents a card, as a tap at this moment, and returns the verdict. It stops 3 s after the tap: a door that opens later opens
-// for somebody else.
+// Scan presents a card, as a tap at this moment, and returns the verdict. It stops 3 s after the tap, also when it had to wait for an
+// earlier one: a door that opens later opens for somebody else.
 func (d *Device) Scan(ctx context.Context, uid []byte) (wire.Verdict, error) {
 	return d.ask(ctx, "/scan", func(n uint64, age int32) ([]byte, error) {
 		return wire.Scan{N: n, UID: uid, Age: age}.Encode(wire.CBOR)
@@ -28,19 +28,24 @@ func (d *Device) Ask(ctx context.Context, target string, a wire.Action, level ui
 }
 
 // ask sends one intent, repeating it as the gateway asks: with a new Echo after a 4.01, with a higher counter when ours was behind.
-func (d *Device) ask(ctx context.Context, path string, encode func(n uint64, age int32) ([]byte, error)) (wire.Verdict, error) {
-	d.calls.Lock()
-	defer d.calls.Unlock()
+func (d *Device) ask(caller context.Context, path string, encode func(n uint64, age int32) ([]byte, error)) (wire.Verdict, error) {
 	intent := time.Now()
-	ctx, cancel := context.WithDeadline(ctx, intent.Add(coapres.ScanWindow))
+	ctx, cancel := context.WithDeadline(caller, intent.Add(coapres.ScanWindow))
 	defer cancel()
+	select {
+	case d.turn <- struct{}{}:
+		defer func() { <-d.turn }()
+	case <-ctx.Done():
+		return wire.Verdict{}, ErrNoVerdict
+	}
 	l, err := d.online(ctx)
 	if err != nil {
 		return wire.Verdict{}, err
 	}
 	n := d.next()
 	for stale := 0; ; {
-		echo, age := l.held.Age(intent, time.Now())
+		sent := time.Now()
+		echo, age := l.held.Age(intent, sent)
 		body, err := encode(n, age)
 		if err != nil {
 			return wire.Verdict{}, err
@@ -48,7 +53,9 @@ func (d *Device) ask(ctx context.Context, path string, encode func(n uint64, age
 		a, err := coapres.Call(ctx, l.conn, &l.held, coapres.Request{Method: codes.POST, Path: path, Echo: echo, Format: wire.CBOR, Body: body})
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
-			_ = l.conn.End() // three seconds of silence: open a new session rather than trust this one
+			if caller.Err() == nil && time.Since(sent) >= coapres.ScanWindow/2 {
+				_ = l.conn.End() // silence for so long: open a new session rather than trust this one
+			}
 			return wire.Verdict{}, ErrNoVerdict
 		case err != nil:
 			return wire.Verdict{}, fmt.Errorf("%w: %w", ErrNoVerdict, err)

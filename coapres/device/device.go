@@ -30,11 +30,11 @@ type Config struct {
 	// Counter is the last scan counter used: the next scan has the one after it. A node that forgot its counter starts at 0 and is put
 	// right by the gateway.
 	Counter uint64
-	// MaxPulse is the hard upper limit of an unlock, whatever a command says. Default 10 s.
+	// MaxPulse is the hard upper limit of an unlock, whatever a command says. One that says nothing lasts 3 s. Default 10 s.
 	MaxPulse time.Duration
 	// Retry is the shortest wait before a reconnect; it doubles up to a minute, with jitter. Default 1 s.
 	Retry time.Duration
-	// Changed, if set, is called with each new state of an actuator, one call at a time.
+	// Changed, if set, is called with each new state of an actuator, one call at a time. It must not call the device.
 	Changed func(wire.State)
 	Log     *slog.Logger
 }
@@ -55,7 +55,7 @@ type Device struct {
 	cfg Config
 	act actuator
 
-	calls sync.Mutex // one scan or ask at a time, as a person taps
+	turn chan struct{} // holds one token: one scan or ask at a time
 
 	mu       sync.Mutex
 	counter  uint64        // guarded by mu
@@ -85,7 +85,7 @@ func New(cfg Config) *Device {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Device{cfg: cfg, counter: cfg.Counter, linked: make(chan struct{})}
+	d := &Device{cfg: cfg, counter: cfg.Counter, turn: make(chan struct{}, 1), linked: make(chan struct{})}
 	d.act = actuator{kind: cfg.Kind, maxPulse: cfg.MaxPulse, changed: cfg.Changed}
 	return d
 }

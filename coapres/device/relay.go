@@ -110,9 +110,13 @@ func (r *Relay) Inject(dir Direction, b []byte) {
 	}
 }
 
-// Close ends the relay and drops what it holds.
+// Close ends the relay and drops what it holds. Twice is harmless.
 func (r *Relay) Close() error {
 	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return nil
+	}
 	r.closed = true
 	for _, f := range r.flows {
 		_ = f.back.Close()
@@ -233,12 +237,11 @@ func (r *Relay) after(d time.Duration, f func()) {
 
 func (r *Relay) release(dir Direction, h *hold) {
 	r.mu.Lock()
-	queue := h.queue
+	defer r.mu.Unlock()
 	if r.holds[dir] == h {
 		r.holds[dir] = nil
 	}
-	r.mu.Unlock()
-	for _, send := range queue {
+	for _, send := range h.queue { // under mu: a datagram that comes now must not overtake them
 		send()
 	}
 	close(h.open)

@@ -54,6 +54,11 @@ type Bundle struct {
 	Secret   string    `json:"secret"`
 }
 
+// NewKey asks for another key of a device.
+type NewKey struct {
+	Gateway string `json:"gateway,omitempty" doc:"host:port that the device will call, if not the gateway's own"`
+}
+
 // KeyInput names a key in the path.
 type KeyInput struct {
 	Key string `path:"key" doc:"identity"`
@@ -76,6 +81,14 @@ func (a *api) deviceRoutes() {
 	handle(a, http.MethodDelete, "/v1/devices/{ref}", "remove-device", "Remove a device with its keys and grants",
 		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
 			return remove(ctx, a, func(p *access.Policy) (access.Device, error) { return findDevice(p, in.Ref) })
+		})
+	handle(a, http.MethodPost, "/v1/devices/{ref}/keys", "rekey-device",
+		"Mint another key for a device: the answer holds its secret, once. The older keys work until the new one is first used",
+		func(ctx context.Context, in *struct {
+			RefInput
+			Body NewKey
+		}) (*body[Enrolled], error) {
+			return answer(a.rekey(ctx, in.Ref, in.Body))
 		})
 	handle(a, http.MethodPost, "/v1/devices/{ref}/revoke", "revoke-device", "Revoke every key of a device: its session ends and it cannot come back",
 		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
@@ -102,10 +115,7 @@ func (a *api) enrol(ctx context.Context, in NewDevice) (Enrolled, error) {
 	kind := wire.Kind(in.Kind)
 	d := access.Device{ID: access.NewID(), Name: in.Name, Kind: kind, Created: a.stamp()}
 	key := provision.New(string(d.ID))
-	b := provision.Bundle{Device: in.Name, Kind: kind, Gateway: a.GatewayAddr, Identity: key.ID, Secret: key.Secret}
-	if in.Gateway != "" {
-		b.Gateway = in.Gateway
-	}
+	b := a.bundle(d, key, in.Gateway)
 	_, err := a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
 		for _, ref := range in.Targets {
 			t, err := findTarget(p, ref)
@@ -124,11 +134,48 @@ func (a *api) enrol(ctx context.Context, in NewDevice) (Enrolled, error) {
 	if err != nil {
 		return Enrolled{}, err
 	}
+	return a.enrolled(d, b), nil
+}
+
+// rekey puts a new key beside the older ones, which retire.
+func (a *api) rekey(ctx context.Context, ref string, in NewKey) (Enrolled, error) {
+	var d access.Device
+	var b provision.Bundle
+	_, err := a.change(ctx, func(p *access.Policy) (changes []access.Change, err error) {
+		if d, err = findDevice(p, ref); err != nil {
+			return nil, err
+		}
+		fresh, older := provision.Rotate(string(d.ID), p.KeysOf(d.ID))
+		for _, k := range append(older, fresh) {
+			changes = append(changes, access.Change{Put: k})
+		}
+		b = a.bundle(d, fresh, in.Gateway)
+		for _, t := range d.Targets {
+			b.Targets = append(b.Targets, p.Targets[t].Name)
+		}
+		return changes, invalid(b.Check())
+	})
+	if err != nil {
+		return Enrolled{}, err
+	}
+	return a.enrolled(d, b), nil
+}
+
+// bundle is what goes into a device, but for its targets.
+func (a *api) bundle(d access.Device, k keys.Key, gateway string) provision.Bundle {
+	if gateway == "" {
+		gateway = a.GatewayAddr
+	}
+	return provision.Bundle{Device: d.Name, Kind: d.Kind, Gateway: gateway, Identity: k.ID, Secret: k.Secret}
+}
+
+// enrolled is the one answer with a secret.
+func (a *api) enrolled(d access.Device, b provision.Bundle) Enrolled {
 	return Enrolled{
 		Device: a.viewDevices()(a.Store.Snapshot(), d),
 		Bundle: Bundle{Device: b.Device, Kind: b.Kind, Targets: append([]string{}, b.Targets...), Gateway: b.Gateway, Identity: b.Identity,
 			Secret: b.Secret.Reveal()},
-	}, nil
+	}
 }
 
 func revocations(of []keys.Key) (changes []access.Change) {

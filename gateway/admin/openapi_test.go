@@ -20,7 +20,7 @@ var routes = []string{
 	"GET /v1/persons", "GET /v1/persons/{ref}", "GET /v1/schedules", "GET /v1/schedules/{ref}", "GET /v1/site", "GET /v1/status",
 	"GET /v1/targets", "GET /v1/targets/{ref}", "GET /v1/time",
 	"PATCH /v1/cards/{ref}", "PATCH /v1/persons/{ref}", "PATCH /v1/schedules/{ref}", "PATCH /v1/site", "PATCH /v1/targets/{ref}",
-	"POST /v1/audit/verify", "POST /v1/cards", "POST /v1/cards/learn", "POST /v1/devices", "POST /v1/devices/{ref}/revoke",
+	"POST /v1/audit/verify", "POST /v1/cards", "POST /v1/cards/learn", "POST /v1/devices", "POST /v1/devices/{ref}/keys", "POST /v1/devices/{ref}/revoke",
 	"POST /v1/explain", "POST /v1/grants", "POST /v1/groups", "POST /v1/keys/{key}/revoke", "POST /v1/operate", "POST /v1/persons",
 	"POST /v1/schedules", "POST /v1/targets", "POST /v1/time/trust",
 	"PUT /v1/groups/{ref}/members/{member}", "PUT /v1/lockdown",

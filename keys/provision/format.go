@@ -80,7 +80,7 @@ func (b Bundle) text() []byte {
 	line("gateway", b.Gateway)
 	line("identity", string(b.Identity))
 	line("secret", b.Secret.Reveal())
-	out.WriteString("\nThis secret is shown once. Put it into the device now; if it is lost, mint another key.\n")
+	out.WriteString("\nThis secret is shown once. Put it into the device now; if it is lost: latchkey device rekey.\n")
 	return out.Bytes()
 }
 

@@ -59,7 +59,7 @@ gateway   gw.example:5684
 identity  lk-0123456789
 secret    zk7rqh2m9xw4c0td8vpnj5bsy6
 
-This secret is shown once. Put it into the device now; if it is lost, mint another key.
+This secret is shown once. Put it into the device now; if it is lost: latchkey device rekey.
 `
 	if got := write(t, bundle(t, func(b *Bundle) { b.Targets = []string{"front", "back"} }), Text); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
