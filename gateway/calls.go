@@ -43,17 +43,13 @@ func (c calls) State(p *coapres.Peer, target string) (wire.State, error) {
 }
 
 func (c calls) Registered(p *coapres.Peer, lifetime time.Duration) {
-	first := c.g.sessions.Registered(p, lifetime, time.Now())
-	c.g.background(func() {
-		if first {
-			c.g.log.Info("device registered", "device", p.Name, "addr", p.Addr)
-			c.g.sessionEvent(p, "registered")
-		}
-	})
-	if !p.Kind.Actuator() {
-		return
+	if c.g.sessions.Registered(p, lifetime, time.Now()) {
+		c.g.log.Info("device registered", "device", p.Name, "addr", p.Addr)
+		c.g.background(func() { c.g.sessionEvent(p, "registered") })
 	}
-	c.g.refresh(p.Device)
+	if p.Kind.Actuator() {
+		c.g.refresh(p.Device)
+	}
 }
 
 // refresh reads an actuator's state in the background: what is known of it, and an Echo for the next command.

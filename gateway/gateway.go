@@ -108,7 +108,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	g.log.Info("listening", "addr", g.Addr().String())
 	var wg sync.WaitGroup
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	serve := func(f func(context.Context) error) {
 		wg.Go(func() {
 			if err := f(ctx); err != nil {
@@ -121,16 +121,18 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if g.admin != nil {
 		serve(g.admin.serve)
 	}
-	wg.Go(func() { g.watchRegistrations(ctx) })
+	serve(g.watch)
 	wg.Wait()
 	close(failed)
 	err := g.Close()
 	for e := range failed {
 		err = errors.Join(err, e)
 	}
-	stopped := g.record(access.Event{Kind: access.EventStop})
+	if g.store.Failed() == nil {
+		err = errors.Join(err, g.record(access.Event{Kind: access.EventStop}))
+	}
 	g.log.Info("stopped")
-	return errors.Join(err, stopped)
+	return err
 }
 
 // Close frees the sockets of a gateway that does not run, or ends one that does. Twice is harmless.
@@ -245,16 +247,20 @@ func (g *Gateway) keyUsed(k keys.Key) {
 	}
 }
 
-// watchRegistrations ends the sessions of nodes that have gone silent: one that lost its power and comes back on the same port would
-// not be heard while its old session lives.
-func (g *Gateway) watchRegistrations(ctx context.Context) {
-	t := time.NewTicker(5 * time.Second)
+// watch looks after what nobody calls for. It ends the sessions of nodes that have gone silent: one that lost its power and comes back on
+// the same port would not be heard while its old session lives. And it ends the gateway when the store has failed: nothing can be decided
+// until the store is opened again and all of it checked, which is for whoever restarts us.
+func (g *Gateway) watch(ctx context.Context) error {
+	t := time.NewTicker(2 * time.Second)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case now := <-t.C:
+			if err := g.store.Failed(); err != nil {
+				return fmt.Errorf("gateway: every door stays shut until a restart: %w", err)
+			}
 			for _, p := range g.sessions.Lapsed(now) {
 				g.log.Warn("device silent", "device", p.Name, "addr", p.Addr)
 				g.sessionEvent(p, "offline: its registration was not renewed")

@@ -261,3 +261,35 @@ func TestWrongConfiguration(t *testing.T) {
 		}
 	}
 }
+
+// A commit that fails ends deciding: nothing moves, the node is told, and the gateway ends rather than go on without a record.
+func TestFailedCommitKeepsEveryDoorShut(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	d := newDoor(t, store.Options{Fault: func() error {
+		if broken.Load() {
+			return errors.New("input/output error")
+		}
+		return nil
+	}})
+	d.connect(d.addr, d.addr)
+	d.fails = true
+	broken.Store(true)
+	for range 2 {
+		var code *device.CodeError
+		if v, err := d.scan(annsCard); !errors.As(err, &code) || code.Code != codes.ServiceUnavailable {
+			t.Errorf("got %+v, %v, want 5.03", v, err)
+		}
+	}
+	broken.Store(false) // too late: what is in memory may not be what is on disk
+	if v, err := d.scan(annsCard); err == nil {
+		t.Errorf("after the fault: got %+v, want no verdict", v)
+	}
+	if got := d.lock.Moves(); got != 0 {
+		t.Errorf("the lock moved %d times", got)
+	}
+	d.wait()
+	if !errors.Is(d.ended, store.ErrFailed) {
+		t.Errorf("the gateway ended with %v, want the failed commit", d.ended)
+	}
+}

@@ -26,9 +26,12 @@ type site struct {
 	gw    *gateway.Gateway
 	addr  string
 
-	end  func() // stops the gateway
-	mu   sync.Mutex
-	past []gateway.Timeline // guarded by mu
+	stop  func() // ends the gateway
+	wait  func() // waits for its end
+	ended error  // what its Run returned
+	fails bool   // it is meant to end with an error, and its store to have failed
+	mu    sync.Mutex
+	past  []gateway.Timeline // guarded by mu
 }
 
 var annsCard = []byte{0x04, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}
@@ -42,7 +45,7 @@ func newSite(t *testing.T, opts store.Options) *site {
 	s.start()
 	t.Cleanup(func() {
 		s.stop()
-		if err := s.store.Check(context.Background()); err != nil {
+		if err := s.store.Check(context.Background()); err != nil && !s.fails {
 			t.Errorf("store check: %v", err)
 		}
 		if err := s.store.Close(); err != nil {
@@ -81,20 +84,18 @@ func (s *site) start() {
 	done := make(chan error, 1)
 	go func() { done <- gw.Run(ctx) }()
 	s.gw, s.addr = gw, gw.Addr().String()
-	s.end = sync.OnceFunc(func() {
-		cancel()
+	s.wait = sync.OnceFunc(func() {
 		select {
 		case err := <-done:
-			if err != nil {
+			if s.ended = err; err != nil && !s.fails {
 				s.t.Errorf("gateway: %v", err)
 			}
 		case <-time.After(20 * time.Second):
 			s.t.Error("the gateway did not stop")
 		}
 	})
+	s.stop = func() { cancel(); s.wait() }
 }
-
-func (s *site) stop() { s.end() }
 
 func (s *site) timelines() []gateway.Timeline {
 	s.mu.Lock()

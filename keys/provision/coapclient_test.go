@@ -19,7 +19,7 @@ func shellArgs(t *testing.T, script string) (runs [][]string) {
 	t.Helper()
 	sh, err := exec.LookPath("sh")
 	if err != nil {
-		t.Skip("no shell")
+		t.Fatal("sh is missing")
 	}
 	dir := t.TempDir()
 	fake := "#!" + sh + "\nprintf '%s\\0' \"$@\"\nprintf '\\n\\0'\n"
