@@ -143,8 +143,9 @@ func (c *Conn) token() message.Token {
 // serve reads messages until the association ends. It must be followed by finish.
 func (c *Conn) serve() error { return c.cc.Run() }
 
-// finish waits for the handlers of an association that has ended.
+// finish waits until an association that has ended has let go of its socket, and for its handlers.
 func (c *Conn) finish() {
+	_ = c.exchange.Close() // whoever ended it may still be at it
 	c.work.end()
 	close(c.done)
 }

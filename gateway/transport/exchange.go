@@ -32,6 +32,7 @@ type exchange struct {
 	net.Conn // the DTLS connection: one Read is one record is one message
 	idle     time.Duration
 	began    time.Time
+	close    sync.Once
 	heard    atomic.Int64 // when the last message was read: ns since began, by the monotonic clock
 
 	mu   sync.Mutex
@@ -254,13 +255,16 @@ func (x *exchange) forget(mid uint16) {
 	}
 }
 
-// Close ends all repeats and the DTLS connection, with a close_notify.
-func (x *exchange) Close() error {
-	x.mu.Lock()
-	for mid, o := range x.out {
-		o.timer.Stop()
-		delete(x.out, mid)
-	}
-	x.mu.Unlock()
-	return x.Conn.Close()
+// Close ends all repeats and the DTLS connection, with a close_notify. Twice is harmless; either call returns when it is done.
+func (x *exchange) Close() (err error) {
+	x.close.Do(func() {
+		x.mu.Lock()
+		for mid, o := range x.out {
+			o.timer.Stop()
+			delete(x.out, mid)
+		}
+		x.mu.Unlock()
+		err = x.Conn.Close()
+	})
+	return err
 }

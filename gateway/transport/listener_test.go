@@ -71,6 +71,7 @@ func TestMaxSessions(t *testing.T) {
 	within(t, s.opened)
 	second := s.dial(t, nil)
 	within(t, second.Done())
+	eventually(t, "the refusal is told", func() bool { return len(s.failures()) > 0 })
 	if got := s.failures(); len(got) != 1 || got[0] != "already 1 sessions" {
 		t.Errorf("got failures %q, want one", got)
 	}
@@ -333,6 +334,44 @@ func TestListenErrors(t *testing.T) {
 	} {
 		if l, err := Listen(cfg); err == nil || !strings.HasPrefix(err.Error(), "transport: ") {
 			t.Errorf("%s: got %v, %v, want an error", name, l, err)
+		}
+	}
+}
+
+// When Serve and Close have returned the port is free, also when nodes end their sessions at the same moment.
+func TestPortIsFreeAfterClose(t *testing.T) {
+	addr := "127.0.0.1:0"
+	secret := keys.NewSecret()
+	for range 20 {
+		l, err := Listen(Config{Addr: addr, PSK: func([]byte) []byte { return secret.PSK() }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr = l.Addr().String()
+		ctx, cancel := context.WithCancel(context.Background())
+		served, opened := make(chan error, 1), make(chan *Conn, 3)
+		go func() {
+			served <- l.Serve(ctx, echo, func(c *Conn) error { opened <- c; return nil }, func(*Conn) {})
+		}()
+		var nodes []*Conn
+		for range 3 {
+			c, err := Dial(t.Context(), addr, known, secret, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			within(t, opened)
+			nodes = append(nodes, c)
+		}
+		go func() { _ = nodes[0].End() }()
+		cancel()
+		if err := within(t, served); err != nil {
+			t.Error(err)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		for _, c := range nodes {
+			within(t, c.Done())
 		}
 	}
 }
