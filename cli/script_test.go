@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"errors"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -144,12 +145,18 @@ func until(ts *testscript.TestScript, what string, is func() bool) {
 	}
 }
 
-// freeport sets a variable to a UDP port that nobody uses.
+// freeport sets a variable to a UDP port that nobody uses. It lies below those that the kernel hands out, so that no client of another
+// test gets it meanwhile.
 func freeport(ts *testscript.TestScript, _ bool, args []string) {
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	ts.Check(err)
-	_, port, err := net.SplitHostPort(c.LocalAddr().String())
-	ts.Check(err)
-	ts.Check(c.Close())
-	ts.Setenv(args[0], port)
+	for range 100 {
+		port := strconv.Itoa(20_000 + rand.IntN(12_000))
+		c, err := net.ListenPacket("udp", net.JoinHostPort("127.0.0.1", port))
+		if err != nil {
+			continue
+		}
+		ts.Check(c.Close())
+		ts.Setenv(args[0], port)
+		return
+	}
+	ts.Fatalf("no free port")
 }
