@@ -39,7 +39,11 @@ func newHouse(b *testing.B, opts store.Options) *house {
 	}
 	h := &house{acted: make(chan gateway.Timeline, doors)}
 	g, err := gateway.New(gateway.Config{Store: st, Listen: "127.0.0.1:0", Clock: gateway.ClockRTC,
-		Timeline: func(tl gateway.Timeline) { h.acted <- tl }})
+		Timeline: func(tl gateway.Timeline) {
+			if !tl.Repeated {
+				h.acted <- tl
+			}
+		}})
 	if err != nil {
 		b.Fatal(err)
 	}
