@@ -48,7 +48,6 @@ type Server struct {
 
 // request is one call on its way through the resource table.
 type request struct {
-	ctx   context.Context
 	peer  *Peer
 	msg   *pool.Message
 	body  []byte
@@ -69,8 +68,8 @@ type response struct {
 // Serve answers one request of a peer: it finds the resource, sees that the peer's kind may call it, that the body is in bounds and
 // the peer within its rate, and leaves the rest to the resource. Refusals leave no state behind.
 func (s *Server) Serve(ctx context.Context, p *Peer, req, resp *pool.Message, at time.Time) {
-	r := &request{ctx: ctx, peer: p, msg: req, at: at}
-	out, err := s.dispatch(r)
+	r := &request{peer: p, msg: req, at: at}
+	out, err := s.dispatch(ctx, r)
 	if err != nil {
 		out = response{code: codeOf(err)}
 		if out.code != codes.Unauthorized && p.complain() { // a 4.01 is how a node gets its first Echo
@@ -96,7 +95,7 @@ func (s *Server) Serve(ctx context.Context, p *Peer, req, resp *pool.Message, at
 	}
 }
 
-func (s *Server) dispatch(r *request) (response, error) {
+func (s *Server) dispatch(ctx context.Context, r *request) (response, error) {
 	path, err := pathOf(r.msg)
 	if err != nil {
 		return response{}, err
@@ -118,7 +117,7 @@ func (s *Server) dispatch(r *request) (response, error) {
 	if err := r.negotiate(res); err != nil {
 		return response{}, err
 	}
-	return res.serve(s, r)
+	return res.serve(s, ctx, r)
 }
 
 // pathOf joins the Uri-Path options. A segment is a segment: one that is empty or holds a slash names nothing here.

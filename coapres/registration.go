@@ -1,6 +1,7 @@
 package coapres
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -21,7 +22,7 @@ const (
 )
 
 // register serves RFC 9176 §5: a node says that it is here. What it links to is for people; it never chooses what we call.
-func (s *Server) register(r *request) (response, error) {
+func (s *Server) register(_ context.Context, r *request) (response, error) {
 	lifetime, err := registrationQuery(r, Lifetime)
 	if err != nil {
 		return response{}, err
@@ -39,7 +40,7 @@ func (s *Server) register(r *request) (response, error) {
 }
 
 // renew serves the update of a registration (RFC 9176 §5.3.1): what it does not name stays as it was.
-func (s *Server) renew(r *request) (response, error) {
+func (s *Server) renew(_ context.Context, r *request) (response, error) {
 	p := r.peer
 	lifetime, ok := p.registered(r.param)
 	lifetime, err := registrationQuery(r, lifetime)
@@ -57,7 +58,7 @@ func (s *Server) renew(r *request) (response, error) {
 }
 
 // leave serves the removal of a registration (RFC 9176 §5.3.2).
-func (s *Server) leave(r *request) (response, error) {
+func (s *Server) leave(_ context.Context, r *request) (response, error) {
 	if err := r.fresh(0); err != nil {
 		return response{}, err
 	}
@@ -116,7 +117,7 @@ func queries(r *request) []string {
 }
 
 // core serves RFC 6690: the links that this node may call, filtered by one query.
-func (s *Server) core(r *request) (response, error) {
+func (s *Server) core(_ context.Context, r *request) (response, error) {
 	var out []string
 	for _, l := range linksFor(r.peer.Kind, s.Calls.Targets(r.peer)) {
 		keep := true

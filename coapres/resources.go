@@ -1,6 +1,7 @@
 package coapres
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -17,7 +18,7 @@ type resource struct {
 	limit  int         // bytes of body
 	in     []wire.Format
 	out    []wire.Format
-	serve  func(*Server, *request) (response, error)
+	serve  func(*Server, context.Context, *request) (response, error)
 }
 
 const linkFormat wire.Format = 40 // application/link-format (RFC 6690)
@@ -74,7 +75,7 @@ func find(path string, method codes.Code) (*resource, string, error) {
 	return nil, "", err
 }
 
-func (s *Server) scan(r *request) (response, error) {
+func (s *Server) scan(ctx context.Context, r *request) (response, error) {
 	scan, err := wire.ParseScan(r.in, r.body)
 	if err != nil {
 		return response{}, err
@@ -82,14 +83,14 @@ func (s *Server) scan(r *request) (response, error) {
 	if err := r.fresh(scan.Age); err != nil {
 		return response{}, err
 	}
-	v, err := s.Calls.Scan(r.ctx, r.peer, scan, r.at)
+	v, err := s.Calls.Scan(ctx, r.peer, scan, r.at)
 	if err != nil {
 		return response{}, err
 	}
 	return encoded(codes.Changed, r.out, v)
 }
 
-func (s *Server) act(r *request) (response, error) {
+func (s *Server) act(ctx context.Context, r *request) (response, error) {
 	a, err := wire.ParseAct(r.in, r.body)
 	if err != nil {
 		return response{}, err
@@ -97,14 +98,14 @@ func (s *Server) act(r *request) (response, error) {
 	if err := r.fresh(a.Age); err != nil {
 		return response{}, err
 	}
-	v, err := s.Calls.Act(r.ctx, r.peer, r.param, a, r.at)
+	v, err := s.Calls.Act(ctx, r.peer, r.param, a, r.at)
 	if err != nil {
 		return response{}, err
 	}
 	return encoded(codes.Changed, r.out, v)
 }
 
-func (s *Server) state(r *request) (response, error) {
+func (s *Server) state(_ context.Context, r *request) (response, error) {
 	st, err := s.Calls.State(r.peer, r.param)
 	if err != nil {
 		return response{}, err
@@ -112,7 +113,7 @@ func (s *Server) state(r *request) (response, error) {
 	return encoded(codes.Content, r.out, st)
 }
 
-func (s *Server) report(r *request) (response, error) {
+func (s *Server) report(_ context.Context, r *request) (response, error) {
 	f := r.in
 	switch f {
 	case wire.CBOR:

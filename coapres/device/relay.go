@@ -1,11 +1,13 @@
 package device
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -165,15 +167,11 @@ func (r *Relay) flow(from netip.AddrPort) (*flow, error) {
 		buf := make([]byte, 2048)
 		for {
 			n, err := back.Read(buf)
+			if errors.Is(err, syscall.ECONNREFUSED) {
+				continue // the gateway is down for now; each refusal is told once
+			}
 			if err != nil {
-				r.mu.Lock()
-				closed := r.closed
-				r.mu.Unlock()
-				if closed {
-					return
-				}
-				time.Sleep(time.Millisecond) // refused: the gateway is down for now
-				continue
+				return // closed
 			}
 			r.pass(f, Down, append([]byte(nil), buf[:n]...))
 		}
