@@ -22,7 +22,7 @@ type Admission struct {
 	Durable   time.Time      // when the decision was on disk
 }
 
-// Admit decides an attempt and makes decision, event and counter durable in one synced batch before it returns. It fills in
+// Admit decides an attempt and makes the decision durable before it returns: one event, which moves the counter too, in one synced batch. It fills in
 // attempt.Last itself. Errors are ErrNoSpace (would have been granted; nothing was written), ErrFailed, ErrClosed, ErrRefused for an
 // attempt that no device can make, and ctx.Err(): in that last case the decision may still become durable, and nobody acts on it.
 func (s *Store) Admit(ctx context.Context, a access.Attempt) (Admission, error) {
@@ -30,9 +30,13 @@ func (s *Store) Admit(ctx context.Context, a access.Attempt) (Admission, error) 
 		return Admission{}, err
 	}
 	var adm Admission
+	var digest [32]byte
+	if counts(a.Source, a.Device) {
+		digest = attemptDigest(&a)
+	}
 	r := &request{}
 	r.run = func(b *batch) (err error) {
-		adm, err = b.admit(&a)
+		adm, err = b.admit(&a, digest)
 		return err
 	}
 	if err := s.submit(ctx, r); err != nil {
@@ -60,46 +64,28 @@ func checkAttempt(a *access.Attempt) error {
 	return nil
 }
 
-func (b *batch) admit(a *access.Attempt) (Admission, error) {
+func (b *batch) admit(a *access.Attempt, digest [32]byte) (Admission, error) {
 	adm := Admission{Decided: b.w.s.opts.Now()}
-	counts := counts(a.Source, a.Device)
-	var digest [32]byte
-	if counts {
-		digest = attemptDigest(a)
-		if c := b.counter(a.Device); c != nil {
+	a.Last = 0
+	if counts(a.Source, a.Device) {
+		if c := b.counters.of(a.Device); c != nil {
 			if c.repeats(a.Counter, digest, adm.Decided) {
 				adm.Decision, adm.Seq, adm.Outcome, adm.Last, adm.Duplicate = c.decision, c.seq, c.outcome, c.last, true
 				return adm, nil
 			}
 			a.Last = c.last
-		} else {
-			a.Last = 0
 		}
 	}
-	adm.Last = a.Last
 	adm.Decision = access.Decide(b.policy, *a)
 	if b.w.space.full || b.w.space.low && adm.Decision.Granted {
 		return Admission{}, b.w.space.err()
 	}
-	ev := b.decisionEvent(a, adm.Decision, adm.Decided)
+	ev := stored{b.decisionEvent(a, adm.Decision, adm.Decided), digest}
 	if err := b.appendEvent(&ev); err != nil {
 		return Admission{}, err
 	}
-	adm.Seq = ev.Seq
-	// The counter moves even when the attempt is denied, so a captured scan cannot be tried again later.
-	if counts && a.Counter > a.Last {
-		adm.Last = a.Counter
-		c := &counter{last: a.Counter, digest: digest, seq: ev.Seq, at: adm.Decided.UnixNano(), decision: adm.Decision}
-		if err := b.moveCounter(a.Device, c); err != nil {
-			return Admission{}, err
-		}
-	}
+	adm.Seq, adm.Last = ev.Seq, b.counters.last(a.Device)
 	return adm, nil
-}
-
-// counts tells whether attempts of that source by that device move a counter.
-func counts(source access.Source, device access.ID) bool {
-	return device != "" && (source == access.ByCard || source == access.ByDevice)
 }
 
 // decisionEvent is a decision with the names of its parts as they are now.

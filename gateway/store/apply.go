@@ -82,7 +82,8 @@ func (b *batch) apply(actor string, changes []access.Change) (uint64, error) {
 	if !b.fits(len(st.writes)+1+smallCount, st.size+b.cost(listKey, list)+smallBytes, st.raw+len(list)+smallBytes) {
 		return 0, errNoRoom
 	}
-	ev := access.Event{At: b.w.s.opts.Now(), Kind: access.EventPolicy, Actor: actor, Digest: st.tally.sum.bytes(), Detail: b.describe(changes)}
+	ev := stored{Event: access.Event{At: b.w.s.opts.Now(), Kind: access.EventPolicy, Actor: actor, Digest: st.tally.sum.bytes(),
+		Detail: b.describe(changes)}}
 	trusted := b.policy.Site.TimeTrusted
 	latest := b.head.latest
 	if next.Site.TimeTrusted != trusted {
@@ -180,8 +181,9 @@ func (b *batch) describe(changes []access.Change) string {
 func (b *batch) latestAfter(seq uint64) (latest eventTime, err error) {
 	durable, _ := b.w.s.Head()
 	err = b.w.s.db.View(func(txn *badger.Txn) error {
+		chain := chain{s: b.w.s, txn: txn}
 		for n := seq + 1; n <= durable; n++ {
-			ev, err := b.w.s.event(txn, n)
+			ev, err := chain.event(n)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -15,9 +16,11 @@ type batch struct {
 	w        *writer
 	policy   *access.Policy
 	head     head
-	counters map[access.ID]*counter // moved in this batch
-	bySeq    map[uint64]access.ID   // likewise
-	times    []eventTime            // of the events in this batch
+	counters *counters         // over the writer's
+	leaves   map[access.ID]sum // of the counter records in this batch
+	times    []eventTime       // of the events in this batch
+	page     recordKey         // the page that the next event goes into, if there is room
+	text     bytes.Buffer      // one event's, while it is encoded
 
 	writes map[recordKey][]byte // plaintexts; nil deletes
 	size   int                  // what they cost of a transaction's limit
@@ -33,8 +36,7 @@ type eventTime struct {
 
 func (w *writer) newBatch() *batch {
 	now := w.s.now.Load()
-	return &batch{w: w, policy: now.policy, head: now.head, counters: make(map[access.ID]*counter), bySeq: make(map[uint64]access.ID),
-		writes: make(map[recordKey][]byte, 64)}
+	return &batch{w: w, policy: now.policy, head: now.head, counters: newCounters(w.counters), writes: make(map[recordKey][]byte)}
 }
 
 // Limits of one transaction. Badger refuses 15% of a memtable in bytes, or that divided by a skip list node in records; we stop at
@@ -65,6 +67,10 @@ func (b *batch) cost(key recordKey, plain []byte) int {
 }
 
 func (b *batch) put(key recordKey, plain []byte) {
+	if old, ok := b.writes[key]; ok {
+		b.size -= b.cost(key, old)
+		b.raw -= len(old)
+	}
 	b.size += b.cost(key, plain)
 	b.raw += len(plain)
 	b.writes[key] = plain
@@ -89,19 +95,26 @@ func (b *batch) plain(key recordKey) (plain []byte, err error) {
 	return plain, err
 }
 
-// appendEvent chains ev to the batch and fills Seq, Prev and Hash.
-func (b *batch) appendEvent(ev *access.Event) error {
+// maxPage is where a page of events is full: small enough to be read for one of them, and never in the value log.
+const maxPage = 16 << 10
+
+// appendEvent chains ev to the batch, fills Seq, Prev and Hash, and moves the counters.
+func (b *batch) appendEvent(ev *stored) error {
 	ev.Seq, ev.Prev = b.head.seq+1, b.head.hash
 	ev.At = ev.At.Round(0).UTC()
-	if err := checkEvent(ev); err != nil {
+	if err := checkEvent(&ev.Event); err != nil {
 		return err
 	}
-	plain, hash, err := encodeEvent(ev)
+	body, err := encodeEvent(&b.text, ev)
 	if err != nil {
 		return err
 	}
-	ev.Hash = hash
-	b.put(eventKey(ev.Seq), plain)
+	page, ok := b.writes[b.page]
+	if !ok || len(page)+len(body) > maxPage {
+		b.page, page = eventKey(ev.Seq), newPage(ev.Prev)
+	}
+	b.put(b.page, append(page, body...))
+	b.counters.take(ev)
 	b.times = append(b.times, eventTime{ev.Seq, ev.At})
 	b.head.seq, b.head.hash = ev.Seq, ev.Hash
 	if ev.Seq > b.policy.Site.TimeTrusted && ev.At.After(b.head.latest) {
@@ -110,40 +123,30 @@ func (b *batch) appendEvent(ev *access.Event) error {
 	return nil
 }
 
-// moveCounter puts c in the place of the device's counter, in the batch and in the counters digest.
-func (b *batch) moveCounter(device access.ID, c *counter) error {
-	key := counterKey(device)
-	plain, err := c.encode()
-	if err != nil {
-		return fmt.Errorf("store: %v: %w", key, err)
+// checkpointEvents is after how many events the counters that they moved are written. A batch has at most maxBatch more, so a checkpoint is
+// at most 1,280 records of 200 bytes and always has room in an empty batch.
+const checkpointEvents = 1024
+
+// checkpoint begins an empty batch with the counters that were moved since the last checkpoint, if there are many.
+func (b *batch) checkpoint() error {
+	w := b.w
+	if b.head.seq-b.head.countersAt < w.s.opts.checkpoint || w.space.full {
+		return nil
 	}
-	c.leaf = b.w.leaf.leaf(key, plain)
-	if old := b.counter(device); old != nil {
-		b.head.counters = b.head.counters.without(old.leaf)
+	b.leaves = make(map[access.ID]sum, len(w.moved))
+	for device := range w.moved {
+		key := counterKey(device)
+		plain, err := w.counters.of(device).encode()
+		if err != nil {
+			return fmt.Errorf("store: %v: %w", key, err)
+		}
+		if old, ok := w.leaves[device]; ok {
+			b.head.counters = b.head.counters.without(old)
+		}
+		b.leaves[device] = w.leaf.leaf(key, plain)
+		b.head.counters = b.head.counters.with(b.leaves[device])
+		b.put(key, plain)
 	}
-	b.head.counters = b.head.counters.with(c.leaf)
-	b.counters[device] = c
-	b.bySeq[c.seq] = device
-	b.put(key, plain)
+	b.head.countersAt = b.head.seq
 	return nil
-}
-
-// counter returns the device's counter as of now, nil if none was taken. It is not to be changed.
-func (b *batch) counter(device access.ID) *counter {
-	if c := b.counters[device]; c != nil {
-		return c
-	}
-	return b.w.counters[device]
-}
-
-// decided returns the device whose counter stands at the decision of that event, and the counter; "" if there is none any more.
-func (b *batch) decided(seq uint64) (access.ID, *counter) {
-	device, ok := b.bySeq[seq]
-	if !ok {
-		device = b.w.bySeq[seq]
-	}
-	if c := b.counter(device); c != nil && c.seq == seq {
-		return device, c
-	}
-	return "", nil
 }

@@ -13,7 +13,7 @@ import (
 // sdCard is how much longer a sync takes on a Pi's card than on the disk of a machine that runs benchmarks, at the least.
 const sdCard = 5 * time.Millisecond
 
-// BenchmarkAdmit is decision, event and counter, durable; the policy is the small house. "disk" syncs every batch, "disk+5ms" waits in each
+// BenchmarkAdmit is a decision, and the event that keeps it and moves the counter, durable; the policy is the small house. "disk" syncs every batch, "disk+5ms" waits in each
 // commit too, as for an SD card.
 func BenchmarkAdmit(b *testing.B) {
 	for _, where := range []string{"memory", "disk", "disk+5ms"} {

@@ -68,61 +68,45 @@ func shorten(leaf sum) []byte {
 
 // blameCounters names the device whose counter does not agree with the chain.
 func (s *Store) blameCounters(ctx context.Context, txn *badger.Txn, img *image) error {
-	want, err := s.replayCounters(ctx, txn)
+	want, err := s.replayCounters(ctx, txn, &img.head)
 	if err != nil {
 		return err
 	}
-	if err := compareCounters(want, img.counters); err != nil {
+	if err := compareCounters(want, img.counters.under); err != nil {
 		return err
 	}
 	return fmt.Errorf("store: counters: the records do not agree with their digest: %w", ErrCorrupt)
 }
 
-// replayCounters works out from the chain alone what the counters must be. Digests and times of decision are not in the chain.
-func (s *Store) replayCounters(ctx context.Context, txn *badger.Txn) (map[access.ID]*counter, error) {
-	want := make(map[access.ID]*counter)
-	bySeq := make(map[uint64]*counter)
-	err := s.each(ctx, txn, kindEvent, func(key recordKey, plain []byte) error {
-		ev, err := decodeEvent(key.seq(), plain)
-		if err != nil {
-			return err
-		}
-		switch {
-		case ev.Kind == access.EventReceipt:
-			if c := bySeq[ev.Cause]; c != nil {
-				c.outcome = ev.Outcome
-			}
-		case ev.Kind == access.EventDecision && counts(ev.Source, ev.Device.ID) && ev.Counter > lastOf(want[ev.Device.ID]):
-			c := &counter{last: ev.Counter, seq: ev.Seq,
-				decision: access.Decision{Granted: ev.Granted, Reason: ev.Reason, Rule: ev.Rule, Person: ev.Person.ID}}
-			want[ev.Device.ID] = c
-			bySeq[ev.Seq] = c
+// replayCounters works out from the chain alone what the counter records must be.
+func (s *Store) replayCounters(ctx context.Context, txn *badger.Txn, h *head) (*counters, error) {
+	want := newCounters(nil)
+	err := s.walk(ctx, txn, h, 0, access.Hash{}, func(ev *stored) error {
+		if ev.Seq <= h.countersAt {
+			want.take(ev)
 		}
 		return nil
 	})
 	return want, err
 }
 
-func lastOf(c *counter) uint64 {
-	if c == nil {
-		return 0
-	}
-	return c.last
-}
-
-// compareCounters names the first counter in got that is not as the chain has it.
-func compareCounters(want, got map[access.ID]*counter) error {
-	for _, id := range slices.Sorted(maps.Keys(want)) {
-		w, g := want[id], got[id]
+// compareCounters names the first counter in got that is not as the chain has it. The attempt, and when it was decided, are not in events of
+// version 1.
+func compareCounters(want, got *counters) error {
+	for _, id := range slices.Sorted(maps.Keys(want.byDevice)) {
+		w, g := *want.of(id), got.of(id)
 		if g == nil {
 			return fmt.Errorf("store: %v: missing: %w", counterKey(id), ErrCorrupt)
 		}
-		if g.last != w.last || g.seq != w.seq || g.decision != w.decision || g.outcome != w.outcome {
+		if w.digest == [32]byte{} {
+			w.digest, w.at = g.digest, g.at
+		}
+		if w != *g {
 			return fmt.Errorf("store: %v: at %d, and the chain says %d: %w", counterKey(id), g.last, w.last, ErrCorrupt)
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(got)) {
-		if want[id] == nil {
+	for _, id := range slices.Sorted(maps.Keys(got.byDevice)) {
+		if want.of(id) == nil {
 			return fmt.Errorf("store: %v: no event moved it: %w", counterKey(id), ErrCorrupt)
 		}
 	}

@@ -38,18 +38,24 @@ func encode(version byte, rec any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// decode reads a plaintext of version 1, the only one so far. A second version gets its own xxxRecord and a case here or at the caller.
-func decode[R any](plain []byte) (rec R, err error) {
+// decode reads a plaintext of version 1.
+func decode[R any](plain []byte) (R, error) {
+	rec, _, err := decodeUpTo[R](1, plain)
+	return rec, err
+}
+
+// decodeUpTo reads a plaintext of a version up to the newest that there is of its kind. What an older one lacks is for the caller to fill in.
+func decodeUpTo[R any](newest byte, plain []byte) (rec R, version byte, err error) {
 	if len(plain) == 0 {
-		return rec, fmt.Errorf("empty: %w", ErrCorrupt)
+		return rec, 0, fmt.Errorf("empty: %w", ErrCorrupt)
 	}
-	if plain[0] != 1 {
-		return rec, fmt.Errorf("record version %d: %w", plain[0], ErrFormat)
+	if version = plain[0]; version == 0 || version > newest {
+		return rec, version, fmt.Errorf("record version %d: %w", version, ErrFormat)
 	}
 	if err := decMode.Unmarshal(plain[1:], &rec); err != nil {
-		return rec, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return rec, version, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	return rec, nil
+	return rec, version, nil
 }
 
 // stamp is an instant, to the nanosecond and without bounds that matter. nil is the zero time.

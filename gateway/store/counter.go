@@ -9,16 +9,80 @@ import (
 	"latchkey/gateway/access"
 )
 
-// counter is the last scan counter taken from a device, and what became of that attempt.
+// counter is the last scan counter taken from a device, and what became of that attempt. It is never changed in place.
 type counter struct {
 	last     uint64
 	digest   [32]byte // of the attempt, see attemptDigest
 	seq      uint64   // of the decision's event
-	at       int64    // when it was decided, Unix ns by Options.Now
+	at       int64    // of that event, Unix ns
 	decision access.Decision
 	outcome  access.Outcome // empty until a receipt event
+}
 
-	leaf sum // this record's share of the counters digest
+// counters are what the chain says of each device's last attempt: a fold over its events, by take alone, when they are written as when
+// they are read again. The records on disk are that fold as of head.countersAt, so that opening a store need not read the whole chain.
+type counters struct {
+	under    *counters // what shows through where this one has nothing; or nil
+	byDevice map[access.ID]*counter
+	bySeq    map[uint64]access.ID // the device whose counter an event moved
+}
+
+func newCounters(under *counters) *counters {
+	return &counters{under: under, byDevice: make(map[access.ID]*counter), bySeq: make(map[uint64]access.ID)}
+}
+
+// of returns the device's counter, nil if none was taken.
+func (cs *counters) of(device access.ID) *counter {
+	for ; cs != nil; cs = cs.under {
+		if c := cs.byDevice[device]; c != nil {
+			return c
+		}
+	}
+	return nil
+}
+
+// last returns the last counter taken from the device, 0 if none was.
+func (cs *counters) last(device access.ID) uint64 {
+	if c := cs.of(device); c != nil {
+		return c.last
+	}
+	return 0
+}
+
+// decided returns the device whose counter stands at the decision of that event; "" if there is none any more.
+func (cs *counters) decided(seq uint64) access.ID {
+	for layer := cs; layer != nil; layer = layer.under {
+		if device, ok := layer.bySeq[seq]; ok && cs.of(device).seq == seq {
+			return device
+		}
+	}
+	return ""
+}
+
+func (cs *counters) put(device access.ID, c *counter) {
+	if old := cs.byDevice[device]; old != nil {
+		delete(cs.bySeq, old.seq)
+	}
+	cs.byDevice[device], cs.bySeq[c.seq] = c, device
+}
+
+// take moves the counters as the event says. A decision moves its device's even when it denies, so a captured scan cannot be tried again
+// later; a receipt becomes the outcome of the attempt that it belongs to.
+func (cs *counters) take(ev *stored) {
+	switch ev.Kind {
+	case access.EventDecision:
+		device := ev.Device.ID
+		if counts(ev.Source, device) && ev.Counter > cs.last(device) {
+			cs.put(device, &counter{last: ev.Counter, digest: ev.attempt, seq: ev.Seq, at: ev.At.UnixNano(),
+				decision: access.Decision{Granted: ev.Granted, Reason: ev.Reason, Rule: ev.Rule, Person: ev.Person.ID}})
+		}
+	case access.EventReceipt:
+		if device := cs.decided(ev.Cause); device != "" {
+			c := *cs.of(device)
+			c.outcome = ev.Outcome
+			cs.put(device, &c)
+		}
+	}
 }
 
 type counterRecord struct {
@@ -50,6 +114,11 @@ func decodeCounter(plain []byte) (counter, error) {
 	}
 	copy(c.digest[:], r.Digest)
 	return c, nil
+}
+
+// counts tells whether attempts of that source by that device move a counter.
+func counts(source access.Source, device access.ID) bool {
+	return device != "" && (source == access.ByCard || source == access.ByDevice)
 }
 
 // repeatWindow is how long the same attempt gets the recorded answer again.

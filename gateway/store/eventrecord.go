@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,7 +12,17 @@ import (
 	"latchkey/gateway/access"
 )
 
-// eventRecord is the body of an event, version 1. Its sequence number is in its Badger key; the hash before it stands in front of it.
+// stored is an event with what the store alone needs of it.
+type stored struct {
+	access.Event
+	attempt [32]byte // see attemptDigest; zero for what moves no counter
+}
+
+// Events that became durable together are one record, a page: its Badger key has the number of the first; the hash of the event before it, a
+// version and one eventRecord for each follow one another (a CBOR sequence, RFC 8742). A page of version 1 has one event, without Attempt.
+const pageVersion = 2
+
+// eventRecord is the body of an event, but for the version in front of it.
 type eventRecord struct {
 	At             int64       `cbor:"1,keyasint"` // Unix, ns
 	Kind           string      `cbor:"2,keyasint"`
@@ -32,6 +43,7 @@ type eventRecord struct {
 	Detail         string      `cbor:"17,keyasint,omitempty"`
 	ClockUntrusted bool        `cbor:"18,keyasint,omitempty"`
 	Digest         []byte      `cbor:"19,keyasint,omitempty"`
+	Attempt        []byte      `cbor:"20,keyasint,omitempty"`
 }
 
 type namedRecord struct {
@@ -57,8 +69,12 @@ const (
 	maxEventText = 4096
 )
 
-// encodeEvent returns the stored plaintext of ev, which is Prev and the body, and the hash over both.
-func encodeEvent(ev *access.Event) ([]byte, access.Hash, error) {
+func newPage(prev access.Hash) []byte {
+	return append(append(make([]byte, 0, 512), prev[:]...), pageVersion)
+}
+
+// encodeEvent returns what stands in a page for ev, and fills its hash. It writes in text, and the result is good until that is used again.
+func encodeEvent(text *bytes.Buffer, ev *stored) ([]byte, error) {
 	rec := eventRecord{At: ev.At.UnixNano(), Kind: string(ev.Kind), Device: namedOf(ev.Device), Target: namedOf(ev.Target),
 		Person: namedOf(ev.Person), Card: clean(ev.Card), Actor: clean(ev.Actor), Source: clean(string(ev.Source)), Action: uint8(ev.Action),
 		Level: ev.Level, Counter: ev.Counter, Granted: ev.Granted, Reason: clean(string(ev.Reason)), Rule: clean(ev.Rule), Cause: ev.Cause,
@@ -66,44 +82,78 @@ func encodeEvent(ev *access.Event) ([]byte, access.Hash, error) {
 	if ev.Digest != (access.Hash{}) {
 		rec.Digest = ev.Digest[:]
 	}
-	var b bytes.Buffer
-	b.Grow(320)
-	b.WriteString(eventLabel)
-	b.Write(ev.Prev[:])
-	b.WriteByte(1)
-	if err := encMode.MarshalToBuffer(rec, &b); err != nil {
-		return nil, access.Hash{}, fmt.Errorf("store: event %d: %w", ev.Seq, err)
+	if ev.attempt != [32]byte{} {
+		rec.Attempt = ev.attempt[:]
 	}
-	return b.Bytes()[len(eventLabel):], sha256.Sum256(b.Bytes()), nil
+	start := hashPrefix(text, ev.Prev, pageVersion)
+	if err := encMode.MarshalToBuffer(rec, text); err != nil {
+		return nil, fmt.Errorf("store: event %d: %w", ev.Seq, err)
+	}
+	ev.Hash = sha256.Sum256(text.Bytes())
+	return text.Bytes()[start:], nil
 }
 
-// hashEvent is SHA-256 over a label, the hash of the event before, and the body as stored.
-func hashEvent(plain []byte) access.Hash {
-	return sha256.Sum256(append([]byte(eventLabel), plain...))
+// hashPrefix makes text what is hashed in front of the body of an event, and returns its length: a label, the hash of the event before and the
+// version of the page.
+func hashPrefix(text *bytes.Buffer, prev access.Hash, version byte) int {
+	text.Reset()
+	text.WriteString(eventLabel)
+	text.Write(prev[:])
+	text.WriteByte(version)
+	return text.Len()
 }
 
-func decodeEvent(seq uint64, plain []byte) (access.Event, error) {
-	ev := access.Event{Seq: seq}
-	if len(plain) < len(ev.Prev) {
-		return ev, fmt.Errorf("too short: %w", ErrCorrupt)
+// decodePage reads the events of a page whose first has the number seq.
+func decodePage(seq uint64, plain []byte) ([]stored, error) {
+	var prev access.Hash
+	if len(plain) <= len(prev) {
+		return nil, fmt.Errorf("too short: %w", ErrCorrupt)
 	}
-	rec, err := decode[eventRecord](plain[copy(ev.Prev[:], plain):])
-	if err != nil {
-		return ev, err
+	plain = plain[copy(prev[:], plain):]
+	version, rest := plain[0], plain[1:]
+	if version == 0 || version > pageVersion {
+		return nil, fmt.Errorf("record version %d: %w", version, ErrFormat)
 	}
-	if n := copy(ev.Digest[:], rec.Digest); n != len(rec.Digest) || n != 0 && n != len(ev.Digest) {
-		return ev, fmt.Errorf("digest length: %w", ErrCorrupt)
+	var page []stored
+	var text bytes.Buffer
+	for {
+		var rec eventRecord
+		after, err := decMode.UnmarshalFirst(rest, &rec)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
+		ev, err := rec.event()
+		if err != nil {
+			return nil, err
+		}
+		hashPrefix(&text, prev, version)
+		text.Write(rest[:len(rest)-len(after)])
+		ev.Seq, ev.Prev, ev.Hash = seq, prev, sha256.Sum256(text.Bytes())
+		page = append(page, ev)
+		seq, prev, rest = seq+1, ev.Hash, after
+		switch {
+		case len(rest) == 0:
+			return page, nil
+		case version == 1:
+			return nil, fmt.Errorf("more than one event: %w", ErrCorrupt)
+		}
 	}
-	ev.At = time.Unix(0, rec.At).UTC()
-	ev.Kind = access.EventKind(rec.Kind)
-	ev.Device, ev.Target, ev.Person = rec.Device.named(), rec.Target.named(), rec.Person.named()
-	ev.Card, ev.Actor, ev.Source = rec.Card, rec.Actor, access.Source(rec.Source)
-	ev.Action, ev.Level, ev.Counter = wire.Action(rec.Action), rec.Level, rec.Counter
-	ev.Granted, ev.Reason, ev.Rule = rec.Granted, access.Reason(rec.Reason), rec.Rule
-	ev.Cause, ev.Outcome, ev.Detail = rec.Cause, access.Outcome(rec.Outcome), rec.Detail
-	ev.ClockUntrusted = rec.ClockUntrusted
-	ev.Hash = hashEvent(plain)
-	return ev, nil
+}
+
+func (rec *eventRecord) event() (stored, error) {
+	ev := stored{Event: access.Event{At: time.Unix(0, rec.At).UTC(), Kind: access.EventKind(rec.Kind), Device: rec.Device.named(),
+		Target: rec.Target.named(), Person: rec.Person.named(), Card: rec.Card, Actor: rec.Actor, Source: access.Source(rec.Source),
+		Action: wire.Action(rec.Action), Level: rec.Level, Counter: rec.Counter, Granted: rec.Granted, Reason: access.Reason(rec.Reason),
+		Rule: rec.Rule, Cause: rec.Cause, Outcome: access.Outcome(rec.Outcome), Detail: rec.Detail, ClockUntrusted: rec.ClockUntrusted}}
+	return ev, errors.Join(digestInto((*[32]byte)(&ev.Digest), rec.Digest), digestInto(&ev.attempt, rec.Attempt))
+}
+
+// digestInto fills a digest that may be left out.
+func digestInto(dst *[32]byte, b []byte) error {
+	if n := copy(dst[:], b); n != len(b) || n != 0 && n != len(dst) {
+		return fmt.Errorf("digest length: %w", ErrCorrupt)
+	}
+	return nil
 }
 
 func (ev eventText) len() int {

@@ -19,14 +19,14 @@ func (s *Store) Record(ctx context.Context, ev access.Event) (access.Event, erro
 	if ev.Kind == access.EventDecision || ev.Kind == access.EventPolicy || ev.Kind == "" {
 		return access.Event{}, fmt.Errorf("store: record %q event: %w", ev.Kind, ErrRefused)
 	}
-	err := s.submit(ctx, &request{run: func(b *batch) error { return b.record(&ev) }})
-	if err != nil {
+	st := stored{Event: ev}
+	if err := s.submit(ctx, &request{run: func(b *batch) error { return b.record(&st) }}); err != nil {
 		return access.Event{}, err
 	}
-	return ev, nil
+	return st.Event, nil
 }
 
-func (b *batch) record(ev *access.Event) error {
+func (b *batch) record(ev *stored) error {
 	if b.w.space.full {
 		return b.w.space.err()
 	}
@@ -37,21 +37,10 @@ func (b *batch) record(ev *access.Event) error {
 	if ev.Kind == access.EventStart {
 		ev.Digest = b.head.policy.sum.bytes()
 	}
-	if ev.Kind != access.EventReceipt {
-		return b.appendEvent(ev)
-	}
-	if ev.Cause == 0 || ev.Cause > b.head.seq {
+	if ev.Kind == access.EventReceipt && (ev.Cause == 0 || ev.Cause > b.head.seq) {
 		return fmt.Errorf("store: receipt of event %d: there is none: %w", ev.Cause, ErrRefused)
 	}
-	if err := b.appendEvent(ev); err != nil {
-		return err
-	}
-	if device, c := b.decided(ev.Cause); c != nil {
-		c := *c
-		c.outcome = ev.Outcome
-		return b.moveCounter(device, &c)
-	}
-	return nil
+	return b.appendEvent(ev)
 }
 
 // Events returns up to limit durable events from sequence number from upwards, oldest first. from 0 is 1.
@@ -67,15 +56,16 @@ func (s *Store) Events(ctx context.Context, from uint64, limit int) ([]access.Ev
 	last = min(last, from+uint64(limit)-1)
 	out := make([]access.Event, 0, last-from+1)
 	err := s.view(ctx, func(txn *badger.Txn) error {
+		chain := chain{s: s, txn: txn}
 		for seq := from; seq <= last; seq++ {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			ev, err := s.event(txn, seq)
+			ev, err := chain.event(seq)
 			if err != nil {
 				return err
 			}
-			out = append(out, ev)
+			out = append(out, ev.Event)
 		}
 		return nil
 	})
@@ -107,11 +97,12 @@ func (s *Store) Since(ctx context.Context, t time.Time, limit int) ([]access.Eve
 	var out []access.Event
 	seq, _ := s.Head()
 	err := s.view(ctx, func(txn *badger.Txn) error {
+		chain := chain{s: s, txn: txn}
 		for older := 0; seq > 0 && older < clockSlack && len(out) < limit; seq-- {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			ev, err := s.event(txn, seq)
+			ev, err := chain.event(seq)
 			if err != nil {
 				return err
 			}
@@ -120,7 +111,7 @@ func (s *Store) Since(ctx context.Context, t time.Time, limit int) ([]access.Eve
 				continue
 			}
 			older = 0
-			out = append(out, ev)
+			out = append(out, ev.Event)
 		}
 		return nil
 	})

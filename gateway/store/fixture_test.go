@@ -19,16 +19,23 @@ import (
 	"latchkey/keys"
 )
 
-var update = flag.Bool("update", false, "write testdata/v1 anew; for a new format, make a new folder instead")
+var update = flag.Bool("update", false, "write the newest of testdata anew; when a record changes, make a new folder instead")
 
-const fixture = "testdata/v1"
+// newest is what writeFixture writes. In v1 every event is a record of its own, and the counters are always on disk.
+const newest = "testdata/v2"
 
-// TestStoredOldDatabaseOpens loads what a store of format 1 wrote, as keys and sealed values, and reads it. testdata/v1/site.key is the
+// TestStoredOldDatabaseOpens loads what stores of each version wrote, as keys and sealed values, and reads it. The site.key among it is the
 // key of that store and of no other.
 func TestStoredOldDatabaseOpens(t *testing.T) {
 	if *update {
 		writeFixture(t)
 	}
+	for _, fixture := range []string{"testdata/v1", newest} {
+		t.Run(filepath.Base(fixture), func(t *testing.T) { opensFixture(t, fixture) })
+	}
+}
+
+func opensFixture(t *testing.T, fixture string) {
 	c := newClock()
 	o := Options{Dir: t.TempDir(), Now: c.Now}
 	for _, name := range []string{"site.key", "site.check"} {
@@ -108,10 +115,11 @@ func describe(t *testing.T, s *Store) string {
 func writeFixture(t *testing.T) {
 	t.Helper()
 	c := newClock()
-	o := Options{Dir: t.TempDir(), Now: c.Now}
+	g := newGate()
+	o := Options{Dir: t.TempDir(), Now: c.Now, BeforeCommit: g.beforeCommit, checkpoint: 6}
 	s := built(t, o)
 	ctx := context.Background()
-	mustRecord(t, s, access.Event{Kind: access.EventStart, Detail: "version 0.1.0"})
+	mustRecord(t, s, access.Event{Kind: access.EventStart, Detail: "version 0.2.0"})
 	mustAdmit(t, s, scan(s, 1))
 	lost := scan(s, 1)
 	lost.Credential, lost.Tail, lost.Device, lost.ClockTrusted = s.CredentialID([]byte{1, 2, 3, 4}), "0304", id("back-reader"), false
@@ -125,6 +133,9 @@ func writeFixture(t *testing.T) {
 	if _, err := s.Admit(ctx, access.Attempt{Source: access.ByOperator, Operator: "root", Target: id("hall"), Action: 6, Level: 40, At: c.Now()}); err != nil {
 		t.Fatal(err)
 	}
+	together(t, g, s, 3, func(i int) access.Event {
+		return access.Event{Kind: access.EventReport, Detail: fmt.Sprint("report ", i)}
+	})
 	want := describe(t, s)
 	closeChecked(t, s)
 	all := rawAll(t, o.Dir)
@@ -145,11 +156,11 @@ func writeFixture(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll(fixture, 0o755); err != nil {
+	if err := os.MkdirAll(newest, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for name, b := range map[string][]byte{"site.key": site, "site.check": check, "records.txt": dump.Bytes(), "want.txt": []byte(want)} {
-		if err := os.WriteFile(filepath.Join(fixture, name), b, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(newest, name), b, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -165,24 +176,40 @@ func FuzzDecode(f *testing.F) {
 		}
 		f.Add(string(key), plain)
 	}
-	ev := access.Event{Seq: 1, At: newClock().Now(), Kind: access.EventStart, Digest: access.Hash{1}}
-	plain, _, err := encodeEvent(&ev)
-	if err != nil {
-		f.Fatal(err)
+	var text bytes.Buffer
+	page := newPage(access.Hash{})
+	for seq := range uint64(3) {
+		ev := stored{Event: access.Event{Seq: seq + 1, At: newClock().Now(), Kind: access.EventStart, Digest: access.Hash{1}}, attempt: [32]byte{byte(seq)}}
+		body, err := encodeEvent(&text, &ev)
+		if err != nil {
+			f.Fatal(err)
+		}
+		page = append(page, body...)
 	}
-	f.Add(string(eventKey(1)), plain)
+	f.Add(string(eventKey(1)), page)
 	f.Fuzz(func(t *testing.T, key string, plain []byte) {
 		if recordKey(key).kind() == kindEvent {
-			ev, err := decodeEvent(recordKey(key).seq(), plain)
+			page, err := decodePage(recordKey(key).seq(), plain)
 			if err != nil {
 				return
 			}
-			again, _, err := encodeEvent(&ev)
-			if err != nil {
-				t.Fatal(err)
+			again := newPage(page[0].Prev)
+			for _, ev := range page {
+				body, err := encodeEvent(&text, &ev)
+				if err != nil {
+					t.Fatal(err)
+				}
+				again = append(again, body...)
 			}
-			if back, err := decodeEvent(ev.Seq, again); err != nil || back.Detail != ev.Detail || !back.At.Equal(ev.At) {
-				t.Errorf("got %+v, %v, want %+v", back, err, ev)
+			back, err := decodePage(page[0].Seq, again)
+			if err != nil || len(back) != len(page) {
+				t.Fatalf("got %+v, %v, want %+v", back, err, page)
+			}
+			for i := range page { // what a version, or a form of the same value, changes is the hash alone
+				back[i].Prev, back[i].Hash = page[i].Prev, page[i].Hash
+				if back[i] != page[i] {
+					t.Errorf("got %+v, want %+v", back[i], page[i])
+				}
 			}
 			return
 		}

@@ -1,22 +1,24 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
 )
 
-// image is what one reading of the whole database found: everything but the chain's past.
+// image is what one reading of the database found: everything but the chain's past.
 type image struct {
 	head     head
 	records  []access.Change // every policy record, as a Put
 	policy   tally           // computed, not as recorded
-	counters map[access.ID]*counter
+	counters *counters       // moved by the events since head.countersAt, over the counter records
+	leaves   map[access.ID]sum
 	counted  tally // likewise
 }
 
@@ -44,10 +46,8 @@ func (s *Store) load(ctx context.Context, sp space) (*writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: policy: %w: %w", ErrCorrupt, err)
 	}
-	w := &writer{s: s, leaf: newLeafer(s.keys.digest), space: sp, counters: img.counters, bySeq: make(map[uint64]access.ID, len(img.counters))}
-	for id, c := range img.counters {
-		w.bySeq[c.seq] = id
-	}
+	w := &writer{s: s, leaf: newLeafer(s.keys.digest), space: sp, counters: img.counters.under, moved: make(map[access.ID]struct{}), leaves: img.leaves}
+	w.settle(img.counters)
 	s.now.Store(&published{policy: p, head: img.head})
 	return w, nil
 }
@@ -85,7 +85,8 @@ func (s *Store) create() error {
 
 // read reads everything but the chain's past and returns it only if it agrees with itself.
 func (s *Store) read(ctx context.Context, txn *badger.Txn) (*image, error) {
-	img := &image{counters: make(map[access.ID]*counter)}
+	records := newCounters(nil)
+	img := &image{counters: newCounters(records), leaves: make(map[access.ID]sum)}
 	if err := s.readMeta(txn, img); err != nil {
 		return nil, err
 	}
@@ -109,9 +110,9 @@ func (s *Store) read(ctx context.Context, txn *badger.Txn) (*image, error) {
 		if err != nil {
 			return err
 		}
-		c.leaf = leaf.leaf(key, plain)
-		img.counters[key.id()] = &c
-		img.counted = img.counted.with(c.leaf)
+		records.put(key.id(), &c)
+		img.leaves[key.id()] = leaf.leaf(key, plain)
+		img.counted = img.counted.with(img.leaves[key.id()])
 		return nil
 	})
 	if err != nil {
@@ -144,17 +145,16 @@ func (s *Store) readMeta(txn *badger.Txn, img *image) error {
 // agree holds head, chain, policy and counters against one another.
 func (s *Store) agree(ctx context.Context, txn *badger.Txn, img *image) error {
 	h := &img.head
-	if last := lastEvent(txn); last > h.seq {
+	if last := lastPage(txn); last > h.seq {
 		return fmt.Errorf("store: %v: older than event %d: %w", headKey, last, ErrCorrupt)
 	}
-	if h.seq > 0 {
-		ev, err := s.event(txn, h.seq)
-		if err != nil {
-			return err
-		}
-		if ev.Hash != h.hash {
-			return fmt.Errorf("store: event %d: its hash is not the head's: %w", h.seq, ErrCorrupt)
-		}
+	chain := chain{s: s, txn: txn}
+	from, err := chain.hash(h.countersAt)
+	if err != nil {
+		return err
+	}
+	if err := s.walk(ctx, txn, h, h.countersAt, from, func(ev *stored) error { img.counters.take(ev); return nil }); err != nil {
+		return err
 	}
 	if img.policy != h.policy {
 		return s.blamePolicy(ctx, txn)
@@ -163,18 +163,20 @@ func (s *Store) agree(ctx context.Context, txn *badger.Txn, img *image) error {
 		if h.policy.count != 0 {
 			return fmt.Errorf("store: %v: records without a policy event: %w", headKey, ErrCorrupt)
 		}
-	} else if ev, err := s.event(txn, h.policyAt); err != nil {
+	} else if ev, err := chain.event(h.policyAt); err != nil {
 		return err
 	} else if ev.Kind != access.EventPolicy || ev.Digest != h.policy.sum.bytes() {
 		return fmt.Errorf("store: event %d: does not carry the policy's digest: %w", h.policyAt, ErrCorrupt)
 	}
-	for id, c := range img.counters {
-		ev, err := s.event(txn, c.seq)
+	records := img.counters.under
+	for _, seq := range slices.Sorted(maps.Keys(records.bySeq)) { // in order, so that each page is read once
+		id := records.bySeq[seq]
+		ev, err := chain.event(seq)
 		if err != nil {
 			return fmt.Errorf("store: %v: %w", counterKey(id), err)
 		}
-		if ev.Kind != access.EventDecision || ev.Device.ID != id || ev.Counter != c.last {
-			return fmt.Errorf("store: %v: event %d is not its decision: %w", counterKey(id), c.seq, ErrCorrupt)
+		if ev.Kind != access.EventDecision || ev.Device.ID != id || ev.Counter != records.last(id) {
+			return fmt.Errorf("store: %v: event %d is not its decision: %w", counterKey(id), seq, ErrCorrupt)
 		}
 	}
 	if img.counted != h.counters {
@@ -208,9 +210,19 @@ func (s *Store) unseal(key recordKey, item *badger.Item) (plain []byte, err erro
 
 // each calls f with every record of a kind, in key order. An error from f gets the record's name.
 func (s *Store) each(ctx context.Context, txn *badger.Txn, kind byte, f func(recordKey, []byte) error) error {
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{kind}, PrefetchValues: true, PrefetchSize: 64})
+	return s.from(ctx, txn, recordKey(kind), func(key recordKey, plain []byte) error {
+		if err := f(key, plain); err != nil {
+			return fmt.Errorf("store: %v: %w", key, err)
+		}
+		return nil
+	})
+}
+
+// from calls f with every record of one kind from a Badger key on.
+func (s *Store) from(ctx context.Context, txn *badger.Txn, start recordKey, f func(recordKey, []byte) error) error {
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{start.kind()}, PrefetchValues: true, PrefetchSize: 64})
 	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
+	for it.Seek([]byte(start)); it.Valid(); it.Next() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -220,31 +232,8 @@ func (s *Store) each(ctx context.Context, txn *badger.Txn, kind byte, f func(rec
 			return err
 		}
 		if err := f(key, plain); err != nil {
-			return fmt.Errorf("store: %v: %w", key, err)
+			return err
 		}
 	}
 	return nil
-}
-
-func (s *Store) event(txn *badger.Txn, seq uint64) (access.Event, error) {
-	plain, err := s.get(txn, eventKey(seq))
-	if err != nil {
-		return access.Event{}, err
-	}
-	ev, err := decodeEvent(seq, plain)
-	if err != nil {
-		return access.Event{}, fmt.Errorf("store: event %d: %w", seq, err)
-	}
-	return ev, nil
-}
-
-// lastEvent returns the highest sequence number in the database, whatever the head says.
-func lastEvent(txn *badger.Txn) uint64 {
-	it := txn.NewIterator(badger.IteratorOptions{Reverse: true})
-	defer it.Close()
-	it.Seek(append([]byte{kindEvent}, bytes.Repeat([]byte{0xff}, 9)...))
-	if !it.ValidForPrefix([]byte{kindEvent}) {
-		return 0
-	}
-	return recordKey(it.Item().Key()).seq()
 }

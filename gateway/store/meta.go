@@ -18,14 +18,16 @@ type formatRecord struct {
 // head is the state of the whole store in a few words. It is written with every batch, so a record that vanished or was put back
 // disagrees with it, and a head that was put back disagrees with the chain.
 type head struct {
-	seq      uint64 // newest event, 0 for none
-	hash     access.Hash
-	latest   time.Time // latest time of the events after Site.TimeTrusted; zero for none
-	policy   tally     // over policy, device and key records
-	policyAt uint64    // the policy event that carries policy's digest, 0 before the first
-	counters tally     // over the counter records
+	seq        uint64 // newest event, 0 for none
+	hash       access.Hash
+	latest     time.Time // latest time of the events after Site.TimeTrusted; zero for none
+	policy     tally     // over policy, device and key records
+	policyAt   uint64    // the policy event that carries policy's digest, 0 before the first
+	counters   tally     // over the counter records
+	countersAt uint64    // the newest event that the counter records know of
 }
 
+// headRecord is of version 2. Version 1 has no CountersAt: there the counter records knew of every event.
 type headRecord struct {
 	Seq          uint64 `cbor:"1,keyasint"`
 	Hash         []byte `cbor:"2,keyasint"`
@@ -35,24 +37,31 @@ type headRecord struct {
 	PolicyAt     uint64 `cbor:"6,keyasint"`
 	CounterSum   []byte `cbor:"7,keyasint"`
 	CounterCount uint64 `cbor:"8,keyasint"`
+	CountersAt   uint64 `cbor:"9,keyasint,omitempty"`
 }
 
 func (h *head) encode() ([]byte, error) {
 	p, c := h.policy.sum.bytes(), h.counters.sum.bytes()
-	return encode(1, headRecord{h.seq, h.hash[:], stampOf(h.latest), p[:], h.policy.count, h.policyAt, c[:], h.counters.count})
+	return encode(2, headRecord{h.seq, h.hash[:], stampOf(h.latest), p[:], h.policy.count, h.policyAt, c[:], h.counters.count, h.countersAt})
 }
 
 func decodeHead(plain []byte) (head, error) {
-	r, err := decode[headRecord](plain)
+	r, version, err := decodeUpTo[headRecord](2, plain)
 	if err != nil {
 		return head{}, err
+	}
+	if version == 1 {
+		r.CountersAt = r.Seq
+	}
+	if r.CountersAt > r.Seq {
+		return head{}, fmt.Errorf("counters of event %d, and the newest is %d: %w", r.CountersAt, r.Seq, ErrCorrupt)
 	}
 	if len(r.Hash) != 32 || len(r.PolicySum) != 32 || len(r.CounterSum) != 32 {
 		return head{}, fmt.Errorf("digest length: %w", ErrCorrupt)
 	}
 	return head{seq: r.Seq, hash: access.Hash(r.Hash), latest: r.Latest.time(),
 		policy: tally{sumOf([32]byte(r.PolicySum)), r.PolicyCount}, policyAt: r.PolicyAt,
-		counters: tally{sumOf([32]byte(r.CounterSum)), r.CounterCount}}, nil
+		counters: tally{sumOf([32]byte(r.CounterSum)), r.CounterCount}, countersAt: r.CountersAt}, nil
 }
 
 // changeRecord lists what one policy event wrote: enough to name the record that does not agree with the digest.

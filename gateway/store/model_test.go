@@ -78,7 +78,7 @@ func agree(t *testing.T, r *rand.Rand, steps int) {
 	ctx := context.Background()
 	c := newClock()
 	var fail bool
-	o := Options{Dir: t.TempDir(), Now: c.Now, Fault: func() error {
+	o := Options{Dir: t.TempDir(), Now: c.Now, checkpoint: 1 + r.Uint64N(50), Fault: func() error {
 		if fail {
 			return errors.New("i/o error")
 		}

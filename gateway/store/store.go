@@ -46,6 +46,8 @@ type Options struct {
 	BeforeCommit func()
 	// Fault runs after BeforeCommit; an error from it stands for a commit that failed. nil in production.
 	Fault func() error
+
+	checkpoint uint64 // after how many events the counters are written; checkpointEvents if zero
 }
 
 const defaultMinFree = 64 << 20
@@ -59,6 +61,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MinFree == 0 {
 		o.MinFree = defaultMinFree
+	}
+	if o.checkpoint == 0 {
+		o.checkpoint = checkpointEvents
 	}
 	return o
 }

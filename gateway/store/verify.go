@@ -32,53 +32,32 @@ func (s *Store) verify(ctx context.Context, k *kept) error {
 		if err := s.readMeta(txn, img); err != nil {
 			return err
 		}
-		return s.walk(ctx, txn, &img.head, k, func(access.Event) {})
-	})
-}
-
-// walk checks every event up to the head and shows each to seen.
-func (s *Store) walk(ctx context.Context, txn *badger.Txn, h *head, k *kept, seen func(access.Event)) error {
-	var prev access.Hash
-	var seq uint64
-	err := s.each(ctx, txn, kindEvent, func(key recordKey, plain []byte) error {
-		if seq++; key.seq() != seq {
-			return fmt.Errorf("event %d is missing before it: %w", seq, ErrCorrupt)
-		}
-		ev, err := decodeEvent(seq, plain)
-		switch {
+		err := s.walk(ctx, txn, &img.head, 0, access.Hash{}, func(ev *stored) error {
+			if k != nil && k.seq == ev.Seq && ev.Hash != k.hash {
+				return fmt.Errorf("its hash is not the one kept elsewhere: %w", ErrCorrupt)
+			}
+			return nil
+		})
+		switch last := img.head.seq; {
 		case err != nil:
 			return err
-		case ev.Prev != prev:
-			return fmt.Errorf("does not follow event %d: %w", seq-1, ErrCorrupt)
-		case k != nil && k.seq == seq && ev.Hash != k.hash:
-			return fmt.Errorf("its hash is not the one kept elsewhere: %w", ErrCorrupt)
+		case k != nil && k.seq > last:
+			return fmt.Errorf("store: event %d: missing: the chain ends at %d, so the store was rolled back or cut: %w", k.seq, last, ErrCorrupt)
+		case k != nil && k.seq == 0 && k.hash != (access.Hash{}):
+			return fmt.Errorf("store: head 0 has no hash: %w", ErrCorrupt)
 		}
-		prev = ev.Hash
-		seen(ev)
 		return nil
 	})
-	switch {
-	case err != nil:
-		return err
-	case seq != h.seq:
-		return fmt.Errorf("store: event %d: missing: the head says there are %d: %w", seq+1, h.seq, ErrCorrupt)
-	case prev != h.hash:
-		return fmt.Errorf("store: event %d: its hash is not the head's: %w", seq, ErrCorrupt)
-	case k != nil && k.seq > seq:
-		return fmt.Errorf("store: event %d: missing: the chain ends at %d, so the store was rolled back or cut: %w", k.seq, seq, ErrCorrupt)
-	case k != nil && k.seq == 0 && k.hash != (access.Hash{}):
-		return fmt.Errorf("store: head 0 has no hash: %w", ErrCorrupt)
-	}
-	return nil
 }
 
 // Check holds everything against everything: the chain, counters against events, policy against digest, memory against disk. It runs
 // between two batches and holds up writers meanwhile.
 func (s *Store) Check(ctx context.Context) error {
-	return s.submit(ctx, &request{between: func() error { return s.check(ctx) }})
+	return s.submit(ctx, &request{between: func(w *writer) error { return w.check(ctx) }})
 }
 
-func (s *Store) check(ctx context.Context) error {
+func (w *writer) check(ctx context.Context) error {
+	s := w.s
 	return s.db.View(func(txn *badger.Txn) error {
 		img, err := s.read(ctx, txn)
 		if err != nil {
@@ -86,10 +65,11 @@ func (s *Store) check(ctx context.Context) error {
 		}
 		now := s.now.Load()
 		var latest time.Time
-		err = s.walk(ctx, txn, &img.head, nil, func(ev access.Event) {
+		err = s.walk(ctx, txn, &img.head, 0, access.Hash{}, func(ev *stored) error {
 			if ev.Seq > now.policy.Site.TimeTrusted && ev.At.After(latest) {
 				latest = ev.At
 			}
+			return nil
 		})
 		if err != nil {
 			return err
@@ -106,12 +86,17 @@ func (s *Store) check(ctx context.Context) error {
 		if err := sameRecords(img.records, now.policy); err != nil {
 			return err
 		}
-		want, err := s.replayCounters(ctx, txn)
+		want, err := s.replayCounters(ctx, txn, &img.head)
 		if err != nil {
 			return err
 		}
-		if err := compareCounters(want, img.counters); err != nil {
+		if err := compareCounters(want, img.counters.under); err != nil {
 			return err
+		}
+		for device, c := range w.counters.byDevice {
+			if read := img.counters.of(device); read == nil || *read != *c {
+				return fmt.Errorf("store: %v: memory and disk differ: %w", counterKey(device), ErrCorrupt)
+			}
 		}
 		return s.onlyKnown(txn)
 	})

@@ -17,10 +17,10 @@ const maxBatch = 256
 
 // request is one wish to write. The writer calls run until it returns something else than errNoRoom, and answers once.
 type request struct {
-	run     func(*batch) error // changes the batch only if it returns nil
-	between func() error       // instead of run: needs the writer alone, with nothing uncommitted
-	done    chan error         // buffered
-	durable time.Time          // for the caller, after done
+	run     func(*batch) error  // changes the batch only if it returns nil
+	between func(*writer) error // instead of run: needs the writer alone, with nothing uncommitted
+	done    chan error          // buffered
+	durable time.Time           // for the caller, after done
 }
 
 // answer is what a request gets once its batch is durable.
@@ -66,8 +66,9 @@ type writer struct {
 	s        *Store
 	leaf     leafer
 	space    space
-	counters map[access.ID]*counter // never changed in place
-	bySeq    map[uint64]access.ID   // the device whose counter an event moved last
+	counters *counters
+	moved    map[access.ID]struct{} // whose counters are not on disk as they are
+	leaves   map[access.ID]sum      // of the counter records on disk
 }
 
 func (w *writer) run() {
@@ -112,13 +113,17 @@ func (w *writer) batch(first *request) (next *request) {
 		return nil
 	}
 	if first.between != nil {
-		first.done <- first.between()
+		first.done <- first.between(w)
 		return nil
 	}
 	if w.space.look() {
 		w.tellSpace()
 	}
 	b := w.newBatch()
+	if err := b.checkpoint(); err != nil {
+		first.done <- err
+		return nil
+	}
 	for r := first; r != nil; {
 		if r.between != nil || !b.roomy() {
 			next = r
@@ -207,15 +212,21 @@ func (w *writer) commit(b *batch) error {
 	})
 }
 
+// settle makes counters that an event moved the writer's own.
+func (w *writer) settle(over *counters) {
+	for device, c := range over.byDevice {
+		w.counters.put(device, c)
+		w.moved[device] = struct{}{}
+	}
+}
+
 // adopt makes a committed batch the state.
 func (w *writer) adopt(b *batch) {
-	for id, c := range b.counters {
-		if old := w.counters[id]; old != nil {
-			delete(w.bySeq, old.seq)
-		}
-		w.counters[id] = c
-		w.bySeq[c.seq] = id
+	for device, leaf := range b.leaves {
+		w.leaves[device] = leaf
+		delete(w.moved, device)
 	}
+	w.settle(b.counters)
 	w.s.now.Store(&published{policy: b.policy, head: b.head})
 	w.s.signal()
 }
