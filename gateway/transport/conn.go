@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -90,9 +91,11 @@ func (c *Conn) Peer() any { return c.peer }
 func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 
 // start puts go-coap above the connection. It must be called once, before serve or Do.
-func (c *Conn) start(ctx context.Context, h Handler) {
+func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 	cfg := client.DefaultConfig
 	cfg.Common = config.NewCommon[*client.Conn]()
+	// Mostly an answer to somebody who has left meanwhile. By default go-coap prints it to standard output.
+	cfg.Errors = func(err error) { log.Debug("message not sent", "addr", c.remote.String(), "err", err) }
 	cfg.MessagePool = messages
 	cfg.ReceivedMessageQueueSize = maxInFlight
 	cfg.LimitClientParallelRequests = 16

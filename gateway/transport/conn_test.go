@@ -6,6 +6,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -313,4 +317,35 @@ func TestDoneWaitsForHandlers(t *testing.T) {
 			t.Error("its context has not ended")
 		}
 	})
+}
+
+// torn is a connection that can be read and no longer be written to.
+type torn struct{ *memConn }
+
+func (torn) Write([]byte) (int, error) { return 0, net.ErrClosed }
+
+// Whoever runs a gateway reads its standard output; go-coap would write there.
+func TestAnswerToSomebodyWhoLeftIsLogged(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout := os.Stdout
+	os.Stdout = w
+	defer func() { os.Stdout = stdout }()
+	var text bytes.Buffer
+	synctest.Test(t, func(t *testing.T) {
+		a, peer := memPair()
+		c := runLogged(t, torn{a}, echo, slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug})))
+		_, _ = peer.Write(con(t, 1, "t", "x"))
+		<-c.Done()
+	})
+	_ = w.Close()
+	printed, err := io.ReadAll(r)
+	if err != nil || len(printed) > 0 {
+		t.Errorf("printed %q, %v, want nothing", printed, err)
+	}
+	if !strings.Contains(text.String(), "message not sent") {
+		t.Errorf("logged %q, want that the answer was not sent", text.String())
+	}
 }

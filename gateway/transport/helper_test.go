@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -93,9 +94,14 @@ func memLink(t *testing.T, h Handler) (*Conn, *memConn) {
 
 func run(t *testing.T, nc net.Conn, h Handler) *Conn {
 	t.Helper()
+	return runLogged(t, nc, h, orDiscard(nil))
+}
+
+func runLogged(t *testing.T, nc net.Conn, h Handler, log *slog.Logger) *Conn {
+	t.Helper()
 	c := newConn(nc, "lk-memory", time.Hour)
 	ctx, cancel := context.WithCancel(context.Background())
-	c.start(ctx, h)
+	c.start(ctx, h, log)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -198,7 +198,7 @@ func (l *Listener) Serve(ctx context.Context, h Handler, open func(*Conn) error,
 		c := nc.(*Conn)
 		wg.Go(func() {
 			defer l.live.Add(-1)
-			c.start(ctx, h)
+			c.start(ctx, h, l.log)
 			if err := open(c); err != nil {
 				_ = c.End()
 				_ = c.serve() // lets go-coap's own goroutines end
