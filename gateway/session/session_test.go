@@ -1,0 +1,416 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/plgd-dev/go-coap/v3/message"
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+	"github.com/plgd-dev/go-coap/v3/message/pool"
+	"go.uber.org/goleak"
+
+	"latchkey/coapres"
+	"latchkey/coapres/wire"
+	"latchkey/gateway/transport"
+	"latchkey/keys"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	doorID   = "door000001"
+	identity = keys.ID("lk-0123456789")
+)
+
+// site is a listener whose associations are all of one lock, and a table of its sessions.
+type site struct {
+	*Table
+	addr   string
+	secret keys.Secret
+	peers  chan *coapres.Peer
+	gone   chan bool // for each association that ended: was it its device's newest
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{Table: NewTable(), secret: keys.NewSecret(), peers: make(chan *coapres.Peer, 8), gone: make(chan bool, 8)}
+	l, err := transport.Listen(transport.Config{Addr: "127.0.0.1:0", PSK: func([]byte) []byte { return s.secret.PSK() }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.addr = l.Addr().String()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		answer := func(_ *transport.Conn, _, resp *pool.Message, _ time.Time) { resp.SetCode(codes.Content) }
+		open := func(c *transport.Conn) error {
+			p := coapres.NewPeer(doorID, "front-lock", wire.KindLock, keys.ID(c.Identity()), c.RemoteAddr().String(), c)
+			c.SetPeer(p)
+			s.Open(p, func() { _ = c.End() }, time.Now())
+			s.peers <- p
+			return nil
+		}
+		done <- l.Serve(ctx, answer, open, func(c *transport.Conn) { s.gone <- s.Closed(c.Peer().(*coapres.Peer)) })
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// node is the lock's end of an association. It answers as the test says, one request at a time.
+type node struct {
+	*transport.Conn
+	asked  chan wire.Command // what came, in order; a command of id 0 is a reading
+	answer chan wire.State   // what the next one is answered with
+}
+
+// connect opens an association of the lock and returns both ends of it.
+func (s *site) connect(t *testing.T) (*node, *coapres.Peer) {
+	t.Helper()
+	n := &node{asked: make(chan wire.Command, 8), answer: make(chan wire.State, 8)}
+	ctx, cancel := context.WithCancel(context.Background())
+	c, err := transport.Dial(ctx, s.addr, identity, s.secret, func(c *transport.Conn, req, resp *pool.Message, _ time.Time) {
+		var cmd wire.Command
+		if req.Code() == codes.POST {
+			b, err := io.ReadAll(req.Body())
+			if err == nil {
+				cmd, err = wire.ParseCommand(wire.CBOR, b)
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+		}
+		n.asked <- cmd
+		var st wire.State
+		select {
+		case st = <-n.answer:
+		case <-c.Context().Done():
+			return
+		}
+		body, err := st.Encode(wire.CBOR)
+		resp.SetCode(codes.Content)
+		if req.Code() == codes.POST {
+			resp.SetCode(codes.Changed)
+			body, err = wire.Receipt{Result: wire.Done, State: st}.Encode(wire.CBOR)
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		resp.SetContentFormat(message.AppCBOR)
+		resp.SetBody(bytes.NewReader(body))
+	})
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	n.Conn = c
+	t.Cleanup(func() { cancel(); <-c.Done() })
+	return n, <-s.peers
+}
+
+// speak sends the gateway a request, as a node does that is alive.
+func (n *node) speak(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	m := pool.NewMessage(ctx)
+	m.SetCode(codes.GET)
+	if _, err := n.Do(m); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *site) view(t *testing.T) View {
+	t.Helper()
+	v, ok := s.View(doorID, time.Now())
+	if !ok {
+		t.Fatal("the device was never seen")
+	}
+	return v
+}
+
+func unlock(id uint64) wire.Command { return wire.Command{ID: id, Action: wire.Unlock, Duration: 3000} }
+
+type result struct {
+	wire.Receipt
+	err error
+}
+
+// command runs Command in the background.
+func (s *site) command(cmd wire.Command, intent time.Time) <-chan result {
+	out := make(chan result, 1)
+	go func() {
+		r, err := s.Command(context.Background(), doorID, cmd, intent)
+		out <- result{r, err}
+	}()
+	return out
+}
+
+func TestOnline(t *testing.T) {
+	s := newSite(t)
+	now := time.Now()
+	if _, err := s.Command(context.Background(), doorID, unlock(1), now); !errors.Is(err, ErrOffline) {
+		t.Errorf("never seen: got %v, want ErrOffline", err)
+	}
+	if _, ok := s.View(doorID, now); ok {
+		t.Error("never seen: got a view of it")
+	}
+	if _, ok := s.Peer(doorID); ok {
+		t.Error("never seen: got a session of it")
+	}
+	n, p := s.connect(t)
+	online := func(rule string, at time.Time, want bool) {
+		t.Helper()
+		if v, _ := s.View(doorID, at); v.Online != want || v.Identity != identity || v.Name != "front-lock" || v.Kind != wire.KindLock {
+			t.Errorf("%s: got %+v, want online %v", rule, v, want)
+		}
+	}
+	online("not registered", now, false)
+	if !s.Registered(p, 90*time.Second, now) {
+		t.Error("the first registration is not one")
+	}
+	online("registered", now, true)
+	if s.Registered(p, 90*time.Second, now) {
+		t.Error("an update counts as a first registration")
+	}
+	online("last instant", now.Add(90*time.Second-1), true)
+	online("lapsed", now.Add(90*time.Second), false)
+	if got := s.Lapsed(now.Add(90*time.Second - 1)); len(got) != 0 {
+		t.Errorf("got %d lapsed, want none yet", len(got))
+	}
+	if got := s.Lapsed(now.Add(90 * time.Second)); !slices.Equal(got, []*coapres.Peer{p}) {
+		t.Errorf("got %v lapsed, want the lock", got)
+	}
+	if got := s.Lapsed(now.Add(91 * time.Second)); len(got) != 0 {
+		t.Errorf("got %d lapsed again, want each told once", len(got))
+	}
+	s.Registered(p, 90*time.Second, now)
+	s.Left(p)
+	online("took its registration back", now, false)
+	if _, err := s.Command(context.Background(), doorID, unlock(2), time.Now()); !errors.Is(err, ErrOffline) {
+		t.Errorf("got %v, want ErrOffline", err)
+	}
+	s.Registered(p, 90*time.Second, now)
+	_ = n.End()
+	if newest := <-s.gone; !newest {
+		t.Error("its session was not the newest")
+	}
+	online("session ended", now, false)
+	if len(n.asked) > 0 {
+		t.Error("something was sent to a lock that was offline")
+	}
+}
+
+func TestCommandAndItsReceipt(t *testing.T) {
+	s := newSite(t)
+	n, p := s.connect(t)
+	s.Registered(p, 90*time.Second, time.Now())
+	if v := s.view(t); v.Known || v.Commanded != (wire.Command{}) {
+		t.Errorf("got %+v, want nothing known yet", v)
+	}
+	out := s.command(unlock(7), time.Now())
+	if cmd := <-n.asked; cmd.ID != 7 || cmd.Action != wire.Unlock || cmd.Duration != 3000 {
+		t.Errorf("got %+v, want the command", cmd)
+	}
+	if v := s.view(t); v.Known || v.Commanded.ID != 7 {
+		t.Errorf("got %+v, want it commanded and its state not known", v)
+	}
+	n.answer <- wire.State{ID: 7, On: true, Left: 3000, Contact: wire.ContactOpen}
+	if r := <-out; r.err != nil || !r.State.On {
+		t.Errorf("got %+v, want the receipt", r)
+	}
+	v := s.view(t)
+	if !v.Known || !v.State.On || v.State.Contact != wire.ContactOpen {
+		t.Errorf("got %+v, want what was acknowledged", v)
+	}
+	if st := v.Expected(v.StateAt.Add(2 * time.Second)); !st.On || st.Left != 1000 {
+		t.Errorf("in its pulse: got %+v", st)
+	}
+	if st := v.Expected(v.StateAt.Add(3 * time.Second)); st.On || st.Left != 0 {
+		t.Errorf("after its pulse: got %+v", st)
+	}
+	s.Sensed(p, wire.ContactClosed)
+	if v := s.view(t); v.State.Contact != wire.ContactClosed {
+		t.Errorf("got %+v, want what it sensed since", v)
+	}
+}
+
+func TestCommandsGoOneAtATime(t *testing.T) {
+	s := newSite(t)
+	n, p := s.connect(t)
+	s.Registered(p, 90*time.Second, time.Now())
+	intent := time.Now()
+	one := s.command(unlock(1), intent)
+	<-n.asked
+	two := s.command(wire.Command{ID: 2, Action: wire.Lock}, intent)
+	late := s.command(wire.Command{ID: 3, Action: wire.Lock}, intent.Add(-coapres.CommandWindow))
+	if r := <-late; !errors.Is(r.err, coapres.ErrLate) {
+		t.Errorf("got %v, want ErrLate for one that waited past its window", r.err)
+	}
+	if len(n.asked) > 0 {
+		t.Errorf("got command %+v while the first is under way", <-n.asked)
+	}
+	n.answer <- wire.State{ID: 1, On: true, Left: 3000}
+	if r := <-one; r.err != nil {
+		t.Error(r.err)
+	}
+	if cmd := <-n.asked; cmd.ID != 2 {
+		t.Errorf("got command %+v, want the second", cmd)
+	}
+	n.answer <- wire.State{ID: 2}
+	if r := <-two; r.err != nil {
+		t.Error(r.err)
+	}
+	if v := s.view(t); v.State.On || v.State.ID != 2 || len(n.asked) > 0 {
+		t.Errorf("got %+v, want it locked by the second", v)
+	}
+}
+
+// A lost receipt leaves the state unknown, and nothing more is sent until the node speaks.
+func TestLostReceipt(t *testing.T) {
+	s := newSite(t)
+	n, p := s.connect(t)
+	s.Registered(p, 90*time.Second, time.Now())
+	n.answer <- wire.State{ID: 1}
+	if _, err := s.Command(context.Background(), doorID, wire.Command{ID: 1, Action: wire.Lock}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	<-n.asked
+	intent := time.Now().Add(100*time.Millisecond - coapres.CommandWindow)
+	r := <-s.command(unlock(2), intent)
+	if !errors.Is(r.err, coapres.ErrNoReceipt) || time.Since(intent) < coapres.CommandWindow {
+		t.Errorf("got %v, want ErrNoReceipt at the end of the window", r.err)
+	}
+	if cmd := <-n.asked; cmd.ID != 2 {
+		t.Errorf("got %+v, want it sent", cmd)
+	}
+	if v := s.view(t); v.Known || v.Online || v.Commanded.ID != 2 {
+		t.Errorf("got %+v, want its state unknown and the lock offline", v)
+	}
+	if r := <-s.command(unlock(3), time.Now()); !errors.Is(r.err, ErrOffline) {
+		t.Errorf("got %v, want ErrOffline at once", r.err)
+	}
+	n.speak(t)
+	if v := s.view(t); v.Known || !v.Online {
+		t.Errorf("got %+v, want it online and its state still unknown", v)
+	}
+	n.answer <- wire.State{ID: 2, On: true, Left: 1000} // the command that hangs, whose answer nobody waits for
+	n.answer <- wire.State{ID: 4, On: true, Left: 3000}
+	if r := <-s.command(unlock(4), time.Now()); r.err != nil {
+		t.Errorf("got %v, want it commanded again", r.err)
+	}
+	if v := s.view(t); !v.Known || v.State.ID != 4 {
+		t.Errorf("got %+v, want it known again", v)
+	}
+}
+
+func TestReadings(t *testing.T) {
+	s := newSite(t)
+	n, p := s.connect(t)
+	s.Registered(p, 90*time.Second, time.Now())
+	refresh := func() <-chan error {
+		out := make(chan error, 1)
+		go func() { out <- s.Refresh(context.Background(), p) }()
+		return out
+	}
+	n.answer <- wire.State{ID: 5, On: true, Left: 2000}
+	if err := <-refresh(); err != nil {
+		t.Fatal(err)
+	}
+	<-n.asked
+	if v := s.view(t); !v.Known || !v.State.On || v.State.ID != 5 || v.Commanded.ID != 0 {
+		t.Errorf("got %+v, want what was read", v)
+	}
+	n.answer <- wire.State{ID: 4}
+	if err := <-refresh(); err != nil {
+		t.Fatal(err)
+	}
+	<-n.asked
+	if v := s.view(t); !v.State.On || v.State.ID != 5 {
+		t.Errorf("got %+v, want a reading from before the last command to change nothing", v)
+	}
+	reading := refresh()
+	<-n.asked
+	out := s.command(unlock(6), time.Now())
+	if err := <-reading; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the command to end a reading that waits", err)
+	}
+	<-n.asked
+	st := wire.State{ID: 6, On: true, Left: 3000}
+	n.answer <- st // the reading's, which nobody waits for
+	n.answer <- st
+	if r := <-out; r.err != nil {
+		t.Error(r.err)
+	}
+}
+
+func TestNewestSessionWins(t *testing.T) {
+	s := newSite(t)
+	_, old := s.connect(t)
+	s.Registered(old, 90*time.Second, time.Now())
+	n, newest := s.connect(t)
+	if wasNewest := <-s.gone; wasNewest {
+		t.Error("the replaced session counted as the newest when it ended")
+	}
+	if p, ok := s.Peer(doorID); !ok || p != newest {
+		t.Error("the older session is still the device's")
+	}
+	if s.Registered(old, 90*time.Second, time.Now()); s.view(t).Online {
+		t.Error("a registration in a replaced session made the device online")
+	}
+	s.Left(old)
+	s.Sensed(old, wire.ContactOpen)
+	if err := s.Refresh(context.Background(), old); !errors.Is(err, ErrOffline) || s.view(t).State.Contact != wire.ContactUnknown {
+		t.Errorf("got %v, want nothing from a replaced session", err)
+	}
+	s.Registered(newest, 90*time.Second, time.Now())
+	n.answer <- wire.State{ID: 1}
+	if _, err := s.Command(context.Background(), doorID, wire.Command{ID: 1, Action: wire.Lock}, time.Now()); err != nil {
+		t.Error(err)
+	}
+	if vs := s.Views(time.Now()); len(vs) != 1 || vs[0].Device != doorID || !vs[0].Online {
+		t.Errorf("got %+v, want the one device", vs)
+	}
+}
+
+func TestEndIf(t *testing.T) {
+	s := newSite(t)
+	n, p := s.connect(t)
+	s.Registered(p, 90*time.Second, time.Now())
+	if got := s.EndIf(func(*coapres.Peer) bool { return false }); len(got) != 0 {
+		t.Errorf("got %d ended, want none", len(got))
+	}
+	out := s.command(unlock(1), time.Now())
+	<-n.asked
+	if got := s.EndIf(func(q *coapres.Peer) bool { return q.Key == identity }); !slices.Equal(got, []*coapres.Peer{p}) {
+		t.Errorf("got %v ended, want the lock's", got)
+	}
+	if r := <-out; !errors.Is(r.err, coapres.ErrNoReceipt) {
+		t.Errorf("got %v, want a command under way to have no receipt", r.err)
+	}
+	if v := s.view(t); v.Online || v.Known {
+		t.Errorf("got %+v, want it offline and unknown", v)
+	}
+	if newest := <-s.gone; newest {
+		t.Error("a session that was ended counted as its device's newest")
+	}
+	select {
+	case <-n.Done():
+	case <-time.After(5 * time.Second):
+		t.Error("the node's end is still open")
+	}
+}
