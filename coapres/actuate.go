@@ -30,7 +30,7 @@ func Actuate(ctx context.Context, p *Peer, cmd wire.Command, intent time.Time) (
 	defer cancel()
 	for range maxSends {
 		now := time.Now()
-		if ctx.Err() != nil || now.Sub(intent) >= CommandWindow {
+		if ctx.Err() != nil || now.Sub(intent) >= CommandWindow || Slept(intent, now) {
 			return wire.Receipt{}, ErrLate
 		}
 		var echo []byte

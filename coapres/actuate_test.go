@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
@@ -117,5 +118,30 @@ func TestActuate(t *testing.T) {
 				t.Errorf("%s: repeated with Echo %q and age %d, want the new Echo and an intent before it", c.rule, l.echoes[1], l.got[1].Age)
 			}
 		})
+	}
+}
+
+// asleep is t on a machine whose wall clock has gone on by d since, while its monotonic clock stood still.
+func asleep(t *testing.T, at time.Time, d time.Duration) time.Time {
+	t.Helper()
+	// package time keeps wall seconds above 30 bits of nanoseconds, when there is a monotonic reading.
+	out := at
+	*(*uint64)(unsafe.Pointer(&out)) -= uint64(d/time.Second) << 30
+	if at.Sub(out) != 0 || at.Round(0).Sub(out.Round(0)) != d {
+		t.Fatal("package time keeps time in another way now")
+	}
+	return out
+}
+
+// The gateway's machine was suspended between the scan and its command. All it has measured across that is worthless: the lock would find
+// the command fresh.
+func TestNothingIsCommandedAfterASleep(t *testing.T) {
+	done := wire.Receipt{Result: wire.Done, State: wire.State{ID: 7, On: true, Left: 3000}}
+	l := &lock{answers: []answered{{code: codes.Unauthorized, echo: "newecho1"}, {code: codes.Changed, receipt: done}}}
+	p := NewPeer("d", "front-lock", wire.KindLock, "lk-0000000000", "", l)
+	tapped := asleep(t, time.Now(), time.Hour)
+	p.Held.Take([]byte("oldecho1"), tapped)
+	if r, err := Actuate(context.Background(), p, wire.Command{ID: 7, Action: wire.Unlock, Duration: 3000}, tapped); !errors.Is(err, ErrLate) || len(l.got) > 0 {
+		t.Errorf("got %+v, %v after %d commands, want ErrLate and none", r, err, len(l.got))
 	}
 }

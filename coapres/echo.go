@@ -97,7 +97,7 @@ func (x *Echoes) Check(echo []byte, age int32, window time.Duration, now time.Ti
 		if s.at.IsZero() || subtle.ConstantTimeCompare(s.echo[:], echo) != 1 {
 			continue
 		}
-		if slipped(s.at, now) {
+		if Slept(s.at, now) {
 			x.issued = [echoKeep]stamped{}
 			break
 		}
@@ -122,8 +122,9 @@ func milliseconds(d time.Duration) int32 {
 	return int32(min(max(ms, math.MinInt32), math.MaxInt32))
 }
 
-// slipped tells whether wall and monotonic clock have parted since at. Round(0) drops the monotonic reading.
-func slipped(at, now time.Time) bool {
+// Slept tells whether wall and monotonic clock have parted by more than a second since at: the machine was asleep, or its clock was set.
+// Nothing that was measured across it is worth anything. Both times need their monotonic reading.
+func Slept(at, now time.Time) bool { // Round(0) drops the monotonic reading
 	return apart(now.Sub(at), now.Round(0).Sub(at.Round(0)))
 }
 
@@ -162,7 +163,7 @@ func (h *Held) Forget() {
 func (h *Held) Age(intent, now time.Time) (echo []byte, age int32) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.echo == nil || slipped(h.at, now) || now.Sub(h.at) > echoLife {
+	if h.echo == nil || Slept(h.at, now) || now.Sub(h.at) > echoLife {
 		h.echo = nil
 		return nil, 0
 	}

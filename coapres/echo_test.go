@@ -100,7 +100,7 @@ func TestSlipped(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", c.rule, got, c.want)
 		}
 	}
-	if slipped(at, at.Add(time.Hour)) {
+	if Slept(at, at.Add(time.Hour)) {
 		t.Error("time that only passed has slipped")
 	}
 }

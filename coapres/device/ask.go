@@ -45,6 +45,9 @@ func (d *Device) ask(caller context.Context, path string, encode func(n uint64, 
 	n := d.next()
 	for stale := 0; ; {
 		sent := time.Now()
+		if coapres.Slept(intent, sent) {
+			return wire.Verdict{}, ErrNoVerdict
+		}
 		echo, age := l.held.Age(intent, sent)
 		body, err := encode(n, age)
 		if err != nil {
