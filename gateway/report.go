@@ -20,7 +20,7 @@ const (
 
 const (
 	maxReported   = 16               // names kept per device
-	alarmInterval = 10 * time.Second // between events of one device that reports cause
+	alarmInterval = 10 * time.Second // between events of one name that a device's reports cause
 )
 
 // Reported is the last value of one name.
@@ -38,46 +38,45 @@ type reports struct {
 
 type reported struct {
 	values map[string]Reported
-	alarm  time.Time
+	// on and alarmed are of the names that make events. A late value is neither: it would hide the next one that is not.
+	on      map[string]bool      // it is true, and what was to say of it was said
+	alarmed map[string]time.Time // when it last made an event
 }
 
 // Report keeps what a node measured. Routine readings make no event; tamper, a forced door and a restart do.
 func (c calls) Report(p *coapres.Peer, r wire.Report, late bool) {
 	now := time.Now()
-	var alarms []string
 	for _, m := range r.Measurements {
-		before := c.g.reports.keep(p.Device, Reported{m, now, late})
+		c.g.reports.keep(p.Device, Reported{m, now, late})
 		if late {
 			continue
 		}
 		switch {
-		case m.Name == reportTamper && isTrue(m) && !before:
-			alarms = append(alarms, "tamper")
+		case m.Name == reportTamper && m.Type == wire.FlagValue:
+			c.alarm(p, m, now, m.Flag, "tamper")
 		case m.Name == reportBoot && m.Type == wire.TextValue:
-			alarms = append(alarms, fmt.Sprintf("started: %.32q", m.Text))
+			c.alarm(p, m, now, true, fmt.Sprintf("started: %.32q", m.Text))
 		case m.Name == reportContact && m.Type == wire.FlagValue:
-			if c.contact(p, m.Flag, before) {
-				alarms = append(alarms, "door opened without being unlocked")
-			}
+			c.alarm(p, m, now, c.contact(p, m.Flag), "door opened without being unlocked")
 		}
-	}
-	for _, a := range alarms {
-		if !c.g.reports.mayAlarm(p.Device, now) {
-			return
-		}
-		c.g.log.Warn("device reports", "device", p.Name, "report", a)
-		c.g.background(func() {
-			if err := c.g.record(access.Event{Kind: access.EventReport, Device: named(p), Detail: a}); err != nil {
-				c.g.log.Error("event lost", "device", p.Name, "err", err)
-			}
-		})
 	}
 }
 
-func isTrue(m wire.Measurement) bool { return m.Type == wire.FlagValue && m.Flag }
+// alarm makes an event of a measurement that is wrong and was not before.
+func (c calls) alarm(p *coapres.Peer, m wire.Measurement, now time.Time, wrong bool, detail string) {
+	if !c.g.reports.mayAlarm(p.Device, m, now, wrong) {
+		return
+	}
+	c.g.log.Warn("device reports", "device", p.Name, "report", detail)
+	c.g.background(func() {
+		if err := c.g.record(access.Event{Kind: access.EventReport, Device: named(p), Detail: detail}); err != nil {
+			c.g.log.Error("event lost", "device", p.Name, "err", err)
+		}
+	})
+}
 
-// contact takes a door's sensor and tells whether the door opened although nobody unlocked it.
-func (c calls) contact(p *coapres.Peer, open, was bool) bool {
+// contact takes a door's sensor and tells whether the door is open although nobody unlocked it.
+func (c calls) contact(p *coapres.Peer, open bool) bool {
 	sensed := wire.ContactClosed
 	if open {
 		sensed = wire.ContactOpen
@@ -85,41 +84,51 @@ func (c calls) contact(p *coapres.Peer, open, was bool) bool {
 	now := time.Now()
 	v, ok := c.g.sessions.View(p.Device, now)
 	c.g.sessions.Sensed(p, sensed)
-	if !open || was || !ok || p.Kind != wire.KindLock || !v.Known {
+	if !open || !ok || p.Kind != wire.KindLock || !v.Known {
 		return false
 	}
 	unlocked := v.Commanded.Action == wire.Unlock && now.Sub(v.CommandedAt) < time.Duration(v.Commanded.Duration)*time.Millisecond+5*time.Second
 	return !v.Expected(now).On && !unlocked
 }
 
-// keep stores a value and tells whether the last one of that name was true.
-func (r *reports) keep(device string, v Reported) (was bool) {
+// keep stores a value for people to see.
+func (r *reports) keep(device string, v Reported) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	d := r.device(device)
+	if _, known := d.values[v.Name]; known || len(d.values) < maxReported {
+		d.values[v.Name] = v
+	}
+}
+
+// device returns what is kept of a device. The caller holds mu.
+func (r *reports) device(id string) *reported {
 	if r.devices == nil {
 		r.devices = map[string]*reported{}
 	}
-	d := r.devices[device]
+	d := r.devices[id]
 	if d == nil {
-		d = &reported{values: map[string]Reported{}}
-		r.devices[device] = d
+		d = &reported{values: map[string]Reported{}, on: map[string]bool{}, alarmed: map[string]time.Time{}}
+		r.devices[id] = d
 	}
-	old, known := d.values[v.Name]
-	if !known && len(d.values) >= maxReported {
-		return false
-	}
-	d.values[v.Name] = v
-	return known && isTrue(old.Measurement)
+	return d
 }
 
-func (r *reports) mayAlarm(device string, now time.Time) bool {
+// mayAlarm tells whether a measurement that is wrong makes an event: a flag does when it was not on before, and nothing does too often. What
+// was held back for that is not forgotten: if it is still so at the next report, that one makes the event.
+func (r *reports) mayAlarm(device string, m wire.Measurement, now time.Time, wrong bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	d := r.devices[device]
-	if d == nil || now.Sub(d.alarm) < alarmInterval {
+	d := r.device(device)
+	on := m.Type == wire.FlagValue && m.Flag
+	if !wrong || d.on[m.Name] {
+		d.on[m.Name] = on
 		return false
 	}
-	d.alarm = now
+	if at, ok := d.alarmed[m.Name]; ok && now.Sub(at) < alarmInterval {
+		return false
+	}
+	d.on[m.Name], d.alarmed[m.Name] = on, now
 	return true
 }
 

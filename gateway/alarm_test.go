@@ -1,0 +1,77 @@
+package gateway_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+
+	"latchkey/coapres"
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+	"latchkey/gateway/store"
+)
+
+func flag(name string, v bool) wire.Measurement {
+	return wire.Measurement{Name: name, Type: wire.FlagValue, Flag: v}
+}
+
+// report sends measurements with an Echo, or without one, which is late.
+func (c *client) report(echo []byte, ms ...wire.Measurement) {
+	c.t.Helper()
+	b, err := wire.Report{Measurements: ms}.Encode(wire.SenMLCBOR)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	a, err := coapres.Call(ctx, c.conn, &c.held, coapres.Request{Method: codes.POST, Path: "/report", Echo: echo, Format: wire.SenMLCBOR, Body: b})
+	if err != nil || a.Code != codes.Changed {
+		c.t.Fatalf("got %v, %v, want 2.04", a.Code, err)
+	}
+}
+
+// alarms are the events that reports have made, in order.
+func (s *site) alarms() (details []string) {
+	for _, ev := range s.events() {
+		if ev.Kind == access.EventReport {
+			details = append(details, ev.Detail)
+		}
+	}
+	return details
+}
+
+// A report that is held back makes no event, and does not keep the next one from making it.
+func TestLateReportHidesNothing(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t, store.Options{})
+	c := d.client(d.addr)
+	c.report(c.echo(), flag("tamper", false))
+	c.report(nil, flag("tamper", true))
+	if got := d.alarms(); len(got) > 0 {
+		t.Errorf("a late report made the events %q", got)
+	}
+	c.report(c.echo(), flag("tamper", true))
+	eventually(t, "the next report makes the event", 5*time.Second, func() bool { return slices.Equal(d.alarms(), []string{"tamper"}) })
+}
+
+func TestEveryAlarmOfAReportIsKept(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t, store.Options{})
+	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
+	d.settled()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	boot := wire.Measurement{Name: "boot", Type: wire.TextValue, Text: "power"}
+	if err := d.lock.Report(ctx, wire.Report{Measurements: []wire.Measurement{boot, flag("tamper", true), flag("contact", true)}}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"door opened without being unlocked", `started: "power"`, "tamper"}
+	eventually(t, "all three are events", 5*time.Second, func() bool {
+		got := d.alarms()
+		slices.Sort(got)
+		return slices.Equal(got, want)
+	})
+}
