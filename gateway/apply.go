@@ -21,7 +21,7 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 	after := g.store.Snapshot()
 	g.endRevoked(after)
 	if after.Site.Lockdown && !before.Site.Lockdown {
-		g.lockAll(after, seq)
+		g.lockAll(after)
 	}
 	for id := range before.Devices {
 		if _, ok := after.Devices[id]; !ok {
@@ -44,25 +44,41 @@ func (g *Gateway) endRevoked(p *access.Policy) {
 	}
 }
 
-// lockAll commands every door's lock to lock now. The command's id is the event of the lockdown.
-func (g *Gateway) lockAll(p *access.Policy, seq uint64) {
-	intent := time.Now()
+// byLockdown is who asks for a lock when nobody does.
+const byLockdown = "lockdown"
+
+// lock locks a door because of a lockdown. It is an attempt like any other, with an event of its own.
+func (g *Gateway) lock(door access.Target) {
+	now := time.Now()
+	if _, _, err := g.perform(context.Background(), access.Attempt{Source: access.ByOperator, Operator: byLockdown, Target: door.ID,
+		Action: wire.Lock, At: now}, now); err != nil {
+		g.log.Error("door not locked", "target", door.Name, "err", err)
+	}
+}
+
+// lockAll locks every door that has a lock.
+func (g *Gateway) lockAll(p *access.Policy) {
 	for _, t := range p.Targets {
-		actuator, ok := p.Actuator(t.ID)
-		if t.Kind != access.Door || !ok {
-			continue
+		if _, ok := p.Actuator(t.ID); ok && t.Kind == access.Door {
+			g.background(func() { g.lock(t) })
 		}
-		g.background(func() {
-			_, err := g.sessions.Command(context.Background(), string(actuator.ID), wire.Command{ID: seq, Action: wire.Lock}, intent)
-			ev := access.Event{Kind: access.EventReceipt, Cause: seq, Action: wire.Lock, Outcome: outcomeOf(err),
-				Device: access.Named{ID: actuator.ID, Name: actuator.Name}, Target: access.Named{ID: t.ID, Name: t.Name}}
-			if err != nil {
-				ev.Detail = err.Error()
-			}
-			if err := g.record(ev); err != nil {
-				g.log.Error("outcome not kept", "target", t.Name, "event", seq, "err", err)
-			}
-		})
+	}
+}
+
+// keepShut locks a door that is found open in a lockdown: the command of the lockdown did not reach it, or came before it was connected.
+func (g *Gateway) keepShut(device string) {
+	p := g.store.Snapshot()
+	if !p.Site.Lockdown {
+		return
+	}
+	v, ok := g.sessions.View(device, time.Now())
+	if !ok || !v.Known || !v.Expected(time.Now()).On {
+		return
+	}
+	for _, id := range p.Devices[access.ID(device)].Targets {
+		if t := p.Targets[id]; t.Kind == access.Door {
+			g.lock(t)
+		}
 	}
 }
 

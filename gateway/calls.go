@@ -59,8 +59,12 @@ func (g *Gateway) refresh(device string) {
 		if !ok {
 			return
 		}
-		if err := g.sessions.Refresh(context.Background(), p); err != nil && !errors.Is(err, context.Canceled) {
+		known, err := g.sessions.Refresh(context.Background(), p)
+		if err != nil && !errors.Is(err, context.Canceled) {
 			g.log.Warn("state not read", "device", p.Name, "err", err)
+		}
+		if known {
+			g.keepShut(device)
 		}
 	})
 }

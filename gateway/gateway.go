@@ -262,10 +262,17 @@ func (g *Gateway) watch(ctx context.Context) error {
 				return fmt.Errorf("gateway: every door stays shut until a restart: %w", err)
 			}
 			for _, p := range g.sessions.Lapsed(now) {
-				g.log.Warn("device silent", "device", p.Name, "addr", p.Addr)
-				g.sessionEvent(p, "offline: its registration was not renewed")
-				g.sessions.EndIf(func(q *coapres.Peer) bool { return q == p })
+				g.endSilent(p, "offline: its registration was not renewed")
+			}
+			for _, p := range g.sessions.Silent(now) {
+				g.endSilent(p, "closed: silent, and not registered")
 			}
 		}
 	}
+}
+
+func (g *Gateway) endSilent(p *coapres.Peer, detail string) {
+	g.log.Warn("device silent", "device", p.Name, "addr", p.Addr)
+	g.sessionEvent(p, detail)
+	g.sessions.EndIf(func(q *coapres.Peer) bool { return q == p })
 }

@@ -37,7 +37,7 @@ func (g *Gateway) onScan(ctx context.Context, p *coapres.Peer, s wire.Scan, at t
 	if wait := g.unknown.wait(p.Device, at); wait > 0 {
 		return wire.Verdict{}, &coapres.BusyError{RetryAfter: wait}
 	}
-	a := access.Attempt{Source: access.ByCard, Device: access.ID(p.Device), Credential: g.store.CredentialID(s.UID),
+	a := access.Attempt{Source: access.ByCard, Device: access.ID(p.Device), Key: p.Key, Credential: g.store.CredentialID(s.UID),
 		Tail: tail(s.UID), Counter: s.N, At: at}
 	policy := g.store.Snapshot()
 	if d := policy.Devices[a.Device]; len(d.Targets) == 1 {
@@ -62,7 +62,7 @@ func (g *Gateway) onAct(ctx context.Context, p *coapres.Peer, target string, act
 	if !ok || !g.mayName(p, t.ID) {
 		return wire.Verdict{}, coapres.ErrNotFound
 	}
-	tl, last, err := g.perform(ctx, access.Attempt{Source: access.ByDevice, Device: access.ID(p.Device), Target: t.ID,
+	tl, last, err := g.perform(ctx, access.Attempt{Source: access.ByDevice, Device: access.ID(p.Device), Key: p.Key, Target: t.ID,
 		Action: act.Action, Level: act.Level, Counter: act.N, At: at}, at)
 	if err != nil {
 		return wire.Verdict{}, err
@@ -77,8 +77,13 @@ func (g *Gateway) perform(ctx context.Context, a access.Attempt, intent time.Tim
 	// A session that ends meanwhile changes nothing: what was asked is decided, and its outcome kept.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), decideWithin)
 	defer cancel()
-	if a.Device != "" { // copies of one scan wait for the first: the same outcome, never a second pulse
-		done, err := g.turns.take(ctx, a.Device)
+	// Copies of one scan wait for the first: the same outcome, never a second pulse. And a target's attempts go one after the other, so that
+	// its commands are sent in the order of their ids, and a toggle sees what the one before it did.
+	for _, id := range []access.ID{a.Device, a.Target} {
+		if id == "" {
+			continue
+		}
+		done, err := g.turns.take(ctx, id)
 		if err != nil {
 			return tl, 0, err
 		}
@@ -133,7 +138,7 @@ func (g *Gateway) command(ctx context.Context, a access.Attempt, adm store.Admis
 		} else {
 			tl.Acknowledged = time.Now()
 		}
-		if tl.Outcome == access.OutcomeUnknown {
+		if tl.Outcome == access.OutcomeUnknown || tl.Outcome == access.OutcomeLate {
 			g.refresh(string(actuator.ID))
 		}
 		if tl.Outcome == access.OutcomeOffline || tl.Outcome == access.OutcomeLate {

@@ -68,10 +68,11 @@ func (t *throttle) note(reader string, now time.Time) bool {
 	return !slowed
 }
 
-// turns lets the attempts of one device go one after the other. The zero value is ready for use.
+// turns lets the attempts of one device, and those at one target, go one after the other. Whoever takes both takes the device's first.
+// The zero value is ready for use.
 type turns struct {
 	mu     sync.Mutex
-	inside map[access.ID]*turn // guarded by mu; only devices with an attempt under way
+	inside map[access.ID]*turn // guarded by mu; only those with an attempt under way
 }
 
 type turn struct {
@@ -79,16 +80,16 @@ type turn struct {
 	holders int // inside or waiting; guarded by turns.mu
 }
 
-// take waits for the device's turn. done ends it.
-func (t *turns) take(ctx context.Context, device access.ID) (done func(), err error) {
+// take waits for the turn of a device or a target. done ends it.
+func (t *turns) take(ctx context.Context, id access.ID) (done func(), err error) {
 	t.mu.Lock()
 	if t.inside == nil {
 		t.inside = map[access.ID]*turn{}
 	}
-	w := t.inside[device]
+	w := t.inside[id]
 	if w == nil {
 		w = &turn{token: make(chan struct{}, 1)}
-		t.inside[device] = w
+		t.inside[id] = w
 	}
 	w.holders++
 	t.mu.Unlock()
@@ -96,7 +97,7 @@ func (t *turns) take(ctx context.Context, device access.ID) (done func(), err er
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if w.holders--; w.holders == 0 {
-			delete(t.inside, device)
+			delete(t.inside, id)
 		}
 	}
 	select {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"latchkey/coapres/wire"
+	"latchkey/keys"
 )
 
 // Source is what caused an attempt. The zero source is refused.
@@ -19,6 +20,7 @@ const (
 type Attempt struct {
 	Source     Source
 	Device     ID           // the reader or switch; empty for an operator
+	Key        keys.ID      // of the session it came in; empty if it came in none, as when it is only explained
 	Credential CredentialID // for ByCard
 	Tail       string       // last two bytes of the UID in hex, for the event
 	Operator   string       // who, for ByOperator; for the event
@@ -39,6 +41,7 @@ const (
 	ReasonGranted         Reason = "granted"
 	ReasonReplayed        Reason = "replayed"       // the counter is not above the last one
 	ReasonUnknownDevice   Reason = "unknown-device" // no such device, or its kind may not ask
+	ReasonKeyRevoked      Reason = "key-revoked"    // the key of its session opens nothing any more
 	ReasonUnknownTarget   Reason = "unknown-target" // no such target, or not one of this device's
 	ReasonWrongAction     Reason = "wrong-action"   // the action does not fit the target
 	ReasonLockdown        Reason = "lockdown"       // doors are closed for all

@@ -52,6 +52,7 @@ type step struct {
 // list is the order of evaluation. This is the one place where it is said.
 var list = [...]step{
 	{"device", anyone &^ (aCardAtHand | aPersonOnly), (*evaluation).device},
+	{"key", aCard | aSwitch, (*evaluation).key},
 	{"counter", aCard | aSwitch, (*evaluation).counter},
 	{"target", anyone, (*evaluation).known},
 	{"action", anyone, (*evaluation).action},
@@ -168,6 +169,23 @@ func (e *evaluation) device() Reason {
 	}
 	if e.tracing {
 		e.say("%s is a %s and may ask for this target", e.from.Name, e.from.Kind)
+	}
+	return ""
+}
+
+// key looks again at what the handshake looked at: an attempt that waited may be decided after its key was revoked.
+func (e *evaluation) key() Reason {
+	k, ok := e.p.Keys[e.a.Key]
+	if e.a.Key != "" && !(ok && k.Device == string(e.a.Device) && k.State.Usable()) {
+		if e.tracing {
+			e.say("key %s is revoked, or not one of %s", e.a.Key, e.from.Name)
+		}
+		return ReasonKeyRevoked
+	}
+	if e.tracing && e.a.Key == "" {
+		e.say("it came in no session")
+	} else if e.tracing {
+		e.say("key %s is %s", e.a.Key, k.State)
 	}
 	return ""
 }

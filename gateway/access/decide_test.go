@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"latchkey/coapres/wire"
+	"latchkey/keys"
 )
 
 func TestTheZeroDecisionDenies(t *testing.T) {
@@ -84,6 +85,7 @@ func TestExplainReadsWell(t *testing.T) {
 	}
 	want := []string{
 		"device pass: front-reader is a reader and may ask for this target",
+		"key pass: it came in no session",
 		"counter pass: counter 8 is above 7",
 		"target pass: front-door is a door",
 		"action pass: unlock fits a door",
@@ -146,8 +148,12 @@ func (r dice) some(names ...string) []string {
 var (
 	diceTargets   = []string{"door-a", "door-b", "lamp-a"}
 	dicePersons   = []string{"ann", "bob", "eve"}
+	diceKeys      = []keys.State{keys.Pending, keys.Active, keys.Retiring, keys.Revoked}
+	diceSecret    = keys.NewSecret()
 	diceSchedules = []string{"mon-fri 08:00-18:00", "fri 22:00-06:00, sun 02:00-03:00", "daily 20:00-04:00, 2026-10-24 closed, 2026-10-25 01:00-03:00"}
 )
+
+func diceKey(i int) keys.ID { return keys.ID(fmt.Sprintf("lk-%010d", i)) }
 
 func (r dice) grant() Grant {
 	g := Grant{ID: id(fmt.Sprint("grant", r.IntN(30))), Effect: Allow}
@@ -190,6 +196,10 @@ func (r dice) policy(t *testing.T) *Policy {
 		device(wire.KindSwitch, "switch-a", "lamp-a", "door-b"), device(wire.KindLock, "lock-a", "door-a"),
 		group(OfPersons, "staff", r.some(dicePersons...)...), group(OfPersons, "guests", r.some(dicePersons...)...),
 		group(OfTargets, "outer", r.some(diceTargets...)...), group(OfTargets, "all", diceTargets...))
+	for i, state := range diceKeys {
+		changes = append(changes, Change{Put: keys.Key{ID: diceKey(i), Device: string(id(r.one("reader-a", "reader-b", "switch-a"))),
+			Secret: diceSecret, State: state}})
+	}
 	for i, text := range diceSchedules {
 		changes = append(changes, Change{Put: schedule(fmt.Sprint("schedule", i), text)})
 	}
@@ -238,6 +248,9 @@ func (r dice) attempt() Attempt {
 		a.Source, a.Device, a.Target, a.Action = ByDevice, id("switch-a"), id("lamp-a"), wire.Toggle
 	case 2:
 		a.Source, a.Target = ByOperator, id(r.one(diceTargets...))
+	}
+	if r.chance(30) {
+		a.Key = diceKey(r.IntN(len(diceKeys) + 1))
 	}
 	// Now and then something is off.
 	switch r.IntN(30) {

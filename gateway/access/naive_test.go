@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"latchkey/coapres/wire"
+	"latchkey/keys"
 )
 
 // naive decides the slow and plain way, from the exported records only: another reading of the rules, to be compared with Decide.
@@ -30,6 +31,9 @@ func naive(p *Policy, a Attempt) Decision {
 		}
 		if !slices.Contains(dev.Targets, a.Target) {
 			return no(ReasonUnknownTarget, "device")
+		}
+		if k := p.Keys[a.Key]; a.Key != "" && (k.Device != string(a.Device) || !slices.Contains([]keys.State{keys.Pending, keys.Active, keys.Retiring}, k.State)) {
+			return no(ReasonKeyRevoked, "key")
 		}
 		if a.Counter == 0 || a.Counter <= a.Last || a.Counter >= 1<<53 {
 			return no(ReasonReplayed, "counter")

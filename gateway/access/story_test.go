@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"latchkey/coapres/wire"
+	"latchkey/keys"
 )
 
 // TestStories runs testdata/*.txt: sentences that put records and attempts with the decision expected of them. Each attempt is also
@@ -104,6 +105,13 @@ var sentences = []struct {
 	{is(`lamp (\S+)`), func(s *teller, m []string) { s.put(lamp(m[1])) }},
 	{is(`(reader|lock|switch) (\S+) at (.+)`), func(s *teller, m []string) {
 		s.put(device(wire.Kind(m[1]), m[2], strings.Split(m[3], ", ")...))
+	}},
+	{is(`(revoked )?key (lk-\S+) of (\S+)`), func(s *teller, m []string) {
+		k := keys.Key{ID: keys.ID(m[2]), Device: string(id(m[3])), Secret: keys.NewSecret(), State: keys.Active}
+		if m[1] != "" {
+			k.Secret, k.State = keys.Secret{}, keys.Revoked
+		}
+		s.put(k)
 	}},
 	{is(`schedule (\S+) (.+)`), func(s *teller, m []string) { s.put(schedule(m[1], m[2])) }},
 	{is(`group (\S+) of (persons|targets): (.+)`), func(s *teller, m []string) {
@@ -204,8 +212,8 @@ func (s *teller) action(name string) wire.Action {
 }
 
 var (
-	atReader = is(`(?:card ([0-9a-f]{4})|(\S+)'s (?:card|(datagram))) at (\S+?)(?: for (\S+))?(?: asks (\w+)(?: (\d+))?)?(?:, counter (\d+) after (\d+))?`)
-	asks     = is(`(\S+) asks (\w+)(?: (\d+))? (\S+)`)
+	atReader = is(`(?:card ([0-9a-f]{4})|(\S+)'s (?:card|(datagram))) at (\S+?)(?: for (\S+))?(?: asks (\w+)(?: (\d+))?)?(?:, counter (\d+) after (\d+))?(?:, with (lk-\S+))?`)
+	asks     = is(`(\S+) asks (\w+)(?: (\d+))? (\S+?)(?:, with (lk-\S+))?`)
 	atHand   = is(`(\S+) at (\S+-door)`)
 )
 
@@ -231,7 +239,7 @@ func (s *teller) attempt(m []string) {
 			a.Source, a.Device, a.Operator, a.Counter, a.Last = ByOperator, "", "op", 0, 0
 		}
 		level, _ := strconv.Atoi(m[3])
-		a.Action, a.Level, a.Target = s.action(m[2]), uint8(level), id(m[4])
+		a.Action, a.Level, a.Target, a.Key = s.action(m[2]), uint8(level), id(m[4]), keys.ID(m[5])
 	} else if m := atReader.FindStringSubmatch(who); m != nil {
 		s.atReader(&a, m)
 	} else if m := atHand.FindStringSubmatch(who); m != nil {
@@ -254,14 +262,14 @@ func (s *teller) attempt(m []string) {
 	if !s.trusted {
 		return
 	}
-	// Through any reader there, a card comes to what it comes to at this one, unless the reader or the counter was the reason.
-	if got, _ := ExplainCard(p, a.Credential, a.Target, a.Action, at, true); a.Source == ByCard && a.Level == 0 && p != nil && d.Rule != "device" && d.Rule != "counter" && got != d {
+	// Through any reader there, a card comes to what it comes to at this one, unless the reader, its key or the counter was the reason.
+	if got, _ := ExplainCard(p, a.Credential, a.Target, a.Action, at, true); a.Source == ByCard && a.Level == 0 && p != nil && d.Rule != "device" && d.Rule != "key" && d.Rule != "counter" && got != d {
 		s.t.Errorf("%s: ExplainCard says %+v, Decide says %+v", who, got, d)
 	}
 }
 
 func (s *teller) atReader(a *Attempt, m []string) {
-	a.Source, a.Device = ByCard, id(m[4])
+	a.Source, a.Device, a.Key = ByCard, id(m[4]), keys.ID(m[10])
 	a.Credential = cardID(m[1])
 	if m[1] == "" {
 		for _, c := range s.p.Credentials {

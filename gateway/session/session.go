@@ -34,11 +34,12 @@ type device struct {
 // session is one live association, proven to be one device.
 type session struct {
 	peer  *coapres.Peer
-	end   func()        // closes the association
-	turn  chan struct{} // holds one token: one command at a time, in the order of their ids
-	until time.Time     // the registration lapses; zero: not registered
-	mute  time.Time     // when a command went unanswered: nothing is sent until the node speaks again; zero: never
-	read  context.CancelFunc
+	end   func()             // closes the association
+	turn  chan struct{}      // holds one token: one command at a time, in the order of their ids
+	until time.Time          // the registration lapses; zero: not registered
+	mute  time.Time          // when a command went unanswered: nothing is sent until the node speaks again; zero: never
+	read  context.CancelFunc // ends the reading under way; nil before the first
+	epoch int                // grows when a command begins and when it ends: a reading from before tells nothing of what is now
 }
 
 // View is what is known of a device. What was commanded, what it acknowledged and what it senses are three things.
@@ -139,6 +140,20 @@ func (s *session) online(now time.Time) bool {
 	return s != nil && now.Before(s.until) && (s.mute.IsZero() || s.peer.Caller.LastHeard().After(s.mute))
 }
 
+// Silent returns the peers that are not registered and were not heard for a lifetime of a registration: they may be gone for good, and a node
+// that comes back from the same port would not be heard while its old session lives.
+func (t *Table) Silent(now time.Time) []*coapres.Peer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []*coapres.Peer
+	for _, d := range t.devices {
+		if s := d.live; s != nil && s.until.IsZero() && now.Sub(s.peer.Caller.LastHeard()) >= coapres.Lifetime {
+			out = append(out, s.peer)
+		}
+	}
+	return out
+}
+
 // Lapsed returns the peers whose registration has run out since the last call.
 func (t *Table) Lapsed(now time.Time) []*coapres.Peer {
 	t.mu.Lock()
@@ -154,7 +169,7 @@ func (t *Table) Lapsed(now time.Time) []*coapres.Peer {
 }
 
 // Command sends cmd to a device and waits for its receipt, until coapres.CommandWindow after intent at the latest. Commands to one
-// device go one at a time, in the order of their ids, and ahead of readings.
+// device go one at a time, and ahead of readings. Their ids must grow, or the node refuses them: that is the caller's affair.
 func (t *Table) Command(ctx context.Context, deviceID string, cmd wire.Command, intent time.Time) (wire.Receipt, error) {
 	ctx, cancel := context.WithDeadline(ctx, intent.Add(coapres.CommandWindow))
 	defer cancel()
@@ -164,6 +179,7 @@ func (t *Table) Command(ctx context.Context, deviceID string, cmd wire.Command, 
 	}
 	defer func() { <-s.turn }()
 	t.update(s, func(d *device) {
+		s.epoch++
 		d.view.Commanded, d.view.CommandedAt = cmd, time.Now()
 		if s.read != nil {
 			s.read()
@@ -171,6 +187,7 @@ func (t *Table) Command(ctx context.Context, deviceID string, cmd wire.Command, 
 	})
 	r, err := coapres.Actuate(ctx, s.peer, cmd, intent)
 	t.update(s, func(d *device) {
+		s.epoch++
 		switch {
 		case err == nil:
 			d.learn(r.State)
@@ -182,14 +199,14 @@ func (t *Table) Command(ctx context.Context, deviceID string, cmd wire.Command, 
 }
 
 // take waits for the turn to command a device.
-func (t *Table) take(ctx context.Context, deviceID string) (*session, error) {
+func (t *Table) take(ctx context.Context, deviceID string) (s *session, err error) {
 	t.mu.Lock()
 	d := t.devices[deviceID]
 	if d == nil || !d.live.online(time.Now()) {
 		t.mu.Unlock()
 		return nil, ErrOffline
 	}
-	s := d.live
+	s = d.live
 	t.mu.Unlock()
 	select {
 	case s.turn <- struct{}{}:
@@ -198,11 +215,16 @@ func (t *Table) take(ctx context.Context, deviceID string) (*session, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if d.live != s || !s.online(time.Now()) {
-		<-s.turn
-		return nil, ErrOffline
+	switch {
+	case ctx.Err() != nil:
+		err = coapres.ErrLate
+	case d.live != s || !s.online(time.Now()):
+		err = ErrOffline
+	default:
+		return s, nil
 	}
-	return s, nil
+	<-s.turn
+	return nil, err
 }
 
 // update changes s's device while s is still its session.
@@ -222,25 +244,34 @@ func (d *device) learn(st wire.State) {
 	d.view.State, d.view.Known, d.view.StateAt = st, true, time.Now()
 }
 
-// Refresh reads an actuator's state, which also brings an Echo for the next command. A command that comes meanwhile ends the reading.
-func (t *Table) Refresh(ctx context.Context, p *coapres.Peer) error {
+// Refresh reads an actuator's state, which also brings an Echo for the next command. A command that comes meanwhile ends the reading, and so
+// does the next reading. It tells whether the state is now known from it.
+func (t *Table) Refresh(ctx context.Context, p *coapres.Peer) (known bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	t.mu.Lock()
 	_, s := t.of(p)
+	epoch := 0
 	if s != nil {
-		s.read = cancel
+		if s.read != nil {
+			s.read()
+		}
+		s.read, epoch = cancel, s.epoch
 	}
 	t.mu.Unlock()
 	if s == nil {
-		return ErrOffline
+		return false, ErrOffline
 	}
 	st, err := coapres.ReadState(ctx, p)
 	if err != nil {
-		return err
+		return false, err
 	}
-	t.update(s, func(d *device) { d.learn(st) })
-	return nil
+	t.update(s, func(d *device) {
+		if known = s.epoch == epoch; known {
+			d.learn(st)
+		}
+	})
+	return known, nil
 }
 
 // Sensed takes what a node reports of its target by itself.

@@ -324,7 +324,10 @@ func TestReadings(t *testing.T) {
 	s.Registered(p, 90*time.Second, time.Now())
 	refresh := func() <-chan error {
 		out := make(chan error, 1)
-		go func() { out <- s.Refresh(context.Background(), p) }()
+		go func() {
+			_, err := s.Refresh(context.Background(), p)
+			out <- err
+		}()
 		return out
 	}
 	n.answer <- wire.State{ID: 5, On: true, Left: 2000}
@@ -358,6 +361,104 @@ func TestReadings(t *testing.T) {
 	}
 }
 
+// A reading that was answered before a command was obeyed, and arrives after its receipt was lost, says nothing of the door.
+func TestOldReadingDoesNotHideALostReceipt(t *testing.T) {
+	s := newSite(t)
+	n, p := s.connect(t)
+	s.Registered(p, 90*time.Second, time.Now())
+	n.speak(t)
+	out := s.command(unlock(11), time.Now().Add(300*time.Millisecond-coapres.CommandWindow))
+	<-n.asked
+	known := make(chan bool, 1)
+	go func() {
+		k, err := s.Refresh(context.Background(), p)
+		if err != nil {
+			t.Error(err)
+		}
+		known <- k
+	}()
+	<-n.asked
+	if r := <-out; !errors.Is(r.err, coapres.ErrNoReceipt) {
+		t.Fatalf("got %v, want ErrNoReceipt", r.err)
+	}
+	n.answer <- wire.State{ID: 11, On: true} // the command's, which is lost
+	n.answer <- wire.State{ID: 10}
+	if <-known {
+		t.Error("the reading counts")
+	}
+	if v := s.view(t); v.Known {
+		t.Errorf("got %+v, want its state unknown", v)
+	}
+}
+
+func TestCommandTooLateIsNotCommanded(t *testing.T) {
+	s := newSite(t)
+	n, p := s.connect(t)
+	s.Registered(p, 90*time.Second, time.Now())
+	for range 50 {
+		if r := <-s.command(unlock(1), time.Now().Add(-coapres.CommandWindow)); !errors.Is(r.err, coapres.ErrLate) {
+			t.Fatalf("got %v, want ErrLate", r.err)
+		}
+		if v := s.view(t); v.Commanded.ID != 0 || len(n.asked) > 0 {
+			t.Fatalf("got %+v, want nothing sent and nothing commanded", v)
+		}
+	}
+}
+
+// A node that registers again and again while nothing reaches it leaves no readings that a command would wait behind.
+func TestReadingsDoNotHoldUpACommand(t *testing.T) {
+	s := newSite(t)
+	n, p := s.connect(t)
+	s.Registered(p, 90*time.Second, time.Now())
+	ended := make(chan error, 3)
+	for range 3 {
+		go func() {
+			_, err := s.Refresh(context.Background(), p)
+			ended <- err
+		}()
+		<-n.asked
+	}
+	out := s.command(unlock(1), time.Now())
+	select {
+	case cmd := <-n.asked:
+		if cmd.ID != 1 {
+			t.Errorf("got %+v, want the command", cmd)
+		}
+	case <-time.After(coapres.CommandWindow):
+		t.Fatal("the command was not sent")
+	}
+	for range 4 {
+		n.answer <- wire.State{ID: 1, On: true, Left: 3000}
+	}
+	if r := <-out; r.err != nil {
+		t.Error(r.err)
+	}
+	for range 3 {
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want every reading ended", err)
+		}
+	}
+}
+
+func TestSilent(t *testing.T) {
+	s := newSite(t)
+	n, p := s.connect(t)
+	n.speak(t)
+	heard := p.Caller.LastHeard()
+	silent := func(rule string, at time.Time, want bool) {
+		t.Helper()
+		if got := s.Silent(at); want && !slices.Equal(got, []*coapres.Peer{p}) || !want && len(got) > 0 {
+			t.Errorf("%s: got %v, want %v", rule, got, want)
+		}
+	}
+	silent("heard a moment less ago", heard.Add(coapres.Lifetime-1), false)
+	silent("not registered, and not heard for so long", heard.Add(coapres.Lifetime), true)
+	s.Registered(p, time.Hour, heard)
+	silent("registered for longer", heard.Add(coapres.Lifetime), false)
+	s.Left(p)
+	silent("it took its registration back", heard.Add(coapres.Lifetime), true)
+}
+
 func TestNewestSessionWins(t *testing.T) {
 	s := newSite(t)
 	_, old := s.connect(t)
@@ -374,7 +475,7 @@ func TestNewestSessionWins(t *testing.T) {
 	}
 	s.Left(old)
 	s.Sensed(old, wire.ContactOpen)
-	if err := s.Refresh(context.Background(), old); !errors.Is(err, ErrOffline) || s.view(t).State.Contact != wire.ContactUnknown {
+	if _, err := s.Refresh(context.Background(), old); !errors.Is(err, ErrOffline) || s.view(t).State.Contact != wire.ContactUnknown {
 		t.Errorf("got %v, want nothing from a replaced session", err)
 	}
 	s.Registered(newest, 90*time.Second, time.Now())
