@@ -80,11 +80,14 @@ func (b *batch) admit(a *access.Attempt, digest [32]byte) (Admission, error) {
 	if b.w.space.full || b.w.space.low && adm.Decision.Granted {
 		return Admission{}, b.w.space.err()
 	}
-	ev := stored{b.decisionEvent(a, adm.Decision, adm.Decided), digest}
+	ev := stored{Event: b.decisionEvent(a, adm.Decision, adm.Decided), attempt: digest}
+	ev.waited = adm.Decided.Round(0).Sub(ev.At.Round(0))
 	if err := b.appendEvent(&ev); err != nil {
 		return Admission{}, err
 	}
-	adm.Seq, adm.Last = ev.Seq, b.counters.last(a.Device)
+	if adm.Seq = ev.Seq; counts(a.Source, a.Device) {
+		adm.Last = b.counters.last(a.Device)
+	}
 	return adm, nil
 }
 

@@ -156,9 +156,14 @@ func TestCounterHoldsOverReopen(t *testing.T) {
 func TestOperatorTouchesNoCounter(t *testing.T) {
 	s := built(t, Options{})
 	a := access.Attempt{Source: access.ByOperator, Operator: "root", Target: id("front"), Action: wire.Unlock, ClockTrusted: true, At: time.Now()}
+	mustAdmit(t, s, scan(s, 7))
 	one, two := mustAdmit(t, s, a), mustAdmit(t, s, a)
 	if one.Duplicate || two.Duplicate || one.Last != 0 || two.Seq != one.Seq+1 {
 		t.Errorf("got %+v and %+v, want two events", one, two)
+	}
+	a.Device = id("front-reader") // which no operator has
+	if got := mustAdmit(t, s, a); got.Last != 0 {
+		t.Errorf("got %+v, want no counter", got)
 	}
 	if ev := mustEvents(t, s, two.Seq)[0]; ev.Actor != "root" || ev.Counter != 0 {
 		t.Errorf("got %+v, want the operator named", ev)

@@ -101,7 +101,7 @@ const maxPage = 16 << 10
 // appendEvent chains ev to the batch, fills Seq, Prev and Hash, and moves the counters.
 func (b *batch) appendEvent(ev *stored) error {
 	ev.Seq, ev.Prev = b.head.seq+1, b.head.hash
-	ev.At = ev.At.Round(0).UTC()
+	ev.clean()
 	if err := checkEvent(&ev.Event); err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (b *batch) appendEvent(ev *stored) error {
 }
 
 // checkpointEvents is after how many events the counters that they moved are written. A batch has at most maxBatch more, so a checkpoint is
-// at most 1,280 records of 200 bytes and always has room in an empty batch.
+// at most 1,280 records, of 350 bytes at the very most, and has room in an empty batch.
 const checkpointEvents = 1024
 
 // checkpoint begins an empty batch with the counters that were moved since the last checkpoint, if there are many.
@@ -148,5 +148,8 @@ func (b *batch) checkpoint() error {
 		b.put(key, plain)
 	}
 	b.head.countersAt = b.head.seq
+	if !b.roomy() { // not as long as the arithmetic above holds; and without it, opening only takes longer
+		*b = *w.newBatch()
+	}
 	return nil
 }

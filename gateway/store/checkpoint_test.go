@@ -2,9 +2,14 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
 )
@@ -114,6 +119,97 @@ func TestLargestCheckpointFits(t *testing.T) {
 		}
 		if w := s.now.Load().head; w.seq-w.countersAt > 8 {
 			t.Errorf("got a checkpoint at %d of %d events", w.countersAt, w.seq)
+		}
+	}
+}
+
+// What a counter keeps of an event is bounded, so that a checkpoint always fits.
+func TestCounterTextIsBounded(t *testing.T) {
+	s := built(t, Options{})
+	adm := mustAdmit(t, s, scan(s, 1))
+	_, err := s.Record(context.Background(), access.Event{Kind: access.EventReceipt, Cause: adm.Seq, Outcome: access.Outcome(strings.Repeat("x", maxCounterText+1))})
+	if !errors.Is(err, ErrRefused) {
+		t.Errorf("got %v, want ErrRefused", err)
+	}
+	if got := mustAdmit(t, s, scan(s, 1)); got.Outcome != "" {
+		t.Errorf("got %+v, want no outcome", got)
+	}
+}
+
+// Text that cannot be stored as it is moves the counter in memory as it does when it is read again.
+func TestTextThatIsNotUTF8(t *testing.T) {
+	s := built(t, Options{Dir: t.TempDir(), checkpoint: 3})
+	adm := mustAdmit(t, s, scan(s, 1))
+	ev := mustRecord(t, s, access.Event{Kind: access.EventReceipt, Cause: adm.Seq, Outcome: "d\xffne"})
+	if ev.Outcome != "d\uFFFDne" {
+		t.Errorf("got %q, want what is stored", ev.Outcome)
+	}
+	for range 4 {
+		mustRecord(t, s, access.Event{Kind: "rep\xffort"})
+		s = reopened(t, s)
+		if got := mustAdmit(t, s, scan(s, 1)); got.Outcome != ev.Outcome {
+			t.Errorf("got %q, want %q", got.Outcome, ev.Outcome)
+		}
+	}
+}
+
+// The clock is set back between the reading of a scan and its decision: a repeat is one all the same.
+func TestRepeatAfterAStepBack(t *testing.T) {
+	c := newClock()
+	s := built(t, Options{Dir: t.TempDir(), Now: c.Now})
+	a := scan(s, 5)
+	c.move(-2 * time.Second)
+	first := mustAdmit(t, s, a)
+	c.move(time.Second)
+	for range 2 {
+		if got := mustAdmit(t, s, scan(s, 5)); !got.Duplicate || got.Seq != first.Seq {
+			t.Errorf("got %+v, want the recorded answer of event %d", got, first.Seq)
+		}
+		s = reopened(t, s)
+	}
+}
+
+// Somebody with the site key puts a counter back to another device's decision.
+func TestTwoCountersOfOneEvent(t *testing.T) {
+	o := Options{Dir: t.TempDir(), checkpoint: 1}
+	s := built(t, o)
+	a := scan(s, 10)
+	mustAdmit(t, s, a)
+	a.Device = id("back-reader")
+	mustAdmit(t, s, a)
+	mustRecord(t, s, access.Event{Kind: access.EventReport})
+	h := s.now.Load().head
+	front, back := counterKey(id("front-reader")), counterKey(id("back-reader"))
+	closeChecked(t, s)
+	for name, change := range map[string]func(mine *counter, other counter){
+		"of one event":   func(mine *counter, other counter) { mine.seq = other.seq },
+		"of no event":    func(mine *counter, _ counter) { mine.seq = 0 },
+		"of one to come": func(mine *counter, _ counter) { mine.seq = h.countersAt + 1 },
+	} {
+		raw(t, o.Dir, func(txn *badger.Txn) error {
+			leaf := newLeafer(s.keys.digest)
+			pf, err := s.get(txn, front)
+			if err != nil {
+				return err
+			}
+			pb, err := s.get(txn, back)
+			if err != nil {
+				return err
+			}
+			mine, err1 := decodeCounter(pf)
+			other, err2 := decodeCounter(pb)
+			change(&mine, other)
+			mine.last = 1
+			forged, err3 := mine.encode()
+			head := h
+			head.counters = head.counters.without(leaf.leaf(front, pf)).with(leaf.leaf(front, forged))
+			hp, err4 := head.encode()
+			h = head
+			return errors.Join(err1, err2, err3, err4, txn.Set([]byte(front), s.sealer.seal(front, forged)),
+				txn.Set([]byte(headKey), s.sealer.seal(headKey, hp)))
+		})
+		if got := refused(t, o); !strings.Contains(got, "counter") {
+			t.Errorf("%s: got %q, want the counter named", name, got)
 		}
 	}
 }

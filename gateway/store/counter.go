@@ -14,7 +14,7 @@ type counter struct {
 	last     uint64
 	digest   [32]byte // of the attempt, see attemptDigest
 	seq      uint64   // of the decision's event
-	at       int64    // of that event, Unix ns
+	at       int64    // when it was decided, Unix ns by Options.Now
 	decision access.Decision
 	outcome  access.Outcome // empty until a receipt event
 }
@@ -73,7 +73,7 @@ func (cs *counters) take(ev *stored) {
 	case access.EventDecision:
 		device := ev.Device.ID
 		if counts(ev.Source, device) && ev.Counter > cs.last(device) {
-			cs.put(device, &counter{last: ev.Counter, digest: ev.attempt, seq: ev.Seq, at: ev.At.UnixNano(),
+			cs.put(device, &counter{last: ev.Counter, digest: ev.attempt, seq: ev.Seq, at: ev.At.Add(ev.waited).UnixNano(),
 				decision: access.Decision{Granted: ev.Granted, Reason: ev.Reason, Rule: ev.Rule, Person: ev.Person.ID}})
 		}
 	case access.EventReceipt:

@@ -15,7 +15,8 @@ import (
 // stored is an event with what the store alone needs of it.
 type stored struct {
 	access.Event
-	attempt [32]byte // see attemptDigest; zero for what moves no counter
+	attempt [32]byte      // see attemptDigest; zero for what moves no counter
+	waited  time.Duration // from At, when the attempt was made, to when it was decided; by the wall clock, so it may be negative
 }
 
 // Events that became durable together are one record, a page: its Badger key has the number of the first; the hash of the event before it, a
@@ -44,6 +45,7 @@ type eventRecord struct {
 	ClockUntrusted bool        `cbor:"18,keyasint,omitempty"`
 	Digest         []byte      `cbor:"19,keyasint,omitempty"`
 	Attempt        []byte      `cbor:"20,keyasint,omitempty"`
+	Waited         int64       `cbor:"21,keyasint,omitempty"` // ns
 }
 
 type namedRecord struct {
@@ -56,17 +58,27 @@ func (n namedRecord) IsZero() bool { return n.ID == "" && n.Name == "" }
 
 func (n namedRecord) named() access.Named { return access.Named{ID: access.ID(n.ID), Name: n.Name} }
 
-func namedOf(n access.Named) namedRecord {
-	return namedRecord{ID: clean(string(n.ID)), Name: clean(n.Name)}
-}
+func namedOf(n access.Named) namedRecord { return namedRecord{ID: string(n.ID), Name: n.Name} }
 
 // clean makes text that came from outside storable: CBOR text is UTF-8, and what is not could not be read back.
-func clean(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+func clean[S ~string](s S) S { return S(strings.ToValidUTF8(string(s), "\uFFFD")) }
+
+// clean makes ev what will be read back.
+func (ev *stored) clean() {
+	ev.At = ev.At.Round(0).UTC()
+	for _, n := range []*access.Named{&ev.Device, &ev.Target, &ev.Person} {
+		n.ID, n.Name = clean(n.ID), clean(n.Name)
+	}
+	ev.Kind, ev.Source, ev.Reason, ev.Outcome = clean(ev.Kind), clean(ev.Source), clean(ev.Reason), clean(ev.Outcome)
+	ev.Card, ev.Actor, ev.Rule, ev.Detail = clean(ev.Card), clean(ev.Actor), clean(ev.Rule), clean(ev.Detail)
+}
 
 const (
 	eventLabel = "latchkey event 1\x00"
 	// maxEventText bounds what the texts of one event hold together, so that a batch has room for many.
 	maxEventText = 4096
+	// maxCounterText bounds what of them a counter keeps, so that a checkpoint has room in a batch.
+	maxCounterText = 160
 )
 
 func newPage(prev access.Hash) []byte {
@@ -76,9 +88,9 @@ func newPage(prev access.Hash) []byte {
 // encodeEvent returns what stands in a page for ev, and fills its hash. It writes in text, and the result is good until that is used again.
 func encodeEvent(text *bytes.Buffer, ev *stored) ([]byte, error) {
 	rec := eventRecord{At: ev.At.UnixNano(), Kind: string(ev.Kind), Device: namedOf(ev.Device), Target: namedOf(ev.Target),
-		Person: namedOf(ev.Person), Card: clean(ev.Card), Actor: clean(ev.Actor), Source: clean(string(ev.Source)), Action: uint8(ev.Action),
-		Level: ev.Level, Counter: ev.Counter, Granted: ev.Granted, Reason: clean(string(ev.Reason)), Rule: clean(ev.Rule), Cause: ev.Cause,
-		Outcome: clean(string(ev.Outcome)), Detail: clean(ev.Detail), ClockUntrusted: ev.ClockUntrusted}
+		Person: namedOf(ev.Person), Card: ev.Card, Actor: ev.Actor, Source: string(ev.Source), Action: uint8(ev.Action), Level: ev.Level,
+		Counter: ev.Counter, Granted: ev.Granted, Reason: string(ev.Reason), Rule: ev.Rule, Cause: ev.Cause, Outcome: string(ev.Outcome),
+		Detail: ev.Detail, ClockUntrusted: ev.ClockUntrusted, Waited: int64(ev.waited)}
 	if ev.Digest != (access.Hash{}) {
 		rec.Digest = ev.Digest[:]
 	}
@@ -141,7 +153,7 @@ func decodePage(seq uint64, plain []byte) ([]stored, error) {
 }
 
 func (rec *eventRecord) event() (stored, error) {
-	ev := stored{Event: access.Event{At: time.Unix(0, rec.At).UTC(), Kind: access.EventKind(rec.Kind), Device: rec.Device.named(),
+	ev := stored{waited: time.Duration(rec.Waited), Event: access.Event{At: time.Unix(0, rec.At).UTC(), Kind: access.EventKind(rec.Kind), Device: rec.Device.named(),
 		Target: rec.Target.named(), Person: rec.Person.named(), Card: rec.Card, Actor: rec.Actor, Source: access.Source(rec.Source),
 		Action: wire.Action(rec.Action), Level: rec.Level, Counter: rec.Counter, Granted: rec.Granted, Reason: access.Reason(rec.Reason),
 		Rule: rec.Rule, Cause: rec.Cause, Outcome: access.Outcome(rec.Outcome), Detail: rec.Detail, ClockUntrusted: rec.ClockUntrusted}}
@@ -170,6 +182,8 @@ func checkEvent(ev *access.Event) error {
 		return fmt.Errorf("store: %s event: card is more than the last two bytes: %w", ev.Kind, ErrRefused)
 	case (*eventText)(ev).len() > maxEventText:
 		return fmt.Errorf("store: %s event: more than %d bytes of text: %w", ev.Kind, maxEventText, ErrRefused)
+	case len(ev.Outcome)+len(ev.Reason)+len(ev.Rule)+len(ev.Person.ID) > maxCounterText:
+		return fmt.Errorf("store: %s event: outcome, reason and rule of more than %d bytes: %w", ev.Kind, maxCounterText, ErrRefused)
 	case ev.At.Year() < 1678 || ev.At.Year() > 2261:
 		return fmt.Errorf("store: %s event: time outside 1678 to 2261: %w", ev.Kind, ErrRefused)
 	}

@@ -124,7 +124,7 @@ func everyKind(s *Store) map[recordKey]string {
 		counterKey(id("front-reader")):       "counter \"" + string(id("front-reader")),
 		eventKey(5):                          "event 5", // the newest
 		eventKey(3):                          "event 3", // the policy's
-		eventKey(4):                          "event 4", // the counter's
+		eventKey(4):                          "event 4", // the one that the counter records know of
 	}
 }
 
