@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/coapres/wire"
 	"latchkey/gateway/admin"
 )
 
@@ -107,7 +108,14 @@ func learnCard(x *call) error {
 	if wait < time.Second || wait > 5*time.Minute {
 		return x.wrong("--timeout is %v: want 1s to 5m", wait)
 	}
-	if _, err := x.connect(); err != nil {
+	var reader admin.Device
+	if _, err := x.do(http.MethodGet, at("/v1/devices/%s", x.String("reader")), nil, &reader); err != nil {
+		return err
+	}
+	if reader.Kind != string(wire.KindReader) {
+		return x.wrong("%s is a %s: name a reader; latchkey device list shows them", reader.Name, reader.Kind)
+	}
+	if _, err := x.do(http.MethodGet, at("/v1/persons/%s", x.String("person")), nil, &admin.Person{}); err != nil {
 		return err
 	}
 	x.note("hold the card to %s now; waiting %v", x.String("reader"), wait)

@@ -250,7 +250,7 @@ func showDevice(x *call) error {
 			printRow(w, []string{"online", map[bool]string{true: "yes", false: "no"}[l.Online]})
 			printRow(w, []string{"address", l.Addr})
 			printRow(w, []string{"heard", inZone(l.LastHeard, zone)})
-			printRow(w, []string{"state", deviceState(l)})
+			printRow(w, []string{"state", deviceState(d.Kind, l)})
 			for _, r := range l.Reports {
 				printRow(w, []string{r.Name, strings.TrimSpace(fmt.Sprint(r.Value)+" "+r.Unit) + ", " + inZone(r.At, zone)})
 			}
@@ -258,14 +258,15 @@ func showDevice(x *call) error {
 	})
 }
 
-func deviceState(l *admin.DeviceStatus) string {
+func deviceState(kind string, l *admin.DeviceStatus) string {
 	if !l.Known || l.State == nil {
 		return "unknown"
 	}
-	s := "off"
-	if l.State.On {
-		s = "on"
+	words := map[bool]string{false: "off", true: "on"}
+	if kind == string(wire.KindLock) {
+		words = map[bool]string{false: "locked", true: "unlocked"}
 	}
+	s := words[l.State.On]
 	if l.State.Level != 0 {
 		s += fmt.Sprintf(", level %d", l.State.Level)
 	}

@@ -20,7 +20,10 @@ import (
 	"latchkey/gateway/admin"
 )
 
-const defaultEvents = 50
+const (
+	defaultEvents = 50
+	maxEvents     = 1000
+)
 
 func eventsCommand() spec {
 	return spec{
@@ -38,11 +41,11 @@ func events(x *call) error {
 	limit := x.Int("limit")
 	follow := x.Bool("follow")
 	switch {
-	case x.IsSet("limit") && (limit < 1 || limit > 1000):
-		return x.wrong("--limit is %d: want 1 to 1000", limit)
+	case x.IsSet("limit") && (limit < 1 || limit > maxEvents):
+		return x.wrong("--limit is %d: want 1 to %d", limit, maxEvents)
 	case x.IsSet("limit"):
 	case x.String("since") != "":
-		limit = 1000
+		limit = maxEvents
 	case !follow:
 		limit = defaultEvents
 	}
@@ -63,6 +66,9 @@ func events(x *call) error {
 			return err
 		}
 		next = page.Next
+		if since != "" && !x.IsSet("limit") && len(page.Items) == limit {
+			x.note("note: these are the newest %d since then, there may be more before them", limit)
+		}
 		if err := x.showEvents(raw, page, zone, follow); err != nil || !follow {
 			return err
 		}
@@ -78,6 +84,9 @@ func (x *call) since() (string, error) {
 	s := x.String("since")
 	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
 		return time.Now().Add(-d).UTC().Format(time.RFC3339), nil
+	}
+	if _, err := parseTime(s, time.UTC); errors.Is(err, errNoTime) && s != "" {
+		return "", x.wrong("--since %q: want a length of time like 2h or 36h, or a time like 2026-11-23 or \"2026-11-23 08:00\"", shortWord(s))
 	}
 	t, err := x.time("since")
 	if err != nil || t == nil {
@@ -177,6 +186,6 @@ func eventLine(ev access.Event) string {
 		add(ev.Target.Name != "", "%s", ev.Target.Name)
 		add(ev.Actor != "", "%s:", ev.Actor)
 	}
-	add(ev.Detail != "", "%s", ev.Detail)
+	add(ev.Detail != "" && ev.Detail != string(ev.Outcome), "%s", ev.Detail)
 	return oneLine(strings.Join(s, " "))
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -66,13 +67,32 @@ func addGrant(x *call) (err error) {
 	if in.Until, err = x.time("until"); err != nil {
 		return err
 	}
+	zone, err := x.zone()
+	if err != nil {
+		return err
+	}
 	return ask(x, http.MethodPost, "/v1/grants", in, func(g admin.Grant) string {
 		what := "may " + cmp.Or(grantActions(g), "use")
 		if g.Effect == "deny" {
 			what = "may not " + cmp.Or(grantActions(g), "use")
 		}
-		return grantWho(g) + " " + what + " " + grantWhere(g) + ", " + cmp.Or(g.Schedule.Name, "always") + " (" + string(g.ID) + ")"
+		return grantWho(g) + " " + what + " " + grantWhere(g) + ", " + grantWhen(g, zone) + " (" + string(g.ID) + ")"
 	})
+}
+
+// grantWhen says when a grant counts.
+func grantWhen(g admin.Grant, zone *time.Location) string {
+	when := g.Schedule.Name
+	if !g.From.IsZero() {
+		when += " from " + inZone(g.From, zone)
+	}
+	if !g.Until.IsZero() {
+		when += " until " + inZone(g.Until, zone)
+		if !g.Until.After(time.Now()) {
+			when += ", which is over"
+		}
+	}
+	return cmp.Or(strings.TrimSpace(when), "always")
 }
 
 // oneOf refuses when not exactly one of the flags is given.

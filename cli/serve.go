@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"latchkey/gateway"
 	"latchkey/gateway/store"
+	"latchkey/keys/provision"
 )
 
 func serveCommand() *cli.Command {
@@ -48,16 +50,21 @@ func serve(c *cli.Context) error {
 		return usagef(c, "--max-sessions %d: want 1…1000000", n)
 	}
 	_, port, err := net.SplitHostPort(c.String("listen"))
+	if err == nil {
+		_, err = net.ResolveUDPAddr("udp", c.String("listen"))
+	}
 	if err != nil {
-		return usagef(c, "--listen %q: want host:port or :port", c.String("listen"))
+		return usagef(c, "--listen %q: want host:port or :port, with a port up to 65535", c.String("listen"))
 	}
 	announce := c.String("announce")
 	if announce == "" {
 		host, _, _ := net.SplitHostPort(guessAddr())
 		announce = net.JoinHostPort(host, port)
+	} else if provision.CheckGateway(announce) != nil {
+		return usagef(c, "--announce %q: want host:port as nodes reach this machine, like 192.0.2.1:5684", announce)
 	}
 	log := slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level}))
-	p := place{dir: c.String(dataFlag), again: func(dir string) string { return "latchkey --data " + quoteWord(dir) + " serve" }}
+	p := place{dir: c.String(dataFlag), again: func(dir string) string { return serveLine(c, dir) }}
 	if p.dir, err = filepath.Abs(p.dir); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
@@ -71,10 +78,24 @@ func serve(c *cli.Context) error {
 	defer func() { _ = st.Close() }()
 	g, err := gateway.New(gateway.Config{Store: st, Listen: c.String("listen"), Announce: announce, Clock: clock,
 		AdminSocket: filepath.Join(p.dir, socketName), MaxSessions: c.Int("max-sessions"), Version: version(), Log: log})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w: another program has that port: stop it, or choose another one with --listen", err)
+	}
 	if err != nil {
 		return err
 	}
 	return errors.Join(g.Run(c.Context), st.Close())
+}
+
+// serveLine is the same command line in words for a shell, for another user.
+func serveLine(c *cli.Context, dir string) string {
+	line := "latchkey --data " + quoteWord(dir) + " serve"
+	for _, name := range []string{"listen", "announce", "clock", "max-sessions", "log"} {
+		if c.IsSet(name) {
+			line += " --" + name + " " + quoteWord(fmt.Sprint(c.Value(name)))
+		}
+	}
+	return line
 }
 
 // openWaiting opens the store and waits a while for a command that holds it.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -24,9 +25,21 @@ func lockdownCommands() []spec {
 
 func timeCommands() []spec {
 	return []spec{{name: "trust", usage: "take the clock as right although events so far lie in its future", run: func(x *call) error {
-		return ask(x, http.MethodPost, "/v1/time/trust", nil, func(s admin.Site) string {
+		err := ask(x, http.MethodPost, "/v1/time/trust", nil, func(s admin.Site) string {
 			return fmt.Sprintf("the clock is no longer compared with events up to %d", s.TimeTrusted)
 		})
+		if err != nil {
+			return err
+		}
+		var now admin.Time
+		switch _, err := x.do(http.MethodGet, "/v1/time", nil, &now); {
+		case errors.As(err, new(apiError)): // no gateway runs, and nobody needs the time
+		case err != nil:
+			return err
+		case !now.Trusted:
+			x.note("note: the clock is still not trusted: %s", now.Why)
+		}
+		return nil
 	}}}
 }
 

@@ -59,6 +59,6 @@ func (x *call) changed(method, path string, in any) error {
 			printLine(w, "nothing to change")
 			return
 		}
-		printLine(w, strings.Join(done.Changes, "\n"))
+		printLine(w, "done: "+strings.Join(done.Changes, "\ndone: "))
 	})
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -120,19 +121,26 @@ type learned struct {
 	tail string
 }
 
-// wait waits for the next unknown card at a reader until ctx ends. A second one at the same reader takes the first one's place.
+// errLearning refuses a second one at the same reader: it would take the card of the first.
+var errLearning = fmt.Errorf("%w: somebody is already waiting for a card there", access.ErrConflict)
+
+// wait waits for the next unknown card at a reader until ctx ends.
 func (l *learners) wait(ctx context.Context, reader access.ID) (learned, error) {
 	ch := make(chan learned, 1)
 	l.mu.Lock()
 	if l.waiting == nil {
 		l.waiting = map[access.ID]chan learned{}
 	}
+	if l.waiting[reader] != nil {
+		l.mu.Unlock()
+		return learned{}, errLearning
+	}
 	l.waiting[reader] = ch
 	l.mu.Unlock()
 	defer func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.waiting[reader] == ch {
+		if l.waiting[reader] == ch { // nobody offered a card
 			delete(l.waiting, reader)
 		}
 	}()

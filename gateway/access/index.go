@@ -53,7 +53,7 @@ func rename[V any](d *draft, kind int, e *edit[ID, V], name func(V) string) erro
 		}
 		other, taken := index[name(r)]
 		if taken && other != id {
-			return fmt.Errorf("access: %s: %w: the name is taken: choose another or rename the other one first", d.label(r), ErrConflict)
+			return fmt.Errorf("access: %s: %w: the name is taken: choose another", d.label(r), ErrConflict)
 		}
 		if !taken {
 			own()

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 )
 
@@ -140,6 +141,9 @@ func (a *api) learnCard(ctx context.Context, in LearnCard) (*body[Card], error) 
 	if err != nil {
 		return nil, err
 	}
+	if reader.Kind != wire.KindReader {
+		return nil, fmt.Errorf("%s is a %s: %w: name a reader", reader.Name, reader.Kind, access.ErrInvalid)
+	}
 	if _, err := findPerson(p, in.Person); err != nil {
 		return nil, err
 	}
@@ -151,13 +155,20 @@ func (a *api) learnCard(ctx context.Context, in LearnCard) (*body[Card], error) 
 	defer cancel()
 	id, tail, err := a.Live.Learn(listen, reader.ID)
 	if err != nil && listen.Err() != nil && ctx.Err() == nil {
-		return nil, fmt.Errorf("no unknown card at %s within %v: %w", reader.Name, wait, context.DeadlineExceeded)
+		return nil, noCard{fmt.Sprintf("no unknown card at %s within %v; one that somebody has already does not count", reader.Name, wait)}
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", reader.Name, err)
 	}
 	return a.addCard(ctx, in.Person, access.Credential{ID: id, Tail: tail})
 }
+
+// noCard is the end of a wait.
+type noCard struct{ text string }
+
+func (e noCard) Error() string { return e.text }
+
+func (noCard) Unwrap() error { return context.DeadlineExceeded }
 
 // parseUID reads a UID as readers and phones print it. The error does not repeat it.
 func parseUID(s string) ([]byte, error) {
@@ -173,7 +184,7 @@ const minCardPrefix = 8
 
 // findCard looks a card up by its id, by the start of its id, or by its tail where only one card ends so.
 func findCard(p *access.Policy, ref string) (access.Credential, error) {
-	ref = strings.ToLower(ref)
+	ref = strings.TrimPrefix(strings.ToLower(ref), "…") // as lists show a tail
 	var id access.CredentialID
 	if id.UnmarshalText([]byte(ref)) == nil {
 		if c, ok := p.Credentials[id]; ok {

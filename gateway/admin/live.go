@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -99,6 +100,9 @@ func (a *api) operate(ctx context.Context, in Order, at time.Time) (Operated, er
 	action, err := parseAction(in.Action)
 	if err != nil {
 		return Operated{}, err
+	}
+	if !t.Kind.Fits(action) {
+		return Operated{}, fmt.Errorf("%s is a %s: %w: %v does not fit it", t.Name, t.Kind, access.ErrInvalid, action)
 	}
 	return a.Live.Operate(ctx, a.actor(ctx), t.ID, action, in.Level, at)
 }

@@ -94,11 +94,19 @@ func (o Options) files() files {
 }
 
 // siteKeyFor returns the site key of the store in f. Only when there is no database yet does it write anything: the key, if there
-// is none, and the check beside it.
+// is none, an empty folder for the database, and last the check. So a check without that folder is a store that has lost its database.
 func siteKeyFor(f files) (siteKey, error) {
-	fresh, err := absent(f.db)
+	gone, err := absent(f.db)
 	if err != nil {
 		return siteKey{}, err
+	}
+	fresh := gone
+	if !gone {
+		inside, err := os.ReadDir(f.db)
+		if err != nil {
+			return siteKey{}, fmt.Errorf("store: %w", err)
+		}
+		fresh = len(inside) == 0 // the program ended before it made the database
 	}
 	k, err := readSiteKey(f.key)
 	switch {
@@ -115,7 +123,26 @@ func siteKeyFor(f files) (siteKey, error) {
 	case err != nil:
 		return siteKey{}, err
 	}
+	if gone {
+		if err := makeDatabaseFolder(f); err != nil {
+			return siteKey{}, err
+		}
+	}
 	return k, k.checkAgainst(f.check, fresh)
+}
+
+func makeDatabaseFolder(f files) error {
+	switch first, err := absent(f.check); {
+	case err != nil:
+		return err
+	case !first:
+		return fmt.Errorf("store: %s is missing but %s is there: %w: put the database back, or remove %s and %s to begin anew",
+			f.db, f.check, ErrCorrupt, f.check, f.key)
+	}
+	if err := os.Mkdir(f.db, 0o700); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return syncDir(f.dir)
 }
 
 func readSiteKey(path string) (siteKey, error) {

@@ -32,6 +32,7 @@ func TestSiteKeyRefusalsTouchNothing(t *testing.T) {
 		{"key missing", func(t *testing.T, f files) { remove(t, f.key) }, ErrSiteKey, "missing"},
 		{"key and check missing", func(t *testing.T, f files) { remove(t, f.key); remove(t, f.check) }, ErrSiteKey, "missing"},
 		{"key missing before the database was made", func(t *testing.T, f files) { remove(t, f.key); remove(t, f.db) }, ErrSiteKey, "missing"},
+		{"database missing", func(t *testing.T, f files) { remove(t, f.db) }, ErrCorrupt, "put the database back"},
 		{"another key", func(t *testing.T, f files) { write(t, f.key, newSiteKey().text(), 0o600) }, ErrSiteKey, "not the key of this store"},
 		{"key readable by others", func(t *testing.T, f files) {
 			if err := os.Chmod(f.key, 0o640); err != nil {
@@ -111,6 +112,9 @@ func TestCrashWhileBeingMade(t *testing.T) {
 	for name, left := range map[string]func(f files) error{
 		"only a temporary key": func(f files) error { return os.WriteFile(f.key+".tmp", nil, 0o600) },
 		"only the key":         func(f files) error { return os.WriteFile(f.key, []byte(newSiteKey().text()), 0o600) },
+		"key and folder": func(f files) error {
+			return errors.Join(os.WriteFile(f.key, []byte(newSiteKey().text()), 0o600), os.Mkdir(f.db, 0o700))
+		},
 		"key, check and folder": func(f files) error {
 			k := newSiteKey()
 			return errors.Join(os.WriteFile(f.key, []byte(k.text()), 0o600), os.WriteFile(f.check, []byte(k.checkText(1)), 0o600), os.Mkdir(f.db, 0o700))

@@ -83,6 +83,12 @@ func validName(s string) bool {
 	return true
 }
 
+// CheckGateway tells whether a device could find its gateway at addr: host:port, an IPv6 address in brackets.
+func CheckGateway(addr string) error {
+	_, _, err := Bundle{Gateway: addr}.address()
+	return err
+}
+
 // address returns the gateway's host, without brackets, and its port.
 func (b Bundle) address() (host string, port uint16, err error) {
 	host, p, err := net.SplitHostPort(b.Gateway)
