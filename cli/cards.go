@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -93,8 +92,12 @@ func (x *call) uid() (string, error) {
 	if x.String("uid") != "-" {
 		return x.String("uid"), nil
 	}
-	line, err := bufio.NewReader(io.LimitReader(x.App.Reader, 256)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
+	ctx := x.Context.Context
+	line, err := newLineReader(io.LimitReader(x.App.Reader, 256)).next(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case err != nil && !errors.Is(err, io.EOF):
 		return "", fmt.Errorf("read the uid: %w", err)
 	}
 	if line = strings.TrimSpace(line); line == "" {

@@ -1,10 +1,10 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -45,28 +45,19 @@ func play(c *cli.Context, out *console) error {
 	defer h.close()
 	h.capture()
 	h.introduce()
-	in := make(chan string)
-	go func() { // ends with the program: a read from a terminal cannot be taken back
-		defer close(in)
-		s := bufio.NewScanner(c.App.Reader)
-		for s.Scan() {
-			in <- s.Text()
-		}
-	}()
+	in := newLineReader(c.App.Reader)
 	for {
 		out.printf("> ")
-		select {
-		case <-c.Context.Done():
+		line, err := in.next(c.Context)
+		switch {
+		case errors.Is(err, io.EOF) || c.Context.Err() != nil:
 			out.printf("\n")
 			return nil
-		case line, ok := <-in:
-			if !ok {
-				out.printf("\n")
-				return nil
-			}
-			if !h.obey(c.Context, strings.Fields(line)) {
-				return nil
-			}
+		case err != nil:
+			return fmt.Errorf("demo: read standard input: %w", err)
+		}
+		if !h.obey(c.Context, strings.Fields(line)) {
+			return nil
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -133,7 +132,7 @@ func presentCards(ctx context.Context, c *cli.Context, d *device.Device) error {
 		}
 		return nil
 	}
-	return lines(ctx, c, func(line string) error { return presentCard(ctx, c, d, line) })
+	return newLineReader(c.App.Reader).each(ctx, func(line string) error { return presentCard(ctx, c, d, line) })
 }
 
 func presentCard(ctx context.Context, c *cli.Context, d *device.Device, text string) error {
@@ -145,7 +144,7 @@ func presentCard(ctx context.Context, c *cli.Context, d *device.Device, text str
 }
 
 func pressButtons(ctx context.Context, c *cli.Context, d *device.Device) error {
-	return lines(ctx, c, func(line string) error {
+	return newLineReader(c.App.Reader).each(ctx, func(line string) error {
 		f := strings.Fields(line)
 		if len(f) < 2 || len(f) > 3 {
 			return usagef(c, "want TARGET ACTION [LEVEL], like: desk toggle")
@@ -181,20 +180,6 @@ func report(ctx context.Context, c *cli.Context, ask func() (wire.Verdict, error
 	}
 	fmt.Fprintf(c.App.Writer, "%s (counter %d) in %.1f ms\n", v.Verdict, v.Last, float64(time.Since(began))/1e6)
 	return nil
-}
-
-// lines calls f with each line of standard input until it ends.
-func lines(ctx context.Context, c *cli.Context, f func(string) error) error {
-	in := bufio.NewScanner(c.App.Reader)
-	for in.Scan() && ctx.Err() == nil {
-		if strings.TrimSpace(in.Text()) == "" {
-			continue
-		}
-		if err := f(in.Text()); err != nil {
-			return err
-		}
-	}
-	return in.Err()
 }
 
 // stateText says what a simulated actuator does now.

@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const patience = 20 * time.Second
+
+// silence is an input on which nobody ever writes.
+type silence struct {
+	asked chan struct{} // closed by the first read
+	end   chan struct{}
+	once  sync.Once
+}
+
+func newSilence(t *testing.T) *silence {
+	s := &silence{asked: make(chan struct{}), end: make(chan struct{})}
+	t.Cleanup(func() { close(s.end) })
+	return s
+}
+
+func (s *silence) Read([]byte) (int, error) {
+	s.once.Do(func() { close(s.asked) })
+	<-s.end
+	return 0, io.EOF
+}
+
+func within(t *testing.T, what string, c <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(patience):
+		t.Fatalf("waited %v for %s", patience, what)
+	}
+}
+
+// interrupted runs a command that reads a silent input, interrupts it there and returns its exit status and stderr.
+func interrupted(t *testing.T, args ...string) (int, string) {
+	t.Helper()
+	ctx, interrupt := context.WithCancel(context.Background())
+	defer interrupt()
+	in, out, errs := newSilence(t), &lockedBuffer{}, &lockedBuffer{}
+	done, status := make(chan struct{}), 0
+	go func() {
+		defer close(done)
+		status = exit(errs, run(ctx, args, in, out, errs))
+	}()
+	select {
+	case <-in.asked:
+	case <-done:
+		t.Fatalf("%q ended with %d before it read: %s", args, status, errs.from(0))
+	case <-time.After(patience):
+		t.Fatalf("%q does not read", args)
+	}
+	interrupt()
+	within(t, "the interrupted command to end", done)
+	return status, errs.from(0)
+}
+
+func TestInterruptEndsWaitForUID(t *testing.T) {
+	for _, args := range [][]string{
+		{"card", "add", "--person", "ann", "--uid", "-"},
+		{"explain", "--target", "front-door", "--uid", "-"},
+	} {
+		args = append(args, "--data", t.TempDir())
+		if got, text := interrupted(t, args...); got != 1 || text != "latchkey: interrupted\n" {
+			t.Errorf("%q: got %d %q, want 1 and that it was interrupted", args, got, text)
+		}
+	}
+}
+
+func TestLines(t *testing.T) {
+	const text = "one\n\n  \ntwo"
+	var got []string
+	err := newLineReader(strings.NewReader(text)).each(t.Context(), func(line string) error {
+		got = append(got, line)
+		return nil
+	})
+	if err != nil || strings.Join(got, ",") != "one,two" {
+		t.Errorf("got %q, %v, want the lines that are not blank, and the last without its end", got, err)
+	}
+
+	stop := errors.New("stop")
+	calls := 0
+	err = newLineReader(strings.NewReader(text)).each(t.Context(), func(string) error { calls++; return stop })
+	if !errors.Is(err, stop) || calls != 1 {
+		t.Errorf("got %v after %d calls, want the first error to end it", err, calls)
+	}
+
+	ctx, interrupt := context.WithCancel(t.Context())
+	calls = 0
+	err = newLineReader(strings.NewReader(text)).each(ctx, func(string) error { calls++; interrupt(); return nil })
+	if err != nil || calls != 1 {
+		t.Errorf("got %v after %d calls, want an interrupt to end it without an error", err, calls)
+	}
+
+	if err = newLineReader(strings.NewReader(strings.Repeat("x", 1<<17))).each(t.Context(), nil); err == nil {
+		t.Error("a line without end: got no error")
+	}
+}
