@@ -145,22 +145,36 @@ func presentCard(ctx context.Context, c *cli.Context, d *device.Device, text str
 
 func pressButtons(ctx context.Context, c *cli.Context, d *device.Device) error {
 	return newLineReader(c.App.Reader).each(ctx, func(line string) error {
-		f := strings.Fields(line)
-		if len(f) < 2 || len(f) > 3 {
-			return usagef(c, "want TARGET ACTION [LEVEL], like: desk toggle")
-		}
-		action, err := wire.ParseAction(f[1])
+		target, action, level, err := parsePress(line)
 		if err != nil {
 			return usagef(c, "%v", err)
 		}
-		var level uint64
-		if len(f) == 3 {
-			if level, err = strconv.ParseUint(f[2], 10, 8); err != nil || level > 100 {
-				return usagef(c, "level %q: want 0…100", f[2])
-			}
-		}
-		return report(ctx, c, func() (wire.Verdict, error) { return d.Ask(ctx, f[0], action, uint8(level)) })
+		return report(ctx, c, func() (wire.Verdict, error) { return d.Ask(ctx, target, action, level) })
 	})
+}
+
+// parsePress reads TARGET ACTION [LEVEL]. The level stands there exactly when the action needs one.
+func parsePress(line string) (target string, action wire.Action, level uint8, err error) {
+	f := strings.Fields(line)
+	if len(f) < 2 {
+		return "", 0, 0, errors.New("want TARGET ACTION [LEVEL], like: desk toggle")
+	}
+	if action, err = wire.ParseAction(f[1]); err != nil {
+		return "", 0, 0, fmt.Errorf("there is no action %q: want on, off, toggle, level LEVEL, unlock or lock", shortWord(f[1]))
+	}
+	switch {
+	case action == wire.Level && len(f) == 2:
+		return "", 0, 0, errors.New("level needs a number of 0 to 100, like: desk level 40")
+	case action == wire.Level && len(f) == 3:
+		n, err := strconv.ParseUint(f[2], 10, 8)
+		if err != nil || n > 100 {
+			return "", 0, 0, fmt.Errorf("there is no level %q: want 0 to 100", shortWord(f[2]))
+		}
+		level = uint8(n)
+	case len(f) > 2:
+		return "", 0, 0, fmt.Errorf("%q is too much: want TARGET ACTION, and a LEVEL only after level, like: desk level 40", shortWord(f[len(f)-1]))
+	}
+	return f[0], action, level, nil
 }
 
 // report prints the verdict and how long it took. An answer that is no verdict is printed too and ends nothing.
