@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -46,6 +47,14 @@ func simulateCommand() *cli.Command {
 }
 
 func simulate(c *cli.Context, kind wire.Kind) error {
+	var uids [][]byte // all good before the first is presented
+	for i, text := range c.StringSlice("uid") {
+		uid, err := parseUID(text)
+		if err != nil {
+			return usagef(c, "--uid number %d: %v", i+1, err)
+		}
+		uids = append(uids, uid)
+	}
 	b, err := readBundle(c)
 	if err != nil {
 		return err
@@ -79,7 +88,7 @@ func simulate(c *cli.Context, kind wire.Kind) error {
 	fmt.Fprintf(c.App.ErrWriter, "%s is connected to %s\n", b.Device, b.Gateway)
 	switch kind {
 	case wire.KindReader:
-		return presentCards(ctx, c, d)
+		return presentCards(ctx, c, d, uids)
 	case wire.KindSwitch:
 		return pressButtons(ctx, c, d)
 	}
@@ -110,37 +119,56 @@ func (f counterFile) write(n uint64) error {
 	return os.WriteFile(string(f), []byte(strconv.FormatUint(n, 10)+"\n"), 0o600)
 }
 
+// howToBundle is what to do without a bundle.
+const howToBundle = "make one with latchkey device add … --format json --out FILE"
+
 func readBundle(c *cli.Context) (provision.Bundle, error) {
 	path := c.String("bundle")
 	if path == "" {
-		return provision.Bundle{}, usagef(c, "--bundle FILE is missing: make one with latchkey device add … --format json --out FILE")
+		return provision.Bundle{}, usagef(c, "--bundle FILE is missing: %s", howToBundle)
 	}
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return provision.Bundle{}, usagef(c, "there is no bundle %s: %s", path, howToBundle)
+	}
 	if err != nil {
 		return provision.Bundle{}, err
 	}
 	defer func() { _ = f.Close() }()
-	return provision.ParseBundle(f)
+	b, err := provision.ParseBundle(f)
+	if errors.Is(err, provision.ErrMalformed) {
+		return provision.Bundle{}, usagef(c, "%s is not a bundle (%v): %s", path, err, howToBundle)
+	}
+	return b, err
 }
 
-func presentCards(ctx context.Context, c *cli.Context, d *device.Device) error {
-	if uids := c.StringSlice("uid"); len(uids) > 0 {
-		for _, u := range uids {
-			if err := presentCard(ctx, c, d, u); err != nil {
-				return err
-			}
+func presentCards(ctx context.Context, c *cli.Context, d *device.Device, uids [][]byte) error {
+	present := func(uid []byte) error {
+		return report(ctx, c, func() (wire.Verdict, error) { return d.Scan(ctx, uid) })
+	}
+	for _, uid := range uids {
+		if err := present(uid); err != nil {
+			return err
 		}
+	}
+	if len(uids) > 0 {
 		return nil
 	}
-	return newLineReader(c.App.Reader).each(ctx, func(line string) error { return presentCard(ctx, c, d, line) })
+	return newLineReader(c.App.Reader).each(ctx, func(line string) error {
+		uid, err := parseUID(line)
+		if err != nil {
+			return usagef(c, "%v", err)
+		}
+		return present(uid)
+	})
 }
 
-func presentCard(ctx context.Context, c *cli.Context, d *device.Device, text string) error {
+func parseUID(text string) ([]byte, error) {
 	uid, err := hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(text), ":", ""))
 	if err != nil || len(uid) != 4 && len(uid) != 7 && len(uid) != 10 {
-		return usagef(c, "a UID is 4, 7 or 10 bytes in hex")
+		return nil, errors.New("a UID is 4, 7 or 10 bytes in hex") // without the text, which may be most of one
 	}
-	return report(ctx, c, func() (wire.Verdict, error) { return d.Scan(ctx, uid) })
+	return uid, nil
 }
 
 func pressButtons(ctx context.Context, c *cli.Context, d *device.Device) error {
