@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -64,10 +65,12 @@ func simulate(c *cli.Context, kind wire.Kind) error {
 	}
 	ctx := c.Context
 	counters := counterFile(c.String("bundle") + ".counter")
-	d := device.New(device.Config{Name: b.Device, Counter: counters.read(), Kind: b.Kind, Gateway: b.Gateway, Identity: b.Identity, Secret: b.Secret,
+	n := newNotices()
+	d := device.New(device.Config{Log: slog.New(n), Name: b.Device, Counter: counters.read(), Kind: b.Kind, Gateway: b.Gateway, Identity: b.Identity, Secret: b.Secret,
 		Changed: func(st wire.State) {
 			fmt.Fprintf(c.App.Writer, "%s  %s\n", time.Now().Format(time.TimeOnly), stateText(kind, st))
 		}})
+	n.of = d
 	runCtx, end := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- d.Run(runCtx) }()
@@ -86,6 +89,9 @@ func simulate(c *cli.Context, kind wire.Kind) error {
 			b.Gateway, connectWithin, b.Device, err)
 	}
 	fmt.Fprintf(c.App.ErrWriter, "%s is connected to %s\n", b.Device, b.Gateway)
+	allTold := make(chan struct{})
+	go func() { defer close(allTold); n.tell(runCtx, c.App.ErrWriter, b.Device) }()
+	defer func() { end(); <-allTold }()
 	switch kind {
 	case wire.KindReader:
 		return presentCards(ctx, c, d, uids)

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"latchkey/coapres/wire"
 	"latchkey/keys/provision"
@@ -106,5 +108,49 @@ func TestSwitchEndsAtBadLine(t *testing.T) {
 	}
 	if got := h.nodes[demoBulb].State(); !got.On || got.Level != 40 {
 		t.Errorf("got %+v, want the lamp as the first line left it", got)
+	}
+}
+
+// awaitText waits until an output holds a text.
+func awaitText(t *testing.T, b *lockedBuffer, text string) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !strings.Contains(b.from(0), text) {
+		select {
+		case <-deadline:
+			t.Fatalf("waited %v for %q: got %q", patience, text, b.from(0))
+		case <-tick.C:
+		}
+	}
+}
+
+// A session of a second node with the same key ends that of the first.
+func TestSimulationTellsOfLostSession(t *testing.T) {
+	h := built(t)
+	for name, kind := range map[string]string{demoBulb: "lamp", demoSwitch: "switch"} {
+		t.Run(kind, func(t *testing.T) {
+			ctx, interrupt := context.WithCancel(t.Context())
+			defer interrupt()
+			bundle, out, errs := h.bundle(t, name), &lockedBuffer{}, &lockedBuffer{}
+			done, status := make(chan struct{}), 0
+			go func() {
+				defer close(done)
+				status = exit(errs, run(ctx, []string{"simulate", kind, "--bundle", bundle}, newSilence(t), out, errs))
+			}()
+			awaitText(t, errs, " is connected to ")
+			if err := h.power(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+			awaitText(t, errs, name+": session lost, trying again\n")
+			h.nodes[name].off()
+			awaitText(t, errs, name+": connected again\n")
+			interrupt()
+			within(t, "the simulation to end", done)
+			if status != 0 {
+				t.Errorf("got %d %q, want 0", status, errs.from(0))
+			}
+		})
 	}
 }
