@@ -16,9 +16,18 @@ import (
 // Main runs one command line, without the program's name in front, and returns the exit status: 0 done, 1 failed, 2 wrong use, and 3
 // when it needs a running gateway and finds none.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), interrupts()...)
 	defer stop()
 	return exit(stderr, run(ctx, args, stdin, stdout, stderr))
+}
+
+// interrupts are the signals that end a command in order. A terminal that closes sends SIGHUP; under nohup it is ignored and stays so.
+func interrupts() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 const (

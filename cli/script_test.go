@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,6 +49,7 @@ func TestScript(t *testing.T) {
 			"listens":  listens,
 			"appears":  appears,
 			"freeport": freeport,
+			"hangup":   hangup,
 		},
 	})
 }
@@ -142,6 +144,13 @@ func until(ts *testscript.TestScript, what string, is func() bool) {
 		if time.Now().After(deadline) {
 			ts.Fatalf("waited %v for %s", patience, what)
 		}
+	}
+}
+
+// hangup sends SIGHUP to every command in the background, as a terminal that closes.
+func hangup(ts *testscript.TestScript, _ bool, _ []string) {
+	for _, c := range ts.BackgroundCmds() {
+		ts.Check(c.Process.Signal(syscall.SIGHUP))
 	}
 }
 
