@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -73,8 +74,17 @@ One door (%s), its reader and lock, a lamp (%s) and its switch: simulated nodes 
 	if err := h.bundles[demoTester].Write(h.out.w, provision.CoAPClient); err != nil {
 		h.out.printf("  %v\n", err)
 	}
-	h.out.printf("The CLI works on this gateway too:\n  %s --data %s/data device list\n\n", os.Args[0], h.dir)
+	h.out.printf("The CLI works on this gateway too:\n  %s --data %s device list\n\n", quoteWord(program()), quoteWord(filepath.Join(h.dir, "data")))
 	h.help()
+}
+
+// program is the path of this program, for a terminal in any folder.
+func program() string {
+	path, err := os.Executable()
+	if err != nil {
+		return "latchkey"
+	}
+	return path
 }
 
 func (h *house) help() {
@@ -108,19 +118,40 @@ func (h *house) obey(ctx context.Context, words []string) bool {
 	case "lock":
 		h.lockPower(ctx, arg)
 	case "lockdown":
-		site := h.store.Snapshot().Site
-		site.Lockdown = arg != "off"
-		if _, err := h.gw.Apply(ctx, "demo", access.Change{Put: site}); err != nil {
-			h.out.printf("  %v\n", err)
-		}
+		h.lockdown(ctx, arg)
 	case "events":
 		h.showEvents(ctx)
 	case "quit", "q", "exit":
 		return false
+	case "help", "h", "?":
+		h.help()
 	default:
+		h.out.printf("  there is no %q here:\n", shortWord(words[0]))
 		h.help()
 	}
 	return true
+}
+
+func (h *house) lockdown(ctx context.Context, arg string) {
+	if arg != "on" && arg != "off" {
+		h.out.printf("  lockdown on, or lockdown off\n")
+		return
+	}
+	site := h.store.Snapshot().Site
+	if site.Lockdown == (arg == "on") {
+		h.out.printf("  the lockdown is %s already\n", arg)
+		return
+	}
+	site.Lockdown = arg == "on"
+	if _, err := h.gw.Apply(ctx, "demo", access.Change{Put: site}); err != nil {
+		h.out.printf("  %v\n", err)
+		return
+	}
+	if site.Lockdown {
+		h.out.printf("  lockdown is on: the door opens for nobody\n")
+	} else {
+		h.out.printf("  lockdown is off: the door opens as before\n")
+	}
 }
 
 func (h *house) tapByName(ctx context.Context, name string) {

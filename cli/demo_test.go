@@ -2,6 +2,7 @@ package cli
 
 import (
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -17,14 +18,19 @@ func TestDemoAtAPrompt(t *testing.T) {
 		{"tap stranger", "unknown-card"},
 		{"tap nobody", "nobody here is called"},
 		{"press", "lamp on"},
-		{"lockdown on", ""},
+		{"lockdown of", "lockdown on, or lockdown off"},
+		{"lockdown", "lockdown on, or lockdown off"},
+		{"tap ann", "granted, and done"},
+		{"lockdown on", "lockdown is on"},
+		{"lockdown on", "the lockdown is on already"},
 		{"tap ann", "lockdown"},
-		{"lockdown off", ""},
+		{"lockdown off", "lockdown is off"},
 		{"lock off", ""},
 		{"tap bob", "verdict"},
 		{"lock on", ""},
 		{"replay", "sent again"},
 		{"events", "decision"},
+		{"what", "there is no \"what\" here:"},
 		{"what", "hold a card to the reader"},
 	} {
 		before := out.len()
@@ -53,5 +59,8 @@ func TestDemoAtAPrompt(t *testing.T) {
 	}
 	if !strings.Contains(out.from(0), "coap-client-openssl -B 3") {
 		t.Error("the demo does not show a coap-client line")
+	}
+	if path, err := os.Executable(); err != nil || !strings.Contains(out.from(0), "\n  "+path+" --data ") {
+		t.Errorf("the demo does not show the program's path %q (%v), which works in any folder", path, err)
 	}
 }
