@@ -175,11 +175,12 @@ func (h *house) online(name string) bool {
 
 // await polls f for a while.
 func (h *house) await(ctx context.Context, f func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, connectWithin)
-	defer cancel()
+	deadline := time.After(connectWithin)
 	for !f() {
 		select {
 		case <-ctx.Done():
+			return ctx.Err()
+		case <-deadline:
 			return errors.New("demo: the simulated nodes did not come up")
 		case <-time.After(10 * time.Millisecond):
 		}

@@ -50,15 +50,20 @@ func tellStory(ctx context.Context, out *console) error {
 	failed := 0
 	for i, c := range story {
 		out.printf("\n%d. %s\n", i+1, c.title)
-		if wrong := c.play(ctx, h); wrong != "" {
+		wrong := c.play(ctx, h)
+		if ctx.Err() != nil { // and then nothing is as told
+			return ctx.Err()
+		}
+		if wrong != "" {
 			failed++
 			out.printf("  NOT AS TOLD: %s\n", wrong)
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 	}
-	if err := h.store.Verify(ctx); err != nil {
+	err = h.store.Verify(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
 		failed++
 		out.printf("\nNOT AS TOLD: %v\n", err)
 	}
@@ -128,8 +133,7 @@ func scanHeld(ctx context.Context, h *house) string {
 	_, over := h.relays[demoReader].Hold(device.Up, heldFor)
 	t := h.tap(ctx, h.people[0].uid)
 	h.show(t)
-	<-over
-	pause(ctx, time.Second)
+	pauseAfter(ctx, over)
 	if !errors.Is(t.err, device.ErrNoVerdict) || h.nodes[demoLock].Moves() != moves {
 		return "want no verdict and no movement"
 	}
@@ -143,8 +147,7 @@ func commandHeld(ctx context.Context, h *house) string {
 	_, over := h.relays[demoLock].Hold(device.Down, heldFor)
 	t := h.tap(ctx, h.people[0].uid)
 	h.show(t)
-	<-over
-	pause(ctx, time.Second)
+	pauseAfter(ctx, over)
 	if t.err != nil || t.verdict.Verdict != wire.Retry || t.tl.Outcome != access.OutcomeUnknown || h.nodes[demoLock].Moves() != moves {
 		return "want the verdict retry, the outcome unknown and no movement"
 	}
@@ -212,6 +215,15 @@ func readerRevoked(ctx context.Context, h *house) string {
 		return "the reader still gets answers"
 	}
 	return ""
+}
+
+// pauseAfter gives what was held back a second to do harm.
+func pauseAfter(ctx context.Context, over <-chan struct{}) {
+	select {
+	case <-ctx.Done():
+	case <-over:
+		pause(ctx, time.Second)
+	}
 }
 
 func pause(ctx context.Context, d time.Duration) {
