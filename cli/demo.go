@@ -28,6 +28,9 @@ func demoCommand() *cli.Command {
 			if c.NArg() > 0 {
 				return usagef(c, "demo takes no arguments, only --script")
 			}
+			if c.Bool(jsonFlag) {
+				return usagef(c, "it talks to a person and has no --json: leave it out")
+			}
 			out := &console{w: c.App.Writer}
 			if c.Bool("script") {
 				return tellStory(c.Context, out)

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -67,9 +68,7 @@ func simulate(c *cli.Context, kind wire.Kind) error {
 	counters := counterFile(c.String("bundle") + ".counter")
 	n := newNotices()
 	d := device.New(device.Config{Log: slog.New(n), Name: b.Device, Counter: counters.read(), Kind: b.Kind, Gateway: b.Gateway, Identity: b.Identity, Secret: b.Secret,
-		Changed: func(st wire.State) {
-			fmt.Fprintf(c.App.Writer, "%s  %s\n", time.Now().Format(time.TimeOnly), stateText(kind, st))
-		}})
+		Changed: func(st wire.State) { showState(c, kind, st) }})
 	n.of = d
 	runCtx, end := context.WithCancel(ctx)
 	done := make(chan error, 1)
@@ -150,7 +149,7 @@ func readBundle(c *cli.Context) (provision.Bundle, error) {
 
 func presentCards(ctx context.Context, c *cli.Context, d *device.Device, uids [][]byte) error {
 	present := func(uid []byte) error {
-		return report(ctx, c, func() (wire.Verdict, error) { return d.Scan(ctx, uid) })
+		return report(ctx, c, d, func() (wire.Verdict, error) { return d.Scan(ctx, uid) })
 	}
 	for _, uid := range uids {
 		if err := present(uid); err != nil {
@@ -183,7 +182,7 @@ func pressButtons(ctx context.Context, c *cli.Context, d *device.Device) error {
 		if err != nil {
 			return usagef(c, "%v", err)
 		}
-		return report(ctx, c, func() (wire.Verdict, error) { return d.Ask(ctx, target, action, level) })
+		return report(ctx, c, d, func() (wire.Verdict, error) { return d.Ask(ctx, target, action, level) })
 	})
 }
 
@@ -212,22 +211,51 @@ func parsePress(line string) (target string, action wire.Action, level uint8, er
 }
 
 // report prints the verdict and how long it took. An answer that is no verdict is printed too and ends nothing.
-func report(ctx context.Context, c *cli.Context, ask func() (wire.Verdict, error)) error {
+func report(ctx context.Context, c *cli.Context, d *device.Device, ask func() (wire.Verdict, error)) error {
 	began := time.Now()
 	v, err := ask()
+	took := time.Since(began)
 	if ctx.Err() != nil {
 		return nil
 	}
 	var code *device.CodeError
-	if errors.As(err, &code) || errors.Is(err, device.ErrNoVerdict) || errors.Is(err, device.ErrNotFresh) {
-		fmt.Fprintf(c.App.Writer, "no verdict: %v\n", err)
-		return nil
-	}
-	if err != nil {
+	none := errors.As(err, &code) || errors.Is(err, device.ErrNoVerdict) || errors.Is(err, device.ErrNotFresh)
+	switch {
+	case err != nil && !none:
 		return err
+	case none && c.Bool(jsonFlag):
+		return printJSON(c, struct {
+			Error   string `json:"error"`
+			Counter uint64 `json:"counter"`
+		}{err.Error(), d.Counter()})
+	case none:
+		fmt.Fprintf(c.App.Writer, "no verdict: %v\n", err)
+	case c.Bool(jsonFlag):
+		return printJSON(c, struct {
+			Verdict string `json:"verdict"`
+			Last    uint64 `json:"last"`
+			Counter uint64 `json:"counter"`
+		}{v.Verdict.String(), v.Last, d.Counter()})
+	default:
+		fmt.Fprintf(c.App.Writer, "%s (counter %d) in %.1f ms\n", v.Verdict, v.Last, float64(took)/1e6)
 	}
-	fmt.Fprintf(c.App.Writer, "%s (counter %d) in %.1f ms\n", v.Verdict, v.Last, float64(time.Since(began))/1e6)
 	return nil
+}
+
+func printJSON(c *cli.Context, v any) error { return json.NewEncoder(c.App.Writer).Encode(v) }
+
+// showState prints what a simulated actuator does now, with --json as it would go over the wire.
+func showState(c *cli.Context, kind wire.Kind, st wire.State) {
+	if !c.Bool(jsonFlag) {
+		fmt.Fprintf(c.App.Writer, "%s  %s\n", time.Now().Format(time.TimeOnly), stateText(kind, st))
+		return
+	}
+	b, err := st.Encode(wire.JSON)
+	if err != nil {
+		say(c.App.ErrWriter, fmt.Sprintf("latchkey: a state that cannot be: %v", err))
+		return
+	}
+	fmt.Fprintf(c.App.Writer, "%s\n", b)
 }
 
 // stateText says what a simulated actuator does now.

@@ -154,3 +154,34 @@ func TestSimulationTellsOfLostSession(t *testing.T) {
 		})
 	}
 }
+
+func TestSimulationInJSON(t *testing.T) {
+	h := built(t)
+
+	status, stdout, stderr := simulated(t, "04a1b2c3d4e580\n99887766\n", "reader", "--json", "--bundle", h.bundle(t, demoTester))
+	want := `{"verdict":"granted","last":1,"counter":1}` + "\n" + `{"verdict":"denied","last":2,"counter":2}` + "\n"
+	if status != 0 || stdout != want {
+		t.Errorf("reader: got %d, %q, %q, want %q", status, stdout, stderr, want)
+	}
+
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	lamp, out, errs := h.bundle(t, demoBulb), &lockedBuffer{}, &lockedBuffer{}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		exit(errs, run(ctx, []string{"simulate", "lamp", "--json", "--bundle", lamp}, nil, out, errs))
+	}()
+	awaitText(t, errs, " is connected to ")
+	status, stdout, stderr = simulated(t, "desk level 40\ndesk unlock\nnowhere on\n", "switch", "--json", "--bundle", h.bundle(t, demoSwitch))
+	want = `{"verdict":"granted","last":1,"counter":1}` + "\n" + `{"verdict":"denied","last":2,"counter":2}` + "\n" +
+		`{"error":"answered NotFound","counter":3}` + "\n"
+	if status != 0 || stdout != want {
+		t.Errorf("switch: got %d, %q, %q, want %q", status, stdout, stderr, want)
+	}
+	interrupt()
+	within(t, "the lamp to end", done)
+	if got, want := out.from(0), `{"level":40,"on":true}`+"\n"+`{"on":false}`+"\n"; got != want {
+		t.Errorf("lamp: got %q, %q, want %q", got, errs.from(0), want)
+	}
+}
