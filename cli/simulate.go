@@ -67,7 +67,8 @@ func simulate(c *cli.Context, kind wire.Kind) error {
 	ctx := c.Context
 	counters := counterFile(c.String("bundle") + ".counter")
 	n := newNotices()
-	d := device.New(device.Config{Log: slog.New(n), Name: b.Device, Counter: counters.read(), Kind: b.Kind, Gateway: b.Gateway, Identity: b.Identity, Secret: b.Secret,
+	d := device.New(device.Config{Name: b.Device, Kind: b.Kind, Gateway: b.Gateway, Identity: b.Identity, Secret: b.Secret,
+		Counter: counters.read(), Log: slog.New(n),
 		Changed: func(st wire.State) { showState(c, kind, st) }})
 	n.of = d
 	runCtx, end := context.WithCancel(ctx)

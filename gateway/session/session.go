@@ -35,7 +35,7 @@ type device struct {
 type session struct {
 	peer  *coapres.Peer
 	end   func()             // closes the association
-	turn  chan struct{}      // holds one token: one command at a time, in the order of their ids
+	turn  chan struct{}      // holds one token: one command at a time
 	until time.Time          // the registration lapses; zero: not registered
 	mute  time.Time          // when a command went unanswered: nothing is sent until the node speaks again; zero: never
 	read  context.CancelFunc // ends the reading under way; nil before the first

@@ -22,8 +22,8 @@ type Admission struct {
 	Durable   time.Time      // when the decision was on disk
 }
 
-// Admit decides an attempt and makes the decision durable before it returns: one event, which moves the counter too, in one synced batch. It fills in
-// attempt.Last itself. Errors are ErrNoSpace (would have been granted; nothing was written), ErrFailed, ErrClosed, ErrRefused for an
+// Admit decides an attempt and makes the decision durable before it returns: one event, which moves the counter too, in one synced batch.
+// It fills in attempt.Last itself. Errors are ErrNoSpace (would have been granted; nothing was written), ErrFailed, ErrClosed, ErrRefused for an
 // attempt that no device can make, and ctx.Err(): in that last case the decision may still become durable, and nobody acts on it.
 func (s *Store) Admit(ctx context.Context, a access.Attempt) (Admission, error) {
 	if err := checkAttempt(&a); err != nil {

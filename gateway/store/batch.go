@@ -148,7 +148,7 @@ func (b *batch) checkpoint() error {
 		b.put(key, plain)
 	}
 	b.head.countersAt = b.head.seq
-	if !b.roomy() { // not as long as the arithmetic above holds; and without it, opening only takes longer
+	if !b.roomy() { // never while the arithmetic above holds; and without a checkpoint, opening only takes longer
 		*b = *w.newBatch()
 	}
 	return nil

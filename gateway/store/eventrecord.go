@@ -153,10 +153,11 @@ func decodePage(seq uint64, plain []byte) ([]stored, error) {
 }
 
 func (rec *eventRecord) event() (stored, error) {
-	ev := stored{waited: time.Duration(rec.Waited), Event: access.Event{At: time.Unix(0, rec.At).UTC(), Kind: access.EventKind(rec.Kind), Device: rec.Device.named(),
+	ev := stored{Event: access.Event{At: time.Unix(0, rec.At).UTC(), Kind: access.EventKind(rec.Kind), Device: rec.Device.named(),
 		Target: rec.Target.named(), Person: rec.Person.named(), Card: rec.Card, Actor: rec.Actor, Source: access.Source(rec.Source),
 		Action: wire.Action(rec.Action), Level: rec.Level, Counter: rec.Counter, Granted: rec.Granted, Reason: access.Reason(rec.Reason),
-		Rule: rec.Rule, Cause: rec.Cause, Outcome: access.Outcome(rec.Outcome), Detail: rec.Detail, ClockUntrusted: rec.ClockUntrusted}}
+		Rule: rec.Rule, Cause: rec.Cause, Outcome: access.Outcome(rec.Outcome), Detail: rec.Detail, ClockUntrusted: rec.ClockUntrusted},
+		waited: time.Duration(rec.Waited)}
 	return ev, errors.Join(digestInto((*[32]byte)(&ev.Digest), rec.Digest), digestInto(&ev.attempt, rec.Attempt))
 }
 

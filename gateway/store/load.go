@@ -17,7 +17,7 @@ type image struct {
 	policy   tally           // computed, not as recorded
 	counters *counters       // moved by the events since head.countersAt, over the counter records
 	leaves   map[access.ID]sum
-	counted  tally // likewise
+	counted  tally // computed, over the counter records
 	odd      error // a counter record that names an event it cannot be of
 }
 
