@@ -20,6 +20,7 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 	}
 	after := g.store.Snapshot()
 	g.endRevoked(after)
+	g.failures.keep(after)
 	if after.Site.Lockdown && !before.Site.Lockdown {
 		g.lockAll(after)
 	}

@@ -32,7 +32,7 @@ type Config struct {
 	Announce string
 	// Clock says what makes the time of day trustworthy; default ClockNTP.
 	Clock       ClockSource
-	MaxSessions int
+	MaxSessions int // default 10,000
 	Version     string
 	Log         *slog.Logger
 	// Timeline, if set, is told of every attempt that was decided, when its outcome is known.
@@ -53,6 +53,7 @@ type Gateway struct {
 	turns    turns
 	reports  reports
 	learners learners
+	failures *failures
 	metrics  *metrics
 	admin    *adminServer
 
@@ -69,19 +70,20 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.Listen == "" {
 		cfg.Listen = ":5684"
 	}
+	if cfg.MaxSessions == 0 {
+		cfg.MaxSessions = 10_000
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	g := &Gateway{cfg: cfg, log: cfg.Log, store: cfg.Store, decoy: cfg.Store.DecoySecret(), sessions: session.NewTable(),
-		clock: clock{source: cfg.Clock, lastEvent: cfg.Store.LastEventAt}}
+		clock:    clock{source: cfg.Clock, lastEvent: cfg.Store.LastEventAt},
+		failures: newFailures(time.Now())}
 	g.server = &coapres.Server{Calls: calls{g}, Log: cfg.Log}
 	g.metrics = newMetrics(g)
 	var err error
 	g.listener, err = transport.Listen(transport.Config{Addr: cfg.Listen, PSK: g.psk, MaxSessions: cfg.MaxSessions, Log: cfg.Log,
-		Failed: func(addr net.Addr, reason string) {
-			g.metrics.handshakeFailures.Inc()
-			g.log.Debug("handshake failed", "addr", addr.String(), "err", reason)
-		}})
+		Failed: func(f transport.Failure) { g.failed(f, time.Now()) }})
 	if err != nil {
 		return nil, err
 	}
@@ -179,6 +181,7 @@ func (g *Gateway) opened(c *transport.Conn) error {
 		g.sessions.Closed(peer)
 		return errGone
 	}
+	g.failures.over(k.ID, time.Now())
 	g.log.Info("session opened", "device", d.Name, "addr", peer.Addr)
 	g.background(func() {
 		if replaced {

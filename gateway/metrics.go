@@ -8,17 +8,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/admin"
 )
 
 // metrics is what GET /metrics shows. Nothing in it names a person, a card or an address.
 type metrics struct {
-	registry          *prometheus.Registry
-	decisions         *prometheus.CounterVec
-	outcomes          *prometheus.CounterVec
-	requests          *prometheus.CounterVec
-	undecided         prometheus.Counter
-	handshakeFailures prometheus.Counter
-	durable, receipt  prometheus.Histogram
+	registry         *prometheus.Registry
+	decisions        *prometheus.CounterVec
+	outcomes         *prometheus.CounterVec
+	requests         *prometheus.CounterVec
+	undecided        prometheus.Counter
+	durable, receipt prometheus.Histogram
 }
 
 func newMetrics(g *Gateway) *metrics {
@@ -33,16 +33,16 @@ func newMetrics(g *Gateway) *metrics {
 			Help: "Requests of nodes, by response code."}, []string{"code"}),
 		undecided: prometheus.NewCounter(prometheus.CounterOpts{Name: "latchkey_undecided_total",
 			Help: "Attempts that could not be decided and stayed shut."}),
-		handshakeFailures: prometheus.NewCounter(prometheus.CounterOpts{Name: "latchkey_handshake_failures_total",
-			Help: "Handshakes that did not complete."}),
 		durable: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "latchkey_durable_seconds", Buckets: seconds,
 			Help: "From reading the request to the decision on disk."}),
 		receipt: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "latchkey_receipt_seconds", Buckets: seconds,
 			Help: "From reading the request to the actuator's receipt."}),
 	}
-	m.registry.MustRegister(m.decisions, m.outcomes, m.requests, m.undecided, m.handshakeFailures, m.durable, m.receipt,
+	m.registry.MustRegister(m.decisions, m.outcomes, m.requests, m.undecided, m.durable, m.receipt,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_sessions", Help: "Live DTLS associations."},
 			func() float64 { return float64(g.listener.Sessions()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_sessions_max", Help: "Live DTLS associations that there may be."},
+			func() float64 { return float64(g.cfg.MaxSessions) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_devices_online", Help: "Devices registered and alive."}, func() float64 {
 			n := 0
 			for _, v := range g.sessions.Views(time.Now()) {
@@ -60,6 +60,11 @@ func newMetrics(g *Gateway) *metrics {
 			}
 			return 0
 		}))
+	for _, cause := range admin.Causes { // all from the start, so that the first failure is an increase
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "latchkey_handshake_failures_total",
+			Help: "Handshakes that did not complete, by cause.", ConstLabels: prometheus.Labels{"cause": string(cause)}},
+			func() float64 { return float64(g.failures.count(cause)) }))
+	}
 	return m
 }
 

@@ -16,6 +16,7 @@ const (
 	EventPolicy      EventKind = "policy"   // records were changed; Detail says how, Digest is the policy's
 	EventSession     EventKind = "session"  // Detail: registered, replaced, offline, closed, revoked
 	EventThrottle    EventKind = "throttle" // a reader is slowed after too many unknown cards
+	EventFull        EventKind = "full"     // a handshake was refused, there are as many sessions as may be; Device is as the peer claimed it
 	EventReport      EventKind = "report"   // a node reported something that is not routine (tamper, door forced, boot)
 	EventTimeTrusted EventKind = "time-trusted"
 	EventStart       EventKind = "start"

@@ -39,6 +39,8 @@ type Live interface {
 	// Learn waits for the next unknown card at the reader, until ctx ends. tail is the UID's last two bytes in hex.
 	Learn(ctx context.Context, reader access.ID) (card access.CredentialID, tail string, err error)
 	Status() []DeviceStatus
+	// Handshakes tells what is remembered of them. The answer is the caller's.
+	Handshakes() Handshakes
 	// ClockTrusted tells whether wall time can be relied on, and if not, why.
 	ClockTrusted(now time.Time) (trusted bool, why string)
 }
@@ -114,6 +116,7 @@ func (a *api) routes() {
 	a.eventRoutes()
 	a.auditRoutes()
 	a.liveRoutes()
+	a.doctorRoutes()
 }
 
 func document(version string) huma.Config {

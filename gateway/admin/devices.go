@@ -28,6 +28,7 @@ type Key struct {
 	State    string    `json:"state" doc:"pending, active, retiring or revoked"`
 	Created  time.Time `json:"created"`
 	LastUsed time.Time `json:"lastUsed,omitzero" doc:"last completed handshake, to the day"`
+	LastSeen time.Time `json:"lastSeen,omitzero" doc:"the same to the second, only from a running gateway and since its start"`
 }
 
 // NewDevice asks for a device.
@@ -190,7 +191,9 @@ func revocations(of []keys.Key) (changes []access.Change) {
 // viewDevices returns the view of a device, with what the gateway knows of it at this moment.
 func (a *api) viewDevices() func(*access.Policy, access.Device) Device {
 	live := map[access.ID]*DeviceStatus{}
+	var completed map[keys.ID]time.Time
 	if a.Live != nil {
+		completed = a.Live.Handshakes().Completed
 		for _, s := range a.Live.Status() {
 			live[s.Device] = &s
 		}
@@ -199,7 +202,7 @@ func (a *api) viewDevices() func(*access.Policy, access.Device) Device {
 		v := Device{ID: d.ID, Name: d.Name, Kind: string(d.Kind), Targets: refs(p, d.Targets, targetRef), Keys: []Key{}, Live: live[d.ID],
 			Created: d.Created}
 		for _, k := range p.KeysOf(d.ID) {
-			v.Keys = append(v.Keys, Key{ID: k.ID, State: string(k.State), Created: k.Created, LastUsed: k.LastUsed})
+			v.Keys = append(v.Keys, Key{ID: k.ID, State: string(k.State), Created: k.Created, LastUsed: k.LastUsed, LastSeen: completed[k.ID]})
 		}
 		return v
 	}

@@ -23,6 +23,7 @@ type running struct {
 	operated []string
 	outcome  access.Outcome
 	status   []admin.DeviceStatus
+	past     admin.Handshakes
 }
 
 func (r *running) Operate(_ context.Context, actor string, target access.ID, a wire.Action, level uint8, at time.Time) (admin.Operated, error) {
@@ -43,6 +44,8 @@ func (r *running) Learn(ctx context.Context, _ access.ID) (access.CredentialID, 
 }
 
 func (r *running) Status() []admin.DeviceStatus { return r.status }
+
+func (r *running) Handshakes() admin.Handshakes { return r.past }
 
 func (r *running) ClockTrusted(time.Time) (bool, string) { return false, "nobody set it" }
 

@@ -123,9 +123,9 @@ type site struct {
 	opened chan *Conn
 	closed chan *Conn
 
-	mu      sync.Mutex
-	reasons []string // guarded by mu; of handshakes that failed
-	end     func()
+	mu     sync.Mutex
+	failed []Failure // guarded by mu
+	end    func()
 }
 
 const known keys.ID = "lk-0123456789"
@@ -141,10 +141,10 @@ func listen(t *testing.T, cfg Config, h Handler) *site {
 		}
 		return keys.Decoy([]byte("test"), identity)
 	}
-	cfg.Failed = func(_ net.Addr, reason string) {
+	cfg.Failed = func(f Failure) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.reasons = append(s.reasons, reason)
+		s.failed = append(s.failed, f)
 	}
 	l, err := Listen(cfg)
 	if err != nil {
@@ -175,10 +175,10 @@ func listen(t *testing.T, cfg Config, h Handler) *site {
 	return s
 }
 
-func (s *site) failures() []string {
+func (s *site) failures() []Failure {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]string(nil), s.reasons...)
+	return append([]Failure(nil), s.failed...)
 }
 
 // dial opens an association that ends with the test.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,8 +31,8 @@ type Config struct {
 	// Idle ends an association that was silent for so long. Default 24 h.
 	Idle time.Duration
 	Log  *slog.Logger
-	// Failed, if set, is told of each handshake that did not complete. The reason is for people.
-	Failed func(addr net.Addr, reason string)
+	// Failed, if set, is told of each handshake that did not complete. It must not wait: other handshakes wait for it.
+	Failed func(Failure)
 }
 
 // Listener accepts DTLS associations on one UDP socket.
@@ -81,7 +83,7 @@ func Listen(cfg Config) (*Listener, error) {
 		dtls.WithLoggerFactory(quiet()),
 		dtls.WithOnConnectionAttempt(func(addr net.Addr) error {
 			if !attempts.Allow() || l.half.Load() >= int64(cfg.MaxHandshakes) {
-				l.failed(addr, errBusy.Error())
+				l.failed(addr, "", CauseBusy)
 				return errBusy
 			}
 			return nil
@@ -134,37 +136,60 @@ func (l *Listener) acceptLoop(ctx context.Context) {
 func (l *Listener) handshake(ctx context.Context, dc *dtls.Conn) {
 	hctx, cancel := context.WithTimeout(ctx, l.cfg.Handshake)
 	defer cancel()
-	if err := dc.HandshakeContext(hctx); err != nil {
+	err := dc.HandshakeContext(hctx)
+	st, ok := dc.ConnectionState() // also of a handshake that failed, if it got as far as a suite
+	identity := string(st.IdentityHint)
+	if err != nil || !ok {
 		_ = dc.Close()
 		if ctx.Err() == nil {
-			l.failed(dc.RemoteAddr(), err.Error())
+			l.failed(dc.RemoteAddr(), identity, causeOf(err, identity))
 		}
-		return
-	}
-	st, ok := dc.ConnectionState()
-	if !ok {
-		_ = dc.Close()
-		l.failed(dc.RemoteAddr(), "no connection state")
 		return
 	}
 	if int(l.live.Add(1)) > l.cfg.MaxSessions {
 		l.live.Add(-1)
 		_ = dc.Close()
-		l.failed(dc.RemoteAddr(), fmt.Sprintf("already %d sessions", l.cfg.MaxSessions))
+		l.failed(dc.RemoteAddr(), identity, CauseFull)
 		return
 	}
 	select {
-	case l.accept <- newConn(dc, string(st.IdentityHint), l.cfg.Idle):
+	case l.accept <- newConn(dc, identity, l.cfg.Idle):
 	case <-ctx.Done():
 		l.live.Add(-1)
 		_ = dc.Close()
 	}
 }
 
-func (l *Listener) failed(addr net.Addr, reason string) {
+func (l *Listener) failed(addr net.Addr, identity string, cause Cause) {
 	if l.cfg.Failed != nil {
-		l.cfg.Failed(addr, reason)
+		l.cfg.Failed(Failure{Addr: addrPort(addr), Identity: identity, Cause: cause})
 	}
+}
+
+// causeOf reads pion's error, whose values it keeps to itself.
+func causeOf(err error, identity string) Cause {
+	var fatal *dtls.FatalError
+	switch {
+	case identity != "":
+		return CauseKey
+	case !errors.As(err, &fatal) || errors.Is(err, dtls.ErrConnClosed):
+		return CauseAbandoned
+	}
+	for _, what := range []string{"cipher suites", "elliptic curves", "Extended Master Secret"} {
+		if strings.Contains(fatal.Error(), what) {
+			return CauseSuite
+		}
+	}
+	return CauseMalformed
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	u, ok := a.(*net.UDPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := u.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
 // AcceptWithContext returns the next association whose handshake is complete, a *[Conn].

@@ -72,8 +72,8 @@ func TestMaxSessions(t *testing.T) {
 	second := s.dial(t, nil)
 	within(t, second.Done())
 	eventually(t, "the refusal is told", func() bool { return len(s.failures()) > 0 })
-	if got := s.failures(); len(got) != 1 || got[0] != "already 1 sessions" {
-		t.Errorf("got failures %q, want one", got)
+	if got := s.failures(); len(got) != 1 || got[0].Cause != CauseFull || got[0].Identity != string(known) {
+		t.Errorf("got failures %+v, want one for want of room", got)
 	}
 	if got, err := post(first, "still here", 5*time.Second); err != nil || got != "still here" {
 		t.Errorf("the first session: got %q, %v", got, err)
@@ -125,8 +125,8 @@ func TestMaxHandshakes(t *testing.T) {
 	}
 	eventually(t, "every handshake has failed", func() bool { return len(s.failures()) == flood })
 	busy := 0
-	for _, why := range s.failures() {
-		if why == errBusy.Error() {
+	for _, f := range s.failures() {
+		if f.Cause == CauseBusy {
 			busy++
 		}
 	}

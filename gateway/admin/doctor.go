@@ -1,0 +1,354 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"latchkey/gateway/access"
+	"latchkey/keys"
+)
+
+// Bounds of a diagnosis.
+const (
+	maxFindings = 200
+	maxStrange  = 16 // of them about peers that are no known device
+	// recently is how long a failure counts that no later success shows to be over: what still fails comes again within that time.
+	recently = time.Hour
+)
+
+// Diagnosis is what is wrong with the devices' way to the gateway, as the gateway sees it.
+type Diagnosis struct {
+	Findings []Finding `json:"findings" doc:"what is wrong and what to do; none when nothing is"`
+	More     int       `json:"more,omitempty" doc:"further findings that were left out"`
+	Device   *Device   `json:"device,omitempty" doc:"the one that was asked about"`
+	Since    time.Time `json:"since" doc:"the gateway's start: nothing is known of handshakes before"`
+	Sessions int       `json:"sessions" doc:"live ones"`
+	Limit    int       `json:"limit" doc:"how many sessions there may be"`
+	Counts   []Count   `json:"counts" doc:"handshakes that failed since then, of all peers"`
+	Failures []Failure `json:"failures" doc:"newest first; of one device those with its identities, and while it is not there those that name no device"`
+}
+
+// Finding is one thing that is wrong.
+type Finding struct {
+	Code   string `json:"code" doc:"a cause of failed handshakes, or no-traffic, offline, clock, store"`
+	Device Ref    `json:"device,omitzero"`
+	Text   string `json:"text" doc:"what was found, for people"`
+	Do     string `json:"do" doc:"what to do about it"`
+}
+
+// Codes of findings that are no cause of a failed handshake.
+const (
+	codeNoTraffic = "no-traffic" // nothing has come with any of the device's identities
+	codeOffline   = "offline"    // it was here, and is not
+	codeClock     = "clock"
+	codeStore     = "store"
+)
+
+// DoctorInput says what to look at.
+type DoctorInput struct {
+	Device string `query:"device" doc:"name or id; everything if left out"`
+}
+
+func (a *api) doctorRoutes() {
+	handle(a, http.MethodGet, "/v1/doctor", "diagnose", "Why devices do not come in, and what to do about it",
+		func(_ context.Context, in *DoctorInput) (*body[Diagnosis], error) {
+			return answer(a.diagnose(in.Device))
+		})
+}
+
+// examination is one diagnosis being made.
+type examination struct {
+	*Diagnosis
+	p      *access.Policy
+	h      Handshakes
+	status map[access.ID]DeviceStatus
+	failed map[access.ID][]Failure // by the device whose identity was claimed
+	now    time.Time
+	room   int // for findings about strangers
+}
+
+func (a *api) diagnose(device string) (Diagnosis, error) {
+	if a.Live == nil {
+		return Diagnosis{}, ErrNoGateway
+	}
+	x := examination{p: a.Store.Snapshot(), h: a.Live.Handshakes(), status: map[access.ID]DeviceStatus{},
+		failed: map[access.ID][]Failure{}, now: a.Now(), room: maxStrange}
+	x.Diagnosis = &Diagnosis{Findings: []Finding{}, Since: x.h.Since, Sessions: x.h.Live, Limit: x.h.MaxLive, Counts: append([]Count{}, x.h.Counts...),
+		Failures: []Failure{}}
+	for _, s := range a.Live.Status() {
+		x.status[s.Device] = s
+	}
+	for i, f := range x.h.Failures {
+		if k, ok := x.p.Keys[keys.ID(f.Identity)]; ok {
+			f.Device = deviceRef(x.p, access.ID(k.Device))
+			x.h.Failures[i] = f
+			x.failed[f.Device.ID] = append(x.failed[f.Device.ID], f)
+		}
+	}
+	if a.Health != nil {
+		if err := a.Health(); err != nil {
+			x.find(codeStore, Ref{}, "nothing can be decided, every door stays shut: "+plain(err.Error()), "restart the gateway")
+		}
+	}
+	if device != "" {
+		err := x.one(a, device)
+		return *x.Diagnosis, err
+	}
+	if trusted, why := a.Live.ClockTrusted(x.now); !trusted {
+		x.find(codeClock, Ref{}, "the clock is not trusted, so what depends on the time denies: "+why, "set this machine's clock right")
+	}
+	x.all()
+	return *x.Diagnosis, nil
+}
+
+// one looks at one device.
+func (x *examination) one(a *api, ref string) error {
+	d, err := findDevice(x.p, ref)
+	if err != nil {
+		return err
+	}
+	view := a.viewDevices()(x.p, d)
+	x.Device = &view
+	gone := x.device(d, true)
+	for _, f := range x.h.Failures {
+		switch {
+		case f.Device.ID == d.ID:
+			x.Failures = append(x.Failures, f)
+		case gone && f.Device.ID == "":
+			if x.stranger(&f, &d) {
+				x.Failures = append(x.Failures, f)
+			}
+		}
+	}
+	if gone {
+		x.crowded()
+	}
+	return nil
+}
+
+// all looks at every device, and at everybody else.
+func (x *examination) all() {
+	x.crowded()
+	devices := make([]access.Device, 0, len(x.p.Devices))
+	for _, d := range x.p.Devices {
+		devices = append(devices, d)
+	}
+	slices.SortFunc(devices, func(a, b access.Device) int { return strings.Compare(a.Name, b.Name) })
+	for _, d := range devices {
+		x.device(d, false)
+	}
+	for _, f := range x.h.Failures {
+		if f.Device.ID == "" {
+			x.stranger(&f, nil)
+		}
+		x.Failures = append(x.Failures, f)
+	}
+}
+
+func (x *examination) find(code string, device Ref, text, do string) {
+	if len(x.Findings) >= maxFindings {
+		x.More++
+		return
+	}
+	x.Findings = append(x.Findings, Finding{code, device, text, do})
+}
+
+// device finds what is wrong with a device, and tells whether it is not there and nothing that it sent says why. asked: the question is about
+// this one, so that what somebody did on purpose is said too.
+func (x *examination) device(d access.Device, asked bool) (gone bool) {
+	s, seen := x.status[d.ID]
+	ref, ids := deviceRef(x.p, d.ID), x.usable(d.ID)
+	found := false
+	for _, f := range x.failed[d.ID] {
+		// Of a device that is here, or is not to come, only what goes on is wrong.
+		old := x.now.Sub(f.Last) > recently && (s.Online || len(ids) == 0 && !asked)
+		if !old && f.Last.After(x.completed(d.ID)) && (len(ids) > 0 || f.Cause == CauseRevoked) {
+			found = true
+			x.claim(&f, d, s.Online, len(ids) > 0)
+		}
+	}
+	switch {
+	case len(ids) == 0:
+		if asked && !found {
+			x.find(string(CauseRevoked), ref, d.Name+": none of its keys opens anything: they are revoked",
+				"if it is to come back: latchkey device rekey "+d.Name+", and put what that prints into it")
+		}
+		return false
+	case s.Online || found && !seen:
+		return false
+	}
+	do := "see that it has power and is in the network, that it calls this gateway and not another address, and that UDP is let through both ways"
+	if seen {
+		addr, _, _ := strings.Cut(s.Addr, "#")
+		x.find(codeOffline, ref, fmt.Sprintf("%s: offline. It was last heard at %s from %s", d.Name, x.time(s.LastHeard), addr), do)
+	} else {
+		text := fmt.Sprintf("%s: nothing has come with %s since the gateway started at %s", d.Name, strings.Join(ids, " or "), x.time(x.Since))
+		if used := x.lastUsed(d.ID); used.IsZero() {
+			text += ", and it has never been connected"
+		} else {
+			text += "; it was last connected on " + used.Format(time.DateOnly)
+		}
+		x.find(codeNoTraffic, ref, text, do+"; and that its identity is written as here. A try that fails shows when it is over, after half a minute")
+	}
+	return !found
+}
+
+const (
+	fullText = "%s: refused %s: as many sessions are live as may be (%d)"
+	fullDo   = "start the gateway with a higher --max-sessions"
+)
+
+// claim is about handshakes that failed with an identity of a device.
+func (x *examination) claim(f *Failure, d access.Device, online, usable bool) {
+	ref := deviceRef(x.p, d.ID)
+	rekey := "latchkey device rekey " + d.Name + ", and put what that prints into it"
+	how := x.how(f)
+	switch f.Cause {
+	case CauseWrongKey:
+		text, do := "%s: wrong key. Its identity %s came %s, and its key was not proven", "put the key into it that was printed for this identity, or mint another: "+rekey
+		if online {
+			text += ", while the device itself is connected"
+			do = "look for a second board with this identity. If there is none somebody is guessing the key, which is hopeless"
+		}
+		x.find(string(f.Cause), ref, fmt.Sprintf(text, d.Name, f.Identity, how), do)
+	case CauseRevoked:
+		do := "if it is to come back: " + rekey
+		if usable {
+			do = "put its newer key into it: if that is lost, " + rekey
+		}
+		if online {
+			do = "look for an old board of it and switch that off"
+		}
+		x.find(string(f.Cause), ref, fmt.Sprintf("%s: revoked. Its identity %s, whose key opens nothing any more, came %s", d.Name, f.Identity, how), do)
+	case CauseFull:
+		x.find(string(f.Cause), ref, fmt.Sprintf(fullText, d.Name, how, x.Limit), fullDo)
+	default:
+		x.find(string(f.Cause), ref, fmt.Sprintf("%s: its handshake failed (%s) %s", d.Name, f.Cause, how), "switch it off and on again")
+	}
+}
+
+// crowded is about peers that were turned away because too many came at once.
+func (x *examination) crowded() {
+	for _, c := range x.Counts {
+		if c.Cause == CauseBusy && c.Count > 0 && x.now.Sub(c.Last) <= recently {
+			x.find(string(c.Cause), Ref{}, fmt.Sprintf("%s since %s, last at %s: too many began at once",
+				plural(c.Count, "handshake was refused", "handshakes were refused"), x.time(x.Since), x.time(c.Last)),
+				"if it goes on, look for who floods the network; devices come back by themselves")
+		}
+	}
+}
+
+// stranger finds what a failure that names no device may mean, and tells whether it may be about device, if that is not nil.
+func (x *examination) stranger(f *Failure, device *access.Device) bool {
+	if x.now.Sub(f.Last) > recently || x.room == 0 {
+		return false
+	}
+	whose := "if it is one of yours, "
+	if device != nil {
+		whose = "if it is " + device.Name + ", "
+	}
+	how := x.how(f)
+	var text, do string
+	switch f.Cause {
+	case CauseUnknownIdentity:
+		f.Near = nearest(x.p, f.Identity)
+		if x.mended(f) || device != nil && len(f.Near) > 0 && !slices.ContainsFunc(f.Near, func(n Near) bool { return n.Device.ID == device.ID }) {
+			return false
+		}
+		text, do = unknown(f, how, whose)
+	case CauseNoCommonSuite:
+		text = fmt.Sprintf("no common suite. %s offered %s no cipher suite and curve that the gateway takes, or no extended master secret", f.Addr, how)
+		do = whose + "build it with PSK_WITH_AES_128_CCM_8 and extended master secret"
+	case CauseFull:
+		text, do = fmt.Sprintf(fullText, f.Addr, how, x.Limit), fullDo
+	case CauseMalformed:
+		text = fmt.Sprintf("%s sent %s a ClientHello that cannot be used", f.Addr, how)
+		do = whose + "it must speak DTLS 1.2 and send its ClientHello in one piece"
+	default:
+		return device != nil // lost packets, or a scanner: worth a look, and no finding of its own
+	}
+	x.room--
+	x.find(string(f.Cause), Ref{}, text, do)
+	return true
+}
+
+// mended tells whether each device whose identity it may have been has come in since.
+func (x *examination) mended(f *Failure) bool {
+	return len(f.Near) > 0 && !slices.ContainsFunc(f.Near, func(n Near) bool { return !x.completed(n.Device.ID).After(f.Last) })
+}
+
+func unknown(f *Failure, how, whose string) (text, do string) {
+	name := `the identity "` + f.Identity + `"`
+	if f.Identity == "" {
+		name = "no identity"
+	}
+	text = fmt.Sprintf("unknown identity. A peer came %s with %s, which no device has", how, name)
+	switch {
+	case f.Identity == SecretShown:
+		return fmt.Sprintf("unknown identity. A peer came %s with a secret where its identity should be", how),
+			whose + "the two are swapped in it, and the secret has been sent in the clear: latchkey device rekey NAME mints another"
+	case len(f.Near) == 0:
+		return text, whose + "put its identity into it as latchkey device show NAME has it"
+	case f.Near[0].Device.Name == slipless(f.Identity):
+		return text + ": it is a device's name", fmt.Sprintf("put %s into %s as its identity", f.Near[len(f.Near)-1].Identity, f.Near[0].Device.Name)
+	}
+	var near []string
+	for _, n := range f.Near {
+		near = append(near, fmt.Sprintf("%s of %s", n.Identity, n.Device.Name))
+	}
+	return text + ": it is nearly " + strings.Join(near, " or "), "correct the identity in " + f.Near[0].Device.Name
+}
+
+// how is how often a failure came, when last and from where.
+func (x *examination) how(f *Failure) string {
+	if f.Count == 1 {
+		return fmt.Sprintf("once, at %s from %s", x.time(f.Last), f.Addr)
+	}
+	return fmt.Sprintf("%d times, last at %s from %s", f.Count, x.time(f.Last), f.Addr)
+}
+
+func plural(n uint64, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}
+
+func (x *examination) time(t time.Time) string { return t.In(x.p.Zone()).Format(time.DateTime) }
+
+// usable are the identities with which a device may come, newest last.
+func (x *examination) usable(id access.ID) (ids []string) {
+	for _, k := range x.p.KeysOf(id) {
+		if k.State.Usable() {
+			ids = append(ids, string(k.ID))
+		}
+	}
+	return ids
+}
+
+// completed is when a device last completed a handshake; zero if it has not since the start.
+func (x *examination) completed(id access.ID) (last time.Time) {
+	for _, k := range x.p.KeysOf(id) {
+		last = latest(last, x.h.Completed[k.ID])
+	}
+	return last
+}
+
+// lastUsed is the day of a device's last handshake, from before the start too.
+func (x *examination) lastUsed(id access.ID) (last time.Time) {
+	for _, k := range x.p.KeysOf(id) {
+		last = latest(last, k.LastUsed)
+	}
+	return last
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

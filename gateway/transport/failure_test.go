@@ -1,0 +1,88 @@
+package transport
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/pion/dtls/v3"
+
+	"latchkey/keys"
+)
+
+// What is told of a failed handshake is what the peer claimed, and from where.
+func TestFailures(t *testing.T) {
+	for _, tc := range []struct {
+		rule  string
+		try   func(t *testing.T, s *site) netip.AddrPort // a peer's try, and its address
+		claim string
+		want  Cause
+	}{
+		{"a wrong key", func(t *testing.T, s *site) netip.AddrPort { return s.fails(t, string(known)) }, string(known), CauseKey},
+		{"an unknown identity, whatever its bytes", func(t *testing.T, s *site) netip.AddrPort { return s.fails(t, "\x00\xffnobody") },
+			"\x00\xffnobody", CauseKey},
+		{"no common suite", func(t *testing.T, s *site) netip.AddrPort {
+			return s.fails(t, string(known), dtls.WithCipherSuites(dtls.TLS_PSK_WITH_AES_128_GCM_SHA256))
+		}, "", CauseSuite},
+		{"no extended master secret", func(t *testing.T, s *site) netip.AddrPort {
+			return s.fails(t, string(known), dtls.WithExtendedMasterSecret(dtls.DisableExtendedMasterSecret))
+		}, "", CauseSuite},
+		{"a peer that says hello and no more", func(t *testing.T, s *site) netip.AddrPort {
+			n := newNAT(t, s.Addr())
+			c, err := s.try(t, n.addr(), known, s.secret, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = c.End()
+			u, err := net.DialUDP("udp", nil, s.Addr().(*net.UDPAddr))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = u.Close() })
+			if _, err := u.Write(n.firstFlight()); err != nil {
+				t.Fatal(err)
+			}
+			return u.LocalAddr().(*net.UDPAddr).AddrPort()
+		}, "", CauseAbandoned},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			t.Parallel()
+			s := listen(t, Config{Handshake: 700 * time.Millisecond}, echo)
+			from := tc.try(t, s)
+			eventually(t, "the failure is told", func() bool { return len(s.failures()) > 0 })
+			got := s.failures()
+			if len(got) != 1 || got[0].Identity != tc.claim || got[0].Cause != tc.want || got[0].Addr.Port() != from.Port() || !got[0].Addr.Addr().IsLoopback() {
+				t.Errorf("got %+v, want one: %s of %q from port %d", got, tc.want, tc.claim, from.Port())
+			}
+		})
+	}
+}
+
+// fails tries to open an association with a key that is not the identity's, and returns from where.
+func (s *site) fails(t *testing.T, identity string, opts ...dtls.ClientOption) netip.AddrPort {
+	t.Helper()
+	wrong := keys.NewSecret()
+	pc, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pc.Close() })
+	dc, err := dtls.ClientWithOptions(pc, s.Addr(), append([]dtls.ClientOption{
+		dtls.WithPSK(func([]byte) ([]byte, error) { return wrong.PSK(), nil }),
+		dtls.WithPSKIdentityHint([]byte(identity)),
+		dtls.WithCipherSuites(suites[0]),
+		dtls.WithLoggerFactory(quiet()),
+	}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = dc.Close() })
+	ctx, cancel := context.WithTimeout(context.Background(), 600*time.Millisecond)
+	defer cancel()
+	if err := dc.HandshakeContext(ctx); err == nil {
+		t.Fatal("a session was opened")
+	}
+	return pc.LocalAddr().(*net.UDPAddr).AddrPort()
+}
