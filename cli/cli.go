@@ -77,6 +77,7 @@ func commands() []*cli.Command {
 		group("time", "the clock", timeCommands()...),
 		group("site", "what holds for the whole site", siteCommands()...),
 		explainCommand().command(),
+		doctorCommand().command(),
 		eventsCommand().command(),
 		group("audit", "the chain of events", auditCommands()...),
 		simulateCommand(),

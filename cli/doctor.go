@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"latchkey/gateway/admin"
+)
+
+// maxShown bounds how many failures are printed; --json has all.
+const maxShown = 20
+
+func doctorCommand() spec {
+	return spec{
+		name: "doctor", usage: "find out why devices do not come in, and what to do about it", live: true,
+		flags: []cli.Flag{&cli.StringFlag{Name: "device", Usage: "only this one"}},
+		run:   doctor,
+	}
+}
+
+// doctor prints what is wrong. Whatever is found is a failure.
+func doctor(x *call) error {
+	zone, err := x.zone()
+	if err != nil {
+		return err
+	}
+	var d admin.Diagnosis
+	raw, err := x.do(http.MethodGet, query("/v1/doctor", "device", x.String("device")), nil, &d)
+	if err != nil {
+		return err
+	}
+	err = x.show(raw, func(w io.Writer) {
+		for _, f := range d.Findings {
+			printLine(w, oneLine(f.Text))
+			printLine(w, "  → "+oneLine(f.Do))
+		}
+		if d.More > 0 {
+			printLine(w, fmt.Sprintf("and %d more: name one with --device", d.More))
+		}
+		if len(d.Findings) == 0 {
+			printLine(w, healthy(d))
+		}
+		if d.Device == nil {
+			printLine(w, fmt.Sprintf("sessions: %d of %d; failed handshakes since %s: %s", d.Sessions, d.Limit, inZone(d.Since, zone), counts(d.Counts)))
+		}
+		if len(d.Failures) == 0 {
+			return
+		}
+		printRow(w, []string{"FAILED", "IDENTITY", "DEVICE", "TIMES", "FIRST", "LAST", "FROM"})
+		for i, f := range d.Failures {
+			if i == maxShown {
+				printLine(w, fmt.Sprintf("and %d more, longer ago: --json has them", len(d.Failures)-i))
+				break
+			}
+			printRow(w, []string{string(f.Cause), oneLine(f.Identity), f.Device.Name, strconv.FormatUint(f.Count, 10), inZone(f.First, zone), inZone(f.Last, zone), f.Addr})
+		}
+	})
+	switch n := len(d.Findings) + d.More; {
+	case err != nil:
+		return err
+	case n == 1:
+		return errors.New("1 thing is wrong")
+	case n > 1:
+		return fmt.Errorf("%d things are wrong", n)
+	}
+	return nil
+}
+
+// healthy says what nothing wrong means.
+func healthy(d admin.Diagnosis) string {
+	if d.Device == nil {
+		return "nothing is wrong: every device that may come is here"
+	}
+	return d.Device.Name + ": nothing is wrong, it is online"
+}
+
+// counts are the causes that there were.
+func counts(of []admin.Count) string {
+	var out []string
+	for _, c := range of {
+		if c.Count > 0 {
+			out = append(out, fmt.Sprintf("%d %s", c.Count, c.Cause))
+		}
+	}
+	if len(out) == 0 {
+		return "none"
+	}
+	return strings.Join(out, ", ")
+}
