@@ -1,0 +1,72 @@
+package admin_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/gateway/admin"
+)
+
+func TestDoctorNeedsAGateway(t *testing.T) {
+	if code, text := newSite(t).do("GET", "/v1/doctor", ""); code != 503 || !strings.Contains(text, admin.TypeNoGateway) {
+		t.Errorf("got %d %s, want 503 for want of a gateway", code, text)
+	}
+}
+
+// What ails the gateway itself comes first, and is no matter of one device but for a store that has failed.
+func TestDoctorLooksAtTheGatewayToo(t *testing.T) {
+	var sick error
+	s := newSite(t, withLive(&running{}), func(c *admin.Config) { c.Health = func() error { return sick } })
+	s.must("POST", "/v1/targets", `{"name":"door","kind":"door","pulse":"3s"}`, nil)
+	s.must("POST", "/v1/devices", `{"name":"meter","kind":"sensor","targets":["door"]}`, nil)
+	for _, tc := range []struct {
+		path string
+		sick error
+		want string
+	}{
+		{"/v1/doctor", nil, "clock no-traffic"},
+		{"/v1/doctor", errors.New("a commit failed"), "store clock no-traffic"},
+		{"/v1/doctor?device=meter", nil, "no-traffic"},
+		{"/v1/doctor?device=meter", errors.New("a commit failed"), "store no-traffic"},
+	} {
+		sick = tc.sick
+		var d admin.Diagnosis
+		s.must("GET", tc.path, "", &d)
+		var codes []string
+		for _, f := range d.Findings {
+			codes = append(codes, f.Code)
+			if f.Text == "" || f.Do == "" {
+				t.Errorf("%s: got %+v, want what was found and what to do", tc.path, f)
+			}
+		}
+		if got := strings.Join(codes, " "); got != tc.want {
+			t.Errorf("%s with %v: got %s, want %s", tc.path, tc.sick, got, tc.want)
+		}
+	}
+	var d admin.Diagnosis
+	if s.must("GET", "/v1/doctor", "", &d); !strings.Contains(fmt.Sprint(d.Findings), "nobody set it") {
+		t.Errorf("got %+v, want why the clock is not trusted", d.Findings)
+	}
+}
+
+// A big site with everything switched off, and an API that answers all the same.
+func TestDoctorIsBounded(t *testing.T) {
+	r := &running{past: admin.Handshakes{Since: time.Now()}}
+	s := newSite(t, withLive(r))
+	s.must("POST", "/v1/targets", `{"name":"door","kind":"door","pulse":"3s"}`, nil)
+	const devices = 230
+	for i := range devices {
+		s.must("POST", "/v1/devices", fmt.Sprintf(`{"name":"meter-%d","kind":"sensor","targets":["door"]}`, i), nil)
+	}
+	for i := range 2000 {
+		r.past.Failures = append(r.past.Failures, admin.Failure{Cause: admin.CauseUnknownIdentity, Identity: fmt.Sprint("lk-", i), Last: time.Now()})
+	}
+	var d admin.Diagnosis
+	s.must("GET", "/v1/doctor", "", &d)
+	if got, want := len(d.Findings)+d.More, 1+devices+16; got != want || len(d.Findings) != 200 || len(d.Failures) != 2000 {
+		t.Errorf("got %d findings, %d more and %d failures, want 200 of %d and all 2000", len(d.Findings), d.More, len(d.Failures), want)
+	}
+}
