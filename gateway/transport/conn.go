@@ -33,6 +33,7 @@ type Conn struct {
 	tokens   atomic.Uint64
 	peer     any
 	work     work
+	moved    func(*Conn) // nil: nobody asks
 	done     chan struct{}
 }
 
@@ -115,6 +116,7 @@ func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 	}
 	cfg.Handler = func(*responsewriter.ResponseWriter[*client.Conn], *pool.Message) {} // a response that nobody waits for any more
 	s := server.NewSession(ctx, coapNet.NewConn(c), maxMessage, maxMessage, true)
+	c.exchange.moved = c.follow
 	c.cc = client.NewConnWithOpts(s, &cfg, client.WithResponseMessageCache(noCache{}))
 }
 
@@ -170,6 +172,15 @@ func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
 	req.SetMessageID(c.cc.GetMessageID())
 	defer c.forget(uint16(req.MessageID()))
 	return c.cc.Do(req)
+}
+
+// follow asks the other side, from a new address, for a Reset (RFC 7252 §4.3): whoever sends it has the keys, and hears us where it is.
+func (c *Conn) follow() {
+	mid := uint16(c.cc.GetMessageID())
+	_, _ = c.exchange.Write([]byte{0x40 | typeCON<<4, 0, byte(mid >> 8), byte(mid)}) // a connection that is gone shows in Read
+	if c.moved != nil {
+		c.work.begin(func() { c.moved(c) })
+	}
 }
 
 // End closes the association with a close_notify.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/pion/dtls/v3"
@@ -22,7 +23,9 @@ func Dial(ctx context.Context, addr string, identity keys.ID, secret keys.Secret
 	if err != nil {
 		return nil, fmt.Errorf("transport: dial %s: %w", addr, err)
 	}
-	dc, err := dtls.ClientWithOptions(pc, ua,
+	gateway := ua.AddrPort()
+	g := &guard{UDPConn: pc, gateway: netip.AddrPortFrom(gateway.Addr().Unmap(), gateway.Port())}
+	dc, err := dtls.ClientWithOptions(g, ua,
 		dtls.WithPSK(func([]byte) ([]byte, error) { return secret.PSK(), nil }),
 		dtls.WithPSKIdentityHint([]byte(identity)),
 		dtls.WithCipherSuites(suites[0]),
@@ -30,7 +33,7 @@ func Dial(ctx context.Context, addr string, identity keys.ID, secret keys.Secret
 		dtls.WithConnectionIDGenerator(dtls.OnlySendCIDGenerator()),
 		dtls.WithReplayProtectionWindow(replayWindow),
 		dtls.WithFlightInterval(flightInterval),
-		dtls.WithLoggerFactory(quiet()),
+		dtls.WithLoggerFactory(newPionLog()),
 	)
 	if err != nil {
 		_ = pc.Close()
@@ -41,8 +44,12 @@ func Dial(ctx context.Context, addr string, identity keys.ID, secret keys.Secret
 	if err := dc.HandshakeContext(hctx); err != nil {
 		_ = dc.Close()
 		_ = pc.Close()
+		if why := g.refusal(); why != "" {
+			err = fmt.Errorf("%w (somebody at its address says %s)", err, why)
+		}
 		return nil, fmt.Errorf("transport: handshake with %s: %w", addr, err)
 	}
+	g.done.Store(true)
 	c := newConn(ownSocket{dc, pc}, string(identity), 24*time.Hour)
 	c.start(ctx, h, orDiscard(nil))
 	stop := context.AfterFunc(ctx, func() { _ = c.End() })

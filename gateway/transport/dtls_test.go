@@ -25,7 +25,7 @@ func (s *site) raw(t *testing.T, opts ...dtls.ClientOption) (*dtls.Conn, error) 
 	dc, err := dtls.ClientWithOptions(pc, s.Addr(), append([]dtls.ClientOption{
 		dtls.WithPSK(func([]byte) ([]byte, error) { return s.secret.PSK(), nil }),
 		dtls.WithPSKIdentityHint([]byte(known)),
-		dtls.WithLoggerFactory(quiet()),
+		dtls.WithLoggerFactory(newPionLog()),
 	}, opts...)...)
 	if err != nil {
 		t.Fatal(err)

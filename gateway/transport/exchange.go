@@ -30,6 +30,9 @@ var seed = maphash.MakeSeed()
 // repeats and reply cache are off: the one has a fixed interval, the other is keyed by message ID alone.
 type exchange struct {
 	net.Conn // the DTLS connection: one Read is one record is one message
+	mover    mover
+	path     uint32 // of the reading goroutine: the last path that was followed
+	moved    func() // called by the reading goroutine, before the first message from a new address is passed on; nil: nobody
 	idle     time.Duration
 	began    time.Time
 	close    sync.Once
@@ -40,6 +43,18 @@ type exchange struct {
 	out  map[uint16]*outgoing // guarded by mu; our confirmable messages without an ACK
 	srtt time.Duration        // guarded by mu; smoothed round trip, 0 before the first sample
 }
+
+// mover knows when the other side's address has changed.
+type mover interface {
+	Path() uint32   // grows with each change
+	Prove(n uint32) // what was sent on path n was answered
+}
+
+// fixed is a mover that never moves.
+type fixed struct{}
+
+func (fixed) Path() uint32 { return 0 }
+func (fixed) Prove(uint32) {}
 
 // received is a request of the peer's. A repeat is the same bytes; another message with the same ID is another request.
 type received struct {
@@ -54,6 +69,7 @@ type received struct {
 
 type outgoing struct {
 	b       []byte
+	path    uint32 // where it went last
 	sent    time.Time
 	timeout time.Duration
 	repeats int
@@ -61,8 +77,16 @@ type outgoing struct {
 }
 
 func newExchange(c net.Conn, idle time.Duration) *exchange {
-	return &exchange{Conn: c, idle: idle, began: time.Now(), out: map[uint16]*outgoing{}}
+	m, ok := c.(mover)
+	if !ok {
+		m = fixed{}
+	}
+	return &exchange{Conn: c, mover: m, idle: idle, began: time.Now(), out: map[uint16]*outgoing{}}
 }
+
+// Path is a number that grows when the other side's address changes. Whether it is heard at the new one, only an answer to something sent
+// there can tell.
+func (x *exchange) Path() uint32 { return x.mover.Path() }
 
 // LastHeard is when the other side's newest message was read, whatever it was; the start of the association if there was none.
 func (x *exchange) LastHeard() time.Time { return x.began.Add(time.Duration(x.heard.Load())) }
@@ -82,6 +106,10 @@ func (x *exchange) Read(b []byte) (int, error) {
 			return 0, err
 		}
 		x.heard.Store(int64(at.Sub(x.began)))
+		if p := x.mover.Path(); p != x.path && x.moved != nil {
+			x.path = p
+			x.moved()
+		}
 		m := b[:n]
 		v, reply := check(m)
 		if v == pass {
@@ -104,7 +132,9 @@ func (x *exchange) receive(m []byte, at time.Time) (verdict, []byte) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if typ == typeACK || typ == typeRST {
-		x.acknowledged(mid, at)
+		if x.acknowledged(mid, at) {
+			return drop, nil
+		}
 		return pass, nil
 	}
 	if code>>5 != 0 {
@@ -194,7 +224,7 @@ func (x *exchange) sending(b []byte) {
 		}
 	}
 	if typ == typeCON {
-		o := &outgoing{b: bytes.Clone(b), sent: time.Now(), timeout: x.timeout()}
+		o := &outgoing{b: bytes.Clone(b), path: x.mover.Path(), sent: time.Now(), timeout: x.timeout()}
 		o.timer = time.AfterFunc(o.timeout, func() { x.repeat(mid, o) })
 		x.out[mid] = o
 	}
@@ -221,28 +251,33 @@ func (x *exchange) repeat(mid uint16, o *outgoing) {
 		return
 	}
 	o.repeats++
+	o.path = x.mover.Path()
 	o.timeout *= 2
 	o.timer.Reset(o.timeout)
 	x.mu.Unlock()
 	_, _ = x.Conn.Write(o.b) // a connection that is gone shows in Read
 }
 
-// acknowledged ends the repeats of a message. Only one that was sent once gives a sample of the round trip (Karn's rule).
-func (x *exchange) acknowledged(mid uint16, at time.Time) {
+// acknowledged ends the repeats of a message, and tells whether it was a ping, which go-coap does not know of. Only one that was sent once
+// gives a sample of the round trip (Karn's rule).
+func (x *exchange) acknowledged(mid uint16, at time.Time) (ping bool) {
 	o := x.out[mid]
 	if o == nil {
-		return
+		return false
 	}
 	o.timer.Stop()
 	delete(x.out, mid)
+	x.mover.Prove(o.path)
+	ping = o.b[1] == 0
 	if o.repeats > 0 {
-		return
+		return ping
 	}
 	if rtt := max(at.Sub(o.sent), time.Microsecond); x.srtt == 0 {
 		x.srtt = rtt
 	} else {
 		x.srtt = (7*x.srtt + rtt) / 8
 	}
+	return ping
 }
 
 // forget ends the repeats of a request that nobody waits for any more.

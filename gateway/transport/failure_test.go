@@ -41,9 +41,7 @@ func TestFailures(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = u.Close() })
-			if _, err := u.Write(n.firstFlight()); err != nil {
-				t.Fatal(err)
-			}
+			halfOpen(t, u, n.firstFlight())
 			return u.LocalAddr().(*net.UDPAddr).AddrPort()
 		}, "", CauseAbandoned},
 	} {
@@ -73,7 +71,7 @@ func (s *site) fails(t *testing.T, identity string, opts ...dtls.ClientOption) n
 		dtls.WithPSK(func([]byte) ([]byte, error) { return wrong.PSK(), nil }),
 		dtls.WithPSKIdentityHint([]byte(identity)),
 		dtls.WithCipherSuites(suites[0]),
-		dtls.WithLoggerFactory(quiet()),
+		dtls.WithLoggerFactory(newPionLog()),
 	}, opts...)...)
 	if err != nil {
 		t.Fatal(err)

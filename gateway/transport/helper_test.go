@@ -128,7 +128,11 @@ type site struct {
 	end    func()
 }
 
-const known keys.ID = "lk-0123456789"
+// Two identities that the listener of a test knows. They share its secret.
+const (
+	known   keys.ID = "lk-0123456789"
+	another keys.ID = "lk-9876543210"
+)
 
 // listen starts a listener that knows one key. What cfg leaves out is filled in.
 func listen(t *testing.T, cfg Config, h Handler) *site {
@@ -136,7 +140,7 @@ func listen(t *testing.T, cfg Config, h Handler) *site {
 	s := &site{secret: keys.NewSecret(), opened: make(chan *Conn, 64), closed: make(chan *Conn, 64)}
 	cfg.Addr = "127.0.0.1:0"
 	cfg.PSK = func(identity []byte) []byte {
-		if string(identity) == string(known) {
+		if string(identity) == string(known) || string(identity) == string(another) {
 			return s.secret.PSK()
 		}
 		return keys.Decoy([]byte("test"), identity)

@@ -1,9 +1,11 @@
 package transport
 
 import (
+	"encoding/binary"
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // nat stands between a node and the gateway and may change the port from which the gateway hears the node.
@@ -95,4 +97,50 @@ func (n *nat) firstFlight() []byte {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.up[0]
+}
+
+// inject sends a datagram to the gateway from the node's address.
+func (n *nat) inject(b []byte) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, _ = n.back.Write(b)
+}
+
+// withCookie is the second ClientHello after first and the HelloVerifyRequest that answered it.
+func withCookie(first, verify []byte) []byte {
+	h, err := parseHello(first)
+	if err != nil {
+		panic(err)
+	}
+	cookie := verify[recordHeader+handshakeHeader+3:]
+	out := append([]byte(nil), first[:h.at]...)
+	out = append(out, byte(len(cookie)))
+	out = append(out, cookie...)
+	out = append(out, first[h.at+1:]...)
+	out[10]++ // the record's number
+	binary.BigEndian.PutUint16(out[11:], uint16(len(out)-recordHeader))
+	m := out[recordHeader:]
+	m[2], m[3] = byte((len(m)-handshakeHeader)>>8), byte(len(m)-handshakeHeader)
+	m[5] = 1
+	copy(m[9:12], m[1:4])
+	return out
+}
+
+// halfOpen says hello from u, returns the cookie and says no more. It returns when the listener has answered.
+func halfOpen(t *testing.T, u *net.UDPConn, hello []byte) {
+	t.Helper()
+	buf := make([]byte, 2048)
+	for _, kind := range []byte{msgHelloVerifyRequest, msgServerHello} {
+		if _, err := u.Write(hello); err != nil {
+			t.Fatal(err)
+		}
+		_ = u.SetReadDeadline(time.Now().Add(5 * time.Second))
+		n, err := u.Read(buf)
+		if err != nil || n < recordHeader+1 || buf[recordHeader] != kind {
+			t.Fatalf("got % x, %v, want a message of type %d", buf[:min(n, 32)], err, kind)
+		}
+		if kind == msgHelloVerifyRequest {
+			hello = withCookie(hello, buf[:n])
+		}
+	}
 }

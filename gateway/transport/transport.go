@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/pion/dtls/v3"
-	"github.com/pion/logging"
 )
 
 // cidLen is the length of our connection IDs (RFC 9146): 8 random bytes.
@@ -45,14 +44,6 @@ func temporary(err error) bool {
 func idleTimeout(err error) bool {
 	var t net.Error
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &t) && t.Timeout()
-}
-
-// quiet keeps pion's own log out: it formats what came by radio. What matters is logged here, once.
-func quiet() logging.LoggerFactory {
-	f := logging.NewDefaultLoggerFactory()
-	f.DefaultLogLevel = logging.LogLevelDisabled
-	f.ScopeLevels = map[string]logging.LogLevel{}
-	return f
 }
 
 func orDiscard(l *slog.Logger) *slog.Logger {

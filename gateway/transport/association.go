@@ -1,0 +1,320 @@
+package transport
+
+import (
+	"container/list"
+	"context"
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/dtls/v3"
+)
+
+const (
+	queueLive   = 32               // records that wait for pion
+	queueHalf   = 8                // the same, before its handshake is complete
+	earlyRecord = 256              // bytes of an encrypted record before that: it can only be a Finished
+	earlyCount  = 32               // of those that pion is given; it keeps each that comes too early
+	finishTime  = 5 * time.Second  // from the first of them to the end of the handshake
+	settleTime  = time.Millisecond // see settle
+	maxHeld     = 8                // datagrams that wait until a new address is proven
+	pingRecord  = 64               // bytes of a record with an empty CoAP message, at most
+)
+
+// peerAddr is what pion holds for an address. It compares addresses with ==.
+type peerAddr struct{ netip.AddrPort }
+
+func (peerAddr) Network() string { return "udp" }
+
+// phase is how far an association has come.
+type phase uint8
+
+const (
+	half phase = iota // in its handshake
+	live              // pion has verified the other side's Finished
+	gone              // in no table any more
+)
+
+// association is the net.PacketConn below one pion connection: the listener feeds it records, one at a time, and what pion sends goes out
+// through the listener's socket.
+type association struct {
+	l   *Listener
+	dc  *dtls.Conn
+	cid [cidLen]byte // ours: what comes with it is for this association
+
+	// Guarded by l.mu.
+	phase    phase
+	at       netip.AddrPort // where peers has it
+	known    bool           // counted in the reserved share
+	slot     *list.Element  // of the half-open ones; nil when it is none
+	early    int            // encrypted records before the handshake was complete
+	exchange bool           // a ClientKeyExchange came
+	cancel   context.CancelFunc
+	evicted  bool
+
+	digest [32]byte // of the hello that began it
+	random [32]byte // the client's
+
+	// The stateless cookie: until pion's HelloVerifyRequest is swallowed, in pion's handshake goroutine.
+	cookie, second []byte
+	shift          uint64 // added to the numbers of the plaintext records we send
+
+	usesCID  atomic.Bool // the node sends our CID, as the handshake agreed
+	mute     atomic.Bool // nothing is sent any more
+	finished atomic.Bool // pion has sent an encrypted record: the other side may speak at any length
+	alert    atomic.Uint32
+	identity atomic.Pointer[string] // as claimed; proven once the handshake is complete
+
+	mu       sync.Mutex
+	queue    []datagram // guarded by mu
+	closed   bool       // guarded by mu
+	expired  bool       // guarded by mu; ReadFrom returns at once
+	sequence uint64     // guarded by mu; of the plaintext records given to pion
+	turn     uint64     // guarded by mu; calls of ReadFrom
+	taken    datagram   // guarded by mu; what pion is working on, without its bytes
+	current  netip.AddrPort
+	path     uint32   // guarded by mu, as current; how often the address has moved
+	proven   bool     // guarded by mu; an answer to something we sent came from current
+	credit   int      // guarded by mu; bytes that may still be sent to current while it is not proven
+	held     [][]byte // guarded by mu; for current, once it is proven
+	wake     chan struct{}
+}
+
+type datagram struct {
+	buf  *[maxDatagram]byte
+	n    int
+	from netip.AddrPort
+}
+
+// push queues one record for pion. What finds no room is dropped, as by any queue on the way.
+func (a *association) push(r []byte, from netip.AddrPort, room int) bool {
+	a.mu.Lock()
+	if a.closed || len(a.queue) >= room {
+		a.mu.Unlock()
+		return false
+	}
+	d := datagram{buf: buffers.Get().(*[maxDatagram]byte), from: from}
+	d.n = copy(d.buf[:], r)
+	if r[3] == 0 && r[4] == 0 && r[0] != recordCID {
+		// Nothing proves the number of a plaintext record, and a forged high one would make pion take the true ones for old.
+		binary.BigEndian.PutUint16(d.buf[5:], uint16(a.sequence>>32))
+		binary.BigEndian.PutUint32(d.buf[7:], uint32(a.sequence))
+		a.sequence++
+	}
+	if from == a.current && !a.proven {
+		a.credit += len(r)
+	}
+	a.queue = append(a.queue, d)
+	a.mu.Unlock()
+	a.signal()
+	return true
+}
+
+func (a *association) signal() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// ReadFrom gives pion the next record. That pion asks for it means that it is through with the one before.
+func (a *association) ReadFrom(b []byte) (int, net.Addr, error) {
+	a.mu.Lock()
+	a.turn++
+	foreign := a.taken.n > 0 && a.taken.from != a.current
+	a.mu.Unlock()
+	if foreign {
+		a.follow()
+	}
+	for {
+		a.mu.Lock()
+		a.taken.n = 0
+		switch {
+		case a.closed:
+			a.mu.Unlock()
+			return 0, nil, net.ErrClosed
+		case a.expired:
+			a.mu.Unlock()
+			return 0, nil, os.ErrDeadlineExceeded
+		case len(a.queue) > 0:
+			d := a.queue[0]
+			if a.queue = a.queue[1:]; len(a.queue) == 0 {
+				a.queue = nil
+			}
+			a.taken = datagram{n: d.n, from: d.from}
+			a.mu.Unlock()
+			n := copy(b, d.buf[:d.n])
+			buffers.Put(d.buf)
+			return n, peerAddr{d.from}, nil
+		}
+		a.mu.Unlock()
+		<-a.wake
+	}
+}
+
+// follow takes note that pion has moved the address: it does so by itself, on the newest authenticated record with our CID (RFC 9146 §6).
+func (a *association) follow() {
+	to := a.dc.RemoteAddr().(peerAddr).AddrPort
+	a.mu.Lock()
+	if to == a.current {
+		a.mu.Unlock()
+		return
+	}
+	a.current, a.proven, a.credit, a.held = to, false, a.taken.n, nil
+	a.path++
+	a.mu.Unlock()
+	a.l.moved(a, to)
+}
+
+// settle waits until pion is through with a record from a new address, if it is at one: it hands out what was in the record before it moves
+// the address, and the answer would go to the old one. The wait is bounded, because pion may also be waiting for us.
+func (a *association) settle() {
+	a.mu.Lock()
+	foreign, turn := a.taken.n > 0 && a.taken.from != a.current, a.turn
+	a.mu.Unlock()
+	for end := time.Now().Add(settleTime); foreign && time.Now().Before(end); {
+		time.Sleep(10 * time.Microsecond)
+		a.mu.Lock()
+		foreign = a.turn == turn && !a.closed
+		a.mu.Unlock()
+	}
+}
+
+// Path is the number of the present address: it grows when the node moves.
+func (a *association) Path() uint32 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.path
+}
+
+// Prove notes that something which was sent on path n was answered: whoever is there has the keys and hears us.
+func (a *association) Prove(n uint32) {
+	a.mu.Lock()
+	if n != a.path || a.proven {
+		a.mu.Unlock()
+		return
+	}
+	held, to := a.held, a.current
+	a.proven, a.held = true, nil
+	a.mu.Unlock()
+	for _, b := range held {
+		a.l.socket.write(b, to)
+	}
+}
+
+// WriteTo sends what pion wrote.
+func (a *association) WriteTo(b []byte, to net.Addr) (int, error) {
+	p, ok := to.(peerAddr)
+	switch {
+	case !ok:
+		return 0, net.InvalidAddrError("not an address of ours")
+	case a.mute.Load():
+		return len(b), nil
+	case len(b) < recordHeader:
+		return 0, net.InvalidAddrError("not a record")
+	}
+	switch plain := b[0] != recordCID && b[3] == 0 && b[4] == 0; {
+	case !plain:
+		a.finished.Store(true)
+	case a.second != nil && b[0] == recordHandshake && len(b) > recordHeader && b[recordHeader] == msgHelloVerifyRequest:
+		// Swallowed: the node has answered ours, and pion is told so.
+		setCookie(a.dc, a.cookie)
+		second := a.second
+		a.second = nil
+		a.push(second, a.current, queueHalf)
+		return len(b), nil
+	default:
+		if b[0] == recordAlert && len(b) == recordHeader+2 && b[recordHeader] == 2 {
+			a.alert.Store(uint32(b[recordHeader+1]))
+		}
+	}
+	if a.shift != 0 {
+		b = renumber(b, a.shift)
+	}
+	if a.may(b, p.AddrPort) {
+		a.l.socket.write(b, p.AddrPort)
+	}
+	return len(b), nil
+}
+
+// may tells whether a record may go to an address now. A record copied on its way and sent from elsewhere moves the address there, so until
+// it has proven itself a new one gets pings alone, and no more bytes than came from it (RFC 9146 §6); all else waits.
+func (a *association) may(b []byte, to netip.AddrPort) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.proven || to != a.current:
+		return true
+	case len(b) <= pingRecord && len(b) <= a.credit:
+		a.credit -= len(b)
+		return true
+	case len(b) > pingRecord && len(a.held) < maxHeld:
+		a.held = append(a.held, append([]byte(nil), b...))
+	}
+	return false
+}
+
+// renumber adds shift to the numbers of the plaintext records in b: the first ServerHello carries the number of the ClientHello with the
+// cookie (RFC 6347 §4.2.1), and pion would begin at 1.
+func renumber(b []byte, shift uint64) []byte {
+	out := append([]byte(nil), b...)
+	for r := out; len(r) >= recordHeader && r[0] != recordCID; {
+		n := recordHeader + int(binary.BigEndian.Uint16(r[11:]))
+		if n > len(r) {
+			break
+		}
+		if r[3] == 0 && r[4] == 0 {
+			s := binary.BigEndian.Uint64(r[3:]) + shift
+			binary.BigEndian.PutUint64(r[3:], s&(1<<48-1))
+		}
+		r = r[n:]
+	}
+	return out
+}
+
+// Close ends it without a word and without waiting. Twice is harmless.
+func (a *association) Close() error {
+	a.l.drop(a)
+	a.mu.Lock()
+	a.closed = true
+	for _, d := range a.queue {
+		buffers.Put(d.buf)
+	}
+	a.queue = nil
+	a.mu.Unlock()
+	a.signal()
+	return nil
+}
+
+func (a *association) LocalAddr() net.Addr              { return a.l.Addr() }
+func (a *association) SetDeadline(t time.Time) error    { return a.SetReadDeadline(t) }
+func (a *association) SetWriteDeadline(time.Time) error { return nil }
+func (a *association) SetReadDeadline(t time.Time) error {
+	a.mu.Lock()
+	a.expired = !t.IsZero() && !t.After(time.Now())
+	a.mu.Unlock()
+	a.signal()
+	return nil
+}
+
+// established is the connection of a live association, as the message layer wants it.
+type established struct {
+	*dtls.Conn
+	*association
+}
+
+func (e established) Read(b []byte) (int, error) {
+	n, err := e.Conn.Read(b)
+	e.settle()
+	return n, err
+}
+
+func (e established) Close() error                       { return e.Conn.Close() }
+func (e established) LocalAddr() net.Addr                { return e.Conn.LocalAddr() }
+func (e established) SetDeadline(t time.Time) error      { return e.Conn.SetDeadline(t) }
+func (e established) SetReadDeadline(t time.Time) error  { return e.Conn.SetReadDeadline(t) }
+func (e established) SetWriteDeadline(t time.Time) error { return e.Conn.SetWriteDeadline(t) }

@@ -1,0 +1,103 @@
+package transport
+
+import (
+	"crypto/rand"
+	"testing"
+	"time"
+)
+
+// Forged records from a live node's own address, in the clear: none of them ends its session or holds it up.
+func TestForgedPlaintextFromALiveAddress(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	n := newNAT(t, s.Addr())
+	c, err := s.try(t, n.addr(), known, s.secret, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := func(typ byte, body ...byte) []byte {
+		return append([]byte{typ, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 99, 0, byte(len(body))}, body...)
+	}
+	hello := n.firstFlight()
+	forged := map[string]func() []byte{
+		"hellos": func() []byte {
+			h := append([]byte(nil), hello...)
+			_, _ = rand.Read(h[recordHeader+handshakeHeader+2:][:32])
+			return h
+		},
+		"the hello of its own session":       func() []byte { return hello },
+		"application data":                   func() []byte { return record(23, 0x40, 1, 0, 1) },
+		"an unknown type":                    func() []byte { return record(99, 1) },
+		"a ChangeCipherSpec":                 func() []byte { return record(recordCCS, 1) },
+		"a ChangeCipherSpec of another body": func() []byte { return record(recordCCS, 2) },
+		"a fatal alert":                      func() []byte { return record(recordAlert, 2, 40) },
+		"a close_notify":                     func() []byte { return record(recordAlert, 1, 0) },
+		"a ClientKeyExchange": func() []byte {
+			return record(recordHandshake, msgClientKeyExchange, 0, 0, 2, 0, 2, 0, 0, 0, 0, 0, 2, 0, 0)
+		},
+		"half a datagram": func() []byte { return record(23)[:9] },
+		"encrypted bytes of nobody": func() []byte {
+			return append([]byte{23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 99, 0, 24}, make([]byte, 24)...)
+		},
+		"encrypted bytes of the next epoch": func() []byte {
+			return append([]byte{23, 0xfe, 0xfd, 0, 2, 0, 0, 0, 0, 0, 99, 0, 24}, make([]byte, 24)...)
+		},
+		"a connection ID of nobody": func() []byte {
+			return append([]byte{recordCID, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 99}, make([]byte, 40)...)
+		},
+		"a hello in pieces": func() []byte { h := append([]byte(nil), hello...); h[recordHeader+11]--; return h },
+	}
+	for name, f := range forged {
+		for range 1000 {
+			n.inject(f())
+		}
+		if got, err := post(c, name, 5*time.Second); err != nil || got != name {
+			t.Fatalf("after 1,000 times %s: got %q, %v", name, got, err)
+		}
+	}
+	if got := s.Stats(); got.Sessions != 1 || got.HalfOpen != 0 || got.Handshakes != 1 || got.Cookies < 1000 {
+		t.Errorf("got %+v, want one session, one handshake, and a cookie for each hello", got)
+	}
+}
+
+// A node that lost its power comes back on its port, while its old session still stands.
+func TestPowerCycleOnOnePort(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	n := newNAT(t, s.Addr())
+	for i := range 20 {
+		began := time.Now()
+		c, err := s.try(t, n.addr(), known, s.secret, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := post(c, "hello", time.Second); err != nil || got != "hello" {
+			t.Fatalf("cycle %d: got %q, %v", i, got, err)
+		}
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("cycle %d: served after %v, want less than 1 s", i, d)
+		}
+		g := within(t, s.opened)
+		if i > 0 {
+			within(t, s.closed) // the one before
+		}
+		if g.Context().Err() != nil || s.Sessions() != 1 {
+			t.Errorf("cycle %d: %d sessions, want the new one", i, s.Sessions())
+		}
+	}
+	if got := s.Stats().Replaced; got != 19 {
+		t.Errorf("got %d replaced, want 19", got)
+	}
+}
+
+// Both ways of the cookie serve a node: the stateless one, and the one for a pion that has changed.
+func TestCookieWays(t *testing.T) {
+	for _, stateful := range []bool{false, true} {
+		s := listen(t, Config{stateful: stateful}, echo)
+		if got := s.Stats().Stateless; got == stateful {
+			t.Fatalf("got stateless %v: pion has changed, see pioncookie.go (%v)", got, cookieErr)
+		}
+		if got, err := post(s.dial(t, nil), "hello", 5*time.Second); err != nil || got != "hello" {
+			t.Errorf("stateful %v: got %q, %v", stateful, got, err)
+		}
+		s.end()
+	}
+}

@@ -1,0 +1,143 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+)
+
+const (
+	maxDatagram   = 2048    // a record with a message of maxMessage bytes has less than 1,400
+	receiveBuffer = 4 << 20 // SO_RCVBUF
+	batchSize     = 32      // datagrams in one system call
+)
+
+// buffers are of maxDatagram bytes.
+var buffers = sync.Pool{New: func() any { return new([maxDatagram]byte) }}
+
+// socket is one UDP socket, IPv4 or both families, that reads and writes many datagrams in one system call where the system can.
+type socket struct {
+	conn  *net.UDPConn
+	batch interface {
+		ReadBatch([]ipv4.Message, int) (int, error)
+		WriteBatch([]ipv4.Message, int) (int, error)
+	}
+	receiveBuffer int           // as the kernel granted it, in bytes; 0 if it does not say
+	lost          atomic.Uint64 // datagrams that could not be sent
+
+	mu      sync.Mutex
+	waiting []ipv4.Message // guarded by mu; to be sent
+	sending bool           // guarded by mu; somebody is at it
+}
+
+func openSocket(addr string) (*socket, error) {
+	ua, err := net.ResolveUDPAddr("udp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("transport: listen %s: %w", addr, err)
+	}
+	c, err := net.ListenUDP("udp", ua)
+	if err != nil {
+		return nil, fmt.Errorf("transport: listen %s: %w", addr, err)
+	}
+	s := &socket{conn: c}
+	if s.batch = ipv6.NewPacketConn(c); c.LocalAddr().(*net.UDPAddr).IP.To4() != nil {
+		s.batch = ipv4.NewPacketConn(c)
+	}
+	_ = c.SetReadBuffer(receiveBuffer) // what came of it is read back
+	if raw, err := c.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) {
+			s.receiveBuffer, _ = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF)
+		})
+	}
+	return s, nil
+}
+
+// read hands over each datagram until the socket is closed, and then returns nil. The bytes are only valid during the call.
+func (s *socket) read(handle func(b []byte, from netip.AddrPort)) error {
+	ms := make([]ipv4.Message, batchSize)
+	for i := range ms {
+		ms[i].Buffers = [][]byte{make([]byte, maxDatagram+1)}
+	}
+	for failures := 0; ; {
+		n, err := s.batch.ReadBatch(ms, 0)
+		switch {
+		case err == nil:
+			failures = 0
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case failures == 100:
+			return err
+		default: // what an earlier datagram of ours met on its way
+			failures++
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		for i := range ms[:n] {
+			m := &ms[i]
+			if ua, ok := m.Addr.(*net.UDPAddr); ok && m.N <= maxDatagram {
+				from := ua.AddrPort()
+				handle(m.Buffers[0][:m.N], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
+			}
+		}
+	}
+}
+
+// write sends a datagram. While one caller is in the system call, the others leave theirs to it, and it sends them all at once.
+func (s *socket) write(b []byte, to netip.AddrPort) {
+	s.mu.Lock()
+	if s.sending {
+		if len(s.waiting) >= 1024 {
+			s.lost.Add(1)
+		} else {
+			buf := buffers.Get().(*[maxDatagram]byte)
+			s.waiting = append(s.waiting, ipv4.Message{Buffers: [][]byte{buf[:copy(buf[:], b)]}, Addr: net.UDPAddrFromAddrPort(to)})
+		}
+		s.mu.Unlock()
+		return
+	}
+	s.sending = true
+	s.mu.Unlock()
+	if _, err := s.conn.WriteToUDPAddrPort(b, to); err != nil {
+		s.lost.Add(1)
+	}
+	for {
+		s.mu.Lock()
+		ms := s.waiting
+		s.waiting = nil
+		s.sending = len(ms) > 0
+		s.mu.Unlock()
+		if len(ms) == 0 {
+			return
+		}
+		s.writeAll(ms)
+		for i := range ms {
+			buffers.Put((*[maxDatagram]byte)(ms[i].Buffers[0][:maxDatagram]))
+		}
+	}
+}
+
+// writeAll sends each message once; one that cannot be sent holds up no other.
+func (s *socket) writeAll(ms []ipv4.Message) {
+	for len(ms) > 0 {
+		n, err := 0, error(nil)
+		if runtime.GOOS == "linux" { // elsewhere WriteBatch is a loop that knows no IPv4 on a socket of both families
+			n, err = s.batch.WriteBatch(ms, 0)
+		} else if _, err = s.conn.WriteTo(ms[0].Buffers[0], ms[0].Addr); err == nil {
+			n = 1
+		}
+		if err != nil || n == 0 {
+			s.lost.Add(1)
+			n = max(n, 0) + 1
+		}
+		ms = ms[min(n, len(ms)):]
+	}
+}
