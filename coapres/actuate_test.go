@@ -31,6 +31,7 @@ type answered struct {
 }
 
 func (l *lock) LastHeard() time.Time { return time.Time{} }
+func (l *lock) Path() uint32         { return 0 }
 
 func (l *lock) Do(req *pool.Message) (*pool.Message, error) {
 	b, err := body(req, wire.MaxBody)

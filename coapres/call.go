@@ -17,6 +17,8 @@ type Caller interface {
 	Do(req *pool.Message) (*pool.Message, error)
 	// LastHeard is when the other side's newest message was read.
 	LastHeard() time.Time
+	// Path is a number that grows when the other side's address changes.
+	Path() uint32
 }
 
 // Request is one call to the other side.

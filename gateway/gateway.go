@@ -83,7 +83,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.metrics = newMetrics(g)
 	var err error
 	g.listener, err = transport.Listen(transport.Config{Addr: cfg.Listen, PSK: g.psk, MaxSessions: cfg.MaxSessions, Log: cfg.Log,
-		Failed: func(f transport.Failure) { g.failed(f, time.Now()) }})
+		Failed: func(f transport.Failure) { g.failed(f, time.Now()) }, Moved: g.moved})
 	if err != nil {
 		return nil, err
 	}
@@ -200,6 +200,18 @@ func (g *Gateway) closed(c *transport.Conn) {
 	}
 }
 
+// moved reads the state of an actuator that speaks from a new address: it gets no command before it has answered from there.
+func (g *Gateway) moved(c *transport.Conn) {
+	peer, ok := c.Peer().(*coapres.Peer)
+	if !ok {
+		return
+	}
+	g.log.Info("new address", "device", peer.Name)
+	if peer.Kind.Actuator() {
+		g.refresh(peer.Device)
+	}
+}
+
 // serve answers one request of a node.
 func (g *Gateway) serve(c *transport.Conn, req, resp *pool.Message, at time.Time) {
 	peer := c.Peer().(*coapres.Peer)
@@ -250,9 +262,8 @@ func (g *Gateway) keyUsed(k keys.Key) {
 	}
 }
 
-// watch looks after what nobody calls for. It ends the sessions of nodes that have gone silent: one that lost its power and comes back on
-// the same port would not be heard while its old session lives. And it ends the gateway when the store has failed: nothing can be decided
-// until the store is opened again and all of it checked, which is for whoever restarts us.
+// watch looks after what nobody calls for. It notes nodes that have gone silent. And it ends the gateway when the store has failed: nothing can be
+// decided until the store is opened again and all of it checked, which is for whoever restarts us.
 func (g *Gateway) watch(ctx context.Context) error {
 	t := time.NewTicker(2 * time.Second)
 	defer t.Stop()
@@ -265,17 +276,9 @@ func (g *Gateway) watch(ctx context.Context) error {
 				return fmt.Errorf("gateway: every door stays shut until a restart: %w", err)
 			}
 			for _, p := range g.sessions.Lapsed(now) {
-				g.endSilent(p, "offline: its registration was not renewed")
-			}
-			for _, p := range g.sessions.Silent(now) {
-				g.endSilent(p, "closed: silent, and not registered")
+				g.log.Warn("device silent", "device", p.Name, "addr", p.Addr)
+				g.sessionEvent(p, "offline: its registration was not renewed")
 			}
 		}
 	}
-}
-
-func (g *Gateway) endSilent(p *coapres.Peer, detail string) {
-	g.log.Warn("device silent", "device", p.Name, "addr", p.Addr)
-	g.sessionEvent(p, detail)
-	g.sessions.EndIf(func(q *coapres.Peer) bool { return q == p })
 }

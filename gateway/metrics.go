@@ -9,6 +9,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
+	"latchkey/gateway/transport"
 )
 
 // metrics is what GET /metrics shows. Nothing in it names a person, a card or an address.
@@ -60,6 +61,34 @@ func newMetrics(g *Gateway) *metrics {
 			}
 			return 0
 		}))
+	for _, c := range []struct {
+		name, help string
+		of         func(transport.Stats) uint64
+	}{
+		{"hellos", "ClientHellos, of any kind.", func(s transport.Stats) uint64 { return s.Hellos }},
+		{"handshakes", "Handshakes begun: the cookie came back.", func(s transport.Stats) uint64 { return s.Handshakes }},
+		{"handshakes_completed", "Handshakes that completed.", func(s transport.Stats) uint64 { return s.Finished }},
+		{"sessions_replaced", "Sessions ended by a newer handshake.", func(s transport.Stats) uint64 { return s.Replaced }},
+		{"sessions_moved", "New addresses of sessions.", func(s transport.Stats) uint64 { return s.Moved }},
+		{"records_ignored", "Records for nobody, or that nobody may send in the clear.", func(s transport.Stats) uint64 { return s.Ignored }},
+		{"records_overflow", "Records dropped because their session does not keep up.", func(s transport.Stats) uint64 { return s.Overflow }},
+		{"records_undecryptable", "Records that failed to decrypt.", func(s transport.Stats) uint64 { return s.Undecryptable }},
+		{"records_replayed", "Records that came twice, or too late.", func(s transport.Stats) uint64 { return s.Replayed }},
+		{"datagrams_unsent", "Datagrams that could not be sent.", func(s transport.Stats) uint64 { return s.Lost }},
+	} {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "latchkey_" + c.name + "_total", Help: c.help},
+			func() float64 { return float64(c.of(g.listener.Stats())) }))
+	}
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_handshakes_open", Help: "Handshakes under way."},
+			func() float64 { return float64(g.listener.Stats().HalfOpen) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_stateless_cookie", Help: "1 when a first ClientHello leaves nothing behind."},
+			func() float64 {
+				if g.listener.Stats().Stateless {
+					return 1
+				}
+				return 0
+			}))
 	for _, cause := range admin.Causes { // all from the start, so that the first failure is an increase
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "latchkey_handshake_failures_total",
 			Help: "Handshakes that did not complete, by cause.", ConstLabels: prometheus.Labels{"cause": string(cause)}},

@@ -4,6 +4,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -39,6 +40,7 @@ type session struct {
 	until time.Time          // the registration lapses; zero: not registered
 	mute  time.Time          // when a command went unanswered: nothing is sent until the node speaks again; zero: never
 	read  context.CancelFunc // ends the reading under way; nil before the first
+	path  uint32             // the address, by its number, from which a reading was answered last
 	epoch int                // grows when a command begins and when it ends: a reading from before tells nothing of what is now
 }
 
@@ -140,20 +142,6 @@ func (s *session) online(now time.Time) bool {
 	return s != nil && now.Before(s.until) && (s.mute.IsZero() || s.peer.Caller.LastHeard().After(s.mute))
 }
 
-// Silent returns the peers that are not registered and were not heard for a lifetime of a registration: they may be gone for good, and a node
-// that comes back from the same port would not be heard while its old session lives.
-func (t *Table) Silent(now time.Time) []*coapres.Peer {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var out []*coapres.Peer
-	for _, d := range t.devices {
-		if s := d.live; s != nil && s.until.IsZero() && now.Sub(s.peer.Caller.LastHeard()) >= coapres.Lifetime {
-			out = append(out, s.peer)
-		}
-	}
-	return out
-}
-
 // Lapsed returns the peers whose registration has run out since the last call.
 func (t *Table) Lapsed(now time.Time) []*coapres.Peer {
 	t.mu.Lock()
@@ -178,6 +166,9 @@ func (t *Table) Command(ctx context.Context, deviceID string, cmd wire.Command, 
 		return wire.Receipt{}, err
 	}
 	defer func() { <-s.turn }()
+	if err := t.reach(ctx, s); err != nil {
+		return wire.Receipt{}, err
+	}
 	t.update(s, func(d *device) {
 		s.epoch++
 		d.view.Commanded, d.view.CommandedAt = cmd, time.Now()
@@ -196,6 +187,26 @@ func (t *Table) Command(ctx context.Context, deviceID string, cmd wire.Command, 
 		}
 	})
 	return r, err
+}
+
+// reach reads the state of a node that speaks from a new address: before it has answered from there it is sent no command.
+func (t *Table) reach(ctx context.Context, s *session) error {
+	path := s.peer.Caller.Path()
+	t.mu.Lock()
+	same := path == s.path
+	t.mu.Unlock()
+	if same {
+		return nil
+	}
+	st, err := coapres.ReadState(ctx, s.peer)
+	if err != nil {
+		return fmt.Errorf("%w: not heard at its new address: %w", ErrOffline, err)
+	}
+	t.update(s, func(d *device) {
+		s.path = path
+		d.learn(st)
+	})
+	return nil
 }
 
 // take waits for the turn to command a device.
@@ -251,7 +262,7 @@ func (t *Table) Refresh(ctx context.Context, p *coapres.Peer) (known bool, err e
 	defer cancel()
 	t.mu.Lock()
 	_, s := t.of(p)
-	epoch := 0
+	epoch, path := 0, p.Caller.Path()
 	if s != nil {
 		if s.read != nil {
 			s.read()
@@ -267,6 +278,7 @@ func (t *Table) Refresh(ctx context.Context, p *coapres.Peer) (known bool, err e
 		return false, err
 	}
 	t.update(s, func(d *device) {
+		s.path = path
 		if known = s.epoch == epoch; known {
 			d.learn(st)
 		}

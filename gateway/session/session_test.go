@@ -440,25 +440,6 @@ func TestReadingsDoNotHoldUpACommand(t *testing.T) {
 	}
 }
 
-func TestSilent(t *testing.T) {
-	s := newSite(t)
-	n, p := s.connect(t)
-	n.speak(t)
-	heard := p.Caller.LastHeard()
-	silent := func(rule string, at time.Time, want bool) {
-		t.Helper()
-		if got := s.Silent(at); want && !slices.Equal(got, []*coapres.Peer{p}) || !want && len(got) > 0 {
-			t.Errorf("%s: got %v, want %v", rule, got, want)
-		}
-	}
-	silent("heard a moment less ago", heard.Add(coapres.Lifetime-1), false)
-	silent("not registered, and not heard for so long", heard.Add(coapres.Lifetime), true)
-	s.Registered(p, time.Hour, heard)
-	silent("registered for longer", heard.Add(coapres.Lifetime), false)
-	s.Left(p)
-	silent("it took its registration back", heard.Add(coapres.Lifetime), true)
-}
-
 func TestNewestSessionWins(t *testing.T) {
 	s := newSite(t)
 	_, old := s.connect(t)
