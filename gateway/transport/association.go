@@ -22,7 +22,7 @@ const (
 	finishTime  = 5 * time.Second  // from the first of them to the end of the handshake
 	settleTime  = time.Millisecond // see settle
 	maxHeld     = 8                // datagrams that wait until a new address is proven
-	pingRecord  = 64               // bytes of a record with an empty CoAP message, at most
+	pingRecord  = 41               // bytes of a record with an empty CoAP message, at most; a GET /act has more
 )
 
 // peerAddr is what pion holds for an address. It compares addresses with ==.

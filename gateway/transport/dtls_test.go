@@ -3,6 +3,7 @@ package transport
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -263,5 +264,68 @@ func TestTemporary(t *testing.T) {
 		if got := temporary(tc.err); got != tc.want {
 			t.Errorf("%s: got %v, want %v", tc.name, got, tc.want)
 		}
+	}
+}
+
+// Somebody lets a record of the node leave from his own address, and the session moves there. He gets pings alone, never more than he sent,
+// and the node has its session back with its next word.
+func TestStolenAddress(t *testing.T) {
+	moved := make(chan *Conn, 8)
+	s := listen(t, Config{Moved: func(c *Conn) { moved <- c }}, echo)
+	n := newNAT(t, s.Addr())
+	c, err := s.try(t, n.addr(), known, s.secret, echo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := within(t, s.opened)
+	if _, err := post(c, "here", 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	thief, err := net.DialUDP("udp", nil, s.Addr().(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer thief.Close()
+	n.divert(thief)
+	n.heard()
+	answer := make(chan string, 1)
+	go func() {
+		got, err := post(c, "a longer request, so that there is something to gain", 8*time.Second)
+		answer <- got + fmt.Sprint(err)
+	}()
+	if within(t, moved) != g {
+		t.Fatal("another session was told")
+	}
+	command := make(chan error, 1)
+	go func() {
+		_, err := post(g, "a command", 8*time.Second)
+		command <- err
+	}()
+	got, buf := 0, make([]byte, 2048)
+	_ = thief.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+	for {
+		k, err := thief.Read(buf)
+		if err != nil {
+			break
+		}
+		if k > pingRecord {
+			t.Errorf("the thief got %d bytes at once, want a ping", k)
+		}
+		got += k
+	}
+	n.mu.Lock()
+	sent := n.stolen
+	n.mu.Unlock()
+	if got == 0 || got > sent {
+		t.Errorf("the thief got %d bytes for %d, want a ping and no more than he sent", got, sent)
+	}
+	if got := within(t, answer); !strings.HasSuffix(got, "gain<nil>") {
+		t.Errorf("the node got %q", got)
+	}
+	if err := within(t, command); err != nil {
+		t.Errorf("the command: got %v", err)
+	}
+	if g.Path() != 2 || s.Sessions() != 1 {
+		t.Errorf("got path %d, want 2: there and back", g.Path())
 	}
 }

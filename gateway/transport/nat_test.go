@@ -14,11 +14,13 @@ type nat struct {
 	front   *net.UDPConn
 	wg      sync.WaitGroup
 
-	mu   sync.Mutex
-	node *net.UDPAddr // guarded by mu
-	back *net.UDPConn // guarded by mu
-	down []int        // guarded by mu; sizes of what the gateway sent
-	up   [][]byte     // guarded by mu; what the node sent
+	mu     sync.Mutex
+	node   *net.UDPAddr // guarded by mu
+	back   *net.UDPConn // guarded by mu
+	down   []int        // guarded by mu; sizes of what the gateway sent
+	up     [][]byte     // guarded by mu; what the node sent
+	stolen int          // guarded by mu; bytes that left so
+	away   *net.UDPConn // guarded by mu; what the node sends next leaves from here instead, once
 }
 
 func newNAT(t *testing.T, gateway net.Addr) *nat {
@@ -31,14 +33,18 @@ func newNAT(t *testing.T, gateway net.Addr) *nat {
 	n.rebind(t)
 	n.wg.Go(func() {
 		for buf := make([]byte, 8192); ; {
-			k, from, err := front.ReadFromUDP(buf)
+			k, node, err := front.ReadFromUDP(buf)
 			if err != nil {
 				return
 			}
 			n.mu.Lock()
-			n.node = from
+			n.node = node
 			n.up = append(n.up, append([]byte(nil), buf[:k]...))
-			_, _ = n.back.Write(buf[:k])
+			from, away := n.back, n.away
+			if away != nil {
+				from, n.away, n.stolen = away, nil, k
+			}
+			_, _ = from.Write(buf[:k])
 			n.mu.Unlock()
 		}
 	})
@@ -97,6 +103,13 @@ func (n *nat) firstFlight() []byte {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.up[0]
+}
+
+// divert sends what the node sends next from u.
+func (n *nat) divert(u *net.UDPConn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.away = u
 }
 
 // inject sends a datagram to the gateway from the node's address.
