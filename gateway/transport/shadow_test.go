@@ -101,3 +101,42 @@ func TestCookieWays(t *testing.T) {
 		s.end()
 	}
 }
+
+// A record of the session that was changed, or comes twice, from its own port or another: counted, and nothing else.
+func TestForgedAndRepeatedRecordsAreCounted(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	n := newNAT(t, s.Addr())
+	c, err := s.try(t, n.addr(), known, s.secret, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := within(t, s.opened)
+	if _, err := post(c, "hello", 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	n.mu.Lock()
+	record := n.up[len(n.up)-1]
+	n.mu.Unlock()
+	if record[0] != recordCID {
+		t.Fatalf("got a record of type %d, want one with a connection ID", record[0])
+	}
+	forged := append([]byte(nil), record...)
+	forged[10] += 50 // a number that was not yet
+	for range 5 {
+		n.inject(record)
+		n.inject(forged)
+	}
+	n.rebind(t)
+	n.inject(record)
+	n.inject(forged)
+	eventually(t, "all are counted", func() bool {
+		got := s.Stats()
+		return got.Undecryptable == 6 && got.Replayed == 6
+	})
+	if g.Path() != 0 || s.Sessions() != 1 || len(s.opened) != 0 {
+		t.Errorf("got path %d, %d sessions; want nothing changed", g.Path(), s.Sessions())
+	}
+	if got, err := post(c, "still here", 5*time.Second); err != nil || got != "still here" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}

@@ -1,0 +1,95 @@
+package transport
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A socket of both families, with many writers at once: each datagram arrives once, from and at either family.
+func TestSocket(t *testing.T) {
+	s, err := openSocket(":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := s.conn.LocalAddr().(*net.UDPAddr).Port
+	if s.receiveBuffer <= 0 {
+		t.Error("the receive buffer was not read back")
+	}
+	type got struct {
+		body string
+		from netip.AddrPort
+	}
+	in := make(chan got, 64)
+	done := make(chan error, 1)
+	go func() { done <- s.read(func(b []byte, from netip.AddrPort) { in <- got{string(b), from} }) }()
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		c, err := net.DialUDP("udp", nil, &net.UDPAddr{IP: net.ParseIP(host), Port: port})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Write(make([]byte, maxDatagram+1)); err != nil { // too long: dropped
+			t.Fatal(err)
+		}
+		if _, err := c.Write([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		g := within(t, in)
+		if g.body != "hello" || g.from != c.LocalAddr().(*net.UDPAddr).AddrPort() {
+			t.Errorf("%s: got %q from %s, want hello from %s", host, g.body[:min(len(g.body), 16)], g.from, c.LocalAddr())
+		}
+		const writers, each = 8, 50
+		var wg sync.WaitGroup
+		for w := range writers {
+			wg.Go(func() {
+				for i := range each {
+					s.write([]byte(fmt.Sprint(w, " ", i)), g.from)
+					if i%10 == 9 {
+						time.Sleep(time.Millisecond) // the other side's buffer is small
+					}
+				}
+			})
+		}
+		seen := map[string]int{}
+		buf := make([]byte, 64)
+		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		for range writers * each {
+			n, err := c.Read(buf)
+			if err != nil {
+				t.Fatalf("%s: after %d: %v", host, len(seen), err)
+			}
+			seen[string(buf[:n])]++
+		}
+		wg.Wait()
+		if len(seen) != writers*each {
+			t.Errorf("%s: got %d different datagrams, want %d", host, len(seen), writers*each)
+		}
+	}
+	s.write([]byte("x"), netip.MustParseAddrPort("127.0.0.1:0"))
+	if got := s.lost.Load(); got != 1 {
+		t.Errorf("got %d lost, want the one to port 0", got)
+	}
+	if err := s.conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := within(t, done); err != nil {
+		t.Errorf("read after close: got %v, want nil", err)
+	}
+}
+
+func TestOpenSocketRefuses(t *testing.T) {
+	s, err := openSocket("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.conn.Close()
+	for _, a := range []string{s.conn.LocalAddr().String(), "no-port", "127.0.0.1:99999"} {
+		if _, err := openSocket(a); err == nil {
+			t.Errorf("%s: got no error", a)
+		}
+	}
+}
