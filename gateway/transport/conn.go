@@ -161,8 +161,8 @@ func (c *Conn) Context() context.Context { return c.cc.Context() }
 // Done is closed when the association has ended and its last handler has returned.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// Do sends a confirmable request and waits for its answer, repeating it as the round trip suggests until the request's context ends.
-// The context must have a deadline. The answer belongs to the caller.
+// Do sends a confirmable request and waits for its answer, repeating it as the round trip suggests until the request's context ends, or
+// the other side answers with a Reset. The context must have a deadline. The answer belongs to the caller.
 func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
 	if _, ok := req.Context().Deadline(); !ok {
 		return nil, fmt.Errorf("transport: request without a deadline")
@@ -170,8 +170,17 @@ func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
 	req.SetToken(c.token())
 	req.SetType(message.Confirmable)
 	req.SetMessageID(c.cc.GetMessageID())
-	defer c.forget(uint16(req.MessageID()))
-	return c.cc.Do(req)
+	mid := uint16(req.MessageID())
+	ctx, cancel := context.WithCancelCause(req.Context())
+	defer cancel(nil)
+	c.await(mid, cancel)
+	defer c.forget(mid)
+	req.SetContext(ctx)
+	a, err := c.cc.Do(req)
+	if err != nil && context.Cause(ctx) == errReset {
+		err = fmt.Errorf("transport: %w", errReset)
+	}
+	return a, err
 }
 
 // follow asks the other side, from a new address, for a Reset (RFC 7252 §4.3): whoever sends it has the keys, and hears us where it is.

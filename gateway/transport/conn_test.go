@@ -349,3 +349,25 @@ func TestAnswerToSomebodyWhoLeftIsLogged(t *testing.T) {
 		t.Errorf("logged %q, want that the answer was not sent", text.String())
 	}
 }
+
+// Who answers a request with a Reset will not answer it: the call ends, long before its deadline.
+func TestResetEndsTheCall(t *testing.T) {
+	c, peer := memLink(t, nil)
+	done := make(chan error, 1)
+	began := time.Now()
+	go func() {
+		_, err := post(c, "hello", 8*time.Second)
+		done <- err
+	}()
+	m := peer.next(time.Second)
+	if len(m) < 4 {
+		t.Fatalf("got % x, want a request", m)
+	}
+	_, _ = peer.Write([]byte{0x70, 0, m[2], m[3]})
+	if err := within(t, done); !errors.Is(err, errReset) || time.Since(began) > 2*time.Second {
+		t.Errorf("got %v after %v, want errReset at once", err, time.Since(began))
+	}
+	if m := peer.next(2 * time.Second); m != nil {
+		t.Errorf("got % x after the Reset, want no repeat", m)
+	}
+}

@@ -71,9 +71,8 @@ func TestFindCookie(t *testing.T) {
 	if cookieErr != nil {
 		t.Fatalf("pion has changed: %v", cookieErr)
 	}
-	type other struct{ state struct{ cookie string } }
 	for _, typ := range []reflect.Type{reflect.TypeFor[struct{}](), reflect.TypeFor[struct{ state []byte }](),
-		reflect.TypeFor[struct{ state struct{ x int } }](), reflect.TypeFor[other]()} {
+		reflect.TypeFor[struct{ state struct{ x int } }](), reflect.TypeFor[struct{ state struct{ cookie string } }]()} {
 		if _, err := findCookie(typ); err == nil {
 			t.Errorf("%s: got no error", typ)
 		}

@@ -2,7 +2,9 @@ package transport
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
+	"errors"
 	"hash/maphash"
 	"math/rand/v2"
 	"net"
@@ -38,10 +40,11 @@ type exchange struct {
 	close    sync.Once
 	heard    atomic.Int64 // when the last message was read: ns since began, by the monotonic clock
 
-	mu   sync.Mutex
-	in   []received           // guarded by mu; oldest first
-	out  map[uint16]*outgoing // guarded by mu; our confirmable messages without an ACK
-	srtt time.Duration        // guarded by mu; smoothed round trip, 0 before the first sample
+	mu      sync.Mutex
+	in      []received                         // guarded by mu; oldest first
+	out     map[uint16]*outgoing               // guarded by mu; our confirmable messages without an ACK
+	waiting map[uint16]context.CancelCauseFunc // guarded by mu; ends the call that waits for an answer
+	srtt    time.Duration                      // guarded by mu; smoothed round trip, 0 before the first sample
 }
 
 // mover knows when the other side's address has changed.
@@ -81,7 +84,7 @@ func newExchange(c net.Conn, idle time.Duration) *exchange {
 	if !ok {
 		m = fixed{}
 	}
-	return &exchange{Conn: c, mover: m, idle: idle, began: time.Now(), out: map[uint16]*outgoing{}}
+	return &exchange{Conn: c, mover: m, idle: idle, began: time.Now(), out: map[uint16]*outgoing{}, waiting: map[uint16]context.CancelCauseFunc{}}
 }
 
 // Path is a number that grows when the other side's address changes. Whether it is heard at the new one, only an answer to something sent
@@ -132,10 +135,7 @@ func (x *exchange) receive(m []byte, at time.Time) (verdict, []byte) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if typ == typeACK || typ == typeRST {
-		if x.acknowledged(mid, at) {
-			return drop, nil
-		}
-		return pass, nil
+		return x.acknowledged(mid, typ == typeRST, at), nil
 	}
 	if code>>5 != 0 {
 		return pass, nil // a separate response: go-coap matches its token
@@ -258,32 +258,46 @@ func (x *exchange) repeat(mid uint16, o *outgoing) {
 	_, _ = x.Conn.Write(o.b) // a connection that is gone shows in Read
 }
 
-// acknowledged ends the repeats of a message, and tells whether it was a ping, which go-coap does not know of. Only one that was sent once
-// gives a sample of the round trip (Karn's rule).
-func (x *exchange) acknowledged(mid uint16, at time.Time) (ping bool) {
+// acknowledged ends the repeats of a message, and what waits for an answer when it was reset. Only one that was sent once gives a sample of
+// the round trip (Karn's rule). A Reset of ours, and the answer to a ping, are nothing to go-coap.
+func (x *exchange) acknowledged(mid uint16, reset bool, at time.Time) verdict {
 	o := x.out[mid]
 	if o == nil {
-		return false
+		return pass
 	}
 	o.timer.Stop()
 	delete(x.out, mid)
 	x.mover.Prove(o.path)
-	ping = o.b[1] == 0
-	if o.repeats > 0 {
-		return ping
+	if o.repeats == 0 {
+		if rtt := max(at.Sub(o.sent), time.Microsecond); x.srtt == 0 {
+			x.srtt = rtt
+		} else {
+			x.srtt = (7*x.srtt + rtt) / 8
+		}
 	}
-	if rtt := max(at.Sub(o.sent), time.Microsecond); x.srtt == 0 {
-		x.srtt = rtt
-	} else {
-		x.srtt = (7*x.srtt + rtt) / 8
+	if !reset && o.b[1] != 0 {
+		return pass
 	}
-	return ping
+	if end := x.waiting[mid]; end != nil {
+		end(errReset)
+	}
+	return drop
+}
+
+var errReset = errors.New("the other side does not know the request (Reset)")
+
+// await has end called if the message is reset.
+func (x *exchange) await(mid uint16, end context.CancelCauseFunc) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.waiting[mid] = end
 }
 
 // forget ends the repeats of a request that nobody waits for any more.
 func (x *exchange) forget(mid uint16) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	delete(x.waiting, mid)
 	if o := x.out[mid]; o != nil {
 		o.timer.Stop()
 		delete(x.out, mid)

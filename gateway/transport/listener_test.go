@@ -386,3 +386,37 @@ func TestPortIsFreeAfterClose(t *testing.T) {
 		}
 	}
 }
+
+// Addresses where a key was proven keep their share of the half-open associations, whatever comes from elsewhere.
+func TestReservedShare(t *testing.T) {
+	s := listen(t, Config{MaxHandshakes: 8}, echo)
+	n := newNAT(t, s.Addr())
+	c, err := s.try(t, n.addr(), known, s.secret, nil) // from 127.0.0.1
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.End()
+	hello := n.firstFlight()
+	from := func(host string) {
+		u, err := net.DialUDP("udp", &net.UDPAddr{IP: net.ParseIP(host)}, s.Addr().(*net.UDPAddr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = u.Close() })
+		halfOpen(t, u, hello)
+	}
+	from("127.0.0.1")
+	from("127.0.0.1")
+	for range 30 {
+		from("127.0.0.2")
+	}
+	if got := s.Stats().HalfOpen; got != 8 {
+		t.Errorf("got %d half-open associations, want 8", got)
+	}
+	eventually(t, "24 strangers had to go", func() bool { return len(s.failures()) == 24 })
+	for _, f := range s.failures() {
+		if f.Addr.Addr().String() != "127.0.0.2" || f.Cause != CauseBusy {
+			t.Errorf("got %+v, want only strangers to go", f)
+		}
+	}
+}
