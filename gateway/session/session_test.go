@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -494,5 +496,111 @@ func TestEndIf(t *testing.T) {
 	case <-n.Done():
 	case <-time.After(5 * time.Second):
 		t.Error("the node's end is still open")
+	}
+}
+
+// newRouter forwards between a node and the gateway. move gives the node another port, as the gateway sees it.
+func newRouter(t *testing.T, gateway string) (addr string, move func()) {
+	t.Helper()
+	ua, err := net.ResolveUDPAddr("udp", gateway)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		back *net.UDPConn
+		node *net.UDPAddr
+	)
+	move = func() {
+		u, err := net.DialUDP("udp", nil, ua)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		mu.Lock()
+		if back != nil {
+			_ = back.Close()
+		}
+		back = u
+		mu.Unlock()
+		wg.Go(func() {
+			for buf := make([]byte, 2048); ; {
+				n, err := u.Read(buf)
+				if err != nil {
+					return
+				}
+				mu.Lock()
+				_, _ = front.WriteToUDP(buf[:n], node)
+				mu.Unlock()
+			}
+		})
+	}
+	move()
+	wg.Go(func() {
+		for buf := make([]byte, 2048); ; {
+			n, from, err := front.ReadFromUDP(buf)
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			node = from
+			_, _ = back.Write(buf[:n])
+			mu.Unlock()
+		}
+	})
+	t.Cleanup(func() {
+		_ = front.Close()
+		mu.Lock()
+		_ = back.Close()
+		mu.Unlock()
+		wg.Wait()
+	})
+	return front.LocalAddr().String(), move
+}
+
+// A lock that speaks from a new address has its state read there before it is sent a command.
+func TestCommandAfterAMove(t *testing.T) {
+	s := newSite(t)
+	var move func()
+	s.addr, move = newRouter(t, s.addr)
+	n, p := s.connect(t)
+	s.Registered(p, 90*time.Second, time.Now())
+	for i, want := range [][]uint64{{1}, {0, 2}, {3}} {
+		if i == 1 {
+			move()
+			n.speak(t)
+			if got := p.Caller.Path(); got != 1 {
+				t.Fatalf("got path %d after a move, want 1", got)
+			}
+		}
+		id := uint64(i + 1)
+		done := s.command(unlock(id), time.Now())
+		for _, w := range want {
+			if got := <-n.asked; got.ID != w {
+				t.Fatalf("command %d: got %d first, want %d", id, got.ID, w)
+			}
+			n.answer <- wire.State{ID: max(w, uint64(i)), On: true}
+		}
+		if r := <-done; r.err != nil || r.State.ID != id {
+			t.Errorf("command %d: got %+v", id, r)
+		}
+	}
+	move()
+	n.speak(t)
+	done := s.command(unlock(9), time.Now())
+	if got := <-n.asked; got.ID != 0 {
+		t.Errorf("got command %d at a new address, want a reading", got.ID)
+	}
+	if r := <-done; !errors.Is(r.err, ErrOffline) { // never answered
+		t.Errorf("got %+v, want ErrOffline: nothing was sent", r)
+	}
+	n.answer <- wire.State{ID: 3}
+	if len(n.asked) != 0 {
+		t.Errorf("got %+v, want no command", <-n.asked)
 	}
 }

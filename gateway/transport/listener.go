@@ -296,6 +296,8 @@ func (l *Listener) hello(r []byte, from netip.AddrPort) {
 		if h.number == 0 {
 			l.counts.cookies.Add(1)
 			l.socket.write(l.cookies.request(from, h, now), from)
+		} else {
+			l.counts.ignored.Add(1) // a cookie of another time
 		}
 		return
 	}

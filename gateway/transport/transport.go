@@ -1,5 +1,12 @@
 // Package transport carries CoAP over DTLS 1.2 with pre-shared keys: a listener that tells which key opened each association, and the
 // same for a node's side. It is the only package that knows pion. It does not know what a key opens, nor what a request means.
+//
+// The way of a datagram: socket reads it; Listener.datagram takes it apart and finds the association of each record, or answers a
+// ClientHello with a cookie; association queues the record for pion, which decrypts it; exchange filters and repeats as CoAP asks; go-coap
+// parses the message and the Handler answers it. The way back is the same, from Conn to socket.
+//
+// Beside stock pion's listener, go-coap's dtls.Server and libcoap: a forged plaintext datagram ends no session, a node that begins anew on its
+// port is served at once, and a ClientHello costs nothing before its address is proven.
 package transport
 
 import (
