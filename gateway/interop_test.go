@@ -312,10 +312,16 @@ func TestPrintedLinesWork(t *testing.T) {
 // answered is how many requests have got this code so far.
 func (s *site) answered(code string) int {
 	s.t.Helper()
+	return s.metric(`latchkey_requests_total{code="` + code + `"}`)
+}
+
+// metric is what GET /metrics says of a series, 0 if it is not there.
+func (s *site) metric(series string) int {
+	s.t.Helper()
 	w := httptest.NewRecorder()
 	s.gw.AdminHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for line := range strings.Lines(w.Body.String()) {
-		if value, ok := strings.CutPrefix(line, `latchkey_requests_total{code="`+code+`"} `); ok {
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
 			n, err := strconv.Atoi(strings.TrimSpace(value))
 			if err != nil {
 				s.t.Fatal(err)

@@ -14,8 +14,10 @@ const (
 	cookieLife = 5 * time.Minute // a key makes cookies for so long, and takes them for so long again
 )
 
-// cookies answers a first ClientHello without remembering it (RFC 6347 §4.2.1): the cookie is an HMAC over the address and all the rest of
-// the hello. One goroutine uses it.
+// cookies answers a first ClientHello without remembering it (RFC 6347 §4.2.1): the cookie is an HMAC over the address. The RFC would have
+// the hello in it too. But who forges hellos from a node's address has the answers sent to the node, which takes the first one that comes,
+// and with a cookie for another hello it would knock in vain until its handshake ends. This way any of them lets it in. What a cookie
+// proves is that its address hears us, and how many handshakes an address may begin the budget says. One goroutine uses it.
 type cookies struct {
 	keys    [2][32]byte // the present one, and the one before
 	rotated time.Time
@@ -41,13 +43,11 @@ func (c *cookies) rotate(now time.Time) {
 	c.rotated = now
 }
 
-func (c *cookies) sum(key int, from netip.AddrPort, h hello) []byte {
+func (c *cookies) sum(key int, from netip.AddrPort) []byte {
 	m := hmac.New(sha256.New, c.keys[key][:])
 	a := from.Addr().As16()
 	m.Write(a[:])
 	m.Write(binary.BigEndian.AppendUint16(nil, from.Port()))
-	m.Write(h.record[recordHeader+handshakeHeader : h.at])
-	m.Write(h.record[h.at+1+len(h.cookie):])
 	return m.Sum(nil)[:cookieSize]
 }
 
@@ -55,7 +55,7 @@ func (c *cookies) sum(key int, from netip.AddrPort, h hello) []byte {
 func (c *cookies) valid(from netip.AddrPort, h hello, now time.Time) bool {
 	c.rotate(now)
 	return len(h.cookie) == cookieSize &&
-		(hmac.Equal(h.cookie, c.sum(0, from, h)) || hmac.Equal(h.cookie, c.sum(1, from, h)))
+		(hmac.Equal(h.cookie, c.sum(0, from)) || hmac.Equal(h.cookie, c.sum(1, from)))
 }
 
 // request is the HelloVerifyRequest for h, in one record: 48 bytes, and the smallest hello has 67.
@@ -68,5 +68,5 @@ func (c *cookies) request(from netip.AddrPort, h hello, now time.Time) []byte {
 	out = binary.BigEndian.AppendUint16(out, handshakeHeader+n)
 	out = append(out, msgHelloVerifyRequest, 0, 0, n, 0, 0, 0, 0, 0, 0, 0, n)
 	out = append(out, 0xfe, 0xff, cookieSize) // DTLS 1.0: asked of a server whatever will be negotiated
-	return append(out, c.sum(0, from, h)...)
+	return append(out, c.sum(0, from)...)
 }

@@ -1,0 +1,193 @@
+package gateway_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/coapres/device"
+	"latchkey/coapres/wire"
+	"latchkey/gateway/store"
+)
+
+// cycles is how often a node loses its power, or its port.
+const cycles = 20
+
+// power gives the reader of a door its power, through a router. The function that it returns takes it away, without a goodbye.
+func (d *door) power(r *router) (off func()) {
+	d.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	d.reader = device.New(device.Config{Name: "front-reader", Kind: wire.KindReader, Gateway: r.addr(), Identity: d.readerKey.ID,
+		Secret: d.readerKey.Secret, Counter: d.counter(), Retry: 50 * time.Millisecond})
+	reader, done := d.reader, make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := reader.Run(ctx); err != nil {
+			d.t.Errorf("reader: %v", err)
+		}
+	}()
+	off = func() { r.off(); cancel(); <-done }
+	return off
+}
+
+// counter is what the reader keeps in its flash.
+func (d *door) counter() uint64 {
+	if d.reader == nil {
+		return 0
+	}
+	return d.reader.Counter()
+}
+
+// granted taps once and returns how long it took until the reader knew, from began on.
+func (d *door) granted(rule string, began time.Time) time.Duration {
+	d.t.Helper()
+	v, err := d.scan(annsCard)
+	took := time.Since(began)
+	if err != nil || v.Verdict != wire.Granted {
+		d.t.Errorf("%s: got %+v, %v after %v, want granted", rule, v, err, took)
+	}
+	return took
+}
+
+// A reader that lost its power comes back on its port while the gateway still has its session, and opens the door at once.
+func TestReaderLosesPower(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t, store.Options{})
+	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
+	d.settled()
+	r := newRouter(t, d.addr, 0)
+	for range cycles + 1 {
+		began := time.Now()
+		off := d.power(r)
+		if took := d.granted("with power", began); took > time.Second {
+			t.Errorf("the door opened %v after the power was back, want less than 1 s", took)
+		}
+		off()
+	}
+}
+
+// The same while somebody forges hellos from the reader's address, and the radio is slow.
+func TestReaderLosesPowerUnderForgedHellos(t *testing.T) {
+	t.Parallel()
+	for name, far := range map[string]time.Duration{"near": 0, "60 ms away": 60 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDoor(t, store.Options{})
+			d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
+			d.settled()
+			r := newRouter(t, d.addr, far)
+			off := d.power(r)
+			d.granted("before", time.Now())
+			began, stop := time.Now(), r.forge()
+			for i := range 5 {
+				off()
+				back := time.Now()
+				off = d.power(r)
+				ready, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+				if err := d.reader.Ready(ready); err != nil {
+					t.Errorf("power cycle %d: not back within 5 s: %v", i, err)
+				} else if took := d.granted("under forged hellos", back); took > 5*time.Second {
+					t.Errorf("power cycle %d: the door opened after %v, want less than 5 s", i, took)
+				}
+				cancel()
+			}
+			n := stop()
+			if rate := float64(n) / time.Since(began).Seconds(); rate < 500 {
+				t.Errorf("only %.0f hellos a second were forged, so little is shown", rate)
+			}
+			off()
+		})
+	}
+}
+
+// A reader whose port changes in the middle of a session goes on in it: the connection ID says who it is.
+func TestReadersPortChanges(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t, store.Options{})
+	r := newRouter(t, d.addr, 0)
+	d.connect(r.addr(), d.addr)
+	pace := time.NewTicker(120 * time.Millisecond) // ten requests a second are a reader's rate
+	defer pace.Stop()
+	for range cycles {
+		r.rebind(t)
+		if took := d.granted("from a new port", time.Now()); took > time.Second {
+			t.Errorf("a tap from a new port took %v, want less than 1 s", took)
+		}
+		<-pace.C
+	}
+	if got := d.reader.Sessions(); got != 1 {
+		t.Errorf("got %d sessions, want the first to go on", got)
+	}
+}
+
+// Stock clients have no connection ID. OpenSSL's is killed on a port and comes back on it; libcoap's go through a router, which loses their
+// goodbyes.
+func TestStockClientsLosePower(t *testing.T) {
+	t.Parallel()
+	for _, name := range append([]string{"openssl"}, stockClients...) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDoor(t, store.Options{})
+			ask := func() string { return d.asksAndDies(t, "127.9.9.9:45684") } // an address that no other test has
+			if name != "openssl" {
+				c := d.stock(name, d.readerKey)
+				c.addr = newRouter(t, d.addr, 0).addr()
+				ask = func() string { return c.call("/.well-known/core") }
+			}
+			for i := range cycles + 1 {
+				began := time.Now()
+				got := ask()
+				if took := time.Since(began); took > time.Second || !strings.Contains(got, "</scan>") {
+					t.Errorf("power cycle %d: got %q after %v, want an answer within 1 s", i, got, took)
+				}
+				d.remains(fmt.Sprintf("after power cycle %d", i))
+			}
+		})
+	}
+}
+
+// asksAndDies has openssl s_client ask for the gateway's resources from a port of its own, kills it when it has an answer, or after 5 s, and
+// returns what it printed.
+func (d *door) asksAndDies(t *testing.T, from string) string {
+	t.Helper()
+	cmd := exec.Command(program(t, "openssl", opensslPackage), "s_client", "-quiet", "-dtls1_2", "-cipher", ourSuites[0]+":@SECLEVEL=0",
+		"-bind", from, "-connect", d.addr, "-psk", hexOf(d.readerKey), "-psk_identity", string(d.readerKey.ID))
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	limit := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
+	defer limit.Stop()
+	if _, err := io.WriteString(in, "\x40\x01\x00\x01\xbb.well-known\x04core"); err != nil { // CON GET /.well-known/core
+		t.Error(err)
+	}
+	var printed []byte
+	for buf := make([]byte, 2048); !strings.Contains(string(printed), "</scan>"); {
+		n, err := out.Read(buf)
+		if printed = append(printed, buf[:n]...); err != nil {
+			break
+		}
+	}
+	_ = cmd.Process.Kill() // no close_notify
+	_ = cmd.Wait()
+	return string(printed)
+}
+
+// remains wants the gateway to have one session: that of whoever has lost its power.
+func (d *door) remains(rule string) {
+	d.t.Helper()
+	if got := d.metric("latchkey_sessions"); got != 1 {
+		d.t.Errorf("%s: got %d sessions, want one of a node that is dead", rule, got)
+	}
+}
