@@ -165,6 +165,7 @@ func (r *router) forge() (stop func() int) {
 				h := bytes.Clone(r.hello)
 				r.mu.Unlock()
 				_, _ = rand.Read(h[27:59]) // the client's random
+				_, _ = rand.Read(h[5:11])  // the record's number, which the gateway's answer has too
 				r.inject(h)
 			}
 		}

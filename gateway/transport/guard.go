@@ -16,6 +16,7 @@ type guard struct {
 	gateway netip.AddrPort
 	done    atomic.Bool   // the handshake is complete
 	alert   atomic.Uint32 // the last alert that came in the clear; whoever can send a datagram can send one
+	plain   uint64        // of the reading goroutine; the number of the next plaintext record
 }
 
 // ReadFrom returns the next datagram with whatever of it may pass. Its address is the one that pion was given.
@@ -35,6 +36,7 @@ func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 				break
 			}
 			if g.admits(r) {
+				g.renumber(r)
 				kept = append(kept, r...) // never past what was read
 			}
 			rest = next
@@ -70,6 +72,15 @@ func (g *guard) admits(r []byte) bool {
 		}
 	}
 	return false
+}
+
+// renumber counts the plaintext records by itself: nothing proves their numbers. A gateway that answers a forged hello gives back the number
+// that was in it (RFC 6347 §4.2.1), and after a high one pion would take all that follows for old.
+func (g *guard) renumber(r []byte) {
+	if r[3] == 0 && r[4] == 0 {
+		binary.BigEndian.PutUint64(r[3:], g.plain) // the epoch is 0
+		g.plain++
+	}
 }
 
 // refusal names the alert that came in the clear, for people; empty if none did.
