@@ -25,6 +25,7 @@ var ladder = map[string]int{
 	"gateway":           3,
 	"cli":               4,
 	"bench":             4,
+	"bench/flood":       4,
 	"cli/latchkey":      5,
 }
 
