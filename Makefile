@@ -1,5 +1,6 @@
 # make demo    play with a gateway and simulated nodes
 # make test    everything that must hold, installing what it needs
+# make test-large  the part of it that is about load: a flood, ten thousand handshakes
 # make check   vet, gofmt, staticcheck
 # make build   bin/latchkey for this machine; make cross for the Pis
 # make bench   the benchmarks, in a few minutes
@@ -12,7 +13,7 @@ BIN     := bin/latchkey
 PACKAGES := libcoap3-bin openssl tshark
 PROGRAMS := coap-client-openssl coap-client-gnutls openssl tshark
 
-.PHONY: demo build check test bench fuzz cross deps clean
+.PHONY: demo build check test test-large bench fuzz cross deps clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cli/latchkey
@@ -22,9 +23,9 @@ demo: build
 	@if [ -t 0 ]; then $(BIN) demo; else $(BIN) demo --script; fi
 
 check:
-	$(GO) vet ./...
+	$(GO) vet -tags large ./...
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
-	$(GO) tool staticcheck ./...
+	$(GO) tool staticcheck -tags large ./...
 
 # The programs that the tests speak to. Only what is missing is installed, and only where that is possible.
 deps:
@@ -55,6 +56,11 @@ cross:
 
 test: deps check cross fuzz
 	$(GO) test -race -timeout 9m ./...
+	$(MAKE) test-large
+
+# What is about memory and load: without the race detector, which costs too much of both, and one package at a time.
+test-large:
+	$(GO) test -tags large -run Large -count=1 -p 1 -timeout 3m ./gateway ./gateway/transport
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./coapres/wire ./gateway/access ./gateway/store ./bench
