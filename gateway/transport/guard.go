@@ -52,7 +52,7 @@ func (g *guard) admits(r []byte) bool {
 		return false // we ask for none
 	}
 	if binary.BigEndian.Uint16(r[3:]) > 0 {
-		return true
+		return encrypted(r)
 	}
 	switch r[0] {
 	case recordAlert:

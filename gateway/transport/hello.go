@@ -59,6 +59,10 @@ func splitRecord(b []byte) (record, rest []byte, ok bool) {
 	return b[:n], b[n:], true
 }
 
+// encrypted tells whether pion decrypts a record before it takes it. What it takes as it is, anybody can forge: all of epoch 0, with a
+// connection ID too, and a ChangeCipherSpec of any epoch.
+func encrypted(r []byte) bool { return (r[3] != 0 || r[4] != 0) && r[0] != recordCCS }
+
 // handshakeOf returns type and message_seq of the one handshake message in a record. ok is false for fragments, and for several in one
 // record, which no client of ours sends.
 func handshakeOf(r []byte) (typ uint8, number uint16, ok bool) {

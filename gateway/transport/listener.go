@@ -175,16 +175,18 @@ func (l *Listener) datagram(b []byte, from netip.AddrPort) {
 
 func (l *Listener) record(r []byte, from netip.AddrPort) {
 	switch epoch := binary.BigEndian.Uint16(r[3:]); {
-	case r[0] == recordCID:
+	case r[0] == recordCID && encrypted(r):
 		l.mu.Lock()
 		a := l.cids[[cidLen]byte(r[11:])]
 		ok := a != nil && a.admits(r)
 		l.mu.Unlock()
 		l.deliver(r, from, ok, a)
-	case epoch > 0:
+	case encrypted(r):
 		l.encrypted(r, from)
-	default:
+	case epoch == 0:
 		l.plain(r, from)
+	default:
+		l.counts.ignored.Add(1)
 	}
 }
 

@@ -232,10 +232,12 @@ func (c *rawClient) request() error {
 
 // answered waits for the answer to a request that was sent.
 func (c *rawClient) answered(mid uint16) error {
-	return c.hear(10*time.Second, func(r []byte) bool {
-		b, ok := c.open(r, 23)
-		return ok && len(b) >= 4 && b[0]>>4&3 == typeACK && b[1] == byte(codes.Content) && binary.BigEndian.Uint16(b[2:]) == mid
-	})
+	return c.hear(10*time.Second, func(r []byte) bool { return c.answers(r, mid) })
+}
+
+func (c *rawClient) answers(r []byte, mid uint16) bool {
+	b, ok := c.open(r, 23)
+	return ok && len(b) >= 4 && b[0]>>4&3 == typeACK && b[1] == byte(codes.Content) && binary.BigEndian.Uint16(b[2:]) == mid
 }
 
 // get is a GET with a message ID.
