@@ -15,7 +15,7 @@ type Cause string
 const (
 	CauseKey       Cause = "key"       // an identity came, but its key was not proven: unknown, revoked or wrong, which look alike
 	CauseSuite     Cause = "suite"     // no common cipher suite or curve, or no extended master secret
-	CauseAbandoned Cause = "abandoned" // the peer fell silent
+	CauseAbandoned Cause = "abandoned" // the peer fell silent, or said goodbye at once
 	CauseBusy      Cause = "busy"      // more handshakes than are allowed at once
 	CauseFull      Cause = "full"      // as many sessions as there may be
 	CauseMalformed Cause = "malformed" // a ClientHello that cannot be read, or came in pieces

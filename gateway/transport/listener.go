@@ -473,6 +473,7 @@ func (a *association) cause(identity string) Cause {
 		return CauseSuite
 	}
 	switch {
+	case a.finished.Load(): // the key was proven, and the node said goodbye before we were through
 	case a.early > 0 && identity != "":
 		return CauseKey
 	case a.evicted:
@@ -487,7 +488,10 @@ func (l *Listener) establish(a *association, id string) (old *association, refus
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if a.phase != half {
-		return nil, CauseBusy
+		if a.evicted {
+			return nil, CauseBusy
+		}
+		return nil, CauseAbandoned // it has said goodbye already
 	}
 	p := l.peers[a.at]
 	old = p.live
