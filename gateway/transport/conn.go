@@ -150,7 +150,8 @@ func (c *Conn) serve() error { return c.cc.Run() }
 
 // finish waits until an association that has ended has let go of its socket, and for its handlers.
 func (c *Conn) finish() {
-	_ = c.exchange.Close() // whoever ended it may still be at it
+	_ = c.exchange.Close()                      // whoever ended it may still be at it
+	_ = c.exchange.SetReadDeadline(time.Time{}) // a timer of pion's would be kept for the idle time
 	c.work.end()
 	close(c.done)
 }
