@@ -132,7 +132,7 @@ func TestStockClientsLosePower(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDoor(t, store.Options{})
-			ask := func() string { return d.asksAndDies(t, "127.9.9.9:45684") } // an address that no other test has
+			ask := func() string { return d.asksAndDies(t, d.addr, "-bind", "127.9.9.9:45684") } // an address that no other test has
 			if name != "openssl" {
 				c := d.stock(name, d.readerKey)
 				c.addr = newRouter(t, d.addr, 0).addr()
@@ -150,12 +150,12 @@ func TestStockClientsLosePower(t *testing.T) {
 	}
 }
 
-// asksAndDies has openssl s_client ask for the gateway's resources from a port of its own, kills it when it has an answer, or after 5 s, and
-// returns what it printed.
-func (d *door) asksAndDies(t *testing.T, from string) string {
+// asksAndDies has openssl s_client ask for the gateway's resources, kills it when it has an answer, or after 10 s, and returns what it
+// printed.
+func (d *door) asksAndDies(t *testing.T, addr string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(program(t, "openssl", opensslPackage), "s_client", "-quiet", "-dtls1_2", "-cipher", ourSuites[0]+":@SECLEVEL=0",
-		"-bind", from, "-connect", d.addr, "-psk", hexOf(d.readerKey), "-psk_identity", string(d.readerKey.ID))
+	cmd := exec.Command(program(t, "openssl", opensslPackage), append([]string{"s_client", "-quiet", "-dtls1_2", "-cipher",
+		ourSuites[0] + ":@SECLEVEL=0", "-connect", addr, "-psk", hexOf(d.readerKey), "-psk_identity", string(d.readerKey.ID)}, args...)...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -167,11 +167,20 @@ func (d *door) asksAndDies(t *testing.T, from string) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	limit := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
+	limit := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
 	defer limit.Stop()
-	if _, err := io.WriteString(in, "\x40\x01\x00\x01\xbb.well-known\x04core"); err != nil { // CON GET /.well-known/core
-		t.Error(err)
-	}
+	answered := make(chan struct{})
+	defer close(answered)
+	go func() { // a confirmable request is repeated
+		for {
+			_, _ = io.WriteString(in, "\x40\x01\x00\x01\xbb.well-known\x04core") // CON GET /.well-known/core
+			select {
+			case <-answered:
+				return
+			case <-time.After(time.Second):
+			}
+		}
+	}()
 	var printed []byte
 	for buf := make([]byte, 2048); !strings.Contains(string(printed), "</scan>"); {
 		n, err := out.Read(buf)
@@ -190,4 +199,64 @@ func (d *door) remains(rule string) {
 	if got := d.metric("latchkey_sessions"); got != 1 {
 		d.t.Errorf("%s: got %d sessions, want one of a node that is dead", rule, got)
 	}
+}
+
+// Whichever one datagram of a handshake and of the first request is lost, either way, the node comes in, by its own repeats or ours.
+func TestHandshakeSurvivesALoss(t *testing.T) {
+	t.Parallel()
+	for _, name := range append([]string{"latchkey", "openssl"}, stockClients...) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			each := losesOne(t, name, 0, 0)
+			if each[0] < 4 || each[1] < 3 {
+				t.Fatalf("got %v datagrams, want a handshake and a request", each)
+			}
+			for way, direction := range []string{"to the gateway", "to the node"} {
+				for i := range each[way] {
+					t.Run(fmt.Sprintf("datagram %d %s", i+1, direction), func(t *testing.T) {
+						t.Parallel()
+						losesOne(t, name, way, i+1)
+					})
+				}
+			}
+		})
+	}
+}
+
+// losesOne has a client come in while the datagram of that number is lost, and returns how many went each way.
+func losesOne(t *testing.T, name string, way, number int) (datagrams [2]int) {
+	t.Helper()
+	d := newDoor(t, store.Options{})
+	r := newRouter(t, d.addr, 0)
+	r.mu.Lock()
+	r.lose[way] = number
+	r.mu.Unlock()
+	began := time.Now()
+	got := ""
+	switch name {
+	case "latchkey":
+		d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
+		d.settled()
+		off := d.power(r)
+		d.granted("with one loss", began)
+		off()
+	case "openssl":
+		got = d.asksAndDies(t, r.addr())
+	default:
+		c := d.stock(name, d.readerKey)
+		c.addr = r.addr()
+		got = c.call("/.well-known/core")
+	}
+	if name != "latchkey" && !strings.Contains(got, "</scan>") {
+		t.Errorf("got %q, want an answer", got)
+	}
+	if took := time.Since(began); took > 8*time.Second {
+		t.Errorf("came in after %v, want a repeat or two", took)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if number > r.count[way] {
+		t.Errorf("only %d datagrams went, so none was lost", r.count[way])
+	}
+	return r.count
 }

@@ -26,6 +26,8 @@ type router struct {
 	node  netip.AddrPort          // guarded by mu; who spoke last
 	dead  map[netip.AddrPort]bool // guarded by mu; who is not heard any more
 	hello []byte                  // guarded by mu; the first datagram of all
+	count [2]int                  // guarded by mu; datagrams each way
+	lose  [2]int                  // guarded by mu; which of them is lost, counted from 1; 0: none
 }
 
 // parcel is a datagram on its way.
@@ -92,8 +94,11 @@ func (r *router) up(b []byte, from netip.AddrPort) {
 	r.pass(0, b)
 }
 
-// pass sets a datagram on its way. One too many is lost, as on any way.
+// pass sets a datagram on its way. One too many is lost, as on any way. The caller holds r.mu.
 func (r *router) pass(way int, b []byte) {
+	if r.count[way]++; r.count[way] == r.lose[way] {
+		return
+	}
 	select {
 	case r.ways[way] <- parcel{time.Now().Add(r.far), bytes.Clone(b)}:
 	default:
@@ -135,7 +140,9 @@ func (r *router) rebind(t *testing.T) {
 				return
 			}
 			if err == nil { // and not that the gateway is down for now
+				r.mu.Lock()
 				r.pass(1, buf[:n])
+				r.mu.Unlock()
 			}
 		}
 	})

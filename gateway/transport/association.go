@@ -65,7 +65,7 @@ type association struct {
 
 	usesCID  atomic.Bool // the node sends our CID, as the handshake agreed
 	mute     atomic.Bool // nothing is sent any more
-	finished atomic.Bool // pion has sent an encrypted record: the other side may speak at any length
+	finished atomic.Bool // pion has sent its Finished: the other side may speak at any length
 	alert    atomic.Uint32
 	identity atomic.Pointer[string] // as claimed; proven once the handshake is complete
 
@@ -77,10 +77,12 @@ type association struct {
 	turn     uint64     // guarded by mu; calls of ReadFrom
 	taken    datagram   // guarded by mu; what pion is working on, without its bytes
 	current  netip.AddrPort
-	path     uint32   // guarded by mu, as current; how often the address has moved
-	proven   bool     // guarded by mu; an answer to something we sent came from current
-	credit   int      // guarded by mu; bytes that may still be sent to current while it is not proven
-	held     [][]byte // guarded by mu; for current, once it is proven
+	path     uint32    // guarded by mu, as current; how often the address has moved
+	proven   bool      // guarded by mu; an answer to something we sent came from current
+	credit   int       // guarded by mu; bytes that may still be sent to current while it is not proven
+	held     [][]byte  // guarded by mu; for current, once it is proven
+	last     []byte    // guarded by mu; our last flight, until something that was encrypted came after it
+	repeated time.Time // guarded by mu; when that was sent again
 	wake     chan struct{}
 }
 
@@ -219,7 +221,6 @@ func (a *association) WriteTo(b []byte, to net.Addr) (int, error) {
 	}
 	switch plain := b[0] != recordCID && b[3] == 0 && b[4] == 0; {
 	case !plain:
-		a.finished.Store(true)
 	case a.second != nil && b[0] == recordHandshake && len(b) > recordHeader && b[recordHeader] == msgHelloVerifyRequest:
 		// Swallowed: the node has answered ours, and pion is told so.
 		setCookie(a.dc, a.cookie)
@@ -227,18 +228,38 @@ func (a *association) WriteTo(b []byte, to net.Addr) (int, error) {
 		a.second = nil
 		a.push(second, a.current, queueHalf)
 		return len(b), nil
-	default:
-		if b[0] == recordAlert && len(b) == recordHeader+2 && b[recordHeader] == 2 {
-			a.alert.Store(uint32(b[recordHeader+1]))
-		}
+	case b[0] == recordAlert && len(b) == recordHeader+2 && b[recordHeader] == 2:
+		a.alert.Store(uint32(b[recordHeader+1]))
 	}
 	if a.shift != 0 {
 		b = renumber(b, a.shift)
+	}
+	if b[0] == recordCCS { // with the Finished in one datagram
+		a.finished.Store(true)
+		a.mu.Lock()
+		a.last = append([]byte(nil), b...)
+		a.mu.Unlock()
 	}
 	if a.may(b, p.AddrPort) {
 		a.l.socket.write(b, p.AddrPort)
 	}
 	return len(b), nil
+}
+
+// again answers a repeat of the node's Finished (RFC 6347 §4.2.4), which shows that ours was lost. pion does so too, but not for a pion on the
+// other side: that gives a Finished with a connection ID the same number each time, so that it is taken for a replay. Nothing proves that the
+// node sent it, so there is an answer once in a while, to the address that has proven itself, and none after the node has spoken.
+func (a *association) again() {
+	now := time.Now()
+	a.mu.Lock()
+	b, to := a.last, a.current
+	if b == nil || !a.proven || now.Sub(a.repeated) < flightInterval/2 {
+		a.mu.Unlock()
+		return
+	}
+	a.repeated = now
+	a.mu.Unlock()
+	a.l.socket.write(b, to)
 }
 
 // may tells whether a record may go to an address now. A record copied on its way and sent from elsewhere moves the address there, so until
@@ -309,6 +330,9 @@ type established struct {
 
 func (e established) Read(b []byte) (int, error) {
 	n, err := e.Conn.Read(b)
+	e.association.mu.Lock()
+	e.last = nil
+	e.association.mu.Unlock()
 	e.settle()
 	return n, err
 }

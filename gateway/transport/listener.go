@@ -179,7 +179,11 @@ func (l *Listener) record(r []byte, from netip.AddrPort) {
 		l.mu.Lock()
 		a := l.cids[[cidLen]byte(r[11:])]
 		ok := a != nil && a.admits(r)
+		again := ok && a.phase == live && r[4] == 1 && [6]byte(r[5:]) == [6]byte{}
 		l.mu.Unlock()
+		if again {
+			a.again()
+		}
 		l.deliver(r, from, ok, a)
 	case encrypted(r):
 		l.encrypted(r, from)
