@@ -337,7 +337,13 @@ func (e established) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (e established) Close() error                       { return e.Conn.Close() }
+// Close leaves nothing for later: when the other side ends a connection pion lets go of its socket after it has told the reader.
+func (e established) Close() error {
+	err := e.Conn.Close()
+	_ = e.association.Close()
+	return err
+}
+
 func (e established) LocalAddr() net.Addr                { return e.Conn.LocalAddr() }
 func (e established) SetDeadline(t time.Time) error      { return e.Conn.SetDeadline(t) }
 func (e established) SetReadDeadline(t time.Time) error  { return e.Conn.SetReadDeadline(t) }
