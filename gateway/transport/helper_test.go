@@ -135,7 +135,7 @@ const (
 )
 
 // listen starts a listener that knows one key. What cfg leaves out is filled in.
-func listen(t *testing.T, cfg Config, h Handler) *site {
+func listen(t testing.TB, cfg Config, h Handler) *site {
 	t.Helper()
 	s := &site{secret: keys.NewSecret(), opened: make(chan *Conn, 64), closed: make(chan *Conn, 64)}
 	cfg.Addr = "127.0.0.1:0"
@@ -213,7 +213,7 @@ func (s *site) try(t *testing.T, addr string, id keys.ID, secret keys.Secret, h 
 }
 
 // within receives from c, or fails the test after a while.
-func within[T any](t *testing.T, c <-chan T) (v T) {
+func within[T any](t testing.TB, c <-chan T) (v T) {
 	t.Helper()
 	select {
 	case v = <-c:
@@ -224,7 +224,7 @@ func within[T any](t *testing.T, c <-chan T) (v T) {
 }
 
 // eventually waits until f is true.
-func eventually(t *testing.T, what string, f func() bool) {
+func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	deadline := time.After(10 * time.Second)
 	tick := time.NewTicker(5 * time.Millisecond)

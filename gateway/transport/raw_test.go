@@ -30,6 +30,7 @@ type rawClient struct {
 	asksCID  bool // for one of the gateway's; it has none of its own
 
 	random     handshake.Random
+	cookie     []byte
 	seen       map[handshake.Random]bool // of ServerHellos that were answers to earlier hellos
 	transcript []byte                    // from the ClientHello with the cookie on; nil: no answer to a hello yet
 	server     handshake.Random
@@ -128,7 +129,8 @@ func (c *rawClient) hello() error {
 		if !ok || r[0] != recordHandshake || typ != msgHelloVerifyRequest || number(r) < first {
 			return false
 		}
-		m.Cookie = bytes.Clone(r[recordHeader+handshakeHeader+3:])
+		c.cookie = bytes.Clone(r[recordHeader+handshakeHeader+3:])
+		m.Cookie = c.cookie
 		return true
 	})
 	if err != nil {

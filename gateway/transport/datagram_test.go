@@ -1,0 +1,163 @@
+package transport
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// sender is an address of the fuzzer's.
+type sender uint8
+
+const (
+	stranger sender = iota
+	beginner        // has returned its cookie, and is in its handshake
+	withCID         // has a session with a connection ID
+	without         // has one without
+	senders
+)
+
+// splices are what a fuzzer cannot guess: they replace what stands at their place in a datagram.
+const (
+	spliceCID    = 1 << iota // the connection ID of the live session
+	spliceCookie             // the cookie of its address
+)
+
+// Whatever a datagram is and wherever it comes from: the two sessions beside it go on, and a stranger hears no more bytes than he sent.
+func FuzzDatagram(f *testing.F) {
+	s := listen(f, Config{Handshake: time.Second}, echo)
+	session := func(cid bool) *rawClient {
+		c := newRaw(f, "127.0.0.1", s.Addr(), s.secret.PSK())
+		c.asksCID = cid
+		if err := c.handshake(); err != nil {
+			f.Fatal(err)
+		}
+		within(f, s.opened)
+		return c
+	}
+	clients := [senders]*rawClient{withCID: session(true), without: session(false),
+		stranger: newRaw(f, "127.0.0.2", s.Addr(), s.secret.PSK()), beginner: newRaw(f, "127.0.0.3", s.Addr(), s.secret.PSK())}
+	for from := range uint8(senders) {
+		for _, c := range clients[:] {
+			for _, b := range c.sent {
+				f.Add(from, uint8(0), b)
+				f.Add(from, uint8(spliceCID|spliceCookie), b)
+			}
+		}
+		for _, b := range forged(make([]byte, cidLen)) {
+			f.Add(from, uint8(spliceCID), b)
+		}
+		f.Add(from, uint8(0), helloRecord(0, nil))
+		f.Add(from, uint8(spliceCookie), helloRecord(1, make([]byte, cookieSize)))
+		f.Add(from, uint8(0), clients[withCID].sent[0][:20])
+	}
+	var begun time.Time
+	sent, heard := 0, 0 // of the stranger's bytes
+	f.Fuzz(func(t *testing.T, from, splice uint8, b []byte) {
+		if len(b) > maxDatagram {
+			return // the kernel cuts it
+		}
+		who := sender(from % uint8(senders))
+		c := clients[who]
+		if who == beginner && time.Since(begun) > s.cfg.Handshake/2 {
+			begun = time.Now()
+			if err := c.hello(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b = bytes.Clone(b)
+		if at := recordHeader - 2; splice&spliceCID != 0 && len(b) >= at+cidLen && b[0] == recordCID {
+			copy(b[at:], clients[withCID].cid)
+		}
+		if r, _, ok := splitRecord(b); ok && splice&spliceCookie != 0 && len(r) > recordHeader && r[0] == recordHandshake {
+			if h, err := parseHello(r); err == nil && len(h.cookie) == cookieSize && who != stranger {
+				copy(h.cookie, c.cookie)
+			}
+		}
+		if _, err := c.conn.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		for _, who := range []sender{withCID, without} { // the listener has read all of the above when these are answered
+			if err := clients[who].request(); err != nil {
+				t.Fatalf("a session has ended: %v", err)
+			}
+		}
+		if who == stranger {
+			sent += len(b)
+		}
+		if heard += clients[stranger].waiting(); heard > sent {
+			t.Errorf("a stranger sent %d bytes and heard %d", sent, heard)
+		}
+		clients[beginner].waiting()
+		if got := s.Stats(); got.Sessions != 2 || got.Moved != 0 {
+			t.Errorf("got %+v, want both sessions where they were", got)
+		}
+	})
+}
+
+// waiting reads what has come already, and returns how many bytes.
+func (c *rawClient) waiting() (sum int) {
+	for buf := make([]byte, maxDatagram); ; {
+		_ = c.conn.SetReadDeadline(time.Now().Add(50 * time.Microsecond)) // in time for one look
+		n, err := c.conn.Read(buf)
+		if err != nil {
+			return sum
+		}
+		sum += n
+	}
+}
+
+// Whatever is in a hello, and however often it comes: who has not returned a cookie hears no more bytes than he sent.
+func TestStrangerHearsNoMoreThanHeSent(t *testing.T) {
+	for _, stateful := range []bool{false, true} {
+		s := listen(t, Config{stateful: stateful}, echo)
+		c := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
+		hellos := map[string][]byte{"the smallest": helloRecord(0, nil), "cut off": helloRecord(0, nil)[:60]}
+		c.asksCID = true
+		if err := c.hello(); err != nil {
+			t.Fatal(err)
+		}
+		hellos["a node's"] = c.sent[0]
+		for _, n := range []int{1, 19, 20, 21, 32, 255} {
+			hellos[fmt.Sprintf("a cookie of %d bytes", n)] = withCookie(c.sent[0], append(make([]byte, recordHeader+handshakeHeader+3), make([]byte, n)...))
+		}
+		for _, n := range []int{0, 1, 3, 100, 1000} {
+			b := bytes.Clone(c.sent[0])
+			b = binary.BigEndian.AppendUint16(b, 0xfafa) // an extension of nobody
+			b = binary.BigEndian.AppendUint16(b, uint16(n))
+			hellos[fmt.Sprintf("an extension of %d bytes", n)] = grown(append(b, make([]byte, n)...), 4+n)
+		}
+		two := append(bytes.Clone(c.sent[0]), helloRecord(0, nil)...)
+		hellos["two in a datagram"] = two
+		for name, b := range hellos {
+			stranger := newRaw(t, "127.0.0.1", s.Addr(), nil)
+			sent, heard := 0, 0
+			for range 50 {
+				stranger.send(b)
+				sent += len(b)
+				time.Sleep(time.Millisecond) // for the answer
+				if heard += stranger.waiting(); heard > sent {
+					t.Fatalf("stateful %v, %s: sent %d bytes, heard %d", stateful, name, sent, heard)
+				}
+			}
+			if answered := name == "the smallest" || name == "a node's"; answered && heard == 0 {
+				t.Errorf("stateful %v, %s: heard nothing", stateful, name)
+			}
+		}
+		s.end()
+	}
+}
+
+// grown is a hello that had n bytes appended, in all its lengths.
+func grown(r []byte, n int) []byte {
+	add := func(at int) { binary.BigEndian.PutUint16(r[at:], binary.BigEndian.Uint16(r[at:])+uint16(n)) }
+	add(recordHeader - 2)
+	add(recordHeader + 2)
+	add(recordHeader + 10)
+	at := recordHeader + handshakeHeader + 2 + 32 + 1 + 1 // no session ID, no cookie
+	at += 2 + int(binary.BigEndian.Uint16(r[at:]))
+	add(at + 1 + int(r[at]))
+	return r
+}
