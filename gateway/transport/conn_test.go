@@ -3,7 +3,6 @@ package transport
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -156,24 +155,6 @@ func TestTokensOfBothSidesStayApart(t *testing.T) {
 		})
 	}
 	wg.Wait()
-}
-
-// Message IDs come round every 32 requests here; a cache keyed by them would answer with what was asked before.
-func TestManyRequestsOnOneSession(t *testing.T) {
-	_, peer := memLink(t, echo)
-	buf := make([]byte, maxMessage)
-	for i := range uint32(5000) {
-		token := binary.BigEndian.AppendUint32(nil, i)
-		_, _ = peer.Write(con(t, uint16(i%32), string(token), fmt.Sprint(i)))
-		n, err := peer.Read(buf)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := append(append([]byte{0x64, 0x45, 0, byte(i % 32)}, token...), "\xff"+fmt.Sprint(i)...)
-		if !bytes.Equal(buf[:n], want) {
-			t.Fatalf("request %d: got %x, want %x", i, buf[:n], want)
-		}
-	}
 }
 
 func TestDo(t *testing.T) {

@@ -1,0 +1,116 @@
+package transport
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+	"github.com/plgd-dev/go-coap/v3/message/pool"
+)
+
+// question is a confirmable request, and what came back.
+type question struct {
+	mid    uint16
+	token  []byte
+	body   string
+	answer []byte
+}
+
+// ask sends questions with different message IDs all at once and takes an answer for each. A handler's answer is its number among all,
+// and then what it was asked.
+func ask(t *testing.T, dc *dtls.Conn, qs []*question) {
+	t.Helper()
+	open := map[uint16]*question{}
+	for _, q := range qs {
+		open[q.mid] = q
+		if _, err := dc.Write(con(t, q.mid, string(q.token), q.body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = dc.SetReadDeadline(time.Now().Add(10 * time.Second))
+	for buf := make([]byte, maxMessage); len(open) > 0; {
+		n, err := dc.Read(buf)
+		if err != nil {
+			t.Fatalf("%d of %d requests were not answered: %v", len(open), len(qs), err)
+		}
+		if n < 4 || open[binary.BigEndian.Uint16(buf[2:])] == nil {
+			t.Fatalf("got %x, to nothing that was asked", buf[:n])
+		}
+		q := open[binary.BigEndian.Uint16(buf[2:])]
+		delete(open, q.mid)
+		q.answer = bytes.Clone(buf[:n])
+		head := append([]byte{0x60 | byte(len(q.token)), byte(codes.Content), byte(q.mid >> 8), byte(q.mid)}, q.token...)
+		text, ok := bytes.CutPrefix(q.answer, append(head, payloadMarker))
+		if _, what, _ := strings.Cut(string(text), " "); !ok || what != fmt.Sprintf("%d %x %s", q.mid, q.token, q.body) {
+			t.Fatalf("ID %d, token %x, body %s: got %x %q, want an answer to that", q.mid, q.token, q.body, q.answer, text)
+		}
+	}
+}
+
+// manyRequests makes more than n requests on one session, as many at once as may be, with message IDs that come round after so many.
+// Half of them are earlier ones once more: as they were, with another body, another token or another ID.
+func manyRequests(t *testing.T, n, ids uint32) {
+	var calls atomic.Uint32
+	s := listen(t, Config{}, func(_ *Conn, req, resp *pool.Message, _ time.Time) {
+		b, _ := req.ReadBody()
+		resp.SetCode(codes.Content)
+		resp.SetBody(strings.NewReader(fmt.Sprintf("%d %d %x %s", calls.Add(1), req.MessageID(), []byte(req.Token()), b)))
+	})
+	dc, err := s.raw(t, dtls.WithCipherSuites(suites[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := within(t, s.opened)
+	var i, handled uint32
+	next := func() *question { // tokens of 1 to 8 bytes; the short ones come round too
+		i++
+		token := binary.BigEndian.AppendUint64(nil, uint64(i))
+		return &question{mid: uint16(i % ids), token: token[7-i%8:], body: fmt.Sprint(i)}
+	}
+	for i < n {
+		var first, second, repeats []*question
+		for range maxInFlight {
+			first = append(first, next())
+		}
+		ask(t, dc, first)
+		for j, q := range slices.Backward(first) { // the one before the most others last
+			again := *q
+			switch j % 4 {
+			case 0:
+				repeats = append(repeats, &again)
+			case 1:
+				again.body += " other"
+			case 2:
+				again.token = append(bytes.Clone(q.token[1:]), 0xee)
+			case 3:
+				again.mid = next().mid
+			}
+			second = append(second, &again)
+		}
+		ask(t, dc, second)
+		for j, q := range repeats {
+			if want := first[4-4*j].answer; !bytes.Equal(q.answer, want) {
+				t.Fatalf("a repeat got %q, want the same bytes %q", q.answer, want)
+			}
+		}
+		handled += uint32(len(first) + len(second) - len(repeats))
+	}
+	if got := calls.Load(); got != handled {
+		t.Errorf("the handler was called %d times, want once for each of %d requests", got, handled)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.in) > keepAnswered {
+		t.Errorf("got %d requests remembered, want at most %d", len(c.in), keepAnswered)
+	}
+}
+
+// Message IDs come round every 64 requests here; a cache keyed by them would answer with what was asked before.
+func TestManyRequestsOnOneSession(t *testing.T) { manyRequests(t, 5000, 64) }
