@@ -65,8 +65,8 @@ type response struct {
 	location string // path of a created resource
 }
 
-// Serve answers one request of a peer: it finds the resource, sees that the peer's kind may call it, that the body is in bounds and
-// the peer within its rate, and leaves the rest to the resource. Refusals leave no state behind.
+// Serve answers one request of a peer: it sees that the peer is within its rate, finds the resource, sees that the peer's kind may call it
+// and that the body is in bounds, and leaves the rest to the resource. Refusals leave no state behind.
 func (s *Server) Serve(ctx context.Context, p *Peer, req, resp *pool.Message, at time.Time) {
 	r := &request{peer: p, msg: req, at: at}
 	out, err := s.dispatch(ctx, r)
@@ -96,6 +96,9 @@ func (s *Server) Serve(ctx context.Context, p *Peer, req, resp *pool.Message, at
 }
 
 func (s *Server) dispatch(ctx context.Context, r *request) (response, error) {
+	if !r.peer.spend(r.at) { // first: what is refused for another reason counts too
+		return response{}, &BusyError{RetryAfter: time.Second}
+	}
 	path, err := pathOf(r.msg)
 	if err != nil {
 		return response{}, err
@@ -107,9 +110,6 @@ func (s *Server) dispatch(ctx context.Context, r *request) (response, error) {
 	r.param = param
 	if !res.allows(r.peer.Kind) {
 		return response{}, ErrForbidden
-	}
-	if !r.peer.spend(r.at) {
-		return response{}, &BusyError{RetryAfter: time.Second}
 	}
 	if r.body, err = body(r.msg, res.limit); err != nil {
 		return response{}, err
