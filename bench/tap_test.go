@@ -23,12 +23,14 @@ const doors = 64
 
 // house is a gateway with doors and, at each, a reader and a lock over real DTLS on loopback.
 type house struct {
-	readers []*device.Device
-	uids    [][]byte
-	acted   chan gateway.Timeline
+	b       *testing.B
+	gateway *gateway.Gateway
+	store   *store.Store
+	node    func(device.Config) *device.Device // runs one until the benchmark ends and waits until it is registered
 }
 
-func newHouse(b *testing.B, opts store.Options) *house {
+// newHouse has no doors yet. told, which may be nil, hears of every attempt that was decided.
+func newHouse(b *testing.B, opts store.Options, told func(gateway.Timeline)) *house {
 	b.Helper()
 	if !opts.InMemory {
 		opts.Dir = b.TempDir()
@@ -37,13 +39,7 @@ func newHouse(b *testing.B, opts store.Options) *house {
 	if err != nil {
 		b.Fatal(err)
 	}
-	h := &house{acted: make(chan gateway.Timeline, doors)}
-	g, err := gateway.New(gateway.Config{Store: st, Listen: "127.0.0.1:0", Clock: gateway.ClockRTC,
-		Timeline: func(tl gateway.Timeline) {
-			if !tl.Repeated {
-				h.acted <- tl
-			}
-		}})
+	g, err := gateway.New(gateway.Config{Store: st, Listen: "127.0.0.1:0", Clock: gateway.ClockRTC, Timeline: told})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -61,58 +57,57 @@ func newHouse(b *testing.B, opts store.Options) *house {
 			b.Error(err)
 		}
 	})
-	for i := range doors {
-		uid := []byte{4, 3, 2, byte(i)}
-		for _, d := range h.furnish(b, g, st, i, uid) {
-			d.Gateway, d.Retry = g.Addr().String(), time.Second
-			n := device.New(d)
-			nodes.Go(func() { _ = n.Run(ctx) }) // returns nil when ctx ends
-			ready, stop := context.WithTimeout(ctx, 20*time.Second)
-			if err := n.Ready(ready); err != nil {
-				b.Fatal(err)
-			}
-			stop()
-			if d.Kind == wire.KindReader {
-				h.readers, h.uids = append(h.readers, n), append(h.uids, uid)
-			}
+	return &house{b, g, st, func(cfg device.Config) *device.Device {
+		cfg.Gateway, cfg.Retry = g.Addr().String(), time.Second
+		n := device.New(cfg)
+		nodes.Go(func() { _ = n.Run(ctx) }) // returns nil when ctx ends
+		ready, stop := context.WithTimeout(ctx, 20*time.Second)
+		defer stop()
+		if err := n.Ready(ready); err != nil {
+			b.Fatal(err)
 		}
-	}
+		return n
+	}}
+}
+
+// settled waits until the state of so many locks was read.
+func (h *house) settled(locks int) {
+	h.b.Helper()
 	deadline := time.Now().Add(20 * time.Second)
-	for known := 0; known < doors; {
+	for known := 0; known < locks; {
 		known = 0
-		for _, v := range g.Views() {
+		for _, v := range h.gateway.Views() {
 			if v.Kind == wire.KindLock && v.Known {
 				known++
 			}
 		}
 		if time.Now().After(deadline) {
-			b.Fatalf("the state of %d of %d locks was read", known, doors)
+			h.b.Fatalf("the state of %d of %d locks was read", known, locks)
 		}
 		time.Sleep(time.Millisecond)
 	}
-	return h
 }
 
-// furnish makes one door with its devices and somebody who may open it.
-func (h *house) furnish(b *testing.B, g *gateway.Gateway, st *store.Store, i int, uid []byte) []device.Config {
-	b.Helper()
+// door makes one door with its devices and somebody who may open it with this card.
+func (h *house) door(i int, uid []byte) (lock, reader device.Config) {
+	h.b.Helper()
 	now := time.Now()
 	door := access.Target{ID: access.NewID(), Name: fmt.Sprintf("door-%d", i), Kind: access.Door, Pulse: time.Second, Created: now}
 	person := access.Person{ID: access.NewID(), Name: fmt.Sprintf("person-%d", i), Created: now}
 	changes := []access.Change{{Put: door}, {Put: person},
-		{Put: access.Credential{ID: st.CredentialID(uid), Person: person.ID, Tail: "0200", Status: access.CardActive, Created: now}},
+		{Put: access.Credential{ID: h.store.CredentialID(uid), Person: person.ID, Tail: "0200", Status: access.CardActive, Created: now}},
 		{Put: access.Grant{ID: access.NewID(), SubjectKind: access.SubjectPerson, Subject: person.ID, Target: door.ID, Effect: access.Allow, Created: now}}}
-	var cfgs []device.Config
-	for _, kind := range []wire.Kind{wire.KindLock, wire.KindReader} {
+	device := func(kind wire.Kind) device.Config {
 		d := access.Device{ID: access.NewID(), Name: fmt.Sprintf("%s-%d", kind, i), Kind: kind, Targets: []access.ID{door.ID}, Created: now}
 		k := provision.New(string(d.ID))
 		changes = append(changes, access.Change{Put: d}, access.Change{Put: k})
-		cfgs = append(cfgs, device.Config{Name: d.Name, Kind: kind, Identity: k.ID, Secret: k.Secret})
+		return device.Config{Name: d.Name, Kind: kind, Identity: k.ID, Secret: k.Secret}
 	}
-	if _, err := g.Apply(context.Background(), "bench", changes...); err != nil {
-		b.Fatal(err)
+	lock, reader = device(wire.KindLock), device(wire.KindReader)
+	if _, err := h.gateway.Apply(context.Background(), "bench", changes...); err != nil {
+		h.b.Fatal(err)
 	}
-	return cfgs
+	return lock, reader
 }
 
 // BenchmarkTapToCommand taps one door after the other, one tap at a time: a closed loop, so it says how long a door takes and not how
@@ -123,11 +118,27 @@ func BenchmarkTapToCommand(b *testing.B) {
 		name string
 		opts store.Options
 	}{{"disk", store.Options{}}, {"memory", store.Options{InMemory: true}}} {
-		b.Run(s.name, func(b *testing.B) { tapToCommand(b, newHouse(b, s.opts)) })
+		b.Run(s.name, func(b *testing.B) { tapToCommand(b, s.opts) })
 	}
 }
 
-func tapToCommand(b *testing.B, h *house) {
+// card is the UID that opens a door.
+func card(door int) []byte { return []byte{4, 3, 2, byte(door)} }
+
+func tapToCommand(b *testing.B, opts store.Options) {
+	acted := make(chan gateway.Timeline, doors)
+	h := newHouse(b, opts, func(tl gateway.Timeline) {
+		if !tl.Repeated {
+			acted <- tl
+		}
+	})
+	var readers []*device.Device
+	for i := range doors {
+		lock, reader := h.door(i, card(i))
+		h.node(lock)
+		readers = append(readers, h.node(reader))
+	}
+	h.settled(doors)
 	verdicts := hdrhistogram.New(1, int64(10*time.Second/time.Microsecond), 3)
 	receipts := hdrhistogram.New(1, int64(10*time.Second/time.Microsecond), 3)
 	next := make([]time.Time, doors) // when the door's reader is within its rate again
@@ -143,12 +154,12 @@ func tapToCommand(b *testing.B, h *house) {
 		}
 		tapped := time.Now()
 		next[door] = tapped.Add(100 * time.Millisecond)
-		v, err := h.readers[door].Scan(context.Background(), h.uids[door])
+		v, err := readers[door].Scan(context.Background(), card(door))
 		told := time.Since(tapped)
 		if err != nil {
 			b.Fatal(err)
 		}
-		tl := <-h.acted
+		tl := <-acted
 		if v.Verdict != wire.Granted || tl.Acknowledged.IsZero() {
 			failed++
 		} else if err := receipts.RecordValue(tl.Acknowledged.Sub(tapped).Microseconds()); err != nil {
