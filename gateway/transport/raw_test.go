@@ -378,3 +378,22 @@ func TestRawClient(t *testing.T) {
 		within(t, s.closed)
 	}
 }
+
+// A node may speak at any length as soon as it has our Finished, which may be before the listener is through with the handshake.
+func TestFirstMessageMayBeLong(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	long := append(append(get(1), payloadMarker), bytes.Repeat([]byte("a"), 1000)...)
+	for i := range 100 {
+		c := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
+		if err := c.handshake(); err != nil {
+			t.Fatal(err)
+		}
+		c.encrypted(protocol.ContentTypeApplicationData, long)
+		if err := c.hear(time.Second, func(r []byte) bool { return c.answers(r, 1) }); err != nil {
+			t.Fatalf("session %d: no answer to its first message of %d bytes: %v", i, len(long), err)
+		}
+		_ = c.do(stepClose)
+		within(t, s.opened)
+		within(t, s.closed)
+	}
+}
