@@ -26,16 +26,17 @@ var ladder = map[string]int{
 	"cli":               4,
 	"bench":             4,
 	"bench/flood":       4,
+	"bench/idle":        4,
 	"cli/latchkey":      5,
 }
 
 // alone are the modules that only these packages may import, tests included; with _test, the tests alone.
 var alone = map[string][]string{
 	"github.com/dgraph-io/badger":     {"gateway/store"},
-	"github.com/pion":                 {"gateway/transport"},
+	"github.com/pion":                 {"gateway/transport", "bench/idle"}, // the latter runs stock go-coap beside ours
 	"github.com/danielgtaylor/huma":   {"gateway/admin"},
 	"github.com/urfave/cli":           {"cli"},
-	"github.com/plgd-dev/go-coap":     {"gateway/transport", "gateway", "coapres", "coapres/device", "gateway/session_test"},
+	"github.com/plgd-dev/go-coap":     {"gateway/transport", "gateway", "coapres", "coapres/device", "gateway/session_test", "bench/idle"},
 	"github.com/fxamacker/cbor":       {"coapres/wire", "gateway/store"},
 	"github.com/prometheus":           {"gateway"},
 	"golang.org/x/crypto":             {"gateway/store"},
