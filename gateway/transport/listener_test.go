@@ -396,6 +396,7 @@ func TestReservedShare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	within(t, s.opened) // the node is through with its handshake before the listener is
 	_ = c.End()
 	hello := n.firstFlight()
 	from := func(host string) {
