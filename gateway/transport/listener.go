@@ -397,8 +397,8 @@ func (l *Listener) warnBusy(from netip.AddrPort) {
 // newAssociation makes an association for a hello. The caller holds l.mu.
 func (l *Listener) newAssociation(from netip.AddrPort, h hello, digest [32]byte) (*association, context.Context, error) {
 	a := &association{l: l, at: from, digest: digest, random: [32]byte(h.record[recordHeader+handshakeHeader+2:]), current: from,
-		proven: true, // its cookie came back; where pion asks for its own, that is shorter than any hello
-		wake:   make(chan struct{}, 1)}
+		proven: true} // its cookie came back; where pion asks for its own, that is shorter than any hello
+	a.wake.L = &a.mu
 	_, _ = rand.Read(a.cid[:]) // never fails
 	dc, err := dtls.ServerWithOptions(a, peerAddr{from},
 		dtls.WithPSK(func(identity []byte) ([]byte, error) {
