@@ -103,7 +103,7 @@ func (r *run) fit(w io.Writer) {
 		return
 	}
 	if room := int64(limit.Cur) - spareFiles; room < int64(r.sessions) {
-		fmt.Fprintf(w, "idle: only %d sessions instead of %d: the file limit is %d; raise it with ulimit -Hn\n", max(room, 1), r.sessions, limit.Cur)
+		fmt.Fprintf(w, "idle: only %d sessions instead of %d: the file limit is %d; root may raise it with ulimit -n\n", max(room, 1), r.sessions, limit.Cur)
 		r.sessions = int(max(room, 1))
 	}
 }
