@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os/exec"
 	"strings"
 	"testing"
@@ -132,7 +133,12 @@ func TestStockClientsLosePower(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDoor(t, store.Options{})
-			ask := func() string { return d.asksAndDies(t, d.addr, "-bind", "127.9.9.9:45684") } // an address that no other test has
+			free, err := net.ListenPacket("udp", "127.9.9.9:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = free.Close()
+			ask := func() string { return d.asksAndDies(t, d.addr, "-bind", free.LocalAddr().String()) }
 			if name != "openssl" {
 				c := d.stock(name, d.readerKey)
 				c.addr = newRouter(t, d.addr, 0).addr()
