@@ -155,13 +155,16 @@ func (a *association) take(b []byte) (int, net.Addr, error) {
 
 // follow takes note that pion has moved the address: it does so by itself, on the newest authenticated record with our CID (RFC 9146 §6).
 func (a *association) follow() {
-	to := a.dc.RemoteAddr().(peerAddr).AddrPort
 	a.mu.Lock()
+	to := a.dc.RemoteAddr().(peerAddr).AddrPort
 	if to == a.current {
 		a.mu.Unlock()
 		return
 	}
-	a.current, a.proven, a.credit, a.held = to, false, a.taken.n, nil
+	a.current, a.proven, a.credit, a.held = to, false, 0, nil
+	if a.taken.from == to {
+		a.credit = a.taken.n
+	}
 	a.path++
 	a.mu.Unlock()
 	a.l.moved(a, to)
@@ -235,6 +238,12 @@ func (a *association) WriteTo(b []byte, to net.Addr) (int, error) {
 		a.last = append([]byte(nil), b...)
 		a.mu.Unlock()
 	}
+	a.mu.Lock()
+	moved := p.AddrPort != a.current
+	a.mu.Unlock()
+	if moved { // before pion has asked for the next record
+		a.follow()
+	}
 	if a.may(b, p.AddrPort) {
 		a.l.socket.write(b, p.AddrPort)
 	}
@@ -263,7 +272,9 @@ func (a *association) may(b []byte, to netip.AddrPort) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case a.proven || to != a.current:
+	case to != a.current:
+		return false // pion began to write before it moved: nobody is there any more
+	case a.proven:
 		return true
 	case len(b) <= pingRecord && len(b) <= a.credit:
 		a.credit -= len(b)

@@ -329,3 +329,42 @@ func TestStolenAddress(t *testing.T) {
 		t.Errorf("got path %d, want 2: there and back", g.Path())
 	}
 }
+
+// pion moves the address some time before it asks for the next record, and others write meanwhile: to an address that has not proven itself
+// that is as much as to any such, and where the node was before it hears nothing any more.
+func TestWhatIsWrittenDuringAMove(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	h, err := parseHello(helloRecord(1, make([]byte, cookieSize)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, after := newRaw(t, "127.0.0.1", s.Addr(), nil), newRaw(t, "127.0.0.1", s.Addr(), nil)
+	s.mu.Lock()
+	a, _, err := s.newAssociation(after.addr(), h, h.digest()) // where pion is already
+	s.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.cancel()
+	a.current, a.taken = before.addr(), datagram{n: 2 * pingRecord, from: after.addr()}
+	record := func(n int) []byte { return append([]byte{recordCID, 0xfe, 0xfd, 0, 1}, make([]byte, n-5)...) }
+	write := func(n int, to *rawClient) {
+		t.Helper()
+		if got, err := a.WriteTo(record(n), peerAddr{to.addr()}); got != n || err != nil {
+			t.Errorf("got %d, %v, want it taken", got, err)
+		}
+	}
+	write(100, after)
+	for range 3 {
+		write(pingRecord, after)
+	}
+	write(100, before)
+	got := after.within(100 * time.Millisecond)
+	if got != 2*pingRecord || before.within(time.Millisecond) != 0 || a.Path() != 1 {
+		t.Errorf("got %d bytes where it is and path %d, want two pings and 1", got, a.Path())
+	}
+	a.Prove(1)
+	if got := after.within(100 * time.Millisecond); got != 100 {
+		t.Errorf("got %d bytes when the address is proven, want the 100 that waited", got)
+	}
+}

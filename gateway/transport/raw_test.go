@@ -357,6 +357,18 @@ func (c *rawClient) hear(limit time.Duration, take func(r []byte) bool) error {
 	}
 }
 
+// within is how many bytes come in that time.
+func (c *rawClient) within(limit time.Duration) (sum int) {
+	_ = c.conn.SetReadDeadline(time.Now().Add(limit))
+	for buf := make([]byte, maxDatagram); ; {
+		n, err := c.conn.Read(buf)
+		if err != nil {
+			return sum
+		}
+		sum += n
+	}
+}
+
 func TestRawClient(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	for _, cid := range []bool{false, true} {
