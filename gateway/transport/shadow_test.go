@@ -1,9 +1,12 @@
 package transport
 
 import (
+	"bytes"
 	"crypto/rand"
 	"testing"
 	"time"
+
+	"github.com/pion/dtls/v3/pkg/protocol"
 )
 
 // Forged records from a live node's own address, in the clear: none of them ends its session or holds it up.
@@ -139,4 +142,73 @@ func TestForgedAndRepeatedRecordsAreCounted(t *testing.T) {
 	if got, err := post(c, "still here", 5*time.Second); err != nil || got != "still here" {
 		t.Errorf("got %q, %v", got, err)
 	}
+}
+
+// Whoever begins anew on its port hears nothing of the session before, which has other keys; and a late repeat of the hello that began the
+// present one begins nothing.
+func TestReplacedSessionIsMute(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	for _, cid := range []bool{false, true} {
+		c := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
+		c.asksCID = cid
+		var ids [][]byte
+		for i := range 2 {
+			if err := c.handshake(); err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, c.cid)
+			within(t, s.opened)
+			if i > 0 {
+				within(t, s.closed)
+			}
+		}
+		if err := c.hear(200*time.Millisecond, func(r []byte) bool { return r[0] == recordAlert }); err == nil {
+			t.Errorf("cid %v: the node was told that its session before has ended", cid)
+		}
+		if cid && bytes.Equal(ids[0], ids[1]) {
+			t.Errorf("got the connection ID % x in both sessions, want a new one", ids[0])
+		}
+		was := s.Stats()
+		var hello []byte
+		for _, b := range c.sent {
+			if typ, number, ok := handshakeOf(b); ok && typ == msgClientHello && number == 1 {
+				hello = b
+			}
+		}
+		c.send(hello)
+		if err := c.request(); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Stats(); got.HalfOpen != 0 || got.Handshakes != was.Handshakes {
+			t.Errorf("cid %v: got %+v, want no handshake begun by a late hello", cid, got)
+		}
+	}
+}
+
+// Only the newest record of a session moves its address: one that was held back does not, whoever sends it.
+func TestLateRecordMovesNothing(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	c := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
+	c.asksCID = true
+	if err := c.handshake(); err != nil {
+		t.Fatal(err)
+	}
+	g := within(t, s.opened)
+	elsewhere := newRaw(t, "127.0.0.1", s.Addr(), nil)
+	c.mid++
+	late := c.seal(protocol.ContentTypeApplicationData, get(c.mid))
+	held := c.mid
+	if err := c.request(); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere.send(late)
+	if err := c.answered(held); err != nil {
+		t.Errorf("the late record: %v, want its answer where the node is", err)
+	}
+	if got := s.Stats(); got.Moved != 0 || g.Path() != 0 {
+		t.Errorf("got %+v, want the session where it was", got)
+	}
+	c.mid++
+	elsewhere.send(c.seal(protocol.ContentTypeApplicationData, get(c.mid)))
+	eventually(t, "the newest record moves it", func() bool { return s.Stats().Moved == 1 && g.Path() == 1 })
 }
