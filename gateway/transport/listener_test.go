@@ -3,6 +3,7 @@ package transport
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"net"
@@ -421,4 +422,38 @@ func TestReservedShare(t *testing.T) {
 			t.Errorf("got %+v, want only strangers to go", f)
 		}
 	}
+}
+
+// Who returns his cookie may begin so many handshakes and no more; others come in meanwhile.
+func TestHandshakesOfOneSource(t *testing.T) {
+	s := listen(t, Config{Handshake: time.Second}, echo)
+	c := newRaw(t, "127.0.0.2", s.Addr(), nil)
+	if err := c.hello(); err != nil {
+		t.Fatal(err)
+	}
+	again := c.sent[len(c.sent)-1]
+	began := time.Now()
+	const more = 2 * sourceBurst
+	for i := range more {
+		b := bytes.Clone(again)
+		binary.BigEndian.PutUint32(b[recordHeader+handshakeHeader+2:], uint32(i)) // another random
+		c.send(b)
+		time.Sleep(50 * time.Microsecond)
+	}
+	if _, err := post(s.dial(t, nil), "x", 5*time.Second); err != nil {
+		t.Errorf("another source: %v", err)
+	}
+	most := sourceBurst + int(sourceRate*time.Since(began).Seconds()) + 2 // that one, and the first
+	if got := s.Stats(); got.Hellos < more || got.Handshakes > uint64(most) || got.Handshakes < sourceBurst {
+		t.Errorf("got %d handshakes begun of %d hellos, want %d to %d", got.Handshakes, got.Hellos, sourceBurst, most)
+	}
+	eventually(t, "who was refused is told of", func() bool {
+		n := 0
+		for _, f := range s.failures() {
+			if f.Cause == CauseBusy {
+				n++
+			}
+		}
+		return n > more-most
+	})
 }
