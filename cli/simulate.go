@@ -85,8 +85,8 @@ func simulate(c *cli.Context, kind wire.Kind) error {
 	ready, cancel := context.WithTimeout(ctx, connectWithin)
 	defer cancel()
 	if err := d.Ready(ready); err != nil {
-		return fmt.Errorf("no session with the gateway at %s within %v: is it running there, and is the key of %s not revoked? (%w)",
-			b.Gateway, connectWithin, b.Device, err)
+		return fmt.Errorf("no session with the gateway at %s within %v: is it running there? There, latchkey doctor --device %s says why (%w)",
+			b.Gateway, connectWithin, quoteWord(b.Device), err)
 	}
 	fmt.Fprintf(c.App.ErrWriter, "%s is connected to %s\n", b.Device, b.Gateway)
 	allTold := make(chan struct{})

@@ -155,6 +155,9 @@ func TestCausesOfFailures(t *testing.T) {
 					t.Errorf("got %s, want %q in it", text, want)
 				}
 			}
+			if strings.Contains(fmt.Sprint(one), "NAME") {
+				t.Errorf("got %v, want the name of the device that was asked about", one)
+			}
 			if strings.Contains(text, secret.Reveal()) {
 				t.Error("the secret is shown")
 			}

@@ -247,9 +247,9 @@ func (x *examination) stranger(f *Failure, device *access.Device) bool {
 	if x.now.Sub(f.Last) > recently || x.room == 0 {
 		return false
 	}
-	whose := "if it is one of yours, "
+	whose, name := "if it is one of yours, ", "NAME"
 	if device != nil {
-		whose = "if it is " + device.Name + ", "
+		whose, name = "if it is "+device.Name+", ", device.Name
 	}
 	how := x.how(f)
 	var text, do string
@@ -259,14 +259,14 @@ func (x *examination) stranger(f *Failure, device *access.Device) bool {
 		if x.mended(f) || device != nil && len(f.Near) > 0 && !slices.ContainsFunc(f.Near, func(n Near) bool { return n.Device.ID == device.ID }) {
 			return false
 		}
-		text, do = unknown(f, how, whose)
+		text, do = unknown(f, how, whose, name)
 	case CauseNoCommonSuite:
-		text = fmt.Sprintf("no common suite. %s offered %s no cipher suite and curve that the gateway takes, or no extended master secret", f.Addr, how)
+		text = fmt.Sprintf("no common suite. A peer came %s, and offered no cipher suite and curve that the gateway takes, or no extended master secret", how)
 		do = whose + "build it with PSK_WITH_AES_128_CCM_8 and extended master secret"
 	case CauseFull:
-		text, do = fmt.Sprintf(fullText, f.Addr, how, x.Limit), fullDo
+		text, do = fmt.Sprintf(fullText, "a peer", how, x.Limit), fullDo
 	case CauseMalformed:
-		text = fmt.Sprintf("%s sent %s a ClientHello that cannot be used", f.Addr, how)
+		text = fmt.Sprintf("malformed. A peer came %s with a ClientHello that cannot be used", how)
 		do = whose + "it must speak DTLS 1.2 and send its ClientHello in one piece"
 	default:
 		return device != nil // lost packets, or a scanner: worth a look, and no finding of its own
@@ -281,7 +281,7 @@ func (x *examination) mended(f *Failure) bool {
 	return len(f.Near) > 0 && !slices.ContainsFunc(f.Near, func(n Near) bool { return !x.completed(n.Device.ID).After(f.Last) })
 }
 
-func unknown(f *Failure, how, whose string) (text, do string) {
+func unknown(f *Failure, how, whose, device string) (text, do string) {
 	name := `the identity "` + f.Identity + `"`
 	if f.Identity == "" {
 		name = "no identity"
@@ -290,9 +290,9 @@ func unknown(f *Failure, how, whose string) (text, do string) {
 	switch {
 	case f.Identity == SecretShown:
 		return fmt.Sprintf("unknown identity. A peer came %s with a secret where its identity should be", how),
-			whose + "the two are swapped in it, and the secret has been sent in the clear: latchkey device rekey NAME mints another"
+			whose + "the two are swapped in it, and the secret has been sent in the clear: latchkey device rekey " + device + " mints another"
 	case len(f.Near) == 0:
-		return text, whose + "put its identity into it as latchkey device show NAME has it"
+		return text, whose + "put its identity into it as latchkey device show " + device + " has it"
 	case f.Near[0].Device.Name == slipless(f.Identity):
 		return text + ": it is a device's name", fmt.Sprintf("put %s into %s as its identity", f.Near[len(f.Near)-1].Identity, f.Near[0].Device.Name)
 	}
