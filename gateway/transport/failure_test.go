@@ -44,6 +44,16 @@ func TestFailures(t *testing.T) {
 			halfOpen(t, u, n.firstFlight())
 			return u.LocalAddr().(*net.UDPAddr).AddrPort()
 		}, "", CauseAbandoned},
+		{"a hello in pieces, which is not answered", func(t *testing.T, s *site) netip.AddrPort {
+			c := newRaw(t, "127.0.0.1", s.Addr(), nil)
+			b := helloRecord(0, nil)
+			b[recordHeader+11]-- // the fragment is shorter than the message
+			c.send(b)
+			if got := c.within(100 * time.Millisecond); got != 0 {
+				t.Errorf("got %d bytes", got)
+			}
+			return c.addr()
+		}, "", CauseMalformed},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
@@ -83,4 +93,17 @@ func (s *site) fails(t *testing.T, identity string, opts ...dtls.ClientOption) n
 		t.Fatal("a session was opened")
 	}
 	return pc.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
+// Who has sent a Finished that proves no key is told of in seconds, however long a handshake may take.
+func TestWrongKeyIsToldSoon(t *testing.T) {
+	t.Parallel()
+	s := listen(t, Config{Handshake: time.Minute}, echo)
+	c := newRaw(t, "127.0.0.1", s.Addr(), keys.NewSecret().PSK())
+	for _, step := range []step{stepHello, stepKeyExchange, stepChangeCipher, stepFinished} {
+		if err := c.do(step); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the failure is told", func() bool { f := s.failures(); return len(f) == 1 && f[0].Cause == CauseKey })
 }

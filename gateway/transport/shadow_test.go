@@ -212,3 +212,32 @@ func TestLateRecordMovesNothing(t *testing.T) {
 	elsewhere.send(c.seal(protocol.ContentTypeApplicationData, get(c.mid)))
 	eventually(t, "the newest record moves it", func() bool { return s.Stats().Moved == 1 && g.Path() == 1 })
 }
+
+// A node whose address another one has now, as behind a router, is not that one: its connection ID finds its session as before.
+func TestAddressOfAnotherNode(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	c := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
+	c.asksCID = true
+	if err := c.handshake(); err != nil {
+		t.Fatal(err)
+	}
+	within(t, s.opened)
+	other := rawAt(c.conn, s.secret.PSK())
+	other.asksCID, other.identity = true, string(another)
+	if err := other.handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if got := within(t, s.opened).Identity(); got != string(another) || s.Sessions() != 2 {
+		t.Errorf("got a session of %s, %d in all, want both nodes", got, s.Sessions())
+	}
+	for range 3 {
+		for _, c := range []*rawClient{c, other} {
+			if err := c.request(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if got := s.Stats(); got.Replaced != 0 || len(s.closed) != 0 {
+		t.Errorf("got %+v, want no session to end", got)
+	}
+}
