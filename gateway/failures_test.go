@@ -297,3 +297,22 @@ func TestFullMakesOneEventAMinute(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// Whoever measures how long the gateway thinks of an identity learns nothing: an unknown and a revoked one take as long as one that is there.
+func TestKeyIsFoundInOneTime(t *testing.T) {
+	w := newWard(t)
+	ids := [][]byte{[]byte(w.good.ID), []byte(w.old.ID), []byte("lk-zzzzzzzzzz")}
+	least := make([]time.Duration, len(ids))
+	for range 2000 { // interleaved, and the least of each: what else the machine does is not in it
+		for i, id := range ids {
+			began := time.Now()
+			_ = w.psk(id)
+			if took := time.Since(began); least[i] == 0 || took < least[i] {
+				least[i] = took
+			}
+		}
+	}
+	if slices.Max(least) > 2*slices.Min(least) {
+		t.Errorf("got %v for a key that is there, a revoked and an unknown one, want about the same", least)
+	}
+}

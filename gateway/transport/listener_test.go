@@ -432,13 +432,17 @@ func TestHandshakesOfOneSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := c.sent[len(c.sent)-1]
-	began := time.Now()
+	began, open := time.Now(), 0
 	const more = 2 * sourceBurst
 	for i := range more {
 		b := bytes.Clone(again)
 		binary.BigEndian.PutUint32(b[recordHeader+handshakeHeader+2:], uint32(i)) // another random
 		c.send(b)
 		time.Sleep(50 * time.Microsecond)
+		open = max(open, s.Stats().HalfOpen)
+	}
+	if open != maxPerPeer {
+		t.Errorf("got %d handshakes of one address at once, want %d", open, maxPerPeer)
 	}
 	if _, err := post(s.dial(t, nil), "x", 5*time.Second); err != nil {
 		t.Errorf("another source: %v", err)
