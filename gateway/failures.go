@@ -67,7 +67,7 @@ func (g *Gateway) failed(f transport.Failure, now time.Time) {
 		id := access.ID(k.Device)
 		ev.Device = access.Named{ID: id, Name: p.Devices[id].Name}
 	}
-	g.log.Error("no room for a session", "device", ev.Device.Name, "max", g.cfg.MaxSessions)
+	g.log.Error("no room for a session: start with a higher --max-sessions", "device", ev.Device.Name, "max", g.cfg.MaxSessions)
 	g.background(func() {
 		if err := g.record(ev); err != nil {
 			g.log.Error("event lost", "device", ev.Device.Name, "err", err)

@@ -174,6 +174,9 @@ func TestCausesOfFailures(t *testing.T) {
 					t.Errorf("the metrics have no %s", line)
 				}
 			}
+			if !strings.Contains(metrics, "latchkey_stateless_cookie 1\n") {
+				t.Error("the metrics do not say that a first hello leaves nothing behind")
+			}
 			if !strings.Contains(metrics, "latchkey_sessions_max 7\n") || all.Limit != 7 {
 				t.Error("got another limit of sessions, want 7")
 			}

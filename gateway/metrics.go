@@ -66,6 +66,7 @@ func newMetrics(g *Gateway) *metrics {
 		of         func(transport.Stats) uint64
 	}{
 		{"hellos", "ClientHellos, of any kind.", func(s transport.Stats) uint64 { return s.Hellos }},
+		{"cookies", "HelloVerifyRequests sent: the answer to a first ClientHello.", func(s transport.Stats) uint64 { return s.Cookies }},
 		{"handshakes", "Handshakes begun: the cookie came back.", func(s transport.Stats) uint64 { return s.Handshakes }},
 		{"handshakes_completed", "Handshakes that completed.", func(s transport.Stats) uint64 { return s.Finished }},
 		{"sessions_replaced", "Sessions ended by a newer handshake.", func(s transport.Stats) uint64 { return s.Replaced }},
@@ -82,6 +83,8 @@ func newMetrics(g *Gateway) *metrics {
 	m.registry.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_handshakes_open", Help: "Handshakes under way."},
 			func() float64 { return float64(g.listener.Stats().HalfOpen) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_receive_buffer_bytes", Help: "What the kernel holds for us at most; 0 if it does not say."},
+			func() float64 { return float64(g.listener.Stats().ReceiveBuffer) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_stateless_cookie", Help: "1 when a first ClientHello leaves nothing behind."},
 			func() float64 {
 				if g.listener.Stats().Stateless {

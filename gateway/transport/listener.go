@@ -123,10 +123,10 @@ func Listen(cfg Config) (*Listener, error) {
 		budget: newBudget(), peers: map[netip.AddrPort]*peer{}, cids: map[[cidLen]byte]*association{}, strange: list.New(),
 		reserved: list.New(), holders: map[string]*association{}}
 	if !l.stateless {
-		l.log.Warn("handshakes cost memory before their address is proven: pion has changed", "err", cookieErr)
+		l.log.Warn("a flood of hellos can use up memory: this build's pion is not the one it was made for, so take another build", "err", cookieErr)
 	}
 	if got := s.receiveBuffer; got > 0 && got < receiveBuffer {
-		l.log.Info("receive buffer below what was asked for; raise net.core.rmem_max to ride out bursts", "bytes", got, "asked", receiveBuffer)
+		l.log.Info("small receive buffer: bursts may lose datagrams; sysctl net.core.rmem_max=4194304 allows more", "bytes", got, "asked", receiveBuffer)
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	go func() {
@@ -391,7 +391,7 @@ func (l *Listener) evict(a *association) {
 
 // warnBusy says it now and then: whoever floods us must not flood the log too.
 func (l *Listener) warnBusy(from netip.AddrPort) {
-	l.busy.Do(func() { l.log.Warn("handshakes refused: too many at once", "addr", from.String()) })
+	l.busy.Do(func() { l.log.Warn("handshakes refused: too many at once; devices come back by themselves", "addr", from.String()) })
 }
 
 // newAssociation makes an association for a hello. The caller holds l.mu.

@@ -311,7 +311,8 @@ func TestLostSocketEndsServe(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	secret := keys.NewSecret()
-	l, err := Listen(Config{Addr: "127.0.0.1:0", PSK: func([]byte) []byte { return secret.PSK() }})
+	var log lines
+	l, err := Listen(Config{Addr: "127.0.0.1:0", PSK: func([]byte) []byte { return secret.PSK() }, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,6 +332,9 @@ func TestOpenRefuses(t *testing.T) {
 		t.Error(err)
 	}
 	_ = l.Close()
+	if got := strings.Join(log.all(), "\n"); !strings.Contains(got, "not you") {
+		t.Errorf("got the log %q, want why it was refused", got)
+	}
 }
 
 func TestListenErrors(t *testing.T) {

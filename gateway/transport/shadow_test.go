@@ -3,6 +3,7 @@ package transport
 import (
 	"bytes"
 	"crypto/rand"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -94,7 +95,11 @@ func TestPowerCycleOnOnePort(t *testing.T) {
 // Both ways of the cookie serve a node: the stateless one, and the one for a pion that has changed.
 func TestCookieWays(t *testing.T) {
 	for _, stateful := range []bool{false, true} {
-		s := listen(t, Config{stateful: stateful}, echo)
+		var log lines
+		s := listen(t, Config{stateful: stateful, Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))}, echo)
+		if got := log.all(); (len(got) == 1) != stateful {
+			t.Errorf("stateful %v: got the warnings %q", stateful, got)
+		}
 		if got := s.Stats().Stateless; got == stateful {
 			t.Fatalf("got stateless %v: pion has changed, see pioncookie.go (%v)", got, cookieErr)
 		}

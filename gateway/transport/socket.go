@@ -56,6 +56,9 @@ func openSocket(addr string) (*socket, error) {
 	if raw, err := c.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) {
 			s.receiveBuffer, _ = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF)
+			if runtime.GOOS == "linux" {
+				s.receiveBuffer /= 2 // socket(7): it grants twice what may be filled, for its own bookkeeping
+			}
 		})
 	}
 	return s, nil
