@@ -391,7 +391,9 @@ func (l *Listener) evict(a *association) {
 
 // warnBusy says it now and then: whoever floods us must not flood the log too.
 func (l *Listener) warnBusy(from netip.AddrPort) {
-	l.busy.Do(func() { l.log.Warn("handshakes refused: too many at once; devices come back by themselves", "addr", from.String()) })
+	l.busy.Do(func() {
+		l.log.Warn("handshakes refused: too many at once; devices come back by themselves", "addr", from.String())
+	})
 }
 
 // newAssociation makes an association for a hello. The caller holds l.mu.

@@ -216,6 +216,13 @@ func TestLateRecordMovesNothing(t *testing.T) {
 	c.mid++
 	elsewhere.send(c.seal(protocol.ContentTypeApplicationData, get(c.mid)))
 	eventually(t, "the newest record moves it", func() bool { return s.Stats().Moved == 1 && g.Path() == 1 })
+	_ = c.do(stepClose)
+	within(t, s.closed)
+	eventually(t, "nothing is left at either address", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.peers) == 0 && len(s.cids) == 0
+	})
 }
 
 // A node whose address another one has now, as behind a router, is not that one: its connection ID finds its session as before.
