@@ -95,7 +95,7 @@ func (s *site) fails(t *testing.T, identity string, opts ...dtls.ClientOption) n
 	return pc.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
-// Who has sent a Finished that proves no key is told of in seconds, however long a handshake may take.
+// Who has sent a Finished that proves no key is told of in seconds, however long a handshake may take, and hears nothing of it.
 func TestWrongKeyIsToldSoon(t *testing.T) {
 	t.Parallel()
 	s := listen(t, Config{Handshake: time.Minute}, echo)
@@ -106,4 +106,7 @@ func TestWrongKeyIsToldSoon(t *testing.T) {
 		}
 	}
 	eventually(t, "the failure is told", func() bool { f := s.failures(); return len(f) == 1 && f[0].Cause == CauseKey })
+	if err := c.hear(200*time.Millisecond, func(r []byte) bool { return r[0] == recordAlert }); err == nil {
+		t.Error("got an alert, want silence")
+	}
 }

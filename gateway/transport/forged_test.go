@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"net"
 	"testing"
 	"time"
@@ -90,5 +91,26 @@ func TestForgedEncryptedRecordsAtANode(t *testing.T) {
 	}
 	if g.Context().Err() != nil || c.Context().Err() != nil {
 		t.Error("the session has ended")
+	}
+}
+
+// A repeat of the node's hello in a record with a high number does not make its next records old.
+func TestForgedNumberInAHandshake(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	c := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
+	if err := c.hello(); err != nil {
+		t.Fatal(err)
+	}
+	b := bytes.Clone(c.sent[len(c.sent)-1])
+	b[5] = 0x7f
+	c.send(b)
+	for _, step := range []step{stepKeyExchange, stepChangeCipher, stepFinished} {
+		_ = c.do(step)
+	}
+	if within(t, s.opened) == nil {
+		t.Fatal("no session")
+	}
+	if err := c.request(); err != nil {
+		t.Error(err)
 	}
 }
