@@ -363,6 +363,10 @@ func TestWhatIsWrittenDuringAMove(t *testing.T) {
 	if got != 2*pingRecord || before.within(time.Millisecond) != 0 || a.Path() != 1 {
 		t.Errorf("got %d bytes where it is and path %d, want two pings and 1", got, a.Path())
 	}
+	a.Prove(0) // an answer to what was sent where it was before says nothing of where it is
+	if got := after.within(100 * time.Millisecond); got != 0 {
+		t.Errorf("got %d bytes at an address that has not proven itself", got)
+	}
 	a.Prove(1)
 	if got := after.within(100 * time.Millisecond); got != 100 {
 		t.Errorf("got %d bytes when the address is proven, want the 100 that waited", got)

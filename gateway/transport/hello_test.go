@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"testing"
+	"time"
 )
 
 // helloRecord is a ClientHello as small as one can be: one suite, no extensions.
@@ -85,6 +86,33 @@ func TestSplitRecord(t *testing.T) {
 	for _, version := range [][2]byte{{3, 3}, {0xfe, 0xfc}, {0, 0}} {
 		if _, _, ok := splitRecord(append([]byte{23, version[0], version[1]}, plain[3:]...)); ok {
 			t.Errorf("version %x: got a record", version)
+		}
+	}
+}
+
+// The answers to a hello carry its record's number (RFC 6347 §4.2.1): a client that had to repeat its first would take others for old.
+func TestAnswersHaveTheNumberOfTheirHello(t *testing.T) {
+	s := listen(t, Config{Handshake: time.Second}, echo)
+	node, c := newRaw(t, "127.0.0.1", s.Addr(), nil), newRaw(t, "127.0.0.1", s.Addr(), nil)
+	if err := node.hello(); err != nil {
+		t.Fatal(err)
+	}
+	b := bytes.Clone(node.sent[0])
+	for _, want := range []struct {
+		typ    byte
+		number uint64
+	}{{msgHelloVerifyRequest, 5}, {msgServerHello, 6}} {
+		b[10] = byte(want.number)
+		c.send(b)
+		var answer []byte
+		if err := c.hear(5*time.Second, func(r []byte) bool { answer = bytes.Clone(r); return true }); err != nil {
+			t.Fatal(err)
+		}
+		if got := number(answer); answer[recordHeader] != want.typ || got != want.number {
+			t.Errorf("got message %d in record %d, want %d in %d", answer[recordHeader], got, want.typ, want.number)
+		}
+		if want.typ == msgHelloVerifyRequest {
+			b = withCookie(b, answer)
 		}
 	}
 }
