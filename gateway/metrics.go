@@ -69,7 +69,7 @@ func newMetrics(g *Gateway) *metrics {
 		{"cookies", "HelloVerifyRequests sent: the answer to a first ClientHello.", func(s transport.Stats) uint64 { return s.Cookies }},
 		{"handshakes", "Handshakes begun: the cookie came back.", func(s transport.Stats) uint64 { return s.Handshakes }},
 		{"handshakes_completed", "Handshakes that completed.", func(s transport.Stats) uint64 { return s.Finished }},
-		{"sessions_replaced", "Sessions ended by a newer handshake.", func(s transport.Stats) uint64 { return s.Replaced }},
+		{"sessions_replaced", "Sessions ended by a newer handshake from their own address.", func(s transport.Stats) uint64 { return s.Replaced }},
 		{"sessions_moved", "New addresses of sessions.", func(s transport.Stats) uint64 { return s.Moved }},
 		{"records_ignored", "Records for nobody, or that nobody may send in the clear.", func(s transport.Stats) uint64 { return s.Ignored }},
 		{"records_overflow", "Records dropped because their session does not keep up.", func(s transport.Stats) uint64 { return s.Overflow }},

@@ -78,7 +78,7 @@ type peer struct {
 	half []*association // oldest first
 }
 
-// Stats are counts since Listen, but for the first three.
+// Stats are counts since Listen, but for the first four.
 type Stats struct {
 	Sessions, HalfOpen int  // now
 	ReceiveBuffer      int  // bytes, as the kernel granted them; 0 if it does not say
@@ -88,7 +88,7 @@ type Stats struct {
 	Cookies       uint64 // HelloVerifyRequests sent
 	Handshakes    uint64 // begun: the cookie came back
 	Finished      uint64 // completed
-	Replaced      uint64 // sessions ended by a newer handshake from their own address
+	Replaced      uint64 // sessions ended by a newer handshake from their own address, or with their own key when there is no room
 	Moved         uint64 // new addresses of sessions
 	Ignored       uint64 // records for nobody, or that nobody may send in the clear
 	Overflow      uint64 // records dropped because their association does not keep up
