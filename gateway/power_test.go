@@ -125,6 +125,39 @@ func TestReadersPortChanges(t *testing.T) {
 	}
 }
 
+// A lock whose port changed has its state read as soon as it speaks, so that the next command finds a proven address, and a fresh Echo.
+func TestLocksPortChanges(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t, store.Options{})
+	r := newRouter(t, d.addr, 0)
+	d.connect(d.addr, r.addr())
+	read := func() time.Time {
+		for _, v := range d.gw.Views() {
+			if v.Device == string(d.lockID) {
+				return v.StateAt
+			}
+		}
+		return time.Time{}
+	}
+	for i := range 3 {
+		before := read()
+		r.rebind(t)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		if err := d.lock.Report(ctx, wire.Report{Measurements: []wire.Measurement{flag("tamper", false)}}); err != nil {
+			t.Error(err)
+		}
+		cancel()
+		eventually(t, "its state is read from its new address", 5*time.Second, func() bool { return read().After(before) })
+		if took := d.granted("a lock at a new port", time.Now()); took > time.Second || d.lock.Moves() != i+1 {
+			t.Errorf("move %d: the tap took %v, and the lock moved %d times", i, took, d.lock.Moves())
+		}
+		eventually(t, "the door is shut again", 5*time.Second, func() bool { return !d.lock.State().On })
+	}
+	if got := d.lock.Sessions(); got != 1 {
+		t.Errorf("got %d sessions, want the first to go on", got)
+	}
+}
+
 // Stock clients have no connection ID. OpenSSL's is killed on a port and comes back on it; libcoap's go through a router, which loses their
 // goodbyes.
 func TestStockClientsLosePower(t *testing.T) {
