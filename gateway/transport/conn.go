@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"net"
@@ -30,7 +29,6 @@ type Conn struct {
 	identity string
 	remote   stableAddr
 	cc       *client.Conn
-	tokens   atomic.Uint64
 	peer     any
 	work     work
 	moved    func(*Conn) // nil: nobody asks
@@ -105,7 +103,7 @@ func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 	cfg.TransmissionNStart = 2
 	cfg.TransmissionAcknowledgeTimeout = exchangeLife
 	cfg.TransmissionMaxRetransmit = 1
-	cfg.GetToken = func() (message.Token, error) { return c.token(), nil }
+	cfg.GetToken = func() (message.Token, error) { return c.exchange.token(), nil }
 	cfg.ProcessReceivedMessage = func(m *pool.Message, cc *client.Conn, match config.HandlerFunc[*client.Conn]) {
 		// go-coap would look for a request's token among those of our own requests; both sides count tokens for themselves (RFC 7252
 		// §5.3.1), so requests go past it.
@@ -140,11 +138,6 @@ func (c *Conn) answer(h Handler, req, resp *pool.Message) {
 	}
 }
 
-// token returns a token that is never used twice on this association (RFC 9175 §4.2).
-func (c *Conn) token() message.Token {
-	return binary.BigEndian.AppendUint32(nil, uint32(c.tokens.Add(1)))
-}
-
 // serve reads messages until the association ends. It must be followed by finish.
 func (c *Conn) serve() error { return c.cc.Run() }
 
@@ -168,7 +161,7 @@ func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
 	if _, ok := req.Context().Deadline(); !ok {
 		return nil, fmt.Errorf("transport: request without a deadline")
 	}
-	req.SetToken(c.token())
+	req.SetToken(c.exchange.token())
 	req.SetType(message.Confirmable)
 	req.SetMessageID(c.cc.GetMessageID())
 	mid := uint16(req.MessageID())

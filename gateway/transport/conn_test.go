@@ -220,6 +220,22 @@ func TestDo(t *testing.T) {
 				t.Errorf("got %v, want its deadline", err)
 			}
 		}},
+		{"an answer to what was never asked is rejected", func(t *testing.T, c *Conn, peer *memConn) {
+			for _, token := range []string{"", "\x00\x00\x00\x00", "\x00\x00\x00\x01", "\x00\x00\x00\x01\x00", "\xff\xff\xff\xff"} {
+				m := encoded(t, message.Confirmable, codes.Content, 0xabcd, []byte(token), "", "x")
+				_, _ = peer.Write(m)
+				if got := peer.next(time.Second); !bytes.Equal(got, []byte{0x70, 0, 0xab, 0xcd}) {
+					t.Errorf("token %x: got %x, want a Reset", token, got)
+				}
+				_, _ = peer.Write(encoded(t, message.NonConfirmable, codes.Content, 0xabce, []byte(token), "", "x"))
+				if got := peer.next(time.Second); got != nil {
+					t.Errorf("token %x, non-confirmable: got %x, want silence", token, got)
+				}
+			}
+			if c.Context().Err() != nil {
+				t.Error("it ended the session")
+			}
+		}},
 		{"ends when the peer is gone", func(t *testing.T, c *Conn, peer *memConn) {
 			time.AfterFunc(time.Second, func() { _ = peer.Close() })
 			began := time.Now()

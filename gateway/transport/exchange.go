@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/plgd-dev/go-coap/v3/message"
 )
 
 const (
@@ -38,7 +40,8 @@ type exchange struct {
 	idle     time.Duration
 	began    time.Time
 	close    sync.Once
-	heard    atomic.Int64 // when the last message was read: ns since began, by the monotonic clock
+	heard    atomic.Int64  // when the last message was read: ns since began, by the monotonic clock
+	tokens   atomic.Uint32 // how many there were
 
 	mu      sync.Mutex
 	in      []received                         // guarded by mu; oldest first
@@ -137,10 +140,16 @@ func (x *exchange) receive(m []byte, at time.Time) (verdict, []byte) {
 	if typ == typeACK || typ == typeRST {
 		return x.acknowledged(mid, typ == typeRST, at), nil
 	}
-	if code>>5 != 0 {
-		return pass, nil // a separate response: go-coap matches its token
-	}
 	sum, token := maphash.Bytes(seed, m), m[4:4+m[0]&15]
+	if code>>5 != 0 { // a separate response
+		switch {
+		case x.issued(token):
+			return pass, nil // go-coap acknowledges a late one too: its first ACK may have been lost
+		case typ == typeCON:
+			return answer, reset(m)
+		}
+		return drop, nil
+	}
 	waiting := 0
 	for i := range x.in {
 		r := &x.in[i]
@@ -177,6 +186,14 @@ func (x *exchange) forgetOldest() {
 			return
 		}
 	}
+}
+
+// token returns a token that is never used twice on this association (RFC 9175 §4.2).
+func (x *exchange) token() message.Token { return binary.BigEndian.AppendUint32(nil, x.tokens.Add(1)) }
+
+// issued tells whether a token was ever one of ours: a response to what was never asked is rejected (RFC 7252 §5.3.2).
+func (x *exchange) issued(token []byte) bool {
+	return len(token) == 4 && binary.BigEndian.Uint32(token)-1 < x.tokens.Load()
 }
 
 // arrival returns when the request with this ID and token was read; ok is false if it is not known, and then nothing may be done.

@@ -37,7 +37,7 @@ func check(m []byte) (verdict, []byte) {
 	typ, tkl, code := m[0]>>4&3, int(m[0]&15), m[1]
 	reject := func() (verdict, []byte) {
 		if typ == typeCON {
-			return answer, []byte{0x70, 0, m[2], m[3]}
+			return answer, reset(m)
 		}
 		return drop, nil
 	}
@@ -68,6 +68,9 @@ func check(m []byte) (verdict, []byte) {
 	r := append([]byte{0x40 | typeACK<<4 | byte(tkl), refuse, m[2], m[3]}, m[4:4+tkl]...)
 	return answer, r
 }
+
+// reset is the Reset that rejects a confirmable message.
+func reset(m []byte) []byte { return []byte{0x40 | typeRST<<4, 0, m[2], m[3]} }
 
 // options walks options and payload. bad means a format error; refuse is the code for a request with an option we do not take, or 0.
 func options(p []byte) (bad bool, refuse byte) {
