@@ -49,13 +49,13 @@ type association struct {
 	// Guarded by l.mu.
 	phase    phase
 	at       netip.AddrPort // where peers has it
-	known    bool           // counted in the reserved share
 	slot     *list.Element  // of the half-open ones; nil when it is none
 	early    int            // encrypted records before the handshake was complete
 	exchange bool           // a ClientKeyExchange came
 	cancel   context.CancelFunc
 	evicted  bool
 
+	known  bool     // counted in the reserved share
 	digest [32]byte // of the hello that began it
 	random [32]byte // the client's
 
@@ -244,8 +244,12 @@ func (a *association) WriteTo(b []byte, to net.Addr) (int, error) {
 	if moved { // before pion has asked for the next record
 		a.follow()
 	}
-	if a.may(b, p.AddrPort) {
+	switch ok, proven := a.may(b, p.AddrPort); {
+	case !ok:
+	case proven && a.finished.Load():
 		a.l.socket.write(b, p.AddrPort)
+	default:
+		a.l.socket.offer(b, p.AddrPort, a.known)
 	}
 	return len(b), nil
 }
@@ -266,23 +270,23 @@ func (a *association) again() {
 	a.l.socket.write(b, to)
 }
 
-// may tells whether a record may go to an address now. A record copied on its way and sent from elsewhere moves the address there, so until
+// may tells whether a record may go to an address now, and whether that has proven itself. A record copied on its way and sent from elsewhere moves the address there, so until
 // it has proven itself a new one gets pings alone, and no more bytes than came from it (RFC 9146 §6); all else waits.
-func (a *association) may(b []byte, to netip.AddrPort) bool {
+func (a *association) may(b []byte, to netip.AddrPort) (ok, proven bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
 	case to != a.current:
-		return false // pion began to write before it moved: nobody is there any more
+		return false, false // pion began to write before it moved: nobody is there any more
 	case a.proven:
-		return true
+		return true, true
 	case len(b) <= pingRecord && len(b) <= a.credit:
 		a.credit -= len(b)
-		return true
+		return true, false
 	case len(b) > pingRecord && len(a.held) < maxHeld:
 		a.held = append(a.held, append([]byte(nil), b...))
 	}
-	return false
+	return false, false
 }
 
 // renumber adds shift to the numbers of the plaintext records in b: the first ServerHello carries the number of the ClientHello with the

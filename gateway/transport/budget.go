@@ -32,12 +32,18 @@ func newBudget() *budget {
 // allow takes a token for one handshake. known tells whether the address may use the reserved share.
 func (b *budget) allow(a netip.Addr, now time.Time) (ok, known bool) {
 	a = a.WithZone("")
-	_, known = b.known[a]
+	known = b.isKnown(a)
 	if known && b.reserved.AllowN(now, 1) {
 		return true, true
 	}
 	s := b.source(a, now)
 	return (s == nil || s.AllowN(now, 1)) && b.total.AllowN(now, 1), known
+}
+
+// isKnown tells whether a node was last seen at an address.
+func (b *budget) isKnown(a netip.Addr) bool {
+	_, ok := b.known[a.WithZone("")]
+	return ok
 }
 
 // source returns the bucket of an address; nil when there are too many sources to tell apart, and then only the total counts.

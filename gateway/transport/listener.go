@@ -300,8 +300,11 @@ func (l *Listener) hello(r []byte, from netip.AddrPort) {
 	}
 	if l.stateless && !l.cookies.valid(from, h, now) {
 		if h.number == 0 {
+			l.mu.Lock()
+			known := l.budget.isKnown(from.Addr())
+			l.mu.Unlock()
+			l.socket.offer(l.cookies.request(from, h, now), from, known)
 			l.counts.cookies.Add(1)
-			l.socket.write(l.cookies.request(from, h, now), from)
 		} else {
 			l.counts.ignored.Add(1) // a cookie of another time
 		}

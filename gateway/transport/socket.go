@@ -18,7 +18,9 @@ import (
 const (
 	maxDatagram   = 2048    // a record with a message of maxMessage bytes has less than 1,400
 	receiveBuffer = 4 << 20 // SO_RCVBUF
+	sendBuffer    = 1 << 20 // SO_SNDBUF
 	batchSize     = 32      // datagrams in one system call
+	kernelBytes   = 1024    // what a small datagram takes of the send buffer
 )
 
 // buffers are of maxDatagram bytes.
@@ -32,9 +34,11 @@ type socket struct {
 		WriteBatch([]ipv4.Message, int) (int, error)
 	}
 	receiveBuffer int           // as the kernel granted it, in bytes; 0 if it does not say
+	sendBuffer    int           // the same
 	lost          atomic.Uint64 // datagrams that could not be sent
 
 	mu      sync.Mutex
+	unsent  func() int     // guarded by mu; bytes of the send buffer that are taken; 0 if the kernel does not say
 	waiting []ipv4.Message // guarded by mu; to be sent
 	sending bool           // guarded by mu; somebody is at it
 }
@@ -53,13 +57,24 @@ func openSocket(addr string) (*socket, error) {
 		s.batch = ipv4.NewPacketConn(c)
 	}
 	_ = c.SetReadBuffer(receiveBuffer) // what came of it is read back
-	if raw, err := c.SyscallConn(); err == nil {
-		_ = raw.Control(func(fd uintptr) {
+	_ = c.SetWriteBuffer(sendBuffer)
+	raw, err := c.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) {
 			s.receiveBuffer, _ = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF)
 			if runtime.GOOS == "linux" {
 				s.receiveBuffer /= 2 // socket(7): it grants twice what may be filled, for its own bookkeeping
 			}
+			s.sendBuffer, _ = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF)
 		})
+	}
+	if err != nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("transport: listen %s: %w", addr, err)
+	}
+	s.unsent = func() (n int) {
+		_ = raw.Control(func(fd uintptr) { n = unsent(fd) })
+		return n
 	}
 	return s, nil
 }
@@ -94,7 +109,33 @@ func (s *socket) read(handle func(b []byte, from netip.AddrPort)) error {
 	}
 }
 
-// write sends a datagram. While one caller is in the system call, the others leave theirs to it, and it sends them all at once.
+// offer sends a datagram to where nobody has proven a key. The kernel keeps what it cannot deliver at once, and for an address of this network
+// that nobody has it does so for seconds: it asks who has it. Hellos from such an address would fill the send buffer with our answers, and
+// then nobody gets any. So all of them may only fill a quarter of it, and where a node was last seen a half.
+func (s *socket) offer(b []byte, to netip.AddrPort, known bool) {
+	share := s.sendBuffer / 4
+	if known {
+		share = s.sendBuffer / 2
+	}
+	s.mu.Lock()
+	taken := len(s.waiting)*kernelBytes + s.unsent()
+	s.mu.Unlock()
+	if taken > 0 && taken >= share {
+		s.lost.Add(1)
+		return
+	}
+	s.write(b, to)
+}
+
+// full tells whether a write would wait until the kernel has sent something. Nobody may: one of the writers is the goroutine that reads.
+func (s *socket) full() bool {
+	s.mu.Lock()
+	n := s.unsent()
+	s.mu.Unlock()
+	return n > 0 && n >= s.sendBuffer
+}
+
+// write sends a datagram. What the send buffer has no room for is lost. While one caller is in the system call, the others leave theirs to it, and it sends them all at once.
 func (s *socket) write(b []byte, to netip.AddrPort) {
 	s.mu.Lock()
 	if s.sending {
@@ -109,7 +150,9 @@ func (s *socket) write(b []byte, to netip.AddrPort) {
 	}
 	s.sending = true
 	s.mu.Unlock()
-	if _, err := s.conn.WriteToUDPAddrPort(b, to); err != nil {
+	if s.full() {
+		s.lost.Add(1)
+	} else if _, err := s.conn.WriteToUDPAddrPort(b, to); err != nil {
 		s.lost.Add(1)
 	}
 	for {
@@ -132,6 +175,10 @@ func (s *socket) write(b []byte, to netip.AddrPort) {
 func (s *socket) writeAll(ms []ipv4.Message) {
 	for len(ms) > 0 {
 		n, err := 0, error(nil)
+		if s.full() {
+			s.lost.Add(uint64(len(ms)))
+			return
+		}
 		if runtime.GOOS == "linux" { // elsewhere WriteBatch is a loop that knows no IPv4 on a socket of both families
 			n, err = s.batch.WriteBatch(ms, 0)
 		} else if _, err = s.conn.WriteTo(ms[0].Buffers[0], ms[0].Addr); err == nil {

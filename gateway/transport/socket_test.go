@@ -100,3 +100,82 @@ func TestOpenSocketRefuses(t *testing.T) {
 		}
 	}
 }
+
+// fill makes a socket believe that so much of its send buffer is taken.
+func (s *socket) fill(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unsent = func() int { return n }
+}
+
+// Who says hello from an address that nobody has would fill the send buffer with our answers, which the kernel keeps for seconds. The nodes
+// are answered all the same, no writer ever waits, and last the strangers hear nothing.
+func TestSendBufferIsKeptFromStrangers(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	c := s.dial(t, echo) // from here on 127.0.0.1 is known
+	g := within(t, s.opened)
+	n := newNAT(t, s.Addr())
+	if _, err := s.try(t, n.addr(), known, s.secret, nil); err != nil {
+		t.Fatal(err)
+	}
+	within(t, s.opened)
+	hello := n.firstFlight()
+	greeted := func(host string) bool {
+		u, err := net.DialUDP("udp", &net.UDPAddr{IP: net.ParseIP(host)}, s.Addr().(*net.UDPAddr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer u.Close()
+		before := s.Stats()
+		if _, err := u.Write(hello); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the hello is read", func() bool { return s.Stats().Cookies > before.Cookies })
+		if s.Stats().Lost > before.Lost {
+			return false
+		}
+		_ = u.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_, err = u.Read(make([]byte, 64))
+		return err == nil
+	}
+	all := s.socket.sendBuffer
+	if all < 64<<10 {
+		t.Fatalf("got a send buffer of %d bytes", all)
+	}
+	for _, tc := range []struct {
+		taken           int
+		stranger, known bool
+	}{
+		{0, true, true},
+		{all/4 - 1, true, true},
+		{all / 4, false, true},
+		{all / 2, false, false},
+		{all - 1, false, false},
+	} {
+		s.socket.fill(tc.taken)
+		if got := greeted("127.0.0.2"); got != tc.stranger {
+			t.Errorf("%d of %d bytes taken: a stranger was answered: %v, want %v", tc.taken, all, got, tc.stranger)
+		}
+		if got := greeted("127.0.0.1"); got != tc.known {
+			t.Errorf("%d of %d bytes taken: an address where a node was seen was answered: %v, want %v", tc.taken, all, got, tc.known)
+		}
+		if _, err := post(c, "tap", 5*time.Second); err != nil {
+			t.Errorf("%d of %d bytes taken: no answer to a node: %v", tc.taken, all, err)
+		}
+		if _, err := post(g, "command", 5*time.Second); err != nil {
+			t.Errorf("%d of %d bytes taken: no command to a node: %v", tc.taken, all, err)
+		}
+	}
+	s.socket.fill(all)
+	before := s.Stats().Lost
+	answer := make(chan error, 1)
+	go func() {
+		_, err := post(c, "tap", 5*time.Second)
+		answer <- err
+	}()
+	eventually(t, "the answer is lost, and nobody waits", func() bool { return s.Stats().Lost > before })
+	s.socket.fill(0)
+	if err := within(t, answer); err != nil {
+		t.Errorf("once there is room again: %v", err)
+	}
+}

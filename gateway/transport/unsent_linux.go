@@ -1,0 +1,12 @@
+package transport
+
+import "golang.org/x/sys/unix"
+
+// unsent is how many bytes of a socket's send buffer are taken.
+func unsent(fd uintptr) int {
+	n, err := unix.IoctlGetInt(int(fd), unix.TIOCOUTQ)
+	if err != nil {
+		return 0
+	}
+	return n
+}

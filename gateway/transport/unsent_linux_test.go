@@ -1,0 +1,39 @@
+package transport
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestUnsent(t *testing.T) {
+	s, err := openSocket("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.conn.Close()
+	if got := s.unsent(); got != 0 {
+		t.Errorf("before anything was sent: got %d bytes, want none", got)
+	}
+	raw, err := s.conn.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold := func(on int) {
+		if err := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_CORK, on) }); err != nil {
+			t.Fatal(err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	hold(1) // the kernel keeps what is sent
+	if _, err := s.conn.WriteTo(make([]byte, 1000), s.conn.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.unsent(); got < 1000 || got > 8000 {
+		t.Errorf("of 1000 bytes that wait: got %d, want those and what the kernel adds", got)
+	}
+	hold(0)
+	eventually(t, "all is sent", func() bool { return s.unsent() == 0 })
+}
