@@ -77,13 +77,14 @@ type association struct {
 	turn     uint64     // guarded by mu; calls of ReadFrom
 	taken    datagram   // guarded by mu; what pion is working on, without its bytes
 	current  netip.AddrPort
-	path     uint32    // guarded by mu, as current; how often the address has moved
-	proven   bool      // guarded by mu; an answer to something we sent came from current
-	credit   int       // guarded by mu; bytes that may still be sent to current while it is not proven
-	held     [][]byte  // guarded by mu; for current, once it is proven
-	last     []byte    // guarded by mu; our last flight, until something that was encrypted came after it
-	repeated time.Time // guarded by mu; when that was sent again
-	wake     sync.Cond // of mu: ReadFrom has something to return
+	home     netip.AddrPort // guarded by mu, as current; the last address that was proven
+	path     uint32         // guarded by mu, as current; how often the address has moved
+	proven   bool           // guarded by mu; an answer to something we sent came from current
+	credit   int            // guarded by mu; bytes that may still be sent to current while it is not proven
+	held     [][]byte       // guarded by mu; for current, once it is proven
+	last     []byte         // guarded by mu; our last flight, until something that was encrypted came after it
+	repeated time.Time      // guarded by mu; when that was sent again
+	wake     sync.Cond      // of mu: ReadFrom has something to return
 }
 
 type datagram struct {
@@ -167,7 +168,7 @@ func (a *association) follow() {
 	}
 	a.path++
 	a.mu.Unlock()
-	a.l.moved(a, to)
+	a.l.moved(a)
 }
 
 // settle waits until pion is through with a record from a new address, if it is at one: it hands out what was in the record before it moves
@@ -199,7 +200,7 @@ func (a *association) Prove(n uint32) {
 		return
 	}
 	held, to := a.held, a.current
-	a.proven, a.held = true, nil
+	a.proven, a.home, a.held = true, to, nil
 	a.mu.Unlock()
 	for _, b := range held {
 		a.l.socket.write(b, to)
@@ -276,8 +277,8 @@ func (a *association) may(b []byte, to netip.AddrPort) (ok, proven bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case to != a.current:
-		return false, false // pion began to write before it moved: nobody is there any more
+	case to != a.current: // pion had made the record before it moved the address
+		return to == a.home, true
 	case a.proven:
 		return true, true
 	case len(b) <= pingRecord && len(b) <= a.credit:

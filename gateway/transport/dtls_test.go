@@ -331,7 +331,7 @@ func TestStolenAddress(t *testing.T) {
 }
 
 // pion moves the address some time before it asks for the next record, and others write meanwhile: to an address that has not proven itself
-// that is as much as to any such, and where the node was before it hears nothing any more.
+// that is as much as to any such. What was made for where the node was before still goes there.
 func TestWhatIsWrittenDuringAMove(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	h, err := parseHello(helloRecord(1, make([]byte, cookieSize)))
@@ -346,7 +346,7 @@ func TestWhatIsWrittenDuringAMove(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.cancel()
-	a.current, a.taken = before.addr(), datagram{n: 2 * pingRecord, from: after.addr()}
+	a.current, a.home, a.taken = before.addr(), before.addr(), datagram{n: 2 * pingRecord, from: after.addr()}
 	record := func(n int) []byte { return append([]byte{recordCID, 0xfe, 0xfd, 0, 1}, make([]byte, n-5)...) }
 	write := func(n int, to *rawClient) {
 		t.Helper()
@@ -360,8 +360,8 @@ func TestWhatIsWrittenDuringAMove(t *testing.T) {
 	}
 	write(100, before)
 	got := after.within(100 * time.Millisecond)
-	if got != 2*pingRecord || before.within(time.Millisecond) != 0 || a.Path() != 1 {
-		t.Errorf("got %d bytes where it is and path %d, want two pings and 1", got, a.Path())
+	if got != 2*pingRecord || before.within(100*time.Millisecond) != 100 || a.Path() != 1 {
+		t.Errorf("got %d bytes where it is and path %d, want two pings and 1, and 100 bytes where it was", got, a.Path())
 	}
 	a.Prove(0) // an answer to what was sent where it was before says nothing of where it is
 	if got := after.within(100 * time.Millisecond); got != 0 {
@@ -371,4 +371,51 @@ func TestWhatIsWrittenDuringAMove(t *testing.T) {
 	if got := after.within(100 * time.Millisecond); got != 100 {
 		t.Errorf("got %d bytes when the address is proven, want the 100 that waited", got)
 	}
+}
+
+// pion writes from many goroutines, and moves the address before it says so. What it has for an address that has not proven itself stays here.
+func TestAnswersInAMove(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	c := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
+	c.asksCID = true
+	if err := c.handshake(); err != nil {
+		t.Fatal(err)
+	}
+	within(t, s.opened)
+	a := s.only(t)
+	victim := newRaw(t, "127.0.0.2", s.Addr(), s.secret.PSK())
+	answer := make([]byte, 1000)
+	copy(answer, []byte{recordCID, 0xfe, 0xfd, 0, 1})
+	for range 8 {
+		if _, err := a.WriteTo(answer, peerAddr{victim.addr()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := a.WriteTo(answer, peerAddr{c.addr()}); err != nil {
+		t.Fatal(err)
+	}
+	hears := func(c *rawClient, limit time.Duration) bool {
+		_ = c.conn.SetReadDeadline(time.Now().Add(limit))
+		_, err := c.conn.Read(make([]byte, 2048))
+		return err == nil
+	}
+	if !hears(c, 5*time.Second) {
+		t.Error("the node heard nothing at its address")
+	}
+	if hears(victim, 200*time.Millisecond) {
+		t.Error("an address that has proven nothing was sent an answer")
+	}
+}
+
+// only is the one association there is.
+func (s *site) only(t *testing.T) (a *association) {
+	t.Helper()
+	s.Listener.mu.Lock()
+	defer s.Listener.mu.Unlock()
+	if len(s.cids) != 1 {
+		t.Fatalf("got %d associations, want one", len(s.cids))
+	}
+	for _, a = range s.cids {
+	}
+	return a
 }

@@ -402,6 +402,7 @@ func (l *Listener) warnBusy(from netip.AddrPort) {
 // newAssociation makes an association for a hello. The caller holds l.mu.
 func (l *Listener) newAssociation(from netip.AddrPort, h hello, digest [32]byte) (*association, context.Context, error) {
 	a := &association{l: l, at: from, digest: digest, random: [32]byte(h.record[recordHeader+handshakeHeader+2:]), current: from,
+		home:   from,
 		proven: true} // its cookie came back; where pion asks for its own, that is shorter than any hello
 	a.wake.L = &a.mu
 	_, _ = rand.Read(a.cid[:]) // never fails
@@ -580,13 +581,16 @@ func (l *Listener) leaveHalf(a *association, p *peer) {
 }
 
 // moved notes a live association's new address. One that is there already keeps it: the CID finds this one.
-func (l *Listener) moved(a *association, to netip.AddrPort) {
+func (l *Listener) moved(a *association) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if a.phase != live {
-		l.mu.Unlock()
 		return
 	}
 	l.counts.moved.Add(1)
+	a.mu.Lock()
+	to := a.current
+	a.mu.Unlock()
 	if p := l.peers[a.at]; p != nil && p.live == a {
 		if p.live = nil; len(p.half) == 0 {
 			delete(l.peers, a.at)
@@ -601,7 +605,6 @@ func (l *Listener) moved(a *association, to netip.AddrPort) {
 	if p.live == nil {
 		p.live = a
 	}
-	l.mu.Unlock()
 }
 
 func (l *Listener) failed(f Failure) {
