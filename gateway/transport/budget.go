@@ -21,12 +21,13 @@ const (
 type budget struct {
 	total, reserved *rate.Limiter
 	sources         map[netip.Prefix]*rate.Limiter
-	known           map[netip.Addr]struct{} // where nodes were last seen
+	seen            map[string]netip.Addr // where each key was last proven, by its identity
+	known           map[netip.Addr]int    // how many were last proven there
 }
 
 func newBudget() *budget {
 	return &budget{total: rate.NewLimiter(totalRate, totalBurst), reserved: rate.NewLimiter(totalRate, totalBurst),
-		sources: map[netip.Prefix]*rate.Limiter{}, known: map[netip.Addr]struct{}{}}
+		sources: map[netip.Prefix]*rate.Limiter{}, seen: map[string]netip.Addr{}, known: map[netip.Addr]int{}}
 }
 
 // allow takes a token for one handshake. known tells whether the address may use the reserved share.
@@ -42,20 +43,22 @@ func (b *budget) allow(a netip.Addr, now time.Time) (ok, known bool) {
 
 // isKnown tells whether a node was last seen at an address.
 func (b *budget) isKnown(a netip.Addr) bool {
-	_, ok := b.known[a.WithZone("")]
-	return ok
+	return b.known[a.WithZone("")] > 0
 }
 
-// source returns the bucket of an address; nil when there are too many sources to tell apart, and then only the total counts.
-func (b *budget) source(a netip.Addr, now time.Time) *rate.Limiter {
+// sourceOf is what counts as one source: an IPv4 address or an IPv6 /64.
+func sourceOf(a netip.Addr) netip.Prefix {
 	bits := 64
 	if a.Is4() {
 		bits = 32
 	}
-	p, err := a.Prefix(bits)
-	if err != nil {
-		return nil
-	}
+	p, _ := a.WithZone("").Prefix(bits) // never fails
+	return p
+}
+
+// source returns the bucket of an address; nil when there are too many sources to tell apart, and then only the total counts.
+func (b *budget) source(a netip.Addr, now time.Time) *rate.Limiter {
+	p := sourceOf(a)
 	if l := b.sources[p]; l != nil {
 		return l
 	}
@@ -74,14 +77,27 @@ func (b *budget) source(a netip.Addr, now time.Time) *rate.Limiter {
 	return l
 }
 
-// proven notes an address where a node has proven a key.
-func (b *budget) proven(a netip.Addr) {
-	a = a.WithZone("")
-	if _, ok := b.known[a]; !ok && len(b.known) >= maxKnown {
-		for other := range b.known { // any one
-			delete(b.known, other)
+// proven notes the address where a key was proven. One key has one: whoever holds a stolen one cannot make a network of his own known.
+func (b *budget) proven(identity string, a netip.Addr) {
+	if _, ok := b.seen[identity]; !ok && len(b.seen) >= maxKnown {
+		for other := range b.seen { // any one
+			b.forget(other)
 			break
 		}
 	}
-	b.known[a] = struct{}{}
+	b.forget(identity)
+	a = a.WithZone("")
+	b.seen[identity] = a
+	b.known[a]++
+}
+
+func (b *budget) forget(identity string) {
+	a, ok := b.seen[identity]
+	if !ok {
+		return
+	}
+	delete(b.seen, identity)
+	if b.known[a]--; b.known[a] == 0 {
+		delete(b.known, a)
+	}
 }

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func TestBudget(t *testing.T) {
 		t.Errorf("the first a second later: got %d, want %d", got, sourceRate)
 	}
 	node := addr4(99)
-	b.proven(node)
+	b.proven("lk-1", node)
 	for i := range 100 { // everybody else uses up the total
 		b.count(addr4(1000+i), 100, now.Add(time.Second))
 	}
@@ -65,7 +66,7 @@ func TestBudgetIsBounded(t *testing.T) {
 	now := time.Now()
 	b := newBudget()
 	for i := range 2 * maxKnown {
-		b.proven(addr4(i))
+		b.proven(fmt.Sprint(i), addr4(i))
 		b.source(addr4(i), now).AllowN(now, 1)
 		if i == maxSources-1 {
 			break
@@ -78,9 +79,29 @@ func TestBudgetIsBounded(t *testing.T) {
 		t.Errorf("a minute later: got %d sources, want the new one alone", len(b.sources))
 	}
 	for i := range 2 * maxKnown {
-		b.proven(addr4(i))
+		b.proven(fmt.Sprint(i), addr4(i))
 	}
-	if len(b.known) != maxKnown {
-		t.Errorf("got %d known addresses, want %d", len(b.known), maxKnown)
+	if len(b.known) != maxKnown || len(b.seen) != maxKnown {
+		t.Errorf("got %d known addresses of %d keys, want %d", len(b.known), len(b.seen), maxKnown)
+	}
+}
+
+// One key makes one address known, the last.
+func TestKnownAddresses(t *testing.T) {
+	b := newBudget()
+	for i := range 1000 {
+		b.proven("lk-stolen", addr4(i))
+	}
+	if len(b.known) != 1 || len(b.seen) != 1 || !b.isKnown(addr4(999)) {
+		t.Errorf("a key that was everywhere: got %d known addresses, want the last", len(b.known))
+	}
+	b.proven("lk-other", addr4(999))
+	b.proven("lk-stolen", addr4(1))
+	if !b.isKnown(addr4(999)) || !b.isKnown(addr4(1)) {
+		t.Error("an address is forgotten while another key was last proven there")
+	}
+	b.proven("lk-other", addr4(2))
+	if b.isKnown(addr4(999)) {
+		t.Error("an address is known that both keys have left")
 	}
 }

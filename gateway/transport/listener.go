@@ -366,23 +366,42 @@ func (l *Listener) hello(r []byte, from netip.AddrPort) {
 	l.counts.handshakes.Add(1)
 }
 
-// makeRoom evicts until one more half-open association fits: the oldest of its peer, then the oldest of all. A known address evicts from
-// the reserved share only when nobody else holds a slot. The caller holds l.mu.
+// makeRoom evicts until one more half-open association fits: the oldest of its peer, then one of those that have more than their share. A
+// quarter is kept for known addresses and the rest for strangers, who may not use that quarter; known addresses may use what is free. The
+// caller holds l.mu.
 func (l *Listener) makeRoom(p *peer, known bool) {
 	if len(p.half) >= maxPerPeer {
 		l.evict(p.half[0])
 	}
 	for {
-		total := l.strange.Len() + l.reserved.Len()
+		strange, reserved := l.strange.Len(), l.reserved.Len()
+		full := strange+reserved >= l.cfg.MaxHandshakes
 		switch {
-		case l.strange.Len() > 0 && (total >= l.cfg.MaxHandshakes || !known && l.strange.Len() >= l.cfg.MaxHandshakes-l.cfg.MaxHandshakes/4):
-			l.evict(l.strange.Front().Value.(*association))
-		case total >= l.cfg.MaxHandshakes:
-			l.evict(l.reserved.Front().Value.(*association))
+		case !known && strange > 0 && strange >= l.cfg.MaxHandshakes-l.cfg.MaxHandshakes/4, full && reserved == 0:
+			l.evict(crowd(l.strange))
+		case full:
+			l.evict(crowd(l.reserved))
 		default:
 			return
 		}
 	}
+}
+
+// crowd is the oldest association of the source that has the most: nobody pushes out what came from elsewhere while he has more himself.
+func crowd(half *list.List) (oldest *association) {
+	n := map[netip.Prefix]int{}
+	most := 0
+	for e := half.Front(); e != nil; e = e.Next() {
+		s := sourceOf(e.Value.(*association).at.Addr())
+		n[s]++
+		most = max(most, n[s])
+	}
+	for e := half.Front(); e != nil; e = e.Next() {
+		if oldest = e.Value.(*association); n[sourceOf(oldest.at.Addr())] == most {
+			break
+		}
+	}
+	return oldest
 }
 
 func (l *Listener) evict(a *association) {
@@ -525,7 +544,7 @@ func (l *Listener) establish(a *association, id string) (old *association, refus
 	l.sessions++
 	l.holders[id] = a
 	l.counts.finished.Add(1)
-	l.budget.proven(a.at.Addr())
+	l.budget.proven(id, a.at.Addr())
 	return old, ""
 }
 

@@ -465,3 +465,44 @@ func TestHandshakesOfOneSource(t *testing.T) {
 		return n > more-most
 	})
 }
+
+// Who floods from an address where a node was seen, be it behind the same router or with a stolen key, pushes out only what is his own: neither
+// the strangers nor the other known addresses.
+func TestKnownAddressPushesOutItsOwn(t *testing.T) {
+	s := listen(t, Config{MaxHandshakes: 16}, echo)
+	for host, id := range map[string]keys.ID{"127.0.0.2": known, "127.0.0.3": another} {
+		c := newRaw(t, host, s.Addr(), s.secret.PSK())
+		c.identity = string(id)
+		if err := c.handshake(); err != nil {
+			t.Fatal(err)
+		}
+		within(t, s.opened)
+	}
+	begins := func(host string) *rawClient {
+		c := newRaw(t, host, s.Addr(), s.secret.PSK())
+		if err := c.hello(); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	waiting := []*rawClient{begins("127.0.0.3"), begins("127.0.0.4"), begins("127.0.0.5")}
+	const flood = 60
+	for range flood {
+		begins("127.0.0.2")
+	}
+	eventually(t, "those too many had to go", func() bool { return len(s.failures()) == flood+len(waiting)-16 })
+	for _, f := range s.failures() {
+		if f.Addr.Addr().String() != "127.0.0.2" || f.Cause != CauseBusy {
+			t.Errorf("got %+v, want only his own to go", f)
+		}
+	}
+	for _, c := range waiting {
+		for _, st := range []step{stepKeyExchange, stepChangeCipher, stepFinished} {
+			_ = c.do(st)
+		}
+		within(t, s.opened)
+		if err := c.request(); err != nil {
+			t.Error(err)
+		}
+	}
+}
