@@ -31,7 +31,9 @@ type Conn struct {
 	cc       *client.Conn
 	peer     any
 	work     work
-	moved    func(*Conn) // nil: nobody asks
+	moved    func(*Conn)  // nil: nobody asks
+	moves    atomic.Int64 // that moved was not yet told of
+	ping     uint16       // of the reading goroutine: the last one that follow sent
 	done     chan struct{}
 }
 
@@ -177,12 +179,30 @@ func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
 	return a, err
 }
 
-// follow asks the other side, from a new address, for a Reset (RFC 7252 §4.3): whoever sends it has the keys, and hears us where it is.
+// follow asks the other side, from a new address, for a Reset (RFC 7252 §4.3): whoever sends it has the keys, and hears us where it is. Of a
+// node that moves with each word the last address alone is asked.
 func (c *Conn) follow() {
-	mid := uint16(c.cc.GetMessageID())
-	_, _ = c.exchange.Write([]byte{0x40 | typeCON<<4, 0, byte(mid >> 8), byte(mid)}) // a connection that is gone shows in Read
-	if c.moved != nil {
-		c.work.begin(func() { c.moved(c) })
+	c.exchange.giveUp(c.ping)
+	c.ping = uint16(c.cc.GetMessageID())
+	_, _ = c.exchange.Write([]byte{0x40 | typeCON<<4, 0, byte(c.ping >> 8), byte(c.ping)}) // a connection that is gone shows in Read
+	if c.moved != nil && c.moves.Add(1) == 1 {
+		c.work.begin(c.tell)
+	}
+}
+
+// tell tells of moves, of many at once, a second apart.
+func (c *Conn) tell() {
+	for {
+		n := c.moves.Load()
+		c.moved(c)
+		if c.moves.CompareAndSwap(n, 0) {
+			return
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-c.Context().Done():
+			return
+		}
 	}
 }
 

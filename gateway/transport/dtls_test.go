@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pion/dtls/v3"
+	"github.com/pion/dtls/v3/pkg/protocol"
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 
 	"latchkey/keys"
@@ -405,6 +406,39 @@ func TestAnswersInAMove(t *testing.T) {
 	if hears(victim, 200*time.Millisecond) {
 		t.Error("an address that has proven nothing was sent an answer")
 	}
+}
+
+// A node that speaks from another address with each word costs no more than one that has moved once.
+func TestManyMoves(t *testing.T) {
+	told, release := make(chan *Conn, 1000), make(chan struct{})
+	s := listen(t, Config{Moved: func(c *Conn) { told <- c; <-release }}, echo)
+	c := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
+	c.asksCID = true
+	if err := c.handshake(); err != nil {
+		t.Fatal(err)
+	}
+	g := within(t, s.opened)
+	var from []*rawClient
+	for range 10 {
+		from = append(from, newRaw(t, "127.0.0.2", s.Addr(), s.secret.PSK()))
+	}
+	const moves = 300
+	for i := range moves {
+		c.mid++
+		_, _ = from[i%len(from)].conn.Write(c.seal(protocol.ContentTypeApplicationData, get(c.mid)))
+		eventually(t, "the session follows", func() bool { return g.Path() == uint32(i+1) })
+	}
+	eventually(t, "the last address is asked", func() bool { return g.moves.Load() == moves })
+	g.exchange.mu.Lock()
+	if n := len(g.exchange.out); n != 1 {
+		t.Errorf("got %d pings on their way, want one", n)
+	}
+	g.exchange.mu.Unlock()
+	if n := len(told); n != 1 {
+		t.Errorf("told %d times at once", n)
+	}
+	close(release)
+	eventually(t, "the moves since then are told of too, once", func() bool { return len(told) == 2 && g.moves.Load() == 0 })
 }
 
 // only is the one association there is.

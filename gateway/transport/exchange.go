@@ -321,6 +321,16 @@ func (x *exchange) forget(mid uint16) {
 	}
 }
 
+// giveUp ends the repeats of a ping.
+func (x *exchange) giveUp(mid uint16) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if o := x.out[mid]; o != nil && o.b[1] == 0 {
+		o.timer.Stop()
+		delete(x.out, mid)
+	}
+}
+
 // Close ends all repeats and the DTLS connection, with a close_notify. Twice is harmless; either call returns when it is done.
 func (x *exchange) Close() (err error) {
 	x.close.Do(func() {
