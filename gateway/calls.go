@@ -45,7 +45,7 @@ func (c calls) State(p *coapres.Peer, target string) (wire.State, error) {
 func (c calls) Registered(p *coapres.Peer, lifetime time.Duration) {
 	if c.g.sessions.Registered(p, lifetime, time.Now()) {
 		c.g.log.Info("device registered", "device", p.Name, "addr", p.Addr)
-		c.g.background(func() { c.g.sessionEvent(p, "registered") })
+		c.g.background(func() { c.g.nodeEvent(p, "registered") })
 	}
 	if p.Kind.Actuator() {
 		c.g.refresh(p.Device)
@@ -71,7 +71,7 @@ func (g *Gateway) refresh(device string) {
 
 func (c calls) Left(p *coapres.Peer) {
 	c.g.sessions.Left(p)
-	c.g.background(func() { c.g.sessionEvent(p, "offline: it took its registration back") })
+	c.g.background(func() { c.g.nodeEvent(p, "offline: it took its registration back") })
 }
 
 func (c calls) Targets(p *coapres.Peer) []string {

@@ -50,6 +50,7 @@ type Gateway struct {
 	sessions *session.Table
 	clock    clock
 	unknown  throttle
+	noise    noise
 	turns    turns
 	reports  reports
 	learners learners
@@ -185,7 +186,7 @@ func (g *Gateway) opened(c *transport.Conn) error {
 	g.log.Info("session opened", "device", d.Name, "addr", peer.Addr)
 	g.background(func() {
 		if replaced {
-			g.sessionEvent(peer, "replaced by a newer session")
+			g.nodeEvent(peer, "replaced by a newer session")
 		}
 		g.keyUsed(k)
 	})
@@ -196,7 +197,7 @@ func (g *Gateway) closed(c *transport.Conn) {
 	peer := c.Peer().(*coapres.Peer)
 	if g.sessions.Closed(peer) {
 		g.log.Info("session closed", "device", peer.Name, "addr", peer.Addr)
-		g.background(func() { g.sessionEvent(peer, "closed") })
+		g.background(func() { g.nodeEvent(peer, "closed") })
 	}
 }
 
@@ -238,6 +239,18 @@ func (g *Gateway) record(ev access.Event) error {
 	return nil
 }
 
+// nodeEvent is a session event that a node brings about by itself, as often as it likes.
+func (g *Gateway) nodeEvent(p *coapres.Peer, detail string) {
+	missed, ok := g.noise.allow(access.ID(p.Device), time.Now())
+	if !ok {
+		return
+	}
+	if missed > 0 {
+		detail = fmt.Sprintf("%s (and %d more changes since the event before)", detail, missed)
+	}
+	g.sessionEvent(p, detail)
+}
+
 func (g *Gateway) sessionEvent(p *coapres.Peer, detail string) {
 	if err := g.record(access.Event{Kind: access.EventSession, Device: named(p), Detail: detail}); err != nil {
 		g.log.Error("event lost", "device", p.Name, "err", err)
@@ -277,7 +290,7 @@ func (g *Gateway) watch(ctx context.Context) error {
 			}
 			for _, p := range g.sessions.Lapsed(now) {
 				g.log.Warn("device silent", "device", p.Name, "addr", p.Addr)
-				g.sessionEvent(p, "offline: its registration was not renewed")
+				g.nodeEvent(p, "offline: its registration was not renewed")
 			}
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"latchkey/gateway/access"
 )
 
@@ -13,7 +15,42 @@ const (
 	unknownCards  = 10 // unknown cards at one reader
 	unknownWindow = time.Minute
 	unknownPause  = 10 * time.Second // between scans of a slowed reader
+
+	noisePause = 10 * time.Second // between events of a device that does nothing but come and go
+	noiseBurst = 30
 )
+
+// noise bounds the events that a device makes by coming and going: whoever holds one key could fill the disk with them. The zero value is
+// ready for use.
+type noise struct {
+	mu      sync.Mutex
+	devices map[access.ID]*coming // guarded by mu
+}
+
+type coming struct {
+	events *rate.Limiter
+	missed int // since the last event
+}
+
+// allow tells whether a device may make an event now, and how many were left out since its last.
+func (n *noise) allow(device access.ID, now time.Time) (missed int, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.devices == nil {
+		n.devices = map[access.ID]*coming{}
+	}
+	c := n.devices[device]
+	if c == nil {
+		c = &coming{events: rate.NewLimiter(rate.Every(noisePause), noiseBurst)}
+		n.devices[device] = c
+	}
+	if !c.events.AllowN(now, 1) {
+		c.missed++
+		return 0, false
+	}
+	missed, c.missed = c.missed, 0
+	return missed, true
+}
 
 // throttle slows a reader at which many unknown cards are tried. The zero value is ready for use.
 type throttle struct {
