@@ -168,11 +168,7 @@ func TestLargestMessage(t *testing.T) {
 // A node whose port changes, as behind a router that forgot it, is known by its connection ID.
 func TestPortChanges(t *testing.T) {
 	s := listen(t, Config{}, echo)
-	n := newNAT(t, s.Addr())
-	c, err := s.try(t, n.addr(), known, s.secret, echo)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n, c := s.throughNAT(t, echo)
 	g := within(t, s.opened)
 	for range 3 {
 		if got, err := post(c, "from the node", 5*time.Second); err != nil || got != "from the node" {
@@ -274,11 +270,7 @@ func TestTemporary(t *testing.T) {
 func TestStolenAddress(t *testing.T) {
 	moved := make(chan *Conn, 8)
 	s := listen(t, Config{Moved: func(c *Conn) { moved <- c }}, echo)
-	n := newNAT(t, s.Addr())
-	c, err := s.try(t, n.addr(), known, s.secret, echo)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n, c := s.throughNAT(t, echo)
 	g := within(t, s.opened)
 	if _, err := post(c, "here", 5*time.Second); err != nil {
 		t.Fatal(err)

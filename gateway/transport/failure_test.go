@@ -30,11 +30,7 @@ func TestFailures(t *testing.T) {
 			return s.fails(t, string(known), dtls.WithExtendedMasterSecret(dtls.DisableExtendedMasterSecret))
 		}, "", CauseSuite},
 		{"a peer that says hello and no more", func(t *testing.T, s *site) netip.AddrPort {
-			n := newNAT(t, s.Addr())
-			c, err := s.try(t, n.addr(), known, s.secret, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			n, c := s.throughNAT(t, nil)
 			_ = c.End()
 			u, err := net.DialUDP("udp", nil, s.Addr().(*net.UDPAddr))
 			if err != nil {

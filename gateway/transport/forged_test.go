@@ -75,11 +75,7 @@ func TestForgedEncryptedRecords(t *testing.T) {
 // The same at a node.
 func TestForgedEncryptedRecordsAtANode(t *testing.T) {
 	s := listen(t, Config{}, echo)
-	n := newNAT(t, s.Addr())
-	c, err := s.try(t, n.addr(), known, s.secret, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n, c := s.throughNAT(t, nil)
 	g := within(t, s.opened)
 	for name, b := range forged(nil) {
 		n.mu.Lock()

@@ -20,11 +20,7 @@ func (n *nat) toNode(b []byte) {
 // The same at the node: what is forged in the gateway's name does not end its session.
 func TestForgedPlaintextAtTheNode(t *testing.T) {
 	s := listen(t, Config{}, echo)
-	n := newNAT(t, s.Addr())
-	c, err := s.try(t, n.addr(), known, s.secret, echo)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n, c := s.throughNAT(t, echo)
 	g := within(t, s.opened)
 	record := func(typ byte, body ...byte) []byte {
 		return append([]byte{typ, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 99, 0, byte(len(body))}, body...)

@@ -116,11 +116,7 @@ func (l *lines) all() []string {
 func TestMaxHandshakes(t *testing.T) {
 	var log lines
 	s := listen(t, Config{MaxHandshakes: 4, Handshake: 500 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil))}, echo)
-	n := newNAT(t, s.Addr())
-	c, err := s.try(t, n.addr(), known, s.secret, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n, c := s.throughNAT(t, nil)
 	within(t, s.opened) // or its goodbye could come first, and count as a failure
 	_ = c.End()
 	hello := n.firstFlight()
@@ -396,12 +392,8 @@ func TestPortIsFreeAfterClose(t *testing.T) {
 // Addresses where a key was proven keep their share of the half-open associations, whatever comes from elsewhere.
 func TestReservedShare(t *testing.T) {
 	s := listen(t, Config{MaxHandshakes: 8}, echo)
-	n := newNAT(t, s.Addr())
-	c, err := s.try(t, n.addr(), known, s.secret, nil) // from 127.0.0.1
-	if err != nil {
-		t.Fatal(err)
-	}
-	within(t, s.opened) // the node is through with its handshake before the listener is
+	n, c := s.throughNAT(t, nil) // from 127.0.0.1
+	within(t, s.opened)          // the node is through with its handshake before the listener is
 	_ = c.End()
 	hello := n.firstFlight()
 	from := func(host string) {

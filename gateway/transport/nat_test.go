@@ -58,6 +58,17 @@ func newNAT(t *testing.T, gateway net.Addr) *nat {
 	return n
 }
 
+// throughNAT opens a known node's association through a nat of its own.
+func (s *site) throughNAT(t *testing.T, h Handler) (*nat, *Conn) {
+	t.Helper()
+	n := newNAT(t, s.Addr())
+	c, err := s.try(t, n.addr(), known, s.secret, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n, c
+}
+
 func (n *nat) addr() string { return n.front.LocalAddr().String() }
 
 // rebind gives the node a new port.

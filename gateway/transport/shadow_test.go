@@ -13,11 +13,7 @@ import (
 // Forged records from a live node's own address, in the clear: none of them ends its session or holds it up.
 func TestForgedPlaintextFromALiveAddress(t *testing.T) {
 	s := listen(t, Config{}, echo)
-	n := newNAT(t, s.Addr())
-	c, err := s.try(t, n.addr(), known, s.secret, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n, c := s.throughNAT(t, nil)
 	record := func(typ byte, body ...byte) []byte {
 		return append([]byte{typ, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 99, 0, byte(len(body))}, body...)
 	}
@@ -113,11 +109,7 @@ func TestCookieWays(t *testing.T) {
 // A record of the session that was changed, or comes twice, from its own port or another: counted, and nothing else.
 func TestForgedAndRepeatedRecordsAreCounted(t *testing.T) {
 	s := listen(t, Config{}, echo)
-	n := newNAT(t, s.Addr())
-	c, err := s.try(t, n.addr(), known, s.secret, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n, c := s.throughNAT(t, nil)
 	g := within(t, s.opened)
 	if _, err := post(c, "hello", 5*time.Second); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,162 @@
+package transport
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"time"
+)
+
+// datagram takes a datagram apart. Each record goes its own way.
+func (l *Listener) datagram(b []byte, from netip.AddrPort) {
+	for len(b) > 0 {
+		r, rest, ok := splitRecord(b)
+		if !ok {
+			l.counts.ignored.Add(1)
+			return
+		}
+		l.record(r, from)
+		b = rest
+	}
+}
+
+func (l *Listener) record(r []byte, from netip.AddrPort) {
+	switch epoch := binary.BigEndian.Uint16(r[3:]); {
+	case r[0] == recordCID && encrypted(r):
+		l.mu.Lock()
+		a := l.cids[[cidLen]byte(r[11:])]
+		ok := a != nil && a.admits(r)
+		again := ok && a.phase == live && epoch == 1 && [6]byte(r[5:]) == [6]byte{} // the Finished, once more
+		l.mu.Unlock()
+		if again {
+			a.again()
+		}
+		l.deliver(r, from, ok, a)
+	case encrypted(r):
+		l.encrypted(r, from)
+	case epoch == 0:
+		l.plain(r, from)
+	default:
+		l.counts.ignored.Add(1)
+	}
+}
+
+// plain is the whitelist of epoch 0. None of it is authenticated, so it reaches only associations that are in their handshake: pion would
+// end an established one.
+func (l *Listener) plain(r []byte, from netip.AddrPort) {
+	switch {
+	case r[0] == recordHandshake && len(r) > recordHeader && r[recordHeader] == msgClientHello:
+		l.hello(r, from)
+		return
+	case r[0] == recordHandshake:
+		if typ, number, ok := handshakeOf(r); ok && typ == msgClientKeyExchange && number == 2 {
+			l.toHalf(r, from, true)
+			return
+		}
+	case r[0] == recordCCS && len(r) == recordHeader+1 && r[recordHeader] == 1:
+		l.toHalf(r, from, false)
+		return
+	}
+	l.counts.ignored.Add(1)
+}
+
+// toHalf gives a record to every association of an address that is in its handshake: which of them it is for, only its keys can tell.
+func (l *Listener) toHalf(r []byte, from netip.AddrPort, exchange bool) {
+	var to [maxPerPeer]*association
+	n := 0
+	l.mu.Lock()
+	if p := l.peers[from]; p != nil {
+		n = copy(to[:], p.half)
+	}
+	for _, a := range to[:n] {
+		a.exchange = a.exchange || exchange
+	}
+	l.mu.Unlock()
+	for _, a := range to[:n] {
+		l.deliver(r, from, true, a)
+	}
+	if n == 0 {
+		l.counts.ignored.Add(1)
+	}
+}
+
+// encrypted gives a record without CID to the live association of its address, and to those in their handshake: it may be a Finished.
+func (l *Listener) encrypted(r []byte, from netip.AddrPort) {
+	var to [maxPerPeer + 1]*association
+	n := 0
+	l.mu.Lock()
+	if p := l.peers[from]; p != nil {
+		if p.live != nil && !p.live.usesCID.Load() {
+			to[n] = p.live
+			n++
+		}
+		for _, a := range p.half {
+			if a.exchange && a.admits(r) {
+				to[n] = a
+				n++
+			}
+		}
+	}
+	l.mu.Unlock()
+	for _, a := range to[:n] {
+		l.deliver(r, from, true, a)
+	}
+	if n == 0 {
+		l.counts.ignored.Add(1)
+	}
+}
+
+// admits tells whether an encrypted record may reach pion, which keeps what comes before it has the keys. The caller holds l.mu.
+func (a *association) admits(r []byte) bool {
+	if a.phase == live || a.finished.Load() {
+		return true
+	}
+	if !a.exchange || len(r) > earlyRecord || a.early >= earlyCount {
+		return false
+	}
+	if a.early == 0 { // the Finished is there, and if the key is right this one ends in a moment
+		time.AfterFunc(min(finishTime, a.l.cfg.Handshake), a.cancel)
+	}
+	a.early++
+	return true
+}
+
+func (l *Listener) deliver(r []byte, from netip.AddrPort, ok bool, a *association) {
+	if !ok {
+		l.counts.ignored.Add(1)
+		return
+	}
+	room := queueLive
+	if !a.finished.Load() {
+		room = queueHalf
+	}
+	if !a.push(r, from, room) {
+		l.counts.overflow.Add(1)
+	}
+}
+
+// moved notes a live association's new address. One that is there already keeps it: the CID finds this one.
+func (l *Listener) moved(a *association) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if a.phase != live {
+		return
+	}
+	l.counts.moved.Add(1)
+	a.mu.Lock()
+	to := a.current
+	a.mu.Unlock()
+	if p := l.peers[a.at]; p != nil && p.live == a {
+		if p.live = nil; len(p.half) == 0 {
+			delete(l.peers, a.at)
+		}
+	}
+	a.at = to
+	p := l.peers[to]
+	if p == nil {
+		p = &peer{}
+		l.peers[to] = p
+	}
+	if p.live == nil {
+		p.live = a
+	}
+}

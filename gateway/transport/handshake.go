@@ -1,0 +1,295 @@
+package transport
+
+import (
+	"container/list"
+	"context"
+	"crypto/rand"
+	"net/netip"
+	"time"
+
+	"github.com/pion/dtls/v3"
+)
+
+// hello answers a ClientHello. It touches no live association: the new handshake runs beside it (RFC 6347 §4.2.8).
+func (l *Listener) hello(r []byte, from netip.AddrPort) {
+	now := time.Now()
+	l.counts.hellos.Add(1)
+	h, err := parseHello(r)
+	if err != nil {
+		l.counts.ignored.Add(1)
+		l.failed(Failure{Addr: from, Cause: CauseMalformed})
+		return
+	}
+	if l.stateless && !l.cookies.valid(from, h, now) {
+		if h.number == 0 {
+			l.mu.Lock()
+			known := l.budget.isKnown(from.Addr())
+			l.mu.Unlock()
+			l.socket.offer(l.cookies.request(from, h, now), from, known)
+			l.counts.cookies.Add(1)
+		} else {
+			l.counts.ignored.Add(1) // a cookie of another time
+		}
+		return
+	}
+	digest := h.digest()
+	l.mu.Lock()
+	p := l.peers[from]
+	if p == nil {
+		p = &peer{}
+	}
+	if p.live != nil && p.live.digest == digest {
+		l.mu.Unlock() // a late repeat of the hello that began it
+		return
+	}
+	for _, a := range p.half {
+		if a.digest == digest || !l.stateless && a.sameHello(h) {
+			l.mu.Unlock()
+			l.deliver(r, from, true, a) // a repeat, or the one with pion's own cookie
+			return
+		}
+	}
+	if l.stateless && h.number != 1 || l.ctx.Err() != nil {
+		l.mu.Unlock()
+		return
+	}
+	ok, known := l.budget.allow(from.Addr(), now)
+	if !ok {
+		l.mu.Unlock()
+		l.warnBusy(from)
+		l.failed(Failure{Addr: from, Cause: CauseBusy})
+		return
+	}
+	a, ctx, err := l.newAssociation(from, h, digest)
+	if err != nil {
+		l.mu.Unlock()
+		l.log.Error("handshake not begun", "addr", from.String(), "err", err)
+		return
+	}
+	a.known = known
+	l.makeRoom(p, known)
+	l.peers[from] = p // makeRoom may have emptied it
+	p.half = append(p.half, a)
+	l.cids[a.cid] = a
+	if known {
+		a.slot = l.reserved.PushBack(a)
+	} else {
+		a.slot = l.strange.PushBack(a)
+	}
+	first := r
+	if l.stateless {
+		first = h.first()
+		a.cookie, a.second = append([]byte(nil), h.cookie...), append([]byte(nil), r...)
+		a.shift = h.sequence - 1
+	}
+	a.push(first, from, queueHalf)
+	l.wg.Go(func() { l.handshake(ctx, a) })
+	l.mu.Unlock()
+	l.counts.handshakes.Add(1)
+}
+
+// makeRoom evicts until one more half-open association fits: the oldest of its peer, then one of those that have more than their share. A
+// quarter is kept for known addresses and the rest for strangers, who may not use that quarter; known addresses may use what is free. The
+// caller holds l.mu.
+func (l *Listener) makeRoom(p *peer, known bool) {
+	if len(p.half) >= maxPerPeer {
+		l.evict(p.half[0])
+	}
+	for {
+		strange, reserved := l.strange.Len(), l.reserved.Len()
+		full := strange+reserved >= l.cfg.MaxHandshakes
+		switch {
+		case !known && strange > 0 && strange >= l.cfg.MaxHandshakes-l.cfg.MaxHandshakes/4, full && reserved == 0:
+			l.evict(crowd(l.strange))
+		case full:
+			l.evict(crowd(l.reserved))
+		default:
+			return
+		}
+	}
+}
+
+// crowd is the oldest association of the source that has the most: nobody pushes out what came from elsewhere while he has more himself.
+func crowd(half *list.List) (oldest *association) {
+	n := map[netip.Prefix]int{}
+	most := 0
+	for e := half.Front(); e != nil; e = e.Next() {
+		s := sourceOf(e.Value.(*association).at.Addr())
+		n[s]++
+		most = max(most, n[s])
+	}
+	for e := half.Front(); e != nil; e = e.Next() {
+		if oldest = e.Value.(*association); n[sourceOf(oldest.at.Addr())] == most {
+			break
+		}
+	}
+	return oldest
+}
+
+func (l *Listener) evict(a *association) {
+	l.warnBusy(a.at)
+	a.evicted = true
+	l.dropLocked(a)
+	a.cancel() // its own goroutine does the rest
+}
+
+// warnBusy says it now and then: whoever floods us must not flood the log too.
+func (l *Listener) warnBusy(from netip.AddrPort) {
+	l.busy.Do(func() {
+		l.log.Warn("handshakes refused: too many at once; devices come back by themselves", "addr", from.String())
+	})
+}
+
+// newAssociation makes an association for a hello. The caller holds l.mu.
+func (l *Listener) newAssociation(from netip.AddrPort, h hello, digest [32]byte) (*association, context.Context, error) {
+	a := &association{l: l, at: from, digest: digest, random: [32]byte(h.record[recordHeader+handshakeHeader+2:]), current: from,
+		home:   from,
+		proven: true} // its cookie came back; where pion asks for its own, that is shorter than any hello
+	a.wake.L = &a.mu
+	_, _ = rand.Read(a.cid[:]) // never fails
+	dc, err := dtls.ServerWithOptions(a, peerAddr{from},
+		dtls.WithPSK(func(identity []byte) ([]byte, error) {
+			id := string(identity)
+			a.identity.Store(&id)
+			return l.cfg.PSK(identity), nil
+		}),
+		dtls.WithCipherSuites(suites...),
+		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
+		dtls.WithConnectionIDGenerator(func() []byte { a.usesCID.Store(true); return a.cid[:] }),
+		dtls.WithReplayProtectionWindow(replayWindow),
+		dtls.WithFlightInterval(flightInterval),
+		dtls.WithLoggerFactory(l.pion),
+	)
+	if err != nil {
+		return nil, nil, err
+	}
+	a.dc = dc
+	ctx, cancel := context.WithTimeout(l.ctx, l.cfg.Handshake)
+	a.cancel = cancel
+	return a, ctx, nil
+}
+
+// sameHello tells whether h is of the same client's attempt: pion's own cookie leaves the random as it was.
+func (a *association) sameHello(h hello) bool {
+	return a.random == [32]byte(h.record[recordHeader+handshakeHeader+2:])
+}
+
+// handshake runs one handshake to its end and hands the association over.
+func (l *Listener) handshake(ctx context.Context, a *association) {
+	defer a.cancel()
+	err := a.dc.HandshakeContext(ctx)
+	id := ""
+	if p := a.identity.Load(); p != nil {
+		id = *p
+	}
+	if err != nil {
+		l.mu.Lock()
+		f := Failure{Addr: a.at, Identity: id, Cause: a.cause(id)}
+		l.mu.Unlock()
+		a.mute.Store(true)
+		_ = a.dc.Close()
+		_ = a.Close()
+		if l.ctx.Err() == nil {
+			l.failed(f)
+		}
+		return
+	}
+	old, cause := l.establish(a, id)
+	if cause != "" {
+		_ = a.dc.Close() // the other side has keys: it is told
+		_ = a.Close()
+		l.failed(Failure{Addr: a.at, Identity: id, Cause: cause})
+		return
+	}
+	c := newConn(established{a.dc, a}, id, l.cfg.Idle)
+	c.moved = l.cfg.Moved
+	if old != nil {
+		if old.at == a.at { // without a close_notify: the node there has new keys, or is another
+			old.mute.Store(true)
+		}
+		_ = old.dc.Close()
+	}
+	select {
+	case l.accept <- c:
+	case <-l.ctx.Done():
+		_ = a.dc.Close()
+		_ = a.Close()
+	}
+}
+
+// cause tells why a's handshake did not complete. The caller holds l.mu.
+func (a *association) cause(identity string) Cause {
+	switch a.alert.Load() {
+	case 40, 70, 71: // handshake_failure, protocol_version, insufficient_security (RFC 5246 §7.2.2)
+		return CauseSuite
+	}
+	switch {
+	case a.finished.Load(): // the key was proven, and the node said goodbye before we were through
+	case a.early > 0 && identity != "":
+		return CauseKey
+	case a.evicted:
+		return CauseBusy
+	}
+	return CauseAbandoned
+}
+
+// establish makes a the live association of its address. The one that it replaces is returned and is to be ended: what was there before, or,
+// when there is no more room, what the same key had elsewhere.
+func (l *Listener) establish(a *association, id string) (old *association, refused Cause) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if a.phase != half {
+		if a.evicted {
+			return nil, CauseBusy
+		}
+		return nil, CauseAbandoned // it has said goodbye already
+	}
+	p := l.peers[a.at]
+	old = p.live
+	if old != nil && old.usesCID.Load() && *old.identity.Load() != id {
+		old = nil // another node's, which has moved on behind the same router: its CID finds it
+	}
+	if old == nil && l.sessions >= l.cfg.MaxSessions {
+		if old = l.holders[id]; old == nil {
+			l.dropLocked(a)
+			return nil, CauseFull
+		}
+	}
+	l.leaveHalf(a, p)
+	if old != nil {
+		l.dropLocked(old)
+		l.counts.replaced.Add(1)
+	}
+	a.phase = live
+	p.live = a
+	l.peers[a.at] = p
+	l.sessions++
+	l.holders[id] = a
+	l.counts.finished.Add(1)
+	l.budget.proven(id, a.at.Addr())
+	return old, ""
+}
+
+func (l *Listener) leaveHalf(a *association, p *peer) {
+	if a.slot == nil {
+		return
+	}
+	if a.known {
+		l.reserved.Remove(a.slot)
+	} else {
+		l.strange.Remove(a.slot)
+	}
+	a.slot = nil
+	for i, o := range p.half {
+		if o == a {
+			p.half = append(p.half[:i:i], p.half[i+1:]...)
+			return
+		}
+	}
+}
+
+func (l *Listener) failed(f Failure) {
+	if l.cfg.Failed != nil {
+		l.cfg.Failed(f)
+	}
+}
