@@ -157,7 +157,7 @@ func (l *Listener) newAssociation(from netip.AddrPort, h hello, digest [32]byte)
 		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
 		dtls.WithConnectionIDGenerator(func() []byte { a.usesCID.Store(true); return a.cid[:] }),
 		dtls.WithReplayProtectionWindow(replayWindow),
-		dtls.WithFlightInterval(flightInterval),
+		dtls.WithFlightInterval(patience),
 		dtls.WithLoggerFactory(l.pion),
 	)
 	if err != nil {
