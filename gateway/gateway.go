@@ -161,7 +161,10 @@ func (g *Gateway) psk(identity []byte) []byte {
 	return k.Secret.PSK()
 }
 
-var errGone = errors.New("gateway: the key was revoked during the handshake")
+var (
+	errGone = errors.New("gateway: the key was revoked during the handshake")
+	errOld  = errors.New("gateway: the device has begun a newer session meanwhile")
+)
 
 // opened makes an association whose handshake is complete the session of its device.
 func (g *Gateway) opened(c *transport.Conn) error {
@@ -176,7 +179,10 @@ func (g *Gateway) opened(c *transport.Conn) error {
 	}
 	peer := coapres.NewPeer(k.Device, d.Name, d.Kind, k.ID, c.RemoteAddr().String(), c)
 	c.SetPeer(peer)
-	replaced := g.sessions.Open(peer, func() { _ = c.End() }, time.Now())
+	replaced, ok := g.sessions.Open(peer, c.Number(), func() { _ = c.End() }, time.Now())
+	if !ok {
+		return errOld
+	}
 	// Looked up again after the session stands in the table: a revocation between the two would miss it.
 	if k := g.store.Snapshot().Keys[k.ID]; !k.State.Usable() {
 		g.sessions.Closed(peer)

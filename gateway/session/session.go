@@ -34,14 +34,15 @@ type device struct {
 
 // session is one live association, proven to be one device.
 type session struct {
-	peer  *coapres.Peer
-	end   func()             // closes the association
-	turn  chan struct{}      // holds one token: one command at a time
-	until time.Time          // the registration lapses; zero: not registered
-	mute  time.Time          // when a command went unanswered: nothing is sent until the node speaks again; zero: never
-	read  context.CancelFunc // ends the reading under way; nil before the first
-	path  uint32             // the address, by its number, from which a reading was answered last
-	epoch int                // grows when a command begins and when it ends: a reading from before tells nothing of what is now
+	peer   *coapres.Peer
+	number uint64
+	end    func()             // closes the association
+	turn   chan struct{}      // holds one token: one command at a time
+	until  time.Time          // the registration lapses; zero: not registered
+	mute   time.Time          // when a command went unanswered: nothing is sent until the node speaks again; zero: never
+	read   context.CancelFunc // ends the reading under way; nil before the first
+	path   uint32             // the address, by its number, from which a reading was answered last
+	epoch  int                // grows when a command begins and when it ends: a reading from before tells nothing of what is now
 }
 
 // View is what is known of a device. What was commanded, what it acknowledged and what it senses are three things.
@@ -75,8 +76,10 @@ func (v View) Expected(now time.Time) wire.State {
 // NewTable returns an empty table.
 func NewTable() *Table { return &Table{devices: map[string]*device{}} }
 
-// Open makes p the session of its device and tells whether an older one was replaced; that one is ended. end closes p's association.
-func (t *Table) Open(p *coapres.Peer, end func(), now time.Time) (replaced bool) {
+// Open makes p the session of its device and tells whether an older one was replaced; that one is ended. number grows with each association
+// that is begun: a session that is not the newest is refused, for handshakes that follow one another closely may end in another order. end
+// closes p's association.
+func (t *Table) Open(p *coapres.Peer, number uint64, end func(), now time.Time) (replaced, ok bool) {
 	t.mu.Lock()
 	d := t.devices[p.Device]
 	if d == nil {
@@ -84,15 +87,19 @@ func (t *Table) Open(p *coapres.Peer, end func(), now time.Time) (replaced bool)
 		t.devices[p.Device] = d
 	}
 	old := d.live
+	if old != nil && old.number > number {
+		t.mu.Unlock()
+		return false, false
+	}
 	d.name, d.kind = p.Name, p.Kind
-	d.live = &session{peer: p, end: end, turn: make(chan struct{}, 1)}
+	d.live = &session{peer: p, number: number, end: end, turn: make(chan struct{}, 1)}
 	d.view.Since, d.view.Addr, d.view.Identity, d.view.Known = now, p.Addr, p.Key, false
 	d.view.State.ID = 0 // command ids count within one association
 	t.mu.Unlock()
 	if old != nil {
 		old.end()
 	}
-	return old != nil
+	return old != nil, true
 }
 
 // Closed forgets p's session and tells whether it was its device's newest.

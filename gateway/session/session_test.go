@@ -53,7 +53,7 @@ func newSite(t *testing.T) *site {
 		open := func(c *transport.Conn) error {
 			p := coapres.NewPeer(doorID, "front-lock", wire.KindLock, keys.ID(c.Identity()), c.RemoteAddr().String(), c)
 			c.SetPeer(p)
-			s.Open(p, func() { _ = c.End() }, time.Now())
+			s.Open(p, c.Number(), func() { _ = c.End() }, time.Now())
 			s.peers <- p
 			return nil
 		}
@@ -452,6 +452,12 @@ func TestNewestSessionWins(t *testing.T) {
 	}
 	if p, ok := s.Peer(doorID); !ok || p != newest {
 		t.Error("the older session is still the device's")
+	}
+	if replaced, ok := s.Open(old, 0, func() {}, time.Now()); replaced || ok {
+		t.Error("a session that was begun before the newest one was let in after it")
+	}
+	if p, ok := s.Peer(doorID); !ok || p != newest {
+		t.Error("a session that was begun before is the device's")
 	}
 	if s.Registered(old, 90*time.Second, time.Now()); s.view(t).Online {
 		t.Error("a registration in a replaced session made the device online")

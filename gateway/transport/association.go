@@ -42,9 +42,10 @@ const (
 // association is the net.PacketConn below one pion connection: the listener feeds it records, one at a time, and what pion sends goes out
 // through the listener's socket.
 type association struct {
-	l   *Listener
-	dc  *dtls.Conn
-	cid [cidLen]byte // ours: what comes with it is for this association
+	l      *Listener
+	dc     *dtls.Conn
+	number uint64
+	cid    [cidLen]byte // ours: what comes with it is for this association
 
 	// Guarded by l.mu.
 	phase    phase

@@ -27,6 +27,7 @@ type Handler func(c *Conn, req, resp *pool.Message, at time.Time)
 type Conn struct {
 	*exchange
 	identity string
+	number   uint64
 	remote   stableAddr
 	cc       *client.Conn
 	peer     any
@@ -70,12 +71,13 @@ var connNumber atomic.Uint64
 // messages is go-coap's own pool; sharing one keeps idle connections small.
 var messages = pool.New(256, 2048)
 
-func newConn(c net.Conn, identity string, idle time.Duration) *Conn {
+func newConn(c net.Conn, number uint64, identity string, idle time.Duration) *Conn {
 	return &Conn{
 		exchange: newExchange(c, idle),
 		identity: identity,
 		done:     make(chan struct{}),
-		remote:   stableAddr(fmt.Sprintf("%s#%d", c.RemoteAddr(), connNumber.Add(1))),
+		number:   number,
+		remote:   stableAddr(fmt.Sprintf("%s#%d", c.RemoteAddr(), number)),
 	}
 }
 
@@ -87,6 +89,9 @@ func (c *Conn) SetPeer(p any) { c.peer = p }
 
 // Peer returns what SetPeer was given.
 func (c *Conn) Peer() any { return c.peer }
+
+// Number grows with each association, in the order in which their handshakes began.
+func (c *Conn) Number() uint64 { return c.number }
 
 // RemoteAddr names this association: the address it came from and a number that is never used again.
 func (c *Conn) RemoteAddr() net.Addr { return c.remote }

@@ -50,7 +50,7 @@ func Dial(ctx context.Context, addr string, identity keys.ID, secret keys.Secret
 		return nil, fmt.Errorf("transport: handshake with %s: %w", addr, err)
 	}
 	g.done.Store(true)
-	c := newConn(ownSocket{dc, pc}, string(identity), 24*time.Hour)
+	c := newConn(ownSocket{dc, pc}, connNumber.Add(1), string(identity), 24*time.Hour)
 	c.start(ctx, h, orDiscard(nil))
 	stop := context.AfterFunc(ctx, func() { _ = c.End() })
 	go func() {

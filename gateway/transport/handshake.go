@@ -142,7 +142,7 @@ func (l *Listener) warnBusy(from netip.AddrPort) {
 
 // newAssociation makes an association for a hello. The caller holds l.mu.
 func (l *Listener) newAssociation(from netip.AddrPort, h hello, digest [32]byte) (*association, context.Context, error) {
-	a := &association{l: l, at: from, digest: digest, random: [32]byte(h.record[recordHeader+handshakeHeader+2:]), current: from,
+	a := &association{l: l, number: connNumber.Add(1), at: from, digest: digest, random: [32]byte(h.record[recordHeader+handshakeHeader+2:]), current: from,
 		home:   from,
 		proven: true} // its cookie came back; where pion asks for its own, that is shorter than any hello
 	a.wake.L = &a.mu
@@ -201,7 +201,7 @@ func (l *Listener) handshake(ctx context.Context, a *association) {
 		l.failed(Failure{Addr: a.at, Identity: id, Cause: cause})
 		return
 	}
-	c := newConn(established{a.dc, a}, id, l.cfg.Idle)
+	c := newConn(established{a.dc, a}, a.number, id, l.cfg.Idle)
 	c.moved = l.cfg.Moved
 	if old != nil {
 		if old.at == a.at { // without a close_notify: the node there has new keys, or is another

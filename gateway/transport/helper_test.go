@@ -99,7 +99,7 @@ func run(t *testing.T, nc net.Conn, h Handler) *Conn {
 
 func runLogged(t *testing.T, nc net.Conn, h Handler, log *slog.Logger) *Conn {
 	t.Helper()
-	c := newConn(nc, "lk-memory", time.Hour)
+	c := newConn(nc, connNumber.Add(1), "lk-memory", time.Hour)
 	ctx, cancel := context.WithCancel(context.Background())
 	c.start(ctx, h, log)
 	done := make(chan struct{})

@@ -409,3 +409,25 @@ func TestFirstMessageMayBeLong(t *testing.T) {
 		within(t, s.closed)
 	}
 }
+
+// Of two handshakes that end in another order than they began, the number still tells which is newer.
+func TestNumbersFollowTheHellos(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	var nodes [2]*rawClient
+	for i := range nodes {
+		nodes[i] = newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
+		if err := nodes[i].hello(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var numbers [2]uint64
+	for _, i := range []int{1, 0} {
+		for _, st := range []step{stepKeyExchange, stepChangeCipher, stepFinished} {
+			_ = nodes[i].do(st)
+		}
+		numbers[i] = within(t, s.opened).Number()
+	}
+	if numbers[0] == 0 || numbers[1] <= numbers[0] {
+		t.Errorf("got %d, and %d for the newer", numbers[0], numbers[1])
+	}
+}
