@@ -240,6 +240,9 @@ func (d *door) remains(rule string) {
 	}
 }
 
+// fewest are the datagrams each way of a handshake and a request.
+var fewest = [2]int{4, 3}
+
 // Whichever one datagram of a handshake and of the first request is lost, either way, the node comes in, by its own repeats or ours.
 func TestHandshakeSurvivesALoss(t *testing.T) {
 	t.Parallel()
@@ -247,7 +250,7 @@ func TestHandshakeSurvivesALoss(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			each := losesOne(t, name, 0, 0)
-			if each[0] < 4 || each[1] < 3 {
+			if each[0] < fewest[0] || each[1] < fewest[1] {
 				t.Fatalf("got %v datagrams, want a handshake and a request", each)
 			}
 			for way, direction := range []string{"to the gateway", "to the node"} {
@@ -294,7 +297,7 @@ func losesOne(t *testing.T, name string, way, number int) (datagrams [2]int) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if number > r.count[way] {
+	if number > r.count[way] && number <= fewest[way] { // a busy machine may have counted a repeat
 		t.Errorf("only %d datagrams went, so none was lost", r.count[way])
 	}
 	return r.count
