@@ -176,7 +176,7 @@ func TestFailedHandshakesLookAlike(t *testing.T) {
 				got := make([]attempt, len(cases))
 				var wg sync.WaitGroup
 				for i, tc := range cases {
-					wg.Go(func() { got[i] = d.try(name, programs[name], tc.key, "3") })
+					wg.Go(func() { got[i] = d.try(name, programs[name], tc.key, "6") }) // in which the gateway repeats its flight
 				}
 				var right attempt
 				wg.Go(func() { right = d.try(name, programs[name], own, "10") })

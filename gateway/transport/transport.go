@@ -35,7 +35,7 @@ const (
 	flightInterval = time.Second // a node's, RFC 6347 §4.2.4.1
 	// The gateway's own. A node that has lost something repeats its flight first, and that brings ours: a timer as short as the node's is
 	// of no use, and puts off the repeat of a node that takes ours for an answer, as GnuTLS does.
-	patience     = 5 * time.Second
+	patience     = 4 * time.Second
 	replayWindow = 64 // RFC 6347 §4.1.2.6 asks for at least 32
 	defaultIdle  = 24 * time.Hour
 )
