@@ -124,21 +124,27 @@ type bare struct {
 	mid int32
 }
 
+// sClient starts openssl s_client with a key and the program's own arguments.
+func sClient(t *testing.T, addr string, k keys.Key, args ...string) (cmd *exec.Cmd, in io.Writer, out io.Reader) {
+	t.Helper()
+	cmd = exec.Command(program(t, "openssl", opensslPackage), append([]string{"s_client", "-dtls1_2", "-quiet", "-connect", addr, "-psk", hexOf(k),
+		"-psk_identity", string(k.ID)}, args...)...)
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		out, err = cmd.StdoutPipe()
+	}
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cmd, in, out
+}
+
 func (d *door) dtls(t *testing.T, k keys.Key) *bare {
 	t.Helper()
-	cmd := exec.Command(program(t, "openssl", opensslPackage), "s_client", "-dtls1_2", "-quiet", "-connect", d.addr, "-psk", hexOf(k),
-		"-psk_identity", string(k.ID))
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	cmd, in, out := sClient(t, d.addr, k)
 	c := &bare{t: t, in: in, out: make(chan []byte, 16)}
 	go func() {
 		defer close(c.out)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -193,19 +192,7 @@ func TestStockClientsLosePower(t *testing.T) {
 // printed.
 func (d *door) asksAndDies(t *testing.T, addr string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(program(t, "openssl", opensslPackage), append([]string{"s_client", "-quiet", "-dtls1_2", "-cipher",
-		ourSuites[0] + ":@SECLEVEL=0", "-connect", addr, "-psk", hexOf(d.readerKey), "-psk_identity", string(d.readerKey.ID)}, args...)...)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	cmd, in, out := sClient(t, addr, d.readerKey, append(args, "-cipher", ourSuites[0]+":@SECLEVEL=0")...)
 	limit := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
 	defer limit.Stop()
 	answered := make(chan struct{})
