@@ -219,8 +219,7 @@ func (a *association) WriteTo(b []byte, to net.Addr) (int, error) {
 	case len(b) < recordHeader:
 		return 0, net.InvalidAddrError("not a record")
 	}
-	switch plain := b[0] != recordCID && b[3] == 0 && b[4] == 0; {
-	case !plain:
+	switch {
 	case a.second != nil && b[0] == recordHandshake && len(b) > recordHeader && b[recordHeader] == msgHelloVerifyRequest:
 		// Swallowed: the node has answered ours, and pion is told so.
 		setCookie(a.dc, a.cookie)
@@ -272,8 +271,9 @@ func (a *association) again() {
 	a.l.socket.write(b, to)
 }
 
-// may tells whether a record may go to an address now, and whether that has proven itself. A record copied on its way and sent from elsewhere moves the address there, so until
-// it has proven itself a new one gets pings alone, and no more bytes than came from it (RFC 9146 §6); all else waits.
+// may tells whether a record may go to an address now, and whether that has proven itself. A record copied on its way and sent from elsewhere
+// moves the address there, so until it has proven itself a new one gets pings alone, and no more bytes than came from it (RFC 9146 §6); all
+// else waits.
 func (a *association) may(b []byte, to netip.AddrPort) (ok, proven bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -28,16 +28,9 @@ const (
 // Whatever a datagram is and wherever it comes from: the two sessions beside it go on, and a stranger hears no more bytes than he sent.
 func FuzzDatagram(f *testing.F) {
 	s := listen(f, Config{Handshake: time.Second}, echo)
-	session := func(cid bool) *rawClient {
-		c := newRaw(f, "127.0.0.1", s.Addr(), s.secret.PSK())
-		c.asksCID = cid
-		if err := c.handshake(); err != nil {
-			f.Fatal(err)
-		}
-		within(f, s.opened)
-		return c
-	}
-	clients := [senders]*rawClient{withCID: session(true), without: session(false),
+	withID, _ := s.rawSession(f, "127.0.0.1", true)
+	withoutID, _ := s.rawSession(f, "127.0.0.1", false)
+	clients := [senders]*rawClient{withCID: withID, without: withoutID,
 		stranger: newRaw(f, "127.0.0.2", s.Addr(), s.secret.PSK()), beginner: newRaw(f, "127.0.0.3", s.Addr(), s.secret.PSK())}
 	for from := range uint8(senders) {
 		for _, c := range clients[:] {

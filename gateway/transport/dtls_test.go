@@ -370,12 +370,7 @@ func TestWhatIsWrittenDuringAMove(t *testing.T) {
 // pion writes from many goroutines, and moves the address before it says so. What it has for an address that has not proven itself stays here.
 func TestAnswersInAMove(t *testing.T) {
 	s := listen(t, Config{}, echo)
-	c := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
-	c.asksCID = true
-	if err := c.handshake(); err != nil {
-		t.Fatal(err)
-	}
-	within(t, s.opened)
+	c, _ := s.rawSession(t, "127.0.0.1", true)
 	a := s.only(t)
 	victim := newRaw(t, "127.0.0.2", s.Addr(), s.secret.PSK())
 	answer := make([]byte, 1000)
@@ -407,12 +402,7 @@ func TestManyMoves(t *testing.T) {
 	free := sync.OnceFunc(func() { close(release) })
 	defer free()
 	s := listen(t, Config{Moved: func(c *Conn) { told <- c; <-release }}, echo)
-	c := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
-	c.asksCID = true
-	if err := c.handshake(); err != nil {
-		t.Fatal(err)
-	}
-	g := within(t, s.opened)
+	c, g := s.rawSession(t, "127.0.0.1", true)
 	var from []*rawClient
 	for range 10 {
 		from = append(from, newRaw(t, "127.0.0.2", s.Addr(), s.secret.PSK()))

@@ -37,12 +37,7 @@ func forged(cid []byte) map[string][]byte {
 func TestForgedEncryptedRecords(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	for _, cid := range []bool{false, true} {
-		c := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
-		c.asksCID = cid
-		if err := c.handshake(); err != nil {
-			t.Fatal(err)
-		}
-		g := within(t, s.opened)
+		c, g := s.rawSession(t, "127.0.0.1", cid)
 		elsewhere, err := net.DialUDP("udp", nil, s.Addr().(*net.UDPAddr))
 		if err != nil {
 			t.Fatal(err)

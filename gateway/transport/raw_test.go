@@ -54,6 +54,17 @@ func newRaw(t testing.TB, from string, to net.Addr, psk []byte) *rawClient {
 	return rawAt(u, psk)
 }
 
+// rawSession opens a session from an address, with a connection ID of the gateway's or without, and returns both its ends.
+func (s *site) rawSession(t testing.TB, from string, cid bool) (*rawClient, *Conn) {
+	t.Helper()
+	c := newRaw(t, from, s.Addr(), s.secret.PSK())
+	c.asksCID = cid
+	if err := c.handshake(); err != nil {
+		t.Fatal(err)
+	}
+	return c, within(t, s.opened)
+}
+
 func rawAt(u *net.UDPConn, psk []byte) *rawClient {
 	zero := make([]byte, 16)
 	return &rawClient{conn: u, identity: string(known), psk: psk, seen: map[handshake.Random]bool{}, cipher: ccm8(zero, zero, zero, zero)}

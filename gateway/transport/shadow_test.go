@@ -197,12 +197,7 @@ func TestReplacedSessionIsMute(t *testing.T) {
 // Only the newest record of a session moves its address: one that was held back does not, whoever sends it.
 func TestLateRecordMovesNothing(t *testing.T) {
 	s := listen(t, Config{}, echo)
-	c := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
-	c.asksCID = true
-	if err := c.handshake(); err != nil {
-		t.Fatal(err)
-	}
-	g := within(t, s.opened)
+	c, g := s.rawSession(t, "127.0.0.1", true)
 	elsewhere := newRaw(t, "127.0.0.1", s.Addr(), nil)
 	c.mid++
 	late := c.seal(protocol.ContentTypeApplicationData, get(c.mid))
@@ -232,12 +227,7 @@ func TestLateRecordMovesNothing(t *testing.T) {
 // A node whose address another one has now, as behind a router, is not that one: its connection ID finds its session as before.
 func TestAddressOfAnotherNode(t *testing.T) {
 	s := listen(t, Config{}, echo)
-	c := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
-	c.asksCID = true
-	if err := c.handshake(); err != nil {
-		t.Fatal(err)
-	}
-	within(t, s.opened)
+	c, _ := s.rawSession(t, "127.0.0.1", true)
 	other := rawAt(c.conn, s.secret.PSK())
 	other.asksCID, other.identity = true, string(another)
 	if err := other.handshake(); err != nil {

@@ -135,7 +135,8 @@ func (s *socket) full() bool {
 	return n > 0 && n >= s.sendBuffer
 }
 
-// write sends a datagram. What the send buffer has no room for is lost. While one caller is in the system call, the others leave theirs to it, and it sends them all at once.
+// write sends a datagram. What the send buffer has no room for is lost. While one caller is in the system call, the others leave theirs to it,
+// and it sends them all at once.
 func (s *socket) write(b []byte, to netip.AddrPort) {
 	s.mu.Lock()
 	if s.sending {
