@@ -1,0 +1,291 @@
+#include "wire.h"
+
+#include <string.h>
+
+#include "cbor.h"
+#include "err.h"
+
+/* The keys of all messages. */
+enum { N = 1, UID, AGE, ACTION, LEVEL, VERDICT, LAST, ID, DURATION, ON, CONTACT, RESULT, LEFT };
+
+/* A field without OPTIONAL is always in the map, one with it only when it is not zero. A field without ZERO is never zero in the map. Both
+ * together are an amount: it is there exactly when the action is level. */
+enum { OPTIONAL = 1, ZERO = 2, COMMAND = 4 };
+
+/*
+ * A message is a list of its fields in the order of their keys, ended by 0. A field is one word, because flash is read by the word: its
+ * key, where and how wide it is in the struct, its limit if it is one byte wide, and its flags. Wider fields have their limits in fits.
+ */
+#define FIELD(key, type, member, limit, flags) \
+	((uint32_t)(key) | (uint32_t)offsetof(type, member) << 8 | (uint32_t)(limit) << 16 | \
+	 (uint32_t)sizeof(((type *)0)->member) << 24 | (uint32_t)(flags) << 28)
+
+#define KEY(f) ((f) & 0xff)
+#define OFFSET(f) ((f) >> 8 & 0xff)
+#define LIMIT(f) ((f) >> 16 & 0xff)
+#define WIDTH(f) ((f) >> 24 & 0xf)
+#define HAS(f, flag) (((f) >> 28 & (flag)) != 0)
+
+static const uint32_t scan_fields[] = {
+	FIELD(N, struct lk_scan, n, 0, 0),
+	FIELD(UID, struct lk_scan, uid_len, LK_UID_MAX, 0),
+	FIELD(AGE, struct lk_scan, age, 0, OPTIONAL),
+	0,
+};
+
+static const uint32_t act_fields[] = {
+	FIELD(N, struct lk_act, n, 0, 0),
+	FIELD(AGE, struct lk_act, age, 0, OPTIONAL),
+	FIELD(ACTION, struct lk_act, action, LK_LEVEL, 0),
+	FIELD(LEVEL, struct lk_act, level, 100, OPTIONAL | ZERO),
+	0,
+};
+
+static const uint32_t verdict_fields[] = {
+	FIELD(VERDICT, struct lk_verdict, verdict, LK_RETRY, ZERO),
+	FIELD(LAST, struct lk_verdict, last, 0, ZERO),
+	0,
+};
+
+static const uint32_t command_fields[] = {
+	FIELD(AGE, struct lk_command, age, 0, OPTIONAL),
+	FIELD(ACTION, struct lk_command, action, LK_LEVEL, COMMAND),
+	FIELD(LEVEL, struct lk_command, level, 100, OPTIONAL | ZERO),
+	FIELD(ID, struct lk_command, id, 0, 0),
+	FIELD(DURATION, struct lk_command, duration, 0, OPTIONAL),
+	0,
+};
+
+static const uint32_t state_fields[] = {
+	FIELD(LEVEL, struct lk_state, level, 100, OPTIONAL),
+	FIELD(ID, struct lk_state, id, 0, OPTIONAL),
+	FIELD(ON, struct lk_state, on, 1, ZERO),
+	FIELD(CONTACT, struct lk_state, contact, LK_CONTACT_OPEN, OPTIONAL),
+	FIELD(LEFT, struct lk_state, left, 0, OPTIONAL),
+	0,
+};
+
+static const uint32_t receipt_fields[] = {
+	FIELD(LEVEL, struct lk_receipt, state.level, 100, OPTIONAL),
+	FIELD(ID, struct lk_receipt, state.id, 0, OPTIONAL),
+	FIELD(ON, struct lk_receipt, state.on, 1, ZERO),
+	FIELD(CONTACT, struct lk_receipt, state.contact, LK_CONTACT_OPEN, OPTIONAL),
+	FIELD(RESULT, struct lk_receipt, result, LK_DONE, ZERO),
+	FIELD(LEFT, struct lk_receipt, state.left, 0, OPTIONAL),
+	0,
+};
+
+/* The value of a field, a negative age as its two's complement; for the UID its length. */
+static uint64_t load(const void *m, uint32_t f)
+{
+	const void *at = (const uint8_t *)m + OFFSET(f);
+	if (KEY(f) == AGE)
+		return (uint64_t)(int64_t)*(const int32_t *)at;
+	switch (WIDTH(f)) {
+	case 8:
+		return *(const uint64_t *)at;
+	case 4:
+		return *(const uint32_t *)at;
+	default:
+		return *(const uint8_t *)at;
+	}
+}
+
+static void store(void *m, uint32_t f, uint64_t v)
+{
+	void *at = (uint8_t *)m + OFFSET(f);
+	switch (WIDTH(f)) {
+	case 8:
+		*(uint64_t *)at = v;
+		break;
+	case 4:
+		*(uint32_t *)at = (uint32_t)v;
+		break;
+	default:
+		*(uint8_t *)at = (uint8_t)v;
+	}
+}
+
+/* Whether a field may be in the map with that value, or may be left out. The fields that rule over others have the smaller keys, so what
+ * has been met before is enough to know. */
+static bool fits(uint32_t f, bool present, uint64_t v, uint32_t *action, bool *on)
+{
+	if (!present)
+		return HAS(f, OPTIONAL) && !(HAS(f, ZERO) && *action == LK_LEVEL);
+	if (v == 0 && !HAS(f, ZERO))
+		return false;
+	if (KEY(f) == AGE)
+		return v + 0x80000000u <= 0xffffffffu;
+	if (v > (WIDTH(f) == 8 ? LK_COUNTER_MAX : WIDTH(f) == 4 ? LK_PULSE_MAX : LIMIT(f)))
+		return false;
+	switch (KEY(f)) {
+	case UID:
+		return v == 4 || v == 7 || v == 10;
+	case ACTION:
+		*action = (uint32_t)v;
+		return !(HAS(f, COMMAND) && v == LK_TOGGLE);
+	case LEVEL:
+		return !HAS(f, ZERO) || *action == LK_LEVEL;
+	case DURATION:
+		return *action == LK_UNLOCK;
+	case ON:
+		*on = v != 0;
+		return true;
+	case LEFT:
+		return *on;
+	default:
+		return true;
+	}
+}
+
+static int encode(const uint32_t *fields, const void *m, uint8_t *buf, size_t cap)
+{
+	struct lk_cbor c = {buf, cap, 0};
+	uint32_t action = 0;
+	bool on = false;
+	uint8_t map = LK_CBOR_MAP;
+	lk_cbor_put_byte(&c, map);
+	for (; *fields != 0; fields++) {
+		uint32_t f = *fields;
+		uint64_t v = load(m, f);
+		bool present = v != 0 || !HAS(f, OPTIONAL) || (HAS(f, ZERO) && action == LK_LEVEL);
+		if (!fits(f, present, v, &action, &on))
+			return LK_ERANGE;
+		if (!present)
+			continue;
+		map++;
+		lk_cbor_put_byte(&c, (uint8_t)KEY(f));
+		switch (KEY(f)) {
+		case UID:
+			lk_cbor_put_head(&c, LK_CBOR_BYTES, v);
+			lk_cbor_put_bytes(&c, ((const struct lk_scan *)m)->uid, (size_t)v);
+			break;
+		case AGE:
+			lk_cbor_put_int(&c, (int32_t)v);
+			break;
+		case ON:
+			lk_cbor_put_byte(&c, (uint8_t)(LK_CBOR_FALSE + v));
+			break;
+		default:
+			lk_cbor_put_head(&c, LK_CBOR_UINT, v);
+		}
+	}
+	if (c.len > 0)
+		buf[0] = map;
+	return c.len;
+}
+
+static bool take_value(uint32_t f, void *m, const uint8_t **p, const uint8_t *end, uint64_t *v)
+{
+	uint8_t major;
+	if (KEY(f) == ON) {
+		if (*p == end || (**p != LK_CBOR_FALSE && **p != LK_CBOR_TRUE))
+			return false;
+		*v = *(*p)++ - (unsigned int)LK_CBOR_FALSE;
+		return true;
+	}
+	/* No field holds more than a counter, and below that the complement of a negative number stays one. */
+	if (!lk_cbor_take_head(p, end, &major, v) || *v > LK_COUNTER_MAX)
+		return false;
+	if (KEY(f) == UID) {
+		if (major != LK_CBOR_BYTES || *v > LK_UID_MAX || *v > (size_t)(end - *p))
+			return false;
+		memcpy(((struct lk_scan *)m)->uid, *p, (size_t)*v);
+		*p += *v;
+		return true;
+	}
+	if (major == LK_CBOR_NINT)
+		*v = ~*v;
+	return major == LK_CBOR_UINT || major == LK_CBOR_NINT;
+}
+
+/* Walks through the fields that may come, not those that came: each key is one byte, so a key that is unknown, repeated or out of order is
+ * one that nobody is waiting for, and ends the walk before the bytes do. */
+static int parse(const uint32_t *fields, void *m, size_t size, const uint8_t *b, size_t n)
+{
+	memset(m, 0, size);
+	if (n == 0 || n > LK_BODY_MAX)
+		return LK_EMALFORMED;
+	const uint8_t *p = b + 1, *end = b + n;
+	uint32_t action = 0;
+	bool on = false;
+	uint8_t map = LK_CBOR_MAP;
+	for (; *fields != 0; fields++) {
+		uint32_t f = *fields;
+		uint64_t v = 0;
+		bool present = p != end && *p == KEY(f);
+		if (present) {
+			p++;
+			map++;
+			if (!take_value(f, m, &p, end, &v))
+				break;
+		}
+		if (!fits(f, present, v, &action, &on))
+			break;
+		store(m, f, v);
+	}
+	if (*fields == 0 && p == end && *b == map)
+		return 0;
+	memset(m, 0, size);
+	return LK_EMALFORMED;
+}
+
+int lk_scan_encode(const struct lk_scan *m, uint8_t *buf, size_t cap)
+{
+	return encode(scan_fields, m, buf, cap);
+}
+
+int lk_act_encode(const struct lk_act *m, uint8_t *buf, size_t cap)
+{
+	return encode(act_fields, m, buf, cap);
+}
+
+int lk_verdict_encode(const struct lk_verdict *m, uint8_t *buf, size_t cap)
+{
+	return encode(verdict_fields, m, buf, cap);
+}
+
+int lk_command_encode(const struct lk_command *m, uint8_t *buf, size_t cap)
+{
+	return encode(command_fields, m, buf, cap);
+}
+
+int lk_state_encode(const struct lk_state *m, uint8_t *buf, size_t cap)
+{
+	return encode(state_fields, m, buf, cap);
+}
+
+int lk_receipt_encode(const struct lk_receipt *m, uint8_t *buf, size_t cap)
+{
+	return encode(receipt_fields, m, buf, cap);
+}
+
+int lk_scan_parse(struct lk_scan *m, const uint8_t *b, size_t n)
+{
+	return parse(scan_fields, m, sizeof *m, b, n);
+}
+
+int lk_act_parse(struct lk_act *m, const uint8_t *b, size_t n)
+{
+	return parse(act_fields, m, sizeof *m, b, n);
+}
+
+int lk_verdict_parse(struct lk_verdict *m, const uint8_t *b, size_t n)
+{
+	return parse(verdict_fields, m, sizeof *m, b, n);
+}
+
+int lk_command_parse(struct lk_command *m, const uint8_t *b, size_t n)
+{
+	return parse(command_fields, m, sizeof *m, b, n);
+}
+
+int lk_state_parse(struct lk_state *m, const uint8_t *b, size_t n)
+{
+	return parse(state_fields, m, sizeof *m, b, n);
+}
+
+int lk_receipt_parse(struct lk_receipt *m, const uint8_t *b, size_t n)
+{
+	return parse(receipt_fields, m, sizeof *m, b, n);
+}

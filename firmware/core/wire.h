@@ -1,0 +1,110 @@
+/*
+ * The bytes that a node and the gateway exchange, the same as in coapres/wire, whose package comment has the table of keys and the
+ * rules. Each message is one CBOR map (Content-Format 60), and each value has one encoding.
+ *
+ * An encoder returns the length, LK_ERANGE when the message would break a rule, or LK_ESPACE; LK_WIRE_MAX bytes are always enough. After
+ * an error the buffer holds nothing of use.
+ *
+ * A parser returns 0, or LK_EMALFORMED for everything that an encoder would not write; then the struct is all zero, which denies, refuses
+ * and asks for nothing. Whether an age is fresh is not its question: see echo.h.
+ */
+#ifndef LK_WIRE_H
+#define LK_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	LK_BODY_MAX = 128, /* a longer body is malformed */
+	LK_WIRE_MAX = 29,  /* the longest that is ever written */
+	LK_UID_MAX = 10,
+	LK_PULSE_MAX = 60000, /* ms */
+};
+
+#define LK_COUNTER_MAX ((uint64_t)0x1fffffffffffff) /* 2^53−1, of counters and ids */
+
+/* What a device is. */
+enum lk_kind { LK_KIND_READER, LK_KIND_SWITCH, LK_KIND_LOCK, LK_KIND_LAMP, LK_KIND_SENSOR };
+
+/* What is asked of a target. 0 asks for nothing. */
+enum lk_action {
+	LK_UNLOCK = 1,
+	LK_LOCK = 2,
+	LK_ON = 3,
+	LK_OFF = 4,
+	LK_TOGGLE = 5, /* asked of the gateway only, never a command */
+	LK_LEVEL = 6,
+};
+
+enum lk_outcome {
+	LK_DENIED = 0,
+	LK_GRANTED = 1,
+	LK_RETRY = 2, /* granted, but the door did not answer */
+};
+
+enum lk_contact { LK_CONTACT_UNKNOWN = 0, LK_CONTACT_CLOSED = 1, LK_CONTACT_OPEN = 2 };
+
+enum lk_result { LK_REFUSED = 0, LK_DONE = 1 };
+
+/* A card read. */
+struct lk_scan {
+	uint64_t n;              /* scan counter, 1…LK_COUNTER_MAX */
+	uint8_t uid[LK_UID_MAX]; /* its first uid_len bytes */
+	uint8_t uid_len;         /* 4, 7 or 10 */
+	int32_t age;             /* ms from receiving the Echo to the tap; negative when the tap came first */
+};
+
+/* What a switch asks. */
+struct lk_act {
+	uint64_t n;
+	uint8_t action; /* enum lk_action */
+	uint8_t level;  /* 0…100, with LK_LEVEL only */
+	int32_t age;
+};
+
+/* What a reader is told. */
+struct lk_verdict {
+	uint8_t verdict; /* enum lk_outcome */
+	uint64_t last;   /* the last counter the gateway took from this device */
+};
+
+/* What the gateway asks of an actuator. */
+struct lk_command {
+	uint64_t id;       /* 1…LK_COUNTER_MAX */
+	uint8_t action;    /* enum lk_action, never LK_TOGGLE */
+	uint8_t level;     /* 0…100, with LK_LEVEL only */
+	uint32_t duration; /* 0…LK_PULSE_MAX, with LK_UNLOCK only; 0 means the actuator's own */
+	int32_t age;
+};
+
+/* What an actuator is: commanded and sensed. */
+struct lk_state {
+	uint64_t id;     /* the last command obeyed in this association, 0 if none */
+	bool on;         /* relay or lamp is energised: a lock that is on is unlocked */
+	uint8_t level;   /* lamps: 0…100 */
+	uint8_t contact; /* enum lk_contact */
+	uint32_t left;   /* ms until a pulse ends by itself, 0…LK_PULSE_MAX, with on only */
+};
+
+/* The answer to a command, with the state after it. */
+struct lk_receipt {
+	uint8_t result; /* enum lk_result */
+	struct lk_state state;
+};
+
+int lk_scan_encode(const struct lk_scan *m, uint8_t *buf, size_t cap);
+int lk_act_encode(const struct lk_act *m, uint8_t *buf, size_t cap);
+int lk_verdict_encode(const struct lk_verdict *m, uint8_t *buf, size_t cap);
+int lk_command_encode(const struct lk_command *m, uint8_t *buf, size_t cap);
+int lk_state_encode(const struct lk_state *m, uint8_t *buf, size_t cap);
+int lk_receipt_encode(const struct lk_receipt *m, uint8_t *buf, size_t cap);
+
+int lk_scan_parse(struct lk_scan *m, const uint8_t *b, size_t n);
+int lk_act_parse(struct lk_act *m, const uint8_t *b, size_t n);
+int lk_verdict_parse(struct lk_verdict *m, const uint8_t *b, size_t n);
+int lk_command_parse(struct lk_command *m, const uint8_t *b, size_t n);
+int lk_state_parse(struct lk_state *m, const uint8_t *b, size_t n);
+int lk_receipt_parse(struct lk_receipt *m, const uint8_t *b, size_t n);
+
+#endif
