@@ -134,7 +134,7 @@ func TestVectors(t *testing.T) {
 	seen := map[string]int{}
 	for _, v := range vectors(t) {
 		kind, verdict := v.words[0], v.words[1]
-		if kind == "echo" {
+		if kind == "echo" || kind == "report" {
 			continue
 		}
 		parse := parsers[kind]
@@ -232,5 +232,61 @@ func TestEchoVectors(t *testing.T) {
 		if count[kind] < 10 {
 			t.Errorf("%s: got %d lines, want at least 10", kind, count[kind])
 		}
+	}
+}
+
+// measurement reads one record of a report line.
+func (v vector) measurement(t *testing.T, word string) (m Measurement) {
+	t.Helper()
+	spec, value, ok := strings.Cut(word, "=")
+	parts := strings.Split(spec, ":")
+	if !ok || len(parts) < 2 || len(parts) > 3 || len(parts) == 3 && parts[0] != "number" {
+		t.Fatalf("%s: not a record: %q", v.name(), word)
+	}
+	m.Name = parts[1]
+	switch parts[0] {
+	case "number":
+		n, err := strconv.ParseInt(value, 10, 32)
+		if err != nil {
+			t.Fatalf("%s: %v", v.name(), err)
+		}
+		m.Type, m.Number, m.Unit = NumberValue, float64(n), strings.Join(parts[2:], "")
+	case "flag":
+		if value != "0" && value != "1" {
+			t.Fatalf("%s: not a flag: %q", v.name(), word)
+		}
+		m.Type, m.Flag = FlagValue, value == "1"
+	case "text":
+		m.Type, m.Text = TextValue, value
+	default:
+		t.Fatalf("%s: not a record: %q", v.name(), word)
+	}
+	return m
+}
+
+func TestReportVectors(t *testing.T) {
+	n := 0
+	for _, v := range vectors(t) {
+		if v.words[0] != "report" {
+			continue
+		}
+		n++
+		age, err := strconv.ParseInt(v.words[2], 10, 32)
+		if err != nil {
+			t.Fatalf("%s: %v", v.name(), err)
+		}
+		want := Report{Age: int32(age)}
+		for _, w := range v.words[3:] {
+			want.Measurements = append(want.Measurements, v.measurement(t, w))
+		}
+		if got, err := ParseReport(SenMLCBOR, unhex(t, v.words[1])); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, %v, want %+v", v.name(), got, err, want)
+		}
+		if enc, err := want.Encode(SenMLCBOR); err != nil || hex.EncodeToString(enc) != v.words[1] {
+			t.Errorf("%s: got %x, %v, want %s", v.name(), enc, err, v.words[1])
+		}
+	}
+	if n < 20 {
+		t.Errorf("got %d reports, want at least 20", n)
 	}
 }
