@@ -1,0 +1,28 @@
+/*
+ * The serial console by which a node is provisioned, fed byte by byte. It takes the lines of `latchkey device add` (--format text) as they
+ * are, and wifi SSID PASSWORD (in double quotes what has spaces; no password for an open network), show, save, erase, reboot, help. Who
+ * holds the cable can overwrite a secret and a password and never read one: they are echoed as '*' and not printed in any answer.
+ */
+#ifndef LK_CONSOLE_H
+#define LK_CONSOLE_H
+
+#include "settings.h"
+
+enum { LK_CONSOLE_LINE = 160 }; /* characters of the longest line that is taken */
+
+struct lk_console {
+	const char *role;
+	uint8_t len;
+	bool refused; /* the line is too long or has a byte that is not text; nothing of it will be obeyed */
+	bool cr;      /* the last byte was CR: a LF after it ends no line of its own */
+	char line[LK_CONSOLE_LINE + 1];
+};
+
+/* role is the kind of device that this image is; settings of another kind are refused. */
+void lk_console_init(struct lk_console *c, const char *role);
+
+/* Takes a byte, and obeys the line that it ends. draft is what the commands change: a copy of its own, not what the node works with.
+ * "save" writes it and "erase yes" removes what was written; both restart the board, as "reboot" does. */
+void lk_console_byte(struct lk_console *c, struct lk_settings *draft, const struct lk_port *port, uint8_t b);
+
+#endif

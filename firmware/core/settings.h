@@ -1,0 +1,69 @@
+/*
+ * What a node must know to find its WiFi and its gateway and to prove who it is. Kept in flash by key, as text and without a closing NUL
+ * (one is taken off): identity, secret, gateway ("host:port", IPv6 in brackets), kind, device, targets (by commas), ssid, password. But
+ * for the last two these are the keys of `latchkey device add --format nvs-csv`, so a partition made from that serves as it is.
+ */
+#ifndef LK_SETTINGS_H
+#define LK_SETTINGS_H
+
+#include "port.h"
+
+enum { LK_COAPS_PORT = 5684 }; /* where a gateway listens unless told otherwise (RFC 7252 §6.2) */
+
+/* Each text is empty when it is not set, and valid otherwise. */
+struct lk_settings {
+	char identity[14]; /* lk- and 10 characters; the PSK identity as it stands */
+	char secret[27];   /* 26 characters; these bytes are the PSK */
+	char host[64];     /* the gateway's name or address, IPv6 without brackets */
+	uint16_t port;     /* 0 while host is empty */
+	char kind[8];      /* reader, switch, lock, lamp … */
+	char device[65];   /* the name by which the gateway knows the node */
+	char target[65];   /* the first of targets: what a switch asks for */
+	char ssid[33];     /* bytes of any character set but control characters */
+	char password[65]; /* empty: an open network */
+	const char *bad;   /* the key whose stored value was no good, or NULL */
+};
+
+/* A bundle of `latchkey device add --format c-header`, for an image that is built with its key. */
+struct lk_bundle {
+	const char *device, *kind, *targets, *host;
+	uint16_t port;
+	const char *identity, *secret;
+	const char *ssid, *password; /* not part of the bundle: both "" to leave them to the console */
+};
+
+/* Initialiser of a struct lk_bundle from the definitions of that header. */
+#define LK_BUNDLE(ssid, password) \
+	{LK_DEVICE, LK_KIND, LK_TARGETS, LK_GATEWAY_HOST, LK_GATEWAY_PORT, LK_IDENTITY, LK_SECRET, ssid, password}
+
+/*
+ * Reads the settings. Returns 0 when the node can work with them; LK_ENONE when something is missing (lk_settings_missing tells what);
+ * LK_EMALFORMED when a stored value is no good, with its key in s->bad; LK_EIO when flash cannot be read. s holds all that was good, in
+ * each case: a console may go on from there.
+ */
+int lk_settings_load(struct lk_settings *s, const struct lk_port *port);
+
+/* Writes s. A power cut or an error leaves the old settings, the new ones, or ones without a secret, never those of two keys. */
+int lk_settings_save(const struct lk_settings *s, const struct lk_port *port);
+
+/* Removes all settings from flash, the secret first. What else is there, as the scan counter, stays. */
+int lk_settings_erase(const struct lk_port *port);
+
+/* Sets one value by its key; an empty one unsets it. LK_EMALFORMED if it breaks that key's rules, LK_ENONE if there is no such key: s is
+ * unchanged then. A gateway may lack its port. A new identity unsets the secret, which was another key's. */
+int lk_settings_set(struct lk_settings *s, const char *key, const char *value);
+
+/* Fills s from a bundle if load found no identity, no secret and no gateway; LK_ENONE and s unchanged if it found one of them,
+ * LK_EMALFORMED if the bundle is no good: s is then empty. */
+int lk_settings_seed(struct lk_settings *s, const struct lk_bundle *b);
+
+/* The key of the first thing without which a node cannot work, or NULL. WiFi is not among them: a board may have none. */
+const char *lk_settings_missing(const struct lk_settings *s);
+
+/* Tells whether settings of this kind belong into an image of that role; those of no kind fit each. */
+bool lk_settings_fits(const struct lk_settings *s, const char *role);
+
+/* Zeroes s, secrets first of all, in a way that the compiler does not leave out. */
+void lk_settings_wipe(struct lk_settings *s);
+
+#endif
