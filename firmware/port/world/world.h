@@ -7,7 +7,7 @@
  *
  *	!card HEX      a card with that UID (4, 7 or 10 bytes) lies on the reader;  !card  takes it away
  *	!button 0|1    !contact 0|1    !tamper 0|1    !voltage MV    !rssi DBM
- *	!chip deaf|dead|ok
+ *	!chip ok|deaf|dead|ones|stuck|mute    as mfrc522_model_break takes it
  *	!hang  !oom N  !rebind  !unaligned  !stat    are for the port to do: lk_world_feed returns them
  */
 #ifndef LK_WORLD_H

@@ -1,0 +1,629 @@
+#define _GNU_SOURCE
+#include "port_host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "world.h"
+
+enum { WATCHDOG_MS = 5000, KEY_MAX = 15 };
+
+struct host {
+	struct lk_world world; /* but for its note of the output, the main thread's own */
+	enum lk_boot boot;
+	bool show_led, led;
+	int udp; /* -1: none */
+	pthread_mutex_t mu;
+	pthread_cond_t changed;
+	/* guarded by mu: what follows, stdout, and the world's note of the output */
+	uint64_t let_go_at; /* 0: never */
+	uint64_t bite_at;   /* the watchdog */
+	bool mid_line;
+};
+
+static struct host host = {.udp = -1, .mu = PTHREAD_MUTEX_INITIALIZER};
+
+static struct {
+	size_t now, peak, limit;
+	unsigned long allocs;
+} heap;
+
+static const char *const boot_words[] = {"power", "reset", "watchdog", "wake"}; /* by enum lk_boot */
+
+static uint64_t monotonic(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* say prints one line of the board, which never begins in the middle of one of the console's. Called with mu held. */
+__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	fputs(host.mid_line ? "\n0 " : "0 ", stdout);
+	vprintf(format, args);
+	putchar('\n');
+	fflush(stdout);
+	host.mid_line = false;
+	va_end(args);
+}
+
+static void set_output(uint8_t level, uint32_t ms)
+{
+	host.let_go_at = level > 0 && ms > 0 ? monotonic() + ms : 0;
+	if (lk_world_output(&host.world, level, ms)) {
+		say("output %u %lu", (unsigned)level, (unsigned long)ms);
+	}
+}
+
+/* stop takes mu for good, so nothing is printed after it. */
+static void stop(void)
+{
+	pthread_mutex_lock(&host.mu);
+	set_output(0, 0);
+}
+
+static void leave_boot(enum lk_boot why)
+{
+	FILE *f = fopen("boot", "we");
+
+	if (f == NULL || fprintf(f, "%s\n", boot_words[why]) < 0 || fclose(f) != 0) {
+		perror("boot");
+		_exit(LK_HOST_FAILED);
+	}
+}
+
+/* What goes on when the loop does not. */
+static void *timers(void *unused)
+{
+	(void)unused;
+	pthread_mutex_lock(&host.mu);
+	for (;;) {
+		uint64_t now = monotonic(), next = host.bite_at;
+		struct timespec t;
+
+		if (host.let_go_at != 0 && host.let_go_at <= now) {
+			set_output(0, 0);
+		}
+		if (host.bite_at <= now) {
+			set_output(0, 0);
+			say("reset watchdog");
+			leave_boot(LK_BOOT_WATCHDOG);
+			_exit(LK_HOST_WATCHDOG);
+		}
+		if (host.let_go_at != 0 && host.let_go_at < next) {
+			next = host.let_go_at;
+		}
+		t.tv_sec = (time_t)(next / 1000);
+		t.tv_nsec = (long)(next % 1000) * 1000000;
+		pthread_cond_timedwait(&host.changed, &host.mu, &t);
+	}
+	return NULL;
+}
+
+static uint32_t port_now(void *ctx)
+{
+	(void)ctx;
+	return (uint32_t)monotonic();
+}
+
+static int port_random(void *ctx, uint8_t *buf, size_t n)
+{
+	(void)ctx;
+	while (n > 0) {
+		ssize_t r = getrandom(buf, n, 0);
+
+		if (r < 0 && errno != EINTR) {
+			return LK_EIO;
+		}
+		if (r > 0) {
+			buf += r;
+			n -= (size_t)r;
+		}
+	}
+	return 0;
+}
+
+static enum lk_boot port_boot(void *ctx)
+{
+	(void)ctx;
+	return host.boot;
+}
+
+static int port_net_join(void *ctx, const char *ssid, const char *password)
+{
+	(void)ctx, (void)ssid, (void)password;
+	return 0;
+}
+
+static bool port_net_ready(void *ctx)
+{
+	(void)ctx;
+	return true;
+}
+
+static int connected(const struct sockaddr *to, socklen_t n)
+{
+	int fd = socket(to->sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && connect(fd, to, n) != 0) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+static int port_udp_open(void *ctx, const char *name, uint16_t port)
+{
+	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM}, *found;
+	char service[8];
+
+	(void)ctx;
+	if (host.udp >= 0) {
+		close(host.udp);
+		host.udp = -1;
+	}
+	snprintf(service, sizeof service, "%u", (unsigned)port);
+	if (getaddrinfo(name, service, &hints, &found) != 0) {
+		return LK_EIO;
+	}
+	for (struct addrinfo *a = found; a != NULL && host.udp < 0; a = a->ai_next) {
+		host.udp = connected(a->ai_addr, a->ai_addrlen);
+	}
+	freeaddrinfo(found);
+	return host.udp < 0 ? LK_EIO : 0;
+}
+
+static void rebind(void)
+{
+	struct sockaddr_storage to;
+	socklen_t n = sizeof to;
+	int fd;
+
+	if (host.udp < 0 || getpeername(host.udp, (struct sockaddr *)&to, &n) != 0) {
+		return;
+	}
+	fd = connected((struct sockaddr *)&to, n);
+	if (fd >= 0) {
+		close(host.udp);
+		host.udp = fd;
+	}
+}
+
+static int port_udp_send(void *ctx, const uint8_t *b, size_t n)
+{
+	(void)ctx;
+	if (host.udp < 0) {
+		return LK_EIO;
+	}
+	/* The first try may only bring the news that nobody took the datagram before. */
+	for (int i = 0; i < 2; i++) {
+		if (send(host.udp, b, n, 0) == (ssize_t)n) {
+			return (int)n;
+		}
+	}
+	/* Where nobody listens and where no way leads, a datagram is lost, as on the air. */
+	return errno == EMSGSIZE || errno == EBADF ? LK_EIO : (int)n;
+}
+
+static int port_udp_recv(void *ctx, uint8_t *b, size_t cap)
+{
+	(void)ctx;
+	for (;;) {
+		ssize_t r = host.udp < 0 ? 0 : recv(host.udp, b, cap, 0);
+
+		if (r > 0) {
+			return (int)r;
+		}
+		if (host.udp < 0 || (r < 0 && errno != ECONNREFUSED && errno != EINTR)) {
+			return 0;
+		}
+	}
+}
+
+static void ask(enum lk_world_ask what)
+{
+	switch (what) {
+	case LK_WORLD_NOTHING:
+	case LK_WORLD_UNALIGNED:
+		break;
+	case LK_WORLD_HANG:
+		for (;;) {
+			pause();
+		}
+	case LK_WORLD_OOM:
+		heap.limit = host.world.number;
+		break;
+	case LK_WORLD_REBIND:
+		rebind();
+		break;
+	case LK_WORLD_STAT:
+		pthread_mutex_lock(&host.mu);
+		say("stat heap=%zu peak=%zu stack=0 allocs=%lu", heap.now, heap.peak, heap.allocs);
+		pthread_mutex_unlock(&host.mu);
+		break;
+	case LK_WORLD_BAD:
+		fprintf(stderr, "stdin: no such line of the world\n");
+		stop();
+		exit(LK_HOST_FAILED);
+	}
+}
+
+static void read_stdin(void)
+{
+	uint8_t b[256];
+	size_t room = lk_world_room(&host.world);
+	ssize_t n = read(STDIN_FILENO, b, room < sizeof b ? room : sizeof b);
+
+	if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN)) {
+		stop();
+		exit(0);
+	}
+	for (ssize_t i = 0; i < n; i++) {
+		ask(lk_world_feed(&host.world, b[i]));
+	}
+}
+
+static void port_udp_wait(void *ctx, uint32_t ms)
+{
+	uint64_t now = monotonic(), end = now + ms;
+
+	(void)ctx;
+	/* What the world changes wakes no node: it finds out when it looks. */
+	do {
+		struct pollfd fds[] = {{.fd = host.udp, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
+		uint64_t left = lk_world_console_pending(&host.world) ? 0 : end - now;
+
+		if (lk_world_room(&host.world) == 0) {
+			fds[1].fd = -1;
+		}
+		if (poll(fds, 2, left > INT_MAX ? INT_MAX : (int)left) > 0 && fds[1].revents != 0) {
+			read_stdin();
+		}
+		if (fds[0].revents != 0 || lk_world_console_pending(&host.world)) {
+			return;
+		}
+		now = monotonic();
+	} while (now < end);
+}
+
+/* key_path makes kv/KEY of a key that holds nothing but small letters, digits, '-' and '_'. */
+static int key_path(const char *key, char path[static 4 + KEY_MAX])
+{
+	size_t n = strlen(key);
+
+	if (n == 0 || n > KEY_MAX || strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789-_") != n) {
+		return LK_ERANGE;
+	}
+	memcpy(path, "kv/", 3);
+	memcpy(path + 3, key, n + 1);
+	return 0;
+}
+
+static int port_kv_get(void *ctx, const char *key, uint8_t *b, size_t cap)
+{
+	char path[4 + KEY_MAX];
+	struct stat st;
+	int fd, r = key_path(key, path);
+
+	(void)ctx;
+	if (r != 0) {
+		return r;
+	}
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		return errno == ENOENT ? 0 : LK_EIO;
+	}
+	if (fstat(fd, &st) != 0) {
+		r = LK_EIO;
+	} else if (st.st_size > INT_MAX || (size_t)st.st_size > cap) {
+		r = LK_ESPACE;
+	} else {
+		r = read(fd, b, (size_t)st.st_size) == st.st_size ? (int)st.st_size : LK_EIO;
+	}
+	close(fd);
+	return r;
+}
+
+/* sync_folder makes what happened to the names in kv/ last. */
+static int sync_folder(void)
+{
+	int fd = open("kv", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+
+	if (fd < 0) {
+		return LK_EIO;
+	}
+	r = fsync(fd) == 0 ? 0 : LK_EIO;
+	close(fd);
+	return r;
+}
+
+static int port_kv_set(void *ctx, const char *key, const uint8_t *b, size_t n)
+{
+	static const char fresh[] = "kv/.new"; /* no key has a dot */
+	char path[4 + KEY_MAX];
+	int fd, r = key_path(key, path);
+
+	(void)ctx;
+	if (r != 0) {
+		return r;
+	}
+	if (mkdir("kv", 0700) != 0 && errno != EEXIST) {
+		return LK_EIO;
+	}
+	if (n == 0) {
+		return unlink(path) != 0 && errno != ENOENT ? LK_EIO : sync_folder();
+	}
+	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		return LK_EIO;
+	}
+	r = write(fd, b, n) == (ssize_t)n && fsync(fd) == 0 ? 0 : LK_EIO;
+	if (close(fd) != 0 || r != 0 || rename(fresh, path) != 0) {
+		return LK_EIO;
+	}
+	return sync_folder();
+}
+
+static int port_rtc_get(void *ctx, uint8_t *b, size_t n)
+{
+	int fd;
+	ssize_t got = 0;
+
+	(void)ctx;
+	if (n > LK_RTC_MAX || n % 4 != 0) {
+		return LK_ERANGE;
+	}
+	fd = open("rtc.bin", O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		got = read(fd, b, n);
+		close(fd);
+	}
+	/* After power came on such memory holds anything. */
+	for (size_t i = got > 0 ? (size_t)got : 0; i < n; i++) {
+		b[i] = (uint8_t)(0xa5 + i);
+	}
+	return 0;
+}
+
+static int port_rtc_set(void *ctx, const uint8_t *b, size_t n)
+{
+	int fd, r;
+
+	(void)ctx;
+	if (n > LK_RTC_MAX || n % 4 != 0) {
+		return LK_ERANGE;
+	}
+	fd = open("rtc.bin", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		return LK_EIO;
+	}
+	r = write(fd, b, n) == (ssize_t)n ? 0 : LK_EIO;
+	return close(fd) == 0 ? r : LK_EIO;
+}
+
+static int port_spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
+{
+	(void)ctx;
+	if (n < 2 || n > 64) {
+		return LK_ERANGE;
+	}
+	mfrc522_model_spi(&host.world.chip, tx, rx, n);
+	return 0;
+}
+
+static void port_chip_reset(void *ctx, bool held)
+{
+	(void)ctx;
+	mfrc522_model_reset(&host.world.chip, held);
+}
+
+static bool port_input(void *ctx, enum lk_input which)
+{
+	(void)ctx;
+	return host.world.input[which];
+}
+
+static void port_output(void *ctx, uint8_t level, uint32_t ms)
+{
+	(void)ctx;
+	pthread_mutex_lock(&host.mu);
+	set_output(level, ms);
+	pthread_cond_signal(&host.changed);
+	pthread_mutex_unlock(&host.mu);
+}
+
+static void port_led(void *ctx, bool on)
+{
+	(void)ctx;
+	if (host.show_led && host.led != on) {
+		pthread_mutex_lock(&host.mu);
+		say("led %d", on);
+		pthread_mutex_unlock(&host.mu);
+	}
+	host.led = on;
+}
+
+static uint32_t port_voltage(void *ctx)
+{
+	(void)ctx;
+	return host.world.voltage;
+}
+
+static int32_t port_rssi(void *ctx)
+{
+	(void)ctx;
+	return host.world.rssi;
+}
+
+static void port_feed(void *ctx)
+{
+	(void)ctx;
+	pthread_mutex_lock(&host.mu);
+	host.bite_at = monotonic() + WATCHDOG_MS;
+	pthread_mutex_unlock(&host.mu);
+}
+
+static void port_restart(void *ctx)
+{
+	(void)ctx;
+	stop();
+	say("reset restart");
+	leave_boot(LK_BOOT_RESET);
+	exit(LK_HOST_RESTART);
+}
+
+static void port_sleep(void *ctx, uint32_t ms)
+{
+	(void)ctx;
+	stop();
+	say("sleep %lu", (unsigned long)ms);
+	leave_boot(LK_BOOT_WAKE);
+	exit(0);
+}
+
+static int port_console_read(void *ctx)
+{
+	(void)ctx;
+	return lk_world_console_read(&host.world);
+}
+
+static void port_print(void *ctx, const char *text)
+{
+	size_t n = strlen(text);
+
+	(void)ctx;
+	if (n == 0) {
+		return;
+	}
+	pthread_mutex_lock(&host.mu);
+	fputs(text, stdout);
+	fflush(stdout);
+	host.mid_line = text[n - 1] != '\n';
+	pthread_mutex_unlock(&host.mu);
+}
+
+static void port_log(void *ctx, const char *text, uint32_t number)
+{
+	(void)ctx;
+	pthread_mutex_lock(&host.mu);
+	say("log %s %lu", text, (unsigned long)number);
+	pthread_mutex_unlock(&host.mu);
+}
+
+/* What was asked for stands in front of a block. */
+union block {
+	size_t n;
+	max_align_t align;
+};
+
+void *lk_port_calloc(size_t n, size_t size)
+{
+	union block *b;
+
+	if (size != 0 && n > (SIZE_MAX - sizeof *b) / size) {
+		return NULL;
+	}
+	n *= size;
+	if (heap.limit != 0 && heap.now + n > heap.limit) {
+		return NULL;
+	}
+	b = calloc(1, sizeof *b + n);
+	if (b == NULL) {
+		return NULL;
+	}
+	b->n = n;
+	heap.now += n;
+	heap.allocs++;
+	if (heap.now > heap.peak) {
+		heap.peak = heap.now;
+	}
+	return b + 1;
+}
+
+void lk_port_free(void *p)
+{
+	union block *b = p;
+
+	if (b != NULL) {
+		b--;
+		heap.now -= b->n;
+		free(b);
+	}
+}
+
+static int boot_reason(const char *boot)
+{
+	char word[16] = "power\n";
+	FILE *f = boot == NULL ? fopen("boot", "re") : NULL;
+
+	if (f != NULL) {
+		if (fgets(word, sizeof word, f) == NULL) {
+			word[0] = 0;
+		}
+		fclose(f);
+	}
+	if (boot == NULL) {
+		word[strcspn(word, "\n")] = 0;
+		boot = word;
+	}
+	unlink("boot");
+	for (int i = 0; i < (int)(sizeof boot_words / sizeof *boot_words); i++) {
+		if (strcmp(boot, boot_words[i]) == 0) {
+			return i;
+		}
+	}
+	return LK_ERANGE;
+}
+
+int lk_host_start(struct lk_port *port, const char *boot, bool show_led)
+{
+	int why = boot_reason(boot);
+	pthread_condattr_t attr;
+	pthread_t thread;
+
+	if (why < 0) {
+		return why;
+	}
+	host.boot = (enum lk_boot)why;
+	if (host.boot != LK_BOOT_WAKE) {
+		unlink("rtc.bin");
+	}
+	host.show_led = show_led;
+	lk_world_init(&host.world);
+	host.bite_at = monotonic() + WATCHDOG_MS;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	if (pthread_cond_init(&host.changed, &attr) != 0 || pthread_create(&thread, NULL, timers, NULL) != 0) {
+		return LK_EIO;
+	}
+	pthread_detach(thread);
+	*port = (struct lk_port){
+		.now = port_now, .random = port_random, .boot = port_boot, .net_join = port_net_join, .net_ready = port_net_ready,
+		.udp_open = port_udp_open, .udp_send = port_udp_send, .udp_recv = port_udp_recv, .udp_wait = port_udp_wait,
+		.kv_get = port_kv_get, .kv_set = port_kv_set, .rtc_get = port_rtc_get, .rtc_set = port_rtc_set, .spi = port_spi,
+		.chip_reset = port_chip_reset, .input = port_input, .output = port_output, .led = port_led, .voltage = port_voltage,
+		.rssi = port_rssi, .feed = port_feed, .restart = port_restart, .sleep = port_sleep, .console_read = port_console_read,
+		.print = port_print, .log = port_log,
+	};
+	return 0;
+}
