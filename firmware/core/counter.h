@@ -6,8 +6,7 @@
 #define LK_COUNTER_H
 
 #include "port.h"
-
-#define LK_COUNTER_MAX ((UINT64_C(1) << 53) - 1)
+#include "wire.h"
 
 enum {
 	LK_COUNTER_BLOCK = 64,

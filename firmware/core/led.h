@@ -1,0 +1,31 @@
+/* The one lamp that tells a person at the door what goes on. */
+#ifndef LK_LED_H
+#define LK_LED_H
+
+#include "port.h"
+
+enum lk_led_sign {
+	LK_LED_BARE,       /* not provisioned: two short blinks every 2 s */
+	LK_LED_CONNECTING, /* no session yet: fast blinking */
+	LK_LED_ONLINE,     /* one short blip every 3 s */
+	LK_LED_FAULT,      /* a part does not answer: long, short */
+	LK_LED_GRANTED,    /* once: on for 1 s */
+	LK_LED_DENIED,     /* once: three short flashes */
+	LK_LED_RETRY,      /* once: six fast flashes; granted, but the door did not answer, or no answer at all */
+};
+
+struct lk_led {
+	enum lk_led_sign base, once;
+	bool showing; /* once is being shown */
+	bool lit;
+	uint32_t began;
+};
+
+/* What is shown from now on, after what is shown once. */
+void lk_led_base(struct lk_led *l, enum lk_led_sign sign);
+/* What is shown once from now. */
+void lk_led_once(struct lk_led *l, enum lk_led_sign sign, uint32_t now);
+/* Drives the lamp; returns ms until it is to be called again. */
+uint32_t lk_led_poll(struct lk_led *l, const struct lk_port *port, uint32_t now);
+
+#endif
