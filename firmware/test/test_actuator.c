@@ -1,0 +1,159 @@
+/* The relay and the lamp: what moves them, for how long, and what does not. */
+#include "actuator.h"
+#include "check.h"
+#include "fake_port.h"
+
+static struct fake_port board;
+static struct lk_actuator a;
+static struct lk_receipt r;
+
+static void begin(bool lamp)
+{
+	fake_init(&board);
+	board.level = 100; /* whatever it was before */
+	lk_actuator_init(&a, &board.port, lamp);
+	CHECK_EQ(board.level, 0); /* off first */
+}
+
+static void obey(uint64_t id, uint8_t action, uint8_t level, uint32_t duration)
+{
+	struct lk_command c = {.id = id, .action = action, .level = level, .duration = duration};
+
+	memset(&r, 0xee, sizeof r);
+	lk_actuator_obey(&a, &c, board.now, &r);
+}
+
+static struct lk_state state(void)
+{
+	struct lk_state s;
+
+	lk_actuator_state(&a, board.now, &s);
+	return s;
+}
+
+static void a_pulse_ends_by_itself(void)
+{
+	begin(false);
+	obey(5, LK_UNLOCK, 0, 800);
+	CHECK(r.result == LK_DONE && r.state.on && r.state.id == 5 && r.state.left == 800 && r.state.level == 0);
+	CHECK_EQ(board.level, 100);
+	fake_pass(&board, 799);
+	CHECK(board.level == 100 && state().left == 1);
+	CHECK_EQ(lk_actuator_poll(&a, board.now), 1);
+	fake_pass(&board, 1); /* the board's timer, without us */
+	CHECK_EQ(board.level, 0);
+	CHECK(!state().on && state().left == 0);
+	CHECK_EQ(lk_actuator_poll(&a, board.now), UINT32_MAX);
+	CHECK(!a.pulsing && !state().on);
+}
+
+static void no_command_raises_the_limit(void)
+{
+	static const struct {
+		uint32_t asked, got;
+	} cases[] = {{0, LK_PULSE_OWN}, {1, 1}, {10000, 10000}, {10001, LK_PULSE_LIMIT}, {60000, LK_PULSE_LIMIT}, {UINT32_MAX, LK_PULSE_LIMIT}};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		begin(false);
+		obey(1, LK_UNLOCK, 0, cases[i].asked);
+		CHECK_EQ(board.outputs[board.output_n - 1].ms, cases[i].got);
+		CHECK_EQ(r.state.left, cases[i].got);
+	}
+}
+
+static void the_same_command_again_moves_nothing(void)
+{
+	begin(false);
+	obey(5, LK_UNLOCK, 0, 500);
+	size_t moves = board.output_n;
+	fake_pass(&board, 600);
+	(void)lk_actuator_poll(&a, board.now);
+	moves = board.output_n;
+	obey(5, LK_UNLOCK, 0, 500);
+	CHECK(r.result == LK_DONE && r.state.on && r.state.left == 500); /* the receipt of then */
+	CHECK_EQ(board.output_n, moves);
+	obey(4, LK_UNLOCK, 0, 500);
+	CHECK(r.result == LK_REFUSED && !r.state.on && r.state.id == 5);
+	CHECK_EQ(board.output_n, moves);
+	obey(6, LK_UNLOCK, 0, 500);
+	CHECK(r.result == LK_DONE && board.output_n == moves + 1);
+	lk_actuator_session(&a);
+	obey(1, LK_LOCK, 0, 0); /* ids begin anew with an association */
+	CHECK(r.result == LK_DONE && board.level == 0 && !a.pulsing);
+}
+
+static void a_lost_session_shuts_a_lock_and_leaves_a_lamp(void)
+{
+	begin(false);
+	obey(1, LK_UNLOCK, 0, 5000);
+	lk_actuator_lost(&a);
+	CHECK(board.level == 0 && !state().on);
+	begin(true);
+	obey(1, LK_ON, 0, 0);
+	lk_actuator_lost(&a);
+	CHECK(board.level == 100 && state().on);
+}
+
+static void the_exit_button_opens_whatever_the_session_does(void)
+{
+	begin(false);
+	lk_actuator_exit(&a, board.now);
+	CHECK(board.level == 100 && state().left == LK_PULSE_OWN && state().id == 0);
+	lk_actuator_lost(&a);
+	CHECK_EQ(board.level, 100);
+	fake_pass(&board, LK_PULSE_OWN);
+	CHECK_EQ(board.level, 0);
+	obey(1, LK_UNLOCK, 0, 5000); /* and the next command is the gateway's again */
+	lk_actuator_lost(&a);
+	CHECK_EQ(board.level, 0);
+}
+
+static void a_lamp_knows_on_off_and_level(void)
+{
+	begin(true);
+	obey(1, LK_LEVEL, 40, 0);
+	CHECK(board.level == 40 && state().on && state().level == 40 && state().left == 0);
+	obey(2, LK_ON, 0, 0);
+	CHECK(board.level == 100 && state().level == 100);
+	obey(3, LK_LEVEL, 0, 0);
+	CHECK(board.level == 0 && !state().on);
+	obey(4, LK_LEVEL, 7, 0);
+	obey(5, LK_OFF, 0, 0);
+	CHECK(board.level == 0 && !state().on && state().level == 0);
+	fake_pass(&board, 100000);
+	CHECK_EQ(lk_actuator_poll(&a, board.now), UINT32_MAX);
+}
+
+static void each_kind_takes_its_own_actions_only(void)
+{
+	begin(false);
+	for (int action = -1; action < 256; action++)
+		CHECK_EQ(lk_actuator_fits(&a, (uint8_t)action), action == LK_UNLOCK || action == LK_LOCK);
+	begin(true);
+	for (int action = 0; action < 256; action++)
+		CHECK_EQ(lk_actuator_fits(&a, (uint8_t)action), action == LK_ON || action == LK_OFF || action == LK_LEVEL);
+}
+
+static void a_pulse_across_the_end_of_the_clock(void)
+{
+	begin(false);
+	board.now = UINT32_MAX - 100;
+	obey(1, LK_UNLOCK, 0, 1000);
+	fake_pass(&board, 500);
+	CHECK(state().on && state().left == 500);
+	fake_pass(&board, 500);
+	CHECK(!state().on);
+}
+
+int main(void)
+{
+	a_pulse_ends_by_itself();
+	no_command_raises_the_limit();
+	the_same_command_again_moves_nothing();
+	a_lost_session_shuts_a_lock_and_leaves_a_lamp();
+	the_exit_button_opens_whatever_the_session_does();
+	a_lamp_knows_on_off_and_level();
+	each_kind_takes_its_own_actions_only();
+	a_pulse_across_the_end_of_the_clock();
+	return check_end("actuator");
+}

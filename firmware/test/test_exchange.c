@@ -1,0 +1,150 @@
+/* Our one request under way: when it is repeated, and what answers it. */
+#include "check.h"
+#include "exchange.h"
+
+static struct lk_exchange x;
+
+/* Begins a request and tells when it was sent. */
+static void begin(uint32_t now, uint32_t random)
+{
+	struct lk_coap_out o;
+
+	lk_exchange_begin(&x, &o, LK_COAP_POST, "scan");
+	CHECK(lk_exchange_sent(&x, lk_coap_end(&o, 0), now, random));
+}
+
+/* Gives x a message and returns what it is to it. */
+static enum lk_exchange_match take(uint8_t type, uint8_t code, uint16_t mid, uint32_t token, uint32_t now)
+{
+	uint8_t b[16], t[4] = {(uint8_t)(token >> 24), (uint8_t)(token >> 16), (uint8_t)(token >> 8), (uint8_t)token};
+	struct lk_coap_out o;
+	struct lk_coap m;
+
+	lk_coap_begin(&o, b, sizeof b, type, code, mid, t, code == LK_COAP_EMPTY ? 0 : sizeof t);
+	int n = lk_coap_end(&o, 0);
+	CHECK(n > 0 && lk_coap_parse(&m, b, (size_t)n) == 0);
+	return lk_exchange_take(&x, &m, now);
+}
+
+static void the_first_wait_is_a_second_to_one_and_a_half(void)
+{
+	for (uint32_t random = 0; random < 2000; random += 13) {
+		lk_exchange_reset(&x, 7);
+		begin(100, random);
+		CHECK(x.wait >= 1000 && x.wait < 1500);
+		CHECK(!lk_exchange_repeat(&x, 100 + x.wait - 1));
+		CHECK(lk_exchange_repeat(&x, 100 + x.wait));
+	}
+}
+
+static void each_wait_is_twice_the_one_before_and_four_repeats_are_all(void)
+{
+	uint32_t now = UINT32_MAX - 2000; /* the clock comes round meanwhile */
+
+	lk_exchange_reset(&x, 7);
+	begin(now, 0);
+	for (uint32_t i = 0, wait = 1000; i < LK_MAX_RETRANSMIT; i++, wait *= 2) {
+		CHECK_EQ(lk_exchange_due(&x, now), wait);
+		now += wait;
+		CHECK(lk_exchange_repeat(&x, now));
+		CHECK(!lk_exchange_repeat(&x, now));
+	}
+	CHECK_EQ(lk_exchange_due(&x, now), UINT32_MAX);
+	CHECK(!lk_exchange_repeat(&x, now + 100000));
+	CHECK(x.active); /* a late answer still counts */
+}
+
+static void the_wait_follows_the_round_trip(void)
+{
+	static const struct {
+		uint32_t rtt, wait;
+	} cases[] = {{0, 200}, {5, 200}, {100, 200}, {150, 300}, {400, 800}, {500, 1000}, {3000, 1000}};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		lk_exchange_reset(&x, 7);
+		begin(0, 0);
+		CHECK_EQ(take(LK_COAP_ACK, LK_COAP_CHANGED, x.mid, x.token, cases[i].rtt), LK_EXCHANGE_ANSWER);
+		begin(10000, 0);
+		CHECK_EQ(x.wait, cases[i].wait);
+	}
+}
+
+static void a_repeated_request_gives_no_sample(void)
+{
+	lk_exchange_reset(&x, 7);
+	begin(0, 0);
+	CHECK(lk_exchange_repeat(&x, 1000));
+	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_CHANGED, x.mid, x.token, 1001), LK_EXCHANGE_ANSWER);
+	CHECK_EQ(x.srtt, 0);
+}
+
+static void only_its_own_answer_ends_it(void)
+{
+	lk_exchange_reset(&x, 7);
+	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_CHANGED, 7, 0, 0), LK_EXCHANGE_OTHER); /* nothing was asked */
+	begin(0, 0);
+	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_CHANGED, (uint16_t)(x.mid + 1), x.token, 1), LK_EXCHANGE_OTHER);
+	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_CHANGED, x.mid, x.token + 1, 1), LK_EXCHANGE_OTHER);
+	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_EMPTY, (uint16_t)(x.mid - 1), 0, 1), LK_EXCHANGE_OTHER);
+	CHECK_EQ(take(LK_COAP_RST, LK_COAP_EMPTY, (uint16_t)(x.mid - 1), 0, 1), LK_EXCHANGE_OTHER);
+	CHECK_EQ(take(LK_COAP_CON, LK_COAP_EMPTY, x.mid, 0, 1), LK_EXCHANGE_OTHER); /* a ping */
+	CHECK_EQ(take(LK_COAP_CON, LK_COAP_POST, x.mid, x.token, 1), LK_EXCHANGE_OTHER); /* a request of the other side's */
+	CHECK(x.active);
+	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_CHANGED, x.mid, x.token, 1), LK_EXCHANGE_ANSWER);
+	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_CHANGED, x.mid, x.token, 1), LK_EXCHANGE_OTHER); /* once */
+}
+
+static void an_answer_may_come_on_its_own(void)
+{
+	lk_exchange_reset(&x, 7);
+	begin(0, 0);
+	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_EMPTY, x.mid, 0, 1), LK_EXCHANGE_ACKED);
+	CHECK_EQ(lk_exchange_due(&x, 1), UINT32_MAX); /* it was received: nothing to repeat */
+	CHECK_EQ(take(LK_COAP_CON, LK_COAP_CHANGED, 0x4444, x.token, 900), LK_EXCHANGE_ANSWER);
+}
+
+static void a_reset_ends_it(void)
+{
+	lk_exchange_reset(&x, 7);
+	begin(0, 0);
+	CHECK_EQ(take(LK_COAP_RST, LK_COAP_EMPTY, x.mid, 0, 1), LK_EXCHANGE_RESET);
+	CHECK(!x.active);
+}
+
+static void no_token_and_no_id_is_used_twice(void)
+{
+	lk_exchange_reset(&x, 65534);
+	for (uint32_t i = 1; i < 10; i++) {
+		uint16_t mid = x.mid;
+		begin(0, 0);
+		CHECK_EQ(x.token, i);
+		CHECK_EQ(x.mid, (uint16_t)(mid + 1));
+	}
+}
+
+static void what_does_not_fit_is_not_sent(void)
+{
+	struct lk_coap_out o;
+	char path[LK_MESSAGE_MAX + 1];
+
+	memset(path, 'a', sizeof path - 1);
+	path[sizeof path - 1] = 0;
+	lk_exchange_reset(&x, 7);
+	lk_exchange_begin(&x, &o, LK_COAP_POST, path);
+	CHECK(!lk_exchange_sent(&x, lk_coap_end(&o, 0), 0, 0));
+	CHECK(!x.active);
+}
+
+int main(void)
+{
+	the_first_wait_is_a_second_to_one_and_a_half();
+	each_wait_is_twice_the_one_before_and_four_repeats_are_all();
+	the_wait_follows_the_round_trip();
+	a_repeated_request_gives_no_sample();
+	only_its_own_answer_ends_it();
+	an_answer_may_come_on_its_own();
+	a_reset_ends_it();
+	no_token_and_no_id_is_used_twice();
+	what_does_not_fit_is_not_sent();
+	return check_end("exchange");
+}
