@@ -9,6 +9,7 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 
 	"latchkey/coapres"
+	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store"
@@ -74,4 +75,31 @@ func TestEveryAlarmOfAReportIsKept(t *testing.T) {
 		slices.Sort(got)
 		return slices.Equal(got, want)
 	})
+}
+
+// Who presses the button inside may open the door; somebody who presses it on a switch may not.
+func TestExitButtonIsNotAForcedDoor(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t, store.Options{})
+	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
+	d.reader = d.node("front-reader", wire.KindReader, d.readerKey, d.addr)
+	d.settled()
+	report := func(n *device.Device, ms ...wire.Measurement) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := n.Report(ctx, wire.Report{Measurements: ms}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report(d.reader, flag("exit", true))
+	report(d.lock, flag("exit", true))
+	report(d.lock, flag("contact", true))
+	report(d.lock, flag("tamper", true)) // the last one: what comes before it is decided
+	eventually(t, "the tamper contact is an event", 5*time.Second, func() bool { return slices.Contains(d.alarms(), "tamper") })
+	got := d.alarms()
+	slices.Sort(got)
+	if want := []string{"exit button pressed", "tamper"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

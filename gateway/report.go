@@ -16,11 +16,13 @@ const (
 	reportContact = "contact" // boolean: true is open
 	reportTamper  = "tamper"  // boolean
 	reportBoot    = "boot"    // string: why the node started
+	reportExit    = "exit"    // boolean: true when somebody pressed the button inside, which opens without asking
 )
 
 const (
 	maxReported   = 16               // names kept per device
 	alarmInterval = 10 * time.Second // between events of one name that a device's reports cause
+	exitHolds     = 15 * time.Second // after the exit button a door may open: the lock's longest pulse, and the time to walk through
 )
 
 // Reported is the last value of one name.
@@ -41,9 +43,10 @@ type reported struct {
 	// on and alarmed are of the names that make events. A late value is neither: it would hide the next one that is not.
 	on      map[string]bool      // it is true, and what was to say of it was said
 	alarmed map[string]time.Time // when it last made an event
+	exit    time.Time            // when the exit button was pressed last
 }
 
-// Report keeps what a node measured. Routine readings make no event; tamper, a forced door and a restart do.
+// Report keeps what a node measured. Routine readings make no event; tamper, a forced door, the exit button and a restart do.
 func (c calls) Report(p *coapres.Peer, r wire.Report, late bool) {
 	now := time.Now()
 	for _, m := range r.Measurements {
@@ -54,6 +57,9 @@ func (c calls) Report(p *coapres.Peer, r wire.Report, late bool) {
 		switch {
 		case m.Name == reportTamper && m.Type == wire.FlagValue:
 			c.alarm(p, m, now, m.Flag, "tamper")
+		case m.Name == reportExit && m.Type == wire.FlagValue && m.Flag && p.Kind == wire.KindLock:
+			c.g.reports.exited(p.Device, now)
+			c.alarm(p, wire.Measurement{Name: m.Name}, now, true, "exit button pressed") // each press is one, on as it says
 		case m.Name == reportBoot && m.Type == wire.TextValue:
 			c.alarm(p, m, now, true, fmt.Sprintf("started: %.32q", m.Text))
 		case m.Name == reportContact && m.Type == wire.FlagValue:
@@ -85,6 +91,9 @@ func (c calls) contact(p *coapres.Peer, open bool) bool {
 	v, ok := c.g.sessions.View(p.Device, now)
 	c.g.sessions.Sensed(p, sensed)
 	if !open || !ok || p.Kind != wire.KindLock || !v.Known {
+		return false
+	}
+	if c.g.reports.mayExit(p.Device, now) {
 		return false
 	}
 	unlocked := v.Commanded.Action == wire.Unlock && now.Sub(v.CommandedAt) < time.Duration(v.Commanded.Duration)*time.Millisecond+5*time.Second
@@ -130,6 +139,21 @@ func (r *reports) mayAlarm(device string, m wire.Measurement, now time.Time, wro
 	}
 	d.on[m.Name], d.alarmed[m.Name] = on, now
 	return true
+}
+
+// exited takes note that the exit button was pressed.
+func (r *reports) exited(device string, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.device(device).exit = now
+}
+
+// mayExit tells whether somebody may still be walking out through the door.
+func (r *reports) mayExit(device string, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := r.device(device)
+	return !d.exit.IsZero() && now.Sub(d.exit) < exitHolds
 }
 
 // of returns a copy of what a device has reported.
