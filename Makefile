@@ -3,6 +3,8 @@
 # make test-large  the part of it that is about load: a flood, ten thousand handshakes
 # make check   vet, gofmt, staticcheck
 # make build   bin/latchkey for this machine; make cross for the Pis
+# make firmware-host  bin/firmware/ROLE: the nodes' C firmware as processes of this machine
+# make firmware-test  what must hold of the firmware alone; make firmware-size  what it takes of an ESP8266's flash
 # make bench   the benchmarks, in a few minutes
 
 GO      ?= go
@@ -13,7 +15,7 @@ BIN     := bin/latchkey
 PACKAGES := libcoap3-bin openssl tshark
 PROGRAMS := coap-client-openssl coap-client-gnutls openssl tshark
 
-.PHONY: demo build check test test-large bench fuzz cross deps clean
+.PHONY: demo build check test test-large bench fuzz cross deps firmware-host firmware-test firmware-size clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cli/latchkey
@@ -54,7 +56,19 @@ cross:
 	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 $(GO) build -trimpath -o bin/latchkey-linux-arm64 ./cli/latchkey
 	GOOS=linux GOARCH=amd64 CGO_ENABLED=0 $(GO) build -trimpath -o bin/latchkey-linux-amd64 ./cli/latchkey
 
-test: deps check cross fuzz
+# The firmware's tools and Mbed TLS come by themselves; its own Makefile says more.
+firmware-host:
+	@$(MAKE) -C firmware --no-print-directory tools
+	@$(MAKE) -C firmware --no-print-directory host
+
+firmware-test:
+	@$(MAKE) -C firmware --no-print-directory test
+
+firmware-size:
+	@$(MAKE) -C firmware --no-print-directory tools
+	@$(MAKE) -C firmware --no-print-directory size
+
+test: deps check cross fuzz firmware-test
 	$(GO) test -race -timeout 9m ./...
 	$(MAKE) test-large
 
@@ -66,4 +80,4 @@ bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./coapres/wire ./gateway/access ./gateway/store ./bench
 
 clean:
-	rm -rf bin
+	rm -rf bin firmware/build

@@ -275,6 +275,9 @@ static void read_stdin(void)
 	ssize_t n = read(STDIN_FILENO, b, room < sizeof b ? room : sizeof b);
 
 	if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN)) {
+		if (lk_world_console_pending(&host.world)) {
+			return; /* first the node reads what came before */
+		}
 		stop();
 		exit(0);
 	}
