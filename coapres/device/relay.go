@@ -57,6 +57,7 @@ type hold struct {
 	started chan struct{}
 	open    chan struct{}
 	running bool
+	one     bool // it is for one datagram; what follows goes by
 }
 
 // NewRelay returns a relay to the gateway at "host:port". What it does to datagrams repeats with the seed, as far as their order does.
@@ -88,9 +89,18 @@ func (r *Relay) Impair(i Impairment) {
 // Hold stops one direction from its next datagram on. After d that datagram and everything behind it goes through at once, in order.
 // started is closed when the hold has caught its first datagram, over when it has let go.
 func (r *Relay) Hold(dir Direction, d time.Duration) (started, over <-chan struct{}) {
+	return r.hold(dir, d, false)
+}
+
+// HoldOne stops the next datagram of one direction for d, and lets everything behind it by. The channels are those of Hold.
+func (r *Relay) HoldOne(dir Direction, d time.Duration) (started, over <-chan struct{}) {
+	return r.hold(dir, d, true)
+}
+
+func (r *Relay) hold(dir Direction, d time.Duration, one bool) (started, over <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := &hold{d: d, started: make(chan struct{}), open: make(chan struct{})}
+	h := &hold{d: d, one: one, started: make(chan struct{}), open: make(chan struct{})}
 	r.holds[dir] = h
 	return h.started, h.open
 }
@@ -183,7 +193,7 @@ func (r *Relay) flow(from netip.AddrPort) (*flow, error) {
 func (r *Relay) pass(f *flow, dir Direction, b []byte) {
 	r.mu.Lock()
 	tap := r.tap
-	if h := r.holds[dir]; h != nil {
+	if h := r.holds[dir]; h != nil && !(h.one && h.running) {
 		h.queue = append(h.queue, func() { r.send(f, dir, b) })
 		if !h.running {
 			h.running = true

@@ -116,3 +116,20 @@ func TestRelayAnswersEachNode(t *testing.T) {
 		t.Errorf("got %s, want the answer", got)
 	}
 }
+
+func TestRelayHoldsOneAndLetsTheRestBy(t *testing.T) {
+	node, r, gateway := wireOf(t, 1)
+	_, over := r.HoldOne(device.Up, 200*time.Millisecond)
+	for _, s := range []string{"a", "b", "c"} {
+		if _, err := node.Write([]byte(s)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := fmt.Sprint(receive(t, gateway, 50*time.Millisecond)); got != "[b c]" {
+		t.Errorf("during the hold: got %s, want [b c]", got)
+	}
+	<-over
+	if got := fmt.Sprint(receive(t, gateway, 100*time.Millisecond)); got != "[a]" {
+		t.Errorf("after it: got %s, want [a]", got)
+	}
+}

@@ -152,7 +152,7 @@ void lk_app_init(struct lk_app *a, const struct lk_port *port)
 	memset(a, 0, sizeof *a);
 	a->port = port;
 	lk_actuator_init(&a->actuator, port, LK_ROLE_LAMP);
-	lk_console_init(&a->console, ROLE);
+	lk_console_init(&a->console, port, &a->draft, ROLE);
 	uint32_t now = port->now(port->ctx);
 	a->began = a->health = now;
 	port->log(port->ctx, "latchkey " ROLE ", started for reason", (uint32_t)port->boot(port->ctx));
@@ -188,7 +188,7 @@ void lk_app_step(struct lk_app *a)
 
 	p->feed(p->ctx);
 	while ((c = p->console_read(p->ctx)) >= 0)
-		lk_console_byte(&a->console, &a->draft, p, (uint8_t)c);
+		lk_console_byte(&a->console, (uint8_t)c);
 	if (a->ready) {
 		if (changed(&a->tamper, input(a, LK_INPUT_TAMPER), now)) {
 			a->node.tamper = a->tamper.now;
