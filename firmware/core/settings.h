@@ -8,7 +8,12 @@
 
 #include "port.h"
 
-enum { LK_COAPS_PORT = 5684 }; /* where a gateway listens unless told otherwise (RFC 7252 §6.2) */
+enum {
+	LK_SETTINGS_KEYS = 8,
+	LK_COAPS_PORT = 5684, /* where a gateway listens unless told otherwise (RFC 7252 §6.2) */
+	LK_TARGETS_MAX = 415, /* characters of all targets together, as flash holds them */
+	LK_GATEWAY_TEXT = 72, /* "[" host "]:65535" and its NUL */
+};
 
 /* Each text is empty when it is not set, and valid otherwise. */
 struct lk_settings {
@@ -24,17 +29,14 @@ struct lk_settings {
 	const char *bad;   /* the key whose stored value was no good, or NULL */
 };
 
-/* A bundle of `latchkey device add --format c-header`, for an image that is built with its key. */
+/* What `latchkey device add --format c-header` wrote, for an image that is built with its key. */
 struct lk_bundle {
-	const char *device, *kind, *targets, *host;
-	uint16_t port;
-	const char *identity, *secret;
-	const char *ssid, *password; /* not part of the bundle: both "" to leave them to the console */
+	const char *values[LK_SETTINGS_KEYS]; /* by the keys above, in that order */
 };
 
-/* Initialiser of a struct lk_bundle from the definitions of that header. */
+/* Initialiser of a struct lk_bundle from the definitions of that header. WiFi is not among them: both "" leave it to the console. */
 #define LK_BUNDLE(ssid, password) \
-	{LK_DEVICE, LK_KIND, LK_TARGETS, LK_GATEWAY_HOST, LK_GATEWAY_PORT, LK_IDENTITY, LK_SECRET, ssid, password}
+	{{LK_IDENTITY, LK_SECRET, LK_GATEWAY, LK_KIND, LK_DEVICE, LK_TARGETS, ssid, password}}
 
 /*
  * Reads the settings. Returns 0 when the node can work with them; LK_ENONE when something is missing (lk_settings_missing tells what);
@@ -43,11 +45,9 @@ struct lk_bundle {
  */
 int lk_settings_load(struct lk_settings *s, const struct lk_port *port);
 
-/* Writes s. A power cut or an error leaves the old settings, the new ones, or ones without a secret, never those of two keys. */
+/* Writes s. A power cut or an error leaves the old settings, the new ones, or ones without a secret, never those of two keys. Writing
+ * wiped settings removes all of them, the secret first; what else is in flash, as the scan counter, stays. */
 int lk_settings_save(const struct lk_settings *s, const struct lk_port *port);
-
-/* Removes all settings from flash, the secret first. What else is there, as the scan counter, stays. */
-int lk_settings_erase(const struct lk_port *port);
 
 /* Sets one value by its key; an empty one unsets it. LK_EMALFORMED if it breaks that key's rules, LK_ENONE if there is no such key: s is
  * unchanged then. A gateway may lack its port. A new identity unsets the secret, which was another key's. */
@@ -57,13 +57,18 @@ int lk_settings_set(struct lk_settings *s, const char *key, const char *value);
  * LK_EMALFORMED if the bundle is no good: s is then empty. */
 int lk_settings_seed(struct lk_settings *s, const struct lk_bundle *b);
 
+/* Writes "host:port", or nothing if there is none, with a NUL. */
+void lk_settings_gateway(const struct lk_settings *s, char buf[LK_GATEWAY_TEXT]);
+
 /* The key of the first thing without which a node cannot work, or NULL. WiFi is not among them: a board may have none. */
 const char *lk_settings_missing(const struct lk_settings *s);
 
-/* Tells whether settings of this kind belong into an image of that role; those of no kind fit each. */
+/* Tells whether these are settings for an image of that role. */
 bool lk_settings_fits(const struct lk_settings *s, const char *role);
 
-/* Zeroes s, secrets first of all, in a way that the compiler does not leave out. */
 void lk_settings_wipe(struct lk_settings *s);
+
+/* Zeroes what held a secret, in a way that the compiler does not leave out. */
+void lk_wipe(void *p, size_t n);
 
 #endif

@@ -1,0 +1,397 @@
+#include "check.h"
+#include "err.h"
+#include "fake_port.h"
+#include "settings.h"
+
+static struct fake_port board;
+
+static const char *const keys[LK_SETTINGS_KEYS] = {"identity", "secret", "gateway", "kind", "device", "targets", "ssid", "password"};
+
+#define SECRET_A "zk7rqh2m9xw4c0td8vpnj5bsy6"
+#define SECRET_B "0123456789abcdefghjkmnpqrs"
+
+/* In the order of the keys. */
+static const char *const old[LK_SETTINGS_KEYS] = {
+	"lk-0123456789", SECRET_A, "192.0.2.1:5684", "lock", "front-lock", "front-door", "home", "correct horse",
+};
+static const char *const fresh[LK_SETTINGS_KEYS] = {
+	"lk-zyxwvtsrqp", SECRET_B, "[2001:db8::1]:1", "lock", "back-lock", "back-door", "shed", "battery staple",
+};
+
+static void flash(const char *const *values)
+{
+	fake_init(&board);
+	for (int i = 0; i < LK_SETTINGS_KEYS; i++) {
+		fake_kv_text(&board, keys[i], values[i]);
+	}
+}
+
+static bool holds(const char *key, const char *want)
+{
+	const char *have = fake_kv(&board, key);
+	return strcmp(have == NULL ? "" : have, want) == 0;
+}
+
+static bool same(const struct lk_settings *s, const char *const *values)
+{
+	char gateway[LK_GATEWAY_TEXT];
+	lk_settings_gateway(s, gateway);
+	const char *have[LK_SETTINGS_KEYS] = {s->identity, s->secret, gateway, s->kind, s->device, s->target, s->ssid, s->password};
+	for (int i = 0; i < LK_SETTINGS_KEYS; i++) {
+		if (strcmp(have[i], values[i]) != 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void what_the_partition_generator_made_serves_as_it_is(void)
+{
+	struct lk_settings s;
+	flash(old);
+	fake_kv_text(&board, "targets", "front-door,back.door,3_x");
+	fake_kv_put(&board, "ssid", NULL, 0);
+	fake_kv_put(&board, "password", NULL, 0);
+	CHECK_EQ(lk_settings_load(&s, &board.port), 0);
+	CHECK(strcmp(s.identity, "lk-0123456789") == 0 && strcmp(s.secret, SECRET_A) == 0);
+	CHECK(strcmp(s.host, "192.0.2.1") == 0 && s.port == 5684);
+	CHECK(strcmp(s.kind, "lock") == 0 && strcmp(s.device, "front-lock") == 0 && strcmp(s.target, "front-door") == 0);
+	CHECK(s.ssid[0] == '\0' && s.password[0] == '\0' && s.bad == NULL);
+	CHECK(lk_settings_fits(&s, "lock") && !lk_settings_fits(&s, "reader"));
+	CHECK_EQ(board.kv_writes, 0);
+}
+
+static void a_closing_nul_in_flash_is_taken_off(void)
+{
+	struct lk_settings s;
+	flash(old);
+	for (int i = 0; i < LK_SETTINGS_KEYS; i++) {
+		fake_kv_put(&board, keys[i], old[i], strlen(old[i]) + 1);
+	}
+	CHECK_EQ(lk_settings_load(&s, &board.port), 0);
+	CHECK(same(&s, old));
+	fake_kv_put(&board, "device", "a\0b", 3);
+	CHECK_EQ(lk_settings_load(&s, &board.port), LK_EMALFORMED);
+}
+
+static void the_longest_values_fit(void)
+{
+	struct lk_settings s, again;
+	char device[65], host[64], gateway[80], password[65], targets[LK_TARGETS_MAX + 2];
+	memset(device, 'd', 64);
+	device[64] = '\0';
+	memset(host, 'h', 63);
+	host[63] = '\0';
+	snprintf(gateway, sizeof gateway, "%s:65535", host);
+	memset(password, 'A', 64);
+	password[64] = '\0';
+	const char *const longest[LK_SETTINGS_KEYS] = {
+		"lk-zzzzzzzzzz", SECRET_A, gateway, "switch", device, device, "12345678901234567890123456789012", password,
+	};
+	flash(longest);
+	CHECK_EQ(lk_settings_load(&s, &board.port), 0);
+	CHECK(same(&s, longest));
+	fake_init(&board);
+	CHECK_EQ(lk_settings_save(&s, &board.port), 0);
+	CHECK_EQ(lk_settings_load(&again, &board.port), 0);
+	CHECK(same(&again, longest));
+
+	memset(targets, 't', sizeof targets - 1);
+	for (size_t i = 50; i < sizeof targets - 1; i += 50) {
+		targets[i] = ',';
+	}
+	targets[LK_TARGETS_MAX + 1] = '\0';
+	fake_kv_text(&board, "targets", targets);
+	CHECK_EQ(lk_settings_load(&s, &board.port), LK_EMALFORMED);
+	CHECK(s.bad != NULL && strcmp(s.bad, "targets") == 0);
+	targets[LK_TARGETS_MAX] = '\0';
+	fake_kv_text(&board, "targets", targets);
+	CHECK_EQ(lk_settings_load(&s, &board.port), 0);
+	CHECK_EQ(strlen(s.target), 50);
+}
+
+static void without_key_gateway_or_kind_a_node_is_not_provisioned(void)
+{
+	struct lk_settings s;
+	fake_init(&board);
+	CHECK_EQ(lk_settings_load(&s, &board.port), LK_ENONE);
+	CHECK(strcmp(lk_settings_missing(&s), "identity") == 0);
+	for (int i = 0; i < 4; i++) {
+		flash(old);
+		fake_kv_put(&board, keys[i], NULL, 0);
+		CHECK_EQ(lk_settings_load(&s, &board.port), LK_ENONE);
+		CHECK(strcmp(lk_settings_missing(&s), keys[i]) == 0);
+		CHECK(strcmp(s.device, "front-lock") == 0);
+	}
+}
+
+static void a_switch_needs_a_target_and_a_lock_does_not(void)
+{
+	struct lk_settings s;
+	flash(old);
+	fake_kv_put(&board, "targets", NULL, 0);
+	CHECK_EQ(lk_settings_load(&s, &board.port), 0);
+	fake_kv_text(&board, "kind", "switch");
+	CHECK_EQ(lk_settings_load(&s, &board.port), LK_ENONE);
+	CHECK(strcmp(lk_settings_missing(&s), "targets") == 0);
+}
+
+static void a_stored_value_that_is_no_good_is_named_and_not_used(void)
+{
+	struct lk_settings s;
+	for (int i = 0; i < LK_SETTINGS_KEYS; i++) {
+		flash(old);
+		fake_kv_text(&board, keys[i], "\x01");
+		CHECK_EQ(lk_settings_load(&s, &board.port), LK_EMALFORMED);
+		CHECK(s.bad != NULL && strcmp(s.bad, keys[i]) == 0);
+		char gateway[LK_GATEWAY_TEXT];
+		lk_settings_gateway(&s, gateway);
+		const char *have[LK_SETTINGS_KEYS] = {s.identity, s.secret, gateway, s.kind, s.device, s.target, s.ssid, s.password};
+		for (int k = 0; k < LK_SETTINGS_KEYS; k++) {
+			CHECK(strcmp(have[k], k == i ? "" : old[k]) == 0);
+		}
+	}
+}
+
+static void flash_that_cannot_be_read_is_not_an_empty_one(void)
+{
+	struct lk_settings s;
+	flash(old);
+	board.kv_get_fails = true;
+	CHECK_EQ(lk_settings_load(&s, &board.port), LK_EIO);
+}
+
+static void each_value_has_its_rules(void)
+{
+	static const struct {
+		const char *key, *value;
+		bool good;
+	} cases[] = {
+		{"identity", "lk-0123456789", true}, {"identity", "lk-012345678", false}, {"identity", "lk-01234567890", false},
+		{"identity", "LK-0123456789", false}, {"identity", "lk-012345678i", false}, {"identity", "lk-012345678l", false},
+		{"identity", "lk-012345678o", false}, {"identity", "lk-012345678u", false}, {"identity", "lk-012345678A", false},
+		{"identity", "xx-0123456789", false}, {"identity", "0123456789abc", false},
+		{"secret", SECRET_A, true}, {"secret", "zk7rqh2m9xw4c0td8vpnj5bsy", false}, {"secret", SECRET_A "0", false},
+		{"secret", "zk7rqh2m9xw4c0td8vpnj5bsyu", false}, {"secret", "zk7rqh2m9xw4c0td8vpnj5bsY6", false},
+		{"kind", "reader", true}, {"kind", "switch", true}, {"kind", "sensor", true}, {"kind", "overlong", false}, {"kind", "Lock", false},
+		{"device", "a", true}, {"device", "3_x.y-z", true}, {"device", "-a", false}, {"device", ".a", false}, {"device", "a b", false},
+		{"device", "a/b", false}, {"device", "A", false},
+		{"device", "0123456789012345678901234567890123456789012345678901234567890123", true},
+		{"device", "01234567890123456789012345678901234567890123456789012345678901234", false},
+		{"targets", "a, b", true}, {"targets", "a,b", true}, {"targets", ",a", false}, {"targets", "a b", false}, {"targets", "../scan", false},
+		{"targets", "01234567890123456789012345678901234567890123456789012345678901234,b", false},
+		{"ssid", "a", true}, {"ssid", "caf\xc3\xa9 \"wifi\"", true}, {"ssid", "12345678901234567890123456789012", true},
+		{"ssid", "123456789012345678901234567890123", false}, {"ssid", "a\tb", false}, {"ssid", "a\x7f", false},
+		{"password", "1234567", false}, {"password", "12345678", true}, {"password", "1234567\xe9", false}, {"password", "1234567\n", false},
+		{"password", "012345678901234567890123456789012345678901234567890123456789012", true},
+		{"password", "0123456789abcdefABCDEF0123456789abcdefABCDEF0123456789abcdefABCD", true},
+		{"password", "0123456789abcdefABCDEF0123456789abcdefABCDEF0123456789abcdefABCg", false},
+		{"password", "0123456789abcdefABCDEF0123456789abcdefABCDEF0123456789abcdefABCDE", false},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct lk_settings s, before;
+		memset(&s, 0, sizeof s);
+		before = s;
+		int err = lk_settings_set(&s, cases[i].key, cases[i].value);
+		CHECK_EQ(err, cases[i].good ? 0 : LK_EMALFORMED);
+		if ((err == 0) != cases[i].good) {
+			fprintf(stderr, "  %s %s\n", cases[i].key, cases[i].value);
+		}
+		CHECK(cases[i].good || memcmp(&s, &before, sizeof s) == 0);
+	}
+	struct lk_settings s;
+	memset(&s, 0, sizeof s);
+	CHECK_EQ(lk_settings_set(&s, "counter", "1"), LK_ENONE);
+	CHECK_EQ(lk_settings_set(&s, "", ""), LK_ENONE);
+}
+
+static void a_gateway_is_a_host_and_a_port(void)
+{
+	static const struct {
+		const char *value, *host;
+		int port; /* 0: refused */
+	} cases[] = {
+		{"192.0.2.1:5684", "192.0.2.1", 5684}, {"gw.example:1", "gw.example", 1}, {"gw:65535", "gw", 65535}, {"GW.Example.:5684", "GW.Example.", 5684},
+		{"gw", "gw", 5684}, {"[2001:db8::1]:5684", "2001:db8::1", 5684}, {"[::1]", "::1", 5684}, {"[::ffff:192.0.2.1]:7", "::ffff:192.0.2.1", 7},
+		{"[gw.example]:5684", "gw.example", 5684}, {"a-b.c:9", "a-b.c", 9},
+		{"gw:0", NULL, 0}, {"gw:65536", NULL, 0}, {"gw:4294967297", NULL, 0}, {"gw:05684", NULL, 0}, {"gw:+1", NULL, 0}, {"gw:", NULL, 0},
+		{"gw:coaps", NULL, 0}, {"gw:1 ", NULL, 0}, {":5684", NULL, 0}, {"2001:db8::1", NULL, 0}, {"2001:db8::1:5684", NULL, 0}, {"[::1", NULL, 0},
+		{"[::1]5684", NULL, 0}, {"[]:5684", NULL, 0}, {"[fe80::1%eth0]:5684", NULL, 0}, {"::1", NULL, 0}, {"-gw:1", NULL, 0}, {"gw-:1", NULL, 0},
+		{"g..w:1", NULL, 0}, {".gw:1", NULL, 0}, {".", NULL, 0}, {"g w:1", NULL, 0}, {"$(id):1", NULL, 0}, {"gw.-a:1", NULL, 0}, {"[..]:1", NULL, 0},
+		{"0123456789012345678901234567890123456789012345678901234567890123:1", NULL, 0},
+		{"[gw", NULL, 0}, {"gw]:1", NULL, 0}, {"[", NULL, 0}, {"[:", NULL, 0},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct lk_settings s, again;
+		char text[LK_GATEWAY_TEXT];
+		memset(&s, 0, sizeof s);
+		memset(&again, 0, sizeof again);
+		int err = lk_settings_set(&s, "gateway", cases[i].value);
+		CHECK_EQ(err, cases[i].port > 0 ? 0 : LK_EMALFORMED);
+		if ((err == 0) != (cases[i].port > 0)) {
+			fprintf(stderr, "  %s\n", cases[i].value);
+		}
+		CHECK_EQ(s.port, cases[i].port);
+		CHECK(strcmp(s.host, cases[i].host == NULL ? "" : cases[i].host) == 0);
+		lk_settings_gateway(&s, text);
+		CHECK_EQ(lk_settings_set(&again, "gateway", text), 0);
+		CHECK(memcmp(&s, &again, sizeof s) == 0);
+	}
+}
+
+static void a_new_identity_unsets_the_secret_of_the_old_one(void)
+{
+	struct lk_settings s;
+	char zeros[sizeof s.secret] = {0};
+	flash(old);
+	CHECK_EQ(lk_settings_load(&s, &board.port), 0);
+	CHECK_EQ(lk_settings_set(&s, "identity", old[0]), 0);
+	CHECK(strcmp(s.secret, SECRET_A) == 0);
+	CHECK_EQ(lk_settings_set(&s, "identity", fresh[0]), 0);
+	CHECK(memcmp(s.secret, zeros, sizeof zeros) == 0);
+}
+
+static void what_is_unset_leaves_no_trace(void)
+{
+	struct lk_settings s, empty;
+	memset(&s, 0, sizeof s);
+	memset(&empty, 0, sizeof empty);
+	for (int i = 0; i < LK_SETTINGS_KEYS; i++) {
+		CHECK_EQ(lk_settings_set(&s, keys[i], old[i]), 0);
+	}
+	CHECK_EQ(lk_settings_set(&s, "password", "battery9"), 0);
+	CHECK_EQ(strcmp(s.password + 9, ""), 0);
+	for (int i = 0; i < LK_SETTINGS_KEYS; i++) {
+		CHECK_EQ(lk_settings_set(&s, keys[i], ""), 0);
+	}
+	CHECK(memcmp(&s, &empty, sizeof s) == 0);
+	memset(&s, 0xff, sizeof s);
+	lk_settings_wipe(&s);
+	CHECK(memcmp(&s, &empty, sizeof s) == 0);
+}
+
+static void settings_of(struct lk_settings *s, const char *const *values)
+{
+	memset(s, 0, sizeof *s);
+	for (int i = 0; i < LK_SETTINGS_KEYS; i++) {
+		CHECK_EQ(lk_settings_set(s, keys[i], values[i]), 0);
+	}
+}
+
+static void saved_is_what_loads(void)
+{
+	struct lk_settings s, again;
+	settings_of(&s, fresh);
+	flash(old);
+	CHECK_EQ(lk_settings_save(&s, &board.port), 0);
+	for (int i = 0; i < LK_SETTINGS_KEYS; i++) {
+		CHECK(holds(keys[i], fresh[i]));
+	}
+	CHECK_EQ(lk_settings_load(&again, &board.port), 0);
+	CHECK(same(&again, fresh));
+}
+
+static void a_power_cut_leaves_old_incomplete_or_new_settings(void)
+{
+	struct lk_settings s, again;
+	unsigned olds = 0, incompletes = 0, news = 0;
+	settings_of(&s, fresh);
+	for (int cut = 0; cut <= 9; cut++) {
+		flash(old);
+		board.kv_power = cut;
+		int err = lk_settings_save(&s, &board.port);
+		CHECK_EQ(err, cut < 9 ? LK_EIO : 0);
+		fake_reboot(&board, LK_BOOT_POWER);
+		err = lk_settings_load(&again, &board.port);
+		if (err == 0 && same(&again, old)) {
+			olds++;
+		} else if (err == 0 && same(&again, fresh)) {
+			news++;
+		} else {
+			CHECK_EQ(err, LK_ENONE);
+			CHECK(strcmp(lk_settings_missing(&again), "secret") == 0 && again.secret[0] == '\0');
+			incompletes++;
+		}
+		CHECK_EQ(lk_settings_save(&s, &board.port), 0);
+		CHECK_EQ(lk_settings_load(&again, &board.port), 0);
+		CHECK(same(&again, fresh));
+	}
+	CHECK_EQ(olds, 1);
+	CHECK_EQ(incompletes, 8);
+	CHECK_EQ(news, 1);
+}
+
+static void a_power_cut_while_erasing_leaves_no_key(void)
+{
+	struct lk_settings s, again;
+	lk_settings_wipe(&s);
+	for (int cut = 0; cut <= 9; cut++) {
+		flash(old);
+		fake_kv_put(&board, "counter", "\0\0\0\0\0\0\0\x41", 8);
+		board.kv_power = cut;
+		(void)lk_settings_save(&s, &board.port);
+		fake_reboot(&board, LK_BOOT_POWER);
+		int err = lk_settings_load(&again, &board.port);
+		CHECK_EQ(err, cut == 0 ? 0 : LK_ENONE);
+		CHECK(cut == 0 || again.secret[0] == '\0');
+		CHECK(fake_kv(&board, "counter") != NULL);
+	}
+	for (int i = 0; i < LK_SETTINGS_KEYS; i++) {
+		CHECK(fake_kv(&board, keys[i]) == NULL);
+	}
+}
+
+#define LK_DEVICE "built-in"
+#define LK_KIND "switch"
+#define LK_TARGETS "hall,stairs"
+#define LK_GATEWAY "[2001:db8::1]:5684"
+#define LK_IDENTITY "lk-zzzzzzzzzz"
+#define LK_SECRET SECRET_B
+
+static void an_image_with_a_key_starts_with_it_when_flash_has_nothing(void)
+{
+	static const struct lk_bundle bundle = LK_BUNDLE("", ""), wifi = LK_BUNDLE("home", "12345678"), bad = LK_BUNDLE("home", "short");
+	struct lk_settings s, before;
+	fake_init(&board);
+	fake_kv_text(&board, "ssid", "shed");
+	CHECK_EQ(lk_settings_load(&s, &board.port), LK_ENONE);
+	CHECK_EQ(lk_settings_seed(&s, &bundle), 0);
+	CHECK(strcmp(s.identity, LK_IDENTITY) == 0 && strcmp(s.secret, SECRET_B) == 0 && strcmp(s.host, "2001:db8::1") == 0 && s.port == 5684);
+	CHECK(strcmp(s.kind, "switch") == 0 && strcmp(s.device, "built-in") == 0 && strcmp(s.target, "hall") == 0);
+	CHECK(strcmp(s.ssid, "shed") == 0);
+	lk_settings_wipe(&s);
+	CHECK_EQ(lk_settings_seed(&s, &wifi), 0);
+	CHECK(strcmp(s.ssid, "home") == 0 && strcmp(s.password, "12345678") == 0);
+	lk_settings_wipe(&s);
+	CHECK_EQ(lk_settings_seed(&s, &bad), LK_EMALFORMED);
+	CHECK(s.identity[0] == '\0' && s.secret[0] == '\0');
+
+	for (int i = 0; i < 3; i++) {
+		fake_init(&board);
+		fake_kv_text(&board, keys[i], old[i]);
+		CHECK_EQ(lk_settings_load(&s, &board.port), LK_ENONE);
+		before = s;
+		CHECK_EQ(lk_settings_seed(&s, &bundle), LK_ENONE);
+		CHECK(memcmp(&s, &before, sizeof s) == 0);
+	}
+}
+
+int main(void)
+{
+	what_the_partition_generator_made_serves_as_it_is();
+	a_closing_nul_in_flash_is_taken_off();
+	the_longest_values_fit();
+	without_key_gateway_or_kind_a_node_is_not_provisioned();
+	a_switch_needs_a_target_and_a_lock_does_not();
+	a_stored_value_that_is_no_good_is_named_and_not_used();
+	flash_that_cannot_be_read_is_not_an_empty_one();
+	each_value_has_its_rules();
+	a_gateway_is_a_host_and_a_port();
+	a_new_identity_unsets_the_secret_of_the_old_one();
+	what_is_unset_leaves_no_trace();
+	saved_is_what_loads();
+	a_power_cut_leaves_old_incomplete_or_new_settings();
+	a_power_cut_while_erasing_leaves_no_key();
+	an_image_with_a_key_starts_with_it_when_flash_has_nothing();
+	return check_end("settings");
+}
