@@ -11,6 +11,8 @@
 enum { LK_CONSOLE_LINE = 160 }; /* characters of the longest line that is taken */
 
 struct lk_console {
+	const struct lk_port *port;
+	struct lk_settings *draft;
 	const char *role;
 	uint8_t len;
 	bool refused; /* the line is too long or has a byte that is not text; nothing of it will be obeyed */
@@ -18,11 +20,12 @@ struct lk_console {
 	char line[LK_CONSOLE_LINE + 1];
 };
 
-/* role is the kind of device that this image is; settings of another kind are refused. */
-void lk_console_init(struct lk_console *c, const char *role);
+/* role is the kind of device that this image is; settings of another kind are refused. draft is what the commands change: begin with a
+ * copy of what the node works with. */
+void lk_console_init(struct lk_console *c, const struct lk_port *port, struct lk_settings *draft, const char *role);
 
-/* Takes a byte, and obeys the line that it ends. draft is what the commands change: a copy of its own, not what the node works with.
- * "save" writes it and "erase yes" removes what was written; both restart the board, as "reboot" does. */
-void lk_console_byte(struct lk_console *c, struct lk_settings *draft, const struct lk_port *port, uint8_t b);
+/* Takes a byte, and obeys the line that it ends. "save" writes the draft and "erase yes" removes what was written; both restart the
+ * board, as "reboot" does. */
+void lk_console_byte(struct lk_console *c, uint8_t b);
 
 #endif
