@@ -92,6 +92,13 @@ static size_t dns(const char *s)
 	return all;
 }
 
+/* The rest of what was there goes too: it may have been a longer secret. */
+static void copy(char *to, size_t size, const char *from, size_t n)
+{
+	lk_wipe(to, size);
+	memcpy(to, from, n);
+}
+
 static int set_gateway(struct lk_settings *s, const char *value)
 {
 	bool bracket = *value == '[';
@@ -116,8 +123,7 @@ static int set_gateway(struct lk_settings *s, const char *value)
 	if (*p != '\0' || port == 0 || port > UINT16_MAX) {
 		return LK_EMALFORMED;
 	}
-	memcpy(s->host, value, n);
-	s->host[n] = '\0';
+	copy(s->host, sizeof s->host, value, n);
 	s->port = (uint16_t)port;
 	return 0;
 }
@@ -129,8 +135,7 @@ static int set_targets(struct lk_settings *s, const char *value)
 	if (n == 0 || n >= sizeof s->target || (value[n] != '\0' && value[n] != ',')) {
 		return LK_EMALFORMED;
 	}
-	memcpy(s->target, value, n);
-	s->target[n] = '\0';
+	copy(s->target, sizeof s->target, value, n);
 	return 0;
 }
 
@@ -149,8 +154,7 @@ static int set(struct lk_settings *s, const struct field *f, const char *value)
 	if (f->rule == IDENTITY && strcmp(to, value) != 0) {
 		lk_wipe(s->secret, sizeof s->secret);
 	}
-	lk_wipe(to, f->size); /* the rest of a longer secret goes too */
-	strcpy(to, value);
+	copy(to, f->size, value, strlen(value));
 	return 0;
 }
 

@@ -1,0 +1,61 @@
+/*
+ * Bytes typed at the console. Secrets are made of '~' in passwords and 'z' in keys, which no message has and which nothing else that is
+ * typed has; so none of them may ever be printed, whatever comes before, between and after them.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "console.h"
+#include "fake_port.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const char *const lines[] = {
+	"\nsecret zzzzzzzzzzzzzzzzzzzzzzzzzz\n", "\nsecret zzzzz", "\nwifi net ~~~~~~~~\n", "\nwifi \"my net\" \"~~ ~~~~~~~\"\n", "\nwifi net ~~~~",
+	"\nidentity lk-0123456789\n", "\ngateway gw:1\n", "\nkind lock\n", "\nsave\n", "\nshow\n", "\nerase yes\n",
+};
+
+enum { LINES = sizeof lines / sizeof lines[0] };
+
+static struct fake_port board;
+
+static void must(bool so)
+{
+	if (!so) {
+		abort();
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct lk_console console;
+	struct lk_settings draft, loaded;
+	memset(&draft, 0, sizeof draft);
+	fake_init(&board);
+	lk_console_init(&console, &board.port, &draft, "lock");
+	for (size_t i = 0; i < size; i++) {
+		uint8_t b = data[i];
+		fake_clear(&board);
+		/* Bytes that a console refuses anyway stand for whole lines. */
+		if (b >= 0x10 && b < 0x10 + LINES) {
+			for (const char *s = lines[b - 0x10]; *s != '\0'; s++) {
+				lk_console_byte(&console, (uint8_t)*s);
+			}
+		} else if (b == 0x1c) {
+			board.kv_power = board.kv_power < 0 ? 4 : -1;
+		} else {
+			lk_console_byte(&console, b == 'z' || b == '~' ? 'y' : b);
+		}
+		must(strchr(board.printed, 'z') == NULL && strchr(board.printed, '~') == NULL);
+		must(board.logged_n == 0);
+		must(console.len <= LK_CONSOLE_LINE && console.line[console.len] == '\0');
+		must(draft.kind[0] == '\0' || strcmp(draft.kind, "lock") == 0);
+		must((draft.host[0] == '\0') == (draft.port == 0));
+	}
+	/* All that could be typed could be saved and loads as it was. */
+	board.kv_power = -1;
+	must(lk_settings_save(&draft, &board.port) == 0);
+	(void)lk_settings_load(&loaded, &board.port);
+	must(memcmp(&draft, &loaded, sizeof draft) == 0);
+	return 0;
+}
