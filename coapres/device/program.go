@@ -60,6 +60,7 @@ type Program struct {
 	asleep  bool          // guarded by mu
 	state   wire.State    // guarded by mu
 	moves   int           // guarded by mu
+	count   int           // guarded by mu; handshakes done
 	err     error         // guarded by mu; why it ended
 }
 
@@ -216,6 +217,8 @@ func (p *Program) heard(line string) {
 		switch {
 		case word == "sleep":
 			p.asleep = true
+		case strings.HasPrefix(what, "log session up"):
+			p.count++
 		case strings.HasPrefix(what, "log registered"):
 			p.online = true
 		case strings.HasPrefix(what, "log session lost"):
@@ -381,6 +384,13 @@ func (p *Program) State() wire.State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.state
+}
+
+// Sessions is how many handshakes were done since the program was first started.
+func (p *Program) Sessions() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.count
 }
 
 // Moves is how often the output was switched on since the program was first started.
