@@ -15,7 +15,7 @@ enum lk_freshness lk_echo_judge(int32_t elapsed, int32_t age, int32_t window)
 	return elapsed - age > window ? LK_STALE : LK_FRESH;
 }
 
-/* Whether a stamp is further than an Echo's life from now, before or after it: a little after it is where the caller's now is a moment old. */
+/* Whether a stamp is further than an Echo's life from now, on either side: it lies a little ahead when the caller's now is a moment old. */
 static bool apart(uint32_t at, uint32_t now)
 {
 	return now - at + LK_ECHO_LIFE > 2 * (uint32_t)LK_ECHO_LIFE;

@@ -36,8 +36,8 @@ enum lk_freshness {
 	LK_BAD_AGE,   /* an age that no sender may claim: 4.00 */
 };
 
-/* The whole arithmetic of freshness, in ms: elapsed since the Echo was issued, by the issuer's clock; age from receiving it to the intent, by
- * the sender's; window the oldest intent that is still obeyed. */
+/* The whole arithmetic of freshness, in ms: elapsed since the Echo was issued, by the issuer's clock; age from receiving it to the intent,
+ * by the sender's; window the oldest intent that is still obeyed. */
 enum lk_freshness lk_echo_judge(int32_t elapsed, int32_t age, int32_t window);
 
 /* The Echoes that one association has issued and still knows, in memory only. All zero is ready for use. */

@@ -179,9 +179,9 @@ static bool take_value(uint32_t f, void *m, const uint8_t **p, const uint8_t *en
 {
 	uint8_t major;
 	if (KEY(f) == ON) {
-		if (*p == end || (**p != LK_CBOR_FALSE && **p != LK_CBOR_TRUE))
+		if (*p == end)
 			return false;
-		*v = *(*p)++ - (unsigned int)LK_CBOR_FALSE;
+		*v = (uint8_t)(*(*p)++ - LK_CBOR_FALSE); /* anything but false and true is above the limit */
 		return true;
 	}
 	/* No field holds more than a counter, and below that the complement of a negative number stays one. */
@@ -204,7 +204,7 @@ static bool take_value(uint32_t f, void *m, const uint8_t **p, const uint8_t *en
 static int parse(const uint32_t *fields, void *m, size_t size, const uint8_t *b, size_t n)
 {
 	memset(m, 0, size);
-	if (n == 0 || n > LK_BODY_MAX)
+	if (n == 0)
 		return LK_EMALFORMED;
 	const uint8_t *p = b + 1, *end = b + n;
 	uint32_t action = 0;

@@ -16,8 +16,8 @@
 #include <stdint.h>
 
 enum {
-	LK_BODY_MAX = 128, /* a longer body is malformed */
-	LK_WIRE_MAX = 29,  /* the longest that is ever written */
+	LK_BODY_MAX = 128, /* no receiver takes a longer body */
+	LK_WIRE_MAX = 29,  /* the longest there is */
 	LK_UID_MAX = 10,
 	LK_PULSE_MAX = 60000, /* ms */
 };

@@ -97,6 +97,14 @@ static void when_the_clock_comes_round_an_old_echo_is_not_new(uint32_t at)
 	CHECK_EQ(check(&x, 0, 0, at + 1), LK_STALE); /* 2^32 + 1 ms after it was issued */
 	CHECK_EQ(lk_held_age(&h, at, at + 1, &age), 0);
 
+	/* nor is one that nobody looked at for longer than half the clock's round */
+	issue(&x, 0, at);
+	lk_held_take(&h, bytes[0], LK_ECHO_LEN, at);
+	lk_echoes_expire(&x, at + 30u * DAY);
+	lk_held_expire(&h, at + 30u * DAY);
+	CHECK_EQ(check(&x, 0, 0, at + 1), LK_STALE);
+	CHECK_EQ(lk_held_age(&h, at, at + 1, &age), 0);
+
 	/* expire takes nothing that still lives */
 	issue(&x, 1, at);
 	lk_held_take(&h, bytes[1], LK_ECHO_LEN, at);
@@ -137,6 +145,9 @@ static void held_echo(uint32_t at)
 	CHECK_EQ(age, -60000);
 	CHECK_EQ(lk_held_age(&h, at + 0x80000000u + STEP, at, &age), LK_ECHO_LEN);
 	CHECK_EQ(age, -60000);
+	CHECK_EQ(lk_held_age(&h, at + 0x7fff0000, at, &age), LK_ECHO_LEN);
+	CHECK_EQ(age, -60000);
+	/* a now that was read a little before the intent does no harm */
 	CHECK_EQ(lk_held_age(&h, at + 1000, at - 1, &age), LK_ECHO_LEN);
 	CHECK_EQ(age, 1000 - STEP);
 	/* ten minutes are its life */

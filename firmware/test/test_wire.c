@@ -19,7 +19,7 @@ static const struct {
 	const char *name;
 	int good, bad;
 } kinds[KINDS] = {
-	[SCAN] = {"scan", 35, 58},
+	[SCAN] = {"scan", 35, 64},
 	[ACT] = {"act", 13, 16},
 	[VERDICT] = {"verdict", 10, 14},
 	[COMMAND] = {"command", 14, 19},
@@ -393,9 +393,9 @@ static void an_impossible_value_has_no_encoding(void)
 		{ACT, {.act = {.n = 1, .action = LK_LEVEL + 1}}},
 		{ACT, {.act = {.n = 1, .action = LK_ON, .level = 1}}},
 		{ACT, {.act = {.n = 1, .action = LK_LEVEL, .level = 101}}},
-		{VERDICT, {.verdict = {.verdict = LK_RETRY + 1}}},
-		{VERDICT, {.verdict = {.last = LK_COUNTER_MAX + 1}}},
-		{VERDICT, {.verdict = {.last = UINT64_MAX}}},
+		{VERDICT, {.verdict = {LK_RETRY + 1, 0}}},
+		{VERDICT, {.verdict = {LK_DENIED, LK_COUNTER_MAX + 1}}},
+		{VERDICT, {.verdict = {LK_DENIED, UINT64_MAX}}},
 		{COMMAND, {.command = {.action = LK_ON}}},
 		{COMMAND, {.command = {.id = LK_COUNTER_MAX + 1, .action = LK_ON}}},
 		{COMMAND, {.command = {.id = 1}}},

@@ -1,0 +1,109 @@
+/* The freshness rule, worked out once more where no number can overflow. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "echo.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static enum lk_freshness judge(int64_t elapsed, int64_t age, int64_t window)
+{
+	if (age < -60000 || age > 601000)
+		return LK_BAD_AGE;
+	/* The time since the intent, and by how much the intent lies ahead, in which two clocks may differ by a thousandth and a ms. */
+	int64_t since = elapsed - age, ahead = -since;
+	if (elapsed < 0 || elapsed > 600000 || since > window || (ahead - 1) * 1000 > elapsed)
+		return LK_STALE;
+	return LK_FRESH;
+}
+
+static uint32_t word(const uint8_t *b)
+{
+	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+}
+
+/* Where the rule has its edges, an arbitrary word rarely is: a small number is an edge and a little more or less. */
+static int32_t near_an_edge(const uint8_t *b)
+{
+	static const int32_t edges[] = {0, 1500, 3000, 599999, 600000, 601000, -60000, -3000, -1500, 999, 300000, 596999, INT32_MAX - 128,
+	                                INT32_MIN + 128};
+	uint32_t w = word(b);
+	if (b[0] >= 0x40)
+		return (int32_t)w;
+	if (b[0] >= 0x20)
+		return (int32_t)(w % 700000) - 70000;
+	return edges[b[1] % (sizeof edges / sizeof *edges)] + (int8_t)b[3];
+}
+
+static void one_rule(const uint8_t *b)
+{
+	int32_t elapsed = near_an_edge(b), age = near_an_edge(b + 4);
+	int32_t window = b[8] & 1 ? LK_COMMAND_WINDOW : LK_SCAN_WINDOW;
+	if (b[8] & 2)
+		age = (int32_t)((uint32_t)elapsed - (uint32_t)age); /* of an intent that long ago, so that more of them are fresh */
+	if (lk_echo_judge(elapsed, age, window) != judge(elapsed, age, window))
+		abort();
+}
+
+/* A node's life: what is issued, forgotten and checked while a 64-bit clock runs, against a memory that never forgets by itself. */
+static void one_life(const uint8_t *b, size_t size)
+{
+	struct lk_echoes x = {0};
+	int64_t now = (int64_t)word(b) << 1, issued[LK_ECHO_KEEP] = {0};
+	uint8_t count = 0, echo[LK_ECHO_LEN], random[LK_ECHO_LEN] = {0};
+	for (b += 4, size -= 4; size >= 6; b += 6, size -= 6) {
+		int64_t later = b[0] & 0x80 ? word(b + 1) % 86400000 : word(b + 1) % 6000;
+		now += later;
+		lk_echoes_expire(&x, (uint32_t)now);
+		if (b[0] % 3 == 0) {
+			if (count == 255)
+				return;
+			random[0] = ++count;
+			issued[count % LK_ECHO_KEEP] = now;
+			lk_echoes_issue(&x, (uint32_t)now, random, echo);
+			continue;
+		}
+		memset(echo, 0, sizeof echo);
+		echo[0] = (uint8_t)(count - b[5] % 8);
+		bool known = b[5] % 8 < LK_ECHO_KEEP && b[5] % 8 < count;
+		int64_t elapsed = known ? now - issued[echo[0] % LK_ECHO_KEEP] + LK_CLOCK_STEP : -1;
+		int32_t age = b[0] & 0x40 ? (int32_t)(elapsed % 700000) - b[5] * 16 : (int32_t)word(b + 1) % 700000;
+		enum lk_freshness got = lk_echoes_check(&x, echo, sizeof echo, age, LK_SCAN_WINDOW, (uint32_t)now);
+		if (got != judge(elapsed, age, LK_SCAN_WINDOW))
+			abort();
+	}
+}
+
+/* An age never claims that the intent was later than it was, and only an Echo that still lives has one. */
+static void one_age(const uint8_t *b)
+{
+	struct lk_held h = {0};
+	int32_t age;
+	uint32_t received = word(b);
+	int64_t waited = word(b + 4) % 1200000, since = word(b + 8) % 1200000; /* to the sending, and from the intent to it */
+	uint32_t now = received + (uint32_t)waited;
+	lk_held_take(&h, b, 8, received);
+	int len = lk_held_age(&h, now - (uint32_t)since, now, &age);
+	int64_t want = waited - since - LK_CLOCK_STEP;
+	if (want < -60000 || since > LK_ECHO_LIFE)
+		want = -60000;
+	if (waited > LK_ECHO_LIFE ? len != 0 || age != 0 : len != 8 || age != want)
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size < 13)
+		return 0;
+	switch (data[0] % 3) {
+	case 0:
+		one_rule(data + 1);
+		break;
+	case 1:
+		one_life(data + 1, size - 1);
+		break;
+	default:
+		one_age(data + 1);
+	}
+	return 0;
+}

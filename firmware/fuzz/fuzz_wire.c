@@ -1,0 +1,157 @@
+/*
+ * The first byte chooses a message and a direction. Bytes: no parser crashes, and what parses is the one encoding of its value. Values:
+ * what encodes parses to the same value, and needs as much room as its length and no more.
+ */
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+#include "wire.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+union message {
+	struct lk_scan scan;
+	struct lk_act act;
+	struct lk_verdict verdict;
+	struct lk_command command;
+	struct lk_state state;
+	struct lk_receipt receipt;
+};
+
+enum { SCAN, ACT, VERDICT, COMMAND, STATE, RECEIPT, MESSAGES };
+
+static int encode(int kind, const union message *m, uint8_t *buf, size_t cap)
+{
+	switch (kind) {
+	case SCAN:
+		return lk_scan_encode(&m->scan, buf, cap);
+	case ACT:
+		return lk_act_encode(&m->act, buf, cap);
+	case VERDICT:
+		return lk_verdict_encode(&m->verdict, buf, cap);
+	case COMMAND:
+		return lk_command_encode(&m->command, buf, cap);
+	case STATE:
+		return lk_state_encode(&m->state, buf, cap);
+	default:
+		return lk_receipt_encode(&m->receipt, buf, cap);
+	}
+}
+
+static int parse(int kind, union message *m, const uint8_t *b, size_t n)
+{
+	switch (kind) {
+	case SCAN:
+		return lk_scan_parse(&m->scan, b, n);
+	case ACT:
+		return lk_act_parse(&m->act, b, n);
+	case VERDICT:
+		return lk_verdict_parse(&m->verdict, b, n);
+	case COMMAND:
+		return lk_command_parse(&m->command, b, n);
+	case STATE:
+		return lk_state_parse(&m->state, b, n);
+	default:
+		return lk_receipt_parse(&m->receipt, b, n);
+	}
+}
+
+static void must(bool ok)
+{
+	if (!ok)
+		abort();
+}
+
+static void from_bytes(int kind, const uint8_t *b, size_t n)
+{
+	union message m;
+	uint8_t out[LK_WIRE_MAX];
+	int got = parse(kind, &m, b, n);
+	if (got != 0) {
+		must(got == LK_EMALFORMED);
+		return;
+	}
+	must(encode(kind, &m, out, sizeof out) == (int)n && memcmp(out, b, n) == 0);
+}
+
+/* The next n bytes of the input as a number, zeros behind its end. */
+static uint64_t number(const uint8_t **b, const uint8_t *end, unsigned int n)
+{
+	uint64_t v = 0;
+	for (; n > 0; n--)
+		v = v << 8 | (*b < end ? *(*b)++ : 0);
+	return v;
+}
+
+static void from_values(int kind, const uint8_t *b, const uint8_t *end)
+{
+	union message m, again;
+	uint8_t out[LK_WIRE_MAX], less[LK_WIRE_MAX];
+	memset(&m, 0, sizeof m);
+	uint64_t n = number(&b, end, 8);
+	uint32_t wide = (uint32_t)number(&b, end, 4), wider = (uint32_t)number(&b, end, 4);
+	uint8_t x = (uint8_t)number(&b, end, 1), y = (uint8_t)number(&b, end, 1), z = (uint8_t)number(&b, end, 1);
+	switch (kind) {
+	case SCAN:
+		m.scan = (struct lk_scan){.n = n, .uid_len = x, .age = (int32_t)wide};
+		for (size_t i = 0; i < LK_UID_MAX && i < x; i++)
+			m.scan.uid[i] = (uint8_t)number(&b, end, 1);
+		break;
+	case ACT:
+		m.act = (struct lk_act){n, x, y, (int32_t)wide};
+		break;
+	case VERDICT:
+		m.verdict = (struct lk_verdict){x, n};
+		break;
+	case COMMAND:
+		m.command = (struct lk_command){n, x, y, wider, (int32_t)wide};
+		break;
+	case STATE:
+		m.state = (struct lk_state){n, x & 1, y, z, wide};
+		break;
+	default:
+		m.receipt = (struct lk_receipt){(uint8_t)wider, {n, x & 1, y, z, wide}};
+	}
+	int len = encode(kind, &m, out, sizeof out);
+	if (len < 0) {
+		must(len == LK_ERANGE);
+		return;
+	}
+	must(encode(kind, &m, less, (size_t)len - 1) == LK_ESPACE);
+	must(parse(kind, &again, out, (size_t)len) == 0);
+	must(encode(kind, &again, less, (size_t)len) == len && memcmp(out, less, (size_t)len) == 0);
+	switch (kind) {
+	case SCAN:
+		must(again.scan.n == n && again.scan.age == (int32_t)wide && again.scan.uid_len == x);
+		must(memcmp(again.scan.uid, m.scan.uid, LK_UID_MAX) == 0);
+		break;
+	case ACT:
+		must(again.act.n == n && again.act.action == x && again.act.level == y && again.act.age == (int32_t)wide);
+		break;
+	case VERDICT:
+		must(again.verdict.verdict == x && again.verdict.last == n);
+		break;
+	case COMMAND:
+		must(again.command.id == n && again.command.action == x && again.command.level == y);
+		must(again.command.duration == wider && again.command.age == (int32_t)wide);
+		break;
+	default:
+		must(kind == STATE || again.receipt.result == (uint8_t)wider);
+		struct lk_state s = kind == STATE ? again.state : again.receipt.state;
+		must(s.id == n && s.on == (x & 1) && s.level == y && s.contact == z && s.left == wide);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size == 0)
+		return 0;
+	int kind = data[0] % MESSAGES;
+	if (data[0] / MESSAGES % 2 == 0)
+		from_bytes(kind, data + 1, size - 1);
+	else
+		from_values(kind, data + 1, data + size);
+	return 0;
+}
