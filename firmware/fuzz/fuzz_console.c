@@ -11,7 +11,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const lines[] = {
-	"\nsecret zzzzzzzzzzzzzzzzzzzzzzzzzz\n", "\nsecret zzzzz", "\nwifi net ~~~~~~~~\n", "\nwifi \"my net\" \"~~ ~~~~~~~\"\n", "\nwifi net ~~~~",
+	"\nsecret zzzzzzzzzzzzzzzzzzzzzzzzzz\n", "\nsecret zzzzz",
+	"\nwifi net ~~~~~~~~\n", "\nwifi \"my net\" \"~~ ~~~~~~~\"\n", "\nwifi net ~~~~",
 	"\nidentity lk-0123456789\n", "\ngateway gw:1\n", "\nkind lock\n", "\nsave\n", "\nshow\n", "\nerase yes\n",
 };
 

@@ -217,11 +217,13 @@ static void a_gateway_is_a_host_and_a_port(void)
 		const char *value, *host;
 		int port; /* 0: refused */
 	} cases[] = {
-		{"192.0.2.1:5684", "192.0.2.1", 5684}, {"gw.example:1", "gw.example", 1}, {"gw:65535", "gw", 65535}, {"GW.Example.:5684", "GW.Example.", 5684},
+		{"192.0.2.1:5684", "192.0.2.1", 5684}, {"gw.example:1", "gw.example", 1}, {"gw:65535", "gw", 65535},
+		{"GW.Example.:5684", "GW.Example.", 5684},
 		{"gw", "gw", 5684}, {"[2001:db8::1]:5684", "2001:db8::1", 5684}, {"[::1]", "::1", 5684}, {"[::ffff:192.0.2.1]:7", "::ffff:192.0.2.1", 7},
 		{"[gw.example]:5684", "gw.example", 5684}, {"a-b.c:9", "a-b.c", 9},
 		{"gw:0", NULL, 0}, {"gw:65536", NULL, 0}, {"gw:4294967297", NULL, 0}, {"gw:05684", NULL, 0}, {"gw:+1", NULL, 0}, {"gw:", NULL, 0},
-		{"gw:coaps", NULL, 0}, {"gw:1 ", NULL, 0}, {":5684", NULL, 0}, {"2001:db8::1", NULL, 0}, {"2001:db8::1:5684", NULL, 0}, {"[::1", NULL, 0},
+		{"gw:coaps", NULL, 0}, {"gw:1 ", NULL, 0}, {":5684", NULL, 0}, {"2001:db8::1", NULL, 0}, {"2001:db8::1:5684", NULL, 0},
+		{"[::1", NULL, 0},
 		{"[::1]5684", NULL, 0}, {"[]:5684", NULL, 0}, {"[fe80::1%eth0]:5684", NULL, 0}, {"::1", NULL, 0}, {"-gw:1", NULL, 0}, {"gw-:1", NULL, 0},
 		{"g..w:1", NULL, 0}, {".gw:1", NULL, 0}, {".", NULL, 0}, {"g w:1", NULL, 0}, {"$(id):1", NULL, 0}, {"gw.-a:1", NULL, 0}, {"[..]:1", NULL, 0},
 		{"0123456789012345678901234567890123456789012345678901234567890123:1", NULL, 0},
