@@ -225,7 +225,8 @@ static void a_gateway_is_a_host_and_a_port(void)
 		{"gw:coaps", NULL, 0}, {"gw:1 ", NULL, 0}, {":5684", NULL, 0}, {"2001:db8::1", NULL, 0}, {"2001:db8::1:5684", NULL, 0},
 		{"[::1", NULL, 0},
 		{"[::1]5684", NULL, 0}, {"[]:5684", NULL, 0}, {"[fe80::1%eth0]:5684", NULL, 0}, {"::1", NULL, 0}, {"-gw:1", NULL, 0}, {"gw-:1", NULL, 0},
-		{"g..w:1", NULL, 0}, {".gw:1", NULL, 0}, {".", NULL, 0}, {"g w:1", NULL, 0}, {"$(id):1", NULL, 0}, {"gw.-a:1", NULL, 0}, {"[..]:1", NULL, 0},
+		{"g..w:1", NULL, 0}, {".gw:1", NULL, 0}, {".", NULL, 0},
+		{"g w:1", NULL, 0}, {"$(id):1", NULL, 0}, {"gw.-a:1", NULL, 0}, {"[..]:1", NULL, 0},
 		{"0123456789012345678901234567890123456789012345678901234567890123:1", NULL, 0},
 		{"[gw", NULL, 0}, {"gw]:1", NULL, 0}, {"[", NULL, 0}, {"[:", NULL, 0},
 	};
