@@ -96,6 +96,17 @@ func (f *firmware) ready() {
 	}
 }
 
+// powerCycle has the node start anew, without a goodbye, and register again.
+func (f *firmware) powerCycle() {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := f.PowerCycle(ctx); err != nil {
+		f.t.Fatal(err)
+	}
+	f.ready()
+}
+
 func (f *firmware) scan(uid []byte) (wire.Verdict, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()

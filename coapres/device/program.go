@@ -61,6 +61,8 @@ type Program struct {
 	state   wire.State    // guarded by mu
 	moves   int           // guarded by mu
 	count   int           // guarded by mu; handshakes done
+	cut     func()        // guarded by mu; ends the program that runs
+	cuts    int           // guarded by mu; power cuts that its end explains
 	err     error         // guarded by mu; why it ended
 }
 
@@ -136,6 +138,8 @@ func (p *Program) run(ctx context.Context) {
 
 // once runs the program to its end and tells whether it sleeps now.
 func (p *Program) once(ctx context.Context) (asleep bool, err error) {
+	ctx, cut := context.WithCancel(ctx)
+	defer cut()
 	args := append(append([]string{}, p.cfg.Emulator...), p.cfg.Program)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = p.cfg.Dir
@@ -161,19 +165,20 @@ func (p *Program) once(ctx context.Context) (asleep bool, err error) {
 	if err := cmd.Start(); err != nil {
 		return false, fmt.Errorf("device: %s: %w", p.cfg.Name, err)
 	}
-	p.change(func() { p.stdin, p.asleep = in, false })
+	p.change(func() { p.stdin, p.asleep, p.cut = in, false, cut })
 	for s := bufio.NewScanner(out); s.Scan(); {
 		p.heard(s.Text())
 	}
 	err = cmd.Wait()
+	cutOff := false
 	p.change(func() {
 		p.stdin, p.online = nil, false
-		asleep = p.asleep
+		asleep, cutOff, p.cuts = p.asleep, p.cuts > 0, 0
 	})
 	p.output(0)
 	var exit *exec.ExitError
-	if err == nil && asleep || errors.As(err, &exit) && (exit.ExitCode() == exitRestart || exit.ExitCode() == exitWatchdog) {
-		return asleep, nil
+	if cutOff || err == nil && asleep || errors.As(err, &exit) && (exit.ExitCode() == exitRestart || exit.ExitCode() == exitWatchdog) {
+		return asleep && !cutOff, nil
 	}
 	if err == nil {
 		err = errors.New("it ended")
@@ -318,6 +323,23 @@ func (p *Program) Wake(ctx context.Context) error {
 	select {
 	case p.wake <- struct{}{}:
 	default:
+	}
+	return p.await(ctx, func() bool { return p.stdin != nil })
+}
+
+// PowerCycle takes the node's power away for a moment, without a goodbye, and waits until it runs again.
+func (p *Program) PowerCycle(ctx context.Context) error {
+	err := p.await(ctx, func() bool {
+		if p.stdin == nil {
+			return false
+		}
+		p.cuts++
+		p.cut()
+		p.stdin = nil
+		return true
+	})
+	if err != nil {
+		return err
 	}
 	return p.await(ctx, func() bool { return p.stdin != nil })
 }
