@@ -37,6 +37,8 @@ struct mfrc522_model_card {
 	uint8_t state; /* ISO 14443-3, chapter 6.2 */
 	uint8_t level; /* of the cascade, 0…2 */
 	bool halted;   /* the states with a star */
+	uint8_t sak;   /* the last level's, 0x08 unless a test sets it */
+	uint8_t lie;   /* exclusive-ored with each BCC, and expected so */
 };
 
 struct mfrc522_model {
@@ -50,6 +52,7 @@ struct mfrc522_model {
 
 	/* For tests to set. */
 	uint32_t delay;
+	bool patient; /* a READY card waits on when others are asked, as in the standard's older editions */
 	void (*tamper)(void *ctx, enum mfrc522_model_answer what, uint8_t *answer, size_t *bits); /* answer has room for 8 bytes */
 	void *tamper_ctx;
 

@@ -1,0 +1,439 @@
+#include "mfrc522_model.h"
+
+#include <string.h>
+
+enum {
+	COMMAND = 0x01,
+	COM_IEN = 0x02,
+	DIV_IEN = 0x03,
+	COM_IRQ = 0x04,
+	DIV_IRQ = 0x05,
+	ERROR = 0x06,
+	STATUS1 = 0x07,
+	STATUS2 = 0x08,
+	FIFO_DATA = 0x09,
+	FIFO_LEVEL = 0x0A,
+	WATER_LEVEL = 0x0B,
+	CONTROL = 0x0C,
+	BIT_FRAMING = 0x0D,
+	COLL = 0x0E,
+	MODE = 0x11,
+	TX_MODE = 0x12,
+	RX_MODE = 0x13,
+	TX_CONTROL = 0x14,
+	TX_ASK = 0x15,
+	CRC_H = 0x21,
+	CRC_L = 0x22,
+	RF_CFG = 0x26,
+	T_MODE = 0x2A,
+	T_PRESCALER = 0x2B,
+	T_RELOAD_H = 0x2C,
+	T_RELOAD_L = 0x2D,
+	T_COUNTER_H = 0x2E,
+	T_COUNTER_L = 0x2F,
+	VERSION = 0x37,
+};
+
+enum { CMD_IDLE = 0x0, CMD_CRC = 0x3, CMD_NO_CHANGE = 0x7, CMD_TRANSCEIVE = 0xC, CMD_AUTHENT = 0xE, CMD_SOFT_RESET = 0xF };
+enum { IRQ_TX = 0x40, IRQ_RX = 0x20, IRQ_IDLE = 0x10, IRQ_ERR = 0x02, IRQ_TIMER = 0x01, IRQ_CRC = 0x04 /* of DivIrqReg */ };
+enum { ERR_OVERFLOW = 0x10, ERR_COLL = 0x08, ERR_CRC = 0x04, ERR_PROTOCOL = 0x01 };
+
+/* States of a card, ISO 14443-3 chapter 6.2: with halted they are HALT, READY*, ACTIVE*. */
+enum { IDLE, READY, ACTIVE };
+
+enum { ANSWER_MAX = 8 }; /* bytes */
+
+/* Values after a reset, data sheet chapter 9.3. */
+static const struct {
+	uint8_t reg, value;
+} after_reset[] = {
+	{ COMMAND, 0x20 }, { COM_IEN, 0x80 }, { COM_IRQ, 0x14 }, { STATUS1, 0x21 }, { WATER_LEVEL, 0x08 }, { CONTROL, 0x10 },
+	{ COLL, 0xA0 },    { MODE, 0x3F },    { TX_CONTROL, 0x80 }, { 0x16, 0x10 }, { 0x17, 0x84 }, { 0x18, 0x84 },
+	{ 0x19, 0x4D },    { 0x1C, 0x62 },    { 0x1F, 0xEB },    { CRC_H, 0xFF },   { CRC_L, 0xFF }, { 0x24, 0x26 },
+	{ RF_CFG, 0x48 },  { 0x27, 0x88 },    { 0x28, 0x20 },    { 0x29, 0x20 },    { VERSION, 0x92 },
+};
+
+static uint16_t crc_a(const uint8_t *b, size_t n, uint16_t crc)
+{
+	for (size_t i = 0; i < n; i++) {
+		crc = (uint16_t)(crc ^ b[i]);
+		for (int k = 0; k < 8; k++)
+			crc = (uint16_t)(crc & 1 ? crc >> 1 ^ 0x8408 : crc >> 1);
+	}
+	return crc;
+}
+
+static unsigned get_bit(const uint8_t *b, size_t i)
+{
+	return (unsigned)b[i / 8] >> i % 8 & 1;
+}
+
+static bool field(const struct mfrc522_model *m)
+{
+	return !m->held && (m->reg[TX_CONTROL] & 3) == 3 && (m->reg[COMMAND] & 0x10) == 0;
+}
+
+/* Without a field a card forgets all. */
+static void settle_field(struct mfrc522_model *m)
+{
+	if (field(m))
+		return;
+	for (size_t i = 0; i < MFRC522_MODEL_CARDS; i++) {
+		m->card[i].state = IDLE;
+		m->card[i].halted = false;
+	}
+}
+
+void mfrc522_model_forget(struct mfrc522_model *m)
+{
+	memset(m->reg, 0, sizeof m->reg);
+	for (size_t i = 0; i < sizeof after_reset / sizeof after_reset[0]; i++)
+		m->reg[after_reset[i].reg] = after_reset[i].value;
+	m->level = 0;
+	m->pending = 0;
+	settle_field(m);
+}
+
+void mfrc522_model_init(struct mfrc522_model *m)
+{
+	memset(m, 0, sizeof *m);
+	mfrc522_model_forget(m);
+}
+
+void mfrc522_model_reset(struct mfrc522_model *m, bool held)
+{
+	if (held && !m->held)
+		m->resets++;
+	m->held = held;
+	mfrc522_model_forget(m);
+	if (m->how == MFRC522_MODEL_DEAF || m->how == MFRC522_MODEL_STUCK || m->how == MFRC522_MODEL_MUTE)
+		m->how = MFRC522_MODEL_OK;
+}
+
+void mfrc522_model_break(struct mfrc522_model *m, int how)
+{
+	m->how = how;
+	if (how == MFRC522_MODEL_DEAF || how == MFRC522_MODEL_DEAD || how == MFRC522_MODEL_ONES)
+		mfrc522_model_forget(m);
+}
+
+void mfrc522_model_card(struct mfrc522_model *m, const uint8_t *uid, size_t n)
+{
+	memset(m->card, 0, sizeof m->card);
+	mfrc522_model_add(m, uid, n);
+}
+
+void mfrc522_model_add(struct mfrc522_model *m, const uint8_t *uid, size_t n)
+{
+	if (n != 4 && n != 7 && n != 10)
+		return;
+	for (size_t i = 0; i < MFRC522_MODEL_CARDS; i++) {
+		struct mfrc522_model_card *c = &m->card[i];
+
+		if (c->n != 0)
+			continue;
+		memcpy(c->uid, uid, n);
+		c->n = (uint8_t)n;
+		c->sak = 0x08;
+		return;
+	}
+}
+
+void mfrc522_model_remove(struct mfrc522_model *m, const uint8_t *uid, size_t n)
+{
+	for (size_t i = 0; i < MFRC522_MODEL_CARDS; i++)
+		if (m->card[i].n == n && memcmp(m->card[i].uid, uid, n) == 0)
+			memset(&m->card[i], 0, sizeof m->card[i]);
+}
+
+/* A card hears a frame of that many bits: how many bits it answers. What is not for it sends it back to IDLE or HALT. */
+static size_t hear(struct mfrc522_model_card *c, const uint8_t *f, size_t bits, bool patient, uint8_t *answer,
+                   enum mfrc522_model_answer *what)
+{
+	uint8_t part[5];
+	size_t at = 3u * c->level, known;
+	bool more = at + 4 < c->n;
+	uint8_t state = c->state;
+
+	c->state = IDLE;
+	if (bits == 7) {
+		if (state != IDLE || ((f[0] & 0x7F) != 0x52 && ((f[0] & 0x7F) != 0x26 || c->halted)))
+			return 0;
+		c->state = READY;
+		c->level = 0;
+		answer[0] = c->n == 4 ? 0x04 : c->n == 7 ? 0x44 : 0x84;
+		answer[1] = 0;
+		*what = MFRC522_MODEL_ATQA;
+		return 16;
+	}
+	if (state == ACTIVE) {
+		if (bits == 32 && f[0] == 0x50 && f[1] == 0 && crc_a(f, 4, 0x6363) == 0)
+			c->halted = true;
+		return 0;
+	}
+	if (state != READY || bits < 16)
+		return 0;
+	c->state = patient && f[0] != 0x50 ? READY : IDLE;
+	if (f[0] != 0x93 + 2 * c->level)
+		return 0;
+
+	part[0] = 0x88;
+	memcpy(part + more, c->uid + at, more ? 3 : 4);
+	part[4] = part[0] ^ part[1] ^ part[2] ^ part[3] ^ c->lie;
+	if (f[1] == 0x70) {
+		if (bits != 72 || memcmp(f + 2, part, 5) != 0 || crc_a(f, 9, 0x6363) != 0)
+			return 0;
+		c->state = more ? READY : ACTIVE;
+		c->level = (uint8_t)(c->level + more);
+		answer[0] = more ? 0x04 : c->sak;
+		known = crc_a(answer, 1, 0x6363);
+		answer[1] = (uint8_t)known;
+		answer[2] = (uint8_t)(known >> 8);
+		*what = MFRC522_MODEL_SAK;
+		return 24;
+	}
+	known = bits - 16;
+	if (known >= 40 || f[1] != 0x20 + (known / 8 << 4) + known % 8)
+		return 0;
+	for (size_t i = 0; i < known; i++)
+		if (get_bit(f + 2, i) != get_bit(part, i))
+			return 0;
+	c->state = READY;
+	memset(answer, 0, ANSWER_MAX);
+	for (size_t i = known; i < 40; i++)
+		answer[(i - known) / 8] = (uint8_t)(answer[(i - known) / 8] | get_bit(part, i) << (i - known) % 8);
+	*what = MFRC522_MODEL_UID;
+	return 40 - known;
+}
+
+static void error(struct mfrc522_model *m, unsigned bits)
+{
+	m->reg[ERROR] = (uint8_t)(m->reg[ERROR] | bits);
+	m->reg[COM_IRQ] |= IRQ_ERR;
+}
+
+/* The data sheet leaves open from where a collision is counted if RxAlign is not 0; later chips of the family include it, and so do we. */
+static void receive(struct mfrc522_model *m, const uint8_t *air, size_t bits, size_t coll)
+{
+	size_t align = (m->reg[BIT_FRAMING] >> 4) % 8u, total = align + bits;
+
+	memset(m->fifo, 0, sizeof m->fifo);
+	m->reg[COLL] = (uint8_t)((m->reg[COLL] & 0x80) | 0x20);
+	if (coll < bits) {
+		error(m, ERR_COLL);
+		if (align + coll < 32)
+			m->reg[COLL] = (uint8_t)((m->reg[COLL] & 0x80) | ((align + coll + 1) & 0x1F));
+	}
+	for (size_t i = 0; i < bits && (i < coll || m->reg[COLL] & 0x80); i++)
+		m->fifo[(align + i) / 8] = (uint8_t)(m->fifo[(align + i) / 8] | get_bit(air, i) << (align + i) % 8);
+	m->level = (uint8_t)((total + 7) / 8);
+	m->reg[CONTROL] = (uint8_t)((m->reg[CONTROL] & ~7u) | total % 8);
+	if (m->reg[RX_MODE] & 0x80) {
+		if (m->level < 3 || total % 8 != 0 || crc_a(m->fifo, m->level, 0x6363) != 0)
+			error(m, ERR_CRC);
+		m->level = (uint8_t)(m->level < 2 ? 0 : m->level - 2);
+	}
+	m->reg[COM_IRQ] |= IRQ_RX;
+}
+
+/* The frame in the FIFO goes out; what comes back is there when pending has run out. */
+static void transceive(struct mfrc522_model *m)
+{
+	const uint8_t *r = m->reg;
+	uint8_t frame[MFRC522_MODEL_FIFO + 2], air[ANSWER_MAX] = { 0 };
+	size_t last = r[BIT_FRAMING] & 7u, n = m->level, bits, got = 0, coll = SIZE_MAX;
+	uint32_t tick = 2 * ((r[T_MODE] & 0xFu) << 8 | r[T_PRESCALER]) + 1, ticks = ((uint32_t)r[T_RELOAD_H] << 8 | r[T_RELOAD_L]) + 1;
+	bool timer = (r[T_MODE] & 0x80) != 0;
+
+	m->frames++;
+	memcpy(frame, m->fifo, n);
+	m->level = 0;
+	m->reg[COM_IRQ] &= (uint8_t)~(IRQ_RX | IRQ_TIMER);
+	if (n == 0) {
+		m->misuse++;
+		return;
+	}
+	if (r[TX_MODE] & 0x80) {
+		uint16_t crc = crc_a(frame, n, 0x6363);
+
+		frame[n++] = (uint8_t)crc;
+		frame[n++] = (uint8_t)(crc >> 8);
+	}
+	bits = last == 0 ? 8 * n : 8 * (n - 1) + last;
+	m->reg[COM_IRQ] |= IRQ_TX;
+
+	/* A card begins its answer 86 us (1172 cycles) after the frame. */
+	if (field(m) && m->how == MFRC522_MODEL_OK && r[TX_ASK] & 0x40 && !(r[TX_MODE] & 0x70) && !(r[RX_MODE] & 0x70) &&
+	    (r[MODE] & 3) == 1 && (!timer || tick * ticks > 1172)) {
+		for (size_t i = 0; i < MFRC522_MODEL_CARDS; i++) {
+			uint8_t answer[ANSWER_MAX] = { 0 };
+			enum mfrc522_model_answer what = MFRC522_MODEL_ATQA;
+			size_t has = m->card[i].n == 0 ? 0 : hear(&m->card[i], frame, bits, m->patient, answer, &what);
+
+			if (has != 0 && m->tamper != NULL)
+				m->tamper(m->tamper_ctx, what, answer, &has);
+			has = has > 8 * ANSWER_MAX ? 8 * ANSWER_MAX : has;
+			for (size_t k = 0; k < has; k++) {
+				if (k < got && k < coll && get_bit(answer, k) != get_bit(air, k))
+					coll = k;
+				air[k / 8] = (uint8_t)(air[k / 8] | get_bit(answer, k) << k % 8);
+			}
+			got = has > got ? has : got;
+		}
+	}
+	if (got != 0)
+		receive(m, air, got, coll);
+	else if (timer)
+		m->reg[COM_IRQ] |= IRQ_TIMER;
+	m->pending = m->delay + 1;
+}
+
+static void command(struct mfrc522_model *m, uint8_t value)
+{
+	uint8_t old = m->reg[COMMAND] & 0xF;
+	uint16_t crc;
+
+	if ((value & 0xF) == CMD_NO_CHANGE)
+		value = (uint8_t)((value & 0xF0) | old);
+	m->reg[COMMAND] = value & 0x3F;
+	m->pending = 0;
+	if ((value & 0xF) != CMD_IDLE)
+		m->reg[ERROR] = 0;
+	switch (value & 0xF) {
+	case CMD_IDLE:
+	case CMD_TRANSCEIVE:
+		break;
+	case CMD_CRC:
+		crc = crc_a(m->fifo, m->level, (m->reg[MODE] & 3) == 1 ? 0x6363 : (m->reg[MODE] & 3) == 3 ? 0xFFFF : 0);
+		m->reg[CRC_H] = (uint8_t)(crc >> 8);
+		m->reg[CRC_L] = (uint8_t)crc;
+		m->reg[DIV_IRQ] |= IRQ_CRC;
+		m->level = 0;
+		break;
+	case CMD_SOFT_RESET:
+		mfrc522_model_forget(m);
+		return;
+	default:
+		m->misuse += (value & 0xF) != CMD_AUTHENT;
+		m->reg[COMMAND] &= 0xF0;
+		m->reg[COM_IRQ] |= IRQ_IDLE;
+		error(m, ERR_PROTOCOL);
+	}
+	settle_field(m);
+}
+
+static void write_reg(struct mfrc522_model *m, uint8_t reg, uint8_t value)
+{
+	switch (reg) {
+	case COMMAND:
+		command(m, value);
+		return;
+	case COM_IRQ:
+	case DIV_IRQ:
+		m->reg[reg] = (uint8_t)(value & 0x80 ? m->reg[reg] | (value & 0x7F) : m->reg[reg] & ~value);
+		return;
+	case FIFO_DATA:
+		if (m->level < MFRC522_MODEL_FIFO) {
+			m->fifo[m->level++] = value;
+		} else {
+			error(m, ERR_OVERFLOW);
+			m->misuse++;
+		}
+		return;
+	case FIFO_LEVEL:
+		if (value & 0x80) {
+			m->level = 0;
+			m->reg[ERROR] &= (uint8_t)~ERR_OVERFLOW;
+		}
+		return;
+	case CONTROL:
+		return;
+	case BIT_FRAMING:
+		m->reg[reg] = value & 0x7F;
+		if (!(value & 0x80))
+			return;
+		if ((m->reg[COMMAND] & 0xF) == CMD_TRANSCEIVE && m->pending == 0)
+			transceive(m);
+		else
+			m->misuse++;
+		return;
+	case COLL:
+		m->reg[reg] = (uint8_t)((value & 0x80) | (m->reg[reg] & 0x7F));
+		return;
+	case TX_CONTROL:
+		m->reg[reg] = value;
+		settle_field(m);
+		return;
+	case 0x00:
+	case ERROR:
+	case STATUS1:
+	case CRC_H:
+	case CRC_L:
+	case T_COUNTER_H:
+	case T_COUNTER_L:
+	case VERSION:
+		m->misuse++;
+		return;
+	default:
+		m->reg[reg] = value;
+	}
+}
+
+static uint8_t read_reg(struct mfrc522_model *m, uint8_t reg)
+{
+	bool busy = m->pending != 0 || m->how == MFRC522_MODEL_STUCK;
+	uint8_t value;
+
+	switch (reg) {
+	case COM_IRQ:
+		return (uint8_t)(m->reg[reg] & (busy ? ~(IRQ_RX | IRQ_TIMER) : 0x7F));
+	case ERROR:
+		return busy ? 0 : m->reg[reg];
+	case FIFO_LEVEL:
+		return busy ? 0 : m->level;
+	case FIFO_DATA:
+		if (busy || m->level == 0) {
+			m->misuse++;
+			return 0;
+		}
+		value = m->fifo[0];
+		m->level--;
+		memmove(m->fifo, m->fifo + 1, m->level);
+		return value;
+	default:
+		return m->reg[reg];
+	}
+}
+
+void mfrc522_model_spi(struct mfrc522_model *m, const uint8_t *tx, uint8_t *rx, size_t n)
+{
+	uint8_t address;
+
+	m->transfers++;
+	if (n < 2 || n > 64 || tx[0] & 1 || m->held) {
+		m->misuse++;
+		memset(rx, 0, n);
+		return;
+	}
+	if (m->how == MFRC522_MODEL_DEAD || m->how == MFRC522_MODEL_ONES) {
+		memset(rx, m->how == MFRC522_MODEL_DEAD ? 0x00 : 0xFF, n);
+		return;
+	}
+	address = tx[0];
+	rx[0] = 0xA5; /* undefined on the chip */
+	for (size_t i = 1; i < n; i++) {
+		uint8_t next = tx[i]; /* rx may be tx */
+
+		if (address & 0x80) {
+			rx[i] = read_reg(m, address >> 1 & 0x3F);
+			if (i < n - 1 ? (next & 0x81) != 0x80 : next != 0)
+				m->misuse++;
+			address = next | 0x80;
+		} else {
+			rx[i] = 0;
+			write_reg(m, address >> 1, next);
+		}
+	}
+	if (m->pending != 0)
+		m->pending--;
+}
