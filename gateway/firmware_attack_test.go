@@ -255,4 +255,3 @@ func TestFirmwareOnABadNetwork(t *testing.T) {
 		}
 	})
 }
-

@@ -19,15 +19,27 @@ import (
 // machine is what the firmware runs on in a test: this one, with the sanitizers, or the ESP8266's instruction set.
 type machine struct {
 	name     string
-	emulator []string
+	emulator string // "": none
 	image    string // of a role, %s
 }
 
 var (
 	host  = machine{name: "host", image: "../bin/firmware/%s-san"}
-	lx106 = machine{name: "lx106", image: "../firmware/build/qemu/%s.elf", emulator: []string{"qemu-system-xtensa", "-M", "sim", "-cpu", "lx106",
-		"-m", "4M", "-display", "none", "-serial", "none", "-monitor", "none", "-semihosting", "-icount", "shift=5,align=off,sleep=off", "-kernel"}}
+	lx106 = machine{name: "lx106", image: "../firmware/build/qemu/%s.elf", emulator: "../firmware/build/qemu/run"}
 )
+
+// built is the path of what the Makefile builds, from everywhere.
+func built(t *testing.T, path string) string {
+	t.Helper()
+	abs, err := filepath.Abs(path)
+	if err == nil {
+		_, err = os.Stat(abs)
+	}
+	if err != nil {
+		t.Fatalf("%v: make firmware-test builds it", err)
+	}
+	return abs
+}
 
 // onEach runs a test with the firmware on each machine.
 func onEach(t *testing.T, f func(t *testing.T, m machine)) {
@@ -37,7 +49,7 @@ func onEach(t *testing.T, f func(t *testing.T, m machine)) {
 	}
 }
 
-// node is the firmware of a role on a machine.
+// firmware is a node that runs it.
 type firmware struct {
 	*device.Program
 	t *testing.T
@@ -50,15 +62,12 @@ func (s *site) firmware(m machine, role, name string, k keys.Key, addr, target s
 	if role == "reader-battery" {
 		kind = wire.KindReader
 	}
-	image, err := filepath.Abs(fmt.Sprintf(m.image, role))
-	if err == nil {
-		_, err = os.Stat(image)
-	}
-	if err != nil {
-		s.t.Fatalf("%v: make firmware-test builds it", err)
+	emulator := m.emulator
+	if emulator != "" {
+		emulator = built(s.t, emulator)
 	}
 	p, err := device.StartProgram(device.ProgramConfig{Name: name, Kind: kind, Target: target, Gateway: addr, Identity: k.ID, Secret: k.Secret,
-		Dir: s.t.TempDir(), Program: image, Emulator: m.emulator, Line: func(line string) {
+		Dir: s.t.TempDir(), Program: built(s.t, fmt.Sprintf(m.image, role)), Emulator: emulator, Line: func(line string) {
 			if testing.Verbose() {
 				fmt.Fprintf(os.Stderr, "%s: %s\n", name, line)
 			}

@@ -31,9 +31,9 @@ type ProgramConfig struct {
 	Secret   keys.Secret
 	// Dir is the node's flash: a folder of its own, where the program runs. One that holds settings from before is not provisioned again.
 	Dir string
-	// Program is the firmware: a file for this machine, or with Emulator set an image for the chip.
+	// Program is the firmware: a file for this machine, or an image for the chip if there is an Emulator, a program that runs IMAGE HOST PORT.
 	Program  string
-	Emulator []string
+	Emulator string
 	// Changed, if set, is called with each new state of an actuator, one call at a time. It must not call the program.
 	Changed func(wire.State)
 	// Line, if set, is called with every line that the program prints, likewise.
@@ -71,8 +71,6 @@ const (
 	cardAway  = 500 * time.Millisecond // before a card counts as a new one; the firmware wants it gone for three polls
 	// What the program ends with (firmware/port/world).
 	exitRestart, exitWatchdog = 3, 4
-	// sockets is how many an emulated node may open, one after the other.
-	sockets = 4
 )
 
 // StartProgram starts a node, provisions it through its serial console, and keeps it running as a board does until Close: it is started
@@ -140,20 +138,16 @@ func (p *Program) run(ctx context.Context) {
 func (p *Program) once(ctx context.Context) (asleep bool, err error) {
 	ctx, cut := context.WithCancel(ctx)
 	defer cut()
-	args := append(append([]string{}, p.cfg.Emulator...), p.cfg.Program)
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd := exec.CommandContext(ctx, p.cfg.Program)
+	if p.cfg.Emulator != "" {
+		host, port, err := net.SplitHostPort(p.cfg.Gateway)
+		if err != nil {
+			return false, fmt.Errorf("device: %s: %w", p.cfg.Name, err)
+		}
+		cmd = exec.CommandContext(ctx, p.cfg.Emulator, p.cfg.Program, host, port)
+	}
 	cmd.Dir = p.cfg.Dir
 	cmd.Stderr = os.Stderr
-	if len(p.cfg.Emulator) > 0 {
-		for range sockets {
-			f, err := p.socket()
-			if err != nil {
-				return false, fmt.Errorf("device: %s: %w", p.cfg.Name, err)
-			}
-			defer func() { _ = f.Close() }()
-			cmd.ExtraFiles = append(cmd.ExtraFiles, f)
-		}
-	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return false, fmt.Errorf("device: %s: %w", p.cfg.Name, err)
@@ -184,16 +178,6 @@ func (p *Program) once(ctx context.Context) (asleep bool, err error) {
 		err = errors.New("it ended")
 	}
 	return false, fmt.Errorf("device: %s: %w", p.cfg.Name, err)
-}
-
-// socket is one that an emulated node inherits, connected to the gateway.
-func (p *Program) socket() (*os.File, error) {
-	c, err := net.Dial("udp", p.cfg.Gateway)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = c.Close() }()
-	return c.(*net.UDPConn).File()
 }
 
 // change does f under the lock and wakes who waits.
@@ -313,7 +297,9 @@ func (p *Program) Await(ctx context.Context, mark int, texts ...string) (line st
 }
 
 // Ready waits until the node is registered.
-func (p *Program) Ready(ctx context.Context) error { return p.await(ctx, func() bool { return p.online }) }
+func (p *Program) Ready(ctx context.Context) error {
+	return p.await(ctx, func() bool { return p.online })
+}
 
 // Wake presses the wake pin of a node that sleeps, and waits until it does.
 func (p *Program) Wake(ctx context.Context) error {
