@@ -1,0 +1,296 @@
+#include "port_esp8266.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver/adc.h"
+#include "driver/gpio.h"
+#include "driver/hw_timer.h"
+#include "driver/pwm.h"
+#include "driver/spi.h"
+#include "esp8266/gpio_struct.h"
+#include "esp8266/spi_struct.h"
+#include "esp_attr.h"
+#include "esp_sleep.h"
+#include "esp_system.h"
+#include "esp_task_wdt.h"
+#include "freertos/FreeRTOS.h"
+#include "freertos/task.h"
+
+#include "err.h"
+#include "esp.h"
+#include "pins.h"
+
+enum {
+	TICK = 10,        /* ms between two interrupts of the hardware timer */
+	WATCHDOG = 5000,  /* ms */
+	PWM_PERIOD = 1000 /* µs */
+};
+
+struct board {
+	struct lk_esp esp; /* first: the common functions' ctx */
+	bool chip;         /* the SPI driver is there */
+	bool adc;
+	bool dimming;      /* the PWM driver is there */
+	volatile uint32_t hold; /* ticks until the output is let go; 0: nothing to do */
+	volatile uint32_t unfed; /* ticks since the loop last said that it lives */
+};
+
+/* ---- output, its timer and the watchdog ---- */
+
+/* The pin low, and after that not driven at all: PWM writes its level, but cannot drive it then, and the resistor at the pin holds it low.
+ * Words of the peripheral, because what is in flash must not be called from an interrupt while flash is written. */
+static void IRAM_ATTR let_go(void)
+{
+	GPIO.out_w1tc = 1u << LK_PIN_OUTPUT;
+	GPIO.enable_w1tc = 1u << LK_PIN_OUTPUT;
+}
+
+/* Runs by the hardware's own timer, whatever the tasks do. */
+static void IRAM_ATTR on_tick(void *arg)
+{
+	struct board *b = arg;
+	uint32_t hold = b->hold, unfed = b->unfed;
+
+	if (hold > 0) {
+		b->hold = hold - 1;
+		if (hold == 1)
+			let_go();
+	}
+	if (unfed < WATCHDOG / TICK)
+		b->unfed = unfed + 1;
+	else
+		let_go();
+}
+
+/* An interrupt cannot restart the board; this is in a task above the loop's. abort is how the SDK restarts after a crash, and it is what
+ * esp_reset_reason tells next time. Should even this task hang, the chip's own watchdog restarts it. */
+static void look_after_loop(void *arg)
+{
+	const struct board *b = arg;
+
+	if (b->unfed >= WATCHDOG / TICK)
+		abort();
+}
+
+static void feed(void *ctx)
+{
+	((struct board *)ctx)->unfed = 0;
+	esp_task_wdt_reset();
+}
+
+#if LK_ROLE_LAMP && LK_DIM
+/* True if the PWM driver keeps the pin from now on. */
+static bool dim(struct board *b, uint8_t level)
+{
+	uint32_t duty = (uint32_t)level * PWM_PERIOD / 100;
+	const uint32_t pin = LK_PIN_OUTPUT;
+
+	if (level == 0 || level >= 100) {
+		if (b->dimming)
+			(void)pwm_stop(0);
+		return false;
+	}
+	if (!b->dimming)
+		b->dimming = pwm_init(PWM_PERIOD, &duty, 1, &pin) == ESP_OK;
+	/* The driver does not initialise the phase. */
+	return b->dimming && pwm_set_duty(0, duty) == ESP_OK && pwm_set_phase(0, 0) == ESP_OK && pwm_start() == ESP_OK;
+}
+#else
+static bool dim(struct board *b, uint8_t level)
+{
+	(void)b, (void)level;
+	return false;
+}
+#endif
+
+static void output(void *ctx, uint8_t level, uint32_t ms)
+{
+	struct board *b = ctx;
+
+	b->hold = 0;
+	if (level == 0) {
+		(void)dim(b, 0);
+		(void)gpio_set_level(LK_PIN_OUTPUT, 0);
+		(void)gpio_set_direction(LK_PIN_OUTPUT, GPIO_MODE_OUTPUT);
+		return;
+	}
+	b->hold = ms / TICK + (ms % TICK != 0); /* before the pin: it is never on without its end in sight */
+	if (!dim(b, level))
+		(void)gpio_set_level(LK_PIN_OUTPUT, 1);
+	(void)gpio_set_direction(LK_PIN_OUTPUT, GPIO_MODE_OUTPUT);
+}
+
+/* ---- inputs and the light ---- */
+
+static bool is_high(int pin) { return pin != LK_PIN_NONE && gpio_get_level((gpio_num_t)pin) != 0; }
+
+static bool input(void *ctx, enum lk_input which)
+{
+	(void)ctx;
+	switch (which) {
+	case LK_INPUT_BUTTON:
+		return LK_PIN_BUTTON != LK_PIN_NONE && !is_high(LK_PIN_BUTTON);
+	case LK_INPUT_CONTACT:
+		return is_high(LK_PIN_CONTACT);
+	case LK_INPUT_TAMPER:
+		return is_high(LK_PIN_TAMPER);
+	}
+	return false;
+}
+
+static void led(void *ctx, bool on)
+{
+	(void)ctx;
+	(void)gpio_set_level(LK_PIN_LED, !on);
+}
+
+static void set_up_pin(int pin, gpio_mode_t mode, gpio_pullup_t pull_up)
+{
+	gpio_config_t c;
+
+	if (pin == LK_PIN_NONE)
+		return;
+	memset(&c, 0, sizeof c);
+	c.pin_bit_mask = 1u << (uint32_t)pin;
+	c.mode = mode;
+	c.pull_up_en = pull_up;
+	(void)gpio_config(&c);
+}
+
+/* ---- the card reader ---- */
+
+#if LK_ROLE_READER
+static bool spi_set_up(void)
+{
+	spi_config_t c;
+
+	memset(&c, 0, sizeof c);
+	c.interface.val = SPI_DEFAULT_INTERFACE; /* mode 0, and the highest bit first, whatever the names of its two bit orders say */
+	c.interface.cs_en = 0;                   /* the chip select must stay low from the address to the last byte; we do that */
+	c.mode = SPI_MASTER_MODE;
+	c.clk_div = SPI_4MHz_DIV; /* the chip takes 10 MHz, a hand's length of wire does not */
+	return spi_init(HSPI_HOST, &c) == ESP_OK;
+}
+
+static int spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
+{
+	const struct board *b = ctx;
+	uint32_t words[16];
+	spi_trans_t t;
+
+	if (n < 2 || n > sizeof words)
+		return LK_ERANGE;
+	if (!b->chip)
+		return LK_EIO;
+	memset(words, 0, sizeof words);
+	memcpy(words, tx, n);
+	memset(&t, 0, sizeof t);
+	t.mosi = words;
+	t.bits.mosi = (n * 8) & 0x3ff;
+	/* Both ways at once: what comes in lands in the same sixteen words as what goes out. Asked for bits.miso, the driver would also set
+	 * usr_miso, a phase of its own after the one that sends. So we send, and collect what came meanwhile. */
+	SPI1.user1.usr_miso_bitlen = (n * 8 - 1) & 0x1ff;
+	(void)gpio_set_level(LK_PIN_CHIP_SELECT, 0);
+	esp_err_t err = spi_trans(HSPI_HOST, &t);
+	if (err == ESP_OK) {
+		while (SPI1.cmd.usr)
+			;
+		for (size_t i = 0; i < (n + 3) / 4; i++)
+			words[i] = SPI1.data_buf[i];
+	}
+	(void)gpio_set_level(LK_PIN_CHIP_SELECT, 1);
+	memcpy(rx, words, n);
+	memset(words, 0, sizeof words);
+	return err == ESP_OK ? 0 : LK_EIO;
+}
+
+static void chip_reset(void *ctx, bool held)
+{
+	(void)ctx;
+	(void)gpio_set_level(LK_PIN_CHIP_RESET, !held);
+}
+
+static void set_up_chip(struct board *b)
+{
+	(void)gpio_set_level(LK_PIN_CHIP_RESET, 0);
+	set_up_pin(LK_PIN_CHIP_RESET, GPIO_MODE_OUTPUT, GPIO_PULLUP_DISABLE);
+	(void)gpio_set_level(LK_PIN_CHIP_SELECT, 1);
+	set_up_pin(LK_PIN_CHIP_SELECT, GPIO_MODE_OUTPUT, GPIO_PULLUP_DISABLE);
+	b->chip = spi_set_up();
+}
+#else
+static int spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
+{
+	(void)ctx, (void)tx, (void)rx, (void)n;
+	return LK_EIO;
+}
+
+static void chip_reset(void *ctx, bool held) { (void)ctx, (void)held; }
+
+static void set_up_chip(struct board *b) { (void)b; }
+#endif
+
+/* ---- power ---- */
+
+static uint32_t voltage(void *ctx)
+{
+	const struct board *b = ctx;
+	uint16_t mv;
+
+	return b->adc && b->esp.radio && adc_read(&mv) == ESP_OK && mv != UINT16_MAX ? mv : 0;
+}
+
+static void restart(void *ctx)
+{
+	output(ctx, 0, 0);
+	esp_restart();
+}
+
+static void deep_sleep(void *ctx, uint32_t ms)
+{
+	output(ctx, 0, 0);
+	chip_reset(ctx, true);
+	led(ctx, false);
+	esp_deep_sleep((uint64_t)ms * 1000);
+	for (;;)
+		vTaskDelay(1); /* until it does; should it not, the watchdog ends this */
+}
+
+void lk_port_esp8266_init(struct lk_port *port)
+{
+	static struct board board;
+	struct board *b = &board;
+
+	(void)gpio_set_level(LK_PIN_OUTPUT, 0);
+	set_up_pin(LK_PIN_OUTPUT, GPIO_MODE_OUTPUT, GPIO_PULLUP_DISABLE);
+
+	memset(port, 0, sizeof *port);
+	lk_esp_init(&b->esp, port);
+	port->spi = spi;
+	port->chip_reset = chip_reset;
+	port->input = input;
+	port->output = output;
+	port->led = led;
+	port->voltage = voltage;
+	port->feed = feed;
+	port->restart = restart;
+	port->sleep = deep_sleep;
+
+	led(b, false);
+	set_up_pin(LK_PIN_LED, GPIO_MODE_OUTPUT, GPIO_PULLUP_DISABLE);
+	set_up_pin(LK_PIN_BUTTON, GPIO_MODE_INPUT, GPIO_PULLUP_ENABLE);
+	set_up_pin(LK_PIN_CONTACT, GPIO_MODE_INPUT, GPIO_PULLUP_ENABLE);
+	set_up_pin(LK_PIN_TAMPER, GPIO_MODE_INPUT, GPIO_PULLUP_ENABLE);
+	set_up_chip(b);
+
+	adc_config_t adc = {.mode = ADC_READ_VDD_MODE, .clk_div = 8};
+	b->adc = adc_init(&adc) == ESP_OK;
+
+	/* A board without its timers would open a door for ever, or hang for ever: better none at all. */
+	const esp_timer_create_args_t watch = {.callback = look_after_loop, .arg = b, .dispatch_method = ESP_TIMER_TASK, .name = "watch"};
+	esp_timer_handle_t timer;
+	if (hw_timer_init(on_tick, b) != ESP_OK || hw_timer_alarm_us(TICK * 1000, true) != ESP_OK ||
+	    esp_timer_create(&watch, &timer) != ESP_OK || esp_timer_start_periodic(timer, 500000) != ESP_OK)
+		abort();
+}

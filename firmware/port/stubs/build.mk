@@ -1,0 +1,26 @@
+# Compiles the ports for the two chips against declarations of our own, so that they stay correct C. It proves no more than that: no SDK, no
+# board. Included by firmware/Makefile, or: make -f port/stubs/build.mk ports-compile, in firmware/.
+#
+# There is no compiler for the ESP32 among Debian's packages; gcc stands in for it.
+
+LX106_CC   ?= xtensa-lx106-elf-gcc
+LX106_LIBC ?= /usr/lib/xtensa-lx106-elf/picolibc.specs
+MBEDTLS    ?= build/mbedtls
+PORTS      := build/ports
+PORT_FLAGS := -std=gnu11 -Os -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror \
+	-Icore -Iport/esp -isystem $(MBEDTLS)/include -DMBEDTLS_CONFIG_FILE='"$(CURDIR)/core/mbedtls_config.h"'
+PORT_ROLES := READER SWITCH LOCK LAMP
+
+.PHONY: ports-compile
+ports-compile:
+	@mkdir -p $(PORTS)
+	@set -e; for role in $(PORT_ROLES) "READER=1 -DLK_BATTERY" "LOCK=1 -DLK_TAMPER" "LAMP=1 -DLK_DIM"; do \
+		for f in port/esp/esp.c port/esp8266/main/*.c; do \
+			$(LX106_CC) --specs=$(LX106_LIBC) -mlongcalls $(PORT_FLAGS) -Iport/stubs/esp8266 -Iport/esp8266/main \
+				-DLK_ROLE_$$role=1 -c -o $(PORTS)/port.o $$f; \
+		done; \
+		for f in port/esp/esp.c port/esp32/main/*.c; do \
+			$(CC) $(PORT_FLAGS) -Iport/stubs/esp32 -Iport/esp32/main -DLK_ROLE_$$role=1 -c -o $(PORTS)/port.o $$f; \
+		done; \
+	done
+	@echo "ports-compile: ESP8266 and ESP32, each role, compiled against stubs only"

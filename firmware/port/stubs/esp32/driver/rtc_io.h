@@ -1,0 +1,9 @@
+/* Declarations of our own so that the port compiles without the SDK; not the SDK's headers, nothing here has run on a board. */
+#ifndef STUB_DRIVER_RTC_IO_H
+#define STUB_DRIVER_RTC_IO_H
+
+#include "driver/gpio.h"
+
+esp_err_t rtc_gpio_pullup_en(gpio_num_t gpio_num);
+
+#endif

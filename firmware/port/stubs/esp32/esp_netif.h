@@ -1,0 +1,16 @@
+/* Declarations of our own so that the port compiles without the SDK; not the SDK's headers, nothing here has run on a board. */
+#ifndef STUB_ESP_NETIF_H
+#define STUB_ESP_NETIF_H
+
+#include "esp_err.h"
+#include "esp_event.h"
+
+ESP_EVENT_DECLARE_BASE(IP_EVENT);
+typedef enum { IP_EVENT_STA_GOT_IP, IP_EVENT_STA_LOST_IP } ip_event_t;
+
+typedef struct esp_netif_obj esp_netif_t;
+
+esp_netif_t *esp_netif_create_default_wifi_sta(void);
+esp_err_t esp_netif_init(void);
+
+#endif

@@ -1,0 +1,11 @@
+/* Declarations of our own so that the port compiles without the SDK; not the SDK's headers, nothing here has run on a board. */
+#ifndef STUB_FREERTOS_TASK_H
+#define STUB_FREERTOS_TASK_H
+
+#include "freertos/FreeRTOS.h"
+
+typedef struct tskTaskControlBlock *TaskHandle_t;
+
+void vTaskDelay(const TickType_t xTicksToDelay);
+
+#endif

@@ -1,0 +1,22 @@
+/* Declarations of our own so that the port compiles without the SDK; not the SDK's headers, nothing here has run on a board. */
+#ifndef STUB_LWIP_IP_ADDR_H
+#define STUB_LWIP_IP_ADDR_H
+
+#include <stdint.h>
+
+typedef struct ip4_addr {
+	uint32_t addr;
+} ip4_addr_t;
+
+typedef struct ip_addr {
+	union {
+		uint32_t ip6[5];
+		ip4_addr_t ip4;
+	} u_addr;
+	uint8_t type;
+} ip_addr_t;
+#define ip_2_ip4(ipaddr) (&((ipaddr)->u_addr.ip4))
+
+int ip4addr_aton(const char *cp, ip4_addr_t *addr);
+
+#endif

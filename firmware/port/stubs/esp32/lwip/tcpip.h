@@ -1,0 +1,11 @@
+/* Declarations of our own so that the port compiles without the SDK; not the SDK's headers, nothing here has run on a board. */
+#ifndef STUB_LWIP_TCPIP_H
+#define STUB_LWIP_TCPIP_H
+
+#include "lwip/err.h"
+
+typedef void (*tcpip_callback_fn)(void *ctx);
+
+err_t tcpip_callback(tcpip_callback_fn function, void *ctx);
+
+#endif

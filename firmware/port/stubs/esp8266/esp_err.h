@@ -1,0 +1,12 @@
+/* Declarations of our own so that the port compiles without the SDK; not the SDK's headers, nothing here has run on a board. */
+#ifndef STUB_ESP_ERR_H
+#define STUB_ESP_ERR_H
+
+#include <stdint.h>
+
+typedef int32_t esp_err_t;
+
+#define ESP_OK 0
+#define ESP_ERR_NO_MEM 0x101
+
+#endif

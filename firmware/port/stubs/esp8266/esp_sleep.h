@@ -1,0 +1,9 @@
+/* Declarations of our own so that the port compiles without the SDK; not the SDK's headers, nothing here has run on a board. */
+#ifndef STUB_ESP_SLEEP_H
+#define STUB_ESP_SLEEP_H
+
+#include <stdint.h>
+
+void esp_deep_sleep(uint64_t time_in_us);
+
+#endif

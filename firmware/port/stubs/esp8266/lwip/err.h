@@ -1,0 +1,9 @@
+/* Declarations of our own so that the port compiles without the SDK; not the SDK's headers, nothing here has run on a board. */
+#ifndef STUB_LWIP_ERR_H
+#define STUB_LWIP_ERR_H
+
+typedef signed char err_t;
+
+enum { ERR_OK = 0, ERR_INPROGRESS = -5 };
+
+#endif

@@ -1,0 +1,16 @@
+/* Declarations of our own so that the port compiles without the SDK; not the SDK's headers, nothing here has run on a board. */
+#ifndef STUB_LWIP_IP_ADDR_H
+#define STUB_LWIP_IP_ADDR_H
+
+#include <stdint.h>
+
+typedef struct ip4_addr {
+	uint32_t addr;
+} ip4_addr_t;
+
+typedef ip4_addr_t ip_addr_t;
+#define ip_2_ip4(ipaddr) (ipaddr)
+
+int ip4addr_aton(const char *cp, ip4_addr_t *addr);
+
+#endif

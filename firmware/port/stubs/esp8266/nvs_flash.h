@@ -1,0 +1,9 @@
+/* Declarations of our own so that the port compiles without the SDK; not the SDK's headers, nothing here has run on a board. */
+#ifndef STUB_NVS_FLASH_H
+#define STUB_NVS_FLASH_H
+
+#include "nvs.h"
+
+esp_err_t nvs_flash_init(void);
+
+#endif

@@ -1,0 +1,7 @@
+/* Declarations of our own so that the port compiles without the SDK; not the SDK's headers, nothing here has run on a board. */
+#ifndef STUB_SDKCONFIG_H
+#define STUB_SDKCONFIG_H
+
+#define CONFIG_IDF_TARGET_ESP8266 1
+
+#endif

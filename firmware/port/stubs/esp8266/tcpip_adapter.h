@@ -1,0 +1,10 @@
+/* Declarations of our own so that the port compiles without the SDK; not the SDK's headers, nothing here has run on a board. */
+#ifndef STUB_TCPIP_ADAPTER_H
+#define STUB_TCPIP_ADAPTER_H
+
+#include "esp_event.h"
+
+ESP_EVENT_DECLARE_BASE(IP_EVENT);
+typedef enum { IP_EVENT_STA_GOT_IP, IP_EVENT_STA_LOST_IP } ip_event_t;
+
+#endif
