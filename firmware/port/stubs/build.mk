@@ -1,18 +1,18 @@
-# Compiles the ports for the two chips against declarations of our own, so that they stay correct C. It proves no more than that: no SDK, no
-# board. Included by firmware/Makefile, or: make -f port/stubs/build.mk ports-compile, in firmware/.
+# Compiles the ports for the two chips against declarations of our own, so that they stay correct C, and tests what they do without a chip.
+# It proves no more than that: no SDK, no board. Included by firmware/Makefile, or in firmware/: make -f port/stubs/build.mk ports-compile
 #
 # There is no compiler for the ESP32 among Debian's packages; gcc stands in for it.
 
-LX106_CC   ?= xtensa-lx106-elf-gcc
-LX106_LIBC ?= /usr/lib/xtensa-lx106-elf/picolibc.specs
-MBEDTLS    ?= build/mbedtls
-PORTS      := build/ports
-PORT_FLAGS := -std=gnu11 -Os -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror \
-	-Icore -Iport/esp -isystem $(MBEDTLS)/include -DMBEDTLS_CONFIG_FILE='"$(CURDIR)/core/mbedtls_config.h"'
-PORT_ROLES := READER SWITCH LOCK LAMP
+LX106_CC     ?= xtensa-lx106-elf-gcc
+LX106_LIBC   ?= /usr/lib/xtensa-lx106-elf/picolibc.specs
+MBEDTLS_DONE ?= build/mbedtls/.complete
+PORTS        := build/ports
+PORT_FLAGS   := -std=gnu11 -Os -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror \
+	-Icore -Iport/esp -isystem build/mbedtls/include -DMBEDTLS_CONFIG_FILE='<mbedtls_config.h>'
+PORT_ROLES   := READER SWITCH LOCK LAMP
 
-.PHONY: ports-compile
-ports-compile:
+.PHONY: ports-compile ports-test
+ports-compile: $(MBEDTLS_DONE)
 	@mkdir -p $(PORTS)
 	@set -e; for role in $(PORT_ROLES) "READER=1 -DLK_BATTERY" "LOCK=1 -DLK_TAMPER" "LAMP=1 -DLK_DIM"; do \
 		for f in port/esp/esp.c port/esp8266/main/*.c; do \
@@ -24,3 +24,14 @@ ports-compile:
 		done; \
 	done
 	@echo "ports-compile: ESP8266 and ESP32, each role, compiled against stubs only"
+
+# The ESP8266's port on this machine, with an SDK played by the test.
+ports-test: $(MBEDTLS_DONE)
+	@mkdir -p $(PORTS)
+	@set -e; for role in LOCK READER LAMP; do \
+		$(CC) $(PORT_FLAGS) -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -Dabort=stub_abort -Itest \
+			-Iport/stubs/esp8266 -Iport/esp8266/main -DLK_ROLE_$$role=1 -DLK_DIM=1 -o $(PORTS)/test-$$role \
+			port/stubs/test_esp8266.c port/esp/esp.c port/esp8266/main/port_esp8266.c \
+			build/mbedtls/library/sha256.c build/mbedtls/library/platform_util.c; \
+		$(PORTS)/test-$$role; \
+	done
