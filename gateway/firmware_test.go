@@ -52,11 +52,19 @@ func onEach(t *testing.T, f func(t *testing.T, m machine)) {
 // firmware is a node that runs it.
 type firmware struct {
 	*device.Program
-	t *testing.T
+	t    *testing.T
+	dir  string // its flash
+	dies bool   // it is meant to
 }
 
 // firmware runs a node until the test ends. role is a kind, or reader-battery.
 func (s *site) firmware(m machine, role, name string, k keys.Key, addr, target string) *firmware {
+	s.t.Helper()
+	return s.firmwareIn(s.t.TempDir(), m, role, name, k, addr, target)
+}
+
+// firmwareIn does so with flash that may have been used before.
+func (s *site) firmwareIn(dir string, m machine, role, name string, k keys.Key, addr, target string) *firmware {
 	s.t.Helper()
 	kind := wire.Kind(role)
 	if role == "reader-battery" {
@@ -67,7 +75,7 @@ func (s *site) firmware(m machine, role, name string, k keys.Key, addr, target s
 		emulator = built(s.t, emulator)
 	}
 	p, err := device.StartProgram(device.ProgramConfig{Name: name, Kind: kind, Target: target, Gateway: addr, Identity: k.ID, Secret: k.Secret,
-		Dir: s.t.TempDir(), Program: built(s.t, fmt.Sprintf(m.image, role)), Emulator: emulator, Line: func(line string) {
+		Dir: dir, Program: built(s.t, fmt.Sprintf(m.image, role)), Emulator: emulator, Line: func(line string) {
 			if testing.Verbose() {
 				fmt.Fprintf(os.Stderr, "%s: %s\n", name, line)
 			}
@@ -75,13 +83,14 @@ func (s *site) firmware(m machine, role, name string, k keys.Key, addr, target s
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	f := &firmware{Program: p, t: s.t, dir: dir}
 	s.t.Cleanup(func() {
-		if err := p.Err(); err != nil && !s.fails {
+		if err := p.Err(); err != nil && !f.dies {
 			s.t.Error(err)
 		}
 		p.Close()
 	})
-	return &firmware{p, s.t}
+	return f
 }
 
 // await wants the program to print one of the texts from mark on.
@@ -98,7 +107,7 @@ func (f *firmware) await(mark int, within time.Duration, texts ...string) string
 
 func (f *firmware) ready() {
 	f.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // a node that failed often waits long
 	defer cancel()
 	if err := f.Ready(ctx); err != nil {
 		f.t.Fatal(err)

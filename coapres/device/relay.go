@@ -105,6 +105,13 @@ func (r *Relay) hold(dir Direction, d time.Duration, one bool) (started, over <-
 	return h.started, h.open
 }
 
+// Flows is how many addresses nodes have spoken from.
+func (r *Relay) Flows() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.flows)
+}
+
 // Tap shows every datagram to f before anything is done to it. f must not keep it.
 func (r *Relay) Tap(f func(dir Direction, b []byte)) {
 	r.mu.Lock()

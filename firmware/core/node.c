@@ -9,7 +9,7 @@ enum {
 	FIRST_PAUSE = 1000,  /* before a reconnect; it doubles */
 	LONGEST_PAUSE = 60000,
 	GOOD_SESSION = 60000, /* after one that lasted so long the pause begins anew */
-	REQUEST_LIMIT = 10000, /* for a registration or a report */
+	REQUEST_LIMIT = 6000,  /* for a registration or a report: its repeats on a LAN take so long */
 	SILENCE = LK_SCAN_WINDOW / 2, /* of the gateway after a scan: open a new session rather than trust this one */
 	SILENCE_RESUMED = 1200, /* likewise after a wake, when there must be time for a handshake within the window */
 	MOST_STALE = 2,
@@ -194,6 +194,7 @@ static void send_intent(struct lk_node *n)
 		memcpy(path, "act/", 4);
 		memcpy(path + 4, n->settings->target, sizeof n->settings->target);
 	}
+	tell(n, "asking", (uint32_t)i->n);
 	if (!i->sent)
 		i->sent_at = now;
 	i->sent = true;
@@ -213,7 +214,6 @@ static void send_intent(struct lk_node *n)
 		struct lk_act act = {.n = i->n, .action = i->action, .age = age};
 		len = lk_act_encode(&act, b, cap);
 	}
-	tell(n, "asking", (uint32_t)i->n);
 	ask(n, &o, len, LK_FOR_INTENT);
 	if (len < 0)
 		end_intent(n, len, "no verdict, cannot be sent: error", (uint32_t)-len);
@@ -331,7 +331,7 @@ static bool read_answer(struct lk_node *n, const struct lk_coap *m, char locatio
 	size_t len = 0;
 	bool whole = true;
 
-	location[0] = 0;
+	memset(location, 0, LK_LOCATION_MAX + 1);
 	while (lk_coap_next(m, &o)) {
 		if (o.number == LK_COAP_ECHO)
 			lk_held_take(&n->held, o.value, o.len, n->dtls.read_at);
@@ -345,7 +345,6 @@ static bool read_answer(struct lk_node *n, const struct lk_coap *m, char locatio
 			location[len++] = '/';
 		memcpy(location + len, o.value, o.len);
 		len += o.len;
-		location[len] = 0;
 	}
 	return whole && len > 0;
 }
