@@ -10,7 +10,8 @@ struct rig {
 	struct lk_port port;
 	uint32_t now, late;   /* each step runs up to so much late */
 	uint32_t random;
-	bool broken_spi, no_pin, no_position;
+	bool broken_spi, no_pin, no_position, wrong_level;
+	uint8_t level; /* what FIFOLevelReg reads, if wrong_level */
 	uint32_t fail_at; /* the transfer that reports an error, counted down */
 	uint32_t released, first;   /* when the pin was let go, and the first transfer after it */
 	uint32_t steps, most, logs; /* most transfers in one step */
@@ -37,6 +38,8 @@ static int rig_spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
 	mfrc522_model_spi(&r->m, tx, rx, n);
 	if (r->no_position && n == 6)
 		rx[5] |= 0x20; /* CollPosNotValid */
+	if (r->wrong_level && n == 6)
+		rx[3] = r->level;
 	return r->fail_at != 0 && --r->fail_at == 0 ? LK_EIO : 0;
 }
 
@@ -393,6 +396,22 @@ static void collision_somewhere_is_no_card(void)
 	CHECK(r.m.frames - frames < 2 * 2000 / 35);
 }
 
+static void level_that_cannot_be_is_no_card(void)
+{
+	struct rig r;
+
+	for (unsigned level = 0; level < 256; level++) {
+		if (level == 3 || level == 5)
+			continue;
+		rig_start(&r);
+		r.wrong_level = true;
+		r.level = (uint8_t)level;
+		mfrc522_model_card(&r.m, seven, 7);
+		rig_run(&r, 1000);
+		CHECK_EQ(r.cards, 0);
+	}
+}
+
 static void kind_of_card_does_not_matter(void)
 {
 	struct rig r;
@@ -425,6 +444,9 @@ static void card_read_badly_stays_the_same_card(void)
 	r.m.tamper = tamper;
 	rig_run(&r, 1000);
 	r.m.tamper = NULL;
+	mfrc522_model_card(&r.m, NULL, 0); /* and loses its power for a moment */
+	rig_run(&r, 50);
+	mfrc522_model_card(&r.m, seven, 7);
 	rig_run(&r, 1000);
 	CHECK_EQ(r.cards, 1);
 }
@@ -789,6 +811,7 @@ int main(void)
 	wrong_answers_are_not_a_card();
 	wrong_bcc_is_refused_even_if_the_card_insists();
 	collision_somewhere_is_no_card();
+	level_that_cannot_be_is_no_card();
 	kind_of_card_does_not_matter();
 	card_read_badly_stays_the_same_card();
 	deaf_chip_is_set_up_anew(MFRC522_MODEL_DEAF);
