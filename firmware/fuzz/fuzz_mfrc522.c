@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../core/err.h"
 #include "../core/mfrc522.h"
 #include "../test/mfrc522_model.h"
 
@@ -56,7 +57,7 @@ static int spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
 		else if (w->mode == XORED)
 			rx[i] ^= take(w);
 	}
-	return w->mode == RAW && address[0] & 0x80 && rx[1] == 0xEE ? -4 : 0;
+	return w->mode <= ANSWERS && address[0] & 0x80 && rx[1] == 0xEE ? LK_EIO : 0;
 }
 
 static void chip_reset(void *ctx, bool held)
