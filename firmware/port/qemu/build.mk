@@ -6,7 +6,7 @@
 
 Q       := $(B)/qemu
 Q_FLAGS := $(LX106_FLAGS) $(WARN) -Iport/qemu
-Q_PORT  := $(patsubst %,$(Q)/%.o,start rt heap romfuncs)
+Q_PORT  := $(patsubst %,$(Q)/%.o,start rt heap files romfuncs)
 Q_WORLD := $(B)/lx106/world/world.o $(B)/lx106/test/mfrc522_model.o
 Q_LINK   = $(LX)gcc $(LX106_FLAGS) -nostartfiles -T port/qemu/esp8266.ld -Wl,--gc-sections,--no-warn-rwx-segments,-Map=$(@:.elf=.map) \
            $(filter %.o %.a,$^) -o $@
@@ -49,9 +49,11 @@ qemu-size: $(ROLES:%=$(Q)/%.elf)
 	@port/qemu/size.sh $(B)/lx106 $(^:.elf=.map)
 
 lint: $(B)/lint/qemu
-$(B)/lint/qemu: $(wildcard port/qemu/*.[chS] test/qemu/*.[chS]) Makefile
+$(B)/lint/qemu: $(wildcard port/qemu/*.[chS] test/qemu/*.[chS]) Makefile | $(MBEDTLS_DONE)
 	@mkdir -p $(@D)
 	@$(CC) $(WARN) -fanalyzer -O1 -c port/qemu/run.c -o $(B)/lint/qemu-run.o
+	@set -e; for f in $(filter-out port/qemu/run.c,$(wildcard port/qemu/*.c)); do \
+		$(LX)gcc $(Q_FLAGS) -fanalyzer $(INC) $(SIM) -c $$f -o $(B)/lint/qemu-board.o; done
 	@$(CPPCHECK) -Iport/qemu -Itest/qemu port/qemu/*.c test/qemu/*.c
 	@touch $@
 

@@ -6,7 +6,7 @@
  *
  * Arguments, in any order (QEMU: -semihosting-config enable=on,arg=NAME,arg=…; the first is the program's name):
  *	clock=FD     a timerfd that expires each millisecond. Without it the clock is /proc/uptime, which goes in steps of 10 ms: enough to
- *	             play with, but the age in a scan is then off by as much, and a gateway rightly calls some of them stale
+ *	             play with, but the age in a scan is then off by as much, and a gateway may rightly call it stale at first
  *	sockets=N    there are N sockets from fd 3 on, instead of 4
  *	verbose      led lines too
  *	power, reset, watchdog or wake: why it boots, instead of what the file "boot" says
@@ -14,6 +14,7 @@
 #include <string.h>
 #include "app.h"
 #include "err.h"
+#include "files.h"
 #include "port.h"
 #include "rt.h"
 #include "simcall.h"
@@ -21,7 +22,7 @@
 
 /* Stdin is looked at this often while the node waits for a datagram, since QEMU can wait for one descriptor only. */
 enum { SLICE_MS = 10 };
-enum { FIRST_SOCKET = 3, KEY_MAX = 15, SEAL = 4 };
+enum { FIRST_SOCKET = 3 };
 
 static struct {
 	struct lk_world world;
@@ -32,9 +33,6 @@ static struct {
 	uint32_t pulse_until; /* by the clock; the timer's own deadline goes by instructions */
 	bool pulse, verbose, lit;
 } board;
-
-/* What goes through semihosting: within one page of 4 KiB, so that a datagram stays one. */
-static uint8_t page[2048] __attribute__((aligned(2048)));
 
 static struct lk_app app;
 
@@ -53,58 +51,23 @@ static __attribute__((noinline)) void say(const char *what, int64_t a, int64_t b
 	rt_line_end(&l);
 }
 
-static int open_file(const char *name, int flags)
-{
-	return simcall(SIM_OPEN, (uint32_t)name, (uint32_t)flags, 0600);
-}
-
-static void close_file(int fd)
-{
-	simcall(SIM_CLOSE, (uint32_t)fd, 0, 0);
-}
-
-/* The whole file into page: its length, or below 0 if there is none. */
-static int read_file(const char *name)
-{
-	int fd = open_file(name, SIM_RDONLY), n;
-
-	if (fd < 0) {
-		return LK_ENONE;
-	}
-	n = sim_read(fd, page, sizeof page);
-	close_file(fd);
-	return n < 0 ? LK_EIO : n;
-}
-
-static int write_file(const char *name, int how, const void *b, size_t n)
-{
-	int fd = open_file(name, SIM_WRONLY | SIM_CREAT | how), w;
-
-	if (fd < 0) {
-		return LK_EIO;
-	}
-	w = n == 0 ? 0 : sim_write(fd, b, n);
-	close_file(fd);
-	return w == (int)n ? 0 : LK_EIO;
-}
-
 static uint32_t clock_ms(void)
 {
 	uint32_t s = 0;
 	int i = 0, n;
 
 	if (board.clock >= 0) {
-		if (sim_wait(board.clock, 0) > 0 && sim_read(board.clock, page, 8) == 8) {
-			board.ticks += page[0] | (uint32_t)page[1] << 8 | (uint32_t)page[2] << 16 | (uint32_t)page[3] << 24;
+		if (sim_wait(board.clock, 0) > 0 && sim_read(board.clock, rt_page, 8) == 8) {
+			board.ticks += rt_page[0] | (uint32_t)rt_page[1] << 8 | (uint32_t)rt_page[2] << 16 | (uint32_t)rt_page[3] << 24;
 		}
 		return board.ticks;
 	}
 	simcall(SIM_LSEEK, (uint32_t)board.uptime, 0, 0);
-	n = sim_read(board.uptime, page, 32);
-	while (i < n && page[i] != '.') {
-		s = s * 10 + (page[i++] - (uint32_t)'0');
+	n = sim_read(board.uptime, rt_page, 32);
+	while (i < n && rt_page[i] != '.') {
+		s = s * 10 + (rt_page[i++] - (uint32_t)'0');
 	}
-	return i + 2 < n ? s * 1000 + (page[i + 1] - (uint32_t)'0') * 100 + (page[i + 2] - (uint32_t)'0') * 10 : s * 1000;
+	return i + 2 < n ? s * 1000 + (rt_page[i + 1] - (uint32_t)'0') * 100 + (rt_page[i + 2] - (uint32_t)'0') * 10 : s * 1000;
 }
 
 /* The rest is called by the loop with the interrupt masked, or by the interrupt. */
@@ -124,7 +87,7 @@ void rt_pulse_ended(void)
 
 static _Noreturn void leave(const char *boot, int status)
 {
-	write_file("boot", SIM_TRUNC, boot, strlen(boot));
+	rt_file_write("boot", SIM_TRUNC, boot, strlen(boot));
 	rt_exit(status);
 }
 
@@ -138,7 +101,7 @@ void rt_watchdog_bit(void)
 void rt_faulted(void)
 {
 	let_go();
-	write_file("boot", SIM_TRUNC, "watchdog", 8);
+	rt_file_write("boot", SIM_TRUNC, "watchdog", 8);
 }
 
 /* The loop's own from here. Each function of the port begins with enter and ends with its return value handed through run. */
@@ -174,7 +137,7 @@ static int next_socket(void)
 {
 	int fd = FIRST_SOCKET + board.taken++ % board.sockets;
 
-	while (sim_wait(fd, 0) > 0 && sim_read(fd, page, sizeof page) > 0) {
+	while (sim_wait(fd, 0) > 0 && sim_read(fd, rt_page, sizeof rt_page) > 0) {
 	}
 	return sim_wait(fd, 0) < 0 ? LK_EIO : fd;
 }
@@ -195,7 +158,7 @@ static void do_ask(enum lk_world_ask ask)
 		board.udp = board.udp < 0 ? board.udp : next_socket();
 		break;
 	case LK_WORLD_UNALIGNED:
-		__asm__ volatile("l32i a2, %0, 0" : : "r"(page + 1) : "a2"); /* C would load it byte by byte */
+		__asm__ volatile("l32i a2, %0, 0" : : "r"(rt_page + 1) : "a2"); /* C would load it byte by byte */
 		break;
 	case LK_WORLD_STAT:
 		stat();
@@ -264,11 +227,11 @@ static int port_random(void *ctx, uint8_t *buf, size_t n)
 	(void)ctx;
 	enter();
 	for (size_t k; n > 0; buf += k, n -= k) {
-		k = n < sizeof page ? n : sizeof page;
-		if (sim_read(board.random, page, k) != (int)k) {
+		k = n < sizeof rt_page ? n : sizeof rt_page;
+		if (sim_read(board.random, rt_page, k) != (int)k) {
 			return run(LK_EIO);
 		}
-		memcpy(buf, page, k);
+		memcpy(buf, rt_page, k);
 	}
 	return run(0);
 }
@@ -307,12 +270,12 @@ static int port_udp_open(void *ctx, const char *host, uint16_t port)
 static int port_udp_send(void *ctx, const uint8_t *b, size_t n)
 {
 	(void)ctx;
-	if (board.udp < 0 || n > sizeof page) {
+	if (board.udp < 0 || n > sizeof rt_page) {
 		return LK_EIO;
 	}
 	enter();
-	memcpy(page, b, n);
-	for (int i = 0; i < 2 && sim_write(board.udp, page, n) != (int)n; i++) {
+	memcpy(rt_page, b, n);
+	for (int i = 0; i < 2 && sim_write(board.udp, rt_page, n) != (int)n; i++) {
 	}
 	return run((int)n);
 }
@@ -326,10 +289,10 @@ static int port_udp_recv(void *ctx, uint8_t *b, size_t cap)
 	enter();
 	/* Twice: the first may only bring such news too. */
 	for (int i = 0; i < 2 && sim_wait(board.udp, 0) > 0; i++) {
-		int n = sim_read(board.udp, page, cap < sizeof page ? cap : sizeof page);
+		int n = sim_read(board.udp, rt_page, cap < sizeof rt_page ? cap : sizeof rt_page);
 
 		if (n > 0) {
-			memcpy(b, page, (size_t)n);
+			memcpy(b, rt_page, (size_t)n);
 			return run(n);
 		}
 	}
@@ -364,110 +327,18 @@ static void port_udp_wait(void *ctx, uint32_t ms)
 	rt_count_run();
 }
 
-/*
- * A key is a file of that name in the folder kv, empty or missing if there is no such key. Semihosting cannot rename, so a value is first
- * written with a checksum to a second file, KEY.new, then to KEY; then KEY.new is emptied. A process killed in between leaves a KEY.new that
- * is whole, and counts, or one that is not, and does not.
- */
-struct names {
-	char key[3 + KEY_MAX + 1], new[3 + KEY_MAX + 5]; /* the folder, and ".new" */
-};
-
-static int key_names(struct names *f, const char *key)
-{
-	size_t n = strlen(key);
-
-	if (n == 0 || n > KEY_MAX) {
-		return LK_ERANGE;
-	}
-	memcpy(f->key, "kv/", 3);
-	memcpy(f->key + 3, key, n + 1);
-	memcpy(f->new, f->key, 3 + n);
-	memcpy(f->new + 3 + n, ".new", 5);
-	return 0;
-}
-
-static void seal(uint8_t *out, size_t n)
-{
-	uint32_t h = 2166136261; /* FNV-1a over page */
-
-	for (size_t i = 0; i < n; i++) {
-		h = (h ^ page[i]) * 16777619;
-	}
-	for (int i = 0; i < SEAL; i++) {
-		out[i] = (uint8_t)(h >> 8 * i);
-	}
-}
-
-/* From KEY.new to KEY: page holds the value. */
-static int settle(const struct names *f, size_t n)
-{
-	int err = write_file(f->key, SIM_TRUNC | SIM_DSYNC, page, n);
-
-	return err != 0 ? err : write_file(f->new, SIM_TRUNC | SIM_DSYNC, page, 0);
-}
-
-/* Ends what a process killed in the middle of set_key began. */
-static int recover(const struct names *f)
-{
-	uint8_t sum[SEAL];
-	int n = read_file(f->new);
-
-	if (n < SEAL) {
-		return 0;
-	}
-	seal(sum, (size_t)n - SEAL);
-	return memcmp(sum, page + n - SEAL, SEAL) == 0 ? settle(f, (size_t)n - SEAL) : 0;
-}
-
-static int get_key(const char *key, uint8_t *b, size_t cap)
-{
-	struct names f;
-	int n = key_names(&f, key);
-
-	if (n != 0 || (n = recover(&f)) != 0) {
-		return n;
-	}
-	n = read_file(f.key);
-	if (n <= 0) {
-		return n == LK_ENONE ? 0 : n;
-	}
-	if ((size_t)n > cap) {
-		return LK_ESPACE;
-	}
-	memcpy(b, page, (size_t)n);
-	return n;
-}
-
-static int set_key(const char *key, const uint8_t *b, size_t n)
-{
-	struct names f;
-	int err = key_names(&f, key);
-
-	if (err == 0 && n > sizeof page - SEAL) {
-		err = LK_ERANGE;
-	}
-	if (err != 0 || (err = recover(&f)) != 0) {
-		return err;
-	}
-	memcpy(page, b, n);
-	seal(page + n, n);
-	err = write_file(f.new, SIM_TRUNC | SIM_DSYNC, page, n + SEAL);
-	return err != 0 ? err : settle(&f, n);
-}
-
 static int port_kv_get(void *ctx, const char *key, uint8_t *b, size_t cap)
 {
 	(void)ctx;
 	enter();
-	return run(get_key(key, b, cap));
+	return run(rt_key_get(key, b, cap));
 }
 
 static int port_kv_set(void *ctx, const char *key, const uint8_t *b, size_t n)
 {
 	(void)ctx;
 	enter();
-	return run(set_key(key, b, n));
+	return run(rt_key_set(key, b, n));
 }
 
 static int port_rtc_get(void *ctx, uint8_t *b, size_t n)
@@ -479,10 +350,10 @@ static int port_rtc_get(void *ctx, uint8_t *b, size_t n)
 		return LK_ERANGE;
 	}
 	enter();
-	got = read_file("rtc.bin");
+	got = rt_file_read("rtc.bin");
 	/* After power came on such memory holds anything. */
 	for (size_t i = 0; i < n; i++) {
-		b[i] = (int)i < got ? page[i] : (uint8_t)(0xA5 + i);
+		b[i] = (int)i < got ? rt_page[i] : (uint8_t)(0xA5 + i);
 	}
 	return run(0);
 }
@@ -494,8 +365,8 @@ static int port_rtc_set(void *ctx, const uint8_t *b, size_t n)
 		return LK_ERANGE;
 	}
 	enter();
-	memcpy(page, b, n);
-	return run(write_file("rtc.bin", 0, page, n));
+	memcpy(rt_page, b, n);
+	return run(rt_file_write("rtc.bin", 0, rt_page, n));
 }
 
 static int port_spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
@@ -673,24 +544,24 @@ static bool boot_word(const char *s)
 /* How the process before this one ended, which is how the node boots, unless an argument says otherwise; the next one is told anew. */
 static void boot_file(void)
 {
-	int n = read_file("boot");
+	int n = rt_file_read("boot");
 
 	if (n > 0) {
-		page[n < (int)sizeof page ? n : n - 1] = '\0';
-		boot_word((const char *)page);
-		write_file("boot", SIM_TRUNC, boot_words[0], strlen(boot_words[0]));
+		rt_page[n < (int)sizeof rt_page ? n : n - 1] = '\0';
+		boot_word((const char *)rt_page);
+		rt_file_write("boot", SIM_TRUNC, boot_words[0], strlen(boot_words[0]));
 	}
 }
 
 static void arguments(void)
 {
-	char **argv = (char **)(void *)page;
+	char **argv = (char **)(void *)rt_page;
 	int argc = simcall(SIM_ARGC, 0, 0, 0);
 
-	if (argc < 1 || simcall(SIM_ARGV_SIZE, 0, 0, 0) > (int)sizeof page) {
+	if (argc < 1 || simcall(SIM_ARGV_SIZE, 0, 0, 0) > (int)sizeof rt_page) {
 		return;
 	}
-	simcall(SIM_ARGV, (uint32_t)page, 0, 0);
+	simcall(SIM_ARGV, (uint32_t)rt_page, 0, 0);
 	for (int i = 1; i < argc; i++) {
 		if (strncmp(argv[i], "clock=", 6) == 0) {
 			board.clock = small_number(argv[i] + 6);
@@ -712,11 +583,11 @@ int main(void)
 	lk_world_init(&board.world);
 	boot_file();
 	arguments();
-	if (board.boot != LK_BOOT_WAKE && read_file("rtc.bin") > 0) {
-		write_file("rtc.bin", SIM_TRUNC, page, 0);
+	if (board.boot != LK_BOOT_WAKE && rt_file_read("rtc.bin") > 0) {
+		rt_file_write("rtc.bin", SIM_TRUNC, rt_page, 0);
 	}
-	board.random = open_file("/dev/urandom", SIM_RDONLY);
-	board.uptime = open_file("/proc/uptime", SIM_RDONLY);
+	board.random = rt_file_open("/dev/urandom", SIM_RDONLY);
+	board.uptime = rt_file_open("/proc/uptime", SIM_RDONLY);
 	rt_timer_start();
 	rt_count_run();
 	lk_app_init(&app, &port);

@@ -178,10 +178,13 @@ static void number(struct rt_line *l, uint64_t v)
 	size_t i = sizeof digits - 1;
 
 	digits[i] = '\0';
-	do {
+	for (; v > UINT32_MAX; v /= 10) {
 		digits[--i] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v != 0);
+	}
+	/* This core divides 32 bits in a tenth of the time, and a line in the interrupt should not take long. */
+	for (uint32_t w = (uint32_t)v; i == sizeof digits - 1 || w != 0; w /= 10) {
+		digits[--i] = (char)('0' + w % 10);
+	}
 	rt_line_text(l, digits + i);
 }
 

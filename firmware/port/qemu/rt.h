@@ -55,7 +55,7 @@ static inline void rt_unmask(uint32_t ps)
 /* Text at stdout as it stands, for the console. */
 void rt_print(const char *text);
 
-/* A line at stdout, put together on the stack and written at once, never in the middle of one of the console's. What does not fit is cut. */
+/* A line at stdout, put together here and written at once, never in the middle of one of the console's. What does not fit is cut. */
 struct rt_line {
 	size_t n;
 	char b[160];

@@ -34,7 +34,7 @@ static inline int sim_write(int fd, const void *b, size_t n)
 	return simcall(SIM_WRITE, (uint32_t)fd, (uint32_t)b, n);
 }
 
-/* Waits until fd can be read without waiting, or ms have passed: above 0 if it can, 0 if not, below 0 if a signal came or fd is not open. */
+/* Waits until fd can be read without waiting, or ms have passed: above 0 if it can, 0 if not, below 0 if a signal came or it is not open. */
 static inline int sim_wait(int fd, uint32_t ms)
 {
 	uint32_t tv[2] = {ms / 1000, ms % 1000 * 1000};
