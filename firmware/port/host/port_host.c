@@ -268,21 +268,17 @@ static void ask(enum lk_world_ask what)
 	}
 }
 
+/* read_stdin takes one byte, so that the world and the console are told in the order of the lines. */
 static void read_stdin(void)
 {
-	uint8_t b[256];
-	size_t room = lk_world_room(&host.world);
-	ssize_t n = read(STDIN_FILENO, b, room < sizeof b ? room : sizeof b);
+	uint8_t c;
+	ssize_t n = read(STDIN_FILENO, &c, 1);
 
-	if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN)) {
-		if (lk_world_console_pending(&host.world)) {
-			return; /* first the node reads what came before */
-		}
+	if (n > 0) {
+		ask(lk_world_feed(&host.world, c));
+	} else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
 		stop();
 		exit(0);
-	}
-	for (ssize_t i = 0; i < n; i++) {
-		ask(lk_world_feed(&host.world, b[i]));
 	}
 }
 
@@ -292,21 +288,17 @@ static void port_udp_wait(void *ctx, uint32_t ms)
 
 	(void)ctx;
 	/* What the world changes wakes no node: it finds out when it looks. */
-	do {
+	while (!lk_world_console_pending(&host.world)) {
 		struct pollfd fds[] = {{.fd = host.udp, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
-		uint64_t left = lk_world_console_pending(&host.world) ? 0 : end - now;
 
-		if (lk_world_room(&host.world) == 0) {
-			fds[1].fd = -1;
-		}
-		if (poll(fds, 2, left > INT_MAX ? INT_MAX : (int)left) > 0 && fds[1].revents != 0) {
+		if (poll(fds, 2, end - now > INT_MAX ? INT_MAX : (int)(end - now)) > 0 && fds[1].revents != 0) {
 			read_stdin();
 		}
-		if (fds[0].revents != 0 || lk_world_console_pending(&host.world)) {
+		now = monotonic();
+		if (fds[0].revents != 0 || now >= end) {
 			return;
 		}
-		now = monotonic();
-	} while (now < end);
+	}
 }
 
 /* key_path makes kv/KEY of a key that holds nothing but small letters, digits, '-' and '_'. */
