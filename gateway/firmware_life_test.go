@@ -73,8 +73,8 @@ func TestFirmwareWakesWithoutAHandshake(t *testing.T) {
 			mark := r.Mark()
 			line := r.await(mark, 60*time.Second, "log asleep")
 			n, err := strconv.Atoi(asleep.FindStringSubmatch(line)[1])
-			if err != nil || n == 0 || n > 400 {
-				t.Fatalf("got %q, want an association of at most 400 bytes", line)
+			if err != nil || n == 0 || n > mostSaved {
+				t.Fatalf("got %q, want an association of at most %d bytes", line, mostSaved)
 			}
 			if err := r.Wake(t.Context()); err != nil {
 				t.Fatal(err)

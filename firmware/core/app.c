@@ -62,7 +62,7 @@ static uint32_t role_step(struct lk_app *a, uint32_t now)
 
 	if (len > 0 && !lk_node_scan(&a->node, uid, (size_t)len, at))
 		lk_led_once(&a->led, LK_LED_RETRY, now);
-	memset(uid, 0, sizeof uid);
+	lk_wipe(uid, sizeof uid);
 	return due;
 }
 #elif LK_ROLE_SWITCH
@@ -134,6 +134,11 @@ static bool provisioned(struct lk_app *a)
 	const char *what;
 	int err = lk_settings_load(&a->settings, p);
 
+#ifdef LK_IDENTITY /* a bundle is built in: -include FILE, from latchkey device add --format c-header */
+	static const struct lk_bundle bundle = LK_BUNDLE("", "");
+	if (err == LK_ENONE && lk_settings_seed(&a->settings, &bundle) == 0)
+		err = 0;
+#endif
 	a->draft = a->settings;
 	if (err == LK_EIO)
 		p->log(p->ctx, "flash cannot be read", 0);

@@ -93,7 +93,7 @@ static int failed(int err)
 }
 
 /* Everything that a new and a resumed association share. */
-static int prepare(struct lk_dtls *d, const struct lk_port *port, const char *host, uint16_t udp_port)
+static int prepare(struct lk_dtls *d, const struct lk_port *port)
 {
 	lk_dtls_close(d);
 	*d = (struct lk_dtls){.port = port, .configured = true};
@@ -105,7 +105,7 @@ static int prepare(struct lk_dtls *d, const struct lk_port *port, const char *ho
 	mbedtls_ssl_conf_rng(&d->conf, rng, d);
 	mbedtls_ssl_conf_ciphersuites(&d->conf, suites);
 	mbedtls_ssl_conf_handshake_timeout(&d->conf, FIRST_FLIGHT_WAIT, LAST_FLIGHT_WAIT);
-	return port->udp_open(port->ctx, host, udp_port) < 0 ? LK_EIO : 0;
+	return 0;
 }
 
 static int attach(struct lk_dtls *d)
@@ -120,10 +120,10 @@ static int attach(struct lk_dtls *d)
 	return 0;
 }
 
-int lk_dtls_open(struct lk_dtls *d, const struct lk_port *port, const char *host, uint16_t udp_port, const char *identity, const char *secret)
+int lk_dtls_open(struct lk_dtls *d, const struct lk_port *port, const char *identity, const char *secret)
 {
 	static const uint8_t no_cid[1] = {0};
-	int err = prepare(d, port, host, udp_port);
+	int err = prepare(d, port);
 
 	if (err != 0)
 		return err;
@@ -185,9 +185,9 @@ int lk_dtls_save(struct lk_dtls *d, uint8_t *b, size_t cap)
 	return err == 0 ? (int)n : LK_ECLOSED;
 }
 
-int lk_dtls_resume(struct lk_dtls *d, const struct lk_port *port, const char *host, uint16_t udp_port, const uint8_t *b, size_t n)
+int lk_dtls_resume(struct lk_dtls *d, const struct lk_port *port, const uint8_t *b, size_t n)
 {
-	int err = prepare(d, port, host, udp_port);
+	int err = prepare(d, port);
 
 	if (err == 0)
 		err = attach(d);

@@ -30,9 +30,8 @@ struct lk_dtls {
 	uint32_t timer_began, timer_middle, timer_end; /* Mbed TLS's timer; end 0: none */
 };
 
-/* Opens a socket to the gateway and prepares a handshake with that identity and secret. LK_ENOMEM, or LK_EIO when there is no way to the
- * gateway. Closes the association before. */
-int lk_dtls_open(struct lk_dtls *d, const struct lk_port *port, const char *host, uint16_t udp_port, const char *identity, const char *secret);
+/* Prepares a handshake with that identity and secret, over the socket that port has open. LK_ENOMEM. Ends the association before. */
+int lk_dtls_open(struct lk_dtls *d, const struct lk_port *port, const char *identity, const char *secret);
 
 /* Goes on with the handshake: 0 when it is done, LK_EAGAIN while it waits for the gateway, LK_ENOMEM, or LK_ECLOSED when it has failed. */
 int lk_dtls_handshake(struct lk_dtls *d);
@@ -51,8 +50,9 @@ int lk_dtls_recv(struct lk_dtls *d, uint8_t *b, size_t cap);
  * twice repeats nonces. */
 int lk_dtls_save(struct lk_dtls *d, uint8_t *b, size_t cap);
 
-/* Opens a socket and goes on with a saved association instead of a handshake. The caller has erased every other copy of it before. */
-int lk_dtls_resume(struct lk_dtls *d, const struct lk_port *port, const char *host, uint16_t udp_port, const uint8_t *b, size_t n);
+/* Goes on with a saved association instead of a handshake, over the socket that port has open. The caller has erased every other copy of it
+ * before. */
+int lk_dtls_resume(struct lk_dtls *d, const struct lk_port *port, const uint8_t *b, size_t n);
 
 /* Ends the association, with a goodbye if there is one to say it to, and frees what it holds. Twice is harmless. */
 void lk_dtls_close(struct lk_dtls *d);

@@ -6,6 +6,7 @@
 #include "senml.h"
 
 enum {
+	LOOK_AGAIN = 50,     /* ms; whether there is a network, or a name is known */
 	FIRST_PAUSE = 1000,  /* before a reconnect; it doubles */
 	LONGEST_PAUSE = 60000,
 	GOOD_SESSION = 60000, /* after one that lasted so long the pause begins anew */
@@ -107,12 +108,20 @@ static void lost(struct lk_node *n, int err)
 static void connect(struct lk_node *n)
 {
 	const struct lk_settings *s = n->settings;
-	int err;
+	int err = n->port->udp_open(n->port->ctx, s->host, s->port);
 
+	if (err == LK_EAGAIN) {
+		n->at = millis(n) + LOOK_AGAIN;
+		return;
+	}
+	if (err < 0) {
+		lost(n, err);
+		return;
+	}
 	tell(n, "connecting", n->sessions + 1);
 	if (n->saved_len > 0) {
-		err = lk_dtls_resume(&n->dtls, n->port, s->host, s->port, n->saved, n->saved_len);
-		memset(n->saved, 0, n->saved_len);
+		err = lk_dtls_resume(&n->dtls, n->port, n->saved, n->saved_len);
+		lk_wipe(n->saved, n->saved_len);
 		n->saved_len = 0;
 		if (err == 0) {
 			n->state = LK_NODE_UP;
@@ -125,7 +134,7 @@ static void connect(struct lk_node *n)
 		}
 	}
 	n->location[0] = 0;
-	err = lk_dtls_open(&n->dtls, n->port, s->host, s->port, s->identity, s->secret);
+	err = lk_dtls_open(&n->dtls, n->port, s->identity, s->secret);
 	n->state = LK_NODE_HANDSHAKE;
 	if (err < 0)
 		lost(n, err);
@@ -173,7 +182,7 @@ static void ask(struct lk_node *n, struct lk_coap_out *o, int payload_len, enum 
 static void end_intent(struct lk_node *n, int verdict, const char *text, uint32_t number)
 {
 	n->intent.active = false;
-	memset(n->intent.uid, 0, sizeof n->intent.uid);
+	lk_wipe(n->intent.uid, sizeof n->intent.uid);
 	n->decided = true;
 	n->verdict = verdict;
 	if (n->purpose == LK_FOR_INTENT)
@@ -667,7 +676,7 @@ uint32_t lk_node_step(struct lk_node *n)
 		if (!passed(now, n->at))
 			due = until(now, n->at);
 		else if (!n->port->net_ready(n->port->ctx))
-			due = 50;
+			due = LOOK_AGAIN;
 		else {
 			connect(n);
 			due = 0;

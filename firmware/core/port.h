@@ -40,7 +40,8 @@ struct lk_port {
 	int (*net_join)(void *ctx, const char *ssid, const char *password);
 	bool (*net_ready)(void *ctx);
 
-	/* One UDP socket to the gateway. open resolves the host and takes a new source port each time, closing the socket before. */
+	/* One UDP socket to the gateway. open resolves the host and takes a new source port each time, closing the socket before; LK_EAGAIN
+	 * while it looks the name up, to be called again. send succeeds also with what the network then loses. */
 	int (*udp_open)(void *ctx, const char *host, uint16_t port);
 	int (*udp_send)(void *ctx, const uint8_t *b, size_t n);
 	/* The next datagram, its first cap bytes if it is longer: its length, 0 if there is none now. Never waits. */

@@ -60,7 +60,7 @@ int lk_sleep_save(struct lk_sleep *s, struct lk_node *n)
 	put32(b, MAGIC);
 	put32(b + CHECKSUM, checksum(b));
 	int err = n->port->rtc_set(n->port->ctx, b, sizeof s->rtc);
-	memset(b, 0, sizeof s->rtc);
+	lk_wipe(b, sizeof s->rtc);
 	return err < 0 ? err : len;
 }
 
