@@ -4,7 +4,8 @@
 # make check   vet, gofmt, staticcheck
 # make build   bin/latchkey for this machine; make cross for the Pis
 # make firmware-host  bin/firmware/ROLE: the nodes' C firmware as processes of this machine
-# make firmware-test  what must hold of the firmware alone; make firmware-size  what it takes of an ESP8266's flash
+# make firmware-test  what must hold of the firmware, alone and with the gateway, on this machine and in QEMU
+# make firmware-size  what it takes of an ESP8266's flash
 # make bench   the benchmarks, in a few minutes
 
 GO      ?= go
@@ -25,9 +26,9 @@ demo: build
 	@if [ -t 0 ]; then $(BIN) demo; else $(BIN) demo --script; fi
 
 check:
-	$(GO) vet -tags large ./...
+	$(GO) vet -tags large,firmware ./...
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
-	$(GO) tool staticcheck -tags large ./...
+	$(GO) tool staticcheck -tags large,firmware ./...
 
 # The programs that the tests speak to. Only what is missing is installed, and only where that is possible.
 deps:
@@ -63,6 +64,7 @@ firmware-host:
 
 firmware-test:
 	@$(MAKE) -C firmware --no-print-directory test
+	$(GO) test -tags firmware -run Firmware -count=1 -parallel 8 -timeout 12m ./gateway ./cli ./coapres/device
 
 firmware-size:
 	@$(MAKE) -C firmware --no-print-directory tools
