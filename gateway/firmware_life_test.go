@@ -76,6 +76,10 @@ func TestFirmwareWakesWithoutAHandshake(t *testing.T) {
 			if err != nil || n == 0 || n > mostSaved {
 				t.Fatalf("got %q, want an association of at most %d bytes", line, mostSaved)
 			}
+			if m == lx106 {
+				_, peak, stack := r.memory(mark)
+				t.Logf("before sleep %d: heap at most %d, stack %d, association %d", i+1, peak, stack, n)
+			}
 			if err := r.Wake(t.Context()); err != nil {
 				t.Fatal(err)
 			}

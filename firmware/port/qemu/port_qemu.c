@@ -456,6 +456,7 @@ static void port_sleep(void *ctx, uint32_t ms)
 	enter();
 	rt_mask();
 	let_go();
+	stat(); /* what saving the association took shows nowhere later */
 	say(" sleep", ms, 0, 1);
 	leave("wake", 0);
 }
