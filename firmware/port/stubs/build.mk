@@ -1,4 +1,5 @@
-# Compiles the ports for the two chips against declarations of our own, so that they stay correct C, and tests what they do without a chip.
+# Compiles the ports for the two chips against declarations of our own, so that they stay correct C, tests what they do without a chip, and holds
+# the renaming of Mbed TLS to its purpose.
 # It proves no more than that: no SDK, no board. Included by firmware/Makefile, or in firmware/: make -f port/stubs/build.mk ports-compile
 #
 # There is no compiler for the ESP32 among Debian's packages; gcc stands in for it.
@@ -11,7 +12,7 @@ PORT_FLAGS   := -std=gnu11 -Os -Wall -Wextra -Wconversion -Wshadow -Wstrict-prot
 	-Icore -Iport/esp -isystem build/mbedtls/include -DMBEDTLS_CONFIG_FILE='<mbedtls_config.h>'
 PORT_ROLES   := READER SWITCH LOCK LAMP
 
-.PHONY: ports-compile ports-test
+.PHONY: ports-compile ports-test ports-rename
 ports-compile: $(MBEDTLS_DONE)
 	@mkdir -p $(PORTS)
 	@set -e; for role in $(PORT_ROLES) "READER=1 -DLK_BATTERY" "LOCK=1 -DLK_TAMPER" "LAMP=1 -DLK_DIM"; do \
@@ -35,3 +36,14 @@ ports-test: $(MBEDTLS_DONE)
 			build/mbedtls/library/sha256.c build/mbedtls/library/platform_util.c; \
 		$(PORTS)/test-$$role; \
 	done
+
+# Beside the SDK's own Mbed TLS ours must not show one global name of its own, defined or asked for.
+ports-rename: $(MBEDTLS_DONE)
+	@rm -rf $(PORTS)/renamed && mkdir -p $(PORTS)/renamed
+	@port/esp8266/rename.sh build/mbedtls $(PORTS)/rename.h $(LX106_CC)
+	@set -e; for f in build/mbedtls/library/*.c core/dtls.c port/esp/esp.c; do \
+		$(LX106_CC) --specs=$(LX106_LIBC) -mlongcalls -std=gnu11 -Os -w -Icore -Iport/esp -Iport/stubs/esp8266 -Iport/esp8266/main \
+			-isystem build/mbedtls/include -include $(PORTS)/rename.h -DLK_ROLE_READER=1 -c -o $(PORTS)/renamed/$$(basename $$f .c).o $$f; \
+	done
+	@! $(LX106_CC:gcc=nm) -g $(PORTS)/renamed/*.o | grep -E ' mbedtls_' || { echo "ports-rename: these names are the SDK's"; exit 1; }
+	@echo "ports-rename: $$(grep -c '^#define [a-z]' $(PORTS)/rename.h) names of Mbed TLS are ours alone"
