@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -30,8 +31,9 @@ type post struct {
 	peers    chan *coapres.Peer
 	end      func()
 
-	mu   sync.Mutex
-	scan func() (wire.Verdict, error) // guarded by mu
+	mu    sync.Mutex
+	scan  func() (wire.Verdict, error) // guarded by mu
+	scans []uint64                     // guarded by mu; the counters that came
 }
 
 func newPost(t *testing.T) *post {
@@ -70,9 +72,10 @@ func (p *post) open() {
 	}
 }
 
-func (p *post) Scan(context.Context, *coapres.Peer, wire.Scan, time.Time) (wire.Verdict, error) {
+func (p *post) Scan(_ context.Context, _ *coapres.Peer, s wire.Scan, _ time.Time) (wire.Verdict, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.scans = append(p.scans, s.N)
 	if p.scan != nil {
 		return p.scan()
 	}
@@ -88,6 +91,13 @@ func (p *post) Registered(peer *coapres.Peer, _ time.Duration) { p.peers <- peer
 func (p *post) Left(*coapres.Peer)                             {}
 func (p *post) Report(*coapres.Peer, wire.Report, bool)        {}
 func (p *post) Targets(*coapres.Peer) []string                 { return nil }
+
+// counters are those of the scans that came, in this order.
+func (p *post) counters() []uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.scans)
+}
 
 // answer says what comes of scans from now on.
 func (p *post) answer(f func() (wire.Verdict, error)) {

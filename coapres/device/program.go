@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/plgd-dev/go-coap/v3/message/codes"
@@ -32,6 +33,7 @@ type ProgramConfig struct {
 	// Dir is the node's flash: a folder of its own, where the program runs. One that holds settings from before is not provisioned again.
 	Dir string
 	// Program is the firmware: a file for this machine, or an image for the chip if there is an Emulator, a program that runs IMAGE HOST PORT.
+	// Both are absolute paths.
 	Program  string
 	Emulator string
 	// Changed, if set, is called with each new state of an actuator, one call at a time. It must not call the program.
@@ -66,15 +68,20 @@ type Program struct {
 	err     error         // guarded by mu; why it ended
 }
 
+// CardAway is how long a card must have been taken away before it counts as a new one: the firmware wants it gone for three polls. Scan and
+// Ask wait for it.
+const CardAway = 500 * time.Millisecond
+
 const (
 	keptLines = 4096
-	cardAway  = 500 * time.Millisecond // before a card counts as a new one; the firmware wants it gone for three polls
+	// The firmware gives up after 3 s. Longer takes only one that has restarted meanwhile, or that never saw the card.
+	askWithin = 15 * time.Second
 	// What the program ends with (firmware/port/world).
 	exitRestart, exitWatchdog = 3, 4
 )
 
 // StartProgram starts a node, provisions it through its serial console, and keeps it running as a board does until Close: it is started
-// again when it restarts itself.
+// again when it restarts itself. One that cannot be started, or ends otherwise, shows in Err and in whatever waits for it.
 func StartProgram(cfg ProgramConfig) (*Program, error) {
 	if err := os.MkdirAll(cfg.Dir+"/kv", 0o700); err != nil {
 		return nil, fmt.Errorf("device: %s: %w", cfg.Name, err)
@@ -105,7 +112,7 @@ func (p *Program) Close() {
 	<-p.done
 }
 
-// Err tells why the program ended by itself, which none should; nil while it runs.
+// Err tells why the program ended by itself, which none should; nil while it runs and after Close.
 func (p *Program) Err() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -148,6 +155,9 @@ func (p *Program) once(ctx context.Context) (asleep bool, err error) {
 	}
 	cmd.Dir = p.cfg.Dir
 	cmd.Stderr = os.Stderr
+	// A group of its own: an interrupt from the terminal is ours to take, and what the program has started ends with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return false, fmt.Errorf("device: %s: %w", p.cfg.Name, err)
@@ -160,10 +170,16 @@ func (p *Program) once(ctx context.Context) (asleep bool, err error) {
 		return false, fmt.Errorf("device: %s: %w", p.cfg.Name, err)
 	}
 	p.change(func() { p.stdin, p.asleep, p.cut = in, false, cut })
-	for s := bufio.NewScanner(out); s.Scan(); {
+	s := bufio.NewScanner(out)
+	for s.Scan() {
 		p.heard(s.Text())
 	}
-	err = cmd.Wait()
+	if s.Err() != nil {
+		cut() // nobody reads what it prints any more
+	}
+	if err = cmd.Wait(); s.Err() != nil {
+		err = s.Err()
+	}
 	cutOff := false
 	p.change(func() {
 		p.stdin, p.online = nil, false
@@ -177,7 +193,17 @@ func (p *Program) once(ctx context.Context) (asleep bool, err error) {
 	if err == nil {
 		err = errors.New("it ended")
 	}
-	return false, fmt.Errorf("device: %s: %w", p.cfg.Name, err)
+	return false, fmt.Errorf("device: %s: %w%s", p.cfg.Name, err, p.lastWords())
+}
+
+// lastWords is the newest line that it printed, to be put behind an error.
+func (p *Program) lastWords() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.lines) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; its last line: %q", p.lines[len(p.lines)-1])
 }
 
 // change does f under the lock and wakes who waits.
@@ -238,7 +264,8 @@ func (p *Program) output(level int) {
 	}
 }
 
-// Tell sends lines to the program: what its world does, or what is typed at its console. It waits until the program runs.
+// Tell sends lines to the program: what its world does, or what is typed at its console. It waits for a program that starts again, 10 s at
+// the most; one that has ended for good is told nothing, which shows in Err.
 func (p *Program) Tell(lines string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -246,13 +273,13 @@ func (p *Program) Tell(lines string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stdin != nil {
-		_, _ = io.WriteString(p.stdin, lines+"\n") // a program that has ended shows in Err
+		_, _ = io.WriteString(p.stdin, lines+"\n") // one that has just ended hears nothing
 	}
 }
 
-// await waits until f, called under the lock, is true.
+// await waits until f, called under the lock, is true, or the program has ended for good.
 func (p *Program) await(ctx context.Context, f func() bool) error {
-	for {
+	for over := false; ; {
 		p.mu.Lock()
 		ok, err, changed := f(), p.err, p.changed
 		p.mu.Unlock()
@@ -261,10 +288,14 @@ func (p *Program) await(ctx context.Context, f func() bool) error {
 			return nil
 		case err != nil:
 			return err
+		case over:
+			return fmt.Errorf("device: %s has no power", p.cfg.Name)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("device: %s: %w", p.cfg.Name, ctx.Err())
+			return fmt.Errorf("device: %s: %w%s", p.cfg.Name, ctx.Err(), p.lastWords())
+		case <-p.done:
+			over = true // what came last counts
 		case <-changed:
 		}
 	}
@@ -313,7 +344,8 @@ func (p *Program) Wake(ctx context.Context) error {
 	return p.await(ctx, func() bool { return p.stdin != nil })
 }
 
-// PowerCycle takes the node's power away for a moment, without a goodbye, and waits until it runs again.
+// PowerCycle takes the node's power away for a moment, without a goodbye, and waits until it runs again. It waits for a node that sleeps to
+// wake first.
 func (p *Program) PowerCycle(ctx context.Context) error {
 	err := p.await(ctx, func() bool {
 		if p.stdin == nil {
@@ -353,11 +385,13 @@ func (p *Program) ask(ctx context.Context, begin, end string) (wire.Verdict, err
 	select {
 	case <-ctx.Done():
 		return wire.Verdict{}, ErrNoVerdict
-	case <-time.After(time.Until(p.removed.Add(cardAway))):
+	case <-time.After(time.Until(p.removed.Add(CardAway))):
 	}
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
 	mark := p.Mark()
 	p.Tell(begin)
-	line, err := p.Await(ctx, mark, " log verdict ", " log no verdict")
+	line, err := p.Await(ctx, mark, " log verdict ", " log no verdict", " log counter cannot be kept", " log the one before has no verdict yet")
 	p.Tell(end)
 	p.removed = time.Now()
 	if err != nil {
@@ -383,6 +417,8 @@ func parseVerdict(line string) (wire.Verdict, error) {
 		return wire.Verdict{}, &CodeError{codes.Code(n)}
 	case strings.HasPrefix(text, "no verdict, never fresh"):
 		return wire.Verdict{}, ErrNotFresh
+	case strings.Contains(text, "counter cannot be kept"):
+		return wire.Verdict{}, fmt.Errorf("device: %s", text)
 	}
 	return wire.Verdict{}, ErrNoVerdict
 }
