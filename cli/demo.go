@@ -22,27 +22,32 @@ import (
 func demoCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "demo",
-		Usage: "a gateway with a door, a lamp and simulated nodes, to play with",
-		Flags: []cli.Flag{&cli.BoolFlag{Name: "script", Usage: "tell a fixed story without asking, and exit 0 only if all went as told"}},
+		Usage: "a gateway with a door, a lamp and their nodes, simulated or running the firmware, to play with",
+		Flags: append([]cli.Flag{
+			&cli.BoolFlag{Name: "script", Usage: "tell a fixed story without asking, and exit 0 only if all went as told"}}, castFlags()...),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usagef(c, "demo takes no arguments, only --script")
+				return usagef(c, "demo takes no arguments, only flags")
 			}
 			if c.Bool(jsonFlag) {
 				return usagef(c, "it talks to a person and has no --json: leave it out")
 			}
+			as, err := chooseCast(c)
+			if err != nil {
+				return err
+			}
 			out := &console{w: c.App.Writer}
 			if c.Bool("script") {
-				return tellStory(c.Context, out)
+				return tellStory(c.Context, out, as)
 			}
-			return play(c, out)
+			return play(c, out, as)
 		},
 	}
 }
 
 // play lets a person do what the story does.
-func play(c *cli.Context, out *console) error {
-	h, err := buildHouse(c.Context, out, "mon-fri 08:00-18:00")
+func play(c *cli.Context, out *console, as cast) error {
+	h, err := buildHouse(c.Context, out, as, "mon-fri 08:00-18:00")
 	if err != nil {
 		return err
 	}
@@ -68,11 +73,11 @@ func play(c *cli.Context, out *console) error {
 
 func (h *house) introduce() {
 	h.out.printf(`A gateway on %s with its store in %s.
-One door (%s), its reader and lock, a lamp (%s) and its switch: simulated nodes over real DTLS.
+One door (%s), its reader and lock, a lamp (%s) and its switch: %s over real DTLS.
   ann   may enter always
   bob   may enter %s
 
-`, h.addr, h.dir, demoDoor, demoLamp, "mon-fri 08:00-18:00")
+`, h.addr, h.dir, demoDoor, demoLamp, h.cast, "mon-fri 08:00-18:00")
 	h.out.printf("From another terminal, as a reader of its own (raise n with each scan; needs Debian's libcoap3-bin):\n")
 	if err := h.bundles[demoTester].Write(h.out.w, provision.CoAPClient); err != nil {
 		h.out.printf("  %v\n", err)
@@ -221,15 +226,17 @@ type told struct {
 
 // tap presents a card at the reader.
 func (h *house) tap(ctx context.Context, uid []byte) told {
-	return h.attempt(func() (wire.Verdict, error) { return h.nodes[demoReader].Scan(ctx, uid) })
+	return h.attempt(ctx, func() (wire.Verdict, error) { return h.nodes[demoReader].Scan(ctx, uid) })
 }
 
 // press asks for the lamp to change.
 func (h *house) press(ctx context.Context) told {
-	return h.attempt(func() (wire.Verdict, error) { return h.nodes[demoSwitch].Ask(ctx, demoLamp, wire.Toggle, 0) })
+	return h.attempt(ctx, func() (wire.Verdict, error) { return h.nodes[demoSwitch].Ask(ctx, demoLamp, wire.Toggle, 0) })
 }
 
-func (h *house) attempt(ask func() (wire.Verdict, error)) told {
+func (h *house) attempt(ctx context.Context, ask func() (wire.Verdict, error)) told {
+	pause(ctx, time.Until(h.asked.Add(h.cast.between()))) // or it counts as part of this attempt
+	defer func() { h.asked = time.Now() }()
 	_, before := h.decisions()
 	t := told{began: time.Now()}
 	t.verdict, t.err = ask()

@@ -20,10 +20,11 @@ import (
 	"latchkey/keys/provision"
 )
 
-// house is what the demo lives in: a gateway on 127.0.0.1 with its store in a temporary folder, and simulated nodes that reach it over
-// real DTLS through relays, so that the demo can play the attacker too.
+// house is what the demo lives in: a gateway on 127.0.0.1 with its store in a temporary folder, and nodes that reach it over real DTLS
+// through relays, so that the demo can play the attacker too.
 type house struct {
 	out   *console
+	cast  cast
 	dir   string
 	store *store.Store
 	gw    *gateway.Gateway
@@ -32,20 +33,31 @@ type house struct {
 	ran   chan error
 
 	bundles map[string]provision.Bundle // by device name
-	nodes   map[string]*node
+	nodes   map[string]*powered
 	relays  map[string]*device.Relay // by device name
 	people  []resident
 
 	wire evidence // what the attacker at the reader's wire has captured
+
+	asked time.Time // when the last attempt was over
 
 	mu   sync.Mutex
 	last gateway.Timeline // guarded by mu; of the last attempt decided
 	seen int              // guarded by mu; attempts decided
 }
 
-// node is a simulated device and how to take its power away.
-type node struct {
-	*device.Device
+// node is what the demo wants of a device.
+type node interface {
+	Scan(ctx context.Context, uid []byte) (wire.Verdict, error)
+	Ask(ctx context.Context, target string, a wire.Action, level uint8) (wire.Verdict, error)
+	Ready(ctx context.Context) error
+	State() wire.State
+	Moves() int
+}
+
+// powered is a node and how to take its power away. A simulated one says goodbye to the gateway then; the firmware cannot.
+type powered struct {
+	node
 	off func()
 }
 
@@ -65,9 +77,9 @@ const (
 var stranger = []byte{0x04, 0xde, 0xad, 0xbe, 0xef, 0x00, 0x01}
 
 // buildHouse makes everything and waits until every node is registered. bobs is the schedule that bob's grant has.
-func buildHouse(ctx context.Context, out *console, bobs string) (h *house, err error) {
-	h = &house{out: out, bundles: map[string]provision.Bundle{}, nodes: map[string]*node{}, relays: map[string]*device.Relay{}, ran: make(chan error, 1),
-		people: []resident{{"ann", []byte{0x04, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}}, {"bob", []byte{0x04, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66}}}}
+func buildHouse(ctx context.Context, out *console, as cast, bobs string) (h *house, err error) {
+	h = &house{out: out, cast: as, bundles: map[string]provision.Bundle{}, nodes: map[string]*powered{}, relays: map[string]*device.Relay{},
+		ran: make(chan error, 1), people: []resident{{"ann", []byte{0x04, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}}, {"bob", []byte{0x04, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66}}}}
 	defer func() {
 		if err != nil {
 			h.close()
@@ -90,11 +102,17 @@ func buildHouse(ctx context.Context, out *console, bobs string) (h *house, err e
 	if err = h.furnish(ctx, bobs); err != nil {
 		return h, err
 	}
-	for _, name := range []string{demoReader, demoLock, demoBulb, demoSwitch} {
+	names := []string{demoReader, demoLock, demoBulb, demoSwitch}
+	for _, name := range names {
 		if h.relays[name], err = device.NewRelay(h.addr, 1); err != nil {
 			return h, err
 		}
-		if err = h.power(ctx, name); err != nil {
+		if err = h.start(name); err != nil {
+			return h, err
+		}
+	}
+	for _, name := range names {
+		if err = h.ready(ctx, name); err != nil {
 			return h, err
 		}
 	}
@@ -141,16 +159,33 @@ func (h *house) furnish(ctx context.Context, bobs string) error {
 
 // power switches a node on and waits until it is registered.
 func (h *house) power(ctx context.Context, name string) error {
+	if err := h.start(name); err != nil {
+		return err
+	}
+	return h.ready(ctx, name)
+}
+
+// start switches a node on.
+func (h *house) start(name string) error {
 	b := h.bundles[name]
+	changed := func(st wire.State) { h.out.aside(stateText(b.Kind, st)) }
+	if h.cast.programs != "" {
+		return h.startProgram(b, changed)
+	}
 	d := device.New(device.Config{Name: name, Kind: b.Kind, Gateway: h.relays[name].Addr(), Identity: b.Identity, Secret: b.Secret,
-		Retry: 200 * time.Millisecond, Changed: func(st wire.State) { h.out.aside(stateText(b.Kind, st)) }})
-	run, off := context.WithCancel(context.WithoutCancel(ctx))
+		Retry: 200 * time.Millisecond, Changed: changed})
+	run, off := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = d.Run(run) }() // returns nil when run ends
-	h.nodes[name] = &node{d, sync.OnceFunc(func() { off(); <-done })}
-	ready, cancel := context.WithTimeout(ctx, connectWithin)
+	h.nodes[name] = &powered{d, sync.OnceFunc(func() { off(); <-done })}
+	return nil
+}
+
+// ready waits until a node is registered.
+func (h *house) ready(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, h.cast.patience())
 	defer cancel()
-	return d.Ready(ready)
+	return h.nodes[name].Ready(ctx)
 }
 
 // known tells whether the gateway has read the state of a device's target.
@@ -175,13 +210,13 @@ func (h *house) online(name string) bool {
 
 // await polls f for a while.
 func (h *house) await(ctx context.Context, f func() bool) error {
-	deadline := time.After(connectWithin)
+	deadline := time.After(h.cast.patience())
 	for !f() {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-deadline:
-			return errors.New("demo: the simulated nodes did not come up")
+			return errors.New("demo: the nodes did not come up")
 		case <-time.After(10 * time.Millisecond):
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // built is a house for simulated nodes to connect to.
 func built(t *testing.T) *house {
 	t.Helper()
-	h, err := buildHouse(t.Context(), &console{w: &lockedBuffer{}}, "mon-fri 08:00-18:00")
+	h, err := buildHouse(t.Context(), &console{w: &lockedBuffer{}}, cast{}, "mon-fri 08:00-18:00")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,17 +36,17 @@ var story = []chapter{
 }
 
 // tellStory plays every chapter and returns an error if one went otherwise.
-func tellStory(ctx context.Context, out *console) error {
+func tellStory(ctx context.Context, out *console, as cast) error {
 	// A weekday that is not today, in any time zone.
 	day := strings.ToLower(time.Now().AddDate(0, 0, 3).Weekday().String()[:3])
 	out.quiet = true
-	h, err := buildHouse(ctx, out, day+" 08:00-18:00")
+	h, err := buildHouse(ctx, out, as, day+" 08:00-18:00")
 	if err != nil {
 		return err
 	}
 	defer h.close()
 	h.capture()
-	out.printf("A gateway on %s, its store on disk, four simulated nodes over real DTLS.\n", h.addr)
+	out.printf("A gateway on %s, its store on disk, four %s over real DTLS.\n", h.addr, h.cast)
 	failed := 0
 	for i, c := range story {
 		out.printf("\n%d. %s\n", i+1, c.title)
@@ -82,7 +82,7 @@ func granted(ctx context.Context, h *house) string {
 	switch {
 	case t.err != nil || t.verdict.Verdict != wire.Granted:
 		return "the verdict is not granted"
-	case h.nodes[demoLock].Moves() != moves+1 || !h.nodes[demoLock].State().On:
+	case h.shows(ctx, func() bool { return h.nodes[demoLock].Moves() == moves+1 && h.nodes[demoLock].State().On }) != nil:
 		return "the door is not open"
 	}
 	opened := time.Now()
@@ -173,7 +173,7 @@ func lampSwitched(ctx context.Context, h *house) string {
 	for _, want := range []bool{true, false} {
 		t := h.press(ctx)
 		h.show(t)
-		if st := h.nodes[demoBulb].State(); t.err != nil || t.verdict.Verdict != wire.Granted || st.On != want {
+		if t.err != nil || t.verdict.Verdict != wire.Granted || h.shows(ctx, func() bool { return h.nodes[demoBulb].State().On == want }) != nil {
 			return "the lamp did not follow the switch"
 		}
 		h.out.printf("  %s\n", stateText(wire.KindLamp, h.nodes[demoBulb].State()))
@@ -184,6 +184,14 @@ func lampSwitched(ctx context.Context, h *house) string {
 // lockLost wants a verdict that does not promise an open door.
 func lockLost(ctx context.Context, h *house) string {
 	h.nodes[demoLock].off()
+	if !h.cast.goodbye() {
+		h.out.printf("  without a goodbye: the gateway learns it from the first command that nobody answers\n")
+		t := h.tap(ctx, h.people[0].uid)
+		h.show(t)
+		if t.err != nil || t.verdict.Verdict != wire.Retry || t.tl.Outcome != access.OutcomeUnknown {
+			return "want the verdict retry and the outcome unknown"
+		}
+	}
 	if h.await(ctx, func() bool { return !h.online(demoLock) }) != nil {
 		return "the gateway still counts the lock as there"
 	}
