@@ -1,4 +1,4 @@
-# make demo    play with a gateway and simulated nodes
+# make demo    play with a gateway and simulated nodes; make demo-firmware with nodes that run the firmware
 # make test    everything that must hold, installing what it needs
 # make test-large  the part of it that is about load: a flood, ten thousand handshakes
 # make check   vet, gofmt, staticcheck
@@ -24,6 +24,10 @@ build:
 # Without a terminal to ask at, the demo tells its fixed story.
 demo: build
 	@if [ -t 0 ]; then $(BIN) demo; else $(BIN) demo --script; fi
+
+.PHONY: demo-firmware
+demo-firmware: build firmware-host
+	@if [ -t 0 ]; then $(BIN) demo --firmware; else $(BIN) demo --firmware --script; fi
 
 check:
 	$(GO) vet -tags large,firmware ./...
