@@ -7,6 +7,7 @@
 enum {
 	FIRST_FLIGHT_WAIT = 1000, /* RFC 6347 §4.2.4.1 */
 	LAST_FLIGHT_WAIT = 8000,  /* so a handshake without answers ends after 15 s */
+	MOST_LOOKS = 16, /* at the socket in one call: a flood must not keep the loop from its watchdog */
 	RECORD_HEADER = 13,
 	RECORD_CCS = 20,
 	RECORD_HANDSHAKE = 22,
@@ -69,14 +70,16 @@ static int recv_datagram(void *ctx, unsigned char *b, size_t cap)
 	struct lk_dtls *d = ctx;
 	const struct lk_port *p = d->port;
 
-	for (;;) {
+	while (d->looks > 0) {
+		d->looks--;
 		int n = p->udp_recv(p->ctx, b, cap);
 		if (n <= 0)
-			return MBEDTLS_ERR_SSL_WANT_READ; /* a failing socket is a silent gateway: timers end it */
+			break; /* a failing socket is a silent gateway: timers end it */
 		d->read_at = p->now(p->ctx);
 		if (acceptable(b, (size_t)n, d->up))
 			return n;
 	}
+	return MBEDTLS_ERR_SSL_WANT_READ;
 }
 
 static int failed(int err)
@@ -137,6 +140,7 @@ int lk_dtls_open(struct lk_dtls *d, const struct lk_port *port, const char *iden
 
 int lk_dtls_handshake(struct lk_dtls *d)
 {
+	d->looks = MOST_LOOKS;
 	int err = mbedtls_ssl_handshake(&d->ssl);
 
 	if (err != 0)
@@ -162,6 +166,7 @@ int lk_dtls_send(struct lk_dtls *d, const uint8_t *b, size_t n)
 
 int lk_dtls_recv(struct lk_dtls *d, uint8_t *b, size_t cap)
 {
+	d->looks = MOST_LOOKS;
 	int n = mbedtls_ssl_read(&d->ssl, b, cap);
 
 	if (n == 0)

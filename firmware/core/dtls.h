@@ -26,6 +26,7 @@ struct lk_dtls {
 	mbedtls_ssl_config conf;
 	bool configured; /* conf and ssl hold memory */
 	bool up;         /* the handshake is done */
+	uint8_t looks;   /* at the socket, that this call may still take */
 	uint32_t read_at; /* when the newest datagram was read */
 	uint32_t timer_began, timer_middle, timer_end; /* Mbed TLS's timer; end 0: none */
 };

@@ -1,0 +1,145 @@
+/* The association while there is nobody at the other end, or somebody who sends anything but what he should. */
+#include "check.h"
+#include "dtls.h"
+#include "err.h"
+#include "fake_port.h"
+
+static const char identity[] = "lk-0123456789", secret[] = "0123456789abcdefghjkmnpqrs";
+
+static struct fake_port board;
+static struct lk_dtls dtls;
+
+/* A flood: each look at the socket finds one more. */
+static uint8_t junk[64];
+static unsigned floods, flood_limit;
+
+static int flooded(void *ctx, uint8_t *b, size_t cap)
+{
+	(void)ctx;
+	if (++floods > flood_limit || cap < sizeof junk)
+		return 0;
+	memcpy(b, junk, sizeof junk);
+	return sizeof junk;
+}
+
+/* One record that fills a datagram. */
+static void make_junk(uint8_t type, uint8_t epoch)
+{
+	memset(junk, 0x55, sizeof junk);
+	memcpy(junk, (uint8_t[]){type, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 99, 0, sizeof junk - 13}, 13);
+}
+
+/* Handshakes until it has failed or is done, with time passing; returns the outcome. */
+static int handshake(unsigned *steps)
+{
+	int err;
+
+	for (*steps = 1; (err = lk_dtls_handshake(&dtls)) == LK_EAGAIN; ++*steps) {
+		uint32_t due = lk_dtls_due(&dtls);
+		CHECK(due > 0 && due < 20000);
+		fake_pass(&board, due);
+	}
+	return err;
+}
+
+static void a_handshake_without_answers_ends_and_leaves_nothing(void)
+{
+	fake_init(&board);
+	board.now = UINT32_MAX - 20000; /* the clock comes round meanwhile */
+	for (int i = 0; i < 200; i++) {
+		unsigned steps;
+		uint32_t began = board.now;
+		CHECK_EQ(lk_dtls_open(&dtls, &board.port, identity, secret), 0);
+		CHECK_EQ(handshake(&steps), LK_ECLOSED);
+		CHECK(board.now - began >= 10000 && board.now - began <= 20000);
+		CHECK(steps < 20);
+		if (i % 2)
+			lk_dtls_close(&dtls);
+	}
+	lk_dtls_close(&dtls);
+	lk_dtls_close(&dtls);
+	CHECK_EQ(fake_heap.allocs, 0);
+}
+
+static void no_lack_of_heap_leaves_anything(void)
+{
+	unsigned steps, failures = 0;
+
+	fake_init(&board);
+	fake_heap.peak = 0;
+	CHECK_EQ(lk_dtls_open(&dtls, &board.port, identity, secret), 0);
+	(void)lk_dtls_handshake(&dtls);
+	lk_dtls_close(&dtls);
+	size_t enough = fake_heap.peak;
+	for (size_t limit = 1; limit < enough; limit += 7) {
+		fake_heap.limit = limit;
+		int err = lk_dtls_open(&dtls, &board.port, identity, secret);
+		if (err == 0)
+			err = handshake(&steps);
+		failures += err == LK_ENOMEM;
+		CHECK(err == LK_ENOMEM || err == LK_ECLOSED);
+		lk_dtls_close(&dtls);
+		CHECK_EQ(fake_heap.allocs, 0);
+	}
+	fake_heap.limit = 0;
+	CHECK(failures > 100);
+}
+
+static void a_board_without_random_bytes_connects_to_nobody(void)
+{
+	unsigned steps;
+
+	fake_init(&board);
+	board.random_fails = true;
+	CHECK_EQ(lk_dtls_open(&dtls, &board.port, identity, secret), 0);
+	CHECK_EQ(handshake(&steps), LK_ECLOSED);
+	lk_dtls_close(&dtls);
+	CHECK_EQ(fake_heap.allocs, 0);
+	CHECK_EQ(board.sents, 0);
+}
+
+static void what_is_no_association_is_not_resumed(void)
+{
+	uint8_t b[LK_DTLS_STATE_MAX] = {0};
+
+	fake_init(&board);
+	for (size_t n = 0; n <= sizeof b; n += 5) {
+		memset(b, (int)n, n);
+		CHECK(lk_dtls_resume(&dtls, &board.port, b, n) < 0);
+		lk_dtls_close(&dtls);
+		CHECK_EQ(fake_heap.allocs, 0);
+	}
+	CHECK_EQ(board.sents, 0);
+	CHECK(lk_dtls_save(&dtls, b, sizeof b) < 0);
+}
+
+/* Whoever floods the socket must not keep the loop from its watchdog. */
+static void a_flood_lets_the_loop_go_on(void)
+{
+	static const struct {
+		uint8_t type, epoch;
+	} kinds[] = {{21, 0}, {23, 0}, {22, 1}, {23, 1}, {20, 0}, {99, 7}};
+
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+		fake_init(&board);
+		make_junk(kinds[i].type, kinds[i].epoch);
+		board.port.udp_recv = flooded;
+		CHECK_EQ(lk_dtls_open(&dtls, &board.port, identity, secret), 0);
+		floods = 0;
+		flood_limit = 100000;
+		CHECK_EQ(lk_dtls_handshake(&dtls), LK_EAGAIN);
+		CHECK(floods < 50);
+		lk_dtls_close(&dtls);
+		CHECK_EQ(fake_heap.allocs, 0);
+	}
+}
+
+int main(void)
+{
+	a_handshake_without_answers_ends_and_leaves_nothing();
+	no_lack_of_heap_leaves_anything();
+	a_board_without_random_bytes_connects_to_nobody();
+	what_is_no_association_is_not_resumed();
+	a_flood_lets_the_loop_go_on();
+	return check_end("dtls");
+}
