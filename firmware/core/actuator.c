@@ -52,8 +52,11 @@ void lk_actuator_obey(struct lk_actuator *a, const struct lk_command *c, uint32_
 		break;
 	}
 	a->last = c->id;
-	a->commanded = true;
-	set(a, level, ms, now);
+	/* An unlock does not cut short what the exit button began. */
+	if (level == 0 || a->commanded || !a->pulsing || (int32_t)(a->until - now - ms) <= 0) {
+		a->commanded = true;
+		set(a, level, ms, now);
+	}
 	r->result = LK_DONE;
 	lk_actuator_state(a, now, &r->state);
 	a->receipt = *r;

@@ -145,6 +145,26 @@ static void a_pulse_across_the_end_of_the_clock(void)
 	CHECK(!state().on);
 }
 
+static void an_unlock_does_not_cut_the_exit_short(void)
+{
+	begin(false);
+	lk_actuator_exit(&a, board.now);
+	fake_pass(&board, 1000);
+	obey(1, LK_UNLOCK, 0, 500);
+	CHECK(r.result == LK_DONE && r.state.on && r.state.id == 1 && r.state.left == LK_PULSE_OWN - 1000);
+	lk_actuator_lost(&a);
+	CHECK_EQ(board.level, 100);
+	obey(2, LK_UNLOCK, 0, 5000); /* a longer one takes over */
+	CHECK_EQ(r.state.left, 5000);
+	lk_actuator_exit(&a, board.now);
+	obey(3, LK_LOCK, 0, 0); /* a lock is a lock */
+	CHECK_EQ(board.level, 0);
+	lk_actuator_exit(&a, board.now);
+	fake_pass(&board, LK_PULSE_OWN + 1); /* over, if nobody has looked yet */
+	obey(4, LK_UNLOCK, 0, 500);
+	CHECK(board.level == 100 && r.state.left == 500);
+}
+
 int main(void)
 {
 	a_pulse_ends_by_itself();
@@ -155,5 +175,6 @@ int main(void)
 	a_lamp_knows_on_off_and_level();
 	each_kind_takes_its_own_actions_only();
 	a_pulse_across_the_end_of_the_clock();
+	an_unlock_does_not_cut_the_exit_short();
 	return check_end("actuator");
 }
