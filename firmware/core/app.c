@@ -90,7 +90,7 @@ static uint32_t role_step(struct lk_app *a, uint32_t now)
 	}
 	if (changed(&a->contact, input(a, LK_INPUT_CONTACT), now)) {
 		a->actuator.contact = a->contact.now ? LK_CONTACT_OPEN : LK_CONTACT_CLOSED;
-		lk_node_report(&a->node, LK_REPORT_CONTACT);
+		lk_node_report(&a->node, a->contact.now ? LK_REPORT_CONTACT | LK_REPORT_OPENED : LK_REPORT_CONTACT);
 	}
 	return sooner(LOOK, lk_actuator_poll(&a->actuator, now));
 }
@@ -152,6 +152,12 @@ static bool provisioned(struct lk_app *a)
 	return false;
 }
 
+static void tell_case(struct lk_app *a)
+{
+	a->node.tamper = a->tamper.now;
+	lk_node_report(&a->node, a->tamper.now ? LK_REPORT_TAMPER | LK_REPORT_TAMPERED : LK_REPORT_TAMPER);
+}
+
 void lk_app_init(struct lk_app *a, const struct lk_port *port)
 {
 	memset(a, 0, sizeof *a);
@@ -170,6 +176,8 @@ void lk_app_init(struct lk_app *a, const struct lk_port *port)
 	wake(a, now);
 	if (port->boot(port->ctx) != LK_BOOT_WAKE)
 		lk_node_report(&a->node, LK_REPORT_BOOT);
+	a->tamper.now = a->tamper.raw = input(a, LK_INPUT_TAMPER);
+	tell_case(a); /* shut, too: it may have been told as open before */
 	role_init(a);
 	if (a->settings.ssid[0])
 		(void)port->net_join(port->ctx, a->settings.ssid, a->settings.password);
@@ -194,11 +202,11 @@ void lk_app_step(struct lk_app *a)
 	p->feed(p->ctx);
 	while ((c = p->console_read(p->ctx)) >= 0)
 		lk_console_byte(&a->console, (uint8_t)c);
+	if (LK_ROLE_LOCK && !a->ready)
+		due = role_step(a, now); /* who is inside gets out all the same */
 	if (a->ready) {
-		if (changed(&a->tamper, input(a, LK_INPUT_TAMPER), now)) {
-			a->node.tamper = a->tamper.now;
-			lk_node_report(&a->node, LK_REPORT_TAMPER);
-		}
+		if (changed(&a->tamper, input(a, LK_INPUT_TAMPER), now))
+			tell_case(a);
 		if ((int32_t)(now - a->health) >= 0) {
 			a->health = now + HEALTH_EVERY;
 			lk_node_report(&a->node, LK_REPORT_HEALTH);

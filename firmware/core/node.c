@@ -13,9 +13,11 @@ enum {
 	REQUEST_LIMIT = 6000,  /* for a registration or a report: its repeats on a LAN take so long */
 	SILENCE = LK_SCAN_WINDOW / 2, /* of the gateway after a scan: open a new session rather than trust this one */
 	SILENCE_RESUMED = 1200, /* likewise after a wake, when there must be time for a handshake within the window */
+	BUSY_PAUSE = 1000, /* after 4.29 or 5.03, times 1…2 */
 	MOST_STALE = 2,
 	MOST_MESSAGES = 8, /* in one step */
 	TOO_MANY_REQUESTS = LK_COAP_CODE(4, 29),
+	UNAVAILABLE = LK_COAP_CODE(5, 3),
 };
 
 static bool passed(uint32_t now, uint32_t t) { return (int32_t)(now - t) >= 0; }
@@ -127,7 +129,7 @@ static void connect(struct lk_node *n)
 			n->state = LK_NODE_UP;
 			n->proven = false;
 			n->at = millis(n);
-			n->renew = n->at;
+			n->renew = n->hold = n->at;
 			n->sessions++;
 			tell(n, "session resumed", n->sessions);
 			return;
@@ -155,7 +157,7 @@ static uint32_t handshake(struct lk_node *n)
 	n->state = LK_NODE_UP;
 	n->proven = true;
 	n->at = millis(n);
-	n->renew = n->at;
+	n->renew = n->hold = n->at;
 	lk_exchange_reset(&n->out, jitter(n, UINT16_MAX));
 	if (n->actuator)
 		lk_actuator_session(n->actuator);
@@ -295,6 +297,15 @@ static const char *boot_text(enum lk_boot b)
 	}
 }
 
+/* What was open and is shut again is told as both, in that order. */
+static void add_contact(struct lk_senml *s, const char *name, bool told, bool opened, bool open)
+{
+	if (opened)
+		lk_senml_add_flag(s, name, true);
+	if (told && !(opened && open))
+		lk_senml_add_flag(s, name, open);
+}
+
 static void send_report(struct lk_node *n)
 {
 	const struct lk_port *p = n->port;
@@ -315,10 +326,9 @@ static void send_report(struct lk_node *n)
 	n->wanted = 0;
 	if (n->sending & LK_REPORT_EXIT) /* before the contact, which it explains */
 		lk_senml_add_flag(&s, "exit", true);
-	if (n->sending & LK_REPORT_CONTACT && n->actuator)
-		lk_senml_add_flag(&s, "contact", n->actuator->contact == LK_CONTACT_OPEN);
-	if (n->sending & LK_REPORT_TAMPER)
-		lk_senml_add_flag(&s, "tamper", n->tamper);
+	if (n->actuator)
+		add_contact(&s, "contact", n->sending & LK_REPORT_CONTACT, n->sending & LK_REPORT_OPENED, n->actuator->contact == LK_CONTACT_OPEN);
+	add_contact(&s, "tamper", n->sending & LK_REPORT_TAMPER, n->sending & LK_REPORT_TAMPERED, n->tamper);
 	if (n->sending & LK_REPORT_BOOT)
 		lk_senml_add_text(&s, "boot", boot_text(p->boot(p->ctx)));
 	if (n->sending & LK_REPORT_HEALTH) {
@@ -358,8 +368,14 @@ static bool read_answer(struct lk_node *n, const struct lk_coap *m, char locatio
 	return whole && len > 0;
 }
 
+static void hold(struct lk_node *n) { n->hold = millis(n) + BUSY_PAUSE + jitter(n, BUSY_PAUSE); }
+
 static void registered(struct lk_node *n, uint8_t code, const char *location, bool located)
 {
+	if (code == TOO_MANY_REQUESTS || code == UNAVAILABLE) {
+		hold(n);
+		return;
+	}
 	if (code == LK_COAP_CREATED && located)
 		memcpy(n->location, location, sizeof n->location);
 	else if (code == LK_COAP_NOT_FOUND && n->location[0])
@@ -383,6 +399,8 @@ static void judged(struct lk_node *n, const struct lk_coap *m)
 	struct lk_verdict v;
 	static const char *const texts[] = {"verdict denied", "verdict granted", "verdict retry"};
 
+	if (n->dtls.read_at - i->at >= LK_SCAN_WINDOW)
+		return; /* too late to be shown, or asked again: check_limits ends it */
 	if (m->code == LK_COAP_UNAUTHORIZED) {
 		tell(n, "not fresh, asked again", ++i->stale);
 		if (i->stale > MOST_STALE)
@@ -413,6 +431,20 @@ static void judged(struct lk_node *n, const struct lk_coap *m)
 		send_intent(n);
 }
 
+static void report_taken(struct lk_node *n, uint8_t code)
+{
+	bool busy = code == TOO_MANY_REQUESTS || code == UNAVAILABLE;
+
+	/* What came to the gateway late has changed nothing there, and its answer does not say so. */
+	if (busy || n->dtls.read_at - n->out.sent >= LK_SCAN_WINDOW) {
+		n->wanted |= n->sending;
+		hold(n);
+	} else if (code != LK_COAP_CHANGED) {
+		tell(n, "report refused, code", code);
+	}
+	n->sending = 0;
+}
+
 static void answered(struct lk_node *n, const struct lk_coap *m)
 {
 	char location[LK_LOCATION_MAX + 1];
@@ -430,11 +462,7 @@ static void answered(struct lk_node *n, const struct lk_coap *m)
 			judged(n, m);
 		break;
 	case LK_FOR_REPORT:
-		if (m->code == TOO_MANY_REQUESTS)
-			n->wanted |= n->sending;
-		else if (m->code != LK_COAP_CHANGED)
-			tell(n, "report refused, code", m->code);
-		n->sending = 0;
+		report_taken(n, m->code);
 		break;
 	default:
 		break;
@@ -645,7 +673,9 @@ static void ask_next(struct lk_node *n, uint32_t now)
 	} else if (n->out.active) {
 		if (lk_exchange_repeat(&n->out, now))
 			send(n, n->out.b, n->out.n);
-	} else if (passed(now, n->renew) || n->location[0] == 0) {
+	} else if (!passed(now, n->hold)) {
+		return;
+	} else if (passed(now, n->renew)) {
 		register_node(n);
 	} else if (n->wanted != 0) {
 		send_report(n);
@@ -665,6 +695,8 @@ uint32_t lk_node_step(struct lk_node *n)
 	uint32_t now = millis(n), due = UINT32_MAX;
 
 	count_seconds(n, now);
+	if (passed(now, n->hold))
+		n->hold = now; /* not so far back that it would look ahead */
 	lk_echoes_expire(&n->issued, now);
 	lk_held_expire(&n->held, now);
 	if (n->state == LK_NODE_UP)
@@ -675,9 +707,10 @@ uint32_t lk_node_step(struct lk_node *n)
 	case LK_NODE_WAITING:
 		if (!passed(now, n->at))
 			due = until(now, n->at);
-		else if (!n->port->net_ready(n->port->ctx))
+		else if (!n->port->net_ready(n->port->ctx)) {
+			n->at = now + LOOK_AGAIN; /* a moment of weeks ago would look ahead */
 			due = LOOK_AGAIN;
-		else {
+		} else {
 			connect(n);
 			due = 0;
 		}
@@ -687,9 +720,11 @@ uint32_t lk_node_step(struct lk_node *n)
 		break;
 	case LK_NODE_UP:
 		ask_next(n, now);
-		due = n->out.active ? lk_exchange_due(&n->out, now) : until(now, n->renew);
 		if (n->out.active)
-			due = sooner(due, n->purpose == LK_FOR_INTENT ? SILENCE_RESUMED : until(now, n->out.sent + REQUEST_LIMIT));
+			due = sooner(lk_exchange_due(&n->out, now),
+				n->purpose == LK_FOR_INTENT ? SILENCE_RESUMED : until(now, n->out.sent + REQUEST_LIMIT));
+		else
+			due = until(now, n->wanted != 0 || passed(now, n->renew) ? n->hold : n->renew);
 		break;
 	}
 	if (n->intent.active)

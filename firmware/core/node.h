@@ -27,7 +27,9 @@ enum {
 	LK_REPORT_CONTACT = 2,
 	LK_REPORT_TAMPER = 4,
 	LK_REPORT_EXIT = 8,
-	LK_REPORT_HEALTH = 16, /* supply, signal, time since boot */
+	LK_REPORT_HEALTH = 16,   /* supply, signal, time since boot */
+	LK_REPORT_OPENED = 32,   /* the door was open, if only for a moment: goes with LK_REPORT_CONTACT */
+	LK_REPORT_TAMPERED = 64, /* so was the case: goes with LK_REPORT_TAMPER */
 };
 
 /* What a person wants: a card was read, or a button pressed. */
@@ -76,6 +78,7 @@ struct lk_node {
 	int verdict;   /* enum lk_outcome or negative LK_E… */
 
 	uint8_t wanted, sending; /* LK_REPORT_… */
+	uint32_t hold;           /* the gateway was busy: no report and no registration before */
 	bool tamper;
 	uint32_t uptime, second; /* s since boot; when the last one was counted */
 

@@ -1,0 +1,100 @@
+/* The lock's image: what its pins do, and what it tells of them. */
+#define LK_ROLE_LOCK 1
+#include "app.c"
+
+#include "check.h"
+#include "fake_port.h"
+
+static struct fake_port board;
+static struct lk_app app;
+
+static void boot(bool provisioned)
+{
+	fake_init(&board);
+	board.net = false; /* no gateway is needed to see what it would be told */
+	if (provisioned) {
+		fake_kv_text(&board, "identity", "lk-0123456789");
+		fake_kv_text(&board, "secret", "0123456789abcdefghjkmnpqrs");
+		fake_kv_text(&board, "gateway", "192.0.2.1:5684");
+		fake_kv_text(&board, "kind", "lock");
+	}
+}
+
+static void start(void)
+{
+	lk_app_init(&app, &board.port);
+	CHECK(board.level == 0);
+}
+
+static void pass(uint32_t ms)
+{
+	for (uint32_t end = board.now + ms; (int32_t)(board.now - end) < 0;)
+		lk_app_step(&app);
+}
+
+static void the_exit_button_opens_with_settings_and_without(void)
+{
+	for (int provisioned = 0; provisioned < 2; provisioned++)
+		for (int broken = 0; broken < 2; broken++) {
+			boot(provisioned);
+			board.kv_get_fails = broken;
+			start();
+			CHECK_EQ(app.ready, provisioned && !broken);
+			pass(200);
+			board.inputs[LK_INPUT_BUTTON] = true;
+			pass(100);
+			CHECK_EQ(board.level, 100);
+			board.inputs[LK_INPUT_BUTTON] = false;
+			pass(LK_PULSE_OWN + 100);
+			CHECK_EQ(board.level, 0);
+			CHECK(!app.actuator.pulsing);
+		}
+}
+
+static void a_case_is_told_at_boot_shut_or_open(void)
+{
+	for (int open = 0; open < 2; open++) {
+		boot(true);
+		board.inputs[LK_INPUT_TAMPER] = open;
+		start();
+		pass(200);
+		CHECK(app.node.wanted & LK_REPORT_TAMPER);
+		CHECK_EQ(app.node.tamper, open);
+		CHECK_EQ((app.node.wanted & LK_REPORT_TAMPERED) != 0, open);
+	}
+}
+
+static void a_door_and_a_case_that_were_open_are_remembered(void)
+{
+	boot(true);
+	start();
+	pass(200);
+	CHECK(!(app.node.wanted & (LK_REPORT_OPENED | LK_REPORT_TAMPERED)));
+	board.inputs[LK_INPUT_CONTACT] = board.inputs[LK_INPUT_TAMPER] = true;
+	pass(100);
+	board.inputs[LK_INPUT_CONTACT] = board.inputs[LK_INPUT_TAMPER] = false;
+	pass(100);
+	CHECK(!app.node.tamper && app.actuator.contact == LK_CONTACT_CLOSED);
+	CHECK((app.node.wanted & LK_REPORT_OPENED) && (app.node.wanted & LK_REPORT_TAMPERED));
+}
+
+static void the_console_changes_what_runs_only_by_a_restart(void)
+{
+	boot(true);
+	start();
+	fake_type(&board, "gateway 198.51.100.7:1\nidentity lk-9999999999\n");
+	pass(100);
+	CHECK(strcmp(app.settings.host, "192.0.2.1") == 0 && app.settings.port == 5684);
+	CHECK(strcmp(app.settings.identity, "lk-0123456789") == 0 && app.settings.secret[0] == '0');
+	CHECK(strcmp(app.draft.host, "198.51.100.7") == 0 && app.draft.secret[0] == 0);
+	CHECK_EQ(board.restarts, 0);
+}
+
+int main(void)
+{
+	the_exit_button_opens_with_settings_and_without();
+	a_case_is_told_at_boot_shut_or_open();
+	a_door_and_a_case_that_were_open_are_remembered();
+	the_console_changes_what_runs_only_by_a_restart();
+	return check_end("app_lock");
+}
