@@ -90,14 +90,15 @@ func (c calls) contact(p *coapres.Peer, open bool) bool {
 	now := time.Now()
 	v, ok := c.g.sessions.View(p.Device, now)
 	c.g.sessions.Sensed(p, sensed)
-	if !open || !ok || p.Kind != wire.KindLock || !v.Known {
+	if !open || !ok || p.Kind != wire.KindLock {
 		return false
 	}
 	if c.g.reports.mayExit(p.Device, now) {
 		return false
 	}
 	unlocked := v.Commanded.Action == wire.Unlock && now.Sub(v.CommandedAt) < time.Duration(v.Commanded.Duration)*time.Millisecond+5*time.Second
-	return !v.Expected(now).On && !unlocked
+	// A lock that is back lets go of its pulses first, so what is not known of it yet does not explain an open door.
+	return !(v.Known && v.Expected(now).On) && !unlocked
 }
 
 // keep stores a value for people to see.

@@ -343,6 +343,22 @@ static void a_report_that_may_have_come_late_is_told_again(void)
 	CHECK(lk_node_idle(&node));
 }
 
+static void all_reports_together_fit(void)
+{
+	boot(true);
+	node.tamper = false;
+	node.uptime = INT32_MAX;
+	board.voltage = 65000;
+	board.rssi = -128;
+	online();
+	board.now += 590000; /* the age is long as well; no registration comes between */
+	node.renew = board.now + 1000;
+	lk_node_report(&node, UINT8_MAX);
+	(void)step();
+	CHECK(sent() && strcmp(path, "/report") == 0);
+	CHECK(in_payload("exit") && in_payload("boot") && in_payload("rssi"));
+}
+
 /* Whatever the gateway does not do, the node waits and tries again: never deaf, never in a hurry. */
 static void no_refusal_leaves_the_node_deaf_or_hurried(void)
 {
@@ -400,6 +416,7 @@ int main(void)
 	a_door_that_was_open_for_a_moment_is_told();
 	a_case_that_was_open_for_a_moment_is_told();
 	a_report_that_may_have_come_late_is_told_again();
+	all_reports_together_fit();
 	no_refusal_leaves_the_node_deaf_or_hurried();
 	a_board_without_a_way_out_is_asked_again_and_again();
 	return check_end("node");
