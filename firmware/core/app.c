@@ -127,6 +127,12 @@ static void stay_awake(struct lk_app *a, uint32_t ms, uint32_t now) { (void)a, (
 static void sleep_if_done(struct lk_app *a, uint32_t now) { (void)a, (void)now; }
 #endif
 
+static void name_setting(const struct lk_port *p, const char *key)
+{
+	p->print(p->ctx, key);
+	p->print(p->ctx, " is missing, or no good\r\n");
+}
+
 /* Tells whether the settings are complete and this image's, and says what is wrong with them. */
 static bool provisioned(struct lk_app *a)
 {
@@ -143,7 +149,7 @@ static bool provisioned(struct lk_app *a)
 	if (err == LK_EIO)
 		p->log(p->ctx, "flash cannot be read", 0);
 	if ((what = a->settings.bad) != NULL || (what = lk_settings_missing(&a->settings)) != NULL)
-		p->log(p->ctx, what, 0);
+		name_setting(p, what);
 	else if (!lk_settings_fits(&a->settings, ROLE))
 		p->log(p->ctx, "these settings are not a " ROLE "'s", 0);
 	else
