@@ -246,6 +246,8 @@ static bool intend(struct lk_node *n, uint32_t at)
 	}
 	i->active = true;
 	i->at = at;
+	if (n->state == LK_NODE_WAITING)
+		n->at = millis(n); /* the back-off is for nodes that nobody waits at */
 	return true;
 }
 

@@ -359,6 +359,36 @@ static void all_reports_together_fit(void)
 	CHECK(in_payload("exit") && in_payload("boot") && in_payload("rssi"));
 }
 
+/* A gateway that is back is not kept waiting for the back-off when there is somebody at the door. */
+static void a_tap_does_not_wait_for_the_back_off(void)
+{
+	boot(false);
+	board.open_result = LK_EIO;
+	(void)pass(600000);
+	board.open_result = 0;
+	node.at = board.now + 60000;
+	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
+	(void)pass(100);
+	CHECK(sent() && strcmp(path, "/scan") == 0);
+	boot(false); /* nor for the jitter after a wake */
+	node.at = board.now + 1000;
+	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
+	(void)pass(100);
+	CHECK(sent() && strcmp(path, "/scan") == 0);
+}
+
+static void a_tap_hastens_one_try_only(void)
+{
+	boot(false);
+	board.open_result = LK_EIO;
+	(void)pass(600000);
+	board.opens = 0;
+	node.at = board.now + 60000;
+	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
+	(void)pass(LK_SCAN_WINDOW + 100);
+	CHECK_EQ(board.opens, 1);
+}
+
 /* Whatever the gateway does not do, the node waits and tries again: never deaf, never in a hurry. */
 static void no_refusal_leaves_the_node_deaf_or_hurried(void)
 {
@@ -417,6 +447,8 @@ int main(void)
 	a_case_that_was_open_for_a_moment_is_told();
 	a_report_that_may_have_come_late_is_told_again();
 	all_reports_together_fit();
+	a_tap_does_not_wait_for_the_back_off();
+	a_tap_hastens_one_try_only();
 	no_refusal_leaves_the_node_deaf_or_hurried();
 	a_board_without_a_way_out_is_asked_again_and_again();
 	return check_end("node");
