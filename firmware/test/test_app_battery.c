@@ -1,0 +1,54 @@
+/* The battery reader's image: how long it stays awake. */
+#define LK_ROLE_READER 1
+#define LK_BATTERY 1
+#include "app.c"
+
+#include "check.h"
+#include "fake_port.h"
+
+static struct fake_port board;
+static struct lk_app app;
+
+/* Runs a wake until it sleeps; returns the ms that it was awake. */
+static uint32_t wake_up(enum lk_boot why, unsigned *rounds)
+{
+	fake_reboot(&board, why);
+	board.sleeps = board.waited = 0;
+	lk_app_init(&app, &board.port);
+	for (*rounds = 0; board.sleeps == 0 && board.now < 120000; ++*rounds)
+		lk_app_step(&app);
+	lk_dtls_close(&app.node.dtls); /* a board that sleeps has no heap */
+	return board.now;
+}
+
+static void begin(void)
+{
+	fake_init(&board);
+	fake_kv_text(&board, "identity", "lk-0123456789");
+	fake_kv_text(&board, "secret", "0123456789abcdefghjkmnpqrs");
+	fake_kv_text(&board, "gateway", "192.0.2.1:5684");
+	fake_kv_text(&board, "kind", "reader");
+}
+
+static void nothing_keeps_it_awake_for_long(void)
+{
+	for (int how = 0; how < 5; how++)
+		for (int why = LK_BOOT_POWER; why <= LK_BOOT_WAKE; why++) {
+			unsigned rounds;
+			begin();
+			board.net = how != 1;
+			board.open_result = how == 2 ? LK_EIO : how == 3 ? LK_EAGAIN : 0;
+			board.rtc_fails = how == 4;
+			uint32_t ms = wake_up((enum lk_boot)why, &rounds);
+			CHECK_EQ(board.sleeps, 1);
+			CHECK_EQ(board.slept, ASLEEP_FOR);
+			CHECK(ms >= AWAKE_AT_MOST && ms <= AWAKE_AT_MOST + 1000);
+			CHECK(rounds < 30000);
+		}
+}
+
+int main(void)
+{
+	nothing_keeps_it_awake_for_long();
+	return check_end("app_battery");
+}
