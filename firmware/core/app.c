@@ -51,6 +51,13 @@ static bool changed(struct lk_debounce *d, bool raw, uint32_t now)
 
 static bool input(const struct lk_app *a, enum lk_input which) { return a->port->input(a->port->ctx, which); }
 
+/* Without settings there is nobody to tell. */
+static void report(struct lk_app *a, uint8_t what)
+{
+	if (a->ready)
+		lk_node_report(&a->node, what);
+}
+
 #if LK_ROLE_READER
 static void role_init(struct lk_app *a) { lk_mfrc522_init(&a->chip); }
 
@@ -79,18 +86,18 @@ static void role_init(struct lk_app *a)
 {
 	a->contact.now = a->contact.raw = input(a, LK_INPUT_CONTACT);
 	a->actuator.contact = a->contact.now ? LK_CONTACT_OPEN : LK_CONTACT_CLOSED;
-	lk_node_report(&a->node, LK_REPORT_CONTACT);
+	report(a, LK_REPORT_CONTACT);
 }
 
 static uint32_t role_step(struct lk_app *a, uint32_t now)
 {
 	if (changed(&a->button, input(a, LK_INPUT_BUTTON), now) && a->button.now) {
 		lk_actuator_exit(&a->actuator, now);
-		lk_node_report(&a->node, LK_REPORT_EXIT);
+		report(a, LK_REPORT_EXIT);
 	}
 	if (changed(&a->contact, input(a, LK_INPUT_CONTACT), now)) {
 		a->actuator.contact = a->contact.now ? LK_CONTACT_OPEN : LK_CONTACT_CLOSED;
-		lk_node_report(&a->node, a->contact.now ? LK_REPORT_CONTACT | LK_REPORT_OPENED : LK_REPORT_CONTACT);
+		report(a, a->contact.now ? LK_REPORT_CONTACT | LK_REPORT_OPENED : LK_REPORT_CONTACT);
 	}
 	return sooner(LOOK, lk_actuator_poll(&a->actuator, now));
 }
@@ -161,7 +168,7 @@ static bool provisioned(struct lk_app *a)
 static void tell_case(struct lk_app *a)
 {
 	a->node.tamper = a->tamper.now;
-	lk_node_report(&a->node, a->tamper.now ? LK_REPORT_TAMPER | LK_REPORT_TAMPERED : LK_REPORT_TAMPER);
+	report(a, a->tamper.now ? LK_REPORT_TAMPER | LK_REPORT_TAMPERED : LK_REPORT_TAMPER);
 }
 
 void lk_app_init(struct lk_app *a, const struct lk_port *port)
@@ -181,7 +188,7 @@ void lk_app_init(struct lk_app *a, const struct lk_port *port)
 	lk_node_init(&a->node, port, &a->settings, &a->counter, LK_ROLE_LOCK || LK_ROLE_LAMP ? &a->actuator : NULL);
 	wake(a, now);
 	if (port->boot(port->ctx) != LK_BOOT_WAKE)
-		lk_node_report(&a->node, LK_REPORT_BOOT);
+		report(a, LK_REPORT_BOOT);
 	a->tamper.now = a->tamper.raw = input(a, LK_INPUT_TAMPER);
 	tell_case(a); /* shut, too: it may have been told as open before */
 	role_init(a);
@@ -215,7 +222,7 @@ void lk_app_step(struct lk_app *a)
 			tell_case(a);
 		if ((int32_t)(now - a->health) >= 0) {
 			a->health = now + HEALTH_EVERY;
-			lk_node_report(&a->node, LK_REPORT_HEALTH);
+			report(a, LK_REPORT_HEALTH);
 		}
 		due = sooner(due, role_step(a, now));
 		due = sooner(due, lk_node_step(&a->node));

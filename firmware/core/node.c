@@ -13,6 +13,7 @@ enum {
 	REQUEST_LIMIT = 6000,  /* for a registration or a report: its repeats on a LAN take so long */
 	SILENCE = LK_SCAN_WINDOW / 2, /* of the gateway after a scan: open a new session rather than trust this one */
 	SILENCE_RESUMED = 1200, /* likewise after a wake, when there must be time for a handshake within the window */
+	EXIT_COUNTS = 10000, /* ms that a press of the exit button explains an open door */
 	BUSY_PAUSE = 1000, /* after 4.29 or 5.03, times 1…2 */
 	MOST_STALE = 2,
 	MOST_MESSAGES = 8, /* in one step */
@@ -67,7 +68,12 @@ bool lk_node_online(const struct lk_node *n) { return n->state == LK_NODE_UP && 
 
 bool lk_node_idle(const struct lk_node *n) { return !n->intent.active && !n->out.active && n->wanted == 0; }
 
-void lk_node_report(struct lk_node *n, uint8_t what) { n->wanted |= what; }
+void lk_node_report(struct lk_node *n, uint8_t what)
+{
+	n->wanted |= what;
+	if (what & LK_REPORT_EXIT)
+		n->exit_at = millis(n);
+}
 
 bool lk_node_verdict(struct lk_node *n, int *verdict)
 {
@@ -528,7 +534,9 @@ static uint8_t command(struct lk_node *n, const struct lk_coap *m, const struct 
 		lk_actuator_lost(n->actuator); /* fail shut */
 		return LK_COAP_BAD_REQUEST;
 	}
-	switch (lk_echoes_check(&n->issued, r->echo, r->echo_len, c.age, LK_COMMAND_WINDOW, n->dtls.read_at)) {
+	/* A repeat of what was obeyed gets the receipt, however late it is: it moves nothing, and 4.01 would say that nothing was done. */
+	bool again = c.id == n->actuator->last;
+	switch (again ? LK_FRESH : lk_echoes_check(&n->issued, r->echo, r->echo_len, c.age, LK_COMMAND_WINDOW, n->dtls.read_at)) {
 	case LK_FRESH:
 		break;
 	case LK_BAD_AGE:
@@ -699,6 +707,8 @@ uint32_t lk_node_step(struct lk_node *n)
 	count_seconds(n, now);
 	if (passed(now, n->hold))
 		n->hold = now; /* not so far back that it would look ahead */
+	if (now - n->exit_at >= EXIT_COUNTS)
+		n->wanted &= (uint8_t)~LK_REPORT_EXIT; /* told now it would be taken for one of now, and excuse a door that was forced since */
 	lk_echoes_expire(&n->issued, now);
 	lk_held_expire(&n->held, now);
 	if (n->state == LK_NODE_UP)

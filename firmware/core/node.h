@@ -78,6 +78,7 @@ struct lk_node {
 	int verdict;   /* enum lk_outcome or negative LK_E… */
 
 	uint8_t wanted, sending; /* LK_REPORT_… */
+	uint32_t exit_at;        /* when the exit button was pressed */
 	uint32_t hold;           /* the gateway was busy: no report and no registration before */
 	bool tamper;
 	uint32_t uptime, second; /* s since boot; when the last one was counted */

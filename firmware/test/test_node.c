@@ -1,56 +1,8 @@
-/*
- * A node's life against a gateway that the tests play, message by message. The association is in the clear here: these functions take the
- * place of dtls.c, so that each answer can come when and as a test wants.
- */
+/* A node's life against a gateway that the tests play, message by message, so that each answer can come when and as a test wants. */
 #include "check.h"
-#include "err.h"
+#include "clear_dtls.h"
 #include "fake_port.h"
 #include "node.h"
-
-int lk_dtls_open(struct lk_dtls *d, const struct lk_port *port, const char *identity, const char *secret)
-{
-	(void)identity, (void)secret;
-	*d = (struct lk_dtls){.port = port};
-	return 0;
-}
-
-int lk_dtls_handshake(struct lk_dtls *d)
-{
-	d->up = true;
-	return 0;
-}
-
-uint32_t lk_dtls_due(const struct lk_dtls *d)
-{
-	(void)d;
-	return UINT32_MAX;
-}
-
-int lk_dtls_send(struct lk_dtls *d, const uint8_t *b, size_t n) { return d->up ? d->port->udp_send(d->port->ctx, b, n) : LK_ECLOSED; }
-
-int lk_dtls_recv(struct lk_dtls *d, uint8_t *b, size_t cap)
-{
-	int n = d->port->udp_recv(d->port->ctx, b, cap);
-
-	d->read_at = d->port->now(d->port->ctx);
-	return n > 0 ? n : LK_EAGAIN;
-}
-
-int lk_dtls_save(struct lk_dtls *d, uint8_t *b, size_t cap)
-{
-	(void)b, (void)cap;
-	d->up = false;
-	return LK_ECLOSED;
-}
-
-int lk_dtls_resume(struct lk_dtls *d, const struct lk_port *port, const uint8_t *b, size_t n)
-{
-	(void)b, (void)n;
-	*d = (struct lk_dtls){.port = port, .up = true};
-	return 0;
-}
-
-void lk_dtls_close(struct lk_dtls *d) { d->up = false; }
 
 enum { LATER = 40 }; /* days */
 static const uint8_t uid[] = {4, 1, 2, 3, 4, 5, 6};
@@ -389,6 +341,93 @@ static void a_tap_hastens_one_try_only(void)
 	CHECK_EQ(board.opens, 1);
 }
 
+/* A press of the exit button that could not be told for a while is no excuse for a door that opened since. */
+static void an_old_press_of_the_exit_button_is_not_told(void)
+{
+	boot(true);
+	lk_node_report(&node, LK_REPORT_EXIT | LK_REPORT_CONTACT);
+	online();
+	CHECK(sent() && strcmp(path, "/report") == 0 && in_payload("exit") && in_payload("contact"));
+
+	boot(true);
+	board.net = false;
+	lk_node_report(&node, LK_REPORT_EXIT | LK_REPORT_CONTACT);
+	for (int i = 0; i < 300; i++) {
+		(void)step();
+		fake_pass(&board, 50);
+	}
+	board.net = true;
+	online();
+	CHECK(sent() && strcmp(path, "/report") == 0 && !in_payload("exit") && in_payload("contact"));
+}
+
+/* Asks for something at /act, with an Echo and a payload if there are any, takes the answer into asked, and returns its code. */
+static uint8_t act(uint8_t method, const uint8_t *echo, const struct lk_command *c)
+{
+	static uint16_t mid;
+	uint8_t b[LK_MESSAGE_MAX];
+	struct lk_coap_out o;
+	size_t cap;
+
+	lk_coap_begin(&o, b, sizeof b, LK_COAP_CON, method, ++mid, (const uint8_t *)"gw", 2);
+	lk_coap_option_path(&o, LK_COAP_URI_PATH, "act");
+	if (c)
+		lk_coap_option_uint(&o, LK_COAP_CONTENT_FORMAT, LK_FORMAT_CBOR);
+	if (echo)
+		lk_coap_option(&o, LK_COAP_ECHO, echo, LK_ECHO_LEN);
+	uint8_t *p = lk_coap_payload(&o, &cap);
+	int len = lk_coap_end(&o, c ? lk_command_encode(c, p, cap) : 0);
+	CHECK(len > 0);
+	(void)sent();
+	fake_deliver(&board, b, (size_t)len);
+	(void)step();
+	CHECK(sent());
+	return asked.code;
+}
+
+/* The Echo of the newest answer. */
+static void take_echo(uint8_t echo[LK_ECHO_LEN])
+{
+	struct lk_coap_option o = {0};
+
+	while (lk_coap_next(&asked, &o))
+		if (o.number == LK_COAP_ECHO && o.len == LK_ECHO_LEN)
+			memcpy(echo, o.value, LK_ECHO_LEN);
+}
+
+static void only_a_fresh_command_moves_the_relay(void)
+{
+	uint8_t echo[LK_ECHO_LEN] = {0};
+	struct lk_command c = {.id = 7, .action = LK_UNLOCK, .duration = 500};
+
+	boot(true);
+	online();
+	CHECK_EQ(act(LK_COAP_POST, NULL, &c), LK_COAP_UNAUTHORIZED);
+	take_echo(echo);
+	CHECK_EQ(board.level, 0);
+	fake_pass(&board, LK_COMMAND_WINDOW + 1);
+	CHECK_EQ(act(LK_COAP_POST, echo, &c), LK_COAP_UNAUTHORIZED); /* held back */
+	CHECK_EQ(board.level, 0);
+	take_echo(echo);
+	CHECK_EQ(act(LK_COAP_POST, echo, &c), LK_COAP_CHANGED);
+	CHECK_EQ(board.level, 100);
+
+	/* Its ACK was lost, and its repeat came too late to be fresh: it was obeyed all the same, and moves nothing. */
+	fake_pass(&board, LK_COMMAND_WINDOW + 1);
+	(void)lk_actuator_poll(&actuator, board.now);
+	CHECK_EQ(board.level, 0);
+	CHECK_EQ(act(LK_COAP_POST, echo, &c), LK_COAP_CHANGED);
+	struct lk_receipt r;
+	CHECK(lk_receipt_parse(&r, asked.payload, asked.payload_len) == 0 && r.result == LK_DONE && r.state.id == 7);
+	CHECK_EQ(board.level, 0);
+
+	c.id = 8;
+	CHECK_EQ(act(LK_COAP_POST, echo, &c), LK_COAP_UNAUTHORIZED);
+	c.age = 700000;
+	CHECK_EQ(act(LK_COAP_POST, echo, &c), LK_COAP_BAD_REQUEST);
+	CHECK_EQ(board.level, 0);
+}
+
 /* Whatever the gateway does not do, the node waits and tries again: never deaf, never in a hurry. */
 static void no_refusal_leaves_the_node_deaf_or_hurried(void)
 {
@@ -449,6 +488,8 @@ int main(void)
 	all_reports_together_fit();
 	a_tap_does_not_wait_for_the_back_off();
 	a_tap_hastens_one_try_only();
+	an_old_press_of_the_exit_button_is_not_told();
+	only_a_fresh_command_moves_the_relay();
 	no_refusal_leaves_the_node_deaf_or_hurried();
 	a_board_without_a_way_out_is_asked_again_and_again();
 	return check_end("node");
