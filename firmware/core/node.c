@@ -523,7 +523,7 @@ static void read_request(const struct lk_coap *m, struct request *r)
 	}
 }
 
-/* Obeys a command or says why not; the receipt goes to b. Returns the code. */
+/* Obeys a command and fills in its receipt, or says why not. Returns the code. */
 static uint8_t command(struct lk_node *n, const struct lk_coap *m, const struct request *r, struct lk_receipt *receipt)
 {
 	struct lk_command c;
