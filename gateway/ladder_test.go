@@ -27,6 +27,8 @@ var ladder = map[string]int{
 	"bench":             4,
 	"bench/flood":       4,
 	"bench/idle":        4,
+	"bench/load":        4,
+	"bench/report":      4,
 	"cli/latchkey":      5,
 }
 

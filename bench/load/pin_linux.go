@@ -1,0 +1,72 @@
+package load
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// CPUs are the processors that this process may use, as the kernel numbers them.
+func CPUs() ([]int, error) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return nil, fmt.Errorf("which CPUs there are: %w", err)
+	}
+	var all []int
+	for i := 0; len(all) < set.Count(); i++ {
+		if set.IsSet(i) {
+			all = append(all, i)
+		}
+	}
+	return all, nil
+}
+
+// Pin starts this program again on the given CPUs alone, with the same arguments and environment, so that all its threads and the Go
+// runtime keep to them. It returns only if that fails.
+func Pin(cpus []int) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	runtime.LockOSThread() // what is executed next inherits this thread's
+	defer runtime.UnlockOSThread()
+	if err := affinity(cpus); err != nil {
+		return err
+	}
+	return fmt.Errorf("start %s again: %w", self, syscall.Exec(self, os.Args, os.Environ()))
+}
+
+// onCPUs runs start on a thread that may use the given CPUs alone, which a process that it starts inherits.
+func onCPUs(cpus []int, start func() error) error {
+	if len(cpus) == 0 {
+		return start()
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var before unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return err
+	}
+	if err := affinity(cpus); err != nil {
+		return err
+	}
+	err := start()
+	if back := unix.SchedSetaffinity(0, &before); err == nil {
+		err = back
+	}
+	return err
+}
+
+func affinity(cpus []int) error {
+	var set unix.CPUSet
+	for _, c := range cpus {
+		set.Set(c)
+	}
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return fmt.Errorf("keep to CPUs %v: %w", cpus, err)
+	}
+	return nil
+}

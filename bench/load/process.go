@@ -1,0 +1,118 @@
+package load
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Process is a server under test, in a process of its own. It belongs to whoever started it, and to nobody else.
+type Process struct {
+	cmd   *exec.Cmd
+	ended chan struct{}
+	err   error // how it ended, once ended is closed
+}
+
+// Usage is what a process has taken from the machine, as the kernel counts it.
+type Usage struct {
+	CPU  time.Duration // user and system, since its start, of all its threads
+	RSS  int64         // bytes resident now
+	Peak int64         // the most that ever were
+}
+
+// Start starts cmd on the given CPUs, or on any if there are none. It is killed when ctx ends; what it prints goes where cmd says.
+func Start(ctx context.Context, cmd *exec.Cmd, cpus []int) (*Process, error) {
+	if err := onCPUs(cpus, cmd.Start); err != nil {
+		return nil, fmt.Errorf("%s: %w", cmd.Path, err)
+	}
+	p := &Process{cmd: cmd, ended: make(chan struct{})}
+	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
+	go func() {
+		p.err = cmd.Wait()
+		stop()
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+// PID is the process's id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Ended is closed when the process has ended, asked or not.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// Stop asks the process to end, waits for it for 10 s, and then kills it. Twice is harmless. A process that ended before by itself is an error.
+func (p *Process) Stop() error {
+	select {
+	case <-p.ended:
+		if p.err != nil {
+			return fmt.Errorf("%s ended by itself: %w", p.cmd.Path, p.err)
+		}
+		return nil
+	default:
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended meanwhile
+	select {
+	case <-p.ended:
+		return nil
+	case <-time.After(10 * time.Second):
+	}
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+	return fmt.Errorf("%s did not end when asked", p.cmd.Path)
+}
+
+// Usage reads what the process has taken so far.
+func (p *Process) Usage() (Usage, error) { return usageOf(p.PID()) }
+
+// clockTick is USER_HZ, in which /proc counts CPU time: 100 a second on every architecture that Go runs on.
+const clockTick = time.Second / 100
+
+func usageOf(pid int) (u Usage, err error) {
+	dir := "/proc/" + strconv.Itoa(pid)
+	stat, err := os.ReadFile(dir + "/stat")
+	if err != nil {
+		return u, err
+	}
+	if u.CPU, err = cpuTime(stat); err != nil {
+		return u, err
+	}
+	status, err := os.ReadFile(dir + "/status")
+	if err != nil {
+		return u, err
+	}
+	if u.RSS, err = kilobytes(status, "VmRSS:"); err == nil {
+		u.Peak, err = kilobytes(status, "VmHWM:")
+	}
+	return u, err
+}
+
+// cpuTime takes utime and stime from /proc/PID/stat: the 12th and 13th field after the program's name, which may hold anything.
+func cpuTime(stat []byte) (time.Duration, error) {
+	i := bytes.LastIndexByte(stat, ')')
+	f := strings.Fields(string(stat[i+1:]))
+	if i < 0 || len(f) < 13 {
+		return 0, errors.New("/proc/PID/stat is not as expected")
+	}
+	user, err1 := strconv.ParseInt(f[11], 10, 64)
+	system, err2 := strconv.ParseInt(f[12], 10, 64)
+	return time.Duration(user+system) * clockTick, errors.Join(err1, err2)
+}
+
+// kilobytes finds a line of /proc/PID/status, as "VmRSS:	   12345 kB", and returns bytes.
+func kilobytes(status []byte, name string) (int64, error) {
+	_, rest, _ := bytes.Cut(status, []byte("\n"+name))
+	fields := bytes.Fields(rest)
+	if len(fields) < 2 || string(fields[1]) != "kB" {
+		return 0, fmt.Errorf("/proc/PID/status has no %s", name)
+	}
+	n, err := strconv.ParseInt(string(fields[0]), 10, 64)
+	return n << 10, err
+}
