@@ -10,10 +10,8 @@ import (
 	"latchkey/keys"
 )
 
-const (
-	requestRate  = 10 // requests per second that one association may make on average
-	requestBurst = 20
-)
+// RequestRate is how many requests per second one association may make on average; twice as many at once.
+const RequestRate = 10
 
 // Peer holds what belongs to one association. Its exported fields are set once, before the first request.
 type Peer struct {
@@ -38,8 +36,11 @@ type Peer struct {
 // NewPeer returns the state of a new association of that device.
 func NewPeer(device, name string, kind wire.Kind, key keys.ID, addr string, c Caller) *Peer {
 	return &Peer{Device: device, Name: name, Kind: kind, Key: key, Addr: addr, Caller: c,
-		budget: rate.NewLimiter(requestRate, requestBurst), words: rate.NewLimiter(1, 1)}
+		budget: rate.NewLimiter(RequestRate, 2*RequestRate), words: rate.NewLimiter(1, 1)}
 }
+
+// Allow changes the peer's request rate, from before its first request.
+func (p *Peer) Allow(perSecond int) { p.budget = rate.NewLimiter(rate.Limit(perSecond), 2*perSecond) }
 
 // spend takes one request from the peer's budget.
 func (p *Peer) spend(now time.Time) bool { return p.budget.AllowN(now, 1) }

@@ -33,8 +33,11 @@ type Config struct {
 	// Clock says what makes the time of day trustworthy; default ClockNTP.
 	Clock       ClockSource
 	MaxSessions int // default 10,000
-	Version     string
-	Log         *slog.Logger
+	// RequestRate bounds the requests per second of one session, HandshakeRate the handshakes per second of all: see coapres and transport,
+	// whose defaults are meant for doors. Only a measurement needs more.
+	RequestRate, HandshakeRate int
+	Version                    string
+	Log                        *slog.Logger
 	// Timeline, if set, is told of every attempt that was decided, when its outcome is known.
 	Timeline func(Timeline)
 }
@@ -83,7 +86,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.server = &coapres.Server{Calls: calls{g}, Log: cfg.Log}
 	g.metrics = newMetrics(g)
 	var err error
-	g.listener, err = transport.Listen(transport.Config{Addr: cfg.Listen, PSK: g.psk, MaxSessions: cfg.MaxSessions, Log: cfg.Log,
+	g.listener, err = transport.Listen(transport.Config{Addr: cfg.Listen, PSK: g.psk, MaxSessions: cfg.MaxSessions, HandshakeRate: cfg.HandshakeRate, Log: cfg.Log,
 		Failed: func(f transport.Failure) { g.failed(f, time.Now()) }, Moved: g.moved})
 	if err != nil {
 		return nil, err
@@ -178,6 +181,9 @@ func (g *Gateway) opened(c *transport.Conn) error {
 		return errGone
 	}
 	peer := coapres.NewPeer(k.Device, d.Name, d.Kind, k.ID, c.RemoteAddr().String(), c)
+	if g.cfg.RequestRate > 0 {
+		peer.Allow(g.cfg.RequestRate)
+	}
 	c.SetPeer(peer)
 	replaced, ok := g.sessions.Open(peer, c.Number(), func() { _ = c.End() }, time.Now())
 	if !ok {

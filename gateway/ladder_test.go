@@ -35,10 +35,10 @@ var ladder = map[string]int{
 // alone are the modules that only these packages may import, tests included; with _test, the tests alone.
 var alone = map[string][]string{
 	"github.com/dgraph-io/badger":     {"gateway/store"},
-	"github.com/pion":                 {"gateway/transport", "bench/idle"}, // the latter runs stock go-coap beside ours
+	"github.com/pion":                 {"gateway/transport", "bench/idle", "bench/load"}, // stock go-coap beside ours, and a node that costs little
 	"github.com/danielgtaylor/huma":   {"gateway/admin"},
 	"github.com/urfave/cli":           {"cli"},
-	"github.com/plgd-dev/go-coap":     {"gateway/transport", "gateway", "coapres", "coapres/device", "gateway/session_test", "bench/idle"},
+	"github.com/plgd-dev/go-coap":     {"gateway/transport", "gateway", "coapres", "coapres/device", "gateway/session_test", "bench/idle", "bench/load"},
 	"github.com/fxamacker/cbor":       {"coapres/wire", "gateway/store"},
 	"github.com/prometheus":           {"gateway"},
 	"golang.org/x/crypto":             {"gateway/store"},

@@ -10,7 +10,7 @@ import (
 // What handshakes may cost. A source is an IPv4 address or an IPv6 /64.
 const (
 	sourceRate, sourceBurst = 100, 200
-	totalRate, totalBurst   = 400, 800 // for sources that are not known, and as much again for those that are
+	totalRate, totalBurst   = 400, 2 * totalRate // Config.HandshakeRate, unless it says otherwise; twice as many at once
 	maxSources              = 4096
 	maxKnown                = 16384
 	maxPerPeer              = 8 // half-open associations of one address and port
@@ -25,8 +25,8 @@ type budget struct {
 	known           map[netip.Addr]int    // how many were last proven there
 }
 
-func newBudget() *budget {
-	return &budget{total: rate.NewLimiter(totalRate, totalBurst), reserved: rate.NewLimiter(totalRate, totalBurst),
+func newBudget(total int) *budget {
+	return &budget{total: rate.NewLimiter(rate.Limit(total), 2*total), reserved: rate.NewLimiter(rate.Limit(total), 2*total),
 		sources: map[netip.Prefix]*rate.Limiter{}, seen: map[string]netip.Addr{}, known: map[netip.Addr]int{}}
 }
 

@@ -24,7 +24,7 @@ func (b *budget) count(a netip.Addr, n int, now time.Time) (got int) {
 
 func TestBudget(t *testing.T) {
 	now := time.Now()
-	b := newBudget()
+	b := newBudget(totalRate)
 	if got := b.count(addr4(1), 1000, now); got != sourceBurst {
 		t.Errorf("one source: got %d, want %d", got, sourceBurst)
 	}
@@ -52,7 +52,7 @@ func TestBudget(t *testing.T) {
 
 func TestBudgetIPv6(t *testing.T) {
 	now := time.Now()
-	b := newBudget()
+	b := newBudget(totalRate)
 	got := b.count(netip.MustParseAddr("2001:db8::1"), 150, now) + b.count(netip.MustParseAddr("2001:db8::2"), 150, now)
 	if got != sourceBurst {
 		t.Errorf("two addresses of one /64: got %d, want %d", got, sourceBurst)
@@ -64,7 +64,7 @@ func TestBudgetIPv6(t *testing.T) {
 
 func TestBudgetIsBounded(t *testing.T) {
 	now := time.Now()
-	b := newBudget()
+	b := newBudget(totalRate)
 	for i := range 2 * maxKnown {
 		b.proven(fmt.Sprint(i), addr4(i))
 		b.source(addr4(i), now).AllowN(now, 1)
@@ -88,7 +88,7 @@ func TestBudgetIsBounded(t *testing.T) {
 
 // One key makes one address known, the last.
 func TestKnownAddresses(t *testing.T) {
-	b := newBudget()
+	b := newBudget(totalRate)
 	for i := range 1000 {
 		b.proven("lk-stolen", addr4(i))
 	}

@@ -24,6 +24,8 @@ type Config struct {
 	MaxSessions int
 	// MaxHandshakes bounds half-open associations. Default 256; a quarter is kept for addresses where nodes were last seen.
 	MaxHandshakes int
+	// HandshakeRate bounds handshakes per second, for addresses where no node was last seen and once more for those where one was. Default 400.
+	HandshakeRate int
 	// Handshake ends one that takes longer. Default 30 s.
 	Handshake time.Duration
 	// Idle ends an association that was silent for so long. Default 24 h.
@@ -105,6 +107,9 @@ func Listen(cfg Config) (*Listener, error) {
 	if cfg.MaxHandshakes == 0 {
 		cfg.MaxHandshakes = 256
 	}
+	if cfg.HandshakeRate == 0 {
+		cfg.HandshakeRate = totalRate
+	}
 	if cfg.Handshake == 0 {
 		cfg.Handshake = handshakeTime
 	}
@@ -117,7 +122,7 @@ func Listen(cfg Config) (*Listener, error) {
 	}
 	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), socket: s, accept: make(chan *Conn), ended: make(chan struct{}), pion: newPionLog(),
 		cookies: newCookies(time.Now()), stateless: cookieErr == nil && !cfg.stateful, busy: rate.Sometimes{Interval: 10 * time.Second},
-		budget: newBudget(), peers: map[netip.AddrPort]*peer{}, cids: map[[cidLen]byte]*association{}, strange: list.New(),
+		budget: newBudget(cfg.HandshakeRate), peers: map[netip.AddrPort]*peer{}, cids: map[[cidLen]byte]*association{}, strange: list.New(),
 		reserved: list.New(), holders: map[string]*association{}}
 	if !l.stateless {
 		l.log.Warn("a flood of hellos can use up memory: this build's pion is not the one it was made for, so take another build", "err", cookieErr)

@@ -1,0 +1,87 @@
+package load
+
+import (
+	"math"
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Longest is the longest time that Latencies tell from a longer one.
+const Longest = time.Minute
+
+// Latencies are the times of many operations, of those that failed too. Three digits are kept. It is safe for concurrent use.
+type Latencies struct {
+	mu     sync.Mutex
+	h      *hdrhistogram.Histogram // guarded by mu; in 100 ns
+	failed int                     // guarded by mu
+	first  error                   // guarded by mu
+}
+
+const grain = 100 * time.Nanosecond
+
+// NewLatencies returns an empty set.
+func NewLatencies() *Latencies {
+	return &Latencies{h: hdrhistogram.New(1, int64(Longest/grain), 3)}
+}
+
+// Add adds an operation that took d. One that failed counts with the time that somebody waited for it: leaving it out would flatter.
+func (l *Latencies) Add(d time.Duration, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		l.failed++
+		if l.first == nil {
+			l.first = err
+		}
+	}
+	_ = l.h.RecordValue(int64(min(max(d, grain), Longest) / grain)) // within its bounds
+}
+
+// Merge adds all of another set.
+func (l *Latencies) Merge(o *Latencies) {
+	o.mu.Lock()
+	h, failed, first := hdrhistogram.Import(o.h.Export()), o.failed, o.first
+	o.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.h.Merge(h)
+	l.failed += failed
+	if l.first == nil {
+		l.first = first
+	}
+}
+
+// Count is how many operations there were.
+func (l *Latencies) Count() int { l.mu.Lock(); defer l.mu.Unlock(); return int(l.h.TotalCount()) }
+
+// Failed is how many operations failed, and why the first of them did.
+func (l *Latencies) Failed() (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.failed, l.first }
+
+// At is the time in µs within which a share of the operations was done; share is a percentage.
+func (l *Latencies) At(percentile float64) float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return micros(l.h.ValueAtQuantile(percentile))
+}
+
+// Max is the longest, in µs.
+func (l *Latencies) Max() float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return micros(l.h.Max())
+}
+
+func micros(v int64) float64 { return float64(v) * float64(grain) / float64(time.Microsecond) }
+
+// Curve is the distribution: percentiles, and the µs of each. It ends where one operation alone is left.
+func (l *Latencies) Curve() [][2]float64 {
+	n := l.Count()
+	var points [][2]float64
+	for tail := 1.0; n > 0 && tail*float64(n) >= 1; tail /= math.Sqrt2 { // two points for each halving of what is left
+		p := 100 * (1 - tail)
+		points = append(points, [2]float64{p, l.At(p)})
+	}
+	return points
+}
