@@ -29,16 +29,17 @@ var ladder = map[string]int{
 	"bench/idle":        4,
 	"bench/load":        4,
 	"bench/report":      4,
+	"bench/server":      5,
 	"cli/latchkey":      5,
 }
 
 // alone are the modules that only these packages may import, tests included; with _test, the tests alone.
 var alone = map[string][]string{
 	"github.com/dgraph-io/badger":     {"gateway/store"},
-	"github.com/pion":                 {"gateway/transport", "bench/idle", "bench/load"}, // stock go-coap beside ours, and a node that costs little
+	"github.com/pion":                 {"gateway/transport", "bench/idle", "bench/load", "bench/server"}, // stock go-coap beside ours, and a node that costs little
 	"github.com/danielgtaylor/huma":   {"gateway/admin"},
 	"github.com/urfave/cli":           {"cli"},
-	"github.com/plgd-dev/go-coap":     {"gateway/transport", "gateway", "coapres", "coapres/device", "gateway/session_test", "bench/idle", "bench/load"},
+	"github.com/plgd-dev/go-coap":     {"gateway/transport", "gateway", "coapres", "coapres/device", "gateway/session_test", "bench/idle", "bench/load", "bench/server"},
 	"github.com/fxamacker/cbor":       {"coapres/wire", "gateway/store"},
 	"github.com/prometheus":           {"gateway"},
 	"golang.org/x/crypto":             {"gateway/store"},

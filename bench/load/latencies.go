@@ -85,3 +85,11 @@ func (l *Latencies) Curve() [][2]float64 {
 	}
 	return points
 }
+
+// Reset empties the set.
+func (l *Latencies) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.h.Reset()
+	l.failed, l.first = 0, nil
+}

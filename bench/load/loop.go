@@ -70,3 +70,11 @@ func until(ctx context.Context, t time.Time) bool {
 		return false
 	}
 }
+
+// Rest waits for so long, or fails when ctx ends before.
+func Rest(ctx context.Context, d time.Duration) error {
+	if !until(ctx, time.Now().Add(d)) {
+		return ctx.Err()
+	}
+	return nil
+}

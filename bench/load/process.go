@@ -70,12 +70,13 @@ func (p *Process) Stop() error {
 }
 
 // Usage reads what the process has taken so far.
-func (p *Process) Usage() (Usage, error) { return usageOf(p.PID()) }
+func (p *Process) Usage() (Usage, error) { return UsageOf(p.PID()) }
 
 // clockTick is USER_HZ, in which /proc counts CPU time: 100 a second on every architecture that Go runs on.
 const clockTick = time.Second / 100
 
-func usageOf(pid int) (u Usage, err error) {
+// UsageOf reads what a process has taken so far.
+func UsageOf(pid int) (u Usage, err error) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	stat, err := os.ReadFile(dir + "/stat")
 	if err != nil {
