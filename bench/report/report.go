@@ -32,11 +32,19 @@ type Machine struct {
 
 // Scenario is one question and its figures.
 type Scenario struct {
-	Name    string   `json:"name"`  // "throughput"
+	Name    string   `json:"name"`  // "throughput"; of a-z, 0-9 and "-", as pictures are named after it
 	Title   string   `json:"title"` // "Requests and what they cost"
 	What    string   `json:"what"`  // what is in the numbers, in a few sentences
 	Figures []Figure `json:"figures"`
 	Curves  []Curve  `json:"curves,omitempty"`
+	Panel   *Panel   `json:"overview,omitempty"` // what of it the overview shows, if anything
+}
+
+// Panel is what the overview shows of a scenario: one metric of one case, or its curves.
+type Panel struct {
+	Title  string `json:"title"`
+	Case   string `json:"case,omitempty"`
+	Metric string `json:"metric,omitempty"` // empty for the curves
 }
 
 // Figure is one measured quantity of one system. Ratios and medians are worked out when it is shown.

@@ -1,0 +1,110 @@
+package report
+
+import (
+	"image/color"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// The colours are Okabe and Ito's, which the colour-blind can tell apart too. Two of one family have one hue, and the second is dashed.
+var (
+	ink     = color.NRGBA{0x22, 0x22, 0x22, 0xff}
+	faint   = color.NRGBA{0x66, 0x66, 0x66, 0xff}
+	hair    = color.NRGBA{0xe2, 0xe2, 0xe2, 0xff}
+	ours    = color.NRGBA{0xd5, 0x5e, 0x00, 0xff}
+	nothing = color.NRGBA{0x9a, 0x9a, 0x9a, 0xff} // the floor
+
+	dashed = []vg.Length{5, 2.5}
+	dotted = []vg.Length{1.5, 2}
+)
+
+var known = map[string]draw.LineStyle{
+	Floor:             {Color: nothing, Width: 1.5},
+	"libcoap-gnutls":  {Color: color.NRGBA{0x00, 0x72, 0xb2, 0xff}, Width: 1.5},
+	"libcoap-openssl": {Color: color.NRGBA{0x56, 0xb4, 0xe9, 0xff}, Width: 1.5, Dashes: dashed},
+	"go-coap":         {Color: color.NRGBA{0x00, 0x9e, 0x73, 0xff}, Width: 1.5},
+	"go-coap-dtls2":   {Color: color.NRGBA{0x6b, 0xc4, 0xa9, 0xff}, Width: 1.5, Dashes: dashed},
+	"mqtt":            {Color: color.NRGBA{0xcc, 0x79, 0xa7, 0xff}, Width: 1.5},
+	"https":           {Color: color.NRGBA{0x44, 0x33, 0x77, 0xff}, Width: 1.5},
+}
+
+// looks gives each system of the run its line, the same in every picture: ours differ in their dashes only, peers that are not known are black.
+func (r *Run) looks() map[string]draw.LineStyle {
+	all := map[string]draw.LineStyle{}
+	own, other := 0, 0
+	variants := [][]vg.Length{nil, dashed, dotted, {8, 2, 1.5, 2}}
+	give := func(system string) {
+		if _, ok := all[system]; ok {
+			return
+		}
+		style, ok := known[system]
+		switch {
+		case ok:
+		case isOwn(system):
+			style = draw.LineStyle{Color: ours, Width: 2.5, Dashes: variants[own%len(variants)]}
+			own++
+		default:
+			style = draw.LineStyle{Color: ink, Width: 1.5, Dashes: variants[other%len(variants)]}
+			other++
+		}
+		all[system] = style
+	}
+	for _, s := range r.Scenarios {
+		for _, f := range s.Figures {
+			give(f.System)
+		}
+		for _, c := range s.Curves {
+			give(c.System)
+		}
+	}
+	return all
+}
+
+func letters(size vg.Length, c color.Color) text.Style {
+	return text.Style{
+		Color:   c,
+		Font:    font.Font{Typeface: "Liberation", Variant: "Sans", Size: size},
+		Handler: plot.DefaultTextHandler,
+	}
+}
+
+func bold(s text.Style) text.Style {
+	s.Font.Weight = 3 // as golang.org/x/image/font counts, where 0 is regular
+	return s
+}
+
+// named is how the name of a system is written, in ink: some of the colours are too pale for letters.
+func named(system string) text.Style {
+	if isOwn(system) {
+		return bold(letters(8.5, ours))
+	}
+	return letters(8.5, ink)
+}
+
+// newPanel is a plot without data in the manner of all of them.
+func newPanel(title string) *plot.Plot {
+	p := plot.New()
+	p.BackgroundColor = nil
+	p.Title.Text = title
+	p.Title.TextStyle = bold(letters(10, ink))
+	p.Title.TextStyle.XAlign, p.Title.TextStyle.YAlign = text.XCenter, text.YTop
+	p.Title.Padding = 6
+	for _, a := range []*plot.Axis{&p.X, &p.Y} {
+		rotation, x, y := a.Label.TextStyle.Rotation, a.Tick.Label.XAlign, a.Tick.Label.YAlign
+		at := a.Label.TextStyle
+		a.Label.TextStyle = letters(9, ink)
+		a.Label.TextStyle.Rotation, a.Label.TextStyle.XAlign, a.Label.TextStyle.YAlign = rotation, at.XAlign, at.YAlign
+		a.Label.Padding = 4
+		a.Tick.Label = letters(8, faint)
+		a.Tick.Label.XAlign, a.Tick.Label.YAlign = x, y
+		a.LineStyle = draw.LineStyle{Color: faint, Width: 0.5}
+		a.Tick.LineStyle = a.LineStyle
+		a.Tick.Length = 3
+		a.Padding = 0
+	}
+	return p
+}
