@@ -10,7 +10,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// The colours are Okabe and Ito's, which the colour-blind can tell apart too. Two of one family have one hue, and the second is dashed.
+// The colours are Okabe and Ito's or near to them: the colour-blind can tell them apart too. Two of one family have one hue, the second is dashed.
 var (
 	ink     = color.NRGBA{0x22, 0x22, 0x22, 0xff}
 	faint   = color.NRGBA{0x66, 0x66, 0x66, 0xff}
