@@ -30,6 +30,7 @@ var ladder = map[string]int{
 	"bench/load":        4,
 	"bench/report":      4,
 	"bench/server":      5,
+	"bench/wirebytes":   4,
 	"cli/latchkey":      5,
 }
 
