@@ -7,6 +7,7 @@
 # make firmware-test  what must hold of the firmware, alone and with the gateway, on this machine and in QEMU
 # make firmware-size  what it takes of an ESP8266's flash
 # make bench   the benchmarks, in a few minutes
+# make bench-gate  allocations and bytes on the wire, which repeat exactly; in seconds
 
 GO      ?= go
 # A count, not a time: the Go fuzzer sometimes takes its own time limit for a failure.
@@ -76,11 +77,17 @@ firmware-size:
 
 test: deps check cross fuzz firmware-test
 	$(GO) test -race -timeout 9m ./...
+	$(MAKE) bench-gate
 	$(MAKE) test-large
 
 # What is about memory and load: without the race detector, which costs too much of both, and one package at a time.
 test-large:
 	$(GO) test -tags large -run Large -count=1 -p 1 -timeout 3m ./gateway ./gateway/transport
+
+# Without the race detector, which allocates too.
+.PHONY: bench-gate
+bench-gate:
+	$(GO) test -run 'TestGate[A-Z]|Alloc' -count=1 -timeout 3m ./coapres ./coapres/wire ./gateway/access ./gateway/store ./gateway/transport ./bench ./bench/wirebytes
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./coapres/wire ./gateway/access ./gateway/store ./bench

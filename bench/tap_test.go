@@ -23,14 +23,14 @@ const doors = 64
 
 // house is a gateway with doors and, at each, a reader and a lock over real DTLS on loopback.
 type house struct {
-	b       *testing.B
+	b       testing.TB
 	gateway *gateway.Gateway
 	store   *store.Store
 	node    func(device.Config) *device.Device // runs one until the benchmark ends and waits until it is registered
 }
 
 // newHouse has no doors yet. told, which may be nil, hears of every attempt that was decided.
-func newHouse(b *testing.B, opts store.Options, told func(gateway.Timeline)) *house {
+func newHouse(b testing.TB, opts store.Options, told func(gateway.Timeline)) *house {
 	b.Helper()
 	if !opts.InMemory {
 		opts.Dir = b.TempDir()

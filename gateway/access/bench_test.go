@@ -95,10 +95,10 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-func TestDecideAllocatesAtMostTwice(t *testing.T) {
+func TestDecideAllocatesOnce(t *testing.T) {
 	p, a := house(t), Attempt{Source: ByCard, Device: id("front-reader"), Credential: cardID("04a1"), Target: id("front-door"), Action: wire.Unlock, Counter: 1,
 		At: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), ClockTrusted: true}
-	if got := testing.AllocsPerRun(100, func() { Decide(p, a) }); got > 2 {
-		t.Errorf("got %v allocations, want at most 2", got)
+	if got := testing.AllocsPerRun(100, func() { Decide(p, a) }); got != 1 {
+		t.Errorf("got %v allocations, want one", got)
 	}
 }

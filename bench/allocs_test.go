@@ -1,0 +1,174 @@
+//go:build !race
+
+package bench
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"testing"
+	"time"
+
+	"latchkey/coapres/device"
+	"latchkey/coapres/wire"
+	"latchkey/gateway"
+	"latchkey/gateway/store"
+	"latchkey/keys"
+)
+
+// The gateway's allocations for one granted scan, from the scan's datagram to the verdict's: DTLS and CoAP of both sessions, freshness, decision,
+// event, command, receipt, second event. The store is in memory. On average, because the libraries' pools and timers have their share in
+// it: more than this is a change of ours or theirs. Whoever adds some on purpose puts the new figure here; whoever saves some does too.
+const (
+	gateAllocs = 374
+	gateSpread = 4 // what the average of so many scans may differ by from one run to the next
+)
+
+const (
+	gateDoors = 16
+	gateWarm  = 3  // scans at each door before, for pools and maps to fill
+	gateScans = 12 // scans at each door that count; a reader has 20 requests before its rate bounds it
+)
+
+// inNodes makes this program the nodes of a gateway elsewhere, so that their allocations are not counted.
+const inNodes = "LATCHKEY_BENCH_NODES"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(inNodes) == "" {
+		os.Exit(m.Run())
+	}
+	if err := runNodes(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// node is what the other process has to know of one.
+type node struct {
+	Name, Gateway, Secret string
+	Kind                  wire.Kind
+	Identity              keys.ID
+}
+
+// runNodes reads nodes and then, line by line, how often every reader is to scan. It answers each line when all is done, and ends with its input.
+func runNodes(in io.Reader, out io.Writer) error {
+	lines := json.NewDecoder(in)
+	var nodes []node
+	if err := lines.Decode(&nodes); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	var readers []*device.Device
+	for _, n := range nodes {
+		secret, err := keys.ParseSecret(n.Secret)
+		if err != nil {
+			return err
+		}
+		d := device.New(device.Config{Name: n.Name, Kind: n.Kind, Gateway: n.Gateway, Identity: n.Identity, Secret: secret})
+		running.Go(func() { _ = d.Run(ctx) }) // returns nil when ctx ends
+		ready, stop := context.WithTimeout(ctx, 20*time.Second)
+		err = d.Ready(ready)
+		stop()
+		if err != nil {
+			return err
+		}
+		if n.Kind == wire.KindReader {
+			readers = append(readers, d)
+		}
+	}
+	for times := 0; ; {
+		if _, err := fmt.Fprintln(out, "done"); err != nil {
+			return err
+		}
+		if err := lines.Decode(&times); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		for range times {
+			for i, r := range readers {
+				if v, err := r.Scan(ctx, card(i)); err != nil || v.Verdict != wire.Granted {
+					return fmt.Errorf("scan at door %d: %v, %w", i, v.Verdict, err)
+				}
+			}
+		}
+	}
+}
+
+func TestGateAllocationsOfAScan(t *testing.T) {
+	var acted sync.WaitGroup
+	h := newHouse(t, store.Options{InMemory: true}, func(gateway.Timeline) { acted.Done() })
+	var nodes []node
+	for i := range gateDoors {
+		lock, reader := h.door(i, card(i))
+		for _, c := range []device.Config{lock, reader} {
+			nodes = append(nodes, node{c.Name, h.gateway.Addr().String(), c.Secret.Reveal(), c.Kind, c.Identity})
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = append(os.Environ(), inNodes+"=1")
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	answers, asked := bufio.NewScanner(out), json.NewEncoder(in)
+	ask := func(v any) {
+		t.Helper()
+		if err := asked.Encode(v); err != nil {
+			t.Fatal(err)
+		}
+		if !answers.Scan() {
+			t.Fatal("the nodes are gone")
+		}
+	}
+	ask(nodes)
+	h.settled(gateDoors)
+	scan := func(times int) {
+		t.Helper()
+		acted.Add(times * gateDoors)
+		ask(times)
+		acted.Wait()
+	}
+	scan(gateWarm)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // each processor has a share of every pool to fill
+	runtime.GC()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties the pools
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	scan(gateScans)
+	runtime.ReadMemStats(&after)
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("the nodes: %v", err)
+	}
+	got := float64(after.Mallocs-before.Mallocs) / (gateDoors * gateScans)
+	t.Logf("%.1f allocations and %d bytes a scan", got, (after.TotalAlloc-before.TotalAlloc)/(gateDoors*gateScans))
+	switch {
+	case got > gateAllocs+gateSpread:
+		t.Errorf("got %.1f allocations a scan, want %d", got, gateAllocs)
+	case got < gateAllocs-gateSpread:
+		t.Errorf("got %.1f allocations a scan, fewer than the %d that are held: hold the new figure", got, gateAllocs)
+	}
+}
