@@ -7,6 +7,7 @@
 # make firmware-test  what must hold of the firmware, alone and with the gateway, on this machine and in QEMU
 # make firmware-size  what it takes of an ESP8266's flash
 # make bench   the benchmarks, in a few minutes
+# make bench-compare REF=main  those of this tree beside another commit's, in turn; bench/compare.sh says more
 # make bench-gate  allocations and bytes on the wire, which repeat exactly; in seconds
 
 GO      ?= go
@@ -91,6 +92,10 @@ bench-gate:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./coapres/wire ./gateway/access ./gateway/store ./bench
+
+.PHONY: bench-compare
+bench-compare:
+	@GO='$(GO)' sh bench/compare.sh '$(REF)'
 
 clean:
 	rm -rf bin firmware/build
