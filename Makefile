@@ -6,6 +6,7 @@
 # make firmware-host  bin/firmware/ROLE: the nodes' C firmware as processes of this machine
 # make firmware-test  what must hold of the firmware, alone and with the gateway, on this machine and in QEMU
 # make firmware-size  what it takes of an ESP8266's flash
+# make bench-deps  the systems that the benchmarks are beside, installed where that is possible
 # make bench   the benchmarks, in a few minutes
 # make bench-compare REF=main  those of this tree beside another commit's, in turn; bench/compare.sh says more
 # make bench-gate  allocations and bytes on the wire, which repeat exactly; in seconds
@@ -17,8 +18,11 @@ BIN     := bin/latchkey
 # Debian packages of the programs that the interop tests run.
 PACKAGES := libcoap3-bin openssl tshark
 PROGRAMS := coap-client-openssl coap-client-gnutls openssl tshark
+# Those of the systems that bench/peer starts.
+BENCH_PACKAGES := libcoap3-bin mosquitto libmosquitto-dev nginx gcc libc6-dev
+BENCH_PROGRAMS := coap-server-openssl coap-server-gnutls mosquitto nginx gcc
 
-.PHONY: demo build check test test-large bench fuzz cross deps firmware-host firmware-test firmware-size clean
+.PHONY: demo build check test test-large bench fuzz cross deps bench-deps firmware-host firmware-test firmware-size clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cli/latchkey
@@ -46,6 +50,24 @@ deps:
 		apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(PACKAGES) >/dev/null; \
 	else \
 		echo "install them first: sudo apt-get install $(PACKAGES)"; exit 1; \
+	fi
+
+# The same for the systems that the benchmarks are beside. Debian starts mosquitto and nginx as it installs them, unless policy-rc.d says no:
+# where there is none, one says so for that time. The benchmarks start their own, which end with them.
+POLICY := /usr/sbin/policy-rc.d
+bench-deps:
+	@PATH="$$PATH:/usr/sbin"; missing=; for p in $(BENCH_PROGRAMS); do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
+	for h in mosquitto.h stdio.h; do [ -e /usr/include/$$h ] || missing="$$missing $$h"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	echo "missing:$$missing"; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo "installing $(BENCH_PACKAGES)"; \
+		if [ ! -e $(POLICY) ]; then \
+			trap 'rm -f $(POLICY)' EXIT; printf '#!/bin/sh\nexit 101\n' >$(POLICY) && chmod 755 $(POLICY) || exit 1; \
+		fi; \
+		apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(BENCH_PACKAGES) >/dev/null; \
+	else \
+		echo "install them first: sudo apt-get install $(BENCH_PACKAGES)"; exit 1; \
 	fi
 
 # Each fuzz target for a few seconds. What it finds stays as a file in testdata/fuzz.
@@ -76,7 +98,7 @@ firmware-size:
 	@$(MAKE) -C firmware --no-print-directory tools
 	@$(MAKE) -C firmware --no-print-directory size
 
-test: deps check cross fuzz firmware-test
+test: deps bench-deps check cross fuzz firmware-test
 	$(GO) test -race -timeout 9m ./...
 	$(MAKE) bench-gate
 	$(MAKE) test-large

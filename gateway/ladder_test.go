@@ -32,12 +32,14 @@ var ladder = map[string]int{
 	"bench/server":      5,
 	"bench/wirebytes":   4,
 	"cli/latchkey":      5,
+	"bench/peer":        5,
 }
 
 // alone are the modules that only these packages may import, tests included; with _test, the tests alone.
 var alone = map[string][]string{
 	"github.com/dgraph-io/badger":     {"gateway/store"},
 	"github.com/pion":                 {"gateway/transport", "bench/idle", "bench/load", "bench/server"}, // stock go-coap beside ours, and a node that costs little
+	"github.com/pion":                 {"gateway/transport", "bench/idle", "bench/peer_test"},            // the latter runs stock go-coap beside ours
 	"github.com/danielgtaylor/huma":   {"gateway/admin"},
 	"github.com/urfave/cli":           {"cli"},
 	"github.com/plgd-dev/go-coap":     {"gateway/transport", "gateway", "coapres", "coapres/device", "gateway/session_test", "bench/idle", "bench/load", "bench/server"},

@@ -1,0 +1,122 @@
+package peer
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"latchkey/gateway/transport"
+)
+
+// The names of the peers in the results.
+const (
+	LibcoapOpenSSL = "libcoap-openssl"
+	LibcoapGnuTLS  = "libcoap-gnutls"
+)
+
+// Libcoap starts libcoap's example server: name is LibcoapOpenSSL or LibcoapGnuTLS. Any identity may come, all with the one secret. Its suites are
+// as it has them; a node that offers PSK_WITH_AES_128_CCM_8 alone gets that.
+func Libcoap(ctx context.Context, cfg Config, name string) (*Server, error) {
+	path, err := find("coap-server-" + strings.TrimPrefix(name, "libcoap-"))
+	if err != nil {
+		return nil, err
+	}
+	port, err := freePair()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Name: name, Addr: local(port + 1), Version: libcoapVersion(ctx, path)}
+	cmd := exec.Command(path, "-A", "127.0.0.1", "-p", strconv.Itoa(port), "-h", "", "-k", cfg.Secret.Reveal(), "-v", "3")
+	return cfg.launch(ctx, s, cmd, func(ctx context.Context) error {
+		if err := poll(ctx, creates(local(port))); err != nil {
+			return err
+		}
+		c, err := transport.Dial(ctx, s.Addr, cfg.Identity, cfg.Secret, nil)
+		if err != nil {
+			return err
+		}
+		defer func() { <-c.Done() }()
+		return c.End()
+	})
+}
+
+// freePair is a port of which the next is free as well, by UDP and TCP: libcoap has its DTLS on the next one.
+func freePair() (int, error) {
+	for range 100 {
+		port, err := freeTCP()
+		if err != nil {
+			return 0, err
+		}
+		if isFree(port) && isFree(port+1) {
+			return port, nil
+		}
+	}
+	return 0, fmt.Errorf("no two ports in a row are free")
+}
+
+func isFree(port int) bool {
+	addr := local(port)
+	u, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = u.Close() }()
+	t, err := net.Listen("tcp", addr)
+	if err != nil {
+		return false
+	}
+	return t.Close() == nil
+}
+
+// creates makes the resource that the peers are asked for, without DTLS: the first PUT to it is answered 2.01, those that count 2.04.
+func creates(addr string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "udp", addr)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = c.Close() }()
+		if err := c.SetDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+			return err
+		}
+		if _, err := c.Write(Request(1)); err != nil {
+			return err
+		}
+		_, err = c.Read(make([]byte, 64)) // nobody there is an error at once
+		return err
+	}
+}
+
+var (
+	coapVersion   = regexp.MustCompile(`(?m)^coap-server\S* v(\S+)`)
+	letterVersion = regexp.MustCompile(`^(3\.\d+\.)0([a-z])-dev$`)
+	tlsVersion    = regexp.MustCompile(`TLS Library: (\S+) - runtime ([^,\s]+)`)
+)
+
+func libcoapVersion(ctx context.Context, path string) string {
+	out, _ := exec.CommandContext(ctx, path, "-?").CombinedOutput() // how to use it, with exit status 1
+	v := "libcoap"
+	if m := coapVersion.FindSubmatch(out); m != nil {
+		v += " " + string(m[1])
+	}
+	if m := tlsVersion.FindSubmatch(out); m != nil {
+		v += ", " + string(m[1]) + " " + patchNumber(string(m[2]))
+	}
+	return v
+}
+
+// patchNumber turns OpenSSL's version as libcoap prints it, with a letter as up to OpenSSL 1.1 and always "-dev", into what it is: 3.0.0v-dev is
+// 3.0.22.
+func patchNumber(v string) string {
+	m := letterVersion.FindStringSubmatch(v)
+	if m == nil {
+		return v
+	}
+	return m[1] + strconv.Itoa(int(m[2][0]-'a')+1)
+}

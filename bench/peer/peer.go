@@ -1,0 +1,176 @@
+// Package peer starts the systems that people would use instead, each in a process of its own on 127.0.0.1, with a key that it is given, and
+// returns when it answers. It sends them no load and measures only what no other generator could: the way of a tap over MQTT.
+package peer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"latchkey/bench/load"
+	"latchkey/keys"
+)
+
+// The request that every CoAP peer serves: a confirmable PUT of so many bytes to this path (one segment), answered 2.04 without a payload.
+const (
+	Path    = "example_data"
+	Payload = 46
+)
+
+// Request is that PUT as bytes: header with a token of two bytes, Uri-Path, payload. The message ID, which is the token too, should not repeat
+// within a session.
+func Request(id uint16) []byte {
+	m := []byte{0x42, 3, byte(id >> 8), byte(id), byte(id >> 8), byte(id), uriPath<<4 | byte(len(Path))}
+	m = append(append(m, Path...), 0xff)
+	return append(m, bytes.Repeat([]byte{'x'}, Payload)...)
+}
+
+const uriPath = 11 // RFC 7252 §5.10; the length of Path is below 13 and stands in the same byte
+
+// patient is how long a peer may take until it answers.
+const patient = 10 * time.Second
+
+// Config is what every peer is started with.
+type Config struct {
+	Root     string      // of this repository, for peers that are built from it
+	CPUs     []int       // that it keeps to; none: any
+	Secret   keys.Secret // for this run only: some peers take it on their command line and nowhere else
+	Identity keys.ID     // that the peer knows, if it knows identities at all
+}
+
+// Server is a peer at work.
+type Server struct {
+	*load.Process
+	Name    string // as in the results
+	Addr    string // host:port
+	Version string
+	tidy    func() // what is left to do when it has ended, or nil
+}
+
+// Stop ends the peer and takes its files away.
+func (s *Server) Stop() error {
+	err := s.Process.Stop()
+	if s.tidy != nil {
+		s.tidy()
+	}
+	return err
+}
+
+// program is one that a peer needs, with the Debian package that has it.
+type program struct{ name, pkg string }
+
+var programs = []program{
+	{"coap-server-openssl", "libcoap3-bin"},
+	{"coap-server-gnutls", "libcoap3-bin"},
+	{"mosquitto", "mosquitto"},
+	{"nginx", "nginx"},
+	{"gcc", "gcc"},
+}
+
+// Missing names the Debian packages that the peers need and that are not here, each once.
+func Missing() []string {
+	var pkgs []string
+	need := func(pkg string) {
+		for _, p := range pkgs {
+			if p == pkg {
+				return
+			}
+		}
+		pkgs = append(pkgs, pkg)
+	}
+	for _, p := range programs {
+		if _, err := find(p.name); err != nil {
+			need(p.pkg)
+		}
+	}
+	if _, err := os.Stat("/usr/include/mosquitto.h"); err != nil {
+		need("libmosquitto-dev")
+	}
+	return pkgs
+}
+
+// find is the path of a program. Daemons are in sbin, which is not in everybody's path.
+func find(name string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path, nil
+		}
+	}
+	for _, p := range programs {
+		if p.name == name {
+			return "", fmt.Errorf("%s is not here: install Debian's %s", name, p.pkg)
+		}
+	}
+	return "", fmt.Errorf("%s is not here", name)
+}
+
+// launch starts a peer, and ends it again if it does not answer in time. What it prints is in the error then, and lost otherwise.
+func (c Config) launch(ctx context.Context, s *Server, cmd *exec.Cmd, answers func(context.Context) error) (*Server, error) {
+	said := &tail{}
+	cmd.Stdout, cmd.Stderr = said, said
+	return c.run(ctx, s, cmd, said, answers)
+}
+
+func (c Config) run(ctx context.Context, s *Server, cmd *exec.Cmd, said *tail, answers func(context.Context) error) (*Server, error) {
+	endWithUs(cmd)
+	p, err := load.Start(ctx, cmd, c.CPUs)
+	if err != nil {
+		if s.tidy != nil {
+			s.tidy()
+		}
+		return nil, fmt.Errorf("%s: %w", s.Name, err)
+	}
+	s.Process = p
+	wait, cancel := context.WithTimeout(ctx, patient)
+	defer cancel()
+	go func() {
+		select {
+		case <-p.Ended():
+			cancel()
+		case <-wait.Done():
+		}
+	}()
+	if err := answers(wait); err != nil {
+		err = errors.Join(fmt.Errorf("%s does not answer: %w", s.Name, err), s.Stop())
+		return nil, errors.Join(err, said.err())
+	}
+	return s, nil
+}
+
+// poll tries until try has no error or ctx ends, and returns the last error then.
+func poll(ctx context.Context, try func(context.Context) error) error {
+	for {
+		once, cancel := context.WithTimeout(ctx, time.Second)
+		err := try(once)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// freeTCP is a TCP port of 127.0.0.1 that nobody has now.
+func freeTCP() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
+}

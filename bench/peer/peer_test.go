@@ -1,0 +1,126 @@
+package peer
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/dtls/v3"
+
+	"latchkey/keys"
+)
+
+// config is one for a test of this package, which is two folders below the root.
+func config() Config {
+	return Config{Root: "../..", Secret: keys.NewSecret(), Identity: keys.NewID()}
+}
+
+func bounded(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// started has the peer end with the test, and tells of one that ended before.
+func started(t *testing.T, s *Server, err error) *Server {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Log(s.Name, s.Version, s.Addr)
+	if s.Version == "" {
+		t.Error("it has no version")
+	}
+	if u, err := s.Usage(); err != nil || u.RSS == 0 {
+		t.Errorf("got usage %+v, %v", u, err)
+	}
+	return s
+}
+
+// mustServe proves that the peer takes our suite with our master secret and answers the request as every peer is to.
+func mustServe(t *testing.T, s *Server, cfg Config) {
+	t.Helper()
+	ua, err := net.ResolveUDPAddr("udp", s.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := dtls.DialWithOptions("udp", ua,
+		dtls.WithPSK(func([]byte) ([]byte, error) { return cfg.Secret.PSK(), nil }),
+		dtls.WithPSKIdentityHint([]byte(cfg.Identity)),
+		dtls.WithCipherSuites(dtls.TLS_PSK_WITH_AES_128_CCM_8),
+		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := c.HandshakeContext(ctx); err != nil {
+		t.Fatalf("handshake with %s: %v", s.Name, err)
+	}
+	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	for id := uint16(1); id <= 3; id++ {
+		if _, err := c.Write(Request(id)); err != nil {
+			t.Fatal(err)
+		}
+		answer := make([]byte, 1500)
+		n, err := c.Read(answer)
+		if err != nil {
+			t.Fatalf("PUT to %s: %v", s.Name, err)
+		}
+		if want := []byte{0x62, 2<<5 | 4, 0, byte(id), 0, byte(id)}; !bytes.Equal(answer[:n], want) {
+			t.Errorf("%s answers PUT %d with %x, want %x: 2.04 and nothing more", s.Name, id, answer[:n], want)
+		}
+	}
+}
+
+func TestLibcoap(t *testing.T) {
+	for _, name := range []string{LibcoapOpenSSL, LibcoapGnuTLS} {
+		t.Run(name, func(t *testing.T) {
+			cfg := config()
+			s, err := Libcoap(bounded(t), cfg, name)
+			mustServe(t, started(t, s, err), cfg)
+		})
+	}
+}
+
+func TestAMissingProgramIsAnErrorThatNamesItsPackage(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	_, err := Libcoap(bounded(t), config(), LibcoapGnuTLS)
+	if err == nil || !strings.Contains(err.Error(), "libcoap3-bin") {
+		t.Errorf("got %v", err)
+	}
+	if pkgs := Missing(); !slices.Contains(pkgs, "libcoap3-bin") {
+		t.Errorf("missing is %v", pkgs)
+	}
+}
+
+func TestAPeerThatEndsAtOnceSaysWhy(t *testing.T) {
+	cfg := config()
+	_, err := cfg.launch(bounded(t), &Server{Name: "sh"}, exec.Command("/bin/sh", "-c", "echo no room; exit 3"), func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	if err == nil || !strings.Contains(err.Error(), "no room") || !strings.Contains(err.Error(), "status 3") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNothingIsMissing(t *testing.T) {
+	if pkgs := Missing(); len(pkgs) > 0 {
+		t.Errorf("install Debian's %v", pkgs)
+	}
+}
