@@ -21,6 +21,8 @@ PROGRAMS := coap-client-openssl coap-client-gnutls openssl tshark
 # Those of the systems that bench/peer starts.
 BENCH_PACKAGES := libcoap3-bin mosquitto libmosquitto-dev nginx gcc libc6-dev
 BENCH_PROGRAMS := coap-server-openssl coap-server-gnutls mosquitto nginx gcc
+# Modules of their own, which only benchmarks run.
+PEERS := $(patsubst %/go.mod,%,$(wildcard bench/peers/*/go.mod))
 
 .PHONY: demo build check test test-large bench fuzz cross deps bench-deps firmware-host firmware-test firmware-size clean
 
@@ -39,6 +41,7 @@ check:
 	$(GO) vet -tags large,firmware ./...
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
 	$(GO) tool staticcheck -tags large,firmware ./...
+	@set -e; for m in $(PEERS); do echo "$(GO) vet -C $$m ./..."; $(GO) vet -C $$m ./...; done
 
 # The programs that the tests speak to. Only what is missing is installed, and only where that is possible.
 deps:

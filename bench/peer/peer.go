@@ -51,6 +51,7 @@ type Server struct {
 	Name    string // as in the results
 	Addr    string // host:port
 	Version string
+	talk    *talk  // with a peer of ours, or nil
 	tidy    func() // what is left to do when it has ended, or nil
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pion/dtls/v3"
 
+	"latchkey/gateway/transport"
 	"latchkey/keys"
 )
 
@@ -94,6 +95,54 @@ func TestLibcoap(t *testing.T) {
 			s, err := Libcoap(bounded(t), cfg, name)
 			mustServe(t, started(t, s, err), cfg)
 		})
+	}
+}
+
+func TestGoCoAPDTLS2(t *testing.T) {
+	cfg := config()
+	s, err := GoCoAPDTLS2(bounded(t), cfg)
+	started(t, s, err)
+	if !strings.Contains(s.Version, "pion/dtls/v2 v2.") || !strings.Contains(s.Version, "go-coap/v3 v3.3.4") {
+		t.Errorf("got version %q", s.Version)
+	}
+	before, err := s.Figures(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustServe(t, s, cfg)
+	after, err := s.Figures(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before.Heap == 0 || before.Stack == 0 || before.Goroutines == 0 || after.Mallocs <= before.Mallocs {
+		t.Errorf("got figures %+v, then %+v", before, after)
+	}
+}
+
+func TestGoCoAPDTLS2HoldsIdleSessions(t *testing.T) {
+	const sessions = 100
+	cfg := config()
+	s, err := GoCoAPDTLS2(bounded(t), cfg)
+	started(t, s, err)
+	ctx := bounded(t)
+	for range sessions {
+		c, err := transport.Dial(ctx, s.Addr, keys.NewID(), cfg.Secret, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := c.End(); err != nil {
+				t.Error(err)
+			}
+			<-c.Done()
+		}()
+	}
+	f, err := s.Figures(true)
+	for err == nil && f.Sessions < sessions && ctx.Err() == nil { // a session is counted a little after its handshake
+		f, err = s.Figures(true)
+	}
+	if err != nil || f.Sessions != sessions || f.Goroutines < sessions {
+		t.Errorf("got %+v, %v, want %d sessions", f, err, sessions)
 	}
 }
 
