@@ -48,10 +48,11 @@ func Libcoap(ctx context.Context, cfg Config, name string) (*Server, error) {
 // freePair is a port of which the next is free as well, by UDP and TCP: libcoap has its DTLS on the next one.
 func freePair() (int, error) {
 	for range 100 {
-		port, err := freeTCP()
+		ports, err := freeTCPs(1)
 		if err != nil {
 			return 0, err
 		}
+		port := ports[0]
 		if isFree(port) && isFree(port+1) {
 			return port, nil
 		}

@@ -87,7 +87,7 @@ func (c Config) build(ctx context.Context, module, dir string) (*exec.Cmd, error
 	return exec.Command(out), nil
 }
 
-// own starts a peer of ours, which answers the first line that it is told with what goes into h, and ends when this process does.
+// own starts a peer of ours, which is told its order, if it has one, and then says what goes into h. It ends when this process does.
 func (c Config) own(ctx context.Context, s *Server, cmd *exec.Cmd, order, h any) (*Server, error) {
 	said := &tail{}
 	cmd.Stderr = said
@@ -101,8 +101,10 @@ func (c Config) own(ctx context.Context, s *Server, cmd *exec.Cmd, order, h any)
 	}
 	s.talk = &talk{in, bufio.NewReader(out), out}
 	return c.run(ctx, s, cmd, said, func(context.Context) error {
-		if err := json.NewEncoder(in).Encode(order); err != nil {
-			return err
+		if order != nil {
+			if err := json.NewEncoder(in).Encode(order); err != nil {
+				return err
+			}
 		}
 		return s.talk.read(h)
 	})

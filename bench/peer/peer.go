@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"latchkey/bench/load"
@@ -75,6 +76,8 @@ var programs = []program{
 	{"gcc", "gcc"},
 }
 
+const mosquittoHeader = "/usr/include/mosquitto.h"
+
 // Missing names the Debian packages that the peers need and that are not here, each once.
 func Missing() []string {
 	var pkgs []string
@@ -91,7 +94,7 @@ func Missing() []string {
 			need(p.pkg)
 		}
 	}
-	if _, err := os.Stat("/usr/include/mosquitto.h"); err != nil {
+	if _, err := os.Stat(mosquittoHeader); err != nil {
 		need("libmosquitto-dev")
 	}
 	return pkgs
@@ -167,11 +170,35 @@ func poll(ctx context.Context, try func(context.Context) error) error {
 
 func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// freeTCP is a TCP port of 127.0.0.1 that nobody has now.
-func freeTCP() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+// freeTCPs are TCP ports of 127.0.0.1 that nobody has now.
+func freeTCPs(n int) ([]int, error) {
+	var ports []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = l.Close() }()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
 	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
+	return ports, nil
+}
+
+// accepts tells whether a TCP server is there.
+func accepts(addr string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "tcp", addr)
+		if err == nil {
+			err = c.Close()
+		}
+		return err
+	}
+}
+
+// firstLine is the first line that a program prints about itself, whatever it says by its exit status.
+func firstLine(ctx context.Context, path string, args ...string) string {
+	out, _ := exec.CommandContext(ctx, path, args...).CombinedOutput()
+	line, _, _ := strings.Cut(string(out), "\n")
+	return strings.TrimSpace(line)
 }
