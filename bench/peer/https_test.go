@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptrace"
 	"testing"
@@ -31,7 +33,10 @@ func TestHTTPS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = a.Body.Close()
+		_, err = io.Copy(io.Discard, a.Body) // what is not read to its end costs the connection
+		if err := errors.Join(err, a.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
 		if a.StatusCode != want || a.TLS.Version != tls.VersionTLS13 || a.TLS.PeerCertificates[0].PublicKeyAlgorithm != x509.ECDSA {
 			t.Errorf("%s: got %s, TLS %x", method, a.Status, a.TLS.Version)
 		}
