@@ -69,6 +69,12 @@ func (p *Process) Stop() error {
 	return fmt.Errorf("%s did not end when asked", p.cmd.Path)
 }
 
+// Kill ends the process at once, as a power cut would, and waits until it is gone.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill() // it may have ended meanwhile
+	<-p.ended
+}
+
 // Usage reads what the process has taken so far.
 func (p *Process) Usage() (Usage, error) { return UsageOf(p.PID()) }
 

@@ -22,7 +22,7 @@ import (
 // than what it measures. It is not safe for concurrent use.
 type Session struct {
 	conn  net.Conn
-	lower *net.UDPConn
+	lower *socket
 	mid   uint16
 	in    []byte
 	out   []byte
@@ -50,7 +50,7 @@ func Plain(addr string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newSession(c, c.(*net.UDPConn)), nil
+	return newSession(c, nil), nil
 }
 
 // Dial opens a session over DTLS 1.2 with a pre-shared key and AES-128-CCM-8, as a small node does. Its handshake is stock pion's.
@@ -63,7 +63,7 @@ func Dial(ctx context.Context, addr string, o Options) (*Session, error) {
 	if o.Source.IsValid() {
 		from = net.UDPAddrFromAddrPort(netip.AddrPortFrom(o.Source, 0))
 	}
-	lower, err := net.ListenUDP("udp4", from)
+	lower, err := newSocket(from)
 	if err != nil {
 		return nil, err
 	}
@@ -88,12 +88,20 @@ func Dial(ctx context.Context, addr string, o Options) (*Session, error) {
 	return newSession(c, lower), nil
 }
 
-func newSession(c net.Conn, lower *net.UDPConn) *Session {
+func newSession(c net.Conn, lower *socket) *Session {
 	return &Session{conn: c, lower: lower, mid: uint16(rand.Uint32()), in: make([]byte, 2048), out: make([]byte, 2048), opts: make([]byte, 256)}
 }
 
 // Close says goodbye and frees the socket.
-func (s *Session) Close() error { return errors.Join(s.conn.Close(), closed(s.lower.Close())) }
+func (s *Session) Close() error {
+	if s.lower == nil {
+		return s.conn.Close()
+	}
+	return errors.Join(s.conn.Close(), closed(s.lower.Close()))
+}
+
+// Move goes on from another port, as a node that slept does: only a connection ID tells the server whose records these are.
+func (s *Session) Move() error { return s.lower.move() }
 
 func closed(err error) error {
 	if errors.Is(err, net.ErrClosed) {
@@ -179,6 +187,11 @@ func (s *Session) answer(deadline time.Time) (a message.Message, err error) {
 		a = message.Message{Options: make(message.Options, 0, 8)}
 		if _, err := coder.DefaultCoder.Decode(s.in[:n], &a); err != nil {
 			return a, err
+		}
+		if a.Type == message.Confirmable && a.Code == codes.Empty { // a ping (RFC 7252 §4.3)
+			if _, err := s.conn.Write([]byte{0x70, 0, byte(a.MessageID >> 8), byte(a.MessageID)}); err != nil {
+				return a, err
+			}
 		}
 		if a.MessageID == int32(s.mid) && (a.Type == message.Acknowledgement || a.Type == message.Reset) {
 			if a.Type == message.Reset || a.Code == codes.Empty {

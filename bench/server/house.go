@@ -41,8 +41,8 @@ func Stranger() []byte { return []byte{0xff, 0xff, 0xff, 0xff} }
 // grantsEach is how many grants each of those people has who never come.
 const grantsEach = 10
 
-// build gives a store the policy of the house. The keys have been used today, or a gateway would write each of them at its first session.
-func (h House) build(ctx context.Context, st *store.Store, secret keys.Secret, at time.Time) error {
+// Build gives a store the policy of the house. The keys have been used today, or a gateway would write each of them at its first session.
+func (h House) Build(ctx context.Context, st *store.Store, secret keys.Secret, at time.Time) error {
 	var changes []access.Change
 	var err error
 	put := func(records ...access.Record) {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -76,12 +77,12 @@ func whole(o Order) (holder, error) {
 		return holder{}, err
 	}
 	if seq, _ := st.Head(); seq == 0 { // not one that is started again
-		if err := o.House.build(ctx, st, o.Secret, time.Now()); err != nil {
+		if err := o.House.Build(ctx, st, o.Secret, time.Now()); err != nil {
 			return holder{}, errors.Join(err, st.Close())
 		}
 	}
 	steps := newSteps()
-	cfg := gateway.Config{Store: st, Listen: anyPort, Clock: gateway.ClockRTC, MaxSessions: max(o.Sessions, 1), Timeline: steps.take}
+	cfg := gateway.Config{Store: st, Listen: cmp.Or(o.Addr, anyPort), Clock: gateway.ClockRTC, MaxSessions: max(o.Sessions, 1), Timeline: steps.take}
 	if o.Unbound {
 		cfg.RequestRate, cfg.HandshakeRate = unbound, unbound
 	}

@@ -40,6 +40,7 @@ type Order struct {
 	Sessions int         `json:"sessions"` // how many there may be
 	House    House       `json:"house"`    // a gateway's
 	Dir      string      `json:"dir"`      // a gateway's store; empty: in memory
+	Addr     string      `json:"addr"`     // where a gateway listens; empty: at a port of its own choice
 	// Unbound lifts a gateway's bounds on requests and handshakes per second, which one generator with few nodes would meet.
 	Unbound bool `json:"unbound"`
 }
@@ -57,17 +58,19 @@ type Figures struct {
 
 // answer is a line that a server writes.
 type answer struct {
-	Addr    string           `json:"addr,omitempty"`
-	Figures *Figures         `json:"figures,omitempty"`
-	Mallocs uint64           `json:"mallocs,omitempty"`
-	Steps   map[string]Times `json:"steps,omitempty"`
+	Addr     string           `json:"addr,omitempty"`
+	Figures  *Figures         `json:"figures,omitempty"`
+	Mallocs  uint64           `json:"mallocs,omitempty"`
+	Steps    map[string]Times `json:"steps,omitempty"`
+	Sessions int              `json:"sessions,omitempty"`
 }
 
 // Questions, a line each.
 const (
-	askFigures = "figures"
-	askMallocs = "mallocs"
-	askSteps   = "steps"
+	askFigures  = "figures"
+	askSessions = "sessions"
+	askMallocs  = "mallocs"
+	askSteps    = "steps"
 )
 
 // serveArg makes this program a server; its name follows.
@@ -130,6 +133,8 @@ func serve(name string, r io.Reader, w io.Writer) error {
 				return err
 			}
 			a.Figures.Sessions = h.sessions()
+		case askSessions:
+			a.Sessions = h.sessions()
 		case askMallocs:
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
@@ -243,6 +248,12 @@ func (s *Server) Figures() (Figures, error) {
 		return Figures{}, errors.Join(err, errors.New("no figures"))
 	}
 	return *a.Figures, nil
+}
+
+// Sessions is how many sessions the server has now.
+func (s *Server) Sessions() (int, error) {
+	a, err := s.ask(askSessions)
+	return a.Sessions, err
 }
 
 // Mallocs is how many objects the server has allocated since its start.

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"latchkey/bench/server"
+)
+
+var fleetScenario = scenario{
+	name: "fleet", title: "A building: scans beside a fleet of idle sessions",
+	what: "The gateway alone, store on disk: scans by the clock, in turn at 256 doors, while other readers hold idle sessions and the policy has so many more grants of other people. " +
+		"Full: 200 scans a second, 10,000 sessions, 100,000 grants. Short: 1,000 sessions and 10,000 grants. CPU is the server's share of its one processor; RSS is what the kernel counts, garbage too.",
+	run: runFleet,
+}
+
+func runFleet(b *bench) error {
+	sessions, grants, n := 1000, 10_000, 600
+	if b.full {
+		sessions, grants, n = 10_000, 100_000, 2000
+	}
+	const doors, rate = 256, 200
+	all := newCurves()
+	for range b.rounds {
+		if err := b.fleet(sessions, grants, doors, rate, n, all); err != nil {
+			return err
+		}
+	}
+	b.draw(all)
+	return nil
+}
+
+func (b *bench) fleet(sessions, grants, atDoors int, rate float64, n int, all *curves) (err error) {
+	s := some(gatewayName)[0]
+	house := server.House{Doors: atDoors, Readers: sessions, Grants: grants}
+	t, err := s.start(b, server.Order{Sessions: sessions + 2*atDoors, House: house, Dir: b.folder(), Unbound: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.stop()) }()
+	d, err := openDoors(b.ctx, t.addr, t, atDoors)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	crowd := s
+	crowd.open = shifted(s.open, 2*atDoors)
+	idle, err := openAll(b.ctx, crowd, t, sessions, 1500)
+	defer closeAll(idle)
+	if err != nil {
+		return err
+	}
+	if err := d.settle(b.ctx); err != nil {
+		return err
+	}
+	before, err := t.usage()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	verdicts, relays := d.taps(b.ctx, rate, n)
+	took := time.Since(began)
+	after, err := t.usage()
+	if err != nil {
+		return err
+	}
+	kase := fmt.Sprintf("%.0f scans/s, %s sessions, %s grants", rate, thousands(sessions), thousands(grants))
+	b.latencies(kase, gatewayName+", tap to verdict", verdicts, all)
+	b.latencies(kase, gatewayName+", tap to relay", relays, all)
+	b.add(kase, gatewayName+", tap to verdict", "server busy", "%", 100*(after.CPU-before.CPU).Seconds()/took.Seconds())
+	b.add(kase, gatewayName+", tap to verdict", "RSS", "MB", float64(after.RSS)/1e6)
+	return nil
+}
+
+// shifted opens sessions of the nodes from first on.
+func shifted(open func(context.Context, *target, int) (exchanger, error), first int) func(context.Context, *target, int) (exchanger, error) {
+	return func(ctx context.Context, t *target, n int) (exchanger, error) { return open(ctx, t, first+n) }
+}

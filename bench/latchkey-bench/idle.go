@@ -1,0 +1,105 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"latchkey/bench/load"
+	"latchkey/bench/report"
+	"latchkey/bench/server"
+)
+
+var idleScenario = scenario{
+	name: "idle", title: "Memory for each idle session",
+	what: "So many sessions are opened, each with one request, and then are silent. Servers in Go collect their garbage and give back what is free before they are asked; of the others it is what " +
+		"the kernel counts. RSS with them, less RSS before the first, by their number. After that a hundred of them do one request more, and all are answered, or the run fails. The gateway's store is in memory.",
+	panel: &report.Panel{Title: "Memory for each idle session", Case: "1,000 sessions", Metric: "RSS a session"},
+	run:   runIdle,
+}
+
+func runIdle(b *bench) error {
+	counts := []int{1000}
+	if b.full {
+		counts = []int{1000, 10_000}
+	}
+	for _, n := range counts {
+		for range b.rounds {
+			for _, s := range some() {
+				if s.name == server.Floor || s.name == server.GoCoAPTuned {
+					continue
+				}
+				if err := b.idle(s, n); err != nil {
+					return fmt.Errorf("%s, %d sessions: %w", s.name, n, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (b *bench) idle(s system, n int) (err error) {
+	const pace = 1500 // sessions a second
+	t, err := s.start(b, server.Order{Sessions: n, House: server.House{Readers: n}, Unbound: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.stop()) }()
+	before, _, err := t.resident()
+	if err != nil {
+		return err
+	}
+	sessions, err := openAll(b.ctx, s, t, n, pace)
+	defer closeAll(sessions)
+	if err != nil {
+		return err
+	}
+	for i, x := range sessions {
+		if s.name != gatewayName { // its readers have registered
+			if err := x.exchange(); err != nil {
+				return fmt.Errorf("session %d: %w", i, err)
+			}
+		}
+	}
+	if err := load.Rest(b.ctx, time.Second); err != nil {
+		return err
+	}
+	with, goroutines, err := t.resident()
+	if err != nil {
+		return err
+	}
+	const samples = 100
+	for i := range samples {
+		if err := sessions[i*n/samples].exchange(); err != nil {
+			return fmt.Errorf("after the idle time: %w", err)
+		}
+	}
+	kase := thousands(n) + " sessions"
+	b.add(kase, s.name, "RSS a session", "KB", float64(with-before)/1e3/float64(n), isMain, explain(s.name, "idle"))
+	b.add(kase, s.name, "RSS with all", "MB", float64(with)/1e6)
+	if goroutines > 0 {
+		b.add(kase, s.name, "goroutines a session", "", goroutines/float64(n))
+	}
+	return nil
+}
+
+// resident is what the server holds, and its goroutines if it has any, without garbage where that can be told.
+func (t *target) resident() (rss int64, goroutines float64, err error) {
+	if t.own != nil {
+		f, err := t.own.Figures()
+		return f.RSS, float64(f.Goroutines), err
+	}
+	f, err := t.peer.Figures(true)
+	if err != nil {
+		f.Goroutines = 0 // of others nothing but what the kernel counts
+	}
+	u, err := t.usage()
+	return u.RSS, float64(f.Goroutines), err
+}
+
+func thousands(n int) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
+}

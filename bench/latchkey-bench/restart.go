@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"latchkey/bench/load"
+	"latchkey/bench/server"
+	"latchkey/coapres/device"
+	"latchkey/coapres/wire"
+)
+
+var restartScenario = scenario{
+	name: "restart", title: "A gateway that was away",
+	what: "The gateway with its bounds as they come, store on disk, and so many readers that behave as ours do: an update every 30 s, 10 s of patience, a new session after a wait that doubles from 1 s, with jitter. " +
+		"Asked to stop it says goodbye on every session; killed it does not, and each node finds out by itself. The time counts from when the new process listens until so many are registered again. " +
+		"All nodes are at one address of this machine, which is known from its first node on: 400 handshakes a second.",
+	run: runRestart,
+}
+
+func runRestart(b *bench) (err error) {
+	n := 500
+	if b.full {
+		n = 10_000
+	}
+	order := server.Order{Sessions: n, House: server.House{Readers: n}, Dir: b.folder()}
+	start := some(gatewayName)[0].start
+	t, err := start(b, order)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.stop()) }()
+	order.Addr = t.addr
+	ctx, cancel := context.WithCancel(b.ctx)
+	var ran sync.WaitGroup
+	defer func() { cancel(); ran.Wait() }()
+	const pace = 300
+	for i := range n {
+		d := device.New(device.Config{Name: "reader-" + string(server.Identity(i))[3:], Kind: wire.KindReader, Gateway: t.addr, Identity: server.Identity(i), Secret: b.secret})
+		ran.Go(func() { _ = d.Run(ctx) }) // returns nil when ctx ends
+		if err := load.Rest(ctx, time.Second/pace); err != nil {
+			return err
+		}
+	}
+	if _, err := t.back(b.ctx, n); err != nil {
+		return fmt.Errorf("before the first restart: %w", err)
+	}
+	for range b.rounds {
+		for _, how := range []string{"asked to stop", "killed"} {
+			if how == "killed" {
+				t.own.Kill()
+			} else if err := t.stop(); err != nil {
+				return err
+			}
+			next, err := start(b, order)
+			if err != nil {
+				return fmt.Errorf("started again: %w", err)
+			}
+			t.own, t.stop, t.usage = next.own, next.stop, next.usage
+			times, err := t.back(b.ctx, n)
+			if err != nil {
+				return fmt.Errorf("%s: %w", how, err)
+			}
+			u, err := t.usage()
+			if err != nil {
+				return err
+			}
+			kase := fmt.Sprintf("%s sessions, %s", thousands(n), how)
+			for _, share := range shares {
+				b.add(kase, gatewayName, fmt.Sprintf("%d %% back", share), "s", times[share].Seconds())
+			}
+			b.add(kase, gatewayName, "server CPU", "s", u.CPU.Seconds())
+		}
+	}
+	return nil
+}
+
+var shares = []int{50, 95, 100}
+
+// back waits until all n nodes are there, and tells when so many per cent were.
+func (t *target) back(ctx context.Context, n int) (map[int]time.Duration, error) {
+	const patient = 5 * time.Minute
+	times := map[int]time.Duration{}
+	for began := time.Now(); ; {
+		here, err := t.own.Sessions()
+		if err != nil {
+			return nil, err
+		}
+		took := time.Since(began)
+		for _, share := range shares {
+			if _, ok := times[share]; !ok && here*100 >= n*share {
+				times[share] = took
+			}
+		}
+		if here == n {
+			return times, nil
+		}
+		if took > patient {
+			return nil, fmt.Errorf("%d of %d are there after %v", here, n, patient)
+		}
+		if err := load.Rest(ctx, 50*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"latchkey/bench/load"
+	"latchkey/bench/peer"
+	"latchkey/bench/report"
+	"latchkey/bench/server"
+)
+
+const (
+	tapRate  = 50 // a second
+	tapDoors = 64
+)
+
+const (
+	caseVerdict = "tap to verdict"
+	caseRelay   = "tap to relay"
+	caseTrip    = "one round trip, nothing decided"
+	caseInside  = "inside the gateway, p50"
+)
+
+var tapScenario = scenario{
+	name: "tap", title: "From the tap to the door, warm sessions",
+	what: "Fifty taps a second by the clock, in turn at 64 doors, each with a reader and a lock on sessions of their own; times count from when a tap was due, and those that failed " +
+		"count too. The gateway decides, writes the decision to disk, synced, commands the lock, gets its receipt, writes that, synced, and answers. Over MQTT a decider does the same with " +
+		"the same policy at one door: the scan comes from a broker over TLS-PSK, and the command, the receipt and the verdict go by it; it keeps nothing, or (`synced`) appends a line and syncs it before the " +
+		"command. The round trips are of servers that decide nothing, at the same rate: they say what a datagram there and back costs on this machine.",
+	panel: &report.Panel{Title: "Tap to verdict", Case: caseVerdict},
+	run:   runTap,
+}
+
+func runTap(b *bench) error {
+	n := 400
+	if b.full {
+		n = 1000
+	}
+	all := newCurves()
+	trips := some(server.Floor, transportName, server.GoCoAP, peer.GoCoAPDTLS2Name, peer.LibcoapGnuTLS, peer.LibcoapOpenSSL)
+	for range b.rounds {
+		if err := b.ourTaps(n, all); err != nil {
+			return err
+		}
+		if mqttHere() {
+			for _, synced := range []bool{false, true} {
+				if err := b.mqttTaps(n, synced, all); err != nil {
+					return fmt.Errorf("mqtt: %w", err)
+				}
+			}
+		}
+		for _, s := range trips {
+			if err := b.trips(s, n/2, all); err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+		}
+	}
+	b.draw(all)
+	return nil
+}
+
+func (b *bench) ourTaps(n int, all *curves) (err error) {
+	for _, o := range []struct{ name, dir string }{{gatewayName, b.folder()}, {gatewayName + ", store in memory", ""}} {
+		if err := b.tapsAt(o.name, o.dir, n, all); err != nil {
+			return fmt.Errorf("%s: %w", o.name, err)
+		}
+	}
+	return nil
+}
+
+func (b *bench) tapsAt(name, dir string, n int, all *curves) (err error) {
+	s := some(gatewayName)[0]
+	t, err := s.start(b, server.Order{Sessions: 2 * tapDoors, House: server.House{Doors: tapDoors}, Dir: dir, Unbound: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.stop()) }()
+	d, err := openDoors(b.ctx, t.addr, t, tapDoors)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	if err := d.settle(b.ctx); err != nil {
+		return err
+	}
+	if _, err := t.own.Steps(); err != nil { // those of the warm-up
+		return err
+	}
+	before, err := t.usage()
+	if err != nil {
+		return err
+	}
+	verdicts, relays := d.taps(b.ctx, tapRate, n)
+	after, err := t.usage()
+	if err != nil {
+		return err
+	}
+	steps, err := t.own.Steps()
+	if err != nil {
+		return err
+	}
+	if failed, first := verdicts.Failed(); failed > n/10 {
+		return fmt.Errorf("%d of %d taps failed, the first: %w", failed, n, first)
+	}
+	b.latencies(caseVerdict, name, verdicts, all, explain(name, "tap"))
+	b.add(caseVerdict, name, "CPU a tap", "µs", (after.CPU-before.CPU).Seconds()*1e6/float64(n))
+	b.latencies(caseRelay, name, relays, all)
+	inside := 0.0
+	for _, step := range server.StepNames {
+		b.add(caseInside, name, step, "µs", steps[step].P50)
+		inside += steps[step].P50
+	}
+	b.add(caseInside, name, "network, DTLS, the reader's own work", "µs", max(verdicts.At(50)-inside, 0))
+	return nil
+}
+
+func mqttHere() bool {
+	for _, p := range peer.Missing() {
+		if p != "libcoap3-bin" && p != "nginx" {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *bench) mqttTaps(n int, synced bool, all *curves) (err error) {
+	name, file := peer.MQTTName, ""
+	if synced {
+		name, file = peer.MQTTName+", synced", filepath.Join(b.tmp, fmt.Sprintf("decisions-%d", time.Now().UnixNano()))
+	}
+	m, err := peer.StartMQTT(b.ctx, peer.Config{Root: b.root, CPUs: b.server, Secret: b.secret, Identity: server.Identity(0)}, file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Stop()) }()
+	b.result.Versions[m.Name] = m.Version
+	before, err := m.Usage()
+	if err != nil {
+		return err
+	}
+	const warmUp = 50
+	taps, err := m.Tap(b.ctx, peer.Taps{Rate: tapRate, WarmUp: warmUp, Count: n, CPUs: b.load})
+	if err != nil {
+		return err
+	}
+	after, err := m.Usage()
+	if err != nil {
+		return err
+	}
+	verdicts, relays := load.NewLatencies(), load.NewLatencies()
+	for _, t := range taps {
+		add(verdicts, t.Verdict)
+		add(relays, t.Relay)
+	}
+	b.latencies(caseVerdict, name, verdicts, all)
+	b.add(caseVerdict, name, "CPU a tap", "µs", (after.CPU-before.CPU).Seconds()*1e6/float64(n+warmUp))
+	b.latencies(caseRelay, name, relays, all)
+	return nil
+}
+
+// add adds a time that is negative if it did not come within 3 s.
+func add(l *load.Latencies, d time.Duration) {
+	if d < 0 {
+		l.Add(3*time.Second, load.ErrPatience)
+		return
+	}
+	l.Add(d, nil)
+}
+
+// trips measures round trips by the clock, one session in turn after the other.
+func (b *bench) trips(s system, n int, all *curves) (err error) {
+	const sessions = 16
+	t, err := s.start(b, server.Order{Sessions: sessions, Unbound: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.stop()) }()
+	open, err := openAll(b.ctx, s, t, sessions, 0)
+	defer closeAll(open)
+	if err != nil {
+		return err
+	}
+	do := func(_ context.Context, w int, _ time.Time) (time.Time, error) { return time.Time{}, open[w].exchange() }
+	load.Open(b.ctx, sessions, tapRate, 50, do)
+	l := load.Open(b.ctx, sessions, tapRate, n, do)
+	b.latencies(caseTrip, s.name, l, all, explain(s.name, "trip"))
+	return nil
+}
