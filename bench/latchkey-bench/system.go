@@ -151,7 +151,7 @@ type reader struct {
 	want    wire.Outcome
 }
 
-// openScan opens the session of a reader without a door of its own, and registers, which brings the first Echo. The card is known and opens nothing:
+// openScan opens the session of a reader at a door without a lock, and registers, which brings the first Echo. The card is known and opens nothing:
 // each exchange is a decision, made, sealed and synced, and no command.
 func openScan(ctx context.Context, t *target, n int) (exchanger, error) {
 	r, err := dialReader(ctx, t, server.Identity(n), source(n))

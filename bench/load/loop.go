@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -34,13 +35,14 @@ func Closed(ctx context.Context, workers int, d time.Duration, do func(ctx conte
 func Open(ctx context.Context, workers int, rate float64, n int, do func(ctx context.Context, worker int, due time.Time) (time.Time, error)) *Latencies {
 	l := NewLatencies()
 	began := time.Now().Add(10 * time.Millisecond)
+	due := make([]chan time.Time, workers)
 	var wg sync.WaitGroup
 	for w := range workers {
+		due[w] = make(chan time.Time, n/workers+1)
 		wg.Go(func() {
-			for i := w; i < n; i += workers {
-				due := began.Add(time.Duration(float64(i) / rate * float64(time.Second)))
-				if !until(ctx, due) {
-					l.Add(Longest, fmt.Errorf("operation %d was not begun: %w", i, ctx.Err()))
+			for due := range due[w] {
+				if ctx.Err() != nil {
+					l.Add(Longest, fmt.Errorf("not begun: %w", ctx.Err()))
 					continue
 				}
 				end, err := do(ctx, w, due)
@@ -51,6 +53,18 @@ func Open(ctx context.Context, workers int, rate float64, n int, do func(ctx con
 			}
 		})
 	}
+	wg.Go(func() {
+		runtime.LockOSThread() // it sleeps in the kernel
+		defer runtime.UnlockOSThread()
+		for i := range n {
+			at := began.Add(time.Duration(float64(i) / rate * float64(time.Second)))
+			sleepUntil(at)
+			due[i%workers] <- at
+		}
+		for _, c := range due {
+			close(c)
+		}
+	})
 	wg.Wait()
 	return l
 }

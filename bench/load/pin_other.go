@@ -2,7 +2,10 @@
 
 package load
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 var errLinux = errors.New("servers and load are kept to CPUs of their own on Linux only")
 
@@ -18,3 +21,5 @@ func onCPUs(cpus []int, start func() error) error {
 	}
 	return errLinux
 }
+
+func sleepUntil(t time.Time) { time.Sleep(time.Until(t)) }

@@ -12,21 +12,21 @@ import (
 	"latchkey/keys"
 )
 
-// House is what a gateway under test knows: doors, each with a reader and a lock, and a card that opens it alone; readers beside that belong to the
-// first door; and grants of people who never come. All keys share one secret.
+// House is what a gateway under test knows: doors, each with a reader and a lock, and a card that opens it alone; readers
+// at doors that have no lock; and grants of people who never come. All keys share one secret.
 type House struct {
 	Doors   int `json:"doors"`
-	Readers int `json:"readers"` // without a door of their own
+	Readers int `json:"readers"` // at doors without a lock
 	Grants  int `json:"grants"`  // beside those of the doors' own cards
 }
 
-// Reader is the identity of the reader at a door, Lock that of its lock, Idle that of a reader without a door of its own; all count from 0.
+// Reader is the identity of the reader at a door, Lock that of its lock, Idle that of a reader at a door without one; all count from 0.
 func Reader(door int) keys.ID { return Identity(2 * door) }
 
 // Lock is the identity of the lock at a door.
 func Lock(door int) keys.ID { return Identity(2*door + 1) }
 
-// Idle is the identity of a reader without a door of its own.
+// Idle is the identity of a reader at a door without a lock.
 func (h House) Idle(n int) keys.ID { return Identity(2*h.Doors + n) }
 
 // Identity is that of the n-th node of any server.
@@ -67,18 +67,18 @@ func (h House) Build(ctx context.Context, st *store.Store, secret keys.Secret, a
 		put(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectPerson, Subject: person, Target: door, Effect: access.Allow, Created: at})
 	}
 	var doors []access.ID
-	for i := range max(h.Doors, 1) {
+	for i := range h.Doors {
 		door := access.Target{ID: access.NewID(), Name: fmt.Sprintf("door-%d", i), Kind: access.Door, Pulse: time.Second, Created: at}
 		doors = append(doors, door.ID)
 		put(door)
-		if i < h.Doors {
-			node(wire.KindReader, Reader(i), door.ID)
-			node(wire.KindLock, Lock(i), door.ID)
-			grant(person(fmt.Sprintf("person-%d", i), Card(i)), door.ID)
-		}
+		node(wire.KindReader, Reader(i), door.ID)
+		node(wire.KindLock, Lock(i), door.ID)
+		grant(person(fmt.Sprintf("person-%d", i), Card(i)), door.ID)
 	}
 	for i := range h.Readers {
-		node(wire.KindReader, h.Idle(i), doors[0])
+		door := access.Target{ID: access.NewID(), Name: fmt.Sprintf("spare-%d", i), Kind: access.Door, Pulse: time.Second, Created: at}
+		put(door)
+		node(wire.KindReader, h.Idle(i), door.ID)
 	}
 	person("stranger", Stranger())
 	for i := range h.Grants / grantsEach {
