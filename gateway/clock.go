@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"time"
 )
 
@@ -25,7 +26,7 @@ const behind = 5 * time.Second
 
 // trusted tells whether now may be the true time, and if not, why, for people.
 func (c *clock) trusted(now time.Time) (bool, string) {
-	if built := buildTime(); now.Before(built) {
+	if built := built(); now.Before(built) {
 		return false, fmt.Sprintf("it says %s, before this program was built (%s)", now.UTC().Format(time.RFC3339), built.UTC().Format(time.RFC3339))
 	}
 	if at, ok := c.lastEvent(); ok && now.Before(at.Add(-behind)) {
@@ -44,7 +45,8 @@ func (c *clock) trusted(now time.Time) (bool, string) {
 // oldest is a time that has certainly passed, for builds that carry no date of their own.
 var oldest = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 
-func buildTime() time.Time {
+// built is when this program was built: every decision asks.
+var built = sync.OnceValue(func() time.Time {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			if s.Key != "vcs.time" {
@@ -56,4 +58,4 @@ func buildTime() time.Time {
 		}
 	}
 	return oldest
-}
+})

@@ -75,7 +75,7 @@ func portOf(addr string) (int, error) {
 }
 
 func (b *bench) bytesOf(s system) (err error) {
-	t, err := s.start(b, server.Order{Sessions: 16, House: server.House{Doors: 1}})
+	t, err := s.start(b, server.Order{Sessions: 16, House: server.House{Doors: 1, Readers: 1}})
 	if err != nil {
 		return err
 	}

@@ -19,9 +19,9 @@ var coldScenario = scenario{
 }
 
 func runCold(b *bench) error {
-	n := 50
+	n := 25
 	if b.full {
-		n = 200
+		n = 60
 	}
 	all := newCurves()
 	for range b.rounds {

@@ -22,17 +22,10 @@ func runFleet(b *bench) error {
 		sessions, grants, n = 10_000, 100_000, 2000
 	}
 	const doors, rate = 256, 200
-	all := newCurves()
-	for range b.rounds {
-		if err := b.fleet(sessions, grants, doors, rate, n, all); err != nil {
-			return err
-		}
-	}
-	b.draw(all)
-	return nil
+	return b.fleet(sessions, grants, doors, rate, n)
 }
 
-func (b *bench) fleet(sessions, grants, atDoors int, rate float64, n int, all *curves) (err error) {
+func (b *bench) fleet(sessions, grants, atDoors int, rate float64, n int) (err error) {
 	s := some(gatewayName)[0]
 	house := server.House{Doors: atDoors, Readers: sessions, Grants: grants}
 	t, err := s.start(b, server.Order{Sessions: sessions + 2*atDoors, House: house, Dir: b.folder(), Unbound: true})
@@ -55,22 +48,26 @@ func (b *bench) fleet(sessions, grants, atDoors int, rate float64, n int, all *c
 	if err := d.settle(b.ctx); err != nil {
 		return err
 	}
-	before, err := t.usage()
-	if err != nil {
-		return err
-	}
-	began := time.Now()
-	verdicts, relays := d.taps(b.ctx, rate, n)
-	took := time.Since(began)
-	after, err := t.usage()
-	if err != nil {
-		return err
-	}
 	kase := fmt.Sprintf("%.0f scans/s, %s sessions, %s grants", rate, thousands(sessions), thousands(grants))
-	b.latencies(kase, gatewayName+", tap to verdict", verdicts, all)
-	b.latencies(kase, gatewayName+", tap to relay", relays, all)
-	b.add(kase, gatewayName+", tap to verdict", "server busy", "%", 100*(after.CPU-before.CPU).Seconds()/took.Seconds())
-	b.add(kase, gatewayName+", tap to verdict", "RSS", "MB", float64(after.RSS)/1e6)
+	all := newCurves()
+	for range b.rounds {
+		before, err := t.usage()
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		verdicts, relays := d.taps(b.ctx, rate, n)
+		took := time.Since(began)
+		after, err := t.usage()
+		if err != nil {
+			return err
+		}
+		b.latencies(kase, gatewayName+", tap to verdict", verdicts, all)
+		b.latencies(kase, gatewayName+", tap to relay", relays, all)
+		b.add(kase, gatewayName+", tap to verdict", "server busy", "%", 100*(after.CPU-before.CPU).Seconds()/took.Seconds())
+		b.add(kase, gatewayName+", tap to verdict", "RSS", "MB", float64(after.RSS)/1e6)
+	}
+	b.draw(all)
 	return nil
 }
 

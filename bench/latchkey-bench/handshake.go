@@ -20,9 +20,9 @@ var handshakeScenario = scenario{
 }
 
 func runHandshake(b *bench) error {
-	each := time.Second
+	each := 500 * time.Millisecond
 	if b.full {
-		each = 3 * time.Second
+		each = 1500 * time.Millisecond
 	}
 	all := newCurves()
 	for range b.rounds {

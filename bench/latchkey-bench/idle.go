@@ -39,7 +39,7 @@ func runIdle(b *bench) error {
 }
 
 func (b *bench) idle(s system, n int) (err error) {
-	const pace = 1500 // sessions a second
+	const pace = 2500 // sessions a second
 	t, err := s.start(b, server.Order{Sessions: n, House: server.House{Readers: n}, Unbound: true})
 	if err != nil {
 		return err

@@ -42,6 +42,7 @@ func main() {
 	flag.StringVar(&o.out, "out", "", "folder for results; nothing but the table is written without it")
 	flag.StringVar(&o.root, "root", ".", "this repository, from which some peers are built")
 	flag.StringVar(&o.commit, "commit", report.Commit(), "the commit to name in the results")
+	flag.StringVar(&o.profiles, "profiles", "", "folder for a CPU profile of each server of ours; they are slower then")
 	show := flag.String("show", "", "a result to show again")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -63,9 +64,9 @@ func main() {
 }
 
 type options struct {
-	full                    bool
-	only, out, root, commit string
-	rounds                  int
+	full                              bool
+	only, out, root, commit, profiles string
+	rounds                            int
 }
 
 // bench is one run under way.

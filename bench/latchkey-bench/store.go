@@ -27,9 +27,9 @@ var storeScenario = scenario{
 }
 
 func runStore(b *bench) error {
-	each := 500 * time.Millisecond
+	each := 300 * time.Millisecond
 	if b.full {
-		each = 2 * time.Second
+		each = time.Second
 	}
 	for range b.rounds {
 		if err := b.syncs(each); err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/plgd-dev/go-coap/v3/message"
@@ -76,6 +77,9 @@ func some(names ...string) (chosen []system) {
 func startOwn(name string) func(*bench, server.Order) (*target, error) {
 	return func(b *bench, o server.Order) (*target, error) {
 		o.Secret = b.secret
+		if b.profiles != "" {
+			o.Profile = filepath.Join(b.profiles, fmt.Sprintf("%s-%s-%d.pprof", b.now.Name, strings.ReplaceAll(name, ", ", "-"), time.Now().UnixMilli()))
+		}
 		s, err := server.Start(b.ctx, name, o, b.server)
 		if err != nil {
 			return nil, err

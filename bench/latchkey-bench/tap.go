@@ -37,8 +37,8 @@ var tapScenario = scenario{
 
 func runTap(b *bench) error {
 	n := 400
-	if b.full {
-		n = 1000
+	if !b.full {
+		n = 200
 	}
 	all := newCurves()
 	trips := some(server.Floor, transportName, server.GoCoAP, peer.GoCoAPDTLS2Name, peer.LibcoapGnuTLS, peer.LibcoapOpenSSL)
@@ -54,7 +54,7 @@ func runTap(b *bench) error {
 			}
 		}
 		for _, s := range trips {
-			if err := b.trips(s, n/2, all); err != nil {
+			if err := b.trips(s, n/4, all); err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
 		}
@@ -185,7 +185,7 @@ func (b *bench) trips(s system, n int, all *curves) (err error) {
 		return err
 	}
 	do := func(_ context.Context, w int, _ time.Time) (time.Time, error) { return time.Time{}, open[w].exchange() }
-	load.Open(b.ctx, sessions, tapRate, 50, do)
+	load.Open(b.ctx, sessions, tapRate, sessions, do)
 	l := load.Open(b.ctx, sessions, tapRate, n, do)
 	b.latencies(caseTrip, s.name, l, all, explain(s.name, "trip"))
 	return nil

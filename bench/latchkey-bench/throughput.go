@@ -23,9 +23,9 @@ var throughputScenario = scenario{
 }
 
 func runThroughput(b *bench) error {
-	counts, each := []int{16}, time.Second
+	counts, each := []int{16}, 500*time.Millisecond
 	if b.full {
-		counts, each = []int{1, 16, 256}, 2*time.Second
+		counts, each = []int{1, 16, 256}, time.Second
 	}
 	all := newCurves()
 	for _, n := range counts {

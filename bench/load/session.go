@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/pion/dtls/v3"
@@ -164,7 +163,8 @@ func (s *Session) Do(r Request) (message.Message, error) {
 			return m, err
 		}
 		a, err := s.answer(earlier(time.Now().Add(wait), deadline))
-		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+		var timeout net.Error // of the kernel's socket, or pion's own
+		if err == nil || !errors.As(err, &timeout) || !timeout.Timeout() {
 			return a, err
 		}
 		if !time.Now().Before(deadline) {

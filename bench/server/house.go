@@ -1,11 +1,13 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
 	"time"
 
+	"latchkey/bench/wirebytes"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store"
@@ -32,8 +34,12 @@ func (h House) Idle(n int) keys.ID { return Identity(2*h.Doors + n) }
 // Identity is that of the n-th node of any server.
 func Identity(n int) keys.ID { return keys.ID(fmt.Sprintf("lk-%010d", n)) }
 
-// Card is the UID that opens a door, and no other.
-func Card(door int) []byte { return binary.BigEndian.AppendUint32(nil, 1<<24+uint32(door)) }
+// Card is the UID that opens a door, and no other: seven bytes, as most have. That of the first door is the one whose bytes are counted.
+func Card(door int) []byte {
+	uid := bytes.Clone(wirebytes.UID)
+	binary.BigEndian.PutUint32(uid[3:], binary.BigEndian.Uint32(uid[3:])+uint32(door))
+	return uid
+}
 
 // Stranger is the UID of a card that is known and opens nothing.
 func Stranger() []byte { return []byte{0xff, 0xff, 0xff, 0xff} }

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +42,7 @@ type Order struct {
 	House    House       `json:"house"`    // a gateway's
 	Dir      string      `json:"dir"`      // a gateway's store; empty: in memory
 	Addr     string      `json:"addr"`     // where a gateway listens; empty: at a port of its own choice
+	Profile  string      `json:"profile"`  // file for a CPU profile; empty: none
 	// Unbound lifts a gateway's bounds on requests and handshakes per second, which one generator with few nodes would meet.
 	Unbound bool `json:"unbound"`
 }
@@ -118,6 +120,16 @@ func serve(name string, r io.Reader, w io.Writer) error {
 		return err
 	}
 	o.Order.Secret = secret
+	if o.Profile != "" {
+		f, err := os.Create(o.Profile)
+		if err != nil {
+			return err
+		}
+		defer func() { pprof.StopCPUProfile(); _ = f.Close() }()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+	}
 	h, err := open(name, o.Order)
 	if err != nil {
 		return err
