@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"latchkey/bench/load"
@@ -17,6 +18,8 @@ import (
 	"latchkey/bench/report"
 	"latchkey/bench/server"
 	"latchkey/bench/wirebytes"
+	"latchkey/coapres/device"
+	"latchkey/coapres/wire"
 )
 
 const (
@@ -83,6 +86,11 @@ func (b *bench) bytesOf(s system) (err error) {
 	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
 	if s.name == gatewayName {
+		end, err := b.lockAlone(t)
+		if err != nil {
+			return err
+		}
+		defer end()
 		r := &wirebytes.Reader{Name: "reader-0000000000", Gateway: t.addr, Identity: server.Reader(0), Secret: b.secret}
 		first, further, err := wirebytes.MeasureReader(ctx, r)
 		if err == nil {
@@ -111,6 +119,37 @@ func (b *bench) bytesOf(s system) (err error) {
 	b.traffic(caseConnect, s.name, first)
 	b.traffic(caseFurther, s.name, further)
 	return nil
+}
+
+// lockAlone connects the lock of the first door, and taps with a reader that then leaves until the door opens.
+func (b *bench) lockAlone(t *target) (end func(), err error) {
+	ctx, cancel := context.WithCancel(b.ctx)
+	lock := device.New(lockConfig(t, t.addr, 0, nil))
+	var ran sync.WaitGroup
+	ran.Go(func() { _ = lock.Run(ctx) }) // returns nil when ctx ends
+	end = func() { cancel(); ran.Wait() }
+	defer func() {
+		if err != nil {
+			end()
+		}
+	}()
+	r, err := dialReader(ctx, t, server.Reader(0), source(0))
+	if err != nil {
+		return nil, err
+	}
+	r.card, r.want = server.Card(0), wire.Granted
+	if err := r.register(); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	for range 50 {
+		if err = r.exchange(); err == nil {
+			break
+		}
+		if err := load.Rest(ctx, 200*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+	return end, errors.Join(err, r.Close())
 }
 
 // bytesOfPair counts what a reader and a lock say to the gateway, and it to them.

@@ -29,15 +29,14 @@ func openDoors(ctx context.Context, addr string, t *target, n int) (*doors, erro
 	for i := range n {
 		opened := make(chan time.Time, 16)
 		d.opened = append(d.opened, opened)
-		lock := device.New(device.Config{Name: "lock-" + string(server.Lock(i))[3:], Kind: wire.KindLock, Gateway: addr, Identity: server.Lock(i), Secret: t.secret,
-			Changed: func(s wire.State) {
-				if s.On {
-					select {
-					case opened <- time.Now():
-					default: // nobody asks
-					}
+		lock := device.New(lockConfig(t, addr, i, func(s wire.State) {
+			if s.On {
+				select {
+				case opened <- time.Now():
+				default: // nobody asks
 				}
-			}})
+			}
+		}))
 		r := device.New(device.Config{Name: "reader-" + string(server.Reader(i))[3:], Kind: wire.KindReader, Gateway: addr, Identity: server.Reader(i), Secret: t.secret})
 		d.readers = append(d.readers, r)
 		all = append(all, lock, r)
@@ -54,6 +53,10 @@ func openDoors(ctx context.Context, addr string, t *target, n int) (*doors, erro
 		}
 	}
 	return d, nil
+}
+
+func lockConfig(t *target, addr string, door int, changed func(wire.State)) device.Config {
+	return device.Config{Name: "lock-" + string(server.Lock(door))[3:], Kind: wire.KindLock, Gateway: addr, Identity: server.Lock(door), Secret: t.secret, Changed: changed}
 }
 
 func (d *doors) close() {
