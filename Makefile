@@ -7,7 +7,9 @@
 # make firmware-test  what must hold of the firmware, alone and with the gateway, on this machine and in QEMU
 # make firmware-size  what it takes of an ESP8266's flash
 # make bench-deps  the systems that the benchmarks are beside, installed where that is possible
-# make bench   the benchmarks, in a few minutes
+# make bench   latency, load, memory and bytes beside the systems that are here, in a few minutes; bench/README.md says what is in a number
+# make bench-full  all of it, beside all systems, in half an hour; the results go to bench/results
+# make bench-go    the Go benchmarks of the packages on the way of a scan
 # make bench-compare REF=main  those of this tree beside another commit's, in turn; bench/compare.sh says more
 # make bench-gate  allocations and bytes on the wire, which repeat exactly; in seconds
 
@@ -115,7 +117,22 @@ test-large:
 bench-gate:
 	$(GO) test -run 'TestGate[A-Z]|Alloc' -count=1 -timeout 3m ./coapres ./coapres/wire ./gateway/access ./gateway/store ./gateway/transport ./bench ./bench/wirebytes
 
-bench:
+BENCH_BIN := bin/latchkey-bench
+BENCH_COMMIT = $(shell git describe --always --abbrev=12 --dirty=+changes 2>/dev/null || echo unknown)
+
+.PHONY: bench-build
+bench-build:
+	@$(GO) build -trimpath -o $(BENCH_BIN) ./bench/latchkey-bench
+
+bench: bench-build
+	$(BENCH_BIN) -commit '$(BENCH_COMMIT)' -out bin/bench
+
+.PHONY: bench-full
+bench-full: bench-deps bench-build
+	$(BENCH_BIN) -full -commit '$(BENCH_COMMIT)' -out bench/results/$$(date -u +%Y-%m-%d)
+
+.PHONY: bench-go
+bench-go:
 	$(GO) test -run '^$$' -bench . -benchmem ./coapres/wire ./gateway/access ./gateway/store ./bench
 
 .PHONY: bench-compare

@@ -19,10 +19,7 @@ var coldScenario = scenario{
 }
 
 func runCold(b *bench) error {
-	n := 25
-	if b.full {
-		n = 60
-	}
+	n := b.size(60, 25, 3)
 	all := newCurves()
 	for range b.rounds {
 		if err := b.coldOurs(n, all); err != nil {

@@ -17,11 +17,9 @@ var fleetScenario = scenario{
 }
 
 func runFleet(b *bench) error {
-	sessions, grants, n := 1000, 10_000, 600
-	if b.full {
-		sessions, grants, n = 10_000, 100_000, 2000
-	}
-	const doors, rate = 256, 200
+	const rate = 200
+	sessions, grants, n := b.size(10_000, 1000, 50), b.size(100_000, 10_000, 1000), b.size(2000, 600, 50)
+	doors := b.size(256, 256, 32)
 	return b.fleet(sessions, grants, doors, rate, n)
 }
 

@@ -20,10 +20,7 @@ var handshakeScenario = scenario{
 }
 
 func runHandshake(b *bench) error {
-	each := 500 * time.Millisecond
-	if b.full {
-		each = 1500 * time.Millisecond
-	}
+	each := time.Duration(b.size(1500, 500, 100)) * time.Millisecond
 	all := newCurves()
 	for range b.rounds {
 		for _, s := range some() {

@@ -14,15 +14,15 @@ var idleScenario = scenario{
 	name: "idle", title: "Memory for each idle session",
 	what: "So many sessions are opened, each with one request, and then are silent. Servers in Go collect their garbage and give back what is free before they are asked; of the others it is what " +
 		"the kernel counts. RSS with them, less RSS before the first, by their number. After that a hundred of them do one request more, and all are answered, or the run fails. The gateway's store is in memory.",
-	panel: &report.Panel{Title: "Memory for each idle session", Case: "1,000 sessions", Metric: "RSS a session"},
-	run:   runIdle,
+	run: runIdle,
 }
 
 func runIdle(b *bench) error {
-	counts := []int{1000}
+	counts := []int{b.size(1000, 1000, 100)}
 	if b.full {
 		counts = []int{1000, 10_000}
 	}
+	b.now.Panel = &report.Panel{Title: "Memory for each idle session", Case: thousands(counts[len(counts)-1]) + " sessions", Metric: "RSS a session"}
 	for _, n := range counts {
 		for range b.rounds {
 			for _, s := range some() {

@@ -21,9 +21,9 @@ var lossScenario = scenario{
 }
 
 func runLoss(b *bench) error {
-	losses, n := []float64{.05}, 150
+	losses, n := []float64{.05}, b.size(150, 150, 64)
 	if b.full {
-		losses, n = []float64{0, .01, .05, .1}, 150
+		losses = []float64{0, .01, .05, .1}
 	}
 	all := newCurves()
 	for _, loss := range losses {

@@ -67,6 +67,7 @@ type options struct {
 	full                              bool
 	only, out, root, commit, profiles string
 	rounds                            int
+	small                             bool // a test's: as little of everything as there can be
 }
 
 // bench is one run under way.
@@ -255,6 +256,17 @@ func (b *bench) add(kase, system, metric, unit string, value float64, how ...fun
 		i = len(b.now.Figures) - 1
 	}
 	b.now.Figures[i].Rounds = append(b.now.Figures[i].Rounds, value)
+}
+
+// size picks how much of something is done.
+func (b *bench) size(full, short, small int) int {
+	switch {
+	case b.full:
+		return full
+	case b.small:
+		return small
+	}
+	return short
 }
 
 // How a figure is to be read.

@@ -22,10 +22,7 @@ var restartScenario = scenario{
 }
 
 func runRestart(b *bench) (err error) {
-	n := 500
-	if b.full {
-		n = 10_000
-	}
+	n := b.size(10_000, 500, 20)
 	order := server.Order{Sessions: n, House: server.House{Readers: n}, Dir: b.folder()}
 	start := some(gatewayName)[0].start
 	t, err := start(b, order)
@@ -49,7 +46,7 @@ func runRestart(b *bench) (err error) {
 		return fmt.Errorf("before the first restart: %w", err)
 	}
 	for range min(b.rounds, 3) {
-		for _, how := range []string{"asked to stop", "killed"} {
+		for _, how := range []string{"asked to stop", "killed"}[:b.size(2, 2, 1)] {
 			if how == "killed" {
 				t.own.Kill()
 			} else if err := t.stop(); err != nil {

@@ -27,10 +27,7 @@ var storeScenario = scenario{
 }
 
 func runStore(b *bench) error {
-	each := 300 * time.Millisecond
-	if b.full {
-		each = time.Second
-	}
+	each := time.Duration(b.size(1000, 300, 50)) * time.Millisecond
 	for range b.rounds {
 		if err := b.syncs(each); err != nil {
 			return err

@@ -36,10 +36,7 @@ var tapScenario = scenario{
 }
 
 func runTap(b *bench) error {
-	n := 400
-	if !b.full {
-		n = 200
-	}
+	n := b.size(400, 200, 64)
 	all := newCurves()
 	trips := some(server.Floor, transportName, server.GoCoAP, peer.GoCoAPDTLS2Name, peer.LibcoapGnuTLS, peer.LibcoapOpenSSL)
 	for range b.rounds {
@@ -108,7 +105,7 @@ func (b *bench) tapsAt(name, dir string, n int, all *curves) (err error) {
 	}
 	b.latencies(caseVerdict, name, verdicts, all, explain(name, "tap"))
 	b.add(caseVerdict, name, "CPU a tap", "µs", (after.CPU-before.CPU).Seconds()*1e6/float64(n))
-	b.latencies(caseRelay, name, relays, all)
+	b.latencies(caseRelay, name, relays, all, explain(name, "tap"))
 	inside := 0.0
 	for _, step := range server.StepNames {
 		b.add(caseInside, name, step, "µs", steps[step].P50)

@@ -23,9 +23,9 @@ var throughputScenario = scenario{
 }
 
 func runThroughput(b *bench) error {
-	counts, each := []int{16}, 500*time.Millisecond
+	counts, each := []int{16}, time.Duration(b.size(1000, 500, 100))*time.Millisecond
 	if b.full {
-		counts, each = []int{1, 16, 256}, time.Second
+		counts = []int{1, 16, 256}
 	}
 	all := newCurves()
 	for _, n := range counts {
