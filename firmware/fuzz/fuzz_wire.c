@@ -7,56 +7,9 @@
 #include <string.h>
 
 #include "err.h"
-#include "wire.h"
+#include "messages.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-union message {
-	struct lk_scan scan;
-	struct lk_act act;
-	struct lk_verdict verdict;
-	struct lk_command command;
-	struct lk_state state;
-	struct lk_receipt receipt;
-};
-
-enum { SCAN, ACT, VERDICT, COMMAND, STATE, RECEIPT, MESSAGES };
-
-static int encode(int kind, const union message *m, uint8_t *buf, size_t cap)
-{
-	switch (kind) {
-	case SCAN:
-		return lk_scan_encode(&m->scan, buf, cap);
-	case ACT:
-		return lk_act_encode(&m->act, buf, cap);
-	case VERDICT:
-		return lk_verdict_encode(&m->verdict, buf, cap);
-	case COMMAND:
-		return lk_command_encode(&m->command, buf, cap);
-	case STATE:
-		return lk_state_encode(&m->state, buf, cap);
-	default:
-		return lk_receipt_encode(&m->receipt, buf, cap);
-	}
-}
-
-static int parse(int kind, union message *m, const uint8_t *b, size_t n)
-{
-	switch (kind) {
-	case SCAN:
-		return lk_scan_parse(&m->scan, b, n);
-	case ACT:
-		return lk_act_parse(&m->act, b, n);
-	case VERDICT:
-		return lk_verdict_parse(&m->verdict, b, n);
-	case COMMAND:
-		return lk_command_parse(&m->command, b, n);
-	case STATE:
-		return lk_state_parse(&m->state, b, n);
-	default:
-		return lk_receipt_parse(&m->receipt, b, n);
-	}
-}
 
 static void must(bool ok)
 {
@@ -68,12 +21,12 @@ static void from_bytes(int kind, const uint8_t *b, size_t n)
 {
 	union message m;
 	uint8_t out[LK_WIRE_MAX];
-	int got = parse(kind, &m, b, n);
+	int got = message_parse(kind, &m, b, n);
 	if (got != 0) {
 		must(got == LK_EMALFORMED);
 		return;
 	}
-	must(encode(kind, &m, out, sizeof out) == (int)n && memcmp(out, b, n) == 0);
+	must(message_encode(kind, &m, out, sizeof out) == (int)n && memcmp(out, b, n) == 0);
 }
 
 /* The next n bytes of the input as a number, zeros behind its end. */
@@ -114,14 +67,14 @@ static void from_values(int kind, const uint8_t *b, const uint8_t *end)
 	default:
 		m.receipt = (struct lk_receipt){(uint8_t)wider, {n, x & 1, y, z, wide}};
 	}
-	int len = encode(kind, &m, out, sizeof out);
+	int len = message_encode(kind, &m, out, sizeof out);
 	if (len < 0) {
 		must(len == LK_ERANGE);
 		return;
 	}
-	must(encode(kind, &m, less, (size_t)len - 1) == LK_ESPACE);
-	must(parse(kind, &again, out, (size_t)len) == 0);
-	must(encode(kind, &again, less, (size_t)len) == len && memcmp(out, less, (size_t)len) == 0);
+	must(message_encode(kind, &m, less, (size_t)len - 1) == LK_ESPACE);
+	must(message_parse(kind, &again, out, (size_t)len) == 0);
+	must(message_encode(kind, &again, less, (size_t)len) == len && memcmp(out, less, (size_t)len) == 0);
 	switch (kind) {
 	case SCAN:
 		must(again.scan.n == n && again.scan.age == (int32_t)wide && again.scan.uid_len == x);

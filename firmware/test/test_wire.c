@@ -5,14 +5,14 @@
 #include "check.h"
 #include "echo.h"
 #include "err.h"
+#include "messages.h"
 #include "senml.h"
-#include "wire.h"
 
 #ifndef LK_VECTORS
 #define LK_VECTORS "../coapres/wire/testdata/vectors.txt"
 #endif
 
-enum { SCAN, ACT, VERDICT, COMMAND, STATE, RECEIPT, MESSAGES, ECHO_RULE = MESSAGES, REPORT, KINDS };
+enum { ECHO_RULE = MESSAGES, REPORT, KINDS };
 
 /* Vectors are added and never taken away, so a file with fewer of them was not read to its end. */
 static const struct {
@@ -28,51 +28,6 @@ static const struct {
 	[ECHO_RULE] = {"echo", 149, 0},
 	[REPORT] = {"report", 25, 0},
 };
-
-union message {
-	struct lk_scan scan;
-	struct lk_act act;
-	struct lk_verdict verdict;
-	struct lk_command command;
-	struct lk_state state;
-	struct lk_receipt receipt;
-};
-
-static int encode(int kind, const union message *m, uint8_t *buf, size_t cap)
-{
-	switch (kind) {
-	case SCAN:
-		return lk_scan_encode(&m->scan, buf, cap);
-	case ACT:
-		return lk_act_encode(&m->act, buf, cap);
-	case VERDICT:
-		return lk_verdict_encode(&m->verdict, buf, cap);
-	case COMMAND:
-		return lk_command_encode(&m->command, buf, cap);
-	case STATE:
-		return lk_state_encode(&m->state, buf, cap);
-	default:
-		return lk_receipt_encode(&m->receipt, buf, cap);
-	}
-}
-
-static int parse(int kind, union message *m, const uint8_t *b, size_t n)
-{
-	switch (kind) {
-	case SCAN:
-		return lk_scan_parse(&m->scan, b, n);
-	case ACT:
-		return lk_act_parse(&m->act, b, n);
-	case VERDICT:
-		return lk_verdict_parse(&m->verdict, b, n);
-	case COMMAND:
-		return lk_command_parse(&m->command, b, n);
-	case STATE:
-		return lk_state_parse(&m->state, b, n);
-	default:
-		return lk_receipt_parse(&m->receipt, b, n);
-	}
-}
 
 static bool same_state(const struct lk_state *a, const struct lk_state *b)
 {
@@ -227,7 +182,7 @@ static bool refused(int kind, const uint8_t *b, size_t n)
 	memset(&m, 0xff, sizeof m);
 	if (n > 0)
 		memcpy(copy, b, n);
-	int got = parse(kind, &m, copy, n);
+	int got = message_parse(kind, &m, copy, n);
 	free(copy);
 	return got == LK_EMALFORMED && all_zero(&m, sizes[kind]);
 }
@@ -239,13 +194,13 @@ static void check_good(struct line *l, int kind, const uint8_t *b, size_t n)
 
 	want(l, kind, &wanted);
 	memset(&got, 0xff, sizeof got);
-	line_check(l, parse(kind, &got, b, n) == 0, "it parses");
+	line_check(l, message_parse(kind, &got, b, n) == 0, "it parses");
 	line_check(l, same(kind, &got, &wanted), "it parses to these values");
-	line_check(l, encode(kind, &wanted, out, sizeof out) == (int)n && memcmp(out, b, n) == 0, "the values encode to it");
+	line_check(l, message_encode(kind, &wanted, out, sizeof out) == (int)n && memcmp(out, b, n) == 0, "the values encode to it");
 	line_check(l, n <= LK_WIRE_MAX, "it is no longer than LK_WIRE_MAX");
 	for (size_t cap = 0; cap < n; cap++) {
 		memset(out, 0x55, sizeof out);
-		line_check(l, encode(kind, &wanted, out, cap) == LK_ESPACE && out[cap] == 0x55, "too little room is said, and kept to");
+		line_check(l, message_encode(kind, &wanted, out, cap) == LK_ESPACE && out[cap] == 0x55, "too little room is said, and kept to");
 		line_check(l, refused(kind, b, cap), "cut short it is refused");
 	}
 	memcpy(out, b, n);
@@ -414,7 +369,7 @@ static void an_impossible_value_has_no_encoding(void)
 	};
 	uint8_t buf[LK_BODY_MAX];
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-		if (encode(cases[i].kind, &cases[i].m, buf, sizeof buf) != LK_ERANGE) {
+		if (message_encode(cases[i].kind, &cases[i].m, buf, sizeof buf) != LK_ERANGE) {
 			fprintf(stderr, "case %zu has an encoding\n", i);
 			CHECK(false);
 		} else {
