@@ -24,9 +24,6 @@ enum {
 
 #define LK_COUNTER_MAX ((uint64_t)0x1fffffffffffff) /* 2^53−1, of counters and ids */
 
-/* What a device is. */
-enum lk_kind { LK_KIND_READER, LK_KIND_SWITCH, LK_KIND_LOCK, LK_KIND_LAMP, LK_KIND_SENSOR };
-
 /* What is asked of a target. 0 asks for nothing. */
 enum lk_action {
 	LK_UNLOCK = 1,
