@@ -112,7 +112,7 @@ func (h *house) door(i int, uid []byte) (lock, reader device.Config) {
 
 // BenchmarkTapToCommand taps one door after the other, one tap at a time: a closed loop, so it says how long a door takes and not how
 // many the gateway can serve. The tap that is measured is the whole of it: node, DTLS, freshness, decision, synced write, command over
-// the lock's own session, receipt, second synced write, verdict. Taps that were not granted and done are counted, and fail it.
+// the lock's own session, receipt, verdict. Taps that were not granted and done are counted, and fail it.
 func BenchmarkTapToCommand(b *testing.B) {
 	for _, s := range []struct {
 		name string

@@ -232,13 +232,14 @@ func (g *Gateway) serve(c *transport.Conn, req, resp *pool.Message, at time.Time
 	g.metrics.requests.WithLabelValues(resp.Code().String()).Inc()
 }
 
-// background runs f in a goroutine that Close waits for.
-func (g *Gateway) background(f func()) {
+// background runs f in a goroutine that Close waits for, unless the gateway is being closed already, and tells which.
+func (g *Gateway) background(f func()) bool {
 	g.bgMu.Lock()
 	defer g.bgMu.Unlock()
 	if !g.shut {
 		g.bg.Go(f)
 	}
+	return !g.shut
 }
 
 // record writes an event that is not a decision. It has a bound of its own: it must not be lost because a session ended.

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
@@ -64,6 +66,53 @@ func TestRevocationComesBeforeWhatWaited(t *testing.T) {
 		if tl.Seq > at && tl.Decision.Reason != access.ReasonKeyRevoked {
 			t.Errorf("event %d, after the revocation in event %d: got %+v, want key-revoked", tl.Seq, at, tl.Decision)
 		}
+	}
+}
+
+// The reader knows that the door has opened before the record of that is on disk. Whoever asks again waits for the record, and gets the same.
+func TestVerdictDoesNotWaitForTheRecord(t *testing.T) {
+	t.Parallel()
+	var lock atomic.Pointer[device.Device] // set: hold the first commit after it has moved
+	held, release := make(chan struct{}), make(chan struct{})
+	d := newDoor(t, store.Options{BeforeCommit: func() {
+		if l := lock.Load(); l != nil && l.Moves() > 0 && lock.CompareAndSwap(l, nil) {
+			close(held)
+			<-release
+		}
+	}})
+	let := sync.OnceFunc(func() { close(release) })
+	defer let()
+	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
+	d.settled()
+	c := d.client(d.addr)
+	first, second := c.echo(), c.echo()
+	lock.Store(d.lock)
+	if code, v := c.scan(1, annsCard, first, 0); code != codes.Changed || v.Verdict != wire.Granted {
+		t.Fatalf("got %v, %+v while the outcome is being written, want granted", code, v)
+	}
+	<-held
+	sent := time.Now()
+	again := make(chan wire.Verdict, 1)
+	go func() {
+		_, v := c.scan(1, annsCard, second, 0)
+		again <- v
+	}()
+	eventually(t, "the repeat is there", 5*time.Second, func() bool { return d.heard(d.readerID).After(sent) })
+	select {
+	case v := <-again:
+		t.Errorf("got %+v before the outcome was written", v)
+	case <-time.After(100 * time.Millisecond):
+	}
+	let()
+	if v := <-again; v.Verdict != wire.Granted {
+		t.Errorf("the repeat got %+v, want granted", v)
+	}
+	if n := d.lock.Moves(); n != 1 {
+		t.Errorf("the lock moved %d times, want once", n)
+	}
+	events := d.events()
+	if last := events[len(events)-1]; last.Kind != access.EventReceipt || last.Outcome != access.OutcomeDone {
+		t.Errorf("got %+v, want the receipt", last)
 	}
 }
 

@@ -71,7 +71,8 @@ func (g *Gateway) onAct(ctx context.Context, p *coapres.Peer, target string, act
 }
 
 // perform decides one attempt and, if it is granted, commands the actuator and keeps what came of it. intent is when the message that
-// caused it was read: the command is not sent later than coapres.CommandWindow after it, however long the disk took.
+// caused it was read: the command is not sent later than coapres.CommandWindow after it, however long the disk took. A device has its answer
+// while the outcome is being kept, which nothing that it hears depends on; the next attempt waits for that.
 func (g *Gateway) perform(ctx context.Context, a access.Attempt, intent time.Time) (Timeline, uint64, error) {
 	tl := Timeline{Received: intent, Fresh: time.Now()}
 	// A session that ends meanwhile changes nothing: what was asked is decided, and its outcome kept.
@@ -79,16 +80,11 @@ func (g *Gateway) perform(ctx context.Context, a access.Attempt, intent time.Tim
 	defer cancel()
 	// Copies of one scan wait for the first: the same outcome, never a second pulse. And a target's attempts go one after the other, so that
 	// its commands are sent in the order of their ids, and a toggle sees what the one before it did.
-	for _, id := range []access.ID{a.Device, a.Target} {
-		if id == "" {
-			continue
-		}
-		done, err := g.turns.take(ctx, id)
-		if err != nil {
-			return tl, 0, err
-		}
-		defer done()
+	over, err := g.turns.takeAll(ctx, a.Device, a.Target)
+	if err != nil {
+		return tl, 0, err
 	}
+	defer func() { over() }()
 	a.ClockTrusted, _ = g.clock.trusted(a.At)
 	adm, err := g.store.Admit(ctx, a)
 	if err != nil {
@@ -98,7 +94,18 @@ func (g *Gateway) perform(ctx context.Context, a access.Attempt, intent time.Tim
 	}
 	tl.describe(g.store.Snapshot(), a, adm)
 	if adm.Decision.Granted && !adm.Duplicate {
-		g.command(ctx, a, adm, intent, &tl)
+		outcome := g.command(ctx, a, adm, intent, &tl)
+		keep := func() {
+			if err := g.record(outcome); err != nil { // the target has moved, or not, all the same
+				g.log.Error("outcome not kept", "target", string(a.Target), "event", adm.Seq, "err", err)
+			}
+		}
+		end := over
+		if a.Source == access.ByOperator || !g.background(func() { keep(); end() }) {
+			keep()
+		} else {
+			over = func() {} // it is the other's to end
+		}
 	}
 	g.metrics.observe(tl)
 	asker := "device"
@@ -122,8 +129,8 @@ func (tl *Timeline) describe(p *access.Policy, a access.Attempt, adm store.Admis
 	}
 }
 
-// command moves the target of a granted attempt and records the outcome as a second event.
-func (g *Gateway) command(ctx context.Context, a access.Attempt, adm store.Admission, intent time.Time, tl *Timeline) {
+// command moves the target of a granted attempt and returns the event that keeps its outcome.
+func (g *Gateway) command(ctx context.Context, a access.Attempt, adm store.Admission, intent time.Time, tl *Timeline) access.Event {
 	policy := g.store.Snapshot()
 	actuator, ok := policy.Actuator(a.Target)
 	tl.Outcome = access.OutcomeOffline
@@ -145,11 +152,8 @@ func (g *Gateway) command(ctx context.Context, a access.Attempt, adm store.Admis
 			tl.Commanded = time.Time{}
 		}
 	}
-	ev := access.Event{Kind: access.EventReceipt, Cause: adm.Seq, Outcome: tl.Outcome, Detail: detail, Action: a.Action, Level: a.Level,
+	return access.Event{Kind: access.EventReceipt, Cause: adm.Seq, Outcome: tl.Outcome, Detail: detail, Action: a.Action, Level: a.Level,
 		Device: access.Named{ID: actuator.ID, Name: actuator.Name}, Target: access.Named{ID: a.Target, Name: tl.Target}}
-	if err := g.record(ev); err != nil { // the target has moved, or not, all the same
-		g.log.Error("outcome not kept", "target", tl.Target, "event", adm.Seq, "err", err)
-	}
 }
 
 // commandFor turns an action into a command. Its id is the decision's event, so it is durable and grows.

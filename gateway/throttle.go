@@ -147,6 +147,28 @@ func (t *turns) take(ctx context.Context, id access.ID) (done func(), err error)
 	}
 }
 
+// takeAll takes the turns of those that have a name, in their order. over ends them.
+func (t *turns) takeAll(ctx context.Context, ids ...access.ID) (over func(), err error) {
+	var taken []func()
+	over = func() {
+		for _, done := range taken {
+			done()
+		}
+	}
+	for _, id := range ids {
+		if id == "" {
+			continue
+		}
+		done, err := t.take(ctx, id)
+		if err != nil {
+			over()
+			return nil, err
+		}
+		taken = append(taken, done)
+	}
+	return over, nil
+}
+
 // learners are those who wait for the next unknown card at a reader. The zero value is ready for use.
 type learners struct {
 	mu      sync.Mutex

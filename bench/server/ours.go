@@ -126,11 +126,10 @@ const (
 	StepDecide  = "queue and decide"
 	StepWrite   = "first write, synced"
 	StepCommand = "command and receipt"
-	StepOutcome = "second write, synced"
 )
 
 // StepNames are the steps in their order.
-var StepNames = []string{StepFresh, StepDecide, StepWrite, StepCommand, StepOutcome}
+var StepNames = []string{StepFresh, StepDecide, StepWrite, StepCommand}
 
 // steps measures them.
 type steps struct{ of map[string]*load.Latencies }
@@ -152,7 +151,6 @@ func (s *steps) take(tl gateway.Timeline) {
 	s.of[StepWrite].Add(tl.Durable.Sub(tl.Decided), nil)
 	if tl.Outcome == access.OutcomeDone {
 		s.of[StepCommand].Add(tl.Acknowledged.Sub(tl.Durable), nil)
-		s.of[StepOutcome].Add(time.Since(tl.Acknowledged), nil)
 	}
 }
 
