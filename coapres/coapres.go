@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -140,10 +141,17 @@ func body(m *pool.Message, limit int) ([]byte, error) {
 	if m.Body() == nil {
 		return nil, nil
 	}
-	if n, err := m.BodySize(); err != nil || n > int64(limit) {
+	n, err := m.BodySize()
+	if err != nil || n > int64(limit) {
 		return nil, errTooLong
 	}
-	b, err := m.ReadBody()
+	if n == 0 {
+		return nil, nil
+	}
+	b := make([]byte, n) // ReadBody takes a kilobyte at the least
+	if _, err = m.Body().Seek(0, io.SeekStart); err == nil {
+		_, err = io.ReadFull(m.Body(), b)
+	}
 	if err != nil {
 		return nil, wire.ErrMalformed
 	}
