@@ -176,6 +176,10 @@ func TestClockThatIsNotTrusted(t *testing.T) {
 	if v, err := d.scan(annsCard); err != nil || v.Verdict != wire.Granted {
 		t.Errorf("an always-grant: got %+v, %v, want granted", v, err)
 	}
+	eventually(t, "the outcome is kept", 5*time.Second, func() bool {
+		evs := d.events()
+		return evs[len(evs)-1].Kind == access.EventReceipt
+	})
 	site := d.store.Snapshot().Site
 	site.TimeTrusted, _ = d.store.Head()
 	ahead.Store(0)
