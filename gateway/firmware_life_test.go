@@ -21,12 +21,15 @@ import (
 func TestFirmwareRepeatsWhatWasNotFresh(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, m machine) {
-		d := newFirmDoor(t, m, direct, direct)
+		way, relay := through(t)
+		d := newFirmDoor(t, m, way, direct)
 		mark := d.reader.Mark()
+		_, over := relay().Hold(device.Down, 500*time.Millisecond) // of the handshake, so that the card is there first
 		if err := d.reader.PowerCycle(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		d.reader.Tell("!card 04a1b2c3d4e580")
+		<-over
 		d.reader.await(mark, 10*time.Second, "log not fresh, asked again 1")
 		if line := d.reader.await(mark, 10*time.Second, "log verdict", "log no verdict"); !strings.Contains(line, "log verdict granted") {
 			t.Errorf("got %q, want granted", line)
