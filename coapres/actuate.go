@@ -26,8 +26,12 @@ const (
 // Actuate commands a node (POST /act) and returns its receipt. The command is obeyed only within CommandWindow after intent, and is
 // not sent later than that; a 4.01 and the repeat it asks for fall within the same bound. cmd.Age is filled in here.
 func Actuate(ctx context.Context, p *Peer, cmd wire.Command, intent time.Time) (wire.Receipt, error) {
-	ctx, cancel := context.WithDeadline(ctx, intent.Add(CommandWindow))
-	defer cancel()
+	end := intent.Add(CommandWindow)
+	if d, ok := ctx.Deadline(); !ok || d.After(end) { // one of the caller's own needs no second timer
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, end)
+		defer cancel()
+	}
 	for range maxSends {
 		now := time.Now()
 		if ctx.Err() != nil || now.Sub(intent) >= CommandWindow || Slept(intent, now) {

@@ -38,9 +38,13 @@ type Answer struct {
 	Location []string // Location-Path segments
 }
 
+// requests are messages for Call: go-coap is through with a request when Do returns. An answer cannot be given back: go-coap still looks at it.
+var requests = pool.New(64, 2048)
+
 // Call sends r and keeps in h the Echo that its answer brings, whatever the answer is.
 func Call(ctx context.Context, c Caller, h *Held, r Request) (Answer, error) {
-	req := pool.NewMessage(ctx)
+	req := requests.AcquireMessage(ctx)
+	defer requests.ReleaseMessage(req)
 	req.SetCode(r.Method)
 	if err := req.SetPath(r.Path); err != nil {
 		return Answer{}, err

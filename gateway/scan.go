@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"latchkey/coapres"
@@ -112,8 +113,9 @@ func (g *Gateway) perform(ctx context.Context, a access.Attempt, intent time.Tim
 	if a.Source == access.ByOperator {
 		asker = "actor"
 	}
-	g.log.Info("decided", asker, tl.Device, "target", tl.Target, "reason", string(tl.Decision.Reason), "counter", a.Counter,
-		"event", tl.Seq, "outcome", string(tl.Outcome), "repeated", tl.Repeated)
+	g.log.LogAttrs(ctx, slog.LevelInfo, "decided", slog.String(asker, tl.Device), slog.String("target", tl.Target),
+		slog.String("reason", string(tl.Decision.Reason)), slog.Uint64("counter", a.Counter), slog.Uint64("event", tl.Seq),
+		slog.String("outcome", string(tl.Outcome)), slog.Bool("repeated", tl.Repeated))
 	if g.cfg.Timeline != nil {
 		g.cfg.Timeline(tl)
 	}

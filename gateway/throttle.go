@@ -131,18 +131,11 @@ func (t *turns) take(ctx context.Context, id access.ID) (done func(), err error)
 	}
 	w.holders++
 	t.mu.Unlock()
-	leave := func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if w.holders--; w.holders == 0 {
-			delete(t.inside, id)
-		}
-	}
 	select {
 	case w.token <- struct{}{}:
-		return func() { <-w.token; leave() }, nil
+		return func() { <-w.token; t.leave(id, w) }, nil
 	case <-ctx.Done():
-		leave()
+		t.leave(id, w)
 		return nil, ctx.Err()
 	}
 }
@@ -167,6 +160,14 @@ func (t *turns) takeAll(ctx context.Context, ids ...access.ID) (over func(), err
 		taken = append(taken, done)
 	}
 	return over, nil
+}
+
+func (t *turns) leave(id access.ID, w *turn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if w.holders--; w.holders == 0 {
+		delete(t.inside, id)
+	}
 }
 
 // learners are those who wait for the next unknown card at a reader. The zero value is ready for use.
