@@ -116,8 +116,10 @@ func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 		// §5.3.1), so requests go past it.
 		if isRequest(m) {
 			match = func(w *responsewriter.ResponseWriter[*client.Conn], req *pool.Message) { c.answer(h, req, w.Message()) }
+			c.work.begin(func() { cc.ProcessReceivedMessageWithHandler(m, match) }) // bounded by maxInFlight
+			return
 		}
-		c.work.begin(func() { cc.ProcessReceivedMessageWithHandler(m, match) }) // requests are bounded by maxInFlight
+		cc.ProcessReceivedMessageWithHandler(m, match) // hands a response to whoever waits for it, and waits for nobody
 	}
 	cfg.Handler = func(*responsewriter.ResponseWriter[*client.Conn], *pool.Message) {} // a response that nobody waits for any more
 	s := server.NewSession(ctx, coapNet.NewConn(c), maxMessage, maxMessage, true)
