@@ -10,7 +10,7 @@ import (
 // One admission at a time, in memory: the decision, its event, sealed, and the batch that Badger writes. Whoever changes the figure on purpose
 // puts the new one here.
 func TestGateAllocationsOfAnAdmission(t *testing.T) {
-	const want = 72
+	const want = 55
 	s := built(t, Options{})
 	a := scan(s, 0)
 	got := testing.AllocsPerRun(500, func() {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -20,7 +19,8 @@ type batch struct {
 	leaves   map[access.ID]sum // of the counter records in this batch
 	times    []eventTime       // of the events in this batch
 	page     recordKey         // the page that the next event goes into, if there is room
-	text     bytes.Buffer      // one event's, while it is encoded
+	event    encoding          // of one event
+	room     [512]byte         // of the first page; that of a few events needs no other
 
 	writes map[recordKey][]byte // plaintexts; nil deletes
 	size   int                  // what they cost of a transaction's limit
@@ -35,8 +35,26 @@ type eventTime struct {
 }
 
 func (w *writer) newBatch() *batch {
+	b := w.spare
+	if w.spare = nil; b == nil {
+		b = &batch{w: w, counters: newCounters(w.counters), writes: make(map[recordKey][]byte)}
+	}
 	now := w.s.now.Load()
-	return &batch{w: w, policy: now.policy, head: now.head, counters: newCounters(w.counters), writes: make(map[recordKey][]byte)}
+	b.policy, b.head = now.policy, now.head
+	return b
+}
+
+// done empties a batch that was answered and keeps its memory for the next, unless it was a large change: maps do not shrink.
+func (b *batch) done() {
+	if len(b.writes) > maxBatch {
+		return
+	}
+	clear(b.writes)
+	clear(b.answers)
+	clear(b.counters.byDevice)
+	clear(b.counters.bySeq)
+	*b = batch{w: b.w, counters: b.counters, times: b.times[:0], event: encoding{text: b.event.text}, writes: b.writes, answers: b.answers[:0]}
+	b.w.spare = b
 }
 
 // Limits of one transaction. Badger refuses 15% of a memtable in bytes, or that divided by a skip list node in records; we stop at
@@ -105,13 +123,17 @@ func (b *batch) appendEvent(ev *stored) error {
 	if err := checkEvent(&ev.Event); err != nil {
 		return err
 	}
-	body, err := encodeEvent(&b.text, ev)
+	body, err := b.event.encode(ev)
 	if err != nil {
 		return err
 	}
 	page, ok := b.writes[b.page]
 	if !ok || len(page)+len(body) > maxPage {
-		b.page, page = eventKey(ev.Seq), newPage(ev.Prev)
+		room := b.room[:0]
+		if len(b.times) > 0 { // taken by another page
+			room = make([]byte, 0, maxPage)
+		}
+		b.page, page = eventKey(ev.Seq), newPage(room, ev.Prev)
 	}
 	b.put(b.page, append(page, body...))
 	b.counters.take(ev)

@@ -30,7 +30,7 @@ func must[T any](v T, err error) T {
 
 func encode(version byte, rec any) ([]byte, error) {
 	var b bytes.Buffer
-	b.Grow(128)
+	b.Grow(192) // a head has some 170
 	b.WriteByte(version)
 	if err := encMode.MarshalToBuffer(rec, &b); err != nil {
 		return nil, err

@@ -81,13 +81,21 @@ const (
 	maxCounterText = 160
 )
 
-func newPage(prev access.Hash) []byte {
-	return append(append(make([]byte, 0, 512), prev[:]...), pageVersion)
+// newPage begins a page in room, as far as that goes.
+func newPage(room []byte, prev access.Hash) []byte {
+	return append(append(room, prev[:]...), pageVersion)
 }
 
-// encodeEvent returns what stands in a page for ev, and fills its hash. It writes in text, and the result is good until that is used again.
-func encodeEvent(text *bytes.Buffer, ev *stored) ([]byte, error) {
-	rec := eventRecord{At: ev.At.UnixNano(), Kind: string(ev.Kind), Device: namedOf(ev.Device), Target: namedOf(ev.Target),
+// encoding is what an event is encoded in. The zero value is ready for use.
+type encoding struct {
+	text bytes.Buffer
+	rec  eventRecord
+}
+
+// encode returns what stands in a page for ev, and fills its hash. The result is good until the next call.
+func (e *encoding) encode(ev *stored) ([]byte, error) {
+	text, rec := &e.text, &e.rec
+	*rec = eventRecord{At: ev.At.UnixNano(), Kind: string(ev.Kind), Device: namedOf(ev.Device), Target: namedOf(ev.Target),
 		Person: namedOf(ev.Person), Card: ev.Card, Actor: ev.Actor, Source: string(ev.Source), Action: uint8(ev.Action), Level: ev.Level,
 		Counter: ev.Counter, Granted: ev.Granted, Reason: string(ev.Reason), Rule: ev.Rule, Cause: ev.Cause, Outcome: string(ev.Outcome),
 		Detail: ev.Detail, ClockUntrusted: ev.ClockUntrusted, Waited: int64(ev.waited)}

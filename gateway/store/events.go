@@ -127,14 +127,19 @@ func (s *Store) Since(ctx context.Context, t time.Time, limit int) ([]access.Eve
 func (s *Store) Changed() <-chan struct{} {
 	s.wakeMu.Lock()
 	defer s.wakeMu.Unlock()
+	if s.wake == nil {
+		s.wake = make(chan struct{})
+	}
 	return s.wake
 }
 
 func (s *Store) signal() {
 	s.wakeMu.Lock()
 	defer s.wakeMu.Unlock()
-	close(s.wake)
-	s.wake = make(chan struct{})
+	if s.wake != nil {
+		close(s.wake)
+		s.wake = nil
+	}
 }
 
 // Watch yields every event from sequence number from upwards, each once and in order, and waits for new ones after the last.

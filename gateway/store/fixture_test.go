@@ -176,11 +176,11 @@ func FuzzDecode(f *testing.F) {
 		}
 		f.Add(string(key), plain)
 	}
-	var text bytes.Buffer
-	page := newPage(access.Hash{})
+	var event encoding
+	page := newPage(nil, access.Hash{})
 	for seq := range uint64(3) {
 		ev := stored{Event: access.Event{Seq: seq + 1, At: newClock().Now(), Kind: access.EventStart, Digest: access.Hash{1}}, attempt: [32]byte{byte(seq)}}
-		body, err := encodeEvent(&text, &ev)
+		body, err := event.encode(&ev)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -193,9 +193,9 @@ func FuzzDecode(f *testing.F) {
 			if err != nil {
 				return
 			}
-			again := newPage(page[0].Prev)
+			again := newPage(nil, page[0].Prev)
 			for _, ev := range page {
-				body, err := encodeEvent(&text, &ev)
+				body, err := event.encode(&ev)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -18,8 +18,7 @@ import (
 // with the name of a record. The caller closes it.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
-	s := &Store{opts: o, log: o.Log, queue: make(chan *request, maxBatch), quit: make(chan struct{}), gone: make(chan struct{}),
-		wake: make(chan struct{})}
+	s := &Store{opts: o, log: o.Log, queue: make(chan *request, maxBatch), quit: make(chan struct{}), gone: make(chan struct{})}
 	sp := space{min: o.MinFree, free: o.Free, eager: o.Free != nil}
 	key := newSiteKey()
 	if !o.InMemory {

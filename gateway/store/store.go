@@ -86,7 +86,7 @@ type Store struct {
 	failed atomic.Pointer[failure]
 
 	wakeMu sync.Mutex
-	wake   chan struct{} // guarded by wakeMu; closed and replaced after each commit with events
+	wake   chan struct{} // guarded by wakeMu; closed after the next commit with events; nil while nobody waits
 
 	reads sync.RWMutex // held for reading by everything but the writer that reads db: Close unmaps what they look at
 

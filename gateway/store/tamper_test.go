@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"maps"
@@ -82,12 +81,12 @@ func lived(t *testing.T) (o Options, before map[recordKey][]byte) {
 // forge is a page of version 2 with one event, as somebody with the site key could write it.
 func forge(t *testing.T, s *Store, ev access.Event) []byte {
 	t.Helper()
-	var text bytes.Buffer
-	body, err := encodeEvent(&text, &stored{Event: ev})
+	var event encoding
+	body, err := event.encode(&stored{Event: ev})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.sealer.seal(eventKey(ev.Seq), append(newPage(ev.Prev), body...))
+	return s.sealer.seal(eventKey(ev.Seq), append(newPage(nil, ev.Prev), body...))
 }
 
 // changedHouse changes one record of every kind.

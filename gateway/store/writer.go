@@ -69,6 +69,7 @@ type writer struct {
 	counters *counters
 	moved    map[access.ID]struct{} // whose counters are not on disk as they are
 	leaves   map[access.ID]sum      // of the counter records on disk
+	spare    *batch                 // an empty one; or nil
 }
 
 func (w *writer) run() {
@@ -178,6 +179,7 @@ func (w *writer) finish(b *batch) {
 		}
 		a.to.done <- a.err
 	}
+	b.done()
 }
 
 func (w *writer) commit(b *batch) error {
