@@ -106,6 +106,11 @@ func measure(ctx context.Context, o options) (err error) {
 	if o.rounds < 0 || o.rounds > 100 {
 		return fmt.Errorf("-rounds %d: want 1…100, or 0 for what the form says", o.rounds)
 	}
+	if o.profiles != "" {
+		if err := os.MkdirAll(o.profiles, 0o755); err != nil {
+			return err
+		}
+	}
 	if o.rounds == 0 {
 		o.rounds = 3
 		if o.full {
