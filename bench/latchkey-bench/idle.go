@@ -22,7 +22,8 @@ func runIdle(b *bench) error {
 	if b.full {
 		counts = []int{1000, 10_000}
 	}
-	b.now.Panel = &report.Panel{Title: "Memory for each idle session", Case: thousands(counts[len(counts)-1]) + " sessions", Metric: "RSS a session"}
+	most := thousands(counts[len(counts)-1]) + " sessions"
+	b.now.Panel = &report.Panel{Title: "Memory for each idle session, " + most, Case: most, Metric: "RSS a session"}
 	for _, n := range counts {
 		for range b.rounds {
 			for _, s := range some() {

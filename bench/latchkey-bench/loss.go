@@ -21,7 +21,7 @@ var lossScenario = scenario{
 }
 
 func runLoss(b *bench) error {
-	losses, n := []float64{.05}, b.size(150, 150, 64)
+	losses, n := []float64{.05}, b.size(150, 100, 64)
 	if b.full {
 		losses = []float64{0, .01, .05, .1}
 	}

@@ -40,7 +40,7 @@ var tapScenario = scenario{
 }
 
 func runTap(b *bench) error {
-	n := b.size(400, 200, 64)
+	n := b.size(400, 128, 64)
 	all := newCurves()
 	trips := some(server.Floor, transportName, server.GoCoAP, peer.GoCoAPDTLS2Name, peer.LibcoapGnuTLS, peer.LibcoapOpenSSL)
 	for range b.rounds {

@@ -61,15 +61,11 @@ func (r *Run) pictures() []picture {
 	for i := range r.Scenarios {
 		s := &r.Scenarios[i]
 		if p := s.Panel; p != nil {
-			title := p.Title
-			if p.Case != "" {
-				title += ", " + p.Case
-			}
 			if curves := s.curves(p.Case, p.Metric); len(curves) > 0 {
-				overview.panels = append(overview.panels, curvePanel(title, curves, looks))
+				overview.panels = append(overview.panels, curvePanel(p.Title, curves, looks))
 				rows = max(rows, 9)
 			} else if figures := s.bars(p.Case, p.Metric); len(figures) > 0 {
-				overview.panels = append(overview.panels, barPanel(title, figures, looks))
+				overview.panels = append(overview.panels, barPanel(p.Title, figures, looks))
 				rows = max(rows, len(figures))
 			}
 		}
