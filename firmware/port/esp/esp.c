@@ -5,31 +5,22 @@
 
 #include "driver/uart.h"
 #include "esp_attr.h"
-#include "esp_event.h"
-#include "esp_netif.h"
 #include "esp_system.h"
-#include "esp_wifi.h"
 #include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
-#include "lwip/dns.h"
-#include "lwip/sockets.h"
-#include "lwip/tcpip.h"
 #include "mbedtls/sha256.h"
 #include "nvs_flash.h"
 #include "sdkconfig.h"
 
-#ifdef CONFIG_IDF_TARGET_ESP8266
-#include "tcpip_adapter.h"
-#else
+#ifndef CONFIG_IDF_TARGET_ESP8266
 #include "esp_random.h"
 #endif
 
 #include "err.h"
+#include "esp_net.h"
 
 enum {
-	SERIAL_BUFFER = 512, /* more than comes in a SLICE at 115200 baud */
-	SLICE = 20,          /* ms between two looks at the serial line */
-	REJOIN_EVERY = 1000, /* ms; a wrong password must not become a stream of tries */
+	SERIAL_BUFFER = 512, /* more than comes between two looks at 115200 baud */
 	HASH = 32,
 	FRESH = 16,      /* bytes of the chip's generator in each block of random bytes */
 	FIRST_MIX = 128, /* and in the pool to begin with */
@@ -37,7 +28,7 @@ enum {
 
 /* ---- clock and reset ---- */
 
-static uint32_t now(void *ctx)
+uint32_t lk_esp_now(void *ctx)
 {
 	(void)ctx;
 #ifdef CONFIG_IDF_TARGET_ESP8266
@@ -233,224 +224,21 @@ static int random_bytes(void *ctx, uint8_t *buf, size_t n)
 	return err;
 }
 
-/* ---- WiFi: a station, and never an access point ---- */
+/* ---- serial line ---- */
 
-static void try_to_connect(struct lk_esp *e) { atomic_store(&e->apart, esp_wifi_connect() != ESP_OK); }
-
-/* One timer that never stops: one that is started again from an event could be stopped by its own callback that is just ending. */
-static void each_second(void *arg)
-{
-	struct lk_esp *e = arg;
-
-	if (atomic_load(&e->apart))
-		try_to_connect(e);
-}
-
-static void on_event(void *arg, esp_event_base_t base, int32_t id, void *data)
-{
-	struct lk_esp *e = arg;
-
-	(void)data;
-	if (base == IP_EVENT && id == IP_EVENT_STA_GOT_IP) {
-		atomic_store(&e->joined, true);
-	} else if (base == IP_EVENT && id == IP_EVENT_STA_LOST_IP) {
-		atomic_store(&e->joined, false);
-	} else if (base == WIFI_EVENT && id == WIFI_EVENT_STA_START) {
-		try_to_connect(e);
-	} else if (base == WIFI_EVENT && id == WIFI_EVENT_STA_DISCONNECTED) {
-		atomic_store(&e->joined, false);
-		atomic_store(&e->apart, true);
-	}
-}
-
-static esp_err_t start_station(struct lk_esp *e)
-{
-	wifi_init_config_t init = WIFI_INIT_CONFIG_DEFAULT();
-	const esp_timer_create_args_t timer = {.callback = each_second, .arg = e, .dispatch_method = ESP_TIMER_TASK, .name = "rejoin"};
-	esp_err_t err;
-
-	if ((err = esp_netif_init()) != ESP_OK || (err = esp_event_loop_create_default()) != ESP_OK)
-		return err;
-#ifndef CONFIG_IDF_TARGET_ESP8266
-	if (esp_netif_create_default_wifi_sta() == NULL)
-		return ESP_ERR_NO_MEM;
-#endif
-	init.nvs_enable = 0; /* the password is in our namespace, and once is enough */
-	if ((err = esp_timer_create(&timer, &e->every_second)) != ESP_OK || (err = esp_wifi_init(&init)) != ESP_OK)
-		return err;
-	if ((err = esp_event_handler_register(WIFI_EVENT, ESP_EVENT_ANY_ID, on_event, e)) != ESP_OK ||
-	    (err = esp_event_handler_register(IP_EVENT, ESP_EVENT_ANY_ID, on_event, e)) != ESP_OK)
-		return err;
-	if ((err = esp_wifi_set_storage(WIFI_STORAGE_RAM)) != ESP_OK || (err = esp_wifi_set_mode(WIFI_MODE_STA)) != ESP_OK)
-		return err;
-	return esp_timer_start_periodic(e->every_second, REJOIN_EVERY * 1000u);
-}
-
-static int net_join(void *ctx, const char *ssid, const char *password)
-{
-	struct lk_esp *e = ctx;
-	wifi_config_t c;
-	size_t ssid_len = strlen(ssid), password_len = strlen(password);
-
-	memset(&c, 0, sizeof c);
-	/* Neither is a C string where it fills its field. */
-	if (ssid_len == 0 || ssid_len > sizeof c.sta.ssid || password_len > sizeof c.sta.password)
-		return LK_ERANGE;
-	memcpy(c.sta.ssid, ssid, ssid_len);
-	memcpy(c.sta.password, password, password_len);
-	/* Without this an open network of the same name would do as well. */
-	c.sta.threshold.authmode = password_len > 0 ? WIFI_AUTH_WPA2_PSK : WIFI_AUTH_OPEN;
-	c.sta.pmf_cfg.capable = true;
-
-	bool first = !e->radio;
-	esp_err_t err = first ? start_station(e) : ESP_OK;
-	if (err == ESP_OK)
-		err = esp_wifi_set_config(WIFI_IF_STA, &c);
-	memset(&c, 0, sizeof c);
-	if (err == ESP_OK)
-		err = first ? esp_wifi_start() : esp_wifi_disconnect(); /* each is followed by an event, and that by a connect */
-	if (err != ESP_OK)
-		return LK_EIO;
-	e->radio = true;
-	(void)esp_wifi_set_ps(WIFI_PS_NONE); /* a command must not wait for the next beacon */
-	return 0;
-}
-
-static bool net_ready(void *ctx) { return atomic_load(&((struct lk_esp *)ctx)->joined); }
-
-static int32_t rssi(void *ctx)
-{
-	wifi_ap_record_t ap;
-
-	return net_ready(ctx) && esp_wifi_sta_get_ap_info(&ap) == ESP_OK ? ap.rssi : 0;
-}
-
-/* ---- UDP ---- */
-
-static void on_name(const char *name, const ip_addr_t *address, void *arg)
-{
-	struct lk_esp *e = arg;
-
-	(void)name;
-	if (address != NULL)
-		atomic_store(&e->answered, ip_2_ip4(address)->addr);
-	atomic_store(&e->asking, false);
-}
-
-/* Runs in lwIP's own task, as its DNS client must. */
-static void ask(void *arg)
-{
-	struct lk_esp *e = arg;
-	ip_addr_t address;
-	err_t err = dns_gethostbyname_addrtype(e->host, &address, on_name, e, LWIP_DNS_ADDRTYPE_IPV4);
-
-	if (err != ERR_INPROGRESS)
-		on_name(e->host, err == ERR_OK ? &address : NULL, e);
-}
-
-/* The address of host, 0 if it is not known yet. getaddrinfo would block for as long as a DNS server is silent. */
-static uint32_t look_up(struct lk_esp *e, const char *host)
-{
-	ip4_addr_t literal;
-
-	if (ip4addr_aton(host, &literal) != 0)
-		return literal.addr;
-	if (!atomic_load(&e->asking) && atomic_load(&e->answered) == 0) {
-		e->host = host;
-		atomic_store(&e->asking, true);
-		if (tcpip_callback(ask, e) != ERR_OK)
-			atomic_store(&e->asking, false);
-	}
-	/* It may be there already: lwIP has a cache. It is used once, so the next socket asks again. The chip has no atomic exchange. */
-	uint32_t address = atomic_load(&e->answered);
-	if (address != 0)
-		atomic_store(&e->answered, 0);
-	return address;
-}
-
-static int udp_open(void *ctx, const char *host, uint16_t port)
-{
-	struct lk_esp *e = ctx;
-	struct sockaddr_in to;
-
-	if (e->sock >= 0)
-		(void)lwip_close(e->sock);
-	e->sock = -1;
-	uint32_t address = look_up(e, host);
-	if (address == 0)
-		return LK_EAGAIN;
-	memset(&to, 0, sizeof to);
-	to.sin_family = AF_INET;
-	to.sin_port = lwip_htons(port);
-	to.sin_addr.s_addr = address;
-	e->sock = lwip_socket(AF_INET, SOCK_DGRAM, IPPROTO_UDP);
-	if (e->sock < 0)
-		return LK_EIO;
-	/* Connected: a datagram from elsewhere does not even reach us. */
-	if (lwip_connect(e->sock, (const struct sockaddr *)&to, sizeof to) < 0) {
-		(void)lwip_close(e->sock);
-		e->sock = -1;
-		return LK_EIO;
-	}
-	return 0;
-}
-
-static int udp_send(void *ctx, const uint8_t *b, size_t n)
-{
-	struct lk_esp *e = ctx;
-
-	if (e->sock < 0)
-		return LK_ECLOSED;
-	return lwip_send(e->sock, b, n, MSG_DONTWAIT) == (ssize_t)n ? 0 : LK_EIO;
-}
-
-static int udp_recv(void *ctx, uint8_t *b, size_t cap)
-{
-	struct lk_esp *e = ctx;
-
-	if (e->sock < 0)
-		return LK_ECLOSED;
-	ssize_t n = lwip_recv(e->sock, b, cap, MSG_DONTWAIT);
-	return n > 0 ? (int)n : 0;
-}
-
-static bool typed(void)
+bool lk_esp_typed(void)
 {
 	size_t n = 0;
 
 	return uart_get_buffered_data_len(UART_NUM_0, &n) == ESP_OK && n > 0;
 }
 
-/* The serial line is no socket, so it is looked at between slices. */
-static void udp_wait(void *ctx, uint32_t ms)
-{
-	struct lk_esp *e = ctx;
-	uint32_t began = now(e), gone = 0;
-
-	while (gone < ms && !typed()) {
-		uint32_t slice = ms - gone < SLICE ? ms - gone : SLICE;
-		if (e->sock < 0) {
-			vTaskDelay((TickType_t)((slice + portTICK_PERIOD_MS - 1) / portTICK_PERIOD_MS));
-		} else {
-			struct timeval wait = {.tv_sec = 0, .tv_usec = (int)(slice * 1000)};
-			fd_set in;
-			FD_ZERO(&in);
-			FD_SET(e->sock, &in);
-			if (lwip_select(e->sock + 1, &in, NULL, NULL, &wait) != 0)
-				return;
-		}
-		gone = now(e) - began;
-	}
-}
-
-/* ---- serial line ---- */
-
 static int console_read(void *ctx)
 {
 	uint8_t c;
 
 	(void)ctx;
-	return typed() && uart_read_bytes(UART_NUM_0, &c, 1, 0) == 1 ? c : -1;
+	return lk_esp_typed() && uart_read_bytes(UART_NUM_0, &c, 1, 0) == 1 ? c : -1;
 }
 
 static void print(void *ctx, const char *text)
@@ -481,24 +269,17 @@ void lk_port_free(void *p) { free(p); }
 void lk_esp_init(struct lk_esp *e, struct lk_port *port)
 {
 	memset(e, 0, sizeof *e);
-	e->sock = -1;
 	(void)uart_driver_install(UART_NUM_0, SERIAL_BUFFER, 0, 0, NULL, 0);
 	open_flash(e);
 	port->ctx = e;
-	port->now = now;
+	lk_esp_net_init(e, port);
+	port->now = lk_esp_now;
 	port->random = random_bytes;
 	port->boot = boot;
-	port->net_join = net_join;
-	port->net_ready = net_ready;
-	port->udp_open = udp_open;
-	port->udp_send = udp_send;
-	port->udp_recv = udp_recv;
-	port->udp_wait = udp_wait;
 	port->kv_get = kv_get;
 	port->kv_set = kv_set;
 	port->rtc_get = rtc_get;
 	port->rtc_set = rtc_set;
-	port->rssi = rssi;
 	port->console_read = console_read;
 	port->print = print;
 	port->log = log_line;

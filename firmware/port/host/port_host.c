@@ -2,26 +2,25 @@
 #include "port_host.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "err.h"
+#include "files.h"
+#include "heap.h"
 #include "world.h"
 
-enum { WATCHDOG_MS = 5000, KEY_MAX = 15 };
+enum { WATCHDOG_MS = 5000 };
 
 struct host {
 	struct lk_world world; /* but for its note of the output, the main thread's own */
@@ -37,13 +36,6 @@ struct host {
 };
 
 static struct host host = {.udp = -1, .mu = PTHREAD_MUTEX_INITIALIZER};
-
-static struct {
-	size_t now, peak, limit;
-	unsigned long allocs;
-} heap;
-
-static const char *const boot_words[] = {"power", "reset", "watchdog", "wake"}; /* by enum lk_boot */
 
 static uint64_t monotonic(void)
 {
@@ -82,16 +74,6 @@ static void stop(void)
 	set_output(0, 0);
 }
 
-static void leave_boot(enum lk_boot why)
-{
-	FILE *f = fopen("boot", "we");
-
-	if (f == NULL || fprintf(f, "%s\n", boot_words[why]) < 0 || fclose(f) != 0) {
-		perror("boot");
-		_exit(LK_HOST_FAILED);
-	}
-}
-
 /* What goes on when the loop does not. */
 static void *timers(void *unused)
 {
@@ -107,7 +89,7 @@ static void *timers(void *unused)
 		if (host.bite_at <= now) {
 			set_output(0, 0);
 			say("reset watchdog");
-			leave_boot(LK_BOOT_WATCHDOG);
+			lk_host_leave_boot(LK_BOOT_WATCHDOG);
 			_exit(LK_HOST_WATCHDOG);
 		}
 		if (host.let_go_at != 0 && host.let_go_at < next) {
@@ -242,6 +224,8 @@ static int port_udp_recv(void *ctx, uint8_t *b, size_t cap)
 
 static void ask(enum lk_world_ask what)
 {
+	struct lk_host_heap heap = lk_host_heap();
+
 	switch (what) {
 	case LK_WORLD_NOTHING:
 	case LK_WORLD_UNALIGNED:
@@ -251,7 +235,7 @@ static void ask(enum lk_world_ask what)
 			pause();
 		}
 	case LK_WORLD_OOM:
-		heap.limit = host.world.number;
+		lk_host_heap_limit(host.world.number);
 		break;
 	case LK_WORLD_REBIND:
 		rebind();
@@ -299,121 +283,6 @@ static void port_udp_wait(void *ctx, uint32_t ms)
 			return;
 		}
 	}
-}
-
-/* key_path makes kv/KEY of a key that holds nothing but small letters, digits, '-' and '_'. */
-static int key_path(const char *key, char path[static 4 + KEY_MAX])
-{
-	size_t n = strlen(key);
-
-	if (n == 0 || n > KEY_MAX || strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789-_") != n) {
-		return LK_ERANGE;
-	}
-	memcpy(path, "kv/", 3);
-	memcpy(path + 3, key, n + 1);
-	return 0;
-}
-
-static int port_kv_get(void *ctx, const char *key, uint8_t *b, size_t cap)
-{
-	char path[4 + KEY_MAX];
-	struct stat st;
-	int fd, r = key_path(key, path);
-
-	(void)ctx;
-	if (r != 0) {
-		return r;
-	}
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		return errno == ENOENT ? 0 : LK_EIO;
-	}
-	if (fstat(fd, &st) != 0) {
-		r = LK_EIO;
-	} else if (st.st_size > INT_MAX || (size_t)st.st_size > cap) {
-		r = LK_ESPACE;
-	} else {
-		r = read(fd, b, (size_t)st.st_size) == st.st_size ? (int)st.st_size : LK_EIO;
-	}
-	close(fd);
-	return r;
-}
-
-/* sync_folder makes what happened to the names in kv/ last. */
-static int sync_folder(void)
-{
-	int fd = open("kv", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
-
-	if (fd < 0) {
-		return LK_EIO;
-	}
-	r = fsync(fd) == 0 ? 0 : LK_EIO;
-	close(fd);
-	return r;
-}
-
-static int port_kv_set(void *ctx, const char *key, const uint8_t *b, size_t n)
-{
-	static const char fresh[] = "kv/.new"; /* no key has a dot */
-	char path[4 + KEY_MAX];
-	int fd, r = key_path(key, path);
-
-	(void)ctx;
-	if (r != 0) {
-		return r;
-	}
-	if (mkdir("kv", 0700) != 0 && errno != EEXIST) {
-		return LK_EIO;
-	}
-	if (n == 0) {
-		return unlink(path) != 0 && errno != ENOENT ? LK_EIO : sync_folder();
-	}
-	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0) {
-		return LK_EIO;
-	}
-	r = write(fd, b, n) == (ssize_t)n && fsync(fd) == 0 ? 0 : LK_EIO;
-	if (close(fd) != 0 || r != 0 || rename(fresh, path) != 0) {
-		return LK_EIO;
-	}
-	return sync_folder();
-}
-
-static int port_rtc_get(void *ctx, uint8_t *b, size_t n)
-{
-	int fd;
-	ssize_t got = 0;
-
-	(void)ctx;
-	if (n > LK_RTC_MAX || n % 4 != 0) {
-		return LK_ERANGE;
-	}
-	fd = open("rtc.bin", O_RDONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		got = read(fd, b, n);
-		close(fd);
-	}
-	/* After power came on such memory holds anything. */
-	for (size_t i = got > 0 ? (size_t)got : 0; i < n; i++) {
-		b[i] = (uint8_t)(0xa5 + i);
-	}
-	return 0;
-}
-
-static int port_rtc_set(void *ctx, const uint8_t *b, size_t n)
-{
-	int fd, r;
-
-	(void)ctx;
-	if (n > LK_RTC_MAX || n % 4 != 0) {
-		return LK_ERANGE;
-	}
-	fd = open("rtc.bin", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0) {
-		return LK_EIO;
-	}
-	r = write(fd, b, n) == (ssize_t)n ? 0 : LK_EIO;
-	return close(fd) == 0 ? r : LK_EIO;
 }
 
 static int port_spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
@@ -483,7 +352,7 @@ static void port_restart(void *ctx)
 	(void)ctx;
 	stop();
 	say("reset restart");
-	leave_boot(LK_BOOT_RESET);
+	lk_host_leave_boot(LK_BOOT_RESET);
 	exit(LK_HOST_RESTART);
 }
 
@@ -492,7 +361,7 @@ static void port_sleep(void *ctx, uint32_t ms)
 	(void)ctx;
 	stop();
 	say("sleep %lu", (unsigned long)ms);
-	leave_boot(LK_BOOT_WAKE);
+	lk_host_leave_boot(LK_BOOT_WAKE);
 	exit(0);
 }
 
@@ -525,74 +394,9 @@ static void port_log(void *ctx, const char *text, uint32_t number)
 	pthread_mutex_unlock(&host.mu);
 }
 
-/* What was asked for stands in front of a block. */
-union block {
-	size_t n;
-	max_align_t align;
-};
-
-void *lk_port_calloc(size_t n, size_t size)
-{
-	union block *b;
-
-	if (size != 0 && n > (SIZE_MAX - sizeof *b) / size) {
-		return NULL;
-	}
-	n *= size;
-	if (heap.limit != 0 && heap.now + n > heap.limit) {
-		return NULL;
-	}
-	b = calloc(1, sizeof *b + n);
-	if (b == NULL) {
-		return NULL;
-	}
-	b->n = n;
-	heap.now += n;
-	heap.allocs++;
-	if (heap.now > heap.peak) {
-		heap.peak = heap.now;
-	}
-	return b + 1;
-}
-
-void lk_port_free(void *p)
-{
-	union block *b = p;
-
-	if (b != NULL) {
-		b--;
-		heap.now -= b->n;
-		free(b);
-	}
-}
-
-static int boot_reason(const char *boot)
-{
-	char word[16] = "power\n";
-	FILE *f = boot == NULL ? fopen("boot", "re") : NULL;
-
-	if (f != NULL) {
-		if (fgets(word, sizeof word, f) == NULL) {
-			word[0] = 0;
-		}
-		fclose(f);
-	}
-	if (boot == NULL) {
-		word[strcspn(word, "\n")] = 0;
-		boot = word;
-	}
-	unlink("boot");
-	for (int i = 0; i < (int)(sizeof boot_words / sizeof *boot_words); i++) {
-		if (strcmp(boot, boot_words[i]) == 0) {
-			return i;
-		}
-	}
-	return LK_ERANGE;
-}
-
 int lk_host_start(struct lk_port *port, const char *boot, bool show_led)
 {
-	int why = boot_reason(boot);
+	int why = lk_host_boot_reason(boot);
 	pthread_condattr_t attr;
 	pthread_t thread;
 
@@ -615,7 +419,7 @@ int lk_host_start(struct lk_port *port, const char *boot, bool show_led)
 	*port = (struct lk_port){
 		.now = port_now, .random = port_random, .boot = port_boot, .net_join = port_net_join, .net_ready = port_net_ready,
 		.udp_open = port_udp_open, .udp_send = port_udp_send, .udp_recv = port_udp_recv, .udp_wait = port_udp_wait,
-		.kv_get = port_kv_get, .kv_set = port_kv_set, .rtc_get = port_rtc_get, .rtc_set = port_rtc_set, .spi = port_spi,
+		.kv_get = lk_host_kv_get, .kv_set = lk_host_kv_set, .rtc_get = lk_host_rtc_get, .rtc_set = lk_host_rtc_set, .spi = port_spi,
 		.chip_reset = port_chip_reset, .input = port_input, .output = port_output, .led = port_led, .voltage = port_voltage,
 		.rssi = port_rssi, .feed = port_feed, .restart = port_restart, .sleep = port_sleep, .console_read = port_console_read,
 		.print = port_print, .log = port_log,

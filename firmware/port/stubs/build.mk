@@ -16,11 +16,11 @@ PORT_ROLES   := READER SWITCH LOCK LAMP
 ports-compile: $(MBEDTLS_DONE)
 	@mkdir -p $(PORTS)
 	@set -e; for role in $(PORT_ROLES) "READER=1 -DLK_BATTERY" "LOCK=1 -DLK_TAMPER" "LAMP=1 -DLK_DIM"; do \
-		for f in port/esp/esp.c port/esp8266/main/*.c; do \
+		for f in port/esp/*.c port/esp8266/main/*.c; do \
 			$(LX106_CC) --specs=$(LX106_LIBC) -mlongcalls $(PORT_FLAGS) -Iport/stubs/esp8266 -Iport/esp8266/main \
 				-DLK_ROLE_$$role=1 -c -o $(PORTS)/port.o $$f; \
 		done; \
-		for f in port/esp/esp.c port/esp32/main/*.c; do \
+		for f in port/esp/*.c port/esp32/main/*.c; do \
 			$(CC) $(PORT_FLAGS) -Iport/stubs/esp32 -Iport/esp32/main -DLK_ROLE_$$role=1 -c -o $(PORTS)/port.o $$f; \
 		done; \
 	done
@@ -32,7 +32,7 @@ ports-test: $(MBEDTLS_DONE)
 	@set -e; for role in LOCK READER LAMP; do \
 		$(CC) $(PORT_FLAGS) -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -Dabort=stub_abort -Itest \
 			-Iport/stubs/esp8266 -Iport/esp8266/main -DLK_ROLE_$$role=1 -DLK_DIM=1 -o $(PORTS)/test-$$role \
-			port/stubs/test_esp8266.c port/esp/esp.c port/esp8266/main/port_esp8266.c \
+			port/stubs/*.c port/esp/*.c port/esp8266/main/port_esp8266.c \
 			build/mbedtls/library/sha256.c build/mbedtls/library/platform_util.c; \
 		$(PORTS)/test-$$role; \
 	done
@@ -41,7 +41,7 @@ ports-test: $(MBEDTLS_DONE)
 ports-rename: $(MBEDTLS_DONE)
 	@rm -rf $(PORTS)/renamed && mkdir -p $(PORTS)/renamed
 	@port/esp8266/rename.sh build/mbedtls $(PORTS)/rename.h $(LX106_CC)
-	@set -e; for f in build/mbedtls/library/*.c core/dtls.c port/esp/esp.c; do \
+	@set -e; for f in build/mbedtls/library/*.c core/dtls.c port/esp/*.c; do \
 		$(LX106_CC) --specs=$(LX106_LIBC) -mlongcalls -std=gnu11 -Os -w -Icore -Iport/esp -Iport/stubs/esp8266 -Iport/esp8266/main \
 			-isystem build/mbedtls/include -include $(PORTS)/rename.h -DLK_ROLE_READER=1 -c -o $(PORTS)/renamed/$$(basename $$f .c).o $$f; \
 	done

@@ -1,0 +1,18 @@
+/* What outlives the process, as files in the current directory: flash, RTC memory and why the next process starts. */
+#ifndef LK_HOST_FILES_H
+#define LK_HOST_FILES_H
+
+#include "port.h"
+
+/* As kv_get, kv_set, rtc_get and rtc_set of port.h. */
+int lk_host_kv_get(void *ctx, const char *key, uint8_t *b, size_t cap);
+int lk_host_kv_set(void *ctx, const char *key, const uint8_t *b, size_t n);
+int lk_host_rtc_get(void *ctx, uint8_t *b, size_t n);
+int lk_host_rtc_set(void *ctx, const uint8_t *b, size_t n);
+
+/* The next process starts as if by why. Without that the process ends here, with LK_HOST_FAILED. */
+void lk_host_leave_boot(enum lk_boot why);
+/* What the process before left, which is used up by this, or boot if it is not NULL: an enum lk_boot, or LK_ERANGE. */
+int lk_host_boot_reason(const char *boot);
+
+#endif

@@ -1,0 +1,56 @@
+/* The ESP8266's SDK as the tests play it: what it was asked for, and what it will answer. */
+#ifndef LK_STUB_SDK_H
+#define LK_STUB_SDK_H
+
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "driver/gpio.h"
+#include "driver/hw_timer.h"
+#include "esp_event.h"
+#include "esp_timer.h"
+#include "esp_wifi.h"
+#include "lwip/dns.h"
+#include "lwip/sockets.h"
+
+#define OUTPUT GPIO_NUM_5
+
+struct sdk {
+	unsigned calls, first_output_call; /* calls of gpio_set_level; which was the first for the output */
+	uint32_t level[17];
+	gpio_mode_t mode[17];
+	hw_timer_callback_t tick;
+	void *tick_arg;
+	esp_timer_cb_t watch, rejoin;
+	void *watch_arg, *rejoin_arg;
+	jmp_buf aborted;
+	unsigned aborts, connects;
+	bool selected_during; /* chip select low while SPI ran */
+	bool pwm;
+	struct {
+		char key[16];
+		uint8_t value[64];
+		size_t n;
+		bool text;
+	} flash[8];
+	unsigned commits;
+	bool flash_broken;
+	wifi_sta_config_t sta;
+	esp_event_handler_t on_event;
+	void *on_event_arg;
+	esp_err_t connect_result;
+	bool name_known;
+	dns_found_callback found;
+	void *found_arg;
+	int sockets, closed;
+	struct sockaddr_in to;
+	int64_t us;
+	char printed[200];
+};
+extern struct sdk sdk;
+
+/* Where in sdk.flash the key is, as text or not; -1: it is not there. */
+int sdk_find(const char *key, bool text);
+
+#endif

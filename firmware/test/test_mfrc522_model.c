@@ -1,0 +1,84 @@
+/* The model itself: it answers only those who do it right. */
+#include "check.h"
+#include "mfrc522_model.h"
+
+static void model_write(struct mfrc522_model *m, uint8_t reg, uint8_t value)
+{
+	uint8_t b[2] = { (uint8_t)(reg << 1), value };
+
+	mfrc522_model_spi(m, b, b, 2);
+}
+
+static uint8_t model_read(struct mfrc522_model *m, uint8_t reg)
+{
+	uint8_t b[2] = { (uint8_t)(0x80 | reg << 1), 0 };
+
+	mfrc522_model_spi(m, b, b, 2);
+	return b[1];
+}
+
+static uint8_t model_reqa(struct mfrc522_model *m, uint8_t bits)
+{
+	model_write(m, 0x01, 0);
+	model_write(m, 0x04, 0x7F);
+	model_write(m, 0x0A, 0x80);
+	model_write(m, 0x09, 0x26);
+	model_write(m, 0x0D, bits);
+	model_write(m, 0x01, 0x0C);
+	model_write(m, 0x0D, bits | 0x80);
+	return model_read(m, 0x04);
+}
+
+static void model_is_strict(void)
+{
+	static const uint8_t four[4] = { 0x0A, 0x1B, 0x2C, 0x3D };
+	struct mfrc522_model m;
+	uint8_t b[3] = { 0x80 | 0x37 << 1, 0x80 | 0x14 << 1, 0 };
+
+	mfrc522_model_init(&m);
+	mfrc522_model_card(&m, four, 4);
+	mfrc522_model_spi(&m, b, b, 3);
+	CHECK_EQ(b[1], 0x92);
+	CHECK_EQ(b[2], 0x80);
+	CHECK_EQ(model_reqa(&m, 7) & 0x21, 0); /* no timer, no field */
+	model_write(&m, 0x2A, 0x80);
+	model_write(&m, 0x2B, 0xA9);
+	model_write(&m, 0x2D, 0x78);
+	CHECK_EQ(model_reqa(&m, 7) & 0x21, 0x01);
+	model_write(&m, 0x11, 0x3D);
+	model_write(&m, 0x15, 0x40);
+	CHECK_EQ(model_reqa(&m, 7) & 0x21, 0x01);
+	model_write(&m, 0x14, 0x83);
+	CHECK_EQ(model_reqa(&m, 0) & 0x21, 0x01); /* 8 bits are no REQA */
+	CHECK_EQ(m.misuse, 0);
+	CHECK_EQ(model_reqa(&m, 7) & 0x21, 0x20);
+	CHECK_EQ(model_read(&m, 0x0A), 2);
+	CHECK_EQ(model_read(&m, 0x09), 0x04);
+	CHECK_EQ(model_read(&m, 0x09), 0x00);
+	CHECK_EQ(m.misuse, 0);
+	model_read(&m, 0x09); /* past the end */
+	CHECK_EQ(m.misuse, 1);
+	CHECK_EQ(model_reqa(&m, 7) & 0x21, 0x01); /* a card that is READY goes back to IDLE */
+	CHECK_EQ(model_reqa(&m, 7) & 0x21, 0x20);
+	model_write(&m, 0x01, 0x0E); /* MFAuthent */
+	CHECK_EQ(model_read(&m, 0x06), 0x01);
+	model_write(&m, 0x0A, 0x80); /* the CRC of a HLTA frame is the standard's own example */
+	model_write(&m, 0x09, 0x50);
+	model_write(&m, 0x09, 0x00);
+	model_write(&m, 0x01, 0x03);
+	CHECK_EQ(model_read(&m, 0x05) & 0x04, 0x04);
+	CHECK_EQ(model_read(&m, 0x22), 0x57);
+	CHECK_EQ(model_read(&m, 0x21), 0xCD);
+	model_write(&m, 0x01, 0x0F);
+	CHECK_EQ(model_read(&m, 0x14), 0x80);
+	CHECK_EQ(m.misuse, 1);
+	mfrc522_model_reset(&m, true);
+	CHECK_EQ(model_read(&m, 0x37), 0);
+	CHECK_EQ(m.misuse, 2);
+}
+
+int main(void)
+{
+	model_is_strict();
+	return check_end("mfrc522_model");
+}
