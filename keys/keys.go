@@ -116,6 +116,17 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // LogValue implements [slog.LogValuer].
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
+// Hidden is any other text that must not be printed by accident. It behaves as a [Secret] does; the zero value is empty.
+type Hidden struct{ Secret }
+
+// Hide returns the text as one that does not print. An empty text is the zero Hidden.
+func Hide(text string) Hidden {
+	if text == "" {
+		return Hidden{}
+	}
+	return Hidden{secret(text)}
+}
+
 // noSite stands in for a missing site secret: without one, anybody could work the decoys out and use them as keys.
 var noSite = sync.OnceValue(func() []byte { return []byte(Random(SecretLen)) })
 

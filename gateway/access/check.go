@@ -39,6 +39,8 @@ func (d *draft) check() error {
 		verify(&d.devices, lost, func(r Device) bool { return members(r.Targets) }, cmp.Compare[ID], d.checkDevice),
 		verify(&d.keys, lost, func(r keys.Key) bool { return lost[ID(r.Device)] }, cmp.Compare[keys.ID], d.checkKey),
 		verify(&d.grants, nil, nil, cmp.Compare[ID], d.checkGrant),
+		verify(&d.accounts, nil, nil, cmp.Compare[ID], d.checkAccount),
+		d.checkOwner(),
 		d.checkGrantsOn(lost),
 		d.checkDeletedKeys(),
 	)

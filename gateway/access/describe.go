@@ -30,6 +30,8 @@ func (p *Policy) DescribeAll(changes []Change) []string {
 			id, name = r.ID, r.Name
 		case Schedule:
 			id, name = r.ID, r.Name
+		case Account:
+			id, name = r.ID, r.Name
 		}
 		if _, known := p.Get(c.Put); name != "" && !known {
 			n.put[id] = name
@@ -81,6 +83,8 @@ func (n namer) details(r Record) string {
 			return " with " + n.names(r.Members)
 		}
 		return " of " + quoteOdd(string(r.Of))
+	case Account:
+		return ", " + quoteOdd(string(r.Role))
 	case Schedule:
 		return ": " + quoteOdd(shorten(r.Text))
 	}
@@ -150,6 +154,8 @@ func (n namer) difference(before, after Record) (out []string) {
 		b := before.(Schedule)
 		add(a.Name != b.Name, "rename ", label, " to ", quoteOdd(a.Name))
 		add(a.Text != b.Text, "change ", label, " to ", quoteOdd(shorten(a.Text)))
+	case Account:
+		n.accountDifference(label, before.(Account), a, add)
 	case Grant:
 		b := before.(Grant)
 		was, is := n.grant(b), n.grant(a)
@@ -182,10 +188,10 @@ func sameWindow(from1, until1, from2, until2 time.Time) bool {
 }
 
 // without returns the members of a that b lacks.
-func without(a, b []ID) []ID {
-	has := make(map[ID]bool, len(b))
-	for _, id := range b {
-		has[id] = true
+func without[E comparable](a, b []E) []E {
+	has := make(map[E]bool, len(b))
+	for _, e := range b {
+		has[e] = true
 	}
-	return slices.DeleteFunc(slices.Clone(a), func(id ID) bool { return has[id] })
+	return slices.DeleteFunc(slices.Clone(a), func(e E) bool { return has[e] })
 }

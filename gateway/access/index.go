@@ -18,6 +18,7 @@ func (d *draft) index() error {
 		rename(d, deviceNames, &d.devices, func(r Device) string { return r.Name }),
 		rename(d, groupNames, &d.groups, func(r Group) string { return r.Name }),
 		rename(d, scheduleNames, &d.schedules, func(r Schedule) string { return r.Name }),
+		rename(d, accountNames, &d.accounts, func(r Account) string { return r.Name }),
 		d.indexActuators(),
 		d.indexSchedules(),
 	)

@@ -50,6 +50,9 @@ func (n namer) name(id ID) string {
 		if r, ok := p.Schedules[id]; ok {
 			return quoteOdd(r.Name)
 		}
+		if r, ok := p.Accounts[id]; ok {
+			return quoteOdd(r.Name)
+		}
 	}
 	return quoteOdd(string(id))
 }
@@ -112,6 +115,8 @@ func (n namer) label(r Record) string {
 		return "group " + n.own(r.Name, r.ID)
 	case Schedule:
 		return "schedule " + n.own(r.Name, r.ID)
+	case Account:
+		return "account " + n.own(r.Name, r.ID)
 	case Grant:
 		if f, ok := n.full(r).(Grant); ok && r.Subject == "" {
 			r = f

@@ -32,6 +32,7 @@ type Policy struct {
 	Groups      map[ID]Group
 	Schedules   map[ID]Schedule
 	Grants      map[ID]*Grant // by pointer, so that copying the map for a change stays cheap; as a [Record] a grant goes by value
+	Accounts    map[ID]Account
 
 	zone      *time.Location
 	names     [namedKinds]map[string]ID
@@ -49,6 +50,7 @@ const (
 	deviceNames
 	groupNames
 	scheduleNames
+	accountNames
 	namedKinds
 )
 
@@ -64,6 +66,7 @@ func New() *Policy {
 		Groups:      map[ID]Group{},
 		Schedules:   map[ID]Schedule{},
 		Grants:      map[ID]*Grant{},
+		Accounts:    map[ID]Account{},
 		zone:        time.UTC,
 		weekly:      map[ID]Weekly{},
 		groupsOf:    map[ID][]ID{},
@@ -100,6 +103,11 @@ func (p *Policy) GroupByName(name string) (Group, bool) {
 // ScheduleByName returns the schedule of that name.
 func (p *Policy) ScheduleByName(name string) (Schedule, bool) {
 	return byName(p.Schedules, p.names[scheduleNames], name)
+}
+
+// AccountByName returns the console's account of that name.
+func (p *Policy) AccountByName(name string) (Account, bool) {
+	return byName(p.Accounts, p.names[accountNames], name)
 }
 
 func byName[V any](m map[ID]V, names map[string]ID, name string) (v V, ok bool) {
@@ -156,6 +164,8 @@ func (p *Policy) Get(r Record) (Record, bool) {
 		return get(p.Groups, r.ID)
 	case Schedule:
 		return get(p.Schedules, r.ID)
+	case Account:
+		return get(p.Accounts, r.ID)
 	case Grant:
 		if g, ok := p.Grants[r.ID]; ok {
 			return *g, true
@@ -183,7 +193,8 @@ func (p *Policy) Records() iter.Seq[Record] {
 			each(p.Devices, cmp.Compare[ID], yield) &&
 			each(p.Keys, cmp.Compare[keys.ID], yield) &&
 			each(p.Groups, cmp.Compare[ID], yield) &&
-			each(p.Schedules, cmp.Compare[ID], yield)
+			each(p.Schedules, cmp.Compare[ID], yield) &&
+			each(p.Accounts, cmp.Compare[ID], yield)
 		if !ok {
 			return
 		}

@@ -176,7 +176,7 @@ type Site struct {
 	TimeTrusted uint64 `json:"timeTrusted,omitempty"`
 }
 
-// Record is one of Site, Person, Credential, Target, Device, keys.Key, Group, Schedule and Grant, by value.
+// Record is one of Site, Person, Credential, Target, Device, keys.Key, Group, Schedule, Grant and Account, by value.
 type Record interface{}
 
 // Change is one step of a policy change: Put writes a record whole, Delete takes one away. Exactly one of the two is set.

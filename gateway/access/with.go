@@ -44,6 +44,7 @@ type draft struct {
 	groups      edit[ID, Group]
 	schedules   edit[ID, Schedule]
 	grants      edit[ID, *Grant]
+	accounts    edit[ID, Account]
 }
 
 func newDraft(p *Policy) *draft {
@@ -56,6 +57,7 @@ func newDraft(p *Policy) *draft {
 	d.groups = edit[ID, Group]{base: p.Groups, now: &d.next.Groups}
 	d.schedules = edit[ID, Schedule]{base: p.Schedules, now: &d.next.Schedules}
 	d.grants = edit[ID, *Grant]{base: p.Grants, now: &d.next.Grants}
+	d.accounts = edit[ID, Account]{base: p.Accounts, now: &d.next.Accounts}
 	return d
 }
 
@@ -137,6 +139,8 @@ func (d *draft) put(r Record) error {
 		r.Actions = normalList(r.Actions)
 		r.From, r.Until, r.Created = normalTime(r.From), normalTime(r.Until), normalTime(r.Created)
 		d.grants.put(r.ID, &r)
+	case Account:
+		d.accounts.put(r.ID, r.normal())
 	default:
 		return fmt.Errorf("access: put: %w: %T is not a record by value", ErrInvalid, r)
 	}
@@ -174,6 +178,8 @@ func (d *draft) delete(r Record) error {
 		ok = d.schedules.delete(r.ID)
 	case Grant:
 		ok = d.grants.delete(r.ID)
+	case Account:
+		ok = d.accounts.delete(r.ID)
 	default:
 		return fmt.Errorf("access: delete: %w: %T is not a record by value", ErrInvalid, r)
 	}

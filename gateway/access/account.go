@@ -1,0 +1,211 @@
+package access
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"latchkey/keys"
+)
+
+// Role is what an account may do at the console. Each may do what the one after it may. The zero role may nothing.
+type Role string
+
+const (
+	RoleOwner    Role = "owner"    // accounts
+	RoleAdmin    Role = "admin"    // people, cards, grants, devices
+	RoleOperator Role = "operator" // doors and lamps
+	RoleViewer   Role = "viewer"   // only looks
+)
+
+// Roles are all roles, from the one that may most.
+var Roles = []Role{RoleOwner, RoleAdmin, RoleOperator, RoleViewer}
+
+// Includes tells whether r may do what least may.
+func (r Role) Includes(least Role) bool {
+	have, need := slices.Index(Roles, r), slices.Index(Roles, least)
+	return have >= 0 && need >= 0 && have <= need
+}
+
+// Scope is what a token may do. The zero scope may nothing.
+type Scope string
+
+const (
+	ScopeRead   Scope = "read"   // look at everything but accounts
+	ScopeLamps  Scope = "lamps"  // switch lamps
+	ScopeDoors  Scope = "doors"  // open and lock doors
+	ScopeManage Scope = "manage" // change people, cards, grants, devices
+)
+
+// Scopes are all scopes.
+var Scopes = []Scope{ScopeRead, ScopeLamps, ScopeDoors, ScopeManage}
+
+// Account is somebody who may sign in at the console. It opens no door by itself: that is an operator's attempt, under the account's name.
+type Account struct {
+	ID       ID          `json:"id"`
+	Name     string      `json:"name"`
+	Role     Role        `json:"role"`
+	Disabled bool        `json:"disabled,omitempty"`
+	Password keys.Hidden `json:"-"` // argon2id, in PHC's string format; zero: none, and none fits
+	TOTP     keys.Hidden `json:"-"` // base32 secret of RFC 6238; zero: none
+	Passkeys []Passkey   `json:"passkeys,omitempty"`
+	Tokens   []Token     `json:"tokens,omitempty"`
+	Epoch    uint64      `json:"epoch"` // a session that began under another one is over
+	Created  time.Time   `json:"created"`
+}
+
+// Passkey is a WebAuthn credential of an account.
+type Passkey struct {
+	ID         []byte    `json:"id"` // the credential id
+	Label      string    `json:"label"`
+	Credential []byte    `json:"credential"` // public key, counter and flags, as the console's WebAuthn library writes them in JSON
+	Created    time.Time `json:"created"`
+}
+
+// Token lets a script in. What it sends is kept nowhere.
+type Token struct {
+	ID      ID        `json:"id"`
+	Label   string    `json:"label"`
+	Hash    Hash      `json:"-"` // SHA-256 of what the script sends
+	Scopes  []Scope   `json:"scopes"`
+	Until   time.Time `json:"until,omitzero"` // first instant after validity; zero: for ever
+	Created time.Time `json:"created"`
+}
+
+// SecondStep tells whether there is one that the account can be asked for.
+func (r Account) SecondStep() bool { return !r.TOTP.IsZero() || len(r.Passkeys) > 0 }
+
+// Bounds of an account's lists: whatever is listed is looked through at each use.
+const (
+	maxPasskeys   = 16
+	maxTokens     = 32
+	maxCredential = 8 << 10
+	maxHidden     = 512
+)
+
+// normal is the account as policies hold it, without anything of the caller's.
+func (r Account) normal() Account {
+	r.Created = normalTime(r.Created)
+	r.Passkeys = slices.Clone(r.Passkeys)
+	for i := range r.Passkeys {
+		k := &r.Passkeys[i]
+		k.ID, k.Credential, k.Created = slices.Clone(k.ID), slices.Clone(k.Credential), normalTime(k.Created)
+	}
+	r.Tokens = slices.Clone(r.Tokens)
+	for i := range r.Tokens {
+		t := &r.Tokens[i]
+		t.Scopes, t.Until, t.Created = normalList(t.Scopes), normalTime(t.Until), normalTime(t.Created)
+	}
+	return r
+}
+
+func (d *draft) checkAccount(r Account) error {
+	switch {
+	case !slices.Contains(Roles, r.Role):
+		return d.invalid(r, "role %q: want owner, admin, operator or viewer", string(r.Role))
+	case len(r.Passkeys) > maxPasskeys:
+		return d.invalid(r, "it has %d passkeys: want %d at most", len(r.Passkeys), maxPasskeys)
+	case len(r.Tokens) > maxTokens:
+		return d.invalid(r, "it has %d tokens: want %d at most", len(r.Tokens), maxTokens)
+	case len(r.Password.Reveal()) > maxHidden || len(r.TOTP.Reveal()) > maxHidden:
+		return d.invalid(r, "a secret of it is longer than %d bytes", maxHidden)
+	}
+	for i, k := range r.Passkeys {
+		switch {
+		case len(k.ID) == 0 || len(k.ID) > 1023: // WebAuthn level 2, 6.1
+			return d.invalid(r, "a passkey's id has %d bytes: want 1 to 1023", len(k.ID))
+		case len(k.Credential) == 0 || len(k.Credential) > maxCredential:
+			return d.invalid(r, "a passkey's record has %d bytes: want 1 to %d", len(k.Credential), maxCredential)
+		case slices.ContainsFunc(r.Passkeys[:i], func(o Passkey) bool { return string(o.ID) == string(k.ID) }):
+			return d.invalid(r, "a passkey is there twice")
+		}
+		if err := d.checkLabel(r, "passkey", k.Label); err != nil {
+			return err
+		}
+	}
+	for i, t := range r.Tokens {
+		switch {
+		case !t.ID.valid() || t.Hash == Hash{}:
+			return d.invalid(r, "a token has no id or no hash")
+		case len(t.Scopes) == 0:
+			return d.invalid(r, "token %s has no scope: it could do nothing", quoteOdd(t.Label))
+		case slices.ContainsFunc(r.Tokens[:i], func(o Token) bool { return o.ID == t.ID || o.Hash == t.Hash || o.Label == t.Label }):
+			return d.invalid(r, "there is a token %s already: choose another label", quoteOdd(t.Label))
+		}
+		for _, s := range t.Scopes {
+			if !slices.Contains(Scopes, s) {
+				return d.invalid(r, "scope %q: want read, lamps, doors or manage", string(s))
+			}
+		}
+		if err := d.checkLabel(r, "token", t.Label); err != nil {
+			return err
+		}
+	}
+	return cmp.Or(d.checkID(r, r.ID), d.checkHandle(r, r.Name))
+}
+
+func (d *draft) checkLabel(r Account, what, label string) error {
+	if len(label) < 1 || len(label) > maxName || !printable(label) {
+		return d.invalid(r, "the label of a %s: want 1 to %d bytes of printable text", what, maxName)
+	}
+	return nil
+}
+
+// checkOwner keeps somebody who can look after the accounts, once there are any.
+func (d *draft) checkOwner() error {
+	if len(d.accounts.touched) == 0 || len(d.next.Accounts) == 0 {
+		return nil
+	}
+	for _, r := range d.next.Accounts {
+		if r.Role == RoleOwner && !r.Disabled {
+			return nil
+		}
+	}
+	return d.invalid(d.next.Accounts[d.firstAccount()], "no account would be an owner's: make another owner first")
+}
+
+func (d *draft) firstAccount() ID {
+	for _, id := range d.accounts.touched {
+		if _, is := d.next.Accounts[id]; is {
+			return id
+		}
+	}
+	for id := range d.next.Accounts {
+		return id
+	}
+	return ""
+}
+
+// accountDifference says in words how an account differs from what it was; secrets are only said to have changed.
+func (n namer) accountDifference(label string, b, a Account, add func(is bool, words ...string)) {
+	add(a.Name != b.Name, "rename ", label, " to ", quoteOdd(a.Name))
+	add(a.Role != b.Role, "make ", label, " ", quoteOdd(string(a.Role)))
+	add(a.Disabled && !b.Disabled, "disable ", label)
+	add(!a.Disabled && b.Disabled, "enable ", label)
+	add(a.Password.Reveal() != b.Password.Reveal(), "set the password of ", label)
+	add(!a.TOTP.IsZero() && a.TOTP.Reveal() != b.TOTP.Reveal(), "set one-time codes of ", label)
+	add(a.TOTP.IsZero() && !b.TOTP.IsZero(), "remove one-time codes of ", label)
+	passkeys := func(r Account) (out []string) {
+		for _, k := range r.Passkeys {
+			out = append(out, quoteOdd(k.Label))
+		}
+		return out
+	}
+	tokens := func(r Account) (out []string) {
+		for _, t := range r.Tokens {
+			out = append(out, quoteOdd(t.Label))
+		}
+		return out
+	}
+	for _, of := range []struct {
+		what string
+		list func(Account) []string
+	}{{"passkey", passkeys}, {"token", tokens}} {
+		is, was := of.list(a), of.list(b)
+		in, gone := without(is, was), without(was, is)
+		add(len(in) > 0, "add ", of.what, " ", strings.Join(in, ", "), " to ", label)
+		add(len(gone) > 0, "remove ", of.what, " ", strings.Join(gone, ", "), " from ", label)
+	}
+	add(a.Epoch != b.Epoch, "end all sessions of ", label)
+}
