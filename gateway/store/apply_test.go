@@ -62,8 +62,52 @@ func TestPolicyEvent(t *testing.T) {
 	if ev.Kind != access.EventPolicy || ev.Actor != "root" || ev.Digest != s.Digest() || !strings.Contains(ev.Detail, "eve") {
 		t.Errorf("got %+v, want who, what and the digest", ev)
 	}
-	if ev := mustEvents(t, s, 1)[0]; !strings.Contains(ev.Detail, "and 8 more") || strings.Contains(ev.Detail, "0123456789abc") {
+	if ev := mustEvents(t, s, 1)[0]; !strings.Contains(ev.Detail, "and 10 more") || strings.Contains(ev.Detail, "0123456789abc") {
 		t.Errorf("got %q, want a short text without secrets", ev.Detail)
+	}
+}
+
+func TestAccountEventHoldsNoSecret(t *testing.T) {
+	s := built(t, Options{})
+	keeper := s.Snapshot().Accounts[id("keeper")]
+	other := keeper
+	other.ID, other.Name = id("other"), "other"
+	changed := keeper
+	changed.Password, changed.TOTP = keys.Hide(keeperPassword+"x"), keys.Hide(keeperTOTP+"x")
+	for _, c := range []access.Change{{Put: other}, {Put: changed}, {Delete: other}} {
+		ev := mustEvents(t, s, mustApply(t, s, c))[0]
+		if !strings.Contains(ev.Detail, "account") {
+			t.Errorf("got %q, want the account named", ev.Detail)
+		}
+		for _, secret := range []string{"argon2id", keeperTOTP, keeper.Tokens[0].Hash.String()} {
+			if strings.Contains(ev.Detail, secret) {
+				t.Errorf("got %q, want it without secrets", ev.Detail)
+			}
+		}
+	}
+}
+
+func TestLargestAccountIsKept(t *testing.T) {
+	for _, dir := range []string{"", t.TempDir()} {
+		s := built(t, Options{Dir: dir})
+		r := access.Account{ID: id("large"), Name: "large", Role: access.RoleViewer, Password: keys.Hide(strings.Repeat("p", 512))}
+		for i := range 16 {
+			r.Passkeys = append(r.Passkeys, access.Passkey{ID: append(make([]byte, 1022), byte(i)), Label: fmt.Sprint("key ", i), Credential: make([]byte, 8<<10)})
+		}
+		for i := range 32 {
+			r.Tokens = append(r.Tokens, access.Token{ID: id(fmt.Sprint("t", i)), Label: fmt.Sprint("token ", i), Hash: access.Hash{byte(i + 1)},
+				Scopes: []access.Scope{access.ScopeRead}})
+		}
+		for range 3 { // each time in place of the one before
+			r.Epoch++
+			mustApply(t, s, access.Change{Put: r})
+		}
+		if dir != "" {
+			s = reopened(t, s)
+		}
+		if got := s.Snapshot().Accounts[r.ID]; !reflect.DeepEqual(got, r) {
+			t.Errorf("got %+v, want it as it was put", got)
+		}
 	}
 }
 
@@ -83,6 +127,7 @@ func TestRefusedChangeChangesNothing(t *testing.T) {
 		"text that is not UTF-8":  {puts(access.Person{ID: id("eve"), Name: "e\xffve"}), access.ErrInvalid},
 		"name taken, good before": {puts(access.Person{ID: id("eve"), Name: "eve"}, access.Person{ID: id("adam"), Name: "ann"}), access.ErrConflict},
 		"unknown target":          {puts(access.Grant{ID: id("g9"), SubjectKind: access.SubjectPerson, Subject: id("ann"), Target: id("attic"), Effect: access.Allow}), access.ErrNotFound},
+		"no owner left":           {[]access.Change{{Delete: access.Account{ID: id("keeper")}}}, access.ErrInvalid},
 		"still in use":            {[]access.Change{{Delete: access.Target{ID: id("front")}}}, access.ErrInUse},
 		"too many":                {many, ErrTooBig},
 	} {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -61,14 +60,14 @@ func (b *batch) done() {
 // four fifths of it, so that a transaction never fails for its size.
 const (
 	maxRaw     = 8 << 20
-	smallBytes = 3 * maxEventText // more than any one attempt or event costs
+	smallBytes = 3 * maxEventText // more than any one attempt, event or sign-in costs
 	smallCount = 4
 )
 
 func (b *batch) maxBytes() int { return int(b.w.s.db.MaxBatchSize()) / 5 * 4 }
 func (b *batch) maxCount() int { return int(b.w.s.db.MaxBatchCount()) / 5 * 4 }
 
-// roomy tells whether there is room for one more attempt or event, whatever it is.
+// roomy tells whether there is room for one more attempt, event or sign-in, whatever it is.
 func (b *batch) roomy() bool { return b.fits(smallCount, smallBytes, smallBytes) }
 
 func (b *batch) fits(count, size, raw int) bool {
@@ -99,15 +98,8 @@ func (b *batch) plain(key recordKey) (plain []byte, err error) {
 	if p, ok := b.writes[key]; ok {
 		return p, nil
 	}
-	err = b.w.s.db.View(func(txn *badger.Txn) error {
-		item, err := txn.Get([]byte(key))
-		if errors.Is(err, badger.ErrKeyNotFound) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("store: %v: %w", key, err)
-		}
-		plain, err = b.w.s.unseal(key, item)
+	err = b.w.s.db.View(func(txn *badger.Txn) (err error) {
+		plain, err = b.w.s.find(txn, key)
 		return err
 	})
 	return plain, err

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -21,8 +22,9 @@ import (
 
 var update = flag.Bool("update", false, "write the newest of testdata anew; when a record changes, make a new folder instead")
 
-// newest is what writeFixture writes. In v1 every event is a record of its own, and the counters are always on disk.
-const newest = "testdata/v2"
+// newest is what writeFixture writes. In v1 every event is a record of its own, and the counters are always on disk; v2 has no accounts and no
+// sign-ins.
+const newest = "testdata/v3"
 
 // TestStoredOldDatabaseOpens loads what stores of each version wrote, as keys and sealed values, and reads it. The site.key among it is the
 // key of that store and of no other.
@@ -30,12 +32,14 @@ func TestStoredOldDatabaseOpens(t *testing.T) {
 	if *update {
 		writeFixture(t)
 	}
-	for _, fixture := range []string{"testdata/v1", newest} {
+	for _, fixture := range []string{"testdata/v1", "testdata/v2", newest} {
 		t.Run(filepath.Base(fixture), func(t *testing.T) { opensFixture(t, fixture) })
 	}
 }
 
-func opensFixture(t *testing.T, fixture string) {
+// storedFixture opens a store of which fixture holds the keys and sealed values.
+func storedFixture(t *testing.T, fixture string) *Store {
+	t.Helper()
 	c := newClock()
 	o := Options{Dir: t.TempDir(), Now: c.Now}
 	for _, name := range []string{"site.key", "site.check"} {
@@ -63,7 +67,11 @@ func opensFixture(t *testing.T, fixture string) {
 		}
 		return nil
 	})
-	s := mustOpen(t, o)
+	return mustOpen(t, o)
+}
+
+func opensFixture(t *testing.T, fixture string) {
+	s := storedFixture(t, fixture)
 	want, err := os.ReadFile(filepath.Join(fixture, "want.txt"))
 	if err != nil {
 		t.Fatal(err)
@@ -96,11 +104,20 @@ func describe(t *testing.T, s *Store) string {
 		if k, ok := r.(keys.Key); ok {
 			line += " secret " + k.Secret.Reveal()
 		}
+		if a, ok := r.(access.Account); ok {
+			line += " password " + a.Password.Reveal() + " totp " + a.TOTP.Reveal()
+			for _, token := range a.Tokens {
+				line += " token " + token.Hash.String()
+			}
+		}
 		lines = append(lines, line)
 	}
 	slices.Sort(lines)
 	for _, line := range lines {
 		fmt.Fprintln(&out, line)
+	}
+	if data := signIn(t, s, "phone"); data != "none" {
+		fmt.Fprintln(&out, "sign-in", data)
 	}
 	for _, ev := range mustEvents(t, s, 1) {
 		b, err := json.Marshal(ev)
@@ -136,6 +153,7 @@ func writeFixture(t *testing.T) {
 	together(t, g, s, 3, func(i int) access.Event {
 		return access.Event{Kind: access.EventReport, Detail: fmt.Sprint("report ", i)}
 	})
+	mustPutSignIn(t, s, "phone", "signed in as keeper", c.Now().Add(time.Hour))
 	want := describe(t, s)
 	closeChecked(t, s)
 	all := rawAll(t, o.Dir)
@@ -166,7 +184,7 @@ func writeFixture(t *testing.T) {
 	}
 }
 
-// FuzzDecode reads records and events from plaintexts, which only a holder of the site key can make. What reads is stable.
+// FuzzDecode reads records, sign-ins and events from plaintexts, which only a holder of the site key can make. What reads is stable.
 func FuzzDecode(f *testing.F) {
 	s := mustOpen(f, Options{})
 	for _, c := range house(s) {
@@ -176,6 +194,11 @@ func FuzzDecode(f *testing.F) {
 		}
 		f.Add(string(key), plain)
 	}
+	signIn, err := encode(1, signInRecord{[]byte("signed in"), stampOf(newClock().Now())})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(signInKey(cookie("phone"))), signIn)
 	var event encoding
 	page := newPage(nil, access.Hash{})
 	for seq := range uint64(3) {
@@ -210,6 +233,21 @@ func FuzzDecode(f *testing.F) {
 				if back[i] != page[i] {
 					t.Errorf("got %+v, want %+v", back[i], page[i])
 				}
+			}
+			return
+		}
+		if recordKey(key).kind() == kindSignIn {
+			r, err := decodeSignIn(recordKey(key), plain)
+			if err != nil {
+				return
+			}
+			again, err := encode(1, signInRecord{r.Data, stampOf(r.Expiry.time())})
+			if err != nil {
+				t.Fatal(err)
+			}
+			back, err := decodeSignIn(recordKey(key), again)
+			if err != nil || !bytes.Equal(back.Data, r.Data) || !back.Expiry.time().Equal(r.Expiry.time()) {
+				t.Errorf("got %+v, %v, want %+v", back, err, r)
 			}
 			return
 		}

@@ -61,6 +61,11 @@ func puts(records ...access.Record) (out []access.Change) {
 // annUID is the card of ann, who may open the front door. Nobody else may.
 var annUID = []byte{0x04, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}
 
+const (
+	keeperPassword = "$argon2id$v=19$m=65536,t=3,p=1$c2FsdHNhbHRzYWx0c2FsdA$aGFzaGhhc2hoYXNoaGFzaA"
+	keeperTOTP     = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+)
+
 func house(s *Store) []access.Change {
 	created := time.Date(2026, 1, 1, 0, 0, 0, 123456789, time.UTC)
 	secret, err := keys.ParseSecret("0123456789abcdefghjkmnpqrs")
@@ -86,6 +91,14 @@ func house(s *Store) []access.Change {
 		access.Grant{ID: id("g2"), SubjectKind: access.SubjectPerson, Subject: id("bob"), TargetGroup: id("doors"),
 			Actions: []wire.Action{wire.Unlock}, Schedule: id("office"), Until: created.AddDate(9, 0, 0), Effect: access.Allow},
 		access.Grant{ID: id("g3"), SubjectKind: access.SubjectDevice, Subject: id("hall-switch"), Target: id("hall"), Effect: access.Allow},
+		access.Account{ID: id("keeper"), Name: "keeper", Role: access.RoleOwner, Password: keys.Hide(keeperPassword), TOTP: keys.Hide(keeperTOTP),
+			Passkeys: []access.Passkey{{ID: []byte{1, 0xff, 0}, Label: "phone", Credential: []byte(`{"publicKey":"pQECAyYg"}`), Created: created},
+				{ID: []byte{2}, Label: "stick", Credential: []byte{0}}},
+			Tokens: []access.Token{{ID: id("token"), Label: "backup", Hash: access.Hash{1, 0xfe}, Scopes: []access.Scope{access.ScopeRead, access.ScopeLamps},
+				Until: created.AddDate(1, 0, 0), Created: created}, {ID: id("other token"), Label: "report", Hash: access.Hash{2},
+				Scopes: []access.Scope{access.ScopeRead}}},
+			Epoch: 7, Created: created},
+		access.Account{ID: id("guest"), Name: "guest", Role: access.RoleViewer, Disabled: true},
 	)
 }
 
@@ -160,6 +173,36 @@ func mustRecord(t testing.TB, s *Store, ev access.Event) access.Event {
 		t.Fatal(err)
 	}
 	return ev
+}
+
+// cookie is the id of the sign-in of that name in tests.
+func cookie(name string) [32]byte { return sha256.Sum256([]byte(name)) }
+
+func mustPutSignIn(t testing.TB, s *Store, name, data string, expiry time.Time) {
+	t.Helper()
+	if err := s.PutSignIn(context.Background(), cookie(name), []byte(data), expiry); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustDeleteSignIn(t testing.TB, s *Store, name string) {
+	t.Helper()
+	if err := s.DeleteSignIn(context.Background(), cookie(name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// signIn is the data of a sign-in; "none" if there is none.
+func signIn(t testing.TB, s *Store, name string) string {
+	t.Helper()
+	data, ok, err := s.SignIn(context.Background(), cookie(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !ok {
+		return "none"
+	}
+	return string(data)
 }
 
 func mustEvents(t testing.TB, s *Store, from uint64) []access.Event {

@@ -24,7 +24,9 @@ const (
 	kindSchedule   = 'w'
 	kindCredential = 'c'
 	kindGrant      = 'r'
+	kindAccount    = 'a'
 	kindCounter    = 'n'
+	kindSignIn     = 'b'
 	kindEvent      = 'e'
 	kindChange     = 'x'
 )
@@ -36,12 +38,13 @@ const (
 )
 
 // policyKinds are the kinds under the policy digest, in an order in which nothing refers to what comes later.
-var policyKinds = []byte{kindSite, kindPerson, kindTarget, kindDevice, kindKey, kindGroup, kindSchedule, kindCredential, kindGrant}
+var policyKinds = []byte{kindSite, kindPerson, kindTarget, kindDevice, kindKey, kindGroup, kindSchedule, kindCredential, kindGrant,
+	kindAccount}
 
 var kindNames = map[byte]string{
 	kindMeta: "meta", kindSite: "site", kindPerson: "person", kindGroup: "group", kindTarget: "target", kindDevice: "device",
-	kindKey: "key", kindSchedule: "schedule", kindCredential: "credential", kindGrant: "grant", kindCounter: "counter",
-	kindEvent: "event", kindChange: "change",
+	kindKey: "key", kindSchedule: "schedule", kindCredential: "credential", kindGrant: "grant", kindAccount: "account",
+	kindCounter: "counter", kindSignIn: "sign-in", kindEvent: "event", kindChange: "change",
 }
 
 func idKey(kind byte, id access.ID) recordKey { return recordKey(string(rune(kind)) + string(id)) }
@@ -49,6 +52,8 @@ func idKey(kind byte, id access.ID) recordKey { return recordKey(string(rune(kin
 func keyKey(id keys.ID) recordKey { return recordKey("k" + string(id)) }
 
 func credentialKey(id access.CredentialID) recordKey { return recordKey("c" + string(id[:])) }
+
+func signInKey(id [32]byte) recordKey { return recordKey("b" + string(id[:])) }
 
 func counterKey(device access.ID) recordKey { return idKey(kindCounter, device) }
 
@@ -92,7 +97,7 @@ func (k recordKey) String() string {
 		return "unknown record " + hex.EncodeToString([]byte(k))
 	case k.kind() == kindEvent || k.kind() == kindChange:
 		return fmt.Sprintf("%s %d", name, k.seq())
-	case k.kind() == kindCredential:
+	case k.kind() == kindCredential || k.kind() == kindSignIn:
 		return name + " " + hex.EncodeToString([]byte(k[1:]))
 	default:
 		return fmt.Sprintf("%s %q", name, string(k[1:]))

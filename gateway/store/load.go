@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -17,8 +18,9 @@ type image struct {
 	policy   tally           // computed, not as recorded
 	counters *counters       // moved by the events since head.countersAt, over the counter records
 	leaves   map[access.ID]sum
-	counted  tally // computed, over the counter records
-	odd      error // a counter record that names an event it cannot be of
+	counted  tally                   // computed, over the counter records
+	odd      error                   // a counter record that names an event it cannot be of
+	signIns  map[recordKey]time.Time // when each expires
 }
 
 // load reads and checks the database, or makes it if it is empty, and returns the writer that goes on from there.
@@ -45,10 +47,14 @@ func (s *Store) load(ctx context.Context, sp space) (*writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: policy: %w: %w", ErrCorrupt, err)
 	}
-	w := &writer{s: s, leaf: newLeafer(s.keys.digest), space: sp, counters: img.counters.under, moved: make(map[access.ID]struct{}), leaves: img.leaves}
+	w := &writer{s: s, leaf: newLeafer(s.keys.digest), space: sp, counters: img.counters.under, moved: make(map[access.ID]struct{}),
+		leaves: img.leaves, signIns: img.signIns}
 	w.settle(img.counters)
 	s.now.Store(&published{policy: p, head: img.head})
-	return w, nil
+	b := w.newBatch()
+	b.sweepSignIns(s.opts.Now(), maxSignIns)
+	w.finish(b)
+	return w, s.Failed()
 }
 
 func (s *Store) empty() (bool, error) {
@@ -85,7 +91,7 @@ func (s *Store) create() error {
 // read reads everything but the chain's past and returns it only if it agrees with itself.
 func (s *Store) read(ctx context.Context, txn *badger.Txn) (*image, error) {
 	records := newCounters(nil)
-	img := &image{counters: newCounters(records), leaves: make(map[access.ID]sum)}
+	img := &image{counters: newCounters(records), leaves: make(map[access.ID]sum), signIns: make(map[recordKey]time.Time)}
 	if err := s.readMeta(txn, img); err != nil {
 		return nil, err
 	}
@@ -116,6 +122,14 @@ func (s *Store) read(ctx context.Context, txn *badger.Txn) (*image, error) {
 		img.leaves[key.id()] = leaf.leaf(key, plain)
 		img.counted = img.counted.with(img.leaves[key.id()])
 		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = s.each(ctx, txn, kindSignIn, func(key recordKey, plain []byte) error {
+		r, err := decodeSignIn(key, plain)
+		img.signIns[key] = r.Expiry.time()
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -181,9 +195,18 @@ func (s *Store) agree(ctx context.Context, txn *badger.Txn, img *image) error {
 
 // get returns a record's plaintext. A record that must be there and is not is ErrCorrupt.
 func (s *Store) get(txn *badger.Txn, key recordKey) ([]byte, error) {
+	plain, err := s.find(txn, key)
+	if err == nil && plain == nil {
+		err = fmt.Errorf("store: %v: missing: %w", key, ErrCorrupt)
+	}
+	return plain, err
+}
+
+// find returns a record's plaintext, nil if there is none.
+func (s *Store) find(txn *badger.Txn, key recordKey) ([]byte, error) {
 	item, err := txn.Get([]byte(key))
 	if errors.Is(err, badger.ErrKeyNotFound) {
-		return nil, fmt.Errorf("store: %v: missing: %w", key, ErrCorrupt)
+		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("store: %v: %w", key, err)

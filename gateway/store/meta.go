@@ -27,7 +27,11 @@ type head struct {
 	countersAt uint64    // the newest event that the counter records know of
 }
 
-// headRecord is of version 2. Version 1 has no CountersAt: there the counter records knew of every event.
+// headVersion is the version of the head that this program writes. It is above that of the record's own fields: it also keeps out programs
+// that do not know some other record.
+const headVersion = 3
+
+// headRecord is as since version 2. Version 1 has no CountersAt: there the counter records knew of every event.
 type headRecord struct {
 	Seq          uint64 `cbor:"1,keyasint"`
 	Hash         []byte `cbor:"2,keyasint"`
@@ -42,11 +46,11 @@ type headRecord struct {
 
 func (h *head) encode() ([]byte, error) {
 	p, c := h.policy.sum.bytes(), h.counters.sum.bytes()
-	return encode(2, headRecord{h.seq, h.hash[:], stampOf(h.latest), p[:], h.policy.count, h.policyAt, c[:], h.counters.count, h.countersAt})
+	return encode(headVersion, headRecord{h.seq, h.hash[:], stampOf(h.latest), p[:], h.policy.count, h.policyAt, c[:], h.counters.count, h.countersAt})
 }
 
 func decodeHead(plain []byte) (head, error) {
-	r, version, err := decodeUpTo[headRecord](2, plain)
+	r, version, err := decodeUpTo[headRecord](headVersion, plain)
 	if err != nil {
 		return head{}, err
 	}

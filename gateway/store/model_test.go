@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -17,12 +18,30 @@ type model struct {
 	policy  *access.Policy
 	events  []access.Event // only what the model knows: kind, counter, reason
 	counter map[access.ID]modelCounter
+	signIns map[string]modelSignIn
 }
 
 type modelCounter struct {
 	attempt access.Attempt
 	at      time.Time
 	adm     Admission
+}
+
+type modelSignIn struct {
+	data   string
+	expiry time.Time
+}
+
+// sweep is what opening a store does.
+func (m *model) sweep(now time.Time) {
+	maps.DeleteFunc(m.signIns, func(_ string, in modelSignIn) bool { return !in.expiry.After(now) })
+}
+
+func (m *model) signIn(name string, now time.Time) string {
+	if in, ok := m.signIns[name]; ok && in.expiry.After(now) {
+		return in.data
+	}
+	return "none"
 }
 
 func (m *model) admit(a access.Attempt, now time.Time) Admission {
@@ -85,7 +104,7 @@ func agree(t *testing.T, r *rand.Rand, steps int) {
 		return nil
 	}}
 	s := mustOpen(t, o)
-	m := &model{policy: access.New(), counter: map[access.ID]modelCounter{}}
+	m := &model{policy: access.New(), counter: map[access.ID]modelCounter{}, signIns: map[string]modelSignIn{}}
 	apply := func(changes ...access.Change) {
 		next, want := m.policy.With(changes...)
 		_, err := s.Apply(ctx, "test", changes...)
@@ -100,7 +119,7 @@ func agree(t *testing.T, r *rand.Rand, steps int) {
 	apply(house(s)...)
 	for range steps {
 		c.move(time.Duration(r.IntN(40)-2) * time.Second)
-		switch r.IntN(25) {
+		switch r.IntN(30) {
 		default:
 			a := randomAttempt(r, s, m)
 			want := m.admit(a, c.Now())
@@ -116,14 +135,28 @@ func agree(t *testing.T, r *rand.Rand, steps int) {
 			mustRecord(t, s, access.Event{Kind: access.EventReceipt, Cause: cause, Outcome: outcome})
 		case 1, 2, 5:
 			apply(randomChange(r))
+		case 8, 9, 10:
+			name, in := fmt.Sprint("browser", r.IntN(4)), modelSignIn{fmt.Sprint("data", r.IntN(9)), c.Now().Add(time.Duration(r.IntN(300)-10) * time.Second)}
+			if m.signIns[name] = in; !in.expiry.After(c.Now()) {
+				delete(m.signIns, name)
+			}
+			mustPutSignIn(t, s, name, in.data, in.expiry)
+		case 11:
+			name := fmt.Sprint("browser", r.IntN(4))
+			delete(m.signIns, name)
+			mustDeleteSignIn(t, s, name)
 		case 3:
 			fail = true
+			if err := s.DeleteSignIn(ctx, cookie("browser0")); m.signIn("browser0", c.Now()) != "none" && !errors.Is(err, ErrFailed) {
+				t.Fatalf("got %v, want ErrFailed", err)
+			}
 			if _, err := s.Admit(ctx, access.Attempt{Source: access.ByOperator}); !errors.Is(err, ErrFailed) {
 				t.Fatalf("got %v, want ErrFailed", err)
 			}
 			fail = false
 			fallthrough
 		case 4:
+			m.sweep(c.Now())
 			if r.IntN(4) > 0 {
 				s = reopened(t, s)
 				break
@@ -135,6 +168,12 @@ func agree(t *testing.T, r *rand.Rand, steps int) {
 		}
 		if s.Failed() != nil {
 			t.Fatal("still failed after reopening")
+		}
+		for i := range 4 {
+			name := fmt.Sprint("browser", i)
+			if got, want := signIn(t, s, name), m.signIn(name, c.Now()); got != want {
+				t.Fatalf("%s: got %s, want %s", name, got, want)
+			}
 		}
 	}
 	evs := mustEvents(t, s, 1)
@@ -171,7 +210,12 @@ func randomChange(r *rand.Rand) access.Change {
 	n := r.IntN(5)
 	p := access.Person{ID: id(fmt.Sprint("someone", n)), Name: fmt.Sprint("someone", r.IntN(5))}
 	g := access.Grant{ID: id("g1"), SubjectKind: access.SubjectPerson, Subject: id("ann"), Target: id("front"), Effect: access.Allow}
-	switch r.IntN(6) {
+	a := access.Account{ID: p.ID, Name: p.Name, Role: access.Roles[r.IntN(len(access.Roles))], Disabled: r.IntN(4) == 0, Epoch: r.Uint64N(3)}
+	switch r.IntN(9) {
+	case 6, 7:
+		return access.Change{Put: a}
+	case 8:
+		return access.Change{Delete: a}
 	case 0:
 		return access.Change{Delete: p}
 	case 1:

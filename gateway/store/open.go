@@ -14,6 +14,7 @@ import (
 )
 
 // Open opens the store, or makes a new one in an empty folder, and checks all of it but the chain's past (see [Store.Verify]).
+// Sign-ins that have expired are deleted.
 // It fails with ErrLocked while another process has it, ErrSiteKey before anything is written, ErrNoSpace, ErrFormat, or ErrCorrupt
 // with the name of a record. The caller closes it.
 func Open(ctx context.Context, o Options) (*Store, error) {

@@ -101,6 +101,8 @@ func keyOf(r access.Record) (recordKey, error) {
 		return idKey(kindSchedule, r.ID), nil
 	case access.Grant:
 		return idKey(kindGrant, r.ID), nil
+	case access.Account:
+		return idKey(kindAccount, r.ID), nil
 	}
 	return "", fmt.Errorf("store: no record is a %T: %w", r, access.ErrInvalid)
 }
@@ -136,6 +138,8 @@ func encodeRecord(r access.Record) (recordKey, []byte, error) {
 		}
 		rec = grantRecord{string(r.SubjectKind), string(r.Subject), string(r.Target), string(r.TargetGroup), actions,
 			string(r.Schedule), stampOf(r.From), stampOf(r.Until), string(r.Effect), stampOf(r.Created)}
+	case access.Account:
+		rec = accountRecordOf(r)
 	}
 	plain, err := encode(1, rec)
 	if err != nil {
@@ -177,6 +181,8 @@ func decodeRecord(key recordKey, plain []byte) (access.Record, error) {
 		return access.Schedule{ID: key.id(), Name: r.Name, Text: r.Text, Created: r.Created.time()}, err
 	case kindGrant:
 		return decodeGrant(key, plain)
+	case kindAccount:
+		return decodeAccount(key, plain)
 	}
 	return nil, fmt.Errorf("not a policy record: %w", ErrCorrupt)
 }

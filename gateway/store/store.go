@@ -1,4 +1,4 @@
-// Package store keeps policy, scan counters and the event chain in Badger, sealed, behind one batching writer.
+// Package store keeps policy, scan counters, the event chain and the console's sign-ins in Badger, sealed, behind one batching writer.
 // It decides nothing about who may do what, speaks no network protocol and gives no record out in its stored form.
 package store
 
@@ -26,7 +26,7 @@ var (
 	ErrNoSpace = errors.New("too little free space")          // recovers by itself when there is space again
 	ErrFailed  = errors.New("a commit failed; reopen it")     // everything after a failed commit
 	ErrClosed  = errors.New("closed")                         //
-	ErrTooBig  = errors.New("too big for one commit")         // a change that must be split; nothing of it was written
+	ErrTooBig  = errors.New("too big for one commit")         // a change that must be split, or a sign-in; nothing of it was written
 	ErrRefused = errors.New("not something the store writes") // a malformed attempt or event
 )
 

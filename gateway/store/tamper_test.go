@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -68,6 +69,7 @@ func lived(t *testing.T) (o Options, before map[recordKey][]byte) {
 	o = Options{Dir: t.TempDir(), Now: newClock().Now, checkpoint: 1} // so that there is a counter record
 	s := built(t, o)
 	mustAdmit(t, s, scan(s, 1))
+	mustPutSignIn(t, s, "phone", "signed in as keeper", o.Now().Add(time.Hour))
 	closeChecked(t, s)
 	before = rawAll(t, o.Dir)
 	s = mustOpen(t, o)
@@ -102,7 +104,9 @@ func changedHouse(s *Store) []access.Change {
 	group.Name = "gates"
 	grant := *p.Grants[id("g2")]
 	grant.Actions = []wire.Action{wire.Lock}
-	return puts(access.Site{Zone: "Europe/Paris"}, access.Person{ID: id("ann"), Name: "anna"}, card, key, sched, group, grant,
+	keeper := p.Accounts[id("keeper")]
+	keeper.Epoch++
+	return puts(access.Site{Zone: "Europe/Paris"}, access.Person{ID: id("ann"), Name: "anna"}, card, key, sched, group, grant, keeper,
 		access.Target{ID: id("hall"), Name: "hallway", Kind: access.Lamp},
 		access.Device{ID: id("hall-switch"), Name: "hallway-switch", Kind: wire.KindSwitch, Targets: []access.ID{id("hall")}})
 }
@@ -118,6 +122,7 @@ func everyKind(s *Store) map[recordKey]string {
 		idKey(kindSchedule, id("office")):    "schedule \"" + string(id("office")),
 		idKey(kindGroup, id("doors")):        "group \"" + string(id("doors")),
 		idKey(kindGrant, id("g2")):           "grant \"" + string(id("g2")),
+		idKey(kindAccount, id("keeper")):     "account \"" + string(id("keeper")),
 		idKey(kindTarget, id("hall")):        "target \"" + string(id("hall")),
 		idKey(kindDevice, id("hall-switch")): "device \"" + string(id("hall-switch")),
 		counterKey(id("front-reader")):       "counter \"" + string(id("front-reader")),
@@ -335,7 +340,8 @@ func TestVerifyNamesTheFirstBadEvent(t *testing.T) {
 
 func TestNothingReadableIsOnDisk(t *testing.T) {
 	o, _ := lived(t)
-	for _, secret := range []string{"anna", "front-reader", "0123456789abcdefghjkmnpqrs", string(annUID), "weekdays", "granted"} {
+	for _, secret := range []string{"anna", "front-reader", "0123456789abcdefghjkmnpqrs", string(annUID), "weekdays", "granted", "keeper", "argon2id",
+		keeperTOTP, "publicKey"} {
 		for key, v := range rawAll(t, o.Dir) {
 			if strings.Contains(string(key), secret) || strings.Contains(string(v), secret) {
 				t.Errorf("%v holds %q in the clear", key, secret)

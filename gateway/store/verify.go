@@ -50,7 +50,7 @@ func (s *Store) verify(ctx context.Context, k *kept) error {
 	})
 }
 
-// Check holds everything against everything: the chain, counters against events, policy against digest, memory against disk. It runs
+// Check holds everything against everything: the chain, counters against events, policy against digest, memory against disk, sign-ins too. It runs
 // between two batches and holds up writers meanwhile.
 func (s *Store) Check(ctx context.Context) error {
 	return s.submit(ctx, &request{between: func(w *writer) error { return w.check(ctx) }})
@@ -97,6 +97,9 @@ func (w *writer) check(ctx context.Context) error {
 			if read := img.counters.of(device); read == nil || *read != *c {
 				return fmt.Errorf("store: %v: memory and disk differ: %w", counterKey(device), ErrCorrupt)
 			}
+		}
+		if err := sameSignIns(img.signIns, w.signIns); err != nil {
+			return err
 		}
 		return s.onlyKnown(txn)
 	})

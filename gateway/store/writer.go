@@ -61,15 +61,17 @@ func (s *Store) submit(ctx context.Context, r *request) error {
 	}
 }
 
-// writer is the one goroutine that writes. What it holds is as of the last commit, and nobody else's.
+// writer is the one goroutine that writes. What it holds is nobody else's, and as of the last commit; signIns are as of the batch in the making,
+// and after one that fails there is no other.
 type writer struct {
 	s        *Store
 	leaf     leafer
 	space    space
 	counters *counters
-	moved    map[access.ID]struct{} // whose counters are not on disk as they are
-	leaves   map[access.ID]sum      // of the counter records on disk
-	spare    *batch                 // an empty one; or nil
+	moved    map[access.ID]struct{}  // whose counters are not on disk as they are
+	leaves   map[access.ID]sum       // of the counter records on disk
+	signIns  map[recordKey]time.Time // when each expires
+	spare    *batch                  // an empty one; or nil
 }
 
 func (w *writer) run() {
@@ -229,6 +231,8 @@ func (w *writer) adopt(b *batch) {
 		delete(w.moved, device)
 	}
 	w.settle(b.counters)
-	w.s.now.Store(&published{policy: b.policy, head: b.head})
-	w.s.signal()
+	before := w.s.now.Swap(&published{policy: b.policy, head: b.head})
+	if b.head.seq != before.head.seq {
+		w.s.signal()
+	}
 }

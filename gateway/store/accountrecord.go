@@ -1,0 +1,69 @@
+package store
+
+import (
+	"fmt"
+
+	"latchkey/gateway/access"
+	"latchkey/keys"
+)
+
+// accountRecord is of version 1, with what is in it.
+type accountRecord struct {
+	Name     string          `cbor:"1,keyasint"`
+	Role     string          `cbor:"2,keyasint"`
+	Disabled bool            `cbor:"3,keyasint,omitempty"`
+	Password string          `cbor:"4,keyasint,omitempty"`
+	TOTP     string          `cbor:"5,keyasint,omitempty"`
+	Passkeys []passkeyRecord `cbor:"6,keyasint,omitempty"`
+	Tokens   []tokenRecord   `cbor:"7,keyasint,omitempty"`
+	Epoch    uint64          `cbor:"8,keyasint,omitempty"`
+	Created  *stamp          `cbor:"9,keyasint,omitempty"`
+}
+
+type passkeyRecord struct {
+	ID         []byte `cbor:"1,keyasint"`
+	Label      string `cbor:"2,keyasint"`
+	Credential []byte `cbor:"3,keyasint"`
+	Created    *stamp `cbor:"4,keyasint,omitempty"`
+}
+
+type tokenRecord struct {
+	ID      string   `cbor:"1,keyasint"`
+	Label   string   `cbor:"2,keyasint"`
+	Hash    []byte   `cbor:"3,keyasint"`
+	Scopes  []string `cbor:"4,keyasint"`
+	Until   *stamp   `cbor:"5,keyasint,omitempty"`
+	Created *stamp   `cbor:"6,keyasint,omitempty"`
+}
+
+func accountRecordOf(r access.Account) accountRecord {
+	rec := accountRecord{Name: r.Name, Role: string(r.Role), Disabled: r.Disabled, Password: r.Password.Reveal(), TOTP: r.TOTP.Reveal(),
+		Epoch: r.Epoch, Created: stampOf(r.Created)}
+	for _, k := range r.Passkeys {
+		rec.Passkeys = append(rec.Passkeys, passkeyRecord{k.ID, k.Label, k.Credential, stampOf(k.Created)})
+	}
+	for _, t := range r.Tokens {
+		rec.Tokens = append(rec.Tokens, tokenRecord{string(t.ID), t.Label, t.Hash[:], convert[string](t.Scopes), stampOf(t.Until), stampOf(t.Created)})
+	}
+	return rec
+}
+
+func decodeAccount(key recordKey, plain []byte) (access.Record, error) {
+	rec, err := decode[accountRecord](plain)
+	if err != nil {
+		return nil, err
+	}
+	r := access.Account{ID: key.id(), Name: rec.Name, Role: access.Role(rec.Role), Disabled: rec.Disabled, Password: keys.Hide(rec.Password),
+		TOTP: keys.Hide(rec.TOTP), Epoch: rec.Epoch, Created: rec.Created.time()}
+	for _, k := range rec.Passkeys {
+		r.Passkeys = append(r.Passkeys, access.Passkey{ID: k.ID, Label: k.Label, Credential: k.Credential, Created: k.Created.time()})
+	}
+	for _, t := range rec.Tokens {
+		if len(t.Hash) != len(access.Hash{}) {
+			return nil, fmt.Errorf("hash length of a token: %w", ErrCorrupt)
+		}
+		r.Tokens = append(r.Tokens, access.Token{ID: access.ID(t.ID), Label: t.Label, Hash: access.Hash(t.Hash),
+			Scopes: convert[access.Scope](t.Scopes), Until: t.Until.time(), Created: t.Created.time()})
+	}
+	return r, nil
+}

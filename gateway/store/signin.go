@@ -1,0 +1,127 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// A sign-in is what a browser's session at the console is kept as. It is no policy: it makes no event and is under no digest. A browser sends
+// a token, and the SHA-256 of that is the sign-in's id: what is in the database lets nobody in.
+
+const (
+	maxSignIns    = 1000
+	maxSignInData = 4 << 10
+)
+
+type signInRecord struct {
+	Data   []byte `cbor:"1,keyasint,omitempty"`
+	Expiry *stamp `cbor:"2,keyasint,omitempty"`
+}
+
+func decodeSignIn(key recordKey, plain []byte) (signInRecord, error) {
+	if len(key) != len(signInKey([32]byte{})) {
+		return signInRecord{}, fmt.Errorf("key length: %w", ErrCorrupt)
+	}
+	return decode[signInRecord](plain)
+}
+
+// SignIn returns the data of a sign-in, and false when there is none or it has expired. The data is the caller's.
+func (s *Store) SignIn(ctx context.Context, id [32]byte) (data []byte, ok bool, err error) {
+	key := signInKey(id)
+	err = s.view(ctx, func(txn *badger.Txn) error {
+		plain, err := s.find(txn, key)
+		if err != nil || plain == nil {
+			return err
+		}
+		r, err := decodeSignIn(key, plain)
+		if err != nil {
+			return fmt.Errorf("store: %v: %w", key, err)
+		}
+		if r.Expiry.time().After(s.opts.Now()) {
+			data, ok = r.Data, true
+		}
+		return nil
+	})
+	return data, ok, err
+}
+
+// PutSignIn writes a sign-in, or writes it anew, durably. Data is at most 4 KB. At most 1,000 are kept: beyond that the one that expires first
+// goes. One that has expired already is deleted. Errors are ErrTooBig, ErrNoSpace (when nearly nothing is left), ErrFailed, ErrClosed, and
+// ctx.Err(): in that last case it may still be written.
+func (s *Store) PutSignIn(ctx context.Context, id [32]byte, data []byte, expiry time.Time) error {
+	if len(data) > maxSignInData {
+		return fmt.Errorf("store: sign-in of %d bytes: %w: want %d at most", len(data), ErrTooBig, maxSignInData)
+	}
+	key, at := signInKey(id), stampOf(expiry)
+	plain, err := encode(1, signInRecord{data, at})
+	if err != nil {
+		return fmt.Errorf("store: %v: %w", key, err)
+	}
+	return s.submit(ctx, &request{run: func(b *batch) error { return b.putSignIn(key, plain, at.time()) }})
+}
+
+// DeleteSignIn takes a sign-in away, durably, however little space there is. Of one that is not there it is nil. Errors are ErrFailed,
+// ErrClosed, and ctx.Err(): in that last case it may still be deleted.
+func (s *Store) DeleteSignIn(ctx context.Context, id [32]byte) error {
+	return s.submit(ctx, &request{run: func(b *batch) error {
+		b.deleteSignIn(signInKey(id))
+		return nil
+	}})
+}
+
+// putSignIn goes on below the mark where policy changes end: whoever looks after the site must get in to see why. What it can take is bounded.
+func (b *batch) putSignIn(key recordKey, plain []byte, expiry time.Time) error {
+	if b.w.space.full {
+		return b.w.space.err()
+	}
+	now := b.w.s.opts.Now()
+	if !expiry.After(now) {
+		b.deleteSignIn(key)
+		return nil
+	}
+	if _, known := b.w.signIns[key]; !known && len(b.w.signIns) >= maxSignIns {
+		b.sweepSignIns(now, maxSignIns-1)
+	}
+	b.put(key, plain)
+	b.w.signIns[key] = expiry
+	return nil
+}
+
+func (b *batch) deleteSignIn(key recordKey) {
+	if _, known := b.w.signIns[key]; known {
+		b.put(key, nil)
+		delete(b.w.signIns, key)
+	}
+}
+
+// sweepSignIns deletes what has expired and, while there are more than keep, what expires first. It leaves room for one request more.
+func (b *batch) sweepSignIns(now time.Time, keep int) {
+	expiry := b.w.signIns
+	first := func(a, z recordKey) int { return expiry[a].Compare(expiry[z]) }
+	for _, key := range slices.SortedFunc(maps.Keys(expiry), first) {
+		if expiry[key].After(now) && len(expiry) <= keep || !b.roomy() {
+			return
+		}
+		b.deleteSignIn(key)
+	}
+}
+
+// sameSignIns compares the sign-ins on disk with those in memory.
+func sameSignIns(disk, memory map[recordKey]time.Time) error {
+	for key, expiry := range disk {
+		if at, known := memory[key]; !known || !at.Equal(expiry) {
+			return fmt.Errorf("store: %v: memory and disk differ: %w", key, ErrCorrupt)
+		}
+	}
+	for key := range memory {
+		if _, known := disk[key]; !known {
+			return fmt.Errorf("store: %v: in memory and not on disk: %w", key, ErrCorrupt)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,428 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"latchkey/gateway/access"
+)
+
+func wantSignIn(t *testing.T, s *Store, name, want string) {
+	t.Helper()
+	if got := signIn(t, s, name); got != want {
+		t.Errorf("%s: got %q, want %q", name, got, want)
+	}
+}
+
+// storedSignIns is how many sign-ins are on disk in an open store.
+func storedSignIns(t *testing.T, s *Store) (n int) {
+	t.Helper()
+	err := s.db.View(func(txn *badger.Txn) error {
+		return s.each(context.Background(), txn, kindSignIn, func(recordKey, []byte) error { n++; return nil })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestSignInLastsUntilItExpires(t *testing.T) {
+	c := newClock()
+	s := mustOpen(t, Options{Dir: t.TempDir(), Now: c.Now})
+	mustPutSignIn(t, s, "phone", "ann", c.Now().Add(time.Hour))
+	mustPutSignIn(t, s, "laptop", "", c.Now().Add(2*time.Hour))
+	c.move(time.Hour - 1)
+	s = reopened(t, s)
+	wantSignIn(t, s, "phone", "ann")
+	wantSignIn(t, s, "laptop", "")
+	wantSignIn(t, s, "tablet", "none")
+	c.move(1)
+	wantSignIn(t, s, "phone", "none")
+	if n := storedSignIns(t, s); n != 2 {
+		t.Errorf("got %d on disk before the store is opened again, want 2", n)
+	}
+	s = reopened(t, s)
+	wantSignIn(t, s, "laptop", "")
+	if n := storedSignIns(t, s); n != 1 {
+		t.Errorf("got %d on disk, want the expired one swept", n)
+	}
+}
+
+func TestSignInIsReplacedAndDeleted(t *testing.T) {
+	c := newClock()
+	s := mustOpen(t, Options{Dir: t.TempDir(), Now: c.Now})
+	for _, step := range []struct {
+		name string
+		do   func()
+		want string
+	}{
+		{"deleting one that is not there", func() { mustDeleteSignIn(t, s, "phone") }, "none"},
+		{"the first", func() { mustPutSignIn(t, s, "phone", "ann", c.Now().Add(time.Hour)) }, "ann"},
+		{"another in its place", func() { mustPutSignIn(t, s, "phone", "bob", c.Now().Add(time.Minute)) }, "bob"},
+		{"one that has expired already", func() { mustPutSignIn(t, s, "phone", "eve", c.Now()) }, "none"},
+		{"one without an expiry", func() { mustPutSignIn(t, s, "phone", "eve", time.Time{}) }, "none"},
+		{"the largest", func() { mustPutSignIn(t, s, "phone", strings.Repeat("x", 4096), c.Now().Add(time.Hour)) }, strings.Repeat("x", 4096)},
+		{"one that is too large", func() {
+			if err := s.PutSignIn(context.Background(), cookie("phone"), make([]byte, 4097), c.Now().Add(time.Hour)); !errors.Is(err, ErrTooBig) {
+				t.Errorf("got %v, want ErrTooBig", err)
+			}
+		}, strings.Repeat("x", 4096)},
+		{"deleted", func() { mustDeleteSignIn(t, s, "phone") }, "none"},
+	} {
+		step.do()
+		for _, when := range []string{"", ", reopened"} {
+			if got := signIn(t, s, "phone"); got != step.want {
+				t.Errorf("%s%s: got %.10q, want %.10q", step.name, when, got, step.want)
+			}
+			s = reopened(t, s)
+		}
+	}
+}
+
+func TestSignInMakesNoEvent(t *testing.T) {
+	s := built(t, Options{Dir: t.TempDir()})
+	seq, hash := s.Head()
+	digest, changed := s.Digest(), s.Changed()
+	mustPutSignIn(t, s, "phone", "ann", time.Now().Add(time.Hour))
+	mustPutSignIn(t, s, "laptop", "ann", time.Now().Add(time.Hour))
+	mustDeleteSignIn(t, s, "phone")
+	select {
+	case <-changed:
+		t.Error("followers of events were woken")
+	default:
+	}
+	s = reopened(t, s)
+	if n, h := s.Head(); n != seq || h != hash || s.Digest() != digest {
+		t.Errorf("got head %d, digest %v, want them as they were", n, s.Digest())
+	}
+	if err := s.Verify(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFullOfSignIns(t *testing.T) {
+	c := newClock()
+	s := mustOpen(t, Options{Dir: t.TempDir(), Now: c.Now})
+	const longest = maxSignIns * time.Second
+	for i := range maxSignIns { // of all, number 500 expires first, then number 501
+		n := (i + maxSignIns - 500) % maxSignIns
+		mustPutSignIn(t, s, fmt.Sprint(i), "x", c.Now().Add(longest+time.Duration(n)*time.Second))
+	}
+	mustPutSignIn(t, s, "499", "y", c.Now().Add(2*longest)) // takes nobody's place
+	wantSignIn(t, s, "500", "x")
+	mustPutSignIn(t, s, "one more", "x", c.Now().Add(longest))
+	wantSignIn(t, s, "500", "none")
+	wantSignIn(t, s, "501", "x")
+	mustPutSignIn(t, s, "and more", "x", c.Now().Add(3*longest))
+	wantSignIn(t, s, "one more", "none")
+	if n := storedSignIns(t, s); n != maxSignIns {
+		t.Errorf("got %d, want %d", n, maxSignIns)
+	}
+	c.move(longest + 10*time.Second) // 501 to 510 have expired
+	mustPutSignIn(t, s, "later", "x", c.Now().Add(longest))
+	if n := storedSignIns(t, s); n != maxSignIns-9 {
+		t.Errorf("got %d, want all that had expired swept at once", n)
+	}
+	for _, name := range []string{"511", "499", "and more", "later"} {
+		if signIn(t, s, name) == "none" {
+			t.Errorf("%s went before it expired", name)
+		}
+	}
+	s = reopened(t, s)
+	wantSignIn(t, s, "later", "x")
+}
+
+// A database may come to hold more than are kept when old files are put back into it.
+func TestMoreSignInsThanAreKept(t *testing.T) {
+	c := newClock()
+	o := Options{Dir: t.TempDir(), Now: c.Now}
+	s := mustOpen(t, o)
+	closeChecked(t, s)
+	for _, live := range []bool{false, true} {
+		for part := range 7 { // more than fit into one transaction
+			raw(t, o.Dir, func(txn *badger.Txn) error {
+				for i := range maxSignIns {
+					key, expiry := signInKey(cookie(fmt.Sprint(part, i))), c.Now()
+					if live {
+						expiry = expiry.Add(time.Duration(1+part) * time.Hour)
+					}
+					plain, err := encode(1, signInRecord{Expiry: stampOf(expiry)})
+					if err != nil {
+						return err
+					}
+					if err := txn.Set([]byte(key), s.sealer.seal(key, plain)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		for range 2 {
+			s = mustOpen(t, o)
+			closeChecked(t, s)
+		}
+		want := 0
+		if live {
+			want = maxSignIns
+		}
+		s = mustOpen(t, o)
+		if n := storedSignIns(t, s); n != want {
+			t.Errorf("got %d, want %d", n, want)
+		}
+		if live {
+			wantSignIn(t, s, fmt.Sprint(6, 999), "")
+		}
+		closeChecked(t, s)
+	}
+}
+
+func TestSignInsShareACommitWithDecisions(t *testing.T) {
+	for _, checkpoint := range []uint64{0, 1, 2} {
+		c, g := newClock(), newGate()
+		s := built(t, Options{Dir: t.TempDir(), Now: c.Now, BeforeCommit: g.beforeCommit, checkpoint: checkpoint})
+		ctx := context.Background()
+		mustPutSignIn(t, s, "old", "ann", c.Now().Add(time.Hour))
+		jobs := []func() error{
+			func() error { return s.PutSignIn(ctx, cookie("phone"), []byte("ann"), c.Now().Add(time.Hour)) },
+			func() error { _, err := s.Admit(ctx, scan(s, 1)); return err },
+			func() error { return s.DeleteSignIn(ctx, cookie("old")) },
+			func() error {
+				_, err := s.Apply(ctx, "test", access.Change{Delete: access.Grant{ID: id("g3")}})
+				return err
+			},
+			func() error { return s.PutSignIn(ctx, cookie("laptop"), []byte("ann"), c.Now().Add(time.Hour)) },
+			func() error { return s.DeleteSignIn(ctx, cookie("laptop")) },
+		}
+		var wg sync.WaitGroup
+		g.behind(t, s, len(jobs), func() {
+			for i, job := range jobs {
+				wg.Go(func() {
+					if err := job(); err != nil {
+						t.Error(err)
+					}
+				})
+				waitFor(t, func() bool { return len(s.queue) == i+1 })
+			}
+		})
+		wg.Wait()
+		if g.commits != 1 {
+			t.Errorf("got %d commits, want 1", g.commits)
+		}
+		mustPutSignIn(t, s, "alone", "ann", c.Now().Add(time.Hour)) // at a checkpoint, where there is one
+		s = reopened(t, s)
+		for name, want := range map[string]string{"phone": "ann", "old": "none", "laptop": "none", "alone": "ann"} {
+			wantSignIn(t, s, name, want)
+		}
+		if got := mustAdmit(t, s, scan(s, 1)); !got.Duplicate || !got.Decision.Granted {
+			t.Errorf("got %+v, want the recorded decision", got)
+		}
+		if n, _ := s.Head(); n != 4 { // the house, what the others waited behind, the decision, the policy
+			t.Errorf("got %d events, want 4", n)
+		}
+	}
+}
+
+func TestSignInsFromManySides(t *testing.T) {
+	s := built(t, Options{Dir: t.TempDir()})
+	ctx := context.Background()
+	expiry := time.Now().Add(time.Hour)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			name := fmt.Sprint("browser", i)
+			for n := range uint64(20) {
+				want := fmt.Sprint(n)
+				err := s.PutSignIn(ctx, cookie(name), []byte(want), expiry)
+				if data, ok, rerr := s.SignIn(ctx, cookie(name)); err != nil || rerr != nil || !ok || string(data) != want {
+					t.Errorf("got %q, %v, %v, %v, want what was put", data, ok, err, rerr)
+				}
+				if _, err := s.Admit(ctx, access.Attempt{Source: access.ByOperator, Operator: name, Target: id("front")}); err != nil {
+					t.Error(err)
+				}
+			}
+			if i%2 == 0 {
+				if err := s.DeleteSignIn(ctx, cookie(name)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	s = reopened(t, s)
+	for i := range 8 {
+		wantSignIn(t, s, fmt.Sprint("browser", i), []string{"none", "19"}[i%2])
+	}
+}
+
+func TestSignInOfAFailedCommit(t *testing.T) {
+	var fail bool
+	o := Options{Dir: t.TempDir(), Fault: func() error {
+		if fail {
+			return errors.New("i/o error")
+		}
+		return nil
+	}}
+	ctx := context.Background()
+	expiry := time.Now().Add(time.Hour)
+	s := mustOpen(t, o)
+	mustPutSignIn(t, s, "phone", "ann", expiry)
+	for name, write := range map[string]func() error{
+		"put":    func() error { return s.PutSignIn(ctx, cookie("phone"), []byte("bob"), expiry) },
+		"delete": func() error { return s.DeleteSignIn(ctx, cookie("phone")) },
+	} {
+		fail = true
+		if err := write(); !errors.Is(err, ErrFailed) {
+			t.Errorf("%s: got %v, want ErrFailed", name, err)
+		}
+		if _, ok, err := s.SignIn(ctx, cookie("phone")); !errors.Is(err, ErrFailed) || ok {
+			t.Errorf("%s: got %v, %v, want ErrFailed", name, ok, err)
+		}
+		fail = false
+		s = reopened(t, s)
+		wantSignIn(t, s, "phone", "ann")
+	}
+	closeChecked(t, s)
+	if err := s.PutSignIn(ctx, cookie("phone"), nil, expiry); !errors.Is(err, ErrClosed) {
+		t.Errorf("got %v, want ErrClosed", err)
+	}
+}
+
+func TestSignInsAndSpace(t *testing.T) {
+	ctx := context.Background()
+	c := newClock()
+	free := uint64(1 << 30)
+	s := built(t, Options{Dir: t.TempDir(), Now: c.Now, Free: func() (uint64, error) { return free, nil }})
+	mustPutSignIn(t, s, "phone", "ann", c.Now().Add(time.Hour))
+	free = defaultMinFree - 1
+	mustPutSignIn(t, s, "laptop", "ann", c.Now().Add(time.Hour)) // whoever makes room must get in
+	free = defaultMinFree/4 - 1
+	if err := s.PutSignIn(ctx, cookie("tablet"), nil, c.Now().Add(time.Hour)); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("got %v, want ErrNoSpace", err)
+	}
+	mustDeleteSignIn(t, s, "phone")
+	for name, want := range map[string]string{"phone": "none", "laptop": "ann", "tablet": "none"} {
+		wantSignIn(t, s, name, want)
+	}
+}
+
+// A program that does not know sign-ins and accounts reads heads up to version 2.
+func TestOldStoreGoesOnInTheNewestVersion(t *testing.T) {
+	for name, was := range map[string]byte{"testdata/v1": 1, "testdata/v2": 2, newest: 3} {
+		s := storedFixture(t, name)
+		version := func() (v byte) {
+			if err := s.db.View(func(txn *badger.Txn) error {
+				plain, err := s.get(txn, headKey)
+				if err == nil {
+					v = plain[0]
+				}
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			return v
+		}
+		if got := version(); got != was {
+			t.Errorf("%s: got head version %d, want %d", name, got, was)
+		}
+		mustPutSignIn(t, s, "laptop", "ann", s.opts.Now().Add(time.Hour))
+		if got := version(); got != 3 {
+			t.Errorf("%s: got head version %d after a sign-in, want 3", name, got)
+		}
+	}
+}
+
+func TestTamperedSignInIsNamed(t *testing.T) {
+	o, _ := lived(t)
+	key, other := signInKey(cookie("phone")), signInKey(cookie("laptop"))
+	s := mustOpen(t, o)
+	closeChecked(t, s)
+	now := rawAll(t, o.Dir)[key]
+	for name, test := range map[string]struct {
+		at    recordKey
+		value []byte
+	}{
+		"flipped bit":              {key, append(append([]byte(nil), now[:30]...), append([]byte{now[30] ^ 4}, now[31:]...)...)},
+		"empty":                    {key, []byte{}},
+		"moved to another browser": {other, now},
+		"no sign-in":               {key, s.sealer.seal(key, []byte{1, 0xa1, 3, 0})},
+		"no 32 bytes":              {key[:20], s.sealer.seal(key[:20], []byte{1, 0xa0})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			raw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(test.at), test.value) })
+			wantNamed(t, refused(t, o), test.at.String())
+			raw(t, o.Dir, func(txn *badger.Txn) error {
+				return errors.Join(txn.Delete([]byte(test.at)), txn.Set([]byte(key), now))
+			})
+		})
+	}
+	s = mustOpen(t, o)
+	wantSignIn(t, s, "phone", "signed in as keeper")
+	if err := s.db.Update(func(txn *badger.Txn) error { return txn.Set([]byte(key), []byte{1}) }); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := s.SignIn(context.Background(), cookie("phone")); ok || !errors.Is(err, ErrCorrupt) {
+		t.Errorf("got %v, %v, want ErrCorrupt", ok, err)
+	}
+	mustDeleteSignIn(t, s, "phone") // whatever it is
+}
+
+// A sign-in that was put back lasts no longer than it would have.
+func TestSignInPutBackLastsUntilItsExpiry(t *testing.T) {
+	c := newClock()
+	o := Options{Dir: t.TempDir(), Now: c.Now}
+	s := mustOpen(t, o)
+	mustPutSignIn(t, s, "phone", "ann", c.Now().Add(time.Hour))
+	closeChecked(t, s)
+	old := rawAll(t, o.Dir)
+	s = mustOpen(t, o)
+	mustDeleteSignIn(t, s, "phone")
+	closeChecked(t, s)
+	key := signInKey(cookie("phone"))
+	raw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(key), old[key]) })
+	s = mustOpen(t, o)
+	wantSignIn(t, s, "phone", "ann")
+	c.move(time.Hour)
+	wantSignIn(t, s, "phone", "none")
+	s = reopened(t, s)
+	if n := storedSignIns(t, s); n != 0 {
+		t.Errorf("got %d, want none", n)
+	}
+}
+
+func TestCheckSeesASignInThatItDoesNotKnow(t *testing.T) {
+	ctx := context.Background()
+	s := mustOpen(t, Options{})
+	mustPutSignIn(t, s, "phone", "ann", time.Now().Add(time.Hour))
+	key, other := signInKey(cookie("phone")), signInKey(cookie("laptop"))
+	for name, test := range map[string]struct {
+		key      recordKey
+		do, undo func(txn *badger.Txn, was []byte) error
+	}{
+		"vanished": {key, func(txn *badger.Txn, _ []byte) error { return txn.Delete([]byte(key)) },
+			func(txn *badger.Txn, was []byte) error { return txn.Set([]byte(key), was) }},
+		"added": {other, func(txn *badger.Txn, _ []byte) error {
+			return txn.Set([]byte(other), s.sealer.seal(other, []byte{1, 0xa0}))
+		}, func(txn *badger.Txn, _ []byte) error { return txn.Delete([]byte(other)) }},
+	} {
+		var was []byte
+		if err := s.db.Update(func(txn *badger.Txn) error {
+			was = rawGet(t, txn, key)
+			return test.do(txn, was)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Check(ctx); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), test.key.String()) {
+			t.Errorf("%s: got %v, want %v named", name, err, test.key)
+		}
+		if err := s.db.Update(func(txn *badger.Txn) error { return test.undo(txn, was) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
