@@ -85,6 +85,18 @@ func TestSeesWhatAScriptChangesLater(t *testing.T) {
 	p.DontSee("off")
 }
 
+// A stream of events that does not end is no page that is still loading, and leaving it is no failed request.
+func TestStreamOfEvents(t *testing.T) {
+	t.Parallel()
+	p := Start(t).Page(t, Options{Site: site(t, `<p>nothing yet</p><a href="/got">Leave</a><script src="/page.js?stream"></script>`)})
+	p.Open("/")
+	p.See("the door opened")
+	p.Click("Leave")
+	p.See("Got it")
+	p.Open("/")
+	p.See("the door opened")
+}
+
 func TestKeepsToAPart(t *testing.T) {
 	t.Parallel()
 	p := Start(t).Page(t, Options{Site: site(t, `<section aria-labelledby="a"><h2 id="a">Front</h2><form method="post" action="/sent">

@@ -54,6 +54,12 @@ func siteWith(t *testing.T, cert tls.Certificate, body string) (origin string) {
 		}
 		fmt.Fprintf(w, "%s<h1>Got it</h1><p>%s", head, html.EscapeString(got))
 	})
+	mux.HandleFunc("GET /stream", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		io.WriteString(w, "data: the door opened\n\n")
+		http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
 	mux.HandleFunc("GET /list.csv", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Disposition", "attachment")
 		w.Header().Set("Content-Type", "text/csv")
@@ -79,6 +85,7 @@ var scripts = map[string]string{
 	"alert":     `alert("hello")`,
 	"worker":    `new Worker("/page.js?nothing")`,
 	"fetch":     `fetch("/nowhere")`,
+	"stream":    `new EventSource("/stream").onmessage = e => { document.querySelector("p").textContent = e.data }`,
 	"opener":    `document.querySelector("button").onclick = () => open("/got")`,
 	"later": `document.querySelector("button").onclick = () => setTimeout(() => {
 		document.querySelector("p").textContent = "the lamp is on"
