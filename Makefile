@@ -17,9 +17,11 @@ GO      ?= go
 # A count, not a time: the Go fuzzer sometimes takes its own time limit for a failure.
 FUZZ    ?= 20000x
 BIN     := bin/latchkey
-# Debian packages of the programs that the interop tests run.
-PACKAGES := libcoap3-bin openssl tshark
-PROGRAMS := coap-client-openssl coap-client-gnutls openssl tshark
+# Debian packages of the programs that the interop tests and those of the console run. Without the font, Chromium draws no text.
+PACKAGES := libcoap3-bin openssl tshark chromium fonts-dejavu-core libnss3-tools
+PROGRAMS := coap-client-openssl coap-client-gnutls openssl tshark chromium certutil
+# What npm installs for the tests of the console. Nothing of it is in the program.
+WEBTEST := gateway/console/webtest
 # Those of the systems that bench/peer starts.
 BENCH_PACKAGES := libcoap3-bin mosquitto libmosquitto-dev nginx gcc libc6-dev
 BENCH_PROGRAMS := coap-server-openssl coap-server-gnutls mosquitto nginx gcc
@@ -46,7 +48,7 @@ check:
 	@set -e; for m in $(PEERS); do echo "$(GO) vet -C $$m ./..."; $(GO) vet -C $$m ./...; done
 
 # The programs that the tests speak to. Only what is missing is installed, and only where that is possible.
-deps:
+deps: $(WEBTEST)/node_modules/.package-lock.json
 	@missing=; for p in $(PROGRAMS); do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	echo "missing:$$missing"; \
@@ -56,6 +58,13 @@ deps:
 	else \
 		echo "install them first: sudo apt-get install $(PACKAGES)"; exit 1; \
 	fi
+
+# npm is not among the packages: where Node.js comes from elsewhere than from Debian, it brings its own, and Debian's cannot be beside it.
+$(WEBTEST)/node_modules/.package-lock.json: $(WEBTEST)/package-lock.json
+	@command -v npm >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing npm" && apt-get update -q >/dev/null && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends npm >/dev/null; } || \
+		{ echo "install it first: sudo apt-get install npm"; exit 1; }
+	@cd $(WEBTEST) && npm ci --ignore-scripts --no-audit --no-fund --silent
 
 # The same for the systems that the benchmarks are beside. Debian starts mosquitto and nginx as it installs them, unless policy-rc.d says no:
 # where there is none, one says so for that time. The benchmarks start their own, which end with them.

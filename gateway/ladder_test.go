@@ -33,6 +33,8 @@ var ladder = map[string]int{
 	"bench/latchkey-bench": 6,
 	"bench/wirebytes":      4,
 	"cli/latchkey":         5,
+
+	"gateway/console/webtest": 9, // above the programs, so that only tests import it
 }
 
 // alone are the modules that only these packages may import, tests included; with _test, the tests alone.
@@ -48,6 +50,7 @@ var alone = map[string][]string{
 	"github.com/mdp/qrterminal":       {"keys/provision"},
 	"github.com/rogpeppe/go-internal": {"cli"},
 	"gonum.org/v1/plot":               {"bench/report"},
+	"github.com/chromedp":             {"gateway/console/webtest", "gateway/console_test"},
 }
 
 // blind tells which standard packages a package must not have: the policy has no clock of its own and does no I/O.

@@ -1,0 +1,62 @@
+package webtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// Violation is one rule of accessibility that a page breaks.
+type Violation struct {
+	Rule    string   // axe-core's id of it
+	Impact  string   // serious or critical
+	Help    string   // what to do
+	Targets []string // selectors of where
+}
+
+func (v Violation) String() string {
+	return fmt.Sprintf("%s (%s): %s: %q", v.Rule, v.Impact, v.Help, v.Targets)
+}
+
+// Axe returns what axe-core finds serious or critical on the page. The page's scripts must not be switched off.
+func (p *Page) Axe() []Violation {
+	p.t.Helper()
+	if p.opts.NoScript {
+		p.t.Fatal("webtest: axe-core needs scripts: look at a page that has them")
+	}
+	axe, err := axeCore()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.settle()
+	p.do("load axe-core", func(ctx context.Context) error {
+		return chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](string(axe), func(e *runtime.EvaluateParams) { e.ReturnByValue = new(false) }))
+	})
+	return evaluate[[]Violation](p, "run axe-core", `axe.run(document, {resultTypes: ['violations'], preload: false}).then(r => r.violations
+		.filter(v => v.impact === 'serious' || v.impact === 'critical')
+		.map(v => ({rule: v.id, impact: v.impact, help: v.help, targets: v.nodes.map(n => n.target.join(' '))})))`)
+}
+
+// axeCore is read from the folder where npm puts it. The tests of any package find it, from the module's root.
+func axeCore() ([]byte, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	for ; filepath.Dir(dir) != dir; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			break
+		}
+	}
+	axe, err := os.ReadFile(filepath.Join(dir, "gateway", "console", "webtest", "node_modules", "axe-core", "axe.min.js"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.New("webtest: no axe-core: make deps installs it, or npm ci in gateway/console/webtest")
+	}
+	return axe, err
+}

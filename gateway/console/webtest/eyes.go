@@ -1,0 +1,100 @@
+package webtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+)
+
+// Text is the text to be seen, with single spaces.
+func (p *Page) Text() string {
+	p.t.Helper()
+	var seen string
+	p.until("read the page", func(ctx context.Context) (err error) {
+		seen, err = p.seen(ctx)
+		return err
+	})
+	return seen
+}
+
+// See waits until a text is to be seen. What a style sheet makes of its letters counts: capitals are capitals.
+func (p *Page) See(text string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf("see %q", text), func(ctx context.Context) error {
+		if seen, err := p.seen(ctx); err != nil || strings.Contains(seen, words(text)) {
+			return err
+		}
+		return errors.New("it is not there")
+	})
+}
+
+// DontSee waits until a text is no longer to be seen.
+func (p *Page) DontSee(text string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf("not see %q", text), func(ctx context.Context) error {
+		if seen, err := p.seen(ctx); err != nil || !strings.Contains(seen, words(text)) {
+			return err
+		}
+		return errors.New("it is there")
+	})
+}
+
+func (p *Page) seen(ctx context.Context) (string, error) {
+	at, err := p.find(ctx, "", nil)
+	if err != nil {
+		return "", err
+	}
+	if p.rec.isLoading() {
+		return "", errors.New("it is still loading")
+	}
+	s, err := on[string](ctx, at, `function() { return (this === document ? this.body : this).innerText }`)
+	return words(s), err
+}
+
+func words(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// Screenshot writes a picture of the whole page, beyond what fits the window, as PNG.
+func (p *Page) Screenshot(file string) {
+	p.t.Helper()
+	p.settle()
+	p.do("take a picture", func(ctx context.Context) error {
+		size, err := chromedp.Run(ctx, chromedp.Evaluate[struct{ Width, Height float64 }](
+			`(e => ({width: innerWidth, height: Math.max(innerHeight, e.scrollHeight)}))(document.documentElement)`))
+		if err != nil {
+			return err
+		}
+		shot, err := chromedp.Call(ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: "png", CaptureBeyondViewport: new(true),
+			Clip: &page.Viewport{Width: size.Width, Height: size.Height, Scale: 1}})
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(file, shot.Data, 0o644)
+	})
+}
+
+// Size is how many bytes were received for the page that is open and all that belongs to it, heads of answers included, as they were sent:
+// compressed, if they were. What the browser kept from before costs nothing; what is still coming, as a stream of events, is not counted.
+func (p *Page) Size() int64 {
+	p.t.Helper()
+	p.settle()
+	p.rec.mu.Lock()
+	defer p.rec.mu.Unlock()
+	return p.rec.bytes
+}
+
+// FirstPaint is the time from the start of the navigation until the first text or picture was drawn.
+func (p *Page) FirstPaint() time.Duration {
+	p.t.Helper()
+	var ms float64
+	p.until("wait for the first paint", func(ctx context.Context) (err error) {
+		ms, err = chromedp.Run(ctx, chromedp.Evaluate[float64](`performance.getEntriesByName('first-contentful-paint')[0].startTime`))
+		return err
+	})
+	return time.Duration(ms * float64(time.Millisecond))
+}

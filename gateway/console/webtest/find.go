@@ -1,0 +1,129 @@
+package webtest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/chromedp/cdproto/accessibility"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/dom"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// roles are what a name can belong to, in Chromium's words.
+type roles map[string]bool
+
+func rolesOf(names ...string) roles {
+	r := roles{}
+	for _, n := range names {
+		r[n] = true
+	}
+	return r
+}
+
+var (
+	pressed = rolesOf("button", "link", "checkbox", "radio", "switch", "tab", "menuitem", "DisclosureTriangle", "DisclosureTriangleGrouped")
+	filled  = rolesOf("textbox", "searchbox", "spinbutton", "combobox", "slider", "Date", "DateTime", "InputTime", "ColorWell")
+	chosen  = rolesOf("combobox", "listbox")
+	parts   = rolesOf("region", "article", "group", "form", "search", "dialog", "alertdialog", "navigation", "table", "row", "rowheader",
+		"list", "listitem", "complementary", "main", "banner", "contentinfo", "radiogroup", "tabpanel", "figure")
+)
+
+// find returns the one thing within the page's part that a person would mean: by its accessible name, or by a selector, which starts with
+// "#", "." or "[".
+func (p *Page) find(ctx context.Context, what string, of roles) (runtime.RemoteObjectID, error) {
+	at, err := document(ctx)
+	for _, part := range p.in {
+		if err != nil {
+			return "", err
+		}
+		if at, err = within(ctx, at, part, parts); err == nil {
+			at, err = onObject(ctx, at, `function() { return this.localName === 'th' ? this.closest('tr') : this }`)
+		}
+	}
+	if err != nil || what == "" {
+		return at, err
+	}
+	return within(ctx, at, what, of)
+}
+
+func document(ctx context.Context) (runtime.RemoteObjectID, error) {
+	doc, err := chromedp.Run(ctx, chromedp.Evaluate[*runtime.RemoteObject]("document"))
+	if err != nil {
+		return "", err
+	}
+	return doc.ObjectID, nil
+}
+
+func within(ctx context.Context, at runtime.RemoteObjectID, what string, of roles) (runtime.RemoteObjectID, error) {
+	if strings.IndexAny(what, "#.[") == 0 {
+		return selected(ctx, at, what)
+	}
+	ax, err := chromedp.Call(ctx, accessibility.QueryAXTree, accessibility.QueryAXTreeParams{ObjectID: at, AccessibleName: what})
+	if err != nil {
+		return "", err
+	}
+	var nodes []cdp.BackendNodeID
+	for _, n := range ax.Nodes {
+		if !n.Ignored && n.Role != nil && of[text(n.Role.Value)] {
+			nodes = append(nodes, n.BackendDOMNodeID)
+		}
+	}
+	if len(nodes) == 0 {
+		return "", fmt.Errorf("nothing of that kind is called %q", what)
+	}
+	if len(nodes) > 1 {
+		return "", fmt.Errorf("%d things are called %q: say which one by In", len(nodes), what)
+	}
+	res, err := chromedp.Call(ctx, dom.ResolveNode, dom.ResolveNodeParams{BackendNodeID: nodes[0]})
+	if err != nil {
+		return "", err
+	}
+	return res.Object.ObjectID, nil
+}
+
+func selected(ctx context.Context, at runtime.RemoteObjectID, selector string) (runtime.RemoteObjectID, error) {
+	n, err := on[int](ctx, at, `function(s) { return this.querySelectorAll(s).length }`, selector)
+	if err != nil {
+		return "", err
+	}
+	if n != 1 {
+		return "", fmt.Errorf("%d things are %s, want 1", n, selector)
+	}
+	return onObject(ctx, at, `function(s) { return this.querySelector(s) }`, selector)
+}
+
+// on returns what a function is, whose this is an object of the page.
+func on[T any](ctx context.Context, at runtime.RemoteObjectID, function string, args ...any) (T, error) {
+	return chromedp.Run(ctx, chromedp.CallFunctionOn[T](function, onto(at), args...))
+}
+
+// onObject is the same for what is an object itself.
+func onObject(ctx context.Context, at runtime.RemoteObjectID, function string, args ...any) (runtime.RemoteObjectID, error) {
+	o, err := chromedp.Run(ctx, chromedp.CallFunctionOn[*runtime.RemoteObject](function, onto(at), args...))
+	if err != nil {
+		return "", err
+	}
+	if o.ObjectID == "" {
+		return "", errors.New("it is gone")
+	}
+	return o.ObjectID, nil
+}
+
+func onto(at runtime.RemoteObjectID) chromedp.CallOption {
+	return func(c *runtime.CallFunctionOnParams) {
+		c.ObjectID = at
+	}
+}
+
+// text is the string of a JSON value, and empty for any other.
+func text(v []byte) (s string) {
+	if json.Unmarshal(v, &s) != nil {
+		return ""
+	}
+	return s
+}

@@ -1,0 +1,204 @@
+package webtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// Click presses the button, link, box or the like that is called so, or that a selector names, in its middle with the mouse. It waits until
+// the thing is there, enabled and not covered, and then for the page that comes of it.
+func (p *Page) Click(what string) {
+	p.t.Helper()
+	p.point(what, pressed)
+	p.settle()
+}
+
+// Fill writes a value into the field with this label, in place of what it held. The form of a date, a time, a colour or a range is the one
+// that HTML gives its value: "2026-11-29", "18:30", "#ff8800", "40".
+func (p *Page) Fill(label, value string) {
+	p.t.Helper()
+	p.settle()
+	var typed bool
+	p.until(fmt.Sprintf("fill %q", label), func(ctx context.Context) error {
+		field, err := p.find(ctx, label, filled)
+		if err != nil {
+			return err
+		}
+		if typed, err = on[bool](ctx, field, isTyped); err == nil && !typed {
+			_, err = on[bool](ctx, field, setPicked, value)
+		}
+		return err
+	})
+	if typed {
+		p.point(label, filled)
+		p.do(fmt.Sprintf("fill %q", label), func(ctx context.Context) error { return write(ctx, value) })
+	}
+}
+
+// Select takes an option of the list with this label by the arrow keys. A page that acts on each change sees each option on the way.
+func (p *Page) Select(label, option string) {
+	p.t.Helper()
+	p.settle()
+	var list runtime.RemoteObjectID
+	var steps int
+	what := fmt.Sprintf("select %q in %q", option, label)
+	p.until(what, func(ctx context.Context) (err error) {
+		if list, err = p.find(ctx, label, chosen); err == nil {
+			steps, err = on[int](ctx, list, focusList, option)
+		}
+		return err
+	})
+	p.do(what, func(ctx context.Context) error {
+		key := "ArrowDown"
+		if steps < 0 {
+			key, steps = "ArrowUp", -steps
+		}
+		for range steps {
+			if err := press(ctx, key); err != nil {
+				return err
+			}
+		}
+		_, err := on[bool](ctx, list, holdsOption, option)
+		return err
+	})
+	p.settle()
+}
+
+// Press presses a key where the focus is: Tab, Enter, Escape, Space, Home, End, ArrowUp, ArrowDown, ArrowLeft or ArrowRight.
+func (p *Page) Press(key string) {
+	p.t.Helper()
+	p.settle()
+	p.do("press "+key, func(ctx context.Context) error { return press(ctx, key) })
+	p.settle()
+}
+
+const (
+	// A field that Chromium gives a picker or parts has no text to write into.
+	isTyped = `function() {
+		if (this.disabled || this.readOnly) throw new Error('it cannot be changed')
+		if (this.localName === 'select') throw new Error('it is a list: use Select')
+		return !['date', 'time', 'datetime-local', 'month', 'week', 'color', 'range'].includes(this.type)
+	}`
+	setPicked = `function(value) {
+		this.focus()
+		this.value = value
+		if (this.value !== value) throw new Error('it does not take ' + value + ' and holds ' + this.value)
+		this.dispatchEvent(new Event('input', {bubbles: true}))
+		this.dispatchEvent(new Event('change', {bubbles: true}))
+		return true
+	}`
+	focusList = `function(want) {
+		if (this.disabled) throw new Error('it cannot be changed')
+		const all = [...this.options].filter(o => !o.disabled && !o.hidden)
+		const i = all.findIndex(o => o.label.trim() === want)
+		if (i < 0) throw new Error('it has no such option, but ' + all.map(o => o.label.trim()).join(', '))
+		this.scrollIntoView({block: 'center', behavior: 'instant'})
+		this.focus()
+		return i - all.indexOf(this.selectedOptions[0])
+	}`
+	holdsOption = `function(want) {
+		if (this.selectedOptions[0]?.label.trim() !== want) throw new Error('it did not take the option')
+		return true
+	}`
+	// A box whose own square is hidden is pressed by its label, as a person does.
+	middle = `function() {
+		if (this.matches(':disabled, [aria-disabled=true]')) throw new Error('it is disabled')
+		for (const e of [this, ...(this.labels ?? [])]) {
+			e.scrollIntoView({block: 'center', inline: 'center', behavior: 'instant'})
+			const r = e.getClientRects()[0]
+			if (!r) continue
+			const at = {x: r.x + r.width / 2, y: r.y + r.height / 2}
+			if (e.contains(document.elementFromPoint(at.x, at.y))) return at
+		}
+		throw new Error('something is in front of it, or it has no place')
+	}`
+)
+
+// point moves the mouse to a thing, once it can be reached, and clicks once.
+func (p *Page) point(what string, of roles) {
+	p.t.Helper()
+	p.settle()
+	var at struct{ X, Y float64 }
+	p.until(fmt.Sprintf("click %q", what), func(ctx context.Context) error {
+		thing, err := p.find(ctx, what, of)
+		if err == nil {
+			at, err = on[struct{ X, Y float64 }](ctx, thing, middle)
+		}
+		return err
+	})
+	p.do(fmt.Sprintf("click %q", what), func(ctx context.Context) error {
+		for _, e := range []input.DispatchMouseEventParams{
+			{Type: "mouseMoved"},
+			{Type: "mousePressed", Button: "left", Buttons: 1, ClickCount: 1},
+			{Type: "mouseReleased", Button: "left", ClickCount: 1},
+		} {
+			e.X, e.Y = at.X, at.Y
+			if _, err := chromedp.Call(ctx, input.DispatchMouseEvent, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// write replaces the text of the field that has the focus.
+func write(ctx context.Context, value string) error {
+	all := input.DispatchKeyEventParams{Type: "rawKeyDown", Key: "a", Code: "KeyA", WindowsVirtualKeyCode: 'A', Modifiers: 2, // Ctrl
+		Commands: []string{"selectAll"}}
+	up := all
+	up.Type, up.Commands = "keyUp", nil
+	for _, e := range []input.DispatchKeyEventParams{all, up} {
+		if _, err := chromedp.Call(ctx, input.DispatchKeyEvent, e); err != nil {
+			return err
+		}
+	}
+	if value == "" {
+		return press(ctx, "Backspace")
+	}
+	_, err := chromedp.Call(ctx, input.InsertText, input.InsertTextParams{Text: value})
+	return err
+}
+
+var keys = map[string]string{"Tab": kb.Tab, "Enter": kb.Enter, "Escape": kb.Escape, "Space": " ", "Backspace": kb.Backspace,
+	"Home": kb.Home, "End": kb.End, "ArrowUp": kb.ArrowUp, "ArrowDown": kb.ArrowDown, "ArrowLeft": kb.ArrowLeft, "ArrowRight": kb.ArrowRight}
+
+func press(ctx context.Context, key string) error {
+	code, ok := keys[key]
+	if !ok {
+		return errors.New("there is no such key here")
+	}
+	for _, e := range kb.Encode([]rune(code)[0]) {
+		if _, err := chromedp.Call(ctx, input.DispatchKeyEvent, *e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Value is what the field with this label holds.
+func (p *Page) Value(label string) string {
+	p.t.Helper()
+	var v string
+	p.until(fmt.Sprintf("read %q", label), func(ctx context.Context) error {
+		field, err := p.find(ctx, label, filled)
+		if err != nil {
+			return err
+		}
+		v, err = on[string](ctx, field, `function() { return this.value }`)
+		return err
+	})
+	return v
+}
+
+// Focused is the tag of what has the focus and the text in it, as "button Save".
+func (p *Page) Focused() string {
+	p.t.Helper()
+	return evaluate[string](p, "say what has the focus",
+		`(e => (e.localName + ' ' + (e.innerText ?? '').trim()).trim())(document.activeElement)`)
+}

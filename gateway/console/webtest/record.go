@@ -1,0 +1,168 @@
+package webtest
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/target"
+)
+
+// record is what a page did. Chromium tells it in the order in which things happened.
+type record struct {
+	origin  string        // what requests may go to
+	dialogs chan struct{} // one for each that opened
+
+	mu       sync.Mutex
+	main     cdp.FrameID                  // guarded by mu; the page itself, as opposed to a frame in it
+	problems []string                     // guarded by mu
+	expected []string                     // guarded by mu
+	told     map[network.RequestID]bool   // guarded by mu; requests that are among the problems: Chromium tells of most twice
+	urls     map[network.RequestID]string // guarded by mu
+	requests []string                     // guarded by mu
+	bytes    int64                        // guarded by mu; received for the page that is open
+	loading  bool                         // guarded by mu
+}
+
+func newRecord(origin string) *record {
+	return &record{origin: origin, dialogs: make(chan struct{}, 16), told: map[network.RequestID]bool{}, urls: map[network.RequestID]string{}}
+}
+
+// see takes one event of the page. It must not call the browser: it runs where its answers are read.
+func (r *record) see(ev any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch ev := ev.(type) {
+	case *runtime.EventConsoleAPICalled:
+		if ev.Type == "error" || ev.Type == "warning" || ev.Type == "assert" {
+			r.problem("console %s: %s", ev.Type, printed(ev.Args))
+		}
+	case *runtime.EventExceptionThrown:
+		r.problem("exception: %s", thrown(ev.ExceptionDetails))
+	case *log.EventEntryAdded:
+		if e := ev.Entry; (e.Level == "error" || e.Level == "warning") && !r.toldOf(e.NetworkRequestID) {
+			r.problem("%s %s: %s (%s)", e.Source, e.Level, e.Text, e.URL)
+		}
+	case *page.EventJavascriptDialogOpening:
+		r.problem("dialog: %s: %s", ev.Type, ev.Message)
+		select {
+		case r.dialogs <- struct{}{}:
+		default:
+		}
+	case *target.EventAttachedToTarget:
+		r.problem("%s whose requests nobody watches: %s", ev.TargetInfo.Type, ev.TargetInfo.URL)
+	case *target.EventTargetCreated:
+		if i := ev.TargetInfo; i.OpenerID != "" && cdp.FrameID(i.OpenerID) == r.main {
+			r.problem("another tab: %s", i.URL)
+		}
+	case *page.EventFrameRequestedNavigation:
+		r.loading = r.loading || ev.FrameID == r.main && ev.Disposition == "currentTab"
+	case *page.EventFrameStartedLoading:
+		r.loading = r.loading || ev.FrameID == r.main
+	case *page.EventFrameStoppedLoading:
+		r.loading = r.loading && ev.FrameID != r.main
+	default:
+		r.network(ev)
+	}
+}
+
+func (r *record) network(ev any) {
+	switch ev := ev.(type) {
+	case *network.EventRequestWillBeSent:
+		r.request(ev.RequestID, ev.Request.URL)
+		if ev.RedirectResponse != nil {
+			r.bytes += int64(ev.RedirectResponse.EncodedDataLength)
+		} else if ev.Type == "Document" && ev.FrameID == r.main {
+			r.bytes = 0
+		}
+	case *network.EventWebSocketCreated:
+		r.request(ev.RequestID, ev.URL)
+	case *network.EventLoadingFinished:
+		r.bytes += int64(ev.EncodedDataLength)
+	case *network.EventLoadingFailed:
+		// What is cancelled was given up by the page itself, as it is when its reader leaves. What the policy stopped is in the console.
+		if !ev.Canceled && ev.BlockedReason != "csp" && !r.toldOf(ev.RequestID) {
+			r.problem("request failed: %s %s (%s)", ev.ErrorText, ev.BlockedReason, r.urls[ev.RequestID])
+		}
+	}
+}
+
+func (r *record) request(id network.RequestID, to string) {
+	r.urls[id] = to
+	u, err := url.Parse(to)
+	if err == nil && (u.Scheme == "data" || u.Scheme == "blob" || u.Scheme == "about") {
+		return // of the page itself
+	}
+	r.requests = append(r.requests, to)
+	if err != nil || u.Scheme+"://"+u.Host != r.origin {
+		r.problem("request to another host: %s", to)
+	}
+}
+
+func (r *record) toldOf(id network.RequestID) bool {
+	if id == "" {
+		return false
+	}
+	told := r.told[id]
+	r.told[id] = true
+	return told
+}
+
+func (r *record) problem(format string, args ...any) {
+	r.problems = append(r.problems, fmt.Sprintf(format, args...))
+}
+
+// unexpected returns the problems that no expectation is about, and the expectations that no problem met.
+func (r *record) unexpected() (problems, unmet []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	met := map[string]bool{}
+	for _, p := range r.problems {
+		known := false
+		for _, e := range r.expected {
+			if strings.Contains(p, e) {
+				known, met[e] = true, true
+			}
+		}
+		if !known {
+			problems = append(problems, p)
+		}
+	}
+	for _, e := range r.expected {
+		if !met[e] {
+			unmet = append(unmet, e)
+		}
+	}
+	return problems, unmet
+}
+
+func (r *record) isLoading() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.loading
+}
+
+func printed(args []*runtime.RemoteObject) string {
+	var out []string
+	for _, a := range args {
+		if a.Description != "" {
+			out = append(out, a.Description)
+		} else {
+			out = append(out, string(a.Value))
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+func thrown(d *runtime.ExceptionDetails) string {
+	if d.Exception != nil && d.Exception.Description != "" {
+		return d.Text + " " + d.Exception.Description
+	}
+	return fmt.Sprintf("%s (%s:%d)", d.Text, d.URL, d.LineNumber+1)
+}
