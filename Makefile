@@ -25,8 +25,8 @@ WEBTEST := gateway/console/webtest
 # Those of the systems that bench/peer starts.
 BENCH_PACKAGES := libcoap3-bin mosquitto libmosquitto-dev nginx gcc libc6-dev
 BENCH_PROGRAMS := coap-server-openssl coap-server-gnutls mosquitto nginx gcc
-# Modules of their own, which only benchmarks run.
-PEERS := $(patsubst %/go.mod,%,$(wildcard bench/peers/*/go.mod))
+# Modules of their own, which only benchmarks and tests run.
+PEERS := $(patsubst %/go.mod,%,$(wildcard bench/peers/*/go.mod gateway/certificate/peers/*/go.mod))
 
 .PHONY: demo build check test test-large bench fuzz cross deps bench-deps firmware-host firmware-test firmware-size clean
 

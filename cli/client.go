@@ -95,7 +95,7 @@ func (p place) try(ctx context.Context) (*client, error) {
 		return nil, err
 	}
 	h := admin.New(admin.Config{Store: s, Actor: whoami(), Version: version(), GatewayAddr: guessAddr(), StatusOf: gateway.StatusOf})
-	return &client{Client: http.Client{Transport: inProcess{h}}, closeStore: s.Close}, nil
+	return &client{Client: http.Client{Transport: admin.InProcess(h)}, closeStore: s.Close}, nil
 }
 
 // dial returns nil and no error where no gateway listens.
@@ -193,41 +193,4 @@ func (c *client) send(ctx context.Context, method, path string, in any) (*http.R
 		problem.Detail = problem.Title
 	}
 	return nil, apiError{status: resp.StatusCode, kind: problem.Type, detail: problem.Detail}
-}
-
-// inProcess hands requests to a handler without a network.
-type inProcess struct{ h http.Handler }
-
-func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
-	in := r.Clone(r.Context())
-	in.RequestURI = r.URL.RequestURI()
-	if in.Body == nil {
-		in.Body = http.NoBody
-	}
-	w := &recorder{header: http.Header{}, status: http.StatusOK}
-	p.h.ServeHTTP(w, in)
-	_ = in.Body.Close()
-	return &http.Response{StatusCode: w.status, Status: fmt.Sprintf("%d %s", w.status, http.StatusText(w.status)), Proto: "HTTP/1.1",
-		ProtoMajor: 1, ProtoMinor: 1, Header: w.header, Body: io.NopCloser(&w.body), ContentLength: int64(w.body.Len()), Request: r}, nil
-}
-
-// recorder keeps an answer in memory.
-type recorder struct {
-	header http.Header
-	status int
-	wrote  bool
-	body   bytes.Buffer
-}
-
-func (w *recorder) Header() http.Header { return w.header }
-
-func (w *recorder) WriteHeader(status int) {
-	if !w.wrote {
-		w.status, w.wrote = status, true
-	}
-}
-
-func (w *recorder) Write(b []byte) (int, error) {
-	w.wrote = true
-	return w.body.Write(b)
 }

@@ -10,12 +10,10 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
 )
@@ -85,7 +83,7 @@ func (x *call) since() (string, error) {
 	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
 		return time.Now().Add(-d).UTC().Format(time.RFC3339), nil
 	}
-	if _, err := parseTime(s, time.UTC); errors.Is(err, errNoTime) && s != "" {
+	if _, err := access.ParseTime(s, time.UTC); errors.Is(err, access.ErrNoTime) && s != "" {
 		return "", x.wrong("--since %q: want a length of time like 2h or 36h, or a time like 2026-11-23 or \"2026-11-23 08:00\"", shortWord(s))
 	}
 	t, err := x.time("since")
@@ -157,35 +155,4 @@ func (x *call) follow(from uint64, zone *time.Location) error {
 }
 
 // eventLine is an event in one line, without its time and kind.
-func eventLine(ev access.Event) string {
-	var s []string
-	add := func(is bool, format string, a ...any) {
-		if is {
-			s = append(s, fmt.Sprintf(format, a...))
-		}
-	}
-	switch ev.Kind {
-	case access.EventDecision:
-		add(ev.Granted, "granted")
-		add(!ev.Granted, "denied (%s)", ev.Reason)
-		add(ev.Person.Name != "", "%s", ev.Person.Name)
-		add(ev.Card != "", "card …%s", ev.Card)
-		add(ev.Actor != "", "by %s", ev.Actor)
-		add(ev.Action != 0, "%v", ev.Action)
-		add(ev.Action == wire.Level, "%d", ev.Level)
-		add(ev.Target.Name != "", "%s", ev.Target.Name)
-		add(ev.Device.Name != "", "at %s", ev.Device.Name)
-		add(ev.ClockUntrusted, "(time not trusted)")
-	case access.EventReceipt:
-		add(true, "%s", ev.Outcome)
-		add(ev.Target.Name != "", "%s", ev.Target.Name)
-		add(ev.Device.Name != "", "at %s", ev.Device.Name)
-		add(ev.Cause != 0, "for event %d", ev.Cause)
-	default:
-		add(ev.Device.Name != "", "%s:", ev.Device.Name)
-		add(ev.Target.Name != "", "%s", ev.Target.Name)
-		add(ev.Actor != "", "%s:", ev.Actor)
-	}
-	add(ev.Detail != "" && ev.Detail != string(ev.Outcome), "%s", ev.Detail)
-	return oneLine(strings.Join(s, " "))
-}
+func eventLine(ev access.Event) string { return oneLine(ev.Line()) }

@@ -31,10 +31,12 @@ func (s policyStore) Apply(ctx context.Context, actor string, changes ...access.
 	return s.g.Apply(ctx, actor, changes...)
 }
 
-// AdminHandler is the admin API of this gateway.
-func (g *Gateway) AdminHandler() http.Handler {
+// AdminHandler is the admin API of this gateway, always the same one.
+func (g *Gateway) AdminHandler() http.Handler { return g.api }
+
+func newAPI(g *Gateway) http.Handler {
 	return admin.New(admin.Config{Store: policyStore{g.store, g}, Live: live{g}, Log: g.log, Metrics: g.metrics.handler(),
-		Version: g.cfg.Version, GatewayAddr: g.cfg.Announce, Health: g.store.Failed, StatusOf: StatusOf})
+		Version: g.cfg.Version, ConsoleURL: g.ConsoleURL(), GatewayAddr: g.cfg.Announce, Health: g.store.Failed, StatusOf: StatusOf})
 }
 
 func listenAdmin(g *Gateway, path string) (*adminServer, error) {
@@ -49,7 +51,7 @@ func listenAdmin(g *Gateway, path string) (*adminServer, error) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("gateway: admin socket: %w", err), l.Close())
 	}
-	return &adminServer{listener: l, http: &http.Server{Handler: g.AdminHandler(), ReadHeaderTimeout: 5 * time.Second,
+	return &adminServer{listener: l, http: &http.Server{Handler: g.api, ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return admin.WithActor(ctx, callerOf(c)) }}}, nil
 }

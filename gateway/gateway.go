@@ -1,5 +1,5 @@
 // Package gateway joins the parts: it takes what nodes send, has it decided and kept, and commands the actuators. The way of a scan is
-// [Gateway.onScan]; everything else serves that function. It knows no HTTP but the admin socket, and no bytes on the wire.
+// [Gateway.onScan]; everything else serves that function. It knows no HTTP but its listeners' and no bytes on the wire.
 package gateway
 
 import (
@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -28,6 +29,8 @@ type Config struct {
 	Listen string // UDP "host:port" for nodes; default ":5684"
 	// AdminSocket is the path of the admin API's unix socket; empty: none.
 	AdminSocket string
+	// Console is the website; nil: none.
+	Console *ConsoleConfig
 	// Announce is the "host:port" that goes into the bundles of new devices; empty: the admin API's caller fills it in.
 	Announce string
 	// Clock says what makes the time of day trustworthy; default ClockNTP.
@@ -59,7 +62,9 @@ type Gateway struct {
 	learners learners
 	failures *failures
 	metrics  *metrics
+	api      http.Handler // the admin API, one for the socket and the console
 	admin    *adminServer
+	console  *consoleServer
 
 	bg   sync.WaitGroup // goroutines that a node's message or a change started; each ends by itself within seconds
 	bgMu sync.Mutex
@@ -91,9 +96,20 @@ func New(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Console != nil {
+		if g.console, err = listenConsole(*cfg.Console, g.log); err != nil {
+			return nil, errors.Join(err, g.Close())
+		}
+	}
+	g.api = newAPI(g)
 	if cfg.AdminSocket != "" {
 		if g.admin, err = listenAdmin(g, cfg.AdminSocket); err != nil {
-			return nil, errors.Join(err, g.listener.Close())
+			return nil, errors.Join(err, g.Close())
+		}
+	}
+	if g.console != nil {
+		if err := g.console.open(g, cfg.Console.Local); err != nil {
+			return nil, errors.Join(err, g.Close())
 		}
 	}
 	return g, nil
@@ -114,7 +130,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	g.log.Info("listening", "addr", g.Addr().String())
 	var wg sync.WaitGroup
-	failed := make(chan error, 3)
+	failed := make(chan error, 5)
 	serve := func(f func(context.Context) error) {
 		wg.Go(func() {
 			if err := f(ctx); err != nil {
@@ -126,6 +142,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 	serve(func(ctx context.Context) error { return g.listener.Serve(ctx, g.serve, g.opened, g.closed) })
 	if g.admin != nil {
 		serve(g.admin.serve)
+	}
+	if g.console != nil {
+		serve(g.console.serve)
+		serve(g.console.certificate.Run)
 	}
 	serve(g.watch)
 	wg.Wait()
@@ -149,6 +169,9 @@ func (g *Gateway) Close() error {
 	err := g.listener.Close()
 	if g.admin != nil {
 		err = errors.Join(err, g.admin.close())
+	}
+	if g.console != nil {
+		err = errors.Join(err, g.console.close())
 	}
 	g.bg.Wait()
 	return err

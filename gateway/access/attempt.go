@@ -59,6 +59,11 @@ const (
 	ReasonInternal        Reason = "internal"        // a record is inconsistent; stays shut
 )
 
+// Reasons are all reasons.
+var Reasons = []Reason{ReasonGranted, ReasonReplayed, ReasonUnknownDevice, ReasonKeyRevoked, ReasonUnknownTarget, ReasonWrongAction, ReasonLockdown,
+	ReasonUnknownCard, ReasonCardLost, ReasonCardNotYetValid, ReasonCardExpired, ReasonPersonSuspended, ReasonDenyGrant, ReasonOutsideSchedule,
+	ReasonGrantNotYet, ReasonGrantExpired, ReasonClockUntrusted, ReasonNoGrant, ReasonInternal}
+
 // Decision is the answer to an attempt. The zero Decision denies.
 type Decision struct {
 	Granted bool   `json:"granted"`

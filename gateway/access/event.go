@@ -18,10 +18,15 @@ const (
 	EventThrottle    EventKind = "throttle" // a reader is slowed after too many unknown cards
 	EventFull        EventKind = "full"     // a handshake was refused, there are as many sessions as may be; Device is as the peer claimed it
 	EventReport      EventKind = "report"   // a node reported something that is not routine (tamper, door forced, boot)
+	EventSignIn      EventKind = "sign-in"  // somebody signed in at the console as Actor, or was refused; Detail says from where and how
 	EventTimeTrusted EventKind = "time-trusted"
 	EventStart       EventKind = "start"
 	EventStop        EventKind = "stop"
 )
+
+// EventKinds are all kinds of events.
+var EventKinds = []EventKind{EventDecision, EventReceipt, EventPolicy, EventSession, EventReport, EventThrottle, EventFull, EventSignIn, EventTimeTrusted,
+	EventStart, EventStop}
 
 // Outcome is what came of a command.
 type Outcome string
@@ -60,7 +65,7 @@ type Event struct {
 	Target  Named       `json:"target,omitzero"`
 	Person  Named       `json:"person,omitzero"`
 	Card    string      `json:"card,omitempty"`  // last two bytes of the UID in hex
-	Actor   string      `json:"actor,omitempty"` // who made a policy change or an operator's attempt
+	Actor   string      `json:"actor,omitempty"` // who made a policy change or an operator's attempt, or signed in
 	Source  Source      `json:"source,omitempty"`
 	Action  wire.Action `json:"action,omitempty"`
 	Level   uint8       `json:"level,omitempty"`

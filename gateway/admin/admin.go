@@ -24,6 +24,8 @@ type Store interface {
 	Apply(ctx context.Context, actor string, changes ...access.Change) (seq uint64, err error)
 	Events(ctx context.Context, from uint64, limit int) ([]access.Event, error)
 	Since(ctx context.Context, t time.Time, limit int) ([]access.Event, error)
+	// Record chains an event that is neither a decision nor a policy change.
+	Record(ctx context.Context, ev access.Event) (access.Event, error)
 	// Changed returns a channel that is closed after the next new event.
 	Changed() <-chan struct{}
 	Head() (seq uint64, hash access.Hash)
@@ -63,6 +65,7 @@ type Config struct {
 	Metrics     http.Handler // served at /metrics; 404 if nil
 	Version     string       // of the program, for the document and /healthz
 	GatewayAddr string       // host:port that goes into the bundles of new devices; may be empty
+	ConsoleURL  string       // where people find the console; may be empty
 
 	Health   func() error     // why nothing can be decided now, or nil; for /healthz
 	StatusOf func(error) int  // HTTP status for errors that this package cannot know, 0 for don't know
@@ -74,9 +77,14 @@ type api struct {
 	Config
 	huma.API
 	turn chan struct{} // held from reading a policy to the end of the change made from it, so that no change undoes another
+
+	passwords hasher
+	codes     usedCodes
+	setup     setup
 }
 
-// New returns the handler. It serves until its caller stops calling it and starts no goroutine.
+// New returns the handler. It serves until its caller stops calling it and starts no goroutine. A gateway has one: what must not be tried
+// too often, and what may be used once only, is remembered in it.
 func New(cfg Config) http.Handler {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -88,7 +96,8 @@ func New(cfg Config) http.Handler {
 		cfg.Actor = "admin"
 	}
 	mux := http.NewServeMux()
-	a := &api{Config: cfg, API: humago.New(mux, document(cfg.Version)), turn: make(chan struct{}, 1)}
+	a := &api{Config: cfg, API: humago.New(mux, document(cfg.Version)), turn: make(chan struct{}, 1),
+		passwords: newHasher(), codes: usedCodes{last: map[access.ID]int64{}}, setup: setup{turn: make(chan struct{}, 1)}}
 	a.routes()
 	if cfg.Metrics != nil {
 		mux.Handle("GET /metrics", cfg.Metrics)
@@ -117,6 +126,13 @@ func (a *api) routes() {
 	a.auditRoutes()
 	a.liveRoutes()
 	a.doctorRoutes()
+	a.accountRoutes()
+	a.passwordRoutes()
+	a.totpRoutes()
+	a.passkeyRoutes()
+	a.tokenRoutes()
+	a.setupRoutes()
+	a.signInRoutes()
 }
 
 func document(version string) huma.Config {
@@ -195,12 +211,11 @@ type Changed struct {
 
 // change makes the changes that from derives from the policy as it is. Meanwhile no other change is made through this handler.
 func (a *api) change(ctx context.Context, from func(p *access.Policy) ([]access.Change, error)) (Changed, error) {
-	select {
-	case a.turn <- struct{}{}:
-		defer func() { <-a.turn }()
-	case <-ctx.Done():
-		return Changed{}, ctx.Err()
+	leave, err := enter(ctx, a.turn)
+	if err != nil {
+		return Changed{}, err
 	}
+	defer leave()
 	p := a.Store.Snapshot()
 	changes, err := from(p)
 	if err != nil {
@@ -214,9 +229,19 @@ func (a *api) change(ctx context.Context, from func(p *access.Policy) ([]access.
 		seq, _ := a.Store.Head()
 		return Changed{Seq: seq, Changes: []string{}}, nil
 	}
-	done := Changed{Changes: p.DescribeAll(changes)}
-	done.Seq, err = a.Store.Apply(ctx, a.actor(ctx), changes...)
-	return done, err
+	changed := Changed{Changes: p.DescribeAll(changes)}
+	changed.Seq, err = a.Store.Apply(ctx, a.actor(ctx), changes...)
+	return changed, err
+}
+
+// enter waits for room in a channel that holds as many as may be at work, and returns what makes room again.
+func enter(ctx context.Context, room chan struct{}) (leave func(), err error) {
+	select {
+	case room <- struct{}{}:
+		return func() { <-room }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // put writes a record, new or changed, and returns it as the policy keeps it.

@@ -24,6 +24,12 @@ var routes = []string{
 	"POST /v1/explain", "POST /v1/grants", "POST /v1/groups", "POST /v1/keys/{key}/revoke", "POST /v1/operate", "POST /v1/persons",
 	"POST /v1/schedules", "POST /v1/targets", "POST /v1/time/trust",
 	"PUT /v1/groups/{ref}/members/{member}", "PUT /v1/lockdown",
+	"GET /v1/accounts", "POST /v1/accounts", "GET /v1/accounts/{ref}", "PATCH /v1/accounts/{ref}", "DELETE /v1/accounts/{ref}",
+	"POST /v1/accounts/{ref}/sign-out", "POST /v1/accounts/check-password",
+	"POST /v1/accounts/{ref}/totp", "PUT /v1/accounts/{ref}/totp", "DELETE /v1/accounts/{ref}/totp", "POST /v1/accounts/{ref}/totp/check",
+	"POST /v1/accounts/{ref}/passkeys", "PUT /v1/accounts/{ref}/passkeys/{id}", "DELETE /v1/accounts/{ref}/passkeys/{id}",
+	"POST /v1/accounts/{ref}/tokens", "DELETE /v1/accounts/{ref}/tokens/{id}", "POST /v1/tokens/check",
+	"GET /v1/setup", "POST /v1/setup", "POST /v1/setup/code", "POST /v1/sign-ins",
 }
 
 func TestOpenAPI(t *testing.T) {

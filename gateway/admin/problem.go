@@ -30,6 +30,8 @@ func (a *api) problem(ctx context.Context, operation string, err error) error {
 		status = http.StatusServiceUnavailable
 	case errors.Is(err, ErrNoGateway):
 		status, kind = http.StatusServiceUnavailable, TypeNoGateway
+	case errors.As(err, new(forbidden)):
+		status = http.StatusForbidden
 	case errors.Is(err, access.ErrNotFound):
 		status = http.StatusNotFound
 	case errors.Is(err, access.ErrConflict), errors.Is(err, access.ErrInUse):
@@ -53,6 +55,11 @@ func (a *api) problem(ctx context.Context, operation string, err error) error {
 type unavailable struct{ error }
 
 func (u unavailable) Unwrap() error { return u.error }
+
+// forbidden is an error of somebody who has not shown that they may.
+type forbidden struct{ error }
+
+func (f forbidden) Unwrap() error { return f.error }
 
 // invalid makes an error about what was asked for one that wraps [access.ErrInvalid].
 func invalid(err error) error {

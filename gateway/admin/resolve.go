@@ -45,6 +45,10 @@ func findSchedule(p *access.Policy, ref string) (access.Schedule, error) {
 	return named("schedule", ref, p.Schedules, p.ScheduleByName)
 }
 
+func findAccount(p *access.Policy, ref string) (access.Account, error) {
+	return named("account", ref, p.Accounts, p.AccountByName)
+}
+
 func findGrant(p *access.Policy, ref string) (access.Grant, error) {
 	if g, ok := p.Grants[access.ID(ref)]; ok {
 		return *g, nil

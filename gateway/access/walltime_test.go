@@ -1,4 +1,4 @@
-package cli
+package access
 
 import (
 	"errors"
@@ -35,14 +35,14 @@ func TestParseTime(t *testing.T) {
 		{"the first time round or the second", "2026-10-25 02:00", berlin, "", errAmbiguous},
 		{"the first minute after it", "2026-10-25 03:00", berlin, "2026-10-25T02:00:00Z", nil},
 		{"half an hour is a repeat too", "2026-04-05 01:45", lordHowe, "", errAmbiguous},
-		{"no such day", "2026-02-30", berlin, "", errNoTime},
-		{"no such hour", "2026-02-20 24:01", berlin, "", errNoTime},
-		{"a word", "yesterday", berlin, "", errNoTime},
-		{"nothing", "", berlin, "", errNoTime},
-		{"before any door", "1812-01-01", berlin, "", errNoTime},
+		{"no such day", "2026-02-30", berlin, "", ErrNoTime},
+		{"no such hour", "2026-02-20 24:01", berlin, "", ErrNoTime},
+		{"a word", "yesterday", berlin, "", ErrNoTime},
+		{"nothing", "", berlin, "", ErrNoTime},
+		{"before any door", "1812-01-01", berlin, "", ErrNoTime},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := parseTime(tt.in, tt.zone)
+			got, err := ParseTime(tt.in, tt.zone)
 			if !errors.Is(err, tt.err) || err == nil && got.UTC().Format(time.RFC3339) != tt.want {
 				t.Errorf("%q: got %v and %v, want %s and %v", tt.in, got.UTC(), err, tt.want, tt.err)
 			}
@@ -57,11 +57,11 @@ func FuzzParseTime(f *testing.F) {
 	}
 	zone := zoneOf(f, "Europe/Berlin")
 	f.Fuzz(func(t *testing.T, s string) {
-		at, err := parseTime(s, zone)
+		at, err := ParseTime(s, zone)
 		if err != nil {
 			return
 		}
-		again, err := parseTime(at.Format(time.RFC3339Nano), zone)
+		again, err := ParseTime(at.Format(time.RFC3339Nano), zone)
 		if err != nil || !again.Equal(at) {
 			t.Errorf("%q is %v: got %v and %v again", s, at, again, err)
 		}

@@ -1,0 +1,117 @@
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"latchkey/gateway/access"
+	"latchkey/keys"
+)
+
+// NewToken asks for a token.
+type NewToken struct {
+	Label  string         `json:"label" doc:"1 to 64 bytes of printable text, to tell it apart"`
+	Scopes []access.Scope `json:"scopes" doc:"read, lamps, doors and manage, at least one of them"`
+	Until  *time.Time     `json:"until,omitempty" doc:"first instant after validity; for ever if left out"`
+}
+
+// MintedToken is a new token with what a script sends, in this one answer and in no other.
+type MintedToken struct {
+	Token
+	Text string `json:"token"`
+}
+
+// TokenInput names a token in the path.
+type TokenInput struct {
+	RefInput
+	ID string `path:"id"`
+}
+
+// TokenCheck asks whose token a script has sent.
+type TokenCheck struct {
+	Token string `json:"token"`
+}
+
+// TokenChecked is whose token it is.
+type TokenChecked struct {
+	Fits    bool     `json:"fits"`
+	Account *Account `json:"account,omitempty" doc:"only if it fits"`
+	Token   *Token   `json:"token,omitempty" doc:"only if it fits"`
+}
+
+func (a *api) tokenRoutes() {
+	const path = "/v1/accounts/{ref}/tokens"
+	handle(a, http.MethodPost, path, "add-token", "Mint a token for a script: the answer holds it, once",
+		func(ctx context.Context, in *struct {
+			RefInput
+			Body NewToken
+		}) (*body[MintedToken], error) {
+			return answer(a.mintToken(ctx, in.Ref, in.Body))
+		})
+	handle(a, http.MethodDelete, path+"/{id}", "remove-token", "Take a token back: it lets nobody in any more",
+		func(ctx context.Context, in *TokenInput) (*body[Account], error) {
+			return a.editAccount(ctx, in.Ref, func(r *access.Account) error {
+				i := slices.IndexFunc(r.Tokens, func(t access.Token) bool { return string(t.ID) == in.ID })
+				if i < 0 {
+					return missing("token", in.ID)
+				}
+				r.Tokens = slices.Delete(r.Tokens, i, i+1)
+				return nil
+			})
+		})
+	handle(a, http.MethodPost, "/v1/tokens/check", "check-token", "Whose token it is, if it is anybody's now",
+		func(_ context.Context, in *struct{ Body TokenCheck }) (*body[TokenChecked], error) {
+			return answer(a.checkToken(in.Body.Token), nil)
+		})
+}
+
+func (a *api) mintToken(ctx context.Context, ref string, in NewToken) (MintedToken, error) {
+	text := "lkt-" + keys.Random(26)
+	t := access.Token{ID: access.NewID(), Label: in.Label, Hash: sha256.Sum256([]byte(text)), Scopes: in.Scopes, Until: valueOf(in.Until),
+		Created: a.stamp()}
+	if in.Until != nil && !a.Now().Before(t.Until) {
+		return MintedToken{}, fmt.Errorf("until: %w: it is over already: want a time to come", access.ErrInvalid)
+	}
+	_, err := a.editAccount(ctx, ref, func(r *access.Account) error {
+		r.Tokens = append(r.Tokens, t)
+		return nil
+	})
+	if err != nil {
+		return MintedToken{}, err
+	}
+	return MintedToken{Token: viewToken(t), Text: text}, nil
+}
+
+// checkToken looks at every token, so that the time it takes tells nothing of which one was nearly right.
+func (a *api) checkToken(text string) (out TokenChecked) {
+	hash := sha256.Sum256([]byte(text))
+	p := a.Store.Snapshot()
+	for _, r := range p.Accounts {
+		for _, t := range r.Tokens {
+			if subtle.ConstantTimeCompare(hash[:], t.Hash[:]) == 1 && !r.Disabled && a.valid(t) {
+				account, token := viewAccount(p, r), viewToken(t)
+				out = TokenChecked{Fits: true, Account: &account, Token: &token}
+			}
+		}
+	}
+	return out
+}
+
+// valid tells whether a token is not over. One that ends is, while nobody knows what time it is.
+func (a *api) valid(t access.Token) bool {
+	if t.Until.IsZero() {
+		return true
+	}
+	now := a.Now()
+	if a.Live != nil {
+		if trusted, _ := a.Live.ClockTrusted(now); !trusted {
+			return false
+		}
+	}
+	return now.Before(t.Until)
+}

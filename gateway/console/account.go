@@ -1,0 +1,108 @@
+package console
+
+import (
+	"net/http"
+
+	"latchkey/gateway/admin"
+)
+
+type accountPage struct {
+	Local bool
+}
+
+func (v *visit) showAccount() error { return v.show(v.status(), "account", accountPage{v.local}) }
+
+// own is the path of the account that is signed in.
+func (v *visit) own() string { return "/v1/accounts/" + string(v.account.ID) }
+
+// changePassword takes the old one, too, so that a browser that was left open is not enough.
+func (v *visit) changePassword() error {
+	if wait := v.tries.begin(v.account.Name, from(v.r)); wait > 0 {
+		return v.later(wait, (*visit).showAccount)
+	}
+	var got fits
+	old := map[string]string{"name": v.account.Name, "password": v.r.PostForm.Get("old")}
+	if err := v.post("/v1/accounts/check-password", old, &got); err != nil {
+		return v.again(err, (*visit).showAccount)
+	}
+	if !got.Fits {
+		return v.wrong(v.account.Name, "password", "The old password is wrong.", (*visit).showAccount)
+	}
+	v.tries.done(v.account.Name, from(v.r))
+	password := v.r.PostForm.Get("password")
+	if password != v.r.PostForm.Get("repeat") {
+		return v.again(problem{Status: http.StatusUnprocessableEntity, Detail: "The two new passwords are not the same."}, (*visit).showAccount)
+	}
+	if err := v.call(http.MethodPatch, v.own(), admin.AccountChange{Password: &password}, &v.account); err != nil {
+		return v.again(err, (*visit).showAccount)
+	}
+	return v.renewed("The password is changed. Every other browser is signed out.")
+}
+
+// renewed keeps this browser signed in when all others were signed out.
+func (v *visit) renewed(text string) error {
+	ctx := v.r.Context()
+	if err := v.sessions.RenewToken(ctx); err != nil {
+		return err
+	}
+	v.sessions.Put(ctx, sessionEpoch, int64(v.account.Epoch))
+	v.remember(sessionConfirmed)
+	return v.done("/account", "%s", text)
+}
+
+func (v *visit) signOutEverywhere() error {
+	if err := v.post(v.own()+"/sign-out", nil, &v.account); err != nil {
+		return v.again(err, (*visit).showAccount)
+	}
+	return v.renewed("Every other browser is signed out.")
+}
+
+type adminsPage struct {
+	Accounts []admin.Account
+}
+
+func (v *visit) showAdmins() error {
+	accounts, err := listOf[admin.Account](v, "/v1/accounts")
+	if err != nil {
+		return err
+	}
+	return v.show(v.status(), "admins", adminsPage{accounts})
+}
+
+func (v *visit) addAdmin() error {
+	var a admin.Account
+	in := admin.NewAccount{Name: v.field("name"), Role: v.field("role"), Password: v.r.PostForm.Get("password")}
+	if err := v.post("/v1/accounts", in, &a); err != nil {
+		return v.again(err, (*visit).showAdmins)
+	}
+	return v.done("/admins", "%s can sign in now, as %s.", a.Name, a.Role)
+}
+
+func (v *visit) changeAdmin() error {
+	change := admin.AccountChange{}
+	switch v.field("do") {
+	case "role":
+		change.Role = v.field("role")
+	case "disable", "enable":
+		disabled := v.field("do") == "disable"
+		change.Disabled = &disabled
+	case "password":
+		password := v.r.PostForm.Get("password")
+		change.Password = &password
+	default:
+		return problem{Status: http.StatusBadRequest, Detail: "Nothing to do."}
+	}
+	var a admin.Account
+	if err := v.call(http.MethodPatch, "/v1/accounts/"+v.ref("account"), change, &a); err != nil {
+		return v.again(err, (*visit).showAdmins)
+	}
+	return v.done("/admins", "Saved.")
+}
+
+func (v *visit) removeAdmin() error {
+	var done admin.Changed
+	if err := v.call(http.MethodDelete, "/v1/accounts/"+v.ref("account"), nil, &done); err != nil {
+		return v.again(err, (*visit).showAdmins)
+	}
+	return v.done("/admins", "%s", changes(done))
+}

@@ -1,0 +1,119 @@
+package console
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	maxForm   = 64 << 10         // bytes of a request's body
+	readWait  = 10 * time.Second // for a request's body
+	writeWait = 30 * time.Second // for a page; what waits for a card or streams sets its own
+)
+
+// guarded is what holds for every request, before it is known who asks.
+func (c *Console) guarded(next http.Handler) http.Handler {
+	cross := http.NewCrossOriginProtection()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		bound(w, r)
+		harden(w.Header())
+		switch {
+		case !c.ours(r.Host):
+			refuse(w, http.StatusMisdirectedRequest, "This is not the name of this console. Use the address that latchkey serve prints.")
+		case cross.Check(r) != nil || foreign(r):
+			refuse(w, http.StatusForbidden, "Another site asked for this. Open the console's own pages instead.")
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+func bound(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	out := http.NewResponseController(w)
+	_ = out.SetReadDeadline(time.Now().Add(readWait)) // not every writer has deadlines: those that come from the network do
+	_ = out.SetWriteDeadline(time.Now().Add(writeWait))
+}
+
+// harden says what a browser may do with anything that comes from here.
+func harden(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "+
+		"manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), publickey-credentials-get=(self), publickey-credentials-create=(self)")
+	h.Set("Strict-Transport-Security", "max-age=31536000")
+	h.Set("Cache-Control", "no-store")
+}
+
+// ours tells whether the console is known by the host that a request names. An address is nobody's name, so no foreign name can be behind it.
+func (c *Console) ours(host string) bool {
+	if len(c.cfg.Hosts) == 0 {
+		return true
+	}
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	_, above, _ := strings.Cut(host, ".")
+	return slices.Contains(c.cfg.Hosts, host) || above != "" && slices.Contains(c.cfg.Hosts, "*."+above)
+}
+
+// foreign tells of a request that another site's page made and that is not somebody following a link: in a frame, as a picture, by a script.
+// Browsers say so in Fetch Metadata; what is no browser does not, and has no cookie either.
+func foreign(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Dest") {
+	case "iframe", "frame", "embed", "object", "fencedframe":
+		return true
+	}
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "cross-site", "same-site":
+		return r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Method != http.MethodGet
+	}
+	return false
+}
+
+// refuse answers without a page: whoever sees this did not come by the console's own pages.
+func refuse(w http.ResponseWriter, status int, text string) { http.Error(w, text, status) }
+
+// local tells whether somebody is on a network that was named as local. A request that came through a proxy is not, wherever the proxy is.
+func (c *Console) local(r *http.Request) bool {
+	for name := range r.Header {
+		if name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") || name == "X-Real-Ip" || name == "Via" {
+			return false
+		}
+	}
+	addr, ok := peer(r)
+	return ok && slices.ContainsFunc(c.cfg.Local, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// peer is the address at the other end of the TCP connection.
+func peer(r *http.Request) (netip.Addr, bool) {
+	a, err := netip.ParseAddrPort(r.RemoteAddr)
+	return a.Addr().Unmap().WithZone(""), err == nil
+}
+
+// from names the other end for events and for lock-outs: an IPv6 network counts as one, since whoever has it has all its addresses.
+func from(r *http.Request) string {
+	a, ok := peer(r)
+	switch {
+	case !ok:
+		return "an unknown address"
+	case a.Is6():
+		p, err := a.Prefix(64)
+		if err == nil {
+			return p.String()
+		}
+	}
+	return a.String()
+}

@@ -1,0 +1,74 @@
+package console
+
+import (
+	"errors"
+	"net/http"
+
+	"latchkey/gateway/admin"
+)
+
+type healthPage struct {
+	Health    admin.Health
+	Sick      string // why nothing can be decided; empty when it can
+	Diagnosis admin.Diagnosis
+	Head      admin.Head
+	Verified  *admin.Verified
+	Failed    []admin.Count // causes that there were
+	Online    int
+	Devices   int
+}
+
+func (v *visit) showHealth() error { return v.health(nil) }
+
+func (v *visit) health(verified *admin.Verified) error {
+	p := healthPage{Verified: verified}
+	err := v.get("/healthz", &p.Health)
+	if pr := (problem{}); errors.As(err, &pr) {
+		p.Sick, err = sentence(pr.Detail), nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := v.get("/v1/doctor", &p.Diagnosis); err != nil {
+		return err
+	}
+	if err := v.get("/v1/audit/head", &p.Head); err != nil {
+		return err
+	}
+	for _, c := range p.Diagnosis.Counts {
+		if c.Count > 0 {
+			p.Failed = append(p.Failed, c)
+		}
+	}
+	var status admin.Status
+	if err := v.get("/v1/status", &status); err != nil {
+		return err
+	}
+	for _, d := range status.Devices {
+		if d.Online {
+			p.Online++
+		}
+	}
+	devices, err := listOf[admin.Device](v, "/v1/devices")
+	if err != nil {
+		return err
+	}
+	p.Devices = len(devices)
+	return v.show(v.status(), "health", p)
+}
+
+// verifyEvents reads the whole chain, or compares it with a head that was kept elsewhere.
+func (v *visit) verifyEvents() error {
+	var got admin.Verified
+	if err := v.post("/v1/audit/verify", admin.VerifyRequest{Head: clip(v.field("head"))}, &got); err != nil {
+		return v.again(err, (*visit).showHealth)
+	}
+	return v.health(&got)
+}
+
+func (v *visit) changeSite() error {
+	if err := v.call(http.MethodPatch, "/v1/site", admin.SiteChange{Zone: v.field("zone")}, nil); err != nil {
+		return v.again(err, (*visit).showHealth)
+	}
+	return v.done("/health", "Saved.")
+}

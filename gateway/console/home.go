@@ -1,0 +1,200 @@
+package console
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"time"
+
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+	"latchkey/gateway/admin"
+)
+
+// card is a door or a lamp on the first page. What was commanded, what was acknowledged and what is sensed are three things.
+type card struct {
+	admin.Target
+	Status *admin.DeviceStatus // of the device that moves it; nil when there is none, or nothing was ever heard of it
+	Reader *admin.DeviceStatus // of a door's reader
+	Word   string              // what it is now, in a word: locked, unlocked, on, off, unknown
+	Tone   string              // good, open, off or unknown, for its colour
+}
+
+// Online tells whether it can be moved now.
+func (c card) Online() bool { return c.Status != nil && c.Status.Online }
+
+// Level is a lamp's, in percent.
+func (c card) Level() int {
+	switch {
+	case c.Status == nil || c.Status.State == nil || !c.Status.State.On:
+		return 0
+	case c.Status.State.Level == 0:
+		return 100
+	}
+	return int(c.Status.State.Level)
+}
+
+// Commanded is the last command in words.
+func (c card) Commanded() string {
+	if c.Status == nil || c.Status.Commanded == 0 {
+		return ""
+	}
+	return c.Status.Commanded.String()
+}
+
+// Left is how long an unlocked door stays so, when that is known.
+func (c card) Left() string {
+	if c.Status == nil || !c.Status.Known || c.Status.State == nil || c.Status.State.Left == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.0f s", (time.Duration(c.Status.State.Left) * time.Millisecond).Seconds())
+}
+
+// Contact is what the door's sensor says: open or closed, empty when that is not known.
+func (c card) Contact() string {
+	if c.Status == nil || !c.Status.Known || c.Status.State == nil {
+		return ""
+	}
+	return c.Status.State.Contact
+}
+
+type home struct {
+	Doors, Lamps []card
+	Local        bool
+}
+
+func (v *visit) showHome() error {
+	cards, err := v.cards()
+	if err != nil {
+		return err
+	}
+	h := home{Local: v.local}
+	for _, c := range cards {
+		if c.Kind == string(access.Door) {
+			h.Doors = append(h.Doors, c)
+		} else {
+			h.Lamps = append(h.Lamps, c)
+		}
+	}
+	return v.show(v.status(), "home", h)
+}
+
+func (v *visit) cards() ([]card, error) {
+	targets, err := listOf[admin.Target](v, "/v1/targets")
+	if err != nil {
+		return nil, err
+	}
+	devices, err := listOf[admin.Device](v, "/v1/devices")
+	if err != nil {
+		return nil, err
+	}
+	live := map[access.ID]*admin.DeviceStatus{}
+	readers := map[access.ID]*admin.DeviceStatus{}
+	for _, d := range devices {
+		live[d.ID] = d.Live
+		if d.Kind == string(wire.KindReader) && d.Live != nil && len(d.Targets) == 1 {
+			if r := readers[d.Targets[0].ID]; r == nil || !r.Online {
+				readers[d.Targets[0].ID] = d.Live
+			}
+		}
+	}
+	cards := make([]card, 0, len(targets))
+	for _, t := range targets {
+		c := card{Target: t, Status: live[t.Actuator.ID], Reader: readers[t.ID]}
+		c.Word, c.Tone = stateOf(t, c.Status)
+		cards = append(cards, c)
+	}
+	return cards, nil
+}
+
+// stateOf is what a target is now. Unknown is not locked.
+func stateOf(t admin.Target, s *admin.DeviceStatus) (word, tone string) {
+	switch {
+	case s == nil || !s.Known || s.State == nil:
+		return "unknown", "unknown"
+	case t.Kind == string(access.Door) && s.State.On:
+		return "unlocked", "open"
+	case t.Kind == string(access.Door):
+		return "locked", "good"
+	case s.State.On && s.State.Level > 0 && s.State.Level < 100:
+		return fmt.Sprintf("on, %d %%", s.State.Level), "open"
+	case s.State.On:
+		return "on", "open"
+	}
+	return "off", "off"
+}
+
+func (v *visit) operateLamp() error {
+	order := admin.Order{Target: v.r.PathValue("target"), Action: v.field("action")}
+	if level := v.field("level"); order.Action == "level" {
+		n, err := strconv.ParseUint(level, 10, 8)
+		if err != nil || n > 100 {
+			return v.again(problem{Status: 422, Detail: "The level is a number from 0 to 100."}, (*visit).showHome)
+		}
+		order.Level = uint8(n)
+	}
+	switch order.Action {
+	case "on", "off", "toggle", "level":
+		return v.operate(order)
+	}
+	return v.again(problem{Status: 422, Detail: "A lamp can be switched on, off or to a level."}, (*visit).showHome)
+}
+
+func (v *visit) unlockDoor() error {
+	return v.operate(admin.Order{Target: v.r.PathValue("target"), Action: "unlock"})
+}
+
+func (v *visit) lockDoor() error {
+	return v.operate(admin.Order{Target: v.r.PathValue("target"), Action: "lock"})
+}
+
+func (v *visit) operate(order admin.Order) error {
+	var t admin.Target
+	if err := v.get("/v1/targets/"+escape(order.Target), &t); err != nil {
+		return v.again(err, (*visit).showHome)
+	}
+	order.Target = string(t.ID)
+	var got admin.Operated
+	if err := v.post("/v1/operate", order, &got); err != nil {
+		return v.again(err, (*visit).showHome)
+	}
+	text, ok := outcome(t, order, got)
+	if !ok {
+		return v.again(problem{Status: 409, Detail: text}, (*visit).showHome)
+	}
+	return v.done("/", "%s", text)
+}
+
+// outcome says what came of an order, and whether it was done.
+func outcome(t admin.Target, order admin.Order, got admin.Operated) (string, bool) {
+	what := map[string]string{"unlock": "unlocked", "lock": "locked", "on": "switched on", "off": "switched off", "toggle": "switched",
+		"level": fmt.Sprintf("set to %d %%", order.Level)}[order.Action]
+	if !got.Granted {
+		why := map[access.Reason]string{access.ReasonLockdown: "there is a lockdown"}[got.Reason]
+		return fmt.Sprintf("%s was not %s: %s", t.Name, what, cmp.Or(why, string(got.Reason))), false
+	}
+	switch got.Outcome {
+	case access.OutcomeDone:
+		return fmt.Sprintf("%s is %s.", t.Name, what), true
+	case access.OutcomeRefused:
+		return fmt.Sprintf("%s was not %s: its device refused", t.Name, what), false
+	case access.OutcomeOffline:
+		return fmt.Sprintf("%s was not %s: its device is offline. See Devices", t.Name, what), false
+	case access.OutcomeLate:
+		return fmt.Sprintf("%s was not %s: it took too long until the command could be sent", t.Name, what), false
+	}
+	return fmt.Sprintf("It is not known whether %s was %s: its device did not answer", t.Name, what), false
+}
+
+func (v *visit) startLockdown() error {
+	return v.lockdown(true, "Lockdown: every door stays shut, for everybody.")
+}
+
+func (v *visit) endLockdown() error { return v.lockdown(false, "The lockdown is over.") }
+
+func (v *visit) lockdown(on bool, text string) error {
+	if err := v.call("PUT", "/v1/lockdown", admin.Lockdown{On: on}, nil); err != nil {
+		return v.again(err, (*visit).showHome)
+	}
+	return v.done("/", "%s", text)
+}

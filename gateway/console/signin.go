@@ -1,0 +1,244 @@
+package console
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"latchkey/gateway/admin"
+)
+
+// pendingFor is how long a right password waits for its second step.
+const pendingFor = 5 * time.Minute
+
+// fits is the API's answer to a check of a password or a code.
+type fits struct {
+	Fits    bool          `json:"fits"`
+	Account admin.Account `json:"account"`
+}
+
+func (v *visit) accountOf(id string) (admin.Account, error) {
+	var a admin.Account
+	err := v.get("/v1/accounts/"+escape(id), &a)
+	if p := (problem{}); errors.As(err, &p) && p.Status == http.StatusNotFound {
+		return admin.Account{}, nil
+	}
+	return a, err
+}
+
+func (v *visit) setupNeeded() (bool, error) {
+	var s struct {
+		Needed bool `json:"needed"`
+	}
+	err := v.get("/v1/setup", &s)
+	return s.Needed, err
+}
+
+// to is where somebody wanted to go: a page of ours or the first.
+func (v *visit) to() string {
+	to := v.r.Form.Get("to")
+	u, err := url.Parse(to)
+	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "//") || strings.ContainsAny(to, "\\\r\n") {
+		return "/"
+	}
+	return u.RequestURI()
+}
+
+func (v *visit) showSignIn() error {
+	if v.account.ID != "" {
+		return v.redirect(v.to())
+	}
+	needed, err := v.setupNeeded()
+	if err != nil {
+		return err
+	}
+	if needed {
+		return v.redirect("/setup")
+	}
+	return v.show(v.status(), "sign-in", v.to())
+}
+
+// signIn takes a name and a password. The answer to a wrong one is the same whether there is such an account or not, and takes as long.
+func (v *visit) signIn() error {
+	name := v.field("name")
+	if wait := v.tries.begin(name, from(v.r)); wait > 0 {
+		return v.later(wait, (*visit).showSignIn)
+	}
+	var got fits
+	if err := v.post("/v1/accounts/check-password", map[string]string{"name": clip(name), "password": v.r.PostForm.Get("password")}, &got); err != nil {
+		return v.again(err, (*visit).showSignIn)
+	}
+	if !got.Fits {
+		return v.wrong(name, "password", "The name or the password is wrong.", (*visit).showSignIn)
+	}
+	ctx := v.r.Context()
+	if err := v.sessions.RenewToken(ctx); err != nil {
+		return err
+	}
+	if secondStep(got.Account) {
+		v.sessions.Put(ctx, sessionPending, string(got.Account.ID))
+		v.remember(sessionPendingAt)
+		return v.redirect("/sign-in/second?to=" + url.QueryEscape(v.to()))
+	}
+	return v.signedIn(got.Account, "password", false)
+}
+
+func (v *visit) showSecond() error {
+	account, err := v.pending()
+	if err != nil || account.ID == "" {
+		return errors.Join(err, v.redirect("/sign-in"))
+	}
+	return v.show(v.status(), "second", secondForm{Account: account, To: v.to()})
+}
+
+type secondForm struct {
+	Account admin.Account
+	To      string
+}
+
+func (v *visit) signInSecond() error {
+	account, err := v.pending()
+	if err != nil || account.ID == "" {
+		return errors.Join(err, v.redirect("/sign-in"))
+	}
+	if wait := v.tries.begin(account.Name, from(v.r)); wait > 0 {
+		return v.later(wait, (*visit).showSecond)
+	}
+	ok, err := v.codeFits(account)
+	if err != nil {
+		return v.again(err, (*visit).showSecond)
+	}
+	if !ok {
+		return v.wrong(account.Name, "one-time code", "That code is wrong, or was used already. Wait for the next one.", (*visit).showSecond)
+	}
+	if err := v.sessions.RenewToken(v.r.Context()); err != nil {
+		return err
+	}
+	return v.signedIn(account, "password and one-time code", true)
+}
+
+// pending is the account whose password was given a moment ago.
+func (v *visit) pending() (admin.Account, error) {
+	ctx := v.r.Context()
+	id := v.sessions.GetString(ctx, sessionPending)
+	if id == "" || v.since(sessionPendingAt) > pendingFor {
+		return admin.Account{}, nil
+	}
+	a, err := v.accountOf(id)
+	if a.Disabled {
+		return admin.Account{}, err
+	}
+	return a, err
+}
+
+// codeFits checks the one-time code that was typed. Each fits once.
+func (v *visit) codeFits(of admin.Account) (bool, error) {
+	code := strings.ReplaceAll(v.field("step-code"), " ", "")
+	if code == "" || !of.TOTP {
+		return false, nil
+	}
+	var got fits
+	err := v.post("/v1/accounts/"+string(of.ID)+"/totp/check", map[string]string{"code": clip(code)}, &got)
+	return got.Fits, err
+}
+
+// signedIn begins a sign-in. The caller has given the browser a new cookie.
+func (v *visit) signedIn(account admin.Account, how string, second bool) error {
+	ctx := v.r.Context()
+	v.tries.done(account.Name, from(v.r))
+	v.sessions.Remove(ctx, sessionPending)
+	v.sessions.Remove(ctx, sessionPendingAt)
+	v.sessions.Put(ctx, sessionAccount, string(account.ID))
+	v.sessions.Put(ctx, sessionEpoch, int64(account.Epoch))
+	v.remember(sessionSeen)
+	v.remember(sessionConfirmed)
+	if second {
+		v.remember(sessionSecond)
+	}
+	v.account = account
+	if err := v.note(account.Name, how, 0); err != nil {
+		return err
+	}
+	return v.redirect(v.to())
+}
+
+// note makes an event of a sign-in, or of so many that were refused.
+func (v *visit) note(name, how string, failed int) error {
+	return v.post("/v1/sign-ins", map[string]any{"account": clip(name), "from": from(v.r), "how": how, "failed": failed}, nil)
+}
+
+// wrong says that something was wrong, and makes an event where it begins to look like guessing.
+func (v *visit) wrong(name, what, text string, page func(*visit) error) error {
+	if failed := v.tries.locked(name, from(v.r)); failed > 0 {
+		if err := v.note(name, what, failed); err != nil {
+			return err
+		}
+	}
+	return v.again(problem{Status: http.StatusUnauthorized, Detail: text}, page)
+}
+
+// later says how long to wait.
+func (v *visit) later(wait time.Duration, page func(*visit) error) error {
+	seconds := int(wait.Round(time.Second)/time.Second) + 1
+	v.w.Header().Set("Retry-After", strconv.Itoa(seconds))
+	return v.again(problem{Status: http.StatusTooManyRequests, Detail: fmt.Sprintf("Too many tries. Wait %d seconds, then try again.", seconds)}, page)
+}
+
+// status is that of a page which says that something is wrong.
+func (v *visit) status() int {
+	if v.problem != "" {
+		return http.StatusUnprocessableEntity
+	}
+	return http.StatusOK
+}
+
+// clip bounds what somebody typed before it goes anywhere.
+func clip(s string) string {
+	const most = 256
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "")
+	}
+	return s
+}
+
+func secondStep(a admin.Account) bool { return a.TOTP || len(a.Passkeys) > 0 }
+
+func (v *visit) signOut() error {
+	if err := v.sessions.Destroy(v.r.Context()); err != nil {
+		return err
+	}
+	return v.redirect("/sign-in")
+}
+
+func (v *visit) showSetup() error {
+	needed, err := v.setupNeeded()
+	if err != nil {
+		return err
+	}
+	return v.show(v.status(), "setup", needed)
+}
+
+// setUp makes the first owner, or lets somebody back in who has read a new code at the machine.
+func (v *visit) setUp() error {
+	name, password := v.field("name"), v.r.PostForm.Get("password")
+	if wait := v.tries.begin("set-up code", from(v.r)); wait > 0 {
+		return v.later(wait, (*visit).showSetup)
+	}
+	if password != v.r.PostForm.Get("repeat") {
+		v.tries.done("set-up code", from(v.r))
+		return v.again(problem{Status: http.StatusUnprocessableEntity, Detail: "The two passwords are not the same."}, (*visit).showSetup)
+	}
+	var account admin.Account
+	if err := v.post("/v1/setup", map[string]string{"code": clip(v.field("code")), "name": name, "password": password}, &account); err != nil {
+		return v.again(err, (*visit).showSetup)
+	}
+	v.tries.done("set-up code", from(v.r))
+	if err := v.sessions.RenewToken(v.r.Context()); err != nil {
+		return err
+	}
+	return v.signedIn(account, "set-up code", false)
+}

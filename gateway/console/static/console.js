@@ -1,0 +1,132 @@
+// Everything here works without it, too: this makes pages live, forms quicker and waiting visible.
+"use strict";
+
+const said = text => {
+	const box = document.getElementById("said");
+	if (!box) return;
+	const p = document.createElement("p");
+	p.className = "note";
+	p.textContent = text;
+	box.replaceChildren(p);
+};
+
+const parse = html => new DOMParser().parseFromString(html, "text/html");
+
+// Replaces the parts of live regions that have changed, and leaves alone what somebody is typing into or has open.
+const renew = page => {
+	document.querySelectorAll("[data-live]").forEach((region, i) => {
+		const fresh = page.querySelectorAll("[data-live]")[i];
+		if (!fresh) return;
+		const known = new Map([...region.children].map(e => [e.id, e]));
+		[...fresh.children].forEach((now, at) => {
+			const old = known.get(now.id);
+			known.delete(now.id);
+			if (!old) return region.insertBefore(now.cloneNode(true), region.children[at] || null);
+			if (old.isEqualNode(now) || old.querySelector("details[open]")) return;
+			const focus = old.contains(document.activeElement) ? document.activeElement : null;
+			if (focus && /^(INPUT|SELECT|TEXTAREA)$/.test(focus.tagName)) return;
+			const index = focus ? [...old.querySelectorAll("button,a,input")].indexOf(focus) : -1;
+			const copy = now.cloneNode(true);
+			old.replaceWith(copy);
+			if (index >= 0) copy.querySelectorAll("button,a,input")[index]?.focus();
+		});
+		known.forEach(e => e.remove());
+	});
+	const banner = page.getElementById("lockdown"), shown = document.getElementById("lockdown");
+	if (!banner !== !shown) banner ? document.getElementById("main").prepend(banner.cloneNode(true)) : shown.remove();
+};
+
+let asking = false, again = false;
+const refresh = async () => {
+	if (!document.querySelector("[data-live]")) return;
+	if (asking) { again = true; return; }
+	asking = true;
+	try {
+		const r = await fetch(location.href, {headers: {Accept: "text/html"}});
+		if (r.ok && !r.redirected) renew(parse(await r.text()));
+		else if (r.redirected) location.assign(r.url);
+	} catch { /* the line below says that the connection is lost */ }
+	asking = false;
+	if (again) { again = false; refresh(); }
+};
+
+// A form that stays on its page. What comes back is a page: either this one, or one that asks for something first.
+const quiet = async (form, button) => {
+	const body = new URLSearchParams(new FormData(form, button));
+	const r = await fetch(form.action, {method: "POST", body});
+	const page = parse(await r.text());
+	if (new URL(r.url).pathname !== location.pathname && !r.redirected || !page.querySelector("[data-live]")) {
+		document.title = page.title;
+		document.body.replaceWith(page.body);
+		document.querySelector("[autofocus]")?.focus();
+		return;
+	}
+	renew(page);
+	const note = page.querySelector("main .note");
+	if (!note) return;
+	said(note.textContent);
+	document.querySelector("#said .note").className = note.className;
+};
+
+document.addEventListener("submit", async e => {
+	const form = e.target, button = e.submitter;
+	if (form.dataset.wait) said(form.dataset.wait);
+	if (form.method !== "post") return;
+	if (form.getAttribute("aria-busy") === "true") return e.preventDefault();
+	form.setAttribute("aria-busy", "true");
+	button?.setAttribute("aria-busy", "true");
+	if (!("quiet" in form.dataset)) return;
+	e.preventDefault();
+	try {
+		await quiet(form, button);
+	} catch {
+		said("The gateway does not answer. Nothing is known of what came of it.");
+	}
+	form.removeAttribute("aria-busy");
+	button?.removeAttribute("aria-busy");
+});
+addEventListener("pageshow", () => document.querySelectorAll("[aria-busy=true]").forEach(e => e.removeAttribute("aria-busy")));
+
+// Events as they happen.
+const rows = document.getElementById("events");
+const watch = () => {
+	const link = document.getElementById("link");
+	const where = new URL(document.body.dataset.liveFrom, location.href);
+	if (rows?.dataset.from) {
+		where.search = rows.dataset.filter;
+		where.searchParams.set("from", rows.dataset.from);
+	}
+	const source = new EventSource(where);
+	let later;
+	const soon = () => { clearTimeout(later); later = setTimeout(refresh, 100); };
+	source.onopen = () => { link.dataset.state = "on"; soon(); };
+	source.onerror = () => { link.dataset.state = "lost"; };
+	source.addEventListener("other", soon);
+	source.addEventListener("row", e => {
+		soon();
+		if (!rows?.dataset.from) return;
+		const row = parse("<table><tbody>" + e.data + "</tbody></table>").querySelector("tr");
+		if (!row || document.getElementById(row.id)) return;
+		rows.querySelector(".empty")?.remove();
+		row.classList.add("new");
+		rows.prepend(row);
+		setTimeout(() => row.classList.remove("new"), 1500);
+		while (rows.children.length > 300) rows.lastElementChild.remove();
+	});
+	source.addEventListener("over", () => { source.close(); location.reload(); });
+	addEventListener("pagehide", () => source.close());
+};
+if (document.body.dataset.liveFrom) {
+	watch();
+	// What is only measured makes no event.
+	setInterval(() => { if (!document.hidden) refresh(); }, 15000);
+}
+
+setInterval(() => {
+	for (const t of document.querySelectorAll("time[data-ago]")) {
+		const s = (Date.now() - Date.parse(t.dateTime)) / 1000;
+		if (!(s < 1e9)) continue;
+		t.textContent = s < 2 ? "just now" : s < 120 ? `${Math.floor(s)} s ago` : s < 7200 ? `${Math.floor(s / 60)} min ago`
+			: s < 172800 ? `${Math.floor(s / 3600)} h ago` : `${Math.floor(s / 86400)} days ago`;
+	}
+}, 5000);

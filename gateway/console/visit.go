@@ -1,0 +1,231 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"latchkey/gateway/access"
+	"latchkey/gateway/admin"
+)
+
+// visit is one request, by whoever is signed in.
+type visit struct {
+	*Console
+	w       http.ResponseWriter
+	r       *http.Request
+	route   route
+	account admin.Account // zero: nobody is signed in
+	local   bool
+	problem string // why what was asked for did not work, for the page that says so
+}
+
+// at serves a route: who is it, may they, are they still there? Only then the page.
+func (c *Console) at(rt route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v := &visit{Console: c, w: w, r: r, route: rt, local: c.local(r)}
+		if err := v.serve(); err != nil {
+			v.fail(err)
+		}
+	})
+}
+
+func (v *visit) serve() error {
+	if err := v.r.ParseForm(); err != nil {
+		return problem{Status: http.StatusBadRequest, Detail: "The form could not be read, or is too long."}
+	}
+	if err := v.recognise(); err != nil {
+		return err
+	}
+	if v.route.least == anybody {
+		return v.route.serve(v)
+	}
+	if v.account.ID == "" {
+		return v.welcome()
+	}
+	if !v.account.Role.Includes(v.route.least) {
+		return problem{Status: http.StatusForbidden, Detail: fmt.Sprintf("You are signed in as %s, who is %s %s. This needs %s %s.",
+			v.account.Name, article(v.account.Role), v.account.Role, article(v.route.least), v.route.least)}
+	}
+	if ok, err := v.sure(v.route.step); !ok || err != nil {
+		return err
+	}
+	return v.route.serve(v)
+}
+
+func article(r access.Role) string {
+	if r == access.RoleViewer {
+		return "a"
+	}
+	return "an"
+}
+
+// welcome sends somebody who is not signed in to where they can, and there only.
+func (v *visit) welcome() error {
+	if v.r.Method != http.MethodGet || v.r.Header.Get("Accept") == "text/event-stream" {
+		return problem{Status: http.StatusUnauthorized, Detail: "You are not signed in, or not any more. Sign in and try again."}
+	}
+	needed, err := v.setupNeeded()
+	if err != nil {
+		return err
+	}
+	if needed {
+		return v.redirect("/setup")
+	}
+	return v.redirect("/sign-in?to=" + url.QueryEscape(v.r.URL.RequestURI()))
+}
+
+func (v *visit) redirect(to string) error {
+	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
+	return nil
+}
+
+// done goes back to a page, which says what happened.
+func (v *visit) done(to, format string, args ...any) error {
+	v.sessions.Put(v.r.Context(), sessionNote, fmt.Sprintf(format, args...))
+	return v.redirect(to)
+}
+
+// fail shows why something did not work, where that can be a page.
+func (v *visit) fail(err error) {
+	p := problem{Status: http.StatusInternalServerError, Detail: "Something went wrong here. The gateway's log says more."}
+	if !errors.As(err, &p) {
+		if v.r.Context().Err() != nil {
+			return // nobody is there to read it
+		}
+		v.cfg.Log.Error("console request", "route", v.route.pattern, "err", err)
+	}
+	if v.r.Header.Get("Accept") == "text/event-stream" {
+		refuse(v.w, p.Status, p.Detail)
+		return
+	}
+	if err := v.show(p.Status, "problem", p); err != nil {
+		v.cfg.Log.Error("console request", "route", v.route.pattern, "err", err)
+		refuse(v.w, p.Status, p.Detail)
+	}
+}
+
+// again shows the page of a form once more, with what was typed, when what it asked for was wrong; any other error stays one.
+func (v *visit) again(err error, page func(*visit) error) error {
+	var p problem
+	if err == nil || !errors.As(err, &p) || p.Status >= 500 && p.Status != http.StatusGatewayTimeout {
+		return err
+	}
+	v.problem = sentence(p.Detail)
+	return page(v)
+}
+
+// problem is a refusal of the admin API, or of the console.
+type problem struct {
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+}
+
+func (p problem) Error() string { return p.Detail }
+
+// Title is the problem in a word, for the head of a page.
+func (p problem) Title() string { return http.StatusText(p.Status) }
+
+// sentence makes the API's words one for a page.
+func sentence(s string) string {
+	if s == "" {
+		return ""
+	}
+	s = strings.ToUpper(s[:1]) + s[1:]
+	if !strings.HasSuffix(s, ".") {
+		s += "."
+	}
+	return s
+}
+
+const (
+	maxAnswer = 64 << 20
+	callWait  = 2 * time.Minute
+)
+
+// call asks the admin API on behalf of whoever is signed in. A refusal is a [problem].
+func (v *visit) call(method, path string, in, out any) error {
+	ctx, cancel := context.WithTimeout(v.r.Context(), callWait)
+	defer cancel()
+	return v.callFor(ctx, method, path, in, out)
+}
+
+func (v *visit) callFor(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("console: %s %s: %w", method, path, err)
+		}
+		body = bytes.NewReader(b)
+	}
+	r, err := http.NewRequestWithContext(admin.WithActor(ctx, v.actor()), method, "http://latchkey"+path, body)
+	if err != nil {
+		return fmt.Errorf("console: %w", err)
+	}
+	if in != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := v.api.Do(r)
+	if err != nil {
+		return fmt.Errorf("console: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("console: %w", err)
+	}
+	if resp.StatusCode/100 != 2 {
+		p := problem{Status: resp.StatusCode}
+		if err := json.Unmarshal(b, &p); err != nil || p.Detail == "" {
+			p.Detail = http.StatusText(resp.StatusCode)
+		}
+		return p
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(b, out); err != nil {
+		return fmt.Errorf("console: %s %s: %w", method, path, err)
+	}
+	return nil
+}
+
+// actor is who an event says did it.
+func (v *visit) actor() string {
+	if v.account.Name == "" {
+		return "console"
+	}
+	return v.account.Name + "@console"
+}
+
+func (v *visit) get(path string, out any) error { return v.call(http.MethodGet, path, nil, out) }
+
+func (v *visit) post(path string, in, out any) error { return v.call(http.MethodPost, path, in, out) }
+
+// list is an answer of the API with many records.
+type list[T any] struct {
+	Items []T `json:"items"`
+}
+
+func listOf[T any](v *visit, path string) ([]T, error) {
+	var l list[T]
+	err := v.get(path, &l)
+	return l.Items, err
+}
+
+// field is what was typed, without spaces around it.
+func (v *visit) field(name string) string { return strings.TrimSpace(v.r.PostForm.Get(name)) }
+
+// ref is a record's id or name from the address, as a piece of a path of the API.
+func (v *visit) ref(name string) string { return escape(v.r.PathValue(name)) }
+
+// escape makes a piece of a path of any text; "." and ".." would be taken for parts of it.
+func escape(s string) string { return strings.ReplaceAll(url.PathEscape(s), ".", "%2E") }

@@ -1,0 +1,112 @@
+package console
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"latchkey/gateway/access"
+	"latchkey/gateway/admin"
+)
+
+type whyPage struct {
+	Targets  []admin.Target
+	Persons  []admin.Person
+	Switches []admin.Device
+	Who      string // kind and id in one: person/ID, device/ID or card
+	Cards    []admin.Card
+	Target   string
+	Action   string
+	At       string // as a browser's field for date and time has it
+	Answer   *admin.Explanation
+	Steps    []access.Step
+}
+
+// maxChoices bounds a list to choose from; beyond it names are typed.
+const maxChoices = 500
+
+// showWhy asks what would be decided, and why. Nothing is changed by asking, so it is a page like any other and can be kept as a link.
+func (v *visit) showWhy() error {
+	q := v.r.URL.Query()
+	p := whyPage{Who: q.Get("who"), Target: q.Get("target"), Action: q.Get("action"), At: q.Get("at")}
+	var err error
+	if p.Targets, err = listOf[admin.Target](v, "/v1/targets"); err != nil {
+		return err
+	}
+	if p.Persons, err = listOf[admin.Person](v, "/v1/persons"); err != nil {
+		return err
+	}
+	devices, err := listOf[admin.Device](v, "/v1/devices")
+	if err != nil {
+		return err
+	}
+	for _, d := range devices {
+		if d.Kind == "switch" {
+			p.Switches = append(p.Switches, d)
+		}
+	}
+	p.Persons = p.Persons[:min(len(p.Persons), maxChoices)]
+	if p.Cards, err = listOf[admin.Card](v, "/v1/cards"); err != nil {
+		return err
+	}
+	p.Cards = p.Cards[:min(len(p.Cards), maxChoices)]
+	if p.Who != "" && p.Target != "" {
+		err = v.explain(&p)
+	}
+	if pr, ok := err.(problem); ok {
+		v.problem, err = sentence(pr.Detail), nil
+	}
+	if err != nil {
+		return err
+	}
+	return v.show(v.status(), "why", p)
+}
+
+func (v *visit) explain(p *whyPage) error {
+	in := admin.Question{Target: p.Target, Action: p.Action}
+	kind, id, _ := strings.Cut(p.Who, "/")
+	switch kind {
+	case "device":
+		in.Device = id
+	case "card":
+		in.Card = id
+	default:
+		in.Person = id
+	}
+	if p.At != "" {
+		at, err := v.wallTime(p.At)
+		if err != nil {
+			return err
+		}
+		in.At = &at
+	}
+	var got admin.Explanation
+	if err := v.call(http.MethodPost, "/v1/explain", in, &got); err != nil {
+		return err
+	}
+	p.Answer = &got
+	for _, s := range got.Steps {
+		if !strings.HasPrefix(s.Detail, "does not apply to ") {
+			p.Steps = append(p.Steps, s)
+		}
+	}
+	return nil
+}
+
+// wallTime reads a date and a time in the site's zone, as a browser's field sends them.
+func (v *visit) wallTime(s string) (time.Time, error) {
+	var site admin.Site
+	if err := v.get("/v1/site", &site); err != nil {
+		return time.Time{}, err
+	}
+	zone, err := time.LoadLocation(site.Zone)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("console: %w", err)
+	}
+	t, err := access.ParseTime(s, zone)
+	if err != nil {
+		return time.Time{}, problem{Status: http.StatusUnprocessableEntity, Detail: "time: " + err.Error()}
+	}
+	return t, nil
+}
