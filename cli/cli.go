@@ -71,6 +71,8 @@ func commands() []*cli.Command {
 		group("group", "groups of persons or of targets", groupCommands()...),
 		group("schedule", "weekly windows, with exceptions", scheduleCommands()...),
 		group("grant", "who may do what, where and when", grantCommands()...),
+		group("account", "who may sign in at the website", accountCommands()...),
+		group("console", "the website", consoleCommands()...),
 		unlockCommand().command(),
 		group("lamp", "switch a lamp", lampCommands()...),
 		group("lockdown", "shut every door for everybody, or end that", lockdownCommands()...),

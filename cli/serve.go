@@ -26,6 +26,15 @@ func serveCommand() *cli.Command {
 			&cli.StringFlag{Name: "announce", EnvVars: []string{"LATCHKEY_ANNOUNCE"}, Usage: "`host:port` that new devices are told; default: this machine's name and the port of --listen"},
 			&cli.StringFlag{Name: "clock", Value: "ntp", EnvVars: []string{"LATCHKEY_CLOCK"}, Usage: "what makes the time of day trustworthy: ntp (the kernel is synchronised) or rtc (this machine has a battery-backed clock)"},
 			&cli.IntFlag{Name: "max-sessions", Value: 10_000, EnvVars: []string{"LATCHKEY_MAX_SESSIONS"}, Usage: "live sessions at the most"},
+			&cli.StringFlag{Name: "console", Value: "127.0.0.1:8443", EnvVars: []string{"LATCHKEY_CONSOLE"}, Usage: "TCP `address` of the website; off: none"},
+			&cli.StringSliceFlag{Name: "local-net", EnvVars: []string{"LATCHKEY_LOCAL_NET"}, Usage: "`network` like 192.168.1.0/24 whose people open doors on the website without a second step"},
+			&cli.StringSliceFlag{Name: "console-name", EnvVars: []string{"LATCHKEY_CONSOLE_NAME"}, Usage: "`name` or address by which the website is called, besides localhost and this machine's name"},
+			&cli.PathFlag{Name: "console-cert", EnvVars: []string{"LATCHKEY_CONSOLE_CERT"}, Usage: "`file` with its certificate, in place of one of the gateway's own CA"},
+			&cli.PathFlag{Name: "console-key", EnvVars: []string{"LATCHKEY_CONSOLE_KEY"}, Usage: "`file` with the key to that"},
+			&cli.StringFlag{Name: "acme", EnvVars: []string{"LATCHKEY_ACME"}, Usage: "get its certificate from an ACME server, for this `name`; port 443 of that must lead to --console"},
+			&cli.StringFlag{Name: "acme-email", EnvVars: []string{"LATCHKEY_ACME_EMAIL"}, Usage: "`address` that the ACME server may write to"},
+			&cli.StringFlag{Name: "acme-directory", EnvVars: []string{"LATCHKEY_ACME_DIRECTORY"}, Usage: "`URL` of the ACME server; default: Let's Encrypt's"},
+			&cli.BoolFlag{Name: "acme-agree", EnvVars: []string{"LATCHKEY_ACME_AGREE"}, Usage: "agree to the terms of the ACME server"},
 			&cli.StringFlag{Name: "log", Value: "info", EnvVars: []string{"LATCHKEY_LOG"}, Usage: "debug, info, warn or error"},
 		},
 		Action: func(c *cli.Context) error {
@@ -63,6 +72,10 @@ func serve(c *cli.Context) error {
 	} else if provision.CheckGateway(announce) != nil {
 		return usagef(c, "--announce %q: want host:port as nodes reach this machine, like 192.0.2.1:5684", announce)
 	}
+	console, err := consoleConfig(c)
+	if err != nil {
+		return err
+	}
 	log := slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level}))
 	p := place{dir: c.String(dataFlag), again: func(dir string) string { return serveLine(c, dir) }}
 	if p.dir, err = filepath.Abs(p.dir); err != nil {
@@ -71,18 +84,24 @@ func serve(c *cli.Context) error {
 	if err := p.owned(); err != nil {
 		return err
 	}
+	if console != nil {
+		console.Certificate.Dir = p.dir
+	}
 	st, err := openWaiting(c.Context, store.Options{Dir: p.dir, Log: log})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = st.Close() }()
 	g, err := gateway.New(gateway.Config{Store: st, Listen: c.String("listen"), Announce: announce, Clock: clock,
-		AdminSocket: filepath.Join(p.dir, socketName), MaxSessions: c.Int("max-sessions"), Version: version(), Log: log})
+		AdminSocket: filepath.Join(p.dir, socketName), Console: console, MaxSessions: c.Int("max-sessions"), Version: version(), Log: log})
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%w: another program has that port: stop it, or choose another one with --listen", err)
+		return fmt.Errorf("%w: another program has that port: stop it, or choose another one with --listen or --console", err)
 	}
 	if err != nil {
 		return err
+	}
+	if err := welcome(c, g); err != nil {
+		return errors.Join(err, g.Close())
 	}
 	return errors.Join(g.Run(c.Context), st.Close())
 }
@@ -90,8 +109,18 @@ func serve(c *cli.Context) error {
 // serveLine is the same command line in words for a shell, for another user.
 func serveLine(c *cli.Context, dir string) string {
 	line := "latchkey --data " + quoteWord(dir) + " serve"
-	for _, name := range []string{"listen", "announce", "clock", "max-sessions", "log"} {
-		if c.IsSet(name) {
+	for _, name := range []string{"local-net", "console-name"} {
+		for _, v := range c.StringSlice(name) {
+			line += " --" + name + " " + quoteWord(v)
+		}
+	}
+	for _, name := range []string{"listen", "announce", "clock", "max-sessions", "console", "console-cert", "console-key", "acme", "acme-email",
+		"acme-directory", "acme-agree", "log"} {
+		switch {
+		case !c.IsSet(name):
+		case name == "acme-agree":
+			line += " --" + name
+		default:
 			line += " --" + name + " " + quoteWord(fmt.Sprint(c.Value(name)))
 		}
 	}

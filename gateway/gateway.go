@@ -129,6 +129,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return errors.Join(err, g.Close())
 	}
 	g.log.Info("listening", "addr", g.Addr().String())
+	g.tellReach()
 	var wg sync.WaitGroup
 	failed := make(chan error, 5)
 	serve := func(f func(context.Context) error) {

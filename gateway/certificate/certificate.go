@@ -15,6 +15,9 @@ import (
 	"time"
 )
 
+// CAFile is the own CA's certificate in [Config.Dir], in PEM.
+const CAFile = "console-ca.pem"
+
 // Config says where the certificate comes from: from CertFile and KeyFile if they are set, from the gateway's own CA otherwise, with ACME
 // beside it if that is set.
 type Config struct {

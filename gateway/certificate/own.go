@@ -105,7 +105,7 @@ func (o *own) ensureCA(now time.Time) error {
 	if o.ca.cert != nil && o.ca.cert.NotAfter.After(now.Add(leafLife)) {
 		return nil
 	}
-	certFile, keyFile := filepath.Join(o.dir, "console-ca.pem"), filepath.Join(o.dir, "console-ca.key")
+	certFile, keyFile := filepath.Join(o.dir, CAFile), filepath.Join(o.dir, "console-ca.key")
 	ca, err := loadCA(certFile, keyFile)
 	why := ""
 	switch {

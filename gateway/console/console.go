@@ -56,7 +56,7 @@ type Console struct {
 	watchers watchers
 }
 
-//go:embed templates static
+//go:embed all:templates static
 var files embed.FS
 
 // New returns the console.

@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"latchkey/gateway/access"
+	"latchkey/gateway/admin"
+)
+
+func accountCommands() []spec {
+	return []spec{
+		{
+			name: "add", args: "NAME", usage: "add an account for the website; its password is read from standard input", need: []string{"role"}, makes: true,
+			flags: []cli.Flag{&cli.StringFlag{Name: "role", Usage: orList(roleNames())}},
+			run:   addAccount,
+		},
+		{
+			name: "list", usage: "list everybody who may sign in at the website",
+			run: func(x *call) error {
+				return list(x, "/v1/accounts", "NAME ROLE STATUS STEPS TOKENS ID", func(a admin.Account) []string {
+					status := "active"
+					if a.Disabled {
+						status = "disabled"
+					}
+					return []string{a.Name, string(a.Role), status, stepsOf(a), strconv.Itoa(len(a.Tokens)), string(a.ID)}
+				})
+			},
+		},
+		{
+			name: "role", args: "NAME ROLE", usage: "give an account another role: " + orList(roleNames()),
+			run: func(x *call) error {
+				return changeAccount(x, admin.AccountChange{Role: x.arg(1)}, func(a admin.Account) string { return a.Name + " is " + string(a.Role) + " now" })
+			},
+		},
+		{
+			name: "password", args: "NAME", usage: "give an account another password, which is read from standard input",
+			run: func(x *call) error {
+				password, err := x.password()
+				if err != nil {
+					return err
+				}
+				return changeAccount(x, admin.AccountChange{Password: &password}, func(a admin.Account) string {
+					return a.Name + " has another password, and is signed out everywhere"
+				})
+			},
+		},
+		ability("disable", "let nobody sign in with an account, and sign it out everywhere", true),
+		ability("enable", "end that", false),
+		{
+			name: "sign-out", args: "NAME", usage: "sign an account out everywhere",
+			run: func(x *call) error {
+				return ask(x, http.MethodPost, at("/v1/accounts/%s/sign-out", x.arg(0)), nil, func(a admin.Account) string { return a.Name + " is signed out everywhere" })
+			},
+		},
+		removal("NAME", "remove an account with its passkeys and tokens", "/v1/accounts/%s"),
+	}
+}
+
+func roleNames() (out []string) {
+	for _, r := range access.Roles {
+		out = append(out, string(r))
+	}
+	return out
+}
+
+// stepsOf lists what an account is asked for.
+func stepsOf(a admin.Account) string {
+	var s []string
+	if a.Password {
+		s = append(s, "password")
+	}
+	if a.TOTP {
+		s = append(s, "code")
+	}
+	if n := len(a.Passkeys); n > 0 {
+		s = append(s, fmt.Sprintf("%d passkeys", n))
+	}
+	return strings.Join(s, ", ")
+}
+
+func ability(name, usage string, off bool) spec {
+	return spec{name: name, args: "NAME", usage: usage, run: func(x *call) error {
+		return changeAccount(x, admin.AccountChange{Disabled: &off}, func(a admin.Account) string {
+			if a.Disabled {
+				return a.Name + " is disabled"
+			}
+			return a.Name + " is not disabled"
+		})
+	}}
+}
+
+func addAccount(x *call) error {
+	password, err := x.password()
+	if err != nil {
+		return err
+	}
+	in := admin.NewAccount{Name: x.arg(0), Role: x.String("role"), Password: password}
+	return ask(x, http.MethodPost, "/v1/accounts", in, func(a admin.Account) string { return fmt.Sprintf("added account %s, %s", a.Name, a.Role) })
+}
+
+func changeAccount(x *call, change admin.AccountChange, line func(admin.Account) string) error {
+	return ask(x, http.MethodPatch, at("/v1/accounts/%s", x.arg(0)), change, line)
+}
+
+// password reads one from standard input: twice and without showing it where that is a terminal, else a line.
+func (x *call) password() (string, error) {
+	if in, ok := x.App.Reader.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
+		first, err := x.hidden(in, "password: ")
+		if err != nil {
+			return "", err
+		}
+		again, err := x.hidden(in, "once more: ")
+		if err == nil && first != again {
+			err = errors.New("the two passwords are not the same: nothing was changed")
+		}
+		return first, err
+	}
+	line, err := newLineReader(io.LimitReader(x.App.Reader, 1024)).next(x.Context.Context)
+	if errors.Is(err, io.EOF) {
+		return "", x.wrong("there is no password on standard input: write it there, in a line")
+	}
+	return line, err
+}
+
+func (x *call) hidden(in *os.File, prompt string) (string, error) {
+	say(x.App.ErrWriter, prompt)
+	b, err := term.ReadPassword(int(in.Fd()))
+	if err != nil {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
+	return string(b), nil
+}

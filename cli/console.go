@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"latchkey/gateway"
+	"latchkey/gateway/admin"
+	"latchkey/gateway/certificate"
+)
+
+// consoleConfig reads the flags about the website; nil: there is to be none.
+func consoleConfig(c *cli.Context) (*gateway.ConsoleConfig, error) {
+	addr := c.String("console")
+	if addr == "off" {
+		for _, name := range []string{"local-net", "console-name", "console-cert", "console-key", "acme"} {
+			if c.IsSet(name) {
+				return nil, usagef(c, "--%s is for the website, and --console is off: leave one of them out", name)
+			}
+		}
+		return nil, nil
+	}
+	if _, err := net.ResolveTCPAddr("tcp", addr); addr == "" || err != nil {
+		return nil, usagef(c, "--console %q: want host:port or :port, or off", addr)
+	}
+	cfg := &gateway.ConsoleConfig{Listen: addr, Certificate: certificate.Config{Names: c.StringSlice("console-name"),
+		CertFile: c.Path("console-cert"), KeyFile: c.Path("console-key")}}
+	for _, s := range c.StringSlice("local-net") {
+		p, err := netip.ParsePrefix(s)
+		if err != nil || p != p.Masked() {
+			return nil, usagef(c, "--local-net %q: want a network like 192.168.1.0/24 or fd12:3456::/64", shortWord(s))
+		}
+		cfg.Local = append(cfg.Local, p)
+	}
+	if name := c.String("acme"); name != "" {
+		if !c.Bool("acme-agree") {
+			return nil, usagef(c, "--acme %s: read the terms of the ACME server first, then say --acme-agree",
+				shortWord(name))
+		}
+		cfg.Certificate.ACME = &certificate.ACME{Name: name, Email: c.String("acme-email"), Directory: c.String("acme-directory"), Agreed: true}
+	}
+	return cfg, nil
+}
+
+// welcome says where the website is, and while nobody can sign in there, the code that makes the first account.
+func welcome(c *cli.Context, g *gateway.Gateway) error {
+	url := g.ConsoleURL()
+	if url == "" {
+		return nil
+	}
+	api := &client{Client: http.Client{Transport: admin.InProcess(g.AdminHandler())}}
+	var setup admin.Setup
+	if _, err := api.do(c.Context, http.MethodGet, "/v1/setup", nil, &setup); err != nil {
+		return err
+	}
+	printLine(c.App.Writer, "website: "+url)
+	if g.ConsoleCertificate().CA() != nil {
+		printLine(c.App.Writer, "  its certificate is the gateway's own: latchkey console ca prints what a browser or phone has to trust")
+	}
+	if !setup.Needed {
+		return nil
+	}
+	code, err := setupCode(c.Context, api)
+	if err != nil {
+		return err
+	}
+	printLine(c.App.Writer, fmt.Sprintf("  nobody can sign in yet: make the first account at %ssetup with the code %s", url, code))
+	return nil
+}
+
+func setupCode(ctx context.Context, api *client) (string, error) {
+	var code admin.SetupCode
+	_, err := api.do(ctx, http.MethodPost, "/v1/setup/code", nil, &code)
+	return code.Code, err
+}
+
+func consoleCommands() []spec {
+	return []spec{
+		{name: "setup", usage: "print a code with which the website makes an owner's account: the first, or when passwords and phones are lost", live: true, run: printSetup},
+		{name: "ca", usage: "print the certificate that a browser or phone has to trust for the website", run: printCA},
+	}
+}
+
+func printSetup(x *call) error {
+	api, err := x.connect()
+	if err != nil {
+		return err
+	}
+	var setup admin.Setup
+	if _, err := api.do(x.Context.Context, http.MethodGet, "/v1/setup", nil, &setup); err != nil {
+		return err
+	}
+	if setup.URL == "" {
+		return errors.New("the gateway runs without its website: start it without --console off")
+	}
+	return ask(x, http.MethodPost, "/v1/setup/code", nil, func(c admin.SetupCode) string {
+		return "set-up code: " + c.Code + "\nType it at " + setup.URL + "setup within a day. It is good for one account, and voids the code before it."
+	})
+}
+
+func printCA(x *call) error {
+	dir, err := filepath.Abs(x.String(dataFlag))
+	if err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	pem, err := os.ReadFile(filepath.Join(dir, certificate.CAFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no CA in %s: latchkey serve makes it when it starts, unless it is given a certificate", dir)
+	case err != nil:
+		return fmt.Errorf("console CA: %w", err)
+	}
+	if x.json() {
+		raw, err := json.Marshal(map[string]string{"ca": string(pem)})
+		if err != nil {
+			return err
+		}
+		return x.show(raw, nil)
+	}
+	_, err = x.App.Writer.Write(pem)
+	return err
+}

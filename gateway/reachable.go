@@ -1,0 +1,53 @@
+package gateway
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// public are the addresses of this machine at which the nodes' port can be reached from the internet, as far as can be seen from here.
+func (g *Gateway) public() ([]netip.Addr, error) {
+	at, err := netip.ParseAddrPort(g.Addr().String())
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	if a := at.Addr().Unmap(); !a.IsUnspecified() {
+		if !isPublic(a) {
+			return nil, nil
+		}
+		return []netip.Addr{a}, nil
+	}
+	ifaces, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("gateway: this machine's addresses: %w", err)
+	}
+	var out []netip.Addr
+	for _, i := range ifaces {
+		if p, err := netip.ParsePrefix(i.String()); err == nil && isPublic(p.Addr().Unmap()) {
+			out = append(out, p.Addr().Unmap())
+		}
+	}
+	return out, nil
+}
+
+// shared is for networks behind a provider's address translation (RFC 6598).
+var shared = netip.MustParsePrefix("100.64.0.0/10")
+
+func isPublic(a netip.Addr) bool {
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !shared.Contains(a)
+}
+
+// tellReach says where the nodes' port can be reached from.
+func (g *Gateway) tellReach() {
+	const unseen = "a router that forwards it to here cannot be seen from here; do not forward it"
+	addrs, err := g.public()
+	switch {
+	case err != nil:
+		g.log.Warn("unknown whether the nodes' port is public", "err", err, "note", unseen)
+	case len(addrs) > 0:
+		g.log.Warn("the nodes' port is bound to a public address: bind it to the nodes' network with --listen", "addr", addrs, "note", unseen)
+	default:
+		g.log.Info("the nodes' port is bound to no public address", "note", unseen)
+	}
+}
