@@ -33,7 +33,7 @@ func consoleConfig(c *cli.Context) (*gateway.ConsoleConfig, error) {
 	if _, err := net.ResolveTCPAddr("tcp", addr); addr == "" || err != nil {
 		return nil, usagef(c, "--console %q: want host:port or :port, or off", addr)
 	}
-	cfg := &gateway.ConsoleConfig{Listen: addr, Certificate: certificate.Config{Names: c.StringSlice("console-name"),
+	cfg := &gateway.ConsoleConfig{Listen: addr, Dispensable: !c.IsSet("console"), Certificate: certificate.Config{Names: c.StringSlice("console-name"),
 		CertFile: c.Path("console-cert"), KeyFile: c.Path("console-key")}}
 	for _, s := range c.StringSlice("local-net") {
 		p, err := netip.ParsePrefix(s)

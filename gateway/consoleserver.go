@@ -21,6 +21,8 @@ import (
 type ConsoleConfig struct {
 	Listen string         // TCP "host:port"; never the nodes' port
 	Local  []netip.Prefix // see [console.Config]
+	// Dispensable: where the address is taken, the gateway goes on without its website and says so. Doors do not depend on it.
+	Dispensable bool
 	// Certificate says where the certificate comes from. Addr, Log and Now are filled in.
 	Certificate certificate.Config
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/plgd-dev/go-coap/v3/message/pool"
@@ -97,7 +98,11 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, err
 	}
 	if cfg.Console != nil {
-		if g.console, err = listenConsole(*cfg.Console, g.log); err != nil {
+		g.console, err = listenConsole(*cfg.Console, g.log)
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE) && cfg.Console.Dispensable:
+			g.log.Error("no website: its address is taken", "err", err)
+		case err != nil:
 			return nil, errors.Join(err, g.Close())
 		}
 	}

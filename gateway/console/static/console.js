@@ -53,7 +53,7 @@ const refresh = async () => {
 // A form that stays on its page. What comes back is a page: either this one, or one that asks for something first.
 const quiet = async (form, button) => {
 	const body = new URLSearchParams(new FormData(form, button));
-	const r = await fetch(form.action, {method: "POST", body});
+	const r = await fetch(form.getAttribute("action"), {method: "POST", body});
 	const page = parse(await r.text());
 	if (new URL(r.url).pathname !== location.pathname && !r.redirected || !page.querySelector("[data-live]")) {
 		document.title = page.title;
@@ -99,8 +99,9 @@ const watch = () => {
 	const source = new EventSource(where);
 	let later;
 	const soon = () => { clearTimeout(later); later = setTimeout(refresh, 100); };
-	source.onopen = () => { link.dataset.state = "on"; soon(); };
-	source.onerror = () => { link.dataset.state = "lost"; };
+	const say = (state, text) => { link.dataset.state = state; link.textContent = text; };
+	source.onopen = () => { say("on", "● live"); soon(); };
+	source.onerror = () => say("lost", "○ connection lost, trying again");
 	source.addEventListener("other", soon);
 	source.addEventListener("row", e => {
 		soon();

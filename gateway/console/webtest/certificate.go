@@ -82,3 +82,15 @@ func Certificate(t testing.TB) tls.Certificate {
 	}
 	return cert
 }
+
+// Roots trust what [Certificate] returns, for a client that is no browser.
+func Roots(t testing.TB) *x509.CertPool {
+	t.Helper()
+	ca, err := ownCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(ca.cert)
+	return pool
+}

@@ -1,0 +1,242 @@
+package console_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/coapres/wire"
+	"latchkey/gateway/admin"
+	"latchkey/gateway/console/webtest"
+)
+
+// here makes the test's own address a local network.
+const here = "127.0.0.0/8"
+
+func TestFirstRun(t *testing.T) {
+	h := emptyHouse(t)
+	var code admin.SetupCode
+	h.must("POST", "/v1/setup/code", "", &code)
+	p := h.page(webtest.Options{})
+	p.Open("/")
+	p.See("Nobody can sign in yet")
+	p.Fill("Set-up code", "aaaa-bbbb-cccc-dddd")
+	p.Fill("Name", "ada")
+	p.Fill("Password", password)
+	p.Fill("The same once more", password)
+	p.Expect("422")
+	p.Click("Make the account")
+	p.See("does not fit")
+	if got := p.Value("Name"); got != "ada" {
+		t.Errorf("after a wrong code the name is %q, want ada", got)
+	}
+	p.Fill("Set-up code", code.Code)
+	p.Fill("Password", password)
+	p.Fill("The same once more", password)
+	p.Click("Make the account")
+	p.See("No doors yet")
+	p.Click("Admins")
+	p.See("ada")
+}
+
+func TestWrongPasswordsLockTheNameFor15Seconds(t *testing.T) {
+	h := newHouse(t)
+	p := h.page(webtest.Options{})
+	p.Open("/")
+	for range 5 {
+		p.Fill("Name", "owner")
+		p.Fill("Password", "wrong wrong wrong")
+		p.Expect("422")
+		p.Click("Sign in")
+		p.See("The name or the password is wrong")
+	}
+	p.Fill("Name", "owner")
+	p.Fill("Password", password)
+	p.Expect("422")
+	p.Click("Sign in")
+	p.See("Too many tries. Wait")
+}
+
+func TestLampIsSwitched(t *testing.T) {
+	for name, opts := range map[string]webtest.Options{"desk": {}, "phone": {Width: 390, Height: 844, Phone: true}, "without scripts": {NoScript: true}} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			p := h.signedIn("owner", opts)
+			p.In("hall").Click("On")
+			h.eventually("the lamp is on", func() bool { return h.lamp.State().On })
+			p.See("hall is switched on")
+			p.In("hall").See("on")
+			p.In("hall").Fill("Level", "40")
+			p.In("hall").Click("Set")
+			h.eventually("the lamp is at 40 %", func() bool { return h.lamp.State().Level == 40 })
+			p.See("on, 40 %")
+			p.In("hall").Click("Off")
+			h.eventually("the lamp is off", func() bool { return !h.lamp.State().On })
+			p.See("hall is switched off")
+		})
+	}
+}
+
+func TestDoorIsUnlockedAndTheEventArrivesLive(t *testing.T) {
+	h := newHouse(t, here)
+	log := h.signedIn("owner", webtest.Options{})
+	log.Click("Events")
+	log.See("● live")
+	p := h.signedIn("owner", webtest.Options{})
+	p.In("front-door").Click("Unlock 2s")
+	h.eventually("the lock has let go", func() bool { return h.lock.State().On })
+	p.See("front-door is unlocked")
+	log.See("granted by owner@console unlock front-door")
+	p.In("front-door").See("locked") // the pulse ends by itself
+	h.eventually("the pulse is over", func() bool { return !h.lock.State().On })
+}
+
+func TestCardIsLearned(t *testing.T) {
+	h := newHouse(t, here)
+	p := h.signedIn("owner", webtest.Options{})
+	p.Click("People")
+	p.Fill("Name", "bob")
+	p.Click("Add")
+	p.See("bob is here now")
+	scanned := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		var err error
+		for ctx.Err() == nil { // until somebody waits for it, it is a card that nobody has
+			if _, err = h.door.Scan(ctx, []byte{4, 5, 6, 7, 8, 9, 0xbe}); err != nil {
+				break
+			}
+			var cards struct{ Items []admin.Card }
+			h.must("GET", "/v1/cards?person=bob", "", &cards)
+			if len(cards.Items) == 1 {
+				break
+			}
+			select {
+			case <-time.After(200 * time.Millisecond):
+			case <-ctx.Done():
+			}
+		}
+		scanned <- err
+	}()
+	p.Click("Learn a card")
+	p.See("Card …09be is bob's now")
+	if err := <-scanned; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDenialIsExplained(t *testing.T) {
+	h := newHouse(t)
+	h.must("POST", "/v1/persons", `{"name":"eve"}`, nil)
+	h.must("POST", "/v1/cards", `{"person":"eve","uid":"0102030e"}`, nil)
+	p := h.signedIn("owner", webtest.Options{})
+	if v, err := h.door.Scan(t.Context(), []byte{1, 2, 3, 0x0e}); err != nil || v.Verdict != wire.Denied {
+		t.Fatalf("got %v, %v, want denied", v, err)
+	}
+	p.Click("Events")
+	p.See("denied (no-grant) eve")
+	p.Click("Why")
+	p.Select("Who", "eve")
+	p.Select("Where", "front-door")
+	p.Click("Explain")
+	p.See("Denied: no-grant")
+	p.Select("Who", "ann")
+	p.Click("Explain")
+	p.See("Granted")
+}
+
+func TestDeviceIsProvisionedOnceAndRevoked(t *testing.T) {
+	h := newHouse(t, here)
+	p := h.signedIn("owner", webtest.Options{})
+	p.Click("Devices")
+	part := p.In("#add-device")
+	part.Fill("Name", "back-reader")
+	part.Select("Kind", "reader")
+	part.Select("At", "front-door")
+	part.Click("Add, and show its key once")
+	p.See("This is shown once")
+	p.See("Secret")
+	var d admin.Device
+	h.must("GET", "/v1/devices/back-reader", "", &d)
+	p.See(string(d.Keys[0].ID))
+	p.Click("I have it")
+	p.Open("/devices/front-lock")
+	p.Click("Revoke…")
+	p.Click("Revoke every key of front-lock")
+	p.See("Revoke key")
+	h.eventually("its session has ended", func() bool {
+		h.must("GET", "/v1/devices/front-lock", "", &d)
+		return d.Keys[0].State == "revoked" && d.Live != nil && !d.Live.Online
+	})
+}
+
+func TestViewerOnlyLooks(t *testing.T) {
+	h := newHouse(t, here)
+	h.account("vic", "viewer")
+	p := h.signedIn("vic", webtest.Options{})
+	for _, text := range []string{"Unlock", "Lockdown…", "Admins"} {
+		p.DontSee(text)
+	}
+	p.Expect("403")
+	p.Open("/admins")
+	p.See("This needs an owner")
+}
+
+func TestEverythingWorksWithoutScripts(t *testing.T) {
+	h := newHouse(t, here)
+	p := h.signedIn("owner", webtest.Options{NoScript: true})
+	p.In("front-door").Click("Unlock 2s")
+	h.eventually("the lock has let go", func() bool { return h.lock.State().On })
+	p.See("front-door is unlocked")
+	p.Click("People")
+	p.Fill("Name", "bob")
+	p.Click("Add")
+	p.Click("Add a card by its number…")
+	p.Fill("Number (UID)", "0a0b")
+	p.Expect("422")
+	p.Click("Add the card")
+	p.See("4, 7 or 10 bytes")
+	if got := p.Value("Number (UID)"); got != "0a0b" {
+		t.Errorf("what was typed is %q, want it kept", got)
+	}
+	p.Fill("Number (UID)", "0a0b0c0d")
+	p.Click("Add the card")
+	p.See("Card …0c0d is bob's now")
+	p.Click("Lost")
+	p.See("…0c0d is lost")
+	p.Click("Sign out")
+	p.See("Sign in")
+}
+
+// A name that is hostile is shown as it is everywhere, and does nothing.
+func TestHostileNamesAreInert(t *testing.T) {
+	h := newHouse(t, here)
+	const name = `=cmd|"/c calc"!A1<img src=x onerror=alert(1)>'{{.}}`
+	p := h.signedIn("owner", webtest.Options{})
+	p.Click("People")
+	p.Fill("Name", name)
+	p.Click("Add")
+	p.See(name)
+	for _, page := range []string{"People", "Events", "Why"} {
+		p.In("Pages").Click(page)
+		p.See(name[:20])
+	}
+	b := h.browser().signedIn("owner")
+	_, csv := b.do("GET", "/events.csv", "")
+	for line := range strings.Lines(csv) {
+		for cell := range strings.SplitSeq(line, ",") {
+			if cell = strings.Trim(cell, `"`); strings.HasPrefix(cell, "=") || strings.HasPrefix(cell, "+") || strings.HasPrefix(cell, "@") {
+				t.Errorf("a cell would be a formula: %s", cell)
+			}
+		}
+	}
+	resp, text := b.do("POST", "/people", "name="+strings.Repeat("x", 60_000))
+	if resp.StatusCode != 422 || !strings.Contains(text, "want 1 to 64") {
+		t.Errorf("a name of 60,000 bytes: got %s, want 422 and what to do", resp.Status)
+	}
+	if resp, _ := b.do("POST", "/people", "name="+strings.Repeat("x", 70_000)); resp.StatusCode != 400 {
+		t.Errorf("a form of 70,000 bytes: got %s, want 400", resp.Status)
+	}
+}

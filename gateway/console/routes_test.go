@@ -1,0 +1,151 @@
+package console_test
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"latchkey/gateway/admin"
+	"latchkey/gateway/console"
+)
+
+// open are the routes that are there for whoever is not signed in.
+var open = map[string]bool{"GET /sign-in": true, "POST /sign-in": true, "GET /sign-in/second": true, "POST /sign-in/second": true, "GET /setup": true, "POST /setup": true}
+
+// patterns are those of the console's router.
+func patterns(t *testing.T, h *house) []string {
+	t.Helper()
+	c, err := console.New(console.Config{API: h.gw.AdminHandler(), SignIns: h.store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := c.Patterns()
+	if len(all) < 50 {
+		t.Fatalf("got %d routes, want all of them", len(all))
+	}
+	return all
+}
+
+// split makes a request of a pattern, for things that are there.
+func split(pattern string) (method, path string) {
+	method, path, _ = strings.Cut(pattern, " ")
+	path = strings.ReplaceAll(path, "{$}", "")
+	for name, value := range map[string]string{"target": "hall", "person": "ann", "card": "e580", "device": "front-lock", "account": "owner"} {
+		path = strings.ReplaceAll(path, "{"+name+"}", value)
+	}
+	return method, regexp.MustCompile(`\{\w+\}`).ReplaceAllString(path, "nothing")
+}
+
+// Every route there is refuses whoever is not signed in, has not the role, comes from another site, or has it in a frame; and nothing is changed.
+func TestEveryRouteRefuses(t *testing.T) {
+	h := newHouse(t, here)
+	h.account("vic", "viewer")
+	h.account("oz", "operator")
+	h.account("al", "admin")
+	all := patterns(t, h)
+	nobody, owner := h.browser(), h.browser().signedIn("owner")
+	var before, after admin.Head
+	h.must("GET", "/v1/audit/head", "", &before)
+	for _, pattern := range all {
+		method, path := split(pattern)
+		if !open[pattern] {
+			resp, text := nobody.do(method, path, "")
+			to := resp.Header.Get("Location")
+			if method == "GET" && path != "/live" && (resp.StatusCode != http.StatusSeeOther || !strings.HasPrefix(to, "/sign-in")) {
+				t.Errorf("%s, not signed in: got %s to %q, want to be sent to sign in", pattern, resp.Status, to)
+			}
+			if (method == "POST" || path == "/live") && resp.StatusCode/100 == 2 {
+				t.Errorf("%s, not signed in: got %s %.100s, want it refused", pattern, resp.Status, text)
+			}
+			if strings.Contains(text, "front-door") {
+				t.Errorf("%s tells somebody who is not signed in of front-door", pattern)
+			}
+		}
+		for _, headers := range []map[string]string{
+			{"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site"},
+			{"Sec-Fetch-Dest": "image", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Site": "cross-site"},
+			{"Sec-Fetch-Dest": "empty", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-site"},
+			{"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin"},
+			{"Host": "evil.example"},
+		} {
+			for name, value := range headers {
+				owner.header.Set(name, value)
+			}
+			if resp, _ := owner.do(method, path, ""); resp.StatusCode != http.StatusForbidden && resp.StatusCode != http.StatusMisdirectedRequest {
+				t.Errorf("%s with %v: got %s, want it refused", pattern, headers, resp.Status)
+			}
+			clear(owner.header)
+		}
+		if method == "POST" {
+			for name, value := range map[string]string{"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"} {
+				owner.header.Set(name, value)
+				if resp, _ := owner.do(method, path, ""); resp.StatusCode != http.StatusForbidden {
+					t.Errorf("%s with %s %s: got %s, want 403", pattern, name, value, resp.Status)
+				}
+				clear(owner.header)
+			}
+		}
+		if resp, _ := nobody.do(method, path, ""); resp.Header.Get("X-Frame-Options") != "DENY" || !strings.Contains(resp.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
+			t.Errorf("%s may be framed", pattern)
+		}
+	}
+	h.must("GET", "/v1/audit/head", "", &after)
+	if before != after {
+		t.Errorf("got event %d after %d, want none from requests that were refused", after.Seq, before.Seq)
+	}
+}
+
+// What needs a role is refused to everybody below it, whatever it is.
+func TestEveryRouteNeedsItsRole(t *testing.T) {
+	h := newHouse(t, here)
+	names := map[string]string{"viewer": "vic", "operator": "oz", "admin": "al"}
+	for role, name := range names {
+		h.account(name, role)
+	}
+	who := map[string]*browser{}
+	for role, name := range names {
+		who[role] = h.browser().signedIn(name)
+	}
+	var before, after admin.Head
+	h.must("GET", "/v1/audit/head", "", &before)
+	below := map[string][]string{"operator": {"viewer"}, "admin": {"viewer", "operator"}, "owner": {"viewer", "operator", "admin"}}
+	n := 0
+	for pattern, least := range leasts {
+		method, path := split(pattern)
+		for _, role := range below[least] {
+			n++
+			if resp, _ := who[role].do(method, path, ""); resp.StatusCode != http.StatusForbidden {
+				t.Errorf("%s as %s: got %s, want 403", pattern, role, resp.Status)
+			}
+		}
+	}
+	if n < 60 {
+		t.Errorf("tried %d, want every route that changes something", n)
+	}
+	h.must("GET", "/v1/audit/head", "", &after)
+	if before != after {
+		t.Errorf("got event %d after %d, want none from requests that were refused", after.Seq, before.Seq)
+	}
+	for _, pattern := range patterns(t, h) {
+		if _, listed := leasts[pattern]; !listed && !open[pattern] && strings.HasPrefix(pattern, "POST ") && !own[pattern] {
+			t.Errorf("%s changes something: say who may, in leasts", pattern)
+		}
+	}
+}
+
+// own are the forms about the account that is signed in, and the one that only reads: they are for everybody who is.
+var own = map[string]bool{"POST /sign-out": true, "POST /account/password": true, "POST /account/sign-out": true, "POST /health/verify": true}
+
+// leasts says who may, apart from the router, so that a slip there shows.
+var leasts = map[string]string{
+	"POST /lamps/{target}": "operator", "POST /doors/{target}/unlock": "operator", "POST /doors/{target}/lock": "operator", "POST /lockdown/on": "operator",
+	"POST /lockdown/off": "admin", "POST /people": "admin", "POST /people/{person}": "admin", "POST /people/{person}/remove": "admin",
+	"POST /people/{person}/cards": "admin", "POST /people/{person}/learn": "admin", "POST /people/{person}/groups": "admin",
+	"POST /people/{person}/groups/{group}/leave": "admin", "POST /cards/{card}": "admin", "POST /cards/{card}/remove": "admin", "POST /groups": "admin",
+	"POST /groups/{group}/members": "admin", "POST /groups/{group}/members/{member}/remove": "admin", "POST /groups/{group}/remove": "admin",
+	"POST /grants": "admin", "POST /grants/{grant}/remove": "admin", "POST /schedules": "admin", "POST /schedules/{schedule}": "admin",
+	"POST /schedules/{schedule}/remove": "admin", "POST /devices": "admin", "POST /devices/{device}/rekey": "admin", "POST /devices/{device}/revoke": "admin",
+	"POST /devices/{device}/remove": "admin", "POST /targets": "admin", "POST /targets/{target}": "admin", "POST /targets/{target}/remove": "admin",
+	"POST /site": "admin", "GET /admins": "owner", "POST /admins": "owner", "POST /admins/{account}": "owner", "POST /admins/{account}/remove": "owner",
+}
