@@ -31,7 +31,7 @@ func TestScript(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("LATCHKEY_DATA", e.WorkDir+"/data")
 			e.Setenv("LATCHKEY_CLOCK", "rtc")
-			e.Setenv("LATCHKEY_CONSOLE", "off") // scripts run side by side, and there is one port of that number
+			e.Setenv("LATCHKEY_CONSOLE", "off")     // scripts run side by side, and there is one port of that number
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // or each of hundreds of commands sleeps a second before it exits
 			e.Setenv("BAD", "x\x1b[31m")            // what a terminal would obey
 			return nil

@@ -298,4 +298,3 @@ func (b *browser) signedIn(name string) *browser {
 	}
 	return b
 }
-

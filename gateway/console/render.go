@@ -176,6 +176,9 @@ func (in *view) When(t time.Time) string {
 	return t.In(in.zone).Format("2006-01-02 15:04:05")
 }
 
+// Day is a date by the site's calendar.
+func (in *view) Day(t time.Time) string { return t.In(in.zone).Format(time.DateOnly) }
+
 // ISO is a time for machines.
 func (in *view) ISO(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
