@@ -1,16 +1,32 @@
 package console
 
 import (
+	"encoding/base64"
 	"net/http"
 
 	"latchkey/gateway/admin"
 )
 
 type accountPage struct {
-	Local bool
+	Local    bool
+	Second   bool // whether there is a second step
+	Named    bool // whether passkeys can be made at this address
+	Passkeys []passkeyRow
 }
 
-func (v *visit) showAccount() error { return v.show(v.status(), "account", accountPage{v.local}) }
+type passkeyRow struct {
+	admin.Passkey
+	Path string // its id, for an address
+}
+
+func (v *visit) showAccount() error {
+	p := accountPage{Local: v.local, Second: secondStep(v.account)}
+	_, p.Named = relying(v.r)
+	for _, k := range v.account.Passkeys {
+		p.Passkeys = append(p.Passkeys, passkeyRow{k, base64.RawURLEncoding.EncodeToString(k.ID)})
+	}
+	return v.show(v.status(), "account", p)
+}
 
 // own is the path of the account that is signed in.
 func (v *visit) own() string { return "/v1/accounts/" + string(v.account.ID) }

@@ -45,15 +45,16 @@ type SignIns interface {
 
 // Console is the website. It is an [http.Handler] for a TLS listener: its cookies reach it over nothing else.
 type Console struct {
-	cfg      Config
-	api      http.Client
-	sessions *scs.SessionManager
-	routes   []route
-	mux      *http.ServeMux
-	pages    map[string]*template.Template
-	handler  http.Handler
-	tries    tries
-	watchers watchers
+	cfg        Config
+	api        http.Client
+	sessions   *scs.SessionManager
+	routes     []route
+	mux        *http.ServeMux
+	pages      map[string]*template.Template
+	handler    http.Handler
+	tries      tries
+	challenges challenges
+	watchers   watchers
 }
 
 //go:embed all:templates static
@@ -85,6 +86,7 @@ func New(cfg Config) (*Console, error) {
 		c.mux.Handle(r.pattern, c.sessions.LoadAndSave(c.at(r)))
 	}
 	c.mux.Handle("GET /static/", http.StripPrefix("/static/", immutable(http.FileServerFS(static))))
+	c.mux.Handle("/api/", http.StripPrefix("/api", http.HandlerFunc(c.script)))
 	c.handler = c.guarded(c.mux)
 	return c, nil
 }
@@ -128,6 +130,8 @@ func (c *Console) table() []route {
 		{"POST /sign-in", anybody, none, (*visit).signIn},
 		{"GET /sign-in/second", anybody, none, (*visit).showSecond},
 		{"POST /sign-in/second", anybody, none, (*visit).signInSecond},
+		{"POST /sign-in/passkey", anybody, none, (*visit).signInPasskey},
+		{"POST /passkey", anybody, none, (*visit).beginPasskey},
 		{"GET /setup", anybody, none, (*visit).showSetup},
 		{"POST /setup", anybody, none, (*visit).setUp},
 		{"POST /sign-out", view, none, (*visit).signOut},
@@ -188,6 +192,14 @@ func (c *Console) table() []route {
 		{"GET /account", view, none, (*visit).showAccount},
 		{"POST /account/password", view, confirm, (*visit).changePassword},
 		{"POST /account/sign-out", view, none, (*visit).signOutEverywhere},
+		{"POST /account/passkey", view, none, (*visit).beginNewPasskey},
+		{"POST /account/passkeys", view, confirm, (*visit).addPasskey},
+		{"POST /account/passkeys/{passkey}/remove", view, confirm, (*visit).removePasskey},
+		{"POST /account/totp/new", view, confirm, (*visit).beginTOTP},
+		{"POST /account/totp", view, confirm, (*visit).setTOTP},
+		{"POST /account/totp/remove", view, confirm, (*visit).removeTOTP},
+		{"POST /account/tokens", view, confirm, (*visit).addToken},
+		{"POST /account/tokens/{token}/remove", view, none, (*visit).removeToken},
 
 		{"GET /admins", own, none, (*visit).showAdmins},
 		{"POST /admins", own, confirm, (*visit).addAdmin},

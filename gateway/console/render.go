@@ -131,8 +131,11 @@ func (v *visit) show(status int, page string, data any) error {
 }
 
 func (v *visit) view(page string, data any) (*view, error) {
-	in := &view{Page: page, Account: v.account, Note: v.sessions.PopString(v.r.Context(), sessionNote), Problem: v.problem, Typed: v.r.PostForm,
+	in := &view{Page: page, Account: v.account, Problem: v.problem, Typed: v.r.PostForm,
 		Now: v.cfg.Now(), Data: data, zone: time.UTC}
+	if v.r.Header.Get("Latchkey-Refresh") == "" { // a page that renews itself must not take what the next one is to say
+		in.Note = v.sessions.PopString(v.r.Context(), sessionNote)
+	}
 	if v.account.ID == "" {
 		return in, nil // whoever is not signed in learns nothing of the site
 	}

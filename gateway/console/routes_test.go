@@ -11,7 +11,8 @@ import (
 )
 
 // open are the routes that are there for whoever is not signed in.
-var open = map[string]bool{"GET /sign-in": true, "POST /sign-in": true, "GET /sign-in/second": true, "POST /sign-in/second": true, "GET /setup": true, "POST /setup": true}
+var open = map[string]bool{"GET /sign-in": true, "POST /sign-in": true, "GET /sign-in/second": true, "POST /sign-in/second": true, "GET /setup": true, "POST /setup": true,
+	"POST /sign-in/passkey": true, "POST /passkey": true}
 
 // patterns are those of the console's router.
 func patterns(t *testing.T, h *house) []string {
@@ -135,7 +136,9 @@ func TestEveryRouteNeedsItsRole(t *testing.T) {
 }
 
 // own are the forms about the account that is signed in, and the one that only reads: they are for everybody who is.
-var own = map[string]bool{"POST /sign-out": true, "POST /account/password": true, "POST /account/sign-out": true, "POST /health/verify": true}
+var own = map[string]bool{"POST /sign-out": true, "POST /account/password": true, "POST /account/sign-out": true, "POST /health/verify": true,
+	"POST /account/passkey": true, "POST /account/passkeys": true, "POST /account/passkeys/{passkey}/remove": true, "POST /account/totp/new": true,
+	"POST /account/totp": true, "POST /account/totp/remove": true, "POST /account/tokens": true, "POST /account/tokens/{token}/remove": true}
 
 // leasts says who may, apart from the router, so that a slip there shows.
 var leasts = map[string]string{

@@ -108,17 +108,17 @@ func (v *visit) signInSecond() error {
 	if wait := v.tries.begin(account.Name, from(v.r)); wait > 0 {
 		return v.later(wait, (*visit).showSecond)
 	}
-	ok, err := v.codeFits(account)
+	what, ok, err := v.secondFits(account)
 	if err != nil {
 		return v.again(err, (*visit).showSecond)
 	}
 	if !ok {
-		return v.wrong(account.Name, "one-time code", "That code is wrong, or was used already. Wait for the next one.", (*visit).showSecond)
+		return v.wrong(account.Name, what, "That "+what+" is wrong, or was used already.", (*visit).showSecond)
 	}
 	if err := v.sessions.RenewToken(v.r.Context()); err != nil {
 		return err
 	}
-	return v.signedIn(account, "password and one-time code", true)
+	return v.signedIn(account, "password and "+what, true)
 }
 
 // pending is the account whose password was given a moment ago.
@@ -133,6 +133,20 @@ func (v *visit) pending() (admin.Account, error) {
 		return admin.Account{}, err
 	}
 	return a, err
+}
+
+// secondFits checks a passkey or a one-time code, whichever came with the form, and says which it was.
+func (v *visit) secondFits(of admin.Account) (what string, ok bool, err error) {
+	signed := v.r.PostForm.Get("step-passkey")
+	if signed == "" {
+		ok, err = v.codeFits(of)
+		return "one-time code", ok, err
+	}
+	account, err := v.passkeyFits(signed)
+	if errors.Is(err, errPasskey) {
+		err = nil
+	}
+	return "passkey", err == nil && account.ID == of.ID, err
 }
 
 // codeFits checks the one-time code that was typed. Each fits once.

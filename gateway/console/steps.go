@@ -39,7 +39,7 @@ func (v *visit) sure(s step) (bool, error) {
 // stepGiven checks what was typed on the page that asks.
 func (v *visit) stepGiven(has bool) (bool, error) {
 	password := v.r.PostForm.Get("step-password")
-	if v.field("step-code") == "" && password == "" {
+	if v.field("step-code") == "" && password == "" && v.field("step-passkey") == "" {
 		return false, nil
 	}
 	if wait := v.tries.begin(v.account.Name, from(v.r)); wait > 0 {
@@ -48,7 +48,7 @@ func (v *visit) stepGiven(has bool) (bool, error) {
 	what, ok := "one-time code", false
 	var err error
 	if has {
-		ok, err = v.codeFits(v.account)
+		what, ok, err = v.secondFits(v.account)
 	} else {
 		what = "password"
 		var got fits
@@ -75,7 +75,7 @@ func (v *visit) stepGiven(has bool) (bool, error) {
 type stepForm struct {
 	Action string
 	Fields []field
-	Code   bool // a one-time code; else the password
+	Second bool // a passkey or a one-time code; else the password
 	Door   bool
 	Back   string
 }
@@ -83,7 +83,7 @@ type stepForm struct {
 type field struct{ Name, Value string }
 
 func (v *visit) stepForm(has bool) stepForm {
-	f := stepForm{Action: v.r.URL.RequestURI(), Code: has, Door: v.route.step == second, Back: "/"}
+	f := stepForm{Action: v.r.URL.RequestURI(), Second: has, Door: v.route.step == second, Back: "/"}
 	if u, err := url.Parse(v.r.Header.Get("Referer")); err == nil && u.Host == v.r.Host {
 		f.Back = u.RequestURI()
 	}

@@ -42,7 +42,7 @@ const refresh = async () => {
 	if (asking) { again = true; return; }
 	asking = true;
 	try {
-		const r = await fetch(location.href, {headers: {Accept: "text/html"}});
+		const r = await fetch(location.href, {headers: {"Latchkey-Refresh": "1"}});
 		if (r.ok && !r.redirected) renew(parse(await r.text()));
 		else if (r.redirected) location.assign(r.url);
 	} catch { /* the line below says that the connection is lost */ }
@@ -68,8 +68,30 @@ const quiet = async (form, button) => {
 	document.querySelector("#said .note").className = note.className;
 };
 
+// Signs what the gateway asks for with a passkey, or makes one, and puts the result into the form.
+const passkey = async form => {
+	const making = form.dataset.newPasskey;
+	const r = await fetch(making || form.dataset.passkey, {method: "POST"});
+	if (!r.ok) throw new Error("The gateway does not take a passkey here.");
+	const options = await r.json();
+	const got = making
+		? await navigator.credentials.create({publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options)})
+		: await navigator.credentials.get({publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options)});
+	form.elements[making ? "made" : "step-passkey"].value = JSON.stringify(got.toJSON());
+};
+
 document.addEventListener("submit", async e => {
 	const form = e.target, button = e.submitter;
+	if (form.dataset.passkey || form.dataset.newPasskey) {
+		e.preventDefault();
+		try {
+			await passkey(form);
+			form.submit();
+		} catch (err) {
+			said(err.name === "NotAllowedError" ? "No passkey was used. Try again, or another way." : err.message);
+		}
+		return;
+	}
 	if (form.dataset.wait) said(form.dataset.wait);
 	if (form.method !== "post") return;
 	if (form.getAttribute("aria-busy") === "true") return e.preventDefault();

@@ -1,0 +1,230 @@
+package console_test
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+
+	"latchkey/gateway/admin"
+	"latchkey/gateway/console/webtest"
+)
+
+// code is what a phone with the secret shows, so many steps from now.
+func code(t *testing.T, secret string, step int) string {
+	t.Helper()
+	c, err := totp.GenerateCode(secret, time.Now().Add(time.Duration(step)*30*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestDoorFromOutsideNeedsASecondStep(t *testing.T) {
+	h := newHouse(t) // no network is local: loopback is outside
+	p := h.signedIn("owner", webtest.Options{})
+	p.Expect("403")
+	p.In("front-door").Click("Unlock 2s")
+	p.See("your account has none")
+	if h.lock.Moves() != 0 {
+		t.Fatal("the door opened")
+	}
+	p.Open("/account")
+	p.Click("Set up one-time codes")
+	secret := regexp.MustCompile(`Secret ([A-Z2-7]{32})`).FindStringSubmatch(strings.ReplaceAll(p.Text(), "\n", " "))
+	if secret == nil {
+		t.Fatalf("no secret in %s", p.Text())
+	}
+	p.Fill("Code", "000000")
+	p.Expect("422")
+	p.Click("Ask me for codes")
+	p.See("does not fit")
+	p.Fill("Code", code(t, secret[1], 0))
+	p.Click("Ask me for codes")
+	p.See("From now on you are asked for a code")
+	p.Click("Home") // the code was a second step, a moment ago
+	p.In("front-door").Click("Unlock 2s")
+	p.See("front-door is unlocked")
+	h.eventually("the lock has let go", func() bool { return h.lock.Moves() > 0 })
+
+	again := h.page(webtest.Options{})
+	again.Open("/sign-in")
+	again.Fill("Name", "owner")
+	again.Fill("Password", password)
+	again.Click("Sign in")
+	again.See("Second step")
+	again.Fill("Code from your authenticator app", code(t, secret[1], 0)) // used already
+	again.Expect("422")
+	again.Click("Sign in")
+	again.See("wrong, or was used already")
+	again.Fill("Code from your authenticator app", code(t, secret[1], 1))
+	again.Click("Sign in")
+	again.See("Doors")
+}
+
+func TestPasskeySignsInAndOpensADoorFromOutside(t *testing.T) {
+	h := newHouse(t)
+	p := h.signedIn("owner", webtest.Options{})
+	p.Authenticator()
+	p.Click("Account")
+	p.Fill("What to call it", "phone")
+	p.Click("Add a passkey")
+	p.See("The passkey is yours now")
+	p.Click("Sign out")
+	p.Click("Sign in with a passkey")
+	p.See("Doors")
+	p.In("front-door").Click("Unlock 2s")
+	p.See("front-door is unlocked")
+	h.eventually("the lock has let go", func() bool { return h.lock.Moves() > 0 })
+	// With a password alone nobody is in, and nothing but the passkey is asked for.
+	p.Click("Sign out")
+	p.Fill("Name", "owner")
+	p.Fill("Password", password)
+	p.Click("Sign in")
+	p.See("Second step")
+	p.Click("Use a passkey")
+	p.See("Doors")
+	var events admin.Events
+	h.must("GET", "/v1/events", "", &events)
+	how := 0
+	for _, e := range events.Items {
+		if e.Kind == "sign-in" && strings.Contains(e.Detail, "passkey") {
+			how++
+		}
+	}
+	if how != 2 {
+		t.Errorf("got %d events of a sign-in with a passkey, want 2", how)
+	}
+	p.Click("Account")
+	p.Click("Remove passkey phone")
+	p.See("The passkey is removed")
+}
+
+func TestForwardedRequestIsOutside(t *testing.T) {
+	h := newHouse(t, here)
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Anything"} {
+		b := h.browser().signedIn("owner")
+		b.header.Set(name, "for=127.0.0.1")
+		resp, text := b.do("POST", "/doors/front-door/unlock", "")
+		if resp.StatusCode != http.StatusForbidden || !strings.Contains(text, "second step") || h.lock.Moves() != 0 {
+			t.Errorf("%s: got %s and %d moves of the lock, want 403 and none", name, resp.Status, h.lock.Moves())
+		}
+	}
+	b := h.browser().signedIn("owner")
+	if resp, text := b.do("POST", "/doors/front-door/unlock", ""); resp.StatusCode != http.StatusSeeOther {
+		t.Errorf("without: got %s %s, want the door to open", resp.Status, text)
+	}
+}
+
+func TestSignInsEnd(t *testing.T) {
+	h := newHouse(t, here)
+	in := func(b *browser) bool { resp, _ := b.do("GET", "/people", ""); return resp.StatusCode == http.StatusOK }
+	form := func(pairs ...string) string {
+		v := url.Values{}
+		for i := 0; i < len(pairs); i += 2 {
+			v.Set(pairs[i], pairs[i+1])
+		}
+		return v.Encode()
+	}
+	for name, end := range map[string]func(ending, other *browser){
+		"by signing out":            func(b, _ *browser) { b.do("POST", "/sign-out", "") },
+		"by signing out everywhere": func(_, o *browser) { o.do("POST", "/account/sign-out", "") },
+		"at the machine":            func(_, _ *browser) { h.must("POST", "/v1/accounts/owner/sign-out", "", nil) },
+		"with a new password": func(_, o *browser) {
+			o.do("POST", "/account/password", form("old", password, "password", password+"!", "repeat", password+"!"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h.must("PATCH", "/v1/accounts/owner", `{"password":"`+password+`"}`, nil)
+			ending, other := h.browser().signedIn("owner"), h.browser().signedIn("owner")
+			if !in(ending) || !in(other) {
+				t.Fatal("not signed in to begin with")
+			}
+			stolen := ending.cookie()
+			end(ending, other)
+			ending.Jar.(*jar).cookies = map[string]*http.Cookie{stolen.Name: stolen}
+			if in(ending) {
+				t.Error("it goes on")
+			}
+			if name != "by signing out" && name != "at the machine" && !in(other) {
+				t.Error("the browser that asked for it is signed out, too")
+			}
+		})
+	}
+}
+
+func TestSignInGetsANewCookie(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	const planted = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	b.Jar.(*jar).cookies["__Host-latchkey"] = &http.Cookie{Name: "__Host-latchkey", Value: planted}
+	b.signedIn("owner")
+	first := b.cookie()
+	if first.Value == planted || !first.Secure || !first.HttpOnly || first.SameSite != http.SameSiteStrictMode || first.Path != "/" || first.Domain != "" {
+		t.Errorf("got %v", first)
+	}
+	b.signedIn("owner")
+	if b.cookie().Value == first.Value {
+		t.Error("the second sign-in has the cookie of the first")
+	}
+}
+
+func (b *browser) cookie() *http.Cookie {
+	b.h.t.Helper()
+	c := b.Jar.(*jar).cookies["__Host-latchkey"]
+	if c == nil {
+		b.h.t.Fatal("no cookie")
+	}
+	return c
+}
+
+func TestTokenDoesWhatItsScopesSay(t *testing.T) {
+	h := newHouse(t)
+	h.account("vic", "viewer")
+	mint := func(account, scopes string) *browser {
+		var got admin.MintedToken
+		h.must("POST", "/v1/accounts/"+account+"/tokens", `{"label":"`+scopes+`","scopes":["`+strings.ReplaceAll(scopes, " ", `","`)+`"]}`, &got)
+		b := h.browser()
+		b.header.Set("Authorization", "Bearer "+got.Text)
+		b.header.Set("Content-Type", "application/json")
+		return b
+	}
+	who := map[string]*browser{"read": mint("owner", "read"), "lamps": mint("owner", "lamps"), "doors": mint("owner", "doors"), "manage": mint("owner", "manage"),
+		"all of a viewer": mint("vic", "read lamps doors manage"), "none": h.browser()}
+	who["none"].header.Set("Authorization", "Bearer lkt-aaaaaaaaaaaaaaaaaaaaaaaaaa")
+	for _, tt := range []struct{ method, path, body, who string }{
+		{"GET", "/v1/status", "", "read, all of a viewer"},
+		{"GET", "/v1/events", "", "read, all of a viewer"},
+		{"GET", "/healthz", "", "read, all of a viewer"},
+		{"POST", "/v1/explain", `{"person":"ann","target":"front-door"}`, "read, all of a viewer"},
+		{"POST", "/v1/operate", `{"target":"hall","action":"on"}`, "lamps"},
+		{"POST", "/v1/operate", `{"target":"front-door","action":"unlock"}`, "doors"},
+		{"POST", "/v1/operate", `{"target":"front-door","action":"on","action":"unlock"}`, ""},
+		{"POST", "/v1/groups", `{"name":"staff"}`, "manage"},
+		{"GET", "/v1/accounts", "", ""},
+		{"GET", "/v1/%61ccounts", "", ""},
+		{"POST", "/v1/accounts", `{"name":"eve","role":"owner"}`, ""},
+		{"POST", "/v1/setup/code", "", ""},
+		{"POST", "/v1/tokens/check", `{"token":"x"}`, ""},
+		{"POST", "/v1/sign-ins", `{"account":"x","from":"x","how":"x"}`, ""},
+		{"GET", "/v1/persons/../accounts", "", ""},
+	} {
+		for name, b := range who {
+			may := strings.Contains(", "+tt.who+",", ", "+name+",")
+			if resp, text := b.do(tt.method, "/api"+tt.path, tt.body); (resp.StatusCode/100 == 2) != may {
+				t.Errorf("%s %s %s with %s: got %s %.200s, want it allowed: %v", tt.method, tt.path, tt.body, name, resp.Status, text, may)
+			}
+		}
+	}
+	// A cookie is no token, and a token is no cookie.
+	if resp, _ := h.browser().signedIn("owner").do("GET", "/api/v1/status", ""); resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the API with a cookie: got %s, want 401", resp.Status)
+	}
+	if resp, _ := who["manage"].do("GET", "/people", ""); resp.StatusCode == http.StatusOK {
+		t.Error("a page with a token")
+	}
+}

@@ -1,0 +1,49 @@
+package console
+
+import (
+	"encoding/base64"
+	"html/template"
+	"net/http"
+
+	"rsc.io/qr"
+
+	"latchkey/gateway/admin"
+)
+
+// totpPage shows a secret that nothing keeps yet: it comes back with the form that proves that a phone has it.
+type totpPage struct {
+	Secret string
+	Code   template.URL
+}
+
+func (v *visit) beginTOTP() error {
+	var made admin.TOTPSecret
+	if err := v.post(v.own()+"/totp", nil, &made); err != nil {
+		return v.again(err, (*visit).showAccount)
+	}
+	return v.showTOTP(made.Secret, made.URI)
+}
+
+func (v *visit) showTOTP(secret, uri string) error {
+	p := totpPage{Secret: secret}
+	if code, err := qr.Encode(uri, qr.M); uri != "" && err == nil {
+		p.Code = template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(code.PNG()))
+	}
+	return v.show(v.status(), "totp", p)
+}
+
+func (v *visit) setTOTP() error {
+	secret := clip(v.field("secret"))
+	in := admin.TOTPChange{Secret: secret, Code: clip(v.field("code"))}
+	if err := v.call(http.MethodPut, v.own()+"/totp", in, &v.account); err != nil {
+		return v.again(err, func(v *visit) error { return v.showTOTP(secret, "") })
+	}
+	return v.stepAdded("From now on you are asked for a code.")
+}
+
+func (v *visit) removeTOTP() error {
+	if err := v.call(http.MethodDelete, v.own()+"/totp", nil, &v.account); err != nil {
+		return v.again(err, (*visit).showAccount)
+	}
+	return v.renewed("You are not asked for codes any more.")
+}
