@@ -58,7 +58,7 @@ func welcome(c *cli.Context, g *gateway.Gateway) error {
 	if url == "" {
 		return nil
 	}
-	api := &client{Client: http.Client{Transport: admin.InProcess(g.AdminHandler())}}
+	api := inProcess(g)
 	var setup admin.Setup
 	if _, err := api.do(c.Context, http.MethodGet, "/v1/setup", nil, &setup); err != nil {
 		return err
@@ -76,6 +76,11 @@ func welcome(c *cli.Context, g *gateway.Gateway) error {
 	}
 	printLine(c.App.Writer, fmt.Sprintf("  nobody can sign in yet: make the first account at %ssetup with the code %s", url, code))
 	return nil
+}
+
+// inProcess is a client of a gateway in this process.
+func inProcess(g *gateway.Gateway) *client {
+	return &client{Client: http.Client{Transport: admin.InProcess(g.AdminHandler())}}
 }
 
 func setupCode(ctx context.Context, api *client) (string, error) {

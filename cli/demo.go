@@ -78,11 +78,18 @@ One door (%s), its reader and lock, a lamp (%s) and its switch: %s over real DTL
   bob   may enter %s
 
 `, h.addr, h.dir, demoDoor, demoLamp, h.cast, "mon-fri 08:00-18:00")
+	me := quoteWord(program()) + " --data " + quoteWord(filepath.Join(h.dir, "data"))
+	h.out.printf(`The website:
+  %ssetup   make yourself an account there, with the code %s
+  Its certificate lives as long as the demo: tell your browser to go on, or to trust what this prints:
+  %s console ca
+
+`, h.gw.ConsoleURL(), h.code, me)
 	h.out.printf("From another terminal, as a reader of its own (raise n with each scan; needs Debian's libcoap3-bin):\n")
 	if err := h.bundles[demoTester].Write(h.out.w, provision.CoAPClient); err != nil {
 		h.out.printf("  %v\n", err)
 	}
-	h.out.printf("The CLI works on this gateway too:\n  %s --data %s device list\n\n", quoteWord(program()), quoteWord(filepath.Join(h.dir, "data")))
+	h.out.printf("The CLI works on this gateway too:\n  %s device list\n\n", me)
 	h.help()
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway"
 	"latchkey/gateway/access"
+	"latchkey/gateway/certificate"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 	"latchkey/keys/provision"
@@ -29,6 +31,7 @@ type house struct {
 	store *store.Store
 	gw    *gateway.Gateway
 	addr  string
+	code  string // with which the website makes its first account
 	end   context.CancelFunc
 	ran   chan error
 
@@ -74,6 +77,9 @@ const (
 	demoPulse                      = 3 * time.Second
 )
 
+// thisMachine counts as local in the demo, where no reverse proxy makes everybody come from there.
+var thisMachine = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+
 var stranger = []byte{0x04, 0xde, 0xad, 0xbe, 0xef, 0x00, 0x01}
 
 // buildHouse makes everything and waits until every node is registered. bobs is the schedule that bob's grant has.
@@ -91,11 +97,16 @@ func buildHouse(ctx context.Context, out *console, as cast, bobs string) (h *hou
 	if h.store, err = store.Open(ctx, store.Options{Dir: filepath.Join(h.dir, "data")}); err != nil {
 		return h, err
 	}
+	data := filepath.Join(h.dir, "data")
 	if h.gw, err = gateway.New(gateway.Config{Store: h.store, Listen: "127.0.0.1:0", Clock: gateway.ClockRTC, Version: version(),
-		AdminSocket: filepath.Join(h.dir, "data", socketName), Log: slog.New(slog.DiscardHandler), Timeline: h.decided}); err != nil {
+		AdminSocket: filepath.Join(data, socketName), Log: slog.New(slog.DiscardHandler), Timeline: h.decided,
+		Console: &gateway.ConsoleConfig{Listen: "127.0.0.1:0", Local: thisMachine, Certificate: certificate.Config{Dir: data}}}); err != nil {
 		return h, err
 	}
 	h.addr = h.gw.Addr().String()
+	if h.code, err = setupCode(ctx, inProcess(h.gw)); err != nil {
+		return h, err
+	}
 	gwCtx, end := context.WithCancel(context.WithoutCancel(ctx))
 	h.end = end
 	go func() { h.ran <- h.gw.Run(gwCtx) }()

@@ -31,6 +31,7 @@ var story = []chapter{
 	{"an attacker holds a scan back for 5 s, and then lets everything through", scanHeld},
 	{"an attacker holds a command back for 5 s, and then lets everything through", commandHeld},
 	{"the switch in the hall, and its lamp", lampSwitched},
+	{"the website: an owner switches the lamp and opens the door", website},
 	{"the lock loses its power", lockLost},
 	{"the reader is stolen, and its key revoked", readerRevoked},
 }
@@ -46,7 +47,7 @@ func tellStory(ctx context.Context, out *console, as cast) error {
 	}
 	defer h.close()
 	h.capture()
-	out.printf("A gateway on %s, its store on disk, four %s over real DTLS.\n", h.addr, h.cast)
+	out.printf("A gateway on %s, its store on disk, four %s over real DTLS, and a website at %s\n", h.addr, h.cast, h.gw.ConsoleURL())
 	failed := 0
 	for i, c := range story {
 		out.printf("\n%d. %s\n", i+1, c.title)
