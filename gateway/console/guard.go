@@ -20,7 +20,7 @@ func (c *Console) guarded(next http.Handler) http.Handler {
 	cross := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		bound(w, r)
-		harden(w.Header())
+		harden(w.Header(), r.Host)
 		switch {
 		case !c.ours(r.Host):
 			refuse(w, http.StatusMisdirectedRequest, "This is not the name of this console. Use the address that latchkey serve prints.")
@@ -39,8 +39,9 @@ func bound(w http.ResponseWriter, r *http.Request) {
 	_ = out.SetWriteDeadline(time.Now().Add(writeWait))
 }
 
-// harden says what a browser may do with anything that comes from here.
-func harden(h http.Header) {
+// harden says what a browser may do with anything that comes from host. What a browser keeps about localhost would hold for every other program
+// of its machine too, and nobody is between.
+func harden(h http.Header, host string) {
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "+
 		"manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("X-Frame-Options", "DENY")
@@ -49,7 +50,9 @@ func harden(h http.Header) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), publickey-credentials-get=(self), publickey-credentials-create=(self)")
-	h.Set("Strict-Transport-Security", "max-age=31536000")
+	if nameOf(host) != "localhost" {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
 	h.Set("Cache-Control", "no-store")
 }
 
@@ -58,15 +61,20 @@ func (c *Console) ours(host string) bool {
 	if len(c.cfg.Hosts) == 0 {
 		return true
 	}
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.ToLower(strings.Trim(host, "[]"))
+	host = nameOf(host)
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true
 	}
 	_, above, _ := strings.Cut(host, ".")
 	return slices.Contains(c.cfg.Hosts, host) || above != "" && slices.Contains(c.cfg.Hosts, "*."+above)
+}
+
+// nameOf is a request's host without its port.
+func nameOf(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.ToLower(strings.Trim(host, "[]"))
 }
 
 // foreign tells of a request that another site's page made and that is not somebody following a link: in a frame, as a picture, by a script.

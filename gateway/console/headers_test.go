@@ -1,0 +1,68 @@
+package console_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// What a browser is told with every answer, whoever asks and whatever for.
+func TestHeaders(t *testing.T) {
+	h := newHouse(t, here)
+	b := h.browser()
+	for _, path := range []string{"/sign-in", "/", "/live", "/nothing", "/static/console.js", "/static/", "/api/v1/targets"} {
+		resp, _ := b.do("GET", path, "")
+		for name, want := range map[string]string{
+			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+				"manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+			"X-Content-Type-Options":       "nosniff",
+			"Referrer-Policy":              "same-origin",
+			"Cross-Origin-Opener-Policy":   "same-origin",
+			"Cross-Origin-Resource-Policy": "same-origin",
+			"Strict-Transport-Security":    "", // it would hold for whatever else is on localhost
+		} {
+			if got := resp.Header.Get(name); got != want {
+				t.Errorf("%s: got %s %q, want %q", path, name, got, want)
+			}
+		}
+		if got := resp.Header.Get("Cache-Control"); got != "no-store" && (path != "/static/console.js" || !strings.Contains(got, "immutable")) {
+			t.Errorf("%s: got Cache-Control %q, want that nothing is kept but what never changes", path, got)
+		}
+	}
+	b.header.Set("Host", "127.0.0.1")
+	if resp, _ := b.do("GET", "/sign-in", ""); resp.Header.Get("Strict-Transport-Security") != "max-age=31536000" {
+		t.Errorf("got %q, want a year of HTTPS", resp.Header.Get("Strict-Transport-Security"))
+	}
+}
+
+// The cookie is a host's own, nothing reads it but TLS requests of the site itself, and signing in brings another one and voids the one before.
+func TestCookie(t *testing.T) {
+	h := newHouse(t, here)
+	b := h.browser()
+	var before *http.Cookie
+	for range 2 {
+		resp, _ := b.do("POST", "/sign-in", url.Values{"name": {"owner"}, "password": {password}}.Encode())
+		cookies := resp.Cookies()
+		if len(cookies) != 1 {
+			t.Fatalf("got %d cookies, want one", len(cookies))
+		}
+		c := cookies[0]
+		if !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Domain != "" || c.Path != "/" || !strings.HasPrefix(c.Name, "__Host-") {
+			t.Errorf("got %v, want __Host-, Secure, HttpOnly, SameSite=Strict", c)
+		}
+		if before == nil {
+			before = c
+			continue
+		}
+		other := h.browser()
+		other.header.Set("Cookie", before.Name+"="+before.Value)
+		if resp, _ := other.do("GET", "/", ""); c.Value == before.Value || resp.StatusCode != http.StatusSeeOther {
+			t.Errorf("got %s for the cookie from before, want that it is void", resp.Status)
+		}
+		other.header.Set("Cookie", c.Name+"="+c.Value)
+		if resp, _ := other.do("GET", "/", ""); resp.StatusCode != http.StatusOK {
+			t.Errorf("got %s for the new cookie, want the page", resp.Status)
+		}
+	}
+}
