@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"crypto/sha256"
+	"math"
 	"net/http"
 	"time"
 
@@ -84,21 +85,25 @@ func (v *visit) recognise() error {
 	if err != nil {
 		return err
 	}
-	now := v.cfg.Now()
-	seen := time.Unix(v.sessions.GetInt64(ctx, sessionSeen), 0)
-	if account.ID == "" || account.Disabled || account.Epoch != uint64(v.sessions.GetInt64(ctx, sessionEpoch)) || now.Sub(seen) > idleFor {
+	seen := v.since(sessionSeen)
+	if account.ID == "" || account.Disabled || account.Epoch != uint64(v.sessions.GetInt64(ctx, sessionEpoch)) || seen > idleFor {
 		return v.sessions.Destroy(ctx)
 	}
-	if now.Sub(seen) > seenEvery {
-		v.sessions.Put(ctx, sessionSeen, now.Unix())
+	if seen > seenEvery {
+		v.remember(sessionSeen)
 	}
 	v.account = account
 	return nil
 }
 
-// since is how long ago something happened that the sign-in remembers.
+// since is how long ago something happened that the sign-in remembers. What lies ahead by more than a clock is corrected by is too long ago for
+// anything: a machine that starts with a clock of last week makes no step fresh.
 func (v *visit) since(what string) time.Duration {
-	return v.cfg.Now().Sub(time.Unix(v.sessions.GetInt64(v.r.Context(), what), 0))
+	d := v.cfg.Now().Sub(time.Unix(v.sessions.GetInt64(v.r.Context(), what), 0))
+	if d < -time.Minute {
+		return math.MaxInt64
+	}
+	return d
 }
 
 func (v *visit) remember(what string) {
