@@ -7,10 +7,17 @@ import (
 	"testing"
 
 	"latchkey/coapres/wire"
+	"latchkey/gateway/admin"
 	"latchkey/gateway/console/webtest"
 )
 
 var shots = flag.String("screenshots", "", "write a picture of each page to this folder")
+
+// views are how people look at a page.
+var views = map[string]webtest.Options{
+	"desk-light": {Width: 1280, Height: 800}, "desk-dark": {Width: 1280, Height: 800, Dark: true},
+	"phone-light": {Width: 390, Height: 844, Phone: true}, "phone-dark": {Width: 390, Height: 844, Phone: true, Dark: true},
+}
 
 // TestPages opens every page on a phone and at a desk, in light and in dark: nothing is wrong in the browser's eyes, or in axe's.
 func TestPages(t *testing.T) {
@@ -37,10 +44,7 @@ func TestPages(t *testing.T) {
 	pages := map[string]string{"home": "/", "events": "/events", "people": "/people", "person": "/people/bob", "groups": "/groups", "group": "/groups/staff",
 		"schedules": "/schedules", "devices": "/devices", "device": "/devices/front-reader", "target": "/targets/front-door",
 		"why": "/why?who=person/ann&target=front-door", "health": "/health", "account": "/account", "admins": "/admins"}
-	for name, opts := range map[string]webtest.Options{
-		"desk-light": {Width: 1280, Height: 800}, "desk-dark": {Width: 1280, Height: 800, Dark: true},
-		"phone-light": {Width: 390, Height: 844, Phone: true}, "phone-dark": {Width: 390, Height: 844, Phone: true, Dark: true},
-	} {
+	for name, opts := range views {
 		p := h.page(opts)
 		p.Open("/sign-in")
 		h.look(p, "sign-in", name)
@@ -55,6 +59,61 @@ func TestPages(t *testing.T) {
 				t.Logf("%-10s %6d bytes, first paint after %v", page, p.Size(), p.FirstPaint())
 			}
 		}
+	}
+}
+
+// TestPagesOnTheWay does the same with what is seen between pages, each of them once.
+func TestPagesOnTheWay(t *testing.T) {
+	for name, opts := range views {
+		t.Run(name, func(t *testing.T) {
+			h := emptyHouse(t) // loopback is outside
+			p := h.page(opts)
+			var setup admin.SetupCode
+			h.must("POST", "/v1/setup/code", "", &setup)
+			p.Open("/")
+			h.look(p, "setup", name)
+			p.Fill("Set-up code", setup.Code)
+			p.Fill("Name", "owner")
+			p.Fill("Password", password)
+			p.Fill("The same once more", password)
+			p.Click("Make the account")
+			p.See("No doors yet")
+			h.look(p, "home-empty", name)
+			h.must("POST", "/v1/targets", `{"name":"front-door","kind":"door","pulse":"2s"}`, nil)
+			p.Open("/devices")
+			add := p.In("#add-device")
+			add.Fill("Name", "front-reader")
+			add.Select("Kind", "reader")
+			add.Select("At", "front-door")
+			add.Click("Add, and show its key once")
+			p.See("This is shown once")
+			h.look(p, "bundle", name)
+			p.Open("/account")
+			p.Click("Make a token…")
+			p.Fill("What it is for", "lamps at dusk")
+			p.Click("Make the token")
+			p.See("This is shown once")
+			h.look(p, "token", name)
+			p.Open("/account")
+			p.Click("Set up one-time codes")
+			h.look(p, "totp", name)
+			secret := secretOn(p)
+			p.Fill("Code", code(t, secret, 0))
+			p.Click("Ask me for codes")
+			p.See("From now on you are asked for a code")
+			p.Click("Sign out")
+			p.Fill("Name", "owner")
+			p.Fill("Password", password)
+			p.Click("Sign in")
+			p.See("Second step")
+			h.look(p, "second", name)
+			p.Fill("Code from your authenticator app", code(t, secret, 1))
+			p.Click("Sign in")
+			p.See("Doors")
+			p.Expect("404")
+			p.Open("/people/nobody")
+			h.look(p, "problem", name)
+		})
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 // tokenPage is a token that is shown once.
 type tokenPage struct {
 	admin.MintedToken
+	Host string
 }
 
 func (v *visit) addToken() error {
@@ -33,7 +34,7 @@ func (v *visit) addToken() error {
 	if err := v.post(v.own()+"/tokens", in, &got); err != nil {
 		return v.again(err, (*visit).showAccount)
 	}
-	return v.show(http.StatusOK, "token", tokenPage{got})
+	return v.show(http.StatusOK, "token", tokenPage{got, v.r.Host})
 }
 
 func (v *visit) removeToken() error {
