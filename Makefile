@@ -6,6 +6,7 @@
 # make firmware-host  bin/firmware/ROLE: the nodes' C firmware as processes of this machine
 # make firmware-test  what must hold of the firmware, alone and with the gateway, on this machine and in QEMU
 # make firmware-size  what it takes of an ESP8266's flash
+# make screenshots  a picture of every page of the website, in bin/screenshots, and those in its README anew
 # make bench-deps  the systems that the benchmarks are beside, installed where that is possible
 # make bench   latency, load, memory and bytes beside the systems that are here, in a few minutes; bench/README.md says what is in a number
 # make bench-full  all of it, beside all systems, in half an hour; the results go to bench/results
@@ -116,6 +117,15 @@ test: deps bench-deps check cross fuzz firmware-test
 	$(GO) test -race -timeout 9m ./...
 	$(MAKE) bench-gate
 	$(MAKE) test-large
+
+SHOTS := bin/screenshots
+PICTURES := gateway/console/pictures
+.PHONY: screenshots
+screenshots: deps
+	rm -rf $(SHOTS)
+	$(GO) test -run TestPages -count=1 -timeout 5m ./gateway/console -screenshots $(CURDIR)/$(SHOTS)
+	@mkdir -p $(PICTURES) && for p in $(notdir $(wildcard $(PICTURES)/*.png)); do \
+		page=$${p%-*-*}; cp $(SHOTS)/$$page/$${p#$$page-} $(PICTURES)/$$p || exit 1; done
 
 # What is about memory and load: without the race detector, which costs too much of both, and one package at a time.
 test-large:
