@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -63,7 +64,7 @@ func welcome(c *cli.Context, g *gateway.Gateway) error {
 	if _, err := api.do(c.Context, http.MethodGet, "/v1/setup", nil, &setup); err != nil {
 		return err
 	}
-	printLine(c.App.Writer, "website: "+url)
+	printLine(c.App.Writer, "website: "+url+elsewhere(c.String("console"), url))
 	if g.ConsoleCertificate().CA() != nil {
 		printLine(c.App.Writer, "  its certificate is the gateway's own: latchkey console ca prints what a browser or phone has to trust")
 	}
@@ -76,6 +77,17 @@ func welcome(c *cli.Context, g *gateway.Gateway) error {
 	}
 	printLine(c.App.Writer, fmt.Sprintf("  nobody can sign in yet: make the first account at %ssetup with the code %s", url, code))
 	return nil
+}
+
+// elsewhere is how other machines call a website that is called localhost here, if they reach it.
+func elsewhere(listen, url string) string {
+	at, err := net.ResolveTCPAddr("tcp", listen)
+	_, port, local := strings.Cut(strings.TrimSuffix(url, "/"), "https://localhost:")
+	host, _, _ := net.SplitHostPort(guessAddr())
+	if err != nil || at.IP != nil && !at.IP.IsUnspecified() || !local || host == "localhost" {
+		return ""
+	}
+	return " (from other machines https://" + net.JoinHostPort(host, port) + "/)"
 }
 
 // inProcess is a client of a gateway in this process.
