@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
@@ -190,9 +191,9 @@ func (v *visit) exportCSV() error {
 	return v.cut(err, out.Error())
 }
 
-// inert keeps a spreadsheet from taking a name for a formula.
+// inert keeps a spreadsheet from taking a name for a formula. Some take the wide signs for those, too.
 func inert(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0])) {
+	if first, _ := utf8.DecodeRuneInString(cell); cell != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
 		return "'" + cell
 	}
 	return cell
