@@ -63,6 +63,7 @@ type Gateway struct {
 	learners learners
 	failures *failures
 	metrics  *metrics
+	latency  *latency
 	api      http.Handler // the admin API, one for the socket and the console
 	admin    *adminServer
 	console  *consoleServer
@@ -88,7 +89,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{cfg: cfg, log: cfg.Log, store: cfg.Store, decoy: cfg.Store.DecoySecret(), sessions: session.NewTable(),
 		clock:    clock{source: cfg.Clock, lastEvent: cfg.Store.LastEventAt},
-		failures: newFailures(time.Now())}
+		failures: newFailures(time.Now()), latency: newLatency(time.Now())}
 	g.server = &coapres.Server{Calls: calls{g}, Log: cfg.Log}
 	g.metrics = newMetrics(g)
 	var err error

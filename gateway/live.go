@@ -31,6 +31,8 @@ func (l live) Learn(ctx context.Context, reader access.ID) (access.CredentialID,
 
 func (l live) ClockTrusted(now time.Time) (bool, string) { return l.g.clock.trusted(now) }
 
+func (l live) Latency() admin.Latency { return l.g.latency.view() }
+
 func (l live) Handshakes() admin.Handshakes {
 	h := l.g.failures.all()
 	h.Live, h.MaxLive = l.g.listener.Sessions(), l.g.cfg.MaxSessions

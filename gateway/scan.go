@@ -109,6 +109,7 @@ func (g *Gateway) perform(ctx context.Context, a access.Attempt, intent time.Tim
 		}
 	}
 	g.metrics.observe(tl)
+	g.latency.observe(tl)
 	asker := "device"
 	if a.Source == access.ByOperator {
 		asker = "actor"

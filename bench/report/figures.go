@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"latchkey/gateway/percentile"
 )
 
 // median of the rounds, of which there is at least one.
@@ -37,7 +39,7 @@ func (f *Figure) text() string {
 // number is v in three digits. What was counted and not measured is shown as it is, as long as it is short.
 func (f *Figure) number(v float64) string {
 	if (f.Unit == "" || f.Unit == "B") && v == math.Trunc(v) && math.Abs(v) < 10_000 {
-		return thousands(strconv.FormatFloat(v, 'f', 0, 64))
+		return percentile.Thousands(strconv.FormatFloat(v, 'f', 0, 64))
 	}
 	return threeDigits(v)
 }
@@ -49,18 +51,7 @@ func threeDigits(v float64) string {
 	}
 	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'e', 2, 64), 64)
 	places := max(0, 2-int(math.Floor(math.Log10(math.Abs(rounded)))))
-	return thousands(strconv.FormatFloat(rounded, 'f', places, 64))
-}
-
-func thousands(s string) string {
-	whole, fraction, _ := strings.Cut(s, ".")
-	for i := len(whole) - 3; i > 0 && whole[i-1] != '-'; i -= 3 {
-		whole = whole[:i] + "," + whole[i:]
-	}
-	if fraction == "" {
-		return whole
-	}
-	return whole + "." + fraction
+	return percentile.Thousands(strconv.FormatFloat(rounded, 'f', places, 64))
 }
 
 // ratio of two medians, or false where there is none.

@@ -3,11 +3,11 @@ package report
 import (
 	"image/color"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"latchkey/gateway/percentile"
 )
 
 // The colours are Okabe and Ito's or near to them: the colour-blind can tell them apart too. Two of one family have one hue, the second is dashed.
@@ -17,6 +17,8 @@ var (
 	hair    = color.NRGBA{0xe2, 0xe2, 0xe2, 0xff}
 	ours    = color.NRGBA{0xd5, 0x5e, 0x00, 0xff}
 	nothing = color.NRGBA{0x9a, 0x9a, 0x9a, 0xff} // the floor
+
+	inks = percentile.Inks{Text: ink, Axis: faint, Grid: hair}
 
 	dashed = []vg.Length{5, 2.5}
 	dotted = []vg.Length{1.5, 2}
@@ -64,47 +66,10 @@ func (r *Run) looks() map[string]draw.LineStyle {
 	return all
 }
 
-func letters(size vg.Length, c color.Color) text.Style {
-	return text.Style{
-		Color:   c,
-		Font:    font.Font{Typeface: "Liberation", Variant: "Sans", Size: size},
-		Handler: plot.DefaultTextHandler,
-	}
-}
-
-func bold(s text.Style) text.Style {
-	s.Font.Weight = 3 // as golang.org/x/image/font counts, where 0 is regular
-	return s
-}
-
 // named is how the name of a system is written, in ink: some of the colours are too pale for letters.
 func named(system string) text.Style {
 	if isOwn(system) {
-		return bold(letters(8.5, ours))
+		return percentile.Bold(percentile.Letters(8.5, ours))
 	}
-	return letters(8.5, ink)
-}
-
-// newPanel is a plot without data in the manner of all of them.
-func newPanel(title string) *plot.Plot {
-	p := plot.New()
-	p.BackgroundColor = nil
-	p.Title.Text = title
-	p.Title.TextStyle = bold(letters(10, ink))
-	p.Title.TextStyle.XAlign, p.Title.TextStyle.YAlign = text.XCenter, text.YTop
-	p.Title.Padding = 6
-	for _, a := range []*plot.Axis{&p.X, &p.Y} {
-		rotation, x, y := a.Label.TextStyle.Rotation, a.Tick.Label.XAlign, a.Tick.Label.YAlign
-		at := a.Label.TextStyle
-		a.Label.TextStyle = letters(9, ink)
-		a.Label.TextStyle.Rotation, a.Label.TextStyle.XAlign, a.Label.TextStyle.YAlign = rotation, at.XAlign, at.YAlign
-		a.Label.Padding = 4
-		a.Tick.Label = letters(8, faint)
-		a.Tick.Label.XAlign, a.Tick.Label.YAlign = x, y
-		a.LineStyle = draw.LineStyle{Color: faint, Width: 0.5}
-		a.Tick.LineStyle = a.LineStyle
-		a.Tick.Length = 3
-		a.Padding = 0
-	}
-	return p
+	return percentile.Letters(8.5, ink)
 }

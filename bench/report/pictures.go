@@ -14,7 +14,8 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
-	"gonum.org/v1/plot/vg/vgsvg"
+
+	"latchkey/gateway/percentile"
 )
 
 // Pictures draws the run into dir, each picture as SVG and PNG, and returns the paths: of each scenario its curves and a bar for each figure of a
@@ -164,8 +165,8 @@ func (p *picture) draw(c draw.Canvas) {
 	c.SetColor(plot.New().BackgroundColor)
 	c.Fill(c.Rectangle.Path())
 	c = draw.Crop(c, margin, -margin, margin, -margin)
-	fitted(c, bold(letters(14, ink)), 0, p.title)
-	fitted(c, letters(8.5, faint), 20, p.about)
+	fitted(c, percentile.Bold(percentile.Letters(14, ink)), 0, p.title)
+	fitted(c, percentile.Letters(8.5, faint), 20, p.about)
 	_, _, rows := p.size()
 	tiles := draw.Tiles{Cols: p.columns, Rows: rows, PadX: 2 * margin, PadY: margin}
 	panels := make([][]*plot.Plot, rows)
@@ -199,14 +200,5 @@ func (p *picture) write(to io.Writer, kind string) error {
 		_, err := vgimg.PngCanvas{Canvas: c}.WriteTo(to)
 		return err
 	}
-	c := vgsvg.New(w, h)
-	p.draw(draw.New(c))
-	var svg bytes.Buffer
-	if _, err := c.WriteTo(&svg); err != nil {
-		return err
-	}
-	// Liberation Sans is as wide as Arial, so what is laid out for it fits where only that is there.
-	text := bytes.ReplaceAll(svg.Bytes(), []byte("font-family:Liberation Sans;"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;"))
-	_, err := to.Write(text)
-	return err
+	return percentile.WriteSVG(to, w, h, p.draw)
 }

@@ -43,6 +43,7 @@ type Live interface {
 	Status() []DeviceStatus
 	// Handshakes tells what is remembered of them. The answer is the caller's.
 	Handshakes() Handshakes
+	Latency() Latency
 	// ClockTrusted tells whether wall time can be relied on, and if not, why.
 	ClockTrusted(now time.Time) (trusted bool, why string)
 }
@@ -126,6 +127,7 @@ func (a *api) routes() {
 	a.auditRoutes()
 	a.liveRoutes()
 	a.doctorRoutes()
+	a.latencyRoutes()
 	a.accountRoutes()
 	a.passwordRoutes()
 	a.totpRoutes()

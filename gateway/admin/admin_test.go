@@ -157,6 +157,7 @@ func TestRequests(t *testing.T) {
 		{"learning needs a gateway", "POST", "/v1/cards/learn", `{"reader":"front-reader","person":"ann"}`, 503, admin.TypeNoGateway},
 		{"following needs a gateway", "GET", "/v1/events/stream", ``, 503, admin.TypeNoGateway},
 		{"status needs a gateway", "GET", "/v1/status", ``, 503, admin.TypeNoGateway},
+		{"latency needs a gateway", "GET", "/v1/latency", ``, 503, admin.TypeNoGateway},
 		{"the clock needs a gateway", "GET", "/v1/time", ``, 503, admin.TypeNoGateway},
 		{"health does not", "GET", "/healthz", ``, 200, `"gateway":false`},
 		{"metrics are not here", "GET", "/metrics", ``, 404, "see /openapi.json"},

@@ -24,6 +24,7 @@ type running struct {
 	outcome  access.Outcome
 	status   []admin.DeviceStatus
 	past     admin.Handshakes
+	latency  admin.Latency
 }
 
 func (r *running) Operate(_ context.Context, actor string, target access.ID, a wire.Action, level uint8, at time.Time) (admin.Operated, error) {
@@ -44,6 +45,8 @@ func (r *running) Learn(ctx context.Context, _ access.ID) (access.CredentialID, 
 }
 
 func (r *running) Status() []admin.DeviceStatus { return r.status }
+
+func (r *running) Latency() admin.Latency { return r.latency }
 
 func (r *running) Handshakes() admin.Handshakes { return r.past }
 

@@ -16,7 +16,7 @@ var routes = []string{
 	"DELETE /v1/cards/{ref}", "DELETE /v1/devices/{ref}", "DELETE /v1/grants/{ref}", "DELETE /v1/groups/{ref}",
 	"DELETE /v1/groups/{ref}/members/{member}", "DELETE /v1/persons/{ref}", "DELETE /v1/schedules/{ref}", "DELETE /v1/targets/{ref}",
 	"GET /healthz", "GET /metrics", "GET /v1/audit/head", "GET /v1/cards", "GET /v1/cards/{ref}", "GET /v1/devices", "GET /v1/devices/{ref}", "GET /v1/doctor",
-	"GET /v1/events", "GET /v1/events/stream", "GET /v1/grants", "GET /v1/grants/{ref}", "GET /v1/groups", "GET /v1/groups/{ref}",
+	"GET /v1/events", "GET /v1/events/stream", "GET /v1/grants", "GET /v1/grants/{ref}", "GET /v1/groups", "GET /v1/groups/{ref}", "GET /v1/latency",
 	"GET /v1/persons", "GET /v1/persons/{ref}", "GET /v1/schedules", "GET /v1/schedules/{ref}", "GET /v1/site", "GET /v1/status",
 	"GET /v1/targets", "GET /v1/targets/{ref}", "GET /v1/time",
 	"PATCH /v1/cards/{ref}", "PATCH /v1/persons/{ref}", "PATCH /v1/schedules/{ref}", "PATCH /v1/site", "PATCH /v1/targets/{ref}",

@@ -50,7 +50,7 @@ var scopeRole = map[access.Scope]access.Role{access.ScopeRead: access.RoleViewer
 
 // forScripts are the parts of the admin API that scripts reach. Accounts, tokens, set-up and sign-ins are not among them.
 var forScripts = []string{"site", "lockdown", "time", "targets", "devices", "keys", "persons", "cards", "groups", "schedules", "grants", "explain", "events",
-	"audit", "operate", "status", "doctor"}
+	"audit", "operate", "status", "doctor", "latency"}
 
 // scopeOf is what a request of the API needs, empty if it is not for scripts. It looks at a decoded path; the API's router does so, too.
 func scopeOf(method, path string, body []byte) access.Scope {
