@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v2"
 
 	"latchkey/gateway/admin"
@@ -48,6 +49,9 @@ func doctor(x *call) error {
 		}
 		if d.Device == nil {
 			printLine(w, fmt.Sprintf("sessions: %d of %d; failed handshakes since %s: %s", d.Sessions, d.Limit, inZone(d.Since, zone), counts(d.Counts)))
+			if s := d.Space; s != nil {
+				printLine(w, fmt.Sprintf("data: %s, and %s free", humanize.Bytes(s.Used), humanize.Bytes(s.Free)))
+			}
 		}
 		if len(d.Failures) == 0 {
 			return

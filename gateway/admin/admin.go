@@ -32,6 +32,8 @@ type Store interface {
 	Verify(ctx context.Context) error
 	VerifyHead(ctx context.Context, seq uint64, hash access.Hash) error
 	CredentialID(uid []byte) access.CredentialID
+	// Space tells, in bytes, what is used, what is free, and below how much nothing is granted; errors.ErrUnsupported in memory.
+	Space() (used, free, least uint64, err error)
 }
 
 // Live is what only a running gateway can do.

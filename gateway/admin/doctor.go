@@ -2,11 +2,14 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"latchkey/gateway/access"
 	"latchkey/keys"
@@ -28,13 +31,24 @@ type Diagnosis struct {
 	Since    time.Time `json:"since" doc:"the gateway's start: nothing is known of handshakes before"`
 	Sessions int       `json:"sessions" doc:"live ones"`
 	Limit    int       `json:"limit" doc:"how many sessions there may be"`
+	Space    *Space    `json:"space,omitempty" doc:"where policy and events lie; left out when that is in memory"`
 	Counts   []Count   `json:"counts" doc:"handshakes that failed since then, of all peers"`
 	Failures []Failure `json:"failures" doc:"newest first; of one device those with its identities, and while it is not there those that name no device"`
 }
 
+// Space is how much there is on disk, in bytes.
+type Space struct {
+	Used  uint64 `json:"used" doc:"bytes that the data folder takes"`
+	Free  uint64 `json:"free" doc:"bytes that are free in its file system"`
+	Least uint64 `json:"least" doc:"below so many free bytes nothing is granted any more"`
+}
+
+// tight is how many times the least free space still is a finding.
+const tight = 4
+
 // Finding is one thing that is wrong.
 type Finding struct {
-	Code   string `json:"code" doc:"a cause of failed handshakes, or no-traffic, offline, clock, store"`
+	Code   string `json:"code" doc:"a cause of failed handshakes, or no-traffic, offline, clock, store, space"`
 	Device Ref    `json:"device,omitzero"`
 	Text   string `json:"text" doc:"what was found, for people"`
 	Do     string `json:"do" doc:"what to do about it"`
@@ -46,6 +60,7 @@ const (
 	codeOffline   = "offline"    // it was here, and is not
 	codeClock     = "clock"
 	codeStore     = "store"
+	codeSpace     = "space"
 )
 
 // DoctorInput says what to look at.
@@ -101,8 +116,28 @@ func (a *api) diagnose(device string) (Diagnosis, error) {
 	if trusted, why := a.Live.ClockTrusted(x.now); !trusted {
 		x.find(codeClock, Ref{}, "the clock is not trusted, so what depends on the time denies: "+why, "set this machine's clock right")
 	}
+	if err := x.space(a); err != nil {
+		return Diagnosis{}, err
+	}
 	x.all()
 	return *x.Diagnosis, nil
+}
+
+// space looks at the disk.
+func (x *examination) space(a *api) error {
+	used, free, least, err := a.Store.Space()
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	x.Space = &Space{Used: used, Free: free, Least: least}
+	if free < tight*least {
+		x.find(codeSpace, Ref{}, fmt.Sprintf("%s are free where the data lies; below %s no door opens", humanize.Bytes(free), humanize.Bytes(least)),
+			"make room there, or move the data folder to a larger disk while the gateway is stopped")
+	}
+	return nil
 }
 
 // one looks at one device.

@@ -3,11 +3,13 @@ package admin_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"latchkey/gateway/admin"
+	"latchkey/gateway/store"
 )
 
 func TestDoctorNeedsAGateway(t *testing.T) {
@@ -49,6 +51,26 @@ func TestDoctorLooksAtTheGatewayToo(t *testing.T) {
 	var d admin.Diagnosis
 	if s.must("GET", "/v1/doctor", "", &d); !strings.Contains(fmt.Sprint(d.Findings), "nobody set it") {
 		t.Errorf("got %+v, want why the clock is not trusted", d.Findings)
+	}
+}
+
+// Of a full disk one hears while doors still open.
+func TestDoctorLooksAtTheDisk(t *testing.T) {
+	free := uint64(300 << 20)
+	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir(), Free: func() (uint64, error) { return free, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = st.Close() }()
+	s := newSite(t, withLive(&running{}), func(c *admin.Config) { c.Store = st })
+	var d admin.Diagnosis
+	if s.must("GET", "/v1/doctor", "", &d); d.Space == nil || d.Space.Free != free || d.Space.Used == 0 || len(d.Findings) != 1 {
+		t.Errorf("got %+v and %+v, want the space, and nothing wrong but the clock", d.Space, d.Findings)
+	}
+	free = 200 << 20
+	s.must("GET", "/v1/doctor", "", &d)
+	if i := slices.IndexFunc(d.Findings, func(f admin.Finding) bool { return f.Code == "space" }); i < 0 || !strings.Contains(d.Findings[i].Text, "210 MB are free") {
+		t.Errorf("got %+v, want that the disk is nearly full", d.Findings)
 	}
 }
 

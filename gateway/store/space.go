@@ -1,7 +1,10 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -48,6 +51,38 @@ func (sp *space) look() (changed bool) {
 	sp.last, sp.count = time.Now(), 0
 	sp.low, sp.full = err != nil || n < sp.min, err != nil || n < sp.min/4
 	return sp.low != before
+}
+
+// Space tells, in bytes, what the store takes on disk, what is free there, and below how much nothing is granted any more. Of a store in memory it
+// is errors.ErrUnsupported.
+func (s *Store) Space() (used, free, least uint64, err error) {
+	if s.opts.InMemory {
+		return 0, 0, 0, fmt.Errorf("store: space: %w in memory", errors.ErrUnsupported)
+	}
+	ask := s.opts.Free
+	if ask == nil {
+		ask = freeIn(s.opts.Dir)
+	}
+	if free, err = ask(); err != nil {
+		return 0, 0, 0, fmt.Errorf("store: %w", err)
+	}
+	err = filepath.WalkDir(s.opts.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			if errors.Is(err, fs.ErrNotExist) { // Badger has just removed it
+				return nil
+			}
+			return err
+		}
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err == nil {
+			used += uint64(st.Blocks) * 512 // as stat(2) counts; files are longer than what is in them
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, 0, 0, fmt.Errorf("store: space: %w", err)
+	}
+	return used, free, s.opts.MinFree, nil
 }
 
 func (sp *space) err() error {

@@ -118,3 +118,35 @@ func TestOpenNeedsAFolder(t *testing.T) {
 		t.Errorf("got %v, want context.Canceled", err)
 	}
 }
+func TestSpace(t *testing.T) {
+	free, failing := uint64(7<<30), error(nil)
+	s := built(t, Options{Dir: t.TempDir(), Free: func() (uint64, error) { return free, failing }})
+	before, got, least, err := s.Space()
+	if err != nil || got != free || least != defaultMinFree || before < 4096 || before > 64<<20 {
+		t.Errorf("got %d used, %d free, %d at least, %v", before, got, least, err)
+	}
+	if err := os.WriteFile(filepath.Join(s.opts.Dir, "more"), make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if after, _, _, err := s.Space(); err != nil || after < before+1<<20 {
+		t.Errorf("got %d used, %v, want a megabyte more than %d", after, err, before)
+	}
+	sparse, err := os.Create(filepath.Join(s.opts.Dir, "hole"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(sparse.Truncate(1<<30), sparse.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if after, _, _, err := s.Space(); err != nil || after > before+2<<20 {
+		t.Errorf("got %d used, %v: a hole in a file takes nothing", after, err)
+	}
+	failing = errors.New("i/o error")
+	if _, _, _, err := s.Space(); !errors.Is(err, failing) {
+		t.Errorf("got %v, want %v", err, failing)
+	}
+	failing = nil
+	if _, _, _, err := mustOpen(t, Options{InMemory: true}).Space(); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("in memory: got %v, want that it has none", err)
+	}
+}
