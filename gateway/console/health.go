@@ -14,6 +14,7 @@ type healthPage struct {
 	Head      admin.Head
 	Verified  *admin.Verified
 	Failed    []admin.Count // causes that there were
+	Latency   admin.Latency
 	Online    int
 	Devices   int
 }
@@ -33,6 +34,9 @@ func (v *visit) health(verified *admin.Verified) error {
 		return err
 	}
 	if err := v.get("/v1/audit/head", &p.Head); err != nil {
+		return err
+	}
+	if err := v.get("/v1/latency", &p.Latency); err != nil {
 		return err
 	}
 	for _, c := range p.Diagnosis.Counts {

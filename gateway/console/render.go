@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
 )
@@ -55,6 +57,8 @@ func parsePages() (map[string]*template.Template, error) {
 	shared := template.New("").Funcs(template.FuncMap{
 		"static":   func(name string) string { return "/static/" + name + "?" + stamps[name] },
 		"sentence": sentence,
+		"span":     span,
+		"bytes":    humanize.Bytes,
 		"dict":     dict,
 		"roles":    func() []access.Role { return access.Roles },
 		"pages":    func() []section { return sections },

@@ -32,6 +32,9 @@ func TestPages(t *testing.T) {
 		h.must("POST", r[0], r[1], nil)
 	}
 	h.account("vic", "viewer")
+	for range 20 { // for the latency plot
+		h.must("POST", "/v1/operate", `{"target":"hall","action":"toggle"}`, nil)
+	}
 	for _, uid := range [][]byte{{0x04, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}, {9, 9, 9, 9}, {1, 2, 3, 0x0e}} {
 		if _, err := h.door.Scan(t.Context(), uid); err != nil {
 			t.Fatal(err)
