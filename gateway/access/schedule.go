@@ -92,6 +92,65 @@ func (w Weekly) Contains(t time.Time, zone *time.Location) bool {
 	return false
 }
 
+// Span is a stretch of one local day in minutes of the wall clock after midnight: [Start, End), End at most 1440.
+type Span struct{ Start, End int }
+
+// Day returns what of a local date lies in the schedule, in order and without overlaps, and whether the date has an exception. The time of day of
+// date does not count.
+func (w Weekly) Day(date time.Time) (spans []Span, exceptional bool) {
+	add := func(start, end int16) {
+		if start < end {
+			spans = append(spans, Span{int(start), int(end)})
+		}
+	}
+	heads := func(s span) {
+		if s.start > s.end {
+			add(s.start, 24*60)
+		} else {
+			add(s.start, s.end)
+		}
+	}
+	tails := func(s span) {
+		if s.start > s.end {
+			add(0, s.end)
+		}
+	}
+	y, m, d := date.Date()
+	before := time.Date(y, m, d-1, 12, 0, 0, 0, time.UTC) // as in Contains
+	e, exceptional := w.exception(civilOf(date))
+	for _, s := range e.spans {
+		heads(s)
+	}
+	if !exceptional {
+		for _, x := range w.windows {
+			if x.days&weekdayOf(date.Weekday()) != 0 {
+				heads(x.span)
+			}
+		}
+		if e, ok := w.exception(civilOf(before)); ok {
+			for _, s := range e.spans {
+				tails(s)
+			}
+		} else {
+			for _, x := range w.windows {
+				if x.days&weekdayOf(before.Weekday()) != 0 {
+					tails(x.span)
+				}
+			}
+		}
+	}
+	slices.SortFunc(spans, func(a, b Span) int { return a.Start - b.Start })
+	joined := spans[:0]
+	for _, s := range spans {
+		if n := len(joined); n > 0 && s.Start <= joined[n-1].End {
+			joined[n-1].End = max(joined[n-1].End, s.End)
+			continue
+		}
+		joined = append(joined, s)
+	}
+	return joined, exceptional
+}
+
 func (w Weekly) exception(date civil) (exception, bool) {
 	i, ok := slices.BinarySearchFunc(w.exceptions, date, func(e exception, d civil) int { return int(e.date - d) })
 	if !ok {

@@ -167,7 +167,7 @@ func (v *visit) showDevice() error {
 		if p.Grant, err = v.grantForm(); err != nil {
 			return err
 		}
-		p.Grant.Subject, p.Grant.Back = "device/"+string(d.ID), "/devices/"+string(d.ID)
+		p.Grant.Subject = "device/" + string(d.ID)
 		grants, err := listOf[admin.Grant](v, "/v1/grants")
 		if err != nil {
 			return err

@@ -83,7 +83,7 @@ func (v *visit) showPerson() error {
 	if p.Grant, err = v.grantForm(); err != nil {
 		return err
 	}
-	p.Grant.Subject, p.Grant.Back = "person/"+id, "/people/"+id
+	p.Grant.Subject = "person/" + id
 	return v.show(v.status(), "person", p)
 }
 

@@ -13,7 +13,6 @@ import (
 // grantForm is what a grant can be made of.
 type grantForm struct {
 	Subject   string // person/ID, group/ID or device/ID
-	Back      string
 	Targets   []admin.Target
 	Groups    []admin.Group // of targets
 	Schedules []admin.Schedule
@@ -172,7 +171,7 @@ func (v *visit) showGroup() error {
 	if p.Grant, err = v.grantForm(); err != nil {
 		return err
 	}
-	p.Grant.Subject, p.Grant.Back = "group/"+string(p.ID), "/groups/"+string(p.ID)
+	p.Grant.Subject = "group/" + string(p.ID)
 	return v.show(v.status(), "group", p)
 }
 
@@ -203,10 +202,11 @@ func (v *visit) removeGroup() error {
 type schedulesPage struct {
 	Schedules []admin.Schedule
 	Grants    map[access.ID]int
+	Weeks     map[access.ID]week
 }
 
 func (v *visit) showSchedules() error {
-	p := schedulesPage{Grants: map[access.ID]int{}}
+	p := schedulesPage{Grants: map[access.ID]int{}, Weeks: map[access.ID]week{}}
 	var err error
 	if p.Schedules, err = listOf[admin.Schedule](v, "/v1/schedules"); err != nil {
 		return err
@@ -217,6 +217,15 @@ func (v *visit) showSchedules() error {
 	}
 	for _, g := range grants {
 		p.Grants[g.Schedule.ID]++
+	}
+	zone, err := v.zone()
+	if err != nil {
+		return err
+	}
+	for _, s := range p.Schedules {
+		if p.Weeks[s.ID], err = weekOf(s.Text, v.cfg.Now().In(zone)); err != nil {
+			return err
+		}
 	}
 	return v.show(v.status(), "schedules", p)
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/admin"
@@ -22,10 +23,12 @@ var views = map[string]webtest.Options{
 // TestPages opens every page on a phone and at a desk, in light and in dark: nothing is wrong in the browser's eyes, or in axe's.
 func TestPages(t *testing.T) {
 	h := newHouse(t, here)
+	today := time.Now().UTC().Format(time.DateOnly)
 	for _, r := range [][2]string{
 		{"/v1/targets", `{"name":"back-door","kind":"door"}`},
 		{"/v1/persons", `{"name":"bob"}`}, {"/v1/persons", `{"name":"Çelik Ümit"}`}, {"/v1/cards", `{"person":"bob","uid":"0102030e"}`},
-		{"/v1/groups", `{"name":"staff","members":["ann","bob"]}`}, {"/v1/schedules", `{"name":"weekdays","text":"mon-fri 08:00-18:00, sat 09:00-12:00, 2026-12-25 closed"}`},
+		{"/v1/groups", `{"name":"staff","members":["ann","bob"]}`}, {"/v1/schedules", `{"name":"weekdays","text":"mon-fri 08:00-18:00, sat 09:00-12:00, ` + today + ` 10:00-14:00, 2031-12-25 closed"}`},
+		{"/v1/schedules", `{"name":"nights","text":"mon-thu 22:00-06:00, fri 23:30-24:00"}`},
 		{"/v1/grants", `{"group":"staff","target":"front-door","schedule":"weekdays"}`}, {"/v1/grants", `{"person":"bob","target":"back-door","effect":"deny"}`},
 		{"/v1/devices", `{"name":"back-lock","kind":"lock","targets":["back-door"]}`}, {"/v1/devices", `{"name":"wall-switch","kind":"switch","targets":["hall"]}`},
 	} {

@@ -96,17 +96,26 @@ func (v *visit) explain(p *whyPage) error {
 
 // wallTime reads a date and a time in the site's zone, as a browser's field sends them.
 func (v *visit) wallTime(s string) (time.Time, error) {
-	var site admin.Site
-	if err := v.get("/v1/site", &site); err != nil {
-		return time.Time{}, err
-	}
-	zone, err := time.LoadLocation(site.Zone)
+	zone, err := v.zone()
 	if err != nil {
-		return time.Time{}, fmt.Errorf("console: %w", err)
+		return time.Time{}, err
 	}
 	t, err := access.ParseTime(s, zone)
 	if err != nil {
 		return time.Time{}, problem{Status: http.StatusUnprocessableEntity, Detail: "time: " + err.Error()}
 	}
 	return t, nil
+}
+
+// zone is that of the site's wall clock.
+func (v *visit) zone() (*time.Location, error) {
+	var site admin.Site
+	if err := v.get("/v1/site", &site); err != nil {
+		return nil, err
+	}
+	zone, err := time.LoadLocation(site.Zone)
+	if err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	return zone, nil
 }
