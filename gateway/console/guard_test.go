@@ -64,6 +64,17 @@ func TestOurs(t *testing.T) {
 	}
 }
 
+func TestWhereToGo(t *testing.T) {
+	for to, want := range map[string]string{
+		"/people?x=1": "/people?x=1", "/": "/", "": "/", "people": "/", "https://evil.example/": "/", "//evil.example/": "/", "/\\evil.example": "/",
+		"\\\\evil.example": "/", "/%2F/evil.example": "/", "javascript:alert(1)": "/", "/a\r\nSet-Cookie: x": "/", "///evil.example": "/", "/events#x": "/events", ":": "/",
+	} {
+		if got := ours(to); got != want {
+			t.Errorf("%q: got %q, want %q", to, got, want)
+		}
+	}
+}
+
 func TestFrom(t *testing.T) {
 	for peer, want := range map[string]string{
 		"192.0.2.7:1": "192.0.2.7", "[::ffff:192.0.2.7]:1": "192.0.2.7", "[2001:db8:1:2:3::9]:1": "2001:db8:1:2::/64", "[2001:db8:1:2:ffff::9]:1": "2001:db8:1:2::/64",

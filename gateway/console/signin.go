@@ -38,9 +38,11 @@ func (v *visit) setupNeeded() (bool, error) {
 	return s.Needed, err
 }
 
-// to is where somebody wanted to go: a page of ours or the first.
-func (v *visit) to() string {
-	to := v.r.Form.Get("to")
+// to is where somebody wanted to go.
+func (v *visit) to() string { return ours(v.r.Form.Get("to")) }
+
+// ours is the page that an address without a host names; the first where that could be another site's.
+func ours(to string) string {
 	u, err := url.Parse(to)
 	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "//") || strings.ContainsAny(to, "\\\r\n") {
 		return "/"

@@ -85,7 +85,7 @@ type field struct{ Name, Value string }
 func (v *visit) stepForm(has bool) stepForm {
 	f := stepForm{Action: v.r.URL.RequestURI(), Second: has, Door: v.route.step == second, Back: "/"}
 	if u, err := url.Parse(v.r.Header.Get("Referer")); err == nil && u.Host == v.r.Host {
-		f.Back = u.RequestURI()
+		f.Back = ours(u.RequestURI())
 	}
 	for name, values := range v.r.PostForm {
 		if strings.HasPrefix(name, "step-") {

@@ -1,0 +1,174 @@
+package admin_test
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+
+	"latchkey/gateway/admin"
+	"latchkey/gateway/store"
+)
+
+func TestSetUp(t *testing.T) {
+	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	s := newSite(t, withLive(&running{}), func(c *admin.Config) { c.Now = func() time.Time { return now }; c.ConsoleURL = "https://door.example/" })
+	needed := func() (got admin.Setup) { s.must("GET", "/v1/setup", "", &got); return got }
+	mint := func() string {
+		var got admin.SetupCode
+		s.must("POST", "/v1/setup/code", "", &got)
+		return got.Code
+	}
+	use := func(code, name string) (int, string) {
+		return s.do("POST", "/v1/setup", `{"code":"`+code+`","name":"`+name+`","password":"`+adasPassword+`"}`)
+	}
+	if got := needed(); !got.Needed || got.URL != "https://door.example/" {
+		t.Errorf("got %+v, want that somebody has to set it up", got)
+	}
+	if status, _ := use("", "ada"); status != 403 {
+		t.Errorf("before there is a code: got %d, want 403", status)
+	}
+	first := mint()
+	code := mint()
+	if code == first || len(code) != 19 {
+		t.Fatalf("got codes of %d and %d characters, want two", len(first), len(code))
+	}
+	for name, text := range map[string]string{"none": "", "the one before": first, "a wrong one": "0000-0000-0000-0000", "half of it": code[:9]} {
+		if status, answer := use(text, "ada"); status != 403 || strings.Contains(answer, code) || !strings.Contains(answer, "latchkey console setup") {
+			t.Errorf("%s: got %d %s, want 403 and where to get one", name, status, answer)
+		}
+	}
+	if status, text := s.do("POST", "/v1/setup", `{"code":"`+code+`","name":"ada","password":"short"}`); status != 422 {
+		t.Errorf("a short password: got %d %s, want 422 and the code not used up", status, text)
+	}
+	if status, text := use(strings.ToUpper(strings.ReplaceAll(code, "-", " ")), "ada"); status != 200 || !strings.Contains(text, `"role":"owner"`) {
+		t.Fatalf("got %d %s, want an owner", status, text)
+	}
+	if needed().Needed {
+		t.Error("set up, and it is still needed")
+	}
+	if status, _ := use(code, "eve"); status != 403 {
+		t.Errorf("the second time: got %d, want 403", status)
+	}
+	// Somebody who lost everything comes back, and nothing that another had put into the account is left.
+	s.must("PATCH", "/v1/accounts/ada", `{"password":"stolen brown foxes"}`, nil)
+	s.must("POST", "/v1/accounts/ada/tokens", `{"label":"x","scopes":["doors"]}`, nil)
+	s.must("POST", "/v1/accounts/ada/passkeys", `{"label":"x","id":"AQID","credential":{}}`, nil)
+	before := s.account("ada")
+	if status, text := use(mint(), "ada"); status != 200 {
+		t.Fatalf("got %d %s, want the account back", status, text)
+	}
+	if a := s.account("ada"); a.ID != before.ID || len(a.Passkeys)+len(a.Tokens) != 0 || a.Epoch <= before.Epoch || !s.password("ada", adasPassword) {
+		t.Errorf("got %+v, want it without passkeys, tokens and sessions, and with the new password", a)
+	}
+	late := mint()
+	now = now.Add(24 * time.Hour)
+	if status, _ := use(late, "eve"); status != 403 {
+		t.Errorf("after a day: got %d, want 403", status)
+	}
+	guessed := mint()
+	for range 10 {
+		use("0000-0000-0000-0000", "eve")
+	}
+	if status, _ := use(guessed, "eve"); status != 403 {
+		t.Errorf("after ten guesses: got %d, want 403", status)
+	}
+	if status, text := newSite(t).do("POST", "/v1/setup/code", ""); status != 503 || !strings.Contains(text, admin.TypeNoGateway) {
+		t.Errorf("without a gateway: got %d %s, want 503: the code would be forgotten at once", status, text)
+	}
+}
+
+// Who signs in is an event, whatever was typed.
+func TestSignIns(t *testing.T) {
+	s := newSite(t)
+	for _, tt := range []struct{ name, body, actor, detail string }{
+		{"signed in", `{"account":"ada","from":"192.0.2.1","how":"password and passkey"}`, "ada", "from 192.0.2.1, with password and passkey"},
+		{"refused", `{"account":"ada","from":"192.0.2.1","how":"password","failed":7}`, "ada", "from 192.0.2.1: refused 7 times, the last for password"},
+		{"what a terminal would obey", `{"account":"a\u001b[2Jb","from":"x","how":"password","failed":1}`, `"a\x1b[2Jb"`, "from x: refused for password"},
+		{"64 KB", `{"account":"` + strings.Repeat("a", 64<<10) + `","from":"x","how":"password"}`, strings.Repeat("a", 64) + "…", "from x, with password"},
+		{"nothing", `{"account":"","from":"","how":""}`, `""`, `from "", with ""`},
+	} {
+		var got admin.Recorded
+		s.must("POST", "/v1/sign-ins", tt.body, &got)
+		events, err := s.store.Events(t.Context(), got.Seq, 1)
+		if err != nil || len(events) != 1 || events[0].Actor != tt.actor || events[0].Detail != tt.detail || events[0].Kind != "sign-in" {
+			t.Errorf("%s: got %+v, %v, want %s %s", tt.name, events, err, tt.actor, tt.detail)
+		}
+	}
+}
+
+// What lets somebody in is in the answer that makes it and nowhere else: no other answer, no event, no log, and nothing on disk.
+func TestAccountSecretsLeaveOnce(t *testing.T) {
+	var log, all bytes.Buffer
+	dir := t.TempDir()
+	st, err := store.Open(t.Context(), store.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, withLive(&running{}), func(c *admin.Config) {
+		c.Store, c.Log = st, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	do := func(method, path, body string) {
+		_, text := s.do(method, path, body)
+		all.WriteString(text + "\n")
+	}
+	var setup admin.SetupCode
+	s.must("POST", "/v1/setup/code", "", &setup)
+	do("POST", "/v1/setup", `{"code":"`+setup.Code+`","name":"ada","password":"`+adasPassword+`"}`)
+	var made admin.TOTPSecret
+	s.must("POST", "/v1/accounts/ada/totp", "", &made)
+	code, err := totp.GenerateCode(made.Secret, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	do("PUT", "/v1/accounts/ada/totp", `{"secret":"`+made.Secret+`","code":"`+code+`"}`)
+	do("PUT", "/v1/accounts/ada/totp", `{"secret":"`+made.Secret+`","code":"x"}`)
+	var token admin.MintedToken
+	s.must("POST", "/v1/accounts/ada/tokens", `{"label":"x","scopes":["read"]}`, &token)
+	do("POST", "/v1/tokens/check", `{"token":"`+token.Text+`"}`)
+	do("POST", "/v1/accounts/ada/totp/check", `{"code":"`+code+`"}`)
+	do("POST", "/v1/accounts/check-password", `{"name":"ada","password":"`+adasPassword+`"}`)
+	do("POST", "/v1/accounts/check-password", `{"name":"ada","password":["`+adasPassword+`"]}`)
+	do("PATCH", "/v1/accounts/ada", `{"password":"`+adasPassword+`","x":1}`)
+	for _, path := range everyGet(s) {
+		if path != "/v1/events/stream" { // which does not end; /v1/events has the same
+			do("GET", path, "")
+		}
+	}
+	do("GET", "/v1/accounts", "")
+	do("GET", "/v1/events?from=1", "")
+	if !strings.Contains(all.String(), "ada") || !strings.Contains(all.String(), "set one-time codes of account ada") {
+		t.Fatal("the story is not in the answers")
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	disk := map[string][]byte{}
+	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			disk[path], err = os.ReadFile(path)
+		}
+		return err
+	})
+	if err != nil || len(disk) < 3 {
+		t.Fatalf("got %d files, %v", len(disk), err)
+	}
+	for what, secret := range map[string]string{"password": adasPassword, "set-up code": setup.Code, "secret of one-time codes": made.Secret, "token": token.Text,
+		"hash of the password": "argon2id"} {
+		for where, text := range map[string][]byte{"an answer": all.Bytes(), "the log": log.Bytes()} {
+			if bytes.Contains(text, []byte(secret)) {
+				t.Errorf("the %s is in %s", what, where)
+			}
+		}
+		for path, text := range disk {
+			if bytes.Contains(text, []byte(secret)) {
+				t.Errorf("the %s is in %s", what, filepath.Base(path))
+			}
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package admin_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/gateway/admin"
+)
+
+func TestTokens(t *testing.T) {
+	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	r := &running{}
+	s := staffed(t, withLive(r), func(c *admin.Config) { c.Now = func() time.Time { return now } })
+	var token, ending admin.MintedToken
+	s.must("POST", "/v1/accounts/oz/tokens", `{"label":"dusk","scopes":["lamps","read"]}`, &token)
+	if len(token.Text) != 30 || !strings.HasPrefix(token.Text, "lkt-") || len(token.Scopes) != 2 {
+		t.Fatalf("got a token of %d characters with %v", len(token.Text), token.Scopes)
+	}
+	s.must("POST", "/v1/accounts/oz/tokens", `{"label":"week","scopes":["read"],"until":"2026-12-04T12:00:00Z"}`, &ending)
+	check := func(text string) (got admin.TokenChecked) {
+		s.must("POST", "/v1/tokens/check", `{"token":"`+text+`"}`, &got)
+		return got
+	}
+	if got := check(token.Text); !got.Fits || got.Account.Name != "oz" || got.Token.Label != "dusk" {
+		t.Errorf("got %+v, want oz's token", got)
+	}
+	for name, text := range map[string]string{"nothing": "", "half of it": token.Text[:20], "in capitals": strings.ToUpper(token.Text), "more than it": token.Text + "0",
+		"another": "lkt-00000000000000000000000000", "64 KB": strings.Repeat("a", 64<<10), "its id": string(token.ID)} {
+		if got := check(text); got.Fits || got.Account != nil || got.Token != nil {
+			t.Errorf("%s: got %+v, want nobody", name, got)
+		}
+	}
+	if check(ending.Text).Fits {
+		t.Error("a token that ends fits while nobody knows what time it is")
+	}
+	for name, tt := range map[string][2]string{
+		"no scope": {`{"label":"x","scopes":[]}`, "no scope"}, "a scope that is none": {`{"label":"x","scopes":["all"]}`, "read, lamps, doors or manage"},
+		"a label twice": {`{"label":"dusk","scopes":["read"]}`, "already"}, "no label": {`{"label":"","scopes":["read"]}`, "label"},
+		"over before it begins": {`{"label":"x","scopes":["read"],"until":"2026-11-27T12:00:00Z"}`, "over already"},
+	} {
+		if code, text := s.do("POST", "/v1/accounts/oz/tokens", tt[0]); code != 422 || !strings.Contains(text, tt[1]) {
+			t.Errorf("%s: got %d %s, want 422 and %s", name, code, text, tt[1])
+		}
+	}
+	s.must("PATCH", "/v1/accounts/oz", `{"disabled":true}`, nil)
+	if check(token.Text).Fits {
+		t.Error("a disabled account's token fits")
+	}
+	s.must("PATCH", "/v1/accounts/oz", `{"disabled":false}`, nil)
+	s.must("DELETE", "/v1/accounts/oz/tokens/"+string(token.ID), "", nil)
+	if check(token.Text).Fits {
+		t.Error("a token that was taken back fits")
+	}
+	if code, _ := s.do("DELETE", "/v1/accounts/oz/tokens/"+string(token.ID), ""); code != 404 {
+		t.Errorf("taken back twice: got %d, want 404", code)
+	}
+}
+
+func TestTokenEnds(t *testing.T) {
+	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	s := staffed(t, func(c *admin.Config) { c.Now = func() time.Time { return now } })
+	var token admin.MintedToken
+	s.must("POST", "/v1/accounts/oz/tokens", `{"label":"week","scopes":["read"],"until":"2026-12-04T12:00:00Z"}`, &token)
+	fits := func() bool { return s.fits("/v1/tokens/check", `{"token":"`+token.Text+`"}`) }
+	now = time.Date(2026, 12, 4, 11, 59, 59, 0, time.UTC)
+	if !fits() {
+		t.Error("over a second too early")
+	}
+	if now = now.Add(time.Second); fits() {
+		t.Error("fits at its end")
+	}
+}
