@@ -155,7 +155,7 @@ func hangup(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
-// freeport sets a variable to a UDP port that nobody uses. It lies below those that the kernel hands out, so that no client of another
+// freeport sets a variable to a port that nobody uses, neither of UDP nor of TCP. It lies below those that the kernel hands out, so that no client of another
 // test gets it meanwhile.
 func freeport(ts *testscript.TestScript, _ bool, args []string) {
 	for range 100 {
@@ -164,7 +164,12 @@ func freeport(ts *testscript.TestScript, _ bool, args []string) {
 		if err != nil {
 			continue
 		}
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
 		ts.Check(c.Close())
+		if err != nil {
+			continue
+		}
+		ts.Check(l.Close())
 		ts.Setenv(args[0], port)
 		return
 	}

@@ -162,19 +162,18 @@ func (d *draft) checkOwner() error {
 			return nil
 		}
 	}
-	return d.invalid(d.next.Accounts[d.firstAccount()], "no account would be an owner's: make another owner first")
+	return d.invalid(d.touchedAccount(), "no account would be an owner's: make another owner first")
 }
 
-func (d *draft) firstAccount() ID {
+// touchedAccount is one that was an owner's and would not be; else one that would be the first.
+func (d *draft) touchedAccount() (r Account) {
 	for _, id := range d.accounts.touched {
-		if _, is := d.next.Accounts[id]; is {
-			return id
+		if was, is := d.base.Accounts[id]; is && was.Role == RoleOwner {
+			return was
 		}
+		r = d.next.Accounts[id]
 	}
-	for id := range d.next.Accounts {
-		return id
-	}
-	return ""
+	return r
 }
 
 // accountDifference says in words how an account differs from what it was; secrets are only said to have changed.
