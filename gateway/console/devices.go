@@ -256,14 +256,7 @@ func (v *visit) addTarget() error {
 	if err := v.post("/v1/targets", in, &t); err != nil {
 		return v.again(err, (*visit).showDevices)
 	}
-	return v.done("/devices", "%s %s is here now. Add the device that moves it.", sentenceWord(t.Kind), t.Name)
-}
-
-func sentenceWord(s string) string {
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
+	return v.done("/devices", "%s %s is here now. Add the device that moves it.", capital(t.Kind), t.Name)
 }
 
 func (v *visit) changeTarget() error {
@@ -280,4 +273,15 @@ func (v *visit) removeTarget() error {
 		return v.again(err, (*visit).showTarget)
 	}
 	return v.done("/devices", "%s", changes(done))
+}
+
+// devicesOf are the devices of a kind.
+func (v *visit) devicesOf(kind string) (of []admin.Device, err error) {
+	all, err := listOf[admin.Device](v, "/v1/devices")
+	for _, d := range all {
+		if string(d.Kind) == kind {
+			of = append(of, d)
+		}
+	}
+	return of, err
 }

@@ -71,14 +71,8 @@ func (v *visit) showPerson() error {
 	if p.Inherited, p.Groups, err = v.groupsOf(p.Person); err != nil {
 		return err
 	}
-	devices, err := listOf[admin.Device](v, "/v1/devices")
-	if err != nil {
+	if p.Readers, err = v.devicesOf("reader"); err != nil {
 		return err
-	}
-	for _, d := range devices {
-		if d.Kind == "reader" {
-			p.Readers = append(p.Readers, d)
-		}
 	}
 	if p.Grant, err = v.grantForm(); err != nil {
 		return err

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
@@ -135,14 +137,19 @@ func (p problem) Title() string { return http.StatusText(p.Status) }
 
 // sentence makes the API's words one for a page.
 func sentence(s string) string {
-	if s == "" {
-		return ""
-	}
-	s = strings.ToUpper(s[:1]) + s[1:]
-	if !strings.HasSuffix(s, ".") {
+	if s = capital(s); s != "" && !strings.HasSuffix(s, ".") {
 		s += "."
 	}
 	return s
+}
+
+// capital begins with a capital letter.
+func capital(s string) string {
+	first, n := utf8.DecodeRuneInString(s)
+	if n == 0 || first == utf8.RuneError {
+		return s
+	}
+	return string(unicode.ToUpper(first)) + s[n:]
 }
 
 const (

@@ -37,14 +37,8 @@ func (v *visit) showWhy() error {
 	if p.Persons, err = listOf[admin.Person](v, "/v1/persons"); err != nil {
 		return err
 	}
-	devices, err := listOf[admin.Device](v, "/v1/devices")
-	if err != nil {
+	if p.Switches, err = v.devicesOf("switch"); err != nil {
 		return err
-	}
-	for _, d := range devices {
-		if d.Kind == "switch" {
-			p.Switches = append(p.Switches, d)
-		}
 	}
 	p.Persons = p.Persons[:min(len(p.Persons), maxChoices)]
 	if p.Cards, err = listOf[admin.Card](v, "/v1/cards"); err != nil {
