@@ -7,13 +7,16 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +25,7 @@ import (
 	"latchkey/gateway"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/certificate"
+	"latchkey/gateway/console"
 	"latchkey/gateway/console/webtest"
 	"latchkey/gateway/store"
 	"latchkey/keys"
@@ -106,6 +110,27 @@ func emptyHouse(t *testing.T, local ...string) *house {
 		}
 	})
 	return &house{t: t, gw: gw, store: st, url: strings.TrimSuffix(gw.ConsoleURL(), "/"), api: http.Client{Transport: admin.InProcess(gw.AdminHandler())}}
+}
+
+// byClock is the same house at another console, whose clock is so far ahead as set says.
+func (h *house) byClock() (other *house, set func(ahead time.Duration)) {
+	h.t.Helper()
+	var ahead atomic.Int64
+	c, err := console.New(console.Config{API: h.gw.AdminHandler(), SignIns: h.store, Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	s := httptest.NewUnstartedServer(c)
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{webtest.Certificate(h.t)}}
+	s.StartTLS()
+	h.t.Cleanup(s.Close)
+	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	elsewhere := *h
+	elsewhere.url = "https://localhost:" + port
+	return &elsewhere, func(d time.Duration) { ahead.Store(int64(d)) }
 }
 
 // certificateFiles writes the certificate that the test's browser trusts.
