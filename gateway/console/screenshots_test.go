@@ -43,8 +43,8 @@ func TestPages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := h.door.Report(t.Context(), wire.Report{Measurements: []wire.Measurement{{Name: "rssi", Unit: "dBW", Type: wire.NumberValue, Number: -61},
-		{Name: "voltage", Unit: "V", Type: wire.NumberValue, Number: 3.29}}}); err != nil {
+	if err := h.door.Report(t.Context(), wire.Report{Measurements: []wire.Measurement{{Name: "rssi", Unit: "dBm", Type: wire.NumberValue, Number: -61},
+		{Name: "voltage", Unit: "mV", Type: wire.NumberValue, Number: 3287}}}); err != nil {
 		t.Fatal(err)
 	}
 	pages := map[string]string{"home": "/", "events": "/events", "people": "/people", "person": "/people/bob", "groups": "/groups", "group": "/groups/staff",
