@@ -1,8 +1,6 @@
 package console_test
 
 import (
-	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 )
@@ -33,36 +31,5 @@ func TestHeaders(t *testing.T) {
 	b.header.Set("Host", "127.0.0.1")
 	if resp, _ := b.do("GET", "/sign-in", ""); resp.Header.Get("Strict-Transport-Security") != "max-age=31536000" {
 		t.Errorf("got %q, want a year of HTTPS", resp.Header.Get("Strict-Transport-Security"))
-	}
-}
-
-// The cookie is a host's own, nothing reads it but TLS requests of the site itself, and signing in brings another one and voids the one before.
-func TestCookie(t *testing.T) {
-	h := newHouse(t, here)
-	b := h.browser()
-	var before *http.Cookie
-	for range 2 {
-		resp, _ := b.do("POST", "/sign-in", url.Values{"name": {"owner"}, "password": {password}}.Encode())
-		cookies := resp.Cookies()
-		if len(cookies) != 1 {
-			t.Fatalf("got %d cookies, want one", len(cookies))
-		}
-		c := cookies[0]
-		if !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Domain != "" || c.Path != "/" || !strings.HasPrefix(c.Name, "__Host-") {
-			t.Errorf("got %v, want __Host-, Secure, HttpOnly, SameSite=Strict", c)
-		}
-		if before == nil {
-			before = c
-			continue
-		}
-		other := h.browser()
-		other.header.Set("Cookie", before.Name+"="+before.Value)
-		if resp, _ := other.do("GET", "/", ""); c.Value == before.Value || resp.StatusCode != http.StatusSeeOther {
-			t.Errorf("got %s for the cookie from before, want that it is void", resp.Status)
-		}
-		other.header.Set("Cookie", c.Name+"="+c.Value)
-		if resp, _ := other.do("GET", "/", ""); resp.StatusCode != http.StatusOK {
-			t.Errorf("got %s for the new cookie, want the page", resp.Status)
-		}
 	}
 }

@@ -177,6 +177,45 @@ func TestSignInGetsANewCookie(t *testing.T) {
 	if b.cookie().Value == first.Value {
 		t.Error("the second sign-in has the cookie of the first")
 	}
+	b.Jar.(*jar).cookies[first.Name] = first
+	if resp, _ := b.do("GET", "/", ""); resp.StatusCode != http.StatusSeeOther {
+		t.Errorf("the first cookie after the second sign-in: got %s, want that it is void", resp.Status)
+	}
+}
+
+// Who guesses learns nothing of who there is, and the record tells of it.
+func TestGuessing(t *testing.T) {
+	h := newHouse(t)
+	answers := map[string][]string{}
+	for _, name := range []string{"owner", "nobody"} {
+		b := h.browser()
+		for range 6 {
+			resp, text := b.do("POST", "/sign-in", url.Values{"name": {name}, "password": {"wrong wrong wrong"}}.Encode())
+			text = regexp.MustCompile(`Wait \d+`).ReplaceAllString(strings.ReplaceAll(text, name, "NAME"), "Wait some")
+			answers[name] = append(answers[name], resp.Status+text)
+		}
+	}
+	for i, text := range answers["owner"] {
+		if text != answers["nobody"][i] {
+			t.Errorf("try %d: got %s for an account that there is, and %s for none", i+1, text, answers["nobody"][i])
+		}
+		if late := i >= 5; strings.Contains(text, "Too many tries. Wait some") != late || strings.Contains(text, "The name or the password is wrong") == late {
+			t.Errorf("try %d: got %s", i+1, text)
+		}
+	}
+	var events admin.Events
+	h.must("GET", "/v1/events", "", &events)
+	told := map[string]string{}
+	for _, e := range events.Items {
+		if e.Kind == "sign-in" {
+			told[e.Actor] = e.Detail
+		}
+	}
+	for _, name := range []string{"owner", "nobody"} {
+		if want := "from 127.0.0.1: refused 5 times, the last for password"; told[name] != want {
+			t.Errorf("%s: got the event %q, want %q", name, told[name], want)
+		}
+	}
 }
 
 func (b *browser) cookie() *http.Cookie {
