@@ -1,0 +1,61 @@
+package console_test
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"mime"
+	"strings"
+	"testing"
+
+	"latchkey/gateway/access"
+)
+
+// Both exports hold what the filter takes, all of it and in order, as files to keep.
+func TestExport(t *testing.T) {
+	h := newHouse(t)
+	for _, uid := range [][]byte{{4, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}, {9, 9, 9, 9}} {
+		if _, err := h.door.Scan(t.Context(), uid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := h.browser().signedIn("owner")
+	for _, tt := range []struct {
+		query string
+		least int // events
+		want  func(access.Event) bool
+	}{
+		{"", 10, func(access.Event) bool { return true }},
+		{"?kind=decision", 2, func(e access.Event) bool { return e.Kind == access.EventDecision }},
+		{"?reason=unknown-card", 1, func(e access.Event) bool { return e.Reason == access.ReasonUnknownCard }},
+		{"?person=ann&target=front-door", 1, func(e access.Event) bool { return e.Person.Name == "ann" && e.Target.Name == "front-door" }},
+		{"?person=nobody", 0, func(access.Event) bool { return false }},
+	} {
+		resp, text := b.do("GET", "/events.json"+tt.query, "")
+		var events []access.Event
+		if err := json.Unmarshal([]byte(text), &events); err != nil {
+			t.Fatalf("%s: %v in %.300s", tt.query, err, text)
+		}
+		csvResp, text := b.do("GET", "/events.csv"+tt.query, "")
+		rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+		if err != nil {
+			t.Fatalf("%s: %v in %.300s", tt.query, err, text)
+		}
+		if len(events) < tt.least || len(rows) != len(events)+1 || rows[0][0] != "number" {
+			t.Errorf("%s: got %d events and %d rows under a head, want %d at least, and the same", tt.query, len(events), len(rows)-1, tt.least)
+			continue
+		}
+		for i, e := range events {
+			if !tt.want(e) || i > 0 && e.Seq <= events[i-1].Seq {
+				t.Errorf("%s: got event %d, %+v", tt.query, e.Seq, e)
+			}
+			if row := rows[i+1]; row[2] != string(e.Kind) || row[len(row)-1] != e.Hash.String() {
+				t.Errorf("%s: got the row %q for event %d", tt.query, row, e.Seq)
+			}
+		}
+		for kind, name := range map[string]string{resp.Header.Get("Content-Disposition"): "latchkey-events.json", csvResp.Header.Get("Content-Disposition"): "latchkey-events.csv"} {
+			if how, params, err := mime.ParseMediaType(kind); err != nil || how != "attachment" || params["filename"] != name {
+				t.Errorf("got %q, want a file %s", kind, name)
+			}
+		}
+	}
+}
