@@ -47,9 +47,13 @@ func TestPages(t *testing.T) {
 		{Name: "voltage", Unit: "mV", Type: wire.NumberValue, Number: 3287}}}); err != nil {
 		t.Fatal(err)
 	}
+	var ann admin.Person
+	var door admin.Target
+	h.must("GET", "/v1/persons/ann", "", &ann)
+	h.must("GET", "/v1/targets/front-door", "", &door)
 	pages := map[string]string{"home": "/", "events": "/events", "people": "/people", "person": "/people/bob", "groups": "/groups", "group": "/groups/staff",
 		"schedules": "/schedules", "devices": "/devices", "device": "/devices/front-reader", "target": "/targets/front-door",
-		"why": "/why?who=person/ann&target=front-door", "health": "/health", "account": "/account", "admins": "/admins"}
+		"why": "/why?who=person/" + string(ann.ID) + "&target=" + string(door.ID), "health": "/health", "account": "/account", "admins": "/admins"}
 	for name, opts := range views {
 		p := h.page(opts)
 		p.Open("/sign-in")
