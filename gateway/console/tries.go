@@ -1,6 +1,7 @@
 package console
 
 import (
+	"hash/maphash"
 	"sync"
 	"time"
 )
@@ -12,7 +13,8 @@ const (
 	firstWait   = 15 * time.Second // doubled with each further one
 	longestWait = 15 * time.Minute // short enough that nobody can keep an owner out for a day
 	forgetAfter = 24 * time.Hour
-	maxTries    = 4096 // names and addresses that are remembered
+	// maxTries names and addresses are remembered, in 5 MB. Who pushes one out to guess anew has paid for that many hashes.
+	maxTries = 1 << 16
 )
 
 // tries slows down who guesses passwords and codes, by account and by address, in memory. A try counts when it begins, so that many at once
@@ -21,8 +23,13 @@ type tries struct {
 	now func() time.Time
 
 	mu sync.Mutex
-	of map[string]*try // guarded by mu; by "name " or "addr " and what it is
+	of map[uint64]*try // guarded by mu; by the hash of what it is
 }
+
+var triesSeed = maphash.MakeSeed()
+
+func nameKey(name string) uint64 { return maphash.String(triesSeed, "name "+name) }
+func addrKey(addr string) uint64 { return maphash.String(triesSeed, "addr "+addr) }
 
 type try struct {
 	count int
@@ -35,7 +42,7 @@ func (t *tries) begin(name, addr string) (wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
-	both := []*try{t.get("name "+clip(name), now), t.get("addr "+addr, now)}
+	both := []*try{t.get(nameKey(name), now), t.get(addrKey(addr), now)}
 	for _, e := range both {
 		wait = max(wait, e.until.Sub(now))
 	}
@@ -57,7 +64,7 @@ func (t *tries) begin(name, addr string) (wait time.Duration) {
 func (t *tries) locked(name, addr string) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e := t.of["name "+clip(name)]; e != nil && e.until.After(t.now()) {
+	if e := t.of[nameKey(name)]; e != nil && e.until.After(t.now()) {
 		return e.count
 	}
 	return 0
@@ -67,28 +74,28 @@ func (t *tries) locked(name, addr string) int {
 func (t *tries) done(name, addr string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.of, "name "+clip(name))
-	delete(t.of, "addr "+addr)
+	delete(t.of, nameKey(name))
+	delete(t.of, addrKey(addr))
 }
 
-// get returns an entry, a new one in the place of the one that is least missed. The caller holds mu.
-func (t *tries) get(key string, now time.Time) *try {
+// get returns an entry, a new one in the place of the oldest. The caller holds mu.
+func (t *tries) get(key uint64, now time.Time) *try {
 	if t.of == nil {
-		t.of = map[string]*try{}
+		t.of = map[uint64]*try{}
 	}
 	if e := t.of[key]; e != nil && now.Sub(e.last) < forgetAfter {
 		return e
 	}
 	if len(t.of) >= maxTries {
-		oldest := ""
+		var oldest uint64
 		for k, e := range t.of {
-			if oldest == "" || e.last.Before(t.of[oldest].last) {
+			if o := t.of[oldest]; o == nil || e.last.Before(o.last) {
 				oldest = k
 			}
 		}
 		delete(t.of, oldest)
 	}
-	e := &try{}
+	e := &try{last: now}
 	t.of[key] = e
 	return e
 }

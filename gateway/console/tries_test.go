@@ -2,7 +2,6 @@ package console
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 )
@@ -79,6 +78,12 @@ func TestTwentyTriesFromAnAddressAreFree(t *testing.T) {
 	if wait := tr.begin("ada", "192.0.2.1"); wait != firstWait {
 		t.Errorf("got to wait %v, want %v", wait, firstWait)
 	}
+	for range freeForName + 1 { // a name that is new where there is no room is counted, too
+		tr.begin("eve", "192.0.2.3")
+	}
+	if tr.locked("eve", "") != freeForName {
+		t.Errorf("got eve locked after %d, want after %d", tr.locked("eve", ""), freeForName)
+	}
 	if wait := tr.begin("ada", "192.0.2.2"); wait != 0 {
 		t.Errorf("from another address: got to wait %v, want none: what was not let in does not count", wait)
 	}
@@ -123,18 +128,20 @@ func TestTriesAreForgottenAfterADay(t *testing.T) {
 
 func TestRememberedTriesAreBounded(t *testing.T) {
 	tr, c := newTries()
-	long := strings.Repeat("x", 64<<10)
-	for i := range maxTries/2 + 200 {
-		tr.begin(long+fmt.Sprint(i), fmt.Sprint("address ", i)) // what differs past the bound is one name
+	for range freeForName {
+		tr.begin("ada", "192.0.2.1")
+	}
+	for i := range maxTries/2 + 100 {
 		tr.begin(fmt.Sprint("name", i), fmt.Sprint("address ", i))
 		c.at = c.at.Add(time.Millisecond)
 	}
-	if len(tr.of) > maxTries {
-		t.Errorf("got %d remembered, want %d at most", len(tr.of), maxTries)
+	if len(tr.of) != maxTries {
+		t.Errorf("got %d remembered, want %d", len(tr.of), maxTries)
 	}
-	for key := range tr.of {
-		if len(key) > 300 {
-			t.Fatalf("got a name of %d bytes remembered, want it clipped", len(key))
-		}
+	if wait := tr.begin("ada", "192.0.2.2"); wait != 0 {
+		t.Errorf("got to wait %v for the oldest, want that it made room", wait)
+	}
+	if wait := tr.begin(fmt.Sprint("name", maxTries/2), fmt.Sprint("address ", maxTries/2)); wait != 0 || tr.of[nameKey(fmt.Sprint("name", maxTries/2))].count != 2 {
+		t.Error("a newer one was forgotten")
 	}
 }
