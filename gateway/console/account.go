@@ -45,6 +45,7 @@ func (v *visit) changePassword() error {
 		return v.wrong(v.account.Name, "password", "The old password is wrong.", (*visit).showAccount)
 	}
 	v.tries.done(v.account.Name, from(v.r))
+	v.remember(sessionConfirmed)
 	password := v.r.PostForm.Get("password")
 	if password != v.r.PostForm.Get("repeat") {
 		return v.again(problem{Status: http.StatusUnprocessableEntity, Detail: "The two new passwords are not the same."}, (*visit).showAccount)
@@ -55,14 +56,13 @@ func (v *visit) changePassword() error {
 	return v.renewed("The password is changed. Every other browser is signed out.")
 }
 
-// renewed keeps this browser signed in when all others were signed out.
+// renewed keeps this browser signed in when all others were signed out. It shows nothing of who is there: what was confirmed stays as old as it was.
 func (v *visit) renewed(text string) error {
 	ctx := v.r.Context()
 	if err := v.sessions.RenewToken(ctx); err != nil {
 		return err
 	}
 	v.sessions.Put(ctx, sessionEpoch, int64(v.account.Epoch))
-	v.remember(sessionConfirmed)
 	return v.done("/account", "%s", text)
 }
 

@@ -50,6 +50,12 @@ func TestStepsAndSignInsEnd(t *testing.T) {
 	ahead(0)
 	b.signedIn("owner")
 	ahead(confirmed + time.Second)
+	if resp, text := b.do("POST", "/account/sign-out", ""); resp.StatusCode != http.StatusSeeOther {
+		t.Fatalf("sign out everywhere else: got %s %s", resp.Status, text)
+	}
+	if got := try(); got != "asked again" {
+		t.Errorf("after signing out everywhere else, which asks for nothing: got %s, want asked again", got)
+	}
 	if resp, text := b.do("POST", "/groups", "name=g&of=persons&step-password=not+it"); resp.StatusCode == http.StatusSeeOther || !strings.Contains(text, "is wrong") {
 		t.Errorf("a wrong password: got %s, want that it is wrong", resp.Status)
 	}
