@@ -2,6 +2,7 @@
 # make test    everything that must hold, installing what it needs
 # make test-large  the part of it that is about load: a flood, ten thousand handshakes
 # make check   vet, gofmt, staticcheck
+# make vulncheck  which known vulnerabilities of its modules reach the program
 # make build   bin/latchkey for this machine; make cross for the Pis
 # make firmware-host  bin/firmware/ROLE: the nodes' C firmware as processes of this machine
 # make firmware-test  what must hold of the firmware, alone and with the gateway, on this machine and in QEMU
@@ -47,6 +48,11 @@ check:
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
 	$(GO) tool staticcheck -tags large,firmware ./...
 	@set -e; for m in $(PEERS); do echo "$(GO) vet -C $$m ./..."; $(GO) vet -C $$m ./...; done
+
+# Which known vulnerabilities reach the program. It asks the Go vulnerability database, so it is not part of the test.
+.PHONY: vulncheck
+vulncheck:
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
 # The programs that the tests speak to. Only what is missing is installed, and only where that is possible.
 deps: $(WEBTEST)/node_modules/.package-lock.json
