@@ -1,27 +1,30 @@
 # make demo    play with a gateway and simulated nodes; make demo-firmware with nodes that run the firmware
 # make test    everything that must hold, installing what it needs
-# make test-large  the part of it that is about load: a flood, ten thousand handshakes
+# make quick   what a minute can tell, with a warm build cache
+# make test-large   the part of make test that is about load: floods, ten thousand handshakes
+# make test-long    what takes too long for make test: all faults in all places, large sites; RUN=pattern PKGS=./… choose
+# make test-stress  each package's tests five times, and three times beside eight busy loops; run it until nothing remains
 # make check   vet, gofmt, staticcheck
-# make vulncheck  which known vulnerabilities of its modules reach the program
+# make vulncheck    which known vulnerabilities of its modules reach the program
 # make build   bin/latchkey for this machine; make cross for the Pis
 # make firmware-host  bin/firmware/ROLE: the nodes' C firmware as processes of this machine
 # make firmware-test  what must hold of the firmware, alone and with the gateway, on this machine and in QEMU
 # make firmware-size  what it takes of an ESP8266's flash
 # make screenshots  a picture of every page of the website, in bin/screenshots, and those in its README anew
-# make bench-deps  the systems that the benchmarks are beside, installed where that is possible
+# make bench-deps   the systems that the benchmarks are beside, installed where that is possible
 # make bench   latency, load, memory and bytes beside the systems that are here, in a few minutes; bench/README.md says what is in a number
-# make bench-full  all of it, beside all systems, in half an hour; the results go to bench/results
-# make bench-go    the Go benchmarks of the packages on the way of a scan
+# make bench-full   all of it, beside all systems, in half an hour; the results go to bench/results
+# make bench-go     the Go benchmarks of the packages on the way of a scan
 # make bench-compare REF=main  those of this tree beside another commit's, in turn; bench/compare.sh says more
-# make bench-gate  allocations and bytes on the wire, which repeat exactly; in seconds
+# make bench-gate   allocations and bytes on the wire, which repeat exactly; in seconds
 
 GO      ?= go
 # A count, not a time: the Go fuzzer sometimes takes its own time limit for a failure.
 FUZZ    ?= 20000x
 BIN     := bin/latchkey
 # Debian packages of the programs that the interop tests and those of the console run. Without the font, Chromium draws no text.
-PACKAGES := libcoap3-bin openssl tshark chromium fonts-dejavu-core libnss3-tools
-PROGRAMS := coap-client-openssl coap-client-gnutls openssl tshark chromium certutil
+PACKAGES := libcoap3-bin openssl tshark chromium fonts-dejavu-core libnss3-tools strace
+PROGRAMS := coap-client-openssl coap-client-gnutls openssl tshark chromium certutil strace
 # What npm installs for the tests of the console. Nothing of it is in the program.
 WEBTEST := gateway/console/webtest
 # Those of the systems that bench/peer starts.
@@ -43,10 +46,15 @@ demo: build
 demo-firmware: build firmware-host
 	@if [ -t 0 ]; then $(BIN) demo --firmware; else $(BIN) demo --firmware --script; fi
 
+# What there is to make.
+.PHONY: help
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
 check:
-	$(GO) vet -tags large,firmware ./...
+	$(GO) vet -tags large,long,firmware ./...
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
-	$(GO) tool staticcheck -tags large,firmware ./...
+	$(GO) tool staticcheck -tags large,long,firmware ./...
 	@set -e; for m in $(PEERS); do echo "$(GO) vet -C $$m ./..."; $(GO) vet -C $$m ./...; done
 
 # Which known vulnerabilities reach the program. It asks the Go vulnerability database, so it is not part of the test.
@@ -123,6 +131,25 @@ test: deps bench-deps check cross fuzz firmware-test
 	$(GO) test -race -timeout 9m ./...
 	$(MAKE) bench-gate
 	$(MAKE) test-large
+
+# The packages whose tests take longest are left out; those on the way of a scan are not.
+SLOW := latchkey/gateway latchkey/gateway/console latchkey/gateway/certificate latchkey/cli latchkey/bench%
+.PHONY: quick
+quick:
+	$(GO) vet ./...
+	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+	$(GO) test -timeout 2m $(filter-out $(SLOW),$(shell $(GO) list ./...))
+	$(GO) test -timeout 2m -run 'TestLadder|TestDoor' ./gateway
+
+RUN  ?= Long
+PKGS ?= ./...
+.PHONY: test-long
+test-long: deps bench-deps
+	$(GO) test -tags long -run '$(RUN)' -count=1 -p 1 -timeout 120m -v $(PKGS)
+
+.PHONY: test-stress
+test-stress: deps bench-deps
+	@GO='$(GO)' sh bench/stress.sh
 
 SHOTS := bin/screenshots
 PICTURES := gateway/console/pictures
