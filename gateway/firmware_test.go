@@ -93,10 +93,10 @@ func (s *site) firmwareIn(dir string, m machine, role, name string, k keys.Key, 
 	return f
 }
 
-// await wants the program to print one of the texts from mark on.
+// await returns the first line from mark on that holds one of texts. It comes within the time given on a quiet machine.
 func (f *firmware) await(mark int, within time.Duration, texts ...string) string {
 	f.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), within)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*within)
 	defer cancel()
 	line, err := f.Await(ctx, mark, texts...)
 	if err != nil {

