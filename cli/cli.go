@@ -18,6 +18,9 @@ import (
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), interrupts()...)
 	defer stop()
+	if err := forbidDumps(); err != nil {
+		return exit(stderr, err)
+	}
 	return exit(stderr, run(ctx, args, stdin, stdout, stderr))
 }
 

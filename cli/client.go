@@ -41,8 +41,9 @@ func (c *client) close() error {
 // place is where a command wants to work.
 type place struct {
 	dir   string
-	live  bool // only with a running gateway
-	makes bool // make the folder if there is none
+	live  bool                // only with a running gateway
+	makes bool                // make the folder if there is none
+	clock gateway.ClockSource // what a gateway on the store would trust
 	// again writes the same command line for somebody else.
 	again func(dir string) string
 }
@@ -94,7 +95,7 @@ func (p place) try(ctx context.Context) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := admin.New(admin.Config{Store: s, Actor: whoami(), Version: version(), GatewayAddr: guessAddr(), StatusOf: gateway.StatusOf})
+	h := admin.New(admin.Config{Store: s, Clock: gateway.TrustedClock(p.clock, s), Actor: whoami(), Version: version(), GatewayAddrs: announcedAddrs(defaultListen), StatusOf: gateway.StatusOf})
 	return &client{Client: http.Client{Transport: admin.InProcess(h)}, closeStore: s.Close}, nil
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"latchkey/gateway"
 )
 
 // spec is a command over the admin API.
@@ -116,7 +119,8 @@ func (x *call) connect() (*client, error) {
 		return x.api, nil
 	}
 	var err error
-	x.api, err = connect(x.Context.Context, place{dir: x.String(dataFlag), live: x.spec.live, makes: x.spec.makes, again: x.again})
+	x.api, err = connect(x.Context.Context, place{dir: x.String(dataFlag), live: x.spec.live, makes: x.spec.makes,
+		clock: gateway.ClockSource(cmp.Or(x.String("clock"), string(gateway.ClockNTP))), again: x.again})
 	return x.api, err
 }
 

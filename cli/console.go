@@ -83,11 +83,14 @@ func welcome(c *cli.Context, g *gateway.Gateway) error {
 func elsewhere(listen, url string) string {
 	at, err := net.ResolveTCPAddr("tcp", listen)
 	_, port, local := strings.Cut(strings.TrimSuffix(url, "/"), "https://localhost:")
-	host, _, _ := net.SplitHostPort(guessAddr())
-	if err != nil || at.IP != nil && !at.IP.IsUnspecified() || !local || host == "localhost" {
+	hosts := machineAddrs()
+	if err != nil || at.IP != nil && !at.IP.IsUnspecified() || !local || len(hosts) == 0 || hosts[0] == "localhost" {
 		return ""
 	}
-	return " (from other machines https://" + net.JoinHostPort(host, port) + "/)"
+	for i, host := range hosts {
+		hosts[i] = "https://" + net.JoinHostPort(host, port) + "/"
+	}
+	return " (from other machines " + orList(hosts) + ")"
 }
 
 // inProcess is a client of a gateway in this process.

@@ -48,7 +48,7 @@ func bundleFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "format", Usage: orList(formatNames()), DefaultText: "text"},
 		&cli.StringFlag{Name: "out", Usage: "write to this new file, which only you may read, instead of printing", TakesFile: true},
-		&cli.StringFlag{Name: "gateway", Usage: "HOST:PORT that the device will call, if not this machine"},
+		&cli.StringFlag{Name: "gateway", EnvVars: []string{"LATCHKEY_ANNOUNCE"}, Usage: "`HOST:PORT` that the device will call", DefaultText: "where the gateway listens"},
 	}
 }
 
@@ -144,7 +144,7 @@ func (x *call) hand(done string, raw []byte, got admin.Enrolled, format provisio
 
 // rehearse writes a bundle like the one to come, to nowhere.
 func (x *call) rehearse(in admin.NewDevice, format provision.Format) error {
-	b := provision.Bundle{Device: in.Name, Kind: wire.Kind(in.Kind), Targets: in.Targets, Gateway: cmp.Or(in.Gateway, guessAddr()),
+	b := provision.Bundle{Device: in.Name, Kind: wire.Kind(in.Kind), Targets: in.Targets, Gateway: cmp.Or(in.Gateway, "gateway.example"+defaultListen),
 		Identity: keys.NewID(), Secret: keys.NewSecret()}
 	if b.Check() != nil {
 		return nil // the admin API says better what is wrong

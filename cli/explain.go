@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/gateway"
 	"latchkey/gateway/admin"
 )
 
@@ -22,6 +23,7 @@ func explainCommand() spec {
 			&cli.StringFlag{Name: "target", Usage: "where"},
 			&cli.StringFlag{Name: "action", Usage: "unlock, lock, on, off or toggle", DefaultText: "unlock for a door, on for a lamp"},
 			&cli.StringFlag{Name: "at", Usage: "when, like \"2026-11-23 08:00\" in the site's time zone, or RFC 3339", DefaultText: "now"},
+			&cli.StringFlag{Name: "clock", Value: string(gateway.ClockNTP), EnvVars: []string{"LATCHKEY_CLOCK"}, Usage: "ntp or rtc, as with serve; a gateway that runs knows it"},
 		},
 		run: explain,
 	}
@@ -30,6 +32,9 @@ func explainCommand() spec {
 func explain(x *call) error {
 	if err := x.oneOf("person", "uid", "device"); err != nil {
 		return err
+	}
+	if c := gateway.ClockSource(x.String("clock")); c != gateway.ClockNTP && c != gateway.ClockRTC {
+		return x.wrong("--clock %q: want ntp or rtc", c)
 	}
 	uid, err := x.uid()
 	if err != nil {

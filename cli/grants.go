@@ -30,23 +30,45 @@ func grantCommands() []spec {
 		{
 			name: "list", usage: "list grants",
 			flags: []cli.Flag{
-				&cli.StringFlag{Name: "person", Usage: "only those to this person"},
-				&cli.StringFlag{Name: "target", Usage: "only those on this target"},
+				&cli.StringFlag{Name: "person", Usage: "only those to this person, alone or in a group"},
+				&cli.StringFlag{Name: "target", Usage: "only those on this target, alone or in a group; says whom each lets in"},
 			},
-			run: func(x *call) error {
-				zone, err := x.zone()
-				if err != nil {
-					return err
-				}
-				path := query("/v1/grants", "person", x.String("person"), "target", x.String("target"))
-				return list(x, path, "EFFECT WHO WHERE ACTIONS SCHEDULE FROM UNTIL ID", func(g admin.Grant) []string {
-					return []string{g.Effect, grantWho(g), grantWhere(g), cmp.Or(grantActions(g), "all"), cmp.Or(g.Schedule.Name, "always"),
-						inZone(g.From, zone), inZone(g.Until, zone), string(g.ID)}
-				})
-			},
+			run: listGrants,
 		},
 		removal("ID", "remove a grant; grant list shows the ids", "/v1/grants/%s"),
 	}
+}
+
+func listGrants(x *call) error {
+	zone, err := x.zone()
+	if err != nil {
+		return err
+	}
+	path := query("/v1/grants", "person", x.String("person"), "target", x.String("target"))
+	columns := "EFFECT WHO WHERE ACTIONS SCHEDULE FROM UNTIL ID"
+	if x.String("target") != "" {
+		columns += " FOR"
+	}
+	return list(x, path, columns, func(g admin.Grant) []string {
+		row := []string{g.Effect, grantWho(g), grantWhere(g), cmp.Or(grantActions(g), "all"), cmp.Or(g.Schedule.Name, "always"),
+			inZone(g.From, zone), inZone(g.Until, zone), string(g.ID)}
+		if x.String("target") != "" {
+			row = append(row, grantFor(g))
+		}
+		return row
+	})
+}
+
+// grantFor names those whom a grant is for.
+func grantFor(g admin.Grant) string {
+	if g.Device.ID != "" {
+		return g.Device.Name
+	}
+	var names []string
+	for _, h := range g.Holders {
+		names = append(names, h.Name)
+	}
+	return cmp.Or(strings.Join(names, ", "), "nobody")
 }
 
 func addGrant(x *call) (err error) {

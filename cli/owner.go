@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"os/user"
 	"strconv"
@@ -44,32 +43,4 @@ func whoami() string {
 		return fmt.Sprintf("%s for %s", name, by)
 	}
 	return name
-}
-
-// defaultPort is that of CoAP over DTLS, RFC 7252 §6.2.
-const defaultPort = "5684"
-
-// guessAddr is where devices may find a gateway on this machine, if nobody says: its first address that is not its own alone.
-func guessAddr() string {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return ""
-	}
-	var v6 net.IP
-	for _, a := range addrs {
-		n, ok := a.(*net.IPNet)
-		if !ok || !n.IP.IsGlobalUnicast() {
-			continue
-		}
-		if n.IP.To4() != nil {
-			return net.JoinHostPort(n.IP.String(), defaultPort)
-		}
-		if v6 == nil {
-			v6 = n.IP
-		}
-	}
-	if v6 != nil {
-		return net.JoinHostPort(v6.String(), defaultPort)
-	}
-	return net.JoinHostPort("localhost", defaultPort)
 }

@@ -22,8 +22,8 @@ func serveCommand() *cli.Command {
 		Name:  "serve",
 		Usage: "run the gateway until it is told to stop",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "listen", Value: ":5684", EnvVars: []string{"LATCHKEY_LISTEN"}, Usage: "UDP `address` for nodes"},
-			&cli.StringFlag{Name: "announce", EnvVars: []string{"LATCHKEY_ANNOUNCE"}, Usage: "`host:port` that new devices are told; default: this machine's name and the port of --listen"},
+			&cli.StringFlag{Name: "listen", Value: defaultListen, EnvVars: []string{"LATCHKEY_LISTEN"}, Usage: "UDP `address` for nodes"},
+			&cli.StringFlag{Name: "announce", EnvVars: []string{"LATCHKEY_ANNOUNCE"}, Usage: "`host:port` that new devices are told; default: where --listen says, or this machine's address"},
 			&cli.StringFlag{Name: "clock", Value: "ntp", EnvVars: []string{"LATCHKEY_CLOCK"}, Usage: "what makes the time of day trustworthy: ntp (the kernel is synchronised) or rtc (this machine has a battery-backed clock)"},
 			&cli.IntFlag{Name: "max-sessions", Value: 10_000, EnvVars: []string{"LATCHKEY_MAX_SESSIONS"}, Usage: "live sessions at the most"},
 			&cli.StringFlag{Name: "console", Value: "127.0.0.1:8443", EnvVars: []string{"LATCHKEY_CONSOLE"}, Usage: "TCP `address` of the website; off: none"},
@@ -58,19 +58,15 @@ func serve(c *cli.Context) error {
 	if n := c.Int("max-sessions"); n < 1 || n > 1_000_000 {
 		return usagef(c, "--max-sessions %d: want 1…1000000", n)
 	}
-	_, port, err := net.SplitHostPort(c.String("listen"))
-	if err == nil {
-		_, err = net.ResolveUDPAddr("udp", c.String("listen"))
-	}
-	if err != nil {
+	if _, err := net.ResolveUDPAddr("udp", c.String("listen")); err != nil {
 		return usagef(c, "--listen %q: want host:port or :port, with a port up to 65535", c.String("listen"))
 	}
-	announce := c.String("announce")
-	if announce == "" {
-		host, _, _ := net.SplitHostPort(guessAddr())
-		announce = net.JoinHostPort(host, port)
-	} else if provision.CheckGateway(announce) != nil {
-		return usagef(c, "--announce %q: want host:port as nodes reach this machine, like 192.0.2.1:5684", announce)
+	announce := announcedAddrs(c.String("listen"))
+	if a := c.String("announce"); a != "" {
+		if provision.CheckGateway(a) != nil {
+			return usagef(c, "--announce %q: want host:port as nodes reach this machine, like 192.0.2.1:5684", a)
+		}
+		announce = []string{a}
 	}
 	console, err := consoleConfig(c)
 	if err != nil {

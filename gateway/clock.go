@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"latchkey/gateway/store"
 )
 
 // ClockSource is what makes the time of day trustworthy.
@@ -19,6 +21,11 @@ const (
 type clock struct {
 	source    ClockSource
 	lastEvent func() (time.Time, bool)
+}
+
+// TrustedClock returns what a gateway on st with this source would say of a time: whether it may be the true one, and if not, why, for people.
+func TrustedClock(source ClockSource, st *store.Store) func(now time.Time) (trusted bool, why string) {
+	return (&clock{source: source, lastEvent: st.LastEventAt}).trusted
 }
 
 // behind is how far the clock may stand behind the last event: two attempts may be stamped out of order by a moment.

@@ -32,8 +32,8 @@ type Config struct {
 	AdminSocket string
 	// Console is the website; nil: none.
 	Console *ConsoleConfig
-	// Announce is the "host:port" that goes into the bundles of new devices; empty: the admin API's caller fills it in.
-	Announce string
+	// Announce is the "host:port" that goes into the bundles of new devices. If there is not exactly one, whoever adds a device has to say.
+	Announce []string
 	// Clock says what makes the time of day trustworthy; default ClockNTP.
 	Clock       ClockSource
 	MaxSessions int // default 10,000

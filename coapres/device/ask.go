@@ -40,7 +40,7 @@ func (d *Device) ask(caller context.Context, path string, encode func(n uint64, 
 	}
 	l, err := d.online(ctx)
 	if err != nil {
-		return wire.Verdict{}, err
+		return wire.Verdict{}, fmt.Errorf("%w: %w", ErrNoVerdict, err)
 	}
 	n := d.next()
 	for stale := 0; ; {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
+	"latchkey/keys"
 )
 
 // Two people tap while the first scan hangs: the second tap is as old as it is, however long it stood in the queue.
@@ -51,6 +54,30 @@ func TestQueuedTapGrowsOld(t *testing.T) {
 	close(release)
 	if got := d.Counter(); got > 2 {
 		t.Errorf("got counter %d, want one for each tap at most", got)
+	}
+}
+
+// A tap that meets no session has no verdict, as one that met silence.
+func TestScanWithoutASession(t *testing.T) {
+	t.Parallel()
+	nobody, err := net.ListenPacket("udp", "127.0.0.1:0") // it never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = nobody.Close() }()
+	d := device.New(device.Config{Name: "r", Kind: wire.KindReader, Gateway: nobody.LocalAddr().String(), Identity: keys.NewID(), Secret: keys.NewSecret()})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx) }()
+	if _, err := d.Scan(ctx, []byte{1, 2, 3, 4}); !errors.Is(err, device.ErrNoVerdict) || !strings.Contains(err.Error(), "not connected") {
+		t.Errorf("got %v, want no verdict, and why", err)
+	}
+	if got := d.Counter(); got != 0 {
+		t.Errorf("got counter %d, want none used", got)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -62,13 +62,17 @@ type Operated struct {
 type Config struct {
 	Store Store
 	Live  Live // nil when no gateway runs here: what needs one then answers 503
+	// Clock tells whether a gateway on this store would trust a time of day, and why not. Asked only without Live; nil: it would.
+	Clock func(now time.Time) (trusted bool, why string)
 
-	Actor       string       // who makes the changes, for the events, unless [WithActor] says otherwise; "admin" if empty
-	Log         *slog.Logger // nothing is logged if nil
-	Metrics     http.Handler // served at /metrics; 404 if nil
-	Version     string       // of the program, for the document and /healthz
-	GatewayAddr string       // host:port that goes into the bundles of new devices; may be empty
-	ConsoleURL  string       // where people find the console; may be empty
+	Actor   string       // who makes the changes, for the events, unless [WithActor] says otherwise; "admin" if empty
+	Log     *slog.Logger // nothing is logged if nil
+	Metrics http.Handler // served at /metrics; 404 if nil
+	Version string       // of the program, for the document and /healthz
+	// GatewayAddrs are the host:port at which nodes may find the gateway. One goes into the bundles of new devices; if there are none, or
+	// several, whoever adds a device has to say.
+	GatewayAddrs []string
+	ConsoleURL   string // where people find the console; may be empty
 
 	Health   func() error     // why nothing can be decided now, or nil; for /healthz
 	StatusOf func(error) int  // HTTP status for errors that this package cannot know, 0 for don't know

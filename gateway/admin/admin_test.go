@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"latchkey/gateway/admin"
 	"latchkey/gateway/store"
@@ -35,7 +36,7 @@ func newSite(t *testing.T, set ...func(*admin.Config)) *site {
 			t.Error(err)
 		}
 	})
-	cfg := admin.Config{Store: s, Actor: "tester", GatewayAddr: "door.example:5684", Version: "test"}
+	cfg := admin.Config{Store: s, Actor: "tester", GatewayAddrs: []string{"door.example:5684"}, Version: "test"}
 	for _, f := range set {
 		f(&cfg)
 	}
@@ -136,7 +137,7 @@ func TestRequests(t *testing.T) {
 		{"a grant nowhere", "POST", "/v1/grants", `{"person":"ann"}`, 422, "exactly one of target"},
 		{"an action that does not fit", "POST", "/v1/grants", `{"person":"ann","target":"desk","actions":["unlock"]}`, 422, "does not fit"},
 		{"an action that is none", "POST", "/v1/grants", `{"person":"ann","target":"desk","actions":["fly"]}`, 422, "want unlock"},
-		{"grants of a person", "GET", "/v1/grants?person=ann", ``, 200, `{"items":[]}`},
+		{"grants of a person", "GET", "/v1/grants?person=ann", ``, 200, `"effect":"allow","group":{`},
 		{"grants at a target", "GET", "/v1/grants?target=front-door", ``, 200, `"group":{"id":`},
 		{"a zone that is none", "PATCH", "/v1/site", `{"zone":"Mars/Olympus"}`, 422, "Europe/Berlin"},
 		{"inside the schedule", "POST", "/v1/explain", `{"uid":"` + annsCard + `","target":"front-door","at":"2026-11-23T09:00:00Z"}`, 200, `"granted":true`},
@@ -197,5 +198,51 @@ func TestRemovalTellsWhatWentAlong(t *testing.T) {
 	want := []string{"delete card …e580 of ann", "delete grant ann → desk", "take ann from group staff", "delete person ann"}
 	if !slices.Equal(done.Changes, want) {
 		t.Errorf("got %q, want %q", done.Changes, want)
+	}
+}
+
+// Without a gateway the clock is what a gateway would make of it, and the answer says so.
+func TestExplainWithoutGateway(t *testing.T) {
+	now := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	s := furnished(t, func(c *admin.Config) {
+		c.Now = func() time.Time { return now }
+		c.Clock = func(at time.Time) (bool, string) { return at.After(now), "nobody has set it" }
+	})
+	const here, note = `{"person":"ann","target":"front-door"`, "the clock is not trusted, so schedules deny: nobody has set it"
+	for _, tc := range []struct{ rule, body, reason, note string }{
+		{"now is as good as the clock", here + `}`, "clock-untrusted", note},
+		{"a time that is named is taken for true", here + `,"at":"2026-11-23T08:59:00Z"}`, "granted", ""},
+		{"so is what is said of the clock", here + `,"clockTrusted":true}`, "granted", ""},
+	} {
+		var got admin.Explanation
+		s.must("POST", "/v1/explain", tc.body, &got)
+		if string(got.Decision.Reason) != tc.reason || strings.Join(got.Notes, "; ") != tc.note {
+			t.Errorf("%s: got %s and notes %q, want %s and %q", tc.rule, got.Decision.Reason, got.Notes, tc.reason, tc.note)
+		}
+	}
+}
+
+func TestGatewayAddressIsAskedFor(t *testing.T) {
+	for _, tc := range []struct {
+		rule  string
+		addrs []string
+		in    string
+		code  int
+		says  string
+	}{
+		{"the only one is taken", []string{"10.42.0.1:5684"}, "", 201, `"gateway":"10.42.0.1:5684"`},
+		{"of several one must be chosen", []string{"10.42.0.1:5684", "192.168.1.5:5684"}, "", 422, "10.42.0.1:5684, 192.168.1.5:5684"},
+		{"what is said counts", []string{"10.42.0.1:5684", "192.168.1.5:5684"}, `,"gateway":"192.168.1.5:5684"`, 201, `"gateway":"192.168.1.5:5684"`},
+		{"without any it must be said", nil, "", 422, "--gateway HOST:PORT"},
+	} {
+		s := newSite(t, func(c *admin.Config) { c.GatewayAddrs = tc.addrs })
+		s.must("POST", "/v1/targets", `{"name":"door","kind":"door"}`, nil)
+		code, text := s.do("POST", "/v1/devices", `{"name":"r","kind":"reader","targets":["door"]`+tc.in+`}`)
+		if code != tc.code || !strings.Contains(text, tc.says) {
+			t.Errorf("%s: got %d %s, want %d and %q", tc.rule, code, text, tc.code, tc.says)
+		}
+		if _, ok := s.store.Snapshot().DeviceByName("r"); ok != (tc.code == 201) {
+			t.Errorf("%s: the device is there: %v", tc.rule, ok)
+		}
 	}
 }

@@ -2,7 +2,9 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"latchkey/coapres/wire"
@@ -116,8 +118,11 @@ func (a *api) enrol(ctx context.Context, in NewDevice) (Enrolled, error) {
 	kind := wire.Kind(in.Kind)
 	d := access.Device{ID: access.NewID(), Name: in.Name, Kind: kind, Created: a.stamp()}
 	key := provision.New(string(d.ID))
-	b := a.bundle(d, key, in.Gateway)
-	_, err := a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
+	b, err := a.bundle(d, key, in.Gateway)
+	if err != nil {
+		return Enrolled{}, err
+	}
+	_, err = a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
 		for _, ref := range in.Targets {
 			t, err := findTarget(p, ref)
 			if err != nil {
@@ -150,7 +155,9 @@ func (a *api) rekey(ctx context.Context, ref string, in NewKey) (Enrolled, error
 		for _, k := range append(older, fresh) {
 			changes = append(changes, access.Change{Put: k})
 		}
-		b = a.bundle(d, fresh, in.Gateway)
+		if b, err = a.bundle(d, fresh, in.Gateway); err != nil {
+			return nil, err
+		}
 		for _, t := range d.Targets {
 			b.Targets = append(b.Targets, p.Targets[t].Name)
 		}
@@ -163,11 +170,18 @@ func (a *api) rekey(ctx context.Context, ref string, in NewKey) (Enrolled, error
 }
 
 // bundle is what goes into a device, but for its targets.
-func (a *api) bundle(d access.Device, k keys.Key, gateway string) provision.Bundle {
-	if gateway == "" {
-		gateway = a.GatewayAddr
+func (a *api) bundle(d access.Device, k keys.Key, gateway string) (provision.Bundle, error) {
+	switch n := len(a.GatewayAddrs); {
+	case gateway != "":
+	case n == 1:
+		gateway = a.GatewayAddrs[0]
+	case n == 0:
+		return provision.Bundle{}, fmt.Errorf("gateway: %w: say where the device finds it (on the command line: --gateway HOST:PORT)", access.ErrInvalid)
+	default:
+		return provision.Bundle{}, fmt.Errorf("gateway: %w: this machine has several addresses (%s): say which of them the device can reach (on the command line: --gateway HOST:PORT)",
+			access.ErrInvalid, strings.Join(a.GatewayAddrs, ", "))
 	}
-	return provision.Bundle{Device: d.Name, Kind: d.Kind, Gateway: gateway, Identity: k.ID, Secret: k.Secret}
+	return provision.Bundle{Device: d.Name, Kind: d.Kind, Gateway: gateway, Identity: k.ID, Secret: k.Secret}, nil
 }
 
 // enrolled is the one answer with a secret.

@@ -57,7 +57,10 @@ func (a *api) explain(in Question) (Explanation, error) {
 		}
 	}
 	out := Explanation{}
-	out.At, out.ClockTrusted = a.moment(in)
+	var why string
+	if out.At, out.ClockTrusted, why = a.moment(in); why != "" {
+		out.Notes = append(out.Notes, "the clock is not trusted, so schedules deny: "+why)
+	}
 	switch {
 	case in.Person != "":
 		who, err := findPerson(p, in.Person)
@@ -102,18 +105,23 @@ func (a *api) cardOf(p *access.Policy, in Question) (access.CredentialID, error)
 	return a.Store.CredentialID(uid), nil
 }
 
-// moment is when the question is about. A time that somebody names is true by what they say; now is what the clock can be trusted for.
-func (a *api) moment(in Question) (at time.Time, trusted bool) {
+// moment is when the question is about. A time that somebody names is true by what they say; now is what the clock can be trusted for, and why
+// says why it cannot.
+func (a *api) moment(in Question) (at time.Time, trusted bool, why string) {
 	at, trusted = a.Now(), true
-	if in.At != nil {
+	switch {
+	case in.At != nil:
 		at = *in.At
-	} else if a.Live != nil {
-		trusted, _ = a.Live.ClockTrusted(at)
+	case in.ClockTrusted != nil:
+	case a.Live != nil:
+		trusted, why = a.Live.ClockTrusted(at)
+	case a.Clock != nil:
+		trusted, why = a.Clock(at)
 	}
 	if in.ClockTrusted != nil {
 		trusted = *in.ClockTrusted
 	}
-	return at.UTC(), trusted
+	return at.UTC(), trusted, why
 }
 
 func holdsGoodCard(p *access.Policy, person access.ID, at time.Time) bool {

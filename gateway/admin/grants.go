@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"latchkey/coapres/wire"
@@ -24,6 +26,7 @@ type Grant struct {
 	From        time.Time     `json:"from,omitzero" doc:"first instant"`
 	Until       time.Time     `json:"until,omitzero" doc:"first instant after"`
 	Created     time.Time     `json:"created"`
+	Holders     []Ref         `json:"holders,omitempty" doc:"only where a target was asked for: the persons that it is for, alone or in the group, without the suspended"`
 }
 
 // NewGrant asks for a grant. Records are named by name or id.
@@ -42,8 +45,8 @@ type NewGrant struct {
 
 // GrantFilter narrows a list of grants.
 type GrantFilter struct {
-	Person string `query:"person" doc:"only grants to this person, by name or id"`
-	Target string `query:"target" doc:"only grants on this target, by name or id"`
+	Person string `query:"person" doc:"only grants to this person, alone or in a group, by name or id"`
+	Target string `query:"target" doc:"only grants on this target, alone or in a group, by name or id"`
 }
 
 func (a *api) grantRoutes() {
@@ -67,26 +70,64 @@ func (a *api) grantRoutes() {
 
 func (a *api) listGrants(in *GrantFilter) (*body[list[Grant]], error) {
 	p := a.Store.Snapshot()
-	person, target := access.Person{}, access.Target{}
-	var err error
+	var subjects, places map[access.ID]bool // nil: all
 	if in.Person != "" {
-		if person, err = findPerson(p, in.Person); err != nil {
+		person, err := findPerson(p, in.Person)
+		if err != nil {
 			return nil, err
 		}
+		subjects = withGroups(p, person.ID)
 	}
 	if in.Target != "" {
-		if target, err = findTarget(p, in.Target); err != nil {
+		target, err := findTarget(p, in.Target)
+		if err != nil {
 			return nil, err
 		}
+		places = withGroups(p, target.ID)
 	}
 	chosen := map[access.ID]*access.Grant{}
 	for id, g := range p.Grants {
-		if in.Person != "" && (g.SubjectKind != access.SubjectPerson || g.Subject != person.ID) || in.Target != "" && g.Target != target.ID {
-			continue
+		if (subjects == nil || subjects[g.Subject]) && (places == nil || places[g.Target] || places[g.TargetGroup]) {
+			chosen[id] = g
 		}
-		chosen[id] = g
 	}
-	return listOf(viewAll(p, chosen, func(p *access.Policy, g *access.Grant) Grant { return viewGrant(p, *g) }, Grant.order)), nil
+	view := func(p *access.Policy, g *access.Grant) Grant {
+		v := viewGrant(p, *g)
+		if places != nil {
+			v.Holders = holders(p, g, subjects)
+		}
+		return v
+	}
+	return listOf(viewAll(p, chosen, view, Grant.order)), nil
+}
+
+// withGroups returns the id of a person or a target and those of the groups that it is in.
+func withGroups(p *access.Policy, id access.ID) map[access.ID]bool {
+	out := map[access.ID]bool{id: true}
+	for _, g := range p.Groups {
+		if slices.Contains(g.Members, id) {
+			out[g.ID] = true
+		}
+	}
+	return out
+}
+
+// holders returns the persons for whom a grant is, by name. only, if not nil, says which may be among them.
+func holders(p *access.Policy, g *access.Grant, only map[access.ID]bool) (out []Ref) {
+	ids := []access.ID{g.Subject}
+	switch g.SubjectKind {
+	case access.SubjectDevice:
+		return nil
+	case access.SubjectGroup:
+		ids = p.Groups[g.Subject].Members
+	}
+	for _, id := range ids {
+		if !p.Persons[id].Suspended && (only == nil || only[id]) {
+			out = append(out, personRef(p, id))
+		}
+	}
+	slices.SortFunc(out, func(a, b Ref) int { return strings.Compare(a.Name, b.Name) })
+	return out
 }
 
 // order sorts grants by subject, then by place, then by id.

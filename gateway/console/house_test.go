@@ -85,7 +85,7 @@ func emptyHouse(t *testing.T, local ...string) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := gateway.Config{Store: st, Listen: "127.0.0.1:0", Clock: gateway.ClockRTC, Announce: "127.0.0.1:5684",
+	cfg := gateway.Config{Store: st, Listen: "127.0.0.1:0", Clock: gateway.ClockRTC, Announce: []string{"127.0.0.1:5684"},
 		Console: &gateway.ConsoleConfig{Listen: "127.0.0.1:0", Certificate: certificateFiles(t, dir)}}
 	for _, s := range local {
 		cfg.Console.Local = append(cfg.Console.Local, netip.MustParsePrefix(s))

@@ -65,10 +65,18 @@ func (v *visit) showPerson() error {
 	if p.HasCards, err = listOf[admin.Card](v, "/v1/cards?person="+escape(id)); err != nil {
 		return err
 	}
-	if p.Grants, err = listOf[admin.Grant](v, "/v1/grants?person="+escape(id)); err != nil {
+	grants, err := listOf[admin.Grant](v, "/v1/grants?person="+escape(id))
+	if err != nil {
 		return err
 	}
-	if p.Inherited, p.Groups, err = v.groupsOf(p.Person); err != nil {
+	for _, g := range grants {
+		if g.Person.ID == p.ID {
+			p.Grants = append(p.Grants, g)
+		} else {
+			p.Inherited = append(p.Inherited, g)
+		}
+	}
+	if p.Groups, err = v.groupsWithout(p.Person); err != nil {
 		return err
 	}
 	if p.Readers, err = v.devicesOf("reader"); err != nil {
@@ -81,11 +89,11 @@ func (v *visit) showPerson() error {
 	return v.show(v.status(), "person", p)
 }
 
-// groupsOf returns the grants that somebody has by being in a group, and the groups they could still join.
-func (v *visit) groupsOf(who admin.Person) (inherited []admin.Grant, others []admin.Group, err error) {
+// groupsWithout returns the groups that somebody could still join.
+func (v *visit) groupsWithout(who admin.Person) (others []admin.Group, err error) {
 	groups, err := listOf[admin.Group](v, "/v1/groups")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	in := map[access.ID]bool{}
 	for _, g := range who.Groups {
@@ -96,16 +104,7 @@ func (v *visit) groupsOf(who admin.Person) (inherited []admin.Grant, others []ad
 			others = append(others, g)
 		}
 	}
-	if len(in) == 0 {
-		return nil, others, nil
-	}
-	grants, err := listOf[admin.Grant](v, "/v1/grants")
-	for _, g := range grants {
-		if in[g.Group.ID] {
-			inherited = append(inherited, g)
-		}
-	}
-	return inherited, others, err
+	return others, nil
 }
 
 func (v *visit) changePerson() error {

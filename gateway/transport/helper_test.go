@@ -223,8 +223,11 @@ var addresses atomic.Uint32
 // test that had it would arrive there.
 func freshAddr() string {
 	n := addresses.Add(1)
-	return fmt.Sprintf("127.%d.%d.%d:0", 64+os.Getpid()%128, n/250%250, 1+n%250)
+	return fmt.Sprintf("127.%d.%d.%d:0", loopback(), n/250%200, 1+n%250)
 }
+
+// loopback is the second byte of this process's own loopback addresses.
+func loopback() int { return 64 + os.Getpid()%128 }
 
 // within receives from c, or fails the test after a while.
 func within[T any](t testing.TB, c <-chan T) (v T) {

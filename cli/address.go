@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"net"
+	"net/netip"
+)
+
+// defaultListen is where the gateway listens if nobody says otherwise. The port is that of CoAP over DTLS, RFC 7252 §6.2.
+const defaultListen = ":5684"
+
+// announcedAddrs returns the "host:port" at which nodes may find a gateway that listens at listen: the address that it is bound to, else the
+// addresses of this machine. More than one means that somebody has to choose.
+func announcedAddrs(listen string) []string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil || port == "0" { // whichever the kernel gives it
+		return nil
+	}
+	if a, err := netip.ParseAddr(host); host != "" && (err != nil || !a.IsUnspecified()) {
+		return []string{net.JoinHostPort(host, port)}
+	}
+	var out []string
+	for _, a := range machineAddrs() {
+		out = append(out, net.JoinHostPort(a, port))
+	}
+	return out
+}
+
+// machineAddrs returns the addresses at which other machines may reach this one: those of IPv4, or if there are none those of IPv6. If
+// there are neither it is localhost.
+func machineAddrs() []string {
+	var v4, v6 []string
+	ifaces, err := net.Interfaces()
+	if err != nil {
+		return nil
+	}
+	for _, i := range ifaces {
+		addrs, err := i.Addrs()
+		if err != nil || i.Flags&net.FlagRunning == 0 {
+			continue
+		}
+		for _, a := range addrs {
+			n, ok := a.(*net.IPNet)
+			switch {
+			case !ok || !n.IP.IsGlobalUnicast():
+			case n.IP.To4() != nil:
+				v4 = append(v4, n.IP.String())
+			default:
+				v6 = append(v6, n.IP.String())
+			}
+		}
+	}
+	switch {
+	case len(v4) > 0:
+		return v4
+	case len(v6) > 0:
+		return v6
+	}
+	return []string{"localhost"}
+}
