@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"latchkey/gateway"
@@ -66,7 +67,7 @@ func connect(ctx context.Context, p place) (*client, error) {
 	p.dir = dir
 	for deadline := time.Now().Add(lockWait); ; {
 		c, err := p.try(ctx)
-		if !errors.Is(err, store.ErrLocked) || time.Now().After(deadline) {
+		if !errors.Is(err, store.ErrLocked) && !errors.As(err, new(silent)) || time.Now().After(deadline) {
 			return c, err
 		}
 		select {
@@ -108,6 +109,9 @@ func (p place) dial(ctx context.Context) (*client, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		if errors.Is(err, syscall.EAGAIN) || errors.Is(err, os.ErrDeadlineExceeded) { // nobody accepts what waits there already
+			return nil, silent{lockWait}
+		}
 		return nil, nil // whatever is wrong with the socket, the store's lock says whether somebody is at work
 	}
 	first := make(chan net.Conn, 1)
@@ -135,8 +139,29 @@ func (p place) empty() bool {
 	return true
 }
 
-// answerWait bounds the wait for an answer: a check of a long chain of events takes minutes.
-const answerWait = 10 * time.Minute
+// How long a running gateway may take: to begin its answer, and until all of it is there. A check of a long chain of events takes minutes.
+const (
+	headWait   = 10 * time.Second
+	answerWait = 10 * time.Minute
+)
+
+// silent is a gateway that is there and does not answer.
+type silent struct{ after time.Duration }
+
+func (e silent) Error() string {
+	return fmt.Sprintf("the gateway runs and does not answer, for %v now: look at its log, and restart it if that says nothing. Whether this was done is not known", e.after)
+}
+
+// headWaitOf is how long the answer to a request may take to begin: a few wait for something themselves.
+func headWaitOf(in any) time.Duration {
+	switch in := in.(type) {
+	case admin.LearnCard:
+		return time.Duration(in.Seconds)*time.Second + headWait
+	case admin.VerifyRequest:
+		return answerWait
+	}
+	return headWait
+}
 
 // do sends one request. A refusal is an apiError.
 func (c *client) do(ctx context.Context, method, path string, in, out any) ([]byte, error) {
@@ -158,6 +183,28 @@ func (c *client) do(ctx context.Context, method, path string, in, out any) ([]by
 	return b, unmarshal(b, out)
 }
 
+// begin returns an answer whose head has come within the time given. Its body may take longer.
+func (c *client) begin(req *http.Request, within time.Duration) (*http.Response, error) {
+	if c.closeStore != nil { // this process answers itself, and is at work as long as it does not
+		return c.Do(req)
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	late := time.AfterFunc(within, func() { cancel(silent{within}) })
+	resp, err := c.Do(req.WithContext(ctx))
+	if !late.Stop() {
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	context.AfterFunc(req.Context(), func() { cancel(nil) }) // the body is read with ctx
+	return resp, nil
+}
+
 // send returns a successful answer, whose body is the caller's to close.
 func (c *client) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
 	var body io.Reader
@@ -175,8 +222,11 @@ func (c *client) send(ctx context.Context, method, path string, in any) (*http.R
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := c.Do(req)
+	resp, err := c.begin(req, headWaitOf(in))
 	if err != nil {
+		if errors.As(err, new(silent)) {
+			return nil, err
+		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}

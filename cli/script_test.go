@@ -50,7 +50,7 @@ func TestScript(t *testing.T) {
 			"listens":  listens,
 			"appears":  appears,
 			"freeport": freeport,
-			"hangup":   hangup,
+			"signal":   signal,
 		},
 	})
 }
@@ -148,10 +148,11 @@ func until(ts *testscript.TestScript, what string, is func() bool) {
 	}
 }
 
-// hangup sends SIGHUP to every command in the background, as a terminal that closes.
-func hangup(ts *testscript.TestScript, _ bool, _ []string) {
+// signal sends every command in the background HUP, as a terminal that closes does, or STOP, or CONT.
+func signal(ts *testscript.TestScript, _ bool, args []string) {
+	number := map[string]syscall.Signal{"HUP": syscall.SIGHUP, "STOP": syscall.SIGSTOP, "CONT": syscall.SIGCONT}[args[0]]
 	for _, c := range ts.BackgroundCmds() {
-		ts.Check(c.Process.Signal(syscall.SIGHUP))
+		ts.Check(c.Process.Signal(number))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
+	"latchkey/gateway/limit"
 	"latchkey/gateway/store"
 )
 
@@ -51,9 +52,29 @@ func listenAdmin(g *Gateway, path string) (*adminServer, error) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("gateway: admin socket: %w", err), l.Close())
 	}
-	return &adminServer{listener: l, http: &http.Server{Handler: g.api, ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return admin.WithActor(ctx, callerOf(c)) }}}, nil
+	bounded := limit.NewListener(l, socketConns)
+	return &adminServer{listener: bounded, http: &http.Server{Handler: limit.NewHandler(g.api, clientOfSocket, socketRequests),
+		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			ctx = bounded.ConnContext(ctx, c)
+			if own, ok := c.(interface{ NetConn() net.Conn }); ok {
+				c = own.NetConn()
+			}
+			return admin.WithActor(ctx, callerOf(c))
+		}}}, nil
+}
+
+// Bounds of the admin socket. Whoever may open it may do everything; they keep a script that went wrong from taking the memory that doors need.
+var (
+	socketConns = limit.Connections{All: 64, EachAddr: 64, Known: 48, EachKnown: 48, Idle: 10 * time.Second}
+
+	socketRequests = limit.Requests{Known: limit.Class{All: limit.Budget{Requests: 48, Bytes: 8 << 20}, Each: limit.Budget{Requests: 48, Bytes: 8 << 20},
+		Body: 1 << 20, Read: 30 * time.Second, Write: 15 * time.Minute}} // a check of a long chain of events takes minutes
+)
+
+// clientOfSocket is whose budget a request on the admin socket goes on.
+func clientOfSocket(*http.Request) limit.Client {
+	return limit.Client{Account: "admin socket"}
 }
 
 func (a *adminServer) serve(ctx context.Context) error {

@@ -11,10 +11,9 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"latchkey/gateway/certificate"
 	"latchkey/gateway/console"
+	"latchkey/gateway/limit"
 )
 
 // ConsoleConfig says where the website is and who is near it. Listen and Certificate.Dir are required.
@@ -27,15 +26,28 @@ type ConsoleConfig struct {
 	Certificate certificate.Config
 }
 
-// Bounds of the console's listener, so that a crowd of browsers, or of others, takes neither the memory nor the files that doors need.
-const (
-	maxConsoleConns = 256
-	maxConsoleHead  = 32 << 10 // bytes
+// Bounds of the console, so that a crowd of browsers, or of others, takes neither the memory nor the time nor the files that doors need. Its README
+// has them in a table.
+var (
+	consoleConns = limit.Connections{All: 256, EachAddr: 64, Known: 128, EachKnown: 24, Idle: 10 * time.Second, Rate: 100, EachRate: 30}
+
+	consoleRequests = limit.Requests{
+		Strangers: limit.Class{All: limit.Budget{Requests: 64, Bytes: 1 << 20}, Each: limit.Budget{Requests: 16, Bytes: 256 << 10},
+			Body: 16 << 10, Read: 5 * time.Second, Write: 10 * time.Second},
+		Known: limit.Class{All: limit.Budget{Requests: 256, Bytes: 4 << 20}, Each: limit.Budget{Requests: 48, Bytes: 512 << 10},
+			Body: 64 << 10, Read: 15 * time.Second, Write: 30 * time.Second},
+	}
 )
+
+const maxConsoleHead = 16 << 10 // bytes of a request's head
+
+// consoleHTTP2 has few streams on a connection and small buffers. The defaults are made for servers with memory to spare: a megabyte a connection.
+var consoleHTTP2 = http.HTTP2Config{MaxConcurrentStreams: 16, MaxReadFrameSize: 16 << 10, MaxReceiveBufferPerConnection: 64 << 10,
+	MaxReceiveBufferPerStream: 16 << 10, WriteByteTimeout: 10 * time.Second}
 
 // consoleServer serves the website.
 type consoleServer struct {
-	listener    net.Listener
+	listener    *limit.Listener
 	certificate *certificate.Source
 	http        *http.Server
 	url         string
@@ -52,9 +64,10 @@ func listenConsole(cfg ConsoleConfig, log *slog.Logger) (*consoleServer, error) 
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("gateway: console: %w", err), l.Close())
 	}
-	return &consoleServer{listener: netutil.LimitListener(l, maxConsoleConns), certificate: source, url: urlOf(cfg),
-		http: &http.Server{TLSConfig: source.TLS(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxConsoleHead,
-			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}}, nil
+	bounded := limit.NewListener(l, consoleConns)
+	return &consoleServer{listener: bounded, certificate: source, url: urlOf(cfg),
+		http: &http.Server{TLSConfig: source.TLS(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxConsoleHead,
+			HTTP2: &consoleHTTP2, ConnContext: bounded.ConnContext, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}}, nil
 }
 
 // urlOf is how people call the console: by the name that they gave it, else by the one that browsers take for this machine, which is the only one
@@ -73,9 +86,13 @@ func urlOf(cfg ConsoleConfig) string {
 }
 
 // open gives the console its pages.
-func (s *consoleServer) open(g *Gateway, local []netip.Prefix) (err error) {
-	s.http.Handler, err = console.New(console.Config{API: g.api, SignIns: g.store, Hosts: s.certificate.Hosts(), Local: local, Log: g.log})
-	return err
+func (s *consoleServer) open(g *Gateway, local []netip.Prefix) error {
+	c, err := console.New(console.Config{API: g.api, SignIns: g.store, Hosts: s.certificate.Hosts(), Local: local, Log: g.log})
+	if err != nil {
+		return err
+	}
+	s.http.Handler = limit.NewHandler(c, c.Client, consoleRequests)
+	return nil
 }
 
 func (s *consoleServer) serve(ctx context.Context) error {

@@ -16,6 +16,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/limit"
 )
 
 // Store is what the policy and the events are read from and written to.
@@ -88,6 +89,7 @@ type api struct {
 	passwords hasher
 	codes     usedCodes
 	setup     setup
+	streams   limit.Shares
 }
 
 // New returns the handler. It serves until its caller stops calling it and starts no goroutine. A gateway has one: what must not be tried

@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/limit"
 )
 
 // Bounds of what one answer holds and how long it waits.
@@ -20,6 +21,15 @@ const (
 	maxEvents     = 1000
 	eventPage     = 256
 	writeWait     = 30 * time.Second
+)
+
+// How many streams of events there are at a time, in all and for one address, account and token. This is where those of browsers, scripts and the
+// admin socket are counted, each once.
+const (
+	maxStreams   = 128
+	addrStreams  = 48
+	ownStreams   = 16
+	tokenStreams = 8
 )
 
 const ndjson = "application/x-ndjson"
@@ -62,15 +72,40 @@ func (a *api) eventRoutes() {
 			}},
 		}},
 	}
-	huma.Register(a.API, op, func(_ context.Context, in *StreamInput) (*huma.StreamResponse, error) {
+	huma.Register(a.API, op, func(ctx context.Context, in *StreamInput) (*huma.StreamResponse, error) {
 		if a.Live == nil { // nobody else writes to the store while this process has it
-			return nil, a.problem(context.Background(), op.OperationID, ErrNoGateway)
+			return nil, a.problem(ctx, op.OperationID, ErrNoGateway)
+		}
+		leave, err := a.watch(limit.ClientOf(ctx))
+		if err != nil {
+			return nil, a.problem(ctx, op.OperationID, err)
 		}
 		return &huma.StreamResponse{Body: func(c huma.Context) {
+			defer leave()
 			r, w := humago.Unwrap(c)
 			a.stream(r.Context(), w, in.From)
 		}}, nil
 	})
+}
+
+// watch counts one more stream of a client, until leave is called.
+func (a *api) watch(c limit.Client) (leave func(), err error) {
+	const what = "streams of events"
+	claims := []limit.Claim{{What: what, N: 1, Most: maxStreams}}
+	if c.Addr != "" {
+		claims = append(claims, limit.Claim{What: what, Of: "address " + c.Addr, N: 1, Most: addrStreams})
+	}
+	if c.Account != "" {
+		claims = append(claims, limit.Claim{What: what, Of: "account " + c.Account, N: 1, Most: ownStreams})
+	}
+	if c.Token != "" {
+		claims = append(claims, limit.Claim{What: what, Of: "token " + c.Token, N: 1, Most: tokenStreams})
+	}
+	leave, full := a.streams.Take(claims...)
+	if leave == nil {
+		return nil, crowded{fmt.Errorf("too many are watching (%v): end one of them, or ask for pages of events", full)}
+	}
+	return leave, nil
 }
 
 func (a *api) events(ctx context.Context, in *EventQuery) (Events, error) {
@@ -149,6 +184,7 @@ func (a *api) stream(ctx context.Context, w http.ResponseWriter, from uint64) {
 			from = ev.Seq + 1
 		}
 		_ = out.Flush()
+		_ = out.SetWriteDeadline(time.Time{}) // in HTTP/2 it would end the stream while there is nothing to write
 		if len(events) > 0 {
 			continue
 		}

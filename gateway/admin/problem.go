@@ -28,6 +28,8 @@ func (a *api) problem(ctx context.Context, operation string, err error) error {
 	switch {
 	case errors.As(err, new(unavailable)):
 		status = http.StatusServiceUnavailable
+	case errors.As(err, new(crowded)):
+		status = http.StatusTooManyRequests
 	case errors.Is(err, ErrNoGateway):
 		status, kind = http.StatusServiceUnavailable, TypeNoGateway
 	case errors.As(err, new(forbidden)):
@@ -55,6 +57,11 @@ func (a *api) problem(ctx context.Context, operation string, err error) error {
 type unavailable struct{ error }
 
 func (u unavailable) Unwrap() error { return u.error }
+
+// crowded is an error of somebody who has as much under way as may be.
+type crowded struct{ error }
+
+func (c crowded) Unwrap() error { return c.error }
 
 // forbidden is an error of somebody who has not shown that they may.
 type forbidden struct{ error }

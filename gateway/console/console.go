@@ -54,7 +54,6 @@ type Console struct {
 	handler    http.Handler
 	tries      tries
 	challenges challenges
-	watchers   watchers
 }
 
 //go:embed all:templates static

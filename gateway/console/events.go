@@ -151,7 +151,7 @@ func (v *visit) each(from uint64, end uint64, f func(access.Event) error) error 
 		if len(page.Items) == 0 {
 			return nil
 		}
-		_ = http.NewResponseController(v.w).SetWriteDeadline(time.Now().Add(writeWait)) // as in bound
+		_ = http.NewResponseController(v.w).SetWriteDeadline(time.Now().Add(writeWait))
 		for _, e := range page.Items {
 			if e.Seq < end && take.takes(e) {
 				if err := f(e); err != nil {

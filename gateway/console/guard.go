@@ -10,16 +10,17 @@ import (
 )
 
 const (
-	maxForm   = 64 << 10         // bytes of a request's body
-	readWait  = 10 * time.Second // for a request's body
-	writeWait = 30 * time.Second // for a page; what waits for a card or streams sets its own
+	maxForm = 16 << 10 // bytes of a form: the longest has a passkey in it
+	maxCall = 64 << 10 // and of what a script sends
+	// writeWait is how long the browser may take for what comes next, where that is more than a page: a download, a stream of events.
+	writeWait = 30 * time.Second
 )
 
 // guarded is what holds for every request, before it is known who asks.
 func (c *Console) guarded(next http.Handler) http.Handler {
 	cross := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		bound(w, r)
+		r.Body = http.MaxBytesReader(w, r.Body, maxCall)
 		harden(w.Header(), r.Host)
 		switch {
 		case !c.ours(r.Host):
@@ -30,13 +31,6 @@ func (c *Console) guarded(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
-}
-
-func bound(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	out := http.NewResponseController(w)
-	_ = out.SetReadDeadline(time.Now().Add(readWait)) // not every writer has deadlines: those that come from the network do
-	_ = out.SetWriteDeadline(time.Now().Add(writeWait))
 }
 
 // harden says what a browser may do with anything that comes from host. What a browser keeps about localhost would hold for every other program

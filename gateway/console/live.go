@@ -15,39 +15,11 @@ import (
 	"latchkey/gateway/admin"
 )
 
-const (
-	maxWatchers = 64               // event streams at once, of all browsers together
-	heartbeat   = 15 * time.Second // between signs of life, at each of which it is looked whether the sign-in still holds
-)
-
-// watchers counts the event streams.
-type watchers struct {
-	mu sync.Mutex
-	n  int // guarded by mu
-}
-
-func (w *watchers) enter() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.n >= maxWatchers {
-		return false
-	}
-	w.n++
-	return true
-}
-
-func (w *watchers) leave() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.n--
-}
+// heartbeat is the time between signs of life, with each of which it is checked whether the sign-in still holds.
+const heartbeat = 15 * time.Second
 
 // live sends events as they happen, each as a row of the table of events, until the browser goes or the sign-in is over.
 func (v *visit) live() error {
-	if !v.watchers.enter() {
-		return problem{Status: http.StatusServiceUnavailable, Detail: "Too many browsers are watching. Reload the page to see what is new."}
-	}
-	defer v.watchers.leave()
 	in, err := v.view("events", nil)
 	if err != nil {
 		return err
@@ -64,11 +36,7 @@ func (v *visit) live() error {
 	}
 	ctx, cancel := context.WithCancel(v.r.Context())
 	defer cancel()
-	v.w.Header().Set("Content-Type", "text/event-stream")
-	out := &eventStream{v: v, in: in, take: v.filter(), flush: http.NewResponseController(v.w), end: cancel, header: http.Header{}}
-	if err := out.send(": welcome\n\n"); err != nil {
-		return nil // gone
-	}
+	out := &eventStream{v: v, in: in, take: v.filter(), flush: http.NewResponseController(v.w), end: cancel, header: http.Header{}, status: http.StatusOK}
 	var wg sync.WaitGroup
 	wg.Go(func() { out.beat(ctx) })
 	r, err := http.NewRequestWithContext(admin.WithActor(ctx, v.actor()), http.MethodGet, "http://latchkey"+path, http.NoBody)
@@ -77,6 +45,12 @@ func (v *visit) live() error {
 	}
 	cancel()
 	wg.Wait()
+	if out.status == http.StatusTooManyRequests {
+		return problem{Status: out.status, Detail: "Too many pages are watching already. Close some, or reload this one to see what is new."}
+	}
+	if err == nil && out.status != http.StatusOK {
+		err = fmt.Errorf("console: GET %s: %s", path, http.StatusText(out.status))
+	}
 	return err
 }
 
@@ -88,6 +62,7 @@ type eventStream struct {
 	flush  *http.ResponseController
 	end    context.CancelFunc
 	header http.Header
+	status int // of the API's answer
 	line   []byte
 
 	mu sync.Mutex // guards writing to the browser
@@ -95,9 +70,19 @@ type eventStream struct {
 
 func (s *eventStream) Header() http.Header { return s.header }
 
-func (s *eventStream) WriteHeader(int) {}
+// WriteHeader begins the browser's stream when the API has begun its own.
+func (s *eventStream) WriteHeader(status int) {
+	if s.status = status; status != http.StatusOK {
+		return
+	}
+	s.v.w.Header().Set("Content-Type", "text/event-stream")
+	_ = s.send(": welcome\n\n") // ends the stream if the browser is gone
+}
 
 func (s *eventStream) Write(b []byte) (int, error) {
+	if s.status != http.StatusOK {
+		return len(b), nil // why: the browser gets our own words
+	}
 	s.line = append(s.line, b...)
 	for {
 		i := bytes.IndexByte(s.line, '\n')
@@ -131,7 +116,7 @@ func (s *eventStream) event(line []byte) error {
 func (s *eventStream) send(text string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_ = s.flush.SetWriteDeadline(time.Now().Add(writeWait)) // as in bound
+	_ = s.flush.SetWriteDeadline(time.Now().Add(writeWait))
 	if _, err := s.v.w.Write([]byte(text)); err != nil {
 		s.end()
 		return err

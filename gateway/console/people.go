@@ -169,7 +169,7 @@ const learnFor = 45 * time.Second
 
 // learnCard answers when a card was held to the reader, or nobody did. A browser waits for that as for any page.
 func (v *visit) learnCard() error {
-	_ = http.NewResponseController(v.w).SetWriteDeadline(time.Now().Add(learnFor + writeWait)) // as in bound
+	_ = http.NewResponseController(v.w).SetWriteDeadline(time.Now().Add(learnFor + writeWait))
 	ctx, cancel := context.WithTimeout(v.r.Context(), learnFor+writeWait/2)
 	defer cancel()
 	var card admin.Card

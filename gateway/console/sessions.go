@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+
+	"latchkey/gateway/admin"
+	"latchkey/gateway/limit"
 )
 
 // How long somebody stays signed in: at most, and without a visit.
@@ -74,26 +77,65 @@ func (s signIns) Commit(token string, b []byte, expiry time.Time) error {
 
 func (s signIns) Delete(token string) error { return s.DeleteCtx(context.Background(), token) }
 
-// recognise finds who is signed in. A sign-in is over when its account is gone, disabled or in another epoch, and after a time without a visit.
+// recognise finds who is signed in, and ends a sign-in that is over.
 func (v *visit) recognise() error {
-	ctx := v.r.Context()
-	id := v.sessions.GetString(ctx, sessionAccount)
-	if id == "" {
+	if v.sessions.GetString(v.r.Context(), sessionAccount) == "" {
 		return nil
 	}
-	account, err := v.accountOf(id)
+	account, err := v.signedInAs()
 	if err != nil {
 		return err
 	}
-	seen := v.since(sessionSeen)
-	if account.ID == "" || account.Disabled || account.Epoch != uint64(v.sessions.GetInt64(ctx, sessionEpoch)) || seen > idleFor {
-		return v.sessions.Destroy(ctx)
+	if account.ID == "" {
+		return v.sessions.Destroy(v.r.Context())
 	}
-	if seen > seenEvery {
+	if v.since(sessionSeen) > seenEvery {
 		v.remember(sessionSeen)
 	}
 	v.account = account
 	return nil
+}
+
+// signedInAs is the account of the sign-in that the request's context holds, zero if there is none. A sign-in is over when its account is gone,
+// disabled or in another epoch, and after a time without a visit.
+func (v *visit) signedInAs() (admin.Account, error) {
+	ctx := v.r.Context()
+	id := v.sessions.GetString(ctx, sessionAccount)
+	if id == "" {
+		return admin.Account{}, nil
+	}
+	account, err := v.accountOf(id)
+	if account.Disabled || account.Epoch != uint64(v.sessions.GetInt64(ctx, sessionEpoch)) || v.since(sessionSeen) > idleFor {
+		return admin.Account{}, err
+	}
+	return account, err
+}
+
+// Client tells on whose budget a request goes: who is signed in, or whose token it has. It changes nothing, and what a request may do does not
+// depend on it. Who cannot be looked up is a stranger.
+func (c *Console) Client(r *http.Request) limit.Client {
+	v := &visit{Console: c, r: r}
+	if text, ok := bearer(r); ok {
+		account, token, err := v.tokenOf(text)
+		if err != nil || token.ID == "" {
+			return limit.Client{}
+		}
+		return limit.Client{Account: string(account.ID), Token: string(token.ID)}
+	}
+	cookie, err := r.Cookie(c.sessions.Cookie.Name)
+	if err != nil {
+		return limit.Client{}
+	}
+	ctx, err := c.sessions.Load(r.Context(), cookie.Value)
+	if err != nil {
+		return limit.Client{}
+	}
+	v.r = r.WithContext(ctx)
+	account, err := v.signedInAs()
+	if err != nil {
+		return limit.Client{}
+	}
+	return limit.Client{Account: string(account.ID)}
 }
 
 // since is how long ago something happened that the sign-in remembers. What lies ahead by more than a clock is corrected by is too long ago for

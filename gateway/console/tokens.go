@@ -82,8 +82,8 @@ const scriptWait = 15 * time.Minute
 
 // script answers requests with a token, with no cookie and no page: the admin API under /api/, as far as the token's scopes go.
 func (c *Console) script(w http.ResponseWriter, r *http.Request) {
-	text, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok || len(text) > 128 {
+	text, ok := bearer(r)
+	if !ok {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="latchkey"`)
 		apiProblem(w, http.StatusUnauthorized, "want Authorization: Bearer and a token; the website makes them under Account")
 		return
@@ -116,7 +116,7 @@ func (c *Console) script(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(admin.WithActor(r.Context(), account.Name+"@api"), scriptWait)
 	defer cancel()
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(scriptWait)) // as in bound
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(scriptWait))
 	var wg sync.WaitGroup
 	wg.Go(func() { v.watchToken(ctx, text, cancel) })
 	in := r.Clone(ctx)
@@ -126,6 +126,12 @@ func (c *Console) script(w http.ResponseWriter, r *http.Request) {
 	c.cfg.API.ServeHTTP(w, in)
 	cancel()
 	wg.Wait()
+}
+
+// bearer is the token that a script has sent, and false if it cannot be one.
+func bearer(r *http.Request) (text string, ok bool) {
+	text, ok = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return text, ok && len(text) <= 128
 }
 
 func (v *visit) tokenOf(text string) (admin.Account, admin.Token, error) {

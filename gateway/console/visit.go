@@ -40,17 +40,18 @@ func (c *Console) at(rt route) http.Handler {
 }
 
 func (v *visit) serve() error {
-	if err := v.r.ParseForm(); err != nil {
-		return problem{Status: http.StatusBadRequest, Detail: "The form could not be read, or is too long."}
-	}
 	if err := v.recognise(); err != nil {
 		return err
 	}
+	if v.route.least != anybody && v.account.ID == "" {
+		return v.welcome() // whatever the form says
+	}
+	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
+	if err := v.r.ParseForm(); err != nil {
+		return problem{Status: http.StatusBadRequest, Detail: "The form could not be read, or is too long."}
+	}
 	if v.route.least == anybody {
 		return v.route.serve(v)
-	}
-	if v.account.ID == "" {
-		return v.welcome()
 	}
 	if !v.account.Role.Includes(v.route.least) {
 		return problem{Status: http.StatusForbidden, Detail: fmt.Sprintf("You are signed in as %s, who is %s %s. This needs %s %s.",

@@ -123,7 +123,10 @@ const watch = () => {
 	const soon = () => { clearTimeout(later); later = setTimeout(refresh, 100); };
 	const say = (state, text) => { link.dataset.state = state; link.textContent = text; };
 	source.onopen = () => { say("on", "● live"); soon(); };
-	source.onerror = () => say("lost", "○ connection lost, trying again");
+	source.onerror = () => {
+		say("lost", "○ connection lost, trying again");
+		if (source.readyState === EventSource.CLOSED) setTimeout(watch, 15000); // refused: the browser itself tries only lost ones again
+	};
 	source.addEventListener("other", soon);
 	source.addEventListener("row", e => {
 		soon();

@@ -1,0 +1,106 @@
+package limit
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Budget is what may be under way at a time: requests, and bytes of their bodies.
+type Budget struct{ Requests, Bytes int64 }
+
+// Class is the bounds of strangers, or of those who are signed in.
+type Class struct {
+	All   Budget
+	Each  Budget        // of one address, or of one account
+	Body  int64         // bytes of one request's body
+	Read  time.Duration // in which a body must have come
+	Write time.Duration // in which an answer must have gone; the handler may set another deadline
+}
+
+// Requests are a handler's bounds: who is signed in takes nothing of what strangers have, and they nothing of his, also behind one address.
+type Requests struct{ Strangers, Known Class }
+
+// handler is what [NewHandler] returns.
+type handler struct {
+	next   http.Handler
+	who    func(*http.Request) Client
+	bounds Requests
+	shares Shares
+}
+
+// retryAfter is how many seconds somebody should wait whose share is used up.
+const retryAfter = 2
+
+// NewHandler returns a handler that bounds what reaches next. who tells the account that a request is of, and its token, cheaply: it is asked before
+// anything is bounded, and it must not read the body. next finds the client in the request's context.
+func NewHandler(next http.Handler, who func(*http.Request) Client, b Requests) http.Handler {
+	return &handler{next: next, who: who, bounds: b}
+}
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	client := h.who(r)
+	client.Addr = AddrOf(r.RemoteAddr)
+	conn := connOf(r.Context())
+	conn.begin(client.Account)
+	defer conn.end()
+	class, kind, of := &h.bounds.Strangers, "of strangers", client.Addr
+	if client.Account != "" {
+		class, kind, of = &h.bounds.Known, "of accounts", client.Account
+	}
+	size := r.ContentLength
+	switch {
+	case size > class.Body:
+		refuse(w, http.StatusRequestEntityTooLarge, "The request is longer than "+strconv.FormatInt(class.Body, 10)+" bytes.", client)
+		return
+	case size < 0: // as long as it turns out to be
+		size = class.Body
+	}
+	release, full := h.shares.Take(
+		Claim{"requests " + kind, "", 1, class.All.Requests}, Claim{"requests " + kind, of, 1, class.Each.Requests},
+		Claim{"bytes " + kind, "", size, class.All.Bytes}, Claim{"bytes " + kind, of, size, class.Each.Bytes})
+	if release == nil {
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+		refuse(w, http.StatusTooManyRequests, "Too much is under way ("+full.String()+"). Wait a moment, then try again.", client)
+		return
+	}
+	defer release()
+	out := http.NewResponseController(w)
+	_ = out.SetWriteDeadline(time.Now().Add(class.Write)) // not every writer has deadlines: those that come from the network do
+	if r.Body != nil && r.ContentLength != 0 {
+		_ = out.SetReadDeadline(time.Now().Add(class.Read))
+		r.Body = &body{ReadCloser: http.MaxBytesReader(w, r.Body, class.Body), out: out}
+	}
+	h.next.ServeHTTP(w, r.WithContext(WithClient(r.Context(), client)))
+}
+
+// refuse answers at once and ends the connection, so that whoever goes on asking has to begin anew. A stranger gets no text: in HTTP/2 it
+// would wait until the other side makes room for it.
+func refuse(w http.ResponseWriter, status int, text string, to Client) {
+	out := http.NewResponseController(w)
+	soon := time.Now().Add(time.Second)
+	_ = out.SetReadDeadline(soon) // for what an HTTP/1.1 server reads of a body that nobody wanted
+	_ = out.SetWriteDeadline(soon)
+	if to.Account == "" {
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(status)
+		return
+	}
+	http.Error(w, text, status)
+}
+
+// body ends the deadline of a request's body when it has come: it would end the handler's work otherwise, since the server reads on to learn whether
+// the client is still there.
+type body struct {
+	io.ReadCloser
+	out *http.ResponseController
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		_ = b.out.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}

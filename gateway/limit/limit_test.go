@@ -1,0 +1,177 @@
+package limit
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSharesAreTakenWholeOrNotAtAll(t *testing.T) {
+	var s Shares
+	claim := func(of string) []Claim { return []Claim{{"requests", "", 1, 3}, {"requests", of, 1, 2}} }
+	first, _ := s.Take(claim("ann")...)
+	second, _ := s.Take(claim("ann")...)
+	if first == nil || second == nil {
+		t.Fatal("there was room for two")
+	}
+	if again, full := s.Take(claim("ann")...); again != nil || full.Of != "ann" || !strings.Contains(full.String(), "requests: 2 for ann") {
+		t.Errorf("a third of ann: got %v, want her share to be full", full)
+	}
+	third, _ := s.Take(claim("bob")...)
+	if third == nil {
+		t.Fatal("what ann was refused is held")
+	}
+	if again, full := s.Take(claim("cid")...); again != nil || full.Of != "" {
+		t.Errorf("a fourth in all: got %v, want the share of all to be full", full)
+	}
+	first()
+	second()
+	third()
+	if len(s.held) > 0 {
+		t.Errorf("what is given back is held: %v", s.held)
+	}
+	if whole, full := s.Take(Claim{"bytes", "", 10, 10}); whole == nil {
+		t.Errorf("all that there is: got %v", full)
+	}
+	if more, _ := s.Take(Claim{"bytes", "", 1, 10}); more != nil {
+		t.Error("one byte more than there is was given")
+	}
+}
+
+func TestAddrOf(t *testing.T) {
+	for remote, want := range map[string]string{
+		"192.0.2.7:1": "192.0.2.7", "[::ffff:192.0.2.7]:1": "192.0.2.7", "[2001:db8:1:2:3::9]:1": "2001:db8:1:2::/64",
+		"[2001:db8:1:2:ffff::9]:80": "2001:db8:1:2::/64", "[2001:db8:1:3::9]:1": "2001:db8:1:3::/64", "[fe80::1%eth0]:1": "fe80::/64",
+		"@": "this machine", "": "this machine", "192.0.2.7": "this machine",
+	} {
+		if got := AddrOf(remote); got != want {
+			t.Errorf("%q: got %q, want %q", remote, got, want)
+		}
+	}
+}
+
+// listed is a connection of a listener that needs no socket.
+func listed(l *Listener, addr, account string) *conn {
+	return &conn{of: l, addr: addr, account: account, counted: true}
+}
+
+func TestWhoMakesRoom(t *testing.T) {
+	bounds := Connections{All: 6, EachAddr: 4, Known: 3, EachKnown: 2, Idle: time.Hour}
+	type c struct{ addr, account string }
+	for _, tt := range []struct {
+		name  string
+		open  []c
+		busy  []int // of open, with a request under way
+		comes string
+		out   int // of open; -1: nobody
+		ok    bool
+	}{
+		{"there is room", []c{{"a", ""}, {"a", ""}}, nil, "a", -1, true},
+		{"an address that has its share loses its oldest", []c{{"b", ""}, {"a", ""}, {"a", ""}, {"a", ""}, {"a", ""}}, nil, "a", 1, true},
+		{"also where a request is under way on it", []c{{"a", ""}, {"a", ""}, {"a", ""}, {"a", ""}}, []int{0}, "a", 0, true},
+		{"not the one on which somebody is signed in", []c{{"a", "ann"}, {"a", ""}, {"a", ""}, {"a", ""}}, nil, "a", 1, true},
+		{"with all full the most crowded address makes room", []c{{"b", ""}, {"c", ""}, {"a", ""}, {"a", ""}, {"d", ""}, {"a", ""}}, nil, "e", 2, true},
+		{"those who are signed in make no crowd", []c{{"a", "ann"}, {"a", "ann"}, {"a", "bob"}, {"c", ""}, {"b", ""}, {"b", ""}}, nil, "d", 4, true},
+		{"where all are signed in, one on which nothing is under way", []c{{"a", "ann"}, {"a", "ann"}, {"a", "bob"}, {"a", "cid"}}, []int{0}, "a", 1, true},
+		{"and without one nobody", []c{{"a", "ann"}, {"a", "ann"}, {"a", "bob"}, {"a", "cid"}}, []int{0, 1, 2, 3}, "a", -1, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := NewListener(nil, bounds)
+			for _, o := range tt.open {
+				l.open = append(l.open, listed(l, o.addr, o.account))
+			}
+			for _, i := range tt.busy {
+				l.open[i].active = 1
+			}
+			was := slices.Clone(l.open)
+			victim, ok := l.admit(listed(l, tt.comes, ""), time.Now())
+			if got := slices.Index(was, victim); got != tt.out || ok != tt.ok {
+				t.Errorf("got %d out and %v, want %d and %v", got, ok, tt.out, tt.ok)
+			}
+			if victim != nil && slices.Contains(l.open, victim) {
+				t.Error("what is out is listed")
+			}
+		})
+	}
+}
+
+func TestWhoIsKept(t *testing.T) {
+	l := NewListener(nil, Connections{All: 10, EachAddr: 10, Known: 3, EachKnown: 2, Idle: time.Hour})
+	come := func(account string) *conn {
+		c := listed(l, "a", "")
+		if _, ok := l.admit(c, time.Now()); !ok {
+			t.Fatal("no room")
+		}
+		c.begin(account)
+		return c
+	}
+	kept := func(all ...*conn) {
+		t.Helper()
+		for _, c := range l.open {
+			if got, want := c.account != "", slices.Contains(all, c); got != want {
+				t.Errorf("connection %d: kept is %v, want %v", slices.Index(l.open, c), got, want)
+			}
+		}
+	}
+	a1, a2 := come("ann"), come("ann")
+	kept(a1, a2)
+	a3 := come("ann") // her share is two
+	kept(a2, a3)
+	b := come("bob")
+	kept(a2, a3, b)
+	c := come("cid") // three in all
+	kept(a3, b, c)
+	a1.begin("ann") // known again
+	kept(b, c, a1)
+	b.begin("dan") // another person in the same browser
+	kept(b, c, a1)
+	if b.account != "dan" {
+		t.Errorf("got %s, want dan", b.account)
+	}
+	if err := func() error { l.mu.Lock(); defer l.mu.Unlock(); l.remove(c); return nil }(); err != nil || len(l.known) != 2 {
+		t.Errorf("a connection that is closed is kept: %v", l.known)
+	}
+}
+
+func TestRates(t *testing.T) {
+	now := time.Now()
+	many := func(r *rates, addr string, n int) (allowed int) {
+		for range n {
+			if r.allow(addr, now) {
+				allowed++
+			}
+		}
+		return allowed
+	}
+	r := &rates{all: 100, each: 10}
+	if got := many(r, "a", 1000); got != 30 {
+		t.Errorf("at once: got %d, want 30", got)
+	}
+	now = now.Add(time.Second)
+	if got := many(r, "a", 1000); got != 10 {
+		t.Errorf("a second later: got %d, want 10", got)
+	}
+	r.refund("a")
+	if got := many(r, "a", 1000); got != 1 {
+		t.Errorf("after one came back: got %d, want 1", got)
+	}
+	all := 0
+	for i := range 1000 {
+		all += many(r, "b"+string(rune(i)), 1)
+	}
+	if all > 300 || all < 200 {
+		t.Errorf("of many addresses: got %d, want what is left of 300", all)
+	}
+	if got := many(&rates{}, "a", 1000); got != 1000 {
+		t.Errorf("without bounds: got %d, want all", got)
+	}
+	r = &rates{each: 10}
+	for i := range 3 * maxRated {
+		r.allow("c"+string(rune(i)), now)
+		now = now.Add(time.Millisecond)
+	}
+	if len(r.of) > maxRated {
+		t.Errorf("%d addresses are remembered, want %d at most", len(r.of), maxRated)
+	}
+}

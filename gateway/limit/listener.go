@@ -1,0 +1,250 @@
+package limit
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Connections are a listener's bounds. All of them are required, but for the rates.
+type Connections struct {
+	All      int // at a time
+	EachAddr int // at a time, of one address
+	// Known and EachKnown are how many connections on which somebody is signed in, in all and of one account, are kept when room is needed.
+	// With more, those that were known first are as a stranger's again. Known is less than All, so that strangers have room.
+	Known, EachKnown int
+	// Idle is how long a stranger's connection may be without a request under way, the handshake included.
+	Idle time.Duration
+	// Rate and EachRate bound new connections a second, in all and of one address; three times as many may come at once. A connection on which
+	// somebody signs in does not count. 0: not bounded.
+	Rate, EachRate int
+}
+
+// Listener accepts connections within bounds. It never makes its caller wait for room: a stranger's connection makes room for the new one, the oldest
+// of the address that has the most of them. So who comes from elsewhere gets in, and who fills the listener throws out himself.
+type Listener struct {
+	net.Listener
+	bounds Connections
+
+	mu    sync.Mutex
+	open  []*conn // guarded by mu; in the order in which they came
+	known []*conn // guarded by mu; those that are kept, in the order in which they became so
+	rates rates   // guarded by mu
+}
+
+// NewListener returns a listener that takes its connections from l.
+func NewListener(l net.Listener, b Connections) *Listener {
+	return &Listener{Listener: l, bounds: b, rates: rates{all: b.Rate, each: b.EachRate}}
+}
+
+// conn is a connection with what is known of it.
+type conn struct {
+	net.Conn
+	of   *Listener
+	addr string
+	idle *time.Timer // runs while a stranger's connection has no request under way
+	gone sync.Once
+	err  error // of closing; guarded by gone
+
+	// Guarded by of.mu.
+	account string // who is signed in, while the connection is kept for that; empty: a stranger's
+	counted bool   // it has taken from the rate
+	active  int    // requests under way
+}
+
+// Accept returns the next connection for which there is room.
+func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		own := &conn{Conn: c, of: l, addr: AddrOf(c.RemoteAddr().String()), counted: true}
+		victim, ok := l.admit(own, time.Now())
+		if victim != nil {
+			_ = victim.Close()
+		}
+		if ok {
+			return own, nil
+		}
+		_ = c.Close()
+	}
+}
+
+// admit lists a connection, and takes another off the list if that is what makes room.
+func (l *Listener) admit(c *conn, now time.Time) (victim *conn, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.rates.allow(c.addr, now) {
+		return nil, false
+	}
+	here := 0
+	for _, o := range l.open {
+		if o.addr == c.addr {
+			here++
+		}
+	}
+	switch {
+	case here >= l.bounds.EachAddr:
+		victim = l.oldest(c.addr)
+	case len(l.open) >= l.bounds.All:
+		victim = l.oldest(l.crowded())
+	}
+	if victim == nil && (here >= l.bounds.EachAddr || len(l.open) >= l.bounds.All) {
+		return nil, false
+	}
+	if victim != nil {
+		l.remove(victim)
+	}
+	l.open = append(l.open, c)
+	c.idle = time.AfterFunc(l.bounds.Idle, c.expire)
+	return victim, true
+}
+
+// crowded is the address that has the most strangers' connections, empty if there is none. The caller holds mu.
+func (l *Listener) crowded() (addr string) {
+	n := map[string]int{}
+	for _, c := range l.open {
+		if c.account != "" {
+			continue
+		}
+		if n[c.addr]++; n[c.addr] > n[addr] {
+			addr = c.addr
+		}
+	}
+	return addr
+}
+
+// oldest is the oldest stranger's connection of an address, or of all where addr is empty; without one, the oldest on which nothing is under
+// way, or nil. The caller holds mu.
+func (l *Listener) oldest(addr string) (spare *conn) {
+	for _, c := range l.open {
+		switch {
+		case addr != "" && c.addr != addr:
+		case c.account == "":
+			return c
+		case c.active == 0 && spare == nil:
+			spare = c
+		}
+	}
+	return spare
+}
+
+// remove takes a connection off the lists. The caller holds mu.
+func (l *Listener) remove(c *conn) {
+	is := func(o *conn) bool { return o == c }
+	l.open = slices.DeleteFunc(l.open, is)
+	l.known = slices.DeleteFunc(l.known, is)
+	if c.idle != nil {
+		c.idle.Stop()
+	}
+}
+
+// ConnContext is for [http.Server.ConnContext]: with it [Handler] finds the connection of a request.
+func (l *Listener) ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	if own, ok := c.(*conn); ok {
+		return context.WithValue(ctx, connKey{}, own)
+	}
+	return ctx
+}
+
+type connKey struct{}
+
+func connOf(ctx context.Context) *conn {
+	c, _ := ctx.Value(connKey{}).(*conn)
+	return c
+}
+
+// NetConn is the connection itself.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
+func (c *conn) Close() error {
+	c.gone.Do(func() {
+		c.of.mu.Lock()
+		c.of.remove(c)
+		c.of.mu.Unlock()
+		c.err = c.Conn.Close()
+	})
+	return c.err
+}
+
+// expire closes a stranger's connection that has been idle for its time.
+func (c *conn) expire() {
+	c.of.mu.Lock()
+	over := c.active == 0 && c.account == ""
+	c.of.mu.Unlock()
+	if over {
+		_ = c.Close()
+	}
+}
+
+// begin notes that a request is under way, of a signed-in account or, where that is empty, of a stranger. The connection of a request may be nil.
+func (c *conn) begin(account string) {
+	if c == nil {
+		return
+	}
+	l := c.of
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.active++
+	c.idle.Stop()
+	if account == "" || !slices.Contains(l.open, c) { // closed meanwhile
+		return
+	}
+	if c.counted {
+		c.counted = false
+		l.rates.refund(c.addr)
+	}
+	if c.account == account {
+		return
+	}
+	l.keep(c, account)
+}
+
+// keep makes a connection one of those that are kept. The caller holds mu.
+func (l *Listener) keep(c *conn, account string) {
+	l.known = slices.DeleteFunc(l.known, func(o *conn) bool { return o == c })
+	c.account = account
+	l.known = append(l.known, c)
+	var first *conn // of the account's
+	n := 0
+	for _, o := range l.known {
+		if o.account != account {
+			continue
+		}
+		if n++; first == nil {
+			first = o
+		}
+	}
+	switch {
+	case n > l.bounds.EachKnown:
+	case len(l.known) > l.bounds.Known:
+		first = l.known[0]
+	default:
+		return
+	}
+	first.account = ""
+	l.known = slices.DeleteFunc(l.known, func(o *conn) bool { return o == first })
+	if first.active == 0 {
+		first.idle.Reset(l.bounds.Idle)
+	}
+}
+
+// end is for each begin.
+func (c *conn) end() {
+	if c == nil {
+		return
+	}
+	l := c.of
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.active--; c.active == 0 && c.account == "" && slices.Contains(l.open, c) {
+		c.idle.Reset(l.bounds.Idle)
+	}
+}

@@ -1,0 +1,66 @@
+package limit
+
+import "time"
+
+const (
+	burst    = 3    // seconds' worth that may come at once
+	maxRated = 4096 // addresses that are remembered
+)
+
+// rates bounds how often something happens, in all and for each address. What is 0 is not bounded.
+type rates struct {
+	all, each int // a second
+	total     bucket
+	of        map[string]bucket
+}
+
+// bucket is what was spent and not given back by time, when it last changed.
+type bucket struct {
+	spent float64
+	at    time.Time
+}
+
+// left is what is spent of it at now.
+func (b bucket) left(rate int, now time.Time) float64 {
+	return max(0, b.spent-now.Sub(b.at).Seconds()*float64(rate))
+}
+
+// allow counts one more, or refuses it.
+func (r *rates) allow(addr string, now time.Time) bool {
+	if r.of == nil {
+		r.of = map[string]bucket{}
+	}
+	total, own := r.total.left(r.all, now), r.of[addr].left(r.each, now)
+	if r.all > 0 && total+1 > float64(burst*r.all) || r.each > 0 && own+1 > float64(burst*r.each) {
+		return false
+	}
+	r.total = bucket{total + 1, now}
+	if r.each == 0 {
+		return true
+	}
+	if len(r.of) >= maxRated {
+		r.forget(now)
+	}
+	if _, ok := r.of[addr]; ok || len(r.of) < maxRated { // with more at once the bound of all is what counts
+		r.of[addr] = bucket{own + 1, now}
+	}
+	return true
+}
+
+// forget drops the addresses that have spent nothing any more.
+func (r *rates) forget(now time.Time) {
+	for addr, b := range r.of {
+		if b.left(r.each, now) == 0 {
+			delete(r.of, addr)
+		}
+	}
+}
+
+// refund gives one back.
+func (r *rates) refund(addr string) {
+	r.total.spent = max(0, r.total.spent-1)
+	if b, ok := r.of[addr]; ok {
+		b.spent = max(0, b.spent-1)
+		r.of[addr] = b
+	}
+}

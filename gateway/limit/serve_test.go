@@ -1,0 +1,320 @@
+package limit_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"latchkey/gateway/limit"
+)
+
+var (
+	budget = limit.Budget{Requests: 4, Bytes: 4000}
+	half   = limit.Budget{Requests: 2, Bytes: 2000}
+	class  = limit.Class{All: budget, Each: half, Body: 1000, Read: 2 * time.Second, Write: 10 * time.Second}
+
+	requests    = limit.Requests{Strangers: class, Known: class}
+	connections = limit.Connections{All: 8, EachAddr: 4, Known: 4, EachKnown: 2, Idle: 10 * time.Second}
+)
+
+// server serves over TLS: who has a header Account is signed in. /wait answers when the test says so, /body what was sent.
+type server struct {
+	*httptest.Server
+	t       *testing.T
+	entered chan limit.Client
+	open    chan struct{} // closed: /wait answers
+	ended   chan error    // why the context of /wait has ended before that
+}
+
+func serve(t *testing.T, c limit.Connections, b limit.Requests) *server {
+	t.Helper()
+	s := &server{t: t, entered: make(chan limit.Client, 100), open: make(chan struct{}), ended: make(chan error, 100)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/wait", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		s.entered <- limit.ClientOf(r.Context())
+		select {
+		case <-s.open:
+		case <-r.Context().Done():
+			s.ended <- context.Cause(r.Context())
+		}
+	})
+	mux.HandleFunc("/body", func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		_, _ = w.Write(b)
+	})
+	s.Server = httptest.NewUnstartedServer(limit.NewHandler(mux, func(r *http.Request) limit.Client { return limit.Client{Account: r.Header.Get("Account")} }, b))
+	l := limit.NewListener(s.Listener, c)
+	s.Listener, s.Config.ConnContext, s.EnableHTTP2 = l, l.ConnContext, true
+	s.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 16}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s
+}
+
+// from is a client with connections of its own, at an address of this machine.
+func (s *server) from(addr string) *http.Client {
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(addr)}}
+	tr := &http.Transport{DialContext: d.DialContext, TLSClientConfig: s.Client().Transport.(*http.Transport).TLSClientConfig.Clone(), ForceAttemptHTTP2: true}
+	s.t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
+}
+
+// ask returns the status of an answer, 0 where there was none.
+func (s *server) ask(c *http.Client, account, path string, body io.Reader) int {
+	r, err := http.NewRequest(http.MethodPost, s.URL+path, body)
+	if err != nil {
+		s.t.Error(err)
+		return 0
+	}
+	if account != "" {
+		r.Header.Set("Account", account)
+	}
+	resp, err := c.Do(r)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = resp.Body.Close() }()
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode
+}
+
+// wait has n requests under way, each on a connection of its own.
+func (s *server) wait(n int, addr, account string) {
+	s.t.Helper()
+	for range n {
+		go s.ask(s.from(addr), account, "/wait", nil)
+		select {
+		case c := <-s.entered:
+			if c.Account != account || c.Addr != addr {
+				s.t.Errorf("got %+v, want %s at %s", c, account, addr)
+			}
+		case <-time.After(10 * time.Second):
+			s.t.Fatal("a request has not got in")
+		}
+	}
+}
+
+func (s *server) want(status int, addr, account, path string, body io.Reader) {
+	s.t.Helper()
+	if got := s.ask(s.from(addr), account, path, body); got != status {
+		s.t.Errorf("%q at %s: POST %s: got %d, want %d", account, addr, path, got, status)
+	}
+}
+
+func TestStrangersTakeNothingOfThoseWhoAreSignedIn(t *testing.T) {
+	t.Parallel()
+	s := serve(t, limit.Connections{All: 50, EachAddr: 50, Known: 40, EachKnown: 20, Idle: 10 * time.Second}, requests)
+	s.wait(2, "127.0.0.1", "")
+	s.want(429, "127.0.0.1", "", "/body", nil) // the share of the address
+	s.want(200, "127.0.0.2", "", "/body", nil)
+	s.wait(2, "127.0.0.2", "")
+	s.want(429, "127.0.0.3", "", "/body", nil) // the share of all strangers
+	s.want(200, "127.0.0.1", "ann", "/body", nil)
+	s.wait(2, "127.0.0.1", "ann")
+	s.want(429, "127.0.0.4", "ann", "/body", nil) // her share, wherever she is
+	s.want(200, "127.0.0.1", "bob", "/body", nil)
+	close(s.open)
+}
+
+func TestBodies(t *testing.T) {
+	t.Parallel()
+	s := serve(t, connections, requests)
+	for _, tt := range []struct {
+		name   string
+		body   io.Reader
+		status int
+	}{
+		{"as long as may be", strings.NewReader(strings.Repeat("x", 1000)), 200},
+		{"longer", strings.NewReader(strings.Repeat("x", 1001)), 413},
+		{"longer without saying so", io.MultiReader(strings.NewReader(strings.Repeat("x", 1001))), 400},
+		{"without a length", io.MultiReader(strings.NewReader("x")), 200},
+		{"none", nil, 200},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := s.ask(s.from("127.0.0.1"), "", "/body", tt.body); got != tt.status {
+				t.Errorf("got %d, want %d", got, tt.status)
+			}
+		})
+	}
+}
+
+func TestBodyThatNeverEnds(t *testing.T) {
+	t.Parallel()
+	s := serve(t, connections, requests)
+	for _, account := range []string{"", "ann"} {
+		body, _ := io.Pipe() // the client closes it when the answer is there
+		if got := s.ask(s.from("127.0.0.1"), account, "/body", body); got != 400 {
+			t.Errorf("%q: got %d, want 400 when the time for a body is over", account, got)
+		}
+	}
+	s.want(200, "127.0.0.1", "", "/body", nil) // what it took was given back
+}
+
+// An HTTP/1.1 server reads on when the body has come, to learn whether the client is still there: the body's deadline must not end the request.
+func TestDeadlineOfTheBodyIsNotThatOfTheAnswer(t *testing.T) {
+	t.Parallel()
+	s := serve(t, connections, requests)
+	for _, body := range []string{"", "a=b"} {
+		c := s.dial("http/1.1")
+		if _, err := fmt.Fprintf(c, "POST /wait HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(body), body); err != nil {
+			t.Fatal(err)
+		}
+		<-s.entered
+		select {
+		case err := <-s.ended:
+			t.Errorf("%q: the request was ended: %v", body, err)
+		case <-time.After(3 * class.Read / 2):
+		}
+		_ = c.Close()
+		<-s.ended
+	}
+}
+
+// dial returns a connection whose other end speaks this protocol.
+func (s *server) dial(proto string) *tls.Conn {
+	s.t.Helper()
+	cfg := s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	cfg.NextProtos = []string{proto}
+	c, err := tls.Dial("tcp", s.Listener.Addr().String(), cfg)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// closed waits until the other side has ended the connection.
+func closed(c net.Conn, within time.Duration) bool {
+	_ = c.SetReadDeadline(time.Now().Add(within))
+	_, err := io.Copy(io.Discard, c)
+	var timeout net.Error
+	return !errors.As(err, &timeout) || !timeout.Timeout()
+}
+
+func TestIdleConnectionsOfStrangers(t *testing.T) {
+	t.Parallel()
+	b := connections
+	b.Idle = 2 * time.Second
+	s := serve(t, b, requests)
+	silent, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	for name, c := range map[string]net.Conn{"no handshake": silent, "HTTP/1.1 without a request": s.dial("http/1.1"), "HTTP/2 without a hello": s.dial("h2")} {
+		if !closed(c, 10*time.Second) {
+			t.Errorf("%s: the connection is still open", name)
+		}
+	}
+	for account, want := range map[string]bool{"": true, "ann": false} {
+		c := s.dial("http/1.1")
+		if _, err := fmt.Fprintf(c, "GET /body HTTP/1.1\r\nHost: localhost\r\nAccount: %s\r\n\r\n", account); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatalf("%q: got %v, %v", account, resp, err)
+		}
+		within := 10 * time.Second
+		if !want {
+			within = 2 * b.Idle
+		}
+		if got := closed(c, within); got != want {
+			t.Errorf("%q: after an answer: closed is %v, want %v", account, got, want)
+		}
+	}
+}
+
+func TestANewConnectionThrowsOutTheOldestOfACrowd(t *testing.T) {
+	t.Parallel()
+	s := serve(t, connections, requests)
+	signedIn := s.from("127.0.0.1")
+	if got := s.ask(signedIn, "ann", "/body", nil); got != 200 {
+		t.Fatalf("got %d", got)
+	}
+	var crowd []net.Conn
+	for range 20 {
+		crowd = append(crowd, s.dial("http/1.1"))
+	}
+	for i, c := range crowd[:17] {
+		if !closed(c, 10*time.Second) {
+			t.Errorf("connection %d of the crowd is still open", i)
+		}
+	}
+	for i, c := range crowd[17:] {
+		if closed(c, 100*time.Millisecond) {
+			t.Errorf("connection %d of the crowd is closed, though there is room", 17+i)
+		}
+	}
+	s.want(200, "127.0.0.2", "", "/body", nil)
+	reused := false
+	r, err := http.NewRequestWithContext(traceReuse(t.Context(), &reused), http.MethodGet, s.URL+"/body", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Account", "ann")
+	if resp, err := signedIn.Do(r); err != nil || resp.StatusCode != 200 || !reused {
+		t.Errorf("somebody who is signed in lost the connection to the crowd: %v", err)
+	} else {
+		_ = resp.Body.Close()
+	}
+}
+
+// With HTTP/2 an answer waits for room that the client makes. A refusal needs none.
+func TestRefusalIsNotHeldUp(t *testing.T) {
+	t.Parallel()
+	s := serve(t, connections, requests)
+	s.wait(2, "127.0.0.1", "")
+	c := s.dial("h2")
+	frames := http2.NewFramer(c, c)
+	var head bytes.Buffer
+	enc := hpack.NewEncoder(&head)
+	for _, h := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "localhost"}, {":path", "/body"}} {
+		_ = enc.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]})
+	}
+	_, err := io.WriteString(c, http2.ClientPreface)
+	err = errors.Join(err, frames.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}),
+		frames.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: head.Bytes(), EndHeaders: true, EndStream: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	ended, away := false, false
+	for !ended || !away {
+		fr, err := frames.ReadFrame()
+		if err != nil {
+			t.Fatalf("the stream has ended is %v, the connection ends is %v: %v", ended, away, err)
+		}
+		switch fr := fr.(type) {
+		case *http2.HeadersFrame:
+			ended = ended || fr.StreamEnded()
+		case *http2.GoAwayFrame:
+			away = true
+		}
+	}
+	close(s.open)
+}
+
+// traceReuse tells whether a request went over a connection that was there.
+func traceReuse(ctx context.Context, reused *bool) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { *reused = i.Reused }})
+}
