@@ -1,126 +1,8 @@
-/* A node's life against a gateway that the tests play, message by message, so that each answer can come when and as a test wants. */
+/* A node's life with its gateway: connect, register, renew, report, and what it does when the gateway does not. */
 #include "check.h"
-#include "clear_dtls.h"
-#include "fake_port.h"
-#include "node.h"
+#include "played_gateway.h"
 
 enum { LATER = 40 }; /* days */
-static const uint8_t uid[] = {4, 1, 2, 3, 4, 5, 6};
-
-static struct fake_port board;
-static struct lk_settings settings;
-static struct lk_counter counter;
-static struct lk_actuator actuator;
-static struct lk_node node;
-
-/* The newest message that the node sent. */
-static struct lk_coap asked;
-static uint8_t asked_b[FAKE_DATAGRAM];
-static char path[64];
-
-static void boot(bool lock)
-{
-	fake_init(&board);
-	memset(&settings, 0, sizeof settings);
-	memcpy(settings.host, "gw", 3);
-	memset(&counter, 0, sizeof counter);
-	(void)lk_counter_load(&counter, &board.port);
-	lk_actuator_init(&actuator, &board.port, false);
-	lk_node_init(&node, &board.port, &settings, &counter, lock ? &actuator : NULL);
-}
-
-/* Takes the newest message and tells whether there was one. */
-static bool sent(void)
-{
-	struct lk_coap_option o = {0};
-	size_t n, len = 0, at = 0;
-
-	while ((n = fake_sent(&board, asked_b, sizeof asked_b)) > 0)
-		len = n;
-	path[0] = 0;
-	if (len == 0 || lk_coap_parse(&asked, asked_b, len) < 0)
-		return false;
-	while (lk_coap_next(&asked, &o))
-		if (o.number == LK_COAP_URI_PATH && at + o.len + 2 < sizeof path) {
-			path[at++] = '/';
-			memcpy(path + at, o.value, o.len);
-			at += o.len;
-			path[at] = 0;
-		}
-	return true;
-}
-
-/* Answers it, with an Echo, a Location-Path and a payload if there are any. */
-static void answer(uint8_t code, const char *location, const uint8_t *payload, size_t n)
-{
-	static uint32_t echo;
-	uint8_t b[LK_MESSAGE_MAX], e[8] = {1};
-	struct lk_coap_out o;
-	size_t cap;
-
-	echo++;
-	memcpy(e + 1, &echo, sizeof echo);
-	lk_coap_begin(&o, b, sizeof b, LK_COAP_ACK, code, asked.mid, asked.token, asked.token_len);
-	if (location)
-		lk_coap_option_path(&o, LK_COAP_LOCATION_PATH, location);
-	if (code >> 5 == 2 || code == LK_COAP_UNAUTHORIZED)
-		lk_coap_option(&o, LK_COAP_ECHO, e, sizeof e);
-	uint8_t *p = lk_coap_payload(&o, &cap);
-	if (n > 0)
-		memcpy(p, payload, n);
-	int len = lk_coap_end(&o, (int)n);
-	CHECK(len > 0);
-	fake_deliver(&board, b, (size_t)len);
-}
-
-static void answer_verdict(uint8_t verdict, uint64_t last)
-{
-	uint8_t b[LK_WIRE_MAX];
-	int n = lk_verdict_encode(&(struct lk_verdict){.verdict = verdict, .last = last}, b, sizeof b);
-
-	CHECK(n > 0);
-	answer(LK_COAP_CHANGED, NULL, b, (size_t)n);
-}
-
-static bool in_payload(const char *text)
-{
-	size_t n = strlen(text);
-
-	for (size_t i = 0; i + n <= asked.payload_len; i++)
-		if (memcmp(asked.payload + i, text, n) == 0)
-			return true;
-	return false;
-}
-
-static uint32_t step(void) { return lk_node_step(&node); }
-
-/* Lets ms pass as the app does, in waits of at most 50 ms; what is asked is not answered. Returns the rounds. */
-static unsigned pass(uint32_t ms)
-{
-	unsigned rounds = 0;
-
-	for (uint32_t gone = 0; gone < ms; rounds++) {
-		uint32_t due = step();
-		due = due < 1 ? 1 : due > 50 ? 50 : due;
-		fake_pass(&board, due);
-		gone += due;
-	}
-	(void)step();
-	return rounds;
-}
-
-/* Has the node connect and register. */
-static void online(void)
-{
-	for (int i = 0; i < 100 && !sent(); i++) {
-		uint32_t due = step();
-		fake_pass(&board, due > 50 ? 50 : due);
-	}
-	CHECK(strcmp(path, "/rd") == 0);
-	answer(LK_COAP_CREATED, "rd/ab", NULL, 0);
-	(void)step();
-	CHECK(lk_node_online(&node));
-}
 
 static void a_network_that_was_away_for_weeks_is_used_when_it_is_back(void)
 {
@@ -158,39 +40,6 @@ static void a_session_lasts_for_months(void)
 	CHECK_EQ(node.sessions, 1);
 	CHECK(renewals >= 60 * 2880 && renewals < 60 * 3300);
 	CHECK(reports > 100);
-}
-
-static void a_verdict_that_comes_after_the_window_is_not_shown(void)
-{
-	int verdict;
-
-	boot(false);
-	online();
-	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
-	(void)step();
-	CHECK(sent() && strcmp(path, "/scan") == 0);
-	fake_pass(&board, LK_SCAN_WINDOW); /* flash took its time */
-	answer_verdict(LK_GRANTED, 1);
-	(void)step();
-	CHECK(lk_node_verdict(&node, &verdict));
-	CHECK(verdict < 0);
-	CHECK(lk_node_online(&node)); /* the gateway did answer */
-}
-
-static void nothing_is_asked_again_after_the_window(void)
-{
-	int verdict;
-
-	boot(false);
-	online();
-	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
-	(void)step();
-	CHECK(sent());
-	fake_pass(&board, LK_SCAN_WINDOW);
-	answer(LK_COAP_UNAUTHORIZED, NULL, NULL, 0);
-	(void)step();
-	CHECK(!sent());
-	CHECK(lk_node_verdict(&node, &verdict) && verdict < 0);
 }
 
 static void a_busy_gateway_is_left_alone_for_a_while(void)
@@ -361,73 +210,6 @@ static void an_old_press_of_the_exit_button_is_not_told(void)
 	CHECK(sent() && strcmp(path, "/report") == 0 && !in_payload("exit") && in_payload("contact"));
 }
 
-/* Asks for something at /act, with an Echo and a payload if there are any, takes the answer into asked, and returns its code. */
-static uint8_t act(uint8_t method, const uint8_t *echo, const struct lk_command *c)
-{
-	static uint16_t mid;
-	uint8_t b[LK_MESSAGE_MAX];
-	struct lk_coap_out o;
-	size_t cap;
-
-	lk_coap_begin(&o, b, sizeof b, LK_COAP_CON, method, ++mid, (const uint8_t *)"gw", 2);
-	lk_coap_option_path(&o, LK_COAP_URI_PATH, "act");
-	if (c)
-		lk_coap_option_uint(&o, LK_COAP_CONTENT_FORMAT, LK_FORMAT_CBOR);
-	if (echo)
-		lk_coap_option(&o, LK_COAP_ECHO, echo, LK_ECHO_LEN);
-	uint8_t *p = lk_coap_payload(&o, &cap);
-	int len = lk_coap_end(&o, c ? lk_command_encode(c, p, cap) : 0);
-	CHECK(len > 0);
-	(void)sent();
-	fake_deliver(&board, b, (size_t)len);
-	(void)step();
-	CHECK(sent());
-	return asked.code;
-}
-
-/* The Echo of the newest answer. */
-static void take_echo(uint8_t echo[LK_ECHO_LEN])
-{
-	struct lk_coap_option o = {0};
-
-	while (lk_coap_next(&asked, &o))
-		if (o.number == LK_COAP_ECHO && o.len == LK_ECHO_LEN)
-			memcpy(echo, o.value, LK_ECHO_LEN);
-}
-
-static void only_a_fresh_command_moves_the_relay(void)
-{
-	uint8_t echo[LK_ECHO_LEN] = {0};
-	struct lk_command c = {.id = 7, .action = LK_UNLOCK, .duration = 500};
-
-	boot(true);
-	online();
-	CHECK_EQ(act(LK_COAP_POST, NULL, &c), LK_COAP_UNAUTHORIZED);
-	take_echo(echo);
-	CHECK_EQ(board.level, 0);
-	fake_pass(&board, LK_COMMAND_WINDOW + 1);
-	CHECK_EQ(act(LK_COAP_POST, echo, &c), LK_COAP_UNAUTHORIZED); /* held back */
-	CHECK_EQ(board.level, 0);
-	take_echo(echo);
-	CHECK_EQ(act(LK_COAP_POST, echo, &c), LK_COAP_CHANGED);
-	CHECK_EQ(board.level, 100);
-
-	/* Its ACK was lost, and its repeat came too late to be fresh: it was obeyed all the same, and moves nothing. */
-	fake_pass(&board, LK_COMMAND_WINDOW + 1);
-	(void)lk_actuator_poll(&actuator, board.now);
-	CHECK_EQ(board.level, 0);
-	CHECK_EQ(act(LK_COAP_POST, echo, &c), LK_COAP_CHANGED);
-	struct lk_receipt r;
-	CHECK(lk_receipt_parse(&r, asked.payload, asked.payload_len) == 0 && r.result == LK_DONE && r.state.id == 7);
-	CHECK_EQ(board.level, 0);
-
-	c.id = 8;
-	CHECK_EQ(act(LK_COAP_POST, echo, &c), LK_COAP_UNAUTHORIZED);
-	c.age = 700000;
-	CHECK_EQ(act(LK_COAP_POST, echo, &c), LK_COAP_BAD_REQUEST);
-	CHECK_EQ(board.level, 0);
-}
-
 /* Whatever the gateway does not do, the node waits and tries again: never deaf, never in a hurry. */
 static void no_refusal_leaves_the_node_deaf_or_hurried(void)
 {
@@ -478,8 +260,6 @@ int main(void)
 {
 	a_network_that_was_away_for_weeks_is_used_when_it_is_back();
 	a_session_lasts_for_months();
-	a_verdict_that_comes_after_the_window_is_not_shown();
-	nothing_is_asked_again_after_the_window();
 	a_busy_gateway_is_left_alone_for_a_while();
 	a_busy_gateway_costs_no_session();
 	a_door_that_was_open_for_a_moment_is_told();
@@ -489,7 +269,6 @@ int main(void)
 	a_tap_does_not_wait_for_the_back_off();
 	a_tap_hastens_one_try_only();
 	an_old_press_of_the_exit_button_is_not_told();
-	only_a_fresh_command_moves_the_relay();
 	no_refusal_leaves_the_node_deaf_or_hurried();
 	a_board_without_a_way_out_is_asked_again_and_again();
 	return check_end("node");

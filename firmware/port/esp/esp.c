@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "freertos/FreeRTOS.h" /* first: both SDKs demand it before their other headers */
 #include "driver/uart.h"
 #include "esp_attr.h"
 #include "esp_system.h"
-#include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
 #include "mbedtls/sha256.h"
 #include "nvs_flash.h"

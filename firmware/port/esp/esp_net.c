@@ -1,11 +1,12 @@
 #include "esp_net.h"
 
 #include <string.h>
+#include <sys/time.h>
 
+#include "freertos/FreeRTOS.h"
 #include "esp_event.h"
 #include "esp_netif.h"
 #include "esp_wifi.h"
-#include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
 #include "lwip/dns.h"
 #include "lwip/sockets.h"

@@ -12,6 +12,10 @@ PORT_FLAGS   := -std=gnu11 -Os -Wall -Wextra -Wconversion -Wshadow -Wstrict-prot
 	-Icore -Iport/esp -isystem build/mbedtls/include -DMBEDTLS_CONFIG_FILE='<mbedtls_config.h>'
 PORT_ROLES   := READER SWITCH LOCK LAMP
 
+# What the SDKs refuse unless another header came before it (FreeRTOS.h, stdbool.h, stdint.h): the stubs refuse it as well, or they would hide it.
+NOT_ALONE_esp8266 := driver/uart.h driver/hw_timer.h esp_event_base.h freertos/queue.h freertos/task.h
+NOT_ALONE_esp32   := freertos/queue.h freertos/task.h
+
 .PHONY: ports-compile ports-test ports-rename
 ports-compile: $(MBEDTLS_DONE)
 	@mkdir -p $(PORTS)
@@ -24,6 +28,11 @@ ports-compile: $(MBEDTLS_DONE)
 			$(CC) $(PORT_FLAGS) -Iport/stubs/esp32 -Iport/esp32/main -DLK_ROLE_$$role=1 -c -o $(PORTS)/port.o $$f; \
 		done; \
 	done
+	@set -e; $(foreach chip,esp8266 esp32,for h in $(NOT_ALONE_$(chip)); do \
+		printf '#include "%s"\n' $$h >$(PORTS)/alone.c; \
+		if $(LX106_CC) --specs=$(LX106_LIBC) -fsyntax-only -Iport/stubs/$(chip) $(PORTS)/alone.c 2>$(PORTS)/alone.log; then \
+			echo "port/stubs/$(chip)/$$h compiles alone, which the SDK's does not"; exit 1; fi; \
+	done;)
 	@echo "ports-compile: ESP8266 and ESP32, each role, compiled against stubs only"
 
 # The ESP8266's port on this machine, with an SDK played by the test.

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/types.h>
 
+#include "freertos/FreeRTOS.h"
 #include "driver/adc.h"
 #include "driver/gpio.h"
 #include "driver/hw_timer.h"

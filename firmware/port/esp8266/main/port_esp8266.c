@@ -1,8 +1,10 @@
 #include "port_esp8266.h"
 
+#include <stdbool.h> /* driver/hw_timer.h needs it */
 #include <stdlib.h>
 #include <string.h>
 
+#include "freertos/FreeRTOS.h"
 #include "driver/adc.h"
 #include "driver/gpio.h"
 #include "driver/hw_timer.h"
@@ -14,7 +16,6 @@
 #include "esp_sleep.h"
 #include "esp_system.h"
 #include "esp_task_wdt.h"
-#include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
 
 #include "err.h"

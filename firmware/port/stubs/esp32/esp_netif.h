@@ -3,14 +3,12 @@
 #define STUB_ESP_NETIF_H
 
 #include "esp_err.h"
-#include "esp_event.h"
+#include "esp_event_base.h"
 
 ESP_EVENT_DECLARE_BASE(IP_EVENT);
 typedef enum { IP_EVENT_STA_GOT_IP, IP_EVENT_STA_LOST_IP } ip_event_t;
 
 typedef struct esp_netif_obj esp_netif_t;
-
-esp_netif_t *esp_netif_create_default_wifi_sta(void);
 esp_err_t esp_netif_init(void);
 
 #endif

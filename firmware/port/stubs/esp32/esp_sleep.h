@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-#include "driver/gpio.h"
+#include "esp_err.h"
+#include "hal/gpio_types.h"
 
 esp_err_t esp_sleep_enable_ext0_wakeup(gpio_num_t gpio_num, int level);
 void esp_deep_sleep(uint64_t time_in_us) __attribute__((__noreturn__));

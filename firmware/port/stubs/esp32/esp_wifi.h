@@ -7,6 +7,7 @@
 
 #include "esp_err.h"
 #include "esp_event.h"
+#include "esp_wifi_default.h"
 
 typedef enum { WIFI_MODE_NULL, WIFI_MODE_STA, WIFI_MODE_AP, WIFI_MODE_APSTA } wifi_mode_t;
 typedef enum { WIFI_AUTH_OPEN, WIFI_AUTH_WEP, WIFI_AUTH_WPA_PSK, WIFI_AUTH_WPA2_PSK } wifi_auth_mode_t;
@@ -29,7 +30,7 @@ typedef enum {
 
 /* Members that the port uses, in their order; the SDK has more between them. */
 typedef struct {
-	uint8_t nvs_enable;
+	int nvs_enable;
 	int magic;
 } wifi_init_config_t;
 #define WIFI_INIT_CONFIG_DEFAULT() {.nvs_enable = 1, .magic = 0x1F2F3F4F}

@@ -3,7 +3,7 @@
 #define STUB_ESP_NETIF_H
 
 #include "esp_err.h"
-#include "esp_event.h"
+#include "tcpip_adapter.h"
 
 esp_err_t esp_netif_init(void);
 

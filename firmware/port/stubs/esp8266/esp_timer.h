@@ -2,7 +2,6 @@
 #ifndef STUB_ESP_TIMER_H
 #define STUB_ESP_TIMER_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "esp_err.h"

@@ -2,7 +2,8 @@
 #ifndef STUB_DRIVER_RTC_IO_H
 #define STUB_DRIVER_RTC_IO_H
 
-#include "driver/gpio.h"
+#include "esp_err.h"
+#include "hal/gpio_types.h"
 
 esp_err_t rtc_gpio_pullup_en(gpio_num_t gpio_num);
 

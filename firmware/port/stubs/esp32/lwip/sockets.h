@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/time.h>
+#include <sys/select.h>
 #include <sys/types.h>
 
 typedef uint32_t socklen_t;

@@ -2,13 +2,13 @@
 #ifndef STUB_DRIVER_UART_H
 #define STUB_DRIVER_UART_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "esp_err.h"
-#include "freertos/FreeRTOS.h"
+#include "freertos/queue.h"
 
-typedef struct QueueDefinition *QueueHandle_t;
 typedef enum { UART_NUM_0, UART_NUM_1 } uart_port_t;
 
 esp_err_t uart_driver_install(uart_port_t uart_num, int rx_buffer_size, int tx_buffer_size, int queue_size, QueueHandle_t *uart_queue,

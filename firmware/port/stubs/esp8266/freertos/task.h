@@ -2,7 +2,9 @@
 #ifndef STUB_FREERTOS_TASK_H
 #define STUB_FREERTOS_TASK_H
 
-#include "freertos/FreeRTOS.h"
+#ifndef STUB_FREERTOS_FREERTOS_H
+#error "include FreeRTOS.h first: the SDK demands it"
+#endif
 
 void vTaskDelay(const TickType_t xTicksToDelay);
 

@@ -1,0 +1,11 @@
+/* Declarations of our own so that the port compiles without the SDK; not the SDK's headers, nothing here has run on a board. */
+#ifndef STUB_FREERTOS_QUEUE_H
+#define STUB_FREERTOS_QUEUE_H
+
+#ifndef STUB_FREERTOS_FREERTOS_H
+#error "include FreeRTOS.h first: the SDK demands it"
+#endif
+
+typedef void *QueueHandle_t;
+
+#endif

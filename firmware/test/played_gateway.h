@@ -1,0 +1,203 @@
+/*
+ * A node in the clear and the gateway that a test plays for it, message by message, so that each answer can come when and as the test
+ * wants. To be included once in a program: it holds the node, and takes the place of dtls.c (see clear_dtls.h).
+ */
+#ifndef LK_PLAYED_GATEWAY_H
+#define LK_PLAYED_GATEWAY_H
+
+#include "check.h"
+#include "clear_dtls.h"
+#include "fake_port.h"
+#include "node.h"
+
+static const uint8_t uid[] = {4, 1, 2, 3, 4, 5, 6};
+
+static struct fake_port board;
+static struct lk_settings settings;
+static struct lk_counter counter;
+static struct lk_actuator actuator;
+static struct lk_node node;
+
+/* The newest message that the node sent. */
+static struct lk_coap asked;
+static uint8_t asked_b[FAKE_DATAGRAM];
+static char path[64];
+
+static inline void boot(bool lock)
+{
+	fake_init(&board);
+	memset(&settings, 0, sizeof settings);
+	memcpy(settings.host, "gw", 3);
+	memset(&counter, 0, sizeof counter);
+	(void)lk_counter_load(&counter, &board.port);
+	lk_actuator_init(&actuator, &board.port, false);
+	lk_node_init(&node, &board.port, &settings, &counter, lock ? &actuator : NULL);
+}
+
+/* Takes the newest message and tells whether there was one. */
+static inline bool sent(void)
+{
+	struct lk_coap_option o = {0};
+	size_t n, len = 0, at = 0;
+
+	while ((n = fake_sent(&board, asked_b, sizeof asked_b)) > 0)
+		len = n;
+	path[0] = 0;
+	if (len == 0 || lk_coap_parse(&asked, asked_b, len) < 0)
+		return false;
+	while (lk_coap_next(&asked, &o))
+		if (o.number == LK_COAP_URI_PATH && at + o.len + 2 < sizeof path) {
+			path[at++] = '/';
+			memcpy(path + at, o.value, o.len);
+			at += o.len;
+			path[at] = 0;
+		}
+	return true;
+}
+
+/* Answers it, with an Echo, a Location-Path and a payload if there are any. */
+static inline void answer(uint8_t code, const char *location, const uint8_t *payload, size_t n)
+{
+	static uint32_t echo;
+	uint8_t b[LK_MESSAGE_MAX], e[8] = {1};
+	struct lk_coap_out o;
+	size_t cap;
+
+	echo++;
+	memcpy(e + 1, &echo, sizeof echo);
+	lk_coap_begin(&o, b, sizeof b, LK_COAP_ACK, code, asked.mid, asked.token, asked.token_len);
+	if (location)
+		lk_coap_option_path(&o, LK_COAP_LOCATION_PATH, location);
+	if (code >> 5 == 2 || code == LK_COAP_UNAUTHORIZED)
+		lk_coap_option(&o, LK_COAP_ECHO, e, sizeof e);
+	uint8_t *p = lk_coap_payload(&o, &cap);
+	if (n > 0)
+		memcpy(p, payload, n);
+	int len = lk_coap_end(&o, (int)n);
+	CHECK(len > 0);
+	fake_deliver(&board, b, (size_t)len);
+}
+
+static inline void answer_verdict(uint8_t verdict, uint64_t last)
+{
+	uint8_t b[LK_WIRE_MAX];
+	int n = lk_verdict_encode(&(struct lk_verdict){.verdict = verdict, .last = last}, b, sizeof b);
+
+	CHECK(n > 0);
+	answer(LK_COAP_CHANGED, NULL, b, (size_t)n);
+}
+
+static inline bool in_payload(const char *text)
+{
+	size_t n = strlen(text);
+
+	for (size_t i = 0; i + n <= asked.payload_len; i++)
+		if (memcmp(asked.payload + i, text, n) == 0)
+			return true;
+	return false;
+}
+
+static inline uint32_t step(void) { return lk_node_step(&node); }
+
+/* Lets ms pass as the app does, in waits of at most 50 ms; what is asked is not answered. Returns the rounds. */
+static inline unsigned pass(uint32_t ms)
+{
+	unsigned rounds = 0;
+
+	for (uint32_t gone = 0; gone < ms; rounds++) {
+		uint32_t due = step();
+		due = due < 1 ? 1 : due > 50 ? 50 : due;
+		fake_pass(&board, due);
+		gone += due;
+	}
+	(void)step();
+	return rounds;
+}
+
+/* Has the node connect and register. */
+static inline void online(void)
+{
+	for (int i = 0; i < 100 && !sent(); i++) {
+		uint32_t due = step();
+		fake_pass(&board, due > 50 ? 50 : due);
+	}
+	CHECK(strcmp(path, "/rd") == 0);
+	answer(LK_COAP_CREATED, "rd/ab", NULL, 0);
+	(void)step();
+	CHECK(lk_node_online(&node));
+}
+
+/* A request of the gateway's; all zero but for what it needs. */
+struct request {
+	uint8_t type, method; /* LK_COAP_CON is 0 */
+	const char *path;     /* NULL: act */
+	uint16_t extra;       /* the number of one option more, with the value 1; 0: none */
+	bool plain;           /* no Content-Format */
+	uint16_t format;      /* 0: CBOR */
+	uint16_t accept;      /* 0: not said */
+	const uint8_t *echo;  /* LK_ECHO_LEN bytes, or NULL */
+	size_t echo_len;      /* 0: LK_ECHO_LEN */
+	const uint8_t *payload;
+	size_t n;
+};
+
+static inline void put_extra(struct lk_coap_out *o, const struct request *r, uint16_t below)
+{
+	if (r->extra > o->last && r->extra < below)
+		lk_coap_option_uint(o, r->extra, 1);
+}
+
+/* Sends it to the node, lets the node step once, and takes the newest answer into asked. Returns its code, or 0 if there was none. */
+static inline uint8_t request(const struct request *r)
+{
+	static uint16_t mid;
+	uint8_t b[LK_MESSAGE_MAX];
+	struct lk_coap_out o;
+	size_t cap;
+
+	lk_coap_begin(&o, b, sizeof b, r->type, r->method, ++mid, (const uint8_t *)"gw", 2);
+	put_extra(&o, r, LK_COAP_URI_PATH);
+	lk_coap_option_path(&o, LK_COAP_URI_PATH, r->path ? r->path : "act");
+	put_extra(&o, r, LK_COAP_CONTENT_FORMAT);
+	if (r->n > 0 && !r->plain)
+		lk_coap_option_uint(&o, LK_COAP_CONTENT_FORMAT, r->format ? r->format : LK_FORMAT_CBOR);
+	put_extra(&o, r, LK_COAP_ACCEPT);
+	if (r->accept)
+		lk_coap_option_uint(&o, LK_COAP_ACCEPT, r->accept);
+	put_extra(&o, r, LK_COAP_ECHO);
+	if (r->echo)
+		lk_coap_option(&o, LK_COAP_ECHO, r->echo, r->echo_len ? r->echo_len : LK_ECHO_LEN);
+	put_extra(&o, r, UINT16_MAX);
+	uint8_t *p = lk_coap_payload(&o, &cap);
+	CHECK(r->n <= cap);
+	if (r->n > 0)
+		memcpy(p, r->payload, r->n);
+	int len = lk_coap_end(&o, (int)r->n);
+	CHECK(len > 0);
+	(void)sent();
+	fake_deliver(&board, b, (size_t)len);
+	(void)step();
+	return sent() ? asked.code : 0;
+}
+
+/* Asks for something at /act, with an Echo and a command if there are any. */
+static inline uint8_t act(uint8_t method, const uint8_t *echo, const struct lk_command *c)
+{
+	uint8_t b[LK_WIRE_MAX];
+	int n = c ? lk_command_encode(c, b, sizeof b) : 0;
+
+	CHECK(n >= 0);
+	return request(&(struct request){.method = method, .echo = echo, .payload = b, .n = (size_t)n});
+}
+
+/* The Echo of the newest answer. */
+static inline void take_echo(uint8_t echo[LK_ECHO_LEN])
+{
+	struct lk_coap_option o = {0};
+
+	while (lk_coap_next(&asked, &o))
+		if (o.number == LK_COAP_ECHO && o.len == LK_ECHO_LEN)
+			memcpy(echo, o.value, LK_ECHO_LEN);
+}
+
+#endif

@@ -1,0 +1,256 @@
+/* The association with somebody at the other end who has the key, and somebody in between who has not. */
+#include "check.h"
+#include "dtls.h"
+#include "dtls_peer.h"
+#include "err.h"
+#include "fake_port.h"
+
+static const char identity[] = "lk-0123456789", secret[] = "0123456789abcdefghjkmnpqrs", other[] = "zyxwvtsrqpnmkjhgfedcba9876";
+static const uint8_t hello[] = "hello", again[] = "again";
+
+static struct fake_port board;
+static struct lk_dtls dtls;
+static struct dtls_peer peer;
+static uint8_t in[LK_DATAGRAM_MAX];
+
+/* Handshakes with the peer, in datagrams that take 10 ms; returns the outcome. */
+static int handshake(void)
+{
+	int err = LK_EAGAIN;
+
+	CHECK_EQ(lk_dtls_open(&dtls, &board.port, identity, secret), 0);
+	for (int i = 0; i < 100 && err == LK_EAGAIN; i++) {
+		err = lk_dtls_handshake(&dtls);
+		peer_take(&peer);
+		fake_pass(&board, board.inboxes > 0 ? 10 : 1000);
+	}
+	return err;
+}
+
+static void begin(const char *key)
+{
+	fake_init(&board);
+	peer_init(&peer, &board, key);
+}
+
+static void end(void)
+{
+	lk_dtls_close(&dtls);
+	peer_free(&peer);
+	CHECK_EQ(fake_heap.allocs, 0);
+}
+
+static void in_session(void)
+{
+	begin(secret);
+	CHECK_EQ(handshake(), 0);
+	CHECK(peer.up && dtls.up);
+}
+
+static void deliver(const uint8_t *a, size_t a_n, const uint8_t *b, size_t b_n)
+{
+	uint8_t both[2 * PEER_RECORD_MAX];
+
+	memcpy(both, a, a_n);
+	memcpy(both + a_n, b, b_n);
+	fake_deliver(&board, both, a_n + b_n);
+}
+
+/* What is sealed by the one comes to the other, as long as it is. */
+static bool both_ways(void)
+{
+	memset(peer.got, 0, sizeof peer.got);
+	CHECK_EQ(lk_dtls_send(&dtls, hello, sizeof hello), 0);
+	peer_take(&peer);
+	bool there = peer.got_type == PEER_DATA && peer.got_n == sizeof hello && memcmp(peer.got, hello, sizeof hello) == 0;
+	peer_send(&peer, PEER_DATA, again, sizeof again);
+	int n = lk_dtls_recv(&dtls, in, sizeof in);
+	return there && n == sizeof again && memcmp(in, again, sizeof again) == 0;
+}
+
+static void two_with_the_same_key_understand_each_other(void)
+{
+	in_session();
+	CHECK(strcmp(peer.identity, identity) == 0);
+	CHECK_EQ(peer.hellos, 2); /* one without the cookie, one with it */
+	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN);
+	for (int i = 0; i < 100; i++)
+		CHECK(both_ways());
+	lk_dtls_close(&dtls);
+	peer_take(&peer); /* it says goodbye: close_notify, a warning */
+	CHECK(peer.got_type == PEER_ALERT && peer.got_n == 2 && peer.got[0] == 1 && peer.got[1] == 0);
+	end();
+}
+
+static void nobody_else_gets_in(void)
+{
+	begin(other);
+	CHECK_EQ(handshake(), LK_ECLOSED);
+	CHECK(!dtls.up && !peer.up);
+	CHECK(lk_dtls_send(&dtls, hello, sizeof hello) < 0);
+	end();
+	begin(secret);
+	peer.spoil_finished = true;
+	CHECK_EQ(handshake(), LK_ECLOSED);
+	CHECK(!dtls.up);
+	CHECK(lk_dtls_send(&dtls, hello, sizeof hello) < 0);
+	end();
+}
+
+/* Anybody on the way can send an alert in the clear. */
+static void an_alert_in_the_clear_ends_no_handshake(void)
+{
+	begin(secret);
+	peer.clear_alerts = true;
+	CHECK_EQ(handshake(), 0);
+	CHECK(both_ways());
+	end();
+}
+
+/* Once keys are agreed nothing in the clear may reach what parses handshakes. A datagram that has such a record in it is somebody's
+ * else, all of it: so what is sealed beside it does not come through either. */
+static void nothing_in_the_clear_counts_after_the_handshake(void)
+{
+	static const uint8_t types[] = {PEER_CCS, PEER_ALERT, PEER_HANDSHAKE, PEER_DATA, PEER_CID, 0, 99};
+	static const uint8_t finished[24] = {20, 0, 0, 12, 0, 3, 0, 0, 0, 0, 0, 12}, one[] = {1};
+	uint8_t clear[PEER_RECORD_MAX], sealed[PEER_RECORD_MAX];
+
+	in_session();
+	for (size_t i = 0; i < sizeof types; i++)
+		for (int order = 0; order < 2; order++) {
+			size_t n = types[i] == PEER_CCS ? peer_clear(&peer, types[i], one, 1, clear)
+			                                : peer_clear(&peer, types[i], finished, sizeof finished, clear);
+			size_t m = peer_seal(&peer, PEER_DATA, again, sizeof again, sealed);
+			if (order == 0)
+				deliver(clear, n, sealed, m);
+			else
+				deliver(sealed, m, clear, n);
+			CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN);
+			fake_deliver(&board, clear, n);
+			CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN);
+			CHECK(both_ways());
+		}
+	end();
+}
+
+/* A datagram of records that do not fill it is dropped as a whole. */
+static void a_datagram_must_be_whole(void)
+{
+	uint8_t sealed[PEER_RECORD_MAX];
+
+	in_session();
+	size_t n = peer_seal(&peer, PEER_DATA, hello, sizeof hello, sealed);
+	deliver(sealed, n, sealed, 1);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN);
+	deliver(sealed, n, sealed, 12);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN);
+	fake_deliver(&board, sealed, n - 1);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN);
+	fake_deliver(&board, sealed, n); /* it has not been used up */
+	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), sizeof hello);
+	fake_deliver(&board, sealed, n); /* now it has */
+	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN);
+	CHECK(both_ways());
+	end();
+}
+
+static void a_changed_record_is_dropped_and_costs_nothing(void)
+{
+	uint8_t sealed[PEER_RECORD_MAX];
+
+	in_session();
+	size_t n = peer_seal(&peer, PEER_DATA, hello, sizeof hello, sealed);
+	for (size_t i = 0; i < n; i++) {
+		sealed[i] ^= 0x10;
+		fake_deliver(&board, sealed, n);
+		CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN);
+		sealed[i] ^= 0x10;
+	}
+	fake_deliver(&board, sealed, n);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), sizeof hello);
+	end();
+}
+
+/* Freshness is judged by when the datagram was read, not by when it is looked at. */
+static void a_message_has_the_time_at_which_it_was_read(void)
+{
+	in_session();
+	fake_pass(&board, 12345);
+	CHECK(both_ways());
+	CHECK_EQ(dtls.read_at, board.now);
+	uint32_t at = board.now;
+	fake_pass(&board, 500);
+	CHECK_EQ(dtls.read_at, at);
+	end();
+}
+
+static void a_message_that_does_not_fit_is_dropped_whole(void)
+{
+	uint8_t big[300];
+
+	in_session();
+	memset(big, 'x', sizeof big);
+	peer_send(&peer, PEER_DATA, big, sizeof big);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, 256), LK_ESPACE);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, 256), LK_EAGAIN); /* and its rest is no message of its own */
+	peer_send(&peer, PEER_DATA, big, 256);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, 256), 256);
+	peer_send(&peer, PEER_DATA, big, 0);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, 256), LK_EAGAIN);
+	CHECK(both_ways());
+	end();
+}
+
+static void a_goodbye_ends_it(void)
+{
+	in_session();
+	peer_send(&peer, PEER_ALERT, (const uint8_t[]){1, 0}, 2);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_ECLOSED);
+	end();
+	in_session();
+	peer_send(&peer, PEER_ALERT, (const uint8_t[]){2, 80}, 2);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_ECLOSED);
+	end();
+}
+
+/* Over a sleep the association goes on where it was: no goodbye, no number twice, and nothing that came before comes again. */
+static void it_goes_on_after_a_sleep(void)
+{
+	uint8_t state[LK_DTLS_STATE_MAX], old[PEER_RECORD_MAX];
+
+	in_session();
+	CHECK(both_ways());
+	uint64_t number = peer.got_number;
+	unsigned records = peer.records;
+	size_t old_n = peer_seal(&peer, PEER_DATA, again, sizeof again, old);
+	fake_deliver(&board, old, old_n);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), sizeof again);
+	int n = lk_dtls_save(&dtls, state, sizeof state);
+	CHECK(n > 0 && !dtls.up);
+	peer_take(&peer);
+	CHECK_EQ(peer.records, records); /* no goodbye */
+	CHECK_EQ(lk_dtls_resume(&dtls, &board.port, state, (size_t)n), 0);
+	fake_deliver(&board, old, old_n);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN);
+	CHECK(both_ways());
+	CHECK(peer.got_number > number);
+	lk_dtls_close(&dtls);
+	peer_take(&peer);
+	CHECK_EQ(peer.got_type, PEER_ALERT);
+	end();
+}
+
+int main(void)
+{
+	two_with_the_same_key_understand_each_other();
+	nobody_else_gets_in();
+	an_alert_in_the_clear_ends_no_handshake();
+	nothing_in_the_clear_counts_after_the_handshake();
+	a_datagram_must_be_whole();
+	a_changed_record_is_dropped_and_costs_nothing();
+	a_message_has_the_time_at_which_it_was_read();
+	a_message_that_does_not_fit_is_dropped_whole();
+	a_goodbye_ends_it();
+	it_goes_on_after_a_sleep();
+	return check_end("dtls_session");
+}
