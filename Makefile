@@ -123,7 +123,7 @@ firmware-host:
 
 firmware-test:
 	@$(MAKE) -C firmware --no-print-directory test
-	$(GO) test -tags firmware -run Firmware -count=1 -parallel 8 -timeout 12m ./gateway ./cli ./coapres/device
+	$(GO) test -tags firmware -run Firmware -count=1 -parallel 8 -timeout 12m ./gateway ./cli ./coapres/device ./coapres/wire
 
 firmware-size:
 	@$(MAKE) -C firmware --no-print-directory tools
