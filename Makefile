@@ -23,8 +23,9 @@ GO      ?= go
 FUZZ    ?= 20000x
 BIN     := bin/latchkey
 # Debian packages of the programs that the interop tests and those of the console run. Without the font, Chromium draws no text.
-PACKAGES := libcoap3-bin openssl tshark chromium fonts-dejavu-core libnss3-tools strace
-PROGRAMS := coap-client-openssl coap-client-gnutls openssl tshark chromium certutil strace
+PACKAGES := libcoap3-bin libcoap3-dev gcc libc6-dev openssl tshark chromium fonts-dejavu-core libnss3-tools strace
+PROGRAMS := coap-client-openssl coap-client-gnutls gcc openssl tshark chromium certutil strace
+HEADERS  := coap3/coap.h stdio.h
 # What npm installs for the tests of the console. Nothing of it is in the program.
 WEBTEST := gateway/console/webtest
 # Those of the systems that bench/peer starts.
@@ -65,6 +66,7 @@ vulncheck:
 # The programs that the tests speak to. Only what is missing is installed, and only where that is possible.
 deps: $(WEBTEST)/node_modules/.package-lock.json
 	@missing=; for p in $(PROGRAMS); do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
+	for h in $(HEADERS); do [ -e /usr/include/$$h ] || missing="$$missing $$h"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	echo "missing:$$missing"; \
 	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
@@ -121,7 +123,7 @@ firmware-host:
 
 firmware-test:
 	@$(MAKE) -C firmware --no-print-directory test
-	$(GO) test -tags firmware -run Firmware -count=1 -parallel 8 -timeout 12m ./gateway ./cli ./coapres/device
+	$(GO) test -tags firmware -run Firmware -count=1 -parallel 8 -timeout 12m ./gateway ./cli ./coapres/device ./coapres/wire
 
 firmware-size:
 	@$(MAKE) -C firmware --no-print-directory tools

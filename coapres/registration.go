@@ -80,7 +80,8 @@ func (p *Peer) registered(id string) (lifetime time.Duration, ok bool) {
 	return p.lifetime, p.registration != "" && p.registration == id
 }
 
-// registrationQuery returns the lifetime that is asked for, or the one given.
+// registrationQuery returns the lifetime that is asked for, or the one given. What it does not know it skips, as it does with links, so that
+// nodes may say more later (RFC 9176 §5: base, and attributes of the endpoint).
 func registrationQuery(r *request, lifetime time.Duration) (time.Duration, error) {
 	if !utf8.Valid(r.body) {
 		return 0, fmt.Errorf("%w: links are not UTF-8", wire.ErrMalformed)
@@ -88,6 +89,9 @@ func registrationQuery(r *request, lifetime time.Duration) (time.Duration, error
 	seen := map[string]bool{}
 	for _, q := range queries(r) {
 		name, value, _ := strings.Cut(q, "=")
+		if name != "ep" && name != "lt" {
+			continue
+		}
 		if seen[name] {
 			return 0, errQuery
 		}

@@ -34,6 +34,7 @@ type post struct {
 	mu    sync.Mutex
 	scan  func() (wire.Verdict, error) // guarded by mu
 	scans []uint64                     // guarded by mu; the counters that came
+	adds  []byte                       // guarded by mu; a member that verdicts have besides
 }
 
 func newPost(t *testing.T) *post {
@@ -55,6 +56,7 @@ func (p *post) open() {
 	go func() {
 		done <- l.Serve(ctx, func(c *transport.Conn, req, resp *pool.Message, at time.Time) {
 			server.Serve(c.Context(), c.Peer().(*coapres.Peer), req, resp, at)
+			p.add(resp)
 		}, func(c *transport.Conn) error {
 			c.SetPeer(coapres.NewPeer("d", "node", wire.KindReader, p.identity, "", c))
 			return nil

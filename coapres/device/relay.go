@@ -34,14 +34,15 @@ type Relay struct {
 	wg      sync.WaitGroup
 
 	mu     sync.Mutex
-	closed bool                     // guarded by mu
-	rng    *rand.Rand               // guarded by mu
-	bad    Impairment               // guarded by mu
-	flows  map[netip.AddrPort]*flow // guarded by mu; by the node's address
-	last   *flow                    // guarded by mu; the one that spoke last
-	holds  [2]*hold                 // guarded by mu; by direction
-	tap    func(Direction, []byte)  // guarded by mu
-	timers map[*time.Timer]struct{} // guarded by mu
+	closed bool                         // guarded by mu
+	rng    *rand.Rand                   // guarded by mu
+	bad    Impairment                   // guarded by mu
+	flows  map[netip.AddrPort]*flow     // guarded by mu; by the node's address
+	last   *flow                        // guarded by mu; the one that spoke last
+	holds  [2]*hold                     // guarded by mu; by direction
+	tap    func(Direction, []byte)      // guarded by mu
+	loses  func(Direction, []byte) bool // guarded by mu; nil: none
+	timers map[*time.Timer]struct{}     // guarded by mu
 }
 
 // flow is one node's way to the gateway.
@@ -117,6 +118,13 @@ func (r *Relay) Tap(f func(dir Direction, b []byte)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.tap = f
+}
+
+// Lose drops each datagram for which f is true. f must not keep it, nor call the relay.
+func (r *Relay) Lose(f func(dir Direction, b []byte) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.loses = f
 }
 
 // Inject sends a datagram on the flow that spoke last, as if it had come from the other end.
@@ -214,6 +222,7 @@ func (r *Relay) pass(f *flow, dir Direction, b []byte) {
 		return
 	}
 	lost := r.rng.Float64() < r.bad.Loss
+	lost = lost || r.loses != nil && r.loses(dir, b)
 	twice := r.rng.Float64() < r.bad.Duplicate
 	late := r.rng.Float64() < r.bad.Reorder
 	delay := time.Duration(r.rng.Int64N(int64(30 * time.Millisecond)))

@@ -1,12 +1,18 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+	"unicode/utf8"
+)
 
 // Major types of RFC 8949 §3.1, as the top three bits of an item's first byte.
 const (
 	majorUint  = 0 << 5
 	majorNint  = 1 << 5
 	majorBytes = 2 << 5
+	majorText  = 3 << 5
+	majorArray = 4 << 5
 	majorMap   = 5 << 5
 
 	cborFalse = 0xf4
@@ -54,33 +60,80 @@ func appendHead(b []byte, major byte, arg uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, major|27), arg)
 }
 
-// parseCBOR reads one map with the labels above in ascending order, and nothing after it. It returns what is wrong, or nothing.
-func (r *record) parseCBOR(b []byte) string {
+// parseCBOR reads one map with the labels above and elective keys in ascending order, and nothing after it. It returns what is wrong, or
+// nothing.
+func (r *record) parseCBOR(sh *shape, b []byte) string {
 	major, pairs, b, ok := head(b)
 	if !ok || major != majorMap {
 		return "not a map in its shortest form"
 	}
-	last := label(0)
+	last := uint64(0)
 	for range pairs {
 		var key uint64
 		if major, key, b, ok = head(b); !ok || major != majorUint {
 			return "a key is not an unsigned integer in its shortest form"
 		}
-		if key == 0 || key >= uint64(labelEnd) {
-			return "unknown key"
+		elective := key >= firstElective && sh.grows
+		if !elective && (key == 0 || key >= uint64(labelEnd)) {
+			return unknownKey(key)
 		}
-		if label(key) <= last {
+		if key <= last {
 			return "keys are repeated or not in ascending order"
 		}
-		last = label(key)
-		if b, ok = r.parseValue(last, b); !ok {
-			return fields[last].name + " is not of its type, or not in its shortest form"
+		last = key
+		if elective {
+			if b, ok = skip(b); !ok {
+				return "the value of an elective key is not one of those that there are, or not in its shortest form"
+			}
+			continue
+		}
+		if b, ok = r.parseValue(label(key), b); !ok {
+			return fields[key].name + " is not of its type, or not in its shortest form"
 		}
 	}
 	if len(b) != 0 {
 		return "bytes after the map"
 	}
 	return ""
+}
+
+// unknownKey names a small key alone: a large one may be anything.
+func unknownKey(key uint64) string {
+	if key > 255 {
+		return "unknown key"
+	}
+	return fmt.Sprintf("unknown key %d", key)
+}
+
+// skip passes over the value of an elective member: a scalar, or an array of scalars.
+func skip(b []byte) (rest []byte, ok bool) {
+	major, items, in, ok := head(b)
+	if !ok || major != majorArray {
+		return skipScalar(b)
+	}
+	b = in
+	for range items {
+		if b, ok = skipScalar(b); !ok {
+			return nil, false
+		}
+	}
+	return b, true
+}
+
+func skipScalar(b []byte) (rest []byte, ok bool) {
+	if len(b) > 0 && (b[0] == cborFalse || b[0] == cborTrue) {
+		return b[1:], true
+	}
+	major, arg, b, ok := head(b)
+	switch {
+	case !ok:
+		return nil, false
+	case major == majorUint || major == majorNint:
+		return b, true
+	case major != majorBytes && major != majorText || arg > uint64(len(b)):
+		return nil, false
+	}
+	return b[arg:], major == majorBytes || utf8.Valid(b[:arg])
 }
 
 func (r *record) parseValue(l label, b []byte) (rest []byte, ok bool) {

@@ -3,11 +3,28 @@ package wire
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"reflect"
 	"testing"
 )
 
-// fuzz holds a parser to this: no panic; CBOR that parses is the one encoding of its value; JSON that parses survives a round trip.
+// known is b without the elective members that nobody knows, worked out by somebody else's library.
+func known(t testing.TB, b []byte) []byte {
+	t.Helper()
+	var m map[uint64]any
+	if err := strict.Unmarshal(b, &m); err != nil {
+		t.Fatalf("%x: %v", b, err)
+	}
+	maps.DeleteFunc(m, func(k uint64, _ any) bool { return k >= firstElective })
+	less, err := deterministic.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return less
+}
+
+// fuzz holds a parser to this: no panic; CBOR that parses is the one encoding of its value, but for elective members; JSON that parses
+// survives a round trip.
 func fuzz(f *testing.F, kind string) {
 	parse := parsers[kind]
 	for _, v := range vectors(f) {
@@ -19,6 +36,7 @@ func fuzz(f *testing.F, kind string) {
 		if m, err := parse(CBOR, b); err == nil {
 			j, _ := m.Encode(JSON)
 			f.Add(j, true)
+			f.Add(append(j[:len(j)-1], `,"x-a":[1,"b",true],"x-b":-7}`...), true)
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte, isJSON bool) {
@@ -41,8 +59,10 @@ func fuzz(f *testing.F, kind string) {
 			if len(enc) > MaxBody {
 				t.Fatalf("got %d bytes, want at most %d", len(enc), MaxBody)
 			}
-			if other == CBOR && format == CBOR && !bytes.Equal(enc, b) {
-				t.Fatalf("got %x, want %x", enc, b)
+			if other == CBOR && format == CBOR {
+				if want := known(t, b); !bytes.Equal(enc, want) || len(enc) == len(b) && !bytes.Equal(enc, b) {
+					t.Fatalf("%x: got %x, want %x", b, enc, want)
+				}
 			}
 			if again, err := parse(other, enc); err != nil || !reflect.DeepEqual(again, m) {
 				t.Fatalf("got %#v, %v, want %#v", again, err, m)

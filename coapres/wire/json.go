@@ -6,12 +6,13 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
 // parseJSON reads one object with the names of the fields. encoding/json's own decoding into structs takes repeated names, names in
 // another case and null; so this walks the tokens. It returns what is wrong, or nothing.
-func (r *record) parseJSON(b []byte) string {
+func (r *record) parseJSON(sh *shape, b []byte) string {
 	if !utf8.Valid(b) || !json.Valid(b) { // Decoder.Token alone is too forgiving about commas
 		return "not one JSON value in UTF-8"
 	}
@@ -20,6 +21,7 @@ func (r *record) parseJSON(b []byte) string {
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return "not an object"
 	}
+	var skipped []string
 	for {
 		t, err := d.Token()
 		if err != nil {
@@ -30,6 +32,15 @@ func (r *record) parseJSON(b []byte) string {
 		}
 		name, _ := t.(string)
 		l := slices.IndexFunc(fields[:], func(f field) bool { return f.name == name })
+		if l <= 0 && sh.grows && strings.HasPrefix(name, electivePrefix) {
+			if slices.Contains(skipped, name) {
+				return "an elective name is repeated"
+			}
+			if skipped = append(skipped, name); !skipJSON(d) {
+				return "the value of an elective name is not one of those that there are"
+			}
+			continue
+		}
 		if l <= 0 {
 			return "unknown name"
 		}
@@ -40,6 +51,33 @@ func (r *record) parseJSON(b []byte) string {
 			return fields[l].name + " is not of its type"
 		}
 	}
+}
+
+// skipJSON passes over the value of an elective member: a scalar, or an array of scalars. The whole is known to be valid JSON.
+func skipJSON(d *json.Decoder) bool {
+	t, err := d.Token()
+	if t != json.Delim('[') {
+		return err == nil && scalar(t)
+	}
+	for {
+		t, err := d.Token()
+		if t == json.Delim(']') {
+			return true
+		}
+		if err != nil || !scalar(t) {
+			return false
+		}
+	}
+}
+
+func scalar(t json.Token) bool {
+	switch v := t.(type) {
+	case json.Number:
+		return !strings.ContainsAny(v.String(), ".eE") && v != "-0"
+	case string, bool:
+		return true
+	}
+	return false
 }
 
 func (r *record) parseToken(l label, t json.Token) bool {

@@ -5,10 +5,10 @@ import "bytes"
 var (
 	scanShape    = shape{name: "scan", required: of(labelN, labelUID), optional: of(labelAge)}
 	actShape     = shape{name: "act", required: of(labelN, labelAction), optional: of(labelLevel, labelAge)}
-	verdictShape = shape{name: "verdict", required: of(labelVerdict, labelLast)}
+	verdictShape = shape{name: "verdict", required: of(labelVerdict, labelLast), grows: true}
 	commandShape = shape{name: "command", required: of(labelID, labelAction), optional: of(labelLevel, labelDuration, labelAge)}
-	stateShape   = shape{name: "state", required: of(labelOn), optional: of(labelID, labelLevel, labelContact, labelLeft)}
-	receiptShape = shape{name: "receipt", required: of(labelResult, labelOn), optional: of(labelID, labelLevel, labelContact, labelLeft)}
+	stateShape   = shape{name: "state", required: of(labelOn), optional: of(labelID, labelLevel, labelContact, labelLeft), grows: true}
+	receiptShape = shape{name: "receipt", required: of(labelResult, labelOn), optional: of(labelID, labelLevel, labelContact, labelLeft), grows: true}
 )
 
 // ParseScan reads a scan in CBOR or JSON. The UID is the caller's own copy. Errors wrap ErrMalformed or ErrFormat.

@@ -50,6 +50,12 @@ const (
 	labelEnd // one past the last
 )
 
+// The first key and the beginning of every name that are elective.
+const (
+	firstElective  = 32
+	electivePrefix = "x-"
+)
+
 // syntax is how the value of a field is written.
 type syntax uint8
 
@@ -103,7 +109,8 @@ func (s set) has(l label) bool { return s&(1<<l) != 0 }
 type shape struct {
 	name     string
 	required set
-	optional set // absent is zero, and zero is absent
+	optional set  // absent is zero, and zero is absent
+	grows    bool // elective members that are not known are skipped; otherwise refused
 }
 
 // record is a message between its struct and its bytes, the same for CBOR and JSON.
@@ -152,9 +159,9 @@ func (r *record) parse(sh *shape, f Format, b []byte) error {
 	}
 	var why string
 	if f == CBOR {
-		why = r.parseCBOR(b)
+		why = r.parseCBOR(sh, b)
 	} else {
-		why = r.parseJSON(b)
+		why = r.parseJSON(sh, b)
 	}
 	if why == "" {
 		why = r.check(sh, f)

@@ -5,7 +5,18 @@
 // ascending, integers and lengths in their shortest form, no indefinite length, no tag, no float, no key twice, nothing after the map.
 // An optional field that is zero is left out. So every value has exactly one encoding, and any other bytes are refused. The same
 // structures exist as JSON (50), with names for keys and words and hex for the UID, so that a person can test; there order and white
-// space are free and a zero may be spelled out, but unknown, repeated or null members are refused too. A body holds at most 128 bytes.
+// space are free and a zero may be spelled out, but repeated or null members are refused too. A body holds at most 128 bytes.
+//
+// The format can grow. A key below 32 is critical, a key from 32 on is elective, as odd and even option numbers are in CoAP (RFC 7252
+// §5.4.1); in JSON a name that begins with "x-" is elective, any other critical. Whoever meets a critical member that he does not know
+// refuses the message. One that is elective and not known
+//
+//   - is skipped in a verdict, state and receipt, and means nothing: the message is what it would be without it;
+//   - is refused in a scan, act and command: what may move a door is understood as a whole, or not at all.
+//
+// The value of an elective member is an integer, a byte string, a text string in UTF-8, false or true, or one array of these (in JSON: a
+// whole number, a string, false or true, or one array of these). Arrays are not nested and there are no maps, so that it is skipped without
+// recursion; what needs more structure goes into a byte string. All else said above holds for elective members too.
 //
 // All messages share one table of keys:
 //
@@ -43,7 +54,8 @@
 // never toggle, its id is not 0, and duration stands with unlock only. left stands with on true only. A verdict has one length for one
 // last, whatever it says.
 //
-// A report is a SenML pack (RFC 8428) of at most 1,024 bytes and 16 records, in CBOR (112) or JSON (110); see [ParseReport].
+// A report is a SenML pack (RFC 8428) of at most 1,024 bytes and 16 records, in CBOR (112) or JSON (110); see [ParseReport]. It grows as
+// the RFC says (§4.4): a label that ends in "_" is critical, any other elective.
 //
 // testdata/vectors.txt has these encodings, and what must be refused, for this package and for the firmware.
 package wire

@@ -90,3 +90,58 @@ bool lk_cbor_take_head(const uint8_t **p, const uint8_t *end, uint8_t *major, ui
 	*p = b;
 	return true;
 }
+
+/* Whether b is UTF-8 (RFC 3629): no character in more bytes than it needs, no surrogate, nothing above U+10FFFF. */
+static bool utf8(const uint8_t *b, const uint8_t *end)
+{
+	while (b != end) {
+		uint32_t c = *b++, least = 0x80;
+		unsigned int more = 1;
+		if (c < 0x80)
+			continue;
+		if ((c & 0xe0) == 0xc0)
+			c &= 0x1f;
+		else if ((c & 0xf0) == 0xe0)
+			c &= 0x0f, more = 2, least = 0x800;
+		else if ((c & 0xf8) == 0xf0)
+			c &= 0x07, more = 3, least = 0x10000;
+		else
+			return false;
+		for (; more > 0; more--) {
+			if (b == end || (*b & 0xc0) != 0x80)
+				return false;
+			c = c << 6 | (*b++ & 0x3f);
+		}
+		if (c < least || c > 0x10ffff || (c & 0xfffff800) == 0xd800)
+			return false;
+	}
+	return true;
+}
+
+bool lk_cbor_skip(const uint8_t **p, const uint8_t *end)
+{
+	bool array = false;
+	uint8_t major;
+	uint64_t arg;
+	for (size_t items = 1; items > 0; items--) {
+		if (*p != end && (**p == LK_CBOR_FALSE || **p == LK_CBOR_TRUE)) {
+			(*p)++;
+			continue;
+		}
+		if (!lk_cbor_take_head(p, end, &major, &arg))
+			return false;
+		if (major == LK_CBOR_UINT || major == LK_CBOR_NINT)
+			continue;
+		if (arg > (size_t)(end - *p)) /* an item of an array is a byte at the least */
+			return false;
+		if (major == LK_CBOR_ARRAY && !array) { /* the value itself: a scalar would have ended the loop */
+			array = true;
+			items += (size_t)arg;
+		} else if (major == LK_CBOR_BYTES || (major == LK_CBOR_TEXT && utf8(*p, *p + arg))) {
+			*p += arg;
+		} else {
+			return false;
+		}
+	}
+	return true;
+}

@@ -37,4 +37,8 @@ void lk_cbor_put_bytes(struct lk_cbor *c, const void *b, size_t n);
  * has an indefinite or reserved length. */
 bool lk_cbor_take_head(const uint8_t **p, const uint8_t *end, uint8_t *major, uint64_t *arg);
 
+/* Moves *p behind one value of an elective member: an integer, a byte string, a text in UTF-8, false or true, or one array of these, in
+ * their shortest form. False for anything else. */
+bool lk_cbor_skip(const uint8_t **p, const uint8_t *end);
+
 #endif

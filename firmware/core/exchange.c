@@ -75,12 +75,25 @@ static void sample(struct lk_exchange *x, uint32_t now)
 	x->srtt = x->srtt == 0 ? rtt : (7 * x->srtt + rtt) / 8;
 }
 
+/* Whether a message has a token of ours: that of the request under way, or of one before it. */
+static bool issued(const struct lk_exchange *x, const struct lk_coap *m, uint32_t *token)
+{
+	const uint8_t *b = m->token;
+
+	if (m->token_len != LK_TOKEN_LEN)
+		return false;
+	*token = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+	return *token != 0 && *token <= x->token;
+}
+
 enum lk_exchange_match lk_exchange_take(struct lk_exchange *x, const struct lk_coap *m, uint32_t now)
 {
-	uint8_t token[LK_TOKEN_LEN];
-	bool ours = m->type == LK_COAP_CON || m->type == LK_COAP_NON || m->mid == x->mid;
+	uint32_t token = 0;
+	bool separate = m->type == LK_COAP_CON || m->type == LK_COAP_NON;
 
-	if (!x->active || !ours)
+	if (separate && m->code >> 5 != 0 && issued(x, m, &token) && !(x->active && token == x->token))
+		return LK_EXCHANGE_LATE;
+	if (!x->active || !(separate || m->mid == x->mid))
 		return LK_EXCHANGE_OTHER;
 	if (m->type == LK_COAP_RST) {
 		x->active = false;
@@ -93,10 +106,10 @@ enum lk_exchange_match lk_exchange_take(struct lk_exchange *x, const struct lk_c
 		x->acked = true;
 		return LK_EXCHANGE_ACKED;
 	}
-	put_token(token, x->token);
-	if (m->code >> 5 == 0 || m->token_len != LK_TOKEN_LEN || memcmp(m->token, token, LK_TOKEN_LEN) != 0)
+	if (m->code >> 5 == 0 || !issued(x, m, &token) || token != x->token)
 		return LK_EXCHANGE_OTHER;
-	sample(x, now);
+	if (!separate) /* otherwise the other side took its time */
+		sample(x, now);
 	x->active = false;
 	return LK_EXCHANGE_ANSWER;
 }

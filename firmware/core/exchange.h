@@ -50,7 +50,8 @@ enum lk_exchange_match {
 	LK_EXCHANGE_OTHER,  /* nothing */
 	LK_EXCHANGE_ACKED,  /* it was received; the answer comes later */
 	LK_EXCHANGE_RESET,  /* it was rejected: the exchange is over */
-	LK_EXCHANGE_ANSWER, /* this is the answer: the exchange is over */
+	LK_EXCHANGE_ANSWER, /* this is the answer: the exchange is over, also when its ACK was lost (RFC 7252 §5.2.2) */
+	LK_EXCHANGE_LATE,   /* an answer that nobody waits for any more, or a repeat of one: to be acknowledged, no more (§4.2, §4.5) */
 };
 enum lk_exchange_match lk_exchange_take(struct lk_exchange *x, const struct lk_coap *m, uint32_t now);
 

@@ -282,6 +282,10 @@ static void take(struct lk_node *n, size_t len)
 			send_empty(n, LK_COAP_ACK, m.mid);
 		answered(n, &m);
 		break;
+	case LK_EXCHANGE_LATE:
+		if (con)
+			send_empty(n, LK_COAP_ACK, m.mid);
+		break;
 	case LK_EXCHANGE_RESET:
 		lost(n, LK_ENONE); /* a gateway that does not take our requests */
 		break;

@@ -5,8 +5,8 @@
 #include "cbor.h"
 #include "err.h"
 
-/* The keys of all messages. */
-enum { N = 1, UID, AGE, ACTION, LEVEL, VERDICT, LAST, ID, DURATION, ON, CONTACT, RESULT, LEFT };
+/* The keys of all messages, and the first one that is elective. */
+enum { N = 1, UID, AGE, ACTION, LEVEL, VERDICT, LAST, ID, DURATION, ON, CONTACT, RESULT, LEFT, ELECTIVE = 32 };
 
 /* A field without OPTIONAL is always in the map, one with it only when it is not zero. A field without ZERO is never zero in the map. Both
  * together are an amount: it is there exactly when the action is level. */
@@ -199,32 +199,53 @@ static bool take_value(uint32_t f, void *m, const uint8_t **p, const uint8_t *en
 	return major == LK_CBOR_UINT || major == LK_CBOR_NINT;
 }
 
-/* Walks through the fields that may come, not those that came: each key is one byte, so a key that is unknown, repeated or out of order is
- * one that nobody is waiting for, and ends the walk before the bytes do. */
-static int parse(const uint32_t *fields, void *m, size_t size, const uint8_t *b, size_t n)
+/* Passes over the elective members at the end, none of which is known, and adds them to pairs. */
+static bool skip_elective(const uint8_t **p, const uint8_t *end, uint64_t *pairs)
 {
-	memset(m, 0, size);
-	if (n == 0)
-		return LK_EMALFORMED;
-	const uint8_t *p = b + 1, *end = b + n;
+	uint64_t last = ELECTIVE - 1, key;
+	uint8_t major;
+	for (; *p != end; ++*pairs) {
+		if (!lk_cbor_take_head(p, end, &major, &key) || major != LK_CBOR_UINT || key <= last || !lk_cbor_skip(p, end))
+			return false;
+		last = key;
+	}
+	return true;
+}
+
+/* Walks through the fields that may come, not those that came: each of their keys is one byte, so a key that is unknown, repeated or out
+ * of order is one that nobody is waiting for, and ends the walk before the bytes do. Behind them come the elective members, in a message
+ * that grows. */
+static bool walk(const uint32_t *fields, bool grows, void *m, const uint8_t *p, const uint8_t *end)
+{
+	uint64_t pairs, seen = 0;
 	uint32_t action = 0;
 	bool on = false;
-	uint8_t map = LK_CBOR_MAP;
+	uint8_t major;
+	if (end - p > LK_BODY_MAX || !lk_cbor_take_head(&p, end, &major, &pairs) || major != LK_CBOR_MAP)
+		return false;
 	for (; *fields != 0; fields++) {
 		uint32_t f = *fields;
 		uint64_t v = 0;
 		bool present = p != end && *p == KEY(f);
 		if (present) {
 			p++;
-			map++;
+			seen++;
 			if (!take_value(f, m, &p, end, &v))
-				break;
+				return false;
 		}
 		if (!fits(f, present, v, &action, &on))
-			break;
+			return false;
 		store(m, f, v);
 	}
-	if (*fields == 0 && p == end && *b == map)
+	if (grows && !skip_elective(&p, end, &seen))
+		return false;
+	return p == end && seen == pairs;
+}
+
+static int parse(const uint32_t *fields, bool grows, void *m, size_t size, const uint8_t *b, size_t n)
+{
+	memset(m, 0, size);
+	if (n > 0 && walk(fields, grows, m, b, b + n))
 		return 0;
 	memset(m, 0, size);
 	return LK_EMALFORMED;
@@ -262,30 +283,30 @@ int lk_receipt_encode(const struct lk_receipt *m, uint8_t *buf, size_t cap)
 
 int lk_scan_parse(struct lk_scan *m, const uint8_t *b, size_t n)
 {
-	return parse(scan_fields, m, sizeof *m, b, n);
+	return parse(scan_fields, false, m, sizeof *m, b, n);
 }
 
 int lk_act_parse(struct lk_act *m, const uint8_t *b, size_t n)
 {
-	return parse(act_fields, m, sizeof *m, b, n);
+	return parse(act_fields, false, m, sizeof *m, b, n);
 }
 
 int lk_verdict_parse(struct lk_verdict *m, const uint8_t *b, size_t n)
 {
-	return parse(verdict_fields, m, sizeof *m, b, n);
+	return parse(verdict_fields, true, m, sizeof *m, b, n);
 }
 
 int lk_command_parse(struct lk_command *m, const uint8_t *b, size_t n)
 {
-	return parse(command_fields, m, sizeof *m, b, n);
+	return parse(command_fields, false, m, sizeof *m, b, n);
 }
 
 int lk_state_parse(struct lk_state *m, const uint8_t *b, size_t n)
 {
-	return parse(state_fields, m, sizeof *m, b, n);
+	return parse(state_fields, true, m, sizeof *m, b, n);
 }
 
 int lk_receipt_parse(struct lk_receipt *m, const uint8_t *b, size_t n)
 {
-	return parse(receipt_fields, m, sizeof *m, b, n);
+	return parse(receipt_fields, true, m, sizeof *m, b, n);
 }

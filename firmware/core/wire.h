@@ -6,7 +6,8 @@
  * an error the buffer holds nothing of use.
  *
  * A parser returns 0, or LK_EMALFORMED for everything that an encoder would not write; then the struct is all zero, which denies, refuses
- * and asks for nothing. Whether an age is fresh is not its question: see echo.h.
+ * and asks for nothing. A verdict, state or receipt may have elective members beside (keys from 32 on), which are skipped; a scan, act or
+ * command may not. Whether an age is fresh is not its question: see echo.h.
  */
 #ifndef LK_WIRE_H
 #define LK_WIRE_H

@@ -103,6 +103,40 @@ static void an_answer_may_come_on_its_own(void)
 	CHECK_EQ(take(LK_COAP_CON, LK_COAP_CHANGED, 0x4444, x.token, 900), LK_EXCHANGE_ANSWER);
 }
 
+static void an_answer_on_its_own_acknowledges_the_request(void)
+{
+	static const uint8_t types[] = {LK_COAP_CON, LK_COAP_NON};
+
+	for (size_t i = 0; i < sizeof types; i++) {
+		lk_exchange_reset(&x, 7);
+		begin(0, 0);
+		CHECK_EQ(take(types[i], LK_COAP_CHANGED, 0x4444, x.token, 900), LK_EXCHANGE_ANSWER);
+		CHECK_EQ(lk_exchange_due(&x, 900), UINT32_MAX);
+		CHECK_EQ(x.srtt, 0); /* the other side took its time */
+		CHECK_EQ(take(LK_COAP_ACK, LK_COAP_EMPTY, x.mid, 0, 901), LK_EXCHANGE_OTHER); /* its ACK, overtaken */
+	}
+}
+
+static void a_late_or_repeated_answer_is_known_as_one(void)
+{
+	static const uint8_t types[] = {LK_COAP_CON, LK_COAP_NON};
+
+	for (size_t i = 0; i < sizeof types; i++) {
+		lk_exchange_reset(&x, 7);
+		begin(0, 0);
+		CHECK_EQ(take(types[i], LK_COAP_CHANGED, 0x4444, x.token, 900), LK_EXCHANGE_ANSWER);
+		CHECK_EQ(take(types[i], LK_COAP_CHANGED, 0x4444, x.token, 950), LK_EXCHANGE_LATE);
+		begin(1000, 0);
+		CHECK_EQ(take(types[i], LK_COAP_CHANGED, 0x4444, x.token - 1, 1001), LK_EXCHANGE_LATE);
+		CHECK_EQ(take(types[i], LK_COAP_CHANGED, 0x4444, x.token + 1, 1001), LK_EXCHANGE_OTHER); /* never asked */
+		CHECK_EQ(take(types[i], LK_COAP_CHANGED, 0x4444, 0, 1001), LK_EXCHANGE_OTHER);
+		CHECK_EQ(take(types[i], LK_COAP_POST, 0x4444, x.token - 1, 1001), LK_EXCHANGE_OTHER); /* a request */
+		CHECK(x.active);
+		lk_exchange_forget(&x);
+		CHECK_EQ(take(types[i], LK_COAP_CHANGED, 0x4445, x.token, 1002), LK_EXCHANGE_LATE);
+	}
+}
+
 static void a_reset_ends_it(void)
 {
 	lk_exchange_reset(&x, 7);
@@ -143,6 +177,8 @@ int main(void)
 	a_repeated_request_gives_no_sample();
 	only_its_own_answer_ends_it();
 	an_answer_may_come_on_its_own();
+	an_answer_on_its_own_acknowledges_the_request();
+	a_late_or_repeated_answer_is_known_as_one();
 	a_reset_ends_it();
 	no_token_and_no_id_is_used_twice();
 	what_does_not_fit_is_not_sent();

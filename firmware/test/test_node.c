@@ -240,6 +240,36 @@ static void no_refusal_leaves_the_node_deaf_or_hurried(void)
 		}
 }
 
+/* The gateway's verdict comes on its own, the empty ACK before it was lost, and so is the node's ACK for it. */
+static void a_verdict_on_its_own_is_taken_and_acknowledged(void)
+{
+	uint8_t b[LK_MESSAGE_MAX];
+	struct lk_coap_out o;
+	size_t cap;
+	int verdict;
+
+	boot(false);
+	online();
+	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
+	(void)step();
+	CHECK(sent() && strcmp(path, "/scan") == 0);
+	lk_coap_begin(&o, b, sizeof b, LK_COAP_CON, LK_COAP_CHANGED, 0x4444, asked.token, asked.token_len);
+	uint8_t *body = lk_coap_payload(&o, &cap);
+	int len = lk_coap_end(&o, lk_verdict_encode(&(struct lk_verdict){.verdict = LK_GRANTED, .last = 1}, body, cap));
+	for (int copy = 0; copy < 3; copy++) {
+		fake_deliver(&board, b, (size_t)len);
+		(void)step();
+		CHECK(sent() && asked.type == LK_COAP_ACK && asked.code == LK_COAP_EMPTY && asked.mid == 0x4444);
+		CHECK(lk_node_verdict(&node, &verdict) == (copy == 0) && verdict == LK_GRANTED);
+	}
+	(void)pass(5000);
+	CHECK(!sent()); /* nothing is repeated */
+	b[7]++; /* a token that was never used */
+	fake_deliver(&board, b, (size_t)len);
+	(void)step();
+	CHECK(sent() && asked.type == LK_COAP_RST && asked.mid == 0x4444);
+}
+
 static void a_board_without_a_way_out_is_asked_again_and_again(void)
 {
 	boot(false);
@@ -270,6 +300,7 @@ int main(void)
 	a_tap_hastens_one_try_only();
 	an_old_press_of_the_exit_button_is_not_told();
 	no_refusal_leaves_the_node_deaf_or_hurried();
+	a_verdict_on_its_own_is_taken_and_acknowledged();
 	a_board_without_a_way_out_is_asked_again_and_again();
 	return check_end("node");
 }

@@ -121,13 +121,13 @@ func (x *exchange) Read(b []byte) (int, error) {
 		if v == pass {
 			v, reply = x.receive(m, at)
 		}
-		switch v {
-		case pass:
-			return n, nil
-		case answer:
+		if reply != nil {
 			if _, err := x.Conn.Write(reply); err != nil {
 				return 0, err
 			}
+		}
+		if v == pass {
+			return n, nil
 		}
 	}
 }
@@ -141,14 +141,8 @@ func (x *exchange) receive(m []byte, at time.Time) (verdict, []byte) {
 		return x.acknowledged(mid, typ == typeRST, at), nil
 	}
 	sum, token := maphash.Bytes(seed, m), m[4:4+m[0]&15]
-	if code>>5 != 0 { // a separate response
-		switch {
-		case x.issued(token):
-			return pass, nil // go-coap acknowledges a late one too: its first ACK may have been lost
-		case typ == typeCON:
-			return answer, reset(m)
-		}
-		return drop, nil
+	if code>>5 != 0 {
+		return x.separate(m, token)
 	}
 	waiting := 0
 	for i := range x.in {
@@ -177,6 +171,36 @@ func (x *exchange) receive(m []byte, at time.Time) (verdict, []byte) {
 	}
 	x.in = append(x.in, r)
 	return pass, nil
+}
+
+// separate takes a response that is not in the ACK of its request, confirmable or not. It acknowledges the request too, because the empty
+// ACK before it may have been lost (RFC 7252 §5.2.2), so go-coap gets it as the ACK that it waits for. A confirmable one is acknowledged
+// here, each copy of it and also when nobody waits any more (§4.2): a Reset would say that it was never asked for.
+func (x *exchange) separate(m, token []byte) (verdict, []byte) {
+	confirmable := m[0]>>4&3 == typeCON
+	if !x.issued(token) {
+		if confirmable {
+			return answer, reset(m)
+		}
+		return drop, nil
+	}
+	var reply []byte
+	if confirmable {
+		reply = []byte{0x40 | typeACK<<4, 0, m[2], m[3]}
+	}
+	m[0] = m[0]&^0x30 | typeNON<<4
+	for mid, o := range x.out {
+		if len(o.b) < 8 || !bytes.Equal(o.b[4:8], token) {
+			continue
+		}
+		o.timer.Stop()
+		delete(x.out, mid)
+		x.mover.Prove(o.path) // no sample of the round trip: the other side took its time
+		m[0] = m[0]&^0x30 | typeACK<<4
+		binary.BigEndian.PutUint16(m[2:], mid)
+		break
+	}
+	return pass, reply
 }
 
 func (x *exchange) forgetOldest() {
@@ -263,7 +287,9 @@ func (x *exchange) repeat(mid uint16, o *outgoing) {
 		return
 	}
 	if o.repeats >= maxRetransmit {
-		delete(x.out, mid)
+		if x.waiting[mid] == nil { // otherwise a separate response may still acknowledge it, and forget deletes it
+			delete(x.out, mid)
+		}
 		x.mu.Unlock()
 		return
 	}
