@@ -27,6 +27,7 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 	for id := range before.Devices {
 		if _, ok := after.Devices[id]; !ok {
 			g.reports.forget(string(id))
+			g.addresses.forget(id)
 		}
 	}
 	return seq, nil

@@ -9,6 +9,7 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/transport"
 )
 
 // calls is what the resources ask of the gateway: [coapres.Calls].
@@ -60,6 +61,9 @@ func (g *Gateway) refresh(device string) {
 			return
 		}
 		known, err := g.sessions.Refresh(context.Background(), p)
+		if c, ok := p.Caller.(*transport.Conn); ok && err == nil {
+			g.addresses.note(access.ID(p.Device), c.Home())
+		}
 		if err != nil && !errors.Is(err, context.Canceled) {
 			g.log.Warn("state not read", "device", p.Name, "err", err)
 		}

@@ -48,25 +48,26 @@ type Config struct {
 
 // Gateway is a running gateway. Its methods are safe for concurrent use.
 type Gateway struct {
-	cfg      Config
-	log      *slog.Logger
-	store    *store.Store
-	decoy    []byte
-	listener *transport.Listener
-	server   *coapres.Server
-	sessions *session.Table
-	clock    clock
-	unknown  throttle
-	noise    noise
-	turns    turns
-	reports  reports
-	learners learners
-	failures *failures
-	metrics  *metrics
-	latency  *latency
-	api      http.Handler // the admin API, one for the socket and the console
-	admin    *adminServer
-	console  *consoleServer
+	cfg       Config
+	log       *slog.Logger
+	store     *store.Store
+	decoy     []byte
+	listener  *transport.Listener
+	server    *coapres.Server
+	sessions  *session.Table
+	clock     clock
+	unknown   throttle
+	noise     noise
+	turns     turns
+	reports   reports
+	learners  learners
+	failures  *failures
+	addresses addresses
+	metrics   *metrics
+	latency   *latency
+	api       http.Handler // the admin API, one for the socket and the console
+	admin     *adminServer
+	console   *consoleServer
 
 	bg   sync.WaitGroup // goroutines that a node's message or a change started; each ends by itself within seconds
 	bgMu sync.Mutex
@@ -137,7 +138,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.log.Info("listening", "addr", g.Addr().String())
 	g.tellReach()
 	var wg sync.WaitGroup
-	failed := make(chan error, 5)
+	failed := make(chan error, 6)
 	serve := func(f func(context.Context) error) {
 		wg.Go(func() {
 			if err := f(ctx); err != nil {
@@ -155,6 +156,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		serve(g.console.certificate.Run)
 	}
 	serve(g.watch)
+	serve(g.askActuators)
 	wg.Wait()
 	close(failed)
 	err := g.Close()
@@ -331,6 +333,7 @@ func (g *Gateway) watch(ctx context.Context) error {
 			if err := g.store.Failed(); err != nil {
 				return fmt.Errorf("gateway: every door stays shut until a restart: %w", err)
 			}
+			g.keepAddresses(ctx, now)
 			for _, p := range g.sessions.Lapsed(now) {
 				g.log.Warn("device silent", "device", p.Name, "addr", p.Addr)
 				g.nodeEvent(p, "offline: its registration was not renewed")

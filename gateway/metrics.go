@@ -75,6 +75,7 @@ func newMetrics(g *Gateway) *metrics {
 		{"records_overflow", "Records dropped because their session does not keep up.", func(s transport.Stats) uint64 { return s.Overflow }},
 		{"records_undecryptable", "Records that failed to decrypt.", func(s transport.Stats) uint64 { return s.Undecryptable }},
 		{"records_replayed", "Records that came twice, or too late.", func(s transport.Stats) uint64 { return s.Replayed }},
+		{"hints", "HelloRequests sent to nodes whose sessions are not known here, as after a restart.", func(s transport.Stats) uint64 { return s.Hints }},
 		{"datagrams_unsent", "Datagrams that could not be sent.", func(s transport.Stats) uint64 { return s.Lost }},
 	} {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "latchkey_" + c.name + "_total", Help: c.help},

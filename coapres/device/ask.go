@@ -38,7 +38,7 @@ func (d *Device) ask(caller context.Context, path string, encode func(n uint64, 
 	case <-ctx.Done():
 		return wire.Verdict{}, ErrNoVerdict
 	}
-	l, err := d.online(ctx)
+	l, err := d.online(ctx, nil)
 	if err != nil {
 		return wire.Verdict{}, fmt.Errorf("%w: %w", ErrNoVerdict, err)
 	}
@@ -60,6 +60,11 @@ func (d *Device) ask(caller context.Context, path string, encode func(n uint64, 
 				_ = l.conn.End() // silence for so long: open a new session rather than trust this one
 			}
 			return wire.Verdict{}, ErrNoVerdict
+		case err != nil && l.conn.Context().Err() != nil: // the same intent goes on with the next session
+			if l, err = d.online(ctx, l); err != nil {
+				return wire.Verdict{}, fmt.Errorf("%w: %w", ErrNoVerdict, err)
+			}
+			continue
 		case err != nil:
 			return wire.Verdict{}, fmt.Errorf("%w: %w", ErrNoVerdict, err)
 		case a.Code == codes.Unauthorized:
@@ -100,7 +105,7 @@ func (d *Device) reached(n uint64) {
 // Report sends measurements taken now.
 func (d *Device) Report(ctx context.Context, r wire.Report) error {
 	taken := time.Now()
-	l, err := d.online(ctx)
+	l, err := d.online(ctx, nil)
 	if err != nil {
 		return err
 	}

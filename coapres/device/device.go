@@ -57,12 +57,17 @@ type Device struct {
 
 	turn chan struct{} // holds one token: one scan or ask at a time
 
+	pinged time.Time // of Run; when a hint was last followed
+
 	mu       sync.Mutex
 	counter  uint64        // guarded by mu
 	link     *link         // guarded by mu; nil while there is no registered session
-	linked   chan struct{} // guarded by mu; closed when link is set
+	linked   chan struct{} // guarded by mu; closed, and made anew, when link is set
 	sessions int           // guarded by mu
 }
+
+// hintPause is how often a hint is followed at most: anybody can forge one.
+const hintPause = 5 * time.Second
 
 // link is one association, registered.
 type link struct {
@@ -119,32 +124,67 @@ func (d *Device) session(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	l := &link{}
-	conn, err := transport.Dial(ctx, d.cfg.Gateway, d.cfg.Identity, d.cfg.Secret, d.handler(l))
-	if err != nil {
+	var err error
+	if l.conn, err = transport.Dial(ctx, d.cfg.Gateway, d.cfg.Identity, d.cfg.Secret, d.handler(l)); err != nil {
 		return err
 	}
-	l.conn = conn
 	defer func() {
 		d.setLink(nil)
-		_ = conn.End()
-		<-conn.Done()
+		_ = l.conn.End()
+		<-l.conn.Done()
 	}()
-	if err := d.register(ctx, l); err != nil {
-		return err
-	}
-	d.setLink(l)
 	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-conn.Done():
-			return errors.New("the association ended")
-		case <-time.After(coapres.Lifetime/3 - rand.N(coapres.Lifetime/30)):
-		}
 		if err := d.register(ctx, l); err != nil {
 			return err
 		}
+		d.setLink(l)
+		next, err := d.keep(ctx, l)
+		if err != nil {
+			return err
+		}
+		l = next
 	}
+}
+
+// keep waits until the registration is to be renewed, or until there is another session after a hint, and returns the session of then.
+func (d *Device) keep(ctx context.Context, l *link) (*link, error) {
+	renewal := time.After(coapres.Lifetime/3 - rand.N(coapres.Lifetime/30))
+	hinted := l.conn.Hinted()
+	var follow <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-l.conn.Done():
+			return nil, errors.New("the association ended")
+		case <-renewal:
+			return l, nil
+		case <-hinted: // one that comes too early is followed later
+			hinted, follow = nil, time.After(time.Until(d.pinged.Add(hintPause)))
+		case <-follow:
+			if next := d.followHint(ctx, l); next != nil {
+				<-l.conn.Done()
+				return next, nil
+			}
+			hinted, follow = l.conn.Hinted(), nil
+		}
+	}
+}
+
+// followHint asks the gateway whether it still has the session and opens another if it does not answer. The one that there is stays in use
+// until then. It returns the new one, or nil.
+func (d *Device) followHint(ctx context.Context, l *link) *link {
+	d.pinged = time.Now()
+	if l.conn.Ping(ctx) == nil {
+		return nil
+	}
+	next := &link{}
+	var err error
+	if next.conn, err = l.conn.Renew(ctx, d.handler(next)); err != nil {
+		d.cfg.Log.Info("no new session after a hint", "device", d.cfg.Name, "err", err)
+		return nil
+	}
+	return next
 }
 
 // register makes or updates the registration (RFC 9176 §5).
@@ -177,29 +217,27 @@ func (d *Device) register(ctx context.Context, l *link) error {
 func (d *Device) setLink(l *link) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch {
-	case l != nil && d.link == nil:
-		d.link = l
+	if l != nil && l != d.link {
 		d.sessions++
 		close(d.linked)
-	case l == nil && d.link != nil:
-		d.link = nil
 		d.linked = make(chan struct{})
 	}
+	d.link = l
 }
 
 // Ready waits until the node is registered.
 func (d *Device) Ready(ctx context.Context) error {
-	_, err := d.online(ctx)
+	_, err := d.online(ctx, nil)
 	return err
 }
 
-func (d *Device) online(ctx context.Context) (*link, error) {
+// online waits until the node is registered on another session than the one before, which may be nil.
+func (d *Device) online(ctx context.Context, before *link) (*link, error) {
 	for {
 		d.mu.Lock()
 		l, linked := d.link, d.linked
 		d.mu.Unlock()
-		if l != nil {
+		if l != nil && l != before {
 			return l, nil
 		}
 		select {

@@ -79,7 +79,11 @@ func (b *batch) apply(actor string, changes []access.Change) (uint64, error) {
 		return 0, fmt.Errorf("store: apply: %w", err)
 	}
 	listKey := changeKey(b.head.seq + 1)
-	if !b.fits(len(st.writes)+1+smallCount, st.size+b.cost(listKey, list)+smallBytes, st.raw+len(list)+smallBytes) {
+	gone := b.addressesOf(st.writes)
+	for _, key := range gone {
+		st.size += b.cost(key, nil)
+	}
+	if !b.fits(len(st.writes)+len(gone)+1+smallCount, st.size+b.cost(listKey, list)+smallBytes, st.raw+len(list)+smallBytes) {
 		return 0, errNoRoom
 	}
 	ev := stored{Event: access.Event{At: b.w.s.opts.Now(), Kind: access.EventPolicy, Actor: actor, Digest: st.tally.sum.bytes(),
@@ -101,6 +105,10 @@ func (b *batch) apply(actor string, changes []access.Change) (uint64, error) {
 	}
 	for key, plain := range st.writes {
 		b.put(key, plain)
+	}
+	for _, key := range gone {
+		b.put(key, nil)
+		delete(b.w.addrs, key)
 	}
 	b.put(listKey, list)
 	b.head.policy, b.head.policyAt = st.tally, ev.Seq

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,8 +25,8 @@ import (
 var update = flag.Bool("update", false, "write the newest of testdata anew; when a record changes, make a new folder instead")
 
 // newest is what writeFixture writes. In v1 every event is a record of its own, and the counters are always on disk; v2 has no accounts and no
-// sign-ins.
-const newest = "testdata/v3"
+// sign-ins; v3 has no addresses.
+const newest = "testdata/v4"
 
 // TestStoredOldDatabaseOpens loads what stores of each version wrote, as keys and sealed values, and reads it. The site.key among it is the
 // key of that store and of no other.
@@ -32,7 +34,7 @@ func TestStoredOldDatabaseOpens(t *testing.T) {
 	if *update {
 		writeFixture(t)
 	}
-	for _, fixture := range []string{"testdata/v1", "testdata/v2", newest} {
+	for _, fixture := range []string{"testdata/v1", "testdata/v2", "testdata/v3", newest} {
 		t.Run(filepath.Base(fixture), func(t *testing.T) { opensFixture(t, fixture) })
 	}
 }
@@ -119,6 +121,10 @@ func describe(t *testing.T, s *Store) string {
 	if data := signIn(t, s, "phone"); data != "none" {
 		fmt.Fprintln(&out, "sign-in", data)
 	}
+	addresses := mustAddresses(t, s)
+	for _, device := range slices.Sorted(maps.Keys(addresses)) {
+		fmt.Fprintln(&out, "address", device, addresses[device])
+	}
 	for _, ev := range mustEvents(t, s, 1) {
 		b, err := json.Marshal(ev)
 		if err != nil {
@@ -154,6 +160,7 @@ func writeFixture(t *testing.T) {
 		return access.Event{Kind: access.EventReport, Detail: fmt.Sprint("report ", i)}
 	})
 	mustPutSignIn(t, s, "phone", "signed in as keeper", c.Now().Add(time.Hour))
+	mustPutAddresses(t, s, map[access.ID]netip.AddrPort{id("front-lock"): netip.MustParseAddrPort("192.0.2.7:40001")})
 	want := describe(t, s)
 	closeChecked(t, s)
 	all := rawAll(t, o.Dir)
@@ -199,6 +206,11 @@ func FuzzDecode(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(string(signInKey(cookie("phone"))), signIn)
+	address, err := encodeAddress(netip.MustParseAddrPort("[2001:db8::1]:5684"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(addressKey(id("front-lock"))), address)
 	var event encoding
 	page := newPage(nil, access.Hash{})
 	for seq := range uint64(3) {
@@ -248,6 +260,17 @@ func FuzzDecode(f *testing.F) {
 			back, err := decodeSignIn(recordKey(key), again)
 			if err != nil || !bytes.Equal(back.Data, r.Data) || !back.Expiry.time().Equal(r.Expiry.time()) {
 				t.Errorf("got %+v, %v, want %+v", back, err, r)
+			}
+			return
+		}
+		if recordKey(key).kind() == kindAddress {
+			at, err := decodeAddress(plain)
+			if err != nil {
+				return
+			}
+			again, err := encodeAddress(at)
+			if back, err2 := decodeAddress(again); err != nil || err2 != nil || back != at {
+				t.Errorf("got %v, %v, %v, want %v", back, err, err2, at)
 			}
 			return
 		}

@@ -27,6 +27,7 @@ const (
 	kindAccount    = 'a'
 	kindCounter    = 'n'
 	kindSignIn     = 'b'
+	kindAddress    = 'l'
 	kindEvent      = 'e'
 	kindChange     = 'x'
 )
@@ -44,7 +45,7 @@ var policyKinds = []byte{kindSite, kindPerson, kindTarget, kindDevice, kindKey, 
 var kindNames = map[byte]string{
 	kindMeta: "meta", kindSite: "site", kindPerson: "person", kindGroup: "group", kindTarget: "target", kindDevice: "device",
 	kindKey: "key", kindSchedule: "schedule", kindCredential: "credential", kindGrant: "grant", kindAccount: "account",
-	kindCounter: "counter", kindSignIn: "sign-in", kindEvent: "event", kindChange: "change",
+	kindCounter: "counter", kindSignIn: "sign-in", kindAddress: "address", kindEvent: "event", kindChange: "change",
 }
 
 func idKey(kind byte, id access.ID) recordKey { return recordKey(string(rune(kind)) + string(id)) }
@@ -54,6 +55,8 @@ func keyKey(id keys.ID) recordKey { return recordKey("k" + string(id)) }
 func credentialKey(id access.CredentialID) recordKey { return recordKey("c" + string(id[:])) }
 
 func signInKey(id [32]byte) recordKey { return recordKey("b" + string(id[:])) }
+
+func addressKey(device access.ID) recordKey { return idKey(kindAddress, device) }
 
 func counterKey(device access.ID) recordKey { return idKey(kindCounter, device) }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -18,9 +19,10 @@ type image struct {
 	policy   tally           // computed, not as recorded
 	counters *counters       // moved by the events since head.countersAt, over the counter records
 	leaves   map[access.ID]sum
-	counted  tally                   // computed, over the counter records
-	odd      error                   // a counter record that names an event it cannot be of
-	signIns  map[recordKey]time.Time // when each expires
+	counted  tally                        // computed, over the counter records
+	odd      error                        // a counter record that names an event it cannot be of
+	signIns  map[recordKey]time.Time      // when each expires
+	addrs    map[recordKey]netip.AddrPort // where each device was last
 }
 
 // load reads and checks the database, or makes it if it is empty, and returns the writer that goes on from there.
@@ -48,7 +50,7 @@ func (s *Store) load(ctx context.Context, sp space) (*writer, error) {
 		return nil, fmt.Errorf("store: policy: %w: %w", ErrCorrupt, err)
 	}
 	w := &writer{s: s, leaf: newLeafer(s.keys.digest), space: sp, counters: img.counters.under, moved: make(map[access.ID]struct{}),
-		leaves: img.leaves, signIns: img.signIns}
+		leaves: img.leaves, signIns: img.signIns, addrs: img.addrs}
 	w.settle(img.counters)
 	s.now.Store(&published{policy: p, head: img.head})
 	b := w.newBatch()
@@ -91,7 +93,8 @@ func (s *Store) create() error {
 // read reads everything but the chain's past and returns it only if it agrees with itself.
 func (s *Store) read(ctx context.Context, txn *badger.Txn) (*image, error) {
 	records := newCounters(nil)
-	img := &image{counters: newCounters(records), leaves: make(map[access.ID]sum), signIns: make(map[recordKey]time.Time)}
+	img := &image{counters: newCounters(records), leaves: make(map[access.ID]sum), signIns: make(map[recordKey]time.Time),
+		addrs: make(map[recordKey]netip.AddrPort)}
 	if err := s.readMeta(txn, img); err != nil {
 		return nil, err
 	}
@@ -129,6 +132,13 @@ func (s *Store) read(ctx context.Context, txn *badger.Txn) (*image, error) {
 	err = s.each(ctx, txn, kindSignIn, func(key recordKey, plain []byte) error {
 		r, err := decodeSignIn(key, plain)
 		img.signIns[key] = r.Expiry.time()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = s.each(ctx, txn, kindAddress, func(key recordKey, plain []byte) (err error) {
+		img.addrs[key], err = decodeAddress(plain)
 		return err
 	})
 	if err != nil {

@@ -29,7 +29,7 @@ type head struct {
 
 // headVersion is the version of the head that this program writes. It is above that of the record's own fields: it also keeps out programs
 // that do not know some other record.
-const headVersion = 3
+const headVersion = 4
 
 // headRecord is as since version 2. Version 1 has no CountersAt: there the counter records knew of every event.
 type headRecord struct {

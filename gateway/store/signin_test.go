@@ -314,7 +314,7 @@ func TestSignInsAndSpace(t *testing.T) {
 
 // A program that does not know sign-ins and accounts reads heads up to version 2.
 func TestOldStoreGoesOnInTheNewestVersion(t *testing.T) {
-	for name, was := range map[string]byte{"testdata/v1": 1, "testdata/v2": 2, newest: 3} {
+	for name, was := range map[string]byte{"testdata/v1": 1, "testdata/v2": 2, "testdata/v3": 3, newest: 4} {
 		s := storedFixture(t, name)
 		version := func() (v byte) {
 			if err := s.db.View(func(txn *badger.Txn) error {
@@ -332,8 +332,8 @@ func TestOldStoreGoesOnInTheNewestVersion(t *testing.T) {
 			t.Errorf("%s: got head version %d, want %d", name, got, was)
 		}
 		mustPutSignIn(t, s, "laptop", "ann", s.opts.Now().Add(time.Hour))
-		if got := version(); got != 3 {
-			t.Errorf("%s: got head version %d after a sign-in, want 3", name, got)
+		if got := version(); got != 4 {
+			t.Errorf("%s: got head version %d after a sign-in, want 4", name, got)
 		}
 	}
 }

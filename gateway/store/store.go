@@ -1,4 +1,4 @@
-// Package store keeps policy, scan counters, the event chain and the console's sign-ins in Badger, sealed, behind one batching writer.
+// Package store keeps policy, scan counters, the event chain, the console's sign-ins and where actuators were last in Badger, sealed, behind one batching writer.
 // It decides nothing about who may do what, speaks no network protocol and gives no record out in its stored form.
 package store
 

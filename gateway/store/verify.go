@@ -101,6 +101,9 @@ func (w *writer) check(ctx context.Context) error {
 		if err := sameSignIns(img.signIns, w.signIns); err != nil {
 			return err
 		}
+		if err := sameAddresses(img.addrs, w.addrs, now.policy); err != nil {
+			return err
+		}
 		return s.onlyKnown(txn)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
 	"time"
 
@@ -61,17 +62,18 @@ func (s *Store) submit(ctx context.Context, r *request) error {
 	}
 }
 
-// writer is the one goroutine that writes. What it holds is nobody else's, and as of the last commit; signIns are as of the batch in the making,
-// and after one that fails there is no other.
+// writer is the one goroutine that writes. What it holds is nobody else's, and as of the last commit; signIns and addrs are as of the
+// batch in the making, and after one that fails there is no other.
 type writer struct {
 	s        *Store
 	leaf     leafer
 	space    space
 	counters *counters
-	moved    map[access.ID]struct{}  // whose counters are not on disk as they are
-	leaves   map[access.ID]sum       // of the counter records on disk
-	signIns  map[recordKey]time.Time // when each expires
-	spare    *batch                  // an empty one; or nil
+	moved    map[access.ID]struct{}       // whose counters are not on disk as they are
+	leaves   map[access.ID]sum            // of the counter records on disk
+	signIns  map[recordKey]time.Time      // when each expires
+	addrs    map[recordKey]netip.AddrPort // where each device was last
+	spare    *batch                       // an empty one; or nil
 }
 
 func (w *writer) run() {

@@ -19,15 +19,26 @@ const (
 // budget meters handshakes whose cookie came back, so the addresses are real. Addresses where a node has proven a key have a share of their
 // own, which a flood from elsewhere cannot use up. The caller locks.
 type budget struct {
-	total, reserved *rate.Limiter
-	sources         map[netip.Prefix]*rate.Limiter
-	seen            map[string]netip.Addr // where each key was last proven, by its identity
-	known           map[netip.Addr]int    // how many were last proven there
+	*shares
+	seen  map[string]netip.Addr // where each key was last proven, by its identity
+	known map[netip.Addr]int    // how many were last proven there
 }
 
 func newBudget(total int) *budget {
-	return &budget{total: rate.NewLimiter(rate.Limit(total), 2*total), reserved: rate.NewLimiter(rate.Limit(total), 2*total),
-		sources: map[netip.Prefix]*rate.Limiter{}, seen: map[string]netip.Addr{}, known: map[netip.Addr]int{}}
+	return &budget{shares: newShares(total, sourceRate, sourceBurst), seen: map[string]netip.Addr{}, known: map[netip.Addr]int{}}
+}
+
+// shares are the buckets of one thing that costs: one for all, one more for known addresses, and one for each source.
+type shares struct {
+	total, reserved *rate.Limiter
+	perSource       rate.Limit
+	sourceBurst     int
+	sources         map[netip.Prefix]*rate.Limiter
+}
+
+func newShares(total, perSource, sourceBurst int) *shares {
+	return &shares{total: rate.NewLimiter(rate.Limit(total), 2*total), reserved: rate.NewLimiter(rate.Limit(total), 2*total),
+		perSource: rate.Limit(perSource), sourceBurst: sourceBurst, sources: map[netip.Prefix]*rate.Limiter{}}
 }
 
 // allow takes a token for one handshake. known tells whether the address may use the reserved share.
@@ -57,23 +68,23 @@ func sourceOf(a netip.Addr) netip.Prefix {
 }
 
 // source returns the bucket of an address; nil when there are too many sources to tell apart, and then only the total counts.
-func (b *budget) source(a netip.Addr, now time.Time) *rate.Limiter {
+func (s *shares) source(a netip.Addr, now time.Time) *rate.Limiter {
 	p := sourceOf(a)
-	if l := b.sources[p]; l != nil {
+	if l := s.sources[p]; l != nil {
 		return l
 	}
-	if len(b.sources) >= maxSources {
-		for p, l := range b.sources {
-			if l.TokensAt(now) >= sourceBurst {
-				delete(b.sources, p)
+	if len(s.sources) >= maxSources {
+		for p, l := range s.sources {
+			if l.TokensAt(now) >= float64(s.sourceBurst) {
+				delete(s.sources, p)
 			}
 		}
-		if len(b.sources) >= maxSources {
+		if len(s.sources) >= maxSources {
 			return nil
 		}
 	}
-	l := rate.NewLimiter(sourceRate, sourceBurst)
-	b.sources[p] = l
+	l := rate.NewLimiter(s.perSource, s.sourceBurst)
+	s.sources[p] = l
 	return l
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,7 @@ type Conn struct {
 	number   uint64
 	remote   stableAddr
 	cc       *client.Conn
+	node     *nodeEnd // nil at the gateway's end
 	peer     any
 	work     work
 	moved    func(*Conn)  // nil: nobody asks
@@ -83,6 +85,16 @@ func newConn(c net.Conn, number uint64, identity string, idle time.Duration) *Co
 
 // Identity is the PSK identity whose key opened this association, proven by the handshake.
 func (c *Conn) Identity() string { return c.identity }
+
+// Home is the other side's last address that has answered what was sent there.
+func (c *Conn) Home() netip.AddrPort {
+	if e, ok := c.exchange.Conn.(established); ok {
+		e.association.mu.Lock()
+		defer e.association.mu.Unlock()
+		return e.home
+	}
+	return netip.AddrPort{}
+}
 
 // SetPeer keeps what the layer above knows of the other side. It may be called once, before the first message is read.
 func (c *Conn) SetPeer(p any) { c.peer = p }

@@ -26,7 +26,12 @@ func (l *Listener) record(r []byte, from netip.AddrPort) {
 		a := l.cids[[cidLen]byte(r[11:])]
 		ok := a != nil && a.admits(r)
 		again := ok && a.phase == live && epoch == 1 && [6]byte(r[5:]) == [6]byte{} // the Finished, once more
+		hint := a == nil && l.mayHint(r, from, time.Now())
+		known := hint && l.budget.isKnown(from.Addr())
 		l.mu.Unlock()
+		if hint {
+			l.hint(from, known)
+		}
 		if again {
 			a.again()
 		}
@@ -96,12 +101,17 @@ func (l *Listener) encrypted(r []byte, from netip.AddrPort) {
 			}
 		}
 	}
+	hint := n == 0 && l.mayHint(r, from, time.Now())
+	known := hint && l.budget.isKnown(from.Addr())
 	l.mu.Unlock()
 	for _, a := range to[:n] {
 		l.deliver(r, from, true, a)
 	}
 	if n == 0 {
 		l.counts.ignored.Add(1)
+	}
+	if hint {
+		l.hint(from, known)
 	}
 }
 

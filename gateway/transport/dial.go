@@ -2,15 +2,23 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"time"
 
 	"github.com/pion/dtls/v3"
 
 	"latchkey/keys"
 )
+
+// nodeEnd is what a node's association was opened with.
+type nodeEnd struct {
+	guard    *guard
+	gateway  *net.UDPAddr
+	identity keys.ID
+	secret   keys.Secret
+}
 
 // Dial opens an association as a node does: it proves the key in secret to the gateway at addr ("host:port") and then answers the
 // gateway's requests with h, which may be nil. The association ends with ctx; see [Conn.Done].
@@ -19,15 +27,37 @@ func Dial(ctx context.Context, addr string, identity keys.ID, secret keys.Secret
 	if err != nil {
 		return nil, fmt.Errorf("transport: dial %s: %w", addr, err)
 	}
-	pc, err := net.ListenUDP("udp", nil)
+	s, err := openNodeSocket(ua.AddrPort())
 	if err != nil {
 		return nil, fmt.Errorf("transport: dial %s: %w", addr, err)
 	}
-	gateway := ua.AddrPort()
-	g := &guard{UDPConn: pc, gateway: netip.AddrPortFrom(gateway.Addr().Unmap(), gateway.Port())}
-	dc, err := dtls.ClientWithOptions(g, ua,
-		dtls.WithPSK(func([]byte) ([]byte, error) { return secret.PSK(), nil }),
-		dtls.WithPSKIdentityHint([]byte(identity)),
+	return s.dial(ctx, nodeEnd{gateway: ua, identity: identity, secret: secret}, h)
+}
+
+// Renew opens another association with the same key from the same port, and ends this one, without a goodbye, when its handshake is
+// complete. Until then, and when it fails, this one goes on. It is for a node that was given a hint; c is one that [Dial] or Renew returned.
+func (c *Conn) Renew(ctx context.Context, h Handler) (*Conn, error) {
+	if c.node == nil {
+		return nil, errors.New("transport: the gateway begins no handshake")
+	}
+	next, err := c.node.guard.s.dial(ctx, *c.node, h)
+	if err != nil {
+		return nil, err
+	}
+	c.node.guard.mute.Store(true)
+	_ = c.End()
+	return next, nil
+}
+
+func (s *nodeSocket) dial(ctx context.Context, e nodeEnd, h Handler) (*Conn, error) {
+	g, err := s.add()
+	if err != nil {
+		return nil, fmt.Errorf("transport: dial %s: %w", e.gateway, err)
+	}
+	e.guard = g
+	dc, err := dtls.ClientWithOptions(g, e.gateway,
+		dtls.WithPSK(func([]byte) ([]byte, error) { return e.secret.PSK(), nil }),
+		dtls.WithPSKIdentityHint([]byte(e.identity)),
 		dtls.WithCipherSuites(suites[0]),
 		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
 		dtls.WithConnectionIDGenerator(dtls.OnlySendCIDGenerator()),
@@ -36,21 +66,22 @@ func Dial(ctx context.Context, addr string, identity keys.ID, secret keys.Secret
 		dtls.WithLoggerFactory(newPionLog()),
 	)
 	if err != nil {
-		_ = pc.Close()
-		return nil, fmt.Errorf("transport: dial %s: %w", addr, err)
+		_ = g.Close()
+		return nil, fmt.Errorf("transport: dial %s: %w", e.gateway, err)
 	}
 	hctx, cancel := context.WithTimeout(ctx, handshakeTime)
 	defer cancel()
 	if err := dc.HandshakeContext(hctx); err != nil {
 		_ = dc.Close()
-		_ = pc.Close()
+		_ = g.Close()
 		if why := g.refusal(); why != "" {
 			err = fmt.Errorf("%w (somebody at its address says %s)", err, why)
 		}
-		return nil, fmt.Errorf("transport: handshake with %s: %w", addr, err)
+		return nil, fmt.Errorf("transport: handshake with %s: %w", e.gateway, err)
 	}
 	g.done.Store(true)
-	c := newConn(ownSocket{dc, pc}, connNumber.Add(1), string(identity), 24*time.Hour)
+	c := newConn(ownSocket{dc, g}, connNumber.Add(1), string(e.identity), 24*time.Hour)
+	c.node = &e
 	c.start(ctx, h, orDiscard(nil))
 	stop := context.AfterFunc(ctx, func() { _ = c.End() })
 	go func() {
@@ -61,14 +92,54 @@ func Dial(ctx context.Context, addr string, identity keys.ID, secret keys.Secret
 	return c, nil
 }
 
-// ownSocket closes the node's socket with its association.
+// Hinted holds a token when somebody has said, in the gateway's name and without any proof, that the gateway does not have this session any
+// more. [Conn.Ping] finds out. Only a node is told.
+func (c *Conn) Hinted() <-chan struct{} {
+	if c.node == nil {
+		return nil
+	}
+	return c.node.guard.hints
+}
+
+// pingLimit is how long Ping waits, and pingRepeat after what time it asks again, and after twice that once more.
+const (
+	pingLimit  = time.Second
+	pingRepeat = pingLimit / 4
+)
+
+var errNoPong = errors.New("transport: a ping was not answered")
+
+// Ping asks the other side for a Reset (RFC 7252 §4.3), three times within one second at the most. It is nil when that came: whoever sent it
+// has this association's keys.
+func (c *Conn) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pingLimit)
+	defer cancel()
+	pong, answered := context.WithCancelCause(ctx)
+	defer answered(nil)
+	mid := uint16(c.cc.GetMessageID())
+	c.await(mid, answered)
+	defer c.forget(mid)
+	if err := c.exchange.ping(mid, pingRepeat); err != nil {
+		return err
+	}
+	select {
+	case <-pong.Done():
+	case <-c.Context().Done():
+	}
+	if context.Cause(pong) != errReset {
+		return errNoPong
+	}
+	return nil
+}
+
+// ownSocket leaves the node's socket with its association.
 type ownSocket struct {
 	net.Conn
-	pc *net.UDPConn
+	guard *guard
 }
 
 func (o ownSocket) Close() error {
 	err := o.Conn.Close()
-	_ = o.pc.Close()
+	_ = o.guard.Close()
 	return err
 }

@@ -248,7 +248,18 @@ func (x *exchange) Write(b []byte) (int, error) {
 	return x.Conn.Write(b)
 }
 
-func (x *exchange) sending(b []byte) {
+// ping asks for a Reset (RFC 7252 §4.3).
+func (x *exchange) ping(mid uint16, repeat time.Duration) error {
+	b := []byte{0x40 | typeCON<<4, 0, byte(mid >> 8), byte(mid)}
+	x.track(b, repeat)
+	_, err := x.Conn.Write(b)
+	return err
+}
+
+func (x *exchange) sending(b []byte) { x.track(b, 0) }
+
+// track takes note of a message. A confirmable one is repeated after timeout for the first time; 0: as the round trip suggests.
+func (x *exchange) track(b []byte, timeout time.Duration) {
 	typ, tkl, code, mid := b[0]>>4&3, int(b[0]&15), b[1], binary.BigEndian.Uint16(b[2:])
 	if tkl > maxToken || 4+tkl > len(b) {
 		return
@@ -265,7 +276,10 @@ func (x *exchange) sending(b []byte) {
 		}
 	}
 	if typ == typeCON {
-		o := &outgoing{b: bytes.Clone(b), path: x.mover.Path(), sent: time.Now(), timeout: x.timeout()}
+		if timeout == 0 {
+			timeout = x.timeout()
+		}
+		o := &outgoing{b: bytes.Clone(b), path: x.mover.Path(), sent: time.Now(), timeout: timeout}
 		o.timer = time.AfterFunc(o.timeout, func() { x.repeat(mid, o) })
 		x.out[mid] = o
 	}

@@ -4,55 +4,138 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"os"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pion/dtls/v3/pkg/protocol/alert"
 )
 
-// guard is a node's socket below pion: it lets through what the gateway may send, and nothing in the clear once the handshake is complete. A
-// forged plaintext record would end the session otherwise.
-type guard struct {
-	*net.UDPConn
+// nodeSocket is a node's socket below pion. It carries one association, and beside it for a while the one that is to take its place: both from
+// one port, so that the gateway finds the node where it was.
+type nodeSocket struct {
+	conn    *net.UDPConn
 	gateway netip.AddrPort
-	done    atomic.Bool   // the handshake is complete
-	alert   atomic.Uint32 // the last alert that came in the clear; whoever can send a datagram can send one
-	plain   uint64        // of the reading goroutine; the number of the next plaintext record
+
+	mu     sync.Mutex
+	guards []*guard // guarded by mu
+	closed bool     // guarded by mu
 }
 
-// ReadFrom returns the next datagram with whatever of it may pass. Its address is the one that pion was given.
-func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
-	for {
-		n, from, err := g.UDPConn.ReadFromUDPAddrPort(b)
-		if err != nil {
-			return 0, nil, err
+func openNodeSocket(gateway netip.AddrPort) (*nodeSocket, error) {
+	c, err := net.ListenUDP("udp", nil)
+	if err != nil {
+		return nil, err
+	}
+	return &nodeSocket{conn: c, gateway: netip.AddrPortFrom(gateway.Addr().Unmap(), gateway.Port())}, nil
+}
+
+// add makes room for one more association; the first starts the reading. The socket closes with the last one.
+func (s *nodeSocket) add() (*guard, error) {
+	g := &guard{s: s, hints: make(chan struct{}, 1)}
+	g.wake.L = &g.mu
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, net.ErrClosed
+	}
+	if s.guards = append(s.guards, g); len(s.guards) == 1 {
+		go s.read()
+	}
+	return g, nil
+}
+
+func (s *nodeSocket) drop(g *guard) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, o := range s.guards {
+		if o == g {
+			s.guards = append(s.guards[:i:i], s.guards[i+1:]...)
 		}
-		if from.Port() != g.gateway.Port() || from.Addr().Unmap().WithZone("") != g.gateway.Addr().WithZone("") {
+	}
+	if len(s.guards) == 0 && !s.closed {
+		s.closed = true
+		_ = s.conn.Close()
+	}
+}
+
+// all returns the associations of now, which nobody changes.
+func (s *nodeSocket) all() []*guard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.guards[:len(s.guards):len(s.guards)]
+}
+
+// read gives each association what it may see of each datagram, until the socket is closed.
+func (s *nodeSocket) read() {
+	for buf := make([]byte, maxDatagram); ; {
+		n, from, err := s.conn.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			for _, g := range s.all() {
+				_ = g.Close()
+			}
+			return
+		}
+		if from.Port() != s.gateway.Port() || from.Addr().Unmap().WithZone("") != s.gateway.Addr().WithZone("") {
 			continue
 		}
-		kept := b[:0]
-		for rest := b[:n]; len(rest) > 0; {
-			r, next, ok := splitRecord(rest)
-			if !ok {
-				break
-			}
-			if g.admits(r) {
-				g.renumber(r)
-				kept = append(kept, r...) // never past what was read
-			}
-			rest = next
-		}
-		if len(kept) > 0 {
-			return len(kept), net.UDPAddrFromAddrPort(g.gateway), nil
+		guards := s.all()
+		for _, g := range guards {
+			g.take(buf[:n], len(guards) == 1)
 		}
 	}
 }
 
-func (g *guard) admits(r []byte) bool {
+// guard is one association's part of the socket: it lets through what the gateway may send, and nothing in the clear once the handshake is
+// complete. A forged plaintext record would end the session otherwise.
+type guard struct {
+	s     *nodeSocket
+	done  atomic.Bool   // the handshake is complete
+	mute  atomic.Bool   // nothing is sent any more
+	alert atomic.Uint32 // the last alert that came in the clear; whoever can send a datagram can send one
+	hints chan struct{} // holds one token: a HelloRequest came
+	plain uint64        // of the reading goroutine; the number of the next plaintext record
+
+	mu      sync.Mutex
+	queue   [][]byte  // guarded by mu
+	closed  bool      // guarded by mu
+	expired bool      // guarded by mu; ReadFrom returns at once
+	wake    sync.Cond // of mu: ReadFrom has something to return
+}
+
+// take queues what may pass of a datagram. alone tells that the socket has no other association.
+func (g *guard) take(b []byte, alone bool) {
+	var kept []byte
+	for len(b) > 0 {
+		r, rest, ok := splitRecord(b)
+		if !ok {
+			break
+		}
+		if g.admits(r, alone) {
+			at := len(kept)
+			kept = append(kept, r...)
+			g.renumber(kept[at:])
+		}
+		b = rest
+	}
+	if len(kept) == 0 {
+		return
+	}
+	g.mu.Lock()
+	if !g.closed && len(g.queue) < queueLive {
+		g.queue = append(g.queue, kept)
+	}
+	g.mu.Unlock()
+	g.wake.Signal()
+}
+
+func (g *guard) admits(r []byte, alone bool) bool {
 	if r[0] == recordCID {
 		return false // we ask for none
 	}
-	if binary.BigEndian.Uint16(r[3:]) > 0 {
-		return encrypted(r)
+	if binary.BigEndian.Uint16(r[3:]) > 0 { // a Finished is for the handshake, and all else for the session beside it
+		return encrypted(r) && (alone || (r[0] == recordHandshake) != g.done.Load())
 	}
 	switch r[0] {
 	case recordAlert:
@@ -62,8 +145,12 @@ func (g *guard) admits(r []byte) bool {
 	case recordCCS:
 		return !g.done.Load() && len(r) == recordHeader+1 && r[recordHeader] == 1
 	case recordHandshake:
+		if g.done.Load() {
+			g.hinted(r)
+			return false
+		}
 		typ, number, ok := handshakeOf(r)
-		if g.done.Load() || !ok || number > 4 {
+		if !ok || number > 4 {
 			return false
 		}
 		switch typ {
@@ -72,6 +159,16 @@ func (g *guard) admits(r []byte) bool {
 		}
 	}
 	return false
+}
+
+func (g *guard) hinted(r []byte) {
+	if !isHelloRequest(r) {
+		return
+	}
+	select {
+	case g.hints <- struct{}{}:
+	default:
+	}
 }
 
 // renumber counts the plaintext records by itself: nothing proves their numbers. A gateway that answers a forged hello gives back the number
@@ -89,4 +186,50 @@ func (g *guard) refusal() string {
 		return alert.Description(d).String()
 	}
 	return ""
+}
+
+// ReadFrom returns the next datagram, with what of it may pass. Its address is the one that pion was given.
+func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for len(g.queue) == 0 && !g.closed && !g.expired {
+		g.wake.Wait()
+	}
+	switch {
+	case g.closed:
+		return 0, nil, net.ErrClosed
+	case g.expired:
+		return 0, nil, os.ErrDeadlineExceeded
+	}
+	n := copy(b, g.queue[0])
+	g.queue = g.queue[1:]
+	return n, net.UDPAddrFromAddrPort(g.s.gateway), nil
+}
+
+func (g *guard) WriteTo(b []byte, to net.Addr) (int, error) {
+	if g.mute.Load() {
+		return len(b), nil
+	}
+	return g.s.conn.WriteTo(b, to)
+}
+
+// Close leaves the socket to the association beside it, if there is one. Twice is harmless.
+func (g *guard) Close() error {
+	g.mu.Lock()
+	g.closed, g.queue = true, nil
+	g.mu.Unlock()
+	g.wake.Signal()
+	g.s.drop(g)
+	return nil
+}
+
+func (g *guard) LocalAddr() net.Addr            { return g.s.conn.LocalAddr() }
+func (g *guard) SetDeadline(t time.Time) error  { return g.SetReadDeadline(t) }
+func (*guard) SetWriteDeadline(time.Time) error { return nil }
+func (g *guard) SetReadDeadline(t time.Time) error {
+	g.mu.Lock()
+	g.expired = !t.IsZero() && !t.After(time.Now())
+	g.mu.Unlock()
+	g.wake.Signal()
+	return nil
 }

@@ -24,6 +24,7 @@ func (l *Listener) hello(r []byte, from netip.AddrPort) {
 		if h.number == 0 {
 			l.mu.Lock()
 			known := l.budget.isKnown(from.Addr())
+			l.hints.note(from, true, now)
 			l.mu.Unlock()
 			l.socket.offer(l.cookies.request(from, h, now), from, known)
 			l.counts.cookies.Add(1)
@@ -67,6 +68,7 @@ func (l *Listener) hello(r []byte, from netip.AddrPort) {
 		return
 	}
 	a.known = known
+	l.hints.note(from, false, now)
 	l.makeRoom(p, known)
 	l.peers[from] = p // makeRoom may have emptied it
 	p.half = append(p.half, a)

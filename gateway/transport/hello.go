@@ -16,6 +16,7 @@ const (
 	recordCCS       = 20
 	recordAlert     = 21
 	recordHandshake = 22
+	recordData      = 23
 	recordCID       = 25 // RFC 9146 §4: the connection ID stands between the sequence number and the length
 )
 

@@ -60,6 +60,7 @@ type Listener struct {
 
 	mu       sync.Mutex
 	budget   *budget                       // guarded by mu
+	hints    *hints                        // guarded by mu
 	peers    map[netip.AddrPort]*peer      // guarded by mu
 	cids     map[[cidLen]byte]*association // guarded by mu
 	strange  *list.List                    // guarded by mu; half-open associations, oldest first
@@ -67,7 +68,7 @@ type Listener struct {
 	sessions int                           // guarded by mu; live associations
 	holders  map[string]*association       // guarded by mu; the newest live association of each identity
 	counts   struct {                      // see Stats
-		hellos, cookies, handshakes, finished, replaced, moved, ignored, overflow atomic.Uint64
+		hellos, cookies, handshakes, finished, replaced, moved, ignored, overflow, hints atomic.Uint64
 	}
 }
 
@@ -94,6 +95,7 @@ type Stats struct {
 	Undecryptable uint64 // records that failed to decrypt
 	Replayed      uint64 // records that came twice, or too late
 	Lost          uint64 // datagrams that could not be sent
+	Hints         uint64 // HelloRequests sent: see [Listener.Hint]
 }
 
 // Listen binds the socket. Associations are accepted from then on; [Listener.Serve] answers them.
@@ -122,7 +124,7 @@ func Listen(cfg Config) (*Listener, error) {
 	}
 	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), socket: s, accept: make(chan *Conn), ended: make(chan struct{}), pion: newPionLog(),
 		cookies: newCookies(time.Now()), stateless: cookieErr == nil && !cfg.stateful, busy: rate.Sometimes{Interval: 10 * time.Second},
-		budget: newBudget(cfg.HandshakeRate), peers: map[netip.AddrPort]*peer{}, cids: map[[cidLen]byte]*association{}, strange: list.New(),
+		budget: newBudget(cfg.HandshakeRate), hints: newHints(), peers: map[netip.AddrPort]*peer{}, cids: map[[cidLen]byte]*association{}, strange: list.New(),
 		reserved: list.New(), holders: map[string]*association{}}
 	if !l.stateless {
 		l.log.Warn("a flood of hellos can use up memory: this build's pion is not the one it was made for, so take another build", "err", cookieErr)
@@ -159,7 +161,8 @@ func (l *Listener) Stats() Stats {
 	return Stats{Sessions: sessions, HalfOpen: half, ReceiveBuffer: l.socket.receiveBuffer, Stateless: l.stateless,
 		Hellos: c.hellos.Load(), Cookies: c.cookies.Load(), Handshakes: c.handshakes.Load(), Finished: c.finished.Load(),
 		Replaced: c.replaced.Load(), Moved: c.moved.Load(), Ignored: c.ignored.Load(), Overflow: c.overflow.Load(),
-		Undecryptable: l.pion.undecryptable.Load(), Replayed: l.pion.replayed.Load(), Lost: l.socket.lost.Load()}
+		Undecryptable: l.pion.undecryptable.Load(), Replayed: l.pion.replayed.Load(), Lost: l.socket.lost.Load(),
+		Hints: c.hints.Load()}
 }
 
 // drop takes an association out of every table.
