@@ -85,6 +85,8 @@ func commands() []*cli.Command {
 		doctorCommand().command(),
 		eventsCommand().command(),
 		group("audit", "the chain of events", auditCommands()...),
+		group("store", "what is on disk, while no gateway runs", storeCommands()...),
+		trialCommand(),
 		simulateCommand(),
 		versionCommand().command(),
 	}

@@ -92,7 +92,7 @@ func (p place) try(ctx context.Context) (*client, error) {
 	case !p.makes && p.empty():
 		return nil, fmt.Errorf("there is no latchkey data in %s: latchkey target add makes the first, or name the folder with --data", p.dir)
 	}
-	s, err := store.Open(ctx, store.Options{Dir: p.dir})
+	s, err := store.Open(ctx, storeOptions(p.dir))
 	if err != nil {
 		return nil, err
 	}

@@ -94,7 +94,7 @@ func buildHouse(ctx context.Context, out *console, as cast, bobs string) (h *hou
 	if h.dir, err = os.MkdirTemp("", "latchkey-demo-"); err != nil {
 		return h, err
 	}
-	if h.store, err = store.Open(ctx, store.Options{Dir: filepath.Join(h.dir, "data")}); err != nil {
+	if h.store, err = store.Open(ctx, storeOptions(filepath.Join(h.dir, "data"))); err != nil {
 		return h, err
 	}
 	data := filepath.Join(h.dir, "data")

@@ -83,7 +83,9 @@ func serve(c *cli.Context) error {
 	if console != nil {
 		console.Certificate.Dir = p.dir
 	}
-	st, err := openWaiting(c.Context, store.Options{Dir: p.dir, Log: log})
+	o := storeOptions(p.dir)
+	o.Log = log
+	st, err := openWaiting(c.Context, o)
 	if err != nil {
 		return err
 	}

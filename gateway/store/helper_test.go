@@ -18,6 +18,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if what := os.Getenv(childEnv); what != "" {
+		os.Exit(childMain(what))
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -25,20 +25,16 @@ type image struct {
 	addrs    map[recordKey]netip.AddrPort // where each device was last
 }
 
-// load reads and checks the database, or makes it if it is empty, and returns the writer that goes on from there.
-func (s *Store) load(ctx context.Context, sp space) (*writer, error) {
-	empty, err := s.empty()
-	if err != nil {
-		return nil, err
-	}
-	if empty {
+// load reads and checks the database, or makes it, and returns the writer that goes on from there.
+func (s *Store) load(ctx context.Context, sp space, state folder) (*writer, error) {
+	if state == folderNew {
 		if err := s.create(); err != nil {
 			return nil, err
 		}
 		s.log.Info("store made", "dir", s.opts.Dir)
 	}
 	var img *image
-	err = s.db.View(func(txn *badger.Txn) (err error) {
+	err := s.db.View(func(txn *badger.Txn) (err error) {
 		img, err = s.read(ctx, txn)
 		return err
 	})
@@ -57,18 +53,6 @@ func (s *Store) load(ctx context.Context, sp space) (*writer, error) {
 	b.sweepSignIns(s.opts.Now(), maxSignIns)
 	w.finish(b)
 	return w, s.Failed()
-}
-
-func (s *Store) empty() (bool, error) {
-	empty := true
-	err := s.db.View(func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{})
-		defer it.Close()
-		it.Rewind()
-		empty = !it.Valid()
-		return nil
-	})
-	return empty, err
 }
 
 // create writes the records that every store has.

@@ -21,7 +21,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
 	s := &Store{opts: o, log: o.Log, queue: make(chan *request, maxBatch), quit: make(chan struct{}), gone: make(chan struct{})}
 	sp := space{min: o.MinFree, free: o.Free, eager: o.Free != nil}
-	key := newSiteKey()
+	key, state := newSiteKey(), folderNew
 	if !o.InMemory {
 		f := o.files()
 		if err := s.prepare(f); err != nil {
@@ -34,12 +34,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			return nil, s.abandon(sp.err())
 		}
 		var err error
-		if key, err = siteKeyFor(f); err != nil {
+		if key, state, err = siteKeyFor(f); err != nil {
 			return nil, s.abandon(err)
 		}
 	}
 	s.keys = key.keys()
 	s.sealer = newSealer(s.keys.seal)
+	if err := s.tryOut(ctx, state); err != nil {
+		return nil, s.abandon(err)
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, s.abandon(err)
 	}
@@ -48,13 +51,39 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, s.abandon(openError(o, err))
 	}
 	s.db = db
-	w, err := s.load(ctx, sp)
+	w, err := s.load(ctx, sp, state)
+	if err == nil && !o.InMemory && state != folderMade {
+		err = key.finishCreation(o.files())
+	}
 	if err != nil {
 		_ = db.Close()
 		return nil, s.abandon(err)
 	}
 	go w.run()
+	if !o.InMemory {
+		s.witnessed = make(chan struct{})
+		go s.witnesses()
+	}
 	return s, nil
+}
+
+// tryOut opens the store for a look, so that nothing is changed and nobody falls if it is damaged.
+func (s *Store) tryOut(ctx context.Context, state folder) error {
+	if state == folderNew {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, trialWait)
+	defer cancel()
+	f := s.opts.files()
+	r, err := s.opts.try(ctx, trial{Dir: f.dir, KeyFile: f.key})
+	if state == folderUnfinished && (err != nil || r.Seq > 0) {
+		return fmt.Errorf("store: %w: %s is missing, and db/ is not as a creation leaves it that was cut; nothing was changed: put it back",
+			ErrSiteKey, f.check)
+	}
+	if err != nil {
+		return err
+	}
+	return s.tidy(f, r)
 }
 
 // prepare makes the data folder if need be and takes its lock, which leaves no trace on disk. Everything after it is alone.

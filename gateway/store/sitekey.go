@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
@@ -43,11 +44,12 @@ func (k siteKey) derive(label string) []byte {
 
 // siteKeys are the keys derived from the site key, one a purpose.
 type siteKeys struct {
-	seal, digest, credential, decoy []byte
+	seal, digest, credential, decoy, head []byte
 }
 
 func (k siteKey) keys() siteKeys {
-	return siteKeys{seal: k.derive("seal 1"), digest: k.derive("digest 1"), credential: k.derive("credential 1"), decoy: k.derive("decoy 1")}
+	return siteKeys{seal: k.derive("seal 1"), digest: k.derive("digest 1"), credential: k.derive("credential 1"), decoy: k.derive("decoy 1"),
+		head: k.derive("site head 1")}
 }
 
 func (k siteKeys) credentialID(uid []byte) access.CredentialID {
@@ -83,79 +85,160 @@ func (k siteKey) checkText(format int) string {
 }
 
 // files are the parts of a data folder.
-type files struct{ dir, key, check, db string }
+type files struct{ dir, key, check, head, db string }
 
 func (o Options) files() files {
-	f := files{dir: o.Dir, key: o.KeyFile, check: filepath.Join(o.Dir, "site.check"), db: filepath.Join(o.Dir, "db")}
+	f := files{dir: o.Dir, key: o.KeyFile, check: filepath.Join(o.Dir, "site.check"), head: filepath.Join(o.Dir, "site.head"),
+		db: filepath.Join(o.Dir, "db")}
 	if f.key == "" {
 		f.key = filepath.Join(o.Dir, "site.key")
 	}
 	return f
 }
 
-// siteKeyFor returns the site key of the store in f. Only when there is no database yet does it write anything: the key, if there
-// is none, an empty folder for the database, and last the check. So a check without that folder is a store that has lost its database.
-func siteKeyFor(f files) (siteKey, error) {
-	gone, err := absent(f.db)
+// folder is what a data folder holds.
+type folder int
+
+const (
+	folderNew        folder = iota // nothing, or what a creation leaves that was cut before its first batch
+	folderUnfinished               // all but site.check, which a creation writes last
+	folderMade                     // a store: nothing is ever created in it
+)
+
+// siteKeyFor returns the site key of the store in f, and what there is. Only where there is no site.check and no record does it write
+// anything: the key, if there is none, and an empty folder for the database.
+func siteKeyFor(f files) (siteKey, folder, error) {
+	gone, err := absent(f.check)
 	if err != nil {
-		return siteKey{}, err
+		return siteKey{}, 0, unreadable(filepath.Base(f.check), err)
 	}
-	fresh := gone
-	if !gone {
-		inside, err := os.ReadDir(f.db)
-		if err != nil {
-			return siteKey{}, fmt.Errorf("store: %w", err)
-		}
-		fresh = len(inside) == 0 // the program ended before it made the database
+	if gone {
+		return beginAnew(f)
+	}
+	k, err := readSiteKey(f.key)
+	if err == nil {
+		err = k.checkAgainst(f.check)
+	}
+	if err != nil {
+		return siteKey{}, 0, err
+	}
+	inside, err := os.ReadDir(f.db)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return siteKey{}, 0, &Damage{Name: "db/", What: "is missing, and site.check says that there was a database", Do: doBegin}
+	case err == nil && len(inside) == 0:
+		return siteKey{}, 0, &Damage{Name: "db/", What: "is empty, and site.check says that there was a database", Do: doBegin}
+	}
+	return k, folderMade, nil // the survey tells of whatever else is wrong
+}
+
+// beginAnew goes on with a creation. What an earlier one left in db/ is removed if there is no record in it.
+func beginAnew(f files) (siteKey, folder, error) {
+	left, records, err := remains(f.db)
+	if err != nil {
+		return siteKey{}, 0, err
 	}
 	k, err := readSiteKey(f.key)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && !fresh:
-		return siteKey{}, fmt.Errorf("store: %w: %s is missing, and without it the database cannot be read: put it back", ErrSiteKey, f.key)
-	case errors.Is(err, fs.ErrNotExist):
-		if gone, err := absent(f.check); err != nil || !gone {
-			return siteKey{}, fmt.Errorf("store: %w: %s is missing but %s is there: put the key back, or remove both", ErrSiteKey, f.key, f.check)
-		}
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return siteKey{}, 0, err
+	case err != nil && records:
+		return siteKey{}, 0, err
+	case records:
+		return k, folderUnfinished, nil
+	case err != nil:
 		k = newSiteKey()
 		if err := writeNew(f.key, k.text()); err != nil {
-			return siteKey{}, fmt.Errorf("store: write site key: %w", err)
-		}
-	case err != nil:
-		return siteKey{}, err
-	}
-	if gone {
-		if err := makeDatabaseFolder(f); err != nil {
-			return siteKey{}, err
+			return siteKey{}, 0, fmt.Errorf("store: write site key: %w", err)
 		}
 	}
-	return k, k.checkAgainst(f.check, fresh)
+	for _, name := range left {
+		if err := os.Remove(filepath.Join(f.db, name)); err != nil {
+			return siteKey{}, 0, fmt.Errorf("store: begin anew: %w", err)
+		}
+	}
+	if err := os.Mkdir(f.db, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return siteKey{}, 0, fmt.Errorf("store: %w", err)
+	}
+	return k, folderNew, syncPath(f.dir)
 }
 
-func makeDatabaseFolder(f files) error {
-	switch first, err := absent(f.check); {
-	case err != nil:
-		return err
-	case !first:
-		return fmt.Errorf("store: %s is missing but %s is there: %w: put the database back, or remove %s and %s to begin anew",
-			f.db, f.check, ErrCorrupt, f.check, f.key)
+// remains lists what is in db/, and tells whether there may be a record in it. A creation that was cut leaves no table, and logs in which no
+// transaction is whole.
+func remains(db string) (names []string, records bool, err error) {
+	inside, err := os.ReadDir(db)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
 	}
-	if err := os.Mkdir(f.db, 0o700); err != nil {
+	if err != nil {
+		return nil, false, unreadable("db/", err)
+	}
+	for _, e := range inside {
+		ext, _, known := fileID(e.Name())
+		known = known || e.Name() == "REWRITE-KEYREGISTRY"
+		if !known || !e.Type().IsRegular() || ext == tableExt {
+			return nil, true, nil
+		}
+		names = append(names, e.Name())
+		if ext == "" {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(db, e.Name()))
+		if err != nil {
+			return nil, false, unreadable("db/"+e.Name(), err)
+		}
+		l, err := parseLog(b)
+		if err != nil || len(l.entries) > 0 || len(bytes.TrimRight(b, "\x00")) > firstBatch {
+			return nil, true, nil
+		}
+	}
+	return names, false, nil
+}
+
+// firstBatch is more than the first batch of a store takes of a .mem file.
+const firstBatch = 2 << 10
+
+// finishCreation makes what is in db/ durable, and then writes site.check, from which on nothing is created any more.
+func (k siteKey) finishCreation(f files) error {
+	inside, err := os.ReadDir(f.db)
+	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	return syncDir(f.dir)
+	for _, e := range inside {
+		if err := syncPath(filepath.Join(f.db, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) { // Badger may have turned a log into a table
+			return fmt.Errorf("store: sync: %w", err)
+		}
+	}
+	if err := errors.Join(syncPath(f.db), writeNew(f.check, k.checkText(formatVersion))); err != nil {
+		return fmt.Errorf("store: write %s: %w", f.check, err)
+	}
+	return nil
 }
 
+// silent is an error that is there for errors.Is and says nothing.
+type silent struct{ error }
+
+func (silent) Error() string   { return "" }
+func (s silent) Unwrap() error { return s.error }
+
+// readSiteKey reads the key. One that is not there is fs.ErrNotExist, too.
 func readSiteKey(path string) (siteKey, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return siteKey{}, fmt.Errorf("store: %w: %s is missing, and without it the database cannot be read; nothing was changed: put it back%w", ErrSiteKey, path, silent{err})
+	}
 	if err != nil {
-		return siteKey{}, fmt.Errorf("store: site key: %w", err)
+		return siteKey{}, fmt.Errorf("store: %w: %w", ErrSiteKey, err)
+	}
+	if !info.Mode().IsRegular() {
+		return siteKey{}, fmt.Errorf("store: %w: %s is not a file; nothing was changed: put it back", ErrSiteKey, path)
 	}
 	if perm := info.Mode().Perm(); perm&0o077 != 0 {
 		return siteKey{}, fmt.Errorf("store: %w: %s has mode %04o, others may read it: chmod 600 it", ErrSiteKey, path, perm)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return siteKey{}, fmt.Errorf("store: site key: %w", err)
+		return siteKey{}, fmt.Errorf("store: %w: %w", ErrSiteKey, err)
 	}
 	k, err := parseSiteKey(string(b))
 	if err != nil {
@@ -164,30 +247,23 @@ func readSiteKey(path string) (siteKey, error) {
 	return k, nil
 }
 
-// checkAgainst compares with the check file; with create it makes a missing one.
-func (k siteKey) checkAgainst(path string, create bool) error {
+// checkAgainst compares with the check file.
+func (k siteKey) checkAgainst(path string) error {
 	b, err := os.ReadFile(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && create:
-		if err := writeNew(path, k.checkText(formatVersion)); err != nil {
-			return fmt.Errorf("store: write %s: %w", path, err)
-		}
-		return nil
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("store: %w: %s is missing: put it back", ErrSiteKey, path)
-	case err != nil:
-		return fmt.Errorf("store: site check: %w", err)
+	if err != nil {
+		return unreadable(filepath.Base(path), err)
 	}
 	var format int
 	var rest string
 	if _, err := fmt.Sscanf(string(b), checkPrefix+"%d %s\n", &format, &rest); err != nil {
-		return fmt.Errorf("store: %s: %w", path, ErrCorrupt)
+		return &Damage{Name: filepath.Base(path), What: "is not as it was written", Do: doPutBack}
 	}
 	if format > formatVersion {
 		return fmt.Errorf("store: %s: format %d, this program reads up to %d: %w", path, format, formatVersion, ErrFormat)
 	}
 	if !hmac.Equal(b, []byte(k.checkText(format))) {
-		return fmt.Errorf("store: %w: not the key of this store", ErrSiteKey)
+		return fmt.Errorf("store: %w: %s does not belong to it: this is not the key of this store; nothing was changed: put the right one back",
+			ErrSiteKey, path)
 	}
 	return nil
 }
@@ -201,14 +277,23 @@ func absent(path string) (bool, error) {
 }
 
 // writeNew makes a file of mode 0600 that is either whole or not there, durable when it returns. It replaces nothing.
-func writeNew(path, text string) (err error) {
+func writeNew(path, text string) error {
+	// The folder's lock is held, so nobody makes the file between the look and the rename.
+	if gone, err := absent(path); err != nil || !gone {
+		return fmt.Errorf("%s: %w", path, fs.ErrExist)
+	}
+	return replace(path, []byte(text))
+}
+
+// replace is writeNew, in place of what is there.
+func replace(path string, text []byte) (err error) {
 	tmp := path + "." + keys.Random(10)
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(tmp) }()
-	_, err = f.WriteString(text)
+	_, err = f.Write(text)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -218,17 +303,14 @@ func writeNew(path, text string) (err error) {
 	if err != nil {
 		return err
 	}
-	// The folder's lock is held, so nobody makes the file between the look and the rename.
-	if there, err := absent(path); err != nil || !there {
-		return fmt.Errorf("%s: %w", path, fs.ErrExist)
-	}
 	if err := os.Rename(tmp, path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return syncPath(filepath.Dir(path))
 }
 
-func syncDir(path string) error {
+// syncPath makes a file, or which files a folder has, durable.
+func syncPath(path string) error {
 	d, err := os.Open(path)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +22,7 @@ import (
 var (
 	ErrLocked  = errors.New("in use by another process")
 	ErrSiteKey = errors.New("site key")                       // missing, malformed, readable by others or not this store's
-	ErrCorrupt = errors.New("corrupt")                        // a record does not open, vanished, or was put back; the text names it
+	ErrCorrupt = errors.New("corrupt")                        // a file is missing, too much, too short or damaged, or a record does not open, vanished, or was put back; the text names it
 	ErrFormat  = errors.New("written by a newer version")     // this program cannot read it
 	ErrNoSpace = errors.New("too little free space")          // recovers by itself when there is space again
 	ErrFailed  = errors.New("a commit failed; reopen it")     // everything after a failed commit
@@ -47,7 +48,12 @@ type Options struct {
 	// Fault runs after BeforeCommit; an error from it stands for a commit that failed. nil in production.
 	Fault func() error
 
-	checkpoint uint64 // after how many events the counters are written; checkpointEvents if zero
+	// Child makes a command that runs [TrialMain] in a process of its own, of the same program. Open tries the store out there before it opens it here, so that
+	// what a damaged file does to the database engine befalls the child. If nil it is tried out in this process.
+	Child func(context.Context) *exec.Cmd
+
+	witness    time.Duration // how often site.head is written at the most; witnessEvery if zero
+	checkpoint uint64        // after how many events the counters are written; checkpointEvents if zero
 }
 
 const defaultMinFree = 64 << 20
@@ -61,6 +67,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MinFree == 0 {
 		o.MinFree = defaultMinFree
+	}
+	if o.witness == 0 {
+		o.witness = witnessEvery
 	}
 	if o.checkpoint == 0 {
 		o.checkpoint = checkpointEvents
@@ -81,6 +90,8 @@ type Store struct {
 	queue  chan *request
 	quit   chan struct{} // closed by Close: nothing more is taken
 	gone   chan struct{} // closed when the writer has ended
+
+	witnessed chan struct{} // closed when site.head is not written any more; nil in memory
 
 	now    atomic.Pointer[published]
 	failed atomic.Pointer[failure]
@@ -142,8 +153,14 @@ func (s *Store) Close() error {
 		close(s.quit)
 		<-s.gone
 		s.signal() // wakes followers, who then see the store closed
+		if s.witnessed != nil {
+			<-s.witnessed
+		}
 		s.reads.Lock()
 		defer s.reads.Unlock()
+		if err := s.lastWitness(); err != nil {
+			s.log.Warn("site.head not written", "err", err)
+		}
 		if err := s.db.Close(); err != nil {
 			s.closeErr = fmt.Errorf("store: close: %w", err)
 		}

@@ -246,6 +246,8 @@ func TestWholeRollbackIsFoundByAHeadKeptElsewhere(t *testing.T) {
 		}
 		return nil
 	})
+	wantNamed(t, refused(t, o), "site.head has seen event")
+	remove(t, o.files().head) // as it is when the whole folder is rolled back
 	s = mustOpen(t, o)
 	if err := s.Verify(context.Background()); err != nil {
 		t.Errorf("got %v, want a rolled back store to verify by itself", err)

@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"latchkey/gateway/store"
+)
+
+// trialName is the hidden command that tries a store out for the process that started it.
+const trialName = "store-trial"
+
+func trialCommand() *cli.Command {
+	return &cli.Command{Name: trialName, Hidden: true, Action: func(c *cli.Context) error {
+		if code := store.TrialMain(c.App.Reader, c.App.Writer); code != 0 {
+			return cli.Exit("", code)
+		}
+		return nil
+	}}
+}
+
+// trialChild is this program as that command. It ends with this process.
+func trialChild(ctx context.Context) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", trialName)
+	if path, err := os.Executable(); err == nil {
+		cmd.Path = path
+	}
+	cmd.Args[0] = os.Args[0]
+	cmd.Env = append(os.Environ(), "GOTRACEBACK=single")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// storeOptions is how every command opens the store.
+func storeOptions(dir string) store.Options { return store.Options{Dir: dir, Child: trialChild} }
+
+func storeCommands() []spec {
+	return []spec{
+		{name: "new", usage: "begin anew where the store cannot be opened: what is left of it is set aside, not deleted", run: beginAnew},
+	}
+}
+
+// folder is the data folder of a command that works on it directly. No gateway may run on it: the store's lock says whether one does.
+func (x *call) folder() (string, error) {
+	p := place{dir: x.String(dataFlag), again: x.again}
+	if p.dir == "" {
+		return "", x.wrong("there is no home folder to keep data in: name one with --data DIR or LATCHKEY_DATA")
+	}
+	dir, err := filepath.Abs(p.dir)
+	if err != nil {
+		return "", err
+	}
+	p.dir = dir
+	return dir, p.owned()
+}
+
+func beginAnew(x *call) error {
+	dir, err := x.folder()
+	if err != nil {
+		return err
+	}
+	aside, err := store.SetAside(x.Context.Context, storeOptions(dir))
+	if err != nil {
+		return err
+	}
+	s, err := store.Open(x.Context.Context, storeOptions(dir))
+	if err != nil {
+		return err
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	if x.json() {
+		return json.NewEncoder(x.App.Writer).Encode(map[string]string{"dir": dir, "aside": aside})
+	}
+	printLine(x.App.Writer, "a new store is in "+dir+": no card opens anything yet")
+	if aside != "" {
+		printLine(x.App.Writer, "what was left of the old one is in "+aside)
+	}
+	return nil
+}

@@ -1,0 +1,52 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// ErrWhole is why a store is not set aside.
+var ErrWhole = errors.New("the store is whole")
+
+// SetAside moves what is left of a store that cannot be opened into a folder below the data folder, and returns its name; [Open] then makes a new store.
+// Nothing is deleted. Where nothing is, nothing is done. A store that is whole, or in use, or of a newer version, stays where it is.
+func SetAside(ctx context.Context, o Options) (aside string, err error) {
+	o = o.withDefaults()
+	s := &Store{opts: o, log: o.Log}
+	f := o.files()
+	if err := s.prepare(f); err != nil {
+		return "", err
+	}
+	defer func() { _ = s.lock.Close() }()
+	var left []string
+	for _, path := range []string{f.check, f.head, f.db, filepath.Join(f.dir, "site.key")} {
+		if _, err := os.Lstat(path); err == nil {
+			left = append(left, path)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("store: %w", err)
+		}
+	}
+	if len(left) == 0 {
+		return "", nil
+	}
+	switch _, err := o.try(ctx, trial{Dir: f.dir, KeyFile: f.key}); {
+	case err == nil:
+		return "", fmt.Errorf("store: %s: %w, and stays: move it away yourself if you mean it", f.dir, ErrWhole)
+	case !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrSiteKey) && !errors.Is(err, fs.ErrNotExist):
+		return "", err
+	}
+	aside = filepath.Join(f.dir, "aside-"+o.Now().UTC().Format("20060102T150405Z"))
+	if err := os.Mkdir(aside, 0o700); err != nil {
+		return "", fmt.Errorf("store: %w", err)
+	}
+	for _, path := range left {
+		if err := os.Rename(path, filepath.Join(aside, filepath.Base(path))); err != nil {
+			return "", fmt.Errorf("store: %w", err)
+		}
+	}
+	return aside, errors.Join(syncPath(aside), syncPath(f.dir))
+}

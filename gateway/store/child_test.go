@@ -1,0 +1,164 @@
+package store
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/gateway/access"
+)
+
+// childEnv makes this test binary another program: a trial, or a process that writes to a store until it is killed.
+const childEnv = "LATCHKEY_STORE_TEST"
+
+func childMain(what string) int {
+	word, rest, _ := strings.Cut(what, " ")
+	switch word {
+	case "trial":
+		return TrialMain(os.Stdin, os.Stdout)
+	case "write":
+		return writeMain(rest)
+	}
+	return 2
+}
+
+// self is this test binary as another program.
+func self(ctx context.Context, what string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "/proc/self/exe")
+	cmd.Env = append(os.Environ(), childEnv+"="+what, "GORACE=atexit_sleep_ms=0")
+	cmd.WaitDelay = 10 * time.Second
+	return cmd
+}
+
+func trialChild(ctx context.Context) *exec.Cmd { return self(ctx, "trial") }
+
+// endAtError ends the process at whatever the database engine logs.
+type endAtError struct{ slog.Handler }
+
+func (h endAtError) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "database warning" {
+		os.Exit(4)
+	}
+	return nil
+}
+
+// writeMain writes to the store in a folder and says what is durable: "FOLDER EVENTS". At the first commit that fails it ends.
+func writeMain(args string) int {
+	dir, count, _ := strings.Cut(args, " ")
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		return 2
+	}
+	o := Options{Dir: dir, Now: newClock().Now, MinFree: 1, witness: 20 * time.Millisecond, Log: slog.New(endAtError{slog.DiscardHandler})}
+	s, err := Open(context.Background(), o)
+	if err != nil {
+		fmt.Println("refused:", err)
+		return 1
+	}
+	ack := func() {
+		seq, hash := s.Head()
+		fmt.Println("durable", seq, hash)
+	}
+	ctx := context.Background()
+	if len(s.Snapshot().Persons) == 0 {
+		if _, err := s.Apply(ctx, "test", house(s)...); err != nil {
+			return 3
+		}
+	}
+	ack()
+	for i := range n {
+		switch {
+		case i%50 == 10: // a value for the value log
+			_, err = s.Apply(ctx, "test", access.Change{Put: bigAccount(i)})
+		case i%10 == 3:
+			_, err = s.Admit(ctx, scan(s, uint64(time.Now().UnixNano()>>10)))
+		default:
+			_, err = s.Record(ctx, access.Event{Kind: access.EventReport, Detail: strings.Repeat(fmt.Sprint("report ", i, " "), 20)})
+		}
+		if err != nil {
+			return 3
+		}
+		ack()
+	}
+	for { // a witness of the newest event, as there is after some seconds
+		w, err := readWitness(o.files().head, s.keys)
+		if err == nil && w != nil && w.open {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	fmt.Println("done")
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return 0
+}
+
+// bigAccount is one that is in the value log.
+func bigAccount(i int) access.Account {
+	a := access.Account{ID: id(fmt.Sprint("account ", i)), Name: fmt.Sprint("account", i), Role: access.RoleViewer}
+	for k := range byte(6) {
+		a.Passkeys = append(a.Passkeys, access.Passkey{ID: []byte{k + 1, byte(i)}, Label: fmt.Sprint("stick", k), Credential: bytes.Repeat([]byte{'x', k}, 3500)})
+	}
+	return a
+}
+
+// written is what a process that writes said.
+type written struct {
+	seq  uint64
+	hash string
+	code int
+	text string // of a refusal
+}
+
+// follow reads what a writer says and kills it when it is done.
+func follow(t testing.TB, cmd *exec.Cmd) (w written) {
+	t.Helper()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = in.Close() }()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		line := lines.Text()
+		if _, err := fmt.Sscanf(line, "durable %d %s", &w.seq, &w.hash); err != nil {
+			w.text = line
+		}
+		if line == "done" {
+			if filepath.Base(cmd.Path) == "strace" {
+				_ = in.Close() // killing strace would leave the process alone; it ends without closing the store
+				continue
+			}
+			_ = cmd.Process.Kill()
+		}
+	}
+	_ = cmd.Wait()
+	w.code = cmd.ProcessState.ExitCode()
+	return w
+}
+
+// killed is a store whose writer was killed after so many events, with what it had said is durable.
+func killed(t testing.TB, dir string, events int) written {
+	t.Helper()
+	w := follow(t, self(t.Context(), fmt.Sprint("write ", dir, " ", events)))
+	if w.text != "done" || w.seq == 0 {
+		t.Fatalf("got %+v, want a writer that is done", w)
+	}
+	return w
+}

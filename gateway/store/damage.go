@@ -1,0 +1,67 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"unicode"
+)
+
+// Damage is why a store is refused: what is wrong with which file or record, what is known to be whole, and what to do, in one
+// sentence. It is [ErrCorrupt], unless it is about site.key. Nothing on disk was changed.
+type Damage struct {
+	Name  string `json:"name"` // of a file, as the data folder has it, or of a record
+	What  string `json:"what"`
+	Whole string `json:"whole,omitempty"`
+	Do    string `json:"do"`
+}
+
+// What to do about a damage. The store cannot make up what is lost, so nothing else is promised.
+const (
+	doPutBack = "put it back from a copy of the data folder"
+	doRepair  = "run latchkey store repair, which changes nothing unless it can prove the result, or put it back from a copy of the data folder"
+	doBegin   = "put it back from a copy of the data folder, or begin anew with latchkey store new, which sets what is left aside"
+	doMove    = "move it out of the folder"
+	doAllow   = "let the user that runs latchkey read and write it"
+)
+
+func (d *Damage) Error() string {
+	text := "store: " + d.Name + ": " + d.What
+	if d.Whole != "" {
+		text += "; " + d.Whole
+	}
+	return printable(text + "; nothing was changed: " + d.Do)
+}
+
+// Is makes every damage ErrCorrupt.
+func (d *Damage) Is(target error) bool { return target == ErrCorrupt }
+
+// printable quotes what is no text: part of it may be bytes of a damaged file.
+func printable(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r == '\n' || r == '\t':
+			b.WriteByte(' ')
+		case r == unicode.ReplacementChar || !unicode.IsPrint(r):
+			b.WriteByte('?')
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// unreadable is the damage of a file that the system does not let us use.
+func unreadable(name string, err error) *Damage {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	d := &Damage{Name: name, What: fmt.Sprintf("cannot be read: %v", err), Do: doPutBack}
+	if errors.Is(err, fs.ErrPermission) {
+		d.Do = doAllow
+	}
+	return d
+}

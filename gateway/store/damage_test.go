@@ -1,0 +1,232 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"latchkey/gateway/access"
+)
+
+// shape is a store whose files are damaged.
+type shape struct {
+	name string
+	opts Options
+	want string // its contents
+}
+
+// fresh is a store right after its creation.
+func fresh(t testing.TB) Options {
+	o := Options{Dir: filepath.Join(t.TempDir(), "data"), Now: newClock().Now, Child: trialChild}
+	closeChecked(t, mustOpen(t, o))
+	return o
+}
+
+// tabled is a store with several tables and a value log, closed in order.
+func tabled(t testing.TB, rounds, events int) Options {
+	o := Options{Dir: filepath.Join(t.TempDir(), "data"), Now: newClock().Now, Child: trialChild}
+	for round := range rounds {
+		s := mustOpen(t, o)
+		if round == 0 {
+			mustApply(t, s, house(s)...)
+		}
+		mustApply(t, s, access.Change{Put: bigAccount(round)})
+		mustAdmit(t, s, scan(s, uint64(round+1)))
+		done := make(chan error, events)
+		for i := range events {
+			go func() {
+				_, err := s.Record(context.Background(), access.Event{Kind: access.EventReport, Detail: fmt.Sprintf("report %d %s", i, strings.Repeat("x", i%200))})
+				done <- err
+			}()
+		}
+		for range events {
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		}
+		closeChecked(t, s)
+	}
+	return o
+}
+
+// shapes are stores of three kinds, with their contents.
+func shapes(t *testing.T, rounds, events int) []shape {
+	dead := Options{Dir: filepath.Join(t.TempDir(), "data"), Now: newClock().Now, Child: trialChild}
+	killed(t, dead.Dir, 40)
+	out := []shape{{name: "fresh", opts: fresh(t)}, {name: "tables", opts: tabled(t, rounds, events)}, {name: "killed", opts: dead}}
+	for i := range out {
+		o := out[i].opts
+		o.Dir = filepath.Join(t.TempDir(), "data")
+		copyFolder(t, o.Dir, out[i].opts.Dir)
+		s := mustOpen(t, o)
+		out[i].want = describe(t, s)
+		closeChecked(t, s)
+	}
+	return out
+}
+
+// copyFolder copies files as they are, without writing their zeros at the end.
+func copyFolder(t testing.TB, to, from string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Join(to, "db"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	walk(t, os.DirFS(from), func(path string, info os.FileInfo, data []byte) {
+		path = filepath.Join(to, path)
+		if err := errors.Join(os.WriteFile(path, bytes.TrimRight(data, "\x00"), info.Mode().Perm()), os.Truncate(path, info.Size())); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// damaged is one thing that is done to a folder.
+type damaged struct {
+	name string
+	file string // that is named; or what else is, one of them
+	do   func(dir string) error
+}
+
+// damages are many of them for a store: of every file, by a generator that repeats exactly.
+func damages(t testing.TB, dir string, r *rand.Rand) (out []damaged) {
+	var files []string
+	walk(t, os.DirFS(dir), func(path string, _ os.FileInfo, _ []byte) { files = append(files, path) })
+	add := func(name, file string, do func(dir string) error) { out = append(out, damaged{name, file, do}) }
+	for i, file := range files {
+		b, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		used := len(bytes.TrimRight(b, "\x00"))
+		for _, at := range []int{0, used / 3, used - 1, r.IntN(max(used, 1)), r.IntN(max(used, 1))} {
+			bit := byte(1) << r.IntN(8)
+			if used == 0 {
+				continue
+			}
+			add(fmt.Sprintf("bit of byte %d of %d flipped in %s", at, used, file), file, func(dir string) error {
+				return rewrite(filepath.Join(dir, file), func(b []byte) []byte { b[at] ^= bit; return b })
+			})
+		}
+		for _, size := range []int{0, used / 2, used - 1} {
+			add(fmt.Sprintf("%s cut at %d of %d", file, size, used), file, func(dir string) error { return os.Truncate(filepath.Join(dir, file), int64(max(size, 0))) })
+		}
+		add(file+" removed", file, func(dir string) error { return os.Remove(filepath.Join(dir, file)) })
+		add("a byte added to "+file, file, func(dir string) error {
+			return rewrite(filepath.Join(dir, file), func(b []byte) []byte { return append(b, 7) })
+		})
+		other := files[(i+1)%len(files)]
+		add(file+" and "+other+" swapped", file, func(dir string) error {
+			a, b := filepath.Join(dir, file), filepath.Join(dir, other)
+			return errors.Join(os.Rename(a, a+"x"), os.Rename(b, a), os.Rename(a+"x", b))
+		})
+		add(file+" a folder", file, func(dir string) error {
+			return errors.Join(os.Remove(filepath.Join(dir, file)), os.Mkdir(filepath.Join(dir, file), 0o700))
+		})
+		if filepath.Ext(file) == tableExt {
+			add(file+" there twice", "db/000999.sst", func(dir string) error {
+				b, err := os.ReadFile(filepath.Join(dir, file))
+				return errors.Join(err, os.WriteFile(filepath.Join(dir, "db/000999.sst"), b, 0o600))
+			})
+		}
+	}
+	add("a second MANIFEST", "db/MANIFEST.old", func(dir string) error {
+		b, err := os.ReadFile(filepath.Join(dir, "db/MANIFEST"))
+		return errors.Join(err, os.WriteFile(filepath.Join(dir, "db/MANIFEST.old"), b, 0o600))
+	})
+	add("MANIFEST-REWRITE left", "db/MANIFEST-REWRITE", func(dir string) error {
+		return os.WriteFile(filepath.Join(dir, "db/MANIFEST-REWRITE"), []byte("Bdgr"), 0o600)
+	})
+	add("a folder in db", "db/old", func(dir string) error { return os.Mkdir(filepath.Join(dir, "db/old"), 0o700) })
+	add("db a file", "db/", func(dir string) error {
+		return errors.Join(os.RemoveAll(filepath.Join(dir, "db")), os.WriteFile(filepath.Join(dir, "db"), []byte("x"), 0o600))
+	})
+	add("db empty", "db/", func(dir string) error {
+		return errors.Join(os.RemoveAll(filepath.Join(dir, "db")), os.Mkdir(filepath.Join(dir, "db"), 0o700))
+	})
+	add("db removed", "db/", func(dir string) error { return os.RemoveAll(filepath.Join(dir, "db")) })
+	add("db a link to nowhere", "db/", func(dir string) error {
+		return errors.Join(os.RemoveAll(filepath.Join(dir, "db")), os.Symlink("nowhere", filepath.Join(dir, "db")))
+	})
+	return out
+}
+
+func rewrite(path string, f func([]byte) []byte) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, f(b), info.Mode())
+}
+
+// holds damages a copy of the store and opens it: it is refused in one sentence that names the file or a record, and nothing is changed; or it opens
+// with its contents. It tells which.
+func (d damaged) holds(t *testing.T, sh shape) (refusal string) {
+	t.Helper()
+	o := sh.opts
+	o.Dir = filepath.Join(t.TempDir(), "data")
+	copyFolder(t, o.Dir, sh.opts.Dir)
+	if err := d.do(o.Dir); err != nil {
+		t.Fatal(err)
+	}
+	before := tree(t, o.Dir)
+	s, err := Open(context.Background(), o)
+	if err == nil {
+		if got := describe(t, s); got != sh.want {
+			t.Errorf("%s: %s: opened with other contents:\n%s\nwant\n%s", sh.name, d.name, head3(got), head3(sh.want))
+		}
+		closeChecked(t, s)
+		return ""
+	}
+	if after := tree(t, o.Dir); after != before {
+		t.Errorf("%s: %s: the folder changed:\n%s\nwas\n%s", sh.name, d.name, after, before)
+	}
+	text := err.Error()
+	if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrSiteKey) && !errors.Is(err, ErrFormat) {
+		t.Errorf("%s: %s: got %q, want a damage", sh.name, d.name, text)
+	}
+	if strings.ContainsAny(text, "\n\t\x00") || strings.Contains(text, "goroutine") || printable(text) != text {
+		t.Errorf("%s: %s: got %q, want one sentence", sh.name, d.name, text)
+	}
+	if !strings.Contains(text, d.file) && !namesRecord(text) && !strings.Contains(text, "store: db/: ") {
+		t.Errorf("%s: %s: got %q, want it to name %s or a record", sh.name, d.name, text, d.file)
+	}
+	if !strings.Contains(text, "nothing was changed") && !errors.Is(err, ErrSiteKey) && !errors.Is(err, ErrFormat) {
+		t.Errorf("%s: %s: got %q, want what to do", sh.name, d.name, text)
+	}
+	return text
+}
+
+func head3(s string) string {
+	lines := strings.SplitN(s, "\n", 4)
+	return strings.Join(lines[:min(3, len(lines))], "\n")
+}
+
+func namesRecord(text string) bool {
+	for _, name := range kindNames {
+		if strings.HasPrefix(text, "store: "+name+" ") {
+			return true
+		}
+	}
+	return strings.HasPrefix(text, "store: format record") || strings.HasPrefix(text, "store: head record")
+}
+
+// TestDamage does a sample of what TestLongDamage does.
+func TestDamage(t *testing.T) {
+	r := rand.New(rand.NewPCG(16, 2))
+	all := shapes(t, 2, 100)
+	for range 25 {
+		sh := all[r.IntN(len(all))]
+		ds := damages(t, sh.opts.Dir, r)
+		d := ds[r.IntN(len(ds))]
+		t.Logf("%s: %s: %s", sh.name, d.name, d.holds(t, sh))
+	}
+}

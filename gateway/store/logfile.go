@@ -1,0 +1,180 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+)
+
+// logFile is one of Badger's logs, read without Badger: a .mem holds the transactions that are in no table yet, a .vlog large values.
+//
+//	id of a key (8 bytes, 0) | unused (12) | entries | zeros
+//	entry = meta (1) | user meta (1) | sizes of key and value, expiry (varints) | key | value | CRC-32C of all that (4)
+//
+// In a .mem a transaction ends with an entry that holds its version. Badger takes what follows the last whole transaction for one that was
+// being written, and cuts it off without a word. So whether it is that must be found out here.
+type logFile struct {
+	end     int // behind the last whole transaction
+	entries []logEntry
+}
+
+type logEntry struct {
+	entry
+	at, size int
+}
+
+const (
+	logHead = 20
+
+	metaPointer = 1 << 1 // the value is in the value log
+	metaTxn     = 1 << 6 // part of a transaction
+	metaFin     = 1 << 7 // ends one
+)
+
+var txnEnd = []byte("!badger!txn")
+
+// parseLog reads a log and returns an error if bytes of it are not as they were written.
+func parseLog(b []byte) (*logFile, error) {
+	l := &logFile{end: min(logHead, len(b))}
+	if len(bytes.TrimRight(b, "\x00")) == 0 && len(b) > logHead || len(b) == 0 {
+		return l, nil // made, and nothing written yet
+	}
+	if len(b) < logHead || binary.BigEndian.Uint64(b) != 0 {
+		return l, errors.New("does not begin as such a file does")
+	}
+	at, version := logHead, uint64(0)
+	var open []logEntry // of a transaction
+	for {
+		e, ok := parseEntry(b, at)
+		if !ok {
+			break
+		}
+		at += e.size
+		switch {
+		case e.meta&metaFin != 0:
+			n, err := strconv.ParseUint(string(e.value), 10, 64)
+			if err != nil || n != version {
+				return l, fmt.Errorf("the transaction at byte %d does not end as it began", l.end)
+			}
+			l.entries, l.end, open, version = append(l.entries, open...), at, nil, 0
+		case e.meta&metaTxn != 0:
+			if version != 0 && e.version != version {
+				return l, fmt.Errorf("the transaction at byte %d does not end", l.end)
+			}
+			open, version = append(open, e), e.version
+		case version != 0:
+			return l, fmt.Errorf("the transaction at byte %d does not end", l.end)
+		default:
+			l.entries, l.end = append(l.entries, e), at
+		}
+	}
+	used := len(bytes.TrimRight(b, "\x00"))
+	if used > at && !torn(b, at, used, version) {
+		return l, fmt.Errorf("the entry at byte %d does not match its checksum", at)
+	}
+	return l, nil
+}
+
+func parseEntry(b []byte, at int) (e logEntry, ok bool) {
+	h := b[at:]
+	if len(h) < 5 {
+		return e, false
+	}
+	n := 2
+	var sizes [3]uint64 // key, value, expiry
+	for i := range sizes {
+		v, k := binary.Uvarint(h[n:])
+		if k <= 0 {
+			return e, false
+		}
+		sizes[i], n = v, n+k
+	}
+	// The store writes no user meta, no expiry and no long keys.
+	if h[1] != 0 || sizes[2] != 0 || sizes[0] < 8 || sizes[0] > 128 || sizes[1] > uint64(len(h)) {
+		return e, false
+	}
+	key := n + int(sizes[0])
+	value := key + int(sizes[1])
+	if value+4 > len(h) || crc32.Checksum(h[:value], castagnoli) != binary.BigEndian.Uint32(h[value:]) {
+		return e, false
+	}
+	e.entry = entry{string(h[n : key-8]), ^binary.BigEndian.Uint64(h[key-8 : key]), h[0], h[key:value]}
+	e.at, e.size = at, value+4
+	return e, true
+}
+
+// sector is the least that a disk writes as a whole.
+const sector = 512
+
+// torn tells whether the bytes from the bad entry at to used are what a crash leaves of a transaction of that version that was being written:
+// some of it is not there yet, so it is zero. Where something is there and wrong, and nothing is missing, it is a damage.
+func torn(b []byte, at, used int, version uint64) bool {
+	for from := at; from < used; {
+		to := min(from/sector*sector+sector, used)
+		if to-from >= 16 && len(bytes.Trim(b[from:to], "\x00")) == 0 {
+			return true
+		}
+		from = to
+	}
+	for i := at + 1; i < used; i++ {
+		if _, ok := parseEntry(b, i); ok {
+			return false // what follows is whole, and nothing before it is missing
+		}
+	}
+	if version != 0 && nearlyEnd(b[at:used], version) {
+		return false
+	}
+	// A whole entry of which the checksum alone is wrong lacks nothing.
+	h := b[at:used]
+	n := 2
+	for range 3 {
+		if n >= len(h) {
+			return true
+		}
+		v, k := binary.Uvarint(h[n:])
+		if k <= 0 {
+			return true
+		}
+		if n += k; v > uint64(len(b)) {
+			return true
+		}
+	}
+	klen, k := binary.Uvarint(h[2:])
+	vlen, _ := binary.Uvarint(h[2+k:])
+	return n+int(klen)+int(vlen)+4 > used-at
+}
+
+// nearlyEnd tells whether b is the end of the transaction of that version but for a few bits.
+func nearlyEnd(b []byte, version uint64) bool {
+	text := strconv.FormatUint(version, 10)
+	want := []byte{metaFin, 0, byte(len(txnEnd) + 8), byte(len(text)), 0}
+	want = append(want, txnEnd...)
+	want = binary.BigEndian.AppendUint64(want, ^version)
+	want = append(want, text...)
+	want = binary.BigEndian.AppendUint32(want, crc32.Checksum(want, castagnoli))
+	if len(b) > len(want) || len(b) < len(want)-4 {
+		return false // shorter by more than a checksum that ends in zeros
+	}
+	differ := 0
+	for i, c := range want {
+		if i < len(b) && b[i] != c {
+			differ++
+		}
+	}
+	return differ <= 2
+}
+
+// pointer is where a value is in the value log.
+type pointer struct{ file, size, at uint32 }
+
+// points returns where the value of an entry is, if it is in the value log.
+func (e *entry) points() (p pointer, ok bool) {
+	if e.meta&metaPointer == 0 || len(e.value) != 12 {
+		return p, false
+	}
+	// Badger writes its own memory.
+	return pointer{binary.NativeEndian.Uint32(e.value), binary.NativeEndian.Uint32(e.value[4:]), binary.NativeEndian.Uint32(e.value[8:])}, true
+}

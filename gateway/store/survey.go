@@ -1,0 +1,409 @@
+package store
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// survey is what lies in db/, found by reading alone: before Badger opens it, because Badger makes, cuts and deletes files as it opens, and panics
+// at a damaged one.
+type survey struct {
+	dir      string
+	sizes    map[string]int64 // of every file
+	manifest manifest
+	live     map[uint64]uint32 // level of each table that MANIFEST names
+	spare    []uint64          // tables that it does not name, which Badger deletes
+	mems     map[uint64]*logFile
+	vlogs    map[uint64]*logFile
+	tables   map[uint64]*tableFile // those of live that are whole
+	points   map[pointer]string    // to values, and the file that points
+	left     int64                 // bytes of tables to be read yet
+	damages  []*Damage
+}
+
+// surveyBytes is how much of the tables is read as a whole when a store is opened, newest first. Of older ones only the index is read; a check of
+// everything does the rest.
+const surveyBytes = 64 << 20
+
+const (
+	tableExt = ".sst"
+	memExt   = ".mem"
+	vlogExt  = ".vlog"
+	// discardSize is that of DISCARD as Badger makes it, with what a collection of the value log could free. There is none.
+	discardSize = 1 << 20
+)
+
+// takeSurvey reads db/ and names every file that is missing, too much, too short, damaged or unreadable. At most so many bytes of tables are read as a whole.
+func takeSurvey(dir string, limit int64) *survey {
+	v := &survey{dir: dir, sizes: map[string]int64{}, mems: map[uint64]*logFile{}, vlogs: map[uint64]*logFile{},
+		tables: map[uint64]*tableFile{}, points: map[pointer]string{}, left: limit}
+	if !v.list() {
+		return v
+	}
+	v.readManifest()
+	v.readRegistry()
+	v.checkDiscard()
+	v.readLogs()
+	v.readTables()
+	v.checkLevels()
+	v.checkSpare()
+	v.checkPointers()
+	return v
+}
+
+// damage returns the first of what was found, with the names of others, and how much is whole.
+func (v *survey) damage() error {
+	if len(v.damages) == 0 {
+		return nil
+	}
+	d := *v.damages[0]
+	names := map[string]bool{d.Name: true}
+	also := 0
+	for _, o := range v.damages[1:] {
+		if names[o.Name] {
+			continue
+		}
+		names[o.Name] = true
+		if also++; also <= 4 {
+			d.What += fmt.Sprintf(", and %s: %s", o.Name, o.What)
+		}
+	}
+	if also > 4 {
+		d.What += fmt.Sprintf(", and %d files more", also-4)
+	}
+	whole := 0
+	for name := range v.sizes {
+		if !names["db/"+name] {
+			whole++
+		}
+	}
+	d.Whole = fmt.Sprintf("the other %d files of db/ are whole", whole)
+	if whole == 1 {
+		d.Whole = "the one other file of db/ is whole"
+	}
+	return &d
+}
+
+func (v *survey) find(name, what, do string) {
+	v.damages = append(v.damages, &Damage{Name: "db/" + name, What: what, Do: do})
+}
+
+func (v *survey) unreadable(name string, err error) {
+	v.damages = append(v.damages, unreadable("db/"+name, err))
+}
+
+// list finds which files there are. Other names than Badger's, and other things than files, do not belong there.
+func (v *survey) list() bool {
+	inside, err := os.ReadDir(v.dir)
+	if err != nil {
+		d := unreadable("db/", err)
+		if info, serr := os.Stat(v.dir); serr == nil && !info.IsDir() {
+			d.What, d.Do = "is not a folder", doPutBack
+		}
+		v.damages = append(v.damages, d)
+		return false
+	}
+	for _, e := range inside {
+		name := e.Name()
+		info, err := os.Stat(filepath.Join(v.dir, name))
+		switch _, _, known := fileID(name); {
+		case err != nil:
+			v.unreadable(name, err)
+		case name == "lost+found" && info.IsDir(): // db/ may be a disk of its own
+		case !known:
+			v.find(name, "does not belong there", doMove)
+		case !info.Mode().IsRegular():
+			v.find(name, "is not a file", doPutBack)
+		default:
+			v.sizes[name] = info.Size()
+			// Badger opens everything for writing.
+			f, err := os.OpenFile(filepath.Join(v.dir, name), os.O_RDWR, 0)
+			if err != nil {
+				v.unreadable(name, err)
+				continue
+			}
+			_ = f.Close()
+		}
+	}
+	return true
+}
+
+// fileID takes the name of one of Badger's files apart. One with a number is of the kind ext.
+func fileID(name string) (ext string, id uint64, known bool) {
+	switch name {
+	case "MANIFEST", "KEYREGISTRY", "DISCARD", "LOCK":
+		return "", 0, true
+	case "MANIFEST-REWRITE": // a crash leaves it
+		return "", 0, true
+	}
+	ext = filepath.Ext(name)
+	digits := map[string]int{tableExt: 6, memExt: 5, vlogExt: 6}[ext]
+	id, err := strconv.ParseUint(strings.TrimSuffix(name, ext), 10, 32)
+	return ext, id, err == nil && name == fileName(ext, id) && digits > 0
+}
+
+func fileName(ext string, id uint64) string {
+	if ext == memExt {
+		return fmt.Sprintf("%05d%s", id, ext)
+	}
+	return fmt.Sprintf("%06d%s", id, ext)
+}
+
+// ids are the numbers of the files of a kind, in order.
+func (v *survey) ids(ext string) (out []uint64) {
+	for name := range v.sizes {
+		if e, id, _ := fileID(name); e == ext && ext != "" {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// read returns a file's content. What cannot be read is found.
+func (v *survey) read(name, lost string) ([]byte, bool) {
+	b, err := os.ReadFile(filepath.Join(v.dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		v.find(name, "is missing", lost)
+		return nil, false
+	}
+	if err != nil {
+		v.unreadable(name, err)
+		return nil, false
+	}
+	return b, true
+}
+
+func (v *survey) readManifest() {
+	b, ok := v.read("MANIFEST", doRepair)
+	if !ok {
+		return
+	}
+	var err error
+	if v.manifest, err = parseManifest(b); err == nil {
+		v.live, err = v.manifest.levels(len(v.manifest.sets))
+	}
+	if err != nil {
+		v.live = nil
+		v.find("MANIFEST", err.Error(), doRepair)
+	}
+}
+
+// registry is what follows 16 random bytes in a KEYREGISTRY of a database that is not encrypted by Badger.
+const registry = "Hello Badger"
+
+func (v *survey) readRegistry() {
+	b, ok := v.read("KEYREGISTRY", doRepair)
+	if ok && (len(b) != 16+len(registry) || string(b[16:]) != registry) {
+		v.find("KEYREGISTRY", "is not as it was written", doRepair)
+	}
+}
+
+func (v *survey) checkDiscard() {
+	size, there := v.sizes["DISCARD"]
+	switch {
+	case !there:
+		if _, err := os.Lstat(filepath.Join(v.dir, "DISCARD")); errors.Is(err, fs.ErrNotExist) {
+			v.find("DISCARD", "is missing", doRepair)
+		}
+	case size != 0 && (size < discardSize || size%discardSize != 0):
+		v.find("DISCARD", fmt.Sprintf("has %d bytes, want %d", size, discardSize), doRepair)
+	}
+}
+
+// readLogs reads the .mem and the .vlog files. An empty one was just made, or was being deleted, when the program ended.
+func (v *survey) readLogs() {
+	for _, ext := range []string{memExt, vlogExt} {
+		for _, id := range v.ids(ext) {
+			name := fileName(ext, id)
+			b, ok := v.read(name, doPutBack)
+			if !ok {
+				continue
+			}
+			l, err := parseLog(b)
+			if err != nil {
+				v.find(name, err.Error(), doPutBack)
+				continue
+			}
+			for i := range l.entries {
+				if p, ok := l.entries[i].points(); ok && ext == memExt {
+					v.points[p] = name
+				}
+			}
+			if ext == memExt {
+				v.mems[id] = l
+			} else {
+				v.vlogs[id] = l
+			}
+		}
+	}
+	if len(v.ids(vlogExt)) == 0 {
+		v.find(fileName(vlogExt, 1), "is missing, and so is every other "+vlogExt, doPutBack)
+	}
+}
+
+// readTables checks each table that MANIFEST names.
+func (v *survey) readTables() {
+	ids := make([]uint64, 0, len(v.live))
+	for id := range v.live {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b uint64) int { return cmp.Compare(b, a) })
+	for _, id := range ids {
+		name := fileName(tableExt, id)
+		if _, ok := v.sizes[name]; !ok {
+			if _, err := os.Lstat(filepath.Join(v.dir, name)); errors.Is(err, fs.ErrNotExist) {
+				v.find(name, "is missing, and MANIFEST names it", doRepair)
+			}
+			continue
+		}
+		v.readTable(id)
+	}
+	for _, id := range v.ids(tableExt) {
+		if _, ok := v.live[id]; !ok && v.live != nil {
+			v.spare = append(v.spare, id)
+		}
+	}
+}
+
+func (v *survey) readTable(id uint64) {
+	name := fileName(tableExt, id)
+	err := v.withTable(id, func(t *tableFile) error {
+		v.tables[id] = t
+		if v.left -= v.sizes[name]; v.left < 0 {
+			return nil
+		}
+		return t.check(func(e entry) {
+			if p, ok := e.points(); ok {
+				v.points[p] = name
+			}
+		})
+	})
+	if err != nil {
+		delete(v.tables, id)
+		if !v.tableError(name, err) {
+			v.find(name, err.Error(), doPutBack)
+		}
+	}
+}
+
+// tableError finds what the system says of a file, and tells whether it said something.
+func (v *survey) tableError(name string, err error) bool {
+	var pe *fs.PathError
+	if !errors.As(err, &pe) {
+		return false
+	}
+	v.unreadable(name, err)
+	return true
+}
+
+// withTable opens a table for f.
+func (v *survey) withTable(id uint64, f func(*tableFile) error) error {
+	file, err := os.Open(filepath.Join(v.dir, fileName(tableExt, id)))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	t, err := openTable(file, info.Size())
+	if err != nil {
+		return err
+	}
+	return f(t)
+}
+
+// checkLevels finds tables that lie in one another's place: below level 0 no two hold the same keys.
+func (v *survey) checkLevels() {
+	byLevel := map[uint32][]uint64{}
+	for id := range v.tables {
+		if level := v.live[id]; level > 0 {
+			byLevel[level] = append(byLevel[level], id)
+		}
+	}
+	for _, ids := range byLevel {
+		slices.SortFunc(ids, func(a, b uint64) int { return cmp.Compare(v.tables[a].bounds[0], v.tables[b].bounds[0]) })
+		for i := 1; i < len(ids); i++ {
+			if v.tables[ids[i]].bounds[0] < v.tables[ids[i-1]].bounds[1] {
+				v.find(fileName(tableExt, ids[i]), "holds the same keys as "+fileName(tableExt, ids[i-1])+": it is another file's content, or MANIFEST another store's",
+					doPutBack)
+			}
+		}
+	}
+}
+
+// farAhead is more tables than Badger begins at a time: a number further ahead is no table that it was making when the program ended.
+const farAhead = 100
+
+// checkSpare looks at the tables that MANIFEST does not name. Badger deletes them, so they must be what a crash leaves: not whole, because
+// they were being made or deleted, or with nothing in them that is not elsewhere.
+func (v *survey) checkSpare() {
+	once, last := map[uint64]bool{}, uint64(0) // it named them, and they are out of date
+	for _, set := range v.manifest.sets {
+		for _, c := range set.changes {
+			once[c.Id], last = true, max(last, c.Id)
+		}
+	}
+	for _, id := range v.spare {
+		if once[id] {
+			continue
+		}
+		if id > last+farAhead {
+			v.find(fileName(tableExt, id), "does not belong there: MANIFEST does not name it, and no crash leaves it", doMove)
+			continue
+		}
+		want := map[string]uint64{}
+		if v.withTable(id, func(t *tableFile) error { return t.check(func(e entry) { want[e.key] = max(want[e.key], e.version) }) }) != nil {
+			continue
+		}
+		v.without(want)
+		if len(want) > 0 {
+			v.find("MANIFEST", fmt.Sprintf("does not name db/%s, which holds %d records that are nowhere else", fileName(tableExt, id), len(want)), doRepair)
+		}
+	}
+}
+
+// without deletes from want the records that the tables of MANIFEST or the .mem files have as well, as they are there or newer.
+func (v *survey) without(want map[string]uint64) {
+	have := func(e entry) {
+		if version, ok := want[e.key]; ok && e.version >= version {
+			delete(want, e.key)
+		}
+	}
+	for _, l := range v.mems {
+		for _, e := range l.entries {
+			have(e.entry)
+		}
+	}
+	for id := range v.tables {
+		_ = v.withTable(id, func(t *tableFile) error { return t.check(have) })
+	}
+}
+
+// checkPointers finds values that are to be in the value log and are not.
+func (v *survey) checkPointers() {
+	found := map[string]bool{}
+	for p, from := range v.points {
+		name := fileName(vlogExt, uint64(p.file))
+		l, whole := v.vlogs[uint64(p.file)]
+		_, there := v.sizes[name]
+		switch {
+		case found[name] || there && !whole:
+		case !there:
+			found[name] = true
+			v.find(name, "is missing, and "+from+" names it", doPutBack)
+		case int(p.at)+int(p.size) > l.end:
+			found[name] = true
+			v.find(name, fmt.Sprintf("ends at byte %d, and %s names more of it", l.end, from), doPutBack)
+		}
+	}
+}

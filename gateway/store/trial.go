@@ -1,0 +1,316 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"latchkey/gateway/access"
+)
+
+// trial is the opening of a store for a look, which changes nothing. Badger gets a scratch folder with copies of its small files, cut where it
+// would cut them, and links to the tables and the value log, which it opens for reading.
+type trial struct {
+	Dir     string `json:"dir"`
+	KeyFile string `json:"keyFile,omitempty"`
+	All     bool   `json:"all,omitempty"` // read every byte and the whole chain, not only the newest part
+}
+
+// tried is what a trial found.
+type tried struct {
+	Seq    uint64      `json:"seq"`
+	Hash   access.Hash `json:"hash"`
+	Empty  []string    `json:"empty,omitempty"` // logs without a byte, which Badger cannot open
+	Damage *Damage     `json:"damage,omitempty"`
+	Error  string      `json:"error,omitempty"` // another error, and which
+	Kind   string      `json:"kind,omitempty"`
+}
+
+// kinds are the sentinels that a child tells its parent of.
+var kinds = map[string]error{"format": ErrFormat, "site key": ErrSiteKey, "space": ErrNoSpace, "corrupt": ErrCorrupt}
+
+func (r *tried) err() error {
+	switch {
+	case r.Damage != nil:
+		return r.Damage
+	case r.Error != "" && kinds[r.Kind] != nil:
+		return told{r.Error, kinds[r.Kind]}
+	case r.Error != "":
+		return errors.New(r.Error)
+	}
+	return nil
+}
+
+// told is an error that another process had.
+type told struct {
+	text string
+	is   error
+}
+
+func (e told) Error() string { return e.text }
+func (e told) Unwrap() error { return e.is }
+
+// TrialMain tries a store out for the process that started this one, see [Options.Child], and returns the exit status.
+func TrialMain(in io.Reader, out io.Writer) int {
+	var t trial
+	if err := json.NewDecoder(in).Decode(&t); err != nil {
+		return 2
+	}
+	debug.SetGCPercent(50)
+	if err := json.NewEncoder(out).Encode(t.run(context.Background())); err != nil {
+		return 1
+	}
+	return 0
+}
+
+// try runs a trial, in a child if there is one.
+func (o Options) try(ctx context.Context, t trial) (*tried, error) {
+	if o.Child == nil {
+		r := t.run(ctx)
+		return r, r.err()
+	}
+	ask, err := json.Marshal(t)
+	if err != nil {
+		return nil, fmt.Errorf("store: trial: %w", err)
+	}
+	cmd := o.Child(ctx)
+	var out, said bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(ask), &out, &said
+	err = cmd.Run()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	var r tried
+	if err == nil {
+		if err = json.Unmarshal(out.Bytes(), &r); err == nil {
+			return &r, r.err()
+		}
+	}
+	if why := lastWords(said.String()); why != "" {
+		return nil, crashed(why)
+	}
+	return nil, fmt.Errorf("store: trial: %w", err)
+}
+
+// lastWords is what a Go program that panicked or got a signal says first.
+func lastWords(stderr string) string {
+	for line := range strings.Lines(stderr) {
+		for _, mark := range []string{"panic: ", "fatal error: ", "SIGBUS", "SIGSEGV", "unexpected fault address"} {
+			if strings.HasPrefix(line, mark) {
+				return strings.TrimSpace(line)
+			}
+		}
+	}
+	return ""
+}
+
+// crashed is the damage that only shows in how the database engine ends.
+func crashed(why string) *Damage {
+	if len(why) > 120 {
+		why = why[:120]
+	}
+	return &Damage{Name: "db/", What: fmt.Sprintf("the database engine breaks down at it (%s), though every file matches its checksums", why),
+		Whole: "which record it is cannot be told", Do: doCopy}
+}
+
+const doCopy = "put the whole data folder back from a copy"
+
+// run tries the store out in this process.
+func (t trial) run(ctx context.Context) (r *tried) {
+	r = &tried{}
+	defer func() {
+		if p := recover(); p != nil {
+			r.Damage = crashed(fmt.Sprint(p))
+		}
+	}()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file that got shorter is a SIGBUS
+	if err := t.look(ctx, r); err != nil && !errors.As(err, &r.Damage) {
+		r.Error = err.Error()
+		for name, kind := range kinds {
+			if errors.Is(err, kind) {
+				r.Kind = name
+			}
+		}
+	}
+	return r
+}
+
+func (t trial) look(ctx context.Context, r *tried) error {
+	f := Options{Dir: t.Dir, KeyFile: t.KeyFile}.files()
+	k, err := readSiteKey(f.key)
+	if err != nil {
+		return err
+	}
+	if gone, err := absent(f.check); err != nil || !gone {
+		if err := errors.Join(err, k.checkAgainst(f.check)); err != nil {
+			return err
+		}
+	}
+	w, err := readWitness(f.head, k.keys())
+	if err != nil {
+		return err
+	}
+	limit := int64(surveyBytes)
+	if t.All {
+		limit = math.MaxInt64
+	}
+	v := takeSurvey(f.db, limit)
+	if err := v.damage(); err != nil {
+		return err
+	}
+	for _, ext := range []string{memExt, vlogExt} {
+		for _, id := range v.ids(ext) {
+			if name := fileName(ext, id); v.sizes[name] == 0 {
+				r.Empty = append(r.Empty, name)
+			}
+		}
+	}
+	return v.open(k, v.live, func(s *Store, txn *badger.Txn) error {
+		img, err := s.read(ctx, txn)
+		if err == nil {
+			r.Seq, r.Hash = img.head.seq, img.head.hash
+			_, err = access.New().With(img.records...)
+		}
+		if err == nil && w != nil {
+			err = w.holds(s, txn, &img.head, len(v.mems))
+		}
+		if err == nil && t.All {
+			err = s.walk(ctx, txn, &img.head, 0, access.Hash{}, func(*stored) error { return nil })
+		}
+		return s.blamed(ctx, txn, err)
+	})
+}
+
+// blamed makes the error of a record, if it is one, say what is whole and what to do.
+func (s *Store) blamed(ctx context.Context, txn *badger.Txn, err error) error {
+	var d *Damage
+	if err == nil || errors.As(err, &d) || !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	name, what, _ := strings.Cut(strings.TrimPrefix(err.Error(), "store: "), ": ")
+	last := s.chainHolds(ctx, txn)
+	whole := "no event verifies"
+	if last > 0 {
+		whole = fmt.Sprintf("events 1 to %d verify", last)
+	}
+	return &Damage{Name: name, What: what, Whole: "every file of db/ matches its checksums and " + whole, Do: doCopy}
+}
+
+// chainHolds is the newest event up to which the chain verifies by itself.
+func (s *Store) chainHolds(ctx context.Context, txn *badger.Txn) (last uint64) {
+	end := head{seq: math.MaxUint64}
+	_ = s.walk(ctx, txn, &end, 0, access.Hash{}, func(ev *stored) error { last = ev.Seq; return nil })
+	return last
+}
+
+// open opens what the survey found, with these tables, in a scratch folder, and shows it to f.
+func (v *survey) open(k siteKey, live map[uint64]uint32, f func(*Store, *badger.Txn) error) error {
+	dir, err := v.scratch(live)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	s := &Store{opts: Options{}.withDefaults(), log: slog.New(slog.DiscardHandler), keys: k.keys()}
+	s.sealer = newSealer(s.keys.seal)
+	bo := badgerOptions(Options{Dir: "-"}.withDefaults()).WithDir(dir).WithValueDir(dir).WithReadOnly(true).WithNumCompactors(0)
+	if s.db, err = badger.Open(bo); err != nil {
+		return &Damage{Name: "db/", What: strings.TrimSpace(err.Error()), Whole: "each of its files matches its checksums", Do: doRepair}
+	}
+	defer func() { _ = s.db.Close() }()
+	return s.db.View(func(txn *badger.Txn) error { return f(s, txn) })
+}
+
+// scratch makes the folder. It lies in memory or with the temporary files, and in the data folder if there is no room for it elsewhere.
+func (v *survey) scratch(live map[uint64]uint32) (dir string, err error) {
+	for _, parent := range []string{"/dev/shm", os.TempDir(), filepath.Dir(v.dir)} {
+		if dir, err = os.MkdirTemp(parent, "latchkey-trial-"); err != nil {
+			continue
+		}
+		if err = v.fill(dir, live); err == nil {
+			return dir, nil
+		}
+		_ = os.RemoveAll(dir)
+	}
+	return "", fmt.Errorf("store: no room to try the store out: %w", err)
+}
+
+func (v *survey) fill(dir string, live map[uint64]uint32) error {
+	manifest, err := encodeManifest(live)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "MANIFEST"), manifest, 0o600); err != nil {
+		return err
+	}
+	from, err := filepath.Abs(v.dir)
+	if err != nil {
+		return err
+	}
+	link := func(name string) error { return os.Symlink(filepath.Join(from, name), filepath.Join(dir, name)) }
+	for _, id := range slices.Sorted(maps.Keys(live)) {
+		if err := link(fileName(tableExt, id)); err != nil {
+			return err
+		}
+	}
+	for id := range v.vlogs {
+		if v.sizes[fileName(vlogExt, id)] == 0 {
+			continue
+		}
+		if err := link(fileName(vlogExt, id)); err != nil {
+			return err
+		}
+	}
+	for id, l := range v.mems {
+		if len(l.entries) == 0 {
+			continue
+		}
+		b := make([]byte, l.end)
+		file, err := os.Open(filepath.Join(from, fileName(memExt, id)))
+		if err != nil {
+			return err
+		}
+		_, err = io.ReadFull(file, b)
+		if cerr := file.Close(); err == nil {
+			err = cerr
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, fileName(memExt, id)), b, 0o600)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tidy does what Badger cannot do by itself, once a trial has passed: a log without a byte holds nothing, and Badger does not open one.
+func (s *Store) tidy(f files, r *tried) error {
+	for _, name := range r.Empty {
+		if err := os.Remove(filepath.Join(f.db, name)); err != nil {
+			return fmt.Errorf("store: %w", err)
+		}
+		s.log.Warn("empty log removed", "file", "db/"+name)
+	}
+	// From here on .mem files come and go until the store is open.
+	if w, err := readWitness(f.head, s.keys); err != nil || w == nil || !w.open {
+		return err
+	}
+	return replace(f.head, witness{seq: r.Seq, hash: r.Hash}.text(s.keys))
+}
+
+// trialWait bounds a trial: of a million events it takes a second or two, from an SD card perhaps a minute.
+const trialWait = 10 * time.Minute
