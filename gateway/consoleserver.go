@@ -74,7 +74,8 @@ func urlOf(cfg ConsoleConfig) string {
 
 // open gives the console its pages.
 func (s *consoleServer) open(g *Gateway, local []netip.Prefix) (err error) {
-	s.http.Handler, err = console.New(console.Config{API: g.api, SignIns: g.store, Hosts: s.certificate.Hosts(), Local: local, Log: g.log})
+	s.http.Handler, err = console.New(console.Config{API: g.api, SignIns: g.store, Hosts: s.certificate.Hosts(), Local: local,
+		BrowserKey: g.store.BrowserSecret(), Log: g.log})
 	return err
 }
 
