@@ -273,3 +273,43 @@ func TestTokenDoesWhatItsScopesSay(t *testing.T) {
 		t.Error("a page with a token")
 	}
 }
+
+// What only scripts can do is not offered without them; with them it is, also on a page that a script put in place.
+func TestPasskeyIsOfferedOnlyWithScripts(t *testing.T) {
+	h := newHouse(t)
+	for _, tt := range []struct {
+		name, account, passkey string
+		opts                   webtest.Options
+	}{{"with scripts", "ada", "AQID", webtest.Options{}}, {"without", "bea", "AQIE", webtest.Options{NoScript: true}}} {
+		t.Run(tt.name, func(t *testing.T) {
+			account, h := tt.account, *h
+			h.t = t
+			h.account(account, "owner")
+			var made admin.TOTPSecret
+			h.must("POST", "/v1/accounts/"+account+"/totp", "", &made)
+			h.must("PUT", "/v1/accounts/"+account+"/totp", `{"secret":"`+made.Secret+`","code":"`+code(t, made.Secret, -1)+`"}`, nil)
+			h.must("POST", "/v1/accounts/"+account+"/passkeys", `{"label":"phone","id":"`+tt.passkey+`","credential":{}}`, nil)
+			p := h.page(tt.opts)
+			offered := func(text string) {
+				t.Helper()
+				if tt.opts.NoScript {
+					p.DontSee(text)
+				} else {
+					p.See(text)
+				}
+			}
+			p.Open("/sign-in")
+			offered("Sign in with a passkey")
+			p.Fill("Name", account)
+			p.Fill("Password", password)
+			p.Click("Sign in")
+			p.See("Code from your authenticator app")
+			offered("Use a passkey")
+			p.Fill("Code from your authenticator app", code(t, made.Secret, 0))
+			p.Click("Sign in")
+			p.See("Doors")
+			p.Open("/account")
+			offered("Add a passkey")
+		})
+	}
+}
