@@ -87,7 +87,8 @@ func urlOf(cfg ConsoleConfig) string {
 
 // open gives the console its pages.
 func (s *consoleServer) open(g *Gateway, local []netip.Prefix) error {
-	c, err := console.New(console.Config{API: g.api, SignIns: g.store, Hosts: s.certificate.Hosts(), Local: local, Log: g.log})
+	c, err := console.New(console.Config{API: g.api, SignIns: g.store, Hosts: s.certificate.Hosts(), Local: local,
+		BrowserKey: g.store.BrowserSecret(), Log: g.log})
 	if err != nil {
 		return err
 	}

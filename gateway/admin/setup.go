@@ -69,20 +69,17 @@ func (a *api) makeOwner(ctx context.Context, name, password string) (*body[Accou
 	}, viewAccount)
 }
 
-const (
-	setupLife  = 24 * time.Hour
-	setupTries = 10
-)
+const setupLife = 24 * time.Hour
 
 // errSetup is the same for a wrong code and for one that is void.
 var errSetup = forbidden{errors.New("this set-up code does not fit, or not any more: latchkey console setup, on the gateway's machine, prints a new one")}
 
-// setup is the code that makes an owner. It is in memory only, so a restart voids it too.
+// setup is the code that makes an owner. It is in memory only, so a restart voids it too. Wrong codes do not: it has 80 bits, which nobody
+// guesses in a day, and anybody could keep an owner out who needs it.
 type setup struct {
-	turn  chan struct{} // held while the code is looked at, until what it was for is done
-	code  string        // without dashes; empty: none
-	made  time.Time
-	wrong int // tries since
+	turn chan struct{} // held while the code is looked at, until what it was for is done
+	code string        // without dashes; empty: none
+	made time.Time
 }
 
 func (s *setup) mint(ctx context.Context, now time.Time) (SetupCode, error) {
@@ -91,7 +88,7 @@ func (s *setup) mint(ctx context.Context, now time.Time) (SetupCode, error) {
 		return SetupCode{}, err
 	}
 	defer leave()
-	s.code, s.made, s.wrong = keys.Random(16), now, 0
+	s.code, s.made = keys.Random(16), now
 	return SetupCode{Code: s.code[:4] + "-" + s.code[4:8] + "-" + s.code[8:12] + "-" + s.code[12:]}, nil
 }
 
@@ -108,9 +105,6 @@ func (s *setup) use(ctx context.Context, code string, now time.Time, f func() er
 	}
 	code = strings.ToLower(strings.NewReplacer("-", "", " ", "").Replace(code))
 	if subtle.ConstantTimeCompare([]byte(code), []byte(s.code)) != 1 {
-		if s.wrong++; s.wrong >= setupTries {
-			s.code = ""
-		}
 		return errSetup
 	}
 	if err := f(); err != nil {

@@ -33,18 +33,13 @@ func (v *visit) own() string { return "/v1/accounts/" + string(v.account.ID) }
 
 // changePassword takes the old one, too, so that a browser that was left open is not enough.
 func (v *visit) changePassword() error {
-	if wait := v.tries.begin(v.account.Name, from(v.r)); wait > 0 {
-		return v.later(wait, (*visit).showAccount)
-	}
-	var got fits
-	old := map[string]string{"name": v.account.Name, "password": v.r.PostForm.Get("old")}
-	if err := v.post("/v1/accounts/check-password", old, &got); err != nil {
+	ok, err := v.ownPassword(v.r.PostForm.Get("old"))
+	if err != nil {
 		return v.again(err, (*visit).showAccount)
 	}
-	if !got.Fits {
-		return v.wrong(v.account.Name, "password", "The old password is wrong.", (*visit).showAccount)
+	if !ok {
+		return v.again(problem{Status: http.StatusUnauthorized, Detail: "The old password is wrong."}, (*visit).showAccount)
 	}
-	v.tries.done(v.account.Name, from(v.r))
 	v.remember(sessionConfirmed)
 	password := v.r.PostForm.Get("password")
 	if password != v.r.PostForm.Get("repeat") {

@@ -31,6 +31,8 @@ type Config struct {
 	// Local are the networks whose people open doors without a second step. Loopback is not among them unless it is named: behind a
 	// reverse proxy everybody comes from there.
 	Local []netip.Prefix
+	// BrowserKey signs what a browser keeps in which somebody has signed in. If it is empty there is one until the program ends.
+	BrowserKey []byte
 
 	Log *slog.Logger     // nothing is logged if nil
 	Now func() time.Time // time.Now if nil
@@ -53,6 +55,8 @@ type Console struct {
 	pages      map[string]*template.Template
 	handler    http.Handler
 	tries      tries
+	guesses    guesses
+	places     places
 	challenges challenges
 }
 
@@ -70,7 +74,10 @@ func New(cfg Config) (*Console, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Console{cfg: cfg, api: http.Client{Transport: admin.InProcess(cfg.API)}, sessions: newSessions(cfg), mux: http.NewServeMux()}
+	if len(cfg.BrowserKey) == 0 {
+		cfg.BrowserKey = randomKey()
+	}
+	c := &Console{cfg: cfg, places: newPlaces(), challenges: newChallenges(cfg.Now), api: http.Client{Transport: admin.InProcess(cfg.API)}, sessions: newSessions(cfg), mux: http.NewServeMux()}
 	c.tries.now = cfg.Now
 	var err error
 	if c.pages, err = parsePages(); err != nil {

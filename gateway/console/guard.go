@@ -25,7 +25,7 @@ func (c *Console) guarded(next http.Handler) http.Handler {
 		switch {
 		case !c.ours(r.Host):
 			refuse(w, http.StatusMisdirectedRequest, "This is not the name of this console. Use the address that latchkey serve prints.")
-		case cross.Check(r) != nil || foreign(r):
+		case cross.Check(r) != nil || foreign(r) || elsewhere(r):
 			refuse(w, http.StatusForbidden, "Another site asked for this. Open the console's own pages instead.")
 		default:
 			next.ServeHTTP(w, r)
@@ -85,6 +85,17 @@ func foreign(r *http.Request) bool {
 	return false
 }
 
+// elsewhere tells of a request whose page is not from here: another host, another port, or the same host without TLS, whose answers
+// anybody between could have written. A browser that is told to send no referrer says "null", and then says by Fetch Metadata where the
+// page is from.
+func elsewhere(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" || origin == "null" && r.Header.Get("Sec-Fetch-Site") == "same-origin" {
+		return false
+	}
+	return origin != "https://"+r.Host
+}
+
 // refuse answers without a page: whoever sees this did not come by the console's own pages.
 func refuse(w http.ResponseWriter, status int, text string) { http.Error(w, text, status) }
 
@@ -106,16 +117,24 @@ func peer(r *http.Request) (netip.Addr, bool) {
 }
 
 // from names the other end for events and for lock-outs: an IPv6 network counts as one, since whoever has it has all its addresses.
-func from(r *http.Request) string {
+func from(r *http.Request) string { return network(r, 32, 64) }
+
+// block names the block of addresses around the other end: what one customer of a provider may have a lot of.
+func block(r *http.Request) string { return network(r, 24, 48) }
+
+// network is so much of the address at the other end.
+func network(r *http.Request, bits4, bits6 int) string {
 	a, ok := peer(r)
-	switch {
-	case !ok:
+	if !ok {
 		return "an unknown address"
-	case a.Is6():
-		p, err := a.Prefix(64)
-		if err == nil {
-			return p.String()
-		}
 	}
-	return a.String()
+	bits := bits4
+	if a.Is6() {
+		bits = bits6
+	}
+	p, err := a.Prefix(bits)
+	if err != nil || bits == a.BitLen() {
+		return a.String()
+	}
+	return p.String()
 }

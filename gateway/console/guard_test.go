@@ -134,3 +134,53 @@ func TestSentence(t *testing.T) {
 		}
 	}
 }
+
+func TestBlock(t *testing.T) {
+	for peer, want := range map[string]string{
+		"192.0.2.7:1": "192.0.2.0/24", "[::ffff:192.0.2.7]:1": "192.0.2.0/24", "[2001:db8:1:2:3::9]:1": "2001:db8:1::/48", "": "an unknown address",
+	} {
+		if got := block(&http.Request{RemoteAddr: peer}); got != want {
+			t.Errorf("%q: got %q, want %q", peer, got, want)
+		}
+	}
+}
+
+// A page of the same host that came without TLS can have been written by anybody between, and is not from here.
+func TestOriginIsComparedWithItsScheme(t *testing.T) {
+	for _, tt := range []struct {
+		host, origin, site string
+		want               int
+	}{
+		{"door.example", "https://door.example", "", 200},
+		{"door.example", "https://door.example", "same-origin", 200},
+		{"door.example:8443", "https://door.example:8443", "", 200},
+		{"[2001:db8::1]:8443", "https://[2001:db8::1]:8443", "", 200},
+		{"door.example", "", "", 200},
+		{"door.example", "null", "same-origin", 200},
+		{"door.example", "http://door.example", "", 403},
+		{"door.example:8443", "http://door.example:8443", "", 403},
+		{"door.example", "http://door.example", "same-origin", 403},
+		{"door.example", "https://door.example:8443", "", 403},
+		{"door.example:8443", "https://door.example", "", 403},
+		{"door.example", "https://evil.example", "", 403},
+		{"door.example", "https://door.example.evil.example", "", 403},
+		{"door.example", "null", "", 403},
+		{"door.example", "null", "cross-site", 403},
+		{"door.example", "door.example", "", 403},
+		{"door.example", "chrome-extension://door.example", "", 403},
+	} {
+		for _, method := range []string{http.MethodPost, http.MethodGet} {
+			r := httptest.NewRequest(method, "https://"+tt.host+"/", nil)
+			for name, value := range map[string]string{"Origin": tt.origin, "Sec-Fetch-Site": tt.site} {
+				if value != "" {
+					r.Header.Set(name, value)
+				}
+			}
+			w := httptest.NewRecorder()
+			(&Console{}).guarded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
+			if w.Code != tt.want {
+				t.Errorf("%s to %s from %q, %q: got %d, want %d", method, tt.host, tt.origin, tt.site, w.Code, tt.want)
+			}
+		}
+	}
+}

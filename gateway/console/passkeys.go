@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
@@ -51,64 +49,6 @@ func (h holder) WebAuthnCredentials() (out []webauthn.Credential) {
 	return out
 }
 
-const (
-	challengeFor      = 5 * time.Minute
-	maxChallenges     = 1000
-	challengesForAddr = 16 // so that nobody can make another's void by asking for many
-)
-
-// challenges are those that browsers were asked to sign, in memory and good for one answer.
-type challenges struct {
-	mu sync.Mutex
-	of map[string]challenge // guarded by mu; by the challenge itself
-}
-
-type challenge struct {
-	session webauthn.SessionData
-	from    string
-	made    time.Time
-}
-
-func (c *challenges) keep(session webauthn.SessionData, from string, now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.of == nil {
-		c.of = map[string]challenge{}
-	}
-	same, oldest, oldestSame := 0, "", ""
-	for key, ch := range c.of {
-		if now.Sub(ch.made) > challengeFor {
-			delete(c.of, key)
-			continue
-		}
-		if oldest == "" || ch.made.Before(c.of[oldest].made) {
-			oldest = key
-		}
-		if ch.from == from {
-			same++
-			if oldestSame == "" || ch.made.Before(c.of[oldestSame].made) {
-				oldestSame = key
-			}
-		}
-	}
-	switch {
-	case same >= challengesForAddr:
-		delete(c.of, oldestSame)
-	case len(c.of) >= maxChallenges:
-		delete(c.of, oldest)
-	}
-	c.of[session.Challenge] = challenge{session, from, now}
-}
-
-// take returns what was kept of a challenge, once.
-func (c *challenges) take(text string, now time.Time) (webauthn.SessionData, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	ch, ok := c.of[text]
-	delete(c.of, text)
-	return ch.session, ok && now.Sub(ch.made) <= challengeFor
-}
-
 // errPasskey is the same whatever was wrong: who is refused learns nothing by trying.
 var errPasskey = problem{Status: http.StatusUnauthorized, Detail: "This passkey does not fit here. Use another one, or another way."}
 
@@ -120,12 +60,16 @@ func (v *visit) beginPasskey() error {
 	if !ok {
 		return errNoName
 	}
-	options, session, err := rp.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
+	options, _, err := beginLogin(rp, v.challenges.make(toSignIn, rp.Config.RPID))
 	if err != nil {
 		return fmt.Errorf("console: passkey: %w", err)
 	}
-	v.challenges.keep(*session, from(v.r), v.cfg.Now())
 	return v.answer(options.Response)
+}
+
+// beginLogin makes what a browser is asked, and what its answer is compared with, from a challenge.
+func beginLogin(rp *webauthn.WebAuthn, challenge []byte) (*protocol.CredentialAssertion, *webauthn.SessionData, error) {
+	return rp.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired), webauthn.WithChallenge(challenge))
 }
 
 func (v *visit) answer(in any) error {
@@ -143,9 +87,13 @@ func (v *visit) passkeyFits(signed string) (admin.Account, error) {
 	if err != nil {
 		return admin.Account{}, errPasskey
 	}
-	session, ok := v.challenges.take(parsed.Response.CollectedClientData.Challenge, v.cfg.Now())
+	challenge, made, ok := v.challenges.read(toSignIn, rp.Config.RPID, parsed.Response.CollectedClientData.Challenge)
 	if !ok {
 		return admin.Account{}, errPasskey
+	}
+	_, session, err := beginLogin(rp, challenge)
+	if err != nil {
+		return admin.Account{}, fmt.Errorf("console: passkey: %w", err)
 	}
 	var account admin.Account
 	find := func(_, handle []byte) (webauthn.User, error) {
@@ -157,13 +105,15 @@ func (v *visit) passkeyFits(signed string) (admin.Account, error) {
 		}
 		return holder{account}, nil
 	}
-	_, used, err := rp.ValidatePasskeyLogin(find, session, parsed)
+	_, used, err := rp.ValidatePasskeyLogin(find, *session, parsed)
 	switch {
 	case err != nil:
-		v.cfg.Log.Info("passkey refused", "from", from(v.r), "err", err)
+		v.cfg.Log.Debug("passkey refused", "from", from(v.r), "err", err) // whoever likes can make one of these
 		return admin.Account{}, errPasskey
 	case used.Authenticator.CloneWarning:
 		v.cfg.Log.Warn("passkey refused: its counter went back, so there may be a copy of it", "account", account.Name)
+		return admin.Account{}, errPasskey
+	case !v.challenges.use(account.ID, made):
 		return admin.Account{}, errPasskey
 	}
 	return account, v.passkeyUsed(account, used)
@@ -186,7 +136,10 @@ func (v *visit) passkeyUsed(account admin.Account, used *webauthn.Credential) er
 
 // signInPasskey signs in whoever has the passkey. It asks for a finger or a code of its own, so it is both steps.
 func (v *visit) signInPasskey() error {
-	account, err := v.passkeyFits(v.r.PostForm.Get("step-passkey"))
+	if v.noStep() {
+		return v.again(errNoStep, (*visit).showSignIn)
+	}
+	account, err := v.passkeyFits(v.field("step-passkey"))
 	if err != nil {
 		return v.again(err, (*visit).showSignIn)
 	}
@@ -202,18 +155,26 @@ func (v *visit) beginNewPasskey() error {
 	if !ok {
 		return errNoName
 	}
-	var known []protocol.CredentialDescriptor
-	for _, c := range (holder{v.account}).WebAuthnCredentials() {
-		known = append(known, c.Descriptor())
-	}
-	options, session, err := rp.BeginRegistration(holder{v.account}, webauthn.WithExclusions(known),
-		webauthn.WithAuthenticatorSelection(protocol.AuthenticatorSelection{ResidentKey: protocol.ResidentKeyRequirementRequired,
-			UserVerification: protocol.VerificationRequired}))
+	options, _, err := v.beginRegistration(rp, v.challenges.make(toAdd(v.account), rp.Config.RPID))
 	if err != nil {
 		return fmt.Errorf("console: passkey: %w", err)
 	}
-	v.challenges.keep(*session, from(v.r), v.cfg.Now())
 	return v.answer(options.Response)
+}
+
+// beginRegistration is as beginLogin, for a new passkey of whoever is signed in.
+func (v *visit) beginRegistration(rp *webauthn.WebAuthn, challenge []byte) (*protocol.CredentialCreation, *webauthn.SessionData, error) {
+	var has []protocol.CredentialDescriptor
+	for _, c := range (holder{v.account}).WebAuthnCredentials() {
+		has = append(has, c.Descriptor())
+	}
+	ours := func(o *protocol.PublicKeyCredentialCreationOptions) error {
+		o.Challenge = challenge
+		return nil
+	}
+	return rp.BeginRegistration(holder{v.account}, webauthn.WithExclusions(has), ours,
+		webauthn.WithAuthenticatorSelection(protocol.AuthenticatorSelection{ResidentKey: protocol.ResidentKeyRequirementRequired,
+			UserVerification: protocol.VerificationRequired}))
 }
 
 func (v *visit) addPasskey() error {
@@ -226,11 +187,18 @@ func (v *visit) addPasskey() error {
 	if err != nil {
 		return v.again(unmade, (*visit).showAccount)
 	}
-	session, ok := v.challenges.take(parsed.Response.CollectedClientData.Challenge, v.cfg.Now())
+	challenge, asked, ok := v.challenges.read(toAdd(v.account), rp.Config.RPID, parsed.Response.CollectedClientData.Challenge)
 	if !ok {
 		return v.again(unmade, (*visit).showAccount)
 	}
-	made, err := rp.CreateCredential(holder{v.account}, session, parsed)
+	_, session, err := v.beginRegistration(rp, challenge)
+	if err != nil {
+		return fmt.Errorf("console: passkey: %w", err)
+	}
+	made, err := rp.CreateCredential(holder{v.account}, *session, parsed)
+	if err == nil && !v.challenges.use(v.account.ID, asked) {
+		err = errPasskey
+	}
 	if err != nil {
 		v.cfg.Log.Info("passkey not taken", "account", v.account.Name, "err", err)
 		return v.again(unmade, (*visit).showAccount)

@@ -2,18 +2,15 @@ package console
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
-	"time"
 
 	"latchkey/gateway/admin"
 )
 
-// pendingFor is how long a right password waits for its second step.
-const pendingFor = 5 * time.Minute
+// pendingFor is how long a right password waits for its second step: longer than somebody who typed wrong codes has to wait.
+const pendingFor = 2 * longestWait
 
 // fits is the API's answer to a check of a password or a code.
 type fits struct {
@@ -66,27 +63,36 @@ func (v *visit) showSignIn() error {
 
 // signIn takes a name and a password. The answer to a wrong one is the same whether there is such an account or not, and takes as long.
 func (v *visit) signIn() error {
-	name := v.field("name")
-	if wait := v.tries.begin(name, from(v.r)); wait > 0 {
-		return v.later(wait, (*visit).showSignIn)
+	name, password := v.field("name"), v.r.PostForm.Get("password")
+	if name == "" || password == "" {
+		return v.again(problem{Status: http.StatusUnprocessableEntity, Detail: "Type your name and your password."}, (*visit).showSignIn)
 	}
-	var got fits
-	if err := v.post("/v1/accounts/check-password", map[string]string{"name": clip(name), "password": v.r.PostForm.Get("password")}, &got); err != nil {
+	id, nonce, err := v.knowsName(name)
+	if err != nil {
+		return err
+	}
+	t, err := v.try(wrongPassword, name, id, nonce)
+	if err != nil {
 		return v.again(err, (*visit).showSignIn)
 	}
-	if !got.Fits {
-		return v.wrong(name, "password", "The name or the password is wrong.", (*visit).showSignIn)
+	account, err := v.checkPassword(t, password)
+	if err != nil {
+		return v.again(err, (*visit).showSignIn)
+	}
+	if account.ID == "" {
+		return v.again(problem{Status: http.StatusUnauthorized, Detail: "The name or the password is wrong."}, (*visit).showSignIn)
 	}
 	ctx := v.r.Context()
 	if err := v.sessions.RenewToken(ctx); err != nil {
 		return err
 	}
-	if secondStep(got.Account) {
-		v.sessions.Put(ctx, sessionPending, string(got.Account.ID))
+	if secondStep(account) {
+		v.sessions.Put(ctx, sessionPending, string(account.ID))
 		v.remember(sessionPendingAt)
+		v.sessions.SetDeadline(ctx, v.cfg.Now().Add(pendingFor)) // the store keeps so many, and what ends first makes room
 		return v.redirect("/sign-in/second?to=" + url.QueryEscape(v.to()))
 	}
-	return v.signedIn(got.Account, "password", false)
+	return v.signedIn(account, "password", false)
 }
 
 func (v *visit) showSecond() error {
@@ -107,15 +113,15 @@ func (v *visit) signInSecond() error {
 	if err != nil || account.ID == "" {
 		return errors.Join(err, v.redirect("/sign-in"))
 	}
-	if wait := v.tries.begin(account.Name, from(v.r)); wait > 0 {
-		return v.later(wait, (*visit).showSecond)
+	if v.noStep() {
+		return v.again(errNoStep, (*visit).showSecond)
 	}
 	what, ok, err := v.secondFits(account)
 	if err != nil {
 		return v.again(err, (*visit).showSecond)
 	}
 	if !ok {
-		return v.wrong(account.Name, what, "That "+what+" is wrong, or was used already.", (*visit).showSecond)
+		return v.again(problem{Status: http.StatusUnauthorized, Detail: "That " + what + " is wrong, or was used already."}, (*visit).showSecond)
 	}
 	if err := v.sessions.RenewToken(v.r.Context()); err != nil {
 		return err
@@ -137,9 +143,17 @@ func (v *visit) pending() (admin.Account, error) {
 	return a, err
 }
 
-// secondFits checks a passkey or a one-time code, whichever came with the form, and says which it was.
+// errNoStep answers a form without a passkey, a code or a password: that is nobody's try.
+var errNoStep = problem{Status: http.StatusUnprocessableEntity, Detail: "Nothing was sent that shows who you are. Use a passkey, or type a code."}
+
+func (v *visit) noStep() bool {
+	return v.field("step-code") == "" && v.r.PostForm.Get("step-password") == "" && v.field("step-passkey") == ""
+}
+
+// secondFits checks a passkey or a one-time code, whichever came with the form, and says which it was. Codes can be guessed, so they are
+// counted; passkeys cannot.
 func (v *visit) secondFits(of admin.Account) (what string, ok bool, err error) {
-	signed := v.r.PostForm.Get("step-passkey")
+	signed := v.field("step-passkey")
 	if signed == "" {
 		ok, err = v.codeFits(of)
 		return "one-time code", ok, err
@@ -153,19 +167,23 @@ func (v *visit) secondFits(of admin.Account) (what string, ok bool, err error) {
 
 // codeFits checks the one-time code that was typed. Each fits once.
 func (v *visit) codeFits(of admin.Account) (bool, error) {
-	code := strings.ReplaceAll(v.field("step-code"), " ", "")
-	if code == "" || !of.TOTP {
-		return false, nil
+	t, err := v.try(wrongCode, of.Name, of.ID, v.knows(of.ID))
+	if err != nil {
+		return false, err
 	}
 	var got fits
-	err := v.post("/v1/accounts/"+string(of.ID)+"/totp/check", map[string]string{"code": clip(code)}, &got)
-	return got.Fits, err
+	code := strings.ReplaceAll(v.field("step-code"), " ", "")
+	if of.TOTP {
+		err = v.post("/v1/accounts/"+string(of.ID)+"/totp/check", map[string]string{"code": clip(code)}, &got)
+	}
+	return got.Fits, v.settle(t, got.Fits, err)
 }
 
 // signedIn begins a sign-in. The caller has given the browser a new cookie.
 func (v *visit) signedIn(account admin.Account, how string, second bool) error {
 	ctx := v.r.Context()
-	v.tries.done(account.Name, from(v.r))
+	v.rememberBrowser(account.ID)
+	v.guesses.forget(account.Name)
 	v.sessions.Remove(ctx, sessionPending)
 	v.sessions.Remove(ctx, sessionPendingAt)
 	v.sessions.Put(ctx, sessionAccount, string(account.ID))
@@ -187,26 +205,12 @@ func (v *visit) note(name, how string, failed int) error {
 	return v.post("/v1/sign-ins", map[string]any{"account": clip(name), "from": from(v.r), "how": how, "failed": failed}, nil)
 }
 
-// wrong says that something was wrong, and makes an event where it begins to look like guessing.
-func (v *visit) wrong(name, what, text string, page func(*visit) error) error {
-	if failed := v.tries.locked(name, from(v.r)); failed > 0 {
-		if err := v.note(name, what, failed); err != nil {
-			return err
-		}
-	}
-	return v.again(problem{Status: http.StatusUnauthorized, Detail: text}, page)
-}
-
-// later says how long to wait.
-func (v *visit) later(wait time.Duration, page func(*visit) error) error {
-	seconds := int(wait.Round(time.Second)/time.Second) + 1
-	v.w.Header().Set("Retry-After", strconv.Itoa(seconds))
-	return v.again(problem{Status: http.StatusTooManyRequests, Detail: fmt.Sprintf("Too many tries. Wait %d seconds, then try again.", seconds)}, page)
-}
-
 // status is that of a page which says that something is wrong.
 func (v *visit) status() int {
-	if v.problem != "" {
+	switch {
+	case v.wait > 0:
+		return http.StatusTooManyRequests
+	case v.problem != "":
 		return http.StatusUnprocessableEntity
 	}
 	return http.StatusOK
@@ -238,21 +242,17 @@ func (v *visit) showSetup() error {
 	return v.show(v.status(), "setup", needed)
 }
 
-// setUp makes the first owner, or lets somebody back in who has read a new code at the machine.
+// setUp makes the first owner, or lets somebody back in who has read a new code at the machine. Nobody guesses a code of 80 bits, so tries
+// are not counted: this is the way in that must be open while somebody guesses passwords.
 func (v *visit) setUp() error {
 	name, password := v.field("name"), v.r.PostForm.Get("password")
-	if wait := v.tries.begin("set-up code", from(v.r)); wait > 0 {
-		return v.later(wait, (*visit).showSetup)
-	}
 	if password != v.r.PostForm.Get("repeat") {
-		v.tries.done("set-up code", from(v.r))
 		return v.again(problem{Status: http.StatusUnprocessableEntity, Detail: "The two passwords are not the same."}, (*visit).showSetup)
 	}
 	var account admin.Account
 	if err := v.post("/v1/setup", map[string]string{"code": clip(v.field("code")), "name": name, "password": password}, &account); err != nil {
 		return v.again(err, (*visit).showSetup)
 	}
-	v.tries.done("set-up code", from(v.r))
 	if err := v.sessions.RenewToken(v.r.Context()); err != nil {
 		return err
 	}

@@ -38,37 +38,41 @@ func (v *visit) sure(s step) (bool, error) {
 
 // stepGiven checks what was typed on the page that asks.
 func (v *visit) stepGiven(has bool) (bool, error) {
-	password := v.r.PostForm.Get("step-password")
-	if v.field("step-code") == "" && password == "" && v.field("step-passkey") == "" {
+	if v.noStep() {
 		return false, nil
 	}
-	if wait := v.tries.begin(v.account.Name, from(v.r)); wait > 0 {
-		return false, v.later(wait, func(v *visit) error { return v.show(v.status(), "step", v.stepForm(has)) })
-	}
-	what, ok := "one-time code", false
+	ask := func(v *visit) error { return v.show(v.status(), "step", v.stepForm(has)) }
+	what, ok := wrongPassword, false
 	var err error
 	if has {
 		what, ok, err = v.secondFits(v.account)
 	} else {
-		what = "password"
-		var got fits
-		err = v.post("/v1/accounts/check-password", map[string]string{"name": v.account.Name, "password": password}, &got)
-		ok = got.Fits
+		ok, err = v.ownPassword(v.r.PostForm.Get("step-password"))
 	}
 	if err != nil {
-		return false, err
+		return false, v.again(err, ask)
 	}
 	if !ok {
-		return false, v.wrong(v.account.Name, what, "That "+what+" is wrong.", func(v *visit) error {
-			return v.show(v.status(), "step", v.stepForm(has))
-		})
+		return false, v.again(problem{Status: http.StatusUnauthorized, Detail: "That " + what + " is wrong."}, ask)
 	}
-	v.tries.done(v.account.Name, from(v.r))
 	v.remember(sessionConfirmed)
 	if has {
 		v.remember(sessionSecond)
 	}
 	return true, nil
+}
+
+// ownPassword tells whether it is the password of whoever is signed in.
+func (v *visit) ownPassword(password string) (bool, error) {
+	if password == "" {
+		return false, nil
+	}
+	t, err := v.try(wrongPassword, v.account.Name, v.account.ID, v.knows(v.account.ID))
+	if err != nil {
+		return false, err
+	}
+	account, err := v.checkPassword(t, password)
+	return account.ID != "" && account.ID == v.account.ID, err
 }
 
 // stepForm is the form that is sent again with the step.

@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -16,132 +17,214 @@ func newTries() (*tries, *clock) {
 	return &tries{now: c.now}, c
 }
 
-// each try is from another address, or of another name, where that is not what counts.
-func fresh(i int) string { return fmt.Sprintf("192.0.2.%d", i) }
-
-func TestNameWaitsLongerAndLonger(t *testing.T) {
-	tr, c := newTries()
-	var waits []time.Duration
-	for i := range 14 {
-		if wait := tr.begin("ada", fresh(i)); wait != 0 {
-			t.Fatalf("try %d: got to wait %v, want none after the wait before", i, wait)
+// all takes tries from one share until none is left, and says how many there were and how long the next one takes.
+func (t *tries) all(s share) (n int, wait time.Duration) {
+	for ; ; n++ {
+		taken, wait := t.begin([]share{s})
+		if taken == nil {
+			return n, wait
 		}
-		if wait := tr.begin("ada", fresh(100+i)); wait != 0 { // from elsewhere, at once
-			waits = append(waits, wait)
-			c.at = c.at.Add(wait - time.Nanosecond)
-			if tr.begin("ada", fresh(200+i)) == 0 {
-				t.Fatalf("try %d: got one a moment too early", i)
-			}
-			c.at = c.at.Add(time.Nanosecond)
-		}
-	}
-	want := []time.Duration{15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 15 * time.Minute, 15 * time.Minute}
-	for i := range min(len(want), len(waits)) {
-		if waits[i] != want[i] {
-			t.Errorf("got waits %v, want %v and no longer ones", waits, want)
-			break
-		}
-	}
-	if len(waits) < len(want) {
-		t.Errorf("got %d waits, want %d", len(waits), len(want))
 	}
 }
 
-func TestFiveTriesOfANameAreFree(t *testing.T) {
+func TestShares(t *testing.T) {
+	for kind, lim := range limits {
+		tr, c := newTries()
+		s := shareOf(shareKind(kind), "ada")
+		if n, wait := tr.all(s); n != lim.burst || wait != lim.every {
+			t.Errorf("kind %d: got %d tries, then to wait %v, want %d and %v", kind, n, wait, lim.burst, lim.every)
+		}
+		if n, _ := tr.all(shareOf(shareKind(kind), "bob")); n != lim.burst {
+			t.Errorf("kind %d: somebody else: got %d tries, want %d", kind, n, lim.burst)
+		}
+		for range 1000 { // whoever hammers does not make the wait longer
+			tr.begin([]share{s})
+		}
+		c.at = c.at.Add(lim.every - 1)
+		if n, wait := tr.all(s); n != 0 || wait != 1 {
+			t.Errorf("kind %d: a moment too early: got %d tries and to wait %v, want none, and 1ns", kind, n, wait)
+		}
+		c.at = c.at.Add(1)
+		if n, _ := tr.all(s); n != 1 {
+			t.Errorf("kind %d: after the wait: got %d tries, want 1", kind, n)
+		}
+		c.at = c.at.Add(time.Duration(2*lim.burst) * lim.every)
+		if n, _ := tr.all(s); n != lim.burst {
+			t.Errorf("kind %d: long after: got %d tries, want %d and no more", kind, n, lim.burst)
+		}
+	}
+}
+
+// A try that is right is given back, and nothing else is.
+func TestWhoIsRightSpendsNothing(t *testing.T) {
 	tr, _ := newTries()
-	for i := range freeForName {
-		if wait := tr.begin("ada", fresh(i)); wait != 0 {
-			t.Errorf("try %d: got to wait %v, want none", i+1, wait)
-		}
+	set := []share{shareOf(forPair, "ada", "192.0.2.1"), shareOf(forAddress, "192.0.2.1")}
+	other := []share{shareOf(forPair, "bob", "192.0.2.1"), shareOf(forAddress, "192.0.2.1")}
+	for range 7 {
+		tr.begin(other)
 	}
-	if tr.locked("ada", "") != freeForName {
-		t.Errorf("got locked after %d, want after %d", tr.locked("ada", ""), freeForName)
-	}
-	if wait := tr.begin("ada", fresh(99)); wait != firstWait {
-		t.Errorf("got to wait %v, want %v", wait, firstWait)
-	}
-	if wait := tr.begin("bob", fresh(99)); wait != 0 {
-		t.Errorf("somebody else: got to wait %v, want none", wait)
-	}
-	if tr.locked("bob", "") != 0 || tr.locked("nobody", "") != 0 {
-		t.Error("somebody else is locked")
-	}
-}
-
-func TestTwentyTriesFromAnAddressAreFree(t *testing.T) {
-	tr, _ := newTries()
-	for i := range freeForAddr {
-		if wait := tr.begin(fmt.Sprint("name", i), "192.0.2.1"); wait != 0 {
-			t.Errorf("try %d: got to wait %v, want none", i+1, wait)
-		}
-	}
-	if wait := tr.begin("ada", "192.0.2.1"); wait != firstWait {
-		t.Errorf("got to wait %v, want %v", wait, firstWait)
-	}
-	for range freeForName + 1 { // a name that is new where there is no room is counted, too
-		tr.begin("eve", "192.0.2.3")
-	}
-	if tr.locked("eve", "") != freeForName {
-		t.Errorf("got eve locked after %d, want after %d", tr.locked("eve", ""), freeForName)
-	}
-	if wait := tr.begin("ada", "192.0.2.2"); wait != 0 {
-		t.Errorf("from another address: got to wait %v, want none: what was not let in does not count", wait)
-	}
-}
-
-func TestWaitingTriesDoNotCount(t *testing.T) {
-	tr, c := newTries()
-	for range freeForName {
-		tr.begin("ada", "192.0.2.1")
-	}
-	for range 1000 { // whoever hammers does not make the owner's wait longer
-		tr.begin("ada", "192.0.2.1")
-	}
-	c.at = c.at.Add(firstWait)
-	if wait := tr.begin("ada", "192.0.2.1"); wait != 0 {
-		t.Errorf("got to wait %v after the first wait, want none", wait)
-	}
-}
-
-func TestWhoWasRightStartsAnew(t *testing.T) {
-	tr, _ := newTries()
-	for range 3 * freeForName {
-		if wait := tr.begin("ada", "192.0.2.1"); wait != 0 {
+	for range 100 {
+		taken, wait := tr.begin(set)
+		if taken == nil {
 			t.Fatalf("got to wait %v, want none", wait)
 		}
-		tr.done("ada", "192.0.2.1")
+		tr.giveBack(taken)
 	}
+	if n, _ := tr.all(shareOf(forAddress, "192.0.2.1")); n != limits[forAddress].burst-7 {
+		t.Errorf("got %d tries left at the address, want %d: who was right clears nothing that others owe", n, limits[forAddress].burst-7)
+	}
+	tr.giveBack([]share{shareOf(forPair, "nobody")}) // which was forgotten meanwhile
 }
 
-func TestTriesAreForgottenAfterADay(t *testing.T) {
+// The first set that has a try pays; if none has, it pays to wait for the one that has one first, and nothing is taken of any.
+func TestSetsAreTriedInOrder(t *testing.T) {
 	tr, c := newTries()
-	for i := range freeForName - 1 {
-		tr.begin("ada", fresh(i))
-	}
-	c.at = c.at.Add(forgetAfter)
-	for i := range freeForName {
-		if wait := tr.begin("ada", fresh(i)); wait != 0 {
-			t.Errorf("got to wait %v, want none", wait)
+	browser, strangers := shareOf(forBrowser, "x"), shareOf(forAccount, "ada")
+	for i := range limits[forBrowser].burst {
+		if taken, _ := tr.begin([]share{browser}, []share{strangers}); taken == nil || taken[0] != browser {
+			t.Fatalf("try %d: got %v, want the browser's", i, taken)
 		}
 	}
+	if taken, _ := tr.begin([]share{browser}, []share{strangers}); taken == nil || taken[0] != strangers {
+		t.Fatalf("got %v, want a stranger's", taken)
+	}
+	tr.all(strangers)
+	if taken, wait := tr.begin([]share{browser}, []share{strangers}); taken != nil || wait != limits[forAccount].every {
+		t.Errorf("got %v and to wait %v, want none, and the shorter wait", taken, wait)
+	}
+	c.at = c.at.Add(limits[forBrowser].every)
+	pair := shareOf(forPair, "ada", "192.0.2.1")
+	tr.all(pair)
+	if taken, _ := tr.begin([]share{strangers, pair}); taken != nil {
+		t.Fatal("a set gave a try although one of its shares has none")
+	}
+	if n, _ := tr.all(strangers); n != 3 {
+		t.Errorf("got %d tries left, want 3: what was refused takes nothing", n)
+	}
 }
 
+// Who is locked out is not pushed out of memory by others who were tried less, however many: an IPv6 /48 has 65,536 networks.
 func TestRememberedTriesAreBounded(t *testing.T) {
 	tr, c := newTries()
-	for range freeForName {
-		tr.begin("ada", "192.0.2.1")
+	locked := shareOf(forAccount, "ada")
+	tr.all(locked)
+	for i := range 4 * maxDebts {
+		tr.begin([]share{shareOf(forAccount, fmt.Sprint("name ", i))})
+		tr.begin([]share{shareOf(forPair, fmt.Sprint("name ", i))})
+		tr.begin([]share{locked, shareOf(forAddress, fmt.Sprint("address ", i))})
+		c.at = c.at.Add(time.Microsecond)
 	}
-	for i := range maxTries/2 + 100 {
-		tr.begin(fmt.Sprint("name", i), fmt.Sprint("address ", i))
-		c.at = c.at.Add(time.Millisecond)
+	for kind, l := range tr.shares {
+		if len(l.of) > maxDebts || len(l.of) != len(l.least) {
+			t.Errorf("kind %d: got %d remembered and %d in order, want %d at most", kind, len(l.of), len(l.least), maxDebts)
+		}
 	}
-	if len(tr.of) != maxTries {
-		t.Errorf("got %d remembered, want %d", len(tr.of), maxTries)
+	if n := len(tr.shares[forAddress].of); n != 0 {
+		t.Errorf("got %d addresses remembered, want none: a try that is refused remembers nothing", n)
 	}
-	if wait := tr.begin("ada", "192.0.2.2"); wait != 0 {
-		t.Errorf("got to wait %v for the oldest, want that it made room", wait)
+	if taken, _ := tr.begin([]share{locked}); taken != nil {
+		t.Error("the name that was locked has a try")
 	}
-	if wait := tr.begin(fmt.Sprint("name", maxTries/2), fmt.Sprint("address ", maxTries/2)); wait != 0 || tr.of[nameKey(fmt.Sprint("name", maxTries/2))].count != 2 {
-		t.Error("a newer one was forgotten")
+	if n, _ := tr.all(shareOf(forAccount, fmt.Sprint("name ", 4*maxDebts-1))); n != limits[forAccount].burst-1 {
+		t.Errorf("the newest: got %d tries, want %d: one that is new where there is no room counts, too", n, limits[forAccount].burst-1)
+	}
+	c.at = c.at.Add(24 * time.Hour)
+	tr.begin([]share{locked})
+	if n := len(tr.shares[forAccount].of); n != 1 {
+		t.Errorf("got %d names remembered a day later, want 1: what is paid is forgotten", n)
+	}
+}
+
+func TestGuessesAreCountedUntilTheyAreOld(t *testing.T) {
+	var g guesses
+	at := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	for i := range 3 {
+		if n := g.add("ada", at); n != i+1 {
+			t.Errorf("got %d, want %d", n, i+1)
+		}
+	}
+	if n := g.add("bob", at); n != 1 {
+		t.Errorf("another: got %d, want 1", n)
+	}
+	if n := g.add("ada", at.Add(25*time.Hour)); n != 1 {
+		t.Errorf("a day later: got %d, want 1", n)
+	}
+	g.add("ada", at.Add(25*time.Hour))
+	g.forget("ada")
+	if n := g.add("ada", at.Add(25*time.Hour)); n != 1 {
+		t.Errorf("forgotten: got %d, want 1", n)
+	}
+	for i := range 2 * maxDebts {
+		g.add(fmt.Sprint(i), at)
+	}
+	if len(g.of) != maxDebts {
+		t.Errorf("got %d names, want %d", len(g.of), maxDebts)
+	}
+}
+
+// Strangers wait for strangers; who is known does not. Of one address and its block only so many wait.
+func TestPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlaces()
+		var leaves []func()
+		in := func(known bool, address, block string) chan func() {
+			got := make(chan func(), 1)
+			go func() { got <- p.enter(t.Context(), known, address, block) }()
+			synctest.Wait()
+			return got
+		}
+		state := func(got chan func()) string {
+			synctest.Wait()
+			select {
+			case leave := <-got:
+				if leave == nil {
+					return "refused"
+				}
+				leaves = append(leaves, leave)
+				return "in"
+			default:
+				return "waits"
+			}
+		}
+		check := func(what, want string, got chan func()) chan func() {
+			t.Helper()
+			if s := state(got); s != want {
+				t.Errorf("%s: got %s, want %s", what, s, want)
+			}
+			return got
+		}
+		check("the first stranger", "in", in(false, "a1", "a"))
+		second := check("a second of the same address", "waits", in(false, "a1", "a"))
+		check("a third", "refused", in(false, "a1", "a"))
+		check("another address of the block", "waits", in(false, "a2", "a"))
+		check("its second", "waits", in(false, "a2", "a"))
+		check("the fifth of the block", "refused", in(false, "a3", "a"))
+		check("somebody who is known, at the same address", "in", in(true, "a1", "a"))
+		leaves[0]()
+		check("the one who waited longest, after the first has left", "in", second)
+		for i := range waitingStrangers - 3 {
+			check("one of a crowd", "waits", in(false, fmt.Sprint("b", i), fmt.Sprint("b", i)))
+		}
+		check("one too many", "refused", in(false, "c", "c"))
+		leaves[1]()
+		check("somebody who is known, beside the crowd", "in", in(true, "c", "c"))
+		for len(leaves) > 3 {
+			leaves = leaves[:len(leaves)-1]
+		}
+	})
+}
+
+// A browser's cookie that was stolen is good for so many tries a day, and over months for fewer.
+func TestStolenCookieIsNotGoodForEver(t *testing.T) {
+	tr, c := newTries()
+	set := []share{shareOf(forBrowser, "x"), shareOf(forBrowserLong, "x")}
+	n := 0
+	for start := c.at; c.at.Before(start.Add(100 * 24 * time.Hour)); c.at = c.at.Add(time.Minute) {
+		if taken, _ := tr.begin(set); taken != nil {
+			n++
+		}
+	}
+	if want := 40 + 100*4; n > want || n < want-2 {
+		t.Errorf("got %d tries in 100 days, want %d", n, want)
 	}
 }

@@ -26,7 +26,8 @@ type visit struct {
 	route   route
 	account admin.Account // zero: nobody is signed in
 	local   bool
-	problem string // why what was asked for did not work, for the page that says so
+	problem string        // why what was asked for did not work, for the page that says so
+	wait    time.Duration // how long before it is worth trying again, where that is why
 }
 
 // at serves a route: who is it, may they, are they still there? Only then the page.

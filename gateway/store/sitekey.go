@@ -44,12 +44,12 @@ func (k siteKey) derive(label string) []byte {
 
 // siteKeys are the keys derived from the site key, one a purpose.
 type siteKeys struct {
-	seal, digest, credential, decoy, head []byte
+	seal, digest, credential, decoy, head, browser []byte
 }
 
 func (k siteKey) keys() siteKeys {
 	return siteKeys{seal: k.derive("seal 1"), digest: k.derive("digest 1"), credential: k.derive("credential 1"), decoy: k.derive("decoy 1"),
-		head: k.derive("site head 1")}
+		head: k.derive("site head 1"), browser: k.derive("browser 1")}
 }
 
 func (k siteKeys) credentialID(uid []byte) access.CredentialID {

@@ -138,6 +138,10 @@ func (s *Store) CredentialID(uid []byte) access.CredentialID { return s.keys.cre
 // DecoySecret returns the site secret for [keys.Decoy]. The caller owns the copy.
 func (s *Store) DecoySecret() []byte { return append([]byte(nil), s.keys.decoy...) }
 
+// BrowserSecret returns the site secret with which the console signs what a browser keeps in which somebody has signed in. The caller owns
+// the copy.
+func (s *Store) BrowserSecret() []byte { return append([]byte(nil), s.keys.browser...) }
+
 // Failed returns nil, or why nothing is decided any more: an error that is [ErrFailed] and wraps the cause.
 func (s *Store) Failed() error {
 	if f := s.failed.Load(); f != nil {

@@ -12,6 +12,12 @@ const said = text => {
 
 const parse = html => new DOMParser().parseFromString(html, "text/html");
 
+// What needs scripts is hidden until one runs.
+const unhide = () => {
+	if (window.PublicKeyCredential) document.querySelectorAll(".script[hidden]").forEach(e => { e.hidden = false; });
+};
+unhide();
+
 // Replaces the parts of live regions that have changed, and leaves alone what somebody is typing into or has open.
 const renew = page => {
 	document.querySelectorAll("[data-live]").forEach((region, i) => {
@@ -58,6 +64,7 @@ const quiet = async (form, button) => {
 	if (new URL(r.url).pathname !== location.pathname && !r.redirected || !page.querySelector("[data-live]")) {
 		document.title = page.title;
 		document.body.replaceWith(page.body);
+		unhide();
 		document.querySelector("[autofocus]")?.focus();
 		return;
 	}

@@ -1,0 +1,93 @@
+package console
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"latchkey/gateway/access"
+	"latchkey/keys"
+)
+
+// A browser in which somebody has signed in keeps a cookie that says so: "1.UNTIL.ACCOUNT.NONCE….MAC", with an account and a nonce for
+// each of those who did. It gives no right and asks for nothing less: it only leads to shares of tries that strangers cannot use up
+// (OWASP's "device cookies"). The nonce is new at each sign-in, and a share belongs to a nonce: who steals the cookie has few tries.
+
+const (
+	browserCookie     = "__Host-latchkey-browser"
+	browserFor        = 400 * 24 * time.Hour // browsers keep a cookie no longer
+	maxBrowserSignIns = 8                    // accounts; the one that signed in longest ago is forgotten first
+	maxBrowserCookie  = 512                  // bytes
+)
+
+// known is an account that has signed in in a browser, and how that browser's share is called.
+type known struct{ id, nonce string }
+
+// knownHere are the accounts of the request's cookie, the latest first; none if we have not signed it, or if it is over.
+func (v *visit) knownHere() (out []known) {
+	c, err := v.r.Cookie(browserCookie)
+	if err != nil || len(c.Value) > maxBrowserCookie {
+		return nil
+	}
+	cut := strings.LastIndexByte(c.Value, '.')
+	if cut < 0 || !hmac.Equal([]byte(c.Value[cut+1:]), []byte(v.signBrowser(c.Value[:cut]))) {
+		return nil
+	}
+	parts := strings.Split(c.Value[:cut], ".") // what we have signed is as we make it
+	until, err := strconv.ParseInt(parts[1], 10, 64)
+	if err != nil || v.cfg.Now().Unix() >= until {
+		return nil
+	}
+	for i := 2; i+1 < len(parts); i += 2 {
+		out = append(out, known{parts[i], parts[i+1]})
+	}
+	return out
+}
+
+// knows returns the nonce under which the browser knows an account; empty if it does not.
+func (v *visit) knows(id access.ID) string {
+	for _, k := range v.knownHere() {
+		if k.id == string(id) {
+			return k.nonce
+		}
+	}
+	return ""
+}
+
+// knowsName is the same for the name of an account. It asks only for accounts that have signed in here.
+func (v *visit) knowsName(name string) (id access.ID, nonce string, err error) {
+	for _, k := range v.knownHere() {
+		a, err := v.accountOf(k.id)
+		if err != nil {
+			return "", "", err
+		}
+		if a.ID != "" && a.Name == name {
+			return a.ID, k.nonce, nil
+		}
+	}
+	return "", "", nil
+}
+
+// rememberBrowser tells the browser that the account has signed in in it.
+func (v *visit) rememberBrowser(id access.ID) {
+	text := "1." + strconv.FormatInt(v.cfg.Now().Add(browserFor).Unix(), 10) + "." + string(id) + "." + keys.Random(16)
+	n := 1
+	for _, k := range v.knownHere() {
+		if k.id != string(id) && n < maxBrowserSignIns {
+			text += "." + k.id + "." + k.nonce
+			n++
+		}
+	}
+	http.SetCookie(v.w, &http.Cookie{Name: browserCookie, Value: text + "." + v.signBrowser(text), Path: "/", MaxAge: int(browserFor / time.Second),
+		Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+}
+
+func (c *Console) signBrowser(text string) string {
+	m := hmac.New(sha256.New, c.cfg.BrowserKey)
+	m.Write([]byte("latchkey browser\x00" + text))
+	return base64.RawURLEncoding.EncodeToString(m.Sum(nil))
+}
