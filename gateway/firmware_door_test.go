@@ -27,6 +27,11 @@ func TestFirmwareOpensTheDoor(t *testing.T) {
 		d.person("bob", bobsCard, other)
 		d.person("carl", carlsID, d.id)
 
+		for _, v := range d.gw.Views() {
+			if v.Name == "front-lock" && v.MaxPulse != 10*time.Second {
+				t.Errorf("got a lock that holds %v, want 10s", v.MaxPulse)
+			}
+		}
 		d.reader.tap(annsCard, wire.Granted)
 		if !d.lock.State().On {
 			t.Error("granted, and the lock is off")

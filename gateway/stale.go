@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"latchkey/coapres"
+	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
 )
@@ -70,8 +71,12 @@ func (c calls) Late(p *coapres.Peer, n uint64, after time.Duration) {
 	if !tell {
 		return
 	}
+	what := "a scan"
+	if p.Kind == wire.KindSwitch {
+		what = "a press"
+	}
 	ev := access.Event{Kind: access.EventStale, Device: named(p), Counter: n,
-		Detail: fmt.Sprintf("it came %d ms after the tap, and was not decided", after.Milliseconds())}
+		Detail: fmt.Sprintf("%s came %d ms after the tap, and was not decided", what, after.Milliseconds())}
 	if missed > 0 {
 		ev.Detail += fmt.Sprintf(" (and %d more since the event before)", missed)
 	}

@@ -38,6 +38,8 @@ func (e Event) Line() string {
 		add(e.Device.Name != "", "(%s)", e.Device.Name)
 		add(e.Cause != 0, "since event %d, and nobody has acknowledged it", e.Cause)
 		return strings.Join(s, " ")
+	case EventStale:
+		add(true, "%s:", e.Device.Name)
 	case EventAcknowledged:
 		add(e.Target.Name != "", "%s:", e.Target.Name)
 		add(e.Target.Name == "", "%s:", e.Device.Name)

@@ -42,7 +42,7 @@ func (h *house) force() (a admin.Alarm) {
 
 // A forced door turns red by itself on a page that is open, everywhere, and stays so until somebody acknowledges it.
 func TestForcedDoorIsRedUntilAcknowledged(t *testing.T) {
-	for name, opts := range map[string]webtest.Options{"desk": {}, "phone": {Width: 390, Height: 844, Phone: true}, "without scripts": {NoScript: true}} {
+	for name, opts := range map[string]webtest.Options{"desk": {}, "phone": {Width: 390, Height: 844, Phone: true, Dark: true}, "without scripts": {NoScript: true}} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t, here)
 			p := h.signedIn("owner", opts)
@@ -60,6 +60,9 @@ func TestForcedDoorIsRedUntilAcknowledged(t *testing.T) {
 			}
 			door.See("now locked")
 			p.In(`#t-` + string(a.Target.ID) + `[data-tone="bad"]`).See("opened without being unlocked")
+			if !opts.NoScript { // which axe is
+				h.look(p, "home-alarm", name)
+			}
 			p.Open("/targets/front-door")
 			p.See("opened without being unlocked; now locked")
 			p.Open("/events?target=front-door")
