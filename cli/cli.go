@@ -76,6 +76,8 @@ func commands() []*cli.Command {
 		group("grant", "who may do what, where and when", grantCommands()...),
 		group("account", "who may sign in at the website", accountCommands()...),
 		group("console", "the website", consoleCommands()...),
+		statusCommand().command(),
+		group("alarm", "what is wrong at a door until somebody acknowledges it", alarmCommands()...),
 		unlockCommand().command(),
 		group("lamp", "switch a lamp", lampCommands()...),
 		group("lockdown", "shut every door for everybody, or end that", lockdownCommands()...),

@@ -44,7 +44,12 @@ func (x *call) operate(target, action string, level uint8) error {
 	}
 	done := got.Granted && got.Outcome == access.OutcomeDone
 	if x.json() || done {
-		if err := x.show(raw, func(w io.Writer) { printLine(w, fmt.Sprintf("%s: %s done (event %d)", target, action, got.Seq)) }); err != nil || done {
+		if err := x.show(raw, func(w io.Writer) {
+			printLine(w, fmt.Sprintf("%s: %s done (event %d)", target, action, got.Seq))
+			if got.Note != "" {
+				printLine(w, "note: "+oneLine(got.Note))
+			}
+		}); err != nil || done {
 			return err
 		}
 	}

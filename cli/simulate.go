@@ -42,7 +42,7 @@ func simulateCommand() *cli.Command {
 			sub(wire.KindReader, "present cards: each --uid once, or one UID in hex a line from standard input",
 				&cli.StringSliceFlag{Name: "uid", Usage: "card UID in `HEX`"}),
 			sub(wire.KindSwitch, "press buttons: one \"TARGET ACTION [LEVEL]\" a line from standard input"),
-			sub(wire.KindLock, "be a lock and show what it does, until interrupted"),
+			sub(wire.KindLock, "be a lock and show what it does, until interrupted; its door follows lines from standard input: contact open, contact closed, tamper, exit"),
 			sub(wire.KindLamp, "be a lamp and show what it does, until interrupted"),
 		},
 	}
@@ -97,6 +97,10 @@ func simulate(c *cli.Context, kind wire.Kind) error {
 		return presentCards(ctx, c, d, uids)
 	case wire.KindSwitch:
 		return pressButtons(ctx, c, d)
+	case wire.KindLock:
+		if err := playDoor(ctx, c, d); err != nil {
+			return err
+		}
 	}
 	<-ctx.Done() // interrupted, as it is meant to end
 	return nil
@@ -184,6 +188,36 @@ func pressButtons(ctx context.Context, c *cli.Context, d *device.Device) error {
 			return usagef(c, "%v", err)
 		}
 		return report(ctx, c, d, func() (wire.Verdict, error) { return d.Ask(ctx, target, action, level) })
+	})
+}
+
+// doorLines are what can happen at a simulated lock's door, and what the lock reports then.
+var doorLines = map[string]wire.Measurement{
+	"contact open":   {Name: "contact", Type: wire.FlagValue, Flag: true},
+	"contact closed": {Name: "contact", Type: wire.FlagValue},
+	"tamper":         {Name: "tamper", Type: wire.FlagValue, Flag: true},
+	"exit":           {Name: "exit", Type: wire.FlagValue, Flag: true},
+}
+
+// playDoor does to a lock's door what standard input says, until that ends.
+func playDoor(ctx context.Context, c *cli.Context, d *device.Device) error {
+	return newLineReader(c.App.Reader).each(ctx, func(line string) error {
+		line = strings.Join(strings.Fields(line), " ")
+		m, ok := doorLines[line]
+		switch {
+		case !ok:
+			return usagef(c, "there is no %q: want contact open, contact closed, tamper or exit", shortWord(line))
+		case m.Name == "contact" && m.Flag:
+			d.SetContact(wire.ContactOpen)
+		case m.Name == "contact":
+			d.SetContact(wire.ContactClosed)
+		case m.Name == "exit":
+			d.Exit()
+		}
+		if err := d.Report(ctx, wire.Report{Measurements: []wire.Measurement{m}}); err != nil && ctx.Err() == nil {
+			say(c.App.ErrWriter, fmt.Sprintf("latchkey: %q was not reported: %v", line, err))
+		}
+		return nil
 	})
 }
 

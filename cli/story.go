@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -139,7 +140,26 @@ func scanHeld(ctx context.Context, h *house) string {
 		return "want no verdict and no movement"
 	}
 	h.out.printf("  let through after %v: the gateway found it stale, nothing moved\n", heldFor)
+	var ev access.Event
+	if h.await(ctx, func() bool { ev = h.newest(ctx, access.EventStale); return ev.Device.Name == demoReader }) != nil {
+		return "no event says that the scan came late"
+	}
+	h.out.printf("  event %d: %s\n", ev.Seq, ev.Line())
 	return h.recovered(ctx)
+}
+
+// newest is the newest event of a kind among the last; zero if there is none.
+func (h *house) newest(ctx context.Context, kind access.EventKind) access.Event {
+	events, err := h.store.Newest(ctx, 50)
+	if err != nil {
+		return access.Event{}
+	}
+	for _, ev := range slices.Backward(events) {
+		if ev.Kind == kind {
+			return ev
+		}
+	}
+	return access.Event{}
 }
 
 // commandHeld wants the same of a command.

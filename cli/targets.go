@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -24,19 +25,57 @@ func targetCommands() []spec {
 					if t.Pulse == "" {
 						return "added " + t.Kind + " " + t.Name
 					}
+					warnOfPulse(x, t)
 					return "added " + t.Kind + " " + t.Name + ", pulse " + t.Pulse
+				})
+			},
+		},
+		{
+			name: "change", args: "NAME", usage: "rename a target, or change how long an unlock lasts",
+			flags: []cli.Flag{
+				&cli.StringFlag{Name: "name", Usage: "its new name"},
+				&cli.StringFlag{Name: "pulse", Usage: "how long an unlock lasts, 200ms to 60s; doors only"},
+			},
+			run: func(x *call) error {
+				in := admin.TargetChange{Name: x.String("name"), Pulse: x.String("pulse")}
+				if in == (admin.TargetChange{}) {
+					return x.wrong("nothing to change: want --name or --pulse")
+				}
+				return ask(x, http.MethodPatch, at("/v1/targets/%s", x.arg(0)), in, func(t admin.Target) string {
+					if t.Pulse == "" {
+						return t.Kind + " " + t.Name
+					}
+					if in.Pulse != "" {
+						warnOfPulse(x, t)
+					}
+					return t.Kind + " " + t.Name + ", pulse " + t.Pulse
 				})
 			},
 		},
 		{
 			name: "list", usage: "list doors and lamps",
 			run: func(x *call) error {
-				return list(x, "/v1/targets", "NAME KIND PULSE ACTUATOR ID", func(t admin.Target) []string {
-					return []string{t.Name, t.Kind, t.Pulse, t.Actuator.Name, string(t.ID)}
+				zone, err := x.zone()
+				if err != nil {
+					return err
+				}
+				return list(x, "/v1/targets", "NAME KIND PULSE ACTUATOR STATE ID", func(t admin.Target) []string {
+					return []string{t.Name, t.Kind, t.Pulse, t.Actuator.Name, doorText(t, zone), string(t.ID)}
 				})
 			},
 		},
 		removal("NAME", "remove a target with its grants", "/v1/targets/%s"),
+	}
+}
+
+// usualLimit is how long latchkey's own locks hold at the most.
+const usualLimit = 10 * time.Second
+
+// warnOfPulse says that a pulse may be longer than the door's lock holds. Once the lock has said how long it holds, a
+// longer pulse is refused.
+func warnOfPulse(x *call, t admin.Target) {
+	if d, err := time.ParseDuration(t.Pulse); err == nil && d > usualLimit && t.MaxPulse == "" {
+		x.note("note: no lock of %s has said yet that it holds so long. Each lets go at its own limit; the firmware's is %v", t.Name, usualLimit)
 	}
 }
 

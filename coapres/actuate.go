@@ -18,6 +18,14 @@ var (
 	ErrNotObeyed = errors.New("the node did not obey")
 )
 
+// CodeError is an [ErrNotObeyed] with the response code that the node answered with.
+type CodeError struct{ Code codes.Code }
+
+func (e *CodeError) Error() string { return "the node did not obey: " + e.Code.String() }
+
+// Is makes it an ErrNotObeyed.
+func (e *CodeError) Is(target error) bool { return target == ErrNotObeyed }
+
 const (
 	actPath  = "/act"
 	maxSends = 3 // a command and its repeats after 4.01
@@ -50,7 +58,7 @@ func Actuate(ctx context.Context, p *Peer, cmd wire.Command, intent time.Time) (
 		case a.Code == codes.Unauthorized:
 			continue // not obeyed, and p.Held has the new Echo
 		case a.Code != codes.Changed:
-			return wire.Receipt{}, fmt.Errorf("%w: %s", ErrNotObeyed, a.Code)
+			return wire.Receipt{}, &CodeError{a.Code}
 		}
 		r, err := wire.ParseReceipt(wire.CBOR, a.Body)
 		switch {

@@ -31,6 +31,9 @@ type Calls interface {
 	Act(ctx context.Context, p *Peer, target string, a wire.Act, at time.Time) (wire.Verdict, error)
 	// State is what is known of one of the peer's own targets.
 	State(p *Peer, target string) (wire.State, error)
+	// Late tells of a scan, or of what a switch asks, that came so long after the tap that it was refused as not fresh.
+	// It may have been held back on its way. n is its counter.
+	Late(p *Peer, n uint64, after time.Duration)
 	// Registered is called at each registration and each update of it.
 	Registered(p *Peer, lifetime time.Duration)
 	// Left is called when the node takes its registration back.
@@ -189,4 +192,17 @@ func (r *request) negotiate(res *resource) error {
 // fresh sees that the request carries an Echo of ours and was meant within the window.
 func (r *request) fresh(age int32) error {
 	return r.peer.Issued.Check(EchoOf(r.msg), age, ScanWindow, r.at)
+}
+
+// meant is fresh for what somebody did at the node, with its counter: that it came late is told.
+func (s *Server) meant(r *request, age int32, n uint64) error {
+	err := r.fresh(age)
+	if err == nil {
+		return nil
+	}
+	var late *LateError
+	if errors.As(err, &late) {
+		s.Calls.Late(r.peer, n, late.After)
+	}
+	return err
 }

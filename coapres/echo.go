@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"math"
 	"sync"
 	"time"
@@ -59,6 +60,16 @@ var (
 	errAgeBounds = errors.New("age out of bounds")
 )
 
+// LateError is an [ErrStale] of a message whose Echo is known: it came too late after what it is about.
+type LateError struct{ After time.Duration } // from the intent, like the tap of a card, to the message's arrival
+
+func (e *LateError) Error() string {
+	return fmt.Sprintf("not fresh: %d ms old", e.After.Milliseconds())
+}
+
+// Is makes it an ErrStale.
+func (e *LateError) Is(target error) bool { return target == ErrStale }
+
 // Echo is the value of the Echo option (RFC 9175 §2.2).
 type Echo [echoLen]byte
 
@@ -87,7 +98,7 @@ func (x *Echoes) Issue(now time.Time) Echo {
 }
 
 // Check tells whether a message that carries echo and age was meant within the window before now, the moment its datagram was read.
-// It returns nil, ErrStale, or an error that maps to 4.00.
+// It returns nil, ErrStale, a [LateError], or an error that maps to 4.00.
 func (x *Echoes) Check(echo []byte, age int32, window time.Duration, now time.Time) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -109,6 +120,10 @@ func (x *Echoes) Check(echo []byte, age int32, window time.Duration, now time.Ti
 		return nil
 	case BadAge:
 		return errAgeBounds
+	}
+	after := time.Duration(elapsed-age) * time.Millisecond
+	if elapsed >= 0 && elapsed <= int32(echoLife/time.Millisecond) && after > window {
+		return &LateError{after}
 	}
 	return ErrStale
 }

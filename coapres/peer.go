@@ -31,6 +31,7 @@ type Peer struct {
 	mu           sync.Mutex
 	registration string        // guarded by mu; the segment after /rd/, empty when not registered
 	lifetime     time.Duration // guarded by mu; of the registration, as last asked for
+	maxPulse     time.Duration // guarded by mu; see MaxPulse
 }
 
 // NewPeer returns the state of a new association of that device.
@@ -41,6 +42,13 @@ func NewPeer(device, name string, kind wire.Kind, key keys.ID, addr string, c Ca
 
 // Allow changes the peer's request rate, from before its first request.
 func (p *Peer) Allow(perSecond int) { p.budget = rate.NewLimiter(rate.Limit(perSecond), 2*perSecond) }
+
+// MaxPulse is how long the node holds an unlock at the most, as it said when it registered; 0: it did not say.
+func (p *Peer) MaxPulse() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.maxPulse
+}
 
 // spend takes one request from the peer's budget.
 func (p *Peer) spend(now time.Time) bool { return p.budget.AllowN(now, 1) }

@@ -21,7 +21,8 @@ const (
 	maxLifetime = 24 * time.Hour
 )
 
-// register serves RFC 9176 §5: a node says that it is here. What it links to is for people; it never chooses what we call.
+// register serves RFC 9176 §5: a node says that it is here. What it links to never chooses what we call: it is for
+// people, but for the limit of its pulses (see [Peer.MaxPulse]).
 func (s *Server) register(_ context.Context, r *request) (response, error) {
 	lifetime, err := registrationQuery(r, Lifetime)
 	if err != nil {
@@ -33,6 +34,7 @@ func (s *Server) register(_ context.Context, r *request) (response, error) {
 		p.registration = keys.Random(4)
 	}
 	p.lifetime = lifetime
+	p.maxPulse = parseMaxPulse(string(r.body))
 	location := "rd/" + p.registration
 	p.mu.Unlock()
 	s.Calls.Registered(p, lifetime)
@@ -137,7 +139,7 @@ func (s *Server) core(_ context.Context, r *request) (response, error) {
 		out = out[:len(out)-1]
 		b = []byte(strings.Join(out, ","))
 	}
-	return response{code: codes.Content, format: linkFormat, body: b}, nil
+	return response{code: codes.Content, format: LinkFormat, body: b}, nil
 }
 
 // link is one line of /.well-known/core.
@@ -178,7 +180,7 @@ func (l link) fits(query string) bool {
 }
 
 func linksFor(k wire.Kind, targets []string) []link {
-	all := []link{{"rd", "core.rd", "", []wire.Format{linkFormat}}, {"report", "latchkey.report", "", senml[:2]}}
+	all := []link{{"rd", "core.rd", "", []wire.Format{LinkFormat}}, {"report", "latchkey.report", "", senml[:2]}}
 	if slices.Contains(readers, k) {
 		all = append(all, link{"scan", "latchkey.scan", "", plain})
 	}

@@ -142,7 +142,7 @@ func TestHostilePaths(t *testing.T) {
 		req.SetContentFormat(message.MediaType(wire.JSON))
 		req.SetBody(strings.NewReader(string(scanJSON)))
 		if len(c.segments) == 2 && c.segments[0] == "rd" {
-			req.SetContentFormat(message.MediaType(linkFormat))
+			req.SetContentFormat(message.MediaType(LinkFormat))
 		}
 		d.server.Serve(context.Background(), d.peer, req, resp, time.Now())
 		if got := resp.Code(); got != c.want {
@@ -189,7 +189,7 @@ func TestReportFormats(t *testing.T) {
 		{wire.SenMLCBOR, wire.SenMLCBOR, codes.Changed}, {wire.SenMLJSON, wire.SenMLJSON, codes.Changed},
 		{wire.CBOR, wire.SenMLCBOR, codes.Changed}, {wire.JSON, wire.SenMLJSON, codes.Changed},
 		{wire.SenMLCBOR, wire.SenMLJSON, codes.BadRequest}, {wire.SenMLJSON, wire.SenMLCBOR, codes.BadRequest},
-		{linkFormat, wire.SenMLCBOR, codes.UnsupportedMediaType},
+		{LinkFormat, wire.SenMLCBOR, codes.UnsupportedMediaType},
 	} {
 		b, err := r.Encode(c.as)
 		if err != nil {

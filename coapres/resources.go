@@ -21,12 +21,13 @@ type resource struct {
 	serve  func(*Server, context.Context, *request) (response, error)
 }
 
-const linkFormat wire.Format = 40 // application/link-format (RFC 6690)
+// LinkFormat is application/link-format (RFC 6690).
+const LinkFormat wire.Format = 40
 
 var (
 	plain   = []wire.Format{wire.CBOR, wire.JSON}
 	senml   = []wire.Format{wire.SenMLCBOR, wire.SenMLJSON, wire.CBOR, wire.JSON}
-	links   = []wire.Format{linkFormat}
+	links   = []wire.Format{LinkFormat}
 	readers = []wire.Kind{wire.KindReader}
 	buttons = []wire.Kind{wire.KindSwitch}
 )
@@ -80,7 +81,7 @@ func (s *Server) scan(ctx context.Context, r *request) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	if err := r.fresh(scan.Age); err != nil {
+	if err := s.meant(r, scan.Age, scan.N); err != nil {
 		return response{}, err
 	}
 	v, err := s.Calls.Scan(ctx, r.peer, scan, r.at)
@@ -95,7 +96,7 @@ func (s *Server) act(ctx context.Context, r *request) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	if err := r.fresh(a.Age); err != nil {
+	if err := s.meant(r, a.Age, a.N); err != nil {
 		return response{}, err
 	}
 	v, err := s.Calls.Act(ctx, r.peer, r.param, a, r.at)

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/plgd-dev/go-coap/v3/message"
@@ -21,6 +23,7 @@ import (
 // ledger is a gateway that writes down what it is asked.
 type ledger struct {
 	asked   []string
+	late    []string
 	scan    wire.Scan
 	act     wire.Act
 	verdict wire.Verdict
@@ -44,6 +47,10 @@ func (l *ledger) Act(_ context.Context, _ *Peer, target string, a wire.Act, _ ti
 func (l *ledger) State(_ *Peer, target string) (wire.State, error) {
 	l.note("state " + target)
 	return wire.State{On: true, Level: 100}, l.err
+}
+
+func (l *ledger) Late(_ *Peer, n uint64, after time.Duration) {
+	l.late = append(l.late, fmt.Sprintf("%d after %v", n, after.Round(time.Second)))
 }
 
 func (l *ledger) Registered(_ *Peer, lifetime time.Duration) {
@@ -193,7 +200,7 @@ func TestRefusals(t *testing.T) {
 		{"a lifetime of nothing", codes.POST, "/rd", nil, []func(*pool.Message){query("lt=0")}, codes.BadRequest},
 		{"a lifetime that is no number", codes.POST, "/rd", nil, []func(*pool.Message){query("lt=long")}, codes.BadRequest},
 		{"two lifetimes", codes.POST, "/rd", nil, []func(*pool.Message){query("lt=1"), query("lt=2")}, codes.BadRequest},
-		{"links that are not text", codes.POST, "/rd", []byte{0xff}, []func(*pool.Message){format(linkFormat)}, codes.BadRequest},
+		{"links that are not text", codes.POST, "/rd", []byte{0xff}, []func(*pool.Message){format(LinkFormat)}, codes.BadRequest},
 		{"a registration that is not there", codes.POST, "/rd/none", nil, nil, codes.NotFound},
 		{"removing one without an Echo", codes.DELETE, "/rd/none", nil, nil, codes.Unauthorized},
 		{"a report that is not SenML", codes.POST, "/report", []byte(`{"v":1}`), []func(*pool.Message){format(wire.SenMLJSON)}, codes.BadRequest},
@@ -296,7 +303,7 @@ func TestRateOfOnePeer(t *testing.T) {
 
 func TestRegistration(t *testing.T) {
 	d := newDesk(t, wire.KindLock)
-	resp := d.ask(codes.POST, "/rd", []byte(`</act>;rt="latchkey.act"`), format(linkFormat), query("ep=node"), query("lt=90"))
+	resp := d.ask(codes.POST, "/rd", []byte(`</act>;rt="latchkey.act"`), format(LinkFormat), query("ep=node"), query("lt=90"))
 	location := ""
 	for _, o := range resp.Options() {
 		if o.ID == message.LocationPath {
@@ -321,6 +328,41 @@ func TestRegistration(t *testing.T) {
 	if want := []string{"registered 1m30s", "registered 24h0m0s", "left"}; !slices.Equal(d.ledger.asked, want) {
 		t.Errorf("got %v, want %v", d.ledger.asked, want)
 	}
+}
+
+// A lock says in its registration how long it holds at the most. An update leaves it; a new registration that says
+// nothing takes it back.
+func TestRegistrationSaysTheLongestPulse(t *testing.T) {
+	d := newDesk(t, wire.KindLock)
+	d.ask(codes.POST, "/rd", []byte(ActLink(10*time.Second)), format(LinkFormat))
+	if got := d.peer.MaxPulse(); got != 10*time.Second {
+		t.Errorf("got %v, want 10s", got)
+	}
+	d.ask(codes.POST, "/rd/"+d.peer.registration, nil)
+	if got := d.peer.MaxPulse(); got != 10*time.Second {
+		t.Errorf("after an update: got %v, want 10s", got)
+	}
+	d.ask(codes.POST, "/rd", nil)
+	if got := d.peer.MaxPulse(); got != 0 {
+		t.Errorf("after a registration without it: got %v, want nothing known", got)
+	}
+}
+
+// A scan that was held back is refused as before, and told of. One without an Echo, as the first of a session, is not.
+func TestLateScansAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, wire.KindReader)
+		d.ask(codes.POST, "/scan", scanJSON, format(wire.JSON))
+		e := d.peer.Issued.Issue(time.Now())
+		echo := func(m *pool.Message) { m.SetOptionBytes(optionEcho, e[:]) }
+		time.Sleep(5 * time.Second)
+		if got := d.ask(codes.POST, "/scan", scanJSON, format(wire.JSON), echo).Code(); got != codes.Unauthorized {
+			t.Errorf("got %s, want 4.01", got)
+		}
+		if want := []string{"1 after 5s"}; !slices.Equal(d.ledger.late, want) || len(d.ledger.asked) > 0 {
+			t.Errorf("got %q and %q, want %q alone", d.ledger.late, d.ledger.asked, want)
+		}
+	})
 }
 
 func TestCoreLinks(t *testing.T) {

@@ -21,6 +21,7 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 	after := g.store.Snapshot()
 	g.endRevoked(after)
 	g.failures.keep(after)
+	g.alarms.keep(after)
 	if after.Site.Lockdown && !before.Site.Lockdown {
 		g.lockAll(after)
 	}
@@ -28,6 +29,7 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 		if _, ok := after.Devices[id]; !ok {
 			g.reports.forget(string(id))
 			g.addresses.forget(id)
+			g.stale.forget(id)
 		}
 	}
 	return seq, nil

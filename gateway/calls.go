@@ -9,7 +9,6 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
-	"latchkey/gateway/transport"
 )
 
 // calls is what the resources ask of the gateway: [coapres.Calls].
@@ -37,7 +36,7 @@ func (c calls) State(p *coapres.Peer, target string) (wire.State, error) {
 	}
 	now := time.Now()
 	v, ok := c.g.sessions.View(string(actuator.ID), now)
-	if !ok || !v.Known {
+	if !ok || !v.Known || unconfirmed(v, now) {
 		return wire.State{}, errStateUnknown
 	}
 	return v.Expected(now), nil
@@ -51,26 +50,6 @@ func (c calls) Registered(p *coapres.Peer, lifetime time.Duration) {
 	if p.Kind.Actuator() {
 		c.g.refresh(p.Device)
 	}
-}
-
-// refresh reads an actuator's state in the background: what is known of it, and an Echo for the next command.
-func (g *Gateway) refresh(device string) {
-	g.background(func() {
-		p, ok := g.sessions.Peer(device)
-		if !ok {
-			return
-		}
-		known, err := g.sessions.Refresh(context.Background(), p)
-		if c, ok := p.Caller.(*transport.Conn); ok && err == nil {
-			g.addresses.note(access.ID(p.Device), c.Home())
-		}
-		if err != nil && !errors.Is(err, context.Canceled) {
-			g.log.Warn("state not read", "device", p.Name, "err", err)
-		}
-		if known {
-			g.keepShut(device)
-		}
-	})
 }
 
 func (c calls) Left(p *coapres.Peer) {

@@ -27,6 +27,11 @@ func TestFirmwareOpensTheDoor(t *testing.T) {
 		d.person("bob", bobsCard, other)
 		d.person("carl", carlsID, d.id)
 
+		for _, v := range d.gw.Views() {
+			if v.Name == "front-lock" && v.MaxPulse != 10*time.Second {
+				t.Errorf("got a lock that holds %v, want 10s", v.MaxPulse)
+			}
+		}
 		d.reader.tap(annsCard, wire.Granted)
 		if !d.lock.State().On {
 			t.Error("granted, and the lock is off")
@@ -107,7 +112,7 @@ func TestFirmwareDoorContactAndExitButton(t *testing.T) {
 		eventually(t, "the lock is off", 5*time.Second, func() bool { return !d.lock.State().On })
 		d.lock.Tell("!contact 0\n!tamper 1")
 		eventually(t, "the shut door is known", 5*time.Second, contact(wire.ContactClosed))
-		eventually(t, "the open case is an event", 5*time.Second, func() bool { return slices.Contains(d.alarms(), "tamper") })
+		eventually(t, "the open case is an event", 5*time.Second, func() bool { return slices.Contains(d.alarms(), "tampered with") })
 		if got := d.alarms(); slices.Contains(got, "door opened without being unlocked") {
 			t.Errorf("got %q: nobody forced the door", got)
 		}

@@ -60,6 +60,9 @@ type Gateway struct {
 	noise     noise
 	turns     turns
 	reports   reports
+	stale     stales
+	alarms    alarms
+	confirms  confirmations
 	learners  learners
 	failures  *failures
 	addresses addresses
@@ -91,9 +94,13 @@ func New(cfg Config) (*Gateway, error) {
 	g := &Gateway{cfg: cfg, log: cfg.Log, store: cfg.Store, decoy: cfg.Store.DecoySecret(), sessions: session.NewTable(),
 		clock:    clock{source: cfg.Clock, lastEvent: cfg.Store.LastEventAt},
 		failures: newFailures(time.Now()), latency: newLatency(time.Now())}
+	var err error
+	if g.alarms.open, err = openAlarms(context.Background(), cfg.Store); err != nil {
+		return nil, err
+	}
+	g.alarms.keep(cfg.Store.Snapshot())
 	g.server = &coapres.Server{Calls: calls{g}, Log: cfg.Log}
 	g.metrics = newMetrics(g)
-	var err error
 	g.listener, err = transport.Listen(transport.Config{Addr: cfg.Listen, PSK: g.psk, MaxSessions: cfg.MaxSessions, HandshakeRate: cfg.HandshakeRate, Log: cfg.Log,
 		Failed: func(f transport.Failure) { g.failed(f, time.Now()) }, Moved: g.moved})
 	if err != nil {
@@ -175,6 +182,7 @@ func (g *Gateway) Close() error {
 	g.bgMu.Lock()
 	g.shut = true
 	g.bgMu.Unlock()
+	g.confirms.close()
 	err := g.listener.Close()
 	if g.admin != nil {
 		err = errors.Join(err, g.admin.close())
@@ -276,12 +284,19 @@ func (g *Gateway) background(f func()) bool {
 
 // record writes an event that is not a decision. It has a bound of its own: it must not be lost because a session ended.
 func (g *Gateway) record(ev access.Event) error {
+	_, err := g.recorded(ev)
+	return err
+}
+
+// recorded is record for who needs the event's number.
+func (g *Gateway) recorded(ev access.Event) (access.Event, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if _, err := g.store.Record(ctx, ev); err != nil {
-		return fmt.Errorf("gateway: %s event: %w", ev.Kind, err)
+	kept, err := g.store.Record(ctx, ev)
+	if err != nil {
+		return ev, fmt.Errorf("gateway: %s event: %w", ev.Kind, err)
 	}
-	return nil
+	return kept, nil
 }
 
 // nodeEvent is a session event that a node brings about by itself, as often as it likes.
@@ -334,6 +349,8 @@ func (g *Gateway) watch(ctx context.Context) error {
 				return fmt.Errorf("gateway: every door stays shut until a restart: %w", err)
 			}
 			g.keepAddresses(ctx, now)
+			head, _ := g.store.Head()
+			g.restate(head)
 			for _, p := range g.sessions.Lapsed(now) {
 				g.log.Warn("device silent", "device", p.Name, "addr", p.Addr)
 				g.nodeEvent(p, "offline: its registration was not renewed")

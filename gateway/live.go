@@ -21,12 +21,17 @@ func (l live) Operate(ctx context.Context, actor string, target access.ID, actio
 	if err != nil {
 		return admin.Operated{}, err
 	}
-	return admin.Operated{Seq: tl.Seq, Granted: tl.Decision.Granted, Reason: tl.Decision.Reason, Outcome: tl.Outcome}, nil
+	return admin.Operated{Seq: tl.Seq, Granted: tl.Decision.Granted, Reason: tl.Decision.Reason, Outcome: tl.Outcome,
+		Holds: uint32(tl.Holds / time.Millisecond)}, nil
 }
 
 func (l live) Learn(ctx context.Context, reader access.ID) (access.CredentialID, string, error) {
 	c, err := l.g.learners.wait(ctx, reader)
 	return c.card, c.tail, err
+}
+
+func (l live) Acknowledge(ctx context.Context, actor string, seq uint64, remark string) (admin.Alarm, error) {
+	return l.g.acknowledge(ctx, actor, seq, remark)
 }
 
 func (l live) ClockTrusted(now time.Time) (bool, string) { return l.g.clock.trusted(now) }
@@ -51,8 +56,9 @@ func (l live) Status() []admin.DeviceStatus {
 
 func (l live) status(v session.View, now time.Time) admin.DeviceStatus {
 	s := admin.DeviceStatus{Device: access.ID(v.Device), Online: v.Online, Since: v.Since, Addr: v.Addr, Identity: v.Identity,
-		LastHeard: v.LastHeard, Commanded: v.Commanded.Action, CommandedAt: v.CommandedAt, Known: v.Known}
-	if v.Known {
+		LastHeard: v.LastHeard, Commanded: v.Commanded.Action, CommandedAt: v.CommandedAt, Known: v.Known && !unconfirmed(v, now), MaxPulse: uint32(v.MaxPulse / time.Millisecond),
+		LateScans: l.g.stale.of(access.ID(v.Device))}
+	if s.Known {
 		st := v.Expected(now)
 		s.State, s.StateAt = &admin.State{On: st.On, Level: st.Level, Left: st.Left}, v.StateAt
 		if st.Contact != wire.ContactUnknown {

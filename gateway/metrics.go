@@ -9,6 +9,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
+	"latchkey/gateway/door"
 	"latchkey/gateway/transport"
 )
 
@@ -53,6 +54,8 @@ func newMetrics(g *Gateway) *metrics {
 			}
 			return float64(n)
 		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_alarms", Help: "Alarms that nobody has acknowledged."},
+			func() float64 { return float64(len(g.alarms.all(""))) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_events", Help: "Sequence number of the last event."},
 			func() float64 { seq, _ := g.store.Head(); return float64(seq) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_clock_trusted", Help: "1 when schedules can be relied on."}, func() float64 {
@@ -93,6 +96,11 @@ func newMetrics(g *Gateway) *metrics {
 				}
 				return 0
 			}))
+	for _, h := range door.Headlines {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_doors",
+			Help: "Doors, by what they are now.", ConstLabels: prometheus.Labels{"state": string(h)}},
+			func() float64 { return float64(g.doorsThatAre(h)) }))
+	}
 	for _, cause := range admin.Causes { // all from the start, so that the first failure is an increase
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "latchkey_handshake_failures_total",
 			Help: "Handshakes that did not complete, by cause.", ConstLabels: prometheus.Labels{"cause": string(cause)}},

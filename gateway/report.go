@@ -9,6 +9,8 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/door"
+	"latchkey/gateway/session"
 )
 
 // Names of measurements that mean something to the gateway. All others are kept and shown.
@@ -20,9 +22,10 @@ const (
 )
 
 const (
-	maxReported   = 16               // names kept per device
-	alarmInterval = 10 * time.Second // between events of one name that a device's reports cause
-	exitHolds     = 15 * time.Second // after the exit button a door may open: the lock's longest pulse, and the time to walk through
+	maxReported = 16 // names kept per device
+	// reportInterval is the least time between events of one name that a device's reports cause.
+	reportInterval = 10 * time.Second
+	exitHolds      = 15 * time.Second // after the exit button a door may open: the lock's longest pulse, and the time to walk through
 )
 
 // Reported is the last value of one name.
@@ -39,14 +42,18 @@ type reports struct {
 }
 
 type reported struct {
-	values map[string]Reported
-	// on and alarmed are of the names that make events. A late value is neither: it would hide the next one that is not.
-	on      map[string]bool      // it is true, and what was to say of it was said
-	alarmed map[string]time.Time // when it last made an event
-	exit    time.Time            // when the exit button was pressed last
+	values  map[string]Reported
+	contact wire.Contact // as known last, in whichever session
+	since   time.Time    // when it was known last
+
+	// A late value is in none of these: it would hide the next one that is not.
+	on   map[string]bool      // flags that were true last
+	told map[string]time.Time // when a name last made an event
+	exit time.Time            // when the exit button was pressed last
 }
 
-// Report keeps what a node measured. Routine readings make no event; tamper, a forced door, the exit button and a restart do.
+// Report keeps what a node measured. Routine readings make no event. The exit button and a restart do; tamper and a
+// forced door are alarms.
 func (c calls) Report(p *coapres.Peer, r wire.Report, late bool) {
 	now := time.Now()
 	for _, m := range r.Measurements {
@@ -56,49 +63,78 @@ func (c calls) Report(p *coapres.Peer, r wire.Report, late bool) {
 		}
 		switch {
 		case m.Name == reportTamper && m.Type == wire.FlagValue:
-			c.alarm(p, m, now, m.Flag, "tamper")
+			if c.g.reports.comesOn(p.Device, m) {
+				c.g.raise(door.Tampered, named(p), c.g.placeOf(p), now)
+			}
 		case m.Name == reportExit && m.Type == wire.FlagValue && m.Flag && p.Kind == wire.KindLock:
 			c.g.reports.exited(p.Device, now)
-			c.alarm(p, wire.Measurement{Name: m.Name}, now, true, "exit button pressed") // each press is one, on as it says
+			c.note(p, m.Name, now, "exit button pressed")
+			c.g.refresh(p.Device) // it opens without asking: for how long, it says when asked
 		case m.Name == reportBoot && m.Type == wire.TextValue:
-			c.alarm(p, m, now, true, fmt.Sprintf("started: %.32q", m.Text))
+			c.note(p, m.Name, now, fmt.Sprintf("started: %.32q", m.Text))
 		case m.Name == reportContact && m.Type == wire.FlagValue:
-			c.alarm(p, m, now, c.contact(p, m.Flag), "door opened without being unlocked")
+			c.contact(p, m.Flag)
 		}
 	}
 }
 
-// alarm makes an event of a measurement that is wrong and was not before.
-func (c calls) alarm(p *coapres.Peer, m wire.Measurement, now time.Time, wrong bool, detail string) {
-	if !c.g.reports.mayAlarm(p.Device, m, now, wrong) {
+// note makes an event of what a device reports, unless one of that name has just been made.
+func (c calls) note(p *coapres.Peer, name string, now time.Time, detail string) {
+	if !c.g.reports.mayTell(p.Device, name, now) {
 		return
 	}
 	c.g.log.Warn("device reports", "device", p.Name, "report", detail)
+	ev := access.Event{Kind: access.EventReport, Device: named(p), Target: c.g.placeOf(p), Detail: detail}
 	c.g.background(func() {
-		if err := c.g.record(access.Event{Kind: access.EventReport, Device: named(p), Detail: detail}); err != nil {
+		if err := c.g.record(ev); err != nil {
 			c.g.log.Error("event lost", "device", p.Name, "err", err)
 		}
 	})
 }
 
-// contact takes a door's sensor and tells whether the door is open although nobody unlocked it.
-func (c calls) contact(p *coapres.Peer, open bool) bool {
+// contact takes what a door's sensor reports.
+func (c calls) contact(p *coapres.Peer, open bool) {
 	sensed := wire.ContactClosed
 	if open {
 		sensed = wire.ContactOpen
 	}
-	now := time.Now()
-	v, ok := c.g.sessions.View(p.Device, now)
 	c.g.sessions.Sensed(p, sensed)
-	if !open || !ok || p.Kind != wire.KindLock {
-		return false
+	if p.Kind == wire.KindLock {
+		c.g.sensedBy(p, true)
 	}
-	if c.g.reports.mayExit(p.Device, now) {
-		return false
+}
+
+// sensedBy raises an alarm if the contact at a lock has been opened although nobody unlocked it. reported: the node
+// said so by itself, as it happened; otherwise it was read.
+func (g *Gateway) sensedBy(p *coapres.Peer, reported bool) {
+	now := time.Now()
+	v, ok := g.sessions.View(p.Device, now)
+	if !ok || v.Contact == wire.ContactUnknown {
+		return
 	}
-	unlocked := v.Commanded.Action == wire.Unlock && now.Sub(v.CommandedAt) < time.Duration(v.Commanded.Duration)*time.Millisecond+5*time.Second
-	// A lock that is back lets go of its pulses first, so what is not known of it yet does not explain an open door.
-	return !(v.Known && v.Expected(now).On) && !unlocked
+	was, since := g.reports.sensed(p.Device, v.Contact, now)
+	switch {
+	case v.Contact != wire.ContactOpen || was == wire.ContactOpen:
+		return
+	case was == wire.ContactUnknown && !reported:
+		return // it was open before anybody looked: nobody knows since when, and why
+	case g.reports.mayExit(p.Device, now), explained(v, now):
+		return
+	case !reported && (v.Commanded.Action == wire.Unlock && v.CommandedAt.After(since) || g.reports.exitedAfter(p.Device, since)):
+		return // it may have been opened right then
+	}
+	g.raise(door.Forced, named(p), g.placeOf(p), now)
+}
+
+// walkTime is how long after a pulse somebody may still open the door: the bolt is held by the leaf until then.
+const walkTime = 5 * time.Second
+
+// explained tells whether a door that is opened now was unlocked. A lock that is back lets go of its pulses first, so
+// what is not known of it yet explains nothing.
+func explained(v session.View, now time.Time) bool {
+	pulse := time.Duration(v.Commanded.Duration) * time.Millisecond
+	unlocked := v.Commanded.Action == wire.Unlock && now.Sub(v.CommandedAt) < pulse+walkTime
+	return v.Known && v.Expected(now).On || unlocked
 }
 
 // keep stores a value for people to see.
@@ -118,28 +154,42 @@ func (r *reports) device(id string) *reported {
 	}
 	d := r.devices[id]
 	if d == nil {
-		d = &reported{values: map[string]Reported{}, on: map[string]bool{}, alarmed: map[string]time.Time{}}
+		d = &reported{values: map[string]Reported{}, on: map[string]bool{}, told: map[string]time.Time{}}
 		r.devices[id] = d
 	}
 	return d
 }
 
-// mayAlarm tells whether a measurement that is wrong makes an event: a flag does when it was not on before, and nothing does too often. What
-// was held back for that is not forgotten: if it is still so at the next report, that one makes the event.
-func (r *reports) mayAlarm(device string, m wire.Measurement, now time.Time, wrong bool) bool {
+// comesOn tells whether a flag is on and was not before.
+func (r *reports) comesOn(device string, m wire.Measurement) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.device(device)
-	on := m.Type == wire.FlagValue && m.Flag
-	if !wrong || d.on[m.Name] {
-		d.on[m.Name] = on
+	was := d.on[m.Name]
+	d.on[m.Name] = m.Flag
+	return m.Flag && !was
+}
+
+// mayTell tells whether a report of that name makes an event: not too often.
+func (r *reports) mayTell(device, name string, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := r.device(device)
+	if at, ok := d.told[name]; ok && now.Sub(at) < reportInterval {
 		return false
 	}
-	if at, ok := d.alarmed[m.Name]; ok && now.Sub(at) < alarmInterval {
-		return false
-	}
-	d.on[m.Name], d.alarmed[m.Name] = on, now
+	d.told[name] = now
 	return true
+}
+
+// sensed takes a contact, and returns what it was before and when that was known last.
+func (r *reports) sensed(device string, c wire.Contact, now time.Time) (was wire.Contact, since time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := r.device(device)
+	was, since = d.contact, d.since
+	d.contact, d.since = c, now
+	return was, since
 }
 
 // exited takes note that the exit button was pressed.
@@ -155,6 +205,13 @@ func (r *reports) mayExit(device string, now time.Time) bool {
 	defer r.mu.Unlock()
 	d := r.device(device)
 	return !d.exit.IsZero() && now.Sub(d.exit) < exitHolds
+}
+
+// exitedAfter tells whether the exit button was pressed after a moment.
+func (r *reports) exitedAfter(device string, t time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.device(device).exit.After(t)
 }
 
 // of returns a copy of what a device has reported.

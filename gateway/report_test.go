@@ -11,36 +11,35 @@ func flagged(name string, v bool) wire.Measurement {
 	return wire.Measurement{Name: name, Type: wire.FlagValue, Flag: v}
 }
 
-func TestAlarms(t *testing.T) {
-	tamper, boot := reportTamper, wire.Measurement{Name: reportBoot, Type: wire.TextValue, Text: "power"}
+func TestReportsAreTold(t *testing.T) {
 	type step struct {
-		at    time.Duration
-		m     wire.Measurement
-		wrong bool
-		want  bool
+		at   time.Duration
+		name string
+		want bool
 	}
 	for _, c := range []struct {
 		rule  string
 		steps []step
 	}{
-		{"a flag alarms when it comes on", []step{{0, flagged(tamper, false), false, false}, {1, flagged(tamper, true), true, true}}},
-		{"and not while it stays on", []step{{0, flagged(tamper, true), true, true}, {time.Hour, flagged(tamper, true), true, false}}},
-		{"and again when it was off", []step{{0, flagged(tamper, true), true, true}, {time.Minute, flagged(tamper, false), false, false},
-			{2 * time.Minute, flagged(tamper, true), true, true}}},
-		{"a flag that is on and not wrong is no alarm later", []step{{0, flagged(reportContact, true), false, false}, {time.Hour, flagged(reportContact, true), true, false}}},
-		{"not too often", []step{{0, flagged(tamper, true), true, true}, {1, flagged(tamper, false), false, false},
-			{alarmInterval - 1, flagged(tamper, true), true, false}}},
-		{"what was too early alarms with the next report", []step{{0, flagged(tamper, true), true, true}, {1, flagged(tamper, false), false, false},
-			{2, flagged(tamper, true), true, false}, {alarmInterval, flagged(tamper, true), true, true}, {2 * alarmInterval, flagged(tamper, true), true, false}}},
-		{"one name does not hide another", []step{{0, boot, true, true}, {1, flagged(tamper, true), true, true}, {2, flagged(reportContact, true), true, true}}},
-		{"every restart alarms, not too often", []step{{0, boot, true, true}, {alarmInterval - 1, boot, true, false}, {alarmInterval, boot, true, true}}},
+		{"each press and each restart is told", []step{{0, reportExit, true}, {reportInterval, reportExit, true}}},
+		{"not too often", []step{{0, reportBoot, true}, {reportInterval - 1, reportBoot, false}, {reportInterval, reportBoot, true}}},
+		{"one name does not hide another", []step{{0, reportBoot, true}, {1, reportExit, true}}},
 	} {
 		var r reports
 		now := time.Now()
 		for i, s := range c.steps {
-			if got := r.mayAlarm("d", s.m, now.Add(s.at), s.wrong); got != s.want {
+			if got := r.mayTell("d", s.name, now.Add(s.at)); got != s.want {
 				t.Errorf("%s: step %d: got %v, want %v", c.rule, i, got, s.want)
 			}
+		}
+	}
+}
+
+func TestFlagsComeOn(t *testing.T) {
+	var r reports
+	for i, s := range []struct{ flag, want bool }{{false, false}, {true, true}, {true, false}, {false, false}, {true, true}} {
+		if got := r.comesOn("d", flagged(reportTamper, s.flag)); got != s.want {
+			t.Errorf("step %d: got %v, want %v", i, got, s.want)
 		}
 	}
 }

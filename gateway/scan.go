@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -30,6 +31,7 @@ type Timeline struct {
 	Target   string
 	Decision access.Decision
 	Outcome  access.Outcome // of the command; empty if there was none
+	Holds    time.Duration  // of an unlock: how long the lock holds it, as it said; 0: it did not say
 	Repeated bool           // an attempt that was decided before: nothing was done
 }
 
@@ -93,6 +95,7 @@ func (g *Gateway) perform(ctx context.Context, a access.Attempt, intent time.Tim
 		g.log.Error("could not decide", "device", string(a.Device), "target", string(a.Target), "err", err)
 		return tl, 0, err
 	}
+	g.restateIfDue(adm.Seq)
 	tl.describe(g.store.Snapshot(), a, adm)
 	if adm.Decision.Granted && !adm.Duplicate {
 		outcome := g.command(ctx, a, adm, intent, &tl)
@@ -140,15 +143,19 @@ func (g *Gateway) command(ctx context.Context, a access.Attempt, adm store.Admis
 	var detail string
 	if ok {
 		tl.Commanded = time.Now()
-		_, err := g.sessions.Command(ctx, string(actuator.ID), g.commandFor(policy, a, actuator, adm.Seq), intent)
+		r, err := g.sessions.Command(ctx, string(actuator.ID), g.commandFor(policy, a, actuator, adm.Seq), intent)
 		tl.Outcome = outcomeOf(err)
 		if err != nil {
-			detail = err.Error()
+			detail = whyNot(err)
 			g.log.Warn("not acknowledged", "device", actuator.Name, "target", tl.Target, "event", adm.Seq, "err", err)
 		} else {
 			tl.Acknowledged = time.Now()
+			if r.State.On {
+				tl.Holds = time.Duration(r.State.Left) * time.Millisecond
+			}
+			g.expectEnd(string(actuator.ID), time.Time{})
 		}
-		if tl.Outcome == access.OutcomeUnknown || tl.Outcome == access.OutcomeLate {
+		if tl.Outcome == access.OutcomeUnknown || tl.Outcome == access.OutcomeLate || tl.Outcome == access.OutcomeRefused {
 			g.refresh(string(actuator.ID))
 		}
 		if tl.Outcome == access.OutcomeOffline || tl.Outcome == access.OutcomeLate {
@@ -164,7 +171,7 @@ func (g *Gateway) commandFor(p *access.Policy, a access.Attempt, actuator access
 	c := wire.Command{ID: seq, Action: a.Action}
 	switch a.Action {
 	case wire.Unlock:
-		c.Duration = uint32(p.Targets[a.Target].Pulse / time.Millisecond)
+		c.Duration = uint32(g.holds(p.Targets[a.Target], actuator.ID) / time.Millisecond)
 	case wire.Level:
 		c.Level = a.Level
 	case wire.Toggle:
@@ -189,6 +196,26 @@ func outcomeOf(err error) access.Outcome {
 		return access.OutcomeRefused
 	}
 	return access.OutcomeUnknown
+}
+
+// whyNot says in a sentence what kept a command from being acknowledged. The error itself is for the log.
+func whyNot(err error) string {
+	var code *coapres.CodeError
+	switch {
+	case errors.Is(err, session.ErrUnheard):
+		return "it speaks from a new address and has not answered there, so nothing was sent"
+	case errors.Is(err, session.ErrOffline):
+		return "" // the outcome says it
+	case errors.Is(err, coapres.ErrLate):
+		return fmt.Sprintf("more than %v had passed since the tap, so nothing was sent", coapres.CommandWindow)
+	case errors.As(err, &code):
+		return "its device answered " + code.Code.String()
+	case errors.Is(err, coapres.ErrNotObeyed):
+		return "its device did not do it"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "its device did not answer in time"
+	}
+	return "the connection to its device failed before it answered"
 }
 
 func verdictOf(tl Timeline, last uint64) wire.Verdict {

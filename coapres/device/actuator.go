@@ -42,7 +42,7 @@ func (d *Device) handler(l *link) transport.Handler {
 			resp.SetCode(codes.Content)
 			if d.cfg.Kind.Actuator() {
 				resp.SetContentFormat(message.AppLinkFormat)
-				resp.SetBody(bytes.NewReader([]byte(`</act>;rt="latchkey.act";if="core.a";ct=60`)))
+				resp.SetBody(bytes.NewReader([]byte(d.actLink())))
 			}
 		case path != "/act" || !d.cfg.Kind.Actuator():
 			resp.SetCode(codes.NotFound)
@@ -205,4 +205,12 @@ func (d *Device) SetContact(c wire.Contact) {
 	d.act.mu.Lock()
 	defer d.act.mu.Unlock()
 	d.act.state.Contact = c
+}
+
+// Exit presses the button inside: a lock opens by itself, without asking anybody.
+func (d *Device) Exit() {
+	d.act.mu.Lock()
+	defer d.act.mu.Unlock()
+	d.act.set(false, 0)
+	d.act.pulse(ownPulse)
 }

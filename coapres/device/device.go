@@ -195,8 +195,11 @@ func (d *Device) register(ctx context.Context, l *link) error {
 	if d.cfg.Name != "" {
 		r.Query = append(r.Query, "ep="+d.cfg.Name)
 	}
-	if l.location != "" {
-		r.Path = l.location
+	switch {
+	case l.location != "":
+		r.Path = l.location // what the registration does not name stays as it was
+	case d.cfg.Kind.Actuator():
+		r.Format, r.Body = coapres.LinkFormat, []byte(d.actLink())
 	}
 	a, err := coapres.Call(ctx, l.conn, &l.held, r)
 	switch {
@@ -212,6 +215,14 @@ func (d *Device) register(ctx context.Context, l *link) error {
 		return d.register(ctx, l)
 	}
 	return fmt.Errorf("device: register: %w", &CodeError{a.Code})
+}
+
+// actLink is the node's link to its actuator: a lock says how long it holds at the most.
+func (d *Device) actLink() string {
+	if d.cfg.Kind == wire.KindLock {
+		return coapres.ActLink(d.cfg.MaxPulse)
+	}
+	return coapres.ActLink(0)
 }
 
 func (d *Device) setLink(l *link) {

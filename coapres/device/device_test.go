@@ -89,6 +89,8 @@ func (p *post) Act(context.Context, *coapres.Peer, string, wire.Act, time.Time) 
 func (p *post) State(*coapres.Peer, string) (wire.State, error) {
 	return wire.State{}, coapres.ErrNotFound
 }
+func (p *post) Late(*coapres.Peer, uint64, time.Duration) {}
+
 func (p *post) Registered(peer *coapres.Peer, _ time.Duration) { p.peers <- peer }
 func (p *post) Left(*coapres.Peer)                             {}
 func (p *post) Report(*coapres.Peer, wire.Report, bool)        {}

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "err.h"
+
 /* Moves the output; ms above 0 is a pulse. */
 static void set(struct lk_actuator *a, uint8_t level, uint32_t ms, uint32_t now)
 {
@@ -60,6 +62,21 @@ void lk_actuator_obey(struct lk_actuator *a, const struct lk_command *c, uint32_
 	r->result = LK_DONE;
 	lk_actuator_state(a, now, &r->state);
 	a->receipt = *r;
+}
+
+#define TEXT(number) #number
+#define TEXT_OF(macro) TEXT(macro)
+#define LINK "</act>;rt=\"latchkey.act\";if=\"core.a\";ct=60"
+
+int lk_actuator_links(const struct lk_actuator *a, uint8_t *b, size_t cap)
+{
+	static const char lock[] = LINK ";maxpulse=" TEXT_OF(LK_PULSE_LIMIT);
+	size_t len = a->lamp ? sizeof LINK - 1 : sizeof lock - 1;
+
+	if (len > cap)
+		return LK_ESPACE;
+	memcpy(b, lock, len);
+	return (int)len;
 }
 
 void lk_actuator_exit(struct lk_actuator *a, uint32_t now)

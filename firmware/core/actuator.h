@@ -6,15 +6,14 @@
 #define LK_ACTUATOR_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "port.h"
 #include "wire.h"
 
-enum {
-	LK_PULSE_OWN = 3000, /* ms a lock stays open when a command does not say */
-	LK_PULSE_LIMIT = 10000, /* ms that no command can raise */
-};
+enum { LK_PULSE_OWN = 3000 }; /* ms a lock stays open when a command does not say */
+#define LK_PULSE_LIMIT 10000     /* ms that no command can raise; a macro, because the links below have it as text */
 
 struct lk_actuator {
 	const struct lk_port *port;
@@ -40,6 +39,9 @@ void lk_actuator_obey(struct lk_actuator *a, const struct lk_command *c, uint32_
 
 /* The exit button of a lock: it opens from inside, with the gateway or without. */
 void lk_actuator_exit(struct lk_actuator *a, uint32_t now);
+
+/* The links of RFC 6690 for the actuator: a lock says how long it holds at the most. Returns their length, or LK_ESPACE. */
+int lk_actuator_links(const struct lk_actuator *a, uint8_t *b, size_t cap);
 
 void lk_actuator_state(const struct lk_actuator *a, uint32_t now, struct lk_state *s);
 

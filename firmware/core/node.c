@@ -171,7 +171,14 @@ static void register_node(struct lk_node *n)
 	char lt[] = "lt=00000";
 	char ep[3 + sizeof n->settings->device] = "ep=";
 
+	/* What an update does not name stays as it was, so only a new registration says what the node is (RFC 9176 §5.3.1). */
+	bool links = n->actuator && !n->location[0];
+	size_t cap;
+	int len = 0;
+
 	lk_exchange_begin(&n->out, &o, LK_COAP_POST, n->location[0] ? n->location : "rd");
+	if (links)
+		lk_coap_option_uint(&o, LK_COAP_CONTENT_FORMAT, LK_FORMAT_LINKS);
 	for (uint32_t i = sizeof lt - 2, v = n->lifetime; i >= 3; i--, v /= 10)
 		lt[i] = (char)('0' + v % 10);
 	lk_coap_option(&o, LK_COAP_URI_QUERY, (const uint8_t *)lt, sizeof lt - 1);
@@ -179,7 +186,11 @@ static void register_node(struct lk_node *n)
 		memcpy(ep + 3, n->settings->device, sizeof n->settings->device);
 		lk_coap_option(&o, LK_COAP_URI_QUERY, (const uint8_t *)ep, strlen(ep));
 	}
-	lk_node_ask(n, &o, 0, LK_FOR_REGISTRATION);
+	if (links) {
+		uint8_t *b = lk_coap_payload(&o, &cap);
+		len = lk_actuator_links(n->actuator, b, cap);
+	}
+	lk_node_ask(n, &o, len, LK_FOR_REGISTRATION);
 }
 
 /* Keeps the Echo and, of a registration, the path of an answer. */

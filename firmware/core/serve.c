@@ -79,7 +79,6 @@ static uint8_t command(struct lk_node *n, const struct lk_coap *m, const struct 
  * changes by it): a state is read, and a command with a known id moves nothing. */
 int lk_serve(struct lk_node *n, const struct lk_coap *m)
 {
-	static const char links[] = "</act>;rt=\"latchkey.act\";if=\"core.a\";ct=60";
 	struct request r;
 	struct lk_receipt receipt = {0};
 	struct lk_coap_out o;
@@ -112,9 +111,7 @@ int lk_serve(struct lk_node *n, const struct lk_coap *m)
 	}
 	uint8_t *b = lk_coap_payload(&o, &cap);
 	if (full && r.core) {
-		len = sizeof links - 1;
-		if ((size_t)len <= cap)
-			memcpy(b, links, sizeof links - 1);
+		len = lk_actuator_links(n->actuator, b, cap);
 	} else if (full && state) {
 		lk_actuator_state(n->actuator, lk_node_millis(n), &receipt.state);
 		len = lk_state_encode(&receipt.state, b, cap);

@@ -1,6 +1,7 @@
 /* The relay and the lamp: what moves them, for how long, and what does not. */
 #include "actuator.h"
 #include "check.h"
+#include "err.h"
 #include "fake_port.h"
 
 static struct fake_port board;
@@ -165,8 +166,27 @@ static void an_unlock_does_not_cut_the_exit_short(void)
 	CHECK(board.level == 100 && r.state.left == 500);
 }
 
+/* A lock says how long it holds; the text is the number. */
+static void the_links_say_how_long_a_lock_holds(void)
+{
+	char want[96], got[96];
+	int n;
+
+	begin(false);
+	(void)snprintf(want, sizeof want, "</act>;rt=\"latchkey.act\";if=\"core.a\";ct=60;maxpulse=%d", LK_PULSE_LIMIT);
+	n = lk_actuator_links(&a, (uint8_t *)got, sizeof got);
+	CHECK(n == (int)strlen(want) && memcmp(got, want, (size_t)n) == 0);
+	CHECK_EQ(lk_actuator_links(&a, (uint8_t *)got, (size_t)n), n);
+	CHECK_EQ(lk_actuator_links(&a, (uint8_t *)got, (size_t)n - 1), LK_ESPACE);
+	begin(true);
+	n = lk_actuator_links(&a, (uint8_t *)got, sizeof got);
+	CHECK(n > 0 && memcmp(got, want, (size_t)n) == 0 && memchr(got, 'x', (size_t)n) == NULL);
+}
+
 int main(void)
 {
+	the_links_say_how_long_a_lock_holds();
+
 	a_pulse_ends_by_itself();
 	no_command_raises_the_limit();
 	the_same_command_again_moves_nothing();

@@ -11,21 +11,25 @@ import (
 type EventKind string
 
 const (
-	EventDecision    EventKind = "decision" // an attempt was decided; its sequence number is the command's id
-	EventReceipt     EventKind = "receipt"  // what came of the command of the decision in Cause
-	EventPolicy      EventKind = "policy"   // records were changed; Detail says how, Digest is the policy's
-	EventSession     EventKind = "session"  // Detail: registered, replaced, offline, closed, revoked
-	EventThrottle    EventKind = "throttle" // a reader is slowed after too many unknown cards
-	EventFull        EventKind = "full"     // a handshake was refused, there are as many sessions as may be; Device is as the peer claimed it
-	EventReport      EventKind = "report"   // a node reported something that is not routine (tamper, door forced, boot)
-	EventSignIn      EventKind = "sign-in"  // somebody signed in at the console as Actor, or was refused; Detail says from where and how
-	EventTimeTrusted EventKind = "time-trusted"
-	EventStart       EventKind = "start"
-	EventStop        EventKind = "stop"
+	EventDecision EventKind = "decision" // an attempt was decided; its sequence number is the command's id
+	EventReceipt  EventKind = "receipt"  // what came of the command of the decision in Cause
+	EventPolicy   EventKind = "policy"   // records were changed; Detail says how, Digest is the policy's
+	EventSession  EventKind = "session"  // Detail: registered, replaced, offline, closed, revoked
+	EventAlarm    EventKind = "alarm"    // Reason: forced or tampered, at Target; it stays until it is acknowledged. With Cause it tells of that alarm again
+	// EventAcknowledged says that Actor has taken note of the alarm in Cause; Detail is a remark.
+	EventAcknowledged EventKind = "acknowledged"
+	EventStale        EventKind = "stale"    // a scan came so late after the tap that it was not decided; Counter is its
+	EventThrottle     EventKind = "throttle" // a reader is slowed after too many unknown cards
+	EventFull         EventKind = "full"     // a handshake was refused, there are as many sessions as may be; Device is as the peer claimed it
+	EventReport       EventKind = "report"   // a node reported something that is not routine (exit button, boot)
+	EventSignIn       EventKind = "sign-in"  // somebody signed in at the console as Actor, or was refused; Detail says from where and how
+	EventTimeTrusted  EventKind = "time-trusted"
+	EventStart        EventKind = "start"
+	EventStop         EventKind = "stop"
 )
 
 // EventKinds are all kinds of events.
-var EventKinds = []EventKind{EventDecision, EventReceipt, EventPolicy, EventSession, EventReport, EventThrottle, EventFull, EventSignIn, EventTimeTrusted,
+var EventKinds = []EventKind{EventDecision, EventReceipt, EventPolicy, EventSession, EventReport, EventAlarm, EventAcknowledged, EventStale, EventThrottle, EventFull, EventSignIn, EventTimeTrusted,
 	EventStart, EventStop}
 
 // Outcome is what came of a command.

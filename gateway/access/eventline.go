@@ -32,6 +32,18 @@ func (e Event) Line() string {
 		add(e.Target.Name != "", "%s", e.Target.Name)
 		add(e.Device.Name != "", "at %s", e.Device.Name)
 		add(e.Cause != 0, "for event %d", e.Cause)
+	case EventAlarm:
+		add(e.Target.Name != "", "%s:", e.Target.Name)
+		add(e.Detail != "", "%s", e.Detail)
+		add(e.Device.Name != "", "(%s)", e.Device.Name)
+		add(e.Cause != 0, "since event %d, and nobody has acknowledged it", e.Cause)
+		return strings.Join(s, " ")
+	case EventStale:
+		add(true, "%s:", e.Device.Name)
+	case EventAcknowledged:
+		add(e.Target.Name != "", "%s:", e.Target.Name)
+		add(e.Target.Name == "", "%s:", e.Device.Name)
+		add(true, "%s by %s, alarm of event %d", e.Reason, e.Actor, e.Cause)
 	default:
 		add(e.Device.Name != "", "%s:", e.Device.Name)
 		add(e.Target.Name != "", "%s", e.Target.Name)

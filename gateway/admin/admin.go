@@ -44,6 +44,12 @@ type Live interface {
 	// Learn waits for the next unknown card at the reader, until ctx ends. tail is the UID's last two bytes in hex.
 	Learn(ctx context.Context, reader access.ID) (card access.CredentialID, tail string, err error)
 	Status() []DeviceStatus
+	// Door says what a door is now.
+	Door(target access.ID) DoorState
+	// Alarms are those that nobody has acknowledged, oldest first. The answer is the caller's.
+	Alarms() []Alarm
+	// Acknowledge keeps who has taken note of an alarm, and ends it. It fails with access.ErrNotFound if there is none.
+	Acknowledge(ctx context.Context, actor string, seq uint64, remark string) (Alarm, error)
 	// Handshakes tells what is remembered of them. The answer is the caller's.
 	Handshakes() Handshakes
 	Latency() Latency
@@ -57,6 +63,8 @@ type Operated struct {
 	Granted bool           `json:"granted"`
 	Reason  access.Reason  `json:"reason"`
 	Outcome access.Outcome `json:"outcome,omitempty" doc:"what came of the command: done, refused, offline, unknown or late; only when granted"`
+	Note    string         `json:"note,omitempty" doc:"what was done otherwise than the target says, for people"`
+	Holds   uint32         `json:"holds,omitempty" doc:"of an unlock: ms until the lock lets go by itself, as it says"`
 }
 
 // Config says what the handler works on. Store is required.
@@ -134,6 +142,7 @@ func (a *api) routes() {
 	a.eventRoutes()
 	a.auditRoutes()
 	a.liveRoutes()
+	a.alarmRoutes()
 	a.doctorRoutes()
 	a.latencyRoutes()
 	a.accountRoutes()

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/keys"
 )
@@ -48,7 +50,7 @@ const tight = 4
 
 // Finding is one thing that is wrong.
 type Finding struct {
-	Code   string `json:"code" doc:"a cause of failed handshakes, or no-traffic, offline, clock, store, space"`
+	Code   string `json:"code" doc:"a cause of failed handshakes, or no-traffic, offline, late, pulse, alarm, clock, store, space"`
 	Device Ref    `json:"device,omitzero"`
 	Text   string `json:"text" doc:"what was found, for people"`
 	Do     string `json:"do" doc:"what to do about it"`
@@ -61,6 +63,9 @@ const (
 	codeClock     = "clock"
 	codeStore     = "store"
 	codeSpace     = "space"
+	codeAlarm     = "alarm" // one that nobody has acknowledged
+	codeLate      = "late"  // scans come so late that they are not decided
+	codePulse     = "pulse" // a door's pulse is longer than its lock holds
 )
 
 // DoctorInput says what to look at.
@@ -116,11 +121,50 @@ func (a *api) diagnose(device string) (Diagnosis, error) {
 	if trusted, why := a.Live.ClockTrusted(x.now); !trusted {
 		x.find(codeClock, Ref{}, "the clock is not trusted, so what depends on the time denies: "+why, "set this machine's clock right")
 	}
+	x.alarms(a, nil)
 	if err := x.space(a); err != nil {
 		return Diagnosis{}, err
 	}
 	x.all()
 	return *x.Diagnosis, nil
+}
+
+// alarms are those that nobody has acknowledged: all, or those of one device.
+func (x *examination) alarms(a *api, device *access.Device) {
+	for _, alarm := range a.Live.Alarms() {
+		if device != nil && device.ID != alarm.Device.ID {
+			continue
+		}
+		text := fmt.Sprintf("%s: %s, on %s", cmp.Or(alarm.Target.Name, alarm.Device.Name), alarm.Words, x.time(alarm.At))
+		if alarm.Times > 1 {
+			text += fmt.Sprintf(", and %d times in all, last on %s", alarm.Times, x.time(alarm.Last))
+		}
+		x.find(codeAlarm, alarm.Device, text,
+			fmt.Sprintf("look at the place; then, so that everybody knows that somebody did: latchkey alarm acknowledge %d", alarm.Seq))
+	}
+}
+
+// late is about scans that came too late to be decided.
+func (x *examination) late(d access.Device) {
+	l := x.status[d.ID].LateScans
+	if l == nil || x.now.Sub(l.Last) > recently {
+		return
+	}
+	x.find(codeLate, deviceRef(x.p, d.ID), fmt.Sprintf("%s: %s too late to be decided, the last at %s, %d ms after the tap", d.Name,
+		plural(l.Count, "scan came", "scans came"), x.time(l.Last), l.After),
+		"look for a weak radio link or a busy network. If there is neither, somebody may hold back what the device sends; nothing opened by it")
+}
+
+// pulse is about a lock that does not hold as long as its door's pulse says.
+func (x *examination) pulse(d access.Device) {
+	if d.Kind != wire.KindLock || len(d.Targets) != 1 {
+		return
+	}
+	t := x.p.Targets[d.Targets[0]]
+	if limit := time.Duration(x.status[d.ID].MaxPulse) * time.Millisecond; limit > 0 && t.Pulse > limit {
+		x.find(codePulse, deviceRef(x.p, d.ID), fmt.Sprintf("%s: its pulse is %v, and its lock %s lets go after %v", t.Name, t.Pulse, d.Name, limit),
+			fmt.Sprintf("latchkey target change %s --pulse %v", t.Name, limit))
+	}
 }
 
 // space looks at the disk.
@@ -148,6 +192,9 @@ func (x *examination) one(a *api, ref string) error {
 	}
 	view := a.viewDevices()(x.p, d)
 	x.Device = &view
+	x.alarms(a, &d)
+	x.late(d)
+	x.pulse(d)
 	gone := x.device(d, true)
 	for _, f := range x.h.Failures {
 		switch {
@@ -174,6 +221,8 @@ func (x *examination) all() {
 	}
 	slices.SortFunc(devices, func(a, b access.Device) int { return strings.Compare(a.Name, b.Name) })
 	for _, d := range devices {
+		x.late(d)
+		x.pulse(d)
 		x.device(d, false)
 	}
 	for _, f := range x.h.Failures {

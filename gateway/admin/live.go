@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"latchkey/coapres/wire"
@@ -23,11 +24,21 @@ type DeviceStatus struct {
 
 	Commanded   wire.Action `json:"commanded,omitempty" doc:"the last command that was sent"`
 	CommandedAt time.Time   `json:"commandedAt,omitzero"`
-	Known       bool        `json:"known" doc:"false before the first reading and after a lost receipt: unknown is not locked"`
+	Known       bool        `json:"known" doc:"false before the first reading, after a lost receipt, and once a pulse should be over until the device has said so: unknown is not locked"`
 	State       *State      `json:"state,omitempty" doc:"as last acknowledged or read"`
 	StateAt     time.Time   `json:"stateAt,omitzero"`
 
+	MaxPulse  uint32     `json:"maxPulse,omitempty" doc:"ms that a lock holds an unlock at the most, as it said; left out if it did not"`
+	LateScans *LateScans `json:"lateScans,omitempty" doc:"scans that came too late to be decided, if there were any"`
+
 	Reports []Reading `json:"reports,omitempty" doc:"the last of each"`
+}
+
+// LateScans are the scans of a device, since the gateway's start, that came so long after the tap that nothing was decided.
+type LateScans struct {
+	Count uint64    `json:"count"`
+	Last  time.Time `json:"last"`
+	After uint64    `json:"after" doc:"how many ms after the tap the last of them came"`
 }
 
 // State is what an actuator says of itself.
@@ -60,6 +71,8 @@ type Status struct {
 	Time     Time           `json:"time"`
 	Lockdown bool           `json:"lockdown"`
 	Devices  []DeviceStatus `json:"devices"`
+	Doors    []Target       `json:"doors" doc:"by name, with what each is now"`
+	Alarms   []Alarm        `json:"alarms" doc:"that nobody has acknowledged, oldest first"`
 }
 
 // Health is whether the gateway can do its work.
@@ -104,8 +117,15 @@ func (a *api) operate(ctx context.Context, in Order, at time.Time) (Operated, er
 	if !t.Kind.Fits(action) {
 		return Operated{}, fmt.Errorf("%s is a %s: %w: %v does not fit it", t.Name, t.Kind, access.ErrInvalid, action)
 	}
-	return a.Live.Operate(ctx, a.actor(ctx), t.ID, action, in.Level, at)
+	done, err := a.Live.Operate(ctx, a.actor(ctx), t.ID, action, in.Level, at)
+	if holds := time.Duration(done.Holds) * time.Millisecond; holds > 0 && holds+pulseSlack < t.Pulse {
+		done.Note = fmt.Sprintf("its lock lets go after %v, not %v: it holds no longer", holds.Round(pulseSlack/5), t.Pulse)
+	}
+	return done, err
 }
+
+// pulseSlack is by how much less than the pulse a lock may name as what is left of it, since its answer takes time.
+const pulseSlack = 500 * time.Millisecond
 
 func (a *api) status() (Status, error) {
 	if a.Live == nil {
@@ -113,8 +133,11 @@ func (a *api) status() (Status, error) {
 	}
 	now, site := a.Now(), a.Store.Snapshot().Site
 	trusted, why := a.Live.ClockTrusted(now)
-	s := Status{Version: a.Version, Lockdown: site.Lockdown, Devices: a.Live.Status(),
+	s := Status{Version: a.Version, Lockdown: site.Lockdown, Devices: a.Live.Status(), Alarms: a.Live.Alarms(),
 		Time: Time{Now: now.UTC(), Zone: site.Zone, Trusted: trusted, Why: why}}
+	p := a.Store.Snapshot()
+	s.Doors = slices.DeleteFunc(viewAll(p, p.Targets, a.viewTargets(), func(t Target) string { return t.Name }),
+		func(t Target) bool { return t.State == nil })
 	if s.Devices == nil {
 		s.Devices = []DeviceStatus{}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -23,6 +24,8 @@ type running struct {
 	operated []string
 	outcome  access.Outcome
 	status   []admin.DeviceStatus
+	door     admin.DoorState
+	alarms   []admin.Alarm
 	past     admin.Handshakes
 	latency  admin.Latency
 }
@@ -45,6 +48,21 @@ func (r *running) Learn(ctx context.Context, _ access.ID) (access.CredentialID, 
 }
 
 func (r *running) Status() []admin.DeviceStatus { return r.status }
+
+func (r *running) Door(access.ID) admin.DoorState { return r.door }
+
+func (r *running) Alarms() []admin.Alarm { return r.alarms }
+
+func (r *running) Acknowledge(_ context.Context, actor string, seq uint64, remark string) (admin.Alarm, error) {
+	for i, a := range r.alarms {
+		if a.Seq == seq {
+			r.operated = append(r.operated, actor+" "+remark)
+			r.alarms = slices.Delete(r.alarms, i, i+1)
+			return a, nil
+		}
+	}
+	return admin.Alarm{}, access.ErrNotFound
+}
 
 func (r *running) Latency() admin.Latency { return r.latency }
 

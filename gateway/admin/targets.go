@@ -19,6 +19,9 @@ type Target struct {
 	Pulse    string    `json:"pulse,omitempty" doc:"how long an unlock lasts, like 3s; doors only"`
 	Actuator Ref       `json:"actuator,omitzero" doc:"the lock or lamp device that moves it"`
 	Created  time.Time `json:"created"`
+
+	State    *DoorState `json:"state,omitempty" doc:"what it is now; doors only, from a running gateway"`
+	MaxPulse string     `json:"maxPulse,omitempty" doc:"how long its lock holds an unlock at the most, whatever the pulse, as the lock says; left out while it has not said so"`
 }
 
 // NewTarget asks for a target.
@@ -45,15 +48,15 @@ func (a *api) targetRoutes() {
 	handle(a, http.MethodGet, "/v1/targets", "list-targets", "All doors and lamps, by name",
 		func(context.Context, *struct{}) (*body[list[Target]], error) {
 			p := a.Store.Snapshot()
-			return listOf(viewAll(p, p.Targets, viewTarget, func(t Target) string { return t.Name })), nil
+			return listOf(viewAll(p, p.Targets, a.viewTargets(), func(t Target) string { return t.Name })), nil
 		})
 	handle(a, http.MethodPost, "/v1/targets", "add-target", "Add a door or a lamp",
 		func(ctx context.Context, in *struct{ Body NewTarget }) (*body[Target], error) {
-			return put(ctx, a, func(*access.Policy) (access.Target, error) { return a.newTarget(in.Body) }, viewTarget)
+			return put(ctx, a, func(*access.Policy) (access.Target, error) { return a.newTarget(in.Body) }, a.viewTargets())
 		})
 	handle(a, http.MethodGet, "/v1/targets/{ref}", "get-target", "One door or lamp",
 		func(_ context.Context, in *RefInput) (*body[Target], error) {
-			return show(a, in.Ref, findTarget, viewTarget)
+			return show(a, in.Ref, findTarget, a.viewTargets())
 		})
 	handle(a, http.MethodPatch, "/v1/targets/{ref}", "change-target", "Rename a target or change its pulse",
 		func(ctx context.Context, in *struct {
@@ -69,10 +72,12 @@ func (a *api) targetRoutes() {
 					t.Name = in.Body.Name
 				}
 				if in.Body.Pulse != "" {
-					t.Pulse, err = parsePulse(in.Body.Pulse)
+					if t.Pulse, err = parsePulse(in.Body.Pulse); err == nil {
+						err = a.checkPulse(p, t)
+					}
 				}
 				return t, err
-			}, viewTarget)
+			}, a.viewTargets())
 		})
 	handle(a, http.MethodDelete, "/v1/targets/{ref}", "remove-target", "Remove a target with its grants",
 		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
@@ -99,6 +104,18 @@ func parsePulse(s string) (time.Duration, error) {
 		return 0, fmt.Errorf("pulse %q: %w: want a length of time like 3s or 500ms", shorten(s), access.ErrInvalid)
 	}
 	return d, nil
+}
+
+// checkPulse refuses a pulse that is longer than the door's lock says that it holds.
+func (a *api) checkPulse(p *access.Policy, t access.Target) error {
+	lock, ok := p.Actuator(t.ID)
+	if a.Live == nil || !ok {
+		return nil
+	}
+	if limit := a.Live.Door(t.ID).MaxPulse; limit > 0 && t.Pulse > limit {
+		return fmt.Errorf("pulse %v: %w: the lock %s holds %v at the most", t.Pulse, access.ErrInvalid, lock.Name, limit)
+	}
+	return nil
 }
 
 func viewTarget(p *access.Policy, t access.Target) Target {

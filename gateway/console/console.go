@@ -146,6 +146,7 @@ func (c *Console) table() []route {
 		{"POST /lamps/{target}", operate, none, (*visit).operateLamp},
 		{"POST /doors/{target}/unlock", operate, second, (*visit).unlockDoor},
 		{"POST /doors/{target}/lock", operate, none, (*visit).lockDoor},
+		{"POST /alarms/{alarm}/acknowledge", operate, none, (*visit).acknowledge},
 		{"POST /lockdown/on", operate, none, (*visit).startLockdown},
 		{"POST /lockdown/off", manage, confirm, (*visit).endLockdown},
 

@@ -211,6 +211,14 @@ type targetPage struct {
 	Grants  []admin.Grant
 }
 
+// Tone is the colour of what a door is now: red for an alarm, green for locked.
+func (p targetPage) Tone() string {
+	if p.State == nil {
+		return ""
+	}
+	return doorTone(p.State.Headline)
+}
+
 func (v *visit) showTarget() error {
 	var p targetPage
 	if err := v.get("/v1/targets/"+v.ref("target"), &p.Target); err != nil {

@@ -66,7 +66,7 @@ func rowOf(e access.Event) row {
 	case e.Kind == access.EventDecision && e.Granted, e.Kind == access.EventReceipt && e.Outcome == access.OutcomeDone:
 		r.Tone = "good"
 	case e.Kind == access.EventDecision, e.Kind == access.EventReceipt, e.Kind == access.EventThrottle, e.Kind == access.EventReport,
-		e.Kind == access.EventFull:
+		e.Kind == access.EventAlarm, e.Kind == access.EventStale, e.Kind == access.EventFull:
 		r.Tone = "bad"
 	}
 	return r

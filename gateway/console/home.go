@@ -9,6 +9,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
+	"latchkey/gateway/door"
 )
 
 // card is a door or a lamp on the first page. What was commanded, what was acknowledged and what is sensed are three things.
@@ -16,8 +17,23 @@ type card struct {
 	admin.Target
 	Status *admin.DeviceStatus // of the device that moves it; nil when there is none, or nothing was ever heard of it
 	Reader *admin.DeviceStatus // of a door's reader
-	Word   string              // what it is now, in a word: locked, unlocked, on, off, unknown
-	Tone   string              // good, open, off or unknown, for its colour
+	Word   string              // what it is now, in words: locked, unlocked, on, off, unknown
+	Tone   string              // good, open, bad, off or unknown, for its colour
+}
+
+// Again is in how many milliseconds it is worth looking again, because something ends by itself; 0: nothing does.
+func (c card) Again(now time.Time) int64 {
+	switch {
+	case c.State == nil:
+		return 0
+	case c.State.Now == door.Unlocked && !c.State.Until.IsZero():
+		return max(c.State.Until.Sub(now).Milliseconds(), 0) + 200 // the lock is asked at the end of its pulse
+	case c.State.Now == door.Unlocked, c.State.Now == door.Unlocking, c.State.Now == door.Unconfirmed:
+		return 1000
+	case c.State.Now == door.Open, c.State.Headline.Alarm():
+		return 3000 // a contact that moves makes no event
+	}
+	return 0
 }
 
 // Online tells whether it can be moved now.
@@ -42,12 +58,25 @@ func (c card) Commanded() string {
 	return c.Status.Commanded.String()
 }
 
+// Said is what its device acknowledged last, or said when it was asked.
+func (c card) Said() string {
+	switch {
+	case c.Status == nil || !c.Status.Known || c.Status.State == nil:
+		return ""
+	case c.State == nil:
+		return c.Word
+	case c.Status.State.On:
+		return "unlocked"
+	}
+	return "locked"
+}
+
 // Left is how long an unlocked door stays so, when that is known.
-func (c card) Left() string {
-	if c.Status == nil || !c.Status.Known || c.Status.State == nil || c.Status.State.Left == 0 {
+func (c card) Left(now time.Time) string {
+	if c.State == nil || c.State.Headline != door.Unlocked || c.State.Until.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf("%.0f s", (time.Duration(c.Status.State.Left) * time.Millisecond).Seconds())
+	return fmt.Sprintf("%.0f s", max(c.State.Until.Sub(now), 0).Seconds())
 }
 
 // Contact is what the door's sensor says: open or closed, empty when that is not known.
@@ -110,18 +139,38 @@ func (v *visit) cards() ([]card, error) {
 // stateOf is what a target is now. Unknown is not locked.
 func stateOf(t admin.Target, s *admin.DeviceStatus) (word, tone string) {
 	switch {
+	case t.State != nil:
+		return t.State.Words, doorTone(t.State.Headline)
 	case s == nil || !s.Known || s.State == nil:
 		return "unknown", "unknown"
-	case t.Kind == string(access.Door) && s.State.On:
-		return "unlocked", "open"
-	case t.Kind == string(access.Door):
-		return "locked", "good"
 	case s.State.On && s.State.Level > 0 && s.State.Level < 100:
 		return fmt.Sprintf("on, %d %%", s.State.Level), "open"
 	case s.State.On:
 		return "on", "open"
 	}
 	return "off", "off"
+}
+
+// doorTone is the colour of a door's headline.
+func doorTone(h door.Headline) string {
+	switch {
+	case h.Alarm():
+		return "bad"
+	case h == door.Locked:
+		return "good"
+	case h == door.Open, h == door.Unlocked, h == door.Unlocking:
+		return "open"
+	}
+	return "unknown"
+}
+
+// acknowledge ends an alarm, by the name of whoever is signed in.
+func (v *visit) acknowledge() error {
+	var a admin.Alarm
+	if err := v.post("/v1/alarms/"+v.ref("alarm")+"/acknowledge", admin.Acknowledgement{Remark: v.field("remark")}, &a); err != nil {
+		return v.again(err, (*visit).showHome)
+	}
+	return v.done("/", "You have acknowledged the alarm: %s %s.", cmp.Or(a.Target.Name, a.Device.Name), a.Words)
 }
 
 func (v *visit) operateLamp() error {
@@ -175,7 +224,11 @@ func outcome(t admin.Target, order admin.Order, got admin.Operated) (string, boo
 	}
 	switch got.Outcome {
 	case access.OutcomeDone:
-		return fmt.Sprintf("%s is %s.", t.Name, what), true
+		said := fmt.Sprintf("%s is %s.", t.Name, what)
+		if got.Note != "" {
+			said += " " + sentence(got.Note)
+		}
+		return said, true
 	case access.OutcomeRefused:
 		return fmt.Sprintf("%s was not %s: its device refused", t.Name, what), false
 	case access.OutcomeOffline:

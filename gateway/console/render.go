@@ -23,9 +23,10 @@ type view struct {
 	Page    string
 	Account admin.Account
 	Site    admin.Site
-	Clock   string // why the time is not trusted; empty when it is
-	Note    string // what has just been done
-	Problem string // why it was not
+	Alarms  []admin.Alarm // that nobody has acknowledged
+	Clock   string        // why the time is not trusted; empty when it is
+	Note    string        // what has just been done
+	Problem string        // why it was not
 	Typed   url.Values
 	Now     time.Time
 	Data    any
@@ -154,7 +155,9 @@ func (v *visit) view(page string, data any) (*view, error) {
 		return nil, err
 	}
 	in.Clock = clock.Why
-	return in, nil
+	alarms, err := listOf[admin.Alarm](v, "/v1/alarms")
+	in.Alarms = alarms
+	return in, err
 }
 
 // May tells whether whoever is signed in has the role, or one that includes it.
@@ -182,6 +185,12 @@ func (in *view) When(t time.Time) string {
 	}
 	return t.In(in.zone).Format("2006-01-02 15:04:05")
 }
+
+// DoorText is what a door is, in a line.
+func (in *view) DoorText(s *admin.DoorState) string { return s.Text(in.When) }
+
+// DoorNow is what a door is apart from alarms.
+func (in *view) DoorNow(s *admin.DoorState) string { return s.NowText(in.When) }
 
 // Day is a date by the site's calendar.
 func (in *view) Day(t time.Time) string { return t.In(in.zone).Format(time.DateOnly) }

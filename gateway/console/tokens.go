@@ -50,7 +50,7 @@ var scopeRole = map[access.Scope]access.Role{access.ScopeRead: access.RoleViewer
 
 // forScripts are the parts of the admin API that scripts reach. Accounts, tokens, set-up and sign-ins are not among them.
 var forScripts = []string{"site", "lockdown", "time", "targets", "devices", "keys", "persons", "cards", "groups", "schedules", "grants", "explain", "events",
-	"audit", "operate", "status", "doctor", "latency"}
+	"audit", "operate", "alarms", "status", "doctor", "latency"}
 
 // scopeOf is what a request of the API needs, empty if it is not for scripts. It looks at a decoded path; the API's router does so, too.
 func scopeOf(method, path string, body []byte) access.Scope {
@@ -64,6 +64,8 @@ func scopeOf(method, path string, body []byte) access.Scope {
 		return ""
 	case method == http.MethodGet, path == "/v1/explain", path == "/v1/audit/verify":
 		return access.ScopeRead
+	case first == "alarms":
+		return access.ScopeDoors
 	case first == "operate":
 		var order admin.Order
 		if json.Unmarshal(body, &order) != nil {

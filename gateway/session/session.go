@@ -18,6 +18,9 @@ import (
 // ErrOffline means that the device has no live session: nothing was sent.
 var ErrOffline = errors.New("offline")
 
+// ErrUnheard is an [ErrOffline] of a device that speaks from a new address and has not answered there.
+var ErrUnheard = fmt.Errorf("%w: not heard at its new address", ErrOffline)
+
 // Table holds the newest session of each device, and what is known of each device's target. It is safe for concurrent use.
 type Table struct {
 	mu      sync.Mutex
@@ -61,6 +64,10 @@ type View struct {
 	State       wire.State // as last acknowledged or read; meaningful only when Known
 	Known       bool       // false before the first reading and after a lost receipt: unknown is not locked
 	StateAt     time.Time
+
+	Contact   wire.Contact  // as sensed last, by a reading or by the node's own report
+	ContactAt time.Time     // before Since it is of an earlier session
+	MaxPulse  time.Duration // how long the node holds an unlock at the most, as it said; 0: it did not say
 }
 
 // Expected is State moved on to now: a pulse that the node ends by itself has ended.
@@ -110,9 +117,14 @@ func (t *Table) Closed(p *coapres.Peer) bool {
 	if d == nil {
 		return false
 	}
-	d.view.LastHeard = p.Caller.LastHeard()
-	d.live, d.view.Known = nil, false
+	d.ended()
 	return true
+}
+
+// ended keeps what is to be remembered of the session that ends. The caller holds mu.
+func (d *device) ended() {
+	d.view.LastHeard, d.view.MaxPulse = d.live.peer.Caller.LastHeard(), d.live.peer.MaxPulse()
+	d.live, d.view.Known = nil, false
 }
 
 // of returns p's device and session if p is the newest of its device. The caller holds mu.
@@ -207,7 +219,7 @@ func (t *Table) reach(ctx context.Context, s *session) error {
 	}
 	st, err := coapres.ReadState(ctx, s.peer)
 	if err != nil {
-		return fmt.Errorf("%w: not heard at its new address: %w", ErrOffline, err)
+		return fmt.Errorf("%w: %w", ErrUnheard, err)
 	}
 	t.update(s, func(d *device) {
 		s.path = path
@@ -260,6 +272,14 @@ func (d *device) learn(st wire.State) {
 		return
 	}
 	d.view.State, d.view.Known, d.view.StateAt = st, true, time.Now()
+	d.sensed(st.Contact)
+}
+
+// sensed takes what a node says of its contact. The caller holds mu.
+func (d *device) sensed(c wire.Contact) {
+	if c != wire.ContactUnknown {
+		d.view.Contact, d.view.ContactAt = c, time.Now()
+	}
 }
 
 // Refresh reads an actuator's state, which also brings an Echo for the next command. A command that comes meanwhile ends the reading, and so
@@ -299,6 +319,7 @@ func (t *Table) Sensed(p *coapres.Peer, c wire.Contact) {
 	defer t.mu.Unlock()
 	if d, _ := t.of(p); d != nil {
 		d.view.State.Contact = c
+		d.sensed(c)
 	}
 }
 
@@ -309,8 +330,7 @@ func (t *Table) EndIf(f func(*coapres.Peer) bool) []*coapres.Peer {
 	for _, d := range t.devices {
 		if d.live != nil && f(d.live.peer) {
 			gone = append(gone, d.live)
-			d.view.LastHeard = d.live.peer.Caller.LastHeard()
-			d.live, d.view.Known = nil, false
+			d.ended()
 		}
 	}
 	t.mu.Unlock()
@@ -347,7 +367,7 @@ func (d *device) seen(id string, now time.Time) View {
 	v := d.view
 	v.Device, v.Name, v.Kind, v.Online = id, d.name, d.kind, d.live.online(now)
 	if d.live != nil {
-		v.LastHeard = d.live.peer.Caller.LastHeard()
+		v.LastHeard, v.MaxPulse = d.live.peer.Caller.LastHeard(), d.live.peer.MaxPulse()
 	}
 	return v
 }

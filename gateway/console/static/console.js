@@ -40,6 +40,18 @@ const renew = page => {
 	});
 	const banner = page.getElementById("lockdown"), shown = document.getElementById("lockdown");
 	if (!banner !== !shown) banner ? document.getElementById("main").prepend(banner.cloneNode(true)) : shown.remove();
+	const alarms = page.getElementById("alarms"), old = document.getElementById("alarms");
+	const which = box => [...box.children].map(e => e.id + " " + e.dataset.times).join();
+	if (alarms && old && which(alarms) !== which(old) && !old.contains(document.activeElement)) old.replaceWith(alarms.cloneNode(true));
+	lookAgain();
+};
+
+// Looks again when something that is shown should have ended by itself.
+let soonest;
+const lookAgain = () => {
+	clearTimeout(soonest);
+	const waits = [...document.querySelectorAll("[data-again]")].map(e => Number(e.dataset.again));
+	if (waits.length) soonest = setTimeout(refresh, Math.min(...waits));
 };
 
 let asking = false, again = false;
@@ -154,6 +166,8 @@ if (document.body.dataset.liveFrom) {
 	// What is only measured makes no event.
 	setInterval(() => { if (!document.hidden) refresh(); }, 15000);
 }
+
+lookAgain();
 
 setInterval(() => {
 	for (const t of document.querySelectorAll("time[data-ago]")) {

@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"latchkey/gateway/admin"
+)
+
+func statusCommand() spec {
+	return spec{name: "status", usage: "show what every door is now, and which alarms nobody has acknowledged", live: true, run: status}
+}
+
+// status prints what the doors are. An alarm that nobody has acknowledged is a failure.
+func status(x *call) error {
+	zone, err := x.zone()
+	if err != nil {
+		return err
+	}
+	var s admin.Status
+	raw, err := x.do(http.MethodGet, "/v1/status", nil, &s)
+	if err != nil {
+		return err
+	}
+	err = x.show(raw, func(w io.Writer) {
+		if s.Lockdown {
+			printLine(w, "lockdown: doors stay shut for everybody")
+		}
+		if !s.Time.Trusted {
+			printLine(w, "the clock is not trusted: "+oneLine(s.Time.Why))
+		}
+		for _, t := range s.Doors {
+			printRow(w, []string{t.Name, doorText(t, zone)})
+		}
+		for _, a := range s.Alarms {
+			printLine(w, "ALARM "+alarmLine(a, zone))
+			printLine(w, fmt.Sprintf("  → look at the place, then: latchkey alarm acknowledge %d", a.Seq))
+		}
+	})
+	if err != nil || len(s.Alarms) == 0 {
+		return err
+	}
+	return alarmed(len(s.Alarms))
+}
+
+func alarmed(n int) error {
+	if n == 1 {
+		return fmt.Errorf("1 alarm that nobody has acknowledged")
+	}
+	return fmt.Errorf("%d alarms that nobody has acknowledged", n)
+}
+
+// doorText is what a door is now; empty for a lamp, and without a gateway.
+func doorText(t admin.Target, zone *time.Location) string {
+	if t.State == nil {
+		return ""
+	}
+	return t.State.Text(func(at time.Time) string { return inZone(at, zone) })
+}
+
+func alarmLine(a admin.Alarm, zone *time.Location) string {
+	place := a.Device.Name
+	if a.Target.Name != "" {
+		place = a.Target.Name
+	}
+	line := fmt.Sprintf("%d: %s: %s, %s, by %s", a.Seq, place, a.Words, inZone(a.At, zone), a.Device.Name)
+	if a.Times > 1 {
+		line += fmt.Sprintf(", %d times, last %s", a.Times, inZone(a.Last, zone))
+	}
+	return line
+}
+
+func alarmCommands() []spec {
+	return []spec{
+		{name: "list", usage: "list alarms that nobody has acknowledged", live: true, run: func(x *call) error {
+			zone, err := x.zone()
+			if err != nil {
+				return err
+			}
+			return list(x, "/v1/alarms", "NUMBER WHAT DOOR DEVICE AT TIMES", func(a admin.Alarm) []string {
+				return []string{strconv.FormatUint(a.Seq, 10), string(a.What), a.Target.Name, a.Device.Name, inZone(a.At, zone), strconv.Itoa(a.Times)}
+			})
+		}},
+		{
+			name: "acknowledge", args: "NUMBER|DOOR", usage: "say that you have taken note of an alarm, or of all of a door: that ends them", live: true,
+			flags: []cli.Flag{&cli.StringFlag{Name: "remark", Usage: "what it was, for the events"}},
+			run:   acknowledge,
+		},
+	}
+}
+
+// acknowledge ends one alarm by its number, or those of a door or of a device.
+func acknowledge(x *call) error {
+	var open struct{ Items []admin.Alarm }
+	if _, err := x.do(http.MethodGet, "/v1/alarms", nil, &open); err != nil {
+		return err
+	}
+	which := x.arg(0)
+	number, err := strconv.ParseUint(which, 10, 64)
+	var numbers []uint64
+	if err == nil {
+		numbers = []uint64{number}
+	}
+	for _, a := range open.Items {
+		if err != nil && (a.Target.Name == which || string(a.Target.ID) == which || a.Device.Name == which || string(a.Device.ID) == which) {
+			numbers = append(numbers, a.Seq)
+		}
+	}
+	if len(numbers) == 0 {
+		return fmt.Errorf("%s: no alarm that nobody has acknowledged: latchkey alarm list shows them", quoteWord(which))
+	}
+	for _, n := range numbers {
+		err := ask(x, http.MethodPost, at("/v1/alarms/%s/acknowledge", strconv.FormatUint(n, 10)), admin.Acknowledgement{Remark: x.String("remark")},
+			func(a admin.Alarm) string {
+				return strings.TrimSpace(fmt.Sprintf("acknowledged: %s %s (event %d)", a.Target.Name, a.Words, a.Seq))
+			})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

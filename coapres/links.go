@@ -1,0 +1,71 @@
+package coapres
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// MaxPulseAttribute is the attribute of a node's link to /act that says how long it holds an unlock at the most, in
+// milliseconds, whatever a command says: </act>;rt="latchkey.act";maxpulse=10000.
+const MaxPulseAttribute = "maxpulse"
+
+// ActLink is a node's own link to its actuator, as it stands in its registration and its /.well-known/core. With a
+// limit of 0 it says nothing of one.
+func ActLink(limit time.Duration) string {
+	s := `</act>;rt="latchkey.act";if="core.a";ct=60`
+	if limit > 0 {
+		s += ";" + MaxPulseAttribute + "=" + strconv.FormatInt(limit.Milliseconds(), 10)
+	}
+	return s
+}
+
+// parseMaxPulse returns the limit that a list of links (RFC 6690 §2) gives for /act, 0 if it gives none or is none. A
+// list with mistakes gives what stands before the first of them: it is for people, and chooses nothing that is called.
+func parseMaxPulse(links string) time.Duration {
+	for links != "" {
+		var attributes []string
+		var target string
+		if target, attributes, links = nextLink(links); target != actPath {
+			continue
+		}
+		for _, a := range attributes {
+			name, value, _ := strings.Cut(a, "=")
+			if !strings.EqualFold(name, MaxPulseAttribute) {
+				continue
+			}
+			if ms, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 32); err == nil {
+				return time.Duration(ms) * time.Millisecond
+			}
+		}
+	}
+	return 0
+}
+
+// nextLink takes the first link off a list: what stands between < and >, its attributes, and the rest of the list.
+func nextLink(links string) (target string, attributes []string, rest string) {
+	links = strings.TrimLeft(links, " \t\r\n,")
+	links, ok := strings.CutPrefix(links, "<")
+	target, links, closed := strings.Cut(links, ">")
+	if !ok || !closed {
+		return "", nil, ""
+	}
+	// Attributes follow, each after a semicolon; a comma ends them. Both may stand in quotes.
+	quoted, from := false, 0
+	for i := 0; i <= len(links); i++ {
+		if i < len(links) && links[i] == '"' {
+			quoted = !quoted
+		}
+		if i < len(links) && (quoted || links[i] != ';' && links[i] != ',') {
+			continue
+		}
+		if a := strings.TrimSpace(links[from:i]); a != "" {
+			attributes = append(attributes, a)
+		}
+		from = i + 1
+		if i == len(links) || links[i] == ',' {
+			return target, attributes, links[min(from, len(links)):]
+		}
+	}
+	return target, attributes, ""
+}

@@ -1,0 +1,99 @@
+package gateway
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"latchkey/coapres"
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+	"latchkey/gateway/admin"
+)
+
+// staleInterval is the least time between events of one device whose scans come too late.
+const staleInterval = time.Minute
+
+// stales are the scans that came too late to be decided, by device. The zero value is ready for use.
+type stales struct {
+	mu      sync.Mutex
+	devices map[access.ID]*lateness // guarded by mu
+}
+
+type lateness struct {
+	admin.LateScans
+	missed int       // since the last event
+	told   time.Time // when that was
+}
+
+// note counts one scan. It tells whether there is to be an event of it, and how many had none since the one before.
+func (s *stales) note(device access.ID, after time.Duration, now time.Time) (missed int, tell bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.devices == nil {
+		s.devices = map[access.ID]*lateness{}
+	}
+	l := s.devices[device]
+	if l == nil {
+		l = &lateness{}
+		s.devices[device] = l
+	}
+	l.Count, l.Last, l.After = l.Count+1, now.UTC(), uint64(after.Milliseconds())
+	if !l.told.IsZero() && now.Sub(l.told) < staleInterval {
+		l.missed++
+		return 0, false
+	}
+	missed, l.missed, l.told = l.missed, 0, now
+	return missed, true
+}
+
+// of returns what is known of a device's late scans, nil if there were none.
+func (s *stales) of(device access.ID) *admin.LateScans {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.devices[device]; l != nil {
+		late := l.LateScans
+		return &late
+	}
+	return nil
+}
+
+// forget drops what is known of a removed device.
+func (s *stales) forget(device access.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.devices, device)
+}
+
+// Late makes an event of a scan that came too late, at most one per device and minute. n is its counter.
+func (c calls) Late(p *coapres.Peer, n uint64, after time.Duration) {
+	missed, tell := c.g.stale.note(access.ID(p.Device), after, time.Now())
+	if !tell {
+		return
+	}
+	what := "a scan"
+	if p.Kind == wire.KindSwitch {
+		what = "a press"
+	}
+	ev := access.Event{Kind: access.EventStale, Device: named(p), Counter: n,
+		Detail: fmt.Sprintf("%s came %d ms after the tap, and was not decided", what, after.Milliseconds())}
+	if missed > 0 {
+		ev.Detail += fmt.Sprintf(" (and %d more since the event before)", missed)
+	}
+	ev.Target = c.g.placeOf(p)
+	c.g.log.Warn("scan too late", "device", p.Name, "after", after)
+	c.g.background(func() {
+		if err := c.g.record(ev); err != nil {
+			c.g.log.Error("event lost", "device", p.Name, "err", err)
+		}
+	})
+}
+
+// placeOf names the door or lamp at which a device stands; zero if there is none, or several.
+func (g *Gateway) placeOf(p *coapres.Peer) access.Named {
+	policy := g.store.Snapshot()
+	if d := policy.Devices[access.ID(p.Device)]; len(d.Targets) == 1 {
+		return access.Named{ID: d.Targets[0], Name: policy.Targets[d.Targets[0]].Name}
+	}
+	return access.Named{}
+}
