@@ -34,7 +34,7 @@ var (
 	consoleRequests = limit.Requests{
 		Strangers: limit.Class{All: limit.Budget{Requests: 64, Bytes: 1 << 20}, Each: limit.Budget{Requests: 16, Bytes: 256 << 10},
 			Body: 16 << 10, Read: 5 * time.Second, Write: 10 * time.Second},
-		Known: limit.Class{All: limit.Budget{Requests: 256, Bytes: 4 << 20}, Each: limit.Budget{Requests: 48, Bytes: 512 << 10},
+		Known: limit.Class{All: limit.Budget{Requests: 64, Bytes: 4 << 20}, Each: limit.Budget{Requests: 16, Bytes: 512 << 10},
 			Body: 64 << 10, Read: 15 * time.Second, Write: 30 * time.Second},
 	}
 )
@@ -42,7 +42,7 @@ var (
 const maxConsoleHead = 16 << 10 // bytes of a request's head
 
 // consoleHTTP2 has few streams on a connection and small buffers. The defaults are made for servers with memory to spare: a megabyte a connection.
-var consoleHTTP2 = http.HTTP2Config{MaxConcurrentStreams: 16, MaxReadFrameSize: 16 << 10, MaxReceiveBufferPerConnection: 64 << 10,
+var consoleHTTP2 = http.HTTP2Config{MaxConcurrentStreams: 20, MaxReadFrameSize: 16 << 10, MaxReceiveBufferPerConnection: 64 << 10,
 	MaxReceiveBufferPerStream: 16 << 10, WriteByteTimeout: 10 * time.Second}
 
 // consoleServer serves the website.

@@ -1,4 +1,4 @@
-//go:build large
+//go:build large || long
 
 package gateway_test
 
@@ -44,14 +44,15 @@ func buildCommand(t *testing.T, dir, pkg string) string {
 	return path
 }
 
-// serveApart ends the gateway of a site and serves its store from a process of its own, on the same port. It returns the process id.
-func (s *site) serveApart(program string) int {
+// serveApart ends the gateway of a site and serves its store from a process of its own, on the same port: by a program, or by words before it that
+// become it. It returns the process id.
+func (s *site) serveApart(program ...string) int {
 	s.t.Helper()
 	s.stop()
 	if err := s.store.Close(); err != nil {
 		s.t.Fatal(err)
 	}
-	cmd := exec.Command(program, "--data", s.dir, "serve", "--listen", s.addr, "--clock", "rtc")
+	cmd := exec.Command(program[0], append(program[1:], "--data", s.dir, "serve", "--listen", s.addr, "--clock", "rtc")...)
 	var log syncBuffer
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
@@ -99,14 +100,17 @@ func (b *syncBuffer) String() string {
 }
 
 // resident is a process's resident memory in bytes.
-func resident(t *testing.T, pid int) int {
+func resident(t *testing.T, pid int) int { return statusOf(t, pid, "VmRSS") }
+
+// statusOf is a size that the kernel tells of a process, in bytes.
+func statusOf(t *testing.T, pid int, name string) int {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		t.Error(err)
 	}
 	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(line, name+":"); ok {
 			n, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")))
 			if err != nil {
 				t.Error(err)
@@ -114,7 +118,7 @@ func resident(t *testing.T, pid int) int {
 			return n << 10
 		}
 	}
-	t.Errorf("process %d: no VmRSS in its status", pid)
+	t.Errorf("process %d: no %s in its status", pid, name)
 	return 0
 }
 

@@ -28,7 +28,7 @@ const (
 const (
 	maxStreams   = 128
 	addrStreams  = 48
-	ownStreams   = 16
+	ownStreams   = 12 // fewer than a browser has on one connection, so that its pages have some left
 	tokenStreams = 8
 )
 
@@ -82,6 +82,7 @@ func (a *api) eventRoutes() {
 		}
 		return &huma.StreamResponse{Body: func(c huma.Context) {
 			defer leave()
+			limit.Detach(ctx)
 			r, w := humago.Unwrap(c)
 			a.stream(r.Context(), w, in.From)
 		}}, nil

@@ -58,6 +58,7 @@ type Console struct {
 	guesses    guesses
 	places     places
 	challenges challenges
+	clients    clients
 }
 
 //go:embed all:templates static

@@ -10,7 +10,6 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"latchkey/gateway/admin"
-	"latchkey/gateway/limit"
 )
 
 // How long somebody stays signed in: at most, and without a visit.
@@ -109,33 +108,6 @@ func (v *visit) signedInAs() (admin.Account, error) {
 		return admin.Account{}, err
 	}
 	return account, err
-}
-
-// Client tells on whose budget a request goes: who is signed in, or whose token it has. It changes nothing, and what a request may do does not
-// depend on it. Who cannot be looked up is a stranger.
-func (c *Console) Client(r *http.Request) limit.Client {
-	v := &visit{Console: c, r: r}
-	if text, ok := bearer(r); ok {
-		account, token, err := v.tokenOf(text)
-		if err != nil || token.ID == "" {
-			return limit.Client{}
-		}
-		return limit.Client{Account: string(account.ID), Token: string(token.ID)}
-	}
-	cookie, err := r.Cookie(c.sessions.Cookie.Name)
-	if err != nil {
-		return limit.Client{}
-	}
-	ctx, err := c.sessions.Load(r.Context(), cookie.Value)
-	if err != nil {
-		return limit.Client{}
-	}
-	v.r = r.WithContext(ctx)
-	account, err := v.signedInAs()
-	if err != nil {
-		return limit.Client{}
-	}
-	return limit.Client{Account: string(account.ID)}
 }
 
 // since is how long ago something happened that the sign-in remembers. What lies ahead by more than a clock is corrected by is too long ago for

@@ -74,9 +74,9 @@ func TestStreamsAreCounted(t *testing.T) {
 	open(first, api, 8)
 	full(first, api, "8 for token")
 	vera := h.browser().signedIn("vera")
-	open(second, api, 4)
-	open(vera, "/live", 4)
-	full(second, api, "16 for account")
+	open(second, api, 2)
+	open(vera, "/live", 2)
+	full(second, api, "12 for account")
 	full(vera, "/live", "Too many pages are watching")
 	open(h.browser().signedIn("owner"), "/live", 1)
 	for _, end := range ends {

@@ -1,9 +1,11 @@
 package limit
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -28,7 +30,11 @@ type handler struct {
 	who    func(*http.Request) Client
 	bounds Requests
 	shares Shares
+	looks  chan struct{} // held while who is asked
 }
+
+// looksAtOnce bounds what is spent on requests before it is known whose budget they go on. Those that wait for it cost no time of the processor.
+const looksAtOnce = 2
 
 // retryAfter is how many seconds somebody should wait whose share is used up.
 const retryAfter = 2
@@ -36,12 +42,14 @@ const retryAfter = 2
 // NewHandler returns a handler that bounds what reaches next. who tells the account that a request is of, and its token, cheaply: it is asked before
 // anything is bounded, and it must not read the body. next finds the client in the request's context.
 func NewHandler(next http.Handler, who func(*http.Request) Client, b Requests) http.Handler {
-	return &handler{next: next, who: who, bounds: b}
+	return &handler{next: next, who: who, bounds: b, looks: make(chan struct{}, looksAtOnce)}
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	client := h.who(r)
-	client.Addr = AddrOf(r.RemoteAddr)
+	client, ok := h.client(r)
+	if !ok {
+		return // nobody is there any more
+	}
 	conn := connOf(r.Context())
 	conn.begin(client.Account)
 	defer conn.end()
@@ -65,6 +73,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusTooManyRequests, "Too much is under way ("+full.String()+"). Wait a moment, then try again.", client)
 		return
 	}
+	release = sync.OnceFunc(release)
 	defer release()
 	out := http.NewResponseController(w)
 	_ = out.SetWriteDeadline(time.Now().Add(class.Write)) // not every writer has deadlines: those that come from the network do
@@ -72,7 +81,30 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = out.SetReadDeadline(time.Now().Add(class.Read))
 		r.Body = &body{ReadCloser: http.MaxBytesReader(w, r.Body, class.Body), out: out}
 	}
-	h.next.ServeHTTP(w, r.WithContext(WithClient(r.Context(), client)))
+	ctx := context.WithValue(WithClient(r.Context(), client), releaseKey{}, release)
+	h.next.ServeHTTP(w, r.WithContext(ctx))
+}
+
+type releaseKey struct{}
+
+// Detach gives back what the request of a context has taken of a handler's budgets. It is for what lasts and is counted by whoever serves it.
+func Detach(ctx context.Context) {
+	if release, ok := ctx.Value(releaseKey{}).(func()); ok {
+		release()
+	}
+}
+
+// client asks who makes a request, when it is its turn.
+func (h *handler) client(r *http.Request) (c Client, ok bool) {
+	select {
+	case h.looks <- struct{}{}:
+		defer func() { <-h.looks }()
+	case <-r.Context().Done():
+		return Client{}, false
+	}
+	c = h.who(r)
+	c.Addr = AddrOf(r.RemoteAddr)
+	return c, true
 }
 
 // refuse answers at once and ends the connection, so that whoever goes on asking has to begin anew. A stranger gets no text: in HTTP/2 it
@@ -82,8 +114,8 @@ func refuse(w http.ResponseWriter, status int, text string, to Client) {
 	soon := time.Now().Add(time.Second)
 	_ = out.SetReadDeadline(soon) // for what an HTTP/1.1 server reads of a body that nobody wanted
 	_ = out.SetWriteDeadline(soon)
+	w.Header().Set("Connection", "close")
 	if to.Account == "" {
-		w.Header().Set("Connection", "close")
 		w.WriteHeader(status)
 		return
 	}

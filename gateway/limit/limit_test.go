@@ -145,23 +145,29 @@ func TestRates(t *testing.T) {
 		return allowed
 	}
 	r := &rates{all: 100, each: 10}
-	if got := many(r, "a", 1000); got != 30 {
-		t.Errorf("at once: got %d, want 30", got)
+	if got := many(r, "a", 1000); got != 20 {
+		t.Errorf("at once: got %d, want 20", got)
 	}
 	now = now.Add(time.Second)
 	if got := many(r, "a", 1000); got != 10 {
 		t.Errorf("a second later: got %d, want 10", got)
 	}
-	r.refund("a")
+	r.move("a", "ann", now)
 	if got := many(r, "a", 1000); got != 1 {
 		t.Errorf("after one came back: got %d, want 1", got)
+	}
+	for range 100 {
+		r.move("a", "ann", now)
+	}
+	if got := many(r, "a", 1000); got != 19 {
+		t.Errorf("after more came back than ann may have: got %d, want 19", got)
 	}
 	all := 0
 	for i := range 1000 {
 		all += many(r, "b"+string(rune(i)), 1)
 	}
-	if all > 300 || all < 200 {
-		t.Errorf("of many addresses: got %d, want what is left of 300", all)
+	if all > 200 || all < 100 {
+		t.Errorf("of many addresses: got %d, want what is left of 200", all)
 	}
 	if got := many(&rates{}, "a", 1000); got != 1000 {
 		t.Errorf("without bounds: got %d, want all", got)

@@ -18,8 +18,8 @@ type Connections struct {
 	Known, EachKnown int
 	// Idle is how long a stranger's connection may be without a request under way, the handshake included.
 	Idle time.Duration
-	// Rate and EachRate bound new connections a second, in all and of one address; three times as many may come at once. A connection on which
-	// somebody signs in does not count. 0: not bounded.
+	// Rate and EachRate bound new connections a second, in all and of one address; twice as many may come at once. A connection on which
+	// somebody is signed in counts for the account instead, as far as that may have as many as an address. 0: not bounded.
 	Rate, EachRate int
 }
 
@@ -199,7 +199,7 @@ func (c *conn) begin(account string) {
 	}
 	if c.counted {
 		c.counted = false
-		l.rates.refund(c.addr)
+		l.rates.move(c.addr, "account "+account, time.Now())
 	}
 	if c.account == account {
 		return

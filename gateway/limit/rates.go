@@ -3,7 +3,7 @@ package limit
 import "time"
 
 const (
-	burst    = 3    // seconds' worth that may come at once
+	burst    = 2    // seconds' worth that may come at once
 	maxRated = 4096 // addresses that are remembered
 )
 
@@ -56,11 +56,15 @@ func (r *rates) forget(now time.Time) {
 	}
 }
 
-// refund gives one back.
-func (r *rates) refund(addr string) {
+// move gives one back and counts it for another, if that may have one more.
+func (r *rates) move(from, to string, now time.Time) {
 	r.total.spent = max(0, r.total.spent-1)
-	if b, ok := r.of[addr]; ok {
+	if !r.allow(to, now) {
+		r.total.spent++
+		return
+	}
+	if b, ok := r.of[from]; ok {
 		b.spent = max(0, b.spent-1)
-		r.of[addr] = b
+		r.of[from] = b
 	}
 }

@@ -53,6 +53,11 @@ func serve(t *testing.T, c limit.Connections, b limit.Requests) *server {
 			s.ended <- context.Cause(r.Context())
 		}
 	})
+	mux.HandleFunc("/last", func(_ http.ResponseWriter, r *http.Request) {
+		limit.Detach(r.Context())
+		s.entered <- limit.ClientOf(r.Context())
+		<-s.open
+	})
 	mux.HandleFunc("/body", func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -132,6 +137,11 @@ func TestStrangersTakeNothingOfThoseWhoAreSignedIn(t *testing.T) {
 	s.wait(2, "127.0.0.1", "ann")
 	s.want(429, "127.0.0.4", "ann", "/body", nil) // her share, wherever she is
 	s.want(200, "127.0.0.1", "bob", "/body", nil)
+	for range 3 { // what lasts is for others to count
+		go s.ask(s.from("127.0.0.1"), "cid", "/last", nil)
+		<-s.entered
+	}
+	s.want(200, "127.0.0.1", "cid", "/body", nil)
 	close(s.open)
 }
 
