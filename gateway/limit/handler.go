@@ -14,7 +14,7 @@ type Budget struct{ Requests, Bytes int64 }
 
 // Class is the bounds of strangers, or of those who are signed in.
 type Class struct {
-	All   Budget
+	All   Budget        // and as many requests again in a reserve, where each address or account has one when others have used up the rest
 	Each  Budget        // of one address, or of one account
 	Body  int64         // bytes of one request's body
 	Read  time.Duration // in which a body must have come
@@ -66,8 +66,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		size = class.Body
 	}
 	release, full := h.shares.Take(
-		Claim{"requests " + kind, "", 1, class.All.Requests}, Claim{"requests " + kind, of, 1, class.Each.Requests},
-		Claim{"bytes " + kind, "", size, class.All.Bytes}, Claim{"bytes " + kind, of, size, class.Each.Bytes})
+		Claim{"requests " + kind, of, 1, class.Each.Requests}, Claim{"requests " + kind, "", 1, class.All.Requests},
+		Claim{"bytes " + kind, of, size, class.Each.Bytes}, Claim{"bytes " + kind, "", size, class.All.Bytes})
+	if release == nil && full.Of == "" { // used up by others
+		release, full = h.shares.Take(Claim{"reserve " + kind, of, 1, 1}, Claim{"reserve " + kind, "", 1, class.All.Requests})
+	}
 	if release == nil {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 		refuse(w, http.StatusTooManyRequests, "Too much is under way ("+full.String()+"). Wait a moment, then try again.", client)

@@ -132,7 +132,13 @@ func TestStrangersTakeNothingOfThoseWhoAreSignedIn(t *testing.T) {
 	s.want(429, "127.0.0.1", "", "/body", nil) // the share of the address
 	s.want(200, "127.0.0.2", "", "/body", nil)
 	s.wait(2, "127.0.0.2", "")
-	s.want(429, "127.0.0.3", "", "/body", nil) // the share of all strangers
+	s.want(429, "127.0.0.2", "", "/body", nil)
+	s.want(200, "127.0.0.3", "", "/body", nil) // all strangers together have what they may, and yet each address has one more
+	for _, addr := range []string{"127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6"} {
+		s.wait(1, addr, "")
+		s.want(429, addr, "", "/body", nil)
+	}
+	s.want(429, "127.0.0.7", "", "/body", nil)
 	s.want(200, "127.0.0.1", "ann", "/body", nil)
 	s.wait(2, "127.0.0.1", "ann")
 	s.want(429, "127.0.0.4", "ann", "/body", nil) // her share, wherever she is
