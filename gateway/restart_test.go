@@ -130,8 +130,8 @@ func (d *killable) trial(kills int) (took []time.Duration) {
 	d.kept()
 	for i := range kills {
 		all()
-		d.rested()
 		d.opens(20 * time.Second)
+		d.rested()
 		t, taps := d.killed()
 		d.t.Logf("kill %d: opened %v after the socket was bound, at tap %d", i+1, t.Round(time.Millisecond), taps)
 		took = append(took, t)
