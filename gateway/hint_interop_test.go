@@ -127,8 +127,8 @@ func chats(t *testing.T, addr string, k keys.Key) map[string]func() *chat {
 	}
 }
 
-// flood sends hints to the node of a relay's flow, as fast as it can.
-func flood(r *device.Relay, n int) {
+// hints sends hints to the node of a relay's flow, as fast as it can.
+func hints(r *device.Relay, n int) {
 	for range n {
 		r.Inject(device.Down, hint)
 	}
@@ -144,12 +144,12 @@ func TestStockSessionsLiveThroughHints(t *testing.T) {
 			r := relay(t, d.addr)
 			c := chats(t, r.Addr(), d.readerKey)[name]()
 			c.asks("before", 1)
-			flood(r, 2000)
+			hints(r, 2000)
 			c.asks("after hints", 2)
 			for _, b := range lost() {
 				r.Inject(device.Up, b)
 			}
-			flood(r, 2000)
+			hints(r, 2000)
 			c.asks("after more", 3)
 			if got := d.metric("latchkey_handshakes_completed_total"); got != 1 {
 				t.Errorf("got %d handshakes, want the one session to go on", got)
@@ -166,7 +166,7 @@ func TestStockSessionsLiveThroughHints(t *testing.T) {
 				if dir == device.Up && b[0] == 23 {
 					once.Do(func() {
 						_, _ = r.Hold(device.Down, 500*time.Millisecond)
-						go flood(r, 2000)
+						go hints(r, 2000)
 					})
 				}
 			})
@@ -267,7 +267,7 @@ func TestStockPairsLiveThroughHints(t *testing.T) {
 					to = c // it sends back what it gets, and prints nothing of it
 				}
 				passes(t, "before", c, to, "one-two")
-				flood(r, 2000)
+				hints(r, 2000)
 				for range 2000 {
 					r.Inject(device.Up, hint)
 				}
