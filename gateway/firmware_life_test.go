@@ -129,7 +129,7 @@ func TestFirmwareWakesWithoutAHandshake(t *testing.T) {
 		}
 		mark = r.Mark()
 		r.tap(annsCard, wire.Granted)
-		r.await(mark, time.Second, "log resumed session is not answered")
+		r.await(mark, time.Second, "log not answered, connecting beside", "log resumed session is not answered")
 		if got := r.Sessions(); got != 3 {
 			t.Errorf("got %d handshakes, want three", got)
 		}
@@ -178,6 +178,15 @@ func TestFirmwareGatewayIsKilled(t *testing.T) {
 		})
 		t.Logf("the lock was back after %v", time.Since(began))
 		d.works()
+		if got := d.lock.Sessions(); got != 2 {
+			t.Errorf("got %d handshakes of the lock, want two", got)
+		}
+		if m == lx106 { // it had two associations for a while
+			mark := d.lock.Mark()
+			d.lock.Tell("!stat")
+			heap, peak, stack := d.lock.memory(mark)
+			t.Logf("heap %d, at most %d, stack %d", heap, peak, stack)
+		}
 	})
 }
 

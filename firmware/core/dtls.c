@@ -65,19 +65,58 @@ static bool acceptable(const uint8_t *b, size_t n, bool up)
 	return n == 0;
 }
 
+/* A HelloRequest in the clear (RFC 5246 §7.4.1.1, RFC 6347 §4.2.2), alone in its datagram. */
+static bool is_hint(const uint8_t *b, size_t n)
+{
+	static const uint8_t rest[] = {0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}; /* from the record's length on */
+
+	return n == 11 + sizeof rest && b[0] == RECORD_HANDSHAKE && b[1] == 0xfe && b[3] == 0 && b[4] == 0 && memcmp(b + 11, rest, sizeof rest) == 0;
+}
+
+/* Whose a datagram is: what a handshake consists of is for the association in its handshake, all else for the one that is up. */
+static struct lk_dtls *owner(struct lk_dtls *d, const uint8_t *b, size_t n)
+{
+	bool handshake = n >= RECORD_HEADER && ((b[3] == 0 && b[4] == 0) || b[0] == RECORD_HANDSHAKE);
+
+	return d->beside != NULL && handshake == d->up ? d->beside : d;
+}
+
+/* What the association beside has read for this one. */
+static int take_held(struct lk_dtls *d, unsigned char *b, size_t cap)
+{
+	size_t n = d->held_n < cap ? d->held_n : cap;
+
+	memcpy(b, d->held, n);
+	d->held_n = 0;
+	d->read_at = d->held_at;
+	return (int)n;
+}
+
 static int recv_datagram(void *ctx, unsigned char *b, size_t cap)
 {
 	struct lk_dtls *d = ctx;
 	const struct lk_port *p = d->port;
 
+	if (d->held_n > 0)
+		return take_held(d, b, cap);
 	while (d->looks > 0) {
 		d->looks--;
 		int n = p->udp_recv(p->ctx, b, cap);
 		if (n <= 0)
 			break; /* a failing socket is a silent gateway: timers end it */
-		d->read_at = p->now(p->ctx);
-		if (acceptable(b, (size_t)n, d->up))
+		struct lk_dtls *to = owner(d, b, (size_t)n);
+		if (is_hint(b, (size_t)n)) {
+			if (d->up || d->beside != NULL)
+				(d->up ? d : d->beside)->hinted = true;
+		} else if (acceptable(b, (size_t)n, to->up) && to == d) {
+			d->read_at = p->now(p->ctx);
 			return n;
+		} else if (to != d && acceptable(b, (size_t)n, to->up) && (size_t)n <= sizeof to->held) {
+			memcpy(to->held, b, (size_t)n);
+			to->held_n = (uint16_t)n;
+			to->held_at = p->now(p->ctx);
+			break; /* its turn */
+		}
 	}
 	return MBEDTLS_ERR_SSL_WANT_READ;
 }
@@ -136,6 +175,13 @@ int lk_dtls_open(struct lk_dtls *d, const struct lk_port *port, const char *iden
 	if (err == 0) /* the gateway chooses its own CID; records to us need none, our socket is ours alone */
 		err = mbedtls_ssl_set_cid(&d->ssl, MBEDTLS_SSL_CID_ENABLED, no_cid, 0);
 	return err == 0 ? 0 : failed(err);
+}
+
+void lk_dtls_share(struct lk_dtls *d, struct lk_dtls *old)
+{
+	d->beside = old;
+	old->beside = d;
+	old->held_n = 0;
 }
 
 int lk_dtls_handshake(struct lk_dtls *d)
@@ -206,8 +252,19 @@ int lk_dtls_resume(struct lk_dtls *d, const struct lk_port *port, const uint8_t 
 	return 0;
 }
 
+void lk_dtls_forget(struct lk_dtls *d)
+{
+	d->up = false;
+	lk_dtls_close(d);
+}
+
 void lk_dtls_close(struct lk_dtls *d)
 {
+	if (d->beside != NULL)
+		d->beside->beside = NULL;
+	d->beside = NULL;
+	d->hinted = false;
+	d->held_n = 0;
 	if (!d->configured)
 		return;
 	if (d->up)

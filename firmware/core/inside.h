@@ -1,6 +1,6 @@
 /*
  * What the parts of a node share, for themselves alone: node.c has the life with the gateway, intent.c what a person wants, report.c what
- * is told unasked, serve.c what the gateway asks. Everybody else includes node.h.
+ * is told unasked, serve.c what the gateway asks, renewal.c what a hint does. Everybody else includes node.h.
  */
 #ifndef LK_INSIDE_H
 #define LK_INSIDE_H
@@ -16,6 +16,21 @@ uint32_t lk_node_jitter(const struct lk_node *n, uint32_t limit);
 
 /* Sends the request that was begun: o and the length of its payload. The association may be lost by it. */
 void lk_node_ask(struct lk_node *n, struct lk_coap_out *o, int payload_len, enum lk_purpose purpose);
+
+/* Sends a message without content, of that type. The association may be lost by it. */
+void lk_node_send_empty(struct lk_node *n, uint8_t type, uint16_t mid);
+
+/* The link that is not in use, or in its handshake. */
+static inline struct lk_dtls *lk_node_other(struct lk_node *n) { return &n->links[n->dtls == &n->links[0]]; }
+
+/* Makes the other link, whose handshake is done, the session in place of this one. */
+void lk_node_take_over(struct lk_node *n);
+
+/* Follows hints; returns ms until there is more to do. The node is up. */
+uint32_t lk_renewal_step(struct lk_node *n, uint32_t now);
+
+/* Takes an answer to the ping. False: it is none. */
+bool lk_renewal_answered(struct lk_node *n, const struct lk_coap *m);
 
 /* Tells whether an answer says that the gateway has no time now. */
 static inline bool lk_node_busy(uint8_t code) { return code == LK_COAP_TOO_MANY_REQUESTS || code == LK_COAP_UNAVAILABLE; }

@@ -108,7 +108,7 @@ void lk_intent_judged(struct lk_node *n, const struct lk_coap *m)
 	struct lk_verdict v;
 	static const char *const texts[] = {"verdict denied", "verdict granted", "verdict retry"};
 
-	if (n->dtls.read_at - i->at >= LK_SCAN_WINDOW)
+	if (n->dtls->read_at - i->at >= LK_SCAN_WINDOW)
 		return; /* too late to be shown, or asked again: lk_node_step ends it */
 	if (m->code == LK_COAP_UNAUTHORIZED) {
 		lk_node_tell(n, "not fresh, asked again", ++i->stale);

@@ -47,7 +47,9 @@ void lk_node_init(struct lk_node *n, const struct lk_port *port, const struct lk
 	n->actuator = a;
 	n->lifetime = LK_LIFETIME;
 	n->pause = FIRST_PAUSE;
+	n->dtls = &n->links[0];
 	n->second = lk_node_millis(n);
+	n->pinged = n->second - LK_HINT_PAUSE;
 	n->at = n->second + lk_node_jitter(n, FIRST_PAUSE); /* a hundred nodes get their power back at the same moment */
 	lk_exchange_reset(&n->out, lk_node_jitter(n, UINT16_MAX));
 }
@@ -61,12 +63,12 @@ void lk_node_resume(struct lk_node *n, uint8_t *state, uint16_t len)
 
 bool lk_node_online(const struct lk_node *n) { return n->state == LK_NODE_UP && n->location[0] != 0; }
 
-bool lk_node_idle(const struct lk_node *n) { return !n->intent.active && !n->out.active && n->wanted == 0; }
+bool lk_node_idle(const struct lk_node *n) { return !n->intent.active && !n->out.active && n->wanted == 0 && n->renewal == LK_RENEWAL_NONE; }
 
-/* The association is over, whoever ended it. The next one comes after pause, at least. */
-static void lose(struct lk_node *n, uint32_t pause)
+/* What belongs to an association that is over. */
+static void leave(struct lk_node *n)
 {
-	lk_dtls_close(&n->dtls);
+	n->renewal = LK_RENEWAL_NONE;
 	lk_exchange_forget(&n->out);
 	lk_held_forget(&n->held);
 	lk_echoes_reset(&n->issued);
@@ -76,8 +78,19 @@ static void lose(struct lk_node *n, uint32_t pause)
 	n->intent.sent = false;
 	if (n->actuator)
 		lk_actuator_lost(n->actuator);
-	n->state = LK_NODE_WAITING;
+}
+
+/* The association is over, whoever ended it. The next one comes after pause, at least, or goes on with its handshake. */
+static void lose(struct lk_node *n, uint32_t pause)
+{
+	bool begun = n->renewal == LK_RENEWAL_HANDSHAKE;
+
+	lk_dtls_close(n->dtls);
+	leave(n);
+	n->state = begun ? LK_NODE_HANDSHAKE : LK_NODE_WAITING;
 	n->at = lk_node_millis(n) + pause;
+	if (begun)
+		n->dtls = lk_node_other(n);
 }
 
 static void lost(struct lk_node *n, int err)
@@ -107,7 +120,7 @@ static void connect(struct lk_node *n)
 	}
 	lk_node_tell(n, "connecting", n->sessions + 1);
 	if (n->saved_len > 0) {
-		err = lk_dtls_resume(&n->dtls, n->port, n->saved, n->saved_len);
+		err = lk_dtls_resume(n->dtls, n->port, n->saved, n->saved_len);
 		lk_wipe(n->saved, n->saved_len);
 		n->saved_len = 0;
 		if (err == 0) {
@@ -121,22 +134,15 @@ static void connect(struct lk_node *n)
 		}
 	}
 	n->location[0] = 0;
-	err = lk_dtls_open(&n->dtls, n->port, s->identity, s->secret);
+	err = lk_dtls_open(n->dtls, n->port, s->identity, s->secret);
 	n->state = LK_NODE_HANDSHAKE;
 	if (err < 0)
 		lost(n, err);
 }
 
-static uint32_t handshake(struct lk_node *n)
+/* The handshake is done. */
+static void begin(struct lk_node *n)
 {
-	int err = lk_dtls_handshake(&n->dtls);
-
-	if (err == LK_EAGAIN)
-		return lk_dtls_due(&n->dtls);
-	if (err < 0) {
-		lost(n, err);
-		return 0;
-	}
 	n->sessions++;
 	lk_node_tell(n, "session up", n->sessions);
 	n->state = LK_NODE_UP;
@@ -146,12 +152,32 @@ static uint32_t handshake(struct lk_node *n)
 	lk_exchange_reset(&n->out, lk_node_jitter(n, UINT16_MAX));
 	if (n->actuator)
 		lk_actuator_session(n->actuator);
+}
+
+void lk_node_take_over(struct lk_node *n)
+{
+	lk_dtls_forget(n->dtls);
+	leave(n);
+	n->dtls = lk_node_other(n);
+	begin(n);
+}
+
+static uint32_t handshake(struct lk_node *n)
+{
+	int err = lk_dtls_handshake(n->dtls);
+
+	if (err == LK_EAGAIN)
+		return lk_dtls_due(n->dtls);
+	if (err < 0)
+		lost(n, err);
+	else
+		begin(n);
 	return 0;
 }
 
 static void send(struct lk_node *n, const uint8_t *b, int len)
 {
-	if (len > 0 && lk_dtls_send(&n->dtls, b, (size_t)len) < 0)
+	if (len > 0 && lk_dtls_send(n->dtls, b, (size_t)len) < 0)
 		lost(n, LK_ECLOSED);
 }
 
@@ -203,7 +229,7 @@ static bool read_answer(struct lk_node *n, const struct lk_coap *m, char locatio
 	memset(location, 0, LK_LOCATION_MAX + 1);
 	while (lk_coap_next(m, &o)) {
 		if (o.number == LK_COAP_ECHO)
-			lk_held_take(&n->held, o.value, o.len, n->dtls.read_at);
+			lk_held_take(&n->held, o.value, o.len, n->dtls->read_at);
 		if (o.number != LK_COAP_LOCATION_PATH)
 			continue;
 		if (o.len + 1 > LK_LOCATION_MAX - len || memchr(o.value, 0, o.len)) {
@@ -267,8 +293,8 @@ static void answered(struct lk_node *n, const struct lk_coap *m)
 	}
 }
 
-/* Sends a message without content: an ACK, or a Reset for what is not understood (RFC 7252 §4.2), which a ping is answered with too. */
-static void send_empty(struct lk_node *n, uint8_t type, uint16_t mid)
+/* An ACK, or a Reset for what is not understood (RFC 7252 §4.2), which a ping is answered with too; or a ping. */
+void lk_node_send_empty(struct lk_node *n, uint8_t type, uint16_t mid)
 {
 	struct lk_coap_out o;
 
@@ -284,18 +310,20 @@ static void take(struct lk_node *n, size_t len)
 
 	if (err < 0) {
 		if (con)
-			send_empty(n, LK_COAP_RST, m.mid);
+			lk_node_send_empty(n, LK_COAP_RST, m.mid);
 		return;
 	}
-	switch (lk_exchange_take(&n->out, &m, n->dtls.read_at)) {
+	if (lk_renewal_answered(n, &m))
+		return;
+	switch (lk_exchange_take(&n->out, &m, n->dtls->read_at)) {
 	case LK_EXCHANGE_ANSWER:
 		if (con)
-			send_empty(n, LK_COAP_ACK, m.mid);
+			lk_node_send_empty(n, LK_COAP_ACK, m.mid);
 		answered(n, &m);
 		break;
 	case LK_EXCHANGE_LATE:
 		if (con)
-			send_empty(n, LK_COAP_ACK, m.mid);
+			lk_node_send_empty(n, LK_COAP_ACK, m.mid);
 		break;
 	case LK_EXCHANGE_RESET:
 		lost(n, LK_ENONE); /* a gateway that does not take our requests */
@@ -307,14 +335,14 @@ static void take(struct lk_node *n, size_t len)
 		if (con && m.code != LK_COAP_EMPTY && m.code >> 5 == 0)
 			send(n, n->answer, lk_serve(n, &m));
 		else if (con)
-			send_empty(n, LK_COAP_RST, m.mid);
+			lk_node_send_empty(n, LK_COAP_RST, m.mid);
 	}
 }
 
 static void receive(struct lk_node *n)
 {
 	for (int i = 0; i < MOST_MESSAGES && n->state == LK_NODE_UP; i++) {
-		int len = lk_dtls_recv(&n->dtls, n->in, sizeof n->in);
+		int len = lk_dtls_recv(n->dtls, n->in, sizeof n->in);
 		if (len == LK_EAGAIN)
 			return;
 		if (len == LK_ECLOSED)
@@ -409,6 +437,8 @@ uint32_t lk_node_step(struct lk_node *n)
 				n->purpose == LK_FOR_INTENT ? SILENCE_RESUMED : until(now, n->out.sent + REQUEST_LIMIT));
 		else
 			due = until(now, n->wanted != 0 || passed(now, n->renew) ? n->hold : n->renew);
+		if (n->state == LK_NODE_UP)
+			due = sooner(due, lk_renewal_step(n, now));
 		break;
 	}
 	if (n->intent.active)

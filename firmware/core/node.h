@@ -17,6 +17,7 @@
 enum {
 	LK_LOCATION_MAX = 24,   /* characters of the registration's path */
 	LK_ANSWER_MAX = 128,    /* bytes of an answer of ours */
+	LK_HINT_PAUSE = 5000,   /* ms between two pings that a hint causes, at least */
 	LK_LIFETIME = 90,       /* s a registration holds; it is renewed every third of it */
 	LK_LIFETIME_ASLEEP = 14400, /* s for a node that sleeps and wakes once an hour */
 };
@@ -47,6 +48,13 @@ struct lk_intent {
 
 enum lk_node_state { LK_NODE_WAITING, LK_NODE_HANDSHAKE, LK_NODE_UP };
 
+/* What is done about a hint that the gateway does not have the session any more. */
+enum lk_renewal {
+	LK_RENEWAL_NONE,
+	LK_RENEWAL_PING,      /* the gateway is asked, on the session */
+	LK_RENEWAL_HANDSHAKE, /* it did not answer; the session stays in use until the new one is there */
+};
+
 /* What the request under way is for. */
 enum lk_purpose { LK_FOR_NOTHING, LK_FOR_REGISTRATION, LK_FOR_INTENT, LK_FOR_REPORT };
 
@@ -60,11 +68,17 @@ struct lk_node {
 	enum lk_node_state state;
 	uint32_t at;    /* WAITING: when to connect; UP: since when */
 	uint32_t pause; /* ms before the next try to connect */
-	struct lk_dtls dtls;
+	struct lk_dtls *dtls; /* one of the two: the other one takes its place after a hint */
+	struct lk_dtls links[2];
 	bool proven;    /* something came back in this association */
 	uint32_t sessions;
 	uint8_t *saved; /* an association to be resumed instead of a handshake; wiped when it was */
 	uint16_t saved_len;
+
+	enum lk_renewal renewal;
+	uint32_t pinged; /* when the last hint was followed */
+	uint16_t ping;   /* message ID of that ping */
+	uint8_t pings;   /* how often it was sent */
 
 	struct lk_exchange out;
 	enum lk_purpose purpose;

@@ -72,7 +72,7 @@ void lk_report_send(struct lk_node *n)
 void lk_report_taken(struct lk_node *n, uint8_t code)
 {
 	/* What came to the gateway late has changed nothing there, and its answer does not say so. */
-	if (lk_node_busy(code) || n->dtls.read_at - n->out.sent >= LK_SCAN_WINDOW) {
+	if (lk_node_busy(code) || n->dtls->read_at - n->out.sent >= LK_SCAN_WINDOW) {
 		n->wanted |= n->sending;
 		lk_node_hold(n);
 	} else if (code != LK_COAP_CHANGED) {

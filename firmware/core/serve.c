@@ -61,7 +61,7 @@ static uint8_t command(struct lk_node *n, const struct lk_coap *m, const struct 
 	}
 	/* A repeat of what was obeyed gets the receipt, however late it is: it moves nothing, and 4.01 would say that nothing was done. */
 	bool again = c.id == n->actuator->last;
-	switch (again ? LK_FRESH : lk_echoes_check(&n->issued, r->echo, r->echo_len, c.age, LK_COMMAND_WINDOW, n->dtls.read_at)) {
+	switch (again ? LK_FRESH : lk_echoes_check(&n->issued, r->echo, r->echo_len, c.age, LK_COMMAND_WINDOW, n->dtls->read_at)) {
 	case LK_FRESH:
 		break;
 	case LK_BAD_AGE:

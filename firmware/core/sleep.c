@@ -48,7 +48,7 @@ int lk_sleep_save(struct lk_sleep *s, struct lk_node *n)
 
 	memset(b, 0, sizeof s->rtc);
 	(void)lk_counter_export(n->counter, b + COUNTER, LK_COUNTER_EXPORT);
-	int len = n->state == LK_NODE_UP ? lk_dtls_save(&n->dtls, b + STATE, sizeof s->rtc - STATE) : 0;
+	int len = n->state == LK_NODE_UP ? lk_dtls_save(n->dtls, b + STATE, sizeof s->rtc - STATE) : 0;
 	if (len > 0) {
 		put32(b + TOKEN, n->out.token);
 		b[MID] = (uint8_t)(n->out.mid >> 8);

@@ -15,10 +15,20 @@ int lk_dtls_open(struct lk_dtls *d, const struct lk_port *port, const char *iden
 	return 0;
 }
 
+/* What the next handshakes come to: 0, LK_EAGAIN or LK_ECLOSED. */
+static int clear_handshake;
+
+void lk_dtls_share(struct lk_dtls *d, struct lk_dtls *old)
+{
+	d->beside = old;
+	old->beside = d;
+}
+
 int lk_dtls_handshake(struct lk_dtls *d)
 {
-	d->up = true;
-	return 0;
+	if (clear_handshake == 0)
+		d->up = true;
+	return clear_handshake;
 }
 
 uint32_t lk_dtls_due(const struct lk_dtls *d)
@@ -51,6 +61,14 @@ int lk_dtls_resume(struct lk_dtls *d, const struct lk_port *port, const uint8_t 
 	return 0;
 }
 
-void lk_dtls_close(struct lk_dtls *d) { d->up = false; }
+void lk_dtls_forget(struct lk_dtls *d) { lk_dtls_close(d); }
+
+void lk_dtls_close(struct lk_dtls *d)
+{
+	if (d->beside)
+		d->beside->beside = NULL;
+	d->beside = NULL;
+	d->up = d->hinted = false;
+}
 
 #endif

@@ -1,0 +1,281 @@
+package gateway_test
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"latchkey/coapres/device"
+	"latchkey/coapres/wire"
+	"latchkey/gateway/store"
+	"latchkey/keys"
+)
+
+const gnutlsPackage = "gnutls-bin"
+
+// hint is a HelloRequest in the clear.
+var hint = []byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+// lost are records of sessions that nobody has.
+func lost() [][]byte {
+	plain := append([]byte{23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 40}, make([]byte, 40)...)
+	cid := append([]byte{25, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 0, 40}, make([]byte, 40)...)
+	return [][]byte{plain, cid}
+}
+
+// chat is a program that sends what it is told, each line in a record, and prints what comes.
+type chat struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	in  io.Writer
+
+	mu      sync.Mutex
+	printed []byte // guarded by mu
+}
+
+func newChat(t *testing.T, pkg, name string, args ...string) *chat {
+	t.Helper()
+	c := &chat{t: t, cmd: exec.Command(program(t, name, pkg), args...)}
+	in, err := c.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.in, c.cmd.Stdout, c.cmd.Stderr = in, c, c
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.cmd.Process.Kill()
+		_ = c.cmd.Wait()
+	})
+	return c
+}
+
+func (c *chat) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.printed = append(c.printed, b...)
+	return len(b), nil
+}
+
+func (c *chat) said(what []byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return bytes.Contains(c.printed, what)
+}
+
+// passes says a line until the other one prints it.
+func passes(t *testing.T, rule string, from, to *chat, line string) {
+	t.Helper()
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
+	_, _ = io.WriteString(from.in, line+"\n")
+	eventually(t, rule+": "+line, 20*time.Second, func() bool {
+		select {
+		case <-again.C:
+			_, _ = io.WriteString(from.in, line+"\n") // a datagram may be lost
+		default:
+		}
+		return to.said([]byte(line))
+	})
+}
+
+// asks has the program ask the gateway for something that is not there, number times in a session, and wants the answers. The request ends in a
+// line's end and has no zero byte.
+func (c *chat) asks(rule string, number byte) {
+	c.t.Helper()
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
+	request := []byte{0x44, 1, 1, number, 'a', 'b', 'c', '0' + number, 0xb2, 'x', '\n'}
+	_, _ = c.in.Write(request)
+	c.t.Cleanup(func() {
+		if c.t.Failed() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.t.Logf("it printed %q", c.printed)
+		}
+	})
+	eventually(c.t, rule+": an answer", 20*time.Second, func() bool {
+		select {
+		case <-again.C:
+			_, _ = c.in.Write(request)
+		default:
+		}
+		return c.said([]byte{0x64, 4<<5 | 4, 1, number, 'a', 'b', 'c', '0' + number})
+	})
+}
+
+// chats are the clients that a test can talk through. openssl's would wait for the next record at one that is dropped, and not look at its
+// standard input meanwhile, but for -nbio.
+func chats(t *testing.T, addr string, k keys.Key) map[string]func() *chat {
+	host, port, _ := strings.Cut(addr, ":")
+	return map[string]func() *chat{
+		"openssl s_client": func() *chat {
+			return newChat(t, opensslPackage, "openssl", "s_client", "-dtls1_2", "-quiet", "-nbio", "-connect", addr, "-psk", hexOf(k), "-psk_identity", string(k.ID),
+				"-cipher", ourSuites[0]+":@SECLEVEL=0")
+		},
+		"gnutls-cli": func() *chat {
+			return newChat(t, gnutlsPackage, "gnutls-cli", "--udp", "--port", port, "--pskusername", string(k.ID), "--pskkey", hexOf(k),
+				"--priority", "NORMAL:-VERS-ALL:+VERS-DTLS1.2:-KX-ALL:+PSK:-CIPHER-ALL:+AES-128-CCM-8:+AES-128-CCM", host)
+		},
+	}
+}
+
+// hints sends hints to the node of a relay's flow, as fast as it can.
+func hints(r *device.Relay, n int) {
+	for range n {
+		r.Inject(device.Down, hint)
+	}
+}
+
+// Whoever forges hints ends no session of a stack that does not know them.
+func TestStockSessionsLiveThroughHints(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"openssl s_client", "gnutls-cli"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDoor(t, store.Options{})
+			r := relay(t, d.addr)
+			c := chats(t, r.Addr(), d.readerKey)[name]()
+			c.asks("before", 1)
+			hints(r, 2000)
+			c.asks("after hints", 2)
+			for _, b := range lost() {
+				r.Inject(device.Up, b)
+			}
+			hints(r, 2000)
+			c.asks("after more", 3)
+			if got := d.metric("latchkey_handshakes_completed_total"); got != 1 {
+				t.Errorf("got %d handshakes, want the one session to go on", got)
+			}
+		})
+	}
+	for _, name := range stockClients { // while it waits for its answer
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDoor(t, store.Options{})
+			r := relay(t, d.addr)
+			var once sync.Once
+			r.Tap(func(dir device.Direction, b []byte) {
+				if dir == device.Up && b[0] == 23 {
+					once.Do(func() {
+						_, _ = r.Hold(device.Down, 500*time.Millisecond)
+						go hints(r, 2000)
+					})
+				}
+			})
+			c := d.stock(name, d.readerKey)
+			c.t, c.addr = t, r.Addr()
+			if got := c.call("/.well-known/core"); !strings.Contains(got, "</scan>") {
+				t.Errorf("got %q, want an answer in spite of hints", got)
+			}
+			if got := d.metric("latchkey_handshakes_completed_total"); got != 1 {
+				t.Errorf("got %d handshakes, want one", got)
+			}
+		})
+	}
+}
+
+// The gateway sends no hint to where a handshake is under way, whatever comes from there, so each client gets in. libcoap with GnuTLS would give
+// up at one.
+func TestStockHandshakesGetNoHints(t *testing.T) {
+	t.Parallel()
+	disturbed := func(t *testing.T, d *door) (*device.Relay, *atomic.Int32) {
+		r := relay(t, d.addr)
+		sent := new(atomic.Int32)
+		r.Tap(func(dir device.Direction, b []byte) {
+			if dir == device.Down && bytes.Equal(b, hint) {
+				t.Error("a hint in the middle of a handshake")
+			}
+			if dir == device.Down && (b[0] == 22 || b[0] == 20) {
+				for _, b := range lost() {
+					sent.Add(1)
+					r.Inject(device.Up, b)
+				}
+			}
+		})
+		return r, sent
+	}
+	for _, name := range []string{"openssl s_client", "gnutls-cli", "coap-client-openssl", "coap-client-gnutls", "latchkey"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDoor(t, store.Options{})
+			r, sent := disturbed(t, d)
+			switch name {
+			case "latchkey":
+				d.lock = d.node("front-lock", wire.KindLock, d.lockKey, r.Addr())
+				d.settled()
+			case "coap-client-openssl", "coap-client-gnutls":
+				c := d.stock(name, d.readerKey)
+				c.t, c.addr = t, r.Addr()
+				if got := c.call("/.well-known/core"); !strings.Contains(got, "</scan>") {
+					t.Errorf("got %q, want an answer", got)
+				}
+			default:
+				chats(t, r.Addr(), d.readerKey)[name]().asks("through what disturbs", 1)
+			}
+			if sent.Load() == 0 {
+				t.Error("nothing was disturbed")
+			}
+			if got := d.metric("latchkey_hints_total"); got != 0 {
+				t.Errorf("got %d hints", got)
+			}
+		})
+	}
+}
+
+// Other people's servers, too, live through a hint that was sent to their address or to their client's.
+func TestStockPairsLiveThroughHints(t *testing.T) {
+	t.Parallel()
+	k := keys.Key{ID: "lk-0123456789", Secret: keys.NewSecret()}
+	port := func(t *testing.T) string { // a free one
+		r := relay(t, "127.0.0.1:9")
+		defer r.Close()
+		_, port, _ := strings.Cut(r.Addr(), ":")
+		return port
+	}
+	servers := map[string]func(t *testing.T, port string) *chat{
+		"openssl s_server": func(t *testing.T, port string) *chat {
+			return newChat(t, opensslPackage, "openssl", "s_server", "-dtls1_2", "-quiet", "-nbio", "-nocert", "-accept", "127.0.0.1:"+port, "-psk", hexOf(k),
+				"-psk_identity", string(k.ID), "-cipher", ourSuites[0]+":@SECLEVEL=0")
+		},
+		"gnutls-serv": func(t *testing.T, port string) *chat {
+			file := t.TempDir() + "/psk"
+			if err := os.WriteFile(file, []byte(string(k.ID)+":"+hexOf(k)+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return newChat(t, gnutlsPackage, "gnutls-serv", "--udp", "--port", port, "--echo", "--pskpasswd", file,
+				"--priority", "NORMAL:-VERS-ALL:+VERS-DTLS1.2:-KX-ALL:+PSK:-CIPHER-ALL:+AES-128-CCM-8:+AES-128-CCM")
+		},
+	}
+	for server, serve := range servers {
+		for _, client := range []string{"openssl s_client", "gnutls-cli"} {
+			t.Run(client+" with "+server, func(t *testing.T) {
+				t.Parallel()
+				at := port(t)
+				s := serve(t, at)
+				r := relay(t, "127.0.0.1:"+at)
+				c := chats(t, r.Addr(), k)[client]()
+				to := s
+				if server == "gnutls-serv" {
+					to = c // it sends back what it gets, and prints nothing of it
+				}
+				passes(t, "before", c, to, "one-two")
+				hints(r, 2000)
+				for range 2000 {
+					r.Inject(device.Up, hint)
+				}
+				passes(t, "after hints", c, to, "three-four")
+				if to != c {
+					passes(t, "the other way", s, c, "five-six")
+				}
+			})
+		}
+	}
+}

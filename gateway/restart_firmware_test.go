@@ -1,0 +1,28 @@
+//go:build firmware
+
+package gateway_test
+
+import (
+	"testing"
+	"time"
+
+	"latchkey/coapres/wire"
+	"latchkey/keys"
+)
+
+// plain is this machine without the sanitizers: a hundred of those would not fit.
+var plain = machine{name: "plain", image: "../bin/firmware/%s"}
+
+// firmwareNodes runs nodes in C.
+func firmwareNodes(d *door) runner {
+	return func(name string, kind wire.Kind, k keys.Key) node {
+		return d.firmware(plain, string(kind), name, k, d.addr, "")
+	}
+}
+
+// The same as TestBackAfterAKill, with the firmware.
+func TestFirmwareBackAfterAKill(t *testing.T) {
+	t.Parallel()
+	d := newKillable(t, 4, firmwareNodes)
+	d.within(3, 10*1100*time.Millisecond, 40*time.Second)
+}

@@ -1,0 +1,114 @@
+package transport
+
+import (
+	"context"
+	"net"
+	"testing"
+	"time"
+
+	piondtls "github.com/pion/dtls/v3"
+	"github.com/plgd-dev/go-coap/v3/dtls"
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+	coapOptions "github.com/plgd-dev/go-coap/v3/options"
+	"github.com/plgd-dev/go-coap/v3/pkg/runner/periodic"
+)
+
+// stockConfig is what a program with stock pion would say, with a connection ID or without.
+func (s *site) stockConfig(cid bool) *piondtls.Config {
+	c := &piondtls.Config{
+		PSK:                  func([]byte) ([]byte, error) { return s.secret.PSK(), nil },
+		PSKIdentityHint:      []byte(known),
+		CipherSuites:         []piondtls.CipherSuiteID{piondtls.TLS_PSK_WITH_AES_128_CCM_8},
+		ExtendedMasterSecret: piondtls.RequireExtendedMasterSecret,
+	}
+	if cid {
+		c.ConnectionIDGenerator = piondtls.OnlySendCIDGenerator()
+	}
+	return c
+}
+
+// Stock go-coap on stock pion lives through hints while it is idle, and gets none from us in its handshake.
+func TestStockGoCoAPLivesThroughHints(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	for _, cid := range []bool{false, true} {
+		n := newNAT(t, s.Addr())
+		stop := make(chan struct{})
+		done := make(chan struct{})
+		hellos := s.Stats().Hellos
+		go func() { // whatever comes from its address meanwhile
+			defer close(done)
+			eventually(t, "it has said hello", func() bool { return s.Stats().Hellos > hellos })
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(time.Millisecond):
+					n.inject(recordOf(recordData, 1, 60))
+					n.inject(recordOf(recordCID, 1, 60))
+				}
+			}
+		}()
+		c, err := dtls.Dial(n.addr(), s.stockConfig(cid), coapOptions.WithPeriodicRunner(periodic.New(t.Context().Done(), 100*time.Millisecond)))
+		close(stop)
+		<-done
+		if err != nil {
+			t.Fatalf("cid %v: %v", cid, err)
+		}
+		within(t, s.opened)
+		for i := range 5 {
+			for range 400 {
+				n.toNode(helloRequest)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			a, err := c.Get(ctx, "/echo")
+			cancel()
+			if err != nil || a.Code() != codes.Content {
+				t.Fatalf("cid %v: request %d after hints: got %v, %v", cid, i, a, err)
+			}
+		}
+		if got := s.Stats(); got.Hints != 0 {
+			t.Errorf("cid %v: got %d hints", cid, got.Hints)
+		}
+		_ = c.Close()
+		<-c.Done()
+		within(t, s.closed)
+	}
+}
+
+// Stock pion's handshake lives through forged hints too.
+func TestStockPionHandshakesUnderHints(t *testing.T) {
+	s := listen(t, Config{}, echo)
+	n := newNAT(t, s.Addr())
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		eventually(t, "it has said hello", func() bool { n.mu.Lock(); defer n.mu.Unlock(); return n.node != nil })
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+				n.toNode(helloRequest)
+			}
+		}
+	}()
+	to, err := net.ResolveUDPAddr("udp", n.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := piondtls.Dial("udp", to, s.stockConfig(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := c.HandshakeContext(ctx); err != nil {
+		t.Errorf("handshake under hints: %v", err)
+	}
+	close(stop)
+	<-done
+	_ = c.Close()
+	within(t, s.opened)
+	within(t, s.closed)
+}
