@@ -47,6 +47,9 @@ func doctor(x *call) error {
 		if len(d.Findings) == 0 {
 			printLine(w, healthy(d))
 		}
+		if d.Device != nil && d.Device.Live != nil && d.Device.Live.Refused != nil {
+			printLine(w, refused(d.Device.Name, *d.Device.Live.Refused, inZone(d.Device.Live.Refused.At, zone)))
+		}
 		if d.Device == nil {
 			printLine(w, fmt.Sprintf("sessions: %d of %d; failed handshakes since %s: %s", d.Sessions, d.Limit, inZone(d.Since, zone), counts(d.Counts)))
 			if s := d.Space; s != nil {
@@ -74,6 +77,22 @@ func doctor(x *call) error {
 		return fmt.Errorf("%d things are wrong", n)
 	}
 	return nil
+}
+
+// refused says what was last refused, and why. It need not be wrong now: a node may have mended it since.
+func refused(device string, r admin.Refusal, at string) string {
+	request := "a request"
+	if r.Request != "" {
+		request = r.Request
+	}
+	text := fmt.Sprintf("last refusal: %s, the gateway answered %s of %s with %s", at, request, device, r.Code)
+	if r.ByDevice {
+		text = fmt.Sprintf("last refusal: %s, %s answered %s of the gateway with %s", at, device, request, r.Code)
+	}
+	if r.Why != "" {
+		text += ": " + r.Why
+	}
+	return oneLine(text)
 }
 
 // healthy says what nothing wrong means.

@@ -175,7 +175,7 @@ func TestSimulationInJSON(t *testing.T) {
 	awaitText(t, errs, " is connected to ")
 	status, stdout, stderr = simulated(t, "desk level 40\ndesk unlock\nnowhere on\n", "switch", "--json", "--bundle", h.bundle(t, demoSwitch))
 	want = `{"verdict":"granted","last":1,"counter":1}` + "\n" + `{"verdict":"denied","last":2,"counter":2}` + "\n" +
-		`{"error":"answered NotFound","counter":3}` + "\n"
+		`{"error":"answered NotFound: no such thing for this device","counter":3}` + "\n"
 	if status != 0 || stdout != want {
 		t.Errorf("switch: got %d, %q, %q, want %q", status, stdout, stderr, want)
 	}

@@ -58,6 +58,7 @@ func Actuate(ctx context.Context, p *Peer, cmd wire.Command, intent time.Time) (
 		case a.Code == codes.Unauthorized:
 			continue // not obeyed, and p.Held has the new Echo
 		case a.Code != codes.Changed:
+			p.Refuse(Refusal{At: time.Now(), ByDevice: true, Request: "POST " + actPath, Code: a.Code, Why: a.Diagnostic()})
 			return wire.Receipt{}, &CodeError{a.Code}
 		}
 		r, err := wire.ParseReceipt(wire.CBOR, a.Body)
@@ -76,6 +77,7 @@ func Actuate(ctx context.Context, p *Peer, cmd wire.Command, intent time.Time) (
 func ReadState(ctx context.Context, p *Peer) (wire.State, error) {
 	a, err := Call(ctx, p.Caller, &p.Held, Request{Method: codes.GET, Path: actPath, Format: wire.CBOR})
 	if err == nil && a.Code != codes.Content {
+		p.Refuse(Refusal{At: time.Now(), ByDevice: true, Request: "GET " + actPath, Code: a.Code, Why: a.Diagnostic()})
 		err = fmt.Errorf("answered %s", a.Code)
 	}
 	if err != nil {

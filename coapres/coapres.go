@@ -55,6 +55,7 @@ type request struct {
 	peer  *Peer
 	msg   *pool.Message
 	body  []byte
+	res   *resource   // nil while it was not found
 	param string      // what stands for {id} or {target} in the path
 	in    wire.Format // of the body
 	out   wire.Format // wanted of the answer
@@ -76,6 +77,9 @@ func (s *Server) Serve(ctx context.Context, p *Peer, req, resp *pool.Message, at
 	out, err := s.dispatch(ctx, r)
 	if err != nil {
 		out = response{code: codeOf(err)}
+		why := diagnosticOf(err, req)
+		resp.SetBody(strings.NewReader(why)) // a diagnostic payload has no Content-Format (RFC 7252 §5.5.2)
+		p.Refuse(Refusal{At: at, Request: r.name(), Code: out.code, Why: why})
 		if out.code != codes.Unauthorized && p.complain() { // a 4.01 is how a node gets its first Echo
 			s.Log.Warn("request refused", "device", p.Name, "addr", p.Addr, "code", out.code.String(), "err", err)
 		}
@@ -99,6 +103,14 @@ func (s *Server) Serve(ctx context.Context, p *Peer, req, resp *pool.Message, at
 	}
 }
 
+// name is the request without anything that the device chose.
+func (r *request) name() string {
+	if r.res == nil {
+		return ""
+	}
+	return r.res.method.String() + " /" + r.res.path
+}
+
 func (s *Server) dispatch(ctx context.Context, r *request) (response, error) {
 	if !r.peer.spend(r.at) { // first: what is refused for another reason counts too
 		return response{}, &BusyError{RetryAfter: time.Second}
@@ -111,7 +123,7 @@ func (s *Server) dispatch(ctx context.Context, r *request) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	r.param = param
+	r.res, r.param = res, param
 	if !res.allows(r.peer.Kind) {
 		return response{}, ErrForbidden
 	}

@@ -21,13 +21,14 @@ type BusyError struct{ RetryAfter time.Duration }
 func (e *BusyError) Error() string { return "over its rate" }
 
 var (
-	errNoResource    = errors.New("no such resource")
+	errNoResource    = errors.New("no resource at this Uri-Path")
 	errMethod        = errors.New("method not allowed here")
-	errTooLong       = errors.New("body too long")
-	errContentFormat = errors.New("content-format not understood")
-	errNotAcceptable = errors.New("no representation in the format asked for")
-	errQuery         = errors.New("malformed query")
-	errOtherName     = errors.New("ep is not this device's name")
+	errTooLong       = errors.New("payload too long")
+	errContentFormat = errors.New("unknown Content-Format")
+	errNotAcceptable = errors.New("no representation for this Accept")
+	errQuery         = errors.New("malformed Uri-Query: lt or ep")
+	errOtherName     = errors.New("ep in Uri-Query is not this device's name")
+	errLinks         = errors.New("links are not UTF-8")
 )
 
 // codeOf is the one place where an error becomes a response code (RFC 7252 §5.9).
@@ -36,7 +37,7 @@ func codeOf(err error) codes.Code {
 	switch {
 	case errors.Is(err, errTooLong), errors.Is(err, wire.ErrTooLong): // before ErrMalformed, which it also is
 		return codes.RequestEntityTooLarge // 4.13
-	case errors.Is(err, wire.ErrMalformed), errors.Is(err, errAgeBounds), errors.Is(err, errQuery):
+	case errors.Is(err, wire.ErrMalformed), errors.Is(err, errAgeBounds), errors.Is(err, errQuery), errors.Is(err, errLinks):
 		return codes.BadRequest // 4.00
 	case errors.Is(err, ErrStale):
 		return codes.Unauthorized // 4.01, with an Echo (RFC 9175 §2.4)

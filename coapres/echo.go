@@ -56,8 +56,8 @@ func Judge(elapsed, age, window int32) Freshness {
 
 // Errors of a freshness check.
 var (
-	ErrStale     = errors.New("not fresh")
-	errAgeBounds = errors.New("age out of bounds")
+	ErrStale     = errors.New("not fresh: Echo and age")
+	errAgeBounds = errors.New("age is out of bounds")
 )
 
 // LateError is an [ErrStale] of a message whose Echo is known: it came too late after what it is about.

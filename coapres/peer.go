@@ -21,6 +21,8 @@ type Peer struct {
 	Key    keys.ID
 	Addr   string // for people
 	Caller Caller
+	// Refused, if set, is told of each request that either side refused. It must not block.
+	Refused func(Refusal)
 
 	Issued Echoes // ours, which the node must show
 	Held   Held   // the node's, which we must show

@@ -2,7 +2,6 @@ package coapres
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,7 +85,7 @@ func (p *Peer) registered(id string) (lifetime time.Duration, ok bool) {
 // nodes may say more later (RFC 9176 §5: base, and attributes of the endpoint).
 func registrationQuery(r *request, lifetime time.Duration) (time.Duration, error) {
 	if !utf8.Valid(r.body) {
-		return 0, fmt.Errorf("%w: links are not UTF-8", wire.ErrMalformed)
+		return 0, errLinks
 	}
 	seen := map[string]bool{}
 	for _, q := range queries(r) {

@@ -263,16 +263,17 @@ func TestCodesOfTheGatewaysErrors(t *testing.T) {
 	for _, c := range []struct {
 		err  error
 		want codes.Code
+		why  string
 	}{
-		{errors.New("the disk is full"), codes.ServiceUnavailable},
-		{ErrNotFound, codes.NotFound},
-		{&BusyError{RetryAfter: 9500 * time.Millisecond}, codes.TooManyRequests},
+		{errors.New("the disk is full"), codes.ServiceUnavailable, "could not decide"}, // what is wrong here is nothing to a node
+		{ErrNotFound, codes.NotFound, "no such thing for this device"},
+		{&BusyError{RetryAfter: 9500 * time.Millisecond}, codes.TooManyRequests, "over its rate"},
 	} {
 		d := newDesk(t, wire.KindReader)
 		d.ledger.err = c.err
 		resp := d.ask(codes.POST, "/scan", scanJSON, format(wire.JSON), d.fresh())
-		if resp.Code() != c.want || bodyText(t, resp) != "" {
-			t.Errorf("%v: got %s %q, want %s without a body", c.err, resp.Code(), bodyText(t, resp), c.want)
+		if resp.Code() != c.want || bodyText(t, resp) != c.why {
+			t.Errorf("%v: got %s %q, want %s %q", c.err, resp.Code(), bodyText(t, resp), c.want, c.why)
 		}
 		if age, err := resp.Options().GetUint32(message.MaxAge); c.want == codes.TooManyRequests && (err != nil || age != 10) {
 			t.Errorf("%v: got Max-Age %d, %v, want 10", c.err, age, err)

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	coap "github.com/plgd-dev/go-coap/v3/message/codes"
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 
 	"latchkey/coapres"
@@ -60,6 +61,7 @@ type Gateway struct {
 	noise     noise
 	turns     turns
 	reports   reports
+	refusals  refusals
 	stale     stales
 	alarms    alarms
 	confirms  confirmations
@@ -102,7 +104,10 @@ func New(cfg Config) (*Gateway, error) {
 	g.server = &coapres.Server{Calls: calls{g}, Log: cfg.Log}
 	g.metrics = newMetrics(g)
 	g.listener, err = transport.Listen(transport.Config{Addr: cfg.Listen, PSK: g.psk, MaxSessions: cfg.MaxSessions, HandshakeRate: cfg.HandshakeRate, Log: cfg.Log,
-		Failed: func(f transport.Failure) { g.failed(f, time.Now()) }, Moved: g.moved})
+		Failed: func(f transport.Failure) { g.failed(f, time.Now()) }, Moved: g.moved,
+		Refused: func(c *transport.Conn, code byte, why string) {
+			c.Peer().(*coapres.Peer).Refuse(coapres.Refusal{At: time.Now(), Code: coap.Code(code), Why: why})
+		}})
 	if err != nil {
 		return nil, err
 	}
@@ -224,6 +229,7 @@ func (g *Gateway) opened(c *transport.Conn) error {
 	if g.cfg.RequestRate > 0 {
 		peer.Allow(g.cfg.RequestRate)
 	}
+	peer.Refused = func(r coapres.Refusal) { g.refusals.note(peer.Device, r) }
 	c.SetPeer(peer)
 	replaced, ok := g.sessions.Open(peer, c.Number(), func() { _ = c.End() }, time.Now())
 	if !ok {

@@ -87,7 +87,11 @@ func (c talk) answered(t *testing.T, n int, code string) pdu {
 	if a.typ != typ || a.token != q.token || q.typ == "CON" && a.mid != q.mid || a.code != code {
 		t.Errorf("got %+v for %+v, want a %s of type %s", a, q, code, typ)
 	}
-	if a.payload != "" && len(a.option("Content-Format")) != 1 {
+	formats := len(a.option("Content-Format"))
+	switch refused := code[0] >= '4'; {
+	case refused && (a.payload == "" || formats != 0): // RFC 7252 §5.5.2
+		t.Errorf("got %+v, want to be told why, in a payload without a format", a)
+	case !refused && a.payload != "" && formats != 1:
 		t.Errorf("got %+v, want to be told its format", a)
 	}
 	show := a.payload

@@ -244,23 +244,23 @@ func TestStockClientIsRefused(t *testing.T) {
 				rule, want string
 				call       func() string
 			}{
-				{"a lamp scans no cards", "4.03", func() string { return lamp.post("/scan", good) }},
-				{"a reader asks for no target", "4.03", func() string { return reader.post("/act/front-door", `{"n":1,"action":"unlock"}`) }},
-				{"another device's name", "4.03", func() string { return reader.call("/rd?ep=front-lock", "-m", "post") }},
-				{"an unknown path", "4.04", func() string { return reader.call("/nothing") }},
-				{"a target that is not the switch's", "4.04", func() string { return hall.post("/act/safe", `{"n":1,"action":"unlock"}`) }},
-				{"a wrong method", "4.05", func() string { return reader.call("/scan") }},
-				{"another wrong method", "4.05", func() string { return hall.post("/act/front-door", `{"n":1,"action":"unlock"}`, "-m", "put") }},
-				{"an answer in no format of ours", "4.06", func() string { return reader.call("/.well-known/core", "-A", "50") }},
-				{"a body in no format of ours", "4.15", func() string { return reader.call("/scan", "-m", "post", "-t", "0", "-e", good) }},
-				{"malformed JSON", "4.00", func() string { return reader.post("/scan", `{"n":1,"uid":`) }},
-				{"a body above 128 bytes", "4.13", func() string { return reader.call("/scan", "-m", "post", "-t", "50", "-f", file(200)) }},
-				{"a body that goes in blocks, twice in one session", "4.02\n4.02", func() string {
+				{"a lamp scans no cards", "4.03 this device may not call this", func() string { return lamp.post("/scan", good) }},
+				{"a reader asks for no target", "4.03 this device may not call this", func() string { return reader.post("/act/front-door", `{"n":1,"action":"unlock"}`) }},
+				{"another device's name", "4.03 ep in Uri-Query is not this device's name", func() string { return reader.call("/rd?ep=front-lock", "-m", "post") }},
+				{"an unknown path", "4.04 no resource at this Uri-Path", func() string { return reader.call("/nothing") }},
+				{"a target that is not the switch's", "4.04 no such thing for this device", func() string { return hall.post("/act/safe", `{"n":1,"action":"unlock"}`) }},
+				{"a wrong method", "4.05 method not allowed here", func() string { return reader.call("/scan") }},
+				{"another wrong method", "4.05 method not allowed here", func() string { return hall.post("/act/front-door", `{"n":1,"action":"unlock"}`, "-m", "put") }},
+				{"an answer in no format of ours", "4.06 no representation for this Accept", func() string { return reader.call("/.well-known/core", "-A", "50") }},
+				{"a body in no format of ours", "4.15 unknown Content-Format", func() string { return reader.call("/scan", "-m", "post", "-t", "0", "-e", good) }},
+				{"malformed JSON", "4.00 scan: not one JSON value in UTF-8", func() string { return reader.post("/scan", `{"n":1,"uid":`) }},
+				{"a body above 128 bytes", "4.13 payload too long", func() string { return reader.call("/scan", "-m", "post", "-t", "50", "-f", file(200)) }},
+				{"a body that goes in blocks, twice in one session", "4.02 option 27\n4.02 option 27", func() string {
 					return reader.call("/scan", "-m", "post", "-t", "50", "-f", file(3000), "-G", "2")
 				}},
-				{"a scan that goes in blocks", "4.02", func() string { return reader.post("/scan", good, "-b", "16") }},
-				{"an unknown critical option", "4.02", func() string { return reader.post("/scan", good, "-O", "2053,abc") }},
-				{"an Echo that nobody issued", "4.01", func() string { return reader.post("/scan", good, "-O", "252,0x0102030405060708") }},
+				{"a scan that goes in blocks", "4.02 option 27", func() string { return reader.post("/scan", good, "-b", "16") }},
+				{"an unknown critical option", "4.02 option 2053", func() string { return reader.post("/scan", good, "-O", "2053,abc") }},
+				{"an Echo that nobody issued", "4.01 not fresh: Echo and age", func() string { return reader.post("/scan", good, "-O", "252,0x0102030405060708") }},
 			} {
 				h.says(tc.rule, 0, 0, tc.want, tc.call)
 			}

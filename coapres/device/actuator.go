@@ -3,6 +3,7 @@ package device
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,7 +38,7 @@ func (d *Device) handler(l *link) transport.Handler {
 		path, _ := req.Path()
 		switch {
 		case path == "/.well-known/core" && req.Code() != codes.GET:
-			resp.SetCode(codes.MethodNotAllowed)
+			refuse(resp, codes.MethodNotAllowed, "method")
 		case path == "/.well-known/core":
 			resp.SetCode(codes.Content)
 			if d.cfg.Kind.Actuator() {
@@ -45,13 +46,13 @@ func (d *Device) handler(l *link) transport.Handler {
 				resp.SetBody(bytes.NewReader([]byte(d.actLink())))
 			}
 		case path != "/act" || !d.cfg.Kind.Actuator():
-			resp.SetCode(codes.NotFound)
+			refuse(resp, codes.NotFound, "Uri-Path")
 		case req.Code() == codes.GET:
 			answer(resp, codes.Content, d.act.read(l))
 		case req.Code() == codes.POST:
 			d.act.command(l, req, resp, at)
 		default:
-			resp.SetCode(codes.MethodNotAllowed)
+			refuse(resp, codes.MethodNotAllowed, "method")
 		}
 		if resp.Code()>>5 == 2 || resp.Code() == codes.Unauthorized {
 			l.issued.SetEcho(resp)
@@ -72,27 +73,39 @@ func answer(resp *pool.Message, code codes.Code, v interface {
 	resp.SetBody(bytes.NewReader(b))
 }
 
+// refuse says what was wrong with a request: a member or an option (RFC 7252 §5.5.2).
+func refuse(resp *pool.Message, code codes.Code, why string) {
+	resp.SetCode(code)
+	resp.SetBody(strings.NewReader(why))
+}
+
 // command obeys one that is fresh, fits and is newer than the last of this association.
 func (a *actuator) command(l *link, req, resp *pool.Message, at time.Time) {
 	if f, err := req.ContentFormat(); err != nil || f != message.AppCBOR {
-		resp.SetCode(codes.UnsupportedMediaType)
+		refuse(resp, codes.UnsupportedMediaType, "Content-Format")
 		return
 	}
 	body, err := coapres.BodyOf(req, wire.MaxBody)
 	if err != nil {
-		resp.SetCode(codes.RequestEntityTooLarge)
+		refuse(resp, codes.RequestEntityTooLarge, "payload")
 		return
 	}
 	cmd, err := wire.ParseCommand(wire.CBOR, body)
+	var bad *wire.BodyError
+	if errors.As(err, &bad) {
+		refuse(resp, codes.BadRequest, bad.Message+": "+bad.Why)
+		return
+	}
 	if err != nil || !a.fits(cmd.Action) {
-		resp.SetCode(codes.BadRequest)
+		refuse(resp, codes.BadRequest, "action")
 		return
 	}
 	if err := l.issued.Check(coapres.EchoOf(req), cmd.Age, coapres.CommandWindow, at); err != nil {
-		resp.SetCode(codes.BadRequest)
 		if errors.Is(err, coapres.ErrStale) {
-			resp.SetCode(codes.Unauthorized)
+			refuse(resp, codes.Unauthorized, "Echo")
+			return
 		}
+		refuse(resp, codes.BadRequest, "age")
 		return
 	}
 	answer(resp, codes.Changed, a.obey(l, cmd))

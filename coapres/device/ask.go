@@ -73,7 +73,7 @@ func (d *Device) ask(caller context.Context, path string, encode func(n uint64, 
 			}
 			continue
 		case a.Code != codes.Changed:
-			return wire.Verdict{}, &CodeError{a.Code}
+			return wire.Verdict{}, refusal(a)
 		}
 		v, err := wire.ParseVerdict(wire.CBOR, a.Body)
 		if err != nil {
@@ -122,7 +122,7 @@ func (d *Device) Report(ctx context.Context, r wire.Report) error {
 		return err
 	}
 	if a.Code != codes.Changed {
-		return &CodeError{a.Code}
+		return refusal(a)
 	}
 	return nil
 }

@@ -46,9 +46,19 @@ var (
 )
 
 // CodeError is an answer with a code that is not a success.
-type CodeError struct{ Code codes.Code }
+type CodeError struct {
+	Code codes.Code
+	Why  string // the gateway's diagnostic payload, if it sent one
+}
 
-func (e *CodeError) Error() string { return "answered " + e.Code.String() }
+func (e *CodeError) Error() string {
+	if e.Why == "" {
+		return "answered " + e.Code.String()
+	}
+	return "answered " + e.Code.String() + ": " + e.Why
+}
+
+func refusal(a coapres.Answer) error { return &CodeError{a.Code, a.Diagnostic()} }
 
 // Device is one node. All methods are safe for concurrent use.
 type Device struct {
@@ -214,7 +224,7 @@ func (d *Device) register(ctx context.Context, l *link) error {
 		l.location = ""
 		return d.register(ctx, l)
 	}
-	return fmt.Errorf("device: register: %w", &CodeError{a.Code})
+	return fmt.Errorf("device: register: %w", refusal(a))
 }
 
 // actLink is the node's link to its actuator: a lock says how long it holds at the most.

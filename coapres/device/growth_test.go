@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,10 +81,11 @@ func (p *post) obeysWhole(peer *coapres.Peer, moves func() int) {
 		rule   string
 		member []byte
 		want   codes.Code
+		key    string // that it names when it refuses
 	}{
-		{"an elective member", elective, codes.BadRequest},
-		{"a critical member", critical, codes.BadRequest},
-		{"nothing more", nil, codes.Changed},
+		{"an elective member", elective, codes.BadRequest, "key 40"},
+		{"a critical member", critical, codes.BadRequest, "key 31"},
+		{"nothing more", nil, codes.Changed, ""},
 	} {
 		if _, err := coapres.ReadState(ctx, peer); err != nil {
 			p.t.Fatal(err)
@@ -100,6 +102,9 @@ func (p *post) obeysWhole(peer *coapres.Peer, moves func() int) {
 		a, err := coapres.Call(ctx, peer.Caller, &peer.Held, coapres.Request{Method: codes.POST, Path: "/act", Echo: echo, Format: wire.CBOR, Body: b})
 		if err != nil || a.Code != tc.want {
 			p.t.Errorf("a command with %s: got %s, %v, want %s", tc.rule, a.Code, err, tc.want)
+		}
+		if why := a.Diagnostic(); tc.key != "" && !strings.Contains(why, tc.key) {
+			p.t.Errorf("a command with %s: the lock says %q, want %q in it", tc.rule, why, tc.key)
 		}
 		if got := moves(); (got == 1) != (tc.want == codes.Changed) {
 			p.t.Errorf("a command with %s: the lock moved %d times", tc.rule, got)

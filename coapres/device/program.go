@@ -414,7 +414,7 @@ func parseVerdict(line string) (wire.Verdict, error) {
 	}
 	switch {
 	case strings.HasPrefix(text, "no verdict, code"):
-		return wire.Verdict{}, &CodeError{codes.Code(n)}
+		return wire.Verdict{}, &CodeError{Code: codes.Code(n)}
 	case strings.HasPrefix(text, "no verdict, never fresh"):
 		return wire.Verdict{}, ErrNotFresh
 	case strings.Contains(text, "counter cannot be kept"):

@@ -71,7 +71,7 @@ func (r *record) parseCBOR(sh *shape, b []byte) string {
 	for range pairs {
 		var key uint64
 		if major, key, b, ok = head(b); !ok || major != majorUint {
-			return "a key is not an unsigned integer in its shortest form"
+			return "a key is no unsigned integer in shortest form"
 		}
 		elective := key >= firstElective && sh.grows
 		if !elective && (key == 0 || key >= uint64(labelEnd)) {
@@ -83,12 +83,12 @@ func (r *record) parseCBOR(sh *shape, b []byte) string {
 		last = key
 		if elective {
 			if b, ok = skip(b); !ok {
-				return "the value of an elective key is not one of those that there are, or not in its shortest form"
+				return badElective(key)
 			}
 			continue
 		}
 		if b, ok = r.parseValue(label(key), b); !ok {
-			return fields[key].name + " is not of its type, or not in its shortest form"
+			return fields[key].name + " is not of its type or shortest form"
 		}
 	}
 	if len(b) != 0 {
@@ -103,6 +103,13 @@ func unknownKey(key uint64) string {
 		return "unknown key"
 	}
 	return fmt.Sprintf("unknown key %d", key)
+}
+
+func badElective(key uint64) string {
+	if key > 255 {
+		return "an elective key has no such value"
+	}
+	return fmt.Sprintf("elective key %d has no such value", key)
 }
 
 // skip passes over the value of an elective member: a scalar, or an array of scalars.

@@ -37,7 +37,7 @@ func (r *record) parseJSON(sh *shape, b []byte) string {
 				return "an elective name is repeated"
 			}
 			if skipped = append(skipped, name); !skipJSON(d) {
-				return "the value of an elective name is not one of those that there are"
+				return "an elective name has no such value"
 			}
 			continue
 		}

@@ -137,9 +137,15 @@ func (r *record) putOptional(l label, v int64) {
 	}
 }
 
-func malformed(message, why string) error {
-	return fmt.Errorf("wire: %s: %w: %s", message, ErrMalformed, why)
-}
+// BodyError says what is wrong with a body: the message and the field or key and the rule, never a value. It is an ErrMalformed.
+type BodyError struct{ Message, Why string }
+
+func (e *BodyError) Error() string { return "wire: " + e.Message + ": malformed: " + e.Why }
+
+// Unwrap makes it an ErrMalformed.
+func (e *BodyError) Unwrap() error { return ErrMalformed }
+
+func malformed(message, why string) error { return &BodyError{message, why} }
 
 func unsupported(message string, f Format) error {
 	return fmt.Errorf("wire: %s: %w %d", message, ErrFormat, f)

@@ -124,7 +124,7 @@ func resolve(pack []senml) (r Report, why string) {
 	for i := range pack {
 		rec := &pack[i]
 		if v := cmp.Or(rec.version, version); v != version || v > maxVersion {
-			return Report{}, "its version is unknown, or not the same throughout" // §4.4
+			return Report{}, "bver is unknown, or not the same throughout" // §4.4
 		}
 		base.inherit(rec)
 		m, why := rec.measure(&base)
@@ -152,7 +152,7 @@ func resolve(pack []senml) (r Report, why string) {
 func (m *Measurement) check() string {
 	switch {
 	case !validName(m.Name):
-		return "a name is missing, too long or not of the SenML characters"
+		return "n is missing, too long or not of SenML characters"
 	case len(m.Unit) > MaxText || !utf8.ValidString(m.Unit):
 		return "a unit is too long or not UTF-8"
 	case len(m.Text) > MaxText || !utf8.ValidString(m.Text):

@@ -16,7 +16,8 @@
 //
 // The value of an elective member is an integer, a byte string, a text string in UTF-8, false or true, or one array of these (in JSON: a
 // whole number, a string, false or true, or one array of these). Arrays are not nested and there are no maps, so that it is skipped without
-// recursion; what needs more structure goes into a byte string. All else said above holds for elective members too.
+// recursion; what needs more structure goes into a byte string. All else said above holds for elective members too. Who adds one to verdicts adds it
+// to all of them, in one length.
 //
 // All messages share one table of keys:
 //

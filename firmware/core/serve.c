@@ -5,7 +5,7 @@
 /* What a request of the gateway asks for. */
 struct request {
 	bool act, core;
-	bool bad_option;
+	uint16_t bad_option; /* the first that is critical and not known, or 0 */
 	uint32_t format, accept; /* UINT32_MAX: not said */
 	const uint8_t *echo;
 	size_t echo_len;
@@ -43,20 +43,52 @@ static void read_request(const struct lk_coap *m, struct request *r)
 		case LK_COAP_URI_QUERY:
 			break;
 		default:
-			r->bad_option |= o.number & 1; /* critical, and not known (RFC 7252 §5.4.1) */
+			if ((o.number & 1) && r->bad_option == 0) /* RFC 7252 §5.4.1 */
+				r->bad_option = o.number;
 		}
 	}
 }
 
+/* What a refusal says (§5.5.2): the option or member that was wrong, and the number of one that has no name here. */
+struct why {
+	const char *text;
+	uint16_t number; /* 0: none */
+};
+
+static int write_why(const struct why *w, uint8_t *b, size_t cap)
+{
+	size_t n = strlen(w->text);
+	uint16_t unit = 1;
+
+	if (n + 6 > cap) /* a space and five digits */
+		return 0;
+	memcpy(b, w->text, n);
+	if (w->number == 0)
+		return (int)n;
+	b[n++] = ' ';
+	while (w->number / unit >= 10)
+		unit = (uint16_t)(unit * 10);
+	for (; unit > 0; unit /= 10)
+		b[n++] = (uint8_t)('0' + w->number / unit % 10);
+	return (int)n;
+}
+
 /* Obeys a command and fills in its receipt, or says why not. Returns the code. */
-static uint8_t command(struct lk_node *n, const struct lk_coap *m, const struct request *r, struct lk_receipt *receipt)
+static uint8_t command(struct lk_node *n, const struct lk_coap *m, const struct request *r, struct lk_receipt *receipt, struct why *why)
 {
 	struct lk_command c;
 
-	if (r->format != LK_FORMAT_CBOR)
+	if (r->format != LK_FORMAT_CBOR) {
+		why->text = "Content-Format";
 		return LK_COAP_UNSUPPORTED_FORMAT;
-	if (lk_command_parse(&c, m->payload, m->payload_len) < 0 || !lk_actuator_fits(n->actuator, c.action)) {
+	}
+	bool parsed = lk_command_parse(&c, m->payload, m->payload_len) == 0;
+	if (!parsed || !lk_actuator_fits(n->actuator, c.action)) {
 		lk_actuator_lost(n->actuator); /* fail shut */
+		why->text = parsed ? "action" : "key";
+		why->number = parsed ? 0 : lk_command_fault(m->payload, m->payload_len);
+		if (!parsed && why->number == 0)
+			why->text = "payload";
 		return LK_COAP_BAD_REQUEST;
 	}
 	/* A repeat of what was obeyed gets the receipt, however late it is: it moves nothing, and 4.01 would say that nothing was done. */
@@ -65,8 +97,10 @@ static uint8_t command(struct lk_node *n, const struct lk_coap *m, const struct 
 	case LK_FRESH:
 		break;
 	case LK_BAD_AGE:
+		why->text = "age";
 		return LK_COAP_BAD_REQUEST;
 	default:
+		why->text = "Echo";
 		lk_node_tell(n, "command not fresh", (uint32_t)c.id);
 		return LK_COAP_UNAUTHORIZED;
 	}
@@ -82,6 +116,7 @@ int lk_serve(struct lk_node *n, const struct lk_coap *m)
 	struct request r;
 	struct lk_receipt receipt = {0};
 	struct lk_coap_out o;
+	struct why why = {"Uri-Path", 0};
 	uint8_t code = LK_COAP_NOT_FOUND, random[8], echo[8];
 	size_t cap;
 	int len = 0;
@@ -90,16 +125,20 @@ int lk_serve(struct lk_node *n, const struct lk_coap *m)
 	uint32_t format = r.core ? LK_FORMAT_LINKS : LK_FORMAT_CBOR;
 	bool known = r.core || (r.act && n->actuator);
 	bool state = r.act && m->code == LK_COAP_GET;
-	if (r.bad_option)
+	if (r.bad_option != 0) {
 		code = LK_COAP_BAD_OPTION;
-	else if (known && r.accept != UINT32_MAX && r.accept != format)
+		why = (struct why){"option", r.bad_option};
+	} else if (known && r.accept != UINT32_MAX && r.accept != format) {
 		code = LK_COAP_NOT_ACCEPTABLE;
-	else if (known && m->code == LK_COAP_GET)
+		why.text = "Accept";
+	} else if (known && m->code == LK_COAP_GET) {
 		code = LK_COAP_CONTENT;
-	else if (known && r.act && m->code == LK_COAP_POST)
-		code = command(n, m, &r, &receipt);
-	else if (known)
+	} else if (known && r.act && m->code == LK_COAP_POST) {
+		code = command(n, m, &r, &receipt, &why);
+	} else if (known) {
 		code = LK_COAP_NOT_ALLOWED;
+		why.text = "method";
+	}
 
 	lk_coap_begin(&o, n->answer, sizeof n->answer, LK_COAP_ACK, code, m->mid, m->token, m->token_len);
 	bool good = code >> 5 == 2, full = good && n->actuator;
@@ -110,7 +149,9 @@ int lk_serve(struct lk_node *n, const struct lk_coap *m)
 		lk_coap_option(&o, LK_COAP_ECHO, echo, sizeof echo);
 	}
 	uint8_t *b = lk_coap_payload(&o, &cap);
-	if (full && r.core) {
+	if (!good) {
+		len = write_why(&why, b, cap);
+	} else if (full && r.core) {
 		len = lk_actuator_links(n->actuator, b, cap);
 	} else if (full && state) {
 		lk_actuator_state(n->actuator, lk_node_millis(n), &receipt.state);

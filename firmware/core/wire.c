@@ -214,19 +214,21 @@ static bool skip_elective(const uint8_t **p, const uint8_t *end, uint64_t *pairs
 
 /* Walks through the fields that may come, not those that came: each of their keys is one byte, so a key that is unknown, repeated or out
  * of order is one that nobody is waiting for, and ends the walk before the bytes do. Behind them come the elective members, in a message
- * that grows. */
-static bool walk(const uint32_t *fields, bool grows, void *m, const uint8_t *p, const uint8_t *end)
+ * that grows. at becomes the key where the walk ended, 0 if it did not end at one. */
+static bool walk(const uint32_t *fields, bool grows, void *m, const uint8_t *p, const uint8_t *end, uint64_t *at)
 {
 	uint64_t pairs, seen = 0;
 	uint32_t action = 0;
 	bool on = false;
 	uint8_t major;
+	*at = 0;
 	if (end - p > LK_BODY_MAX || !lk_cbor_take_head(&p, end, &major, &pairs) || major != LK_CBOR_MAP)
 		return false;
 	for (; *fields != 0; fields++) {
 		uint32_t f = *fields;
 		uint64_t v = 0;
 		bool present = p != end && *p == KEY(f);
+		*at = KEY(f);
 		if (present) {
 			p++;
 			seen++;
@@ -237,15 +239,21 @@ static bool walk(const uint32_t *fields, bool grows, void *m, const uint8_t *p, 
 			return false;
 		store(m, f, v);
 	}
+	*at = 0;
 	if (grows && !skip_elective(&p, end, &seen))
 		return false;
-	return p == end && seen == pairs;
+	if (p == end)
+		return seen == pairs;
+	if (!lk_cbor_take_head(&p, end, &major, at) || major != LK_CBOR_UINT)
+		*at = 0;
+	return false;
 }
 
 static int parse(const uint32_t *fields, bool grows, void *m, size_t size, const uint8_t *b, size_t n)
 {
+	uint64_t at;
 	memset(m, 0, size);
-	if (n > 0 && walk(fields, grows, m, b, b + n))
+	if (n > 0 && walk(fields, grows, m, b, b + n, &at))
 		return 0;
 	memset(m, 0, size);
 	return LK_EMALFORMED;
@@ -299,6 +307,15 @@ int lk_verdict_parse(struct lk_verdict *m, const uint8_t *b, size_t n)
 int lk_command_parse(struct lk_command *m, const uint8_t *b, size_t n)
 {
 	return parse(command_fields, false, m, sizeof *m, b, n);
+}
+
+uint8_t lk_command_fault(const uint8_t *b, size_t n)
+{
+	struct lk_command m;
+	uint64_t at = 0;
+	if (n == 0 || walk(command_fields, false, &m, b, b + n, &at) || at > 255)
+		return 0;
+	return (uint8_t)at;
 }
 
 int lk_state_parse(struct lk_state *m, const uint8_t *b, size_t n)

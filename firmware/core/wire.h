@@ -105,4 +105,7 @@ int lk_command_parse(struct lk_command *m, const uint8_t *b, size_t n);
 int lk_state_parse(struct lk_state *m, const uint8_t *b, size_t n);
 int lk_receipt_parse(struct lk_receipt *m, const uint8_t *b, size_t n);
 
+/* The key at which a refused command is not one: a member that is missing, wrong, or not known. 0 if it has no key below 256. */
+uint8_t lk_command_fault(const uint8_t *b, size_t n);
+
 #endif

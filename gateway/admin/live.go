@@ -32,6 +32,16 @@ type DeviceStatus struct {
 	LateScans *LateScans `json:"lateScans,omitempty" doc:"scans that came too late to be decided, if there were any"`
 
 	Reports []Reading `json:"reports,omitempty" doc:"the last of each"`
+	Refused *Refusal  `json:"refused,omitempty" doc:"the last request that was refused, since the gateway's start"`
+}
+
+// Refusal is a request between a device and the gateway that was refused.
+type Refusal struct {
+	At       time.Time `json:"at"`
+	ByDevice bool      `json:"byDevice" doc:"the device refused what the gateway asked; otherwise the gateway what the device asked"`
+	Request  string    `json:"request,omitempty" doc:"method and path; left out if it was refused before they were looked at"`
+	Code     string    `json:"code" doc:"of the answer, such as 4.00"`
+	Why      string    `json:"why,omitempty" doc:"the member or option that was wrong, in the words of the side that refused"`
 }
 
 // LateScans are the scans of a device, since the gateway's start, that came so long after the tap that nothing was decided.

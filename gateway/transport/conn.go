@@ -34,9 +34,10 @@ type Conn struct {
 	node     *nodeEnd // nil at the gateway's end
 	peer     any
 	work     work
-	moved    func(*Conn)  // nil: nobody asks
-	moves    atomic.Int64 // that moved was not yet told of
-	ping     uint16       // of the reading goroutine: the last one that follow sent
+	moved    func(*Conn)                          // nil: nobody asks
+	refused  func(c *Conn, code byte, why string) // nil: nobody asks
+	moves    atomic.Int64                         // that moved was not yet told of
+	ping     uint16                               // of the reading goroutine: the last one that follow sent
 	done     chan struct{}
 }
 
@@ -136,6 +137,9 @@ func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 	cfg.Handler = func(*responsewriter.ResponseWriter[*client.Conn], *pool.Message) {} // a response that nobody waits for any more
 	s := server.NewSession(ctx, coapNet.NewConn(c), maxMessage, maxMessage, true)
 	c.exchange.moved = c.follow
+	if c.refused != nil {
+		c.exchange.refused = func(code byte, why string) { c.refused(c, code, why) }
+	}
 	c.cc = client.NewConnWithOpts(s, &cfg, client.WithResponseMessageCache(noCache{}))
 }
 

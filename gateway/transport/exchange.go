@@ -35,8 +35,9 @@ var seed = maphash.MakeSeed()
 type exchange struct {
 	net.Conn // the DTLS connection: one Read is one record is one message
 	mover    mover
-	path     uint32 // of the reading goroutine: the last path that was followed
-	moved    func() // called by the reading goroutine, before the first message from a new address is passed on; nil: nobody
+	path     uint32                      // of the reading goroutine: the last path that was followed
+	moved    func()                      // called by the reading goroutine, before the first message from a new address is passed on; nil: nobody
+	refused  func(code byte, why string) // called by the reading goroutine, for a request refused by its options alone; nil: nobody
 	idle     time.Duration
 	began    time.Time
 	close    sync.Once
@@ -118,6 +119,9 @@ func (x *exchange) Read(b []byte) (int, error) {
 		}
 		m := b[:n]
 		v, reply := check(m)
+		if why := refusal(reply); why != "" && x.refused != nil {
+			x.refused(reply[1], why)
+		}
 		if v == pass {
 			v, reply = x.receive(m, at)
 		}

@@ -1,6 +1,9 @@
 package transport
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"strconv"
+)
 
 // CoAP message types (RFC 7252 §3).
 const (
@@ -56,7 +59,7 @@ func check(m []byte) (verdict, []byte) {
 		typ == typeACK && request:              // an ACK carries a response or nothing (§4.2)
 		return reject()
 	}
-	bad, refuse := options(m[4+tkl:])
+	bad, refuse, num := options(m[4+tkl:])
 	switch {
 	case bad:
 		return reject()
@@ -66,38 +69,47 @@ func check(m []byte) (verdict, []byte) {
 		return reject() // §5.4.1: a response is rejected, a non-confirmable request silently
 	}
 	r := append([]byte{0x40 | typeACK<<4 | byte(tkl), refuse, m[2], m[3]}, m[4:4+tkl]...)
-	return answer, r
+	return answer, strconv.AppendInt(append(append(r, payloadMarker), "option "...), int64(num), 10) // §5.5.2
+}
+
+// refusal is the diagnostic payload of an answer of check's, empty if it has none.
+func refusal(reply []byte) string {
+	if len(reply) < 4 || reply[1] == 0 {
+		return ""
+	}
+	return string(reply[4+int(reply[0]&15)+1:])
 }
 
 // reset is the Reset that rejects a confirmable message.
 func reset(m []byte) []byte { return []byte{0x40 | typeRST<<4, 0, m[2], m[3]} }
 
-// options walks options and payload. bad means a format error; refuse is the code for a request with an option we do not take, or 0.
-func options(p []byte) (bad bool, refuse byte) {
+// options walks options and payload. bad means a format error; refuse is the code for a request with an option that we do not take, or 0,
+// and refused the number of that option.
+func options(p []byte) (bad bool, refuse byte, refused int) {
 	num, last := 0, -1
 	for len(p) > 0 {
 		if p[0] == payloadMarker {
-			return len(p) == 1, refuse // a marker without payload is a format error (§3)
+			return len(p) == 1, refuse, refused // a marker without payload is a format error (§3)
 		}
 		delta, length := int(p[0]>>4), int(p[0]&15)
 		p = p[1:]
 		var ok bool
 		if delta, p, ok = extended(delta, p); !ok {
-			return true, 0
+			return true, 0, 0
 		}
 		if length, p, ok = extended(length, p); !ok || length > len(p) {
-			return true, 0
+			return true, 0, 0
 		}
 		if num += delta; num > 65535 {
-			return true, 0
+			return true, 0, 0
 		}
 		if c := critical(num, length, num == last); c != 0 && refuse == 0 {
-			refuse = c
+			refuse, refused = c, num
 		}
 		last = num
 		p = p[length:]
 	}
-	return false, refuse
+	return false, refuse, refused
 }
 
 func extended(v int, p []byte) (int, []byte, bool) {

@@ -204,7 +204,7 @@ func (l *Listener) handshake(ctx context.Context, a *association) {
 		return
 	}
 	c := newConn(established{a.dc, a}, a.number, id, l.cfg.Idle)
-	c.moved = l.cfg.Moved
+	c.moved, c.refused = l.cfg.Moved, l.cfg.Refused
 	if old != nil {
 		if old.at == a.at { // without a close_notify: the node there has new keys, or is another
 			old.mute.Store(true)

@@ -35,6 +35,9 @@ type Config struct {
 	Failed func(Failure)
 	// Moved, if set, is told, in a goroutine of its own, that a node speaks from a new address: see [Conn.Path].
 	Moved func(*Conn)
+	// Refused, if set, is told of each request that was refused because of its options, with the code and the diagnostic payload of the
+	// answer. It must not block.
+	Refused func(c *Conn, code byte, why string)
 
 	stateful bool // as if pion had changed: see pioncookie.go
 }
