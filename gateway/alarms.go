@@ -19,8 +19,8 @@ import (
 // start the alarms that are open are found again by reading the newest events backwards. That stays cheap however long
 // the chain is, because an alarm that is still open is told of again every restateAfter events, well within lookBack.
 const (
-	lookBack     = 8192 // events that are read at the start, policy changes not counted: they come without a gateway, too
-	restateAfter = 2048
+	lookBack     = 4096 // events that are read at the start, policy changes not counted: they come without a gateway, too
+	restateAfter = 1024
 	// againAfter is the least time between events that say that an open alarm happens again.
 	againAfter = 10 * time.Minute
 	maxRemark  = 200 // bytes

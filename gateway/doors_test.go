@@ -290,7 +290,7 @@ func TestOldAlarmIsFoundAgain(t *testing.T) {
 			}
 		}
 	}
-	fill(a.Seq + 2100)
+	fill(a.Seq + 1100)
 	eventually(t, "it is told of again", 15*time.Second, func() bool { return told() == 2 })
 	d.stop()
 	d.start()

@@ -209,7 +209,7 @@ func whyNot(err error) string {
 	case errors.Is(err, coapres.ErrLate):
 		return fmt.Sprintf("more than %v had passed since the tap, so nothing was sent", coapres.CommandWindow)
 	case errors.As(err, &code):
-		return "its device answered " + code.Code.String()
+		return fmt.Sprintf("its device refused it, with the code %d.%02d", code.Code>>5, code.Code&31)
 	case errors.Is(err, coapres.ErrNotObeyed):
 		return "its device did not do it"
 	case errors.Is(err, context.DeadlineExceeded):

@@ -58,6 +58,16 @@ func (c card) Commanded() string {
 	return c.Status.Commanded.String()
 }
 
+// Opens is how long an unlock lasts: no longer than the lock holds, if it has said how long that is.
+func (c card) Opens() string {
+	pulse, err := time.ParseDuration(c.Pulse)
+	limit, unknown := time.ParseDuration(c.MaxPulse)
+	if err == nil && unknown == nil && limit < pulse {
+		return c.MaxPulse
+	}
+	return c.Pulse
+}
+
 // Said is what its device acknowledged last, or said when it was asked.
 func (c card) Said() string {
 	switch {

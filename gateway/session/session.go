@@ -195,12 +195,13 @@ func (t *Table) Command(ctx context.Context, deviceID string, cmd wire.Command, 
 			s.read()
 		}
 	})
+	asked := time.Now()
 	r, err := coapres.Actuate(ctx, s.peer, cmd, intent)
 	t.update(s, func(d *device) {
 		s.epoch++
 		switch {
 		case err == nil:
-			d.learn(r.State)
+			d.learn(r.State, asked)
 		case errors.Is(err, coapres.ErrNoReceipt):
 			d.view.Known, s.mute = false, time.Now()
 		}
@@ -217,13 +218,14 @@ func (t *Table) reach(ctx context.Context, s *session) error {
 	if same {
 		return nil
 	}
+	asked := time.Now()
 	st, err := coapres.ReadState(ctx, s.peer)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnheard, err)
 	}
 	t.update(s, func(d *device) {
 		s.path = path
-		d.learn(st)
+		d.learn(st, asked)
 	})
 	return nil
 }
@@ -266,13 +268,18 @@ func (t *Table) update(s *session, f func(*device)) {
 	}
 }
 
-// learn takes a state from the node. One that is older than what is known changes nothing.
-func (d *device) learn(st wire.State) {
+// learn takes a state from the node, which was asked for it at that time. One that is older than what is known changes
+// nothing, nor does its contact if the node has reported that by itself meanwhile.
+func (d *device) learn(st wire.State, asked time.Time) {
 	if d.view.Known && st.ID < d.view.State.ID {
 		return
 	}
+	if d.view.ContactAt.After(asked) {
+		st.Contact = d.view.Contact
+	} else {
+		d.sensed(st.Contact)
+	}
 	d.view.State, d.view.Known, d.view.StateAt = st, true, time.Now()
-	d.sensed(st.Contact)
 }
 
 // sensed takes what a node says of its contact. The caller holds mu.
@@ -300,6 +307,7 @@ func (t *Table) Refresh(ctx context.Context, p *coapres.Peer) (known bool, err e
 	if s == nil {
 		return false, ErrOffline
 	}
+	asked := time.Now()
 	st, err := coapres.ReadState(ctx, p)
 	if err != nil {
 		return false, err
@@ -307,7 +315,7 @@ func (t *Table) Refresh(ctx context.Context, p *coapres.Peer) (known bool, err e
 	t.update(s, func(d *device) {
 		s.path = path
 		if known = s.epoch == epoch; known {
-			d.learn(st)
+			d.learn(st, asked)
 		}
 	})
 	return known, nil

@@ -393,6 +393,25 @@ func TestOldReadingDoesNotHideALostReceipt(t *testing.T) {
 	}
 }
 
+// A reading that was on its way while the node reported its contact by itself does not put the contact back.
+func TestOldReadingDoesNotHideAReport(t *testing.T) {
+	s := newSite(t)
+	n, p := s.connect(t)
+	s.Registered(p, 90*time.Second, time.Now())
+	n.speak(t)
+	done := make(chan error, 1)
+	go func() { _, err := s.Refresh(context.Background(), p); done <- err }()
+	<-n.asked
+	s.Sensed(p, wire.ContactOpen)
+	n.answer <- wire.State{Contact: wire.ContactClosed}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if v := s.view(t); !v.Known || v.Contact != wire.ContactOpen || v.State.Contact != wire.ContactOpen {
+		t.Errorf("got %+v, want the contact that was reported", v)
+	}
+}
+
 func TestCommandTooLateIsNotCommanded(t *testing.T) {
 	s := newSite(t)
 	n, p := s.connect(t)

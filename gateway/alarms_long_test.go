@@ -1,0 +1,58 @@
+//go:build long
+
+package gateway
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"latchkey/gateway/access"
+	"latchkey/gateway/door"
+	"latchkey/gateway/store"
+)
+
+// What the open alarms cost at the start does not grow with the chain.
+func TestLongOpenAlarmsAmongAMillionEvents(t *testing.T) {
+	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = st.Close() }()
+	record := func(ev access.Event) uint64 {
+		kept, err := st.Record(context.Background(), ev)
+		if err != nil {
+			t.Error(err)
+		}
+		return kept.Seq
+	}
+	alarm := access.Event{Kind: access.EventAlarm, Reason: access.Reason(door.Forced), Device: access.Named{ID: "lock", Name: "front-lock"},
+		Target: access.Named{ID: "door", Name: "front-door"}, Detail: alarmText[door.Forced]}
+	alarm.Cause = record(alarm)
+	for _, events := range []int{10_000, 1_000_000} {
+		var wg sync.WaitGroup
+		head, _ := st.Head()
+		for range 256 {
+			wg.Go(func() {
+				for range (events - int(head)) / 256 {
+					record(access.Event{Kind: access.EventSession, Device: access.Named{ID: "reader", Name: "front-reader"}, Detail: "registered"})
+				}
+			})
+		}
+		wg.Wait()
+		record(alarm) // told of again, as a gateway does every restateAfter events
+		for range restateAfter {
+			wg.Go(func() { record(access.Event{Kind: access.EventSession, Detail: "closed"}) })
+		}
+		wg.Wait()
+		began := time.Now()
+		open, err := openAlarms(t.Context(), st)
+		took := time.Since(began)
+		if err != nil || len(open) != 1 || open[0].seq != alarm.Cause {
+			t.Fatalf("got %+v, %v, want the alarm of event %d", open, err, alarm.Cause)
+		}
+		head, _ = st.Head()
+		t.Logf("%d events: the open alarms are found within %v", head, took.Round(100*time.Microsecond))
+	}
+}
