@@ -97,6 +97,8 @@ type Store struct {
 	now    atomic.Pointer[published]
 	failed atomic.Pointer[failure]
 
+	verified atomic.Pointer[verification]
+
 	wakeMu sync.Mutex
 	wake   chan struct{} // guarded by wakeMu; closed after the next commit with events; nil while nobody waits
 
