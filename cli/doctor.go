@@ -55,6 +55,9 @@ func doctor(x *call) error {
 			if s := d.Space; s != nil {
 				printLine(w, fmt.Sprintf("data: %s, and %s free", humanize.Bytes(s.Used), humanize.Bytes(s.Free)))
 			}
+			if v := d.Verified; v != nil && v.OK {
+				printLine(w, fmt.Sprintf("files and events 1 to %d verified: %s", v.Seq, inZone(v.At, zone)))
+			}
 		}
 		if len(d.Failures) == 0 {
 			return

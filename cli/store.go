@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,6 +45,7 @@ func storeOptions(dir string) store.Options { return store.Options{Dir: dir, Chi
 func storeCommands() []spec {
 	return []spec{
 		{name: "new", usage: "begin anew where the store cannot be opened: what is left of it is set aside, not deleted", run: beginAnew},
+		{name: "repair", usage: "mend a store that was refused, if it can be proven that nothing is lost; else change nothing", run: repair},
 	}
 }
 
@@ -82,6 +85,35 @@ func beginAnew(x *call) error {
 	printLine(x.App.Writer, "a new store is in "+dir+": no card opens anything yet")
 	if aside != "" {
 		printLine(x.App.Writer, "what was left of the old one is in "+aside)
+	}
+	return nil
+}
+
+func repair(x *call) error {
+	dir, err := x.folder()
+	if err != nil {
+		return err
+	}
+	done, err := store.Repair(x.Context.Context, storeOptions(dir))
+	if errors.Is(err, store.ErrWhole) {
+		if x.json() {
+			return json.NewEncoder(x.App.Writer).Encode(store.Repaired{Done: []string{}})
+		}
+		printLine(x.App.Writer, "the store in "+dir+" is whole: nothing was changed")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if x.json() {
+		return json.NewEncoder(x.App.Writer).Encode(done)
+	}
+	for _, what := range done.Done {
+		printLine(x.App.Writer, what)
+	}
+	printLine(x.App.Writer, fmt.Sprintf("the store in %s is whole: events 1 to %d verify", dir, done.Seq))
+	if done.Aside != "" {
+		printLine(x.App.Writer, "what was replaced is in "+done.Aside)
 	}
 	return nil
 }

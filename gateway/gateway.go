@@ -169,6 +169,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	serve(g.watch)
 	serve(g.askActuators)
+	serve(g.verify)
 	wg.Wait()
 	close(failed)
 	err := g.Close()

@@ -46,6 +46,7 @@ var ladder = map[string]int{
 // alone are the modules that only these packages may import, tests included; with _test, the tests alone.
 var alone = map[string][]string{
 	"github.com/dgraph-io/badger":      {"gateway/store"},
+	"google.golang.org/protobuf":       {"gateway/store"},
 	"github.com/pion":                  {"gateway/transport", "bench/load", "bench/server", "bench/peer_test"}, // stock go-coap beside ours, and a node that costs little
 	"github.com/danielgtaylor/huma":    {"gateway/admin"},
 	"github.com/urfave/cli":            {"cli"},

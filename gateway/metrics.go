@@ -58,6 +58,20 @@ func newMetrics(g *Gateway) *metrics {
 			func() float64 { return float64(len(g.alarms.all(""))) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_events", Help: "Sequence number of the last event."},
 			func() float64 { seq, _ := g.store.Head(); return float64(seq) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_store_verified_timestamp_seconds",
+			Help: "When all files and events were last verified; 0 before the first time since the start."}, func() float64 {
+			at, _, _ := g.store.Verified()
+			if at.IsZero() {
+				return 0
+			}
+			return float64(at.Unix())
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_store_damaged", Help: "1 when that found a damage."}, func() float64 {
+			if _, _, problem := g.store.Verified(); problem != nil {
+				return 1
+			}
+			return 0
+		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_clock_trusted", Help: "1 when schedules can be relied on."}, func() float64 {
 			if ok, _ := g.clock.trusted(time.Now()); ok {
 				return 1

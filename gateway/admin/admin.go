@@ -32,6 +32,8 @@ type Store interface {
 	Head() (seq uint64, hash access.Hash)
 	Verify(ctx context.Context) error
 	VerifyHead(ctx context.Context, seq uint64, hash access.Hash) error
+	// Verified tells when all of the store was last verified since it was opened, up to which event, and what was wrong.
+	Verified() (at time.Time, seq uint64, problem error)
 	CredentialID(uid []byte) access.CredentialID
 	// Space tells, in bytes, what is used, what is free, and below how much nothing is granted; errors.ErrUnsupported in memory.
 	Space() (used, free, least uint64, err error)

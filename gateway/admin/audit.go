@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"latchkey/gateway/access"
 )
@@ -25,9 +26,10 @@ type VerifyRequest struct {
 
 // Verified is what the check found.
 type Verified struct {
-	OK      bool   `json:"ok"`
-	Seq     uint64 `json:"seq" doc:"newest event"`
-	Problem string `json:"problem,omitempty" doc:"names the first bad event"`
+	OK      bool      `json:"ok"`
+	Seq     uint64    `json:"seq" doc:"newest event"`
+	Problem string    `json:"problem,omitempty" doc:"names the first bad file or event"`
+	At      time.Time `json:"at,omitzero" doc:"when"`
 }
 
 func (a *api) auditRoutes() {
@@ -46,9 +48,9 @@ func (a *api) auditRoutes() {
 			case ctx.Err() != nil:
 				return nil, ctx.Err()
 			case err != nil:
-				return answer(Verified{Seq: seq, Problem: plain(err.Error())}, nil)
+				return answer(Verified{Seq: seq, Problem: plain(err.Error()), At: a.Now()}, nil)
 			}
-			return answer(Verified{OK: true, Seq: seq}, nil)
+			return answer(Verified{OK: true, Seq: seq, At: a.Now()}, nil)
 		})
 }
 

@@ -34,6 +34,7 @@ type Diagnosis struct {
 	Sessions int       `json:"sessions" doc:"live ones"`
 	Limit    int       `json:"limit" doc:"how many sessions there may be"`
 	Space    *Space    `json:"space,omitempty" doc:"where policy and events lie; left out when that is in memory"`
+	Verified *Verified `json:"verified,omitempty" doc:"what the last check of all files and events found; left out before the first since the start"`
 	Counts   []Count   `json:"counts" doc:"handshakes that failed since then, of all peers"`
 	Failures []Failure `json:"failures" doc:"newest first; of one device those with its identities, and while it is not there those that name no device"`
 }
@@ -114,6 +115,7 @@ func (a *api) diagnose(device string) (Diagnosis, error) {
 			x.find(codeStore, Ref{}, "nothing can be decided, every door stays shut: "+plain(err.Error()), "restart the gateway")
 		}
 	}
+	x.verified(a)
 	if device != "" {
 		err := x.one(a, device)
 		return *x.Diagnosis, err
@@ -164,6 +166,20 @@ func (x *examination) pulse(d access.Device) {
 	if limit := time.Duration(x.status[d.ID].MaxPulse) * time.Millisecond; limit > 0 && t.Pulse > limit {
 		x.find(codePulse, deviceRef(x.p, d.ID), fmt.Sprintf("%s: its pulse is %v, and its lock %s lets go after %v", t.Name, t.Pulse, d.Name, limit),
 			fmt.Sprintf("latchkey target change %s --pulse %v", t.Name, limit))
+	}
+}
+
+// verified tells of the last check of all that is on disk.
+func (x *examination) verified(a *api) {
+	at, seq, problem := a.Store.Verified()
+	if at.IsZero() {
+		return
+	}
+	x.Diagnosis.Verified = &Verified{OK: problem == nil, Seq: seq, At: at}
+	if problem != nil {
+		x.Diagnosis.Verified.Problem = plain(problem.Error())
+		x.find(codeStore, Ref{}, "what is on disk is damaged, as was found at "+x.time(at)+": "+plain(problem.Error()),
+			"keep a copy of the data folder, and put one back that is whole, before the gateway is restarted")
 	}
 }
 

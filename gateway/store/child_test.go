@@ -15,13 +15,29 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"latchkey/gateway/access"
 )
 
 // childEnv makes this test binary another program: a trial, or a process that writes to a store until it is killed.
 const childEnv = "LATCHKEY_STORE_TEST"
 
+// smallEnv makes memtables so small that a writer of some thousand events flushes and compacts.
+const smallEnv = "LATCHKEY_STORE_TEST_SMALL"
+
+// stracedEnv says that strace is the parent.
+const stracedEnv = "LATCHKEY_STORE_TEST_STRACED"
+
+// stubbornEnv lets a writer go on after an error that the database engine logs, until a commit fails or 4 s are over.
+const stubbornEnv = "LATCHKEY_STORE_TEST_STUBBORN"
+
 func childMain(what string) int {
+	if os.Getenv(stracedEnv) != "" { // whoever kills strace means the process
+		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+			return 2
+		}
+	}
 	word, rest, _ := strings.Cut(what, " ")
 	switch word {
 	case "trial":
@@ -46,7 +62,7 @@ func trialChild(ctx context.Context) *exec.Cmd { return self(ctx, "trial") }
 type endAtError struct{ slog.Handler }
 
 func (h endAtError) Handle(_ context.Context, r slog.Record) error {
-	if r.Message == "database warning" {
+	if r.Message == "database warning" && os.Getenv(stubbornEnv) == "" {
 		os.Exit(4)
 	}
 	return nil
@@ -59,7 +75,11 @@ func writeMain(args string) int {
 	if err != nil {
 		return 2
 	}
-	o := Options{Dir: dir, Now: newClock().Now, MinFree: 1, witness: 20 * time.Millisecond, Log: slog.New(endAtError{slog.DiscardHandler})}
+	o := Options{Dir: dir, Now: newClock().Now, MinFree: 1, witness: 20 * time.Millisecond, Log: slog.New(endAtError{slog.NewTextHandler(io.Discard, nil)})}
+	if os.Getenv(stubbornEnv) != "" {
+		time.AfterFunc(4*time.Second, func() { os.Exit(5) })
+	}
+	o.small = os.Getenv(smallEnv) != ""
 	s, err := Open(context.Background(), o)
 	if err != nil {
 		fmt.Println("refused:", err)

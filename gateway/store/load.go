@@ -231,7 +231,8 @@ func (s *Store) each(ctx context.Context, txn *badger.Txn, kind byte, f func(rec
 
 // from calls f with every record of one kind from a Badger key on.
 func (s *Store) from(ctx context.Context, txn *badger.Txn, start recordKey, f func(recordKey, []byte) error) error {
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{start.kind()}, PrefetchValues: true, PrefetchSize: 64})
+	// Nothing is fetched ahead: Badger does that in goroutines of its own, where a panic at a damaged file ends the process.
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{start.kind()}})
 	defer it.Close()
 	for it.Seek([]byte(start)); it.Valid(); it.Next() {
 		if err := ctx.Err(); err != nil {

@@ -77,8 +77,17 @@ func (s *Store) tryOut(ctx context.Context, state folder) error {
 	f := s.opts.files()
 	r, err := s.opts.try(ctx, trial{Dir: f.dir, KeyFile: f.key})
 	if state == folderUnfinished && (err != nil || r.Seq > 0) {
-		return fmt.Errorf("store: %w: %s is missing, and db/ is not as a creation leaves it that was cut; nothing was changed: put it back",
+		return fmt.Errorf("store: %w: %s is missing, and db/ is not as a creation leaves it that was cut; nothing was changed: put it back, or run latchkey store repair",
 			ErrSiteKey, f.check)
+	}
+	if errors.Is(err, ErrCorrupt) {
+		// A crash may leave a MANIFEST that names tables which were not kept, when it could not be synced.
+		done, failed := s.repair(ctx, err, false)
+		if failed != nil {
+			return err
+		}
+		s.log.Warn("store repaired", "done", strings.Join(done.Done, ", "), "aside", done.Aside)
+		r, err = s.opts.try(ctx, trial{Dir: f.dir, KeyFile: f.key})
 	}
 	if err != nil {
 		return err
@@ -139,6 +148,9 @@ func badgerOptions(o Options) badger.Options {
 		WithDetectConflicts(false). // one writer
 		WithMetricsEnabled(false).
 		WithLogger(badgerLog{o.Log})
+	if o.small {
+		bo = bo.WithMemTableSize(256 << 10).WithBaseTableSize(64 << 10).WithBaseLevelSize(128 << 10)
+	}
 	if o.InMemory {
 		bo = bo.WithMemTableSize(8 << 20).WithValueThreshold(1 << 20) // there is no value log, so large values count in full
 	}

@@ -53,6 +53,7 @@ type Options struct {
 	Child func(context.Context) *exec.Cmd
 
 	witness    time.Duration // how often site.head is written at the most; witnessEvery if zero
+	small      bool          // memtables of 256 KB, for tests of what Badger does with tables
 	checkpoint uint64        // after how many events the counters are written; checkpointEvents if zero
 }
 
@@ -95,6 +96,8 @@ type Store struct {
 
 	now    atomic.Pointer[published]
 	failed atomic.Pointer[failure]
+
+	verified atomic.Pointer[verification]
 
 	wakeMu sync.Mutex
 	wake   chan struct{} // guarded by wakeMu; closed after the next commit with events; nil while nobody waits

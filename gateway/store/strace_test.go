@@ -21,7 +21,8 @@ func straced(ctx context.Context, t testing.TB, inject, what string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := self(ctx, what)
-	cmd.Path, cmd.Args = path, []string{path, "-f", "-qq", "-o", "/dev/null", "-e", "inject=" + inject, exe}
+	cmd.Env = append(cmd.Env, stracedEnv+"=1")
+	cmd.Path, cmd.Args = path, []string{path, "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "inject=" + inject, exe}
 	return cmd
 }
 

@@ -304,8 +304,13 @@ func (v *survey) tableError(name string, err error) bool {
 	return true
 }
 
-// withTable opens a table for f.
-func (v *survey) withTable(id uint64, f func(*tableFile) error) error {
+// withTable opens a table for f. An index that matches its checksum and is none makes its reader panic.
+func (v *survey) withTable(id uint64, f func(*tableFile) error) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errTable
+		}
+	}()
 	file, err := os.Open(filepath.Join(v.dir, fileName(tableExt, id)))
 	if err != nil {
 		return err

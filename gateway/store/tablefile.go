@@ -51,7 +51,7 @@ func openTable(r io.ReaderAt, size int64) (*tableFile, error) {
 	}
 	length := int64(binary.BigEndian.Uint32(tail))
 	start := at - 4 - length
-	if start < 0 {
+	if start < 0 || length < 8 { // zeros match their checksum
 		return nil, errTable
 	}
 	index := make([]byte, length)

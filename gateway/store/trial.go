@@ -28,6 +28,10 @@ type trial struct {
 	Dir     string `json:"dir"`
 	KeyFile string `json:"keyFile,omitempty"`
 	All     bool   `json:"all,omitempty"` // read every byte and the whole chain, not only the newest part
+
+	// A repair asks what the store would be with other tables than MANIFEST names.
+	Given bool              `json:"given,omitempty"`
+	Live  map[uint64]uint32 `json:"live,omitempty"`
 }
 
 // tried is what a trial found.
@@ -169,7 +173,10 @@ func (t trial) look(ctx context.Context, r *tried) error {
 		limit = math.MaxInt64
 	}
 	v := takeSurvey(f.db, limit)
-	if err := v.damage(); err != nil {
+	live := v.live
+	if t.Given {
+		live = t.Live
+	} else if err := v.damage(); err != nil {
 		return err
 	}
 	for _, ext := range []string{memExt, vlogExt} {
@@ -179,7 +186,7 @@ func (t trial) look(ctx context.Context, r *tried) error {
 			}
 		}
 	}
-	return v.open(k, v.live, func(s *Store, txn *badger.Txn) error {
+	return v.open(k, live, func(s *Store, txn *badger.Txn) error {
 		img, err := s.read(ctx, txn)
 		if err == nil {
 			r.Seq, r.Hash = img.head.seq, img.head.hash

@@ -2,7 +2,12 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -10,15 +15,36 @@ import (
 	"latchkey/gateway/access"
 )
 
-// Verify walks the whole chain and names the first event that is missing, does not open, or does not follow the one before.
+// Verify reads every table and walks the whole chain, and names the first file or event that is missing, does not open, or does not follow the one
+// before. Whatever is on disk, this process lives on.
 func (s *Store) Verify(ctx context.Context) error {
-	return s.verify(ctx, nil)
+	return s.verify(ctx, nil, nil)
 }
 
 // VerifyHead is [Store.Verify], and checks that the chain contains the event seq with that hash: a head that was kept elsewhere.
 // Only this finds a store that was rolled back or cut as a whole.
 func (s *Store) VerifyHead(ctx context.Context, seq uint64, hash access.Hash) error {
-	return s.verify(ctx, &kept{seq, hash})
+	return s.verify(ctx, &kept{seq, hash}, nil)
+}
+
+// VerifyQuietly is [Store.Verify] at a bounded rate: it works for a fifth of the time.
+func (s *Store) VerifyQuietly(ctx context.Context) error {
+	return s.verify(ctx, nil, &upkeep{quit: s.quit, since: time.Now()})
+}
+
+// Verified tells when all of the store was last verified by this process, up to which event, and what was wrong; the zero time if it was not yet.
+func (s *Store) Verified() (at time.Time, seq uint64, problem error) {
+	if v := s.verified.Load(); v != nil {
+		return v.at, v.seq, v.problem
+	}
+	return time.Time{}, 0, nil
+}
+
+// verification is one that came to its end.
+type verification struct {
+	at      time.Time
+	seq     uint64
+	problem error
 }
 
 type kept struct {
@@ -26,28 +52,129 @@ type kept struct {
 	hash access.Hash
 }
 
-func (s *Store) verify(ctx context.Context, k *kept) error {
-	return s.view(ctx, func(txn *badger.Txn) error {
-		img := &image{}
-		if err := s.readMeta(txn, img); err != nil {
-			return err
-		}
-		err := s.walk(ctx, txn, &img.head, 0, access.Hash{}, func(ev *stored) error {
-			if k != nil && k.seq == ev.Seq && ev.Hash != k.hash {
-				return fmt.Errorf("its hash is not the one kept elsewhere: %w", ErrCorrupt)
+// upkeep is what a check that nobody waits for may take. A nil one may take all.
+type upkeep struct {
+	quit  <-chan struct{}
+	since time.Time
+}
+
+const (
+	upkeepWork = 5 * time.Millisecond
+	upkeepRest = 20 * time.Millisecond
+)
+
+func (p *upkeep) rest(ctx context.Context) error {
+	if p == nil || time.Since(p.since) < upkeepWork {
+		return ctx.Err()
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.quit:
+		return fmt.Errorf("store: %w", ErrClosed)
+	case <-time.After(upkeepRest):
+	}
+	p.since = time.Now()
+	return nil
+}
+
+func (s *Store) verify(ctx context.Context, k *kept, p *upkeep) error {
+	var seq uint64
+	err := s.view(ctx, func(txn *badger.Txn) error {
+		return survive(func() (err error) {
+			if err := s.verifyTables(ctx, p); err != nil {
+				return err
 			}
-			return nil
-		})
-		switch last := img.head.seq; {
-		case err != nil:
+			seq, err = s.verifyChain(ctx, txn, k, p)
 			return err
-		case k != nil && k.seq > last:
-			return fmt.Errorf("store: event %d: missing: the chain ends at %d, so the store was rolled back or cut: %w", k.seq, last, ErrCorrupt)
-		case k != nil && k.seq == 0 && k.hash != (access.Hash{}):
-			return fmt.Errorf("store: head 0 has no hash: %w", ErrCorrupt)
-		}
-		return nil
+		})
 	})
+	if err == nil || errors.Is(err, ErrCorrupt) {
+		s.verified.Store(&verification{s.opts.Now(), seq, err})
+	}
+	return err
+}
+
+// survive runs f, which reads what Badger has mapped. A file that got shorter, or a damaged block, makes that panic.
+func survive(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = crashed(fmt.Sprint(p))
+		}
+	}()
+	return f()
+}
+
+// verifyTables reads the tables beside Badger, whose own list of them reads what it has mapped. Before and after MANIFEST names it, a table may be half there.
+func (s *Store) verifyTables(ctx context.Context, p *upkeep) error {
+	if s.opts.InMemory {
+		return nil
+	}
+	v := survey{dir: s.opts.files().db}
+	named, err := v.named()
+	if err != nil {
+		return err
+	}
+	for id := range named {
+		err := v.withTable(id, func(t *tableFile) error { return t.check(nil) })
+		if err != nil {
+			// A compaction may have taken it away meanwhile.
+			if now, merr := v.named(); merr != nil {
+				return merr
+			} else if _, still := now[id]; still {
+				name := "db/" + fileName(tableExt, id)
+				var pe *fs.PathError
+				if errors.As(err, &pe) {
+					return unreadable(name, err)
+				}
+				return &Damage{Name: name, What: err.Error(), Do: doCopy}
+			}
+		}
+		if err := p.rest(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// named reads which tables MANIFEST names now.
+func (v *survey) named() (map[uint64]uint32, error) {
+	b, err := os.ReadFile(filepath.Join(v.dir, "MANIFEST"))
+	if err != nil {
+		return nil, unreadable("db/MANIFEST", err)
+	}
+	m, err := parseManifest(b)
+	if err == nil {
+		v.live, err = m.levels(len(m.sets))
+	}
+	if err != nil {
+		return nil, &Damage{Name: "db/MANIFEST", What: err.Error(), Do: doCopy}
+	}
+	return v.live, nil
+}
+
+// verifyChain returns the newest event.
+func (s *Store) verifyChain(ctx context.Context, txn *badger.Txn, k *kept, p *upkeep) (uint64, error) {
+	img := &image{}
+	if err := s.readMeta(txn, img); err != nil {
+		return 0, err
+	}
+	err := s.walk(ctx, txn, &img.head, 0, access.Hash{}, func(ev *stored) error {
+		if k != nil && k.seq == ev.Seq && ev.Hash != k.hash {
+			return fmt.Errorf("its hash is not the one kept elsewhere: %w", ErrCorrupt)
+		}
+		return p.rest(ctx)
+	})
+	switch last := img.head.seq; {
+	case err != nil:
+		return 0, err
+	case k != nil && k.seq > last:
+		return 0, fmt.Errorf("store: event %d: missing: the chain ends at %d, so the store was rolled back or cut: %w", k.seq, last, ErrCorrupt)
+	case k != nil && k.seq == 0 && k.hash != (access.Hash{}):
+		return 0, fmt.Errorf("store: head 0 has no hash: %w", ErrCorrupt)
+	}
+	return img.head.seq, nil
 }
 
 // Check holds everything against everything: the chain, counters against events, policy against digest, memory against disk, sign-ins too. It runs
