@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 stock go-coap still takes what is deprecated in pion
+
 package transport
 
 import (
