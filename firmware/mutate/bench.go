@@ -40,13 +40,18 @@ var variants = []struct {
 	{"san", []string{"-g", "-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-pthread"}},
 }
 
+func (b *bench) close() { _ = os.RemoveAll(b.dir) }
+
 func newBench() (*bench, error) {
 	b := &bench{
 		flags: append([]string{"-std=c11", "-w"}, strings.Fields(strings.ReplaceAll(os.Getenv("MUTATE_FLAGS"), "'", ""))...),
 		tests: map[string][]test{},
-		dir:   "build/mutate",
 	}
-	if err := os.MkdirAll(filepath.Join(b.dir, "include"), 0o755); err != nil {
+	var err error
+	if b.dir, err = os.MkdirTemp("build/mutate", "run"); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(filepath.Join(b.dir, "include"), 0o755); err != nil {
 		return nil, err
 	}
 	names, err := filepath.Glob("test/test_*.c")

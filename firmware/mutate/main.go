@@ -49,6 +49,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	defer b.close()
 	if *fixed != "" {
 		return runFixed(b, all, sources)
 	}
