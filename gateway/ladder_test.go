@@ -39,6 +39,7 @@ var ladder = map[string]int{
 	"bench/latchkey-bench": 7,
 	"bench/wirebytes":      5,
 	"cli/latchkey":         6,
+	"firmware/mutate":      0,
 
 	"gateway/console/webtest": 9, // above the programs, so that only tests import it
 }

@@ -1,7 +1,7 @@
 /*
- * A node in session, and any messages of the gateway's: it neither crashes nor hangs, keeps what it sends well-formed, and without an Echo
- * of its own, which nobody can guess here, never moves its output. The first byte says what it is; then come a message's length, how much
- * time passes before it, and the message.
+ * A node in session, and any messages of its gateway's, in the form of test/trace.h. It neither crashes nor
+ * hangs, and what it sends is CoAP. Its output moves only by a command that carries an Echo of the node's own,
+ * or by the exit button; a door's never for longer than the limit, and never on after its session is lost.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +9,7 @@
 #include "clear_dtls.h"
 #include "fake_port.h"
 #include "node.h"
+#include "trace.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -17,62 +18,152 @@ static struct lk_settings settings;
 static struct lk_counter counter;
 static struct lk_actuator actuator;
 static struct lk_node node;
+static bool lamp;
 
-/* Whatever it has sent is CoAP. */
-static void look(void)
+/* Of the node's newest request, and the newest Echo that it issued. */
+static uint16_t mid;
+static uint8_t token[LK_TOKEN_LEN], echo[LK_ECHO_LEN];
+
+static void note(const uint8_t *b, size_t n)
 {
-	uint8_t b[FAKE_DATAGRAM];
-	size_t n;
+	struct lk_coap_option o = {0};
 	struct lk_coap m;
 
+	if (n > LK_DATAGRAM_MAX || lk_coap_parse(&m, b, n) < 0)
+		abort();
+	if (m.type == LK_COAP_CON) {
+		mid = m.mid;
+		if (m.token_len == sizeof token)
+			memcpy(token, m.token, sizeof token);
+		return;
+	}
+	while (lk_coap_next(&m, &o))
+		if (o.number == LK_COAP_ECHO && o.len == sizeof echo)
+			memcpy(echo, o.value, sizeof echo);
+}
+
+/* allowed: the output may have moved since the last look. */
+static void look(bool allowed)
+{
+	static uint8_t level;
+	uint8_t b[FAKE_DATAGRAM];
+	size_t n;
+
 	while ((n = fake_sent(&board, b, sizeof b)) > 0)
-		if (n > LK_DATAGRAM_MAX || lk_coap_parse(&m, b, n) < 0)
-			abort();
-	if (board.level != 0)
+		note(b, n);
+	if (board.level != 0 && board.level != level && !allowed)
+		abort();
+	level = board.level;
+	if (lamp || level == 0)
+		return;
+	if (!board.off_armed || board.off_at - board.now > LK_PULSE_LIMIT)
+		abort();
+	if (node.state != LK_NODE_UP && actuator.commanded)
 		abort();
 }
 
-static void step(void)
+static void step(bool allowed)
 {
 	uint32_t due = lk_node_step(&node);
 	int verdict;
 
 	(void)lk_node_verdict(&node, &verdict);
 	(void)lk_actuator_poll(&actuator, board.now);
-	look();
+	look(allowed);
 	fake_pass(&board, due < 20 ? due : 20);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* Puts the node's own IDs and Echo into the n bytes of a message, which has room for them already. */
+static void patch(uint8_t *b, size_t n, uint8_t how)
+{
+	struct lk_coap_option o = {0};
+	struct lk_coap m;
+
+	if (lk_coap_parse(&m, b, n) < 0)
+		return;
+	if (how & TRACE_IDS && m.code >> 5 != 0 && m.token_len == sizeof token)
+		memcpy(b + 4, token, sizeof token);
+	if (how & TRACE_IDS && (m.type == LK_COAP_ACK || m.type == LK_COAP_RST)) {
+		b[2] = (uint8_t)(mid >> 8);
+		b[3] = (uint8_t)mid;
+	}
+	while (how & TRACE_ECHO && m.code >> 5 == 0 && lk_coap_next(&m, &o))
+		if (o.number == LK_COAP_ECHO && o.len == sizeof echo)
+			memcpy(b + (o.value - b), echo, sizeof echo);
+}
+
+static bool carries_echo(const uint8_t *b, size_t n)
+{
+	for (size_t i = 0; i + sizeof echo <= n; i++)
+		if (memcmp(b + i, echo, sizeof echo) == 0)
+			return true;
+	return false;
+}
+
+/* What people do before a message; true if it may move the output. */
+static bool people(uint8_t how, bool lock, bool button)
 {
 	static const uint8_t uid[] = {4, 1, 2, 3, 4, 5, 6};
 
-	if (size < 1)
-		return 0;
-	bool lock = data[0] & 1, lamp = data[0] & 2;
-	data++;
-	size--;
+	if (how & TRACE_TAP && button)
+		(void)lk_node_press(&node, LK_UNLOCK, board.now);
+	else if (how & TRACE_TAP && !lock && !lamp)
+		(void)lk_node_scan(&node, uid, sizeof uid, board.now);
+	if (how & TRACE_DOOR) {
+		actuator.contact = how & TRACE_EXIT ? LK_CONTACT_OPEN : LK_CONTACT_CLOSED;
+		node.tamper = how & TRACE_EXIT;
+		lk_node_report(&node, LK_REPORT_CONTACT | LK_REPORT_OPENED | LK_REPORT_TAMPER | LK_REPORT_TAMPERED);
+	}
+	if (!(how & TRACE_EXIT) || !lock)
+		return false;
+	lk_actuator_exit(&actuator, board.now);
+	lk_node_report(&node, LK_REPORT_EXIT);
+	return true;
+}
+
+static void boot(bool moves)
+{
 	fake_init(&board);
 	memset(&settings, 0, sizeof settings);
 	memcpy(settings.host, "gw", 3);
 	memcpy(settings.target, "desk", 5);
 	memset(&counter, 0, sizeof counter);
+	memset(echo, 0, sizeof echo);
 	(void)lk_counter_load(&counter, &board.port);
 	lk_actuator_init(&actuator, &board.port, lamp);
-	lk_node_init(&node, &board.port, &settings, &counter, lock || lamp ? &actuator : NULL);
-	for (int i = 0; i < 200 && node.state != LK_NODE_UP; i++)
-		step();
+	lk_node_init(&node, &board.port, &settings, &counter, moves ? &actuator : NULL);
+	look(true);
+	/* Until it has asked for its registration. */
+	for (int i = 0; i < 200 && !node.out.active; i++)
+		step(false);
 	lk_node_report(&node, LK_REPORT_BOOT | LK_REPORT_HEALTH);
-	while (size > 2) {
-		size_t n = data[0] < size - 2 ? data[0] : size - 2;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	uint8_t b[UINT8_MAX];
+
+	if (size < 1)
+		return 0;
+	lamp = data[0] & TRACE_LAMP;
+	bool lock = data[0] & TRACE_LOCK && !lamp, button = data[0] & TRACE_SWITCH && !lock && !lamp;
+	boot(lock || lamp);
+	data++;
+	size--;
+	while (size > 3) {
+		size_t n = data[0] < size - 3 ? data[0] : size - 3;
+		uint8_t how = data[2];
+		memcpy(b, data + 3, n);
 		fake_pass(&board, data[1] * 8u);
-		if (!lock && !lamp && data[1] & 1)
-			(void)lk_node_scan(&node, uid, sizeof uid, board.now);
-		fake_deliver(&board, data + 2, n);
-		step();
-		step();
-		data += 2 + n;
-		size -= 2 + n;
+		bool allowed = people(how, lock, button);
+		step(allowed);
+		patch(b, n, how);
+		allowed = carries_echo(b, n);
+		fake_deliver(&board, b, n);
+		step(allowed);
+		step(false);
+		data += 3 + n;
+		size -= 3 + n;
 	}
 	return 0;
 }

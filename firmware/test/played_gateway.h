@@ -9,6 +9,10 @@
 #include "clear_dtls.h"
 #include "fake_port.h"
 #include "node.h"
+#include "trace.h"
+
+#include <stdio.h>
+#include <stdlib.h>
 
 static const uint8_t uid[] = {4, 1, 2, 3, 4, 5, 6};
 
@@ -23,8 +27,57 @@ static struct lk_coap asked;
 static uint8_t asked_b[FAKE_DATAGRAM];
 static char path[64];
 
+/* The trace that is being written; trace.h says what it is. */
+static struct {
+	unsigned boots;
+	char name[200];
+	size_t n;
+	uint32_t at;
+	uint64_t tap;
+} trace;
+
+static inline void trace_bytes(const char *mode, const uint8_t *b, size_t n)
+{
+	FILE *f = fopen(trace.name, mode);
+
+	CHECK(f != NULL && fwrite(b, 1, n, f) == n);
+	if (f)
+		(void)fclose(f);
+	trace.n += n;
+}
+
+static inline void trace_boot(bool lock)
+{
+	const char *dir = getenv("LK_TRACE"), *program = strrchr(__BASE_FILE__, '/');
+
+	if (!dir)
+		return;
+	snprintf(trace.name, sizeof trace.name, "%s/%s-%03u", dir, program ? program + 1 : __BASE_FILE__, trace.boots++);
+	trace.n = 0;
+	trace.at = 0;
+	trace.tap = 0;
+	trace_bytes("wb", (const uint8_t[]){lock ? TRACE_LOCK : 0}, 1);
+}
+
+/* Gives the node a message, and keeps it. */
+static inline void deliver(const uint8_t *b, size_t n)
+{
+	uint32_t passed = (board.now - trace.at) / 8;
+
+	fake_deliver(&board, b, n);
+	if (!trace.name[0] || n > UINT8_MAX || trace.n + 3 + n > TRACE_MOST)
+		return;
+	bool tap = node.intent.active && node.intent.n != trace.tap;
+	if (tap)
+		trace.tap = node.intent.n;
+	trace_bytes("ab", (const uint8_t[]){(uint8_t)n, (uint8_t)(passed > 255 ? 255 : passed), TRACE_IDS | TRACE_ECHO | (tap ? TRACE_TAP : 0)}, 3);
+	trace_bytes("ab", b, n);
+	trace.at = board.now;
+}
+
 static inline void boot(bool lock)
 {
+	trace_boot(lock);
 	fake_init(&board);
 	memset(&settings, 0, sizeof settings);
 	memcpy(settings.host, "gw", 3);
@@ -75,7 +128,7 @@ static inline void answer(uint8_t code, const char *location, const uint8_t *pay
 		memcpy(p, payload, n);
 	int len = lk_coap_end(&o, (int)n);
 	CHECK(len > 0);
-	fake_deliver(&board, b, (size_t)len);
+	deliver(b, (size_t)len);
 }
 
 static inline void answer_verdict(uint8_t verdict, uint64_t last)
@@ -175,7 +228,7 @@ static inline uint8_t request(const struct request *r)
 	int len = lk_coap_end(&o, (int)r->n);
 	CHECK(len > 0);
 	(void)sent();
-	fake_deliver(&board, b, (size_t)len);
+	deliver(b, (size_t)len);
 	(void)step();
 	return sent() ? asked.code : 0;
 }

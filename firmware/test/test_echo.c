@@ -220,8 +220,29 @@ static void fresh_is_recent(bool node_issues, bool node_holds, int32_t window)
 	CHECK(fresh > 1000);
 }
 
+/* After a reset no Echo is known, not even one that anybody could guess. */
+static void a_reset_leaves_no_echo(void)
+{
+	static const uint8_t fills[] = {0, 1, 0xff};
+	struct lk_echoes x;
+	uint8_t echo[LK_ECHO_LEN], out[LK_ECHO_LEN];
+
+	for (size_t i = 0; i < sizeof fills; i++) {
+		memset(echo, fills[i], sizeof echo);
+		memset(&x, 0, sizeof x);
+		for (int n = 0; n < LK_ECHO_KEEP; n++)
+			lk_echoes_issue(&x, 1000, echo, out);
+		CHECK_EQ(lk_echoes_check(&x, echo, sizeof echo, 0, LK_COMMAND_WINDOW, 1000), LK_FRESH);
+		lk_echoes_reset(&x);
+		CHECK_EQ(lk_echoes_check(&x, echo, sizeof echo, 0, LK_COMMAND_WINDOW, 1000), LK_STALE);
+		for (size_t n = 0; n < LK_ECHO_KEEP; n++)
+			CHECK(!x.issued[n].used);
+	}
+}
+
 int main(void)
 {
+	a_reset_leaves_no_echo();
 	CHECK_EQ((enum lk_freshness)0, LK_STALE);
 	static const uint32_t moments[] = {0, 1, 700000, 0x7fffffff, 0x80000000, UINT32_MAX - 1000, UINT32_MAX};
 	for (size_t i = 0; i < sizeof moments / sizeof *moments; i++) {

@@ -169,8 +169,21 @@ static void what_does_not_fit_is_not_sent(void)
 	CHECK(!x.active);
 }
 
+/* The token is compared as it goes over the wire, all four bytes of it. */
+static void a_token_is_four_bytes_with_the_highest_first(void)
+{
+	lk_exchange_reset(&x, 7);
+	x.token = 0xa1b2c3d3;
+	begin(0, 0);
+	CHECK(memcmp(x.b + 4, "\xa1\xb2\xc3\xd4", 4) == 0);
+	for (int bit = 0; bit < 32; bit++)
+		CHECK_EQ(take(LK_COAP_ACK, LK_COAP_CHANGED, x.mid, 0xa1b2c3d4 ^ 1u << bit, 1), LK_EXCHANGE_OTHER);
+	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_CHANGED, x.mid, 0xa1b2c3d4, 1), LK_EXCHANGE_ANSWER);
+}
+
 int main(void)
 {
+	a_token_is_four_bytes_with_the_highest_first();
 	the_first_wait_is_a_second_to_one_and_a_half();
 	each_wait_is_twice_the_one_before_and_four_repeats_are_all();
 	the_wait_follows_the_round_trip();

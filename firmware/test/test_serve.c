@@ -122,7 +122,7 @@ static void no_echo_outlives_its_session(void)
 	memcpy(b, reset, 2);
 	b[2] = (uint8_t)(asked.mid >> 8);
 	b[3] = (uint8_t)asked.mid;
-	fake_deliver(&board, b, sizeof b);
+	deliver(b, sizeof b);
 	(void)step();
 	CHECK(!lk_node_online(&node));
 	for (int i = 0; i < 50 && !sent(); i++) {
