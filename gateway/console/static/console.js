@@ -99,6 +99,19 @@ const quiet = async (form, button) => {
 	document.querySelector("#said .note").className = note.className;
 };
 
+// Says that a form had no answer, where somebody pressed the button.
+const failed = (form, text) => {
+	const card = form.closest(".thing");
+	said(text, card);
+	if (!card) return;
+	const note = document.createElement("p");
+	note.className = "note bad";
+	note.textContent = text;
+	card.querySelector(".note")?.remove();
+	card.append(note);
+	answers.set(card.id, {note, until: Date.now() + answerFor});
+};
+
 // Signs what the gateway asks for with a passkey, or makes one, and puts the result into the form.
 const passkey = async form => {
 	const making = form.dataset.newPasskey;
@@ -133,7 +146,7 @@ document.addEventListener("submit", async e => {
 	try {
 		await quiet(form, button);
 	} catch {
-		said("The gateway does not answer. Nothing is known of what came of it.");
+		failed(form, "The gateway does not answer. Nothing is known of what came of it.");
 	}
 	form.removeAttribute("aria-busy");
 	button?.removeAttribute("aria-busy");
