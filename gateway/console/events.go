@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"html/template"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -35,15 +36,24 @@ func (v *visit) filter() filter {
 	return filter{Person: get("person"), Target: get("target"), Reason: get("reason"), Kind: get("kind")}
 }
 
-// Query is the filter as it stands in an address, with a first & where there is something.
-func (f filter) Query() string {
+// Query is the filter as it stands in an address behind the question mark. It is escaped, and a template must not do so again.
+func (f filter) Query() template.URL { return template.URL(f.values().Encode()) }
+
+// QueryBefore is the same, for what was before an event.
+func (f filter) QueryBefore(seq uint64) template.URL {
+	q := f.values()
+	q.Set("before", strconv.FormatUint(seq, 10))
+	return template.URL(q.Encode())
+}
+
+func (f filter) values() url.Values {
 	q := url.Values{}
 	for name, value := range map[string]string{"person": f.Person, "target": f.Target, "reason": f.Reason, "kind": f.Kind} {
 		if value != "" {
 			q.Set(name, value)
 		}
 	}
-	return q.Encode()
+	return q
 }
 
 func (f filter) takes(e access.Event) bool {
@@ -77,6 +87,8 @@ type eventsPage struct {
 	Rows    []row
 	Targets []admin.Target
 	Older   uint64 // before which event to go on; 0: that was all
+	Last    uint64 // the newest that was looked at
+	Shown   int    // how many are on a full page
 	Next    uint64 // the first event that is not here yet
 	Before  uint64 // this is a page of the past; 0: it is live
 	Kinds   []access.EventKind
@@ -84,7 +96,7 @@ type eventsPage struct {
 }
 
 func (v *visit) showEvents() error {
-	p := eventsPage{Filter: v.filter(), Kinds: access.EventKinds, Reasons: access.Reasons}
+	p := eventsPage{Filter: v.filter(), Shown: eventsShown, Kinds: access.EventKinds, Reasons: access.Reasons}
 	p.Before, _ = strconv.ParseUint(v.r.URL.Query().Get("before"), 10, 64)
 	var err error
 	if p.Targets, err = listOf[admin.Target](v, "/v1/targets"); err != nil {
@@ -99,6 +111,7 @@ func (v *visit) showEvents() error {
 	if p.Before > 0 {
 		end = min(end, p.Before)
 	}
+	p.Last = end - 1
 	if p.Rows, p.Older, err = v.eventsBefore(end, p.Filter); err != nil {
 		return err
 	}

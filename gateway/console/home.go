@@ -212,7 +212,7 @@ func (v *visit) operate(order admin.Order) error {
 	if err := v.get("/v1/targets/"+escape(order.Target), &t); err != nil {
 		return v.again(err, (*visit).showHome)
 	}
-	order.Target = string(t.ID)
+	order.Target, v.where = string(t.ID), string(t.ID)
 	var got admin.Operated
 	if err := v.post("/v1/operate", order, &got); err != nil {
 		return v.again(err, (*visit).showHome)
@@ -221,7 +221,7 @@ func (v *visit) operate(order admin.Order) error {
 	if !ok {
 		return v.again(problem{Status: 409, Detail: text}, (*visit).showHome)
 	}
-	return v.done("/", "%s", text)
+	return v.doneAt(t.ID, text)
 }
 
 // outcome says what came of an order, and whether it was done.

@@ -1,7 +1,9 @@
 package console
 
 import (
+	"cmp"
 	"net/http"
+	"slices"
 	"strings"
 
 	"latchkey/gateway/access"
@@ -123,6 +125,7 @@ func (v *visit) addGroup() error {
 type groupPage struct {
 	admin.Group
 	Others []admin.Ref // who or what could be added
+	More   string      // that the list of them does not go so far; empty: it does
 	Grants []admin.Grant
 	Grant  grantForm
 }
@@ -154,11 +157,8 @@ func (v *visit) showGroup() error {
 	for _, m := range p.Members {
 		in[m.ID] = true
 	}
-	for _, r := range all {
-		if !in[r.ID] && len(p.Others) < maxChoices {
-			p.Others = append(p.Others, r)
-		}
-	}
+	all = slices.DeleteFunc(all, func(r admin.Ref) bool { return in[r.ID] })
+	p.Others, p.More = choices(all, "that could be added", func(admin.Ref) bool { return false })
 	grants, err := listOf[admin.Grant](v, "/v1/grants")
 	if err != nil {
 		return err
@@ -178,7 +178,7 @@ func (v *visit) showGroup() error {
 func (v *visit) backToGroup() string { return "/groups/" + v.ref("group") }
 
 func (v *visit) addMember() error {
-	if err := v.call(http.MethodPut, "/v1/groups/"+v.ref("group")+"/members/"+escape(v.field("member")), nil, nil); err != nil {
+	if err := v.call(http.MethodPut, "/v1/groups/"+v.ref("group")+"/members/"+escape(cmp.Or(v.field("name"), v.field("member"))), nil, nil); err != nil {
 		return v.again(err, (*visit).showGroup)
 	}
 	return v.done(v.backToGroup(), "Saved.")

@@ -27,6 +27,7 @@ type view struct {
 	Clock   string        // why the time is not trusted; empty when it is
 	Note    string        // what has just been done
 	Problem string        // why it was not
+	At      string        // the id of the card that Note or Problem belongs to; empty: the page's
 	Typed   url.Values
 	Now     time.Time
 	Data    any
@@ -136,10 +137,13 @@ func (v *visit) show(status int, page string, data any) error {
 }
 
 func (v *visit) view(page string, data any) (*view, error) {
-	in := &view{Page: page, Account: v.account, Problem: v.problem, Typed: v.r.PostForm,
+	in := &view{Page: page, Account: v.account, Problem: v.problem, At: v.where, Typed: v.r.PostForm,
 		Now: v.cfg.Now(), Data: data, zone: time.UTC}
 	if v.r.Header.Get("Latchkey-Refresh") == "" { // a page that renews itself must not take what the next one is to say
 		in.Note = v.sessions.PopString(v.r.Context(), sessionNote)
+		if at := v.sessions.PopString(v.r.Context(), sessionNoteAt); in.Problem == "" {
+			in.At = at
+		}
 	}
 	if v.account.ID == "" {
 		return in, nil // whoever is not signed in learns nothing of the site

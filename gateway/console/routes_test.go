@@ -143,7 +143,8 @@ var own = map[string]bool{"POST /sign-out": true, "POST /account/password": true
 // leasts says who may, apart from the router, so that a slip there shows.
 var leasts = map[string]string{
 	"POST /lamps/{target}": "operator", "POST /doors/{target}/unlock": "operator", "POST /doors/{target}/lock": "operator", "POST /lockdown/on": "operator",
-	"POST /lockdown/off": "admin", "POST /people": "admin", "POST /people/{person}": "admin", "POST /people/{person}/remove": "admin",
+	"POST /alarms/{alarm}/acknowledge": "operator",
+	"POST /lockdown/off":               "admin", "POST /people": "admin", "POST /people/{person}": "admin", "POST /people/{person}/remove": "admin",
 	"POST /people/{person}/cards": "admin", "POST /people/{person}/learn": "admin", "POST /people/{person}/groups": "admin",
 	"POST /people/{person}/groups/{group}/leave": "admin", "POST /cards/{card}": "admin", "POST /cards/{card}/remove": "admin", "POST /groups": "admin",
 	"POST /groups/{group}/members": "admin", "POST /groups/{group}/members/{member}/remove": "admin", "POST /groups/{group}/remove": "admin",

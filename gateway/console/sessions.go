@@ -28,7 +28,8 @@ const (
 	sessionSecond    = "second"    // when a second step was last given
 	sessionPending   = "pending"   // id of the account whose password was right, and which owes a second step
 	sessionPendingAt = "pendingAt"
-	sessionNote      = "note" // what the next page says
+	sessionNote      = "note"   // what the next page says
+	sessionNoteAt    = "noteAt" // on which card; on none: above all
 )
 
 func newSessions(cfg Config) *scs.SessionManager {

@@ -2,6 +2,8 @@ package console
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -226,5 +228,76 @@ func TestStolenCookieIsNotGoodForEver(t *testing.T) {
 	}
 	if want := 40 + 100*4; n > want || n < want-2 {
 		t.Errorf("got %d tries in 100 days, want %d", n, want)
+	}
+}
+
+// Two days, in which somebody takes every try that there is, each minute, for passwords and for codes. siege_test.go does so over the
+// pages, with passkeys, and for as long as there is time for real checks of passwords.
+func TestTwoDaysOfGuessing(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		from  func(i int) string
+		fresh bool // a new browser always gets in
+		most  int  // passwords guessed
+	}{
+		{"from one address", func(int) string { return "203.0.113.9:1" }, true, 10 + 48*4},
+		{"from a /24", func(i int) string { return fmt.Sprintf("203.0.113.%d:1", i%256) }, true, 20 + 48*4},
+		{"from three blocks", func(i int) string { return fmt.Sprintf("203.0.%d.%d:1", i%3, i/3%256) }, true, 3 * (20 + 48*4)},
+		{"from a /48", func(i int) string { return fmt.Sprintf("[2001:db8:bad:%x::1]:1", i%65536) }, true, 20 + 48*4},
+		{"from 1,000 addresses", func(i int) string { return fmt.Sprintf("100.64.%d.9:1", i%1000/4) }, false, 100 + 48*12},
+		{"from everywhere", func(i int) string { return fmt.Sprintf("%d.%d.%d.9:1", 1+i>>16&127, i>>8&255, i&255) }, false, 100 + 48*12},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			now := &clock{time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)}
+			c := &Console{cfg: Config{Now: now.now}, tries: tries{now: now.now}}
+			at := func(addr string) *visit {
+				r := httptest.NewRequest(http.MethodPost, "https://door.example/sign-in", nil)
+				r.RemoteAddr = addr
+				return &visit{Console: c, w: httptest.NewRecorder(), r: r}
+			}
+			// signIn is right, after so many wrong tries, at both steps.
+			signIn := func(addr, nonce string, wrong int) bool {
+				for _, what := range []string{wrongPassword, wrongCode} {
+					for range wrong {
+						_, _ = at(addr).try(what, "owner", "owner", nonce)
+					}
+					got, err := at(addr).try(what, "owner", "owner", nonce)
+					if err != nil {
+						return false
+					}
+					c.tries.giveBack(got.taken)
+				}
+				return true
+			}
+			guessed, visits, fresh := 0, 0, 0
+			for i, n := 0, 0; i < 48*60; i++ {
+				for refused := 0; refused < 4; n++ { // a refused one is one more address
+					got, err := at(tt.from(n)).try(wrongPassword, "owner", "", "")
+					if _, other := at(tt.from(n)).try(wrongCode, "owner", "", ""); err != nil && other != nil {
+						refused++
+					} else if err == nil && got.taken != nil {
+						guessed++
+					}
+				}
+				now.at = now.at.Add(time.Minute)
+				if i%(3*60) != 0 {
+					continue
+				}
+				visits++
+				if !signIn("192.0.2.7:1", fmt.Sprint("nonce ", visits), 2) { // the nonce is new at each sign-in
+					t.Errorf("visit %d from a browser used before: kept out", visits)
+				}
+				if signIn("198.51.100.7:1", "", 0) {
+					fresh++
+				}
+			}
+			t.Logf("%d guesses; of %d visits from a new browser %d got in", guessed, visits, fresh)
+			if tt.fresh && fresh != visits {
+				t.Errorf("of %d visits from a new browser %d got in, want all", visits, fresh)
+			}
+			if guessed > tt.most+1 {
+				t.Errorf("got %d guesses, want %d at most", guessed, tt.most)
+			}
+		})
 	}
 }

@@ -26,6 +26,7 @@ type visit struct {
 	route   route
 	account admin.Account // zero: nobody is signed in
 	local   bool
+	where   string        // the id of the card on the page that the problem belongs to; empty: it is the page's
 	problem string        // why what was asked for did not work, for the page that says so
 	wait    time.Duration // how long before it is worth trying again, where that is why
 }
@@ -95,6 +96,12 @@ func (v *visit) redirect(to string) error {
 func (v *visit) done(to, format string, args ...any) error {
 	v.sessions.Put(v.r.Context(), sessionNote, fmt.Sprintf(format, args...))
 	return v.redirect(to)
+}
+
+// doneAt is done for one card on the first page: what happened is said there, where somebody looks.
+func (v *visit) doneAt(target access.ID, text string) error {
+	v.sessions.Put(v.r.Context(), sessionNoteAt, string(target))
+	return v.done("/#t-"+string(target), "%s", text)
 }
 
 // fail shows why something did not work, where that can be a page.

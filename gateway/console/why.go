@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,8 +15,10 @@ type whyPage struct {
 	Targets  []admin.Target
 	Persons  []admin.Person
 	Switches []admin.Device
-	Who      string // kind and id in one: person/ID, device/ID or card
+	Who      string // kind and id in one: person/ID, device/ID or card/ID
 	Cards    []admin.Card
+	Name     string   // a person's, typed because the list does not go so far
+	More     []string // which lists do not go so far
 	Target   string
 	Action   string
 	At       string // as a browser's field for date and time has it
@@ -26,25 +29,44 @@ type whyPage struct {
 // maxChoices bounds a list to choose from; beyond it names are typed.
 const maxChoices = 500
 
+// choices are the first of all, and the one that was chosen before if it is further down. more says so in words if there are others.
+func choices[T any](all []T, what string, chosen func(T) bool) (some []T, more string) {
+	if len(all) <= maxChoices {
+		return all, ""
+	}
+	some = slices.Clone(all[:maxChoices])
+	if i := slices.IndexFunc(all, chosen); i >= maxChoices {
+		some = append(some, all[i])
+	}
+	return some, fmt.Sprintf("%d of %d %s", len(some), len(all), what)
+}
+
 // showWhy asks what would be decided, and why. Nothing is changed by asking, so it is a page like any other and can be kept as a link.
 func (v *visit) showWhy() error {
 	q := v.r.URL.Query()
-	p := whyPage{Who: q.Get("who"), Target: q.Get("target"), Action: q.Get("action"), At: q.Get("at")}
+	p := whyPage{Who: q.Get("who"), Name: strings.TrimSpace(q.Get("name")), Target: q.Get("target"), Action: q.Get("action"), At: q.Get("at")}
 	var err error
 	if p.Targets, err = listOf[admin.Target](v, "/v1/targets"); err != nil {
 		return err
 	}
-	if p.Persons, err = listOf[admin.Person](v, "/v1/persons"); err != nil {
+	if p.Name != "" {
+		p.Who = "person/" + clip(p.Name)
+	}
+	persons, err := listOf[admin.Person](v, "/v1/persons")
+	if err != nil {
 		return err
 	}
+	cards, err := listOf[admin.Card](v, "/v1/cards")
+	if err != nil {
+		return err
+	}
+	var more [2]string
+	p.Persons, more[0] = choices(persons, "people", func(r admin.Person) bool { return "person/"+string(r.ID) == p.Who })
+	p.Cards, more[1] = choices(cards, "cards", func(r admin.Card) bool { return fmt.Sprint("card/", r.ID) == p.Who })
+	p.More = slices.DeleteFunc(more[:], func(s string) bool { return s == "" })
 	if p.Switches, err = v.devicesOf("switch"); err != nil {
 		return err
 	}
-	p.Persons = p.Persons[:min(len(p.Persons), maxChoices)]
-	if p.Cards, err = listOf[admin.Card](v, "/v1/cards"); err != nil {
-		return err
-	}
-	p.Cards = p.Cards[:min(len(p.Cards), maxChoices)]
 	if p.Who != "" && p.Target != "" {
 		err = v.explain(&p)
 	}

@@ -1,11 +1,11 @@
 // Everything here works without it, too: this makes pages live, forms quicker and waiting visible.
 "use strict";
 
-const said = text => {
+const said = (text, unseen) => {
 	const box = document.getElementById("said");
 	if (!box) return;
 	const p = document.createElement("p");
-	p.className = "note";
+	p.className = unseen ? "unseen" : "note";
 	p.textContent = text;
 	box.replaceChildren(p);
 };
@@ -18,6 +18,15 @@ const unhide = () => {
 };
 unhide();
 
+// What came of a button on a card stays on that card for a while, although the pages that renew it know nothing of it.
+const answers = new Map(), answerFor = 20000;
+const answered = card => {
+	const a = answers.get(card.id);
+	if (!a) return;
+	if (Date.now() > a.until) answers.delete(card.id);
+	else if (!card.querySelector(".note")) card.append(document.importNode(a.note, true));
+};
+
 // Replaces the parts of live regions that have changed, and leaves alone what somebody is typing into or has open.
 const renew = page => {
 	document.querySelectorAll("[data-live]").forEach((region, i) => {
@@ -27,6 +36,7 @@ const renew = page => {
 		[...fresh.children].forEach((now, at) => {
 			const old = known.get(now.id);
 			known.delete(now.id);
+			answered(now);
 			if (!old) return region.insertBefore(now.cloneNode(true), region.children[at] || null);
 			if (old.isEqualNode(now) || old.querySelector("details[open]")) return;
 			const focus = old.contains(document.activeElement) ? document.activeElement : null;
@@ -73,18 +83,33 @@ const quiet = async (form, button) => {
 	const body = new URLSearchParams(new FormData(form, button));
 	const r = await fetch(form.getAttribute("action"), {method: "POST", body});
 	const page = parse(await r.text());
-	if (new URL(r.url).pathname !== location.pathname && !r.redirected || !page.querySelector("[data-live]")) {
+	if (page.title !== document.title || !page.querySelector("[data-live]")) {
 		document.title = page.title;
 		document.body.replaceWith(page.body);
 		unhide();
 		document.querySelector("[autofocus]")?.focus();
 		return;
 	}
+	const note = page.querySelector("main .note"), card = note?.closest(".thing");
+	if (card) answers.set(card.id, {note, until: Date.now() + answerFor});
 	renew(page);
-	const note = page.querySelector("main .note");
 	if (!note) return;
-	said(note.textContent);
+	said(note.textContent, card);
+	if (card) return;
 	document.querySelector("#said .note").className = note.className;
+};
+
+// Says that a form had no answer, where somebody pressed the button.
+const failed = (form, text) => {
+	const card = form.closest(".thing");
+	said(text, card);
+	if (!card) return;
+	const note = document.createElement("p");
+	note.className = "note bad";
+	note.textContent = text;
+	card.querySelector(".note")?.remove();
+	card.append(note);
+	answers.set(card.id, {note, until: Date.now() + answerFor});
 };
 
 // Signs what the gateway asks for with a passkey, or makes one, and puts the result into the form.
@@ -121,7 +146,7 @@ document.addEventListener("submit", async e => {
 	try {
 		await quiet(form, button);
 	} catch {
-		said("The gateway does not answer. Nothing is known of what came of it.");
+		failed(form, "The gateway does not answer. Nothing is known of what came of it.");
 	}
 	form.removeAttribute("aria-busy");
 	button?.removeAttribute("aria-busy");

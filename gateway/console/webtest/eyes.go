@@ -98,3 +98,40 @@ func (p *Page) FirstPaint() time.Duration {
 	})
 	return time.Duration(ms * float64(time.Millisecond))
 }
+
+// Link is where a link leads that is called so.
+func (p *Page) Link(what string) string {
+	p.t.Helper()
+	var to string
+	p.until(fmt.Sprintf("read where %q leads", what), func(ctx context.Context) error {
+		link, err := p.find(ctx, what, pressed)
+		if err == nil {
+			to, err = on[string](ctx, link, `function() { return this.href ?? '' }`)
+		}
+		if err == nil && to == "" {
+			err = errors.New("it leads nowhere")
+		}
+		return err
+	})
+	return to
+}
+
+// SeeOnScreen waits until what a selector names within the page's part is to be seen without scrolling, all of it.
+func (p *Page) SeeOnScreen(selector string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf("see %s on the screen", selector), func(ctx context.Context) error {
+		thing, err := p.find(ctx, selector, nil)
+		if err != nil {
+			return err
+		}
+		why, err := on[string](ctx, thing, `function() {
+			const r = this.getBoundingClientRect()
+			return r.height && r.top >= 0 && r.left >= 0 && r.bottom <= innerHeight && r.right <= innerWidth ? ''
+				: 'it is from ' + Math.round(r.top) + ' to ' + Math.round(r.bottom) + ' of a screen of ' + innerHeight
+		}`)
+		if err == nil && why != "" {
+			err = errors.New(why)
+		}
+		return err
+	})
+}

@@ -246,3 +246,26 @@ func TestFillTakesADateOnly(t *testing.T) {
 		t.Errorf("got %q, want it to say %q", got, want)
 	}
 }
+
+func TestLinkAndScreen(t *testing.T) {
+	t.Parallel()
+	p := Start(t).Page(t, Options{Site: site(t, `<a href="/x?a=1&amp;b=%2F">Go</a><p class="near">here</p><div style="height: 3000px"></div><p class="far">there</p>`)})
+	p.Open("/")
+	if got, want := p.Link("Go"), p.URL()+"x?a=1&b=%2F"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	p.SeeOnScreen(".near")
+	for what, see := range map[string]func(testing.TB){"below the screen": func(t testing.TB) {
+		q := *p
+		q.t, q.patience = t, 100*time.Millisecond
+		q.SeeOnScreen(".far")
+	}, "no link": func(t testing.TB) {
+		q := *p
+		q.t, q.patience = t, 100*time.Millisecond
+		q.Link("Stay")
+	}} {
+		if said := failing(t, see); said == "" {
+			t.Errorf("%s: got no failure, want one", what)
+		}
+	}
+}
