@@ -92,7 +92,12 @@ func (p place) try(ctx context.Context) (*client, error) {
 	case !p.makes && p.empty():
 		return nil, fmt.Errorf("there is no latchkey data in %s: latchkey target add makes the first, or name the folder with --data", p.dir)
 	}
-	s, err := store.Open(ctx, storeOptions(p.dir))
+	o := storeOptions(p.dir)
+	o.Fatal = func(err error) {
+		say(os.Stderr, "latchkey: "+err.Error())
+		os.Exit(1)
+	}
+	s, err := store.Open(ctx, o)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,10 @@ func TestMain(m *testing.M) {
 	if what := os.Getenv(childEnv); what != "" {
 		os.Exit(childMain(what))
 	}
+	if dir := os.Getenv(childDir); dir != "" {
+		child(dir)
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"syscall"
@@ -46,7 +45,13 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, s.abandon(err)
 	}
-	db, err := badger.Open(badgerOptions(o))
+	if err := hookBadger(); err != nil {
+		return nil, s.abandon(err)
+	}
+	if !o.InMemory {
+		opened.Store(o.files().db, s)
+	}
+	db, err := badger.Open(badgerOptions(o).WithLogger(badgerLog{s}))
 	if err != nil {
 		return nil, s.abandon(openError(o, err))
 	}
@@ -112,6 +117,7 @@ func (s *Store) prepare(f files) error {
 // abandon gives the lock back and returns err.
 func (s *Store) abandon(err error) error {
 	if s.lock != nil {
+		opened.CompareAndDelete(s.opts.files().db, s)
 		_ = s.lock.Close()
 	}
 	return err
@@ -126,7 +132,7 @@ func badgerOptions(o Options) badger.Options {
 	bo := badger.DefaultOptions(dir).
 		WithInMemory(o.InMemory).
 		WithSyncWrites(true).
-		WithMemTableSize(4 << 20).
+		WithMemTableSize(o.memTable).
 		WithNumMemtables(2).
 		WithBaseTableSize(1 << 20).
 		WithBaseLevelSize(4 << 20).
@@ -138,7 +144,7 @@ func badgerOptions(o Options) badger.Options {
 		WithNumCompactors(2).
 		WithDetectConflicts(false). // one writer
 		WithMetricsEnabled(false).
-		WithLogger(badgerLog{o.Log})
+		WithLogger(nil)
 	if o.InMemory {
 		bo = bo.WithMemTableSize(8 << 20).WithValueThreshold(1 << 20) // there is no value log, so large values count in full
 	}
@@ -154,16 +160,4 @@ func openError(o Options, err error) error {
 		return fmt.Errorf("store: %s: %w", o.files().db, ErrLocked)
 	}
 	return fmt.Errorf("store: open database: %w", err)
-}
-
-// badgerLog passes on what Badger warns about.
-type badgerLog struct{ log *slog.Logger }
-
-func (l badgerLog) Errorf(f string, a ...any)   { l.warn(f, a) }
-func (l badgerLog) Warningf(f string, a ...any) { l.warn(f, a) }
-func (badgerLog) Infof(string, ...any)          {}
-func (badgerLog) Debugf(string, ...any)         {}
-
-func (l badgerLog) warn(f string, a []any) {
-	l.log.Warn("database warning", "err", strings.TrimSpace(fmt.Sprintf(f, a...)))
 }

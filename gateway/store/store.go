@@ -25,7 +25,7 @@ var (
 	ErrCorrupt = errors.New("corrupt")                        // a file is missing, too much, too short or damaged, or a record does not open, vanished, or was put back; the text names it
 	ErrFormat  = errors.New("written by a newer version")     // this program cannot read it
 	ErrNoSpace = errors.New("too little free space")          // recovers by itself when there is space again
-	ErrFailed  = errors.New("a commit failed; reopen it")     // everything after a failed commit
+	ErrFailed  = errors.New("a write to the disk failed")     // and everything after it, until the store is opened again
 	ErrClosed  = errors.New("closed")                         //
 	ErrTooBig  = errors.New("too big for one commit")         // a change that must be split, or a sign-in; nothing of it was written
 	ErrRefused = errors.New("not something the store writes") // a malformed attempt or event
@@ -43,6 +43,10 @@ type Options struct {
 
 	// Free tells the free bytes where the store is; the file system is asked if nil. Tests fill the disk here.
 	Free func() (uint64, error)
+	// Fatal is told of the first error of the disk, and does not return in production: it ends the process, because nothing may be built on
+	// what was not written. If nil the store only fails. It is called from any goroutine.
+	Fatal func(error)
+
 	// BeforeCommit runs before each durable write, in the writer: tests stall or observe it here. nil in production.
 	BeforeCommit func()
 	// Fault runs after BeforeCommit; an error from it stands for a commit that failed. nil in production.
@@ -54,6 +58,9 @@ type Options struct {
 
 	witness    time.Duration // how often site.head is written at the most; witnessEvery if zero
 	checkpoint uint64        // after how many events the counters are written; checkpointEvents if zero
+	memTable   int64         // bytes of Badger's memtable; 4 MiB if zero
+
+	syncFault func() error // an error from it stands for a failed sync of MANIFEST
 }
 
 const defaultMinFree = 64 << 20
@@ -73,6 +80,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.checkpoint == 0 {
 		o.checkpoint = checkpointEvents
+	}
+	if o.memTable == 0 {
+		o.memTable = 4 << 20
 	}
 	return o
 }
@@ -95,6 +105,8 @@ type Store struct {
 
 	now    atomic.Pointer[published]
 	failed atomic.Pointer[failure]
+	fatal  sync.Once
+	built  atomic.Int64 // tables that the compaction under way has built
 
 	wakeMu sync.Mutex
 	wake   chan struct{} // guarded by wakeMu; closed after the next commit with events; nil while nobody waits
@@ -169,6 +181,7 @@ func (s *Store) Close() error {
 			s.closeErr = fmt.Errorf("store: close: %w", err)
 		}
 		if s.lock != nil {
+			opened.CompareAndDelete(s.opts.files().db, s)
 			_ = s.lock.Close() // releases the flock
 		}
 	})

@@ -169,9 +169,8 @@ func (w *writer) another() *request {
 func (w *writer) finish(b *batch) {
 	err := w.commit(b)
 	if err != nil {
-		w.s.failed.CompareAndSwap(nil, &failure{err})
+		w.s.diskFailed(err)
 		err = w.s.Failed()
-		w.s.log.Error("commit failed", "err", err)
 	} else if len(b.writes) > 0 {
 		w.adopt(b)
 	}
