@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 		child(dir)
 		return
 	}
+	defaultBallast = 1
 	goleak.VerifyTestMain(m)
 }
 

@@ -39,7 +39,10 @@ type Options struct {
 
 	Now     func() time.Time // time.Now if nil
 	Log     *slog.Logger     // nothing is logged if nil
-	MinFree uint64           // bytes; 64 MiB if zero. Below it nothing is opened, and grants and policy changes are refused
+	MinFree uint64           // bytes; 64 MiB if zero. Below it no store is made, and grants and policy changes are refused but for restrictions
+
+	// Hold lets restrictions act in memory when there is no space to keep them, for a process that goes on.
+	Hold bool
 
 	// Free tells the free bytes where the store is; the file system is asked if nil. Tests fill the disk here.
 	Free func() (uint64, error)
@@ -59,6 +62,7 @@ type Options struct {
 	witness    time.Duration // how often site.head is written at the most; witnessEvery if zero
 	checkpoint uint64        // after how many events the counters are written; checkpointEvents if zero
 	memTable   int64         // bytes of Badger's memtable; 4 MiB if zero
+	ballast    int64         // bytes that are set aside; defaultBallast if zero
 
 	syncFault func() error // an error from it stands for a failed sync of MANIFEST
 }
@@ -80,6 +84,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.checkpoint == 0 {
 		o.checkpoint = checkpointEvents
+	}
+	if o.ballast == 0 {
+		o.ballast = defaultBallast
 	}
 	if o.memTable == 0 {
 		o.memTable = 4 << 20
@@ -108,6 +115,10 @@ type Store struct {
 	fatal  sync.Once
 	built  atomic.Int64 // tables that the compaction under way has built
 
+	ballast *ballast     // nil in memory
+	stuck   atomic.Bool  // a memtable waits for space
+	held    atomic.Int64 // restrictions that act in memory only
+
 	wakeMu sync.Mutex
 	wake   chan struct{} // guarded by wakeMu; closed after the next commit with events; nil while nobody waits
 
@@ -119,13 +130,14 @@ type Store struct {
 
 // published is what readers see: one consistent state, replaced as a whole after each commit.
 type published struct {
-	policy *access.Policy
+	policy *access.Policy // as it acts: with restrictions that are not durable
+	kept   *access.Policy // as it is on disk
 	head   head
 }
 
 type failure struct{ cause error }
 
-// Snapshot returns the policy as of the last commit. It is immutable.
+// Snapshot returns the policy as of the last commit, and with the restrictions that act in memory only. It is immutable.
 func (s *Store) Snapshot() *access.Policy { return s.now.Load().policy }
 
 // Head returns the sequence number and hash of the newest durable event; zero for an empty chain.
@@ -179,6 +191,9 @@ func (s *Store) Close() error {
 		}
 		if err := s.db.Close(); err != nil {
 			s.closeErr = fmt.Errorf("store: close: %w", err)
+		}
+		if n, err := s.free(); err == nil {
+			s.ballast.fill(n, s.opts.MinFree) // before somebody else takes what Badger has given back
 		}
 		if s.lock != nil {
 			opened.CompareAndDelete(s.opts.files().db, s)
