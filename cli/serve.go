@@ -85,6 +85,7 @@ func serve(c *cli.Context) error {
 		console.Certificate.Dir = p.dir
 	}
 	o := storeOptions(p.dir)
+	o.Hold = true
 	o.Log, o.Fatal = log, func(err error) {
 		log.Error("every door stays shut until the gateway has started again and read all of its store", "err", err)
 		os.Exit(1)

@@ -118,6 +118,9 @@ type Store struct {
 	ballast *ballast     // nil in memory
 	stuck   atomic.Bool  // a memtable waits for space
 	held    atomic.Int64 // restrictions that act in memory only
+	pace    pace
+
+	unkept sync.Map // recordKey → signInRecord: sign-ins that there was no space for
 
 	wakeMu sync.Mutex
 	wake   chan struct{} // guarded by wakeMu; closed after the next commit with events; nil while nobody waits

@@ -210,6 +210,8 @@ func (w *writer) commit(b *batch) error {
 		return err
 	}
 	b.put(headKey, h)
+	w.s.pace.begin()
+	defer w.s.pace.end()
 	if w.s.opts.BeforeCommit != nil {
 		w.s.opts.BeforeCommit()
 	}
