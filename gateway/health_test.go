@@ -15,8 +15,8 @@ import (
 	"latchkey/gateway/store"
 )
 
-// ask asks the admin API of the site's gateway.
-func (s *site) ask(method, path, body string) *httptest.ResponseRecorder {
+// call asks the admin API of the site's gateway.
+func (s *site) call(method, path, body string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	if body != "" {
@@ -35,7 +35,7 @@ func (s *site) sick(reason, text string) {
 	}
 	var w *httptest.ResponseRecorder
 	eventually(s.t, "healthz says "+reason, 30*time.Second, func() bool {
-		w = s.ask("GET", "/healthz", "")
+		w = s.call("GET", "/healthz", "")
 		return w.Code == want && strings.Contains(w.Body.String(), text)
 	})
 	for _, code := range []string{"store", "space", "slow"} {
@@ -43,11 +43,11 @@ func (s *site) sick(reason, text string) {
 		if code == reason {
 			line = strings.TrimSuffix(line, "0") + "1"
 		}
-		if got := s.ask("GET", "/metrics", "").Body.String(); !strings.Contains(got, line) {
+		if got := s.call("GET", "/metrics", "").Body.String(); !strings.Contains(got, line) {
 			s.t.Errorf("metrics: want %s", line)
 		}
 	}
-	if got := s.ask("GET", "/v1/doctor", "").Body.String(); reason != "" && (!strings.Contains(got, `"code":"`+reason+`"`) || !strings.Contains(got, text)) {
+	if got := s.call("GET", "/v1/doctor", "").Body.String(); reason != "" && (!strings.Contains(got, `"code":"`+reason+`"`) || !strings.Contains(got, text)) {
 		s.t.Errorf("doctor: got %s, want %s and %q", got, reason, text)
 	}
 }
@@ -68,14 +68,14 @@ func TestFullDiskShutsDoorsAndTakesRestrictions(t *testing.T) {
 		t.Errorf("the lock moved %d times, want once", d.lock.Moves())
 	}
 	d.sick("space", "no door opens")
-	w := d.ask("PUT", "/v1/lockdown", `{"on":true}`)
+	w := d.call("PUT", "/v1/lockdown", `{"on":true}`)
 	if w.Code != http.StatusOK || w.Header().Get("Latchkey-Notice") != "" {
 		t.Errorf("lockdown: got %d %v %s, want it kept", w.Code, w.Header(), w.Body)
 	}
-	if w := d.ask("PUT", "/v1/lockdown", `{"on":false}`); w.Code != http.StatusInsufficientStorage {
+	if w := d.call("PUT", "/v1/lockdown", `{"on":false}`); w.Code != http.StatusInsufficientStorage {
 		t.Errorf("end of the lockdown: got %d %s, want 507", w.Code, w.Body)
 	}
-	if w := d.ask("POST", "/v1/devices/front-reader/revoke", ""); w.Code != http.StatusOK {
+	if w := d.call("POST", "/v1/devices/front-reader/revoke", ""); w.Code != http.StatusOK {
 		t.Errorf("revoke: got %d %s", w.Code, w.Body)
 	}
 	eventually(t, "the reader's session ends", 10*time.Second, func() bool {
@@ -88,7 +88,7 @@ func TestFullDiskShutsDoorsAndTakesRestrictions(t *testing.T) {
 	})
 	free.Store(1 << 30)
 	d.sick("", "")
-	if w := d.ask("PUT", "/v1/lockdown", `{"on":false}`); w.Code != http.StatusOK {
+	if w := d.call("PUT", "/v1/lockdown", `{"on":false}`); w.Code != http.StatusOK {
 		t.Errorf("got %d %s, want the lockdown to end", w.Code, w.Body)
 	}
 }
@@ -104,7 +104,7 @@ func TestRestrictionThatIsNotDurableSaysSo(t *testing.T) {
 		return 1 << 30, nil
 	}})
 	broken.Store(true)
-	w := d.ask("PUT", "/v1/lockdown", `{"on":true}`)
+	w := d.call("PUT", "/v1/lockdown", `{"on":true}`)
 	if w.Code != http.StatusOK || !strings.Contains(w.Header().Get("Latchkey-Notice"), "NOT durable") || !strings.Contains(w.Body.String(), `"lockdown":true`) {
 		t.Errorf("got %d %v %s, want it to act and to say that it is not durable", w.Code, w.Header(), w.Body)
 	}

@@ -40,6 +40,7 @@ var ladder = map[string]int{
 	"bench/wirebytes":      5,
 	"cli/latchkey":         6,
 
+	"gateway/faultdisk":       9,
 	"gateway/console/webtest": 9, // above the programs, so that only tests import it
 }
 

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,16 +41,6 @@ func self(ctx context.Context, what string) *exec.Cmd {
 
 func trialChild(ctx context.Context) *exec.Cmd { return self(ctx, "trial") }
 
-// endAtError ends the process at whatever the database engine logs.
-type endAtError struct{ slog.Handler }
-
-func (h endAtError) Handle(_ context.Context, r slog.Record) error {
-	if r.Message == "database warning" {
-		os.Exit(4)
-	}
-	return nil
-}
-
 // writeMain writes to the store in a folder and says what is durable: "FOLDER EVENTS". At the first commit that fails it ends.
 func writeMain(args string) int {
 	dir, count, _ := strings.Cut(args, " ")
@@ -59,7 +48,7 @@ func writeMain(args string) int {
 	if err != nil {
 		return 2
 	}
-	o := Options{Dir: dir, Now: newClock().Now, MinFree: 1, witness: 20 * time.Millisecond, Log: slog.New(endAtError{slog.DiscardHandler})}
+	o := Options{Dir: dir, Now: newClock().Now, MinFree: 1, witness: 20 * time.Millisecond, Fatal: func(error) { os.Exit(4) }}
 	s, err := Open(context.Background(), o)
 	if err != nil {
 		fmt.Println("refused:", err)

@@ -61,10 +61,14 @@ func child(dir string) {
 		wg.Go(func() {
 			for {
 				ev, err := s.Record(context.Background(), access.Event{Kind: access.EventReport, Detail: detail})
-				if err != nil {
+				switch {
+				case errors.Is(err, ErrNoSpace):
+					time.Sleep(10 * time.Millisecond) // until somebody makes room
+				case err != nil:
 					return
+				default:
+					fmt.Println(ev.Seq)
 				}
-				fmt.Println(ev.Seq)
 			}
 		})
 	}
