@@ -23,8 +23,8 @@ GO      ?= go
 FUZZ    ?= 20000x
 BIN     := bin/latchkey
 # Debian packages of the programs that the interop tests and those of the console run. Without the font, Chromium draws no text.
-PACKAGES := libcoap3-bin libcoap3-dev gcc libc6-dev openssl gnutls-bin tshark chromium fonts-dejavu-core libnss3-tools strace
-PROGRAMS := coap-client-openssl coap-client-gnutls gcc openssl gnutls-cli gnutls-serv tshark chromium certutil strace
+PACKAGES := libcoap3-bin libcoap3-dev gcc libc6-dev openssl gnutls-bin tshark chromium fonts-dejavu-core libnss3-tools strace e2fsprogs
+PROGRAMS := coap-client-openssl coap-client-gnutls gcc openssl gnutls-cli gnutls-serv tshark chromium certutil strace mkfs.ext4
 HEADERS  := coap3/coap.h stdio.h
 # What npm installs for the tests of the console. Nothing of it is in the program.
 WEBTEST := gateway/console/webtest
@@ -65,7 +65,7 @@ vulncheck:
 
 # The programs that the tests speak to. Only what is missing is installed, and only where that is possible.
 deps: $(WEBTEST)/node_modules/.package-lock.json
-	@missing=; for p in $(PROGRAMS); do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
+	@PATH="$$PATH:/usr/sbin"; missing=; for p in $(PROGRAMS); do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
 	for h in $(HEADERS); do [ -e /usr/include/$$h ] || missing="$$missing $$h"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	echo "missing:$$missing"; \

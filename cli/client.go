@@ -29,6 +29,7 @@ const maxAnswer = 256 << 20
 type client struct {
 	http.Client
 	closeStore func() error // nil with a running gateway
+	notice     string       // what the person at the terminal must know besides the answer
 }
 
 func (c *client) close() error {
@@ -233,6 +234,9 @@ func (c *client) send(ctx context.Context, method, path string, in any) (*http.R
 		return nil, fmt.Errorf("admin API: %w", errors.Unwrap(err)) // without the URL, which says nothing here
 	}
 	if resp.StatusCode/100 == 2 {
+		if n := resp.Header.Get(admin.NoticeHeader); n != "" {
+			c.notice = n
+		}
 		return resp, nil
 	}
 	defer func() { _ = resp.Body.Close() }()

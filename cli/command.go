@@ -110,6 +110,9 @@ func (x *call) close() error {
 	if x.api == nil {
 		return nil
 	}
+	if x.api.notice != "" {
+		say(x.App.ErrWriter, "latchkey: "+x.api.notice)
+	}
 	return x.api.close()
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -84,7 +85,11 @@ func serve(c *cli.Context) error {
 		console.Certificate.Dir = p.dir
 	}
 	o := storeOptions(p.dir)
-	o.Log = log
+	o.Hold = true
+	o.Log, o.Fatal = log, func(err error) {
+		log.Error("every door stays shut until the gateway has started again and read all of its store", "err", err)
+		os.Exit(1)
+	}
 	st, err := openWaiting(c.Context, o)
 	if err != nil {
 		return err

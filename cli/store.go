@@ -39,8 +39,13 @@ func trialChild(ctx context.Context) *exec.Cmd {
 	return cmd
 }
 
-// storeOptions is how every command opens the store.
-func storeOptions(dir string) store.Options { return store.Options{Dir: dir, Child: trialChild} }
+// storeOptions is how every command opens the store: it is tried out in a child, and the first error of the disk ends this process.
+func storeOptions(dir string) store.Options {
+	return store.Options{Dir: dir, Child: trialChild, Fatal: func(err error) {
+		say(os.Stderr, "latchkey: "+err.Error())
+		os.Exit(1)
+	}}
+}
 
 func storeCommands() []spec {
 	return []spec{

@@ -37,7 +37,7 @@ func (g *Gateway) AdminHandler() http.Handler { return g.api }
 
 func newAPI(g *Gateway) http.Handler {
 	return admin.New(admin.Config{Store: policyStore{g.store, g}, Live: live{g}, Log: g.log, Metrics: g.metrics.handler(),
-		Version: g.cfg.Version, ConsoleURL: g.ConsoleURL(), GatewayAddrs: g.cfg.Announce, Health: g.store.Failed, StatusOf: StatusOf})
+		Version: g.cfg.Version, ConsoleURL: g.ConsoleURL(), GatewayAddrs: g.cfg.Announce, Health: g.health, StatusOf: StatusOf})
 }
 
 func listenAdmin(g *Gateway, path string) (*adminServer, error) {

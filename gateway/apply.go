@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"latchkey/coapres"
@@ -11,11 +12,11 @@ import (
 )
 
 // Apply changes the policy as the store does and then makes the sessions follow: those of a revoked key or a removed device end at
-// once, and a lockdown ends running pulses.
+// once, and a lockdown ends running pulses. A change that is access.ErrNotDurable acts too.
 func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Change) (uint64, error) {
 	before := g.store.Snapshot()
 	seq, err := g.store.Apply(ctx, actor, changes...)
-	if err != nil {
+	if err != nil && !errors.Is(err, access.ErrNotDurable) { // which acts as any other
 		return seq, err
 	}
 	after := g.store.Snapshot()
@@ -32,7 +33,7 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 			g.stale.forget(id)
 		}
 	}
-	return seq, nil
+	return seq, err
 }
 
 // endRevoked ends the sessions whose key opens nothing any more, or whose device is not what it was when they began.

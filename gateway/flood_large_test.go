@@ -3,12 +3,10 @@
 package gateway_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,18 +29,6 @@ const (
 	mostKept     = 16 << 20 // and when it is over
 	farAway      = 60 * time.Millisecond
 )
-
-// buildCommand builds a command of ours.
-func buildCommand(t *testing.T, dir, pkg string) string {
-	t.Helper()
-	path := filepath.Join(dir, filepath.Base(pkg))
-	cmd := exec.Command("go", "build", "-trimpath", "-o", path, pkg)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build %s: %v\n%s", pkg, err, out)
-	}
-	return path
-}
 
 // serveApart ends the gateway of a site and serves its store from a process of its own, on the same port: by a program, or by words before it that
 // become it. It returns the process id.
@@ -79,24 +65,6 @@ func (s *site) serveApart(program ...string) int {
 		return strings.Contains(log.String(), "msg=listening")
 	})
 	return cmd.Process.Pid
-}
-
-// syncBuffer is what a process prints.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer // guarded by mu
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // resident is a process's resident memory in bytes.

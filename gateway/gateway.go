@@ -144,7 +144,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if trusted, why := g.clock.trusted(time.Now()); !trusted {
 		g.log.Error("clock not trusted: schedules deny until it is", "err", why)
 	}
-	if err := g.record(access.Event{Kind: access.EventStart, Detail: g.cfg.Version, Digest: g.store.Digest()}); err != nil {
+	if err := g.record(access.Event{Kind: access.EventStart, Detail: g.cfg.Version, Digest: g.store.Digest()}); errors.Is(err, store.ErrNoSpace) {
+		g.log.Error("no door opens until there is space; lockdown, revoke, suspend and lost go on working", "err", err)
+	} else if err != nil {
 		return errors.Join(err, g.Close())
 	}
 	g.log.Info("listening", "addr", g.Addr().String())
@@ -177,7 +179,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 		err = errors.Join(err, e)
 	}
 	if g.store.Failed() == nil {
-		err = errors.Join(err, g.record(access.Event{Kind: access.EventStop}))
+		if e := g.record(access.Event{Kind: access.EventStop}); !errors.Is(e, store.ErrNoSpace) {
+			err = errors.Join(err, e)
+		}
 	}
 	g.log.Info("stopped")
 	return err

@@ -41,6 +41,7 @@ var ladder = map[string]int{
 	"cli/latchkey":         6,
 	"firmware/mutate":      0,
 
+	"gateway/faultdisk":       9,
 	"gateway/console/webtest": 9, // above the programs, so that only tests import it
 }
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -78,6 +79,16 @@ func newMetrics(g *Gateway) *metrics {
 			}
 			return 0
 		}))
+	for _, code := range []string{admin.CodeStore, admin.CodeSpace, admin.CodeSlow, admin.CodeClock} {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_not_ready",
+			Help: "1 when a card that may enter would not be let in now, by what stands in the way.", ConstLabels: prometheus.Labels{"reason": code}},
+			func() float64 {
+				if slices.ContainsFunc(g.health(), func(f admin.Finding) bool { return f.Code == code }) {
+					return 1
+				}
+				return 0
+			}))
+	}
 	for _, c := range []struct {
 		name, help string
 		of         func(transport.Stats) uint64

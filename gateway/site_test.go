@@ -39,7 +39,10 @@ var annsCard = []byte{0x04, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}
 // newSite opens a store on disk and starts a gateway on it.
 func newSite(t *testing.T, opts store.Options) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), opts: opts, addr: "127.0.0.1:0"}
+	s := &site{t: t, dir: opts.Dir, opts: opts, addr: "127.0.0.1:0"}
+	if s.dir == "" {
+		s.dir = t.TempDir()
+	}
 	s.opts.Dir = s.dir
 	s.open()
 	s.start()

@@ -5,6 +5,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -85,7 +86,7 @@ type Config struct {
 	GatewayAddrs []string
 	ConsoleURL   string // where people find the console; may be empty
 
-	Health   func() error     // why nothing can be decided now, or nil; for /healthz
+	Health   func() []Finding // why a card that may enter would not be let in now; none: it would
 	StatusOf func(error) int  // HTTP status for errors that this package cannot know, 0 for don't know
 	Now      func() time.Time // time.Now if nil
 }
@@ -181,8 +182,11 @@ func document(version string) huma.Config {
 
 // body is an answer with a body.
 type body[T any] struct {
-	Body T
+	Notice string `header:"Latchkey-Notice" doc:"what the caller must know besides: that a change is not durable"`
+	Body   T
 }
+
+func (b *body[T]) notice(text string) { b.Notice = text }
 
 // list is an answer with many records.
 type list[T any] struct {
@@ -193,14 +197,14 @@ func answer[T any](v T, err error) (*body[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	return &body[T]{v}, nil
+	return &body[T]{Body: v}, nil
 }
 
 func listOf[T any](items []T) *body[list[T]] {
 	if items == nil {
 		items = []T{}
 	}
-	return &body[list[T]]{list[T]{items}}
+	return &body[list[T]]{Body: list[T]{items}}
 }
 
 // handle registers an operation under /v1. Errors of h become problems here and nowhere else.
@@ -216,9 +220,13 @@ func handle[I, O any](a *api, method, path, id, summary string, h func(context.C
 		Summary:       summary,
 		DefaultStatus: status,
 	}, func(ctx context.Context, in *I) (*O, error) {
-		out, err := h(ctx, in)
+		var notice string
+		out, err := h(context.WithValue(ctx, noticeKey{}, &notice), in)
 		if err != nil {
 			return nil, a.problem(ctx, id, err)
+		}
+		if b, ok := any(out).(interface{ notice(string) }); ok && notice != "" {
+			b.notice(notice)
 		}
 		return out, nil
 	})
@@ -252,8 +260,19 @@ func (a *api) change(ctx context.Context, from func(p *access.Policy) ([]access.
 	}
 	changed := Changed{Changes: p.DescribeAll(changes)}
 	changed.Seq, err = a.Store.Apply(ctx, a.actor(ctx), changes...)
+	if errors.Is(err, access.ErrNotDurable) {
+		if notice, ok := ctx.Value(noticeKey{}).(*string); ok {
+			*notice, err = access.ErrNotDurable.Error(), nil
+		}
+	}
 	return changed, err
 }
+
+// noticeKey is where an operation leaves what its caller must know besides the answer.
+type noticeKey struct{}
+
+// NoticeHeader carries one sentence that whoever asked must see: a change acts, and is not durable.
+const NoticeHeader = "Latchkey-Notice"
 
 // enter waits for room in a channel that holds as many as may be at work, and returns what makes room again.
 func enter(ctx context.Context, room chan struct{}) (leave func(), err error) {

@@ -51,7 +51,7 @@ const tight = 4
 
 // Finding is one thing that is wrong.
 type Finding struct {
-	Code   string `json:"code" doc:"a cause of failed handshakes, or no-traffic, offline, late, pulse, alarm, clock, store, space"`
+	Code   string `json:"code" doc:"a cause of failed handshakes, or no-traffic, offline, late, pulse, alarm, clock, store, space, slow"`
 	Device Ref    `json:"device,omitzero"`
 	Text   string `json:"text" doc:"what was found, for people"`
 	Do     string `json:"do" doc:"what to do about it"`
@@ -61,13 +61,41 @@ type Finding struct {
 const (
 	codeNoTraffic = "no-traffic" // nothing has come with any of the device's identities
 	codeOffline   = "offline"    // it was here, and is not
-	codeClock     = "clock"
-	codeStore     = "store"
-	codeSpace     = "space"
-	codeAlarm     = "alarm" // one that nobody has acknowledged
-	codeLate      = "late"  // scans come so late that they are not decided
-	codePulse     = "pulse" // a door's pulse is longer than its lock holds
+	codeAlarm     = "alarm"      // one that nobody has acknowledged
+	codeLate      = "late"       // scans come so late that they are not decided
+	codePulse     = "pulse"      // a door's pulse is longer than its lock holds
 )
+
+// Codes of findings that keep every door shut, or may soon.
+const (
+	CodeClock = "clock"
+	CodeStore = "store"
+	CodeSpace = "space"
+	CodeSlow  = "slow"
+)
+
+// StoreFinding is about a store that has failed.
+func StoreFinding(err error) Finding {
+	return Finding{Code: CodeStore, Text: "nothing can be decided, every door stays shut: " + plain(err.Error()), Do: "restart the gateway"}
+}
+
+// ClockFinding is about a clock that is not trusted.
+func ClockFinding(why string) Finding {
+	return Finding{Code: CodeClock, Text: "the clock is not trusted, so what depends on the time denies: " + why, Do: "set this machine's clock right"}
+}
+
+// SpaceFinding is about a disk that is full, or nearly. held is how many restrictions act and are not durable.
+func SpaceFinding(free, least uint64, held int, err error) Finding {
+	f := Finding{Code: CodeSpace, Text: fmt.Sprintf("%s are free where the data lies; below %s no door opens", humanize.Bytes(free), humanize.Bytes(least)),
+		Do: "make room there, or move the data folder to a larger disk while the gateway is stopped"}
+	if err != nil {
+		f.Text = "how much is free where the data lies cannot be told, so no door opens: " + plain(err.Error())
+	}
+	if held > 0 {
+		f.Text += fmt.Sprintf("; %s NOT durable", plural(uint64(held), "restriction acts in memory and is", "restrictions act in memory and are"))
+	}
+	return f
+}
 
 // DoctorInput says what to look at.
 type DoctorInput struct {
@@ -111,8 +139,10 @@ func (a *api) diagnose(device string) (Diagnosis, error) {
 		}
 	}
 	if a.Health != nil {
-		if err := a.Health(); err != nil {
-			x.find(codeStore, Ref{}, "nothing can be decided, every door stays shut: "+plain(err.Error()), "restart the gateway")
+		for _, f := range a.Health() {
+			if device == "" || f.Code == CodeStore {
+				x.add(f)
+			}
 		}
 	}
 	x.verified(a)
@@ -120,8 +150,8 @@ func (a *api) diagnose(device string) (Diagnosis, error) {
 		err := x.one(a, device)
 		return *x.Diagnosis, err
 	}
-	if trusted, why := a.Live.ClockTrusted(x.now); !trusted {
-		x.find(codeClock, Ref{}, "the clock is not trusted, so what depends on the time denies: "+why, "set this machine's clock right")
+	if trusted, why := a.Live.ClockTrusted(x.now); !trusted && !x.has(CodeClock) {
+		x.add(ClockFinding(why))
 	}
 	x.alarms(a, nil)
 	if err := x.space(a); err != nil {
@@ -178,7 +208,7 @@ func (x *examination) verified(a *api) {
 	x.Diagnosis.Verified = &Verified{OK: problem == nil, Seq: seq, At: at}
 	if problem != nil {
 		x.Diagnosis.Verified.Problem = plain(problem.Error())
-		x.find(codeStore, Ref{}, "what is on disk is damaged, as was found at "+x.time(at)+": "+plain(problem.Error()),
+		x.find(CodeStore, Ref{}, "what is on disk is damaged, as was found at "+x.time(at)+": "+plain(problem.Error()),
 			"keep a copy of the data folder, and put one back that is whole, before the gateway is restarted")
 	}
 }
@@ -186,16 +216,15 @@ func (x *examination) verified(a *api) {
 // space looks at the disk.
 func (x *examination) space(a *api) error {
 	used, free, least, err := a.Store.Space()
-	if errors.Is(err, errors.ErrUnsupported) {
+	if errors.Is(err, errors.ErrUnsupported) || err != nil && x.has(CodeSpace) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	x.Space = &Space{Used: used, Free: free, Least: least}
-	if free < tight*least {
-		x.find(codeSpace, Ref{}, fmt.Sprintf("%s are free where the data lies; below %s no door opens", humanize.Bytes(free), humanize.Bytes(least)),
-			"make room there, or move the data folder to a larger disk while the gateway is stopped")
+	if free < tight*least && !x.has(CodeSpace) {
+		x.add(SpaceFinding(free, least, 0, nil))
 	}
 	return nil
 }
@@ -250,11 +279,19 @@ func (x *examination) all() {
 }
 
 func (x *examination) find(code string, device Ref, text, do string) {
+	x.add(Finding{code, device, text, do})
+}
+
+func (x *examination) add(f Finding) {
 	if len(x.Findings) >= maxFindings {
 		x.More++
 		return
 	}
-	x.Findings = append(x.Findings, Finding{code, device, text, do})
+	x.Findings = append(x.Findings, f)
+}
+
+func (x *examination) has(code string) bool {
+	return slices.ContainsFunc(x.Findings, func(f Finding) bool { return f.Code == code })
 }
 
 // device finds what is wrong with a device, and tells whether it is not there and nothing that it sent says why. asked: the question is about

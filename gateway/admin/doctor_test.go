@@ -18,10 +18,18 @@ func TestDoctorNeedsAGateway(t *testing.T) {
 	}
 }
 
+// ill is what a gateway says whose store has failed for that reason, if any.
+func ill(err error) []admin.Finding {
+	if err == nil {
+		return nil
+	}
+	return []admin.Finding{admin.StoreFinding(err)}
+}
+
 // What ails the gateway itself comes first, and is no matter of one device but for a store that has failed.
 func TestDoctorLooksAtTheGatewayToo(t *testing.T) {
 	var sick error
-	s := newSite(t, withLive(&running{}), func(c *admin.Config) { c.Health = func() error { return sick } })
+	s := newSite(t, withLive(&running{}), func(c *admin.Config) { c.Health = func() []admin.Finding { return ill(sick) } })
 	s.must("POST", "/v1/targets", `{"name":"door","kind":"door","pulse":"3s"}`, nil)
 	s.must("POST", "/v1/devices", `{"name":"meter","kind":"sensor","targets":["door"]}`, nil)
 	for _, tc := range []struct {

@@ -2,9 +2,11 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"latchkey/coapres/wire"
@@ -101,15 +103,24 @@ func (a *api) liveRoutes() {
 		func(context.Context, *struct{}) (*body[Status], error) {
 			return answer(a.status())
 		})
-	handle(a, http.MethodGet, "/healthz", "get-health", "Whether anything can be decided",
+	handle(a, http.MethodGet, "/healthz", "get-health", "Whether a card that may enter would be let in now. A lockdown is meant, and is no illness",
 		func(context.Context, *struct{}) (*body[Health], error) {
 			if a.Health != nil {
-				if err := a.Health(); err != nil {
-					return nil, unavailable{err}
+				if found := a.Health(); len(found) > 0 {
+					return nil, unavailable{errors.New(sick(found))}
 				}
 			}
 			return answer(Health{Status: "ok", Gateway: a.Live != nil, Version: a.Version}, nil)
 		})
+}
+
+// sick says in a sentence why a card that may enter would not be let in.
+func sick(found []Finding) string {
+	texts := make([]string, len(found))
+	for i, f := range found {
+		texts[i] = f.Text
+	}
+	return strings.Join(texts, "; ")
 }
 
 func (a *api) operate(ctx context.Context, in Order, at time.Time) (Operated, error) {

@@ -133,7 +133,7 @@ func TestStatusAndClock(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	var sick error
-	s := newSite(t, func(c *admin.Config) { c.Health = func() error { return sick } })
+	s := newSite(t, func(c *admin.Config) { c.Health = func() []admin.Finding { return ill(sick) } })
 	if code, _ := s.do("GET", "/healthz", ""); code != 200 {
 		t.Errorf("got %d, want 200", code)
 	}

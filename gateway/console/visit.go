@@ -29,6 +29,7 @@ type visit struct {
 	where   string        // the id of the card on the page that the problem belongs to; empty: it is the page's
 	problem string        // why what was asked for did not work, for the page that says so
 	wait    time.Duration // how long before it is worth trying again, where that is why
+	notice  string        // what the API said besides its answer: that a change is not durable
 }
 
 // at serves a route: who is it, may they, are they still there? Only then the page.
@@ -94,7 +95,11 @@ func (v *visit) redirect(to string) error {
 
 // done goes back to a page, which says what happened.
 func (v *visit) done(to, format string, args ...any) error {
-	v.sessions.Put(v.r.Context(), sessionNote, fmt.Sprintf(format, args...))
+	note := fmt.Sprintf(format, args...)
+	if v.notice != "" {
+		note += " " + sentence(v.notice)
+	}
+	v.sessions.Put(v.r.Context(), sessionNote, note)
 	return v.redirect(to)
 }
 
@@ -204,6 +209,9 @@ func (v *visit) callFor(ctx context.Context, method, path string, in, out any) e
 			p.Detail = http.StatusText(resp.StatusCode)
 		}
 		return p
+	}
+	if n := resp.Header.Get(admin.NoticeHeader); n != "" {
+		v.notice = n
 	}
 	if out == nil {
 		return nil

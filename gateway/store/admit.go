@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 )
 
@@ -77,7 +78,7 @@ func (b *batch) admit(a *access.Attempt, digest [32]byte) (Admission, error) {
 		}
 	}
 	adm.Decision = access.Decide(b.policy, *a)
-	if b.w.space.full || b.w.space.low && adm.Decision.Granted {
+	if !b.mayKeep(a.Action, adm.Decision.Granted) {
 		return Admission{}, b.w.space.err()
 	}
 	ev := stored{Event: b.decisionEvent(a, adm.Decision, adm.Decided), attempt: digest}
@@ -89,6 +90,20 @@ func (b *batch) admit(a *access.Attempt, digest [32]byte) (Admission, error) {
 		adm.Last = b.counters.last(a.Device)
 	}
 	return adm, nil
+}
+
+// mayKeep tells whether there is space for a decision. Locking a door takes a right away, as a restriction does.
+func (b *batch) mayKeep(action wire.Action, granted bool) bool {
+	switch sp := &b.w.space; {
+	case sp.none:
+		return false
+	case granted && action == wire.Lock:
+		return true
+	case granted:
+		return !sp.low
+	default:
+		return !sp.full
+	}
 }
 
 // decisionEvent is a decision with the names of its parts as they are now.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -16,7 +17,8 @@ const MaxChanges = 1000
 const maxDetail = 1024
 
 // Apply makes changes the policy, all or none, with one event, and returns the event's sequence number once they are durable and
-// [Store.Snapshot] has them. Errors are those of [access.Policy.With], ErrTooBig (split it), ErrNoSpace, ErrFailed, ErrClosed, and
+// [Store.Snapshot] has them. Below the mark only restrictions are made ([access.Restricts]); when there is no space even for them, and
+// Options.Hold is set, they act at once and the error is access.ErrNotDurable. Other errors are those of [access.Policy.With], ErrTooBig (split it), ErrNoSpace, ErrFailed, ErrClosed, and
 // ctx.Err(): in that last case the changes may still be made.
 func (s *Store) Apply(ctx context.Context, actor string, changes ...access.Change) (uint64, error) {
 	switch {
@@ -31,7 +33,7 @@ func (s *Store) Apply(ctx context.Context, actor string, changes ...access.Chang
 	}
 	var seq uint64
 	err = s.submit(ctx, &request{run: func(b *batch) (err error) {
-		seq, err = b.apply(actor, changes)
+		seq, err = b.change(actor, changes)
 		return err
 	}})
 	if err != nil {
@@ -62,10 +64,19 @@ func storable(changes []access.Change) ([]access.Change, error) {
 	return out, nil
 }
 
-func (b *batch) apply(actor string, changes []access.Change) (uint64, error) {
-	if b.w.space.low {
-		return 0, b.w.space.err()
+// change applies changes if there is space for them: for restrictions there is more, and without any they act in memory.
+func (b *batch) change(actor string, changes []access.Change) (uint64, error) {
+	switch sp := &b.w.space; {
+	case !sp.low:
+	case !access.Restricts(b.w.s.Snapshot(), changes...):
+		return 0, sp.err()
+	case sp.none:
+		return 0, b.hold(actor, changes)
 	}
+	return b.apply(actor, changes, b.w.s.opts.Now())
+}
+
+func (b *batch) apply(actor string, changes []access.Change, at time.Time) (uint64, error) {
 	next, err := b.policy.With(changes...)
 	if err != nil {
 		return 0, fmt.Errorf("store: apply: %w", err)
@@ -86,7 +97,10 @@ func (b *batch) apply(actor string, changes []access.Change) (uint64, error) {
 	if !b.fits(len(st.writes)+len(gone)+1+smallCount, st.size+b.cost(listKey, list)+smallBytes, st.raw+len(list)+smallBytes) {
 		return 0, errNoRoom
 	}
-	ev := stored{Event: access.Event{At: b.w.s.opts.Now(), Kind: access.EventPolicy, Actor: actor, Digest: st.tally.sum.bytes(),
+	if err := b.reserveLarge(st); err != nil {
+		return 0, err
+	}
+	ev := stored{Event: access.Event{At: at, Kind: access.EventPolicy, Actor: actor, Digest: st.tally.sum.bytes(),
 		Detail: b.describe(changes)}}
 	trusted := b.policy.Site.TimeTrusted
 	latest := b.head.latest
@@ -113,6 +127,26 @@ func (b *batch) apply(actor string, changes []access.Change) (uint64, error) {
 	b.put(listKey, list)
 	b.head.policy, b.head.policyAt = st.tally, ev.Seq
 	return ev.Seq, nil
+}
+
+// reserveLarge reserves space where a value goes that is too large for a memtable.
+func (b *batch) reserveLarge(st *staged) error {
+	if b.w.s.opts.InMemory {
+		return nil
+	}
+	for _, plain := range st.writes {
+		if len(plain)+sealOverhead < valueThreshold {
+			continue
+		}
+		switch err := b.w.s.reserveValueLog(); {
+		case noSpace(err):
+			return b.w.space.err()
+		case err != nil:
+			return fmt.Errorf("store: apply: %w", err)
+		}
+		break
+	}
+	return nil
 }
 
 // staged is what a change would write.

@@ -39,7 +39,7 @@ func (w *writer) newBatch() *batch {
 		b = &batch{w: w, counters: newCounters(w.counters), writes: make(map[recordKey][]byte)}
 	}
 	now := w.s.now.Load()
-	b.policy, b.head = now.policy, now.head
+	b.policy, b.head = now.kept, now.head
 	return b
 }
 

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,16 +57,6 @@ func self(ctx context.Context, what string) *exec.Cmd {
 
 func trialChild(ctx context.Context) *exec.Cmd { return self(ctx, "trial") }
 
-// endAtError ends the process at whatever the database engine logs.
-type endAtError struct{ slog.Handler }
-
-func (h endAtError) Handle(_ context.Context, r slog.Record) error {
-	if r.Message == "database warning" && os.Getenv(stubbornEnv) == "" {
-		os.Exit(4)
-	}
-	return nil
-}
-
 // writeMain writes to the store in a folder and says what is durable: "FOLDER EVENTS". At the first commit that fails it ends.
 func writeMain(args string) int {
 	dir, count, _ := strings.Cut(args, " ")
@@ -75,11 +64,12 @@ func writeMain(args string) int {
 	if err != nil {
 		return 2
 	}
-	o := Options{Dir: dir, Now: newClock().Now, MinFree: 1, witness: 20 * time.Millisecond, Log: slog.New(endAtError{slog.NewTextHandler(io.Discard, nil)})}
-	if os.Getenv(stubbornEnv) != "" {
+	o := Options{Dir: dir, Now: newClock().Now, MinFree: 1, witness: 20 * time.Millisecond, small: os.Getenv(smallEnv) != ""}
+	if os.Getenv(stubbornEnv) == "" {
+		o.Fatal = func(error) { os.Exit(4) }
+	} else {
 		time.AfterFunc(4*time.Second, func() { os.Exit(5) })
 	}
-	o.small = os.Getenv(smallEnv) != ""
 	s, err := Open(context.Background(), o)
 	if err != nil {
 		fmt.Println("refused:", err)

@@ -18,8 +18,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	usual := defaultBallast
+	defaultBallast = 1
 	if what := os.Getenv(childEnv); what != "" {
 		os.Exit(childMain(what))
+	}
+	if dir := os.Getenv(childDir); dir != "" {
+		defaultBallast = usual
+		child(dir)
+		return
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -48,7 +48,7 @@ func (s *Store) load(ctx context.Context, sp space, state folder) (*writer, erro
 	w := &writer{s: s, leaf: newLeafer(s.keys.digest), space: sp, counters: img.counters.under, moved: make(map[access.ID]struct{}),
 		leaves: img.leaves, signIns: img.signIns, addrs: img.addrs}
 	w.settle(img.counters)
-	s.now.Store(&published{policy: p, head: img.head})
+	s.now.Store(&published{policy: p, kept: p, head: img.head})
 	b := w.newBatch()
 	b.sweepSignIns(s.opts.Now(), maxSignIns)
 	w.finish(b)

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -15,12 +16,12 @@ import (
 
 // Open opens the store, or makes a new one in an empty folder, and checks all of it but the chain's past (see [Store.Verify]).
 // Sign-ins that have expired are deleted.
-// It fails with ErrLocked while another process has it, ErrSiteKey before anything is written, ErrNoSpace, ErrFormat, or ErrCorrupt
+// It fails with ErrLocked while another process has it, ErrSiteKey before anything is written, ErrNoSpace when there is hardly any, ErrFormat, or ErrCorrupt
 // with the name of a record. The caller closes it.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
 	s := &Store{opts: o, log: o.Log, queue: make(chan *request, maxBatch), quit: make(chan struct{}), gone: make(chan struct{})}
-	sp := space{min: o.MinFree, free: o.Free, eager: o.Free != nil}
+	sp := space{min: o.MinFree, free: o.Free, stuck: s.stuck.Load}
 	key, state := newSiteKey(), folderNew
 	if !o.InMemory {
 		f := o.files()
@@ -30,11 +31,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		if sp.free == nil {
 			sp.free = freeIn(f.dir)
 		}
-		if sp.look(); sp.low {
+		if sp.look(); sp.low && f.empty() {
 			return nil, s.abandon(sp.err())
 		}
 		var err error
 		if key, state, err = siteKeyFor(f); err != nil {
+			return nil, s.abandon(err)
+		}
+		s.ballast = &ballast{path: filepath.Join(f.dir, ballastName), size: o.ballast}
+		if err := s.ballast.look(); err != nil {
 			return nil, s.abandon(err)
 		}
 	}
@@ -46,7 +51,18 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, s.abandon(err)
 	}
-	db, err := badger.Open(badgerOptions(o))
+	if !o.InMemory {
+		if err := s.makeRoom(o.files(), &sp); err != nil {
+			return nil, s.abandon(err)
+		}
+	}
+	if err := hookBadger(); err != nil {
+		return nil, s.abandon(err)
+	}
+	if !o.InMemory {
+		opened.Store(o.files().db, s)
+	}
+	db, err := badger.Open(badgerOptions(o).WithLogger(badgerLog{s}))
 	if err != nil {
 		return nil, s.abandon(openError(o, err))
 	}
@@ -95,6 +111,21 @@ func (s *Store) tryOut(ctx context.Context, state folder) error {
 	return s.tidy(f, r)
 }
 
+// makeRoom sees that there is space for what Badger writes when it is opened: a memtable, and a table of the one that was left.
+func (s *Store) makeRoom(f files, sp *space) error {
+	sp.ballast = s.ballast
+	if sp.look(); sp.none {
+		return fmt.Errorf("store: %w: make room on the disk that %s is on: it takes %d MiB to begin", ErrNoSpace, f.dir, ballastKept>>20)
+	}
+	return nil
+}
+
+// empty tells whether there is no store yet.
+func (f files) empty() bool {
+	inside, err := os.ReadDir(f.db)
+	return len(inside) == 0 && (err == nil || errors.Is(err, fs.ErrNotExist))
+}
+
 // prepare makes the data folder if need be and takes its lock, which leaves no trace on disk. Everything after it is alone.
 func (s *Store) prepare(f files) error {
 	if f.dir == "" {
@@ -121,6 +152,7 @@ func (s *Store) prepare(f files) error {
 // abandon gives the lock back and returns err.
 func (s *Store) abandon(err error) error {
 	if s.lock != nil {
+		opened.CompareAndDelete(s.opts.files().db, s)
 		_ = s.lock.Close()
 	}
 	return err
@@ -135,7 +167,7 @@ func badgerOptions(o Options) badger.Options {
 	bo := badger.DefaultOptions(dir).
 		WithInMemory(o.InMemory).
 		WithSyncWrites(true).
-		WithMemTableSize(4 << 20).
+		WithMemTableSize(o.memTable).
 		WithNumMemtables(2).
 		WithBaseTableSize(1 << 20).
 		WithBaseLevelSize(4 << 20).
@@ -147,7 +179,7 @@ func badgerOptions(o Options) badger.Options {
 		WithNumCompactors(2).
 		WithDetectConflicts(false). // one writer
 		WithMetricsEnabled(false).
-		WithLogger(badgerLog{o.Log})
+		WithLogger(nil)
 	if o.small {
 		bo = bo.WithMemTableSize(256 << 10).WithBaseTableSize(64 << 10).WithBaseLevelSize(128 << 10)
 	}
@@ -162,20 +194,11 @@ const valueThreshold = 32 << 10
 
 func openError(o Options, err error) error {
 	// Badger hides the cause in text. Ours is the lock that matters; this is somebody with Badger's own tools.
+	if strings.Contains(err.Error(), "no space left on device") {
+		return fmt.Errorf("store: open database: %w: %w", ErrNoSpace, err)
+	}
 	if strings.Contains(err.Error(), "Cannot acquire directory lock") {
 		return fmt.Errorf("store: %s: %w", o.files().db, ErrLocked)
 	}
 	return fmt.Errorf("store: open database: %w", err)
-}
-
-// badgerLog passes on what Badger warns about.
-type badgerLog struct{ log *slog.Logger }
-
-func (l badgerLog) Errorf(f string, a ...any)   { l.warn(f, a) }
-func (l badgerLog) Warningf(f string, a ...any) { l.warn(f, a) }
-func (badgerLog) Infof(string, ...any)          {}
-func (badgerLog) Debugf(string, ...any)         {}
-
-func (l badgerLog) warn(f string, a []any) {
-	l.log.Warn("database warning", "err", strings.TrimSpace(fmt.Sprintf(f, a...)))
 }

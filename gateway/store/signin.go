@@ -33,6 +33,10 @@ func decodeSignIn(key recordKey, plain []byte) (signInRecord, error) {
 // SignIn returns the data of a sign-in, and false when there is none or it has expired. The data is the caller's.
 func (s *Store) SignIn(ctx context.Context, id [32]byte) (data []byte, ok bool, err error) {
 	key := signInKey(id)
+	if r, held := s.unkept.Load(key); held {
+		r := r.(signInRecord)
+		return r.Data, r.Expiry.time().After(s.opts.Now()), s.usable(ctx)
+	}
 	err = s.view(ctx, func(txn *badger.Txn) error {
 		plain, err := s.find(txn, key)
 		if err != nil || plain == nil {
@@ -62,7 +66,12 @@ func (s *Store) PutSignIn(ctx context.Context, id [32]byte, data []byte, expiry 
 	if err != nil {
 		return fmt.Errorf("store: %v: %w", key, err)
 	}
-	return s.submit(ctx, &request{run: func(b *batch) error { return b.putSignIn(key, plain, at.time()) }})
+	return s.submit(ctx, &request{run: func(b *batch) error {
+		if b.w.space.none && s.opts.Hold && at.time().After(s.opts.Now()) {
+			return b.holdSignIn(key, signInRecord{append([]byte(nil), data...), at})
+		}
+		return b.putSignIn(key, plain, at.time())
+	}})
 }
 
 // DeleteSignIn takes a sign-in away, durably, however little space there is. Of one that is not there it is nil. Errors are ErrFailed,
@@ -74,11 +83,24 @@ func (s *Store) DeleteSignIn(ctx context.Context, id [32]byte) error {
 	}})
 }
 
-// putSignIn goes on below the mark where policy changes end: whoever looks after the site must get in to see why. What it can take is bounded.
-func (b *batch) putSignIn(key recordKey, plain []byte, expiry time.Time) error {
-	if b.w.space.full {
+// holdSignIn keeps a sign-in in memory, where it is gone after a restart, so that somebody can still get in and shut the doors.
+func (b *batch) holdSignIn(key recordKey, r signInRecord) error {
+	n := 0
+	b.w.s.unkept.Range(func(k, _ any) bool { n++; return true })
+	if _, held := b.w.s.unkept.Load(key); !held && n >= maxSignIns {
 		return b.w.space.err()
 	}
+	b.w.s.unkept.Store(key, r)
+	return nil
+}
+
+// putSignIn goes on where policy changes end, with the space of restrictions: whoever looks after the site must get in to see why, and to
+// shut the doors. What it can take is bounded.
+func (b *batch) putSignIn(key recordKey, plain []byte, expiry time.Time) error {
+	if b.w.space.none {
+		return b.w.space.err()
+	}
+	b.w.s.unkept.Delete(key)
 	now := b.w.s.opts.Now()
 	if !expiry.After(now) {
 		b.deleteSignIn(key)
@@ -93,6 +115,7 @@ func (b *batch) putSignIn(key recordKey, plain []byte, expiry time.Time) error {
 }
 
 func (b *batch) deleteSignIn(key recordKey) {
+	b.w.s.unkept.Delete(key)
 	if _, known := b.w.signIns[key]; known {
 		b.put(key, nil)
 		delete(b.w.signIns, key)

@@ -10,22 +10,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// space watches the free bytes of the file system. Badger maps files that are larger than what is in them, so a full disk ends the
-// process with SIGBUS: the store stops taking work well before.
+// space is how much the writer may still write. It asks the file system before every batch, which costs a microsecond.
 type space struct {
-	free  func() (uint64, error)
-	min   uint64
-	last  time.Time // of the last look, for the writer only
-	count int       // batches since
-	low   bool      // below min: no grants, no policy changes
-	full  bool      // below a quarter of it: nothing at all
-	eager bool      // look before every batch
+	free    func() (uint64, error) // nil: there is no end of it
+	min     uint64
+	ballast *ballast
+	stuck   func() bool // whether a memtable waits for space already
+
+	low  bool // below min: no grants, no policy changes but restrictions
+	full bool // below a quarter of it: nothing but restrictions
+	none bool // not even those
 }
 
-const (
-	spaceEvery   = 2 * time.Second
-	spaceBatches = 256
-)
+// spaceEvery is how often a writer without work looks, while it waits for space.
+const spaceEvery = time.Second
 
 func freeIn(dir string) func() (uint64, error) {
 	return func() (uint64, error) {
@@ -37,20 +35,25 @@ func freeIn(dir string) func() (uint64, error) {
 	}
 }
 
-// look asks at most every few seconds or batches. If the question itself fails the disk counts as full.
-// It tells whether the answer is another than before.
+// look asks, and takes what the ballast lacks. If the question itself fails the disk counts as full. It tells whether the answer is another
+// than before.
 func (sp *space) look() (changed bool) {
 	if sp.free == nil {
 		return false
 	}
-	if sp.count++; !sp.eager && !sp.last.IsZero() && sp.count < spaceBatches && time.Since(sp.last) < spaceEvery {
-		return false
-	}
 	n, err := sp.free()
-	before := sp.low
-	sp.last, sp.count = time.Now(), 0
+	if err == nil && sp.ballast.fill(n, sp.min) {
+		n, err = sp.free()
+	}
+	low, none := sp.low, sp.none
 	sp.low, sp.full = err != nil || n < sp.min, err != nil || n < sp.min/4
-	return sp.low != before
+	sp.none = sp.full && (err != nil || n+uint64(sp.ballast.has()) < ballastKept || sp.stuck != nil && sp.stuck())
+	return sp.low != low || sp.none != none
+}
+
+// restless tells whether it is to be looked again soon although nobody asks.
+func (sp *space) restless() bool {
+	return sp.free != nil && (sp.low || sp.ballast.lacks())
 }
 
 // Space tells, in bytes, what the store takes on disk, what is free there, and below how much nothing is granted any more. Of a store in memory it
@@ -59,11 +62,7 @@ func (s *Store) Space() (used, free, least uint64, err error) {
 	if s.opts.InMemory {
 		return 0, 0, 0, fmt.Errorf("store: space: %w in memory", errors.ErrUnsupported)
 	}
-	ask := s.opts.Free
-	if ask == nil {
-		ask = freeIn(s.opts.Dir)
-	}
-	if free, err = ask(); err != nil {
+	if free, err = s.free(); err != nil {
 		return 0, 0, 0, fmt.Errorf("store: %w", err)
 	}
 	err = filepath.WalkDir(s.opts.Dir, func(path string, d fs.DirEntry, err error) error {
@@ -83,6 +82,13 @@ func (s *Store) Space() (used, free, least uint64, err error) {
 		return 0, 0, 0, fmt.Errorf("store: space: %w", err)
 	}
 	return used, free, s.opts.MinFree, nil
+}
+
+func (s *Store) free() (uint64, error) {
+	if s.opts.Free != nil {
+		return s.opts.Free()
+	}
+	return freeIn(s.opts.Dir)()
 }
 
 func (sp *space) err() error {

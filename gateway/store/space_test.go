@@ -3,12 +3,15 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
 
+	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 )
 
@@ -56,6 +59,117 @@ func TestLowSpaceOpensNothing(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
 		t.Errorf("got %v, want an empty folder", entries)
+	}
+}
+
+func restriction(n int) access.Change {
+	return access.Change{Put: access.Person{ID: id(fmt.Sprint("person ", n)), Name: fmt.Sprint("person ", n), Suspended: true}}
+}
+
+// crowd is a store with n persons who can be suspended.
+func crowd(t *testing.T, o Options, n int) *Store {
+	t.Helper()
+	s := built(t, o)
+	for from := 0; from < n; from += MaxChanges {
+		var changes []access.Change
+		for i := from; i < min(n, from+MaxChanges); i++ {
+			c := restriction(i)
+			p := c.Put.(access.Person)
+			p.Suspended = false
+			changes = append(changes, access.Change{Put: p})
+		}
+		mustApply(t, s, changes...)
+	}
+	return s
+}
+
+func TestRestrictionsAreKeptOnAFullDisk(t *testing.T) {
+	const many = 1200
+	ctx := context.Background()
+	var full atomic.Bool
+	o := Options{Dir: t.TempDir(), ballast: 48 << 20, Free: func() (uint64, error) {
+		if full.Load() {
+			return 0, nil
+		}
+		return 1 << 30, nil
+	}}
+	s := crowd(t, o, many)
+	full.Store(true)
+	for i := range many {
+		if _, err := s.Apply(ctx, "test", restriction(i)); err != nil {
+			t.Fatalf("restriction %d: %v", i, err)
+		}
+	}
+	mustApply(t, s, access.Change{Put: access.Site{Zone: "Europe/Berlin", Lockdown: true}})
+	if _, err := s.Apply(ctx, "test", access.Change{Put: access.Site{Zone: "Europe/Berlin"}}); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("end of the lockdown: got %v, want ErrNoSpace", err)
+	}
+	if _, err := s.Apply(ctx, "test", puts(access.Person{ID: id("eve"), Name: "eve"})...); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("a new person: got %v, want ErrNoSpace", err)
+	}
+	lock := scan(s, 0)
+	lock.Source, lock.Operator, lock.Device, lock.Credential, lock.Tail, lock.Action = access.ByOperator, "lockdown", "", access.CredentialID{}, "", wire.Lock
+	if got := mustAdmit(t, s, lock); !got.Decision.Granted {
+		t.Errorf("lock: got %+v, want it granted", got.Decision)
+	}
+	s = reopened(t, s) // while it is full
+	if p := s.Snapshot(); !p.Site.Lockdown || !p.Persons[id("person 1199")].Suspended {
+		t.Error("a restriction is not there after a restart")
+	}
+}
+
+func TestRestrictionsActInMemoryWhenNothingIsLeft(t *testing.T) {
+	ctx := context.Background()
+	var full atomic.Bool
+	o := Options{Dir: t.TempDir(), Hold: true, Free: func() (uint64, error) {
+		if full.Load() {
+			return 0, nil
+		}
+		return 1 << 30, nil
+	}}
+	s := crowd(t, o, 2)
+	before, _ := s.Head()
+	full.Store(true)
+	for i := range 2 {
+		if _, err := s.Apply(ctx, "test", restriction(i)); !errors.Is(err, access.ErrNotDurable) {
+			t.Errorf("got %v, want ErrNotDurable", err)
+		}
+	}
+	if _, err := s.Apply(ctx, "test", access.Change{Put: access.Person{ID: id("person 0"), Name: "person 0"}}); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("no longer suspended: got %v, want ErrNoSpace", err)
+	}
+	if p := s.Snapshot(); !p.Persons[id("person 0")].Suspended || !p.Persons[id("person 1")].Suspended {
+		t.Error("they do not act")
+	}
+	if seq, _ := s.Head(); seq != before {
+		t.Errorf("got event %d, want none", seq)
+	}
+	if _, err := s.Admit(ctx, scan(s, 1)); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("got %v, want ErrNoSpace", err)
+	}
+	full.Store(false) // and nobody calls
+	waitFor(t, func() bool { seq, _ := s.Head(); return seq == before+2 })
+	s = reopened(t, s)
+	if p := s.Snapshot(); !p.Persons[id("person 0")].Suspended || !p.Persons[id("person 1")].Suspended {
+		t.Error("they were not kept")
+	}
+	if got := mustAdmit(t, s, scan(s, 1)); !got.Decision.Granted {
+		t.Errorf("got %+v, want granted again", got)
+	}
+}
+
+// A process that ends does not tell of what would end with it.
+func TestCommandHoldsNothingInMemory(t *testing.T) {
+	full := false
+	s := crowd(t, Options{Dir: t.TempDir(), Free: func() (uint64, error) {
+		if full {
+			return 0, nil
+		}
+		return 1 << 30, nil
+	}}, 1)
+	full = true
+	if _, err := s.Apply(context.Background(), "test", restriction(0)); !errors.Is(err, ErrNoSpace) || errors.Is(err, access.ErrNotDurable) {
+		t.Errorf("got %v, want ErrNoSpace", err)
 	}
 }
 

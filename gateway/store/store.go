@@ -25,7 +25,7 @@ var (
 	ErrCorrupt = errors.New("corrupt")                        // a file is missing, too much, too short or damaged, or a record does not open, vanished, or was put back; the text names it
 	ErrFormat  = errors.New("written by a newer version")     // this program cannot read it
 	ErrNoSpace = errors.New("too little free space")          // recovers by itself when there is space again
-	ErrFailed  = errors.New("a commit failed; reopen it")     // everything after a failed commit
+	ErrFailed  = errors.New("a write to the disk failed")     // and everything after it, until the store is opened again
 	ErrClosed  = errors.New("closed")                         //
 	ErrTooBig  = errors.New("too big for one commit")         // a change that must be split, or a sign-in; nothing of it was written
 	ErrRefused = errors.New("not something the store writes") // a malformed attempt or event
@@ -39,10 +39,17 @@ type Options struct {
 
 	Now     func() time.Time // time.Now if nil
 	Log     *slog.Logger     // nothing is logged if nil
-	MinFree uint64           // bytes; 64 MiB if zero. Below it nothing is opened, and grants and policy changes are refused
+	MinFree uint64           // bytes; 64 MiB if zero. Below it no store is made, and grants and policy changes are refused but for restrictions
+
+	// Hold lets restrictions act in memory when there is no space to keep them, for a process that goes on.
+	Hold bool
 
 	// Free tells the free bytes where the store is; the file system is asked if nil. Tests fill the disk here.
 	Free func() (uint64, error)
+	// Fatal is told of the first error of the disk, and does not return in production: it ends the process, because nothing may be built on
+	// what was not written. If nil the store only fails. It is called from any goroutine.
+	Fatal func(error)
+
 	// BeforeCommit runs before each durable write, in the writer: tests stall or observe it here. nil in production.
 	BeforeCommit func()
 	// Fault runs after BeforeCommit; an error from it stands for a commit that failed. nil in production.
@@ -55,6 +62,10 @@ type Options struct {
 	witness    time.Duration // how often site.head is written at the most; witnessEvery if zero
 	small      bool          // memtables of 256 KB, for tests of what Badger does with tables
 	checkpoint uint64        // after how many events the counters are written; checkpointEvents if zero
+	memTable   int64         // bytes of Badger's memtable; 4 MiB if zero
+	ballast    int64         // bytes that are set aside; defaultBallast if zero
+
+	syncFault func() error // an error from it stands for a failed sync of MANIFEST
 }
 
 const defaultMinFree = 64 << 20
@@ -74,6 +85,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.checkpoint == 0 {
 		o.checkpoint = checkpointEvents
+	}
+	if o.ballast == 0 {
+		o.ballast = defaultBallast
+	}
+	if o.memTable == 0 {
+		o.memTable = 4 << 20
 	}
 	return o
 }
@@ -96,6 +113,15 @@ type Store struct {
 
 	now    atomic.Pointer[published]
 	failed atomic.Pointer[failure]
+	fatal  sync.Once
+	built  atomic.Int64 // tables that the compaction under way has built
+
+	ballast *ballast     // nil in memory
+	stuck   atomic.Bool  // a memtable waits for space
+	held    atomic.Int64 // restrictions that act in memory only
+	pace    pace
+
+	unkept sync.Map // recordKey → signInRecord: sign-ins that there was no space for
 
 	verified atomic.Pointer[verification]
 
@@ -110,13 +136,14 @@ type Store struct {
 
 // published is what readers see: one consistent state, replaced as a whole after each commit.
 type published struct {
-	policy *access.Policy
+	policy *access.Policy // as it acts: with restrictions that are not durable
+	kept   *access.Policy // as it is on disk
 	head   head
 }
 
 type failure struct{ cause error }
 
-// Snapshot returns the policy as of the last commit. It is immutable.
+// Snapshot returns the policy as of the last commit, and with the restrictions that act in memory only. It is immutable.
 func (s *Store) Snapshot() *access.Policy { return s.now.Load().policy }
 
 // Head returns the sequence number and hash of the newest durable event; zero for an empty chain.
@@ -171,7 +198,11 @@ func (s *Store) Close() error {
 		if err := s.db.Close(); err != nil {
 			s.closeErr = fmt.Errorf("store: close: %w", err)
 		}
+		if n, err := s.free(); err == nil {
+			s.ballast.fill(n, s.opts.MinFree) // before somebody else takes what Badger has given back
+		}
 		if s.lock != nil {
+			opened.CompareAndDelete(s.opts.files().db, s)
 			_ = s.lock.Close() // releases the flock
 		}
 	})

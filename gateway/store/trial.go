@@ -316,7 +316,7 @@ func (s *Store) tidy(f files, r *tried) error {
 	if w, err := readWitness(f.head, s.keys); err != nil || w == nil || !w.open {
 		return err
 	}
-	return replace(f.head, witness{seq: r.Seq, hash: r.Hash}.text(s.keys))
+	return s.replace(f.head, witness{seq: r.Seq, hash: r.Hash}.text(s.keys))
 }
 
 // trialWait bounds a trial: of a million events it takes a second or two, from an SD card perhaps a minute.

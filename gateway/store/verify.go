@@ -210,7 +210,7 @@ func (w *writer) check(ctx context.Context) error {
 		if err := s.compareChanges(ctx, txn); err != nil {
 			return err
 		}
-		if err := sameRecords(img.records, now.policy); err != nil {
+		if err := sameRecords(img.records, now.kept); err != nil {
 			return err
 		}
 		want, err := s.replayCounters(ctx, txn, &img.head)

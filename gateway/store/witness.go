@@ -94,7 +94,7 @@ func (s *Store) witnesses() {
 		if w.seq, w.hash = s.Head(); w == last || s.Failed() != nil {
 			continue
 		}
-		if err := replace(s.opts.files().head, w.text(s.keys)); err != nil {
+		if err := s.replace(s.opts.files().head, w.text(s.keys)); err != nil {
 			s.log.Warn("site.head not written", "err", err)
 			continue
 		}
@@ -112,5 +112,5 @@ func (s *Store) lastWitness() error {
 	if before, err := readWitness(s.opts.files().head, s.keys); err == nil && before != nil && *before == w {
 		return nil
 	}
-	return replace(s.opts.files().head, w.text(s.keys))
+	return s.replace(s.opts.files().head, w.text(s.keys))
 }

@@ -73,13 +73,20 @@ type writer struct {
 	leaves   map[access.ID]sum            // of the counter records on disk
 	signIns  map[recordKey]time.Time      // when each expires
 	addrs    map[recordKey]netip.AddrPort // where each device was last
+	held     []heldChange                 // restrictions that act and are not kept yet, oldest first
 	spare    *batch                       // an empty one; or nil
 }
 
 func (w *writer) run() {
 	defer close(w.s.gone)
 	for {
+		var again <-chan time.Time
+		if w.space.restless() {
+			again = time.After(spaceEvery)
+		}
 		select {
+		case <-again:
+			w.lookAtSpace()
 		case <-w.s.quit:
 			w.refuseQueued()
 			return
@@ -91,12 +98,23 @@ func (w *writer) run() {
 	}
 }
 
-func (w *writer) tellSpace() {
-	if w.space.low {
-		w.s.log.Error("space low", "err", w.space.err())
-		return
+// lookAtSpace finds out what may be written now, and keeps the restrictions that wait for it.
+func (w *writer) lookAtSpace() {
+	if w.space.look() {
+		switch {
+		case w.space.none:
+			w.s.log.Error("no space: restrictions act in memory only", "err", w.space.err())
+		case w.space.low:
+			w.s.log.Error("space low: doors stay shut, restrictions go on", "err", w.space.err())
+		default:
+			w.s.log.Info("space again")
+		}
 	}
-	w.s.log.Info("space again")
+	w.keepHeld()
+	if len(w.held) > 0 { // they are not in the policy that a batch decides by
+		w.space.low, w.space.full, w.space.none = true, true, true
+	}
+	w.s.held.Store(int64(len(w.held)))
 }
 
 func (w *writer) refuseQueued() {
@@ -121,9 +139,7 @@ func (w *writer) batch(first *request) (next *request) {
 		first.done <- first.between(w)
 		return nil
 	}
-	if w.space.look() {
-		w.tellSpace()
-	}
+	w.lookAtSpace()
 	b := w.newBatch()
 	if err := b.checkpoint(); err != nil {
 		first.done <- err
@@ -169,9 +185,8 @@ func (w *writer) another() *request {
 func (w *writer) finish(b *batch) {
 	err := w.commit(b)
 	if err != nil {
-		w.s.failed.CompareAndSwap(nil, &failure{err})
+		w.s.diskFailed(err)
 		err = w.s.Failed()
-		w.s.log.Error("commit failed", "err", err)
 	} else if len(b.writes) > 0 {
 		w.adopt(b)
 	}
@@ -195,6 +210,8 @@ func (w *writer) commit(b *batch) error {
 		return err
 	}
 	b.put(headKey, h)
+	w.s.pace.begin()
+	defer w.s.pace.end()
 	if w.s.opts.BeforeCommit != nil {
 		w.s.opts.BeforeCommit()
 	}
@@ -233,7 +250,11 @@ func (w *writer) adopt(b *batch) {
 		delete(w.moved, device)
 	}
 	w.settle(b.counters)
-	before := w.s.now.Swap(&published{policy: b.policy, head: b.head})
+	next := &published{policy: b.policy, kept: b.policy, head: b.head}
+	if len(w.held) > 0 {
+		next.policy = w.s.now.Load().policy
+	}
+	before := w.s.now.Swap(next)
 	if b.head.seq != before.head.seq {
 		w.s.signal()
 	}

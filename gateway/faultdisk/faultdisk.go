@@ -1,0 +1,77 @@
+// Package faultdisk is a small disk for tests, which they fill. It is in no program.
+package faultdisk
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Mount mounts a file system of so many MiB for a test: "tmpfs", or "ext4" in a file.
+func Mount(t testing.TB, kind string, mib int) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root may mount")
+	}
+	dir := t.TempDir()
+	mnt := filepath.Join(dir, "mnt")
+	args := []string{"-t", "tmpfs", "-o", fmt.Sprintf("size=%dm", mib), "tmpfs", mnt}
+	if kind == "ext4" {
+		image := filepath.Join(dir, "image")
+		if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, int64(mib)<<20)); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("/sbin/mkfs.ext4", "-q", "-F", image).CombinedOutput(); err != nil {
+			t.Fatalf("mkfs.ext4: %v: %s", err, out)
+		}
+		args = []string{"-o", "loop", image, mnt}
+	}
+	if err := os.Mkdir(mnt, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mount", args...).CombinedOutput(); err != nil {
+		t.Fatalf("mount: %v: %s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", mnt).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v: %s", err, out)
+		}
+	})
+	return mnt
+}
+
+// Fill takes every free block of a disk, at once.
+func Fill(t testing.TB, mnt string) (empty func()) {
+	t.Helper()
+	path := filepath.Join(mnt, "filler")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(mnt, &st); err != nil {
+		t.Fatal(err)
+	}
+	at := int64(0)
+	for step := int64(st.Bavail) * st.Bsize; step >= 4096; {
+		switch err := unix.Fallocate(int(f.Fd()), 0, at, step); {
+		case err == nil:
+			at += step
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.ENOSPC):
+			step /= 2
+		default:
+			t.Fatal(err)
+		}
+	}
+	return func() {
+		if err := errors.Join(f.Close(), os.Remove(path)); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// The ballast is a file that holds space for what must be written on a full disk: a memtable, the table that the one before becomes, and
+// the restrictions in them.
+const (
+	// ballastKept is what only a memtable and its table get: 8 MB and 5 MB, and some for the file system. While there is as much, one more
+	// change can be kept. Compactions have the rest.
+	ballastKept = 16 << 20
+	ballastName = "ballast"
+)
+
+// defaultBallast leaves 32 MiB for compactions. Tests that are not about space have less.
+var defaultBallast int64 = 48 << 20
+
+type ballast struct {
+	path string
+	size int64 // how much there is to be
+
+	mu   sync.Mutex
+	held int64 // guarded by mu; as stat(2) counts
+}
+
+// look finds out what there is, from an earlier run.
+func (b *ballast) look() error {
+	var st unix.Stat_t
+	err := unix.Lstat(b.path, &st)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		b.held = 0
+		return nil
+	case err != nil:
+		return fmt.Errorf("store: %s: %w", ballastName, err)
+	}
+	b.held = st.Blocks * 512
+	return nil
+}
+
+func (b *ballast) has() int64 {
+	if b == nil {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.held
+}
+
+func (b *ballast) lacks() bool { return b != nil && b.size-b.has() >= 4096 }
+
+// give frees so much, and a little for the file system's own use, if more than keep is left then. Whoever asks takes it at once.
+func (b *ballast) give(n, keep int64) bool {
+	if b == nil {
+		return false
+	}
+	const own = 128 << 10
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	left := b.held - n - own
+	if left < keep {
+		return false
+	}
+	if err := os.Truncate(b.path, left); err != nil {
+		return false
+	}
+	b.held = left
+	return true
+}
+
+// fill takes what is missing, from a disk with so much free: below the mark what restrictions need and no more, so that events go on;
+// where those have ended too, whatever there is. It tells whether it took anything.
+func (b *ballast) fill(free, mark uint64) bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	missing := b.size - b.held
+	if missing < 4096 {
+		return false
+	}
+	const some = 1 << 20
+	var take int64
+	switch {
+	case free < mark/4:
+		take = min(missing, int64(min(free, 1<<62))-some)
+	case b.held < ballastKept:
+		take = min(missing, ballastKept-b.held, int64(min(free-mark/4, 1<<62)))
+	case free > mark:
+		take = min(missing, int64(min(free-mark, 1<<62)))
+	}
+	if take < 4096 {
+		return false
+	}
+	f, err := os.OpenFile(b.path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	before := b.held
+	_ = unix.Fallocate(int(f.Fd()), 0, 0, b.held+take) // what it got, stat says
+	var st unix.Stat_t
+	if unix.Fstat(int(f.Fd()), &st) != nil || f.Truncate(st.Blocks*512) != nil {
+		return false
+	}
+	b.held = st.Blocks * 512
+	return b.held > before
+}
+
+// reserveValueLog gives the newest value log its blocks, because a value is about to be written to it.
+func (s *Store) reserveValueLog() error {
+	logs, err := filepath.Glob(filepath.Join(s.opts.files().db, "*.vlog"))
+	if err != nil || len(logs) == 0 {
+		return err
+	}
+	f, err := os.OpenFile(logs[len(logs)-1], os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil || st.Blocks*512 >= st.Size {
+		return err
+	}
+	if err := unix.Fallocate(int(f.Fd()), 0, 0, st.Size); err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+		return err
+	}
+	return nil
+}
+
+// replace replaces a small file of the data folder, on a full disk with space of the ballast.
+func (s *Store) replace(path string, text []byte) error {
+	err := replace(path, text)
+	if noSpace(err) && s.ballast.give(1<<16, 0) {
+		err = replace(path, text)
+	}
+	return err
+}

@@ -1,0 +1,209 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	_ "unsafe" // for go:linkname
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/pb"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+	"google.golang.org/protobuf/proto"
+)
+
+// After an error of the disk Badger goes on: it repeats a flush and a compaction for ever, deletes new tables that MANIFEST already names when
+// the sync of MANIFEST failed, and loses the error of a table that a compaction could not write (it passes a nil that was evaluated too
+// early), so that MANIFEST then deletes the old tables although their content is nowhere. So the first error ends the process, and
+// three hooks tell us of it in time: Badger's logger, its variable for syncing MANIFEST, and its tracer, which makes compactions run
+// one at a time.
+
+// badgerSync is how Badger syncs MANIFEST after it has written a change set to it, and before it deletes a table.
+//
+//go:linkname badgerSync github.com/dgraph-io/badger/v4.syncFunc
+var badgerSync func(*os.File) error
+
+// opened are the open stores by the folder of their database, for what Badger does behind our back.
+var opened sync.Map // string → *Store
+
+func storeOf(file string) *Store {
+	if s, ok := opened.Load(filepath.Dir(file)); ok {
+		return s.(*Store)
+	}
+	return nil
+}
+
+// hookBadger is done once, before the first database is opened.
+var hookBadger = sync.OnceValue(func() error {
+	if badgerSync == nil {
+		return errors.New("store: this build's Badger has no syncFunc: the store cannot tell whether the disk fails")
+	}
+	badgerSync = syncManifest
+	otel.SetTracerProvider(oneCompaction{})
+	return hookMmap()
+})
+
+// diskFailed ends the use of the store, and in production the process, before anything is done that builds on what was not written.
+func (s *Store) diskFailed(err error) {
+	if s.failed.CompareAndSwap(nil, &failure{err}) {
+		if s.opts.Fatal == nil {
+			s.log.Error("disk failed", "err", s.Failed())
+		}
+	}
+	if s.opts.Fatal != nil {
+		s.fatal.Do(func() { s.opts.Fatal(s.Failed()) }) // whoever comes second waits until the process has ended
+	}
+}
+
+// syncManifest is in the place of badgerSync. A change set that cannot be synced, or that lacks a table, is taken back: what the
+// database was before it is still there.
+func syncManifest(f *os.File) error {
+	s := storeOf(f.Name())
+	if s == nil {
+		return f.Sync()
+	}
+	last, changes, err := lastChangeSet(f)
+	if err == nil {
+		err = s.lostTable(changes)
+	}
+	if err == nil && s.opts.syncFault != nil {
+		err = s.opts.syncFault()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		return nil
+	}
+	if last > 0 {
+		err = errors.Join(err, f.Truncate(last))
+		if _, e := f.Seek(last, io.SeekStart); e != nil {
+			err = errors.Join(err, e)
+		}
+	}
+	err = fmt.Errorf("%s: %w", filepath.Base(f.Name()), err)
+	s.diskFailed(err)
+	return err
+}
+
+// lastChangeSet returns the newest change set in a MANIFEST and where it begins; 0 and nil if it is the only one: Badger has just
+// written MANIFEST anew, which it does after some 10,000 tables.
+func lastChangeSet(f *os.File) (at int64, last *pb.ManifestChangeSet, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, nil, err
+	}
+	b := make([]byte, info.Size())
+	if _, err := f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
+		return 0, nil, err
+	}
+	const header, frame = 8, 8 // magic and versions; length and CRC of each set
+	var body []byte
+	for n := header; n+frame <= len(b); {
+		size := int(binary.BigEndian.Uint32(b[n:]))
+		if size > len(b)-n-frame {
+			return 0, nil, io.ErrUnexpectedEOF
+		}
+		at, body = int64(n), b[n+frame:n+frame+size]
+		n += frame + size
+	}
+	if at <= header {
+		return 0, nil, nil
+	}
+	last = new(pb.ManifestChangeSet)
+	return at, last, proto.Unmarshal(body, last)
+}
+
+// lostTable tells whether a compaction's change set lacks a table that it has built.
+func (s *Store) lostTable(set *pb.ManifestChangeSet) error {
+	made, deletes := int64(0), false
+	for _, c := range set.GetChanges() {
+		switch c.Op {
+		case pb.ManifestChange_CREATE:
+			made++
+		case pb.ManifestChange_DELETE:
+			deletes = true
+		}
+	}
+	if !deletes { // a flush, which keeps its memtable when it fails
+		return nil
+	}
+	if built := s.built.Swap(0); built != made {
+		return fmt.Errorf("a compaction built %d tables and could write %d", built, made)
+	}
+	return nil
+}
+
+// badgerLog hears what Badger says.
+type badgerLog struct{ s *Store }
+
+func (badgerLog) Infof(string, ...any) {}
+
+// builtTable is the text of Badger for each table that a compaction has built and is about to write, with the keys in it.
+const builtTable = "[%d] LOG Compact. Added %d keys."
+
+func (l badgerLog) Debugf(f string, a ...any) {
+	if strings.HasPrefix(f, builtTable) {
+		if n, ok := a[1].(uint64); !ok || n > 0 {
+			l.s.built.Add(1)
+		}
+	}
+}
+
+func (l badgerLog) Errorf(f string, a ...any)   { l.heard(f, a) }
+func (l badgerLog) Warningf(f string, a ...any) { l.heard(f, a) }
+
+// harmless are parts of what Badger warns of and is no error of the disk, or is one that its caller gets as well.
+var harmless = []string{
+	"might be too small",       // a cache
+	"Cache life expectancy",    //
+	"MANIFEST delete: table",   // twice
+	"non-empty level",          // a compaction that does not begin
+	"Received err:",            // Open returns it
+	"Unable to read: Key:",     // a read, which returns it
+	"Invalid read: vp:",        //
+	"Unable to get stats for",  // never asked for
+	"We shouldn't reach batch", //
+}
+
+func (l badgerLog) heard(f string, a []any) {
+	text := strings.TrimSpace(fmt.Sprintf(f, a...))
+	if slices.ContainsFunc(harmless, func(part string) bool { return strings.Contains(text, part) }) {
+		l.s.log.Warn("database warning", "err", text)
+		return
+	}
+	l.s.diskFailed(errors.New(text))
+}
+
+// oneCompaction is a tracer for Badger, which begins a span with each compaction and ends it when that is over: with one span
+// at a time there is one compaction at a time, and the tables built since the last are its own.
+type oneCompaction struct{ noop.TracerProvider }
+
+type compactionTracer struct{ noop.Tracer }
+
+type compactionSpan struct{ noop.Span }
+
+var compacting sync.Mutex
+
+func (oneCompaction) Tracer(string, ...trace.TracerOption) trace.Tracer { return compactionTracer{} }
+
+func (compactionTracer) Start(ctx context.Context, name string, _ ...trace.SpanStartOption) (context.Context, trace.Span) {
+	if name != "Badger.Compaction" {
+		return ctx, noop.Span{}
+	}
+	compacting.Lock()
+	return ctx, compactionSpan{}
+}
+
+func (compactionSpan) End(...trace.SpanEndOption) { compacting.Unlock() }
+
+var _ badger.Logger = badgerLog{}

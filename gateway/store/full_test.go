@@ -1,0 +1,86 @@
+package store
+
+import (
+	"bufio"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"latchkey/gateway/faultdisk"
+)
+
+// fills runs a store that writes as fast as it can on a small disk, which somebody else fills at random moments. The process is
+// to live, and everything that was durable to be there. It returns how many events there were.
+func fills(t *testing.T, kind string, times int) (events uint64) {
+	t.Helper()
+	mnt := faultdisk.Mount(t, kind, 256)
+	dir := filepath.Join(mnt, "data")
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childDir+"="+dir, childFault+"=")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var durable atomic.Uint64
+	ended := make(chan error, 1)
+	go func() {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if n, err := strconv.ParseUint(lines.Text(), 10, 64); err == nil && n > durable.Load() {
+				durable.Store(n)
+			}
+		}
+		ended <- cmd.Wait()
+	}()
+	more := func(n uint64) {
+		t.Helper()
+		want, deadline := durable.Load()+n, time.Now().Add(time.Minute)
+		for durable.Load() < want {
+			select {
+			case err := <-ended:
+				t.Fatalf("the process has ended: %v: %s", err, stderr.String())
+			case <-time.After(time.Millisecond):
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("no more events with space again")
+			}
+		}
+	}
+	for range times {
+		more(uint64(100 + rand.IntN(1500)))
+		empty := faultdisk.Fill(t, mnt)
+		select {
+		case err := <-ended:
+			t.Fatalf("the process has ended: %v: %s", err, stderr.String())
+		case <-time.After(time.Duration(rand.IntN(300)) * time.Millisecond): // a random time in which it is full
+		}
+		empty()
+	}
+	more(100)
+	empty := faultdisk.Fill(t, mnt) // it ends between two writes: one that is cut is for the tests of damage
+	<-time.After(time.Second)
+	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	empty()
+	survives(t, dir, kind, durable.Load())
+	return durable.Load()
+}
+
+func TestDiskIsFilledAtOnce(t *testing.T) {
+	for _, kind := range []string{"tmpfs", "ext4"} {
+		t.Run(kind, func(t *testing.T) { t.Log(fills(t, kind, 3), "events") })
+	}
+}

@@ -1,0 +1,57 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"latchkey/gateway/access"
+)
+
+// maxHeld is how many restrictions act in memory at most.
+const maxHeld = 10_000
+
+// heldChange is a restriction that acts and could not be kept yet.
+type heldChange struct {
+	actor   string
+	changes []access.Change
+	at      time.Time
+}
+
+// hold makes a restriction act in memory. It becomes durable, with its event, as soon as there is space. The error wraps
+// [access.ErrNotDurable] if it acts.
+func (b *batch) hold(actor string, changes []access.Change) error {
+	w := b.w
+	if !w.s.opts.Hold || len(w.held) >= maxHeld {
+		return w.space.err()
+	}
+	next, err := w.s.Snapshot().With(changes...)
+	if err != nil {
+		return fmt.Errorf("store: apply: %w", err)
+	}
+	w.held = append(w.held, heldChange{actor, changes, w.s.opts.Now()})
+	now := *w.s.now.Load()
+	now.policy = next
+	w.s.now.Store(&now)
+	return fmt.Errorf("store: %w", access.ErrNotDurable)
+}
+
+// keepHeld writes what acts in memory only, as soon as that is possible, one commit each.
+func (w *writer) keepHeld() {
+	for len(w.held) > 0 && !w.space.none && w.s.Failed() == nil {
+		h := w.held[0]
+		b := w.newBatch()
+		_, err := b.apply(h.actor, h.changes, h.at)
+		if errors.Is(err, ErrNoSpace) {
+			return
+		}
+		if err != nil { // nothing else was changed meanwhile, so it fits as it did
+			w.s.log.Error("restriction not kept", "actor", h.actor, "err", err)
+		}
+		w.held = w.held[1:]
+		w.finish(b)
+	}
+}
+
+// Held returns how many restrictions act in memory only.
+func (s *Store) Held() int { return int(s.held.Load()) }

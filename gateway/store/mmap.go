@@ -1,0 +1,136 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	_ "unsafe" // for go:linkname
+
+	"golang.org/x/sys/unix"
+)
+
+// Badger makes a file longer than what is in it, maps it and writes into the map. Where the disk has no block for that the kernel sends
+// SIGBUS, which ends any Go program. So every file gets its blocks before it is mapped, and a full disk becomes an error.
+
+// unixMapper is what golang.org/x/sys/unix maps files with, and Badger with that. Only the beginning of the type is ours to know.
+//
+//go:linkname unixMapper golang.org/x/sys/unix.mapper
+var unixMapper *mmapper
+
+type mmapper struct {
+	sync.Mutex
+	active map[*byte][]byte
+	mmap   func(addr, length uintptr, prot, flags, fd int, offset int64) (uintptr, error)
+}
+
+var systemMmap func(addr, length uintptr, prot, flags, fd int, offset int64) (uintptr, error)
+
+func hookMmap() error {
+	if unixMapper == nil || runtime.FuncForPC(reflect.ValueOf(unixMapper.mmap).Pointer()).Name() != "golang.org/x/sys/unix.mmap" {
+		return errors.New("store: this build's golang.org/x/sys maps files in another way: a full disk would end the process")
+	}
+	systemMmap, unixMapper.mmap = unixMapper.mmap, reservingMmap
+	return nil
+}
+
+func reservingMmap(addr, length uintptr, prot, flags, fd int, offset int64) (uintptr, error) {
+	if prot&unix.PROT_WRITE != 0 && flags&unix.MAP_SHARED != 0 {
+		if err := reserve(fd, int64(length)); err != nil {
+			return 0, err
+		}
+	}
+	return systemMmap(addr, length, prot, flags, fd, offset)
+}
+
+// logStart is how much of a value log gets its blocks when it is made: writes of its first and only page. What a large value takes is
+// reserved when there is one, see reserveValueLog.
+const logStart = 64 << 10
+
+// waitForRoom is how often a table looks whether there is room for it.
+const waitForRoom = 100 * time.Millisecond
+
+// reserve gives a file its blocks, and takes them from the ballast if there are no others. A new table waits for them: nobody waits for it,
+// and what is in it is still elsewhere.
+func reserve(fd int, length int64) error {
+	var s *Store
+	name := ""
+	for {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			return fmt.Errorf("reserve space: %w", err)
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Blocks*512 >= length {
+			return nil
+		}
+		if name == "" {
+			name = nameOf(fd)
+			if s = storeOf(name); strings.HasSuffix(name, ".vlog") {
+				length = min(length, logStart)
+				continue
+			}
+		}
+		switch err := unix.Fallocate(fd, 0, 0, length); {
+		case err == nil, errors.Is(err, unix.EOPNOTSUPP): // there it is as Badger does it
+			return nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case !noSpace(err) || s == nil:
+			return fmt.Errorf("reserve space for %s: %w", filepath.Base(name), err)
+		default:
+			keep := int64(0)
+			if inCompaction() {
+				keep = ballastKept
+			}
+			if s.ballast.give(length-st.Blocks*512, keep) {
+				continue
+			}
+			if !strings.HasSuffix(name, ".sst") {
+				return fmt.Errorf("reserve space for %s: %w", filepath.Base(name), err)
+			}
+			if keep == 0 {
+				s.stuck.Store(true)
+			}
+			select {
+			case <-s.quit:
+				return fmt.Errorf("reserve space for %s: %w", filepath.Base(name), err)
+			case <-time.After(waitForRoom):
+			}
+			if keep == 0 {
+				s.stuck.Store(false)
+			}
+		}
+	}
+}
+
+func noSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
+// nameOf returns the path of an open file; "" where /proc is not there to tell, and no ballast can be taken.
+func nameOf(fd int) string {
+	b := make([]byte, unix.PathMax)
+	n, err := unix.Readlink("/proc/self/fd/"+strconv.Itoa(fd), b)
+	if err != nil {
+		return ""
+	}
+	return string(b[:n])
+}
+
+// inCompaction tells whether Badger calls for a table of a compaction, which can wait, and not of a flush.
+func inCompaction() bool {
+	pcs := make([]uintptr, 32)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs)])
+	for {
+		f, more := frames.Next()
+		if strings.Contains(f.Function, "subcompact") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}
