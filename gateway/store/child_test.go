@@ -43,6 +43,8 @@ func childMain(what string) int {
 		return TrialMain(os.Stdin, os.Stdout)
 	case "write":
 		return writeMain(rest)
+	case "rush":
+		return rushMain(rest)
 	}
 	return 2
 }

@@ -109,9 +109,31 @@ func parseEntry(b []byte, at int) (e logEntry, ok bool) {
 // sector is the least that a disk writes as a whole.
 const sector = 512
 
-// torn tells whether the bytes from the bad entry at to used are what a crash leaves of a transaction of that version that was being written:
-// some of it is not there yet, so it is zero. Where something is there and wrong, and nothing is missing, it is a damage.
+// torn tells whether the bytes from the bad entry at to used are what a crash leaves of the one transaction that was being written, of this version if some
+// of it is whole (0: none is, or the log has no transactions). It was never acknowledged, so nothing is lost with it.
+//
+// A killed process leaves the entry that it was copying, and nothing behind it. Where in the entry bytes are missing is the machine's: Go copies by blocks
+// and stores the first one last, so it may be the beginning. A power failure leaves sectors out, in any order. What is missing is zero in both.
 func torn(b []byte, at, used int, version uint64) bool {
+	follows := false
+	for i := at + 1; i < used; i++ {
+		e, ok := parseEntry(b, i)
+		if !ok {
+			continue
+		}
+		if version != 0 && e.version != version {
+			return false // another one was begun, so this one was durable
+		}
+		follows, version, i = true, e.version, i+e.size-1
+	}
+	if follows {
+		return lacksSector(b, at, used)
+	}
+	return version == 0 || !wrongEnd(b[at:], used-at, version)
+}
+
+// lacksSector tells whether a sector of those bytes was never written.
+func lacksSector(b []byte, at, used int) bool {
 	for from := at; from < used; {
 		to := min(from/sector*sector+sector, used)
 		if to-from >= 16 && len(bytes.Trim(b[from:to], "\x00")) == 0 {
@@ -119,52 +141,29 @@ func torn(b []byte, at, used int, version uint64) bool {
 		}
 		from = to
 	}
-	for i := at + 1; i < used; i++ {
-		if _, ok := parseEntry(b, i); ok {
-			return false // what follows is whole, and nothing before it is missing
-		}
-	}
-	if version != 0 && nearlyEnd(b[at:used], version) {
-		return false
-	}
-	// A whole entry of which the checksum alone is wrong lacks nothing.
-	h := b[at:used]
-	n := 2
-	for range 3 {
-		if n >= len(h) {
-			return true
-		}
-		v, k := binary.Uvarint(h[n:])
-		if k <= 0 {
-			return true
-		}
-		if n += k; v > uint64(len(b)) {
-			return true
-		}
-	}
-	klen, k := binary.Uvarint(h[2:])
-	vlen, _ := binary.Uvarint(h[2+k:])
-	return n+int(klen)+int(vlen)+4 > used-at
+	return false
 }
 
-// nearlyEnd tells whether b is the end of the transaction of that version but for a few bits.
-func nearlyEnd(b []byte, version uint64) bool {
+// wrongEnd tells whether b, of which so much is used, is the end of the transaction of that version but for a byte or two that are there and wrong. Bytes
+// that are not there yet are zero.
+func wrongEnd(b []byte, used int, version uint64) bool {
 	text := strconv.FormatUint(version, 10)
 	want := []byte{metaFin, 0, byte(len(txnEnd) + 8), byte(len(text)), 0}
 	want = append(want, txnEnd...)
 	want = binary.BigEndian.AppendUint64(want, ^version)
 	want = append(want, text...)
 	want = binary.BigEndian.AppendUint32(want, crc32.Checksum(want, castagnoli))
-	if len(b) > len(want) || len(b) < len(want)-4 {
-		return false // shorter by more than a checksum that ends in zeros
+	if used > len(want) || len(want) > len(b) {
+		return false
 	}
-	differ := 0
+	differ, wrong := 0, false
 	for i, c := range want {
-		if i < len(b) && b[i] != c {
+		if b[i] != c {
 			differ++
+			wrong = wrong || b[i] != 0
 		}
 	}
-	return differ <= 2
+	return wrong && differ <= 2
 }
 
 // pointer is where a value is in the value log.

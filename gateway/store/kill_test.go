@@ -1,0 +1,186 @@
+package store
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"latchkey/gateway/access"
+	"latchkey/gateway/faultdisk"
+)
+
+// rushMain writes to the store in a folder as fast as it can, batches of all kinds, and says what is durable: "event SEQ", "account N", "sign-in N".
+func rushMain(dir string) int {
+	o := Options{Dir: dir, MinFree: 1, memTable: smallTable, ballast: 24 << 20, witness: 20 * time.Millisecond, Fatal: func(err error) {
+		fmt.Println("failed:", err)
+		os.Exit(4)
+	}}
+	s, err := Open(context.Background(), o)
+	if err != nil {
+		fmt.Println("refused:", err)
+		return 1
+	}
+	ctx := context.Background()
+	if len(s.Snapshot().Persons) == 0 {
+		if _, err := s.Apply(ctx, "test", house(s)...); err != nil {
+			fmt.Println("failed:", err)
+			return 4
+		}
+	}
+	first := uint64(10) // that of the house is 7
+	for _, a := range s.Snapshot().Accounts {
+		first = max(first, a.Epoch+1)
+	}
+	var wg sync.WaitGroup
+	again := func(f func(i uint64) (string, error)) {
+		wg.Go(func() {
+			for i := first; ; i++ {
+				switch said, err := f(i); {
+				case errors.Is(err, ErrNoSpace):
+					time.Sleep(time.Millisecond) // until somebody makes room
+				case err != nil:
+					fmt.Println("failed:", err)
+					os.Exit(4)
+				default:
+					fmt.Println(said)
+				}
+			}
+		})
+	}
+	for k := range 6 {
+		again(func(i uint64) (string, error) {
+			detail := strings.Repeat(fmt.Sprint("report ", i, " "), 1+int(i)*(k+1)%90)
+			ev, err := s.Record(ctx, access.Event{Kind: access.EventReport, Detail: detail})
+			return fmt.Sprint("event ", ev.Seq), err
+		})
+	}
+	again(func(i uint64) (string, error) {
+		a := bigAccount(int(i % 5))
+		a.Epoch = i
+		_, err := s.Apply(ctx, "test", access.Change{Put: a})
+		return fmt.Sprint("account ", i), err
+	})
+	again(func(i uint64) (string, error) {
+		err := s.PutSignIn(ctx, cookie(fmt.Sprint(i%50)), []byte(fmt.Sprint(i)), time.Now().Add(time.Hour))
+		return fmt.Sprint("sign-in ", i), err
+	})
+	wg.Wait()
+	return 3
+}
+
+// killsWriter kills a process that writes at random moments, so many times, on a small disk of that kind, which may be full then, or in a folder of the
+// test. Each time the store opens by itself and holds what was durable.
+func killsWriter(t *testing.T, kind string, full bool, times int) {
+	mnt := t.TempDir()
+	if kind != "" {
+		mnt = faultdisk.Mount(t, kind, 256)
+	}
+	torn, events := 0, uint64(0)
+	for i := range times {
+		dir := filepath.Join(mnt, fmt.Sprint("data", i/10)) // some in a row on one store
+		if i%10 == 0 && i > 0 {
+			remove(t, filepath.Join(mnt, fmt.Sprint("data", i/10-1)))
+		}
+		event, account, signIn := killedRush(t, dir, func() func() {
+			if !full {
+				return func() {}
+			}
+			return faultdisk.Fill(t, mnt)
+		})
+		if cutLogs(t, dir) {
+			torn++
+		}
+		s, err := Open(t.Context(), Options{Dir: dir, MinFree: 1, memTable: smallTable})
+		if err != nil {
+			t.Fatalf("kill %d, after event %d: %v", i, event, err)
+		}
+		epoch := uint64(0)
+		for _, a := range s.Snapshot().Accounts {
+			epoch = max(epoch, a.Epoch)
+		}
+		if seq, _ := s.Head(); seq < event || epoch < account {
+			t.Errorf("kill %d: got event %d and account %d, want %d and %d, which were durable", i, seq, epoch, event, account)
+		}
+		if signIn > 0 {
+			data, ok, err := s.SignIn(t.Context(), cookie(fmt.Sprint(signIn%50)))
+			if n := uint64(0); err != nil || !ok || !scanned(string(data), &n) || n < signIn {
+				t.Errorf("kill %d: got sign-in %q, %v, want %d, which was durable", i, data, err, signIn)
+			}
+		}
+		if err := s.Verify(t.Context()); err != nil {
+			t.Errorf("kill %d: %v", i, err)
+		}
+		closeChecked(t, s)
+		events = max(events, event)
+	}
+	t.Logf("%d kills, %d of them in the middle of a write; %d events in a store at the most", times, torn, events)
+}
+
+func scanned(s string, n *uint64) bool { _, err := fmt.Sscan(s, n); return err == nil }
+
+// killedRush runs a writer until it is killed, and returns the newest of each kind that it said is durable.
+func killedRush(t *testing.T, dir string, fill func() (empty func())) (event, account, signIn uint64) {
+	t.Helper()
+	cmd := self(t.Context(), "rush "+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	acks, said := 0, ""
+	limit, late := 1+rand.IntN(400), time.Duration(rand.IntN(3000))*time.Microsecond
+	empty := func() {}
+	for lines := bufio.NewScanner(out); lines.Scan(); acks++ {
+		what, rest, _ := strings.Cut(lines.Text(), " ")
+		n := uint64(0)
+		scanned(rest, &n)
+		switch what {
+		case "event":
+			event = max(event, n)
+		case "account":
+			account = max(account, n)
+		case "sign-in":
+			signIn = max(signIn, n)
+		default:
+			said = lines.Text()
+		}
+		if acks == limit {
+			empty = fill()
+			time.AfterFunc(late, func() { _ = cmd.Process.Kill() })
+		}
+	}
+	_ = cmd.Wait()
+	empty()
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || said != "" {
+		t.Fatalf("got %v, %s, want it killed", cmd.ProcessState, said)
+	}
+	return event, account, signIn
+}
+
+// cutLogs tells whether a log ends in the middle of something.
+func cutLogs(t *testing.T, dir string) (torn bool) {
+	t.Helper()
+	walk(t, os.DirFS(filepath.Join(dir, "db")), func(path string, _ os.FileInfo, b []byte) {
+		if ext := filepath.Ext(path); ext != memExt && ext != vlogExt {
+			return
+		}
+		if l, err := parseLog(b); err != nil || len(strings.TrimRight(string(b), "\x00")) > l.end {
+			torn = true
+		}
+	})
+	return torn
+}
+
+// TestKilledWriter does a part of what TestLongKilledWriter does.
+func TestKilledWriter(t *testing.T) { killsWriter(t, "", false, 25) }

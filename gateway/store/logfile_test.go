@@ -1,0 +1,174 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// logs are the newest .mem and the value log of a killed store, without the zeros at their ends.
+func logs(t *testing.T) map[string][]byte {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "data")
+	killed(t, dir, 70)
+	out := map[string][]byte{}
+	walk(t, os.DirFS(filepath.Join(dir, "db")), func(path string, _ os.FileInfo, b []byte) {
+		ext := filepath.Ext(path)
+		if ext != memExt && ext != vlogExt {
+			return
+		}
+		l, err := parseLog(b)
+		if err != nil || len(l.entries) < 2 {
+			t.Fatalf("%s: got %v, want a log with entries", path, err)
+		}
+		out[ext] = b[:l.end]
+	})
+	return out
+}
+
+// copied is what a copy of b to the place at of a map leaves there when it does not come beyond the page that limit is in: the kernel stops it
+// where it stops a process that is killed, at its first touch of a page.
+func copied(t *testing.T, b []byte, at, limit int) []byte {
+	t.Helper()
+	page := os.Getpagesize()
+	m, err := unix.Mmap(-1, 0, (at+len(b)+page-1)/page*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Munmap(m) }()
+	shut := m[limit/page*page:][:page]
+	if err := unix.Mprotect(shut, unix.PROT_NONE); err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+		defer func() {
+			if recover() == nil {
+				t.Error("the copy was not stopped")
+			}
+		}()
+		copy(m[at:], b)
+	}()
+	if err := unix.Mprotect(shut, unix.PROT_READ); err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Clone(m[at : at+len(b)])
+}
+
+// TestLogOfKilledWriter: wherever the copy of the last entry is stopped, the log is one that ends before its transaction.
+func TestLogOfKilledWriter(t *testing.T) {
+	page := os.Getpagesize()
+	heads := 0
+	for ext, b := range logs(t) {
+		l, err := parseLog(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range l.entries {
+			e := &l.entries[i]
+			whole := b[e.at : e.at+e.size]
+			end := endBefore(t, b, e.at)
+			try := func(how string, part []byte) {
+				t.Helper()
+				if bytes.Equal(part, whole) {
+					return
+				}
+				got, err := parseLog(append(append(bytes.Clone(b[:e.at]), part...), make([]byte, 1<<10)...))
+				if err != nil || got.end != end {
+					t.Errorf("%s: entry %d of %d bytes, %s: got the end %d, %v, want %d", ext, i, e.size, how, got.end, err, end)
+				}
+			}
+			for n := range e.size {
+				if i%5 == 0 && e.size < 1<<12 || n%997 == 0 {
+					try(fmt.Sprintf("cut at byte %d", n), append(bytes.Clone(whole[:n]), make([]byte, e.size-n)...))
+				}
+			}
+			for n := 1; n < min(64, e.size); n += 1 + i%5 {
+				try(fmt.Sprintf("without its first %d bytes", n), append(make([]byte, n), whole[n:]...))
+			}
+			for _, off := range []int{page - 1, page - 33, page - 100, page - e.size/2, e.at % page} {
+				off = (off%page + page) % page
+				for limit := page; limit < off+e.size; limit += page {
+					part := copied(t, whole, off, limit)
+					if len(part) > 0 && part[0] == 0 && len(bytes.Trim(part, "\x00")) > 0 {
+						heads++
+					}
+					try(fmt.Sprintf("stopped at page %d from byte %d of one", limit/page, off), part)
+				}
+			}
+		}
+	}
+	t.Logf("%d copies lacked their beginning", heads)
+}
+
+// endBefore is where the last whole transaction before an entry ends.
+func endBefore(t *testing.T, b []byte, at int) int {
+	t.Helper()
+	l, err := parseLog(b[:at])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.end
+}
+
+// TestLogFlips: a flipped bit is a damage unless it is in the last transaction, which may also have been cut.
+func TestLogFlips(t *testing.T) {
+	r := rand.New(rand.NewPCG(16, 5))
+	for ext, b := range logs(t) {
+		l, err := parseLog(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := endBefore(t, b, l.entries[len(l.entries)-1].at)
+		tolerated, tries := 0, 0
+		for range 500 {
+			at := logHead + r.IntN(len(b)-logHead)
+			if r.IntN(4) == 0 {
+				at = last + r.IntN(len(b)-last)
+			}
+			bad := bytes.Clone(b)
+			bad[at] ^= 1 << r.IntN(8)
+			got, err := parseLog(bad)
+			switch {
+			case err == nil && at < last:
+				t.Errorf("%s: byte %d of %d: got no damage", ext, at, len(b))
+			case err == nil && got.end != last:
+				t.Errorf("%s: byte %d of %d: got the end %d, want %d", ext, at, len(b), got.end, last)
+			case err == nil:
+				tolerated++
+			}
+			if at >= last {
+				tries++
+			}
+		}
+		t.Logf("%s: of %d flips in the last transaction %d look like one that was cut", ext, tries, tolerated)
+	}
+}
+
+// TestLogHoles: a power failure leaves sectors of the last transaction out, and of no other.
+func TestLogHoles(t *testing.T) {
+	for ext, b := range logs(t) {
+		l, err := parseLog(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := endBefore(t, b, l.entries[len(l.entries)-1].at)
+		for from := 0; from < len(b); from += sector {
+			bad := bytes.Clone(b)
+			clear(bad[from:min(from+sector, len(b))])
+			got, err := parseLog(bad)
+			switch before := from < last; {
+			case before && ext == memExt && err == nil && from >= sector: // what points to a value tells whether it was durable
+				t.Errorf("%s: sector at %d of a whole transaction: got the end %d", ext, from, got.end)
+			case !before && err != nil:
+				t.Errorf("%s: sector at %d of the last transaction, from %d on: %v", ext, from, last, err)
+			}
+		}
+	}
+}
