@@ -139,6 +139,32 @@ func (s *Store) reserveValueLog() error {
 	return nil
 }
 
+// manifestRoom is how many bytes MANIFEST always has blocks for, beyond its end: some dozens of change sets. Badger appends one for each new table, and
+// to a table that a full disk has room for the ballast gave nothing.
+const manifestRoom = 16 << 10
+
+// reserveManifest gives MANIFEST its room. Without, the store goes on, and ends when there is none.
+func (s *Store) reserveManifest(f *os.File) {
+	var st unix.Stat_t
+	if unix.Fstat(int(f.Fd()), &st) != nil || st.Blocks*512 >= st.Size+manifestRoom {
+		return
+	}
+	more := func() error { return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, st.Size+4*manifestRoom) }
+	if noSpace(more()) && s.ballast.give(4*manifestRoom, 0) {
+		_ = more()
+	}
+}
+
+// openedManifest reserves room for the MANIFEST that Badger has just opened, and so cut to its content.
+func (s *Store) openedManifest() error {
+	f, err := os.OpenFile(filepath.Join(s.opts.files().db, "MANIFEST"), os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	s.reserveManifest(f)
+	return f.Close()
+}
+
 // replace replaces a small file of the data folder, on a full disk with space of the ballast.
 func (s *Store) replace(path string, text []byte) error {
 	err := replace(path, text)

@@ -82,6 +82,7 @@ func syncManifest(f *os.File) error {
 		err = f.Sync()
 	}
 	if err == nil {
+		s.reserveManifest(f)
 		return nil
 	}
 	if last > 0 {

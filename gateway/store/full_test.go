@@ -2,6 +2,7 @@ package store
 
 import (
 	"bufio"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -79,5 +80,40 @@ func fills(t *testing.T, kind string, times int) (events uint64) {
 func TestDiskIsFilledAtOnce(t *testing.T) {
 	for _, kind := range []string{"tmpfs", "ext4"} {
 		t.Run(kind, func(t *testing.T) { t.Log(fills(t, kind, 3), "events") })
+	}
+}
+
+// TestManifestHasRoom: a table for which there was still space needs a line in MANIFEST when there is none any more.
+func TestManifestHasRoom(t *testing.T) {
+	for _, kind := range []string{"tmpfs", "ext4"} {
+		t.Run(kind, func(t *testing.T) {
+			mnt := faultdisk.Mount(t, kind, 128)
+			dir := filepath.Join(mnt, "data")
+			s := built(t, Options{Dir: dir, memTable: smallTable, MinFree: 1})
+			if err := s.Close(); err != nil { // it writes a table
+				t.Fatal(err)
+			}
+			if s, err := Open(t.Context(), Options{Dir: dir, memTable: smallTable, MinFree: 1}); err != nil {
+				t.Fatal(err)
+			} else {
+				defer closeChecked(t, s)
+			}
+			empty := faultdisk.Fill(t, mnt)
+			defer empty()
+			manifest, err := os.OpenFile(filepath.Join(dir, "db", "MANIFEST"), os.O_RDWR|os.O_APPEND, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			info, err := manifest.Stat()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := manifest.Write(make([]byte, manifestRoom)); err != nil {
+				t.Error(err)
+			}
+			if err := errors.Join(manifest.Truncate(info.Size()), manifest.Close()); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

@@ -67,6 +67,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, s.abandon(openError(o, err))
 	}
 	s.db = db
+	if !o.InMemory {
+		if err := s.openedManifest(); err != nil {
+			_ = db.Close()
+			return nil, s.abandon(err)
+		}
+	}
 	w, err := s.load(ctx, sp, state)
 	if err == nil && !o.InMemory && state != folderMade {
 		err = key.finishCreation(o.files())
