@@ -130,7 +130,7 @@ firmware-size:
 	@$(MAKE) -C firmware --no-print-directory size
 
 test: deps bench-deps check cross fuzz firmware-test
-	$(GO) test -race -timeout 9m ./...
+	$(GO) test -race -timeout 20m ./...
 	$(MAKE) bench-gate
 	$(MAKE) test-large
 

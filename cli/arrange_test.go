@@ -30,7 +30,7 @@ func TestArrange(t *testing.T) {
 		{name: "help first is the same", in: "help target add", want: "target add --help"},
 		{name: "help alone", in: "help", want: "--help"},
 		{name: "no command", in: "--json", wrong: "want a command"},
-		{name: "half a command", in: "target --json", wrong: "latchkey target: want add, list or rm"},
+		{name: "half a command", in: "target --json", wrong: "latchkey target: want add, change, list or rm"},
 		{name: "an unknown command", in: "door add", wrong: `no command "door"`},
 		{name: "an unknown flag", in: "target list --kind door", wrong: "no flag --kind: want --data or --json"},
 		{name: "a flag before its command", in: "--kind door target add x", wrong: "no flag --kind"},

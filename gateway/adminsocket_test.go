@@ -26,8 +26,9 @@ func TestAdminSocketIsBounded(t *testing.T) {
 		}
 		if body != nil {
 			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Expect", "100-continue") // or the client may still be writing when it is refused
 		}
-		c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: 20 * time.Second, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", s.socket())
 		}}}
 		resp, err := c.Do(r)

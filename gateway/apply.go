@@ -31,6 +31,7 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 			g.reports.forget(string(id))
 			g.addresses.forget(id)
 			g.stale.forget(id)
+			g.confirms.forget(string(id))
 		}
 	}
 	return seq, err

@@ -19,42 +19,86 @@ var asksAfter = []time.Duration{50 * time.Millisecond, time.Second, 3 * time.Sec
 // askPause is the least time between questions to a lock that goes on naming another end.
 const askPause = time.Second
 
-// confirmations are the timers of locks whose pulse is to be confirmed as over. The zero value is ready for use.
+// confirmations ask locks whose pulse should be over. One timer a device is used again and again: each granted scan sets
+// it. ask must be set before the first use.
 type confirmations struct {
-	mu     sync.Mutex
-	timers map[string]*time.Timer // guarded by mu; by device
-	shut   bool                   // guarded by mu; no new ones
+	ask func(device string)
+
+	mu      sync.Mutex
+	pending map[string]*confirmation // guarded by mu; by device
+	shut    bool                     // guarded by mu; no new ones
 }
 
-// set calls f after d, and nothing else that was set for the device.
-func (c *confirmations) set(device string, d time.Duration, f func()) {
+// confirmation is what is set for one device.
+type confirmation struct {
+	timer *time.Timer
+	end   time.Time // of the pulse; zero: nothing is to be asked
+	try   int       // of asksAfter, the next one
+}
+
+// expect has the device asked after end, and again while nothing clears it.
+func (c *confirmations) expect(device string, end time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t := c.timers[device]; t != nil {
-		t.Stop()
-		delete(c.timers, device)
-	}
-	if c.shut || f == nil {
+	if c.shut {
 		return
 	}
-	if c.timers == nil {
-		c.timers = map[string]*time.Timer{}
+	p := c.pending[device]
+	if p == nil {
+		if c.pending == nil {
+			c.pending = map[string]*confirmation{}
+		}
+		p = &confirmation{timer: time.AfterFunc(time.Hour, func() { c.due(device) })}
+		c.pending[device] = p
 	}
-	c.timers[device] = time.AfterFunc(d, f)
+	p.end, p.try = end, 0
+	p.timer.Reset(time.Until(end.Add(asksAfter[0])))
+}
+
+// due asks a device, and sets when it is asked again.
+func (c *confirmations) due(device string) {
+	c.mu.Lock()
+	p := c.pending[device]
+	if p == nil || p.end.IsZero() || time.Now().Before(p.end.Add(asksAfter[p.try])) { // set anew meanwhile
+		c.mu.Unlock()
+		return
+	}
+	if p.try++; p.try < len(asksAfter) {
+		p.timer.Reset(time.Until(p.end.Add(asksAfter[p.try])))
+	} else {
+		p.end = time.Time{}
+	}
+	c.mu.Unlock()
+	c.ask(device)
 }
 
 // clear drops what was set for the device.
-func (c *confirmations) clear(device string) { c.set(device, 0, nil) }
+func (c *confirmations) clear(device string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.pending[device]; p != nil {
+		p.timer.Stop()
+		p.end = time.Time{}
+	}
+}
+
+// forget drops a removed device.
+func (c *confirmations) forget(device string) {
+	c.clear(device)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.pending, device)
+}
 
 // close stops all timers and takes no new ones.
 func (c *confirmations) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.shut = true
-	for _, t := range c.timers {
-		t.Stop()
+	for _, p := range c.pending {
+		p.timer.Stop()
 	}
-	clear(c.timers)
+	clear(c.pending)
 }
 
 // expectEnd sees to it that a lock is asked when the pulse that it spoke of should have ended, but not before soonest.
@@ -73,21 +117,16 @@ func (g *Gateway) expectEnd(device string, soonest time.Time) {
 	if end.Before(soonest) {
 		end = soonest
 	}
-	g.confirm(device, end, 0)
+	g.confirms.expect(device, end)
 }
 
-// confirm asks for a device's state when its pulse should be over, and again while that is not known.
-func (g *Gateway) confirm(device string, end time.Time, try int) {
-	g.confirms.set(device, time.Until(end.Add(asksAfter[try])), func() {
-		if next := try + 1; next < len(asksAfter) {
-			g.confirm(device, end, next) // an answer clears it
+// askEnd asks for the state of a device whose pulse should be over.
+func (g *Gateway) askEnd(device string) {
+	g.background(func() {
+		known, err := g.read(device, time.Now().Add(askPause))
+		if !known && errors.Is(err, session.ErrOffline) {
+			g.confirms.clear(device) // a new session is read as it begins
 		}
-		g.background(func() {
-			known, err := g.read(device, time.Now().Add(askPause))
-			if !known && errors.Is(err, session.ErrOffline) {
-				g.confirms.clear(device) // a new session is read as it begins
-			}
-		})
 	})
 }
 

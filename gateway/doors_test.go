@@ -328,12 +328,15 @@ func TestHeldBackScanIsTold(t *testing.T) {
 		return of
 	}
 	for range 2 {
+		was := d.reader.Sessions()
 		_, over := r.Hold(device.Up, 4*time.Second)
 		if v, err := d.scan(annsCard); err == nil {
 			t.Fatalf("got %+v, want no verdict", v)
 		}
 		<-over
 		eventually(t, "the scan is told of", 5*time.Second, func() bool { return len(stale()) > 0 })
+		// After so long a silence the reader trusts its session no more; the next scan must meet the new one.
+		eventually(t, "the reader has another session", 5*time.Second, func() bool { return d.reader.Sessions() > was })
 	}
 	got := stale()
 	if len(got) != 1 || got[0].Device.ID != d.readerID || got[0].Target.ID != d.id || got[0].Counter != 2 || !strings.Contains(got[0].Detail, " ms after the tap") {

@@ -102,6 +102,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g.alarms.keep(cfg.Store.Snapshot())
 	g.server = &coapres.Server{Calls: calls{g}, Log: cfg.Log}
+	g.confirms.ask = g.askEnd
 	g.metrics = newMetrics(g)
 	g.listener, err = transport.Listen(transport.Config{Addr: cfg.Listen, PSK: g.psk, MaxSessions: cfg.MaxSessions, HandshakeRate: cfg.HandshakeRate, Log: cfg.Log,
 		Failed: func(f transport.Failure) { g.failed(f, time.Now()) }, Moved: g.moved,

@@ -53,7 +53,12 @@ type conn struct {
 	account string // who is signed in, while the connection is kept for that; empty: a stranger's
 	counted bool   // it has taken from the rate
 	active  int    // requests under way
+	strange int    // requests of strangers so far
 }
+
+// maxStrange is how many requests of strangers a connection may have; with the next it is closed. So who asks for much, takes it back at once or never
+// reads it, is bounded by the rate of connections.
+const maxStrange = 200
 
 // Accept returns the next connection for which there is room.
 func (l *Listener) Accept() (net.Conn, error) {
@@ -194,6 +199,11 @@ func (c *conn) begin(account string) {
 	defer l.mu.Unlock()
 	c.active++
 	c.idle.Stop()
+	if account == "" && c.account == "" {
+		if c.strange++; c.strange > maxStrange {
+			go func() { _ = c.Close() }() // which takes the lock
+		}
+	}
 	if account == "" || !slices.Contains(l.open, c) { // closed meanwhile
 		return
 	}
