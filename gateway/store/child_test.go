@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -43,6 +44,8 @@ func childMain(what string) int {
 		return TrialMain(os.Stdin, os.Stdout)
 	case "write":
 		return writeMain(rest)
+	case "die":
+		return dieMain(rest)
 	case "rush":
 		return rushMain(rest)
 	}
@@ -58,6 +61,22 @@ func self(ctx context.Context, what string) *exec.Cmd {
 }
 
 func trialChild(ctx context.Context) *exec.Cmd { return self(ctx, "trial") }
+
+// dieMain is a trial that is killed when it has made its scratch folder. It writes to a file where that is.
+func dieMain(file string) int {
+	var t trial
+	if err := json.NewDecoder(os.Stdin).Decode(&t); err != nil {
+		return 2
+	}
+	v := takeSurvey(Options{Dir: t.Dir}.files().db, 0)
+	v.aside = t.Scratch
+	dir, err := v.scratch(v.live)
+	if err != nil || os.WriteFile(file, []byte(dir), 0o600) != nil {
+		return 2
+	}
+	_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+	return 2
+}
 
 // writeMain writes to the store in a folder and says what is durable: "FOLDER EVENTS". At the first commit that fails it ends.
 func writeMain(args string) int {
@@ -104,7 +123,7 @@ func writeMain(args string) int {
 	}
 	for { // a witness of the newest event, as there is after some seconds
 		w, err := readWitness(o.files().head, s.keys)
-		if err == nil && w != nil && w.open {
+		if seq, _ := s.Head(); err == nil && w != nil && w.open && w.seq == seq {
 			break
 		}
 		time.Sleep(time.Millisecond)

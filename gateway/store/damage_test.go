@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -312,5 +314,22 @@ func TestDamageWhileRunning(t *testing.T) {
 			}
 			_ = s.Close()
 		})
+	}
+}
+
+// TestScratchIsRemoved, also when the child ends in the middle.
+func TestScratchIsRemoved(t *testing.T) {
+	o := fresh(t)
+	told := filepath.Join(t.TempDir(), "told")
+	o.Child = func(ctx context.Context) *exec.Cmd { return self(ctx, "die "+told) }
+	if _, err := o.try(t.Context(), trial{Dir: o.Dir}); err == nil {
+		t.Error("got no error of a child that was killed")
+	}
+	dir, err := os.ReadFile(told)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(string(dir)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s: got %v, want it removed", dir, err)
 	}
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ import (
 type trial struct {
 	Dir     string `json:"dir"`
 	KeyFile string `json:"keyFile,omitempty"`
+	Scratch string `json:"scratch"`       // name of the scratch folder, which the parent removes: a child may end at any moment
 	All     bool   `json:"all,omitempty"` // read every byte and the whole chain, not only the newest part
 
 	// A repair asks what the store would be with other tables than MANIFEST names.
@@ -83,6 +85,12 @@ func TrialMain(in io.Reader, out io.Writer) int {
 
 // try runs a trial, in a child if there is one.
 func (o Options) try(ctx context.Context, t trial) (*tried, error) {
+	t.Scratch = "latchkey-trial-" + rand.Text()
+	defer func() {
+		for _, parent := range scratchParents(t.Dir) {
+			_ = os.RemoveAll(filepath.Join(parent, t.Scratch))
+		}
+	}()
 	if o.Child == nil {
 		r := t.run(ctx)
 		return r, r.err()
@@ -173,6 +181,7 @@ func (t trial) look(ctx context.Context, r *tried) error {
 		limit = math.MaxInt64
 	}
 	v := takeSurvey(f.db, limit)
+	v.aside = t.Scratch
 	live := v.live
 	if t.Given {
 		live = t.Live
@@ -241,10 +250,14 @@ func (v *survey) open(k siteKey, live map[uint64]uint32, f func(*Store, *badger.
 	return s.db.View(func(txn *badger.Txn) error { return f(s, txn) })
 }
 
-// scratch makes the folder. It lies in memory or with the temporary files, and in the data folder if there is no room for it elsewhere.
+// scratchParents are where the scratch folder may lie: in memory or with the temporary files, and in the data folder if there is no room for it elsewhere.
+func scratchParents(dir string) []string { return []string{"/dev/shm", os.TempDir(), dir} }
+
+// scratch makes the folder.
 func (v *survey) scratch(live map[uint64]uint32) (dir string, err error) {
-	for _, parent := range []string{"/dev/shm", os.TempDir(), filepath.Dir(v.dir)} {
-		if dir, err = os.MkdirTemp(parent, "latchkey-trial-"); err != nil {
+	for _, parent := range scratchParents(filepath.Dir(v.dir)) {
+		dir = filepath.Join(parent, v.aside)
+		if err = os.Mkdir(dir, 0o700); err != nil {
 			continue
 		}
 		if err = v.fill(dir, live); err == nil {
