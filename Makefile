@@ -164,7 +164,7 @@ screenshots: deps
 
 # What is about memory and load: without the race detector, which costs too much of both, and one package at a time.
 test-large:
-	$(GO) test -tags large -run Large -count=1 -p 1 -timeout 3m ./gateway ./gateway/transport
+	$(GO) test -tags large -run Large -count=1 -p 1 -timeout 8m ./gateway ./gateway/transport
 
 # Without the race detector, which allocates too.
 .PHONY: bench-gate

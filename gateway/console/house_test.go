@@ -213,7 +213,7 @@ func (h *house) run(b admin.Bundle) *device.Device {
 
 func (h *house) eventually(what string, f func() bool) {
 	h.t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !f() {

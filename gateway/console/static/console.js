@@ -27,7 +27,15 @@ const answered = card => {
 	else if (!card.querySelector(".note")) card.append(document.importNode(a.note, true));
 };
 
-// Replaces the parts of live regions that have changed, and leaves alone what somebody is typing into or has open.
+// What the pointer is down on. Replaced before it is up, a button would never be clicked.
+let pressed = null, missed = false;
+addEventListener("pointerdown", e => { pressed = e.target; });
+for (const up of ["pointerup", "pointercancel"]) addEventListener(up, () => setTimeout(() => {
+	pressed = null;
+	if (missed) { missed = false; refresh(); }
+}));
+
+// Replaces the parts of live regions that have changed, and leaves alone what somebody is at.
 const renew = page => {
 	document.querySelectorAll("[data-live]").forEach((region, i) => {
 		const fresh = page.querySelectorAll("[data-live]")[i];
@@ -39,6 +47,7 @@ const renew = page => {
 			answered(now);
 			if (!old) return region.insertBefore(now.cloneNode(true), region.children[at] || null);
 			if (old.isEqualNode(now) || old.querySelector("details[open]")) return;
+			if (pressed && old.contains(pressed)) { missed = true; return; }
 			const focus = old.contains(document.activeElement) ? document.activeElement : null;
 			if (focus && /^(INPUT|SELECT|TEXTAREA)$/.test(focus.tagName)) return;
 			const index = focus ? [...old.querySelectorAll("button,a,input")].indexOf(focus) : -1;

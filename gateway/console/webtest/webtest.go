@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds each wait of a helper.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // Browser is one Chromium, with a profile of its own that ends with it.
 type Browser struct {
