@@ -86,9 +86,9 @@ func killsWriter(t *testing.T, kind string, full bool, times int) {
 	}
 	torn, events := 0, uint64(0)
 	for i := range times {
-		dir := filepath.Join(mnt, fmt.Sprint("data", i/10)) // some in a row on one store
-		if i%10 == 0 && i > 0 {
-			remove(t, filepath.Join(mnt, fmt.Sprint("data", i/10-1)))
+		dir := filepath.Join(mnt, fmt.Sprint("data", i/5)) // some in a row on one store
+		if i%5 == 0 && i > 0 {
+			remove(t, filepath.Join(mnt, fmt.Sprint("data", i/5-1)))
 		}
 		event, account, signIn := killedRush(t, dir, func() func() {
 			if !full {
@@ -139,7 +139,7 @@ func killedRush(t *testing.T, dir string, fill func() (empty func())) (event, ac
 		t.Fatal(err)
 	}
 	acks, said := 0, ""
-	limit, late := 1+rand.IntN(400), time.Duration(rand.IntN(3000))*time.Microsecond
+	limit, late := 1+rand.IntN(150), time.Duration(rand.IntN(3000))*time.Microsecond
 	empty := func() {}
 	for lines := bufio.NewScanner(out); lines.Scan(); acks++ {
 		what, rest, _ := strings.Cut(lines.Text(), " ")

@@ -25,8 +25,8 @@ var unixMapper *mmapper
 
 type mmapper struct {
 	sync.Mutex
-	active map[*byte][]byte
-	mmap   func(addr, length uintptr, prot, flags, fd int, offset int64) (uintptr, error)
+	_    map[*byte][]byte
+	mmap func(addr, length uintptr, prot, flags, fd int, offset int64) (uintptr, error)
 }
 
 var systemMmap func(addr, length uintptr, prot, flags, fd int, offset int64) (uintptr, error)
