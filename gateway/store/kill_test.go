@@ -183,4 +183,4 @@ func cutLogs(t *testing.T, dir string) (torn bool) {
 }
 
 // TestKilledWriter does a part of what TestLongKilledWriter does.
-func TestKilledWriter(t *testing.T) { killsWriter(t, "", false, 25) }
+func TestKilledWriter(t *testing.T) { killsWriter(t, "", false, 12) }
