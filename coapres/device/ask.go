@@ -40,7 +40,7 @@ func (d *Device) ask(caller context.Context, path string, encode func(n uint64, 
 	}
 	l, err := d.online(ctx, nil)
 	if err != nil {
-		return wire.Verdict{}, fmt.Errorf("%w: %w", ErrNoVerdict, err)
+		return wire.Verdict{}, fmt.Errorf("%w: %s is not connected", ErrNoVerdict, d.cfg.Name)
 	}
 	n := d.next()
 	for stale := 0; ; {
@@ -62,7 +62,7 @@ func (d *Device) ask(caller context.Context, path string, encode func(n uint64, 
 			return wire.Verdict{}, ErrNoVerdict
 		case err != nil && l.conn.Context().Err() != nil: // the same intent goes on with the next session
 			if l, err = d.online(ctx, l); err != nil {
-				return wire.Verdict{}, fmt.Errorf("%w: %w", ErrNoVerdict, err)
+				return wire.Verdict{}, fmt.Errorf("%w: %s is not connected any more", ErrNoVerdict, d.cfg.Name)
 			}
 			continue
 		case err != nil:
