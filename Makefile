@@ -146,8 +146,8 @@ quick:
 RUN  ?= Long
 PKGS ?= ./...
 .PHONY: test-long
-test-long: deps bench-deps
-	$(GO) test -tags long -run '$(RUN)' -count=1 -p 1 -timeout 120m -v $(PKGS)
+test-long: deps bench-deps firmware-host
+	$(GO) test -tags long,firmware -run '$(RUN)' -count=1 -p 1 -timeout 120m -v $(PKGS)
 
 .PHONY: test-stress
 test-stress: deps bench-deps
