@@ -219,7 +219,7 @@ func (h *house) eventually(what string, f func() bool) {
 	for !f() {
 		select {
 		case <-deadline:
-			h.t.Fatalf("not within 10 s: %s", what)
+			h.t.Fatalf("not within a minute: %s", what)
 		case <-tick.C:
 		}
 	}

@@ -1,0 +1,123 @@
+package admin
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"latchkey/gateway/access"
+)
+
+const (
+	fullText = "%s: refused %s: as many sessions are live as may be (%d)"
+	fullDo   = "start the gateway with a higher --max-sessions"
+)
+
+// claim is about handshakes that failed with an identity of a device.
+func (x *examination) claim(f *Failure, d access.Device, online, usable bool) {
+	ref := deviceRef(x.p, d.ID)
+	rekey := "latchkey device rekey " + d.Name + ", and put what that prints into it"
+	how := x.how(f)
+	switch f.Cause {
+	case CauseWrongKey:
+		text, do := "%s: wrong key. Its identity %s came %s, and its key was not proven", "put the key into it that was printed for this identity, or mint another: "+rekey
+		if online {
+			text += ", while the device itself is connected"
+			do = "look for a second board with this identity. If there is none somebody is guessing the key, which is hopeless"
+		}
+		x.find(string(f.Cause), ref, fmt.Sprintf(text, d.Name, f.Identity, how), do)
+	case CauseRevoked:
+		do := "if it is to come back: " + rekey
+		if usable {
+			do = "put its newer key into it: if that is lost, " + rekey
+		}
+		if online {
+			do = "look for an old board of it and switch that off"
+		}
+		x.find(string(f.Cause), ref, fmt.Sprintf("%s: revoked. Its identity %s, whose key opens nothing any more, came %s", d.Name, f.Identity, how), do)
+	case CauseFull:
+		x.find(string(f.Cause), ref, fmt.Sprintf(fullText, d.Name, how, x.Limit), fullDo)
+	default:
+		x.find(string(f.Cause), ref, fmt.Sprintf("%s: its handshake failed (%s) %s", d.Name, f.Cause, how), "switch it off and on again")
+	}
+}
+
+// crowded is about peers that were turned away because too many came at once.
+func (x *examination) crowded() {
+	for _, c := range x.Counts {
+		if c.Cause == CauseBusy && c.Count > 0 && x.now.Sub(c.Last) <= recently {
+			x.find(string(c.Cause), Ref{}, fmt.Sprintf("%s since %s, last at %s: too many began at once",
+				plural(c.Count, "handshake was refused", "handshakes were refused"), x.time(x.Since), x.time(c.Last)),
+				"if it goes on, look for who floods the network; devices come back by themselves")
+		}
+	}
+}
+
+// stranger finds what a failure that names no device may mean, and tells whether it may be about device, if that is not nil.
+func (x *examination) stranger(f *Failure, device *access.Device) bool {
+	if x.now.Sub(f.Last) > recently || x.room == 0 {
+		return false
+	}
+	whose, name := "if it is one of yours, ", "NAME"
+	if device != nil {
+		whose, name = "if it is "+device.Name+", ", device.Name
+	}
+	how := x.how(f)
+	var text, do string
+	switch f.Cause {
+	case CauseUnknownIdentity:
+		f.Near = nearest(x.p, f.Identity)
+		if x.mended(f) || device != nil && len(f.Near) > 0 && !slices.ContainsFunc(f.Near, func(n Near) bool { return n.Device.ID == device.ID }) {
+			return false
+		}
+		text, do = unknown(f, how, whose, name)
+	case CauseNoCommonSuite:
+		text = fmt.Sprintf("no common suite. A peer came %s, and offered no cipher suite and curve that the gateway takes, or no extended master secret", how)
+		do = whose + "build it with PSK_WITH_AES_128_CCM_8 and extended master secret"
+	case CauseFull:
+		text, do = fmt.Sprintf(fullText, "a peer", how, x.Limit), fullDo
+	case CauseMalformed:
+		text = fmt.Sprintf("malformed. A peer came %s with a ClientHello that cannot be used", how)
+		do = whose + "it must speak DTLS 1.2 and send its ClientHello in one piece"
+	default:
+		return device != nil // lost packets, or a scanner: worth a look, and no finding of its own
+	}
+	x.room--
+	x.find(string(f.Cause), Ref{}, text, do)
+	return true
+}
+
+// mended tells whether each device whose identity it may have been has come in since.
+func (x *examination) mended(f *Failure) bool {
+	return len(f.Near) > 0 && !slices.ContainsFunc(f.Near, func(n Near) bool { return !x.completed(n.Device.ID).After(f.Last) })
+}
+
+func unknown(f *Failure, how, whose, device string) (text, do string) {
+	name := `the identity "` + f.Identity + `"`
+	if f.Identity == "" {
+		name = "no identity"
+	}
+	text = fmt.Sprintf("unknown identity. A peer came %s with %s, which no device has", how, name)
+	switch {
+	case f.Identity == SecretShown:
+		return fmt.Sprintf("unknown identity. A peer came %s with a secret where its identity should be", how),
+			whose + "the two are swapped in it, and the secret has been sent in the clear: latchkey device rekey " + device + " mints another"
+	case len(f.Near) == 0:
+		return text, whose + "put its identity into it as latchkey device show " + device + " has it"
+	case f.Near[0].Device.Name == slipless(f.Identity):
+		return text + ": it is a device's name", fmt.Sprintf("put %s into %s as its identity", f.Near[len(f.Near)-1].Identity, f.Near[0].Device.Name)
+	}
+	var near []string
+	for _, n := range f.Near {
+		near = append(near, fmt.Sprintf("%s of %s", n.Identity, n.Device.Name))
+	}
+	return text + ": it is nearly " + strings.Join(near, " or "), "correct the identity in " + f.Near[0].Device.Name
+}
+
+// how is how often a failure came, when last and from where.
+func (x *examination) how(f *Failure) string {
+	if f.Count == 1 {
+		return fmt.Sprintf("once, at %s from %s", x.time(f.Last), f.Addr)
+	}
+	return fmt.Sprintf("%d times, last at %s from %s", f.Count, x.time(f.Last), f.Addr)
+}
