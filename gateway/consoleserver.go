@@ -29,7 +29,8 @@ type ConsoleConfig struct {
 // Bounds of the console, so that a crowd of browsers, or of others, takes neither the memory nor the time nor the files that doors need. Its README
 // has them in a table.
 var (
-	consoleConns = limit.Connections{All: 256, EachAddr: 64, Known: 128, EachKnown: 24, Idle: 10 * time.Second, Rate: 100, EachRate: 30}
+	consoleConns = limit.Connections{All: 256, EachAddr: 64, Known: 128, EachKnown: 24, Idle: 10 * time.Second, Rate: 100, EachRate: 30,
+		Burst: 16 << 10, Pace: 4 << 10}
 
 	consoleRequests = limit.Requests{
 		Strangers: limit.Class{All: limit.Budget{Requests: 64, Bytes: 1 << 20}, Each: limit.Budget{Requests: 16, Bytes: 256 << 10},

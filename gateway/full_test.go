@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -126,7 +127,8 @@ func fullDisk(t *testing.T, kind string, times int) {
 	d.reader = d.node("front-reader", wire.KindReader, d.readerKey, d.addr)
 
 	// Somebody adds people all the time.
-	var added []string
+	var added []string // read once changes has ended
+	var additions atomic.Int64
 	stop, changes := make(chan struct{}), sync.WaitGroup{}
 	changes.Go(func() {
 		for i := 0; ; i++ {
@@ -139,6 +141,7 @@ func fullDisk(t *testing.T, kind string, times int) {
 			switch status, _, _ := a.ask("POST", "/v1/persons", `{"name":"`+name+`"}`); status {
 			case http.StatusCreated:
 				added = append(added, name)
+				additions.Add(1)
 			default:
 				time.Sleep(10 * time.Millisecond) // full, or restarting
 			}
@@ -200,7 +203,7 @@ func fullDisk(t *testing.T, kind string, times int) {
 		if status, _, text := a.ask("PUT", "/v1/lockdown", `{"on":false}`); status != http.StatusOK {
 			t.Errorf("with space again: got %d %s", status, text)
 		}
-		t.Logf("%s, fill %d in %v: %d people added, %d suspended", kind, n+1, took.Round(time.Millisecond), len(added), suspended)
+		t.Logf("%s, fill %d in %v: %d people added, %d suspended", kind, n+1, took.Round(time.Millisecond), additions.Load(), suspended)
 	}
 	opens("the card is let in again")
 	close(stop)

@@ -57,9 +57,10 @@ var shortFloods = []webFlood{
 	{"headers", 256, 1, attacker, false},
 	{"bodies", 256, 1, attacker, false},
 	{"large", 256, 1, attacker, false},
+	{"resets", 256, 1, attacker, false},
 }
 
-// Six floods, one after the other: the gateway lives in 256 MB, doors open, and an owner sees the website.
+// Seven floods, one after the other: the gateway lives in 256 MB, doors open, and an owner sees the website.
 func TestLargeWebFloods(t *testing.T) { floodWebsite(t, shortFloods, 5*time.Second) }
 
 // website is a site whose gateway runs in a control group of its own, on the first CPU, with an owner and a viewer who has a token.

@@ -46,13 +46,14 @@ func NewHandler(next http.Handler, who func(*http.Request) Client, b Requests) h
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	conn := connOf(r.Context())
+	conn.begin()
+	defer conn.end()
 	client, ok := h.client(r)
 	if !ok {
 		return // nobody is there any more
 	}
-	conn := connOf(r.Context())
-	conn.begin(client.Account)
-	defer conn.end()
+	conn.know(client.Account)
 	class, kind, of := &h.bounds.Strangers, "of strangers", client.Addr
 	if client.Account != "" {
 		class, kind, of = &h.bounds.Known, "of accounts", client.Account
@@ -86,6 +87,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx := context.WithValue(WithClient(r.Context(), client), releaseKey{}, release)
 	h.next.ServeHTTP(w, r.WithContext(ctx))
+	if r.ProtoMajor > 1 {
+		_ = out.Flush() // else the last of the answer waits for its reader after all is given back
+	}
 }
 
 type releaseKey struct{}

@@ -1,6 +1,8 @@
 package limit
 
 import (
+	"context"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -103,7 +105,8 @@ func TestWhoIsKept(t *testing.T) {
 		if _, ok := l.admit(c, time.Now()); !ok {
 			t.Fatal("no room")
 		}
-		c.begin(account)
+		c.begin()
+		c.know(account)
 		return c
 	}
 	kept := func(all ...*conn) {
@@ -122,9 +125,9 @@ func TestWhoIsKept(t *testing.T) {
 	kept(a2, a3, b)
 	c := come("cid") // three in all
 	kept(a3, b, c)
-	a1.begin("ann") // known again
+	a1.know("ann") // known again
 	kept(b, c, a1)
-	b.begin("dan") // another person in the same browser
+	b.know("dan") // another person in the same browser
 	kept(b, c, a1)
 	if b.account != "dan" {
 		t.Errorf("got %s, want dan", b.account)
@@ -179,5 +182,51 @@ func TestRates(t *testing.T) {
 	}
 	if len(r.of) > maxRated {
 		t.Errorf("%d addresses are remembered, want %d at most", len(r.of), maxRated)
+	}
+}
+
+func TestPaced(t *testing.T) {
+	const burst, pace = 1000, 800
+	now, p, got := time.Now(), paced{}, 0
+	read := func(until time.Time) {
+		for !now.After(until) {
+			wait, most := p.next(now, burst, pace)
+			if wait > time.Second/pieces || most <= 0 || most > burst {
+				t.Fatalf("after %d bytes: got %v and %d", got, wait, most)
+			}
+			now = now.Add(wait)
+			p.took(most)
+			got += most
+		}
+	}
+	read(now)
+	for _, seconds := range []int{1, 10} {
+		began := now
+		read(now.Add(time.Duration(seconds) * time.Second))
+		if rate := float64(got-burst) / now.Sub(began).Seconds(); rate > 1.3*pace || rate < 0.7*pace {
+			t.Errorf("in %d s: got %d bytes, want about %d and %d a second", seconds, got, burst, pace)
+		}
+		got = burst
+	}
+	now = now.Add(time.Hour)
+	if wait, most := p.next(now, burst, pace); wait != 0 || most != burst {
+		t.Errorf("after an hour: got %v and %d, want all of the burst at once", wait, most)
+	}
+}
+
+// A request that is taken back before it is known whose it is counts as a stranger's.
+func TestTakenBackBeforeItIsLookedAt(t *testing.T) {
+	l := NewListener(nil, Connections{All: 1, EachAddr: 1, Idle: time.Hour})
+	c := listed(l, "a", "")
+	l.admit(c, time.Now())
+	h := NewHandler(nil, nil, Requests{}).(*handler)
+	for range looksAtOnce {
+		h.looks <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), connKey{}, c))
+	cancel()
+	h.ServeHTTP(nil, httptest.NewRequestWithContext(ctx, "GET", "/", nil))
+	if c.strange != 1 || c.active != 0 {
+		t.Errorf("got %d requests of strangers and %d under way, want 1 and 0", c.strange, c.active)
 	}
 }

@@ -21,6 +21,9 @@ type Connections struct {
 	// Rate and EachRate bound new connections a second, in all and of one address; twice as many may come at once. A connection on which
 	// somebody is signed in counts for the account instead, as far as that may have as many as an address. 0: not bounded.
 	Rate, EachRate int
+	// Pace is how many bytes a second are read of a stranger's connection; Burst of them may come at once, which is enough for a handshake, a page
+	// and a form. It bounds what weighs little and costs much, as requests that are taken back at once. 0: not bounded.
+	Burst, Pace int
 }
 
 // Listener accepts connections within bounds. It never makes its caller wait for room: a stranger's connection makes room for the new one, the oldest
@@ -48,6 +51,7 @@ type conn struct {
 	idle *time.Timer // runs while a stranger's connection has no request under way
 	gone sync.Once
 	err  error // of closing; guarded by gone
+	in   paced // used by whoever reads
 
 	// Guarded by of.mu.
 	account string // who is signed in, while the connection is kept for that; empty: a stranger's
@@ -59,6 +63,21 @@ type conn struct {
 // maxStrange is how many requests of strangers a connection may have; with the next it is closed. So who asks for much, takes it back at once or never
 // reads it, is bounded by the rate of connections.
 const maxStrange = 200
+
+// Read reads no more of a stranger's connection than its pace allows, and waits for that.
+func (c *conn) Read(p []byte) (int, error) {
+	c.of.mu.Lock()
+	stranger := c.account == ""
+	c.of.mu.Unlock()
+	if pace := c.of.bounds.Pace; stranger && pace > 0 {
+		wait, most := c.in.next(time.Now(), c.of.bounds.Burst, pace)
+		time.Sleep(wait) // a deadline meanwhile is late by as much, an eighth of a second at most
+		p = p[:min(len(p), most)]
+	}
+	n, err := c.Conn.Read(p)
+	c.in.took(n)
+	return n, err
+}
 
 // Accept returns the next connection for which there is room.
 func (l *Listener) Accept() (net.Conn, error) {
@@ -189,8 +208,8 @@ func (c *conn) expire() {
 	}
 }
 
-// begin notes that a request is under way, of a signed-in account or, where that is empty, of a stranger. The connection of a request may be nil.
-func (c *conn) begin(account string) {
+// begin notes that a request is under way: a stranger's, until its account is known. The connection of a request may be nil.
+func (c *conn) begin() {
 	if c == nil {
 		return
 	}
@@ -199,28 +218,38 @@ func (c *conn) begin(account string) {
 	defer l.mu.Unlock()
 	c.active++
 	c.idle.Stop()
-	if account == "" && c.account == "" {
-		if c.strange++; c.strange > maxStrange {
-			go func() { _ = c.Close() }() // which takes the lock
-		}
+	if c.account != "" {
+		return
 	}
-	if account == "" || !slices.Contains(l.open, c) { // closed meanwhile
+	if c.strange++; c.strange > maxStrange {
+		go func() { _ = c.Close() }() // which takes the lock
+	}
+}
+
+// know notes that a request is of a signed-in account.
+func (c *conn) know(account string) {
+	if c == nil || account == "" {
+		return
+	}
+	l := c.of
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !slices.Contains(l.open, c) { // closed meanwhile
 		return
 	}
 	if c.counted {
 		c.counted = false
 		l.rates.move(c.addr, "account "+account, time.Now())
 	}
-	if c.account == account {
-		return
+	if c.account != account {
+		l.keep(c, account)
 	}
-	l.keep(c, account)
 }
 
 // keep makes a connection one of those that are kept. The caller holds mu.
 func (l *Listener) keep(c *conn, account string) {
 	l.known = slices.DeleteFunc(l.known, func(o *conn) bool { return o == c })
-	c.account = account
+	c.account, c.strange = account, 0
 	l.known = append(l.known, c)
 	var first *conn // of the account's
 	n := 0

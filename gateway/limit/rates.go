@@ -3,7 +3,7 @@ package limit
 import "time"
 
 const (
-	burst    = 2    // seconds' worth that may come at once
+	seconds  = 2    // seconds' worth that may come at once
 	maxRated = 4096 // addresses that are remembered
 )
 
@@ -31,7 +31,7 @@ func (r *rates) allow(addr string, now time.Time) bool {
 		r.of = map[string]bucket{}
 	}
 	total, own := r.total.left(r.all, now), r.of[addr].left(r.each, now)
-	if r.all > 0 && total+1 > float64(burst*r.all) || r.each > 0 && own+1 > float64(burst*r.each) {
+	if r.all > 0 && total+1 > float64(seconds*r.all) || r.each > 0 && own+1 > float64(seconds*r.each) {
 		return false
 	}
 	r.total = bucket{total + 1, now}
@@ -68,3 +68,25 @@ func (r *rates) move(from, to string, now time.Time) {
 		r.of[from] = b
 	}
 }
+
+// pieces is into how many parts a second's worth of a pace is divided: as long as that a reader waits at most.
+const pieces = 8
+
+// paced is how far a connection is ahead of its pace.
+type paced struct {
+	spent bucket
+}
+
+// next is how long to wait before the next read, and how many bytes that may have.
+func (p *paced) next(now time.Time, burst, pace int) (wait time.Duration, most int) {
+	piece := max(1, pace/pieces)
+	spent := p.spent.left(pace, now)
+	p.spent = bucket{spent, now}
+	if room := burst - int(spent); room >= piece {
+		return 0, room
+	}
+	return time.Second / pieces, piece
+}
+
+// took counts what was read.
+func (p *paced) took(n int) { p.spent.spent += float64(n) }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,7 @@ func serve(t *testing.T, c limit.Connections, b limit.Requests) *server {
 		s.entered <- limit.ClientOf(r.Context())
 		<-s.open
 	})
+	mux.HandleFunc("/page", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a page") })
 	mux.HandleFunc("/body", func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -295,25 +297,108 @@ func TestANewConnectionThrowsOutTheOldestOfACrowd(t *testing.T) {
 	}
 }
 
+// unheard is a connection with HTTP/2 whose owner makes room for no answer, with a function that asks for a page on a stream.
+func (s *server) unheard() (*http2.Framer, func(stream uint32) error) {
+	s.t.Helper()
+	c := s.dial("h2")
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	frames := http2.NewFramer(c, c)
+	_, err := io.WriteString(c, http2.ClientPreface)
+	if err := errors.Join(err, frames.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})); err != nil {
+		s.t.Fatal(err)
+	}
+	var head bytes.Buffer
+	enc := hpack.NewEncoder(&head)
+	return frames, func(stream uint32) error {
+		head.Reset()
+		for _, h := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "localhost"}, {":path", "/page"}} {
+			_ = enc.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]})
+		}
+		return frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: head.Bytes(), EndHeaders: true, EndStream: true})
+	}
+}
+
+// An answer that waits for its reader is under way, though its handler has long ended.
+func TestAnswersThatNobodyReadsAreUnderWay(t *testing.T) {
+	t.Parallel()
+	s := serve(t, connections, requests)
+	frames, ask := s.unheard()
+	for i := range uint32(3) {
+		if err := ask(2*i + 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, dec := map[string]int{}, hpack.NewDecoder(4096, nil)
+	for got["200"]+got["429"] < 3 {
+		fr, err := frames.ReadFrame()
+		if err != nil {
+			t.Fatalf("%v, %v", got, err)
+		}
+		if h, ok := fr.(*http2.HeadersFrame); ok {
+			fields, err := dec.DecodeFull(h.HeaderBlockFragment())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[fields[0].Value]++
+		}
+	}
+	if got["200"] != 2 || got["429"] != 1 {
+		t.Errorf("got %v, want two answers, and no room for a third", got)
+	}
+}
+
+func TestRequestsThatAreTakenBackCount(t *testing.T) {
+	t.Parallel()
+	s := serve(t, connections, requests)
+	frames, ask := s.unheard()
+	asked := 0
+	go func() {
+		for id := uint32(1); asked < 100_000; id += 2 {
+			if ask(id) != nil || frames.WriteRSTStream(id, http2.ErrCodeCancel) != nil {
+				return
+			}
+			asked++
+		}
+	}()
+	for {
+		if _, err := frames.ReadFrame(); err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error("the connection is still open")
+			}
+			return
+		}
+	}
+}
+
+// What a stranger sends is read at a pace, what somebody sends who is signed in is not.
+func TestPace(t *testing.T) {
+	t.Parallel()
+	paced := connections
+	paced.Burst, paced.Pace = 4<<10, 4<<10 // at which what follows takes longer than a stranger has
+	long := requests
+	long.Strangers.Body, long.Strangers.All.Bytes, long.Strangers.Each.Bytes = 64<<10, 64<<10, 64<<10
+	long.Known = long.Strangers
+	long.Known.Read = 20 * time.Second
+	s := serve(t, paced, long)
+	for account, status := range map[string]int{"": 400, "ann": 200} {
+		c := s.from("127.0.0.1")
+		for _, body := range []string{"x", strings.Repeat("x", 50<<10)} {
+			if got := s.ask(c, account, "/body", strings.NewReader(body)); len(body) > 1 && got != status {
+				t.Errorf("%q: %d bytes: got %d, want %d", account, len(body), got, status)
+			}
+		}
+	}
+}
+
 // With HTTP/2 an answer waits for room that the client makes. A refusal needs none.
 func TestRefusalIsNotHeldUp(t *testing.T) {
 	t.Parallel()
 	s := serve(t, connections, requests)
 	s.wait(2, "127.0.0.1", "")
-	c := s.dial("h2")
-	frames := http2.NewFramer(c, c)
-	var head bytes.Buffer
-	enc := hpack.NewEncoder(&head)
-	for _, h := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "localhost"}, {":path", "/body"}} {
-		_ = enc.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]})
-	}
-	_, err := io.WriteString(c, http2.ClientPreface)
-	err = errors.Join(err, frames.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}),
-		frames.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: head.Bytes(), EndHeaders: true, EndStream: true}))
-	if err != nil {
+	frames, ask := s.unheard()
+	if err := ask(1); err != nil {
 		t.Fatal(err)
 	}
-	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
 	ended, away := false, false
 	for !ended || !away {
 		fr, err := frames.ReadFrame()
