@@ -30,11 +30,11 @@ type ConsoleConfig struct {
 // has them in a table.
 var (
 	consoleConns = limit.Connections{All: 256, EachAddr: 64, Known: 128, EachKnown: 24, Idle: 10 * time.Second, Rate: 100, EachRate: 30,
-		Burst: 16 << 10, Pace: 4 << 10}
+		Burst: 8 << 10, Pace: 4 << 10}
 
 	consoleRequests = limit.Requests{
 		Strangers: limit.Class{All: limit.Budget{Requests: 64, Bytes: 1 << 20}, Each: limit.Budget{Requests: 16, Bytes: 256 << 10},
-			Body: 16 << 10, Read: 5 * time.Second, Write: 10 * time.Second},
+			Body: 16 << 10, Read: 5 * time.Second, Write: 10 * time.Second, Rate: 200, EachRate: 50},
 		Known: limit.Class{All: limit.Budget{Requests: 64, Bytes: 4 << 20}, Each: limit.Budget{Requests: 16, Bytes: 512 << 10},
 			Body: 64 << 10, Read: 15 * time.Second, Write: 30 * time.Second},
 	}

@@ -303,13 +303,14 @@ func (e *entrance) tapUntil(t *testing.T, over chan struct{}) (took []time.Durat
 	}
 }
 
+// floodWebsite has a gateway live through floods. From several addresses they leave no room for new connections, and only what is open is sure.
 func floodWebsite(t *testing.T, floods []webFlood, lasts time.Duration) {
 	w := newWebsite(t)
 	stranger := w.visitor("a stranger at another address", "127.0.0.3", "/sign-in", true)
 	stranger.look()
 	before := resident(t, w.pid)
 	owner := w.visitor("the owner at another address", "127.0.0.2", "/", true)
-	beside := w.visitor("the owner behind the flood's own address", attacker, "/", false)
+	beside := w.visitor("the owner behind the flood's own address, on an open connection", attacker, "/", false)
 	owner.signIn()
 	beside.signIn()
 	for _, f := range floods {
@@ -353,7 +354,7 @@ func floodWebsite(t *testing.T, floods []webFlood, lasts time.Duration) {
 		}
 		for _, v := range visitors {
 			t.Logf("  %s: %d pages, %v at most", v.name, v.pages, v.worst)
-			if v.wrong != "" {
+			if v.wrong != "" && (f.from == attacker || v == beside) {
 				t.Errorf("%s: %s: %s", f.kind, v.name, v.wrong)
 			}
 		}

@@ -24,7 +24,7 @@ func TestLongWebFloods(t *testing.T) {
 	}), 15*time.Second)
 }
 
-// From eight addresses at once there is no room for strangers, but for everybody else.
+// From eight addresses at once there is no room for new connections, but doors open, and who has a connection keeps it.
 func TestLongWebFloodsFromManyAddresses(t *testing.T) {
 	floodWebsite(t, []webFlood{
 		{"posts", 250, 240, many, false},

@@ -19,6 +19,9 @@ type Class struct {
 	Body  int64         // bytes of one request's body
 	Read  time.Duration // in which a body must have come
 	Write time.Duration // in which an answer must have gone; the handler may set another deadline
+	// Rate and EachRate bound requests a second, in all and of one address; twice as many may come at once. 0: not bounded. They are for
+	// strangers: an account is bounded by what it has under way.
+	Rate, EachRate int
 }
 
 // Requests are a handler's bounds: who is signed in takes nothing of what strangers have, and they nothing of his, also behind one address.
@@ -31,6 +34,9 @@ type handler struct {
 	bounds Requests
 	shares Shares
 	looks  chan struct{} // held while who is asked
+
+	mu    sync.Mutex
+	rates rates // of strangers' requests; guarded by mu
 }
 
 // looksAtOnce bounds what is spent on requests before it is known whose budget they go on. Those that wait for it cost no time of the processor.
@@ -42,7 +48,8 @@ const retryAfter = 2
 // NewHandler returns a handler that bounds what reaches next. who tells the account that a request is of, and its token, cheaply: it is asked before
 // anything is bounded, and it must not read the body. next finds the client in the request's context.
 func NewHandler(next http.Handler, who func(*http.Request) Client, b Requests) http.Handler {
-	return &handler{next: next, who: who, bounds: b, looks: make(chan struct{}, looksAtOnce)}
+	return &handler{next: next, who: who, bounds: b, looks: make(chan struct{}, looksAtOnce),
+		rates: rates{all: b.Strangers.Rate, each: b.Strangers.EachRate}}
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -50,6 +57,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	conn.begin()
 	defer conn.end()
 	client, ok := h.client(r)
+	if client.Account == "" && !h.allow(client.Addr) {
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+		refuse(w, http.StatusTooManyRequests, "", client)
+		return
+	}
 	if !ok {
 		return // nobody is there any more
 	}
@@ -101,16 +113,24 @@ func Detach(ctx context.Context) {
 	}
 }
 
+// allow counts one more request of a stranger, or refuses it.
+func (h *handler) allow(addr string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.rates.allow(addr, time.Now())
+}
+
 // client asks who makes a request, when it is its turn.
 func (h *handler) client(r *http.Request) (c Client, ok bool) {
+	addr := AddrOf(r.RemoteAddr)
 	select {
 	case h.looks <- struct{}{}:
 		defer func() { <-h.looks }()
 	case <-r.Context().Done():
-		return Client{}, false
+		return Client{Addr: addr}, false
 	}
 	c = h.who(r)
-	c.Addr = AddrOf(r.RemoteAddr)
+	c.Addr = addr
 	return c, true
 }
 

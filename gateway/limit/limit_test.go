@@ -225,7 +225,7 @@ func TestTakenBackBeforeItIsLookedAt(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), connKey{}, c))
 	cancel()
-	h.ServeHTTP(nil, httptest.NewRequestWithContext(ctx, "GET", "/", nil))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "GET", "/", nil))
 	if c.strange != 1 || c.active != 0 {
 		t.Errorf("got %d requests of strangers and %d under way, want 1 and 0", c.strange, c.active)
 	}

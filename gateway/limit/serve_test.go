@@ -153,6 +153,26 @@ func TestStrangersTakeNothingOfThoseWhoAreSignedIn(t *testing.T) {
 	close(s.open)
 }
 
+// Strangers may ask so often; who is signed in at the same address may ask on.
+func TestRateOfStrangersRequests(t *testing.T) {
+	t.Parallel()
+	b := requests
+	b.Strangers.Rate, b.Strangers.EachRate = 1, 1
+	s := serve(t, limit.Connections{All: 50, EachAddr: 50, Known: 40, EachKnown: 20, Idle: 10 * time.Second}, b)
+	for _, addr := range []string{"127.0.0.1", "127.0.0.2"} { // the second finds what all may used up
+		got := map[int]int{}
+		for range 10 {
+			got[s.ask(s.from(addr), "", "/body", nil)]++
+		}
+		if got[429] == 0 || got[200]+got[429] != 10 || got[200] == 0 && addr == "127.0.0.1" {
+			t.Errorf("%s: got %v, want the first answered, and others refused", addr, got)
+		}
+	}
+	for range 10 {
+		s.want(200, "127.0.0.1", "ann", "/body", nil)
+	}
+}
+
 func TestBodies(t *testing.T) {
 	t.Parallel()
 	s := serve(t, connections, requests)
