@@ -311,6 +311,10 @@ func (b *browser) do(method, path, form string) (*http.Response, string) {
 	if err != nil {
 		b.h.t.Fatal(err)
 	}
+	if resp.StatusCode == http.StatusTooManyRequests && len(text) == 0 { // too much of strangers in a second: no page says so
+		time.Sleep(2 * time.Second)
+		return b.do(method, path, form)
+	}
 	return resp, string(text)
 }
 

@@ -35,6 +35,15 @@ for (const up of ["pointerup", "pointercancel"]) addEventListener(up, () => setT
 	if (missed) { missed = false; refresh(); }
 }));
 
+// A field that somebody has just changed need not have the focus: a slider that a thumb moved has none. It is left alone for a while, or until it is sent.
+const editing = new Map(), editFor = 30000;
+addEventListener("input", e => { const card = e.target.closest("[data-live] > *"); if (card) editing.set(card, Date.now() + editFor); });
+const edited = card => {
+	if (editing.get(card) > Date.now()) return true;
+	editing.delete(card);
+	return false;
+};
+
 // Replaces the parts of live regions that have changed, and leaves alone what somebody is at.
 const renew = page => {
 	document.querySelectorAll("[data-live]").forEach((region, i) => {
@@ -48,6 +57,7 @@ const renew = page => {
 			if (!old) return region.insertBefore(now.cloneNode(true), region.children[at] || null);
 			if (old.isEqualNode(now) || old.querySelector("details[open]")) return;
 			if (pressed && old.contains(pressed)) { missed = true; return; }
+			if (edited(old)) return;
 			const focus = old.contains(document.activeElement) ? document.activeElement : null;
 			if (focus && /^(INPUT|SELECT|TEXTAREA)$/.test(focus.tagName)) return;
 			const index = focus ? [...old.querySelectorAll("button,a,input")].indexOf(focus) : -1;
@@ -91,6 +101,7 @@ const refresh = async () => {
 const quiet = async (form, button) => {
 	const body = new URLSearchParams(new FormData(form, button));
 	const r = await fetch(form.getAttribute("action"), {method: "POST", body});
+	editing.delete(form.closest("[data-live] > *"));
 	const page = parse(await r.text());
 	if (page.title !== document.title || !page.querySelector("[data-live]")) {
 		document.title = page.title;
