@@ -27,13 +27,18 @@ const answered = card => {
 	else if (!card.querySelector(".note")) card.append(document.importNode(a.note, true));
 };
 
-// What the pointer is down on. Replaced before it is up, a button would never be clicked.
-let pressed = null, missed = false;
-addEventListener("pointerdown", e => { pressed = e.target; });
-for (const up of ["pointerup", "pointercancel"]) addEventListener(up, () => setTimeout(() => {
-	pressed = null;
-	if (missed) { missed = false; refresh(); }
-}));
+// What the pointer is down on. Replaced before it is up, a button would never be clicked; with a finger the click comes a while after that.
+let pressed = null, missed = false, letting;
+const letGo = after => {
+	clearTimeout(letting);
+	letting = setTimeout(() => {
+		pressed = null;
+		if (missed) { missed = false; refresh(); }
+	}, after);
+};
+addEventListener("pointerdown", e => { clearTimeout(letting); pressed = e.target; });
+for (const up of ["pointerup", "pointercancel"]) addEventListener(up, () => letGo(500));
+addEventListener("click", () => letGo(0));
 
 // A field that somebody has just changed need not have the focus: a slider that a thumb moved has none. It is left alone for a while, or until it is sent.
 const editing = new Map(), editFor = 30000;
