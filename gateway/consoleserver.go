@@ -44,7 +44,7 @@ const maxConsoleHead = 16 << 10 // bytes of a request's head
 
 // consoleHTTP2 has few streams on a connection and small buffers. The defaults are made for servers with memory to spare: a megabyte a connection.
 var consoleHTTP2 = http.HTTP2Config{MaxConcurrentStreams: 20, MaxReadFrameSize: 16 << 10, MaxReceiveBufferPerConnection: 64 << 10,
-	MaxReceiveBufferPerStream: 16 << 10, WriteByteTimeout: 10 * time.Second}
+	MaxReceiveBufferPerStream: 64 << 10, WriteByteTimeout: 10 * time.Second}
 
 // consoleServer serves the website.
 type consoleServer struct {

@@ -49,7 +49,8 @@ func TestDoorFromOutsideNeedsASecondStep(t *testing.T) {
 	p.Expect("422")
 	p.Click("Ask me for codes")
 	p.See("does not fit")
-	p.Fill("Code", code(t, secret, 0))
+	used := code(t, secret, 0)
+	p.Fill("Code", used)
 	p.Click("Ask me for codes")
 	p.See("From now on you are asked for a code")
 	p.Click("Home") // the code was a second step, a moment ago
@@ -63,7 +64,7 @@ func TestDoorFromOutsideNeedsASecondStep(t *testing.T) {
 	again.Fill("Password", password)
 	again.Click("Sign in")
 	again.See("Second step")
-	again.Fill("Code from your authenticator app", code(t, secret, 0)) // used already
+	again.Fill("Code from your authenticator app", used)
 	again.Expect("422")
 	again.Click("Sign in")
 	again.See("wrong, or was used already")
