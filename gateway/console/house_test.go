@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -311,8 +312,12 @@ func (b *browser) do(method, path, form string) (*http.Response, string) {
 	if err != nil {
 		b.h.t.Fatal(err)
 	}
-	if resp.StatusCode == http.StatusTooManyRequests && len(text) == 0 { // too much of strangers in a second: no page says so
-		time.Sleep(2 * time.Second)
+	if resp.StatusCode == http.StatusTooManyRequests && len(text) == 0 { // strangers may ask only so often: the answer says when to come again
+		wait, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+		if err != nil {
+			b.h.t.Fatalf("%s %s: 429 without the time to wait: %v", method, path, err)
+		}
+		time.Sleep(time.Duration(wait) * time.Second)
 		return b.do(method, path, form)
 	}
 	return resp, string(text)

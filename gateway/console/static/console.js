@@ -40,8 +40,8 @@ addEventListener("pointerdown", e => { clearTimeout(letting); pressed = e.target
 for (const up of ["pointerup", "pointercancel"]) addEventListener(up, () => letGo(500));
 addEventListener("click", () => letGo(0));
 
-// A field that somebody has just changed need not have the focus: a slider that a thumb moved has none. It is left alone for a while, or until it is sent.
-const editing = new Map(), editFor = 30000;
+// A field that somebody has just changed may have lost the focus. Its card is left alone for a while, or until the form is sent.
+const editing = new WeakMap(), editFor = 30000;
 addEventListener("input", e => { const card = e.target.closest("[data-live] > *"); if (card) editing.set(card, Date.now() + editFor); });
 const edited = card => {
 	if (editing.get(card) > Date.now()) return true;
