@@ -78,6 +78,26 @@ func TestLampIsSwitched(t *testing.T) {
 	}
 }
 
+// What happens elsewhere moves nothing under a mouse that is down, and is shown when it is up.
+func TestNothingMovesUnderTheMouse(t *testing.T) {
+	h := newHouse(t)
+	p := h.signedIn("owner", webtest.Options{})
+	release := p.In("hall").Hold("On")
+	asked := len(p.Requests())
+	h.must("POST", "/v1/operate", `{"target":"hall","action":"level","level":40}`, nil)
+	h.eventually("the page has asked again", func() bool { return len(p.Requests()) > asked })
+	h.eventually("the lamp is at 40 %", func() bool { return h.lamp.State().Level == 40 })
+	time.Sleep(time.Second) // in which it would be drawn
+	if got := p.In("hall").Text(); !strings.HasPrefix(got, "hall off ") {
+		t.Errorf("under the mouse the card became %q, want the lamp off as before", got)
+	}
+	h.must("POST", "/v1/operate", `{"target":"hall","action":"off"}`, nil)
+	h.eventually("the lamp is off", func() bool { return !h.lamp.State().On })
+	release()
+	h.eventually("the lamp is on", func() bool { return h.lamp.State().On })
+	p.See("hall is switched on")
+}
+
 func TestDoorIsUnlockedAndTheEventArrivesLive(t *testing.T) {
 	h := newHouse(t, here)
 	log := h.signedIn("owner", webtest.Options{})

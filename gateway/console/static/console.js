@@ -27,16 +27,17 @@ const answered = card => {
 	else if (!card.querySelector(".note")) card.append(document.importNode(a.note, true));
 };
 
-// What the pointer is down on. Replaced before it is up, a button would never be clicked; with a finger the click comes a while after that.
-let pressed = null, missed = false, letting;
+// While the pointer is down nothing on the page moves: a button that is replaced is never clicked, and one that slips away is another one's
+// click. With a finger the click comes a while after it is up. Whoever holds on has the page as it is, at last.
+let pressed = false, missed = false, letting;
 const letGo = after => {
 	clearTimeout(letting);
 	letting = setTimeout(() => {
-		pressed = null;
+		pressed = false;
 		if (missed) { missed = false; refresh(); }
 	}, after);
 };
-addEventListener("pointerdown", e => { clearTimeout(letting); pressed = e.target; });
+addEventListener("pointerdown", () => { pressed = true; letGo(10000); });
 for (const up of ["pointerup", "pointercancel"]) addEventListener(up, () => letGo(500));
 addEventListener("click", () => letGo(0));
 
@@ -51,6 +52,7 @@ const edited = card => {
 
 // Replaces the parts of live regions that have changed, and leaves alone what somebody is at.
 const renew = page => {
+	if (pressed) { missed = true; return; }
 	document.querySelectorAll("[data-live]").forEach((region, i) => {
 		const fresh = page.querySelectorAll("[data-live]")[i];
 		if (!fresh) return;
@@ -61,7 +63,6 @@ const renew = page => {
 			answered(now);
 			if (!old) return region.insertBefore(now.cloneNode(true), region.children[at] || null);
 			if (old.isEqualNode(now) || old.querySelector("details[open]")) return;
-			if (pressed && old.contains(pressed)) { missed = true; return; }
 			if (edited(old)) return;
 			const focus = old.contains(document.activeElement) ? document.activeElement : null;
 			if (focus && /^(INPUT|SELECT|TEXTAREA)$/.test(focus.tagName)) return;

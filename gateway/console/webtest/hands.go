@@ -12,11 +12,40 @@ import (
 )
 
 // Click presses the button, link, box or the like that is called so, or that a selector names, in its middle with the mouse. It waits until
-// the thing is there, enabled and not covered, and then for the page that comes of it.
+// the thing is there, enabled and not covered, and then for the page that comes of it. Where a live page moves or replaces the thing under
+// the mouse, nothing is pressed, and it tries again.
 func (p *Page) Click(what string) {
 	p.t.Helper()
-	p.point(what, pressed)
 	p.settle()
+	p.until(fmt.Sprintf("click %q", what), func(ctx context.Context) error {
+		thing, err := p.find(ctx, what, pressed)
+		if err != nil {
+			return err
+		}
+		return p.click(ctx, thing)
+	})
+	p.settle()
+}
+
+// Hold presses the mouse on what is called so and does not let it go, which is for what it returns.
+func (p *Page) Hold(what string) (release func()) {
+	p.t.Helper()
+	p.settle()
+	var at point
+	p.until(fmt.Sprintf("hold %q", what), func(ctx context.Context) error {
+		thing, err := p.find(ctx, what, pressed)
+		if err != nil {
+			return err
+		}
+		_, at, err = p.aim(ctx, thing)
+		return err
+	})
+	p.do(fmt.Sprintf("hold %q", what), func(ctx context.Context) error { return mouse(ctx, at, down...) })
+	return func() {
+		p.t.Helper()
+		p.do(fmt.Sprintf("let go of %q", what), func(ctx context.Context) error { return mouse(ctx, at, up...) })
+		p.settle()
+	}
 }
 
 // Fill writes a value into the field with this label, in place of what it held. The form of a date, a time, a colour or a range is the one
@@ -24,21 +53,31 @@ func (p *Page) Click(what string) {
 func (p *Page) Fill(label, value string) {
 	p.t.Helper()
 	p.settle()
-	var typed bool
 	p.until(fmt.Sprintf("fill %q", label), func(ctx context.Context) error {
 		field, err := p.find(ctx, label, filled)
 		if err != nil {
 			return err
 		}
-		if typed, err = on[bool](ctx, field, isTyped); err == nil && !typed {
-			_, err = on[bool](ctx, field, setPicked, value)
+		typed, err := on[bool](ctx, field, isTyped)
+		if err != nil {
+			return err
 		}
+		if !typed {
+			_, err = on[bool](ctx, field, setPicked, value)
+			return err
+		}
+		if err := p.click(ctx, field); err != nil {
+			return err
+		}
+		if _, err := on[bool](ctx, field, hasFocus); err != nil {
+			return err
+		}
+		if err := write(ctx, value); err != nil {
+			return err
+		}
+		_, err = on[bool](ctx, field, holds, value)
 		return err
 	})
-	if typed {
-		p.point(label, filled)
-		p.do(fmt.Sprintf("fill %q", label), func(ctx context.Context) error { return write(ctx, value) })
-	}
 }
 
 // Select takes an option of the list with this label by the arrow keys. A page that acts on each change sees each option on the way.
@@ -78,14 +117,17 @@ func (p *Page) Press(key string) {
 	p.settle()
 }
 
+// A page that is live may have replaced a thing since it was found: each of these looks first.
 const (
 	// A field that Chromium gives a picker or parts has no text to write into.
 	isTyped = `function() {
+		if (!this.isConnected) throw new Error('it has been replaced')
 		if (this.disabled || this.readOnly) throw new Error('it cannot be changed')
 		if (this.localName === 'select') throw new Error('it is a list: use Select')
 		return !['date', 'time', 'datetime-local', 'month', 'week', 'color', 'range'].includes(this.type)
 	}`
-	setPicked = `function(value) {
+	setPicked = `function(value = '') {
+		if (!this.isConnected) throw new Error('it has been replaced')
 		this.focus()
 		this.value = value
 		if (this.value !== value) throw new Error('it does not take ' + value + ' and holds ' + this.value)
@@ -93,7 +135,17 @@ const (
 		this.dispatchEvent(new Event('change', {bubbles: true}))
 		return true
 	}`
+	hasFocus = `function() {
+		if (document.activeElement !== this) throw new Error('it did not get the focus')
+		return true
+	}`
+	holds = `function(value = '') { // an empty argument does not arrive
+		if (!this.isConnected) throw new Error('it has been replaced')
+		if (this.value !== value) throw new Error('it did not take the text')
+		return true
+	}`
 	focusList = `function(want) {
+		if (!this.isConnected) throw new Error('it has been replaced')
 		if (this.disabled) throw new Error('it cannot be changed')
 		const all = [...this.options].filter(o => !o.disabled && !o.hidden)
 		const i = all.findIndex(o => o.label.trim() === want)
@@ -103,48 +155,77 @@ const (
 		return i - all.indexOf(this.selectedOptions[0])
 	}`
 	holdsOption = `function(want) {
+		if (!this.isConnected) throw new Error('it has been replaced')
 		if (this.selectedOptions[0]?.label.trim() !== want) throw new Error('it did not take the option')
 		return true
 	}`
-	// A box whose own square is hidden is pressed by its label, as a person does.
-	middle = `function() {
+	// Where the middle of a thing is. A box whose own square is hidden is pressed by its label, as a person does. Until it is asked
+	// whether it was clicked, what the mouse starts anywhere else than on that thing does not reach the page.
+	aim = `function() {
+		if (!this.isConnected) throw new Error('it has been replaced')
 		if (this.matches(':disabled, [aria-disabled=true]')) throw new Error('it is disabled')
 		for (const e of [this, ...(this.labels ?? [])]) {
 			e.scrollIntoView({block: 'center', inline: 'center', behavior: 'instant'})
 			const r = e.getClientRects()[0]
 			if (!r) continue
-			const at = {x: r.x + r.width / 2, y: r.y + r.height / 2}
-			if (e.contains(document.elementFromPoint(at.x, at.y))) return at
+			const x = r.x + r.width / 2, y = r.y + r.height / 2
+			if (!e.contains(document.elementFromPoint(x, y))) continue
+			const types = ['pointerdown', 'mousedown', 'pointerup', 'mouseup', 'click']
+			let down, clicked = false
+			const guard = ev => {
+				down ??= e.contains(ev.target)
+				clicked ||= down && ev.type === 'click' && e.contains(ev.target)
+				if (down) return
+				ev.preventDefault()
+				ev.stopImmediatePropagation()
+			}
+			for (const t of types) addEventListener(t, guard, {capture: true})
+			return {x, y, ask() { for (const t of types) removeEventListener(t, guard, {capture: true}); return clicked }}
 		}
 		throw new Error('something is in front of it, or it has no place')
 	}`
 )
 
-// point moves the mouse to a thing, once it can be reached, and clicks once.
-func (p *Page) point(what string, of roles) {
-	p.t.Helper()
-	p.settle()
-	var at struct{ X, Y float64 }
-	p.until(fmt.Sprintf("click %q", what), func(ctx context.Context) error {
-		thing, err := p.find(ctx, what, of)
-		if err == nil {
-			at, err = on[struct{ X, Y float64 }](ctx, thing, middle)
+// point is where on the screen, in CSS pixels.
+type point struct{ X, Y float64 }
+
+func (p *Page) aim(ctx context.Context, thing runtime.RemoteObjectID) (aimed runtime.RemoteObjectID, at point, err error) {
+	if aimed, err = onObject(ctx, thing, aim); err == nil {
+		at, err = on[point](ctx, aimed, `function() { return {x: this.x, y: this.y} }`)
+	}
+	return aimed, at, err
+}
+
+var (
+	down = []input.DispatchMouseEventParams{{Type: "mouseMoved"}, {Type: "mousePressed", Button: "left", Buttons: 1, ClickCount: 1}}
+	up   = []input.DispatchMouseEventParams{{Type: "mouseReleased", Button: "left", ClickCount: 1}}
+)
+
+func mouse(ctx context.Context, at point, events ...input.DispatchMouseEventParams) error {
+	for _, e := range events {
+		e.X, e.Y = at.X, at.Y
+		if _, err := chromedp.Call(ctx, input.DispatchMouseEvent, e); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// click moves the mouse to the middle of a thing, once it can be reached, and clicks once, or tells that it moved away. Without scripts nothing
+// does, and no listener would say what was hit.
+func (p *Page) click(ctx context.Context, thing runtime.RemoteObjectID) error {
+	aimed, at, err := p.aim(ctx, thing)
+	if err != nil {
 		return err
-	})
-	p.do(fmt.Sprintf("click %q", what), func(ctx context.Context) error {
-		for _, e := range []input.DispatchMouseEventParams{
-			{Type: "mouseMoved"},
-			{Type: "mousePressed", Button: "left", Buttons: 1, ClickCount: 1},
-			{Type: "mouseReleased", Button: "left", ClickCount: 1},
-		} {
-			e.X, e.Y = at.X, at.Y
-			if _, err := chromedp.Call(ctx, input.DispatchMouseEvent, e); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	if err := mouse(ctx, at, append(down[:len(down):len(down)], up...)...); err != nil {
+		return err
+	}
+	// The page that it was on may be gone by now, which is what a click is for.
+	if clicked, err := on[bool](ctx, aimed, `function() { return this.ask() }`); err == nil && !clicked && !p.opts.NoScript {
+		return errors.New("it moved away from under the mouse")
+	}
+	return nil
 }
 
 // write replaces the text of the field that has the focus.

@@ -85,6 +85,25 @@ func TestSeesWhatAScriptChangesLater(t *testing.T) {
 	p.DontSee("off")
 }
 
+// A page that moves and replaces what is on it all the time: whatever is pressed is what was meant.
+func TestPageThatMoves(t *testing.T) {
+	t.Parallel()
+	for _, phone := range []bool{false, true} {
+		p := Start(t).Page(t, Options{Phone: phone, Site: site(t, `<style>button, label { display: block; height: 40px; margin: 0; padding: 0 }</style>
+			<p></p><form method="post" action="/sent"><label>Level <input type="range" name="level"></label>
+			<button name="b" value="right">Right</button><button name="b" value="wrong">Wrong</button></form>
+			<script src="/page.js?live"></script>`)})
+		for range 2 {
+			p.Open("/")
+			p.Fill("Level", "40")
+			p.Click("Right")
+			if got := p.Text(); got != "Got it b=right&level=40" {
+				t.Errorf("phone %v: got %q, want that of the right button", phone, got)
+			}
+		}
+	}
+}
+
 // A stream of events that does not end is no page that is still loading, and leaving it is no failed request.
 func TestStreamOfEvents(t *testing.T) {
 	t.Parallel()

@@ -90,6 +90,17 @@ var scripts = map[string]string{
 	"later": `document.querySelector("button").onclick = () => setTimeout(() => {
 		document.querySelector("p").textContent = "the lamp is on"
 	}, 100)`,
+	"live": `let value = ""
+	addEventListener("input", e => { value = e.target.value })
+	const main = document.querySelector("main"), shown = main.innerHTML
+	let n = 0, wait = 8
+	const move = () => {
+		main.innerHTML = shown
+		main.querySelector("p").style.height = n++ % 2 * 40 + "px"
+		main.querySelector("input").value = value
+		setTimeout(move, wait *= 1.06) // slower and slower, so that it can be met
+	}
+	move()`,
 	"passkey": `document.querySelector("button").onclick = async () => {
 		const k = await navigator.credentials.create({publicKey: {challenge: new Uint8Array(32), rp: {name: "Test"},
 			user: {id: new Uint8Array(16), name: "ann", displayName: "Ann"},
