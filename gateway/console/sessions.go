@@ -42,9 +42,10 @@ func newSessions(cfg Config) *scs.SessionManager {
 	s.Cookie.SameSite = http.SameSiteStrictMode
 	s.Cookie.Path = "/"
 	s.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
-		if r.Context().Err() == nil {
-			cfg.Log.Error("console sign-in not kept", "err", err)
+		if r.Context().Err() != nil {
+			return // nobody is there to read an answer
 		}
+		cfg.Log.Error("console sign-in not kept", "err", err)
 		refuse(w, http.StatusServiceUnavailable, "It cannot be read or kept now who is signed in. The gateway's log says why.")
 	}
 	return s
