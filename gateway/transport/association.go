@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"encoding/binary"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -340,8 +341,15 @@ type established struct {
 	*association
 }
 
+// Read asks again at the end: of that and a last message pion takes one at random.
 func (e established) Read(b []byte) (int, error) {
 	n, err := e.Conn.Read(b)
+	for range 40 {
+		if err != io.EOF {
+			break
+		}
+		n, err = e.Conn.Read(b)
+	}
 	e.association.mu.Lock()
 	e.last = nil
 	e.association.mu.Unlock()

@@ -36,8 +36,12 @@ type Conn struct {
 	work     work
 	moved    func(*Conn)                          // nil: nobody asks
 	refused  func(c *Conn, code byte, why string) // nil: nobody asks
-	moves    atomic.Int64                         // that moved was not yet told of
-	ping     uint16                               // of the reading goroutine: the last one that follow sent
+	unsent   func(error)
+	moves    atomic.Int64  // that moved was not yet told of
+	ping     uint16        // of the reading goroutine: the last one that follow sent
+	read     int64         // of the reading goroutine: requests that go-coap was given
+	begun    atomic.Int64  // how many of them have come back from it
+	begins   chan struct{} // one more has
 	done     chan struct{}
 }
 
@@ -78,6 +82,7 @@ func newConn(c net.Conn, number uint64, identity string, idle time.Duration) *Co
 	return &Conn{
 		exchange: newExchange(c, idle),
 		identity: identity,
+		begins:   make(chan struct{}, 1),
 		done:     make(chan struct{}),
 		number:   number,
 		remote:   stableAddr(fmt.Sprintf("%s#%d", c.RemoteAddr(), number)),
@@ -113,8 +118,8 @@ func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 	cfg := client.DefaultConfig
 	cfg.Common = config.NewCommon[*client.Conn]()
-	// Mostly an answer to somebody who has left meanwhile. By default go-coap prints it to standard output.
-	cfg.Errors = func(err error) { log.Debug("message not sent", "addr", c.remote.String(), "err", err) }
+	c.unsent = func(err error) { log.Debug("message not sent", "addr", c.remote.String(), "err", err) }
+	cfg.Errors = c.unsent // by default go-coap prints them to standard output
 	cfg.MessagePool = messages
 	cfg.ReceivedMessageQueueSize = maxInFlight
 	cfg.LimitClientParallelRequests = 16
@@ -130,6 +135,11 @@ func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 		if isRequest(m) {
 			match = func(w *responsewriter.ResponseWriter[*client.Conn], req *pool.Message) { c.answer(h, req, w.Message()) }
 			c.work.begin(func() { cc.ProcessReceivedMessageWithHandler(m, match) }) // bounded by maxInFlight
+			c.begun.Add(1)
+			select {
+			case c.begins <- struct{}{}:
+			default:
+			}
 			return
 		}
 		cc.ProcessReceivedMessageWithHandler(m, match) // hands a response to whoever waits for it, and waits for nobody
@@ -144,6 +154,34 @@ func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 }
 
 func isRequest(m *pool.Message) bool { return m.Code() > 0 && m.Code() < 32 }
+
+// Read is the exchange's. What the other side said before it left is heard: go-coap drops what it has queued when the association ends, so the
+// end waits for that, unless it comes from this side.
+func (c *Conn) Read(b []byte) (int, error) {
+	n, err := c.exchange.Read(b)
+	if err == nil && n > 1 && b[1] > 0 && b[1] < 32 {
+		c.read++
+	}
+	for err != nil && c.begun.Load() < c.read {
+		select {
+		case <-c.begins:
+		case <-c.Context().Done():
+			return n, err
+		}
+	}
+	return n, err
+}
+
+// Write is the exchange's. An answer that cannot be sent, mostly because the other side has left, is lost as any datagram may be: from an error
+// go-coap would end the association, and with it what is still to be heard.
+func (c *Conn) Write(b []byte) (int, error) {
+	n, err := c.exchange.Write(b)
+	if err != nil && len(b) > 1 && b[1]>>5 >= 2 {
+		c.unsent(err)
+		return len(b), nil
+	}
+	return n, err
+}
 
 // answer has h fill the response to a request: piggybacked on the ACK of a confirmable one, non-confirmable otherwise (RFC 7252 §5.2).
 func (c *Conn) answer(h Handler, req, resp *pool.Message) {

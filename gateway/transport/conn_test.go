@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pion/dtls/v3"
 	"github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 	"github.com/plgd-dev/go-coap/v3/message/pool"
@@ -316,6 +318,38 @@ func TestDoneWaitsForHandlers(t *testing.T) {
 	})
 }
 
+// What was said before a node left is heard, however soon after it the node left.
+func TestRequestBeforeTheEndIsHeard(t *testing.T) {
+	heard := make(chan string, 8)
+	s := listen(t, Config{}, func(_ *Conn, req, _ *pool.Message, _ time.Time) { heard <- string(req.Token()) })
+	for range 50 {
+		dc, err := s.raw(t, dtls.WithCipherSuites(suites...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Before the first one is heard, pion may still be in its handshake, and may drop what comes.
+		if _, err := dc.Write(con(t, 1, "first", "x")); err != nil {
+			t.Fatal(err)
+		}
+		within(t, heard)
+		got, want := map[string]bool{}, map[string]bool{"a": true, "b": true, "c": true}
+		for token := range want {
+			if _, err := dc.Write(con(t, uint16(token[0]), token, "x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := dc.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for range want {
+			got[within(t, heard)] = true
+		}
+		if !maps.Equal(got, want) {
+			t.Fatalf("got requests %v, want %v", got, want)
+		}
+	}
+}
+
 // torn is a connection that can be read and no longer be written to.
 type torn struct{ *memConn }
 
@@ -335,6 +369,11 @@ func TestAnswerToSomebodyWhoLeftIsLogged(t *testing.T) {
 		a, peer := memPair()
 		c := runLogged(t, torn{a}, echo, slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug})))
 		_, _ = peer.Write(con(t, 1, "t", "x"))
+		synctest.Wait()
+		if c.Context().Err() != nil {
+			t.Error("the association has ended, although the node may have more to say")
+		}
+		_ = c.End()
 		<-c.Done()
 	})
 	_ = w.Close()
