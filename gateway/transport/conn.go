@@ -155,8 +155,8 @@ func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 
 func isRequest(m *pool.Message) bool { return m.Code() > 0 && m.Code() < 32 }
 
-// Read is the exchange's. What the other side said before it left is heard: go-coap drops what it has queued when the association ends, so the
-// end waits for that, unless it comes from this side.
+// Read is the exchange's. What the other side said before the end is heard: go-coap drops what it has queued when the association's context
+// ends, so the end waits for that.
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.exchange.Read(b)
 	if err == nil && n > 1 && b[1] > 0 && b[1] < 32 {
@@ -267,8 +267,8 @@ func (c *Conn) tell() {
 	}
 }
 
-// End closes the association with a close_notify.
-func (c *Conn) End() error { return c.cc.Close() }
+// End closes the association with a close_notify. What was read before is heard, and then its context ends.
+func (c *Conn) End() error { return c.exchange.Close() }
 
 // noCache: repeats are answered by exchange.
 type noCache struct{}

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -347,6 +348,31 @@ func TestRequestBeforeTheEndIsHeard(t *testing.T) {
 		if !maps.Equal(got, want) {
 			t.Fatalf("got requests %v, want %v", got, want)
 		}
+	}
+}
+
+// The same when this side ends it, as the gateway does when the node has opened another one.
+func TestRequestBeforeOurEndIsHeard(t *testing.T) {
+	heard := make(chan string, 8)
+	s := listen(t, Config{}, func(_ *Conn, req, _ *pool.Message, _ time.Time) { heard <- string(req.Token()) })
+	for range 50 {
+		dc, err := s.raw(t, dtls.WithCipherSuites(suites...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := within(t, s.opened)
+		before := c.LastHeard()
+		if _, err := dc.Write(con(t, 1, "t", "x")); err != nil {
+			t.Fatal(err)
+		}
+		for c.LastHeard() == before { // not a moment later than that it was read
+			runtime.Gosched()
+		}
+		_ = c.End()
+		if got := within(t, heard); got != "t" {
+			t.Fatalf("got %q, want the request", got)
+		}
+		_ = dc.Close()
 	}
 }
 
