@@ -46,6 +46,10 @@ func childMain(what string) int {
 		return writeMain(rest)
 	case "die":
 		return dieMain(rest)
+	case "shorten":
+		return shortenMain(rest)
+	case "panic":
+		return panicMain()
 	case "rush":
 		return rushMain(rest)
 	}
@@ -76,6 +80,32 @@ func dieMain(file string) int {
 	}
 	_ = unix.Kill(os.Getpid(), unix.SIGKILL)
 	return 2
+}
+
+// shortenMain is a trial in which a file gets shorter once it is mapped.
+func shortenMain(file string) int {
+	go func() {
+		for {
+			maps, err := os.ReadFile("/proc/self/maps")
+			if err != nil || strings.Contains(string(maps), file) && os.Truncate(file, 0) == nil {
+				return
+			}
+		}
+	}()
+	return TrialMain(os.Stdin, os.Stdout)
+}
+
+// panicMain is a trial in which a goroutine of the database engine panics.
+func panicMain() int {
+	out, done := new(bytes.Buffer), make(chan int)
+	code := TrialMain(os.Stdin, out)
+	go func() {
+		if code == 0 {
+			panic("Block: index out of range\n== Recovered ==\n")
+		}
+		done <- code
+	}()
+	return <-done
 }
 
 // writeMain writes to the store in a folder and says what is durable: "FOLDER EVENTS". At the first commit that fails it ends.

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// straced runs a child of this test binary under strace, which injects a fault. The count is of one call and one thread.
-func straced(ctx context.Context, t testing.TB, inject, what string) *exec.Cmd {
+// straced runs a child of this test binary under strace, which injects a fault. The count is of one call and one thread. more are further options of strace.
+func straced(ctx context.Context, t testing.TB, inject, what string, more ...string) *exec.Cmd {
 	t.Helper()
 	path, err := exec.LookPath("strace")
 	if err != nil {
@@ -22,7 +22,8 @@ func straced(ctx context.Context, t testing.TB, inject, what string) *exec.Cmd {
 	}
 	cmd := self(ctx, what)
 	cmd.Env = append(cmd.Env, stracedEnv+"=1")
-	cmd.Path, cmd.Args = path, []string{path, "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "inject=" + inject, exe}
+	cmd.Path, cmd.Args = path, []string{path, "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "inject=" + inject}
+	cmd.Args = append(append(cmd.Args, more...), exe)
 	return cmd
 }
 

@@ -113,9 +113,17 @@ func (o Options) try(ctx context.Context, t trial) (*tried, error) {
 		}
 	}
 	if why := lastWords(said.String()); why != "" {
-		return nil, crashed(why)
+		return nil, o.blameFile(why)
 	}
-	return nil, fmt.Errorf("store: trial: %w", err)
+	return nil, fmt.Errorf("store: %s could not be tried out (%w); nothing was changed: see that this machine has memory and space left, and start again", o.Dir, err)
+}
+
+// blameFile finds which file the database engine broke down at. The survey of the child may have read only a part of them, or a file that was whole then.
+func (o Options) blameFile(why string) error {
+	if err := takeSurvey(o.files().db, math.MaxInt64).damage(); err != nil {
+		return err
+	}
+	return crashed(why)
 }
 
 // lastWords is what a Go program that panicked or got a signal says first.
