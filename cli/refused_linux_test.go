@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -43,7 +45,7 @@ func refusedServe(t *testing.T, data string, make func(context.Context) *exec.Cm
 		t.Errorf("got exit status %d, want 1", code)
 	}
 	text := said.String()
-	if strings.Count(text, "\n") != 1 || !strings.HasPrefix(text, "latchkey: store: ") {
+	if strings.Count(text, "\n") != 1 || !strings.HasPrefix(text, "latchkey: ") {
 		t.Errorf("got %q, want one line", text)
 	}
 	if after := listing(t, data); after != before {
@@ -96,6 +98,86 @@ func TestServeOutlivesItsTrial(t *testing.T) {
 		}
 	}
 	if out, err := exec.Command(program, "--data", data, "person", "list").CombinedOutput(); err != nil || !bytes.Contains(out, []byte("ann")) {
+		t.Errorf("got %v, %s, want it to open afterwards", err, out)
+	}
+}
+
+// nobody is a user without any rights.
+const nobody = 65534
+
+// TestUnreadableFile: a file that came from a backup as root's, or lost its permission, is named with it.
+func TestUnreadableFile(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root may become another user")
+	}
+	found, err := exec.LookPath("latchkey")
+	if err != nil {
+		t.Fatal(err)
+	}
+	home, err := os.MkdirTemp("", "latchkey") // the test's own folder is closed to others
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	program, data := filepath.Join(home, "latchkey"), filepath.Join(home, "data")
+	b, err := os.ReadFile(found)
+	if err := errors.Join(err, os.WriteFile(program, b, 0o755), os.Chmod(home, 0o755), os.Mkdir(data, 0o700), os.Chown(data, nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+	latchkey := func(ctx context.Context, args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(ctx, program, append([]string{"--data", data}, args...)...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		cmd.Dir = "/"
+		return cmd
+	}
+	for _, args := range [][]string{{"person", "add", "ann"}, {"person", "list"}} { // the second leaves a table, as every start does
+		if out, err := latchkey(t.Context(), args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	var names []string
+	err = filepath.WalkDir(data, func(path string, _ fs.DirEntry, err error) error { names = append(names, path); return err })
+	if err != nil || len(names) < 8 {
+		t.Fatalf("got %v, %v, want the files of a store", names, err)
+	}
+	for _, path := range names {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, err := filepath.Rel(data, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == "." {
+			name = data
+		}
+		for _, how := range []struct {
+			name, says string
+			do         func() error
+		}{
+			{"root's", "belongs to root", func() error { return errors.Join(os.Chown(path, 0, 0), os.Chmod(path, info.Mode().Perm())) }},
+			{"without permission", "has mode 0000", func() error { return os.Chmod(path, 0) }},
+		} {
+			t.Run(fmt.Sprintf("%s %s", name, how.name), func(t *testing.T) {
+				if err := how.do(); err != nil {
+					t.Fatal(err)
+				}
+				text := refusedServe(t, data, func(ctx context.Context) *exec.Cmd {
+					return latchkey(ctx, "serve", "--listen", "127.0.0.1:0", "--console", "off", "--clock", "rtc")
+				})
+				for _, want := range []string{name, how.says} {
+					if !strings.Contains(text, want) {
+						t.Errorf("got %q, want %q in it", text, want)
+					}
+				}
+				if err := errors.Join(os.Chown(path, nobody, nobody), os.Chmod(path, info.Mode().Perm())); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+	}
+	if out, err := latchkey(t.Context(), "person", "list").CombinedOutput(); err != nil || !bytes.Contains(out, []byte("ann")) {
 		t.Errorf("got %v, %s, want it to open afterwards", err, out)
 	}
 }

@@ -44,6 +44,11 @@ func (b *ballast) look() error {
 	case err != nil:
 		return fmt.Errorf("store: %s: %w", ballastName, err)
 	}
+	f, err := os.OpenFile(b.path, os.O_WRONLY, 0) // else it would give nothing back when it is needed
+	if err != nil {
+		return unreadable(ballastName, err)
+	}
+	_ = f.Close()
 	b.held = st.Blocks * 512
 	return nil
 }

@@ -4,7 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"unicode"
 )
 
@@ -60,8 +65,37 @@ func unreadable(name string, err error) *Damage {
 		err = pe.Err
 	}
 	d := &Damage{Name: name, What: fmt.Sprintf("cannot be read: %v", err), Do: doPutBack}
-	if errors.Is(err, fs.ErrPermission) {
-		d.Do = doAllow
+	if pe != nil && errors.Is(err, fs.ErrPermission) {
+		d.What, d.Do = denied(pe.Path), doAllow
 	}
 	return d
+}
+
+// denied says why the system does not let us use a file: what its mode is, or that of the folder which hides it, whose it is, and who we are.
+func denied(path string) string {
+	at := path
+	info, err := os.Stat(at)
+	for err != nil && at != filepath.Dir(at) {
+		at = filepath.Dir(at)
+		info, err = os.Stat(at)
+	}
+	if err != nil {
+		return "permission denied"
+	}
+	what := "it"
+	if at != path {
+		what = at
+	}
+	text := fmt.Sprintf("permission denied: %s has mode %04o", what, info.Mode().Perm())
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		text += fmt.Sprintf(" and belongs to %s, and latchkey runs as %s", userName(int(st.Uid)), userName(os.Geteuid()))
+	}
+	return text
+}
+
+func userName(id int) string {
+	if u, err := user.LookupId(strconv.Itoa(id)); err == nil {
+		return u.Username
+	}
+	return fmt.Sprint("user ", id)
 }

@@ -141,6 +141,9 @@ func (s *Store) prepare(f files) error {
 		return fmt.Errorf("store: data folder: %w", err)
 	}
 	d, err := os.Open(f.dir)
+	if errors.Is(err, fs.ErrPermission) {
+		return unreadable(f.dir, err)
+	}
 	if err != nil {
 		return fmt.Errorf("store: data folder: %w", err)
 	}

@@ -120,7 +120,7 @@ func (p *plan) possible(asked bool) bool {
 		return ext == tableExt || asked && (name == "MANIFEST" || name == "KEYREGISTRY" || name == "DISCARD")
 	}
 	for _, d := range p.damages {
-		if !mendable(d.Name) {
+		if !mendable(d.Name) || d.Do == doAllow {
 			return false
 		}
 	}

@@ -228,7 +228,7 @@ func readSiteKey(path string) (siteKey, error) {
 		return siteKey{}, fmt.Errorf("store: %w: %s is missing, and without it the database cannot be read; nothing was changed: put it back%w", ErrSiteKey, path, silent{err})
 	}
 	if err != nil {
-		return siteKey{}, fmt.Errorf("store: %w: %w", ErrSiteKey, err)
+		return siteKey{}, keyUnreadable(path, err)
 	}
 	if !info.Mode().IsRegular() {
 		return siteKey{}, fmt.Errorf("store: %w: %s is not a file; nothing was changed: put it back", ErrSiteKey, path)
@@ -238,13 +238,20 @@ func readSiteKey(path string) (siteKey, error) {
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return siteKey{}, fmt.Errorf("store: %w: %w", ErrSiteKey, err)
+		return siteKey{}, keyUnreadable(path, err)
 	}
 	k, err := parseSiteKey(string(b))
 	if err != nil {
 		return siteKey{}, fmt.Errorf("store: %s: %w", path, err)
 	}
 	return k, nil
+}
+
+func keyUnreadable(path string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("store: %w: %s: %s; nothing was changed: %s", ErrSiteKey, path, denied(path), doAllow)
+	}
+	return fmt.Errorf("store: %w: %w", ErrSiteKey, err)
 }
 
 // checkAgainst compares with the check file.

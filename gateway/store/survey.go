@@ -85,9 +85,12 @@ func (v *survey) damage() error {
 			whole++
 		}
 	}
-	d.Whole = fmt.Sprintf("the other %d files of db/ are whole", whole)
-	if whole == 1 {
+	switch whole {
+	case 0:
+	case 1:
 		d.Whole = "the one other file of db/ is whole"
+	default:
+		d.Whole = fmt.Sprintf("the other %d files of db/ are whole", whole)
 	}
 	return &d
 }
