@@ -41,8 +41,10 @@ type Config struct {
 	// RequestRate bounds the requests per second of one session, HandshakeRate the handshakes per second of all: see coapres and transport,
 	// whose defaults are meant for doors. Only a measurement needs more.
 	RequestRate, HandshakeRate int
-	Version                    string
-	Log                        *slog.Logger
+	// VerifyEvery is how often all that is on disk is verified; default once a day, and the first time a minute after the start.
+	VerifyEvery time.Duration
+	Version     string
+	Log         *slog.Logger
 	// Timeline, if set, is told of every attempt that was decided, when its outcome is known.
 	Timeline func(Timeline)
 }

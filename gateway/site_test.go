@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -26,12 +27,14 @@ type site struct {
 	gw    *gateway.Gateway
 	addr  string
 
-	stop  func() // ends the gateway
-	wait  func() // waits for its end
-	ended error  // what its Run returned
-	fails bool   // it is meant to end with an error, and its store to have failed
-	mu    sync.Mutex
-	past  []gateway.Timeline // guarded by mu
+	stop   func()        // ends the gateway
+	wait   func()        // waits for its end
+	ended  error         // what its Run returned
+	verify time.Duration // how often the gateway verifies its store; as usual if zero
+	said   io.Writer     // gets the gateway's log too, if set
+	fails  bool          // it is meant to end with an error, and its store to have failed
+	mu     sync.Mutex
+	past   []gateway.Timeline // guarded by mu
 }
 
 var annsCard = []byte{0x04, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}
@@ -74,7 +77,10 @@ func (s *site) start() {
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	gw, err := gateway.New(gateway.Config{Store: s.store, Listen: s.addr, AdminSocket: s.socket(), Clock: gateway.ClockRTC, Log: log,
+	if s.said != nil {
+		log = slog.New(slog.NewTextHandler(s.said, nil))
+	}
+	gw, err := gateway.New(gateway.Config{Store: s.store, Listen: s.addr, AdminSocket: s.socket(), Clock: gateway.ClockRTC, Log: log, VerifyEvery: s.verify,
 		Timeline: func(tl gateway.Timeline) {
 			s.mu.Lock()
 			defer s.mu.Unlock()

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -16,7 +17,8 @@ const (
 
 // verify checks the whole store now and then, at a bounded rate, and says what it found. Decisions do not read the disk, so they go on whatever that is.
 func (g *Gateway) verify(ctx context.Context) error {
-	wait := time.NewTimer(verifyFirst)
+	every := cmp.Or(g.cfg.VerifyEvery, verifyEvery)
+	wait := time.NewTimer(min(verifyFirst, every))
 	defer wait.Stop()
 	for {
 		select {
@@ -32,6 +34,6 @@ func (g *Gateway) verify(ctx context.Context) error {
 		case errors.Is(err, store.ErrCorrupt):
 			g.log.Error("store damaged", "err", err)
 		}
-		wait.Reset(verifyEvery)
+		wait.Reset(every)
 	}
 }

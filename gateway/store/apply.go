@@ -222,7 +222,7 @@ func (b *batch) describe(changes []access.Change) string {
 // latestAfter returns the latest time of the events after seq.
 func (b *batch) latestAfter(seq uint64) (latest eventTime, err error) {
 	durable, _ := b.w.s.Head()
-	err = b.w.s.db.View(func(txn *badger.Txn) error {
+	err = b.w.s.look(func(txn *badger.Txn) error {
 		chain := chain{s: b.w.s, txn: txn}
 		for n := seq + 1; n <= durable; n++ {
 			ev, err := chain.event(n)

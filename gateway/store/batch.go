@@ -98,7 +98,7 @@ func (b *batch) plain(key recordKey) (plain []byte, err error) {
 	if p, ok := b.writes[key]; ok {
 		return p, nil
 	}
-	err = b.w.s.db.View(func(txn *badger.Txn) (err error) {
+	err = b.w.s.look(func(txn *badger.Txn) (err error) {
 		plain, err = b.w.s.find(txn, key)
 		return err
 	})

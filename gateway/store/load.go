@@ -34,7 +34,7 @@ func (s *Store) load(ctx context.Context, sp space, state folder) (*writer, erro
 		s.log.Info("store made", "dir", s.opts.Dir)
 	}
 	var img *image
-	err := s.db.View(func(txn *badger.Txn) (err error) {
+	err := s.look(func(txn *badger.Txn) (err error) {
 		img, err = s.read(ctx, txn)
 		return err
 	})

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -216,6 +217,19 @@ func (s *Store) view(ctx context.Context, f func(*badger.Txn) error) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
+	return s.look(f)
+}
+
+// look runs f in a read-only transaction, which reads what Badger has mapped. A file that got shorter, or a damaged block, makes that panic: it is an error
+// of who looks, and the end of nobody.
+func (s *Store) look(f func(*badger.Txn) error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("store damaged", "err", fmt.Sprint(p))
+			err = &Damage{Name: "db/", What: "a file of it was damaged while it was in use", Whole: "latchkey audit verify tells which", Do: doCopy}
+		}
+	}()
 	return s.db.View(f)
 }
 

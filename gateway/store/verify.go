@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -81,29 +80,16 @@ func (p *upkeep) rest(ctx context.Context) error {
 func (s *Store) verify(ctx context.Context, k *kept, p *upkeep) error {
 	var seq uint64
 	err := s.view(ctx, func(txn *badger.Txn) error {
-		return survive(func() (err error) {
-			if err := s.verifyTables(ctx, p); err != nil {
-				return err
-			}
+		err := s.verifyTables(ctx, p)
+		if err == nil {
 			seq, err = s.verifyChain(ctx, txn, k, p)
-			return err
-		})
+		}
+		return err
 	})
 	if err == nil || errors.Is(err, ErrCorrupt) {
 		s.verified.Store(&verification{s.opts.Now(), seq, err})
 	}
 	return err
-}
-
-// survive runs f, which reads what Badger has mapped. A file that got shorter, or a damaged block, makes that panic.
-func survive(f func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = crashed(fmt.Sprint(p))
-		}
-	}()
-	return f()
 }
 
 // verifyTables reads the tables beside Badger, whose own list of them reads what it has mapped. Before and after MANIFEST names it, a table may be half there.
@@ -185,7 +171,7 @@ func (s *Store) Check(ctx context.Context) error {
 
 func (w *writer) check(ctx context.Context) error {
 	s := w.s
-	return s.db.View(func(txn *badger.Txn) error {
+	return s.look(func(txn *badger.Txn) error {
 		img, err := s.read(ctx, txn)
 		if err != nil {
 			return err
