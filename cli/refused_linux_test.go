@@ -84,6 +84,7 @@ func listing(t *testing.T, dir string) (out string) {
 
 // The process that tries the store out dies of a damaged page: the gateway says so in a sentence and ends.
 func TestServeOutlivesItsTrial(t *testing.T) {
+	t.Parallel()
 	program, data := madeStore(t)
 	for sig, says := range map[string]string{"SIGBUS": "(SIGBUS: bus error)", "SIGSEGV": "(SIGSEGV: segmentation violation)"} {
 		text := refusedServe(t, data, func(ctx context.Context) *exec.Cmd {
@@ -107,6 +108,7 @@ const nobody = 65534
 
 // TestUnreadableFile: a file that came from a backup as root's, or lost its permission, is named with it.
 func TestUnreadableFile(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("only root may become another user")
 	}
@@ -140,7 +142,7 @@ func TestUnreadableFile(t *testing.T) {
 	if err != nil || len(names) < 8 {
 		t.Fatalf("got %v, %v, want the files of a store", names, err)
 	}
-	for _, path := range names {
+	for i, path := range names {
 		info, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)
@@ -152,30 +154,32 @@ func TestUnreadableFile(t *testing.T) {
 		if name == "." {
 			name = data
 		}
-		for _, how := range []struct {
-			name, says string
-			do         func() error
-		}{
-			{"root's", "belongs to root", func() error { return errors.Join(os.Chown(path, 0, 0), os.Chmod(path, info.Mode().Perm())) }},
-			{"without permission", "has mode 0000", func() error { return os.Chmod(path, 0) }},
-		} {
-			t.Run(fmt.Sprintf("%s %s", name, how.name), func(t *testing.T) {
-				if err := how.do(); err != nil {
-					t.Fatal(err)
-				}
-				text := refusedServe(t, data, func(ctx context.Context) *exec.Cmd {
-					return latchkey(ctx, "serve", "--listen", "127.0.0.1:0", "--console", "off", "--clock", "rtc")
-				})
-				for _, want := range []string{name, how.says} {
-					if !strings.Contains(text, want) {
-						t.Errorf("got %q, want %q in it", text, want)
-					}
-				}
-				if err := errors.Join(os.Chown(path, nobody, nobody), os.Chmod(path, info.Mode().Perm())); err != nil {
-					t.Fatal(err)
-				}
-			})
+		how, says := "root's", "belongs to root"
+		if i%2 == 1 {
+			how, says = "without permission", "has mode 0000"
 		}
+		t.Run(name+" "+how, func(t *testing.T) {
+			var err error
+			if i%2 == 1 {
+				err = os.Chmod(path, 0)
+			} else {
+				err = errors.Join(os.Chown(path, 0, 0), os.Chmod(path, info.Mode().Perm()))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := refusedServe(t, data, func(ctx context.Context) *exec.Cmd {
+				return latchkey(ctx, "serve", "--listen", "127.0.0.1:0", "--console", "off", "--clock", "rtc")
+			})
+			for _, want := range []string{name, says} {
+				if !strings.Contains(text, want) {
+					t.Errorf("got %q, want %q in it", text, want)
+				}
+			}
+			if err := errors.Join(os.Chown(path, nobody, nobody), os.Chmod(path, info.Mode().Perm())); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 	if out, err := latchkey(t.Context(), "person", "list").CombinedOutput(); err != nil || !bytes.Contains(out, []byte("ann")) {
 		t.Errorf("got %v, %s, want it to open afterwards", err, out)

@@ -221,7 +221,7 @@ func (s *Store) view(ctx context.Context, f func(*badger.Txn) error) error {
 }
 
 // look runs f in a read-only transaction, which reads what Badger has mapped. A file that got shorter, or a damaged block, makes that panic: it is an error
-// of who looks, and the end of nobody.
+// of who looks. Where Badger finds a table's own index wrong it ends the process by itself, and the next start names the file.
 func (s *Store) look(f func(*badger.Txn) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
