@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -16,6 +17,7 @@ const (
 	seen      = "seen"      // a test failed, crashed or did not end
 	lives     = "lives"     // all of them passed
 	stillborn = "stillborn" // it does not compile
+	same      = "same"      // the compiler makes the same code of it
 )
 
 // bench compiles one changed file and runs the tests that its object can reach. Each is first tried as
@@ -24,6 +26,9 @@ type bench struct {
 	flags []string          // of every compile
 	tests map[string][]test // by file, the most likely to see a change first
 	dir   string
+
+	linked   map[string]string // by variant, the file whose tests are linked now
+	original map[string][]byte // the optimized object of each file as it is
 }
 
 type test struct {
@@ -32,10 +37,12 @@ type test struct {
 }
 
 // variants are the folders of build that hold the objects, and how they were compiled.
-var variants = []struct {
+type variant struct {
 	name  string
 	flags []string
-}{
+}
+
+var variants = []variant{
 	{"mut", []string{"-O1"}},
 	{"san", []string{"-g", "-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-pthread"}},
 }
@@ -44,15 +51,19 @@ func (b *bench) close() { _ = os.RemoveAll(b.dir) }
 
 func newBench() (*bench, error) {
 	b := &bench{
-		flags: append([]string{"-std=c11", "-w"}, strings.Fields(strings.ReplaceAll(os.Getenv("MUTATE_FLAGS"), "'", ""))...),
-		tests: map[string][]test{},
+		flags:    append([]string{"-std=c11", "-w"}, strings.Fields(strings.ReplaceAll(os.Getenv("MUTATE_FLAGS"), "'", ""))...),
+		tests:    map[string][]test{},
+		linked:   map[string]string{},
+		original: map[string][]byte{},
 	}
 	var err error
 	if b.dir, err = os.MkdirTemp("build/mutate", "run"); err != nil {
 		return nil, err
 	}
-	if err := os.Mkdir(filepath.Join(b.dir, "include"), 0o755); err != nil {
-		return nil, err
+	for _, name := range []string{"include", variants[0].name, variants[1].name} {
+		if err := os.Mkdir(filepath.Join(b.dir, name), 0o755); err != nil {
+			return nil, err
+		}
 	}
 	names, err := filepath.Glob("test/test_*.c")
 	if err != nil {
@@ -112,58 +123,119 @@ func (b *bench) measure(t string) error {
 func includes(source, file string) bool { return strings.Contains(source, `#include "`+file+`"`) }
 
 // try tells how a change of a file ends.
-func (b *bench) try(m mutant, src string) string {
-	changed := filepath.Join(b.dir, "include", m.file)
-	if err := os.WriteFile(changed, []byte(m.apply(src)), 0o644); err != nil {
-		return err.Error()
-	}
-	defer os.Remove(changed)
+func (b *bench) try(m mutant, src string) (string, error) {
 	if len(b.tests[m.file]) == 0 {
-		return lives
+		return lives, nil
 	}
-	for _, v := range variants {
-		object := filepath.Join(b.dir, "changed.o")
-		if !b.compile(v.flags, changed, object) && m.file != "app.c" {
-			return stillborn
+	changed := filepath.Join(b.dir, "include", m.file)
+	defer os.Remove(changed)
+	for i, v := range variants {
+		if err := b.link(v, m.file, changed, src); err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(changed, []byte(m.apply(src)), 0o644); err != nil {
+			return "", err
+		}
+		// What lives costs the most time, so this is asked before the slow second variant.
+		if i == 1 && b.sameCode(m, changed, src) {
+			return same, nil
+		}
+		if m.file != included && !b.compile(v.shared(), changed, b.library(v)) {
+			return stillborn, nil
 		}
 		for _, t := range b.tests[m.file] {
-			if how := b.tryTest(t, m, v.name, v.flags, object); how != lives {
-				return how
+			program := b.program(v, t.name)
+			if m.file == included && !b.compile(append([]string{"-I" + filepath.Dir(changed)}, v.flags...), "test/"+t.name+".c", program, v.archives()...) {
+				return stillborn, nil
+			}
+			limit := 10*t.usual + time.Second
+			if i == 1 {
+				limit *= 5
+			}
+			if how := runTest(program, limit); how != lives {
+				return how, nil
 			}
 		}
 	}
-	return lives
+	return lives, nil
 }
 
-func (b *bench) compile(flags []string, from, to string) bool {
-	args := append(append(append([]string{}, flags...), b.flags...), "-c", from, "-o", to)
-	return exec.Command("gcc", args...).Run() == nil
+// included is compiled with a role, as a part of the tests that include it. Of every other file we make a shared
+// library: so the tests of a file are linked once and not once for each change.
+const included = "app.c"
+
+func (v variant) shared() []string { return append([]string{"-fPIC", "-shared"}, v.flags...) }
+func (v variant) archives() []string {
+	return []string{"build/" + v.name + "/libcore.a", "build/" + v.name + "/libmbedtls.a"}
 }
 
-// tryTest links the test with the changed object, or compiles it around the changed file if it includes that.
-func (b *bench) tryTest(t test, m mutant, variant string, flags []string, object string) string {
-	program := filepath.Join(b.dir, "program")
-	build := filepath.Join("build", variant)
-	main := filepath.Join(build, "test", t.name+".o")
-	args := append([]string{}, flags...)
-	if m.file == "app.c" {
-		main = filepath.Join(b.dir, "main.o")
-		if !b.compile(append([]string{"-I" + filepath.Join(b.dir, "include")}, flags...), filepath.Join("test", t.name+".c"), main) {
-			return stillborn
+func (b *bench) library(v variant) string           { return filepath.Join(b.dir, v.name, "changed.so") }
+func (b *bench) program(v variant, t string) string { return filepath.Join(b.dir, v.name, t) }
+
+// link makes the tests of a file, with the file as a library, unless they are there.
+func (b *bench) link(v variant, file, changed, src string) error {
+	if b.linked[v.name] == file || file == included {
+		return nil
+	}
+	if err := os.WriteFile(changed, []byte(src), 0o644); err != nil {
+		return err
+	}
+	if !b.compile(v.shared(), changed, b.library(v)) {
+		return fmt.Errorf("%s does not compile as it is", file)
+	}
+	for _, t := range b.tests[file] {
+		main := filepath.Join("build", v.name, "test", t.name+".o")
+		dir, err := filepath.Abs(filepath.Dir(b.library(v)))
+		if err != nil {
+			return err
 		}
-		args = append(args, main)
-	} else {
-		args = append(args, main, object)
+		flags := append([]string{"-rdynamic", "-Wl,-rpath," + dir, main, b.library(v)}, v.archives()...)
+		args := append(append(append([]string{}, v.flags...), flags...), "-o", b.program(v, t.name))
+		if out, err := exec.Command("gcc", args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %v\n%s", t.name, err, out)
+		}
+		if how := runTest(b.program(v, t.name), time.Minute); how != lives {
+			return fmt.Errorf("%s with %s as a library does not pass", t.name, file)
+		}
 	}
-	args = append(args, filepath.Join(build, "libcore.a"), filepath.Join(build, "libmbedtls.a"), "-o", program)
-	if err := exec.Command("gcc", args...).Run(); err != nil {
-		return stillborn
+	b.linked[v.name] = file
+	return nil
+}
+
+// sameCode tells whether an optimizing compiler makes the same code of the changed file as of the original: then
+// the change makes no difference.
+func (b *bench) sameCode(m mutant, changed, src string) bool {
+	if m.file == included {
+		return false
 	}
-	limit := 10*t.usual + time.Second
-	if variant == "san" {
-		limit *= 5
+	code := b.optimized(changed)
+	if b.original[m.file] == nil { // from the same path, because an object has the name in it
+		if err := os.WriteFile(changed, []byte(src), 0o644); err != nil {
+			return false
+		}
+		b.original[m.file] = b.optimized(changed)
+		if err := os.WriteFile(changed, []byte(m.apply(src)), 0o644); err != nil {
+			return false
+		}
 	}
-	return runTest(program, limit)
+	return code != nil && bytes.Equal(code, b.original[m.file])
+}
+
+func (b *bench) optimized(file string) []byte {
+	object := filepath.Join(b.dir, "optimized.o")
+	if !b.compile([]string{"-O2", "-c"}, file, object) {
+		return nil
+	}
+	code, err := os.ReadFile(object)
+	if err != nil {
+		return nil
+	}
+	return code
+}
+
+func (b *bench) compile(flags []string, from, to string, more ...string) bool {
+	args := append(append([]string{}, flags...), b.flags...)
+	return exec.Command("gcc", append(append(args, from), append(more, "-o", to)...)...).Run() == nil
 }
 
 // runTest runs a test for at most so much time of the processor; the machine may be busy, so that the clock

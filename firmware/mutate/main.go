@@ -119,7 +119,11 @@ func runFixed(b *bench, all []mutant, sources map[string]string) error {
 		}
 		delete(wanted, m.key())
 		tried++
-		if how := b.try(m, sources[m.file]); how == lives || how == stillborn {
+		how, err := b.try(m, sources[m.file])
+		if err != nil {
+			return err
+		}
+		if how != seen {
 			fmt.Printf("%s: %s\n", how, m.key())
 			alive++
 		}
@@ -163,7 +167,9 @@ func runAll(b *bench, all []mutant, sources map[string]string) error {
 				left++
 				continue
 			}
-			how = b.try(m, sources[m.file])
+			if how, err = b.try(m, sources[m.file]); err != nil {
+				return err
+			}
 			if _, err := fmt.Fprintf(out, "%s\t%s\t%s\n", how, m.key(), digest(sources[m.file])); err != nil {
 				return err
 			}
@@ -177,8 +183,8 @@ func runAll(b *bench, all []mutant, sources map[string]string) error {
 	for _, s := range survivors {
 		fmt.Println(s)
 	}
-	fmt.Printf("mutate: %d changes; seen %d, do not compile %d, listed as equivalent %d, live %d, not tried yet %d\n",
-		len(all), count[seen], count[stillborn], count["equivalent"], count[lives], left)
+	fmt.Printf("mutate: %d changes; seen %d, do not compile %d, same code %d, listed as equivalent %d, live %d, not tried yet %d\n",
+		len(all), count[seen], count[stillborn], count[same], count["equivalent"], count[lives], left)
 	if left == 0 && count[lives] > 0 {
 		return fmt.Errorf("%d changes are seen by no test and not listed in %s", count[lives], *equivalent)
 	}

@@ -64,7 +64,11 @@ func mutants(file, src string) []mutant {
 				inLine(i, t.at, end, s)
 			}
 		}
-		for _, s := range constants(t.text) {
+		change := neighbours
+		if ps[i].function == "" {
+			change = halfAndTwice
+		}
+		for _, s := range change(t.text) {
 			inLine(i, t.at, end, s)
 		}
 		if t.text == "if" {
@@ -108,8 +112,18 @@ func binary(ts []token, i int) bool {
 	return before == ")" || before == "]" || identifier(before[0]) && before != "return" && before != "case"
 }
 
-// constants returns the neighbours of a number.
-func constants(text string) []string {
+// halfAndTwice returns those of a named number, as a time of 60000 ms: no test should mind one millisecond. Small
+// ones and those in hexadecimal are lengths and codes, and get their neighbours.
+func halfAndTwice(text string) []string {
+	v, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || v < 30 {
+		return neighbours(text)
+	}
+	return []string{fmt.Sprint(v * 2), fmt.Sprint(v / 2)}
+}
+
+// neighbours returns those of a number.
+func neighbours(text string) []string {
 	digits := strings.TrimRight(text, "uUlL")
 	v, err := strconv.ParseUint(digits, 0, 64)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 )
 
 const source = `#include "x.h" /* a < b */
-enum { LIMIT = 10 };
+enum { LIMIT = 10, PAUSE = 60000 };
 
 /* Not code: a && b. */
 static int f(const struct s *s, int n)
@@ -36,8 +36,10 @@ func TestMutants(t *testing.T) {
 		got[m.key()] = true
 	}
 	for _, want := range []string{
-		"x.c:\tenum { LIMIT = 10 };\tenum { LIMIT = 11 };",
-		"x.c:\tenum { LIMIT = 10 };\tenum { LIMIT = 9 };",
+		"x.c:\tenum { LIMIT = 10, PAUSE = 60000 };\tenum { LIMIT = 11, PAUSE = 60000 };",
+		"x.c:\tenum { LIMIT = 10, PAUSE = 60000 };\tenum { LIMIT = 9, PAUSE = 60000 };",
+		"x.c:\tenum { LIMIT = 10, PAUSE = 60000 };\tenum { LIMIT = 10, PAUSE = 30000 };",
+		"x.c:\tenum { LIMIT = 10, PAUSE = 60000 };\tenum { LIMIT = 10, PAUSE = 120000 };",
 		"x.c:f\tif (n < 3 && !s->on)\tif (n <= 3 && !s->on)",
 		"x.c:f\tif (n < 3 && !s->on)\tif (n < 3 || !s->on)",
 		"x.c:f\tif (n < 3 && !s->on)\tif (n < 3 && s->on)",
