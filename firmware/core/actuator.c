@@ -54,8 +54,8 @@ void lk_actuator_obey(struct lk_actuator *a, const struct lk_command *c, uint32_
 		break;
 	}
 	a->last = c->id;
-	/* An unlock does not cut short what the exit button began. */
-	if (level == 0 || a->commanded || !a->pulsing || (int32_t)(a->until - now - ms) <= 0) {
+	/* An unlock neither cuts short what the exit button began nor, unless it is longer, takes it over: then it would end with the session. */
+	if (level == 0 || a->commanded || !a->pulsing || (int32_t)(a->until - now - ms) < 0) {
 		a->commanded = true;
 		set(a, level, ms, now);
 	}
@@ -91,12 +91,13 @@ void lk_actuator_state(const struct lk_actuator *a, uint32_t now, struct lk_stat
 {
 	bool on = a->level > 0 && !over(a, now);
 
-	memset(s, 0, sizeof *s);
-	s->id = a->last;
-	s->on = on;
-	s->level = a->lamp ? a->level : 0;
-	s->contact = a->contact;
-	s->left = on && a->pulsing ? a->until - now : 0;
+	*s = (struct lk_state){
+		.id = a->last,
+		.on = on,
+		.level = a->lamp ? a->level : 0,
+		.contact = a->contact,
+		.left = on && a->pulsing ? a->until - now : 0,
+	};
 }
 
 void lk_actuator_session(struct lk_actuator *a)

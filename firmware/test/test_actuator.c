@@ -44,6 +44,8 @@ static void a_pulse_ends_by_itself(void)
 	fake_pass(&board, 1); /* the board's timer, without us */
 	CHECK_EQ(board.level, 0);
 	CHECK(!state().on && state().left == 0);
+	fake_pass(&board, 50); /* a loop that is late */
+	CHECK(!state().on && state().left == 0);
 	CHECK_EQ(lk_actuator_poll(&a, board.now), UINT32_MAX);
 	CHECK(!a.pulsing && !state().on);
 }
@@ -83,12 +85,25 @@ static void the_same_command_again_moves_nothing(void)
 	CHECK(r.result == LK_DONE && board.level == 0 && !a.pulsing);
 }
 
+/* A new association has obeyed nothing yet: the receipt of the one before answers no command of it. */
+static void a_new_association_knows_no_receipt_of_the_old_one(void)
+{
+	begin(false);
+	obey(5, LK_UNLOCK, 0, 500);
+	lk_actuator_session(&a);
+	size_t moves = board.output_n;
+	obey(0, LK_UNLOCK, 0, 500); /* not an id */
+	CHECK(r.result == LK_REFUSED && !r.state.on && r.state.id == 0 && board.output_n == moves);
+}
+
 static void a_lost_session_shuts_a_lock_and_leaves_a_lamp(void)
 {
 	begin(false);
 	obey(1, LK_UNLOCK, 0, 5000);
 	lk_actuator_lost(&a);
 	CHECK(board.level == 0 && !state().on);
+	CHECK_EQ(board.outputs[board.output_n - 1].ms, 0); /* off, and nothing to come */
+	CHECK_EQ(lk_actuator_poll(&a, board.now), UINT32_MAX);
 	begin(true);
 	obey(1, LK_ON, 0, 0);
 	lk_actuator_lost(&a);
@@ -107,6 +122,20 @@ static void the_exit_button_opens_whatever_the_session_does(void)
 	obey(1, LK_UNLOCK, 0, 5000); /* and the next command is the gateway's again */
 	lk_actuator_lost(&a);
 	CHECK_EQ(board.level, 0);
+	obey(2, LK_UNLOCK, 0, 5000);
+	lk_actuator_exit(&a, board.now); /* somebody inside, while the gateway holds it open */
+	lk_actuator_lost(&a);
+	CHECK_EQ(board.level, 100);
+}
+
+static void the_state_says_what_the_contact_says(void)
+{
+	begin(false);
+	CHECK_EQ(state().contact, LK_CONTACT_UNKNOWN);
+	a.contact = LK_CONTACT_OPEN;
+	CHECK_EQ(state().contact, LK_CONTACT_OPEN);
+	obey(1, LK_UNLOCK, 0, 500);
+	CHECK_EQ(r.state.contact, LK_CONTACT_OPEN);
 }
 
 static void a_lamp_knows_on_off_and_level(void)
@@ -116,10 +145,14 @@ static void a_lamp_knows_on_off_and_level(void)
 	CHECK(board.level == 40 && state().on && state().level == 40 && state().left == 0);
 	obey(2, LK_ON, 0, 0);
 	CHECK(board.level == 100 && state().level == 100);
-	obey(3, LK_LEVEL, 0, 0);
+	fake_pass(&board, 1000);
+	CHECK(state().on && state().left == 0); /* it has no end */
+	obey(3, LK_LEVEL, 1, 0);
+	CHECK(board.level == 1 && state().on && state().level == 1);
+	obey(4, LK_LEVEL, 0, 0);
 	CHECK(board.level == 0 && !state().on);
-	obey(4, LK_LEVEL, 7, 0);
-	obey(5, LK_OFF, 0, 0);
+	obey(5, LK_LEVEL, 7, 0);
+	obey(6, LK_OFF, 0, 0);
 	CHECK(board.level == 0 && !state().on && state().level == 0);
 	fake_pass(&board, 100000);
 	CHECK_EQ(lk_actuator_poll(&a, board.now), UINT32_MAX);
@@ -155,14 +188,23 @@ static void an_unlock_does_not_cut_the_exit_short(void)
 	CHECK(r.result == LK_DONE && r.state.on && r.state.id == 1 && r.state.left == LK_PULSE_OWN - 1000);
 	lk_actuator_lost(&a);
 	CHECK_EQ(board.level, 100);
-	obey(2, LK_UNLOCK, 0, 5000); /* a longer one takes over */
+	obey(2, LK_UNLOCK, 0, LK_PULSE_OWN - 1000); /* to the same moment: it stays the button's */
+	CHECK(r.result == LK_DONE && r.state.left == LK_PULSE_OWN - 1000);
+	lk_actuator_lost(&a);
+	CHECK_EQ(board.level, 100);
+	obey(3, LK_UNLOCK, 0, LK_PULSE_OWN - 1000 + 1); /* a longer one takes over */
+	CHECK_EQ(r.state.left, LK_PULSE_OWN - 1000 + 1);
+	lk_actuator_lost(&a);
+	CHECK_EQ(board.level, 0);
+	lk_actuator_exit(&a, board.now);
+	obey(4, LK_UNLOCK, 0, 5000);
 	CHECK_EQ(r.state.left, 5000);
 	lk_actuator_exit(&a, board.now);
-	obey(3, LK_LOCK, 0, 0); /* a lock is a lock */
+	obey(5, LK_LOCK, 0, 0); /* a lock is a lock */
 	CHECK_EQ(board.level, 0);
 	lk_actuator_exit(&a, board.now);
 	fake_pass(&board, LK_PULSE_OWN + 1); /* over, if nobody has looked yet */
-	obey(4, LK_UNLOCK, 0, 500);
+	obey(6, LK_UNLOCK, 0, 500);
 	CHECK(board.level == 100 && r.state.left == 500);
 }
 
@@ -205,6 +247,8 @@ int main(void)
 	a_pulse_ends_by_itself();
 	no_command_raises_the_limit();
 	the_same_command_again_moves_nothing();
+	a_new_association_knows_no_receipt_of_the_old_one();
+	the_state_says_what_the_contact_says();
 	a_lost_session_shuts_a_lock_and_leaves_a_lamp();
 	the_exit_button_opens_whatever_the_session_does();
 	a_lamp_knows_on_off_and_level();
