@@ -43,6 +43,9 @@ int lk_coap_parse(struct lk_coap *m, const uint8_t *b, size_t n)
 	m->type = b[0] >> 4 & 3;
 	m->code = b[1];
 	m->mid = (uint16_t)(b[2] << 8 | b[3]);
+	uint8_t class = m->code >> 5;
+	if (class == 1 || class > 5) /* reserved (§4.2) */
+		return LK_EMALFORMED;
 	uint8_t token_len = b[0] & 15;
 	if (token_len > LK_COAP_TOKEN_MAX || n - HEADER < token_len || (m->code == LK_COAP_EMPTY && n != HEADER))
 		return LK_EMALFORMED;

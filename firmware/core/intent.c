@@ -111,12 +111,11 @@ void lk_intent_judged(struct lk_node *n, const struct lk_coap *m)
 	if (n->dtls->read_at - i->at >= LK_SCAN_WINDOW)
 		return; /* too late to be shown, or asked again: lk_node_step ends it */
 	if (m->code == LK_COAP_UNAUTHORIZED) {
-		lk_node_tell(n, "not fresh, asked again", ++i->stale);
+		i->stale++;
+		lk_node_tell(n, "not fresh, asked again", i->stale);
 		if (i->stale > MOST_STALE)
 			lk_intent_end(n, LK_ESTALE, "no verdict, never fresh", i->stale);
-		else
-			lk_intent_send(n);
-		return;
+		return; /* lk_node_step sends it again */
 	}
 	if (m->code != LK_COAP_CHANGED) {
 		lk_intent_end(n, LK_ENONE, "no verdict, code", m->code);
@@ -136,6 +135,4 @@ void lk_intent_judged(struct lk_node *n, const struct lk_coap *m)
 	int err = lk_counter_next(n->counter, n->port, &i->n);
 	if (err < 0)
 		lk_intent_end(n, err, "no verdict, counter cannot be kept", 0);
-	else
-		lk_intent_send(n);
 }

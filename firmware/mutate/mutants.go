@@ -57,7 +57,16 @@ func mutants(file, src string) []mutant {
 		}
 		add(i, from, to, text, strings.TrimSpace(line), strings.TrimSpace(line[:from-start]+text+line[to-start:]))
 	}
+	logged := 0
 	for i, t := range ts {
+		if ps[i].begins && t.text == "lk_node_tell" { // what a log says is no behaviour
+			for logged = i; logged < len(ts) && ts[logged].text != ";"; {
+				logged++
+			}
+		}
+		if i < logged {
+			continue
+		}
 		end := t.at + len(t.text)
 		if (t.text != "+" && t.text != "-" || binary(ts, i)) && (t.text != "!" || ps[i].function != "") {
 			for _, s := range swaps[t.text] {
@@ -68,8 +77,10 @@ func mutants(file, src string) []mutant {
 		if ps[i].function == "" {
 			change = halfAndTwice
 		}
-		for _, s := range change(t.text) {
-			inLine(i, t.at, end, s)
+		for k, s := range change(t.text) {
+			if k > 0 || !dimension(ts, i) { // room that is not used makes no difference
+				inLine(i, t.at, end, s)
+			}
 		}
 		if t.text == "if" {
 			if close := match(ts, i+1); close > 0 {
@@ -110,6 +121,11 @@ func binary(ts []token, i int) bool {
 	}
 	before := ts[i-1].text
 	return before == ")" || before == "]" || identifier(before[0]) && before != "return" && before != "case"
+}
+
+// dimension tells whether a number is that of a declared array.
+func dimension(ts []token, i int) bool {
+	return i > 2 && ts[i-1].text == "[" && identifier(ts[i-2].text[0]) && identifier(ts[i-3].text[0]) && ts[i-3].text != "return"
 }
 
 // halfAndTwice returns those of a named number, as a time of 60000 ms: no test should mind one millisecond. Small

@@ -13,12 +13,14 @@ static int f(const struct s *s, int n)
 {
 	struct t v = {.a = 1};
 	const char *text = "a < b";
+	char b[17];
 
 	(void)text;
 	if (n < 3 && !s->on)
 		return LK_EIO;
 	for (int i = 0; i < n; i++)
 		v.a += i;
+	lk_node_tell(s, "text", n + 17);
 	call(s, (struct t){.a = n});
 	return v.a - -1;
 }
@@ -40,6 +42,7 @@ func TestMutants(t *testing.T) {
 		"x.c:\tenum { LIMIT = 10, PAUSE = 60000 };\tenum { LIMIT = 9, PAUSE = 60000 };",
 		"x.c:\tenum { LIMIT = 10, PAUSE = 60000 };\tenum { LIMIT = 10, PAUSE = 30000 };",
 		"x.c:\tenum { LIMIT = 10, PAUSE = 60000 };\tenum { LIMIT = 10, PAUSE = 120000 };",
+		"x.c:f\tchar b[17];\tchar b[16];",
 		"x.c:f\tif (n < 3 && !s->on)\tif (n <= 3 && !s->on)",
 		"x.c:f\tif (n < 3 && !s->on)\tif (n < 3 || !s->on)",
 		"x.c:f\tif (n < 3 && !s->on)\tif (n < 3 && s->on)",
@@ -57,7 +60,8 @@ func TestMutants(t *testing.T) {
 		}
 	}
 	for key := range got {
-		if strings.Contains(key, "a < b") || strings.Contains(key, "a && b") || strings.Contains(key, "(void)") {
+		if strings.Contains(key, "a < b") || strings.Contains(key, "a && b") || strings.Contains(key, "(void)") ||
+			strings.Contains(key, "lk_node_tell") || strings.Contains(key, "b[18]") {
 			t.Errorf("not code: %q", key)
 		}
 	}

@@ -25,7 +25,7 @@ static struct lk_node node;
 /* The newest message that the node sent. */
 static struct lk_coap asked;
 static uint8_t asked_b[FAKE_DATAGRAM];
-static char path[64];
+static char path[80];
 
 /* The trace that is being written; trace.h says what it is. */
 static struct {
@@ -148,6 +148,17 @@ static inline bool in_payload(const char *text)
 		if (memcmp(asked.payload + i, text, n) == 0)
 			return true;
 	return false;
+}
+
+/* The value of the first such option in asked, or UINT32_MAX. */
+static inline uint32_t option_uint(uint16_t number)
+{
+	struct lk_coap_option o = {0};
+
+	while (lk_coap_next(&asked, &o))
+		if (o.number == number)
+			return lk_coap_uint(&o);
+	return UINT32_MAX;
 }
 
 static inline uint32_t step(void) { return lk_node_step(&node); }

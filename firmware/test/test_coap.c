@@ -23,6 +23,10 @@ static void reads_a_request(void)
 	CHECK_EQ(lk_coap_uint(&o), 60);
 	CHECK(!lk_coap_next(&m, &o));
 	CHECK(m.payload_len == 1 && m.payload[0] == 0xa0);
+	CHECK_EQ(m.options_len, 6);
+	memset(&m, 0xee, sizeof m); /* whatever was there before */
+	CHECK_EQ(lk_coap_parse(&m, b, sizeof b - 2), 0);
+	CHECK(m.payload_len == 0 && m.payload == NULL);
 }
 
 static void refuses_what_is_malformed(void)
@@ -41,10 +45,15 @@ static void refuses_what_is_malformed(void)
 	CHECK_EQ(PARSE(&m, 0x40, 1, 0, 1, 0x0f), LK_EMALFORMED);        /* a reserved length */
 	CHECK_EQ(PARSE(&m, 0x40, 1, 0, 1, 0xd0), LK_EMALFORMED);        /* an extended delta cut off */
 	CHECK_EQ(PARSE(&m, 0x40, 1, 0, 1, 0xe0, 1), LK_EMALFORMED);
+	CHECK_EQ(PARSE(&m, 0x40, 1, 0, 1, 0xe0, 0), LK_EMALFORMED);
 	CHECK_EQ(PARSE(&m, 0x40, 1, 0, 1, 0x0e, 0xff, 0xff), LK_EMALFORMED); /* a length beyond the message */
 	CHECK_EQ(PARSE(&m, 0x40, 1, 0, 1, 0xe0, 0xff, 0xff), LK_EMALFORMED); /* a number above 65535 */
 	CHECK(m.type == LK_COAP_CON && m.mid == 1);                     /* and still to be rejected by its ID */
 	CHECK_EQ(PARSE(&m, 0x40, 0, 0, 7), 0);                          /* a ping */
+	for (int code = 0; code < 256; code++) { /* classes 1, 6 and 7 are reserved (RFC 7252 §4.2) */
+		int class = code / 32;
+		CHECK_EQ(PARSE(&m, 0x40, (uint8_t)code, 0, 7), class == 1 || class == 6 || class == 7 ? LK_EMALFORMED : 0);
+	}
 }
 
 static void an_integer_has_at_most_four_bytes(void)
@@ -61,7 +70,7 @@ static void an_integer_has_at_most_four_bytes(void)
 
 static void writes_what_it_reads(void)
 {
-	static const size_t lens[] = {0, 1, 12, 13, 14, 268, 269, 270, 600};
+	static const size_t lens[] = {0, 1, 12, 13, 14, 268, 269, 270, 524, 525, 600};
 	static const uint16_t numbers[] = {1, 13, 14, 252, 282, 283, 600, 65535};
 	static uint8_t b[8192], value[600];
 
@@ -94,7 +103,7 @@ static void writes_integers_in_their_shortest_form(void)
 	static const struct {
 		uint32_t v;
 		size_t len;
-	} cases[] = {{0, 0}, {1, 1}, {255, 1}, {256, 2}, {65536, 3}, {UINT32_MAX, 4}};
+	} cases[] = {{0, 0}, {1, 1}, {255, 1}, {256, 2}, {65536, 3}, {0x12345678, 4}, {UINT32_MAX, 4}};
 	uint8_t b[64];
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -126,7 +135,7 @@ static void a_path_is_one_option_for_each_part(void)
 }
 
 /* In every size of buffer a message is either whole or refused, and no byte is written beyond it. */
-static void never_writes_beyond_its_buffer(void)
+static void never_writes_beyond_its_buffer(int payload)
 {
 	uint8_t b[64], whole[64];
 	int want = 0;
@@ -139,9 +148,9 @@ static void never_writes_beyond_its_buffer(void)
 		lk_coap_option_path(&out, LK_COAP_URI_PATH, "act/desk");
 		lk_coap_option_uint(&out, LK_COAP_CONTENT_FORMAT, 60);
 		uint8_t *p = lk_coap_payload(&out, &room);
-		for (size_t i = 0; i < 5 && i < room; i++)
+		for (size_t i = 0; i < (size_t)payload && i < room; i++)
 			p[i] = (uint8_t)i;
-		int n = lk_coap_end(&out, 5);
+		int n = lk_coap_end(&out, payload);
 		if (want == 0) {
 			want = n;
 			memcpy(whole, b, sizeof whole);
@@ -174,7 +183,9 @@ int main(void)
 	writes_what_it_reads();
 	writes_integers_in_their_shortest_form();
 	a_path_is_one_option_for_each_part();
-	never_writes_beyond_its_buffer();
+	never_writes_beyond_its_buffer(0);
+	never_writes_beyond_its_buffer(1);
+	never_writes_beyond_its_buffer(5);
 	options_out_of_order_fail();
 	return check_end("coap");
 }

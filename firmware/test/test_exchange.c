@@ -28,13 +28,17 @@ static enum lk_exchange_match take(uint8_t type, uint8_t code, uint16_t mid, uin
 
 static void the_first_wait_is_a_second_to_one_and_a_half(void)
 {
+	uint32_t longest = 0;
+
 	for (uint32_t random = 0; random < 2000; random += 13) {
 		lk_exchange_reset(&x, 7);
 		begin(100, random);
 		CHECK(x.wait >= 1000 && x.wait < 1500);
+		longest = x.wait > longest ? x.wait : longest;
 		CHECK(!lk_exchange_repeat(&x, 100 + x.wait - 1));
 		CHECK(lk_exchange_repeat(&x, 100 + x.wait));
 	}
+	CHECK(longest >= 1450); /* spread over all of it (RFC 7252 §4.2) */
 }
 
 static void each_wait_is_twice_the_one_before_and_four_repeats_are_all(void)
@@ -52,21 +56,38 @@ static void each_wait_is_twice_the_one_before_and_four_repeats_are_all(void)
 	CHECK_EQ(lk_exchange_due(&x, now), UINT32_MAX);
 	CHECK(!lk_exchange_repeat(&x, now + 100000));
 	CHECK(x.active); /* a late answer still counts */
+	begin(now, 0);   /* and the next request is repeated as often */
+	CHECK_EQ(lk_exchange_due(&x, now + 1500), 0); /* a loop that is late */
+	for (uint32_t i = 0; i < LK_MAX_RETRANSMIT; i++)
+		CHECK(lk_exchange_repeat(&x, now += x.wait));
+	CHECK_EQ(lk_exchange_due(&x, now), UINT32_MAX);
 }
 
 static void the_wait_follows_the_round_trip(void)
 {
 	static const struct {
 		uint32_t rtt, wait;
-	} cases[] = {{0, 200}, {5, 200}, {100, 200}, {150, 300}, {400, 800}, {500, 1000}, {3000, 1000}};
+	} cases[] = {{0, 200}, {5, 200}, {70, 200}, {100, 200}, {150, 300}, {400, 800}, {500, 1000}, {700, 1000}, {3000, 1000}};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		lk_exchange_reset(&x, 7);
-		begin(0, 0);
-		CHECK_EQ(take(LK_COAP_ACK, LK_COAP_CHANGED, x.mid, x.token, cases[i].rtt), LK_EXCHANGE_ANSWER);
+		begin(5000, 0);
+		CHECK_EQ(take(LK_COAP_ACK, LK_COAP_CHANGED, x.mid, x.token, 5000 + cases[i].rtt), LK_EXCHANGE_ANSWER);
 		begin(10000, 0);
 		CHECK_EQ(x.wait, cases[i].wait);
 	}
+}
+
+/* One slow answer among quick ones counts for an eighth (RFC 6298 §2.3). */
+static void the_round_trip_is_smoothed(void)
+{
+	lk_exchange_reset(&x, 7);
+	begin(0, 0);
+	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_CHANGED, x.mid, x.token, 200), LK_EXCHANGE_ANSWER);
+	begin(1000, 0);
+	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_CHANGED, x.mid, x.token, 1000 + 1000), LK_EXCHANGE_ANSWER);
+	begin(3000, 0);
+	CHECK_EQ(x.wait, 2 * (200 + (1000 - 200) / 8));
 }
 
 static void a_repeated_request_gives_no_sample(void)
@@ -101,6 +122,54 @@ static void an_answer_may_come_on_its_own(void)
 	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_EMPTY, x.mid, 0, 1), LK_EXCHANGE_ACKED);
 	CHECK_EQ(lk_exchange_due(&x, 1), UINT32_MAX); /* it was received: nothing to repeat */
 	CHECK_EQ(take(LK_COAP_CON, LK_COAP_CHANGED, 0x4444, x.token, 900), LK_EXCHANGE_ANSWER);
+	begin(1000, 0); /* the next one has not been received yet */
+	CHECK(lk_exchange_due(&x, 1000) < 1000);
+	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_EMPTY, x.mid, 0, 1000 + 150), LK_EXCHANGE_ACKED);
+	CHECK_EQ(take(LK_COAP_CON, LK_COAP_CHANGED, 0x4445, x.token, 1900), LK_EXCHANGE_ANSWER);
+}
+
+/* How long the other side thinks before it answers says nothing about the way there; its acknowledgement does. */
+static void an_acknowledgement_is_a_sample(void)
+{
+	lk_exchange_reset(&x, 7);
+	begin(0, 0);
+	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_EMPTY, x.mid, 0, 150), LK_EXCHANGE_ACKED);
+	CHECK_EQ(take(LK_COAP_CON, LK_COAP_CHANGED, 0x4444, x.token, 900), LK_EXCHANGE_ANSWER);
+	begin(1000, 0);
+	CHECK_EQ(x.wait, 300);
+}
+
+/* Codes 0.01 to 0.31 are methods, those that RFC 7252 does not define as well. */
+static void no_request_is_an_answer(void)
+{
+	lk_exchange_reset(&x, 7);
+	for (uint8_t code = 1; code < 32; code++) {
+		begin(0, 0);
+		CHECK_EQ(take(LK_COAP_ACK, code, x.mid, x.token, 1), LK_EXCHANGE_OTHER);
+		CHECK_EQ(take(LK_COAP_CON, code, 0x4444, x.token, 1), LK_EXCHANGE_OTHER);
+		CHECK_EQ(take(LK_COAP_CON, code, 0x4444, x.token - 1, 1), LK_EXCHANGE_OTHER);
+		CHECK(x.active);
+	}
+}
+
+/* Our tokens are four bytes: an answer with any other is none to us, neither now nor late. */
+static void a_token_of_another_length_is_none_of_ours(void)
+{
+	static const uint8_t token[LK_COAP_TOKEN_MAX] = {0, 0, 0, 1};
+
+	lk_exchange_reset(&x, 7);
+	begin(0, 0);
+	CHECK_EQ(x.token, 1);
+	for (size_t n = 0; n <= sizeof token; n++) {
+		uint8_t b[16];
+		struct lk_coap_out o;
+		struct lk_coap m;
+		lk_coap_begin(&o, b, sizeof b, LK_COAP_NON, LK_COAP_CHANGED, 0x4444, token, n);
+		CHECK(lk_coap_parse(&m, b, (size_t)lk_coap_end(&o, 0)) == 0);
+		struct lk_exchange before = x;
+		CHECK_EQ(lk_exchange_take(&x, &m, 1), n == LK_TOKEN_LEN ? LK_EXCHANGE_ANSWER : LK_EXCHANGE_OTHER);
+		x = before;
+	}
 }
 
 static void an_answer_on_its_own_acknowledges_the_request(void)
@@ -147,6 +216,9 @@ static void a_reset_ends_it(void)
 
 static void no_token_and_no_id_is_used_twice(void)
 {
+	lk_exchange_reset(&x, 0x12345);
+	begin(0, 0);
+	CHECK_EQ(x.mid, 0x2346); /* they begin anywhere */
 	lk_exchange_reset(&x, 65534);
 	for (uint32_t i = 1; i < 10; i++) {
 		uint16_t mid = x.mid;
@@ -164,6 +236,7 @@ static void what_does_not_fit_is_not_sent(void)
 	memset(path, 'a', sizeof path - 1);
 	path[sizeof path - 1] = 0;
 	lk_exchange_reset(&x, 7);
+	begin(0, 0);
 	lk_exchange_begin(&x, &o, LK_COAP_POST, path);
 	CHECK(!lk_exchange_sent(&x, lk_coap_end(&o, 0), 0, 0));
 	CHECK(!x.active);
@@ -188,6 +261,10 @@ int main(void)
 	each_wait_is_twice_the_one_before_and_four_repeats_are_all();
 	the_wait_follows_the_round_trip();
 	a_repeated_request_gives_no_sample();
+	the_round_trip_is_smoothed();
+	an_acknowledgement_is_a_sample();
+	no_request_is_an_answer();
+	a_token_of_another_length_is_none_of_ours();
 	only_its_own_answer_ends_it();
 	an_answer_may_come_on_its_own();
 	an_answer_on_its_own_acknowledges_the_request();

@@ -75,8 +75,201 @@ static void a_gateway_that_never_finds_it_fresh_is_asked_three_times(void)
 	CHECK(lk_node_verdict(&node, &verdict) && verdict == LK_GRANTED);
 }
 
+/* What asked says besides its payload: a POST that carries CBOR and wants CBOR, with the newest Echo, if there is one. */
+static void check_request(bool with_echo)
+{
+	uint8_t echo[LK_ECHO_LEN] = {0};
+
+	CHECK(asked.type == LK_COAP_CON && asked.code == LK_COAP_POST);
+	CHECK_EQ(option_uint(LK_COAP_CONTENT_FORMAT), LK_FORMAT_CBOR);
+	CHECK_EQ(option_uint(LK_COAP_ACCEPT), LK_FORMAT_CBOR);
+	take_echo(echo);
+	CHECK((memcmp(echo, node.held.echo, sizeof echo) == 0 && echo[0] != 0) == with_echo);
+	CHECK(with_echo || option_uint(LK_COAP_ECHO) == UINT32_MAX);
+}
+
+/* The gateway gets the card's number as it was read, a counter, the newest Echo and how long after that the tap was. */
+static void a_card_is_sent_as_it_was_read(void)
+{
+	static const uint8_t card[LK_UID_MAX] = {0x88, 1, 2, 3, 4, 5, 6, 7, 8, 9}, lens[] = {4, 7, 10};
+	struct lk_scan s;
+	int verdict;
+
+	boot(false);
+	online();
+	uint32_t received = board.now;
+	for (size_t i = 0; i < sizeof lens; i++) {
+		(void)pass(2000);
+		CHECK(lk_node_scan(&node, card, lens[i], board.now - 100));
+		(void)step();
+		CHECK(sent() && strcmp(path, "/scan") == 0);
+		check_request(true);
+		CHECK_EQ(lk_scan_parse(&s, asked.payload, asked.payload_len), 0);
+		CHECK(s.n == i + 1 && s.uid_len == lens[i] && memcmp(s.uid, card, lens[i]) == 0);
+		CHECK_EQ(s.age, (int32_t)(board.now - 100 - received) - LK_CLOCK_STEP);
+		answer_verdict(LK_DENIED, i + 1);
+		(void)step();
+		CHECK(lk_node_verdict(&node, &verdict) && verdict == LK_DENIED);
+		for (size_t k = 0; k < sizeof node.intent.uid; k++) /* no longer needed, no longer kept */
+			CHECK_EQ(node.intent.uid[k], 0);
+		received = board.now;
+	}
+	lk_held_forget(&node.held);
+	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
+	(void)step();
+	CHECK(sent());
+	check_request(false);
+	CHECK(lk_scan_parse(&s, asked.payload, asked.payload_len) == 0 && s.age == 0);
+}
+
+static void what_is_no_card_is_not_sent(void)
+{
+	static const uint8_t card[LK_UID_MAX + 1] = {1};
+	static const size_t lens[] = {0, 1, 3, 5, 9};
+	int verdict;
+
+	boot(false);
+	online();
+	CHECK(!lk_node_scan(&node, card, sizeof card, board.now));
+	CHECK(!node.intent.active);
+	for (size_t i = 0; i < sizeof lens / sizeof *lens; i++) {
+		CHECK(lk_node_scan(&node, card, lens[i], board.now));
+		(void)step();
+		CHECK(!sent());
+		CHECK(lk_node_verdict(&node, &verdict) && verdict == LK_ERANGE);
+		CHECK(lk_node_idle(&node));
+	}
+}
+
+/* A button asks for the target that the settings name, however long its name is. */
+static void a_button_asks_for_its_target(void)
+{
+	static const char *const targets[] = {"a", "front-door", "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl"};
+	char want[80];
+	struct lk_act a;
+
+	for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+		boot(false);
+		strcpy(settings.target, targets[i]);
+		CHECK(strlen(targets[i]) < sizeof settings.target);
+		online();
+		CHECK(lk_node_press(&node, LK_TOGGLE, board.now));
+		CHECK(!lk_node_press(&node, LK_ON, board.now)); /* one at a time */
+		(void)step();
+		(void)snprintf(want, sizeof want, "/act/%s", targets[i]);
+		CHECK(sent() && strcmp(path, want) == 0);
+		check_request(true);
+		CHECK_EQ(lk_act_parse(&a, asked.payload, asked.payload_len), 0);
+		CHECK(a.n == 1 && a.action == LK_TOGGLE && a.age == -LK_CLOCK_STEP);
+	}
+}
+
+static void a_second_card_waits_for_the_verdict_of_the_first(void)
+{
+	struct lk_scan s;
+
+	tap();
+	CHECK(!lk_node_scan(&node, (const uint8_t *)"abcd", 4, board.now));
+	CHECK(node.intent.uid_len == sizeof uid && memcmp(node.intent.uid, uid, sizeof uid) == 0);
+	(void)pass(1500);
+	CHECK(sent() && lk_scan_parse(&s, asked.payload, asked.payload_len) == 0 && s.n == 1 && memcmp(s.uid, uid, sizeof uid) == 0);
+}
+
+/* A counter that may be used again after the next boot lets an old scan pass for a new one. */
+static void without_a_counter_nothing_is_sent(void)
+{
+	boot(false);
+	online();
+	board.kv_power = 0;
+	CHECK(!lk_node_scan(&node, uid, sizeof uid, board.now));
+	CHECK(!lk_node_press(&node, LK_ON, board.now));
+	(void)step();
+	CHECK(!sent() && lk_node_idle(&node));
+}
+
+/* The gateway has seen higher counters than the node remembers: flash was erased, or the board swapped. */
+static void a_counter_that_is_behind_catches_up(void)
+{
+	struct lk_scan s;
+	int verdict;
+
+	boot(false);
+	online();
+	(void)pass(5000);
+	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
+	(void)step();
+	CHECK(sent());
+	answer_verdict(LK_DENIED, 1000);
+	(void)step();
+	CHECK(!lk_node_verdict(&node, &verdict));
+	CHECK(sent() && lk_scan_parse(&s, asked.payload, asked.payload_len) == 0 && s.n == 1001);
+	answer_verdict(LK_GRANTED, 1001);
+	(void)step();
+	CHECK(lk_node_verdict(&node, &verdict) && verdict == LK_GRANTED);
+
+	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
+	(void)step();
+	CHECK(sent());
+	board.kv_power = 0;
+	answer_verdict(LK_DENIED, 5000);
+	(void)step();
+	CHECK(!sent());
+	CHECK(lk_node_verdict(&node, &verdict) && verdict == LK_EIO);
+}
+
+static void an_answer_that_is_no_verdict_ends_it(void)
+{
+	static const uint8_t broken[] = {0xa1, 0x00};
+	int verdict;
+
+	tap();
+	answer(LK_COAP_NOT_FOUND, NULL, NULL, 0);
+	(void)step();
+	CHECK(lk_node_verdict(&node, &verdict) && verdict == LK_ENONE);
+	tap();
+	answer(LK_COAP_CHANGED, NULL, broken, sizeof broken);
+	(void)step();
+	CHECK(lk_node_verdict(&node, &verdict) && verdict == LK_EMALFORMED);
+	CHECK(!sent() && lk_node_online(&node));
+}
+
+/* A session over which a scan got no answer for half a window is not trusted any more; one that had less time is. */
+static void a_silent_gateway_costs_the_session(void)
+{
+	int verdict;
+
+	tap();
+	(void)pass(LK_SCAN_WINDOW - 100);
+	CHECK(!lk_node_verdict(&node, &verdict));
+	CHECK_EQ(node.state, LK_NODE_UP);
+	(void)pass(100);
+	CHECK(lk_node_verdict(&node, &verdict) && verdict == LK_EAGAIN);
+	CHECK(node.state == LK_NODE_WAITING && lk_node_idle(&node));
+
+	boot(false);
+	board.net = false;
+	(void)pass(10000);
+	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
+	(void)pass(2000);
+	board.net = true;
+	(void)pass(LK_SCAN_WINDOW - 2000 - 100);
+	CHECK(sent() && strcmp(path, "/scan") == 0);
+	(void)pass(100);
+	CHECK(lk_node_verdict(&node, &verdict) && verdict == LK_EAGAIN);
+	CHECK(node.state == LK_NODE_UP && node.sessions == 1);
+	CHECK(sent() && strcmp(path, "/rd") == 0); /* the scan is not repeated: the session goes on with what comes next */
+}
+
 int main(void)
 {
+	a_card_is_sent_as_it_was_read();
+	what_is_no_card_is_not_sent();
+	a_button_asks_for_its_target();
+	a_second_card_waits_for_the_verdict_of_the_first();
+	without_a_counter_nothing_is_sent();
+	a_counter_that_is_behind_catches_up();
+	an_answer_that_is_no_verdict_ends_it();
+	a_silent_gateway_costs_the_session();
 	a_verdict_that_comes_after_the_window_is_not_shown();
 	nothing_is_asked_again_after_the_window();
 	a_gateway_that_never_finds_it_fresh_is_asked_three_times();

@@ -81,7 +81,9 @@ static void a_refused_command_names_its_member(void)
 	COMMAND("\xa3\x04\x02\x08\x01\x09\x01", LK_COAP_BAD_REQUEST, "key 9");
 	COMMAND("\xa3\x04\x01\x05\x01\x08\x01", LK_COAP_BAD_REQUEST, "key 5");
 	COMMAND("\xa3\x04\x01\x08\x01\x0e\x01", LK_COAP_BAD_REQUEST, "key 14"); /* not known */
+	COMMAND("\xa3\x04\x01\x08\x01\x0a\x01", LK_COAP_BAD_REQUEST, "key 10");
 	COMMAND("\xa3\x04\x01\x08\x01\x18\x28\x01", LK_COAP_BAD_REQUEST, "key 40");
+	COMMAND("\xa3\x04\x01\x08\x01\x18\x64\x01", LK_COAP_BAD_REQUEST, "key 100");
 	COMMAND("\xa3\x04\x01\x08\x01\x18\xff\x01", LK_COAP_BAD_REQUEST, "key 255");
 	COMMAND("\xa3\x04\x01\x08\x01\x19\x01\x00\x01", LK_COAP_BAD_REQUEST, "payload");
 	COMMAND("\xa2\x04\x03\x08\x01", LK_COAP_BAD_REQUEST, "action"); /* on, of a lock */
