@@ -14,6 +14,7 @@ static void begin(const char *role)
 {
 	fake_init(&board);
 	memset(&draft, 0, sizeof draft);
+	memset(&console, 0xee, sizeof console); /* whatever was there before */
 	lk_console_init(&console, &board.port, &draft, role);
 }
 
@@ -51,6 +52,13 @@ static bool echoes(const char *typed, const char *want)
 static bool printed(const char *text)
 {
 	return strstr(board.printed, text) != NULL;
+}
+
+static void an_empty_line_says_nothing(void)
+{
+	begin("lock");
+	CHECK(answers("", "") && answers(" ", "") && answers("  \t ", ""));
+	CHECK(answers("x\b", "") && answers("\b", ""));
 }
 
 static bool wiped(void)
@@ -324,6 +332,7 @@ static void no_line_stays_in_memory(void)
 
 int main(void)
 {
+	an_empty_line_says_nothing();
 	what_device_add_printed_can_be_pasted();
 	each_answer_says_what_to_do();
 	commands_may_be_in_upper_case_and_spaces_may_be_tabs();

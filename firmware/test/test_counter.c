@@ -97,6 +97,13 @@ static void a_counter_goes_on_after_what_the_gateway_saw(void)
 	CHECK_EQ(board.kv_writes, 3);
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
 	CHECK_EQ(c.next, 1065);
+	CHECK_EQ(lk_counter_reached(&c, &board.port, c.next), 0); /* the very next one was used */
+	CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
+	CHECK_EQ(n, 1066);
+	CHECK_EQ(lk_counter_reached(&c, &board.port, c.reserved), 0); /* the first that is not reserved: it stays used over a boot */
+	n = c.next - 1;
+	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
+	CHECK(c.next > n);
 }
 
 static void a_counter_never_goes_back(void)
@@ -136,7 +143,7 @@ static void flash_that_is_no_good_leaves_it_to_the_verdict(void)
 		size_t n;
 	} bad[] = {
 		{"\0\0\0\0\0\0\0\0", 8}, {"\0\x20\0\0\0\0\0\x01", 8}, {"\xff\xff\xff\xff\xff\xff\xff\xff", 8},
-		{"\0\0\0\0\0\0\x01", 7}, {"\0\0\0\0\0\0\0\0\x01", 9},
+		{"\x01\0\0\0\0\0\0\x01", 8}, {"\0\0\0\0\0\0\x01", 7}, {"\0\0\0\0\0\0\0\0\x01", 9},
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		struct lk_counter c;
@@ -222,6 +229,27 @@ static void an_export_that_flash_has_left_behind_is_refused(void)
 	}
 	CHECK_EQ(lk_counter_import(&c, rtc, sizeof rtc - 1), LK_EMALFORMED);
 	CHECK_EQ(lk_counter_import(&c, rtc, 0), LK_EMALFORMED);
+	fake_init(&board);
+	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
+	CHECK_EQ(lk_counter_export(&(struct lk_counter){0, 1}, other, sizeof other), LK_COUNTER_EXPORT);
+	CHECK_EQ(lk_counter_import(&c, other, sizeof other), LK_EMALFORMED); /* there is no scan 0 */
+}
+
+/* Before the first scan, and with a whole block left. */
+static void every_counter_survives_deep_sleep(void)
+{
+	struct lk_counter c;
+	uint8_t rtc[LK_COUNTER_EXPORT];
+
+	fake_init(&board);
+	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
+	CHECK_EQ(lk_counter_export(&c, rtc, sizeof rtc), LK_COUNTER_EXPORT);
+	CHECK_EQ(lk_counter_import(&c, rtc, sizeof rtc), 0);
+	CHECK_EQ(lk_counter_reached(&c, &board.port, 1000), 0);
+	CHECK_EQ(lk_counter_export(&c, rtc, sizeof rtc), LK_COUNTER_EXPORT);
+	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
+	CHECK_EQ(lk_counter_import(&c, rtc, sizeof rtc), 0);
+	CHECK_EQ(c.next, 1001);
 }
 
 int main(void)
@@ -236,5 +264,6 @@ int main(void)
 	after_the_last_counter_there_is_none();
 	deep_sleep_loses_no_counter_of_the_block();
 	an_export_that_flash_has_left_behind_is_refused();
+	every_counter_survives_deep_sleep();
 	return check_end("counter");
 }

@@ -50,5 +50,15 @@ int main(void)
 	DRAWS(14, "##..##..##..#.");
 	lk_led_once(&l, LK_LED_RETRY, board.now);
 	DRAWS(14, "#.#.#.#.#.#.#.");
+	begin(LK_LED_ONLINE);
+	(void)draw(1);
+	lk_led_once(&l, LK_LED_GRANTED, board.now);
+	DRAWS(43, "##########.#.............................#."); /* then the base from its beginning */
+
+	begin(LK_LED_ONLINE); /* whenever it is asked, it says when the next step is */
+	fake_pass(&board, 37);
+	lk_led_once(&l, LK_LED_DENIED, board.now);
+	fake_pass(&board, 30);
+	CHECK_EQ(lk_led_poll(&l, &board.port, board.now), 70);
 	return check_end("led");
 }

@@ -126,6 +126,64 @@ static void a_case_that_was_open_for_a_moment_is_told(void)
 	CHECK(sent() && in_payload(opened) && in_payload(closed));
 }
 
+static void a_report_tells_what_the_board_knows(void)
+{
+	uint8_t echo[LK_ECHO_LEN] = {0};
+
+	boot(true);
+	board.voltage = 3300;
+	board.rssi = -60;
+	online();
+	lk_node_report(&node, LK_REPORT_HEALTH | LK_REPORT_EXIT);
+	(void)step();
+	CHECK(sent() && strcmp(path, "/report") == 0);
+	CHECK_EQ(option_uint(LK_COAP_CONTENT_FORMAT), LK_FORMAT_SENML_CBOR);
+	take_echo(echo);
+	CHECK(memcmp(echo, node.held.echo, sizeof echo) == 0 && node.held.len == sizeof echo);
+	CHECK(in_payload("exit\x04\xf5") && in_payload("uptime\x01\x61s\x02"));
+	CHECK(in_payload("supply\x01\x62mV\x02\x19\x0c\xe4") && in_payload("rssi\x01\x63" "dBm\x02\x38\x3b"));
+	CHECK(!in_payload("contact") && !in_payload("tamper") && !in_payload("boot")); /* nobody asked for these */
+	answer(LK_COAP_CHANGED, NULL, NULL, 0);
+	board.voltage = 0;
+	board.rssi = 0;
+	lk_held_forget(&node.held);
+	(void)step();
+	lk_held_forget(&node.held);
+	lk_node_report(&node, LK_REPORT_HEALTH);
+	(void)step();
+	CHECK(sent() && in_payload("uptime") && !in_payload("supply") && !in_payload("rssi"));
+	CHECK_EQ(option_uint(LK_COAP_ECHO), UINT32_MAX);
+}
+
+/* What the gateway has taken, or has refused for good, is not told again in the next session. */
+static void a_report_is_told_once(void)
+{
+	static const uint8_t codes[] = {LK_COAP_CHANGED, LK_COAP_BAD_REQUEST}, reset[] = {0x70, 0x00};
+	uint8_t b[4];
+
+	for (size_t i = 0; i < sizeof codes; i++) {
+		boot(true);
+		online();
+		lk_node_report(&node, LK_REPORT_TAMPER);
+		(void)step();
+		CHECK(sent() && strcmp(path, "/report") == 0);
+		answer(codes[i], NULL, NULL, 0);
+		(void)step();
+		CHECK(lk_node_idle(&node));
+		node.renew = board.now;
+		(void)step();
+		CHECK(sent());
+		memcpy(b, reset, 2);
+		b[2] = (uint8_t)(asked.mid >> 8);
+		b[3] = (uint8_t)asked.mid;
+		deliver(b, sizeof b); /* which ends the session */
+		(void)step();
+		online();
+		(void)pass(1000);
+		CHECK(node.sessions == 2 && !sent() && lk_node_idle(&node));
+	}
+}
+
 static void a_report_that_may_have_come_late_is_told_again(void)
 {
 	boot(true);
@@ -294,6 +352,8 @@ int main(void)
 	a_busy_gateway_costs_no_session();
 	a_door_that_was_open_for_a_moment_is_told();
 	a_case_that_was_open_for_a_moment_is_told();
+	a_report_tells_what_the_board_knows();
+	a_report_is_told_once();
 	a_report_that_may_have_come_late_is_told_again();
 	all_reports_together_fit();
 	a_tap_does_not_wait_for_the_back_off();

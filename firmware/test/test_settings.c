@@ -165,6 +165,7 @@ static void flash_that_cannot_be_read_is_not_an_empty_one(void)
 	flash(old);
 	board.kv_get_fails = true;
 	CHECK_EQ(lk_settings_load(&s, &board.port), LK_EIO);
+	CHECK(s.bad == NULL); /* nobody knows what was stored */
 }
 
 static void each_value_has_its_rules(void)
@@ -177,10 +178,11 @@ static void each_value_has_its_rules(void)
 		{"identity", "LK-0123456789", false}, {"identity", "lk-012345678i", false}, {"identity", "lk-012345678l", false},
 		{"identity", "lk-012345678o", false}, {"identity", "lk-012345678u", false}, {"identity", "lk-012345678A", false},
 		{"identity", "xx-0123456789", false}, {"identity", "0123456789abc", false},
+		{"identity", "lkx0123456789", false}, {"identity", "lk-i123456789", false}, {"secret", "uk7rqh2m9xw4c0td8vpnj5bsy6", false},
 		{"secret", SECRET_A, true}, {"secret", "zk7rqh2m9xw4c0td8vpnj5bsy", false}, {"secret", SECRET_A "0", false},
 		{"secret", "zk7rqh2m9xw4c0td8vpnj5bsyu", false}, {"secret", "zk7rqh2m9xw4c0td8vpnj5bsY6", false},
 		{"kind", "reader", true}, {"kind", "switch", true}, {"kind", "sensor", true}, {"kind", "overlong", false}, {"kind", "Lock", false},
-		{"device", "a", true}, {"device", "3_x.y-z", true}, {"device", "-a", false}, {"device", ".a", false}, {"device", "a b", false},
+		{"device", "a", true}, {"device", "i", true}, {"device", "3_x.y-z", true}, {"device", "-a", false}, {"device", ".a", false}, {"device", "a b", false},
 		{"device", "a/b", false}, {"device", "A", false},
 		{"device", "0123456789012345678901234567890123456789012345678901234567890123", true},
 		{"device", "01234567890123456789012345678901234567890123456789012345678901234", false},
@@ -189,7 +191,10 @@ static void each_value_has_its_rules(void)
 		{"ssid", "a", true}, {"ssid", "caf\xc3\xa9 \"wifi\"", true}, {"ssid", "12345678901234567890123456789012", true},
 		{"ssid", "123456789012345678901234567890123", false}, {"ssid", "a\tb", false}, {"ssid", "a\x7f", false},
 		{"password", "1234567", false}, {"password", "12345678", true}, {"password", "1234567\xe9", false}, {"password", "1234567\n", false},
+		{"password", "1234567\x80", false},
 		{"password", "012345678901234567890123456789012345678901234567890123456789012", true},
+		{"password", "not hexadecimal 01234567890123456789012345678901234567890123456", true},
+		{"password", "0123456789abcdefABCDEF0123456789abcdefABCDEF0123456789abcdefABC.", false},
 		{"password", "0123456789abcdefABCDEF0123456789abcdefABCDEF0123456789abcdefABCD", true},
 		{"password", "0123456789abcdefABCDEF0123456789abcdefABCDEF0123456789abcdefABCg", false},
 		{"password", "0123456789abcdefABCDEF0123456789abcdefABCDEF0123456789abcdefABCDE", false},
@@ -220,7 +225,7 @@ static void a_gateway_is_a_host_and_a_port(void)
 		{"192.0.2.1:5684", "192.0.2.1", 5684}, {"gw.example:1", "gw.example", 1}, {"gw:65535", "gw", 65535},
 		{"GW.Example.:5684", "GW.Example.", 5684},
 		{"gw", "gw", 5684}, {"[2001:db8::1]:5684", "2001:db8::1", 5684}, {"[::1]", "::1", 5684}, {"[::ffff:192.0.2.1]:7", "::ffff:192.0.2.1", 7},
-		{"[gw.example]:5684", "gw.example", 5684}, {"a-b.c:9", "a-b.c", 9},
+		{"[gw.example]:5684", "gw.example", 5684}, {"a-b.c:9", "a-b.c", 9}, {"g:10000", "g", 10000}, {"gw:10203", "gw", 10203}, {"-", NULL, 0}, {"-:1", NULL, 0},
 		{"gw:0", NULL, 0}, {"gw:65536", NULL, 0}, {"gw:4294967297", NULL, 0}, {"gw:05684", NULL, 0}, {"gw:+1", NULL, 0}, {"gw:", NULL, 0},
 		{"gw:coaps", NULL, 0}, {"gw:1 ", NULL, 0}, {":5684", NULL, 0}, {"2001:db8::1", NULL, 0}, {"2001:db8::1:5684", NULL, 0},
 		{"[::1", NULL, 0},
@@ -374,6 +379,13 @@ static void an_image_with_a_key_starts_with_it_when_flash_has_nothing(void)
 	lk_settings_wipe(&s);
 	CHECK_EQ(lk_settings_seed(&s, &bad), LK_EMALFORMED);
 	CHECK(s.identity[0] == '\0' && s.secret[0] == '\0');
+	fake_kv_text(&board, "device", "not valid");
+	CHECK_EQ(lk_settings_load(&s, &board.port), LK_EMALFORMED);
+	CHECK_EQ(lk_settings_seed(&s, &bundle), 0);
+	CHECK(s.bad == NULL && strcmp(s.device, "built-in") == 0); /* nothing of flash is in use that was no good */
+	lk_settings_wipe(&s);
+	CHECK_EQ(lk_settings_set(&s, "gateway", "g"), 0);
+	CHECK_EQ(lk_settings_seed(&s, &bundle), LK_ENONE);
 
 	for (int i = 0; i < 3; i++) {
 		fake_init(&board);

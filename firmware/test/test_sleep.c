@@ -1,5 +1,6 @@
 /* What is kept over deep sleep, and what is believed of it. */
 #include "check.h"
+#include "dtls_peer.h"
 #include "err.h"
 #include "fake_port.h"
 #include "sleep.h"
@@ -78,6 +79,7 @@ static void memory_that_cannot_be_erased_is_not_used(void)
 	board.rtc_fails = true;
 	begin();
 	CHECK(lk_sleep_load(&kept, &node) < 0);
+	CHECK_EQ(lk_sleep_save(&kept, &node), LK_EIO);
 	CHECK_EQ(next(), 1 + LK_COUNTER_BLOCK);
 }
 
@@ -90,8 +92,119 @@ static void no_secret_stays_in_ram(void)
 		CHECK_EQ(kept.rtc[i], 0);
 }
 
+/* Makes the checksum right again, as sleep.c says it is: FNV-1a of what follows it. */
+static void reseal(void)
+{
+	uint32_t h = 2166136261u;
+
+	for (size_t i = 8; i < LK_RTC_MAX; i++)
+		h = (h ^ board.rtc[i]) * 16777619u;
+	for (int i = 0; i < 4; i++)
+		board.rtc[4 + i] = (uint8_t)(h >> (24 - 8 * i));
+}
+
+static const char identity[] = "lk-0123456789", secret[] = "0123456789abcdefghjkmnpqrs";
+
+/* A node in session with peer, which goes to sleep: returns what it kept. */
+static int sleep_in_session(struct dtls_peer *peer)
+{
+	int err = LK_EAGAIN;
+
+	fake_init(&board);
+	peer_init(peer, &board, secret);
+	begin();
+	CHECK_EQ(lk_dtls_open(node.dtls, &board.port, identity, secret), 0);
+	for (int i = 0; i < 100 && err == LK_EAGAIN; i++) {
+		err = lk_dtls_handshake(node.dtls);
+		peer_take(peer);
+		fake_pass(&board, 10);
+	}
+	CHECK_EQ(err, 0);
+	node.state = LK_NODE_UP;
+	node.out.token = 0xa1b2c3d4;
+	node.out.mid = 0x1234;
+	strcpy(node.location, "rd/4f2a");
+	memset(&kept, 0xee, sizeof kept);
+	return lk_sleep_save(&kept, &node);
+}
+
+/* The session goes on where it was, and with it what must never be used twice in it. */
+static void a_session_goes_on_after_a_sleep(void)
+{
+	struct dtls_peer peer;
+
+	int len = sleep_in_session(&peer);
+	CHECK(len > 0 && len <= LK_DTLS_STATE_MAX);
+	CHECK(memcmp(board.rtc, "lks1", 4) == 0);
+	CHECK(memcmp(board.rtc + 24, "\xa1\xb2\xc3\xd4\x12\x34rd/4f2a", 14) == 0);
+	CHECK(board.rtc[55] == len >> 8 && board.rtc[56] == (len & 0xff));
+	for (size_t i = 57 + (size_t)len; i < sizeof board.rtc; i++)
+		CHECK_EQ(board.rtc[i], 0);
+	uint8_t copy[LK_RTC_MAX];
+	memcpy(copy, board.rtc, sizeof copy);
+	reseal();
+	CHECK(memcmp(copy, board.rtc, sizeof copy) == 0);
+
+	unsigned records = peer.records;
+	fake_reboot(&board, LK_BOOT_WAKE);
+	begin();
+	CHECK_EQ(lk_sleep_load(&kept, &node), 0);
+	CHECK(node.out.token == 0xa1b2c3d4 && node.out.mid == 0x1234 && strcmp(node.location, "rd/4f2a") == 0);
+	CHECK_EQ(node.saved_len, len);
+	for (int i = 0; i < 5; i++)
+		(void)lk_node_step(&node);
+	CHECK(node.state == LK_NODE_UP && node.sessions == 1);
+	peer_take(&peer); /* it renews its registration, sealed as the gateway expects it */
+	CHECK(peer.records == records + 1 && peer.got_type == PEER_DATA);
+	CHECK(memcmp(peer.got + 4, "\xa1\xb2\xc3\xd5", 4) == 0);
+	CHECK_EQ(node.saved_len, 0); /* nobody can resume it once more */
+	for (size_t i = 57; i < 57 + (size_t)len; i++)
+		CHECK_EQ(kept.rtc[i], 0);
+	lk_dtls_close(node.dtls);
+	peer_free(&peer);
+	CHECK_EQ(fake_heap.allocs, 0);
+}
+
+/* What cannot have been written so is not believed, even with a checksum that is right. */
+static void memory_that_makes_no_sense_is_not_believed(void)
+{
+	static const struct {
+		size_t len;
+		bool good;
+	} cases[] = {{1, true}, {LK_RTC_MAX - 57, true}, {LK_RTC_MAX - 57 + 1, false}, {LK_RTC_MAX, false}, {UINT16_MAX, false}};
+	struct dtls_peer peer;
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		(void)sleep_in_session(&peer);
+		board.rtc[55] = (uint8_t)(cases[i].len >> 8);
+		board.rtc[56] = (uint8_t)cases[i].len;
+		reseal();
+		begin();
+		CHECK_EQ(lk_sleep_load(&kept, &node), cases[i].good ? 0 : LK_ENONE);
+		CHECK_EQ(node.saved_len, cases[i].good ? cases[i].len : 0);
+		peer_free(&peer);
+	}
+	(void)sleep_in_session(&peer);
+	memset(board.rtc + 30, 'a', 24);
+	reseal();
+	memcpy(kept.rtc, board.rtc, sizeof kept.rtc);
+	begin();
+	CHECK_EQ(lk_sleep_load(&kept, &node), 0);
+	CHECK_EQ(strlen(node.location), 24);
+	memcpy(board.rtc, kept.rtc, sizeof board.rtc);
+	memcpy(board.rtc, "lks1", 4);
+	board.rtc[54] = 'a'; /* a path without an end */
+	reseal();
+	begin();
+	CHECK_EQ(lk_sleep_load(&kept, &node), LK_ENONE);
+	CHECK_EQ(node.saved_len, 0);
+	peer_free(&peer);
+}
+
 int main(void)
 {
+	a_session_goes_on_after_a_sleep();
+	memory_that_makes_no_sense_is_not_believed();
 	the_counter_goes_on_within_its_block();
 	what_was_read_once_is_gone();
 	memory_that_lost_a_bit_is_not_believed();
