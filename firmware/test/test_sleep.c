@@ -83,6 +83,29 @@ static void memory_that_cannot_be_erased_is_not_used(void)
 	CHECK_EQ(next(), 1 + LK_COUNTER_BLOCK);
 }
 
+static int cannot_write(void *ctx, const uint8_t *b, size_t n)
+{
+	(void)ctx, (void)b, (void)n;
+	return LK_EIO;
+}
+
+/* It can be read and not erased: used now, it would be used again after the next wake. */
+static void memory_that_is_read_and_stays_is_not_used(void)
+{
+	struct lk_port port;
+
+	fake_init(&board);
+	begin();
+	CHECK_EQ(next(), 1);
+	CHECK_EQ(lk_sleep_save(&kept, &node), 0);
+	begin();
+	port = board.port;
+	port.rtc_set = cannot_write;
+	node.port = &port;
+	CHECK_EQ(lk_sleep_load(&kept, &node), LK_EIO);
+	CHECK_EQ(next(), 1 + LK_COUNTER_BLOCK);
+}
+
 static void no_secret_stays_in_ram(void)
 {
 	fake_init(&board);
@@ -209,6 +232,7 @@ int main(void)
 	what_was_read_once_is_gone();
 	memory_that_lost_a_bit_is_not_believed();
 	memory_that_cannot_be_erased_is_not_used();
+	memory_that_is_read_and_stays_is_not_used();
 	no_secret_stays_in_ram();
 	return check_end("sleep");
 }
