@@ -61,6 +61,30 @@ static void a_handshake_without_answers_ends_and_leaves_nothing(void)
 	CHECK_EQ(fake_heap.allocs, 0);
 }
 
+/* RFC 6347 §4.2.4.1: the first flight is repeated after a second. Until then the node may sleep, and says how long. */
+static void the_first_flight_is_repeated_after_a_second(void)
+{
+	fake_init(&board);
+	CHECK_EQ(lk_dtls_open(&dtls, &board.port, identity, secret), 0);
+	CHECK_EQ(lk_dtls_due(&dtls), UINT32_MAX); /* nothing was sent */
+	CHECK_EQ(lk_dtls_handshake(&dtls), LK_EAGAIN);
+	CHECK_EQ(board.sent_total, 1);
+	CHECK_EQ(lk_dtls_due(&dtls), 1000);
+	fake_pass(&board, 400);
+	CHECK_EQ(lk_dtls_due(&dtls), 600);
+	CHECK_EQ(lk_dtls_handshake(&dtls), LK_EAGAIN);
+	CHECK_EQ(board.sent_total, 1);
+	fake_pass(&board, 600);
+	CHECK_EQ(lk_dtls_due(&dtls), 0);
+	fake_pass(&board, 10); /* a loop that is late */
+	CHECK_EQ(lk_dtls_due(&dtls), 0);
+	CHECK_EQ(lk_dtls_handshake(&dtls), LK_EAGAIN);
+	CHECK_EQ(board.sent_total, 2);
+	lk_dtls_close(&dtls);
+	CHECK_EQ(lk_dtls_due(&dtls), UINT32_MAX);
+	CHECK_EQ(fake_heap.allocs, 0);
+}
+
 static void no_lack_of_heap_leaves_anything(void)
 {
 	unsigned steps, failures = 0;
@@ -172,6 +196,7 @@ static void a_hint_is_noted_and_no_more(void)
 int main(void)
 {
 	a_handshake_without_answers_ends_and_leaves_nothing();
+	the_first_flight_is_repeated_after_a_second();
 	no_lack_of_heap_leaves_anything();
 	a_board_without_random_bytes_connects_to_nobody();
 	what_is_no_association_is_not_resumed();

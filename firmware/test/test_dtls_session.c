@@ -77,6 +77,7 @@ static void two_with_the_same_key_understand_each_other(void)
 	for (int i = 0; i < 100; i++)
 		CHECK(both_ways());
 	lk_dtls_close(&dtls);
+	CHECK(!dtls.up);
 	peer_take(&peer); /* it says goodbye: close_notify, a warning */
 	CHECK(peer.got_type == PEER_ALERT && peer.got_n == 2 && peer.got[0] == 1 && peer.got[1] == 0);
 	end();
@@ -105,6 +106,41 @@ static void an_alert_in_the_clear_ends_no_handshake(void)
 	CHECK_EQ(handshake(), 0);
 	CHECK(both_ways());
 	end();
+}
+
+/* Nor does one behind a record of the handshake, nor a ChangeCipherSpec that is none. */
+static void nothing_forged_beside_a_flight_ends_the_handshake(void)
+{
+	static const uint8_t long_ccs[] = {1, 1}, other_ccs[] = {2};
+	uint8_t forged[PEER_RECORD_MAX];
+	int err = LK_EAGAIN;
+
+	for (int how = 0; how < 3; how++) {
+		begin(secret);
+		CHECK_EQ(lk_dtls_open(&dtls, &board.port, identity, secret), 0);
+		CHECK_EQ(lk_dtls_handshake(&dtls), LK_EAGAIN);
+		peer_take(&peer);
+		CHECK_EQ(board.inboxes, 1);
+		struct fake_datagram flight = board.inbox[0];
+		size_t n = how == 0 ? peer_clear(&peer, PEER_ALERT, (const uint8_t[]){2, 40}, 2, forged)
+		         : how == 1 ? peer_clear(&peer, PEER_CCS, long_ccs, sizeof long_ccs, forged)
+		                    : peer_clear(&peer, PEER_CCS, other_ccs, sizeof other_ccs, forged);
+		board.inboxes = 0;
+		deliver(flight.b, flight.n, forged, n);
+		fake_deliver(&board, forged, n);
+		CHECK_EQ(lk_dtls_handshake(&dtls), LK_EAGAIN);
+		CHECK_EQ(board.sents, 0); /* of such a datagram nothing is taken */
+		fake_deliver(&board, flight.b, flight.n);
+		err = LK_EAGAIN;
+		for (int i = 0; i < 20 && err == LK_EAGAIN; i++) {
+			err = lk_dtls_handshake(&dtls);
+			peer_take(&peer);
+			fake_pass(&board, 10);
+		}
+		CHECK_EQ(err, 0);
+		CHECK(both_ways());
+		end();
+	}
 }
 
 /* Once keys are agreed nothing in the clear may reach what parses handshakes. A datagram that has such a record in it is somebody's
@@ -150,6 +186,17 @@ static void a_datagram_must_be_whole(void)
 	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), sizeof hello);
 	fake_deliver(&board, sealed, n); /* now it has */
 	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN);
+	CHECK(both_ways());
+	end();
+}
+
+static void the_shortest_message_is_one_byte(void)
+{
+	in_session();
+	peer_send(&peer, PEER_DATA, hello, 0);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN); /* a record without content is no message, and no error */
+	peer_send(&peer, PEER_DATA, hello, 1);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), 1);
 	CHECK(both_ways());
 	end();
 }
@@ -245,8 +292,10 @@ int main(void)
 	two_with_the_same_key_understand_each_other();
 	nobody_else_gets_in();
 	an_alert_in_the_clear_ends_no_handshake();
+	nothing_forged_beside_a_flight_ends_the_handshake();
 	nothing_in_the_clear_counts_after_the_handshake();
 	a_datagram_must_be_whole();
+	the_shortest_message_is_one_byte();
 	a_changed_record_is_dropped_and_costs_nothing();
 	a_message_has_the_time_at_which_it_was_read();
 	a_message_that_does_not_fit_is_dropped_whole();
