@@ -1,4 +1,6 @@
 /* What a node says when it refuses what the gateway asks: the option or the member that was wrong (RFC 7252 §5.5.2). */
+#include <stdlib.h>
+
 #include "check.h"
 #include "fake_port.h"
 #include "inside.h"
@@ -91,9 +93,37 @@ static void a_refused_command_names_its_member(void)
 	COMMAND("\xa2\x04\x01\x08\x01", LK_COAP_UNAUTHORIZED, "Echo");
 }
 
+/* The key at which a command is not one, from a copy of its exact size, so that a read behind it is seen. */
+static uint8_t fault(const char *b, size_t n)
+{
+	uint8_t *copy = malloc(n + (n == 0));
+
+	if (copy == NULL)
+		return 0;
+	memcpy(copy, b, n);
+	uint8_t key = lk_command_fault(copy, n);
+	free(copy);
+	return key;
+}
+
+static void a_fault_is_at_the_key_where_it_is(void)
+{
+	static const char unlock[] = "\xa3\x04\x01\x08\x01\x09\x19\x01\xf4"; /* for 500 ms */
+	static const uint8_t cut[sizeof unlock - 1] = {0, 4, 4, 8, 8, 0, 9, 9, 9}; /* by the bytes that are left */
+
+	for (size_t n = 0; n < sizeof cut; n++)
+		CHECK_EQ(fault(unlock, n), cut[n]);
+	CHECK_EQ(fault("\xa3\x04\x01\x08\x01", 5), 0);                 /* the members are right, their number is not */
+	CHECK_EQ(fault("\xa3\x04\x01\x08\x01\x41\x00", 7), 0);         /* a key that is no number */
+	CHECK_EQ(fault("\xa3\x04\x01\x08\x01\x1f", 6), 0);
+	CHECK_EQ(fault("\xa3\x04\x01\x08\x01\x18\xff\x01", 8), 255);
+	CHECK_EQ(fault("\xa3\x04\x01\x08\x01\x19\x01\x01\x01", 9), 0); /* 257 is not key 1 */
+}
+
 int main(void)
 {
 	a_refused_request_names_its_option();
 	a_refused_command_names_its_member();
+	a_fault_is_at_the_key_where_it_is();
 	return check_end("refusal");
 }

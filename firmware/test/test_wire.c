@@ -425,88 +425,6 @@ static void a_relay_is_on_or_off(void)
 	}
 }
 
-/* The key at which a command is not one, from a copy of its exact size, so that a read behind it is seen. */
-static uint8_t fault(const char *b, size_t n)
-{
-	uint8_t *copy = malloc(n + (n == 0));
-
-	if (copy == NULL)
-		return 0;
-	memcpy(copy, b, n);
-	uint8_t key = lk_command_fault(copy, n);
-	free(copy);
-	return key;
-}
-
-static void a_fault_is_at_the_key_where_it_is(void)
-{
-	static const char unlock[] = "\xa3\x04\x01\x08\x01\x09\x19\x01\xf4"; /* for 500 ms */
-	static const uint8_t cut[sizeof unlock - 1] = {0, 4, 4, 8, 8, 0, 9, 9, 9}; /* by the bytes that are left */
-
-	for (size_t n = 0; n < sizeof cut; n++)
-		CHECK_EQ(fault(unlock, n), cut[n]);
-	CHECK_EQ(fault("\xa3\x04\x01\x08\x01", 5), 0);                 /* the members are right, their number is not */
-	CHECK_EQ(fault("\xa3\x04\x01\x08\x01\x41\x00", 7), 0);         /* a key that is no number */
-	CHECK_EQ(fault("\xa3\x04\x01\x08\x01\x1f", 6), 0);
-	CHECK_EQ(fault("\xa3\x04\x01\x08\x01\x18\xff\x01", 8), 255);
-	CHECK_EQ(fault("\xa3\x04\x01\x08\x01\x19\x01\x01\x01", 9), 0); /* 257 is not key 1 */
-}
-
-/* RFC 8949 §3 and §4.2.1: lengths that are reserved or come later, and arguments that would be shorter. */
-static void a_head_has_one_form(void)
-{
-	static const struct {
-		uint8_t b[9];
-		size_t n;
-	} longer[] = {{{0x18, 23}, 2}, {{0x19, 0, 255}, 3}, {{0x1a, 0, 0, 255, 255}, 5}, {{0x1b, 0, 0, 0, 0, 255, 255, 255, 255}, 9}},
-	  shortest[] = {{{0x17}, 1}, {{0x18, 24}, 2}, {{0x19, 1, 0}, 3}, {{0x1a, 0, 1, 0, 0}, 5}, {{0x1b, 0, 0, 0, 1, 0, 0, 0, 0}, 9}};
-	uint8_t major, b[9] = {0};
-	uint64_t arg;
-
-	for (int first = 0; first < 256; first++) {
-		const uint8_t *p = b;
-		memset(b, 0xff, sizeof b);
-		b[0] = (uint8_t)first;
-		CHECK_EQ(lk_cbor_take_head(&p, b + sizeof b, &major, &arg), (first & 31) < 28);
-	}
-	for (size_t i = 0; i < sizeof longer / sizeof *longer; i++) {
-		const uint8_t *p = longer[i].b;
-		CHECK(!lk_cbor_take_head(&p, p + longer[i].n, &major, &arg));
-	}
-	for (size_t i = 0; i < sizeof shortest / sizeof *shortest; i++) {
-		const uint8_t *p = shortest[i].b, *end = p + shortest[i].n;
-		CHECK(lk_cbor_take_head(&p, end, &major, &arg) && p == end);
-	}
-}
-
-/* Writes c in so many bytes, whether it needs them or not. */
-static bool is_utf8(uint32_t c, unsigned int bytes)
-{
-	static const uint8_t firsts[] = {0, 0, 0xc0, 0xe0, 0xf0};
-	uint8_t b[5] = {(uint8_t)(LK_CBOR_TEXT + bytes)};
-	const uint8_t *p = b;
-
-	for (unsigned int i = bytes; i > 1; i--, c >>= 6)
-		b[i] = (uint8_t)(0x80 | (c & 0x3f));
-	b[1] = (uint8_t)(firsts[bytes] | c);
-	return lk_cbor_skip(&p, b + 1 + bytes) && p == b + 1 + bytes;
-}
-
-/* RFC 3629 §3: each character has one form, and a surrogate none. */
-static void a_text_is_utf_8(void)
-{
-	unsigned int wrong = 0;
-
-	for (uint32_t c = 0; c < 0x200000; c += c < 0x11000 ? 1 : 0xfff) {
-		unsigned int bytes = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-		wrong += is_utf8(c, bytes) != ((c < 0xd800 || c > 0xdfff) && c <= 0x10ffff);
-		for (unsigned int more = bytes + 1; more <= 4; more++)
-			wrong += is_utf8(c, more);
-	}
-	CHECK_EQ(wrong, 0);
-	CHECK(is_utf8(0x10ffff, 4) && !is_utf8(0x110000, 4));
-}
-
 int main(int argc, char **argv)
 {
 	check_vectors(argc > 1 ? argv[1] : LK_VECTORS);
@@ -514,8 +432,5 @@ int main(int argc, char **argv)
 	the_longest_is_as_long_as_is_said();
 	a_verdict_does_not_show_in_its_length();
 	a_relay_is_on_or_off();
-	a_fault_is_at_the_key_where_it_is();
-	a_head_has_one_form();
-	a_text_is_utf_8();
 	return check_end("wire");
 }
