@@ -27,7 +27,7 @@ func TestForgedHintsAtFullRate(t *testing.T) {
 	}
 	d.connect(relays[0].Addr(), relays[1].Addr())
 	d.granted("before", time.Now())
-	eventually(t, "the lock is still", 5*time.Second, func() bool { return !d.lock.State().On })
+	eventually(t, "the lock is still", time.Minute, func() bool { return !d.lock.State().On })
 	for i, r := range relays {
 		r.Tap(func(dir device.Direction, b []byte) {
 			switch {
@@ -55,8 +55,9 @@ func TestForgedHintsAtFullRate(t *testing.T) {
 	}
 	flood(func() bool { return time.Since(began) >= 3*time.Second })
 	took := time.Since(began)
-	// At once, and again when 5 s are over; what is not a ping is a registration that was due, or the last words about the tap.
-	most := int64(took/(5*time.Second)) + 1 + 3
+	// At once, and again when 5 s are over, each with its repeats (MAX_RETRANSMIT) where this machine is busy; what is not a ping is a registration that was
+	// due, or the last words about the tap.
+	most := (int64(took/(5*time.Second))+1)*(1+4) + 3
 	t.Logf("%d hints in %v: the reader sent %d records, the lock %d", sent, took.Round(time.Millisecond), records[0].Load(), records[1].Load())
 	for i, who := range []string{"reader", "lock"} {
 		if n := records[i].Load(); n < 1 || n > most {

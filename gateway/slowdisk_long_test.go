@@ -32,7 +32,7 @@ func TestLongSlowDisk(t *testing.T) {
 	}
 	decided := map[uint64]wire.Verdict{}
 	answers := map[string]int{}
-	eventually(t, "the disk is slow", 5*time.Second, func() bool {
+	eventually(t, "the disk is slow", time.Minute, func() bool {
 		began := time.Now()
 		_, _ = d.scan(annsCard)
 		return time.Since(began) >= sync
@@ -65,7 +65,7 @@ func TestLongSlowDisk(t *testing.T) {
 	}
 	_ = slow.Process.Signal(os.Interrupt) // it lets go of the gateway
 	_ = slow.Wait()
-	eventually(t, "a quick disk again", 5*time.Second, func() bool {
+	eventually(t, "a quick disk again", time.Minute, func() bool {
 		began := time.Now()
 		v, err := d.scan(annsCard)
 		if err == nil {

@@ -50,7 +50,7 @@ func TestDamageIsFoundWhileTheGatewayRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.verified(t, damage.name, name)
-		eventually(t, damage.name+": the log says so", 5*time.Second, func() bool {
+		eventually(t, damage.name+": the log says so", time.Minute, func() bool {
 			return strings.Contains(said.String()[before:], `level=ERROR msg="store damaged" err="store: `+name)
 		})
 		d.granted("while a table is "+damage.name, time.Now())
@@ -106,7 +106,7 @@ func (d *door) verified(t *testing.T, when, file string) {
 			t.Log(text)
 		}
 	}()
-	eventually(t, when+": the doctor says of the store what is true", 5*time.Second, func() bool {
+	eventually(t, when+": the doctor says of the store what is true", time.Minute, func() bool {
 		diagnosis, found := d.diagnose("")
 		text = found
 		if diagnosis.Verified == nil || diagnosis.Verified.OK != (file == "") || !strings.Contains(diagnosis.Verified.Problem, file) {
