@@ -8,11 +8,15 @@
 #include "dtls.h"
 #include "err.h"
 
+/* What the next calls of lk_dtls_open and lk_dtls_due come to. */
+static int clear_open;
+static uint32_t clear_due = UINT32_MAX;
+
 int lk_dtls_open(struct lk_dtls *d, const struct lk_port *port, const char *identity, const char *secret)
 {
 	(void)identity, (void)secret;
-	*d = (struct lk_dtls){.port = port};
-	return 0;
+	*d = (struct lk_dtls){.port = port, .configured = true};
+	return clear_open;
 }
 
 /* What the next handshakes come to: 0, LK_EAGAIN or LK_ECLOSED. */
@@ -34,7 +38,7 @@ int lk_dtls_handshake(struct lk_dtls *d)
 uint32_t lk_dtls_due(const struct lk_dtls *d)
 {
 	(void)d;
-	return UINT32_MAX;
+	return clear_due;
 }
 
 int lk_dtls_send(struct lk_dtls *d, const uint8_t *b, size_t n) { return d->up ? d->port->udp_send(d->port->ctx, b, n) : LK_ECLOSED; }
@@ -68,7 +72,7 @@ void lk_dtls_close(struct lk_dtls *d)
 	if (d->beside)
 		d->beside->beside = NULL;
 	d->beside = NULL;
-	d->up = d->hinted = false;
+	d->up = d->hinted = d->configured = false;
 }
 
 #endif
