@@ -16,6 +16,7 @@ static uint32_t due_after(uint32_t ms)
 static void begin(bool lock)
 {
 	boot(lock);
+	board.now = 5000;
 	board.random_fails = true;
 	lk_node_init(&node, &board.port, &settings, &counter, lock ? &actuator : NULL);
 	online();

@@ -196,6 +196,8 @@ static void a_session_that_ends_leaves_the_handshake(void)
 	node.renew = board.now;
 	pass(7000, false); /* the registration is not answered */
 	CHECK_EQ(node.state, LK_NODE_HANDSHAKE);
+	CHECK_EQ(node.dtls, &node.links[1]);
+	CHECK(!node.links[0].configured && node.links[1].configured);
 	CHECK_EQ(board.opens, 1);
 	clear_handshake = 0;
 	pass(100, false);
@@ -417,6 +419,8 @@ static void a_handshake_beside_is_looked_at_when_it_is_due(void)
 	clear_handshake = 0;
 	CHECK_EQ(due_after(1), 0); /* there is a registration to be sent */
 	CHECK_EQ(node.sessions, 2);
+	CHECK_EQ(node.dtls, &node.links[1]);
+	CHECK(!node.links[0].configured);
 }
 
 int main(void)
