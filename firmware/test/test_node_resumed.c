@@ -19,6 +19,7 @@ static void begin(uint16_t number)
 	static uint8_t random[4];
 
 	boot(false);
+	board.now = 0x90000000; /* a clock may stand anywhere */
 	random[0] = (uint8_t)number;
 	random[1] = (uint8_t)(number >> 8);
 	board.random = random;
@@ -35,7 +36,8 @@ static void resume(void)
 	memset(state, 7, sizeof state);
 	memcpy(node.location, "rd/ab", 6);
 	lk_node_resume(&node, state, sizeof state);
-	CHECK_EQ(step(), 0); /* at once: somebody holds a card to it */
+	CHECK_EQ(node.at, board.now);
+	CHECK_EQ(due_after(70), 0); /* at once: somebody holds a card to it */
 	CHECK_EQ(board.opens, 1);
 	CHECK_EQ(node.saved_len, 0);
 	for (size_t i = 0; i < sizeof state; i++)
@@ -135,11 +137,14 @@ static void a_handshake_that_cannot_begin_is_a_lost_session(void)
 
 static void a_hint_just_after_the_start_is_followed(void)
 {
-	begin(0);
-	online();
-	node.dtls->hinted = true;
-	(void)step();
-	CHECK_EQ(node.renewal, LK_RENEWAL_PING);
+	for (uint32_t ms = 0; ms <= 6000; ms += 6000) {
+		begin(0);
+		online();
+		(void)due_after(ms);
+		node.dtls->hinted = true;
+		(void)step();
+		CHECK_EQ(node.renewal, LK_RENEWAL_PING);
+	}
 }
 
 /* A gateway that floods the node does not keep it from its button and its watchdog. */
@@ -224,6 +229,65 @@ static void a_session_leaves_nothing_behind(void)
 	CHECK(!node.out.active);
 	CHECK_EQ(lk_held_age(&node.held, board.now, board.now, &age), 0);
 	CHECK(!node.links[0].configured);
+	board.net = false;
+	uint32_t pause = node.pause;
+	for (int i = 0; i < 40; i++)
+		(void)due_after(100);
+	CHECK(!node.intent.active); /* its time is over */
+	CHECK_EQ(node.pause, pause); /* and no session was lost by that */
+}
+
+/* A session begins with its handshake's end, and with a message ID by chance. */
+static void a_session_begins_with_its_handshake(void)
+{
+	static const uint8_t random[4] = {0x34, 0x12};
+
+	begin(0);
+	clear_handshake = LK_EAGAIN;
+	(void)step();
+	(void)due_after(70000);
+	clear_handshake = 0;
+	board.random_fails = false;
+	board.random = random;
+	board.random_n = sizeof random;
+	(void)step();
+	CHECK_EQ(node.state, LK_NODE_UP);
+	CHECK_EQ(node.at, board.now);
+	CHECK_EQ(node.out.mid, 0x1234);
+}
+
+static void a_refused_tap_is_no_refused_report(void)
+{
+	begin(0);
+	online();
+	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
+	(void)step();
+	CHECK(sent());
+	answer(LK_COAP_CODE(4, 3), NULL, NULL, 0);
+	(void)step();
+	CHECK(!node.intent.active);
+	CHECK(logged("no verdict, code"));
+	CHECK(!logged("report refused"));
+}
+
+/* What is so old that the clock has come round since looks new again. */
+static void no_echo_outlives_the_clock(void)
+{
+	uint8_t echo[LK_ECHO_LEN] = {0};
+	int32_t age;
+
+	boot(true);
+	online();
+	CHECK_EQ(act(LK_COAP_GET, NULL, NULL), LK_COAP_CONTENT);
+	take_echo(echo);
+	for (uint64_t gone = 0; gone < (uint64_t)1 << 32; gone += 1 << 22) {
+		node.renew = board.now + (1 << 30);
+		(void)due_after(1 << 22);
+	}
+	CHECK_EQ(lk_held_age(&node.held, board.now, board.now, &age), 0);
+	struct lk_command c = {.id = 1, .action = LK_UNLOCK};
+	CHECK_EQ(act(LK_COAP_POST, echo, &c), LK_COAP_UNAUTHORIZED);
+	CHECK_EQ(board.level, 0);
 }
 
 static void an_answer_on_its_own_is_acknowledged_once(void)
@@ -279,6 +343,9 @@ int main(void)
 	a_tap_goes_before_a_report();
 	an_answer_is_for_what_was_asked();
 	a_session_leaves_nothing_behind();
+	a_session_begins_with_its_handshake();
+	a_refused_tap_is_no_refused_report();
+	no_echo_outlives_the_clock();
 	an_answer_on_its_own_is_acknowledged_once();
 	a_path_with_a_nul_is_no_registration();
 	it_goes_on_where_it_was();
