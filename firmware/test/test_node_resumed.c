@@ -290,6 +290,29 @@ static void no_echo_outlives_the_clock(void)
 	CHECK_EQ(board.level, 0);
 }
 
+static int (*receive)(void *, uint8_t *, size_t);
+
+static int slow_receive(void *ctx, uint8_t *b, size_t cap)
+{
+	fake_pass(&board, 5);
+	return receive(ctx, b, cap);
+}
+
+/* Time passes while messages are taken, too. */
+static void a_tap_ends_in_time_whatever_is_received(void)
+{
+	begin(0);
+	online();
+	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
+	(void)step();
+	(void)due_after(2997);
+	CHECK(node.intent.active);
+	receive = board.port.udp_recv;
+	board.port.udp_recv = slow_receive;
+	(void)step();
+	CHECK(!node.intent.active);
+}
+
 static void an_answer_on_its_own_is_acknowledged_once(void)
 {
 	uint8_t b[32];
@@ -345,6 +368,7 @@ int main(void)
 	a_session_leaves_nothing_behind();
 	a_session_begins_with_its_handshake();
 	a_refused_tap_is_no_refused_report();
+	a_tap_ends_in_time_whatever_is_received();
 	no_echo_outlives_the_clock();
 	an_answer_on_its_own_is_acknowledged_once();
 	a_path_with_a_nul_is_no_registration();
