@@ -8,11 +8,15 @@
 #include "dtls.h"
 #include "err.h"
 
+/* What the next calls of lk_dtls_open, lk_dtls_resume and lk_dtls_due come to. */
+static int clear_open, clear_resume;
+static uint32_t clear_due = UINT32_MAX;
+
 int lk_dtls_open(struct lk_dtls *d, const struct lk_port *port, const char *identity, const char *secret)
 {
 	(void)identity, (void)secret;
-	*d = (struct lk_dtls){.port = port};
-	return 0;
+	*d = (struct lk_dtls){.port = port, .configured = true};
+	return clear_open;
 }
 
 /* What the next handshakes come to: 0, LK_EAGAIN or LK_ECLOSED. */
@@ -34,13 +38,18 @@ int lk_dtls_handshake(struct lk_dtls *d)
 uint32_t lk_dtls_due(const struct lk_dtls *d)
 {
 	(void)d;
-	return UINT32_MAX;
+	return clear_due;
 }
 
 int lk_dtls_send(struct lk_dtls *d, const uint8_t *b, size_t n) { return d->up ? d->port->udp_send(d->port->ctx, b, n) : LK_ECLOSED; }
 
+/* What the next calls of lk_dtls_recv come to; 0: to what there is. */
+static int clear_recv;
+
 int lk_dtls_recv(struct lk_dtls *d, uint8_t *b, size_t cap)
 {
+	if (clear_recv < 0)
+		return clear_recv;
 	int n = d->port->udp_recv(d->port->ctx, b, cap);
 
 	d->read_at = d->port->now(d->port->ctx);
@@ -57,8 +66,8 @@ int lk_dtls_save(struct lk_dtls *d, uint8_t *b, size_t cap)
 int lk_dtls_resume(struct lk_dtls *d, const struct lk_port *port, const uint8_t *b, size_t n)
 {
 	(void)b, (void)n;
-	*d = (struct lk_dtls){.port = port, .up = true};
-	return 0;
+	*d = (struct lk_dtls){.port = port, .up = clear_resume == 0};
+	return clear_resume;
 }
 
 void lk_dtls_forget(struct lk_dtls *d) { lk_dtls_close(d); }
@@ -68,7 +77,7 @@ void lk_dtls_close(struct lk_dtls *d)
 	if (d->beside)
 		d->beside->beside = NULL;
 	d->beside = NULL;
-	d->up = d->hinted = false;
+	d->up = d->hinted = d->configured = false;
 }
 
 #endif

@@ -90,8 +90,51 @@ static void the_console_changes_what_runs_only_by_a_restart(void)
 	CHECK_EQ(board.restarts, 0);
 }
 
+static void its_contact_is_known_and_told_at_boot(void)
+{
+	for (int open = 0; open < 2; open++) {
+		boot(true);
+		board.inputs[LK_INPUT_CONTACT] = board.inputs[LK_INPUT_TAMPER] = open;
+		start();
+		CHECK_EQ(app.actuator.contact, open ? LK_CONTACT_OPEN : LK_CONTACT_CLOSED);
+		CHECK(app.node.wanted & LK_REPORT_CONTACT);
+		CHECK(!(app.node.wanted & LK_REPORT_OPENED));
+		CHECK_EQ(app.node.tamper, open);
+		pass(200);
+		CHECK(!(app.node.wanted & LK_REPORT_OPENED)); /* it was open before */
+		CHECK_EQ(app.node.actuator, &app.actuator);
+		CHECK(!app.actuator.lamp);
+	}
+}
+
+static void an_exit_is_told_and_a_door_that_opens_and_shuts(void)
+{
+	boot(true);
+	start();
+	pass(200);
+	app.node.wanted = 0;
+	board.inputs[LK_INPUT_BUTTON] = true;
+	pass(100);
+	CHECK_EQ(app.node.wanted, LK_REPORT_EXIT);
+	board.inputs[LK_INPUT_BUTTON] = false;
+	app.node.wanted = 0;
+	pass(100);
+	CHECK_EQ(app.node.wanted, 0);
+	board.inputs[LK_INPUT_CONTACT] = true;
+	pass(100);
+	CHECK_EQ(app.node.wanted, LK_REPORT_CONTACT | LK_REPORT_OPENED);
+	CHECK_EQ(app.actuator.contact, LK_CONTACT_OPEN);
+	app.node.wanted = 0;
+	board.inputs[LK_INPUT_CONTACT] = false;
+	pass(100);
+	CHECK_EQ(app.node.wanted, LK_REPORT_CONTACT);
+	CHECK_EQ(app.actuator.contact, LK_CONTACT_CLOSED);
+}
+
 int main(void)
 {
+	its_contact_is_known_and_told_at_boot();
+	an_exit_is_told_and_a_door_that_opens_and_shuts();
 	the_exit_button_opens_with_settings_and_without();
 	a_case_is_told_at_boot_shut_or_open();
 	a_door_and_a_case_that_were_open_are_remembered();

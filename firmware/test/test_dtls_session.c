@@ -149,14 +149,16 @@ static void nothing_in_the_clear_counts_after_the_handshake(void)
 {
 	static const uint8_t types[] = {PEER_CCS, PEER_ALERT, PEER_HANDSHAKE, PEER_DATA, PEER_CID, 0, 99};
 	static const uint8_t finished[24] = {20, 0, 0, 12, 0, 3, 0, 0, 0, 0, 0, 12}, one[] = {1};
+	enum { RECORD_HEADER = 13 };
 	uint8_t clear[PEER_RECORD_MAX], sealed[PEER_RECORD_MAX];
 
 	in_session();
 	for (size_t i = 0; i < sizeof types; i++)
-		for (int order = 0; order < 2; order++) {
-			size_t n = types[i] == PEER_CCS ? peer_clear(&peer, types[i], one, 1, clear)
-			                                : peer_clear(&peer, types[i], finished, sizeof finished, clear);
+		for (int order = 0; order < 3; order++) {
 			size_t m = peer_seal(&peer, PEER_DATA, again, sizeof again, sealed);
+			size_t len = order == 2 ? m - RECORD_HEADER : sizeof finished; /* 2: both records are of one length */
+			size_t n = types[i] == PEER_CCS && order < 2 ? peer_clear(&peer, types[i], one, 1, clear)
+			                                             : peer_clear(&peer, types[i], finished, len, clear);
 			if (order == 0)
 				deliver(clear, n, sealed, m);
 			else
@@ -180,6 +182,13 @@ static void a_datagram_must_be_whole(void)
 	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN);
 	deliver(sealed, n, sealed, 12);
 	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN);
+	deliver(sealed, n, sealed, n - 1);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN);
+	fake_deliver(&board, sealed, n - 1);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN);
+	memset(in, 0xff, sizeof in);
+	in[n + 11] = in[n + 12] = 0; /* a record without content would stand behind it, and then a very long one */
+	fake_deliver(&board, in, sizeof in); /* nor does it go on in what one before left behind */
 	fake_deliver(&board, sealed, n - 1);
 	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN);
 	fake_deliver(&board, sealed, n); /* it has not been used up */
@@ -187,6 +196,36 @@ static void a_datagram_must_be_whole(void)
 	fake_deliver(&board, sealed, n); /* now it has */
 	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN);
 	CHECK(both_ways());
+	end();
+}
+
+/* Anybody can forge one while the handshake goes on. */
+static void a_record_without_content_is_nothing(void)
+{
+	uint8_t empty[PEER_RECORD_MAX];
+
+	begin(secret);
+	CHECK_EQ(lk_dtls_open(&dtls, &board.port, identity, secret), 0);
+	CHECK_EQ(lk_dtls_handshake(&dtls), LK_EAGAIN);
+	unsigned sent = board.sent_total;
+	size_t n = peer_clear(&peer, PEER_HANDSHAKE, hello, 0, empty);
+	fake_deliver(&board, empty, n);
+	CHECK_EQ(lk_dtls_handshake(&dtls), LK_EAGAIN);
+	CHECK_EQ(board.sent_total, sent);
+	end();
+}
+
+static void each_record_of_a_datagram_is_a_message(void)
+{
+	uint8_t first[PEER_RECORD_MAX], second[PEER_RECORD_MAX];
+
+	in_session();
+	size_t n = peer_seal(&peer, PEER_DATA, hello, sizeof hello, first);
+	size_t m = peer_seal(&peer, PEER_DATA, again, sizeof again - 1, second);
+	deliver(first, n, second, m);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), sizeof hello);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), sizeof again - 1);
+	CHECK(memcmp(in, again, sizeof again - 1) == 0);
 	end();
 }
 
@@ -240,6 +279,16 @@ static void a_message_that_does_not_fit_is_dropped_whole(void)
 	peer_send(&peer, PEER_DATA, big, sizeof big);
 	CHECK_EQ(lk_dtls_recv(&dtls, in, 256), LK_ESPACE);
 	CHECK_EQ(lk_dtls_recv(&dtls, in, 256), LK_EAGAIN); /* and its rest is no message of its own */
+	peer_send(&peer, PEER_DATA, big, 257); /* by one byte */
+	CHECK_EQ(lk_dtls_recv(&dtls, in, 256), LK_ESPACE);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, 256), LK_EAGAIN);
+	peer_send(&peer, PEER_DATA, big, 4);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, 1), LK_ESPACE);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, 1), LK_EAGAIN);
+	peer_send(&peer, PEER_DATA, big, sizeof big);
+	peer_send(&peer, PEER_DATA, hello, sizeof hello); /* which is not dropped with it */
+	CHECK_EQ(lk_dtls_recv(&dtls, in, 256), LK_ESPACE);
+	CHECK_EQ(lk_dtls_recv(&dtls, in, 256), sizeof hello);
 	peer_send(&peer, PEER_DATA, big, 256);
 	CHECK_EQ(lk_dtls_recv(&dtls, in, 256), 256);
 	peer_send(&peer, PEER_DATA, big, 0);
@@ -287,6 +336,19 @@ static void it_goes_on_after_a_sleep(void)
 	end();
 }
 
+/* It is over then, and the gateway finds out by itself. */
+static void without_room_to_keep_it_it_ends_without_a_word(void)
+{
+	uint8_t state[8];
+
+	in_session();
+	unsigned sent = board.sent_total;
+	CHECK_EQ(lk_dtls_save(&dtls, state, sizeof state), LK_ECLOSED);
+	CHECK(!dtls.up && !dtls.configured);
+	CHECK_EQ(board.sent_total, sent);
+	end();
+}
+
 int main(void)
 {
 	two_with_the_same_key_understand_each_other();
@@ -295,11 +357,14 @@ int main(void)
 	nothing_forged_beside_a_flight_ends_the_handshake();
 	nothing_in_the_clear_counts_after_the_handshake();
 	a_datagram_must_be_whole();
+	a_record_without_content_is_nothing();
+	each_record_of_a_datagram_is_a_message();
 	the_shortest_message_is_one_byte();
 	a_changed_record_is_dropped_and_costs_nothing();
 	a_message_has_the_time_at_which_it_was_read();
 	a_message_that_does_not_fit_is_dropped_whole();
 	a_goodbye_ends_it();
 	it_goes_on_after_a_sleep();
+	without_room_to_keep_it_it_ends_without_a_word();
 	return check_end("dtls_session");
 }

@@ -88,7 +88,8 @@ static void online(bool lock)
 	(void)lk_counter_load(&counter, &board.port);
 	lk_actuator_init(&actuator, &board.port, false);
 	lk_node_init(&node, &board.port, &settings, &counter, lock ? &actuator : NULL);
-	clear_handshake = 0;
+	clear_handshake = clear_open = 0;
+	clear_due = UINT32_MAX;
 	pings = 0;
 	for (int i = 0; i < 100 && !sent(); i++)
 		fake_pass(&board, lk_node_step(&node) > 20 ? 20 : 1);
@@ -195,6 +196,8 @@ static void a_session_that_ends_leaves_the_handshake(void)
 	node.renew = board.now;
 	pass(7000, false); /* the registration is not answered */
 	CHECK_EQ(node.state, LK_NODE_HANDSHAKE);
+	CHECK_EQ(node.dtls, &node.links[1]);
+	CHECK(!node.links[0].configured && node.links[1].configured);
 	CHECK_EQ(board.opens, 1);
 	clear_handshake = 0;
 	pass(100, false);
@@ -241,8 +244,195 @@ static void without_a_session_a_hint_does_nothing(void)
 	CHECK_EQ(pings, 0);
 }
 
+/* Has the node follow a hint; what it logs from now on is kept. */
+static void hint(void)
+{
+	board.logged_n = 0;
+	board.logged[0] = 0;
+	node.dtls->hinted = true;
+	(void)lk_node_step(&node);
+	(void)sent();
+	CHECK_EQ(node.renewal, LK_RENEWAL_PING);
+	CHECK_EQ(pings, 1);
+}
+
+/* Lets ms pass, and tells how long the node would wait then. */
+static uint32_t due_after(uint32_t ms)
+{
+	fake_pass(&board, ms);
+	uint32_t due = lk_node_step(&node);
+	(void)sent();
+	return due;
+}
+
+static bool logged(const char *text) { return strstr(board.logged, text) != NULL; }
+
+static void the_gateway_is_asked_three_times_in_a_second(void)
+{
+	online(false);
+	hint();
+	CHECK(logged("hint, asking the gateway 1\n"));
+	CHECK_EQ(due_after(0), 300);
+	CHECK_EQ(due_after(100), 200);
+	CHECK_EQ(due_after(199), 1);
+	CHECK_EQ(pings, 1);
+	CHECK_EQ(due_after(1), 300);
+	CHECK_EQ(pings, 2);
+	CHECK_EQ(due_after(300), 400);
+	CHECK_EQ(pings, 3);
+	CHECK_EQ(due_after(100), 300);
+	CHECK_EQ(due_after(299), 1);
+	CHECK_EQ(node.renewal, LK_RENEWAL_PING);
+	clear_handshake = LK_EAGAIN;
+	CHECK_EQ(due_after(1), 0);
+	CHECK_EQ(node.renewal, LK_RENEWAL_HANDSHAKE);
+	CHECK_EQ(pings, 3);
+	CHECK(logged("not answered, connecting beside 2\n"));
+	CHECK(node.links[0].beside == &node.links[1] && node.links[1].beside == &node.links[0]);
+}
+
+/* A node that was busy meanwhile does not make the second longer. */
+static void late_it_asks_less_often(void)
+{
+	online(false);
+	hint();
+	CHECK_EQ(due_after(600), 400);
+	CHECK_EQ(pings, 2);
+	online(false);
+	hint();
+	CHECK_EQ(due_after(700), 300);
+	CHECK_EQ(pings, 2);
+	online(false);
+	hint();
+	clear_handshake = LK_EAGAIN;
+	CHECK_EQ(due_after(1000), 0);
+	CHECK_EQ(pings, 1);
+	CHECK_EQ(node.renewal, LK_RENEWAL_HANDSHAKE);
+}
+
+static void the_next_hint_is_followed_5_s_after_the_one_before(void)
+{
+	online(false);
+	hint();
+	pong(ping);
+	CHECK(due_after(0) > 5000);
+	CHECK_EQ(node.renewal, LK_RENEWAL_NONE);
+	node.dtls->hinted = true;
+	CHECK_EQ(due_after(1000), 4000);
+	CHECK_EQ(due_after(3999), 1);
+	CHECK_EQ(pings, 1);
+	CHECK_EQ(due_after(1), 300);
+	CHECK_EQ(pings, 2);
+}
+
+/* Whatever the random number: an answer to the one would be taken for an answer to the other. */
+static void a_ping_has_another_message_id_than_the_request(void)
+{
+	static const uint16_t numbers[] = {0, 1, 2, 0x7fff, 0xfffd, 0xfffe};
+
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+		const uint8_t b[4] = {(uint8_t)numbers[i], (uint8_t)(numbers[i] >> 8)};
+		online(false);
+		board.random = b;
+		board.random_n = sizeof b;
+		hint();
+		CHECK_EQ(board.random_n, 0);
+		CHECK(node.ping != node.out.mid);
+		CHECK_EQ((uint16_t)(node.ping - node.out.mid), numbers[i] + 1);
+	}
+}
+
+static void only_a_reset_answers_a_ping(void)
+{
+	online(false);
+	hint();
+	for (uint8_t type = LK_COAP_CON; type <= LK_COAP_RST; type++) {
+		const uint8_t b[] = {(uint8_t)(0x40 | type << 4), 0, (uint8_t)(ping >> 8), (uint8_t)ping};
+		node.proven = false;
+		fake_deliver(&board, b, sizeof b);
+		(void)due_after(0);
+		CHECK_EQ(node.renewal, type == LK_COAP_RST ? LK_RENEWAL_NONE : LK_RENEWAL_PING);
+		CHECK_EQ(node.proven, type == LK_COAP_RST); /* an association that was resumed is known to live by it */
+	}
+}
+
+/* The request after it may get the same message ID; the answer to the ping does not end the session then. */
+static void an_answer_to_a_ping_is_nothing_else(void)
+{
+	static const uint8_t zero[4];
+
+	online(false);
+	board.random = zero;
+	board.random_n = sizeof zero;
+	hint();
+	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
+	(void)lk_node_step(&node);
+	CHECK(sent());
+	CHECK_EQ(asked.mid, ping);
+	pong(ping);
+	(void)lk_node_step(&node);
+	CHECK(lk_node_online(&node));
+	CHECK(node.intent.active);
+}
+
+/* Without memory for a second association the first one stays, and the next hint is followed as any other. */
+static void without_memory_the_session_stays(void)
+{
+	online(false);
+	hint();
+	clear_open = LK_ENOMEM;
+	char text[40];
+	snprintf(text, sizeof text, "no new session, error %d\n", -LK_ENOMEM);
+	CHECK(due_after(1000) > 5000);
+	CHECK(logged(text));
+	CHECK_EQ(node.renewal, LK_RENEWAL_NONE);
+	CHECK(!node.links[1].configured);
+	CHECK(lk_node_online(&node));
+	CHECK_EQ(due_after(1000), 3000);
+	CHECK_EQ(pings, 1);
+	clear_open = 0;
+}
+
+static void a_handshake_beside_is_looked_at_when_it_is_due(void)
+{
+	online(false);
+	hint();
+	clear_handshake = LK_EAGAIN;
+	(void)due_after(1000);
+	clear_due = 777;
+	CHECK_EQ(due_after(1), 777);
+	node.dtls->held_n = 1; /* what the handshake has read is the session's */
+	CHECK_EQ(due_after(1), 0);
+	node.dtls->held_n = 0;
+	char text[40];
+	snprintf(text, sizeof text, "no new session, error %d\n", -LK_ECLOSED);
+	clear_handshake = LK_ECLOSED;
+	node.dtls->hinted = false;
+	CHECK(due_after(1) > 5000);
+	CHECK(logged(text));
+	CHECK(!node.links[1].configured);
+
+	online(false);
+	hint();
+	clear_handshake = LK_EAGAIN;
+	(void)due_after(1000);
+	clear_handshake = 0;
+	CHECK_EQ(due_after(1), 0); /* there is a registration to be sent */
+	CHECK_EQ(node.sessions, 2);
+	CHECK_EQ(node.dtls, &node.links[1]);
+	CHECK(!node.links[0].configured);
+}
+
 int main(void)
 {
+	the_gateway_is_asked_three_times_in_a_second();
+	late_it_asks_less_often();
+	the_next_hint_is_followed_5_s_after_the_one_before();
+	a_ping_has_another_message_id_than_the_request();
+	only_a_reset_answers_a_ping();
+	an_answer_to_a_ping_is_nothing_else();
+	without_memory_the_session_stays();
+	a_handshake_beside_is_looked_at_when_it_is_due();
 	forged_hints_cost_a_ping_in_5_s();
 	a_gateway_that_does_not_answer_gets_a_new_session();
 	only_the_answer_to_this_ping_counts();

@@ -1,0 +1,144 @@
+/*
+ * A whole image in the clear, and the gateway that answers it. To be included once in a program, after app.c with its role. The clock
+ * stands while the image works: time passes only in pass().
+ */
+#ifndef LK_PLAYED_APP_H
+#define LK_PLAYED_APP_H
+
+#include "check.h"
+#include "clear_dtls.h"
+#include "fake_port.h"
+
+static struct fake_port board;
+static struct lk_app app;
+static uint32_t most; /* the longest wait since it was set to 0 */
+
+static struct {
+	bool gone;          /* it does not answer */
+	uint8_t verdict;    /* of every intent */
+	unsigned scans;     /* and presses */
+	uint8_t scan[LK_MESSAGE_MAX]; /* the payload of the latest */
+	size_t scan_n;
+	char told[2000];    /* the reports' payloads, with a dot for what is no letter */
+	size_t told_n;
+} gateway;
+
+static uint32_t wait_ms; /* what the image wants to wait, 0: it does not */
+
+static inline void note_wait(void *ctx, uint32_t ms)
+{
+	(void)ctx;
+	wait_ms = ms;
+	most = ms > most ? ms : most;
+}
+
+static inline void gateway_answer(const struct lk_coap *m, uint8_t code, const char *location, const uint8_t *payload, size_t n)
+{
+	static const uint8_t echo[8] = {1};
+	uint8_t b[LK_MESSAGE_MAX];
+	struct lk_coap_out o;
+	size_t cap;
+
+	lk_coap_begin(&o, b, sizeof b, LK_COAP_ACK, code, m->mid, m->token, m->token_len);
+	if (location)
+		lk_coap_option_path(&o, LK_COAP_LOCATION_PATH, location);
+	lk_coap_option(&o, LK_COAP_ECHO, echo, sizeof echo);
+	uint8_t *p = lk_coap_payload(&o, &cap);
+	if (n > 0)
+		memcpy(p, payload, n);
+	int len = lk_coap_end(&o, (int)n);
+	CHECK(len > 0);
+	fake_deliver(&board, b, (size_t)len);
+}
+
+static inline void gateway_take(const struct lk_coap *m)
+{
+	struct lk_coap_option o = {0};
+	uint8_t b[LK_WIRE_MAX];
+
+	while (lk_coap_next(m, &o) && o.number < LK_COAP_URI_PATH)
+		;
+	if (o.number != LK_COAP_URI_PATH)
+		return;
+	if (o.len == 2) {
+		gateway_answer(m, o.value[0] == 'r' ? LK_COAP_CREATED : LK_COAP_CHANGED, "rd/ab", NULL, 0);
+	} else if (o.len != 6 || memcmp(o.value, "report", 6) != 0) {
+		gateway.scans++;
+		memcpy(gateway.scan, m->payload, m->payload_len);
+		gateway.scan_n = m->payload_len;
+		int n = lk_verdict_encode(&(struct lk_verdict){.verdict = gateway.verdict}, b, sizeof b);
+		gateway_answer(m, LK_COAP_CHANGED, NULL, b, (size_t)n);
+	} else {
+		for (size_t i = 0; i < m->payload_len && gateway.told_n + 1 < sizeof gateway.told; i++)
+			gateway.told[gateway.told_n++] = m->payload[i] >= 'a' && m->payload[i] <= 'z' ? (char)m->payload[i] : '.';
+		gateway_answer(m, LK_COAP_CHANGED, NULL, NULL, 0);
+	}
+}
+
+/* Lets the image do what is due, and the gateway answer; returns the wait that the image wants. */
+static inline uint32_t step(void)
+{
+	uint8_t b[FAKE_DATAGRAM];
+	struct lk_coap m;
+	size_t n;
+
+	wait_ms = 0;
+	lk_app_step(&app);
+	while ((n = fake_sent(&board, b, sizeof b)) > 0)
+		if (!gateway.gone && lk_coap_parse(&m, b, n) == 0)
+			gateway_take(&m);
+	return wait_ms;
+}
+
+/* Lets ms pass, and does what is due at their end. */
+static inline void pass(uint32_t ms)
+{
+	for (uint32_t gone = 0; gone < ms;) {
+		uint32_t due = step();
+		due = board.inboxes > 0 ? 0 : due < ms - gone ? due : ms - gone;
+		fake_pass(&board, due);
+		gone += due;
+	}
+	(void)step();
+}
+
+/* A board with settings for that role, just switched on. */
+static inline void board_of(const char *kind)
+{
+	memset(&gateway, 0, sizeof gateway);
+	gateway.verdict = LK_GRANTED;
+	clear_handshake = clear_open = 0;
+	fake_init(&board);
+	board.port.udp_wait = note_wait;
+	board.now = 0x90000000; /* a clock may stand anywhere */
+	fake_kv_text(&board, "identity", "lk-0123456789");
+	fake_kv_text(&board, "secret", "0123456789abcdefghjkmnpqrs");
+	fake_kv_text(&board, "gateway", "192.0.2.1:5684");
+	fake_kv_text(&board, "kind", kind);
+}
+
+static inline void start(void)
+{
+	memset(&app, 0xa5, sizeof app); /* what a stack may hold */
+	lk_app_init(&app, &board.port);
+}
+
+static inline bool logged(const char *line) { return strstr(board.logged, line) != NULL; }
+static inline bool printed(const char *text) { return strstr(board.printed, text) != NULL; }
+
+static inline bool told(const char *name) { return strstr(gateway.told, name) != NULL; }
+
+static inline void forget_told(void)
+{
+	gateway.told_n = 0;
+	memset(gateway.told, 0, sizeof gateway.told);
+}
+
+static inline void online(void)
+{
+	pass(3000);
+	CHECK(lk_node_online(&app.node));
+	CHECK(lk_node_idle(&app.node));
+}
+
+#endif

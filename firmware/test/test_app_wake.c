@@ -1,0 +1,103 @@
+/* The battery reader's image with a gateway that answers: when it goes to sleep. */
+#define LK_ROLE_READER 1
+#define LK_BATTERY 1
+#include "app.c"
+
+#include "played_app.h"
+
+static const uint8_t uid[4] = {0x0a, 0x1b, 0x2c, 0x3d};
+
+static void wake_for(enum lk_boot why)
+{
+	board.boot = why;
+	board.sleeps = 0;
+	start();
+}
+
+static void it_waits_5_s_for_a_card(void)
+{
+	board_of("reader");
+	wake_for(LK_BOOT_POWER);
+	CHECK_EQ(app.node.lifetime, 14400);
+	CHECK(app.node.wanted & LK_REPORT_BOOT);
+	CHECK(!logged("nothing kept"));
+	pass(4999);
+	CHECK(lk_node_online(&app.node) && lk_node_idle(&app.node));
+	CHECK_EQ(board.sleeps, 0);
+	pass(1);
+	CHECK_EQ(board.sleeps, 1);
+	CHECK_EQ(board.slept, 3600000);
+	CHECK(logged("asleep, bytes kept 0\n"));
+}
+
+/* What slept finds its memory; what was just switched on is not asked for any. */
+static void what_is_kept_is_read_after_a_wake(void)
+{
+	for (int lost = 0; lost < 2; lost++) {
+		board_of("reader");
+		wake_for(LK_BOOT_POWER);
+		pass(5000);
+		CHECK_EQ(board.sleeps, 1);
+		board.logged_n = 0;
+		board.logged[0] = 0;
+		if (lost)
+			memset(board.rtc, 0, sizeof board.rtc);
+		wake_for(LK_BOOT_WAKE);
+		CHECK_EQ(logged("nothing kept over sleep 0\n"), lost);
+		CHECK(!(app.node.wanted & LK_REPORT_BOOT));
+	}
+}
+
+static void after_a_verdict_it_stays_for_1200_ms(void)
+{
+	board_of("reader");
+	wake_for(LK_BOOT_POWER);
+	pass(2000);
+	CHECK(lk_node_online(&app.node));
+	CHECK(lk_node_scan(&app.node, uid, sizeof uid, board.now));
+	while (!app.led.showing && board.now < 0x90000000 + 4000)
+		pass(1);
+	CHECK_EQ(app.led.once, LK_LED_GRANTED);
+	CHECK_EQ(gateway.scans, 1);
+	uint32_t shown = app.led.began;
+	pass(shown + 1199 - board.now);
+	CHECK_EQ(board.sleeps, 0);
+	pass(1);
+	CHECK_EQ(board.sleeps, 1);
+}
+
+/* Neither with something left to be told nor without a registration; but 40 s are the end. */
+static void it_does_not_sleep_before_it_is_done(void)
+{
+	board_of("reader");
+	wake_for(LK_BOOT_POWER);
+	pass(4900);
+	gateway.gone = true;
+	CHECK(lk_node_scan(&app.node, uid, sizeof uid, board.now));
+	pass(1000);
+	CHECK(lk_node_online(&app.node) && !lk_node_idle(&app.node));
+	CHECK_EQ(board.sleeps, 0);
+
+	board_of("reader");
+	clear_handshake = LK_EAGAIN;
+	wake_for(LK_BOOT_POWER);
+	app.node.wanted = 0;
+	for (int s = 0; s < 39; s++) {
+		pass(1000);
+		app.node.wanted = 0; /* nothing to tell: it waits for the registration alone */
+		CHECK_EQ(board.sleeps, 0);
+	}
+	pass(1000);
+	CHECK_EQ(board.sleeps, 0);
+	pass(1);
+	CHECK_EQ(board.sleeps, 1);
+}
+
+int main(void)
+{
+	it_waits_5_s_for_a_card();
+	what_is_kept_is_read_after_a_wake();
+	after_a_verdict_it_stays_for_1200_ms();
+	it_does_not_sleep_before_it_is_done();
+	return check_end("app_wake");
+}
