@@ -28,7 +28,7 @@ const answered = card => {
 };
 
 // While the pointer is down nothing on the page moves: a button that is replaced is never clicked, and one that slips away is another one's
-// click. With a finger the click comes a while after it is up. Whoever holds on has the page as it is, at last.
+// click. With a finger the click comes a while after it is up. Whoever holds on sees after half a minute how things are.
 let pressed = false, missed = false, letting;
 const letGo = after => {
 	clearTimeout(letting);
@@ -37,7 +37,7 @@ const letGo = after => {
 		if (missed) { missed = false; refresh(); }
 	}, after);
 };
-addEventListener("pointerdown", () => { pressed = true; letGo(10000); });
+addEventListener("pointerdown", () => { pressed = true; letGo(30000); });
 for (const up of ["pointerup", "pointercancel"]) addEventListener(up, () => letGo(500));
 addEventListener("click", () => letGo(0));
 
