@@ -264,3 +264,29 @@ func TestSpace(t *testing.T) {
 		t.Errorf("in memory: got %v, want that it has none", err)
 	}
 }
+
+// What is refused because of the space was asked for before the space was looked at, and not behind it in the same batch.
+func TestSpaceIsThereForWhoeverAsksAfterwards(t *testing.T) {
+	ctx := context.Background()
+	var s *Store
+	var full atomic.Bool
+	second := make(chan error, 1)
+	s = built(t, Options{Dir: t.TempDir(), Free: func() (uint64, error) {
+		if !full.CompareAndSwap(true, false) {
+			return 1 << 30, nil
+		}
+		go func() { // the writer has its answer soon, and has not acted on it yet
+			_, err := s.Apply(ctx, "test", puts(access.Person{ID: id("eve"), Name: "eve"})...)
+			second <- err
+		}()
+		waitFor(t, func() bool { return len(s.queue) == 1 })
+		return 0, nil
+	}})
+	full.Store(true)
+	if _, err := s.Apply(ctx, "test", puts(access.Person{ID: id("bob"), Name: "bob"})...); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("before: got %v, want ErrNoSpace", err)
+	}
+	if err := <-second; err != nil {
+		t.Errorf("afterwards: got %v, want it made", err)
+	}
+}

@@ -151,8 +151,8 @@ func (w *writer) batch(first *request) (next *request) {
 			break
 		}
 		err := r.run(b)
-		if err == errNoRoom && len(b.writes) > 0 {
-			next = r
+		if err == errNoRoom && len(b.writes) > 0 || errors.Is(err, ErrNoSpace) && r != first {
+			next = r // there may be space since the batch began
 			break
 		}
 		if err == errNoRoom {
