@@ -54,7 +54,7 @@ func accountCommands() []spec {
 			},
 		},
 		ability("disable", "let nobody sign in with an account, and sign it out everywhere", true),
-		ability("enable", "end that", false),
+		ability("enable", "let an account that was disabled sign in again", false),
 		{
 			name: "sign-out", args: "NAME", usage: "sign an account out everywhere",
 			run: func(x *call) error {

@@ -113,7 +113,7 @@ func acknowledge(x *call) error {
 		}
 	}
 	if len(numbers) == 0 {
-		return fmt.Errorf("%s: no alarm that nobody has acknowledged: latchkey alarm list shows them", quoteWord(which))
+		return fmt.Errorf("%s: it has no open alarm: latchkey alarm list shows those that nobody has acknowledged", quoteWord(which))
 	}
 	for _, n := range numbers {
 		err := ask(x, http.MethodPost, at("/v1/alarms/%s/acknowledge", strconv.FormatUint(n, 10)), admin.Acknowledgement{Remark: x.String("remark")},

@@ -15,7 +15,7 @@ func auditCommands() []spec {
 	return []spec{
 		{
 			name: "verify", usage: "check the whole chain of events",
-			flags: []cli.Flag{&cli.StringFlag{Name: "head", Usage: "SEQ:HASH, as audit head printed it: only with one kept elsewhere is a store found that was rolled back as a whole"}},
+			flags: []cli.Flag{&cli.StringFlag{Name: "head", Usage: "SEQ:HASH, as audit head printed it and as you kept it elsewhere; without it, a store that was rolled back as a whole is not noticed"}},
 			run:   verifyEvents,
 		},
 		{

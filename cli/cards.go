@@ -23,7 +23,7 @@ func cardCommands() []spec {
 			name: "add", args: "", usage: "give a person a card, by its UID", need: []string{"person", "uid"},
 			flags: append([]cli.Flag{
 				person,
-				&cli.StringFlag{Name: "uid", Usage: "in hex, like 04a1b2c3d4e580 or 04:A1:B2:C3:D4:E5:80; - reads it from standard input, so that it does not stand in the list of processes"},
+				&cli.StringFlag{Name: "uid", Usage: "in hex, like 04a1b2c3d4e580 or 04:A1:B2:C3:D4:E5:80; - reads it from standard input, so that the list of processes does not show it"},
 			}, validity()...),
 			run: addCard,
 		},
@@ -63,8 +63,8 @@ func cardCommands() []spec {
 // validity is the flags of what may be valid for a time.
 func validity() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "from", Usage: "first moment, like 2026-11-23 or \"2026-11-23 08:00\" in the site's time zone, or RFC 3339"},
-		&cli.StringFlag{Name: "until", Usage: "first moment after"},
+		&cli.StringFlag{Name: "from", Usage: "first moment at which it counts, like 2026-11-23 or \"2026-11-23 08:00\" in the site's time zone, or RFC 3339"},
+		&cli.StringFlag{Name: "until", Usage: "first moment at which it no longer counts, in the same forms"},
 	}
 }
 

@@ -106,7 +106,7 @@ func setupCode(ctx context.Context, api *client) (string, error) {
 
 func consoleCommands() []spec {
 	return []spec{
-		{name: "setup", usage: "print a code with which the website makes an owner's account: the first, or when passwords and phones are lost", live: true, run: printSetup},
+		{name: "setup", usage: "print a code for the website: it makes the first account, and lets an owner in who has lost password and phone", live: true, run: printSetup},
 		{name: "ca", usage: "print the certificate that a browser or phone has to trust for the website", run: printCA},
 	}
 }

@@ -24,7 +24,7 @@ func demoCommand() *cli.Command {
 		Name:  "demo",
 		Usage: "a gateway with a door, a lamp and their nodes, simulated or running the firmware, to play with",
 		Flags: append([]cli.Flag{
-			&cli.BoolFlag{Name: "script", Usage: "tell a fixed story without asking, and exit 0 only if all went as told"}}, castFlags()...),
+			&cli.BoolFlag{Name: "script", Usage: "play a fixed story without questions, and exit 0 only if all of it went as expected"}}, castFlags()...),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return usagef(c, "demo takes no arguments, only flags")

@@ -19,8 +19,8 @@ const maxShown = 20
 
 func doctorCommand() spec {
 	return spec{
-		name: "doctor", usage: "find out why devices do not come in, and what to do about it", live: true,
-		flags: []cli.Flag{&cli.StringFlag{Name: "device", Usage: "only this one"}},
+		name: "doctor", usage: "find out why devices do not connect, and what to do about it", live: true,
+		flags: []cli.Flag{&cli.StringFlag{Name: "device", Usage: "only this device"}},
 		run:   doctor,
 	}
 }
@@ -101,7 +101,7 @@ func refused(device string, r admin.Refusal, at string) string {
 // healthy says what nothing wrong means.
 func healthy(d admin.Diagnosis) string {
 	if d.Device == nil {
-		return "nothing is wrong: every device that may come is here"
+		return "nothing is wrong: every device that may connect is online"
 	}
 	return d.Device.Name + ": nothing is wrong, it is online"
 }

@@ -27,9 +27,9 @@ func eventsCommand() spec {
 	return spec{
 		name: "events", usage: "show what happened, oldest first",
 		flags: []cli.Flag{
-			&cli.BoolFlag{Name: "follow", Usage: "go on with what happens from now, until interrupted"},
+			&cli.BoolFlag{Name: "follow", Usage: "show new events as they happen, until interrupted"},
 			&cli.StringFlag{Name: "since", Usage: "only from this time on: a length of time like 2h, a time like \"2026-11-23 08:00\" in the site's zone, or RFC 3339"},
-			&cli.IntFlag{Name: "limit", Usage: "at most so many, the newest, up to 1000", DefaultText: "50, or 1000 with --since"},
+			&cli.IntFlag{Name: "limit", Usage: "how many at most, the newest, up to 1000", DefaultText: "50, or 1000 with --since"},
 		},
 		run: events,
 	}

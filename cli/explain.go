@@ -15,15 +15,15 @@ import (
 
 func explainCommand() spec {
 	return spec{
-		name: "explain", usage: "tell what would be decided for a person, a card or a switch, and why", need: []string{"target"},
+		name: "explain", usage: "show what would be decided for a person, a card or a switch, and why", need: []string{"target"},
 		flags: []cli.Flag{
-			&cli.StringFlag{Name: "person", Usage: "somebody with a good card,"},
+			&cli.StringFlag{Name: "person", Usage: "who: a person, as if with a valid card,"},
 			&cli.StringFlag{Name: "uid", Usage: "a card, in hex; - reads it from standard input,"},
 			&cli.StringFlag{Name: "device", Usage: "or a switch"},
-			&cli.StringFlag{Name: "target", Usage: "where"},
+			&cli.StringFlag{Name: "target", Usage: "where: a door or a lamp"},
 			&cli.StringFlag{Name: "action", Usage: "unlock, lock, on, off or toggle", DefaultText: "unlock for a door, on for a lamp"},
 			&cli.StringFlag{Name: "at", Usage: "when, like \"2026-11-23 08:00\" in the site's time zone, or RFC 3339", DefaultText: "now"},
-			&cli.StringFlag{Name: "clock", Value: string(gateway.ClockNTP), EnvVars: []string{"LATCHKEY_CLOCK"}, Usage: "ntp or rtc, as with serve; a gateway that runs knows it"},
+			&cli.StringFlag{Name: "clock", Value: string(gateway.ClockNTP), EnvVars: []string{"LATCHKEY_CLOCK"}, Usage: "ntp or rtc, as for serve; not needed while a gateway runs"},
 		},
 		run: explain,
 	}

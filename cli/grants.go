@@ -30,8 +30,8 @@ func grantCommands() []spec {
 		{
 			name: "list", usage: "list grants",
 			flags: []cli.Flag{
-				&cli.StringFlag{Name: "person", Usage: "only those to this person, alone or in a group"},
-				&cli.StringFlag{Name: "target", Usage: "only those on this target, alone or in a group; says whom each lets in"},
+				&cli.StringFlag{Name: "person", Usage: "only those for this person, by name or by group"},
+				&cli.StringFlag{Name: "target", Usage: "only those for this target, by name or by group; also shows whom each lets in"},
 			},
 			run: listGrants,
 		},

@@ -11,13 +11,15 @@ import (
 )
 
 func unlockCommand() spec {
-	return spec{name: "unlock", args: "DOOR", usage: "open a door now, for its pulse", live: true, run: func(x *call) error { return x.operate(x.arg(0), "unlock", 0) }}
+	return spec{name: "unlock", args: "DOOR", usage: "open a door now, for the time of its pulse", live: true, run: func(x *call) error { return x.operate(x.arg(0), "unlock", 0) }}
 }
 
 func lampCommands() (out []spec) {
-	for _, action := range []string{"on", "off", "toggle"} {
-		out = append(out, spec{name: action, args: "LAMP", usage: "switch a lamp " + action, live: true,
-			run: func(x *call) error { return x.operate(x.arg(0), action, 0) }})
+	for _, c := range []struct{ action, usage string }{
+		{"on", "switch a lamp on"}, {"off", "switch a lamp off"}, {"toggle", "switch a lamp on if it is off, and off if it is on"},
+	} {
+		out = append(out, spec{name: c.action, args: "LAMP", usage: c.usage, live: true,
+			run: func(x *call) error { return x.operate(x.arg(0), c.action, 0) }})
 	}
 	return append(out, spec{name: "level", args: "LAMP LEVEL", usage: "dim a lamp, 0 to 100", live: true, run: func(x *call) error {
 		n, err := strconv.ParseUint(x.arg(1), 10, 8)
@@ -32,7 +34,7 @@ var outcomeTexts = map[access.Outcome]string{
 	access.OutcomeRefused: "its device answered and did not do it",
 	access.OutcomeOffline: "its device is offline, so nothing was sent",
 	access.OutcomeUnknown: "its device did not answer, so its state is unknown",
-	access.OutcomeLate:    "it was too late to send it",
+	access.OutcomeLate:    "it was too late to send the command",
 }
 
 // operate moves a target. Whatever is not done is a failure.

@@ -27,7 +27,7 @@ func simulateCommand() *cli.Command {
 	sub := func(kind wire.Kind, usage string, flags ...cli.Flag) *cli.Command {
 		return &cli.Command{
 			Name: string(kind), Usage: usage,
-			Flags: append([]cli.Flag{&cli.StringFlag{Name: "bundle", Usage: "`FILE` from: latchkey device add … --format json"}}, flags...),
+			Flags: append([]cli.Flag{&cli.StringFlag{Name: "bundle", Usage: "`FILE` that latchkey device add … --format json --out FILE wrote"}}, flags...),
 			Action: func(c *cli.Context) error {
 				if c.NArg() > 0 {
 					return usagef(c, "simulate %s takes no arguments, only flags", kind)
@@ -39,11 +39,11 @@ func simulateCommand() *cli.Command {
 	return &cli.Command{
 		Name: "simulate", Usage: "play a node against a running gateway",
 		Subcommands: []*cli.Command{
-			sub(wire.KindReader, "present cards: each --uid once, or one UID in hex a line from standard input",
+			sub(wire.KindReader, "present cards: each --uid once; without --uid, one UID in hex on each line of standard input",
 				&cli.StringSliceFlag{Name: "uid", Usage: "card UID in `HEX`"}),
-			sub(wire.KindSwitch, "press buttons: one \"TARGET ACTION [LEVEL]\" a line from standard input"),
-			sub(wire.KindLock, "be a lock and show what it does, until interrupted; its door follows lines from standard input: contact open, contact closed, tamper, exit"),
-			sub(wire.KindLamp, "be a lamp and show what it does, until interrupted"),
+			sub(wire.KindSwitch, "press buttons: one \"TARGET ACTION [LEVEL]\" on each line of standard input"),
+			sub(wire.KindLock, "be a lock until interrupted, and show what it does; lines on standard input play its door: contact open, contact closed, tamper, exit"),
+			sub(wire.KindLamp, "be a lamp until interrupted, and show what it does"),
 		},
 	}
 }

@@ -24,7 +24,7 @@ func lockdownCommands() []spec {
 }
 
 func timeCommands() []spec {
-	return []spec{{name: "trust", usage: "take the clock as right although events so far lie in its future", run: func(x *call) error {
+	return []spec{{name: "trust", usage: "trust the clock, although recorded events are later than it", run: func(x *call) error {
 		err := ask(x, http.MethodPost, "/v1/time/trust", nil, func(s admin.Site) string {
 			return fmt.Sprintf("the clock is no longer compared with events up to %d", s.TimeTrusted)
 		})
@@ -44,7 +44,7 @@ func timeCommands() []spec {
 }
 
 func siteCommands() []spec {
-	return []spec{{name: "zone", args: "[ZONE]", usage: "show the time zone of schedules, or set it: Europe/Berlin", makes: true, run: func(x *call) error {
+	return []spec{{name: "zone", args: "[ZONE]", usage: "show the time zone of schedules, or set it, like Europe/Berlin", makes: true, run: func(x *call) error {
 		line := func(s admin.Site) string { return s.Zone }
 		if x.NArg() == 0 {
 			return ask(x, http.MethodGet, "/v1/site", nil, line)

@@ -49,8 +49,8 @@ func storeOptions(dir string) store.Options {
 
 func storeCommands() []spec {
 	return []spec{
-		{name: "new", usage: "begin anew where the store cannot be opened: what is left of it is set aside, not deleted", run: beginAnew},
-		{name: "repair", usage: "mend a store that was refused, if it can be proven that nothing is lost; else change nothing", run: repair},
+		{name: "new", usage: "make a new, empty store when the old one cannot be opened; the old one is set aside, not deleted", run: beginAnew},
+		{name: "repair", usage: "repair a store that was refused, if it can be proven that nothing is lost; else change nothing", run: repair},
 	}
 }
 

@@ -62,7 +62,7 @@ func (g *Gateway) failed(f transport.Failure, now time.Time) {
 	if cause != admin.CauseFull || !g.failures.maySay(now) {
 		return
 	}
-	ev := access.Event{Kind: access.EventFull, Detail: fmt.Sprintf("refused: as many sessions are live as may be (%d)", g.cfg.MaxSessions)}
+	ev := access.Event{Kind: access.EventFull, Detail: fmt.Sprintf("refused: the limit of live sessions is reached (%d)", g.cfg.MaxSessions)}
 	if known {
 		id := access.ID(k.Device)
 		ev.Device = access.Named{ID: id, Name: p.Devices[id].Name}

@@ -295,7 +295,7 @@ func TestFullMakesOneEventAMinute(t *testing.T) {
 		}
 	}
 	slices.Sort(got) // each is written by itself
-	const refused = ": refused: as many sessions are live as may be (7)"
+	const refused = ": refused: the limit of live sessions is reached (7)"
 	if want := []string{refused, "front-reader" + refused, "front-reader" + refused}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

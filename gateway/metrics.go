@@ -67,7 +67,7 @@ func newMetrics(g *Gateway) *metrics {
 			}
 			return float64(at.Unix())
 		}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_store_damaged", Help: "1 when that found a damage."}, func() float64 {
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_store_damaged", Help: "1 when the last verification found damage."}, func() float64 {
 			if _, _, problem := g.store.Verified(); problem != nil {
 				return 1
 			}

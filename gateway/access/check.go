@@ -233,7 +233,7 @@ func (d *draft) checkDevice(r Device) error {
 	switch r.Kind {
 	case wire.KindReader:
 		if !one {
-			return d.invalid(r, "it has %d targets: a reader has exactly one", len(r.Targets))
+			return d.invalid(r, "a reader has exactly one target, and this one has %d", len(r.Targets))
 		}
 	case wire.KindLock:
 		if !one || d.next.Targets[r.Targets[0]].Kind != Door {

@@ -102,7 +102,7 @@ func (d *draft) indexSchedules() error {
 			delete(index, id)
 			continue
 		}
-		w, err := ParseSchedule(r.Text)
+		w, err := parseSchedule(r.Text)
 		if err != nil {
 			return fmt.Errorf("access: %s: %w", d.label(r), err)
 		}

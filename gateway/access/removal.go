@@ -29,12 +29,12 @@ func (p *Policy) Removal(r Record) ([]Change, error) {
 		return nil, fmt.Errorf("access: remove %s: %w: revoke it instead, or remove its device", n.label(r), ErrInUse)
 	case Schedule:
 		if users := p.grantsOn(r.ID); len(users) > 0 {
-			return nil, fmt.Errorf("access: remove %s: %w by %s%s: remove or change that first", n.label(r), ErrInUse,
+			return nil, fmt.Errorf("access: remove %s: %w by %s%s: remove that first", n.label(r), ErrInUse,
 				n.label(*users[0]), andMore(len(users)))
 		}
 	case Target:
 		if devices := p.devicesAt(r.ID); len(devices) > 0 {
-			return nil, fmt.Errorf("access: remove %s: %w: %s%s points at it: remove or move it first", n.label(r), ErrInUse,
+			return nil, fmt.Errorf("access: remove %s: %w: %s%s points at it: remove that first", n.label(r), ErrInUse,
 				n.label(devices[0]), andMore(len(devices)))
 		}
 		out = deletions(p.grantsAt[r.ID])

@@ -25,21 +25,30 @@ const (
 // Times are the wall clock of the site's zone, in whole minutes. At most 64 weekly windows and 4,096 bytes, which is 215 exceptions.
 // Errors wrap [ErrInvalid].
 func ParseSchedule(text string) (Weekly, error) {
+	w, err := parseSchedule(text)
+	if err != nil {
+		return Weekly{}, fmt.Errorf("access: schedule: %w", err)
+	}
+	return w, nil
+}
+
+// parseSchedule is ParseSchedule for a caller that names the schedule in its own error.
+func parseSchedule(text string) (Weekly, error) {
 	if len(text) > maxScheduleText {
-		return Weekly{}, fmt.Errorf("access: schedule: %w: %d bytes, at most %d", ErrInvalid, len(text), maxScheduleText)
+		return Weekly{}, fmt.Errorf("%w: %d bytes, at most %d", ErrInvalid, len(text), maxScheduleText)
 	}
 	if strings.TrimSpace(text) == "" {
-		return Weekly{}, fmt.Errorf("access: schedule: %w: empty: write something like mon-fri 08:00-18:00", ErrInvalid)
+		return Weekly{}, fmt.Errorf("%w: empty: write something like mon-fri 08:00-18:00", ErrInvalid)
 	}
 	var b scheduleBuilder
 	for item := range strings.SplitSeq(text, ",") {
 		if err := b.add(item); err != nil {
-			return Weekly{}, fmt.Errorf("access: schedule: %q: %w: %w", strings.TrimSpace(item), ErrInvalid, err)
+			return Weekly{}, fmt.Errorf("%q: %w: %w", strings.TrimSpace(item), ErrInvalid, err)
 		}
 	}
 	w, err := b.weekly()
 	if err != nil {
-		return Weekly{}, fmt.Errorf("access: schedule: %w: %w", ErrInvalid, err)
+		return Weekly{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return w, nil
 }

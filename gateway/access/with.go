@@ -128,7 +128,7 @@ func (d *draft) put(r Record) error {
 		r.Created = normalTime(r.Created)
 		d.groups.put(r.ID, r)
 	case Schedule:
-		w, err := ParseSchedule(r.Text)
+		w, err := parseSchedule(r.Text)
 		if err != nil {
 			return fmt.Errorf("access: %s: %w", d.label(r), err)
 		}

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	fullText = "%s: refused %s: as many sessions are live as may be (%d)"
+	fullText = "%s: refused %s: the limit of live sessions is reached (%d)"
 	fullDo   = "start the gateway with a higher --max-sessions"
 )
 

@@ -10,7 +10,14 @@ import (
 type Ref = access.Named
 
 func missing(kind, ref string) error {
-	return fmt.Errorf("%s %q: %w: list them to see what there is", kind, shorten(ref), access.ErrNotFound)
+	hint := "latchkey " + kind + " list shows what there is"
+	switch kind {
+	case "key":
+		hint = "latchkey device show lists the keys of a device"
+	case "token", "passkey":
+		hint = "its account's page on the website lists what there is"
+	}
+	return fmt.Errorf("%s %q: %w: %s", kind, shorten(ref), access.ErrNotFound, hint)
 }
 
 // named looks a record up by id, then by name.

@@ -35,7 +35,7 @@ func SetAside(ctx context.Context, o Options) (aside string, err error) {
 	}
 	switch _, err := o.try(ctx, trial{Dir: f.dir, KeyFile: f.key}); {
 	case err == nil:
-		return "", fmt.Errorf("store: %s: %w, and stays: move it away yourself if you mean it", f.dir, ErrWhole)
+		return "", fmt.Errorf("store: %s: %w, and was kept: to begin anew, move it away yourself", f.dir, ErrWhole)
 	case !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrSiteKey) && !errors.Is(err, fs.ErrNotExist):
 		return "", err
 	}
