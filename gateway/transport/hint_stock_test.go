@@ -82,31 +82,28 @@ func TestStockGoCoAPLivesThroughHints(t *testing.T) {
 // it takes the hint for the first message of the gateway and drops the HelloVerifyRequest; at every later stage it goes on.
 func TestStockPionLivesThroughForgedHints(t *testing.T) {
 	s := listen(t, Config{}, echo)
-	var mu sync.Mutex // the two directions of a nat
-	var hellos, sent int
 	for i, stage := range []struct {
 		name  string
-		after func(up bool, b []byte) bool // it comes behind this datagram
+		after func(hellos int, up bool, b []byte) bool // it comes behind this datagram
 	}{
-		{"after the ClientHello", func(up bool, b []byte) bool { return up && hellos == 1 }},
-		{"after the HelloVerifyRequest", func(up bool, b []byte) bool { return up && hellos == 2 }},
-		{"after the ServerHelloDone", func(up bool, b []byte) bool {
+		{"after the ClientHello", func(hellos int, up bool, _ []byte) bool { return up && hellos == 1 }},
+		{"after the HelloVerifyRequest", func(hellos int, up bool, _ []byte) bool { return up && hellos == 2 }},
+		{"after the ServerHelloDone", func(_ int, up bool, b []byte) bool {
 			return up && b[0] == recordHandshake && b[recordHeader] == msgClientKeyExchange
 		}},
-		{"after the client's Finished", func(up bool, b []byte) bool { return !up && b[0] == recordCCS }},
+		{"after the client's Finished", func(_ int, up bool, b []byte) bool { return !up && b[0] == recordCCS }},
 	} {
 		for _, cid := range []bool{false, true} {
 			n := newNAT(t, s.Addr())
-			mu.Lock()
-			hellos, sent = 0, 0
-			mu.Unlock()
+			var mu sync.Mutex // the two directions
+			var hellos, sent int
 			n.tapped(func(up bool, b []byte) {
 				mu.Lock()
 				defer mu.Unlock()
 				if up && b[0] == recordHandshake && b[recordHeader] == msgClientHello {
 					hellos++
 				}
-				if sent == 0 && stage.after(up, b) {
+				if sent == 0 && stage.after(hellos, up, b) {
 					sent++
 					n.toNode(helloRequest)
 				}
@@ -127,12 +124,14 @@ func TestStockPionLivesThroughForgedHints(t *testing.T) {
 			err = c.HandshakeContext(ctx)
 			cancel()
 			t.Logf("%s, cid %v: %v", stage.name, cid, err)
-			_ = c.Close()
 			if err == nil {
-				within(t, s.opened)
-				within(t, s.closed)
+				within(t, s.opened) // before it may say goodbye
 			} else if i > 0 {
 				t.Errorf("%s, cid %v: %v", stage.name, cid, err)
+			}
+			_ = c.Close()
+			if err == nil {
+				within(t, s.closed)
 			}
 			mu.Lock()
 			if sent == 0 {
