@@ -23,9 +23,9 @@ GO      ?= go
 FUZZ    ?= 20000x
 BIN     := bin/latchkey
 # Debian packages of the programs that the interop tests and those of the console run. Without the font, Chromium draws no text.
-PACKAGES := libcoap3-bin libcoap3-dev gcc libc6-dev openssl gnutls-bin tshark chromium fonts-dejavu-core libnss3-tools strace e2fsprogs
+PACKAGES := libcoap3-bin libcoap3-dev libmbedtls-dev gcc libc6-dev openssl gnutls-bin tshark chromium fonts-dejavu-core libnss3-tools strace e2fsprogs
 PROGRAMS := coap-client-openssl coap-client-gnutls gcc openssl gnutls-cli gnutls-serv tshark chromium certutil strace mkfs.ext4
-HEADERS  := coap3/coap.h stdio.h
+HEADERS  := coap3/coap.h mbedtls/ssl.h stdio.h
 # What npm installs for the tests of the console. Nothing of it is in the program.
 WEBTEST := gateway/console/webtest
 # Those of the systems that bench/peer starts.

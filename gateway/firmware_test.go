@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,6 +57,9 @@ type firmware struct {
 	t    *testing.T
 	dir  string // its flash
 	dies bool   // it is meant to
+
+	mu    sync.Mutex
+	lines []string // guarded by mu; what it printed
 }
 
 // firmware runs a node until the test ends. role is a kind, or reader-battery.
@@ -74,8 +79,12 @@ func (s *site) firmwareIn(dir string, m machine, role, name string, k keys.Key, 
 	if emulator != "" {
 		emulator = built(s.t, emulator)
 	}
+	f := &firmware{t: s.t, dir: dir}
 	p, err := device.StartProgram(device.ProgramConfig{Name: name, Kind: kind, Target: target, Gateway: addr, Identity: k.ID, Secret: k.Secret,
 		Dir: dir, Program: built(s.t, fmt.Sprintf(m.image, role)), Emulator: emulator, Line: func(line string) {
+			f.mu.Lock()
+			f.lines = append(f.lines, line)
+			f.mu.Unlock()
 			if testing.Verbose() {
 				fmt.Fprintf(os.Stderr, "%s: %s\n", name, line)
 			}
@@ -83,7 +92,7 @@ func (s *site) firmwareIn(dir string, m machine, role, name string, k keys.Key, 
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	f := &firmware{Program: p, t: s.t, dir: dir}
+	f.Program = p
 	s.t.Cleanup(func() {
 		if err := p.Err(); err != nil && !f.dies {
 			s.t.Error(err)
@@ -103,6 +112,18 @@ func (f *firmware) await(mark int, within time.Duration, texts ...string) string
 		f.t.Fatalf("waiting for one of %q: %v", texts, err)
 	}
 	return line
+}
+
+// said counts the lines so far that hold a text.
+func (f *firmware) said(text string) (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, line := range f.lines {
+		if strings.Contains(line, text) {
+			n++
+		}
+	}
+	return n
 }
 
 func (f *firmware) ready() {

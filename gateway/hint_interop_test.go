@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,7 +19,13 @@ import (
 	"latchkey/keys"
 )
 
-const gnutlsPackage = "gnutls-bin"
+const (
+	gnutlsPackage  = "gnutls-bin"
+	mbedtlsPackage = "libmbedtls-dev"
+)
+
+// chatClients are those of [chats].
+var chatClients = []string{"openssl s_client", "gnutls-cli", "mbedtls"}
 
 // hint is a HelloRequest in the clear.
 var hint = []byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
@@ -32,8 +40,8 @@ func lost() [][]byte {
 // chat is a program that sends what it is told, each line in a record, and prints what comes.
 type chat struct {
 	t   *testing.T
-	cmd *exec.Cmd
 	in  io.Writer
+	end <-chan struct{} // closed when it has ended
 
 	mu      sync.Mutex
 	printed []byte // guarded by mu
@@ -41,18 +49,24 @@ type chat struct {
 
 func newChat(t *testing.T, pkg, name string, args ...string) *chat {
 	t.Helper()
-	c := &chat{t: t, cmd: exec.Command(program(t, name, pkg), args...)}
-	in, err := c.cmd.StdinPipe()
+	end := make(chan struct{})
+	c := &chat{t: t, end: end}
+	cmd := exec.Command(program(t, name, pkg), args...)
+	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.in, c.cmd.Stdout, c.cmd.Stderr = in, c, c
-	if err := c.cmd.Start(); err != nil {
+	c.in, cmd.Stdout, cmd.Stderr = in, c, c
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	go func() {
+		defer close(end)
+		_ = cmd.Wait()
+	}()
 	t.Cleanup(func() {
-		_ = c.cmd.Process.Kill()
-		_ = c.cmd.Wait()
+		_ = cmd.Process.Kill()
+		<-end
 	})
 	return c
 }
@@ -86,29 +100,41 @@ func passes(t *testing.T, rule string, from, to *chat, line string) {
 	})
 }
 
-// asks has the program ask the gateway for something that is not there, number times in a session, and wants the answers. The request ends in a
-// line's end and has no zero byte.
+// asks has the program ask the gateway for something that is not there, number times in a session, and wants the answers.
 func (c *chat) asks(rule string, number byte) {
 	c.t.Helper()
-	again := time.NewTicker(time.Second)
-	defer again.Stop()
+	if !c.gets(number, 20*time.Second) {
+		c.t.Fatalf("%s: got no answer, it printed %q", rule, c.all())
+	}
+}
+
+// gets does so and tells whether there was an answer before the program ended. The request ends in a line's end and has no zero byte.
+func (c *chat) gets(number byte, limit time.Duration) bool {
 	request := []byte{0x44, 1, 1, number, 'a', 'b', 'c', '0' + number, 0xb2, 'x', '\n'}
+	answer := []byte{0x64, 4<<5 | 4, 1, number, 'a', 'b', 'c', '0' + number}
 	_, _ = c.in.Write(request)
-	c.t.Cleanup(func() {
-		if c.t.Failed() {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.t.Logf("it printed %q", c.printed)
-		}
-	})
-	eventually(c.t, rule+": an answer", 20*time.Second, func() bool {
+	over := time.After(limit)
+	tick, again := time.NewTicker(5*time.Millisecond), time.NewTicker(time.Second)
+	defer tick.Stop()
+	defer again.Stop()
+	for !c.said(answer) {
 		select {
+		case <-tick.C:
 		case <-again.C:
-			_, _ = c.in.Write(request)
-		default:
+			_, _ = c.in.Write(request) // a datagram may be lost
+		case <-c.end:
+			return c.said(answer)
+		case <-over:
+			return false
 		}
-		return c.said([]byte{0x64, 4<<5 | 4, 1, number, 'a', 'b', 'c', '0' + number})
-	})
+	}
+	return true
+}
+
+func (c *chat) all() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return bytes.Clone(c.printed)
 }
 
 // chats are the clients that a test can talk through. openssl's would wait for the next record at one that is dropped, and not look at its
@@ -124,7 +150,24 @@ func chats(t *testing.T, addr string, k keys.Key) map[string]func() *chat {
 			return newChat(t, gnutlsPackage, "gnutls-cli", "--udp", "--port", port, "--pskusername", string(k.ID), "--pskkey", hexOf(k),
 				"--priority", "NORMAL:-VERS-ALL:+VERS-DTLS1.2:-KX-ALL:+PSK:-CIPHER-ALL:+AES-128-CCM-8:+AES-128-CCM", host)
 		},
+		"mbedtls": func() *chat {
+			c := newChat(t, "gcc", mbedtlsClient(t), host, port, string(k.ID))
+			_, _ = io.WriteString(c.in, k.Secret.Reveal()+"\n")
+			return c
+		},
 	}
+}
+
+// mbedtlsClient builds bench/peers/mbedtls-client.
+func mbedtlsClient(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "client")
+	gcc := exec.Command(program(t, "gcc", "gcc"), "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1",
+		"../bench/peers/mbedtls-client/client.c", "-lmbedtls", "-lmbedcrypto", "-o", path)
+	if out := output(t, gcc); out != "" {
+		t.Fatalf("gcc with %s: %s", mbedtlsPackage, out)
+	}
+	return path
 }
 
 // hints sends hints to the node of a relay's flow, as fast as it can.
@@ -137,7 +180,7 @@ func hints(r *device.Relay, n int) {
 // Whoever forges hints ends no session of a stack that does not know them.
 func TestStockSessionsLiveThroughHints(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"openssl s_client", "gnutls-cli"} {
+	for _, name := range chatClients {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDoor(t, store.Options{})
@@ -182,6 +225,31 @@ func TestStockSessionsLiveThroughHints(t *testing.T) {
 	}
 }
 
+// Locks that are libcoap alone keep their sessions through hints while they wait for a command, and obey the next one.
+func TestStockLocksLiveThroughHints(t *testing.T) {
+	t.Parallel()
+	for _, tls := range []string{"openssl", "gnutls"} {
+		t.Run(tls, func(t *testing.T) {
+			t.Parallel()
+			d := newDoor(t, store.Options{})
+			r := relay(t, d.addr)
+			l := d.stockLock(t, tls, r.Addr(), "ack")
+			d.settled()
+			d.reader = d.node("front-reader", wire.KindReader, d.readerKey, d.addr)
+			hints(r, 2000)
+			if v, err := d.scan(annsCard); err != nil || v.Verdict != wire.Granted {
+				t.Errorf("got %+v, %v, want it granted", v, err)
+			}
+			eventually(t, "it was told to open", 15*time.Second, func() bool {
+				return slices.ContainsFunc(l.said(), func(line string) bool { return strings.HasPrefix(line, "post ") })
+			})
+			if got := d.metric("latchkey_handshakes_completed_total"); got != 2 {
+				t.Errorf("got %d handshakes, want the reader's and the lock's", got)
+			}
+		})
+	}
+}
+
 // The gateway sends no hint to where a handshake is under way, whatever comes from there, so each client gets in. libcoap with GnuTLS would give
 // up at one.
 func TestStockHandshakesGetNoHints(t *testing.T) {
@@ -202,7 +270,7 @@ func TestStockHandshakesGetNoHints(t *testing.T) {
 		})
 		return r, sent
 	}
-	for _, name := range []string{"openssl s_client", "gnutls-cli", "coap-client-openssl", "coap-client-gnutls", "latchkey"} {
+	for _, name := range append(append([]string{"latchkey"}, chatClients...), stockClients...) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDoor(t, store.Options{})
@@ -255,7 +323,7 @@ func TestStockPairsLiveThroughHints(t *testing.T) {
 		},
 	}
 	for server, serve := range servers {
-		for _, client := range []string{"openssl s_client", "gnutls-cli"} {
+		for _, client := range chatClients {
 			t.Run(client+" with "+server, func(t *testing.T) {
 				t.Parallel()
 				at := port(t)

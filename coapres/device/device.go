@@ -144,10 +144,6 @@ func (d *Device) session(ctx context.Context) error {
 		<-l.conn.Done()
 	}()
 	for {
-		if err := d.register(ctx, l); err != nil {
-			return err
-		}
-		d.setLink(l)
 		next, err := d.keep(ctx, l)
 		if err != nil {
 			return err
@@ -156,9 +152,19 @@ func (d *Device) session(ctx context.Context) error {
 	}
 }
 
-// keep waits until the registration is to be renewed, or until there is another session after a hint, and returns the session of then.
+// keep registers, waits until the registration is to be renewed, or until there is another session after a hint, and returns the session of then. A
+// hint is followed while the registration is under way, too: a gateway that was restarted does not answer that.
 func (d *Device) keep(ctx context.Context, l *link) (*link, error) {
-	renewal := time.After(coapres.Lifetime/3 - rand.N(coapres.Lifetime/30))
+	registered := make(chan error, 1)
+	rctx, cancel := context.WithCancel(ctx)
+	go func() { registered <- d.register(rctx, l); close(registered) }()
+	defer func() {
+		cancel()
+		for range registered { // until it has ended
+		}
+	}()
+	var answered <-chan error = registered
+	var renewal <-chan time.Time
 	hinted := l.conn.Hinted()
 	var follow <-chan time.Time
 	for {
@@ -167,6 +173,12 @@ func (d *Device) keep(ctx context.Context, l *link) (*link, error) {
 			return nil, ctx.Err()
 		case <-l.conn.Done():
 			return nil, errors.New("the association ended")
+		case err := <-answered:
+			if err != nil {
+				return nil, err
+			}
+			d.setLink(l)
+			answered, renewal = nil, time.After(coapres.Lifetime/3-rand.N(coapres.Lifetime/30))
 		case <-renewal:
 			return l, nil
 		case <-hinted: // one that comes too early is followed later
@@ -185,6 +197,7 @@ func (d *Device) keep(ctx context.Context, l *link) (*link, error) {
 // until then. It returns the new one, or nil.
 func (d *Device) followHint(ctx context.Context, l *link) *link {
 	d.pinged = time.Now()
+	d.cfg.Log.Info("hint, asking the gateway", "device", d.cfg.Name)
 	if l.conn.Ping(ctx) == nil {
 		return nil
 	}

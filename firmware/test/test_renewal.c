@@ -79,7 +79,8 @@ static void pass(uint32_t ms, bool there)
 	}
 }
 
-static void online(bool lock)
+/* Lets it connect and ask for its registration. */
+static void registering(bool lock)
 {
 	fake_init(&board);
 	memset(&settings, 0, sizeof settings);
@@ -93,7 +94,29 @@ static void online(bool lock)
 	pings = 0;
 	for (int i = 0; i < 100 && !sent(); i++)
 		fake_pass(&board, lk_node_step(&node) > 20 ? 20 : 1);
+}
+
+static void online(bool lock)
+{
+	registering(lock);
 	answer(LK_COAP_CREATED, "rd/ab");
+	(void)lk_node_step(&node);
+	CHECK(lk_node_online(&node));
+}
+
+/* A gateway that was restarted meanwhile does not answer the registration, and the node does not wait until that is given up. */
+static void a_hint_is_followed_while_a_registration_is_under_way(void)
+{
+	registering(true);
+	CHECK(!lk_node_online(&node));
+	node.dtls->hinted = true;
+	pass(990, false);
+	CHECK_EQ(pings, 3);
+	CHECK_EQ(node.sessions, 1);
+	pass(60, false);
+	CHECK_EQ(node.sessions, 2);
+	CHECK_EQ(board.opens, 1);
+	answer(LK_COAP_CREATED, "rd/cd");
 	(void)lk_node_step(&node);
 	CHECK(lk_node_online(&node));
 }
@@ -433,6 +456,7 @@ int main(void)
 	an_answer_to_a_ping_is_nothing_else();
 	without_memory_the_session_stays();
 	a_handshake_beside_is_looked_at_when_it_is_due();
+	a_hint_is_followed_while_a_registration_is_under_way();
 	forged_hints_cost_a_ping_in_5_s();
 	a_gateway_that_does_not_answer_gets_a_new_session();
 	only_the_answer_to_this_ping_counts();

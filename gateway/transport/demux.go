@@ -8,41 +8,43 @@ import (
 
 // datagram takes a datagram apart. Each record goes its own way.
 func (l *Listener) datagram(b []byte, from netip.AddrPort) {
+	lost := false
 	for len(b) > 0 {
 		r, rest, ok := splitRecord(b)
 		if !ok {
 			l.counts.ignored.Add(1)
-			return
+			break
 		}
-		l.record(r, from)
+		lost = l.record(r, from) || lost
 		b = rest
+	}
+	if lost {
+		l.answerLost(from, time.Now())
 	}
 }
 
-func (l *Listener) record(r []byte, from netip.AddrPort) {
+// record tells whether r is of a session that is not here: see [isLost].
+func (l *Listener) record(r []byte, from netip.AddrPort) (lost bool) {
 	switch epoch := binary.BigEndian.Uint16(r[3:]); {
 	case r[0] == recordCID && encrypted(r):
 		l.mu.Lock()
 		a := l.cids[[cidLen]byte(r[11:])]
 		ok := a != nil && a.admits(r)
 		again := ok && a.phase == live && epoch == 1 && [6]byte(r[5:]) == [6]byte{} // the Finished, once more
-		hint := a == nil && l.mayHint(r, from, time.Now())
-		known := hint && l.budget.isKnown(from.Addr())
 		l.mu.Unlock()
-		if hint {
-			l.hint(from, known)
-		}
 		if again {
 			a.again()
 		}
 		l.deliver(r, from, ok, a)
+		return a == nil && isLost(r)
 	case encrypted(r):
-		l.encrypted(r, from)
+		return l.encrypted(r, from)
 	case epoch == 0:
 		l.plain(r, from)
 	default:
 		l.counts.ignored.Add(1)
 	}
+	return false
 }
 
 // plain is the whitelist of epoch 0. None of it is authenticated, so it reaches only associations that are in their handshake: pion would
@@ -84,12 +86,14 @@ func (l *Listener) toHalf(r []byte, from netip.AddrPort, exchange bool) {
 	}
 }
 
-// encrypted gives a record without CID to the live association of its address, and to those in their handshake: it may be a Finished.
-func (l *Listener) encrypted(r []byte, from netip.AddrPort) {
+// encrypted gives a record without CID to the live association of its address, and to those in their handshake: it may be a Finished. lost tells
+// that nobody has a session there.
+func (l *Listener) encrypted(r []byte, from netip.AddrPort) (lost bool) {
 	var to [maxPerPeer + 1]*association
 	n := 0
 	l.mu.Lock()
-	if p := l.peers[from]; p != nil {
+	p := l.peers[from]
+	if p != nil {
 		if p.live != nil && !p.live.usesCID.Load() {
 			to[n] = p.live
 			n++
@@ -101,8 +105,6 @@ func (l *Listener) encrypted(r []byte, from netip.AddrPort) {
 			}
 		}
 	}
-	hint := n == 0 && l.mayHint(r, from, time.Now())
-	known := hint && l.budget.isKnown(from.Addr())
 	l.mu.Unlock()
 	for _, a := range to[:n] {
 		l.deliver(r, from, true, a)
@@ -110,9 +112,7 @@ func (l *Listener) encrypted(r []byte, from netip.AddrPort) {
 	if n == 0 {
 		l.counts.ignored.Add(1)
 	}
-	if hint {
-		l.hint(from, known)
-	}
+	return p == nil && isLost(r)
 }
 
 // admits tells whether an encrypted record may reach pion, which keeps what comes before it has the keys. The caller holds l.mu.

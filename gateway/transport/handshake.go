@@ -14,6 +14,10 @@ import (
 func (l *Listener) hello(r []byte, from netip.AddrPort) {
 	now := time.Now()
 	l.counts.hellos.Add(1)
+	l.mu.Lock()
+	l.hints.note(from, now)
+	known := l.budget.isKnown(from.Addr())
+	l.mu.Unlock()
 	h, err := parseHello(r)
 	if err != nil {
 		l.counts.ignored.Add(1)
@@ -22,10 +26,6 @@ func (l *Listener) hello(r []byte, from netip.AddrPort) {
 	}
 	if l.stateless && !l.cookies.valid(from, h, now) {
 		if h.number == 0 {
-			l.mu.Lock()
-			known := l.budget.isKnown(from.Addr())
-			l.hints.note(from, true, now)
-			l.mu.Unlock()
 			l.socket.offer(l.cookies.request(from, h, now), from, known)
 			l.counts.cookies.Add(1)
 		} else {
@@ -68,7 +68,6 @@ func (l *Listener) hello(r []byte, from netip.AddrPort) {
 		return
 	}
 	a.known = known
-	l.hints.note(from, false, now)
 	l.makeRoom(p, known)
 	l.peers[from] = p // makeRoom may have emptied it
 	p.half = append(p.half, a)

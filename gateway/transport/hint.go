@@ -3,6 +3,7 @@ package transport
 import (
 	"bytes"
 	"context"
+	"hash/maphash"
 	"net/netip"
 	"time"
 
@@ -27,42 +28,44 @@ const (
 	hintSourceRate, hintSourceBurst = 20, 200
 	hintRate                        = 400 // as many as there are handshakes; twice as many at once
 	maxHinted                       = 8192
-	hintRest                        = 5 * time.Second // after a handshake has begun; libcoap with GnuTLS gives one up at a hint
-	maxBegun                        = 8192            // first ClientHellos that count as a beginning; what has brought its cookie always counts
+	hintRest                        = 5 * time.Second // after a ClientHello; libcoap with GnuTLS gives up its handshake at a hint
+	hintSlots                       = 1 << 16
 )
 
 // hints says where a hint may go. The caller locks.
 type hints struct {
 	shares *shares
 	peers  map[netip.AddrPort]*rate.Limiter
-	begun  map[netip.AddrPort]time.Time // where a handshake began, and when last
-	swept  time.Time                    // begun has nothing that was old then
+
+	// When the last ClientHello came from one of the addresses that share a slot. Each address has two, and counts as noted if both are. Anybody can
+	// forge hellos from any number of addresses, and none may be forgotten. What many of them do is that a hint is not sent now and then: one in
+	// seven at 3,200 a second.
+	seed  maphash.Seed
+	since time.Time
+	began [hintSlots]time.Duration
 }
 
-func newHints() *hints {
+func newHints(now time.Time) *hints {
 	return &hints{shares: newShares(hintRate, hintSourceRate, hintSourceBurst), peers: map[netip.AddrPort]*rate.Limiter{},
-		begun: map[netip.AddrPort]time.Time{}}
+		seed: maphash.MakeSeed(), since: now.Add(-hintRest)}
 }
 
-// note notes that a handshake begins at an address: with a first ClientHello, which anybody can forge, or with its cookie.
-func (h *hints) note(at netip.AddrPort, first bool, now time.Time) {
-	if now.Sub(h.swept) >= hintRest {
-		h.swept = now
-		for a, began := range h.begun {
-			if now.Sub(began) >= hintRest {
-				delete(h.begun, a)
-			}
-		}
-	}
-	if _, known := h.begun[at]; known || !first || len(h.begun) < maxBegun {
-		h.begun[at] = now
-	}
+func (h *hints) slots(at netip.AddrPort) (one, other *time.Duration) {
+	sum := maphash.Comparable(h.seed, at)
+	return &h.began[sum%hintSlots], &h.began[sum>>32%hintSlots]
+}
+
+// note notes that a ClientHello of any kind came from an address: a handshake may be under way there, with this gateway or with the one before its
+// restart.
+func (h *hints) note(at netip.AddrPort, now time.Time) {
+	one, other := h.slots(at)
+	*one, *other = now.Sub(h.since), now.Sub(h.since)
 }
 
 // resting tells whether a handshake began at an address in the last seconds.
 func (h *hints) resting(at netip.AddrPort, now time.Time) bool {
-	began, ok := h.begun[at]
-	return ok && now.Sub(began) < hintRest
+	one, other := h.slots(at)
+	return now.Sub(h.since)-min(*one, *other) < hintRest
 }
 
 // allow takes a token for one hint.
@@ -95,16 +98,22 @@ func (h *hints) allow(at netip.AddrPort, known bool, now time.Time) bool {
 	return true
 }
 
-// mayHint tells whether a record that is for no association may be answered with a hint. Only application data of epoch 1 and above is: were
-// anything of epoch 0 answered, two gateways could be made to answer each other. And only what is at least as long. The caller holds l.mu.
-func (l *Listener) mayHint(r []byte, from netip.AddrPort, now time.Time) bool {
-	if (r[0] != recordData && r[0] != recordCID) || r[3] == 0 && r[4] == 0 || len(r) < len(helloRequest) {
-		return false
+// isLost tells whether a record that is for no association may be answered with a hint. Only application data of epoch 1 and above is: were
+// anything of epoch 0 answered, two gateways could be made to answer each other. And only what is at least as long.
+func isLost(r []byte) bool {
+	return (r[0] == recordData || r[0] == recordCID) && (r[3] != 0 || r[4] != 0) && len(r) >= len(helloRequest)
+}
+
+// answerLost answers a datagram with lost records, all of it with one hint, unless a handshake is under way where it came from.
+func (l *Listener) answerLost(from netip.AddrPort, now time.Time) {
+	l.mu.Lock()
+	p := l.peers[from]
+	known := l.budget.isKnown(from.Addr())
+	ok := (p == nil || len(p.half) == 0) && !l.hints.resting(from, now) && l.hints.allow(from, known, now)
+	l.mu.Unlock()
+	if ok {
+		l.hint(from, known)
 	}
-	if p := l.peers[from]; p != nil && (len(p.half) > 0 || r[0] == recordData) {
-		return false
-	}
-	return !l.hints.resting(from, now) && l.hints.allow(from, l.budget.isKnown(from.Addr()), now)
 }
 
 func (l *Listener) hint(to netip.AddrPort, known bool) {

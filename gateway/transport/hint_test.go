@@ -134,8 +134,8 @@ func TestHintsAreFew(t *testing.T) {
 
 // Limits that hold over time, without any.
 func TestHintShares(t *testing.T) {
-	h := newHints()
 	now := time.Now()
+	h := newHints(now)
 	at := func(net, host, port int) netip.AddrPort {
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(net >> 8), byte(net), byte(host)}), uint16(port))
 	}
@@ -160,14 +160,7 @@ func TestHintShares(t *testing.T) {
 	if len(h.peers) > maxHinted || len(h.shares.sources) > maxSources {
 		t.Errorf("got %d addresses and %d sources kept", len(h.peers), len(h.shares.sources))
 	}
-	for range 3 * maxBegun {
-		total++
-		h.note(at(total, total%250, total), true, now)
-	}
-	if len(h.begun) > maxBegun {
-		t.Errorf("got %d first hellos kept, want at most %d", len(h.begun), maxBegun)
-	}
-	h.note(at(1, 1, 1), false, now)
+	h.note(at(1, 1, 1), now)
 	for rule, tc := range map[string]struct {
 		after time.Duration
 		want  bool
@@ -176,9 +169,17 @@ func TestHintShares(t *testing.T) {
 			t.Errorf("%s: resting %v, want %v", rule, got, tc.want)
 		}
 	}
-	h.note(at(9, 9, 9), true, now.Add(hintRest))
-	if len(h.begun) != 1 {
-		t.Errorf("got %d beginnings kept, want the old ones gone", len(h.begun))
+	forged := 0
+	for i := range 16_000 { // in 5 s
+		h.note(at(i, i%250, i), now)
+	}
+	for i := range 1000 {
+		if h.resting(at(20_000+i, 1, 1), now) {
+			forged++
+		}
+	}
+	if forged > 250 {
+		t.Errorf("16,000 forged hellos keep hints from %d of 1,000 other addresses, want some 150", forged)
 	}
 }
 

@@ -127,7 +127,7 @@ func Listen(cfg Config) (*Listener, error) {
 	}
 	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), socket: s, accept: make(chan *Conn), ended: make(chan struct{}), pion: newPionLog(),
 		cookies: newCookies(time.Now()), stateless: cookieErr == nil && !cfg.stateful, busy: rate.Sometimes{Interval: 10 * time.Second},
-		budget: newBudget(cfg.HandshakeRate), hints: newHints(), peers: map[netip.AddrPort]*peer{}, cids: map[[cidLen]byte]*association{}, strange: list.New(),
+		budget: newBudget(cfg.HandshakeRate), hints: newHints(time.Now()), peers: map[netip.AddrPort]*peer{}, cids: map[[cidLen]byte]*association{}, strange: list.New(),
 		reserved: list.New(), holders: map[string]*association{}}
 	if !l.stateless {
 		l.log.Warn("a flood of hellos can use up memory: this build's pion is not the one it was made for, so take another build", "err", cookieErr)

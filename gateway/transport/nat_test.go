@@ -15,12 +15,13 @@ type nat struct {
 	wg      sync.WaitGroup
 
 	mu     sync.Mutex
-	node   *net.UDPAddr // guarded by mu
-	back   *net.UDPConn // guarded by mu
-	down   []int        // guarded by mu; sizes of what the gateway sent
-	up     [][]byte     // guarded by mu; what the node sent
-	stolen int          // guarded by mu; bytes that left so
-	away   *net.UDPConn // guarded by mu; what the node sends next leaves from here instead, once
+	node   *net.UDPAddr            // guarded by mu
+	back   *net.UDPConn            // guarded by mu
+	down   []int                   // guarded by mu; sizes of what the gateway sent
+	up     [][]byte                // guarded by mu; what the node sent
+	tap    func(up bool, b []byte) // guarded by mu; see tapped
+	stolen int                     // guarded by mu; bytes that left so
+	away   *net.UDPConn            // guarded by mu; what the node sends next leaves from here instead, once
 }
 
 func newNAT(t *testing.T, gateway net.Addr) *nat {
@@ -40,9 +41,14 @@ func newNAT(t *testing.T, gateway net.Addr) *nat {
 			n.mu.Lock()
 			n.node = node
 			n.up = append(n.up, append([]byte(nil), buf[:k]...))
-			from, away := n.back, n.away
+			from, away, tap := n.back, n.away, n.tap
 			if away != nil {
 				from, n.away, n.stolen = away, nil, k
+			}
+			if tap != nil {
+				n.mu.Unlock()
+				tap(true, buf[:k])
+				n.mu.Lock()
 			}
 			_, _ = from.Write(buf[:k])
 			n.mu.Unlock()
@@ -93,11 +99,21 @@ func (n *nat) rebind(t *testing.T) {
 			}
 			n.mu.Lock()
 			n.down = append(n.down, k)
-			node := n.node
+			node, tap := n.node, n.tap
 			n.mu.Unlock()
+			if tap != nil {
+				tap(false, buf[:k])
+			}
 			_, _ = n.front.WriteToUDP(buf[:k], node)
 		}
 	})
+}
+
+// tapped has f see each datagram before it goes on. f may call toNode.
+func (n *nat) tapped(f func(up bool, b []byte)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tap = f
 }
 
 // heard is the sizes of what the gateway has sent since the last call.
