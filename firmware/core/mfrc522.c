@@ -109,7 +109,7 @@ static uint32_t send(struct lk_mfrc522 *d, const uint8_t *frame, size_t n, uint3
 	set(d, COM_IRQ, 0x7F);
 	set(d, FIFO_LEVEL, 0x80);
 	transfer(d, b, n + 1);
-	set(d, BIT_FRAMING, framing); /* also ends the last frame's StartSend, or the command would send with its framing */
+	set(d, BIT_FRAMING, framing); /* clears StartSend: left from the last frame it would send at once */
 	set(d, COMMAND, CMD_TRANSCEIVE);
 	set(d, BIT_FRAMING, framing | 0x80);
 	d->sent = d->now;
@@ -366,7 +366,7 @@ int lk_mfrc522_take(struct lk_mfrc522 *d, uint8_t uid[10], uint32_t *at)
 	if (!d->fresh)
 		return 0;
 	d->fresh = false;
-	for (uint8_t i = 0; i <= d->last_level; i++) /* the BCC, or a level's cascade tag, gives way to what follows */
+	for (uint8_t i = 0; i <= d->last_level; i++) /* without cascade tags; the next level overwrites a BCC */
 		memcpy(uid + 3 * i, d->last[i] + (i < d->last_level), 4);
 	*at = d->at;
 	return 3 * d->last_level + 4;

@@ -19,20 +19,23 @@ enum { IDLE, READY, ACTIVE };
 
 enum { ANSWER_MAX = 8 }; /* bytes */
 
-/*
- * Values after a reset, data sheet chapter 9.3, and which bits nobody may change: those that are reserved (chapter 9.2) or only read. They
- * are written as 0 or as they were after the reset.
- */
+/* Values after a reset, data sheet chapter 9.3, and which bits a driver must not change: reserved ones
+ * (chapter 9.2) and read-only ones. It writes them as 0 or as they are after a reset. */
 static const struct initial {
 	uint8_t reg, value, fixed;
 } after_reset[] = {
-	{ COMMAND, 0x20, 0xC0 },    { COM_IEN, 0x80, 0x00 }, { DIV_IEN, 0x00, 0x6B }, { COM_IRQ, 0x14, 0x00 }, { DIV_IRQ, 0x00, 0x6B },
-	{ STATUS1, 0x21, 0xFF },    { STATUS2, 0x00, 0x37 }, { FIFO_LEVEL, 0x00, 0x7F }, { WATER_LEVEL, 0x08, 0xC0 }, { CONTROL, 0x10, 0x3F },
-	{ BIT_FRAMING, 0x00, 0x08 }, { COLL, 0xA0, 0x7F },   { MODE, 0x3F, 0x54 },    { TX_MODE, 0x00, 0x07 }, { RX_MODE, 0x00, 0x03 },
-	{ TX_CONTROL, 0x80, 0x04 }, { TX_ASK, 0x00, 0xBF },  { 0x16, 0x10, 0xC0 },    { 0x17, 0x84, 0x00 },    { 0x18, 0x84, 0x08 },
-	{ 0x19, 0x4D, 0x00 },       { 0x1C, 0x62, 0xFC },    { 0x1F, 0xEB, 0x00 },    { CRC_H, 0xFF, 0xFF },   { CRC_L, 0xFF, 0xFF },
-	{ 0x24, 0x26, 0x00 },       { RF_CFG, 0x48, 0x8F },  { 0x27, 0x88, 0x00 },    { 0x28, 0x20, 0xC0 },    { 0x29, 0x20, 0xC0 },
-	{ VERSION, 0x92, 0xFF },    { 0x00, 0x00, 0xFF },    { ERROR, 0x00, 0xFF },   { T_COUNTER_H, 0, 0xFF }, { T_COUNTER_L, 0, 0xFF },
+	{ COMMAND, 0x20, 0xC0 },     { COM_IEN, 0x80, 0x00 },     { DIV_IEN, 0x00, 0x6B },
+	{ COM_IRQ, 0x14, 0x00 },     { DIV_IRQ, 0x00, 0x6B },     { STATUS1, 0x21, 0xFF },
+	{ STATUS2, 0x00, 0x37 },     { FIFO_LEVEL, 0x00, 0x7F },  { WATER_LEVEL, 0x08, 0xC0 },
+	{ CONTROL, 0x10, 0x3F },     { BIT_FRAMING, 0x00, 0x08 }, { COLL, 0xA0, 0x7F },
+	{ MODE, 0x3F, 0x54 },        { TX_MODE, 0x00, 0x07 },     { RX_MODE, 0x00, 0x03 },
+	{ TX_CONTROL, 0x80, 0x04 },  { TX_ASK, 0x00, 0xBF },      { 0x16, 0x10, 0xC0 },
+	{ 0x17, 0x84, 0x00 },        { 0x18, 0x84, 0x08 },        { 0x19, 0x4D, 0x00 },
+	{ 0x1C, 0x62, 0xFC },        { 0x1F, 0xEB, 0x00 },        { CRC_H, 0xFF, 0xFF },
+	{ CRC_L, 0xFF, 0xFF },       { 0x24, 0x26, 0x00 },        { RF_CFG, 0x48, 0x8F },
+	{ 0x27, 0x88, 0x00 },        { 0x28, 0x20, 0xC0 },        { 0x29, 0x20, 0xC0 },
+	{ VERSION, 0x92, 0xFF },     { 0x00, 0x00, 0xFF },        { ERROR, 0x00, 0xFF },
+	{ T_COUNTER_H, 0, 0xFF },    { T_COUNTER_L, 0, 0xFF },
 };
 
 static uint16_t crc_a(const uint8_t *b, size_t n, uint16_t crc)
@@ -195,10 +198,9 @@ static void error(struct mfrc522_model *m, unsigned bits)
 	m->reg[COM_IRQ] |= IRQ_ERR;
 }
 
-/*
- * The data sheet leaves open from where a collision is counted if RxAlign is not 0; later chips of the family include it, and so do we.
- * It says that the bits after a collision are cleared, but not what the bit itself reads as: here 1, which a driver must not rely on.
- */
+/* The data sheet leaves open from where a collision is counted if RxAlign is not 0; later chips of the
+ * family include it, and so do we. It says that the bits after a collision are cleared, but not how
+ * the bit itself reads: here as 1. */
 static void receive(struct mfrc522_model *m, const uint8_t *air, size_t bits, size_t coll)
 {
 	size_t align = (m->reg[BIT_FRAMING] >> 4) % 8u, total = align + bits;
@@ -290,7 +292,7 @@ static void command(struct mfrc522_model *m, uint8_t value)
 	case CMD_IDLE:
 		break;
 	case CMD_TRANSCEIVE:
-		m->misuse += m->started; /* it would send at once; the data sheet does not say that StartSend ends by itself */
+		m->misuse += m->started; /* the data sheet does not say that it clears itself */
 		break;
 	case CMD_CRC:
 		crc = crc_a(m->fifo, m->level, (m->reg[MODE] & 3) == 1 ? 0x6363 : (m->reg[MODE] & 3) == 3 ? 0xFFFF : 0);

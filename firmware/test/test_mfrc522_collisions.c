@@ -57,7 +57,7 @@ static void what_was_not_received_is_not_asked_with(void)
 		}
 }
 
-/* Only CollErr tells of a collision; with any other error CollReg may say what it will. */
+/* Only CollErr means a collision; with any other error CollReg is not looked at. */
 static void another_error_is_no_collision(void)
 {
 	for (unsigned error = 1; error < 32; error++) {
@@ -87,7 +87,7 @@ static void choice_alternates(void)
 	}
 }
 
-/* A newcomer that cannot be read does not get between the reader and the card that it looks for. */
+/* Even after a newcomer that could not be read, the card that was there is selected by its own UID. */
 static void known_card_is_selected_by_its_own_uid(void)
 {
 	static const uint8_t wanted[] = { 0x93, 0x70, 0x0A, 0x1B, 0x2C, 0x3D, 0x0A ^ 0x1B ^ 0x2C ^ 0x3D };

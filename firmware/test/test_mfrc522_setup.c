@@ -39,7 +39,8 @@ static void the_setup_counts_on_no_reset_value(void)
 	CHECK_EQ(r.m.reg[0x0e] & 0x80, 0);
 }
 
-/* What was written is compared before each poll, but not what the chip itself writes or what is reserved (data sheet, chapter 9.3). */
+/* What was written is compared before each poll, but not what the chip itself writes and not what
+ * is reserved (data sheet, chapter 9.3). */
 static void a_flipped_bit_is_noticed_unless_it_is_the_chips_own(void)
 {
 	static const struct {

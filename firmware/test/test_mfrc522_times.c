@@ -14,7 +14,8 @@ static void start_takes_its_time_and_no_more(void)
 	CHECK_EQ(rig_step(&r), 10); /* the pin asks for 100 ns */
 	CHECK(r.m.held);
 	r.now += 10;
-	/* The data sheet has no figure for the crystal, only the 38 us that the chip takes after it (chapter 8.8); drivers allow 50 ms. */
+	/* The data sheet has no figure for the crystal, only the 38 us that the chip needs after it
+	 * (chapter 8.8). Drivers in use allow 50 ms. */
 	CHECK_EQ(rig_step(&r), 50);
 	CHECK(!r.m.held);
 	r.now += 50;
@@ -53,7 +54,7 @@ static void pauses_grow_with_the_failures_in_a_row(void)
 	CHECK_EQ(wait, 20);
 }
 
-/* A frame, its answer and the timer take 5 ms at most: who has neither after 20 ms will have none. */
+/* A frame with its answer, or with the timer, takes less than 5 ms. After 20 ms neither will come any more. */
 static void command_that_does_not_end_is_given_20_ms(void)
 {
 	for (uint32_t ms = 19; ms <= 20; ms++) {
@@ -105,10 +106,8 @@ static void tamper(void *ctx, enum mfrc522_model_answer what, uint8_t *answer, s
 	}
 }
 
-/*
- * A card that is still on its way is worth more than the 100 ms of a poll; but one that cannot be read must not keep the node busy,
- * which has WiFi to serve.
- */
+/* A card that is still on its way is read sooner than after the 100 ms of a poll. But a card that
+ * cannot be read must not keep the node busy, which has WiFi to serve. */
 static void card_that_cannot_be_read_is_asked_again_after_30_ms(void)
 {
 	for (enum bad bad = GOOD; bad < BADS; bad++) {
@@ -138,7 +137,7 @@ static void card_that_cannot_be_read_is_asked_again_after_30_ms(void)
 	}
 }
 
-/* In polls, as it lies there, halted: each then asks for it by name. */
+/* A card that lies there is halted, so each poll wakes it with WUPA and selects it by its UID. */
 static void card_is_gone_after_three_polls(void)
 {
 	for (uint32_t away = 1; away <= 5; away++) {
@@ -167,7 +166,8 @@ static void card_is_gone_after_three_polls(void)
 	}
 }
 
-/* A receiver that has gone deaf shows in no register, so after ten minutes of polls without a card: 6000. */
+/* No register shows that a receiver has gone deaf, so the chip is set up anew after ten minutes
+ * without a card: 6000 polls. */
 static void six_thousand_polls_without_a_card_are_enough(void)
 {
 	uint32_t reqa;
