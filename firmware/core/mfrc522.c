@@ -38,9 +38,9 @@ enum { HELD, BOOTING, IDLE, REQUEST, ASK };
 
 enum {
 	HOLD_MS = 10,    /* the reset pin; doubled with each failure in a row */
-	BOOT_MS = 50,    /* the chip's crystal */
-	FIELD_MS = 10,   /* cards have 5 ms to wake up in a new field */
-	WAIT_MS = 2,     /* a frame, the card's time and its answer, or the chip's timer */
+	BOOT_MS = 50,    /* the chip's crystal, for which the data sheet has no figure */
+	FIELD_MS = 10,   /* cards have 5 ms to wake up in a new field: twice that */
+	WAIT_MS = 2,     /* a frame, the card's time and its answer: 1.4 ms at most; or the chip's timer, a look later */
 	HUNG_MS = 20,    /* by then one of them has come */
 	POLL_MS = 100,
 	RETRY_MS = 30,   /* a card was there but could not be read, perhaps because it was still on its way */
@@ -99,76 +99,71 @@ static uint32_t crc_a(const uint8_t *b, size_t n)
 	return crc;
 }
 
-/* Sends the n bytes from b[1] on; b[0] is for the register's address. */
-static uint32_t send(struct lk_mfrc522 *d, uint8_t *b, size_t n, uint32_t framing)
+/* Sends a frame of 9 bytes at most: that is a select with its CRC. */
+static uint32_t send(struct lk_mfrc522 *d, const uint8_t *frame, size_t n, uint32_t framing)
 {
+	uint8_t b[10] = { FIFO_DATA << 1 };
+
+	memcpy(b + 1, frame, n);
 	set(d, COMMAND, CMD_IDLE);
 	set(d, COM_IRQ, 0x7F);
 	set(d, FIFO_LEVEL, 0x80);
-	b[0] = FIFO_DATA << 1;
 	transfer(d, b, n + 1);
-	set(d, BIT_FRAMING, framing);
+	set(d, BIT_FRAMING, framing); /* clears StartSend: left from the last frame it would send at once */
 	set(d, COMMAND, CMD_TRANSCEIVE);
 	set(d, BIT_FRAMING, framing | 0x80);
 	d->sent = d->now;
 	return WAIT_MS;
 }
 
-static uint32_t send_crc(struct lk_mfrc522 *d, uint8_t *b, size_t n)
+/* frame has room for the CRC. */
+static uint32_t send_crc(struct lk_mfrc522 *d, uint8_t *frame, size_t n)
 {
-	uint32_t crc = crc_a(b + 1, n);
+	uint32_t crc = crc_a(frame, n);
 
-	b[n + 1] = (uint8_t)crc;
-	b[n + 2] = (uint8_t)(crc >> 8);
-	return send(d, b, n + 2, 0);
+	frame[n] = (uint8_t)crc;
+	frame[n + 1] = (uint8_t)(crc >> 8);
+	return send(d, frame, n + 2, 0);
 }
 
 static uint32_t request(struct lk_mfrc522 *d, bool check)
 {
-	uint8_t b[2] = { 0, check ? WUPA : REQA };
+	uint8_t frame = check ? WUPA : REQA;
 
 	d->state = REQUEST;
 	d->check = check;
 	d->began = d->now;
-	return send(d, b, 1, 7);
+	return send(d, &frame, 1, 7);
 }
 
 /* Anticollision with the bits known so far; with all of them it is a select. */
 static uint32_t ask(struct lk_mfrc522 *d)
 {
-	uint8_t b[10];
+	uint8_t frame[9];
 	uint32_t bits = d->known % 8u, n = (d->known + 7u) / 8;
 
 	d->state = ASK;
-	b[1] = (uint8_t)(SEL + 2 * d->cascade);
-	b[2] = (uint8_t)(0x20 + (d->known / 8u << 4) + bits);
-	memcpy(b + 3, d->part, n);
+	frame[0] = (uint8_t)(SEL + 2 * d->cascade);
+	frame[1] = (uint8_t)(0x20 + (d->known / 8u << 4) + bits);
+	memcpy(frame + 2, d->uid[d->cascade], n);
 	if (d->known == PART_BITS)
-		return send_crc(d, b, 2 + n);
-	return send(d, b, 2 + n, bits << 4 | bits);
+		return send_crc(d, frame, 2 + n);
+	return send(d, frame, 2 + n, bits << 4 | bits);
 }
 
 static uint32_t ask_level(struct lk_mfrc522 *d, uint8_t cascade)
 {
-	uint8_t *p = d->part;
-	const uint8_t *uid = d->last + 3 * cascade;
-
 	d->cascade = cascade;
 	d->known = 0;
 	if (d->check) {
 		d->known = PART_BITS;
-		p[0] = CASCADE_TAG;
-		if (3 * cascade + 4 < d->last_n)
-			memcpy(p + 1, uid, 3);
-		else
-			memcpy(p, uid, 4);
-		p[4] = p[0] ^ p[1] ^ p[2] ^ p[3];
+		memcpy(d->uid[cascade], d->last[cascade], sizeof d->uid[cascade]);
 	}
 	return ask(d);
 }
 
 /* The poll ends without a card that is new or known. */
-static uint32_t give_up(struct lk_mfrc522 *d, bool silent)
+static uint32_t give_up(struct lk_mfrc522 *d)
 {
 	uint32_t wait = POLL_MS;
 
@@ -176,11 +171,8 @@ static uint32_t give_up(struct lk_mfrc522 *d, bool silent)
 		d->pick ^= 1; /* of three cards there is perhaps one only on the other side */
 		wait = RETRY_MS;
 	}
-	if (d->misses < GONE) {
-		if (!d->check)
-			return request(d, true);
-		d->misses = (uint8_t)(d->misses + silent);
-	}
+	if (d->misses < GONE && !d->check)
+		return request(d, true);
 	d->quiet++;
 	d->state = IDLE;
 	return wait;
@@ -188,20 +180,19 @@ static uint32_t give_up(struct lk_mfrc522 *d, bool silent)
 
 static uint32_t finish(struct lk_mfrc522 *d)
 {
-	uint8_t b[5], n = (uint8_t)(3 * d->cascade + 4);
+	uint8_t frame[4] = { HLTA, 0 };
+	size_t n = (d->cascade + 1u) * sizeof d->uid[0];
 
-	if (d->misses >= GONE || n != d->last_n || memcmp(d->uid, d->last, n) != 0) {
+	if (d->misses >= GONE || memcmp(d->uid, d->last, n) != 0) {
 		memcpy(d->last, d->uid, n);
-		d->last_n = n;
+		d->last_level = d->cascade;
 		d->at = d->began;
 		d->fresh = true;
 	}
 	d->misses = 0;
 	d->quiet = 0;
 	d->state = IDLE;
-	b[1] = HLTA;
-	b[2] = 0;
-	send_crc(d, b, 2);
+	send_crc(d, frame, 2);
 	return POLL_MS;
 }
 
@@ -256,7 +247,7 @@ static uint32_t poll(struct lk_mfrc522 *d)
 /* The bits from known on came in b[0…n-1]; they are settled up to the first collision, for which pick decides. */
 static bool settle(struct lk_mfrc522 *d, const uint8_t *b, size_t n, uint32_t error, uint32_t coll)
 {
-	uint8_t *p = d->part + d->known / 8;
+	uint8_t *uid = d->uid[d->cascade], *p = uid + d->known / 8;
 	uint32_t mask = (1u << d->known % 8) - 1, kept = *p & mask;
 
 	if (error & ERR_COLL) {
@@ -271,24 +262,21 @@ static bool settle(struct lk_mfrc522 *d, const uint8_t *b, size_t n, uint32_t er
 		d->known = (uint8_t)(bit + 1);
 		return true;
 	}
-	if (error & ERR_FRAME || n != sizeof d->part - d->known / 8)
+	if (error & ERR_FRAME || n != sizeof d->uid[0] - d->known / 8)
 		return false;
 	memcpy(p, b, n);
 	*p = (uint8_t)((*p & ~mask) | kept);
 	d->known = PART_BITS;
-	p = d->part;
-	return (p[0] ^ p[1] ^ p[2] ^ p[3] ^ p[4]) == 0;
+	return (uid[0] ^ uid[1] ^ uid[2] ^ uid[3] ^ uid[4]) == 0;
 }
 
 /* The card has accepted all bits of this level. */
 static uint32_t selected(struct lk_mfrc522 *d, uint32_t sak)
 {
-	uint8_t *uid = d->uid + 3 * d->cascade;
-	bool more = d->part[0] == CASCADE_TAG && d->cascade < 2;
+	bool more = d->uid[d->cascade][0] == CASCADE_TAG && d->cascade < 2;
 
 	if (more != ((sak & SAK_CASCADE) != 0))
-		return give_up(d, false);
-	memcpy(uid, d->part + more, more ? 3 : 4);
+		return give_up(d);
 	return more ? ask_level(d, (uint8_t)(d->cascade + 1)) : finish(d);
 }
 
@@ -308,23 +296,26 @@ static uint32_t collect(struct lk_mfrc522 *d)
 		d->dead = false;
 		d->port->log(d->port->ctx, "card reader chip answers", d->version);
 	}
-	if (!(s[1] & IRQ_RX))
-		return give_up(d, true);
+	if (!(s[1] & IRQ_RX)) {
+		if (d->check)
+			d->misses++;
+		return give_up(d);
+	}
 	if (d->state == REQUEST) /* whatever it was: noise will not survive what follows */
 		return ask_level(d, 0);
 
 	n = s[3];
 	if (n == 0 || n >= sizeof b || s[4] & 7)
-		return give_up(d, false);
+		return give_up(d);
 	memset(b, read_address(FIFO_DATA), n);
 	b[n] = 0;
 	transfer(d, b, n + 1);
 	if (d->known == PART_BITS) {
 		if (n != 3 || s[2] & (ERR_FRAME | ERR_COLL) || crc_a(b + 1, 3) != 0)
-			return give_up(d, false);
+			return give_up(d);
 		return selected(d, b[1]);
 	}
-	return settle(d, b + 1, n, s[2], s[5]) ? ask(d) : give_up(d, false);
+	return settle(d, b + 1, n, s[2], s[5]) ? ask(d) : give_up(d);
 }
 
 static uint32_t advance(struct lk_mfrc522 *d)
@@ -354,7 +345,6 @@ void lk_mfrc522_init(struct lk_mfrc522 *d)
 	memset(d, 0, sizeof *d);
 	d->state = UINT8_MAX;
 	d->misses = GONE;
-	d->pick = 1;
 }
 
 uint32_t lk_mfrc522_step(struct lk_mfrc522 *d, const struct lk_port *port, uint32_t now)
@@ -376,7 +366,8 @@ int lk_mfrc522_take(struct lk_mfrc522 *d, uint8_t uid[10], uint32_t *at)
 	if (!d->fresh)
 		return 0;
 	d->fresh = false;
-	memcpy(uid, d->last, d->last_n);
+	for (uint8_t i = 0; i <= d->last_level; i++) /* without cascade tags; the next level overwrites a BCC */
+		memcpy(uid + 3 * i, d->last[i] + (i < d->last_level), 4);
 	*at = d->at;
-	return d->last_n;
+	return 3 * d->last_level + 4;
 }

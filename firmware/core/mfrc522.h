@@ -34,17 +34,16 @@ struct lk_mfrc522 {
 	uint8_t tries; /* failures in a row */
 	bool io;       /* a transfer failed in this step */
 
-	bool check;       /* this poll looks for the card that was there */
-	uint8_t cascade;  /* level, 0…2 */
-	uint8_t known;    /* bits of part that are settled */
-	uint8_t pick;     /* the bit to go on with after a collision */
-	uint8_t part[5];  /* this level's four bytes and their BCC */
-	uint8_t uid[10];  /* as far as read */
+	bool check;        /* this poll looks for the card that was there */
+	uint8_t cascade;   /* level, 0…2 */
+	uint8_t known;     /* bits of this level that are settled */
+	uint8_t pick;      /* the bit to go on with after a collision */
+	uint8_t uid[3][5]; /* as far as read: of each level four bytes and their BCC */
 
-	uint8_t last[10]; /* the card that is there, or was */
-	uint8_t last_n;
-	uint8_t misses; /* polls without it */
-	bool fresh;     /* not yet taken */
+	uint8_t last[3][5]; /* the card that is there, or was */
+	uint8_t last_level; /* its highest */
+	uint8_t misses;     /* polls without it */
+	bool fresh;         /* not yet taken */
 };
 
 void lk_mfrc522_init(struct lk_mfrc522 *d);

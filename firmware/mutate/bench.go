@@ -60,20 +60,9 @@ func newBench() (*bench, error) {
 	if b.dir, err = os.MkdirTemp("build/mutate", "run"); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"include", variants[0].name, variants[1].name} {
-		if err := os.Mkdir(filepath.Join(b.dir, name), 0o755); err != nil {
-			return nil, err
-		}
-	}
-	names, err := filepath.Glob("test/test_*.c")
-	if err != nil {
+	if err := b.measureAll(); err != nil {
+		b.close()
 		return nil, err
-	}
-	for _, name := range names {
-		t := strings.TrimSuffix(filepath.Base(name), ".c")
-		if err := b.measure(t); err != nil {
-			return nil, err
-		}
 	}
 	for file, ts := range b.tests {
 		own := "test_" + strings.TrimSuffix(file, ".c")
@@ -85,6 +74,24 @@ func newBench() (*bench, error) {
 		})
 	}
 	return b, nil
+}
+
+func (b *bench) measureAll() error {
+	for _, name := range []string{"include", variants[0].name, variants[1].name} {
+		if err := os.Mkdir(filepath.Join(b.dir, name), 0o755); err != nil {
+			return err
+		}
+	}
+	names, err := filepath.Glob("test/test_*.c")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := b.measure(strings.TrimSuffix(filepath.Base(name), ".c")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // measure links a test as it is, notes which files of core it has in it, and how long it takes.

@@ -3,54 +3,39 @@
 #include <string.h>
 
 enum {
-	COMMAND = 0x01,
-	COM_IEN = 0x02,
-	DIV_IEN = 0x03,
-	COM_IRQ = 0x04,
-	DIV_IRQ = 0x05,
-	ERROR = 0x06,
-	STATUS1 = 0x07,
-	STATUS2 = 0x08,
-	FIFO_DATA = 0x09,
-	FIFO_LEVEL = 0x0A,
-	WATER_LEVEL = 0x0B,
-	CONTROL = 0x0C,
-	BIT_FRAMING = 0x0D,
-	COLL = 0x0E,
-	MODE = 0x11,
-	TX_MODE = 0x12,
-	RX_MODE = 0x13,
-	TX_CONTROL = 0x14,
-	TX_ASK = 0x15,
-	CRC_H = 0x21,
-	CRC_L = 0x22,
-	RF_CFG = 0x26,
-	T_MODE = 0x2A,
-	T_PRESCALER = 0x2B,
-	T_RELOAD_H = 0x2C,
-	T_RELOAD_L = 0x2D,
-	T_COUNTER_H = 0x2E,
-	T_COUNTER_L = 0x2F,
-	VERSION = 0x37,
+	COMMAND = 0x01, COM_IEN = 0x02, DIV_IEN = 0x03, COM_IRQ = 0x04, DIV_IRQ = 0x05, ERROR = 0x06,
+	STATUS1 = 0x07, STATUS2 = 0x08, FIFO_DATA = 0x09, FIFO_LEVEL = 0x0A, WATER_LEVEL = 0x0B, CONTROL = 0x0C,
+	BIT_FRAMING = 0x0D, COLL = 0x0E, MODE = 0x11, TX_MODE = 0x12, RX_MODE = 0x13, TX_CONTROL = 0x14,
+	TX_ASK = 0x15, CRC_H = 0x21, CRC_L = 0x22, RF_CFG = 0x26, T_MODE = 0x2A, T_PRESCALER = 0x2B,
+	T_RELOAD_H = 0x2C, T_RELOAD_L = 0x2D, T_COUNTER_H = 0x2E, T_COUNTER_L = 0x2F, VERSION = 0x37,
 };
 
 enum { CMD_IDLE = 0x0, CMD_CRC = 0x3, CMD_NO_CHANGE = 0x7, CMD_TRANSCEIVE = 0xC, CMD_AUTHENT = 0xE, CMD_SOFT_RESET = 0xF };
 enum { IRQ_TX = 0x40, IRQ_RX = 0x20, IRQ_IDLE = 0x10, IRQ_ERR = 0x02, IRQ_TIMER = 0x01, IRQ_CRC = 0x04 /* of DivIrqReg */ };
-enum { ERR_OVERFLOW = 0x10, ERR_COLL = 0x08, ERR_CRC = 0x04, ERR_PROTOCOL = 0x01 };
+enum { ERR_WRITE = 0x80, ERR_OVERFLOW = 0x10, ERR_COLL = 0x08, ERR_CRC = 0x04, ERR_PROTOCOL = 0x01 };
 
 /* States of a card, ISO 14443-3 chapter 6.2: with halted they are HALT, READY*, ACTIVE*. */
 enum { IDLE, READY, ACTIVE };
 
 enum { ANSWER_MAX = 8 }; /* bytes */
 
-/* Values after a reset, data sheet chapter 9.3. */
-static const struct {
-	uint8_t reg, value;
+/* Values after a reset, data sheet chapter 9.3, and which bits a driver must not change: reserved ones
+ * (chapter 9.2) and read-only ones. It writes them as 0 or as they are after a reset. */
+static const struct initial {
+	uint8_t reg, value, fixed;
 } after_reset[] = {
-	{ COMMAND, 0x20 }, { COM_IEN, 0x80 }, { COM_IRQ, 0x14 }, { STATUS1, 0x21 }, { WATER_LEVEL, 0x08 }, { CONTROL, 0x10 },
-	{ COLL, 0xA0 },    { MODE, 0x3F },    { TX_CONTROL, 0x80 }, { 0x16, 0x10 }, { 0x17, 0x84 }, { 0x18, 0x84 },
-	{ 0x19, 0x4D },    { 0x1C, 0x62 },    { 0x1F, 0xEB },    { CRC_H, 0xFF },   { CRC_L, 0xFF }, { 0x24, 0x26 },
-	{ RF_CFG, 0x48 },  { 0x27, 0x88 },    { 0x28, 0x20 },    { 0x29, 0x20 },    { VERSION, 0x92 },
+	{ COMMAND, 0x20, 0xC0 },     { COM_IEN, 0x80, 0x00 },     { DIV_IEN, 0x00, 0x6B },
+	{ COM_IRQ, 0x14, 0x00 },     { DIV_IRQ, 0x00, 0x6B },     { STATUS1, 0x21, 0xFF },
+	{ STATUS2, 0x00, 0x37 },     { FIFO_LEVEL, 0x00, 0x7F },  { WATER_LEVEL, 0x08, 0xC0 },
+	{ CONTROL, 0x10, 0x3F },     { BIT_FRAMING, 0x00, 0x08 }, { COLL, 0xA0, 0x7F },
+	{ MODE, 0x3F, 0x54 },        { TX_MODE, 0x00, 0x07 },     { RX_MODE, 0x00, 0x03 },
+	{ TX_CONTROL, 0x80, 0x04 },  { TX_ASK, 0x00, 0xBF },      { 0x16, 0x10, 0xC0 },
+	{ 0x17, 0x84, 0x00 },        { 0x18, 0x84, 0x08 },        { 0x19, 0x4D, 0x00 },
+	{ 0x1C, 0x62, 0xFC },        { 0x1F, 0xEB, 0x00 },        { CRC_H, 0xFF, 0xFF },
+	{ CRC_L, 0xFF, 0xFF },       { 0x24, 0x26, 0x00 },        { RF_CFG, 0x48, 0x8F },
+	{ 0x27, 0x88, 0x00 },        { 0x28, 0x20, 0xC0 },        { 0x29, 0x20, 0xC0 },
+	{ VERSION, 0x92, 0xFF },     { 0x00, 0x00, 0xFF },        { ERROR, 0x00, 0xFF },
+	{ T_COUNTER_H, 0, 0xFF },    { T_COUNTER_L, 0, 0xFF },
 };
 
 static uint16_t crc_a(const uint8_t *b, size_t n, uint16_t crc)
@@ -91,6 +76,7 @@ void mfrc522_model_forget(struct mfrc522_model *m)
 		m->reg[after_reset[i].reg] = after_reset[i].value;
 	m->level = 0;
 	m->pending = 0;
+	m->started = false;
 	settle_field(m);
 }
 
@@ -212,7 +198,9 @@ static void error(struct mfrc522_model *m, unsigned bits)
 	m->reg[COM_IRQ] |= IRQ_ERR;
 }
 
-/* The data sheet leaves open from where a collision is counted if RxAlign is not 0; later chips of the family include it, and so do we. */
+/* The data sheet leaves open from where a collision is counted if RxAlign is not 0; later chips of the
+ * family include it, and so do we. It says that the bits after a collision are cleared, but not how
+ * the bit itself reads: here as 1. */
 static void receive(struct mfrc522_model *m, const uint8_t *air, size_t bits, size_t coll)
 {
 	size_t align = (m->reg[BIT_FRAMING] >> 4) % 8u, total = align + bits;
@@ -224,7 +212,7 @@ static void receive(struct mfrc522_model *m, const uint8_t *air, size_t bits, si
 		if (align + coll < 32)
 			m->reg[COLL] = (uint8_t)((m->reg[COLL] & 0x80) | ((align + coll + 1) & 0x1F));
 	}
-	for (size_t i = 0; i < bits && (i < coll || m->reg[COLL] & 0x80); i++)
+	for (size_t i = 0; i < bits && (i <= coll || m->reg[COLL] & 0x80); i++)
 		m->fifo[(align + i) / 8] = (uint8_t)(m->fifo[(align + i) / 8] | get_bit(air, i) << (align + i) % 8);
 	m->level = (uint8_t)((total + 7) / 8);
 	m->reg[CONTROL] = (uint8_t)((m->reg[CONTROL] & ~7u) | total % 8);
@@ -244,11 +232,11 @@ static void transceive(struct mfrc522_model *m)
 	size_t last = r[BIT_FRAMING] & 7u, n = m->level, bits, got = 0, coll = SIZE_MAX;
 	uint32_t tick = 2 * ((r[T_MODE] & 0xFu) << 8 | r[T_PRESCALER]) + 1, ticks = ((uint32_t)r[T_RELOAD_H] << 8 | r[T_RELOAD_L]) + 1;
 	bool timer = (r[T_MODE] & 0x80) != 0;
+	uint8_t before = r[COM_IRQ] | IRQ_TX;
 
 	m->frames++;
 	memcpy(frame, m->fifo, n);
 	m->level = 0;
-	m->reg[COM_IRQ] &= (uint8_t)~(IRQ_RX | IRQ_TIMER);
 	if (n == 0) {
 		m->misuse++;
 		return;
@@ -260,11 +248,10 @@ static void transceive(struct mfrc522_model *m)
 		frame[n++] = (uint8_t)(crc >> 8);
 	}
 	bits = last == 0 ? 8 * n : 8 * (n - 1) + last;
-	m->reg[COM_IRQ] |= IRQ_TX;
 
-	/* A card begins its answer 86 us (1172 cycles) after the frame. */
+	/* A card begins its answer 86 us (1172 cycles) after the frame, and the timer stops at its fifth bit, of 128 each. */
 	if (field(m) && m->how == MFRC522_MODEL_OK && r[TX_ASK] & 0x40 && !(r[TX_MODE] & 0x70) && !(r[RX_MODE] & 0x70) &&
-	    (r[MODE] & 3) == 1 && (!timer || tick * ticks > 1172)) {
+	    (r[MODE] & 3) == 1 && (!timer || tick * ticks > 1172 + 5 * 128)) {
 		for (size_t i = 0; i < MFRC522_MODEL_CARDS; i++) {
 			uint8_t answer[ANSWER_MAX] = { 0 };
 			enum mfrc522_model_answer what = MFRC522_MODEL_ATQA;
@@ -285,6 +272,8 @@ static void transceive(struct mfrc522_model *m)
 		receive(m, air, got, coll);
 	else if (timer)
 		m->reg[COM_IRQ] |= IRQ_TIMER;
+	m->coming = m->reg[COM_IRQ] & (uint8_t)~before;
+	m->reg[COM_IRQ] = before;
 	m->pending = m->delay + 1;
 }
 
@@ -301,7 +290,9 @@ static void command(struct mfrc522_model *m, uint8_t value)
 		m->reg[ERROR] = 0;
 	switch (value & 0xF) {
 	case CMD_IDLE:
+		break;
 	case CMD_TRANSCEIVE:
+		m->misuse += m->started; /* the data sheet does not say that it clears itself */
 		break;
 	case CMD_CRC:
 		crc = crc_a(m->fifo, m->level, (m->reg[MODE] & 3) == 1 ? 0x6363 : (m->reg[MODE] & 3) == 3 ? 0xFFFF : 0);
@@ -324,6 +315,15 @@ static void command(struct mfrc522_model *m, uint8_t value)
 
 static void write_reg(struct mfrc522_model *m, uint8_t reg, uint8_t value)
 {
+	for (size_t i = 0; i < sizeof after_reset / sizeof after_reset[0]; i++) {
+		const struct initial *a = &after_reset[i];
+
+		if (a->reg != reg)
+			continue;
+		m->misuse += a->fixed == 0xFF || ((value & a->fixed) != 0 && ((value ^ a->value) & a->fixed) != 0);
+		if (a->fixed == 0xFF)
+			return;
+	}
 	switch (reg) {
 	case COMMAND:
 		command(m, value);
@@ -333,6 +333,10 @@ static void write_reg(struct mfrc522_model *m, uint8_t reg, uint8_t value)
 		m->reg[reg] = (uint8_t)(value & 0x80 ? m->reg[reg] | (value & 0x7F) : m->reg[reg] & ~value);
 		return;
 	case FIFO_DATA:
+		if (m->started && (m->reg[COMMAND] & 0xF) == CMD_TRANSCEIVE) { /* while it sends or receives */
+			error(m, ERR_WRITE);
+			m->misuse++;
+		}
 		if (m->level < MFRC522_MODEL_FIFO) {
 			m->fifo[m->level++] = value;
 		} else {
@@ -350,7 +354,8 @@ static void write_reg(struct mfrc522_model *m, uint8_t reg, uint8_t value)
 		return;
 	case BIT_FRAMING:
 		m->reg[reg] = value & 0x7F;
-		if (!(value & 0x80))
+		m->started = (value & 0x80) != 0;
+		if (!m->started)
 			return;
 		if ((m->reg[COMMAND] & 0xF) == CMD_TRANSCEIVE && m->pending == 0)
 			transceive(m);
@@ -364,16 +369,6 @@ static void write_reg(struct mfrc522_model *m, uint8_t reg, uint8_t value)
 		m->reg[reg] = value;
 		settle_field(m);
 		return;
-	case 0x00:
-	case ERROR:
-	case STATUS1:
-	case CRC_H:
-	case CRC_L:
-	case T_COUNTER_H:
-	case T_COUNTER_L:
-	case VERSION:
-		m->misuse++;
-		return;
 	default:
 		m->reg[reg] = value;
 	}
@@ -385,8 +380,6 @@ static uint8_t read_reg(struct mfrc522_model *m, uint8_t reg)
 	uint8_t value;
 
 	switch (reg) {
-	case COM_IRQ:
-		return (uint8_t)(m->reg[reg] & (busy ? ~(IRQ_RX | IRQ_TIMER) : 0x7F));
 	case ERROR:
 		return busy ? 0 : m->reg[reg];
 	case FIFO_LEVEL:
@@ -434,6 +427,6 @@ void mfrc522_model_spi(struct mfrc522_model *m, const uint8_t *tx, uint8_t *rx, 
 			write_reg(m, address >> 1, next);
 		}
 	}
-	if (m->pending != 0)
-		m->pending--;
+	if (m->pending != 0 && --m->pending == 0 && m->how != MFRC522_MODEL_STUCK)
+		m->reg[COM_IRQ] |= m->coming;
 }

@@ -2,8 +2,8 @@
  * A model of the MFRC522 down to its registers, and of the ISO 14443-3 type A cards in its field, for tests and for boards without one.
  *
  * It has no clock: a frame is answered, or the timer has run out, delay SPI transfers after StartSend, 0 unless a test sets it. It is
- * strict: without a field, 100 % ASK, 106 kbit/s or a timer long enough no card answers, and what the data sheet forbids is counted
- * in misuse. Memory is the caller's; init comes first.
+ * strict: without a field, 100 % ASK, 106 kbit/s or a timer long enough no card answers; nothing is cleared by itself unless the data
+ * sheet says so; and what it forbids is counted in misuse, reserved bits among it. Memory is the caller's; init comes first.
  */
 #ifndef LK_MFRC522_MODEL_H
 #define LK_MFRC522_MODEL_H
@@ -49,6 +49,8 @@ struct mfrc522_model {
 	int how;
 	bool held;
 	uint32_t pending; /* transfers until the frame ends, plus one; 0: none under way */
+	uint8_t coming;   /* what it then sets in ComIrqReg */
+	bool started;     /* StartSend was written and not cleared */
 
 	/* For tests to set. */
 	uint32_t delay;

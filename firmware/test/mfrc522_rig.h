@@ -13,10 +13,13 @@ struct rig {
 	struct lk_port port;
 	uint32_t now, late;   /* each step runs up to so much late */
 	uint32_t random;
-	bool broken_spi, no_pin, no_position, wrong_level;
-	uint8_t level; /* what FIFOLevelReg reads, if wrong_level */
+	bool broken_spi, no_pin, no_position, wrong_level, wrong_error;
+	uint8_t level;           /* what FIFOLevelReg reads, if wrong_level */
+	uint8_t error, position; /* what ErrorReg and CollReg read, if wrong_error */
 	uint32_t fail_at; /* the transfer that reports an error, counted down */
 	uint32_t released, first;   /* when the pin was let go, and the first transfer after it */
+	uint8_t frame[64];          /* the latest, and how many of these there were */
+	uint32_t reqa, wupa, sent, soonest; /* when it was sent; how soon after one an answer was looked for */
 	uint32_t steps, most, logs; /* most transfers in one step */
 	char log[80];
 	uint8_t uid[10]; /* the latest card */
@@ -38,11 +41,24 @@ static inline int rig_spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
 		return LK_EIO;
 	if (r->first == 0)
 		r->first = r->now - r->released;
+	if (tx[0] == 0x09 << 1) { /* FIFODataReg is written */
+		memcpy(r->frame, tx + 1, n - 1);
+		r->reqa += n == 2 && tx[1] == 0x26;
+		r->wupa += n == 2 && tx[1] == 0x52;
+	}
+	if (tx[0] == 0x0D << 1 && tx[1] & 0x80) /* StartSend */
+		r->sent = r->now;
+	if (tx[0] == (0x80 | 0x04 << 1) && r->now - r->sent < r->soonest) /* ComIrqReg is read */
+		r->soonest = r->now - r->sent;
 	mfrc522_model_spi(&r->m, tx, rx, n);
 	if (r->no_position && n == 6)
 		rx[5] |= 0x20; /* CollPosNotValid */
 	if (r->wrong_level && n == 6)
 		rx[3] = r->level;
+	if (r->wrong_error && n == 6) {
+		rx[2] = r->error;
+		rx[5] = r->position;
+	}
 	return r->fail_at != 0 && --r->fail_at == 0 ? LK_EIO : 0;
 }
 
@@ -84,6 +100,7 @@ static inline void rig_start(struct rig *r)
 	r->port.log = rig_log;
 	r->now = 0xFFFFFF00; /* the clock wraps soon */
 	r->first = UINT32_MAX;
+	r->soonest = UINT32_MAX;
 }
 
 static inline uint32_t rig_step(struct rig *r)
@@ -100,6 +117,18 @@ static inline uint32_t rig_step(struct rig *r)
 		r->at = at;
 		r->read = r->now;
 		r->cards++;
+	}
+	return wait;
+}
+
+/* Goes on until a step has something to wait for but the answer to a frame. Returns how long it waits. */
+static inline uint32_t rig_poll(struct rig *r)
+{
+	uint32_t wait = 0;
+
+	for (int i = 0; i < 100 && wait < 10; i++) {
+		wait = rig_step(r);
+		r->now += wait;
 	}
 	return wait;
 }
@@ -122,7 +151,9 @@ static inline void rig_run(struct rig *r, uint32_t ms)
 	r->now = end;
 	CHECK(r->most <= LK_MFRC522_TRANSFERS);
 	CHECK_EQ(r->m.misuse, 0);
-	CHECK(r->first == 0 || r->first >= 10);
+	CHECK(r->first == 0 || r->first >= 50);
+	/* A select and its answer take 1.4 ms: 9 and 3 bytes of 9 bits at 106 kbit/s, and 86 us between them. */
+	CHECK(r->soonest >= 2);
 }
 
 static inline bool is(const struct rig *r, const uint8_t *uid, size_t n)

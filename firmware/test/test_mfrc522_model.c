@@ -77,8 +77,62 @@ static void model_is_strict(void)
 	CHECK_EQ(m.misuse, 2);
 }
 
+/* Reserved and read-only bits are written as 0 or as they were, data sheet chapter 9.2. */
+static void model_counts_bits_that_nobody_may_change(void)
+{
+	static const struct {
+		uint8_t reg, value;
+		bool allowed;
+	} all[] = {
+		{ 0x0A, 0x80, true },  { 0x0A, 0x81, false }, /* FlushBuffer, FIFOLevel */
+		{ 0x0E, 0x00, true },  { 0x0E, 0x80, true },  { 0x0E, 0x01, false }, { 0x0E, 0x40, false }, /* ValuesAfterColl, CollPos */
+		{ 0x11, 0x3D, true },  { 0x11, 0x29, true },  { 0x11, 0x39, false }, /* 0x54 is reserved, and 0x14 after a reset */
+		{ 0x12, 0x00, true },  { 0x12, 0x01, false }, { 0x13, 0x02, false }, { 0x14, 0x83, true }, { 0x14, 0x87, false },
+		{ 0x15, 0x40, true },  { 0x15, 0xC0, false }, { 0x26, 0x68, true },  { 0x26, 0x60, true }, { 0x26, 0x61, false },
+		{ 0x01, 0x40, false }, { 0x0D, 0x77, true },  { 0x0D, 0x08, false }, { 0x37, 0x92, false }, { 0x06, 0x00, false },
+	};
+	struct mfrc522_model m;
+
+	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+		mfrc522_model_init(&m);
+		model_write(&m, all[i].reg, all[i].value);
+		CHECK_EQ(m.misuse, !all[i].allowed);
+	}
+}
+
+/* A command goes on until another is written, StartSend and interrupts stay until they are cleared. */
+static void model_forgets_nothing_by_itself(void)
+{
+	static const uint8_t four[4] = { 0x0A, 0x1B, 0x2C, 0x3D };
+	struct mfrc522_model m;
+
+	mfrc522_model_init(&m);
+	mfrc522_model_card(&m, four, 4);
+	model_write(&m, 0x2A, 0x80);
+	model_write(&m, 0x2B, 0xA9);
+	model_write(&m, 0x2D, 0x78);
+	model_write(&m, 0x11, 0x3D);
+	model_write(&m, 0x15, 0x40);
+	model_write(&m, 0x14, 0x83);
+	CHECK_EQ(model_reqa(&m, 7) & 0x21, 0x20);
+	CHECK_EQ(model_read(&m, 0x04) & 0x21, 0x20); /* reading clears nothing */
+	model_write(&m, 0x04, 0x80);                 /* nor does marking no bit, or setting one */
+	CHECK_EQ(model_read(&m, 0x04) & 0x21, 0x20);
+	CHECK_EQ(m.misuse, 0);
+	model_write(&m, 0x09, 0x26); /* while Transceive is active */
+	CHECK_EQ(m.misuse, 1);
+	CHECK_EQ(model_read(&m, 0x06) & 0x80, 0x80); /* WrErr */
+	model_write(&m, 0x01, 0x00);
+	model_write(&m, 0x09, 0x26);
+	CHECK_EQ(m.misuse, 1);
+	model_write(&m, 0x01, 0x0C); /* with StartSend from before */
+	CHECK_EQ(m.misuse, 2);
+}
+
 int main(void)
 {
 	model_is_strict();
+	model_counts_bits_that_nobody_may_change();
+	model_forgets_nothing_by_itself();
 	return check_end("mfrc522_model");
 }

@@ -17,6 +17,57 @@ static void the_registers_are_set_up(void)
 	CHECK_EQ(r.m.reg[0x0e] & 0x80, 0);
 }
 
+/* Clones may differ in what a reset leaves in the registers. */
+static void the_setup_counts_on_no_reset_value(void)
+{
+	static const uint8_t regs[] = {0x11, 0x12, 0x13, 0x14, 0x15, 0x26, 0x2a, 0x2b, 0x2c, 0x2d};
+	uint8_t before[sizeof regs];
+
+	rig_start(&r);
+	rig_run(&r, 1000);
+	for (size_t i = 0; i < sizeof regs; i++)
+		before[i] = r.m.reg[regs[i]];
+	rig_start(&r);
+	r.now += rig_step(&r);
+	r.now += rig_step(&r);
+	for (size_t i = 0; i < sizeof regs; i++)
+		r.m.reg[regs[i]] = (uint8_t)~before[i];
+	r.m.reg[0x0e] |= 0x80;
+	rig_step(&r);
+	for (size_t i = 0; i < sizeof regs; i++)
+		CHECK_EQ(r.m.reg[regs[i]], before[i]);
+	CHECK_EQ(r.m.reg[0x0e] & 0x80, 0);
+}
+
+/* What was written is compared before each poll, but not what the chip itself writes and not what
+ * is reserved (data sheet, chapter 9.3). */
+static void a_flipped_bit_is_noticed_unless_it_is_the_chips_own(void)
+{
+	static const struct {
+		uint8_t reg, ours, theirs;
+	} all[] = {
+		{0x0e, 0x80, 0x7f}, /* CollReg: where the last collision was */
+		{0x11, 0x23, 0x54}, /* ModeReg: TxWaitRF and CRCPreset; MSBFirst and PolMFin are of no use here */
+		{0x12, 0xf0, 0x07}, /* TxModeReg: TxCRCEn and TxSpeed */
+		{0x13, 0xf4, 0x03}, /* RxModeReg: RxCRCEn, RxSpeed and RxMultiple */
+		{0x14, 0x03, 0x04}, /* TxControlReg: both of the antenna's drivers */
+		{0x15, 0x40, 0xbf}, /* TxASKReg: Force100ASK */
+		{0x26, 0x70, 0x8f}, /* RFCfgReg: RxGain */
+		{0x2a, 0xff, 0x00}, {0x2b, 0xff, 0x00}, {0x2c, 0xff, 0x00}, {0x2d, 0xff, 0x00}, /* the timer */
+	};
+
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		for (unsigned bit = 0; bit < 8; bit++) {
+			if (!((all[i].ours | all[i].theirs) >> bit & 1))
+				continue;
+			rig_start(&r);
+			rig_run(&r, 1000);
+			r.m.reg[all[i].reg] = (uint8_t)(r.m.reg[all[i].reg] ^ 1u << bit);
+			rig_run(&r, 110);
+			CHECK_EQ(r.d.failures, all[i].ours >> bit & 1);
+		}
+}
+
 /* As from a wake, when nobody has zeroed the memory. */
 static void the_driver_begins_with_whatever_memory(void)
 {
@@ -44,6 +95,8 @@ static void after_five_failures_it_is_dead(void)
 int main(void)
 {
 	the_registers_are_set_up();
+	the_setup_counts_on_no_reset_value();
+	a_flipped_bit_is_noticed_unless_it_is_the_chips_own();
 	the_driver_begins_with_whatever_memory();
 	after_five_failures_it_is_dead();
 	return check_end("mfrc522_setup");
