@@ -303,13 +303,10 @@ func (g *Gateway) record(ev access.Event) error {
 }
 
 // recorded is record for who needs the event's number.
-func (g *Gateway) recorded(ev access.Event) (access.Event, error) { return g.recordQueued(ev, nil) }
-
-// recordQueued is recorded for who waits only until the event has its place: see [store.Store.RecordQueued].
-func (g *Gateway) recordQueued(ev access.Event, queued func()) (access.Event, error) {
+func (g *Gateway) recorded(ev access.Event) (access.Event, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	kept, err := g.store.RecordQueued(ctx, ev, queued)
+	kept, err := g.store.Record(ctx, ev)
 	if err != nil {
 		return ev, fmt.Errorf("gateway: %s event: %w", ev.Kind, err)
 	}

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// decideWithin bounds the wait for a durable decision. Whoever asked has its answer long before; the record stays.
-	decideWithin = 10 * time.Second
+	// diskWithin bounds the wait for a durable decision and for what came of it. Whoever asked has its answer long before; the records stay.
+	diskWithin = 20 * time.Second
 	// answerWithin is when a device is told that nothing was decided yet, while it still listens: it gives up coapres.ScanWindow after the tap,
 	// and takes silence for a session that is gone.
 	answerWithin = coapres.ScanWindow - 500*time.Millisecond
@@ -79,6 +79,8 @@ func (g *Gateway) attempt(ctx context.Context, p *coapres.Peer, a access.Attempt
 	}
 	answered := make(chan answer, 1)
 	perform := func() {
+		ctx, cancel := bounded(ctx)
+		defer cancel()
 		tl, last, keep, err := g.perform(ctx, a)
 		if tl.Decision.Reason == access.ReasonUnknownCard && !tl.Repeated {
 			g.unknownCard(p, a, a.At)
@@ -101,9 +103,16 @@ func (g *Gateway) attempt(ctx context.Context, p *coapres.Peer, a access.Attempt
 
 // operate performs what an operator asks for. The outcome is on disk when it returns.
 func (g *Gateway) operate(ctx context.Context, a access.Attempt) (Timeline, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	tl, _, keep, err := g.perform(ctx, a)
 	keep()
 	return tl, err
+}
+
+// bounded is the context of an attempt. A session that ends meanwhile changes nothing: what was asked is decided, and its outcome kept.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), diskWithin)
 }
 
 // perform decides one attempt and, if it is granted, commands the actuator, not later than coapres.CommandWindow after a.At, which is when the message
@@ -111,9 +120,6 @@ func (g *Gateway) operate(ctx context.Context, a access.Attempt) (Timeline, erro
 // nothing that it hears depends on that record. The next attempt sees the outcome, and may share its commit.
 func (g *Gateway) perform(ctx context.Context, a access.Attempt) (tl Timeline, last uint64, keep func(), err error) {
 	tl, keep = Timeline{Received: a.At, Fresh: time.Now()}, func() {}
-	// A session that ends meanwhile changes nothing: what was asked is decided, and its outcome kept.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), decideWithin)
-	defer cancel()
 	// Copies of one scan wait for the first: the same outcome, never a second pulse. And a target's attempts go one after the other, so that
 	// its commands are sent in the order of their ids, and a toggle sees what the one before it did.
 	over, err := g.turns.takeAll(ctx, a.Device, a.Target)
@@ -135,7 +141,7 @@ func (g *Gateway) perform(ctx context.Context, a access.Attempt) (tl Timeline, l
 		end := over
 		over = func() {}
 		keep = func() {
-			if _, err := g.recordQueued(outcome, end); err != nil { // the target has moved, or not, all the same
+			if _, err := g.store.RecordQueued(ctx, outcome, end); err != nil { // the target has moved, or not, all the same
 				g.log.Error("outcome not kept", "target", string(a.Target), "event", adm.Seq, "err", err)
 			}
 		}
