@@ -13,6 +13,7 @@ import (
 var (
 	ErrForbidden = errors.New("this device may not call this")
 	ErrNotFound  = errors.New("no such thing for this device")
+	ErrUndecided = errors.New("not decided in time")
 )
 
 // BusyError asks the peer to come back later.

@@ -51,7 +51,7 @@ func diagnosticOf(err error, req *pool.Message) string {
 		return busy.Error()
 	}
 	for _, known := range []error{errTooLong, wire.ErrTooLong, errAgeBounds, errQuery, errLinks, ErrStale, ErrForbidden, errOtherName, ErrNotFound,
-		errNoResource, errMethod, errNotAcceptable, errContentFormat, wire.ErrFormat, wire.ErrMalformed} {
+		errNoResource, errMethod, errNotAcceptable, errContentFormat, wire.ErrFormat, wire.ErrMalformed, ErrUndecided} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}

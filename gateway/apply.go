@@ -55,9 +55,8 @@ const byLockdown = "lockdown"
 
 // lock locks a door because of a lockdown. It is an attempt like any other, with an event of its own.
 func (g *Gateway) lock(door access.Target) {
-	now := time.Now()
-	if _, _, err := g.perform(context.Background(), access.Attempt{Source: access.ByOperator, Operator: byLockdown, Target: door.ID,
-		Action: wire.Lock, At: now}, now); err != nil {
+	if _, err := g.operate(context.Background(), access.Attempt{Source: access.ByOperator, Operator: byLockdown, Target: door.ID,
+		Action: wire.Lock, At: time.Now()}); err != nil {
 		g.log.Error("door not locked", "target", door.Name, "err", err)
 	}
 }

@@ -111,8 +111,15 @@ func TestStalledDiskOpensNothing(t *testing.T) {
 	}})
 	d.connect(d.addr, d.addr)
 	stall.Store(true)
-	if v, err := d.scan(annsCard); !errors.Is(err, device.ErrNoVerdict) {
-		t.Fatalf("got %+v, %v, want no verdict", v, err)
+	v, err := d.scan(annsCard)
+	if code := (*device.CodeError)(nil); !errors.As(err, &code) || code.Code != codes.ServiceUnavailable || code.Why != "not decided in time" {
+		t.Fatalf("got %+v, %v, want 5.03 and no silence", v, err)
+	}
+	if n := len(d.timelines()); n != 0 {
+		t.Errorf("got %d attempts over, want the answer before", n)
+	}
+	if n := d.reader.Sessions(); n != 1 {
+		t.Errorf("got %d sessions, want the reader's first to go on", n)
 	}
 	eventually(t, "the decision is durable", 10*time.Second, func() bool { return len(d.timelines()) == 1 })
 	d.quiet(0)

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,7 @@ import (
 type ownGateway struct {
 	d       *door
 	program string
+	console string // its website's address; empty: none
 	cmd     *exec.Cmd
 	log     *syncBuffer
 	ended   chan error
@@ -37,7 +39,7 @@ type ownGateway struct {
 func (a *ownGateway) start() {
 	a.d.t.Helper()
 	a.log, a.ended = &syncBuffer{}, make(chan error, 1)
-	a.cmd = exec.Command(a.program, "--data", a.d.dir, "serve", "--listen", a.d.addr, "--clock", "rtc", "--console", "off")
+	a.cmd = exec.Command(a.program, "--data", a.d.dir, "serve", "--listen", a.d.addr, "--clock", "rtc", "--console", cmp.Or(a.console, "off"))
 	a.cmd.Stderr, a.cmd.SysProcAttr = a.log, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := a.cmd.Start(); err != nil {
 		a.d.t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 // rest is for the network and the lock.
 const (
 	longestCommit = (coapres.CommandWindow - 300*time.Millisecond) / 2
-	healthWait    = 2 * time.Second
+	healthWait    = longestCommit + 50*time.Millisecond // a commit that takes longer is an answer
 )
 
 // health finds why a card that may enter would not be let in now, for everybody and every door. What concerns one device, or one person,

@@ -16,8 +16,8 @@ import (
 type live struct{ g *Gateway }
 
 func (l live) Operate(ctx context.Context, actor string, target access.ID, action wire.Action, level uint8, at time.Time) (admin.Operated, error) {
-	tl, _, err := l.g.perform(ctx, access.Attempt{Source: access.ByOperator, Operator: actor, Target: target, Action: action,
-		Level: level, At: at}, at)
+	tl, err := l.g.operate(ctx, access.Attempt{Source: access.ByOperator, Operator: actor, Target: target, Action: action,
+		Level: level, At: at})
 	if err != nil {
 		return admin.Operated{}, err
 	}

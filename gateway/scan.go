@@ -14,8 +14,16 @@ import (
 	"latchkey/gateway/store"
 )
 
-// decideWithin bounds the wait for a durable decision. Whoever asked has given up long before; the record stays.
-const decideWithin = 10 * time.Second
+const (
+	// diskWithin bounds the wait for a durable decision and for what came of it. Whoever asked has its answer long before; the records stay.
+	diskWithin = 20 * time.Second
+	// answerWithin is when a device is told that nothing was decided yet, while it still listens: it gives up coapres.ScanWindow after the tap,
+	// and takes silence for a session that is gone.
+	answerWithin = coapres.ScanWindow - 500*time.Millisecond
+)
+
+// errSlow is what a device is told of an attempt whose decision is not durable yet. Its command is not sent any more.
+var errSlow = fmt.Errorf("gateway: %w within %v", coapres.ErrUndecided, answerWithin)
 
 // Timeline is when each step of one attempt was done. A step that was not reached is zero.
 type Timeline struct {
@@ -49,14 +57,7 @@ func (g *Gateway) onScan(ctx context.Context, p *coapres.Peer, s wire.Scan, at t
 	if a.Action = wire.Unlock; policy.Targets[a.Target].Kind == access.Lamp {
 		a.Action = wire.Toggle
 	}
-	tl, last, err := g.perform(ctx, a, at)
-	if err != nil {
-		return wire.Verdict{}, err
-	}
-	if tl.Decision.Reason == access.ReasonUnknownCard && !tl.Repeated {
-		g.unknownCard(p, a, at)
-	}
-	return verdictOf(tl, last), nil
+	return g.attempt(ctx, p, a)
 }
 
 // onAct does for a switch what onScan does for a card: the device itself is the subject.
@@ -65,27 +66,65 @@ func (g *Gateway) onAct(ctx context.Context, p *coapres.Peer, target string, act
 	if !ok || !g.mayName(p, t.ID) {
 		return wire.Verdict{}, coapres.ErrNotFound
 	}
-	tl, last, err := g.perform(ctx, access.Attempt{Source: access.ByDevice, Device: access.ID(p.Device), Key: p.Key, Target: t.ID,
-		Action: act.Action, Level: act.Level, Counter: act.N, At: at}, at)
-	if err != nil {
-		return wire.Verdict{}, err
-	}
-	return verdictOf(tl, last), nil
+	return g.attempt(ctx, p, access.Attempt{Source: access.ByDevice, Device: access.ID(p.Device), Key: p.Key, Target: t.ID,
+		Action: act.Action, Level: act.Level, Counter: act.N, At: at})
 }
 
-// perform decides one attempt and, if it is granted, commands the actuator and keeps what came of it. intent is when the message that
-// caused it was read: the command is not sent later than coapres.CommandWindow after it, however long the disk took. A device has its answer
-// while the outcome is being kept, which nothing that it hears depends on; the next attempt waits for that.
-func (g *Gateway) perform(ctx context.Context, a access.Attempt, intent time.Time) (Timeline, uint64, error) {
-	tl := Timeline{Received: intent, Fresh: time.Now()}
-	// A session that ends meanwhile changes nothing: what was asked is decided, and its outcome kept.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), decideWithin)
+// attempt performs what a device asks for and returns the verdict, or errSlow when that takes longer than the device listens. The attempt goes on:
+// what it records stays, and a command that would be late is not sent.
+func (g *Gateway) attempt(ctx context.Context, p *coapres.Peer, a access.Attempt) (wire.Verdict, error) {
+	type answer struct {
+		wire.Verdict
+		err error
+	}
+	answered := make(chan answer, 1)
+	perform := func() {
+		ctx, cancel := bounded(ctx)
+		defer cancel()
+		tl, last, keep, err := g.perform(ctx, a)
+		if tl.Decision.Reason == access.ReasonUnknownCard && !tl.Repeated {
+			g.unknownCard(p, a, a.At)
+		}
+		answered <- answer{verdictOf(tl, last), err}
+		keep()
+	}
+	if !g.background(perform) {
+		perform()
+	}
+	late := time.NewTimer(time.Until(a.At.Add(answerWithin)))
+	defer late.Stop()
+	select {
+	case v := <-answered:
+		return v.Verdict, v.err
+	case <-late.C:
+		return wire.Verdict{}, errSlow
+	}
+}
+
+// operate performs what an operator asks for. The outcome is on disk when it returns.
+func (g *Gateway) operate(ctx context.Context, a access.Attempt) (Timeline, error) {
+	ctx, cancel := bounded(ctx)
 	defer cancel()
+	tl, _, keep, err := g.perform(ctx, a)
+	keep()
+	return tl, err
+}
+
+// bounded is the context of an attempt. A session that ends meanwhile changes nothing: what was asked is decided, and its outcome kept.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), diskWithin)
+}
+
+// perform decides one attempt and, if it is granted, commands the actuator, not later than coapres.CommandWindow after a.At, which is when the message
+// that caused it was read, however long the disk took. keep records what came of it. It must be called once, and a device has its answer before:
+// nothing that it hears depends on that record. The next attempt sees the outcome, and may share its commit.
+func (g *Gateway) perform(ctx context.Context, a access.Attempt) (tl Timeline, last uint64, keep func(), err error) {
+	tl, keep = Timeline{Received: a.At, Fresh: time.Now()}, func() {}
 	// Copies of one scan wait for the first: the same outcome, never a second pulse. And a target's attempts go one after the other, so that
 	// its commands are sent in the order of their ids, and a toggle sees what the one before it did.
 	over, err := g.turns.takeAll(ctx, a.Device, a.Target)
 	if err != nil {
-		return tl, 0, err
+		return tl, 0, keep, err
 	}
 	defer func() { over() }()
 	a.ClockTrusted, _ = g.clock.trusted(a.At)
@@ -93,22 +132,18 @@ func (g *Gateway) perform(ctx context.Context, a access.Attempt, intent time.Tim
 	if err != nil {
 		g.metrics.undecided.Inc()
 		g.log.Error("could not decide", "device", string(a.Device), "target", string(a.Target), "err", err)
-		return tl, 0, err
+		return tl, 0, keep, err
 	}
 	g.restateIfDue(adm.Seq)
 	tl.describe(g.store.Snapshot(), a, adm)
 	if adm.Decision.Granted && !adm.Duplicate {
-		outcome := g.command(ctx, a, adm, intent, &tl)
-		keep := func() {
-			if err := g.record(outcome); err != nil { // the target has moved, or not, all the same
+		outcome := g.command(ctx, a, adm, &tl)
+		end := over
+		over = func() {}
+		keep = func() {
+			if _, err := g.store.RecordQueued(ctx, outcome, end); err != nil { // the target has moved, or not, all the same
 				g.log.Error("outcome not kept", "target", string(a.Target), "event", adm.Seq, "err", err)
 			}
-		}
-		end := over
-		if a.Source == access.ByOperator || !g.background(func() { keep(); end() }) {
-			keep()
-		} else {
-			over = func() {} // it is the other's to end
 		}
 	}
 	g.metrics.observe(tl)
@@ -123,7 +158,7 @@ func (g *Gateway) perform(ctx context.Context, a access.Attempt, intent time.Tim
 	if g.cfg.Timeline != nil {
 		g.cfg.Timeline(tl)
 	}
-	return tl, adm.Last, nil
+	return tl, adm.Last, keep, nil
 }
 
 func (tl *Timeline) describe(p *access.Policy, a access.Attempt, adm store.Admission) {
@@ -136,14 +171,14 @@ func (tl *Timeline) describe(p *access.Policy, a access.Attempt, adm store.Admis
 }
 
 // command moves the target of a granted attempt and returns the event that keeps its outcome.
-func (g *Gateway) command(ctx context.Context, a access.Attempt, adm store.Admission, intent time.Time, tl *Timeline) access.Event {
+func (g *Gateway) command(ctx context.Context, a access.Attempt, adm store.Admission, tl *Timeline) access.Event {
 	policy := g.store.Snapshot()
 	actuator, ok := policy.Actuator(a.Target)
 	tl.Outcome = access.OutcomeOffline
 	var detail string
 	if ok {
 		tl.Commanded = time.Now()
-		r, err := g.sessions.Command(ctx, string(actuator.ID), g.commandFor(policy, a, actuator, adm.Seq), intent)
+		r, err := g.sessions.Command(ctx, string(actuator.ID), g.commandFor(policy, a, actuator, adm.Seq), a.At)
 		tl.Outcome = outcomeOf(err)
 		if err != nil {
 			detail = whyNot(err)

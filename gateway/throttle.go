@@ -114,60 +114,66 @@ type turns struct {
 }
 
 type turn struct {
+	id      access.ID
 	token   chan struct{}
 	holders int // inside or waiting; guarded by turns.mu
 }
 
 // take waits for the turn of a device or a target. done ends it.
-func (t *turns) take(ctx context.Context, id access.ID) (done func(), err error) {
+func (t *turns) take(ctx context.Context, id access.ID) (*turn, error) {
 	t.mu.Lock()
 	if t.inside == nil {
 		t.inside = map[access.ID]*turn{}
 	}
 	w := t.inside[id]
 	if w == nil {
-		w = &turn{token: make(chan struct{}, 1)}
+		w = &turn{id: id, token: make(chan struct{}, 1)}
 		t.inside[id] = w
 	}
 	w.holders++
 	t.mu.Unlock()
 	select {
 	case w.token <- struct{}{}:
-		return func() { <-w.token; t.leave(id, w) }, nil
+		return w, nil
 	case <-ctx.Done():
-		t.leave(id, w)
+		t.leave(w)
 		return nil, ctx.Err()
+	}
+}
+
+func (t *turns) done(w *turn) {
+	<-w.token
+	t.leave(w)
+}
+
+func (t *turns) leave(w *turn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if w.holders--; w.holders == 0 {
+		delete(t.inside, w.id)
 	}
 }
 
 // takeAll takes the turns of those that have a name, in their order. over ends them.
 func (t *turns) takeAll(ctx context.Context, ids ...access.ID) (over func(), err error) {
-	var taken []func()
+	taken := make([]*turn, 0, len(ids))
 	over = func() {
-		for _, done := range taken {
-			done()
+		for _, w := range taken {
+			t.done(w)
 		}
 	}
 	for _, id := range ids {
 		if id == "" {
 			continue
 		}
-		done, err := t.take(ctx, id)
+		w, err := t.take(ctx, id)
 		if err != nil {
 			over()
 			return nil, err
 		}
-		taken = append(taken, done)
+		taken = append(taken, w)
 	}
 	return over, nil
-}
-
-func (t *turns) leave(id access.ID, w *turn) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if w.holders--; w.holders == 0 {
-		delete(t.inside, id)
-	}
 }
 
 // learners are those who wait for the next unknown card at a reader. The zero value is ready for use.

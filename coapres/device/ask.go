@@ -57,7 +57,7 @@ func (d *Device) ask(caller context.Context, path string, encode func(n uint64, 
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
 			if caller.Err() == nil && time.Since(sent) >= coapres.ScanWindow/2 {
-				_ = l.conn.End() // silence for so long: open a new session rather than trust this one
+				d.leave(l) // silence for so long: open a new session rather than trust this one
 			}
 			return wire.Verdict{}, ErrNoVerdict
 		case err != nil && l.conn.Context().Err() != nil: // the same intent goes on with the next session

@@ -105,6 +105,28 @@ func TestHurryKeepsTheSession(t *testing.T) {
 	}
 }
 
+// A tap that brought no verdict ends the session. The next tap goes by the one after it, however soon it comes.
+func TestTapAfterSilenceWaitsForTheNextSession(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	release := make(chan struct{})
+	p.answer(func() (wire.Verdict, error) {
+		<-release
+		return wire.Verdict{Verdict: wire.Granted, Last: 1}, nil
+	})
+	d, _ := p.node(device.Config{Kind: wire.KindReader}, p.addr)
+	if _, err := d.Scan(context.Background(), []byte{1, 2, 3, 4}); !errors.Is(err, device.ErrNoVerdict) {
+		t.Errorf("got %v, want no verdict", err)
+	}
+	close(release)
+	if v, err := d.Scan(context.Background(), []byte{1, 2, 3, 4}); err != nil || v.Verdict != wire.Granted {
+		t.Errorf("the next tap: got %+v, %v, want granted", v, err)
+	}
+	if got := d.Sessions(); got != 2 {
+		t.Errorf("got %d sessions, want another for the second tap", got)
+	}
+}
+
 func TestUnlockWithoutDuration(t *testing.T) {
 	p := newPost(t)
 	d, peer := p.node(device.Config{Kind: wire.KindLock}, p.addr)

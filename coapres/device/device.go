@@ -259,6 +259,16 @@ func (d *Device) setLink(l *link) {
 	d.link = l
 }
 
+// leave ends a session. What is asked from now on goes by the next one, and waits for it: a message on this one could not be sent.
+func (d *Device) leave(l *link) {
+	d.mu.Lock()
+	if d.link == l {
+		d.link = nil
+	}
+	d.mu.Unlock()
+	_ = l.conn.End()
+}
+
 // Ready waits until the node is registered.
 func (d *Device) Ready(ctx context.Context) error {
 	_, err := d.online(ctx, nil)
@@ -302,6 +312,6 @@ func (d *Device) Drop() {
 	l := d.link
 	d.mu.Unlock()
 	if l != nil {
-		_ = l.conn.End()
+		d.leave(l)
 	}
 }

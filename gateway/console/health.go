@@ -23,11 +23,8 @@ func (v *visit) showHealth() error { return v.health(nil) }
 
 func (v *visit) health(verified *admin.Verified) error {
 	p := healthPage{Verified: verified}
-	err := v.get("/healthz", &p.Health)
-	if pr := (problem{}); errors.As(err, &pr) {
-		p.Sick, err = sentence(pr.Detail), nil
-	}
-	if err != nil {
+	var err error
+	if p.Health, p.Sick, err = v.healthz(); err != nil {
 		return err
 	}
 	if err := v.get("/v1/doctor", &p.Diagnosis); err != nil {
@@ -59,6 +56,15 @@ func (v *visit) health(verified *admin.Verified) error {
 	}
 	p.Devices = len(devices)
 	return v.show(v.status(), "health", p)
+}
+
+// healthz asks whether a card that may enter would be let in. sick says why not.
+func (v *visit) healthz() (h admin.Health, sick string, err error) {
+	err = v.get("/healthz", &h)
+	if p := (problem{}); errors.As(err, &p) {
+		return h, sentence(p.Detail), nil
+	}
+	return h, "", err
 }
 
 // verifyEvents reads the whole chain, or compares it with a head that was kept elsewhere.

@@ -100,6 +100,7 @@ func (c card) Contact() string {
 type home struct {
 	Doors, Lamps []card
 	Local        bool
+	Sick         string // why a card that may enter would not be let in; empty when it would
 }
 
 func (v *visit) showHome() error {
@@ -108,6 +109,9 @@ func (v *visit) showHome() error {
 		return err
 	}
 	h := home{Local: v.local}
+	if _, h.Sick, err = v.healthz(); err != nil {
+		return err
+	}
 	for _, c := range cards {
 		if c.Kind == string(access.Door) {
 			h.Doors = append(h.Doors, c)

@@ -54,7 +54,11 @@ type house struct {
 // newHouse has an owner, who is called owner. Local are the networks whose people open doors without a second step.
 func newHouse(t *testing.T, local ...string) *house {
 	t.Helper()
-	h := emptyHouse(t, local...)
+	return furnish(emptyHouse(t, local...))
+}
+
+func furnish(h *house) *house {
+	h.t.Helper()
 	h.must("POST", "/v1/accounts", `{"name":"owner","role":"owner","password":"`+password+`"}`, nil)
 	h.must("POST", "/v1/targets", `{"name":"front-door","kind":"door","pulse":"2s"}`, nil)
 	h.must("POST", "/v1/targets", `{"name":"hall","kind":"lamp"}`, nil)
@@ -81,8 +85,14 @@ func newHouse(t *testing.T, local ...string) *house {
 // emptyHouse has nobody and nothing yet.
 func emptyHouse(t *testing.T, local ...string) *house {
 	t.Helper()
+	return emptyHouseOn(t, store.Options{}, local...)
+}
+
+func emptyHouseOn(t *testing.T, opts store.Options, local ...string) *house {
+	t.Helper()
 	dir := t.TempDir()
-	st, err := store.Open(t.Context(), store.Options{Dir: filepath.Join(dir, "data")})
+	opts.Dir = filepath.Join(dir, "data")
+	st, err := store.Open(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,17 +16,24 @@ import (
 // zero, At. A start event gets the policy digest. A receipt also becomes the outcome of the attempt in Cause, for a repeat of it.
 // Errors are ErrRefused, ErrNoSpace (when nearly nothing is left), ErrFailed, ErrClosed and ctx.Err().
 func (s *Store) Record(ctx context.Context, ev access.Event) (access.Event, error) {
-	if ev.Kind == access.EventDecision || ev.Kind == access.EventPolicy || ev.Kind == "" {
-		return access.Event{}, fmt.Errorf("store: record %q event: %w", ev.Kind, ErrRefused)
-	}
+	return s.RecordQueued(ctx, ev, nil)
+}
+
+// RecordQueued is Record for who need not wait for the disk. queued is called once: when whatever is asked of the store later sees the event and
+// is not durable before it, or when the event is refused.
+func (s *Store) RecordQueued(ctx context.Context, ev access.Event, queued func()) (access.Event, error) {
 	st := stored{Event: ev}
-	if err := s.submit(ctx, &request{run: func(b *batch) error { return b.record(&st) }}); err != nil {
+	r := &request{run: func(b *batch) error { return b.record(&st) }, queued: queued}
+	if err := s.submit(ctx, r); err != nil {
 		return access.Event{}, err
 	}
 	return st.Event, nil
 }
 
 func (b *batch) record(ev *stored) error {
+	if ev.Kind == access.EventDecision || ev.Kind == access.EventPolicy || ev.Kind == "" {
+		return fmt.Errorf("store: record %q event: %w", ev.Kind, ErrRefused)
+	}
 	// A receipt belongs to a command that there was space for: on a full disk, to lock a door.
 	if sp := &b.w.space; sp.none || sp.full && ev.Kind != access.EventReceipt {
 		return sp.err()

@@ -20,6 +20,7 @@ const maxBatch = 256
 type request struct {
 	run     func(*batch) error  // changes the batch only if it returns nil
 	between func(*writer) error // instead of run: needs the writer alone, with nothing uncommitted
+	queued  func()              // called once whatever is submitted later comes after it, or it is refused; nil: nobody asks
 	done    chan error          // buffered
 	durable time.Time           // for the caller, after done
 }
@@ -36,16 +37,13 @@ var errNoRoom = errors.New("no room in this batch")
 // submit hands a request to the writer and waits. When ctx ends while it is queued or being written, the caller gets ctx.Err() and the
 // write may still happen.
 func (s *Store) submit(ctx context.Context, r *request) error {
-	if err := s.usable(ctx); err != nil {
-		return err
-	}
 	r.done = make(chan error, 1)
-	select {
-	case s.queue <- r:
-	case <-s.quit:
-		return fmt.Errorf("store: %w", ErrClosed)
-	case <-ctx.Done():
-		return ctx.Err()
+	err := s.enqueue(ctx, r)
+	if r.queued != nil {
+		r.queued()
+	}
+	if err != nil {
+		return err
 	}
 	select {
 	case err := <-r.done:
@@ -59,6 +57,20 @@ func (s *Store) submit(ctx context.Context, r *request) error {
 		return err
 	default: // queued after the writer's last look
 		return fmt.Errorf("store: %w", ErrClosed)
+	}
+}
+
+func (s *Store) enqueue(ctx context.Context, r *request) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	select {
+	case s.queue <- r:
+		return nil
+	case <-s.quit:
+		return fmt.Errorf("store: %w", ErrClosed)
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
