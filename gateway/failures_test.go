@@ -131,7 +131,7 @@ func TestCausesOfFailures(t *testing.T) {
 		{"a hello in pieces", transport.CauseMalformed, func(*ward) string { return "" }, admin.CauseMalformed,
 			"no-traffic front-reader, malformed", "no-traffic front-reader, malformed", []string{"in one piece"}},
 		{"no room", transport.CauseFull, func(w *ward) string { return string(w.good.ID) }, admin.CauseFull,
-			"full front-reader", "full front-reader", []string{"live as may be (7)", "--max-sessions"}},
+			"full front-reader", "full front-reader", []string{"limit of live sessions is reached (7)", "--max-sessions"}},
 		{"too many at once", transport.CauseBusy, func(*ward) string { return "" }, admin.CauseBusy,
 			"busy, no-traffic front-reader", "no-traffic front-reader, busy", []string{"too many began at once"}},
 		{"a peer that went away", transport.CauseAbandoned, func(*ward) string { return "" }, admin.CauseAbandoned,

@@ -117,8 +117,8 @@ func TestWordsOfAStranger(t *testing.T) {
 		from[c.addr()] = i
 		hellos += all[i].hellos()
 	}
-	if got := s.Stats().Handshakes; got != uint64(hellos) {
-		t.Errorf("got %d handshakes begun, want one for each of %d hellos", got, hellos)
+	if got := s.Stats().Handshakes; got < uint64(hellos) {
+		t.Errorf("got %d handshakes begun, want one at least for each of %d hellos", got, hellos)
 	}
 	eventually(t, "no handshake is left", func() bool { return s.Stats().HalfOpen == 0 })
 	got := map[string]bool{}
@@ -214,8 +214,9 @@ func TestWordsFromALiveAddress(t *testing.T) {
 	if now.Sessions != len(live) || now.Finished != was.Finished || now.Replaced != 0 || now.Moved != 0 || len(s.opened) != 0 || len(s.closed) != 0 {
 		t.Errorf("got %+v, want the sessions as they were", now)
 	}
-	if got := now.Handshakes - was.Handshakes; got != uint64(hellos) || now.Undecryptable == was.Undecryptable {
-		t.Errorf("got %d handshakes begun and %d records that failed to decrypt, want the attack: %d hellos", got, now.Undecryptable-was.Undecryptable, hellos)
+	// A forger who had no answer in time asked again, which begins another.
+	if got := now.Handshakes - was.Handshakes; got < uint64(hellos) || now.Undecryptable == was.Undecryptable {
+		t.Errorf("got %d handshakes begun and %d records that failed to decrypt, want the attack: %d hellos at least", got, now.Undecryptable-was.Undecryptable, hellos)
 	}
 	eventually(t, "no handshake is left", func() bool { return s.Stats().HalfOpen == 0 })
 	if err := each(len(live), func(i int) error { return live[i].request() }); err != nil {
