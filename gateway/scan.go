@@ -17,9 +17,9 @@ import (
 const (
 	// diskWithin bounds the wait for a durable decision and for what came of it. Whoever asked has its answer long before; the records stay.
 	diskWithin = 20 * time.Second
-	// answerWithin is when a device is told that nothing was decided yet, while it still listens: it gives up coapres.ScanWindow after the tap,
-	// and takes silence for a session that is gone.
-	answerWithin = coapres.ScanWindow - 500*time.Millisecond
+	// answerWithin is when a device is told that nothing was decided yet, and nothing is commanded any more. It gives up coapres.ScanWindow after
+	// the tap and takes silence for a session that is gone: the second between them is for an answer that is lost and sent again.
+	answerWithin = coapres.ScanWindow - time.Second
 )
 
 // errSlow is what a device is told of an attempt whose decision is not durable yet. Its command is not sent any more.
