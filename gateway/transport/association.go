@@ -16,14 +16,15 @@ import (
 )
 
 const (
-	queueLive   = 32               // records that wait for pion
-	queueHalf   = 8                // the same, before its handshake is complete
-	earlyRecord = 256              // bytes of an encrypted record before that: it can only be a Finished
-	earlyCount  = 32               // of those that pion is given; it keeps each that comes too early
-	finishTime  = 5 * time.Second  // from the first of them to the end of the handshake
-	settleTime  = time.Millisecond // see settle
-	maxHeld     = 8                // datagrams that wait until a new address is proven
-	pingRecord  = 41               // bytes of a record with an empty CoAP message, at most; a GET /act has more
+	queueLive   = 32                     // records that wait for pion
+	queueHalf   = 8                      // the same, before its handshake is complete
+	earlyRecord = 256                    // bytes of an encrypted record before that: it can only be a Finished
+	earlyCount  = 32                     // of those that pion is given; it keeps each that comes too early
+	finishTime  = 5 * time.Second        // from the first of them to the end of the handshake
+	settleTime  = time.Millisecond       // see settle
+	hearTime    = 500 * time.Millisecond // see hear
+	maxHeld     = 8                      // datagrams that wait until a new address is proven
+	pingRecord  = 41                     // bytes of a record with an empty CoAP message, at most; a GET /act has more
 )
 
 // peerAddr is what pion holds for an address. It compares addresses with ==.
@@ -74,6 +75,8 @@ type association struct {
 	mu       sync.Mutex
 	queue    []datagram // guarded by mu
 	closed   bool       // guarded by mu
+	ending   bool       // guarded by mu; nothing more is taken
+	waiting  bool       // guarded by mu; pion has handed on all that came before
 	expired  bool       // guarded by mu; ReadFrom returns at once
 	sequence uint64     // guarded by mu; of the plaintext records given to pion
 	turn     uint64     // guarded by mu; calls of ReadFrom
@@ -98,7 +101,7 @@ type datagram struct {
 // push queues one record for pion. What finds no room is dropped, as by any queue on the way.
 func (a *association) push(r []byte, from netip.AddrPort, room int) bool {
 	a.mu.Lock()
-	if a.closed || len(a.queue) >= room {
+	if a.closed || a.ending || len(a.queue) >= room {
 		a.mu.Unlock()
 		return false
 	}
@@ -131,8 +134,10 @@ func (a *association) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 	a.taken.n = 0
 	for len(a.queue) == 0 && !a.closed && !a.expired {
+		a.waiting = true
 		a.wake.Wait()
 	}
+	a.waiting = false
 	n, from, err := a.take(b)
 	a.mu.Unlock()
 	return n, from, err
@@ -185,6 +190,18 @@ func (a *association) settle() {
 		foreign = a.turn == turn && !a.closed
 		a.mu.Unlock()
 	}
+}
+
+// hear takes nothing more and waits until what came before is handed on. The wait is bounded, because pion may be waiting for whoever reads.
+func (a *association) hear() {
+	a.mu.Lock()
+	a.ending = true
+	for end := time.Now().Add(hearTime); (len(a.queue) > 0 || !a.waiting) && !a.closed && time.Now().Before(end); {
+		a.mu.Unlock()
+		time.Sleep(100 * time.Microsecond)
+		a.mu.Lock()
+	}
+	a.mu.Unlock()
 }
 
 // Path is the number of the present address: it grows when the node moves.

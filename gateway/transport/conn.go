@@ -267,8 +267,13 @@ func (c *Conn) tell() {
 	}
 }
 
-// End closes the association with a close_notify. What was read before is heard, and then its context ends.
-func (c *Conn) End() error { return c.exchange.Close() }
+// End closes the association with a close_notify. What came before is heard, and then its context ends.
+func (c *Conn) End() error {
+	if e, ok := c.exchange.Conn.(established); ok {
+		e.hear()
+	}
+	return c.exchange.Close()
+}
 
 // noCache: repeats are answered by exchange.
 type noCache struct{}

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"github.com/pion/dtls/v3"
+	"github.com/pion/dtls/v3/pkg/protocol"
 	"github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 	"github.com/plgd-dev/go-coap/v3/message/pool"
@@ -357,20 +357,44 @@ func TestRequestBeforeTheEndIsHeard(t *testing.T) {
 func TestRequestBeforeOurEndIsHeard(t *testing.T) {
 	heard := make(chan string, 8)
 	s := listen(t, Config{}, func(_ *Conn, req, _ *pool.Message, _ time.Time) { heard <- string(req.Token()) })
-	for range 50 {
-		dc, c := s.both(t)
-		before := c.LastHeard()
-		if _, err := dc.Write(con(t, 1, "t", "x")); err != nil {
-			t.Fatal(err)
-		}
-		for c.LastHeard() == before { // not a moment later than that it was read
-			runtime.Gosched()
-		}
-		_ = c.End()
+	for i := range 50 {
+		node, c := s.rawSession(t, "127.0.0.1", i%2 == 0)
+		s.datagram(node.seal(protocol.ContentTypeApplicationData, con(t, 1, "t", "x")), node.addr())
+		_ = c.End() // not a moment later
 		if got := within(t, heard); got != "t" {
 			t.Fatalf("got %q, want the request", got)
 		}
-		_ = dc.Close()
+		s.datagram(node.seal(protocol.ContentTypeApplicationData, con(t, 2, "late", "x")), node.addr())
+		within(t, s.closed)
+		_ = node.conn.Close()
+	}
+	if len(heard) > 0 {
+		t.Errorf("got %q, want nothing of what came after the end", <-heard)
+	}
+}
+
+// And when another session takes its place at its address.
+func TestRequestBeforeAnotherSessionIsHeard(t *testing.T) {
+	heard := make(chan string, 8)
+	s := listen(t, Config{}, func(_ *Conn, req, _ *pool.Message, _ time.Time) { heard <- string(req.Token()) })
+	for i := range 50 {
+		node, _ := s.rawSession(t, "127.0.0.1", i%2 == 0)
+		next := rawAt(node.conn, s.secret.PSK())
+		next.seen[node.server], next.sequence[0] = true, node.sequence[0]
+		if err := next.do(stepHello); err != nil {
+			t.Fatal(err)
+		}
+		next.hand = func(b []byte) { s.datagram(b, node.addr()) }
+		node.hand = next.hand
+		_, _ = next.do(stepKeyExchange), next.do(stepChangeCipher)
+		node.encrypted(protocol.ContentTypeApplicationData, con(t, 1, "t", "x"))
+		_ = next.do(stepFinished)
+		if got := within(t, heard); got != "t" {
+			t.Fatalf("round %d: got %q, want the request", i, got)
+		}
+		within(t, s.closed)
+		within(t, s.opened)
+		_ = node.conn.Close()
 	}
 }
 

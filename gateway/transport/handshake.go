@@ -204,17 +204,18 @@ func (l *Listener) handshake(ctx context.Context, a *association) {
 	}
 	c := newConn(established{a.dc, a}, a.number, id, l.cfg.Idle)
 	c.moved, c.refused = l.cfg.Moved, l.cfg.Refused
-	if old != nil {
-		if old.at == a.at { // without a close_notify: the node there has new keys, or is another
-			old.mute.Store(true)
-		}
-		_ = old.dc.Close()
+	if old != nil && old.at == a.at { // without a close_notify: the node there has new keys, or is another
+		old.mute.Store(true)
 	}
 	select {
 	case l.accept <- c:
 	case <-l.ctx.Done():
 		_ = a.dc.Close()
 		_ = a.Close()
+	}
+	if old != nil {
+		old.hear()
+		_ = old.dc.Close()
 	}
 }
 

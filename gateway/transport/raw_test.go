@@ -27,7 +27,8 @@ type rawClient struct {
 	conn     *net.UDPConn
 	identity string
 	psk      []byte
-	asksCID  bool // for one of the gateway's; it has none of its own
+	asksCID  bool           // for one of the gateway's; it has none of its own
+	hand     func(b []byte) // takes what is sent instead of the network, if there is one
 
 	random     handshake.Random
 	cookie     []byte
@@ -331,6 +332,10 @@ func (c *rawClient) alert(level alert.Level, what alert.Description) {
 
 func (c *rawClient) send(b []byte) {
 	c.sent = append(c.sent, b)
+	if c.hand != nil {
+		c.hand(b)
+		return
+	}
 	_, _ = c.conn.Write(b) // what is lost is missed by whoever waits for its answer
 }
 

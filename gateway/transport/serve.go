@@ -27,7 +27,7 @@ func (l *Listener) Serve(ctx context.Context, h Handler, open func(*Conn) error,
 			c.start(ctx, h, l.log)
 			if err := open(c); err != nil {
 				l.log.Info("session refused", "addr", c.RemoteAddr(), "err", err)
-				_ = c.End()
+				_ = c.exchange.Close()
 				_ = c.serve() // lets go-coap's own goroutines end
 				c.finish()
 				return
