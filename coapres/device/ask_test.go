@@ -81,49 +81,35 @@ func TestScanWithoutASession(t *testing.T) {
 	}
 }
 
-// A caller in a hurry says nothing about the session.
-func TestHurryKeepsTheSession(t *testing.T) {
-	t.Parallel()
-	p := newPost(t)
-	release := make(chan struct{})
-	p.answer(func() (wire.Verdict, error) {
-		<-release
-		return wire.Verdict{Verdict: wire.Granted, Last: 1}, nil
-	})
-	d, _ := p.node(device.Config{Kind: wire.KindReader}, p.addr)
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := d.Scan(ctx, []byte{1, 2, 3, 4}); !errors.Is(err, device.ErrNoVerdict) {
-		t.Errorf("got %v, want no verdict", err)
-	}
-	close(release)
-	if v, err := d.Scan(context.Background(), []byte{1, 2, 3, 4}); err != nil || v.Verdict != wire.Granted {
-		t.Errorf("the next tap: got %+v, %v", v, err)
-	}
-	if got := d.Sessions(); got != 1 {
-		t.Errorf("got %d sessions, want the first to go on", got)
-	}
-}
-
-// A tap that brought no verdict ends the session. The next tap goes by the one after it, however soon it comes.
-func TestTapAfterSilenceWaitsForTheNextSession(t *testing.T) {
-	t.Parallel()
-	p := newPost(t)
-	release := make(chan struct{})
-	p.answer(func() (wire.Verdict, error) {
-		<-release
-		return wire.Verdict{Verdict: wire.Granted, Last: 1}, nil
-	})
-	d, _ := p.node(device.Config{Kind: wire.KindReader}, p.addr)
-	if _, err := d.Scan(context.Background(), []byte{1, 2, 3, 4}); !errors.Is(err, device.ErrNoVerdict) {
-		t.Errorf("got %v, want no verdict", err)
-	}
-	close(release)
-	if v, err := d.Scan(context.Background(), []byte{1, 2, 3, 4}); err != nil || v.Verdict != wire.Granted {
-		t.Errorf("the next tap: got %+v, %v, want granted", v, err)
-	}
-	if got := d.Sessions(); got != 2 {
-		t.Errorf("got %d sessions, want another for the second tap", got)
+// A tap that brought no verdict ends the session, and the next goes by the one after it, however soon it comes. A caller in a hurry says nothing
+// about the session.
+func TestTapAfterSilence(t *testing.T) {
+	for name, c := range map[string]struct {
+		patience time.Duration
+		sessions int
+	}{"in a hurry": {50 * time.Millisecond, 1}, "patient": {time.Minute, 2}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPost(t)
+			release := make(chan struct{})
+			p.answer(func() (wire.Verdict, error) {
+				<-release
+				return wire.Verdict{Verdict: wire.Granted, Last: 1}, nil
+			})
+			d, _ := p.node(device.Config{Kind: wire.KindReader}, p.addr)
+			ctx, cancel := context.WithTimeout(context.Background(), c.patience)
+			defer cancel()
+			if _, err := d.Scan(ctx, []byte{1, 2, 3, 4}); !errors.Is(err, device.ErrNoVerdict) {
+				t.Errorf("got %v, want no verdict", err)
+			}
+			close(release)
+			if v, err := d.Scan(context.Background(), []byte{1, 2, 3, 4}); err != nil || v.Verdict != wire.Granted {
+				t.Errorf("the next tap: got %+v, %v, want granted", v, err)
+			}
+			if got := d.Sessions(); got != c.sessions {
+				t.Errorf("got %d sessions, want %d", got, c.sessions)
+			}
+		})
 	}
 }
 
