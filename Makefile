@@ -164,12 +164,12 @@ screenshots: deps
 
 # What is about memory and load: without the race detector, which costs too much of both, and one package at a time.
 test-large:
-	$(GO) test -tags large -run Large -count=1 -p 1 -timeout 8m ./gateway ./gateway/transport
+	$(GO) test -tags large -run Large -count=1 -p 1 -timeout 8m ./gateway ./coapres/transport
 
 # Without the race detector, which allocates too.
 .PHONY: bench-gate
 bench-gate:
-	$(GO) test -run 'TestGate[A-Z]|Alloc' -count=1 -timeout 3m ./coapres ./coapres/wire ./gateway/access ./gateway/store ./gateway/transport ./bench ./bench/wirebytes
+	$(GO) test -run 'TestGate[A-Z]|Alloc' -count=1 -timeout 3m ./coapres ./coapres/wire ./gateway/access ./gateway/store ./coapres/transport ./bench ./bench/wirebytes
 
 BENCH_BIN := bin/latchkey-bench
 BENCH_COMMIT = $(shell git describe --always --abbrev=12 --dirty=+changes 2>/dev/null || echo unknown)

@@ -53,7 +53,7 @@ func TestMain(m *testing.M) {
 // node is what the other process has to know of one.
 type node struct {
 	Name, Gateway, Secret string
-	Kind                  wire.Kind
+	Kind                  keys.Kind
 	Identity              keys.ID
 }
 
@@ -82,7 +82,7 @@ func runNodes(in io.Reader, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		if n.Kind == wire.KindReader {
+		if n.Kind == keys.KindReader {
 			readers = append(readers, d)
 		}
 	}

@@ -11,9 +11,9 @@ import (
 
 	"latchkey/coapres"
 	"latchkey/coapres/device"
+	"latchkey/coapres/transport"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/store"
-	"latchkey/gateway/transport"
 )
 
 // CoAP codes (RFC 7252 §12.1, RFC 8516).

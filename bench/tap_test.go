@@ -14,6 +14,7 @@ import (
 	"latchkey/gateway"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store"
+	"latchkey/keys"
 	"latchkey/keys/provision"
 )
 
@@ -77,7 +78,7 @@ func (h *house) settled(locks int) {
 	for known := 0; known < locks; {
 		known = 0
 		for _, v := range h.gateway.Views() {
-			if v.Kind == wire.KindLock && v.Known {
+			if v.Kind == keys.KindLock && v.Known {
 				known++
 			}
 		}
@@ -97,13 +98,13 @@ func (h *house) door(i int, uid []byte) (lock, reader device.Config) {
 	changes := []access.Change{{Put: door}, {Put: person},
 		{Put: access.Credential{ID: h.store.CredentialID(uid), Person: person.ID, Tail: "0200", Status: access.CardActive, Created: now}},
 		{Put: access.Grant{ID: access.NewID(), SubjectKind: access.SubjectPerson, Subject: person.ID, Target: door.ID, Effect: access.Allow, Created: now}}}
-	device := func(kind wire.Kind) device.Config {
+	device := func(kind keys.Kind) device.Config {
 		d := access.Device{ID: access.NewID(), Name: fmt.Sprintf("%s-%d", kind, i), Kind: kind, Targets: []access.ID{door.ID}, Created: now}
-		k := provision.New(string(d.ID))
+		k := provision.New(d.ID)
 		changes = append(changes, access.Change{Put: d}, access.Change{Put: k})
 		return device.Config{Name: d.Name, Kind: kind, Identity: k.ID, Secret: k.Secret}
 	}
-	lock, reader = device(wire.KindLock), device(wire.KindReader)
+	lock, reader = device(keys.KindLock), device(keys.KindReader)
 	if _, err := h.gateway.Apply(context.Background(), "bench", changes...); err != nil {
 		h.b.Fatal(err)
 	}

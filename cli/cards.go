@@ -10,8 +10,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"latchkey/coapres/wire"
 	"latchkey/gateway/admin"
+	"latchkey/keys"
 )
 
 const copyNote = "note: a card's UID can be read and copied by anybody who holds it for a moment. It is a name, not a secret."
@@ -115,7 +115,7 @@ func learnCard(x *call) error {
 	if _, err := x.do(http.MethodGet, at("/v1/devices/%s", x.String("reader")), nil, &reader); err != nil {
 		return err
 	}
-	if reader.Kind != string(wire.KindReader) {
+	if reader.Kind != string(keys.KindReader) {
 		return x.wrong("%s is a %s: name a reader; latchkey device list shows them", reader.Name, reader.Kind)
 	}
 	if _, err := x.do(http.MethodGet, at("/v1/persons/%s", x.String("person")), nil, &admin.Person{}); err != nil {

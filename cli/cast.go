@@ -11,6 +11,7 @@ import (
 
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
+	"latchkey/keys"
 	"latchkey/keys/provision"
 )
 
@@ -52,7 +53,7 @@ func chooseCast(c *cli.Context) (cast, error) {
 		return cast{}, err
 	}
 	var missing []string
-	for _, k := range []wire.Kind{wire.KindReader, wire.KindSwitch, wire.KindLock, wire.KindLamp} {
+	for _, k := range []keys.Kind{keys.KindReader, keys.KindSwitch, keys.KindLock, keys.KindLamp} {
 		if info, err := os.Stat(filepath.Join(dir, string(k))); err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
 			missing = append(missing, string(k))
 		}
@@ -94,7 +95,7 @@ func (a cast) goodbye() bool { return a.programs == "" }
 func (h *house) startProgram(b provision.Bundle, changed func(wire.State)) error {
 	cfg := device.ProgramConfig{Name: b.Device, Kind: b.Kind, Gateway: h.relays[b.Device].Addr(), Identity: b.Identity, Secret: b.Secret,
 		Dir: filepath.Join(h.dir, b.Device), Program: filepath.Join(h.cast.programs, string(b.Kind)), Changed: changed}
-	if b.Kind == wire.KindSwitch {
+	if b.Kind == keys.KindSwitch {
 		cfg.Target = b.Targets[0]
 	}
 	if h.cast.verbose {

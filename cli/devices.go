@@ -12,7 +12,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"latchkey/coapres/wire"
 	"latchkey/gateway/admin"
 	"latchkey/keys"
 	"latchkey/keys/provision"
@@ -53,7 +52,7 @@ func bundleFlags() []cli.Flag {
 }
 
 func kindNames() (out []string) {
-	for _, k := range wire.Kinds {
+	for _, k := range keys.Kinds {
 		out = append(out, string(k))
 	}
 	return out
@@ -144,7 +143,7 @@ func (x *call) hand(done string, raw []byte, got admin.Enrolled, format provisio
 
 // rehearse writes a bundle like the one to come, to nowhere.
 func (x *call) rehearse(in admin.NewDevice, format provision.Format) error {
-	b := provision.Bundle{Device: in.Name, Kind: wire.Kind(in.Kind), Targets: in.Targets, Gateway: cmp.Or(in.Gateway, "gateway.example"+defaultListen),
+	b := provision.Bundle{Device: in.Name, Kind: keys.Kind(in.Kind), Targets: in.Targets, Gateway: cmp.Or(in.Gateway, "gateway.example"+defaultListen),
 		Identity: keys.NewID(), Secret: keys.NewSecret()}
 	if b.Check() != nil {
 		return nil // the admin API says better what is wrong
@@ -263,7 +262,7 @@ func deviceState(kind string, l *admin.DeviceStatus) string {
 		return "unknown"
 	}
 	words := map[bool]string{false: "off", true: "on"}
-	if kind == string(wire.KindLock) {
+	if kind == string(keys.KindLock) {
 		words = map[bool]string{false: "locked", true: "unlocked"}
 	}
 	s := words[l.State.On]

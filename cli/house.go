@@ -139,15 +139,15 @@ func (h *house) furnish(ctx context.Context, bobs string) error {
 	records := []access.Record{access.Site{Zone: localZone()}, door, lamp, hours}
 	for _, d := range []struct {
 		name   string
-		kind   wire.Kind
+		kind   keys.Kind
 		target access.Target
-	}{{demoReader, wire.KindReader, door}, {demoLock, wire.KindLock, door}, {demoBulb, wire.KindLamp, lamp}, {demoSwitch, wire.KindSwitch, lamp},
-		{demoTester, wire.KindReader, door}} {
+	}{{demoReader, keys.KindReader, door}, {demoLock, keys.KindLock, door}, {demoBulb, keys.KindLamp, lamp}, {demoSwitch, keys.KindSwitch, lamp},
+		{demoTester, keys.KindReader, door}} {
 		dev := access.Device{ID: access.NewID(), Name: d.name, Kind: d.kind, Targets: []access.ID{d.target.ID}, Created: now}
-		key := provision.New(string(dev.ID))
+		key := provision.New(dev.ID)
 		h.bundles[d.name] = provision.Bundle{Device: d.name, Kind: d.kind, Targets: []string{d.target.Name}, Gateway: h.addr, Identity: key.ID, Secret: key.Secret}
 		records = append(records, dev, key)
-		if d.kind == wire.KindSwitch {
+		if d.kind == keys.KindSwitch {
 			records = append(records, access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: dev.ID, Target: lamp.ID, Effect: access.Allow, Created: now})
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
+	"latchkey/keys"
 	"latchkey/keys/provision"
 )
 
@@ -24,7 +25,7 @@ import (
 const connectWithin = 15 * time.Second
 
 func simulateCommand() *cli.Command {
-	sub := func(kind wire.Kind, usage string, flags ...cli.Flag) *cli.Command {
+	sub := func(kind keys.Kind, usage string, flags ...cli.Flag) *cli.Command {
 		return &cli.Command{
 			Name: string(kind), Usage: usage,
 			Flags: append([]cli.Flag{&cli.StringFlag{Name: "bundle", Usage: "`FILE` that latchkey device add … --format json --out FILE wrote"}}, flags...),
@@ -39,16 +40,16 @@ func simulateCommand() *cli.Command {
 	return &cli.Command{
 		Name: "simulate", Usage: "play a node against a running gateway",
 		Subcommands: []*cli.Command{
-			sub(wire.KindReader, "present cards: each --uid once; without --uid, one UID in hex on each line of standard input",
+			sub(keys.KindReader, "present cards: each --uid once; without --uid, one UID in hex on each line of standard input",
 				&cli.StringSliceFlag{Name: "uid", Usage: "card UID in `HEX`"}),
-			sub(wire.KindSwitch, "press buttons: one \"TARGET ACTION [LEVEL]\" on each line of standard input"),
-			sub(wire.KindLock, "be a lock until interrupted, and show what it does; lines on standard input play its door: contact open, contact closed, tamper, exit"),
-			sub(wire.KindLamp, "be a lamp until interrupted, and show what it does"),
+			sub(keys.KindSwitch, "press buttons: one \"TARGET ACTION [LEVEL]\" on each line of standard input"),
+			sub(keys.KindLock, "be a lock until interrupted, and show what it does; lines on standard input play its door: contact open, contact closed, tamper, exit"),
+			sub(keys.KindLamp, "be a lamp until interrupted, and show what it does"),
 		},
 	}
 }
 
-func simulate(c *cli.Context, kind wire.Kind) error {
+func simulate(c *cli.Context, kind keys.Kind) error {
 	var uids [][]byte // all good before the first is presented
 	for i, text := range c.StringSlice("uid") {
 		uid, err := parseUID(text)
@@ -93,11 +94,11 @@ func simulate(c *cli.Context, kind wire.Kind) error {
 	go func() { defer close(allTold); n.tell(runCtx, c.App.ErrWriter, b.Device) }()
 	defer func() { end(); <-allTold }()
 	switch kind {
-	case wire.KindReader:
+	case keys.KindReader:
 		return presentCards(ctx, c, d, uids)
-	case wire.KindSwitch:
+	case keys.KindSwitch:
 		return pressButtons(ctx, c, d)
-	case wire.KindLock:
+	case keys.KindLock:
 		if err := playDoor(ctx, c, d); err != nil {
 			return err
 		}
@@ -280,7 +281,7 @@ func report(ctx context.Context, c *cli.Context, d *device.Device, ask func() (w
 func printJSON(c *cli.Context, v any) error { return json.NewEncoder(c.App.Writer).Encode(v) }
 
 // showState prints what a simulated actuator does now, with --json as it would go over the wire.
-func showState(c *cli.Context, kind wire.Kind, st wire.State) {
+func showState(c *cli.Context, kind keys.Kind, st wire.State) {
 	if !c.Bool(jsonFlag) {
 		fmt.Fprintf(c.App.Writer, "%s  %s\n", time.Now().Format(time.TimeOnly), stateText(kind, st))
 		return
@@ -294,11 +295,11 @@ func showState(c *cli.Context, kind wire.Kind, st wire.State) {
 }
 
 // stateText says what a simulated actuator does now.
-func stateText(kind wire.Kind, st wire.State) string {
+func stateText(kind keys.Kind, st wire.State) string {
 	switch {
-	case kind == wire.KindLock && st.On:
+	case kind == keys.KindLock && st.On:
 		return "door unlocked"
-	case kind == wire.KindLock:
+	case kind == keys.KindLock:
 		return "door locked"
 	case !st.On:
 		return "lamp off"

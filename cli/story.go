@@ -12,6 +12,7 @@ import (
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/keys"
 )
 
 // heldFor is how long the demo's attacker keeps a datagram.
@@ -197,7 +198,7 @@ func lampSwitched(ctx context.Context, h *house) string {
 		if t.err != nil || t.verdict.Verdict != wire.Granted || h.shows(ctx, func() bool { return h.nodes[demoBulb].State().On == want }) != nil {
 			return "the lamp did not follow the switch"
 		}
-		h.out.printf("  %s\n", stateText(wire.KindLamp, h.nodes[demoBulb].State()))
+		h.out.printf("  %s\n", stateText(keys.KindLamp, h.nodes[demoBulb].State()))
 	}
 	return ""
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 
 	"latchkey/coapres/wire"
+	"latchkey/keys"
 )
 
 // lock is the other end of an association: it answers each request with the next of its answers, and then with silence.
@@ -95,7 +96,7 @@ func TestActuate(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			l := &lock{answers: c.answers}
-			p := NewPeer("d", "front-lock", wire.KindLock, "lk-0000000000", "", l)
+			p := NewPeer("d", "front-lock", keys.KindLock, "lk-0000000000", "", l)
 			p.Held.Take([]byte("oldecho1"), time.Now())
 			time.Sleep(100 * time.Millisecond)
 			began := time.Now()
@@ -139,7 +140,7 @@ func asleep(t *testing.T, at time.Time, d time.Duration) time.Time {
 func TestNothingIsCommandedAfterASleep(t *testing.T) {
 	done := wire.Receipt{Result: wire.Done, State: wire.State{ID: 7, On: true, Left: 3000}}
 	l := &lock{answers: []answered{{code: codes.Unauthorized, echo: "newecho1"}, {code: codes.Changed, receipt: done}}}
-	p := NewPeer("d", "front-lock", wire.KindLock, "lk-0000000000", "", l)
+	p := NewPeer("d", "front-lock", keys.KindLock, "lk-0000000000", "", l)
 	tapped := asleep(t, time.Now(), time.Hour)
 	p.Held.Take([]byte("oldecho1"), tapped)
 	if r, err := Actuate(context.Background(), p, wire.Command{ID: 7, Action: wire.Unlock, Duration: 3000}, tapped); !errors.Is(err, ErrLate) || len(l.got) > 0 {

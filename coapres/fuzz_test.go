@@ -7,11 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/keys"
+
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 	"github.com/plgd-dev/go-coap/v3/udp/coder"
-
-	"latchkey/coapres/wire"
 )
 
 // table is every code that the resources may answer with.
@@ -21,7 +21,7 @@ var table = []codes.Code{codes.Content, codes.Created, codes.Changed, codes.Dele
 
 // FuzzServe sends any well-formed CoAP message at the resources: no panic, a code of the table, and nothing impossible reaches the gateway.
 func FuzzServe(f *testing.F) {
-	for kind := range wire.Kinds {
+	for kind := range keys.Kinds {
 		f.Add(uint8(kind), []byte("\x40\x02\x00\x01\xb4scan\x11\x32\xff{\"n\":1,\"uid\":\"04a1b2c3d4e580\"}"))
 		f.Add(uint8(kind), []byte("\x40\x02\x00\x01\xb3act\x04desk\x11\x3c\xff\xa2\x01\x01\x04\x05"))
 		f.Add(uint8(kind), []byte("\x40\x02\x00\x01\xb2rd\x45lt=90"))
@@ -35,7 +35,7 @@ func FuzzServe(f *testing.F) {
 		}
 		l := &ledger{}
 		s := &Server{Calls: l, Log: slog.New(slog.DiscardHandler)}
-		p := NewPeer("d", "node", wire.Kinds[int(kind)%len(wire.Kinds)], "lk-0000000000", "", nil)
+		p := NewPeer("d", "node", keys.Kinds[int(kind)%len(keys.Kinds)], "lk-0000000000", "", nil)
 		now := time.Now()
 		if e := EchoOf(req); len(e) == echoLen { // as if it were one of ours, so that what lies behind freshness is reached
 			p.Issued.issued[0] = stamped{Echo(e), now}
@@ -45,10 +45,10 @@ func FuzzServe(f *testing.F) {
 		if !slices.Contains(table, resp.Code()) {
 			t.Errorf("got %s, which is not in the table", resp.Code())
 		}
-		if n := l.scan.N; slices.Contains(l.asked, "scan") && (n == 0 || n >= 1<<53 || p.Kind != wire.KindReader) {
+		if n := l.scan.N; slices.Contains(l.asked, "scan") && (n == 0 || n >= 1<<53 || p.Kind != keys.KindReader) {
 			t.Errorf("a %s asked with counter %d", p.Kind, n)
 		}
-		if l.act.Action != 0 && (!l.act.Action.Valid() || p.Kind != wire.KindSwitch) {
+		if l.act.Action != 0 && (!l.act.Action.Valid() || p.Kind != keys.KindSwitch) {
 			t.Errorf("a %s asked for %v", p.Kind, l.act.Action)
 		}
 	})

@@ -6,7 +6,6 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"latchkey/coapres/wire"
 	"latchkey/keys"
 )
 
@@ -15,9 +14,9 @@ const RequestRate = 10
 
 // Peer holds what belongs to one association. Its exported fields are set once, before the first request.
 type Peer struct {
-	Device string // record id
+	Device keys.RecordID
 	Name   string
-	Kind   wire.Kind
+	Kind   keys.Kind
 	Key    keys.ID
 	Addr   string // for people
 	Caller Caller
@@ -37,7 +36,7 @@ type Peer struct {
 }
 
 // NewPeer returns the state of a new association of that device.
-func NewPeer(device, name string, kind wire.Kind, key keys.ID, addr string, c Caller) *Peer {
+func NewPeer(device keys.RecordID, name string, kind keys.Kind, key keys.ID, addr string, c Caller) *Peer {
 	return &Peer{Device: device, Name: name, Kind: kind, Key: key, Addr: addr, Caller: c,
 		budget: rate.NewLimiter(RequestRate, 2*RequestRate), words: rate.NewLimiter(1, 1)}
 }

@@ -14,11 +14,12 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 
 	"latchkey/coapres/wire"
+	"latchkey/keys"
 )
 
 // A refusal names the member or option in a short text without a Content-Format (RFC 7252 §5.5.2), and is told to whoever asked for it.
 func TestRefusalsSayWhy(t *testing.T) {
-	d := newDesk(t, wire.KindReader)
+	d := newDesk(t, keys.KindReader)
 	var told []Refusal
 	d.peer.Refused = func(r Refusal) { told = append(told, r) }
 	old := func(m *pool.Message) { m.SetOptionBytes(optionEcho, []byte("12345678")) }

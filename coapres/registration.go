@@ -178,7 +178,7 @@ func (l link) fits(query string) bool {
 	return have == value
 }
 
-func linksFor(k wire.Kind, targets []string) []link {
+func linksFor(k keys.Kind, targets []string) []link {
 	all := []link{{"rd", "core.rd", "", []wire.Format{LinkFormat}}, {"report", "latchkey.report", "", senml[:2]}}
 	if slices.Contains(readers, k) {
 		all = append(all, link{"scan", "latchkey.scan", "", plain})

@@ -13,6 +13,7 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 
 	"latchkey/coapres/wire"
+	"latchkey/keys"
 )
 
 func locationOf(m *pool.Message) string {
@@ -27,7 +28,7 @@ func locationOf(m *pool.Message) string {
 
 // RFC 9176 §5.3.1: an update that names no lifetime keeps the one before.
 func TestUpdateKeepsTheLifetime(t *testing.T) {
-	d := newDesk(t, wire.KindLock)
+	d := newDesk(t, keys.KindLock)
 	location := locationOf(d.ask(codes.POST, "/rd", nil, query("lt=600")))
 	for _, q := range [][]func(*pool.Message){nil, {query("lt=30")}, {query("ep=node")}} {
 		if got := d.ask(codes.POST, location, nil, q...).Code(); got != codes.Changed {
@@ -51,7 +52,7 @@ func TestUpdateKeepsTheLifetime(t *testing.T) {
 }
 
 func TestRegistrationOfAnother(t *testing.T) {
-	mine, other := newDesk(t, wire.KindLock), newDesk(t, wire.KindLock)
+	mine, other := newDesk(t, keys.KindLock), newDesk(t, keys.KindLock)
 	mine.ask(codes.POST, "/rd", nil)
 	location := locationOf(other.ask(codes.POST, "/rd", nil))
 	if got := mine.ask(codes.POST, location, nil).Code(); got != codes.NotFound {
@@ -75,12 +76,12 @@ func TestRegistrationOfAnother(t *testing.T) {
 }
 
 func TestFilterNeedsTheAttribute(t *testing.T) {
-	d := newDesk(t, wire.KindReader)
+	d := newDesk(t, keys.KindReader)
 	for _, q := range []string{"if", "if=", "if=*", "rt", "rt=", "href", "=", "", "ct=60"} {
 		if got := bodyText(t, d.ask(codes.GET, "/.well-known/core", nil, query(q))); got != "" {
 			t.Errorf("?%s: got %s, want no link", q, got)
 		}
-		d.peer = newDesk(t, wire.KindReader).peer
+		d.peer = newDesk(t, keys.KindReader).peer
 	}
 	if got := bodyText(t, d.ask(codes.GET, "/.well-known/core", nil, query("rt=latchkey.*"), query("href=/s*"))); !strings.HasPrefix(got, "</scan>") {
 		t.Errorf("two filters: got %s, want what fits both", got)
@@ -99,7 +100,7 @@ func (manyTargets) Targets(*Peer) []string {
 }
 
 func TestLinksThatDoNotFit(t *testing.T) {
-	d := newDesk(t, wire.KindSwitch)
+	d := newDesk(t, keys.KindSwitch)
 	d.server.Calls = manyTargets{d.ledger}
 	got := bodyText(t, d.ask(codes.GET, "/.well-known/core", nil))
 	if len(got) > wire.MaxReport || len(got) < wire.MaxReport-100 || !strings.HasSuffix(got, `;ct="60 50"`) {
@@ -133,7 +134,7 @@ func TestHostilePaths(t *testing.T) {
 		{"a hundred segments", make([]string, 100), codes.NotFound},
 		{"braces", []string{"rd", "{id}"}, codes.NotFound},
 	} {
-		d := newDesk(t, wire.KindReader)
+		d := newDesk(t, keys.KindReader)
 		req, resp := pool.NewMessage(context.Background()), pool.NewMessage(context.Background())
 		req.SetCode(codes.POST)
 		for _, s := range c.segments {
@@ -156,7 +157,7 @@ func TestHostilePaths(t *testing.T) {
 
 // Every 2.xx and every 4.01 brings an Echo that is good for the next message; no two are alike.
 func TestEchoOfEverySuccess(t *testing.T) {
-	d := newDesk(t, wire.KindSwitch)
+	d := newDesk(t, keys.KindSwitch)
 	seen := map[string]bool{}
 	take := func(what string, m *pool.Message) {
 		t.Helper()
@@ -195,7 +196,7 @@ func TestReportFormats(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := newDesk(t, wire.KindSensor)
+		d := newDesk(t, keys.KindSensor)
 		if got := d.ask(codes.POST, "/report", b, format(c.said), d.fresh()).Code(); got != c.want {
 			t.Errorf("%d said to be %d: got %s, want %s", c.as, c.said, got, c.want)
 		}
@@ -203,7 +204,7 @@ func TestReportFormats(t *testing.T) {
 			t.Errorf("%d said to be %d: late, with an Echo of this moment", c.as, c.said)
 		}
 	}
-	d := newDesk(t, wire.KindSensor)
+	d := newDesk(t, keys.KindSensor)
 	b, err := wire.Report{Age: 601_001, Measurements: r.Measurements}.Encode(wire.SenMLCBOR)
 	if err != nil {
 		t.Fatal(err)
@@ -215,7 +216,7 @@ func TestReportFormats(t *testing.T) {
 
 // One line a second, however many requests are refused; the next second may say so again.
 func TestComplaints(t *testing.T) {
-	d := newDesk(t, wire.KindReader)
+	d := newDesk(t, keys.KindReader)
 	for range 15 {
 		d.ask(codes.POST, "/scan", scanJSON, format(wire.CBOR))
 	}

@@ -8,13 +8,14 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 
 	"latchkey/coapres/wire"
+	"latchkey/keys"
 )
 
 // resource is one method of one path: who may call it, what it takes and gives, and what serves it.
 type resource struct {
 	path   string // without the leading slash; a segment in braces takes any one segment
 	method codes.Code
-	kinds  []wire.Kind // nil: every kind
+	kinds  []keys.Kind // nil: every kind
 	limit  int         // bytes of body
 	in     []wire.Format
 	out    []wire.Format
@@ -28,8 +29,8 @@ var (
 	plain   = []wire.Format{wire.CBOR, wire.JSON}
 	senml   = []wire.Format{wire.SenMLCBOR, wire.SenMLJSON, wire.CBOR, wire.JSON}
 	links   = []wire.Format{LinkFormat}
-	readers = []wire.Kind{wire.KindReader}
-	buttons = []wire.Kind{wire.KindSwitch}
+	readers = []keys.Kind{keys.KindReader}
+	buttons = []keys.Kind{keys.KindSwitch}
 )
 
 // resources is what each kind of device may call here. Whatever is not in it is refused.
@@ -44,9 +45,9 @@ var resources = []resource{
 	{"report", codes.POST, nil, wire.MaxReport, senml, nil, (*Server).report},
 }
 
-func (r *resource) allows(k wire.Kind) bool {
+func (r *resource) allows(k keys.Kind) bool {
 	if r.kinds == nil {
-		return slices.Contains(wire.Kinds, k)
+		return slices.Contains(keys.Kinds, k)
 	}
 	return slices.Contains(r.kinds, k)
 }

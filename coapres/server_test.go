@@ -74,7 +74,7 @@ type desk struct {
 	log    *bytes.Buffer
 }
 
-func newDesk(t *testing.T, kind wire.Kind) *desk {
+func newDesk(t *testing.T, kind keys.Kind) *desk {
 	d := &desk{t: t, ledger: &ledger{}, log: &bytes.Buffer{},
 		peer: NewPeer("dev0000000", "node", kind, keys.ID("lk-0000000000"), "192.0.2.1:5684#1", nil)}
 	d.server = &Server{Calls: d.ledger, Log: slog.New(slog.NewTextHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
@@ -137,18 +137,18 @@ func TestWhatEachKindMayCall(t *testing.T) {
 		path   string
 		body   []byte
 		format wire.Format
-		kinds  []wire.Kind
+		kinds  []keys.Kind
 		want   codes.Code
 	}{
-		{codes.GET, "/.well-known/core", nil, 0, wire.Kinds, codes.Content},
-		{codes.POST, "/rd", nil, 0, wire.Kinds, codes.Created},
-		{codes.POST, "/scan", scanJSON, wire.JSON, []wire.Kind{wire.KindReader}, codes.Changed},
-		{codes.POST, "/act/desk", actJSON, wire.JSON, []wire.Kind{wire.KindSwitch}, codes.Changed},
-		{codes.GET, "/act/desk", nil, 0, []wire.Kind{wire.KindSwitch}, codes.Content},
-		{codes.POST, "/report", []byte(`[{"n":"rssi","v":-61}]`), wire.SenMLJSON, wire.Kinds, codes.Changed},
+		{codes.GET, "/.well-known/core", nil, 0, keys.Kinds, codes.Content},
+		{codes.POST, "/rd", nil, 0, keys.Kinds, codes.Created},
+		{codes.POST, "/scan", scanJSON, wire.JSON, []keys.Kind{keys.KindReader}, codes.Changed},
+		{codes.POST, "/act/desk", actJSON, wire.JSON, []keys.Kind{keys.KindSwitch}, codes.Changed},
+		{codes.GET, "/act/desk", nil, 0, []keys.Kind{keys.KindSwitch}, codes.Content},
+		{codes.POST, "/report", []byte(`[{"n":"rssi","v":-61}]`), wire.SenMLJSON, keys.Kinds, codes.Changed},
 	}
 	for _, c := range calls {
-		for _, k := range append(slices.Clone(wire.Kinds), "", "enrol") {
+		for _, k := range append(slices.Clone(keys.Kinds), "", "enrol") {
 			d := newDesk(t, k)
 			opts := []func(*pool.Message){d.fresh()}
 			if c.body != nil {
@@ -205,7 +205,7 @@ func TestRefusals(t *testing.T) {
 		{"removing one without an Echo", codes.DELETE, "/rd/none", nil, nil, codes.Unauthorized},
 		{"a report that is not SenML", codes.POST, "/report", []byte(`{"v":1}`), []func(*pool.Message){format(wire.SenMLJSON)}, codes.BadRequest},
 	} {
-		d := newDesk(t, wire.KindReader)
+		d := newDesk(t, keys.KindReader)
 		resp := d.ask(c.method, c.path, c.body, c.opts...)
 		if got := resp.Code(); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.rule, got, c.want)
@@ -239,7 +239,7 @@ func TestScanInBothFormats(t *testing.T) {
 		{"elective options are ignored", cbor, wire.CBOR, wire.CBOR, []func(*pool.Message){
 			func(m *pool.Message) { m.SetOptionBytes(292, []byte{1}) }, func(m *pool.Message) { m.SetOptionUint32(60, 9000) }}},
 	} {
-		d := newDesk(t, wire.KindReader)
+		d := newDesk(t, keys.KindReader)
 		d.ledger.verdict = wire.Verdict{Verdict: wire.Granted, Last: 1}
 		resp := d.ask(codes.POST, "/scan", c.body, append(c.opts, format(c.in), d.fresh())...)
 		if resp.Code() != codes.Changed {
@@ -269,7 +269,7 @@ func TestCodesOfTheGatewaysErrors(t *testing.T) {
 		{ErrNotFound, codes.NotFound, "no such thing for this device"},
 		{&BusyError{RetryAfter: 9500 * time.Millisecond}, codes.TooManyRequests, "over its rate"},
 	} {
-		d := newDesk(t, wire.KindReader)
+		d := newDesk(t, keys.KindReader)
 		d.ledger.err = c.err
 		resp := d.ask(codes.POST, "/scan", scanJSON, format(wire.JSON), d.fresh())
 		if resp.Code() != c.want || bodyText(t, resp) != c.why {
@@ -283,7 +283,7 @@ func TestCodesOfTheGatewaysErrors(t *testing.T) {
 
 func TestRateOfOnePeer(t *testing.T) {
 	for _, path := range []string{"/.well-known/core", "/nothing", "/act/front-door"} { // served, not there, not for a reader
-		d := newDesk(t, wire.KindReader)
+		d := newDesk(t, keys.KindReader)
 		refused := 0
 		for range 200 {
 			if resp := d.ask(codes.GET, path, nil); resp.Code() == codes.TooManyRequests {
@@ -303,7 +303,7 @@ func TestRateOfOnePeer(t *testing.T) {
 }
 
 func TestRegistration(t *testing.T) {
-	d := newDesk(t, wire.KindLock)
+	d := newDesk(t, keys.KindLock)
 	resp := d.ask(codes.POST, "/rd", []byte(`</act>;rt="latchkey.act"`), format(LinkFormat), query("ep=node"), query("lt=90"))
 	location := ""
 	for _, o := range resp.Options() {
@@ -334,7 +334,7 @@ func TestRegistration(t *testing.T) {
 // A lock says in its registration how long it holds at the most. An update leaves it; a new registration that says
 // nothing takes it back.
 func TestRegistrationSaysTheLongestPulse(t *testing.T) {
-	d := newDesk(t, wire.KindLock)
+	d := newDesk(t, keys.KindLock)
 	d.ask(codes.POST, "/rd", []byte(ActLink(10*time.Second)), format(LinkFormat))
 	if got := d.peer.MaxPulse(); got != 10*time.Second {
 		t.Errorf("got %v, want 10s", got)
@@ -352,7 +352,7 @@ func TestRegistrationSaysTheLongestPulse(t *testing.T) {
 // A scan that was held back is refused as before, and told of. One without an Echo, as the first of a session, is not.
 func TestLateScansAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk(t, wire.KindReader)
+		d := newDesk(t, keys.KindReader)
 		d.ask(codes.POST, "/scan", scanJSON, format(wire.JSON))
 		e := d.peer.Issued.Issue(time.Now())
 		echo := func(m *pool.Message) { m.SetOptionBytes(optionEcho, e[:]) }
@@ -368,18 +368,18 @@ func TestLateScansAreTold(t *testing.T) {
 
 func TestCoreLinks(t *testing.T) {
 	for _, c := range []struct {
-		kind  wire.Kind
+		kind  keys.Kind
 		query string
 		want  string
 	}{
-		{wire.KindReader, "", `</rd>;rt="core.rd";ct="40",</report>;rt="latchkey.report";ct="112 110",</scan>;rt="latchkey.scan";ct="60 50"`},
-		{wire.KindReader, "rt=latchkey.scan", `</scan>;rt="latchkey.scan";ct="60 50"`},
-		{wire.KindReader, "rt=latchkey.*", `</report>;rt="latchkey.report";ct="112 110",</scan>;rt="latchkey.scan";ct="60 50"`},
-		{wire.KindReader, "if=*", ""},
-		{wire.KindReader, "colour=red", ""},
-		{wire.KindSwitch, "if=core.a", `</act/desk>;rt="latchkey.act";if="core.a";ct="60 50",</act/hall>;rt="latchkey.act";if="core.a";ct="60 50"`},
-		{wire.KindSwitch, "href=/act/d*", `</act/desk>;rt="latchkey.act";if="core.a";ct="60 50"`},
-		{wire.KindLock, "href=/scan", ""},
+		{keys.KindReader, "", `</rd>;rt="core.rd";ct="40",</report>;rt="latchkey.report";ct="112 110",</scan>;rt="latchkey.scan";ct="60 50"`},
+		{keys.KindReader, "rt=latchkey.scan", `</scan>;rt="latchkey.scan";ct="60 50"`},
+		{keys.KindReader, "rt=latchkey.*", `</report>;rt="latchkey.report";ct="112 110",</scan>;rt="latchkey.scan";ct="60 50"`},
+		{keys.KindReader, "if=*", ""},
+		{keys.KindReader, "colour=red", ""},
+		{keys.KindSwitch, "if=core.a", `</act/desk>;rt="latchkey.act";if="core.a";ct="60 50",</act/hall>;rt="latchkey.act";if="core.a";ct="60 50"`},
+		{keys.KindSwitch, "href=/act/d*", `</act/desk>;rt="latchkey.act";if="core.a";ct="60 50"`},
+		{keys.KindLock, "href=/scan", ""},
 	} {
 		d := newDesk(t, c.kind)
 		var opts []func(*pool.Message)
@@ -394,7 +394,7 @@ func TestCoreLinks(t *testing.T) {
 }
 
 func TestLateReportIsSaidToBeLate(t *testing.T) {
-	d := newDesk(t, wire.KindSensor)
+	d := newDesk(t, keys.KindSensor)
 	pack := []byte(`[{"n":"contact","vb":true}]`)
 	d.ask(codes.POST, "/report", pack, format(wire.SenMLJSON))
 	d.ask(codes.POST, "/report", pack, format(wire.SenMLJSON), d.fresh())

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/keys"
 )
 
 // addressPause is how often addresses are written at most.
@@ -106,7 +106,7 @@ func (g *Gateway) askActuators(ctx context.Context) error {
 		}
 	}
 	rank := func(d access.Device) int {
-		if d.Kind == wire.KindLock {
+		if d.Kind == keys.KindLock {
 			return 0
 		}
 		return 1

@@ -13,6 +13,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store"
+	"latchkey/keys"
 )
 
 func flag(name string, v bool) wire.Measurement {
@@ -61,7 +62,7 @@ func TestLateReportHidesNothing(t *testing.T) {
 func TestEveryAlarmOfAReportIsKept(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
+	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
 	d.settled()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -81,8 +82,8 @@ func TestEveryAlarmOfAReportIsKept(t *testing.T) {
 func TestExitButtonIsNotAForcedDoor(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
-	d.reader = d.node("front-reader", wire.KindReader, d.readerKey, d.addr)
+	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
+	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
 	d.settled()
 	report := func(n *device.Device, ms ...wire.Measurement) {
 		t.Helper()

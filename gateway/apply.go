@@ -28,10 +28,10 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 	}
 	for id := range before.Devices {
 		if _, ok := after.Devices[id]; !ok {
-			g.reports.forget(string(id))
+			g.reports.forget(id)
 			g.addresses.forget(id)
 			g.stale.forget(id)
-			g.confirms.forget(string(id))
+			g.confirms.forget(id)
 		}
 	}
 	return seq, err
@@ -41,7 +41,7 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 func (g *Gateway) endRevoked(p *access.Policy) {
 	gone := g.sessions.EndIf(func(peer *coapres.Peer) bool {
 		k, ok := p.Keys[peer.Key]
-		d := p.Devices[access.ID(peer.Device)]
+		d := p.Devices[peer.Device]
 		return !ok || !k.State.Usable() || d.Kind != peer.Kind || d.Name != peer.Name
 	})
 	for _, peer := range gone {
@@ -71,7 +71,7 @@ func (g *Gateway) lockAll(p *access.Policy) {
 }
 
 // keepShut locks a door that is found open in a lockdown: the command of the lockdown did not reach it, or came before it was connected.
-func (g *Gateway) keepShut(device string) {
+func (g *Gateway) keepShut(device access.ID) {
 	p := g.store.Snapshot()
 	if !p.Site.Lockdown {
 		return
@@ -80,7 +80,7 @@ func (g *Gateway) keepShut(device string) {
 	if !ok || !v.Known || !v.Expected(time.Now()).On {
 		return
 	}
-	for _, id := range p.Devices[access.ID(device)].Targets {
+	for _, id := range p.Devices[device].Targets {
 		if t := p.Targets[id]; t.Kind == access.Door {
 			g.lock(t)
 		}

@@ -17,6 +17,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store"
+	"latchkey/keys"
 )
 
 // tap sends a true scan with that counter and returns the answer and how long it asks to wait.
@@ -55,11 +56,11 @@ func TestReaderThatNeverRests(t *testing.T) {
 	d := newDoor(t, store.Options{})
 	d.connect(d.addr, d.addr)
 	side := &door{site: d.site, id: d.target("side-door", access.Door, time.Second)}
-	side.readerID, side.readerKey = d.enrol("side-reader", wire.KindReader, side.id)
-	side.lockID, side.lockKey = d.enrol("side-lock", wire.KindLock, side.id)
+	side.readerID, side.readerKey = d.enrol("side-reader", keys.KindReader, side.id)
+	side.lockID, side.lockKey = d.enrol("side-lock", keys.KindLock, side.id)
 	bobsCard := []byte{0xb0, 0xb0, 0xb0, 0xb0}
 	d.person("bob", bobsCard, side.id)
-	side.lock = d.node("side-lock", wire.KindLock, side.lockKey, d.addr)
+	side.lock = d.node("side-lock", keys.KindLock, side.lockKey, d.addr)
 	side.settled()
 	c := side.client(d.addr)
 	c.echo()

@@ -35,7 +35,7 @@ func (c calls) State(p *coapres.Peer, target string) (wire.State, error) {
 		return wire.State{}, errStateUnknown
 	}
 	now := time.Now()
-	v, ok := c.g.sessions.View(string(actuator.ID), now)
+	v, ok := c.g.sessions.View(actuator.ID, now)
 	if !ok || !v.Known || unconfirmed(v, now) {
 		return wire.State{}, errStateUnknown
 	}
@@ -60,7 +60,7 @@ func (c calls) Left(p *coapres.Peer) {
 func (c calls) Targets(p *coapres.Peer) []string {
 	policy := c.g.store.Snapshot()
 	var names []string
-	for _, id := range policy.Devices[access.ID(p.Device)].Targets {
+	for _, id := range policy.Devices[p.Device].Targets {
 		names = append(names, policy.Targets[id].Name)
 	}
 	slices.Sort(names)
@@ -69,5 +69,5 @@ func (c calls) Targets(p *coapres.Peer) []string {
 
 // mayName tells whether a target is one of the peer's own.
 func (g *Gateway) mayName(p *coapres.Peer, target access.ID) bool {
-	return slices.Contains(g.store.Snapshot().Devices[access.ID(p.Device)].Targets, target)
+	return slices.Contains(g.store.Snapshot().Devices[p.Device].Targets, target)
 }

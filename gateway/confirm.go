@@ -6,10 +6,10 @@ import (
 	"sync"
 	"time"
 
-	"latchkey/coapres/wire"
+	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
 	"latchkey/gateway/session"
-	"latchkey/gateway/transport"
+	"latchkey/keys"
 )
 
 // asksAfter is when a lock is asked for its state once its pulse should have ended: then, and again while it has not
@@ -22,11 +22,11 @@ const askPause = time.Second
 // confirmations ask locks whose pulse should be over. One timer a device is used again and again: each granted scan sets
 // it. ask must be set before the first use.
 type confirmations struct {
-	ask func(device string)
+	ask func(device access.ID)
 
 	mu      sync.Mutex
-	pending map[string]*confirmation // guarded by mu; by device
-	shut    bool                     // guarded by mu; no new ones
+	pending map[access.ID]*confirmation // guarded by mu; by device
+	shut    bool                        // guarded by mu; no new ones
 }
 
 // confirmation is what is set for one device.
@@ -37,7 +37,7 @@ type confirmation struct {
 }
 
 // expect has the device asked after end, and again while nothing clears it.
-func (c *confirmations) expect(device string, end time.Time) {
+func (c *confirmations) expect(device access.ID, end time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.shut {
@@ -46,7 +46,7 @@ func (c *confirmations) expect(device string, end time.Time) {
 	p := c.pending[device]
 	if p == nil {
 		if c.pending == nil {
-			c.pending = map[string]*confirmation{}
+			c.pending = map[access.ID]*confirmation{}
 		}
 		p = &confirmation{timer: time.AfterFunc(time.Hour, func() { c.due(device) })}
 		c.pending[device] = p
@@ -56,7 +56,7 @@ func (c *confirmations) expect(device string, end time.Time) {
 }
 
 // due asks a device, and sets when it is asked again.
-func (c *confirmations) due(device string) {
+func (c *confirmations) due(device access.ID) {
 	c.mu.Lock()
 	p := c.pending[device]
 	if p == nil || p.end.IsZero() || time.Now().Before(p.end.Add(asksAfter[p.try])) { // set anew meanwhile
@@ -73,7 +73,7 @@ func (c *confirmations) due(device string) {
 }
 
 // clear drops what was set for the device.
-func (c *confirmations) clear(device string) {
+func (c *confirmations) clear(device access.ID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if p := c.pending[device]; p != nil {
@@ -83,7 +83,7 @@ func (c *confirmations) clear(device string) {
 }
 
 // forget drops a removed device.
-func (c *confirmations) forget(device string) {
+func (c *confirmations) forget(device access.ID) {
 	c.clear(device)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,7 +102,7 @@ func (c *confirmations) close() {
 }
 
 // expectEnd sees to it that a lock is asked when the pulse that it spoke of should have ended, but not before soonest.
-func (g *Gateway) expectEnd(device string, soonest time.Time) {
+func (g *Gateway) expectEnd(device access.ID, soonest time.Time) {
 	v, ok := g.sessions.View(device, time.Now())
 	switch {
 	case !ok || !v.Known:
@@ -121,7 +121,7 @@ func (g *Gateway) expectEnd(device string, soonest time.Time) {
 }
 
 // askEnd asks for the state of a device whose pulse should be over.
-func (g *Gateway) askEnd(device string) {
+func (g *Gateway) askEnd(device access.ID) {
 	g.background(func() {
 		known, err := g.read(device, time.Now().Add(askPause))
 		if !known && errors.Is(err, session.ErrOffline) {
@@ -131,20 +131,20 @@ func (g *Gateway) askEnd(device string) {
 }
 
 // refresh reads an actuator's state in the background: what is known of it, and an Echo for the next command.
-func (g *Gateway) refresh(device string) {
+func (g *Gateway) refresh(device access.ID) {
 	g.background(func() { _, _ = g.read(device, time.Time{}) }) // read has logged it
 }
 
 // read asks an actuator for its state and follows what it says. If it is in a pulse, it is asked again at the end of
 // that, but not before soonest.
-func (g *Gateway) read(device string, soonest time.Time) (known bool, err error) {
+func (g *Gateway) read(device access.ID, soonest time.Time) (known bool, err error) {
 	p, ok := g.sessions.Peer(device)
 	if !ok {
 		return false, session.ErrOffline
 	}
 	known, err = g.sessions.Refresh(context.Background(), p)
 	if c, ok := p.Caller.(*transport.Conn); ok && err == nil {
-		g.addresses.note(access.ID(p.Device), c.Home())
+		g.addresses.note(p.Device, c.Home())
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		g.log.Warn("state not read", "device", p.Name, "err", err)
@@ -152,7 +152,7 @@ func (g *Gateway) read(device string, soonest time.Time) (known bool, err error)
 	if !known {
 		return false, err
 	}
-	if p.Kind == wire.KindLock {
+	if p.Kind == keys.KindLock {
 		g.sensedBy(p, false)
 		g.expectEnd(device, soonest)
 	}

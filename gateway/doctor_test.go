@@ -11,11 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/coapres/wire"
+	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/store"
-	"latchkey/gateway/transport"
 	"latchkey/keys"
 	"latchkey/keys/provision"
 )
@@ -39,11 +38,11 @@ func (s *site) diagnose(device string) (d admin.Diagnosis, found string) {
 func TestDoctorTellsFailuresApart(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	_, revoked := d.enrol("back-reader", wire.KindReader, d.id)
-	_, mistyped := d.enrol("side-reader", wire.KindReader, d.id)
-	d.enrol("unplugged", wire.KindReader, d.id)
+	_, revoked := d.enrol("back-reader", keys.KindReader, d.id)
+	_, mistyped := d.enrol("side-reader", keys.KindReader, d.id)
+	d.enrol("unplugged", keys.KindReader, d.id)
 	d.revoke(revoked)
-	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
+	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
 	d.settled()
 	if got, found := d.diagnose("front-lock"); found != "" || got.Device.Live == nil || !got.Device.Live.Online || got.Device.Keys[0].LastSeen.IsZero() {
 		t.Errorf("a lock that is there: got %+v, want nothing wrong", got)
@@ -101,7 +100,7 @@ func TestDoctorTellsFailuresApart(t *testing.T) {
 		t.Errorf("got %s, want %s", found, want)
 	}
 
-	d.reader = d.node("front-reader", wire.KindReader, d.readerKey, d.addr)
+	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
 	if got, found := d.diagnose("front-reader"); found != "" || len(got.Failures) != 1 {
 		t.Errorf("with the right key: got %s and %d failures, want nothing wrong and the one before", found, len(got.Failures))
 	}
@@ -118,7 +117,7 @@ func sorted(list string) string {
 func TestDoctorTellsWhoWent(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, store.Options{})
-	_, k := s.enrol("meter", wire.KindSensor, s.target("desk", access.Lamp, 0))
+	_, k := s.enrol("meter", keys.KindSensor, s.target("desk", access.Lamp, 0))
 	c, err := transport.Dial(t.Context(), s.addr, k.ID, k.Secret, nil)
 	if err != nil {
 		t.Fatal(err)

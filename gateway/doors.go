@@ -15,7 +15,7 @@ func (g *Gateway) doorState(p *access.Policy, target access.ID, now time.Time) d
 	f := door.Facts{At: now, Alarms: g.alarms.headlines(target)}
 	if lock, ok := p.Actuator(target); ok {
 		f.Lock.Fitted = true
-		if v, ok := g.sessions.View(string(lock.ID), now); ok {
+		if v, ok := g.sessions.View(lock.ID, now); ok {
 			f.Lock = lockOf(v)
 		}
 	}
@@ -37,7 +37,7 @@ func unconfirmed(v session.View, now time.Time) bool { return v.State.On && !v.E
 
 // holds is how long a pulse lasts: no longer than its lock holds, if that has said so.
 func (g *Gateway) holds(t access.Target, lock access.ID) time.Duration {
-	if v, ok := g.sessions.View(string(lock), time.Now()); ok && v.MaxPulse > 0 {
+	if v, ok := g.sessions.View(lock, time.Now()); ok && v.MaxPulse > 0 {
 		return min(t.Pulse, v.MaxPulse)
 	}
 	return t.Pulse
@@ -49,7 +49,7 @@ func (l live) Door(target access.ID) admin.DoorState {
 	out := admin.DoorState{Headline: s.Headline, Words: s.Headline.Words(), Now: s.Now, Until: s.Until, Last: s.Last, LastAt: s.LastAt,
 		Alarms: l.g.alarms.all(target)}
 	if lock, ok := p.Actuator(target); ok {
-		if v, ok := l.g.sessions.View(string(lock.ID), time.Now()); ok {
+		if v, ok := l.g.sessions.View(lock.ID, time.Now()); ok {
 			out.MaxPulse = v.MaxPulse
 		}
 	}

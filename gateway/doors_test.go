@@ -16,6 +16,7 @@ import (
 	"latchkey/gateway/admin"
 	headline "latchkey/gateway/door"
 	"latchkey/gateway/store"
+	"latchkey/keys"
 )
 
 // ask calls the admin API of a running gateway as somebody, and returns the status.
@@ -56,8 +57,8 @@ func TestLockThatStopsInItsPulseIsNotLocked(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
 	r := relay(t, d.addr)
-	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, r.Addr())
-	d.reader = d.node("front-reader", wire.KindReader, d.readerKey, d.addr)
+	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, r.Addr())
+	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
 	d.settled()
 	eventually(t, "the lock has said that it is locked", 5*time.Second, func() bool { return d.state().Headline == headline.Locked })
 	if v, err := d.scan(annsCard); err != nil || v.Verdict != wire.Granted {
@@ -354,8 +355,8 @@ func TestPulseThatTheLockDoesNotHold(t *testing.T) {
 	t.Parallel()
 	d := &door{site: newSite(t, store.Options{})}
 	d.id = d.target("front-door", access.Door, 30*time.Second)
-	d.lockID, d.lockKey = d.enrol("front-lock", wire.KindLock, d.id)
-	d.lock = d.run(device.Config{Name: "front-lock", Kind: wire.KindLock, MaxPulse: 2 * time.Second}, d.lockKey, d.addr)
+	d.lockID, d.lockKey = d.enrol("front-lock", keys.KindLock, d.id)
+	d.lock = d.run(device.Config{Name: "front-lock", Kind: keys.KindLock, MaxPulse: 2 * time.Second}, d.lockKey, d.addr)
 	d.settled()
 	var target admin.Target
 	d.ask("test", "GET", "/v1/targets/front-door", nil, &target)

@@ -10,9 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
-	"latchkey/gateway/transport"
 	"latchkey/keys"
 )
 
@@ -64,7 +64,7 @@ func (g *Gateway) failed(f transport.Failure, now time.Time) {
 	}
 	ev := access.Event{Kind: access.EventFull, Detail: fmt.Sprintf("refused: the limit of live sessions is reached (%d)", g.cfg.MaxSessions)}
 	if known {
-		id := access.ID(k.Device)
+		id := k.Device
 		ev.Device = access.Named{ID: id, Name: p.Devices[id].Name}
 	}
 	g.log.Error("no room for a session: start with a higher --max-sessions", "device", ev.Device.Name, "max", g.cfg.MaxSessions)

@@ -11,11 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/coapres/wire"
+	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/store"
-	"latchkey/gateway/transport"
 	"latchkey/keys"
 	"latchkey/keys/provision"
 )
@@ -51,9 +50,9 @@ func newWard(t *testing.T) *ward {
 	w := &ward{t: t, Gateway: g}
 	door := access.Target{ID: access.NewID(), Name: "door", Kind: access.Door, Pulse: time.Second, Created: time.Now()}
 	lamp := access.Target{ID: access.NewID(), Name: "desk", Kind: access.Lamp, Created: time.Now()}
-	reader := access.Device{ID: access.NewID(), Name: "front-reader", Kind: wire.KindReader, Targets: []access.ID{door.ID}, Created: time.Now()}
-	light := access.Device{ID: access.NewID(), Name: "desk-lamp", Kind: wire.KindLamp, Targets: []access.ID{lamp.ID}, Created: time.Now()}
-	w.good, w.old, w.lamp = provision.New(string(reader.ID)), provision.Revoke(provision.New(string(reader.ID))), provision.Revoke(provision.New(string(light.ID)))
+	reader := access.Device{ID: access.NewID(), Name: "front-reader", Kind: keys.KindReader, Targets: []access.ID{door.ID}, Created: time.Now()}
+	light := access.Device{ID: access.NewID(), Name: "desk-lamp", Kind: keys.KindLamp, Targets: []access.ID{lamp.ID}, Created: time.Now()}
+	w.good, w.old, w.lamp = provision.New(reader.ID), provision.Revoke(provision.New(reader.ID)), provision.Revoke(provision.New(light.ID))
 	w.good.ID = "lk-0123456789"
 	w.apply(door, lamp, reader, light, w.good, w.old, w.lamp)
 	return w

@@ -73,8 +73,8 @@ func TestFirmwareBudgets(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
 	desk := d.target("desk", access.Lamp, 0)
-	_, lampKey := d.enrol("desk-lamp", wire.KindLamp, desk)
-	buttonID, buttonKey := d.enrol("hall-switch", wire.KindSwitch, desk)
+	_, lampKey := d.enrol("desk-lamp", keys.KindLamp, desk)
+	buttonID, buttonKey := d.enrol("hall-switch", keys.KindSwitch, desk)
 	d.apply(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: buttonID, Target: desk, Effect: access.Allow, Created: time.Now()})
 	var mu sync.Mutex
 	longest := map[string]int{}

@@ -11,6 +11,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/session"
 	"latchkey/gateway/store"
+	"latchkey/keys"
 )
 
 var (
@@ -63,8 +64,8 @@ func TestFirmwareSwitchesALamp(t *testing.T) {
 	onEach(t, func(t *testing.T, m machine) {
 		s := newSite(t, store.Options{})
 		desk := s.target("desk", access.Lamp, 0)
-		buttonID, buttonKey := s.enrol("hall-switch", wire.KindSwitch, desk)
-		_, lampKey := s.enrol("desk-lamp", wire.KindLamp, desk)
+		buttonID, buttonKey := s.enrol("hall-switch", keys.KindSwitch, desk)
+		_, lampKey := s.enrol("desk-lamp", keys.KindLamp, desk)
 		s.apply(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: buttonID, Target: desk, Effect: access.Allow, Created: time.Now()})
 		lamp := s.firmware(m, "lamp", "desk-lamp", lampKey, s.addr, "")
 		button := s.firmware(m, "switch", "hall-switch", buttonKey, s.addr, "desk")

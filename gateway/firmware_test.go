@@ -71,9 +71,9 @@ func (s *site) firmware(m machine, role, name string, k keys.Key, addr, target s
 // firmwareIn does so with flash that may have been used before.
 func (s *site) firmwareIn(dir string, m machine, role, name string, k keys.Key, addr, target string) *firmware {
 	s.t.Helper()
-	kind := wire.Kind(role)
+	kind := keys.Kind(role)
 	if role == "reader-battery" {
-		kind = wire.KindReader
+		kind = keys.KindReader
 	}
 	emulator := m.emulator
 	if emulator != "" {

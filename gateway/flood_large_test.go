@@ -119,7 +119,7 @@ func (e *entrance) tap(t *testing.T) {
 func comes(t *testing.T, k keys.Key, addr string) time.Duration {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	d := device.New(device.Config{Name: "side-reader", Kind: wire.KindReader, Gateway: addr, Identity: k.ID, Secret: k.Secret})
+	d := device.New(device.Config{Name: "side-reader", Kind: keys.KindReader, Gateway: addr, Identity: k.ID, Secret: k.Secret})
 	done := make(chan struct{})
 	go func() { defer close(done); _ = d.Run(ctx) }()
 	defer func() { cancel(); <-done }()
@@ -163,12 +163,12 @@ func TestLargeFlood(t *testing.T) {
 	all := map[string]pair{}
 	for _, e := range doors {
 		id := s.target(e.name, access.Door, time.Second)
-		_, readerKey := s.enrol(e.name+"-reader", wire.KindReader, id)
-		_, lockKey := s.enrol(e.name+"-lock", wire.KindLock, id)
+		_, readerKey := s.enrol(e.name+"-reader", keys.KindReader, id)
+		_, lockKey := s.enrol(e.name+"-lock", keys.KindLock, id)
 		s.person(e.name+"-person", e.uid, id)
 		all[e.name] = pair{readerKey, lockKey}
 	}
-	_, sideKey := s.enrol("side-reader", wire.KindReader, s.target("side", access.Door, time.Second))
+	_, sideKey := s.enrol("side-reader", keys.KindReader, s.target("side", access.Door, time.Second))
 	pid := s.serveApart(gatewayProgram)
 	addr := func(name string) string {
 		if name == "near" {
@@ -177,8 +177,8 @@ func TestLargeFlood(t *testing.T) {
 		return newRouter(t, s.addr, farAway).addr()
 	}
 	for _, e := range doors {
-		e.lock = s.node(e.name+"-lock", wire.KindLock, all[e.name].lock, addr(e.name))
-		e.reader = s.node(e.name+"-reader", wire.KindReader, all[e.name].reader, addr(e.name))
+		e.lock = s.node(e.name+"-lock", keys.KindLock, all[e.name].lock, addr(e.name))
+		e.reader = s.node(e.name+"-reader", keys.KindReader, all[e.name].reader, addr(e.name))
 	}
 	for _, e := range doors { // the first tap may wait for the lock's state
 		eventually(t, e.name+" opens", 10*time.Second, func() bool {

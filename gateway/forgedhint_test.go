@@ -12,6 +12,7 @@ import (
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/store"
+	"latchkey/keys"
 )
 
 // TestForgedHintsAtFullRate: whoever forges 2,000 hints a second causes a ping in 5 s, and no more: no session ends, no handshake begins, and a scan is granted
@@ -30,8 +31,8 @@ func TestForgedHintsAtFullRate(t *testing.T) {
 		relays[i] = r
 	}
 	asked := [2]*lineLog{new(lineLog), new(lineLog)} // what the nodes log
-	d.lock = d.run(device.Config{Name: "front-lock", Kind: wire.KindLock, Log: asked[1].logger()}, d.lockKey, relays[1].Addr())
-	d.reader = d.run(device.Config{Name: "front-reader", Kind: wire.KindReader, Log: asked[0].logger()}, d.readerKey, relays[0].Addr())
+	d.lock = d.run(device.Config{Name: "front-lock", Kind: keys.KindLock, Log: asked[1].logger()}, d.lockKey, relays[1].Addr())
+	d.reader = d.run(device.Config{Name: "front-reader", Kind: keys.KindReader, Log: asked[0].logger()}, d.readerKey, relays[0].Addr())
 	d.settled()
 	d.granted("before", time.Now())
 	eventually(t, "the lock is still", time.Minute, func() bool { return !d.lock.State().On })

@@ -11,10 +11,11 @@ import (
 
 	"latchkey/coapres"
 	"latchkey/coapres/device"
+	"latchkey/coapres/transport"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store"
-	"latchkey/gateway/transport"
+	"latchkey/keys"
 )
 
 // heldBack is how long the attacker keeps a datagram.
@@ -89,7 +90,7 @@ func TestCommandHeldBackOpensNothing(t *testing.T) {
 		t.Fatalf("got %+v, %v, want retry", v, err)
 	}
 	for _, view := range d.gw.Views() {
-		if view.Device == string(d.lockID) && view.Known {
+		if view.Device == d.lockID && view.Known {
 			t.Errorf("after a lost receipt the state is %+v, want unknown", view.State)
 		}
 	}
@@ -185,7 +186,7 @@ func TestEchoHeldBackOpensNothing(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
 	r := relay(t, d.addr)
-	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
+	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
 	d.settled()
 	c := d.client(r.Addr())
 	_, over := r.Hold(device.Down, heldBack)
@@ -213,7 +214,7 @@ func TestEchoHeldBackOpensNothing(t *testing.T) {
 func TestLiesAndReplays(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
+	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
 	d.settled()
 	c := d.client(d.addr)
 	echo := c.echo()

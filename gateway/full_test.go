@@ -23,6 +23,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/faultdisk"
 	"latchkey/gateway/store"
+	"latchkey/keys"
 )
 
 // ownGateway is a gateway in a process of its own on the store of a site, whose own gateway has ended.
@@ -125,8 +126,8 @@ func fullDisk(t *testing.T, kind string, times int) {
 	}}}
 	a.start()
 	t.Cleanup(func() { d.open() }) // for the check at the end
-	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
-	d.reader = d.node("front-reader", wire.KindReader, d.readerKey, d.addr)
+	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
+	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
 
 	// Somebody adds people all the time.
 	var added []string // read once changes has ended

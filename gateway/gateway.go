@@ -17,10 +17,10 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 
 	"latchkey/coapres"
+	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
 	"latchkey/gateway/session"
 	"latchkey/gateway/store"
-	"latchkey/gateway/transport"
 	"latchkey/keys"
 	"latchkey/keys/provision"
 )
@@ -229,7 +229,7 @@ func (g *Gateway) opened(c *transport.Conn) error {
 	if !ok || !k.State.Usable() {
 		return errGone
 	}
-	d, ok := p.Devices[access.ID(k.Device)]
+	d, ok := p.Devices[k.Device]
 	if !ok {
 		return errGone
 	}
@@ -315,7 +315,7 @@ func (g *Gateway) recorded(ev access.Event) (access.Event, error) {
 
 // nodeEvent is a session event that a node brings about by itself, as often as it likes.
 func (g *Gateway) nodeEvent(p *coapres.Peer, detail string) {
-	missed, ok := g.noise.allow(access.ID(p.Device), time.Now())
+	missed, ok := g.noise.allow(p.Device, time.Now())
 	if !ok {
 		return
 	}
@@ -331,12 +331,12 @@ func (g *Gateway) sessionEvent(p *coapres.Peer, detail string) {
 	}
 }
 
-func named(p *coapres.Peer) access.Named { return access.Named{ID: access.ID(p.Device), Name: p.Name} }
+func named(p *coapres.Peer) access.Named { return access.Named{ID: p.Device, Name: p.Name} }
 
 // keyUsed moves a key on when it has completed a handshake: pending becomes active, and what it replaces is revoked.
 func (g *Gateway) keyUsed(k keys.Key) {
 	var changes []access.Change
-	for _, k := range provision.Used(k.ID, g.store.Snapshot().KeysOf(access.ID(k.Device)), time.Now()) {
+	for _, k := range provision.Used(k.ID, g.store.Snapshot().KeysOf(k.Device), time.Now()) {
 		changes = append(changes, access.Change{Put: k})
 	}
 	if len(changes) == 0 {

@@ -12,10 +12,10 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 
 	"latchkey/coapres"
+	"latchkey/coapres/transport"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store"
-	"latchkey/gateway/transport"
 	"latchkey/keys"
 )
 
@@ -122,14 +122,14 @@ func TestNewerNode(t *testing.T) {
 			lock.call(report, codes.Changed)
 			eventually(t, "the contact is known", 5*time.Second, func() bool {
 				for _, v := range d.gw.Views() {
-					if v.Device == string(d.lockID) && v.State.Contact == wire.ContactClosed {
+					if v.Device == d.lockID && v.State.Contact == wire.ContactClosed {
 						return true
 					}
 				}
 				return false
 			})
 
-			d.reader = d.node("front-reader", wire.KindReader, d.readerKey, d.addr)
+			d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
 			if v, err := d.scan(annsCard); err != nil || v.Verdict != tc.want {
 				t.Errorf("got %+v, %v, want %s", v, err, tc.want)
 			}
@@ -141,7 +141,7 @@ func TestNewerNode(t *testing.T) {
 func TestNewerScanDecidesNothing(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
+	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
 	reader := d.newer(d.readerKey, nil)
 	scan := func(n, more string, pairs byte, want codes.Code) {
 		t.Helper()

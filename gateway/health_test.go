@@ -80,7 +80,7 @@ func TestFullDiskShutsDoorsAndTakesRestrictions(t *testing.T) {
 	}
 	eventually(t, "the reader's session ends", 10*time.Second, func() bool {
 		for _, v := range d.gw.Views() {
-			if v.Device == string(d.readerID) && v.Online {
+			if v.Device == d.readerID && v.Online {
 				return false
 			}
 		}

@@ -235,7 +235,7 @@ func TestStockLocksLiveThroughHints(t *testing.T) {
 			r := relay(t, d.addr)
 			l := d.stockLock(t, tls, r.Addr(), "ack")
 			d.settled()
-			d.reader = d.node("front-reader", wire.KindReader, d.readerKey, d.addr)
+			d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
 			hints(r, 2000)
 			if v, err := d.scan(annsCard); err != nil || v.Verdict != wire.Granted {
 				t.Errorf("got %+v, %v, want it granted", v, err)
@@ -277,7 +277,7 @@ func TestStockHandshakesGetNoHints(t *testing.T) {
 			r, sent := disturbed(t, d)
 			switch name {
 			case "latchkey":
-				d.lock = d.node("front-lock", wire.KindLock, d.lockKey, r.Addr())
+				d.lock = d.node("front-lock", keys.KindLock, d.lockKey, r.Addr())
 				d.settled()
 			case "coap-client-openssl", "coap-client-gnutls":
 				c := d.stock(name, d.readerKey)

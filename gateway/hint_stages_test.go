@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"latchkey/coapres/device"
-	"latchkey/coapres/wire"
 	"latchkey/gateway/store"
+	"latchkey/keys"
 )
 
 // messages are the types of the handshake messages in the clear of a datagram, and whether it holds an encrypted one: a Finished.
@@ -92,7 +92,7 @@ func (d *door) tries(t *testing.T, name string, addr string) (ok bool, said stri
 	t.Helper()
 	switch {
 	case name == "latchkey":
-		n := device.New(device.Config{Name: "front-lock", Kind: wire.KindLock, Gateway: addr, Identity: d.lockKey.ID, Secret: d.lockKey.Secret, Retry: time.Hour})
+		n := device.New(device.Config{Name: "front-lock", Kind: keys.KindLock, Gateway: addr, Identity: d.lockKey.ID, Secret: d.lockKey.Secret, Retry: time.Hour})
 		done := make(chan struct{})
 		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
 		go func() {

@@ -18,7 +18,6 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 
 	"latchkey/coapres/device"
-	"latchkey/coapres/wire"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 	"latchkey/keys/provision"
@@ -157,8 +156,8 @@ func opensslConf(settings string) string {
 func TestFailedHandshakesLookAlike(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
-	_, revoked := d.enrol("old-reader", wire.KindReader, d.id)
+	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
+	_, revoked := d.enrol("old-reader", keys.KindReader, d.id)
 	d.revoke(revoked)
 	unknown := provision.New("nobody")
 	wrong := keys.Key{ID: d.readerKey.ID, Secret: unknown.Secret}
@@ -170,7 +169,7 @@ func TestFailedHandshakesLookAlike(t *testing.T) {
 	for suite, programs := range stockSuites(t) {
 		for _, name := range stockClients {
 			readers++ // each its own: the newest session of a device ends the one before
-			_, own := d.enrol(fmt.Sprintf("reader-%d", readers), wire.KindReader, d.id)
+			_, own := d.enrol(fmt.Sprintf("reader-%d", readers), keys.KindReader, d.id)
 			t.Run(suite+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				got := make([]attempt, len(cases))
@@ -222,7 +221,7 @@ func TestCapture(t *testing.T) {
 	t.Parallel()
 	program(t, "tshark", tsharkPackage)
 	d := newDoor(t, store.Options{})
-	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
+	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
 	d.settled()
 	n := 0
 	stockScan := func(name string, env []string) *capture {
@@ -252,7 +251,7 @@ func TestCapture(t *testing.T) {
 		{"coap-client-gnutls, forward secret", false, "", func() *capture { return stockScan("coap-client-gnutls", nil) }},
 		{"our own reader, with a connection ID", true, "application/cbor", func() *capture {
 			r, c := d.tapped()
-			d.reader = d.run(device.Config{Name: "front-reader", Kind: wire.KindReader, Counter: 100}, d.readerKey, r.Addr())
+			d.reader = d.run(device.Config{Name: "front-reader", Kind: keys.KindReader, Counter: 100}, d.readerKey, r.Addr())
 			d.works(t)
 			return c
 		}},

@@ -16,6 +16,7 @@ import (
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/store"
+	"latchkey/keys"
 )
 
 const coapDevPackage = "libcoap3-dev"
@@ -108,7 +109,7 @@ func TestStockLockAnswersSeparately(t *testing.T) {
 					}
 					l := d.stockLock(t, tls, r.Addr(), answer)
 					d.settled() // by a GET, answered in the same way
-					d.reader = d.node("front-reader", wire.KindReader, d.readerKey, d.addr)
+					d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
 					v, err := d.scan(annsCard)
 					if err != nil || v.Verdict != wire.Granted {
 						t.Errorf("got %v, %v, want granted: the door is open", v, err)

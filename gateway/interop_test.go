@@ -128,11 +128,11 @@ type houseOf struct {
 func newHouse(t *testing.T) *houseOf {
 	t.Helper()
 	h := &houseOf{door: newDoor(t, store.Options{})}
-	h.lock = h.node("front-lock", wire.KindLock, h.lockKey, h.addr)
+	h.lock = h.node("front-lock", keys.KindLock, h.lockKey, h.addr)
 	desk := h.target("desk", access.Lamp, 0)
-	_, h.lampKey = h.enrol("desk-lamp", wire.KindLamp, desk)
+	_, h.lampKey = h.enrol("desk-lamp", keys.KindLamp, desk)
 	var hall access.ID
-	hall, h.switchKey = h.enrol("hall-switch", wire.KindSwitch, h.id, desk)
+	hall, h.switchKey = h.enrol("hall-switch", keys.KindSwitch, h.id, desk)
 	for _, target := range []access.ID{h.id, desk} {
 		h.apply(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: hall, Target: target, Effect: access.Allow,
 			Created: time.Now()})
@@ -276,19 +276,19 @@ func TestPrintedLinesWork(t *testing.T) {
 	t.Parallel()
 	program(t, "coap-client-openssl", coapPackage)
 	h := newHouse(t)
-	h.node("desk-lamp", wire.KindLamp, h.lampKey, h.addr)
-	_, sensorKey := h.enrol("meter", wire.KindSensor, h.id)
+	h.node("desk-lamp", keys.KindLamp, h.lampKey, h.addr)
+	_, sensorKey := h.enrol("meter", keys.KindSensor, h.id)
 	for _, tc := range []struct {
 		bundle           provision.Bundle
 		want             []string
 		decisions, moves int
 		answered         int // with 2.04
 	}{
-		{provision.Bundle{Device: "front-reader", Kind: wire.KindReader, Targets: []string{"front-door"}, Identity: h.readerKey.ID, Secret: h.readerKey.Secret},
+		{provision.Bundle{Device: "front-reader", Kind: keys.KindReader, Targets: []string{"front-door"}, Identity: h.readerKey.ID, Secret: h.readerKey.Secret},
 			[]string{`{"verdict":"granted","last":1}`}, 1, 1, 1},
-		{provision.Bundle{Device: "hall-switch", Kind: wire.KindSwitch, Targets: []string{"front-door", "desk"}, Identity: h.switchKey.ID, Secret: h.switchKey.Secret},
+		{provision.Bundle{Device: "hall-switch", Kind: keys.KindSwitch, Targets: []string{"front-door", "desk"}, Identity: h.switchKey.ID, Secret: h.switchKey.Secret},
 			[]string{`{"verdict":"granted","last":1}`, `{"verdict":"denied","last":2}`, `{"verdict":"denied","last":3}`, `{"verdict":"granted","last":4}`}, 4, 1, 4},
-		{provision.Bundle{Device: "meter", Kind: wire.KindSensor, Targets: []string{"front-door"}, Identity: sensorKey.ID, Secret: sensorKey.Secret}, nil, 0, 0, 1},
+		{provision.Bundle{Device: "meter", Kind: keys.KindSensor, Targets: []string{"front-door"}, Identity: sensorKey.ID, Secret: sensorKey.Secret}, nil, 0, 0, 1},
 	} {
 		tc.bundle.Gateway = h.addr
 		var lines bytes.Buffer

@@ -10,49 +10,54 @@ import (
 	"testing"
 )
 
+// floors is the rung of each top folder. What is imported from another one stands lower.
+var floors = map[string]int{"keys": 0, "coapres": 1, "gateway": 2, "cli": 3, "bench": 3, "firmware": 3}
+
 // ladder is the rung of each package. Imports go down, never sideways; a new package picks a rung here.
 var ladder = map[string]int{
-	"keys":                 0,
-	"coapres/wire":         0,
-	"keys/provision":       1,
-	"coapres":              1,
-	"gateway/access":       1,
-	"gateway/door":         1,
-	"gateway/transport":    1,
-	"gateway/store":        2,
-	"gateway/session":      2,
-	"gateway/admin":        2,
-	"coapres/device":       2,
-	"gateway/certificate":  1,
-	"gateway/percentile":   0,
-	"gateway/limit":        0,
-	"gateway/console":      3,
-	"gateway":              4,
-	"cli":                  5,
-	"bench":                5,
-	"bench/flood":          5,
-	"bench/webflood":       5,
-	"bench/load":           5,
-	"bench/report":         5,
-	"bench/server":         6,
-	"bench/peer":           6,
-	"bench/latchkey-bench": 7,
-	"bench/wirebytes":      5,
-	"cli/latchkey":         6,
+	"keys":              0,
+	"keys/provision":    1,
+	"coapres/wire":      1,
+	"coapres/transport": 2,
+	"coapres":           2,
+	"coapres/device":    3,
+
+	"gateway/percentile":  0,
+	"gateway/limit":       0,
+	"gateway/access":      2,
+	"gateway/door":        2,
+	"gateway/certificate": 2,
+	"gateway/store":       3,
+	"gateway/session":     3,
+	"gateway/admin":       5,
+	"gateway/console":     6,
+	"gateway":             7,
+
+	"cli":                  8,
+	"cli/latchkey":         9,
+	"bench/flood":          8,
+	"bench/webflood":       8,
+	"bench/load":           8,
+	"bench/report":         8,
+	"bench/wirebytes":      8,
+	"bench":                8,
+	"bench/server":         9,
+	"bench/peer":           9,
+	"bench/latchkey-bench": 10,
 	"firmware/mutate":      0,
 
-	"gateway/faultdisk":       9,
-	"gateway/console/webtest": 9, // above the programs, so that only tests import it
+	"gateway/faultdisk":       11,
+	"gateway/console/webtest": 11, // above the programs, so that only tests import it
 }
 
 // alone are the modules that only these packages may import, tests included; with _test, the tests alone.
 var alone = map[string][]string{
 	"github.com/dgraph-io/badger":      {"gateway/store"},
 	"google.golang.org/protobuf":       {"gateway/store"},
-	"github.com/pion":                  {"gateway/transport", "bench/load", "bench/server", "bench/peer_test"}, // stock go-coap beside ours, and a node that costs little
+	"github.com/pion":                  {"coapres/transport", "bench/load", "bench/server", "bench/peer_test"}, // stock go-coap beside ours, and a node that costs little
 	"github.com/danielgtaylor/huma":    {"gateway/admin"},
 	"github.com/urfave/cli":            {"cli"},
-	"github.com/plgd-dev/go-coap":      {"gateway/transport", "gateway", "coapres", "coapres/device", "gateway/session_test", "bench/load", "bench/server", "bench/latchkey-bench"},
+	"github.com/plgd-dev/go-coap":      {"coapres/transport", "gateway", "coapres", "coapres/device", "gateway/session_test", "bench/load", "bench/server", "bench/latchkey-bench"},
 	"github.com/fxamacker/cbor":        {"coapres/wire", "gateway/store"},
 	"github.com/prometheus":            {"gateway"},
 	"golang.org/x/crypto":              {"gateway/store"},
@@ -107,7 +112,7 @@ func TestLadder(t *testing.T) {
 func checkImports(t *testing.T, pkg, path string) {
 	t.Helper()
 	rung, ok := ladder[pkg]
-	if !ok {
+	if _, known := floors[strings.Split(pkg, "/")[0]]; !ok || !known {
 		t.Errorf("%s: package %s has no rung: give it one in gateway/ladder_test.go", path, pkg)
 		return
 	}
@@ -124,6 +129,11 @@ func checkImports(t *testing.T, pkg, path string) {
 		if own, ours := strings.CutPrefix(name, "latchkey/"); ours {
 			if below := ladder[own]; !test && below >= rung {
 				t.Errorf("%s imports %s: rung %d may only import lower ones, not %d", path, own, rung, below)
+			}
+			here, _, _ := strings.Cut(pkg, "/")
+			there, _, _ := strings.Cut(own, "/")
+			if !test && here != there && floors[there] >= floors[here] {
+				t.Errorf("%s imports %s: the folder %s may not import from %s", path, own, here, there)
 			}
 		}
 		for module, users := range alone {

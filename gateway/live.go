@@ -55,9 +55,9 @@ func (l live) Status() []admin.DeviceStatus {
 }
 
 func (l live) status(v session.View, now time.Time) admin.DeviceStatus {
-	s := admin.DeviceStatus{Device: access.ID(v.Device), Online: v.Online, Since: v.Since, Addr: v.Addr, Identity: v.Identity,
+	s := admin.DeviceStatus{Device: v.Device, Online: v.Online, Since: v.Since, Addr: v.Addr, Identity: v.Identity,
 		LastHeard: v.LastHeard, Commanded: v.Commanded.Action, CommandedAt: v.CommandedAt, Known: v.Known && !unconfirmed(v, now), MaxPulse: uint32(v.MaxPulse / time.Millisecond),
-		LateScans: l.g.stale.of(access.ID(v.Device)), Refused: l.g.refusals.of(v.Device)}
+		LateScans: l.g.stale.of(v.Device), Refused: l.g.refusals.of(v.Device)}
 	if s.Known {
 		st := v.Expected(now)
 		s.State, s.StateAt = &admin.State{On: st.On, Level: st.Level, Left: st.Left}, v.StateAt

@@ -20,6 +20,7 @@ import (
 	"latchkey/gateway"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store"
+	"latchkey/keys"
 )
 
 func TestRevokedKeyIsOutAtOnce(t *testing.T) {
@@ -44,7 +45,7 @@ func TestRevokedKeyIsOutAtOnce(t *testing.T) {
 // online tells whether the gateway counts a device as there.
 func (s *site) online(id access.ID) bool {
 	for _, v := range s.gw.Views() {
-		if v.Device == string(id) {
+		if v.Device == id {
 			return v.Online
 		}
 	}
@@ -70,7 +71,7 @@ func TestNewestSessionWins(t *testing.T) {
 func TestLostLockIsNotLocked(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.reader = d.node("front-reader", wire.KindReader, d.readerKey, d.addr)
+	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
 	v, err := d.scan(annsCard)
 	if err != nil || v.Verdict != wire.Retry {
 		t.Fatalf("without a lock: got %+v, %v, want retry", v, err)
@@ -99,10 +100,10 @@ func TestSwitchAndLamp(t *testing.T) {
 	s := newSite(t, store.Options{})
 	desk := s.target("desk", access.Lamp, 0)
 	other := s.target("other", access.Lamp, 0)
-	switchID, switchKey := s.enrol("hall-switch", wire.KindSwitch, desk)
-	_, lampKey := s.enrol("desk-lamp", wire.KindLamp, desk)
-	sw := s.node("hall-switch", wire.KindSwitch, switchKey, s.addr)
-	lamp := s.node("desk-lamp", wire.KindLamp, lampKey, s.addr)
+	switchID, switchKey := s.enrol("hall-switch", keys.KindSwitch, desk)
+	_, lampKey := s.enrol("desk-lamp", keys.KindLamp, desk)
+	sw := s.node("hall-switch", keys.KindSwitch, switchKey, s.addr)
+	lamp := s.node("desk-lamp", keys.KindLamp, lampKey, s.addr)
 	ask := func(target string, a wire.Action, level uint8) (wire.Verdict, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()

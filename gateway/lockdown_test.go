@@ -8,6 +8,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store"
+	"latchkey/keys"
 )
 
 // longDoor is a door whose pulse outlasts the test, behind a relay.
@@ -15,12 +16,12 @@ func longDoor(t *testing.T) (*door, *device.Relay) {
 	t.Helper()
 	d := &door{site: newSite(t, store.Options{})}
 	d.id = d.target("front-door", access.Door, 30*time.Second)
-	d.readerID, d.readerKey = d.enrol("front-reader", wire.KindReader, d.id)
-	d.lockID, d.lockKey = d.enrol("front-lock", wire.KindLock, d.id)
+	d.readerID, d.readerKey = d.enrol("front-reader", keys.KindReader, d.id)
+	d.lockID, d.lockKey = d.enrol("front-lock", keys.KindLock, d.id)
 	d.person("ann", annsCard, d.id)
 	r := relay(t, d.addr)
-	d.lock = d.run(device.Config{Name: "front-lock", Kind: wire.KindLock, MaxPulse: time.Minute}, d.lockKey, r.Addr())
-	d.reader = d.node("front-reader", wire.KindReader, d.readerKey, d.addr)
+	d.lock = d.run(device.Config{Name: "front-lock", Kind: keys.KindLock, MaxPulse: time.Minute}, d.lockKey, r.Addr())
+	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
 	d.settled()
 	return d, r
 }

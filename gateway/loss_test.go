@@ -41,16 +41,16 @@ func TestLossyNetwork(t *testing.T) {
 		d := &lossyDoor{uid: []byte{4, 3, 2, byte(i)}, verdict: map[uint64]bool{}}
 		all[i] = d
 		d.target = s.target(fmt.Sprintf("door-%d", i), access.Door, 300*time.Millisecond)
-		_, readerKey := s.enrol(fmt.Sprintf("reader-%d", i), wire.KindReader, d.target)
-		_, lockKey := s.enrol(fmt.Sprintf("lock-%d", i), wire.KindLock, d.target)
+		_, readerKey := s.enrol(fmt.Sprintf("reader-%d", i), keys.KindReader, d.target)
+		_, lockKey := s.enrol(fmt.Sprintf("lock-%d", i), keys.KindLock, d.target)
 		s.person(fmt.Sprintf("person-%d", i), d.uid, d.target)
 		r, err := device.NewRelay(s.addr, uint64(i)+1)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = r.Close() })
-		d.lock = s.run(device.Config{Name: fmt.Sprintf("lock-%d", i), Kind: wire.KindLock, Changed: d.changed}, lockKey, r.Addr())
-		d.reader = s.run(device.Config{Name: fmt.Sprintf("reader-%d", i), Kind: wire.KindReader}, readerKey, r.Addr())
+		d.lock = s.run(device.Config{Name: fmt.Sprintf("lock-%d", i), Kind: keys.KindLock, Changed: d.changed}, lockKey, r.Addr())
+		d.reader = s.run(device.Config{Name: fmt.Sprintf("reader-%d", i), Kind: keys.KindReader}, readerKey, r.Addr())
 		r.Impair(bad)
 		wg.Go(func() {
 			pace := time.NewTicker(150 * time.Millisecond) // a quick hand; ten requests a second are a reader's rate
@@ -228,7 +228,7 @@ func TestForgottenCounter(t *testing.T) {
 	for range 4 {
 		d.works(t)
 	}
-	d.reader = d.run(device.Config{Name: "front-reader", Kind: wire.KindReader}, d.readerKey, d.addr)
+	d.reader = d.run(device.Config{Name: "front-reader", Kind: keys.KindReader}, d.readerKey, d.addr)
 	v, err := d.scan(annsCard)
 	if err != nil || v != (wire.Verdict{Verdict: wire.Granted, Last: 5}) {
 		t.Errorf("got %+v, %v, want granted with counter 5", v, err)

@@ -8,10 +8,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/door"
-	"latchkey/gateway/transport"
 )
 
 // metrics is what GET /metrics shows. Nothing in it names a person, a card or an address.

@@ -5,17 +5,17 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/coapres/wire"
+	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store"
-	"latchkey/gateway/transport"
+	"latchkey/keys"
 )
 
 // Whoever holds a key and opens one session after the other does not fill the disk with events.
 func TestSessionEventsAreBounded(t *testing.T) {
 	s := newSite(t, store.Options{})
 	front := s.target("front", access.Door, time.Second)
-	id, key := s.enrol("front-reader", wire.KindReader, front)
+	id, key := s.enrol("front-reader", keys.KindReader, front)
 	const sessions = 150
 	for range sessions {
 		ctx, cancel := context.WithCancel(context.Background())

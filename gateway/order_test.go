@@ -14,6 +14,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store"
+	"latchkey/keys"
 )
 
 // A scan that waited behind another is decided by what holds when its turn comes.
@@ -27,7 +28,7 @@ func TestRevocationComesBeforeWhatWaited(t *testing.T) {
 			<-release
 		}
 	}})
-	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
+	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
 	d.settled()
 	c := d.client(d.addr)
 	echo := c.echo()
@@ -82,7 +83,7 @@ func TestVerdictDoesNotWaitForTheRecord(t *testing.T) {
 	}})
 	let := sync.OnceFunc(func() { close(release) })
 	defer let()
-	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
+	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
 	d.settled()
 	c := d.client(d.addr)
 	first, second := c.echo(), c.echo()
@@ -119,7 +120,7 @@ func TestVerdictDoesNotWaitForTheRecord(t *testing.T) {
 // heard is when the last message of a device was read.
 func (s *site) heard(id access.ID) time.Time {
 	for _, v := range s.gw.Views() {
-		if v.Device == string(id) {
+		if v.Device == id {
 			return v.LastHeard
 		}
 	}
@@ -134,8 +135,8 @@ func TestManyReadersAtOneDoor(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 6 {
 		name := fmt.Sprintf("reader-%d", i)
-		_, k := d.enrol(name, wire.KindReader, d.id)
-		r := d.node(name, wire.KindReader, k, d.addr)
+		_, k := d.enrol(name, keys.KindReader, d.id)
+		r := d.node(name, keys.KindReader, k, d.addr)
 		wg.Go(func() {
 			for range 15 { // what a reader may ask in a burst
 				if v, err := r.Scan(context.Background(), annsCard); err != nil || v.Verdict != wire.Granted {
@@ -153,13 +154,13 @@ func TestTwoTogglesAreNone(t *testing.T) {
 	s := newSite(t, store.Options{})
 	desk := s.target("desk", access.Lamp, 0)
 	r := relay(t, s.addr)
-	lampID, lampKey := s.enrol("desk-lamp", wire.KindLamp, desk)
-	lamp := s.node("desk-lamp", wire.KindLamp, lampKey, r.Addr())
+	lampID, lampKey := s.enrol("desk-lamp", keys.KindLamp, desk)
+	lamp := s.node("desk-lamp", keys.KindLamp, lampKey, r.Addr())
 	var switches []*device.Device
 	for _, name := range []string{"left-switch", "right-switch"} {
-		id, k := s.enrol(name, wire.KindSwitch, desk)
+		id, k := s.enrol(name, keys.KindSwitch, desk)
 		s.apply(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: id, Target: desk, Effect: access.Allow, Created: time.Now()})
-		switches = append(switches, s.node(name, wire.KindSwitch, k, s.addr))
+		switches = append(switches, s.node(name, keys.KindSwitch, k, s.addr))
 	}
 	eventually(t, "the lamp is there", 5*time.Second, func() bool { return s.online(lampID) })
 	r.Hold(device.Down, 300*time.Millisecond) // a slow radio at the lamp

@@ -21,6 +21,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store"
+	"latchkey/keys"
 )
 
 // plugtest is one case of the ETSI CoAP plugtests, by its number there. The names of resources are ours: a case says /test or /obs and
@@ -233,7 +234,7 @@ var plugBlock = []plugtest{
 		for i := range 40 {
 			lamps = append(lamps, p.target(fmt.Sprintf("lamp-%d", i), access.Lamp, 0))
 		}
-		_, k := p.enrol("big-switch", wire.KindSwitch, lamps...)
+		_, k := p.enrol("big-switch", keys.KindSwitch, lamps...)
 		c := p.as(t, k).talk("/.well-known/core")
 		a, core := c.answered(t, 0, "2.05"), c.displayed()
 		if len(a.option("Block2")) != 0 || len(core) < 900 || len(core) > wire.MaxReport || !strings.HasSuffix(core, `;ct="60 50"`) {
@@ -454,7 +455,7 @@ func newSlowDoor(t *testing.T) *slowDoor {
 			time.Sleep(stalled)
 		}
 	}})
-	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
+	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
 	d.settled()
 	return d
 }

@@ -12,6 +12,7 @@ import (
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/store"
+	"latchkey/keys"
 )
 
 // cycles is how often a node loses its power, or its port.
@@ -21,7 +22,7 @@ const cycles = 20
 func (d *door) power(r *router) (off func()) {
 	d.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	d.reader = device.New(device.Config{Name: "front-reader", Kind: wire.KindReader, Gateway: r.addr(), Identity: d.readerKey.ID,
+	d.reader = device.New(device.Config{Name: "front-reader", Kind: keys.KindReader, Gateway: r.addr(), Identity: d.readerKey.ID,
 		Secret: d.readerKey.Secret, Counter: d.counter(), Retry: 50 * time.Millisecond})
 	reader, done := d.reader, make(chan struct{})
 	go func() {
@@ -65,7 +66,7 @@ func (d *door) granted(rule string, began time.Time) {
 func TestReaderLosesPower(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
+	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
 	d.settled()
 	r := newRouter(t, d.addr, 0)
 	for range cycles + 1 {
@@ -83,7 +84,7 @@ func TestReaderLosesPowerUnderForgedHellos(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDoor(t, store.Options{})
-			d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
+			d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
 			d.settled()
 			r := newRouter(t, d.addr, far)
 			off := d.power(r)
@@ -135,7 +136,7 @@ func TestLocksPortChanges(t *testing.T) {
 	d.connect(d.addr, r.addr())
 	read := func() time.Time {
 		for _, v := range d.gw.Views() {
-			if v.Device == string(d.lockID) {
+			if v.Device == d.lockID {
 				return v.StateAt
 			}
 		}
@@ -267,7 +268,7 @@ func losesOne(t *testing.T, name string, way, number int) (datagrams [2]int) {
 	got := ""
 	switch name {
 	case "latchkey":
-		d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
+		d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
 		d.settled()
 		off := d.power(r)
 		d.granted("with one loss", began)

@@ -6,6 +6,7 @@ import (
 	coap "github.com/plgd-dev/go-coap/v3/message/codes"
 
 	"latchkey/coapres"
+	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
 )
 
@@ -15,11 +16,11 @@ const keepRefusals = 1024
 // refusals remembers the last request of each device that was refused by either side, for people, in memory.
 type refusals struct {
 	mu   sync.Mutex
-	last map[string]coapres.Refusal // guarded by mu; by device record id
+	last map[access.ID]coapres.Refusal // guarded by mu; by device record id
 }
 
 // note keeps a refusal. A 4.01 is how a node gets its first Echo, so it does not hide what else was wrong.
-func (r *refusals) note(device string, now coapres.Refusal) {
+func (r *refusals) note(device access.ID, now coapres.Refusal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before, known := r.last[device]
@@ -30,14 +31,14 @@ func (r *refusals) note(device string, now coapres.Refusal) {
 		r.forgetOldest()
 	}
 	if r.last == nil {
-		r.last = map[string]coapres.Refusal{}
+		r.last = map[access.ID]coapres.Refusal{}
 	}
 	r.last[device] = now
 }
 
 // forgetOldest makes room. The caller holds mu.
 func (r *refusals) forgetOldest() {
-	oldest := ""
+	oldest := access.ID("")
 	for d, x := range r.last {
 		if oldest == "" || x.At.Before(r.last[oldest].At) {
 			oldest = d
@@ -47,7 +48,7 @@ func (r *refusals) forgetOldest() {
 }
 
 // of returns the last refusal of a device, nil if there was none.
-func (r *refusals) of(device string) *admin.Refusal {
+func (r *refusals) of(device access.ID) *admin.Refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	x, ok := r.last[device]

@@ -11,10 +11,11 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 
 	"latchkey/coapres"
+	"latchkey/coapres/transport"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/store"
-	"latchkey/gateway/transport"
+	"latchkey/keys"
 )
 
 // refused is what doctor says was last refused of a device.
@@ -84,7 +85,7 @@ func TestDoctorShowsTheLastRefusal(t *testing.T) {
 		}
 	})
 	d.settled()
-	d.reader = d.node("front-reader", wire.KindReader, d.readerKey, d.addr)
+	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
 	if v, err := d.scan(annsCard); err != nil || v.Verdict != wire.Retry {
 		t.Errorf("got %+v, %v, want retry", v, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/door"
 	"latchkey/gateway/session"
+	"latchkey/keys"
 )
 
 // Names of measurements that mean something to the gateway. All others are kept and shown.
@@ -38,7 +39,7 @@ type Reported struct {
 // reports keeps the last values per device, in memory. The zero value is ready for use.
 type reports struct {
 	mu      sync.Mutex
-	devices map[string]*reported // guarded by mu
+	devices map[access.ID]*reported // guarded by mu
 }
 
 type reported struct {
@@ -66,7 +67,7 @@ func (c calls) Report(p *coapres.Peer, r wire.Report, late bool) {
 			if c.g.reports.comesOn(p.Device, m) {
 				c.g.raise(door.Tampered, named(p), c.g.placeOf(p), now)
 			}
-		case m.Name == reportExit && m.Type == wire.FlagValue && m.Flag && p.Kind == wire.KindLock:
+		case m.Name == reportExit && m.Type == wire.FlagValue && m.Flag && p.Kind == keys.KindLock:
 			c.g.reports.exited(p.Device, now)
 			c.note(p, m.Name, now, "exit button pressed")
 			c.g.refresh(p.Device) // it opens without asking: for how long, it says when asked
@@ -99,7 +100,7 @@ func (c calls) contact(p *coapres.Peer, open bool) {
 		sensed = wire.ContactOpen
 	}
 	c.g.sessions.Sensed(p, sensed)
-	if p.Kind == wire.KindLock {
+	if p.Kind == keys.KindLock {
 		c.g.sensedBy(p, true)
 	}
 }
@@ -138,7 +139,7 @@ func explained(v session.View, now time.Time) bool {
 }
 
 // keep stores a value for people to see.
-func (r *reports) keep(device string, v Reported) {
+func (r *reports) keep(device access.ID, v Reported) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.device(device)
@@ -148,9 +149,9 @@ func (r *reports) keep(device string, v Reported) {
 }
 
 // device returns what is kept of a device. The caller holds mu.
-func (r *reports) device(id string) *reported {
+func (r *reports) device(id access.ID) *reported {
 	if r.devices == nil {
-		r.devices = map[string]*reported{}
+		r.devices = map[access.ID]*reported{}
 	}
 	d := r.devices[id]
 	if d == nil {
@@ -161,7 +162,7 @@ func (r *reports) device(id string) *reported {
 }
 
 // comesOn tells whether a flag is on and was not before.
-func (r *reports) comesOn(device string, m wire.Measurement) bool {
+func (r *reports) comesOn(device access.ID, m wire.Measurement) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.device(device)
@@ -171,7 +172,7 @@ func (r *reports) comesOn(device string, m wire.Measurement) bool {
 }
 
 // mayTell tells whether a report of that name makes an event: not too often.
-func (r *reports) mayTell(device, name string, now time.Time) bool {
+func (r *reports) mayTell(device access.ID, name string, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.device(device)
@@ -183,7 +184,7 @@ func (r *reports) mayTell(device, name string, now time.Time) bool {
 }
 
 // sensed takes a contact, and returns what it was before and when that was known last.
-func (r *reports) sensed(device string, c wire.Contact, now time.Time) (was wire.Contact, since time.Time) {
+func (r *reports) sensed(device access.ID, c wire.Contact, now time.Time) (was wire.Contact, since time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.device(device)
@@ -193,14 +194,14 @@ func (r *reports) sensed(device string, c wire.Contact, now time.Time) (was wire
 }
 
 // exited takes note that the exit button was pressed.
-func (r *reports) exited(device string, now time.Time) {
+func (r *reports) exited(device access.ID, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.device(device).exit = now
 }
 
 // mayExit tells whether somebody may still be walking out through the door.
-func (r *reports) mayExit(device string, now time.Time) bool {
+func (r *reports) mayExit(device access.ID, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.device(device)
@@ -208,14 +209,14 @@ func (r *reports) mayExit(device string, now time.Time) bool {
 }
 
 // exitedAfter tells whether the exit button was pressed after a moment.
-func (r *reports) exitedAfter(device string, t time.Time) bool {
+func (r *reports) exitedAfter(device access.ID, t time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.device(device).exit.After(t)
 }
 
 // of returns a copy of what a device has reported.
-func (r *reports) of(device string) map[string]Reported {
+func (r *reports) of(device access.ID) map[string]Reported {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if d := r.devices[device]; d != nil {
@@ -225,7 +226,7 @@ func (r *reports) of(device string) map[string]Reported {
 }
 
 // forget drops what a removed device has reported.
-func (r *reports) forget(device string) {
+func (r *reports) forget(device access.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.devices, device)

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/coapres/wire"
 	"latchkey/keys"
 )
 
@@ -15,7 +14,7 @@ var plain = machine{name: "plain", image: "../bin/firmware/%s"}
 
 // firmwareNodes runs nodes in C.
 func firmwareNodes(d *door) runner {
-	return func(name string, kind wire.Kind, k keys.Key) node {
+	return func(name string, kind keys.Kind, k keys.Key) node {
 		return d.firmware(plain, string(kind), name, k, d.addr, "")
 	}
 }

@@ -24,7 +24,7 @@ type killable struct {
 }
 
 // runner runs one node until the test ends and returns it.
-type runner func(name string, kind wire.Kind, k keys.Key) node
+type runner func(name string, kind keys.Kind, k keys.Key) node
 
 // node is a simulated one or the firmware.
 type node interface {
@@ -39,20 +39,20 @@ func newKillable(t *testing.T, others int, with func(*door) runner) *killable {
 	run := with(d.door)
 	type enrolled struct {
 		name string
-		kind wire.Kind
+		kind keys.Kind
 		key  keys.Key
 	}
-	all := []enrolled{{"front-lock", wire.KindLock, d.lockKey}, {"front-reader", wire.KindReader, d.readerKey}}
+	all := []enrolled{{"front-lock", keys.KindLock, d.lockKey}, {"front-reader", keys.KindReader, d.readerKey}}
 	for i := range others {
 		if i%2 == 0 {
 			name := fmt.Sprintf("lamp-%d", i)
-			_, k := d.enrol(name, wire.KindLamp, d.target(name, access.Lamp, 0))
-			all = append(all, enrolled{name, wire.KindLamp, k})
+			_, k := d.enrol(name, keys.KindLamp, d.target(name, access.Lamp, 0))
+			all = append(all, enrolled{name, keys.KindLamp, k})
 			continue
 		}
 		name := fmt.Sprintf("reader-%d", i)
-		_, k := d.enrol(name, wire.KindReader, d.id)
-		all = append(all, enrolled{name, wire.KindReader, k})
+		_, k := d.enrol(name, keys.KindReader, d.id)
+		all = append(all, enrolled{name, keys.KindReader, k})
 	}
 	d.leave()
 	d.process = d.site.process()
@@ -75,7 +75,7 @@ func newKillable(t *testing.T, others int, with func(*door) runner) *killable {
 
 // simulated runs nodes in Go.
 func simulated(d *door) runner {
-	return func(name string, kind wire.Kind, k keys.Key) node {
+	return func(name string, kind keys.Kind, k keys.Key) node {
 		n := device.New(device.Config{Name: name, Kind: kind, Gateway: d.addr, Identity: k.ID, Secret: k.Secret})
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})

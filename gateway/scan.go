@@ -48,7 +48,7 @@ func (g *Gateway) onScan(ctx context.Context, p *coapres.Peer, s wire.Scan, at t
 	if wait := g.unknown.wait(p.Device, at); wait > 0 {
 		return wire.Verdict{}, &coapres.BusyError{RetryAfter: wait}
 	}
-	a := access.Attempt{Source: access.ByCard, Device: access.ID(p.Device), Key: p.Key, Credential: g.store.CredentialID(s.UID),
+	a := access.Attempt{Source: access.ByCard, Device: p.Device, Key: p.Key, Credential: g.store.CredentialID(s.UID),
 		Tail: tail(s.UID), Counter: s.N, At: at}
 	policy := g.store.Snapshot()
 	if d := policy.Devices[a.Device]; len(d.Targets) == 1 {
@@ -66,7 +66,7 @@ func (g *Gateway) onAct(ctx context.Context, p *coapres.Peer, target string, act
 	if !ok || !g.mayName(p, t.ID) {
 		return wire.Verdict{}, coapres.ErrNotFound
 	}
-	return g.attempt(ctx, p, access.Attempt{Source: access.ByDevice, Device: access.ID(p.Device), Key: p.Key, Target: t.ID,
+	return g.attempt(ctx, p, access.Attempt{Source: access.ByDevice, Device: p.Device, Key: p.Key, Target: t.ID,
 		Action: act.Action, Level: act.Level, Counter: act.N, At: at})
 }
 
@@ -178,7 +178,7 @@ func (g *Gateway) command(ctx context.Context, a access.Attempt, adm store.Admis
 	var detail string
 	if ok {
 		tl.Commanded = time.Now()
-		r, err := g.sessions.Command(ctx, string(actuator.ID), g.commandFor(policy, a, actuator, adm.Seq), a.At)
+		r, err := g.sessions.Command(ctx, actuator.ID, g.commandFor(policy, a, actuator, adm.Seq), a.At)
 		tl.Outcome = outcomeOf(err)
 		if err != nil {
 			detail = whyNot(err)
@@ -188,10 +188,10 @@ func (g *Gateway) command(ctx context.Context, a access.Attempt, adm store.Admis
 			if r.State.On {
 				tl.Holds = time.Duration(r.State.Left) * time.Millisecond
 			}
-			g.expectEnd(string(actuator.ID), time.Time{})
+			g.expectEnd(actuator.ID, time.Time{})
 		}
 		if tl.Outcome == access.OutcomeUnknown || tl.Outcome == access.OutcomeLate || tl.Outcome == access.OutcomeRefused {
-			g.refresh(string(actuator.ID))
+			g.refresh(actuator.ID)
 		}
 		if tl.Outcome == access.OutcomeOffline || tl.Outcome == access.OutcomeLate {
 			tl.Commanded = time.Time{}
@@ -211,7 +211,7 @@ func (g *Gateway) commandFor(p *access.Policy, a access.Attempt, actuator access
 		c.Level = a.Level
 	case wire.Toggle:
 		c.Action = wire.On
-		if v, ok := g.sessions.View(string(actuator.ID), time.Now()); ok && v.Known && v.State.On {
+		if v, ok := g.sessions.View(actuator.ID, time.Now()); ok && v.Known && v.State.On {
 			c.Action = wire.Off
 		}
 	}

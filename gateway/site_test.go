@@ -132,10 +132,10 @@ func (s *site) target(name string, kind access.TargetKind, pulse time.Duration) 
 }
 
 // enrol makes a device with a key and returns what goes into it.
-func (s *site) enrol(name string, kind wire.Kind, targets ...access.ID) (access.ID, keys.Key) {
+func (s *site) enrol(name string, kind keys.Kind, targets ...access.ID) (access.ID, keys.Key) {
 	s.t.Helper()
 	d := access.Device{ID: access.NewID(), Name: name, Kind: kind, Targets: targets, Created: time.Now()}
-	k := provision.New(string(d.ID))
+	k := provision.New(d.ID)
 	s.apply(d, k)
 	return d.ID, k
 }
@@ -151,7 +151,7 @@ func (s *site) person(name string, uid []byte, target access.ID) access.ID {
 }
 
 // node runs a device against addr until the test ends and waits until it is registered.
-func (s *site) node(name string, kind wire.Kind, k keys.Key, addr string) *device.Device {
+func (s *site) node(name string, kind keys.Kind, k keys.Key, addr string) *device.Device {
 	s.t.Helper()
 	return s.run(device.Config{Name: name, Kind: kind}, k, addr)
 }
@@ -210,8 +210,8 @@ func newDoor(t *testing.T, opts store.Options) *door {
 	t.Helper()
 	d := &door{site: newSite(t, opts)}
 	d.id = d.target("front-door", access.Door, time.Second)
-	d.readerID, d.readerKey = d.enrol("front-reader", wire.KindReader, d.id)
-	d.lockID, d.lockKey = d.enrol("front-lock", wire.KindLock, d.id)
+	d.readerID, d.readerKey = d.enrol("front-reader", keys.KindReader, d.id)
+	d.lockID, d.lockKey = d.enrol("front-lock", keys.KindLock, d.id)
 	d.person("ann", annsCard, d.id)
 	return d
 }
@@ -219,8 +219,8 @@ func newDoor(t *testing.T, opts store.Options) *door {
 // connect runs the reader and the lock, each through the address given.
 func (d *door) connect(readerAddr, lockAddr string) {
 	d.t.Helper()
-	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, lockAddr)
-	d.reader = d.node("front-reader", wire.KindReader, d.readerKey, readerAddr)
+	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, lockAddr)
+	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, readerAddr)
 	d.settled()
 }
 
@@ -229,7 +229,7 @@ func (d *door) settled() {
 	d.t.Helper()
 	eventually(d.t, "the lock's state is known", 5*time.Second, func() bool {
 		for _, v := range d.gw.Views() {
-			if v.Device == string(d.lockID) && v.Known && v.Online {
+			if v.Device == d.lockID && v.Known && v.Online {
 				return true
 			}
 		}

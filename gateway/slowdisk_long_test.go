@@ -14,6 +14,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store"
+	"latchkey/keys"
 )
 
 // TestLongSlowDisk: each sync of a real gateway takes 700 ms. Cards are answered late and right, no verdict comes before its decision is durable, and
@@ -24,8 +25,8 @@ func TestLongSlowDisk(t *testing.T) {
 	d.leave()
 	p := d.process()
 	defer p.stop()
-	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
-	d.reader = d.node("front-reader", wire.KindReader, d.readerKey, d.addr)
+	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
+	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
 	d.granted("on a quick disk", time.Now())
 	slow := exec.Command("strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace=msync,fsync,fdatasync", "-e", "inject=msync,fsync,fdatasync:delay_exit=700000",
 		"-p", strconv.Itoa(p.cmd.Process.Pid))

@@ -15,6 +15,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store"
+	"latchkey/keys"
 )
 
 // Taps back to back, and a commit takes longer than a command may wait. Each tap has an answer while the reader listens, none costs the reader its
@@ -97,7 +98,7 @@ func TestOutcomeAndNextDecisionShareACommit(t *testing.T) {
 			}
 		}
 	}})
-	d.lock = d.run(device.Config{Name: "front-lock", Kind: wire.KindLock, Changed: func(st wire.State) {
+	d.lock = d.run(device.Config{Name: "front-lock", Kind: keys.KindLock, Changed: func(st wire.State) {
 		if st.On {
 			moved.Store(commits.Load())
 		}

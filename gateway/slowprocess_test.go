@@ -23,6 +23,7 @@ import (
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/store"
+	"latchkey/keys"
 )
 
 // Beside a real gateway whose disk takes 700 ms a sync: /healthz is 503 and says why, and answers within a second, the website has its pages, and
@@ -48,8 +49,8 @@ func TestSlowDiskIsSeenFromOutside(t *testing.T) {
 	}}}
 	a.start()
 	t.Cleanup(func() { a.end(syscall.SIGTERM) })
-	d.lock = d.node("front-lock", wire.KindLock, d.lockKey, d.addr)
-	d.reader = d.node("front-reader", wire.KindReader, d.readerKey, d.addr)
+	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
+	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
 	d.granted("on a quick disk", time.Now())
 	a.health(http.StatusOK)
 	owner := a.browser()

@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"latchkey/coapres"
-	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
+	"latchkey/keys"
 )
 
 // staleInterval is the least time between events of one device whose scans come too late.
@@ -67,12 +67,12 @@ func (s *stales) forget(device access.ID) {
 
 // Late makes an event of a scan that came too late, at most one per device and minute. n is its counter.
 func (c calls) Late(p *coapres.Peer, n uint64, after time.Duration) {
-	missed, tell := c.g.stale.note(access.ID(p.Device), after, time.Now())
+	missed, tell := c.g.stale.note(p.Device, after, time.Now())
 	if !tell {
 		return
 	}
 	what := "a scan"
-	if p.Kind == wire.KindSwitch {
+	if p.Kind == keys.KindSwitch {
 		what = "a press"
 	}
 	ev := access.Event{Kind: access.EventStale, Device: named(p), Counter: n,
@@ -92,7 +92,7 @@ func (c calls) Late(p *coapres.Peer, n uint64, after time.Duration) {
 // placeOf names the door or lamp at which a device stands; zero if there is none, or several.
 func (g *Gateway) placeOf(p *coapres.Peer) access.Named {
 	policy := g.store.Snapshot()
-	if d := policy.Devices[access.ID(p.Device)]; len(d.Targets) == 1 {
+	if d := policy.Devices[p.Device]; len(d.Targets) == 1 {
 		return access.Named{ID: d.Targets[0], Name: policy.Targets[d.Targets[0]].Name}
 	}
 	return access.Named{}

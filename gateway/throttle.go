@@ -55,7 +55,7 @@ func (n *noise) allow(device access.ID, now time.Time) (missed int, ok bool) {
 // throttle slows a reader at which many unknown cards are tried. The zero value is ready for use.
 type throttle struct {
 	mu      sync.Mutex
-	readers map[string]*unknowns // guarded by mu
+	readers map[access.ID]*unknowns // guarded by mu
 }
 
 type unknowns struct {
@@ -66,7 +66,7 @@ type unknowns struct {
 }
 
 // wait returns how long the reader has to wait, 0 if its scan may be decided now.
-func (t *throttle) wait(reader string, now time.Time) time.Duration {
+func (t *throttle) wait(reader access.ID, now time.Time) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	u := t.readers[reader]
@@ -81,11 +81,11 @@ func (t *throttle) wait(reader string, now time.Time) time.Duration {
 }
 
 // note counts an unknown card and tells whether the reader is slowed from now on and was not before.
-func (t *throttle) note(reader string, now time.Time) bool {
+func (t *throttle) note(reader access.ID, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.readers == nil {
-		t.readers = map[string]*unknowns{}
+		t.readers = map[access.ID]*unknowns{}
 	}
 	u := t.readers[reader]
 	if u == nil {

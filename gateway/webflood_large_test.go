@@ -30,6 +30,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/store"
+	"latchkey/keys"
 )
 
 // What a flood of the website may do to a gateway.
@@ -104,11 +105,11 @@ func newWebsite(t *testing.T) *website {
 	var connect []pair
 	for _, e := range w.doors {
 		id, _ := w.store.Snapshot().TargetByName(e.name)
-		_, readerKey := w.enrol(e.name+"-reader", wire.KindReader, id.ID)
-		_, lockKey := w.enrol(e.name+"-lock", wire.KindLock, id.ID)
+		_, readerKey := w.enrol(e.name+"-reader", keys.KindReader, id.ID)
+		_, lockKey := w.enrol(e.name+"-lock", keys.KindLock, id.ID)
 		connect = append(connect, pair{
-			func() { e.reader = w.node(e.name+"-reader", wire.KindReader, readerKey, w.addr) },
-			func() { e.lock = w.node(e.name+"-lock", wire.KindLock, lockKey, w.addr) },
+			func() { e.reader = w.node(e.name+"-reader", keys.KindReader, readerKey, w.addr) },
+			func() { e.lock = w.node(e.name+"-lock", keys.KindLock, lockKey, w.addr) },
 		})
 	}
 	w.pid = w.serveApart("sh", "-c", `echo $$ >"$0" && exec taskset -c "$@"`, filepath.Join(w.group, "cgroup.procs"), strconv.Itoa(w.cpus[0]), program)

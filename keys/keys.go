@@ -19,8 +19,10 @@ import (
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 
 const (
-	idPrefix = "lk-"
-	idLen    = 10
+	idPrefix    = "lk-"
+	idLen       = 10
+	recordIDLen = 10
+
 	// SecretLen is the length of a secret in bytes, which is also its length as text (130 random bits).
 	SecretLen = 26
 )
@@ -42,6 +44,16 @@ func ParseID(s string) (ID, error) {
 	}
 	return ID(s), nil
 }
+
+// RecordID is the random id of a record that people manage, such as a device or a person: 10 characters of lower-case
+// Crockford base32. It is no secret.
+type RecordID string
+
+// NewRecordID mints a random id.
+func NewRecordID() RecordID { return RecordID(Random(recordIDLen)) }
+
+// Valid tells whether the id has the canonical form.
+func (id RecordID) Valid() bool { return len(id) == recordIDLen && canonical(string(id)) }
 
 // Random returns n characters of lower-case Crockford base32 from the system's random source, 5 bits each.
 func Random(n int) string {
@@ -163,7 +175,7 @@ func (s State) Usable() bool { return s == Pending || s == Active || s == Retiri
 // Key is one secret of one device, with a life of its own. Its ID is the PSK identity.
 type Key struct {
 	ID       ID        `json:"id"`
-	Device   string    `json:"device"` // the device's record id
+	Device   RecordID  `json:"device"`
 	Secret   Secret    `json:"-"`
 	State    State     `json:"state"`
 	Created  time.Time `json:"created"`

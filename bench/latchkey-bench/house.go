@@ -11,6 +11,7 @@ import (
 	"latchkey/bench/server"
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
+	"latchkey/keys"
 )
 
 // doors are the nodes at the doors of a gateway under test: a reader and a lock each.
@@ -37,7 +38,7 @@ func openDoors(ctx context.Context, addr string, t *target, n int) (*doors, erro
 				}
 			}
 		}))
-		r := device.New(device.Config{Name: "reader-" + string(server.Reader(i))[3:], Kind: wire.KindReader, Gateway: addr, Identity: server.Reader(i), Secret: t.secret})
+		r := device.New(device.Config{Name: "reader-" + string(server.Reader(i))[3:], Kind: keys.KindReader, Gateway: addr, Identity: server.Reader(i), Secret: t.secret})
 		d.readers = append(d.readers, r)
 		all = append(all, lock, r)
 	}
@@ -56,7 +57,7 @@ func openDoors(ctx context.Context, addr string, t *target, n int) (*doors, erro
 }
 
 func lockConfig(t *target, addr string, door int, changed func(wire.State)) device.Config {
-	return device.Config{Name: "lock-" + string(server.Lock(door))[3:], Kind: wire.KindLock, Gateway: addr, Identity: server.Lock(door), Secret: t.secret, Changed: changed}
+	return device.Config{Name: "lock-" + string(server.Lock(door))[3:], Kind: keys.KindLock, Gateway: addr, Identity: server.Lock(door), Secret: t.secret, Changed: changed}
 }
 
 func (d *doors) close() {

@@ -10,7 +10,7 @@ import (
 	"latchkey/bench/load"
 	"latchkey/bench/server"
 	"latchkey/coapres/device"
-	"latchkey/coapres/wire"
+	"latchkey/keys"
 )
 
 var restartScenario = scenario{
@@ -36,7 +36,7 @@ func runRestart(b *bench) (err error) {
 	defer func() { cancel(); ran.Wait() }()
 	const pace = 300
 	for i := range n {
-		d := device.New(device.Config{Name: "reader-" + string(server.Identity(i))[3:], Kind: wire.KindReader, Gateway: t.addr, Identity: server.Identity(i), Secret: b.secret})
+		d := device.New(device.Config{Name: "reader-" + string(server.Identity(i))[3:], Kind: keys.KindReader, Gateway: t.addr, Identity: server.Identity(i), Secret: b.secret})
 		ran.Go(func() { _ = d.Run(ctx) }) // returns nil when ctx ends
 		if err := load.Rest(ctx, time.Second/pace); err != nil {
 			return err

@@ -87,7 +87,7 @@ func (b *bench) admissions(where string, each time.Duration) (err error) {
 	attempts := make([]access.Attempt, readers)
 	for i := range attempts {
 		k := p.Keys[server.Reader(i)]
-		d := p.Devices[access.ID(k.Device)]
+		d := p.Devices[k.Device]
 		attempts[i] = access.Attempt{Source: access.ByCard, Device: d.ID, Key: k.ID, Credential: st.CredentialID(server.Card(i)), Tail: "0000",
 			Target: d.Targets[0], Action: wire.Unlock, ClockTrusted: true}
 	}

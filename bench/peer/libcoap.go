@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"latchkey/gateway/transport"
+	"latchkey/coapres/transport"
 )
 
 // The names of the peers in the results.

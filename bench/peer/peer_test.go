@@ -12,7 +12,7 @@ import (
 
 	"github.com/pion/dtls/v3"
 
-	"latchkey/gateway/transport"
+	"latchkey/coapres/transport"
 	"latchkey/keys"
 )
 

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"latchkey/bench/wirebytes"
-	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store"
 	"latchkey/keys"
@@ -65,9 +64,9 @@ func (h House) Build(ctx context.Context, st *store.Store, secret keys.Secret, a
 		put(p, access.Credential{ID: st.CredentialID(uid), Person: p.ID, Tail: fmt.Sprintf("%x", uid[len(uid)-2:]), Status: access.CardActive, Created: at})
 		return p.ID
 	}
-	node := func(kind wire.Kind, id keys.ID, door access.ID) {
+	node := func(kind keys.Kind, id keys.ID, door access.ID) {
 		d := access.Device{ID: access.NewID(), Name: fmt.Sprintf("%s-%s", kind, string(id)[3:]), Kind: kind, Targets: []access.ID{door}, Created: at}
-		put(d, keys.Key{ID: id, Device: string(d.ID), Secret: secret, State: keys.Active, Created: at, LastUsed: at})
+		put(d, keys.Key{ID: id, Device: d.ID, Secret: secret, State: keys.Active, Created: at, LastUsed: at})
 	}
 	grant := func(person, door access.ID) {
 		put(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectPerson, Subject: person, Target: door, Effect: access.Allow, Created: at})
@@ -77,14 +76,14 @@ func (h House) Build(ctx context.Context, st *store.Store, secret keys.Secret, a
 		door := access.Target{ID: access.NewID(), Name: fmt.Sprintf("door-%d", i), Kind: access.Door, Pulse: time.Second, Created: at}
 		doors = append(doors, door.ID)
 		put(door)
-		node(wire.KindReader, Reader(i), door.ID)
-		node(wire.KindLock, Lock(i), door.ID)
+		node(keys.KindReader, Reader(i), door.ID)
+		node(keys.KindLock, Lock(i), door.ID)
 		grant(person(fmt.Sprintf("person-%d", i), Card(i)), door.ID)
 	}
 	for i := range h.Readers {
 		door := access.Target{ID: access.NewID(), Name: fmt.Sprintf("spare-%d", i), Kind: access.Door, Pulse: time.Second, Created: at}
 		put(door)
-		node(wire.KindReader, h.Idle(i), door.ID)
+		node(keys.KindReader, h.Idle(i), door.ID)
 	}
 	person("stranger", Stranger())
 	for i := range h.Grants / grantsEach {

@@ -11,10 +11,10 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 
 	"latchkey/bench/load"
+	"latchkey/coapres/transport"
 	"latchkey/gateway"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store"
-	"latchkey/gateway/transport"
 )
 
 const anyPort = "127.0.0.1:0"

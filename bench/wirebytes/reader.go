@@ -6,8 +6,8 @@ import (
 	"fmt"
 
 	"latchkey/coapres"
+	"latchkey/coapres/transport"
 	"latchkey/coapres/wire"
-	"latchkey/gateway/transport"
 	"latchkey/keys"
 )
 

@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"latchkey/coapres/device"
-	"latchkey/coapres/wire"
 	"latchkey/gateway"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store"
+	"latchkey/keys"
 	"latchkey/keys/provision"
 )
 
@@ -48,9 +48,9 @@ func newSite(t *testing.T) *site {
 	now := time.Now()
 	door := access.Target{ID: access.NewID(), Name: "front", Kind: access.Door, Pulse: time.Second, Created: now}
 	ann := access.Person{ID: access.NewID(), Name: "ann", Created: now}
-	lock := access.Device{ID: access.NewID(), Name: "lock-1", Kind: wire.KindLock, Targets: []access.ID{door.ID}, Created: now}
-	reader := access.Device{ID: access.NewID(), Name: "reader", Kind: wire.KindReader, Targets: []access.ID{door.ID}, Created: now}
-	lockKey, readerKey := provision.New(string(lock.ID)), provision.New(string(reader.ID))
+	lock := access.Device{ID: access.NewID(), Name: "lock-1", Kind: keys.KindLock, Targets: []access.ID{door.ID}, Created: now}
+	reader := access.Device{ID: access.NewID(), Name: "reader", Kind: keys.KindReader, Targets: []access.ID{door.ID}, Created: now}
+	lockKey, readerKey := provision.New(lock.ID), provision.New(reader.ID)
 	if _, err := g.Apply(ctx, "test", access.Change{Put: door}, access.Change{Put: ann}, access.Change{Put: lock}, access.Change{Put: reader},
 		access.Change{Put: lockKey}, access.Change{Put: readerKey},
 		access.Change{Put: access.Credential{ID: st.CredentialID(UID), Person: ann.ID, Tail: "e580", Status: access.CardActive, Created: now}},
@@ -58,7 +58,7 @@ func newSite(t *testing.T) *site {
 			Effect: access.Allow, Created: now}}); err != nil {
 		t.Fatal(err)
 	}
-	n := device.New(device.Config{Name: lock.Name, Kind: wire.KindLock, Gateway: g.Addr().String(), Identity: lockKey.ID, Secret: lockKey.Secret})
+	n := device.New(device.Config{Name: lock.Name, Kind: keys.KindLock, Gateway: g.Addr().String(), Identity: lockKey.ID, Secret: lockKey.Secret})
 	running.Go(func() { _ = n.Run(ctx) }) // returns nil when ctx ends
 	s := &site{Reader{Name: reader.Name, Gateway: g.Addr().String(), Identity: readerKey.ID, Secret: readerKey.Secret},
 		g.Addr().(*net.UDPAddr).Port}

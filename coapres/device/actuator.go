@@ -12,8 +12,9 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 
 	"latchkey/coapres"
+	"latchkey/coapres/transport"
 	"latchkey/coapres/wire"
-	"latchkey/gateway/transport"
+	"latchkey/keys"
 )
 
 // ownPulse is how long a lock stays open when a command does not say.
@@ -21,7 +22,7 @@ const ownPulse = 3 * time.Second
 
 // actuator is the relay or lamp of a node. Off is its rest.
 type actuator struct {
-	kind     wire.Kind
+	kind     keys.Kind
 	maxPulse time.Duration
 	changed  func(wire.State)
 
@@ -112,7 +113,7 @@ func (a *actuator) command(l *link, req, resp *pool.Message, at time.Time) {
 }
 
 func (a *actuator) fits(x wire.Action) bool {
-	if a.kind == wire.KindLock {
+	if a.kind == keys.KindLock {
 		return x == wire.Unlock || x == wire.Lock
 	}
 	return x == wire.On || x == wire.Off || x == wire.Level
@@ -167,7 +168,7 @@ func (a *actuator) set(on bool, level uint8) {
 		a.timer.Stop()
 		a.timer, a.until = nil, time.Time{}
 	}
-	if a.kind != wire.KindLamp {
+	if a.kind != keys.KindLamp {
 		level = 0
 	}
 	if on {

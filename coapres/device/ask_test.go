@@ -31,7 +31,7 @@ func TestQueuedTapGrowsOld(t *testing.T) {
 		<-release
 		return wire.Verdict{Verdict: wire.Granted, Last: uint64(scans)}, nil
 	})
-	d, _ := p.node(device.Config{Kind: wire.KindReader}, p.addr)
+	d, _ := p.node(device.Config{Kind: keys.KindReader}, p.addr)
 	type result struct {
 		err  error
 		took time.Duration
@@ -65,7 +65,7 @@ func TestScanWithoutASession(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = nobody.Close() }()
-	d := device.New(device.Config{Name: "r", Kind: wire.KindReader, Gateway: nobody.LocalAddr().String(), Identity: keys.NewID(), Secret: keys.NewSecret()})
+	d := device.New(device.Config{Name: "r", Kind: keys.KindReader, Gateway: nobody.LocalAddr().String(), Identity: keys.NewID(), Secret: keys.NewSecret()})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
@@ -96,7 +96,7 @@ func TestTapAfterSilence(t *testing.T) {
 				<-release
 				return wire.Verdict{Verdict: wire.Granted, Last: 1}, nil
 			})
-			d, _ := p.node(device.Config{Kind: wire.KindReader}, p.addr)
+			d, _ := p.node(device.Config{Kind: keys.KindReader}, p.addr)
 			ctx, cancel := context.WithTimeout(context.Background(), c.patience)
 			defer cancel()
 			if _, err := d.Scan(ctx, []byte{1, 2, 3, 4}); !errors.Is(err, device.ErrNoVerdict) {
@@ -115,7 +115,7 @@ func TestTapAfterSilence(t *testing.T) {
 
 func TestUnlockWithoutDuration(t *testing.T) {
 	p := newPost(t)
-	d, peer := p.node(device.Config{Kind: wire.KindLock}, p.addr)
+	d, peer := p.node(device.Config{Kind: keys.KindLock}, p.addr)
 	if r, err := command(peer, wire.Command{ID: 1, Action: wire.Unlock}); err != nil || !r.On || r.Left < 2000 || r.Left > 3000 {
 		t.Errorf("got %+v, %v, want the lock's own pulse of 3 s", r, err)
 	}
@@ -129,7 +129,7 @@ func TestUnlockWithoutDuration(t *testing.T) {
 
 func TestShortLimitBoundsUnlockWithoutDuration(t *testing.T) {
 	p := newPost(t)
-	d, peer := p.node(device.Config{Kind: wire.KindLock, MaxPulse: 100 * time.Millisecond}, p.addr)
+	d, peer := p.node(device.Config{Kind: keys.KindLock, MaxPulse: 100 * time.Millisecond}, p.addr)
 	if r, err := command(peer, wire.Command{ID: 1, Action: wire.Unlock}); err != nil || r.Left > 100 {
 		t.Errorf("got %+v, %v, want 100 ms at most", r, err)
 	}
@@ -140,7 +140,7 @@ func TestShortLimitBoundsUnlockWithoutDuration(t *testing.T) {
 func TestNewerPulseOutlivesTheOlder(t *testing.T) {
 	p := newPost(t)
 	changes := make(chan wire.State, 16)
-	_, peer := p.node(device.Config{Kind: wire.KindLock, Changed: func(s wire.State) { changes <- s }}, p.addr)
+	_, peer := p.node(device.Config{Kind: keys.KindLock, Changed: func(s wire.State) { changes <- s }}, p.addr)
 	for id, ms := range []uint32{200, 800} {
 		if _, err := command(peer, wire.Command{ID: uint64(id + 1), Action: wire.Unlock, Duration: ms}); err != nil {
 			t.Fatal(err)
@@ -159,7 +159,7 @@ func TestNewerPulseOutlivesTheOlder(t *testing.T) {
 
 func TestOutputLetsGoWhenTheNodeStops(t *testing.T) {
 	p := newPost(t)
-	d := device.New(device.Config{Kind: wire.KindLamp, Gateway: p.addr, Identity: p.identity, Secret: p.secret})
+	d := device.New(device.Config{Kind: keys.KindLamp, Gateway: p.addr, Identity: p.identity, Secret: p.secret})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
@@ -178,7 +178,7 @@ func TestOutputLetsGoWhenTheNodeStops(t *testing.T) {
 // What a newer association commands counts for itself: ids are compared within one association only.
 func TestIdsCountPerAssociation(t *testing.T) {
 	p := newPost(t)
-	d, peer := p.node(device.Config{Kind: wire.KindLamp}, p.addr)
+	d, peer := p.node(device.Config{Kind: keys.KindLamp}, p.addr)
 	if _, err := command(peer, wire.Command{ID: 100, Action: wire.On}); err != nil {
 		t.Fatal(err)
 	}
@@ -192,22 +192,22 @@ func TestIdsCountPerAssociation(t *testing.T) {
 func TestWhatANodeServes(t *testing.T) {
 	for _, c := range []struct {
 		rule   string
-		kind   wire.Kind
+		kind   keys.Kind
 		method codes.Code
 		path   string
 		format wire.Format
 		body   string
 		want   codes.Code
 	}{
-		{"what it is", wire.KindLock, codes.GET, "/.well-known/core", 0, "", codes.Content},
-		{"which nobody may change", wire.KindLock, codes.POST, "/.well-known/core", 0, "", codes.MethodNotAllowed},
-		{"its state", wire.KindLamp, codes.GET, "/act", wire.CBOR, "", codes.Content},
-		{"a reader has none", wire.KindReader, codes.GET, "/act", wire.CBOR, "", codes.NotFound},
-		{"no other method", wire.KindLamp, codes.DELETE, "/act", 0, "", codes.MethodNotAllowed},
-		{"no other path", wire.KindLamp, codes.GET, "/act/more", 0, "", codes.NotFound},
-		{"a command in JSON", wire.KindLamp, codes.POST, "/act", wire.JSON, `{"id":1,"action":"on"}`, codes.UnsupportedMediaType},
-		{"a command that is none", wire.KindLamp, codes.POST, "/act", wire.CBOR, "on", codes.BadRequest},
-		{"a command too long", wire.KindLamp, codes.POST, "/act", wire.CBOR, fmt.Sprintf("%129s", ""), codes.RequestEntityTooLarge},
+		{"what it is", keys.KindLock, codes.GET, "/.well-known/core", 0, "", codes.Content},
+		{"which nobody may change", keys.KindLock, codes.POST, "/.well-known/core", 0, "", codes.MethodNotAllowed},
+		{"its state", keys.KindLamp, codes.GET, "/act", wire.CBOR, "", codes.Content},
+		{"a reader has none", keys.KindReader, codes.GET, "/act", wire.CBOR, "", codes.NotFound},
+		{"no other method", keys.KindLamp, codes.DELETE, "/act", 0, "", codes.MethodNotAllowed},
+		{"no other path", keys.KindLamp, codes.GET, "/act/more", 0, "", codes.NotFound},
+		{"a command in JSON", keys.KindLamp, codes.POST, "/act", wire.JSON, `{"id":1,"action":"on"}`, codes.UnsupportedMediaType},
+		{"a command that is none", keys.KindLamp, codes.POST, "/act", wire.CBOR, "on", codes.BadRequest},
+		{"a command too long", keys.KindLamp, codes.POST, "/act", wire.CBOR, fmt.Sprintf("%129s", ""), codes.RequestEntityTooLarge},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			p := newPost(t)

@@ -15,15 +15,15 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 
 	"latchkey/coapres"
+	"latchkey/coapres/transport"
 	"latchkey/coapres/wire"
-	"latchkey/gateway/transport"
 	"latchkey/keys"
 )
 
 // Config says what a node is and where its gateway is.
 type Config struct {
 	Name     string
-	Kind     wire.Kind
+	Kind     keys.Kind
 	Gateway  string // "host:port"
 	Identity keys.ID
 	Secret   keys.Secret
@@ -242,7 +242,7 @@ func (d *Device) register(ctx context.Context, l *link) error {
 
 // actLink is the node's link to its actuator: a lock says how long it holds at the most.
 func (d *Device) actLink() string {
-	if d.cfg.Kind == wire.KindLock {
+	if d.cfg.Kind == keys.KindLock {
 		return coapres.ActLink(d.cfg.MaxPulse)
 	}
 	return coapres.ActLink(0)

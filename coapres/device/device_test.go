@@ -15,8 +15,8 @@ import (
 
 	"latchkey/coapres"
 	"latchkey/coapres/device"
+	"latchkey/coapres/transport"
 	"latchkey/coapres/wire"
-	"latchkey/gateway/transport"
 	"latchkey/keys"
 )
 
@@ -58,7 +58,7 @@ func (p *post) open() {
 			server.Serve(c.Context(), c.Peer().(*coapres.Peer), req, resp, at)
 			p.add(resp)
 		}, func(c *transport.Conn) error {
-			c.SetPeer(coapres.NewPeer("d", "node", wire.KindReader, p.identity, "", c))
+			c.SetPeer(coapres.NewPeer("d", "node", keys.KindReader, p.identity, "", c))
 			return nil
 		}, func(*transport.Conn) {})
 	}()
@@ -160,7 +160,7 @@ func until(t *testing.T, what string, f func() bool) {
 func TestLock(t *testing.T) {
 	p := newPost(t)
 	changes := make(chan wire.State, 16)
-	d, peer := p.node(device.Config{Kind: wire.KindLock, MaxPulse: 300 * time.Millisecond, Changed: func(s wire.State) { changes <- s }}, p.addr)
+	d, peer := p.node(device.Config{Kind: keys.KindLock, MaxPulse: 300 * time.Millisecond, Changed: func(s wire.State) { changes <- s }}, p.addr)
 	d.SetContact(wire.ContactClosed)
 
 	began := time.Now()
@@ -197,7 +197,7 @@ func TestLock(t *testing.T) {
 
 func TestStaleCommandMovesNothing(t *testing.T) {
 	p := newPost(t)
-	d, peer := p.node(device.Config{Kind: wire.KindLock}, p.addr)
+	d, peer := p.node(device.Config{Kind: keys.KindLock}, p.addr)
 	if _, err := coapres.ReadState(context.Background(), peer); err == nil {
 		t.Fatal("a reading without a deadline")
 	}
@@ -240,7 +240,7 @@ func TestStaleCommandMovesNothing(t *testing.T) {
 
 func TestLamp(t *testing.T) {
 	p := newPost(t)
-	d, peer := p.node(device.Config{Kind: wire.KindLamp}, p.addr)
+	d, peer := p.node(device.Config{Kind: keys.KindLamp}, p.addr)
 	for i, c := range []struct {
 		cmd  wire.Command
 		want wire.State
@@ -264,7 +264,7 @@ func TestLamp(t *testing.T) {
 
 func TestReaderHasNothingToCommand(t *testing.T) {
 	p := newPost(t)
-	_, peer := p.node(device.Config{Kind: wire.KindReader}, p.addr)
+	_, peer := p.node(device.Config{Kind: keys.KindReader}, p.addr)
 	if _, err := command(peer, wire.Command{ID: 1, Action: wire.On}); !errors.Is(err, coapres.ErrNotObeyed) {
 		t.Errorf("got %v, want not obeyed", err)
 	}
@@ -278,7 +278,7 @@ func TestScanStopsThreeSecondsAfterTheTap(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = r.Close() }()
-	d, _ := p.node(device.Config{Kind: wire.KindReader}, r.Addr())
+	d, _ := p.node(device.Config{Kind: keys.KindReader}, r.Addr())
 	r.Impair(device.Impairment{Loss: 1})
 	began := time.Now()
 	_, err = d.Scan(context.Background(), []byte{1, 2, 3, 4})
@@ -296,7 +296,7 @@ func TestScanStopsThreeSecondsAfterTheTap(t *testing.T) {
 func TestComesBackToARestartedGateway(t *testing.T) {
 	t.Parallel()
 	p := newPost(t)
-	d, _ := p.node(device.Config{Kind: wire.KindReader}, p.addr)
+	d, _ := p.node(device.Config{Kind: keys.KindReader}, p.addr)
 	p.end()
 	p.open()
 	p.peer()
@@ -313,7 +313,7 @@ func TestCounterIsPutRight(t *testing.T) {
 		}
 		return wire.Verdict{Verdict: wire.Granted, Last: 42}, nil
 	})
-	d, _ := p.node(device.Config{Kind: wire.KindReader, Counter: 3}, p.addr)
+	d, _ := p.node(device.Config{Kind: keys.KindReader, Counter: 3}, p.addr)
 	v, err := d.Scan(context.Background(), []byte{1, 2, 3, 4})
 	if scans := p.counters(); err != nil || v.Verdict != wire.Granted || d.Counter() != 42 || !slices.Equal(scans, []uint64{4, 42}) {
 		t.Errorf("got %+v, %v with counter %d after %d, want granted with 42 after 4 and 42", v, err, d.Counter(), scans)

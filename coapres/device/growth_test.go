@@ -14,6 +14,7 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
+	"latchkey/keys"
 )
 
 var (
@@ -116,8 +117,8 @@ func (p *post) obeysWhole(peer *coapres.Peer, moves func() int) {
 
 func TestNewerGateway(t *testing.T) {
 	p := newPost(t)
-	reader, _ := p.node(device.Config{Kind: wire.KindReader}, p.addr)
+	reader, _ := p.node(device.Config{Kind: keys.KindReader}, p.addr)
 	p.readsGrown(reader)
-	lock, peer := p.node(device.Config{Kind: wire.KindLock}, p.addr)
+	lock, peer := p.node(device.Config{Kind: keys.KindLock}, p.addr)
 	p.obeysWhole(peer, lock.Moves)
 }

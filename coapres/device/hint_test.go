@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"latchkey/coapres/device"
-	"latchkey/coapres/wire"
+	"latchkey/keys"
 )
 
 var hint = []byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
@@ -33,7 +33,7 @@ func TestHintWhileARegistrationIsUnderWay(t *testing.T) {
 			r.Inject(device.Down, hint)
 		}
 	})
-	d := device.New(device.Config{Kind: wire.KindReader, Gateway: r.Addr(), Identity: p.identity, Secret: p.secret})
+	d := device.New(device.Config{Kind: keys.KindReader, Gateway: r.Addr(), Identity: p.identity, Secret: p.secret})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	done := make(chan struct{})

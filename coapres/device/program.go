@@ -25,7 +25,7 @@ import (
 // ProgramConfig says what a node is and how its program is started.
 type ProgramConfig struct {
 	Name     string
-	Kind     wire.Kind
+	Kind     keys.Kind
 	Target   string // what a switch's button toggles
 	Gateway  string // "host:port"
 	Identity keys.ID
@@ -251,7 +251,7 @@ func (p *Program) output(level int) {
 	p.mu.Lock()
 	was := p.state
 	p.state.On, p.state.Level = level > 0, 0
-	if p.cfg.Kind == wire.KindLamp {
+	if p.cfg.Kind == keys.KindLamp {
 		p.state.Level = uint8(level)
 	}
 	if p.state.On && !was.On || p.state.Level != was.Level && p.state.On {

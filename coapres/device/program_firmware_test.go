@@ -15,6 +15,7 @@ import (
 
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
+	"latchkey/keys"
 )
 
 // firmware is the path of a program that make firmware-test builds.
@@ -33,7 +34,7 @@ func firmware(t *testing.T, name string) string {
 // reader starts a reader with its flash in dir, and waits until it is registered.
 func (p *post) reader(ctx context.Context, dir string, line func(string)) *device.Program {
 	p.t.Helper()
-	r, err := device.StartProgram(device.ProgramConfig{Name: "node", Kind: wire.KindReader, Gateway: p.addr, Identity: p.identity, Secret: p.secret,
+	r, err := device.StartProgram(device.ProgramConfig{Name: "node", Kind: keys.KindReader, Gateway: p.addr, Identity: p.identity, Secret: p.secret,
 		Dir: dir, Program: firmware(p.t, "reader-san"), Line: line})
 	if err != nil {
 		p.t.Fatal(err)

@@ -29,7 +29,7 @@ func script(t *testing.T, lines ...string) *device.Program {
 
 func program(t *testing.T, path string) *device.Program {
 	t.Helper()
-	p, err := device.StartProgram(device.ProgramConfig{Name: "front-reader", Kind: wire.KindReader, Gateway: "127.0.0.1:9",
+	p, err := device.StartProgram(device.ProgramConfig{Name: "front-reader", Kind: keys.KindReader, Gateway: "127.0.0.1:9",
 		Identity: keys.NewID(), Secret: keys.NewSecret(), Dir: t.TempDir(), Program: path})
 	if err != nil {
 		t.Fatal(err)

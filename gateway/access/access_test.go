@@ -6,7 +6,6 @@ import (
 	"time"
 	_ "time/tzdata"
 
-	"latchkey/coapres/wire"
 	"latchkey/keys"
 )
 
@@ -31,7 +30,7 @@ func card(holder, tail string) Credential {
 	return Credential{ID: cardID(tail), Person: id(holder), Tail: tail, Status: CardActive}
 }
 
-func device(kind wire.Kind, name string, targets ...string) Device {
+func device(kind keys.Kind, name string, targets ...string) Device {
 	return Device{ID: id(name), Name: name, Kind: kind, Targets: ids(targets)}
 }
 
@@ -55,7 +54,7 @@ func grant(name, subject, target string) Grant {
 
 func key(n byte, device string, state keys.State) keys.Key {
 	secret, _ := keys.ParseSecret("0123456789abcdefghjkmnpqr" + string("stvwxyz"[n%7]))
-	return keys.Key{ID: keys.ID("lk-00000000" + string([]byte{'a' + n/8, '0' + n%8})), Device: string(id(device)), Secret: secret, State: state,
+	return keys.Key{ID: keys.ID("lk-00000000" + string([]byte{'a' + n/8, '0' + n%8})), Device: id(device), Secret: secret, State: state,
 		Created: time.Date(2026, 1, 1, int(n), 0, 0, 0, time.UTC)}
 }
 
@@ -86,8 +85,8 @@ func house(t testing.TB) *Policy {
 	return mustWith(t, New(), puts(
 		Site{Zone: "Europe/Berlin"}, person("ann"), person("bob"), card("ann", "04a1"), card("bob", "04b2"),
 		door("front-door"), door("back-door"), lamp("hall-lamp"),
-		device(wire.KindReader, "front-reader", "front-door"), device(wire.KindLock, "front-lock", "front-door"),
-		device(wire.KindSwitch, "hall-switch", "hall-lamp"), device(wire.KindLamp, "hall-light", "hall-lamp"), device(wire.KindSensor, "hall-sensor"),
+		device(keys.KindReader, "front-reader", "front-door"), device(keys.KindLock, "front-lock", "front-door"),
+		device(keys.KindSwitch, "hall-switch", "hall-lamp"), device(keys.KindLamp, "hall-light", "hall-lamp"), device(keys.KindSensor, "hall-sensor"),
 		key(1, "front-reader", keys.Active), key(2, "front-reader", keys.Pending), key(3, "front-lock", keys.Active),
 		group(OfPersons, "staff", "ann", "bob"), group(OfTargets, "outer", "front-door", "back-door"),
 		schedule("weekdays", "mon-fri 08:00-18:00"), g, staff, sw)...)

@@ -126,7 +126,7 @@ func (d *draft) checkAccount(r Account) error {
 	}
 	for i, t := range r.Tokens {
 		switch {
-		case !t.ID.valid() || t.Hash == Hash{}:
+		case !t.ID.Valid() || t.Hash == Hash{}:
 			return d.invalid(r, "a token has no id or no hash")
 		case len(t.Scopes) == 0:
 			return d.invalid(r, "token %s has no scope: it could do nothing", quoteOdd(t.Label))

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"latchkey/coapres/wire"
+	"latchkey/keys"
 )
 
 // town has 100,000 grants: 10,000 persons, each with one for ten of 100 doors, and half of them on a schedule.
@@ -13,7 +14,7 @@ func town(tb testing.TB) *Policy {
 	changes := puts(Site{Zone: "Europe/Berlin"}, schedule("weekdays", "mon-fri 08:00-18:00, 2026-12-25 closed"))
 	for d := range 100 {
 		name := fmt.Sprintf("door-%d", d)
-		changes = append(changes, puts(door(name), device(wire.KindReader, "reader-"+name, name))...)
+		changes = append(changes, puts(door(name), device(keys.KindReader, "reader-"+name, name))...)
 	}
 	for n := range 10_000 {
 		name := fmt.Sprintf("person-%d", n)

@@ -123,7 +123,7 @@ func (d *draft) dangling(r, to Record) error {
 }
 
 func (d *draft) checkID(r Record, id ID) error {
-	if !id.valid() {
+	if !id.Valid() {
 		return d.invalid(r, "the id is not 10 characters of lower-case Crockford base32: use NewID")
 	}
 	return nil
@@ -231,28 +231,28 @@ func (d *draft) checkDevice(r Device) error {
 	}
 	one := len(r.Targets) == 1
 	switch r.Kind {
-	case wire.KindReader:
+	case keys.KindReader:
 		if !one {
 			return d.invalid(r, "a reader has exactly one target, and this one has %d", len(r.Targets))
 		}
-	case wire.KindLock:
+	case keys.KindLock:
 		if !one || d.next.Targets[r.Targets[0]].Kind != Door {
 			return d.invalid(r, "a lock has exactly one target, a door")
 		}
-	case wire.KindLamp:
+	case keys.KindLamp:
 		if !one || d.next.Targets[r.Targets[0]].Kind != Lamp {
 			return d.invalid(r, "a lamp device has exactly one target, a lamp")
 		}
-	case wire.KindSwitch:
+	case keys.KindSwitch:
 		if len(r.Targets) == 0 {
 			return d.invalid(r, "a switch has at least one target")
 		}
-	case wire.KindSensor:
+	case keys.KindSensor:
 		if len(r.Targets) > 1 {
 			return d.invalid(r, "it has %d targets: a sensor has one or none", len(r.Targets))
 		}
 	default:
-		return d.invalid(r, "kind %q: want one of %v", string(r.Kind), wire.Kinds)
+		return d.invalid(r, "kind %q: want one of %v", string(r.Kind), keys.Kinds)
 	}
 	return cmp.Or(d.checkID(r, r.ID), d.checkHandle(r, r.Name))
 }
@@ -321,7 +321,7 @@ func (d *draft) checkSubject(r Grant) error {
 	case SubjectDevice:
 		if dev, ok := d.next.Devices[r.Subject]; !ok {
 			return d.dangling(r, Device{ID: r.Subject})
-		} else if dev.Kind != wire.KindSwitch {
+		} else if dev.Kind != keys.KindSwitch {
 			return d.invalid(r, "%s asks for nothing by itself: among devices only a switch has grants", d.label(dev))
 		}
 	default:

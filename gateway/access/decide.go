@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"latchkey/coapres/wire"
+	"latchkey/keys"
 )
 
 // Decide decides an attempt by the policy and nothing else. It denies unless every step that applies lets the attempt pass and the
@@ -134,7 +135,7 @@ func (e *evaluation) say(format string, args ...any) { e.detail = fmt.Sprintf(fo
 
 // device lets a reader ask for its own target and a switch for any of its own.
 func (e *evaluation) device() Reason {
-	var kind wire.Kind
+	var kind keys.Kind
 	switch e.who {
 	case anOperator:
 		if e.tracing {
@@ -142,9 +143,9 @@ func (e *evaluation) device() Reason {
 		}
 		return ""
 	case aCard:
-		kind = wire.KindReader
+		kind = keys.KindReader
 	case aSwitch:
-		kind = wire.KindSwitch
+		kind = keys.KindSwitch
 	default:
 		if e.tracing {
 			e.say("an attempt comes from a card, a device or an operator, not from %q", e.a.Source)
@@ -176,7 +177,7 @@ func (e *evaluation) device() Reason {
 // key looks again at what the handshake looked at: an attempt that waited may be decided after its key was revoked.
 func (e *evaluation) key() Reason {
 	k, ok := e.p.Keys[e.a.Key]
-	if e.a.Key != "" && !(ok && k.Device == string(e.a.Device) && k.State.Usable()) {
+	if e.a.Key != "" && !(ok && k.Device == e.a.Device && k.State.Usable()) {
 		if e.tracing {
 			e.say("key %s is revoked, or not one of %s", e.a.Key, e.from.Name)
 		}

@@ -192,12 +192,12 @@ func (r dice) grant() Grant {
 func (r dice) policy(t *testing.T) *Policy {
 	changes := puts(Site{Zone: r.one("UTC", "Europe/Berlin"), Lockdown: r.chance(5)},
 		door("door-a"), door("door-b"), lamp("lamp-a"),
-		device(wire.KindReader, "reader-a", "door-a"), device(wire.KindReader, "reader-b", "door-b"), device(wire.KindReader, "reader-c", "lamp-a"),
-		device(wire.KindSwitch, "switch-a", "lamp-a", "door-b"), device(wire.KindLock, "lock-a", "door-a"),
+		device(keys.KindReader, "reader-a", "door-a"), device(keys.KindReader, "reader-b", "door-b"), device(keys.KindReader, "reader-c", "lamp-a"),
+		device(keys.KindSwitch, "switch-a", "lamp-a", "door-b"), device(keys.KindLock, "lock-a", "door-a"),
 		group(OfPersons, "staff", r.some(dicePersons...)...), group(OfPersons, "guests", r.some(dicePersons...)...),
 		group(OfTargets, "outer", r.some(diceTargets...)...), group(OfTargets, "all", diceTargets...))
 	for i, state := range diceKeys {
-		changes = append(changes, Change{Put: keys.Key{ID: diceKey(i), Device: string(id(r.one("reader-a", "reader-b", "switch-a"))),
+		changes = append(changes, Change{Put: keys.Key{ID: diceKey(i), Device: id(r.one("reader-a", "reader-b", "switch-a")),
 			Secret: diceSecret, State: state}})
 	}
 	for i, text := range diceSchedules {

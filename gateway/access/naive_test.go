@@ -19,7 +19,7 @@ func naive(p *Policy, a Attempt) Decision {
 		}
 		return d
 	}
-	wants := map[Source]wire.Kind{ByCard: wire.KindReader, ByDevice: wire.KindSwitch, ByOperator: ""}
+	wants := map[Source]keys.Kind{ByCard: keys.KindReader, ByDevice: keys.KindSwitch, ByOperator: ""}
 	kind, ok := wants[a.Source]
 	if !ok {
 		return no(ReasonUnknownDevice, "device")
@@ -32,7 +32,7 @@ func naive(p *Policy, a Attempt) Decision {
 		if !slices.Contains(dev.Targets, a.Target) {
 			return no(ReasonUnknownTarget, "device")
 		}
-		if k := p.Keys[a.Key]; a.Key != "" && (k.Device != string(a.Device) || !slices.Contains([]keys.State{keys.Pending, keys.Active, keys.Retiring}, k.State)) {
+		if k := p.Keys[a.Key]; a.Key != "" && (k.Device != a.Device || !slices.Contains([]keys.State{keys.Pending, keys.Active, keys.Retiring}, k.State)) {
 			return no(ReasonKeyRevoked, "key")
 		}
 		if a.Counter == 0 || a.Counter <= a.Last || a.Counter >= 1<<53 {

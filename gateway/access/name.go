@@ -110,7 +110,7 @@ func (n namer) label(r Record) string {
 		if r.Device == "" {
 			return "key " + quoteOdd(string(r.ID))
 		}
-		return "key " + quoteOdd(string(r.ID)) + " of " + n.name(ID(r.Device))
+		return "key " + quoteOdd(string(r.ID)) + " of " + n.name(r.Device)
 	case Group:
 		return "group " + n.own(r.Name, r.ID)
 	case Schedule:

@@ -3,38 +3,25 @@ package access
 import (
 	"encoding/hex"
 	"fmt"
-	"strings"
 	"time"
 
 	"latchkey/coapres/wire"
 	"latchkey/keys"
 )
 
-// ID is a record's random id, 10 characters of lower-case Crockford base32. People use names; everything that refers uses ids.
-type ID string
+// ID is the id of a record of the policy. People use names; everything that refers uses ids.
+type ID = keys.RecordID
 
 // ParseID accepts only the canonical form.
 func ParseID(s string) (ID, error) {
-	if !ID(s).valid() {
+	if !ID(s).Valid() {
 		return "", fmt.Errorf("access: id %q: %w: want 10 characters of lower-case Crockford base32", s, ErrInvalid)
 	}
 	return ID(s), nil
 }
 
-func (id ID) valid() bool {
-	if len(id) != 10 {
-		return false
-	}
-	for i := range len(id) {
-		if strings.IndexByte("0123456789abcdefghjkmnpqrstvwxyz", id[i]) < 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // NewID mints a random id.
-func NewID() ID { return ID(keys.Random(10)) }
+func NewID() ID { return keys.NewRecordID() }
 
 // CredentialID is a card as we keep it: HMAC-SHA256 of its UID under a key derived from the site key. The UID itself is kept nowhere.
 type CredentialID [32]byte
@@ -105,7 +92,7 @@ type Target struct {
 type Device struct {
 	ID      ID        `json:"id"`
 	Name    string    `json:"name"`
-	Kind    wire.Kind `json:"kind"`
+	Kind    keys.Kind `json:"kind"`
 	Targets []ID      `json:"targets,omitempty"` // reader, lock, lamp: exactly one; switch: one or more; sensor: none or one
 	Created time.Time `json:"created"`
 }

@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/keys"
 )
@@ -14,8 +13,8 @@ func TestRestricts(t *testing.T) {
 	person := access.Person{ID: "0000000001", Name: "ann", Created: at}
 	card := access.Credential{ID: access.CredentialID{1}, Person: person.ID, Tail: "e580", Status: access.CardActive, Created: at}
 	door := access.Target{ID: "0000000002", Name: "front", Kind: access.Door, Pulse: time.Second}
-	lock := access.Device{ID: "0000000003", Name: "lock", Kind: wire.KindLock, Targets: []access.ID{door.ID}}
-	key := keys.Key{ID: "lk-0123456789", Device: string(lock.ID), Secret: keys.NewSecret(), State: keys.Active, Created: at}
+	lock := access.Device{ID: "0000000003", Name: "lock", Kind: keys.KindLock, Targets: []access.ID{door.ID}}
+	key := keys.Key{ID: "lk-0123456789", Device: lock.ID, Secret: keys.NewSecret(), State: keys.Active, Created: at}
 	grant := access.Grant{ID: "0000000004", SubjectKind: access.SubjectPerson, Subject: person.ID, Target: door.ID, Effect: access.Allow}
 	account := access.Account{ID: "0000000005", Name: "keeper", Role: access.RoleOwner, Epoch: 3}
 	guest := access.Account{ID: "0000000006", Name: "guest", Role: access.RoleViewer, Epoch: 3}

@@ -104,10 +104,10 @@ var sentences = []struct {
 	{is(`door (\S+)`), func(s *teller, m []string) { s.put(door(m[1])) }},
 	{is(`lamp (\S+)`), func(s *teller, m []string) { s.put(lamp(m[1])) }},
 	{is(`(reader|lock|switch) (\S+) at (.+)`), func(s *teller, m []string) {
-		s.put(device(wire.Kind(m[1]), m[2], strings.Split(m[3], ", ")...))
+		s.put(device(keys.Kind(m[1]), m[2], strings.Split(m[3], ", ")...))
 	}},
 	{is(`(revoked )?key (lk-\S+) of (\S+)`), func(s *teller, m []string) {
-		k := keys.Key{ID: keys.ID(m[2]), Device: string(id(m[3])), Secret: keys.NewSecret(), State: keys.Active}
+		k := keys.Key{ID: keys.ID(m[2]), Device: id(m[3]), Secret: keys.NewSecret(), State: keys.Active}
 		if m[1] != "" {
 			k.Secret, k.State = keys.Secret{}, keys.Revoked
 		}

@@ -66,18 +66,18 @@ func TestWithRefuses(t *testing.T) {
 		{"a second front-door", puts(changed(door("x"), func(r *Target) { r.Name = "front-door" })), ErrConflict, "front-door"},
 		{"a door with a lock made a lamp", puts(changed(lamp("front-door"), func(*Target) {})), ErrInvalid, "a door"},
 
-		{"a reader without a target", puts(device(wire.KindReader, "x")), ErrInvalid, "exactly one"},
-		{"a reader with two targets", puts(device(wire.KindReader, "x", "front-door", "back-door")), ErrInvalid, "exactly one"},
-		{"a lock at a lamp", puts(device(wire.KindLock, "x", "hall-lamp")), ErrInvalid, "a door"},
-		{"a lamp at a door", puts(device(wire.KindLamp, "x", "back-door")), ErrInvalid, "a lamp"},
-		{"a switch without a target", puts(device(wire.KindSwitch, "x")), ErrInvalid, "at least one"},
-		{"a sensor with two targets", puts(device(wire.KindSensor, "x", "front-door", "back-door")), ErrInvalid, "one or none"},
+		{"a reader without a target", puts(device(keys.KindReader, "x")), ErrInvalid, "exactly one"},
+		{"a reader with two targets", puts(device(keys.KindReader, "x", "front-door", "back-door")), ErrInvalid, "exactly one"},
+		{"a lock at a lamp", puts(device(keys.KindLock, "x", "hall-lamp")), ErrInvalid, "a door"},
+		{"a lamp at a door", puts(device(keys.KindLamp, "x", "back-door")), ErrInvalid, "a lamp"},
+		{"a switch without a target", puts(device(keys.KindSwitch, "x")), ErrInvalid, "at least one"},
+		{"a sensor with two targets", puts(device(keys.KindSensor, "x", "front-door", "back-door")), ErrInvalid, "one or none"},
 		{"a device of no kind", puts(device("", "x", "front-door")), ErrInvalid, "one of"},
-		{"a device at nothing", puts(device(wire.KindReader, "x", "nothing")), ErrNotFound, "put that first"},
-		{"a target listed twice", puts(device(wire.KindSwitch, "x", "hall-lamp", "hall-lamp")), ErrInvalid, "twice"},
-		{"a second lock at a door", puts(device(wire.KindLock, "x", "front-door")), ErrInvalid, "front-lock"},
-		{"a second front-reader", puts(changed(device(wire.KindReader, "x", "front-door"), func(r *Device) { r.Name = "front-reader" })), ErrConflict, "front-reader"},
-		{"a switch with grants made a sensor", puts(device(wire.KindSensor, "hall-switch", "hall-lamp")), ErrInvalid, "switch"},
+		{"a device at nothing", puts(device(keys.KindReader, "x", "nothing")), ErrNotFound, "put that first"},
+		{"a target listed twice", puts(device(keys.KindSwitch, "x", "hall-lamp", "hall-lamp")), ErrInvalid, "twice"},
+		{"a second lock at a door", puts(device(keys.KindLock, "x", "front-door")), ErrInvalid, "front-lock"},
+		{"a second front-reader", puts(changed(device(keys.KindReader, "x", "front-door"), func(r *Device) { r.Name = "front-reader" })), ErrConflict, "front-reader"},
+		{"a switch with grants made a sensor", puts(device(keys.KindSensor, "hall-switch", "hall-lamp")), ErrInvalid, "switch"},
 
 		{"a key of no device", puts(key(9, "nothing", keys.Pending)), ErrNotFound, "put that first"},
 		{"a key with another form of id", puts(changed(key(9, "front-lock", keys.Pending), func(k *keys.Key) { k.ID = "lk-x" })), ErrInvalid, "keys.NewID"},
@@ -145,7 +145,7 @@ func TestWithRefuses(t *testing.T) {
 }
 
 func TestWithAccepts(t *testing.T) {
-	back := device(wire.KindLock, "front-lock", "back-door")
+	back := device(keys.KindLock, "front-lock", "back-door")
 	for _, tt := range []struct {
 		name    string
 		changes []Change
@@ -156,8 +156,8 @@ func TestWithAccepts(t *testing.T) {
 			changed(door("back-door"), func(r *Target) { r.Name = "front-door" }))},
 		{"a name freed in the same step", append(puts(changed(person("eve"), func(r *Person) { r.Name = "ann" })),
 			Change{Put: Person{ID: id("ann"), Name: "anna"}})},
-		{"a lock moved and another put in its place", puts(device(wire.KindLock, "new-lock", "front-door"), back)},
-		{"one name for a person, a door, a device, a group and a schedule", puts(person("x"), door("x"), device(wire.KindSensor, "x"),
+		{"a lock moved and another put in its place", puts(device(keys.KindLock, "new-lock", "front-door"), back)},
+		{"one name for a person, a door, a device, a group and a schedule", puts(person("x"), door("x"), device(keys.KindSensor, "x"),
 			group(OfPersons, "x"), schedule("x", "daily 00:00-24:00"))},
 		{"a person's name in any script", puts(Person{ID: id("x"), Name: "Zoë van der Berg-Łukasz 山田"})},
 		{"a pulse at each bound", puts(changed(door("x"), func(r *Target) { r.Pulse = MinPulse }), changed(door("y"), func(r *Target) { r.Pulse = MaxPulse }))},
@@ -216,7 +216,7 @@ func TestWithLeavesTheOldPolicy(t *testing.T) {
 	}
 	for _, changes := range [][]Change{
 		removal,
-		puts(Site{Zone: "UTC", Lockdown: true}, person("eve"), card("eve", "04e3"), door("new-door"), device(wire.KindLock, "new-lock", "new-door"),
+		puts(Site{Zone: "UTC", Lockdown: true}, person("eve"), card("eve", "04e3"), door("new-door"), device(keys.KindLock, "new-lock", "new-door"),
 			key(9, "new-lock", keys.Pending), group(OfPersons, "staff", "eve"), schedule("weekdays", "sun 10:00-11:00"), grant("g-ann", "eve", "new-door")),
 		{{Delete: Grant{ID: id("g-ann")}}, {Delete: Schedule{ID: id("weekdays")}}, {Delete: Device{ID: id("hall-light")}}},
 		puts(key(1, "front-reader", keys.Revoked), changed(person("ann"), func(r *Person) { r.Name = "anna" })),
@@ -318,7 +318,7 @@ func TestBulkChangesKeepTheIndexes(t *testing.T) {
 }
 
 func TestTextForms(t *testing.T) {
-	if got, err := ParseID(string(NewID())); err != nil || !got.valid() {
+	if got, err := ParseID(string(NewID())); err != nil || !got.Valid() {
 		t.Errorf("a new id: got %q, %v", got, err)
 	}
 	if _, err := ParseID("ann"); !errors.Is(err, ErrInvalid) {

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/keys"
 )
 
 // Card is a credential in an answer. Its UID is kept nowhere; the tail is what people tell cards apart by.
@@ -141,7 +141,7 @@ func (a *api) learnCard(ctx context.Context, in LearnCard) (*body[Card], error) 
 	if err != nil {
 		return nil, err
 	}
-	if reader.Kind != wire.KindReader {
+	if reader.Kind != keys.KindReader {
 		return nil, fmt.Errorf("%s is a %s: %w: name a reader", reader.Name, reader.Kind, access.ErrInvalid)
 	}
 	if _, err := findPerson(p, in.Person); err != nil {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/keys"
 	"latchkey/keys/provision"
@@ -50,7 +49,7 @@ type Enrolled struct {
 // Bundle is [provision.Bundle] with its secret in the clear.
 type Bundle struct {
 	Device   string    `json:"device"`
-	Kind     wire.Kind `json:"kind"`
+	Kind     keys.Kind `json:"kind"`
 	Targets  []string  `json:"targets"`
 	Gateway  string    `json:"gateway"`
 	Identity keys.ID   `json:"identity"`
@@ -115,9 +114,9 @@ func (a *api) deviceRoutes() {
 // enrol puts the device and its first key in one change, after making sure that the two fit into a bundle: a secret that could not be
 // shown would be lost.
 func (a *api) enrol(ctx context.Context, in NewDevice) (Enrolled, error) {
-	kind := wire.Kind(in.Kind)
+	kind := keys.Kind(in.Kind)
 	d := access.Device{ID: access.NewID(), Name: in.Name, Kind: kind, Created: a.stamp()}
-	key := provision.New(string(d.ID))
+	key := provision.New(d.ID)
 	b, err := a.bundle(d, key, in.Gateway)
 	if err != nil {
 		return Enrolled{}, err
@@ -151,7 +150,7 @@ func (a *api) rekey(ctx context.Context, ref string, in NewKey) (Enrolled, error
 		if d, err = findDevice(p, ref); err != nil {
 			return nil, err
 		}
-		fresh, older := provision.Rotate(string(d.ID), p.KeysOf(d.ID))
+		fresh, older := provision.Rotate(d.ID, p.KeysOf(d.ID))
 		for _, k := range append(older, fresh) {
 			changes = append(changes, access.Change{Put: k})
 		}

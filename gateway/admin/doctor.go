@@ -12,7 +12,6 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/keys"
 )
@@ -133,7 +132,7 @@ func (a *api) diagnose(device string) (Diagnosis, error) {
 	}
 	for i, f := range x.h.Failures {
 		if k, ok := x.p.Keys[keys.ID(f.Identity)]; ok {
-			f.Device = deviceRef(x.p, access.ID(k.Device))
+			f.Device = deviceRef(x.p, k.Device)
 			x.h.Failures[i] = f
 			x.failed[f.Device.ID] = append(x.failed[f.Device.ID], f)
 		}
@@ -189,7 +188,7 @@ func (x *examination) late(d access.Device) {
 
 // pulse is about a lock that does not hold as long as its door's pulse says.
 func (x *examination) pulse(d access.Device) {
-	if d.Kind != wire.KindLock || len(d.Targets) != 1 {
+	if d.Kind != keys.KindLock || len(d.Targets) != 1 {
 		return
 	}
 	t := x.p.Targets[d.Targets[0]]

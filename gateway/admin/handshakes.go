@@ -71,7 +71,7 @@ const maxNear = 3
 func nearest(p *access.Policy, text string) (near []Near) {
 	add := func(k keys.Key) {
 		if k.State.Usable() && len(near) < maxNear {
-			near = append(near, Near{k.ID, deviceRef(p, access.ID(k.Device))})
+			near = append(near, Near{k.ID, deviceRef(p, k.Device)})
 		}
 	}
 	text = slipless(text)

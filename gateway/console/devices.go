@@ -12,7 +12,6 @@ import (
 
 	"rsc.io/qr"
 
-	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
 	"latchkey/keys"
@@ -61,11 +60,11 @@ func rowOfDevice(d admin.Device) deviceRow {
 type devicesPage struct {
 	Devices []deviceRow
 	Targets []admin.Target
-	Kinds   []wire.Kind
+	Kinds   []keys.Kind
 }
 
 func (v *visit) showDevices() error {
-	p := devicesPage{Kinds: wire.Kinds}
+	p := devicesPage{Kinds: keys.Kinds}
 	devices, err := listOf[admin.Device](v, "/v1/devices")
 	if err != nil {
 		return err
@@ -163,7 +162,7 @@ func (v *visit) showDevice() error {
 		return err
 	}
 	p.Findings = sick.Findings
-	if d.Kind == string(wire.KindSwitch) {
+	if d.Kind == string(keys.KindSwitch) {
 		if p.Grant, err = v.grantForm(); err != nil {
 			return err
 		}

@@ -6,10 +6,10 @@ import (
 	"strconv"
 	"time"
 
-	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/door"
+	"latchkey/keys"
 )
 
 // card is a door or a lamp on the first page. What was commanded, what was acknowledged and what is sensed are three things.
@@ -135,7 +135,7 @@ func (v *visit) cards() ([]card, error) {
 	readers := map[access.ID]*admin.DeviceStatus{}
 	for _, d := range devices {
 		live[d.ID] = d.Live
-		if d.Kind == string(wire.KindReader) && d.Live != nil && len(d.Targets) == 1 {
+		if d.Kind == string(keys.KindReader) && d.Live != nil && len(d.Targets) == 1 {
 			if r := readers[d.Targets[0].ID]; r == nil || !r.Online {
 				readers[d.Targets[0].ID] = d.Live
 			}

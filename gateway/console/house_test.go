@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"latchkey/coapres/device"
-	"latchkey/coapres/wire"
 	"latchkey/gateway"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/certificate"
@@ -204,7 +203,7 @@ func (h *house) run(b admin.Bundle) *device.Device {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	d := device.New(device.Config{Name: b.Device, Kind: wire.Kind(b.Kind), Gateway: h.gw.Addr().String(), Identity: b.Identity, Secret: secret,
+	d := device.New(device.Config{Name: b.Device, Kind: keys.Kind(b.Kind), Gateway: h.gw.Addr().String(), Identity: b.Identity, Secret: secret,
 		Retry: 50 * time.Millisecond})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

@@ -24,13 +24,13 @@ var ErrUnheard = fmt.Errorf("%w: not heard at its new address", ErrOffline)
 // Table holds the newest session of each device, and what is known of each device's target. It is safe for concurrent use.
 type Table struct {
 	mu      sync.Mutex
-	devices map[string]*device // guarded by mu; by device record id
+	devices map[keys.RecordID]*device // guarded by mu; by device record id
 }
 
 // device is what is kept per device, across its sessions.
 type device struct {
 	name string
-	kind wire.Kind
+	kind keys.Kind
 	live *session // nil when there is none
 	view View
 }
@@ -50,9 +50,9 @@ type session struct {
 
 // View is what is known of a device. What was commanded, what it acknowledged and what it senses are three things.
 type View struct {
-	Device    string // record id
+	Device    keys.RecordID
 	Name      string
-	Kind      wire.Kind
+	Kind      keys.Kind
 	Online    bool
 	Since     time.Time // of the present or last session
 	Addr      string
@@ -81,7 +81,7 @@ func (v View) Expected(now time.Time) wire.State {
 }
 
 // NewTable returns an empty table.
-func NewTable() *Table { return &Table{devices: map[string]*device{}} }
+func NewTable() *Table { return &Table{devices: map[keys.RecordID]*device{}} }
 
 // Open makes p the session of its device and tells whether an older one was replaced; that one is ended. number grows with each association
 // that is begun: a session that is not the newest is refused, for handshakes that follow one another closely may end in another order. end
@@ -177,7 +177,7 @@ func (t *Table) Lapsed(now time.Time) []*coapres.Peer {
 
 // Command sends cmd to a device and waits for its receipt, until coapres.CommandWindow after intent at the latest. Commands to one
 // device go one at a time, and ahead of readings. Their ids must grow, or the node refuses them: that is the caller's affair.
-func (t *Table) Command(ctx context.Context, deviceID string, cmd wire.Command, intent time.Time) (wire.Receipt, error) {
+func (t *Table) Command(ctx context.Context, deviceID keys.RecordID, cmd wire.Command, intent time.Time) (wire.Receipt, error) {
 	ctx, cancel := context.WithDeadline(ctx, intent.Add(coapres.CommandWindow))
 	defer cancel()
 	s, err := t.take(ctx, deviceID)
@@ -231,7 +231,7 @@ func (t *Table) reach(ctx context.Context, s *session) error {
 }
 
 // take waits for the turn to command a device.
-func (t *Table) take(ctx context.Context, deviceID string) (s *session, err error) {
+func (t *Table) take(ctx context.Context, deviceID keys.RecordID) (s *session, err error) {
 	t.mu.Lock()
 	d := t.devices[deviceID]
 	if d == nil || !d.live.online(time.Now()) {
@@ -351,7 +351,7 @@ func (t *Table) EndIf(f func(*coapres.Peer) bool) []*coapres.Peer {
 }
 
 // Peer returns the live session of a device, registered or not.
-func (t *Table) Peer(deviceID string) (*coapres.Peer, bool) {
+func (t *Table) Peer(deviceID keys.RecordID) (*coapres.Peer, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if d := t.devices[deviceID]; d != nil && d.live != nil {
@@ -361,7 +361,7 @@ func (t *Table) Peer(deviceID string) (*coapres.Peer, bool) {
 }
 
 // View returns what is known of a device; ok is false if it was never seen since the start.
-func (t *Table) View(deviceID string, now time.Time) (v View, ok bool) {
+func (t *Table) View(deviceID keys.RecordID, now time.Time) (v View, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	d := t.devices[deviceID]
@@ -371,7 +371,7 @@ func (t *Table) View(deviceID string, now time.Time) (v View, ok bool) {
 	return d.seen(deviceID, now), true
 }
 
-func (d *device) seen(id string, now time.Time) View {
+func (d *device) seen(id keys.RecordID, now time.Time) View {
 	v := d.view
 	v.Device, v.Name, v.Kind, v.Online = id, d.name, d.kind, d.live.online(now)
 	if d.live != nil {

@@ -17,8 +17,8 @@ import (
 	"go.uber.org/goleak"
 
 	"latchkey/coapres"
+	"latchkey/coapres/transport"
 	"latchkey/coapres/wire"
-	"latchkey/gateway/transport"
 	"latchkey/keys"
 )
 
@@ -51,7 +51,7 @@ func newSite(t *testing.T) *site {
 	go func() {
 		answer := func(_ *transport.Conn, _, resp *pool.Message, _ time.Time) { resp.SetCode(codes.Content) }
 		open := func(c *transport.Conn) error {
-			p := coapres.NewPeer(doorID, "front-lock", wire.KindLock, keys.ID(c.Identity()), c.RemoteAddr().String(), c)
+			p := coapres.NewPeer(doorID, "front-lock", keys.KindLock, keys.ID(c.Identity()), c.RemoteAddr().String(), c)
 			c.SetPeer(p)
 			s.Open(p, c.Number(), func() { _ = c.End() }, time.Now())
 			s.peers <- p
@@ -177,7 +177,7 @@ func TestOnline(t *testing.T) {
 	n, p := s.connect(t)
 	online := func(rule string, at time.Time, want bool) {
 		t.Helper()
-		if v, _ := s.View(doorID, at); v.Online != want || v.Identity != identity || v.Name != "front-lock" || v.Kind != wire.KindLock {
+		if v, _ := s.View(doorID, at); v.Online != want || v.Identity != identity || v.Name != "front-lock" || v.Kind != keys.KindLock {
 			t.Errorf("%s: got %+v, want online %v", rule, v, want)
 		}
 	}

@@ -10,8 +10,8 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/keys"
 )
 
 func mustAddresses(t *testing.T, s *Store) map[access.ID]netip.AddrPort {
@@ -53,7 +53,7 @@ func TestAddresses(t *testing.T) {
 	}
 	mustApply(t, s, access.Change{Delete: access.Device{ID: lock}})
 	wantAddresses(t, s, "it goes with its device", map[access.ID]netip.AddrPort{})
-	mustApply(t, s, puts(access.Device{ID: lock, Name: "front-lock", Kind: wire.KindLock, Targets: []access.ID{id("front")}})...)
+	mustApply(t, s, puts(access.Device{ID: lock, Name: "front-lock", Kind: keys.KindLock, Targets: []access.ID{id("front")}})...)
 	wantAddresses(t, s, "and does not come back with it", map[access.ID]netip.AddrPort{})
 	s = reopened(t, s)
 	wantAddresses(t, s, "nor after a restart", map[access.ID]netip.AddrPort{})
@@ -67,7 +67,7 @@ func TestAddressesOfManyDevices(t *testing.T) {
 	for n := range 3 {
 		var records []access.Record
 		for i := range MaxChanges {
-			d := access.Device{ID: access.NewID(), Name: fmt.Sprintf("lamp-%d-%d", n, i), Kind: wire.KindSensor}
+			d := access.Device{ID: access.NewID(), Name: fmt.Sprintf("lamp-%d-%d", n, i), Kind: keys.KindSensor}
 			records = append(records, d)
 			at[d.ID] = netip.AddrPortFrom(netip.MustParseAddr("192.0.2.7"), uint16(1+n*MaxChanges+i))
 		}

@@ -128,7 +128,7 @@ func encodeRecord(r access.Record) (recordKey, []byte, error) {
 	case access.Device:
 		rec = deviceRecord{r.Name, string(r.Kind), convert[string](r.Targets), stampOf(r.Created)}
 	case keys.Key:
-		rec = keyRecord{r.Device, r.Secret.Reveal(), string(r.State), stampOf(r.Created), stampOf(r.LastUsed)}
+		rec = keyRecord{string(r.Device), r.Secret.Reveal(), string(r.State), stampOf(r.Created), stampOf(r.LastUsed)}
 	case access.Schedule:
 		rec = scheduleRecord{r.Name, r.Text, stampOf(r.Created)}
 	case access.Grant:
@@ -173,7 +173,7 @@ func decodeRecord(key recordKey, plain []byte) (access.Record, error) {
 		return access.Target{ID: key.id(), Name: r.Name, Kind: access.TargetKind(r.Kind), Pulse: time.Duration(r.Pulse), Created: r.Created.time()}, err
 	case kindDevice:
 		r, err := decode[deviceRecord](plain)
-		return access.Device{ID: key.id(), Name: r.Name, Kind: wire.Kind(r.Kind), Targets: convert[access.ID](r.Targets), Created: r.Created.time()}, err
+		return access.Device{ID: key.id(), Name: r.Name, Kind: keys.Kind(r.Kind), Targets: convert[access.ID](r.Targets), Created: r.Created.time()}, err
 	case kindKey:
 		return decodeKey(key, plain)
 	case kindSchedule:
@@ -192,7 +192,7 @@ func decodeKey(key recordKey, plain []byte) (access.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := keys.Key{ID: keys.ID(key[1:]), Device: r.Device, State: keys.State(r.State), Created: r.Created.time(), LastUsed: r.LastUsed.time()}
+	k := keys.Key{ID: keys.ID(key[1:]), Device: access.ID(r.Device), State: keys.State(r.State), Created: r.Created.time(), LastUsed: r.LastUsed.time()}
 	if r.Secret != "" { // a revoked key may have lost it
 		if k.Secret, err = keys.ParseSecret(r.Secret); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)

@@ -108,7 +108,7 @@ func changedHouse(s *Store) []access.Change {
 	keeper.Epoch++
 	return puts(access.Site{Zone: "Europe/Paris"}, access.Person{ID: id("ann"), Name: "anna"}, card, key, sched, group, grant, keeper,
 		access.Target{ID: id("hall"), Name: "hallway", Kind: access.Lamp},
-		access.Device{ID: id("hall-switch"), Name: "hallway-switch", Kind: wire.KindSwitch, Targets: []access.ID{id("hall")}})
+		access.Device{ID: id("hall-switch"), Name: "hallway-switch", Kind: keys.KindSwitch, Targets: []access.ID{id("hall")}})
 }
 
 // everyKind is one record of each kind and how an error names it.

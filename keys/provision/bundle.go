@@ -13,7 +13,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"latchkey/coapres/wire"
 	"latchkey/keys"
 )
 
@@ -29,7 +28,7 @@ var ErrMalformed = errors.New("malformed")
 // Bundle is all that goes into a device.
 type Bundle struct {
 	Device   string // its name
-	Kind     wire.Kind
+	Kind     keys.Kind
 	Targets  []string // names of what it stands at, moves or may ask for
 	Gateway  string   // host:port, an IPv6 address in brackets
 	Identity keys.ID
@@ -43,7 +42,7 @@ func (b Bundle) Check() error {
 	if !validName(b.Device) {
 		return malformed("device is not a name")
 	}
-	if !slices.Contains(wire.Kinds, b.Kind) {
+	if !slices.Contains(keys.Kinds, b.Kind) {
 		return malformed("kind is unknown")
 	}
 	if len(b.Targets) > MaxTargets {
@@ -146,7 +145,7 @@ func ParseBundle(r io.Reader) (Bundle, error) {
 	}
 	bundle := Bundle{
 		Device:   text["device"],
-		Kind:     wire.Kind(text["kind"]),
+		Kind:     keys.Kind(text["kind"]),
 		Targets:  targets,
 		Gateway:  text["gateway"],
 		Identity: keys.ID(text["identity"]),

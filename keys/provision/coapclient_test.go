@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"latchkey/coapres/wire"
+	"latchkey/keys"
 )
 
 // shellArgs runs the lines in a shell, with a program in the place of coap-client-openssl that prints its arguments.
@@ -55,13 +56,13 @@ func TestCoAPClient(t *testing.T) {
 		{"a reader scans", nil, [][]string{common("50", `{"n":1,"uid":"04a1b2c3d4e580"}`, "coaps://gw.example:5684/scan")}},
 		{"an IPv6 gateway stands in brackets", func(b *Bundle) { b.Gateway = "[2001:db8::1]:5684" },
 			[][]string{common("50", `{"n":1,"uid":"04a1b2c3d4e580"}`, "coaps://[2001:db8::1]:5684/scan")}},
-		{"a switch asks", func(b *Bundle) { b.Kind, b.Targets = wire.KindSwitch, []string{"front", "hall.lamp"} }, [][]string{
+		{"a switch asks", func(b *Bundle) { b.Kind, b.Targets = keys.KindSwitch, []string{"front", "hall.lamp"} }, [][]string{
 			common("50", `{"n":1,"action":"unlock"}`, "coaps://gw.example:5684/act/front"),
 			common("50", `{"n":2,"action":"toggle"}`, "coaps://gw.example:5684/act/front"),
 			common("50", `{"n":3,"action":"unlock"}`, "coaps://gw.example:5684/act/hall.lamp"),
 			common("50", `{"n":4,"action":"toggle"}`, "coaps://gw.example:5684/act/hall.lamp"),
 		}},
-		{"a sensor reports", func(b *Bundle) { b.Kind, b.Targets = wire.KindSensor, nil },
+		{"a sensor reports", func(b *Bundle) { b.Kind, b.Targets = keys.KindSensor, nil },
 			[][]string{common("110", `[{"n":"contact","vb":true}]`, "coaps://gw.example:5684/report")}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -78,14 +79,14 @@ func TestCoAPClient(t *testing.T) {
 			}
 		})
 	}
-	for _, kind := range []wire.Kind{wire.KindLock, wire.KindLamp} {
+	for _, kind := range []keys.Kind{keys.KindLock, keys.KindLamp} {
 		var out bytes.Buffer
 		err := bundle(t, func(b *Bundle) { b.Kind = kind }).Write(&out, CoAPClient)
 		if !errors.Is(err, ErrNoClient) || out.Len() != 0 {
 			t.Errorf("%s: got %v, want ErrNoClient and nothing written", kind, err)
 		}
 	}
-	if err := bundle(t, func(b *Bundle) { b.Kind, b.Targets = wire.KindSwitch, nil }).Write(io.Discard, CoAPClient); !errors.Is(err, ErrMalformed) {
+	if err := bundle(t, func(b *Bundle) { b.Kind, b.Targets = keys.KindSwitch, nil }).Write(io.Discard, CoAPClient); !errors.Is(err, ErrMalformed) {
 		t.Errorf("a switch without targets: got %v, want ErrMalformed", err)
 	}
 }

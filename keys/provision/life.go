@@ -9,7 +9,7 @@ import (
 )
 
 // New mints a key for the device with that record id. It is pending until it completes its first handshake.
-func New(device string) keys.Key {
+func New(device keys.RecordID) keys.Key {
 	return keys.Key{
 		ID:      keys.NewID(),
 		Device:  device,
@@ -21,7 +21,7 @@ func New(device string) keys.Key {
 
 // Rotate mints a new key for a device and returns it, and those of its keys that change: each that is usable becomes retiring, and opens
 // until the new one is used.
-func Rotate(device string, all []keys.Key) (fresh keys.Key, changed []keys.Key) {
+func Rotate(device keys.RecordID, all []keys.Key) (fresh keys.Key, changed []keys.Key) {
 	for _, k := range all {
 		if k.Device == device && k.State.Usable() && k.State != keys.Retiring {
 			k.State = keys.Retiring
@@ -34,7 +34,7 @@ func Rotate(device string, all []keys.Key) (fresh keys.Key, changed []keys.Key) 
 // Used returns the keys that change because the one with that id completed a handshake: it becomes active if it was pending, and then the
 // device's retiring keys are revoked; the day of its last use moves. A key that is not usable, or not there, changes nothing.
 func Used(id keys.ID, all []keys.Key, at time.Time) (changed []keys.Key) {
-	device, first := "", false
+	device, first := keys.RecordID(""), false
 	for _, k := range all {
 		if k.ID != id || !k.State.Usable() {
 			continue

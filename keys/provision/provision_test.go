@@ -18,7 +18,6 @@ import (
 	"github.com/mdp/qrterminal/v3"
 	"rsc.io/qr"
 
-	"latchkey/coapres/wire"
 	"latchkey/keys"
 )
 
@@ -34,7 +33,7 @@ func bundle(t testing.TB, with func(*Bundle)) Bundle {
 		t.Fatal(err)
 	}
 	b := Bundle{
-		Device: "front-reader", Kind: wire.KindReader, Targets: []string{"front"}, Gateway: "gw.example:5684", Identity: identity, Secret: s,
+		Device: "front-reader", Kind: keys.KindReader, Targets: []string{"front"}, Gateway: "gw.example:5684", Identity: identity, Secret: s,
 	}
 	if with != nil {
 		with(&b)
@@ -76,7 +75,7 @@ func TestJSONRoundTrip(t *testing.T) {
 	for _, with := range []func(*Bundle){
 		nil,
 		func(b *Bundle) { b.Targets = nil },
-		func(b *Bundle) { b.Kind, b.Targets = wire.KindSwitch, []string{"front", "hall.lamp", "3_x"} },
+		func(b *Bundle) { b.Kind, b.Targets = keys.KindSwitch, []string{"front", "hall.lamp", "3_x"} },
 		func(b *Bundle) { b.Gateway = "[2001:db8::1]:5684" },
 		func(b *Bundle) {
 			b.Targets = nil
@@ -351,7 +350,7 @@ func FuzzParseBundle(f *testing.F) {
 			t.Fatalf("got %v, %v, want %v", again, err, b)
 		}
 		for _, f := range Formats {
-			if err := b.Write(io.Discard, f); err != nil && !errors.Is(err, ErrNoClient) && b.Kind != wire.KindSwitch {
+			if err := b.Write(io.Discard, f); err != nil && !errors.Is(err, ErrNoClient) && b.Kind != keys.KindSwitch {
 				t.Fatalf("%s: %v", f, err)
 			}
 		}

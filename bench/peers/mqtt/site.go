@@ -37,7 +37,7 @@ func newSite(uid string) (*site, error) {
 	now, person := time.Now(), access.NewID()
 	s.policy, err = access.New().With(
 		access.Change{Put: access.Target{ID: s.door, Name: "door", Kind: access.Door, Pulse: pulse * time.Millisecond, Created: now}},
-		access.Change{Put: access.Device{ID: s.reader, Name: "reader", Kind: wire.KindReader, Targets: []access.ID{s.door}, Created: now}},
+		access.Change{Put: access.Device{ID: s.reader, Name: "reader", Kind: keys.KindReader, Targets: []access.ID{s.door}, Created: now}},
 		access.Change{Put: access.Person{ID: person, Name: "person", Created: now}},
 		access.Change{Put: access.Credential{ID: s.credential(card), Person: person, Tail: tail(card), Status: access.CardActive, Created: now}},
 		access.Change{Put: access.Grant{ID: access.NewID(), SubjectKind: access.SubjectPerson, Subject: person, Target: s.door,
