@@ -31,22 +31,31 @@ const (
 	maxSends = 3 // a command and its repeats after 4.01
 )
 
-// Actuate commands a node (POST /act) and returns its receipt. The command is obeyed only within CommandWindow after intent, and is
-// not sent later than that; a 4.01 and the repeat it asks for fall within the same bound. cmd.Age is filled in here.
-func Actuate(ctx context.Context, p *Peer, cmd wire.Command, intent time.Time) (wire.Receipt, error) {
-	end := intent.Add(CommandWindow)
-	if d, ok := ctx.Deadline(); !ok || d.After(end) { // one of the caller's own needs no second timer
+// Command is what an actuator is asked to do, and the moment when somebody asked for that. Its age is filled in when it
+// is sent.
+type Command struct {
+	wire.Command
+	Intent time.Time // with a monotonic reading
+}
+
+// Deadline is when it is too late for the command: CommandWindow after the intent.
+func (c Command) Deadline() time.Time { return c.Intent.Add(CommandWindow) }
+
+// Actuate sends a command to a node (POST /act) and returns its receipt. The node obeys within CommandWindow after the
+// intent only, and nothing is sent later than that: a 4.01 and the repeat that it asks for have the same deadline.
+func Actuate(ctx context.Context, p *Peer, cmd Command) (wire.Receipt, error) {
+	if d, ok := ctx.Deadline(); !ok || d.After(cmd.Deadline()) { // an earlier one needs no second timer
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, end)
+		ctx, cancel = context.WithDeadline(ctx, cmd.Deadline())
 		defer cancel()
 	}
 	for range maxSends {
 		now := time.Now()
-		if ctx.Err() != nil || now.Sub(intent) >= CommandWindow || Slept(intent, now) {
+		if ctx.Err() != nil || !now.Before(cmd.Deadline()) || Slept(cmd.Intent, now) {
 			return wire.Receipt{}, ErrLate
 		}
 		var echo []byte
-		echo, cmd.Age = p.Held.Age(intent, now)
+		echo, cmd.Age = p.Held.Age(cmd.Intent, now)
 		body, err := cmd.Encode(wire.CBOR)
 		if err != nil {
 			return wire.Receipt{}, fmt.Errorf("coapres: command %d: %w", cmd.ID, err)

@@ -70,6 +70,10 @@ func (l *lock) Do(req *pool.Message) (*pool.Message, error) {
 	return resp, nil
 }
 
+func unlockSeven(intent time.Time) Command {
+	return Command{Command: wire.Command{ID: 7, Action: wire.Unlock, Duration: 3000}, Intent: intent}
+}
+
 func TestActuate(t *testing.T) {
 	done := wire.Receipt{Result: wire.Done, State: wire.State{ID: 7, On: true, Left: 3000}}
 	stale := answered{code: codes.Unauthorized, echo: "newecho1"}
@@ -100,7 +104,7 @@ func TestActuate(t *testing.T) {
 			p.Held.Take([]byte("oldecho1"), time.Now())
 			time.Sleep(100 * time.Millisecond)
 			began := time.Now()
-			r, err := Actuate(context.Background(), p, wire.Command{ID: 7, Action: wire.Unlock, Duration: 3000}, began.Add(-c.late))
+			r, err := Actuate(context.Background(), p, unlockSeven(began.Add(-c.late)))
 			if !errors.Is(err, c.want) || err == nil && r != done {
 				t.Errorf("%s: got %+v, %v, want %v", c.rule, r, err, c.want)
 			}
@@ -143,7 +147,7 @@ func TestNothingIsCommandedAfterASleep(t *testing.T) {
 	p := NewPeer("d", "front-lock", keys.KindLock, "lk-0000000000", "", l)
 	tapped := asleep(t, time.Now(), time.Hour)
 	p.Held.Take([]byte("oldecho1"), tapped)
-	if r, err := Actuate(context.Background(), p, wire.Command{ID: 7, Action: wire.Unlock, Duration: 3000}, tapped); !errors.Is(err, ErrLate) || len(l.got) > 0 {
+	if r, err := Actuate(context.Background(), p, unlockSeven(tapped)); !errors.Is(err, ErrLate) || len(l.got) > 0 {
 		t.Errorf("got %+v, %v after %d commands, want ErrLate and none", r, err, len(l.got))
 	}
 }

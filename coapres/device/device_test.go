@@ -140,7 +140,7 @@ func (p *post) peer() *coapres.Peer {
 }
 
 func command(peer *coapres.Peer, cmd wire.Command) (wire.Receipt, error) {
-	return coapres.Actuate(context.Background(), peer, cmd, time.Now())
+	return coapres.Actuate(context.Background(), peer, coapres.Command{Command: cmd, Intent: time.Now()})
 }
 
 func until(t *testing.T, what string, f func() bool) {

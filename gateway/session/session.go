@@ -175,10 +175,10 @@ func (t *Table) Lapsed(now time.Time) []*coapres.Peer {
 	return out
 }
 
-// Command sends cmd to a device and waits for its receipt, until coapres.CommandWindow after intent at the latest. Commands to one
-// device go one at a time, and ahead of readings. Their ids must grow, or the node refuses them: that is the caller's affair.
-func (t *Table) Command(ctx context.Context, deviceID keys.RecordID, cmd wire.Command, intent time.Time) (wire.Receipt, error) {
-	ctx, cancel := context.WithDeadline(ctx, intent.Add(coapres.CommandWindow))
+// Command sends a command to a device and waits for its receipt, until the command's deadline at the latest. Commands to
+// one device go one at a time, and ahead of readings. The caller sees to it that their ids grow: a node refuses others.
+func (t *Table) Command(ctx context.Context, deviceID keys.RecordID, cmd coapres.Command) (wire.Receipt, error) {
+	ctx, cancel := context.WithDeadline(ctx, cmd.Deadline())
 	defer cancel()
 	s, err := t.take(ctx, deviceID)
 	if err != nil {
@@ -190,13 +190,13 @@ func (t *Table) Command(ctx context.Context, deviceID keys.RecordID, cmd wire.Co
 	}
 	t.update(s, func(d *device) {
 		s.epoch++
-		d.view.Commanded, d.view.CommandedAt = cmd, time.Now()
+		d.view.Commanded, d.view.CommandedAt = cmd.Command, time.Now()
 		if s.read != nil {
 			s.read()
 		}
 	})
 	asked := time.Now()
-	r, err := coapres.Actuate(ctx, s.peer, cmd, intent)
+	r, err := coapres.Actuate(ctx, s.peer, cmd)
 	t.update(s, func(d *device) {
 		s.epoch++
 		switch {

@@ -156,7 +156,7 @@ type result struct {
 func (s *site) command(cmd wire.Command, intent time.Time) <-chan result {
 	out := make(chan result, 1)
 	go func() {
-		r, err := s.Command(context.Background(), doorID, cmd, intent)
+		r, err := s.Command(context.Background(), doorID, coapres.Command{Command: cmd, Intent: intent})
 		out <- result{r, err}
 	}()
 	return out
@@ -165,7 +165,7 @@ func (s *site) command(cmd wire.Command, intent time.Time) <-chan result {
 func TestOnline(t *testing.T) {
 	s := newSite(t)
 	now := time.Now()
-	if _, err := s.Command(context.Background(), doorID, unlock(1), now); !errors.Is(err, ErrOffline) {
+	if _, err := s.Command(context.Background(), doorID, coapres.Command{Command: unlock(1), Intent: now}); !errors.Is(err, ErrOffline) {
 		t.Errorf("never seen: got %v, want ErrOffline", err)
 	}
 	if _, ok := s.View(doorID, now); ok {
@@ -203,7 +203,7 @@ func TestOnline(t *testing.T) {
 	s.Registered(p, 90*time.Second, now)
 	s.Left(p)
 	online("took its registration back", now, false)
-	if _, err := s.Command(context.Background(), doorID, unlock(2), time.Now()); !errors.Is(err, ErrOffline) {
+	if _, err := s.Command(context.Background(), doorID, coapres.Command{Command: unlock(2), Intent: time.Now()}); !errors.Is(err, ErrOffline) {
 		t.Errorf("got %v, want ErrOffline", err)
 	}
 	s.Registered(p, 90*time.Second, now)
@@ -288,7 +288,7 @@ func TestLostReceipt(t *testing.T) {
 	n, p := s.connect(t)
 	s.Registered(p, 90*time.Second, time.Now())
 	n.answer <- wire.State{ID: 1}
-	if _, err := s.Command(context.Background(), doorID, wire.Command{ID: 1, Action: wire.Lock}, time.Now()); err != nil {
+	if _, err := s.Command(context.Background(), doorID, coapres.Command{Command: wire.Command{ID: 1, Action: wire.Lock}, Intent: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	<-n.asked
@@ -488,7 +488,7 @@ func TestNewestSessionWins(t *testing.T) {
 	}
 	s.Registered(newest, 90*time.Second, time.Now())
 	n.answer <- wire.State{ID: 1}
-	if _, err := s.Command(context.Background(), doorID, wire.Command{ID: 1, Action: wire.Lock}, time.Now()); err != nil {
+	if _, err := s.Command(context.Background(), doorID, coapres.Command{Command: wire.Command{ID: 1, Action: wire.Lock}, Intent: time.Now()}); err != nil {
 		t.Error(err)
 	}
 	if vs := s.Views(time.Now()); len(vs) != 1 || vs[0].Device != doorID || !vs[0].Online {

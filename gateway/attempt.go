@@ -1,0 +1,238 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"latchkey/coapres"
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+	"latchkey/gateway/session"
+	"latchkey/gateway/store"
+)
+
+// diskWithin bounds the wait for a durable decision and for what came of it. Whoever asked has an answer long before.
+const diskWithin = 20 * time.Second
+
+// Timeline is when each step of one attempt was done. A step that was not reached is zero.
+type Timeline struct {
+	Received     time.Time // its datagram, or HTTP request, was read
+	Fresh        time.Time // its freshness was proven
+	Decided      time.Time
+	Durable      time.Time // decision and counter are on disk
+	Commanded    time.Time // the command was handed to the actuator's session
+	Acknowledged time.Time // its receipt was there
+
+	Seq      uint64 // of the decision's event
+	Device   string // its name; the operator's name if no device asked
+	Target   string
+	Decision access.Decision
+	Outcome  access.Outcome // of the command; empty if there was none
+	Holds    time.Duration  // of an unlock: how long the lock holds it, as it said; 0: it did not say
+	Repeated bool           // an attempt that was decided before: nothing was done
+}
+
+// attempt is one request to move a target, from the message that caused it to its durable outcome. It has
+// g and asked; run fills in the rest.
+type attempt struct {
+	g        *Gateway
+	asked    access.Attempt
+	timeline Timeline
+
+	turn     turn
+	last     uint64        // the device's counter as of the decision
+	actuator access.Device // what was commanded
+	detail   string        // why the command was not acknowledged, for people
+}
+
+// run takes the attempt through its stages. It calls answer once: with nil when the decision is durable and the target has
+// moved, or could not be moved; with an error when nothing was decided, and then nothing moves. A device hears its verdict
+// before the outcome is on disk, because nothing that it hears depends on that record.
+func (a *attempt) run(ctx context.Context, answer func(error)) {
+	// A session that ends meanwhile changes nothing: what was asked for is decided, and its outcome is kept.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), diskWithin)
+	defer cancel()
+	a.timeline.Received, a.timeline.Fresh = a.asked.At, time.Now()
+
+	if err := a.takeTurn(ctx); err != nil {
+		answer(err)
+		return
+	}
+	defer a.turn.end()
+	if err := a.decide(ctx); err != nil {
+		answer(err)
+		return
+	}
+	moves := a.timeline.Decision.Granted && !a.timeline.Repeated
+	if moves {
+		a.command(ctx)
+	}
+	a.observe(ctx)
+	answer(nil)
+	if moves {
+		a.recordOutcome(ctx)
+	}
+}
+
+// takeTurn waits until no other attempt of the device, or at the target, is under way. So copies of one scan wait for the
+// first and get the same outcome, never a second pulse; a target's commands are sent in the order of their ids; and a
+// toggle sees what the attempt before it did.
+func (a *attempt) takeTurn(ctx context.Context) (err error) {
+	a.turn, err = a.g.turns.take(ctx, a.asked.Device, a.asked.Target)
+	return err
+}
+
+// decide has the store decide. The decision and the device's counter are on disk when it returns nil.
+func (a *attempt) decide(ctx context.Context) error {
+	a.asked.ClockTrusted, _ = a.g.clock.trusted(a.asked.At)
+	adm, err := a.g.store.Admit(ctx, a.asked)
+	if err != nil {
+		a.g.metrics.undecided.Inc()
+		a.g.log.Error("could not decide", "device", string(a.asked.Device), "target", string(a.asked.Target), "err", err)
+		return err
+	}
+	a.g.restateIfDue(adm.Seq)
+	a.last = adm.Last
+	a.describe(a.g.store.Snapshot(), adm)
+	return nil
+}
+
+// describe puts what was decided into the timeline.
+func (a *attempt) describe(p *access.Policy, adm store.Admission) {
+	a.timeline.Decided, a.timeline.Durable, a.timeline.Seq, a.timeline.Decision = adm.Decided, adm.Durable, adm.Seq, adm.Decision
+	a.timeline.Repeated, a.timeline.Outcome = adm.Duplicate, adm.Outcome
+	a.timeline.Device, a.timeline.Target = p.Devices[a.asked.Device].Name, p.Targets[a.asked.Target].Name
+	if a.asked.Source == access.ByOperator {
+		a.timeline.Device = a.asked.Operator
+	}
+}
+
+// command has the actuator move the target, not later than coapres.CommandWindow after the message that caused it was
+// read, however long the disk took.
+func (a *attempt) command(ctx context.Context) {
+	policy := a.g.store.Snapshot()
+	actuator, ok := policy.Actuator(a.asked.Target)
+	a.timeline.Outcome = access.OutcomeOffline
+	if !ok {
+		return
+	}
+	a.actuator = actuator
+	sent := time.Now()
+	r, err := a.g.sessions.Command(ctx, actuator.ID, a.commandFor(policy))
+	a.timeline.Outcome = outcomeOf(err)
+	if err != nil {
+		a.detail = whyNot(err)
+		a.g.log.Warn("not acknowledged", "device", actuator.Name, "target", a.timeline.Target, "event", a.timeline.Seq, "err", err)
+	}
+	switch a.timeline.Outcome {
+	case access.OutcomeDone:
+		a.timeline.Commanded, a.timeline.Acknowledged = sent, time.Now()
+		if r.State.On {
+			a.timeline.Holds = time.Duration(r.State.Left) * time.Millisecond
+		}
+		a.g.expectEnd(actuator.ID, time.Time{})
+	case access.OutcomeUnknown, access.OutcomeRefused:
+		a.timeline.Commanded = sent
+		a.g.refresh(actuator.ID)
+	case access.OutcomeLate: // not sent
+		a.g.refresh(actuator.ID)
+	case access.OutcomeOffline: // not sent, and nobody to ask
+	}
+}
+
+// commandFor turns the action into a command. Its id is the number of the decision's event, so it is durable and grows.
+func (a *attempt) commandFor(p *access.Policy) coapres.Command {
+	c := coapres.Command{Command: wire.Command{ID: a.timeline.Seq, Action: a.asked.Action}, Intent: a.asked.At}
+	switch a.asked.Action {
+	case wire.Unlock:
+		c.Duration = uint32(a.g.holds(p.Targets[a.asked.Target], a.actuator.ID) / time.Millisecond)
+	case wire.Level:
+		c.Level = a.asked.Level
+	case wire.Toggle:
+		c.Action = wire.On
+		if v, ok := a.g.sessions.View(a.actuator.ID, time.Now()); ok && v.Known && v.State.On {
+			c.Action = wire.Off
+		}
+	}
+	return c
+}
+
+// observe tells whoever counts and logs.
+func (a *attempt) observe(ctx context.Context) {
+	a.g.metrics.observe(a.timeline)
+	a.g.latency.observe(a.timeline)
+	asker := "device"
+	if a.asked.Source == access.ByOperator {
+		asker = "actor"
+	}
+	a.g.log.LogAttrs(ctx, slog.LevelInfo, "decided", slog.String(asker, a.timeline.Device),
+		slog.String("target", a.timeline.Target), slog.String("reason", string(a.timeline.Decision.Reason)),
+		slog.Uint64("counter", a.asked.Counter), slog.Uint64("event", a.timeline.Seq),
+		slog.String("outcome", string(a.timeline.Outcome)), slog.Bool("repeated", a.timeline.Repeated))
+	if a.g.cfg.Timeline != nil {
+		a.g.cfg.Timeline(a.timeline)
+	}
+}
+
+// recordOutcome writes what came of the command. The turn ends as soon as that is queued: the next attempt is decided
+// after it, sees it, and may share its commit.
+func (a *attempt) recordOutcome(ctx context.Context) {
+	outcome := access.Event{Kind: access.EventReceipt, Cause: a.timeline.Seq, Outcome: a.timeline.Outcome, Detail: a.detail,
+		Action: a.asked.Action, Level: a.asked.Level, Device: access.Named{ID: a.actuator.ID, Name: a.actuator.Name},
+		Target: access.Named{ID: a.asked.Target, Name: a.timeline.Target}}
+	if _, err := a.g.store.RecordQueued(ctx, outcome, a.turn.end); err != nil {
+		// The target has moved, or not, all the same.
+		a.g.log.Error("outcome not kept", "target", string(a.asked.Target), "event", a.timeline.Seq, "err", err)
+	}
+}
+
+// verdict is what the reader is told.
+func (a *attempt) verdict() wire.Verdict {
+	v := wire.Verdict{Last: a.last}
+	switch {
+	case !a.timeline.Decision.Granted: // denied, which is the zero verdict
+	case a.timeline.Outcome == access.OutcomeDone:
+		v.Verdict = wire.Granted
+	default:
+		v.Verdict = wire.Retry
+	}
+	return v
+}
+
+// outcomeOf is the one place where an error of a command becomes an outcome.
+func outcomeOf(err error) access.Outcome {
+	switch {
+	case err == nil:
+		return access.OutcomeDone
+	case errors.Is(err, session.ErrOffline):
+		return access.OutcomeOffline
+	case errors.Is(err, coapres.ErrLate):
+		return access.OutcomeLate
+	case errors.Is(err, coapres.ErrNotObeyed):
+		return access.OutcomeRefused
+	}
+	return access.OutcomeUnknown
+}
+
+// whyNot says in a sentence what kept a command from being acknowledged. The error itself is for the log.
+func whyNot(err error) string {
+	var code *coapres.CodeError
+	switch {
+	case errors.Is(err, session.ErrUnheard):
+		return "it speaks from a new address and has not answered there, so nothing was sent"
+	case errors.Is(err, session.ErrOffline):
+		return "" // the outcome says it
+	case errors.Is(err, coapres.ErrLate):
+		return fmt.Sprintf("more than %v had passed since the tap, so nothing was sent", coapres.CommandWindow)
+	case errors.As(err, &code):
+		return fmt.Sprintf("its device refused it, with the code %d.%02d", code.Code>>5, code.Code&31)
+	case errors.Is(err, coapres.ErrNotObeyed):
+		return "its device did not do it"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "its device did not answer in time"
+	}
+	return "the connection to its device failed before it answered"
+}
