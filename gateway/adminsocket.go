@@ -36,7 +36,7 @@ func (s policyStore) Apply(ctx context.Context, actor string, changes ...access.
 func (g *Gateway) AdminHandler() http.Handler { return g.api }
 
 func newAPI(g *Gateway) http.Handler {
-	return admin.New(admin.Config{Store: policyStore{g.store, g}, Live: live{g}, Log: g.log, Metrics: g.metrics.handler(),
+	return admin.New(admin.Config{Store: policyStore{g.store, g}, Live: live{g}, Feed: g.feed, Log: g.log, Metrics: g.metrics.handler(),
 		Version: g.cfg.Version, ConsoleURL: g.ConsoleURL(), GatewayAddrs: g.cfg.Announce, Health: g.health, StatusOf: StatusOf})
 }
 

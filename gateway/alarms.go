@@ -130,9 +130,7 @@ func (g *Gateway) raise(what door.Headline, device, target access.Named, now tim
 		g.background(func() {
 			ev := access.Event{Kind: access.EventReport, Device: device, Target: target,
 				Detail: fmt.Sprintf("%s again, %d times since the alarm that nobody has acknowledged", alarmText[what], times)}
-			if err := g.record(ev); err != nil {
-				g.log.Error("event lost", "device", device.Name, "err", err)
-			}
+			g.feed.Note(ev)
 		})
 	}
 }

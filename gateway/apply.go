@@ -32,6 +32,7 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 			g.addresses.forget(id)
 			g.stale.forget(id)
 			g.confirms.forget(id)
+			g.feed.DeviceRemoved(id)
 		}
 	}
 	return seq, err

@@ -68,11 +68,7 @@ func (g *Gateway) failed(f transport.Failure, now time.Time) {
 		ev.Device = access.Named{ID: id, Name: p.Devices[id].Name}
 	}
 	g.log.Error("no room for a session: start with a higher --max-sessions", "device", ev.Device.Name, "max", g.cfg.MaxSessions)
-	g.background(func() {
-		if err := g.record(ev); err != nil {
-			g.log.Error("event lost", "device", ev.Device.Name, "err", err)
-		}
-	})
+	g.background(func() { g.feed.Note(ev) })
 }
 
 // causeOf tells what the wire must not: which of the three it was when a key was not proven. k is the key of the claimed identity.

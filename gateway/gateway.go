@@ -19,6 +19,7 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
+	"latchkey/gateway/feed"
 	"latchkey/gateway/session"
 	"latchkey/gateway/store"
 	"latchkey/keys"
@@ -58,6 +59,7 @@ type Gateway struct {
 	listener  *transport.Listener
 	server    *coapres.Server
 	sessions  *session.Table
+	feed      *feed.Feed
 	clock     clock
 	unknown   throttle
 	noise     noise
@@ -95,9 +97,11 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	g := &Gateway{cfg: cfg, log: cfg.Log, store: cfg.Store, decoy: cfg.Store.DecoySecret(), sessions: session.NewTable(),
+	g := &Gateway{cfg: cfg, log: cfg.Log, store: cfg.Store, decoy: cfg.Store.DecoySecret(),
 		clock:    clock{source: cfg.Clock, lastEvent: cfg.Store.LastEventAt},
 		failures: newFailures(time.Now()), latency: newLatency(time.Now())}
+	g.feed = feed.New(cfg.Store, cfg.Log)
+	g.sessions = session.NewTable(g.feed.DeviceChanged)
 	var err error
 	if g.alarms.open, err = openAlarms(context.Background(), cfg.Store); err != nil {
 		return nil, err
@@ -326,9 +330,7 @@ func (g *Gateway) nodeEvent(p *coapres.Peer, detail string) {
 }
 
 func (g *Gateway) sessionEvent(p *coapres.Peer, detail string) {
-	if err := g.record(access.Event{Kind: access.EventSession, Device: named(p), Detail: detail}); err != nil {
-		g.log.Error("event lost", "device", p.Name, "err", err)
-	}
+	g.feed.Note(access.Event{Kind: access.EventSession, Device: named(p), Detail: detail})
 }
 
 func named(p *coapres.Peer) access.Named { return access.Named{ID: p.Device, Name: p.Name} }

@@ -29,6 +29,7 @@ var ladder = map[string]int{
 	"gateway/certificate": 2,
 	"gateway/store":       3,
 	"gateway/session":     3,
+	"gateway/feed":        4,
 	"gateway/admin":       5,
 	"gateway/console":     6,
 	"gateway":             7,

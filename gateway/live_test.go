@@ -1,14 +1,17 @@
 package gateway_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -297,4 +300,44 @@ func TestFailedCommitKeepsEveryDoorShut(t *testing.T) {
 	if !errors.Is(d.ended, store.ErrFailed) {
 		t.Errorf("the gateway ended with %v, want the failed commit", d.ended)
 	}
+}
+
+// Who follows the devices hears of each thing that leaves no event: a session, a state, a reading.
+func TestStreamTellsOfDevices(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t, store.Options{})
+	server := httptest.NewServer(d.gw.AdminHandler())
+	defer server.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/v1/events/stream?devices=true", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := server.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	lines := bufio.NewScanner(resp.Body)
+	hears := func(of ...access.ID) {
+		t.Helper()
+		for len(of) > 0 && lines.Scan() {
+			var line struct{ Devices []access.ID }
+			if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+				t.Fatalf("got %q: %v", lines.Text(), err)
+			}
+			of = slices.DeleteFunc(of, func(id access.ID) bool { return slices.Contains(line.Devices, id) })
+		}
+		if len(of) > 0 {
+			t.Fatalf("the stream ended without a word of %v: %v", of, lines.Err())
+		}
+	}
+	d.connect(d.addr, d.addr)
+	hears(d.lockID, d.readerID)
+	r := wire.Report{Measurements: []wire.Measurement{{Name: "volts", Unit: "V", Type: wire.NumberValue, Number: 3.1}}}
+	if err := d.reader.Report(ctx, r); err != nil {
+		t.Fatal(err)
+	}
+	hears(d.readerID)
 }

@@ -59,6 +59,7 @@ func (c calls) Report(p *coapres.Peer, r wire.Report, late bool) {
 	now := time.Now()
 	for _, m := range r.Measurements {
 		c.g.reports.keep(p.Device, Reported{m, now, late})
+		c.g.feed.DeviceChanged(p.Device)
 		if late {
 			continue
 		}
@@ -86,11 +87,7 @@ func (c calls) note(p *coapres.Peer, name string, now time.Time, detail string) 
 	}
 	c.g.log.Warn("device reports", "device", p.Name, "report", detail)
 	ev := access.Event{Kind: access.EventReport, Device: named(p), Target: c.g.placeOf(p), Detail: detail}
-	c.g.background(func() {
-		if err := c.g.record(ev); err != nil {
-			c.g.log.Error("event lost", "device", p.Name, "err", err)
-		}
-	})
+	c.g.background(func() { c.g.feed.Note(ev) })
 }
 
 // contact takes what a door's sensor reports.

@@ -89,10 +89,8 @@ func (g *Gateway) unknownCard(p *coapres.Peer, a access.Attempt, at time.Time) {
 		return
 	}
 	g.log.Warn("too many unknown cards", "device", p.Name)
-	if err := g.record(access.Event{Kind: access.EventThrottle, Device: named(p),
-		Detail: "ten unknown cards in a minute: one scan in 10 s until a minute after the last"}); err != nil {
-		g.log.Error("event lost", "device", p.Name, "err", err)
-	}
+	g.feed.Note(access.Event{Kind: access.EventThrottle, Device: named(p),
+		Detail: "ten unknown cards in a minute: one scan in 10 s until a minute after the last"})
 }
 
 // tail is the last two bytes of a UID in hex, so that people can tell cards apart.

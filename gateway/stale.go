@@ -82,11 +82,7 @@ func (c calls) Late(p *coapres.Peer, n uint64, after time.Duration) {
 	}
 	ev.Target = c.g.placeOf(p)
 	c.g.log.Warn("scan too late", "device", p.Name, "after", after)
-	c.g.background(func() {
-		if err := c.g.record(ev); err != nil {
-			c.g.log.Error("event lost", "device", p.Name, "err", err)
-		}
-	})
+	c.g.background(func() { c.g.feed.Note(ev) })
 }
 
 // placeOf names the door or lamp at which a device stands; zero if there is none, or several.

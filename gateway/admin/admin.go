@@ -17,6 +17,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/feed"
 	"latchkey/gateway/limit"
 )
 
@@ -24,13 +25,8 @@ import (
 type Store interface {
 	Snapshot() *access.Policy
 	Apply(ctx context.Context, actor string, changes ...access.Change) (seq uint64, err error)
-	Events(ctx context.Context, from uint64, limit int) ([]access.Event, error)
+	feed.Chain
 	Since(ctx context.Context, t time.Time, limit int) ([]access.Event, error)
-	// Record chains an event that is neither a decision nor a policy change.
-	Record(ctx context.Context, ev access.Event) (access.Event, error)
-	// Changed returns a channel that is closed after the next new event.
-	Changed() <-chan struct{}
-	Head() (seq uint64, hash access.Hash)
 	Verify(ctx context.Context) error
 	VerifyHead(ctx context.Context, seq uint64, hash access.Hash) error
 	// Verified tells when all of the store was last verified since it was opened, up to which event, and what was wrong.
@@ -73,7 +69,8 @@ type Operated struct {
 // Config says what the handler works on. Store is required.
 type Config struct {
 	Store Store
-	Live  Live // nil when no gateway runs here: what needs one then answers 503
+	Live  Live       // nil when no gateway runs here: what needs one then answers 503
+	Feed  *feed.Feed // of Store; one is made if nil
 	// Clock tells whether a gateway on this store would trust a time of day, and why not. Asked only without Live; nil: it would.
 	Clock func(now time.Time) (trusted bool, why string)
 
@@ -114,6 +111,9 @@ func New(cfg Config) http.Handler {
 	}
 	if cfg.Actor == "" {
 		cfg.Actor = "admin"
+	}
+	if cfg.Feed == nil {
+		cfg.Feed = feed.New(cfg.Store, cfg.Log)
 	}
 	mux := http.NewServeMux()
 	a := &api{Config: cfg, API: humago.New(mux, document(cfg.Version)), turn: make(chan struct{}, 1),

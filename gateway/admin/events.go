@@ -19,7 +19,6 @@ import (
 const (
 	defaultEvents = 100
 	maxEvents     = 1000
-	eventPage     = 256
 	writeWait     = 30 * time.Second
 )
 
@@ -52,7 +51,8 @@ type Events struct {
 
 // StreamInput says where a stream starts.
 type StreamInput struct {
-	From uint64 `query:"from" doc:"sequence number of the first; only new events if left out"`
+	From    uint64 `query:"from" doc:"sequence number of the first; only new events if left out"`
+	Devices bool   `query:"devices" doc:"also a line {\"devices\":[id…]} when something else is known of devices than before: their session, state or readings"`
 }
 
 func (a *api) eventRoutes() {
@@ -84,7 +84,7 @@ func (a *api) eventRoutes() {
 			defer leave()
 			limit.Detach(ctx)
 			r, w := humago.Unwrap(c)
-			a.stream(r.Context(), w, in.From)
+			a.stream(r.Context(), w, in)
 		}}, nil
 	})
 }
@@ -125,7 +125,7 @@ func (a *api) events(ctx context.Context, in *EventQuery) (Events, error) {
 		out.Items, err = a.Store.Since(ctx, in.Since, limit)
 	case in.From != 0:
 		if in.Wait > 0 {
-			a.waitFor(ctx, in.From, time.Duration(in.Wait)*time.Second)
+			a.Feed.Await(ctx, in.From, time.Duration(in.Wait)*time.Second)
 		}
 		out.Items, err = a.Store.Events(ctx, in.From, limit)
 		out.Next = max(in.From, 1)
@@ -140,30 +140,16 @@ func (a *api) events(ctx context.Context, in *EventQuery) (Events, error) {
 	return out, err
 }
 
-// waitFor returns when there is an event seq, or after d, or when ctx ends.
-func (a *api) waitFor(ctx context.Context, seq uint64, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	for {
-		changed := a.Store.Changed()
-		if head, _ := a.Store.Head(); head >= seq {
-			return
-		}
-		select {
-		case <-changed:
-		case <-t.C:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
+// news is a line of the stream that is no event.
+type news struct {
+	Devices []access.ID `json:"devices"`
 }
 
-// stream writes events until the client or the store is gone. Each is flushed: somebody is watching.
-func (a *api) stream(ctx context.Context, w http.ResponseWriter, from uint64) {
-	head, _ := a.Store.Head()
-	if from == 0 {
-		from = head + 1
+// stream writes what is new until the client or the store is gone. Each page is flushed: somebody is watching.
+func (a *api) stream(ctx context.Context, w http.ResponseWriter, in *StreamInput) {
+	cursor := a.Feed.Events(in.From)
+	if in.Devices {
+		cursor = a.Feed.All(in.From)
 	}
 	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", ndjson)
@@ -171,27 +157,24 @@ func (a *api) stream(ctx context.Context, w http.ResponseWriter, from uint64) {
 	_ = out.Flush() // a writer that cannot be flushed will show the events later
 	lines := json.NewEncoder(w)
 	lines.SetEscapeHTML(false)
-	for ctx.Err() == nil {
-		changed := a.Store.Changed()
-		events, err := a.Store.Events(ctx, from, eventPage)
+	write := func(line any) error {
+		_ = out.SetWriteDeadline(time.Now().Add(writeWait)) // not every writer has one
+		return lines.Encode(line)
+	}
+	for {
+		found, err := cursor.Next(ctx)
 		if err != nil {
 			return
 		}
-		for _, ev := range events {
-			_ = out.SetWriteDeadline(time.Now().Add(writeWait)) // not every writer has one
-			if lines.Encode(ev) != nil {
+		for _, ev := range found.Events {
+			if write(ev) != nil {
 				return
 			}
-			from = ev.Seq + 1
+		}
+		if len(found.Devices) > 0 && write(news{found.Devices}) != nil {
+			return
 		}
 		_ = out.Flush()
 		_ = out.SetWriteDeadline(time.Time{}) // in HTTP/2 it would end the stream while there is nothing to write
-		if len(events) > 0 {
-			continue
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-		}
 	}
 }

@@ -23,6 +23,8 @@ var ErrUnheard = fmt.Errorf("%w: not heard at its new address", ErrOffline)
 
 // Table holds the newest session of each device, and what is known of each device's target. It is safe for concurrent use.
 type Table struct {
+	changed func(keys.RecordID)
+
 	mu      sync.Mutex
 	devices map[keys.RecordID]*device // guarded by mu; by device record id
 }
@@ -80,8 +82,14 @@ func (v View) Expected(now time.Time) wire.State {
 	return s
 }
 
-// NewTable returns an empty table.
-func NewTable() *Table { return &Table{devices: map[keys.RecordID]*device{}} }
+// NewTable returns an empty table. changed, if not nil, is told of each device of which something else is known than
+// before. It is called with the table locked, so it must neither block nor call the table.
+func NewTable(changed func(keys.RecordID)) *Table {
+	if changed == nil {
+		changed = func(keys.RecordID) {}
+	}
+	return &Table{devices: map[keys.RecordID]*device{}, changed: changed}
+}
 
 // Open makes p the session of its device and tells whether an older one was replaced; that one is ended. number grows with each association
 // that is begun: a session that is not the newest is refused, for handshakes that follow one another closely may end in another order. end
@@ -102,6 +110,7 @@ func (t *Table) Open(p *coapres.Peer, number uint64, end func(), now time.Time) 
 	d.live = &session{peer: p, number: number, end: end, turn: make(chan struct{}, 1)}
 	d.view.Since, d.view.Addr, d.view.Identity, d.view.Known = now, p.Addr, p.Key, false
 	d.view.State.ID = 0 // command ids count within one association
+	t.changed(p.Device)
 	t.mu.Unlock()
 	if old != nil {
 		old.end()
@@ -118,6 +127,7 @@ func (t *Table) Closed(p *coapres.Peer) bool {
 		return false
 	}
 	d.ended()
+	t.changed(p.Device)
 	return true
 }
 
@@ -145,6 +155,9 @@ func (t *Table) Registered(p *coapres.Peer, lifetime time.Duration, now time.Tim
 	}
 	first = !s.online(now)
 	s.until = now.Add(lifetime)
+	if first {
+		t.changed(p.Device)
+	}
 	return first
 }
 
@@ -154,6 +167,7 @@ func (t *Table) Left(p *coapres.Peer) {
 	defer t.mu.Unlock()
 	if _, s := t.of(p); s != nil {
 		s.until = time.Time{}
+		t.changed(p.Device)
 	}
 }
 
@@ -169,6 +183,7 @@ func (t *Table) Lapsed(now time.Time) []*coapres.Peer {
 	for _, d := range t.devices {
 		if s := d.live; s != nil && !s.until.IsZero() && !now.Before(s.until) {
 			s.until = time.Time{}
+			t.changed(s.peer.Device)
 			out = append(out, s.peer)
 		}
 	}
@@ -265,6 +280,7 @@ func (t *Table) update(s *session, f func(*device)) {
 	defer t.mu.Unlock()
 	if d, live := t.of(s.peer); live == s {
 		f(d)
+		t.changed(s.peer.Device)
 	}
 }
 
@@ -328,6 +344,7 @@ func (t *Table) Sensed(p *coapres.Peer, c wire.Contact) {
 	if d, _ := t.of(p); d != nil {
 		d.view.State.Contact = c
 		d.sensed(c)
+		t.changed(p.Device)
 	}
 }
 
@@ -338,6 +355,7 @@ func (t *Table) EndIf(f func(*coapres.Peer) bool) []*coapres.Peer {
 	for _, d := range t.devices {
 		if d.live != nil && f(d.live.peer) {
 			gone = append(gone, d.live)
+			t.changed(d.live.peer.Device)
 			d.ended()
 		}
 	}

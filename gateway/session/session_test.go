@@ -40,7 +40,7 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{Table: NewTable(), secret: keys.NewSecret(), peers: make(chan *coapres.Peer, 8), gone: make(chan bool, 8)}
+	s := &site{Table: NewTable(nil), secret: keys.NewSecret(), peers: make(chan *coapres.Peer, 8), gone: make(chan bool, 8)}
 	l, err := transport.Listen(transport.Config{Addr: "127.0.0.1:0", PSK: func([]byte) []byte { return s.secret.PSK() }})
 	if err != nil {
 		t.Fatal(err)

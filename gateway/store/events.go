@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"iter"
 	"slices"
 	"time"
 
@@ -147,35 +146,5 @@ func (s *Store) signal() {
 	if s.wake != nil {
 		close(s.wake)
 		s.wake = nil
-	}
-}
-
-// Watch yields every event from sequence number from upwards, each once and in order, and waits for new ones after the last.
-// It ends with an error: ctx.Err(), ErrClosed, or what a read gave.
-func (s *Store) Watch(ctx context.Context, from uint64) iter.Seq2[access.Event, error] {
-	const page = 256
-	return func(yield func(access.Event, error) bool) {
-		for from = max(from, 1); ; {
-			changed := s.Changed()
-			evs, err := s.Events(ctx, from, page)
-			if err != nil {
-				yield(access.Event{}, err)
-				return
-			}
-			for _, ev := range evs {
-				if !yield(ev, nil) {
-					return
-				}
-			}
-			from += uint64(len(evs))
-			if len(evs) > 0 {
-				continue
-			}
-			select {
-			case <-changed:
-			case <-s.gone:
-			case <-ctx.Done():
-			}
-		}
 	}
 }

@@ -127,64 +127,6 @@ func TestSinceLooksPastAWrongClock(t *testing.T) {
 	}
 }
 
-func TestWatchMissesNothing(t *testing.T) {
-	s := built(t, Options{})
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	const each, writers = 100, 4
-	var wg sync.WaitGroup
-	for range writers {
-		wg.Go(func() {
-			for range each {
-				if _, err := s.Record(ctx, access.Event{Kind: access.EventReport}); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	want := uint64(1)
-	for ev, err := range s.Watch(ctx, 0) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if ev.Seq != want {
-			t.Fatalf("got event %d, want %d", ev.Seq, want)
-		}
-		if want++; want > 1+each*writers {
-			break
-		}
-	}
-	wg.Wait()
-}
-
-func TestWatchEnds(t *testing.T) {
-	ends := map[string]struct {
-		end  func(s *Store, cancel func())
-		want error
-	}{
-		"with its context": {func(_ *Store, cancel func()) { cancel() }, context.Canceled},
-		"with the store":   {func(s *Store, _ func()) { _ = s.Close() }, ErrClosed},
-	}
-	for name, test := range ends {
-		t.Run(name, func(t *testing.T) {
-			s := mustOpen(t, Options{})
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
-			mustRecord(t, s, access.Event{Kind: access.EventStart})
-			var last error
-			for _, err := range s.Watch(ctx, 1) {
-				if err == nil {
-					go test.end(s, cancel)
-				}
-				last = err
-			}
-			if !errors.Is(last, test.want) {
-				t.Errorf("got %v, want %v", last, test.want)
-			}
-		})
-	}
-}
-
 func TestLastEventAt(t *testing.T) {
 	c := newClock()
 	s := mustOpen(t, Options{Dir: t.TempDir(), Now: c.Now})

@@ -1,0 +1,116 @@
+// Package feed tells subscribers what is new: the events of the chain, and the devices of which something else is known
+// than before, such as a session, a reading or a state. It keeps no queue for anybody. A subscriber reads at its own pace
+// from a cursor, so a slow one costs nobody anything and misses no event.
+package feed
+
+import (
+	"container/list"
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"latchkey/gateway/access"
+)
+
+// Chain is where events are read from and written to. *store.Store is one.
+type Chain interface {
+	// Record chains an event that is neither a decision nor a policy change.
+	Record(ctx context.Context, ev access.Event) (access.Event, error)
+	// Events returns up to limit durable events from a sequence number upwards, oldest first.
+	Events(ctx context.Context, from uint64, limit int) ([]access.Event, error)
+	Head() (seq uint64, hash access.Hash)
+	// Changed returns a channel that is closed after the next new event, and when nothing more will come.
+	Changed() <-chan struct{}
+}
+
+// Feed is where changes are told and subscribed to. It is safe for concurrent use.
+type Feed struct {
+	chain Chain
+	log   *slog.Logger
+
+	mu      sync.Mutex
+	changes uint64                      // guarded by mu; how many there were
+	order   list.List                   // guarded by mu; of *change, the newest at the back, one a device
+	last    map[access.ID]*list.Element // guarded by mu; the element of a device in order
+	wake    chan struct{}               // guarded by mu; closed at the next change; nil: nobody waits
+}
+
+// change is the last change of a device.
+type change struct {
+	device access.ID
+	number uint64
+}
+
+// New returns the feed of a chain. Events that it cannot write are logged.
+func New(chain Chain, log *slog.Logger) *Feed {
+	return &Feed{chain: chain, log: log, last: map[access.ID]*list.Element{}}
+}
+
+// recordWithin bounds how long an event may take that nobody waits for.
+const recordWithin = 10 * time.Second
+
+// Note chains an event that is neither a decision nor a policy change, for a caller that can do nothing about a failure:
+// that is logged, and ok is false then. It has its own deadline, so that no event is lost because a session ended.
+func (f *Feed) Note(ev access.Event) (kept access.Event, ok bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), recordWithin)
+	defer cancel()
+	kept, err := f.chain.Record(ctx, ev)
+	if err != nil {
+		f.log.Error("event lost", "kind", string(ev.Kind), "device", ev.Device.Name, "err", err)
+		return ev, false
+	}
+	return kept, true
+}
+
+// DeviceChanged says that something else is known of a device than before. It does not wait for subscribers.
+func (f *Feed) DeviceChanged(device access.ID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changes++
+	if e := f.last[device]; e != nil {
+		e.Value.(*change).number = f.changes
+		f.order.MoveToBack(e)
+	} else {
+		f.last[device] = f.order.PushBack(&change{device, f.changes})
+	}
+	if f.wake != nil {
+		close(f.wake)
+		f.wake = nil
+	}
+}
+
+// DeviceRemoved forgets a device, so that the feed does not grow with those that are gone.
+func (f *Feed) DeviceRemoved(device access.ID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if e := f.last[device]; e != nil {
+		f.order.Remove(e)
+		delete(f.last, device)
+	}
+}
+
+// changed returns a channel that is closed at the next change of a device.
+func (f *Feed) changed() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.wake == nil {
+		f.wake = make(chan struct{})
+	}
+	return f.wake
+}
+
+// since returns the devices that changed after a change, the one that changed last at the front, and the number of the
+// last change.
+func (f *Feed) since(number uint64) (devices []access.ID, last uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for e := f.order.Back(); e != nil; e = e.Prev() {
+		c := e.Value.(*change)
+		if c.number <= number {
+			break
+		}
+		devices = append(devices, c.device)
+	}
+	return devices, f.changes
+}
