@@ -15,12 +15,13 @@ var floors = map[string]int{"keys": 0, "coapres": 1, "gateway": 2, "cli": 3, "be
 
 // ladder is the rung of each package. Imports go down, never sideways; a new package picks a rung here.
 var ladder = map[string]int{
-	"keys":              0,
-	"keys/provision":    1,
-	"coapres/wire":      1,
-	"coapres/transport": 2,
-	"coapres":           2,
-	"coapres/device":    3,
+	"keys":                     0,
+	"keys/provision":           1,
+	"coapres/wire":             1,
+	"coapres/transport/record": 1,
+	"coapres/transport":        2,
+	"coapres":                  2,
+	"coapres/device":           3,
 
 	"gateway/percentile":  0,
 	"gateway/limit":       0,

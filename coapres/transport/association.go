@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/pion/dtls/v3"
+
+	"latchkey/coapres/transport/record"
 )
 
 const (
@@ -47,7 +49,7 @@ type association struct {
 	l      *Listener
 	dc     *dtls.Conn
 	number uint64
-	cid    [cidLen]byte // ours: what comes with it is for this association
+	cid    [record.CIDSize]byte // ours: what comes with it is for this association
 
 	// Guarded by l.mu.
 	phase    phase
@@ -107,7 +109,7 @@ func (a *association) push(r []byte, from netip.AddrPort, room int) bool {
 	}
 	d := datagram{buf: buffers.Get().(*[maxDatagram]byte), from: from}
 	d.n = copy(d.buf[:], r)
-	if r[3] == 0 && r[4] == 0 && r[0] != recordCID {
+	if r[3] == 0 && r[4] == 0 && r[0] != record.TLS12CID {
 		// Nothing proves the number of a plaintext record, and a forged high one would make pion take the true ones for old.
 		binary.BigEndian.PutUint16(d.buf[5:], uint16(a.sequence>>32))
 		binary.BigEndian.PutUint32(d.buf[7:], uint32(a.sequence))
@@ -234,24 +236,24 @@ func (a *association) WriteTo(b []byte, to net.Addr) (int, error) {
 		return 0, net.InvalidAddrError("not an address of ours")
 	case a.mute.Load():
 		return len(b), nil
-	case len(b) < recordHeader:
+	case len(b) < record.HeaderSize:
 		return 0, net.InvalidAddrError("not a record")
 	}
 	switch {
-	case a.second != nil && b[0] == recordHandshake && len(b) > recordHeader && b[recordHeader] == msgHelloVerifyRequest:
+	case a.second != nil && b[0] == record.Handshake && len(b) > record.HeaderSize && b[record.HeaderSize] == record.HelloVerifyRequest:
 		// Swallowed: the node has answered ours, and pion is told so.
 		setCookie(a.dc, a.cookie)
 		second := a.second
 		a.second = nil
 		a.push(second, a.current, queueHalf)
 		return len(b), nil
-	case b[0] == recordAlert && len(b) == recordHeader+2 && b[recordHeader] == 2:
-		a.alert.Store(uint32(b[recordHeader+1]))
+	case b[0] == record.Alert && len(b) == record.HeaderSize+2 && b[record.HeaderSize] == 2:
+		a.alert.Store(uint32(b[record.HeaderSize+1]))
 	}
 	if a.shift != 0 {
 		b = renumber(b, a.shift)
 	}
-	if b[0] == recordCCS { // with the Finished in one datagram
+	if b[0] == record.ChangeCipherSpec { // with the Finished in one datagram
 		a.finished.Store(true)
 		a.mu.Lock()
 		a.last = append([]byte(nil), b...)
@@ -313,8 +315,8 @@ func (a *association) may(b []byte, to netip.AddrPort) (ok, proven bool) {
 // cookie (RFC 6347 §4.2.1), and pion would begin at 1.
 func renumber(b []byte, shift uint64) []byte {
 	out := append([]byte(nil), b...)
-	for r := out; len(r) >= recordHeader && r[0] != recordCID; {
-		n := recordHeader + int(binary.BigEndian.Uint16(r[11:]))
+	for r := out; len(r) >= record.HeaderSize && r[0] != record.TLS12CID; {
+		n := record.HeaderSize + int(binary.BigEndian.Uint16(r[11:]))
 		if n > len(r) {
 			break
 		}

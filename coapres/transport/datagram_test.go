@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"latchkey/coapres/transport/record"
 )
 
 // sender is an address of the fuzzer's.
@@ -39,11 +41,11 @@ func FuzzDatagram(f *testing.F) {
 				f.Add(from, uint8(spliceCID|spliceCookie), b)
 			}
 		}
-		for _, b := range forged(make([]byte, cidLen)) {
+		for _, b := range forged(make([]byte, record.CIDSize)) {
 			f.Add(from, uint8(spliceCID), b)
 		}
-		f.Add(from, uint8(0), helloRecord(0, nil))
-		f.Add(from, uint8(spliceCookie), helloRecord(1, make([]byte, cookieSize)))
+		f.Add(from, uint8(0), helloBytes(0, nil))
+		f.Add(from, uint8(spliceCookie), helloBytes(1, make([]byte, record.CookieSize)))
 		f.Add(from, uint8(0), clients[withCID].sent[0][:20])
 	}
 	var begun time.Time
@@ -61,12 +63,12 @@ func FuzzDatagram(f *testing.F) {
 			}
 		}
 		b = bytes.Clone(b)
-		if at := recordHeader - 2; splice&spliceCID != 0 && len(b) >= at+cidLen && b[0] == recordCID {
+		if at := record.HeaderSize - 2; splice&spliceCID != 0 && len(b) >= at+record.CIDSize && b[0] == record.TLS12CID {
 			copy(b[at:], clients[withCID].cid)
 		}
-		if r, _, ok := splitRecord(b); ok && splice&spliceCookie != 0 && len(r) > recordHeader && r[0] == recordHandshake {
-			if h, err := parseHello(r); err == nil && len(h.cookie) == cookieSize && who != stranger {
-				copy(h.cookie, c.cookie)
+		if r, _, ok := record.Split(b); ok && splice&spliceCookie != 0 && len(r) > record.HeaderSize && r[0] == record.Handshake {
+			if h, err := record.ParseHello(r); err == nil && len(h.Cookie) == record.CookieSize && who != stranger {
+				copy(h.Cookie, c.cookie)
 			}
 		}
 		if _, err := c.conn.Write(b); err != nil {
@@ -98,14 +100,14 @@ func TestStrangerHearsNoMoreThanHeSent(t *testing.T) {
 	for _, stateful := range []bool{false, true} {
 		s := listen(t, Config{stateful: stateful}, echo)
 		c := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
-		hellos := map[string][]byte{"the smallest": helloRecord(0, nil), "cut off": helloRecord(0, nil)[:60]}
+		hellos := map[string][]byte{"the smallest": helloBytes(0, nil), "cut off": helloBytes(0, nil)[:60]}
 		c.asksCID = true
 		if err := c.hello(); err != nil {
 			t.Fatal(err)
 		}
 		hellos["a node's"] = c.sent[0]
 		for _, n := range []int{1, 19, 20, 21, 32, 255} {
-			hellos[fmt.Sprintf("a cookie of %d bytes", n)] = withCookie(c.sent[0], append(make([]byte, recordHeader+handshakeHeader+3), make([]byte, n)...))
+			hellos[fmt.Sprintf("a cookie of %d bytes", n)] = withCookie(c.sent[0], append(make([]byte, record.HeaderSize+record.HandshakeHeaderSize+3), make([]byte, n)...))
 		}
 		for _, n := range []int{0, 1, 3, 100, 1000} {
 			b := bytes.Clone(c.sent[0])
@@ -113,7 +115,7 @@ func TestStrangerHearsNoMoreThanHeSent(t *testing.T) {
 			b = binary.BigEndian.AppendUint16(b, uint16(n))
 			hellos[fmt.Sprintf("an extension of %d bytes", n)] = grown(append(b, make([]byte, n)...), 4+n)
 		}
-		two := append(bytes.Clone(c.sent[0]), helloRecord(0, nil)...)
+		two := append(bytes.Clone(c.sent[0]), helloBytes(0, nil)...)
 		hellos["two in a datagram"] = two
 		for name, b := range hellos {
 			stranger := newRaw(t, "127.0.0.1", s.Addr(), nil)
@@ -137,10 +139,10 @@ func TestStrangerHearsNoMoreThanHeSent(t *testing.T) {
 // grown is a hello that had n bytes appended, in all its lengths.
 func grown(r []byte, n int) []byte {
 	add := func(at int) { binary.BigEndian.PutUint16(r[at:], binary.BigEndian.Uint16(r[at:])+uint16(n)) }
-	add(recordHeader - 2)
-	add(recordHeader + 2)
-	add(recordHeader + 10)
-	at := recordHeader + handshakeHeader + 2 + 32 + 1 + 1 // no session ID, no cookie
+	add(record.HeaderSize - 2)
+	add(record.HeaderSize + 2)
+	add(record.HeaderSize + 10)
+	at := record.HeaderSize + record.HandshakeHeaderSize + 2 + 32 + 1 + 1 // no session ID, no cookie
 	at += 2 + int(binary.BigEndian.Uint16(r[at:]))
 	add(at + 1 + int(r[at]))
 	return r

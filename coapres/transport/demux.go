@@ -4,13 +4,15 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"time"
+
+	"latchkey/coapres/transport/record"
 )
 
 // datagram takes a datagram apart. Each record goes its own way.
 func (l *Listener) datagram(b []byte, from netip.AddrPort) {
 	lost := false
 	for len(b) > 0 {
-		r, rest, ok := splitRecord(b)
+		r, rest, ok := record.Split(b)
 		if !ok {
 			l.counts.ignored.Add(1)
 			break
@@ -23,12 +25,12 @@ func (l *Listener) datagram(b []byte, from netip.AddrPort) {
 	}
 }
 
-// record tells whether r is of a session that is not here: see [isLost].
+// record tells whether r is of a session that is not here: see [record.IsLost].
 func (l *Listener) record(r []byte, from netip.AddrPort) (lost bool) {
 	switch epoch := binary.BigEndian.Uint16(r[3:]); {
-	case r[0] == recordCID && encrypted(r):
+	case r[0] == record.TLS12CID && record.IsEncrypted(r):
 		l.mu.Lock()
-		a := l.cids[[cidLen]byte(r[11:])]
+		a := l.cids[[record.CIDSize]byte(r[11:])]
 		ok := a != nil && a.admits(r)
 		again := ok && a.phase == live && epoch == 1 && [6]byte(r[5:]) == [6]byte{} // the Finished, once more
 		l.mu.Unlock()
@@ -36,8 +38,8 @@ func (l *Listener) record(r []byte, from netip.AddrPort) (lost bool) {
 			a.again()
 		}
 		l.deliver(r, from, ok, a)
-		return a == nil && isLost(r)
-	case encrypted(r):
+		return a == nil && record.IsLost(r)
+	case record.IsEncrypted(r):
 		return l.encrypted(r, from)
 	case epoch == 0:
 		l.plain(r, from)
@@ -51,15 +53,15 @@ func (l *Listener) record(r []byte, from netip.AddrPort) (lost bool) {
 // end an established one.
 func (l *Listener) plain(r []byte, from netip.AddrPort) {
 	switch {
-	case r[0] == recordHandshake && len(r) > recordHeader && r[recordHeader] == msgClientHello:
+	case r[0] == record.Handshake && len(r) > record.HeaderSize && r[record.HeaderSize] == record.ClientHello:
 		l.hello(r, from)
 		return
-	case r[0] == recordHandshake:
-		if typ, number, ok := handshakeOf(r); ok && typ == msgClientKeyExchange && number == 2 {
+	case r[0] == record.Handshake:
+		if typ, number, ok := record.ParseHandshake(r); ok && typ == record.ClientKeyExchange && number == 2 {
 			l.toHalf(r, from, true)
 			return
 		}
-	case r[0] == recordCCS && len(r) == recordHeader+1 && r[recordHeader] == 1:
+	case r[0] == record.ChangeCipherSpec && len(r) == record.HeaderSize+1 && r[record.HeaderSize] == 1:
 		l.toHalf(r, from, false)
 		return
 	}
@@ -112,7 +114,7 @@ func (l *Listener) encrypted(r []byte, from netip.AddrPort) (lost bool) {
 	if n == 0 {
 		l.counts.ignored.Add(1)
 	}
-	return p == nil && isLost(r)
+	return p == nil && record.IsLost(r)
 }
 
 // admits tells whether an encrypted record may reach pion, which keeps what comes before it has the keys. The caller holds l.mu.

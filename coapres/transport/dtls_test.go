@@ -14,6 +14,7 @@ import (
 	"github.com/pion/dtls/v3/pkg/protocol"
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 
+	"latchkey/coapres/transport/record"
 	"latchkey/keys"
 )
 
@@ -328,23 +329,23 @@ func TestStolenAddress(t *testing.T) {
 // that is as much as to any such. What was made for where the node was before still goes there.
 func TestWhatIsWrittenDuringAMove(t *testing.T) {
 	s := listen(t, Config{}, echo)
-	h, err := parseHello(helloRecord(1, make([]byte, cookieSize)))
+	h, err := record.ParseHello(helloBytes(1, make([]byte, record.CookieSize)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	before, after := newRaw(t, "127.0.0.1", s.Addr(), nil), newRaw(t, "127.0.0.1", s.Addr(), nil)
 	s.mu.Lock()
-	a, _, err := s.newAssociation(after.addr(), h, h.digest()) // where pion is already
+	a, _, err := s.newAssociation(after.addr(), h, h.Digest()) // where pion is already
 	s.mu.Unlock()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer a.cancel()
 	a.current, a.home, a.taken = before.addr(), before.addr(), datagram{n: 2 * pingRecord, from: after.addr()}
-	record := func(n int) []byte { return append([]byte{recordCID, 0xfe, 0xfd, 0, 1}, make([]byte, n-5)...) }
+	makeRecord := func(n int) []byte { return append([]byte{record.TLS12CID, 0xfe, 0xfd, 0, 1}, make([]byte, n-5)...) }
 	write := func(n int, to *rawClient) {
 		t.Helper()
-		if got, err := a.WriteTo(record(n), peerAddr{to.addr()}); got != n || err != nil {
+		if got, err := a.WriteTo(makeRecord(n), peerAddr{to.addr()}); got != n || err != nil {
 			t.Errorf("got %d, %v, want it taken", got, err)
 		}
 	}
@@ -374,7 +375,7 @@ func TestAnswersInAMove(t *testing.T) {
 	a := s.only(t)
 	victim := newRaw(t, "127.0.0.2", s.Addr(), s.secret.PSK())
 	answer := make([]byte, 1000)
-	copy(answer, []byte{recordCID, 0xfe, 0xfd, 0, 1})
+	copy(answer, []byte{record.TLS12CID, 0xfe, 0xfd, 0, 1})
 	for range 8 {
 		if _, err := a.WriteTo(answer, peerAddr{victim.addr()}); err != nil {
 			t.Fatal(err)

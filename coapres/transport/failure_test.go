@@ -9,6 +9,7 @@ import (
 
 	"github.com/pion/dtls/v3"
 
+	"latchkey/coapres/transport/record"
 	"latchkey/keys"
 )
 
@@ -42,8 +43,8 @@ func TestFailures(t *testing.T) {
 		}, "", CauseAbandoned},
 		{"a hello in pieces, which is not answered", func(t *testing.T, s *site) netip.AddrPort {
 			c := newRaw(t, "127.0.0.1", s.Addr(), nil)
-			b := helloRecord(0, nil)
-			b[recordHeader+11]-- // the fragment is shorter than the message
+			b := helloBytes(0, nil)
+			b[record.HeaderSize+11]-- // the fragment is shorter than the message
 			c.send(b)
 			if got := c.within(100 * time.Millisecond); got != 0 {
 				t.Errorf("got %d bytes", got)
@@ -107,7 +108,7 @@ func TestWrongKeyIsToldSoon(t *testing.T) {
 		}
 	}
 	eventually(t, "the failure is told", func() bool { f := s.failures(); return len(f) == 1 && f[0].Cause == CauseKey })
-	if err := c.hear(200*time.Millisecond, func(r []byte) bool { return r[0] == recordAlert }); err == nil {
+	if err := c.hear(200*time.Millisecond, func(r []byte) bool { return r[0] == record.Alert }); err == nil {
 		t.Error("got an alert, want silence")
 	}
 }

@@ -5,30 +5,32 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"latchkey/coapres/transport/record"
 )
 
 // forged are records of an encrypted epoch, or with a connection ID, that nobody had keys for. cid is the one that stands on the wire.
 func forged(cid []byte) map[string][]byte {
-	record := func(typ, epoch byte, cid []byte, body ...byte) []byte {
+	makeRecord := func(typ, epoch byte, cid []byte, body ...byte) []byte {
 		b := append([]byte{typ, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 99}, cid...)
 		return append(append(b, 0, byte(len(body))), body...)
 	}
 	f := map[string][]byte{
-		"a ChangeCipherSpec of epoch 1":                 record(recordCCS, 1, nil, 1),
-		"a ChangeCipherSpec of epoch 1 of another body": record(recordCCS, 1, nil, 2),
-		"an empty ChangeCipherSpec of epoch 1":          record(recordCCS, 1, nil),
-		"an alert of epoch 1":                           record(recordAlert, 1, nil, 2, 40),
-		"an unknown type of epoch 1":                    record(99, 1, nil, 1),
-		"an empty record of epoch 1":                    record(23, 1, nil),
-		"nine bytes of epoch 1":                         record(23, 1, nil, make([]byte, 9)...),
-		"a ChangeCipherSpec of epoch 2":                 record(recordCCS, 2, nil, 2),
+		"a ChangeCipherSpec of epoch 1":                 makeRecord(record.ChangeCipherSpec, 1, nil, 1),
+		"a ChangeCipherSpec of epoch 1 of another body": makeRecord(record.ChangeCipherSpec, 1, nil, 2),
+		"an empty ChangeCipherSpec of epoch 1":          makeRecord(record.ChangeCipherSpec, 1, nil),
+		"an alert of epoch 1":                           makeRecord(record.Alert, 1, nil, 2, 40),
+		"an unknown type of epoch 1":                    makeRecord(99, 1, nil, 1),
+		"an empty record of epoch 1":                    makeRecord(23, 1, nil),
+		"nine bytes of epoch 1":                         makeRecord(23, 1, nil, make([]byte, 9)...),
+		"a ChangeCipherSpec of epoch 2":                 makeRecord(record.ChangeCipherSpec, 2, nil, 2),
 	}
 	if len(cid) > 0 {
-		f["a connection ID in the clear"] = record(recordCID, 0, cid, 2, 40)
-		f["a connection ID in the clear, and no more"] = record(recordCID, 0, cid)
-		f["a connection ID and no more"] = record(recordCID, 1, cid)
-		f["a connection ID and nine bytes"] = record(recordCID, 1, cid, make([]byte, 9)...)
-		f["a connection ID of epoch 2"] = record(recordCID, 2, cid, make([]byte, 30)...)
+		f["a connection ID in the clear"] = makeRecord(record.TLS12CID, 0, cid, 2, 40)
+		f["a connection ID in the clear, and no more"] = makeRecord(record.TLS12CID, 0, cid)
+		f["a connection ID and no more"] = makeRecord(record.TLS12CID, 1, cid)
+		f["a connection ID and nine bytes"] = makeRecord(record.TLS12CID, 1, cid, make([]byte, 9)...)
+		f["a connection ID of epoch 2"] = makeRecord(record.TLS12CID, 2, cid, make([]byte, 30)...)
 	}
 	return f
 }
@@ -51,7 +53,7 @@ func TestForgedEncryptedRecords(t *testing.T) {
 				_ = c.do(stepData)
 				alerted := false
 				err := c.hear(10*time.Second, func(r []byte) bool {
-					if _, ok := c.open(r, recordAlert); ok {
+					if _, ok := c.open(r, record.Alert); ok {
 						alerted = true
 					}
 					return c.answers(r, c.mid)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/pion/dtls/v3/pkg/protocol/alert"
+
+	"latchkey/coapres/transport/record"
 )
 
 // nodeSocket is a node's socket below pion. It carries one association, and beside it for a while the one that is to take its place: both from
@@ -108,7 +110,7 @@ type guard struct {
 func (g *guard) take(b []byte, alone bool) {
 	var kept []byte
 	for len(b) > 0 {
-		r, rest, ok := splitRecord(b)
+		r, rest, ok := record.Split(b)
 		if !ok {
 			break
 		}
@@ -131,30 +133,30 @@ func (g *guard) take(b []byte, alone bool) {
 }
 
 func (g *guard) admits(r []byte, alone bool) bool {
-	if r[0] == recordCID {
+	if r[0] == record.TLS12CID {
 		return false // we ask for none
 	}
 	if binary.BigEndian.Uint16(r[3:]) > 0 { // a Finished is for the handshake, and all else for the session beside it
-		return encrypted(r) && (alone || (r[0] == recordHandshake) != g.done.Load())
+		return record.IsEncrypted(r) && (alone || (r[0] == record.Handshake) != g.done.Load())
 	}
 	switch r[0] {
-	case recordAlert:
-		if len(r) == recordHeader+2 {
-			g.alert.Store(uint32(r[recordHeader+1]))
+	case record.Alert:
+		if len(r) == record.HeaderSize+2 {
+			g.alert.Store(uint32(r[record.HeaderSize+1]))
 		}
-	case recordCCS:
-		return !g.done.Load() && len(r) == recordHeader+1 && r[recordHeader] == 1
-	case recordHandshake:
+	case record.ChangeCipherSpec:
+		return !g.done.Load() && len(r) == record.HeaderSize+1 && r[record.HeaderSize] == 1
+	case record.Handshake:
 		if g.done.Load() {
 			g.hinted(r)
 			return false
 		}
-		typ, number, ok := handshakeOf(r)
+		typ, number, ok := record.ParseHandshake(r)
 		if !ok || number > 4 {
 			return false
 		}
 		switch typ {
-		case msgHelloVerifyRequest, msgServerHello, msgServerKeyExchange, msgServerHelloDone:
+		case record.HelloVerifyRequest, record.ServerHello, record.ServerKeyExchange, record.ServerHelloDone:
 			return true
 		}
 	}
@@ -162,7 +164,7 @@ func (g *guard) admits(r []byte, alone bool) bool {
 }
 
 func (g *guard) hinted(r []byte) {
-	if !isHelloRequest(r) {
+	if !record.IsHelloRequest(r) {
 		return
 	}
 	select {

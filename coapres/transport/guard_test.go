@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/coapres/transport/record"
 	"latchkey/keys"
 )
 
@@ -22,19 +23,19 @@ func TestForgedPlaintextAtTheNode(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	n, c := s.throughNAT(t, echo)
 	g := within(t, s.opened)
-	record := func(typ byte, body ...byte) []byte {
+	makeRecord := func(typ byte, body ...byte) []byte {
 		return append([]byte{typ, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 99, 0, byte(len(body))}, body...)
 	}
 	for name, b := range map[string][]byte{
-		"application data":                   record(23, 0x40, 1, 0, 1),
-		"an unknown type":                    record(99, 1),
-		"a ChangeCipherSpec":                 record(recordCCS, 1),
-		"a ChangeCipherSpec of another body": record(recordCCS, 2),
-		"a fatal alert":                      record(recordAlert, 2, 40),
-		"a close_notify":                     record(recordAlert, 1, 0),
-		"a HelloVerifyRequest":               record(recordHandshake, msgHelloVerifyRequest, 0, 0, 4, 0, 1, 0, 0, 0, 0, 0, 4, 0xfe, 0xff, 1, 1),
-		"a ServerHelloDone":                  record(recordHandshake, msgServerHelloDone, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0),
-		"a record with a connection ID":      append([]byte{recordCID, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 99}, make([]byte, 40)...),
+		"application data":                   makeRecord(23, 0x40, 1, 0, 1),
+		"an unknown type":                    makeRecord(99, 1),
+		"a ChangeCipherSpec":                 makeRecord(record.ChangeCipherSpec, 1),
+		"a ChangeCipherSpec of another body": makeRecord(record.ChangeCipherSpec, 2),
+		"a fatal alert":                      makeRecord(record.Alert, 2, 40),
+		"a close_notify":                     makeRecord(record.Alert, 1, 0),
+		"a HelloVerifyRequest":               makeRecord(record.Handshake, record.HelloVerifyRequest, 0, 0, 4, 0, 1, 0, 0, 0, 0, 0, 4, 0xfe, 0xff, 1, 1),
+		"a ServerHelloDone":                  makeRecord(record.Handshake, record.ServerHelloDone, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0),
+		"a record with a connection ID":      append([]byte{record.TLS12CID, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 99}, make([]byte, 40)...),
 		"nothing that can be read":           {1, 2, 3},
 	} {
 		for range 200 {
@@ -52,7 +53,7 @@ func TestForgedPlaintextAtTheNode(t *testing.T) {
 	n.mu.Lock()
 	node := n.node
 	n.mu.Unlock()
-	_, _ = stranger.WriteToUDP(record(23, 1), node)
+	_, _ = stranger.WriteToUDP(makeRecord(23, 1), node)
 	if got, err := post(c, "still", 5*time.Second); err != nil || got != "still" {
 		t.Errorf("after a stranger's datagram: got %q, %v", got, err)
 	}
@@ -69,7 +70,7 @@ func TestAlertInTheClearIsTold(t *testing.T) {
 	}()
 	eventually(t, "the node has said hello", func() bool { n.mu.Lock(); defer n.mu.Unlock(); return n.node != nil })
 	began := time.Now()
-	n.toNode([]byte{recordAlert, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 99, 0, 2, 2, 40})
+	n.toNode([]byte{record.Alert, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 99, 0, 2, 2, 40})
 	err := within(t, failed)
 	if err == nil || !strings.Contains(err.Error(), "HandshakeFailure") {
 		t.Errorf("got %v, want it to name the alert", err)

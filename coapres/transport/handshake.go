@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pion/dtls/v3"
+
+	"latchkey/coapres/transport/record"
 )
 
 // hello answers a ClientHello. It touches no live association: the new handshake runs beside it (RFC 6347 §4.2.8).
@@ -18,22 +20,22 @@ func (l *Listener) hello(r []byte, from netip.AddrPort) {
 	l.hints.note(from, now)
 	known := l.budget.isKnown(from.Addr())
 	l.mu.Unlock()
-	h, err := parseHello(r)
+	h, err := record.ParseHello(r)
 	if err != nil {
 		l.counts.ignored.Add(1)
 		l.failed(Failure{Addr: from, Cause: CauseMalformed})
 		return
 	}
-	if l.stateless && !l.cookies.valid(from, h, now) {
-		if h.number == 0 {
-			l.socket.offer(l.cookies.request(from, h, now), from, known)
+	if l.stateless && !l.cookies.IsValid(from, h, now) {
+		if h.Number == 0 {
+			l.socket.offer(l.cookies.MakeRequest(from, h, now), from, known)
 			l.counts.cookies.Add(1)
 		} else {
 			l.counts.ignored.Add(1) // a cookie of another time
 		}
 		return
 	}
-	digest := h.digest()
+	digest := h.Digest()
 	l.mu.Lock()
 	p := l.peers[from]
 	if p == nil {
@@ -50,7 +52,7 @@ func (l *Listener) hello(r []byte, from netip.AddrPort) {
 			return
 		}
 	}
-	if l.stateless && h.number != 1 || l.ctx.Err() != nil {
+	if l.stateless && h.Number != 1 || l.ctx.Err() != nil {
 		l.mu.Unlock()
 		return
 	}
@@ -79,9 +81,9 @@ func (l *Listener) hello(r []byte, from netip.AddrPort) {
 	}
 	first := r
 	if l.stateless {
-		first = h.first()
-		a.cookie, a.second = append([]byte(nil), h.cookie...), append([]byte(nil), r...)
-		a.shift = h.sequence - 1
+		first = h.First()
+		a.cookie, a.second = append([]byte(nil), h.Cookie...), append([]byte(nil), r...)
+		a.shift = h.Sequence - 1
 	}
 	a.push(first, from, queueHalf)
 	l.wg.Go(func() { l.handshake(ctx, a) })
@@ -142,8 +144,8 @@ func (l *Listener) warnBusy(from netip.AddrPort) {
 }
 
 // newAssociation makes an association for a hello. The caller holds l.mu.
-func (l *Listener) newAssociation(from netip.AddrPort, h hello, digest [32]byte) (*association, context.Context, error) {
-	a := &association{l: l, number: connNumber.Add(1), at: from, digest: digest, random: [32]byte(h.record[recordHeader+handshakeHeader+2:]), current: from,
+func (l *Listener) newAssociation(from netip.AddrPort, h record.Hello, digest [32]byte) (*association, context.Context, error) {
+	a := &association{l: l, number: connNumber.Add(1), at: from, digest: digest, random: h.Random(), current: from,
 		home:   from,
 		proven: true} // its cookie came back; where pion asks for its own, that is shorter than any hello
 	a.wake.L = &a.mu
@@ -171,8 +173,8 @@ func (l *Listener) newAssociation(from netip.AddrPort, h hello, digest [32]byte)
 }
 
 // sameHello tells whether h is of the same client's attempt: pion's own cookie leaves the random as it was.
-func (a *association) sameHello(h hello) bool {
-	return a.random == [32]byte(h.record[recordHeader+handshakeHeader+2:])
+func (a *association) sameHello(h record.Hello) bool {
+	return a.random == h.Random()
 }
 
 // handshake runs one handshake to its end and hands the association over.

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 	"go.uber.org/goleak"
 
+	"latchkey/coapres/transport/record"
 	"latchkey/keys"
 )
 
@@ -279,4 +281,16 @@ func echo(_ *Conn, req, resp *pool.Message, _ time.Time) {
 	b, _ := req.ReadBody()
 	resp.SetCode(codes.Content)
 	resp.SetBody(strings.NewReader(string(b)))
+}
+
+// helloBytes is a ClientHello as small as one can be: one suite, no extensions.
+func helloBytes(number byte, cookie []byte) []byte {
+	body := append([]byte{0xfe, 0xfd}, bytes.Repeat([]byte{7}, 32)...)
+	body = append(body, 0, byte(len(cookie)))
+	body = append(body, cookie...)
+	body = append(body, 0, 2, 0xc0, 0xa8, 1, 0)
+	n := byte(len(body))
+	r := []byte{record.Handshake, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, number, 0, record.HandshakeHeaderSize + n,
+		record.ClientHello, 0, 0, n, 0, number, 0, 0, 0, 0, 0, n}
+	return append(r, body...)
 }

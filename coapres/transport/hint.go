@@ -1,26 +1,18 @@
 package transport
 
 import (
-	"bytes"
 	"context"
 	"hash/maphash"
 	"net/netip"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"latchkey/coapres/transport/record"
 )
 
 // A hint is a HelloRequest in the clear (RFC 5246 §7.4.1.1): the gateway has no session with whoever is at that address. It proves nothing, so
 // a node only asks on its session whether that is so. An encrypted one would end OpenSSL's sessions.
-
-// helloRequest is the whole record. Its number is 0: a stack that is in its handshake has had that one from us, and drops it as a repeat.
-var helloRequest = []byte{recordHandshake, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, handshakeHeader, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-
-// isHelloRequest tells whether a record is a hint, of either version and any number.
-func isHelloRequest(r []byte) bool {
-	return len(r) == len(helloRequest) && r[0] == recordHandshake && r[3] == 0 && r[4] == 0 &&
-		bytes.Equal(r[recordHeader-2:], helloRequest[recordHeader-2:])
-}
 
 // What hints may cost: for one address and port, for one source, and for all.
 const (
@@ -98,12 +90,6 @@ func (h *hints) allow(at netip.AddrPort, known bool, now time.Time) bool {
 	return true
 }
 
-// isLost tells whether a record that is for no association may be answered with a hint. Only application data of epoch 1 and above is: were
-// anything of epoch 0 answered, two gateways could be made to answer each other. And only what is at least as long.
-func isLost(r []byte) bool {
-	return (r[0] == recordData || r[0] == recordCID) && (r[3] != 0 || r[4] != 0) && len(r) >= len(helloRequest)
-}
-
 // answerLost answers a datagram with lost records, all of it with one hint, unless a handshake is under way where it came from.
 func (l *Listener) answerLost(from netip.AddrPort, now time.Time) {
 	l.mu.Lock()
@@ -118,7 +104,7 @@ func (l *Listener) answerLost(from netip.AddrPort, now time.Time) {
 
 func (l *Listener) hint(to netip.AddrPort, known bool) {
 	l.counts.hints.Add(1)
-	l.socket.offer(helloRequest, to, known)
+	l.socket.offer(record.HelloRequest, to, known)
 }
 
 // Hint sends a hint to each of these addresses, once, in their order and no faster than handshakes may come of it. It is for the start of a

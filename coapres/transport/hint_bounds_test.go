@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"latchkey/coapres/transport/record"
 )
 
 // passerby is a socket with an address of its own, so that no limit of a source hides what is answered to it.
@@ -90,7 +92,7 @@ func smallestHello(number byte, cookie int) []byte {
 	body = append(body, make([]byte, cookie)...)
 	body = append(body, 0, 2, 0xc0, 0xa8, 1, 0)
 	n := byte(len(body))
-	r := []byte{recordHandshake, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, handshakeHeader + n, msgClientHello, 0, 0, n, 0, number, 0, 0, 0, 0, 0, n}
+	r := []byte{record.Handshake, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, record.HandshakeHeaderSize + n, record.ClientHello, 0, 0, n, 0, number, 0, 0, 0, 0, 0, n}
 	return append(r, body...)
 }
 
@@ -104,14 +106,14 @@ type trial struct {
 // kinds are records of every type that means something, and of some that do not, in epochs that a rule is about. f is given one of 30 bytes, a
 // maker of others, and whether it is application data of a session.
 func kinds(f func(name string, one []byte, of func(size int) []byte, data bool)) {
-	for _, typ := range []byte{0, 19, recordCCS, recordAlert, recordHandshake, recordData, 24, recordCID, 26, 27, 0x3f, 255} {
+	for _, typ := range []byte{0, 19, record.ChangeCipherSpec, record.Alert, record.Handshake, record.ApplicationData, 24, record.TLS12CID, 26, 27, 0x3f, 255} {
 		for _, epoch := range []uint16{0, 1, 2, 256, 65535} {
 			of := func(size int) []byte {
 				r := recordOf(typ, 0, size)
 				binary.BigEndian.PutUint16(r[3:], epoch)
 				return r
 			}
-			f(fmt.Sprintf("type %d, epoch %d", typ, epoch), of(30), of, (typ == recordData || typ == recordCID) && epoch > 0)
+			f(fmt.Sprintf("type %d, epoch %d", typ, epoch), of(30), of, (typ == record.ApplicationData || typ == record.TLS12CID) && epoch > 0)
 		}
 	}
 }
@@ -121,14 +123,14 @@ func withoutHello() (all []trial) {
 	add := func(hint bool, rule string, b ...[]byte) { all = append(all, trial{rule, bytes.Join(b, nil), hint}) }
 	kinds(func(name string, one []byte, of func(int) []byte, data bool) {
 		for _, size := range []int{21, 22, 24, 25, 26, 60, 1400} {
-			add(data && size >= len(helloRequest), fmt.Sprintf("%s, %d bytes", name, size), of(size))
+			add(data && size >= len(record.HelloRequest), fmt.Sprintf("%s, %d bytes", name, size), of(size))
 		}
 		add(data, name+", twenty in a datagram", bytes.Repeat(one, 20))
 		add(data, name+", and garbage", one, []byte{1, 2, 3})
-		add(data, name+", after a hint", helloRequest, one)
+		add(data, name+", after a hint", record.HelloRequest, one)
 		add(data, name+", after a short one", of(22), one)
 		add(false, name+", cut", one[:len(one)-1])
-		add(false, name+", half a header", one[:recordHeader-1])
+		add(false, name+", half a header", one[:record.HeaderSize-1])
 		for _, version := range []uint16{0x0303, 0xfefc, 0xfeff} {
 			r := bytes.Clone(one)
 			binary.BigEndian.PutUint16(r[1:], version)
@@ -136,9 +138,9 @@ func withoutHello() (all []trial) {
 		}
 	})
 	for typ := range byte(25) {
-		if typ != msgClientHello {
-			r := bytes.Clone(helloRequest)
-			r[recordHeader] = typ
+		if typ != record.ClientHello {
+			r := bytes.Clone(record.HelloRequest)
+			r[record.HeaderSize] = typ
 			add(false, fmt.Sprintf("message %d", typ), r)
 		}
 	}
@@ -154,10 +156,10 @@ func withHello() (all []trial) {
 		add(name+", before a hello", one, hello)
 	})
 	add("the smallest hello", hello)
-	add("a hello with a cookie of another time", smallestHello(1, cookieSize))
+	add("a hello with a cookie of another time", smallestHello(1, record.CookieSize))
 	add("a hello that is cut", hello[:60])
-	empty := bytes.Clone(helloRequest)
-	empty[recordHeader] = msgClientHello
+	empty := bytes.Clone(record.HelloRequest)
+	empty[record.HeaderSize] = record.ClientHello
 	add("a hello without a body", empty)
 	return all
 }
@@ -170,7 +172,7 @@ func TestNothingIsAnsweredWithMoreThanItIs(t *testing.T) {
 		name   string
 		trials []trial
 		last   []byte // is answered, and is not among what this part is about
-	}{{"no hello", withoutHello(), recordOf(recordData, 1, 25)}, {"hellos", withHello(), smallestHello(0, 0)}} {
+	}{{"no hello", withoutHello(), recordOf(record.ApplicationData, 1, 25)}, {"hellos", withHello(), smallestHello(0, 0)}} {
 		t.Run(part.name, func(t *testing.T) {
 			s := listen(t, Config{}, echo)
 			var in, out, hints, number int
@@ -189,7 +191,7 @@ func TestNothingIsAnsweredWithMoreThanItIs(t *testing.T) {
 					bytesOut, isHint, answers := 0, false, from[i].got(t)
 					for _, a := range answers {
 						bytesOut += len(a)
-						isHint = isHint || isHelloRequest(a)
+						isHint = isHint || record.IsHelloRequest(a)
 						echoes(t, second, number, a)
 					}
 					if isHint != c.hint || len(answers) > 1 || bytesOut > from[i].sent {
@@ -205,7 +207,7 @@ func TestNothingIsAnsweredWithMoreThanItIs(t *testing.T) {
 			t.Logf("%d datagrams, %d bytes in, %d bytes out, %d hints", len(part.trials), in, out, hints)
 		})
 	}
-	second.settled(t, 0, recordOf(recordData, 1, 25))
+	second.settled(t, 0, recordOf(record.ApplicationData, 1, 25))
 	if got := second.Stats(); got.Hints != 1 || got.Cookies != 0 {
 		t.Errorf("the second gateway has sent %d hints and %d cookies, want the one hint that it was asked for", got.Hints, got.Cookies)
 	}
@@ -229,20 +231,20 @@ func TestEveryHelloKeepsHintsAway(t *testing.T) {
 		c := newPasserby(t, number, s.Addr())
 		defer c.Close()
 		number++
-		for _, b := range append(hello, recordOf(recordData, 1, 60), recordOf(recordCID, 1, 60)) {
+		for _, b := range append(hello, recordOf(record.ApplicationData, 1, 60), recordOf(record.TLS12CID, 1, 60)) {
 			c.send(t, b)
 		}
 		settle()
 		for _, a := range c.got(t) {
-			if isHelloRequest(a) {
+			if record.IsHelloRequest(a) {
 				t.Errorf("%s: got a hint", rule)
 			}
 		}
 	}
 	silent("a first hello", smallestHello(0, 0))
-	silent("one with a cookie of another time", smallestHello(1, cookieSize))
+	silent("one with a cookie of another time", smallestHello(1, record.CookieSize))
 	fragment := smallestHello(0, 0)
-	fragment[recordHeader+3]++
+	fragment[record.HeaderSize+3]++
 	silent("a fragment", fragment)
 	malformed := smallestHello(0, 0)
 	malformed[len(malformed)-2] = 9
@@ -251,14 +253,14 @@ func TestEveryHelloKeepsHintsAway(t *testing.T) {
 	busy := newPasserby(t, number, s.Addr()) // it has come back with its cookie, is refused, and asks again when it began long ago
 	defer busy.Close()
 	number++
-	second := smallestHello(1, cookieSize)
+	second := smallestHello(1, record.CookieSize)
 	verify := busy.first(t, smallestHello(0, 0))
-	copy(second[recordHeader+handshakeHeader+36:], verify[len(verify)-cookieSize:])
+	copy(second[record.HeaderSize+record.HandshakeHeaderSize+36:], verify[len(verify)-record.CookieSize:])
 	s.Listener.mu.Lock()
 	s.Listener.budget, s.Listener.hints = newBudget(0), newHints(time.Now())
 	s.Listener.mu.Unlock()
 	busy.send(t, second)
-	busy.send(t, recordOf(recordData, 1, 60))
+	busy.send(t, recordOf(record.ApplicationData, 1, 60))
 	settle()
 	if got := busy.got(t); len(got) != 0 || len(s.failures()) == 0 {
 		t.Errorf("one that there is no room for: got %x, refused %d times", got, len(s.failures()))

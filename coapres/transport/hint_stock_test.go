@@ -14,6 +14,8 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 	coapOptions "github.com/plgd-dev/go-coap/v3/options"
 	"github.com/plgd-dev/go-coap/v3/pkg/runner/periodic"
+
+	"latchkey/coapres/transport/record"
 )
 
 // stockConfig is what a program with stock pion would say, with a connection ID or without.
@@ -46,8 +48,8 @@ func TestStockGoCoAPLivesThroughHints(t *testing.T) {
 				case <-stop:
 					return
 				case <-time.After(time.Millisecond):
-					n.inject(recordOf(recordData, 1, 60))
-					n.inject(recordOf(recordCID, 1, 60))
+					n.inject(recordOf(record.ApplicationData, 1, 60))
+					n.inject(recordOf(record.TLS12CID, 1, 60))
 				}
 			}
 		}()
@@ -60,7 +62,7 @@ func TestStockGoCoAPLivesThroughHints(t *testing.T) {
 		within(t, s.opened)
 		for i := range 5 {
 			for range 400 {
-				n.toNode(helloRequest)
+				n.toNode(record.HelloRequest)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			a, err := c.Get(ctx, "/echo")
@@ -89,9 +91,9 @@ func TestStockPionLivesThroughForgedHints(t *testing.T) {
 		{"after the ClientHello", func(hellos int, up bool, _ []byte) bool { return up && hellos == 1 }},
 		{"after the HelloVerifyRequest", func(hellos int, up bool, _ []byte) bool { return up && hellos == 2 }},
 		{"after the ServerHelloDone", func(_ int, up bool, b []byte) bool {
-			return up && b[0] == recordHandshake && b[recordHeader] == msgClientKeyExchange
+			return up && b[0] == record.Handshake && b[record.HeaderSize] == record.ClientKeyExchange
 		}},
-		{"after the client's Finished", func(_ int, up bool, b []byte) bool { return !up && b[0] == recordCCS }},
+		{"after the client's Finished", func(_ int, up bool, b []byte) bool { return !up && b[0] == record.ChangeCipherSpec }},
 	} {
 		for _, cid := range []bool{false, true} {
 			n := newNAT(t, s.Addr())
@@ -100,12 +102,12 @@ func TestStockPionLivesThroughForgedHints(t *testing.T) {
 			n.tapped(func(up bool, b []byte) {
 				mu.Lock()
 				defer mu.Unlock()
-				if up && b[0] == recordHandshake && b[recordHeader] == msgClientHello {
+				if up && b[0] == record.Handshake && b[record.HeaderSize] == record.ClientHello {
 					hellos++
 				}
 				if sent == 0 && stage.after(hellos, up, b) {
 					sent++
-					n.toNode(helloRequest)
+					n.toNode(record.HelloRequest)
 				}
 			})
 			to, err := net.ResolveUDPAddr("udp", n.addr())

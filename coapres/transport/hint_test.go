@@ -9,15 +9,17 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"latchkey/coapres/transport/record"
 )
 
 // recordOf makes a record of a type and an epoch with so many bytes in all.
 func recordOf(typ, epoch byte, size int) []byte {
 	r := make([]byte, size)
 	copy(r, []byte{typ, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 7})
-	head := recordHeader
-	if typ == recordCID {
-		head += cidLen
+	head := record.HeaderSize
+	if typ == record.TLS12CID {
+		head += record.CIDSize
 	}
 	r[head-2], r[head-1] = byte((size-head)>>8), byte(size-head)
 	return r
@@ -65,19 +67,19 @@ func TestHintIsTheAnswerToApplicationData(t *testing.T) {
 		b    []byte
 		hint bool
 	}{
-		{"application data", recordOf(recordData, 1, 60), true},
-		{"of a later epoch", recordOf(recordData, 2, 60), true},
-		{"with a connection ID", recordOf(recordCID, 1, 60), true},
-		{"as long as a hint", recordOf(recordData, 1, 25), true},
-		{"shorter than a hint", recordOf(recordData, 1, 24), false},
-		{"with a connection ID, shorter than a hint", recordOf(recordCID, 1, 24), false},
-		{"application data in the clear", recordOf(recordData, 0, 60), false},
-		{"a connection ID in the clear", recordOf(recordCID, 0, 60), false},
-		{"a Finished", recordOf(recordHandshake, 1, 60), false},
-		{"an encrypted alert", recordOf(recordAlert, 1, 60), false},
-		{"a ChangeCipherSpec", recordOf(recordCCS, 1, 60), false},
-		{"a hint", helloRequest, false},
-		{"an alert in the clear", recordOf(recordAlert, 0, 60), false},
+		{"application data", recordOf(record.ApplicationData, 1, 60), true},
+		{"of a later epoch", recordOf(record.ApplicationData, 2, 60), true},
+		{"with a connection ID", recordOf(record.TLS12CID, 1, 60), true},
+		{"as long as a hint", recordOf(record.ApplicationData, 1, 25), true},
+		{"shorter than a hint", recordOf(record.ApplicationData, 1, 24), false},
+		{"with a connection ID, shorter than a hint", recordOf(record.TLS12CID, 1, 24), false},
+		{"application data in the clear", recordOf(record.ApplicationData, 0, 60), false},
+		{"a connection ID in the clear", recordOf(record.TLS12CID, 0, 60), false},
+		{"a Finished", recordOf(record.Handshake, 1, 60), false},
+		{"an encrypted alert", recordOf(record.Alert, 1, 60), false},
+		{"a ChangeCipherSpec", recordOf(record.ChangeCipherSpec, 1, 60), false},
+		{"a hint", record.HelloRequest, false},
+		{"an alert in the clear", recordOf(record.Alert, 0, 60), false},
 		{"an unknown type", recordOf(99, 1, 60), false},
 	} {
 		got := newUnknown(t, s.Addr()).answers(t, tc.b)
@@ -85,7 +87,7 @@ func TestHintIsTheAnswerToApplicationData(t *testing.T) {
 			t.Errorf("%s: got %d answers, want a hint: %v", tc.rule, len(got), tc.hint)
 		}
 		for _, b := range got {
-			if !bytes.Equal(b, helloRequest) || len(b) > len(tc.b) {
+			if !bytes.Equal(b, record.HelloRequest) || len(b) > len(tc.b) {
 				t.Errorf("%s: got %x for %d bytes, want a HelloRequest in the clear", tc.rule, b, len(tc.b))
 			}
 		}
@@ -101,7 +103,7 @@ func TestHintsAreFew(t *testing.T) {
 	c := newUnknown(t, s.Addr())
 	var many []byte
 	for range 20 {
-		many = append(many, recordOf(recordData, 1, 60)...)
+		many = append(many, recordOf(record.ApplicationData, 1, 60)...)
 	}
 	began := time.Now()
 	got := 0
@@ -188,9 +190,9 @@ func TestNoHintWhileAHandshakeIsUnderWay(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	silent := func(rule string, c *rawClient) {
 		t.Helper()
-		for _, b := range [][]byte{recordOf(recordData, 1, 60), recordOf(recordCID, 1, 60)} {
+		for _, b := range [][]byte{recordOf(record.ApplicationData, 1, 60), recordOf(record.TLS12CID, 1, 60)} {
 			c.send(b)
-			if err := c.hear(150*time.Millisecond, isHelloRequest); err == nil {
+			if err := c.hear(150*time.Millisecond, record.IsHelloRequest); err == nil {
 				t.Errorf("%s: a record of type %d was answered with a hint", rule, b[0])
 			}
 		}
@@ -218,8 +220,8 @@ func TestNoHintWhileAHandshakeIsUnderWay(t *testing.T) {
 func TestHintAfterAMoveWithoutConnectionID(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	c, _ := s.rawSession(t, "127.0.0.1", false)
-	got := newUnknown(t, s.Addr()).answers(t, c.seal(recordData, get(1)))
-	if len(got) != 1 || !isHelloRequest(got[0]) {
+	got := newUnknown(t, s.Addr()).answers(t, c.seal(record.ApplicationData, get(1)))
+	if len(got) != 1 || !record.IsHelloRequest(got[0]) {
 		t.Errorf("got %x, want a hint", got)
 	}
 	if err := c.request(); err != nil {
@@ -241,12 +243,12 @@ func TestTwoGatewaysDoNotAnswerEachOther(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, typ := range []byte{recordCCS, recordAlert, recordHandshake, recordData, 24, recordCID, 26} {
+	for _, typ := range []byte{record.ChangeCipherSpec, record.Alert, record.Handshake, record.ApplicationData, 24, record.TLS12CID, 26} {
 		for epoch := range byte(3) {
 			to(a, recordOf(typ, epoch, 100))
 		}
 	}
-	to(a, helloRequest)
+	to(a, record.HelloRequest)
 	passed := 0
 	for buf := make([]byte, maxDatagram); ; passed++ {
 		_ = middle.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
@@ -283,11 +285,11 @@ func TestHintsAtTheStart(t *testing.T) {
 		t.Errorf("got %d hints within %v, want them no faster than handshakes may come", len(sockets), took)
 	}
 	for i, c := range sockets {
-		if got := c.answers(t); len(got) != 1 || !isHelloRequest(got[0]) {
+		if got := c.answers(t); len(got) != 1 || !record.IsHelloRequest(got[0]) {
 			t.Errorf("address %d: got %x, want one hint", i, got)
 		}
 	}
-	if err := there.hear(100*time.Millisecond, isHelloRequest); err == nil {
+	if err := there.hear(100*time.Millisecond, record.IsHelloRequest); err == nil {
 		t.Error("who has a session was asked")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -302,14 +304,14 @@ func TestNodeFollowsAHint(t *testing.T) {
 	n, c := s.throughNAT(t, echo)
 	g := within(t, s.opened)
 	for range 1000 {
-		n.toNode(helloRequest)
+		n.toNode(record.HelloRequest)
 	}
 	within(t, c.Hinted())
 	if err := c.Ping(t.Context()); err != nil {
 		t.Fatalf("ping: %v", err)
 	}
 	for range 1000 {
-		n.toNode(helloRequest)
+		n.toNode(record.HelloRequest)
 	}
 	if got, err := post(g, "still", 5*time.Second); err != nil || got != "still" {
 		t.Errorf("after hints: got %q, %v", got, err)
@@ -327,7 +329,7 @@ func TestNodeFollowsAHint(t *testing.T) {
 		t.Errorf("got port %s, want that of before, %s", got, from)
 	}
 	for range 1000 {
-		n.toNode(helloRequest)
+		n.toNode(record.HelloRequest)
 	}
 	if got, err := post(g, "new", 5*time.Second); err != nil || got != "new" {
 		t.Errorf("on the new session: got %q, %v", got, err)
@@ -353,7 +355,7 @@ func TestOldSessionGoesOnUntilTheNewOneIsThere(t *testing.T) {
 		failed <- err
 	}()
 	for i := 0; ; i++ {
-		n.toNode(helloRequest)
+		n.toNode(record.HelloRequest)
 		if got, err := post(c, "up", 5*time.Second); err != nil || got != "up" {
 			t.Fatalf("got %q, %v", got, err)
 		}

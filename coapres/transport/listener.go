@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"latchkey/coapres/transport/record"
 )
 
 // Config is what a listener needs. PSK is required.
@@ -57,20 +59,20 @@ type Listener struct {
 	wg     sync.WaitGroup
 	pion   *pionLog
 
-	cookies   *cookies // of the reading goroutine
+	cookies   *record.Cookies // of the reading goroutine
 	stateless bool
 	busy      rate.Sometimes // of the reading goroutine
 
 	mu       sync.Mutex
-	budget   *budget                       // guarded by mu
-	hints    *hints                        // guarded by mu
-	peers    map[netip.AddrPort]*peer      // guarded by mu
-	cids     map[[cidLen]byte]*association // guarded by mu
-	strange  *list.List                    // guarded by mu; half-open associations, oldest first
-	reserved *list.List                    // guarded by mu; those of known addresses
-	sessions int                           // guarded by mu; live associations
-	holders  map[string]*association       // guarded by mu; the newest live association of each identity
-	counts   struct {                      // see Stats
+	budget   *budget                               // guarded by mu
+	hints    *hints                                // guarded by mu
+	peers    map[netip.AddrPort]*peer              // guarded by mu
+	cids     map[[record.CIDSize]byte]*association // guarded by mu
+	strange  *list.List                            // guarded by mu; half-open associations, oldest first
+	reserved *list.List                            // guarded by mu; those of known addresses
+	sessions int                                   // guarded by mu; live associations
+	holders  map[string]*association               // guarded by mu; the newest live association of each identity
+	counts   struct {                              // see Stats
 		hellos, cookies, handshakes, finished, replaced, moved, ignored, overflow, hints atomic.Uint64
 	}
 }
@@ -126,8 +128,8 @@ func Listen(cfg Config) (*Listener, error) {
 		return nil, err
 	}
 	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), socket: s, accept: make(chan *Conn), ended: make(chan struct{}), pion: newPionLog(),
-		cookies: newCookies(time.Now()), stateless: cookieErr == nil && !cfg.stateful, busy: rate.Sometimes{Interval: 10 * time.Second},
-		budget: newBudget(cfg.HandshakeRate), hints: newHints(time.Now()), peers: map[netip.AddrPort]*peer{}, cids: map[[cidLen]byte]*association{}, strange: list.New(),
+		cookies: record.NewCookies(time.Now()), stateless: cookieErr == nil && !cfg.stateful, busy: rate.Sometimes{Interval: 10 * time.Second},
+		budget: newBudget(cfg.HandshakeRate), hints: newHints(time.Now()), peers: map[netip.AddrPort]*peer{}, cids: map[[record.CIDSize]byte]*association{}, strange: list.New(),
 		reserved: list.New(), holders: map[string]*association{}}
 	if !l.stateless {
 		l.log.Warn("a flood of hellos can use up memory: this build's pion is not the one it was made for, so take another build", "err", cookieErr)

@@ -16,6 +16,7 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 	"go.uber.org/goleak"
 
+	"latchkey/coapres/transport/record"
 	"latchkey/keys"
 )
 
@@ -433,7 +434,7 @@ func TestHandshakesOfOneSource(t *testing.T) {
 	const more = 2 * sourceBurst
 	for i := range more {
 		b := bytes.Clone(again)
-		binary.BigEndian.PutUint32(b[recordHeader+handshakeHeader+2:], uint32(i)) // another random
+		binary.BigEndian.PutUint32(b[record.HeaderSize+record.HandshakeHeaderSize+2:], uint32(i)) // another random
 		c.send(b)
 		time.Sleep(50 * time.Microsecond)
 		open = max(open, s.Stats().HalfOpen)

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"latchkey/coapres/transport/record"
 )
 
 // nat stands between a node and the gateway and may change the port from which the gateway hears the node.
@@ -148,19 +150,19 @@ func (n *nat) inject(b []byte) {
 
 // withCookie is the second ClientHello after first and the HelloVerifyRequest that answered it.
 func withCookie(first, verify []byte) []byte {
-	h, err := parseHello(first)
+	h, err := record.ParseHello(first)
 	if err != nil {
 		panic(err)
 	}
-	cookie := verify[recordHeader+handshakeHeader+3:]
-	out := append([]byte(nil), first[:h.at]...)
+	cookie := verify[record.HeaderSize+record.HandshakeHeaderSize+3:]
+	out := append([]byte(nil), first[:h.CookieAt]...)
 	out = append(out, byte(len(cookie)))
 	out = append(out, cookie...)
-	out = append(out, first[h.at+1:]...)
+	out = append(out, first[h.CookieAt+1:]...)
 	out[10]++ // the record's number
-	binary.BigEndian.PutUint16(out[11:], uint16(len(out)-recordHeader))
-	m := out[recordHeader:]
-	m[2], m[3] = byte((len(m)-handshakeHeader)>>8), byte(len(m)-handshakeHeader)
+	binary.BigEndian.PutUint16(out[11:], uint16(len(out)-record.HeaderSize))
+	m := out[record.HeaderSize:]
+	m[2], m[3] = byte((len(m)-record.HandshakeHeaderSize)>>8), byte(len(m)-record.HandshakeHeaderSize)
 	m[5] = 1
 	copy(m[9:12], m[1:4])
 	return out
@@ -170,16 +172,16 @@ func withCookie(first, verify []byte) []byte {
 func halfOpen(t *testing.T, u *net.UDPConn, hello []byte) {
 	t.Helper()
 	buf := make([]byte, 2048)
-	for _, kind := range []byte{msgHelloVerifyRequest, msgServerHello} {
+	for _, kind := range []byte{record.HelloVerifyRequest, record.ServerHello} {
 		if _, err := u.Write(hello); err != nil {
 			t.Fatal(err)
 		}
 		_ = u.SetReadDeadline(time.Now().Add(5 * time.Second))
 		n, err := u.Read(buf)
-		if err != nil || n < recordHeader+1 || buf[recordHeader] != kind {
+		if err != nil || n < record.HeaderSize+1 || buf[record.HeaderSize] != kind {
 			t.Fatalf("got % x, %v, want a message of type %d", buf[:min(n, 32)], err, kind)
 		}
-		if kind == msgHelloVerifyRequest {
+		if kind == record.HelloVerifyRequest {
 			hello = withCookie(hello, buf[:n])
 		}
 	}

@@ -19,6 +19,8 @@ import (
 	"github.com/pion/dtls/v3/pkg/protocol/recordlayer"
 	"github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
+
+	"latchkey/coapres/transport/record"
 )
 
 // rawClient is a node that can be told to do any step of a handshake at any time, each in a datagram of its own. Formats and keys are
@@ -137,11 +139,11 @@ func (c *rawClient) hello() error {
 	}
 	first := c.sequence[0]
 	err := c.ask(func() { c.plain(protocol.ContentTypeHandshake, marshal(0, m)) }, func(r []byte) bool {
-		typ, _, ok := handshakeOf(r)
-		if !ok || r[0] != recordHandshake || typ != msgHelloVerifyRequest || number(r) < first {
+		typ, _, ok := record.ParseHandshake(r)
+		if !ok || r[0] != record.Handshake || typ != record.HelloVerifyRequest || number(r) < first {
 			return false
 		}
-		c.cookie = bytes.Clone(r[recordHeader+handshakeHeader+3:])
+		c.cookie = bytes.Clone(r[record.HeaderSize+record.HandshakeHeaderSize+3:])
 		m.Cookie = c.cookie
 		return true
 	})
@@ -151,25 +153,25 @@ func (c *rawClient) hello() error {
 	second := marshal(1, m)
 	var answer []byte
 	err = c.ask(func() { c.plain(protocol.ContentTypeHandshake, second) }, func(r []byte) bool {
-		typ, _, ok := handshakeOf(r)
-		if !ok || r[0] != recordHandshake || r[4] != 0 {
+		typ, _, ok := record.ParseHandshake(r)
+		if !ok || r[0] != record.Handshake || r[4] != 0 {
 			return false
 		}
-		switch body := r[recordHeader+handshakeHeader:]; typ {
-		case msgServerHello:
+		switch body := r[record.HeaderSize+record.HandshakeHeaderSize:]; typ {
+		case record.ServerHello:
 			var sh handshake.MessageServerHello
 			if err := sh.Unmarshal(body); err != nil || c.seen[sh.Random] {
 				return false
 			}
-			c.server, answer = sh.Random, bytes.Clone(r[recordHeader:])
+			c.server, answer = sh.Random, bytes.Clone(r[record.HeaderSize:])
 			for _, e := range sh.Extensions {
 				if e, ok := e.(*extension.ConnectionID); ok {
 					c.cid = e.CID
 				}
 			}
-		case msgServerHelloDone:
+		case record.ServerHelloDone:
 			if answer != nil {
-				answer = append(answer, r[recordHeader:]...)
+				answer = append(answer, r[record.HeaderSize:]...)
 				return true
 			}
 		}
@@ -225,12 +227,12 @@ func (c *rawClient) handshake() error {
 		}
 	}
 	err := c.ask(last, func(r []byte) bool {
-		b, ok := c.open(r, recordHandshake)
+		b, ok := c.open(r, record.Handshake)
 		if !ok {
 			return false
 		}
 		want, err := prf.VerifyDataServer(c.master, append(bytes.Clone(c.transcript), c.finished()...), sha256.New)
-		return err == nil && len(b) > handshakeHeader && bytes.Equal(b[handshakeHeader:], want)
+		return err == nil && len(b) > record.HandshakeHeaderSize && bytes.Equal(b[record.HandshakeHeaderSize:], want)
 	})
 	if err != nil {
 		return fmt.Errorf("no Finished: %w", err)
@@ -319,7 +321,7 @@ func (c *rawClient) open(r []byte, typ byte) (body []byte, ok bool) {
 	if err != nil {
 		return nil, false
 	}
-	return b[recordHeader:], true
+	return b[record.HeaderSize:], true
 }
 
 func (c *rawClient) alert(level alert.Level, what alert.Description) {
@@ -361,7 +363,7 @@ func (c *rawClient) hear(limit time.Duration, take func(r []byte) bool) error {
 			return errors.Join(errSilent, err)
 		}
 		for b := buf[:n]; len(b) > 0; {
-			r, rest, ok := splitRecord(b)
+			r, rest, ok := record.Split(b)
 			if !ok {
 				break
 			}
@@ -394,7 +396,7 @@ func TestRawClient(t *testing.T) {
 			t.Fatalf("cid %v: %v", cid, err)
 		}
 		g := within(t, s.opened)
-		if got := len(c.cid); g.Identity() != string(known) || (got == cidLen) != cid {
+		if got := len(c.cid); g.Identity() != string(known) || (got == record.CIDSize) != cid {
 			t.Errorf("cid %v: got %q, a connection ID of %d bytes", cid, g.Identity(), got)
 		}
 		for range 3 {

@@ -8,33 +8,35 @@ import (
 	"time"
 
 	"github.com/pion/dtls/v3/pkg/protocol"
+
+	"latchkey/coapres/transport/record"
 )
 
 // Forged records from a live node's own address, in the clear: none of them ends its session or holds it up.
 func TestForgedPlaintextFromALiveAddress(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	n, c := s.throughNAT(t, nil)
-	record := func(typ byte, body ...byte) []byte {
+	makeRecord := func(typ byte, body ...byte) []byte {
 		return append([]byte{typ, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 99, 0, byte(len(body))}, body...)
 	}
 	hello := n.firstFlight()
 	forged := map[string]func() []byte{
 		"hellos": func() []byte {
 			h := append([]byte(nil), hello...)
-			_, _ = rand.Read(h[recordHeader+handshakeHeader+2:][:32])
+			_, _ = rand.Read(h[record.HeaderSize+record.HandshakeHeaderSize+2:][:32])
 			return h
 		},
 		"the hello of its own session":       func() []byte { return hello },
-		"application data":                   func() []byte { return record(23, 0x40, 1, 0, 1) },
-		"an unknown type":                    func() []byte { return record(99, 1) },
-		"a ChangeCipherSpec":                 func() []byte { return record(recordCCS, 1) },
-		"a ChangeCipherSpec of another body": func() []byte { return record(recordCCS, 2) },
-		"a fatal alert":                      func() []byte { return record(recordAlert, 2, 40) },
-		"a close_notify":                     func() []byte { return record(recordAlert, 1, 0) },
+		"application data":                   func() []byte { return makeRecord(23, 0x40, 1, 0, 1) },
+		"an unknown type":                    func() []byte { return makeRecord(99, 1) },
+		"a ChangeCipherSpec":                 func() []byte { return makeRecord(record.ChangeCipherSpec, 1) },
+		"a ChangeCipherSpec of another body": func() []byte { return makeRecord(record.ChangeCipherSpec, 2) },
+		"a fatal alert":                      func() []byte { return makeRecord(record.Alert, 2, 40) },
+		"a close_notify":                     func() []byte { return makeRecord(record.Alert, 1, 0) },
 		"a ClientKeyExchange": func() []byte {
-			return record(recordHandshake, msgClientKeyExchange, 0, 0, 2, 0, 2, 0, 0, 0, 0, 0, 2, 0, 0)
+			return makeRecord(record.Handshake, record.ClientKeyExchange, 0, 0, 2, 0, 2, 0, 0, 0, 0, 0, 2, 0, 0)
 		},
-		"half a datagram": func() []byte { return record(23)[:9] },
+		"half a datagram": func() []byte { return makeRecord(23)[:9] },
 		"encrypted bytes of nobody": func() []byte {
 			return append([]byte{23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 99, 0, 24}, make([]byte, 24)...)
 		},
@@ -42,9 +44,9 @@ func TestForgedPlaintextFromALiveAddress(t *testing.T) {
 			return append([]byte{23, 0xfe, 0xfd, 0, 2, 0, 0, 0, 0, 0, 99, 0, 24}, make([]byte, 24)...)
 		},
 		"a connection ID of nobody": func() []byte {
-			return append([]byte{recordCID, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 99}, make([]byte, 40)...)
+			return append([]byte{record.TLS12CID, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 99}, make([]byte, 40)...)
 		},
-		"a hello in pieces": func() []byte { h := append([]byte(nil), hello...); h[recordHeader+11]--; return h },
+		"a hello in pieces": func() []byte { h := append([]byte(nil), hello...); h[record.HeaderSize+11]--; return h },
 	}
 	for name, f := range forged {
 		for range 1000 {
@@ -115,19 +117,19 @@ func TestForgedAndRepeatedRecordsAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.mu.Lock()
-	record := n.up[len(n.up)-1]
+	last := n.up[len(n.up)-1]
 	n.mu.Unlock()
-	if record[0] != recordCID {
-		t.Fatalf("got a record of type %d, want one with a connection ID", record[0])
+	if last[0] != record.TLS12CID {
+		t.Fatalf("got a record of type %d, want one with a connection ID", last[0])
 	}
-	forged := append([]byte(nil), record...)
+	forged := append([]byte(nil), last...)
 	forged[10] += 50 // a number that was not yet
 	for range 5 {
-		n.inject(record)
+		n.inject(last)
 		n.inject(forged)
 	}
 	n.rebind(t)
-	n.inject(record)
+	n.inject(last)
 	n.inject(forged)
 	eventually(t, "all are counted", func() bool {
 		got := s.Stats()
@@ -169,7 +171,7 @@ func TestReplacedSessionIsMute(t *testing.T) {
 				within(t, s.closed)
 			}
 		}
-		if err := c.hear(200*time.Millisecond, func(r []byte) bool { return r[0] == recordAlert }); err == nil {
+		if err := c.hear(200*time.Millisecond, func(r []byte) bool { return r[0] == record.Alert }); err == nil {
 			t.Errorf("cid %v: the node was told that its session before has ended", cid)
 		}
 		for i, id := range ids[:cycles] {
@@ -180,7 +182,7 @@ func TestReplacedSessionIsMute(t *testing.T) {
 		was := s.Stats()
 		var hello []byte
 		for _, b := range c.sent {
-			if typ, number, ok := handshakeOf(b); ok && typ == msgClientHello && number == 1 {
+			if typ, number, ok := record.ParseHandshake(b); ok && typ == record.ClientHello && number == 1 {
 				hello = b
 			}
 		}

@@ -20,9 +20,6 @@ import (
 	"github.com/pion/dtls/v3"
 )
 
-// cidLen is the length of our connection IDs (RFC 9146): 8 random bytes.
-const cidLen = 8
-
 // suites are what we offer and accept, in the order of our preference: the small nodes' own first.
 var suites = []dtls.CipherSuiteID{
 	dtls.TLS_PSK_WITH_AES_128_CCM_8,

@@ -1,0 +1,68 @@
+package record
+
+import (
+	"bytes"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestCookies(t *testing.T) {
+	now := time.Now()
+	from := netip.MustParseAddrPort("192.0.2.1:5684")
+	first, err := ParseHello(HelloRecord(0, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewCookies(now)
+	request := c.MakeRequest(from, first, now)
+	if len(request) >= len(first.Record) {
+		t.Errorf("got %d bytes for the smallest hello, of %d", len(request), len(first.Record))
+	}
+	cookie := request[HeaderSize+HandshakeHeaderSize+3:]
+	second := func(change func(r []byte)) Hello {
+		r := HelloRecord(1, cookie)
+		change(r)
+		h, err := ParseHello(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	good := second(func([]byte) {})
+	if !c.IsValid(from, good, now) {
+		t.Fatal("the cookie is refused")
+	}
+	if c.IsValid(from, first, now) {
+		t.Error("no cookie: taken")
+	}
+	for name, a := range map[string]string{"address": "192.0.2.2:5684", "port": "192.0.2.1:5685", "family": "[::1]:5684"} {
+		if c.IsValid(netip.MustParseAddrPort(a), good, now) {
+			t.Errorf("from another %s: taken", name)
+		}
+	}
+	if c.IsValid(from, second(func(r []byte) { r[HeaderSize+HandshakeHeaderSize+36]++ }), now) {
+		t.Error("another cookie: taken")
+	}
+	// What the node was sent for a hello that somebody forged from its address lets it in as well.
+	if !c.IsValid(from, second(func(r []byte) { r[HeaderSize+HandshakeHeaderSize+2]++ }), now) {
+		t.Error("the cookie for another hello from there: refused")
+	}
+	if other := NewCookies(now); other.IsValid(from, good, now) {
+		t.Error("another listener takes it")
+	}
+	if !c.IsValid(from, good, now.Add(cookieLife)) {
+		t.Error("refused when its key has been followed by one")
+	}
+	if c.IsValid(from, good, now.Add(2*cookieLife)) {
+		t.Error("taken when its key has been followed by two")
+	}
+	late := NewCookies(now)
+	cookie = late.MakeRequest(from, first, now)[HeaderSize+HandshakeHeaderSize+3:]
+	if late.IsValid(from, second(func([]byte) {}), now.Add(3*cookieLife)) {
+		t.Error("taken after a long silence")
+	}
+	if bytes.Equal(c.keys[0][:], c.keys[1][:]) {
+		t.Error("the key does not change")
+	}
+}
