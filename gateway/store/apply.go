@@ -9,6 +9,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/seal"
 )
 
 // MaxChanges is how many changes one [Store.Apply] takes. They become durable together or not at all, and one transaction has a limit.
@@ -135,7 +136,7 @@ func (b *batch) reserveLarge(st *staged) error {
 		return nil
 	}
 	for _, plain := range st.writes {
-		if len(plain)+sealOverhead < valueThreshold {
+		if len(plain)+seal.Overhead < valueThreshold {
 			continue
 		}
 		switch err := b.w.s.reserveValueLog(); {

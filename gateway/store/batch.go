@@ -7,6 +7,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/seal"
 )
 
 // batch is the state as it will be once its writes are committed. Each request in it sees those before it.
@@ -76,7 +77,7 @@ func (b *batch) fits(count, size, raw int) bool {
 
 // cost is what a record takes of a transaction's limit: large values go to the value log, where there is one, and count as a pointer.
 func (b *batch) cost(key recordKey, plain []byte) int {
-	n := len(plain) + sealOverhead
+	n := len(plain) + seal.Overhead
 	if n >= valueThreshold && !b.w.s.opts.InMemory {
 		n = 12
 	}

@@ -33,7 +33,7 @@ func (s *Store) compareChanges(ctx context.Context, txn *badger.Txn) error {
 	if err != nil {
 		return err
 	}
-	leaf := newLeafer(s.keys.digest)
+	leaf := newLeafer(s.keys.Digest)
 	seen := make(map[recordKey]bool)
 	for _, kind := range policyKinds {
 		err := s.each(ctx, txn, kind, func(key recordKey, plain []byte) error {

@@ -187,7 +187,7 @@ func TestTwoCountersOfOneEvent(t *testing.T) {
 		"of one to come": func(mine *counter, _ counter) { mine.seq = h.countersAt + 1 },
 	} {
 		raw(t, o.Dir, func(txn *badger.Txn) error {
-			leaf := newLeafer(s.keys.digest)
+			leaf := newLeafer(s.keys.Digest)
 			pf, err := s.get(txn, front)
 			if err != nil {
 				return err
@@ -205,8 +205,8 @@ func TestTwoCountersOfOneEvent(t *testing.T) {
 			head.counters = head.counters.without(leaf.leaf(front, pf)).with(leaf.leaf(front, forged))
 			hp, err4 := head.encode()
 			h = head
-			return errors.Join(err1, err2, err3, err4, txn.Set([]byte(front), s.sealer.seal(front, forged)),
-				txn.Set([]byte(headKey), s.sealer.seal(headKey, hp)))
+			return errors.Join(err1, err2, err3, err4, txn.Set([]byte(front), s.sealer.Seal(string(front), forged)),
+				txn.Set([]byte(headKey), s.sealer.Seal(string(headKey), hp)))
 		})
 		if got := refused(t, o); !strings.Contains(got, "counter") {
 			t.Errorf("%s: got %q, want the counter named", name, got)

@@ -45,7 +45,7 @@ func (s *Store) load(ctx context.Context, sp space, state folder) (*writer, erro
 	if err != nil {
 		return nil, fmt.Errorf("store: policy: %w: %w", ErrCorrupt, err)
 	}
-	w := &writer{s: s, leaf: newLeafer(s.keys.digest), space: sp, counters: img.counters.under, moved: make(map[access.ID]struct{}),
+	w := &writer{s: s, leaf: newLeafer(s.keys.Digest), space: sp, counters: img.counters.under, moved: make(map[access.ID]struct{}),
 		leaves: img.leaves, signIns: img.signIns, addrs: img.addrs}
 	w.settle(img.counters)
 	s.now.Store(&published{policy: p, kept: p, head: img.head})
@@ -66,7 +66,7 @@ func (s *Store) create() error {
 		return fmt.Errorf("store: %v: %w", headKey, err)
 	}
 	err = s.db.Update(func(txn *badger.Txn) error {
-		return errors.Join(txn.Set([]byte(formatKey), s.sealer.seal(formatKey, format)), txn.Set([]byte(headKey), s.sealer.seal(headKey, h)))
+		return errors.Join(txn.Set([]byte(formatKey), s.sealer.Seal(string(formatKey), format)), txn.Set([]byte(headKey), s.sealer.Seal(string(headKey), h)))
 	})
 	if err != nil {
 		return fmt.Errorf("store: create: %w", err)
@@ -82,7 +82,7 @@ func (s *Store) read(ctx context.Context, txn *badger.Txn) (*image, error) {
 	if err := s.readMeta(txn, img); err != nil {
 		return nil, err
 	}
-	leaf := newLeafer(s.keys.digest)
+	leaf := newLeafer(s.keys.Digest)
 	for _, kind := range policyKinds {
 		err := s.each(ctx, txn, kind, func(key recordKey, plain []byte) error {
 			r, err := decodeRecord(key, plain)
@@ -210,7 +210,7 @@ func (s *Store) find(txn *badger.Txn, key recordKey) ([]byte, error) {
 
 func (s *Store) unseal(key recordKey, item *badger.Item) (plain []byte, err error) {
 	verr := item.Value(func(v []byte) error {
-		plain, err = s.sealer.open(key, v)
+		plain, err = s.sealer.Open(string(key), v)
 		return nil
 	})
 	if err = errors.Join(verr, err); err != nil {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
+
+	"latchkey/gateway/store/seal"
 )
 
 // Open opens the store, or makes a new one in an empty folder, and checks all of it but the chain's past (see [Store.Verify]).
@@ -22,7 +24,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
 	s := &Store{opts: o, log: o.Log, queue: make(chan *request, maxBatch), quit: make(chan struct{}), gone: make(chan struct{})}
 	sp := space{min: o.MinFree, free: o.Free, stuck: s.stuck.Load}
-	key, state := newSiteKey(), folderNew
+	key, state := seal.NewSiteKey(), folderNew
 	if !o.InMemory {
 		f := o.files()
 		if err := s.prepare(f); err != nil {
@@ -43,8 +45,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			return nil, s.abandon(err)
 		}
 	}
-	s.keys = key.keys()
-	s.sealer = newSealer(s.keys.seal)
+	s.keys = key.DeriveKeys()
+	s.sealer = seal.New(s.keys.Seal)
 	if err := s.tryOut(ctx, state); err != nil {
 		return nil, s.abandon(err)
 	}
@@ -75,7 +77,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	w, err := s.load(ctx, sp, state)
 	if err == nil && !o.InMemory && state != folderMade {
-		err = key.finishCreation(o.files())
+		err = finishCreation(key, o.files())
 	}
 	if err != nil {
 		_ = db.Close()

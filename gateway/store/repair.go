@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"latchkey/gateway/store/seal"
 	"latchkey/keys"
 )
 
@@ -61,7 +62,7 @@ func (s *Store) repair(ctx context.Context, why error, asked bool) (*Repaired, e
 	if !p.possible(asked) {
 		return nil, why
 	}
-	if w, err := readWitness(f.head, k.keys()); err != nil || w == nil && v.live == nil {
+	if w, err := readWitness(f.head, k.DeriveKeys()); err != nil || w == nil && v.live == nil {
 		return nil, unproven(why) // without MANIFEST and site.head a table could be missing that nobody knows of
 	}
 	for _, live := range p.candidates(asked) {
@@ -255,7 +256,7 @@ func (p *plan) next(i int) uint64 {
 }
 
 // mend puts a proven state in place. What it replaces is kept aside first.
-func (s *Store) mend(k siteKey, v *survey, live map[uint64]uint32) (*Repaired, error) {
+func (s *Store) mend(k seal.SiteKey, v *survey, live map[uint64]uint32) (*Repaired, error) {
 	f := s.opts.files()
 	files := map[string][]byte{}
 	want, err := encodeManifest(live)
@@ -297,7 +298,7 @@ func (s *Store) mend(k siteKey, v *survey, live map[uint64]uint32) (*Repaired, e
 		}
 	}
 	if gone, err := absent(f.check); err == nil && gone {
-		if err := writeNew(f.check, k.checkText(formatVersion)); err != nil {
+		if err := writeNew(f.check, k.CheckText(formatVersion)); err != nil {
 			return nil, fmt.Errorf("store: write %s: %w", f.check, err)
 		}
 		done.Done = append(done.Done, "site.check written anew: the site key opens the database")

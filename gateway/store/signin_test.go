@@ -157,7 +157,7 @@ func TestMoreSignInsThanAreKept(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					if err := txn.Set([]byte(key), s.sealer.seal(key, plain)); err != nil {
+					if err := txn.Set([]byte(key), s.sealer.Seal(string(key), plain)); err != nil {
 						return err
 					}
 				}
@@ -351,8 +351,8 @@ func TestTamperedSignInIsNamed(t *testing.T) {
 		"flipped bit":              {key, append(append([]byte(nil), now[:30]...), append([]byte{now[30] ^ 4}, now[31:]...)...)},
 		"empty":                    {key, []byte{}},
 		"moved to another browser": {other, now},
-		"no sign-in":               {key, s.sealer.seal(key, []byte{1, 0xa1, 3, 0})},
-		"no 32 bytes":              {key[:20], s.sealer.seal(key[:20], []byte{1, 0xa0})},
+		"no sign-in":               {key, s.sealer.Seal(string(key), []byte{1, 0xa1, 3, 0})},
+		"no 32 bytes":              {key[:20], s.sealer.Seal(string(key[:20]), []byte{1, 0xa0})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			raw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(test.at), test.value) })
@@ -408,7 +408,7 @@ func TestCheckSeesASignInThatItDoesNotKnow(t *testing.T) {
 		"vanished": {key, func(txn *badger.Txn, _ []byte) error { return txn.Delete([]byte(key)) },
 			func(txn *badger.Txn, was []byte) error { return txn.Set([]byte(key), was) }},
 		"added": {other, func(txn *badger.Txn, _ []byte) error {
-			return txn.Set([]byte(other), s.sealer.seal(other, []byte{1, 0xa0}))
+			return txn.Set([]byte(other), s.sealer.Seal(string(other), []byte{1, 0xa0}))
 		}, func(txn *badger.Txn, _ []byte) error { return txn.Delete([]byte(other)) }},
 	} {
 		var was []byte

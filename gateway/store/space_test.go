@@ -202,7 +202,7 @@ func TestNewerFormatIsRefused(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return txn.Set([]byte(formatKey), s.sealer.seal(formatKey, plain))
+		return txn.Set([]byte(formatKey), s.sealer.Seal(string(formatKey), plain))
 	})
 	if _, err := Open(context.Background(), o); !errors.Is(err, ErrFormat) {
 		t.Errorf("got %v, want ErrFormat", err)
@@ -214,7 +214,7 @@ func TestRecordOfNewerVersionIsRefused(t *testing.T) {
 	s := built(t, o)
 	closeChecked(t, s)
 	key := idKey(kindPerson, id("ann"))
-	raw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(key), s.sealer.seal(key, []byte{2, 0xa0})) })
+	raw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(key), s.sealer.Seal(string(key), []byte{2, 0xa0})) })
 	_, err := Open(context.Background(), o)
 	if !errors.Is(err, ErrFormat) {
 		t.Fatalf("got %v, want ErrFormat", err)

@@ -17,12 +17,13 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/seal"
 )
 
 // Sentinels for [errors.Is].
 var (
 	ErrLocked  = errors.New("in use by another process")
-	ErrSiteKey = errors.New("site key")                       // missing, malformed, readable by others or not this store's
+	ErrSiteKey = seal.ErrSiteKey                              // missing, malformed, readable by others or not this store's
 	ErrCorrupt = errors.New("corrupt")                        // a file is missing, too much, too short or damaged, or a record does not open, vanished, or was put back; the text names it
 	ErrFormat  = errors.New("written by a newer version")     // this program cannot read it
 	ErrNoSpace = errors.New("too little free space")          // recovers by itself when there is space again
@@ -104,8 +105,8 @@ type Store struct {
 	db   *badger.DB
 	lock *os.File // flock on the data folder; nil in memory
 
-	sealer sealer
-	keys   siteKeys
+	sealer seal.Sealer
+	keys   seal.Keys
 	queue  chan *request
 	quit   chan struct{} // closed by Close: nothing more is taken
 	gone   chan struct{} // closed when the writer has ended
@@ -164,14 +165,16 @@ func (s *Store) LastEventAt() (time.Time, bool) {
 }
 
 // CredentialID returns the id under which a card is kept: HMAC-SHA256 of its UID under a key derived from the site key.
-func (s *Store) CredentialID(uid []byte) access.CredentialID { return s.keys.credentialID(uid) }
+func (s *Store) CredentialID(uid []byte) access.CredentialID {
+	return s.keys.CredentialID(uid)
+}
 
 // DecoySecret returns the site secret for [keys.Decoy]. The caller owns the copy.
-func (s *Store) DecoySecret() []byte { return append([]byte(nil), s.keys.decoy...) }
+func (s *Store) DecoySecret() []byte { return append([]byte(nil), s.keys.Decoy...) }
 
 // BrowserSecret returns the site secret with which the console signs what a browser keeps in which somebody has signed in. The caller owns
 // the copy.
-func (s *Store) BrowserSecret() []byte { return append([]byte(nil), s.keys.browser...) }
+func (s *Store) BrowserSecret() []byte { return append([]byte(nil), s.keys.Browser...) }
 
 // Failed returns nil, or why nothing is decided any more: an error that is [ErrFailed] and wraps the cause.
 func (s *Store) Failed() error {

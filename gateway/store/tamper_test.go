@@ -88,7 +88,7 @@ func forge(t *testing.T, s *Store, ev access.Event) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.sealer.seal(eventKey(ev.Seq), append(newPage(nil, ev.Prev), body...))
+	return s.sealer.Seal(string(eventKey(ev.Seq)), append(newPage(nil, ev.Prev), body...))
 }
 
 // changedHouse changes one record of every kind.

@@ -21,6 +21,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/seal"
 )
 
 // trial is the opening of a store for a look, which changes nothing. Badger gets a scratch folder with copies of its small files, cut where it
@@ -176,11 +177,11 @@ func (t trial) look(ctx context.Context, r *tried) error {
 		return err
 	}
 	if gone, err := absent(f.check); err != nil || !gone {
-		if err := errors.Join(err, k.checkAgainst(f.check)); err != nil {
+		if err := errors.Join(err, checkAgainst(k, f.check)); err != nil {
 			return err
 		}
 	}
-	w, err := readWitness(f.head, k.keys())
+	w, err := readWitness(f.head, k.DeriveKeys())
 	if err != nil {
 		return err
 	}
@@ -242,14 +243,14 @@ func (s *Store) chainHolds(ctx context.Context, txn *badger.Txn) (last uint64) {
 }
 
 // open opens what the survey found, with these tables, in a scratch folder, and shows it to f.
-func (v *survey) open(k siteKey, live map[uint64]uint32, f func(*Store, *badger.Txn) error) error {
+func (v *survey) open(k seal.SiteKey, live map[uint64]uint32, f func(*Store, *badger.Txn) error) error {
 	dir, err := v.scratch(live)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	s := &Store{opts: Options{}.withDefaults(), log: slog.New(slog.DiscardHandler), keys: k.keys()}
-	s.sealer = newSealer(s.keys.seal)
+	s := &Store{opts: Options{}.withDefaults(), log: slog.New(slog.DiscardHandler), keys: k.DeriveKeys()}
+	s.sealer = seal.New(s.keys.Seal)
 	bo := badgerOptions(Options{Dir: "-"}.withDefaults()).WithDir(dir).WithValueDir(dir).WithReadOnly(true).WithNumCompactors(0)
 	if s.db, err = badger.Open(bo); err != nil {
 		return &Damage{Name: "db/", What: strings.TrimSpace(err.Error()), Whole: "each of its files matches its checksums", Do: doRepair}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +12,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/seal"
 )
 
 // witness is what site.head says: an event that the database must have. Without it the loss of the newest file of db/ could not be told from a store in which
@@ -28,19 +28,17 @@ const headPrefix = "latchkey-site-head-1 "
 // witnessEvery is how long the database may be ahead of site.head while events come.
 const witnessEvery = 10 * time.Second
 
-func (w witness) text(k siteKeys) []byte {
+func (w witness) text(k seal.Keys) []byte {
 	state := "closed"
 	if w.open {
 		state = "open"
 	}
 	line := fmt.Sprintf("%s%s %d %v", headPrefix, state, w.seq, w.hash)
-	m := hmac.New(sha256.New, k.head)
-	m.Write([]byte(line))
-	return []byte(line + " " + crockford.EncodeToString(m.Sum(nil)) + "\n")
+	return []byte(line + " " + k.SignHead(line) + "\n")
 }
 
 // readWitness returns nil where there is none: a store of an older version has none.
-func readWitness(path string, k siteKeys) (*witness, error) {
+func readWitness(path string, k seal.Keys) (*witness, error) {
 	name := filepath.Base(path)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -237,7 +237,7 @@ func (w *writer) commit(b *batch) error {
 			if plain == nil {
 				err = txn.Delete([]byte(key))
 			} else {
-				err = txn.Set([]byte(key), w.s.sealer.seal(key, plain))
+				err = txn.Set([]byte(key), w.s.sealer.Seal(string(key), plain))
 			}
 			if err != nil {
 				return fmt.Errorf("%v: %w", key, err)

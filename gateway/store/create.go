@@ -2,87 +2,16 @@ package store
 
 import (
 	"bytes"
-	"crypto/hkdf"
 	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
-	"latchkey/gateway/access"
+	"latchkey/gateway/store/seal"
 	"latchkey/keys"
 )
-
-const (
-	siteKeyLen    = 32
-	siteKeyPrefix = "latchkey-site-key-1 "
-	checkPrefix   = "latchkey-site-check-"
-)
-
-// crockford is the alphabet of every other text in latchkey, in lower case and without padding.
-var crockford = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
-
-// siteKey is the 256-bit secret from which all others of a site are derived. It is used for nothing but deriving.
-type siteKey [siteKeyLen]byte
-
-// Format implements [fmt.Formatter] for every verb: a site key does not print.
-func (siteKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
-
-// derive returns 32 bytes for one purpose: HKDF-SHA256 (RFC 5869), no salt, the label as info.
-func (k siteKey) derive(label string) []byte {
-	b, err := hkdf.Key(sha256.New, k[:], nil, "latchkey "+label, 32)
-	if err != nil {
-		panic(err) // only for a length that HKDF cannot give
-	}
-	return b
-}
-
-// siteKeys are the keys derived from the site key, one a purpose.
-type siteKeys struct {
-	seal, digest, credential, decoy, head, browser []byte
-}
-
-func (k siteKey) keys() siteKeys {
-	return siteKeys{seal: k.derive("seal 1"), digest: k.derive("digest 1"), credential: k.derive("credential 1"), decoy: k.derive("decoy 1"),
-		head: k.derive("site head 1"), browser: k.derive("browser 1")}
-}
-
-func (k siteKeys) credentialID(uid []byte) access.CredentialID {
-	m := hmac.New(sha256.New, k.credential)
-	m.Write(uid)
-	return access.CredentialID(m.Sum(nil))
-}
-
-func newSiteKey() (k siteKey) {
-	_, _ = rand.Read(k[:]) // never fails: crypto/rand ends the program instead
-	return k
-}
-
-func (k siteKey) text() string { return siteKeyPrefix + crockford.EncodeToString(k[:]) + "\n" }
-
-// parseSiteKey accepts only what text returns. The error does not repeat the text.
-func parseSiteKey(s string) (k siteKey, err error) {
-	rest, ok := strings.CutPrefix(s, siteKeyPrefix)
-	b, err := crockford.DecodeString(strings.TrimSuffix(rest, "\n"))
-	if !ok || err != nil || len(b) != siteKeyLen {
-		return siteKey{}, fmt.Errorf("%w: want one line of %q and 52 characters", ErrSiteKey, siteKeyPrefix)
-	}
-	if k = siteKey(b); k.text() != s {
-		return siteKey{}, fmt.Errorf("%w: not in canonical form", ErrSiteKey)
-	}
-	return k, nil
-}
-
-// checkText is the content of site.check: it tells a wrong site key, or a newer format, before Badger is opened, because opening
-// Badger writes.
-func (k siteKey) checkText(format int) string {
-	return fmt.Sprintf("%s%d %s\n", checkPrefix, format, crockford.EncodeToString(k.derive(fmt.Sprintf("site check %d", format))))
-}
 
 // files are the parts of a data folder.
 type files struct{ dir, key, check, head, db string }
@@ -107,58 +36,58 @@ const (
 
 // siteKeyFor returns the site key of the store in f, and what there is. Only where there is no site.check and no record does it write
 // anything: the key, if there is none, and an empty folder for the database.
-func siteKeyFor(f files) (siteKey, folder, error) {
+func siteKeyFor(f files) (seal.SiteKey, folder, error) {
 	gone, err := absent(f.check)
 	if err != nil {
-		return siteKey{}, 0, unreadable(filepath.Base(f.check), err)
+		return seal.SiteKey{}, 0, unreadable(filepath.Base(f.check), err)
 	}
 	if gone {
 		return beginAnew(f)
 	}
 	k, err := readSiteKey(f.key)
 	if err == nil {
-		err = k.checkAgainst(f.check)
+		err = checkAgainst(k, f.check)
 	}
 	if err != nil {
-		return siteKey{}, 0, err
+		return seal.SiteKey{}, 0, err
 	}
 	inside, err := os.ReadDir(f.db)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return siteKey{}, 0, &Damage{Name: "db/", What: "is missing, and site.check says that there was a database", Do: doBegin}
+		return seal.SiteKey{}, 0, &Damage{Name: "db/", What: "is missing, and site.check says that there was a database", Do: doBegin}
 	case err == nil && len(inside) == 0:
-		return siteKey{}, 0, &Damage{Name: "db/", What: "is empty, and site.check says that there was a database", Do: doBegin}
+		return seal.SiteKey{}, 0, &Damage{Name: "db/", What: "is empty, and site.check says that there was a database", Do: doBegin}
 	}
 	return k, folderMade, nil // the survey tells of whatever else is wrong
 }
 
 // beginAnew goes on with a creation. What an earlier one left in db/ is removed if there is no record in it.
-func beginAnew(f files) (siteKey, folder, error) {
+func beginAnew(f files) (seal.SiteKey, folder, error) {
 	left, records, err := remains(f.db)
 	if err != nil {
-		return siteKey{}, 0, err
+		return seal.SiteKey{}, 0, err
 	}
 	k, err := readSiteKey(f.key)
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return siteKey{}, 0, err
+		return seal.SiteKey{}, 0, err
 	case err != nil && records:
-		return siteKey{}, 0, err
+		return seal.SiteKey{}, 0, err
 	case records:
 		return k, folderUnfinished, nil
 	case err != nil:
-		k = newSiteKey()
-		if err := writeNew(f.key, k.text()); err != nil {
-			return siteKey{}, 0, fmt.Errorf("store: write site key: %w", err)
+		k = seal.NewSiteKey()
+		if err := writeNew(f.key, k.Text()); err != nil {
+			return seal.SiteKey{}, 0, fmt.Errorf("store: write site key: %w", err)
 		}
 	}
 	for _, name := range left {
 		if err := os.Remove(filepath.Join(f.db, name)); err != nil {
-			return siteKey{}, 0, fmt.Errorf("store: begin anew: %w", err)
+			return seal.SiteKey{}, 0, fmt.Errorf("store: begin anew: %w", err)
 		}
 	}
 	if err := os.Mkdir(f.db, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return siteKey{}, 0, fmt.Errorf("store: %w", err)
+		return seal.SiteKey{}, 0, fmt.Errorf("store: %w", err)
 	}
 	return k, folderNew, syncPath(f.dir)
 }
@@ -199,7 +128,7 @@ func remains(db string) (names []string, records bool, err error) {
 const firstBatch = 2 << 10
 
 // finishCreation makes what is in db/ durable, and then writes site.check, from which on nothing is created any more.
-func (k siteKey) finishCreation(f files) error {
+func finishCreation(k seal.SiteKey, f files) error {
 	inside, err := os.ReadDir(f.db)
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
@@ -209,7 +138,7 @@ func (k siteKey) finishCreation(f files) error {
 			return fmt.Errorf("store: sync: %w", err)
 		}
 	}
-	if err := errors.Join(syncPath(f.db), writeNew(f.check, k.checkText(formatVersion))); err != nil {
+	if err := errors.Join(syncPath(f.db), writeNew(f.check, k.CheckText(formatVersion))); err != nil {
 		return fmt.Errorf("store: write %s: %w", f.check, err)
 	}
 	return nil
@@ -222,27 +151,27 @@ func (silent) Error() string   { return "" }
 func (s silent) Unwrap() error { return s.error }
 
 // readSiteKey reads the key. One that is not there is fs.ErrNotExist, too.
-func readSiteKey(path string) (siteKey, error) {
+func readSiteKey(path string) (seal.SiteKey, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return siteKey{}, fmt.Errorf("store: %w: %s is missing, and without it the database cannot be read; nothing was changed: put it back%w", ErrSiteKey, path, silent{err})
+		return seal.SiteKey{}, fmt.Errorf("store: %w: %s is missing, and without it the database cannot be read; nothing was changed: put it back%w", ErrSiteKey, path, silent{err})
 	}
 	if err != nil {
-		return siteKey{}, keyUnreadable(path, err)
+		return seal.SiteKey{}, keyUnreadable(path, err)
 	}
 	if !info.Mode().IsRegular() {
-		return siteKey{}, fmt.Errorf("store: %w: %s is not a file; nothing was changed: put it back", ErrSiteKey, path)
+		return seal.SiteKey{}, fmt.Errorf("store: %w: %s is not a file; nothing was changed: put it back", ErrSiteKey, path)
 	}
 	if perm := info.Mode().Perm(); perm&0o077 != 0 {
-		return siteKey{}, fmt.Errorf("store: %w: %s has mode %04o, others may read it: chmod 600 it", ErrSiteKey, path, perm)
+		return seal.SiteKey{}, fmt.Errorf("store: %w: %s has mode %04o, others may read it: chmod 600 it", ErrSiteKey, path, perm)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return siteKey{}, keyUnreadable(path, err)
+		return seal.SiteKey{}, keyUnreadable(path, err)
 	}
-	k, err := parseSiteKey(string(b))
+	k, err := seal.ParseSiteKey(string(b))
 	if err != nil {
-		return siteKey{}, fmt.Errorf("store: %s: %w", path, err)
+		return seal.SiteKey{}, fmt.Errorf("store: %s: %w", path, err)
 	}
 	return k, nil
 }
@@ -255,20 +184,19 @@ func keyUnreadable(path string, err error) error {
 }
 
 // checkAgainst compares with the check file.
-func (k siteKey) checkAgainst(path string) error {
+func checkAgainst(k seal.SiteKey, path string) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return unreadable(filepath.Base(path), err)
 	}
-	var format int
-	var rest string
-	if _, err := fmt.Sscanf(string(b), checkPrefix+"%d %s\n", &format, &rest); err != nil {
+	format, ok := seal.ParseCheck(string(b))
+	if !ok {
 		return &Damage{Name: filepath.Base(path), What: "is not as it was written", Do: doPutBack}
 	}
 	if format > formatVersion {
 		return fmt.Errorf("store: %s: format %d, this program reads up to %d: %w", path, format, formatVersion, ErrFormat)
 	}
-	if !hmac.Equal(b, []byte(k.checkText(format))) {
+	if !hmac.Equal(b, []byte(k.CheckText(format))) {
 		return fmt.Errorf("store: %w: %s does not belong to it: this is not the key of this store; nothing was changed: put the right one back",
 			ErrSiteKey, path)
 	}

@@ -1,0 +1,103 @@
+package seal
+
+import (
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrSiteKey is why a key does not serve: it is missing, malformed, readable by others or not this
+// store's.
+var ErrSiteKey = errors.New("site key")
+
+const (
+	siteKeyLen    = 32
+	siteKeyPrefix = "latchkey-site-key-1 "
+	checkPrefix   = "latchkey-site-check-"
+)
+
+// crockford is the alphabet of every other text in latchkey, in lower case and without padding.
+var crockford = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+// SiteKey is the 256-bit secret from which all others of a site are derived. It is used for nothing but deriving.
+type SiteKey [siteKeyLen]byte
+
+// Format implements [fmt.Formatter] for every verb: a site key does not print.
+func (SiteKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
+
+// derive returns 32 bytes for one purpose: HKDF-SHA256 (RFC 5869), no salt, the label as info.
+func (k SiteKey) derive(label string) []byte {
+	b, err := hkdf.Key(sha256.New, k[:], nil, "latchkey "+label, 32)
+	if err != nil {
+		panic(err) // only for a length that HKDF cannot give
+	}
+	return b
+}
+
+// Keys are the keys derived from a site key, one for each purpose.
+type Keys struct {
+	Seal, Digest, credential, Decoy, head, Browser []byte
+}
+
+// Format implements [fmt.Formatter] for every verb: the keys do not print.
+func (Keys) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
+
+// DeriveKeys returns the keys of this site.
+func (k SiteKey) DeriveKeys() Keys {
+	return Keys{Seal: k.derive("seal 1"), Digest: k.derive("digest 1"), credential: k.derive("credential 1"), Decoy: k.derive("decoy 1"),
+		head: k.derive("site head 1"), Browser: k.derive("browser 1")}
+}
+
+// CredentialID is the keyed hash under which a card is kept.
+func (k Keys) CredentialID(uid []byte) [32]byte {
+	m := hmac.New(sha256.New, k.credential)
+	m.Write(uid)
+	return [32]byte(m.Sum(nil))
+}
+
+// NewSiteKey makes a random one.
+func NewSiteKey() (k SiteKey) {
+	_, _ = rand.Read(k[:]) // never fails: crypto/rand ends the program instead
+	return k
+}
+
+// Text is the content of site.key.
+func (k SiteKey) Text() string { return siteKeyPrefix + crockford.EncodeToString(k[:]) + "\n" }
+
+// ParseSiteKey accepts only what text returns. The error does not repeat the text.
+func ParseSiteKey(s string) (k SiteKey, err error) {
+	rest, ok := strings.CutPrefix(s, siteKeyPrefix)
+	b, err := crockford.DecodeString(strings.TrimSuffix(rest, "\n"))
+	if !ok || err != nil || len(b) != siteKeyLen {
+		return SiteKey{}, fmt.Errorf("%w: want one line of %q and 52 characters", ErrSiteKey, siteKeyPrefix)
+	}
+	if k = SiteKey(b); k.Text() != s {
+		return SiteKey{}, fmt.Errorf("%w: not in canonical form", ErrSiteKey)
+	}
+	return k, nil
+}
+
+// CheckText is the content of site.check: it tells a wrong site key, or a newer format, before Badger
+// is opened, because opening Badger writes.
+func (k SiteKey) CheckText(format int) string {
+	return fmt.Sprintf("%s%d %s\n", checkPrefix, format, crockford.EncodeToString(k.derive(fmt.Sprintf("site check %d", format))))
+}
+
+// ParseCheck reads the format in a text that checkText made. ok is false for any other.
+func ParseCheck(text string) (format int, ok bool) {
+	var rest string
+	_, err := fmt.Sscanf(text, checkPrefix+"%d %s\n", &format, &rest)
+	return format, err == nil
+}
+
+// SignHead is what site.head says of one line, so that only this site can have written it.
+func (k Keys) SignHead(line string) string {
+	m := hmac.New(sha256.New, k.head)
+	m.Write([]byte(line))
+	return crockford.EncodeToString(m.Sum(nil))
+}
