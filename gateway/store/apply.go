@@ -139,7 +139,7 @@ func (b *batch) reserveLarge(st *staged) error {
 		if len(plain)+seal.Overhead < valueThreshold {
 			continue
 		}
-		switch err := b.w.s.reserveValueLog(); {
+		switch err := reserveValueLog(b.w.s.opts.files().db); {
 		case noSpace(err):
 			return b.w.space.err()
 		case err != nil:

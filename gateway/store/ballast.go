@@ -20,9 +20,6 @@ const (
 	ballastName = "ballast"
 )
 
-// defaultBallast leaves 32 MiB for compactions. Tests that are not about space have less.
-var defaultBallast int64 = 48 << 20
-
 type ballast struct {
 	path string
 	size int64 // how much there is to be
@@ -31,7 +28,13 @@ type ballast struct {
 	held int64 // guarded by mu; as stat(2) counts
 }
 
-// look finds out what there is, from an earlier run.
+// openBallast finds out what there is in a data folder from an earlier run. size is how much there is
+// to be.
+func openBallast(dir string, size int64) (*ballast, error) {
+	b := &ballast{path: filepath.Join(dir, ballastName), size: size}
+	return b, b.look()
+}
+
 func (b *ballast) look() error {
 	var st unix.Stat_t
 	err := unix.Lstat(b.path, &st)
@@ -124,8 +127,8 @@ func (b *ballast) fill(free, mark uint64) bool {
 }
 
 // reserveValueLog gives the newest value log its blocks, because a value is about to be written to it.
-func (s *Store) reserveValueLog() error {
-	logs, err := filepath.Glob(filepath.Join(s.opts.files().db, "*.vlog"))
+func reserveValueLog(db string) error {
+	logs, err := filepath.Glob(filepath.Join(db, "*.vlog"))
 	if err != nil || len(logs) == 0 {
 		return err
 	}
@@ -149,32 +152,63 @@ func (s *Store) reserveValueLog() error {
 const manifestRoom = 16 << 10
 
 // reserveManifest gives MANIFEST its room. Without, the store goes on, and ends when there is none.
-func (s *Store) reserveManifest(f *os.File) {
+func (b *ballast) reserveManifest(f *os.File) {
 	var st unix.Stat_t
 	if unix.Fstat(int(f.Fd()), &st) != nil || st.Blocks*512 >= st.Size+manifestRoom {
 		return
 	}
 	more := func() error { return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, st.Size+4*manifestRoom) }
-	if noSpace(more()) && s.ballast.give(4*manifestRoom, 0) {
+	if noSpace(more()) && b.give(4*manifestRoom, 0) {
 		_ = more()
 	}
 }
 
-// openedManifest reserves room for the MANIFEST that Badger has just opened, and so cut to its content.
-func (s *Store) openedManifest() error {
-	f, err := os.OpenFile(filepath.Join(s.opts.files().db, "MANIFEST"), os.O_WRONLY, 0)
+// reserveOpened reserves room for the MANIFEST in db that Badger has just opened, and so cut to its
+// content.
+func (b *ballast) reserveOpened(db string) error {
+	f, err := os.OpenFile(filepath.Join(db, "MANIFEST"), os.O_WRONLY, 0)
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	s.reserveManifest(f)
+	b.reserveManifest(f)
 	return f.Close()
 }
 
 // replace replaces a small file of the data folder, on a full disk with space of the ballast.
-func (s *Store) replace(path string, text []byte) error {
+func (b *ballast) replace(path string, text []byte) error {
 	err := replace(path, text)
-	if noSpace(err) && s.ballast.give(1<<16, 0) {
+	if noSpace(err) && b.give(1<<16, 0) {
 		err = replace(path, text)
 	}
 	return err
 }
+
+// freeIn is how many bytes are free where dir is.
+func freeIn(dir string) (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	return st.Bavail * uint64(st.Bsize), nil
+}
+
+// usedIn is how many bytes a data folder takes on disk.
+func usedIn(dir string) (used uint64, err error) {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			if errors.Is(err, fs.ErrNotExist) { // Badger has just removed it
+				return nil
+			}
+			return err
+		}
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err == nil {
+			used += uint64(st.Blocks) * 512 // as stat(2) counts; files are longer than what is in them
+		}
+		return nil
+	})
+	return used, err
+}
+
+// noSpace tells whether an error says that the disk is full.
+func noSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }

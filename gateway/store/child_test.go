@@ -73,8 +73,7 @@ func dieMain(file string) int {
 		return 2
 	}
 	v := takeSurvey(Options{Dir: t.Dir}.files().db, 0)
-	v.aside = t.Scratch
-	dir, err := v.scratch(v.live)
+	dir, err := v.scratch(t.Scratch, v.live)
 	if err != nil || os.WriteFile(file, []byte(dir), 0o600) != nil {
 		return 2
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"latchkey/gateway/store/seal"
 	"latchkey/keys"
@@ -16,13 +17,46 @@ import (
 // files are the parts of a data folder.
 type files struct{ dir, key, check, head, db string }
 
-func (o Options) files() files {
-	f := files{dir: o.Dir, key: o.KeyFile, check: filepath.Join(o.Dir, "site.check"), head: filepath.Join(o.Dir, "site.head"),
-		db: filepath.Join(o.Dir, "db")}
+// filesOf are the files of a data folder. keyFile is where the site key is, if not in it.
+func filesOf(dir, keyFile string) files {
+	f := files{dir: dir, key: keyFile, check: filepath.Join(dir, "site.check"), head: filepath.Join(dir, "site.head"),
+		db: filepath.Join(dir, "db")}
 	if f.key == "" {
-		f.key = filepath.Join(o.Dir, "site.key")
+		f.key = filepath.Join(dir, "site.key")
 	}
 	return f
+}
+
+// empty tells whether there is no store yet.
+func (f files) empty() bool {
+	inside, err := os.ReadDir(f.db)
+	return len(inside) == 0 && (err == nil || errors.Is(err, fs.ErrNotExist))
+}
+
+// lock makes the data folder if need be and takes its lock, which leaves no trace on disk and goes
+// when the file is closed. Whoever has it is alone.
+func (f files) lock() (*os.File, error) {
+	if f.dir == "" {
+		return nil, errors.New("store: no data folder given")
+	}
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("store: data folder: %w", err)
+	}
+	d, err := os.Open(f.dir)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, unreadable(f.dir, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store: data folder: %w", err)
+	}
+	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = d.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = errLocked
+		}
+		return nil, fmt.Errorf("store: %s: %w", f.dir, err)
+	}
+	return d, nil
 }
 
 // folder is what a data folder holds.
@@ -46,7 +80,7 @@ func siteKeyFor(f files) (seal.SiteKey, folder, error) {
 	}
 	k, err := readSiteKey(f.key)
 	if err == nil {
-		err = checkAgainst(k, f.check)
+		err = checkKey(k, f)
 	}
 	if err != nil {
 		return seal.SiteKey{}, 0, err
@@ -154,16 +188,16 @@ func (s silent) Unwrap() error { return s.error }
 func readSiteKey(path string) (seal.SiteKey, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return seal.SiteKey{}, fmt.Errorf("store: %w: %s is missing, and without it the database cannot be read; nothing was changed: put it back%w", ErrSiteKey, path, silent{err})
+		return seal.SiteKey{}, fmt.Errorf("store: %w: %s is missing, and without it the database cannot be read; nothing was changed: put it back%w", seal.ErrSiteKey, path, silent{err})
 	}
 	if err != nil {
 		return seal.SiteKey{}, keyUnreadable(path, err)
 	}
 	if !info.Mode().IsRegular() {
-		return seal.SiteKey{}, fmt.Errorf("store: %w: %s is not a file; nothing was changed: put it back", ErrSiteKey, path)
+		return seal.SiteKey{}, fmt.Errorf("store: %w: %s is not a file; nothing was changed: put it back", seal.ErrSiteKey, path)
 	}
 	if perm := info.Mode().Perm(); perm&0o077 != 0 {
-		return seal.SiteKey{}, fmt.Errorf("store: %w: %s has mode %04o, others may read it: chmod 600 it", ErrSiteKey, path, perm)
+		return seal.SiteKey{}, fmt.Errorf("store: %w: %s has mode %04o, others may read it: chmod 600 it", seal.ErrSiteKey, path, perm)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -178,13 +212,17 @@ func readSiteKey(path string) (seal.SiteKey, error) {
 
 func keyUnreadable(path string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("store: %w: %s: %s; nothing was changed: %s", ErrSiteKey, path, denied(path), doAllow)
+		return fmt.Errorf("store: %w: %s: %s; nothing was changed: %s", seal.ErrSiteKey, path, denied(path), doAllow)
 	}
-	return fmt.Errorf("store: %w: %w", ErrSiteKey, err)
+	return fmt.Errorf("store: %w: %w", seal.ErrSiteKey, err)
 }
 
-// checkAgainst compares with the check file.
-func checkAgainst(k seal.SiteKey, path string) error {
+// checkKey tells whether site.check belongs to a key. Where there is none, it says nothing.
+func checkKey(k seal.SiteKey, f files) error {
+	path := f.check
+	if gone, err := absent(path); err != nil || gone {
+		return err
+	}
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return unreadable(filepath.Base(path), err)
@@ -194,11 +232,11 @@ func checkAgainst(k seal.SiteKey, path string) error {
 		return &Damage{Name: filepath.Base(path), What: "is not as it was written", Do: doPutBack}
 	}
 	if format > formatVersion {
-		return fmt.Errorf("store: %s: format %d, this program reads up to %d: %w", path, format, formatVersion, ErrFormat)
+		return fmt.Errorf("store: %s: format %d, this program reads up to %d: %w", path, format, formatVersion, errFormat)
 	}
 	if !hmac.Equal(b, []byte(k.CheckText(format))) {
 		return fmt.Errorf("store: %w: %s does not belong to it: this is not the key of this store; nothing was changed: put the right one back",
-			ErrSiteKey, path)
+			seal.ErrSiteKey, path)
 	}
 	return nil
 }

@@ -13,8 +13,18 @@ import (
 	"unicode"
 )
 
+// Sentinels for [errors.Is].
+var (
+	errCorrupt = errors.New("corrupt")                    // a file or a record; the text names it
+	errFormat  = errors.New("written by a newer version") // this program cannot read it
+	errLocked  = errors.New("in use by another process")
+)
+
+// formatVersion is the newest format this program reads and the one it writes. See FORMAT.md.
+const formatVersion = 1
+
 // Damage is why a store is refused: what is wrong with which file or record, what is known to be whole, and what to do, in one
-// sentence. It is [ErrCorrupt], unless it is about site.key. Nothing on disk was changed.
+// sentence. It is [errCorrupt], unless it is about site.key. Nothing on disk was changed.
 type Damage struct {
 	Name  string `json:"name"` // of a file, as the data folder has it, or of a record
 	What  string `json:"what"`
@@ -28,6 +38,7 @@ const (
 	doRepair  = "run latchkey store repair, which changes nothing unless it can prove the result, or put it back from a copy of the data folder"
 	doBegin   = "put it back from a copy of the data folder, or begin anew with latchkey store new, which sets what is left aside"
 	doMove    = "move it out of the folder"
+	doCopy    = "put the whole data folder back from a copy"
 	doAllow   = "let the user that runs latchkey read and write it"
 )
 
@@ -39,8 +50,8 @@ func (d *Damage) Error() string {
 	return printable(text + "; nothing was changed: " + d.Do)
 }
 
-// Is makes every damage ErrCorrupt.
-func (d *Damage) Is(target error) bool { return target == ErrCorrupt }
+// Is makes every damage errCorrupt.
+func (d *Damage) Is(target error) bool { return target == errCorrupt }
 
 // printable quotes what is no text: part of it may be bytes of a damaged file.
 func printable(s string) string {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -14,11 +13,9 @@ import (
 	_ "unsafe" // for go:linkname
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/dgraph-io/badger/v4/pb"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
-	"google.golang.org/protobuf/proto"
 )
 
 // After an error of the disk Badger goes on: it repeats a flush and a compaction for ever, deletes new tables that MANIFEST already names when
@@ -71,9 +68,9 @@ func syncManifest(f *os.File) error {
 	if s == nil {
 		return f.Sync()
 	}
-	last, changes, err := lastChangeSet(f)
+	last, err := readLastChange(f)
 	if err == nil {
-		err = s.lostTable(changes)
+		err = s.lostTable(last)
 	}
 	if err == nil && s.opts.syncFault != nil {
 		err = s.opts.syncFault()
@@ -82,12 +79,12 @@ func syncManifest(f *os.File) error {
 		err = f.Sync()
 	}
 	if err == nil {
-		s.reserveManifest(f)
+		s.ballast.reserveManifest(f)
 		return nil
 	}
-	if last > 0 {
-		err = errors.Join(err, f.Truncate(last))
-		if _, e := f.Seek(last, io.SeekStart); e != nil {
+	if last.at > 0 {
+		err = errors.Join(err, f.Truncate(last.at))
+		if _, e := f.Seek(last.at, io.SeekStart); e != nil {
 			err = errors.Join(err, e)
 		}
 	}
@@ -96,50 +93,13 @@ func syncManifest(f *os.File) error {
 	return err
 }
 
-// lastChangeSet returns the newest change set in a MANIFEST and where it begins; 0 and nil if it is the only one: Badger has just
-// written MANIFEST anew, which it does after some 10,000 tables.
-func lastChangeSet(f *os.File) (at int64, last *pb.ManifestChangeSet, err error) {
-	info, err := f.Stat()
-	if err != nil {
-		return 0, nil, err
-	}
-	b := make([]byte, info.Size())
-	if _, err := f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
-		return 0, nil, err
-	}
-	const header, frame = 8, 8 // magic and versions; length and CRC of each set
-	var body []byte
-	for n := header; n+frame <= len(b); {
-		size := int(binary.BigEndian.Uint32(b[n:]))
-		if size > len(b)-n-frame {
-			return 0, nil, io.ErrUnexpectedEOF
-		}
-		at, body = int64(n), b[n+frame:n+frame+size]
-		n += frame + size
-	}
-	if at <= header {
-		return 0, nil, nil
-	}
-	last = new(pb.ManifestChangeSet)
-	return at, last, proto.Unmarshal(body, last)
-}
-
 // lostTable tells whether a compaction's change set lacks a table that it has built.
-func (s *Store) lostTable(set *pb.ManifestChangeSet) error {
-	made, deletes := int64(0), false
-	for _, c := range set.GetChanges() {
-		switch c.Op {
-		case pb.ManifestChange_CREATE:
-			made++
-		case pb.ManifestChange_DELETE:
-			deletes = true
-		}
-	}
-	if !deletes { // a flush, which keeps its memtable when it fails
+func (s *Store) lostTable(c lastChange) error {
+	if !c.deletes { // a flush, which keeps its memtable when it fails
 		return nil
 	}
-	if built := s.built.Swap(0); built != made {
-		return fmt.Errorf("a compaction built %d tables and could write %d", built, made)
+	if built := s.built.Swap(0); built != c.made {
+		return fmt.Errorf("a compaction built %d tables and could write %d", built, c.made)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ type logEntry struct {
 }
 
 const (
-	logHead = 20
+	logHeadSize = 20
 
 	metaPointer = 1 << 1 // the value is in the value log
 	metaTxn     = 1 << 6 // part of a transaction
@@ -38,14 +38,14 @@ var txnEnd = []byte("!badger!txn")
 
 // parseLog reads a log and returns an error if bytes of it are not as they were written.
 func parseLog(b []byte) (*logFile, error) {
-	l := &logFile{end: min(logHead, len(b))}
-	if len(bytes.TrimRight(b, "\x00")) == 0 && len(b) > logHead || len(b) == 0 {
+	l := &logFile{end: min(logHeadSize, len(b))}
+	if len(bytes.TrimRight(b, "\x00")) == 0 && len(b) > logHeadSize || len(b) == 0 {
 		return l, nil // made, and nothing written yet
 	}
-	if len(b) < logHead || binary.BigEndian.Uint64(b) != 0 {
+	if len(b) < logHeadSize || binary.BigEndian.Uint64(b) != 0 {
 		return l, errors.New("does not begin as such a file does")
 	}
-	at, version := logHead, uint64(0)
+	at, version := logHeadSize, uint64(0)
 	var open []logEntry // of a transaction
 	for {
 		e, ok := parseEntry(b, at)
@@ -106,8 +106,8 @@ func parseEntry(b []byte, at int) (e logEntry, ok bool) {
 	return e, true
 }
 
-// sector is the least that a disk writes as a whole.
-const sector = 512
+// sectorSize is the least that a disk writes as a whole.
+const sectorSize = 512
 
 // torn tells whether the bytes from the bad entry at to used are what a crash leaves of the one transaction that was being written, of this version if some
 // of it is whole (0: none is, or the log has no transactions). It was never acknowledged, so nothing is lost with it.
@@ -132,10 +132,10 @@ func torn(b []byte, at, used int, version uint64) bool {
 	return version == 0 || !wrongEnd(b[at:], used-at, version)
 }
 
-// lacksSector tells whether a sector of those bytes was never written.
+// lacksSector tells whether a sectorSize of those bytes was never written.
 func lacksSector(b []byte, at, used int) bool {
 	for from := at; from < used; {
-		to := min(from/sector*sector+sector, used)
+		to := min(from/sectorSize*sectorSize+sectorSize, used)
 		if to-from >= 16 && len(bytes.Trim(b[from:to], "\x00")) == 0 {
 			return true
 		}

@@ -12,6 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const (
+	logHead = 20  // bytes in front of the first entry
+	sector  = 512 // the least that a disk writes as a whole
+)
+
 // logs are the newest .mem and the value log of a killed store, without the zeros at their ends.
 func logs(t *testing.T) map[string][]byte {
 	t.Helper()

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"maps"
+	"os"
 	"slices"
 
 	"github.com/dgraph-io/badger/v4/pb"
@@ -112,4 +114,50 @@ func encodeManifest(tables map[uint64]uint32) ([]byte, error) {
 	out = binary.BigEndian.AppendUint32(out, uint32(len(body)))
 	out = binary.BigEndian.AppendUint32(out, crc32.Checksum(body, castagnoli))
 	return append(out, body...), nil
+}
+
+// lastChange is the newest change set of a MANIFEST.
+type lastChange struct {
+	at      int64 // where it begins; 0 if it is the only one
+	made    int64 // how many tables it makes
+	deletes bool  // whether it deletes one
+}
+
+// readLastChange reads the newest change set in a MANIFEST. The zero value is of one that is the only
+// one: Badger has just written MANIFEST anew, which it does after some 10,000 tables.
+func readLastChange(f *os.File) (last lastChange, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return last, err
+	}
+	b := make([]byte, info.Size())
+	if _, err := f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
+		return last, err
+	}
+	const header, frame = 8, 8 // magic and versions; length and CRC of each set
+	var body []byte
+	for n := header; n+frame <= len(b); {
+		size := int(binary.BigEndian.Uint32(b[n:]))
+		if size > len(b)-n-frame {
+			return lastChange{}, io.ErrUnexpectedEOF
+		}
+		last.at, body = int64(n), b[n+frame:n+frame+size]
+		n += frame + size
+	}
+	if last.at <= header {
+		return lastChange{}, nil
+	}
+	var set pb.ManifestChangeSet
+	if err := proto.Unmarshal(body, &set); err != nil {
+		return last, err
+	}
+	for _, c := range set.GetChanges() {
+		switch c.Op {
+		case pb.ManifestChange_CREATE:
+			last.made++
+		case pb.ManifestChange_DELETE:
+			last.deletes = true
+		}
+	}
+	return last, nil
 }

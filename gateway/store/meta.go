@@ -7,9 +7,6 @@ import (
 	"latchkey/gateway/access"
 )
 
-// formatVersion is the newest format this program reads and the one it writes. See FORMAT.md.
-const formatVersion = 1
-
 type formatRecord struct {
 	Format  int    `cbor:"1,keyasint"`
 	Created *stamp `cbor:"2,keyasint,omitempty"`

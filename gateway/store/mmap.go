@@ -108,8 +108,6 @@ func reserve(fd int, length int64) error {
 	}
 }
 
-func noSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
-
 // nameOf returns the path of an open file; "" where /proc is not there to tell, and no ballast can be taken.
 func nameOf(fd int) string {
 	b := make([]byte, unix.PathMax)

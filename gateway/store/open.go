@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -31,7 +27,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			return nil, err
 		}
 		if sp.free == nil {
-			sp.free = freeIn(f.dir)
+			sp.free = func() (uint64, error) { return freeIn(f.dir) }
 		}
 		if sp.look(); sp.low && f.empty() {
 			return nil, s.abandon(sp.err())
@@ -40,8 +36,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		if key, state, err = siteKeyFor(f); err != nil {
 			return nil, s.abandon(err)
 		}
-		s.ballast = &ballast{path: filepath.Join(f.dir, ballastName), size: o.ballast}
-		if err := s.ballast.look(); err != nil {
+		if s.ballast, err = openBallast(f.dir, o.ballast); err != nil {
 			return nil, s.abandon(err)
 		}
 	}
@@ -70,7 +65,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s.db = db
 	if !o.InMemory {
-		if err := s.openedManifest(); err != nil {
+		if err := s.ballast.reserveOpened(o.files().db); err != nil {
 			_ = db.Close()
 			return nil, s.abandon(err)
 		}
@@ -128,36 +123,10 @@ func (s *Store) makeRoom(f files, sp *space) error {
 	return nil
 }
 
-// empty tells whether there is no store yet.
-func (f files) empty() bool {
-	inside, err := os.ReadDir(f.db)
-	return len(inside) == 0 && (err == nil || errors.Is(err, fs.ErrNotExist))
-}
-
-// prepare makes the data folder if need be and takes its lock, which leaves no trace on disk. Everything after it is alone.
-func (s *Store) prepare(f files) error {
-	if f.dir == "" {
-		return errors.New("store: no data folder given")
-	}
-	if err := os.MkdirAll(f.dir, 0o700); err != nil {
-		return fmt.Errorf("store: data folder: %w", err)
-	}
-	d, err := os.Open(f.dir)
-	if errors.Is(err, fs.ErrPermission) {
-		return unreadable(f.dir, err)
-	}
-	if err != nil {
-		return fmt.Errorf("store: data folder: %w", err)
-	}
-	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = d.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = ErrLocked
-		}
-		return fmt.Errorf("store: %s: %w", f.dir, err)
-	}
-	s.lock = d
-	return nil
+// prepare takes the lock of the data folder. Everything after it is alone.
+func (s *Store) prepare(f files) (err error) {
+	s.lock, err = f.lock()
+	return err
 }
 
 // abandon gives the lock back and returns err.

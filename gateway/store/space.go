@@ -3,11 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // space is how much the writer may still write. It asks the file system before every batch, which costs a microsecond.
@@ -22,18 +18,11 @@ type space struct {
 	none bool // not even those
 }
 
+// defaultBallast leaves 32 MiB for compactions. Tests that are not about space have less.
+var defaultBallast int64 = 48 << 20
+
 // spaceEvery is how often a writer without work looks, while it waits for space.
 const spaceEvery = time.Second
-
-func freeIn(dir string) func() (uint64, error) {
-	return func() (uint64, error) {
-		var st unix.Statfs_t
-		if err := unix.Statfs(dir, &st); err != nil {
-			return 0, fmt.Errorf("free space of %s: %w", dir, err)
-		}
-		return st.Bavail * uint64(st.Bsize), nil
-	}
-}
 
 // look asks, and takes what the ballast lacks. If the question itself fails the disk counts as full. It tells whether the answer is another
 // than before.
@@ -65,19 +54,7 @@ func (s *Store) Space() (used, free, least uint64, err error) {
 	if free, err = s.free(); err != nil {
 		return 0, 0, 0, fmt.Errorf("store: %w", err)
 	}
-	err = filepath.WalkDir(s.opts.Dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			if errors.Is(err, fs.ErrNotExist) { // Badger has just removed it
-				return nil
-			}
-			return err
-		}
-		var st unix.Stat_t
-		if err := unix.Lstat(path, &st); err == nil {
-			used += uint64(st.Blocks) * 512 // as stat(2) counts; files are longer than what is in them
-		}
-		return nil
-	})
+	used, err = usedIn(s.opts.Dir)
 	if err != nil {
 		return 0, 0, 0, fmt.Errorf("store: space: %w", err)
 	}
@@ -88,7 +65,7 @@ func (s *Store) free() (uint64, error) {
 	if s.opts.Free != nil {
 		return s.opts.Free()
 	}
-	return freeIn(s.opts.Dir)()
+	return freeIn(s.opts.Dir)
 }
 
 func (sp *space) err() error {

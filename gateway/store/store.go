@@ -22,10 +22,10 @@ import (
 
 // Sentinels for [errors.Is].
 var (
-	ErrLocked  = errors.New("in use by another process")
+	ErrLocked  = errLocked
 	ErrSiteKey = seal.ErrSiteKey                              // missing, malformed, readable by others or not this store's
-	ErrCorrupt = errors.New("corrupt")                        // a file is missing, too much, too short or damaged, or a record does not open, vanished, or was put back; the text names it
-	ErrFormat  = errors.New("written by a newer version")     // this program cannot read it
+	ErrCorrupt = errCorrupt                                   // a file is missing, too much, too short or damaged, or a record does not open, vanished, or was put back; the text names it
+	ErrFormat  = errFormat                                    // this program cannot read it
 	ErrNoSpace = errors.New("too little free space")          // recovers by itself when there is space again
 	ErrFailed  = errors.New("a write to the disk failed")     // and everything after it, until the store is opened again
 	ErrClosed  = errors.New("closed")                         //
@@ -144,6 +144,8 @@ type published struct {
 }
 
 type failure struct{ cause error }
+
+func (o Options) files() files { return filesOf(o.Dir, o.KeyFile) }
 
 // Snapshot returns the policy as of the last commit, and with the restrictions that act in memory only. It is immutable.
 func (s *Store) Snapshot() *access.Policy { return s.now.Load().policy }

@@ -25,7 +25,6 @@ type survey struct {
 	tables   map[uint64]*tableFile // those of live that are whole
 	points   map[pointer]string    // to values, and the file that points
 	left     int64                 // bytes of tables to be read yet
-	aside    string                // name of a scratch folder
 	damages  []*Damage
 }
 

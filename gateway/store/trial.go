@@ -9,12 +9,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -148,8 +146,6 @@ func crashed(why string) *Damage {
 		Whole: "which record it is cannot be told", Do: doCopy}
 }
 
-const doCopy = "put the whole data folder back from a copy"
-
 // run tries the store out in this process.
 func (t trial) run(ctx context.Context) (r *tried) {
 	r = &tried{}
@@ -176,10 +172,8 @@ func (t trial) look(ctx context.Context, r *tried) error {
 	if err != nil {
 		return err
 	}
-	if gone, err := absent(f.check); err != nil || !gone {
-		if err := errors.Join(err, checkAgainst(k, f.check)); err != nil {
-			return err
-		}
+	if err := checkKey(k, f); err != nil {
+		return err
 	}
 	w, err := readWitness(f.head, k.DeriveKeys())
 	if err != nil {
@@ -190,28 +184,21 @@ func (t trial) look(ctx context.Context, r *tried) error {
 		limit = math.MaxInt64
 	}
 	v := takeSurvey(f.db, limit)
-	v.aside = t.Scratch
 	live := v.live
 	if t.Given {
 		live = t.Live
 	} else if err := v.damage(); err != nil {
 		return err
 	}
-	for _, ext := range []string{memExt, vlogExt} {
-		for _, id := range v.ids(ext) {
-			if name := fileName(ext, id); v.sizes[name] == 0 {
-				r.Empty = append(r.Empty, name)
-			}
-		}
-	}
-	return v.open(k, live, func(s *Store, txn *badger.Txn) error {
+	r.Empty = v.emptyLogs()
+	return t.open(v, k, live, func(s *Store, txn *badger.Txn) error {
 		img, err := s.read(ctx, txn)
 		if err == nil {
 			r.Seq, r.Hash = img.head.seq, img.head.hash
 			_, err = access.New().With(img.records...)
 		}
 		if err == nil && w != nil {
-			err = w.holds(s, txn, &img.head, len(v.mems))
+			err = s.holds(txn, w, &img.head, v.countMems())
 		}
 		if err == nil && t.All {
 			err = s.walk(ctx, txn, &img.head, 0, access.Hash{}, func(*stored) error { return nil })
@@ -243,8 +230,8 @@ func (s *Store) chainHolds(ctx context.Context, txn *badger.Txn) (last uint64) {
 }
 
 // open opens what the survey found, with these tables, in a scratch folder, and shows it to f.
-func (v *survey) open(k seal.SiteKey, live map[uint64]uint32, f func(*Store, *badger.Txn) error) error {
-	dir, err := v.scratch(live)
+func (t trial) open(v *survey, k seal.SiteKey, live map[uint64]uint32, f func(*Store, *badger.Txn) error) error {
+	dir, err := v.scratch(t.Scratch, live)
 	if err != nil {
 		return err
 	}
@@ -259,73 +246,6 @@ func (v *survey) open(k seal.SiteKey, live map[uint64]uint32, f func(*Store, *ba
 	return s.db.View(func(txn *badger.Txn) error { return f(s, txn) })
 }
 
-// scratchParents are where the scratch folder may lie: in memory or with the temporary files, and in the data folder if there is no room for it elsewhere.
-func scratchParents(dir string) []string { return []string{"/dev/shm", os.TempDir(), dir} }
-
-// scratch makes the folder.
-func (v *survey) scratch(live map[uint64]uint32) (dir string, err error) {
-	for _, parent := range scratchParents(filepath.Dir(v.dir)) {
-		dir = filepath.Join(parent, v.aside)
-		if err = os.Mkdir(dir, 0o700); err != nil {
-			continue
-		}
-		if err = v.fill(dir, live); err == nil {
-			return dir, nil
-		}
-		_ = os.RemoveAll(dir)
-	}
-	return "", fmt.Errorf("store: no room to try the store out: %w", err)
-}
-
-func (v *survey) fill(dir string, live map[uint64]uint32) error {
-	manifest, err := encodeManifest(live)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "MANIFEST"), manifest, 0o600); err != nil {
-		return err
-	}
-	from, err := filepath.Abs(v.dir)
-	if err != nil {
-		return err
-	}
-	link := func(name string) error { return os.Symlink(filepath.Join(from, name), filepath.Join(dir, name)) }
-	for _, id := range slices.Sorted(maps.Keys(live)) {
-		if err := link(fileName(tableExt, id)); err != nil {
-			return err
-		}
-	}
-	for id := range v.vlogs {
-		if v.sizes[fileName(vlogExt, id)] == 0 {
-			continue
-		}
-		if err := link(fileName(vlogExt, id)); err != nil {
-			return err
-		}
-	}
-	for id, l := range v.mems {
-		if len(l.entries) == 0 {
-			continue
-		}
-		b := make([]byte, l.end)
-		file, err := os.Open(filepath.Join(from, fileName(memExt, id)))
-		if err != nil {
-			return err
-		}
-		_, err = io.ReadFull(file, b)
-		if cerr := file.Close(); err == nil {
-			err = cerr
-		}
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, fileName(memExt, id)), b, 0o600)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // tidy does what Badger cannot do by itself, once a trial has passed: a log without a byte holds nothing, and Badger does not open one.
 func (s *Store) tidy(f files, r *tried) error {
 	for _, name := range r.Empty {
@@ -338,7 +258,7 @@ func (s *Store) tidy(f files, r *tried) error {
 	if w, err := readWitness(f.head, s.keys); err != nil || w == nil || !w.open {
 		return err
 	}
-	return s.replace(f.head, witness{seq: r.Seq, hash: r.Hash}.text(s.keys))
+	return s.ballast.replace(f.head, witness{seq: r.Seq, hash: r.Hash}.text(s.keys))
 }
 
 // trialWait bounds a trial: of a million events it takes a second or two, from an SD card perhaps a minute.

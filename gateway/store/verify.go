@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -97,24 +94,18 @@ func (s *Store) verifyTables(ctx context.Context, p *upkeep) error {
 	if s.opts.InMemory {
 		return nil
 	}
-	v := survey{dir: s.opts.files().db}
-	named, err := v.named()
+	db := s.opts.files().db
+	live, err := liveTables(db)
 	if err != nil {
 		return err
 	}
-	for id := range named {
-		err := v.withTable(id, func(t *tableFile) error { return t.check(nil) })
-		if err != nil {
+	for id := range live {
+		if err := checkTable(db, id); err != nil {
 			// A compaction may have taken it away meanwhile.
-			if now, merr := v.named(); merr != nil {
+			if now, merr := liveTables(db); merr != nil {
 				return merr
 			} else if _, still := now[id]; still {
-				name := "db/" + fileName(tableExt, id)
-				var pe *fs.PathError
-				if errors.As(err, &pe) {
-					return unreadable(name, err)
-				}
-				return &Damage{Name: name, What: err.Error(), Do: doCopy}
+				return err
 			}
 		}
 		if err := p.rest(ctx); err != nil {
@@ -122,22 +113,6 @@ func (s *Store) verifyTables(ctx context.Context, p *upkeep) error {
 		}
 	}
 	return nil
-}
-
-// named reads which tables MANIFEST names now.
-func (v *survey) named() (map[uint64]uint32, error) {
-	b, err := os.ReadFile(filepath.Join(v.dir, "MANIFEST"))
-	if err != nil {
-		return nil, unreadable("db/MANIFEST", err)
-	}
-	m, err := parseManifest(b)
-	if err == nil {
-		v.live, err = m.levels(len(m.sets))
-	}
-	if err != nil {
-		return nil, &Damage{Name: "db/MANIFEST", What: err.Error(), Do: doCopy}
-	}
-	return v.live, nil
 }
 
 // verifyChain returns the newest event.

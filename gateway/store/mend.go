@@ -1,0 +1,93 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"latchkey/gateway/store/seal"
+	"latchkey/keys"
+)
+
+// mend puts a proven state of the tables in place and says what it did, for people. What it replaces
+// is kept first, in the folder aside; that is empty if nothing was replaced.
+func mend(f files, k seal.SiteKey, v *survey, live map[uint64]uint32, now time.Time) (done []string, aside string, err error) {
+	files := map[string][]byte{}
+	want, err := encodeManifest(live)
+	if err != nil {
+		return nil, "", err
+	}
+	done = []string{}
+	if v.live == nil || !maps.Equal(live, v.live) {
+		files["MANIFEST"] = want
+		done = append(done, fmt.Sprintf("MANIFEST names %d tables, which are all there", len(live)))
+	}
+	for _, d := range v.damages {
+		switch d.Name {
+		case "db/KEYREGISTRY":
+			files["KEYREGISTRY"] = append([]byte(keys.Random(16)), registry...)
+			done = append(done, "KEYREGISTRY made anew: it held no key")
+		case "db/DISCARD":
+			files["DISCARD"] = make([]byte, discardSize)
+			done = append(done, "DISCARD made anew: it held nothing of use")
+		}
+	}
+	if aside, err = keepAside(f, files, now); err != nil {
+		return nil, "", err
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := put(f.db, name, files[name]); err != nil {
+			return nil, "", fmt.Errorf("store: repair: %w", err)
+		}
+	}
+	if gone, err := absent(f.check); err == nil && gone {
+		if err := writeNew(f.check, k.CheckText(formatVersion)); err != nil {
+			return nil, "", fmt.Errorf("store: write %s: %w", f.check, err)
+		}
+		done = append(done, "site.check written anew: the site key opens the database")
+	}
+	return done, aside, syncPath(f.dir)
+}
+
+// keepAside copies those files of db/ that are there into a new folder and returns its name, empty if
+// there are none.
+func keepAside(f files, files map[string][]byte, now time.Time) (aside string, err error) {
+	dir := filepath.Join(f.dir, "aside-"+now.UTC().Format("20060102T150405Z"))
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		old, err := os.ReadFile(filepath.Join(f.db, name))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", fmt.Errorf("store: repair: %w", err)
+		}
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			return "", fmt.Errorf("store: %w", err)
+		}
+		aside = dir
+		if err := replace(filepath.Join(dir, name), old); err != nil {
+			return "", fmt.Errorf("store: repair: %w", err)
+		}
+	}
+	return aside, nil
+}
+
+// put replaces a file of db/ by way of a name that a crash may leave there.
+func put(db, name string, content []byte) error {
+	tmp := filepath.Join(db, "MANIFEST-REWRITE")
+	if err := os.WriteFile(tmp, content, 0o600); err != nil {
+		return err
+	}
+	if err := errors.Join(syncPath(tmp), os.Rename(tmp, filepath.Join(db, name))); err != nil {
+		return err
+	}
+	if b, err := os.ReadFile(filepath.Join(db, name)); err != nil || !bytes.Equal(b, content) {
+		return fmt.Errorf("%s is not as it was written: %w", name, err)
+	}
+	return syncPath(db)
+}

@@ -1,0 +1,79 @@
+package store
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// scratchParents are where the scratch folder may lie: in memory or with the temporary files, and in the data folder if there is no room for it elsewhere.
+func scratchParents(dir string) []string { return []string{"/dev/shm", os.TempDir(), dir} }
+
+// scratch makes a folder of that name with what the survey found, as Badger would have it with these
+// tables: copies of the small files, cut where Badger would cut them, and links to the others. The
+// caller removes it.
+func (v *survey) scratch(name string, live map[uint64]uint32) (dir string, err error) {
+	for _, parent := range scratchParents(filepath.Dir(v.dir)) {
+		dir = filepath.Join(parent, name)
+		if err = os.Mkdir(dir, 0o700); err != nil {
+			continue
+		}
+		if err = v.fill(dir, live); err == nil {
+			return dir, nil
+		}
+		_ = os.RemoveAll(dir)
+	}
+	return "", fmt.Errorf("store: no room to try the store out: %w", err)
+}
+
+func (v *survey) fill(dir string, live map[uint64]uint32) error {
+	manifest, err := encodeManifest(live)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "MANIFEST"), manifest, 0o600); err != nil {
+		return err
+	}
+	from, err := filepath.Abs(v.dir)
+	if err != nil {
+		return err
+	}
+	link := func(name string) error { return os.Symlink(filepath.Join(from, name), filepath.Join(dir, name)) }
+	for _, id := range slices.Sorted(maps.Keys(live)) {
+		if err := link(fileName(tableExt, id)); err != nil {
+			return err
+		}
+	}
+	for id := range v.vlogs {
+		if v.sizes[fileName(vlogExt, id)] == 0 {
+			continue
+		}
+		if err := link(fileName(vlogExt, id)); err != nil {
+			return err
+		}
+	}
+	for id, l := range v.mems {
+		if len(l.entries) == 0 {
+			continue
+		}
+		b := make([]byte, l.end)
+		file, err := os.Open(filepath.Join(from, fileName(memExt, id)))
+		if err != nil {
+			return err
+		}
+		_, err = io.ReadFull(file, b)
+		if cerr := file.Close(); err == nil {
+			err = cerr
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, fileName(memExt, id)), b, 0o600)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
