@@ -23,7 +23,6 @@ var ladder = map[string]int{
 	"coapres":                  2,
 	"coapres/device":           3,
 
-	"gateway/percentile":  0,
 	"gateway/limit":       0,
 	"gateway/access":      2,
 	"gateway/door":        2,
@@ -68,7 +67,7 @@ var alone = map[string][]string{
 	"go.uber.org/zap":                  {"gateway/certificate"},
 	"github.com/mdp/qrterminal":        {"keys/provision"},
 	"github.com/rogpeppe/go-internal":  {"cli"},
-	"gonum.org/v1/plot":                {"gateway/percentile", "bench/report", "gateway/console"},
+	"gonum.org/v1/plot":                {"bench/report"},
 	"github.com/chromedp":              {"gateway/console/webtest", "gateway/console_test"},
 	"github.com/alexedwards/scs":       {"gateway/console"},
 	"github.com/alexedwards/argon2id":  {"gateway/admin"},

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"latchkey/bench/server"
 )
 
@@ -46,7 +48,7 @@ func (b *bench) fleet(sessions, grants, atDoors int, rate float64, n int) (err e
 	if err := d.settle(b.ctx); err != nil {
 		return err
 	}
-	kase := fmt.Sprintf("%.0f scans/s, %s sessions, %s grants", rate, thousands(sessions), thousands(grants))
+	kase := fmt.Sprintf("%.0f scans/s, %s sessions, %s grants", rate, humanize.Comma(int64(sessions)), humanize.Comma(int64(grants)))
 	all := newCurves()
 	for range b.rounds {
 		before, err := t.usage()

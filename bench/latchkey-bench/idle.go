@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"latchkey/bench/load"
 	"latchkey/bench/report"
 	"latchkey/bench/server"
@@ -22,7 +24,7 @@ func runIdle(b *bench) error {
 	if b.full {
 		counts = []int{1000, 10_000}
 	}
-	most := thousands(counts[len(counts)-1]) + " sessions"
+	most := humanize.Comma(int64(counts[len(counts)-1])) + " sessions"
 	b.now.Panel = &report.Panel{Title: "Memory for each idle session, " + most, Case: most, Metric: "RSS a session"}
 	for _, n := range counts {
 		for range b.rounds {
@@ -75,7 +77,7 @@ func (b *bench) idle(s system, n int) (err error) {
 			return fmt.Errorf("after the idle time: %w", err)
 		}
 	}
-	kase := thousands(n) + " sessions"
+	kase := humanize.Comma(int64(n)) + " sessions"
 	b.add(kase, s.name, "RSS a session", "KB", float64(with-before)/1e3/float64(n), isMain, explain(s.name, "idle"))
 	b.add(kase, s.name, "RSS with all", "MB", float64(with)/1e6)
 	if goroutines > 0 {
@@ -96,11 +98,4 @@ func (t *target) resident() (rss int64, goroutines float64, err error) {
 	}
 	u, err := t.usage()
 	return u.RSS, float64(f.Goroutines), err
-}
-
-func thousands(n int) string {
-	if n < 1000 {
-		return fmt.Sprint(n)
-	}
-	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
 }

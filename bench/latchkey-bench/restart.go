@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"latchkey/bench/load"
 	"latchkey/bench/server"
 	"latchkey/coapres/device"
@@ -65,7 +67,7 @@ func runRestart(b *bench) (err error) {
 			if err != nil {
 				return err
 			}
-			kase := fmt.Sprintf("%s sessions, %s", thousands(n), how)
+			kase := fmt.Sprintf("%s sessions, %s", humanize.Comma(int64(n)), how)
 			for _, share := range shares {
 				b.add(kase, gatewayName, fmt.Sprintf("%d %% back", share), "s", times[share].Seconds())
 			}

@@ -3,18 +3,17 @@ package report
 import (
 	"math"
 
+	"github.com/dustin/go-humanize"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
-
-	"latchkey/gateway/percentile"
 )
 
 // barPanel shows one metric of the systems below each other: a bar to the median, a whisker from the least to the most, and the number.
 func barPanel(title string, figures []*Figure, looks map[string]draw.LineStyle) *plot.Plot {
-	p := percentile.Panel(title, inks)
+	p := emptyPanel(title)
 	p.HideY()
 	p.X.Label.Text = figures[0].heading()
 	if figures[0].More {
@@ -24,7 +23,7 @@ func barPanel(title string, figures []*Figure, looks map[string]draw.LineStyle) 
 		ticks := plot.DefaultTicks{}.Ticks(min, max)
 		for i := range ticks {
 			if ticks[i].Label != "" {
-				ticks[i].Label = percentile.Plain(math.Round(ticks[i].Value*1e9) / 1e9)
+				ticks[i].Label = humanize.Commaf(math.Round(ticks[i].Value*1e9) / 1e9)
 			}
 		}
 		return ticks

@@ -7,29 +7,27 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
-
-	"latchkey/gateway/percentile"
 )
 
 // curvePanel shows latencies by percentile.
 func curvePanel(title string, curves []*Curve, looks map[string]draw.LineStyle) *plot.Plot {
-	p := percentile.Curves(title, "µs", inks)
+	p := emptyCurves(title)
 	ends := &endLabels{}
 	curves = slices.Clone(curves)
 	slices.SortStableFunc(curves, func(a, b *Curve) int { return above(a.System) - above(b.System) })
 	for _, c := range curves {
-		line := percentile.Line{Style: looks[c.System]}
+		l := line{style: looks[c.System]}
 		for _, pt := range c.Points {
-			line.Add(pt[0], pt[1])
+			l.add(pt[0], pt[1])
 		}
-		if len(line.Points) == 0 {
+		if len(l.points) == 0 {
 			continue
 		}
-		p.Add(line)
-		ends.labels = append(ends.labels, endLabel{c.System, line.Style, line.Points[len(line.Points)-1]})
+		p.Add(l)
+		ends.labels = append(ends.labels, endLabel{c.System, l.style, l.points[len(l.points)-1]})
 	}
 	p.Add(ends)
-	percentile.Fit(p, len(ends.labels) == 0)
+	fitAxes(p, len(ends.labels) == 0)
 	return p
 }
 

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"latchkey/gateway/percentile"
+	"github.com/dustin/go-humanize"
 )
 
 // median of the rounds, of which there is at least one.
@@ -39,7 +39,7 @@ func (f *Figure) text() string {
 // number is v in three digits. What was counted and not measured is shown as it is, as long as it is short.
 func (f *Figure) number(v float64) string {
 	if (f.Unit == "" || f.Unit == "B") && v == math.Trunc(v) && math.Abs(v) < 10_000 {
-		return percentile.Thousands(strconv.FormatFloat(v, 'f', 0, 64))
+		return humanize.Comma(int64(v))
 	}
 	return threeDigits(v)
 }
@@ -51,7 +51,10 @@ func threeDigits(v float64) string {
 	}
 	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'e', 2, 64), 64)
 	places := max(0, 2-int(math.Floor(math.Log10(math.Abs(rounded)))))
-	return percentile.Thousands(strconv.FormatFloat(rounded, 'f', places, 64))
+	if places == 0 {
+		return humanize.Comma(int64(rounded))
+	}
+	return strconv.FormatFloat(rounded, 'f', places, 64)
 }
 
 // ratio of two medians, or false where there is none.

@@ -6,8 +6,6 @@ import (
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
-
-	"latchkey/gateway/percentile"
 )
 
 // The colours are Okabe and Ito's or near to them: the colour-blind can tell them apart too. Two of one family have one hue, the second is dashed.
@@ -17,8 +15,6 @@ var (
 	hair    = color.NRGBA{0xe2, 0xe2, 0xe2, 0xff}
 	ours    = color.NRGBA{0xd5, 0x5e, 0x00, 0xff}
 	nothing = color.NRGBA{0x9a, 0x9a, 0x9a, 0xff} // the floor
-
-	inks = percentile.Inks{Text: ink, Axis: faint, Grid: hair}
 
 	dashed = []vg.Length{5, 2.5}
 	dotted = []vg.Length{1.5, 2}
@@ -69,7 +65,7 @@ func (r *Run) looks() map[string]draw.LineStyle {
 // named is how the name of a system is written, in ink: some of the colours are too pale for letters.
 func named(system string) text.Style {
 	if isOwn(system) {
-		return percentile.Bold(percentile.Letters(8.5, ours))
+		return bold(letters(8.5, ours))
 	}
-	return percentile.Letters(8.5, ink)
+	return letters(8.5, ink)
 }

@@ -14,8 +14,6 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
-
-	"latchkey/gateway/percentile"
 )
 
 // Pictures draws the run into dir, each picture as SVG and PNG, and returns the paths: of each scenario its curves and a bar for each figure of a
@@ -165,8 +163,8 @@ func (p *picture) draw(c draw.Canvas) {
 	c.SetColor(plot.New().BackgroundColor)
 	c.Fill(c.Rectangle.Path())
 	c = draw.Crop(c, margin, -margin, margin, -margin)
-	fitted(c, percentile.Bold(percentile.Letters(14, ink)), 0, p.title)
-	fitted(c, percentile.Letters(8.5, faint), 20, p.about)
+	fitted(c, bold(letters(14, ink)), 0, p.title)
+	fitted(c, letters(8.5, faint), 20, p.about)
 	_, _, rows := p.size()
 	tiles := draw.Tiles{Cols: p.columns, Rows: rows, PadX: 2 * margin, PadY: margin}
 	panels := make([][]*plot.Plot, rows)
@@ -200,5 +198,5 @@ func (p *picture) write(to io.Writer, kind string) error {
 		_, err := vgimg.PngCanvas{Canvas: c}.WriteTo(to)
 		return err
 	}
-	return percentile.WriteSVG(to, w, h, p.draw)
+	return writeSVG(to, w, h, p.draw)
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math"
 	"time"
-
-	"latchkey/gateway/percentile"
 )
 
 // sample is a run with invented figures: all that a full one has, or one case of each scenario.
@@ -34,7 +32,7 @@ func sample(full bool) *Run {
 		for k, kase := range losses {
 			c := Curve{Case: kase, System: system}
 			for _, p := range []float64{0, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99, 100} {
-				v := base[i] * (0.8 + 0.3*min(percentile.Rarity(p), 5))
+				v := base[i] * (0.8 + 0.3*min(rarity(p), 5))
 				if lost := float64(k*k) * 1.1; p > 100-lost {
 					v += 2e6 * math.Sqrt((p-100+lost)/lost)
 				}

@@ -194,7 +194,6 @@ func (c *Console) table() []route {
 		{"POST /targets/{target}/remove", manage, confirm, (*visit).removeTarget},
 
 		{"GET /health", view, none, (*visit).showHealth},
-		{"GET /health/latency.svg", view, none, (*visit).latencyPlot},
 		{"POST /health/verify", view, none, (*visit).verifyEvents},
 		{"POST /site", manage, confirm, (*visit).changeSite},
 

@@ -15,6 +15,7 @@ type healthPage struct {
 	Verified  *admin.Verified
 	Failed    []admin.Count // causes that there were
 	Latency   admin.Latency
+	Plot      latencyPlot
 	Online    int
 	Devices   int
 }
@@ -36,6 +37,7 @@ func (v *visit) health(verified *admin.Verified) error {
 	if err := v.get("/v1/latency", &p.Latency); err != nil {
 		return err
 	}
+	p.Plot = newLatencyPlot(p.Latency)
 	for _, c := range p.Diagnosis.Counts {
 		if c.Count > 0 {
 			p.Failed = append(p.Failed, c)

@@ -1,93 +1,164 @@
 package console
 
 import (
-	"bytes"
 	"fmt"
-	"image/color"
+	"math"
 	"strconv"
+	"strings"
 	"time"
 
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-
 	"latchkey/gateway/admin"
-	"latchkey/gateway/percentile"
 )
 
-// The plot's size, in points. On a phone it is as wide as the page.
+// latencyPlot is how long attempts took by percentile, drawn by the template of that name. Each step
+// to the right is ten times rarer, as HDR histograms are plotted.
+type latencyPlot struct {
+	Percentiles []plotTick // along the bottom
+	Times       []plotTick // up the left side, in milliseconds
+	Curves      []plotCurve
+}
+
+type plotTick struct {
+	At    float64 // its X or Y
+	Label string
+}
+
+type plotCurve struct {
+	Name   string
+	Class  string // its look, in console.css
+	Points string // as <polyline> takes them
+	Y      int    // of its line in the legend
+}
+
+// Measures of the plot, in its own units. The template has the same ones.
 const (
-	plotWidth  = 330
-	plotHeight = 200
+	plotLeft   = 40
+	plotRight  = 322
+	plotTop    = 10
+	plotBottom = 176
+	plotLegend = 12 // from one line of the legend to the next
 )
 
-// shade is the plot's colours on a page in light or dark; as in console.css.
-type shade struct {
-	percentile.Inks
-	durable, receipt color.Color
-}
-
-var (
-	light = shade{percentile.Inks{Text: rgb(0x1a201e), Axis: rgb(0x55605c), Grid: rgb(0xd5dbd7)}, rgb(0x0f6e63), rgb(0x8a5300)}
-	dark  = shade{percentile.Inks{Text: rgb(0xe6ebe8), Axis: rgb(0xa3afaa), Grid: rgb(0x313a37)}, rgb(0x5cc9b8), rgb(0xf2c46b)}
-)
-
-func rgb(v uint32) color.Color { return color.NRGBA{uint8(v >> 16), uint8(v >> 8), uint8(v), 0xff} }
-
-// latencyPlot draws how long attempts took. In the address, dark says for which page it is.
-func (v *visit) latencyPlot() error {
-	var l admin.Latency
-	if err := v.get("/v1/latency", &l); err != nil {
-		return err
+// newLatencyPlot draws what there is. Without any curve the times go from 1 to 10 ms.
+func newLatencyPlot(l admin.Latency) latencyPlot {
+	distributions := []struct {
+		name, class string
+		points      []admin.Point
+	}{
+		{"door or lamp moved", "receipt", plottable(l.Receipt.Curve)},
+		{"decision on disk", "durable", plottable(l.Durable.Curve)},
 	}
-	colours := light
-	if v.r.URL.Query().Has("dark") {
-		colours = dark
-	}
-	var svg bytes.Buffer
-	if err := drawLatency(&svg, l, colours); err != nil {
-		return fmt.Errorf("console: latency plot: %w", err)
-	}
-	v.w.Header().Set("Content-Type", "image/svg+xml")
-	v.w.Header().Set("Content-Length", strconv.Itoa(svg.Len()))
-	_, _ = v.w.Write(svg.Bytes()) // or nobody is there to see it
-	return nil
-}
 
-func drawLatency(to *bytes.Buffer, l admin.Latency, colours shade) error {
-	p := percentile.Curves("", "ms", colours.Inks)
-	p.Legend.TextStyle = percentile.Letters(9, colours.Text)
-	p.Legend.Top, p.Legend.Left = true, true
-	p.Legend.Padding = 2
-	empty := true
-	for _, c := range []struct {
-		name   string
-		of     admin.Distribution
-		colour color.Color
-		dashes []vg.Length
-	}{{"door or lamp moved", l.Receipt, colours.receipt, nil}, {"decision on disk", l.Durable, colours.durable, []vg.Length{5, 2.5}}} {
-		line := percentile.Line{Style: draw.LineStyle{Color: c.colour, Width: 2, Dashes: c.dashes}}
-		for _, pt := range c.of.Curve {
-			line.Add(pt.Percentile, pt.MS)
+	// The axes hold all points: rarity from 0, times between rounded ends.
+	rarest, shortest, longest := 1.0, math.Inf(1), 0.0
+	for _, d := range distributions {
+		for _, pt := range d.points {
+			rarest = max(rarest, rarity(pt.Percentile))
+			shortest, longest = min(shortest, pt.MS), max(longest, pt.MS)
 		}
-		if len(line.Points) == 0 {
+	}
+	if longest == 0 {
+		shortest, longest = 1, 1
+	}
+	low, high := roundDown(shortest), roundUp(longest)
+	if low == high {
+		high *= 10
+	}
+	x := func(percentile float64) float64 {
+		return plotLeft + (plotRight-plotLeft)*rarity(percentile)/rarest
+	}
+	y := func(ms float64) float64 {
+		return plotBottom - (plotBottom-plotTop)*math.Log(ms/low)/math.Log(high/low)
+	}
+
+	var p latencyPlot
+	for _, percentile := range percentileTicks(rarest) {
+		p.Percentiles = append(p.Percentiles, plotTick{inTenths(x(percentile)), shortNumber(percentile)})
+	}
+	for _, ms := range timeTicks(low, high) {
+		p.Times = append(p.Times, plotTick{inTenths(y(ms)), shortNumber(ms)})
+	}
+	for _, d := range distributions {
+		if len(d.points) == 0 {
 			continue
 		}
-		empty = false
-		p.Add(line)
-		p.Legend.Add(c.name, swatch{line.Style})
+		var points []string
+		for _, pt := range d.points {
+			points = append(points, fmt.Sprintf("%.1f,%.1f", x(pt.Percentile), y(pt.MS)))
+		}
+		p.Curves = append(p.Curves, plotCurve{Name: d.name, Class: d.class, Points: strings.Join(points, " "),
+			Y: plotTop + plotLegend*len(p.Curves)})
 	}
-	percentile.Fit(p, empty)
-	return percentile.WriteSVG(to, plotWidth, plotHeight, func(c draw.Canvas) { p.Draw(draw.Crop(c, 4, -8, 4, -4)) })
+	return p
 }
 
-// swatch is a piece of a line, for the legend.
-type swatch struct{ style draw.LineStyle }
-
-// Thumbnail draws it; see [plot.Thumbnailer].
-func (s swatch) Thumbnail(c *draw.Canvas) {
-	y := c.Center().Y
-	c.StrokeLine2(s.style, c.Min.X, y, c.Max.X, y)
+// plottable leaves out the maximum, which has no place on an axis of rarity, and times of zero, which
+// have no logarithm.
+func plottable(curve []admin.Point) (points []admin.Point) {
+	for _, pt := range curve {
+		if pt.Percentile < 100 && pt.MS > 0 {
+			points = append(points, pt)
+		}
+	}
+	return points
 }
+
+// rarity of what is beyond a percentile: 0 for all, 1 for one in ten, 2 for one in a hundred.
+func rarity(percentile float64) float64 { return -math.Log10(1 - percentile/100) }
+
+// percentileTicks are 0, 50, 90, 99, 99.9 and so on, up to a rarity.
+func percentileTicks(rarest float64) []float64 {
+	ticks := []float64{0, 50}
+	for n := 1; float64(n) <= rarest+1e-9; n++ {
+		ticks = append(ticks, math.Round((100-math.Pow10(2-n))*1e9)/1e9)
+	}
+	return ticks
+}
+
+// timeTicks are powers of ten from low to high, and their doubles and fives where there is room.
+func timeTicks(low, high float64) (ticks []float64) {
+	const crowded = 3.5 // decades
+	steps := []float64{1, 2, 5}
+	if math.Log10(high/low) > crowded {
+		steps = steps[:1]
+	}
+	for decade := decadeOf(low); decade <= high*1.001; decade *= 10 {
+		for _, step := range steps {
+			if v := step * decade; v >= low*0.999 && v <= high*1.001 {
+				ticks = append(ticks, v)
+			}
+		}
+	}
+	return ticks
+}
+
+func decadeOf(v float64) float64 { return math.Pow(10, math.Floor(math.Log10(v))) }
+
+// roundDown and roundUp go to the next of 1, 2 and 5 times a power of ten.
+func roundDown(v float64) float64 {
+	decade := decadeOf(v)
+	for _, step := range []float64{5, 2} {
+		if step*decade <= v {
+			return step * decade
+		}
+	}
+	return decade
+}
+
+func roundUp(v float64) float64 {
+	decade := decadeOf(v)
+	for _, step := range []float64{1, 2, 5} {
+		if step*decade >= v {
+			return step * decade
+		}
+	}
+	return 10 * decade
+}
+
+func inTenths(v float64) float64 { return math.Round(v*10) / 10 }
+
+// shortNumber has no more than nine digits: decades that were multiplied up are not exact.
+func shortNumber(v float64) string { return strconv.FormatFloat(math.Round(v*1e9)/1e9, 'f', -1, 64) }
 
 // span is a time in milliseconds as people say it: two digits of it.
 func span(ms float64) string {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,20 +22,24 @@ func TestSpan(t *testing.T) {
 }
 
 func TestLatencyIsDrawn(t *testing.T) {
+	pages, err := parsePages()
+	if err != nil {
+		t.Fatal(err)
+	}
 	some := admin.Distribution{Count: 3, Curve: []admin.Point{{Percentile: 0, MS: 0.4}, {Percentile: 50, MS: 0.8}, {Percentile: 90, MS: 3}, {Percentile: 100, MS: 9}}}
 	for name, tt := range map[string]struct {
 		of      admin.Latency
-		strokes []string // colours that are there
+		strokes []string // curves and words that are there
 		without []string
 	}{
-		"both":         {admin.Latency{Durable: some, Receipt: some}, []string{"#0F6E63", "#8A5300", "decision on disk", "door or lamp moved"}, nil},
-		"no receipts":  {admin.Latency{Durable: some}, []string{"#0F6E63", "decision on disk"}, []string{"#8A5300", "door or lamp moved"}},
-		"nothing":      {admin.Latency{}, []string{"latency, ms"}, []string{"#0F6E63", "#8A5300"}},
-		"only maximum": {admin.Latency{Durable: admin.Distribution{Count: 1, Curve: []admin.Point{{Percentile: 100, MS: 1}}}}, []string{"percentile"}, []string{"#0F6E63"}},
+		"both":         {admin.Latency{Durable: some, Receipt: some}, []string{`class="durable"`, `class="receipt"`, "decision on disk", "door or lamp moved"}, nil},
+		"no receipts":  {admin.Latency{Durable: some}, []string{`class="durable"`, "decision on disk"}, []string{`class="receipt"`, "door or lamp moved"}},
+		"nothing":      {admin.Latency{}, []string{"latency, ms"}, []string{`class="durable"`, `class="receipt"`}},
+		"only maximum": {admin.Latency{Durable: admin.Distribution{Count: 1, Curve: []admin.Point{{Percentile: 100, MS: 1}}}}, []string{"percentile"}, []string{`class="durable"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var svg bytes.Buffer
-			if err := drawLatency(&svg, tt.of, light); err != nil {
+			if err := pages["health"].ExecuteTemplate(&svg, "latency", newLatencyPlot(tt.of)); err != nil {
 				t.Fatal(err)
 			}
 			for d := xml.NewDecoder(bytes.NewReader(svg.Bytes())); ; {
@@ -57,5 +63,30 @@ func TestLatencyIsDrawn(t *testing.T) {
 				t.Error("a number is none")
 			}
 		})
+	}
+}
+
+func TestLatencyPlotIsLogarithmicOnBothAxes(t *testing.T) {
+	curve := []admin.Point{{Percentile: 0, MS: 1}, {Percentile: 90, MS: 10}, {Percentile: 99, MS: 100}}
+	p := newLatencyPlot(admin.Latency{Durable: admin.Distribution{Count: 100, Curve: curve}})
+	if want := "40.0,176.0 181.0,93.0 322.0,10.0"; len(p.Curves) != 1 || p.Curves[0].Points != want {
+		t.Errorf("got %+v, want one curve through %s", p.Curves, want)
+	}
+	var got []string
+	for _, tick := range slices.Concat(p.Percentiles, p.Times) {
+		got = append(got, fmt.Sprintf("%s at %v", tick.Label, tick.At))
+	}
+	want := []string{"0 at 40", "50 at 82.4", "90 at 181", "99 at 322", "1 at 176", "2 at 151", "5 at 118",
+		"10 at 93", "20 at 68", "50 at 35", "100 at 10"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestLatencyAxesEndAtRoundTimes(t *testing.T) {
+	for v, want := range map[float64][2]float64{1: {1, 1}, 1.5: {1, 2}, 3: {2, 5}, 7: {5, 10}, 0.04: {0.02, 0.05}, 60_000: {50_000, 100_000}} {
+		if down, up := roundDown(v), roundUp(v); shortNumber(down) != shortNumber(want[0]) || shortNumber(up) != shortNumber(want[1]) {
+			t.Errorf("%v: got %v and %v, want %v", v, down, up, want)
+		}
 	}
 }
