@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/urfave/cli/v2"
 
 	"latchkey/gateway/admin"
@@ -50,10 +51,7 @@ func status(x *call) error {
 }
 
 func alarmed(n int) error {
-	if n == 1 {
-		return fmt.Errorf("1 alarm that nobody has acknowledged")
-	}
-	return fmt.Errorf("%d alarms that nobody has acknowledged", n)
+	return fmt.Errorf("%s that nobody has acknowledged", english.Plural(n, "alarm", ""))
 }
 
 // doorText is what a door is now; empty for a lamp, and without a gateway.

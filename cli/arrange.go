@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/urfave/cli/v2"
 )
 
@@ -165,12 +166,8 @@ func isSlice(f cli.Flag) bool {
 	return ok && d.IsSliceFlag()
 }
 
-func orList(names []string) string {
-	if n := len(names); n > 1 {
-		return strings.Join(names[:n-1], ", ") + " or " + names[n-1]
-	}
-	return strings.Join(names, "")
-}
+// orList is a choice in words: a, b or c.
+func orList(names []string) string { return english.WordSeries(names, "or") }
 
 // shortWord keeps a mistake short enough to be read.
 func shortWord(s string) string {

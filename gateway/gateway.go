@@ -15,6 +15,7 @@ import (
 
 	coap "github.com/plgd-dev/go-coap/v3/message/codes"
 	"github.com/plgd-dev/go-coap/v3/message/pool"
+	"golang.org/x/sync/errgroup"
 
 	"latchkey/coapres"
 	"latchkey/coapres/transport"
@@ -146,8 +147,6 @@ func (g *Gateway) Addr() net.Addr { return g.listener.Addr() }
 
 // Run serves until ctx ends and then returns nil, with every session closed.
 func (g *Gateway) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	if trusted, why := g.clock.trusted(time.Now()); !trusted {
 		g.log.Error("clock not trusted: schedules deny until it is", "err", why)
 	}
@@ -158,16 +157,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	g.log.Info("listening", "addr", g.Addr().String())
 	g.tellReach()
-	var wg sync.WaitGroup
-	failed := make(chan error, 6)
-	serve := func(f func(context.Context) error) {
-		wg.Go(func() {
-			if err := f(ctx); err != nil {
-				failed <- err
-				cancel()
-			}
-		})
-	}
+	parts, ctx := errgroup.WithContext(ctx) // the first that fails ends the others
+	serve := func(f func(context.Context) error) { parts.Go(func() error { return f(ctx) }) }
 	serve(func(ctx context.Context) error { return g.listener.Serve(ctx, g.serve, g.opened, g.closed) })
 	if g.admin != nil {
 		serve(g.admin.serve)
@@ -179,12 +170,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	serve(g.watch)
 	serve(g.askActuators)
 	serve(g.verify)
-	wg.Wait()
-	close(failed)
-	err := g.Close()
-	for e := range failed {
-		err = errors.Join(err, e)
-	}
+	err := errors.Join(parts.Wait(), g.Close())
 	if g.store.Failed() == nil {
 		if e := g.record(access.Event{Kind: access.EventStop}); !errors.Is(e, store.ErrNoSpace) {
 			err = errors.Join(err, e)

@@ -16,6 +16,8 @@ import (
 	"os/signal"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // What a flood may be.
@@ -85,21 +87,20 @@ func (f *flood) run(ctx context.Context) error {
 	defer cancel()
 	f.excess = math.MinInt
 	began := time.Now()
-	var wg sync.WaitGroup
-	open := make(chan struct{}, maxOpen)
+	var speakers errgroup.Group
+	speakers.SetLimit(maxOpen) // each takes a bounded time
 	for i := 0; i < f.sources && ctx.Err() == nil; i++ {
 		due := began.Add(time.Duration(i) * time.Second / time.Duration(f.rate))
 		if wait := time.Until(due); wait > 0 {
 			time.Sleep(wait)
 		}
-		open <- struct{}{} // each holds its place for a bounded time
-		wg.Go(func() {
-			defer func() { <-open }()
+		speakers.Go(func() error {
 			f.speak(netip.AddrFrom4([4]byte{127, byte(1 + i>>16), byte(i >> 8), byte(i)}))
+			return nil
 		})
 	}
 	f.took = time.Since(began)
-	wg.Wait()
+	_ = speakers.Wait() // each counts its own failure
 	if f.failed > 0 {
 		return fmt.Errorf("%d addresses could not speak: %w", f.failed, f.why)
 	}

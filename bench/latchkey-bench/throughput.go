@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"latchkey/bench/load"
 	"latchkey/bench/report"
 	"latchkey/bench/server"
@@ -64,10 +66,7 @@ func (b *bench) throughput(s system, n int, each time.Duration, all *curves) (er
 	if err != nil {
 		return err
 	}
-	kase := fmt.Sprintf("%d sessions", n)
-	if n == 1 {
-		kase = "1 session"
-	}
+	kase := english.Plural(n, "session", "")
 	done := float64(l.Count())
 	cpu := (after.CPU - before.CPU).Seconds()
 	b.add(kase, s.name, "CPU per 100,000", "s", cpu/done*1e5, isMain, explain(s.name, "throughput"))

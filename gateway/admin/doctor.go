@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 
 	"latchkey/gateway/access"
 	"latchkey/keys"
@@ -91,7 +92,7 @@ func SpaceFinding(free, least uint64, held int, err error) Finding {
 		f.Text = "how much is free where the data lies cannot be told, so no door opens: " + plain(err.Error())
 	}
 	if held > 0 {
-		f.Text += fmt.Sprintf("; %s NOT durable", plural(uint64(held), "restriction acts in memory and is", "restrictions act in memory and are"))
+		f.Text += fmt.Sprintf("; %s NOT durable", english.Plural(held, "restriction acts in memory and is", "restrictions act in memory and are"))
 	}
 	return f
 }
@@ -182,7 +183,7 @@ func (x *examination) late(d access.Device) {
 		return
 	}
 	x.find(codeLate, deviceRef(x.p, d.ID), fmt.Sprintf("%s: %s too late to be decided, the last at %s, %d ms after the tap", d.Name,
-		plural(l.Count, "scan came", "scans came"), x.time(l.Last), l.After),
+		english.Plural(int(l.Count), "scan came", "scans came"), x.time(l.Last), l.After),
 		"look for a weak radio link or a busy network. If there is neither, somebody may hold back what the device sends; nothing opened by it")
 }
 
@@ -331,13 +332,6 @@ func (x *examination) device(d access.Device, asked bool) (gone bool) {
 		x.find(codeNoTraffic, ref, text, do+"; and that its identity is written as here. A try that fails shows when it is over, after half a minute")
 	}
 	return !found
-}
-
-func plural(n uint64, one, more string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, more)
 }
 
 func (x *examination) time(t time.Time) string { return t.In(x.p.Zone()).Format(time.DateTime) }

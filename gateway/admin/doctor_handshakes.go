@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
+
 	"latchkey/gateway/access"
 )
 
@@ -47,7 +49,7 @@ func (x *examination) crowded() {
 	for _, c := range x.Counts {
 		if c.Cause == CauseBusy && c.Count > 0 && x.now.Sub(c.Last) <= recently {
 			x.find(string(c.Cause), Ref{}, fmt.Sprintf("%s since %s, last at %s: too many began at once",
-				plural(c.Count, "handshake was refused", "handshakes were refused"), x.time(x.Since), x.time(c.Last)),
+				english.Plural(int(c.Count), "handshake was refused", "handshakes were refused"), x.time(x.Since), x.time(c.Last)),
 				"if it goes on, look for who floods the network; devices come back by themselves")
 		}
 	}

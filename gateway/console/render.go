@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
+	"math"
 	"net/url"
 	"path"
 	"strings"
@@ -207,18 +208,19 @@ func (in *view) Ago(t time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}
-	switch d := in.Now.Sub(t); {
-	case d < 2*time.Second:
-		return "just now"
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%d s ago", d/time.Second)
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%d min ago", d/time.Minute)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h ago", d/time.Hour)
-	default:
-		return fmt.Sprintf("%d days ago", d/(24*time.Hour))
+	if t.After(in.Now) {
+		t = in.Now
 	}
+	return humanize.CustomRelTime(t, in.Now, "ago", "", agoUnits)
+}
+
+// agoUnits are the units of [view.Ago], each with the time until which it is used.
+var agoUnits = []humanize.RelTimeMagnitude{
+	{D: 2 * time.Second, Format: "just now", DivBy: 1},
+	{D: 2 * time.Minute, Format: "%d s %s", DivBy: time.Second},
+	{D: 2 * time.Hour, Format: "%d min %s", DivBy: time.Minute},
+	{D: 48 * time.Hour, Format: "%d h %s", DivBy: time.Hour},
+	{D: math.MaxInt64, Format: "%d days %s", DivBy: 24 * time.Hour},
 }
 
 // With is the view with other data, for a part of a page.
