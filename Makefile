@@ -6,7 +6,9 @@
 # make test-stress  each package's tests five times, and three times beside eight busy loops; run it until nothing remains
 # make check   vet, gofmt, staticcheck
 # make vulncheck    which known vulnerabilities of its modules reach the program
-# make build   bin/latchkey for this machine; make cross for the Pis
+# make build   bin/latchkey for this machine
+# make release  bin/release: stripped programs for Pis and servers, with their hashes; VERSION=… is what they say they are
+# make reproducible  builds a release twice, in two folders and without a common build cache, and compares the bytes
 # make firmware-host  bin/firmware/ROLE: the nodes' C firmware as processes of this machine
 # make firmware-test  what must hold of the firmware, alone and with the gateway, on this machine and in QEMU
 # make firmware-size  what it takes of an ESP8266's flash
@@ -34,7 +36,7 @@ BENCH_PROGRAMS := coap-server-openssl coap-server-gnutls mosquitto nginx gcc
 # Modules of their own, which only benchmarks and tests run.
 PEERS := $(patsubst %/go.mod,%,$(wildcard bench/peers/*/go.mod gateway/certificate/peers/*/go.mod))
 
-.PHONY: demo build check test test-large bench fuzz cross deps bench-deps firmware-host firmware-test firmware-size clean
+.PHONY: demo build check test test-large bench fuzz deps bench-deps firmware-host firmware-test firmware-size clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cli/latchkey
@@ -111,10 +113,24 @@ fuzz:
 		done; \
 	done
 
-cross:
-	GOOS=linux GOARCH=arm GOARM=6 CGO_ENABLED=0 $(GO) build -trimpath -o bin/latchkey-linux-armv6 ./cli/latchkey
-	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 $(GO) build -trimpath -o bin/latchkey-linux-arm64 ./cli/latchkey
-	GOOS=linux GOARCH=amd64 CGO_ENABLED=0 $(GO) build -trimpath -o bin/latchkey-linux-amd64 ./cli/latchkey
+# The same source, version and Go make the same bytes anywhere: no paths (-trimpath), no state of the working
+# tree (-buildvcs=false; VERSION says it in its place), no id of the build, no symbols.
+VERSION ?= $(shell git describe --tags --always --abbrev=12 --dirty 2>/dev/null || echo devel)
+RELEASE := bin/release
+ARCHS   := armv6 arm64 amd64
+.PHONY: release reproducible $(addprefix release-,$(ARCHS))
+release: $(addprefix release-,$(ARCHS))
+	cd $(RELEASE) && sha256sum $(addprefix latchkey-linux-,$(ARCHS)) >SHA256SUMS
+
+release-armv6: TARGET := GOARCH=arm GOARM=6
+release-arm64: TARGET := GOARCH=arm64
+release-amd64: TARGET := GOARCH=amd64
+$(addprefix release-,$(ARCHS)): release-%:
+	GOOS=linux $(TARGET) CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
+		-ldflags '-s -w -buildid= -X latchkey/cli.release=$(VERSION)' -o $(RELEASE)/latchkey-linux-$* ./cli/latchkey
+
+reproducible:
+	@GO='$(GO)' sh bench/reproducible.sh
 
 # The firmware's tools and Mbed TLS come by themselves; its own Makefile says more.
 firmware-host:
@@ -129,7 +145,7 @@ firmware-size:
 	@$(MAKE) -C firmware --no-print-directory tools
 	@$(MAKE) -C firmware --no-print-directory size
 
-test: deps bench-deps check cross fuzz firmware-test
+test: deps bench-deps check release reproducible fuzz firmware-test
 	$(GO) test -race -timeout 20m ./...
 	$(MAKE) bench-gate
 	$(MAKE) test-large

@@ -23,8 +23,14 @@ func versionCommand() spec {
 	}}
 }
 
-// version is the module's, or the commit that was built.
+// release is the version of a released build; the Makefile sets it.
+var release string
+
+// version is the release's, else the module's, else the commit that was built.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -1,0 +1,26 @@
+#!/bin/sh
+# reproducible.sh: builds the same release in two folders, the second without anything of the first in its build
+# cache, and compares the bytes. ARCH (amd64) says for which machine.
+set -eu
+
+arch=${ARCH:-amd64} version=v0.0.0-reproducible
+cd "$(dirname "$0")/.."
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+trap 'exit 130' INT TERM
+
+build() { # FOLDER
+	mkdir -p "$1"
+	git ls-files -z -c -o --exclude-standard | tar -c --null --ignore-failed-read -T - 2>/dev/null | tar -x -C "$1"
+	make -s -C "$1" GO="${GO:-go}" VERSION=$version "release-$arch"
+}
+build "$tmp/one"
+GOCACHE=$tmp/cache build "$tmp/another/one"
+
+one=$tmp/one/bin/release/latchkey-linux-$arch
+another=$tmp/another/one/bin/release/latchkey-linux-$arch
+sha256sum "$one" "$another" | sed "s|$tmp/||"
+cmp "$one" "$another"
+if [ "$arch" = "$(${GO:-go} env GOHOSTARCH)" ]; then # it runs here, and says which release it is
+	"$one" version | grep -F "latchkey $version "
+fi
