@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"latchkey/gateway/access"
 )
 
@@ -70,3 +72,32 @@ var readers = func() (ids [64]access.ID) {
 	}
 	return ids
 }()
+
+// BenchmarkLoad reads a policy of 10,000 persons, each with a card, from Badger and checks it, as Open does.
+func BenchmarkLoad(b *testing.B) {
+	const persons = 10_000
+	s := built(b, Options{})
+	for start := 0; start < persons; start += MaxChanges / 2 {
+		var changes []access.Change
+		for n := start; n < start+MaxChanges/2; n++ {
+			name := fmt.Sprintf("person-%d", n)
+			card := access.Credential{ID: s.CredentialID([]byte(name)), Person: id(name), Tail: "04a1", Status: access.CardActive}
+			changes = append(changes, puts(access.Person{ID: id(name), Name: name}, card)...)
+		}
+		mustApply(b, s, changes...)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		var img *image
+		err := s.look(func(txn *badger.Txn) (err error) {
+			img, err = s.read(context.Background(), txn)
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := access.New().With(img.records...); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
