@@ -110,7 +110,7 @@ static uint32_t role_step(struct lk_app *a, uint32_t now) { return lk_actuator_p
 #if LK_BATTERY
 static void wake(struct lk_app *a, uint32_t now)
 {
-	a->node.lifetime = LK_LIFETIME_ASLEEP;
+	a->node.registration.lifetime = LK_LIFETIME_ASLEEP;
 	a->awake = now + AWAKE_FOR;
 	if (a->port->boot(a->port->ctx) == LK_BOOT_WAKE && lk_sleep_load(&a->sleep, &a->node) < 0)
 		a->port->log(a->port->ctx, "nothing kept over sleep", 0);
@@ -122,7 +122,7 @@ static void sleep_if_done(struct lk_app *a, uint32_t now)
 {
 	bool late = now - a->began > AWAKE_AT_MOST;
 
-	if (!late && ((int32_t)(now - a->awake) < 0 || !lk_node_idle(&a->node) || !lk_node_online(&a->node)))
+	if (!late && ((int32_t)(now - a->awake) < 0 || !lk_node_is_idle(&a->node) || !lk_node_is_online(&a->node)))
 		return;
 	int len = lk_sleep_save(&a->sleep, &a->node);
 	a->port->log(a->port->ctx, "asleep, bytes kept", len < 0 ? 0 : (uint32_t)len);
@@ -167,7 +167,7 @@ static bool provisioned(struct lk_app *a)
 
 static void tell_case(struct lk_app *a)
 {
-	a->node.tamper = a->tamper.now;
+	a->node.report.tamper = a->tamper.now;
 	report(a, a->tamper.now ? LK_REPORT_TAMPER | LK_REPORT_TAMPERED : LK_REPORT_TAMPER);
 }
 
@@ -200,7 +200,7 @@ static void show_verdict(struct lk_app *a, uint32_t now)
 {
 	int verdict;
 
-	if (!lk_node_verdict(&a->node, &verdict))
+	if (!lk_intent_take_verdict(&a->node.intent, &verdict))
 		return;
 	stay_awake(a, AWAKE_AFTER, now);
 	lk_led_once(&a->led, verdict == LK_GRANTED ? LK_LED_GRANTED : verdict == LK_DENIED ? LK_LED_DENIED : LK_LED_RETRY, now);
@@ -227,7 +227,7 @@ void lk_app_step(struct lk_app *a)
 		due = sooner(due, role_step(a, now));
 		due = sooner(due, lk_node_step(&a->node));
 		show_verdict(a, now);
-		lk_led_base(&a->led, a->chip.dead ? LK_LED_FAULT : lk_node_online(&a->node) ? LK_LED_ONLINE : LK_LED_CONNECTING);
+		lk_led_base(&a->led, a->chip.dead ? LK_LED_FAULT : lk_node_is_online(&a->node) ? LK_LED_ONLINE : LK_LED_CONNECTING);
 		sleep_if_done(a, now);
 	}
 	due = sooner(due, lk_led_poll(&a->led, p, now));

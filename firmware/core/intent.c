@@ -1,138 +1,144 @@
-#include "inside.h"
+#include "intent.h"
 
 #include <string.h>
 
 #include "err.h"
 
-enum { MOST_STALE = 2 }; /* repeats after 4.01 for one intent */
+enum { MOST_STALE = 2 }; /* times one intent is sent again after 4.01 */
 
-bool lk_node_verdict(struct lk_node *n, int *verdict)
+bool lk_intent_take_verdict(struct lk_intent *i, int *verdict)
 {
-	bool decided = n->decided;
+	bool decided = i->decided;
 
-	n->decided = false;
-	*verdict = n->verdict;
+	i->decided = false;
+	*verdict = i->verdict;
 	return decided;
 }
 
-void lk_intent_end(struct lk_node *n, int verdict, const char *text, uint32_t number)
+/* verdict is enum lk_outcome or negative; text and number go to the log. */
+static void end_intent(struct lk_intent *i, struct lk_link *l, int verdict, const char *text, uint32_t number)
 {
-	n->intent.active = false;
-	lk_wipe(n->intent.uid, sizeof n->intent.uid);
-	n->decided = true;
-	n->verdict = verdict;
-	if (n->purpose == LK_FOR_INTENT)
-		lk_exchange_forget(&n->out);
-	lk_node_tell(n, text, number);
+	i->active = false;
+	lk_wipe(i->uid, sizeof i->uid);
+	i->decided = true;
+	i->verdict = verdict;
+	if (l->purpose == LK_FOR_INTENT)
+		lk_exchange_forget(&l->out);
+	lk_link_log(l, text, number);
 }
 
-void lk_intent_send(struct lk_node *n)
+bool lk_intent_expire(struct lk_intent *i, struct lk_link *l, uint32_t now)
 {
-	struct lk_intent *i = &n->intent;
+	if (!i->active || now - i->at < LK_SCAN_WINDOW)
+		return false;
+	end_intent(i, l, LK_EAGAIN, "no verdict in time", (uint32_t)i->n);
+	return true;
+}
+
+/* Writes the intent as it goes over the wire. Returns its length, or negative. */
+static int encode(const struct lk_intent *i, int32_t age, uint8_t *b, size_t cap)
+{
+	if (i->uid_len > 0) {
+		struct lk_scan scan = {.n = i->n, .uid_len = i->uid_len, .age = age};
+		memcpy(scan.uid, i->uid, sizeof scan.uid);
+		return lk_scan_encode(&scan, b, cap);
+	}
+	struct lk_act act = {.n = i->n, .action = i->action, .age = age};
+	return lk_act_encode(&act, b, cap);
+}
+
+int lk_intent_send(struct lk_intent *i, struct lk_link *l)
+{
 	struct lk_coap_out o;
-	char path[4 + sizeof n->settings->target] = "scan";
-	uint32_t now = lk_node_millis(n);
-	int32_t age;
+	char path[4 + sizeof l->settings->target] = "scan";
+	uint32_t now = lk_link_now(l);
 	size_t cap;
 
 	if (i->uid_len == 0) {
 		memcpy(path, "act/", 4);
-		memcpy(path + 4, n->settings->target, sizeof n->settings->target);
+		memcpy(path + 4, l->settings->target, sizeof l->settings->target);
 	}
-	lk_node_tell(n, "asking", (uint32_t)i->n);
+	lk_link_log(l, "asking", (uint32_t)i->n);
 	if (!i->sent)
 		i->sent_at = now;
 	i->sent = true;
-	lk_exchange_begin(&n->out, &o, LK_COAP_POST, path);
+	lk_exchange_begin(&l->out, &o, LK_COAP_POST, path);
 	lk_coap_option_uint(&o, LK_COAP_CONTENT_FORMAT, LK_FORMAT_CBOR);
 	lk_coap_option_uint(&o, LK_COAP_ACCEPT, LK_FORMAT_CBOR);
-	int echo_len = lk_held_age(&n->held, i->at, now, &age);
-	if (echo_len > 0)
-		lk_coap_option(&o, LK_COAP_ECHO, n->held.echo, (size_t)echo_len);
+	int32_t age = lk_link_add_echo(l, &o, i->at, now);
 	uint8_t *b = lk_coap_payload(&o, &cap);
-	int len;
-	if (i->uid_len > 0) {
-		struct lk_scan scan = {.n = i->n, .uid_len = i->uid_len, .age = age};
-		memcpy(scan.uid, i->uid, sizeof scan.uid);
-		len = lk_scan_encode(&scan, b, cap);
-	} else {
-		struct lk_act act = {.n = i->n, .action = i->action, .age = age};
-		len = lk_act_encode(&act, b, cap);
-	}
-	lk_node_ask(n, &o, len, LK_FOR_INTENT);
+	int len = encode(i, age, b, cap);
+	int err = lk_link_send_request(l, &o, len, LK_FOR_INTENT);
 	if (len < 0)
-		lk_intent_end(n, len, "no verdict, cannot be sent: error", (uint32_t)-len);
+		end_intent(i, l, len, "no verdict, cannot be sent: error", (uint32_t)-len);
+	return err;
 }
 
-static bool intend(struct lk_node *n, uint32_t at)
+static bool begin_intent(struct lk_intent *i, struct lk_link *l, uint32_t at)
 {
-	struct lk_intent *i = &n->intent;
-
 	if (i->active) {
-		lk_node_tell(n, "the one before has no verdict yet", 0);
+		lk_link_log(l, "the one before has no verdict yet", 0);
 		return false;
 	}
-	memset(i, 0, sizeof *i);
-	int err = lk_counter_next(n->counter, n->port, &i->n);
+	i->sent = false;
+	i->uid_len = i->action = i->stale = 0;
+	int err = lk_counter_next(i->counter, l->port, &i->n);
 	if (err < 0) {
-		lk_node_tell(n, "counter cannot be kept, error", (uint32_t)-err);
+		lk_link_log(l, "counter cannot be kept, error", (uint32_t)-err);
 		return false;
 	}
 	i->active = true;
 	i->at = at;
-	if (n->state == LK_NODE_WAITING)
-		n->at = lk_node_millis(n); /* the back-off is for nodes that nobody waits at */
 	return true;
 }
 
-bool lk_node_scan(struct lk_node *n, const uint8_t *uid, size_t len, uint32_t at)
+bool lk_intent_scan(struct lk_intent *i, struct lk_link *l, const uint8_t *uid, size_t len, uint32_t at)
 {
-	if (len > sizeof n->intent.uid || !intend(n, at))
+	if (len > sizeof i->uid || !begin_intent(i, l, at))
 		return false;
-	memcpy(n->intent.uid, uid, len);
-	n->intent.uid_len = (uint8_t)len;
+	memcpy(i->uid, uid, len);
+	i->uid_len = (uint8_t)len;
 	return true;
 }
 
-bool lk_node_press(struct lk_node *n, uint8_t action, uint32_t at)
+bool lk_intent_press(struct lk_intent *i, struct lk_link *l, uint8_t action, uint32_t at)
 {
-	if (!intend(n, at))
+	if (!begin_intent(i, l, at))
 		return false;
-	n->intent.action = action;
+	i->action = action;
 	return true;
 }
 
-void lk_intent_judged(struct lk_node *n, const struct lk_coap *m)
+void lk_intent_take_answer(struct lk_intent *i, struct lk_link *l, const struct lk_coap *m)
 {
-	struct lk_intent *i = &n->intent;
 	struct lk_verdict v;
 	static const char *const texts[] = {"verdict denied", "verdict granted", "verdict retry"};
 
-	if (n->dtls->read_at - i->at >= LK_SCAN_WINDOW)
-		return; /* too late to be shown, or asked again: lk_node_step ends it */
+	if (l->dtls->read_at - i->at >= LK_SCAN_WINDOW)
+		return; /* too late to be shown, or asked again: lk_intent_expire ends it */
 	if (m->code == LK_COAP_UNAUTHORIZED) {
 		i->stale++;
-		lk_node_tell(n, "not fresh, asked again", i->stale);
+		lk_link_log(l, "not fresh, asked again", i->stale);
 		if (i->stale > MOST_STALE)
-			lk_intent_end(n, LK_ESTALE, "no verdict, never fresh", i->stale);
-		return; /* lk_node_step sends it again */
+			end_intent(i, l, LK_ESTALE, "no verdict, never fresh", i->stale);
+		return; /* it is still active, so the node sends it again */
 	}
 	if (m->code != LK_COAP_CHANGED) {
-		lk_intent_end(n, LK_ENONE, "no verdict, code", m->code);
+		end_intent(i, l, LK_ENONE, "no verdict, code", m->code);
 		return;
 	}
 	if (lk_verdict_parse(&v, m->payload, m->payload_len) < 0) {
-		lk_intent_end(n, LK_EMALFORMED, "no verdict, malformed", 0);
+		end_intent(i, l, LK_EMALFORMED, "no verdict, malformed", 0);
 		return;
 	}
 	if (v.last <= i->n) {
-		lk_intent_end(n, v.verdict, texts[v.verdict], (uint32_t)v.last);
+		end_intent(i, l, v.verdict, texts[v.verdict], (uint32_t)v.last);
 		return;
 	}
-	/* We were behind: flash erased, board swapped. */
-	lk_node_tell(n, "counter was behind, now after", (uint32_t)v.last);
-	(void)lk_counter_reached(n->counter, n->port, v.last); /* if it cannot be kept, next says so */
-	int err = lk_counter_next(n->counter, n->port, &i->n);
+	/* We were behind: flash was erased, or the board exchanged. */
+	lk_link_log(l, "counter was behind, now after", (uint32_t)v.last);
+	(void)lk_counter_reached(i->counter, l->port, v.last); /* if it cannot be kept, next says so */
+	int err = lk_counter_next(i->counter, l->port, &i->n);
 	if (err < 0)
-		lk_intent_end(n, err, "no verdict, counter cannot be kept", 0);
+		end_intent(i, l, err, "no verdict, counter cannot be kept", 0);
 }

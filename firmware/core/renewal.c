@@ -1,4 +1,4 @@
-#include "inside.h"
+#include "renewal.h"
 
 #include "err.h"
 
@@ -8,87 +8,95 @@ enum {
 	MOST_PINGS = 3,
 };
 
-static uint32_t ping(struct lk_node *n, uint32_t now)
+/* *due becomes 0 when the gateway has not answered in time. */
+static int ping(struct lk_renewal *r, struct lk_link *l, uint32_t now, uint32_t *due)
 {
-	uint32_t gone = now - n->pinged;
+	uint32_t gone = now - r->pinged;
+	int err = 0;
 
+	*due = 0;
 	if (gone >= PING_LIMIT)
 		return 0;
-	if (n->pings < MOST_PINGS && gone >= n->pings * PING_AGAIN) {
-		n->pings++;
-		lk_node_send_empty(n, LK_COAP_CON, n->ping);
+	if (r->pings < MOST_PINGS && gone >= r->pings * PING_AGAIN) {
+		r->pings++;
+		err = lk_link_send_empty(l, LK_COAP_CON, r->ping);
 	}
-	return n->pings < MOST_PINGS && n->pings * PING_AGAIN > gone ? n->pings * PING_AGAIN - gone : PING_LIMIT - gone;
+	bool more = r->pings < MOST_PINGS && r->pings * PING_AGAIN > gone;
+	*due = more ? r->pings * PING_AGAIN - gone : PING_LIMIT - gone;
+	return err;
 }
 
-/* Begins a handshake beside the session. */
-static uint32_t renew(struct lk_node *n)
+/* The session stays as it is. Returns the ms until there is more to do. */
+static uint32_t give_up(struct lk_renewal *r, struct lk_link *l, int err)
 {
-	struct lk_dtls *other = lk_node_other(n);
-
-	int err = lk_dtls_open(other, n->port, n->settings->identity, n->settings->secret);
-	if (err < 0) {
-		lk_node_tell(n, "no new session, error", (uint32_t)-err);
-		lk_dtls_close(other);
-		n->renewal = LK_RENEWAL_NONE;
-		return UINT32_MAX;
-	}
-	lk_node_tell(n, "not answered, connecting beside", n->sessions + 1);
-	lk_dtls_share(other, n->dtls);
-	n->renewal = LK_RENEWAL_HANDSHAKE;
-	return 0;
-}
-
-static uint32_t handshake(struct lk_node *n)
-{
-	struct lk_dtls *other = lk_node_other(n);
-	int err = lk_dtls_handshake(other);
-
-	if (err == LK_EAGAIN)
-		return n->dtls->held_n > 0 ? 0 : lk_dtls_due(other);
-	if (err == 0) {
-		lk_node_take_over(n);
-		return 0;
-	}
-	lk_node_tell(n, "no new session, error", (uint32_t)-err);
-	lk_dtls_close(other);
-	n->renewal = LK_RENEWAL_NONE;
+	lk_link_log(l, "no new session, error", (uint32_t)-err);
+	lk_dtls_close(lk_link_other(l));
+	r->state = LK_RENEWAL_NONE;
 	return UINT32_MAX;
 }
 
-uint32_t lk_renewal_step(struct lk_node *n, uint32_t now)
+/* Begins a handshake beside the session. */
+static uint32_t begin_handshake(struct lk_renewal *r, struct lk_link *l)
 {
-	uint32_t due;
+	struct lk_dtls *other = lk_link_other(l);
 
-	switch (n->renewal) {
+	int err = lk_dtls_open(other, l->port, l->settings->identity, l->settings->secret);
+	if (err < 0)
+		return give_up(r, l, err);
+	lk_link_log(l, "not answered, connecting beside", l->sessions + 1);
+	lk_dtls_share(other, l->dtls);
+	r->state = LK_RENEWAL_HANDSHAKE;
+	return 0;
+}
+
+static int continue_handshake(struct lk_renewal *r, struct lk_link *l, uint32_t *due)
+{
+	struct lk_dtls *other = lk_link_other(l);
+	int err = lk_dtls_handshake(other);
+
+	*due = 0;
+	if (err == LK_EAGAIN)
+		*due = l->dtls->held_n > 0 ? 0 : lk_dtls_due(other);
+	else if (err == 0)
+		return LK_RENEWED;
+	else
+		*due = give_up(r, l, err);
+	return 0;
+}
+
+int lk_renewal_step(struct lk_renewal *r, struct lk_link *l, uint32_t now, uint32_t *due)
+{
+	switch (r->state) {
 	case LK_RENEWAL_HANDSHAKE:
-		return handshake(n);
+		return continue_handshake(r, l, due);
 	case LK_RENEWAL_NONE:
-		if (!n->dtls->hinted)
-			return UINT32_MAX;
-		if (now - n->pinged < LK_HINT_PAUSE)
-			return LK_HINT_PAUSE - (now - n->pinged); /* it is followed then */
-		n->renewal = LK_RENEWAL_PING;
-		n->pinged = now;
-		n->pings = 0;
-		n->ping = (uint16_t)(n->out.mid + 1 + lk_node_jitter(n, UINT16_MAX)); /* any but that of the request under way */
-		lk_node_tell(n, "hint, asking the gateway", n->sessions);
+		*due = UINT32_MAX;
+		if (!l->dtls->hinted)
+			return 0;
+		*due = LK_HINT_PAUSE - (now - r->pinged); /* it is followed then */
+		if (now - r->pinged < LK_HINT_PAUSE)
+			return 0;
+		r->state = LK_RENEWAL_PING;
+		r->pinged = now;
+		r->pings = 0;
+		r->ping = (uint16_t)(l->out.mid + 1 + lk_link_jitter(l, UINT16_MAX)); /* not the request's under way */
+		lk_link_log(l, "hint, asking the gateway", l->sessions);
 		break;
 	default:
 		break;
 	}
-	due = ping(n, now);
-	if (due > 0 || n->renewal != LK_RENEWAL_PING)
-		return due;
-	return renew(n);
+	int err = ping(r, l, now, due);
+	if (*due == 0)
+		*due = begin_handshake(r, l);
+	return err;
 }
 
-bool lk_renewal_answered(struct lk_node *n, const struct lk_coap *m)
+bool lk_renewal_take_answer(struct lk_renewal *r, struct lk_link *l, const struct lk_coap *m)
 {
-	if (n->renewal != LK_RENEWAL_PING || m->type != LK_COAP_RST || m->mid != n->ping)
+	if (r->state != LK_RENEWAL_PING || m->type != LK_COAP_RST || m->mid != r->ping)
 		return false;
-	n->renewal = LK_RENEWAL_NONE;
-	n->dtls->hinted = false;
-	n->proven = true;
+	r->state = LK_RENEWAL_NONE;
+	l->dtls->hinted = false;
+	l->proven = true;
 	return true;
 }

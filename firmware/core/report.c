@@ -1,12 +1,31 @@
-#include "inside.h"
+#include "report.h"
 
 #include "senml.h"
 
-void lk_node_report(struct lk_node *n, uint8_t what)
+enum { EXIT_COUNTS = 10000 }; /* ms that a press of the exit button explains an open door */
+
+void lk_report_add(struct lk_report *r, uint8_t what, uint32_t now)
 {
-	n->wanted |= what;
+	r->wanted |= what;
 	if (what & LK_REPORT_EXIT)
-		n->exit_at = lk_node_millis(n);
+		r->exit_at = now;
+}
+
+void lk_report_pass_time(struct lk_report *r, uint32_t now)
+{
+	while (now - r->second >= 1000) {
+		r->second += 1000;
+		r->uptime++;
+	}
+	/* Reported now it would be taken for a press of now, and excuse a door that was forced since. */
+	if (now - r->exit_at >= EXIT_COUNTS)
+		r->wanted &= (uint8_t)~LK_REPORT_EXIT;
+}
+
+void lk_report_requeue(struct lk_report *r)
+{
+	r->wanted |= r->sending;
+	r->sending = 0;
 }
 
 static const char *boot_text(enum lk_boot b)
@@ -23,7 +42,7 @@ static const char *boot_text(enum lk_boot b)
 	}
 }
 
-/* What was open and is shut again is told as both, in that order. */
+/* What was open and is shut again is reported as both, in that order. */
 static void add_contact(struct lk_senml *s, const char *name, bool told, bool opened, bool open)
 {
 	if (opened)
@@ -32,51 +51,53 @@ static void add_contact(struct lk_senml *s, const char *name, bool told, bool op
 		lk_senml_add_flag(s, name, open);
 }
 
-void lk_report_send(struct lk_node *n)
+static void add_health(const struct lk_report *r, const struct lk_port *p, struct lk_senml *s)
 {
-	const struct lk_port *p = n->port;
-	struct lk_coap_out o;
-	struct lk_senml s;
-	uint32_t now = lk_node_millis(n);
-	int32_t age;
-	size_t cap;
+	uint32_t mv = p->voltage(p->ctx);
+	int32_t dbm = p->rssi(p->ctx);
 
-	lk_exchange_begin(&n->out, &o, LK_COAP_POST, "report");
-	lk_coap_option_uint(&o, LK_COAP_CONTENT_FORMAT, LK_FORMAT_SENML_CBOR);
-	int echo_len = lk_held_age(&n->held, now, now, &age);
-	if (echo_len > 0)
-		lk_coap_option(&o, LK_COAP_ECHO, n->held.echo, (size_t)echo_len);
-	uint8_t *b = lk_coap_payload(&o, &cap);
-	lk_senml_begin(&s, b, cap, age);
-	n->sending = n->wanted;
-	n->wanted = 0;
-	if (n->sending & LK_REPORT_EXIT) /* before the contact, which it explains */
-		lk_senml_add_flag(&s, "exit", true);
-	if (n->actuator)
-		add_contact(&s, "contact", n->sending & LK_REPORT_CONTACT, n->sending & LK_REPORT_OPENED, n->actuator->contact == LK_CONTACT_OPEN);
-	add_contact(&s, "tamper", n->sending & LK_REPORT_TAMPER, n->sending & LK_REPORT_TAMPERED, n->tamper);
-	if (n->sending & LK_REPORT_BOOT)
-		lk_senml_add_text(&s, "boot", boot_text(p->boot(p->ctx)));
-	if (n->sending & LK_REPORT_HEALTH) {
-		uint32_t mv = p->voltage(p->ctx);
-		int32_t dbm = p->rssi(p->ctx);
-		lk_senml_add_number(&s, "uptime", "s", (int32_t)n->uptime);
-		if (mv != 0)
-			lk_senml_add_number(&s, "supply", "mV", (int32_t)mv);
-		if (dbm != 0)
-			lk_senml_add_number(&s, "rssi", "dBm", dbm);
-	}
-	lk_node_ask(n, &o, lk_senml_end(&s), LK_FOR_REPORT);
+	lk_senml_add_number(s, "uptime", "s", (int32_t)r->uptime);
+	if (mv != 0)
+		lk_senml_add_number(s, "supply", "mV", (int32_t)mv);
+	if (dbm != 0)
+		lk_senml_add_number(s, "rssi", "dBm", dbm);
 }
 
-void lk_report_taken(struct lk_node *n, uint8_t code)
+int lk_report_send(struct lk_report *r, struct lk_link *l, const struct lk_actuator *a)
+{
+	const struct lk_port *p = l->port;
+	struct lk_coap_out o;
+	struct lk_senml s;
+	uint32_t now = lk_link_now(l);
+	size_t cap;
+
+	lk_exchange_begin(&l->out, &o, LK_COAP_POST, "report");
+	lk_coap_option_uint(&o, LK_COAP_CONTENT_FORMAT, LK_FORMAT_SENML_CBOR);
+	int32_t age = lk_link_add_echo(l, &o, now, now);
+	uint8_t *b = lk_coap_payload(&o, &cap);
+	lk_senml_begin(&s, b, cap, age);
+	uint8_t what = r->sending = r->wanted;
+	r->wanted = 0;
+	if (what & LK_REPORT_EXIT) /* before the contact, which it explains */
+		lk_senml_add_flag(&s, "exit", true);
+	if (a)
+		add_contact(&s, "contact", what & LK_REPORT_CONTACT, what & LK_REPORT_OPENED, a->contact == LK_CONTACT_OPEN);
+	add_contact(&s, "tamper", what & LK_REPORT_TAMPER, what & LK_REPORT_TAMPERED, r->tamper);
+	if (what & LK_REPORT_BOOT)
+		lk_senml_add_text(&s, "boot", boot_text(p->boot(p->ctx)));
+	if (what & LK_REPORT_HEALTH)
+		add_health(r, p, &s);
+	return lk_link_send_request(l, &o, lk_senml_end(&s), LK_FOR_REPORT);
+}
+
+void lk_report_take_answer(struct lk_report *r, struct lk_link *l, uint8_t code)
 {
 	/* What came to the gateway late has changed nothing there, and its answer does not say so. */
-	if (lk_node_busy(code) || n->dtls->read_at - n->out.sent >= LK_SCAN_WINDOW) {
-		n->wanted |= n->sending;
-		lk_node_hold(n);
+	if (lk_link_is_busy(code) || l->dtls->read_at - l->out.sent >= LK_SCAN_WINDOW) {
+		r->wanted |= r->sending;
+		lk_link_hold_requests(l);
 	} else if (code != LK_COAP_CHANGED) {
-		lk_node_tell(n, "report refused, code", code);
+		lk_link_log(l, "report refused, code", code);
 	}
-	n->sending = 0;
+	r->sending = 0;
 }

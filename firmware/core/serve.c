@@ -1,4 +1,4 @@
-#include "inside.h"
+#include "serve.h"
 
 #include <string.h>
 
@@ -11,7 +11,10 @@ struct request {
 	size_t echo_len;
 };
 
-static bool is(const struct lk_coap_option *o, const char *text) { return o->len == strlen(text) && memcmp(o->value, text, o->len) == 0; }
+static bool is(const struct lk_coap_option *o, const char *text)
+{
+	return o->len == strlen(text) && memcmp(o->value, text, o->len) == 0;
+}
 
 static void read_request(const struct lk_coap *m, struct request *r)
 {
@@ -73,8 +76,18 @@ static int write_why(const struct why *w, uint8_t *b, size_t cap)
 	return (int)n;
 }
 
+/* Says why the bytes are no command, or none for this actuator. */
+static void explain_bad_command(const struct lk_coap *m, bool parsed, struct why *why)
+{
+	why->text = parsed ? "action" : "key";
+	why->number = parsed ? 0 : lk_command_fault(m->payload, m->payload_len);
+	if (!parsed && why->number == 0)
+		why->text = "payload";
+}
+
 /* Obeys a command and fills in its receipt, or says why not. Returns the code. */
-static uint8_t command(struct lk_node *n, const struct lk_coap *m, const struct request *r, struct lk_receipt *receipt, struct why *why)
+static uint8_t obey_command(struct lk_link *l, struct lk_actuator *a, const struct lk_coap *m,
+	const struct request *r, struct lk_receipt *receipt, struct why *why)
 {
 	struct lk_command c;
 
@@ -83,17 +96,17 @@ static uint8_t command(struct lk_node *n, const struct lk_coap *m, const struct 
 		return LK_COAP_UNSUPPORTED_FORMAT;
 	}
 	bool parsed = lk_command_parse(&c, m->payload, m->payload_len) == 0;
-	if (!parsed || !lk_actuator_fits(n->actuator, c.action)) {
-		lk_actuator_lost(n->actuator); /* fail shut */
-		why->text = parsed ? "action" : "key";
-		why->number = parsed ? 0 : lk_command_fault(m->payload, m->payload_len);
-		if (!parsed && why->number == 0)
-			why->text = "payload";
+	if (!parsed || !lk_actuator_fits(a, c.action)) {
+		lk_actuator_lost(a); /* fail shut */
+		explain_bad_command(m, parsed, why);
 		return LK_COAP_BAD_REQUEST;
 	}
-	/* A repeat of what was obeyed gets the receipt, however late it is: it moves nothing, and 4.01 would say that nothing was done. */
-	bool again = c.id == n->actuator->last;
-	switch (again ? LK_FRESH : lk_echoes_check(&n->issued, r->echo, r->echo_len, c.age, LK_COMMAND_WINDOW, n->dtls->read_at)) {
+	/* A command that was obeyed before gets its receipt, however late it comes: it moves nothing, and
+	 * 4.01 would say that nothing was done. */
+	enum lk_freshness fresh = LK_FRESH;
+	if (c.id != a->last)
+		fresh = lk_echoes_check(&l->issued, r->echo, r->echo_len, c.age, LK_COMMAND_WINDOW, l->dtls->read_at);
+	switch (fresh) {
 	case LK_FRESH:
 		break;
 	case LK_BAD_AGE:
@@ -101,63 +114,79 @@ static uint8_t command(struct lk_node *n, const struct lk_coap *m, const struct 
 		return LK_COAP_BAD_REQUEST;
 	default:
 		why->text = "Echo";
-		lk_node_tell(n, "command not fresh", (uint32_t)c.id);
+		lk_link_log(l, "command not fresh", (uint32_t)c.id);
 		return LK_COAP_UNAUTHORIZED;
 	}
-	lk_actuator_obey(n->actuator, &c, lk_node_millis(n), receipt);
-	lk_node_tell(n, receipt->result == LK_DONE ? "command done" : "command refused", (uint32_t)c.id);
+	lk_actuator_obey(a, &c, lk_link_now(l), receipt);
+	lk_link_log(l, receipt->result == LK_DONE ? "command done" : "command refused", (uint32_t)c.id);
 	return LK_COAP_CHANGED;
 }
 
-/* Serves one confirmable request. A repeat of it is served again rather than answered from memory (RFC 7252 §4.5 allows it where nothing
- * changes by it): a state is read, and a command with a known id moves nothing. */
-int lk_serve(struct lk_node *n, const struct lk_coap *m)
+/* Does what a request asks for, and returns the code of its answer. */
+static uint8_t handle(struct lk_link *l, struct lk_actuator *a, const struct lk_coap *m,
+	const struct request *r, struct lk_receipt *receipt, struct why *why)
+{
+	bool known = r->core || (r->act && a);
+
+	if (r->bad_option != 0) {
+		*why = (struct why){"option", r->bad_option};
+		return LK_COAP_BAD_OPTION;
+	}
+	if (!known)
+		return LK_COAP_NOT_FOUND;
+	if (r->accept != UINT32_MAX && r->accept != (r->core ? LK_FORMAT_LINKS : LK_FORMAT_CBOR)) {
+		why->text = "Accept";
+		return LK_COAP_NOT_ACCEPTABLE;
+	}
+	if (m->code == LK_COAP_GET)
+		return LK_COAP_CONTENT;
+	if (r->act && m->code == LK_COAP_POST)
+		return obey_command(l, a, m, r, receipt, why);
+	why->text = "method";
+	return LK_COAP_NOT_ALLOWED;
+}
+
+/* Writes the payload of a good answer: the links, the state or the receipt. Returns its length. */
+static int write_content(const struct lk_link *l, const struct lk_actuator *a, const struct lk_coap *m,
+	const struct request *r, struct lk_receipt *receipt, uint8_t *b, size_t cap)
+{
+	if (r->core)
+		return lk_actuator_links(a, b, cap);
+	if (m->code == LK_COAP_GET) {
+		lk_actuator_state(a, lk_link_now(l), &receipt->state);
+		return lk_state_encode(&receipt->state, b, cap);
+	}
+	return lk_receipt_encode(receipt, b, cap);
+}
+
+/* A request that comes twice is served twice rather than answered from memory (RFC 7252 §4.5 allows it
+ * where nothing changes by it): a state is read, and a command with a known id moves nothing. */
+int lk_serve_request(struct lk_link *l, struct lk_actuator *a, const struct lk_coap *m)
 {
 	struct request r;
 	struct lk_receipt receipt = {0};
 	struct lk_coap_out o;
 	struct why why = {"Uri-Path", 0};
-	uint8_t code = LK_COAP_NOT_FOUND, random[8], echo[8];
+	uint8_t random[8], echo[8];
 	size_t cap;
 	int len = 0;
 
 	read_request(m, &r);
-	uint32_t format = r.core ? LK_FORMAT_LINKS : LK_FORMAT_CBOR;
-	bool known = r.core || (r.act && n->actuator);
-	bool state = r.act && m->code == LK_COAP_GET;
-	if (r.bad_option != 0) {
-		code = LK_COAP_BAD_OPTION;
-		why = (struct why){"option", r.bad_option};
-	} else if (known && r.accept != UINT32_MAX && r.accept != format) {
-		code = LK_COAP_NOT_ACCEPTABLE;
-		why.text = "Accept";
-	} else if (known && m->code == LK_COAP_GET) {
-		code = LK_COAP_CONTENT;
-	} else if (known && r.act && m->code == LK_COAP_POST) {
-		code = command(n, m, &r, &receipt, &why);
-	} else if (known) {
-		code = LK_COAP_NOT_ALLOWED;
-		why.text = "method";
-	}
+	uint8_t code = handle(l, a, m, &r, &receipt, &why);
 
-	lk_coap_begin(&o, n->answer, sizeof n->answer, LK_COAP_ACK, code, m->mid, m->token, m->token_len);
-	bool good = code >> 5 == 2, full = good && n->actuator;
+	lk_coap_begin(&o, l->answer, sizeof l->answer, LK_COAP_ACK, code, m->mid, m->token, m->token_len);
+	bool good = code >> 5 == 2, full = good && a;
 	if (full)
-		lk_coap_option_uint(&o, LK_COAP_CONTENT_FORMAT, format);
-	if ((good || code == LK_COAP_UNAUTHORIZED) && n->port->random(n->port->ctx, random, sizeof random) == 0) {
-		lk_echoes_issue(&n->issued, lk_node_millis(n), random, echo);
+		lk_coap_option_uint(&o, LK_COAP_CONTENT_FORMAT, r.core ? LK_FORMAT_LINKS : LK_FORMAT_CBOR);
+	bool issue = good || code == LK_COAP_UNAUTHORIZED;
+	if (issue && l->port->random(l->port->ctx, random, sizeof random) == 0) {
+		lk_echoes_issue(&l->issued, lk_link_now(l), random, echo);
 		lk_coap_option(&o, LK_COAP_ECHO, echo, sizeof echo);
 	}
 	uint8_t *b = lk_coap_payload(&o, &cap);
-	if (!good) {
+	if (!good)
 		len = write_why(&why, b, cap);
-	} else if (full && r.core) {
-		len = lk_actuator_links(n->actuator, b, cap);
-	} else if (full && state) {
-		lk_actuator_state(n->actuator, lk_node_millis(n), &receipt.state);
-		len = lk_state_encode(&receipt.state, b, cap);
-	} else if (full) {
-		len = lk_receipt_encode(&receipt, b, cap);
-	}
+	else if (full)
+		len = write_content(l, a, m, &r, &receipt, b, cap);
 	return lk_coap_end(&o, len);
 }

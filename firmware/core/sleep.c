@@ -47,19 +47,19 @@ int lk_sleep_save(struct lk_sleep *s, struct lk_node *n)
 	uint8_t *b = s->rtc;
 
 	memset(b, 0, sizeof s->rtc);
-	(void)lk_counter_export(n->counter, b + COUNTER, LK_COUNTER_EXPORT);
-	int len = n->state == LK_NODE_UP ? lk_dtls_save(n->dtls, b + STATE, sizeof s->rtc - STATE) : 0;
+	(void)lk_counter_export(n->intent.counter, b + COUNTER, LK_COUNTER_EXPORT);
+	int len = n->state == LK_NODE_UP ? lk_dtls_save(n->link.dtls, b + STATE, sizeof s->rtc - STATE) : 0;
 	if (len > 0) {
-		put32(b + TOKEN, n->out.token);
-		b[MID] = (uint8_t)(n->out.mid >> 8);
-		b[MID + 1] = (uint8_t)n->out.mid;
-		memcpy(b + LOCATION, n->location, sizeof n->location);
+		put32(b + TOKEN, n->link.out.token);
+		b[MID] = (uint8_t)(n->link.out.mid >> 8);
+		b[MID + 1] = (uint8_t)n->link.out.mid;
+		memcpy(b + LOCATION, n->registration.location, sizeof n->registration.location);
 		b[LENGTH] = (uint8_t)(len >> 8);
 		b[LENGTH + 1] = (uint8_t)len;
 	}
 	put32(b, MAGIC);
 	put32(b + CHECKSUM, checksum(b));
-	int err = n->port->rtc_set(n->port->ctx, b, sizeof s->rtc);
+	int err = n->link.port->rtc_set(n->link.port->ctx, b, sizeof s->rtc);
 	lk_wipe(b, sizeof s->rtc);
 	return err < 0 ? err : len;
 }
@@ -67,7 +67,7 @@ int lk_sleep_save(struct lk_sleep *s, struct lk_node *n)
 int lk_sleep_load(struct lk_sleep *s, struct lk_node *n)
 {
 	static const uint8_t erased[8];
-	const struct lk_port *p = n->port;
+	const struct lk_port *p = n->link.port;
 	uint8_t *b = s->rtc;
 
 	if (p->rtc_get(p->ctx, b, sizeof s->rtc) < 0)
@@ -77,12 +77,12 @@ int lk_sleep_load(struct lk_sleep *s, struct lk_node *n)
 	uint16_t len = (uint16_t)(b[LENGTH] << 8 | b[LENGTH + 1]);
 	if (get32(b) != MAGIC || get32(b + CHECKSUM) != checksum(b) || len > sizeof s->rtc - STATE || b[LENGTH - 1] != 0)
 		return LK_ENONE;
-	(void)lk_counter_import(n->counter, b + COUNTER, LK_COUNTER_EXPORT); /* one that does not fit skips the rest of its block */
+	(void)lk_counter_import(n->intent.counter, b + COUNTER, LK_COUNTER_EXPORT); /* one that does not fit skips the rest of its block */
 	if (len == 0)
 		return 0;
-	n->out.token = get32(b + TOKEN);
-	n->out.mid = (uint16_t)(b[MID] << 8 | b[MID + 1]);
-	memcpy(n->location, b + LOCATION, sizeof n->location);
+	n->link.out.token = get32(b + TOKEN);
+	n->link.out.mid = (uint16_t)(b[MID] << 8 | b[MID + 1]);
+	memcpy(n->registration.location, b + LOCATION, sizeof n->registration.location);
 	lk_node_resume(n, b + STATE, len);
 	return 0;
 }

@@ -67,7 +67,7 @@ static void step(bool allowed)
 	uint32_t due = lk_node_step(&node);
 	int verdict;
 
-	(void)lk_node_verdict(&node, &verdict);
+	(void)lk_intent_take_verdict(&node.intent, &verdict);
 	(void)lk_actuator_poll(&actuator, board.now);
 	look(allowed);
 	fake_pass(&board, due < 20 ? due : 20);
@@ -111,7 +111,7 @@ static bool people(uint8_t how, bool lock, bool button)
 		(void)lk_node_scan(&node, uid, sizeof uid, board.now);
 	if (how & TRACE_DOOR) {
 		actuator.contact = how & TRACE_EXIT ? LK_CONTACT_OPEN : LK_CONTACT_CLOSED;
-		node.tamper = how & TRACE_EXIT;
+		node.report.tamper = how & TRACE_EXIT;
 		lk_node_report(&node, LK_REPORT_CONTACT | LK_REPORT_OPENED | LK_REPORT_TAMPER | LK_REPORT_TAMPERED);
 	}
 	if (!(how & TRACE_EXIT) || !lock)
@@ -134,7 +134,7 @@ static void boot(bool moves)
 	lk_node_init(&node, &board.port, &settings, &counter, moves ? &actuator : NULL);
 	look(true);
 	/* Until it has asked for its registration. */
-	for (int i = 0; i < 200 && !node.out.active; i++)
+	for (int i = 0; i < 200 && !node.link.out.active; i++)
 		step(false);
 	lk_node_report(&node, LK_REPORT_BOOT | LK_REPORT_HEALTH);
 }

@@ -59,7 +59,7 @@ func mutants(file, src string) []mutant {
 	}
 	logged := 0
 	for i, t := range ts {
-		if ps[i].begins && t.text == "lk_node_tell" { // what a log says is no behaviour
+		if ps[i].begins && t.text == "lk_link_log" { // what a log says is no behaviour
 			for logged = i; logged < len(ts) && ts[logged].text != ";"; {
 				logged++
 			}

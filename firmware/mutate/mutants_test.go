@@ -20,7 +20,7 @@ static int f(const struct s *s, int n)
 		return LK_EIO;
 	for (int i = 0; i < n; i++)
 		v.a += i;
-	lk_node_tell(s, "text", n + 17);
+	lk_link_log(s, "text", n + 17);
 	call(s, (struct t){.a = n});
 	return v.a - -1;
 }
@@ -61,7 +61,7 @@ func TestMutants(t *testing.T) {
 	}
 	for key := range got {
 		if strings.Contains(key, "a < b") || strings.Contains(key, "a && b") || strings.Contains(key, "(void)") ||
-			strings.Contains(key, "lk_node_tell") || strings.Contains(key, "b[18]") {
+			strings.Contains(key, "lk_link_log") || strings.Contains(key, "b[18]") {
 			t.Errorf("not code: %q", key)
 		}
 	}

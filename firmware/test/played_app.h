@@ -137,8 +137,8 @@ static inline void forget_told(void)
 static inline void online(void)
 {
 	pass(3000);
-	CHECK(lk_node_online(&app.node));
-	CHECK(lk_node_idle(&app.node));
+	CHECK(lk_node_is_online(&app.node));
+	CHECK(lk_node_is_idle(&app.node));
 }
 
 #endif

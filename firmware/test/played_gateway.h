@@ -188,7 +188,7 @@ static inline void online(void)
 	CHECK(strcmp(path, "/rd") == 0);
 	answer(LK_COAP_CREATED, "rd/ab", NULL, 0);
 	(void)step();
-	CHECK(lk_node_online(&node));
+	CHECK(lk_node_is_online(&node));
 }
 
 /* A request of the gateway's; all zero but for what it needs. */

@@ -17,7 +17,7 @@ static uint32_t wake_up(enum lk_boot why, unsigned *rounds)
 	lk_app_init(&app, &board.port);
 	for (*rounds = 0; board.sleeps == 0 && board.now < 120000; ++*rounds)
 		lk_app_step(&app);
-	lk_dtls_close(app.node.dtls); /* a board that sleeps has no heap */
+	lk_dtls_close(app.node.link.dtls); /* a board that sleeps has no heap */
 	return board.now;
 }
 

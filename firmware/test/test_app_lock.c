@@ -58,9 +58,9 @@ static void a_case_is_told_at_boot_shut_or_open(void)
 		board.inputs[LK_INPUT_TAMPER] = open;
 		start();
 		pass(200);
-		CHECK(app.node.wanted & LK_REPORT_TAMPER);
-		CHECK_EQ(app.node.tamper, open);
-		CHECK_EQ((app.node.wanted & LK_REPORT_TAMPERED) != 0, open);
+		CHECK(app.node.report.wanted & LK_REPORT_TAMPER);
+		CHECK_EQ(app.node.report.tamper, open);
+		CHECK_EQ((app.node.report.wanted & LK_REPORT_TAMPERED) != 0, open);
 	}
 }
 
@@ -69,13 +69,13 @@ static void a_door_and_a_case_that_were_open_are_remembered(void)
 	boot(true);
 	start();
 	pass(200);
-	CHECK(!(app.node.wanted & (LK_REPORT_OPENED | LK_REPORT_TAMPERED)));
+	CHECK(!(app.node.report.wanted & (LK_REPORT_OPENED | LK_REPORT_TAMPERED)));
 	board.inputs[LK_INPUT_CONTACT] = board.inputs[LK_INPUT_TAMPER] = true;
 	pass(100);
 	board.inputs[LK_INPUT_CONTACT] = board.inputs[LK_INPUT_TAMPER] = false;
 	pass(100);
-	CHECK(!app.node.tamper && app.actuator.contact == LK_CONTACT_CLOSED);
-	CHECK((app.node.wanted & LK_REPORT_OPENED) && (app.node.wanted & LK_REPORT_TAMPERED));
+	CHECK(!app.node.report.tamper && app.actuator.contact == LK_CONTACT_CLOSED);
+	CHECK((app.node.report.wanted & LK_REPORT_OPENED) && (app.node.report.wanted & LK_REPORT_TAMPERED));
 }
 
 static void the_console_changes_what_runs_only_by_a_restart(void)
@@ -97,11 +97,11 @@ static void its_contact_is_known_and_told_at_boot(void)
 		board.inputs[LK_INPUT_CONTACT] = board.inputs[LK_INPUT_TAMPER] = open;
 		start();
 		CHECK_EQ(app.actuator.contact, open ? LK_CONTACT_OPEN : LK_CONTACT_CLOSED);
-		CHECK(app.node.wanted & LK_REPORT_CONTACT);
-		CHECK(!(app.node.wanted & LK_REPORT_OPENED));
-		CHECK_EQ(app.node.tamper, open);
+		CHECK(app.node.report.wanted & LK_REPORT_CONTACT);
+		CHECK(!(app.node.report.wanted & LK_REPORT_OPENED));
+		CHECK_EQ(app.node.report.tamper, open);
 		pass(200);
-		CHECK(!(app.node.wanted & LK_REPORT_OPENED)); /* it was open before */
+		CHECK(!(app.node.report.wanted & LK_REPORT_OPENED)); /* it was open before */
 		CHECK_EQ(app.node.actuator, &app.actuator);
 		CHECK(!app.actuator.lamp);
 	}
@@ -112,22 +112,22 @@ static void an_exit_is_told_and_a_door_that_opens_and_shuts(void)
 	boot(true);
 	start();
 	pass(200);
-	app.node.wanted = 0;
+	app.node.report.wanted = 0;
 	board.inputs[LK_INPUT_BUTTON] = true;
 	pass(100);
-	CHECK_EQ(app.node.wanted, LK_REPORT_EXIT);
+	CHECK_EQ(app.node.report.wanted, LK_REPORT_EXIT);
 	board.inputs[LK_INPUT_BUTTON] = false;
-	app.node.wanted = 0;
+	app.node.report.wanted = 0;
 	pass(100);
-	CHECK_EQ(app.node.wanted, 0);
+	CHECK_EQ(app.node.report.wanted, 0);
 	board.inputs[LK_INPUT_CONTACT] = true;
 	pass(100);
-	CHECK_EQ(app.node.wanted, LK_REPORT_CONTACT | LK_REPORT_OPENED);
+	CHECK_EQ(app.node.report.wanted, LK_REPORT_CONTACT | LK_REPORT_OPENED);
 	CHECK_EQ(app.actuator.contact, LK_CONTACT_OPEN);
-	app.node.wanted = 0;
+	app.node.report.wanted = 0;
 	board.inputs[LK_INPUT_CONTACT] = false;
 	pass(100);
-	CHECK_EQ(app.node.wanted, LK_REPORT_CONTACT);
+	CHECK_EQ(app.node.report.wanted, LK_REPORT_CONTACT);
 	CHECK_EQ(app.actuator.contact, LK_CONTACT_CLOSED);
 }
 

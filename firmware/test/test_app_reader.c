@@ -175,20 +175,20 @@ static void what_it_is_and_how_it_is_goes_to_the_gateway(void)
 {
 	boot();
 	start();
-	CHECK(app.node.wanted & LK_REPORT_BOOT);
-	CHECK(!(app.node.wanted & LK_REPORT_HEALTH));
+	CHECK(app.node.report.wanted & LK_REPORT_BOOT);
+	CHECK(!(app.node.report.wanted & LK_REPORT_HEALTH));
 	(void)step();
-	CHECK(app.node.wanted & LK_REPORT_HEALTH);
-	CHECK_EQ(app.node.lifetime, LK_LIFETIME);
+	CHECK(app.node.report.wanted & LK_REPORT_HEALTH);
+	CHECK_EQ(app.node.registration.lifetime, LK_LIFETIME);
 	uint32_t began = board.now;
 	online();
 	CHECK(told("boot") && told("supply") && told("tamper"));
 	forget_told();
 	pass(began + 599999 - board.now);
 	CHECK(!told("supply") && !told("tamper"));
-	CHECK(!(app.node.wanted & LK_REPORT_HEALTH));
+	CHECK(!(app.node.report.wanted & LK_REPORT_HEALTH));
 	pass(1);
-	CHECK(app.node.wanted & LK_REPORT_HEALTH || app.node.sending & LK_REPORT_HEALTH);
+	CHECK(app.node.report.wanted & LK_REPORT_HEALTH || app.node.report.sending & LK_REPORT_HEALTH);
 	pass(100);
 	CHECK(told("supply"));
 	forget_told();

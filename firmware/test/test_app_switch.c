@@ -107,9 +107,9 @@ static void a_case_that_is_opened_is_told(void)
 	board.inputs[LK_INPUT_TAMPER] = true;
 	(void)step();
 	look_after(29);
-	CHECK(!app.node.tamper);
+	CHECK(!app.node.report.tamper);
 	look_after(1);
-	CHECK(app.node.tamper);
+	CHECK(app.node.report.tamper);
 	pass(100);
 	CHECK(told("tamper"));
 	forget_told();

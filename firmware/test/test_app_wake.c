@@ -18,11 +18,11 @@ static void it_waits_5_s_for_a_card(void)
 {
 	board_of("reader");
 	wake_for(LK_BOOT_POWER);
-	CHECK_EQ(app.node.lifetime, 14400);
-	CHECK(app.node.wanted & LK_REPORT_BOOT);
+	CHECK_EQ(app.node.registration.lifetime, 14400);
+	CHECK(app.node.report.wanted & LK_REPORT_BOOT);
 	CHECK(!logged("nothing kept"));
 	pass(4999);
-	CHECK(lk_node_online(&app.node) && lk_node_idle(&app.node));
+	CHECK(lk_node_is_online(&app.node) && lk_node_is_idle(&app.node));
 	CHECK_EQ(board.sleeps, 0);
 	pass(1);
 	CHECK_EQ(board.sleeps, 1);
@@ -44,7 +44,7 @@ static void what_is_kept_is_read_after_a_wake(void)
 			memset(board.rtc, 0, sizeof board.rtc);
 		wake_for(LK_BOOT_WAKE);
 		CHECK_EQ(logged("nothing kept over sleep 0\n"), lost);
-		CHECK(!(app.node.wanted & LK_REPORT_BOOT));
+		CHECK(!(app.node.report.wanted & LK_REPORT_BOOT));
 	}
 }
 
@@ -53,7 +53,7 @@ static void after_a_verdict_it_stays_for_1200_ms(void)
 	board_of("reader");
 	wake_for(LK_BOOT_POWER);
 	pass(2000);
-	CHECK(lk_node_online(&app.node));
+	CHECK(lk_node_is_online(&app.node));
 	CHECK(lk_node_scan(&app.node, uid, sizeof uid, board.now));
 	while (!app.led.showing && board.now < 0x90000000 + 4000)
 		pass(1);
@@ -75,16 +75,16 @@ static void it_does_not_sleep_before_it_is_done(void)
 	gateway.gone = true;
 	CHECK(lk_node_scan(&app.node, uid, sizeof uid, board.now));
 	pass(1000);
-	CHECK(lk_node_online(&app.node) && !lk_node_idle(&app.node));
+	CHECK(lk_node_is_online(&app.node) && !lk_node_is_idle(&app.node));
 	CHECK_EQ(board.sleeps, 0);
 
 	board_of("reader");
 	clear_handshake = LK_EAGAIN;
 	wake_for(LK_BOOT_POWER);
-	app.node.wanted = 0;
+	app.node.report.wanted = 0;
 	for (int s = 0; s < 39; s++) {
 		pass(1000);
-		app.node.wanted = 0; /* nothing to tell: it waits for the registration alone */
+		app.node.report.wanted = 0; /* nothing to tell: it waits for the registration alone */
 		CHECK_EQ(board.sleeps, 0);
 	}
 	pass(1000);

@@ -25,9 +25,9 @@ static void a_verdict_that_comes_after_the_window_is_not_shown(void)
 	fake_pass(&board, LK_SCAN_WINDOW); /* flash took its time */
 	answer_verdict(LK_GRANTED, 1);
 	(void)step();
-	CHECK(lk_node_verdict(&node, &verdict));
+	CHECK(lk_intent_take_verdict(&node.intent, &verdict));
 	CHECK(verdict < 0);
-	CHECK(lk_node_online(&node)); /* the gateway did answer */
+	CHECK(lk_node_is_online(&node)); /* the gateway did answer */
 }
 
 static void nothing_is_asked_again_after_the_window(void)
@@ -43,7 +43,7 @@ static void nothing_is_asked_again_after_the_window(void)
 	answer(LK_COAP_UNAUTHORIZED, NULL, NULL, 0);
 	(void)step();
 	CHECK(!sent());
-	CHECK(lk_node_verdict(&node, &verdict) && verdict < 0);
+	CHECK(lk_intent_take_verdict(&node.intent, &verdict) && verdict < 0);
 }
 
 /* A gateway that finds each message not fresh, by mistake or on purpose, is asked three times and no more, well within the window. */
@@ -53,7 +53,7 @@ static void a_gateway_that_never_finds_it_fresh_is_asked_three_times(void)
 	unsigned asks = 1;
 
 	tap();
-	for (int i = 0; i < 20 && !lk_node_verdict(&node, &verdict); i++) {
+	for (int i = 0; i < 20 && !lk_intent_take_verdict(&node.intent, &verdict); i++) {
 		answer(LK_COAP_UNAUTHORIZED, NULL, NULL, 0);
 		(void)step();
 		asks += sent();
@@ -61,8 +61,8 @@ static void a_gateway_that_never_finds_it_fresh_is_asked_three_times(void)
 	}
 	CHECK_EQ(asks, 3);
 	CHECK_EQ(verdict, LK_ESTALE);
-	CHECK(lk_node_idle(&node));
-	CHECK(lk_node_online(&node));
+	CHECK(lk_node_is_idle(&node));
+	CHECK(lk_node_is_online(&node));
 	/* The next card is asked about as often again. */
 	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
 	(void)step();
@@ -72,7 +72,7 @@ static void a_gateway_that_never_finds_it_fresh_is_asked_three_times(void)
 	CHECK(sent() && strcmp(path, "/scan") == 0);
 	answer_verdict(LK_GRANTED, 2);
 	(void)step();
-	CHECK(lk_node_verdict(&node, &verdict) && verdict == LK_GRANTED);
+	CHECK(lk_intent_take_verdict(&node.intent, &verdict) && verdict == LK_GRANTED);
 }
 
 /* What asked says besides its payload: a POST that carries CBOR and wants CBOR, with the newest Echo, if there is one. */
@@ -84,7 +84,7 @@ static void check_request(bool with_echo)
 	CHECK_EQ(option_uint(LK_COAP_CONTENT_FORMAT), LK_FORMAT_CBOR);
 	CHECK_EQ(option_uint(LK_COAP_ACCEPT), LK_FORMAT_CBOR);
 	take_echo(echo);
-	CHECK((memcmp(echo, node.held.echo, sizeof echo) == 0 && echo[0] != 0) == with_echo);
+	CHECK((memcmp(echo, node.link.held.echo, sizeof echo) == 0 && echo[0] != 0) == with_echo);
 	CHECK(with_echo || option_uint(LK_COAP_ECHO) == UINT32_MAX);
 }
 
@@ -109,12 +109,12 @@ static void a_card_is_sent_as_it_was_read(void)
 		CHECK_EQ(s.age, (int32_t)(board.now - 100 - received) - LK_CLOCK_STEP);
 		answer_verdict(LK_DENIED, i + 1);
 		(void)step();
-		CHECK(lk_node_verdict(&node, &verdict) && verdict == LK_DENIED);
+		CHECK(lk_intent_take_verdict(&node.intent, &verdict) && verdict == LK_DENIED);
 		for (size_t k = 0; k < sizeof node.intent.uid; k++) /* no longer needed, no longer kept */
 			CHECK_EQ(node.intent.uid[k], 0);
 		received = board.now;
 	}
-	lk_held_forget(&node.held);
+	lk_held_forget(&node.link.held);
 	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
 	(void)step();
 	CHECK(sent());
@@ -136,8 +136,8 @@ static void what_is_no_card_is_not_sent(void)
 		CHECK(lk_node_scan(&node, card, lens[i], board.now));
 		(void)step();
 		CHECK(!sent());
-		CHECK(lk_node_verdict(&node, &verdict) && verdict == LK_ERANGE);
-		CHECK(lk_node_idle(&node));
+		CHECK(lk_intent_take_verdict(&node.intent, &verdict) && verdict == LK_ERANGE);
+		CHECK(lk_node_is_idle(&node));
 	}
 }
 
@@ -184,7 +184,7 @@ static void without_a_counter_nothing_is_sent(void)
 	CHECK(!lk_node_scan(&node, uid, sizeof uid, board.now));
 	CHECK(!lk_node_press(&node, LK_ON, board.now));
 	(void)step();
-	CHECK(!sent() && lk_node_idle(&node));
+	CHECK(!sent() && lk_node_is_idle(&node));
 }
 
 /* The gateway has seen higher counters than the node remembers: flash was erased, or the board swapped. */
@@ -201,11 +201,11 @@ static void a_counter_that_is_behind_catches_up(void)
 	CHECK(sent());
 	answer_verdict(LK_DENIED, 1000);
 	(void)step();
-	CHECK(!lk_node_verdict(&node, &verdict));
+	CHECK(!lk_intent_take_verdict(&node.intent, &verdict));
 	CHECK(sent() && lk_scan_parse(&s, asked.payload, asked.payload_len) == 0 && s.n == 1001);
 	answer_verdict(LK_GRANTED, 1001);
 	(void)step();
-	CHECK(lk_node_verdict(&node, &verdict) && verdict == LK_GRANTED);
+	CHECK(lk_intent_take_verdict(&node.intent, &verdict) && verdict == LK_GRANTED);
 
 	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
 	(void)step();
@@ -214,7 +214,7 @@ static void a_counter_that_is_behind_catches_up(void)
 	answer_verdict(LK_DENIED, 5000);
 	(void)step();
 	CHECK(!sent());
-	CHECK(lk_node_verdict(&node, &verdict) && verdict == LK_EIO);
+	CHECK(lk_intent_take_verdict(&node.intent, &verdict) && verdict == LK_EIO);
 }
 
 static void an_answer_that_is_no_verdict_ends_it(void)
@@ -225,12 +225,12 @@ static void an_answer_that_is_no_verdict_ends_it(void)
 	tap();
 	answer(LK_COAP_NOT_FOUND, NULL, NULL, 0);
 	(void)step();
-	CHECK(lk_node_verdict(&node, &verdict) && verdict == LK_ENONE);
+	CHECK(lk_intent_take_verdict(&node.intent, &verdict) && verdict == LK_ENONE);
 	tap();
 	answer(LK_COAP_CHANGED, NULL, broken, sizeof broken);
 	(void)step();
-	CHECK(lk_node_verdict(&node, &verdict) && verdict == LK_EMALFORMED);
-	CHECK(!sent() && lk_node_online(&node));
+	CHECK(lk_intent_take_verdict(&node.intent, &verdict) && verdict == LK_EMALFORMED);
+	CHECK(!sent() && lk_node_is_online(&node));
 }
 
 /* A session over which a scan got no answer for half a window is not trusted any more; one that had less time is. */
@@ -240,11 +240,11 @@ static void a_silent_gateway_costs_the_session(void)
 
 	tap();
 	(void)pass(LK_SCAN_WINDOW - 100);
-	CHECK(!lk_node_verdict(&node, &verdict));
+	CHECK(!lk_intent_take_verdict(&node.intent, &verdict));
 	CHECK_EQ(node.state, LK_NODE_UP);
 	(void)pass(100);
-	CHECK(lk_node_verdict(&node, &verdict) && verdict == LK_EAGAIN);
-	CHECK(node.state == LK_NODE_WAITING && lk_node_idle(&node));
+	CHECK(lk_intent_take_verdict(&node.intent, &verdict) && verdict == LK_EAGAIN);
+	CHECK(node.state == LK_NODE_WAITING && lk_node_is_idle(&node));
 
 	boot(false);
 	board.net = false;
@@ -255,8 +255,8 @@ static void a_silent_gateway_costs_the_session(void)
 	(void)pass(LK_SCAN_WINDOW - 2000 - 100);
 	CHECK(sent() && strcmp(path, "/scan") == 0);
 	(void)pass(100);
-	CHECK(lk_node_verdict(&node, &verdict) && verdict == LK_EAGAIN);
-	CHECK(node.state == LK_NODE_UP && node.sessions == 1);
+	CHECK(lk_intent_take_verdict(&node.intent, &verdict) && verdict == LK_EAGAIN);
+	CHECK(node.state == LK_NODE_UP && node.link.sessions == 1);
 	CHECK(sent() && strcmp(path, "/rd") == 0); /* the scan is not repeated: the session goes on with what comes next */
 }
 

@@ -37,7 +37,7 @@ static void a_session_lasts_for_months(void)
 		fake_pass(&board, due);
 		gone += due;
 	}
-	CHECK_EQ(node.sessions, 1);
+	CHECK_EQ(node.link.sessions, 1);
 	CHECK(renewals >= 60 * 2880 && renewals < 60 * 3300);
 	CHECK(reports > 100);
 }
@@ -58,14 +58,14 @@ static void a_busy_gateway_is_left_alone_for_a_while(void)
 		fake_pass(&board, 5);
 	}
 	CHECK(asks >= 3 && asks <= 11);
-	CHECK_EQ(node.sessions, 1);
+	CHECK_EQ(node.link.sessions, 1);
 	for (int i = 0; i < 3000 && !(sent() && strcmp(path, "/report") == 0); i++) {
 		(void)step();
 		fake_pass(&board, 5);
 	}
 	answer(LK_COAP_CHANGED, NULL, NULL, 0);
 	(void)step();
-	CHECK(lk_node_idle(&node)); /* told at last */
+	CHECK(lk_node_is_idle(&node)); /* told at last */
 }
 
 static void a_busy_gateway_costs_no_session(void)
@@ -81,7 +81,7 @@ static void a_busy_gateway_costs_no_session(void)
 	CHECK(sent() && strcmp(path, "/rd/ab") == 0);
 	answer(LK_COAP_CODE(4, 29), NULL, NULL, 0);
 	(void)step();
-	CHECK(lk_node_online(&node));
+	CHECK(lk_node_is_online(&node));
 	CHECK_EQ(board.level, 100);
 	CHECK(!sent()); /* not at once */
 	CHECK(step() > 0);
@@ -89,7 +89,7 @@ static void a_busy_gateway_costs_no_session(void)
 	CHECK(sent() && strcmp(path, "/rd/ab") == 0);
 	answer(LK_COAP_CHANGED, NULL, NULL, 0);
 	(void)step();
-	CHECK(lk_node_idle(&node));
+	CHECK(lk_node_is_idle(&node));
 }
 
 static void a_door_that_was_open_for_a_moment_is_told(void)
@@ -121,7 +121,7 @@ static void a_case_that_was_open_for_a_moment_is_told(void)
 	static const char opened[] = "tamper" "\x04\xf5", closed[] = "tamper" "\x04\xf4";
 
 	boot(false);
-	lk_node_report(&node, LK_REPORT_TAMPER | LK_REPORT_TAMPERED); /* and node.tamper is false again */
+	lk_node_report(&node, LK_REPORT_TAMPER | LK_REPORT_TAMPERED); /* and node.report.tamper is false again */
 	online();
 	CHECK(sent() && in_payload(opened) && in_payload(closed));
 }
@@ -139,16 +139,16 @@ static void a_report_tells_what_the_board_knows(void)
 	CHECK(sent() && strcmp(path, "/report") == 0);
 	CHECK_EQ(option_uint(LK_COAP_CONTENT_FORMAT), LK_FORMAT_SENML_CBOR);
 	take_echo(echo);
-	CHECK(memcmp(echo, node.held.echo, sizeof echo) == 0 && node.held.len == sizeof echo);
+	CHECK(memcmp(echo, node.link.held.echo, sizeof echo) == 0 && node.link.held.len == sizeof echo);
 	CHECK(in_payload("exit\x04\xf5") && in_payload("uptime\x01\x61s\x02"));
 	CHECK(in_payload("supply\x01\x62mV\x02\x19\x0c\xe4") && in_payload("rssi\x01\x63" "dBm\x02\x38\x3b"));
 	CHECK(!in_payload("contact") && !in_payload("tamper") && !in_payload("boot")); /* nobody asked for these */
 	answer(LK_COAP_CHANGED, NULL, NULL, 0);
 	board.voltage = 0;
 	board.rssi = 0;
-	lk_held_forget(&node.held);
+	lk_held_forget(&node.link.held);
 	(void)step();
-	lk_held_forget(&node.held);
+	lk_held_forget(&node.link.held);
 	lk_node_report(&node, LK_REPORT_HEALTH);
 	(void)step();
 	CHECK(sent() && in_payload("uptime") && !in_payload("supply") && !in_payload("rssi"));
@@ -169,8 +169,8 @@ static void a_report_is_told_once(void)
 		CHECK(sent() && strcmp(path, "/report") == 0);
 		answer(codes[i], NULL, NULL, 0);
 		(void)step();
-		CHECK(lk_node_idle(&node));
-		node.renew = board.now;
+		CHECK(lk_node_is_idle(&node));
+		node.registration.renew = board.now;
 		(void)step();
 		CHECK(sent());
 		memcpy(b, reset, 2);
@@ -180,7 +180,7 @@ static void a_report_is_told_once(void)
 		(void)step();
 		online();
 		(void)pass(1000);
-		CHECK(node.sessions == 2 && !sent() && lk_node_idle(&node));
+		CHECK(node.link.sessions == 2 && !sent() && lk_node_is_idle(&node));
 	}
 }
 
@@ -199,19 +199,19 @@ static void a_report_that_may_have_come_late_is_told_again(void)
 	CHECK(sent() && strcmp(path, "/report") == 0 && in_payload("tamper"));
 	answer(LK_COAP_CHANGED, NULL, NULL, 0);
 	(void)step();
-	CHECK(lk_node_idle(&node));
+	CHECK(lk_node_is_idle(&node));
 }
 
 static void all_reports_together_fit(void)
 {
 	boot(true);
-	node.tamper = false;
-	node.uptime = INT32_MAX;
+	node.report.tamper = false;
+	node.report.uptime = INT32_MAX;
 	board.voltage = 65000;
 	board.rssi = -128;
 	online();
 	board.now += 590000; /* the age is long as well; no registration comes between */
-	node.renew = board.now + 1000;
+	node.registration.renew = board.now + 1000;
 	lk_node_report(&node, UINT8_MAX);
 	(void)step();
 	CHECK(sent() && strcmp(path, "/report") == 0);
@@ -318,7 +318,7 @@ static void a_verdict_on_its_own_is_taken_and_acknowledged(void)
 		fake_deliver(&board, b, (size_t)len);
 		(void)step();
 		CHECK(sent() && asked.type == LK_COAP_ACK && asked.code == LK_COAP_EMPTY && asked.mid == 0x4444);
-		CHECK(lk_node_verdict(&node, &verdict) == (copy == 0) && verdict == LK_GRANTED);
+		CHECK(lk_intent_take_verdict(&node.intent, &verdict) == (copy == 0) && verdict == LK_GRANTED);
 	}
 	(void)pass(5000);
 	CHECK(!sent()); /* nothing is repeated */

@@ -34,7 +34,7 @@ static void resume(void)
 {
 	begin(999);
 	memset(state, 7, sizeof state);
-	memcpy(node.location, "rd/ab", 6);
+	memcpy(node.registration.location, "rd/ab", 6);
 	lk_node_resume(&node, state, sizeof state);
 	CHECK_EQ(node.at, board.now);
 	CHECK_EQ(due_after(70), 0); /* at once: somebody holds a card to it */
@@ -48,17 +48,17 @@ static void it_goes_on_where_it_was(void)
 {
 	resume();
 	CHECK_EQ(node.state, LK_NODE_UP);
-	CHECK(lk_node_online(&node));
-	CHECK_EQ(node.sessions, 1);
+	CHECK(lk_node_is_online(&node));
+	CHECK_EQ(node.link.sessions, 1);
 	CHECK(logged("session resumed 1\n"));
-	CHECK(!node.proven);
+	CHECK(!node.link.proven);
 	CHECK_EQ(node.at, board.now);
 	(void)step();
 	CHECK(sent() && strcmp(path, "/rd/ab") == 0); /* it renews its registration */
 	answer(LK_COAP_CHANGED, NULL, NULL, 0);
 	(void)step();
-	CHECK(node.proven);
-	CHECK(lk_node_online(&node));
+	CHECK(node.link.proven);
+	CHECK(lk_node_is_online(&node));
 }
 
 /* What cannot be resumed is gone, with its registration. */
@@ -67,17 +67,17 @@ static void without_it_a_handshake_is_made(void)
 	begin(0);
 	clear_resume = LK_ECLOSED;
 	memset(state, 7, sizeof state);
-	memcpy(node.location, "rd/ab", 6);
+	memcpy(node.registration.location, "rd/ab", 6);
 	lk_node_resume(&node, state, sizeof state);
 	CHECK_EQ(step(), 0);
 	CHECK_EQ(node.state, LK_NODE_HANDSHAKE);
 	CHECK_EQ(node.saved_len, 0);
 	CHECK_EQ(state[0], 0);
-	CHECK_EQ(node.location[0], 0);
+	CHECK_EQ(node.registration.location[0], 0);
 	CHECK(!logged("session resumed"));
 	CHECK_EQ(step(), 0);
-	CHECK(node.proven);
-	CHECK_EQ(node.sessions, 1);
+	CHECK(node.link.proven);
+	CHECK_EQ(node.link.sessions, 1);
 }
 
 static void a_gateway_that_does_not_answer_gets_a_handshake_in_time(void)
@@ -90,7 +90,7 @@ static void a_gateway_that_does_not_answer_gets_a_handshake_in_time(void)
 		if (acked)
 			deliver((const uint8_t[]){0x60, 0, (uint8_t)(asked.mid >> 8), (uint8_t)asked.mid}, 4);
 		(void)due_after(1199);
-		CHECK_EQ(node.proven, acked);
+		CHECK_EQ(node.link.proven, acked);
 		CHECK_EQ(node.state, LK_NODE_UP);
 		(void)due_after(1);
 		CHECK_EQ(node.state, acked ? LK_NODE_UP : LK_NODE_HANDSHAKE);
@@ -107,7 +107,7 @@ static void a_node_connects_within_a_second_of_its_start(void)
 	CHECK_EQ(board.opens, 0);
 	(void)due_after(1);
 	CHECK_EQ(board.opens, 1);
-	CHECK_EQ(node.dtls, &node.links[0]);
+	CHECK_EQ(node.link.dtls, &node.link.pair[0]);
 }
 
 static void a_handshake_is_looked_at_when_it_is_due(void)
@@ -141,9 +141,9 @@ static void a_hint_just_after_the_start_is_followed(void)
 		begin(0);
 		online();
 		(void)due_after(ms);
-		node.dtls->hinted = true;
+		node.link.dtls->hinted = true;
 		(void)step();
-		CHECK_EQ(node.renewal, LK_RENEWAL_PING);
+		CHECK_EQ(node.renewal.state, LK_RENEWAL_PING);
 	}
 }
 
@@ -184,8 +184,8 @@ static void a_tap_goes_before_a_report(void)
 	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
 	(void)step();
 	CHECK(sent() && strcmp(path, "/scan") == 0);
-	CHECK_EQ(node.sending, 0);
-	CHECK_EQ(node.wanted, LK_REPORT_HEALTH);
+	CHECK_EQ(node.report.sending, 0);
+	CHECK_EQ(node.report.wanted, LK_REPORT_HEALTH);
 	(void)step();
 	CHECK(!sent()); /* once */
 	answer_verdict(LK_GRANTED, 1);
@@ -199,7 +199,7 @@ static void an_answer_is_for_what_was_asked(void)
 {
 	begin(0);
 	online();
-	node.renew = board.now;
+	node.registration.renew = board.now;
 	(void)step();
 	CHECK(sent() && strcmp(path, "/rd/ab") == 0);
 	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
@@ -216,19 +216,19 @@ static void a_session_leaves_nothing_behind(void)
 
 	begin(0);
 	online();
-	CHECK(lk_held_age(&node.held, board.now, board.now, &age) > 0);
+	CHECK(lk_held_age(&node.link.held, board.now, board.now, &age) > 0);
 	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
 	(void)step();
-	CHECK(node.intent.sent && node.out.active);
+	CHECK(node.intent.sent && node.link.out.active);
 	node.at = board.now + 0x7fffffff; /* so that it does not connect within this step */
 	clear_recv = LK_ECLOSED;
 	(void)step();
 	clear_recv = 0;
 	CHECK_EQ(node.state, LK_NODE_WAITING);
 	CHECK(node.intent.active && !node.intent.sent);
-	CHECK(!node.out.active);
-	CHECK_EQ(lk_held_age(&node.held, board.now, board.now, &age), 0);
-	CHECK(!node.links[0].configured);
+	CHECK(!node.link.out.active);
+	CHECK_EQ(lk_held_age(&node.link.held, board.now, board.now, &age), 0);
+	CHECK(!node.link.pair[0].configured);
 	board.net = false;
 	uint32_t pause = node.pause;
 	for (int i = 0; i < 40; i++)
@@ -253,7 +253,7 @@ static void a_session_begins_with_its_handshake(void)
 	(void)step();
 	CHECK_EQ(node.state, LK_NODE_UP);
 	CHECK_EQ(node.at, board.now);
-	CHECK_EQ(node.out.mid, 0x1234);
+	CHECK_EQ(node.link.out.mid, 0x1234);
 }
 
 static void a_refused_tap_is_no_refused_report(void)
@@ -281,10 +281,10 @@ static void no_echo_outlives_the_clock(void)
 	CHECK_EQ(act(LK_COAP_GET, NULL, NULL), LK_COAP_CONTENT);
 	take_echo(echo);
 	for (uint64_t gone = 0; gone < (uint64_t)1 << 32; gone += 1 << 22) {
-		node.renew = board.now + (1 << 30);
+		node.registration.renew = board.now + (1 << 30);
 		(void)due_after(1 << 22);
 	}
-	CHECK_EQ(lk_held_age(&node.held, board.now, board.now, &age), 0);
+	CHECK_EQ(lk_held_age(&node.link.held, board.now, board.now, &age), 0);
 	struct lk_command c = {.id = 1, .action = LK_UNLOCK};
 	CHECK_EQ(act(LK_COAP_POST, echo, &c), LK_COAP_UNAUTHORIZED);
 	CHECK_EQ(board.level, 0);
@@ -346,19 +346,19 @@ static void a_path_with_a_nul_is_no_registration(void)
 		lk_coap_option(&o, LK_COAP_LOCATION_PATH, (const uint8_t *)paths[i], 3);
 		deliver(b, (size_t)lk_coap_end(&o, 0));
 		(void)step();
-		CHECK_EQ(lk_node_online(&node), i == 1);
+		CHECK_EQ(lk_node_is_online(&node), i == 1);
 	}
 	begin(0);
 	for (int k = 0; k < 100 && !sent(); k++)
 		(void)step();
 	answer(LK_COAP_CREATED, "r", NULL, 0);
 	(void)step();
-	node.renew = board.now;
+	node.registration.renew = board.now;
 	(void)step();
 	CHECK(sent() && strcmp(path, "/r") == 0);
 	answer(LK_COAP_CHANGED, NULL, NULL, 0);
 	(void)step();
-	CHECK(lk_node_online(&node)); /* one character is a path */
+	CHECK(lk_node_is_online(&node)); /* one character is a path */
 }
 
 int main(void)

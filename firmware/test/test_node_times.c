@@ -95,12 +95,12 @@ static void after_a_good_session_the_pause_begins_anew(void)
 	for (uint32_t ms = 59999; ms <= 60001; ms++) {
 		begin(false);
 		node.pause = 8000;
-		node.renew = board.now + 100000;
+		node.registration.renew = board.now + 100000;
 		(void)due_after(ms - (board.now - node.at));
 		lose_it();
 		CHECK_EQ(node.pause, ms > 60000 ? 1000 : 16000);
 		CHECK_EQ(node.at - board.now, 4000);
-		CHECK(node.wanted & LK_REPORT_HEALTH); /* it was not told */
+		CHECK(node.report.wanted & LK_REPORT_HEALTH); /* it was not told */
 	}
 }
 
@@ -108,7 +108,7 @@ static void a_registration_and_a_report_have_6_s(void)
 {
 	for (int report = 0; report < 2; report++) {
 		begin(false);
-		node.renew = report ? board.now + 100000 : board.now;
+		node.registration.renew = report ? board.now + 100000 : board.now;
 		if (report)
 			lk_node_report(&node, LK_REPORT_HEALTH);
 		(void)step();
@@ -121,8 +121,8 @@ static void a_registration_and_a_report_have_6_s(void)
 		CHECK_EQ(node.state, LK_NODE_UP);
 		(void)due_after(1);
 		CHECK_EQ(node.state, LK_NODE_WAITING);
-		CHECK_EQ(node.wanted & LK_REPORT_HEALTH, report ? LK_REPORT_HEALTH : 0);
-		CHECK_EQ(node.sending, 0);
+		CHECK_EQ(node.report.wanted & LK_REPORT_HEALTH, report ? LK_REPORT_HEALTH : 0);
+		CHECK_EQ(node.report.sending, 0);
 	}
 }
 
@@ -151,7 +151,7 @@ static void registering(bool lock, const char *device, uint32_t lifetime)
 {
 	boot(lock);
 	snprintf(settings.device, sizeof settings.device, "%s", device);
-	node.lifetime = lifetime;
+	node.registration.lifetime = lifetime;
 	for (int i = 0; i < 100 && !sent(); i++) {
 		uint32_t due = step();
 		fake_pass(&board, due > 50 ? 50 : due);
@@ -171,7 +171,7 @@ static void a_registration_says_what_the_node_is(void)
 	answer(LK_COAP_CREATED, "rd/ab", NULL, 0);
 	(void)step();
 	CHECK(logged("registered 90\n"));
-	node.renew = board.now;
+	node.registration.renew = board.now;
 	(void)step();
 	CHECK(sent() && strcmp(path, "/rd/ab") == 0);
 	CHECK(query("lt=00090"));
@@ -203,8 +203,8 @@ static void its_registration_is_renewed_after_a_third(void)
 		board.random_n = how == 0 ? 0 : 4;
 		answer(LK_COAP_CREATED, "rd/ab", NULL, 0);
 		uint32_t due = step();
-		CHECK_EQ(node.renew - board.now, how == 1 ? 27001 : 30000);
-		CHECK_EQ(due, node.renew - board.now);
+		CHECK_EQ(node.registration.renew - board.now, how == 1 ? 27001 : 30000);
+		CHECK_EQ(due, node.registration.renew - board.now);
 	}
 }
 
@@ -220,28 +220,28 @@ static void a_path_that_is_too_long_is_no_registration(void)
 		registering(false, "", LK_LIFETIME);
 		answer(LK_COAP_CREATED, all[i].location, NULL, 0);
 		(void)step();
-		CHECK_EQ(lk_node_online(&node), all[i].good);
-		CHECK(!all[i].good || strcmp(node.location, all[i].location) == 0);
+		CHECK_EQ(lk_node_is_online(&node), all[i].good);
+		CHECK(!all[i].good || strcmp(node.registration.location, all[i].location) == 0);
 		CHECK_EQ(logged("registration refused, code 65\n"), !all[i].good);
 	}
 	registering(false, "", LK_LIFETIME);
 	answer(LK_COAP_CREATED, NULL, NULL, 0);
 	(void)step();
-	CHECK(!lk_node_online(&node));
+	CHECK(!lk_node_is_online(&node));
 }
 
 static void a_gateway_that_forgot_the_node_gets_all_again(void)
 {
 	begin(true);
-	node.renew = board.now;
+	node.registration.renew = board.now;
 	(void)step();
 	CHECK(sent() && strcmp(path, "/rd/ab") == 0);
 	answer(LK_COAP_NOT_FOUND, NULL, NULL, 0);
 	(void)step();
 	CHECK(sent() && strcmp(path, "/rd") == 0);
 	CHECK(in_payload("</act>"));
-	CHECK_EQ(node.sessions, 1);
-	CHECK(!lk_node_online(&node));
+	CHECK_EQ(node.link.sessions, 1);
+	CHECK(!lk_node_is_online(&node));
 }
 
 static void a_busy_gateway_has_a_second(void)
@@ -262,26 +262,26 @@ static void a_press_of_the_exit_button_counts_for_10_s(void)
 {
 	for (uint32_t ms = 9999; ms <= 10000; ms++) {
 		begin(true);
-		node.renew = board.now + 100000;
-		node.hold = board.now + 20000;
+		node.registration.renew = board.now + 100000;
+		node.link.hold = board.now + 20000;
 		lk_node_report(&node, LK_REPORT_EXIT);
 		(void)due_after(ms);
-		CHECK_EQ((node.wanted & LK_REPORT_EXIT) != 0, ms < 10000);
+		CHECK_EQ((node.report.wanted & LK_REPORT_EXIT) != 0, ms < 10000);
 	}
 }
 
 static void the_seconds_are_counted(void)
 {
 	begin(false);
-	uint32_t before = node.uptime, at = node.second;
+	uint32_t before = node.report.uptime, at = node.report.second;
 	(void)due_after(at + 999 - board.now);
-	CHECK_EQ(node.uptime, before);
+	CHECK_EQ(node.report.uptime, before);
 	(void)due_after(1);
-	CHECK_EQ(node.uptime, before + 1);
-	CHECK_EQ(node.second, at + 1000);
+	CHECK_EQ(node.report.uptime, before + 1);
+	CHECK_EQ(node.report.second, at + 1000);
 	(void)due_after(5000);
-	CHECK_EQ(node.uptime, before + 6);
-	CHECK_EQ(node.second, at + 6000);
+	CHECK_EQ(node.report.uptime, before + 6);
+	CHECK_EQ(node.report.second, at + 6000);
 }
 
 /* The scan's window ends; whether the session is trusted on depends on how long the gateway had. */
@@ -289,7 +289,7 @@ static void a_gateway_that_is_silent_for_half_the_window_loses_the_session(void)
 {
 	for (uint32_t late = 1500; late <= 1501; late++) {
 		begin(false);
-		node.renew = board.now + 100000;
+		node.registration.renew = board.now + 100000;
 		CHECK(lk_node_scan(&node, uid, sizeof uid, board.now - late));
 		(void)step();
 		CHECK(sent() && strcmp(path, "/scan") == 0);

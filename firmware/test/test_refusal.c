@@ -3,7 +3,8 @@
 
 #include "check.h"
 #include "fake_port.h"
-#include "inside.h"
+#include "node.h"
+#include "serve.h"
 
 static struct fake_port board;
 static struct lk_settings settings;
@@ -36,8 +37,8 @@ static void refuses(bool lock, uint8_t method, const struct option *options, con
 	int len = lk_coap_end(&o, (int)n);
 	CHECK(len > 0 && lk_coap_parse(&m, b, (size_t)len) == 0);
 
-	len = lk_serve(&node, &m);
-	CHECK(len > 0 && lk_coap_parse(&a, node.answer, (size_t)len) == 0);
+	len = lk_serve_request(&node.link, node.actuator, &m);
+	CHECK(len > 0 && lk_coap_parse(&a, node.link.answer, (size_t)len) == 0);
 	CHECK_EQ(a.code, code);
 	if (a.payload_len != strlen(why) || memcmp(a.payload, why, a.payload_len) != 0) {
 		fprintf(stderr, "got %.*s, want %s\n", (int)a.payload_len, (const char *)a.payload, why);

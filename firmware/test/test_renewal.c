@@ -101,24 +101,24 @@ static void online(bool lock)
 	registering(lock);
 	answer(LK_COAP_CREATED, "rd/ab");
 	(void)lk_node_step(&node);
-	CHECK(lk_node_online(&node));
+	CHECK(lk_node_is_online(&node));
 }
 
 /* A gateway that was restarted meanwhile does not answer the registration, and the node does not wait until that is given up. */
 static void a_hint_is_followed_while_a_registration_is_under_way(void)
 {
 	registering(true);
-	CHECK(!lk_node_online(&node));
-	node.dtls->hinted = true;
+	CHECK(!lk_node_is_online(&node));
+	node.link.dtls->hinted = true;
 	pass(990, false);
 	CHECK_EQ(pings, 3);
-	CHECK_EQ(node.sessions, 1);
+	CHECK_EQ(node.link.sessions, 1);
 	pass(60, false);
-	CHECK_EQ(node.sessions, 2);
+	CHECK_EQ(node.link.sessions, 2);
 	CHECK_EQ(board.opens, 1);
 	answer(LK_COAP_CREATED, "rd/cd");
 	(void)lk_node_step(&node);
-	CHECK(lk_node_online(&node));
+	CHECK(lk_node_is_online(&node));
 }
 
 /* A gateway that is there costs a forged hint one ping in 5 s, however many come. */
@@ -128,17 +128,17 @@ static void forged_hints_cost_a_ping_in_5_s(void)
 	struct lk_receipt r;
 	lk_actuator_obey(&actuator, &(struct lk_command){.id = 1, .action = LK_UNLOCK, .duration = 10000}, board.now, &r);
 	for (uint32_t gone = 0; gone < 60000; gone += 5) {
-		node.dtls->hinted = true;
+		node.link.dtls->hinted = true;
 		pass(5, true);
 		if (gone == 9000)
 			CHECK_EQ(board.level, 100); /* nor does it end a pulse */
 	}
 	CHECK(pings >= 12 && pings <= 13);
-	CHECK_EQ(node.sessions, 1);
+	CHECK_EQ(node.link.sessions, 1);
 	CHECK_EQ(board.opens, 1);
 	pass(6000, true); /* what came last is followed once more at most */
 	CHECK(pings <= 14);
-	CHECK(lk_node_idle(&node));
+	CHECK(lk_node_is_idle(&node));
 }
 
 static void a_gateway_that_does_not_answer_gets_a_new_session(void)
@@ -146,45 +146,45 @@ static void a_gateway_that_does_not_answer_gets_a_new_session(void)
 	online(true);
 	struct lk_receipt r;
 	lk_actuator_obey(&actuator, &(struct lk_command){.id = 9, .action = LK_UNLOCK, .duration = 10000}, board.now, &r);
-	node.dtls->hinted = true;
+	node.link.dtls->hinted = true;
 	pass(990, false);
 	CHECK_EQ(pings, 3);
-	CHECK_EQ(node.sessions, 1);
-	CHECK(!lk_node_idle(&node)); /* a battery reader waits for it */
+	CHECK_EQ(node.link.sessions, 1);
+	CHECK(!lk_node_is_idle(&node)); /* a battery reader waits for it */
 	pass(60, false);
-	CHECK_EQ(node.sessions, 2);
+	CHECK_EQ(node.link.sessions, 2);
 	CHECK_EQ(board.opens, 1); /* from the same port */
 	CHECK_EQ(board.level, 0); /* the session that the pulse was commanded in is over */
 	CHECK(actuator.last == 0);
-	CHECK(!lk_node_online(&node));
+	CHECK(!lk_node_is_online(&node));
 	answer(LK_COAP_CREATED, "rd/cd");
 	(void)lk_node_step(&node);
-	CHECK(lk_node_online(&node));
+	CHECK(lk_node_is_online(&node));
 }
 
 /* An answer to a ping of before, or to another message, does not count. */
 static void only_the_answer_to_this_ping_counts(void)
 {
 	online(false);
-	node.dtls->hinted = true;
+	node.link.dtls->hinted = true;
 	(void)lk_node_step(&node);
 	(void)sent();
 	CHECK_EQ(pings, 1);
 	uint16_t first = ping;
 	pong((uint16_t)(first + 1));
-	CHECK_EQ(node.renewal, LK_RENEWAL_PING);
+	CHECK_EQ(node.renewal.state, LK_RENEWAL_PING);
 	pong(first);
 	(void)lk_node_step(&node);
-	CHECK_EQ(node.renewal, LK_RENEWAL_NONE);
+	CHECK_EQ(node.renewal.state, LK_RENEWAL_NONE);
 	pass(6000, true);
-	node.dtls->hinted = true;
+	node.link.dtls->hinted = true;
 	(void)lk_node_step(&node);
 	(void)sent();
 	CHECK_EQ(pings, 2);
 	CHECK(ping != first);
 	pong(first);
 	(void)lk_node_step(&node);
-	CHECK_EQ(node.renewal, LK_RENEWAL_PING);
+	CHECK_EQ(node.renewal.state, LK_RENEWAL_PING);
 }
 
 /* Until the new handshake is done, and when it fails, the session stays in use. */
@@ -192,21 +192,21 @@ static void the_session_stays_in_use_meanwhile(void)
 {
 	online(true);
 	clear_handshake = LK_EAGAIN;
-	node.dtls->hinted = true;
+	node.link.dtls->hinted = true;
 	pass(1050, false);
-	CHECK_EQ(node.renewal, LK_RENEWAL_HANDSHAKE);
+	CHECK_EQ(node.renewal.state, LK_RENEWAL_HANDSHAKE);
 	for (int i = 0; i < 20; i++) {
-		node.dtls->hinted = true; /* does nothing now */
+		node.link.dtls->hinted = true; /* does nothing now */
 		pass(500, true);
-		CHECK(lk_node_online(&node));
-		CHECK_EQ(node.renewal, LK_RENEWAL_HANDSHAKE);
+		CHECK(lk_node_is_online(&node));
+		CHECK_EQ(node.renewal.state, LK_RENEWAL_HANDSHAKE);
 	}
 	clear_handshake = LK_ECLOSED;
-	node.dtls->hinted = false;
+	node.link.dtls->hinted = false;
 	pass(1000, true);
-	CHECK_EQ(node.renewal, LK_RENEWAL_NONE);
-	CHECK(lk_node_online(&node));
-	CHECK_EQ(node.sessions, 1);
+	CHECK_EQ(node.renewal.state, LK_RENEWAL_NONE);
+	CHECK(lk_node_is_online(&node));
+	CHECK_EQ(node.link.sessions, 1);
 }
 
 /* A session that ends while the new handshake is under way leaves that one going on. */
@@ -214,18 +214,18 @@ static void a_session_that_ends_leaves_the_handshake(void)
 {
 	online(false);
 	clear_handshake = LK_EAGAIN;
-	node.dtls->hinted = true;
+	node.link.dtls->hinted = true;
 	pass(1050, false);
-	node.renew = board.now;
+	node.registration.renew = board.now;
 	pass(7000, false); /* the registration is not answered */
 	CHECK_EQ(node.state, LK_NODE_HANDSHAKE);
-	CHECK_EQ(node.dtls, &node.links[1]);
-	CHECK(!node.links[0].configured && node.links[1].configured);
+	CHECK_EQ(node.link.dtls, &node.link.pair[1]);
+	CHECK(!node.link.pair[0].configured && node.link.pair[1].configured);
 	CHECK_EQ(board.opens, 1);
 	clear_handshake = 0;
 	pass(100, false);
 	CHECK_EQ(node.state, LK_NODE_UP);
-	CHECK_EQ(node.sessions, 2);
+	CHECK_EQ(node.link.sessions, 2);
 }
 
 /* A tap that found the gateway gone goes on in the new session: the same intent, the same counter. */
@@ -239,14 +239,14 @@ static void a_tap_goes_on(void)
 	CHECK(lk_node_scan(&node, uid, sizeof uid, at));
 	(void)lk_node_step(&node);
 	CHECK(sent());
-	node.dtls->hinted = true;
+	node.link.dtls->hinted = true;
 	pass(1050, false);
-	CHECK_EQ(node.sessions, 2);
+	CHECK_EQ(node.link.sessions, 2);
 	CHECK(node.intent.active && node.intent.at == at && node.intent.n == 1);
 	CHECK(lk_coap_next(&asked, &o) && o.number == LK_COAP_URI_PATH && o.len == 4 && memcmp(o.value, "scan", 4) == 0);
-	CHECK(!lk_node_verdict(&node, &verdict));
+	CHECK(!lk_intent_take_verdict(&node.intent, &verdict));
 	pass(2500, false);
-	CHECK(lk_node_verdict(&node, &verdict) && verdict < 0); /* and ends 3 s after it was meant */
+	CHECK(lk_intent_take_verdict(&node.intent, &verdict) && verdict < 0); /* and ends 3 s after it was meant */
 }
 
 /* With no session there is nothing to ask. */
@@ -254,13 +254,13 @@ static void without_a_session_a_hint_does_nothing(void)
 {
 	online(false);
 	board.open_result = LK_EIO;
-	node.renew = board.now;
+	node.registration.renew = board.now;
 	pass(10000, false);
 	CHECK_EQ(node.state, LK_NODE_WAITING);
 	unsigned opens = board.opens;
 	node.at = board.now + 60000;
 	for (int i = 0; i < 1000; i++) {
-		node.dtls->hinted = true;
+		node.link.dtls->hinted = true;
 		pass(5, false);
 	}
 	CHECK_EQ(board.opens, opens);
@@ -272,10 +272,10 @@ static void hint(void)
 {
 	board.logged_n = 0;
 	board.logged[0] = 0;
-	node.dtls->hinted = true;
+	node.link.dtls->hinted = true;
 	(void)lk_node_step(&node);
 	(void)sent();
-	CHECK_EQ(node.renewal, LK_RENEWAL_PING);
+	CHECK_EQ(node.renewal.state, LK_RENEWAL_PING);
 	CHECK_EQ(pings, 1);
 }
 
@@ -305,13 +305,13 @@ static void the_gateway_is_asked_three_times_in_a_second(void)
 	CHECK_EQ(pings, 3);
 	CHECK_EQ(due_after(100), 300);
 	CHECK_EQ(due_after(299), 1);
-	CHECK_EQ(node.renewal, LK_RENEWAL_PING);
+	CHECK_EQ(node.renewal.state, LK_RENEWAL_PING);
 	clear_handshake = LK_EAGAIN;
 	CHECK_EQ(due_after(1), 0);
-	CHECK_EQ(node.renewal, LK_RENEWAL_HANDSHAKE);
+	CHECK_EQ(node.renewal.state, LK_RENEWAL_HANDSHAKE);
 	CHECK_EQ(pings, 3);
 	CHECK(logged("not answered, connecting beside 2\n"));
-	CHECK(node.links[0].beside == &node.links[1] && node.links[1].beside == &node.links[0]);
+	CHECK(node.link.pair[0].beside == &node.link.pair[1] && node.link.pair[1].beside == &node.link.pair[0]);
 }
 
 /* A node that was busy meanwhile does not make the second longer. */
@@ -330,7 +330,7 @@ static void late_it_asks_less_often(void)
 	clear_handshake = LK_EAGAIN;
 	CHECK_EQ(due_after(1000), 0);
 	CHECK_EQ(pings, 1);
-	CHECK_EQ(node.renewal, LK_RENEWAL_HANDSHAKE);
+	CHECK_EQ(node.renewal.state, LK_RENEWAL_HANDSHAKE);
 }
 
 static void the_next_hint_is_followed_5_s_after_the_one_before(void)
@@ -339,8 +339,8 @@ static void the_next_hint_is_followed_5_s_after_the_one_before(void)
 	hint();
 	pong(ping);
 	CHECK(due_after(0) > 5000);
-	CHECK_EQ(node.renewal, LK_RENEWAL_NONE);
-	node.dtls->hinted = true;
+	CHECK_EQ(node.renewal.state, LK_RENEWAL_NONE);
+	node.link.dtls->hinted = true;
 	CHECK_EQ(due_after(1000), 4000);
 	CHECK_EQ(due_after(3999), 1);
 	CHECK_EQ(pings, 1);
@@ -360,8 +360,8 @@ static void a_ping_has_another_message_id_than_the_request(void)
 		board.random_n = sizeof b;
 		hint();
 		CHECK_EQ(board.random_n, 0);
-		CHECK(node.ping != node.out.mid);
-		CHECK_EQ((uint16_t)(node.ping - node.out.mid), numbers[i] + 1);
+		CHECK(node.renewal.ping != node.link.out.mid);
+		CHECK_EQ((uint16_t)(node.renewal.ping - node.link.out.mid), numbers[i] + 1);
 	}
 }
 
@@ -371,11 +371,11 @@ static void only_a_reset_answers_a_ping(void)
 	hint();
 	for (uint8_t type = LK_COAP_CON; type <= LK_COAP_RST; type++) {
 		const uint8_t b[] = {(uint8_t)(0x40 | type << 4), 0, (uint8_t)(ping >> 8), (uint8_t)ping};
-		node.proven = false;
+		node.link.proven = false;
 		fake_deliver(&board, b, sizeof b);
 		(void)due_after(0);
-		CHECK_EQ(node.renewal, type == LK_COAP_RST ? LK_RENEWAL_NONE : LK_RENEWAL_PING);
-		CHECK_EQ(node.proven, type == LK_COAP_RST); /* an association that was resumed is known to live by it */
+		CHECK_EQ(node.renewal.state, type == LK_COAP_RST ? LK_RENEWAL_NONE : LK_RENEWAL_PING);
+		CHECK_EQ(node.link.proven, type == LK_COAP_RST); /* an association that was resumed is known to live by it */
 	}
 }
 
@@ -394,7 +394,7 @@ static void an_answer_to_a_ping_is_nothing_else(void)
 	CHECK_EQ(asked.mid, ping);
 	pong(ping);
 	(void)lk_node_step(&node);
-	CHECK(lk_node_online(&node));
+	CHECK(lk_node_is_online(&node));
 	CHECK(node.intent.active);
 }
 
@@ -408,9 +408,9 @@ static void without_memory_the_session_stays(void)
 	snprintf(text, sizeof text, "no new session, error %d\n", -LK_ENOMEM);
 	CHECK(due_after(1000) > 5000);
 	CHECK(logged(text));
-	CHECK_EQ(node.renewal, LK_RENEWAL_NONE);
-	CHECK(!node.links[1].configured);
-	CHECK(lk_node_online(&node));
+	CHECK_EQ(node.renewal.state, LK_RENEWAL_NONE);
+	CHECK(!node.link.pair[1].configured);
+	CHECK(lk_node_is_online(&node));
 	CHECK_EQ(due_after(1000), 3000);
 	CHECK_EQ(pings, 1);
 	clear_open = 0;
@@ -424,16 +424,16 @@ static void a_handshake_beside_is_looked_at_when_it_is_due(void)
 	(void)due_after(1000);
 	clear_due = 777;
 	CHECK_EQ(due_after(1), 777);
-	node.dtls->held_n = 1; /* what the handshake has read is the session's */
+	node.link.dtls->held_n = 1; /* what the handshake has read is the session's */
 	CHECK_EQ(due_after(1), 0);
-	node.dtls->held_n = 0;
+	node.link.dtls->held_n = 0;
 	char text[40];
 	snprintf(text, sizeof text, "no new session, error %d\n", -LK_ECLOSED);
 	clear_handshake = LK_ECLOSED;
-	node.dtls->hinted = false;
+	node.link.dtls->hinted = false;
 	CHECK(due_after(1) > 5000);
 	CHECK(logged(text));
-	CHECK(!node.links[1].configured);
+	CHECK(!node.link.pair[1].configured);
 
 	online(false);
 	hint();
@@ -441,9 +441,9 @@ static void a_handshake_beside_is_looked_at_when_it_is_due(void)
 	(void)due_after(1000);
 	clear_handshake = 0;
 	CHECK_EQ(due_after(1), 0); /* there is a registration to be sent */
-	CHECK_EQ(node.sessions, 2);
-	CHECK_EQ(node.dtls, &node.links[1]);
-	CHECK(!node.links[0].configured);
+	CHECK_EQ(node.link.sessions, 2);
+	CHECK_EQ(node.link.dtls, &node.link.pair[1]);
+	CHECK(!node.link.pair[0].configured);
 }
 
 int main(void)

@@ -184,12 +184,12 @@ static void no_echo_outlives_its_session(void)
 	b[3] = (uint8_t)asked.mid;
 	deliver(b, sizeof b);
 	(void)step();
-	CHECK(!lk_node_online(&node));
+	CHECK(!lk_node_is_online(&node));
 	for (int i = 0; i < 50 && !sent(); i++) {
 		uint32_t due = step();
 		fake_pass(&board, due > 20 ? 20 : due);
 	}
-	CHECK_EQ(node.sessions, 2);
+	CHECK_EQ(node.link.sessions, 2);
 	CHECK(strcmp(path, "/rd") == 0);
 	answer(LK_COAP_CREATED, "rd/cd", NULL, 0);
 	(void)step();

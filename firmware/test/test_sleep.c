@@ -101,7 +101,7 @@ static void memory_that_is_read_and_stays_is_not_used(void)
 	begin();
 	port = board.port;
 	port.rtc_set = cannot_write;
-	node.port = &port;
+	node.link.port = &port;
 	CHECK_EQ(lk_sleep_load(&kept, &node), LK_EIO);
 	CHECK_EQ(next(), 1 + LK_COUNTER_BLOCK);
 }
@@ -136,17 +136,17 @@ static int sleep_in_session(struct dtls_peer *peer)
 	fake_init(&board);
 	peer_init(peer, &board, secret);
 	begin();
-	CHECK_EQ(lk_dtls_open(node.dtls, &board.port, identity, secret), 0);
+	CHECK_EQ(lk_dtls_open(node.link.dtls, &board.port, identity, secret), 0);
 	for (int i = 0; i < 100 && err == LK_EAGAIN; i++) {
-		err = lk_dtls_handshake(node.dtls);
+		err = lk_dtls_handshake(node.link.dtls);
 		peer_take(peer);
 		fake_pass(&board, 10);
 	}
 	CHECK_EQ(err, 0);
 	node.state = LK_NODE_UP;
-	node.out.token = 0xa1b2c3d4;
-	node.out.mid = 0x1234;
-	strcpy(node.location, "rd/4f2a");
+	node.link.out.token = 0xa1b2c3d4;
+	node.link.out.mid = 0x1234;
+	strcpy(node.registration.location, "rd/4f2a");
 	memset(&kept, 0xee, sizeof kept);
 	return lk_sleep_save(&kept, &node);
 }
@@ -172,18 +172,18 @@ static void a_session_goes_on_after_a_sleep(void)
 	fake_reboot(&board, LK_BOOT_WAKE);
 	begin();
 	CHECK_EQ(lk_sleep_load(&kept, &node), 0);
-	CHECK(node.out.token == 0xa1b2c3d4 && node.out.mid == 0x1234 && strcmp(node.location, "rd/4f2a") == 0);
+	CHECK(node.link.out.token == 0xa1b2c3d4 && node.link.out.mid == 0x1234 && strcmp(node.registration.location, "rd/4f2a") == 0);
 	CHECK_EQ(node.saved_len, len);
 	for (int i = 0; i < 5; i++)
 		(void)lk_node_step(&node);
-	CHECK(node.state == LK_NODE_UP && node.sessions == 1);
+	CHECK(node.state == LK_NODE_UP && node.link.sessions == 1);
 	peer_take(&peer); /* it renews its registration, sealed as the gateway expects it */
 	CHECK(peer.records == records + 1 && peer.got_type == PEER_DATA);
 	CHECK(memcmp(peer.got + 4, "\xa1\xb2\xc3\xd5", 4) == 0);
 	CHECK_EQ(node.saved_len, 0); /* nobody can resume it once more */
 	for (size_t i = 57; i < 57 + (size_t)len; i++)
 		CHECK_EQ(kept.rtc[i], 0);
-	lk_dtls_close(node.dtls);
+	lk_dtls_close(node.link.dtls);
 	peer_free(&peer);
 	CHECK_EQ(fake_heap.allocs, 0);
 }
@@ -213,7 +213,7 @@ static void memory_that_makes_no_sense_is_not_believed(void)
 	memcpy(kept.rtc, board.rtc, sizeof kept.rtc);
 	begin();
 	CHECK_EQ(lk_sleep_load(&kept, &node), 0);
-	CHECK_EQ(strlen(node.location), 24);
+	CHECK_EQ(strlen(node.registration.location), 24);
 	memcpy(board.rtc, kept.rtc, sizeof board.rtc);
 	memcpy(board.rtc, "lks1", 4);
 	board.rtc[54] = 'a'; /* a path without an end */
