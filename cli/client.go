@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"latchkey/gateway"
+	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/store"
 )
@@ -97,8 +98,8 @@ func (p place) try(ctx context.Context) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := admin.New(admin.Config{Store: s, Clock: gateway.TrustedClock(p.clock, s), Actor: whoami(), Version: version(), GatewayAddrs: announcedAddrs(defaultListen), StatusOf: gateway.StatusOf})
-	return &client{Client: http.Client{Transport: admin.InProcess(h)}, closeStore: s.Close}, nil
+	h := admin.New(admin.Config{Store: s, Clock: gateway.TrustedClock(p.clock, s), Version: version(), GatewayAddrs: announcedAddrs(defaultListen), StatusOf: gateway.StatusOf})
+	return &client{Client: http.Client{Transport: admin.InProcess(account.As(account.NewUnixPeer(whoami()), h))}, closeStore: s.Close}, nil
 }
 
 // dial returns nil and no error where no gateway listens.

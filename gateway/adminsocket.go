@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/limit"
 	"latchkey/gateway/store"
@@ -32,8 +33,18 @@ func (s policyStore) Apply(ctx context.Context, actor string, changes ...access.
 	return s.g.Apply(ctx, actor, changes...)
 }
 
-// AdminHandler is the admin API of this gateway, always the same one.
-func (g *Gateway) AdminHandler() http.Handler { return g.api }
+// AdminHandler is the admin API of this gateway for whoever holds it in this process: such a caller may do everything, unless the context
+// of a request names another principal.
+func (g *Gateway) AdminHandler() http.Handler {
+	own := account.As(account.NewUnixPeer("admin"), g.api)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if account.PrincipalOf(r.Context()).Kind != account.Nobody {
+			g.api.ServeHTTP(w, r)
+			return
+		}
+		own.ServeHTTP(w, r)
+	})
+}
 
 func newAPI(g *Gateway) http.Handler {
 	return admin.New(admin.Config{Store: policyStore{g.store, g}, Live: live{g}, Feed: g.feed, Log: g.log, Metrics: g.metrics.handler(),
@@ -60,7 +71,7 @@ func listenAdmin(g *Gateway, path string) (*adminServer, error) {
 			if own, ok := c.(interface{ NetConn() net.Conn }); ok {
 				c = own.NetConn()
 			}
-			return admin.WithActor(ctx, callerOf(c))
+			return account.WithPrincipal(ctx, account.NewUnixPeer(callerOf(c)))
 		}}}, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
 	headline "latchkey/gateway/door"
 	"latchkey/gateway/store"
@@ -28,7 +29,7 @@ func (s *site) ask(actor, method, path string, in, out any) int {
 			s.t.Fatal(err)
 		}
 	}
-	r := httptest.NewRequestWithContext(admin.WithActor(s.t.Context(), actor), method, path, strings.NewReader(body.String()))
+	r := httptest.NewRequestWithContext(account.WithPrincipal(s.t.Context(), account.NewUnixPeer(actor)), method, path, strings.NewReader(body.String()))
 	if in != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/account"
 )
 
 // Account is somebody who may sign in at the console, in an answer: no secret of it is.
@@ -57,30 +58,30 @@ type AccountChange struct {
 }
 
 func (a *api) accountRoutes() {
-	handle(a, http.MethodGet, "/v1/accounts", "list-accounts", "Everybody who may sign in at the console, by name",
+	handle(a, toReview, http.MethodGet, "/v1/accounts", "list-accounts", "Everybody who may sign in at the console, by name",
 		func(context.Context, *struct{}) (*body[list[Account]], error) {
 			p := a.Store.Snapshot()
 			return listOf(viewAll(p, p.Accounts, viewAccount, func(v Account) string { return v.Name })), nil
 		})
-	handle(a, http.MethodPost, "/v1/accounts", "add-account", "Add an account. The first is an owner's",
+	handle(a, toGovern, http.MethodPost, "/v1/accounts", "add-account", "Add an account. The first is an owner's",
 		func(ctx context.Context, in *struct{ Body NewAccount }) (*body[Account], error) {
 			return a.addAccount(ctx, in.Body)
 		})
-	handle(a, http.MethodGet, "/v1/accounts/{ref}", "get-account", "One account", func(_ context.Context, in *RefInput) (*body[Account], error) {
+	handle(a, account.Need{Role: access.RoleOwner, Own: true}, http.MethodGet, "/v1/accounts/{ref}", "get-account", "One account", func(_ context.Context, in *RefInput) (*body[Account], error) {
 		return show(a, in.Ref, findAccount, viewAccount)
 	})
-	handle(a, http.MethodPatch, "/v1/accounts/{ref}", "change-account", "Rename, disable or enable an account, or change its role or password",
+	handle(a, toGovern, http.MethodPatch, "/v1/accounts/{ref}", "change-account", "Rename, disable or enable an account, or change its role or password",
 		func(ctx context.Context, in *struct {
 			RefInput
 			Body AccountChange
 		}) (*body[Account], error) {
 			return a.changeAccount(ctx, in.Ref, in.Body)
 		})
-	handle(a, http.MethodDelete, "/v1/accounts/{ref}", "remove-account", "Remove an account with its passkeys and tokens",
+	handle(a, toGovern, http.MethodDelete, "/v1/accounts/{ref}", "remove-account", "Remove an account with its passkeys and tokens",
 		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
 			return remove(ctx, a, func(p *access.Policy) (access.Account, error) { return findAccount(p, in.Ref) })
 		})
-	handle(a, http.MethodPost, "/v1/accounts/{ref}/sign-out", "sign-out", "End all sessions of an account",
+	handle(a, ownOnly, http.MethodPost, "/v1/accounts/{ref}/sign-out", "sign-out", "End all sessions of an account",
 		func(ctx context.Context, in *RefInput) (*body[Account], error) {
 			return a.editAccount(ctx, in.Ref, func(r *access.Account) error {
 				r.Epoch++

@@ -1,6 +1,7 @@
 // Package admin is the HTTP/JSON interface to the policy, the events and the running gateway, with its OpenAPI 3.1 document.
-// It shapes requests and answers only: whether a change makes sense is for access to say, what is kept is for the store, and it
-// neither listens nor authenticates. Who can reach the handler may do everything.
+// Each operation declares what it needs, and is refused to a principal ([account.Principal], in the request's context) that does not meet
+// it. It shapes requests and answers: whether a change makes sense is for access to say, what is kept is for the store, who the principal
+// is for account. It does not listen.
 package admin
 
 import (
@@ -17,6 +18,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/account"
 	"latchkey/gateway/feed"
 	"latchkey/gateway/limit"
 )
@@ -74,7 +76,6 @@ type Config struct {
 	// Clock tells whether a gateway on this store would trust a time of day, and why not. Asked only without Live; nil: it would.
 	Clock func(now time.Time) (trusted bool, why string)
 
-	Actor   string       // who makes the changes, for the events, unless [WithActor] says otherwise; "admin" if empty
 	Log     *slog.Logger // nothing is logged if nil
 	Metrics http.Handler // served at /metrics; 404 if nil
 	Version string       // of the program, for the document and /healthz
@@ -94,6 +95,7 @@ type api struct {
 	huma.API
 	turn chan struct{} // held from reading a policy to the end of the change made from it, so that no change undoes another
 
+	demands   map[string]demand // what each operation needs, by its id
 	passwords hasher
 	codes     usedCodes
 	setup     setup
@@ -109,25 +111,24 @@ func New(cfg Config) http.Handler {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if cfg.Actor == "" {
-		cfg.Actor = "admin"
-	}
 	if cfg.Feed == nil {
 		cfg.Feed = feed.New(cfg.Store, cfg.Log)
 	}
 	mux := http.NewServeMux()
-	a := &api{Config: cfg, API: humago.New(mux, document(cfg.Version)), turn: make(chan struct{}, 1),
+	a := &api{Config: cfg, API: humago.New(mux, document(cfg.Version)), turn: make(chan struct{}, 1), demands: map[string]demand{},
 		passwords: newHasher(), codes: usedCodes{last: map[access.ID]int64{}}, setup: setup{turn: make(chan struct{}, 1)}}
 	a.routes()
 	if cfg.Metrics != nil {
-		mux.Handle("GET /metrics", cfg.Metrics)
-		a.OpenAPI().AddOperation(&huma.Operation{
+		op := &huma.Operation{
 			OperationID: "get-metrics",
 			Method:      http.MethodGet,
 			Path:        "/metrics",
 			Summary:     "Figures for Prometheus",
 			Responses:   map[string]*huma.Response{"200": {Description: "metrics", Content: map[string]*huma.MediaType{"text/plain": {}}}},
-		})
+		}
+		a.declare(op, demand{always: toLook})
+		a.OpenAPI().AddOperation(op)
+		mux.Handle("GET /metrics", a.guard(demand{always: toLook}, cfg.Metrics))
 	}
 	return bounded{mux}
 }
@@ -155,6 +156,7 @@ func (a *api) routes() {
 	a.tokenRoutes()
 	a.setupRoutes()
 	a.signInRoutes()
+	a.sessionRoutes()
 }
 
 func document(version string) huma.Config {
@@ -207,31 +209,6 @@ func listOf[T any](items []T) *body[list[T]] {
 	return &body[list[T]]{Body: list[T]{items}}
 }
 
-// handle registers an operation under /v1. Errors of h become problems here and nowhere else.
-func handle[I, O any](a *api, method, path, id, summary string, h func(context.Context, *I) (*O, error)) {
-	status := http.StatusOK
-	if method == http.MethodPost && id[:4] == "add-" {
-		status = http.StatusCreated
-	}
-	huma.Register(a.API, huma.Operation{
-		OperationID:   id,
-		Method:        method,
-		Path:          path,
-		Summary:       summary,
-		DefaultStatus: status,
-	}, func(ctx context.Context, in *I) (*O, error) {
-		var notice string
-		out, err := h(context.WithValue(ctx, noticeKey{}, &notice), in)
-		if err != nil {
-			return nil, a.problem(ctx, id, err)
-		}
-		if b, ok := any(out).(interface{ notice(string) }); ok && notice != "" {
-			b.notice(notice)
-		}
-		return out, nil
-	})
-}
-
 // Changed is the answer to a change that leaves no record to show.
 type Changed struct {
 	Seq     uint64   `json:"seq" doc:"sequence number of the change's event"`
@@ -259,7 +236,7 @@ func (a *api) change(ctx context.Context, from func(p *access.Policy) ([]access.
 		return Changed{Seq: seq, Changes: []string{}}, nil
 	}
 	changed := Changed{Changes: p.DescribeAll(changes)}
-	changed.Seq, err = a.Store.Apply(ctx, a.actor(ctx), changes...)
+	changed.Seq, err = a.Store.Apply(ctx, actorOf(ctx), changes...)
 	if errors.Is(err, access.ErrNotDurable) {
 		if notice, ok := ctx.Value(noticeKey{}).(*string); ok {
 			*notice, err = access.ErrNotDurable.Error(), nil
@@ -320,14 +297,14 @@ func (a *api) stamp() time.Time { return a.Now().UTC().Truncate(time.Second) }
 
 type actorKey struct{}
 
-// WithActor says who makes the changes of a request with this context, for a server that knows its peer.
-func WithActor(ctx context.Context, actor string) context.Context {
+// withActor says who made a change that the principal did not make by himself.
+func withActor(ctx context.Context, actor string) context.Context {
 	return context.WithValue(ctx, actorKey{}, actor)
 }
 
-func (a *api) actor(ctx context.Context) string {
-	if s, ok := ctx.Value(actorKey{}).(string); ok && s != "" {
+func actorOf(ctx context.Context) string {
+	if s, ok := ctx.Value(actorKey{}).(string); ok {
 		return s
 	}
-	return a.Actor
+	return account.PrincipalOf(ctx).Actor()
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/store"
 )
@@ -20,6 +21,7 @@ type site struct {
 	t     *testing.T
 	store *store.Store
 	http.Handler
+	unvouched http.Handler // the same for whoever the request's context names, and nobody else
 }
 
 func newSite(t *testing.T, set ...func(*admin.Config)) *site {
@@ -36,11 +38,22 @@ func newSite(t *testing.T, set ...func(*admin.Config)) *site {
 			t.Error(err)
 		}
 	})
-	cfg := admin.Config{Store: s, Actor: "tester", GatewayAddrs: []string{"door.example:5684"}, Version: "test"}
+	cfg := admin.Config{Store: s, GatewayAddrs: []string{"door.example:5684"}, Version: "test"}
 	for _, f := range set {
 		f(&cfg)
 	}
-	return &site{t, s, admin.New(cfg)}
+	h := admin.New(cfg)
+	return &site{t, s, asTester(h), h}
+}
+
+// asTester makes every request one of somebody on the machine, unless its context says otherwise.
+func asTester(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if account.PrincipalOf(r.Context()).Kind == account.Nobody {
+			r = r.WithContext(account.WithPrincipal(r.Context(), account.NewUnixPeer("tester")))
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // do sends one request and returns the status and the body.

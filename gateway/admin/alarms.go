@@ -46,14 +46,14 @@ type AlarmInput struct {
 }
 
 func (a *api) alarmRoutes() {
-	handle(a, http.MethodGet, "/v1/alarms", "list-alarms", "Alarms that nobody has acknowledged, oldest first",
+	handle(a, toLook, http.MethodGet, "/v1/alarms", "list-alarms", "Alarms that nobody has acknowledged, oldest first",
 		func(context.Context, *struct{}) (*body[list[Alarm]], error) {
 			if a.Live == nil {
 				return nil, ErrNoGateway
 			}
 			return listOf(a.Live.Alarms()), nil
 		})
-	handle(a, http.MethodPost, "/v1/alarms/{seq}/acknowledge", "acknowledge-alarm", "Say who has taken note of an alarm, which ends it",
+	handle(a, toLock, http.MethodPost, "/v1/alarms/{seq}/acknowledge", "acknowledge-alarm", "Say who has taken note of an alarm, which ends it",
 		func(ctx context.Context, in *struct {
 			AlarmInput
 			Body Acknowledgement
@@ -61,7 +61,7 @@ func (a *api) alarmRoutes() {
 			if a.Live == nil {
 				return nil, ErrNoGateway
 			}
-			return answer(a.Live.Acknowledge(ctx, a.actor(ctx), in.Seq, in.Body.Remark))
+			return answer(a.Live.Acknowledge(ctx, actorOf(ctx), in.Seq, in.Body.Remark))
 		})
 }
 

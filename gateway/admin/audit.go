@@ -33,12 +33,12 @@ type Verified struct {
 }
 
 func (a *api) auditRoutes() {
-	handle(a, http.MethodGet, "/v1/audit/head", "get-head", "The newest event's number and hash",
+	handle(a, toLook, http.MethodGet, "/v1/audit/head", "get-head", "The newest event's number and hash",
 		func(context.Context, *struct{}) (*body[Head], error) {
 			seq, hash := a.Store.Head()
 			return answer(Head{Seq: seq, Hash: hash, Text: fmt.Sprintf("%d:%v", seq, hash)}, nil)
 		})
-	handle(a, http.MethodPost, "/v1/audit/verify", "verify-events", "Check the whole chain of events",
+	handle(a, toLook, http.MethodPost, "/v1/audit/verify", "verify-events", "Check the whole chain of events",
 		func(ctx context.Context, in *struct{ Body VerifyRequest }) (*body[Verified], error) {
 			seq, _ := a.Store.Head()
 			err := a.verify(ctx, in.Body.Head)

@@ -51,11 +51,11 @@ type LearnCard struct {
 }
 
 func (a *api) cardRoutes() {
-	handle(a, http.MethodGet, "/v1/cards", "list-cards", "All cards, by person",
+	handle(a, toLook, http.MethodGet, "/v1/cards", "list-cards", "All cards, by person",
 		func(_ context.Context, in *CardFilter) (*body[list[Card]], error) {
 			return a.listCards(in)
 		})
-	handle(a, http.MethodPost, "/v1/cards", "add-card", "Give a person a card, by its UID",
+	handle(a, toManage, http.MethodPost, "/v1/cards", "add-card", "Give a person a card, by its UID",
 		func(ctx context.Context, in *struct{ Body NewCard }) (*body[Card], error) {
 			uid, err := parseUID(in.Body.UID)
 			if err != nil {
@@ -65,10 +65,10 @@ func (a *api) cardRoutes() {
 				From: valueOf(in.Body.From), Until: valueOf(in.Body.Until)}
 			return a.addCard(ctx, in.Body.Person, c)
 		})
-	handle(a, http.MethodGet, "/v1/cards/{ref}", "get-card", "One card", func(_ context.Context, in *RefInput) (*body[Card], error) {
+	handle(a, toLook, http.MethodGet, "/v1/cards/{ref}", "get-card", "One card", func(_ context.Context, in *RefInput) (*body[Card], error) {
 		return show(a, in.Ref, findCard, viewCard)
 	})
-	handle(a, http.MethodPatch, "/v1/cards/{ref}", "change-card", "Mark a card lost or active, or change its validity",
+	handle(a, toManage, http.MethodPatch, "/v1/cards/{ref}", "change-card", "Mark a card lost or active, or change its validity",
 		func(ctx context.Context, in *struct {
 			RefInput
 			Body CardChange
@@ -87,11 +87,11 @@ func (a *api) cardRoutes() {
 				return c, err
 			}, viewCard)
 		})
-	handle(a, http.MethodDelete, "/v1/cards/{ref}", "remove-card", "Remove a card",
+	handle(a, toManage, http.MethodDelete, "/v1/cards/{ref}", "remove-card", "Remove a card",
 		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
 			return remove(ctx, a, func(p *access.Policy) (access.Credential, error) { return findCard(p, in.Ref) })
 		})
-	handle(a, http.MethodPost, "/v1/cards/learn", "learn-card", "Give a person the next unknown card that is read at a reader",
+	handle(a, toManage, http.MethodPost, "/v1/cards/learn", "learn-card", "Give a person the next unknown card that is read at a reader",
 		func(ctx context.Context, in *struct{ Body LearnCard }) (*body[Card], error) {
 			return a.learnCard(ctx, in.Body)
 		})

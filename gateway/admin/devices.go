@@ -67,24 +67,24 @@ type KeyInput struct {
 }
 
 func (a *api) deviceRoutes() {
-	handle(a, http.MethodGet, "/v1/devices", "list-devices", "All devices, by name",
+	handle(a, toLook, http.MethodGet, "/v1/devices", "list-devices", "All devices, by name",
 		func(context.Context, *struct{}) (*body[list[Device]], error) {
 			p := a.Store.Snapshot()
 			return listOf(viewAll(p, p.Devices, a.viewDevices(), func(v Device) string { return v.Name })), nil
 		})
-	handle(a, http.MethodPost, "/v1/devices", "add-device", "Enrol a device: the answer holds its secret, once",
+	handle(a, toManage, http.MethodPost, "/v1/devices", "add-device", "Enrol a device: the answer holds its secret, once",
 		func(ctx context.Context, in *struct{ Body NewDevice }) (*body[Enrolled], error) {
 			return answer(a.enrol(ctx, in.Body))
 		})
-	handle(a, http.MethodGet, "/v1/devices/{ref}", "get-device", "One device with its keys",
+	handle(a, toLook, http.MethodGet, "/v1/devices/{ref}", "get-device", "One device with its keys",
 		func(_ context.Context, in *RefInput) (*body[Device], error) {
 			return show(a, in.Ref, findDevice, a.viewDevices())
 		})
-	handle(a, http.MethodDelete, "/v1/devices/{ref}", "remove-device", "Remove a device with its keys and grants",
+	handle(a, toManage, http.MethodDelete, "/v1/devices/{ref}", "remove-device", "Remove a device with its keys and grants",
 		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
 			return remove(ctx, a, func(p *access.Policy) (access.Device, error) { return findDevice(p, in.Ref) })
 		})
-	handle(a, http.MethodPost, "/v1/devices/{ref}/keys", "rekey-device",
+	handle(a, toManage, http.MethodPost, "/v1/devices/{ref}/keys", "rekey-device",
 		"Mint another key for a device: the answer holds its secret, once. The older keys work until the new one is first used",
 		func(ctx context.Context, in *struct {
 			RefInput
@@ -92,14 +92,14 @@ func (a *api) deviceRoutes() {
 		}) (*body[Enrolled], error) {
 			return answer(a.rekey(ctx, in.Ref, in.Body))
 		})
-	handle(a, http.MethodPost, "/v1/devices/{ref}/revoke", "revoke-device", "Revoke every key of a device: its session ends and it cannot come back",
+	handle(a, toManage, http.MethodPost, "/v1/devices/{ref}/revoke", "revoke-device", "Revoke every key of a device: its session ends and it cannot come back",
 		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
 			return answer(a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
 				d, err := findDevice(p, in.Ref)
 				return revocations(p.KeysOf(d.ID)), err
 			}))
 		})
-	handle(a, http.MethodPost, "/v1/keys/{key}/revoke", "revoke-key", "Revoke one key",
+	handle(a, toManage, http.MethodPost, "/v1/keys/{key}/revoke", "revoke-key", "Revoke one key",
 		func(ctx context.Context, in *KeyInput) (*body[Changed], error) {
 			return answer(a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
 				k, ok := p.Keys[keys.ID(in.Key)]

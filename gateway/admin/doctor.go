@@ -103,7 +103,7 @@ type DoctorInput struct {
 }
 
 func (a *api) doctorRoutes() {
-	handle(a, http.MethodGet, "/v1/doctor", "diagnose", "Why devices do not come in, and what to do about it",
+	handle(a, toLook, http.MethodGet, "/v1/doctor", "diagnose", "Why devices do not come in, and what to do about it",
 		func(_ context.Context, in *DoctorInput) (*body[Diagnosis], error) {
 			return answer(a.diagnose(in.Device))
 		})

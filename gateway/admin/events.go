@@ -56,7 +56,7 @@ type StreamInput struct {
 }
 
 func (a *api) eventRoutes() {
-	handle(a, http.MethodGet, "/v1/events", "list-events", "Events, oldest first",
+	handle(a, toLook, http.MethodGet, "/v1/events", "list-events", "Events, oldest first",
 		func(ctx context.Context, in *EventQuery) (*body[Events], error) {
 			return answer(a.events(ctx, in))
 		})
@@ -72,6 +72,7 @@ func (a *api) eventRoutes() {
 			}},
 		}},
 	}
+	a.declare(&op, demand{always: toLook})
 	huma.Register(a.API, op, func(ctx context.Context, in *StreamInput) (*huma.StreamResponse, error) {
 		if a.Live == nil { // nobody else writes to the store while this process has it
 			return nil, a.problem(ctx, op.OperationID, ErrNoGateway)

@@ -35,7 +35,7 @@ type Explanation struct {
 }
 
 func (a *api) explainRoutes() {
-	handle(a, http.MethodPost, "/v1/explain", "explain", "What would be decided for a person, a card or a switch, and why",
+	handle(a, toLook, http.MethodPost, "/v1/explain", "explain", "What would be decided for a person, a card or a switch, and why",
 		func(_ context.Context, in *struct{ Body Question }) (*body[Explanation], error) {
 			return answer(a.explain(in.Body))
 		})

@@ -50,19 +50,19 @@ type GrantFilter struct {
 }
 
 func (a *api) grantRoutes() {
-	handle(a, http.MethodGet, "/v1/grants", "list-grants", "All grants, by who they are for",
+	handle(a, toLook, http.MethodGet, "/v1/grants", "list-grants", "All grants, by who they are for",
 		func(_ context.Context, in *GrantFilter) (*body[list[Grant]], error) {
 			return a.listGrants(in)
 		})
-	handle(a, http.MethodPost, "/v1/grants", "add-grant", "Allow or deny something to a person, a group or a switch",
+	handle(a, toManage, http.MethodPost, "/v1/grants", "add-grant", "Allow or deny something to a person, a group or a switch",
 		func(ctx context.Context, in *struct{ Body NewGrant }) (*body[Grant], error) {
 			return put(ctx, a, func(p *access.Policy) (access.Grant, error) { return a.newGrant(p, in.Body) }, viewGrant)
 		})
-	handle(a, http.MethodGet, "/v1/grants/{ref}", "get-grant", "One grant, by id",
+	handle(a, toLook, http.MethodGet, "/v1/grants/{ref}", "get-grant", "One grant, by id",
 		func(_ context.Context, in *RefInput) (*body[Grant], error) {
 			return show(a, in.Ref, findGrant, viewGrant)
 		})
-	handle(a, http.MethodDelete, "/v1/grants/{ref}", "remove-grant", "Remove a grant, by id",
+	handle(a, toManage, http.MethodDelete, "/v1/grants/{ref}", "remove-grant", "Remove a grant, by id",
 		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
 			return remove(ctx, a, func(p *access.Policy) (access.Grant, error) { return findGrant(p, in.Ref) })
 		})

@@ -36,12 +36,12 @@ type MemberInput struct {
 }
 
 func (a *api) groupRoutes() {
-	handle(a, http.MethodGet, "/v1/groups", "list-groups", "All groups, by name",
+	handle(a, toLook, http.MethodGet, "/v1/groups", "list-groups", "All groups, by name",
 		func(context.Context, *struct{}) (*body[list[Group]], error) {
 			p := a.Store.Snapshot()
 			return listOf(viewAll(p, p.Groups, viewGroup, func(v Group) string { return v.Name })), nil
 		})
-	handle(a, http.MethodPost, "/v1/groups", "add-group", "Add a group",
+	handle(a, toManage, http.MethodPost, "/v1/groups", "add-group", "Add a group",
 		func(ctx context.Context, in *struct{ Body NewGroup }) (*body[Group], error) {
 			return put(ctx, a, func(p *access.Policy) (access.Group, error) {
 				g := access.Group{ID: access.NewID(), Name: in.Body.Name, Of: access.GroupOf(cmp.Or(in.Body.Of, string(access.OfPersons))), Created: a.stamp()}
@@ -55,14 +55,14 @@ func (a *api) groupRoutes() {
 				return g, nil
 			}, viewGroup)
 		})
-	handle(a, http.MethodGet, "/v1/groups/{ref}", "get-group", "One group", func(_ context.Context, in *RefInput) (*body[Group], error) {
+	handle(a, toLook, http.MethodGet, "/v1/groups/{ref}", "get-group", "One group", func(_ context.Context, in *RefInput) (*body[Group], error) {
 		return show(a, in.Ref, findGroup, viewGroup)
 	})
-	handle(a, http.MethodDelete, "/v1/groups/{ref}", "remove-group", "Remove a group with the grants to and on it",
+	handle(a, toManage, http.MethodDelete, "/v1/groups/{ref}", "remove-group", "Remove a group with the grants to and on it",
 		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
 			return remove(ctx, a, func(p *access.Policy) (access.Group, error) { return findGroup(p, in.Ref) })
 		})
-	handle(a, http.MethodPut, "/v1/groups/{ref}/members/{member}", "join-group", "Put a person or target into a group",
+	handle(a, toManage, http.MethodPut, "/v1/groups/{ref}/members/{member}", "join-group", "Put a person or target into a group",
 		func(ctx context.Context, in *MemberInput) (*body[Group], error) {
 			return put(ctx, a, func(p *access.Policy) (access.Group, error) {
 				g, id, err := findMembership(p, in)
@@ -72,7 +72,7 @@ func (a *api) groupRoutes() {
 				return g, err
 			}, viewGroup)
 		})
-	handle(a, http.MethodDelete, "/v1/groups/{ref}/members/{member}", "leave-group", "Take a person or target out of a group",
+	handle(a, toManage, http.MethodDelete, "/v1/groups/{ref}/members/{member}", "leave-group", "Take a person or target out of a group",
 		func(ctx context.Context, in *MemberInput) (*body[Group], error) {
 			return put(ctx, a, func(p *access.Policy) (access.Group, error) {
 				g, id, err := findMembership(p, in)

@@ -150,7 +150,7 @@ func everyGet(s *site) (paths []string) {
 // Two handlers on one store: the store decides who comes first, and nothing is lost.
 func TestConcurrentChanges(t *testing.T) {
 	s := furnished(t)
-	other := &site{t: t, store: s.store, Handler: admin.New(admin.Config{Store: s.store})}
+	other := &site{t: t, store: s.store, Handler: asTester(admin.New(admin.Config{Store: s.store}))}
 	const n = 16
 	var wg sync.WaitGroup
 	codes := make([]int, n)

@@ -31,7 +31,7 @@ type Point struct {
 }
 
 func (a *api) latencyRoutes() {
-	handle(a, http.MethodGet, "/v1/latency", "get-latency", "How long attempts took since the gateway started",
+	handle(a, toLook, http.MethodGet, "/v1/latency", "get-latency", "How long attempts took since the gateway started",
 		func(context.Context, *struct{}) (*body[Latency], error) {
 			if a.Live == nil {
 				return nil, ErrNoGateway

@@ -95,15 +95,17 @@ type Health struct {
 }
 
 func (a *api) liveRoutes() {
-	handle(a, http.MethodPost, "/v1/operate", "operate", "Move a target now, as an operator",
+	orders := []demandCase{{"unlock", toUnlock}, {"lock", toLock}, {"on", toSwitch}, {"off", toSwitch}, {"toggle", toSwitch}, {"level", toSwitch}}
+	handleCases(a, orders, "action", func(in *struct{ Body Order }) any { return in.Body.Action },
+		http.MethodPost, "/v1/operate", "operate", "Move a target now, as an operator",
 		func(ctx context.Context, in *struct{ Body Order }) (*body[Operated], error) {
 			return answer(a.operate(ctx, in.Body, arrived(ctx)))
 		})
-	handle(a, http.MethodGet, "/v1/status", "get-status", "What the running gateway knows of its devices",
+	handle(a, toLook, http.MethodGet, "/v1/status", "get-status", "What the running gateway knows of its devices",
 		func(context.Context, *struct{}) (*body[Status], error) {
 			return answer(a.status())
 		})
-	handle(a, http.MethodGet, "/healthz", "get-health", "Whether a card that may enter would be let in now. A lockdown is meant, and is no illness",
+	handle(a, toLook, http.MethodGet, "/healthz", "get-health", "Whether a card that may enter would be let in now. A lockdown is meant, and is no illness",
 		func(context.Context, *struct{}) (*body[Health], error) {
 			if a.Health != nil {
 				if found := a.Health(); len(found) > 0 {
@@ -138,7 +140,7 @@ func (a *api) operate(ctx context.Context, in Order, at time.Time) (Operated, er
 	if !t.Kind.Fits(action) {
 		return Operated{}, fmt.Errorf("%s is a %s: %w: %v does not fit it", t.Name, t.Kind, access.ErrInvalid, action)
 	}
-	done, err := a.Live.Operate(ctx, a.actor(ctx), t.ID, action, in.Level, at)
+	done, err := a.Live.Operate(ctx, actorOf(ctx), t.ID, action, in.Level, at)
 	if holds := time.Duration(done.Holds) * time.Millisecond; holds > 0 && holds+pulseSlack < t.Pulse {
 		done.Note = fmt.Sprintf("its lock lets go after %v, not %v: it holds no longer", holds.Round(pulseSlack/5), t.Pulse)
 	}

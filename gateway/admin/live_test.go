@@ -15,6 +15,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
 )
 
@@ -79,7 +80,7 @@ func TestOperate(t *testing.T) {
 	if want := `{"seq":7,"granted":true,"reason":"granted","outcome":"offline"}`; code != 200 || text != want {
 		t.Errorf("got %d %s, want 200 %s", code, text, want)
 	}
-	req := httptest.NewRequestWithContext(admin.WithActor(t.Context(), "carol"), "POST", "/v1/operate", strings.NewReader(`{"target":"desk","action":"on"}`))
+	req := httptest.NewRequestWithContext(account.WithPrincipal(t.Context(), account.NewUnixPeer("carol")), "POST", "/v1/operate", strings.NewReader(`{"target":"desk","action":"on"}`))
 	s.ServeHTTP(httptest.NewRecorder(), req)
 	if got, want := strings.Join(r.operated, ", "), "tester unlock, carol on"; got != want {
 		t.Errorf("got %s, want %s", got, want)

@@ -30,7 +30,7 @@ var routes = []string{
 	"POST /v1/accounts/{ref}/passkeys", "PUT /v1/accounts/{ref}/passkeys/{id}", "DELETE /v1/accounts/{ref}/passkeys/{id}",
 	"POST /v1/accounts/{ref}/tokens", "DELETE /v1/accounts/{ref}/tokens/{id}", "POST /v1/tokens/check",
 	"GET /v1/alarms", "POST /v1/alarms/{seq}/acknowledge",
-	"GET /v1/setup", "POST /v1/setup", "POST /v1/setup/code", "POST /v1/sign-ins",
+	"GET /v1/setup", "POST /v1/setup", "POST /v1/setup/code", "POST /v1/sign-ins", "GET /v1/session",
 }
 
 func TestOpenAPI(t *testing.T) {

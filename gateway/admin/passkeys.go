@@ -32,7 +32,7 @@ type PasskeyInput struct {
 
 func (a *api) passkeyRoutes() {
 	const path = "/v1/accounts/{ref}/passkeys"
-	handle(a, http.MethodPost, path, "add-passkey", "Give an account a passkey",
+	handle(a, ownAgain, http.MethodPost, path, "add-passkey", "Give an account a passkey",
 		func(ctx context.Context, in *struct {
 			RefInput
 			Body NewPasskey
@@ -47,7 +47,7 @@ func (a *api) passkeyRoutes() {
 				return nil
 			})
 		})
-	handle(a, http.MethodPut, path+"/{id}", "change-passkey", "Keep a passkey as it is after use",
+	handle(a, onMachine, http.MethodPut, path+"/{id}", "change-passkey", "Keep a passkey as it is after use",
 		func(ctx context.Context, in *struct {
 			PasskeyInput
 			Body PasskeyChange
@@ -64,7 +64,7 @@ func (a *api) passkeyRoutes() {
 				return err
 			})
 		})
-	handle(a, http.MethodDelete, path+"/{id}", "remove-passkey", "Take a passkey from an account",
+	handle(a, ownAgain, http.MethodDelete, path+"/{id}", "remove-passkey", "Take a passkey from an account",
 		func(ctx context.Context, in *PasskeyInput) (*body[Account], error) {
 			return a.editAccount(ctx, in.Ref, func(r *access.Account) error {
 				i, err := findPasskey(r, in.ID)

@@ -29,7 +29,7 @@ type AccountChecked struct {
 }
 
 func (a *api) passwordRoutes() {
-	handle(a, http.MethodPost, "/v1/accounts/check-password", "check-password",
+	handle(a, onMachine, http.MethodPost, "/v1/accounts/check-password", "check-password",
 		"Whether a password is an account's. An unknown name, a disabled account and a wrong password cannot be told apart",
 		func(ctx context.Context, in *struct{ Body PasswordCheck }) (*body[AccountChecked], error) {
 			return answer(a.checkPassword(ctx, in.Body))
@@ -59,7 +59,7 @@ func (a *api) checkPassword(ctx context.Context, in PasswordCheck) (AccountCheck
 func (a *api) renewPassword(ctx context.Context, was access.Account, password string) {
 	hash, err := a.passwords.make(ctx, password)
 	if err == nil {
-		_, err = a.change(WithActor(ctx, "gateway"), func(p *access.Policy) ([]access.Change, error) {
+		_, err = a.change(withActor(ctx, "gateway"), func(p *access.Policy) ([]access.Change, error) {
 			r, ok := p.Accounts[was.ID]
 			if !ok || r.Password.Reveal() != was.Password.Reveal() {
 				return nil, nil

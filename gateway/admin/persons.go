@@ -30,22 +30,22 @@ type PersonChange struct {
 }
 
 func (a *api) personRoutes() {
-	handle(a, http.MethodGet, "/v1/persons", "list-persons", "Everybody, by name",
+	handle(a, toLook, http.MethodGet, "/v1/persons", "list-persons", "Everybody, by name",
 		func(context.Context, *struct{}) (*body[list[Person]], error) {
 			p := a.Store.Snapshot()
 			return listOf(viewPersons(p)), nil
 		})
-	handle(a, http.MethodPost, "/v1/persons", "add-person", "Add a person",
+	handle(a, toManage, http.MethodPost, "/v1/persons", "add-person", "Add a person",
 		func(ctx context.Context, in *struct{ Body NewPerson }) (*body[Person], error) {
 			return put(ctx, a, func(*access.Policy) (access.Person, error) {
 				return access.Person{ID: access.NewID(), Name: in.Body.Name, Created: a.stamp()}, nil
 			}, viewPerson)
 		})
-	handle(a, http.MethodGet, "/v1/persons/{ref}", "get-person", "One person",
+	handle(a, toLook, http.MethodGet, "/v1/persons/{ref}", "get-person", "One person",
 		func(_ context.Context, in *RefInput) (*body[Person], error) {
 			return show(a, in.Ref, findPerson, viewPerson)
 		})
-	handle(a, http.MethodPatch, "/v1/persons/{ref}", "change-person", "Rename, suspend or resume a person",
+	handle(a, toManage, http.MethodPatch, "/v1/persons/{ref}", "change-person", "Rename, suspend or resume a person",
 		func(ctx context.Context, in *struct {
 			RefInput
 			Body PersonChange
@@ -61,7 +61,7 @@ func (a *api) personRoutes() {
 				return r, err
 			}, viewPerson)
 		})
-	handle(a, http.MethodDelete, "/v1/persons/{ref}", "remove-person", "Remove a person with their cards, grants and memberships",
+	handle(a, toManage, http.MethodDelete, "/v1/persons/{ref}", "remove-person", "Remove a person with their cards, grants and memberships",
 		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
 			return remove(ctx, a, func(p *access.Policy) (access.Person, error) { return findPerson(p, in.Ref) })
 		})

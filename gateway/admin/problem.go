@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/account"
 )
 
 // ErrNoGateway is the error of what needs a running gateway where there is none.
@@ -25,6 +26,9 @@ const maxDetail = 400
 // problem maps an error to an HTTP status and a body of RFC 9457.
 func (a *api) problem(ctx context.Context, operation string, err error) error {
 	status, kind := http.StatusInternalServerError, ""
+	if refused := (*account.Refusal)(nil); errors.As(err, &refused) {
+		return problemOf(refused)
+	}
 	switch {
 	case errors.As(err, new(unavailable)):
 		status = http.StatusServiceUnavailable

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"latchkey/gateway/account"
 )
 
 // maxBody bounds a request's body.
@@ -22,6 +24,12 @@ func (b bounded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if r.Body != nil {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	}
+	if strings.HasPrefix(r.URL.Path, "/openapi") { // huma's own, which no operation declares
+		if refused := toLook.Check(account.PrincipalOf(r.Context()), false); refused != nil {
+			writeRefusal(w, refused)
+			return
+		}
 	}
 	if _, pattern := b.mux.Handler(r); pattern != "" {
 		b.mux.ServeHTTP(w, r)

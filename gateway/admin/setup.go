@@ -31,11 +31,11 @@ type SetUp struct {
 }
 
 func (a *api) setupRoutes() {
-	handle(a, http.MethodGet, "/v1/setup", "get-setup", "Whether the console waits for its first account, and where it is",
+	handle(a, publicly, http.MethodGet, "/v1/setup", "get-setup", "Whether the console waits for its first account, and where it is",
 		func(context.Context, *struct{}) (*body[Setup], error) {
 			return answer(Setup{Needed: len(a.Store.Snapshot().Accounts) == 0, URL: a.ConsoleURL}, nil)
 		})
-	handle(a, http.MethodPost, "/v1/setup/code", "mint-setup-code",
+	handle(a, onMachine, http.MethodPost, "/v1/setup/code", "mint-setup-code",
 		"Mint the code that makes an owner: good for a day and for one account. The one before is void",
 		func(ctx context.Context, _ *struct{}) (*body[SetupCode], error) {
 			if a.Live == nil {
@@ -43,7 +43,7 @@ func (a *api) setupRoutes() {
 			}
 			return answer(a.setup.mint(ctx, a.Now()))
 		})
-	handle(a, http.MethodPost, "/v1/setup", "set-up",
+	handle(a, publicly, http.MethodPost, "/v1/setup", "set-up",
 		"Make an owner's account with the code, or make one that is there an owner's again, with this password and nothing else",
 		func(ctx context.Context, in *struct{ Body SetUp }) (out *body[Account], err error) {
 			err = a.setup.use(ctx, in.Body.Code, a.Now(), func() error {
@@ -60,7 +60,7 @@ func (a *api) makeOwner(ctx context.Context, name, password string) (*body[Accou
 	if err != nil {
 		return nil, err
 	}
-	return put(WithActor(ctx, "set-up code"), a, func(p *access.Policy) (access.Account, error) {
+	return put(withActor(ctx, "set-up code"), a, func(p *access.Policy) (access.Account, error) {
 		r, ok := p.AccountByName(name)
 		if !ok {
 			return access.Account{ID: access.NewID(), Name: name, Role: access.RoleOwner, Password: hash, Created: a.stamp()}, nil

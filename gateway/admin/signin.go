@@ -27,7 +27,7 @@ type Recorded struct {
 }
 
 func (a *api) signInRoutes() {
-	handle(a, http.MethodPost, "/v1/sign-ins", "record-sign-in", "Record that somebody signed in at the console, or was refused",
+	handle(a, onMachine, http.MethodPost, "/v1/sign-ins", "record-sign-in", "Record that somebody signed in at the console, or was refused",
 		func(ctx context.Context, in *struct{ Body SignIn }) (*body[Recorded], error) {
 			return answer(a.recordSignIn(ctx, in.Body))
 		})

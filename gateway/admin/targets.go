@@ -45,20 +45,20 @@ type RefInput struct {
 }
 
 func (a *api) targetRoutes() {
-	handle(a, http.MethodGet, "/v1/targets", "list-targets", "All doors and lamps, by name",
+	handle(a, toLook, http.MethodGet, "/v1/targets", "list-targets", "All doors and lamps, by name",
 		func(context.Context, *struct{}) (*body[list[Target]], error) {
 			p := a.Store.Snapshot()
 			return listOf(viewAll(p, p.Targets, a.viewTargets(), func(t Target) string { return t.Name })), nil
 		})
-	handle(a, http.MethodPost, "/v1/targets", "add-target", "Add a door or a lamp",
+	handle(a, toManage, http.MethodPost, "/v1/targets", "add-target", "Add a door or a lamp",
 		func(ctx context.Context, in *struct{ Body NewTarget }) (*body[Target], error) {
 			return put(ctx, a, func(*access.Policy) (access.Target, error) { return a.newTarget(in.Body) }, a.viewTargets())
 		})
-	handle(a, http.MethodGet, "/v1/targets/{ref}", "get-target", "One door or lamp",
+	handle(a, toLook, http.MethodGet, "/v1/targets/{ref}", "get-target", "One door or lamp",
 		func(_ context.Context, in *RefInput) (*body[Target], error) {
 			return show(a, in.Ref, findTarget, a.viewTargets())
 		})
-	handle(a, http.MethodPatch, "/v1/targets/{ref}", "change-target", "Rename a target or change its pulse",
+	handle(a, toManage, http.MethodPatch, "/v1/targets/{ref}", "change-target", "Rename a target or change its pulse",
 		func(ctx context.Context, in *struct {
 			RefInput
 			Body TargetChange
@@ -79,7 +79,7 @@ func (a *api) targetRoutes() {
 				return t, err
 			}, a.viewTargets())
 		})
-	handle(a, http.MethodDelete, "/v1/targets/{ref}", "remove-target", "Remove a target with its grants",
+	handle(a, toManage, http.MethodDelete, "/v1/targets/{ref}", "remove-target", "Remove a target with its grants",
 		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
 			return remove(ctx, a, func(p *access.Policy) (access.Target, error) { return findTarget(p, in.Ref) })
 		})

@@ -46,14 +46,14 @@ type TokenChecked struct {
 
 func (a *api) tokenRoutes() {
 	const path = "/v1/accounts/{ref}/tokens"
-	handle(a, http.MethodPost, path, "add-token", "Mint a token for a script: the answer holds it, once",
+	handle(a, ownAgain, http.MethodPost, path, "add-token", "Mint a token for a script: the answer holds it, once",
 		func(ctx context.Context, in *struct {
 			RefInput
 			Body NewToken
 		}) (*body[MintedToken], error) {
 			return answer(a.mintToken(ctx, in.Ref, in.Body))
 		})
-	handle(a, http.MethodDelete, path+"/{id}", "remove-token", "Take a token back: it lets nobody in any more",
+	handle(a, ownOnly, http.MethodDelete, path+"/{id}", "remove-token", "Take a token back: it lets nobody in any more",
 		func(ctx context.Context, in *TokenInput) (*body[Account], error) {
 			return a.editAccount(ctx, in.Ref, func(r *access.Account) error {
 				i := slices.IndexFunc(r.Tokens, func(t access.Token) bool { return string(t.ID) == in.ID })
@@ -64,7 +64,7 @@ func (a *api) tokenRoutes() {
 				return nil
 			})
 		})
-	handle(a, http.MethodPost, "/v1/tokens/check", "check-token", "Whose token it is, if it is anybody's now",
+	handle(a, onMachine, http.MethodPost, "/v1/tokens/check", "check-token", "Whose token it is, if it is anybody's now",
 		func(_ context.Context, in *struct{ Body TokenCheck }) (*body[TokenChecked], error) {
 			return answer(a.checkToken(in.Body.Token), nil)
 		})

@@ -41,7 +41,7 @@ type Fits struct {
 
 func (a *api) totpRoutes() {
 	const path = "/v1/accounts/{ref}/totp"
-	handle(a, http.MethodPost, path, "make-totp", "A fresh secret for one-time codes, which is kept nowhere",
+	handle(a, ownAgain, http.MethodPost, path, "make-totp", "A fresh secret for one-time codes, which is kept nowhere",
 		func(_ context.Context, in *RefInput) (*body[TOTPSecret], error) {
 			r, err := findAccount(a.Store.Snapshot(), in.Ref)
 			if err != nil {
@@ -49,21 +49,21 @@ func (a *api) totpRoutes() {
 			}
 			return answer(newTOTP(r.Name))
 		})
-	handle(a, http.MethodPut, path, "set-totp", "Ask an account for one-time codes of this secret from now on",
+	handle(a, ownAgain, http.MethodPut, path, "set-totp", "Ask an account for one-time codes of this secret from now on",
 		func(ctx context.Context, in *struct {
 			RefInput
 			Body TOTPChange
 		}) (*body[Account], error) {
 			return a.setTOTP(ctx, in.Ref, in.Body)
 		})
-	handle(a, http.MethodDelete, path, "remove-totp", "Ask an account for one-time codes no more",
+	handle(a, ownAgain, http.MethodDelete, path, "remove-totp", "Ask an account for one-time codes no more",
 		func(ctx context.Context, in *RefInput) (*body[Account], error) {
 			return a.editAccount(ctx, in.Ref, func(r *access.Account) error {
 				dropStep(r, func() { r.TOTP = keys.Hidden{} })
 				return nil
 			})
 		})
-	handle(a, http.MethodPost, path+"/check", "check-totp", "Whether a one-time code is an account's. Each fits once",
+	handle(a, onMachine, http.MethodPost, path+"/check", "check-totp", "Whether a one-time code is an account's. Each fits once",
 		func(_ context.Context, in *struct {
 			RefInput
 			Body TOTPCode

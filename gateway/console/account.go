@@ -45,7 +45,7 @@ func (v *visit) changePassword() error {
 	if password != v.r.PostForm.Get("repeat") {
 		return v.again(problem{Status: http.StatusUnprocessableEntity, Detail: "The two new passwords are not the same."}, (*visit).showAccount)
 	}
-	if err := v.call(http.MethodPatch, v.own(), admin.AccountChange{Password: &password}, &v.account); err != nil {
+	if err := v.callItself(http.MethodPatch, v.own(), admin.AccountChange{Password: &password}, &v.account); err != nil {
 		return v.again(err, (*visit).showAccount)
 	}
 	return v.renewed("The password is changed. Every other browser is signed out.")

@@ -16,7 +16,6 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 
-	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
 )
 
@@ -111,108 +110,98 @@ func (c *Console) Patterns() []string {
 
 // route is one page or form.
 type route struct {
-	pattern string
-	least   access.Role // who may; empty: everybody, signed in or not
-	step    step        // what is asked for again, just before
-	serve   func(*visit) error
+	pattern   string
+	operation string // of the admin API, which says who may; public: everybody, signed in or not
+	serve     func(*visit) error
 }
 
-// step is how sure the console must be that it is still the person who signed in. On a local network it takes their word.
-type step int
+// public marks the few pages that are there before somebody is signed in.
+const public = ""
 
-const (
-	none    step = iota
-	confirm      // a second step within the last minutes; the password where the account has no second step
-	second       // a second step within the last minutes, and no way without one
-)
-
-// anybody marks the few pages that are there before somebody is signed in.
-const anybody access.Role = ""
-
-// table is every page and form there is, and who may. What is not here is not served.
+// table is every page and form there is, and the operation of the admin API that it is for: who may call that may see the page.
+// What is not here is not served.
 func (c *Console) table() []route {
-	view, operate, manage, own := access.RoleViewer, access.RoleOperator, access.RoleAdmin, access.RoleOwner
 	return []route{
-		{"GET /sign-in", anybody, none, (*visit).showSignIn},
-		{"POST /sign-in", anybody, none, (*visit).signIn},
-		{"GET /sign-in/second", anybody, none, (*visit).showSecond},
-		{"POST /sign-in/second", anybody, none, (*visit).signInSecond},
-		{"POST /sign-in/passkey", anybody, none, (*visit).signInPasskey},
-		{"POST /passkey", anybody, none, (*visit).beginPasskey},
-		{"GET /setup", anybody, none, (*visit).showSetup},
-		{"POST /setup", anybody, none, (*visit).setUp},
-		{"POST /sign-out", view, none, (*visit).signOut},
+		{"GET /sign-in", public, (*visit).showSignIn},
+		{"POST /sign-in", public, (*visit).signIn},
+		{"GET /sign-in/second", public, (*visit).showSecond},
+		{"POST /sign-in/second", public, (*visit).signInSecond},
+		{"POST /sign-in/passkey", public, (*visit).signInPasskey},
+		{"POST /passkey", public, (*visit).beginPasskey},
+		{"GET /setup", public, (*visit).showSetup},
+		{"POST /setup", public, (*visit).setUp},
+		{"POST /sign-out", "get-session", (*visit).signOut},
 
-		{"GET /{$}", view, none, (*visit).showHome},
-		{"POST /lamps/{target}", operate, none, (*visit).operateLamp},
-		{"POST /doors/{target}/unlock", operate, second, (*visit).unlockDoor},
-		{"POST /doors/{target}/lock", operate, none, (*visit).lockDoor},
-		{"POST /alarms/{alarm}/acknowledge", operate, none, (*visit).acknowledge},
-		{"POST /lockdown/on", operate, none, (*visit).startLockdown},
-		{"POST /lockdown/off", manage, confirm, (*visit).endLockdown},
+		{"GET /{$}", "list-targets", (*visit).showHome},
+		{"POST /lamps/{target}", "operate on", (*visit).operateLamp},
+		{"POST /doors/{target}/unlock", "operate unlock", (*visit).unlockDoor},
+		{"POST /doors/{target}/lock", "operate lock", (*visit).lockDoor},
+		{"POST /alarms/{alarm}/acknowledge", "acknowledge-alarm", (*visit).acknowledge},
+		{"POST /lockdown/on", "set-lockdown true", (*visit).startLockdown},
+		{"POST /lockdown/off", "set-lockdown false", (*visit).endLockdown},
 
-		{"GET /events", view, none, (*visit).showEvents},
-		{"GET /events.csv", view, none, (*visit).exportCSV},
-		{"GET /events.json", view, none, (*visit).exportJSON},
-		{"GET /live", view, none, (*visit).live},
+		{"GET /events", "list-events", (*visit).showEvents},
+		{"GET /events.csv", "list-events", (*visit).exportCSV},
+		{"GET /events.json", "list-events", (*visit).exportJSON},
+		{"GET /live", "stream-events", (*visit).live},
 
-		{"GET /why", view, none, (*visit).showWhy},
+		{"GET /why", "explain", (*visit).showWhy},
 
-		{"GET /people", view, none, (*visit).showPeople},
-		{"POST /people", manage, confirm, (*visit).addPerson},
-		{"GET /people/{person}", view, none, (*visit).showPerson},
-		{"POST /people/{person}", manage, confirm, (*visit).changePerson},
-		{"POST /people/{person}/remove", manage, confirm, (*visit).removePerson},
-		{"POST /people/{person}/cards", manage, confirm, (*visit).addCard},
-		{"POST /people/{person}/learn", manage, confirm, (*visit).learnCard},
-		{"POST /people/{person}/groups", manage, confirm, (*visit).joinGroup},
-		{"POST /people/{person}/groups/{group}/leave", manage, confirm, (*visit).leaveGroup},
-		{"POST /cards/{card}", manage, confirm, (*visit).changeCard},
-		{"POST /cards/{card}/remove", manage, confirm, (*visit).removeCard},
-		{"GET /groups", view, none, (*visit).showGroups},
-		{"POST /groups", manage, confirm, (*visit).addGroup},
-		{"GET /groups/{group}", view, none, (*visit).showGroup},
-		{"POST /groups/{group}/members", manage, confirm, (*visit).addMember},
-		{"POST /groups/{group}/members/{member}/remove", manage, confirm, (*visit).removeMember},
-		{"POST /groups/{group}/remove", manage, confirm, (*visit).removeGroup},
-		{"POST /grants", manage, confirm, (*visit).addGrant},
-		{"POST /grants/{grant}/remove", manage, confirm, (*visit).removeGrant},
-		{"GET /schedules", view, none, (*visit).showSchedules},
-		{"POST /schedules", manage, confirm, (*visit).addSchedule},
-		{"POST /schedules/{schedule}", manage, confirm, (*visit).changeSchedule},
-		{"POST /schedules/{schedule}/remove", manage, confirm, (*visit).removeSchedule},
+		{"GET /people", "list-persons", (*visit).showPeople},
+		{"POST /people", "add-person", (*visit).addPerson},
+		{"GET /people/{person}", "get-person", (*visit).showPerson},
+		{"POST /people/{person}", "change-person", (*visit).changePerson},
+		{"POST /people/{person}/remove", "remove-person", (*visit).removePerson},
+		{"POST /people/{person}/cards", "add-card", (*visit).addCard},
+		{"POST /people/{person}/learn", "learn-card", (*visit).learnCard},
+		{"POST /people/{person}/groups", "join-group", (*visit).joinGroup},
+		{"POST /people/{person}/groups/{group}/leave", "leave-group", (*visit).leaveGroup},
+		{"POST /cards/{card}", "change-card", (*visit).changeCard},
+		{"POST /cards/{card}/remove", "remove-card", (*visit).removeCard},
+		{"GET /groups", "list-groups", (*visit).showGroups},
+		{"POST /groups", "add-group", (*visit).addGroup},
+		{"GET /groups/{group}", "get-group", (*visit).showGroup},
+		{"POST /groups/{group}/members", "join-group", (*visit).addMember},
+		{"POST /groups/{group}/members/{member}/remove", "leave-group", (*visit).removeMember},
+		{"POST /groups/{group}/remove", "remove-group", (*visit).removeGroup},
+		{"POST /grants", "add-grant", (*visit).addGrant},
+		{"POST /grants/{grant}/remove", "remove-grant", (*visit).removeGrant},
+		{"GET /schedules", "list-schedules", (*visit).showSchedules},
+		{"POST /schedules", "add-schedule", (*visit).addSchedule},
+		{"POST /schedules/{schedule}", "change-schedule", (*visit).changeSchedule},
+		{"POST /schedules/{schedule}/remove", "remove-schedule", (*visit).removeSchedule},
 
-		{"GET /devices", view, none, (*visit).showDevices},
-		{"POST /devices", manage, confirm, (*visit).addDevice},
-		{"GET /devices/{device}", view, none, (*visit).showDevice},
-		{"POST /devices/{device}/rekey", manage, confirm, (*visit).rekeyDevice},
-		{"POST /devices/{device}/revoke", manage, confirm, (*visit).revokeDevice},
-		{"POST /devices/{device}/remove", manage, confirm, (*visit).removeDevice},
-		{"GET /targets/{target}", view, none, (*visit).showTarget},
-		{"POST /targets", manage, confirm, (*visit).addTarget},
-		{"POST /targets/{target}", manage, confirm, (*visit).changeTarget},
-		{"POST /targets/{target}/remove", manage, confirm, (*visit).removeTarget},
+		{"GET /devices", "list-devices", (*visit).showDevices},
+		{"POST /devices", "add-device", (*visit).addDevice},
+		{"GET /devices/{device}", "get-device", (*visit).showDevice},
+		{"POST /devices/{device}/rekey", "rekey-device", (*visit).rekeyDevice},
+		{"POST /devices/{device}/revoke", "revoke-device", (*visit).revokeDevice},
+		{"POST /devices/{device}/remove", "remove-device", (*visit).removeDevice},
+		{"GET /targets/{target}", "get-target", (*visit).showTarget},
+		{"POST /targets", "add-target", (*visit).addTarget},
+		{"POST /targets/{target}", "change-target", (*visit).changeTarget},
+		{"POST /targets/{target}/remove", "remove-target", (*visit).removeTarget},
 
-		{"GET /health", view, none, (*visit).showHealth},
-		{"POST /health/verify", view, none, (*visit).verifyEvents},
-		{"POST /site", manage, confirm, (*visit).changeSite},
+		{"GET /health", "diagnose", (*visit).showHealth},
+		{"POST /health/verify", "verify-events", (*visit).verifyEvents},
+		{"POST /site", "change-site", (*visit).changeSite},
 
-		{"GET /account", view, none, (*visit).showAccount},
-		{"POST /account/password", view, confirm, (*visit).changePassword},
-		{"POST /account/sign-out", view, none, (*visit).signOutEverywhere},
-		{"POST /account/passkey", view, none, (*visit).beginNewPasskey},
-		{"POST /account/passkeys", view, confirm, (*visit).addPasskey},
-		{"POST /account/passkeys/{passkey}/remove", view, confirm, (*visit).removePasskey},
-		{"POST /account/totp/new", view, confirm, (*visit).beginTOTP},
-		{"POST /account/totp", view, confirm, (*visit).setTOTP},
-		{"POST /account/totp/remove", view, confirm, (*visit).removeTOTP},
-		{"POST /account/tokens", view, confirm, (*visit).addToken},
-		{"POST /account/tokens/{token}/remove", view, none, (*visit).removeToken},
+		{"GET /account", "get-account", (*visit).showAccount},
+		{"POST /account/password", "add-token", (*visit).changePassword},
+		{"POST /account/sign-out", "sign-out", (*visit).signOutEverywhere},
+		{"POST /account/passkey", "sign-out", (*visit).beginNewPasskey},
+		{"POST /account/passkeys", "add-passkey", (*visit).addPasskey},
+		{"POST /account/passkeys/{passkey}/remove", "remove-passkey", (*visit).removePasskey},
+		{"POST /account/totp/new", "make-totp", (*visit).beginTOTP},
+		{"POST /account/totp", "set-totp", (*visit).setTOTP},
+		{"POST /account/totp/remove", "remove-totp", (*visit).removeTOTP},
+		{"POST /account/tokens", "add-token", (*visit).addToken},
+		{"POST /account/tokens/{token}/remove", "remove-token", (*visit).removeToken},
 
-		{"GET /admins", own, none, (*visit).showAdmins},
-		{"POST /admins", own, confirm, (*visit).addAdmin},
-		{"POST /admins/{account}", own, confirm, (*visit).changeAdmin},
-		{"POST /admins/{account}/remove", own, confirm, (*visit).removeAdmin},
+		{"GET /admins", "list-accounts", (*visit).showAdmins},
+		{"POST /admins", "add-account", (*visit).addAdmin},
+		{"POST /admins/{account}", "change-account", (*visit).changeAdmin},
+		{"POST /admins/{account}/remove", "remove-account", (*visit).removeAdmin},
 	}
 }
 

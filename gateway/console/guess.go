@@ -72,7 +72,7 @@ func (v *visit) checkPassword(t try, password string) (admin.Account, error) {
 	}
 	defer leave()
 	var got fits
-	err := v.post("/v1/accounts/check-password", map[string]string{"name": clip(t.name), "password": password}, &got)
+	err := v.callItself(http.MethodPost, "/v1/accounts/check-password", map[string]string{"name": clip(t.name), "password": password}, &got)
 	return got.Account, v.settle(t, got.Fits, err)
 }
 

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/account"
 )
 
 // heartbeat is the time between signs of life, with each of which it is checked whether the sign-in still holds.
@@ -39,7 +39,7 @@ func (v *visit) live() error {
 	out := &eventStream{v: v, in: in, take: v.filter(), flush: http.NewResponseController(v.w), end: cancel, header: http.Header{}, status: http.StatusOK}
 	var wg sync.WaitGroup
 	wg.Go(func() { out.beat(ctx) })
-	r, err := http.NewRequestWithContext(admin.WithActor(ctx, v.actor()), http.MethodGet, "http://latchkey"+path, http.NoBody)
+	r, err := http.NewRequestWithContext(account.WithPrincipal(ctx, v.principal()), http.MethodGet, "http://latchkey"+path, http.NoBody)
 	if err == nil {
 		v.cfg.API.ServeHTTP(out, r) // until ctx ends, or the gateway
 	}

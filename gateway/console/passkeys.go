@@ -128,7 +128,7 @@ func (v *visit) passkeyUsed(account admin.Account, used *webauthn.Credential) er
 	for _, k := range account.Passkeys {
 		if bytes.Equal(k.ID, used.ID) && !bytes.Equal(k.Credential, now) {
 			path := "/v1/accounts/" + string(account.ID) + "/passkeys/" + base64.RawURLEncoding.EncodeToString(k.ID)
-			return v.call(http.MethodPut, path, admin.PasskeyChange{Credential: now}, nil)
+			return v.callItself(http.MethodPut, path, admin.PasskeyChange{Credential: now}, nil)
 		}
 	}
 	return nil

@@ -20,7 +20,7 @@ type fits struct {
 
 func (v *visit) accountOf(id string) (admin.Account, error) {
 	var a admin.Account
-	err := v.get("/v1/accounts/"+escape(id), &a)
+	err := v.callItself(http.MethodGet, "/v1/accounts/"+escape(id), nil, &a)
 	if p := (problem{}); errors.As(err, &p) && p.Status == http.StatusNotFound {
 		return admin.Account{}, nil
 	}
@@ -174,7 +174,7 @@ func (v *visit) codeFits(of admin.Account) (bool, error) {
 	var got fits
 	code := strings.ReplaceAll(v.field("step-code"), " ", "")
 	if of.TOTP {
-		err = v.post("/v1/accounts/"+string(of.ID)+"/totp/check", map[string]string{"code": clip(code)}, &got)
+		err = v.callItself(http.MethodPost, "/v1/accounts/"+string(of.ID)+"/totp/check", map[string]string{"code": clip(code)}, &got)
 	}
 	return got.Fits, v.settle(t, got.Fits, err)
 }
@@ -202,7 +202,7 @@ func (v *visit) signedIn(account admin.Account, how string, second bool) error {
 
 // note makes an event of a sign-in, or of so many that were refused.
 func (v *visit) note(name, how string, failed int) error {
-	return v.post("/v1/sign-ins", map[string]any{"account": clip(name), "from": from(v.r), "how": how, "failed": failed}, nil)
+	return v.callItself(http.MethodPost, "/v1/sign-ins", map[string]any{"account": clip(name), "from": from(v.r), "how": how, "failed": failed}, nil)
 }
 
 // status is that of a page which says that something is wrong.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"latchkey/gateway/account"
 )
 
 // How long a second step, or a password given again, is fresh.
@@ -14,21 +16,28 @@ const (
 	confirmFresh = 15 * time.Minute
 )
 
-// sure tells whether what a route asks for was given lately or comes with this form. If not, it shows the page that asks, which sends the same
-// form again.
-func (v *visit) sure(s step) (bool, error) {
-	if s == none || v.local {
-		return true, nil
-	}
+// freshness is how sure it is that it is still the person who signed in. On a local network the console takes their word.
+func (v *visit) freshness() account.Freshness {
 	has := secondStep(v.account)
 	switch {
-	case s == second && !has:
+	case v.local, has && v.since(sessionSecond) < secondFresh:
+		return account.Second
+	case has && v.since(sessionSecond) < confirmFresh, !has && v.since(sessionConfirmed) < confirmFresh:
+		return account.Confirmed
+	}
+	return account.Stale
+}
+
+// sure tells whether what is needed comes with this form. If not, it shows the page that asks, which sends the same
+// form again.
+func (v *visit) sure(fresh string) (bool, error) {
+	has := secondStep(v.account)
+	door := fresh == account.Second.String()
+	if door && !has {
 		return false, problem{Status: http.StatusForbidden, Detail: "From outside, doors open only with a second step, and your account has none. " +
 			"Add a passkey or one-time codes under Account first."}
-	case v.since(sessionSecond) < secondFresh, s == confirm && has && v.since(sessionSecond) < confirmFresh,
-		s == confirm && !has && v.since(sessionConfirmed) < confirmFresh:
-		return true, nil
 	}
+	v.door = door
 	given, err := v.stepGiven(has)
 	if given || err != nil {
 		return given, err
@@ -87,7 +96,7 @@ type stepForm struct {
 type field struct{ Name, Value string }
 
 func (v *visit) stepForm(has bool) stepForm {
-	f := stepForm{Action: v.r.URL.RequestURI(), Second: has, Door: v.route.step == second, Back: "/"}
+	f := stepForm{Action: v.r.URL.RequestURI(), Second: has, Door: v.door, Back: "/"}
 	if u, err := url.Parse(v.r.Header.Get("Referer")); err == nil && u.Host == v.r.Host {
 		f.Back = ours(u.RequestURI())
 	}

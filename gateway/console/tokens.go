@@ -1,17 +1,15 @@
 package console
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
 )
 
@@ -44,41 +42,6 @@ func (v *visit) removeToken() error {
 	return v.done("/account", "The token lets nobody in any more.")
 }
 
-// scopeRole is the role that an account must have for its token to have a scope: a token is never more than who made it.
-var scopeRole = map[access.Scope]access.Role{access.ScopeRead: access.RoleViewer, access.ScopeLamps: access.RoleOperator,
-	access.ScopeDoors: access.RoleOperator, access.ScopeManage: access.RoleAdmin}
-
-// forScripts are the parts of the admin API that scripts reach. Accounts, tokens, set-up and sign-ins are not among them.
-var forScripts = []string{"site", "lockdown", "time", "targets", "devices", "keys", "persons", "cards", "groups", "schedules", "grants", "explain", "events",
-	"audit", "operate", "alarms", "status", "doctor", "latency"}
-
-// scopeOf is what a request of the API needs, empty if it is not for scripts. It looks at a decoded path; the API's router does so, too.
-func scopeOf(method, path string, body []byte) access.Scope {
-	if method == http.MethodGet && (path == "/healthz" || path == "/metrics" || path == "/openapi.json" || path == "/openapi.yaml") {
-		return access.ScopeRead
-	}
-	rest, ok := strings.CutPrefix(path, "/v1/")
-	first, _, _ := strings.Cut(rest, "/")
-	switch {
-	case !ok || !slices.Contains(forScripts, first):
-		return ""
-	case method == http.MethodGet, path == "/v1/explain", path == "/v1/audit/verify":
-		return access.ScopeRead
-	case first == "alarms":
-		return access.ScopeDoors
-	case first == "operate":
-		var order admin.Order
-		if json.Unmarshal(body, &order) != nil {
-			return access.ScopeDoors // and the API says what is wrong with it
-		}
-		if slices.Contains([]string{"on", "off", "toggle", "level"}, order.Action) {
-			return access.ScopeLamps
-		}
-		return access.ScopeDoors
-	}
-	return access.ScopeManage
-}
-
 // scriptWait bounds a request of a script; what streams ends then, too, and goes on with another.
 const scriptWait = 15 * time.Minute
 
@@ -91,7 +54,7 @@ func (c *Console) script(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := &visit{Console: c, w: w, r: r}
-	account, token, err := v.tokenOf(text)
+	of, token, err := v.tokenOf(text)
 	if err != nil {
 		c.cfg.Log.Error("token not checked", "err", err)
 		apiProblem(w, http.StatusServiceUnavailable, "tokens cannot be checked now")
@@ -102,27 +65,13 @@ func (c *Console) script(w http.ResponseWriter, r *http.Request) {
 		apiProblem(w, http.StatusUnauthorized, "this token is nobody's, or is over")
 		return
 	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		apiProblem(w, http.StatusRequestEntityTooLarge, "the body is too long, or ended early")
-		return
-	}
-	scope := scopeOf(r.Method, r.URL.Path, body)
-	if scope == "" || !slices.Contains(token.Scopes, scope) || !account.Role.Includes(scopeRole[scope]) {
-		need := "is not for tokens"
-		if scope != "" {
-			need = "needs the scope " + string(scope) + ", and an account whose role may do that"
-		}
-		apiProblem(w, http.StatusForbidden, "this "+need)
-		return
-	}
-	ctx, cancel := context.WithTimeout(admin.WithActor(r.Context(), account.Name+"@api"), scriptWait)
+	who := account.Principal{Kind: account.Script, Account: of.ID, Name: of.Name, Role: of.Role, Token: token.ID, Scopes: token.Scopes}
+	ctx, cancel := context.WithTimeout(account.WithPrincipal(r.Context(), who), scriptWait)
 	defer cancel()
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(scriptWait))
 	var wg sync.WaitGroup
 	wg.Go(func() { v.watchToken(ctx, text, cancel) })
 	in := r.Clone(ctx)
-	in.Body, in.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	in.Header.Del("Authorization")
 	in.Header.Del("Cookie")
 	c.cfg.API.ServeHTTP(w, in)
@@ -142,7 +91,7 @@ func (v *visit) tokenOf(text string) (admin.Account, admin.Token, error) {
 		Account admin.Account
 		Token   admin.Token
 	}
-	err := v.post("/v1/tokens/check", map[string]string{"token": text}, &got)
+	err := v.callItself(http.MethodPost, "/v1/tokens/check", map[string]string{"token": text}, &got)
 	if err != nil || !got.Fits {
 		return admin.Account{}, admin.Token{}, err
 	}

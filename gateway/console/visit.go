@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
 )
 
@@ -26,6 +27,7 @@ type visit struct {
 	route   route
 	account admin.Account // zero: nobody is signed in
 	local   bool
+	door    bool          // a second step is asked for to open a door
 	where   string        // the id of the card on the page that the problem belongs to; empty: it is the page's
 	problem string        // why what was asked for did not work, for the page that says so
 	wait    time.Duration // how long before it is worth trying again, where that is why
@@ -46,31 +48,30 @@ func (v *visit) serve() error {
 	if err := v.recognise(); err != nil {
 		return err
 	}
-	if v.route.least != anybody && v.account.ID == "" {
+	if v.route.operation != public && v.account.ID == "" {
 		return v.welcome() // whatever the form says
 	}
 	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
 	if err := v.r.ParseForm(); err != nil {
 		return problem{Status: http.StatusBadRequest, Detail: "The form could not be read, or is too long."}
 	}
-	if v.route.least == anybody {
+	if v.route.operation == public {
 		return v.route.serve(v)
 	}
-	if !v.account.Role.Includes(v.route.least) {
-		return problem{Status: http.StatusForbidden, Detail: fmt.Sprintf("You are signed in as %s, who is %s %s. This needs %s %s.",
-			v.account.Name, article(v.account.Role), v.account.Role, article(v.route.least), v.route.least)}
-	}
-	if ok, err := v.sure(v.route.step); !ok || err != nil {
+	var now admin.Session
+	if err := v.get("/v1/session?operation="+url.QueryEscape(v.route.operation), &now); err != nil {
 		return err
 	}
-	return v.route.serve(v)
-}
-
-func article(r access.Role) string {
-	if r == access.RoleViewer {
-		return "a"
+	switch refused := now.Refused; {
+	case refused == nil:
+	case refused.Type == account.TypeStep:
+		if ok, err := v.sure(refused.Fresh); !ok || err != nil {
+			return err
+		}
+	default:
+		return problem{Status: refused.Status, Type: refused.Type, Detail: sentence(refused.Detail)}
 	}
-	return "an"
+	return v.route.serve(v)
 }
 
 // welcome sends somebody who is not signed in to where they can, and there only.
@@ -131,7 +132,7 @@ func (v *visit) fail(err error) {
 // again shows the page of a form once more, with what was typed, when what it asked for was wrong; any other error stays one.
 func (v *visit) again(err error, page func(*visit) error) error {
 	var p problem
-	if err == nil || !errors.As(err, &p) || p.Status >= 500 && p.Status != http.StatusGatewayTimeout {
+	if err == nil || !errors.As(err, &p) || p.refusal() || p.Status >= 500 && p.Status != http.StatusGatewayTimeout {
 		return err
 	}
 	v.problem = sentence(p.Detail)
@@ -141,10 +142,16 @@ func (v *visit) again(err error, page func(*visit) error) error {
 // problem is a refusal of the admin API, or of the console.
 type problem struct {
 	Status int    `json:"status"`
+	Type   string `json:"type"`
 	Detail string `json:"detail"`
 }
 
 func (p problem) Error() string { return p.Detail }
+
+// refusal tells whether whoever asked may not, whatever they ask for.
+func (p problem) refusal() bool {
+	return p.Type == account.TypeRole || p.Type == account.TypeStep || p.Type == account.TypeSignIn
+}
 
 // Title is the problem in a word, for the head of a page.
 func (p problem) Title() string { return http.StatusText(p.Status) }
@@ -175,7 +182,22 @@ const (
 func (v *visit) call(method, path string, in, out any) error {
 	ctx, cancel := context.WithTimeout(v.r.Context(), callWait)
 	defer cancel()
-	return v.callFor(ctx, method, path, in, out)
+	return v.callFor(account.WithPrincipal(ctx, v.principal()), method, path, in, out)
+}
+
+// callItself asks the admin API on behalf of the console, which checks who signs in.
+func (v *visit) callItself(method, path string, in, out any) error {
+	ctx, cancel := context.WithTimeout(v.r.Context(), callWait)
+	defer cancel()
+	return v.callFor(account.WithPrincipal(ctx, account.NewUnixPeer(v.principal().Actor())), method, path, in, out)
+}
+
+// principal is who is signed in, as the admin API knows them.
+func (v *visit) principal() account.Principal {
+	if v.account.ID == "" {
+		return account.Principal{}
+	}
+	return account.Principal{Kind: account.Session, Account: v.account.ID, Name: v.account.Name, Role: v.account.Role, Fresh: v.freshness()}
 }
 
 func (v *visit) callFor(ctx context.Context, method, path string, in, out any) error {
@@ -187,7 +209,7 @@ func (v *visit) callFor(ctx context.Context, method, path string, in, out any) e
 		}
 		body = bytes.NewReader(b)
 	}
-	r, err := http.NewRequestWithContext(admin.WithActor(ctx, v.actor()), method, "http://latchkey"+path, body)
+	r, err := http.NewRequestWithContext(ctx, method, "http://latchkey"+path, body)
 	if err != nil {
 		return fmt.Errorf("console: %w", err)
 	}
@@ -220,14 +242,6 @@ func (v *visit) callFor(ctx context.Context, method, path string, in, out any) e
 		return fmt.Errorf("console: %s %s: %w", method, path, err)
 	}
 	return nil
-}
-
-// actor is who an event says did it.
-func (v *visit) actor() string {
-	if v.account.Name == "" {
-		return "console"
-	}
-	return v.account.Name + "@console"
 }
 
 func (v *visit) get(path string, out any) error { return v.call(http.MethodGet, path, nil, out) }

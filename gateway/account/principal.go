@@ -1,0 +1,179 @@
+// Package account says who asks the gateway for something: somebody on its own machine, an account that has signed in at
+// the website, or a script with a token. It says what an operation may ask of them, and decides whether they meet it.
+// It neither serves requests nor knows what the operations do.
+package account
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"latchkey/gateway/access"
+)
+
+// Kind says what a principal is.
+type Kind uint8
+
+const (
+	Nobody   Kind = iota // nobody has signed in, or nobody vouches for who it is
+	UnixPeer             // may open the admin socket, or holds the data folder itself: may do everything
+	Session              // has signed in with an account in a browser
+	Script               // has a token of an account
+)
+
+// Principal is who makes a request. The zero Principal is nobody.
+type Principal struct {
+	Kind    Kind
+	Account access.ID   // of a session and a script
+	Name    string      // of the account, or what a unix peer is called in events
+	Role    access.Role // of the account
+	Fresh   Freshness   // of a session
+
+	Token  access.ID      // of a script
+	Scopes []access.Scope // of that token
+}
+
+// NewUnixPeer is somebody on the gateway's machine, who is called so in events.
+func NewUnixPeer(name string) Principal { return Principal{Kind: UnixPeer, Name: name} }
+
+// Actor is what events call the principal.
+func (p Principal) Actor() string {
+	switch p.Kind {
+	case UnixPeer:
+		return p.Name
+	case Session:
+		return p.Name + "@console"
+	case Script:
+		return p.Name + "@api"
+	}
+	return "console"
+}
+
+// Freshness is how sure it is that a session is still used by whoever signed in. A greater one includes the lesser ones.
+type Freshness uint8
+
+const (
+	Stale     Freshness = iota
+	Confirmed           // a second step within the last minutes; the password, where the account has no second step
+	Second              // a second step within the last two minutes
+)
+
+func (f Freshness) String() string {
+	switch f {
+	case Confirmed:
+		return "confirmed"
+	case Second:
+		return "second"
+	}
+	return "-"
+}
+
+// Need is what an operation asks of whoever calls it. The zero Need is met by a unix peer alone, so what an operation does
+// not declare is refused to everybody else.
+type Need struct {
+	Role   access.Role  // the least role of an account; empty: no account's role is enough
+	Scope  access.Scope // that a token must have; empty: the operation is not for tokens
+	Fresh  Freshness    // that a session must have
+	Own    bool         // a session may also call the operation for its own account, whatever its role is
+	Public bool         // the operation is there before somebody has signed in
+}
+
+// scopeRole is the role that an account must have for its token to use a scope: a token may never do more than who made it.
+var scopeRole = map[access.Scope]access.Role{
+	access.ScopeRead:   access.RoleViewer,
+	access.ScopeLamps:  access.RoleOperator,
+	access.ScopeDoors:  access.RoleOperator,
+	access.ScopeManage: access.RoleAdmin,
+}
+
+// Check returns why a principal may not call an operation, and nil if it may. own tells whether the operation is about the
+// principal's own account.
+func (n Need) Check(p Principal, own bool) *Refusal {
+	switch p.Kind {
+	case UnixPeer:
+		return nil
+	case Session:
+		return n.checkSession(p, own)
+	case Script:
+		return n.checkScript(p)
+	case Nobody:
+		if n.Public {
+			return nil
+		}
+	}
+	return &Refusal{Status: http.StatusUnauthorized, Type: TypeSignIn, Detail: "you are not signed in, or not any more: sign in and try again"}
+}
+
+func (n Need) checkSession(p Principal, own bool) *Refusal {
+	switch {
+	case n.Public:
+		return nil
+	case own && n.Own && p.Role.Includes(access.RoleViewer), n.Role != "" && p.Role.Includes(n.Role):
+	default:
+		why := "this is not for accounts"
+		if n.Role != "" {
+			why = "you are signed in as " + p.Name + ", who is " + withArticle(p.Role) + ". This needs " + withArticle(n.Role)
+		}
+		return &Refusal{Status: http.StatusForbidden, Type: TypeRole, Detail: why}
+	}
+	if p.Fresh < n.Fresh {
+		return &Refusal{Status: http.StatusForbidden, Type: TypeStep, Fresh: n.Fresh, Detail: "show again that it is you: use a passkey, or type a code or your password"}
+	}
+	return nil
+}
+
+func (n Need) checkScript(p Principal) *Refusal {
+	switch {
+	case n.Scope == "":
+		return &Refusal{Status: http.StatusForbidden, Type: TypeScope, Detail: "this is not for tokens"}
+	case !slices.Contains(p.Scopes, n.Scope) || !p.Role.Includes(scopeRole[n.Scope]) || !p.Role.Includes(n.Role):
+		return &Refusal{Status: http.StatusForbidden, Type: TypeScope,
+			Detail: "this needs the scope " + string(n.Scope) + ", and an account whose role may do that"}
+	}
+	return nil
+}
+
+func withArticle(r access.Role) string {
+	if r == access.RoleViewer {
+		return "a " + string(r)
+	}
+	return "an " + string(r)
+}
+
+// Types of the problems that refusals become, so that a client need not read their text.
+const (
+	TypeSignIn = "urn:latchkey:problem:sign-in" // nobody has signed in
+	TypeRole   = "urn:latchkey:problem:role"    // the account's role is not enough
+	TypeScope  = "urn:latchkey:problem:scope"   // the token's scopes are not enough
+	TypeStep   = "urn:latchkey:problem:step"    // a second step, or the password, must be given again
+)
+
+// Refusal is why a principal may not call an operation.
+type Refusal struct {
+	Status int // of HTTP
+	Type   string
+	Fresh  Freshness // that is needed, where Type is TypeStep
+	Detail string    // for people
+}
+
+func (r *Refusal) Error() string { return r.Detail }
+
+type principalKey struct{}
+
+// WithPrincipal says who makes the requests of a context.
+func WithPrincipal(ctx context.Context, p Principal) context.Context {
+	return context.WithValue(ctx, principalKey{}, p)
+}
+
+// PrincipalOf is who makes the request of a context: nobody, if nobody has said so.
+func PrincipalOf(ctx context.Context) Principal {
+	p, _ := ctx.Value(principalKey{}).(Principal)
+	return p
+}
+
+// As returns a handler whose requests are all made by one principal, whoever calls it.
+func As(p Principal, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r.WithContext(WithPrincipal(r.Context(), p)))
+	})
+}
