@@ -31,6 +31,8 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 			g.reports.forget(id)
 			g.addresses.forget(id)
 			g.stale.forget(id)
+			g.staleTold.Forget(id)
+			g.noise.Forget(id)
 			g.confirms.forget(id)
 			g.feed.DeviceRemoved(id)
 		}

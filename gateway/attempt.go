@@ -10,6 +10,7 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/limit"
 	"latchkey/gateway/session"
 	"latchkey/gateway/store"
 )
@@ -42,7 +43,7 @@ type attempt struct {
 	asked    access.Attempt
 	timeline Timeline
 
-	turn     turn
+	turn     limit.Turn[access.ID]
 	last     uint64        // the device's counter as of the decision
 	actuator access.Device // what was commanded
 	detail   string        // why the command was not acknowledged, for people
@@ -61,7 +62,7 @@ func (a *attempt) run(ctx context.Context, answer func(error)) {
 		answer(err)
 		return
 	}
-	defer a.turn.end()
+	defer a.turn.End()
 	if err := a.decide(ctx); err != nil {
 		answer(err)
 		return
@@ -81,7 +82,7 @@ func (a *attempt) run(ctx context.Context, answer func(error)) {
 // first and get the same outcome, never a second pulse; a target's commands are sent in the order of their ids; and a
 // toggle sees what the attempt before it did.
 func (a *attempt) takeTurn(ctx context.Context) (err error) {
-	a.turn, err = a.g.turns.take(ctx, a.asked.Device, a.asked.Target)
+	a.turn, err = a.g.turns.Take(ctx, a.asked.Device, a.asked.Target)
 	return err
 }
 
@@ -183,7 +184,7 @@ func (a *attempt) recordOutcome(ctx context.Context) {
 	outcome := access.Event{Kind: access.EventReceipt, Cause: a.timeline.Seq, Outcome: a.timeline.Outcome, Detail: a.detail,
 		Action: a.asked.Action, Level: a.asked.Level, Device: access.Named{ID: a.actuator.ID, Name: a.actuator.Name},
 		Target: access.Named{ID: a.asked.Target, Name: a.timeline.Target}}
-	if _, err := a.g.store.RecordQueued(ctx, outcome, a.turn.end); err != nil {
+	if _, err := a.g.store.RecordQueued(ctx, outcome, a.turn.End); err != nil {
 		// The target has moved, or not, all the same.
 		a.g.log.Error("outcome not kept", "target", string(a.asked.Target), "event", a.timeline.Seq, "err", err)
 	}

@@ -17,9 +17,8 @@ import (
 )
 
 const (
-	keepFailures = 256         // of each kind of peer
-	maxClaim     = 64          // bytes of a claimed identity that are kept
-	fullInterval = time.Minute // between events that there is no room for a session
+	keepFailures = 256 // of each kind of peer
+	maxClaim     = 64  // bytes of a claimed identity that are kept
 )
 
 // failures remembers handshakes that did not complete, for people, in memory and bounded. [newFailures] makes one.
@@ -30,7 +29,6 @@ type failures struct {
 	counts    map[admin.Cause]*admin.Count // guarded by mu
 	kinds     map[string]recent            // guarded by mu
 	completed map[keys.ID]time.Time        // guarded by mu; the last handshake of each key that is there
-	said      time.Time                    // guarded by mu; when the last event was made that there is no room
 }
 
 // recent is what is remembered of one kind of peer: those with a device's identity, and of the others those that failed for one cause. What
@@ -59,7 +57,10 @@ func (g *Gateway) failed(f transport.Failure, now time.Time) {
 	cause := causeOf(f.Cause, k, known)
 	g.failures.note(f, cause, known, now)
 	g.log.Debug("handshake failed", "addr", f.Addr.String(), "identity", claimed(f.Identity), "reason", string(cause))
-	if cause != admin.CauseFull || !g.failures.maySay(now) {
+	if cause != admin.CauseFull {
+		return
+	}
+	if _, ok := g.full.Allow(struct{}{}, now); !ok {
 		return
 	}
 	ev := access.Event{Kind: access.EventFull, Detail: fmt.Sprintf("refused: the limit of live sessions is reached (%d)", g.cfg.MaxSessions)}
@@ -157,17 +158,6 @@ func (r recent) makeRoom() {
 		}
 	}
 	delete(r, oldest)
-}
-
-// maySay tells whether it is time for another event that there is no room.
-func (f *failures) maySay(now time.Time) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.said.IsZero() && now.Sub(f.said) < fullInterval {
-		return false
-	}
-	f.said = now
-	return true
 }
 
 // over notes that a key has completed a handshake.

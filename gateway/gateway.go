@@ -21,10 +21,22 @@ import (
 	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
 	"latchkey/gateway/feed"
+	"latchkey/gateway/limit"
 	"latchkey/gateway/session"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 	"latchkey/keys/provision"
+)
+
+const (
+	unknownCards  = 10 // unknown cards at one reader within unknownWindow slow it down
+	unknownWindow = time.Minute
+	unknownPause  = 10 * time.Second // between scans of a reader that is slowed down
+
+	noisePause = 10 * time.Second // between events of a device that only comes and goes
+	noiseBurst = 30
+
+	fullInterval = time.Minute // between events that there is no room for a session
 )
 
 // Config says how a gateway runs. Store is required and stays the caller's to close.
@@ -62,12 +74,14 @@ type Gateway struct {
 	sessions  *session.Table
 	feed      *feed.Feed
 	clock     clock
-	unknown   throttle
-	noise     noise
-	turns     turns
+	unknown   limit.Slowdown[access.ID] // of readers at which many unknown cards are tried
+	noise     limit.Every[access.ID]    // bounds the events of devices that come and go
+	full      limit.Every[struct{}]     // bounds the events that there is no room for a session
+	turns     limit.Turns[access.ID]    // of devices and of targets; whoever takes both takes the device's first
 	reports   reports
 	refusals  refusals
 	stale     stales
+	staleTold limit.Every[access.ID] // bounds their events
 	alarms    alarms
 	confirms  confirmations
 	learners  learners
@@ -99,8 +113,12 @@ func New(cfg Config) (*Gateway, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	g := &Gateway{cfg: cfg, log: cfg.Log, store: cfg.Store, decoy: cfg.Store.DecoySecret(),
-		clock:    clock{source: cfg.Clock, lastEvent: cfg.Store.LastEventAt},
-		failures: newFailures(time.Now()), latency: newLatency(time.Now())}
+		clock:     clock{source: cfg.Clock, lastEvent: cfg.Store.LastEventAt},
+		unknown:   limit.Slowdown[access.ID]{Count: unknownCards, Window: unknownWindow, Pause: unknownPause},
+		noise:     limit.Every[access.ID]{Pause: noisePause, Burst: noiseBurst},
+		full:      limit.Every[struct{}]{Pause: fullInterval},
+		staleTold: limit.Every[access.ID]{Pause: staleInterval},
+		failures:  newFailures(time.Now()), latency: newLatency(time.Now())}
 	g.feed = feed.New(cfg.Store, cfg.Log)
 	g.sessions = session.NewTable(g.feed.DeviceChanged)
 	var err error
@@ -305,7 +323,7 @@ func (g *Gateway) recorded(ev access.Event) (access.Event, error) {
 
 // nodeEvent is a session event that a node brings about by itself, as often as it likes.
 func (g *Gateway) nodeEvent(p *coapres.Peer, detail string) {
-	missed, ok := g.noise.allow(p.Device, time.Now())
+	missed, ok := g.noise.Allow(p.Device, time.Now())
 	if !ok {
 		return
 	}

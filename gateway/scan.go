@@ -21,7 +21,7 @@ var errSlow = fmt.Errorf("gateway: %w within %v", coapres.ErrUndecided, answerWi
 // onScan is the way of a card from the reader to the door. It says who wants what; [attempt.run] does the rest. A denial
 // is a verdict. An error means that nothing was decided.
 func (g *Gateway) onScan(ctx context.Context, p *coapres.Peer, s wire.Scan, at time.Time) (wire.Verdict, error) {
-	if wait := g.unknown.wait(p.Device, at); wait > 0 {
+	if wait := g.unknown.Wait(p.Device, at); wait > 0 {
 		return wire.Verdict{}, &coapres.BusyError{RetryAfter: wait}
 	}
 	a := access.Attempt{Source: access.ByCard, Device: p.Device, Key: p.Key, Credential: g.store.CredentialID(s.UID),
@@ -85,7 +85,7 @@ func (g *Gateway) operate(ctx context.Context, of access.Attempt) (tl Timeline, 
 
 // unknownCard serves whoever waits to learn a card at this reader, and slows a reader that sees too many.
 func (g *Gateway) unknownCard(p *coapres.Peer, a access.Attempt, at time.Time) {
-	if g.learners.offer(a.Device, a.Credential, a.Tail) || !g.unknown.note(p.Device, at) {
+	if g.learners.offer(a.Device, a.Credential, a.Tail) || !g.unknown.Note(p.Device, at) {
 		return
 	}
 	g.log.Warn("too many unknown cards", "device", p.Name)

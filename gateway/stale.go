@@ -17,34 +17,22 @@ const staleInterval = time.Minute
 // stales are the scans that came too late to be decided, by device. The zero value is ready for use.
 type stales struct {
 	mu      sync.Mutex
-	devices map[access.ID]*lateness // guarded by mu
+	devices map[access.ID]*admin.LateScans // guarded by mu
 }
 
-type lateness struct {
-	admin.LateScans
-	missed int       // since the last event
-	told   time.Time // when that was
-}
-
-// note counts one scan. It tells whether there is to be an event of it, and how many had none since the one before.
-func (s *stales) note(device access.ID, after time.Duration, now time.Time) (missed int, tell bool) {
+// note counts one scan.
+func (s *stales) note(device access.ID, after time.Duration, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.devices == nil {
-		s.devices = map[access.ID]*lateness{}
+		s.devices = map[access.ID]*admin.LateScans{}
 	}
 	l := s.devices[device]
 	if l == nil {
-		l = &lateness{}
+		l = &admin.LateScans{}
 		s.devices[device] = l
 	}
 	l.Count, l.Last, l.After = l.Count+1, now.UTC(), uint64(after.Milliseconds())
-	if !l.told.IsZero() && now.Sub(l.told) < staleInterval {
-		l.missed++
-		return 0, false
-	}
-	missed, l.missed, l.told = l.missed, 0, now
-	return missed, true
 }
 
 // of returns what is known of a device's late scans, nil if there were none.
@@ -52,7 +40,7 @@ func (s *stales) of(device access.ID) *admin.LateScans {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l := s.devices[device]; l != nil {
-		late := l.LateScans
+		late := *l
 		return &late
 	}
 	return nil
@@ -67,8 +55,10 @@ func (s *stales) forget(device access.ID) {
 
 // Late makes an event of a scan that came too late, at most one per device and minute. n is its counter.
 func (c calls) Late(p *coapres.Peer, n uint64, after time.Duration) {
-	missed, tell := c.g.stale.note(p.Device, after, time.Now())
-	if !tell {
+	now := time.Now()
+	c.g.stale.note(p.Device, after, now)
+	missed, ok := c.g.staleTold.Allow(p.Device, now)
+	if !ok {
 		return
 	}
 	what := "a scan"

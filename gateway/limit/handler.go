@@ -33,7 +33,7 @@ type handler struct {
 	who    func(*http.Request) Client
 	bounds Requests
 	shares Shares
-	looks  chan struct{} // held while who is asked
+	looks  Gate // entered while who is asked
 
 	mu    sync.Mutex
 	rates rates // of strangers' requests; guarded by mu
@@ -48,7 +48,7 @@ const retryAfter = 2
 // NewHandler returns a handler that bounds what reaches next. who tells the account that a request is of, and its token, cheaply: it is asked before
 // anything is bounded, and it must not read the body. next finds the client in the request's context.
 func NewHandler(next http.Handler, who func(*http.Request) Client, b Requests) http.Handler {
-	return &handler{next: next, who: who, bounds: b, looks: make(chan struct{}, looksAtOnce),
+	return &handler{next: next, who: who, bounds: b, looks: NewGate(looksAtOnce),
 		rates: rates{all: b.Strangers.Rate, each: b.Strangers.EachRate}}
 }
 
@@ -123,12 +123,10 @@ func (h *handler) allow(addr string) bool {
 // client asks who makes a request, when it is its turn.
 func (h *handler) client(r *http.Request) (c Client, ok bool) {
 	addr := AddrOf(r.RemoteAddr)
-	select {
-	case h.looks <- struct{}{}:
-		defer func() { <-h.looks }()
-	case <-r.Context().Done():
+	if h.looks.Enter(r.Context()) != nil {
 		return Client{Addr: addr}, false
 	}
+	defer h.looks.Leave()
 	c = h.who(r)
 	c.Addr = addr
 	return c, true

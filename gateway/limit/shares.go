@@ -1,6 +1,9 @@
-// Package limit bounds what a server on a TCP or unix socket spends on those who connect to it: connections, requests under way, bytes of bodies, and
-// time. A [Listener] bounds connections and a [Handler] requests, in all and for each address and account, so that nobody uses up what others
-// need. It knows no pages and no accounts: its user says who makes a request, and whose share it takes follows from that. It grants nobody anything.
+// Package limit bounds what is spent on those who ask for it. For servers on a TCP or unix socket a
+// [Listener] bounds connections and a [Handler] requests, bytes and time, in all and for each address
+// and account, so that nobody uses up what others need. For whatever has a key, [Every] bounds how
+// often something happens, [Slowdown] slows down after too much of it, [Recent] keeps the newest of
+// it, and [Gate] and [Turns] let callers go one after the other. It knows no pages, accounts or
+// devices: its user says who asks. It grants nobody anything.
 package limit
 
 import (

@@ -12,6 +12,7 @@ import (
 
 	"latchkey/coapres"
 	"latchkey/coapres/wire"
+	"latchkey/gateway/limit"
 	"latchkey/keys"
 )
 
@@ -42,7 +43,7 @@ type session struct {
 	peer   *coapres.Peer
 	number uint64
 	end    func()             // closes the association
-	turn   chan struct{}      // holds one token: one command at a time
+	turn   limit.Gate         // one command at a time
 	until  time.Time          // the registration lapses; zero: not registered
 	mute   time.Time          // when a command went unanswered: nothing is sent until the node speaks again; zero: never
 	read   context.CancelFunc // ends the reading under way; nil before the first
@@ -107,7 +108,7 @@ func (t *Table) Open(p *coapres.Peer, number uint64, end func(), now time.Time) 
 		return false, false
 	}
 	d.name, d.kind = p.Name, p.Kind
-	d.live = &session{peer: p, number: number, end: end, turn: make(chan struct{}, 1)}
+	d.live = &session{peer: p, number: number, end: end, turn: limit.NewGate(1)}
 	d.view.Since, d.view.Addr, d.view.Identity, d.view.Known = now, p.Addr, p.Key, false
 	d.view.State.ID = 0 // command ids count within one association
 	t.changed(p.Device)
@@ -199,7 +200,7 @@ func (t *Table) Command(ctx context.Context, deviceID keys.RecordID, cmd coapres
 	if err != nil {
 		return wire.Receipt{}, err
 	}
-	defer func() { <-s.turn }()
+	defer s.turn.Leave()
 	if err := t.reach(ctx, s); err != nil {
 		return wire.Receipt{}, err
 	}
@@ -255,9 +256,7 @@ func (t *Table) take(ctx context.Context, deviceID keys.RecordID) (s *session, e
 	}
 	s = d.live
 	t.mu.Unlock()
-	select {
-	case s.turn <- struct{}{}:
-	case <-ctx.Done():
+	if s.turn.Enter(ctx) != nil {
 		return nil, coapres.ErrLate
 	}
 	t.mu.Lock()
@@ -270,7 +269,7 @@ func (t *Table) take(ctx context.Context, deviceID keys.RecordID) (s *session, e
 	default:
 		return s, nil
 	}
-	<-s.turn
+	s.turn.Leave()
 	return nil, err
 }
 

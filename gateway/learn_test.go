@@ -5,7 +5,6 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"latchkey/gateway/access"
 )
@@ -43,25 +42,4 @@ func TestOneLearnerAtAReader(t *testing.T) {
 			t.Error("a second card was taken")
 		}
 	})
-}
-
-func TestNoise(t *testing.T) {
-	var n noise
-	now := time.Now()
-	for i := range noiseBurst {
-		if missed, ok := n.allow("front", now); !ok || missed != 0 {
-			t.Fatalf("event %d: got %d missed, %v", i, missed, ok)
-		}
-	}
-	for range 5 {
-		if _, ok := n.allow("front", now); ok {
-			t.Error("one too many")
-		}
-	}
-	if _, ok := n.allow("back", now); !ok {
-		t.Error("another device has to be silent too")
-	}
-	if missed, ok := n.allow("front", now.Add(noisePause)); !ok || missed != 5 {
-		t.Errorf("later: got %d missed, %v, want 5", missed, ok)
-	}
 }

@@ -1,0 +1,111 @@
+package limit
+
+import (
+	"sync"
+	"time"
+)
+
+// maxKeys is how many keys an [Every] or a [Slowdown] remembers. One that it forgets begins anew.
+const maxKeys = 4096
+
+// Every lets something happen for each key once in Pause on average, and counts what it refused
+// meanwhile. Burst of them may come at once; 0 is 1. Its methods are safe for concurrent use.
+type Every[K comparable] struct {
+	Pause time.Duration
+	Burst int
+
+	mu   sync.Mutex
+	keys Recent[K, spending] // guarded by mu
+}
+
+// spending is what one key has used up. The rate is the "generic cell rate algorithm": a key that
+// uses up nothing has due in the past, and each time costs it one Pause.
+type spending struct {
+	due    time.Time
+	missed int // since it was allowed last
+}
+
+// Allow tells whether it may happen now, and if so, how often it was refused since the last time.
+func (e *Every[K]) Allow(key K, now time.Time) (missed int, ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.keys.Keep = maxKeys
+	s, _ := e.keys.Get(key)
+	ahead := time.Duration(max(e.Burst, 1)-1) * e.Pause
+	if ok = !now.Before(s.due.Add(-ahead)); ok {
+		missed, s.missed = s.missed, 0
+		if s.due.Before(now) {
+			s.due = now
+		}
+		s.due = s.due.Add(e.Pause)
+	} else {
+		s.missed++
+	}
+	e.keys.Set(key, s, now)
+	return missed, ok
+}
+
+// Forget drops a key that is gone.
+func (e *Every[K]) Forget(key K) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.keys.Delete(key)
+}
+
+// Slowdown slows a key down after something bad has happened there Count times within Window: then
+// only one request in Pause may pass, until Window after the last time. All fields are required. Its
+// methods are safe for concurrent use.
+type Slowdown[K comparable] struct {
+	Count         int
+	Window, Pause time.Duration
+
+	mu   sync.Mutex
+	keys Recent[K, *record] // guarded by mu
+}
+
+type record struct {
+	times []time.Time // the last Count times, a ring
+	next  int
+	slow  time.Time // slowed down until then
+	free  time.Time // when the next request may pass, while it is slowed down
+}
+
+// Wait returns how long a key has to wait; 0: its request may pass now.
+func (s *Slowdown[K]) Wait(key K, now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.keys.Get(key)
+	if !ok || !now.Before(r.slow) {
+		return 0
+	}
+	if now.Before(r.free) {
+		return r.free.Sub(now)
+	}
+	r.free = now.Add(s.Pause)
+	return 0
+}
+
+// Note counts that it happened once more. It tells whether the key is slowed down from now on and
+// was not before.
+func (s *Slowdown[K]) Note(key K, now time.Time) (begins bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys.Keep = maxKeys
+	r, ok := s.keys.Get(key)
+	if !ok {
+		r = &record{times: make([]time.Time, s.Count)}
+	}
+	s.keys.Set(key, r, now)
+	r.times[r.next] = now
+	r.next = (r.next + 1) % len(r.times)
+	oldest := r.times[r.next] // zero while fewer than Count have happened
+	slowed := now.Before(r.slow)
+	if !slowed && (oldest.IsZero() || now.Sub(oldest) > s.Window) {
+		return false
+	}
+	r.slow = now.Add(s.Window)
+	if !slowed {
+		r.free = now.Add(s.Pause)
+	}
+	return !slowed
+}

@@ -1,0 +1,100 @@
+package limit
+
+import (
+	"context"
+	"sync"
+)
+
+// Gate lets a number of callers in at a time; with 1, one after the other. [NewGate] makes one.
+type Gate chan struct{}
+
+// NewGate returns a gate for so many at a time.
+func NewGate(most int) Gate { return make(Gate, most) }
+
+// Enter waits until there is room, or until ctx ends. Who has entered calls Leave once.
+func (g Gate) Enter(ctx context.Context) error {
+	select {
+	case g <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Leave makes room for the next.
+func (g Gate) Leave() { <-g }
+
+// Turns lets those who want the same key go one after the other. The zero value is ready for use, by many
+// at a time.
+type Turns[K comparable] struct {
+	mu     sync.Mutex
+	places map[K]*place[K] // guarded by mu; only those that somebody holds or waits for
+}
+
+// place is held by one caller at a time.
+type place[K comparable] struct {
+	key   K
+	gate  Gate
+	users int // who hold it or wait for it; guarded by Turns.mu
+}
+
+// Turn is what one caller holds: the places of one or two keys.
+type Turn[K comparable] struct {
+	turns *Turns[K]
+	held  [2]*place[K]
+	n     int
+}
+
+// Take waits until nobody else holds the place of the first key or that of the second; a zero key has
+// none. A key that one caller names first and another one second would let the two wait for each other
+// for ever, so keys of one kind always come first. The error is that of ctx, and nothing is held then.
+func (t *Turns[K]) Take(ctx context.Context, first, second K) (Turn[K], error) {
+	var none K
+	got := Turn[K]{turns: t}
+	for _, key := range [...]K{first, second} {
+		if key == none {
+			continue
+		}
+		p := t.join(key)
+		if err := p.gate.Enter(ctx); err != nil {
+			t.leave(p)
+			got.End()
+			return Turn[K]{}, err
+		}
+		got.held[got.n] = p
+		got.n++
+	}
+	return got, nil
+}
+
+// End gives the places back. Twice is harmless.
+func (t *Turn[K]) End() {
+	for ; t.n > 0; t.n-- {
+		p := t.held[t.n-1]
+		p.gate.Leave()
+		t.turns.leave(p)
+	}
+}
+
+func (t *Turns[K]) join(key K) *place[K] {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.places == nil {
+		t.places = map[K]*place[K]{}
+	}
+	p := t.places[key]
+	if p == nil {
+		p = &place[K]{key: key, gate: NewGate(1)}
+		t.places[key] = p
+	}
+	p.users++
+	return p
+}
+
+func (t *Turns[K]) leave(p *place[K]) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p.users--; p.users == 0 {
+		delete(t.places, p.key)
+	}
+}
