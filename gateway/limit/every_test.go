@@ -67,8 +67,10 @@ func TestEveryWithoutABurst(t *testing.T) {
 	for _, step := range []struct {
 		at   time.Duration
 		want bool
-	}{{0, true}, {time.Second, false}, {time.Minute - 1, false}, {time.Minute, true}, {2*time.Minute - 1, false}, {5 * time.Minute, true},
-		{6*time.Minute - 1, false}} {
+	}{
+		{0, true}, {time.Second, false}, {time.Minute - 1, false}, {time.Minute, true},
+		{2*time.Minute - 1, false}, {5 * time.Minute, true}, {6*time.Minute - 1, false},
+	} {
 		if _, ok := e.Allow(0, now.Add(step.at)); ok != step.want {
 			t.Errorf("after %v: got %v, want %v", step.at, ok, step.want)
 		}
@@ -107,7 +109,9 @@ func TestSlowdown(t *testing.T) {
 		t.Error("three in a minute do not slow it down")
 	}
 	for _, step := range []struct{ at, want time.Duration }{
-		{0, pause}, {pause - 1, 1}, {pause, 0}, {pause, pause}, {2*pause - 1, 1}, {2 * pause, 0}, {window, 0}, {window, 0}} {
+		{0, pause}, {pause - 1, 1}, {pause, 0}, {pause, pause}, {2*pause - 1, 1}, {2 * pause, 0},
+		{window, 0}, {window, 0},
+	} {
 		if got := s.Wait("front", now.Add(step.at)); got != step.want {
 			t.Errorf("after %v: got %v to wait, want %v", step.at, got, step.want)
 		}
