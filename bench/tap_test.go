@@ -13,6 +13,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway"
 	"latchkey/gateway/access"
+	"latchkey/gateway/clock"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 	"latchkey/keys/provision"
@@ -40,7 +41,7 @@ func newHouse(b testing.TB, opts store.Options, told func(gateway.Timeline)) *ho
 	if err != nil {
 		b.Fatal(err)
 	}
-	g, err := gateway.New(gateway.Config{Store: st, Listen: "127.0.0.1:0", Clock: gateway.ClockRTC, Timeline: told})
+	g, err := gateway.New(gateway.Config{Store: st, Listen: "127.0.0.1:0", Clock: clock.RTC, Timeline: told})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"latchkey/gateway"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
+	"latchkey/gateway/clock"
 	"latchkey/gateway/store"
 )
 
@@ -44,9 +45,9 @@ func (c *client) close() error {
 // place is where a command wants to work.
 type place struct {
 	dir   string
-	live  bool                // only with a running gateway
-	makes bool                // make the folder if there is none
-	clock gateway.ClockSource // what a gateway on the store would trust
+	live  bool         // only with a running gateway
+	makes bool         // make the folder if there is none
+	clock clock.Source // what a gateway on the store would trust
 	// again writes the same command line for somebody else.
 	again func(dir string) string
 }
@@ -98,7 +99,7 @@ func (p place) try(ctx context.Context) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := admin.New(admin.Config{Store: s, Clock: gateway.TrustedClock(p.clock, s), Version: version(), GatewayAddrs: announcedAddrs(defaultListen), StatusOf: gateway.StatusOf})
+	h := admin.New(admin.Config{Store: s, Clock: clock.Clock{Source: p.clock, LastEvent: s.LastEventAt}.Trusted, Version: version(), GatewayAddrs: announcedAddrs(defaultListen), StatusOf: gateway.StatusOf})
 	return &client{Client: http.Client{Transport: admin.InProcess(account.As(account.NewUnixPeer(whoami()), h))}, closeStore: s.Close}, nil
 }
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"latchkey/gateway"
+	"latchkey/gateway/clock"
 )
 
 // spec is a command over the admin API.
@@ -123,7 +123,7 @@ func (x *call) connect() (*client, error) {
 	}
 	var err error
 	x.api, err = connect(x.Context.Context, place{dir: x.String(dataFlag), live: x.spec.live, makes: x.spec.makes,
-		clock: gateway.ClockSource(cmp.Or(x.String("clock"), string(gateway.ClockNTP))), again: x.again})
+		clock: clock.Source(cmp.Or(x.String("clock"), string(clock.NTP))), again: x.again})
 	return x.api, err
 }
 

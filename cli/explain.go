@@ -9,8 +9,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"latchkey/gateway"
 	"latchkey/gateway/admin"
+	"latchkey/gateway/clock"
 )
 
 func explainCommand() spec {
@@ -23,7 +23,7 @@ func explainCommand() spec {
 			&cli.StringFlag{Name: "target", Usage: "where: a door or a lamp"},
 			&cli.StringFlag{Name: "action", Usage: "unlock, lock, on, off or toggle", DefaultText: "unlock for a door, on for a lamp"},
 			&cli.StringFlag{Name: "at", Usage: "when, like \"2026-11-23 08:00\" in the site's time zone, or RFC 3339", DefaultText: "now"},
-			&cli.StringFlag{Name: "clock", Value: string(gateway.ClockNTP), EnvVars: []string{"LATCHKEY_CLOCK"}, Usage: "ntp or rtc, as for serve; not needed while a gateway runs"},
+			&cli.StringFlag{Name: "clock", Value: string(clock.NTP), EnvVars: []string{"LATCHKEY_CLOCK"}, Usage: "ntp or rtc, as for serve; not needed while a gateway runs"},
 		},
 		run: explain,
 	}
@@ -33,7 +33,7 @@ func explain(x *call) error {
 	if err := x.oneOf("person", "uid", "device"); err != nil {
 		return err
 	}
-	if c := gateway.ClockSource(x.String("clock")); c != gateway.ClockNTP && c != gateway.ClockRTC {
+	if c := clock.Source(x.String("clock")); c != clock.NTP && c != clock.RTC {
 		return x.wrong("--clock %q: want ntp or rtc", c)
 	}
 	uid, err := x.uid()

@@ -17,6 +17,7 @@ import (
 	"latchkey/gateway"
 	"latchkey/gateway/access"
 	"latchkey/gateway/certificate"
+	"latchkey/gateway/clock"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 	"latchkey/keys/provision"
@@ -98,7 +99,7 @@ func buildHouse(ctx context.Context, out *console, as cast, bobs string) (h *hou
 		return h, err
 	}
 	data := filepath.Join(h.dir, "data")
-	if h.gw, err = gateway.New(gateway.Config{Store: h.store, Listen: "127.0.0.1:0", Clock: gateway.ClockRTC, Version: version(),
+	if h.gw, err = gateway.New(gateway.Config{Store: h.store, Listen: "127.0.0.1:0", Clock: clock.RTC, Version: version(),
 		AdminSocket: filepath.Join(data, socketName), Log: slog.New(slog.DiscardHandler), Timeline: h.decided,
 		Console: &gateway.ConsoleConfig{Listen: "127.0.0.1:0", Local: thisMachine, Certificate: certificate.Config{Dir: data}}}); err != nil {
 		return h, err

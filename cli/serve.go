@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"latchkey/gateway"
+	"latchkey/gateway/clock"
 	"latchkey/gateway/store"
 	"latchkey/keys/provision"
 )
@@ -52,8 +53,8 @@ func serve(c *cli.Context) error {
 	if err := level.UnmarshalText([]byte(c.String("log"))); err != nil {
 		return usagef(c, "--log %q: want debug, info, warn or error", c.String("log"))
 	}
-	clock := gateway.ClockSource(c.String("clock"))
-	if clock != gateway.ClockNTP && clock != gateway.ClockRTC {
+	source := clock.Source(c.String("clock"))
+	if source != clock.NTP && source != clock.RTC {
 		return usagef(c, "--clock %q: want ntp or rtc", c.String("clock"))
 	}
 	if n := c.Int("max-sessions"); n < 1 || n > 1_000_000 {
@@ -95,7 +96,7 @@ func serve(c *cli.Context) error {
 		return err
 	}
 	defer func() { _ = st.Close() }()
-	g, err := gateway.New(gateway.Config{Store: st, Listen: c.String("listen"), Announce: announce, Clock: clock,
+	g, err := gateway.New(gateway.Config{Store: st, Listen: c.String("listen"), Announce: announce, Clock: source,
 		AdminSocket: filepath.Join(p.dir, socketName), Console: console, MaxSessions: c.Int("max-sessions"), Version: version(), Log: log})
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w: another program has that port: stop it, or choose another one with --listen or --console", err)

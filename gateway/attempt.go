@@ -88,7 +88,7 @@ func (a *attempt) takeTurn(ctx context.Context) (err error) {
 
 // decide has the store decide. The decision and the device's counter are on disk when it returns nil.
 func (a *attempt) decide(ctx context.Context) error {
-	a.asked.ClockTrusted, _ = a.g.clock.trusted(a.asked.At)
+	a.asked.ClockTrusted, _ = a.g.clock.Trusted(a.asked.At)
 	adm, err := a.g.store.Admit(ctx, a.asked)
 	if err != nil {
 		a.g.metrics.undecided.Inc()

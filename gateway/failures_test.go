@@ -14,6 +14,7 @@ import (
 	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
+	"latchkey/gateway/clock"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 	"latchkey/keys/provision"
@@ -32,7 +33,7 @@ func newWard(t *testing.T) *ward {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := New(Config{Store: st, Listen: "127.0.0.1:0", Clock: ClockRTC, MaxSessions: 7})
+	g, err := New(Config{Store: st, Listen: "127.0.0.1:0", Clock: clock.RTC, MaxSessions: 7})
 	if err != nil {
 		t.Fatal(err)
 	}

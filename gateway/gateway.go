@@ -20,6 +20,7 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
+	"latchkey/gateway/clock"
 	"latchkey/gateway/feed"
 	"latchkey/gateway/limit"
 	"latchkey/gateway/session"
@@ -49,8 +50,8 @@ type Config struct {
 	Console *ConsoleConfig
 	// Announce is the "host:port" that goes into the bundles of new devices. If there is not exactly one, whoever adds a device has to say.
 	Announce []string
-	// Clock says what makes the time of day trustworthy; default ClockNTP.
-	Clock       ClockSource
+	// Clock says what makes the time of day trustworthy; default clock.NTP.
+	Clock       clock.Source
 	MaxSessions int // default 10,000
 	// RequestRate bounds the requests per second of one session, HandshakeRate the handshakes per second of all: see coapres and transport,
 	// whose defaults are meant for doors. Only a measurement needs more.
@@ -73,7 +74,7 @@ type Gateway struct {
 	server    *coapres.Server
 	sessions  *session.Table
 	feed      *feed.Feed
-	clock     clock
+	clock     clock.Clock
 	unknown   limit.Slowdown[access.ID] // of readers at which many unknown cards are tried
 	noise     limit.Every[access.ID]    // bounds the events of devices that come and go
 	full      limit.Every[struct{}]     // bounds the events that there is no room for a session
@@ -113,7 +114,7 @@ func New(cfg Config) (*Gateway, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	g := &Gateway{cfg: cfg, log: cfg.Log, store: cfg.Store, decoy: cfg.Store.DecoySecret(),
-		clock:     clock{source: cfg.Clock, lastEvent: cfg.Store.LastEventAt},
+		clock:     clock.Clock{Source: cfg.Clock, LastEvent: cfg.Store.LastEventAt},
 		unknown:   limit.Slowdown[access.ID]{Count: unknownCards, Window: unknownWindow, Pause: unknownPause},
 		noise:     limit.Every[access.ID]{Pause: noisePause, Burst: noiseBurst},
 		full:      limit.Every[struct{}]{Pause: fullInterval},
@@ -165,7 +166,7 @@ func (g *Gateway) Addr() net.Addr { return g.listener.Addr() }
 
 // Run serves until ctx ends and then returns nil, with every session closed.
 func (g *Gateway) Run(ctx context.Context) error {
-	if trusted, why := g.clock.trusted(time.Now()); !trusted {
+	if trusted, why := g.clock.Trusted(time.Now()); !trusted {
 		g.log.Error("clock not trusted: schedules deny until it is", "err", why)
 	}
 	if err := g.record(access.Event{Kind: access.EventStart, Detail: g.cfg.Version, Digest: g.store.Digest()}); errors.Is(err, store.ErrNoSpace) {

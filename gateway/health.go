@@ -36,7 +36,7 @@ func (g *Gateway) health() (found []admin.Finding) {
 		found = append(found, admin.Finding{Code: admin.CodeSlow, Text: fmt.Sprintf("the disk takes %v for one write, so commands come too late for the doors", took.Round(10*time.Millisecond)),
 			Do: "replace the disk or SD card, or find out what else writes to it"})
 	}
-	if trusted, why := g.clock.trusted(time.Now()); !trusted && timed(g.store.Snapshot()) {
+	if trusted, why := g.clock.Trusted(time.Now()); !trusted && timed(g.store.Snapshot()) {
 		found = append(found, admin.ClockFinding(why))
 	}
 	return found

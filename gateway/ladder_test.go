@@ -24,6 +24,7 @@ var ladder = map[string]int{
 	"coapres/device":           3,
 
 	"gateway/limit":       0,
+	"gateway/clock":       0,
 	"gateway/access":      2,
 	"gateway/door":        2,
 	"gateway/certificate": 2,

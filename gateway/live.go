@@ -34,7 +34,7 @@ func (l live) Acknowledge(ctx context.Context, actor string, seq uint64, remark 
 	return l.g.acknowledge(ctx, actor, seq, remark)
 }
 
-func (l live) ClockTrusted(now time.Time) (bool, string) { return l.g.clock.trusted(now) }
+func (l live) ClockTrusted(now time.Time) (bool, string) { return l.g.clock.Trusted(now) }
 
 func (l live) Latency() admin.Latency { return l.g.latency.view() }
 

@@ -74,7 +74,7 @@ func newMetrics(g *Gateway) *metrics {
 			return 0
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_clock_trusted", Help: "1 when schedules can be relied on."}, func() float64 {
-			if ok, _ := g.clock.trusted(time.Now()); ok {
+			if ok, _ := g.clock.Trusted(time.Now()); ok {
 				return 1
 			}
 			return 0

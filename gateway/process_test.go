@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"latchkey/gateway"
+	"latchkey/gateway/clock"
 	"latchkey/gateway/store"
 )
 
@@ -33,7 +34,7 @@ func TestServesApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = st.Close() }()
-	gw, err := gateway.New(gateway.Config{Store: st, Listen: addr, Clock: gateway.ClockRTC, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	gw, err := gateway.New(gateway.Config{Store: st, Listen: addr, Clock: clock.RTC, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

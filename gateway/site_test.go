@@ -13,6 +13,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway"
 	"latchkey/gateway/access"
+	"latchkey/gateway/clock"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 	"latchkey/keys/provision"
@@ -80,7 +81,7 @@ func (s *site) start() {
 	if s.said != nil {
 		log = slog.New(slog.NewTextHandler(s.said, nil))
 	}
-	gw, err := gateway.New(gateway.Config{Store: s.store, Listen: s.addr, AdminSocket: s.socket(), Clock: gateway.ClockRTC, Log: log, VerifyEvery: s.verify,
+	gw, err := gateway.New(gateway.Config{Store: s.store, Listen: s.addr, AdminSocket: s.socket(), Clock: clock.RTC, Log: log, VerifyEvery: s.verify,
 		Timeline: func(tl gateway.Timeline) {
 			s.mu.Lock()
 			defer s.mu.Unlock()

@@ -14,6 +14,7 @@ import (
 	"latchkey/coapres/transport"
 	"latchkey/gateway"
 	"latchkey/gateway/access"
+	"latchkey/gateway/clock"
 	"latchkey/gateway/store"
 )
 
@@ -82,7 +83,7 @@ func whole(o Order) (holder, error) {
 		}
 	}
 	steps := newSteps()
-	cfg := gateway.Config{Store: st, Listen: cmp.Or(o.Addr, anyPort), Clock: gateway.ClockRTC, MaxSessions: max(o.Sessions, 1), Timeline: steps.take}
+	cfg := gateway.Config{Store: st, Listen: cmp.Or(o.Addr, anyPort), Clock: clock.RTC, MaxSessions: max(o.Sessions, 1), Timeline: steps.take}
 	if o.Unbound {
 		cfg.RequestRate, cfg.HandshakeRate = unbound, unbound
 	}

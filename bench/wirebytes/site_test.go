@@ -10,6 +10,7 @@ import (
 	"latchkey/coapres/device"
 	"latchkey/gateway"
 	"latchkey/gateway/access"
+	"latchkey/gateway/clock"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 	"latchkey/keys/provision"
@@ -27,7 +28,7 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := gateway.New(gateway.Config{Store: st, Listen: "127.0.0.1:0", Clock: gateway.ClockRTC})
+	g, err := gateway.New(gateway.Config{Store: st, Listen: "127.0.0.1:0", Clock: clock.RTC})
 	if err != nil {
 		t.Fatal(err)
 	}

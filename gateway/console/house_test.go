@@ -25,6 +25,7 @@ import (
 	"latchkey/gateway"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/certificate"
+	"latchkey/gateway/clock"
 	"latchkey/gateway/console"
 	"latchkey/gateway/console/webtest"
 	"latchkey/gateway/store"
@@ -95,7 +96,7 @@ func emptyHouseOn(t *testing.T, opts store.Options, local ...string) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := gateway.Config{Store: st, Listen: "127.0.0.1:0", Clock: gateway.ClockRTC, Announce: []string{"127.0.0.1:5684"},
+	cfg := gateway.Config{Store: st, Listen: "127.0.0.1:0", Clock: clock.RTC, Announce: []string{"127.0.0.1:5684"},
 		Console: &gateway.ConsoleConfig{Listen: "127.0.0.1:0", Certificate: certificateFiles(t, dir)}}
 	for _, s := range local {
 		cfg.Console.Local = append(cfg.Console.Local, netip.MustParsePrefix(s))

@@ -1,4 +1,4 @@
-package gateway
+package clock
 
 import "golang.org/x/sys/unix"
 

@@ -1,0 +1,66 @@
+// Package clock says whether this machine's time of day can be relied on for schedules. It measures
+// nothing and sets no clock; what needs only durations uses the monotonic clock and does not ask here.
+package clock
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// Source is what makes the time of day trustworthy.
+type Source string
+
+const (
+	NTP Source = "ntp" // the kernel says that an NTP client keeps its clock
+	RTC Source = "rtc" // the machine has a clock with a battery, and somebody has set it
+)
+
+// Clock judges the time of day. LastEvent is required. It is safe for concurrent use.
+type Clock struct {
+	Source    Source                   // NTP unless it is RTC
+	LastEvent func() (time.Time, bool) // when the newest event was made, if there is one
+}
+
+// behind is how far the clock may stand behind the last event: two attempts may be stamped out of order by a moment.
+const behind = 5 * time.Second
+
+// Trusted tells whether now may be the true time, and if not, why, for people.
+func (c Clock) Trusted(now time.Time) (trusted bool, why string) {
+	if built := built(); now.Before(built) {
+		return false, fmt.Sprintf("it says %s, before this program was built (%s)",
+			now.UTC().Format(time.RFC3339), built.UTC().Format(time.RFC3339))
+	}
+	if at, ok := c.LastEvent(); ok && now.Before(at.Add(-behind)) {
+		return false, fmt.Sprintf(
+			"it says %s, before the last event (%s); if that event was wrongly in the future: latchkey time trust",
+			now.UTC().Format(time.RFC3339), at.UTC().Format(time.RFC3339))
+	}
+	if c.Source == RTC {
+		return true, ""
+	}
+	if synced, err := kernelSynchronised(); err != nil || !synced {
+		return false, "the kernel says it is not synchronised: run an NTP client, " +
+			"or start with --clock rtc if this machine has a battery-backed clock"
+	}
+	return true, ""
+}
+
+// oldest is a time that has certainly passed, for builds that carry no date of their own.
+var oldest = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+
+// built is when this program was built. It is remembered, because every decision asks.
+var built = sync.OnceValue(func() time.Time {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key != "vcs.time" {
+				continue
+			}
+			if t, err := time.Parse(time.RFC3339, s.Value); err == nil && t.After(oldest) {
+				return t
+			}
+		}
+	}
+	return oldest
+})
