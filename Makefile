@@ -139,7 +139,7 @@ firmware-host:
 
 firmware-test:
 	@$(MAKE) -C firmware --no-print-directory test
-	$(GO) test -tags firmware -run Firmware -count=1 -parallel 8 -timeout 12m ./gateway ./cli ./coapres/device ./coapres/wire
+	$(GO) test -tags firmware -run Firmware -count=1 -parallel 8 -timeout 12m ./gateway/e2e ./cli ./coapres/device ./coapres/wire
 
 firmware-size:
 	@$(MAKE) -C firmware --no-print-directory tools
@@ -151,13 +151,13 @@ test: deps bench-deps check release reproducible fuzz firmware-test
 	$(MAKE) test-large
 
 # The packages whose tests take longest are left out; those on the way of a scan are not.
-SLOW := latchkey/gateway latchkey/gateway/console latchkey/gateway/certificate latchkey/cli latchkey/bench%
+SLOW := latchkey/gateway/e2e latchkey/gateway/console latchkey/gateway/certificate latchkey/cli latchkey/bench%
 .PHONY: quick
 quick:
 	$(GO) vet ./...
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
 	$(GO) test -timeout 2m $(filter-out $(SLOW),$(shell $(GO) list ./...))
-	$(GO) test -timeout 2m -run 'TestLadder|TestDoor' ./gateway
+	$(GO) test -timeout 2m -run 'TestDoor' ./gateway/e2e
 
 RUN  ?= Long
 PKGS ?= ./...
@@ -180,7 +180,7 @@ screenshots: deps
 
 # What is about memory and load: without the race detector, which costs too much of both, and one package at a time.
 test-large:
-	$(GO) test -tags large -run Large -count=1 -p 1 -timeout 8m ./gateway ./coapres/transport
+	$(GO) test -tags large -run Large -count=1 -p 1 -timeout 8m ./gateway/e2e ./coapres/transport
 
 # Without the race detector, which allocates too.
 .PHONY: bench-gate

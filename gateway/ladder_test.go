@@ -50,6 +50,7 @@ var ladder = map[string]int{
 	"bench/latchkey-bench": 10,
 	"firmware/mutate":      0,
 
+	"gateway/e2e":             11, // tests
 	"gateway/faultdisk":       11,
 	"gateway/console/webtest": 11, // above the programs, so that only tests import it
 }
@@ -61,7 +62,7 @@ var alone = map[string][]string{
 	"github.com/pion":                  {"coapres/transport", "bench/load", "bench/server", "bench/peer_test"}, // stock go-coap beside ours, and a node that costs little
 	"github.com/danielgtaylor/huma":    {"gateway/admin"},
 	"github.com/urfave/cli":            {"cli"},
-	"github.com/plgd-dev/go-coap":      {"coapres/transport", "gateway", "coapres", "coapres/device", "gateway/session_test", "bench/load", "bench/server", "bench/latchkey-bench"},
+	"github.com/plgd-dev/go-coap":      {"coapres/transport", "gateway", "coapres", "coapres/device", "gateway/session_test", "gateway/e2e_test", "bench/load", "bench/server", "bench/latchkey-bench"},
 	"github.com/fxamacker/cbor":        {"coapres/wire", "gateway/store"},
 	"github.com/prometheus":            {"gateway"},
 	"golang.org/x/crypto":              {"gateway/store/seal"},

@@ -1,0 +1,129 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/plgd-dev/go-coap/v3/message"
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+	"github.com/plgd-dev/go-coap/v3/message/pool"
+	"golang.org/x/time/rate"
+
+	"latchkey/coapres"
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+	"latchkey/gateway/store"
+	"latchkey/keys"
+)
+
+// tap sends a true scan with that counter and returns the answer and how long it asks to wait.
+func (c *client) tap(n uint64, uid []byte) (code codes.Code, v wire.Verdict, wait time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	now := time.Now()
+	echo, age := c.held.Age(now, now)
+	body, err := wire.Scan{N: n, UID: uid, Age: age}.Encode(wire.CBOR)
+	if err != nil {
+		c.t.Error(err)
+	}
+	req := pool.NewMessage(ctx)
+	req.SetCode(codes.POST)
+	req.MustSetPath("/scan")
+	req.SetContentFormat(message.AppCBOR)
+	req.SetOptionBytes(252, echo)
+	req.SetBody(bytes.NewReader(body))
+	resp, err := c.conn.Do(req)
+	if err != nil {
+		c.t.Errorf("scan %d was not answered: %v", n, err)
+		return 0, v, 0
+	}
+	c.held.Take(coapres.EchoOf(resp), time.Now())
+	if body, err = resp.ReadBody(); err == nil && resp.Code() == codes.Changed {
+		v, _ = wire.ParseVerdict(wire.CBOR, body)
+	}
+	seconds, _ := resp.Options().GetUint32(message.MaxAge)
+	return resp.Code(), v, time.Duration(seconds) * time.Second
+}
+
+// A reader that scans a thousand times a second, each time truly and with a card that opens its own door, gets what it is allowed and is
+// told for all else when to come again. It stops nobody else's tap, its session goes on, and when it has waited it is served again.
+func TestReaderThatNeverRests(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t, store.Options{})
+	d.connect(d.addr, d.addr)
+	side := &door{site: d.site, id: d.target("side-door", access.Door, time.Second)}
+	side.readerID, side.readerKey = d.enrol("side-reader", keys.KindReader, side.id)
+	side.lockID, side.lockKey = d.enrol("side-lock", keys.KindLock, side.id)
+	bobsCard := []byte{0xb0, 0xb0, 0xb0, 0xb0}
+	d.person("bob", bobsCard, side.id)
+	side.lock = d.node("side-lock", keys.KindLock, side.lockKey, d.addr)
+	side.settled()
+	c := side.client(d.addr)
+	c.echo()
+
+	const scans, burst, perSecond = 1500, 20, 10
+	var (
+		wg               sync.WaitGroup
+		mu               sync.Mutex
+		decided, refused int           // guarded by mu
+		longest          time.Duration // guarded by mu; what it was asked to wait
+		sent             atomic.Uint64
+	)
+	pace, began := rate.NewLimiter(1000, 1), time.Now()
+	for range 2 { // as many as may be on their way at once
+		wg.Go(func() {
+			for n := sent.Add(1); n <= scans; n = sent.Add(1) {
+				_ = pace.Wait(context.Background()) // with no deadline it does not fail
+				code, _, wait := c.tap(n, bobsCard)
+				mu.Lock()
+				switch longest = max(longest, wait); {
+				case code == codes.Changed:
+					decided++
+				case code == codes.TooManyRequests && wait >= time.Second && wait <= 10*time.Second:
+					refused++
+				default:
+					t.Errorf("scan %d: got %s and %v to wait, want it decided, or 4.29 with a few seconds to wait", n, code, wait)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	over := make(chan struct{})
+	go func() { wg.Wait(); close(over) }()
+	taps, tick := 0, time.NewTicker(100*time.Millisecond)
+	defer tick.Stop()
+	for flooded := true; flooded; {
+		select {
+		case <-over:
+			flooded = false
+		case <-tick.C:
+			taps++
+			if v, err := d.scan(annsCard); err != nil || v.Verdict != wire.Granted {
+				t.Errorf("tap %d at the other door: got %+v, %v, want granted", taps, v, err)
+			}
+		}
+	}
+	elapsed := time.Since(began)
+	t.Logf("%d scans in %v: %d decided, %d refused; %d taps at the other door", scans, elapsed, decided, refused, taps)
+	if got := d.lock.Moves(); got != taps || taps < 5 {
+		t.Errorf("the other lock moved %d times for %d taps, want once for each of five at least", got, taps)
+	}
+	if most := int(burst+perSecond*elapsed.Seconds()) + 1; decided < burst-1 || decided > most || decided+refused != scans {
+		t.Errorf("got %d scans decided and %d refused, want %d to %d of %d decided", decided, refused, burst-1, most, scans)
+	}
+
+	<-time.After(longest) // as it was told
+	moves := side.lock.Moves()
+	if code, v, _ := c.tap(scans+1, bobsCard); code != codes.Changed || v.Verdict != wire.Granted || side.lock.Moves() != moves+1 {
+		t.Errorf("when it has waited: got %s %+v and %d moves, want granted and one", code, v, side.lock.Moves()-moves)
+	}
+	for _, ev := range d.events() {
+		if ev.Kind == access.EventSession && ev.Detail != "registered" {
+			t.Errorf("got a session event of %s: %s", ev.Device.Name, ev.Detail)
+		}
+	}
+}

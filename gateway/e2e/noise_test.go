@@ -1,0 +1,39 @@
+package e2e
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"latchkey/coapres/transport"
+	"latchkey/gateway/access"
+	"latchkey/gateway/store"
+	"latchkey/keys"
+)
+
+// Whoever holds a key and opens one session after the other does not fill the disk with events.
+func TestSessionEventsAreBounded(t *testing.T) {
+	s := newSite(t, store.Options{})
+	front := s.target("front", access.Door, time.Second)
+	id, key := s.enrol("front-reader", keys.KindReader, front)
+	const sessions = 150
+	for range sessions {
+		ctx, cancel := context.WithCancel(context.Background())
+		c, err := transport.Dial(ctx, s.addr, key.ID, key.Secret, nil)
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-c.Done()
+	}
+	s.stop()
+	got := 0
+	for _, ev := range s.events() {
+		if ev.Kind == access.EventSession && ev.Device.ID == id {
+			got++
+		}
+	}
+	if got < 10 || got > 40 {
+		t.Errorf("got %d events of %d sessions, want some", got, sessions)
+	}
+}

@@ -1,0 +1,137 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+
+	"latchkey/coapres"
+	"latchkey/coapres/device"
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+	"latchkey/gateway/store"
+	"latchkey/keys"
+)
+
+// Taps back to back, and a commit takes longer than a command may wait. Each tap has an answer while the reader listens, none costs the reader its
+// session, and the door stays shut.
+func TestTapsOnASlowDiskAreAnswered(t *testing.T) {
+	t.Parallel()
+	const commit = coapres.CommandWindow + 100*time.Millisecond
+	var slow atomic.Bool
+	d := newDoor(t, store.Options{BeforeCommit: func() {
+		if slow.Load() {
+			time.Sleep(commit) // what the disk takes
+		}
+	}})
+	d.connect(d.addr, d.addr)
+	d.granted("on a quick disk", time.Now())
+	slow.Store(true)
+	defer slow.Store(false)
+	moves := d.lock.Moves()
+	for i := range 5 {
+		began := time.Now()
+		v, err := d.scan(annsCard)
+		took := time.Since(began)
+		t.Logf("tap %d: %v %v after %v", i, v, err, took.Round(time.Millisecond))
+		var code *device.CodeError
+		switch {
+		case errors.As(err, &code) && code.Code == codes.ServiceUnavailable:
+		case err != nil:
+			t.Errorf("tap %d: got %v after %v, want an answer", i, err, took)
+		case v.Verdict != wire.Retry:
+			t.Errorf("tap %d: got %v, want retry", i, v)
+		case took < commit:
+			t.Errorf("tap %d: got %v after %v, before its decision can be durable", i, v, took)
+		}
+	}
+	if n := d.reader.Sessions(); n != 1 {
+		t.Errorf("got %d sessions, want the reader's first to go on", n)
+	}
+	slow.Store(false)
+	eventually(t, "every tap has its outcome", 10*time.Second, func() bool { return d.receipts() == 1+5 })
+	if n := d.lock.Moves() - moves; n != 0 {
+		t.Errorf("the lock moved %d times, want no late command", n)
+	}
+	d.works(t)
+}
+
+// receipts is how many outcomes of commands are kept.
+func (s *site) receipts() (n int) {
+	for _, ev := range s.events() {
+		if ev.Kind == access.EventReceipt {
+			n++
+		}
+	}
+	return n
+}
+
+// The outcome of a tap waits for a commit that is nothing to it. The next tap's decision is written together with it: a tap never waits for more than
+// the commit under way and its own.
+func TestOutcomeAndNextDecisionShareACommit(t *testing.T) {
+	t.Parallel()
+	var arm atomic.Bool // the next commit is of a decision: have an event ready behind it, and hold that
+	var hold atomic.Bool
+	var commits, moved atomic.Int64 // moved: how many there were when the lock last moved
+	held, release := make(chan struct{}), make(chan struct{})
+	var d *door
+	d = newDoor(t, store.Options{BeforeCommit: func() {
+		commits.Add(1)
+		switch {
+		case arm.CompareAndSwap(true, false):
+			queued := make(chan struct{})
+			go func() {
+				_, _ = d.store.RecordQueued(context.Background(), access.Event{Kind: access.EventReport, Detail: "of something else"}, func() { close(queued) })
+			}()
+			<-queued
+			hold.Store(true)
+		case hold.CompareAndSwap(true, false):
+			select {
+			case held <- struct{}{}:
+				<-release
+			case <-t.Context().Done():
+			}
+		}
+	}})
+	d.lock = d.run(device.Config{Name: "front-lock", Kind: keys.KindLock, Changed: func(st wire.State) {
+		if st.On {
+			moved.Store(commits.Load())
+		}
+	}}, d.lockKey, d.addr)
+	d.settled()
+	c := d.client(d.addr)
+	let := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(let)                 // before the site ends
+	for n := uint64(1); ; n += 2 { // until the second scan comes to the store in time, which nothing here can see
+		eventually(t, "the outcomes of the scans before are kept", 5*time.Second, func() bool { return d.receipts() == int(n-1) })
+		first, second := c.echo(), c.echo()
+		arm.Store(true)
+		if code, v := c.scan(n, annsCard, first, 0); code != codes.Changed || v.Verdict != wire.Granted {
+			t.Fatalf("got %v, %+v, want granted", code, v)
+		}
+		<-held
+		sent := time.Now()
+		done := make(chan wire.Verdict, 1)
+		go func() {
+			_, v := c.scan(n+1, annsCard, second, 0)
+			done <- v
+		}()
+		eventually(t, "the second scan is there", 5*time.Second, func() bool { return d.heard(d.readerID).After(sent) })
+		<-time.After(time.Duration(n) * 20 * time.Millisecond)
+		before := commits.Load()
+		release <- struct{}{}
+		if v := <-done; v.Verdict != wire.Granted {
+			t.Fatalf("the second scan: got %+v, want granted", v)
+		}
+		if got := moved.Load() - before; got == 1 {
+			return
+		} else if n > 8 { // more than a reader may ask at once
+			t.Fatalf("got %d commits until the second decision is durable, want one", got)
+		}
+	}
+}
