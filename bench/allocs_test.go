@@ -107,7 +107,7 @@ func runNodes(in io.Reader, out io.Writer) error {
 
 func TestGateAllocationsOfAScan(t *testing.T) {
 	var acted sync.WaitGroup
-	h := newHouse(t, store.Options{InMemory: true}, func(gateway.Timeline) { acted.Done() })
+	h := newSite(t, store.Options{InMemory: true}, func(gateway.Timeline) { acted.Done() })
 	var nodes []node
 	for i := range gateDoors {
 		lock, reader := h.door(i, card(i))

@@ -39,7 +39,7 @@ const (
 )
 
 func tapBesideFlood(b *testing.B, kind string) {
-	h := newHouse(b, store.Options{}, nil)
+	h := newSite(b, store.Options{}, nil)
 	opened := make(chan time.Time, tapsInTurn)
 	lock, reader := h.door(0, card(0))
 	lock.Changed = func(s wire.State) {
@@ -108,7 +108,7 @@ type flood struct {
 	lasted                 time.Duration
 }
 
-func newFlood(b *testing.B, h *house, reader device.Config, kind string) *flood {
+func newFlood(b *testing.B, h *site, reader device.Config, kind string) *flood {
 	ctx, cancel := context.WithCancel(context.Background())
 	conn, err := transport.Dial(ctx, h.gateway.Addr().String(), reader.Identity, reader.Secret, nil)
 	if err != nil {

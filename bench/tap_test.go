@@ -14,17 +14,17 @@ import (
 	"latchkey/gateway"
 	"latchkey/gateway/access"
 	"latchkey/gateway/clock"
+	"latchkey/gateway/house"
 	"latchkey/gateway/store"
 	"latchkey/keys"
-	"latchkey/keys/provision"
 )
 
 // doors is how many doors are tapped in turn. One association may make ten requests a second, with a burst of twenty, and the taps of
 // this benchmark come faster than any person's: enough doors keep every reader within its rate.
 const doors = 64
 
-// house is a gateway with doors and, at each, a reader and a lock over real DTLS on loopback.
-type house struct {
+// site is a gateway with doors and, at each, a reader and a lock over real DTLS on loopback.
+type site struct {
 	b       testing.TB
 	gateway *gateway.Gateway
 	store   *store.Store
@@ -32,7 +32,7 @@ type house struct {
 }
 
 // newHouse has no doors yet. told, which may be nil, hears of every attempt that was decided.
-func newHouse(b testing.TB, opts store.Options, told func(gateway.Timeline)) *house {
+func newSite(b testing.TB, opts store.Options, told func(gateway.Timeline)) *site {
 	b.Helper()
 	if !opts.InMemory {
 		opts.Dir = b.TempDir()
@@ -59,7 +59,7 @@ func newHouse(b testing.TB, opts store.Options, told func(gateway.Timeline)) *ho
 			b.Error(err)
 		}
 	})
-	return &house{b, g, st, func(cfg device.Config) *device.Device {
+	return &site{b, g, st, func(cfg device.Config) *device.Device {
 		cfg.Gateway, cfg.Retry = g.Addr().String(), time.Second
 		n := device.New(cfg)
 		nodes.Go(func() { _ = n.Run(ctx) }) // returns nil when ctx ends
@@ -73,7 +73,7 @@ func newHouse(b testing.TB, opts store.Options, told func(gateway.Timeline)) *ho
 }
 
 // settled waits until the state of so many locks was read.
-func (h *house) settled(locks int) {
+func (h *site) settled(locks int) {
 	h.b.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for known := 0; known < locks; {
@@ -91,22 +91,18 @@ func (h *house) settled(locks int) {
 }
 
 // door makes one door with its devices and somebody who may open it with this card.
-func (h *house) door(i int, uid []byte) (lock, reader device.Config) {
+func (h *site) door(i int, uid []byte) (lock, reader device.Config) {
 	h.b.Helper()
-	now := time.Now()
-	door := access.Target{ID: access.NewID(), Name: fmt.Sprintf("door-%d", i), Kind: access.Door, Pulse: time.Second, Created: now}
-	person := access.Person{ID: access.NewID(), Name: fmt.Sprintf("person-%d", i), Created: now}
-	changes := []access.Change{{Put: door}, {Put: person},
-		{Put: access.Credential{ID: h.store.CredentialID(uid), Person: person.ID, Tail: "0200", Status: access.CardActive, Created: now}},
-		{Put: access.Grant{ID: access.NewID(), SubjectKind: access.SubjectPerson, Subject: person.ID, Target: door.ID, Effect: access.Allow, Created: now}}}
+	p := house.Plan{Card: h.store.CredentialID, At: time.Now()}
+	door := p.Door(fmt.Sprintf("door-%d", i), time.Second)
+	p.Allow(access.SubjectPerson, p.Person(fmt.Sprintf("person-%d", i), uid), door, "")
 	device := func(kind keys.Kind) device.Config {
-		d := access.Device{ID: access.NewID(), Name: fmt.Sprintf("%s-%d", kind, i), Kind: kind, Targets: []access.ID{door.ID}, Created: now}
-		k := provision.New(d.ID)
-		changes = append(changes, access.Change{Put: d}, access.Change{Put: k})
-		return device.Config{Name: d.Name, Kind: kind, Identity: k.ID, Secret: k.Secret}
+		name := fmt.Sprintf("%s-%d", kind, i)
+		_, k := p.Device(name, kind, door)
+		return device.Config{Name: name, Kind: kind, Identity: k.ID, Secret: k.Secret}
 	}
 	lock, reader = device(keys.KindLock), device(keys.KindReader)
-	if _, err := h.gateway.Apply(context.Background(), "bench", changes...); err != nil {
+	if _, err := h.gateway.Apply(context.Background(), "bench", p.Take()...); err != nil {
 		h.b.Fatal(err)
 	}
 	return lock, reader
@@ -129,7 +125,7 @@ func card(door int) []byte { return []byte{4, 3, 2, byte(door)} }
 
 func tapToCommand(b *testing.B, opts store.Options) {
 	acted := make(chan gateway.Timeline, doors)
-	h := newHouse(b, opts, func(tl gateway.Timeline) {
+	h := newSite(b, opts, func(tl gateway.Timeline) {
 		if !tl.Repeated {
 			acted <- tl
 		}

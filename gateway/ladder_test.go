@@ -31,6 +31,7 @@ var ladder = map[string]int{
 	"gateway/store/seal":  1,
 	"gateway/store":       3,
 	"gateway/session":     3,
+	"gateway/house":       3,
 	"gateway/account":     3,
 	"gateway/feed":        4,
 	"gateway/admin":       5,

@@ -9,6 +9,7 @@ import (
 
 	"latchkey/bench/wirebytes"
 	"latchkey/gateway/access"
+	"latchkey/gateway/house"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 )
@@ -46,54 +47,49 @@ func Stranger() []byte { return []byte{0xff, 0xff, 0xff, 0xff} }
 // grantsEach is how many grants each of those people has who never come.
 const grantsEach = 10
 
+// enough is how many records are applied at once: with those of one more door or person they still fit into a batch.
+const enough = store.MaxChanges - 100
+
 // Build gives a store the policy of the house. The keys have been used today, or a gateway would write each of them at its first session.
 func (h House) Build(ctx context.Context, st *store.Store, secret keys.Secret, at time.Time) error {
-	var changes []access.Change
-	var err error
-	put := func(records ...access.Record) {
-		for _, r := range records {
-			changes = append(changes, access.Change{Put: r})
+	p := house.Plan{Card: st.CredentialID, At: at}
+	apply := func(atLeast int) error {
+		if len(p.Records) < atLeast {
+			return nil
 		}
-		if len(changes) >= store.MaxChanges-100 && err == nil {
-			_, err = st.Apply(ctx, "bench", changes...)
-			changes = changes[:0]
-		}
-	}
-	person := func(name string, uid []byte) access.ID {
-		p := access.Person{ID: access.NewID(), Name: name, Created: at}
-		put(p, access.Credential{ID: st.CredentialID(uid), Person: p.ID, Tail: fmt.Sprintf("%x", uid[len(uid)-2:]), Status: access.CardActive, Created: at})
-		return p.ID
+		_, err := st.Apply(ctx, "bench", p.Take()...)
+		return err
 	}
 	node := func(kind keys.Kind, id keys.ID, door access.ID) {
 		d := access.Device{ID: access.NewID(), Name: fmt.Sprintf("%s-%s", kind, string(id)[3:]), Kind: kind, Targets: []access.ID{door}, Created: at}
-		put(d, keys.Key{ID: id, Device: d.ID, Secret: secret, State: keys.Active, Created: at, LastUsed: at})
-	}
-	grant := func(person, door access.ID) {
-		put(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectPerson, Subject: person, Target: door, Effect: access.Allow, Created: at})
+		p.Add(d, keys.Key{ID: id, Device: d.ID, Secret: secret, State: keys.Active, Created: at, LastUsed: at})
 	}
 	var doors []access.ID
 	for i := range h.Doors {
-		door := access.Target{ID: access.NewID(), Name: fmt.Sprintf("door-%d", i), Kind: access.Door, Pulse: time.Second, Created: at}
-		doors = append(doors, door.ID)
-		put(door)
-		node(keys.KindReader, Reader(i), door.ID)
-		node(keys.KindLock, Lock(i), door.ID)
-		grant(person(fmt.Sprintf("person-%d", i), Card(i)), door.ID)
-	}
-	for i := range h.Readers {
-		door := access.Target{ID: access.NewID(), Name: fmt.Sprintf("spare-%d", i), Kind: access.Door, Pulse: time.Second, Created: at}
-		put(door)
-		node(keys.KindReader, h.Idle(i), door.ID)
-	}
-	person("stranger", Stranger())
-	for i := range h.Grants / grantsEach {
-		p := person(fmt.Sprintf("other-%d", i), binary.BigEndian.AppendUint32(nil, 2<<24+uint32(i)))
-		for k := range grantsEach {
-			grant(p, doors[(i*grantsEach+k)%len(doors)])
+		door := p.Door(fmt.Sprintf("door-%d", i), time.Second)
+		doors = append(doors, door)
+		node(keys.KindReader, Reader(i), door)
+		node(keys.KindLock, Lock(i), door)
+		p.Allow(access.SubjectPerson, p.Person(fmt.Sprintf("person-%d", i), Card(i)), door, "")
+		if err := apply(enough); err != nil {
+			return err
 		}
 	}
-	if err == nil && len(changes) > 0 {
-		_, err = st.Apply(ctx, "bench", changes...)
+	for i := range h.Readers {
+		node(keys.KindReader, h.Idle(i), p.Door(fmt.Sprintf("spare-%d", i), time.Second))
+		if err := apply(enough); err != nil {
+			return err
+		}
 	}
-	return err
+	p.Person("stranger", Stranger())
+	for i := range h.Grants / grantsEach {
+		person := p.Person(fmt.Sprintf("other-%d", i), binary.BigEndian.AppendUint32(nil, 2<<24+uint32(i)))
+		for k := range grantsEach {
+			p.Allow(access.SubjectPerson, person, doors[(i*grantsEach+k)%len(doors)], "")
+		}
+		if err := apply(enough); err != nil {
+			return err
+		}
+	}
+	return apply(1)
 }

@@ -11,9 +11,9 @@ import (
 	"latchkey/gateway"
 	"latchkey/gateway/access"
 	"latchkey/gateway/clock"
+	"latchkey/gateway/house"
 	"latchkey/gateway/store"
 	"latchkey/keys"
-	"latchkey/keys/provision"
 )
 
 // site is a gateway with one door, whose lock is there, and one reader that is not yet.
@@ -46,22 +46,17 @@ func newSite(t *testing.T) *site {
 			t.Error(err)
 		}
 	})
-	now := time.Now()
-	door := access.Target{ID: access.NewID(), Name: "front", Kind: access.Door, Pulse: time.Second, Created: now}
-	ann := access.Person{ID: access.NewID(), Name: "ann", Created: now}
-	lock := access.Device{ID: access.NewID(), Name: "lock-1", Kind: keys.KindLock, Targets: []access.ID{door.ID}, Created: now}
-	reader := access.Device{ID: access.NewID(), Name: "reader", Kind: keys.KindReader, Targets: []access.ID{door.ID}, Created: now}
-	lockKey, readerKey := provision.New(lock.ID), provision.New(reader.ID)
-	if _, err := g.Apply(ctx, "test", access.Change{Put: door}, access.Change{Put: ann}, access.Change{Put: lock}, access.Change{Put: reader},
-		access.Change{Put: lockKey}, access.Change{Put: readerKey},
-		access.Change{Put: access.Credential{ID: st.CredentialID(UID), Person: ann.ID, Tail: "e580", Status: access.CardActive, Created: now}},
-		access.Change{Put: access.Grant{ID: access.NewID(), SubjectKind: access.SubjectPerson, Subject: ann.ID, Target: door.ID,
-			Effect: access.Allow, Created: now}}); err != nil {
+	p := house.Plan{Card: st.CredentialID, At: time.Now()}
+	door := p.Door("front", time.Second)
+	_, lock := p.Device("lock-1", keys.KindLock, door)
+	_, reader := p.Device("reader", keys.KindReader, door)
+	p.Allow(access.SubjectPerson, p.Person("ann", UID), door, "")
+	if _, err := g.Apply(ctx, "test", p.Take()...); err != nil {
 		t.Fatal(err)
 	}
-	n := device.New(device.Config{Name: lock.Name, Kind: keys.KindLock, Gateway: g.Addr().String(), Identity: lockKey.ID, Secret: lockKey.Secret})
+	n := device.New(device.Config{Name: "lock-1", Kind: keys.KindLock, Gateway: g.Addr().String(), Identity: lock.ID, Secret: lock.Secret})
 	running.Go(func() { _ = n.Run(ctx) }) // returns nil when ctx ends
-	s := &site{Reader{Name: reader.Name, Gateway: g.Addr().String(), Identity: readerKey.ID, Secret: readerKey.Secret},
+	s := &site{Reader{Name: "reader", Gateway: g.Addr().String(), Identity: reader.ID, Secret: reader.Secret},
 		g.Addr().(*net.UDPAddr).Port}
 	t.Cleanup(s.reader.Close)
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {

@@ -14,9 +14,9 @@ import (
 	"latchkey/gateway"
 	"latchkey/gateway/access"
 	"latchkey/gateway/clock"
+	"latchkey/gateway/house"
 	"latchkey/gateway/store"
 	"latchkey/keys"
-	"latchkey/keys/provision"
 )
 
 // site is a whole house for a test: a store on disk, a gateway on loopback, and nodes that speak to it over real DTLS.
@@ -116,39 +116,46 @@ func (s *site) timelines() []gateway.Timeline {
 // apply changes the policy through the gateway.
 func (s *site) apply(records ...access.Record) {
 	s.t.Helper()
-	changes := make([]access.Change, len(records))
-	for i, r := range records {
-		changes[i] = access.Change{Put: r}
-	}
-	if _, err := s.gw.Apply(context.Background(), "test", changes...); err != nil {
+	s.build(func(p *house.Plan) { p.Add(records...) })
+}
+
+// build changes the policy by a plan.
+func (s *site) build(plan func(*house.Plan)) {
+	s.t.Helper()
+	p := &house.Plan{Card: s.store.CredentialID, At: time.Now()}
+	plan(p)
+	if _, err := s.gw.Apply(context.Background(), "test", p.Take()...); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-func (s *site) target(name string, kind access.TargetKind, pulse time.Duration) access.ID {
+func (s *site) target(name string, kind access.TargetKind, pulse time.Duration) (id access.ID) {
 	s.t.Helper()
-	t := access.Target{ID: access.NewID(), Name: name, Kind: kind, Pulse: pulse, Created: time.Now()}
-	s.apply(t)
-	return t.ID
+	s.build(func(p *house.Plan) {
+		if kind == access.Lamp {
+			id = p.Lamp(name)
+		} else {
+			id = p.Door(name, pulse)
+		}
+	})
+	return id
 }
 
 // enrol makes a device with a key and returns what goes into it.
-func (s *site) enrol(name string, kind keys.Kind, targets ...access.ID) (access.ID, keys.Key) {
+func (s *site) enrol(name string, kind keys.Kind, targets ...access.ID) (id access.ID, k keys.Key) {
 	s.t.Helper()
-	d := access.Device{ID: access.NewID(), Name: name, Kind: kind, Targets: targets, Created: time.Now()}
-	k := provision.New(d.ID)
-	s.apply(d, k)
-	return d.ID, k
+	s.build(func(p *house.Plan) { id, k = p.Device(name, kind, targets...) })
+	return id, k
 }
 
 // person makes a person with a card who may do everything with the target, always.
-func (s *site) person(name string, uid []byte, target access.ID) access.ID {
+func (s *site) person(name string, uid []byte, target access.ID) (id access.ID) {
 	s.t.Helper()
-	p := access.Person{ID: access.NewID(), Name: name, Created: time.Now()}
-	s.apply(p,
-		access.Credential{ID: s.store.CredentialID(uid), Person: p.ID, Tail: "e580", Status: access.CardActive, Created: time.Now()},
-		access.Grant{ID: access.NewID(), SubjectKind: access.SubjectPerson, Subject: p.ID, Target: target, Effect: access.Allow, Created: time.Now()})
-	return p.ID
+	s.build(func(p *house.Plan) {
+		id = p.Person(name, uid)
+		p.Allow(access.SubjectPerson, id, target, "")
+	})
+	return id
 }
 
 // node runs a device against addr until the test ends and waits until it is registered.
