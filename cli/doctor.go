@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"latchkey/gateway/admin"
+	"latchkey/gateway/doctor"
 )
 
 // maxShown bounds how many failures are printed; --json has all.
@@ -21,12 +22,12 @@ func doctorCommand() spec {
 	return spec{
 		name: "doctor", usage: "find out why devices do not connect, and what to do about it", live: true,
 		flags: []cli.Flag{&cli.StringFlag{Name: "device", Usage: "only this device"}},
-		run:   doctor,
+		run:   diagnose,
 	}
 }
 
-// doctor prints what is wrong. Whatever is found is a failure.
-func doctor(x *call) error {
+// diagnose prints what is wrong. Whatever is found is a failure.
+func diagnose(x *call) error {
 	zone, err := x.zone()
 	if err != nil {
 		return err
@@ -83,7 +84,7 @@ func doctor(x *call) error {
 }
 
 // refused says what was last refused, and why. It need not be wrong now: a node may have mended it since.
-func refused(device string, r admin.Refusal, at string) string {
+func refused(device string, r doctor.Refusal, at string) string {
 	request := "a request"
 	if r.Request != "" {
 		request = r.Request
@@ -107,7 +108,7 @@ func healthy(d admin.Diagnosis) string {
 }
 
 // counts are the causes that there were.
-func counts(of []admin.Count) string {
+func counts(of []doctor.Count) string {
 	var out []string
 	for _, c := range of {
 		if c.Count > 0 {

@@ -21,7 +21,7 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 	}
 	after := g.store.Snapshot()
 	g.endRevoked(after)
-	g.failures.keep(after)
+	g.handshakes.ForgetRemoved(after)
 	g.alarms.keep(after)
 	if after.Site.Lockdown && !before.Site.Lockdown {
 		g.lockAll(after)
@@ -30,8 +30,8 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 		if _, ok := after.Devices[id]; !ok {
 			g.reports.forget(id)
 			g.addresses.forget(id)
-			g.stale.forget(id)
-			g.staleTold.Forget(id)
+			g.late.Forget(id)
+			g.lateTold.Forget(id)
 			g.noise.Forget(id)
 			g.confirms.forget(id)
 			g.feed.DeviceRemoved(id)

@@ -3,12 +3,14 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"latchkey/coapres"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/keys"
 )
 
 // calls is what the resources ask of the gateway: [coapres.Calls].
@@ -70,4 +72,35 @@ func (c calls) Targets(p *coapres.Peer) []string {
 // mayName tells whether a target is one of the peer's own.
 func (g *Gateway) mayName(p *coapres.Peer, target access.ID) bool {
 	return slices.Contains(g.store.Snapshot().Devices[p.Device].Targets, target)
+}
+
+// Late makes an event of a scan that came too late, at most one per device and minute. n is its counter.
+func (c calls) Late(p *coapres.Peer, n uint64, after time.Duration) {
+	now := time.Now()
+	c.g.late.Note(p.Device, after, now)
+	missed, ok := c.g.lateTold.Allow(p.Device, now)
+	if !ok {
+		return
+	}
+	what := "a scan"
+	if p.Kind == keys.KindSwitch {
+		what = "a press"
+	}
+	ev := access.Event{Kind: access.EventStale, Device: named(p), Counter: n,
+		Detail: fmt.Sprintf("%s came %d ms after the tap, and was not decided", what, after.Milliseconds())}
+	if missed > 0 {
+		ev.Detail += fmt.Sprintf(" (and %d more since the event before)", missed)
+	}
+	ev.Target = c.g.placeOf(p)
+	c.g.log.Warn("scan too late", "device", p.Name, "after", after)
+	c.g.background(func() { c.g.feed.Note(ev) })
+}
+
+// placeOf names the door or lamp at which a device stands; zero if there is none, or several.
+func (g *Gateway) placeOf(p *coapres.Peer) access.Named {
+	policy := g.store.Snapshot()
+	if d := policy.Devices[p.Device]; len(d.Targets) == 1 {
+		return access.Named{ID: d.Targets[0], Name: policy.Targets[d.Targets[0]].Name}
+	}
+	return access.Named{}
 }

@@ -15,6 +15,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/clock"
+	"latchkey/gateway/doctor"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 	"latchkey/keys/provision"
@@ -106,35 +107,35 @@ func TestCausesOfFailures(t *testing.T) {
 		rule     string
 		cause    transport.Cause
 		identity func(w *ward) string
-		counted  admin.Cause
+		counted  doctor.Cause
 		all, one string   // findings with and without --device front-reader
 		says     []string // of the finding about it
 	}{
 		{"nothing at all", "", nil, "", "no-traffic front-reader", "no-traffic front-reader", []string{"lk-0123456789", "never been connected"}},
-		{"a wrong key", transport.CauseKey, func(w *ward) string { return string(w.good.ID) }, admin.CauseWrongKey,
+		{"a wrong key", transport.CauseKey, func(w *ward) string { return string(w.good.ID) }, doctor.CauseWrongKey,
 			"wrong-key front-reader", "wrong-key front-reader", []string{"wrong key", "lk-0123456789", "192.0.2.7:40000", "latchkey device rekey front-reader"}},
-		{"a revoked key of a device that has another", transport.CauseKey, func(w *ward) string { return string(w.old.ID) }, admin.CauseRevoked,
+		{"a revoked key of a device that has another", transport.CauseKey, func(w *ward) string { return string(w.old.ID) }, doctor.CauseRevoked,
 			"revoked front-reader", "revoked front-reader", []string{"revoked", "newer key"}},
-		{"a revoked key of a device that has no other", transport.CauseKey, func(w *ward) string { return string(w.lamp.ID) }, admin.CauseRevoked,
+		{"a revoked key of a device that has no other", transport.CauseKey, func(w *ward) string { return string(w.lamp.ID) }, doctor.CauseRevoked,
 			"revoked desk-lamp, no-traffic front-reader", "no-traffic front-reader", []string{"if it is to come back: latchkey device rekey desk-lamp"}},
-		{"an identity that nobody has", transport.CauseKey, func(*ward) string { return "garage" }, admin.CauseUnknownIdentity,
+		{"an identity that nobody has", transport.CauseKey, func(*ward) string { return "garage" }, doctor.CauseUnknownIdentity,
 			"no-traffic front-reader, unknown-identity", "no-traffic front-reader, unknown-identity", []string{`the identity "garage", which no device has`}},
-		{"an identity that is nearly one", transport.CauseKey, func(*ward) string { return "LK-0123456798" }, admin.CauseUnknownIdentity,
+		{"an identity that is nearly one", transport.CauseKey, func(*ward) string { return "LK-0123456798" }, doctor.CauseUnknownIdentity,
 			"no-traffic front-reader, unknown-identity", "no-traffic front-reader, unknown-identity",
 			[]string{`"LK-0123456798"`, "nearly lk-0123456789 of front-reader", "correct the identity in front-reader"}},
-		{"a name for an identity", transport.CauseKey, func(*ward) string { return "front-reader" }, admin.CauseUnknownIdentity,
+		{"a name for an identity", transport.CauseKey, func(*ward) string { return "front-reader" }, doctor.CauseUnknownIdentity,
 			"no-traffic front-reader, unknown-identity", "no-traffic front-reader, unknown-identity", []string{"put lk-0123456789 into front-reader"}},
-		{"a secret for an identity", transport.CauseKey, func(*ward) string { return secret.Reveal() }, admin.CauseUnknownIdentity,
+		{"a secret for an identity", transport.CauseKey, func(*ward) string { return secret.Reveal() }, doctor.CauseUnknownIdentity,
 			"no-traffic front-reader, unknown-identity", "no-traffic front-reader, unknown-identity", []string{"swapped", "in the clear"}},
-		{"no common suite", transport.CauseSuite, func(*ward) string { return "" }, admin.CauseNoCommonSuite,
+		{"no common suite", transport.CauseSuite, func(*ward) string { return "" }, doctor.CauseNoCommonSuite,
 			"no-traffic front-reader, no-common-suite", "no-traffic front-reader, no-common-suite", []string{"192.0.2.7:40000", "PSK_WITH_AES_128_CCM_8"}},
-		{"a hello in pieces", transport.CauseMalformed, func(*ward) string { return "" }, admin.CauseMalformed,
+		{"a hello in pieces", transport.CauseMalformed, func(*ward) string { return "" }, doctor.CauseMalformed,
 			"no-traffic front-reader, malformed", "no-traffic front-reader, malformed", []string{"in one piece"}},
-		{"no room", transport.CauseFull, func(w *ward) string { return string(w.good.ID) }, admin.CauseFull,
+		{"no room", transport.CauseFull, func(w *ward) string { return string(w.good.ID) }, doctor.CauseFull,
 			"full front-reader", "full front-reader", []string{"limit of live sessions is reached (7)", "--max-sessions"}},
-		{"too many at once", transport.CauseBusy, func(*ward) string { return "" }, admin.CauseBusy,
+		{"too many at once", transport.CauseBusy, func(*ward) string { return "" }, doctor.CauseBusy,
 			"busy, no-traffic front-reader", "no-traffic front-reader, busy", []string{"too many began at once"}},
-		{"a peer that went away", transport.CauseAbandoned, func(*ward) string { return "" }, admin.CauseAbandoned,
+		{"a peer that went away", transport.CauseAbandoned, func(*ward) string { return "" }, doctor.CauseAbandoned,
 			"no-traffic front-reader", "no-traffic front-reader", nil},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
@@ -162,7 +163,7 @@ func TestCausesOfFailures(t *testing.T) {
 				t.Error("the secret is shown")
 			}
 			metrics := w.get("/metrics")
-			for i, c := range admin.Causes {
+			for i, c := range doctor.Causes {
 				want := uint64(0)
 				if c == tc.counted {
 					want = 1
@@ -199,7 +200,7 @@ func TestFailuresThatAreOver(t *testing.T) {
 	if d := w.diagnose("desk-lamp"); len(d.Findings) != 1 || !strings.Contains(d.Findings[0].Text, string(w.lamp.ID)) {
 		t.Errorf("of a revoked lamp that is asked for: got %+v, want when it came", d.Findings)
 	}
-	w.failures.over(w.good.ID, now)
+	w.handshakes.NoteCompleted(w.good.ID, now)
 	d := w.diagnose("")
 	if got := strings.Join(codes(d), ", "); got != "no-traffic front-reader" || len(d.Failures) != 4 {
 		t.Errorf("after a handshake: got %s and %d failures, want that all of it is over, and still to be seen", got, len(d.Failures))
@@ -217,11 +218,17 @@ func TestFailuresThatAreOver(t *testing.T) {
 		!f.First.Equal(now.Add(-50*time.Hour)) || !f.Last.Equal(now.Add(2*time.Millisecond)) {
 		t.Errorf("got %+v, want three of one kind", d.Failures)
 	}
-	w.failures.keep(access.New())
-	if h := w.failures.all(); len(h.Completed) != 0 {
+	w.handshakes.ForgetRemoved(access.New())
+	if h := w.handshakes.Snapshot(); len(h.Completed) != 0 {
 		t.Errorf("got %v for keys that are gone, want nothing", h.Completed)
 	}
 }
+
+// Bounds of what package doctor remembers.
+const (
+	keepFailures = 256 // of each kind of peer
+	maxClaim     = 64  // bytes of a claimed identity
+)
 
 // Whoever makes up identities and addresses fills bounded memory, pushes out only what others made up, and writes nothing to a terminal.
 func TestHostileFailures(t *testing.T) {
@@ -244,20 +251,20 @@ func TestHostileFailures(t *testing.T) {
 	}
 	w.failed(transport.Failure{Cause: transport.CauseFull}, now) // no address either
 	d := w.diagnose("")
-	count := map[admin.Cause]int{}
+	count := map[doctor.Cause]int{}
 	for _, f := range d.Failures {
 		count[f.Cause]++
 		if len(f.Identity) > 4*maxClaim+len("…") || strings.ContainsFunc(f.Identity+f.Addr, func(r rune) bool { return r < ' ' || r > '~' && r != '…' }) {
 			t.Fatalf("got the identity %q from %q, want it short and printable", f.Identity, f.Addr)
 		}
 	}
-	want := map[admin.Cause]int{admin.CauseUnknownIdentity: keepFailures, admin.CauseAbandoned: keepFailures, admin.CauseMalformed: keepFailures,
-		admin.CauseWrongKey: 1, admin.CauseNoCommonSuite: 1, admin.CauseFull: 1}
+	want := map[doctor.Cause]int{doctor.CauseUnknownIdentity: keepFailures, doctor.CauseAbandoned: keepFailures, doctor.CauseMalformed: keepFailures,
+		doctor.CauseWrongKey: 1, doctor.CauseNoCommonSuite: 1, doctor.CauseFull: 1}
 	if fmt.Sprint(count) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", count, want)
 	}
 	newest := fmt.Sprint("x", n-1)
-	if !slices.ContainsFunc(d.Failures, func(f admin.Failure) bool { return strings.HasPrefix(f.Identity, newest) }) {
+	if !slices.ContainsFunc(d.Failures, func(f doctor.Failure) bool { return strings.HasPrefix(f.Identity, newest) }) {
 		t.Errorf("the newest, %s, is not there", newest)
 	}
 	if len(d.Findings) > 30 {

@@ -21,6 +21,7 @@ import (
 	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
 	"latchkey/gateway/clock"
+	"latchkey/gateway/doctor"
 	"latchkey/gateway/feed"
 	"latchkey/gateway/limit"
 	"latchkey/gateway/session"
@@ -38,6 +39,7 @@ const (
 	noiseBurst = 30
 
 	fullInterval = time.Minute // between events that there is no room for a session
+	lateInterval = time.Minute // between events of one device whose scans come too late
 )
 
 // Config says how a gateway runs. Store is required and stays the caller's to close.
@@ -66,33 +68,33 @@ type Config struct {
 
 // Gateway is a running gateway. Its methods are safe for concurrent use.
 type Gateway struct {
-	cfg       Config
-	log       *slog.Logger
-	store     *store.Store
-	decoy     []byte
-	listener  *transport.Listener
-	server    *coapres.Server
-	sessions  *session.Table
-	feed      *feed.Feed
-	clock     clock.Clock
-	unknown   limit.Slowdown[access.ID] // of readers at which many unknown cards are tried
-	noise     limit.Every[access.ID]    // bounds the events of devices that come and go
-	full      limit.Every[struct{}]     // bounds the events that there is no room for a session
-	turns     limit.Turns[access.ID]    // of devices and of targets; whoever takes both takes the device's first
-	reports   reports
-	refusals  refusals
-	stale     stales
-	staleTold limit.Every[access.ID] // bounds their events
-	alarms    alarms
-	confirms  confirmations
-	learners  learners
-	failures  *failures
-	addresses addresses
-	metrics   *metrics
-	latency   *latency
-	api       http.Handler // the admin API, one for the socket and the console
-	admin     *adminServer
-	console   *consoleServer
+	cfg        Config
+	log        *slog.Logger
+	store      *store.Store
+	decoy      []byte
+	listener   *transport.Listener
+	server     *coapres.Server
+	sessions   *session.Table
+	feed       *feed.Feed
+	clock      clock.Clock
+	unknown    limit.Slowdown[access.ID] // of readers at which many unknown cards are tried
+	noise      limit.Every[access.ID]    // bounds the events of devices that come and go
+	full       limit.Every[struct{}]     // bounds the events that there is no room for a session
+	turns      limit.Turns[access.ID]    // of devices and of targets; whoever takes both takes the device's first
+	reports    reports
+	refusals   doctor.RefusalLog
+	late       doctor.LateLog
+	lateTold   limit.Every[access.ID] // bounds their events
+	alarms     alarms
+	confirms   confirmations
+	learners   learners
+	handshakes *doctor.HandshakeLog
+	addresses  addresses
+	metrics    *metrics
+	latency    *latency
+	api        http.Handler // the admin API, one for the socket and the console
+	admin      *adminServer
+	console    *consoleServer
 
 	bg   sync.WaitGroup // goroutines that a node's message or a change started; each ends by itself within seconds
 	bgMu sync.Mutex
@@ -114,12 +116,12 @@ func New(cfg Config) (*Gateway, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	g := &Gateway{cfg: cfg, log: cfg.Log, store: cfg.Store, decoy: cfg.Store.DecoySecret(),
-		clock:     clock.Clock{Source: cfg.Clock, LastEvent: cfg.Store.LastEventAt},
-		unknown:   limit.Slowdown[access.ID]{Count: unknownCards, Window: unknownWindow, Pause: unknownPause},
-		noise:     limit.Every[access.ID]{Pause: noisePause, Burst: noiseBurst},
-		full:      limit.Every[struct{}]{Pause: fullInterval},
-		staleTold: limit.Every[access.ID]{Pause: staleInterval},
-		failures:  newFailures(time.Now()), latency: newLatency(time.Now())}
+		clock:      clock.Clock{Source: cfg.Clock, LastEvent: cfg.Store.LastEventAt},
+		unknown:    limit.Slowdown[access.ID]{Count: unknownCards, Window: unknownWindow, Pause: unknownPause},
+		noise:      limit.Every[access.ID]{Pause: noisePause, Burst: noiseBurst},
+		full:       limit.Every[struct{}]{Pause: fullInterval},
+		lateTold:   limit.Every[access.ID]{Pause: lateInterval},
+		handshakes: doctor.NewHandshakeLog(time.Now()), latency: newLatency(time.Now())}
 	g.feed = feed.New(cfg.Store, cfg.Log)
 	g.sessions = session.NewTable(g.feed.DeviceChanged)
 	var err error
@@ -216,6 +218,28 @@ func (g *Gateway) Close() error {
 	return err
 }
 
+// failed notes a handshake that did not complete.
+func (g *Gateway) failed(f transport.Failure, now time.Time) {
+	p := g.store.Snapshot()
+	k, known := p.Keys[keys.ID(f.Identity)]
+	cause := doctor.CauseOf(f.Cause, k, known)
+	g.handshakes.NoteFailure(f, cause, known, now)
+	g.log.Debug("handshake failed", "addr", f.Addr.String(), "identity", doctor.ShowClaim(f.Identity), "reason", string(cause))
+	if cause != doctor.CauseFull {
+		return
+	}
+	if _, ok := g.full.Allow(struct{}{}, now); !ok {
+		return
+	}
+	ev := access.Event{Kind: access.EventFull, Detail: fmt.Sprintf("refused: the limit of live sessions is reached (%d)", g.cfg.MaxSessions)}
+	if known {
+		id := k.Device
+		ev.Device = access.Named{ID: id, Name: p.Devices[id].Name}
+	}
+	g.log.Error("no room for a session: start with a higher --max-sessions", "device", ev.Device.Name, "max", g.cfg.MaxSessions)
+	g.background(func() { g.feed.Note(ev) })
+}
+
 // psk finds the key of an identity. An unknown or revoked one meets a decoy, so that it fails as a wrong key does.
 func (g *Gateway) psk(identity []byte) []byte {
 	decoy := keys.Decoy(g.decoy, identity) // always computed: the same time for all
@@ -246,7 +270,7 @@ func (g *Gateway) opened(c *transport.Conn) error {
 	if g.cfg.RequestRate > 0 {
 		peer.Allow(g.cfg.RequestRate)
 	}
-	peer.Refused = func(r coapres.Refusal) { g.refusals.note(peer.Device, r) }
+	peer.Refused = func(r coapres.Refusal) { g.refusals.Note(peer.Device, r) }
 	c.SetPeer(peer)
 	replaced, ok := g.sessions.Open(peer, c.Number(), func() { _ = c.End() }, time.Now())
 	if !ok {
@@ -257,7 +281,7 @@ func (g *Gateway) opened(c *transport.Conn) error {
 		g.sessions.Closed(peer)
 		return errGone
 	}
-	g.failures.over(k.ID, time.Now())
+	g.handshakes.NoteCompleted(k.ID, time.Now())
 	g.log.Info("session opened", "device", d.Name, "addr", peer.Addr)
 	g.background(func() {
 		if replaced {
@@ -377,5 +401,19 @@ func (g *Gateway) watch(ctx context.Context) error {
 				g.nodeEvent(p, "offline: its registration was not renewed")
 			}
 		}
+	}
+}
+
+// tellReach says where the nodes' port can be reached from.
+func (g *Gateway) tellReach() {
+	const unseen = "a router that forwards it to here cannot be seen from here; do not forward it"
+	addrs, err := doctor.PublicAddrs(g.Addr())
+	switch {
+	case err != nil:
+		g.log.Warn("unknown whether the nodes' port is public", "err", err, "note", unseen)
+	case len(addrs) > 0:
+		g.log.Warn("the nodes' port is bound to a public address: bind it to the nodes' network with --listen", "addr", addrs, "note", unseen)
+	default:
+		g.log.Info("the nodes' port is bound to no public address", "note", unseen)
 	}
 }

@@ -34,6 +34,7 @@ var ladder = map[string]int{
 	"gateway/house":       3,
 	"gateway/account":     3,
 	"gateway/feed":        4,
+	"gateway/doctor":      4,
 	"gateway/admin":       5,
 	"gateway/console":     6,
 	"gateway":             7,

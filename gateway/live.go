@@ -9,6 +9,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
+	"latchkey/gateway/doctor"
 	"latchkey/gateway/session"
 )
 
@@ -38,8 +39,8 @@ func (l live) ClockTrusted(now time.Time) (bool, string) { return l.g.clock.Trus
 
 func (l live) Latency() admin.Latency { return l.g.latency.view() }
 
-func (l live) Handshakes() admin.Handshakes {
-	h := l.g.failures.all()
+func (l live) Handshakes() doctor.Handshakes {
+	h := l.g.handshakes.Snapshot()
 	h.Live, h.MaxLive = l.g.listener.Sessions(), l.g.cfg.MaxSessions
 	return h
 }
@@ -57,7 +58,7 @@ func (l live) Status() []admin.DeviceStatus {
 func (l live) status(v session.View, now time.Time) admin.DeviceStatus {
 	s := admin.DeviceStatus{Device: v.Device, Online: v.Online, Since: v.Since, Addr: v.Addr, Identity: v.Identity,
 		LastHeard: v.LastHeard, Commanded: v.Commanded.Action, CommandedAt: v.CommandedAt, Known: v.Known && !unconfirmed(v, now), MaxPulse: uint32(v.MaxPulse / time.Millisecond),
-		LateScans: l.g.stale.of(v.Device), Refused: l.g.refusals.of(v.Device)}
+		LateScans: l.g.late.Scans(v.Device), Refused: l.g.refusals.Last(v.Device)}
 	if s.Known {
 		st := v.Expected(now)
 		s.State, s.StateAt = &admin.State{On: st.On, Level: st.Level, Left: st.Left}, v.StateAt

@@ -10,7 +10,7 @@ import (
 
 	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/doctor"
 	"latchkey/gateway/door"
 )
 
@@ -79,11 +79,11 @@ func newMetrics(g *Gateway) *metrics {
 			}
 			return 0
 		}))
-	for _, code := range []string{admin.CodeStore, admin.CodeSpace, admin.CodeSlow, admin.CodeClock} {
+	for _, code := range []string{doctor.CodeStore, doctor.CodeSpace, doctor.CodeSlow, doctor.CodeClock} {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "latchkey_not_ready",
 			Help: "1 when a card that may enter would not be let in now, by what stands in the way.", ConstLabels: prometheus.Labels{"reason": code}},
 			func() float64 {
-				if slices.ContainsFunc(g.health(), func(f admin.Finding) bool { return f.Code == code }) {
+				if slices.ContainsFunc(doctor.CheckHealth(g.store, g.clock.Trusted), func(f doctor.Finding) bool { return f.Code == code }) {
 					return 1
 				}
 				return 0
@@ -126,10 +126,10 @@ func newMetrics(g *Gateway) *metrics {
 			Help: "Doors, by what they are now.", ConstLabels: prometheus.Labels{"state": string(h)}},
 			func() float64 { return float64(g.doorsThatAre(h)) }))
 	}
-	for _, cause := range admin.Causes { // all from the start, so that the first failure is an increase
+	for _, cause := range doctor.Causes { // all from the start, so that the first failure is an increase
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "latchkey_handshake_failures_total",
 			Help: "Handshakes that did not complete, by cause.", ConstLabels: prometheus.Labels{"cause": string(cause)}},
-			func() float64 { return float64(g.failures.count(cause)) }))
+			func() float64 { return float64(g.handshakes.Count(cause)) }))
 	}
 	return m
 }

@@ -19,6 +19,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/account"
+	"latchkey/gateway/doctor"
 	"latchkey/gateway/feed"
 	"latchkey/gateway/limit"
 )
@@ -52,7 +53,7 @@ type Live interface {
 	// Acknowledge keeps who has taken note of an alarm, and ends it. It fails with access.ErrNotFound if there is none.
 	Acknowledge(ctx context.Context, actor string, seq uint64, remark string) (Alarm, error)
 	// Handshakes tells what is remembered of them. The answer is the caller's.
-	Handshakes() Handshakes
+	Handshakes() doctor.Handshakes
 	Latency() Latency
 	// ClockTrusted tells whether wall time can be relied on, and if not, why.
 	ClockTrusted(now time.Time) (trusted bool, why string)
@@ -84,9 +85,9 @@ type Config struct {
 	GatewayAddrs []string
 	ConsoleURL   string // where people find the console; may be empty
 
-	Health   func() []Finding // why a card that may enter would not be let in now; none: it would
-	StatusOf func(error) int  // HTTP status for errors that this package cannot know, 0 for don't know
-	Now      func() time.Time // time.Now if nil
+	Health   func() []doctor.Finding // why a card that may enter would not be let in now; none: it would
+	StatusOf func(error) int         // HTTP status for errors that this package cannot know, 0 for don't know
+	Now      func() time.Time        // time.Now if nil
 }
 
 // api is the handlers' common ground.

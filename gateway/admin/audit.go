@@ -48,7 +48,7 @@ func (a *api) auditRoutes() {
 			case ctx.Err() != nil:
 				return nil, ctx.Err()
 			case err != nil:
-				return answer(Verified{Seq: seq, Problem: plain(err.Error()), At: a.Now()}, nil)
+				return answer(Verified{Seq: seq, Problem: access.PlainText(err.Error()), At: a.Now()}, nil)
 			}
 			return answer(Verified{OK: true, Seq: seq, At: a.Now()}, nil)
 		})

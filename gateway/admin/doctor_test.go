@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"latchkey/gateway/admin"
+	"latchkey/gateway/doctor"
 	"latchkey/gateway/store"
 )
 
@@ -19,17 +20,17 @@ func TestDoctorNeedsAGateway(t *testing.T) {
 }
 
 // ill is what a gateway says whose store has failed for that reason, if any.
-func ill(err error) []admin.Finding {
+func ill(err error) []doctor.Finding {
 	if err == nil {
 		return nil
 	}
-	return []admin.Finding{admin.StoreFinding(err)}
+	return []doctor.Finding{doctor.StoreFinding(err)}
 }
 
 // What ails the gateway itself comes first, and is no matter of one device but for a store that has failed.
 func TestDoctorLooksAtTheGatewayToo(t *testing.T) {
 	var sick error
-	s := newSite(t, withLive(&running{}), func(c *admin.Config) { c.Health = func() []admin.Finding { return ill(sick) } })
+	s := newSite(t, withLive(&running{}), func(c *admin.Config) { c.Health = func() []doctor.Finding { return ill(sick) } })
 	s.must("POST", "/v1/targets", `{"name":"door","kind":"door","pulse":"3s"}`, nil)
 	s.must("POST", "/v1/devices", `{"name":"meter","kind":"sensor","targets":["door"]}`, nil)
 	for _, tc := range []struct {
@@ -77,14 +78,14 @@ func TestDoctorLooksAtTheDisk(t *testing.T) {
 	}
 	free = 200 << 20
 	s.must("GET", "/v1/doctor", "", &d)
-	if i := slices.IndexFunc(d.Findings, func(f admin.Finding) bool { return f.Code == "space" }); i < 0 || !strings.Contains(d.Findings[i].Text, "210 MB are free") {
+	if i := slices.IndexFunc(d.Findings, func(f doctor.Finding) bool { return f.Code == "space" }); i < 0 || !strings.Contains(d.Findings[i].Text, "210 MB are free") {
 		t.Errorf("got %+v, want that the disk is nearly full", d.Findings)
 	}
 }
 
 // A big site with everything switched off, and an API that answers all the same.
 func TestDoctorIsBounded(t *testing.T) {
-	r := &running{past: admin.Handshakes{Since: time.Now()}}
+	r := &running{past: doctor.Handshakes{Since: time.Now()}}
 	s := newSite(t, withLive(r))
 	s.must("POST", "/v1/targets", `{"name":"door","kind":"door","pulse":"3s"}`, nil)
 	const devices = 230
@@ -92,7 +93,7 @@ func TestDoctorIsBounded(t *testing.T) {
 		s.must("POST", "/v1/devices", fmt.Sprintf(`{"name":"meter-%d","kind":"sensor","targets":["door"]}`, i), nil)
 	}
 	for i := range 2000 {
-		r.past.Failures = append(r.past.Failures, admin.Failure{Cause: admin.CauseUnknownIdentity, Identity: fmt.Sprint("lk-", i), Last: time.Now()})
+		r.past.Failures = append(r.past.Failures, doctor.Failure{Cause: doctor.CauseUnknownIdentity, Identity: fmt.Sprint("lk-", i), Last: time.Now()})
 	}
 	var d admin.Diagnosis
 	s.must("GET", "/v1/doctor", "", &d)

@@ -209,7 +209,7 @@ func findSubject(p *access.Policy, in NewGrant) (access.SubjectKind, access.ID, 
 func parseAction(name string) (wire.Action, error) {
 	action, err := wire.ParseAction(name)
 	if err != nil {
-		return 0, fmt.Errorf("action %q: %w: want unlock, lock, on, off, toggle or level", shorten(name), access.ErrInvalid)
+		return 0, fmt.Errorf("action %q: %w: want unlock, lock, on, off, toggle or level", access.Shorten(name), access.ErrInvalid)
 	}
 	return action, nil
 }

@@ -77,7 +77,7 @@ func (a *api) groupRoutes() {
 			return put(ctx, a, func(p *access.Policy) (access.Group, error) {
 				g, id, err := findMembership(p, in)
 				if err == nil && !slices.Contains(g.Members, id) {
-					err = fmt.Errorf("%s is not in group %s: %w", shorten(in.Member), g.Name, access.ErrNotFound)
+					err = fmt.Errorf("%s is not in group %s: %w", access.Shorten(in.Member), g.Name, access.ErrNotFound)
 				}
 				g.Members = slices.DeleteFunc(slices.Clone(g.Members), func(m access.ID) bool { return m == id })
 				return g, err

@@ -11,6 +11,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/doctor"
 	"latchkey/keys"
 )
 
@@ -30,27 +31,11 @@ type DeviceStatus struct {
 	State       *State      `json:"state,omitempty" doc:"as last acknowledged or read"`
 	StateAt     time.Time   `json:"stateAt,omitzero"`
 
-	MaxPulse  uint32     `json:"maxPulse,omitempty" doc:"ms that a lock holds an unlock at the most, as it said; left out if it did not"`
-	LateScans *LateScans `json:"lateScans,omitempty" doc:"scans that came too late to be decided, if there were any"`
+	MaxPulse  uint32            `json:"maxPulse,omitempty" doc:"ms that a lock holds an unlock at the most, as it said; left out if it did not"`
+	LateScans *doctor.LateScans `json:"lateScans,omitempty" doc:"scans that came too late to be decided, if there were any"`
 
-	Reports []Reading `json:"reports,omitempty" doc:"the last of each"`
-	Refused *Refusal  `json:"refused,omitempty" doc:"the last request that was refused, since the gateway's start"`
-}
-
-// Refusal is a request between a device and the gateway that was refused.
-type Refusal struct {
-	At       time.Time `json:"at"`
-	ByDevice bool      `json:"byDevice" doc:"the device refused what the gateway asked; otherwise the gateway what the device asked"`
-	Request  string    `json:"request,omitempty" doc:"method and path; left out if it was refused before they were looked at"`
-	Code     string    `json:"code" doc:"of the answer, such as 4.00"`
-	Why      string    `json:"why,omitempty" doc:"the member or option that was wrong, in the words of the side that refused"`
-}
-
-// LateScans are the scans of a device, since the gateway's start, that came so long after the tap that nothing was decided.
-type LateScans struct {
-	Count uint64    `json:"count"`
-	Last  time.Time `json:"last"`
-	After uint64    `json:"after" doc:"how many ms after the tap the last of them came"`
+	Reports []Reading       `json:"reports,omitempty" doc:"the last of each"`
+	Refused *doctor.Refusal `json:"refused,omitempty" doc:"the last request that was refused, since the gateway's start"`
 }
 
 // State is what an actuator says of itself.
@@ -117,7 +102,7 @@ func (a *api) liveRoutes() {
 }
 
 // sick says in a sentence why a card that may enter would not be let in.
-func sick(found []Finding) string {
+func sick(found []doctor.Finding) string {
 	texts := make([]string, len(found))
 	for i, f := range found {
 		texts[i] = f.Text

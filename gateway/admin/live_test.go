@@ -17,6 +17,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
+	"latchkey/gateway/doctor"
 )
 
 // running stands for a gateway where only one that runs can answer.
@@ -27,7 +28,7 @@ type running struct {
 	status   []admin.DeviceStatus
 	door     admin.DoorState
 	alarms   []admin.Alarm
-	past     admin.Handshakes
+	past     doctor.Handshakes
 	latency  admin.Latency
 }
 
@@ -67,7 +68,7 @@ func (r *running) Acknowledge(_ context.Context, actor string, seq uint64, remar
 
 func (r *running) Latency() admin.Latency { return r.latency }
 
-func (r *running) Handshakes() admin.Handshakes { return r.past }
+func (r *running) Handshakes() doctor.Handshakes { return r.past }
 
 func (r *running) ClockTrusted(time.Time) (bool, string) { return false, "nobody set it" }
 
@@ -134,7 +135,7 @@ func TestStatusAndClock(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	var sick error
-	s := newSite(t, func(c *admin.Config) { c.Health = func() []admin.Finding { return ill(sick) } })
+	s := newSite(t, func(c *admin.Config) { c.Health = func() []doctor.Finding { return ill(sick) } })
 	if code, _ := s.do("GET", "/healthz", ""); code != 200 {
 		t.Errorf("got %d, want 200", code)
 	}

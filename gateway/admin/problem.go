@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -19,9 +18,6 @@ var ErrNoGateway = errors.New("this needs a running gateway: start one with latc
 
 // TypeNoGateway is the type of the problem that [ErrNoGateway] becomes, so that a client need not read its text.
 const TypeNoGateway = "urn:latchkey:problem:no-gateway"
-
-// maxDetail bounds what a problem repeats of a request.
-const maxDetail = 400
 
 // problem maps an error to an HTTP status and a body of RFC 9457.
 func (a *api) problem(ctx context.Context, operation string, err error) error {
@@ -54,7 +50,7 @@ func (a *api) problem(ctx context.Context, operation string, err error) error {
 	if status == http.StatusInternalServerError {
 		a.Log.ErrorContext(ctx, "admin request", "operation", operation, "err", err)
 	}
-	return &huma.ErrorModel{Type: kind, Title: http.StatusText(status), Status: status, Detail: plain(err.Error())}
+	return &huma.ErrorModel{Type: kind, Title: http.StatusText(status), Status: status, Detail: access.PlainText(err.Error())}
 }
 
 // unavailable is an error that may pass.
@@ -80,34 +76,6 @@ func invalid(err error) error {
 	return fmt.Errorf("%w: %w", access.ErrInvalid, err)
 }
 
-// plain is an error's text without the names of our packages in front, and bounded.
-func plain(text string) string {
-	for cut := true; cut; {
-		cut = false
-		for _, prefix := range []string{"access: ", "store: ", "apply: ", "keys: ", "wire: "} {
-			if rest, ok := strings.CutPrefix(text, prefix); ok {
-				text, cut = rest, true
-			}
-		}
-	}
-	return shorten(text)
-}
-
-func shorten(text string) string {
-	if len(text) <= maxDetail {
-		return text
-	}
-	cut := maxDetail / 2
-	for !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	tail := len(text) - maxDetail/2
-	for !utf8.RuneStart(text[tail]) {
-		tail++
-	}
-	return text[:cut] + " … " + text[tail:]
-}
-
 // plainProblem puts what was wrong with a request into one sentence, and drops the values: among them may be a card's UID.
 func plainProblem(_ huma.Context, _ string, v any) (any, error) {
 	m, ok := v.(*huma.ErrorModel)
@@ -120,9 +88,9 @@ func plainProblem(_ huma.Context, _ string, v any) (any, error) {
 			what = append(what, "and more")
 			break
 		}
-		what = append(what, shorten(strings.TrimPrefix(strings.TrimPrefix(e.Location, "body."), "body")+": "+e.Message))
+		what = append(what, access.Shorten(strings.TrimPrefix(strings.TrimPrefix(e.Location, "body."), "body")+": "+e.Message))
 	}
 	plain := *m
-	plain.Detail, plain.Errors = shorten(strings.TrimPrefix(strings.Join(what, "; "), ": ")), nil
+	plain.Detail, plain.Errors = access.Shorten(strings.TrimPrefix(strings.Join(what, "; "), ": ")), nil
 	return &plain, nil
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"latchkey/gateway/access"
 )
 
 // A member is its exact name: huma has this as a switch for the whole program only.
@@ -50,7 +52,7 @@ func scanJSON(d *json.Decoder) error {
 			if !in.value {
 				name := t.(string)
 				if in.names[name] {
-					return fmt.Errorf("member %q is there twice", shorten(name))
+					return fmt.Errorf("member %q is there twice", access.Shorten(name))
 				}
 				in.names[name], in.value = true, true
 				continue

@@ -101,7 +101,7 @@ func (a *api) newTarget(in NewTarget) (access.Target, error) {
 func parsePulse(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return 0, fmt.Errorf("pulse %q: %w: want a length of time like 3s or 500ms", shorten(s), access.ErrInvalid)
+		return 0, fmt.Errorf("pulse %q: %w: want a length of time like 3s or 500ms", access.Shorten(s), access.ErrInvalid)
 	}
 	return d, nil
 }

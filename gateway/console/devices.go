@@ -14,6 +14,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
+	"latchkey/gateway/doctor"
 	"latchkey/keys"
 	"latchkey/keys/provision"
 )
@@ -135,7 +136,7 @@ type devicePage struct {
 	Grants   []admin.Grant
 	Grant    grantForm
 	Readings []reading
-	Findings []admin.Finding
+	Findings []doctor.Finding
 }
 
 type reading struct {

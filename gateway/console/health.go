@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"latchkey/gateway/admin"
+	"latchkey/gateway/doctor"
 )
 
 type healthPage struct {
@@ -13,7 +14,7 @@ type healthPage struct {
 	Diagnosis admin.Diagnosis
 	Head      admin.Head
 	Verified  *admin.Verified
-	Failed    []admin.Count // causes that there were
+	Failed    []doctor.Count // causes that there were
 	Latency   admin.Latency
 	Plot      latencyPlot
 	Online    int

@@ -14,6 +14,7 @@ import (
 	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
+	"latchkey/gateway/doctor"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 	"latchkey/keys/provision"
@@ -64,7 +65,7 @@ func TestDoctorTellsFailuresApart(t *testing.T) {
 	}
 	refuses(t, "a suite that is not ours", d.handshake(d.addr, nil, "-dtls1_2", "-cipher", "PSK-AES128-GCM-SHA256"))
 	wg.Wait()
-	want := map[admin.Cause]uint64{admin.CauseWrongKey: 1, admin.CauseRevoked: 1, admin.CauseUnknownIdentity: 2, admin.CauseNoCommonSuite: 1}
+	want := map[doctor.Cause]uint64{doctor.CauseWrongKey: 1, doctor.CauseRevoked: 1, doctor.CauseUnknownIdentity: 2, doctor.CauseNoCommonSuite: 1}
 	eventually(t, "each failure is counted under its cause", time.Minute, func() bool {
 		got, _ := d.diagnose("")
 		for _, c := range got.Counts {
@@ -72,7 +73,7 @@ func TestDoctorTellsFailuresApart(t *testing.T) {
 				return false
 			}
 		}
-		return len(got.Counts) == len(admin.Causes)
+		return len(got.Counts) == len(doctor.Causes)
 	})
 
 	for _, tc := range []struct{ rule, device, found, says, hides string }{

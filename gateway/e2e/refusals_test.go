@@ -13,17 +13,17 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/transport"
 	"latchkey/coapres/wire"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/doctor"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 )
 
 // refused is what doctor says was last refused of a device.
-func (s *site) refused(device string) (r admin.Refusal) {
+func (s *site) refused(device string) (r doctor.Refusal) {
 	s.t.Helper()
 	d, _ := s.diagnose(device)
 	if d.Device == nil || d.Device.Live == nil || d.Device.Live.Refused == nil {
-		return admin.Refusal{}
+		return doctor.Refusal{}
 	}
 	r = *d.Device.Live.Refused
 	if age := time.Since(r.At); age < 0 || age > time.Minute {
@@ -38,19 +38,19 @@ func TestDoctorShowsTheLastRefusal(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
 	reader := d.newer(d.readerKey, nil)
-	if got := d.refused("front-reader"); got != (admin.Refusal{}) {
+	if got := d.refused("front-reader"); got != (doctor.Refusal{}) {
 		t.Errorf("before any: got %+v", got)
 	}
 	for _, tc := range []struct {
 		rule string
 		body string
 		code codes.Code
-		want admin.Refusal
+		want doctor.Refusal
 	}{
-		{"a 4.01", `{"n":1,"uid":"04a1b2c3d4e580"}`, codes.Unauthorized, admin.Refusal{Request: "POST /scan", Code: "4.01", Why: "no Echo"}},
-		{"a 4.00 after it", `{"n":1,"uid":"c0ffee"}`, codes.BadRequest, admin.Refusal{Request: "POST /scan", Code: "4.00", Why: "scan: uid must be 4, 7 or 10 bytes"}},
+		{"a 4.01", `{"n":1,"uid":"04a1b2c3d4e580"}`, codes.Unauthorized, doctor.Refusal{Request: "POST /scan", Code: "4.01", Why: "no Echo"}},
+		{"a 4.00 after it", `{"n":1,"uid":"c0ffee"}`, codes.BadRequest, doctor.Refusal{Request: "POST /scan", Code: "4.00", Why: "scan: uid must be 4, 7 or 10 bytes"}},
 		{"a 4.01, which does not hide it", `{"n":1,"uid":"04a1b2c3d4e580"}`, codes.Unauthorized,
-			admin.Refusal{Request: "POST /scan", Code: "4.00", Why: "scan: uid must be 4, 7 or 10 bytes"}},
+			doctor.Refusal{Request: "POST /scan", Code: "4.00", Why: "scan: uid must be 4, 7 or 10 bytes"}},
 	} {
 		a := reader.call(coapres.Request{Method: codes.POST, Path: "/scan", Format: wire.JSON, Body: []byte(tc.body)}, tc.code)
 		if got := d.refused("front-reader"); got != tc.want {
@@ -71,7 +71,7 @@ func TestDoctorShowsTheLastRefusal(t *testing.T) {
 	if b, err := a.ReadBody(); err != nil || string(b) != "option 27" {
 		t.Errorf("got %q, %v, want the option", b, err)
 	}
-	if got, want := d.refused("front-reader"), (admin.Refusal{Code: "4.02", Why: "option 27"}); got != want {
+	if got, want := d.refused("front-reader"), (doctor.Refusal{Code: "4.02", Why: "option 27"}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 
@@ -89,7 +89,7 @@ func TestDoctorShowsTheLastRefusal(t *testing.T) {
 	if v, err := d.scan(annsCard); err != nil || v.Verdict != wire.Retry {
 		t.Errorf("got %+v, %v, want retry", v, err)
 	}
-	if got, want := d.refused("front-lock"), (admin.Refusal{ByDevice: true, Request: "POST /act", Code: "4.00", Why: "key 9[2J"}); got != want {
+	if got, want := d.refused("front-lock"), (doctor.Refusal{ByDevice: true, Request: "POST /act", Code: "4.00", Why: "key 9[2J"}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

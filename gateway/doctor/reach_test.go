@@ -1,4 +1,4 @@
-package gateway
+package doctor
 
 import (
 	"net/netip"

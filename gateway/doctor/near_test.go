@@ -1,4 +1,4 @@
-package admin
+package doctor
 
 import "testing"
 
@@ -23,10 +23,10 @@ func TestNear(t *testing.T) {
 		{"nothing", "", false},
 		{"something else", "front-reader", false},
 	} {
-		if got := isNear(slipless(tc.text), id); got != tc.want {
+		if got := isNear(normalize(tc.text), id); got != tc.want {
 			t.Errorf("%s: %q: got %v, want %v", tc.rule, tc.text, got, tc.want)
 		}
-		if got := isNear(id, slipless(tc.text)); got != tc.want {
+		if got := isNear(id, normalize(tc.text)); got != tc.want {
 			t.Errorf("%s: the other way round: got %v, want %v", tc.rule, got, tc.want)
 		}
 	}

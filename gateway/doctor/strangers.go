@@ -1,4 +1,4 @@
-package admin
+package doctor
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ const (
 
 // claim is about handshakes that failed with an identity of a device.
 func (x *examination) claim(f *Failure, d access.Device, online, usable bool) {
-	ref := deviceRef(x.p, d.ID)
+	ref := nameDevice(x.Policy, d.ID)
 	rekey := "latchkey device rekey " + d.Name + ", and put what that prints into it"
 	how := x.how(f)
 	switch f.Cause {
@@ -38,7 +38,7 @@ func (x *examination) claim(f *Failure, d access.Device, online, usable bool) {
 		}
 		x.find(string(f.Cause), ref, fmt.Sprintf("%s: revoked. Its identity %s, whose key opens nothing any more, came %s", d.Name, f.Identity, how), do)
 	case CauseFull:
-		x.find(string(f.Cause), ref, fmt.Sprintf(fullText, d.Name, how, x.Limit), fullDo)
+		x.find(string(f.Cause), ref, fmt.Sprintf(fullText, d.Name, how, x.Handshakes.MaxLive), fullDo)
 	default:
 		x.find(string(f.Cause), ref, fmt.Sprintf("%s: its handshake failed (%s) %s", d.Name, f.Cause, how), "switch it off and on again")
 	}
@@ -46,10 +46,10 @@ func (x *examination) claim(f *Failure, d access.Device, online, usable bool) {
 
 // crowded is about peers that were turned away because too many came at once.
 func (x *examination) crowded() {
-	for _, c := range x.Counts {
-		if c.Cause == CauseBusy && c.Count > 0 && x.now.Sub(c.Last) <= recently {
-			x.find(string(c.Cause), Ref{}, fmt.Sprintf("%s since %s, last at %s: too many began at once",
-				english.Plural(int(c.Count), "handshake was refused", "handshakes were refused"), x.time(x.Since), x.time(c.Last)),
+	for _, c := range x.Handshakes.Counts {
+		if c.Cause == CauseBusy && c.Count > 0 && x.Now.Sub(c.Last) <= recently {
+			x.find(string(c.Cause), access.Named{}, fmt.Sprintf("%s since %s, last at %s: too many began at once",
+				english.Plural(int(c.Count), "handshake was refused", "handshakes were refused"), x.time(x.Handshakes.Since), x.time(c.Last)),
 				"if it goes on, look for who floods the network; devices come back by themselves")
 		}
 	}
@@ -57,7 +57,7 @@ func (x *examination) crowded() {
 
 // stranger finds what a failure that names no device may mean, and tells whether it may be about device, if that is not nil.
 func (x *examination) stranger(f *Failure, device *access.Device) bool {
-	if x.now.Sub(f.Last) > recently || x.room == 0 {
+	if x.Now.Sub(f.Last) > recently || x.room == 0 {
 		return false
 	}
 	whose, name := "if it is one of yours, ", "NAME"
@@ -68,7 +68,7 @@ func (x *examination) stranger(f *Failure, device *access.Device) bool {
 	var text, do string
 	switch f.Cause {
 	case CauseUnknownIdentity:
-		f.Near = nearest(x.p, f.Identity)
+		f.Near = nearest(x.Policy, f.Identity)
 		if x.mended(f) || device != nil && len(f.Near) > 0 && !slices.ContainsFunc(f.Near, func(n Near) bool { return n.Device.ID == device.ID }) {
 			return false
 		}
@@ -77,7 +77,7 @@ func (x *examination) stranger(f *Failure, device *access.Device) bool {
 		text = fmt.Sprintf("no common suite. A peer came %s, and offered no cipher suite and curve that the gateway takes, or no extended master secret", how)
 		do = whose + "build it with PSK_WITH_AES_128_CCM_8 and extended master secret"
 	case CauseFull:
-		text, do = fmt.Sprintf(fullText, "a peer", how, x.Limit), fullDo
+		text, do = fmt.Sprintf(fullText, "a peer", how, x.Handshakes.MaxLive), fullDo
 	case CauseMalformed:
 		text = fmt.Sprintf("malformed. A peer came %s with a ClientHello that cannot be used", how)
 		do = whose + "it must speak DTLS 1.2 and send its ClientHello in one piece"
@@ -85,7 +85,7 @@ func (x *examination) stranger(f *Failure, device *access.Device) bool {
 		return device != nil // lost packets, or a scanner: worth a look, and no finding of its own
 	}
 	x.room--
-	x.find(string(f.Cause), Ref{}, text, do)
+	x.find(string(f.Cause), access.Named{}, text, do)
 	return true
 }
 
@@ -106,7 +106,7 @@ func unknown(f *Failure, how, whose, device string) (text, do string) {
 			whose + "the two are swapped in it, and the secret has been sent in the clear: latchkey device rekey " + device + " mints another"
 	case len(f.Near) == 0:
 		return text, whose + "put its identity into it as latchkey device show " + device + " has it"
-	case f.Near[0].Device.Name == slipless(f.Identity):
+	case f.Near[0].Device.Name == normalize(f.Identity):
 		return text + ": it is a device's name", fmt.Sprintf("put %s into %s as its identity", f.Near[len(f.Near)-1].Identity, f.Near[0].Device.Name)
 	}
 	var near []string

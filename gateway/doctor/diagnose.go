@@ -1,0 +1,293 @@
+// Package doctor remembers what went wrong between devices and the gateway, in bounded memory, and says
+// from that and from the policy what is wrong now and what to do about it. It mends nothing and moves
+// nothing; package admin puts its answers into HTTP.
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize/english"
+
+	"latchkey/gateway/access"
+	"latchkey/keys"
+)
+
+// Bounds of a diagnosis.
+const (
+	maxFindings = 200
+	maxStrange  = 16 // of them about peers that are no known device
+	// recently is how long a failure counts if no later success shows that it is over: what still fails
+	// comes again within that time.
+	recently = time.Hour
+	// tight is how many times the least free space still is a finding.
+	tight = 4
+)
+
+// Facts are what a diagnosis is made from.
+type Facts struct {
+	Now        time.Time
+	Policy     *access.Policy
+	Handshakes Handshakes
+	Devices    map[access.ID]Device // those that were there since the gateway's start
+	Alarms     []Alarm              // that nobody has acknowledged, oldest first
+	Health     []Finding            // of [CheckHealth]
+	Clock      string               // why the clock is not trusted; empty: it is
+	Damage     error                // that the last check of all that is on disk found; nil: none
+	DamageAt   time.Time            // when it was found
+	Space      *Space               // nil: it is not known
+}
+
+// Device is what is known of a device's sessions.
+type Device struct {
+	Online    bool
+	Addr      string // of the present or last session
+	LastHeard time.Time
+	MaxPulse  time.Duration // how long a lock holds an unlock at the most, as it said; 0: it did not say
+	Late      *LateScans    // nil: there were none
+}
+
+// Alarm is what is wrong at a place until somebody acknowledges it.
+type Alarm struct {
+	Seq      uint64 // of its event
+	Place    string // the name of the door, or of the device
+	Words    string // what is wrong
+	Device   access.Named
+	At, Last time.Time
+	Times    int
+}
+
+// Space is how much there is on disk, in bytes.
+type Space struct {
+	Used  uint64 `json:"used" doc:"bytes that the data folder takes"`
+	Free  uint64 `json:"free" doc:"bytes that are free in its file system"`
+	Least uint64 `json:"least" doc:"below so many free bytes nothing is granted any more"`
+}
+
+// Diagnosis is what is wrong.
+type Diagnosis struct {
+	Findings []Finding
+	More     int       // findings that were left out
+	Failures []Failure // newest first; of one device those that may be its own
+}
+
+// examination is one diagnosis being made.
+type examination struct {
+	Facts
+	Diagnosis
+	failed map[access.ID][]Failure // by the device whose identity was claimed
+	room   int                     // for findings about strangers
+}
+
+// begin finds what concerns every device: of the gateway's own health a failed store alone if the question
+// is about one device.
+func begin(f Facts, one bool) *examination {
+	x := &examination{Facts: f, failed: map[access.ID][]Failure{}, room: maxStrange,
+		Diagnosis: Diagnosis{Findings: []Finding{}, Failures: []Failure{}}}
+	for i, f := range x.Handshakes.Failures {
+		if k, ok := x.Policy.Keys[keys.ID(f.Identity)]; ok {
+			f.Device = nameDevice(x.Policy, k.Device)
+			x.Handshakes.Failures[i] = f
+			x.failed[f.Device.ID] = append(x.failed[f.Device.ID], f)
+		}
+	}
+	for _, found := range f.Health {
+		if !one || found.Code == CodeStore {
+			x.add(found)
+		}
+	}
+	if f.Damage != nil {
+		problem := access.PlainText(f.Damage.Error())
+		x.find(CodeStore, access.Named{}, "what is on disk is damaged, as was found at "+x.time(f.DamageAt)+": "+problem,
+			"keep a copy of the data folder, and put one back that is whole, before the gateway is restarted")
+	}
+	return x
+}
+
+// Diagnose looks at everything. It changes f.Handshakes.Failures, where it names devices.
+func Diagnose(f Facts) Diagnosis {
+	x := begin(f, false)
+	if f.Clock != "" && !x.has(CodeClock) {
+		x.add(ClockFinding(f.Clock))
+	}
+	x.alarms(nil)
+	if s := f.Space; s != nil && s.Free < tight*s.Least && !x.has(CodeSpace) {
+		x.add(SpaceFinding(s.Free, s.Least, 0, nil))
+	}
+	x.crowded()
+	devices := make([]access.Device, 0, len(x.Policy.Devices))
+	for _, d := range x.Policy.Devices {
+		devices = append(devices, d)
+	}
+	slices.SortFunc(devices, func(a, b access.Device) int { return strings.Compare(a.Name, b.Name) })
+	for _, d := range devices {
+		x.late(d)
+		x.pulse(d)
+		x.device(d, false)
+	}
+	for _, f := range x.Handshakes.Failures {
+		if f.Device.ID == "" {
+			x.stranger(&f, nil)
+		}
+		x.Failures = append(x.Failures, f)
+	}
+	return x.Diagnosis
+}
+
+// DiagnoseDevice looks at one device. It changes f.Handshakes.Failures, where it names devices.
+func DiagnoseDevice(f Facts, d access.Device) Diagnosis {
+	x := begin(f, true)
+	x.alarms(&d)
+	x.late(d)
+	x.pulse(d)
+	gone := x.device(d, true)
+	for _, f := range x.Handshakes.Failures {
+		switch {
+		case f.Device.ID == d.ID:
+			x.Failures = append(x.Failures, f)
+		case gone && f.Device.ID == "":
+			if x.stranger(&f, &d) {
+				x.Failures = append(x.Failures, f)
+			}
+		}
+	}
+	if gone {
+		x.crowded()
+	}
+	return x.Diagnosis
+}
+
+func (x *examination) find(code string, device access.Named, text, do string) {
+	x.add(Finding{code, device, text, do})
+}
+
+func (x *examination) add(f Finding) {
+	if len(x.Findings) >= maxFindings {
+		x.More++
+		return
+	}
+	x.Findings = append(x.Findings, f)
+}
+
+func (x *examination) has(code string) bool {
+	return slices.ContainsFunc(x.Findings, func(f Finding) bool { return f.Code == code })
+}
+
+// alarms are those that nobody has acknowledged: all, or those of one device.
+func (x *examination) alarms(device *access.Device) {
+	for _, alarm := range x.Alarms {
+		if device != nil && device.ID != alarm.Device.ID {
+			continue
+		}
+		text := fmt.Sprintf("%s: %s, on %s", alarm.Place, alarm.Words, x.time(alarm.At))
+		if alarm.Times > 1 {
+			text += fmt.Sprintf(", and %d times in all, last on %s", alarm.Times, x.time(alarm.Last))
+		}
+		x.find(codeAlarm, alarm.Device, text, fmt.Sprintf(
+			"look at the place; then, so that everybody knows that somebody did: latchkey alarm acknowledge %d", alarm.Seq))
+	}
+}
+
+// late is about scans that came too late to be decided.
+func (x *examination) late(d access.Device) {
+	l := x.Devices[d.ID].Late
+	if l == nil || x.Now.Sub(l.Last) > recently {
+		return
+	}
+	x.find(codeLate, nameDevice(x.Policy, d.ID), fmt.Sprintf("%s: %s too late to be decided, the last at %s, %d ms after the tap", d.Name,
+		english.Plural(int(l.Count), "scan came", "scans came"), x.time(l.Last), l.After),
+		"look for a weak radio link or a busy network. If there is neither, somebody may hold back what the device sends; nothing opened by it")
+}
+
+// pulse is about a lock that does not hold as long as its door's pulse says.
+func (x *examination) pulse(d access.Device) {
+	if d.Kind != keys.KindLock || len(d.Targets) != 1 {
+		return
+	}
+	t := x.Policy.Targets[d.Targets[0]]
+	if limit := x.Devices[d.ID].MaxPulse; limit > 0 && t.Pulse > limit {
+		x.find(codePulse, nameDevice(x.Policy, d.ID), fmt.Sprintf("%s: its pulse is %v, and its lock %s lets go after %v", t.Name, t.Pulse, d.Name, limit),
+			fmt.Sprintf("latchkey target change %s --pulse %v", t.Name, limit))
+	}
+}
+
+// device finds what is wrong with a device, and tells whether it is not there and nothing that it sent says why. asked: the question is about
+// this one, so that what somebody did on purpose is said too.
+func (x *examination) device(d access.Device, asked bool) (gone bool) {
+	s, seen := x.Devices[d.ID]
+	ref, ids := nameDevice(x.Policy, d.ID), x.usable(d.ID)
+	found := false
+	for _, f := range x.failed[d.ID] {
+		// Of a device that is here, or is not to come, only what goes on is wrong.
+		old := x.Now.Sub(f.Last) > recently && (s.Online || len(ids) == 0 && !asked)
+		if !old && f.Last.After(x.completed(d.ID)) && (len(ids) > 0 || f.Cause == CauseRevoked) {
+			found = true
+			x.claim(&f, d, s.Online, len(ids) > 0)
+		}
+	}
+	switch {
+	case len(ids) == 0:
+		if asked && !found {
+			x.find(string(CauseRevoked), ref, d.Name+": none of its keys opens anything: they are revoked",
+				"if it is to come back: latchkey device rekey "+d.Name+", and put what that prints into it")
+		}
+		return false
+	case s.Online || found && !seen:
+		return false
+	}
+	do := "see that it has power and is in the network, that it calls this gateway and not another address, and that UDP is let through both ways"
+	if seen {
+		addr, _, _ := strings.Cut(s.Addr, "#")
+		x.find(codeOffline, ref, fmt.Sprintf("%s: offline. It was last heard at %s from %s", d.Name, x.time(s.LastHeard), addr), do)
+	} else {
+		text := fmt.Sprintf("%s: nothing has come with %s since the gateway started at %s", d.Name, strings.Join(ids, " or "), x.time(x.Handshakes.Since))
+		if used := x.lastUsed(d.ID); used.IsZero() {
+			text += ", and it has never been connected"
+		} else {
+			text += "; it was last connected on " + used.Format(time.DateOnly)
+		}
+		x.find(codeNoTraffic, ref, text, do+"; and that its identity is written as here. A try that fails shows when it is over, after half a minute")
+	}
+	return !found
+}
+
+func (x *examination) time(t time.Time) string { return t.In(x.Policy.Zone()).Format(time.DateTime) }
+
+// usable are the identities with which a device may come, newest last.
+func (x *examination) usable(id access.ID) (ids []string) {
+	for _, k := range x.Policy.KeysOf(id) {
+		if k.State.Usable() {
+			ids = append(ids, string(k.ID))
+		}
+	}
+	return ids
+}
+
+// completed is when a device last completed a handshake; zero if it has not since the start.
+func (x *examination) completed(id access.ID) (last time.Time) {
+	for _, k := range x.Policy.KeysOf(id) {
+		last = latest(last, x.Handshakes.Completed[k.ID])
+	}
+	return last
+}
+
+// lastUsed is the day of a device's last handshake, from before the start too.
+func (x *examination) lastUsed(id access.ID) (last time.Time) {
+	for _, k := range x.Policy.KeysOf(id) {
+		last = latest(last, k.LastUsed)
+	}
+	return last
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+func nameDevice(p *access.Policy, id access.ID) access.Named {
+	return access.Named{ID: id, Name: p.Devices[id].Name}
+}

@@ -1,0 +1,62 @@
+package doctor
+
+import (
+	"fmt"
+
+	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
+
+	"latchkey/gateway/access"
+)
+
+// Finding is one thing that is wrong.
+type Finding struct {
+	Code   string       `json:"code" doc:"a cause of failed handshakes, or no-traffic, offline, late, pulse, alarm, clock, store, space, slow"`
+	Device access.Named `json:"device,omitzero"`
+	Text   string       `json:"text" doc:"what was found, for people"`
+	Do     string       `json:"do" doc:"what to do about it"`
+}
+
+// Codes of findings that are no cause of a failed handshake.
+const (
+	codeNoTraffic = "no-traffic" // nothing has come with any of the device's identities
+	codeOffline   = "offline"    // it was here, and is not
+	codeAlarm     = "alarm"      // one that nobody has acknowledged
+	codeLate      = "late"       // scans come so late that they are not decided
+	codePulse     = "pulse"      // a door's pulse is longer than its lock holds
+)
+
+// Codes of findings that keep every door shut, or may soon.
+const (
+	CodeClock = "clock"
+	CodeStore = "store"
+	CodeSpace = "space"
+	CodeSlow  = "slow"
+)
+
+// StoreFinding is about a store that has failed.
+func StoreFinding(err error) Finding {
+	return Finding{Code: CodeStore, Do: "restart the gateway",
+		Text: "nothing can be decided, every door stays shut: " + access.PlainText(err.Error())}
+}
+
+// ClockFinding is about a clock that is not trusted.
+func ClockFinding(why string) Finding {
+	return Finding{Code: CodeClock, Do: "set this machine's clock right",
+		Text: "the clock is not trusted, so what depends on the time denies: " + why}
+}
+
+// SpaceFinding is about a disk that is full, or nearly. held is how many restrictions act and are not durable.
+func SpaceFinding(free, least uint64, held int, err error) Finding {
+	f := Finding{Code: CodeSpace,
+		Text: fmt.Sprintf("%s are free where the data lies; below %s no door opens", humanize.Bytes(free), humanize.Bytes(least)),
+		Do:   "make room there, or move the data folder to a larger disk while the gateway is stopped"}
+	if err != nil {
+		f.Text = "how much is free where the data lies cannot be told, so no door opens: " + access.PlainText(err.Error())
+	}
+	if held > 0 {
+		f.Text += fmt.Sprintf("; %s NOT durable",
+			english.Plural(held, "restriction acts in memory and is", "restrictions act in memory and are"))
+	}
+	return f
+}

@@ -1,0 +1,64 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"latchkey/coapres"
+	"latchkey/gateway/access"
+)
+
+// A tap may wait for the commit under way and then for its own, and its command is sent within
+// coapres.CommandWindow or not at all. The
+// rest is for the network and the lock.
+const (
+	longestCommit = (coapres.CommandWindow - 300*time.Millisecond) / 2
+	healthWait    = longestCommit + 50*time.Millisecond // a commit that takes longer is an answer
+)
+
+// Store is what the health of a gateway is read from; see the methods of store.Store.
+type Store interface {
+	Snapshot() *access.Policy
+	Failed() error
+	Low() error
+	Space() (used, free, least uint64, err error)
+	Held() int
+	Pace(ctx context.Context) time.Duration
+}
+
+// CheckHealth finds why a card that may enter would not be let in now, for everybody and every door. What
+// concerns one device or one person is not in it, and neither is a lockdown, which is meant. trusted is
+// what the clock says of a time of day.
+func CheckHealth(st Store, trusted func(now time.Time) (bool, string)) (found []Finding) {
+	if err := st.Failed(); err != nil {
+		return append(found, StoreFinding(err))
+	}
+	if err := st.Low(); err != nil {
+		_, free, least, e := st.Space()
+		if e == nil {
+			err = nil
+		}
+		found = append(found, SpaceFinding(free, least, st.Held(), err))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), healthWait)
+	defer cancel()
+	if took := st.Pace(ctx); took > longestCommit {
+		text := fmt.Sprintf("the disk takes %v for one write, so commands come too late for the doors", took.Round(10*time.Millisecond))
+		found = append(found, Finding{Code: CodeSlow, Text: text, Do: "replace the disk or SD card, or find out what else writes to it"})
+	}
+	if ok, why := trusted(time.Now()); !ok && timed(st.Snapshot()) {
+		found = append(found, ClockFinding(why))
+	}
+	return found
+}
+
+// timed tells whether any grant depends on the time of day.
+func timed(p *access.Policy) bool {
+	for _, r := range p.Grants {
+		if r.Effect == access.Allow && (r.Schedule != "" || !r.From.IsZero() || !r.Until.IsZero()) {
+			return true
+		}
+	}
+	return false
+}
