@@ -13,7 +13,6 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
-	"latchkey/gateway/doctor"
 	"latchkey/gateway/limit"
 	"latchkey/gateway/store"
 )
@@ -48,10 +47,9 @@ func (g *Gateway) AdminHandler() http.Handler {
 }
 
 func newAPI(g *Gateway) http.Handler {
-	health := func() []doctor.Finding { return doctor.CheckHealth(g.store, g.clock.Trusted) }
 	return admin.New(admin.Config{Store: policyStore{g.store, g}, Live: live{g}, Feed: g.feed, Log: g.log,
-		Metrics: g.metrics.handler(), Version: g.cfg.Version, ConsoleURL: g.ConsoleURL(), GatewayAddrs: g.cfg.Announce,
-		Health: health, StatusOf: StatusOf})
+		Metrics: g.metrics.Handler(), Version: g.cfg.Version, ConsoleURL: g.ConsoleURL(), GatewayAddrs: g.cfg.Announce,
+		Health: g.checkHealth, StatusOf: StatusOf})
 }
 
 func listenAdmin(g *Gateway, path string) (*adminServer, error) {

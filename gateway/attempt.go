@@ -11,6 +11,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/limit"
+	"latchkey/gateway/observe"
 	"latchkey/gateway/session"
 	"latchkey/gateway/store"
 )
@@ -18,23 +19,8 @@ import (
 // diskWithin bounds the wait for a durable decision and for what came of it. Whoever asked has an answer long before.
 const diskWithin = 20 * time.Second
 
-// Timeline is when each step of one attempt was done. A step that was not reached is zero.
-type Timeline struct {
-	Received     time.Time // its datagram, or HTTP request, was read
-	Fresh        time.Time // its freshness was proven
-	Decided      time.Time
-	Durable      time.Time // decision and counter are on disk
-	Commanded    time.Time // the command was handed to the actuator's session
-	Acknowledged time.Time // its receipt was there
-
-	Seq      uint64 // of the decision's event
-	Device   string // its name; the operator's name if no device asked
-	Target   string
-	Decision access.Decision
-	Outcome  access.Outcome // of the command; empty if there was none
-	Holds    time.Duration  // of an unlock: how long the lock holds it, as it said; 0: it did not say
-	Repeated bool           // an attempt that was decided before: nothing was done
-}
+// Timeline is when each step of one attempt was done, and what came of it.
+type Timeline = observe.Timeline
 
 // attempt is one request to move a target, from the message that caused it to its durable outcome. It has
 // g and asked; run fills in the rest.
@@ -91,7 +77,7 @@ func (a *attempt) decide(ctx context.Context) error {
 	a.asked.ClockTrusted, _ = a.g.clock.Trusted(a.asked.At)
 	adm, err := a.g.store.Admit(ctx, a.asked)
 	if err != nil {
-		a.g.metrics.undecided.Inc()
+		a.g.metrics.CountUndecided()
 		a.g.log.Error("could not decide", "device", string(a.asked.Device), "target", string(a.asked.Target), "err", err)
 		return err
 	}
@@ -163,8 +149,8 @@ func (a *attempt) commandFor(p *access.Policy) coapres.Command {
 
 // observe tells whoever counts and logs.
 func (a *attempt) observe(ctx context.Context) {
-	a.g.metrics.observe(a.timeline)
-	a.g.latency.observe(a.timeline)
+	a.g.metrics.Observe(a.timeline)
+	a.g.latency.Observe(a.timeline)
 	asker := "device"
 	if a.asked.Source == access.ByOperator {
 		asker = "actor"

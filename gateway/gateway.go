@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -24,6 +25,7 @@ import (
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/feed"
 	"latchkey/gateway/limit"
+	"latchkey/gateway/observe"
 	"latchkey/gateway/session"
 	"latchkey/gateway/store"
 	"latchkey/keys"
@@ -90,8 +92,8 @@ type Gateway struct {
 	learners   learners
 	handshakes *doctor.HandshakeLog
 	addresses  addresses
-	metrics    *metrics
-	latency    *latency
+	metrics    *observe.Metrics
+	latency    *observe.Latencies
 	api        http.Handler // the admin API, one for the socket and the console
 	admin      *adminServer
 	console    *consoleServer
@@ -121,7 +123,7 @@ func New(cfg Config) (*Gateway, error) {
 		noise:      limit.Every[access.ID]{Pause: noisePause, Burst: noiseBurst},
 		full:       limit.Every[struct{}]{Pause: fullInterval},
 		lateTold:   limit.Every[access.ID]{Pause: lateInterval},
-		handshakes: doctor.NewHandshakeLog(time.Now()), latency: newLatency(time.Now())}
+		handshakes: doctor.NewHandshakeLog(time.Now()), latency: observe.NewLatencies(time.Now())}
 	g.feed = feed.New(cfg.Store, cfg.Log)
 	g.sessions = session.NewTable(g.feed.DeviceChanged)
 	var err error
@@ -131,7 +133,6 @@ func New(cfg Config) (*Gateway, error) {
 	g.alarms.keep(cfg.Store.Snapshot())
 	g.server = &coapres.Server{Calls: calls{g}, Log: cfg.Log}
 	g.confirms.ask = g.askEnd
-	g.metrics = newMetrics(g)
 	g.listener, err = transport.Listen(transport.Config{Addr: cfg.Listen, PSK: g.psk, MaxSessions: cfg.MaxSessions, HandshakeRate: cfg.HandshakeRate, Log: cfg.Log,
 		Failed: func(f transport.Failure) { g.failed(f, time.Now()) }, Moved: g.moved,
 		Refused: func(c *transport.Conn, code byte, why string) {
@@ -140,6 +141,7 @@ func New(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	g.metrics = observe.NewMetrics(g.sources())
 	if cfg.Console != nil {
 		g.console, err = listenConsole(*cfg.Console, g.log)
 		switch {
@@ -316,7 +318,7 @@ func (g *Gateway) moved(c *transport.Conn) {
 func (g *Gateway) serve(c *transport.Conn, req, resp *pool.Message, at time.Time) {
 	peer := c.Peer().(*coapres.Peer)
 	g.server.Serve(c.Context(), peer, req, resp, at)
-	g.metrics.requests.WithLabelValues(resp.Code().String()).Inc()
+	g.metrics.CountRequest(resp.Code().String())
 }
 
 // background runs f in a goroutine that Close waits for, unless the gateway is being closed already, and tells which.
@@ -417,3 +419,24 @@ func (g *Gateway) tellReach() {
 		g.log.Info("the nodes' port is bound to no public address", "note", unseen)
 	}
 }
+
+// sources are where the figures for Prometheus come from.
+func (g *Gateway) sources() observe.Sources {
+	src := observe.Sources{Listener: g.listener, Store: g.store, MaxSessions: g.cfg.MaxSessions,
+		Online:       g.sessions.Online,
+		Alarms:       func() int { return len(g.alarms.all("")) },
+		Doors:        g.doorsThatAre,
+		ClockTrusted: g.clock.Trusted,
+		Failures:     func(cause string) uint64 { return g.handshakes.Count(doctor.Cause(cause)) },
+		Reasons:      []string{doctor.CodeStore, doctor.CodeSpace, doctor.CodeSlow, doctor.CodeClock},
+		NotReady: func(reason string) bool {
+			return slices.ContainsFunc(g.checkHealth(), func(f doctor.Finding) bool { return f.Code == reason })
+		}}
+	for _, cause := range doctor.Causes {
+		src.Causes = append(src.Causes, string(cause))
+	}
+	return src
+}
+
+// checkHealth finds why a card that may enter would not be let in now.
+func (g *Gateway) checkHealth() []doctor.Finding { return doctor.CheckHealth(g.store, g.clock.Trusted) }

@@ -37,7 +37,7 @@ func (l live) Acknowledge(ctx context.Context, actor string, seq uint64, remark 
 
 func (l live) ClockTrusted(now time.Time) (bool, string) { return l.g.clock.Trusted(now) }
 
-func (l live) Latency() admin.Latency { return l.g.latency.view() }
+func (l live) Latency() admin.Latency { return l.g.latency.Snapshot() }
 
 func (l live) Handshakes() doctor.Handshakes {
 	h := l.g.handshakes.Snapshot()

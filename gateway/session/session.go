@@ -408,3 +408,16 @@ func (t *Table) Views(now time.Time) []View {
 	slices.SortFunc(out, func(a, b View) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
+
+// Online is how many devices are registered and alive now.
+func (t *Table) Online() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	for _, d := range t.devices {
+		if d.live.online(now) {
+			n++
+		}
+	}
+	return n
+}
