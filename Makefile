@@ -114,8 +114,10 @@ fuzz:
 	done
 
 # The same source, version and Go make the same bytes anywhere: no paths (-trimpath), no state of the working
-# tree (-buildvcs=false; VERSION says it in its place), no id of the build, no symbols.
-VERSION ?= $(shell git describe --tags --always --abbrev=12 --dirty 2>/dev/null || echo devel)
+# tree (-buildvcs=false; VERSION says it in its place), no id of the build, no symbols. RELEASED is the commit's
+# time: the gateway does not trust a clock that is behind it.
+VERSION  ?= $(shell git describe --tags --always --abbrev=12 --dirty 2>/dev/null || echo devel)
+RELEASED ?= $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
 RELEASE := bin/release
 ARCHS   := armv6 arm64 amd64
 .PHONY: release reproducible $(addprefix release-,$(ARCHS))
@@ -127,7 +129,8 @@ release-arm64: TARGET := GOARCH=arm64
 release-amd64: TARGET := GOARCH=amd64
 $(addprefix release-,$(ARCHS)): release-%:
 	GOOS=linux $(TARGET) CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
-		-ldflags '-s -w -buildid= -X latchkey/cli.release=$(VERSION)' -o $(RELEASE)/latchkey-linux-$* ./cli/latchkey
+		-ldflags '-s -w -buildid= -X latchkey/cli.release=$(VERSION) -X latchkey/gateway/clock.released=$(RELEASED)' \
+		-o $(RELEASE)/latchkey-linux-$* ./cli/latchkey
 
 reproducible:
 	@GO='$(GO)' sh bench/reproducible.sh

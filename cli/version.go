@@ -6,6 +6,9 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+	"time"
+
+	"latchkey/gateway/clock"
 )
 
 func versionCommand() spec {
@@ -14,7 +17,9 @@ func versionCommand() spec {
 			Version  string `json:"version"`
 			Go       string `json:"go"`
 			Platform string `json:"platform"`
-		}{version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+			// Built is the commit's time, where the build knows it.
+			Built string `json:"built"`
+		}{version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, clock.Built().UTC().Format(time.RFC3339)}
 		raw, err := json.Marshal(v)
 		if err != nil {
 			return fmt.Errorf("version: %w", err)

@@ -28,7 +28,7 @@ const behind = 5 * time.Second
 
 // Trusted tells whether now may be the true time, and if not, why, for people.
 func (c Clock) Trusted(now time.Time) (trusted bool, why string) {
-	if built := built(); now.Before(built) {
+	if built := Built(); now.Before(built) {
 		return false, fmt.Sprintf("it says %s, before this program was built (%s)",
 			now.UTC().Format(time.RFC3339), built.UTC().Format(time.RFC3339))
 	}
@@ -50,8 +50,16 @@ func (c Clock) Trusted(now time.Time) (trusted bool, why string) {
 // oldest is a time that has certainly passed, for builds that carry no date of their own.
 var oldest = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 
-// built is when this program was built. It is remembered, because every decision asks.
-var built = sync.OnceValue(func() time.Time {
+// released is when the source of a released build was committed, in RFC 3339. The Makefile sets it:
+// such a build has no state of the working tree in it, so that the same source makes the same bytes.
+var released string
+
+// Built is the commit's time of this build, or a time before it. It is remembered, because every
+// decision asks.
+var Built = sync.OnceValue(func() time.Time {
+	if t, err := time.Parse(time.RFC3339, released); err == nil && t.After(oldest) {
+		return t
+	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			if s.Key != "vcs.time" {
