@@ -2,6 +2,8 @@ package access
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -84,116 +86,145 @@ const (
 	maxHidden     = 512
 )
 
-// normal is the account as policies hold it, without anything of the caller's.
+// Accounts is the kind of [Account].
+var Accounts = &Kind[ID, Account]{
+	Name:   "account",
+	ID:     func(r Account) ID { return r.ID },
+	Order:  cmp.Compare[ID],
+	Blank:  func(id ID) Account { return Account{ID: id} },
+	NameOf: func(r Account) string { return r.Name },
+
+	Normal:   func(_ *Draft, r Account) (Account, error) { return r.normal(), nil },
+	Leaf:     true,
+	Check:    checkAccount,
+	CheckAll: checkOwner,
+
+	Label:      func(n Namer, r Account) string { return "account " + n.NameOr(r.Name, r.ID) },
+	Details:    func(_ Namer, r Account) string { return ", " + Quote(string(r.Role)) },
+	Difference: accountDifference,
+	Restricted: func(before, after Account) Account {
+		before.Disabled = true
+		before.Epoch = max(before.Epoch, after.Epoch) // which ends its sessions
+		return before
+	},
+
+	table: func(p *Policy) *map[ID]Account { return &p.Accounts },
+}
+
+// AccountByName returns the console's account of that name.
+func (p *Policy) AccountByName(name string) (Account, bool) { return Accounts.ByName(p, name) }
+
+// normal is the account as policies hold it. It shares nothing with the caller's.
 func (r Account) normal() Account {
-	r.Created = normalTime(r.Created)
+	r.Created = NormalTime(r.Created)
 	r.Passkeys = slices.Clone(r.Passkeys)
 	for i := range r.Passkeys {
 		k := &r.Passkeys[i]
-		k.ID, k.Credential, k.Created = slices.Clone(k.ID), slices.Clone(k.Credential), normalTime(k.Created)
+		k.ID, k.Credential, k.Created = slices.Clone(k.ID), slices.Clone(k.Credential), NormalTime(k.Created)
 	}
 	r.Tokens = slices.Clone(r.Tokens)
 	for i := range r.Tokens {
 		t := &r.Tokens[i]
-		t.Scopes, t.Until, t.Created = normalList(t.Scopes), normalTime(t.Until), normalTime(t.Created)
+		t.Scopes, t.Until, t.Created = normalList(t.Scopes), NormalTime(t.Until), NormalTime(t.Created)
 	}
 	return r
 }
 
-func (d *draft) checkAccount(r Account) error {
+func checkAccount(d *Draft, r Account) error {
 	switch {
 	case !slices.Contains(Roles, r.Role):
-		return d.invalid(r, "role %q: want owner, admin, operator or viewer", string(r.Role))
+		return fmt.Errorf("role %q: want owner, admin, operator or viewer", string(r.Role))
 	case len(r.Passkeys) > maxPasskeys:
-		return d.invalid(r, "it has %d passkeys: want %d at most", len(r.Passkeys), maxPasskeys)
+		return fmt.Errorf("it has %d passkeys: want %d at most", len(r.Passkeys), maxPasskeys)
 	case len(r.Tokens) > maxTokens:
-		return d.invalid(r, "it has %d tokens: want %d at most", len(r.Tokens), maxTokens)
+		return fmt.Errorf("it has %d tokens: want %d at most", len(r.Tokens), maxTokens)
 	case len(r.Password.Reveal()) > maxHidden || len(r.TOTP.Reveal()) > maxHidden:
-		return d.invalid(r, "a secret of it is longer than %d bytes", maxHidden)
+		return fmt.Errorf("a secret of it is longer than %d bytes", maxHidden)
 	}
 	for i, k := range r.Passkeys {
 		switch {
 		case len(k.ID) == 0 || len(k.ID) > 1023: // WebAuthn level 2, 6.1
-			return d.invalid(r, "a passkey's id has %d bytes: want 1 to 1023", len(k.ID))
+			return fmt.Errorf("a passkey's id has %d bytes: want 1 to 1023", len(k.ID))
 		case len(k.Credential) == 0 || len(k.Credential) > maxCredential:
-			return d.invalid(r, "a passkey's record has %d bytes: want 1 to %d", len(k.Credential), maxCredential)
+			return fmt.Errorf("a passkey's record has %d bytes: want 1 to %d", len(k.Credential), maxCredential)
 		case slices.ContainsFunc(r.Passkeys[:i], func(o Passkey) bool { return string(o.ID) == string(k.ID) }):
-			return d.invalid(r, "a passkey is there twice")
+			return errors.New("a passkey is there twice")
 		}
-		if err := d.checkLabel(r, "passkey", k.Label); err != nil {
+		if err := checkLabel("passkey", k.Label); err != nil {
 			return err
 		}
 	}
 	for i, t := range r.Tokens {
 		switch {
 		case !t.ID.Valid() || t.Hash == Hash{}:
-			return d.invalid(r, "a token has no id or no hash")
+			return errors.New("a token has no id or no hash")
 		case len(t.Scopes) == 0:
-			return d.invalid(r, "token %s has no scope: it could do nothing", quoteOdd(t.Label))
+			return fmt.Errorf("token %s has no scope: it could do nothing", Quote(t.Label))
 		case slices.ContainsFunc(r.Tokens[:i], func(o Token) bool { return o.ID == t.ID || o.Hash == t.Hash || o.Label == t.Label }):
-			return d.invalid(r, "there is a token %s already: choose another label", quoteOdd(t.Label))
+			return fmt.Errorf("there is a token %s already: choose another label", Quote(t.Label))
 		}
 		for _, s := range t.Scopes {
 			if !slices.Contains(Scopes, s) {
-				return d.invalid(r, "scope %q: want read, lamps, doors or manage", string(s))
+				return fmt.Errorf("scope %q: want read, lamps, doors or manage", string(s))
 			}
 		}
-		if err := d.checkLabel(r, "token", t.Label); err != nil {
+		if err := checkLabel("token", t.Label); err != nil {
 			return err
 		}
 	}
-	return cmp.Or(d.checkID(r, r.ID), d.checkHandle(r, r.Name))
+	return cmp.Or(CheckID(r.ID), CheckHandle(r.Name))
 }
 
-func (d *draft) checkLabel(r Account, what, label string) error {
+func checkLabel(what, label string) error {
 	if len(label) < 1 || len(label) > maxName || !printable(label) {
-		return d.invalid(r, "the label of a %s: want 1 to %d bytes of printable text", what, maxName)
+		return fmt.Errorf("the label of a %s: want 1 to %d bytes of printable text", what, maxName)
 	}
 	return nil
 }
 
 // checkOwner keeps somebody who can look after the accounts, once there are any.
-func (d *draft) checkOwner() error {
-	if len(d.accounts.touched) == 0 || len(d.next.Accounts) == 0 {
+func checkOwner(d *Draft, e *Edit[ID, Account]) error {
+	accounts := e.All()
+	if len(accounts) == 0 {
 		return nil
 	}
-	for _, r := range d.next.Accounts {
+	for _, r := range accounts {
 		if r.Role == RoleOwner && !r.Disabled {
 			return nil
 		}
 	}
-	return d.invalid(d.touchedAccount(), "no account would be an owner's: make another owner first")
+	return d.Invalid(touchedAccount(e), "no account would be an owner's: make another owner first")
 }
 
 // touchedAccount is one that was an owner's and would not be; else one that would be the first.
-func (d *draft) touchedAccount() (r Account) {
-	for _, id := range d.accounts.touched {
-		if was, is := d.base.Accounts[id]; is && was.Role == RoleOwner {
+func touchedAccount(e *Edit[ID, Account]) (r Account) {
+	for _, id := range e.Touched {
+		if was, is := e.Before(id); is && was.Role == RoleOwner {
 			return was
 		}
-		r = d.next.Accounts[id]
+		r, _ = e.After(id)
 	}
 	return r
 }
 
 // accountDifference says in words how an account differs from what it was; secrets are only said to have changed.
-func (n namer) accountDifference(label string, b, a Account, add func(is bool, words ...string)) {
-	add(a.Name != b.Name, "rename ", label, " to ", quoteOdd(a.Name))
-	add(a.Role != b.Role, "make ", label, " ", quoteOdd(string(a.Role)))
-	add(a.Disabled && !b.Disabled, "disable ", label)
-	add(!a.Disabled && b.Disabled, "enable ", label)
-	add(a.Password.Reveal() != b.Password.Reveal(), "set the password of ", label)
-	add(!a.TOTP.IsZero() && a.TOTP.Reveal() != b.TOTP.Reveal(), "set one-time codes of ", label)
-	add(a.TOTP.IsZero() && !b.TOTP.IsZero(), "remove one-time codes of ", label)
+func accountDifference(_ Namer, label string, b, a Account, say *Sentences) {
+	say.If(a.Name != b.Name, "rename ", label, " to ", Quote(a.Name))
+	say.If(a.Role != b.Role, "make ", label, " ", Quote(string(a.Role)))
+	say.If(a.Disabled && !b.Disabled, "disable ", label)
+	say.If(!a.Disabled && b.Disabled, "enable ", label)
+	say.If(a.Password.Reveal() != b.Password.Reveal(), "set the password of ", label)
+	say.If(!a.TOTP.IsZero() && a.TOTP.Reveal() != b.TOTP.Reveal(), "set one-time codes of ", label)
+	say.If(a.TOTP.IsZero() && !b.TOTP.IsZero(), "remove one-time codes of ", label)
 	passkeys := func(r Account) (out []string) {
 		for _, k := range r.Passkeys {
-			out = append(out, quoteOdd(k.Label))
+			out = append(out, Quote(k.Label))
 		}
 		return out
 	}
 	tokens := func(r Account) (out []string) {
 		for _, t := range r.Tokens {
-			out = append(out, quoteOdd(t.Label))
+			out = append(out, Quote(t.Label))
 		}
 		return out
 	}
@@ -203,8 +234,8 @@ func (n namer) accountDifference(label string, b, a Account, add func(is bool, w
 	}{{"passkey", passkeys}, {"token", tokens}} {
 		is, was := of.list(a), of.list(b)
 		in, gone := without(is, was), without(was, is)
-		add(len(in) > 0, "add ", of.what, " ", strings.Join(in, ", "), " to ", label)
-		add(len(gone) > 0, "remove ", of.what, " ", strings.Join(gone, ", "), " from ", label)
+		say.If(len(in) > 0, "add ", of.what, " ", strings.Join(in, ", "), " to ", label)
+		say.If(len(gone) > 0, "remove ", of.what, " ", strings.Join(gone, ", "), " from ", label)
 	}
-	add(a.Epoch != b.Epoch, "end all sessions of ", label)
+	say.If(a.Epoch != b.Epoch, "end all sessions of ", label)
 }

@@ -294,7 +294,7 @@ func (e *evaluation) cardValidity() Reason {
 		reason = ReasonCardExpired
 	}
 	if e.tracing {
-		valid := strings.TrimPrefix(namer{now: e.p, before: e.p}.window(c.From, c.Until), ", ")
+		valid := strings.TrimPrefix(Namer{now: e.p, before: e.p}.validity(c.From, c.Until), ", ")
 		switch {
 		case valid == "":
 			e.say("valid for ever")

@@ -1,26 +1,36 @@
 package access
 
 import (
-	"cmp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"latchkey/keys"
 )
 
-// namer turns records and ids into words for people. It looks in now first, then in before: a record that was just deleted still has
-// its name there.
-type namer struct {
+// Namer turns records and ids into words for people. It looks in now first, then in before: a record that was just
+// deleted still has its name there.
+type Namer struct {
 	now, before *Policy
 	put         map[ID]string // names given by changes that neither of the two holds
 }
 
-func (d *draft) label(r Record) string { return namer{now: &d.next, before: d.base}.label(r) }
+// label is a record in a few words: its kind and its name. A record that holds only its id is looked up.
+func (n Namer) label(r Record) string {
+	k, ok := n.now.kinds.of(r)
+	if !ok {
+		return "unknown record"
+	}
+	if k.isBlank(r) {
+		r = n.full(r)
+	}
+	return k.label(n, r)
+}
+
+// label is the record in a few words, by the names of this policy.
+func (p *Policy) label(r Record) string { return Namer{now: p, before: p}.label(r) }
 
 // full returns the record itself where r may hold only its id.
-func (n namer) full(r Record) Record {
+func (n Namer) full(r Record) Record {
 	for _, p := range []*Policy{n.now, n.before} {
 		if found, ok := p.Get(r); ok {
 			return found
@@ -29,47 +39,34 @@ func (n namer) full(r Record) Record {
 	return r
 }
 
-// name is the name of whatever has the id, or the id.
-func (n namer) name(id ID) string {
+// Name is the name of whatever has the id, or the id.
+func (n Namer) Name(id ID) string {
 	if s, ok := n.put[id]; ok {
-		return quoteOdd(s)
+		return Quote(s)
 	}
 	for _, p := range []*Policy{n.now, n.before} {
-		if r, ok := p.Persons[id]; ok {
-			return quoteOdd(r.Name)
-		}
-		if r, ok := p.Groups[id]; ok {
-			return quoteOdd(r.Name)
-		}
-		if r, ok := p.Targets[id]; ok {
-			return quoteOdd(r.Name)
-		}
-		if r, ok := p.Devices[id]; ok {
-			return quoteOdd(r.Name)
-		}
-		if r, ok := p.Schedules[id]; ok {
-			return quoteOdd(r.Name)
-		}
-		if r, ok := p.Accounts[id]; ok {
-			return quoteOdd(r.Name)
+		for _, k := range p.kinds.all() {
+			if name, ok := k.nameIn(p, id); ok {
+				return Quote(name)
+			}
 		}
 	}
-	return quoteOdd(string(id))
+	return Quote(string(id))
 }
 
-// quoteOdd quotes what would not show as it is: a refused name must not write into a terminal or a log.
-func quoteOdd(s string) string {
-	if s == "" || !printable(s) {
-		return strconv.Quote(s)
+// NameOr is the name, or that of whatever has the id if there is none.
+func (n Namer) NameOr(name string, id ID) string {
+	if name != "" {
+		return Quote(name)
 	}
-	return s
+	return n.Name(id)
 }
 
-// names lists the names, sorted, and says how many more there are beyond five.
-func (n namer) names(ids []ID) string {
+// Names lists the names, sorted, and says how many more there are beyond five.
+func (n Namer) Names(ids []ID) string {
 	var out []string
 	for _, id := range ids {
-		out = append(out, n.name(id))
+		out = append(out, n.Name(id))
 	}
 	slices.Sort(out)
 	if more := len(out) - 5; more > 1 {
@@ -78,82 +75,16 @@ func (n namer) names(ids []ID) string {
 	return strings.Join(out, ", ")
 }
 
-// label is a record in a few words: its kind and its name. A record that holds only its id is looked up.
-func (n namer) label(r Record) string {
-	switch r := r.(type) {
-	case Site:
-		return "site"
-	case Person:
-		return "person " + n.own(r.Name, r.ID)
-	case Credential:
-		if f, ok := n.full(r).(Credential); ok && r.Person == "" {
-			r = f
-		}
-		if r.Person == "" {
-			return "card" // its id is a hash that nobody would recognise
-		}
-		return "card …" + quoteOdd(r.Tail) + " of " + n.name(r.Person)
-	case Target:
-		if f, ok := n.full(r).(Target); ok && r.Kind == "" {
-			r = f
-		}
-		return quoteOdd(cmp.Or(string(r.Kind), "target")) + " " + n.own(r.Name, r.ID)
-	case Device:
-		if f, ok := n.full(r).(Device); ok && r.Kind == "" {
-			r = f
-		}
-		return quoteOdd(cmp.Or(string(r.Kind), "device")) + " " + n.own(r.Name, r.ID)
-	case keys.Key:
-		if f, ok := n.full(r).(keys.Key); ok && r.Device == "" {
-			r = f
-		}
-		if r.Device == "" {
-			return "key " + quoteOdd(string(r.ID))
-		}
-		return "key " + quoteOdd(string(r.ID)) + " of " + n.name(r.Device)
-	case Group:
-		return "group " + n.own(r.Name, r.ID)
-	case Schedule:
-		return "schedule " + n.own(r.Name, r.ID)
-	case Account:
-		return "account " + n.own(r.Name, r.ID)
-	case Grant:
-		if f, ok := n.full(r).(Grant); ok && r.Subject == "" {
-			r = f
-		}
-		return n.grant(r)
+// Quote quotes text that would not show as it is: a refused name must not write into a terminal or a log.
+func Quote(s string) string {
+	if s == "" || !printable(s) {
+		return strconv.Quote(s)
 	}
-	return "unknown record"
+	return s
 }
 
-func (n namer) own(name string, id ID) string {
-	if name != "" {
-		return quoteOdd(name)
-	}
-	return n.name(id)
-}
-
-func (n namer) grant(r Grant) string {
-	if r.Subject == "" {
-		return "grant " + quoteOdd(string(r.ID))
-	}
-	var b strings.Builder
-	if r.Effect == Deny {
-		b.WriteString("deny ")
-	}
-	b.WriteString("grant " + n.name(r.Subject) + " → " + n.name(r.place()))
-	for i, a := range r.Actions {
-		b.WriteString([]string{", ", " and "}[min(i, 1)] + a.String())
-	}
-	if r.Schedule != "" {
-		b.WriteString(", " + n.name(r.Schedule))
-	}
-	b.WriteString(n.window(r.From, r.Until))
-	return b.String()
-}
-
-// window is the validity of a card or grant, by the site's wall clock.
-func (n namer) window(from, until time.Time) (s string) {
+// validity is when a card or grant is valid, by the site's wall clock.
+func (n Namer) validity(from, until time.Time) (s string) {
 	const layout = "2006-01-02 15:04"
 	if !from.IsZero() {
 		s += ", from " + from.In(n.now.Zone()).Format(layout)

@@ -165,7 +165,7 @@ func (e *evaluation) inForce(g *Grant) standing {
 }
 
 func (e *evaluation) grantDetail(g *Grant, s standing) string {
-	detail := namer{now: e.p, before: e.p}.grant(*g) + ": " + standings[s].text
+	detail := Namer{now: e.p, before: e.p}.grant(g) + ": " + standings[s].text
 	if s == outsideSchedule || s == notYet || s == expired {
 		detail += " (" + strings.TrimSpace(e.now()) + ")"
 	}

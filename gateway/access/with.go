@@ -4,14 +4,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
-
-	"latchkey/keys"
 )
 
-// With returns the policy with the changes made; p stays as it is. The changes apply in order as one atomic step, and references and
-// names are checked at the end, so one call may put a person and their grant in any order, or swap two names. The new policy holds the
-// records normalised (members and actions sorted, schedule text canonical, times in UTC): read them back with [Policy.Get].
+// With returns the policy with the changes made; p stays as it is. The changes apply in order as one atomic step, and
+// references and names are checked at the end, so one call may put a person and their grant in any order, or swap two
+// names. The new policy holds the records normalised (members and actions sorted, schedule text canonical, times in
+// UTC): read them back with [Policy.Get].
 //
 // Errors wrap [ErrInvalid], [ErrConflict], [ErrNotFound] or [ErrInUse] and say what to do.
 func (p *Policy) With(changes ...Change) (*Policy, error) {
@@ -27,197 +25,137 @@ func (p *Policy) With(changes ...Change) (*Policy, error) {
 	if err := d.index(); err != nil {
 		return nil, err
 	}
-	next := d.next
-	return &next, nil
+	return d.Next, nil
 }
 
-// draft is a policy in the making. It shares every map with its base until the first write to it.
-type draft struct {
-	base *Policy
-	next Policy
+// Draft is a policy in the making. Next shares every map with Base until the first write to it.
+type Draft struct {
+	Base *Policy // as it was
+	Next *Policy // as it will be
 
-	persons     edit[ID, Person]
-	credentials edit[CredentialID, Credential]
-	targets     edit[ID, Target]
-	devices     edit[ID, Device]
-	keys        edit[keys.ID, keys.Key]
-	groups      edit[ID, Group]
-	schedules   edit[ID, Schedule]
-	grants      edit[ID, *Grant]
-	accounts    edit[ID, Account]
+	edits [maxKinds]any // by row of the table, *Edit[K, R]; nil: nothing of the kind was touched
+	lost  map[ID]bool   // the records that are gone, or changed so that what refers to them may no longer fit
+	refs  References
 }
 
-func newDraft(p *Policy) *draft {
-	d := &draft{base: p, next: *p}
-	d.persons = edit[ID, Person]{base: p.Persons, now: &d.next.Persons}
-	d.credentials = edit[CredentialID, Credential]{base: p.Credentials, now: &d.next.Credentials}
-	d.targets = edit[ID, Target]{base: p.Targets, now: &d.next.Targets}
-	d.devices = edit[ID, Device]{base: p.Devices, now: &d.next.Devices}
-	d.keys = edit[keys.ID, keys.Key]{base: p.Keys, now: &d.next.Keys}
-	d.groups = edit[ID, Group]{base: p.Groups, now: &d.next.Groups}
-	d.schedules = edit[ID, Schedule]{base: p.Schedules, now: &d.next.Schedules}
-	d.grants = edit[ID, *Grant]{base: p.Grants, now: &d.next.Grants}
-	d.accounts = edit[ID, Account]{base: p.Accounts, now: &d.next.Accounts}
-	return d
+func newDraft(p *Policy) *Draft {
+	next := *p
+	return &Draft{Base: p, Next: &next}
 }
 
-// edit is one map of a draft.
-type edit[K comparable, V any] struct {
-	base    map[K]V
-	now     *map[K]V
-	seen    map[K]bool
-	touched []K // each id once, in the order of the changes
-}
-
-func (e *edit[K, V]) touch(id K) {
-	if e.seen == nil {
-		e.seen = map[K]bool{}
-		*e.now = maps.Clone(e.base)
-	}
-	if !e.seen[id] {
-		e.seen[id] = true
-		e.touched = append(e.touched, id)
-	}
-}
-
-func (e *edit[K, V]) put(id K, v V) {
-	e.touch(id)
-	(*e.now)[id] = v
-}
-
-func (e *edit[K, V]) delete(id K) bool {
-	if _, ok := (*e.now)[id]; !ok {
-		return false
-	}
-	e.touch(id)
-	delete(*e.now, id)
-	return true
-}
-
-func (d *draft) apply(c Change) error {
+func (d *Draft) apply(c Change) error {
 	switch {
 	case c.Put != nil && c.Delete == nil:
-		return d.put(c.Put)
+		k, ok := d.Base.kinds.of(c.Put)
+		if !ok {
+			return fmt.Errorf("access: put: %w: %T is not a record by value", ErrInvalid, c.Put)
+		}
+		return k.put(d, c.Put)
 	case c.Delete != nil && c.Put == nil:
-		return d.delete(c.Delete)
+		k, ok := d.Base.kinds.of(c.Delete)
+		if !ok {
+			return fmt.Errorf("access: delete: %w: %T is not a record by value", ErrInvalid, c.Delete)
+		}
+		if !k.delete(d, c.Delete) {
+			return fmt.Errorf("access: delete %s: %w", d.Label(c.Delete), ErrNotFound)
+		}
+		return nil
 	}
 	return fmt.Errorf("access: change: %w: set exactly one of Put and Delete", ErrInvalid)
 }
 
-func (d *draft) put(r Record) error {
-	switch r := r.(type) {
-	case Site:
-		return d.putSite(r)
-	case Person:
-		r.Created = normalTime(r.Created)
-		d.persons.put(r.ID, r)
-	case Credential:
-		r.From, r.Until, r.Created = normalTime(r.From), normalTime(r.Until), normalTime(r.Created)
-		d.credentials.put(r.ID, r)
-	case Target:
-		r.Created = normalTime(r.Created)
-		d.targets.put(r.ID, r)
-	case Device:
-		r.Targets = slices.Clone(r.Targets)
-		r.Created = normalTime(r.Created)
-		d.devices.put(r.ID, r)
-	case keys.Key:
-		return d.putKey(r)
-	case Group:
-		r.Members = normalList(r.Members)
-		r.Created = normalTime(r.Created)
-		d.groups.put(r.ID, r)
-	case Schedule:
-		w, err := parseSchedule(r.Text)
-		if err != nil {
-			return fmt.Errorf("access: %s: %w", d.label(r), err)
-		}
-		r.Text = w.String()
-		r.Created = normalTime(r.Created)
-		d.schedules.put(r.ID, r)
-	case Grant:
-		r.Actions = normalList(r.Actions)
-		r.From, r.Until, r.Created = normalTime(r.From), normalTime(r.Until), normalTime(r.Created)
-		d.grants.put(r.ID, &r)
-	case Account:
-		d.accounts.put(r.ID, r.normal())
-	default:
-		return fmt.Errorf("access: put: %w: %T is not a record by value", ErrInvalid, r)
+func (k *Kind[K, R]) put(d *Draft, r Record) error {
+	normal, err := k.Normal(d, k.FromRecord(r))
+	if err != nil {
+		return err
 	}
+	id, e := k.ID(normal), k.edit(d)
+	e.touch(id)
+	e.after[id] = normal
 	return nil
 }
 
-func (d *draft) putSite(s Site) error {
-	// "" and "Local" would load, as UTC and as whatever the machine is set to: a door must not depend on either by accident.
-	zone, err := time.LoadLocation(s.Zone)
-	if err != nil || s.Zone == "" || s.Zone == "Local" {
-		return fmt.Errorf("access: site: %w: no time zone %q: want a name like Europe/Berlin or UTC", ErrInvalid, s.Zone)
+func (k *Kind[K, R]) delete(d *Draft, r Record) bool {
+	id := k.ID(k.FromRecord(r))
+	if _, ok := k.In(d.Next)[id]; !ok {
+		return false
 	}
-	d.next.Site, d.next.zone = s, zone
-	return nil
+	e := k.edit(d)
+	e.touch(id)
+	delete(e.after, id)
+	if _, was := e.before[id]; !was {
+		e.undone = true
+	}
+	return true
 }
 
-func (d *draft) delete(r Record) error {
-	var ok bool
-	switch r := r.(type) {
-	case Site:
-		return fmt.Errorf("access: site: %w: the site cannot be deleted: put another", ErrInvalid)
-	case Person:
-		ok = d.persons.delete(r.ID)
-	case Credential:
-		ok = d.credentials.delete(r.ID)
-	case Target:
-		ok = d.targets.delete(r.ID)
-	case Device:
-		ok = d.devices.delete(r.ID)
-	case keys.Key:
-		ok = d.keys.delete(r.ID)
-	case Group:
-		ok = d.groups.delete(r.ID)
-	case Schedule:
-		ok = d.schedules.delete(r.ID)
-	case Grant:
-		ok = d.grants.delete(r.ID)
-	case Account:
-		ok = d.accounts.delete(r.ID)
-	default:
-		return fmt.Errorf("access: delete: %w: %T is not a record by value", ErrInvalid, r)
-	}
-	if !ok {
-		return fmt.Errorf("access: delete %s: %w", d.label(r), ErrNotFound)
-	}
-	return nil
+// edited returns what the draft does to the kind, nil if it does nothing.
+func (k *Kind[K, R]) edited(d *Draft) *Edit[K, R] {
+	e, _ := d.edits[d.Base.kinds.row(k)].(*Edit[K, R])
+	return e
 }
 
-// stateOrder is how far a key is in its life; an unknown state is 0.
-var stateOrder = map[keys.State]int{keys.Pending: 1, keys.Active: 2, keys.Retiring: 3, keys.Revoked: 4}
+// edit is edited, and begins with a copy of the kind's records.
+func (k *Kind[K, R]) edit(d *Draft) *Edit[K, R] {
+	if e := k.edited(d); e != nil {
+		return e
+	}
+	before := k.In(d.Base)
+	e := &Edit[K, R]{before: before, after: maps.Clone(before)}
+	e.Touched = e.room[:0]
+	k.set(d.Next, e.after)
+	d.edits[d.Base.kinds.row(k)] = e
+	return e
+}
 
-// putKey compares with the step before and with the base, so that deleting and putting again in one change revives nothing. A key
-// that is revoked may lose its secret: nothing needs it any more.
-func (d *draft) putKey(k keys.Key) error {
-	for _, m := range []map[keys.ID]keys.Key{d.next.Keys, d.base.Keys} {
-		old, ok := m[k.ID]
-		switch {
-		case !ok:
-		case stateOrder[k.State] < stateOrder[old.State]:
-			return fmt.Errorf("access: %s: %w: it is %s and cannot become %s again: mint a new key", d.label(k), ErrInvalid, old.State, k.State)
-		case k.Device != old.Device || !k.Secret.Equal(old.Secret) && !(k.State == keys.Revoked && k.Secret.IsZero()):
-			return fmt.Errorf("access: %s: %w: a key keeps its device and its secret: mint a new key", d.label(k), ErrInvalid)
+// Edit is what a draft does to the records of one kind.
+type Edit[K comparable, R any] struct {
+	Touched []K // each id once, in the order of the changes
+
+	before, after map[K]R
+	undone        bool       // a record was put and deleted again
+	seen          map[K]bool // of Touched, once there are many
+	room          [8]K
+}
+
+// manyTouched is from how many ids on a map is quicker to search than a list.
+const manyTouched = 32
+
+// Before returns the record as it was.
+func (e *Edit[K, R]) Before(id K) (R, bool) { r, ok := e.before[id]; return r, ok }
+
+// After returns the record as it will be.
+func (e *Edit[K, R]) After(id K) (R, bool) { r, ok := e.after[id]; return r, ok }
+
+// All returns every record of the kind as it will be. Do not write to it.
+func (e *Edit[K, R]) All() map[K]R { return e.after }
+
+// touch notes an id before its record is put or deleted.
+func (e *Edit[K, R]) touch(id K) {
+	_, was := e.before[id]
+	_, is := e.after[id]
+	switch {
+	case was != is: // it was put or deleted before in this draft
+		return
+	case !was && !e.undone: // it is new
+	case e.hasTouched(id):
+		return
+	}
+	e.Touched = append(e.Touched, id)
+	if e.seen != nil {
+		e.seen[id] = true
+	}
+}
+
+func (e *Edit[K, R]) hasTouched(id K) bool {
+	if len(e.Touched) < manyTouched {
+		return slices.Contains(e.Touched, id)
+	}
+	if e.seen == nil {
+		e.seen = make(map[K]bool, 2*len(e.Touched))
+		for _, touched := range e.Touched {
+			e.seen[touched] = true
 		}
 	}
-	k.Created, k.LastUsed = normalTime(k.Created), normalTime(k.LastUsed)
-	d.keys.put(k.ID, k)
-	return nil
-}
-
-// normalTime drops the monotonic reading and the zone, so that a record compares equal to its stored copy.
-func normalTime(t time.Time) time.Time { return t.Round(0).UTC() }
-
-func normalList[E ~string | ~uint8](s []E) []E {
-	if len(s) == 0 {
-		return nil
-	}
-	s = slices.Clone(s)
-	slices.Sort(s)
-	return slices.Compact(s)
+	return e.seen[id]
 }

@@ -1,0 +1,218 @@
+package access
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"latchkey/coapres/wire"
+	"latchkey/keys"
+)
+
+// Effect is what a grant does. The zero effect allows nothing.
+type Effect string
+
+const (
+	Allow Effect = "allow"
+	Deny  Effect = "deny"
+)
+
+// SubjectKind is who a grant is for.
+type SubjectKind string
+
+const (
+	SubjectPerson SubjectKind = "person"
+	SubjectGroup  SubjectKind = "group"
+	SubjectDevice SubjectKind = "device" // a switch
+)
+
+// Grant says who may do what to which target, and when.
+type Grant struct {
+	ID          ID            `json:"id"`
+	SubjectKind SubjectKind   `json:"subjectKind"`
+	Subject     ID            `json:"subject"`
+	Target      ID            `json:"target,omitempty"`      // exactly one of Target
+	TargetGroup ID            `json:"targetGroup,omitempty"` // and TargetGroup
+	Actions     []wire.Action `json:"actions,omitempty"`     // empty: every action that fits the target's kind
+	Schedule    ID            `json:"schedule,omitempty"`    // empty: always
+	From        time.Time     `json:"from,omitzero"`
+	Until       time.Time     `json:"until,omitzero"`
+	Effect      Effect        `json:"effect"`
+	Created     time.Time     `json:"created"`
+}
+
+// Grants is the kind of [Grant].
+var Grants = &Kind[ID, *Grant]{
+	Name:  "grant",
+	ID:    func(r *Grant) ID { return r.ID },
+	Order: cmp.Compare[ID],
+	Blank: func(id ID) *Grant { return &Grant{ID: id} },
+
+	Normal: func(_ *Draft, r *Grant) (*Grant, error) { // r is our own: unbox made it
+		r.Actions = normalList(r.Actions)
+		r.From, r.Until, r.Created = NormalTime(r.From), NormalTime(r.Until), NormalTime(r.Created)
+		return r, nil
+	},
+	References: func(r *Grant, to *References) {
+		switch r.SubjectKind {
+		case SubjectPerson:
+			to.To(Persons, r.Subject)
+		case SubjectGroup:
+			to.To(Groups, r.Subject)
+		case SubjectDevice:
+			to.To(Devices, r.Subject)
+		}
+		if r.Target != "" {
+			to.To(Targets, r.Target)
+		}
+		if r.TargetGroup != "" {
+			to.To(Groups, r.TargetGroup)
+		}
+		if r.Schedule != "" {
+			to.To(Schedules, r.Schedule)
+		}
+	},
+	Leaf:  true,
+	Check: checkGrant,
+	Index: indexGrants,
+
+	Label: func(n Namer, r *Grant) string { return n.grant(r) },
+	Difference: func(n Namer, _ string, b, a *Grant, say *Sentences) {
+		was, is := n.grant(b), n.grant(a)
+		say.If(was != is || a.SubjectKind != b.SubjectKind, "change ", was, " to ", is)
+	},
+
+	table:     func(p *Policy) *map[ID]*Grant { return &p.Grants },
+	referring: grantsOnLost,
+	box:       func(r *Grant) Record { return *r },
+	unbox:     func(r Record) *Grant { g := r.(Grant); return &g },
+}
+
+// place is where a grant stands in Policy.grantsAt.
+func (g *Grant) place() ID { return cmp.Or(g.Target, g.TargetGroup) }
+
+// grantsOnLost asks the index for the grants that refer to what the draft loses: there may be very many grants. It gives
+// up where looking through all of them is quicker, and where the index does not help.
+func grantsOnLost(d *Draft) (found []*Grant, ok bool) {
+	if len(d.lost) > 16 {
+		return nil, false
+	}
+	for id := range d.lost {
+		if _, was := d.Base.Schedules[id]; was {
+			return nil, false
+		}
+		found = append(append(found, d.Base.grantsOf(id)...), d.Base.grantsAt[id]...)
+	}
+	deleted := func(g *Grant) bool { return d.Next.Grants[g.ID] != g } // or put again, and checked as such
+	return slices.DeleteFunc(found, deleted), true
+}
+
+func checkGrant(d *Draft, r *Grant) error {
+	if err := cmp.Or(checkSubject(d, r), checkPlace(d, r)); err != nil {
+		return err
+	}
+	switch {
+	case r.Effect != Allow && r.Effect != Deny:
+		return fmt.Errorf("effect %q: want allow or deny", string(r.Effect))
+	case !validWindow(r.From, r.Until):
+		return errors.New("it ends before it starts: set until after from")
+	}
+	return CheckID(r.ID)
+}
+
+func checkSubject(d *Draft, r *Grant) error {
+	switch r.SubjectKind {
+	case SubjectPerson:
+	case SubjectGroup:
+		if g := d.Next.Groups[r.Subject]; g.Of != OfPersons {
+			return fmt.Errorf("%s is of targets: a grant goes to a group of persons", d.Label(g))
+		}
+	case SubjectDevice:
+		if dev := d.Next.Devices[r.Subject]; dev.Kind != keys.KindSwitch {
+			return fmt.Errorf("%s asks for nothing by itself: among devices only a switch has grants", d.Label(dev))
+		}
+	default:
+		return fmt.Errorf("subject kind %q: want person, group or device", string(r.SubjectKind))
+	}
+	return nil
+}
+
+func checkPlace(d *Draft, r *Grant) error {
+	if (r.Target == "") == (r.TargetGroup == "") {
+		return errors.New("set exactly one of target and target group")
+	}
+	for _, a := range r.Actions {
+		if !a.Valid() {
+			return fmt.Errorf("there is no %v", a)
+		}
+	}
+	if r.TargetGroup != "" {
+		if g := d.Next.Groups[r.TargetGroup]; g.Of != OfTargets {
+			return fmt.Errorf("%s is of persons: want a group of targets", d.Label(g))
+		}
+		return nil // the group may hold doors and lamps: each action is for those it fits
+	}
+	for _, a := range r.Actions {
+		if t := d.Next.Targets[r.Target]; !t.Kind.Fits(a) {
+			return fmt.Errorf("%v does not fit a %s: leave it out", a, t.Kind)
+		}
+	}
+	return nil
+}
+
+func compareGrants(a, b *Grant) int {
+	return cmp.Or(cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.ID, b.ID))
+}
+
+// firstOf returns where the subject's grants begin in a list sorted by compareGrants.
+func firstOf(list []*Grant, subject ID) int {
+	i, _ := slices.BinarySearchFunc(list, subject, func(g *Grant, s ID) int {
+		if g.Subject < s {
+			return -1
+		}
+		return 1 // never equal: the search ends at the first one
+	})
+	return i
+}
+
+// grantsOf returns the grants to the subject, by id.
+func (p *Policy) grantsOf(subject ID) []*Grant {
+	var out []*Grant
+	for _, list := range p.grantsAt {
+		for i := firstOf(list, subject); i < len(list) && list[i].Subject == subject; i++ {
+			out = append(out, list[i])
+		}
+	}
+	slices.SortFunc(out, func(a, b *Grant) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
+func deletions(grants []*Grant) []Change {
+	out := make([]Change, 0, len(grants))
+	for _, g := range grants {
+		out = append(out, Change{Delete: *g})
+	}
+	return out
+}
+
+func (n Namer) grant(r *Grant) string {
+	if r.Subject == "" {
+		return "grant " + Quote(string(r.ID))
+	}
+	var b strings.Builder
+	if r.Effect == Deny {
+		b.WriteString("deny ")
+	}
+	b.WriteString("grant " + n.Name(r.Subject) + " → " + n.Name(r.place()))
+	for i, a := range r.Actions {
+		b.WriteString([]string{", ", " and "}[min(i, 1)] + a.String())
+	}
+	if r.Schedule != "" {
+		b.WriteString(", " + n.Name(r.Schedule))
+	}
+	b.WriteString(n.validity(r.From, r.Until))
+	return b.String()
+}

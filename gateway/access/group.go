@@ -1,0 +1,109 @@
+package access
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// GroupOf is what a group holds.
+type GroupOf string
+
+const (
+	OfPersons GroupOf = "persons"
+	OfTargets GroupOf = "targets"
+)
+
+// Group is a named set of persons, or of targets.
+type Group struct {
+	ID      ID        `json:"id"`
+	Name    string    `json:"name"`
+	Of      GroupOf   `json:"of"`
+	Members []ID      `json:"members,omitempty"` // sorted, no duplicates
+	Created time.Time `json:"created"`
+}
+
+// Groups is the kind of [Group].
+var Groups = &Kind[ID, Group]{
+	Name:   "group",
+	ID:     func(r Group) ID { return r.ID },
+	Order:  cmp.Compare[ID],
+	Blank:  func(id ID) Group { return Group{ID: id} },
+	NameOf: func(r Group) string { return r.Name },
+
+	Normal: func(_ *Draft, r Group) (Group, error) {
+		r.Members = normalList(r.Members)
+		r.Created = NormalTime(r.Created)
+		return r, nil
+	},
+	References: func(r Group, to *References) {
+		for _, m := range r.Members {
+			switch r.Of {
+			case OfPersons:
+				to.To(Persons, m)
+			case OfTargets:
+				to.To(Targets, m)
+			}
+		}
+	},
+	Recheck: func(before, after Group) bool { return before.Of != after.Of },
+	Check: func(d *Draft, r Group) error {
+		if r.Of != OfPersons && r.Of != OfTargets {
+			return fmt.Errorf("of %q: want persons or targets", string(r.Of))
+		}
+		return cmp.Or(CheckID(r.ID), CheckHandle(r.Name))
+	},
+	Index: indexGroups,
+
+	Label: func(n Namer, r Group) string { return "group " + n.NameOr(r.Name, r.ID) },
+	Details: func(n Namer, r Group) string {
+		if len(r.Members) > 0 {
+			return " with " + n.Names(r.Members)
+		}
+		return " of " + Quote(string(r.Of))
+	},
+	Difference: func(n Namer, label string, b, a Group, say *Sentences) {
+		added, gone := without(a.Members, b.Members), without(b.Members, a.Members)
+		say.If(a.Name != b.Name, "rename ", label, " to ", Quote(a.Name))
+		say.If(a.Of != b.Of, "make ", label, " one of ", Quote(string(a.Of)))
+		say.If(len(added) > 0, "add ", n.Names(added), " to ", label)
+		say.If(len(gone) > 0, "take ", n.Names(gone), " from ", label)
+	},
+	Removal: func(p *Policy, r Group) ([]Change, error) {
+		// One of the two is empty: a group is of persons or of targets.
+		return deletions(append(p.grantsOf(r.ID), p.grantsAt[r.ID]...)), nil
+	},
+
+	table: func(p *Policy) *map[ID]Group { return &p.Groups },
+}
+
+// indexGroups builds the index anew: there are few memberships, and finding those that changed costs as much.
+func indexGroups(d *Draft, _ *Edit[ID, Group]) error {
+	index := make(map[ID][]ID, len(d.Next.groupsOf))
+	for _, id := range slices.Sorted(maps.Keys(d.Next.Groups)) {
+		for _, member := range d.Next.Groups[id].Members {
+			index[member] = append(index[member], id)
+		}
+	}
+	d.Next.groupsOf = index
+	return nil
+}
+
+// GroupByName returns the group of that name; groups of persons and of targets share their names.
+func (p *Policy) GroupByName(name string) (Group, bool) { return Groups.ByName(p, name) }
+
+// leaveGroups returns the changes that take a member out of its groups.
+func (p *Policy) leaveGroups(member ID, of GroupOf) []Change {
+	var out []Change
+	for _, id := range p.groupsOf[member] {
+		g := p.Groups[id]
+		if g.Of != of {
+			continue
+		}
+		g.Members = slices.DeleteFunc(slices.Clone(g.Members), func(m ID) bool { return m == member })
+		out = append(out, Change{Put: g})
+	}
+	return out
+}

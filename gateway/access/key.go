@@ -1,0 +1,141 @@
+package access
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"latchkey/keys"
+)
+
+// Keys is the kind of [keys.Key].
+var Keys = &Kind[keys.ID, keys.Key]{
+	Name:  "key",
+	ID:    func(r keys.Key) keys.ID { return r.ID },
+	Order: cmp.Compare[keys.ID],
+	Blank: func(id keys.ID) keys.Key { return keys.Key{ID: id} },
+
+	Normal:     normalKey,
+	References: func(r keys.Key, to *References) { to.To(Devices, r.Device) },
+	Check:      checkKey,
+	CheckAll:   checkDeletedKeys,
+	Index:      indexKeys,
+
+	Label: func(n Namer, r keys.Key) string {
+		if r.Device == "" {
+			return "key " + Quote(string(r.ID))
+		}
+		return "key " + Quote(string(r.ID)) + " of " + n.Name(r.Device)
+	},
+	Difference: func(_ Namer, label string, b, a keys.Key, say *Sentences) {
+		say.If(a.State != b.State, stateVerb(a.State), " ", label)
+		say.If(a.State == b.State && !a.LastUsed.Equal(b.LastUsed), "note use of ", label)
+	},
+	Restricted: func(before, after keys.Key) keys.Key {
+		before.State = keys.Revoked
+		if after.Secret.IsZero() {
+			before.Secret = after.Secret
+		}
+		return before
+	},
+	Removal: func(p *Policy, r keys.Key) ([]Change, error) {
+		return nil, fmt.Errorf("access: remove %s: %w: revoke it instead, or remove its device", p.label(r), ErrInUse)
+	},
+
+	table: func(p *Policy) *map[keys.ID]keys.Key { return &p.Keys },
+}
+
+// stateOrder is how far a key is in its life; an unknown state is 0.
+var stateOrder = map[keys.State]int{keys.Pending: 1, keys.Active: 2, keys.Retiring: 3, keys.Revoked: 4}
+
+// normalKey compares with the step before and with the base, so that deleting and putting again in one change revives
+// nothing. A revoked key may lose its secret: nothing needs it any more.
+func normalKey(d *Draft, k keys.Key) (keys.Key, error) {
+	for _, p := range []*Policy{d.Next, d.Base} {
+		old, ok := p.Keys[k.ID]
+		switch {
+		case !ok:
+		case stateOrder[k.State] < stateOrder[old.State]:
+			return k, d.Invalid(k, "it is %s and cannot become %s again: mint a new key", old.State, k.State)
+		case k.Device != old.Device || !k.Secret.Equal(old.Secret) && !(k.State == keys.Revoked && k.Secret.IsZero()):
+			return k, d.Invalid(k, "a key keeps its device and its secret: mint a new key")
+		}
+	}
+	k.Created, k.LastUsed = NormalTime(k.Created), NormalTime(k.LastUsed)
+	return k, nil
+}
+
+func checkKey(d *Draft, r keys.Key) error {
+	if _, err := keys.ParseID(string(r.ID)); err != nil {
+		return errors.New("the id is not lk- and 10 characters of lower-case Crockford base32: use keys.NewID")
+	}
+	switch {
+	case r.Secret.IsZero() && r.State != keys.Revoked:
+		return errors.New("it has no secret")
+	case stateOrder[r.State] == 0:
+		return fmt.Errorf("state %q: want pending, active, retiring or revoked", string(r.State))
+	}
+	return nil
+}
+
+// checkDeletedKeys keeps the keys of enrolled devices: a key that is gone could be put back as if it had never been
+// revoked.
+func checkDeletedKeys(d *Draft, e *Edit[keys.ID, keys.Key]) error {
+	for _, id := range e.Touched {
+		k, was := e.Before(id)
+		if _, is := e.After(id); !was || is {
+			continue
+		}
+		if _, enrolled := d.Next.Devices[k.Device]; enrolled {
+			return fmt.Errorf("access: delete %s: %w: its device is still enrolled: revoke the key instead", d.Label(k), ErrInUse)
+		}
+	}
+	return nil
+}
+
+func indexKeys(d *Draft, e *Edit[keys.ID, keys.Key]) error {
+	index := maps.Clone(d.Next.keysOf)
+	for _, id := range e.Touched {
+		old, was := e.Before(id)
+		k, is := e.After(id)
+		device := cmp.Or(k.Device, old.Device)
+		list := slices.Clone(index[device])
+		if was {
+			list = slices.DeleteFunc(list, func(other keys.ID) bool { return other == id })
+		}
+		if is {
+			list = append(list, id)
+			slices.SortFunc(list, func(a, b keys.ID) int {
+				return cmp.Or(d.Next.Keys[a].Created.Compare(d.Next.Keys[b].Created), cmp.Compare(a, b))
+			})
+		}
+		if index[device] = list; len(list) == 0 {
+			delete(index, device)
+		}
+	}
+	d.Next.keysOf = index
+	return nil
+}
+
+// KeysOf returns the device's keys, oldest first. The slice is the caller's.
+func (p *Policy) KeysOf(device ID) []keys.Key {
+	var out []keys.Key
+	for _, id := range p.keysOf[device] {
+		out = append(out, p.Keys[id])
+	}
+	return out
+}
+
+func stateVerb(s keys.State) string {
+	switch s {
+	case keys.Active:
+		return "activate"
+	case keys.Retiring:
+		return "retire"
+	case keys.Revoked:
+		return "revoke"
+	}
+	return "reset"
+}

@@ -1,0 +1,257 @@
+package access
+
+import (
+	"reflect"
+	"slices"
+)
+
+// Kind describes one kind of record to the policy. R is the record, K is what a policy finds it by.
+//
+// A kind is one package variable, which nobody writes to. Its functions are pure. Those that may be nil say so.
+type Kind[K comparable, R any] struct {
+	Name string // for people, such as "person"; unique in a [Table]
+
+	// The table. Order sorts ids. Blank returns a record that holds nothing but its id. NameOf returns
+	// the record's name, which no other record of the kind may have; nil: such records have no names.
+	ID     func(R) K
+	Order  func(a, b K) int
+	Blank  func(K) R
+	NameOf func(R) string
+
+	// Normal returns the record as policies hold it: sorted, in UTC, and sharing nothing with the
+	// caller's. It refuses what it cannot read, and steps that the record as it was does not allow.
+	Normal func(d *Draft, r R) (R, error)
+
+	// References names each record that r needs. A policy in which one of them is missing is refused.
+	// nil: there are none.
+	References func(r R, to *References)
+	// Recheck tells whether the records that refer to one must be checked again because it changed.
+	// They always are when it goes. nil: no change of it concerns them.
+	Recheck func(before, after R) bool
+	// Leaf says that no record refers to one of this kind. It saves looking for them.
+	Leaf bool
+
+	// Check looks at one record, once all records that it refers to are known to exist. It returns what is
+	// wrong with it and what to do, without the record's name. CheckAll then looks at what the change as
+	// a whole does to the kind. Index brings the policy's own indexes up to date. CheckAll and Index are
+	// called when a record of the kind was touched; nil: there is nothing to do.
+	Check    func(d *Draft, r R) error
+	CheckAll func(d *Draft, e *Edit[K, R]) error
+	Index    func(d *Draft, e *Edit[K, R]) error
+
+	// Label is the record in a few words: its kind and its name. Details is what a new record says
+	// beyond that; nil: nothing. Difference says how a record changed.
+	Label      func(n Namer, r R) string
+	Details    func(n Namer, r R) string
+	Difference func(n Namer, label string, before, after R, say *Sentences)
+
+	// Restricted returns before as it is once a right was taken away as in after, and nothing else
+	// changed. nil: no change of such a record counts as a restriction; see [Restricts].
+	Restricted func(before, after R) R
+
+	// Removal returns the changes that must come with the deletion of r, or says why r must stay; see
+	// [Policy.Removal]. nil: nothing belongs to such a record.
+	Removal func(p *Policy, r R) ([]Change, error)
+
+	// The rest is for the kinds that Decide reads. table is the field of Policy that holds the records;
+	// nil: they are in Policy.tables. referring returns the records that may refer to what the draft
+	// loses; nil or not ok: all are looked through. A kind that is held by pointer has box and unbox.
+	table     func(*Policy) *map[K]R
+	referring func(*Draft) (found []R, ok bool)
+	box       func(R) Record
+	unbox     func(Record) R
+}
+
+// RecordKind is a [Kind], whatever its records are.
+type RecordKind interface {
+	name() string
+	recordType() reflect.Type
+
+	clear(p *Policy)
+	get(p *Policy, r Record) (Record, bool)
+	has(p *Policy, id ID) bool
+	each(p *Policy, yield func(Record) bool) bool
+	blank(id ID) Record
+	nameOf(r Record) (id ID, name string)
+	nameIn(p *Policy, id ID) (string, bool)
+
+	put(d *Draft, r Record) error
+	delete(d *Draft, r Record) bool
+	lose(d *Draft)
+	check(d *Draft) error
+	checkAll(d *Draft) error
+	rename(d *Draft) error
+	index(d *Draft) error
+
+	isBlank(r Record) bool
+	label(n Namer, r Record) string
+	details(n Namer, r Record) string
+	difference(n Namer, before, after Record) []string
+	restricts(before, after Record) bool
+	removal(p *Policy, r Record) ([]Change, error)
+}
+
+// In returns the policy's records of this kind. They are the policy's: never write to them.
+func (k *Kind[K, R]) In(p *Policy) map[K]R {
+	if k.table != nil {
+		return *k.table(p)
+	}
+	row := p.kinds.row(k)
+	if row < 0 {
+		return nil
+	}
+	records, _ := p.tables[row].(map[K]R)
+	return records
+}
+
+func (k *Kind[K, R]) set(p *Policy, records map[K]R) {
+	if k.table != nil {
+		*k.table(p) = records
+		return
+	}
+	p.tables[p.kinds.row(k)] = records
+}
+
+// ByName returns the record of that name.
+func (k *Kind[K, R]) ByName(p *Policy, name string) (r R, ok bool) {
+	id, ok := k.names(p)[name]
+	if ok {
+		r, ok = k.In(p)[id]
+	}
+	return r, ok
+}
+
+func (k *Kind[K, R]) names(p *Policy) map[string]K {
+	row := p.kinds.row(k)
+	if row < 0 {
+		return nil
+	}
+	names, _ := p.names[row].(map[string]K)
+	return names
+}
+
+func (k *Kind[K, R]) clear(p *Policy) {
+	k.set(p, map[K]R{})
+	p.names[p.kinds.row(k)] = map[string]K{}
+}
+
+// ToRecord returns the record by value, as [Policy.Get] does.
+func (k *Kind[K, R]) ToRecord(r R) Record {
+	if k.box != nil {
+		return k.box(r)
+	}
+	return r
+}
+
+// FromRecord returns the record that r is. It panics if r is not of this kind.
+func (k *Kind[K, R]) FromRecord(r Record) R {
+	if k.unbox != nil {
+		return k.unbox(r)
+	}
+	return r.(R)
+}
+
+func (k *Kind[K, R]) name() string { return k.Name }
+
+func (k *Kind[K, R]) recordType() reflect.Type {
+	if k.box == nil {
+		return reflect.TypeFor[R]()
+	}
+	var none K
+	return reflect.TypeOf(k.box(k.Blank(none)))
+}
+
+func (k *Kind[K, R]) get(p *Policy, r Record) (Record, bool) {
+	kept, ok := k.In(p)[k.ID(k.FromRecord(r))]
+	if !ok {
+		return nil, false
+	}
+	return k.ToRecord(kept), true
+}
+
+func (k *Kind[K, R]) has(p *Policy, id ID) bool {
+	key, ok := any(id).(K)
+	if ok {
+		_, ok = k.In(p)[key]
+	}
+	return ok
+}
+
+func (k *Kind[K, R]) each(p *Policy, yield func(Record) bool) bool {
+	records := k.In(p)
+	ids := make([]K, 0, len(records))
+	for id := range records {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, k.Order)
+	for _, id := range ids {
+		if !yield(k.ToRecord(records[id])) {
+			return false
+		}
+	}
+	return true
+}
+
+func (k *Kind[K, R]) blank(id ID) Record {
+	key, _ := any(id).(K)
+	return k.ToRecord(k.Blank(key))
+}
+
+// nameOf returns the record's id and name, and no name for a kind without names.
+func (k *Kind[K, R]) nameOf(r Record) (id ID, name string) {
+	if k.NameOf == nil {
+		return "", ""
+	}
+	own := k.FromRecord(r)
+	id, _ = any(k.ID(own)).(ID)
+	return id, k.NameOf(own)
+}
+
+// nameIn returns the name of the record with that id, if the policy has one of this kind.
+func (k *Kind[K, R]) nameIn(p *Policy, id ID) (string, bool) {
+	key, ok := any(id).(K)
+	if !ok || k.NameOf == nil {
+		return "", false
+	}
+	r, ok := k.In(p)[key]
+	if !ok {
+		return "", false
+	}
+	return k.NameOf(r), true
+}
+
+// isBlank tells whether the record holds nothing but its id.
+func (k *Kind[K, R]) isBlank(r Record) bool {
+	own := k.FromRecord(r)
+	return reflect.DeepEqual(own, k.Blank(k.ID(own)))
+}
+
+func (k *Kind[K, R]) label(n Namer, r Record) string { return k.Label(n, k.FromRecord(r)) }
+
+func (k *Kind[K, R]) details(n Namer, r Record) string {
+	if k.Details == nil {
+		return ""
+	}
+	return k.Details(n, k.FromRecord(r))
+}
+
+func (k *Kind[K, R]) difference(n Namer, before, after Record) []string {
+	var say Sentences
+	was := k.FromRecord(before)
+	k.Difference(n, k.Label(n, was), was, k.FromRecord(after), &say)
+	return say.said
+}
+
+func (k *Kind[K, R]) restricts(before, after Record) bool {
+	if k.Restricted == nil {
+		return false
+	}
+	return reflect.DeepEqual(k.Restricted(k.FromRecord(before), k.FromRecord(after)), k.FromRecord(after))
+}
+
+func (k *Kind[K, R]) removal(p *Policy, r Record) ([]Change, error) {
+	if k.Removal == nil {
+		return nil, nil
+	}
+	return k.Removal(p, k.FromRecord(r))
+}

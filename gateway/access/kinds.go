@@ -1,0 +1,94 @@
+package access
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"latchkey/keys"
+)
+
+// maxKinds is how many kinds a table has room for. A policy holds an array of that size.
+const maxKinds = 16
+
+// Standard has the kinds of this package. This is the order in which their records are checked and listed.
+var Standard = NewTable(
+	Sites,
+	Persons,
+	Targets,
+	Schedules,
+	Credentials,
+	Groups,
+	Devices,
+	Keys,
+	Grants,
+	Accounts,
+)
+
+// Table is the kinds of record that a policy can hold. It is immutable.
+type Table struct {
+	rows   []RecordKind
+	byType map[reflect.Type]RecordKind
+}
+
+// NewTable returns a table of the kinds. It panics at a kind or a name that is there twice, and at more than 16.
+func NewTable(kinds ...RecordKind) *Table {
+	t := &Table{rows: slices.Clone(kinds), byType: make(map[reflect.Type]RecordKind, len(kinds))}
+	if len(kinds) > maxKinds {
+		panic(fmt.Sprintf("access: %d kinds of record: want at most %d", len(kinds), maxKinds))
+	}
+	for i, k := range kinds {
+		sameName := func(other RecordKind) bool { return other.name() == k.name() }
+		if t.byType[k.recordType()] != nil || slices.ContainsFunc(kinds[:i], sameName) {
+			panic(fmt.Sprintf("access: the kind %q is in the table twice", k.name()))
+		}
+		t.byType[k.recordType()] = k
+	}
+	return t
+}
+
+// With returns a table that has more kinds, such as those of another package.
+func (t *Table) With(kinds ...RecordKind) *Table { return NewTable(slices.Concat(t.rows, kinds)...) }
+
+// New returns the empty policy of these kinds, in which the zone is UTC and nobody may do anything.
+func (t *Table) New() *Policy {
+	p := &Policy{kinds: t, zone: time.UTC, weekly: map[ID]Weekly{}, groupsOf: map[ID][]ID{}, grantsAt: map[ID][]*Grant{},
+		actuators: map[ID]ID{}, keysOf: map[ID][]keys.ID{}}
+	for _, k := range t.rows {
+		k.clear(p)
+	}
+	if t.row(Sites) < 0 {
+		return p
+	}
+	p, err := p.With(Change{Put: Site{Zone: "UTC"}})
+	if err != nil {
+		panic(err) // our own record
+	}
+	return p
+}
+
+// of returns the kind of the record. A nil table has none.
+func (t *Table) of(r Record) (RecordKind, bool) {
+	if t == nil {
+		return nil, false
+	}
+	k, ok := t.byType[reflect.TypeOf(r)]
+	return k, ok
+}
+
+// row returns where the kind stands, -1 if it does not.
+func (t *Table) row(k RecordKind) int {
+	if t == nil {
+		return -1
+	}
+	return slices.Index(t.rows, k)
+}
+
+// all returns the kinds in order. A nil table has none.
+func (t *Table) all() []RecordKind {
+	if t == nil {
+		return nil
+	}
+	return t.rows
+}

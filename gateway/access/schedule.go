@@ -1,0 +1,104 @@
+package access
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Schedule is weekly windows in the site's time zone, with dated exceptions. Text is its canonical form; see
+// [ParseSchedule].
+type Schedule struct {
+	ID      ID        `json:"id"`
+	Name    string    `json:"name"`
+	Text    string    `json:"text"`
+	Created time.Time `json:"created"`
+}
+
+// Schedules is the kind of [Schedule].
+var Schedules = &Kind[ID, Schedule]{
+	Name:   "schedule",
+	ID:     func(r Schedule) ID { return r.ID },
+	Order:  cmp.Compare[ID],
+	Blank:  func(id ID) Schedule { return Schedule{ID: id} },
+	NameOf: func(r Schedule) string { return r.Name },
+
+	Normal: func(d *Draft, r Schedule) (Schedule, error) {
+		w, err := parseSchedule(r.Text)
+		if err != nil {
+			return r, fmt.Errorf("access: %s: %w", d.Label(r), err)
+		}
+		r.Text = w.String()
+		r.Created = NormalTime(r.Created)
+		return r, nil
+	},
+	Check: func(d *Draft, r Schedule) error {
+		return cmp.Or(CheckID(r.ID), CheckHandle(r.Name)) // the text was parsed when it was put
+	},
+	Index: indexSchedules,
+
+	Label:   func(n Namer, r Schedule) string { return "schedule " + n.NameOr(r.Name, r.ID) },
+	Details: func(_ Namer, r Schedule) string { return ": " + Quote(shorten(r.Text)) },
+	Difference: func(_ Namer, label string, b, a Schedule, say *Sentences) {
+		say.If(a.Name != b.Name, "rename ", label, " to ", Quote(a.Name))
+		say.If(a.Text != b.Text, "change ", label, " to ", Quote(shorten(a.Text)))
+	},
+	Removal: func(p *Policy, r Schedule) ([]Change, error) {
+		if users := p.grantsOn(r.ID); len(users) > 0 {
+			return nil, fmt.Errorf("access: remove %s: %w by %s%s: remove that first", p.label(r), ErrInUse,
+				p.label(*users[0]), andMore(len(users)))
+		}
+		return nil, nil
+	},
+
+	table: func(p *Policy) *map[ID]Schedule { return &p.Schedules },
+}
+
+func indexSchedules(d *Draft, e *Edit[ID, Schedule]) error {
+	index := maps.Clone(d.Next.weekly)
+	for _, id := range e.Touched {
+		r, is := e.After(id)
+		if !is {
+			delete(index, id)
+			continue
+		}
+		w, err := parseSchedule(r.Text)
+		if err != nil {
+			return fmt.Errorf("access: %s: %w", d.Label(r), err)
+		}
+		index[id] = w
+	}
+	d.Next.weekly = index
+	return nil
+}
+
+// ScheduleByName returns the schedule of that name.
+func (p *Policy) ScheduleByName(name string) (Schedule, bool) { return Schedules.ByName(p, name) }
+
+// grantsOn returns the grants that use the schedule, by id.
+func (p *Policy) grantsOn(schedule ID) []*Grant {
+	var out []*Grant
+	for _, g := range p.Grants {
+		if g.Schedule == schedule {
+			out = append(out, g)
+		}
+	}
+	slices.SortFunc(out, func(a, b *Grant) int { return cmp.Compare(a.ID, b.ID) })
+	return out
+}
+
+// shorten cuts a schedule's text after an item, for a sentence.
+func shorten(s string) string {
+	const most = 120
+	if len(s) <= most {
+		return s
+	}
+	cut := strings.LastIndexByte(s[:most], ',') // schedule items are ASCII
+	if cut < 0 {
+		return "a long text"
+	}
+	return s[:cut] + ", …"
+}
