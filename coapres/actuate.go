@@ -31,8 +31,8 @@ const (
 	maxSends = 3 // a command and its repeats after 4.01
 )
 
-// Command is what an actuator is asked to do, and the moment when somebody asked for that. Its age is filled in when it
-// is sent.
+// Command is what an actuator is asked to do, and the moment when somebody asked for that. Its age
+// is filled in when it is sent.
 type Command struct {
 	wire.Command
 	Intent time.Time // with a monotonic reading
@@ -41,8 +41,9 @@ type Command struct {
 // Deadline is when it is too late for the command: CommandWindow after the intent.
 func (c Command) Deadline() time.Time { return c.Intent.Add(CommandWindow) }
 
-// Actuate sends a command to a node (POST /act) and returns its receipt. The node obeys within CommandWindow after the
-// intent only, and nothing is sent later than that: a 4.01 and the repeat that it asks for have the same deadline.
+// Actuate sends a command to a node (POST /act) and returns its receipt. The node obeys within
+// CommandWindow after the intent only, and nothing is sent later than that: a 4.01 and the repeat
+// that it asks for have the same deadline.
 func Actuate(ctx context.Context, p *Peer, cmd Command) (wire.Receipt, error) {
 	if d, ok := ctx.Deadline(); !ok || d.After(cmd.Deadline()) { // an earlier one needs no second timer
 		var cancel context.CancelFunc
@@ -60,20 +61,23 @@ func Actuate(ctx context.Context, p *Peer, cmd Command) (wire.Receipt, error) {
 		if err != nil {
 			return wire.Receipt{}, fmt.Errorf("coapres: command %d: %w", cmd.ID, err)
 		}
-		a, err := Call(ctx, p.Caller, &p.Held, Request{Method: codes.POST, Path: actPath, Echo: echo, Format: wire.CBOR, Body: body})
+		a, err := Call(ctx, p.Caller, &p.Held, Request{Method: codes.POST, Path: actPath, Echo: echo,
+			Format: wire.CBOR, Body: body})
 		switch {
 		case err != nil:
 			return wire.Receipt{}, fmt.Errorf("%w: %w", ErrNoReceipt, err)
 		case a.Code == codes.Unauthorized:
 			continue // not obeyed, and p.Held has the new Echo
 		case a.Code != codes.Changed:
-			p.Refuse(Refusal{At: time.Now(), ByDevice: true, Request: "POST " + actPath, Code: a.Code, Why: a.Diagnostic()})
+			p.Refuse(Refusal{At: time.Now(), ByDevice: true, Request: "POST " + actPath, Code: a.Code,
+				Why: a.Diagnostic()})
 			return wire.Receipt{}, &CodeError{a.Code}
 		}
 		r, err := wire.ParseReceipt(wire.CBOR, a.Body)
 		switch {
 		case err != nil || r.Result == wire.Done && r.State.ID != cmd.ID:
-			return wire.Receipt{}, fmt.Errorf("%w: its receipt is not one for command %d", ErrNoReceipt, cmd.ID)
+			return wire.Receipt{}, fmt.Errorf("%w: its receipt is not one for command %d", ErrNoReceipt,
+				cmd.ID)
 		case r.Result != wire.Done:
 			return r, ErrNotObeyed
 		}
@@ -86,7 +90,8 @@ func Actuate(ctx context.Context, p *Peer, cmd Command) (wire.Receipt, error) {
 func ReadState(ctx context.Context, p *Peer) (wire.State, error) {
 	a, err := Call(ctx, p.Caller, &p.Held, Request{Method: codes.GET, Path: actPath, Format: wire.CBOR})
 	if err == nil && a.Code != codes.Content {
-		p.Refuse(Refusal{At: time.Now(), ByDevice: true, Request: "GET " + actPath, Code: a.Code, Why: a.Diagnostic()})
+		p.Refuse(Refusal{At: time.Now(), ByDevice: true, Request: "GET " + actPath, Code: a.Code,
+			Why: a.Diagnostic()})
 		err = fmt.Errorf("answered %s", a.Code)
 	}
 	if err != nil {

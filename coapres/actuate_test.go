@@ -17,7 +17,8 @@ import (
 	"latchkey/keys"
 )
 
-// lock is the other end of an association: it answers each request with the next of its answers, and then with silence.
+// lock is the other end of an association: it answers each request with the next of its answers,
+// and then with silence.
 type lock struct {
 	answers []answered
 	got     []wire.Command
@@ -89,14 +90,20 @@ func TestActuate(t *testing.T) {
 		{"a repeat after 4.01", []answered{stale, {code: codes.Changed, receipt: done}}, 0, nil, 2, 0},
 		{"three times at most", []answered{stale, stale, stale, stale}, 0, ErrNotObeyed, 3, 0},
 		{"silence until the window ends", nil, 0, ErrNoReceipt, 1, CommandWindow},
-		{"an answer after the window", []answered{{code: codes.Changed, receipt: done, after: 2 * time.Second}}, 0, ErrNoReceipt, 1, CommandWindow},
+		{"an answer after the window", []answered{{code: codes.Changed, receipt: done,
+			after: 2 * time.Second}}, 0, ErrNoReceipt, 1, CommandWindow},
 		{"the window is the intent's", nil, time.Second, ErrNoReceipt, 1, 500 * time.Millisecond},
 		{"too late to send", nil, CommandWindow, ErrLate, 0, 0},
-		{"4.01 too late to repeat", []answered{{code: codes.Unauthorized, echo: "newecho1", after: 600 * time.Millisecond},
-			{code: codes.Unauthorized, echo: "newecho1", after: 890 * time.Millisecond}, stale}, 0, ErrNotObeyed, 3, 1490 * time.Millisecond},
-		{"refused", []answered{{code: codes.Changed, receipt: wire.Receipt{State: wire.State{ID: 9}}}}, 0, ErrNotObeyed, 1, 0},
+		{"4.01 too late to repeat", []answered{{code: codes.Unauthorized, echo: "newecho1",
+			after: 600 * time.Millisecond},
+			{code: codes.Unauthorized, echo: "newecho1", after: 890 * time.Millisecond}, stale}, 0,
+			ErrNotObeyed, 3, 1490 * time.Millisecond},
+		{"refused", []answered{{code: codes.Changed, receipt: wire.Receipt{State: wire.State{ID: 9}}}}, 0,
+			ErrNotObeyed, 1, 0},
 		{"an error code", []answered{{code: codes.BadRequest}}, 0, ErrNotObeyed, 1, 0},
-		{"a receipt for another command", []answered{{code: codes.Changed, receipt: wire.Receipt{Result: wire.Done, State: wire.State{ID: 6}}}}, 0, ErrNoReceipt, 1, 0},
+		{"a receipt for another command",
+			[]answered{{code: codes.Changed, receipt: wire.Receipt{Result: wire.Done,
+				State: wire.State{ID: 6}}}}, 0, ErrNoReceipt, 1, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			l := &lock{answers: c.answers}
@@ -117,20 +124,24 @@ func TestActuate(t *testing.T) {
 			if took := time.Since(began); took != c.within {
 				t.Errorf("%s: took %v, want %v", c.rule, took, c.within)
 			}
-			if c.sends > 0 && (l.echoes[0] != "oldecho1" || l.got[0].Age != int32((100*time.Millisecond-c.late)/time.Millisecond)) {
+			if c.sends > 0 && (l.echoes[0] != "oldecho1" ||
+				l.got[0].Age != int32((100*time.Millisecond-c.late)/time.Millisecond)) {
 				t.Errorf("%s: first sent with Echo %q and age %d", c.rule, l.echoes[0], l.got[0].Age)
 			}
 			if c.sends > 1 && (l.echoes[1] != "newecho1" || l.got[1].Age > 0) {
-				t.Errorf("%s: repeated with Echo %q and age %d, want the new Echo and an intent before it", c.rule, l.echoes[1], l.got[1].Age)
+				t.Errorf("%s: repeated with Echo %q and age %d, want the new Echo and an intent before it",
+					c.rule, l.echoes[1], l.got[1].Age)
 			}
 		})
 	}
 }
 
-// asleep is t on a machine whose wall clock has gone on by d since, while its monotonic clock stood still.
+// asleep is t on a machine whose wall clock has gone on by d since, while its monotonic clock stood
+// still.
 func asleep(t *testing.T, at time.Time, d time.Duration) time.Time {
 	t.Helper()
-	// package time keeps wall seconds above 30 bits of nanoseconds, when there is a monotonic reading.
+	// package time keeps wall seconds above 30 bits of nanoseconds, when there is a monotonic
+	// reading.
 	out := at
 	*(*uint64)(unsafe.Pointer(&out)) -= uint64(d/time.Second) << 30
 	if at.Sub(out) != 0 || at.Round(0).Sub(out.Round(0)) != d {
@@ -139,15 +150,17 @@ func asleep(t *testing.T, at time.Time, d time.Duration) time.Time {
 	return out
 }
 
-// The gateway's machine was suspended between the scan and its command. All it has measured across that is worthless: the lock would find
-// the command fresh.
+// The gateway's machine was suspended between the scan and its command. All it has measured across
+// that is worthless: the lock would find the command fresh.
 func TestNothingIsCommandedAfterASleep(t *testing.T) {
 	done := wire.Receipt{Result: wire.Done, State: wire.State{ID: 7, On: true, Left: 3000}}
-	l := &lock{answers: []answered{{code: codes.Unauthorized, echo: "newecho1"}, {code: codes.Changed, receipt: done}}}
+	l := &lock{answers: []answered{{code: codes.Unauthorized, echo: "newecho1"},
+		{code: codes.Changed, receipt: done}}}
 	p := NewPeer("d", "front-lock", keys.KindLock, "lk-0000000000", "", l)
 	tapped := asleep(t, time.Now(), time.Hour)
 	p.Held.Take([]byte("oldecho1"), tapped)
-	if r, err := Actuate(context.Background(), p, unlockSeven(tapped)); !errors.Is(err, ErrLate) || len(l.got) > 0 {
+	if r, err := Actuate(context.Background(), p, unlockSeven(tapped)); !errors.Is(err, ErrLate) ||
+		len(l.got) > 0 {
 		t.Errorf("got %+v, %v after %d commands, want ErrLate and none", r, err, len(l.got))
 	}
 }

@@ -25,13 +25,15 @@ func (door) Scan(_ context.Context, _ *Peer, s wire.Scan, _ time.Time) (wire.Ver
 	return wire.Verdict{Verdict: wire.Granted, Last: s.N}, nil
 }
 
-// One scan from message to answer, without what the gateway does in between. Whoever changes the figure on purpose puts the new one here.
+// One scan from message to answer, without what the gateway does in between. Whoever changes the
+// figure on purpose puts the new one here.
 func TestGateAllocationsOfARequest(t *testing.T) {
 	const want = 8
 	p := newDesk(t, keys.KindReader).peer
 	p.budget = rate.NewLimiter(rate.Inf, 1)
 	s := &Server{Calls: door{}, Log: slog.New(slog.DiscardHandler)}
-	body, err := wire.Scan{N: 1000, UID: []byte{4, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}, Age: -500}.Encode(wire.CBOR)
+	body, err := wire.Scan{N: 1000, UID: []byte{4, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80},
+		Age: -500}.Encode(wire.CBOR)
 	if err != nil {
 		t.Fatal(err)
 	}

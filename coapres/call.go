@@ -12,7 +12,8 @@ import (
 	"latchkey/coapres/wire"
 )
 
-// Caller is one association: it sends a request and waits for its answer until the request's context ends, which has a deadline.
+// Caller is one association: it sends a request and waits for its answer until the request's
+// context ends, which has a deadline.
 type Caller interface {
 	Do(req *pool.Message) (*pool.Message, error)
 	// LastHeard is when the other side's newest message was read.
@@ -38,7 +39,8 @@ type Answer struct {
 	Location []string // Location-Path segments
 }
 
-// requests are messages for Call: go-coap is through with a request when Do returns. An answer cannot be given back: go-coap still looks at it.
+// requests are messages for Call: go-coap is through with a request when Do returns. An answer
+// cannot be given back: go-coap still looks at it.
 var requests = pool.New(64, 2048)
 
 // Call sends r and keeps in h the Echo that its answer brings, whatever the answer is.
@@ -88,7 +90,8 @@ func EchoOf(m *pool.Message) []byte {
 	return b
 }
 
-// SetEcho gives the other side a new Echo with a response: call it last, when the response is about to be written.
+// SetEcho gives the other side a new Echo with a response: call it last, when the response is about
+// to be written.
 func (x *Echoes) SetEcho(resp *pool.Message) {
 	e := x.Issue(time.Now())
 	resp.SetOptionBytes(optionEcho, e[:])

@@ -1,5 +1,6 @@
-// Package coapres is the CoAP resources: what nodes call here, what is called on nodes, and the freshness of both. It opens no sockets
-// and decides nothing; who may open what, and what is kept of it, is asked of [Calls].
+// Package coapres is the CoAP resources: what nodes call here, what is called on nodes, and the
+// freshness of both. It opens no sockets and decides nothing; who may open what, and what is kept
+// of it, is asked of [Calls].
 package coapres
 
 import (
@@ -22,8 +23,9 @@ import (
 // Echo option number (RFC 9175 §2.2.1); go-coap does not name it.
 const optionEcho message.OptionID = 252
 
-// Calls is what the resources ask of the gateway. Every call is on behalf of a peer whose kind may make it, well-formed and fresh.
-// at is when the datagram was read: the intent behind any command that follows.
+// Calls is what the resources ask of the gateway. Every call is on behalf of a peer whose kind may
+// make it, well-formed and fresh. at is when the datagram was read: the intent behind any command
+// that follows.
 type Calls interface {
 	// Scan decides a card read and acts on it. An error means that nothing was decided.
 	Scan(ctx context.Context, p *Peer, s wire.Scan, at time.Time) (wire.Verdict, error)
@@ -31,8 +33,8 @@ type Calls interface {
 	Act(ctx context.Context, p *Peer, target string, a wire.Act, at time.Time) (wire.Verdict, error)
 	// State is what is known of one of the peer's own targets.
 	State(p *Peer, target string) (wire.State, error)
-	// Late tells of a scan, or of what a switch asks, that came so long after the tap that it was refused as not fresh.
-	// It may have been held back on its way. n is its counter.
+	// Late tells of a scan, or of what a switch asks, that came so long after the tap that it was
+	// refused as not fresh. It may have been held back on its way. n is its counter.
 	Late(p *Peer, n uint64, after time.Duration)
 	// Registered is called at each registration and each update of it.
 	Registered(p *Peer, lifetime time.Duration)
@@ -70,8 +72,9 @@ type response struct {
 	location string // path of a created resource
 }
 
-// Serve answers one request of a peer: it sees that the peer is within its rate, finds the resource, sees that the peer's kind may call it
-// and that the body is in bounds, and leaves the rest to the resource. Refusals leave no state behind.
+// Serve answers one request of a peer: it sees that the peer is within its rate, finds the
+// resource, sees that the peer's kind may call it and that the body is in bounds, and leaves the
+// rest to the resource. Refusals leave no state behind.
 func (s *Server) Serve(ctx context.Context, p *Peer, req, resp *pool.Message, at time.Time) {
 	r := &request{peer: p, msg: req, at: at}
 	out, err := s.dispatch(ctx, r)
@@ -81,7 +84,8 @@ func (s *Server) Serve(ctx context.Context, p *Peer, req, resp *pool.Message, at
 		resp.SetBody(strings.NewReader(why)) // a diagnostic payload has no Content-Format (RFC 7252 §5.5.2)
 		p.Refuse(Refusal{At: at, Request: r.name(), Code: out.code, Why: why})
 		if out.code != codes.Unauthorized && p.complain() { // a 4.01 is how a node gets its first Echo
-			s.Log.Warn("request refused", "device", p.Name, "addr", p.Addr, "code", out.code.String(), "err", err)
+			s.Log.Warn("request refused", "device", p.Name, "addr", p.Addr, "code", out.code.String(), "err",
+				err)
 		}
 	}
 	resp.SetCode(out.code)
@@ -136,7 +140,8 @@ func (s *Server) dispatch(ctx context.Context, r *request) (response, error) {
 	return res.serve(s, ctx, r)
 }
 
-// pathOf joins the Uri-Path options. A segment is a segment: one that is empty or holds a slash names nothing here.
+// pathOf joins the Uri-Path options. A segment is a segment: one that is empty or holds a slash
+// names nothing here.
 func pathOf(m *pool.Message) (string, error) {
 	var segments []string
 	for _, o := range m.Options() {
@@ -173,8 +178,8 @@ func body(m *pool.Message, limit int) ([]byte, error) {
 	return b, nil
 }
 
-// negotiate sees that the body's Content-Format and the Accept option are ones that the resource speaks. Without Accept the answer
-// comes in the format of the question.
+// negotiate sees that the body's Content-Format and the Accept option are ones that the resource
+// speaks. Without Accept the answer comes in the format of the question.
 func (r *request) negotiate(res *resource) error {
 	if len(res.in) > 0 {
 		r.in = res.in[0] // of no body: the resource says whether it needs one

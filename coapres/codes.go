@@ -9,7 +9,8 @@ import (
 	"latchkey/coapres/wire"
 )
 
-// Errors that [Calls] may return and that have a code of their own. Any other error of theirs means that nothing could be decided.
+// Errors that [Calls] may return and that have a code of their own. Any other error of theirs means
+// that nothing could be decided.
 var (
 	ErrForbidden = errors.New("this device may not call this")
 	ErrNotFound  = errors.New("no such thing for this device")
@@ -38,7 +39,8 @@ func codeOf(err error) codes.Code {
 	switch {
 	case errors.Is(err, errTooLong), errors.Is(err, wire.ErrTooLong): // before ErrMalformed, which it also is
 		return codes.RequestEntityTooLarge // 4.13
-	case errors.Is(err, wire.ErrMalformed), errors.Is(err, errAgeBounds), errors.Is(err, errQuery), errors.Is(err, errLinks):
+	case errors.Is(err, wire.ErrMalformed), errors.Is(err, errAgeBounds), errors.Is(err, errQuery),
+		errors.Is(err, errLinks):
 		return codes.BadRequest // 4.00
 	case errors.Is(err, ErrStale):
 		return codes.Unauthorized // 4.01, with an Echo (RFC 9175 §2.4)

@@ -22,7 +22,8 @@ const (
 	echoLife = 10 * time.Minute // an Echo older than this is stale
 	minAge   = -60_000
 	maxAge   = 601_000
-	// clockSlip is by how much wall and monotonic time may part before an Echo is forgotten: the machine was asleep, or its clock set.
+	// clockSlip is by how much wall and monotonic time may part before an Echo is forgotten: the
+	// machine was asleep, or its clock set.
 	clockSlip = time.Second
 )
 
@@ -35,9 +36,10 @@ const (
 	BadAge                  // an impossible age: 4.00
 )
 
-// Judge is the whole arithmetic of freshness, in signed 32-bit milliseconds: elapsed since the Echo was issued, by the issuer's clock;
-// age from receiving it to the intent, by the sender's; window the oldest intent that is still obeyed. The same rule runs in the
-// firmware, against the same vectors (wire/testdata/vectors.txt).
+// Judge is the whole arithmetic of freshness, in signed 32-bit milliseconds: elapsed since the Echo
+// was issued, by the issuer's clock; age from receiving it to the intent, by the sender's; window
+// the oldest intent that is still obeyed. The same rule runs in the firmware, against the same
+// vectors (wire/testdata/vectors.txt).
 func Judge(elapsed, age, window int32) Freshness {
 	if age < minAge || age > maxAge {
 		return BadAge
@@ -60,7 +62,8 @@ var (
 	errAgeBounds = errors.New("age is out of bounds")
 )
 
-// LateError is an [ErrStale] of a message whose Echo is known: it came too late after what it is about.
+// LateError is an [ErrStale] of a message whose Echo is known: it came too late after what it is
+// about.
 type LateError struct{ After time.Duration } // from the intent, like the tap of a card, to the message's arrival
 
 func (e *LateError) Error() string {
@@ -73,8 +76,8 @@ func (e *LateError) Is(target error) bool { return target == ErrStale }
 // Echo is the value of the Echo option (RFC 9175 §2.2).
 type Echo [echoLen]byte
 
-// Echoes are those that one association has issued and still knows: the last four, in memory only. The zero value is ready for use.
-// It is safe for concurrent use.
+// Echoes are those that one association has issued and still knows: the last four, in memory only.
+// The zero value is ready for use. It is safe for concurrent use.
 type Echoes struct {
 	mu     sync.Mutex
 	issued [echoKeep]stamped // guarded by mu
@@ -97,8 +100,9 @@ func (x *Echoes) Issue(now time.Time) Echo {
 	return e
 }
 
-// Check tells whether a message that carries echo and age was meant within the window before now, the moment its datagram was read.
-// It returns nil, ErrStale, a [LateError], or an error that maps to 4.00.
+// Check tells whether a message that carries echo and age was meant within the window before now,
+// the moment its datagram was read. It returns nil, ErrStale, a [LateError], or an error that maps
+// to 4.00.
 func (x *Echoes) Check(echo []byte, age int32, window time.Duration, now time.Time) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -137,8 +141,9 @@ func milliseconds(d time.Duration) int32 {
 	return int32(min(max(ms, math.MinInt32), math.MaxInt32))
 }
 
-// Slept tells whether wall and monotonic clock have parted by more than a second since at: the machine was asleep, or its clock was set.
-// Nothing that was measured across it is worth anything. Both times need their monotonic reading.
+// Slept tells whether wall and monotonic clock have parted by more than a second since at: the
+// machine was asleep, or its clock was set. Nothing that was measured across it is worth anything.
+// Both times need their monotonic reading.
 func Slept(at, now time.Time) bool { // Round(0) drops the monotonic reading
 	return apart(now.Sub(at), now.Round(0).Sub(at.Round(0)))
 }
@@ -149,14 +154,16 @@ func apart(monotonic, wall time.Duration) bool {
 	return d > clockSlip || d < -clockSlip
 }
 
-// Held is the newest Echo that the other side has given us. The zero value holds none. It is safe for concurrent use.
+// Held is the newest Echo that the other side has given us. The zero value holds none. It is safe
+// for concurrent use.
 type Held struct {
 	mu   sync.Mutex
 	echo []byte    // guarded by mu
 	at   time.Time // guarded by mu; when it was received
 }
 
-// Take keeps an Echo that was received at the given time. An empty one, or one longer than RFC 9175 allows, is ignored.
+// Take keeps an Echo that was received at the given time. An empty one, or one longer than RFC 9175
+// allows, is ignored.
 func (h *Held) Take(echo []byte, at time.Time) {
 	if len(echo) == 0 || len(echo) > 40 {
 		return
@@ -173,8 +180,9 @@ func (h *Held) Forget() {
 	h.echo = nil
 }
 
-// Age returns the Echo and the time in ms from receiving it to the intent, negative when the intent came first. Without a usable Echo
-// it returns nil and 0: the message is sent bare and the answer brings one.
+// Age returns the Echo and the time in ms from receiving it to the intent, negative when the intent
+// came first. Without a usable Echo it returns nil and 0: the message is sent bare and the answer
+// brings one.
 func (h *Held) Age(intent, now time.Time) (echo []byte, age int32) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -138,8 +138,8 @@ func TestHeld(t *testing.T) {
 	})
 }
 
-// Whatever the network does: if both clocks run at the same rate and the sender tells the truth, what is called fresh is never older
-// than the window. And what took no detour is fresh.
+// Whatever the network does: if both clocks run at the same rate and the sender tells the truth,
+// what is called fresh is never older than the window. And what took no detour is fresh.
 func TestFreshIsRecent(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	fresh := 0

@@ -15,11 +15,14 @@ import (
 )
 
 // table is every code that the resources may answer with.
-var table = []codes.Code{codes.Content, codes.Created, codes.Changed, codes.Deleted, codes.BadRequest, codes.Unauthorized, codes.Forbidden,
-	codes.NotFound, codes.MethodNotAllowed, codes.NotAcceptable, codes.RequestEntityTooLarge, codes.UnsupportedMediaType,
+var table = []codes.Code{codes.Content, codes.Created, codes.Changed, codes.Deleted, codes.BadRequest,
+	codes.Unauthorized, codes.Forbidden,
+	codes.NotFound, codes.MethodNotAllowed, codes.NotAcceptable, codes.RequestEntityTooLarge,
+	codes.UnsupportedMediaType,
 	codes.TooManyRequests, codes.ServiceUnavailable}
 
-// FuzzServe sends any well-formed CoAP message at the resources: no panic, a code of the table, and nothing impossible reaches the gateway.
+// FuzzServe sends any well-formed CoAP message at the resources: no panic, a code of the table, and
+// nothing impossible reaches the gateway.
 func FuzzServe(f *testing.F) {
 	for kind := range keys.Kinds {
 		f.Add(uint8(kind), []byte("\x40\x02\x00\x01\xb4scan\x11\x32\xff{\"n\":1,\"uid\":\"04a1b2c3d4e580\"}"))
@@ -30,7 +33,8 @@ func FuzzServe(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, kind uint8, datagram []byte) {
 		req := pool.NewMessage(context.Background())
-		if _, err := req.UnmarshalWithDecoder(coder.DefaultCoder, datagram); err != nil || req.Code() == 0 || req.Code() > 31 {
+		if _, err := req.UnmarshalWithDecoder(coder.DefaultCoder, datagram); err != nil || req.Code() == 0 ||
+			req.Code() > 31 {
 			return
 		}
 		l := &ledger{}
@@ -45,7 +49,8 @@ func FuzzServe(f *testing.F) {
 		if !slices.Contains(table, resp.Code()) {
 			t.Errorf("got %s, which is not in the table", resp.Code())
 		}
-		if n := l.scan.N; slices.Contains(l.asked, "scan") && (n == 0 || n >= 1<<53 || p.Kind != keys.KindReader) {
+		if n := l.scan.N; slices.Contains(l.asked, "scan") &&
+			(n == 0 || n >= 1<<53 || p.Kind != keys.KindReader) {
 			t.Errorf("a %s asked with counter %d", p.Kind, n)
 		}
 		if l.act.Action != 0 && (!l.act.Action.Valid() || p.Kind != keys.KindSwitch) {

@@ -35,8 +35,8 @@ func TestParseMaxPulse(t *testing.T) {
 	}
 }
 
-// Whatever a node sends, the parser ends and gives a length of time that fits its 32 bits, and it finds what our own
-// nodes say in front of any text.
+// Whatever a node sends, the parser ends and gives a length of time that fits its 32 bits, and it
+// finds what our own nodes say in front of any text.
 func FuzzParseMaxPulse(f *testing.F) {
 	for _, s := range []string{ActLink(10 * time.Second), `</a>;b="c,d";e,</act>;maxpulse=1`, `<<<>;,;,"`, `</act>;;;,,`} {
 		f.Add(s)

@@ -9,10 +9,12 @@ import (
 	"latchkey/keys"
 )
 
-// RequestRate is how many requests per second one association may make on average; twice as many at once.
+// RequestRate is how many requests per second one association may make on average; twice as many at
+// once.
 const RequestRate = 10
 
-// Peer holds what belongs to one association. Its exported fields are set once, before the first request.
+// Peer holds what belongs to one association. Its exported fields are set once, before the first
+// request.
 type Peer struct {
 	Device keys.RecordID
 	Name   string
@@ -44,7 +46,8 @@ func NewPeer(device keys.RecordID, name string, kind keys.Kind, key keys.ID, add
 // Allow changes the peer's request rate, from before its first request.
 func (p *Peer) Allow(perSecond int) { p.budget = rate.NewLimiter(rate.Limit(perSecond), 2*perSecond) }
 
-// MaxPulse is how long the node holds an unlock at the most, as it said when it registered; 0: it did not say.
+// MaxPulse is how long the node holds an unlock at the most, as it said when it registered; 0: it
+// did not say.
 func (p *Peer) MaxPulse() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()

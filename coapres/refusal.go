@@ -14,8 +14,8 @@ import (
 	"latchkey/coapres/wire"
 )
 
-// MaxDiagnostic bounds the diagnostic payload of a refusal (RFC 7252 §5.5.2), in bytes. It names the member or option that is wrong, never
-// its value.
+// MaxDiagnostic bounds the diagnostic payload of a refusal (RFC 7252 §5.5.2), in bytes. It names
+// the member or option that is wrong, never its value.
 const MaxDiagnostic = 64
 
 // Refusal is a request that was answered with 4.xx or 5.xx, by either side.
@@ -50,8 +50,10 @@ func diagnosticOf(err error, req *pool.Message) string {
 	if errors.As(err, &busy) {
 		return busy.Error()
 	}
-	for _, known := range []error{errTooLong, wire.ErrTooLong, errAgeBounds, errQuery, errLinks, ErrStale, ErrForbidden, errOtherName, ErrNotFound,
-		errNoResource, errMethod, errNotAcceptable, errContentFormat, wire.ErrFormat, wire.ErrMalformed, ErrUndecided} {
+	for _, known := range []error{errTooLong, wire.ErrTooLong, errAgeBounds, errQuery, errLinks, ErrStale,
+		ErrForbidden, errOtherName, ErrNotFound,
+		errNoResource, errMethod, errNotAcceptable, errContentFormat, wire.ErrFormat, wire.ErrMalformed,
+		ErrUndecided} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}
@@ -59,8 +61,8 @@ func diagnosticOf(err error, req *pool.Message) string {
 	return "could not decide" // the error itself may name what is here
 }
 
-// Diagnostic is why the other side refused a request, empty if it does not say. It is the other side's text: one line of printable
-// characters, and not long.
+// Diagnostic is why the other side refused a request, empty if it does not say. It is the other
+// side's text: one line of printable characters, and not long.
 func (a Answer) Diagnostic() string {
 	if a.Code < codes.BadRequest || !utf8.Valid(a.Body) {
 		return ""

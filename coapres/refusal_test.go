@@ -17,7 +17,8 @@ import (
 	"latchkey/keys"
 )
 
-// A refusal names the member or option in a short text without a Content-Format (RFC 7252 §5.5.2), and is told to whoever asked for it.
+// A refusal names the member or option in a short text without a Content-Format (RFC 7252 §5.5.2),
+// and is told to whoever asked for it.
 func TestRefusalsSayWhy(t *testing.T) {
 	d := newDesk(t, keys.KindReader)
 	var told []Refusal
@@ -34,19 +35,29 @@ func TestRefusalsSayWhy(t *testing.T) {
 	}{
 		{codes.POST, "/scan", `{"n":0,"uid":"04a1b2c3d4e580"}`, []func(*pool.Message){format(wire.JSON)}, "4.00", "scan: n is out of range", "POST /scan"},
 		{codes.POST, "/scan", `{"n":1}`, []func(*pool.Message){format(wire.JSON)}, "4.00", "scan: uid is missing", "POST /scan"},
-		{codes.POST, "/scan", "\xa3\x01\x01\x02\x44\x01\x02\x03\x04\x18\x20\x01", []func(*pool.Message){format(wire.CBOR)}, "4.00", "scan: unknown key 32", "POST /scan"},
+		{codes.POST, "/scan", "\xa3\x01\x01\x02\x44\x01\x02\x03\x04\x18\x20\x01",
+			[]func(*pool.Message){format(wire.CBOR)}, "4.00", "scan: unknown key 32", "POST /scan"},
 		{codes.POST, "/scan", `{"n":1,"uid":"04a1b2c3d4e580","age":700000}`, []func(*pool.Message){format(wire.JSON), d.fresh()}, "4.00", "age is out of bounds", "POST /scan"},
-		{codes.POST, "/scan", string(scanJSON), []func(*pool.Message){format(wire.JSON)}, "4.01", "no Echo", "POST /scan"},
-		{codes.POST, "/scan", string(scanJSON), []func(*pool.Message){format(wire.JSON), old}, "4.01", "not fresh: Echo and age", "POST /scan"},
-		{codes.POST, "/act/front-door", string(actJSON), []func(*pool.Message){format(wire.JSON)}, "4.03", "this device may not call this", "POST /act/{target}"},
-		{codes.POST, "/rd", "", []func(*pool.Message){query("ep=other")}, "4.03", "ep in Uri-Query is not this device's name", "POST /rd"},
-		{codes.POST, "/rd", "", []func(*pool.Message){query("lt=x")}, "4.00", "malformed Uri-Query: lt or ep", "POST /rd"},
-		{codes.POST, "/rd", "\xff", []func(*pool.Message){format(LinkFormat)}, "4.00", "links are not UTF-8", "POST /rd"},
+		{codes.POST, "/scan", string(scanJSON), []func(*pool.Message){format(wire.JSON)}, "4.01", "no Echo",
+			"POST /scan"},
+		{codes.POST, "/scan", string(scanJSON), []func(*pool.Message){format(wire.JSON), old}, "4.01",
+			"not fresh: Echo and age", "POST /scan"},
+		{codes.POST, "/act/front-door", string(actJSON), []func(*pool.Message){format(wire.JSON)}, "4.03",
+			"this device may not call this", "POST /act/{target}"},
+		{codes.POST, "/rd", "", []func(*pool.Message){query("ep=other")}, "4.03",
+			"ep in Uri-Query is not this device's name", "POST /rd"},
+		{codes.POST, "/rd", "", []func(*pool.Message){query("lt=x")}, "4.00", "malformed Uri-Query: lt or ep",
+			"POST /rd"},
+		{codes.POST, "/rd", "\xff", []func(*pool.Message){format(LinkFormat)}, "4.00", "links are not UTF-8",
+			"POST /rd"},
 		{codes.GET, "/secret", "", nil, "4.04", "no resource at this Uri-Path", ""},
 		{codes.PUT, "/scan", "", nil, "4.05", "method not allowed here", ""},
-		{codes.POST, "/scan", string(scanJSON), []func(*pool.Message){format(wire.JSON), accept(42)}, "4.06", "no representation for this Accept", "POST /scan"},
-		{codes.POST, "/scan", strings.Repeat("x", 129), []func(*pool.Message){format(wire.JSON)}, "4.13", "payload too long", "POST /scan"},
-		{codes.POST, "/scan", string(scanJSON), []func(*pool.Message){format(42)}, "4.15", "unknown Content-Format", "POST /scan"},
+		{codes.POST, "/scan", string(scanJSON), []func(*pool.Message){format(wire.JSON), accept(42)}, "4.06",
+			"no representation for this Accept", "POST /scan"},
+		{codes.POST, "/scan", strings.Repeat("x", 129), []func(*pool.Message){format(wire.JSON)}, "4.13",
+			"payload too long", "POST /scan"},
+		{codes.POST, "/scan", string(scanJSON), []func(*pool.Message){format(42)}, "4.15",
+			"unknown Content-Format", "POST /scan"},
 		{codes.POST, "/report", `[{"n":"a","v":1,"zz_":1}]`, []func(*pool.Message){format(wire.SenMLJSON)}, "4.00", "report: a label that must be understood is not", "POST /report"},
 	} {
 		told = nil
@@ -58,7 +69,8 @@ func TestRefusalsSayWhy(t *testing.T) {
 		if resp.HasOption(message.ContentFormat) {
 			t.Errorf("%s: a diagnostic payload with a Content-Format", c.path)
 		}
-		if len(told) != 1 || told[0].Request != c.request || CodeText(told[0].Code) != c.code || told[0].Why != c.why || told[0].ByDevice || time.Since(told[0].At) > time.Minute {
+		if len(told) != 1 || told[0].Request != c.request || CodeText(told[0].Code) != c.code ||
+			told[0].Why != c.why || told[0].ByDevice || time.Since(told[0].At) > time.Minute {
 			t.Errorf("%s %q: told of %+v", c.path, c.body, told)
 		}
 	}
@@ -93,7 +105,8 @@ func TestDiagnosticsAreShort(t *testing.T) {
 				t.Fatalf("%v parses", w)
 			}
 			why := diagnosticOf(err, req)
-			if n++; why == "" || len(why) > MaxDiagnostic || strings.HasPrefix(why, "wire") || len(why) == MaxDiagnostic {
+			if n++; why == "" || len(why) > MaxDiagnostic || strings.HasPrefix(why, "wire") ||
+				len(why) == MaxDiagnostic {
 				t.Errorf("%v: got %q, want a short text that is not cut", w, why)
 			}
 		}

@@ -15,13 +15,14 @@ import (
 )
 
 const (
-	// Lifetime is what a node asks for, and what it gets when it asks for nothing. It updates its registration every third of it.
+	// Lifetime is what a node asks for, and what it gets when it asks for nothing. It updates its
+	// registration every third of it.
 	Lifetime    = 90 * time.Second
 	maxLifetime = 24 * time.Hour
 )
 
-// register serves RFC 9176 §5: a node says that it is here. What it links to never chooses what we call: it is for
-// people, but for the limit of its pulses (see [Peer.MaxPulse]).
+// register serves RFC 9176 §5: a node says that it is here. What it links to never chooses what we
+// call: it is for people, but for the limit of its pulses (see [Peer.MaxPulse]).
 func (s *Server) register(_ context.Context, r *request) (response, error) {
 	lifetime, err := registrationQuery(r, Lifetime)
 	if err != nil {
@@ -40,7 +41,8 @@ func (s *Server) register(_ context.Context, r *request) (response, error) {
 	return response{code: codes.Created, location: location}, nil
 }
 
-// renew serves the update of a registration (RFC 9176 §5.3.1): what it does not name stays as it was.
+// renew serves the update of a registration (RFC 9176 §5.3.1): what it does not name stays as it
+// was.
 func (s *Server) renew(_ context.Context, r *request) (response, error) {
 	p := r.peer
 	lifetime, ok := p.registered(r.param)
@@ -81,8 +83,9 @@ func (p *Peer) registered(id string) (lifetime time.Duration, ok bool) {
 	return p.lifetime, p.registration != "" && p.registration == id
 }
 
-// registrationQuery returns the lifetime that is asked for, or the one given. What it does not know it skips, as it does with links, so that
-// nodes may say more later (RFC 9176 §5: base, and attributes of the endpoint).
+// registrationQuery returns the lifetime that is asked for, or the one given. What it does not know
+// it skips, as it does with links, so that nodes may say more later (RFC 9176 §5: base, and
+// attributes of the endpoint).
 func registrationQuery(r *request, lifetime time.Duration) (time.Duration, error) {
 	if !utf8.Valid(r.body) {
 		return 0, errLinks
@@ -165,7 +168,8 @@ func (l link) String() string {
 	return s
 }
 
-// fits tells whether the link passes a filter name=value, where a value may end in * (RFC 6690 §4.1).
+// fits tells whether the link passes a filter name=value, where a value may end in * (RFC 6690
+// §4.1).
 func (l link) fits(query string) bool {
 	name, value, _ := strings.Cut(query, "=")
 	have := map[string]string{"href": "/" + l.href, "rt": l.rt, "if": l.iface}[name]
@@ -179,7 +183,8 @@ func (l link) fits(query string) bool {
 }
 
 func linksFor(k keys.Kind, targets []string) []link {
-	all := []link{{"rd", "core.rd", "", []wire.Format{LinkFormat}}, {"report", "latchkey.report", "", senml[:2]}}
+	all := []link{{"rd", "core.rd", "", []wire.Format{LinkFormat}}, {"report", "latchkey.report", "",
+		senml[:2]}}
 	if slices.Contains(readers, k) {
 		all = append(all, link{"scan", "latchkey.scan", "", plain})
 	}

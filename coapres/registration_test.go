@@ -45,7 +45,8 @@ func TestUpdateKeepsTheLifetime(t *testing.T) {
 	if got := locationOf(again); again.Code() != codes.Created || got != location {
 		t.Errorf("registered again: got %s at %q, want 2.01 at %q", again.Code(), got, location)
 	}
-	want := []string{"registered 10m0s", "registered 10m0s", "registered 30s", "registered 30s", "registered 30s", "registered 1m30s"}
+	want := []string{"registered 10m0s", "registered 10m0s", "registered 30s", "registered 30s",
+		"registered 30s", "registered 1m30s"}
 	if !slices.Equal(d.ledger.asked, want) {
 		t.Errorf("got %v, want %v", d.ledger.asked, want)
 	}
@@ -67,10 +68,12 @@ func TestRegistrationOfAnother(t *testing.T) {
 	if got := mine.ask(codes.POST, "/rd", nil, query("ep=")).Code(); got != codes.Forbidden {
 		t.Errorf("an empty name: got %s, want 4.03", got)
 	}
-	if got := mine.ask(codes.POST, "/rd", nil, query("ep=node"), query("ep=node")).Code(); got != codes.BadRequest {
+	if got := mine.ask(codes.POST, "/rd", nil, query("ep=node"),
+		query("ep=node")).Code(); got != codes.BadRequest {
 		t.Errorf("its name twice: got %s, want 4.00", got)
 	}
-	if got := mine.ask(codes.POST, "/rd", nil, query("base=coaps://elsewhere"), query("d=home"), query("et=x")).Code(); got != codes.Created {
+	if got := mine.ask(codes.POST, "/rd", nil, query("base=coaps://elsewhere"), query("d=home"),
+		query("et=x")).Code(); got != codes.Created {
 		t.Errorf("parameters that we do not use: got %s, want 2.01", got)
 	}
 }
@@ -83,7 +86,8 @@ func TestFilterNeedsTheAttribute(t *testing.T) {
 		}
 		d.peer = newDesk(t, keys.KindReader).peer
 	}
-	if got := bodyText(t, d.ask(codes.GET, "/.well-known/core", nil, query("rt=latchkey.*"), query("href=/s*"))); !strings.HasPrefix(got, "</scan>") {
+	if got := bodyText(t, d.ask(codes.GET, "/.well-known/core", nil, query("rt=latchkey.*"),
+		query("href=/s*"))); !strings.HasPrefix(got, "</scan>") {
 		t.Errorf("two filters: got %s, want what fits both", got)
 	}
 }
@@ -104,9 +108,11 @@ func TestLinksThatDoNotFit(t *testing.T) {
 	d.server.Calls = manyTargets{d.ledger}
 	got := bodyText(t, d.ask(codes.GET, "/.well-known/core", nil))
 	if len(got) > wire.MaxReport || len(got) < wire.MaxReport-100 || !strings.HasSuffix(got, `;ct="60 50"`) {
-		t.Errorf("got %d bytes that end in %q, want whole links that nearly fill %d", len(got), got[max(0, len(got)-20):], wire.MaxReport)
+		t.Errorf("got %d bytes that end in %q, want whole links that nearly fill %d", len(got),
+			got[max(0, len(got)-20):], wire.MaxReport)
 	}
-	if got := bodyText(t, d.ask(codes.GET, "/.well-known/core", nil, query("href=/act/target-099"))); !strings.HasPrefix(got, "</act/target-099>") {
+	if got := bodyText(t, d.ask(codes.GET, "/.well-known/core", nil,
+		query("href=/act/target-099"))); !strings.HasPrefix(got, "</act/target-099>") {
 		t.Errorf("a filter before the cut: got %q", got)
 	}
 }
@@ -181,7 +187,8 @@ func TestEchoOfEverySuccess(t *testing.T) {
 
 func TestReportFormats(t *testing.T) {
 	age := int32(-5)
-	r := wire.Report{Age: age, Measurements: []wire.Measurement{{Name: "contact", Type: wire.FlagValue, Flag: true}}}
+	r := wire.Report{Age: age, Measurements: []wire.Measurement{{Name: "contact", Type: wire.FlagValue,
+		Flag: true}}}
 	for _, c := range []struct {
 		said wire.Format
 		as   wire.Format
@@ -189,7 +196,8 @@ func TestReportFormats(t *testing.T) {
 	}{
 		{wire.SenMLCBOR, wire.SenMLCBOR, codes.Changed}, {wire.SenMLJSON, wire.SenMLJSON, codes.Changed},
 		{wire.CBOR, wire.SenMLCBOR, codes.Changed}, {wire.JSON, wire.SenMLJSON, codes.Changed},
-		{wire.SenMLCBOR, wire.SenMLJSON, codes.BadRequest}, {wire.SenMLJSON, wire.SenMLCBOR, codes.BadRequest},
+		{wire.SenMLCBOR, wire.SenMLJSON, codes.BadRequest}, {wire.SenMLJSON, wire.SenMLCBOR,
+			codes.BadRequest},
 		{LinkFormat, wire.SenMLCBOR, codes.UnsupportedMediaType},
 	} {
 		b, err := r.Encode(c.as)
@@ -209,7 +217,8 @@ func TestReportFormats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := d.ask(codes.POST, "/report", b, format(wire.SenMLCBOR)).Code(); got != codes.BadRequest || len(d.ledger.asked) > 0 {
+	if got := d.ask(codes.POST, "/report", b, format(wire.SenMLCBOR)).Code(); got != codes.BadRequest ||
+		len(d.ledger.asked) > 0 {
 		t.Errorf("an impossible age: got %s and asked %v, want 4.00", got, d.ledger.asked)
 	}
 }
@@ -223,7 +232,8 @@ func TestComplaints(t *testing.T) {
 	if got := strings.Count(d.log.String(), "\n"); got > 2 {
 		t.Errorf("got %d lines, want one a second", got)
 	}
-	if log := d.log.String(); !strings.Contains(log, "device=node") || !strings.Contains(log, "code=BadRequest") || strings.Contains(log, "04a1") {
+	if log := d.log.String(); !strings.Contains(log, "device=node") ||
+		!strings.Contains(log, "code=BadRequest") || strings.Contains(log, "04a1") {
 		t.Errorf("got %s, want the device and the code, and nothing of the body", log)
 	}
 }

@@ -38,7 +38,8 @@ func (l *ledger) Scan(_ context.Context, _ *Peer, s wire.Scan, _ time.Time) (wir
 	return l.verdict, l.err
 }
 
-func (l *ledger) Act(_ context.Context, _ *Peer, target string, a wire.Act, _ time.Time) (wire.Verdict, error) {
+func (l *ledger) Act(_ context.Context, _ *Peer, target string, a wire.Act, _ time.Time) (wire.Verdict,
+	error) {
 	l.note("act " + target)
 	l.act = a
 	return l.verdict, l.err
@@ -77,12 +78,14 @@ type desk struct {
 func newDesk(t *testing.T, kind keys.Kind) *desk {
 	d := &desk{t: t, ledger: &ledger{}, log: &bytes.Buffer{},
 		peer: NewPeer("dev0000000", "node", kind, keys.ID("lk-0000000000"), "192.0.2.1:5684#1", nil)}
-	d.server = &Server{Calls: d.ledger, Log: slog.New(slog.NewTextHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	d.server = &Server{Calls: d.ledger, Log: slog.New(slog.NewTextHandler(d.log,
+		&slog.HandlerOptions{Level: slog.LevelDebug}))}
 	return d
 }
 
 // ask is one request; option changes it.
-func (d *desk) ask(method codes.Code, path string, body []byte, options ...func(*pool.Message)) *pool.Message {
+func (d *desk) ask(method codes.Code, path string, body []byte,
+	options ...func(*pool.Message)) *pool.Message {
 	d.t.Helper()
 	req := pool.NewMessage(context.Background())
 	req.SetCode(method)
@@ -184,23 +187,33 @@ func TestRefusals(t *testing.T) {
 		{"no such method", codes.GET, "/scan", nil, nil, codes.MethodNotAllowed},
 		{"a method of RFC 8132", codes.Code(5), "/scan", scanJSON, nil, codes.MethodNotAllowed},
 		{"a body without a format", codes.POST, "/scan", scanJSON, nil, codes.UnsupportedMediaType},
-		{"a format that is not spoken", codes.POST, "/scan", scanJSON, []func(*pool.Message){format(0)}, codes.UnsupportedMediaType},
-		{"an answer in a format that is not spoken", codes.POST, "/scan", scanJSON, []func(*pool.Message){format(wire.JSON), accept(0)}, codes.NotAcceptable},
-		{"a body too long", codes.POST, "/scan", long, []func(*pool.Message){format(wire.JSON)}, codes.RequestEntityTooLarge},
+		{"a format that is not spoken", codes.POST, "/scan", scanJSON, []func(*pool.Message){format(0)},
+			codes.UnsupportedMediaType},
+		{"an answer in a format that is not spoken", codes.POST, "/scan", scanJSON,
+			[]func(*pool.Message){format(wire.JSON), accept(0)}, codes.NotAcceptable},
+		{"a body too long", codes.POST, "/scan", long, []func(*pool.Message){format(wire.JSON)},
+			codes.RequestEntityTooLarge},
 		{"no body", codes.POST, "/scan", nil, nil, codes.BadRequest},
 		{"JSON in name only", codes.POST, "/scan", []byte(`{"n":1`), []func(*pool.Message){format(wire.JSON)}, codes.BadRequest},
-		{"JSON said to be CBOR", codes.POST, "/scan", scanJSON, []func(*pool.Message){format(wire.CBOR)}, codes.BadRequest},
+		{"JSON said to be CBOR", codes.POST, "/scan", scanJSON, []func(*pool.Message){format(wire.CBOR)},
+			codes.BadRequest},
 		{"an unknown field", codes.POST, "/scan", []byte(`{"n":1,"uid":"04a1b2c3","door":"any"}`), []func(*pool.Message){format(wire.JSON)}, codes.BadRequest},
 		{"a field twice", codes.POST, "/scan", []byte(`{"n":1,"n":2,"uid":"04a1b2c3"}`), []func(*pool.Message){format(wire.JSON)}, codes.BadRequest},
 		{"counter zero", codes.POST, "/scan", []byte(`{"n":0,"uid":"04a1b2c3"}`), []func(*pool.Message){format(wire.JSON)}, codes.BadRequest},
 		{"a UID of five bytes", codes.POST, "/scan", []byte(`{"n":1,"uid":"04a1b2c3d4"}`), []func(*pool.Message){format(wire.JSON)}, codes.BadRequest},
 		{"an impossible age", codes.POST, "/scan", []byte(`{"n":1,"uid":"04a1b2c3","age":601001}`), []func(*pool.Message){format(wire.JSON)}, codes.BadRequest},
-		{"no Echo", codes.POST, "/scan", scanJSON, []func(*pool.Message){format(wire.JSON)}, codes.Unauthorized},
-		{"another one's name", codes.POST, "/rd", nil, []func(*pool.Message){query("ep=other")}, codes.Forbidden},
-		{"a lifetime of nothing", codes.POST, "/rd", nil, []func(*pool.Message){query("lt=0")}, codes.BadRequest},
-		{"a lifetime that is no number", codes.POST, "/rd", nil, []func(*pool.Message){query("lt=long")}, codes.BadRequest},
-		{"two lifetimes", codes.POST, "/rd", nil, []func(*pool.Message){query("lt=1"), query("lt=2")}, codes.BadRequest},
-		{"links that are not text", codes.POST, "/rd", []byte{0xff}, []func(*pool.Message){format(LinkFormat)}, codes.BadRequest},
+		{"no Echo", codes.POST, "/scan", scanJSON, []func(*pool.Message){format(wire.JSON)},
+			codes.Unauthorized},
+		{"another one's name", codes.POST, "/rd", nil, []func(*pool.Message){query("ep=other")},
+			codes.Forbidden},
+		{"a lifetime of nothing", codes.POST, "/rd", nil, []func(*pool.Message){query("lt=0")},
+			codes.BadRequest},
+		{"a lifetime that is no number", codes.POST, "/rd", nil, []func(*pool.Message){query("lt=long")},
+			codes.BadRequest},
+		{"two lifetimes", codes.POST, "/rd", nil, []func(*pool.Message){query("lt=1"), query("lt=2")},
+			codes.BadRequest},
+		{"links that are not text", codes.POST, "/rd", []byte{0xff},
+			[]func(*pool.Message){format(LinkFormat)}, codes.BadRequest},
 		{"a registration that is not there", codes.POST, "/rd/none", nil, nil, codes.NotFound},
 		{"removing one without an Echo", codes.DELETE, "/rd/none", nil, nil, codes.Unauthorized},
 		{"a report that is not SenML", codes.POST, "/report", []byte(`{"v":1}`), []func(*pool.Message){format(wire.SenMLJSON)}, codes.BadRequest},
@@ -235,9 +248,11 @@ func TestScanInBothFormats(t *testing.T) {
 	}{
 		{"CBOR is answered in CBOR", cbor, wire.CBOR, wire.CBOR, nil},
 		{"JSON is answered in JSON", scanJSON, wire.JSON, wire.JSON, nil},
-		{"unless something else is asked for", scanJSON, wire.JSON, wire.CBOR, []func(*pool.Message){accept(wire.CBOR)}},
+		{"unless something else is asked for", scanJSON, wire.JSON, wire.CBOR,
+			[]func(*pool.Message){accept(wire.CBOR)}},
 		{"elective options are ignored", cbor, wire.CBOR, wire.CBOR, []func(*pool.Message){
-			func(m *pool.Message) { m.SetOptionBytes(292, []byte{1}) }, func(m *pool.Message) { m.SetOptionUint32(60, 9000) }}},
+			func(m *pool.Message) { m.SetOptionBytes(292, []byte{1}) },
+			func(m *pool.Message) { m.SetOptionUint32(60, 9000) }}},
 	} {
 		d := newDesk(t, keys.KindReader)
 		d.ledger.verdict = wire.Verdict{Verdict: wire.Granted, Last: 1}
@@ -275,7 +290,8 @@ func TestCodesOfTheGatewaysErrors(t *testing.T) {
 		if resp.Code() != c.want || bodyText(t, resp) != c.why {
 			t.Errorf("%v: got %s %q, want %s %q", c.err, resp.Code(), bodyText(t, resp), c.want, c.why)
 		}
-		if age, err := resp.Options().GetUint32(message.MaxAge); c.want == codes.TooManyRequests && (err != nil || age != 10) {
+		if age, err := resp.Options().GetUint32(message.MaxAge); c.want == codes.TooManyRequests &&
+			(err != nil || age != 10) {
 			t.Errorf("%v: got Max-Age %d, %v, want 10", c.err, age, err)
 		}
 	}
@@ -326,13 +342,14 @@ func TestRegistration(t *testing.T) {
 	if got := d.ask(codes.POST, location, nil).Code(); got != codes.NotFound {
 		t.Errorf("update after removal: got %s, want 4.04", got)
 	}
-	if want := []string{"registered 1m30s", "registered 24h0m0s", "left"}; !slices.Equal(d.ledger.asked, want) {
+	if want := []string{"registered 1m30s", "registered 24h0m0s", "left"}; !slices.Equal(d.ledger.asked,
+		want) {
 		t.Errorf("got %v, want %v", d.ledger.asked, want)
 	}
 }
 
-// A lock says in its registration how long it holds at the most. An update leaves it; a new registration that says
-// nothing takes it back.
+// A lock says in its registration how long it holds at the most. An update leaves it; a new
+// registration that says nothing takes it back.
 func TestRegistrationSaysTheLongestPulse(t *testing.T) {
 	d := newDesk(t, keys.KindLock)
 	d.ask(codes.POST, "/rd", []byte(ActLink(10*time.Second)), format(LinkFormat))
@@ -349,7 +366,8 @@ func TestRegistrationSaysTheLongestPulse(t *testing.T) {
 	}
 }
 
-// A scan that was held back is refused as before, and told of. One without an Echo, as the first of a session, is not.
+// A scan that was held back is refused as before, and told of. One without an Echo, as the first of
+// a session, is not.
 func TestLateScansAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, keys.KindReader)
@@ -357,7 +375,8 @@ func TestLateScansAreTold(t *testing.T) {
 		e := d.peer.Issued.Issue(time.Now())
 		echo := func(m *pool.Message) { m.SetOptionBytes(optionEcho, e[:]) }
 		time.Sleep(5 * time.Second)
-		if got := d.ask(codes.POST, "/scan", scanJSON, format(wire.JSON), echo).Code(); got != codes.Unauthorized {
+		if got := d.ask(codes.POST, "/scan", scanJSON, format(wire.JSON),
+			echo).Code(); got != codes.Unauthorized {
 			t.Errorf("got %s, want 4.01", got)
 		}
 		if want := []string{"1 after 5s"}; !slices.Equal(d.ledger.late, want) || len(d.ledger.asked) > 0 {

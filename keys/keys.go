@@ -1,5 +1,6 @@
-// Package keys holds key identities and secrets as types that do not give a secret away by accident.
-// It mints and compares them; it does not store them, and it contains no cryptography of its own.
+// Package keys holds key identities and secrets as types that do not give a secret away by
+// accident. It mints and compares them; it does not store them, and it contains no cryptography of
+// its own.
 package keys
 
 import (
@@ -15,7 +16,8 @@ import (
 	"time"
 )
 
-// alphabet is Crockford's base32 in lower case: no i, l, o, u. Its 32 letters divide 256, so a random byte mod 32 is uniform.
+// alphabet is Crockford's base32 in lower case: no i, l, o, u. Its 32 letters divide 256, so a
+// random byte mod 32 is uniform.
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 
 const (
@@ -23,30 +25,33 @@ const (
 	idLen       = 10
 	recordIDLen = 10
 
-	// SecretLen is the length of a secret in bytes, which is also its length as text (130 random bits).
+	// SecretLen is the length of a secret in bytes, which is also its length as text (130 random
+	// bits).
 	SecretLen = 26
 )
 
 // ErrMalformed is returned for text that is not an id or a secret in canonical form.
 var ErrMalformed = errors.New("malformed")
 
-// ID is a key's id and, byte for byte, its PSK identity (RFC 4279 §5.1): "lk-" and 10 characters of lower-case Crockford base32.
-// The handshake shows it in the clear, so it names nobody.
+// ID is a key's id and, byte for byte, its PSK identity (RFC 4279 §5.1): "lk-" and 10 characters of
+// lower-case Crockford base32. The handshake shows it in the clear, so it names nobody.
 type ID string
 
 // NewID mints a random id.
 func NewID() ID { return ID(idPrefix + Random(idLen)) }
 
-// ParseID accepts only the canonical form. The error does not repeat the text, which may be a secret in the wrong place.
+// ParseID accepts only the canonical form. The error does not repeat the text, which may be a
+// secret in the wrong place.
 func ParseID(s string) (ID, error) {
 	if rest, ok := strings.CutPrefix(s, idPrefix); !ok || len(rest) != idLen || !canonical(rest) {
-		return "", fmt.Errorf("keys: identity: %w: want lk- and %d characters of %s", ErrMalformed, idLen, alphabet)
+		return "", fmt.Errorf("keys: identity: %w: want lk- and %d characters of %s", ErrMalformed, idLen,
+			alphabet)
 	}
 	return ID(s), nil
 }
 
-// RecordID is the random id of a record that people manage, such as a device or a person: 10 characters of lower-case
-// Crockford base32. It is no secret.
+// RecordID is the random id of a record that people manage, such as a device or a person: 10
+// characters of lower-case Crockford base32. It is no secret.
 type RecordID string
 
 // NewRecordID mints a random id.
@@ -55,7 +60,8 @@ func NewRecordID() RecordID { return RecordID(Random(recordIDLen)) }
 // Valid tells whether the id has the canonical form.
 func (id RecordID) Valid() bool { return len(id) == recordIDLen && canonical(string(id)) }
 
-// Random returns n characters of lower-case Crockford base32 from the system's random source, 5 bits each.
+// Random returns n characters of lower-case Crockford base32 from the system's random source, 5
+// bits each.
 func Random(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails: crypto/rand ends the program instead
@@ -74,11 +80,12 @@ func canonical(s string) bool {
 	return true
 }
 
-// Secret is a pre-shared key. It prints as [redacted] under every verb, in JSON and in slog, and cannot be compared with ==.
-// The zero Secret is empty and opens nothing.
+// Secret is a pre-shared key. It prints as [redacted] under every verb, in JSON and in slog, and
+// cannot be compared with ==. The zero Secret is empty and opens nothing.
 type Secret struct {
 	_ [0]func() // not comparable: == on a secret is not constant time
-	// A pointer, because fmt does not ask Format where it may not call it (an unexported field, a wrong verb) and prints what it finds.
+	// A pointer, because fmt does not ask Format where it may not call it (an unexported field, a
+	// wrong verb) and prints what it finds.
 	text *string
 }
 
@@ -90,12 +97,14 @@ func NewSecret() Secret { return secret(Random(SecretLen)) }
 // ParseSecret accepts only the canonical form. The error does not repeat the text.
 func ParseSecret(s string) (Secret, error) {
 	if len(s) != SecretLen || !canonical(s) {
-		return Secret{}, fmt.Errorf("keys: secret: %w: want %d characters of %s", ErrMalformed, SecretLen, alphabet)
+		return Secret{}, fmt.Errorf("keys: secret: %w: want %d characters of %s", ErrMalformed, SecretLen,
+			alphabet)
 	}
 	return secret(s), nil
 }
 
-// PSK returns the bytes that go into the handshake: the ASCII of the text. The text is the key. A zero secret has none: nil.
+// PSK returns the bytes that go into the handshake: the ASCII of the text. The text is the key. A
+// zero secret has none: nil.
 func (s Secret) PSK() []byte {
 	if s.IsZero() {
 		return nil
@@ -128,7 +137,8 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // LogValue implements [slog.LogValuer].
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// Hidden is any other text that must not be printed by accident. It behaves as a [Secret] does; the zero value is empty.
+// Hidden is any other text that must not be printed by accident. It behaves as a [Secret] does; the
+// zero value is empty.
 type Hidden struct{ Secret }
 
 // Hide returns the text as one that does not print. An empty text is the zero Hidden.
@@ -139,12 +149,13 @@ func Hide(text string) Hidden {
 	return Hidden{secret(text)}
 }
 
-// noSite stands in for a missing site secret: without one, anybody could work the decoys out and use them as keys.
+// noSite stands in for a missing site secret: without one, anybody could work the decoys out and
+// use them as keys.
 var noSite = sync.OnceValue(func() []byte { return []byte(Random(SecretLen)) })
 
-// Decoy returns the PSK that an unknown or revoked identity meets: as long as a real one and derived from a site secret, so that the
-// handshake fails exactly as with a wrong key and the same identity always meets the same decoy. With an empty site secret that holds
-// for this process only.
+// Decoy returns the PSK that an unknown or revoked identity meets: as long as a real one and
+// derived from a site secret, so that the handshake fails exactly as with a wrong key and the same
+// identity always meets the same decoy. With an empty site secret that holds for this process only.
 func Decoy(site []byte, identity []byte) []byte {
 	if len(site) == 0 {
 		site = noSite()

@@ -26,7 +26,8 @@ func parse(t *testing.T, s string) Secret {
 	return secret
 }
 
-// leaks tells whether text holds the known secret in any of the forms that fmt and the encoders have.
+// leaks tells whether text holds the known secret in any of the forms that fmt and the encoders
+// have.
 func leaks(text string) bool {
 	for _, form := range []string{
 		known, known[1:9], // as it stands, or a part
@@ -43,7 +44,8 @@ func leaks(text string) bool {
 
 func TestSecretPrintsRedacted(t *testing.T) {
 	s := parse(t, known)
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%+s", "%q", "%x", "%X", "% x", "%d", "%c", "%U", "%t", "%e", "%b", "%o", "%10s", "%.3s", "%z"} {
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%+s", "%q", "%x", "%X", "% x", "%d", "%c", "%U",
+		"%t", "%e", "%b", "%o", "%10s", "%.3s", "%z"} {
 		if got := fmt.Sprintf(verb, s); got != redacted {
 			t.Errorf("%s: got %s, want %s", verb, got, redacted)
 		}
@@ -56,7 +58,8 @@ func TestSecretPrintsRedacted(t *testing.T) {
 	}
 }
 
-// fmt does not call methods on unexported fields, nor for %p and a misplaced %w; there it must find nothing to print.
+// fmt does not call methods on unexported fields, nor for %p and a misplaced %w; there it must find
+// nothing to print.
 func TestSecretStaysHiddenInsideOtherThings(t *testing.T) {
 	s := parse(t, known)
 	type hidden struct{ s Secret }
@@ -69,12 +72,16 @@ func TestSecretStaysHiddenInsideOtherThings(t *testing.T) {
 	}
 	key := Key{ID: "lk-0000000000", Device: "front", Secret: s, State: Active, Created: time.Unix(0, 0)}
 	for name, v := range map[string]any{
-		"secret": s, "pointer": &s, "unexported field": hidden{s}, "pointer to an unexported field": &hidden{s},
-		"nested": nested{P: &s, L: []Secret{s}, M: map[string]Secret{"a": s}, h: hidden{s}, a: s},
-		"slice":  []Secret{s}, "map": map[string]Secret{"a": s}, "key": key, "pointer to a key": &key, "keys": []Key{key},
-		"unexported key": struct{ k Key }{key}, "any": []any{s}, "array": [1]Secret{s}, "array of hidden": [1]hidden{{s}},
+		"secret": s, "pointer": &s, "unexported field": hidden{s},
+		"pointer to an unexported field": &hidden{s},
+		"nested":                         nested{P: &s, L: []Secret{s}, M: map[string]Secret{"a": s}, h: hidden{s}, a: s},
+		"slice":                          []Secret{s}, "map": map[string]Secret{"a": s}, "key": key, "pointer to a key": &key,
+		"keys":           []Key{key},
+		"unexported key": struct{ k Key }{key}, "any": []any{s}, "array": [1]Secret{s},
+		"array of hidden": [1]hidden{{s}},
 	} {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%c", "%p", "%w", "%T", "%t"} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%c", "%p", "%w",
+			"%T", "%t"} {
 			if got := fmt.Sprintf(verb, v); leaks(got) {
 				t.Errorf("%s of %s: got %s", verb, name, got)
 			}
@@ -100,7 +107,8 @@ func TestSecretStaysHiddenInsideOtherThings(t *testing.T) {
 			t.Errorf("XML of %s: got %s", name, got)
 		}
 		var page bytes.Buffer
-		if err := template.Must(template.New("").Parse("{{.}} {{printf \"%s\" .}}")).Execute(&page, v); err != nil || leaks(page.String()) {
+		if err := template.Must(template.New("").Parse("{{.}} {{printf \"%s\" .}}")).Execute(&page,
+			v); err != nil || leaks(page.String()) {
 			t.Errorf("template of %s: got %s, %v", name, page.String(), err)
 		}
 	}
@@ -114,7 +122,8 @@ func TestSecretEncodesRedacted(t *testing.T) {
 	if got, err := s.MarshalText(); err != nil || string(got) != redacted {
 		t.Errorf("text: got %s, %v", got, err)
 	}
-	if got, err := json.Marshal(Key{ID: "lk-0000000000", Secret: s}); err != nil || strings.Contains(string(got), "ecret") {
+	if got, err := json.Marshal(Key{ID: "lk-0000000000", Secret: s}); err != nil ||
+		strings.Contains(string(got), "ecret") {
 		t.Errorf("a key in JSON has no secret field: got %s, %v", got, err)
 	}
 	var back struct{ S Secret }
@@ -170,8 +179,10 @@ func TestSecretIsItsText(t *testing.T) {
 
 func TestParseCanonicalOnly(t *testing.T) {
 	for _, bad := range []string{
-		"", known[:25], known + "0", strings.ToUpper(known), known[:25] + "l", known[:25] + "o", known[:25] + "u",
-		known[:25] + " ", known[:25] + "\n", " " + known[:25], known[:25] + "\x00", known[:24] + "é", known[:4] + "-" + known[5:],
+		"", known[:25], known + "0", strings.ToUpper(known), known[:25] + "l", known[:25] + "o", known[:25] +
+			"u",
+		known[:25] + " ", known[:25] + "\n", " " + known[:25], known[:25] + "\x00", known[:24] + "é",
+		known[:4] + "-" + known[5:],
 	} {
 		s, err := ParseSecret(bad)
 		if !errors.Is(err, ErrMalformed) || !s.IsZero() {
@@ -182,7 +193,8 @@ func TestParseCanonicalOnly(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{
-		"", "lk-", "0123456789", "lk-012345678", "lk-0123456789a", "LK-0123456789", "lk-012345678A", "lk-012345678i", "lk_0123456789", "lk-012345678\n", known,
+		"", "lk-", "0123456789", "lk-012345678", "lk-0123456789a", "LK-0123456789", "lk-012345678A",
+		"lk-012345678i", "lk_0123456789", "lk-012345678\n", known,
 	} {
 		id, err := ParseID(bad)
 		if !errors.Is(err, ErrMalformed) || id != "" || leaks(err.Error()) {
@@ -260,10 +272,11 @@ func TestDecoy(t *testing.T) {
 		site, id []byte
 		same     bool
 	}{
-		"the same identity meets the same":     {bytes.Clone(site), []byte("lk-0123456789"), true},
-		"another identity meets another":       {site, []byte("lk-012345678a"), false},
-		"an empty identity meets another":      {site, nil, false},
-		"another site has another":             {[]byte("b site secret of some length"), []byte("lk-0123456789"), false},
+		"the same identity meets the same": {bytes.Clone(site), []byte("lk-0123456789"), true},
+		"another identity meets another":   {site, []byte("lk-012345678a"), false},
+		"an empty identity meets another":  {site, nil, false},
+		"another site has another": {[]byte("b site secret of some length"),
+			[]byte("lk-0123456789"), false},
 		"no site secret has one of its own":    {nil, []byte("lk-0123456789"), false},
 		"a very long identity is no exception": {site, bytes.Repeat([]byte("x"), 65536), false},
 	} {
@@ -286,7 +299,8 @@ func TestDecoy(t *testing.T) {
 
 func TestUsable(t *testing.T) {
 	for state, want := range map[State]bool{
-		Pending: true, Active: true, Retiring: true, Revoked: false, "": false, "ACTIVE": false, "activ": false, "unknown": false,
+		Pending: true, Active: true, Retiring: true, Revoked: false, "": false, "ACTIVE": false,
+		"activ": false, "unknown": false,
 	} {
 		if got := state.Usable(); got != want {
 			t.Errorf("%q: got %v, want %v", state, got, want)

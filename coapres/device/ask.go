@@ -12,8 +12,9 @@ import (
 	"latchkey/coapres/wire"
 )
 
-// Scan presents a card, as a tap at this moment, and returns the verdict. It stops 3 s after the tap, also when it had to wait for an
-// earlier one: a door that opens later opens for somebody else.
+// Scan presents a card, as a tap at this moment, and returns the verdict. It stops 3 s after the
+// tap, also when it had to wait for an earlier one: a door that opens later opens for somebody
+// else.
 func (d *Device) Scan(ctx context.Context, uid []byte) (wire.Verdict, error) {
 	return d.ask(ctx, "/scan", func(n uint64, age int32) ([]byte, error) {
 		return wire.Scan{N: n, UID: uid, Age: age}.Encode(wire.CBOR)
@@ -27,8 +28,10 @@ func (d *Device) Ask(ctx context.Context, target string, a wire.Action, level ui
 	})
 }
 
-// ask sends one intent, repeating it as the gateway asks: with a new Echo after a 4.01, with a higher counter when ours was behind.
-func (d *Device) ask(caller context.Context, path string, encode func(n uint64, age int32) ([]byte, error)) (wire.Verdict, error) {
+// ask sends one intent, repeating it as the gateway asks: with a new Echo after a 4.01, with a
+// higher counter when ours was behind.
+func (d *Device) ask(caller context.Context, path string, encode func(n uint64, age int32) ([]byte,
+	error)) (wire.Verdict, error) {
 	intent := time.Now()
 	ctx, cancel := context.WithDeadline(caller, intent.Add(coapres.ScanWindow))
 	defer cancel()
@@ -53,7 +56,8 @@ func (d *Device) ask(caller context.Context, path string, encode func(n uint64, 
 		if err != nil {
 			return wire.Verdict{}, err
 		}
-		a, err := coapres.Call(ctx, l.conn, &l.held, coapres.Request{Method: codes.POST, Path: path, Echo: echo, Format: wire.CBOR, Body: body})
+		a, err := coapres.Call(ctx, l.conn, &l.held, coapres.Request{Method: codes.POST, Path: path,
+			Echo: echo, Format: wire.CBOR, Body: body})
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
 			if caller.Err() == nil && time.Since(sent) >= coapres.ScanWindow/2 {
@@ -62,7 +66,8 @@ func (d *Device) ask(caller context.Context, path string, encode func(n uint64, 
 			return wire.Verdict{}, ErrNoVerdict
 		case err != nil && l.conn.Context().Err() != nil: // the same intent goes on with the next session
 			if l, err = d.online(ctx, l); err != nil {
-				return wire.Verdict{}, fmt.Errorf("%w: %s is not connected any more", ErrNoVerdict, d.cfg.Name)
+				return wire.Verdict{}, fmt.Errorf("%w: %s is not connected any more", ErrNoVerdict,
+					d.cfg.Name)
 			}
 			continue
 		case err != nil:
@@ -117,7 +122,8 @@ func (d *Device) Report(ctx context.Context, r wire.Report) error {
 	if err != nil {
 		return err
 	}
-	a, err := coapres.Call(ctx, l.conn, &l.held, coapres.Request{Method: codes.POST, Path: "/report", Echo: echo, Format: wire.SenMLCBOR, Body: body})
+	a, err := coapres.Call(ctx, l.conn, &l.held, coapres.Request{Method: codes.POST, Path: "/report",
+		Echo: echo, Format: wire.SenMLCBOR, Body: body})
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,8 @@ import (
 	"latchkey/keys"
 )
 
-// Two people tap while the first scan hangs: the second tap is as old as it is, however long it stood in the queue.
+// Two people tap while the first scan hangs: the second tap is as old as it is, however long it
+// stood in the queue.
 func TestQueuedTapGrowsOld(t *testing.T) {
 	t.Parallel()
 	p := newPost(t)
@@ -65,11 +66,13 @@ func TestScanWithoutASession(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = nobody.Close() }()
-	d := device.New(device.Config{Name: "r", Kind: keys.KindReader, Gateway: nobody.LocalAddr().String(), Identity: keys.NewID(), Secret: keys.NewSecret()})
+	d := device.New(device.Config{Name: "r", Kind: keys.KindReader, Gateway: nobody.LocalAddr().String(),
+		Identity: keys.NewID(), Secret: keys.NewSecret()})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
-	if _, err := d.Scan(ctx, []byte{1, 2, 3, 4}); !errors.Is(err, device.ErrNoVerdict) || !strings.Contains(err.Error(), "not connected") {
+	if _, err := d.Scan(ctx, []byte{1, 2, 3, 4}); !errors.Is(err, device.ErrNoVerdict) ||
+		!strings.Contains(err.Error(), "not connected") {
 		t.Errorf("got %v, want no verdict, and why", err)
 	}
 	if got := d.Counter(); got != 0 {
@@ -81,8 +84,8 @@ func TestScanWithoutASession(t *testing.T) {
 	}
 }
 
-// A tap that brought no verdict ends the session, and the next goes by the one after it, however soon it comes. A caller in a hurry says nothing
-// about the session.
+// A tap that brought no verdict ends the session, and the next goes by the one after it, however
+// soon it comes. A caller in a hurry says nothing about the session.
 func TestTapAfterSilence(t *testing.T) {
 	for name, c := range map[string]struct {
 		patience time.Duration
@@ -103,7 +106,8 @@ func TestTapAfterSilence(t *testing.T) {
 				t.Errorf("got %v, want no verdict", err)
 			}
 			close(release)
-			if v, err := d.Scan(context.Background(), []byte{1, 2, 3, 4}); err != nil || v.Verdict != wire.Granted {
+			if v, err := d.Scan(context.Background(), []byte{1, 2, 3, 4}); err != nil ||
+				v.Verdict != wire.Granted {
 				t.Errorf("the next tap: got %+v, %v, want granted", v, err)
 			}
 			if got := d.Sessions(); got != c.sessions {
@@ -116,7 +120,8 @@ func TestTapAfterSilence(t *testing.T) {
 func TestUnlockWithoutDuration(t *testing.T) {
 	p := newPost(t)
 	d, peer := p.node(device.Config{Kind: keys.KindLock}, p.addr)
-	if r, err := command(peer, wire.Command{ID: 1, Action: wire.Unlock}); err != nil || !r.On || r.Left < 2000 || r.Left > 3000 {
+	if r, err := command(peer, wire.Command{ID: 1, Action: wire.Unlock}); err != nil || !r.On ||
+		r.Left < 2000 || r.Left > 3000 {
 		t.Errorf("got %+v, %v, want the lock's own pulse of 3 s", r, err)
 	}
 	if r, err := command(peer, wire.Command{ID: 2, Action: wire.Lock}); err != nil || r.On {
@@ -140,9 +145,11 @@ func TestShortLimitBoundsUnlockWithoutDuration(t *testing.T) {
 func TestNewerPulseOutlivesTheOlder(t *testing.T) {
 	p := newPost(t)
 	changes := make(chan wire.State, 16)
-	_, peer := p.node(device.Config{Kind: keys.KindLock, Changed: func(s wire.State) { changes <- s }}, p.addr)
+	_, peer := p.node(device.Config{Kind: keys.KindLock, Changed: func(s wire.State) { changes <- s }},
+		p.addr)
 	for id, ms := range []uint32{200, 800} {
-		if _, err := command(peer, wire.Command{ID: uint64(id + 1), Action: wire.Unlock, Duration: ms}); err != nil {
+		if _, err := command(peer, wire.Command{ID: uint64(id + 1), Action: wire.Unlock,
+			Duration: ms}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -159,7 +166,8 @@ func TestNewerPulseOutlivesTheOlder(t *testing.T) {
 
 func TestOutputLetsGoWhenTheNodeStops(t *testing.T) {
 	p := newPost(t)
-	d := device.New(device.Config{Kind: keys.KindLamp, Gateway: p.addr, Identity: p.identity, Secret: p.secret})
+	d := device.New(device.Config{Kind: keys.KindLamp, Gateway: p.addr, Identity: p.identity,
+		Secret: p.secret})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
@@ -175,7 +183,8 @@ func TestOutputLetsGoWhenTheNodeStops(t *testing.T) {
 	}
 }
 
-// What a newer association commands counts for itself: ids are compared within one association only.
+// What a newer association commands counts for itself: ids are compared within one association
+// only.
 func TestIdsCountPerAssociation(t *testing.T) {
 	p := newPost(t)
 	d, peer := p.node(device.Config{Kind: keys.KindLamp}, p.addr)
@@ -200,14 +209,16 @@ func TestWhatANodeServes(t *testing.T) {
 		want   codes.Code
 	}{
 		{"what it is", keys.KindLock, codes.GET, "/.well-known/core", 0, "", codes.Content},
-		{"which nobody may change", keys.KindLock, codes.POST, "/.well-known/core", 0, "", codes.MethodNotAllowed},
+		{"which nobody may change", keys.KindLock, codes.POST, "/.well-known/core", 0, "",
+			codes.MethodNotAllowed},
 		{"its state", keys.KindLamp, codes.GET, "/act", wire.CBOR, "", codes.Content},
 		{"a reader has none", keys.KindReader, codes.GET, "/act", wire.CBOR, "", codes.NotFound},
 		{"no other method", keys.KindLamp, codes.DELETE, "/act", 0, "", codes.MethodNotAllowed},
 		{"no other path", keys.KindLamp, codes.GET, "/act/more", 0, "", codes.NotFound},
 		{"a command in JSON", keys.KindLamp, codes.POST, "/act", wire.JSON, `{"id":1,"action":"on"}`, codes.UnsupportedMediaType},
 		{"a command that is none", keys.KindLamp, codes.POST, "/act", wire.CBOR, "on", codes.BadRequest},
-		{"a command too long", keys.KindLamp, codes.POST, "/act", wire.CBOR, fmt.Sprintf("%129s", ""), codes.RequestEntityTooLarge},
+		{"a command too long", keys.KindLamp, codes.POST, "/act", wire.CBOR, fmt.Sprintf("%129s", ""),
+			codes.RequestEntityTooLarge},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			p := newPost(t)

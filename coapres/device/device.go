@@ -1,5 +1,6 @@
-// Package device is a node in Go: a reader, a switch, a lock or a lamp that does what the firmware does, for tests, benchmarks,
-// simulation and the demo. It speaks to a gateway over real DTLS; it has no hardware.
+// Package device is a node in Go: a reader, a switch, a lock or a lamp that does what the firmware
+// does, for tests, benchmarks, simulation and the demo. It speaks to a gateway over real DTLS; it
+// has no hardware.
 package device
 
 import (
@@ -27,14 +28,17 @@ type Config struct {
 	Gateway  string // "host:port"
 	Identity keys.ID
 	Secret   keys.Secret
-	// Counter is the last scan counter used: the next scan has the one after it. A node that forgot its counter starts at 0 and is put
-	// right by the gateway.
+	// Counter is the last scan counter used: the next scan has the one after it. A node that forgot
+	// its counter starts at 0 and is put right by the gateway.
 	Counter uint64
-	// MaxPulse is the hard upper limit of an unlock, whatever a command says. One that says nothing lasts 3 s. Default 10 s.
+	// MaxPulse is the hard upper limit of an unlock, whatever a command says. One that says nothing
+	// lasts 3 s. Default 10 s.
 	MaxPulse time.Duration
-	// Retry is the shortest wait before a reconnect; it doubles up to a minute, with jitter. Default 1 s.
+	// Retry is the shortest wait before a reconnect; it doubles up to a minute, with jitter.
+	// Default 1 s.
 	Retry time.Duration
-	// Changed, if set, is called with each new state of an actuator, one call at a time. It must not call the device.
+	// Changed, if set, is called with each new state of an actuator, one call at a time. It must
+	// not call the device.
 	Changed func(wire.State)
 	Log     *slog.Logger
 }
@@ -105,8 +109,9 @@ func New(cfg Config) *Device {
 	return d
 }
 
-// Run connects, registers and stays registered until ctx ends, and then returns nil. A lost session is opened again after a wait with
-// jitter, so that a hundred nodes do not come back at the same moment.
+// Run connects, registers and stays registered until ctx ends, and then returns nil. A lost session
+// is opened again after a wait with jitter, so that a hundred nodes do not come back at the same
+// moment.
 func (d *Device) Run(ctx context.Context) error {
 	defer d.act.stop()
 	wait := d.cfg.Retry
@@ -135,7 +140,8 @@ func (d *Device) session(ctx context.Context) error {
 	defer cancel()
 	l := &link{}
 	var err error
-	if l.conn, err = transport.Dial(ctx, d.cfg.Gateway, d.cfg.Identity, d.cfg.Secret, d.handler(l)); err != nil {
+	if l.conn, err = transport.Dial(ctx, d.cfg.Gateway, d.cfg.Identity, d.cfg.Secret,
+		d.handler(l)); err != nil {
 		return err
 	}
 	defer func() {
@@ -152,8 +158,9 @@ func (d *Device) session(ctx context.Context) error {
 	}
 }
 
-// keep registers, waits until the registration is to be renewed, or until there is another session after a hint, and returns the session of then. A
-// hint is followed while the registration is under way, too: a gateway that was restarted does not answer that.
+// keep registers, waits until the registration is to be renewed, or until there is another session
+// after a hint, and returns the session of then. A hint is followed while the registration is under
+// way, too: a gateway that was restarted does not answer that.
 func (d *Device) keep(ctx context.Context, l *link) (*link, error) {
 	registered := make(chan error, 1)
 	rctx, cancel := context.WithCancel(ctx)
@@ -193,8 +200,8 @@ func (d *Device) keep(ctx context.Context, l *link) (*link, error) {
 	}
 }
 
-// followHint asks the gateway whether it still has the session and opens another if it does not answer. The one that there is stays in use
-// until then. It returns the new one, or nil.
+// followHint asks the gateway whether it still has the session and opens another if it does not
+// answer. The one that there is stays in use until then. It returns the new one, or nil.
 func (d *Device) followHint(ctx context.Context, l *link) *link {
 	d.pinged = time.Now()
 	d.cfg.Log.Info("hint, asking the gateway", "device", d.cfg.Name)
@@ -214,7 +221,8 @@ func (d *Device) followHint(ctx context.Context, l *link) *link {
 func (d *Device) register(ctx context.Context, l *link) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	r := coapres.Request{Method: codes.POST, Path: "/rd", Query: []string{fmt.Sprintf("lt=%d", int(coapres.Lifetime/time.Second))}}
+	r := coapres.Request{Method: codes.POST, Path: "/rd",
+		Query: []string{fmt.Sprintf("lt=%d", int(coapres.Lifetime/time.Second))}}
 	if d.cfg.Name != "" {
 		r.Query = append(r.Query, "ep="+d.cfg.Name)
 	}
@@ -259,7 +267,8 @@ func (d *Device) setLink(l *link) {
 	d.link = l
 }
 
-// leave ends a session. What is asked from now on goes by the next one, and waits for it: a message on this one could not be sent.
+// leave ends a session. What is asked from now on goes by the next one, and waits for it: a message
+// on this one could not be sent.
 func (d *Device) leave(l *link) {
 	d.mu.Lock()
 	if d.link == l {
@@ -275,7 +284,8 @@ func (d *Device) Ready(ctx context.Context) error {
 	return err
 }
 
-// online waits until the node is registered on another session than the one before, which may be nil.
+// online waits until the node is registered on another session than the one before, which may be
+// nil.
 func (d *Device) online(ctx context.Context, before *link) (*link, error) {
 	for {
 		d.mu.Lock()

@@ -22,7 +22,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// post is the gateway's end of one node's associations: it registers them, and its test commands them.
+// post is the gateway's end of one node's associations: it registers them, and its test commands
+// them.
 type post struct {
 	t        *testing.T
 	addr     string
@@ -38,14 +39,16 @@ type post struct {
 }
 
 func newPost(t *testing.T) *post {
-	p := &post{t: t, addr: "127.0.0.1:0", identity: keys.NewID(), secret: keys.NewSecret(), peers: make(chan *coapres.Peer, 8)}
+	p := &post{t: t, addr: "127.0.0.1:0", identity: keys.NewID(), secret: keys.NewSecret(),
+		peers: make(chan *coapres.Peer, 8)}
 	p.open()
 	t.Cleanup(func() { p.end() })
 	return p
 }
 
 func (p *post) open() {
-	l, err := transport.Listen(transport.Config{Addr: p.addr, PSK: func([]byte) []byte { return p.secret.PSK() }})
+	l, err := transport.Listen(transport.Config{Addr: p.addr,
+		PSK: func([]byte) []byte { return p.secret.PSK() }})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -160,19 +163,23 @@ func until(t *testing.T, what string, f func() bool) {
 func TestLock(t *testing.T) {
 	p := newPost(t)
 	changes := make(chan wire.State, 16)
-	d, peer := p.node(device.Config{Kind: keys.KindLock, MaxPulse: 300 * time.Millisecond, Changed: func(s wire.State) { changes <- s }}, p.addr)
+	d, peer := p.node(device.Config{Kind: keys.KindLock, MaxPulse: 300 * time.Millisecond,
+		Changed: func(s wire.State) { changes <- s }}, p.addr)
 	d.SetContact(wire.ContactClosed)
 
 	began := time.Now()
 	r, err := command(peer, wire.Command{ID: 5, Action: wire.Unlock, Duration: 60_000})
-	if err != nil || r.Result != wire.Done || !r.On || r.Left == 0 || r.Left > 300 || r.ID != 5 || r.Contact != wire.ContactClosed {
+	if err != nil || r.Result != wire.Done || !r.On || r.Left == 0 || r.Left > 300 || r.ID != 5 ||
+		r.Contact != wire.ContactClosed {
 		t.Fatalf("unlock: got %+v, %v", r, err)
 	}
 	again, err := command(peer, wire.Command{ID: 5, Action: wire.Unlock, Duration: 60_000})
 	if err != nil || again != r || d.Moves() != 1 {
-		t.Errorf("the same id: got %+v, %v and %d moves, want the same receipt and one move", again, err, d.Moves())
+		t.Errorf("the same id: got %+v, %v and %d moves, want the same receipt and one move", again, err,
+			d.Moves())
 	}
-	if r, err := command(peer, wire.Command{ID: 4, Action: wire.Lock}); !errors.Is(err, coapres.ErrNotObeyed) || r.Result != wire.Refused || !d.State().On {
+	if r, err := command(peer, wire.Command{ID: 4, Action: wire.Lock}); !errors.Is(err,
+		coapres.ErrNotObeyed) || r.Result != wire.Refused || !d.State().On {
 		t.Errorf("a lower id: got %+v, %v, want refused", r, err)
 	}
 	until(t, "the pulse ends at the lock's own limit", func() bool { return !d.State().On })
@@ -187,10 +194,12 @@ func TestLock(t *testing.T) {
 			t.Errorf("%s at a lock: got %v, want not obeyed", a, err)
 		}
 	}
-	if r, err := command(peer, wire.Command{ID: 11, Action: wire.Unlock, Duration: 60_000}); err != nil || !r.On {
+	if r, err := command(peer, wire.Command{ID: 11, Action: wire.Unlock, Duration: 60_000}); err != nil ||
+		!r.On {
 		t.Errorf("the next: got %+v, %v", r, err)
 	}
-	if r, err := command(peer, wire.Command{ID: 12, Action: wire.Lock}); err != nil || r.On || d.State().Left != 0 {
+	if r, err := command(peer, wire.Command{ID: 12, Action: wire.Lock}); err != nil || r.On ||
+		d.State().Left != 0 {
 		t.Errorf("lock ends a pulse: got %+v, %v", r, err)
 	}
 }
@@ -228,7 +237,8 @@ func TestStaleCommandMovesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		var held coapres.Held
-		a, err := coapres.Call(ctx, peer.Caller, &held, coapres.Request{Method: codes.POST, Path: "/act", Echo: echo, Format: wire.CBOR, Body: b})
+		a, err := coapres.Call(ctx, peer.Caller, &held, coapres.Request{Method: codes.POST, Path: "/act",
+			Echo: echo, Format: wire.CBOR, Body: b})
 		if err != nil || a.Code != c.want {
 			t.Errorf("%s: got %s, %v, want %s", c.rule, a.Code, err, c.want)
 		}
@@ -257,7 +267,8 @@ func TestLamp(t *testing.T) {
 			t.Errorf("%v %d: got %+v, %v, want %+v", c.cmd.Action, c.cmd.Level, r, err, c.want)
 		}
 	}
-	if _, err := command(peer, wire.Command{ID: 99, Action: wire.Unlock, Duration: 1000}); !errors.Is(err, coapres.ErrNotObeyed) || d.State().On {
+	if _, err := command(peer, wire.Command{ID: 99, Action: wire.Unlock, Duration: 1000}); !errors.Is(err,
+		coapres.ErrNotObeyed) || d.State().On {
 		t.Errorf("unlock at a lamp: got %v, want not obeyed", err)
 	}
 }
@@ -282,7 +293,8 @@ func TestScanStopsThreeSecondsAfterTheTap(t *testing.T) {
 	r.Impair(device.Impairment{Loss: 1})
 	began := time.Now()
 	_, err = d.Scan(context.Background(), []byte{1, 2, 3, 4})
-	if took := time.Since(began); !errors.Is(err, device.ErrNoVerdict) || took < 2900*time.Millisecond || took > 30*time.Second {
+	if took := time.Since(began); !errors.Is(err, device.ErrNoVerdict) || took < 2900*time.Millisecond ||
+		took > 30*time.Second {
 		t.Errorf("got %v after %v, want no verdict after 3 s", err, took)
 	}
 	r.Impair(device.Impairment{})
@@ -315,12 +327,15 @@ func TestCounterIsPutRight(t *testing.T) {
 	})
 	d, _ := p.node(device.Config{Kind: keys.KindReader, Counter: 3}, p.addr)
 	v, err := d.Scan(context.Background(), []byte{1, 2, 3, 4})
-	if scans := p.counters(); err != nil || v.Verdict != wire.Granted || d.Counter() != 42 || !slices.Equal(scans, []uint64{4, 42}) {
-		t.Errorf("got %+v, %v with counter %d after %d, want granted with 42 after 4 and 42", v, err, d.Counter(), scans)
+	if scans := p.counters(); err != nil || v.Verdict != wire.Granted || d.Counter() != 42 ||
+		!slices.Equal(scans, []uint64{4, 42}) {
+		t.Errorf("got %+v, %v with counter %d after %d, want granted with 42 after 4 and 42", v, err,
+			d.Counter(), scans)
 	}
 	p.answer(func() (wire.Verdict, error) { return wire.Verdict{}, errors.New("the disk is full") })
 	var code *device.CodeError
-	if _, err := d.Scan(context.Background(), []byte{1, 2, 3, 4}); !errors.As(err, &code) || code.Code != codes.ServiceUnavailable {
+	if _, err := d.Scan(context.Background(), []byte{1, 2, 3, 4}); !errors.As(err, &code) ||
+		code.Code != codes.ServiceUnavailable {
 		t.Errorf("got %v, want 5.03", err)
 	}
 }

@@ -18,7 +18,8 @@ func TestFirmwareNewerGateway(t *testing.T) {
 	p := newPost(t)
 	p.readsGrown(p.reader(ctx, t.TempDir(), nil))
 	p.peer()
-	lock, err := device.StartProgram(device.ProgramConfig{Name: "node", Kind: keys.KindLock, Gateway: p.addr, Identity: p.identity, Secret: p.secret,
+	lock, err := device.StartProgram(device.ProgramConfig{Name: "node", Kind: keys.KindLock, Gateway: p.addr,
+		Identity: p.identity, Secret: p.secret,
 		Dir: t.TempDir(), Program: firmware(t, "lock-san")})
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,8 @@ var (
 // with is a map of fewer than 23 members with one more at its end.
 func with(b, member []byte) []byte { return append(append([]byte{b[0] + 1}, b[1:]...), member...) }
 
-// grows has the gateway's verdicts hold one more member from now on, as those of a newer gateway may.
+// grows has the gateway's verdicts hold one more member from now on, as those of a newer gateway
+// may.
 func (p *post) grows(member []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -50,7 +51,8 @@ type scanner interface {
 	Scan(ctx context.Context, uid []byte) (wire.Verdict, error)
 }
 
-// readsGrown wants a reader to take what a newer gateway may add to a verdict, and to refuse what it must understand.
+// readsGrown wants a reader to take what a newer gateway may add to a verdict, and to refuse what
+// it must understand.
 func (p *post) readsGrown(r scanner) {
 	p.t.Helper()
 	for _, tc := range []struct {
@@ -100,7 +102,8 @@ func (p *post) obeysWhole(peer *coapres.Peer, moves func() int) {
 		if tc.member != nil {
 			b = with(b, tc.member)
 		}
-		a, err := coapres.Call(ctx, peer.Caller, &peer.Held, coapres.Request{Method: codes.POST, Path: "/act", Echo: echo, Format: wire.CBOR, Body: b})
+		a, err := coapres.Call(ctx, peer.Caller, &peer.Held, coapres.Request{Method: codes.POST, Path: "/act",
+			Echo: echo, Format: wire.CBOR, Body: b})
 		if err != nil || a.Code != tc.want {
 			p.t.Errorf("a command with %s: got %s, %v, want %s", tc.rule, a.Code, err, tc.want)
 		}

@@ -12,7 +12,8 @@ import (
 
 var hint = []byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
-// A gateway that was restarted while a registration was under way hints as soon as that is repeated. The node does not wait until its time is up.
+// A gateway that was restarted while a registration was under way hints as soon as that is
+// repeated. The node does not wait until its time is up.
 func TestHintWhileARegistrationIsUnderWay(t *testing.T) {
 	p := newPost(t)
 	r, err := device.NewRelay(p.addr, 1)
@@ -33,7 +34,8 @@ func TestHintWhileARegistrationIsUnderWay(t *testing.T) {
 			r.Inject(device.Down, hint)
 		}
 	})
-	d := device.New(device.Config{Kind: keys.KindReader, Gateway: r.Addr(), Identity: p.identity, Secret: p.secret})
+	d := device.New(device.Config{Kind: keys.KindReader, Gateway: r.Addr(), Identity: p.identity,
+		Secret: p.secret})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	done := make(chan struct{})

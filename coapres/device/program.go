@@ -30,20 +30,23 @@ type ProgramConfig struct {
 	Gateway  string // "host:port"
 	Identity keys.ID
 	Secret   keys.Secret
-	// Dir is the node's flash: a folder of its own, where the program runs. One that holds settings from before is not provisioned again.
+	// Dir is the node's flash: a folder of its own, where the program runs. One that holds settings
+	// from before is not provisioned again.
 	Dir string
-	// Program is the firmware: a file for this machine, or an image for the chip if there is an Emulator, a program that runs IMAGE HOST PORT.
-	// Both are absolute paths.
+	// Program is the firmware: a file for this machine, or an image for the chip if there is an
+	// Emulator, a program that runs IMAGE HOST PORT. Both are absolute paths.
 	Program  string
 	Emulator string
-	// Changed, if set, is called with each new state of an actuator, one call at a time. It must not call the program.
+	// Changed, if set, is called with each new state of an actuator, one call at a time. It must
+	// not call the program.
 	Changed func(wire.State)
 	// Line, if set, is called with every line that the program prints, likewise.
 	Line func(string)
 }
 
-// Program is a node that runs as a program of its own: the firmware, built for this machine or run in an emulator of its chip. It is told
-// what its world does, and tells what it did, by the lines that firmware/port/world describes.
+// Program is a node that runs as a program of its own: the firmware, built for this machine or run
+// in an emulator of its chip. It is told what its world does, and tells what it did, by the lines
+// that firmware/port/world describes.
 type Program struct {
 	cfg  ProgramConfig
 	stop context.CancelFunc
@@ -68,26 +71,29 @@ type Program struct {
 	err     error         // guarded by mu; why it ended
 }
 
-// CardAway is how long a card must have been taken away before it counts as a new one: the firmware wants it gone for three polls. Scan and
-// Ask wait for it.
+// CardAway is how long a card must have been taken away before it counts as a new one: the firmware
+// wants it gone for three polls. Scan and Ask wait for it.
 const CardAway = 500 * time.Millisecond
 
 const (
 	keptLines = 4096
-	// The firmware gives up after 3 s. Longer takes only one that has restarted meanwhile, or that never saw the card.
+	// The firmware gives up after 3 s. Longer takes only one that has restarted meanwhile, or that
+	// never saw the card.
 	askWithin = 15 * time.Second
 	// What the program ends with (firmware/port/world).
 	exitRestart, exitWatchdog = 3, 4
 )
 
-// StartProgram starts a node, provisions it through its serial console, and keeps it running as a board does until Close: it is started
-// again when it restarts itself. One that cannot be started, or ends otherwise, shows in Err and in whatever waits for it.
+// StartProgram starts a node, provisions it through its serial console, and keeps it running as a
+// board does until Close: it is started again when it restarts itself. One that cannot be started,
+// or ends otherwise, shows in Err and in whatever waits for it.
 func StartProgram(cfg ProgramConfig) (*Program, error) {
 	if err := os.MkdirAll(cfg.Dir+"/kv", 0o700); err != nil {
 		return nil, fmt.Errorf("device: %s: %w", cfg.Name, err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	p := &Program{cfg: cfg, stop: stop, done: make(chan struct{}), wake: make(chan struct{}, 1), turn: make(chan struct{}, 1),
+	p := &Program{cfg: cfg, stop: stop, done: make(chan struct{}), wake: make(chan struct{}, 1),
+		turn:    make(chan struct{}, 1),
 		changed: make(chan struct{})}
 	go p.run(ctx)
 	if _, err := os.Stat(cfg.Dir + "/kv/secret"); errors.Is(err, os.ErrNotExist) {
@@ -98,7 +104,8 @@ func StartProgram(cfg ProgramConfig) (*Program, error) {
 
 // provision types what a person would.
 func (p *Program) provision() {
-	lines := []string{"device " + p.cfg.Name, "kind " + string(p.cfg.Kind), "gateway " + p.cfg.Gateway, "identity " + string(p.cfg.Identity),
+	lines := []string{"device " + p.cfg.Name, "kind " + string(p.cfg.Kind), "gateway " + p.cfg.Gateway,
+		"identity " + string(p.cfg.Identity),
 		"secret " + p.cfg.Secret.Reveal()}
 	if p.cfg.Target != "" {
 		lines = append(lines, "targets "+p.cfg.Target)
@@ -155,7 +162,8 @@ func (p *Program) once(ctx context.Context) (asleep bool, err error) {
 	}
 	cmd.Dir = p.cfg.Dir
 	cmd.Stderr = os.Stderr
-	// A group of its own: an interrupt from the terminal is ours to take, and what the program has started ends with it.
+	// A group of its own: an interrupt from the terminal is ours to take, and what the program has
+	// started ends with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	in, err := cmd.StdinPipe()
@@ -187,7 +195,8 @@ func (p *Program) once(ctx context.Context) (asleep bool, err error) {
 	})
 	p.output(0)
 	var exit *exec.ExitError
-	if cutOff || err == nil && asleep || errors.As(err, &exit) && (exit.ExitCode() == exitRestart || exit.ExitCode() == exitWatchdog) {
+	if cutOff || err == nil && asleep || errors.As(err, &exit) && (exit.ExitCode() == exitRestart ||
+		exit.ExitCode() == exitWatchdog) {
 		return asleep && !cutOff, nil
 	}
 	if err == nil {
@@ -264,8 +273,9 @@ func (p *Program) output(level int) {
 	}
 }
 
-// Tell sends lines to the program: what its world does, or what is typed at its console. It waits for a program that starts again, 10 s at
-// the most; one that has ended for good is told nothing, which shows in Err.
+// Tell sends lines to the program: what its world does, or what is typed at its console. It waits
+// for a program that starts again, 10 s at the most; one that has ended for good is told nothing,
+// which shows in Err.
 func (p *Program) Tell(lines string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -344,8 +354,8 @@ func (p *Program) Wake(ctx context.Context) error {
 	return p.await(ctx, func() bool { return p.stdin != nil })
 }
 
-// PowerCycle takes the node's power away for a moment, without a goodbye, and waits until it runs again. It waits for a node that sleeps to
-// wake first.
+// PowerCycle takes the node's power away for a moment, without a goodbye, and waits until it runs
+// again. It waits for a node that sleeps to wake first.
 func (p *Program) PowerCycle(ctx context.Context) error {
 	err := p.await(ctx, func() bool {
 		if p.stdin == nil {
@@ -370,7 +380,8 @@ func (p *Program) Scan(ctx context.Context, uid []byte) (wire.Verdict, error) {
 // Ask presses the button of a switch, which toggles its own target, and nothing else.
 func (p *Program) Ask(ctx context.Context, target string, a wire.Action, _ uint8) (wire.Verdict, error) {
 	if target != p.cfg.Target || a != wire.Toggle {
-		return wire.Verdict{}, fmt.Errorf("device: %s has one button: it toggles %s", p.cfg.Name, p.cfg.Target)
+		return wire.Verdict{}, fmt.Errorf("device: %s has one button: it toggles %s", p.cfg.Name,
+			p.cfg.Target)
 	}
 	return p.ask(ctx, "!button 1", "!button 0")
 }
@@ -391,7 +402,8 @@ func (p *Program) ask(ctx context.Context, begin, end string) (wire.Verdict, err
 	defer cancel()
 	mark := p.Mark()
 	p.Tell(begin)
-	line, err := p.Await(ctx, mark, " log verdict ", " log no verdict", " log counter cannot be kept", " log the one before has no verdict yet")
+	line, err := p.Await(ctx, mark, " log verdict ", " log no verdict", " log counter cannot be kept",
+		" log the one before has no verdict yet")
 	p.Tell(end)
 	p.removed = time.Now()
 	if err != nil {

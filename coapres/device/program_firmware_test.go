@@ -34,7 +34,8 @@ func firmware(t *testing.T, name string) string {
 // reader starts a reader with its flash in dir, and waits until it is registered.
 func (p *post) reader(ctx context.Context, dir string, line func(string)) *device.Program {
 	p.t.Helper()
-	r, err := device.StartProgram(device.ProgramConfig{Name: "node", Kind: keys.KindReader, Gateway: p.addr, Identity: p.identity, Secret: p.secret,
+	r, err := device.StartProgram(device.ProgramConfig{Name: "node", Kind: keys.KindReader, Gateway: p.addr,
+		Identity: p.identity, Secret: p.secret,
 		Dir: dir, Program: firmware(p.t, "reader-san"), Line: line})
 	if err != nil {
 		p.t.Fatal(err)
@@ -46,7 +47,8 @@ func (p *post) reader(ctx context.Context, dir string, line func(string)) *devic
 	return r
 }
 
-// A power cut, a restart, the watchdog and a new start on the same flash: the node comes back by itself, and its counter goes on.
+// A power cut, a restart, the watchdog and a new start on the same flash: the node comes back by
+// itself, and its counter goes on.
 func TestFirmwareComesBack(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -119,7 +121,8 @@ func TestFirmwareKeepsItsSecret(t *testing.T) {
 	r.Close()
 	mu.Lock()
 	defer mu.Unlock()
-	if all := strings.Join(lines, "\n"); strings.Contains(all, p.secret.Reveal()) || !strings.Contains(all, "secret ****") {
+	if all := strings.Join(lines, "\n"); strings.Contains(all, p.secret.Reveal()) ||
+		!strings.Contains(all, "secret ****") {
 		t.Error("its lines hold the secret, or no stars in its place")
 	}
 	found := false
@@ -145,7 +148,8 @@ func TestFirmwareRefusesANonsenseWorld(t *testing.T) {
 	defer cancel()
 	r := newPost(t).reader(ctx, t.TempDir(), nil)
 	r.Tell("!nonsense")
-	if _, err := r.Await(ctx, r.Mark(), "what it never says"); err == nil || !strings.Contains(err.Error(), "device: node: exit status 2") {
+	if _, err := r.Await(ctx, r.Mark(), "what it never says"); err == nil || !strings.Contains(err.Error(),
+		"device: node: exit status 2") {
 		t.Errorf("got %v, want its exit status", err)
 	}
 }

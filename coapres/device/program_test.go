@@ -29,7 +29,8 @@ func script(t *testing.T, lines ...string) *device.Program {
 
 func program(t *testing.T, path string) *device.Program {
 	t.Helper()
-	p, err := device.StartProgram(device.ProgramConfig{Name: "front-reader", Kind: keys.KindReader, Gateway: "127.0.0.1:9",
+	p, err := device.StartProgram(device.ProgramConfig{Name: "front-reader", Kind: keys.KindReader,
+		Gateway:  "127.0.0.1:9",
 		Identity: keys.NewID(), Secret: keys.NewSecret(), Dir: t.TempDir(), Program: path})
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +39,8 @@ func program(t *testing.T, path string) *device.Program {
 	return p
 }
 
-// soon bounds what must not wait for a program that is gone. It is well below every bound in Program.
+// soon bounds what must not wait for a program that is gone. It is well below every bound in
+// Program.
 func soon(t *testing.T, what string, f func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -75,13 +77,17 @@ func refuses(t *testing.T, p *device.Program, want string) {
 
 func TestProgramThatEndsSaysWhy(t *testing.T) {
 	for _, tt := range []struct{ rule, path, text, want string }{
-		{rule: "is not there", path: "/nowhere/reader", want: "device: front-reader: fork/exec /nowhere/reader: no such file"},
+		{rule: "is not there", path: "/nowhere/reader",
+			want: "device: front-reader: fork/exec /nowhere/reader: no such file"},
 		{rule: "is no program", path: "program_test.go", want: "permission denied"},
 		{rule: "fails", text: "echo 0 log the chip burns 7; exit 7", want: `device: front-reader: exit status 7; its last line: "0 log the chip burns 7"`},
 		{rule: "fails and says nothing", text: "exit 1", want: "device: front-reader: exit status 1"},
-		{rule: "ends, and neither sleeps nor restarts", text: "exit 0", want: "device: front-reader: it ended"},
+		{rule: "ends, and neither sleeps nor restarts", text: "exit 0",
+			want: "device: front-reader: it ended"},
 		{rule: "is killed", text: "kill -9 $$", want: "device: front-reader: signal: killed"},
-		{rule: "prints a line without end", text: "while :; do echo -n aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; done", want: "token too long"},
+		{rule: "prints a line without end",
+			text: "while :; do echo -n aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; done",
+			want: "token too long"},
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
 			t.Parallel()
@@ -184,7 +190,8 @@ func TestProgramsVerdict(t *testing.T) {
 			switch {
 			case v != tt.want:
 				t.Errorf("got %+v, want %+v", v, tt.want)
-			case tt.text != "" && (err == nil || !strings.Contains(err.Error(), tt.text)), tt.text == "" && !errors.Is(err, tt.err):
+			case tt.text != "" && (err == nil || !strings.Contains(err.Error(), tt.text)), tt.text == "" &&
+				!errors.Is(err, tt.err):
 				t.Errorf("got %v, want %v%s", err, tt.err, tt.text)
 			case errors.As(err, &code) && code.Code != codes.Unauthorized:
 				t.Errorf("got %v, want 4.01", code)

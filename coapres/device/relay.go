@@ -26,8 +26,9 @@ type Impairment struct {
 	Reorder   float64 // held back for up to 30 ms, so that later ones overtake
 }
 
-// Relay is a bad network between nodes and a gateway, on loopback: it loses, repeats and reorders datagrams from a seed, holds them
-// back, shows them and sends old ones again. It can read none of them. It plays the attacker in tests, benchmarks and the demo.
+// Relay is a bad network between nodes and a gateway, on loopback: it loses, repeats and reorders
+// datagrams from a seed, holds them back, shows them and sends old ones again. It can read none of
+// them. It plays the attacker in tests, benchmarks and the demo.
 type Relay struct {
 	gateway netip.AddrPort
 	front   *net.UDPConn
@@ -61,7 +62,8 @@ type hold struct {
 	one     bool // it is for one datagram; what follows goes by
 }
 
-// NewRelay returns a relay to the gateway at "host:port". What it does to datagrams repeats with the seed, as far as their order does.
+// NewRelay returns a relay to the gateway at "host:port". What it does to datagrams repeats with
+// the seed, as far as their order does.
 func NewRelay(gateway string, seed uint64) (*Relay, error) {
 	to, err := net.ResolveUDPAddr("udp", gateway)
 	if err != nil {
@@ -87,13 +89,15 @@ func (r *Relay) Impair(i Impairment) {
 	r.bad = i
 }
 
-// Hold stops one direction from its next datagram on. After d that datagram and everything behind it goes through at once, in order.
-// started is closed when the hold has caught its first datagram, over when it has let go.
+// Hold stops one direction from its next datagram on. After d that datagram and everything behind
+// it goes through at once, in order. started is closed when the hold has caught its first datagram,
+// over when it has let go.
 func (r *Relay) Hold(dir Direction, d time.Duration) (started, over <-chan struct{}) {
 	return r.hold(dir, d, false)
 }
 
-// HoldOne stops the next datagram of one direction for d, and lets everything behind it by. The channels are those of Hold.
+// HoldOne stops the next datagram of one direction for d, and lets everything behind it by. The
+// channels are those of Hold.
 func (r *Relay) HoldOne(dir Direction, d time.Duration) (started, over <-chan struct{}) {
 	return r.hold(dir, d, true)
 }

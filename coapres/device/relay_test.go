@@ -91,7 +91,8 @@ func TestRelayHoldsAndLetsGoInOrder(t *testing.T) {
 		t.Errorf("let go after %v", took)
 	}
 	r.Inject(device.Up, []byte("again"))
-	if got := fmt.Sprint(receive(t, gateway, 100*time.Millisecond)); got != "[a b c again]" || seen.String() != "abc" {
+	if got := fmt.Sprint(receive(t, gateway, 100*time.Millisecond)); got != "[a b c again]" ||
+		seen.String() != "abc" {
 		t.Errorf("got %s and saw %s, want a b c, then what was injected", got, seen.String())
 	}
 }

@@ -2,7 +2,8 @@ package wire
 
 import "fmt"
 
-// Action is what is asked of a target, or commanded of an actuator. The zero Action asks for nothing.
+// Action is what is asked of a target, or commanded of an actuator. The zero Action asks for
+// nothing.
 type Action uint8
 
 const (
@@ -14,7 +15,8 @@ const (
 	Level  Action = 6
 )
 
-var actionNames = [...]string{Unlock: "unlock", Lock: "lock", On: "on", Off: "off", Toggle: "toggle", Level: "level"}
+var actionNames = [...]string{Unlock: "unlock", Lock: "lock", On: "on", Off: "off", Toggle: "toggle",
+	Level: "level"}
 
 // Valid tells whether a is one of the actions above.
 func (a Action) Valid() bool { return a >= Unlock && a <= Level }

@@ -60,7 +60,8 @@ func BenchmarkParseReport(b *testing.B) {
 	}
 }
 
-// What every scan and command costs on the heap: a parsed scan owns its UID, nothing else is allocated.
+// What every scan and command costs on the heap: a parsed scan owns its UID, nothing else is
+// allocated.
 func TestAllocations(t *testing.T) {
 	buf := make([]byte, 0, MaxBody)
 	for _, tc := range []struct {

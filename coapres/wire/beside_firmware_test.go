@@ -127,7 +127,8 @@ func (g *bodies) value(b []byte, depth int) []byte {
 	return b
 }
 
-// The firmware's parsers take and refuse the same bodies as ours, and read the same values from them.
+// The firmware's parsers take and refuse the same bodies as ours, and read the same values from
+// them.
 func TestFirmwareParsesTheSame(t *testing.T) {
 	const path, n = "../../firmware/build/san/beside_wire", 400_000
 	if _, err := os.Stat(path); err != nil {
@@ -191,8 +192,10 @@ func TestFirmwareParsesTheSame(t *testing.T) {
 	}
 	t.Logf("%d bodies: taken %v, with elective members %v, in the order of %v", n, good, grown, besideKinds)
 	for kind, name := range besideKinds {
-		if grows := name == "verdict" || name == "state" || name == "receipt"; good[kind] < n/200 || grows != (grown[kind] > n/1000) {
-			t.Errorf("%s: %d taken, %d with elective members: the comparison shows little", name, good[kind], grown[kind])
+		if grows := name == "verdict" || name == "state" || name == "receipt"; good[kind] < n/200 ||
+			grows != (grown[kind] > n/1000) {
+			t.Errorf("%s: %d taken, %d with elective members: the comparison shows little", name, good[kind],
+				grown[kind])
 		}
 	}
 }

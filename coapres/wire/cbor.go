@@ -19,8 +19,8 @@ const (
 	cborTrue  = 0xf5
 )
 
-// head reads the start of a data item: its major type and argument, in the shortest form only (RFC 8949 §4.2.1). Indefinite lengths,
-// reserved forms and simple values have no head here.
+// head reads the start of a data item: its major type and argument, in the shortest form only (RFC
+// 8949 §4.2.1). Indefinite lengths, reserved forms and simple values have no head here.
 func head(b []byte) (major byte, arg uint64, rest []byte, ok bool) {
 	if len(b) == 0 {
 		return 0, 0, nil, false
@@ -60,8 +60,8 @@ func appendHead(b []byte, major byte, arg uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, major|27), arg)
 }
 
-// parseCBOR reads one map with the labels above and elective keys in ascending order, and nothing after it. It returns what is wrong, or
-// nothing.
+// parseCBOR reads one map with the labels above and elective keys in ascending order, and nothing
+// after it. It returns what is wrong, or nothing.
 func (r *record) parseCBOR(sh *shape, b []byte) string {
 	major, pairs, b, ok := head(b)
 	if !ok || major != majorMap {

@@ -23,8 +23,8 @@ func known(t testing.TB, b []byte) []byte {
 	return less
 }
 
-// fuzz holds a parser to this: no panic; CBOR that parses is the one encoding of its value, but for elective members; JSON that parses
-// survives a round trip.
+// fuzz holds a parser to this: no panic; CBOR that parses is the one encoding of its value, but for
+// elective members; JSON that parses survives a round trip.
 func fuzz(f *testing.F, kind string) {
 	parse := parsers[kind]
 	for _, v := range vectors(f) {
@@ -60,7 +60,8 @@ func fuzz(f *testing.F, kind string) {
 				t.Fatalf("got %d bytes, want at most %d", len(enc), MaxBody)
 			}
 			if other == CBOR && format == CBOR {
-				if want := known(t, b); !bytes.Equal(enc, want) || len(enc) == len(b) && !bytes.Equal(enc, b) {
+				if want := known(t, b); !bytes.Equal(enc, want) || len(enc) == len(b) &&
+					!bytes.Equal(enc, b) {
 					t.Fatalf("%x: got %x, want %x", b, enc, want)
 				}
 			}

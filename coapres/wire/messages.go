@@ -6,12 +6,16 @@ var (
 	scanShape    = shape{name: "scan", required: of(labelN, labelUID), optional: of(labelAge)}
 	actShape     = shape{name: "act", required: of(labelN, labelAction), optional: of(labelLevel, labelAge)}
 	verdictShape = shape{name: "verdict", required: of(labelVerdict, labelLast), grows: true}
-	commandShape = shape{name: "command", required: of(labelID, labelAction), optional: of(labelLevel, labelDuration, labelAge)}
-	stateShape   = shape{name: "state", required: of(labelOn), optional: of(labelID, labelLevel, labelContact, labelLeft), grows: true}
-	receiptShape = shape{name: "receipt", required: of(labelResult, labelOn), optional: of(labelID, labelLevel, labelContact, labelLeft), grows: true}
+	commandShape = shape{name: "command", required: of(labelID, labelAction),
+		optional: of(labelLevel, labelDuration, labelAge)}
+	stateShape = shape{name: "state", required: of(labelOn), optional: of(labelID, labelLevel, labelContact,
+		labelLeft), grows: true}
+	receiptShape = shape{name: "receipt", required: of(labelResult, labelOn),
+		optional: of(labelID, labelLevel, labelContact, labelLeft), grows: true}
 )
 
-// ParseScan reads a scan in CBOR or JSON. The UID is the caller's own copy. Errors wrap ErrMalformed or ErrFormat.
+// ParseScan reads a scan in CBOR or JSON. The UID is the caller's own copy. Errors wrap
+// ErrMalformed or ErrFormat.
 func ParseScan(f Format, b []byte) (Scan, error) {
 	var r record
 	if err := r.parse(&scanShape, f, b); err != nil {
@@ -20,7 +24,8 @@ func ParseScan(f Format, b []byte) (Scan, error) {
 	return Scan{N: uint64(r.num[labelN]), UID: bytes.Clone(r.uid), Age: int32(r.num[labelAge])}, nil
 }
 
-// Append writes s in CBOR or JSON after dst and returns the extended slice; on an impossible value it returns dst and an error.
+// Append writes s in CBOR or JSON after dst and returns the extended slice; on an impossible value
+// it returns dst and an error.
 func (s Scan) Append(dst []byte, f Format) ([]byte, error) {
 	var r record
 	r.put(labelN, clamp(s.N))
@@ -46,7 +51,8 @@ func ParseAct(f Format, b []byte) (Act, error) {
 	}, nil
 }
 
-// Append writes a in CBOR or JSON after dst and returns the extended slice; on an impossible value it returns dst and an error.
+// Append writes a in CBOR or JSON after dst and returns the extended slice; on an impossible value
+// it returns dst and an error.
 func (a Act) Append(dst []byte, f Format) ([]byte, error) {
 	var r record
 	r.put(labelN, clamp(a.N))
@@ -59,7 +65,8 @@ func (a Act) Append(dst []byte, f Format) ([]byte, error) {
 // Encode returns a in CBOR or JSON.
 func (a Act) Encode(f Format) ([]byte, error) { return a.Append(nil, f) }
 
-// ParseVerdict reads a verdict in CBOR or JSON. With an error the verdict is the zero one, which denies.
+// ParseVerdict reads a verdict in CBOR or JSON. With an error the verdict is the zero one, which
+// denies.
 func ParseVerdict(f Format, b []byte) (Verdict, error) {
 	var r record
 	if err := r.parse(&verdictShape, f, b); err != nil {
@@ -68,7 +75,8 @@ func ParseVerdict(f Format, b []byte) (Verdict, error) {
 	return Verdict{Verdict: Outcome(r.num[labelVerdict]), Last: uint64(r.num[labelLast])}, nil
 }
 
-// Append writes v in CBOR or JSON after dst and returns the extended slice; on an impossible value it returns dst and an error.
+// Append writes v in CBOR or JSON after dst and returns the extended slice; on an impossible value
+// it returns dst and an error.
 func (v Verdict) Append(dst []byte, f Format) ([]byte, error) {
 	var r record
 	r.put(labelVerdict, int64(v.Verdict))
@@ -94,7 +102,8 @@ func ParseCommand(f Format, b []byte) (Command, error) {
 	}, nil
 }
 
-// Append writes c in CBOR or JSON after dst and returns the extended slice; on an impossible value it returns dst and an error.
+// Append writes c in CBOR or JSON after dst and returns the extended slice; on an impossible value
+// it returns dst and an error.
 func (c Command) Append(dst []byte, f Format) ([]byte, error) {
 	var r record
 	r.put(labelID, clamp(c.ID))
@@ -117,7 +126,8 @@ func ParseState(f Format, b []byte) (State, error) {
 	return r.state(), nil
 }
 
-// Append writes s in CBOR or JSON after dst and returns the extended slice; on an impossible value it returns dst and an error.
+// Append writes s in CBOR or JSON after dst and returns the extended slice; on an impossible value
+// it returns dst and an error.
 func (s State) Append(dst []byte, f Format) ([]byte, error) {
 	var r record
 	r.putState(s)
@@ -127,7 +137,8 @@ func (s State) Append(dst []byte, f Format) ([]byte, error) {
 // Encode returns s in CBOR or JSON.
 func (s State) Encode(f Format) ([]byte, error) { return s.Append(nil, f) }
 
-// ParseReceipt reads a receipt in CBOR or JSON. With an error the receipt is the zero one, which says refused.
+// ParseReceipt reads a receipt in CBOR or JSON. With an error the receipt is the zero one, which
+// says refused.
 func ParseReceipt(f Format, b []byte) (Receipt, error) {
 	var r record
 	if err := r.parse(&receiptShape, f, b); err != nil {
@@ -136,7 +147,8 @@ func ParseReceipt(f Format, b []byte) (Receipt, error) {
 	return Receipt{Result: Result(r.num[labelResult]), State: r.state()}, nil
 }
 
-// Append writes x in CBOR or JSON after dst and returns the extended slice; on an impossible value it returns dst and an error.
+// Append writes x in CBOR or JSON after dst and returns the extended slice; on an impossible value
+// it returns dst and an error.
 func (x Receipt) Append(dst []byte, f Format) ([]byte, error) {
 	var r record
 	r.put(labelResult, int64(x.Result))
@@ -147,7 +159,8 @@ func (x Receipt) Append(dst []byte, f Format) ([]byte, error) {
 // Encode returns x in CBOR or JSON.
 func (x Receipt) Encode(f Format) ([]byte, error) { return x.Append(nil, f) }
 
-// putLevel writes the amount where one is expected, and where a caller gave one by mistake, for check to refuse.
+// putLevel writes the amount where one is expected, and where a caller gave one by mistake, for
+// check to refuse.
 func (r *record) putLevel(a Action, level uint8) {
 	if a == Level || level != 0 {
 		r.put(labelLevel, int64(level))

@@ -22,7 +22,8 @@ const (
 )
 
 var (
-	// ErrMalformed is wrapped by every error about a body. The text names the field and the rule, never the value.
+	// ErrMalformed is wrapped by every error about a body. The text names the field and the rule,
+	// never the value.
 	ErrMalformed = errors.New("malformed")
 	// ErrTooLong is wrapped, beside ErrMalformed, when a body is longer than its limit.
 	ErrTooLong = errors.New("too long")
@@ -79,10 +80,11 @@ type field struct {
 }
 
 var fields = [labelEnd]field{
-	labelN:        {name: "n", min: 1, max: maxCounter},
-	labelUID:      {name: "uid", syntax: octets},
-	labelAge:      {name: "age", min: math.MinInt32, max: math.MaxInt32},
-	labelAction:   {name: "action", syntax: word, min: int64(Unlock), max: int64(Level), words: actionNames[Unlock:]},
+	labelN:   {name: "n", min: 1, max: maxCounter},
+	labelUID: {name: "uid", syntax: octets},
+	labelAge: {name: "age", min: math.MinInt32, max: math.MaxInt32},
+	labelAction: {name: "action", syntax: word, min: int64(Unlock), max: int64(Level),
+		words: actionNames[Unlock:]},
 	labelLevel:    {name: "level", max: 100},
 	labelVerdict:  {name: "verdict", syntax: word, max: int64(Retry), words: outcomeNames[:]},
 	labelLast:     {name: "last", max: maxCounter},
@@ -137,7 +139,8 @@ func (r *record) putOptional(l label, v int64) {
 	}
 }
 
-// BodyError says what is wrong with a body: the message and the field or key and the rule, never a value. It is an ErrMalformed.
+// BodyError says what is wrong with a body: the message and the field or key and the rule, never a
+// value. It is an ErrMalformed.
 type BodyError struct{ Message, Why string }
 
 func (e *BodyError) Error() string { return "wire: " + e.Message + ": malformed: " + e.Why }
@@ -192,7 +195,8 @@ func (r *record) append(dst []byte, sh *shape, f Format) ([]byte, error) {
 	return r.appendJSON(dst), nil
 }
 
-// check returns why r is not a message of that shape, or nothing. A person may spell out a zero in JSON; in CBOR the bytes are unique.
+// check returns why r is not a message of that shape, or nothing. A person may spell out a zero in
+// JSON; in CBOR the bytes are unique.
 func (r *record) check(sh *shape, f Format) string {
 	for l := labelN; l < labelEnd; l++ {
 		switch {
@@ -214,14 +218,16 @@ func (r *record) check(sh *shape, f Format) string {
 		return why
 	}
 	for l := labelN; f == CBOR && l < labelEnd; l++ {
-		if sh.optional.has(l) && r.present.has(l) && r.num[l] == 0 && !(l == labelLevel && r.num[labelAction] == int64(Level)) {
+		if sh.optional.has(l) && r.present.has(l) && r.num[l] == 0 &&
+			!(l == labelLevel && r.num[labelAction] == int64(Level)) {
 			return fields[l].name + " is zero and must be left out"
 		}
 	}
 	return ""
 }
 
-// between holds the fields against each other. It is no function in the shape: called through one, every record would go to the heap.
+// between holds the fields against each other. It is no function in the shape: called through one,
+// every record would go to the heap.
 func (r *record) between(sh *shape) string {
 	action := Action(r.num[labelAction])
 	switch {

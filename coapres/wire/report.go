@@ -12,8 +12,8 @@ const (
 	MaxText    = 64 // bytes of a unit or a text value
 )
 
-// Report is a SenML pack (RFC 8428) with its base fields applied. A record named "age" with the unit "ms" is this system's own and
-// becomes Age.
+// Report is a SenML pack (RFC 8428) with its base fields applied. A record named "age" with the
+// unit "ms" is this system's own and becomes Age.
 type Report struct {
 	Age          int32 // ms from receiving the Echo to the reading; 0 if the pack has none
 	Measurements []Measurement
@@ -29,8 +29,8 @@ const (
 	FlagValue   ValueType = 3
 )
 
-// Measurement is one resolved SenML record (RFC 8428 §4.6), except that Time stays as it was sent: seconds, since 1970 from 2^28 on and
-// relative to the arrival of the report below that (§4.5.3).
+// Measurement is one resolved SenML record (RFC 8428 §4.6), except that Time stays as it was sent:
+// seconds, since 1970 from 2^28 on and relative to the arrival of the report below that (§4.5.3).
 type Measurement struct {
 	Name       string // 1…64 of A–Z a–z 0–9 - : . / _, the first a letter or digit
 	Unit       string // may be empty
@@ -51,9 +51,10 @@ const (
 	maxVersion = 10.0 // the version of RFC 8428, and its default
 )
 
-// ParseReport reads a SenML pack in CBOR (112) or JSON (110). Beyond the RFC it refuses indefinite lengths, tags (so no decimal
-// fractions), data values, repeated labels, and more than the limits above. Unknown labels are ignored, those that end in "_" refused
-// (§4.4). Errors wrap ErrMalformed or ErrFormat.
+// ParseReport reads a SenML pack in CBOR (112) or JSON (110). Beyond the RFC it refuses indefinite
+// lengths, tags (so no decimal fractions), data values, repeated labels, and more than the limits
+// above. Unknown labels are ignored, those that end in "_" refused (§4.4). Errors wrap ErrMalformed
+// or ErrFormat.
 func ParseReport(f Format, b []byte) (Report, error) {
 	if f != SenMLCBOR && f != SenMLJSON {
 		return Report{}, unsupported("report", f)
@@ -81,15 +82,16 @@ func ParseReport(f Format, b []byte) (Report, error) {
 	return r, nil
 }
 
-// Append writes r after dst, resolved and with the age first, and returns the extended slice; on an impossible value it returns dst and
-// an error.
+// Append writes r after dst, resolved and with the age first, and returns the extended slice; on an
+// impossible value it returns dst and an error.
 func (r Report) Append(dst []byte, f Format) ([]byte, error) {
 	if f != SenMLCBOR && f != SenMLJSON {
 		return dst, unsupported("report", f)
 	}
 	pack := make([]Measurement, 0, 1+len(r.Measurements))
 	if r.Age != 0 {
-		pack = append(pack, Measurement{Name: ageName, Unit: ageUnit, Type: NumberValue, Number: float64(r.Age)})
+		pack = append(pack, Measurement{Name: ageName, Unit: ageUnit, Type: NumberValue,
+			Number: float64(r.Age)})
 	}
 	for _, m := range r.Measurements {
 		if why := m.check(); why != "" {

@@ -43,7 +43,8 @@ var packs = []struct {
 	{"RFC 8428 §5.1.1", `[{"n":"urn:dev:ow:10e2073a01080063","u":"Cel","v":23.1}]`, one(num("urn:dev:ow:10e2073a01080063", "Cel", 0, 23.1))},
 	{"RFC 8428 §5.1.2", `[{"bn":"urn:dev:ow:10e2073a01080063:","n":"voltage","u":"V","v":120.1},{"n":"current","u":"A","v":1.2}]`,
 		&Report{Measurements: []Measurement{
-			num("urn:dev:ow:10e2073a01080063:voltage", "V", 0, 120.1), num("urn:dev:ow:10e2073a01080063:current", "A", 0, 1.2),
+			num("urn:dev:ow:10e2073a01080063:voltage", "V", 0, 120.1),
+			num("urn:dev:ow:10e2073a01080063:current", "A", 0, 1.2),
 		}}},
 	{"RFC 8428 §5.1.2, with time", `[{"bn":"urn:dev:ow:10e2073a0108006:","bt":1.276020076001e+09,"bu":"A","bver":5,"n":"voltage","u":"V","v":120.1},
 		{"n":"current","t":-5,"v":1.2},{"n":"current","t":-4,"v":1.3},{"n":"current","t":-3,"v":1.4},
@@ -51,8 +52,10 @@ var packs = []struct {
 	{"RFC 8428 §5.1.3", `[{"bn":"urn:dev:ow:10e2073a01080063","bt":1.320067464e+09,"bu":"%RH","v":20},
 		{"u":"lon","v":24.30621},{"u":"lat","v":60.07965},{"t":60,"v":20.3}]`,
 		&Report{Measurements: []Measurement{
-			num("urn:dev:ow:10e2073a01080063", "%RH", 1320067464, 20), num("urn:dev:ow:10e2073a01080063", "lon", 1320067464, 24.30621),
-			num("urn:dev:ow:10e2073a01080063", "lat", 1320067464, 60.07965), num("urn:dev:ow:10e2073a01080063", "%RH", 1320067524, 20.3),
+			num("urn:dev:ow:10e2073a01080063", "%RH", 1320067464, 20), num("urn:dev:ow:10e2073a01080063",
+				"lon", 1320067464, 24.30621),
+			num("urn:dev:ow:10e2073a01080063", "lat", 1320067464, 60.07965),
+			num("urn:dev:ow:10e2073a01080063", "%RH", 1320067524, 20.3),
 		}}},
 	{"RFC 8428 §5.1.5, but for the data value", `[{"bn":"urn:dev:ow:10e2073a01080063:","n":"temp","u":"Cel","v":23.1},{"n":"label","vs":"Machine Room"},{"n":"open","vb":false}]`,
 		&Report{Measurements: []Measurement{
@@ -144,7 +147,8 @@ var cborPacks = []struct {
 		&Report{Age: -250, Measurements: []Measurement{{Name: "a", Type: FlagValue, Flag: true}}}},
 	{"unknown labels are ignored", "81 a4 00 6161 02 01 09 81 01 627a7a f6", one(num("a", "", 0, 1))},
 	{"floats of every size", "83 a2 00 6161 02 f93e00 a2 00 6161 02 fa3fc00000 a2 00 6161 02 fb3ff8000000000000",
-		&Report{Measurements: []Measurement{num("a", "", 0, 1.5), num("a", "", 0, 1.5), num("a", "", 0, 1.5)}}},
+		&Report{Measurements: []Measurement{num("a", "", 0, 1.5), num("a", "", 0, 1.5),
+			num("a", "", 0, 1.5)}}},
 
 	{"empty body", "", nil},
 	{"null", "f6", nil},
@@ -232,7 +236,8 @@ func TestReportEncoding(t *testing.T) {
 func TestImpossibleReports(t *testing.T) {
 	long := Report{}
 	for i := range MaxRecords {
-		long.Measurements = append(long.Measurements, Measurement{Name: fmt.Sprint(i), Type: TextValue, Text: strings.Repeat("x", MaxText)})
+		long.Measurements = append(long.Measurements, Measurement{Name: fmt.Sprint(i), Type: TextValue,
+			Text: strings.Repeat("x", MaxText)})
 	}
 	if _, err := long.Encode(SenMLCBOR); !errors.Is(err, ErrTooLong) {
 		t.Errorf("over 1,024 bytes: got %v, want ErrTooLong", err)

@@ -12,7 +12,8 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// senml is a record as it was sent, before the base fields are applied. A nil pointer is an absent field.
+// senml is a record as it was sent, before the base fields are applied. A nil pointer is an absent
+// field.
 type senml struct {
 	version                                        float64 // 0 if absent
 	baseName, baseUnit, name, unit, text           *string
@@ -21,7 +22,8 @@ type senml struct {
 	flag                                           *bool
 }
 
-// Labels of RFC 8428 §4.3; the index of baseLabels is −1 − the CBOR label, the index of labels the CBOR label.
+// Labels of RFC 8428 §4.3; the index of baseLabels is −1 − the CBOR label, the index of labels the
+// CBOR label.
 var (
 	baseLabels = []string{"bver", "bn", "bt", "bu", "bv", "bs"}
 	labels     = []string{"n", "u", "v", "vs", "vb", "s", "t", "ut", "vd"}
@@ -102,7 +104,8 @@ func or[T any](p *T) (v T) {
 	return v
 }
 
-// measure resolves a record (RFC 8428 §4.5): of a base value and a value, or a base sum and a sum, the missing one is zero.
+// measure resolves a record (RFC 8428 §4.5): of a base value and a value, or a base sum and a sum,
+// the missing one is zero.
 func (s *senml) measure(base *senml) (m Measurement, why string) {
 	m.Name = or(base.baseName) + or(s.name)
 	m.Unit = or(later(base.baseUnit, s.unit))
@@ -175,7 +178,8 @@ func parsePackCBOR(b []byte) (pack []senml, why string) {
 	return pack, ""
 }
 
-// labelOf returns the name of a CBOR label. A name that has an integer is not taken as text, or a field could come twice.
+// labelOf returns the name of a CBOR label. A name that has an integer is not taken as text, or a
+// field could come twice.
 func labelOf(k any) (name string, ok bool) {
 	switch k := k.(type) {
 	case uint64:

@@ -111,8 +111,9 @@ func (v vector) want(t *testing.T) message {
 	}
 	state := func() State {
 		return State{
-			ID: uint64(get("id")), On: get("on") == 1, Level: uint8(get("level")), Contact: Contact(get("contact")),
-			Left: uint32(get("left")),
+			ID: uint64(get("id")), On: get("on") == 1, Level: uint8(get("level")),
+			Contact: Contact(get("contact")),
+			Left:    uint32(get("left")),
 		}
 	}
 	defer func() {
@@ -124,13 +125,15 @@ func (v vector) want(t *testing.T) message {
 	case "scan":
 		return Scan{N: uint64(get("n")), UID: uid, Age: int32(get("age"))}
 	case "act":
-		return Act{N: uint64(get("n")), Action: Action(get("action")), Level: uint8(get("level")), Age: int32(get("age"))}
+		return Act{N: uint64(get("n")), Action: Action(get("action")), Level: uint8(get("level")),
+			Age: int32(get("age"))}
 	case "verdict":
 		return Verdict{Verdict: Outcome(get("verdict")), Last: uint64(get("last"))}
 	case "command":
 		return Command{
-			ID: uint64(get("id")), Action: Action(get("action")), Level: uint8(get("level")), Duration: uint32(get("duration")),
-			Age: int32(get("age")),
+			ID: uint64(get("id")), Action: Action(get("action")), Level: uint8(get("level")),
+			Duration: uint32(get("duration")),
+			Age:      int32(get("age")),
 		}
 	case "state":
 		return state()
@@ -180,9 +183,11 @@ func TestVectors(t *testing.T) {
 	}
 	for kind := range parsers {
 		if seen[kind+" ok"] < 4 || seen[kind+" bad"] < 8 {
-			t.Errorf("%s: got %d good and %d bad vectors, want more", kind, seen[kind+" ok"], seen[kind+" bad"])
+			t.Errorf("%s: got %d good and %d bad vectors, want more", kind, seen[kind+" ok"],
+				seen[kind+" bad"])
 		}
-		if grows := kind == "verdict" || kind == "state" || kind == "receipt"; grows != (seen[kind+" more"] >= 3) {
+		if grows := kind == "verdict" || kind == "state" ||
+			kind == "receipt"; grows != (seen[kind+" more"] >= 3) {
 			t.Errorf("%s: got %d vectors with elective members", kind, seen[kind+" more"])
 		}
 	}
@@ -203,7 +208,8 @@ func roundTripJSON(t *testing.T, parse func(Format, []byte) (message, error), m 
 	}
 }
 
-// The freshness rule is somebody else's code; here it is worked out without any bound on the integers, so that the file is right.
+// The freshness rule is somebody else's code; here it is worked out without any bound on the
+// integers, so that the file is right.
 func TestEchoVectors(t *testing.T) {
 	n := func(s string) *big.Int {
 		i, ok := new(big.Int).SetString(s, 10)
@@ -239,7 +245,8 @@ func TestEchoVectors(t *testing.T) {
 		}
 		count[v.words[3]+" "+want]++
 	}
-	for _, kind := range []string{"3000 fresh", "3000 stale", "3000 bad", "1500 fresh", "1500 stale", "1500 bad"} {
+	for _, kind := range []string{"3000 fresh", "3000 stale", "3000 bad", "1500 fresh", "1500 stale",
+		"1500 bad"} {
 		if count[kind] < 10 {
 			t.Errorf("%s: got %d lines, want at least 10", kind, count[kind])
 		}
@@ -290,7 +297,8 @@ func TestReportVectors(t *testing.T) {
 		for _, w := range v.words[3:] {
 			want.Measurements = append(want.Measurements, v.measurement(t, w))
 		}
-		if got, err := ParseReport(SenMLCBOR, unhex(t, v.words[1])); err != nil || !reflect.DeepEqual(got, want) {
+		if got, err := ParseReport(SenMLCBOR, unhex(t, v.words[1])); err != nil ||
+			!reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v, %v, want %+v", v.name(), got, err, want)
 		}
 		if enc, err := want.Encode(SenMLCBOR); err != nil || hex.EncodeToString(enc) != v.words[1] {

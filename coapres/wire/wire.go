@@ -1,23 +1,27 @@
-// Package wire owns the bytes that a node and the gateway exchange. It sends nothing and decides nothing; whether an age is fresh is not
-// its question either.
+// Package wire owns the bytes that a node and the gateway exchange. It sends nothing and decides
+// nothing; whether an age is fresh is not its question either.
 //
-// Each message is one CBOR map with small integer keys (Content-Format 60), in the core deterministic encoding of RFC 8949 §4.2.1: keys
-// ascending, integers and lengths in their shortest form, no indefinite length, no tag, no float, no key twice, nothing after the map.
-// An optional field that is zero is left out. So every value has exactly one encoding, and any other bytes are refused. The same
-// structures exist as JSON (50), with names for keys and words and hex for the UID, so that a person can test; there order and white
-// space are free and a zero may be spelled out, but repeated or null members are refused too. A body holds at most 128 bytes.
+// Each message is one CBOR map with small integer keys (Content-Format 60), in the core
+// deterministic encoding of RFC 8949 §4.2.1: keys ascending, integers and lengths in their shortest
+// form, no indefinite length, no tag, no float, no key twice, nothing after the map. An optional
+// field that is zero is left out. So every value has exactly one encoding, and any other bytes are
+// refused. The same structures exist as JSON (50), with names for keys and words and hex for the
+// UID, so that a person can test; there order and white space are free and a zero may be spelled
+// out, but repeated or null members are refused too. A body holds at most 128 bytes.
 //
-// The format can grow. A key below 32 is critical, a key from 32 on is elective, as odd and even option numbers are in CoAP (RFC 7252
-// §5.4.1); in JSON a name that begins with "x-" is elective, any other critical. Whoever meets a critical member that he does not know
-// refuses the message. One that is elective and not known
+// The format can grow. A key below 32 is critical, a key from 32 on is elective, as odd and even
+// option numbers are in CoAP (RFC 7252 §5.4.1); in JSON a name that begins with "x-" is elective,
+// any other critical. Whoever meets a critical member that he does not know refuses the message.
+// One that is elective and not known
 //
 //   - is skipped in a verdict, state and receipt, and means nothing: the message is what it would be without it;
 //   - is refused in a scan, act and command: what may move a door is understood as a whole, or not at all.
 //
-// The value of an elective member is an integer, a byte string, a text string in UTF-8, false or true, or one array of these (in JSON: a
-// whole number, a string, false or true, or one array of these). Arrays are not nested and there are no maps, so that it is skipped without
-// recursion; what needs more structure goes into a byte string. All else said above holds for elective members too. Who adds one to verdicts adds it
-// to all of them, in one length.
+// The value of an elective member is an integer, a byte string, a text string in UTF-8, false or
+// true, or one array of these (in JSON: a whole number, a string, false or true, or one array of
+// these). Arrays are not nested and there are no maps, so that it is skipped without recursion;
+// what needs more structure goes into a byte string. All else said above holds for elective members
+// too. Who adds one to verdicts adds it to all of them, in one length.
 //
 // All messages share one table of keys:
 //
@@ -51,14 +55,16 @@
 //	receipt  12 and a state's a4 08 19 1234 0a f5 0c 01 0d 19 0bb8
 //	                          {"id":4660,"on":true,"result":"done","left":3000}
 //
-// Rules between fields: level stands with the action level, always and only; in a state it is the lamp's, and optional. A command is
-// never toggle, its id is not 0, and duration stands with unlock only. left stands with on true only. A verdict has one length for one
-// last, whatever it says.
+// Rules between fields: level stands with the action level, always and only; in a state it is the
+// lamp's, and optional. A command is never toggle, its id is not 0, and duration stands with unlock
+// only. left stands with on true only. A verdict has one length for one last, whatever it says.
 //
-// A report is a SenML pack (RFC 8428) of at most 1,024 bytes and 16 records, in CBOR (112) or JSON (110); see [ParseReport]. It grows as
-// the RFC says (§4.4): a label that ends in "_" is critical, any other elective.
+// A report is a SenML pack (RFC 8428) of at most 1,024 bytes and 16 records, in CBOR (112) or JSON
+// (110); see [ParseReport]. It grows as the RFC says (§4.4): a label that ends in "_" is critical,
+// any other elective.
 //
-// testdata/vectors.txt has these encodings, and what must be refused, for this package and for the firmware.
+// testdata/vectors.txt has these encodings, and what must be refused, for this package and for the
+// firmware.
 package wire
 
 // Scan is a card read, as a reader sends it.

@@ -26,7 +26,8 @@ func TestZeroValuesAreShut(t *testing.T) {
 	if got, err := ParseVerdict(CBOR, []byte{0xa2, 6, 1, 7}); err == nil || got.Verdict != Denied {
 		t.Errorf("a broken grant: got %v, %v, want denied and an error", got, err)
 	}
-	if got, err := ParseReceipt(CBOR, []byte{0xa2, 0x0a, 0xf5, 0x0c, 1, 0}); err == nil || got.Result != Refused || got.On {
+	if got, err := ParseReceipt(CBOR, []byte{0xa2, 0x0a, 0xf5, 0x0c, 1, 0}); err == nil ||
+		got.Result != Refused || got.On {
 		t.Errorf("a broken receipt: got %v, %v, want refused and an error", got, err)
 	}
 	if Action(0).Valid() {
@@ -60,7 +61,8 @@ func TestJSON(t *testing.T) {
 		want             message // nil: refused
 	}{
 		{"a scan", "scan", `{"n":1,"uid":"04a1b2c3d4e580","age":-12}`, scan},
-		{"order and white space are free", "scan", " {\n\"age\" : -12,\t\"uid\":\"04a1b2c3d4e580\", \"n\":1 }\r\n", scan},
+		{"order and white space are free", "scan",
+			" {\n\"age\" : -12,\t\"uid\":\"04a1b2c3d4e580\", \"n\":1 }\r\n", scan},
 		{"hex in either case", "scan", `{"n":1,"uid":"04A1b2C3d4E580","age":-12}`, scan},
 		{"an escape in a name is the same name", "scan", `{"\u006e":1,"uid":"04a1b2c3d4e580","age":-12}`, scan},
 		{"no age is zero", "scan", `{"n":1,"uid":"04a1b2c3d4e580"}`, fresh},
@@ -201,7 +203,8 @@ func TestFormatsAndLimits(t *testing.T) {
 			}
 		}
 		for _, f := range []Format{CBOR, JSON} {
-			if _, err := parse(f, make([]byte, MaxBody+1)); !errors.Is(err, ErrTooLong) || !errors.Is(err, ErrMalformed) {
+			if _, err := parse(f, make([]byte, MaxBody+1)); !errors.Is(err, ErrTooLong) ||
+				!errors.Is(err, ErrMalformed) {
 				t.Errorf("%s: 129 bytes: got %v, want ErrTooLong", kind, err)
 			}
 			if _, err := parse(f, make([]byte, MaxBody)); errors.Is(err, ErrTooLong) {
@@ -250,7 +253,8 @@ func TestNothingTellsAUID(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
 		_, _ = fmt.Fprintf(&log, verb+verb, s, struct{ S Scan }{s})
 	}
-	for _, leak := range []string{uid, strings.ToUpper(uid), "192 255 238 21", string(raw), "wP/uFQ", "0xc0, 0xff"} {
+	for _, leak := range []string{uid, strings.ToUpper(uid), "192 255 238 21", string(raw), "wP/uFQ",
+		"0xc0, 0xff"} {
 		if strings.Contains(log.String(), leak) {
 			t.Errorf("printed scan tells the uid as %q", leak)
 		}
@@ -282,12 +286,14 @@ func TestWords(t *testing.T) {
 var (
 	deterministic = must(cbor.CoreDetEncOptions().EncMode())
 	strict        = must(cbor.DecOptions{
-		DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden, TagsMd: cbor.TagsForbidden,
+		DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden,
+		TagsMd: cbor.TagsForbidden,
 		IntDec: cbor.IntDecConvertNone, BignumTag: cbor.BignumTagForbidden,
 	}.DecMode())
 )
 
-// The codec is our own because it has to refuse what is not canonical; an independent library reads and writes the same bytes.
+// The codec is our own because it has to refuse what is not canonical; an independent library reads
+// and writes the same bytes.
 func TestAgreesWithLibrary(t *testing.T) {
 	for _, v := range vectors(t) {
 		if v.words[1] != "ok" && v.words[1] != "more" {

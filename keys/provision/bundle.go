@@ -22,7 +22,8 @@ const (
 	maxName    = 64
 )
 
-// ErrMalformed is wrapped by errors about a bundle that cannot be. Their text names the field, never a value: one of them is the secret.
+// ErrMalformed is wrapped by errors about a bundle that cannot be. Their text names the field,
+// never a value: one of them is the secret.
 var ErrMalformed = errors.New("malformed")
 
 // Bundle is all that goes into a device.
@@ -37,7 +38,8 @@ type Bundle struct {
 
 func malformed(why string) error { return fmt.Errorf("provision: bundle: %w: %s", ErrMalformed, why) }
 
-// Check returns an error that wraps ErrMalformed if b could not be written into a device. Names are those of the policy: a–z 0–9 . _ -.
+// Check returns an error that wraps ErrMalformed if b could not be written into a device. Names are
+// those of the policy: a–z 0–9 . _ -.
 func (b Bundle) Check() error {
 	if !validName(b.Device) {
 		return malformed("device is not a name")
@@ -82,7 +84,8 @@ func validName(s string) bool {
 	return true
 }
 
-// CheckGateway tells whether a device could find its gateway at addr: host:port, an IPv6 address in brackets.
+// CheckGateway tells whether a device could find its gateway at addr: host:port, an IPv6 address in
+// brackets.
 func CheckGateway(addr string) error {
 	_, _, err := Bundle{Gateway: addr}.address()
 	return err
@@ -126,7 +129,8 @@ func validHost(s string) bool {
 	return true
 }
 
-// ParseBundle reads the JSON form, to the end and at most 4 KB of it. Every member must be there once, by its exact name, and nothing else.
+// ParseBundle reads the JSON form, to the end and at most 4 KB of it. Every member must be there
+// once, by its exact name, and nothing else.
 func ParseBundle(r io.Reader) (Bundle, error) {
 	b, err := io.ReadAll(io.LimitReader(r, MaxBundle+1))
 	if err != nil {
@@ -157,8 +161,8 @@ func ParseBundle(r io.Reader) (Bundle, error) {
 	return bundle, nil
 }
 
-// members walks the tokens, because encoding/json's own decoding takes repeated names, names in another case and null. Its errors are
-// not passed on: they quote what they met.
+// members walks the tokens, because encoding/json's own decoding takes repeated names, names in
+// another case and null. Its errors are not passed on: they quote what they met.
 func members(b []byte) (text map[string]string, targets []string, err error) {
 	notJSON := malformed("not one JSON object in UTF-8")
 	if !utf8.Valid(b) || !json.Valid(b) {

@@ -11,7 +11,8 @@ import (
 	"latchkey/keys"
 )
 
-// ErrNoClient is wrapped when the test client cannot play a device: it serves no resources, so nobody can command it.
+// ErrNoClient is wrapped when the test client cannot play a device: it serves no resources, so
+// nobody can command it.
 var ErrNoClient = errors.New("coap-client serves no resources")
 
 // The Content-Format numbers of JSON and of SenML as JSON (RFC 7252 §12.3, RFC 8428 §12.3).
@@ -20,8 +21,8 @@ const (
 	formatSenML = 110
 )
 
-// coapClient writes lines for coap-client-openssl 4.3 that play a device. -B 3 stops it where the gateway's window for a scan ends; by
-// itself it would repeat for 90 s.
+// coapClient writes lines for coap-client-openssl 4.3 that play a device. -B 3 stops it where the
+// gateway's window for a scan ends; by itself it would repeat for 90 s.
 func (b Bundle) coapClient() ([]byte, error) {
 	var out bytes.Buffer
 	n := 0
@@ -30,7 +31,8 @@ func (b Bundle) coapClient() ([]byte, error) {
 		host, port, _ := b.address() // checked
 		uri := "coaps://" + net.JoinHostPort(host, strconv.Itoa(int(port))) + path
 		args := []string{
-			"coap-client-openssl", "-B", "3", "-m", "post", "-t", strconv.Itoa(format), "-u", string(b.Identity), "-k", b.Secret.Reveal(),
+			"coap-client-openssl", "-B", "3", "-m", "post", "-t", strconv.Itoa(format), "-u",
+			string(b.Identity), "-k", b.Secret.Reveal(),
 			"-e", payload, uri,
 		}
 		for i := range args {
@@ -69,7 +71,8 @@ func (b Bundle) coapClient() ([]byte, error) {
 // quoteShell makes s one word of a POSIX shell.
 func quoteShell(s string) string {
 	safe := func(c rune) bool {
-		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-._:/@%+,", c)
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
+			strings.ContainsRune("-._:/@%+,", c)
 	}
 	if s != "" && strings.IndexFunc(s, func(c rune) bool { return !safe(c) }) < 0 {
 		return s

@@ -15,7 +15,8 @@ import (
 	"latchkey/keys"
 )
 
-// shellArgs runs the lines in a shell, with a program in the place of coap-client-openssl that prints its arguments.
+// shellArgs runs the lines in a shell, with a program in the place of coap-client-openssl that
+// prints its arguments.
 func shellArgs(t *testing.T, script string) (runs [][]string) {
 	t.Helper()
 	sh, err := exec.LookPath("sh")
@@ -46,7 +47,8 @@ func shellArgs(t *testing.T, script string) (runs [][]string) {
 
 func TestCoAPClient(t *testing.T) {
 	common := func(format, payload, uri string) []string {
-		return []string{"-B", "3", "-m", "post", "-t", format, "-u", identity, "-k", secret, "-e", payload, uri}
+		return []string{"-B", "3", "-m", "post", "-t", format, "-u", identity, "-k", secret, "-e", payload,
+			uri}
 	}
 	for _, tc := range []struct {
 		name string
@@ -56,7 +58,10 @@ func TestCoAPClient(t *testing.T) {
 		{"a reader scans", nil, [][]string{common("50", `{"n":1,"uid":"04a1b2c3d4e580"}`, "coaps://gw.example:5684/scan")}},
 		{"an IPv6 gateway stands in brackets", func(b *Bundle) { b.Gateway = "[2001:db8::1]:5684" },
 			[][]string{common("50", `{"n":1,"uid":"04a1b2c3d4e580"}`, "coaps://[2001:db8::1]:5684/scan")}},
-		{"a switch asks", func(b *Bundle) { b.Kind, b.Targets = keys.KindSwitch, []string{"front", "hall.lamp"} }, [][]string{
+		{"a switch asks", func(b *Bundle) {
+			b.Kind, b.Targets = keys.KindSwitch,
+				[]string{"front", "hall.lamp"}
+		}, [][]string{
 			common("50", `{"n":1,"action":"unlock"}`, "coaps://gw.example:5684/act/front"),
 			common("50", `{"n":2,"action":"toggle"}`, "coaps://gw.example:5684/act/front"),
 			common("50", `{"n":3,"action":"unlock"}`, "coaps://gw.example:5684/act/hall.lamp"),
@@ -71,7 +76,8 @@ func TestCoAPClient(t *testing.T) {
 			if !reflect.DeepEqual(runs, tc.want) {
 				t.Errorf("got %q, want %q", runs, tc.want)
 			}
-			if !strings.HasPrefix(script, "# ") || tc.want[0][5] == "50" && !strings.Contains(script, "# n must grow with each") {
+			if !strings.HasPrefix(script, "# ") || tc.want[0][5] == "50" && !strings.Contains(script,
+				"# n must grow with each") {
 				t.Errorf("a comment is missing:\n%s", script)
 			}
 			for _, run := range runs {
@@ -86,7 +92,8 @@ func TestCoAPClient(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrNoClient and nothing written", kind, err)
 		}
 	}
-	if err := bundle(t, func(b *Bundle) { b.Kind, b.Targets = keys.KindSwitch, nil }).Write(io.Discard, CoAPClient); !errors.Is(err, ErrMalformed) {
+	if err := bundle(t, func(b *Bundle) { b.Kind, b.Targets = keys.KindSwitch, nil }).Write(io.Discard,
+		CoAPClient); !errors.Is(err, ErrMalformed) {
 		t.Errorf("a switch without targets: got %v, want ErrMalformed", err)
 	}
 }

@@ -36,7 +36,8 @@ func ParseFormat(s string) (Format, error) {
 	return "", fmt.Errorf("provision: unknown format %q: want one of %v", s, Formats)
 }
 
-// Write writes b, with its secret in the clear, to w in one piece. Nothing is written if b is malformed or has no such form.
+// Write writes b, with its secret in the clear, to w in one piece. Nothing is written if b is
+// malformed or has no such form.
 func (b Bundle) Write(w io.Writer, f Format) error {
 	if err := b.Check(); err != nil {
 		return err
@@ -92,7 +93,8 @@ func (b Bundle) json() ([]byte, error) {
 		Gateway  string   `json:"gateway"`
 		Identity string   `json:"identity"`
 		Secret   string   `json:"secret"`
-	}{b.Device, string(b.Kind), append([]string{}, b.Targets...), b.Gateway, string(b.Identity), b.Secret.Reveal()})
+	}{b.Device, string(b.Kind), append([]string{}, b.Targets...), b.Gateway, string(b.Identity),
+		b.Secret.Reveal()})
 }
 
 func (b Bundle) cHeader() []byte {
@@ -113,8 +115,9 @@ func (b Bundle) cHeader() []byte {
 	return out.Bytes()
 }
 
-// quoteC writes a C string literal of the basic character set. Octal escapes end after three digits, whatever follows; hex ones would not.
-// '?' is escaped because two of them begin a trigraph.
+// quoteC writes a C string literal of the basic character set. Octal escapes end after three
+// digits, whatever follows; hex ones would not. '?' is escaped because two of them begin a
+// trigraph.
 func quoteC(s string) string {
 	var out strings.Builder
 	out.WriteByte('"')
@@ -132,7 +135,8 @@ func quoteC(s string) string {
 	return out.String()
 }
 
-// nvsCSV follows the CSV form of ESP-IDF's NVS partition generator; names there have at most 15 characters.
+// nvsCSV follows the CSV form of ESP-IDF's NVS partition generator; names there have at most 15
+// characters.
 func (b Bundle) nvsCSV() ([]byte, error) {
 	var out bytes.Buffer
 	c := csv.NewWriter(&out)
@@ -166,6 +170,7 @@ func (b Bundle) qr() ([]byte, error) {
 		BlackChar: qrterminal.BLACK_BLACK, WhiteChar: qrterminal.WHITE_WHITE,
 		BlackWhiteChar: qrterminal.BLACK_WHITE, WhiteBlackChar: qrterminal.WHITE_BLACK,
 	})
-	fmt.Fprintf(&out, "%s %s %s: this code holds the secret and is shown once.\n", b.Kind, b.Device, b.Identity)
+	fmt.Fprintf(&out, "%s %s %s: this code holds the secret and is shown once.\n", b.Kind, b.Device,
+		b.Identity)
 	return out.Bytes(), nil
 }

@@ -33,7 +33,8 @@ func bundle(t testing.TB, with func(*Bundle)) Bundle {
 		t.Fatal(err)
 	}
 	b := Bundle{
-		Device: "front-reader", Kind: keys.KindReader, Targets: []string{"front"}, Gateway: "gw.example:5684", Identity: identity, Secret: s,
+		Device: "front-reader", Kind: keys.KindReader, Targets: []string{"front"}, Gateway: "gw.example:5684",
+		Identity: identity, Secret: s,
 	}
 	if with != nil {
 		with(&b)
@@ -60,7 +61,8 @@ secret    zk7rqh2m9xw4c0td8vpnj5bsy6
 
 This secret is shown once. Put it into the device now; if it is lost: latchkey device rekey.
 `
-	if got := write(t, bundle(t, func(b *Bundle) { b.Targets = []string{"front", "back"} }), Text); got != want {
+	if got := write(t, bundle(t, func(b *Bundle) { b.Targets = []string{"front", "back"} }),
+		Text); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
@@ -155,13 +157,15 @@ func TestParseBundleRefuses(t *testing.T) {
 			if !errors.Is(err, ErrMalformed) || !reflect.DeepEqual(got, Bundle{}) {
 				t.Fatalf("got %v, %v, want ErrMalformed and nothing", got, err)
 			}
-			if text := err.Error(); strings.Contains(text, secret[:6]) || strings.Contains(text, strings.ToUpper(secret[:6])) {
+			if text := err.Error(); strings.Contains(text, secret[:6]) ||
+				strings.Contains(text, strings.ToUpper(secret[:6])) {
 				t.Errorf("the error tells the secret: %s", text)
 			}
 		})
 	}
 	broken := errors.New("broken disk")
-	if _, err := ParseBundle(io.MultiReader(strings.NewReader(asJSON), failing{broken})); !errors.Is(err, broken) {
+	if _, err := ParseBundle(io.MultiReader(strings.NewReader(asJSON), failing{broken})); !errors.Is(err,
+		broken) {
 		t.Errorf("got %v, want the reader's error", err)
 	}
 }
@@ -189,13 +193,15 @@ func TestCHeader(t *testing.T) {
 	}
 	dir := t.TempDir()
 	program := "#include \"bundle.h\"\n#include \"bundle.h\"\n#include <stdio.h>\n#ifndef LK_KIND_READER\n#error\n#endif\n" +
-		"int main(void) { printf(\"%s %s %s %d\", LK_IDENTITY, LK_SECRET, " + quoteC("a\"b\\c??/\n\x01é7") + ", LK_GATEWAY_PORT); return 0; }\n"
+		"int main(void) { printf(\"%s %s %s %d\", LK_IDENTITY, LK_SECRET, " + quoteC("a\"b\\c??/\n\x01é7") +
+		", LK_GATEWAY_PORT); return 0; }\n"
 	for name, text := range map[string]string{"bundle.h": got, "main.c": program} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if out, err := exec.Command(cc, "-std=c11", "-Wall", "-Wextra", "-Werror", "-o", filepath.Join(dir, "main"), filepath.Join(dir, "main.c")).CombinedOutput(); err != nil {
+	if out, err := exec.Command(cc, "-std=c11", "-Wall", "-Wextra", "-Werror", "-o",
+		filepath.Join(dir, "main"), filepath.Join(dir, "main.c")).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	out, err := exec.Command(filepath.Join(dir, "main")).Output()
@@ -227,7 +233,8 @@ targets,data,string,"front,back"
 			t.Errorf("row %v: want 4 columns and a name of at most 15 characters", row)
 		}
 	}
-	if got := write(t, bundle(t, func(b *Bundle) { b.Targets = nil }), NVSCSV); strings.Contains(got, "targets") {
+	if got := write(t, bundle(t, func(b *Bundle) { b.Targets = nil }), NVSCSV); strings.Contains(got,
+		"targets") {
 		t.Errorf("no targets, but a row for them:\n%s", got)
 	}
 }
@@ -293,7 +300,8 @@ func TestErrorsDoNotTellTheSecret(t *testing.T) {
 	}
 	b := bundle(t, nil)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%p"} {
-		if got := fmt.Sprintf(verb+verb, b, &b); strings.Contains(got, secret[:6]) || strings.Contains(got, "7a6b37") {
+		if got := fmt.Sprintf(verb+verb, b, &b); strings.Contains(got, secret[:6]) ||
+			strings.Contains(got, "7a6b37") {
 			t.Errorf("%s: got %s", verb, got)
 		}
 	}
@@ -346,11 +354,13 @@ func FuzzParseBundle(f *testing.F) {
 			return
 		}
 		again, err := ParseBundle(strings.NewReader(write(t, b, JSON)))
-		if err != nil || !reflect.DeepEqual(b.Targets, again.Targets) || !again.Secret.Equal(b.Secret) || again.Gateway != b.Gateway {
+		if err != nil || !reflect.DeepEqual(b.Targets, again.Targets) || !again.Secret.Equal(b.Secret) ||
+			again.Gateway != b.Gateway {
 			t.Fatalf("got %v, %v, want %v", again, err, b)
 		}
 		for _, f := range Formats {
-			if err := b.Write(io.Discard, f); err != nil && !errors.Is(err, ErrNoClient) && b.Kind != keys.KindSwitch {
+			if err := b.Write(io.Discard, f); err != nil && !errors.Is(err, ErrNoClient) &&
+				b.Kind != keys.KindSwitch {
 				t.Fatalf("%s: %v", f, err)
 			}
 		}
