@@ -1,46 +1,39 @@
 /*
- * One image: a reader, a switch, a lock or a lamp, as LK_ROLE_READER, _SWITCH, _LOCK or _LAMP says when app.c is compiled; LK_BATTERY makes
- * a reader that sleeps between taps. A board's main calls lk_app_init once and lk_app_step for ever.
+ * A board's program: its units, one console, one light. A board's main makes a struct lk_port for each unit
+ * of the image, calls lk_app_init once and lk_app_step for ever.
  */
 #ifndef LK_APP_H
 #define LK_APP_H
 
-#include "console.h"
-#include "led.h"
-#include "mfrc522.h"
-#include "node.h"
-#include "sleep.h"
+#include "debounce.h"
+#include "unit.h"
 
-/* A contact that bounces counts when it was still for a moment. */
-struct lk_debounce {
-	bool now, raw;
-	uint32_t since; /* when raw changed */
+/* One unit of an image, and the role that it plays. */
+struct lk_part {
+	struct lk_unit *unit; /* the first member of what the role needs; all zero. NULL ends the list */
+	const struct lk_role *role;
+	/* Fills in the key that is built in, as lk_settings_seed. NULL: there is none. */
+	int (*seed)(struct lk_settings *s);
 };
 
 struct lk_app {
-	const struct lk_port *port;
-	struct lk_settings settings; /* what the node works with */
-	struct lk_settings draft;    /* what the console changes */
+	const struct lk_port *port; /* of the first unit, for what all share */
+	const struct lk_part *parts;
+	struct lk_draft *drafts[LK_MOST_NODES];
 	struct lk_console console;
-	struct lk_counter counter;
-	struct lk_node node;
 	struct lk_led led;
-	bool ready;      /* provisioned: the node runs */
-	uint32_t began;  /* when the program started */
-	uint32_t health; /* when to report it next */
 	struct lk_debounce tamper;
-	/* What a role has. */
-	struct lk_mfrc522 chip;
-	struct lk_actuator actuator;
-	struct lk_debounce button, contact;
-	struct lk_sleep sleep;
-	uint32_t awake; /* until when a battery reader waits for a card */
+	uint32_t health; /* when to report it next */
 };
 
-/* Lets go of the output, reads the settings and starts the node, or waits at the console for what is missing. */
-void lk_app_init(struct lk_app *a, const struct lk_port *port);
+/* Lets go of the output, reads the settings and starts the nodes; one whose settings are not complete
+ * waits for them at the console. parts are at most LK_MOST_NODES; ports has one for each of them. */
+void lk_app_init(struct lk_app *a, const struct lk_part *parts, const struct lk_port *ports);
 
 /* Does what is due, then waits in port->udp_wait until more is. */
 void lk_app_step(struct lk_app *a);
+
+/* What this image is made of. Each file of port/image is one. */
+extern const struct lk_part lk_image[];
 
 #endif

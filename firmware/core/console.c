@@ -74,7 +74,7 @@ static bool hidden(struct lk_console *c)
 
 static void changed(const struct lk_console *c, int err)
 {
-	const char *missing = lk_settings_missing(c->draft);
+	const char *missing = lk_settings_missing(&c->draft->settings);
 	if (err < 0) {
 		answer(c, "not valid; try help", "");
 	} else if (missing != NULL) {
@@ -87,12 +87,13 @@ static void changed(const struct lk_console *c, int err)
 static void wrong_kind(const struct lk_console *c)
 {
 	print(c, "this firmware is a ");
-	answer(c, c->role, "'s; flash the one of your kind");
+	answer(c, c->draft->kind, c->n > 1 ? "'s; choose another with: role KIND" : "'s; flash the one of your kind");
 }
 
 static int set_wifi(const struct lk_console *c, char *rest)
 {
-	char old[sizeof c->draft->ssid];
+	struct lk_settings *s = &c->draft->settings;
+	char old[sizeof s->ssid];
 	struct word ssid, password;
 	take(&ssid, rest);
 	take(&password, ssid.rest);
@@ -100,20 +101,20 @@ static int set_wifi(const struct lk_console *c, char *rest)
 		return -1;
 	}
 	*password.end = *ssid.end = '\0';
-	memcpy(old, c->draft->ssid, sizeof old);
-	int err = lk_settings_set(c->draft, "ssid", ssid.s);
+	memcpy(old, s->ssid, sizeof old);
+	int err = lk_settings_set(s, "ssid", ssid.s);
 	if (err == 0) {
-		err = lk_settings_set(c->draft, "password", password.s);
+		err = lk_settings_set(s, "password", password.s);
 	}
 	if (err < 0) {
-		memcpy(c->draft->ssid, old, sizeof old);
+		memcpy(s->ssid, old, sizeof old);
 	}
 	return err;
 }
 
 static void show(const struct lk_console *c)
 {
-	const struct lk_settings *s = c->draft;
+	const struct lk_settings *s = &c->draft->settings;
 	char gateway[LK_GATEWAY_TEXT];
 	lk_settings_gateway(s, gateway);
 	const char *const have[] = {s->device, s->kind, s->target, gateway, s->identity, s->secret[0] == '\0' ? "" : "set", s->ssid};
@@ -131,13 +132,53 @@ static void restart(const struct lk_console *c)
 	c->port->restart(c->port->ctx);
 }
 
-static void store(const struct lk_console *c)
+/* Writes a draft; true if it is in flash. */
+static bool store(const struct lk_console *c, const struct lk_draft *d)
 {
-	if (lk_settings_save(c->draft, c->port) < 0) {
-		answer(c, "flash failed; try again", "");
-	} else {
+	if (lk_settings_save(&d->settings, d->port) == 0) {
+		return true;
+	}
+	answer(c, "flash failed; try again", "");
+	return false;
+}
+
+static void save(const struct lk_console *c)
+{
+	const char *missing = lk_settings_missing(&c->draft->settings);
+	if (missing != NULL) {
+		answer(c, "missing: ", missing);
+	} else if (!lk_settings_fits(&c->draft->settings, c->draft->kind)) {
+		wrong_kind(c);
+	} else if (store(c, c->draft)) {
 		restart(c);
 	}
+}
+
+static void erase(const struct lk_console *c, const char *rest)
+{
+	if (strcmp(rest, "yes") != 0) {
+		answer(c, "to remove key and wifi: erase yes", "");
+		return;
+	}
+	bool gone = true;
+	for (size_t i = 0; i < c->n; i++) {
+		lk_settings_wipe(&c->drafts[i]->settings);
+		gone = store(c, c->drafts[i]) && gone;
+	}
+	if (gone) {
+		restart(c);
+	}
+}
+
+static void choose_role(struct lk_console *c, const char *kind)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		if (strcmp(kind, c->drafts[i]->kind) == 0) {
+			c->draft = c->drafts[i];
+			return;
+		}
+	}
+	wrong_kind(c);
 }
 
 static void obey(struct lk_console *c)
@@ -150,10 +191,10 @@ static void obey(struct lk_console *c)
 	char *rest = w.rest + strspn(w.rest, " ");
 	for (size_t i = 0; i < VALUES; i++) {
 		if (is(&w, values[i]) || (i == TARGETS && is(&w, "target"))) {
-			if (i == KIND && strcmp(rest, c->role) != 0) {
+			if (i == KIND && strcmp(rest, c->draft->kind) != 0) {
 				wrong_kind(c);
 			} else {
-				changed(c, *rest == '\0' ? -1 : lk_settings_set(c->draft, values[i], rest));
+				changed(c, *rest == '\0' ? -1 : lk_settings_set(&c->draft->settings, values[i], rest));
 			}
 			return;
 		}
@@ -163,21 +204,11 @@ static void obey(struct lk_console *c)
 	} else if (is(&w, "show")) {
 		show(c);
 	} else if (is(&w, "save")) {
-		const char *missing = lk_settings_missing(c->draft);
-		if (missing != NULL) {
-			answer(c, "missing: ", missing);
-		} else if (!lk_settings_fits(c->draft, c->role)) {
-			wrong_kind(c);
-		} else {
-			store(c);
-		}
+		save(c);
 	} else if (is(&w, "erase")) {
-		if (strcmp(rest, "yes") != 0) {
-			answer(c, "to remove key and wifi: erase yes", "");
-		} else {
-			lk_settings_wipe(c->draft);
-			store(c);
-		}
+		erase(c, rest);
+	} else if (is(&w, "role")) {
+		choose_role(c, rest);
 	} else if (is(&w, "reboot")) {
 		restart(c);
 	} else if (is(&w, "help")) {
@@ -188,12 +219,13 @@ static void obey(struct lk_console *c)
 	}
 }
 
-void lk_console_init(struct lk_console *c, const struct lk_port *port, struct lk_settings *draft, const char *role)
+void lk_console_init(struct lk_console *c, const struct lk_port *port, struct lk_draft *const *drafts, size_t n)
 {
 	memset(c, 0, sizeof *c);
 	c->port = port;
-	c->draft = draft;
-	c->role = role;
+	c->drafts = drafts;
+	c->n = n;
+	c->draft = drafts[0];
 }
 
 void lk_console_byte(struct lk_console *c, uint8_t b)

@@ -10,22 +10,30 @@
 
 enum { LK_CONSOLE_LINE = 160 }; /* characters of the longest line that is taken */
 
+/* The settings of one of the board's devices, as the commands change them. */
+struct lk_draft {
+	struct lk_settings settings; /* begin with a copy of what the node works with */
+	const char *kind;            /* settings of another kind are refused */
+	const struct lk_port *port;  /* with the flash that the device has for itself */
+};
+
 struct lk_console {
 	const struct lk_port *port;
-	struct lk_settings *draft;
-	const char *role;
+	struct lk_draft *const *drafts;
+	size_t n;
+	struct lk_draft *draft; /* the one that the commands change */
 	uint8_t len;
 	bool refused; /* the line is too long or has a byte that is not text; nothing of it will be obeyed */
 	bool cr;      /* the last byte was CR: a LF after it ends no line of its own */
 	char line[LK_CONSOLE_LINE + 1];
 };
 
-/* role is the kind of device that this image is; settings of another kind are refused. draft is what the commands change: begin with a
- * copy of what the node works with. */
-void lk_console_init(struct lk_console *c, const struct lk_port *port, struct lk_settings *draft, const char *role);
+/* drafts are the board's devices, n of them: the commands change the first until "role KIND" chooses
+ * another. */
+void lk_console_init(struct lk_console *c, const struct lk_port *port, struct lk_draft *const *drafts, size_t n);
 
-/* Takes a byte, and obeys the line that it ends. "save" writes the draft and "erase yes" removes what was written; both restart the
- * board, as "reboot" does. */
+/* Takes a byte, and obeys the line that it ends. "save" writes the draft and "erase yes" removes what was
+ * written, of all devices; both restart the board, as "reboot" does. */
 void lk_console_byte(struct lk_console *c, uint8_t b);
 
 #endif

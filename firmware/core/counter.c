@@ -26,7 +26,7 @@ static uint64_t get64(const uint8_t *b)
 int lk_counter_load(struct lk_counter *c, const struct lk_port *port)
 {
 	uint8_t b[8];
-	int n = port->kv_get(port->ctx, key, b, sizeof b);
+	int n = port->kv_get(port->own, key, b, sizeof b);
 	c->next = c->reserved = 1;
 	if (n == 0 || n == LK_EIO) {
 		return n;
@@ -47,7 +47,7 @@ static int reserve(struct lk_counter *c, const struct lk_port *port)
 		end = c->next + LK_COUNTER_BLOCK;
 	}
 	put64(b, end);
-	if (port->kv_set(port->ctx, key, b, sizeof b) < 0) {
+	if (port->kv_set(port->own, key, b, sizeof b) < 0) {
 		return LK_EIO;
 	}
 	c->reserved = end;

@@ -45,7 +45,7 @@ static int send_datagram(void *ctx, const unsigned char *b, size_t n)
 {
 	const struct lk_port *p = ((struct lk_dtls *)ctx)->port;
 
-	(void)p->udp_send(p->ctx, b, n); /* what the network does not take is lost, as it may be later on its way too */
+	(void)p->udp_send(p->own, b, n); /* what the network does not take is lost, as it may be later on its way too */
 	return (int)n;
 }
 
@@ -101,7 +101,7 @@ static int recv_datagram(void *ctx, unsigned char *b, size_t cap)
 		return take_held(d, b, cap);
 	while (d->looks > 0) {
 		d->looks--;
-		int n = p->udp_recv(p->ctx, b, cap);
+		int n = p->udp_recv(p->own, b, cap);
 		if (n <= 0)
 			break; /* a failing socket is a silent gateway: timers end it */
 		struct lk_dtls *to = owner(d, b, (size_t)n);

@@ -24,18 +24,18 @@ enum {
 
 struct lk_dtls {
 	const struct lk_port *port;
-	mbedtls_ssl_context ssl;
-	mbedtls_ssl_config conf;
 	bool configured; /* conf and ssl hold memory */
 	bool up;         /* the handshake is done */
+	bool hinted;     /* a HelloRequest came since the handshake, to be taken by the caller */
 	uint8_t looks;   /* at the socket, that this call may still take */
 	uint32_t read_at; /* when the newest datagram was read */
 	uint32_t timer_began, timer_middle, timer_end; /* Mbed TLS's timer; end 0: none */
-	bool hinted;     /* a HelloRequest came since the handshake, to be taken by the caller */
 	struct lk_dtls *beside; /* shares the socket: one of the two is in its handshake. NULL: none */
 	uint32_t held_at;       /* when held was read */
 	uint16_t held_n;        /* bytes of held, 0: none */
 	uint8_t held[LK_HELD_DATAGRAM]; /* what the one beside has read and is ours */
+	mbedtls_ssl_config conf;
+	mbedtls_ssl_context ssl;
 };
 
 /* Prepares a handshake with that identity and secret, over the socket that port has open. LK_ENOMEM. Ends the association before. */

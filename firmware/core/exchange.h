@@ -16,8 +16,6 @@
 enum { LK_MESSAGE_MAX = 256, LK_MAX_RETRANSMIT = 4, LK_TOKEN_LEN = 4 };
 
 struct lk_exchange {
-	uint8_t b[LK_MESSAGE_MAX];
-	uint16_t n;
 	bool active;    /* an answer is awaited */
 	bool acked;     /* it was acknowledged: the answer comes separately, and nothing is repeated */
 	uint8_t repeats;
@@ -27,6 +25,8 @@ struct lk_exchange {
 	uint32_t due;   /* when it is to be repeated */
 	uint32_t wait;  /* before that repeat */
 	uint32_t srtt;  /* smoothed round trip in ms, 0 before the first sample */
+	uint16_t n;     /* bytes of b */
+	uint8_t b[LK_MESSAGE_MAX];
 };
 
 /* A new association: nothing is under way, tokens begin anew. random makes the first message ID hard to guess (§4.4). */

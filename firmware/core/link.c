@@ -10,7 +10,7 @@ uint32_t lk_link_now(const struct lk_link *l) { return l->port->now(l->port->ctx
 
 void lk_link_log(const struct lk_link *l, const char *text, uint32_t number)
 {
-	l->port->log(l->port->ctx, text, number);
+	l->port->log(l->port->own, text, number);
 }
 
 uint32_t lk_link_jitter(const struct lk_link *l, uint32_t limit)
@@ -24,12 +24,21 @@ uint32_t lk_link_jitter(const struct lk_link *l, uint32_t limit)
 	return r % limit;
 }
 
-void lk_link_init(struct lk_link *l, const struct lk_port *port, const struct lk_settings *s)
+void lk_link_init(struct lk_link *l, const struct lk_port *port, const struct lk_settings *s, struct lk_dtls pair[2])
 {
 	memset(l, 0, sizeof *l);
 	l->port = port;
 	l->settings = s;
-	l->dtls = &l->pair[0];
+	l->dtls = &pair[0];
+	l->spare = &pair[1];
+}
+
+void lk_link_swap(struct lk_link *l)
+{
+	struct lk_dtls *session = l->spare;
+
+	l->spare = l->dtls;
+	l->dtls = session;
 }
 
 void lk_link_take_echo(struct lk_link *l, const struct lk_coap *m)

@@ -25,17 +25,17 @@ struct lk_link {
 	enum lk_purpose purpose;
 	bool proven; /* something came back in this association */
 
-	struct lk_dtls *dtls; /* the session: one of the pair */
+	struct lk_dtls *dtls;  /* the session */
+	struct lk_dtls *spare; /* not in use, or in the handshake that makes the next session */
 	struct lk_held held;
 	struct lk_echoes issued;
 	struct lk_exchange out;
 	uint8_t in[LK_MESSAGE_MAX];
 	uint8_t answer[LK_ANSWER_MAX];
-	struct lk_dtls pair[2];
 };
 
-/* A link without an association. settings must outlive it. */
-void lk_link_init(struct lk_link *l, const struct lk_port *port, const struct lk_settings *s);
+/* A link without an association. settings and pair must outlive it. */
+void lk_link_init(struct lk_link *l, const struct lk_port *port, const struct lk_settings *s, struct lk_dtls pair[2]);
 
 /* Milliseconds, by the port's clock. */
 uint32_t lk_link_now(const struct lk_link *l);
@@ -46,11 +46,8 @@ void lk_link_log(const struct lk_link *l, const char *text, uint32_t number);
 /* A random number below limit, for jitter; 0 without random bytes. */
 uint32_t lk_link_jitter(const struct lk_link *l, uint32_t limit);
 
-/* The one of the pair that is not the session: it is not in use, or in its handshake. */
-static inline struct lk_dtls *lk_link_other(struct lk_link *l)
-{
-	return &l->pair[l->dtls == &l->pair[0]];
-}
+/* Makes the spare association the session, and the other way round. */
+void lk_link_swap(struct lk_link *l);
 
 /* Keeps the Echo that an answer carries, if any. */
 void lk_link_take_echo(struct lk_link *l, const struct lk_coap *m);

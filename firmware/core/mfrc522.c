@@ -214,7 +214,7 @@ static uint32_t fail(struct lk_mfrc522 *d)
 		d->tries++;
 	if (d->tries >= DEAD && !d->dead) {
 		d->dead = true;
-		d->port->log(d->port->ctx, "card reader chip does not answer", d->failures);
+		d->port->log(d->port->own, "card reader chip does not answer", d->failures);
 	}
 	return reset(d);
 }
@@ -294,7 +294,7 @@ static uint32_t collect(struct lk_mfrc522 *d)
 	d->tries = 0;
 	if (d->dead) {
 		d->dead = false;
-		d->port->log(d->port->ctx, "card reader chip answers", d->version);
+		d->port->log(d->port->own, "card reader chip answers", d->version);
 	}
 	if (!(s[1] & IRQ_RX)) {
 		if (d->check)

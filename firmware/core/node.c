@@ -23,12 +23,13 @@ static uint32_t until(uint32_t now, uint32_t t) { return passed(now, t) ? 0 : t 
 static uint32_t sooner(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 void lk_node_init(struct lk_node *n, const struct lk_port *port, const struct lk_settings *s,
-	struct lk_counter *c, struct lk_actuator *a)
+	struct lk_counter *c, const struct lk_served *served)
 {
 	memset(n, 0, sizeof *n);
-	lk_link_init(&n->link, port, s);
+	lk_link_init(&n->link, port, s, n->pair);
 	n->intent.counter = c;
-	n->actuator = a;
+	if (served)
+		n->served = *served;
 	n->registration.lifetime = LK_LIFETIME;
 	n->pause = FIRST_PAUSE;
 	uint32_t now = n->report.second = lk_link_now(&n->link);
@@ -95,8 +96,8 @@ static void leave_session(struct lk_node *n)
 	lk_report_requeue(&n->report);
 	n->registration.location[0] = 0;
 	n->intent.sent = false;
-	if (n->actuator)
-		lk_actuator_lost(n->actuator);
+	if (n->served.resource)
+		n->served.resource->lose_session(n->served.actuator);
 }
 
 /* Ends the association. The next one comes after pause, at least, or continues its handshake. */
@@ -109,7 +110,7 @@ static void end_session(struct lk_node *n, uint32_t pause)
 	n->state = begun ? LK_NODE_HANDSHAKE : LK_NODE_WAITING;
 	n->at = lk_link_now(&n->link) + pause;
 	if (begun)
-		n->link.dtls = lk_link_other(&n->link);
+		lk_link_swap(&n->link);
 }
 
 /* Ends an association that failed, or one that could not be made. */
@@ -147,8 +148,8 @@ static void begin_session(struct lk_node *n)
 	go_up(n, "session up");
 	n->link.proven = true;
 	lk_exchange_reset(&n->link.out, lk_link_jitter(&n->link, UINT16_MAX));
-	if (n->actuator)
-		lk_actuator_session(n->actuator);
+	if (n->served.resource)
+		n->served.resource->begin_session(n->served.actuator);
 }
 
 /* Resumes the association of before the sleep. False if there is none, or it cannot be resumed. */
@@ -170,7 +171,7 @@ static void connect(struct lk_node *n)
 {
 	const struct lk_settings *s = n->link.settings;
 	const struct lk_port *p = n->link.port;
-	int err = p->udp_open(p->ctx, s->host, s->port);
+	int err = p->udp_open(p->own, s->host, s->port);
 
 	if (err == LK_EAGAIN) {
 		n->at = lk_link_now(&n->link) + LOOK_AGAIN;
@@ -211,7 +212,7 @@ static uint32_t follow_hint(struct lk_node *n, uint32_t now)
 	if (result == LK_RENEWED) {
 		lk_dtls_forget(n->link.dtls);
 		leave_session(n);
-		n->link.dtls = lk_link_other(&n->link);
+		lk_link_swap(&n->link);
 		begin_session(n);
 	}
 	check(n, result);
@@ -280,7 +281,7 @@ static void take_message(struct lk_node *n, size_t len)
 		break;
 	default:
 		if (con && m.code != LK_COAP_EMPTY && m.code >> 5 == 0)
-			check(n, lk_link_send(l, l->answer, lk_serve_request(l, n->actuator, &m)));
+			check(n, lk_link_send(l, l->answer, lk_serve_request(l, &n->served, &m)));
 		else if (con)
 			send_empty(n, LK_COAP_RST, m.mid);
 	}
@@ -336,9 +337,9 @@ static void send_next(struct lk_node *n, uint32_t now)
 	} else if (!passed(now, l->hold)) {
 		return;
 	} else if (passed(now, n->registration.renew)) {
-		check(n, lk_registration_send(&n->registration, l, n->actuator));
+		check(n, lk_registration_send(&n->registration, l, &n->served));
 	} else if (n->report.wanted != 0) {
-		check(n, lk_report_send(&n->report, l, n->actuator));
+		check(n, lk_report_send(&n->report, l, n->served.actuator));
 	}
 }
 

@@ -16,24 +16,25 @@
 enum lk_node_state { LK_NODE_WAITING, LK_NODE_HANDSHAKE, LK_NODE_UP };
 
 struct lk_node {
+	struct lk_link link;
 	enum lk_node_state state;
 	uint32_t at;    /* WAITING: when to connect; UP: since when */
 	uint32_t pause; /* ms before the next try to connect */
 	uint8_t *saved; /* an association to be resumed instead of a handshake; wiped when it was */
 	uint16_t saved_len;
-	struct lk_actuator *actuator; /* NULL for a node that moves nothing */
+	struct lk_served served; /* all zero for a node that moves nothing */
 
 	struct lk_intent intent;
 	struct lk_report report;
 	struct lk_registration registration;
 	struct lk_renewal renewal;
-	struct lk_link link;
+	struct lk_dtls pair[2]; /* the link's */
 };
 
 /* A node that connects soon, unless it has an association to resume: then at once. The settings are
- * complete. */
+ * complete. served is NULL for a node that moves nothing. */
 void lk_node_init(struct lk_node *n, const struct lk_port *port, const struct lk_settings *s,
-	struct lk_counter *c, struct lk_actuator *a);
+	struct lk_counter *c, const struct lk_served *served);
 
 /* Continues an association from before deep sleep: state is wiped once it was taken, exchange and
  * location are set by the caller. */

@@ -25,10 +25,16 @@ enum lk_boot {
 	LK_BOOT_WAKE,     /* from deep sleep: the RTC memory holds what it held */
 };
 
-enum { LK_RTC_MAX = 512 }; /* bytes of RTC memory on an ESP8266 that are the program's own */
+enum {
+	LK_RTC_MAX = 512,  /* bytes of RTC memory on an ESP8266 that are the program's own */
+	LK_MOST_NODES = 2, /* nodes on one board */
+};
 
 struct lk_port {
-	void *ctx; /* passed to each function */
+	void *ctx; /* the board, passed to each function but those that get own */
+	/* What one node has for itself, passed to the functions of the socket, the flash and the log. A board
+	 * with two nodes gives each a struct lk_port of its own, which differ in this. */
+	void *own;
 
 	/* Monotonic time since some moment of this boot; it wraps after 49 days, so only differences mean something. */
 	uint32_t (*now)(void *ctx);
@@ -40,19 +46,19 @@ struct lk_port {
 	int (*net_join)(void *ctx, const char *ssid, const char *password);
 	bool (*net_ready)(void *ctx);
 
-	/* One UDP socket to the gateway. open resolves the host and takes a new source port each time, closing the socket before; LK_EAGAIN
+	/* One UDP socket of the node's own to the gateway. open resolves the host and takes a new source port each time, closing the socket before; LK_EAGAIN
 	 * while it looks the name up, to be called again. send succeeds also with what the network then loses. */
-	int (*udp_open)(void *ctx, const char *host, uint16_t port);
-	int (*udp_send)(void *ctx, const uint8_t *b, size_t n);
+	int (*udp_open)(void *own, const char *host, uint16_t port);
+	int (*udp_send)(void *own, const uint8_t *b, size_t n);
 	/* The next datagram, its first cap bytes if it is longer: its length, 0 if there is none now. Never waits. */
-	int (*udp_recv)(void *ctx, uint8_t *b, size_t cap);
-	/* Waits until there is a datagram, or something at the serial line, or ms have passed. */
+	int (*udp_recv)(void *own, uint8_t *b, size_t cap);
+	/* Waits until there is a datagram for one of the nodes, or something at the serial line, or ms have passed. */
 	void (*udp_wait)(void *ctx, uint32_t ms);
 
-	/* Flash by key (at most 15 characters). get returns the length, 0 if there is none; a value longer than cap is LK_ESPACE. What set
+	/* The node's flash, by key (at most 15 characters). get returns the length, 0 if there is none; a value longer than cap is LK_ESPACE. What set
 	 * has written holds when it returns 0, and a power cut leaves the old value or the new one. An empty value removes the key. */
-	int (*kv_get)(void *ctx, const char *key, uint8_t *b, size_t cap);
-	int (*kv_set)(void *ctx, const char *key, const uint8_t *b, size_t n);
+	int (*kv_get)(void *own, const char *key, uint8_t *b, size_t cap);
+	int (*kv_set)(void *own, const char *key, const uint8_t *b, size_t n);
 
 	/* Memory that survives deep sleep and nothing else; n is at most LK_RTC_MAX and a multiple of 4. */
 	int (*rtc_get)(void *ctx, uint8_t *b, size_t n);
@@ -84,7 +90,7 @@ struct lk_port {
 	int (*console_read)(void *ctx);
 	void (*print)(void *ctx, const char *text);
 	/* One line of log: text, and the number after a space. Never a secret, a UID or a payload. */
-	void (*log)(void *ctx, const char *text, uint32_t number);
+	void (*log)(void *own, const char *text, uint32_t number);
 };
 
 /* Heap, for Mbed TLS alone. A board provides them; memory comes zeroed. */

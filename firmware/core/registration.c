@@ -10,7 +10,7 @@ void lk_registration_begin_session(struct lk_registration *r, uint32_t now)
 	r->logged = false;
 }
 
-int lk_registration_send(struct lk_registration *r, struct lk_link *l, const struct lk_actuator *a)
+int lk_registration_send(struct lk_registration *r, struct lk_link *l, const struct lk_served *s)
 {
 	struct lk_coap_out o;
 	char lt[] = "lt=00000";
@@ -18,7 +18,7 @@ int lk_registration_send(struct lk_registration *r, struct lk_link *l, const str
 
 	/* What an update does not name stays as it was, so only a new registration says what the node is
 	 * (RFC 9176 §5.3.1). */
-	bool links = a && !r->location[0];
+	bool links = s->resource && !r->location[0];
 	size_t cap;
 	int len = 0;
 
@@ -34,7 +34,7 @@ int lk_registration_send(struct lk_registration *r, struct lk_link *l, const str
 	}
 	if (links) {
 		uint8_t *b = lk_coap_payload(&o, &cap);
-		len = lk_actuator_links(a, b, cap);
+		len = s->resource->write_links(s->actuator, b, cap);
 	}
 	return lk_link_send_request(l, &o, len, LK_FOR_REGISTRATION);
 }

@@ -2,8 +2,7 @@
 #ifndef LK_REGISTRATION_H
 #define LK_REGISTRATION_H
 
-#include "actuator.h"
-#include "link.h"
+#include "resource.h"
 
 enum {
 	LK_LOCATION_MAX = 24,       /* characters of the registration's path */
@@ -22,7 +21,7 @@ struct lk_registration {
 void lk_registration_begin_session(struct lk_registration *r, uint32_t now);
 
 /* Registers, or renews the registration. LK_ECLOSED as lk_link_send. */
-int lk_registration_send(struct lk_registration *r, struct lk_link *l, const struct lk_actuator *a);
+int lk_registration_send(struct lk_registration *r, struct lk_link *l, const struct lk_served *s);
 
 /* Takes the answer. LK_ENONE if the gateway refuses: the association is of no use then. */
 int lk_registration_take_answer(struct lk_registration *r, struct lk_link *l, const struct lk_coap *m);

@@ -30,7 +30,7 @@ static int ping(struct lk_renewal *r, struct lk_link *l, uint32_t now, uint32_t 
 static uint32_t give_up(struct lk_renewal *r, struct lk_link *l, int err)
 {
 	lk_link_log(l, "no new session, error", (uint32_t)-err);
-	lk_dtls_close(lk_link_other(l));
+	lk_dtls_close(l->spare);
 	r->state = LK_RENEWAL_NONE;
 	return UINT32_MAX;
 }
@@ -38,7 +38,7 @@ static uint32_t give_up(struct lk_renewal *r, struct lk_link *l, int err)
 /* Begins a handshake beside the session. */
 static uint32_t begin_handshake(struct lk_renewal *r, struct lk_link *l)
 {
-	struct lk_dtls *other = lk_link_other(l);
+	struct lk_dtls *other = l->spare;
 
 	int err = lk_dtls_open(other, l->port, l->settings->identity, l->settings->secret);
 	if (err < 0)
@@ -51,7 +51,7 @@ static uint32_t begin_handshake(struct lk_renewal *r, struct lk_link *l)
 
 static int continue_handshake(struct lk_renewal *r, struct lk_link *l, uint32_t *due)
 {
-	struct lk_dtls *other = lk_link_other(l);
+	struct lk_dtls *other = l->spare;
 	int err = lk_dtls_handshake(other);
 
 	*due = 0;

@@ -13,7 +13,7 @@ enum { LK_HINT_PAUSE = 5000 }; /* ms between two pings that a hint causes, at le
 enum lk_renewal_state {
 	LK_RENEWAL_NONE,
 	LK_RENEWAL_PING,      /* the gateway is asked, on the session */
-	LK_RENEWAL_HANDSHAKE, /* it did not answer: the other of the pair is in its handshake */
+	LK_RENEWAL_HANDSHAKE, /* it did not answer: the spare association is in its handshake */
 };
 
 struct lk_renewal {
@@ -23,7 +23,7 @@ struct lk_renewal {
 	uint8_t pings;   /* how often it was sent */
 };
 
-enum { LK_RENEWED = 1 }; /* the handshake of the other of the pair is done: it takes the session's place */
+enum { LK_RENEWED = 1 }; /* the handshake of the spare association is done: it takes the session's place */
 
 /* Follows hints, while the node has a session. *due becomes ms until there is more to do. Returns 0,
  * LK_RENEWED, or LK_ECLOSED as lk_link_send. */

@@ -190,7 +190,7 @@ int lk_settings_load(struct lk_settings *s, const struct lk_port *port)
 	int err = 0;
 	memset(s, 0, sizeof *s);
 	for (const struct field *f = fields; f < fields + LK_SETTINGS_KEYS; f++) {
-		int n = port->kv_get(port->ctx, f->key, (uint8_t *)value, sizeof value - 1);
+		int n = port->kv_get(port->own, f->key, (uint8_t *)value, sizeof value - 1);
 		if (n == LK_EIO) {
 			err = LK_EIO;
 			continue;
@@ -232,7 +232,7 @@ void lk_settings_gateway(const struct lk_settings *s, char buf[LK_GATEWAY_TEXT])
 
 static int put(const struct lk_port *port, const struct field *f, const char *text)
 {
-	return port->kv_set(port->ctx, f->key, (const uint8_t *)text, strlen(text)) < 0 ? LK_EIO : 0;
+	return port->kv_set(port->own, f->key, (const uint8_t *)text, strlen(text)) < 0 ? LK_EIO : 0;
 }
 
 int lk_settings_save(const struct lk_settings *s, const struct lk_port *port)

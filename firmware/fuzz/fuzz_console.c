@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char *const lines[] = {
 	"\nsecret zzzzzzzzzzzzzzzzzzzzzzzzzz\n", "\nsecret zzzzz",
 	"\nwifi net ~~~~~~~~\n", "\nwifi \"my net\" \"~~ ~~~~~~~\"\n", "\nwifi net ~~~~",
-	"\nidentity lk-0123456789\n", "\ngateway gw:1\n", "\nkind lock\n", "\nsave\n", "\nshow\n", "\nerase yes\n",
+	"\nidentity lk-0123456789\n", "\ngateway gw:1\n", "\nkind lock\n", "\nsave\n", "\nshow\n", "\nerase yes\n", "\nrole lock\n",
+	"\nrole lamp\n",
 };
 
 enum { LINES = sizeof lines / sizeof lines[0] };
@@ -30,10 +31,12 @@ static void must(bool so)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct lk_console console;
-	struct lk_settings draft, loaded;
-	memset(&draft, 0, sizeof draft);
+	struct lk_settings loaded;
+	struct lk_draft one = {.kind = "lock", .port = &board.port};
+	struct lk_draft two = {.kind = "lamp", .port = &board.port};
+	struct lk_draft *const drafts[] = {&one, &two};
 	fake_init(&board);
-	lk_console_init(&console, &board.port, &draft, "lock");
+	lk_console_init(&console, &board.port, drafts, 2);
 	for (size_t i = 0; i < size; i++) {
 		uint8_t b = data[i];
 		fake_clear(&board);
@@ -42,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			for (const char *s = lines[b - 0x10]; *s != '\0'; s++) {
 				lk_console_byte(&console, (uint8_t)*s);
 			}
-		} else if (b == 0x1c) {
+		} else if (b == 0x1f) {
 			board.kv_power = board.kv_power < 0 ? 4 : -1;
 		} else {
 			lk_console_byte(&console, b == 'z' || b == '~' ? 'y' : b);
@@ -50,13 +53,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		must(strchr(board.printed, 'z') == NULL && strchr(board.printed, '~') == NULL);
 		must(board.logged_n == 0);
 		must(console.len <= LK_CONSOLE_LINE && console.line[console.len] == '\0');
-		must(draft.kind[0] == '\0' || strcmp(draft.kind, "lock") == 0);
-		must((draft.host[0] == '\0') == (draft.port == 0));
+		for (int d = 0; d < 2; d++) {
+			const struct lk_settings *s = &drafts[d]->settings;
+			must(s->kind[0] == '\0' || strcmp(s->kind, drafts[d]->kind) == 0);
+			must((s->host[0] == '\0') == (s->port == 0));
+		}
 	}
 	/* All that could be typed could be saved and loads as it was. */
 	board.kv_power = -1;
-	must(lk_settings_save(&draft, &board.port) == 0);
+	must(lk_settings_save(&one.settings, &board.port) == 0);
 	(void)lk_settings_load(&loaded, &board.port);
-	must(memcmp(&draft, &loaded, sizeof draft) == 0);
+	must(memcmp(&one.settings, &loaded, sizeof loaded) == 0);
 	return 0;
 }

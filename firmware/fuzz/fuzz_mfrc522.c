@@ -188,7 +188,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	w.in = data + 1;
 	w.left = size - 1;
 	w.mode = data[0] < SCRIPT ? data[0] : SCRIPT;
-	w.port = (struct lk_port){ .ctx = &w, .spi = spi, .chip_reset = chip_reset, .log = print };
+	w.port = (struct lk_port){ .ctx = &w, .own = &w, .spi = spi, .chip_reset = chip_reset, .log = print };
 	mfrc522_model_init(&w.m);
 	lk_mfrc522_init(&w.d);
 	if (w.mode == SCRIPT) {

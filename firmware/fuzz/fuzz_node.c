@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "act.h"
 #include "clear_dtls.h"
 #include "fake_port.h"
 #include "node.h"
@@ -17,6 +18,7 @@ static struct fake_port board;
 static struct lk_settings settings;
 static struct lk_counter counter;
 static struct lk_actuator actuator;
+static const struct lk_served served = {&lk_act, &actuator};
 static struct lk_node node;
 static bool lamp;
 
@@ -131,7 +133,7 @@ static void boot(bool moves)
 	memset(echo, 0, sizeof echo);
 	(void)lk_counter_load(&counter, &board.port);
 	lk_actuator_init(&actuator, &board.port, lamp);
-	lk_node_init(&node, &board.port, &settings, &counter, moves ? &actuator : NULL);
+	lk_node_init(&node, &board.port, &settings, &counter, moves ? &served : NULL);
 	look(true);
 	/* Until it has asked for its registration. */
 	for (int i = 0; i < 200 && !node.link.out.active; i++)

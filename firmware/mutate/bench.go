@@ -110,24 +110,18 @@ func (b *bench) measure(t string) error {
 		return fmt.Errorf("%s does not pass as it is", t)
 	}
 	usual := time.Since(began)
-	source, err := os.ReadFile(filepath.Join("test", t+".c"))
-	if err != nil {
-		return err
-	}
 	core, err := filepath.Glob("core/*.c")
 	if err != nil {
 		return err
 	}
 	for _, c := range core {
 		file := filepath.Base(c)
-		if strings.Contains(string(text), "libcore.a("+strings.TrimSuffix(file, ".c")+".o)") || includes(string(source), file) {
+		if strings.Contains(string(text), "libcore.a("+strings.TrimSuffix(file, ".c")+".o)") {
 			b.tests[file] = append(b.tests[file], test{t, usual})
 		}
 	}
 	return nil
 }
-
-func includes(source, file string) bool { return strings.Contains(source, `#include "`+file+`"`) }
 
 // try tells how a change of a file ends.
 func (b *bench) try(m mutant, src string) (string, error) {
@@ -147,14 +141,11 @@ func (b *bench) try(m mutant, src string) (string, error) {
 		if i == 1 && b.sameCode(m, changed, src) {
 			return same, nil
 		}
-		if m.file != included && !b.compile(v.shared(), changed, b.library(v)) {
+		if !b.compile(v.shared(), changed, b.library(v)) {
 			return stillborn, nil
 		}
 		for _, t := range b.tests[m.file] {
 			program := b.program(v, t.name)
-			if m.file == included && !b.compile(append([]string{"-I" + filepath.Dir(changed)}, v.flags...), "test/"+t.name+".c", program, v.archives()...) {
-				return stillborn, nil
-			}
 			limit := 10*t.usual + time.Second
 			if i == 1 {
 				limit *= 5
@@ -167,10 +158,7 @@ func (b *bench) try(m mutant, src string) (string, error) {
 	return lives, nil
 }
 
-// included is compiled with a role, as a part of the tests that include it. Of every other file we make a shared
-// library: so the tests of a file are linked once and not once for each change.
-const included = "app.c"
-
+// Of the changed file we make a shared library: so the tests of a file are linked once and not once for each change.
 func (v variant) shared() []string { return append([]string{"-fPIC", "-shared"}, v.flags...) }
 func (v variant) archives() []string {
 	return []string{"build/" + v.name + "/libcore.a", "build/" + v.name + "/libmbedtls.a"}
@@ -181,7 +169,7 @@ func (b *bench) program(v variant, t string) string { return filepath.Join(b.dir
 
 // link makes the tests of a file, with the file as a library, unless they are there.
 func (b *bench) link(v variant, file, changed, src string) error {
-	if b.linked[v.name] == file || file == included {
+	if b.linked[v.name] == file {
 		return nil
 	}
 	if err := os.WriteFile(changed, []byte(src), 0o644); err != nil {
@@ -212,9 +200,6 @@ func (b *bench) link(v variant, file, changed, src string) error {
 // sameCode tells whether an optimizing compiler makes the same code of the changed file as of the original: then
 // the change makes no difference.
 func (b *bench) sameCode(m mutant, changed, src string) bool {
-	if m.file == included {
-		return false
-	}
 	code := b.optimized(changed)
 	if b.original[m.file] == nil { // from the same path, because an object has the name in it
 		if err := os.WriteFile(changed, []byte(src), 0o644); err != nil {

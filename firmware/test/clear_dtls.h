@@ -41,7 +41,7 @@ uint32_t lk_dtls_due(const struct lk_dtls *d)
 	return clear_due;
 }
 
-int lk_dtls_send(struct lk_dtls *d, const uint8_t *b, size_t n) { return d->up ? d->port->udp_send(d->port->ctx, b, n) : LK_ECLOSED; }
+int lk_dtls_send(struct lk_dtls *d, const uint8_t *b, size_t n) { return d->up ? d->port->udp_send(d->port->own, b, n) : LK_ECLOSED; }
 
 /* What the next calls of lk_dtls_recv come to; 0: to what there is. */
 static int clear_recv;
@@ -50,7 +50,7 @@ int lk_dtls_recv(struct lk_dtls *d, uint8_t *b, size_t cap)
 {
 	if (clear_recv < 0)
 		return clear_recv;
-	int n = d->port->udp_recv(d->port->ctx, b, cap);
+	int n = d->port->udp_recv(d->port->own, b, cap);
 
 	d->read_at = d->port->now(d->port->ctx);
 	return n > 0 ? n : LK_EAGAIN;

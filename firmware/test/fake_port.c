@@ -344,7 +344,7 @@ void fake_init(struct fake_port *f)
 {
 	memset(f, 0, sizeof *f);
 	f->port = functions;
-	f->port.ctx = f;
+	f->port.ctx = f->port.own = f;
 	f->random_state = 2463534242u;
 	f->net = true;
 	f->kv_power = -1;

@@ -94,7 +94,7 @@ static inline void rig_start(struct rig *r)
 	memset(r, 0, sizeof *r);
 	mfrc522_model_init(&r->m);
 	lk_mfrc522_init(&r->d);
-	r->port.ctx = r;
+	r->port.ctx = r->port.own = r;
 	r->port.spi = rig_spi;
 	r->port.chip_reset = rig_reset;
 	r->port.log = rig_log;

@@ -1,6 +1,6 @@
 /*
- * A whole image in the clear, and the gateway that answers it. To be included once in a program, after app.c with its role. The clock
- * stands while the image works: time passes only in pass().
+ * A whole image in the clear (image.h), and the gateway that answers it. To be included once in a program.
+ * The clock stands while the image works: time passes only in pass().
  */
 #ifndef LK_PLAYED_APP_H
 #define LK_PLAYED_APP_H
@@ -8,9 +8,9 @@
 #include "check.h"
 #include "clear_dtls.h"
 #include "fake_port.h"
+#include "image.h"
 
 static struct fake_port board;
-static struct lk_app app;
 static uint32_t most; /* the longest wait since it was set to 0 */
 
 static struct {
@@ -117,11 +117,7 @@ static inline void board_of(const char *kind)
 	fake_kv_text(&board, "kind", kind);
 }
 
-static inline void start(void)
-{
-	memset(&app, 0xa5, sizeof app); /* what a stack may hold */
-	lk_app_init(&app, &board.port);
-}
+static inline void start(void) { start_image(&board.port); }
 
 static inline bool logged(const char *line) { return strstr(board.logged, line) != NULL; }
 static inline bool printed(const char *text) { return strstr(board.printed, text) != NULL; }
@@ -137,8 +133,8 @@ static inline void forget_told(void)
 static inline void online(void)
 {
 	pass(3000);
-	CHECK(lk_node_is_online(&app.node));
-	CHECK(lk_node_is_idle(&app.node));
+	CHECK(lk_node_is_online(&unit->node));
+	CHECK(lk_node_is_idle(&unit->node));
 }
 
 #endif

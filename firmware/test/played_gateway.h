@@ -5,6 +5,7 @@
 #ifndef LK_PLAYED_GATEWAY_H
 #define LK_PLAYED_GATEWAY_H
 
+#include "act.h"
 #include "check.h"
 #include "clear_dtls.h"
 #include "fake_port.h"
@@ -20,6 +21,7 @@ static struct fake_port board;
 static struct lk_settings settings;
 static struct lk_counter counter;
 static struct lk_actuator actuator;
+static const struct lk_served served = {&lk_act, &actuator};
 static struct lk_node node;
 
 /* The newest message that the node sent. */
@@ -84,7 +86,7 @@ static inline void boot(bool lock)
 	memset(&counter, 0, sizeof counter);
 	(void)lk_counter_load(&counter, &board.port);
 	lk_actuator_init(&actuator, &board.port, false);
-	lk_node_init(&node, &board.port, &settings, &counter, lock ? &actuator : NULL);
+	lk_node_init(&node, &board.port, &settings, &counter, lock ? &served : NULL);
 }
 
 /* Takes the newest message and tells whether there was one. */

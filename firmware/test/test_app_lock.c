@@ -1,12 +1,15 @@
 /* The lock's image: what its pins do, and what it tells of them. */
-#define LK_ROLE_LOCK 1
-#include "app.c"
+#include "lock.h"
 
 #include "check.h"
 #include "fake_port.h"
 
+#define IMAGE struct lk_lock
+#define ROLE lk_role_lock
+#define SEED NULL
+#include "image.h"
+
 static struct fake_port board;
-static struct lk_app app;
 
 static void boot(bool provisioned)
 {
@@ -22,7 +25,7 @@ static void boot(bool provisioned)
 
 static void start(void)
 {
-	lk_app_init(&app, &board.port);
+	start_image(&board.port);
 	CHECK(board.level == 0);
 }
 
@@ -39,7 +42,7 @@ static void the_exit_button_opens_with_settings_and_without(void)
 			boot(provisioned);
 			board.kv_get_fails = broken;
 			start();
-			CHECK_EQ(app.ready, provisioned && !broken);
+			CHECK_EQ(unit->ready, provisioned && !broken);
 			pass(200);
 			board.inputs[LK_INPUT_BUTTON] = true;
 			pass(100);
@@ -47,7 +50,7 @@ static void the_exit_button_opens_with_settings_and_without(void)
 			board.inputs[LK_INPUT_BUTTON] = false;
 			pass(LK_PULSE_OWN + 100);
 			CHECK_EQ(board.level, 0);
-			CHECK(!app.actuator.pulsing);
+			CHECK(!mine.actuator.pulsing);
 		}
 }
 
@@ -58,9 +61,9 @@ static void a_case_is_told_at_boot_shut_or_open(void)
 		board.inputs[LK_INPUT_TAMPER] = open;
 		start();
 		pass(200);
-		CHECK(app.node.report.wanted & LK_REPORT_TAMPER);
-		CHECK_EQ(app.node.report.tamper, open);
-		CHECK_EQ((app.node.report.wanted & LK_REPORT_TAMPERED) != 0, open);
+		CHECK(unit->node.report.wanted & LK_REPORT_TAMPER);
+		CHECK_EQ(unit->node.report.tamper, open);
+		CHECK_EQ((unit->node.report.wanted & LK_REPORT_TAMPERED) != 0, open);
 	}
 }
 
@@ -69,13 +72,13 @@ static void a_door_and_a_case_that_were_open_are_remembered(void)
 	boot(true);
 	start();
 	pass(200);
-	CHECK(!(app.node.report.wanted & (LK_REPORT_OPENED | LK_REPORT_TAMPERED)));
+	CHECK(!(unit->node.report.wanted & (LK_REPORT_OPENED | LK_REPORT_TAMPERED)));
 	board.inputs[LK_INPUT_CONTACT] = board.inputs[LK_INPUT_TAMPER] = true;
 	pass(100);
 	board.inputs[LK_INPUT_CONTACT] = board.inputs[LK_INPUT_TAMPER] = false;
 	pass(100);
-	CHECK(!app.node.report.tamper && app.actuator.contact == LK_CONTACT_CLOSED);
-	CHECK((app.node.report.wanted & LK_REPORT_OPENED) && (app.node.report.wanted & LK_REPORT_TAMPERED));
+	CHECK(!unit->node.report.tamper && mine.actuator.contact == LK_CONTACT_CLOSED);
+	CHECK((unit->node.report.wanted & LK_REPORT_OPENED) && (unit->node.report.wanted & LK_REPORT_TAMPERED));
 }
 
 static void the_console_changes_what_runs_only_by_a_restart(void)
@@ -84,9 +87,9 @@ static void the_console_changes_what_runs_only_by_a_restart(void)
 	start();
 	fake_type(&board, "gateway 198.51.100.7:1\nidentity lk-9999999999\n");
 	pass(100);
-	CHECK(strcmp(app.settings.host, "192.0.2.1") == 0 && app.settings.port == 5684);
-	CHECK(strcmp(app.settings.identity, "lk-0123456789") == 0 && app.settings.secret[0] == '0');
-	CHECK(strcmp(app.draft.host, "198.51.100.7") == 0 && app.draft.secret[0] == 0);
+	CHECK(strcmp(unit->settings.host, "192.0.2.1") == 0 && unit->settings.port == 5684);
+	CHECK(strcmp(unit->settings.identity, "lk-0123456789") == 0 && unit->settings.secret[0] == '0');
+	CHECK(strcmp(unit->draft.settings.host, "198.51.100.7") == 0 && unit->draft.settings.secret[0] == 0);
 	CHECK_EQ(board.restarts, 0);
 }
 
@@ -96,14 +99,14 @@ static void its_contact_is_known_and_told_at_boot(void)
 		boot(true);
 		board.inputs[LK_INPUT_CONTACT] = board.inputs[LK_INPUT_TAMPER] = open;
 		start();
-		CHECK_EQ(app.actuator.contact, open ? LK_CONTACT_OPEN : LK_CONTACT_CLOSED);
-		CHECK(app.node.report.wanted & LK_REPORT_CONTACT);
-		CHECK(!(app.node.report.wanted & LK_REPORT_OPENED));
-		CHECK_EQ(app.node.report.tamper, open);
+		CHECK_EQ(mine.actuator.contact, open ? LK_CONTACT_OPEN : LK_CONTACT_CLOSED);
+		CHECK(unit->node.report.wanted & LK_REPORT_CONTACT);
+		CHECK(!(unit->node.report.wanted & LK_REPORT_OPENED));
+		CHECK_EQ(unit->node.report.tamper, open);
 		pass(200);
-		CHECK(!(app.node.report.wanted & LK_REPORT_OPENED)); /* it was open before */
-		CHECK_EQ(app.node.actuator, &app.actuator);
-		CHECK(!app.actuator.lamp);
+		CHECK(!(unit->node.report.wanted & LK_REPORT_OPENED)); /* it was open before */
+		CHECK_EQ(unit->node.served.actuator, &mine.actuator);
+		CHECK(!mine.actuator.lamp);
 	}
 }
 
@@ -112,23 +115,23 @@ static void an_exit_is_told_and_a_door_that_opens_and_shuts(void)
 	boot(true);
 	start();
 	pass(200);
-	app.node.report.wanted = 0;
+	unit->node.report.wanted = 0;
 	board.inputs[LK_INPUT_BUTTON] = true;
 	pass(100);
-	CHECK_EQ(app.node.report.wanted, LK_REPORT_EXIT);
+	CHECK_EQ(unit->node.report.wanted, LK_REPORT_EXIT);
 	board.inputs[LK_INPUT_BUTTON] = false;
-	app.node.report.wanted = 0;
+	unit->node.report.wanted = 0;
 	pass(100);
-	CHECK_EQ(app.node.report.wanted, 0);
+	CHECK_EQ(unit->node.report.wanted, 0);
 	board.inputs[LK_INPUT_CONTACT] = true;
 	pass(100);
-	CHECK_EQ(app.node.report.wanted, LK_REPORT_CONTACT | LK_REPORT_OPENED);
-	CHECK_EQ(app.actuator.contact, LK_CONTACT_OPEN);
-	app.node.report.wanted = 0;
+	CHECK_EQ(unit->node.report.wanted, LK_REPORT_CONTACT | LK_REPORT_OPENED);
+	CHECK_EQ(mine.actuator.contact, LK_CONTACT_OPEN);
+	unit->node.report.wanted = 0;
 	board.inputs[LK_INPUT_CONTACT] = false;
 	pass(100);
-	CHECK_EQ(app.node.report.wanted, LK_REPORT_CONTACT);
-	CHECK_EQ(app.actuator.contact, LK_CONTACT_CLOSED);
+	CHECK_EQ(unit->node.report.wanted, LK_REPORT_CONTACT);
+	CHECK_EQ(mine.actuator.contact, LK_CONTACT_CLOSED);
 }
 
 int main(void)

@@ -1,8 +1,12 @@
 /* The image of a reader on mains power: cards, what its light says, and what it says without settings. */
-#define LK_ROLE_READER 1
-#include "app.c"
+#include "reader.h"
 
+#include "err.h"
 #include "mfrc522_model.h"
+
+#define IMAGE struct lk_reader
+#define ROLE lk_role_reader
+#define SEED NULL
 #include "played_app.h"
 
 static const uint8_t card[4] = {0x0a, 0x1b, 0x2c, 0x3d}, other[4] = {0x11, 0x22, 0x33, 0x44};
@@ -40,7 +44,7 @@ static void a_card_is_asked_about_and_the_light_says_the_verdict(void)
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
 		boot();
 		start();
-		CHECK_EQ(app.node.actuator, NULL);
+		CHECK_EQ(unit->node.served.actuator, NULL);
 		(void)step();
 		CHECK_EQ(app.led.base, LK_LED_CONNECTING);
 		online();
@@ -71,13 +75,13 @@ static void a_card_while_another_waits_is_refused_by_the_light(void)
 	gateway.gone = true;
 	mfrc522_model_card(&chip, card, sizeof card);
 	pass(400);
-	CHECK(app.node.intent.active);
+	CHECK(unit->node.intent.active);
 	CHECK(!app.led.showing);
 	mfrc522_model_card(&chip, other, sizeof other);
 	pass(400);
 	CHECK(app.led.showing);
 	CHECK_EQ(app.led.once, LK_LED_RETRY);
-	CHECK(memcmp(app.node.intent.uid, card, sizeof card) == 0);
+	CHECK(memcmp(unit->node.intent.uid, card, sizeof card) == 0);
 }
 
 static void a_chip_that_does_not_answer_is_shown(void)
@@ -87,7 +91,7 @@ static void a_chip_that_does_not_answer_is_shown(void)
 	online();
 	mfrc522_model_break(&chip, MFRC522_MODEL_DEAD);
 	pass(60000);
-	CHECK(app.chip.dead);
+	CHECK(mine.chip.dead);
 	CHECK_EQ(app.led.base, LK_LED_FAULT);
 }
 
@@ -97,7 +101,7 @@ static void without_settings_it_says_what_is_missing_and_does_nothing(void)
 	board.now = 0;
 	fake_kv_put(&board, "secret", NULL, 0);
 	start();
-	CHECK(!app.ready);
+	CHECK(!unit->ready);
 	CHECK(printed("secret is missing, or no good\r\n"));
 	CHECK(logged("not provisioned: type help 0\n"));
 	CHECK(!logged("flash cannot be read"));
@@ -115,7 +119,7 @@ static void a_setting_that_is_no_good_is_named(void)
 	boot();
 	fake_kv_text(&board, "device", "no\x01good");
 	start();
-	CHECK(!app.ready);
+	CHECK(!unit->ready);
 	CHECK(printed("device is missing, or no good\r\n"));
 }
 
@@ -124,7 +128,7 @@ static void the_settings_of_another_role_are_not_used(void)
 	boot();
 	fake_kv_text(&board, "kind", "lock");
 	start();
-	CHECK(!app.ready);
+	CHECK(!unit->ready);
 	CHECK(logged("these settings are not a reader's 0\n"));
 	CHECK(logged("not provisioned: type help 0\n"));
 }
@@ -140,13 +144,13 @@ static void flash_that_cannot_be_read_is_not_believed(void)
 	boot();
 	board.kv_get_fails = true;
 	start();
-	CHECK(!app.ready);
+	CHECK(!unit->ready);
 	CHECK(logged("flash cannot be read 0\n"));
 	boot();
 	read_flash = board.port.kv_get;
 	board.port.kv_get = without_password; /* all that must be there is */
 	start();
-	CHECK(!app.ready);
+	CHECK(!unit->ready);
 	CHECK(logged("flash cannot be read 0\n"));
 }
 
@@ -155,12 +159,12 @@ static void it_says_that_it_started_and_joins_its_network(void)
 	boot();
 	board.boot = LK_BOOT_WATCHDOG;
 	start();
-	CHECK(app.ready);
+	CHECK(unit->ready);
 	CHECK(logged("latchkey reader, started for reason 2\n"));
 	CHECK(!logged("counter lost"));
 	CHECK(!logged("flash cannot be read"));
 	CHECK_EQ(board.joins, 0);
-	CHECK(strcmp(app.draft.identity, "lk-0123456789") == 0); /* the console shows it */
+	CHECK(strcmp(unit->draft.settings.identity, "lk-0123456789") == 0); /* the console shows it */
 	boot();
 	fake_kv_text(&board, "ssid", "x");
 	fake_kv_text(&board, "password", "correct horse");
@@ -175,20 +179,20 @@ static void what_it_is_and_how_it_is_goes_to_the_gateway(void)
 {
 	boot();
 	start();
-	CHECK(app.node.report.wanted & LK_REPORT_BOOT);
-	CHECK(!(app.node.report.wanted & LK_REPORT_HEALTH));
+	CHECK(unit->node.report.wanted & LK_REPORT_BOOT);
+	CHECK(!(unit->node.report.wanted & LK_REPORT_HEALTH));
 	(void)step();
-	CHECK(app.node.report.wanted & LK_REPORT_HEALTH);
-	CHECK_EQ(app.node.registration.lifetime, LK_LIFETIME);
+	CHECK(unit->node.report.wanted & LK_REPORT_HEALTH);
+	CHECK_EQ(unit->node.registration.lifetime, LK_LIFETIME);
 	uint32_t began = board.now;
 	online();
 	CHECK(told("boot") && told("supply") && told("tamper"));
 	forget_told();
 	pass(began + 599999 - board.now);
 	CHECK(!told("supply") && !told("tamper"));
-	CHECK(!(app.node.report.wanted & LK_REPORT_HEALTH));
+	CHECK(!(unit->node.report.wanted & LK_REPORT_HEALTH));
 	pass(1);
-	CHECK(app.node.report.wanted & LK_REPORT_HEALTH || app.node.report.sending & LK_REPORT_HEALTH);
+	CHECK(unit->node.report.wanted & LK_REPORT_HEALTH || unit->node.report.sending & LK_REPORT_HEALTH);
 	pass(100);
 	CHECK(told("supply"));
 	forget_told();

@@ -1,7 +1,9 @@
 /* The image of a switch: a press, and how still a contact must be. */
-#define LK_ROLE_SWITCH 1
-#include "app.c"
+#include "switch.h"
 
+#define IMAGE struct lk_switch
+#define ROLE lk_role_switch
+#define SEED NULL
 #include "played_app.h"
 
 static void begin(void)
@@ -32,13 +34,13 @@ static void a_press_counts_after_30_ms_and_once(void)
 	uint32_t at = board.now;
 	press(true);
 	look_after(29);
-	CHECK(!app.node.intent.active);
+	CHECK(!unit->node.intent.active);
 	look_after(1);
-	CHECK(app.node.intent.active);
-	CHECK_EQ(app.node.intent.at, at); /* when it was pressed */
-	CHECK_EQ(app.node.intent.action, LK_TOGGLE);
-	CHECK_EQ(app.node.intent.uid_len, 0);
-	CHECK_EQ(app.node.actuator, NULL);
+	CHECK(unit->node.intent.active);
+	CHECK_EQ(unit->node.intent.at, at); /* when it was pressed */
+	CHECK_EQ(unit->node.intent.action, LK_TOGGLE);
+	CHECK_EQ(unit->node.intent.uid_len, 0);
+	CHECK_EQ(unit->node.served.actuator, NULL);
 	CHECK(!app.led.showing);
 	pass(5000);
 	CHECK_EQ(gateway.scans, 1);
@@ -60,10 +62,10 @@ static void a_contact_that_bounces_is_waited_for(void)
 	uint32_t at = board.now;
 	press(true);
 	look_after(29);
-	CHECK(!app.node.intent.active);
+	CHECK(!unit->node.intent.active);
 	look_after(1);
-	CHECK(app.node.intent.active);
-	CHECK_EQ(app.node.intent.at, at);
+	CHECK(unit->node.intent.active);
+	CHECK_EQ(unit->node.intent.at, at);
 	begin();
 	press(true);
 	fake_pass(&board, 20);
@@ -78,7 +80,7 @@ static void a_press_while_another_waits_is_refused_by_the_light(void)
 	gateway.gone = true;
 	press(true);
 	pass(100);
-	CHECK(app.node.intent.active);
+	CHECK(unit->node.intent.active);
 	press(false);
 	pass(100);
 	CHECK(!app.led.showing);
@@ -107,9 +109,9 @@ static void a_case_that_is_opened_is_told(void)
 	board.inputs[LK_INPUT_TAMPER] = true;
 	(void)step();
 	look_after(29);
-	CHECK(!app.node.report.tamper);
+	CHECK(!unit->node.report.tamper);
 	look_after(1);
-	CHECK(app.node.report.tamper);
+	CHECK(unit->node.report.tamper);
 	pass(100);
 	CHECK(told("tamper"));
 	forget_told();

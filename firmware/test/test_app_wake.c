@@ -1,8 +1,10 @@
 /* The battery reader's image with a gateway that answers: when it goes to sleep. */
-#define LK_ROLE_READER 1
-#define LK_BATTERY 1
-#include "app.c"
+#include "battery.h"
+#include "err.h"
 
+#define IMAGE struct lk_battery_reader
+#define ROLE lk_role_battery_reader
+#define SEED NULL
 #include "played_app.h"
 
 static const uint8_t uid[4] = {0x0a, 0x1b, 0x2c, 0x3d};
@@ -18,11 +20,11 @@ static void it_waits_5_s_for_a_card(void)
 {
 	board_of("reader");
 	wake_for(LK_BOOT_POWER);
-	CHECK_EQ(app.node.registration.lifetime, 14400);
-	CHECK(app.node.report.wanted & LK_REPORT_BOOT);
+	CHECK_EQ(unit->node.registration.lifetime, 14400);
+	CHECK(unit->node.report.wanted & LK_REPORT_BOOT);
 	CHECK(!logged("nothing kept"));
 	pass(4999);
-	CHECK(lk_node_is_online(&app.node) && lk_node_is_idle(&app.node));
+	CHECK(lk_node_is_online(&unit->node) && lk_node_is_idle(&unit->node));
 	CHECK_EQ(board.sleeps, 0);
 	pass(1);
 	CHECK_EQ(board.sleeps, 1);
@@ -44,7 +46,7 @@ static void what_is_kept_is_read_after_a_wake(void)
 			memset(board.rtc, 0, sizeof board.rtc);
 		wake_for(LK_BOOT_WAKE);
 		CHECK_EQ(logged("nothing kept over sleep 0\n"), lost);
-		CHECK(!(app.node.report.wanted & LK_REPORT_BOOT));
+		CHECK(!(unit->node.report.wanted & LK_REPORT_BOOT));
 	}
 }
 
@@ -53,8 +55,8 @@ static void after_a_verdict_it_stays_for_1200_ms(void)
 	board_of("reader");
 	wake_for(LK_BOOT_POWER);
 	pass(2000);
-	CHECK(lk_node_is_online(&app.node));
-	CHECK(lk_node_scan(&app.node, uid, sizeof uid, board.now));
+	CHECK(lk_node_is_online(&unit->node));
+	CHECK(lk_node_scan(&unit->node, uid, sizeof uid, board.now));
 	while (!app.led.showing && board.now < 0x90000000 + 4000)
 		pass(1);
 	CHECK_EQ(app.led.once, LK_LED_GRANTED);
@@ -73,18 +75,18 @@ static void it_does_not_sleep_before_it_is_done(void)
 	wake_for(LK_BOOT_POWER);
 	pass(4900);
 	gateway.gone = true;
-	CHECK(lk_node_scan(&app.node, uid, sizeof uid, board.now));
+	CHECK(lk_node_scan(&unit->node, uid, sizeof uid, board.now));
 	pass(1000);
-	CHECK(lk_node_is_online(&app.node) && !lk_node_is_idle(&app.node));
+	CHECK(lk_node_is_online(&unit->node) && !lk_node_is_idle(&unit->node));
 	CHECK_EQ(board.sleeps, 0);
 
 	board_of("reader");
 	clear_handshake = LK_EAGAIN;
 	wake_for(LK_BOOT_POWER);
-	app.node.report.wanted = 0;
+	unit->node.report.wanted = 0;
 	for (int s = 0; s < 39; s++) {
 		pass(1000);
-		app.node.report.wanted = 0; /* nothing to tell: it waits for the registration alone */
+		unit->node.report.wanted = 0; /* nothing to tell: it waits for the registration alone */
 		CHECK_EQ(board.sleeps, 0);
 	}
 	pass(1000);

@@ -7,15 +7,17 @@
 #define OTHER "0123456789abcdefghjkmnpqrs"
 
 static struct fake_port board;
-static struct lk_settings draft;
+static struct lk_draft one, two;
+static struct lk_draft *const drafts[] = {&one, &two};
+static struct lk_settings *const draft = &one.settings;
 static struct lk_console console;
 
 static void begin(const char *role)
 {
 	fake_init(&board);
-	memset(&draft, 0, sizeof draft);
+	one = (struct lk_draft){.kind = role, .port = &board.port};
 	memset(&console, 0xee, sizeof console); /* whatever was there before */
-	lk_console_init(&console, &board.port, &draft, role);
+	lk_console_init(&console, &board.port, drafts, 1);
 }
 
 static void type(const char *text)
@@ -102,7 +104,7 @@ static void each_answer_says_what_to_do(void)
 	CHECK(answers("secret " SECRET, "set; still missing: gateway\r\n"));
 	CHECK(answers("save", "missing: gateway\r\n"));
 	CHECK(answers("gateway gw.example", "set; then save\r\n"));
-	CHECK_EQ(draft.port, 5684);
+	CHECK_EQ(draft->port, 5684);
 	CHECK(answers("erase", "to remove key and wifi: erase yes\r\n"));
 	CHECK(answers("erase no", "to remove key and wifi: erase yes\r\n"));
 	CHECK(answers("reboot", "restarting\r\n"));
@@ -126,11 +128,11 @@ static void a_switch_picks_its_target(void)
 	type("kind switch\rgateway gw\ridentity lk-0123456789\r");
 	CHECK(answers("secret " SECRET, "set; still missing: targets\r\n"));
 	CHECK(answers("target hall", "set; then save\r\n"));
-	CHECK(strcmp(draft.target, "hall") == 0);
+	CHECK(strcmp(draft->target, "hall") == 0);
 	CHECK(answers("targets stairs, hall", "set; then save\r\n"));
-	CHECK(strcmp(draft.target, "stairs") == 0);
+	CHECK(strcmp(draft->target, "stairs") == 0);
 	CHECK(answers("target a/b", "not valid; try help\r\n"));
-	CHECK(strcmp(draft.target, "stairs") == 0);
+	CHECK(strcmp(draft->target, "stairs") == 0);
 }
 
 static void wifi_names_and_passwords_may_have_spaces_in_quotes(void)
@@ -165,7 +167,7 @@ static void wifi_names_and_passwords_may_have_spaces_in_quotes(void)
 		type("\r");
 		const char *ssid = cases[i].ssid == NULL ? "old" : cases[i].ssid;
 		const char *password = cases[i].ssid == NULL ? "password" : cases[i].password;
-		CHECK(strcmp(draft.ssid, ssid) == 0 && strcmp(draft.password, password) == 0);
+		CHECK(strcmp(draft->ssid, ssid) == 0 && strcmp(draft->password, password) == 0);
 		CHECK(printed(cases[i].ssid == NULL ? "not valid" : "set"));
 	}
 }
@@ -219,14 +221,14 @@ static void another_identity_needs_its_own_secret(void)
 	CHECK(answers("identity lk-zzzzzzzzzz", "set; still missing: secret\r\n"));
 	CHECK(answers("save", "missing: secret\r\n"));
 	CHECK(answers("secret " OTHER, "set; then save\r\n"));
-	CHECK(strcmp(draft.secret, OTHER) == 0);
+	CHECK(strcmp(draft->secret, OTHER) == 0);
 }
 
 static void settings_of_another_kind_are_not_saved(void)
 {
 	begin("lock");
 	type(PASTE);
-	memcpy(draft.kind, "lamp", 5);
+	memcpy(draft->kind, "lamp", 5);
 	CHECK(answers("save", "this firmware is a lock's; flash the one of your kind\r\n"));
 	CHECK_EQ(board.kv_writes, 0);
 }
@@ -245,7 +247,7 @@ static void erase_removes_all_but_the_counter(void)
 	}
 	CHECK_EQ(left, 1);
 	CHECK(fake_kv(&board, "counter") != NULL);
-	CHECK(memcmp(&draft, &empty, sizeof draft) == 0);
+	CHECK(memcmp(draft, &empty, sizeof *draft) == 0);
 }
 
 static void when_flash_fails_the_board_does_not_restart(void)
@@ -283,7 +285,7 @@ static void backspace_takes_back_what_was_typed_and_no_more(void)
 	type("\b\x7f");
 	CHECK(strcmp(board.printed, "") == 0);
 	CHECK(answers("devicexx\b\x7f d", "set; still missing: identity\r\n"));
-	CHECK(strcmp(draft.device, "d") == 0);
+	CHECK(strcmp(draft->device, "d") == 0);
 }
 
 static void a_line_that_is_too_long_is_refused_whole(void)
@@ -298,7 +300,7 @@ static void a_line_that_is_too_long_is_refused_whole(void)
 	line[LK_CONSOLE_LINE] = ' ';
 	line[LK_CONSOLE_LINE + 1] = '\0';
 	CHECK(answers(line, "line refused: too long, or not text\r\n"));
-	CHECK(strcmp(draft.device, "d") == 0);
+	CHECK(strcmp(draft->device, "d") == 0);
 	CHECK(answers("device f", "set; still missing: identity\r\n"));
 }
 
@@ -312,7 +314,7 @@ static void a_byte_that_is_not_text_spoils_its_line(void)
 	lk_console_byte(&console, 0);
 	lk_console_byte(&console, '\r');
 	CHECK(printed("line refused"));
-	CHECK(draft.device[0] == '\0');
+	CHECK(draft->device[0] == '\0');
 }
 
 static void no_line_stays_in_memory(void)

@@ -21,7 +21,7 @@ static void a_session_lasts_for_months(void)
 {
 	boot(true);
 	board.now = UINT32_MAX - 100000; /* the clock comes round soon, and once more later */
-	lk_node_init(&node, &board.port, &settings, &counter, &actuator);
+	lk_node_init(&node, &board.port, &settings, &counter, &served);
 	online();
 	uint32_t renewals = 0, reports = 0, rounds = 0;
 	for (uint64_t gone = 0; gone < (uint64_t)60 * 86400000; rounds++) {

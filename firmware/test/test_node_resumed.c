@@ -107,7 +107,7 @@ static void a_node_connects_within_a_second_of_its_start(void)
 	CHECK_EQ(board.opens, 0);
 	(void)due_after(1);
 	CHECK_EQ(board.opens, 1);
-	CHECK_EQ(node.link.dtls, &node.link.pair[0]);
+	CHECK_EQ(node.link.dtls, &node.pair[0]);
 }
 
 static void a_handshake_is_looked_at_when_it_is_due(void)
@@ -228,7 +228,7 @@ static void a_session_leaves_nothing_behind(void)
 	CHECK(node.intent.active && !node.intent.sent);
 	CHECK(!node.link.out.active);
 	CHECK_EQ(lk_held_age(&node.link.held, board.now, board.now, &age), 0);
-	CHECK(!node.link.pair[0].configured);
+	CHECK(!node.pair[0].configured);
 	board.net = false;
 	uint32_t pause = node.pause;
 	for (int i = 0; i < 40; i++)

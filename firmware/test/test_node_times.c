@@ -18,7 +18,7 @@ static void begin(bool lock)
 	boot(lock);
 	board.now = 5000;
 	board.random_fails = true;
-	lk_node_init(&node, &board.port, &settings, &counter, lock ? &actuator : NULL);
+	lk_node_init(&node, &board.port, &settings, &counter, lock ? &served : NULL);
 	online();
 }
 

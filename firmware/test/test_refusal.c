@@ -1,6 +1,7 @@
 /* What a node says when it refuses what the gateway asks: the option or the member that was wrong (RFC 7252 §5.5.2). */
 #include <stdlib.h>
 
+#include "act.h"
 #include "check.h"
 #include "fake_port.h"
 #include "node.h"
@@ -10,6 +11,7 @@ static struct fake_port board;
 static struct lk_settings settings;
 static struct lk_counter counter;
 static struct lk_actuator actuator;
+static const struct lk_served served = {&lk_act, &actuator};
 static struct lk_node node;
 
 struct option {
@@ -27,7 +29,7 @@ static void refuses(bool lock, uint8_t method, const struct option *options, con
 
 	fake_init(&board);
 	lk_actuator_init(&actuator, &board.port, false);
-	lk_node_init(&node, &board.port, &settings, &counter, lock ? &actuator : NULL);
+	lk_node_init(&node, &board.port, &settings, &counter, lock ? &served : NULL);
 	lk_coap_begin(&o, b, sizeof b, LK_COAP_CON, method, 7, (const uint8_t *)"t", 1);
 	for (; options->value; options++)
 		lk_coap_option(&o, options->number, (const uint8_t *)options->value, strlen(options->value));
@@ -37,7 +39,7 @@ static void refuses(bool lock, uint8_t method, const struct option *options, con
 	int len = lk_coap_end(&o, (int)n);
 	CHECK(len > 0 && lk_coap_parse(&m, b, (size_t)len) == 0);
 
-	len = lk_serve_request(&node.link, node.actuator, &m);
+	len = lk_serve_request(&node.link, &node.served, &m);
 	CHECK(len > 0 && lk_coap_parse(&a, node.link.answer, (size_t)len) == 0);
 	CHECK_EQ(a.code, code);
 	if (a.payload_len != strlen(why) || memcmp(a.payload, why, a.payload_len) != 0) {

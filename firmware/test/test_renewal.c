@@ -1,4 +1,5 @@
 /* What a node does about a hint that the gateway does not have its session any more. Anybody can forge one. */
+#include "act.h"
 #include "check.h"
 #include "clear_dtls.h"
 #include "fake_port.h"
@@ -10,6 +11,7 @@ static struct fake_port board;
 static struct lk_settings settings;
 static struct lk_counter counter;
 static struct lk_actuator actuator;
+static const struct lk_served served = {&lk_act, &actuator};
 static struct lk_node node;
 
 /* The newest of the messages that the node sent, and how many of them were pings. */
@@ -88,7 +90,7 @@ static void registering(bool lock)
 	memset(&counter, 0, sizeof counter);
 	(void)lk_counter_load(&counter, &board.port);
 	lk_actuator_init(&actuator, &board.port, false);
-	lk_node_init(&node, &board.port, &settings, &counter, lock ? &actuator : NULL);
+	lk_node_init(&node, &board.port, &settings, &counter, lock ? &served : NULL);
 	clear_handshake = clear_open = 0;
 	clear_due = UINT32_MAX;
 	pings = 0;
@@ -219,8 +221,8 @@ static void a_session_that_ends_leaves_the_handshake(void)
 	node.registration.renew = board.now;
 	pass(7000, false); /* the registration is not answered */
 	CHECK_EQ(node.state, LK_NODE_HANDSHAKE);
-	CHECK_EQ(node.link.dtls, &node.link.pair[1]);
-	CHECK(!node.link.pair[0].configured && node.link.pair[1].configured);
+	CHECK_EQ(node.link.dtls, &node.pair[1]);
+	CHECK(!node.pair[0].configured && node.pair[1].configured);
 	CHECK_EQ(board.opens, 1);
 	clear_handshake = 0;
 	pass(100, false);
@@ -311,7 +313,7 @@ static void the_gateway_is_asked_three_times_in_a_second(void)
 	CHECK_EQ(node.renewal.state, LK_RENEWAL_HANDSHAKE);
 	CHECK_EQ(pings, 3);
 	CHECK(logged("not answered, connecting beside 2\n"));
-	CHECK(node.link.pair[0].beside == &node.link.pair[1] && node.link.pair[1].beside == &node.link.pair[0]);
+	CHECK(node.pair[0].beside == &node.pair[1] && node.pair[1].beside == &node.pair[0]);
 }
 
 /* A node that was busy meanwhile does not make the second longer. */
@@ -409,7 +411,7 @@ static void without_memory_the_session_stays(void)
 	CHECK(due_after(1000) > 5000);
 	CHECK(logged(text));
 	CHECK_EQ(node.renewal.state, LK_RENEWAL_NONE);
-	CHECK(!node.link.pair[1].configured);
+	CHECK(!node.pair[1].configured);
 	CHECK(lk_node_is_online(&node));
 	CHECK_EQ(due_after(1000), 3000);
 	CHECK_EQ(pings, 1);
@@ -433,7 +435,7 @@ static void a_handshake_beside_is_looked_at_when_it_is_due(void)
 	node.link.dtls->hinted = false;
 	CHECK(due_after(1) > 5000);
 	CHECK(logged(text));
-	CHECK(!node.link.pair[1].configured);
+	CHECK(!node.pair[1].configured);
 
 	online(false);
 	hint();
@@ -442,8 +444,8 @@ static void a_handshake_beside_is_looked_at_when_it_is_due(void)
 	clear_handshake = 0;
 	CHECK_EQ(due_after(1), 0); /* there is a registration to be sent */
 	CHECK_EQ(node.link.sessions, 2);
-	CHECK_EQ(node.link.dtls, &node.link.pair[1]);
-	CHECK(!node.link.pair[0].configured);
+	CHECK_EQ(node.link.dtls, &node.pair[1]);
+	CHECK(!node.pair[0].configured);
 }
 
 int main(void)

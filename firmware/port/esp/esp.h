@@ -1,6 +1,8 @@
 /*
- * What the ESP8266 and the ESP32 have in common: WiFi, one UDP socket, flash by key, random bytes, RTC memory, the serial line and the
- * clock, for ESP8266_RTOS_SDK v3.4 and ESP-IDF v5.x. It knows no pin: port_esp8266.c and port_esp32.c add those, and the watchdog.
+ * What the ESP8266 and the ESP32 have in common, for ESP8266_RTOS_SDK v3.4 and ESP-IDF v5.x: the state of a
+ * board, on which the other files of this folder work. Each of those fills in its members of struct lk_port;
+ * esp_board.c joins them. port_esp8266.c and port_esp32.c add the output with its timer, the card reader and
+ * the watchdog.
  *
  * Not run on a board yet.
  */
@@ -15,26 +17,43 @@
 
 #include "port.h"
 
-struct lk_esp {
-	uint32_t flash; /* the handle of our NVS namespace */
+/* Which pin does what; LK_PIN_NONE: none. */
+struct lk_esp_pins {
+	int led;
+	bool led_high; /* high: lit */
+	int button, contact, tamper;
+	int chip_select, chip_reset; /* the card reader's */
+	int clock, miso, mosi;       /* and its bus, where it is not fixed */
+	int wake;                    /* to ground to end deep sleep */
+};
+#define LK_PIN_NONE (-1)
+
+/* What each node on the board has for itself. It is own of its struct lk_port. */
+struct lk_esp_node {
+	const char *name; /* "": the first */
+	uint32_t flash;   /* the handle of its NVS namespace */
 	bool flash_open;
+	int sock;
+	const char *host;     /* the name that is being looked up */
+	atomic_bool asking;   /* DNS has not answered yet */
+	atomic_uint answered; /* the IPv4 address it answered, as it goes over the wire; 0: none */
+};
+
+/* It is ctx of each struct lk_port. */
+struct lk_esp {
+	const struct lk_esp_pins *pins;
 
 	esp_timer_handle_t every_second;
 	bool radio;         /* WiFi was started */
 	atomic_bool apart;  /* but is not connected, nor trying to be */
 	atomic_bool joined; /* connected, with an address */
 
-	int sock;
-	const char *host;     /* the name that is being looked up */
-	atomic_bool asking;   /* DNS has not answered yet */
-	atomic_uint answered; /* the IPv4 address it answered, as it goes over the wire; 0: none */
+	struct lk_esp_node nodes[LK_MOST_NODES];
+	int count; /* of nodes */
 
 	bool seeded;
 	uint32_t block; /* counts what was made from pool */
 	uint8_t pool[32];
 };
-
-/* Opens flash and the serial line, and fills in the members of port that are the same on both chips. e is port's ctx. */
-void lk_esp_init(struct lk_esp *e, struct lk_port *port);
 
 #endif

@@ -10,32 +10,29 @@
 #include <unistd.h>
 
 #include "err.h"
-#include "port_host.h"
+#include "status.h"
 
-enum { KEY_MAX = 15 };
+enum { KEY_MAX = 15, PATH = 4 + 16 + KEY_MAX };
 
 static const char *const boot_words[] = {"power", "reset", "watchdog", "wake"}; /* by enum lk_boot */
 
-/* key_path makes kv/KEY of a key that holds nothing but small letters, digits, '-' and '_'. */
-static int key_path(const char *key, char path[static 4 + KEY_MAX])
+/* Makes kv/KEY, or kv/NODE-KEY, of a key that holds nothing but small letters, digits, '-' and '_'. */
+static int key_path(const char *node, const char *key, char path[static PATH])
 {
 	size_t n = strlen(key);
 
 	if (n == 0 || n > KEY_MAX || strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789-_") != n) {
 		return LK_ERANGE;
 	}
-	memcpy(path, "kv/", 3);
-	memcpy(path + 3, key, n + 1);
-	return 0;
+	return snprintf(path, PATH, "kv/%s%s%s", node, *node ? "-" : "", key) < PATH ? 0 : LK_ERANGE;
 }
 
-int lk_host_kv_get(void *ctx, const char *key, uint8_t *b, size_t cap)
+int lk_host_kv_get(const char *node, const char *key, uint8_t *b, size_t cap)
 {
-	char path[4 + KEY_MAX];
+	char path[PATH];
 	struct stat st;
-	int fd, r = key_path(key, path);
+	int fd, r = key_path(node, key, path);
 
-	(void)ctx;
 	if (r != 0) {
 		return r;
 	}
@@ -67,13 +64,12 @@ static int sync_folder(void)
 	return r;
 }
 
-int lk_host_kv_set(void *ctx, const char *key, const uint8_t *b, size_t n)
+int lk_host_kv_set(const char *node, const char *key, const uint8_t *b, size_t n)
 {
 	static const char fresh[] = "kv/.new"; /* no key has a dot */
-	char path[4 + KEY_MAX];
-	int fd, r = key_path(key, path);
+	char path[PATH];
+	int fd, r = key_path(node, key, path);
 
-	(void)ctx;
 	if (r != 0) {
 		return r;
 	}

@@ -4,9 +4,10 @@
 
 #include "port.h"
 
-/* As kv_get, kv_set, rtc_get and rtc_set of port.h. */
-int lk_host_kv_get(void *ctx, const char *key, uint8_t *b, size_t cap);
-int lk_host_kv_set(void *ctx, const char *key, const uint8_t *b, size_t n);
+/* As kv_get and kv_set of port.h, for the node of that name; "" is the first. */
+int lk_host_kv_get(const char *node, const char *key, uint8_t *b, size_t cap);
+int lk_host_kv_set(const char *node, const char *key, const uint8_t *b, size_t n);
+/* As rtc_get and rtc_set. */
 int lk_host_rtc_get(void *ctx, uint8_t *b, size_t n);
 int lk_host_rtc_set(void *ctx, const uint8_t *b, size_t n);
 

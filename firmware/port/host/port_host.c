@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -11,22 +10,30 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "err.h"
 #include "files.h"
 #include "heap.h"
+#include "status.h"
+#include "udp.h"
 #include "world.h"
 
 enum { WATCHDOG_MS = 5000 };
+
+/* What each node has for itself. */
+struct node {
+	const char *name; /* "": the first */
+	int udp;          /* -1: none */
+};
 
 struct host {
 	struct lk_world world; /* but for its note of the output, the main thread's own */
 	enum lk_boot boot;
 	bool show_led, led;
-	int udp; /* -1: none */
+	struct node nodes[LK_MOST_NODES];
+	int count; /* of nodes */
 	pthread_mutex_t mu;
 	pthread_cond_t changed;
 	/* guarded by mu: what follows, stdout, and the world's note of the output */
@@ -35,7 +42,7 @@ struct host {
 	bool mid_line;
 };
 
-static struct host host = {.udp = -1, .mu = PTHREAD_MUTEX_INITIALIZER};
+static struct host host = {.mu = PTHREAD_MUTEX_INITIALIZER};
 
 static uint64_t monotonic(void)
 {
@@ -143,83 +150,19 @@ static bool port_net_ready(void *ctx)
 	return true;
 }
 
-static int connected(const struct sockaddr *to, socklen_t n)
+static int port_udp_open(void *own, const char *name, uint16_t port)
 {
-	int fd = socket(to->sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	if (fd >= 0 && connect(fd, to, n) != 0) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
+	return lk_host_udp_open(&((struct node *)own)->udp, name, port);
 }
 
-static int port_udp_open(void *ctx, const char *name, uint16_t port)
+static int port_udp_send(void *own, const uint8_t *b, size_t n)
 {
-	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM}, *found;
-	char service[8];
-
-	(void)ctx;
-	if (host.udp >= 0) {
-		close(host.udp);
-		host.udp = -1;
-	}
-	snprintf(service, sizeof service, "%u", (unsigned)port);
-	if (getaddrinfo(name, service, &hints, &found) != 0) {
-		return LK_EIO;
-	}
-	for (struct addrinfo *a = found; a != NULL && host.udp < 0; a = a->ai_next) {
-		host.udp = connected(a->ai_addr, a->ai_addrlen);
-	}
-	freeaddrinfo(found);
-	return host.udp < 0 ? LK_EIO : 0;
+	return lk_host_udp_send(((const struct node *)own)->udp, b, n);
 }
 
-static void rebind(void)
+static int port_udp_recv(void *own, uint8_t *b, size_t cap)
 {
-	struct sockaddr_storage to;
-	socklen_t n = sizeof to;
-	int fd;
-
-	if (host.udp < 0 || getpeername(host.udp, (struct sockaddr *)&to, &n) != 0) {
-		return;
-	}
-	fd = connected((struct sockaddr *)&to, n);
-	if (fd >= 0) {
-		close(host.udp);
-		host.udp = fd;
-	}
-}
-
-static int port_udp_send(void *ctx, const uint8_t *b, size_t n)
-{
-	(void)ctx;
-	if (host.udp < 0) {
-		return LK_EIO;
-	}
-	/* The first try may only bring the news that nobody took the datagram before. */
-	for (int i = 0; i < 2; i++) {
-		if (send(host.udp, b, n, 0) == (ssize_t)n) {
-			return (int)n;
-		}
-	}
-	/* Where nobody listens and where no way leads, a datagram is lost, as on the air. */
-	return errno == EMSGSIZE || errno == EBADF ? LK_EIO : (int)n;
-}
-
-static int port_udp_recv(void *ctx, uint8_t *b, size_t cap)
-{
-	(void)ctx;
-	for (;;) {
-		ssize_t r = host.udp < 0 ? 0 : recv(host.udp, b, cap, 0);
-
-		if (r > 0) {
-			return (int)r;
-		}
-		if (host.udp < 0 || (r < 0 && errno != ECONNREFUSED && errno != EINTR)) {
-			return 0;
-		}
-	}
+	return lk_host_udp_recv(((const struct node *)own)->udp, b, cap);
 }
 
 static void ask(enum lk_world_ask what)
@@ -238,7 +181,9 @@ static void ask(enum lk_world_ask what)
 		lk_host_heap_limit(host.world.number);
 		break;
 	case LK_WORLD_REBIND:
-		rebind();
+		for (int i = 0; i < host.count; i++) {
+			lk_host_udp_rebind(&host.nodes[i].udp);
+		}
 		break;
 	case LK_WORLD_STAT:
 		pthread_mutex_lock(&host.mu);
@@ -268,18 +213,27 @@ static void read_stdin(void)
 
 static void port_udp_wait(void *ctx, uint32_t ms)
 {
+	struct pollfd fds[1 + LK_MOST_NODES] = {{.fd = STDIN_FILENO, .events = POLLIN}};
+	nfds_t count = 1;
 	uint64_t now = monotonic(), end = now + ms;
+	bool came = false;
 
 	(void)ctx;
+	for (int i = 0; i < host.count; i++) {
+		fds[count++] = (struct pollfd){.fd = host.nodes[i].udp, .events = POLLIN};
+	}
 	/* What the world changes wakes no node: it finds out when it looks. */
-	while (!lk_world_console_pending(&host.world)) {
-		struct pollfd fds[] = {{.fd = host.udp, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
+	while (!came && !lk_world_console_pending(&host.world)) {
+		bool any = poll(fds, count, end - now > INT_MAX ? INT_MAX : (int)(end - now)) > 0;
 
-		if (poll(fds, 2, end - now > INT_MAX ? INT_MAX : (int)(end - now)) > 0 && fds[1].revents != 0) {
+		for (nfds_t i = 1; any && i < count; i++) {
+			came |= fds[i].revents != 0;
+		}
+		if (any && fds[0].revents != 0) {
 			read_stdin();
 		}
 		now = monotonic();
-		if (fds[0].revents != 0 || now >= end) {
+		if (now >= end) {
 			return;
 		}
 	}
@@ -386,12 +340,31 @@ static void port_print(void *ctx, const char *text)
 	pthread_mutex_unlock(&host.mu);
 }
 
-static void port_log(void *ctx, const char *text, uint32_t number)
+static int port_kv_get(void *own, const char *key, uint8_t *b, size_t cap)
 {
-	(void)ctx;
+	return lk_host_kv_get(((const struct node *)own)->name, key, b, cap);
+}
+
+static int port_kv_set(void *own, const char *key, const uint8_t *b, size_t n)
+{
+	return lk_host_kv_set(((const struct node *)own)->name, key, b, n);
+}
+
+static void port_log(void *own, const char *text, uint32_t number)
+{
+	const char *name = ((const struct node *)own)->name;
+
 	pthread_mutex_lock(&host.mu);
-	say("log %s %lu", text, (unsigned long)number);
+	say("log %s%s%s %lu", name, *name ? ": " : "", text, (unsigned long)number);
 	pthread_mutex_unlock(&host.mu);
+}
+
+void lk_host_add_node(struct lk_port *port, const char *name)
+{
+	struct node *n = &host.nodes[host.count++];
+
+	*n = (struct node){.name = name, .udp = -1};
+	port->own = n;
 }
 
 int lk_host_start(struct lk_port *port, const char *boot, bool show_led)
@@ -419,10 +392,11 @@ int lk_host_start(struct lk_port *port, const char *boot, bool show_led)
 	*port = (struct lk_port){
 		.now = port_now, .random = port_random, .boot = port_boot, .net_join = port_net_join, .net_ready = port_net_ready,
 		.udp_open = port_udp_open, .udp_send = port_udp_send, .udp_recv = port_udp_recv, .udp_wait = port_udp_wait,
-		.kv_get = lk_host_kv_get, .kv_set = lk_host_kv_set, .rtc_get = lk_host_rtc_get, .rtc_set = lk_host_rtc_set, .spi = port_spi,
+		.kv_get = port_kv_get, .kv_set = port_kv_set, .rtc_get = lk_host_rtc_get, .rtc_set = lk_host_rtc_set, .spi = port_spi,
 		.chip_reset = port_chip_reset, .input = port_input, .output = port_output, .led = port_led, .voltage = port_voltage,
 		.rssi = port_rssi, .feed = port_feed, .restart = port_restart, .sleep = port_sleep, .console_read = port_console_read,
 		.print = port_print, .log = port_log,
 	};
+	lk_host_add_node(port, "");
 	return 0;
 }

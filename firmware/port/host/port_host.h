@@ -3,7 +3,7 @@
  *
  * stdout has one line for each thing that a board does; the number in front is QEMU's count of instructions, 0 here:
  *
- *	0 log TEXT NUMBER
+ *	0 log TEXT NUMBER     0 log NAME: TEXT NUMBER of a second node
  *	0 output LEVEL MS     by command, or 0 0 by the board's own timer
  *	0 led 0|1             only if asked for
  *	0 sleep MS            and the process exits with 0
@@ -19,9 +19,12 @@
 
 #include "port.h"
 
-enum { LK_HOST_RESTART = 3, LK_HOST_WATCHDOG = 4, LK_HOST_FAILED = 2 };
-
-/* Starts the board: its watchdog runs from here on. boot is "power", "reset", "watchdog" or "wake"; NULL: as the file says. */
+/* Starts the board: its watchdog runs from here on. boot is "power", "reset", "watchdog" or "wake"; NULL: as
+ * the file says. port is for the first node. */
 int lk_host_start(struct lk_port *port, const char *boot, bool show_led);
+
+/* Makes port, a copy of the first one, that of one more node: with a socket of its own, flash in kv/NAME-KEY,
+ * and NAME before each line of its log. Only LK_MOST_NODES are there. */
+void lk_host_add_node(struct lk_port *port, const char *name);
 
 #endif

@@ -6,14 +6,14 @@
 
 Q       := $(B)/qemu
 Q_FLAGS := $(LX106_FLAGS) $(WARN) -Iport/qemu
-Q_PORT  := $(patsubst %,$(Q)/%.o,start rt heap files romfuncs)
+Q_PORT  := $(patsubst %,$(Q)/%.o,start rt heap files romfuncs nodes port_qemu)
 Q_WORLD := $(B)/lx106/world/world.o $(B)/lx106/test/mfrc522_model.o
 Q_LINK   = $(LX)gcc $(LX106_FLAGS) -nostartfiles -T port/qemu/esp8266.ld -Wl,--gc-sections,--no-warn-rwx-segments,-Map=$(@:.elf=.map) \
            $(filter %.o %.a,$^) -o $@
 
 .PHONY: qemu qemu-smoke qemu-size
 qemu: $(ROLES:%=$(Q)/%.elf) $(Q)/run
-$(Q)/%.elf: $(B)/lx106/app-%.o $(B)/lx106/libcore.a $(B)/lx106/libmbedtls.a $(Q_PORT) $(Q)/port_qemu.o $(Q_WORLD) port/qemu/esp8266.ld
+$(Q)/%.elf: $(Q)/main.o $(B)/lx106/image/%.o $(B)/lx106/libcore.a $(B)/lx106/libmbedtls.a $(Q_PORT) $(Q_WORLD) port/qemu/esp8266.ld
 	@echo "firmware: $@"
 	@$(Q_LINK)
 
@@ -23,8 +23,8 @@ $(Q)/%.o: port/qemu/%.c Makefile port/qemu/build.mk
 $(Q)/%.o: port/qemu/%.S Makefile port/qemu/build.mk
 	@mkdir -p $(@D)
 	@$(LX)gcc $(Q_FLAGS) -MMD -MP -c $< -o $@
-$(Q)/port_qemu.o: | $(MBEDTLS_DONE)
-$(Q)/port_qemu.o: Q_FLAGS += $(INC)
+$(Q)/main.o: | $(MBEDTLS_DONE)
+$(Q)/main.o: Q_FLAGS += $(INC)
 
 $(Q)/run: port/qemu/run.c Makefile
 	@mkdir -p $(@D)
@@ -40,9 +40,10 @@ $(Q)/smoke/%.o: test/qemu/%.c Makefile port/qemu/build.mk
 $(Q)/smoke/%.o: test/qemu/%.S Makefile port/qemu/build.mk
 	@mkdir -p $(@D)
 	@$(LX)gcc $(Q_FLAGS) -MMD -MP -c $< -o $@
-$(Q)/smoke.elf: $(Q)/smoke/smoke.o $(Q)/smoke/registers.o $(Q_PORT) $(Q)/smoke/port_qemu.o $(Q_WORLD) port/qemu/esp8266.ld
+$(Q)/smoke.elf: $(Q)/smoke/smoke.o $(Q)/smoke/registers.o $(Q_PORT) $(Q)/smoke/main.o $(Q_WORLD) port/qemu/esp8266.ld
 	@$(Q_LINK)
 qemu-smoke: $(Q)/smoke.elf $(Q)/run test/qemu/smoke.sh
+	@./ladder.sh qemu port/qemu/*.[ch] -- $(Q_PORT) $(Q)/smoke/main.o
 	@timeout 300 test/qemu/smoke.sh $(Q)/run $<
 
 qemu-size: $(ROLES:%=$(Q)/%.elf)

@@ -3,7 +3,7 @@
 #include "files.h"
 #include "simcall.h"
 
-enum { KEY_MAX = 15, SEAL = 4 };
+enum { KEY_MAX = 15, NODE_MAX = 15, SEAL = 4 };
 
 uint8_t rt_page[2048] __attribute__((aligned(2048)));
 
@@ -47,20 +47,26 @@ int rt_file_write(const char *name, int how, const void *b, size_t n)
  * that is whole, and counts, or one that is not, and does not.
  */
 struct names {
-	char key[3 + KEY_MAX + 1], new[3 + KEY_MAX + 5]; /* the folder, and ".new" */
+	char key[3 + NODE_MAX + 1 + KEY_MAX + 1];     /* the folder, the node and '-' */
+	char new[3 + NODE_MAX + 1 + KEY_MAX + 4 + 1]; /* and ".new" */
 };
 
-static int key_names(struct names *f, const char *key)
+static int key_names(struct names *f, const char *node, const char *key)
 {
-	size_t n = strlen(key);
+	size_t n = strlen(key), at = strlen(node);
 
-	if (n == 0 || n > KEY_MAX) {
+	if (n == 0 || n > KEY_MAX || at > NODE_MAX) {
 		return LK_ERANGE;
 	}
 	memcpy(f->key, "kv/", 3);
-	memcpy(f->key + 3, key, n + 1);
-	memcpy(f->new, f->key, 3 + n);
-	memcpy(f->new + 3 + n, ".new", 5);
+	memcpy(f->key + 3, node, at);
+	at += 3;
+	if (at > 3) {
+		f->key[at++] = '-';
+	}
+	memcpy(f->key + at, key, n + 1);
+	memcpy(f->new, f->key, at + n);
+	memcpy(f->new + at + n, ".new", 5);
 	return 0;
 }
 
@@ -97,10 +103,10 @@ static int recover(const struct names *f)
 	return memcmp(sum, rt_page + n - SEAL, SEAL) == 0 ? settle(f, (size_t)n - SEAL) : 0;
 }
 
-int rt_key_get(const char *key, uint8_t *b, size_t cap)
+int rt_key_get(const char *node, const char *key, uint8_t *b, size_t cap)
 {
 	struct names f;
-	int n = key_names(&f, key);
+	int n = key_names(&f, node, key);
 
 	if (n != 0 || (n = recover(&f)) != 0) {
 		return n;
@@ -116,10 +122,10 @@ int rt_key_get(const char *key, uint8_t *b, size_t cap)
 	return n;
 }
 
-int rt_key_set(const char *key, const uint8_t *b, size_t n)
+int rt_key_set(const char *node, const char *key, const uint8_t *b, size_t n)
 {
 	struct names f;
-	int err = key_names(&f, key);
+	int err = key_names(&f, node, key);
 
 	if (err == 0 && n > sizeof rt_page - SEAL) {
 		err = LK_ERANGE;

@@ -15,8 +15,8 @@ int rt_file_read(const char *name);
 /* b may be rt_page; how is any of SIM_TRUNC and SIM_DSYNC. */
 int rt_file_write(const char *name, int how, const void *b, size_t n);
 
-/* As kv_get and kv_set of port.h. */
-int rt_key_get(const char *key, uint8_t *b, size_t cap);
-int rt_key_set(const char *key, const uint8_t *b, size_t n);
+/* As kv_get and kv_set of port.h, for the node of that name; "" is the first. */
+int rt_key_get(const char *node, const char *key, uint8_t *b, size_t cap);
+int rt_key_set(const char *node, const char *key, const uint8_t *b, size_t n);
 
 #endif

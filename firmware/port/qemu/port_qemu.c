@@ -3,38 +3,28 @@
  * real is the instruction set, the memory map, the heap, the stack, the timer and its interrupt. What is not: WiFi (always there), flash
  * (files), the card reader's chip (a model, behind spi), deep sleep and restart (the process exits, and whoever started it starts it
  * again), and time while the node computes, which goes by instructions.
- *
- * Arguments, in any order (QEMU: -semihosting-config enable=on,arg=NAME,arg=…; the first is the program's name):
- *	clock=FD     a timerfd that expires each millisecond. Without it the clock is /proc/uptime, which goes in steps of 10 ms: enough to
- *	             play with, but the age in a scan is then off by as much, and a gateway may rightly call it stale at first
- *	sockets=N    there are N sockets from fd 3 on, instead of 4
- *	verbose      led lines too
- *	power, reset, watchdog or wake: why it boots, instead of what the file "boot" says
  */
+#include "port_qemu.h"
+
 #include <string.h>
-#include "app.h"
 #include "err.h"
 #include "files.h"
-#include "port.h"
+#include "nodes.h"
 #include "rt.h"
 #include "simcall.h"
 #include "world.h"
 
 /* Stdin is looked at this often while the node waits for a datagram, since QEMU can wait for one descriptor only. */
 enum { SLICE_MS = 10 };
-enum { FIRST_SOCKET = 3 };
 
 static struct {
 	struct lk_world world;
 	enum lk_boot boot;
-	int sockets, taken, udp; /* udp: the one in use, -1: none */
 	int clock, random, uptime;
 	uint32_t ticks;       /* of the timerfd so far */
 	uint32_t pulse_until; /* by the clock; the timer's own deadline goes by instructions */
 	bool pulse, verbose, lit;
 } board;
-
-static struct lk_app app;
 
 static __attribute__((noinline)) void say(const char *what, int64_t a, int64_t b, int numbers)
 {
@@ -80,42 +70,27 @@ static void let_go(void)
 	}
 }
 
-void rt_pulse_ended(void)
-{
-	let_go();
-}
-
 static _Noreturn void leave(const char *boot, int status)
 {
 	rt_file_write("boot", SIM_TRUNC, boot, strlen(boot));
 	rt_exit(status);
 }
 
-void rt_watchdog_bit(void)
+static void watchdog_bit(void)
 {
 	let_go();
 	say(" reset watchdog", 0, 0, 0);
 	leave("watchdog", 4);
 }
 
-void rt_faulted(void)
+static void faulted(void)
 {
 	let_go();
 	rt_file_write("boot", SIM_TRUNC, "watchdog", 8);
 }
 
-/* The loop's own from here. Each function of the port begins with enter and ends with its return value handed through run. */
+/* The loop's own from here. Each function of the port stops the count, and runs it again at its end. */
 
-static void enter(void)
-{
-	rt_count_stop();
-}
-
-static int run(int result)
-{
-	rt_count_run();
-	return result;
-}
 
 static void stat(void)
 {
@@ -132,16 +107,6 @@ static void stat(void)
 	rt_line_end(&l);
 }
 
-/* The next socket, emptied of what came for whoever had it before. */
-static int next_socket(void)
-{
-	int fd = FIRST_SOCKET + board.taken++ % board.sockets;
-
-	while (sim_wait(fd, 0) > 0 && sim_read(fd, rt_page, sizeof rt_page) > 0) {
-	}
-	return sim_wait(fd, 0) < 0 ? LK_EIO : fd;
-}
-
 static void do_ask(enum lk_world_ask ask)
 {
 	switch (ask) {
@@ -155,7 +120,7 @@ static void do_ask(enum lk_world_ask ask)
 		rt_heap_limit(board.world.number);
 		break;
 	case LK_WORLD_REBIND:
-		board.udp = board.udp < 0 ? board.udp : next_socket();
+		nodes_rebind();
 		break;
 	case LK_WORLD_UNALIGNED:
 		__asm__ volatile("l32i a2, %0, 0" : : "r"(rt_page + 1) : "a2"); /* C would load it byte by byte */
@@ -216,7 +181,7 @@ static uint32_t port_now(void *ctx)
 	uint32_t now;
 
 	(void)ctx;
-	enter();
+	rt_count_stop();
 	now = clock_ms();
 	rt_count_run();
 	return now;
@@ -225,15 +190,15 @@ static uint32_t port_now(void *ctx)
 static int port_random(void *ctx, uint8_t *buf, size_t n)
 {
 	(void)ctx;
-	enter();
+	rt_count_stop();
 	for (size_t k; n > 0; buf += k, n -= k) {
 		k = n < sizeof rt_page ? n : sizeof rt_page;
 		if (sim_read(board.random, rt_page, k) != (int)k) {
-			return run(LK_EIO);
+			return rt_count_run_with(LK_EIO);
 		}
 		memcpy(buf, rt_page, k);
 	}
-	return run(0);
+	return rt_count_run_with(0);
 }
 
 static enum lk_boot port_boot(void *ctx)
@@ -256,55 +221,12 @@ static bool port_net_ready(void *ctx)
 	return true;
 }
 
-static int port_udp_open(void *ctx, const char *host, uint16_t port)
-{
-	(void)ctx;
-	(void)host;
-	(void)port;
-	enter();
-	board.udp = next_socket();
-	return run(board.udp < 0 ? board.udp : 0);
-}
-
-/* The first try may only bring the news that nobody took the datagram before. Where nobody listens, one is lost, as on the air. */
-static int port_udp_send(void *ctx, const uint8_t *b, size_t n)
-{
-	(void)ctx;
-	if (board.udp < 0 || n > sizeof rt_page) {
-		return LK_EIO;
-	}
-	enter();
-	memcpy(rt_page, b, n);
-	for (int i = 0; i < 2 && sim_write(board.udp, rt_page, n) != (int)n; i++) {
-	}
-	return run((int)n);
-}
-
-static int port_udp_recv(void *ctx, uint8_t *b, size_t cap)
-{
-	(void)ctx;
-	if (board.udp < 0) {
-		return 0;
-	}
-	enter();
-	/* Twice: the first may only bring such news too. */
-	for (int i = 0; i < 2 && sim_wait(board.udp, 0) > 0; i++) {
-		int n = sim_read(board.udp, rt_page, cap < sizeof rt_page ? cap : sizeof rt_page);
-
-		if (n > 0) {
-			memcpy(b, rt_page, (size_t)n);
-			return run(n);
-		}
-	}
-	return run(0);
-}
-
 static void port_udp_wait(void *ctx, uint32_t ms)
 {
 	uint32_t gone = 0, start;
 
 	(void)ctx;
-	enter();
+	rt_count_stop();
 	start = clock_ms();
 	for (;;) {
 		uint32_t slice = ms - gone < SLICE_MS ? ms - gone : SLICE_MS;
@@ -314,9 +236,9 @@ static void port_udp_wait(void *ctx, uint32_t ms)
 		if (lk_world_console_pending(&board.world) || slice == 0 || clock_ms() - start >= ms + 10) {
 			break;
 		}
-		if (sim_wait(board.udp < 0 ? 0 : board.udp, slice) > 0) {
+		if (nodes_wait(slice)) {
 			waited(0);
-			if (board.udp >= 0) {
+			if (nodes_open()) {
 				break;
 			}
 		} else {
@@ -327,20 +249,6 @@ static void port_udp_wait(void *ctx, uint32_t ms)
 	rt_count_run();
 }
 
-static int port_kv_get(void *ctx, const char *key, uint8_t *b, size_t cap)
-{
-	(void)ctx;
-	enter();
-	return run(rt_key_get(key, b, cap));
-}
-
-static int port_kv_set(void *ctx, const char *key, const uint8_t *b, size_t n)
-{
-	(void)ctx;
-	enter();
-	return run(rt_key_set(key, b, n));
-}
-
 static int port_rtc_get(void *ctx, uint8_t *b, size_t n)
 {
 	int got;
@@ -349,13 +257,13 @@ static int port_rtc_get(void *ctx, uint8_t *b, size_t n)
 	if (n > LK_RTC_MAX) {
 		return LK_ERANGE;
 	}
-	enter();
+	rt_count_stop();
 	got = rt_file_read("rtc.bin");
 	/* After power came on such memory holds anything. */
 	for (size_t i = 0; i < n; i++) {
 		b[i] = (int)i < got ? rt_page[i] : (uint8_t)(0xA5 + i);
 	}
-	return run(0);
+	return rt_count_run_with(0);
 }
 
 static int port_rtc_set(void *ctx, const uint8_t *b, size_t n)
@@ -364,23 +272,23 @@ static int port_rtc_set(void *ctx, const uint8_t *b, size_t n)
 	if (n > LK_RTC_MAX || n % 4 != 0) {
 		return LK_ERANGE;
 	}
-	enter();
+	rt_count_stop();
 	memcpy(rt_page, b, n);
-	return run(rt_file_write("rtc.bin", 0, rt_page, n));
+	return rt_count_run_with(rt_file_write("rtc.bin", 0, rt_page, n));
 }
 
 static int port_spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
 {
 	(void)ctx;
-	enter();
+	rt_count_stop();
 	mfrc522_model_spi(&board.world.chip, tx, rx, n);
-	return run(0);
+	return rt_count_run_with(0);
 }
 
 static void port_chip_reset(void *ctx, bool held)
 {
 	(void)ctx;
-	enter();
+	rt_count_stop();
 	mfrc522_model_reset(&board.world.chip, held);
 	rt_count_run();
 }
@@ -396,7 +304,7 @@ static void port_output(void *ctx, uint8_t level, uint32_t ms)
 	uint32_t now, ps;
 
 	(void)ctx;
-	enter();
+	rt_count_stop();
 	now = clock_ms();
 	ps = rt_mask();
 	board.pulse = level > 0 && ms > 0;
@@ -412,7 +320,7 @@ static void port_output(void *ctx, uint8_t level, uint32_t ms)
 static void port_led(void *ctx, bool on)
 {
 	(void)ctx;
-	enter();
+	rt_count_stop();
 	if (board.verbose && on != board.lit) {
 		say(" led", on, 0, 1);
 	}
@@ -435,7 +343,7 @@ static int32_t port_rssi(void *ctx)
 static void port_feed(void *ctx)
 {
 	(void)ctx;
-	enter();
+	rt_count_stop();
 	rt_timer_feed();
 	rt_count_run();
 }
@@ -443,7 +351,7 @@ static void port_feed(void *ctx)
 static void port_restart(void *ctx)
 {
 	(void)ctx;
-	enter();
+	rt_count_stop();
 	rt_mask();
 	let_go();
 	say(" reset restart", 0, 0, 0);
@@ -453,7 +361,7 @@ static void port_restart(void *ctx)
 static void port_sleep(void *ctx, uint32_t ms)
 {
 	(void)ctx;
-	enter();
+	rt_count_stop();
 	rt_mask();
 	let_go();
 	stat(); /* what saving the association took shows nowhere later */
@@ -464,29 +372,15 @@ static void port_sleep(void *ctx, uint32_t ms)
 static int port_console_read(void *ctx)
 {
 	(void)ctx;
-	enter();
-	return run(lk_world_console_read(&board.world));
+	rt_count_stop();
+	return rt_count_run_with(lk_world_console_read(&board.world));
 }
 
 static void port_print(void *ctx, const char *text)
 {
 	(void)ctx;
-	enter();
+	rt_count_stop();
 	rt_print(text);
-	rt_count_run();
-}
-
-static void port_log(void *ctx, const char *text, uint32_t number)
-{
-	static struct rt_line l; /* the program's stack mark is to be the program's own */
-
-	(void)ctx;
-	enter();
-	rt_line_begin(&l);
-	rt_line_text(&l, " log ");
-	rt_line_text(&l, text);
-	rt_line_number(&l, number);
-	rt_line_end(&l);
 	rt_count_run();
 }
 
@@ -496,12 +390,7 @@ static const struct lk_port port = {
 	.boot = port_boot,
 	.net_join = port_net_join,
 	.net_ready = port_net_ready,
-	.udp_open = port_udp_open,
-	.udp_send = port_udp_send,
-	.udp_recv = port_udp_recv,
 	.udp_wait = port_udp_wait,
-	.kv_get = port_kv_get,
-	.kv_set = port_kv_set,
 	.rtc_get = port_rtc_get,
 	.rtc_set = port_rtc_set,
 	.spi = port_spi,
@@ -516,83 +405,21 @@ static const struct lk_port port = {
 	.sleep = port_sleep,
 	.console_read = port_console_read,
 	.print = port_print,
-	.log = port_log,
 };
 
-static int small_number(const char *s)
+void lk_qemu_start(struct lk_port *p, const struct lk_qemu_options *o)
 {
-	int v = 0;
+	static const struct rt_board events = {let_go, watchdog_bit, faulted};
 
-	while (*s >= '0' && *s <= '9' && v < 1000) {
-		v = v * 10 + (*s++ - '0');
-	}
-	return v;
-}
-
-static const char *const boot_words[] = {"power", "reset", "watchdog", "wake"}; /* by enum lk_boot */
-
-static bool boot_word(const char *s)
-{
-	for (int i = 0; i < 4; i++) {
-		if (strncmp(s, boot_words[i], strlen(boot_words[i])) == 0) {
-			board.boot = (enum lk_boot)i;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* How the process before this one ended, which is how the node boots, unless an argument says otherwise; the next one is told anew. */
-static void boot_file(void)
-{
-	int n = rt_file_read("boot");
-
-	if (n > 0) {
-		rt_page[n < (int)sizeof rt_page ? n : n - 1] = '\0';
-		boot_word((const char *)rt_page);
-		rt_file_write("boot", SIM_TRUNC, boot_words[0], strlen(boot_words[0]));
-	}
-}
-
-static void arguments(void)
-{
-	char **argv = (char **)(void *)rt_page;
-	int argc = simcall(SIM_ARGC, 0, 0, 0);
-
-	if (argc < 1 || simcall(SIM_ARGV_SIZE, 0, 0, 0) > (int)sizeof rt_page) {
-		return;
-	}
-	simcall(SIM_ARGV, (uint32_t)rt_page, 0, 0);
-	for (int i = 1; i < argc; i++) {
-		if (strncmp(argv[i], "clock=", 6) == 0) {
-			board.clock = small_number(argv[i] + 6);
-		} else if (strncmp(argv[i], "sockets=", 8) == 0) {
-			board.sockets = small_number(argv[i] + 8);
-		} else if (strcmp(argv[i], "verbose") == 0) {
-			board.verbose = true;
-		} else if (!boot_word(argv[i])) {
-			say(" no such argument", i, 0, 1);
-			rt_exit(2);
-		}
-	}
-}
-
-int main(void)
-{
-	board.sockets = 4;
-	board.udp = board.clock = -1;
+	board.boot = o->boot;
+	board.clock = o->clock;
+	board.verbose = o->verbose;
+	nodes_init(o->sockets);
 	lk_world_init(&board.world);
-	boot_file();
-	arguments();
-	if (board.boot != LK_BOOT_WAKE && rt_file_read("rtc.bin") > 0) {
-		rt_file_write("rtc.bin", SIM_TRUNC, rt_page, 0);
-	}
 	board.random = rt_file_open("/dev/urandom", SIM_RDONLY);
 	board.uptime = rt_file_open("/proc/uptime", SIM_RDONLY);
-	rt_timer_start();
+	*p = port;
+	nodes_add(p, "");
+	rt_timer_start(&events);
 	rt_count_run();
-	lk_app_init(&app, &port);
-	for (;;) {
-		lk_app_step(&app);
-	}
 }

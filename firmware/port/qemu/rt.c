@@ -18,6 +18,7 @@ static struct {
 	uint32_t nowhere;
 	uint64_t pulse, watchdog; /* deadlines in cycles, 0: none */
 	uint32_t interrupts;
+	const struct rt_board *board; /* NULL until the timer is started */
 	bool running, ticking, mid_line;
 } rt;
 
@@ -110,19 +111,20 @@ uint32_t *rt_interrupt(uint32_t entered)
 	}
 	extend(ccount());
 	if (rt.watchdog != 0 && rt.cycles >= rt.watchdog) {
-		rt_watchdog_bit();
+		rt.board->watchdog_bit();
 	}
 	if (rt.pulse != 0 && rt.cycles >= rt.pulse) {
 		rt.pulse = 0;
-		rt_pulse_ended();
+		rt.board->pulse_ended();
 	}
 	arm();
 	rt.running = running;
 	return running ? &rt.ran_at : &rt.nowhere;
 }
 
-void rt_timer_start(void)
+void rt_timer_start(const struct rt_board *board)
 {
+	rt.board = board;
 	rt.ticking = true;
 	rt_timer_feed();
 	arm();
@@ -154,7 +156,7 @@ void rt_timer_waited(uint32_t ms)
 	if (rt.watchdog != 0) {
 		rt.watchdog = rt.watchdog > w ? rt.watchdog - w : 1;
 		if (extend(ccount()) >= rt.watchdog) {
-			rt_watchdog_bit();
+			rt.board->watchdog_bit();
 		}
 	}
 	rt_unmask(ps);
@@ -260,7 +262,9 @@ _Noreturn void rt_fault(uint32_t cause, uint32_t epc, uint32_t vaddr)
 		stand(ccount());
 		rt.running = false;
 	}
-	rt_faulted();
+	if (rt.board != NULL) {
+		rt.board->faulted();
+	}
 	rt_line_begin(&l);
 	rt_line_text(&l, " fault");
 	rt_line_number(&l, cause);

@@ -19,22 +19,35 @@
  */
 void rt_count_stop(void);
 void rt_count_run(void);
+/* The same, with the result of the function that ends there. */
+static inline int rt_count_run_with(int result)
+{
+	rt_count_run();
+	return result;
+}
 /* To be called while it stands. */
 uint64_t rt_count(void);
 
 enum { RT_WATCHDOG_MS = 5000 };
 /*
- * One timer for two deadlines, both by instructions (31.25 for each microsecond) plus what the port says it waited, since CCOUNT stops
- * while QEMU sits in select. Whoever links rt.c provides what happens then: it runs in the interrupt, on its stack.
+ * What the board does when something happens to it: the pulse ends, the watchdog bites, or the program
+ * faults, before the fault's line is written. All run in the interrupt, on its stack.
  */
-void rt_timer_start(void);
+struct rt_board {
+	void (*pulse_ended)(void);
+	void (*watchdog_bit)(void); /* does not return */
+	void (*faulted)(void);
+};
+/*
+ * One timer for two deadlines, both by instructions (31.25 for each microsecond) plus what the port says it
+ * waited, since CCOUNT stops while QEMU sits in select. board must outlive it.
+ */
+void rt_timer_start(const struct rt_board *board);
 /* The pulse ends in that many ms from now, 0: there is none. */
 void rt_timer_pulse(uint32_t ms);
 void rt_timer_feed(void);
 /* The watchdog's share of a wait. */
 void rt_timer_waited(uint32_t ms);
-void rt_pulse_ended(void);
-_Noreturn void rt_watchdog_bit(void);
 /* How often the interrupt came. */
 uint32_t rt_interrupts(void);
 
@@ -85,7 +98,5 @@ uint32_t rt_stack_used(void);
 
 /* Ends QEMU with that status. */
 _Noreturn void rt_exit(int status);
-/* Called before the fault's line is written, to put the board into its safe state. */
-void rt_faulted(void);
 #endif
 #endif

@@ -3,7 +3,7 @@
 # frames among the objects of core and Mbed TLS (OBJECTS/core, OBJECTS/mbedtls, with gcc's .su files). Fails on a frame above the limit.
 #
 # flash: code and constants. "libc" is picolibc, libgcc and what stands in for the mask ROM, "board" the port in QEMU with its simulated
-# world, which no chip carries; the node's state (struct lk_app) is the board's in the map, and has a column of its own. heap: what is left.
+# world, which no chip carries; what the units hold (the image's, and struct lk_app) has a column of its own. heap: what is left.
 set -euo pipefail
 frame=512
 objects=$1
@@ -18,10 +18,10 @@ for map in "$@"; do
 		}
 		function section(name, addr, size, file,   n, of) {
 			n = hex(addr) == 0 ? 0 : hex(size)
-			of = file ~ /libmbedtls/ ? "mbedtls" : file ~ /libcore|\/app-/ ? "core" : file ~ /libc\.a|libgcc\.a|romfuncs/ ? "libc" : "board"
+			of = file ~ /libmbedtls/ ? "mbedtls" : file ~ /libcore|\/image\// ? "core" : file ~ /libc\.a|libgcc\.a|romfuncs/ ? "libc" : "board"
 			if (name ~ /^\.(text|literal|rodata|data)/) flash[of] += n
 			if (name ~ /^\.(data|bss)/) {
-				if (name == ".bss.app") state += n
+				if (name == ".bss.app" || file ~ /\/image\//) state += n
 				else if (of == "board") board += n
 				else data += n
 			}

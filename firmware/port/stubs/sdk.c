@@ -1,6 +1,7 @@
 #include "sdk.h"
 
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/types.h>
 
@@ -137,7 +138,8 @@ esp_err_t nvs_flash_init(void) { return ESP_OK; }
 esp_err_t nvs_open(const char *name, nvs_open_mode mode, nvs_handle *out)
 {
 	*out = 1;
-	return strcmp(name, "latchkey") == 0 && mode == NVS_READWRITE ? ESP_OK : -1;
+	(void)snprintf(sdk.opened, sizeof sdk.opened, "%s", name);
+	return strncmp(name, "latchkey", 8) == 0 && mode == NVS_READWRITE ? ESP_OK : -1;
 }
 int sdk_find(const char *key, bool text)
 {

@@ -35,6 +35,7 @@ struct sdk {
 		bool text;
 	} flash[8];
 	unsigned commits;
+	char opened[16]; /* the newest namespace */
 	bool flash_broken;
 	wifi_sta_config_t sta;
 	esp_event_handler_t on_event;

@@ -2,7 +2,8 @@
 #include "check.h"
 #include "err.h"
 #include "esp8266/gpio_struct.h"
-#include "port_esp8266.h"
+#include "lk_board.h"
+#include "pins.h"
 #include "sdk.h"
 #include "tcpip_adapter.h"
 
@@ -61,7 +62,8 @@ static void test_output(const struct lk_port *p)
 	if (setjmp(sdk.aborted) == 0)
 		p->restart(p->ctx);
 	CHECK(!pulled());
-#if LK_ROLE_LAMP
+	if (!LK_DIM)
+		return;
 	p->output(p->ctx, 40, 100);
 	CHECK(pulled() && sdk.pwm);
 	ticks(10);
@@ -71,7 +73,6 @@ static void test_output(const struct lk_port *p)
 	p->output(p->ctx, 40, 0);
 	p->output(p->ctx, 0, 0);
 	CHECK(!pulled() && !sdk.pwm);
-#endif
 }
 
 static void test_flash(const struct lk_port *p)
@@ -79,19 +80,19 @@ static void test_flash(const struct lk_port *p)
 	uint8_t b[64];
 	static const char secret[] = "0123456789abcdefghjkmnpqrs";
 
-	CHECK_EQ(p->kv_get(p->ctx, "secret", b, sizeof b), 0);
-	CHECK_EQ(p->kv_set(p->ctx, "secret", (const uint8_t *)secret, 26), 0);
+	CHECK_EQ(p->kv_get(p->own, "secret", b, sizeof b), 0);
+	CHECK_EQ(p->kv_set(p->own, "secret", (const uint8_t *)secret, 26), 0);
 	CHECK_EQ(sdk.commits, 1);
 	CHECK(sdk_find("secret", true) >= 0); /* text, as nvs-csv makes it */
-	CHECK_EQ(p->kv_get(p->ctx, "secret", b, 27), 26);
+	CHECK_EQ(p->kv_get(p->own, "secret", b, 27), 26);
 	CHECK(memcmp(b, secret, 26) == 0);
-	CHECK_EQ(p->kv_get(p->ctx, "secret", b, 20), LK_ESPACE);
-	CHECK_EQ(p->kv_set(p->ctx, "counter", (const uint8_t *)"\0\1\2", 3), 0);
+	CHECK_EQ(p->kv_get(p->own, "secret", b, 20), LK_ESPACE);
+	CHECK_EQ(p->kv_set(p->own, "counter", (const uint8_t *)"\0\1\2", 3), 0);
 	CHECK(sdk_find("counter", false) >= 0);
-	CHECK_EQ(p->kv_get(p->ctx, "counter", b, sizeof b), 3);
-	CHECK_EQ(p->kv_set(p->ctx, "secret", b, 0), 0);
-	CHECK_EQ(p->kv_set(p->ctx, "secret", b, 0), 0); /* what is not there is gone too */
-	CHECK_EQ(p->kv_get(p->ctx, "secret", b, sizeof b), 0);
+	CHECK_EQ(p->kv_get(p->own, "counter", b, sizeof b), 3);
+	CHECK_EQ(p->kv_set(p->own, "secret", b, 0), 0);
+	CHECK_EQ(p->kv_set(p->own, "secret", b, 0), 0); /* what is not there is gone too */
+	CHECK_EQ(p->kv_get(p->own, "secret", b, sizeof b), 0);
 }
 
 static void test_random(const struct lk_port *p)
@@ -100,12 +101,12 @@ static void test_random(const struct lk_port *p)
 
 	CHECK(p->random(p->ctx, a, sizeof a) < 0); /* no seed, no radio: nothing that could not be guessed */
 	memset(before, 1, sizeof before);
-	CHECK_EQ(p->kv_set(p->ctx, "seed", before, sizeof before), 0);
+	CHECK_EQ(p->kv_set(p->own, "seed", before, sizeof before), 0);
 	sdk.flash_broken = true;
 	CHECK(p->random(p->ctx, a, sizeof a) < 0); /* a seed that stays would be used twice */
 	sdk.flash_broken = false;
 	CHECK_EQ(p->random(p->ctx, a, sizeof a), 0);
-	CHECK_EQ(p->kv_get(p->ctx, "seed", after, sizeof after), 32);
+	CHECK_EQ(p->kv_get(p->own, "seed", after, sizeof after), 32);
 	CHECK(memcmp(before, after, 32) != 0);
 	CHECK_EQ(p->random(p->ctx, b, sizeof b), 0);
 	CHECK(memcmp(a, b, 32) != 0 && memcmp(a, a + 32, 16) != 0); /* even from a generator that always says the same */
@@ -143,29 +144,76 @@ static void test_udp(const struct lk_port *p)
 {
 	uint8_t b[8] = {0};
 
-	CHECK_EQ(p->udp_send(p->ctx, b, sizeof b), LK_ECLOSED);
-	CHECK_EQ(p->udp_open(p->ctx, "127.0.0.1", 5684), 0);
+	CHECK_EQ(p->udp_send(p->own, b, sizeof b), LK_ECLOSED);
+	CHECK_EQ(p->udp_open(p->own, "127.0.0.1", 5684), 0);
 	CHECK_EQ(sdk.to.sin_port, 0x3416);
 	CHECK_EQ(sdk.to.sin_addr.s_addr, 0x0100007f);
-	CHECK_EQ(p->udp_send(p->ctx, b, sizeof b), 0);
-	CHECK_EQ(p->udp_recv(p->ctx, b, sizeof b), 0);
-	CHECK_EQ(p->udp_open(p->ctx, "gateway", 5684), LK_EAGAIN); /* asked, not waited for */
+	CHECK_EQ(p->udp_send(p->own, b, sizeof b), 0);
+	CHECK_EQ(p->udp_recv(p->own, b, sizeof b), 0);
+	CHECK_EQ(p->udp_open(p->own, "gateway", 5684), LK_EAGAIN); /* asked, not waited for */
 	CHECK_EQ(sdk.closed, 1);
-	CHECK_EQ(p->udp_open(p->ctx, "gateway", 5684), LK_EAGAIN);
+	CHECK_EQ(p->udp_open(p->own, "gateway", 5684), LK_EAGAIN);
 	ip_addr_t found = {0x0300007f};
 	sdk.found("gateway", &found, sdk.found_arg);
-	CHECK_EQ(p->udp_open(p->ctx, "gateway", 5684), 0);
+	CHECK_EQ(p->udp_open(p->own, "gateway", 5684), 0);
 	CHECK_EQ(sdk.to.sin_addr.s_addr, 0x0300007f);
 	sdk.name_known = true;
-	CHECK_EQ(p->udp_open(p->ctx, "gateway", 5684), 0); /* from lwIP's cache, at once */
+	CHECK_EQ(p->udp_open(p->own, "gateway", 5684), 0); /* from lwIP's cache, at once */
 	CHECK_EQ(sdk.to.sin_addr.s_addr, 0x0200007f);
 	sdk.name_known = false;
-	CHECK_EQ(p->udp_open(p->ctx, "gateway", 5684), LK_EAGAIN);
+	CHECK_EQ(p->udp_open(p->own, "gateway", 5684), LK_EAGAIN);
 	sdk.found("gateway", NULL, sdk.found_arg); /* no such name: the next try asks again */
-	CHECK_EQ(p->udp_open(p->ctx, "gateway", 5684), LK_EAGAIN);
+	CHECK_EQ(p->udp_open(p->own, "gateway", 5684), LK_EAGAIN);
 	uint32_t began = p->now(p->ctx);
 	p->udp_wait(p->ctx, 50);
 	CHECK(p->now(p->ctx) - began >= 50);
+}
+
+static void test_chip(const struct lk_port *p)
+{
+	uint8_t in[65], rx[64];
+
+	for (size_t i = 0; i < sizeof in; i++)
+		in[i] = (uint8_t)i;
+	CHECK_EQ(p->spi(p->ctx, in, rx, 1), LK_ERANGE);
+	CHECK_EQ(p->spi(p->ctx, in, rx, 65), LK_ERANGE);
+	for (size_t n = 2; n <= 64; n++) {
+		CHECK_EQ(p->spi(p->ctx, in, rx, n), 0);
+		for (size_t i = 0; i < n; i++)
+			CHECK_EQ(rx[i], (uint8_t)~in[i]);
+	}
+	CHECK(sdk.selected_during && sdk.level[15] == 1);
+	CHECK_EQ(sdk.level[4], 0); /* the chip is held until core wants it */
+	p->chip_reset(p->ctx, false);
+	CHECK_EQ(sdk.level[4], 1);
+}
+
+static void test_inputs(const struct lk_port *p)
+{
+	uint8_t b[2] = {0};
+
+	CHECK_EQ(p->spi(p->ctx, b, b, 2), LK_EIO);
+	sdk.level[4] = sdk.level[14] = 1; /* nothing pressed, door open or its wire cut */
+	CHECK(!p->input(p->ctx, LK_INPUT_BUTTON) && p->input(p->ctx, LK_INPUT_CONTACT));
+	sdk.level[4] = sdk.level[14] = 0;
+	CHECK(p->input(p->ctx, LK_INPUT_BUTTON) && !p->input(p->ctx, LK_INPUT_CONTACT));
+}
+
+/* A second node has a socket, a flash and a log of its own; the board is one. */
+static void test_second_node(const struct lk_port *p)
+{
+	struct lk_port q = *p;
+	uint8_t b[8] = {0};
+
+	lk_esp_add_node(&q, "lock");
+	CHECK(q.own != p->own && q.ctx == p->ctx);
+	CHECK_EQ(q.udp_send(q.own, b, sizeof b), LK_ECLOSED);
+	CHECK_EQ(q.udp_open(q.own, "127.0.0.1", 5684), 0);
+	CHECK_EQ(q.udp_send(q.own, b, sizeof b), 0);
+	CHECK(strcmp(sdk.opened, "latchkey-lock") == 0);
+	sdk.printed[0] = '\0';
+	q.log(q.own, "text", 7);
+	CHECK(strcmp(sdk.printed, "lock: text 7\r\n") == 0);
 }
 
 static void test_rest(const struct lk_port *p)
@@ -181,29 +229,13 @@ static void test_rest(const struct lk_port *p)
 	CHECK_EQ(p->boot(p->ctx), LK_BOOT_WATCHDOG);
 	CHECK_EQ(p->voltage(p->ctx), 3300);
 	sdk.printed[0] = '\0';
-	p->log(p->ctx, "text", 0);
-	p->log(p->ctx, "number", UINT32_MAX);
+	p->log(p->own, "text", 0);
+	p->log(p->own, "number", UINT32_MAX);
 	CHECK(strcmp(sdk.printed, "text 0\r\nnumber 4294967295\r\n") == 0);
-#if LK_ROLE_READER
-	uint8_t rx[64];
-	CHECK_EQ(p->spi(p->ctx, in, rx, 1), LK_ERANGE);
-	CHECK_EQ(p->spi(p->ctx, in, rx, 65), LK_ERANGE);
-	for (size_t n = 2; n <= 64; n++) {
-		CHECK_EQ(p->spi(p->ctx, in, rx, n), 0);
-		for (size_t i = 0; i < n; i++)
-			CHECK_EQ(rx[i], (uint8_t)~in[i]);
-	}
-	CHECK(sdk.selected_during && sdk.level[15] == 1);
-	CHECK_EQ(sdk.level[4], 0); /* the chip is held until core wants it */
-	p->chip_reset(p->ctx, false);
-	CHECK_EQ(sdk.level[4], 1);
-#else
-	CHECK_EQ(p->spi(p->ctx, in, out, 2), LK_EIO);
-	sdk.level[4] = sdk.level[14] = 1;
-	CHECK(!p->input(p->ctx, LK_INPUT_BUTTON) && p->input(p->ctx, LK_INPUT_CONTACT)); /* nothing pressed, door open or its wire cut */
-	sdk.level[4] = sdk.level[14] = 0;
-	CHECK(p->input(p->ctx, LK_INPUT_BUTTON) && !p->input(p->ctx, LK_INPUT_CONTACT));
-#endif
+	if (LK_PINS.chip_select != LK_PIN_NONE)
+		test_chip(p);
+	else
+		test_inputs(p);
 	CHECK(!p->input(p->ctx, LK_INPUT_TAMPER)); /* there is no switch at this case */
 }
 
@@ -214,12 +246,13 @@ int main(void)
 	sdk.level[OUTPUT] = 1; /* whatever it was */
 	if (setjmp(sdk.aborted) != 0)
 		return 1;
-	lk_port_esp8266_init(&port);
+	lk_board_init(&port);
 	test_output(&port);
 	test_flash(&port);
 	test_random(&port);
 	test_wifi(&port);
 	test_udp(&port);
 	test_rest(&port);
+	test_second_node(&port);
 	return check_end("test_esp8266");
 }

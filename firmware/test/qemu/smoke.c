@@ -10,7 +10,7 @@ void registers(uint32_t n, uint32_t out[16]);
 
 static void say(struct lk_app *a, const char *text, uint32_t n)
 {
-	a->port->log(a->port->ctx, text, n);
+	a->port->log(a->port->own, text, n);
 }
 
 /* How many instructions registers(n) takes, with an interrupt after a ms or without; late moves it along the loop. */
@@ -101,16 +101,16 @@ static void keys(struct lk_app *a)
 	const struct lk_port *p = a->port;
 	uint8_t b[16];
 
-	say(a, "unknown", (uint32_t)p->kv_get(p->ctx, "none", b, sizeof b));
-	say(a, "set", (uint32_t)p->kv_set(p->ctx, "fifteen-letters", (const uint8_t *)"value", 5));
-	say(a, "got", (uint32_t)p->kv_get(p->ctx, "fifteen-letters", b, sizeof b));
+	say(a, "unknown", (uint32_t)p->kv_get(p->own, "none", b, sizeof b));
+	say(a, "set", (uint32_t)p->kv_set(p->own, "fifteen-letters", (const uint8_t *)"value", 5));
+	say(a, "got", (uint32_t)p->kv_get(p->own, "fifteen-letters", b, sizeof b));
 	say(a, "other", memcmp(b, "value", 5) != 0);
-	say(a, "short", p->kv_get(p->ctx, "fifteen-letters", b, 4) < 0);
-	say(a, "long name", p->kv_set(p->ctx, "sixteen-letters!", b, 1) < 0);
-	say(a, "removed", (uint32_t)p->kv_set(p->ctx, "fifteen-letters", b, 0));
-	say(a, "gone", (uint32_t)p->kv_get(p->ctx, "fifteen-letters", b, sizeof b));
-	say(a, "half", (uint32_t)p->kv_get(p->ctx, "half", b, sizeof b));
-	say(a, "whole", (uint32_t)p->kv_get(p->ctx, "whole", b, sizeof b));
+	say(a, "short", p->kv_get(p->own, "fifteen-letters", b, 4) < 0);
+	say(a, "long name", p->kv_set(p->own, "sixteen-letters!", b, 1) < 0);
+	say(a, "removed", (uint32_t)p->kv_set(p->own, "fifteen-letters", b, 0));
+	say(a, "gone", (uint32_t)p->kv_get(p->own, "fifteen-letters", b, sizeof b));
+	say(a, "half", (uint32_t)p->kv_get(p->own, "half", b, sizeof b));
+	say(a, "whole", (uint32_t)p->kv_get(p->own, "whole", b, sizeof b));
 }
 
 /* A socket gets back what it sends, and the next one nothing of it. */
@@ -119,21 +119,21 @@ static void datagrams(struct lk_app *a)
 	const struct lk_port *p = a->port;
 	uint8_t b[8];
 
-	say(a, "none open", (uint32_t)p->udp_recv(p->ctx, b, sizeof b));
-	say(a, "opened", (uint32_t)p->udp_open(p->ctx, "", 0));
-	p->udp_send(p->ctx, (const uint8_t *)"first", 5);
-	p->udp_send(p->ctx, (const uint8_t *)"the second", 10);
+	say(a, "none open", (uint32_t)p->udp_recv(p->own, b, sizeof b));
+	say(a, "opened", (uint32_t)p->udp_open(p->own, "", 0));
+	p->udp_send(p->own, (const uint8_t *)"first", 5);
+	p->udp_send(p->own, (const uint8_t *)"the second", 10);
 	p->udp_wait(p->ctx, 1000);
-	say(a, "length", (uint32_t)p->udp_recv(p->ctx, b, sizeof b));
+	say(a, "length", (uint32_t)p->udp_recv(p->own, b, sizeof b));
 	say(a, "other", memcmp(b, "first", 5) != 0);
 	p->udp_wait(p->ctx, 1000);
-	say(a, "length", (uint32_t)p->udp_recv(p->ctx, b, sizeof b));
+	say(a, "length", (uint32_t)p->udp_recv(p->own, b, sizeof b));
 	say(a, "other", memcmp(b, "the seco", 8) != 0);
-	say(a, "more", (uint32_t)p->udp_recv(p->ctx, b, sizeof b));
+	say(a, "more", (uint32_t)p->udp_recv(p->own, b, sizeof b));
 	for (int i = 0; i < 4; i++) {
-		p->udp_send(p->ctx, b, 1);
-		p->udp_open(p->ctx, "", 0);
-		say(a, "left over", (uint32_t)p->udp_recv(p->ctx, b, sizeof b));
+		p->udp_send(p->own, b, 1);
+		p->udp_open(p->own, "", 0);
+		say(a, "left over", (uint32_t)p->udp_recv(p->own, b, sizeof b));
 	}
 }
 
@@ -250,8 +250,11 @@ static void check(struct lk_app *a, char which)
 	}
 }
 
-void lk_app_init(struct lk_app *a, const struct lk_port *port)
+const struct lk_part lk_image[] = {{"smoke", NULL}, {NULL, NULL}};
+
+void lk_app_init(struct lk_app *a, const struct lk_part *parts, const struct lk_port *port)
 {
+	(void)parts;
 	a->port = port;
 	port->output(port->ctx, 0, 0);
 	say(a, "boot", (uint32_t)port->boot(port->ctx));

@@ -1,5 +1,4 @@
-#include "port_esp32.h"
-
+/* An ESP32 DevKit: the output with its timer, the card reader, the watchdog, deep sleep. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +12,8 @@
 #include "esp_timer.h"
 
 #include "err.h"
-#include "esp.h"
+#include "lk_board.h"
+#include "lk_gpio.h"
 #include "pins.h"
 
 enum {
@@ -24,6 +24,7 @@ enum {
 
 struct board {
 	struct lk_esp esp; /* first: the common functions' ctx */
+	struct lk_port port;
 	esp_timer_handle_t pulse;
 	spi_device_handle_t chip; /* NULL without one */
 	bool dimming;             /* the LED controller has the pin */
@@ -31,11 +32,12 @@ struct board {
 
 /* ---- output, its timer and the watchdog ---- */
 
-#if LK_ROLE_LAMP && LK_DIM
 static bool dim(struct board *b, uint8_t level)
 {
 	uint32_t duty = level >= 100 ? DIM_FULL : (uint32_t)level * DIM_FULL / 100;
 
+	if (!LK_DIM)
+		return false;
 	if (!b->dimming) {
 		ledc_timer_config_t timer;
 		memset(&timer, 0, sizeof timer);
@@ -63,19 +65,6 @@ static void off(const struct board *b)
 	else
 		(void)gpio_set_level(LK_PIN_OUTPUT, 0);
 }
-#else
-static bool dim(struct board *b, uint8_t level)
-{
-	(void)b, (void)level;
-	return false;
-}
-
-static void off(const struct board *b)
-{
-	(void)b;
-	(void)gpio_set_level(LK_PIN_OUTPUT, 0);
-}
-#endif
 
 /* In esp_timer's own task, far above the loop's. */
 static void on_pulse_end(void *arg) { off(arg); }
@@ -104,46 +93,8 @@ static void feed(void *ctx)
 	(void)esp_task_wdt_reset();
 }
 
-/* ---- inputs and the light ---- */
-
-static bool is_high(gpio_num_t pin) { return pin != LK_PIN_NONE && gpio_get_level(pin) != 0; }
-
-static bool input(void *ctx, enum lk_input which)
-{
-	(void)ctx;
-	switch (which) {
-	case LK_INPUT_BUTTON:
-		return LK_PIN_BUTTON != LK_PIN_NONE && !is_high(LK_PIN_BUTTON);
-	case LK_INPUT_CONTACT:
-		return is_high(LK_PIN_CONTACT);
-	case LK_INPUT_TAMPER:
-		return is_high(LK_PIN_TAMPER);
-	}
-	return false;
-}
-
-static void led(void *ctx, bool on)
-{
-	(void)ctx;
-	(void)gpio_set_level(LK_PIN_LED, on);
-}
-
-static void set_up_pin(gpio_num_t pin, gpio_mode_t mode, gpio_pullup_t pull_up)
-{
-	gpio_config_t c;
-
-	if (pin == LK_PIN_NONE)
-		return;
-	memset(&c, 0, sizeof c);
-	c.pin_bit_mask = 1ull << (unsigned)pin;
-	c.mode = mode;
-	c.pull_up_en = pull_up;
-	(void)gpio_config(&c);
-}
-
 /* ---- the card reader ---- */
 
-#if LK_ROLE_READER
 static int spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
 {
 	const struct board *b = ctx;
@@ -167,23 +118,18 @@ static int spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
 	return err == ESP_OK ? 0 : LK_EIO;
 }
 
-static void chip_reset(void *ctx, bool held)
-{
-	(void)ctx;
-	(void)gpio_set_level(LK_PIN_CHIP_RESET, !held);
-}
-
 static void set_up_chip(struct board *b)
 {
 	spi_bus_config_t bus;
 	spi_device_interface_config_t device;
+	const struct lk_esp_pins *pins = b->esp.pins;
 
-	(void)gpio_set_level(LK_PIN_CHIP_RESET, 0);
-	set_up_pin(LK_PIN_CHIP_RESET, GPIO_MODE_OUTPUT, GPIO_PULLUP_DISABLE);
+	if (pins->chip_select == LK_PIN_NONE)
+		return;
 	memset(&bus, 0, sizeof bus);
-	bus.mosi_io_num = LK_PIN_MOSI;
-	bus.miso_io_num = LK_PIN_MISO;
-	bus.sclk_io_num = LK_PIN_CLOCK;
+	bus.mosi_io_num = pins->mosi;
+	bus.miso_io_num = pins->miso;
+	bus.sclk_io_num = pins->clock;
 	bus.quadwp_io_num = -1;
 	bus.quadhd_io_num = -1;
 	bus.data4_io_num = -1;
@@ -193,30 +139,19 @@ static void set_up_chip(struct board *b)
 	bus.max_transfer_sz = SPI_LONGEST;
 	memset(&device, 0, sizeof device);
 	device.clock_speed_hz = 4000000; /* the chip takes 10 MHz, a hand's length of wire does not */
-	device.spics_io_num = LK_PIN_CHIP_SELECT;
+	device.spics_io_num = pins->chip_select;
 	device.queue_size = 1;
 	if (spi_bus_initialize(SPI3_HOST, &bus, SPI_DMA_DISABLED) != ESP_OK || spi_bus_add_device(SPI3_HOST, &device, &b->chip) != ESP_OK)
 		b->chip = NULL;
 }
 
-static void set_up_wake(void)
+static void set_up_wake(int pin)
 {
-	(void)rtc_gpio_pullup_en(LK_PIN_WAKE);
-	(void)esp_sleep_enable_ext0_wakeup(LK_PIN_WAKE, 0);
+	if (pin == LK_PIN_NONE)
+		return;
+	(void)rtc_gpio_pullup_en((gpio_num_t)pin);
+	(void)esp_sleep_enable_ext0_wakeup((gpio_num_t)pin, 0);
 }
-#else
-static int spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
-{
-	(void)ctx, (void)tx, (void)rx, (void)n;
-	return LK_EIO;
-}
-
-static void chip_reset(void *ctx, bool held) { (void)ctx, (void)held; }
-
-static void set_up_chip(struct board *b) { (void)b; }
-
-static void set_up_wake(void) {}
-#endif
 
 /* ---- power ---- */
 
@@ -234,42 +169,36 @@ static void restart(void *ctx)
 
 static void deep_sleep(void *ctx, uint32_t ms)
 {
-	output(ctx, 0, 0);
-	chip_reset(ctx, true);
-	led(ctx, false);
-	set_up_wake();
+	struct board *b = ctx;
+
+	output(b, 0, 0);
+	b->port.chip_reset(b, true);
+	b->port.led(b, false);
+	set_up_wake(b->esp.pins->wake);
 	esp_deep_sleep((uint64_t)ms * 1000);
 }
 
-void lk_port_esp32_init(struct lk_port *port)
+void lk_board_init(struct lk_port *port)
 {
 	static struct board board;
 	struct board *b = &board;
 
 	(void)gpio_set_level(LK_PIN_OUTPUT, 0);
-	set_up_pin(LK_PIN_OUTPUT, GPIO_MODE_OUTPUT, GPIO_PULLUP_DISABLE);
+	lk_esp_set_up_pin(LK_PIN_OUTPUT, GPIO_MODE_OUTPUT, GPIO_PULLUP_DISABLE);
 
-	memset(port, 0, sizeof *port);
-	lk_esp_init(&b->esp, port);
-	port->spi = spi;
-	port->chip_reset = chip_reset;
-	port->input = input;
-	port->output = output;
-	port->led = led;
-	port->voltage = voltage;
-	port->feed = feed;
-	port->restart = restart;
-	port->sleep = deep_sleep;
-
-	led(b, false);
-	set_up_pin(LK_PIN_LED, GPIO_MODE_OUTPUT, GPIO_PULLUP_DISABLE);
-	set_up_pin(LK_PIN_BUTTON, GPIO_MODE_INPUT, GPIO_PULLUP_ENABLE);
-	set_up_pin(LK_PIN_CONTACT, GPIO_MODE_INPUT, GPIO_PULLUP_ENABLE);
-	set_up_pin(LK_PIN_TAMPER, GPIO_MODE_INPUT, GPIO_PULLUP_ENABLE);
+	lk_esp_init(&b->esp, &b->port, &LK_PINS);
+	b->port.spi = spi;
+	b->port.output = output;
+	b->port.voltage = voltage;
+	b->port.feed = feed;
+	b->port.restart = restart;
+	b->port.sleep = deep_sleep;
+	*port = b->port;
 	set_up_chip(b);
 
 	/* A board without its timers would open a door for ever, or hang for ever: better none at all. */
-	const esp_timer_create_args_t pulse = {.callback = on_pulse_end, .arg = b, .dispatch_method = ESP_TIMER_TASK, .name = "pulse"};
+	const esp_timer_create_args_t pulse = {
+		.callback = on_pulse_end, .arg = b, .dispatch_method = ESP_TIMER_TASK, .name = "pulse"};
 	if (esp_timer_create(&pulse, &b->pulse) != ESP_OK || esp_task_wdt_add(NULL) != ESP_OK)
 		abort();
 }

@@ -1,5 +1,4 @@
-#include "port_esp8266.h"
-
+/* An ESP8266 board, as NodeMCU or D1 mini: the output with its timer, the card reader, the watchdog, the power. */
 #include <stdbool.h> /* driver/hw_timer.h needs it */
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +18,8 @@
 #include "freertos/task.h"
 
 #include "err.h"
-#include "esp.h"
+#include "lk_board.h"
+#include "lk_gpio.h"
 #include "pins.h"
 
 enum {
@@ -30,6 +30,7 @@ enum {
 
 struct board {
 	struct lk_esp esp; /* first: the common functions' ctx */
+	struct lk_port port;
 	bool chip;         /* the SPI driver is there */
 	bool adc;
 	bool dimming;      /* the PWM driver is there */
@@ -80,13 +81,14 @@ static void feed(void *ctx)
 	esp_task_wdt_reset();
 }
 
-#if LK_ROLE_LAMP && LK_DIM
-/* True if the PWM driver keeps the pin from now on. */
+/* True if the PWM driver has the pin from now on; never on a board without it. */
 static bool dim(struct board *b, uint8_t level)
 {
 	uint32_t duty = (uint32_t)level * PWM_PERIOD / 100;
 	const uint32_t pin = LK_PIN_OUTPUT;
 
+	if (!LK_DIM)
+		return false;
 	if (level == 0 || level >= 100) {
 		if (b->dimming)
 			(void)pwm_stop(0);
@@ -97,13 +99,6 @@ static bool dim(struct board *b, uint8_t level)
 	/* The driver does not initialise the phase. */
 	return b->dimming && pwm_set_duty(0, duty) == ESP_OK && pwm_set_phase(0, 0) == ESP_OK && pwm_start() == ESP_OK;
 }
-#else
-static bool dim(struct board *b, uint8_t level)
-{
-	(void)b, (void)level;
-	return false;
-}
-#endif
 
 static void output(void *ctx, uint8_t level, uint32_t ms)
 {
@@ -122,46 +117,8 @@ static void output(void *ctx, uint8_t level, uint32_t ms)
 	(void)gpio_set_direction(LK_PIN_OUTPUT, GPIO_MODE_OUTPUT);
 }
 
-/* ---- inputs and the light ---- */
-
-static bool is_high(int pin) { return pin != LK_PIN_NONE && gpio_get_level((gpio_num_t)pin) != 0; }
-
-static bool input(void *ctx, enum lk_input which)
-{
-	(void)ctx;
-	switch (which) {
-	case LK_INPUT_BUTTON:
-		return LK_PIN_BUTTON != LK_PIN_NONE && !is_high(LK_PIN_BUTTON);
-	case LK_INPUT_CONTACT:
-		return is_high(LK_PIN_CONTACT);
-	case LK_INPUT_TAMPER:
-		return is_high(LK_PIN_TAMPER);
-	}
-	return false;
-}
-
-static void led(void *ctx, bool on)
-{
-	(void)ctx;
-	(void)gpio_set_level(LK_PIN_LED, !on);
-}
-
-static void set_up_pin(int pin, gpio_mode_t mode, gpio_pullup_t pull_up)
-{
-	gpio_config_t c;
-
-	if (pin == LK_PIN_NONE)
-		return;
-	memset(&c, 0, sizeof c);
-	c.pin_bit_mask = 1u << (uint32_t)pin;
-	c.mode = mode;
-	c.pull_up_en = pull_up;
-	(void)gpio_config(&c);
-}
-
 /* ---- the card reader ---- */
 
-#if LK_ROLE_READER
 static bool spi_set_up(void)
 {
 	spi_config_t c;
@@ -192,7 +149,8 @@ static int spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
 	/* Both ways at once: what comes in lands in the same sixteen words as what goes out. Asked for bits.miso, the driver would also set
 	 * usr_miso, a phase of its own after the one that sends. So we send, and collect what came meanwhile. */
 	SPI1.user1.usr_miso_bitlen = (n * 8 - 1) & 0x1ff;
-	(void)gpio_set_level(LK_PIN_CHIP_SELECT, 0);
+	gpio_num_t select = (gpio_num_t)b->esp.pins->chip_select;
+	(void)gpio_set_level(select, 0);
 	esp_err_t err = spi_trans(HSPI_HOST, &t);
 	if (err == ESP_OK) {
 		while (SPI1.cmd.usr)
@@ -200,37 +158,22 @@ static int spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
 		for (size_t i = 0; i < (n + 3) / 4; i++)
 			words[i] = SPI1.data_buf[i];
 	}
-	(void)gpio_set_level(LK_PIN_CHIP_SELECT, 1);
+	(void)gpio_set_level(select, 1);
 	memcpy(rx, words, n);
 	memset(words, 0, sizeof words);
 	return err == ESP_OK ? 0 : LK_EIO;
 }
 
-static void chip_reset(void *ctx, bool held)
-{
-	(void)ctx;
-	(void)gpio_set_level(LK_PIN_CHIP_RESET, !held);
-}
-
 static void set_up_chip(struct board *b)
 {
-	(void)gpio_set_level(LK_PIN_CHIP_RESET, 0);
-	set_up_pin(LK_PIN_CHIP_RESET, GPIO_MODE_OUTPUT, GPIO_PULLUP_DISABLE);
-	(void)gpio_set_level(LK_PIN_CHIP_SELECT, 1);
-	set_up_pin(LK_PIN_CHIP_SELECT, GPIO_MODE_OUTPUT, GPIO_PULLUP_DISABLE);
+	int pin = b->esp.pins->chip_select;
+
+	if (pin == LK_PIN_NONE)
+		return;
+	(void)gpio_set_level((gpio_num_t)pin, 1);
+	lk_esp_set_up_pin(pin, GPIO_MODE_OUTPUT, GPIO_PULLUP_DISABLE);
 	b->chip = spi_set_up();
 }
-#else
-static int spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
-{
-	(void)ctx, (void)tx, (void)rx, (void)n;
-	return LK_EIO;
-}
-
-static void chip_reset(void *ctx, bool held) { (void)ctx, (void)held; }
-
-static void set_up_chip(struct board *b) { (void)b; }
-#endif
 
 /* ---- power ---- */
 
@@ -250,46 +193,40 @@ static void restart(void *ctx)
 
 static void deep_sleep(void *ctx, uint32_t ms)
 {
-	output(ctx, 0, 0);
-	chip_reset(ctx, true);
-	led(ctx, false);
+	struct board *b = ctx;
+
+	output(b, 0, 0);
+	b->port.chip_reset(b, true);
+	b->port.led(b, false);
 	esp_deep_sleep((uint64_t)ms * 1000);
 	for (;;)
 		vTaskDelay(1); /* until it does; should it not, the watchdog ends this */
 }
 
-void lk_port_esp8266_init(struct lk_port *port)
+void lk_board_init(struct lk_port *port)
 {
 	static struct board board;
 	struct board *b = &board;
 
 	(void)gpio_set_level(LK_PIN_OUTPUT, 0);
-	set_up_pin(LK_PIN_OUTPUT, GPIO_MODE_OUTPUT, GPIO_PULLUP_DISABLE);
+	lk_esp_set_up_pin(LK_PIN_OUTPUT, GPIO_MODE_OUTPUT, GPIO_PULLUP_DISABLE);
 
-	memset(port, 0, sizeof *port);
-	lk_esp_init(&b->esp, port);
-	port->spi = spi;
-	port->chip_reset = chip_reset;
-	port->input = input;
-	port->output = output;
-	port->led = led;
-	port->voltage = voltage;
-	port->feed = feed;
-	port->restart = restart;
-	port->sleep = deep_sleep;
-
-	led(b, false);
-	set_up_pin(LK_PIN_LED, GPIO_MODE_OUTPUT, GPIO_PULLUP_DISABLE);
-	set_up_pin(LK_PIN_BUTTON, GPIO_MODE_INPUT, GPIO_PULLUP_ENABLE);
-	set_up_pin(LK_PIN_CONTACT, GPIO_MODE_INPUT, GPIO_PULLUP_ENABLE);
-	set_up_pin(LK_PIN_TAMPER, GPIO_MODE_INPUT, GPIO_PULLUP_ENABLE);
+	lk_esp_init(&b->esp, &b->port, &LK_PINS);
+	b->port.spi = spi;
+	b->port.output = output;
+	b->port.voltage = voltage;
+	b->port.feed = feed;
+	b->port.restart = restart;
+	b->port.sleep = deep_sleep;
+	*port = b->port;
 	set_up_chip(b);
 
 	adc_config_t adc = {.mode = ADC_READ_VDD_MODE, .clk_div = 8};
 	b->adc = adc_init(&adc) == ESP_OK;
 
 	/* A board without its timers would open a door for ever, or hang for ever: better none at all. */
-	const esp_timer_create_args_t watch = {.callback = look_after_loop, .arg = b, .dispatch_method = ESP_TIMER_TASK, .name = "watch"};
+	const esp_timer_create_args_t watch = {
+		.callback = look_after_loop, .arg = b, .dispatch_method = ESP_TIMER_TASK, .name = "watch"};
 	esp_timer_handle_t timer;
 	if (hw_timer_init(on_tick, b) != ESP_OK || hw_timer_alarm_us(TICK * 1000, true) != ESP_OK ||
 	    esp_timer_create(&watch, &timer) != ESP_OK || esp_timer_start_periodic(timer, 500000) != ESP_OK)

@@ -1,4 +1,4 @@
-#include "esp_net.h"
+#include "lk_net.h"
 
 #include <string.h>
 #include <sys/time.h>
@@ -18,6 +18,8 @@
 #endif
 
 #include "err.h"
+#include "lk_clock.h"
+#include "lk_serial.h"
 
 enum {
 	SLICE = 20,          /* ms between two looks at the serial line */
@@ -120,116 +122,126 @@ static int32_t rssi(void *ctx)
 
 static void on_name(const char *name, const ip_addr_t *address, void *arg)
 {
-	struct lk_esp *e = arg;
+	struct lk_esp_node *n = arg;
 
 	(void)name;
 	if (address != NULL)
-		atomic_store(&e->answered, ip_2_ip4(address)->addr);
-	atomic_store(&e->asking, false);
+		atomic_store(&n->answered, ip_2_ip4(address)->addr);
+	atomic_store(&n->asking, false);
 }
 
 /* Runs in lwIP's own task, as its DNS client must. */
 static void ask(void *arg)
 {
-	struct lk_esp *e = arg;
+	struct lk_esp_node *n = arg;
 	ip_addr_t address;
-	err_t err = dns_gethostbyname_addrtype(e->host, &address, on_name, e, LWIP_DNS_ADDRTYPE_IPV4);
+	err_t err = dns_gethostbyname_addrtype(n->host, &address, on_name, n, LWIP_DNS_ADDRTYPE_IPV4);
 
 	if (err != ERR_INPROGRESS)
-		on_name(e->host, err == ERR_OK ? &address : NULL, e);
+		on_name(n->host, err == ERR_OK ? &address : NULL, n);
 }
 
 /* The address of host, 0 if it is not known yet. getaddrinfo would block for as long as a DNS server is silent. */
-static uint32_t look_up(struct lk_esp *e, const char *host)
+static uint32_t look_up(struct lk_esp_node *n, const char *host)
 {
 	ip4_addr_t literal;
 
 	if (ip4addr_aton(host, &literal) != 0)
 		return literal.addr;
-	if (!atomic_load(&e->asking) && atomic_load(&e->answered) == 0) {
-		e->host = host;
-		atomic_store(&e->asking, true);
-		if (tcpip_callback(ask, e) != ERR_OK)
-			atomic_store(&e->asking, false);
+	if (!atomic_load(&n->asking) && atomic_load(&n->answered) == 0) {
+		n->host = host;
+		atomic_store(&n->asking, true);
+		if (tcpip_callback(ask, n) != ERR_OK)
+			atomic_store(&n->asking, false);
 	}
 	/* It may be there already: lwIP has a cache. It is used once, so the next socket asks again. The chip has no atomic exchange. */
-	uint32_t address = atomic_load(&e->answered);
+	uint32_t address = atomic_load(&n->answered);
 	if (address != 0)
-		atomic_store(&e->answered, 0);
+		atomic_store(&n->answered, 0);
 	return address;
 }
 
-static int udp_open(void *ctx, const char *host, uint16_t port)
+static int udp_open(void *own, const char *host, uint16_t port)
 {
-	struct lk_esp *e = ctx;
+	struct lk_esp_node *node = own;
 	struct sockaddr_in to;
 
-	if (e->sock >= 0)
-		(void)lwip_close(e->sock);
-	e->sock = -1;
-	uint32_t address = look_up(e, host);
+	if (node->sock >= 0)
+		(void)lwip_close(node->sock);
+	node->sock = -1;
+	uint32_t address = look_up(node, host);
 	if (address == 0)
 		return LK_EAGAIN;
 	memset(&to, 0, sizeof to);
 	to.sin_family = AF_INET;
 	to.sin_port = lwip_htons(port);
 	to.sin_addr.s_addr = address;
-	e->sock = lwip_socket(AF_INET, SOCK_DGRAM, IPPROTO_UDP);
-	if (e->sock < 0)
+	node->sock = lwip_socket(AF_INET, SOCK_DGRAM, IPPROTO_UDP);
+	if (node->sock < 0)
 		return LK_EIO;
 	/* Connected: a datagram from elsewhere does not even reach us. */
-	if (lwip_connect(e->sock, (const struct sockaddr *)&to, sizeof to) < 0) {
-		(void)lwip_close(e->sock);
-		e->sock = -1;
+	if (lwip_connect(node->sock, (const struct sockaddr *)&to, sizeof to) < 0) {
+		(void)lwip_close(node->sock);
+		node->sock = -1;
 		return LK_EIO;
 	}
 	return 0;
 }
 
-static int udp_send(void *ctx, const uint8_t *b, size_t n)
+static int udp_send(void *own, const uint8_t *b, size_t n)
 {
-	struct lk_esp *e = ctx;
+	struct lk_esp_node *node = own;
 
-	if (e->sock < 0)
+	if (node->sock < 0)
 		return LK_ECLOSED;
-	return lwip_send(e->sock, b, n, MSG_DONTWAIT) == (ssize_t)n ? 0 : LK_EIO;
+	return lwip_send(node->sock, b, n, MSG_DONTWAIT) == (ssize_t)n ? 0 : LK_EIO;
 }
 
-static int udp_recv(void *ctx, uint8_t *b, size_t cap)
+static int udp_recv(void *own, uint8_t *b, size_t cap)
 {
-	struct lk_esp *e = ctx;
+	struct lk_esp_node *node = own;
 
-	if (e->sock < 0)
+	if (node->sock < 0)
 		return LK_ECLOSED;
-	ssize_t n = lwip_recv(e->sock, b, cap, MSG_DONTWAIT);
+	ssize_t n = lwip_recv(node->sock, b, cap, MSG_DONTWAIT);
 	return n > 0 ? (int)n : 0;
+}
+
+/* Waits for a datagram for one of the nodes, or for so many ms. True if there is one. */
+static bool wait_for_datagram(const struct lk_esp *e, uint32_t ms)
+{
+	struct timeval wait = {.tv_sec = 0, .tv_usec = (int)(ms * 1000)};
+	int last = -1;
+	fd_set in;
+
+	FD_ZERO(&in);
+	for (int i = 0; i < e->count; i++) {
+		int sock = e->nodes[i].sock;
+		if (sock >= 0)
+			FD_SET(sock, &in);
+		last = sock > last ? sock : last;
+	}
+	if (last >= 0)
+		return lwip_select(last + 1, &in, NULL, NULL, &wait) != 0;
+	vTaskDelay((TickType_t)((ms + portTICK_PERIOD_MS - 1) / portTICK_PERIOD_MS));
+	return false;
 }
 
 /* The serial line is no socket, so it is looked at between slices. */
 static void udp_wait(void *ctx, uint32_t ms)
 {
-	struct lk_esp *e = ctx;
-	uint32_t began = lk_esp_now(e), gone = 0;
+	const struct lk_esp *e = ctx;
+	uint32_t began = lk_esp_now(ctx), gone = 0;
 
 	while (gone < ms && !lk_esp_typed()) {
-		uint32_t slice = ms - gone < SLICE ? ms - gone : SLICE;
-		if (e->sock < 0) {
-			vTaskDelay((TickType_t)((slice + portTICK_PERIOD_MS - 1) / portTICK_PERIOD_MS));
-		} else {
-			struct timeval wait = {.tv_sec = 0, .tv_usec = (int)(slice * 1000)};
-			fd_set in;
-			FD_ZERO(&in);
-			FD_SET(e->sock, &in);
-			if (lwip_select(e->sock + 1, &in, NULL, NULL, &wait) != 0)
-				return;
-		}
-		gone = lk_esp_now(e) - began;
+		if (wait_for_datagram(e, ms - gone < SLICE ? ms - gone : SLICE))
+			return;
+		gone = lk_esp_now(ctx) - began;
 	}
 }
 
-void lk_esp_net_init(struct lk_esp *e, struct lk_port *port)
+void lk_esp_net_init(struct lk_port *port)
 {
-	e->sock = -1;
 	port->net_join = net_join;
 	port->net_ready = net_ready;
 	port->rssi = rssi;

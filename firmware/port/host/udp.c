@@ -1,0 +1,85 @@
+#define _GNU_SOURCE
+#include "udp.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "err.h"
+
+static int connect_to(const struct sockaddr *to, socklen_t n)
+{
+	int fd = socket(to->sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && connect(fd, to, n) != 0) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+int lk_host_udp_open(int *fd, const char *name, uint16_t port)
+{
+	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM}, *found;
+	char service[8];
+
+	if (*fd >= 0) {
+		close(*fd);
+		*fd = -1;
+	}
+	snprintf(service, sizeof service, "%u", (unsigned)port);
+	if (getaddrinfo(name, service, &hints, &found) != 0) {
+		return LK_EIO;
+	}
+	for (struct addrinfo *a = found; a != NULL && *fd < 0; a = a->ai_next) {
+		*fd = connect_to(a->ai_addr, a->ai_addrlen);
+	}
+	freeaddrinfo(found);
+	return *fd < 0 ? LK_EIO : 0;
+}
+
+void lk_host_udp_rebind(int *fd)
+{
+	struct sockaddr_storage to;
+	socklen_t n = sizeof to;
+
+	if (*fd < 0 || getpeername(*fd, (struct sockaddr *)&to, &n) != 0) {
+		return;
+	}
+	int other = connect_to((struct sockaddr *)&to, n);
+	if (other >= 0) {
+		close(*fd);
+		*fd = other;
+	}
+}
+
+int lk_host_udp_send(int fd, const uint8_t *b, size_t n)
+{
+	if (fd < 0) {
+		return LK_EIO;
+	}
+	/* The first try may only bring the news that nobody took the datagram before. */
+	for (int i = 0; i < 2; i++) {
+		if (send(fd, b, n, 0) == (ssize_t)n) {
+			return (int)n;
+		}
+	}
+	/* Where nobody listens and where no way leads, a datagram is lost, as on the air. */
+	return errno == EMSGSIZE || errno == EBADF ? LK_EIO : (int)n;
+}
+
+int lk_host_udp_recv(int fd, uint8_t *b, size_t cap)
+{
+	for (;;) {
+		ssize_t r = fd < 0 ? 0 : recv(fd, b, cap, 0);
+
+		if (r > 0) {
+			return (int)r;
+		}
+		if (fd < 0 || (r < 0 && errno != ECONNREFUSED && errno != EINTR)) {
+			return 0;
+		}
+	}
+}
