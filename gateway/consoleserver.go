@@ -19,9 +19,10 @@ import (
 // ConsoleConfig says where the website is and who is near it. Listen and Certificate.Dir are required.
 type ConsoleConfig struct {
 	Listen string         // TCP "host:port"; never the nodes' port
-	Local  []netip.Prefix // see [console.Config]
+	Local  []netip.Prefix // see [account.Website]
 	// Dispensable: where the address is taken, the gateway goes on without its website and says so. Doors do not depend on it.
 	Dispensable bool
+	Now         func() time.Time // of sign-ins; time.Now if nil
 	// Certificate says where the certificate comes from. Addr, Log and Now are filled in.
 	Certificate certificate.Config
 }
@@ -87,9 +88,8 @@ func urlOf(cfg ConsoleConfig) string {
 }
 
 // open gives the console its pages.
-func (s *consoleServer) open(g *Gateway, local []netip.Prefix) error {
-	c, err := console.New(console.Config{API: g.api, SignIns: g.store, Hosts: s.certificate.Hosts(), Local: local,
-		BrowserKey: g.store.BrowserSecret(), Log: g.log})
+func (s *consoleServer) open(g *Gateway) error {
+	c, err := console.New(console.Config{API: g.api.Visitors(), Hosts: s.certificate.Hosts(), Log: g.log})
 	if err != nil {
 		return err
 	}

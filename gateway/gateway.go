@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"slices"
 	"sync"
 	"syscall"
@@ -21,6 +20,7 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
+	"latchkey/gateway/admin"
 	"latchkey/gateway/clock"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/feed"
@@ -94,7 +94,7 @@ type Gateway struct {
 	addresses  addresses
 	metrics    *observe.Metrics
 	latency    *observe.Latencies
-	api        http.Handler // the admin API, one for the socket and the console
+	api        *admin.Handler // the admin API, one for the socket and the console
 	admin      *adminServer
 	console    *consoleServer
 
@@ -161,7 +161,7 @@ func New(cfg Config) (*Gateway, error) {
 		}
 	}
 	if g.console != nil {
-		if err := g.console.open(g, cfg.Console.Local); err != nil {
+		if err := g.console.open(g); err != nil {
 			return nil, errors.Join(err, g.Close())
 		}
 	}

@@ -75,9 +75,9 @@ var alone = map[string][]string{
 	"github.com/rogpeppe/go-internal":  {"cli"},
 	"gonum.org/v1/plot":                {"bench/report"},
 	"github.com/chromedp":              {"gateway/console/webtest", "gateway/console_test"},
-	"github.com/alexedwards/scs":       {"gateway/console"},
-	"github.com/alexedwards/argon2id":  {"gateway/admin"},
-	"github.com/pquerna/otp":           {"gateway/admin", "gateway/console_test"},
+	"github.com/alexedwards/scs":       {"gateway/account"},
+	"github.com/alexedwards/argon2id":  {"gateway/account"},
+	"github.com/pquerna/otp":           {"gateway/account", "gateway/admin_test", "gateway/console_test"},
 }
 
 // blind tells which standard packages a package must not have: the policy has no clock of its own and does no I/O.

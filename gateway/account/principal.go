@@ -7,6 +7,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"time"
 
 	"latchkey/gateway/access"
 )
@@ -74,6 +75,7 @@ type Need struct {
 	Role   access.Role  // the least role of an account; empty: no account's role is enough
 	Scope  access.Scope // that a token must have; empty: the operation is not for tokens
 	Fresh  Freshness    // that a session must have
+	Anyone bool         // it is about whoever asks, and for each of them
 	Own    bool         // a session may also call the operation for its own account, whatever its role is
 	Public bool         // the operation is there before somebody has signed in
 }
@@ -89,6 +91,9 @@ var scopeRole = map[access.Scope]access.Role{
 // Check returns why a principal may not call an operation, and nil if it may. own tells whether the operation is about the
 // principal's own account.
 func (n Need) Check(p Principal, own bool) *Refusal {
+	if n.Anyone && p.Kind <= Script {
+		return nil
+	}
 	switch p.Kind {
 	case UnixPeer:
 		return nil
@@ -146,14 +151,19 @@ const (
 	TypeRole   = "urn:latchkey:problem:role"    // the account's role is not enough
 	TypeScope  = "urn:latchkey:problem:scope"   // the token's scopes are not enough
 	TypeStep   = "urn:latchkey:problem:step"    // a second step, or the password, must be given again
+
+	TypeWrong   = "urn:latchkey:problem:wrong"    // a password, code or passkey is wrong
+	TypeWait    = "urn:latchkey:problem:wait"     // too many tries: wait
+	TypeNotKept = "urn:latchkey:problem:not-kept" // it can be neither read nor kept who has signed in
 )
 
 // Refusal is why a principal may not call an operation.
 type Refusal struct {
 	Status int // of HTTP
 	Type   string
-	Fresh  Freshness // that is needed, where Type is TypeStep
-	Detail string    // for people
+	Fresh  Freshness     // that is needed, where Type is TypeStep
+	Wait   time.Duration // before it is worth trying again; 0: not known
+	Detail string        // for people
 }
 
 func (r *Refusal) Error() string { return r.Detail }

@@ -83,10 +83,10 @@ func (a *api) accountRoutes() {
 		})
 	handle(a, ownOnly, http.MethodPost, "/v1/accounts/{ref}/sign-out", "sign-out", "End all sessions of an account",
 		func(ctx context.Context, in *RefInput) (*body[Account], error) {
-			return a.editAccount(ctx, in.Ref, func(r *access.Account) error {
+			return a.renewed(ctx)(a.editAccount(ctx, in.Ref, func(r *access.Account) error {
 				r.Epoch++
 				return nil
-			})
+			}))
 		})
 }
 
@@ -94,7 +94,7 @@ func (a *api) addAccount(ctx context.Context, in NewAccount) (*body[Account], er
 	r := access.Account{ID: access.NewID(), Name: in.Name, Role: access.Role(in.Role), Created: a.stamp()}
 	if in.Password != "" {
 		var err error
-		if r.Password, err = a.passwords.hash(ctx, in.Name, in.Password); err != nil {
+		if r.Password, err = a.accounts.HashPassword(ctx, in.Name, in.Password); err != nil {
 			return nil, err
 		}
 	}
@@ -110,7 +110,7 @@ func (a *api) changeAccount(ctx context.Context, ref string, in AccountChange) (
 		r.Name = in.Name
 	}
 	if in.Password != nil { // hashed before the turn to change anything comes: it takes long
-		if r.Password, err = a.passwords.hash(ctx, r.Name, *in.Password); err != nil {
+		if r.Password, err = a.accounts.HashPassword(ctx, r.Name, *in.Password); err != nil {
 			return nil, err
 		}
 	}
@@ -145,6 +145,38 @@ func (a *api) editAccount(ctx context.Context, ref string, set func(*access.Acco
 		r.Passkeys, r.Tokens = slices.Clone(r.Passkeys), slices.Clone(r.Tokens)
 		return r, set(&r)
 	}, viewAccount)
+}
+
+// renewed keeps the browser signed in that has ended all sessions of its own account, or may have.
+func (a *api) renewed(ctx context.Context) func(out *body[Account], err error) (*body[Account], error) {
+	return func(out *body[Account], err error) (*body[Account], error) {
+		if err != nil {
+			return nil, err
+		}
+		return out, a.accounts.Renew(ctx, out.Body.ID)
+	}
+}
+
+// edit changes an account for the registry of accounts.
+func (a *api) edit(ctx context.Context, actor string, id access.ID, set func(*access.Account) error) error {
+	_, err := a.change(withActor(ctx, actor), func(p *access.Policy) ([]access.Change, error) {
+		r, ok := p.Accounts[id]
+		if !ok {
+			return nil, missing("account", string(id))
+		}
+		err := set(&r)
+		return []access.Change{{Put: r}}, err
+	})
+	return err
+}
+
+// clockTrusted tells whether wall time can be relied on.
+func (a *api) clockTrusted(now time.Time) bool {
+	if a.Live == nil {
+		return true
+	}
+	trusted, _ := a.Live.ClockTrusted(now)
+	return trusted
 }
 
 // dropStep takes a second step away from an account. Sessions go on when one is added or another is left: whoever has a session had to pass

@@ -85,6 +85,8 @@ type Config struct {
 	GatewayAddrs []string
 	ConsoleURL   string // where people find the console; may be empty
 
+	Website account.Website // whose visitors sign in
+
 	Health   func() []doctor.Finding // why a card that may enter would not be let in now; none: it would
 	StatusOf func(error) int         // HTTP status for errors that this package cannot know, 0 for don't know
 	Now      func() time.Time        // time.Now if nil
@@ -94,18 +96,26 @@ type Config struct {
 type api struct {
 	Config
 	huma.API
-	turn chan struct{} // held from reading a policy to the end of the change made from it, so that no change undoes another
+	turn limit.Gate // held from reading a policy to the end of the change made from it, so that no change undoes another
 
-	demands   map[string]demand // what each operation needs, by its id
-	passwords hasher
-	codes     usedCodes
-	setup     setup
-	streams   limit.Shares
+	demands  map[string]demand // what each operation needs, by its id
+	accounts *account.Registry
+	streams  limit.Shares
 }
+
+// Handler is the admin API. Who makes a request is the principal of its context, and nobody if there is none.
+type Handler struct {
+	bounded
+	accounts *account.Registry
+}
+
+// Visitors is the same API for the website, whose visitors sign in through it: who makes a request is found out from the cookie or the
+// token that comes with it, and from nothing else.
+func (h *Handler) Visitors() http.Handler { return h.accounts.Visitors(h) }
 
 // New returns the handler. It serves until its caller stops calling it and starts no goroutine. A gateway has one: what must not be tried
 // too often, and what may be used once only, is remembered in it.
-func New(cfg Config) http.Handler {
+func New(cfg Config) *Handler {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -116,8 +126,9 @@ func New(cfg Config) http.Handler {
 		cfg.Feed = feed.New(cfg.Store, cfg.Log)
 	}
 	mux := http.NewServeMux()
-	a := &api{Config: cfg, API: humago.New(mux, document(cfg.Version)), turn: make(chan struct{}, 1), demands: map[string]demand{},
-		passwords: newHasher(), codes: usedCodes{last: map[access.ID]int64{}}, setup: setup{turn: make(chan struct{}, 1)}}
+	a := &api{Config: cfg, API: humago.New(mux, document(cfg.Version)), turn: limit.NewGate(1), demands: map[string]demand{}}
+	a.accounts = account.New(account.Config{Policy: a.Store.Snapshot, Edit: a.edit, Record: a.Store.Record, ClockTrusted: a.clockTrusted,
+		Website: cfg.Website, Log: cfg.Log, Now: cfg.Now})
 	a.routes()
 	if cfg.Metrics != nil {
 		op := &huma.Operation{
@@ -131,7 +142,7 @@ func New(cfg Config) http.Handler {
 		a.OpenAPI().AddOperation(op)
 		mux.Handle("GET /metrics", a.guard(demand{always: toLook}, cfg.Metrics))
 	}
-	return bounded{mux}
+	return &Handler{bounded{mux}, a.accounts}
 }
 
 func (a *api) routes() {
@@ -218,11 +229,10 @@ type Changed struct {
 
 // change makes the changes that from derives from the policy as it is. Meanwhile no other change is made through this handler.
 func (a *api) change(ctx context.Context, from func(p *access.Policy) ([]access.Change, error)) (Changed, error) {
-	leave, err := enter(ctx, a.turn)
-	if err != nil {
+	if err := a.turn.Enter(ctx); err != nil {
 		return Changed{}, err
 	}
-	defer leave()
+	defer a.turn.Leave()
 	p := a.Store.Snapshot()
 	changes, err := from(p)
 	if err != nil {
@@ -251,16 +261,6 @@ type noticeKey struct{}
 
 // NoticeHeader carries one sentence that whoever asked must see: a change acts, and is not durable.
 const NoticeHeader = "Latchkey-Notice"
-
-// enter waits for room in a channel that holds as many as may be at work, and returns what makes room again.
-func enter(ctx context.Context, room chan struct{}) (leave func(), err error) {
-	select {
-	case room <- struct{}{}:
-		return func() { <-room }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
 
 // put writes a record, new or changed, and returns it as the policy keeps it.
 func put[R access.Record, V any](

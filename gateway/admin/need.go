@@ -26,6 +26,9 @@ var (
 	ownOnly   = account.Need{Own: true}
 	ownAgain  = account.Need{Own: true, Fresh: account.Confirmed}
 	publicly  = account.Need{Public: true}
+	anyone    = account.Need{Anyone: true}
+	signedIn  = account.Need{Role: access.RoleViewer} // in a browser
+	again     = account.Need{Role: access.RoleViewer, Fresh: account.Confirmed}
 	onMachine = account.Need{} // of nobody but whoever is on the gateway's machine
 )
 
@@ -52,10 +55,11 @@ type shownNeed struct {
 	Fresh  string       `json:"fresh,omitempty" yaml:"fresh,omitempty"`
 	Own    bool         `json:"own,omitempty" yaml:"own,omitempty"`
 	Public bool         `json:"public,omitempty" yaml:"public,omitempty"`
+	Anyone bool         `json:"anyone,omitempty" yaml:"anyone,omitempty"`
 }
 
 func showNeed(when string, n account.Need) shownNeed {
-	out := shownNeed{When: when, Role: n.Role, Scope: n.Scope, Own: n.Own, Public: n.Public}
+	out := shownNeed{When: when, Role: n.Role, Scope: n.Scope, Own: n.Own, Public: n.Public, Anyone: n.Anyone}
 	if n.Fresh != account.Stale {
 		out.Fresh = n.Fresh.String()
 	}

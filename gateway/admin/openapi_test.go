@@ -30,7 +30,9 @@ var routes = []string{
 	"POST /v1/accounts/{ref}/passkeys", "PUT /v1/accounts/{ref}/passkeys/{id}", "DELETE /v1/accounts/{ref}/passkeys/{id}",
 	"POST /v1/accounts/{ref}/tokens", "DELETE /v1/accounts/{ref}/tokens/{id}", "POST /v1/tokens/check",
 	"GET /v1/alarms", "POST /v1/alarms/{seq}/acknowledge",
-	"GET /v1/setup", "POST /v1/setup", "POST /v1/setup/code", "POST /v1/sign-ins", "GET /v1/session",
+	"GET /v1/setup", "POST /v1/setup", "POST /v1/setup/code", "POST /v1/sign-ins", "GET /v1/session", "POST /v1/session", "DELETE /v1/session",
+	"GET /v1/session/client", "POST /v1/session/second", "POST /v1/session/step", "POST /v1/session/passkey", "PUT /v1/session/password",
+	"POST /v1/session/passkeys", "POST /v1/session/passkeys/new",
 }
 
 func TestOpenAPI(t *testing.T) {

@@ -32,7 +32,7 @@ type PasskeyInput struct {
 
 func (a *api) passkeyRoutes() {
 	const path = "/v1/accounts/{ref}/passkeys"
-	handle(a, ownAgain, http.MethodPost, path, "add-passkey", "Give an account a passkey",
+	handle(a, onMachine, http.MethodPost, path, "add-passkey", "Give an account a passkey",
 		func(ctx context.Context, in *struct {
 			RefInput
 			Body NewPasskey
@@ -66,13 +66,13 @@ func (a *api) passkeyRoutes() {
 		})
 	handle(a, ownAgain, http.MethodDelete, path+"/{id}", "remove-passkey", "Take a passkey from an account",
 		func(ctx context.Context, in *PasskeyInput) (*body[Account], error) {
-			return a.editAccount(ctx, in.Ref, func(r *access.Account) error {
+			return a.renewed(ctx)(a.editAccount(ctx, in.Ref, func(r *access.Account) error {
 				i, err := findPasskey(r, in.ID)
 				if err == nil {
 					dropStep(r, func() { r.Passkeys = slices.Delete(r.Passkeys, i, i+1) })
 				}
 				return err
-			})
+			}))
 		})
 }
 

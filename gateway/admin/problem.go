@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -23,6 +25,10 @@ const TypeNoGateway = "urn:latchkey:problem:no-gateway"
 func (a *api) problem(ctx context.Context, operation string, err error) error {
 	status, kind := http.StatusInternalServerError, ""
 	if refused := (*account.Refusal)(nil); errors.As(err, &refused) {
+		if refused.Wait > 0 {
+			seconds := strconv.Itoa(int(math.Ceil(refused.Wait.Seconds())))
+			return huma.ErrorWithHeaders(problemOf(refused), http.Header{"Retry-After": {seconds}})
+		}
 		return problemOf(refused)
 	}
 	switch {
@@ -32,8 +38,6 @@ func (a *api) problem(ctx context.Context, operation string, err error) error {
 		status = http.StatusTooManyRequests
 	case errors.Is(err, ErrNoGateway):
 		status, kind = http.StatusServiceUnavailable, TypeNoGateway
-	case errors.As(err, new(forbidden)):
-		status = http.StatusForbidden
 	case errors.Is(err, access.ErrNotFound):
 		status = http.StatusNotFound
 	case errors.Is(err, access.ErrConflict), errors.Is(err, access.ErrInUse):
@@ -62,11 +66,6 @@ func (u unavailable) Unwrap() error { return u.error }
 type crowded struct{ error }
 
 func (c crowded) Unwrap() error { return c.error }
-
-// forbidden is an error of somebody who has not shown that they may.
-type forbidden struct{ error }
-
-func (f forbidden) Unwrap() error { return f.error }
 
 // invalid makes an error about what was asked for one that wraps [access.ErrInvalid].
 func invalid(err error) error {

@@ -2,14 +2,9 @@ package admin
 
 import (
 	"context"
-	"crypto/subtle"
-	"errors"
 	"net/http"
-	"strings"
-	"time"
 
 	"latchkey/gateway/access"
-	"latchkey/keys"
 )
 
 // Setup tells whether the console waits for its first account.
@@ -41,22 +36,26 @@ func (a *api) setupRoutes() {
 			if a.Live == nil {
 				return nil, ErrNoGateway
 			}
-			return answer(a.setup.mint(ctx, a.Now()))
+			code, err := a.accounts.MintSetUp(ctx)
+			return answer(SetupCode{code}, err)
 		})
 	handle(a, publicly, http.MethodPost, "/v1/setup", "set-up",
-		"Make an owner's account with the code, or make one that is there an owner's again, with this password and nothing else",
+		"Make an owner's account with the code, or make one that is there an owner's again, with this password and nothing else. A visitor of the website is then signed in with it",
 		func(ctx context.Context, in *struct{ Body SetUp }) (out *body[Account], err error) {
-			err = a.setup.use(ctx, in.Body.Code, a.Now(), func() error {
+			err = a.accounts.UseSetUp(ctx, in.Body.Code, func() error {
 				out, err = a.makeOwner(ctx, in.Body.Name, in.Body.Password)
 				return err
 			})
+			if err == nil {
+				err = a.accounts.SignInSetUp(ctx, out.Body.ID)
+			}
 			return out, err
 		})
 }
 
 // makeOwner makes an owner's account, or makes an account an owner's, without whatever somebody else may have put in or may still have of it.
 func (a *api) makeOwner(ctx context.Context, name, password string) (*body[Account], error) {
-	hash, err := a.passwords.hash(ctx, name, password)
+	hash, err := a.accounts.HashPassword(ctx, name, password)
 	if err != nil {
 		return nil, err
 	}
@@ -67,49 +66,4 @@ func (a *api) makeOwner(ctx context.Context, name, password string) (*body[Accou
 		}
 		return access.Account{ID: r.ID, Name: r.Name, Role: access.RoleOwner, Password: hash, Epoch: r.Epoch + 1, Created: r.Created}, nil
 	}, viewAccount)
-}
-
-const setupLife = 24 * time.Hour
-
-// errSetup is the same for a wrong code and for one that is void.
-var errSetup = forbidden{errors.New("this set-up code does not fit, or not any more: latchkey console setup, on the gateway's machine, prints a new one")}
-
-// setup is the code that makes an owner. It is in memory only, so a restart voids it too. Wrong codes do not: it has 80 bits, which nobody
-// guesses in a day, and anybody could keep an owner out who needs it.
-type setup struct {
-	turn chan struct{} // held while the code is looked at, until what it was for is done
-	code string        // without dashes; empty: none
-	made time.Time
-}
-
-func (s *setup) mint(ctx context.Context, now time.Time) (SetupCode, error) {
-	leave, err := enter(ctx, s.turn)
-	if err != nil {
-		return SetupCode{}, err
-	}
-	defer leave()
-	s.code, s.made = keys.Random(16), now
-	return SetupCode{Code: s.code[:4] + "-" + s.code[4:8] + "-" + s.code[8:12] + "-" + s.code[12:]}, nil
-}
-
-// use calls f if the code is the one that was minted, which is void as soon as f has no error.
-func (s *setup) use(ctx context.Context, code string, now time.Time, f func() error) error {
-	leave, err := enter(ctx, s.turn)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	if s.code == "" || now.Sub(s.made) >= setupLife {
-		s.code = ""
-		return errSetup
-	}
-	code = strings.ToLower(strings.NewReplacer("-", "", " ", "").Replace(code))
-	if subtle.ConstantTimeCompare([]byte(code), []byte(s.code)) != 1 {
-		return errSetup
-	}
-	if err := f(); err != nil {
-		return err
-	}
-	s.code = ""
-	return nil
 }

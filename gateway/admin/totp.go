@@ -2,18 +2,11 @@ package admin
 
 import (
 	"context"
-	"encoding/base32"
 	"fmt"
 	"net/http"
-	"strings"
-	"sync"
-	"time"
-
-	"github.com/pquerna/otp"
-	"github.com/pquerna/otp/hotp"
-	"github.com/pquerna/otp/totp"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/account"
 	"latchkey/keys"
 )
 
@@ -47,7 +40,8 @@ func (a *api) totpRoutes() {
 			if err != nil {
 				return nil, err
 			}
-			return answer(newTOTP(r.Name))
+			secret, uri, err := account.NewCodes(r.Name)
+			return answer(TOTPSecret{Secret: secret, URI: uri}, err)
 		})
 	handle(a, ownAgain, http.MethodPut, path, "set-totp", "Ask an account for one-time codes of this secret from now on",
 		func(ctx context.Context, in *struct {
@@ -58,10 +52,10 @@ func (a *api) totpRoutes() {
 		})
 	handle(a, ownAgain, http.MethodDelete, path, "remove-totp", "Ask an account for one-time codes no more",
 		func(ctx context.Context, in *RefInput) (*body[Account], error) {
-			return a.editAccount(ctx, in.Ref, func(r *access.Account) error {
+			return a.renewed(ctx)(a.editAccount(ctx, in.Ref, func(r *access.Account) error {
 				dropStep(r, func() { r.TOTP = keys.Hidden{} })
 				return nil
-			})
+			}))
 		})
 	handle(a, onMachine, http.MethodPost, path+"/check", "check-totp", "Whether a one-time code is an account's. Each fits once",
 		func(_ context.Context, in *struct {
@@ -72,32 +66,20 @@ func (a *api) totpRoutes() {
 			if err != nil {
 				return nil, err
 			}
-			fits := !r.Disabled && !r.TOTP.IsZero() && a.codes.use(r.ID, stepsOf(r.TOTP.Reveal(), in.Body.Code, a.Now()))
-			return answer(Fits{fits}, nil)
+			return answer(Fits{a.accounts.CheckCode(r.ID, in.Body.Code)}, nil)
 		})
 }
 
-// newTOTP makes a secret of 160 bits, as RFC 4226, 4 asks for.
-func newTOTP(account string) (TOTPSecret, error) {
-	k, err := totp.Generate(totp.GenerateOpts{Issuer: "latchkey", AccountName: account, SecretSize: 20, Digits: otp.DigitsSix,
-		Algorithm: otp.AlgorithmSHA1, Period: totpPeriod})
-	if err != nil {
-		return TOTPSecret{}, fmt.Errorf("one-time codes: %w", err)
-	}
-	return TOTPSecret{Secret: k.Secret(), URI: k.URL()}, nil
-}
-
 func (a *api) setTOTP(ctx context.Context, ref string, in TOTPChange) (*body[Account], error) {
-	secret := strings.ToUpper(strings.ReplaceAll(in.Secret, " ", ""))
-	if b, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(secret); err != nil || len(b) < 16 || len(b) > 64 {
-		return nil, fmt.Errorf("secret: %w: want 16 to 64 bytes in base32 without padding", access.ErrInvalid)
+	secret, err := account.ParseCodes(in.Secret)
+	if err != nil {
+		return nil, err
 	}
 	r, err := findAccount(a.Store.Snapshot(), ref)
 	if err != nil {
 		return nil, err
 	}
-	steps := stepsOf(secret, in.Code, a.Now())
-	if len(steps) == 0 {
+	if !a.accounts.CodeFits(secret, in.Code) {
 		return nil, fmt.Errorf("code: %w: it does not fit: check that the clocks of the phone and of this machine are right, and send the next one",
 			access.ErrInvalid)
 	}
@@ -106,44 +88,8 @@ func (a *api) setTOTP(ctx context.Context, ref string, in TOTPChange) (*body[Acc
 		return nil
 	})
 	if err == nil {
-		a.codes.use(r.ID, steps)
+		a.accounts.UseCode(r.ID, secret, in.Code)
+		a.accounts.StepAdded(ctx, r.ID)
 	}
 	return out, err
-}
-
-// totpPeriod is how long a code is shown, in seconds.
-const totpPeriod = 30
-
-// stepsOf returns the time steps, of the one now and those beside it, that a code belongs to.
-func stepsOf(secret, code string, now time.Time) (steps []int64) {
-	code = strings.ReplaceAll(code, " ", "") // as phones show it
-	opts := hotp.ValidateOpts{Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1}
-	at := now.Unix() / totpPeriod
-	for step := at - 1; step <= at+1; step++ {
-		if fits, err := hotp.ValidateCustom(code, uint64(step), secret, opts); err == nil && fits {
-			steps = append(steps, step)
-		}
-	}
-	return steps
-}
-
-// usedCodes remembers the last time step that each account has used, so that a code that somebody saw is of no more use to them: RFC 6238,
-// 5.2. It is in memory only: a code seen just before a restart could be used again within a minute and a half. Refusing what is older than
-// the start would keep people out for that long, and after a power cut they are at the door at once.
-type usedCodes struct {
-	mu   sync.Mutex
-	last map[access.ID]int64 // guarded by mu
-}
-
-// use takes one of the steps that come after those used, the earliest, and tells whether there is any.
-func (u *usedCodes) use(id access.ID, steps []int64) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for _, step := range steps {
-		if last, known := u.last[id]; !known || step > last {
-			u.last[id] = step
-			return true
-		}
-	}
-	return false
 }

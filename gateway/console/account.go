@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"net/http"
 
+	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
 )
 
@@ -20,8 +21,7 @@ type passkeyRow struct {
 }
 
 func (v *visit) showAccount() error {
-	p := accountPage{Local: v.local, Second: secondStep(v.account)}
-	_, p.Named = relying(v.r)
+	p := accountPage{Local: v.session.Local, Second: secondStep(v.account), Named: account.HasPasskeys(v.r.Host)}
 	for _, k := range v.account.Passkeys {
 		p.Passkeys = append(p.Passkeys, passkeyRow{k, base64.RawURLEncoding.EncodeToString(k.ID)})
 	}
@@ -33,39 +33,21 @@ func (v *visit) own() string { return "/v1/accounts/" + string(v.account.ID) }
 
 // changePassword takes the old one, too, so that a browser that was left open is not enough.
 func (v *visit) changePassword() error {
-	ok, err := v.ownPassword(v.r.PostForm.Get("old"))
-	if err != nil {
-		return v.again(err, (*visit).showAccount)
-	}
-	if !ok {
-		return v.again(problem{Status: http.StatusUnauthorized, Detail: "The old password is wrong."}, (*visit).showAccount)
-	}
-	v.remember(sessionConfirmed)
-	password := v.r.PostForm.Get("password")
-	if password != v.r.PostForm.Get("repeat") {
+	in := admin.NewOwnPassword{Old: v.r.PostForm.Get("old"), New: v.r.PostForm.Get("password")}
+	if in.New != v.r.PostForm.Get("repeat") {
 		return v.again(problem{Status: http.StatusUnprocessableEntity, Detail: "The two new passwords are not the same."}, (*visit).showAccount)
 	}
-	if err := v.callItself(http.MethodPatch, v.own(), admin.AccountChange{Password: &password}, &v.account); err != nil {
+	if err := v.call(http.MethodPut, "/v1/session/password", in, &v.account); err != nil {
 		return v.again(err, (*visit).showAccount)
 	}
-	return v.renewed("The password is changed. Every other browser is signed out.")
-}
-
-// renewed keeps this browser signed in when all others were signed out. It shows nothing of who is there: what was confirmed stays as old as it was.
-func (v *visit) renewed(text string) error {
-	ctx := v.r.Context()
-	if err := v.sessions.RenewToken(ctx); err != nil {
-		return err
-	}
-	v.sessions.Put(ctx, sessionEpoch, int64(v.account.Epoch))
-	return v.done("/account", "%s", text)
+	return v.done("/account", "The password is changed. Every other browser is signed out.")
 }
 
 func (v *visit) signOutEverywhere() error {
 	if err := v.post(v.own()+"/sign-out", nil, &v.account); err != nil {
 		return v.again(err, (*visit).showAccount)
 	}
-	return v.renewed("Every other browser is signed out.")
+	return v.done("/account", "Every other browser is signed out.")
 }
 
 type adminsPage struct {

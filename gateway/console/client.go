@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"latchkey/gateway/account"
+	"latchkey/gateway/admin"
 	"latchkey/gateway/limit"
 )
 
@@ -44,12 +46,11 @@ func (c *clients) put(key [sha256.Size]byte, who limit.Client, now time.Time) {
 // Client tells on whose budget a request goes: who is signed in, or whose token it has. It changes nothing, and what a request may do does not
 // depend on it. Who cannot be looked up is a stranger.
 func (c *Console) Client(r *http.Request) limit.Client {
-	v := &visit{Console: c, r: r}
-	kind, text, look := "token ", "", v.clientOfToken
-	if token, ok := bearer(r); ok {
+	kind, text := "token ", ""
+	if token, ok := account.Bearer(r); ok {
 		text = token
-	} else if cookie, err := r.Cookie(c.sessions.Cookie.Name); err == nil {
-		kind, text, look = "cookie ", cookie.Value, v.clientOfCookie
+	} else if cookie, ok := account.HasCookie(r); ok {
+		kind, text = "cookie ", cookie
 	} else {
 		return limit.Client{}
 	}
@@ -57,30 +58,15 @@ func (c *Console) Client(r *http.Request) limit.Client {
 	if who, ok := c.clients.get(key, now); ok {
 		return who
 	}
-	who := look(text)
+	v := newVisit(c, nil, r)
+	v.token = kind == "token "
+	var got admin.Client
+	if v.get("/v1/session/client", &got) != nil {
+		return limit.Client{}
+	}
+	who := limit.Client{Account: string(got.Account), Token: string(got.Token)}
 	if who.Account != "" { // what is nobody's would only push others out
 		c.clients.put(key, who, now)
 	}
 	return who
-}
-
-func (v *visit) clientOfToken(text string) limit.Client {
-	account, token, err := v.tokenOf(text)
-	if err != nil || token.ID == "" {
-		return limit.Client{}
-	}
-	return limit.Client{Account: string(account.ID), Token: string(token.ID)}
-}
-
-func (v *visit) clientOfCookie(text string) limit.Client {
-	ctx, err := v.sessions.Load(v.r.Context(), text)
-	if err != nil {
-		return limit.Client{}
-	}
-	at := &visit{Console: v.Console, r: v.r.WithContext(ctx)}
-	account, err := at.signedInAs()
-	if err != nil {
-		return limit.Client{}
-	}
-	return limit.Client{Account: string(account.ID)}
 }

@@ -1,63 +1,43 @@
 // Package console is the website: doors, lamps, events, people and devices, in HTML that works without scripts. It is a client of the admin
-// API's handler in this process and has no other way to the policy; it neither listens nor knows of certificates.
+// API's and has no other way to the policy, nor to who has signed in; it neither listens nor knows of certificates.
 package console
 
 import (
-	"context"
 	"embed"
 	"errors"
 	"html/template"
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
-
-	"github.com/alexedwards/scs/v2"
 
 	"latchkey/gateway/admin"
 )
 
-// Config says what the console works on. API and SignIns are required.
+// Config says what the console works on. API is required.
 type Config struct {
-	API     http.Handler // the admin API; with the console's own accounts
-	SignIns SignIns      // where it is kept who is signed in
-
+	// API is the admin API as it is for visitors of the website: the console hands over their cookies and tokens with each request, and sets
+	// the cookies of the answers.
+	API http.Handler
 	// Hosts are the names, without port, that the console answers to, besides addresses; *.NAME stands for all right below it. A request for any
 	// other is refused, so that a foreign name that was made to point here (DNS rebinding) reaches nothing. Empty: every host.
 	Hosts []string
-	// Local are the networks whose people open doors without a second step. Loopback is not among them unless it is named: behind a
-	// reverse proxy everybody comes from there.
-	Local []netip.Prefix
-	// BrowserKey signs what a browser keeps in which somebody has signed in. If it is empty there is one until the program ends.
-	BrowserKey []byte
 
 	Log *slog.Logger     // nothing is logged if nil
 	Now func() time.Time // time.Now if nil
 }
 
-// SignIns keeps what a browser's cookie stands for, under the SHA-256 of the cookie.
-type SignIns interface {
-	SignIn(ctx context.Context, id [32]byte) (data []byte, ok bool, err error)
-	PutSignIn(ctx context.Context, id [32]byte, data []byte, expiry time.Time) error
-	DeleteSignIn(ctx context.Context, id [32]byte) error
-}
-
-// Console is the website. It is an [http.Handler] for a TLS listener: its cookies reach it over nothing else.
+// Console is the website. It is an [http.Handler] for a TLS listener: its cookies reach it over nothing else. It knows nothing of who has
+// signed in but what the admin API says.
 type Console struct {
-	cfg        Config
-	api        http.Client
-	sessions   *scs.SessionManager
-	routes     []route
-	mux        *http.ServeMux
-	pages      map[string]*template.Template
-	handler    http.Handler
-	tries      tries
-	guesses    guesses
-	places     places
-	challenges challenges
-	clients    clients
+	cfg     Config
+	api     http.Client
+	routes  []route
+	mux     *http.ServeMux
+	pages   map[string]*template.Template
+	handler http.Handler
+	clients clients
 }
 
 //go:embed all:templates static
@@ -65,8 +45,8 @@ var files embed.FS
 
 // New returns the console.
 func New(cfg Config) (*Console, error) {
-	if cfg.API == nil || cfg.SignIns == nil {
-		return nil, errors.New("console: no API, or nowhere to keep who is signed in")
+	if cfg.API == nil {
+		return nil, errors.New("console: no API")
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -74,11 +54,7 @@ func New(cfg Config) (*Console, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if len(cfg.BrowserKey) == 0 {
-		cfg.BrowserKey = randomKey()
-	}
-	c := &Console{cfg: cfg, places: newPlaces(), challenges: newChallenges(cfg.Now), api: http.Client{Transport: admin.InProcess(cfg.API)}, sessions: newSessions(cfg), mux: http.NewServeMux()}
-	c.tries.now = cfg.Now
+	c := &Console{cfg: cfg, api: http.Client{Transport: admin.InProcess(cfg.API)}, mux: http.NewServeMux()}
 	var err error
 	if c.pages, err = parsePages(); err != nil {
 		return nil, err
@@ -89,7 +65,7 @@ func New(cfg Config) (*Console, error) {
 	}
 	c.routes = c.table()
 	for _, r := range c.routes {
-		c.mux.Handle(r.pattern, c.sessions.LoadAndSave(c.at(r)))
+		c.mux.Handle(r.pattern, c.at(r))
 	}
 	c.mux.Handle("GET /static/", http.StripPrefix("/static/", immutable(http.FileServerFS(static))))
 	c.mux.Handle("/api/", http.StripPrefix("/api", http.HandlerFunc(c.script)))
@@ -130,7 +106,7 @@ func (c *Console) table() []route {
 		{"POST /passkey", public, (*visit).beginPasskey},
 		{"GET /setup", public, (*visit).showSetup},
 		{"POST /setup", public, (*visit).setUp},
-		{"POST /sign-out", "get-session", (*visit).signOut},
+		{"POST /sign-out", "sign-out-here", (*visit).signOut},
 
 		{"GET /{$}", "list-targets", (*visit).showHome},
 		{"POST /lamps/{target}", "operate on", (*visit).operateLamp},
@@ -187,10 +163,10 @@ func (c *Console) table() []route {
 		{"POST /site", "change-site", (*visit).changeSite},
 
 		{"GET /account", "get-account", (*visit).showAccount},
-		{"POST /account/password", "add-token", (*visit).changePassword},
+		{"POST /account/password", "change-password", (*visit).changePassword},
 		{"POST /account/sign-out", "sign-out", (*visit).signOutEverywhere},
-		{"POST /account/passkey", "sign-out", (*visit).beginNewPasskey},
-		{"POST /account/passkeys", "add-passkey", (*visit).addPasskey},
+		{"POST /account/passkey", "ask-new-passkey", (*visit).beginNewPasskey},
+		{"POST /account/passkeys", "add-own-passkey", (*visit).addPasskey},
 		{"POST /account/passkeys/{passkey}/remove", "remove-passkey", (*visit).removePasskey},
 		{"POST /account/totp/new", "make-totp", (*visit).beginTOTP},
 		{"POST /account/totp", "set-totp", (*visit).setTOTP},

@@ -1,12 +1,10 @@
 package console
 
 import (
-	"net"
 	"net/http"
-	"net/netip"
-	"slices"
-	"strings"
 	"time"
+
+	"latchkey/gateway/account"
 )
 
 const (
@@ -44,32 +42,14 @@ func harden(h http.Header, host string) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), publickey-credentials-get=(self), publickey-credentials-create=(self)")
-	if nameOf(host) != "localhost" {
+	if account.NameOf(host) != "localhost" {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
 	h.Set("Cache-Control", "no-store")
 }
 
-// ours tells whether the console is known by the host that a request names. An address is nobody's name, so no foreign name can be behind it.
-func (c *Console) ours(host string) bool {
-	if len(c.cfg.Hosts) == 0 {
-		return true
-	}
-	host = nameOf(host)
-	if _, err := netip.ParseAddr(host); err == nil {
-		return true
-	}
-	_, above, _ := strings.Cut(host, ".")
-	return slices.Contains(c.cfg.Hosts, host) || above != "" && slices.Contains(c.cfg.Hosts, "*."+above)
-}
-
-// nameOf is a request's host without its port.
-func nameOf(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	return strings.ToLower(strings.Trim(host, "[]"))
-}
+// ours tells whether the console is known by the host that a request names.
+func (c *Console) ours(host string) bool { return account.KnowsHost(c.cfg.Hosts, host) }
 
 // foreign tells of a request that another site's page made and that is not somebody following a link: in a frame, as a picture, by a script.
 // Browsers say so in Fetch Metadata; what is no browser does not, and has no cookie either.
@@ -98,43 +78,3 @@ func elsewhere(r *http.Request) bool {
 
 // refuse answers without a page: whoever sees this did not come by the console's own pages.
 func refuse(w http.ResponseWriter, status int, text string) { http.Error(w, text, status) }
-
-// local tells whether somebody is on a network that was named as local. A request that came through a proxy is not, wherever the proxy is.
-func (c *Console) local(r *http.Request) bool {
-	for name := range r.Header {
-		if name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") || name == "X-Real-Ip" || name == "Via" {
-			return false
-		}
-	}
-	addr, ok := peer(r)
-	return ok && slices.ContainsFunc(c.cfg.Local, func(p netip.Prefix) bool { return p.Contains(addr) })
-}
-
-// peer is the address at the other end of the TCP connection.
-func peer(r *http.Request) (netip.Addr, bool) {
-	a, err := netip.ParseAddrPort(r.RemoteAddr)
-	return a.Addr().Unmap().WithZone(""), err == nil
-}
-
-// from names the other end for events and for lock-outs: an IPv6 network counts as one, since whoever has it has all its addresses.
-func from(r *http.Request) string { return network(r, 32, 64) }
-
-// block names the block of addresses around the other end: what one customer of a provider may have a lot of.
-func block(r *http.Request) string { return network(r, 24, 48) }
-
-// network is so much of the address at the other end.
-func network(r *http.Request, bits4, bits6 int) string {
-	a, ok := peer(r)
-	if !ok {
-		return "an unknown address"
-	}
-	bits := bits4
-	if a.Is6() {
-		bits = bits6
-	}
-	p, err := a.Prefix(bits)
-	if err != nil || bits == a.BitLen() {
-		return a.String()
-	}
-	return p.String()
-}

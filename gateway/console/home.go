@@ -108,7 +108,7 @@ func (v *visit) showHome() error {
 	if err != nil {
 		return err
 	}
-	h := home{Local: v.local}
+	h := home{Local: v.session.Local}
 	if _, h.Sick, err = v.healthz(); err != nil {
 		return err
 	}

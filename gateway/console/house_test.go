@@ -7,9 +7,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"os"
@@ -26,7 +24,6 @@ import (
 	"latchkey/gateway/admin"
 	"latchkey/gateway/certificate"
 	"latchkey/gateway/clock"
-	"latchkey/gateway/console"
 	"latchkey/gateway/console/webtest"
 	"latchkey/gateway/store"
 	"latchkey/keys"
@@ -49,6 +46,7 @@ type house struct {
 	lock  *device.Device
 	lamp  *device.Device
 	door  *device.Device // its reader
+	ahead *atomic.Int64  // how far the clock of sign-ins is ahead, in ns
 }
 
 // newHouse has an owner, who is called owner. Local are the networks whose people open doors without a second step.
@@ -96,8 +94,10 @@ func emptyHouseOn(t *testing.T, opts store.Options, local ...string) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ahead := new(atomic.Int64)
 	cfg := gateway.Config{Store: st, Listen: "127.0.0.1:0", Clock: clock.RTC, Announce: []string{"127.0.0.1:5684"},
-		Console: &gateway.ConsoleConfig{Listen: "127.0.0.1:0", Certificate: certificateFiles(t, dir)}}
+		Console: &gateway.ConsoleConfig{Listen: "127.0.0.1:0", Certificate: certificateFiles(t, dir),
+			Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }}}
 	for _, s := range local {
 		cfg.Console.Local = append(cfg.Console.Local, netip.MustParsePrefix(s))
 	}
@@ -120,28 +120,12 @@ func emptyHouseOn(t *testing.T, opts store.Options, local ...string) *house {
 			t.Errorf("store: %v", err)
 		}
 	})
-	return &house{t: t, gw: gw, store: st, url: strings.TrimSuffix(gw.ConsoleURL(), "/"), api: http.Client{Transport: admin.InProcess(gw.AdminHandler())}}
+	return &house{t: t, ahead: ahead, gw: gw, store: st, url: strings.TrimSuffix(gw.ConsoleURL(), "/"), api: http.Client{Transport: admin.InProcess(gw.AdminHandler())}}
 }
 
-// byClock is the same house at another console, whose clock is so far ahead as set says.
-func (h *house) byClock() (other *house, set func(ahead time.Duration)) {
-	h.t.Helper()
-	var ahead atomic.Int64
-	c, err := console.New(console.Config{API: h.gw.AdminHandler(), SignIns: h.store, Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	s := httptest.NewUnstartedServer(c)
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{webtest.Certificate(h.t)}}
-	s.StartTLS()
-	h.t.Cleanup(s.Close)
-	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	elsewhere := *h
-	elsewhere.url = "https://localhost:" + port
-	return &elsewhere, func(d time.Duration) { ahead.Store(int64(d)) }
+// byClock sets the clock of the house's sign-ins so far ahead as set says.
+func (h *house) byClock() (same *house, set func(ahead time.Duration)) {
+	return h, func(d time.Duration) { h.ahead.Store(int64(d)) }
 }
 
 // certificateFiles writes the certificate that the test's browser trusts.

@@ -12,7 +12,8 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
-	"latchkey/gateway/account"
+	"latchkey/gateway/admin"
+	"latchkey/gateway/limit"
 )
 
 // heartbeat is the time between signs of life, with each of which it is checked whether the sign-in still holds.
@@ -39,9 +40,13 @@ func (v *visit) live() error {
 	out := &eventStream{v: v, in: in, take: v.filter(), flush: http.NewResponseController(v.w), end: cancel, header: http.Header{}, status: http.StatusOK}
 	var wg sync.WaitGroup
 	wg.Go(func() { out.beat(ctx) })
-	r, err := http.NewRequestWithContext(account.WithPrincipal(ctx, v.principal()), http.MethodGet, "http://latchkey"+path, http.NoBody)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://latchkey"+path, http.NoBody)
 	if err == nil {
-		v.cfg.API.ServeHTTP(out, r) // until ctx ends, or the gateway
+		v.describe(r)
+		v.cfg.API.ServeHTTP(out, r) // until ctx ends, the sign-in, or the gateway
+	}
+	if out.status == http.StatusOK && ctx.Err() == nil && !v.stillHere() {
+		out.over()
 	}
 	cancel()
 	wg.Wait()
@@ -75,6 +80,7 @@ func (s *eventStream) WriteHeader(status int) {
 	if s.status = status; status != http.StatusOK {
 		return
 	}
+	limit.Detach(s.v.r.Context()) // the API counts it from here on
 	s.v.w.Header().Set("Content-Type", "text/event-stream")
 	_ = s.send(": welcome\n\n") // ends the stream if the browser is gone
 }
@@ -113,6 +119,12 @@ func (s *eventStream) event(line []byte) error {
 	return s.send(fmt.Sprintf("id: %d\nevent: %s\ndata: %s\n\n", e.Seq, name, strings.ReplaceAll(strings.TrimSpace(html), "\n", "\ndata: ")))
 }
 
+// over tells the browser that the sign-in is over, and ends the stream.
+func (s *eventStream) over() {
+	_ = s.send("event: over\ndata:\n\n") // the stream ends in any case
+	s.end()
+}
+
 func (s *eventStream) send(text string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,6 +136,12 @@ func (s *eventStream) send(text string) error {
 	return s.flush.Flush()
 }
 
+// stillHere tells whether the sign-in of the visit goes on.
+func (v *visit) stillHere() bool {
+	var now admin.Client
+	return v.get("/v1/session/client", &now) == nil && now.Account != ""
+}
+
 // beat ends the stream when the sign-in is over, and notices a browser that has gone without saying so.
 func (s *eventStream) beat(ctx context.Context) {
 	t := time.NewTicker(heartbeat)
@@ -133,10 +151,8 @@ func (s *eventStream) beat(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			now, err := s.v.accountOf(string(s.v.account.ID))
-			if err != nil || now.ID == "" || now.Disabled || now.Epoch != s.v.account.Epoch {
-				_ = s.send("event: over\ndata:\n\n") // the stream ends in any case
-				s.end()
+			if !s.v.stillHere() {
+				s.over()
 				return
 			}
 			if s.send(": here\n\n") != nil {

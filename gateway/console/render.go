@@ -141,9 +141,10 @@ func (v *visit) view(page string, data any) (*view, error) {
 	in := &view{Page: page, Account: v.account, Problem: v.problem, At: v.where, Typed: v.r.PostForm,
 		Now: v.cfg.Now(), Data: data, zone: time.UTC}
 	if v.r.Header.Get("Latchkey-Refresh") == "" { // a page that renews itself must not take what the next one is to say
-		in.Note = v.sessions.PopString(v.r.Context(), sessionNote)
-		if at := v.sessions.PopString(v.r.Context(), sessionNoteAt); in.Problem == "" {
-			in.At = at
+		n := v.takeNote()
+		in.Note = n.Text
+		if in.Problem == "" {
+			in.At = n.At
 		}
 	}
 	if v.account.ID == "" {

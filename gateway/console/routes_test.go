@@ -17,7 +17,7 @@ var open = map[string]bool{"GET /sign-in": true, "POST /sign-in": true, "GET /si
 // patterns are those of the console's router.
 func patterns(t *testing.T, h *house) []string {
 	t.Helper()
-	c, err := console.New(console.Config{API: h.gw.AdminHandler(), SignIns: h.store})
+	c, err := console.New(console.Config{API: h.gw.AdminHandler()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pquerna/otp/totp"
 
+	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/console"
 	"latchkey/gateway/store"
@@ -49,9 +50,9 @@ func newCastle(t *testing.T) *castle {
 		}
 	})
 	c.kept = &kept{SignIns: st, until: map[[32]byte]time.Time{}}
-	api := admin.New(admin.Config{Store: st, Now: clock})
-	c.api = http.Client{Transport: admin.InProcess(api)}
-	if c.console, err = console.New(console.Config{API: api, SignIns: c.kept, Now: clock}); err != nil {
+	api := admin.New(admin.Config{Store: st, Now: clock, Website: account.Website{SignIns: c.kept}})
+	c.api = http.Client{Transport: admin.InProcess(account.As(account.NewUnixPeer("admin"), api))}
+	if c.console, err = console.New(console.Config{API: api.Visitors(), Now: clock}); err != nil {
 		t.Fatal(err)
 	}
 	c.must("POST", "/v1/accounts", `{"name":"owner","role":"owner","password":"`+password+`"}`, nil)
@@ -65,7 +66,7 @@ func newCastle(t *testing.T) *castle {
 
 // kept is where sign-ins are kept, and notes until when.
 type kept struct {
-	console.SignIns
+	account.SignIns
 	until map[[32]byte]time.Time
 }
 

@@ -1,31 +1,12 @@
 package console
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"latchkey/gateway/admin"
 )
-
-// pendingFor is how long a right password waits for its second step: longer than somebody who typed wrong codes has to wait.
-const pendingFor = 2 * longestWait
-
-// fits is the API's answer to a check of a password or a code.
-type fits struct {
-	Fits    bool          `json:"fits"`
-	Account admin.Account `json:"account"`
-}
-
-func (v *visit) accountOf(id string) (admin.Account, error) {
-	var a admin.Account
-	err := v.callItself(http.MethodGet, "/v1/accounts/"+escape(id), nil, &a)
-	if p := (problem{}); errors.As(err, &p) && p.Status == http.StatusNotFound {
-		return admin.Account{}, nil
-	}
-	return a, err
-}
 
 func (v *visit) setupNeeded() (bool, error) {
 	var s struct {
@@ -61,154 +42,73 @@ func (v *visit) showSignIn() error {
 	return v.show(v.status(), "sign-in", v.to())
 }
 
-// signIn takes a name and a password. The answer to a wrong one is the same whether there is such an account or not, and takes as long.
+// signIn takes a name and a password.
 func (v *visit) signIn() error {
-	name, password := v.field("name"), v.r.PostForm.Get("password")
-	if name == "" || password == "" {
+	in := admin.Credentials{Name: v.field("name"), Password: v.r.PostForm.Get("password")}
+	if in.Name == "" || in.Password == "" {
 		return v.again(problem{Status: http.StatusUnprocessableEntity, Detail: "Type your name and your password."}, (*visit).showSignIn)
 	}
-	id, nonce, err := v.knowsName(name)
-	if err != nil {
-		return err
-	}
-	t, err := v.try(wrongPassword, name, id, nonce)
-	if err != nil {
+	var now admin.Session
+	if err := v.post("/v1/session", in, &now); err != nil {
 		return v.again(err, (*visit).showSignIn)
 	}
-	account, err := v.checkPassword(t, password)
-	if err != nil {
-		return v.again(err, (*visit).showSignIn)
-	}
-	if account.ID == "" {
-		return v.again(problem{Status: http.StatusUnauthorized, Detail: "The name or the password is wrong."}, (*visit).showSignIn)
-	}
-	ctx := v.r.Context()
-	if err := v.sessions.RenewToken(ctx); err != nil {
-		return err
-	}
-	if secondStep(account) {
-		v.sessions.Put(ctx, sessionPending, string(account.ID))
-		v.remember(sessionPendingAt)
-		v.sessions.SetDeadline(ctx, v.cfg.Now().Add(pendingFor)) // the store keeps so many, and what ends first makes room
+	if now.Pending != nil {
 		return v.redirect("/sign-in/second?to=" + url.QueryEscape(v.to()))
 	}
-	return v.signedIn(account, "password", false)
+	return v.redirect(v.to())
+}
+
+// signInPasskey signs in whoever has the passkey.
+func (v *visit) signInPasskey() error {
+	if v.noStep() {
+		return v.again(errNoStep, (*visit).showSignIn)
+	}
+	if err := v.post("/v1/session", admin.Credentials{Passkey: v.field("step-passkey")}, nil); err != nil {
+		return v.again(err, (*visit).showSignIn)
+	}
+	return v.redirect(v.to())
 }
 
 func (v *visit) showSecond() error {
-	account, err := v.pending()
-	if err != nil || account.ID == "" {
-		return errors.Join(err, v.redirect("/sign-in"))
+	if v.session.Pending == nil {
+		return v.redirect("/sign-in")
 	}
-	return v.show(v.status(), "second", secondForm{Account: account, To: v.to()})
+	return v.show(v.status(), "second", secondForm{Account: *v.session.Pending, To: v.to()})
 }
 
 type secondForm struct {
-	Account admin.Account
+	Account admin.Pending
 	To      string
 }
 
 func (v *visit) signInSecond() error {
-	account, err := v.pending()
-	if err != nil || account.ID == "" {
-		return errors.Join(err, v.redirect("/sign-in"))
+	if v.session.Pending == nil {
+		return v.redirect("/sign-in")
 	}
 	if v.noStep() {
 		return v.again(errNoStep, (*visit).showSecond)
 	}
-	what, ok, err := v.secondFits(account)
-	if err != nil {
+	if err := v.post("/v1/session/second", v.stepTyped(), nil); err != nil {
 		return v.again(err, (*visit).showSecond)
 	}
-	if !ok {
-		return v.again(problem{Status: http.StatusUnauthorized, Detail: "That " + what + " is wrong, or was used already."}, (*visit).showSecond)
-	}
-	if err := v.sessions.RenewToken(v.r.Context()); err != nil {
-		return err
-	}
-	return v.signedIn(account, "password and "+what, true)
-}
-
-// pending is the account whose password was given a moment ago.
-func (v *visit) pending() (admin.Account, error) {
-	ctx := v.r.Context()
-	id := v.sessions.GetString(ctx, sessionPending)
-	if id == "" || v.since(sessionPendingAt) > pendingFor {
-		return admin.Account{}, nil
-	}
-	a, err := v.accountOf(id)
-	if a.Disabled {
-		return admin.Account{}, err
-	}
-	return a, err
+	return v.redirect(v.to())
 }
 
 // errNoStep answers a form without a passkey, a code or a password: that is nobody's try.
 var errNoStep = problem{Status: http.StatusUnprocessableEntity, Detail: "Nothing was sent that shows who you are. Use a passkey, or type a code."}
 
-func (v *visit) noStep() bool {
-	return v.field("step-code") == "" && v.r.PostForm.Get("step-password") == "" && v.field("step-passkey") == ""
-}
+func (v *visit) noStep() bool { return v.stepTyped() == admin.Proof{} }
 
-// secondFits checks a passkey or a one-time code, whichever came with the form, and says which it was. Codes can be guessed, so they are
-// counted; passkeys cannot.
-func (v *visit) secondFits(of admin.Account) (what string, ok bool, err error) {
-	signed := v.field("step-passkey")
-	if signed == "" {
-		ok, err = v.codeFits(of)
-		return "one-time code", ok, err
-	}
-	account, err := v.passkeyFits(signed)
-	if errors.Is(err, errPasskey) {
-		err = nil
-	}
-	return "passkey", err == nil && account.ID == of.ID, err
-}
-
-// codeFits checks the one-time code that was typed. Each fits once.
-func (v *visit) codeFits(of admin.Account) (bool, error) {
-	t, err := v.try(wrongCode, of.Name, of.ID, v.knows(of.ID))
-	if err != nil {
-		return false, err
-	}
-	var got fits
-	code := strings.ReplaceAll(v.field("step-code"), " ", "")
-	if of.TOTP {
-		err = v.callItself(http.MethodPost, "/v1/accounts/"+string(of.ID)+"/totp/check", map[string]string{"code": clip(code)}, &got)
-	}
-	return got.Fits, v.settle(t, got.Fits, err)
-}
-
-// signedIn begins a sign-in. The caller has given the browser a new cookie.
-func (v *visit) signedIn(account admin.Account, how string, second bool) error {
-	ctx := v.r.Context()
-	v.rememberBrowser(account.ID)
-	v.guesses.forget(account.Name)
-	v.sessions.Remove(ctx, sessionPending)
-	v.sessions.Remove(ctx, sessionPendingAt)
-	v.sessions.Put(ctx, sessionAccount, string(account.ID))
-	v.sessions.Put(ctx, sessionEpoch, int64(account.Epoch))
-	v.remember(sessionSeen)
-	v.remember(sessionConfirmed)
-	if second {
-		v.remember(sessionSecond)
-	}
-	v.account = account
-	if err := v.note(account.Name, how, 0); err != nil {
-		return err
-	}
-	return v.redirect(v.to())
-}
-
-// note makes an event of a sign-in, or of so many that were refused.
-func (v *visit) note(name, how string, failed int) error {
-	return v.callItself(http.MethodPost, "/v1/sign-ins", map[string]any{"account": clip(name), "from": from(v.r), "how": how, "failed": failed}, nil)
+// stepTyped is what came with the form to show who it is.
+func (v *visit) stepTyped() admin.Proof {
+	return admin.Proof{Passkey: v.field("step-passkey"), Code: clip(strings.ReplaceAll(v.field("step-code"), " ", "")),
+		Password: v.r.PostForm.Get("step-password")}
 }
 
 // status is that of a page which says that something is wrong.
 func (v *visit) status() int {
 	switch {
-	case v.wait > 0:
+	case v.mustWait:
 		return http.StatusTooManyRequests
 	case v.problem != "":
 		return http.StatusUnprocessableEntity
@@ -228,9 +128,10 @@ func clip(s string) string {
 func secondStep(a admin.Account) bool { return a.TOTP || len(a.Passkeys) > 0 }
 
 func (v *visit) signOut() error {
-	if err := v.sessions.Destroy(v.r.Context()); err != nil {
+	if err := v.call(http.MethodDelete, "/v1/session", nil, nil); err != nil {
 		return err
 	}
+	v.dropNote()
 	return v.redirect("/sign-in")
 }
 
@@ -249,12 +150,9 @@ func (v *visit) setUp() error {
 	if password != v.r.PostForm.Get("repeat") {
 		return v.again(problem{Status: http.StatusUnprocessableEntity, Detail: "The two passwords are not the same."}, (*visit).showSetup)
 	}
-	var account admin.Account
-	if err := v.post("/v1/setup", map[string]string{"code": clip(v.field("code")), "name": name, "password": password}, &account); err != nil {
+	in := admin.SetUp{Code: clip(v.field("code")), Name: name, Password: password}
+	if err := v.post("/v1/setup", in, nil); err != nil {
 		return v.again(err, (*visit).showSetup)
 	}
-	if err := v.sessions.RenewToken(v.r.Context()); err != nil {
-		return err
-	}
-	return v.signedIn(account, "set-up code", false)
+	return v.redirect(v.to())
 }

@@ -5,28 +5,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"latchkey/gateway/account"
 )
-
-// How long a second step, or a password given again, is fresh.
-const (
-	secondFresh  = 2 * time.Minute
-	confirmFresh = 15 * time.Minute
-)
-
-// freshness is how sure it is that it is still the person who signed in. On a local network the console takes their word.
-func (v *visit) freshness() account.Freshness {
-	has := secondStep(v.account)
-	switch {
-	case v.local, has && v.since(sessionSecond) < secondFresh:
-		return account.Second
-	case has && v.since(sessionSecond) < confirmFresh, !has && v.since(sessionConfirmed) < confirmFresh:
-		return account.Confirmed
-	}
-	return account.Stale
-}
 
 // sure tells whether what is needed comes with this form. If not, it shows the page that asks, which sends the same
 // form again.
@@ -50,38 +31,10 @@ func (v *visit) stepGiven(has bool) (bool, error) {
 	if v.noStep() {
 		return false, nil
 	}
-	ask := func(v *visit) error { return v.show(v.status(), "step", v.stepForm(has)) }
-	what, ok := wrongPassword, false
-	var err error
-	if has {
-		what, ok, err = v.secondFits(v.account)
-	} else {
-		ok, err = v.ownPassword(v.r.PostForm.Get("step-password"))
-	}
-	if err != nil {
-		return false, v.again(err, ask)
-	}
-	if !ok {
-		return false, v.again(problem{Status: http.StatusUnauthorized, Detail: "That " + what + " is wrong."}, ask)
-	}
-	v.remember(sessionConfirmed)
-	if has {
-		v.remember(sessionSecond)
+	if err := v.post("/v1/session/step", v.stepTyped(), nil); err != nil {
+		return false, v.again(err, func(v *visit) error { return v.show(v.status(), "step", v.stepForm(has)) })
 	}
 	return true, nil
-}
-
-// ownPassword tells whether it is the password of whoever is signed in.
-func (v *visit) ownPassword(password string) (bool, error) {
-	if password == "" {
-		return false, nil
-	}
-	t, err := v.try(wrongPassword, v.account.Name, v.account.ID, v.knows(v.account.ID))
-	if err != nil {
-		return false, err
-	}
-	account, err := v.checkPassword(t, password)
-	return account.ID != "" && account.ID == v.account.ID, err
 }
 
 // stepForm is the form that is sent again with the step.

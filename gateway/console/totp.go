@@ -38,12 +38,12 @@ func (v *visit) setTOTP() error {
 	if err := v.call(http.MethodPut, v.own()+"/totp", in, &v.account); err != nil {
 		return v.again(err, func(v *visit) error { return v.showTOTP(secret, "") })
 	}
-	return v.stepAdded("From now on you are asked for a code.")
+	return v.done("/account", "From now on you are asked for a code.")
 }
 
 func (v *visit) removeTOTP() error {
 	if err := v.call(http.MethodDelete, v.own()+"/totp", nil, &v.account); err != nil {
 		return v.again(err, (*visit).showAccount)
 	}
-	return v.renewed("You are not asked for codes any more.")
+	return v.done("/account", "You are not asked for codes any more.")
 }

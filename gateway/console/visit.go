@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -22,26 +23,44 @@ import (
 // visit is one request, by whoever is signed in.
 type visit struct {
 	*Console
-	w       http.ResponseWriter
-	r       *http.Request
-	route   route
-	account admin.Account // zero: nobody is signed in
-	local   bool
-	door    bool          // a second step is asked for to open a door
-	where   string        // the id of the card on the page that the problem belongs to; empty: it is the page's
-	problem string        // why what was asked for did not work, for the page that says so
-	wait    time.Duration // how long before it is worth trying again, where that is why
-	notice  string        // what the API said besides its answer: that a change is not durable
+	w        http.ResponseWriter
+	r        *http.Request
+	route    route
+	cookies  []*http.Cookie // the browser's, as they came or were set since
+	token    bool           // the request is a script's: its token goes along instead of cookies
+	session  admin.Session
+	account  admin.Account // zero: nobody is signed in
+	door     bool          // a second step is asked for to open a door
+	where    string        // the id of the card on the page that the problem belongs to; empty: it is the page's
+	problem  string        // why what was asked for did not work, for the page that says so
+	mustWait bool          // that is why, and the answer says how long
+	notice   string        // what the API said besides its answer: that a change is not durable
 }
 
 // at serves a route: who is it, may they, are they still there? Only then the page.
 func (c *Console) at(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := &visit{Console: c, w: w, r: r, route: rt, local: c.local(r)}
+		v := newVisit(c, w, r)
+		v.route = rt
 		if err := v.serve(); err != nil {
 			v.fail(err)
 		}
 	})
+}
+
+func newVisit(c *Console, w http.ResponseWriter, r *http.Request) *visit {
+	return &visit{Console: c, w: w, r: r, cookies: r.Cookies()}
+}
+
+// recognise finds who is signed in, and whether they may do what the route is for.
+func (v *visit) recognise() error {
+	if err := v.get("/v1/session?operation="+url.QueryEscape(v.route.operation), &v.session); err != nil {
+		return err
+	}
+	if v.session.Account != nil {
+		v.account = *v.session.Account
+	}
+	return nil
 }
 
 func (v *visit) serve() error {
@@ -58,11 +77,7 @@ func (v *visit) serve() error {
 	if v.route.operation == public {
 		return v.route.serve(v)
 	}
-	var now admin.Session
-	if err := v.get("/v1/session?operation="+url.QueryEscape(v.route.operation), &now); err != nil {
-		return err
-	}
-	switch refused := now.Refused; {
+	switch refused := v.session.Refused; {
 	case refused == nil:
 	case refused.Type == account.TypeStep:
 		if ok, err := v.sure(refused.Fresh); !ok || err != nil {
@@ -96,18 +111,20 @@ func (v *visit) redirect(to string) error {
 
 // done goes back to a page, which says what happened.
 func (v *visit) done(to, format string, args ...any) error {
-	note := fmt.Sprintf(format, args...)
+	return v.doneFor("", to, fmt.Sprintf(format, args...))
+}
+
+func (v *visit) doneFor(at, to, text string) error {
 	if v.notice != "" {
-		note += " " + sentence(v.notice)
+		text += " " + sentence(v.notice)
 	}
-	v.sessions.Put(v.r.Context(), sessionNote, note)
+	v.keepNote(note{Text: text, At: at})
 	return v.redirect(to)
 }
 
 // doneAt is done for one card on the first page: what happened is said there, where somebody looks.
 func (v *visit) doneAt(target access.ID, text string) error {
-	v.sessions.Put(v.r.Context(), sessionNoteAt, string(target))
-	return v.done("/#t-"+string(target), "%s", text)
+	return v.doneFor(string(target), "/#t-"+string(target), text)
 }
 
 // fail shows why something did not work, where that can be a page.
@@ -182,22 +199,27 @@ const (
 func (v *visit) call(method, path string, in, out any) error {
 	ctx, cancel := context.WithTimeout(v.r.Context(), callWait)
 	defer cancel()
-	return v.callFor(account.WithPrincipal(ctx, v.principal()), method, path, in, out)
+	return v.callFor(ctx, method, path, in, out)
 }
 
-// callItself asks the admin API on behalf of the console, which checks who signs in.
-func (v *visit) callItself(method, path string, in, out any) error {
-	ctx, cancel := context.WithTimeout(v.r.Context(), callWait)
-	defer cancel()
-	return v.callFor(account.WithPrincipal(ctx, account.NewUnixPeer(v.principal().Actor())), method, path, in, out)
-}
-
-// principal is who is signed in, as the admin API knows them.
-func (v *visit) principal() account.Principal {
-	if v.account.ID == "" {
-		return account.Principal{}
+// describe hands over who the visitor is.
+func (v *visit) describe(out *http.Request) {
+	if v.token {
+		out.Header.Set("Authorization", v.r.Header.Get("Authorization"))
+		account.Describe(out.Header, v.r, nil)
+		return
 	}
-	return account.Principal{Kind: account.Session, Account: v.account.ID, Name: v.account.Name, Role: v.account.Role, Fresh: v.freshness()}
+	account.Describe(out.Header, v.r, v.cookies)
+}
+
+// takeCookies gives the browser the cookies that an answer of the API sets, and goes on with them.
+func (v *visit) takeCookies(resp *http.Response) {
+	for _, c := range resp.Cookies() {
+		v.cookies = append(slices.DeleteFunc(v.cookies, func(was *http.Cookie) bool { return was.Name == c.Name }), c)
+		if v.w != nil {
+			http.SetCookie(v.w, c)
+		}
+	}
 }
 
 func (v *visit) callFor(ctx context.Context, method, path string, in, out any) error {
@@ -216,11 +238,13 @@ func (v *visit) callFor(ctx context.Context, method, path string, in, out any) e
 	if in != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
+	v.describe(r)
 	resp, err := v.api.Do(r)
 	if err != nil {
 		return fmt.Errorf("console: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
+	v.takeCookies(resp)
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("console: %w", err)
@@ -229,6 +253,10 @@ func (v *visit) callFor(ctx context.Context, method, path string, in, out any) e
 		p := problem{Status: resp.StatusCode}
 		if err := json.Unmarshal(b, &p); err != nil || p.Detail == "" {
 			p.Detail = http.StatusText(resp.StatusCode)
+		}
+		if after := resp.Header.Get("Retry-After"); after != "" && v.w != nil {
+			v.mustWait = true
+			v.w.Header().Set("Retry-After", after)
 		}
 		return p
 	}

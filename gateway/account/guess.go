@@ -1,15 +1,14 @@
-package console
+package account
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
 )
 
 // What can be guessed. Each has shares of its own: who types wrong passwords does not lock the second step of who knows the right one.
@@ -25,23 +24,23 @@ type try struct {
 }
 
 // known tells whether it is of somebody who is signed in, or has signed in in this browser before.
-func (t try) known() bool { return t.taken[0].kind == forBrowser || t.taken[0].kind == forSignedIn }
+func (t try) isKnown() bool { return t.taken[0].kind == forBrowser || t.taken[0].kind == forSignedIn }
 
 // try takes a try for an account, which need not exist. id and nonce are the account's and the browser's for it, if it is known here. The
 // error says how long to wait.
-func (v *visit) try(what, name string, id access.ID, nonce string) (try, error) {
+func (r *Registry) try(ctx context.Context, what, name string, id access.ID, nonce string) (try, error) {
 	var sets [][]share
 	if nonce != "" {
 		sets = append(sets, []share{shareOf(forBrowser, what, string(id), nonce), shareOf(forBrowserLong, what, string(id), nonce)})
 	}
-	if id != "" && id == v.account.ID {
+	if id != "" && id == PrincipalOf(ctx).Account {
 		sets = append(sets, []share{shareOf(forSignedIn, what, string(id))})
 	} else {
-		sets = append(sets, v.strangers(what, clip(name)))
+		sets = append(sets, visitOf(ctx).strangers(what, clip(name)))
 	}
-	taken, wait := v.tries.begin(sets...)
+	taken, wait := r.tries.begin(sets...)
 	if taken == nil {
-		return try{}, v.later(wait, "Too many wrong tries.")
+		return try{}, later(wait, "too many wrong tries.")
 	}
 	return try{what, name, taken}, nil
 }
@@ -49,7 +48,7 @@ func (v *visit) try(what, name string, id access.ID, nonce string) (try, error) 
 // strangers are the shares of a browser that has not signed in before. Those on a local network are counted apart, so that the others
 // cannot use up their tries. Codes are asked for only after the right password, so there the address alone does not count again.
 func (v *visit) strangers(what, name string) []share {
-	address, around, side := from(v.r), block(v.r), "outside"
+	address, around, side := v.from(), v.block(), "outside"
 	if v.local {
 		side = "local"
 	}
@@ -63,39 +62,39 @@ func (v *visit) strangers(what, name string) []share {
 // busyWait is how long somebody waits for whom there is no place.
 const busyWait = 5 * time.Second
 
-// checkPassword returns whose password it is, zero if nobody's, and settles the try.
-func (v *visit) checkPassword(t try, password string) (admin.Account, error) {
-	leave := v.places.enter(v.r.Context(), t.known(), from(v.r), block(v.r))
+// tryPassword returns whose password it is, if it is anybody's, and settles the try.
+func (r *Registry) tryPassword(ctx context.Context, t try, password string) (a access.Account, fits bool, err error) {
+	v := visitOf(ctx)
+	leave := r.places.enter(ctx, t.isKnown(), v.from(), v.block())
 	if leave == nil {
-		v.tries.giveBack(t.taken)
-		return admin.Account{}, v.later(busyWait, "Too many are signing in now.")
+		r.tries.giveBack(t.taken)
+		return access.Account{}, false, later(busyWait, "too many are signing in now.")
 	}
 	defer leave()
-	var got fits
-	err := v.callItself(http.MethodPost, "/v1/accounts/check-password", map[string]string{"name": clip(t.name), "password": password}, &got)
-	return got.Account, v.settle(t, got.Fits, err)
+	a, fits, err = r.CheckPassword(ctx, clip(t.name), password)
+	return a, fits, r.settle(ctx, t, fits, err)
 }
 
 // settle gives a try back that was right, or that could not be checked. Of wrong ones it makes an event where they begin to look like guessing.
-func (v *visit) settle(t try, right bool, err error) error {
+func (r *Registry) settle(ctx context.Context, t try, right bool, err error) error {
 	if right || err != nil {
-		v.tries.giveBack(t.taken)
+		r.tries.giveBack(t.taken)
 		return err
 	}
-	if failed := v.guesses.add(t.name, v.cfg.Now()); failed >= guessesForEvent {
-		if taken, _ := v.tries.begin([]share{shareOf(forEvent, t.name), shareOf(forEvents)}); taken != nil {
-			v.guesses.forget(t.name)
-			return v.note(t.name, t.what, failed)
+	if failed := r.guesses.add(t.name, r.now()); failed >= guessesForEvent {
+		if taken, _ := r.tries.begin([]share{shareOf(forEvent, t.name), shareOf(forEvents)}); taken != nil {
+			r.guesses.forget(t.name)
+			_, err := r.RecordSignIn(ctx, clip(t.name), visitOf(ctx).from(), t.what, failed)
+			return err
 		}
 	}
 	return nil
 }
 
 // later makes a refusal of whoever has to wait.
-func (v *visit) later(wait time.Duration, why string) error {
-	v.wait = wait
-	v.w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-	return problem{Status: http.StatusTooManyRequests, Detail: fmt.Sprintf("%s Wait %s, then try again.", why, roughly(wait))}
+func later(wait time.Duration, why string) error {
+	return &Refusal{Status: http.StatusTooManyRequests, Type: TypeWait, Wait: wait,
+		Detail: fmt.Sprintf("%s Wait %s, then try again", why, roughly(wait))}
 }
 
 // roughly is a time in words, rounded up.

@@ -1,9 +1,9 @@
-package console
+package account
 
 import (
+	"context"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -249,19 +249,17 @@ func TestTwoDaysOfGuessing(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			now := &clock{time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)}
-			c := &Console{cfg: Config{Now: now.now}, tries: tries{now: now.now}}
-			at := func(addr string) *visit {
-				r := httptest.NewRequest(http.MethodPost, "https://door.example/sign-in", nil)
-				r.RemoteAddr = addr
-				return &visit{Console: c, w: httptest.NewRecorder(), r: r}
+			c := &Registry{now: now.now, tries: tries{now: now.now}}
+			at := func(addr string) context.Context {
+				return context.WithValue(t.Context(), visitKey{}, &visit{addr: netip.MustParseAddrPort(addr).Addr()})
 			}
 			// signIn is right, after so many wrong tries, at both steps.
 			signIn := func(addr, nonce string, wrong int) bool {
 				for _, what := range []string{wrongPassword, wrongCode} {
 					for range wrong {
-						_, _ = at(addr).try(what, "owner", "owner", nonce)
+						_, _ = c.try(at(addr), what, "owner", "owner", nonce)
 					}
-					got, err := at(addr).try(what, "owner", "owner", nonce)
+					got, err := c.try(at(addr), what, "owner", "owner", nonce)
 					if err != nil {
 						return false
 					}
@@ -272,8 +270,8 @@ func TestTwoDaysOfGuessing(t *testing.T) {
 			guessed, visits, fresh := 0, 0, 0
 			for i, n := 0, 0; i < 48*60; i++ {
 				for refused := 0; refused < 4; n++ { // a refused one is one more address
-					got, err := at(tt.from(n)).try(wrongPassword, "owner", "", "")
-					if _, other := at(tt.from(n)).try(wrongCode, "owner", "", ""); err != nil && other != nil {
+					got, err := c.try(at(tt.from(n)), wrongPassword, "owner", "", "")
+					if _, other := c.try(at(tt.from(n)), wrongCode, "owner", "", ""); err != nil && other != nil {
 						refused++
 					} else if err == nil && got.taken != nil {
 						guessed++

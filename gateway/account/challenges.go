@@ -1,8 +1,7 @@
-package console
+package account
 
 import (
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
 )
 
 // challenges are what browsers are asked to sign with a passkey. Nothing is kept of one that is asked for, so nobody makes another's void by
@@ -31,16 +29,10 @@ const challengeFor = 5 * time.Minute
 // What a challenge is for: an answer to one is none to another.
 const toSignIn = "sign in"
 
-func toAdd(a admin.Account) string { return "add a passkey to " + string(a.ID) }
+func toAdd(id access.ID) string { return "add a passkey to " + string(id) }
 
 func newChallenges(now func() time.Time) challenges {
 	return challenges{key: randomKey(), now: now, start: now(), last: map[access.ID]time.Duration{}}
-}
-
-func randomKey() []byte {
-	b := make([]byte, 32)
-	_, _ = rand.Read(b) // never fails: crypto/rand ends the program instead
-	return b
 }
 
 const challengeHead = 8 + 16 // nanoseconds since the start, and what makes it the only one of that moment

@@ -1,6 +1,7 @@
-package console
+package account
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -27,19 +28,16 @@ const (
 // known is an account that has signed in in a browser, and how that browser's share is called.
 type known struct{ id, nonce string }
 
-// knownHere are the accounts of the request's cookie, the latest first; none if we have not signed it, or if it is over.
-func (v *visit) knownHere() (out []known) {
-	c, err := v.r.Cookie(browserCookie)
-	if err != nil || len(c.Value) > maxBrowserCookie {
+// knownHere are the accounts of the visitor's cookie, the latest first; none if we have not signed it, or if it is over.
+func (r *Registry) knownHere(ctx context.Context) (out []known) {
+	value := visitOf(ctx).browser
+	cut := strings.LastIndexByte(value, '.')
+	if cut < 0 || len(value) > maxBrowserCookie || !hmac.Equal([]byte(value[cut+1:]), []byte(r.signBrowser(value[:cut]))) {
 		return nil
 	}
-	cut := strings.LastIndexByte(c.Value, '.')
-	if cut < 0 || !hmac.Equal([]byte(c.Value[cut+1:]), []byte(v.signBrowser(c.Value[:cut]))) {
-		return nil
-	}
-	parts := strings.Split(c.Value[:cut], ".") // what we have signed is as we make it
+	parts := strings.Split(value[:cut], ".") // what we have signed is as we make it
 	until, err := strconv.ParseInt(parts[1], 10, 64)
-	if err != nil || v.cfg.Now().Unix() >= until {
+	if err != nil || r.now().Unix() >= until {
 		return nil
 	}
 	for i := 2; i+1 < len(parts); i += 2 {
@@ -49,8 +47,8 @@ func (v *visit) knownHere() (out []known) {
 }
 
 // knows returns the nonce under which the browser knows an account; empty if it does not.
-func (v *visit) knows(id access.ID) string {
-	for _, k := range v.knownHere() {
+func (r *Registry) knows(ctx context.Context, id access.ID) string {
+	for _, k := range r.knownHere(ctx) {
 		if k.id == string(id) {
 			return k.nonce
 		}
@@ -59,35 +57,32 @@ func (v *visit) knows(id access.ID) string {
 }
 
 // knowsName is the same for the name of an account. It asks only for accounts that have signed in here.
-func (v *visit) knowsName(name string) (id access.ID, nonce string, err error) {
-	for _, k := range v.knownHere() {
-		a, err := v.accountOf(k.id)
-		if err != nil {
-			return "", "", err
-		}
-		if a.ID != "" && a.Name == name {
-			return a.ID, k.nonce, nil
+func (r *Registry) knowsName(ctx context.Context, name string) (id access.ID, nonce string) {
+	p := r.cfg.Policy()
+	for _, k := range r.knownHere(ctx) {
+		if a, ok := p.Accounts[access.ID(k.id)]; ok && a.Name == name {
+			return a.ID, k.nonce
 		}
 	}
-	return "", "", nil
+	return "", ""
 }
 
 // rememberBrowser tells the browser that the account has signed in in it.
-func (v *visit) rememberBrowser(id access.ID) {
-	text := "1." + strconv.FormatInt(v.cfg.Now().Add(browserFor).Unix(), 10) + "." + string(id) + "." + keys.Random(16)
+func (r *Registry) rememberBrowser(ctx context.Context, id access.ID) {
+	text := "1." + strconv.FormatInt(r.now().Add(browserFor).Unix(), 10) + "." + string(id) + "." + keys.Random(16)
 	n := 1
-	for _, k := range v.knownHere() {
+	for _, k := range r.knownHere(ctx) {
 		if k.id != string(id) && n < maxBrowserSignIns {
 			text += "." + k.id + "." + k.nonce
 			n++
 		}
 	}
-	http.SetCookie(v.w, &http.Cookie{Name: browserCookie, Value: text + "." + v.signBrowser(text), Path: "/", MaxAge: int(browserFor / time.Second),
+	visitOf(ctx).set(&http.Cookie{Name: browserCookie, Value: text + "." + r.signBrowser(text), Path: "/", MaxAge: int(browserFor / time.Second),
 		Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 }
 
-func (c *Console) signBrowser(text string) string {
-	m := hmac.New(sha256.New, c.cfg.BrowserKey)
+func (r *Registry) signBrowser(text string) string {
+	m := hmac.New(sha256.New, r.cfg.Website.BrowserKey)
 	m.Write([]byte("latchkey browser\x00" + text))
 	return base64.RawURLEncoding.EncodeToString(m.Sum(nil))
 }

@@ -1,0 +1,145 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/alexedwards/argon2id"
+
+	"latchkey/gateway/access"
+	"latchkey/gateway/limit"
+	"latchkey/keys"
+)
+
+// CheckPassword returns whose password it is, if it is anybody's. An unknown name, a disabled account and a wrong password cannot
+// be told apart, also by the time it takes. It counts no tries.
+func (r *Registry) CheckPassword(ctx context.Context, name, password string) (a access.Account, fits bool, err error) {
+	a, _ = r.cfg.Policy().AccountByName(name)
+	hash := r.passwords.decoy
+	if !a.Disabled && !a.Password.IsZero() {
+		hash = a.Password.Reveal()
+	}
+	fits, old, err := r.passwords.fits(ctx, hash, password)
+	if err != nil || !fits {
+		return access.Account{}, false, err
+	}
+	if old {
+		r.renewPassword(ctx, a, password)
+	}
+	// As it was when the check began: had it changed meanwhile, its epoch is another one, and so the session is over before it begins.
+	return a, true, nil
+}
+
+// HashPassword returns what is kept of a new password of the account with that name. It fails with [access.ErrInvalid] where
+// that is no good password.
+func (r *Registry) HashPassword(ctx context.Context, name, password string) (keys.Hidden, error) {
+	return r.passwords.hash(ctx, name, password)
+}
+
+// renewPassword keeps the password of an account as passwords are kept now. If that fails, it is for the next sign-in to try.
+func (r *Registry) renewPassword(ctx context.Context, was access.Account, password string) {
+	hash, err := r.passwords.make(ctx, password)
+	if err == nil {
+		err = r.edit(ctx, "gateway", was.ID, func(a *access.Account) error {
+			if a.Password.Reveal() == was.Password.Reveal() {
+				a.Password = hash
+			}
+			return nil
+		})
+	}
+	if err != nil && !errors.Is(err, access.ErrNotFound) {
+		r.cfg.Log.WarnContext(ctx, "password not hashed anew", "account", was.Name, "err", err)
+	}
+}
+
+// hashParams are OWASP's choice for machines with little memory: 19 MiB, two passes, one lane.
+var hashParams = argon2id.Params{Memory: 19 << 10, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+
+// hashesAtOnce bounds the memory that a flood of sign-ins takes: a small machine has 512 MB.
+const hashesAtOnce = 2
+
+// hasher turns passwords into what is kept of them, and back into whether they fit.
+type hasher struct {
+	room  limit.Gate
+	decoy string // a hash of nothing anybody knows, as costly to check as any
+}
+
+func newHasher() hasher {
+	b := make([]byte, hashParams.SaltLength+hashParams.KeyLength)
+	_, _ = rand.Read(b) // never fails: crypto/rand ends the program instead
+	text := base64.RawStdEncoding.EncodeToString
+	return hasher{room: limit.NewGate(hashesAtOnce), decoy: fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", hashParams.Memory,
+		hashParams.Iterations, hashParams.Parallelism, text(b[:hashParams.SaltLength]), text(b[hashParams.SaltLength:]))}
+}
+
+// hash returns what is kept of a new password of the account with that name.
+func (h hasher) hash(ctx context.Context, name, password string) (keys.Hidden, error) {
+	if err := acceptable(name, password); err != nil {
+		return keys.Hidden{}, err
+	}
+	return h.make(ctx, password)
+}
+
+func (h hasher) make(ctx context.Context, password string) (keys.Hidden, error) {
+	if err := h.room.Enter(ctx); err != nil {
+		return keys.Hidden{}, err
+	}
+	defer h.room.Leave()
+	hash, err := argon2id.CreateHash(password, &hashParams)
+	if err != nil {
+		return keys.Hidden{}, fmt.Errorf("password: %w", err)
+	}
+	return keys.Hide(hash), nil
+}
+
+// fits tells whether a password is the one of a hash, and whether the hash is made as none is any more.
+func (h hasher) fits(ctx context.Context, hash, password string) (fits, old bool, err error) {
+	if err := h.room.Enter(ctx); err != nil {
+		return false, false, err
+	}
+	defer h.room.Leave()
+	fits, params, err := argon2id.CheckHash(password, hash)
+	if err != nil {
+		return false, false, fmt.Errorf("kept password: %w", err)
+	}
+	return fits, *params != hashParams, nil
+}
+
+// Bounds of a password, in bytes.
+const (
+	minPassword = 10
+	maxPassword = 256
+)
+
+// usual are what people choose who must choose ten characters. No rule asks for capitals or digits, and no password expires.
+var usual = []string{
+	"0123456789", "1234567890", "0987654321", "12345678910", "1q2w3e4r5t", "1q2w3e4r5t6y", "qwertyuiop", "qwertzuiop", "asdfghjkl1",
+	"password12", "password123", "password1234", "passwordpassword", "iloveyou123", "letmein123", "welcome123", "changeme123",
+	"administrator", "adminadmin", "admin12345", "latchkey123", "latchkeylatchkey",
+}
+
+// acceptable tells why something is no password for the account with that name, by NIST SP 800-63B, 3.1.1.2: length counts, and what is
+// tried first is refused. The error does not repeat it.
+func acceptable(name, password string) error {
+	low := strings.ToLower(password)
+	why := ""
+	switch {
+	case len(password) < minPassword || len(password) > maxPassword:
+		why = fmt.Sprintf("it has %d bytes: want %d to %d", len(password), minPassword, maxPassword)
+	case !utf8.ValidString(password) || strings.ContainsRune(password, utf8.RuneError): // JSON turns what is not UTF-8 into the latter
+		why = "it is not UTF-8: want text"
+	case len(name) > 2 && strings.Contains(low, strings.ToLower(name)):
+		why = "the name of the account is in it: choose another"
+	case slices.Contains(usual, low) || strings.Trim(low, string([]rune(low)[:1])) == "":
+		why = "it is among the first that anybody would try: choose another"
+	default:
+		return nil
+	}
+	return fmt.Errorf("password: %w: %s", access.ErrInvalid, why)
+}

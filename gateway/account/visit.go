@@ -1,0 +1,229 @@
+package account
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"latchkey/gateway/access"
+	"latchkey/gateway/limit"
+)
+
+// The website is a client of the admin API like any other, and whoever calls the API through it is a visitor. With each request
+// it hands over the visitor's cookies, or token, as they came. Besides, it says in headers from where the visitor came.
+const (
+	addrHeader    = "Latchkey-Visitor-Address" // host:port at the other end of the visitor's connection
+	hostHeader    = "Latchkey-Visitor-Host"    // the host that the visitor's request names, with its port
+	proxiedHeader = "Latchkey-Visitor-Proxied" // the request came through a proxy, which may be anywhere
+)
+
+// cookieNames are the cookies that are ours to read and to set.
+var cookieNames = []string{sessionCookie, browserCookie}
+
+// Describe writes into the headers of a request to the admin API who the visitor is that has made the request in. Cookies are
+// the visitor's: those that came, or those that were set since.
+func Describe(out http.Header, in *http.Request, cookies []*http.Cookie) {
+	out.Set(addrHeader, in.RemoteAddr)
+	out.Set(hostHeader, in.Host)
+	out.Del(proxiedHeader)
+	for name := range in.Header {
+		if name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") || name == "X-Real-Ip" || name == "Via" {
+			out.Set(proxiedHeader, "yes")
+		}
+	}
+	var pairs []string
+	for _, c := range cookies {
+		if slices.Contains(cookieNames, c.Name) {
+			pairs = append(pairs, c.Name+"="+c.Value)
+		}
+	}
+	if len(pairs) > 0 {
+		out.Set("Cookie", strings.Join(pairs, "; "))
+	}
+}
+
+// Bearer is the token that a script has sent, and false if it cannot be one.
+func Bearer(r *http.Request) (text string, ok bool) {
+	text, ok = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return text, ok && len(text) <= maxTokenText
+}
+
+// HasCookie tells whether a request has the cookie of somebody who has signed in, or once had.
+func HasCookie(r *http.Request) (value string, ok bool) {
+	c, err := r.Cookie(sessionCookie)
+	if err != nil {
+		return "", false
+	}
+	return c.Value, true
+}
+
+// visit is one request of a visitor.
+type visit struct {
+	addr    netip.Addr // zero: unknown
+	host    string     // by which the website was called, with its port
+	local   bool       // on a network that was named as local
+	browser string     // the value of the browser's cookie
+	set     func(*http.Cookie)
+}
+
+type visitKey struct{}
+
+// visitOf is the visit of a context; nil when the request did not come through the website.
+func visitOf(ctx context.Context) *visit {
+	v, _ := ctx.Value(visitKey{}).(*visit)
+	return v
+}
+
+// newVisit reads what the website says of a visitor. What cannot be read is unknown, and nobody unknown is local.
+func (r *Registry) newVisit(w http.ResponseWriter, in *http.Request) *visit {
+	peer := r.cfg.Website.Peer
+	if peer == nil {
+		peer = func(in *http.Request) (netip.AddrPort, bool) {
+			at, err := netip.ParseAddrPort(in.Header.Get(addrHeader))
+			return at, err == nil
+		}
+	}
+	v := &visit{host: in.Header.Get(hostHeader), set: func(c *http.Cookie) { http.SetCookie(w, c) }}
+	if at, ok := peer(in); ok {
+		v.addr = at.Addr().Unmap().WithZone("")
+	}
+	v.local = in.Header.Get(proxiedHeader) == "" && v.addr.IsValid() &&
+		slices.ContainsFunc(r.cfg.Website.Local, func(p netip.Prefix) bool { return p.Contains(v.addr) })
+	if c, err := in.Cookie(browserCookie); err == nil {
+		v.browser = c.Value
+	}
+	return v
+}
+
+// from names the other end for events and for lock-outs: an IPv6 network counts as one, since whoever has it has all its
+// addresses.
+func (v *visit) from() string { return v.network(32, 64) }
+
+// block names the block of addresses around the other end: what one customer of a provider may have a lot of.
+func (v *visit) block() string { return v.network(24, 48) }
+
+// network is so much of the address at the other end.
+func (v *visit) network(bits4, bits6 int) string {
+	if !v.addr.IsValid() {
+		return "an unknown address"
+	}
+	bits := bits4
+	if v.addr.Is6() {
+		bits = bits6
+	}
+	p, err := v.addr.Prefix(bits)
+	if err != nil || bits == v.addr.BitLen() {
+		return v.addr.String()
+	}
+	return p.String()
+}
+
+// isOurs tells whether the website is known by the host of a visit, so that a passkey may be for it. An address is nobody's name.
+func (r *Registry) isOurs(host string) bool { return KnowsHost(r.cfg.Website.Hosts, host) }
+
+// KnowsHost tells whether a host, with or without a port, is one of the names. *.NAME stands for all names right below NAME, and
+// no names at all for every host. An address is nobody's name, so no foreign name can be behind it.
+func KnowsHost(names []string, host string) bool {
+	if len(names) == 0 {
+		return true
+	}
+	host = NameOf(host)
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	_, above, _ := strings.Cut(host, ".")
+	return slices.Contains(names, host) || above != "" && slices.Contains(names, "*."+above)
+}
+
+// NameOf is a request's host without its port.
+func NameOf(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.ToLower(strings.Trim(host, "[]"))
+}
+
+// checkEvery is the time after which it is looked again whether a request's principal is still signed in.
+const checkEvery = 15 * time.Second
+
+// Visitors returns a handler for the requests of the website's visitors. It finds out who makes each of them, from its cookie or
+// its token alone, and ends a request whose principal is signed out meanwhile. next finds the principal in the request's context.
+func (r *Registry) Visitors(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
+		base := in.Context()
+		if r.cfg.Website.SignIns == nil {
+			next.ServeHTTP(w, in.WithContext(WithPrincipal(base, Principal{})))
+			return
+		}
+		if in.Header.Get("Authorization") != "" {
+			text, ok := Bearer(in)
+			p := r.script(text)
+			if !ok || p.Kind == Nobody {
+				w.Header().Set("WWW-Authenticate", `Bearer realm="latchkey", error="invalid_token"`)
+				writeProblem(w, http.StatusUnauthorized, TypeSignIn, "this token is nobody's, or is over")
+				return
+			}
+			v := r.newVisit(w, in)
+			r.serve(w, in, next, v, p, func(context.Context) bool { return r.script(text).Token == p.Token })
+			return
+		}
+		r.sessions.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
+			v := r.newVisit(w, in)
+			in = in.WithContext(context.WithValue(in.Context(), visitKey{}, v))
+			p := r.session(in.Context())
+			cookie, _ := HasCookie(in)
+			r.serve(w, in, next, v, p, func(ctx context.Context) bool {
+				at, err := r.sessions.Load(base, cookie)
+				return err == nil && r.signedIn(at).ID == p.Account
+			})
+		})).ServeHTTP(w, in)
+	})
+}
+
+// serve has next serve a request, until its principal is signed out.
+func (r *Registry) serve(
+	w http.ResponseWriter, in *http.Request, next http.Handler, v *visit, p Principal, still func(context.Context) bool,
+) {
+	ctx := WithPrincipal(in.Context(), p)
+	client := limit.Client{Account: string(p.Account), Token: string(p.Token)}
+	if v.addr.IsValid() {
+		client.Addr = limit.AddrOf(netip.AddrPortFrom(v.addr, 0).String())
+	}
+	ctx, cancel := context.WithCancel(limit.WithClient(ctx, client))
+	defer cancel()
+	if p.Kind != Nobody {
+		var again *time.Timer
+		ready := make(chan struct{})
+		again = time.AfterFunc(checkEvery, func() {
+			<-ready
+			if !still(ctx) {
+				cancel()
+				return
+			}
+			if ctx.Err() == nil {
+				again.Reset(checkEvery)
+			}
+		})
+		close(ready)
+		defer again.Stop()
+	}
+	next.ServeHTTP(w, in.WithContext(ctx))
+}
+
+// ClientOf is on whose budget a visitor's requests go.
+func ClientOf(ctx context.Context) (account, token access.ID) {
+	p := PrincipalOf(ctx)
+	return p.Account, p.Token
+}
+
+// writeProblem writes a problem of RFC 9457.
+func writeProblem(w http.ResponseWriter, status int, kind, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"type": kind, "title": http.StatusText(status), "status": status, "detail": detail}) // the client is gone
+}
