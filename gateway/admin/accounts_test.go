@@ -1,7 +1,7 @@
 package admin_test
 
 import (
-	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -26,21 +26,20 @@ func (s *site) account(name string) (a admin.Account) {
 	return a
 }
 
-// fits asks a check of the API.
-func (s *site) fits(path, body string) bool {
-	s.t.Helper()
-	var got admin.AccountChecked
-	s.must("POST", path, body, &got)
-	return got.Fits
-}
-
+// password tells whether a password is an account's.
 func (s *site) password(name, password string) bool {
 	s.t.Helper()
-	b, err := json.Marshal(admin.PasswordCheck{Name: name, Password: password})
+	_, fits, err := s.unvouched.Accounts().CheckPassword(s.t.Context(), name, password)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return s.fits("/v1/accounts/check-password", string(b))
+	return fits
+}
+
+// code tells whether a one-time code is an account's now.
+func (s *site) code(name, code string) bool {
+	s.t.Helper()
+	return s.unvouched.Accounts().CheckCode(s.account(name).ID, code)
 }
 
 func TestAccounts(t *testing.T) {
@@ -93,12 +92,8 @@ func TestAccounts(t *testing.T) {
 func TestPassword(t *testing.T) {
 	s := staffed(t)
 	wrong := func(name, password string) string {
-		b, err := json.Marshal(admin.PasswordCheck{Name: name, Password: password})
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, text := s.do("POST", "/v1/accounts/check-password", string(b))
-		return text
+		a, fits, err := s.unvouched.Accounts().CheckPassword(t.Context(), name, password)
+		return fmt.Sprintf("%+v %v %v", a, fits, err)
 	}
 	if !s.password("ada", adasPassword) {
 		t.Fatal("the right password does not fit")
@@ -109,7 +104,7 @@ func TestPassword(t *testing.T) {
 		"no name": wrong("", ""), "a name of 64 KB": wrong(strings.Repeat("a", 64<<10), "x"), "the name in capitals": wrong("ADA", adasPassword),
 		"a password of 64 KB": wrong("ada", strings.Repeat("a", 64<<10)), "the same and more": wrong("ada", adasPassword+"\x00"),
 	} {
-		if text != refused || !strings.Contains(text, `"fits":false`) {
+		if text != refused || !strings.HasSuffix(text, " false <nil>") {
 			t.Errorf("%s: got %s, want %s as for a wrong password", name, text, refused)
 		}
 	}

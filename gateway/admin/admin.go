@@ -162,12 +162,10 @@ func (a *api) routes() {
 	a.doctorRoutes()
 	a.latencyRoutes()
 	a.accountRoutes()
-	a.passwordRoutes()
 	a.totpRoutes()
 	a.passkeyRoutes()
 	a.tokenRoutes()
 	a.setupRoutes()
-	a.signInRoutes()
 	a.sessionRoutes()
 }
 

@@ -21,7 +21,7 @@ type site struct {
 	t     *testing.T
 	store *store.Store
 	http.Handler
-	unvouched http.Handler // the same for whoever the request's context names, and nobody else
+	unvouched *admin.Handler // the same for whoever the request's context names, and nobody else
 }
 
 func newSite(t *testing.T, set ...func(*admin.Config)) *site {

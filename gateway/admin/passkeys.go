@@ -19,11 +19,6 @@ type NewPasskey struct {
 	Credential json.RawMessage `json:"credential" doc:"an object with the public key, the counter and the flags, up to 8 KB"`
 }
 
-// PasskeyChange is what changes of a passkey when it is used.
-type PasskeyChange struct {
-	Credential json.RawMessage `json:"credential"`
-}
-
 // PasskeyInput names a passkey in the path.
 type PasskeyInput struct {
 	RefInput
@@ -45,23 +40,6 @@ func (a *api) passkeyRoutes() {
 			return a.editAccount(ctx, in.Ref, func(r *access.Account) error {
 				r.Passkeys = append(r.Passkeys, k)
 				return nil
-			})
-		})
-	handle(a, onMachine, http.MethodPut, path+"/{id}", "change-passkey", "Keep a passkey as it is after use",
-		func(ctx context.Context, in *struct {
-			PasskeyInput
-			Body PasskeyChange
-		}) (*body[Account], error) {
-			credential, err := object(in.Body.Credential)
-			if err != nil {
-				return nil, err
-			}
-			return a.editAccount(ctx, in.Ref, func(r *access.Account) error {
-				i, err := findPasskey(r, in.ID)
-				if err == nil {
-					r.Passkeys[i].Credential = credential
-				}
-				return err
 			})
 		})
 	handle(a, ownAgain, http.MethodDelete, path+"/{id}", "remove-passkey", "Take a passkey from an account",

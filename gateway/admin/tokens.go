@@ -30,18 +30,6 @@ type TokenInput struct {
 	ID string `path:"id"`
 }
 
-// TokenCheck asks whose token a script has sent.
-type TokenCheck struct {
-	Token string `json:"token"`
-}
-
-// TokenChecked is whose token it is.
-type TokenChecked struct {
-	Fits    bool     `json:"fits"`
-	Account *Account `json:"account,omitempty" doc:"only if it fits"`
-	Token   *Token   `json:"token,omitempty" doc:"only if it fits"`
-}
-
 func (a *api) tokenRoutes() {
 	const path = "/v1/accounts/{ref}/tokens"
 	handle(a, ownAgain, http.MethodPost, path, "add-token", "Mint a token for a script: the answer holds it, once",
@@ -62,10 +50,6 @@ func (a *api) tokenRoutes() {
 				return nil
 			})
 		})
-	handle(a, onMachine, http.MethodPost, "/v1/tokens/check", "check-token", "Whose token it is, if it is anybody's now",
-		func(_ context.Context, in *struct{ Body TokenCheck }) (*body[TokenChecked], error) {
-			return answer(a.checkToken(in.Body.Token), nil)
-		})
 }
 
 func (a *api) mintToken(ctx context.Context, ref string, in NewToken) (MintedToken, error) {
@@ -83,13 +67,4 @@ func (a *api) mintToken(ctx context.Context, ref string, in NewToken) (MintedTok
 		return MintedToken{}, err
 	}
 	return MintedToken{Token: viewToken(t), Text: text}, nil
-}
-
-func (a *api) checkToken(text string) TokenChecked {
-	of, t, ok := a.accounts.CheckToken(text)
-	if !ok {
-		return TokenChecked{}
-	}
-	shown, token := viewAccount(nil, of), viewToken(t)
-	return TokenChecked{Fits: true, Account: &shown, Token: &token}
 }

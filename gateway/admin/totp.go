@@ -22,16 +22,6 @@ type TOTPChange struct {
 	Code   string `json:"code" maxLength:"16" doc:"the code that the phone shows now, which proves that it has the secret"`
 }
 
-// TOTPCode is what a phone shows.
-type TOTPCode struct {
-	Code string `json:"code" maxLength:"16"`
-}
-
-// Fits tells whether what was sent is right.
-type Fits struct {
-	Fits bool `json:"fits"`
-}
-
 func (a *api) totpRoutes() {
 	const path = "/v1/accounts/{ref}/totp"
 	handle(a, ownAgain, http.MethodPost, path, "make-totp", "A fresh secret for one-time codes, which is kept nowhere",
@@ -56,17 +46,6 @@ func (a *api) totpRoutes() {
 				dropStep(r, func() { r.TOTP = keys.Hidden{} })
 				return nil
 			}))
-		})
-	handle(a, onMachine, http.MethodPost, path+"/check", "check-totp", "Whether a one-time code is an account's. Each fits once",
-		func(_ context.Context, in *struct {
-			RefInput
-			Body TOTPCode
-		}) (*body[Fits], error) {
-			r, err := findAccount(a.Store.Snapshot(), in.Ref)
-			if err != nil {
-				return nil, err
-			}
-			return answer(Fits{a.accounts.CheckCode(r.ID, in.Body.Code)}, nil)
 		})
 }
 
