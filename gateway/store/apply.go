@@ -9,6 +9,8 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/engine"
+	"latchkey/gateway/store/folder"
 	"latchkey/gateway/store/seal"
 )
 
@@ -136,11 +138,11 @@ func (b *batch) reserveLarge(st *staged) error {
 		return nil
 	}
 	for _, plain := range st.writes {
-		if len(plain)+seal.Overhead < valueThreshold {
+		if len(plain)+seal.Overhead < engine.ValueThreshold {
 			continue
 		}
-		switch err := reserveValueLog(b.w.s.opts.files().db); {
-		case noSpace(err):
+		switch err := folder.ReserveValueLog(b.w.s.opts.files().DB); {
+		case folder.IsNoSpace(err):
 			return b.w.space.err()
 		case err != nil:
 			return fmt.Errorf("store: apply: %w", err)

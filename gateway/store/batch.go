@@ -7,6 +7,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/engine"
 	"latchkey/gateway/store/seal"
 )
 
@@ -78,7 +79,7 @@ func (b *batch) fits(count, size, raw int) bool {
 // cost is what a record takes of a transaction's limit: large values go to the value log, where there is one, and count as a pointer.
 func (b *batch) cost(key recordKey, plain []byte) int {
 	n := len(plain) + seal.Overhead
-	if n >= valueThreshold && !b.w.s.opts.InMemory {
+	if n >= engine.ValueThreshold && !b.w.s.opts.InMemory {
 		n = 12
 	}
 	return len(key) + n + 12

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"latchkey/gateway/store/folder"
 )
 
 // ErrWhole is why a store is not set aside.
@@ -23,7 +25,7 @@ func SetAside(ctx context.Context, o Options) (aside string, err error) {
 	}
 	defer func() { _ = s.lock.Close() }()
 	var left []string
-	for _, path := range []string{f.check, f.head, f.db, filepath.Join(f.dir, "site.key")} {
+	for _, path := range []string{f.Check, f.Head, f.DB, filepath.Join(f.Dir, "site.key")} {
 		if _, err := os.Lstat(path); err == nil {
 			left = append(left, path)
 		} else if !errors.Is(err, fs.ErrNotExist) {
@@ -33,13 +35,13 @@ func SetAside(ctx context.Context, o Options) (aside string, err error) {
 	if len(left) == 0 {
 		return "", nil
 	}
-	switch _, err := o.try(ctx, trial{Dir: f.dir, KeyFile: f.key}); {
+	switch _, err := o.try(ctx, trial{Dir: f.Dir, KeyFile: f.Key}); {
 	case err == nil:
-		return "", fmt.Errorf("store: %s: %w, and was kept: to begin anew, move it away yourself", f.dir, ErrWhole)
+		return "", fmt.Errorf("store: %s: %w, and was kept: to begin anew, move it away yourself", f.Dir, ErrWhole)
 	case !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrSiteKey) && !errors.Is(err, fs.ErrNotExist):
 		return "", err
 	}
-	aside = filepath.Join(f.dir, "aside-"+o.Now().UTC().Format("20060102T150405Z"))
+	aside = filepath.Join(f.Dir, "aside-"+o.Now().UTC().Format("20060102T150405Z"))
 	if err := os.Mkdir(aside, 0o700); err != nil {
 		return "", fmt.Errorf("store: %w", err)
 	}
@@ -48,5 +50,5 @@ func SetAside(ctx context.Context, o Options) (aside string, err error) {
 			return "", fmt.Errorf("store: %w", err)
 		}
 	}
-	return aside, errors.Join(syncPath(aside), syncPath(f.dir))
+	return aside, errors.Join(folder.SyncPath(aside), folder.SyncPath(f.Dir))
 }

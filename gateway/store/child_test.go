@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/folder"
 )
 
 // childEnv makes this test binary another program: a trial, or a process that writes to a store until it is killed.
@@ -72,8 +73,8 @@ func dieMain(file string) int {
 	if err := json.NewDecoder(os.Stdin).Decode(&t); err != nil {
 		return 2
 	}
-	v := takeSurvey(Options{Dir: t.Dir}.files().db, 0)
-	dir, err := v.scratch(t.Scratch, v.live)
+	v := folder.TakeSurvey(Options{Dir: t.Dir}.files().DB, 0)
+	dir, err := v.MakeScratch(t.Scratch, v.Live)
 	if err != nil || os.WriteFile(file, []byte(dir), 0o600) != nil {
 		return 2
 	}
@@ -151,8 +152,8 @@ func writeMain(args string) int {
 		ack()
 	}
 	for { // a witness of the newest event, as there is after some seconds
-		w, err := readWitness(o.files().head, s.keys)
-		if seq, _ := s.Head(); err == nil && w != nil && w.open && w.seq == seq {
+		w, err := folder.ReadWitness(o.files().Head, s.keys)
+		if seq, _ := s.Head(); err == nil && w != nil && w.Open && w.Seq == seq {
 			break
 		}
 		time.Sleep(time.Millisecond)

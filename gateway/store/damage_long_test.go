@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/folder"
 )
 
 // TestLongDamage damages every file of every shape in every way that damages lists, each on a copy of its own.
@@ -74,8 +75,8 @@ func TestLongMillion(t *testing.T) {
 		t.Fatal(err)
 	}
 	var size, tables int64
-	walk(t, os.DirFS(o.files().db), func(path string, info os.FileInfo, _ []byte) {
-		if filepath.Ext(path) == tableExt {
+	walk(t, os.DirFS(o.files().DB), func(path string, info os.FileInfo, _ []byte) {
+		if filepath.Ext(path) == folder.TableExt {
 			size, tables = size+info.Size(), tables+1
 		}
 	})

@@ -17,6 +17,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/folder"
 )
 
 // shape is a store whose files are damaged.
@@ -132,7 +133,7 @@ func damages(t testing.TB, dir string, r *rand.Rand) (out []damaged) {
 		add(file+" a folder", file, func(dir string) error {
 			return errors.Join(os.Remove(filepath.Join(dir, file)), os.Mkdir(filepath.Join(dir, file), 0o700))
 		})
-		if filepath.Ext(file) == tableExt {
+		if filepath.Ext(file) == folder.TableExt {
 			add(file+" there twice", "db/000999.sst", func(dir string) error {
 				b, err := os.ReadFile(filepath.Join(dir, file))
 				return errors.Join(err, os.WriteFile(filepath.Join(dir, "db/000999.sst"), b, 0o600))
@@ -195,7 +196,7 @@ func (d damaged) holds(t *testing.T, sh shape) (refusal string) {
 	if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrSiteKey) && !errors.Is(err, ErrFormat) {
 		t.Errorf("%s: %s: got %q, want a damage", sh.name, d.name, text)
 	}
-	if strings.ContainsAny(text, "\n\t\x00") || strings.Contains(text, "goroutine") || printable(text) != text {
+	if strings.ContainsAny(text, "\n\t\x00") || strings.Contains(text, "goroutine") || folder.Printable(text) != text {
 		t.Errorf("%s: %s: got %q, want one sentence", sh.name, d.name, text)
 	}
 	if !slices.ContainsFunc(strings.Split(d.file, "|"), func(name string) bool { return strings.Contains(text, name) }) && !namesRecord(text) && !strings.Contains(text, "store: db/: ") {
@@ -237,7 +238,7 @@ func TestDamage(t *testing.T) {
 func TestLinkedDatabase(t *testing.T) {
 	o := fresh(t)
 	away := filepath.Join(t.TempDir(), "away")
-	if err := errors.Join(os.Rename(o.files().db, away), os.Symlink(away, o.files().db)); err != nil {
+	if err := errors.Join(os.Rename(o.files().DB, away), os.Symlink(away, o.files().DB)); err != nil {
 		t.Fatal(err)
 	}
 	closeChecked(t, mustOpen(t, o))
@@ -255,9 +256,9 @@ func TestLinkedDatabase(t *testing.T) {
 // TestAnotherStoresDatabase does not open with this store's key.
 func TestAnotherStoresDatabase(t *testing.T) {
 	o, other := fresh(t), fresh(t)
-	remove(t, o.files().db)
-	remove(t, o.files().head)
-	if err := os.Rename(other.files().db, o.files().db); err != nil {
+	remove(t, o.files().DB)
+	remove(t, o.files().Head)
+	if err := os.Rename(other.files().DB, o.files().DB); err != nil {
 		t.Fatal(err)
 	}
 	wantNamed(t, refused(t, o), "format record")
@@ -267,7 +268,7 @@ func TestAnotherStoresDatabase(t *testing.T) {
 func TestEmptyLogsAreRemoved(t *testing.T) {
 	o := fresh(t)
 	for _, name := range []string{"00009.mem", "000009.vlog", "000050.sst"} {
-		if err := os.WriteFile(filepath.Join(o.files().db, name), nil, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(o.files().DB, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -293,7 +294,7 @@ func TestDamageWhileRunning(t *testing.T) {
 			if at, seq, problem := s.Verified(); at.IsZero() || seq == 0 || problem != nil {
 				t.Errorf("got %v, %d, %v", at, seq, problem)
 			}
-			if err := do(filepath.Join(o.files().db, "000002.sst")); err != nil {
+			if err := do(filepath.Join(o.files().DB, "000002.sst")); err != nil {
 				t.Fatal(err)
 			}
 			err = s.Verify(t.Context())

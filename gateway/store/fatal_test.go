@@ -49,7 +49,7 @@ func child(dir string) {
 	}
 	s, err := Open(context.Background(), o)
 	if err == nil && kind == "table" {
-		err = takeTable(o.files().db, nth)
+		err = takeTable(o.files().DB, nth)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "open:", err)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"latchkey/gateway/faultdisk"
+	"latchkey/gateway/store/folder"
 )
 
 // fills runs a store that writes as fast as it can on a small disk, which somebody else fills at random moments. The process is
@@ -108,7 +109,7 @@ func TestManifestHasRoom(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := manifest.Write(make([]byte, manifestRoom)); err != nil {
+			if _, err := manifest.Write(make([]byte, folder.ManifestRoom)); err != nil {
 				t.Error(err)
 			}
 			if err := errors.Join(manifest.Truncate(info.Size()), manifest.Close()); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/faultdisk"
+	"latchkey/gateway/store/folder"
 )
 
 // rushMain writes to the store in a folder as fast as it can, batches of all kinds, and says what is durable: "event SEQ", "account N", "sign-in N".
@@ -172,10 +173,10 @@ func killedRush(t *testing.T, dir string, fill func() (empty func())) (event, ac
 func cutLogs(t *testing.T, dir string) (torn bool) {
 	t.Helper()
 	walk(t, os.DirFS(filepath.Join(dir, "db")), func(path string, _ os.FileInfo, b []byte) {
-		if ext := filepath.Ext(path); ext != memExt && ext != vlogExt {
+		if ext := filepath.Ext(path); ext != folder.MemExt && ext != folder.VlogExt {
 			return
 		}
-		if l, err := parseLog(b); err != nil || len(strings.TrimRight(string(b), "\x00")) > l.end {
+		if l, err := folder.ParseLog(b); err != nil || len(strings.TrimRight(string(b), "\x00")) > l.End {
 			torn = true
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/folder"
 )
 
 // image is what one reading of the database found: everything but the chain's past.
@@ -26,8 +27,8 @@ type image struct {
 }
 
 // load reads and checks the database, or makes it, and returns the writer that goes on from there.
-func (s *Store) load(ctx context.Context, sp space, state folder) (*writer, error) {
-	if state == folderNew {
+func (s *Store) load(ctx context.Context, sp space, state folder.State) (*writer, error) {
+	if state == folder.New {
 		if err := s.create(); err != nil {
 			return nil, err
 		}
@@ -57,7 +58,7 @@ func (s *Store) load(ctx context.Context, sp space, state folder) (*writer, erro
 
 // create writes the records that every store has.
 func (s *Store) create() error {
-	format, err := encode(1, formatRecord{Format: formatVersion, Created: stampOf(s.opts.Now())})
+	format, err := encode(1, formatRecord{Format: folder.FormatVersion, Created: stampOf(s.opts.Now())})
 	if err != nil {
 		return fmt.Errorf("store: %v: %w", formatKey, err)
 	}
@@ -140,8 +141,8 @@ func (s *Store) readMeta(txn *badger.Txn, img *image) error {
 	if err != nil {
 		return fmt.Errorf("store: %v: %w", formatKey, err)
 	}
-	if f.Format > formatVersion {
-		return fmt.Errorf("store: format %d, this program reads up to %d: %w", f.Format, formatVersion, ErrFormat)
+	if f.Format > folder.FormatVersion {
+		return fmt.Errorf("store: format %d, this program reads up to %d: %w", f.Format, folder.FormatVersion, ErrFormat)
 	}
 	if plain, err = s.get(txn, headKey); err != nil {
 		return err

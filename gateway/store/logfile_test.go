@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"latchkey/gateway/store/folder"
 )
 
 const (
@@ -25,14 +27,14 @@ func logs(t *testing.T) map[string][]byte {
 	out := map[string][]byte{}
 	walk(t, os.DirFS(filepath.Join(dir, "db")), func(path string, _ os.FileInfo, b []byte) {
 		ext := filepath.Ext(path)
-		if ext != memExt && ext != vlogExt {
+		if ext != folder.MemExt && ext != folder.VlogExt {
 			return
 		}
-		l, err := parseLog(b)
-		if err != nil || len(l.entries) < 2 {
+		l, err := folder.ParseLog(b)
+		if err != nil || len(l.Entries) < 2 {
 			t.Fatalf("%s: got %v, want a log with entries", path, err)
 		}
-		out[ext] = b[:l.end]
+		out[ext] = b[:l.End]
 	})
 	return out
 }
@@ -71,35 +73,35 @@ func TestLogOfKilledWriter(t *testing.T) {
 	page := os.Getpagesize()
 	heads := 0
 	for ext, b := range logs(t) {
-		l, err := parseLog(b)
+		l, err := folder.ParseLog(b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := range l.entries {
-			e := &l.entries[i]
-			whole := b[e.at : e.at+e.size]
-			end := endBefore(t, b, e.at)
+		for i := range l.Entries {
+			e := &l.Entries[i]
+			whole := b[e.At : e.At+e.Size]
+			end := endBefore(t, b, e.At)
 			try := func(how string, part []byte) {
 				t.Helper()
 				if bytes.Equal(part, whole) {
 					return
 				}
-				got, err := parseLog(append(append(bytes.Clone(b[:e.at]), part...), make([]byte, 1<<10)...))
-				if err != nil || got.end != end {
-					t.Errorf("%s: entry %d of %d bytes, %s: got the end %d, %v, want %d", ext, i, e.size, how, got.end, err, end)
+				got, err := folder.ParseLog(append(append(bytes.Clone(b[:e.At]), part...), make([]byte, 1<<10)...))
+				if err != nil || got.End != end {
+					t.Errorf("%s: entry %d of %d bytes, %s: got the end %d, %v, want %d", ext, i, e.Size, how, got.End, err, end)
 				}
 			}
-			for n := range e.size {
-				if i%5 == 0 && e.size < 1<<12 || n%997 == 0 {
-					try(fmt.Sprintf("cut at byte %d", n), append(bytes.Clone(whole[:n]), make([]byte, e.size-n)...))
+			for n := range e.Size {
+				if i%5 == 0 && e.Size < 1<<12 || n%997 == 0 {
+					try(fmt.Sprintf("cut at byte %d", n), append(bytes.Clone(whole[:n]), make([]byte, e.Size-n)...))
 				}
 			}
-			for n := 1; n < min(64, e.size); n += 1 + i%5 {
+			for n := 1; n < min(64, e.Size); n += 1 + i%5 {
 				try(fmt.Sprintf("without its first %d bytes", n), append(make([]byte, n), whole[n:]...))
 			}
-			for _, off := range []int{page - 1, page - 33, page - 100, page - e.size/2, e.at % page} {
+			for _, off := range []int{page - 1, page - 33, page - 100, page - e.Size/2, e.At % page} {
 				off = (off%page + page) % page
-				for limit := page; limit < off+e.size; limit += page {
+				for limit := page; limit < off+e.Size; limit += page {
 					part := copied(t, whole, off, limit)
 					if len(part) > 0 && part[0] == 0 && len(bytes.Trim(part, "\x00")) > 0 {
 						heads++
@@ -115,22 +117,22 @@ func TestLogOfKilledWriter(t *testing.T) {
 // endBefore is where the last whole transaction before an entry ends.
 func endBefore(t *testing.T, b []byte, at int) int {
 	t.Helper()
-	l, err := parseLog(b[:at])
+	l, err := folder.ParseLog(b[:at])
 	if err != nil {
 		t.Fatal(err)
 	}
-	return l.end
+	return l.End
 }
 
 // TestLogFlips: a flipped bit is a damage unless it is in the last transaction, which may also have been cut.
 func TestLogFlips(t *testing.T) {
 	r := rand.New(rand.NewPCG(16, 5))
 	for ext, b := range logs(t) {
-		l, err := parseLog(b)
+		l, err := folder.ParseLog(b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		last := endBefore(t, b, l.entries[len(l.entries)-1].at)
+		last := endBefore(t, b, l.Entries[len(l.Entries)-1].At)
 		tolerated, tries := 0, 0
 		for range 500 {
 			at := logHead + r.IntN(len(b)-logHead)
@@ -139,12 +141,12 @@ func TestLogFlips(t *testing.T) {
 			}
 			bad := bytes.Clone(b)
 			bad[at] ^= 1 << r.IntN(8)
-			got, err := parseLog(bad)
+			got, err := folder.ParseLog(bad)
 			switch {
 			case err == nil && at < last:
 				t.Errorf("%s: byte %d of %d: got no damage", ext, at, len(b))
-			case err == nil && got.end != last:
-				t.Errorf("%s: byte %d of %d: got the end %d, want %d", ext, at, len(b), got.end, last)
+			case err == nil && got.End != last:
+				t.Errorf("%s: byte %d of %d: got the end %d, want %d", ext, at, len(b), got.End, last)
 			case err == nil:
 				tolerated++
 			}
@@ -159,18 +161,18 @@ func TestLogFlips(t *testing.T) {
 // TestLogHoles: a power failure leaves sectors of the last transaction out, and of no other.
 func TestLogHoles(t *testing.T) {
 	for ext, b := range logs(t) {
-		l, err := parseLog(b)
+		l, err := folder.ParseLog(b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		last := endBefore(t, b, l.entries[len(l.entries)-1].at)
+		last := endBefore(t, b, l.Entries[len(l.Entries)-1].At)
 		for from := 0; from < len(b); from += sector {
 			bad := bytes.Clone(b)
 			clear(bad[from:min(from+sector, len(b))])
-			got, err := parseLog(bad)
+			got, err := folder.ParseLog(bad)
 			switch before := from < last; {
-			case before && ext == memExt && err == nil && from >= sector: // what points to a value tells whether it was durable
-				t.Errorf("%s: sector at %d of a whole transaction: got the end %d", ext, from, got.end)
+			case before && ext == folder.MemExt && err == nil && from >= sector: // what points to a value tells whether it was durable
+				t.Errorf("%s: sector at %d of a whole transaction: got the end %d", ext, from, got.End)
 			case !before && err != nil:
 				t.Errorf("%s: sector at %d of the last transaction, from %d on: %v", ext, from, last, err)
 			}

@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/dgraph-io/badger/v4"
-	"github.com/dgraph-io/badger/v4/options"
-
+	"latchkey/gateway/store/engine"
+	"latchkey/gateway/store/folder"
 	"latchkey/gateway/store/seal"
 )
 
@@ -19,24 +18,24 @@ import (
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
 	s := &Store{opts: o, log: o.Log, queue: make(chan *request, maxBatch), quit: make(chan struct{}), gone: make(chan struct{})}
-	sp := space{min: o.MinFree, free: o.Free, stuck: s.stuck.Load}
-	key, state := seal.NewSiteKey(), folderNew
+	sp := space{min: o.MinFree, free: o.Free, stuck: func() bool { return s.db.IsStuck() }}
+	key, state := seal.NewSiteKey(), folder.New
 	if !o.InMemory {
 		f := o.files()
 		if err := s.prepare(f); err != nil {
 			return nil, err
 		}
 		if sp.free == nil {
-			sp.free = func() (uint64, error) { return freeIn(f.dir) }
+			sp.free = func() (uint64, error) { return folder.MeasureFree(f.Dir) }
 		}
-		if sp.look(); sp.low && f.empty() {
+		if sp.look(); sp.low && f.IsEmpty() {
 			return nil, s.abandon(sp.err())
 		}
 		var err error
-		if key, state, err = siteKeyFor(f); err != nil {
+		if key, state, err = folder.FindSiteKey(f); err != nil {
 			return nil, s.abandon(err)
 		}
-		if s.ballast, err = openBallast(f.dir, o.ballast); err != nil {
+		if s.ballast, err = folder.OpenBallast(f.Dir, o.ballast); err != nil {
 			return nil, s.abandon(err)
 		}
 	}
@@ -53,26 +52,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			return nil, s.abandon(err)
 		}
 	}
-	if err := hookBadger(); err != nil {
+	db, err := engine.Open(s.engineConfig())
+	if err != nil {
 		return nil, s.abandon(err)
 	}
-	if !o.InMemory {
-		opened.Store(o.files().db, s)
-	}
-	db, err := badger.Open(badgerOptions(o).WithLogger(badgerLog{s}))
-	if err != nil {
-		return nil, s.abandon(openError(o, err))
-	}
 	s.db = db
-	if !o.InMemory {
-		if err := s.ballast.reserveOpened(o.files().db); err != nil {
-			_ = db.Close()
-			return nil, s.abandon(err)
-		}
-	}
 	w, err := s.load(ctx, sp, state)
-	if err == nil && !o.InMemory && state != folderMade {
-		err = finishCreation(key, o.files())
+	if err == nil && !o.InMemory && state != folder.Made {
+		err = folder.FinishCreation(key, o.files())
 	}
 	if err != nil {
 		_ = db.Close()
@@ -87,17 +74,17 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 // tryOut opens the store for a look, so that nothing is changed and nobody falls if it is damaged.
-func (s *Store) tryOut(ctx context.Context, state folder) error {
-	if state == folderNew {
+func (s *Store) tryOut(ctx context.Context, state folder.State) error {
+	if state == folder.New {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, trialWait)
 	defer cancel()
 	f := s.opts.files()
-	r, err := s.opts.try(ctx, trial{Dir: f.dir, KeyFile: f.key})
-	if state == folderUnfinished && (err != nil || r.Seq > 0) {
+	r, err := s.opts.try(ctx, trial{Dir: f.Dir, KeyFile: f.Key})
+	if state == folder.Unfinished && (err != nil || r.Seq > 0) {
 		return fmt.Errorf("store: %w: %s is missing, and db/ is not as a creation leaves it that was cut; nothing was changed: put it back, or run latchkey store repair",
-			ErrSiteKey, f.check)
+			ErrSiteKey, f.Check)
 	}
 	if errors.Is(err, ErrCorrupt) {
 		// A crash may leave a MANIFEST that names tables which were not kept, when it could not be synced.
@@ -106,7 +93,7 @@ func (s *Store) tryOut(ctx context.Context, state folder) error {
 			return err
 		}
 		s.log.Warn("store repaired", "done", strings.Join(done.Done, ", "), "aside", done.Aside)
-		r, err = s.opts.try(ctx, trial{Dir: f.dir, KeyFile: f.key})
+		r, err = s.opts.try(ctx, trial{Dir: f.Dir, KeyFile: f.Key})
 	}
 	if err != nil {
 		return err
@@ -115,70 +102,34 @@ func (s *Store) tryOut(ctx context.Context, state folder) error {
 }
 
 // makeRoom sees that there is space for what Badger writes when it is opened: a memtable, and a table of the one that was left.
-func (s *Store) makeRoom(f files, sp *space) error {
+func (s *Store) makeRoom(f folder.Files, sp *space) error {
 	sp.ballast = s.ballast
 	if sp.look(); sp.none {
-		return fmt.Errorf("store: %w: make room on the disk that %s is on: it takes %d MiB to begin", ErrNoSpace, f.dir, ballastKept>>20)
+		return fmt.Errorf("store: %w: make room on the disk that %s is on: it takes %d MiB to begin", ErrNoSpace, f.Dir, folder.BallastKept>>20)
 	}
 	return nil
 }
 
 // prepare takes the lock of the data folder. Everything after it is alone.
-func (s *Store) prepare(f files) (err error) {
-	s.lock, err = f.lock()
+func (s *Store) prepare(f folder.Files) (err error) {
+	s.lock, err = f.Lock()
 	return err
 }
 
 // abandon gives the lock back and returns err.
 func (s *Store) abandon(err error) error {
 	if s.lock != nil {
-		opened.CompareAndDelete(s.opts.files().db, s)
 		_ = s.lock.Close()
 	}
 	return err
 }
 
-// badgerOptions is a profile for a Raspberry Pi: a 4 MB memtable limits one transaction to about 600 KB and 6,500 records.
-func badgerOptions(o Options) badger.Options {
-	dir := ""
-	if !o.InMemory {
-		dir = o.files().db
+// engineConfig is how the database of this store is opened.
+func (s *Store) engineConfig() engine.Config {
+	c := engine.Config{MemTable: s.opts.memTable, Small: s.opts.small, Log: s.log, Ballast: s.ballast, Quit: s.quit,
+		Failed: s.diskFailed, SyncFault: s.opts.syncFault}
+	if !s.opts.InMemory {
+		c.Dir = s.opts.files().DB
 	}
-	bo := badger.DefaultOptions(dir).
-		WithInMemory(o.InMemory).
-		WithSyncWrites(true).
-		WithMemTableSize(o.memTable).
-		WithNumMemtables(2).
-		WithBaseTableSize(1 << 20).
-		WithBaseLevelSize(4 << 20).
-		WithValueThreshold(valueThreshold).
-		WithValueLogFileSize(16 << 20).
-		WithBlockCacheSize(1 << 20).
-		WithIndexCacheSize(1 << 20).
-		WithCompression(options.None).
-		WithNumCompactors(2).
-		WithDetectConflicts(false). // one writer
-		WithMetricsEnabled(false).
-		WithLogger(nil)
-	if o.small {
-		bo = bo.WithMemTableSize(256 << 10).WithBaseTableSize(64 << 10).WithBaseLevelSize(128 << 10)
-	}
-	if o.InMemory {
-		bo = bo.WithMemTableSize(8 << 20).WithValueThreshold(1 << 20) // there is no value log, so large values count in full
-	}
-	return bo
-}
-
-// valueThreshold is from what size on values go to the value log, which costs a commit a second sync. Pages of events never do.
-const valueThreshold = 32 << 10
-
-func openError(o Options, err error) error {
-	// Badger hides the cause in text. Ours is the lock that matters; this is somebody with Badger's own tools.
-	if strings.Contains(err.Error(), "no space left on device") {
-		return fmt.Errorf("store: open database: %w: %w", ErrNoSpace, err)
-	}
-	if strings.Contains(err.Error(), "Cannot acquire directory lock") {
-		return fmt.Errorf("store: %s: %w", o.files().db, ErrLocked)
-	}
-	return fmt.Errorf("store: open database: %w", err)
+	return c
 }

@@ -7,6 +7,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+
+	"latchkey/gateway/store/folder"
 )
 
 // Repaired is what a repair did.
@@ -23,19 +25,19 @@ func Repair(ctx context.Context, o Options) (*Repaired, error) {
 	o = o.withDefaults()
 	s := &Store{opts: o, log: o.Log}
 	f := o.files()
-	if _, err := os.Stat(f.db); err != nil {
-		return nil, unreadable("db/", err)
+	if _, err := os.Stat(f.DB); err != nil {
+		return nil, folder.DescribeUnreadable("db/", err)
 	}
 	if err := s.prepare(f); err != nil {
 		return nil, err
 	}
 	defer func() { _ = s.lock.Close() }()
-	gone, err := absent(f.check)
+	gone, err := folder.IsAbsent(f.Check)
 	if err != nil {
-		return nil, unreadable(filepath.Base(f.check), err)
+		return nil, folder.DescribeUnreadable(filepath.Base(f.Check), err)
 	}
-	if _, err = o.try(ctx, trial{Dir: f.dir, KeyFile: f.key, All: true}); err == nil && !gone {
-		return nil, fmt.Errorf("store: %s: %w", f.dir, ErrWhole)
+	if _, err = o.try(ctx, trial{Dir: f.Dir, KeyFile: f.Key, All: true}); err == nil && !gone {
+		return nil, fmt.Errorf("store: %s: %w", f.Dir, ErrWhole)
 	} else if err != nil && !errors.Is(err, ErrCorrupt) {
 		return nil, err
 	}
@@ -46,30 +48,30 @@ func Repair(ctx context.Context, o Options) (*Repaired, error) {
 // what a crash leaves is mended: change sets whose tables were not kept.
 func (s *Store) repair(ctx context.Context, why error, asked bool) (*Repaired, error) {
 	f := s.opts.files()
-	k, err := readSiteKey(f.key)
+	k, err := folder.ReadSiteKey(f.Key)
 	if err != nil {
 		return nil, err
 	}
-	v := takeSurvey(f.db, math.MaxInt64)
-	p, ok := makePlan(v, asked)
+	v := folder.TakeSurvey(f.DB, math.MaxInt64)
+	p, ok := folder.MakePlan(v, asked)
 	if !ok {
 		return nil, why
 	}
-	if w, err := readWitness(f.head, k.DeriveKeys()); err != nil || w == nil && v.live == nil {
+	if w, err := folder.ReadWitness(f.Head, k.DeriveKeys()); err != nil || w == nil && v.Live == nil {
 		return nil, unproven(why) // without MANIFEST and site.head a table could be missing that nobody knows of
 	}
-	for _, live := range p.candidates(asked) {
-		if !p.isLossless(live) {
+	for _, live := range p.ListCandidates(asked) {
+		if !p.IsLossless(live) {
 			continue
 		}
-		r, err := s.opts.try(ctx, trial{Dir: f.dir, KeyFile: f.key, All: true, Live: live, Given: true})
+		r, err := s.opts.try(ctx, trial{Dir: f.Dir, KeyFile: f.Key, All: true, Live: live, Given: true})
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		if err != nil {
 			continue
 		}
-		done, aside, err := mend(f, k, v, live, s.opts.Now())
+		done, aside, err := folder.Mend(f, k, v, live, s.opts.Now())
 		if err != nil {
 			return nil, err
 		}
@@ -80,12 +82,12 @@ func (s *Store) repair(ctx context.Context, why error, asked bool) (*Repaired, e
 
 // unproven adds to a damage that nothing could be proven.
 func unproven(why error) error {
-	var d *Damage
+	var d *folder.Damage
 	if !errors.As(why, &d) {
 		return why
 	}
 	out := *d
 	out.What += "; and no older state of MANIFEST could be proven to lose nothing"
-	out.Do = doCopy
+	out.Do = folder.DoCopy
 	return &out
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/gateway/store/folder"
 	"latchkey/gateway/store/seal"
 	"latchkey/keys"
 )
@@ -26,34 +27,34 @@ func TestSiteKeyRefusalsTouchNothing(t *testing.T) {
 	}
 	tests := []struct {
 		name   string
-		tamper func(t *testing.T, f files)
+		tamper func(t *testing.T, f folder.Files)
 		want   error
 		text   string
 	}{
-		{"key missing", func(t *testing.T, f files) { remove(t, f.key) }, ErrSiteKey, "missing"},
-		{"key and check missing", func(t *testing.T, f files) { remove(t, f.key); remove(t, f.check) }, ErrSiteKey, "missing"},
-		{"key missing before the database was made", func(t *testing.T, f files) { remove(t, f.key); remove(t, f.db) }, ErrSiteKey, "missing"},
-		{"database missing", func(t *testing.T, f files) { remove(t, f.db) }, ErrCorrupt, "latchkey store new"},
-		{"another key", func(t *testing.T, f files) { write(t, f.key, seal.NewSiteKey().Text(), 0o600) }, ErrSiteKey, "not the key of this store"},
-		{"key readable by others", func(t *testing.T, f files) {
-			if err := os.Chmod(f.key, 0o640); err != nil {
+		{"key missing", func(t *testing.T, f folder.Files) { remove(t, f.Key) }, ErrSiteKey, "missing"},
+		{"key and check missing", func(t *testing.T, f folder.Files) { remove(t, f.Key); remove(t, f.Check) }, ErrSiteKey, "missing"},
+		{"key missing before the database was made", func(t *testing.T, f folder.Files) { remove(t, f.Key); remove(t, f.DB) }, ErrSiteKey, "missing"},
+		{"database missing", func(t *testing.T, f folder.Files) { remove(t, f.DB) }, ErrCorrupt, "latchkey store new"},
+		{"another key", func(t *testing.T, f folder.Files) { write(t, f.Key, seal.NewSiteKey().Text(), 0o600) }, ErrSiteKey, "not the key of this store"},
+		{"key readable by others", func(t *testing.T, f folder.Files) {
+			if err := os.Chmod(f.Key, 0o640); err != nil {
 				t.Fatal(err)
 			}
 		}, ErrSiteKey, "chmod 600"},
-		{"key malformed", func(t *testing.T, f files) { write(t, f.key, "latchkey-site-key-1 nonsense\n", 0o600) }, ErrSiteKey, "52 characters"},
-		{"key in upper case", func(t *testing.T, f files) {
-			b, _ := os.ReadFile(f.key)
-			write(t, f.key, strings.ToUpper(string(b)), 0o600)
+		{"key malformed", func(t *testing.T, f folder.Files) { write(t, f.Key, "latchkey-site-key-1 nonsense\n", 0o600) }, ErrSiteKey, "52 characters"},
+		{"key in upper case", func(t *testing.T, f folder.Files) {
+			b, _ := os.ReadFile(f.Key)
+			write(t, f.Key, strings.ToUpper(string(b)), 0o600)
 		}, ErrSiteKey, "52 characters"},
-		{"key without line end", func(t *testing.T, f files) {
-			b, _ := os.ReadFile(f.key)
-			write(t, f.key, strings.TrimSpace(string(b)), 0o600)
+		{"key without line end", func(t *testing.T, f folder.Files) {
+			b, _ := os.ReadFile(f.Key)
+			write(t, f.Key, strings.TrimSpace(string(b)), 0o600)
 		}, ErrSiteKey, "canonical"},
-		{"key empty", func(t *testing.T, f files) { write(t, f.key, "", 0o600) }, ErrSiteKey, "52 characters"},
-		{"check missing", func(t *testing.T, f files) { remove(t, f.check) }, ErrSiteKey, "site.check is missing"},
-		{"check malformed", func(t *testing.T, f files) { write(t, f.check, "?", 0o600) }, ErrCorrupt, "site.check"},
-		{"newer format", func(t *testing.T, f files) {
-			write(t, f.check, fmt.Sprintf("latchkey-site-check-%d %s\n", formatVersion+1, "x"), 0o600)
+		{"key empty", func(t *testing.T, f folder.Files) { write(t, f.Key, "", 0o600) }, ErrSiteKey, "52 characters"},
+		{"check missing", func(t *testing.T, f folder.Files) { remove(t, f.Check) }, ErrSiteKey, "site.check is missing"},
+		{"check malformed", func(t *testing.T, f folder.Files) { write(t, f.Check, "?", 0o600) }, ErrCorrupt, "site.check"},
+		{"newer format", func(t *testing.T, f folder.Files) {
+			write(t, f.Check, fmt.Sprintf("latchkey-site-check-%d %s\n", folder.FormatVersion+1, "x"), 0o600)
 		}, ErrFormat, "newer"},
 	}
 	for _, test := range tests {
@@ -83,7 +84,7 @@ func remove(t *testing.T, path string) {
 func TestNewStoreFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "var", "latchkey")
 	s := mustOpen(t, Options{Dir: dir})
-	for path, want := range map[string]os.FileMode{dir: 0o700, s.opts.files().db: 0o700, s.opts.files().key: 0o600, s.opts.files().check: 0o600} {
+	for path, want := range map[string]os.FileMode{dir: 0o700, s.opts.files().DB: 0o700, s.opts.files().Key: 0o600, s.opts.files().Check: 0o600} {
 		info, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)
@@ -110,11 +111,11 @@ func TestKeyFileElsewhere(t *testing.T) {
 }
 
 func TestCrashWhileBeingMade(t *testing.T) {
-	for name, left := range map[string]func(f files) error{
-		"only a temporary key": func(f files) error { return os.WriteFile(f.key+".tmp", nil, 0o600) },
-		"only the key":         func(f files) error { return os.WriteFile(f.key, []byte(seal.NewSiteKey().Text()), 0o600) },
-		"key and folder": func(f files) error {
-			return errors.Join(os.WriteFile(f.key, []byte(seal.NewSiteKey().Text()), 0o600), os.Mkdir(f.db, 0o700))
+	for name, left := range map[string]func(f folder.Files) error{
+		"only a temporary key": func(f folder.Files) error { return os.WriteFile(f.Key+".tmp", nil, 0o600) },
+		"only the key":         func(f folder.Files) error { return os.WriteFile(f.Key, []byte(seal.NewSiteKey().Text()), 0o600) },
+		"key and folder": func(f folder.Files) error {
+			return errors.Join(os.WriteFile(f.Key, []byte(seal.NewSiteKey().Text()), 0o600), os.Mkdir(f.DB, 0o700))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

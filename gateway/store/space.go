@@ -4,13 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"latchkey/gateway/store/folder"
 )
 
 // space is how much the writer may still write. It asks the file system before every batch, which costs a microsecond.
 type space struct {
 	free    func() (uint64, error) // nil: there is no end of it
 	min     uint64
-	ballast *ballast
+	ballast *folder.Ballast
 	stuck   func() bool // whether a memtable waits for space already
 
 	low  bool // below min: no grants, no policy changes but restrictions
@@ -31,18 +33,18 @@ func (sp *space) look() (changed bool) {
 		return false
 	}
 	n, err := sp.free()
-	if err == nil && sp.ballast.fill(n, sp.min) {
+	if err == nil && sp.ballast.Fill(n, sp.min) {
 		n, err = sp.free()
 	}
 	low, none := sp.low, sp.none
 	sp.low, sp.full = err != nil || n < sp.min, err != nil || n < sp.min/4
-	sp.none = sp.full && (err != nil || n+uint64(sp.ballast.has()) < ballastKept || sp.stuck != nil && sp.stuck())
+	sp.none = sp.full && (err != nil || n+uint64(sp.ballast.Has()) < folder.BallastKept || sp.stuck != nil && sp.stuck())
 	return sp.low != low || sp.none != none
 }
 
 // restless tells whether it is to be looked again soon although nobody asks.
 func (sp *space) restless() bool {
-	return sp.free != nil && (sp.low || sp.ballast.lacks())
+	return sp.free != nil && (sp.low || sp.ballast.Lacks())
 }
 
 // Space tells, in bytes, what the store takes on disk, what is free there, and below how much nothing is granted any more. Of a store in memory it
@@ -54,7 +56,7 @@ func (s *Store) Space() (used, free, least uint64, err error) {
 	if free, err = s.free(); err != nil {
 		return 0, 0, 0, fmt.Errorf("store: %w", err)
 	}
-	used, err = usedIn(s.opts.Dir)
+	used, err = folder.MeasureUse(s.opts.Dir)
 	if err != nil {
 		return 0, 0, 0, fmt.Errorf("store: space: %w", err)
 	}
@@ -65,7 +67,7 @@ func (s *Store) free() (uint64, error) {
 	if s.opts.Free != nil {
 		return s.opts.Free()
 	}
-	return freeIn(s.opts.Dir)
+	return folder.MeasureFree(s.opts.Dir)
 }
 
 func (sp *space) err() error {

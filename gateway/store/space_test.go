@@ -13,6 +13,8 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/engine"
+	"latchkey/gateway/store/folder"
 )
 
 func TestLowSpaceRefusesGrantsAndRecovers(t *testing.T) {
@@ -180,7 +182,7 @@ func TestLocked(t *testing.T) {
 		t.Errorf("got %v, want ErrLocked", err)
 	}
 	closeChecked(t, s)
-	db, err := badger.Open(badgerOptions(o.withDefaults()))
+	db, err := badger.Open(engine.MakeOptions(engine.Config{Dir: o.files().DB, MemTable: engine.DefaultMemTable}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +200,7 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	s := mustOpen(t, o)
 	closeChecked(t, s)
 	raw(t, o.Dir, func(txn *badger.Txn) error {
-		plain, err := encode(1, formatRecord{Format: formatVersion + 1})
+		plain, err := encode(1, formatRecord{Format: folder.FormatVersion + 1})
 		if err != nil {
 			return err
 		}

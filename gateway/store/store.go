@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,21 +16,26 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/engine"
+	"latchkey/gateway/store/folder"
 	"latchkey/gateway/store/seal"
 )
 
 // Sentinels for [errors.Is].
 var (
-	ErrLocked  = errLocked
+	ErrLocked  = folder.ErrLocked
 	ErrSiteKey = seal.ErrSiteKey                              // missing, malformed, readable by others or not this store's
-	ErrCorrupt = errCorrupt                                   // a file is missing, too much, too short or damaged, or a record does not open, vanished, or was put back; the text names it
-	ErrFormat  = errFormat                                    // this program cannot read it
-	ErrNoSpace = errors.New("too little free space")          // recovers by itself when there is space again
+	ErrCorrupt = folder.ErrCorrupt                            // a file is missing, too much, too short or damaged, or a record does not open, vanished, or was put back; the text names it
+	ErrFormat  = folder.ErrFormat                             // this program cannot read it
+	ErrNoSpace = folder.ErrNoSpace                            // recovers by itself when there is space again
 	ErrFailed  = errors.New("a write to the disk failed")     // and everything after it, until the store is opened again
 	ErrClosed  = errors.New("closed")                         //
 	ErrTooBig  = errors.New("too big for one commit")         // a change that must be split, or a sign-in; nothing of it was written
 	ErrRefused = errors.New("not something the store writes") // a malformed attempt or event
 )
+
+// Damage is why a store is refused: see [folder.Damage].
+type Damage = folder.Damage
 
 // Options says where the store is and what it may rely on. The zero value of every field but Dir and InMemory is usable.
 type Options struct {
@@ -92,7 +96,7 @@ func (o Options) withDefaults() Options {
 		o.ballast = defaultBallast
 	}
 	if o.memTable == 0 {
-		o.memTable = 4 << 20
+		o.memTable = engine.DefaultMemTable
 	}
 	return o
 }
@@ -102,7 +106,7 @@ func (o Options) withDefaults() Options {
 type Store struct {
 	opts Options
 	log  *slog.Logger
-	db   *badger.DB
+	db   *engine.DB
 	lock *os.File // flock on the data folder; nil in memory
 
 	sealer seal.Sealer
@@ -116,11 +120,10 @@ type Store struct {
 	now    atomic.Pointer[published]
 	failed atomic.Pointer[failure]
 	fatal  sync.Once
-	built  atomic.Int64 // tables that the compaction under way has built
 
-	ballast *ballast     // nil in memory
-	stuck   atomic.Bool  // a memtable waits for space
-	held    atomic.Int64 // restrictions that act in memory only
+	ballast *folder.Ballast // nil in memory
+	stuck   atomic.Bool     // a memtable waits for space
+	held    atomic.Int64    // restrictions that act in memory only
 	pace    pace
 
 	unkept sync.Map // recordKey → signInRecord: sign-ins that there was no space for
@@ -145,7 +148,7 @@ type published struct {
 
 type failure struct{ cause error }
 
-func (o Options) files() files { return filesOf(o.Dir, o.KeyFile) }
+func (o Options) files() folder.Files { return folder.NameFiles(o.Dir, o.KeyFile) }
 
 // Snapshot returns the policy as of the last commit, and with the restrictions that act in memory only. It is immutable.
 func (s *Store) Snapshot() *access.Policy { return s.now.Load().policy }
@@ -186,6 +189,18 @@ func (s *Store) Failed() error {
 	return nil
 }
 
+// diskFailed ends the use of the store, and in production the process, before anything is done that builds on what was not written.
+func (s *Store) diskFailed(err error) {
+	if s.failed.CompareAndSwap(nil, &failure{err}) {
+		if s.opts.Fatal == nil {
+			s.log.Error("disk failed", "err", s.Failed())
+		}
+	}
+	if s.opts.Fatal != nil {
+		s.fatal.Do(func() { s.opts.Fatal(s.Failed()) }) // whoever comes second waits until the process has ended
+	}
+}
+
 // Close ends the writer, answers what is still queued with [ErrClosed], waits for reads under way, and closes the database. Closing twice is
 // harmless.
 func (s *Store) Close() error {
@@ -205,10 +220,9 @@ func (s *Store) Close() error {
 			s.closeErr = fmt.Errorf("store: close: %w", err)
 		}
 		if n, err := s.free(); err == nil {
-			s.ballast.fill(n, s.opts.MinFree) // before somebody else takes what Badger has given back
+			s.ballast.Fill(n, s.opts.MinFree) // before somebody else takes what Badger has given back
 		}
 		if s.lock != nil {
-			opened.CompareAndDelete(s.opts.files().db, s)
 			_ = s.lock.Close() // releases the flock
 		}
 	})
@@ -225,18 +239,8 @@ func (s *Store) view(ctx context.Context, f func(*badger.Txn) error) error {
 	return s.look(f)
 }
 
-// look runs f in a read-only transaction, which reads what Badger has mapped. A file that got shorter, or a damaged block, makes that panic: it is an error
-// of who looks. Where Badger finds a table's own index wrong it ends the process by itself, and the next start names the file.
-func (s *Store) look(f func(*badger.Txn) error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			s.log.Error("store damaged", "err", fmt.Sprint(p))
-			err = &Damage{Name: "db/", What: "a file of it was damaged while it was in use", Whole: "latchkey audit verify tells which", Do: doCopy}
-		}
-	}()
-	return s.db.View(f)
-}
+// look runs f in a read-only transaction: see [engine.DB.Look].
+func (s *Store) look(f func(*badger.Txn) error) error { return s.db.Look(f) }
 
 // usable returns why the store cannot be read any more, or nil.
 func (s *Store) usable(ctx context.Context) error {

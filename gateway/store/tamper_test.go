@@ -13,13 +13,14 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/engine"
 	"latchkey/keys"
 )
 
 // raw opens the database of a closed store without us.
 func raw(t *testing.T, dir string, f func(txn *badger.Txn) error) {
 	t.Helper()
-	db, err := badger.Open(badgerOptions(Options{Dir: dir}.withDefaults()))
+	db, err := badger.Open(engine.MakeOptions(engine.Config{Dir: Options{Dir: dir}.files().DB, MemTable: engine.DefaultMemTable}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +248,7 @@ func TestWholeRollbackIsFoundByAHeadKeptElsewhere(t *testing.T) {
 		return nil
 	})
 	wantNamed(t, refused(t, o), "site.head has seen event")
-	remove(t, o.files().head) // as it is when the whole folder is rolled back
+	remove(t, o.files().Head) // as it is when the whole folder is rolled back
 	s = mustOpen(t, o)
 	if err := s.Verify(context.Background()); err != nil {
 		t.Errorf("got %v, want a rolled back store to verify by itself", err)

@@ -19,6 +19,8 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/engine"
+	"latchkey/gateway/store/folder"
 	"latchkey/gateway/store/seal"
 )
 
@@ -37,12 +39,12 @@ type trial struct {
 
 // tried is what a trial found.
 type tried struct {
-	Seq    uint64      `json:"seq"`
-	Hash   access.Hash `json:"hash"`
-	Empty  []string    `json:"empty,omitempty"` // logs without a byte, which Badger cannot open
-	Damage *Damage     `json:"damage,omitempty"`
-	Error  string      `json:"error,omitempty"` // another error, and which
-	Kind   string      `json:"kind,omitempty"`
+	Seq    uint64         `json:"seq"`
+	Hash   access.Hash    `json:"hash"`
+	Empty  []string       `json:"empty,omitempty"` // logs without a byte, which Badger cannot open
+	Damage *folder.Damage `json:"damage,omitempty"`
+	Error  string         `json:"error,omitempty"` // another error, and which
+	Kind   string         `json:"kind,omitempty"`
 }
 
 // kinds are the sentinels that a child tells its parent of.
@@ -86,7 +88,7 @@ func TrialMain(in io.Reader, out io.Writer) int {
 func (o Options) try(ctx context.Context, t trial) (*tried, error) {
 	t.Scratch = "latchkey-trial-" + rand.Text()
 	defer func() {
-		for _, parent := range scratchParents(t.Dir) {
+		for _, parent := range folder.ScratchParents(t.Dir) {
 			_ = os.RemoveAll(filepath.Join(parent, t.Scratch))
 		}
 	}()
@@ -119,7 +121,7 @@ func (o Options) try(ctx context.Context, t trial) (*tried, error) {
 
 // blameFile finds which file the database engine broke down at. The survey of the child may have read only a part of them, or a file that was whole then.
 func (o Options) blameFile(why string) error {
-	if err := takeSurvey(o.files().db, math.MaxInt64).damage(); err != nil {
+	if err := folder.TakeSurvey(o.files().DB, math.MaxInt64).Damage(); err != nil {
 		return err
 	}
 	return crashed(why)
@@ -138,12 +140,12 @@ func lastWords(stderr string) string {
 }
 
 // crashed is the damage that only shows in how the database engine ends.
-func crashed(why string) *Damage {
+func crashed(why string) *folder.Damage {
 	if len(why) > 120 {
 		why = why[:120]
 	}
-	return &Damage{Name: "db/", What: fmt.Sprintf("the database engine breaks down at it (%s), though every file matches its checksums", why),
-		Whole: "which record it is cannot be told", Do: doCopy}
+	return &folder.Damage{Name: "db/", What: fmt.Sprintf("the database engine breaks down at it (%s), though every file matches its checksums", why),
+		Whole: "which record it is cannot be told", Do: folder.DoCopy}
 }
 
 // run tries the store out in this process.
@@ -168,29 +170,29 @@ func (t trial) run(ctx context.Context) (r *tried) {
 
 func (t trial) look(ctx context.Context, r *tried) error {
 	f := Options{Dir: t.Dir, KeyFile: t.KeyFile}.files()
-	k, err := readSiteKey(f.key)
+	k, err := folder.ReadSiteKey(f.Key)
 	if err != nil {
 		return err
 	}
-	if err := checkKey(k, f); err != nil {
+	if err := folder.CheckKey(k, f); err != nil {
 		return err
 	}
-	w, err := readWitness(f.head, k.DeriveKeys())
+	w, err := folder.ReadWitness(f.Head, k.DeriveKeys())
 	if err != nil {
 		return err
 	}
-	limit := int64(surveyBytes)
+	limit := int64(folder.SurveyBytes)
 	if t.All {
 		limit = math.MaxInt64
 	}
-	v := takeSurvey(f.db, limit)
-	live := v.live
+	v := folder.TakeSurvey(f.DB, limit)
+	live := v.Live
 	if t.Given {
 		live = t.Live
-	} else if err := v.damage(); err != nil {
+	} else if err := v.Damage(); err != nil {
 		return err
 	}
-	r.Empty = v.emptyLogs()
+	r.Empty = v.EmptyLogs()
 	return t.open(v, k, live, func(s *Store, txn *badger.Txn) error {
 		img, err := s.read(ctx, txn)
 		if err == nil {
@@ -198,7 +200,7 @@ func (t trial) look(ctx context.Context, r *tried) error {
 			_, err = access.New().With(img.records...)
 		}
 		if err == nil && w != nil {
-			err = s.holds(txn, w, &img.head, v.countMems())
+			err = s.holds(txn, w, &img.head, v.CountMems())
 		}
 		if err == nil && t.All {
 			err = s.walk(ctx, txn, &img.head, 0, access.Hash{}, func(*stored) error { return nil })
@@ -209,7 +211,7 @@ func (t trial) look(ctx context.Context, r *tried) error {
 
 // blamed makes the error of a record, if it is one, say what is whole and what to do.
 func (s *Store) blamed(ctx context.Context, txn *badger.Txn, err error) error {
-	var d *Damage
+	var d *folder.Damage
 	if err == nil || errors.As(err, &d) || !errors.Is(err, ErrCorrupt) {
 		return err
 	}
@@ -219,7 +221,7 @@ func (s *Store) blamed(ctx context.Context, txn *badger.Txn, err error) error {
 	if last > 0 {
 		whole = fmt.Sprintf("events 1 to %d verify", last)
 	}
-	return &Damage{Name: name, What: what, Whole: "every file of db/ matches its checksums and " + whole, Do: doCopy}
+	return &folder.Damage{Name: name, What: what, Whole: "every file of db/ matches its checksums and " + whole, Do: folder.DoCopy}
 }
 
 // chainHolds is the newest event up to which the chain verifies by itself.
@@ -230,35 +232,34 @@ func (s *Store) chainHolds(ctx context.Context, txn *badger.Txn) (last uint64) {
 }
 
 // open opens what the survey found, with these tables, in a scratch folder, and shows it to f.
-func (t trial) open(v *survey, k seal.SiteKey, live map[uint64]uint32, f func(*Store, *badger.Txn) error) error {
-	dir, err := v.scratch(t.Scratch, live)
+func (t trial) open(v *folder.Survey, k seal.SiteKey, live map[uint64]uint32, f func(*Store, *badger.Txn) error) error {
+	dir, err := v.MakeScratch(t.Scratch, live)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	s := &Store{opts: Options{}.withDefaults(), log: slog.New(slog.DiscardHandler), keys: k.DeriveKeys()}
 	s.sealer = seal.New(s.keys.Seal)
-	bo := badgerOptions(Options{Dir: "-"}.withDefaults()).WithDir(dir).WithValueDir(dir).WithReadOnly(true).WithNumCompactors(0)
-	if s.db, err = badger.Open(bo); err != nil {
-		return &Damage{Name: "db/", What: strings.TrimSpace(err.Error()), Whole: "each of its files matches its checksums", Do: doRepair}
+	if s.db, err = engine.OpenScratch(dir); err != nil {
+		return &folder.Damage{Name: "db/", What: strings.TrimSpace(err.Error()), Whole: "each of its files matches its checksums", Do: folder.DoRepair}
 	}
 	defer func() { _ = s.db.Close() }()
 	return s.db.View(func(txn *badger.Txn) error { return f(s, txn) })
 }
 
 // tidy does what Badger cannot do by itself, once a trial has passed: a log without a byte holds nothing, and Badger does not open one.
-func (s *Store) tidy(f files, r *tried) error {
+func (s *Store) tidy(f folder.Files, r *tried) error {
 	for _, name := range r.Empty {
-		if err := os.Remove(filepath.Join(f.db, name)); err != nil {
+		if err := os.Remove(filepath.Join(f.DB, name)); err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
 		s.log.Warn("empty log removed", "file", "db/"+name)
 	}
 	// From here on .mem files come and go until the store is open.
-	if w, err := readWitness(f.head, s.keys); err != nil || w == nil || !w.open {
+	if w, err := folder.ReadWitness(f.Head, s.keys); err != nil || w == nil || !w.Open {
 		return err
 	}
-	return s.ballast.replace(f.head, witness{seq: r.Seq, hash: r.Hash}.text(s.keys))
+	return s.ballast.Replace(f.Head, folder.Witness{Seq: r.Seq, Hash: r.Hash}.Text(s.keys))
 }
 
 // trialWait bounds a trial: of a million events it takes a second or two, from an SD card perhaps a minute.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"latchkey/gateway/store/folder"
 )
 
 // TestTrialDies: whatever the process that tries a store out dies of, the store is refused in one sentence, and nothing of it is changed.
@@ -65,7 +67,7 @@ func TestTrialMeetsAShorterFile(t *testing.T) {
 		t.Fatal("it opened")
 	}
 	t.Log(err)
-	if text := err.Error(); !errors.Is(err, ErrCorrupt) || !strings.HasPrefix(text, "store: db/000001.sst: ") || printable(text) != text {
+	if text := err.Error(); !errors.Is(err, ErrCorrupt) || !strings.HasPrefix(text, "store: db/000001.sst: ") || folder.Printable(text) != text {
 		t.Errorf("got %q, want one sentence that names db/000001.sst", text)
 	}
 	if err := os.WriteFile(file, whole, 0o600); err != nil {
@@ -88,10 +90,10 @@ func diesAt(t *testing.T, o Options, other bool) string {
 	if tree(t, o.Dir) != before {
 		t.Error("the folder changed")
 	}
-	if text := err.Error(); errors.Is(err, ErrCorrupt) == other || strings.Contains(text, "goroutine") || printable(text) != text {
+	if text := err.Error(); errors.Is(err, ErrCorrupt) == other || strings.Contains(text, "goroutine") || folder.Printable(text) != text {
 		t.Errorf("got %q, want one sentence", text)
 	}
-	for _, parent := range scratchParents(o.Dir) {
+	for _, parent := range folder.ScratchParents(o.Dir) {
 		if left, _ := filepath.Glob(filepath.Join(parent, "latchkey-trial-*")); parent == o.Dir && len(left) > 0 {
 			t.Errorf("%v is left", left)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/folder"
 )
 
 // Verify reads every table and walks the whole chain, and names the first file or event that is missing, does not open, or does not follow the one
@@ -94,15 +95,15 @@ func (s *Store) verifyTables(ctx context.Context, p *upkeep) error {
 	if s.opts.InMemory {
 		return nil
 	}
-	db := s.opts.files().db
-	live, err := liveTables(db)
+	db := s.opts.files().DB
+	live, err := folder.ReadLiveTables(db)
 	if err != nil {
 		return err
 	}
 	for id := range live {
-		if err := checkTable(db, id); err != nil {
+		if err := folder.CheckTable(db, id); err != nil {
 			// A compaction may have taken it away meanwhile.
-			if now, merr := liveTables(db); merr != nil {
+			if now, merr := folder.ReadLiveTables(db); merr != nil {
 				return merr
 			} else if _, still := now[id]; still {
 				return err

@@ -7,25 +7,26 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/folder"
 )
 
 // witnessEvery is how long the database may be ahead of site.head while events come.
 const witnessEvery = 10 * time.Second
 
 // holds tells whether a database has what the witness saw.
-func (s *Store) holds(txn *badger.Txn, w *witness, h *head, mems int) error {
+func (s *Store) holds(txn *badger.Txn, w *folder.Witness, h *head, mems int) error {
 	const do = "put the whole data folder back from a copy; if db/ alone was put back, or an older latchkey has run on it since, remove site.head"
-	if w.seq > h.seq {
-		return &Damage{Name: "db/", What: fmt.Sprintf("ends at event %d, and site.head has seen event %d: a file with the newest records is missing, or db/ is an older copy",
-			h.seq, w.seq), Do: do}
+	if w.Seq > h.seq {
+		return &folder.Damage{Name: "db/", What: fmt.Sprintf("ends at event %d, and site.head has seen event %d: a file with the newest records is missing, or db/ is an older copy",
+			h.seq, w.Seq), Do: do}
 	}
-	if w.open && mems == 0 {
-		return &Damage{Name: "db/", What: "the newest " + memExt + " file is missing: the store was open when the program ended, and then there is one", Do: do}
+	if w.Open && mems == 0 {
+		return &folder.Damage{Name: "db/", What: "the newest " + folder.MemExt + " file is missing: the store was open when the program ended, and then there is one", Do: do}
 	}
 	c := chain{s: s, txn: txn}
-	hash, err := c.hash(w.seq)
-	if err == nil && hash != access.Hash(w.hash) {
-		return &Damage{Name: "db/", What: fmt.Sprintf("its event %d is not the one that site.head has seen: db/ is another store's, or an older copy that went on", w.seq), Do: do}
+	hash, err := c.hash(w.Seq)
+	if err == nil && hash != access.Hash(w.Hash) {
+		return &folder.Damage{Name: "db/", What: fmt.Sprintf("its event %d is not the one that site.head has seen: db/ is another store's, or an older copy that went on", w.Seq), Do: do}
 	}
 	return err
 }
@@ -33,7 +34,7 @@ func (s *Store) holds(txn *badger.Txn, w *witness, h *head, mems int) error {
 // witnesses writes site.head until the store closes. A failure costs nothing but the witness.
 func (s *Store) witnesses() {
 	defer close(s.witnessed)
-	var last witness
+	var last folder.Witness
 	wait := time.NewTimer(s.opts.witness / 10) // a command that looks something up is over by then
 	defer wait.Stop()
 	for {
@@ -43,11 +44,11 @@ func (s *Store) witnesses() {
 		case <-wait.C:
 		}
 		wait.Reset(s.opts.witness)
-		w := witness{open: true}
-		if w.seq, w.hash = s.Head(); w == last || s.Failed() != nil {
+		w := folder.Witness{Open: true}
+		if w.Seq, w.Hash = s.Head(); w == last || s.Failed() != nil {
 			continue
 		}
-		if err := s.ballast.replace(s.opts.files().head, w.text(s.keys)); err != nil {
+		if err := s.ballast.Replace(s.opts.files().Head, w.Text(s.keys)); err != nil {
 			s.log.Warn("site.head not written", "err", err)
 			continue
 		}
@@ -60,10 +61,10 @@ func (s *Store) lastWitness() error {
 	if s.opts.InMemory || s.Failed() != nil {
 		return nil
 	}
-	w := witness{}
-	w.seq, w.hash = s.Head()
-	if before, err := readWitness(s.opts.files().head, s.keys); err == nil && before != nil && *before == w {
+	w := folder.Witness{}
+	w.Seq, w.Hash = s.Head()
+	if before, err := folder.ReadWitness(s.opts.files().Head, s.keys); err == nil && before != nil && *before == w {
 		return nil
 	}
-	return s.ballast.replace(s.opts.files().head, w.text(s.keys))
+	return s.ballast.Replace(s.opts.files().Head, w.Text(s.keys))
 }

@@ -1,4 +1,4 @@
-package store
+package folder
 
 import (
 	"maps"
@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// plan is what a repair goes by.
-type plan struct {
-	*survey
+// Plan is what a repair goes by.
+type Plan struct {
+	*Survey
 	whole map[uint64]span // tables that are whole, and the versions in them
 }
 
@@ -22,26 +22,27 @@ func (s *span) add(version uint64) {
 	s.max = max(s.max, version)
 }
 
-// makePlan looks at what a survey found. ok is false when it cannot be mended without the content of a
-// file that is not there.
-func makePlan(v *survey, asked bool) (p *plan, ok bool) {
-	p = &plan{survey: v, whole: map[uint64]span{}}
+// MakePlan looks at what a survey found. ok is false when it cannot be mended without the content
+// of a file that is not there.
+func MakePlan(v *Survey, asked bool) (p *Plan, ok bool) {
+	p = &Plan{Survey: v, whole: map[uint64]span{}}
 	return p, p.possible(asked)
 }
 
-// possible tells whether all that is wrong can be mended without the content of a file that is not there: the logs must be whole.
-func (p *plan) possible(asked bool) bool {
+// possible tells whether all that is wrong can be mended without the content of a file that is not
+// there: the logs must be whole.
+func (p *Plan) possible(asked bool) bool {
 	mendable := func(name string) bool {
 		name = strings.TrimPrefix(name, "db/")
 		ext, _, _ := fileID(name)
-		return ext == tableExt || asked && (name == "MANIFEST" || name == "KEYREGISTRY" || name == "DISCARD")
+		return ext == TableExt || asked && (name == "MANIFEST" || name == "KEYREGISTRY" || name == "DISCARD")
 	}
 	for _, d := range p.damages {
 		if !mendable(d.Name) || d.Do == doAllow {
 			return false
 		}
 	}
-	for _, id := range p.ids(tableExt) {
+	for _, id := range p.ids(TableExt) {
 		var s span
 		if p.withTable(id, func(t *tableFile) error { return t.check(func(e entry) { s.add(e.version) }) }) == nil {
 			p.whole[id] = s
@@ -53,9 +54,10 @@ func (p *plan) possible(asked bool) bool {
 // maxCandidates bounds how many states are tried.
 const maxCandidates = 32
 
-// candidates are states of the tables, the likeliest first: without the change sets whose tables were not kept; as it was after each set; and, as the
-// last resort, all tables in one level, where only their versions count.
-func (p *plan) candidates(asked bool) (out []map[uint64]uint32) {
+// ListCandidates are states of the tables, the likeliest first: without the change sets whose
+// tables were not kept; as it was after each set; and, as the last resort, all tables in one level,
+// where only their versions count.
+func (p *Plan) ListCandidates(asked bool) (out []map[uint64]uint32) {
 	add := func(live map[uint64]uint32) {
 		for id := range live {
 			if _, ok := p.whole[id]; !ok {
@@ -91,10 +93,11 @@ func (p *plan) candidates(asked bool) (out []map[uint64]uint32) {
 	return out
 }
 
-// dropped tells whether a change set makes a table that is not there and that no later set takes away: Badger deleted it when it could not sync MANIFEST.
-func (p *plan) dropped(i int) bool {
+// dropped tells whether a change set makes a table that is not there and that no later set takes
+// away: Badger deleted it when it could not sync MANIFEST.
+func (p *Plan) dropped(i int) bool {
 	for _, c := range p.manifest.sets[i].changes {
-		if _, live := p.live[c.Id]; live {
+		if _, live := p.Live[c.Id]; live {
 			if _, ok := p.whole[c.Id]; !ok {
 				return true
 			}
@@ -103,9 +106,10 @@ func (p *plan) dropped(i int) bool {
 	return false
 }
 
-// isLossless tells whether a state of the tables holds, with the logs, all that any file has; and all that a table had that is missing and was made of a
-// .mem: that, or the next table, must go on where the tables before it end.
-func (p *plan) isLossless(live map[uint64]uint32) bool {
+// IsLossless tells whether a state of the tables holds, with the logs, all that any file has; and
+// all that a table had that is missing and was made of a .mem: that, or the next table, must go on
+// where the tables before it end.
+func (p *Plan) IsLossless(live map[uint64]uint32) bool {
 	old := map[uint64]bool{} // deleted by MANIFEST, and not wanted back
 	for _, set := range p.manifest.sets {
 		for _, c := range set.changes {
@@ -114,7 +118,7 @@ func (p *plan) isLossless(live map[uint64]uint32) bool {
 			}
 		}
 	}
-	v := *p.survey
+	v := *p.Survey
 	v.tables = map[uint64]*tableFile{}
 	for id := range live {
 		v.tables[id] = nil
@@ -134,9 +138,10 @@ func (p *plan) isLossless(live map[uint64]uint32) bool {
 	return p.contiguous()
 }
 
-// contiguous tells whether no flush is missing. Versions are numbers without a gap, and each batch writes the head, so a table or log that goes on after
-// others begins at the next one at the latest.
-func (p *plan) contiguous() bool {
+// contiguous tells whether no flush is missing. Versions are numbers without a gap, and each batch
+// writes the head, so a table or log that goes on after others begins at the next one at the
+// latest.
+func (p *Plan) contiguous() bool {
 	var before uint64
 	for i, set := range p.manifest.sets {
 		flush := len(set.changes) == 1 && set.changes[0].Op == 0 && set.changes[0].Level == 0
@@ -150,8 +155,9 @@ func (p *plan) contiguous() bool {
 	return true
 }
 
-// next is the first version that was flushed by the sets from i on, or is in the logs; of none it is out of reach.
-func (p *plan) next(i int) uint64 {
+// next is the first version that was flushed by the sets from i on, or is in the logs; of none it
+// is out of reach.
+func (p *Plan) next(i int) uint64 {
 	for _, set := range p.manifest.sets[i:] {
 		for _, c := range set.changes {
 			if s, ok := p.whole[c.Id]; ok && c.Op == 0 && c.Level == 0 {
@@ -161,7 +167,7 @@ func (p *plan) next(i int) uint64 {
 	}
 	var s span
 	for _, l := range p.mems {
-		for _, e := range l.entries {
+		for _, e := range l.Entries {
 			s.add(e.version)
 		}
 	}

@@ -1,4 +1,4 @@
-package store
+package engine
 
 import (
 	"errors"
@@ -13,12 +13,16 @@ import (
 	_ "unsafe" // for go:linkname
 
 	"golang.org/x/sys/unix"
+
+	"latchkey/gateway/store/folder"
 )
 
-// Badger makes a file longer than what is in it, maps it and writes into the map. Where the disk has no block for that the kernel sends
-// SIGBUS, which ends any Go program. So every file gets its blocks before it is mapped, and a full disk becomes an error.
+// Badger makes a file longer than what is in it, maps it and writes into the map. Where the disk
+// has no block for that the kernel sends SIGBUS, which ends any Go program. So every file gets its
+// blocks before it is mapped, and a full disk becomes an error.
 
-// unixMapper is what golang.org/x/sys/unix maps files with, and Badger with that. Only the beginning of the type is ours to know.
+// unixMapper is what golang.org/x/sys/unix maps files with, and Badger with that. Only the
+// beginning of the type is ours to know.
 //
 //go:linkname unixMapper golang.org/x/sys/unix.mapper
 var unixMapper *mmapper
@@ -48,17 +52,17 @@ func reservingMmap(addr, length uintptr, prot, flags, fd int, offset int64) (uin
 	return systemMmap(addr, length, prot, flags, fd, offset)
 }
 
-// logStart is how much of a value log gets its blocks when it is made: writes of its first and only page. What a large value takes is
-// reserved when there is one, see reserveValueLog.
+// logStart is how much of a value log gets its blocks when it is made: writes of its first and only
+// page. What a large value takes is reserved when there is one, see [folder.ReserveValueLog].
 const logStart = 64 << 10
 
 // waitForRoom is how often a table looks whether there is room for it.
 const waitForRoom = 100 * time.Millisecond
 
-// reserve gives a file its blocks, and takes them from the ballast if there are no others. A new table waits for them: nobody waits for it,
-// and what is in it is still elsewhere.
+// reserve gives a file its blocks, and takes them from the ballast if there are no others. A new
+// table waits for them: nobody waits for it, and what is in it is still elsewhere.
 func reserve(fd int, length int64) error {
-	var s *Store
+	var d *DB
 	name := ""
 	for {
 		var st unix.Stat_t
@@ -70,7 +74,7 @@ func reserve(fd int, length int64) error {
 		}
 		if name == "" {
 			name = nameOf(fd)
-			if s = storeOf(name); strings.HasSuffix(name, ".vlog") {
+			if d = findDB(name); strings.HasSuffix(name, ".vlog") {
 				length = min(length, logStart)
 				continue
 			}
@@ -80,35 +84,36 @@ func reserve(fd int, length int64) error {
 			return nil
 		case errors.Is(err, unix.EINTR):
 			continue
-		case !noSpace(err) || s == nil:
+		case !folder.IsNoSpace(err) || d == nil:
 			return fmt.Errorf("reserve space for %s: %w", filepath.Base(name), err)
 		default:
 			keep := int64(0)
 			if inCompaction() {
-				keep = ballastKept
+				keep = folder.BallastKept
 			}
-			if s.ballast.give(length-st.Blocks*512, keep) {
+			if d.cfg.Ballast.Give(length-st.Blocks*512, keep) {
 				continue
 			}
 			if !strings.HasSuffix(name, ".sst") {
 				return fmt.Errorf("reserve space for %s: %w", filepath.Base(name), err)
 			}
 			if keep == 0 {
-				s.stuck.Store(true)
+				d.stuck.Store(true)
 			}
 			select {
-			case <-s.quit:
+			case <-d.cfg.Quit:
 				return fmt.Errorf("reserve space for %s: %w", filepath.Base(name), err)
 			case <-time.After(waitForRoom):
 			}
 			if keep == 0 {
-				s.stuck.Store(false)
+				d.stuck.Store(false)
 			}
 		}
 	}
 }
 
-// nameOf returns the path of an open file; "" where /proc is not there to tell, and no ballast can be taken.
+// nameOf returns the path of an open file; "" where /proc is not there to tell, and no ballast can
+// be taken.
 func nameOf(fd int) string {
 	b := make([]byte, unix.PathMax)
 	n, err := unix.Readlink("/proc/self/fd/"+strconv.Itoa(fd), b)
@@ -118,7 +123,8 @@ func nameOf(fd int) string {
 	return string(b[:n])
 }
 
-// inCompaction tells whether Badger calls for a table of a compaction, which can wait, and not of a flush.
+// inCompaction tells whether Badger calls for a table of a compaction, which can wait, and not of a
+// flush.
 func inCompaction() bool {
 	pcs := make([]uintptr, 32)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs)])

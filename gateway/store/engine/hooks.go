@@ -1,4 +1,4 @@
-package store
+package engine
 
 import (
 	"context"
@@ -16,25 +16,30 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"latchkey/gateway/store/folder"
 )
 
-// After an error of the disk Badger goes on: it repeats a flush and a compaction for ever, deletes new tables that MANIFEST already names when
-// the sync of MANIFEST failed, and loses the error of a table that a compaction could not write (it passes a nil that was evaluated too
-// early), so that MANIFEST then deletes the old tables although their content is nowhere. So the first error ends the process, and
-// three hooks tell us of it in time: Badger's logger, its variable for syncing MANIFEST, and its tracer, which makes compactions run
-// one at a time.
+// After an error of the disk Badger goes on: it repeats a flush and a compaction for ever, deletes
+// new tables that MANIFEST already names when the sync of MANIFEST failed, and loses the error of a
+// table that a compaction could not write (it passes a nil that was evaluated too early), so that
+// MANIFEST then deletes the old tables although their content is nowhere. So the first error ends
+// the process, and three hooks tell us of it in time: Badger's logger, its variable for syncing
+// MANIFEST, and its tracer, which makes compactions run one at a time.
 
-// badgerSync is how Badger syncs MANIFEST after it has written a change set to it, and before it deletes a table.
+// badgerSync is how Badger syncs MANIFEST after it has written a change set to it, and before it
+// deletes a table.
 //
 //go:linkname badgerSync github.com/dgraph-io/badger/v4.syncFunc
 var badgerSync func(*os.File) error
 
-// opened are the open stores by the folder of their database, for what Badger does behind our back.
-var opened sync.Map // string → *Store
+// opened are the open databases by their folders, for what Badger does behind our back.
+var opened sync.Map // string → *DB
 
-func storeOf(file string) *Store {
-	if s, ok := opened.Load(filepath.Dir(file)); ok {
-		return s.(*Store)
+// findDB returns the open database that a file belongs to, or nil.
+func findDB(file string) *DB {
+	if d, ok := opened.Load(filepath.Dir(file)); ok {
+		return d.(*DB)
 	}
 	return nil
 }
@@ -49,73 +54,62 @@ var hookBadger = sync.OnceValue(func() error {
 	return hookMmap()
 })
 
-// diskFailed ends the use of the store, and in production the process, before anything is done that builds on what was not written.
-func (s *Store) diskFailed(err error) {
-	if s.failed.CompareAndSwap(nil, &failure{err}) {
-		if s.opts.Fatal == nil {
-			s.log.Error("disk failed", "err", s.Failed())
-		}
-	}
-	if s.opts.Fatal != nil {
-		s.fatal.Do(func() { s.opts.Fatal(s.Failed()) }) // whoever comes second waits until the process has ended
-	}
-}
-
-// syncManifest is in the place of badgerSync. A change set that cannot be synced, or that lacks a table, is taken back: what the
-// database was before it is still there.
+// syncManifest is in the place of badgerSync. A change set that cannot be synced, or that lacks a
+// table, is taken back: what the database was before it is still there.
 func syncManifest(f *os.File) error {
-	s := storeOf(f.Name())
-	if s == nil {
+	d := findDB(f.Name())
+	if d == nil {
 		return f.Sync()
 	}
-	last, err := readLastChange(f)
+	last, err := folder.ReadLastChange(f)
 	if err == nil {
-		err = s.lostTable(last)
+		err = d.lostTable(last)
 	}
-	if err == nil && s.opts.syncFault != nil {
-		err = s.opts.syncFault()
+	if err == nil && d.cfg.SyncFault != nil {
+		err = d.cfg.SyncFault()
 	}
 	if err == nil {
 		err = f.Sync()
 	}
 	if err == nil {
-		s.ballast.reserveManifest(f)
+		d.cfg.Ballast.ReserveManifest(f)
 		return nil
 	}
-	if last.at > 0 {
-		err = errors.Join(err, f.Truncate(last.at))
-		if _, e := f.Seek(last.at, io.SeekStart); e != nil {
+	if last.At > 0 {
+		err = errors.Join(err, f.Truncate(last.At))
+		if _, e := f.Seek(last.At, io.SeekStart); e != nil {
 			err = errors.Join(err, e)
 		}
 	}
 	err = fmt.Errorf("%s: %w", filepath.Base(f.Name()), err)
-	s.diskFailed(err)
+	d.cfg.Failed(err)
 	return err
 }
 
 // lostTable tells whether a compaction's change set lacks a table that it has built.
-func (s *Store) lostTable(c lastChange) error {
-	if !c.deletes { // a flush, which keeps its memtable when it fails
+func (d *DB) lostTable(c folder.LastChange) error {
+	if !c.Deletes { // a flush, which keeps its memtable when it fails
 		return nil
 	}
-	if built := s.built.Swap(0); built != c.made {
-		return fmt.Errorf("a compaction built %d tables and could write %d", built, c.made)
+	if built := d.built.Swap(0); built != c.Made {
+		return fmt.Errorf("a compaction built %d tables and could write %d", built, c.Made)
 	}
 	return nil
 }
 
 // badgerLog hears what Badger says.
-type badgerLog struct{ s *Store }
+type badgerLog struct{ db *DB }
 
 func (badgerLog) Infof(string, ...any) {}
 
-// builtTable is the text of Badger for each table that a compaction has built and is about to write, with the keys in it.
+// builtTable is the text of Badger for each table that a compaction has built and is about to
+// write, with the keys in it.
 const builtTable = "[%d] LOG Compact. Added %d keys."
 
 func (l badgerLog) Debugf(f string, a ...any) {
 	if strings.HasPrefix(f, builtTable) {
 		if n, ok := a[1].(uint64); !ok || n > 0 {
-			l.s.built.Add(1)
+			l.db.built.Add(1)
 		}
 	}
 }
@@ -123,7 +117,8 @@ func (l badgerLog) Debugf(f string, a ...any) {
 func (l badgerLog) Errorf(f string, a ...any)   { l.heard(f, a) }
 func (l badgerLog) Warningf(f string, a ...any) { l.heard(f, a) }
 
-// harmless are parts of what Badger warns of and is no error of the disk, or is one that its caller gets as well.
+// harmless are parts of what Badger warns of and is no error of the disk, or is one that its caller
+// gets as well.
 var harmless = []string{
 	"might be too small",       // a cache
 	"Cache life expectancy",    //
@@ -139,14 +134,15 @@ var harmless = []string{
 func (l badgerLog) heard(f string, a []any) {
 	text := strings.TrimSpace(fmt.Sprintf(f, a...))
 	if slices.ContainsFunc(harmless, func(part string) bool { return strings.Contains(text, part) }) {
-		l.s.log.Warn("database warning", "err", text)
+		l.db.cfg.Log.Warn("database warning", "err", text)
 		return
 	}
-	l.s.diskFailed(errors.New(text))
+	l.db.cfg.Failed(errors.New(text))
 }
 
-// oneCompaction is a tracer for Badger, which begins a span with each compaction and ends it when that is over: with one span
-// at a time there is one compaction at a time, and the tables built since the last are its own.
+// oneCompaction is a tracer for Badger, which begins a span with each compaction and ends it when
+// that is over: with one span at a time there is one compaction at a time, and the tables built
+// since the last are its own.
 type oneCompaction struct{ noop.TracerProvider }
 
 type compactionTracer struct{ noop.Tracer }

@@ -1,4 +1,4 @@
-package store
+package folder
 
 import (
 	"errors"
@@ -13,18 +13,9 @@ import (
 	"unicode"
 )
 
-// Sentinels for [errors.Is].
-var (
-	errCorrupt = errors.New("corrupt")                    // a file or a record; the text names it
-	errFormat  = errors.New("written by a newer version") // this program cannot read it
-	errLocked  = errors.New("in use by another process")
-)
-
-// formatVersion is the newest format this program reads and the one it writes. See FORMAT.md.
-const formatVersion = 1
-
-// Damage is why a store is refused: what is wrong with which file or record, what is known to be whole, and what to do, in one
-// sentence. It is [errCorrupt], unless it is about site.key. Nothing on disk was changed.
+// Damage is why a store is refused: what is wrong with which file or record, what is known to be
+// whole, and what to do, in one sentence. It is [errCorrupt], unless it is about site.key. Nothing
+// on disk was changed.
 type Damage struct {
 	Name  string `json:"name"` // of a file, as the data folder has it, or of a record
 	What  string `json:"what"`
@@ -35,10 +26,10 @@ type Damage struct {
 // What to do about a damage. The store cannot make up what is lost, so nothing else is promised.
 const (
 	doPutBack = "put it back from a copy of the data folder"
-	doRepair  = "run latchkey store repair, which changes nothing unless it can prove the result, or put it back from a copy of the data folder"
+	DoRepair  = "run latchkey store repair, which changes nothing unless it can prove the result, or put it back from a copy of the data folder"
 	doBegin   = "put it back from a copy of the data folder, or begin anew with latchkey store new, which sets what is left aside"
 	doMove    = "move it out of the folder"
-	doCopy    = "put the whole data folder back from a copy"
+	DoCopy    = "put the whole data folder back from a copy"
 	doAllow   = "let the user that runs latchkey read and write it"
 )
 
@@ -47,14 +38,14 @@ func (d *Damage) Error() string {
 	if d.Whole != "" {
 		text += "; " + d.Whole
 	}
-	return printable(text + "; nothing was changed: " + d.Do)
+	return Printable(text + "; nothing was changed: " + d.Do)
 }
 
 // Is makes every damage errCorrupt.
-func (d *Damage) Is(target error) bool { return target == errCorrupt }
+func (d *Damage) Is(target error) bool { return target == ErrCorrupt }
 
-// printable quotes what is no text: part of it may be bytes of a damaged file.
-func printable(s string) string {
+// Printable quotes what is no text: part of it may be bytes of a damaged file.
+func Printable(s string) string {
 	var b strings.Builder
 	for _, r := range s {
 		switch {
@@ -69,8 +60,8 @@ func printable(s string) string {
 	return b.String()
 }
 
-// unreadable is the damage of a file that the system does not let us use.
-func unreadable(name string, err error) *Damage {
+// DescribeUnreadable is the damage of a file that the system does not let us use.
+func DescribeUnreadable(name string, err error) *Damage {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
 		err = pe.Err
@@ -82,7 +73,8 @@ func unreadable(name string, err error) *Damage {
 	return d
 }
 
-// denied says why the system does not let us use a file: what its mode is, or that of the folder which hides it, whose it is, and who we are.
+// denied says why the system does not let us use a file: what its mode is, or that of the folder
+// which hides it, whose it is, and who we are.
 func denied(path string) string {
 	at := path
 	info, err := os.Stat(at)

@@ -1,4 +1,4 @@
-package store
+package folder
 
 import (
 	"encoding/binary"
@@ -18,7 +18,8 @@ import (
 //	block = entries | offset of each (4, little-endian) | their number (4) | checksum (protobuf) | the size of that (4)
 //	entry = size of the prefix shared with the block's first key (2, little-endian) | size of the rest (2) | rest of the key | value
 //
-// A key ends in the bits of its version, inverted (8). A value is meta (1), user meta (1), expiry (varint), and the bytes.
+// A key ends in the bits of its version, inverted (8). A value is meta (1), user meta (1), expiry
+// (varint), and the bytes.
 type tableFile struct {
 	r       io.ReaderAt
 	index   *fb.TableIndex

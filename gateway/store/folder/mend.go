@@ -1,4 +1,4 @@
-package store
+package folder
 
 import (
 	"bytes"
@@ -14,16 +14,16 @@ import (
 	"latchkey/keys"
 )
 
-// mend puts a proven state of the tables in place and says what it did, for people. What it replaces
-// is kept first, in the folder aside; that is empty if nothing was replaced.
-func mend(f files, k seal.SiteKey, v *survey, live map[uint64]uint32, now time.Time) (done []string, aside string, err error) {
+// Mend puts a proven state of the tables in place and says what it did, for people. What it
+// replaces is kept first, in the folder aside; that is empty if nothing was replaced.
+func Mend(f Files, k seal.SiteKey, v *Survey, live map[uint64]uint32, now time.Time) (done []string, aside string, err error) {
 	files := map[string][]byte{}
 	want, err := encodeManifest(live)
 	if err != nil {
 		return nil, "", err
 	}
 	done = []string{}
-	if v.live == nil || !maps.Equal(live, v.live) {
+	if v.Live == nil || !maps.Equal(live, v.Live) {
 		files["MANIFEST"] = want
 		done = append(done, fmt.Sprintf("MANIFEST names %d tables, which are all there", len(live)))
 	}
@@ -41,25 +41,25 @@ func mend(f files, k seal.SiteKey, v *survey, live map[uint64]uint32, now time.T
 		return nil, "", err
 	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if err := put(f.db, name, files[name]); err != nil {
+		if err := put(f.DB, name, files[name]); err != nil {
 			return nil, "", fmt.Errorf("store: repair: %w", err)
 		}
 	}
-	if gone, err := absent(f.check); err == nil && gone {
-		if err := writeNew(f.check, k.CheckText(formatVersion)); err != nil {
-			return nil, "", fmt.Errorf("store: write %s: %w", f.check, err)
+	if gone, err := IsAbsent(f.Check); err == nil && gone {
+		if err := writeNew(f.Check, k.CheckText(FormatVersion)); err != nil {
+			return nil, "", fmt.Errorf("store: write %s: %w", f.Check, err)
 		}
 		done = append(done, "site.check written anew: the site key opens the database")
 	}
-	return done, aside, syncPath(f.dir)
+	return done, aside, SyncPath(f.Dir)
 }
 
-// keepAside copies those files of db/ that are there into a new folder and returns its name, empty if
-// there are none.
-func keepAside(f files, files map[string][]byte, now time.Time) (aside string, err error) {
-	dir := filepath.Join(f.dir, "aside-"+now.UTC().Format("20060102T150405Z"))
+// keepAside copies those files of db/ that are there into a new folder and returns its name, empty
+// if there are none.
+func keepAside(f Files, files map[string][]byte, now time.Time) (aside string, err error) {
+	dir := filepath.Join(f.Dir, "aside-"+now.UTC().Format("20060102T150405Z"))
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		old, err := os.ReadFile(filepath.Join(f.db, name))
+		old, err := os.ReadFile(filepath.Join(f.DB, name))
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
@@ -83,11 +83,11 @@ func put(db, name string, content []byte) error {
 	if err := os.WriteFile(tmp, content, 0o600); err != nil {
 		return err
 	}
-	if err := errors.Join(syncPath(tmp), os.Rename(tmp, filepath.Join(db, name))); err != nil {
+	if err := errors.Join(SyncPath(tmp), os.Rename(tmp, filepath.Join(db, name))); err != nil {
 		return err
 	}
 	if b, err := os.ReadFile(filepath.Join(db, name)); err != nil || !bytes.Equal(b, content) {
 		return fmt.Errorf("%s is not as it was written: %w", name, err)
 	}
-	return syncPath(db)
+	return SyncPath(db)
 }

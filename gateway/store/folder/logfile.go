@@ -1,4 +1,4 @@
-package store
+package folder
 
 import (
 	"bytes"
@@ -9,21 +9,23 @@ import (
 	"strconv"
 )
 
-// logFile is one of Badger's logs, read without Badger: a .mem holds the transactions that are in no table yet, a .vlog large values.
+// Log is one of Badger's logs, read without Badger: a .mem holds the transactions that are in no
+// table yet, a .vlog large values.
 //
 //	id of a key (8 bytes, 0) | unused (12) | entries | zeros
 //	entry = meta (1) | user meta (1) | sizes of key and value, expiry (varints) | key | value | CRC-32C of all that (4)
 //
-// In a .mem a transaction ends with an entry that holds its version. Badger takes what follows the last whole transaction for one that was
-// being written, and cuts it off without a word. So whether it is that must be found out here.
-type logFile struct {
-	end     int // behind the last whole transaction
-	entries []logEntry
+// In a .mem a transaction ends with an entry that holds its version. Badger takes what follows the
+// last whole transaction for one that was being written, and cuts it off without a word. So whether
+// it is that must be found out here.
+type Log struct {
+	End     int // behind the last whole transaction
+	Entries []LogEntry
 }
 
-type logEntry struct {
+type LogEntry struct {
 	entry
-	at, size int
+	At, Size int
 }
 
 const (
@@ -36,9 +38,9 @@ const (
 
 var txnEnd = []byte("!badger!txn")
 
-// parseLog reads a log and returns an error if bytes of it are not as they were written.
-func parseLog(b []byte) (*logFile, error) {
-	l := &logFile{end: min(logHeadSize, len(b))}
+// ParseLog reads a log and returns an error if bytes of it are not as they were written.
+func ParseLog(b []byte) (*Log, error) {
+	l := &Log{End: min(logHeadSize, len(b))}
 	if len(bytes.TrimRight(b, "\x00")) == 0 && len(b) > logHeadSize || len(b) == 0 {
 		return l, nil // made, and nothing written yet
 	}
@@ -46,29 +48,29 @@ func parseLog(b []byte) (*logFile, error) {
 		return l, errors.New("does not begin as such a file does")
 	}
 	at, version := logHeadSize, uint64(0)
-	var open []logEntry // of a transaction
+	var open []LogEntry // of a transaction
 	for {
 		e, ok := parseEntry(b, at)
 		if !ok {
 			break
 		}
-		at += e.size
+		at += e.Size
 		switch {
 		case e.meta&metaFin != 0:
 			n, err := strconv.ParseUint(string(e.value), 10, 64)
 			if err != nil || n != version {
-				return l, fmt.Errorf("the transaction at byte %d does not end as it began", l.end)
+				return l, fmt.Errorf("the transaction at byte %d does not end as it began", l.End)
 			}
-			l.entries, l.end, open, version = append(l.entries, open...), at, nil, 0
+			l.Entries, l.End, open, version = append(l.Entries, open...), at, nil, 0
 		case e.meta&metaTxn != 0:
 			if version != 0 && e.version != version {
-				return l, fmt.Errorf("the transaction at byte %d does not end", l.end)
+				return l, fmt.Errorf("the transaction at byte %d does not end", l.End)
 			}
 			open, version = append(open, e), e.version
 		case version != 0:
-			return l, fmt.Errorf("the transaction at byte %d does not end", l.end)
+			return l, fmt.Errorf("the transaction at byte %d does not end", l.End)
 		default:
-			l.entries, l.end = append(l.entries, e), at
+			l.Entries, l.End = append(l.Entries, e), at
 		}
 	}
 	used := len(bytes.TrimRight(b, "\x00"))
@@ -78,7 +80,7 @@ func parseLog(b []byte) (*logFile, error) {
 	return l, nil
 }
 
-func parseEntry(b []byte, at int) (e logEntry, ok bool) {
+func parseEntry(b []byte, at int) (e LogEntry, ok bool) {
 	h := b[at:]
 	if len(h) < 5 {
 		return e, false
@@ -102,18 +104,21 @@ func parseEntry(b []byte, at int) (e logEntry, ok bool) {
 		return e, false
 	}
 	e.entry = entry{string(h[n : key-8]), ^binary.BigEndian.Uint64(h[key-8 : key]), h[0], h[key:value]}
-	e.at, e.size = at, value+4
+	e.At, e.Size = at, value+4
 	return e, true
 }
 
 // sectorSize is the least that a disk writes as a whole.
 const sectorSize = 512
 
-// torn tells whether the bytes from the bad entry at to used are what a crash leaves of the one transaction that was being written, of this version if some
-// of it is whole (0: none is, or the log has no transactions). It was never acknowledged, so nothing is lost with it.
+// torn tells whether the bytes from the bad entry at to used are what a crash leaves of the one
+// transaction that was being written, of this version if some of it is whole (0: none is, or the
+// log has no transactions). It was never acknowledged, so nothing is lost with it.
 //
-// A killed process leaves the entry that it was copying, and nothing behind it. Where in the entry bytes are missing is the machine's: Go copies by blocks
-// and stores the first one last, so it may be the beginning. A power failure leaves sectors out, in any order. What is missing is zero in both.
+// A killed process leaves the entry that it was copying, and nothing behind it. Where in the entry
+// bytes are missing is the machine's: Go copies by blocks and stores the first one last, so it may
+// be the beginning. A power failure leaves sectors out, in any order. What is missing is zero in
+// both.
 func torn(b []byte, at, used int, version uint64) bool {
 	follows := false
 	for i := at + 1; i < used; i++ {
@@ -124,7 +129,7 @@ func torn(b []byte, at, used int, version uint64) bool {
 		if version != 0 && e.version != version {
 			return false // another one was begun, so this one was durable
 		}
-		follows, version, i = true, e.version, i+e.size-1
+		follows, version, i = true, e.version, i+e.Size-1
 	}
 	if follows {
 		return lacksSector(b, at, used)
@@ -144,8 +149,8 @@ func lacksSector(b []byte, at, used int) bool {
 	return false
 }
 
-// wrongEnd tells whether b, of which so much is used, is the end of the transaction of that version but for a byte or two that are there and wrong. Bytes
-// that are not there yet are zero.
+// wrongEnd tells whether b, of which so much is used, is the end of the transaction of that version
+// but for a byte or two that are there and wrong. Bytes that are not there yet are zero.
 func wrongEnd(b []byte, used int, version uint64) bool {
 	text := strconv.FormatUint(version, 10)
 	want := []byte{metaFin, 0, byte(len(txnEnd) + 8), byte(len(text)), 0}

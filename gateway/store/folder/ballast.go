@@ -1,4 +1,4 @@
-package store
+package folder
 
 import (
 	"errors"
@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The ballast is a file that holds space for what must be written on a full disk: a memtable, the table that the one before becomes, and
-// the restrictions in them.
 const (
-	// ballastKept is what only a memtable and its table get: 8 MB and 5 MB, and some for the file system. While there is as much, one more
-	// change can be kept. Compactions have the rest.
-	ballastKept = 16 << 20
+	// BallastKept is what only a memtable and its table get: 8 MB and 5 MB, and some for the file
+	// system. While there is as much, one more change can be kept. Compactions have the rest.
+	BallastKept = 16 << 20
 	ballastName = "ballast"
 )
 
-type ballast struct {
+// Ballast is a file that holds space for what must be written on a full disk: a memtable, the table
+// that the one before becomes, and the restrictions in them. A nil one holds nothing.
+type Ballast struct {
 	path string
 	size int64 // how much there is to be
 
@@ -28,14 +28,14 @@ type ballast struct {
 	held int64 // guarded by mu; as stat(2) counts
 }
 
-// openBallast finds out what there is in a data folder from an earlier run. size is how much there is
-// to be.
-func openBallast(dir string, size int64) (*ballast, error) {
-	b := &ballast{path: filepath.Join(dir, ballastName), size: size}
+// OpenBallast finds out what there is in a data folder from an earlier run. size is how much there
+// is to be.
+func OpenBallast(dir string, size int64) (*Ballast, error) {
+	b := &Ballast{path: filepath.Join(dir, ballastName), size: size}
 	return b, b.look()
 }
 
-func (b *ballast) look() error {
+func (b *Ballast) look() error {
 	var st unix.Stat_t
 	err := unix.Lstat(b.path, &st)
 	b.mu.Lock()
@@ -49,14 +49,15 @@ func (b *ballast) look() error {
 	}
 	f, err := os.OpenFile(b.path, os.O_WRONLY, 0) // else it would give nothing back when it is needed
 	if err != nil {
-		return unreadable(ballastName, err)
+		return DescribeUnreadable(ballastName, err)
 	}
 	_ = f.Close()
 	b.held = st.Blocks * 512
 	return nil
 }
 
-func (b *ballast) has() int64 {
+// Has is how many bytes it holds.
+func (b *Ballast) Has() int64 {
 	if b == nil {
 		return 0
 	}
@@ -65,10 +66,12 @@ func (b *ballast) has() int64 {
 	return b.held
 }
 
-func (b *ballast) lacks() bool { return b != nil && b.size-b.has() >= 4096 }
+// Lacks tells whether it holds less than it is to.
+func (b *Ballast) Lacks() bool { return b != nil && b.size-b.Has() >= 4096 }
 
-// give frees so much, and a little for the file system's own use, if more than keep is left then. Whoever asks takes it at once.
-func (b *ballast) give(n, keep int64) bool {
+// Give frees so much, and a little for the file system's own use, if more than keep is left then.
+// Whoever asks takes it at once.
+func (b *Ballast) Give(n, keep int64) bool {
 	if b == nil {
 		return false
 	}
@@ -86,9 +89,10 @@ func (b *ballast) give(n, keep int64) bool {
 	return true
 }
 
-// fill takes what is missing, from a disk with so much free: below the mark what restrictions need and no more, so that events go on;
-// where those have ended too, whatever there is. It tells whether it took anything.
-func (b *ballast) fill(free, mark uint64) bool {
+// Fill takes what is missing, from a disk with so much free: below the mark what restrictions need
+// and no more, so that events go on; where those have ended too, whatever there is. It tells
+// whether it took anything.
+func (b *Ballast) Fill(free, mark uint64) bool {
 	if b == nil {
 		return false
 	}
@@ -103,8 +107,8 @@ func (b *ballast) fill(free, mark uint64) bool {
 	switch {
 	case free < mark/4:
 		take = min(missing, int64(min(free, 1<<62))-some)
-	case b.held < ballastKept:
-		take = min(missing, ballastKept-b.held, int64(min(free-mark/4, 1<<62)))
+	case b.held < BallastKept:
+		take = min(missing, BallastKept-b.held, int64(min(free-mark/4, 1<<62)))
 	case free > mark:
 		take = min(missing, int64(min(free-mark, 1<<62)))
 	}
@@ -126,8 +130,9 @@ func (b *ballast) fill(free, mark uint64) bool {
 	return b.held > before
 }
 
-// reserveValueLog gives the newest value log its blocks, because a value is about to be written to it.
-func reserveValueLog(db string) error {
+// ReserveValueLog gives the newest value log its blocks, because a value is about to be written to
+// it.
+func ReserveValueLog(db string) error {
 	logs, err := filepath.Glob(filepath.Join(db, "*.vlog"))
 	if err != nil || len(logs) == 0 {
 		return err
@@ -147,44 +152,45 @@ func reserveValueLog(db string) error {
 	return nil
 }
 
-// manifestRoom is how many bytes MANIFEST always has blocks for, beyond its end: some dozens of change sets. Badger appends one for each new table, and
-// to a table that a full disk has room for the ballast gave nothing.
-const manifestRoom = 16 << 10
+// ManifestRoom is how many bytes MANIFEST always has blocks for, beyond its end: some dozens of
+// change sets. Badger appends one for each new table, and to a table that a full disk has room for
+// the ballast gave nothing.
+const ManifestRoom = 16 << 10
 
-// reserveManifest gives MANIFEST its room. Without, the store goes on, and ends when there is none.
-func (b *ballast) reserveManifest(f *os.File) {
+// ReserveManifest gives MANIFEST its room. Without, the store goes on, and ends when there is none.
+func (b *Ballast) ReserveManifest(f *os.File) {
 	var st unix.Stat_t
-	if unix.Fstat(int(f.Fd()), &st) != nil || st.Blocks*512 >= st.Size+manifestRoom {
+	if unix.Fstat(int(f.Fd()), &st) != nil || st.Blocks*512 >= st.Size+ManifestRoom {
 		return
 	}
-	more := func() error { return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, st.Size+4*manifestRoom) }
-	if noSpace(more()) && b.give(4*manifestRoom, 0) {
+	more := func() error { return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, st.Size+4*ManifestRoom) }
+	if IsNoSpace(more()) && b.Give(4*ManifestRoom, 0) {
 		_ = more()
 	}
 }
 
-// reserveOpened reserves room for the MANIFEST in db that Badger has just opened, and so cut to its
-// content.
-func (b *ballast) reserveOpened(db string) error {
+// ReserveOpenedManifest reserves room for the MANIFEST in db that Badger has just opened, and so
+// cut to its content.
+func (b *Ballast) ReserveOpenedManifest(db string) error {
 	f, err := os.OpenFile(filepath.Join(db, "MANIFEST"), os.O_WRONLY, 0)
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	b.reserveManifest(f)
+	b.ReserveManifest(f)
 	return f.Close()
 }
 
-// replace replaces a small file of the data folder, on a full disk with space of the ballast.
-func (b *ballast) replace(path string, text []byte) error {
+// Replace replaces a small file of the data folder, on a full disk with space of the ballast.
+func (b *Ballast) Replace(path string, text []byte) error {
 	err := replace(path, text)
-	if noSpace(err) && b.give(1<<16, 0) {
+	if IsNoSpace(err) && b.Give(1<<16, 0) {
 		err = replace(path, text)
 	}
 	return err
 }
 
-// freeIn is how many bytes are free where dir is.
-func freeIn(dir string) (uint64, error) {
+// MeasureFree is how many bytes are free where dir is.
+func MeasureFree(dir string) (uint64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, fmt.Errorf("free space of %s: %w", dir, err)
@@ -192,8 +198,8 @@ func freeIn(dir string) (uint64, error) {
 	return st.Bavail * uint64(st.Bsize), nil
 }
 
-// usedIn is how many bytes a data folder takes on disk.
-func usedIn(dir string) (used uint64, err error) {
+// MeasureUse is how many bytes a data folder takes on disk.
+func MeasureUse(dir string) (used uint64, err error) {
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			if errors.Is(err, fs.ErrNotExist) { // Badger has just removed it
@@ -210,5 +216,5 @@ func usedIn(dir string) (used uint64, err error) {
 	return used, err
 }
 
-// noSpace tells whether an error says that the disk is full.
-func noSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+// IsNoSpace tells whether an error says that the disk is full.
+func IsNoSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }

@@ -1,4 +1,4 @@
-package store
+package folder
 
 import (
 	"cmp"
@@ -12,37 +12,39 @@ import (
 	"strings"
 )
 
-// survey is what lies in db/, found by reading alone: before Badger opens it, because Badger makes, cuts and deletes files as it opens, and panics
-// at a damaged one.
-type survey struct {
+// Survey is what lies in db/, found by reading alone: before Badger opens it, because Badger makes,
+// cuts and deletes files as it opens, and panics at a damaged one.
+type Survey struct {
 	dir      string
 	sizes    map[string]int64 // of every file
 	manifest manifest
-	live     map[uint64]uint32 // level of each table that MANIFEST names
+	Live     map[uint64]uint32 // level of each table that MANIFEST names
 	spare    []uint64          // tables that it does not name, which Badger deletes
-	mems     map[uint64]*logFile
-	vlogs    map[uint64]*logFile
+	mems     map[uint64]*Log
+	vlogs    map[uint64]*Log
 	tables   map[uint64]*tableFile // those of live that are whole
 	points   map[pointer]string    // to values, and the file that points
 	left     int64                 // bytes of tables to be read yet
 	damages  []*Damage
 }
 
-// surveyBytes is how much of the tables is read as a whole when a store is opened, newest first. Of older ones only the index is read; a check of
-// everything does the rest.
-const surveyBytes = 64 << 20
+// SurveyBytes is how much of the tables is read as a whole when a store is opened, newest first. Of
+// older ones only the index is read; a check of everything does the rest.
+const SurveyBytes = 64 << 20
 
 const (
-	tableExt = ".sst"
-	memExt   = ".mem"
-	vlogExt  = ".vlog"
-	// discardSize is that of DISCARD as Badger makes it, with what a collection of the value log could free. There is none.
+	TableExt = ".sst"
+	MemExt   = ".mem"
+	VlogExt  = ".vlog"
+	// discardSize is that of DISCARD as Badger makes it, with what a collection of the value log
+	// could free. There is none.
 	discardSize = 1 << 20
 )
 
-// takeSurvey reads db/ and names every file that is missing, too much, too short, damaged or unreadable. At most so many bytes of tables are read as a whole.
-func takeSurvey(dir string, limit int64) *survey {
-	v := &survey{dir: dir, sizes: map[string]int64{}, mems: map[uint64]*logFile{}, vlogs: map[uint64]*logFile{},
+// TakeSurvey reads db/ and names every file that is missing, too much, too short, damaged or
+// unreadable. At most so many bytes of tables are read as a whole.
+func TakeSurvey(dir string, limit int64) *Survey {
+	v := &Survey{dir: dir, sizes: map[string]int64{}, mems: map[uint64]*Log{}, vlogs: map[uint64]*Log{},
 		tables: map[uint64]*tableFile{}, points: map[pointer]string{}, left: limit}
 	if !v.list() {
 		return v
@@ -58,8 +60,8 @@ func takeSurvey(dir string, limit int64) *survey {
 	return v
 }
 
-// damage returns the first of what was found, with the names of others, and how much is whole.
-func (v *survey) damage() error {
+// Damage returns the first of what was found, with the names of others, and how much is whole.
+func (v *Survey) Damage() error {
 	if len(v.damages) == 0 {
 		return nil
 	}
@@ -94,19 +96,20 @@ func (v *survey) damage() error {
 	return &d
 }
 
-func (v *survey) find(name, what, do string) {
+func (v *Survey) find(name, what, do string) {
 	v.damages = append(v.damages, &Damage{Name: "db/" + name, What: what, Do: do})
 }
 
-func (v *survey) unreadable(name string, err error) {
-	v.damages = append(v.damages, unreadable("db/"+name, err))
+func (v *Survey) unreadable(name string, err error) {
+	v.damages = append(v.damages, DescribeUnreadable("db/"+name, err))
 }
 
-// list finds which files there are. Other names than Badger's, and other things than files, do not belong there.
-func (v *survey) list() bool {
+// list finds which files there are. Other names than Badger's, and other things than files, do not
+// belong there.
+func (v *Survey) list() bool {
 	inside, err := os.ReadDir(v.dir)
 	if err != nil {
-		d := unreadable("db/", err)
+		d := DescribeUnreadable("db/", err)
 		if info, serr := os.Stat(v.dir); serr == nil && !info.IsDir() {
 			d.What, d.Do = "is not a folder", doPutBack
 		}
@@ -147,20 +150,20 @@ func fileID(name string) (ext string, id uint64, known bool) {
 		return "", 0, true
 	}
 	ext = filepath.Ext(name)
-	digits := map[string]int{tableExt: 6, memExt: 5, vlogExt: 6}[ext]
+	digits := map[string]int{TableExt: 6, MemExt: 5, VlogExt: 6}[ext]
 	id, err := strconv.ParseUint(strings.TrimSuffix(name, ext), 10, 32)
 	return ext, id, err == nil && name == fileName(ext, id) && digits > 0
 }
 
 func fileName(ext string, id uint64) string {
-	if ext == memExt {
+	if ext == MemExt {
 		return fmt.Sprintf("%05d%s", id, ext)
 	}
 	return fmt.Sprintf("%06d%s", id, ext)
 }
 
 // ids are the numbers of the files of a kind, in order.
-func (v *survey) ids(ext string) (out []uint64) {
+func (v *Survey) ids(ext string) (out []uint64) {
 	for name := range v.sizes {
 		if e, id, _ := fileID(name); e == ext && ext != "" {
 			out = append(out, id)
@@ -171,7 +174,7 @@ func (v *survey) ids(ext string) (out []uint64) {
 }
 
 // read returns a file's content. What cannot be read is found.
-func (v *survey) read(name, lost string) ([]byte, bool) {
+func (v *Survey) read(name, lost string) ([]byte, bool) {
 	b, err := os.ReadFile(filepath.Join(v.dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		v.find(name, "is missing", lost)
@@ -184,100 +187,102 @@ func (v *survey) read(name, lost string) ([]byte, bool) {
 	return b, true
 }
 
-func (v *survey) readManifest() {
-	b, ok := v.read("MANIFEST", doRepair)
+func (v *Survey) readManifest() {
+	b, ok := v.read("MANIFEST", DoRepair)
 	if !ok {
 		return
 	}
 	var err error
 	if v.manifest, err = parseManifest(b); err == nil {
-		v.live, err = v.manifest.levels(len(v.manifest.sets))
+		v.Live, err = v.manifest.levels(len(v.manifest.sets))
 	}
 	if err != nil {
-		v.live = nil
-		v.find("MANIFEST", err.Error(), doRepair)
+		v.Live = nil
+		v.find("MANIFEST", err.Error(), DoRepair)
 	}
 }
 
-// registry is what follows 16 random bytes in a KEYREGISTRY of a database that is not encrypted by Badger.
+// registry is what follows 16 random bytes in a KEYREGISTRY of a database that is not encrypted by
+// Badger.
 const registry = "Hello Badger"
 
-func (v *survey) readRegistry() {
-	b, ok := v.read("KEYREGISTRY", doRepair)
+func (v *Survey) readRegistry() {
+	b, ok := v.read("KEYREGISTRY", DoRepair)
 	if ok && (len(b) != 16+len(registry) || string(b[16:]) != registry) {
-		v.find("KEYREGISTRY", "is not as it was written", doRepair)
+		v.find("KEYREGISTRY", "is not as it was written", DoRepair)
 	}
 }
 
-func (v *survey) checkDiscard() {
+func (v *Survey) checkDiscard() {
 	size, there := v.sizes["DISCARD"]
 	switch {
 	case !there:
 		if _, err := os.Lstat(filepath.Join(v.dir, "DISCARD")); errors.Is(err, fs.ErrNotExist) {
-			v.find("DISCARD", "is missing", doRepair)
+			v.find("DISCARD", "is missing", DoRepair)
 		}
 	case size != 0 && (size < discardSize || size%discardSize != 0):
-		v.find("DISCARD", fmt.Sprintf("has %d bytes, want %d", size, discardSize), doRepair)
+		v.find("DISCARD", fmt.Sprintf("has %d bytes, want %d", size, discardSize), DoRepair)
 	}
 }
 
-// readLogs reads the .mem and the .vlog files. An empty one was just made, or was being deleted, when the program ended.
-func (v *survey) readLogs() {
-	for _, ext := range []string{memExt, vlogExt} {
+// readLogs reads the .mem and the .vlog files. An empty one was just made, or was being deleted,
+// when the program ended.
+func (v *Survey) readLogs() {
+	for _, ext := range []string{MemExt, VlogExt} {
 		for _, id := range v.ids(ext) {
 			name := fileName(ext, id)
 			b, ok := v.read(name, doPutBack)
 			if !ok {
 				continue
 			}
-			l, err := parseLog(b)
+			l, err := ParseLog(b)
 			if err != nil {
 				v.find(name, err.Error(), doPutBack)
 				continue
 			}
-			for i := range l.entries {
-				if p, ok := l.entries[i].points(); ok && ext == memExt {
+			for i := range l.Entries {
+				if p, ok := l.Entries[i].points(); ok && ext == MemExt {
 					v.points[p] = name
 				}
 			}
-			if ext == memExt {
+			if ext == MemExt {
 				v.mems[id] = l
 			} else {
 				v.vlogs[id] = l
 			}
 		}
 	}
-	if len(v.ids(vlogExt)) == 0 {
-		v.find(fileName(vlogExt, 1), "is missing, and so is every other "+vlogExt, doPutBack)
+	if len(v.ids(VlogExt)) == 0 {
+		v.find(fileName(VlogExt, 1), "is missing, and so is every other "+VlogExt, doPutBack)
 	}
 }
 
 // readTables checks each table that MANIFEST names.
-func (v *survey) readTables() {
-	ids := make([]uint64, 0, len(v.live))
-	for id := range v.live {
+func (v *Survey) readTables() {
+	ids := make([]uint64, 0, len(v.Live))
+	for id := range v.Live {
 		ids = append(ids, id)
 	}
 	slices.SortFunc(ids, func(a, b uint64) int { return cmp.Compare(b, a) })
 	for _, id := range ids {
-		name := fileName(tableExt, id)
+		name := fileName(TableExt, id)
 		if _, ok := v.sizes[name]; !ok {
 			if _, err := os.Lstat(filepath.Join(v.dir, name)); errors.Is(err, fs.ErrNotExist) {
-				v.find(name, "is missing, and MANIFEST names it", doRepair)
+				v.find(name, "is missing, and MANIFEST names it", DoRepair)
 			}
 			continue
 		}
 		v.readTable(id)
 	}
-	for _, id := range v.ids(tableExt) {
-		if _, ok := v.live[id]; !ok && v.live != nil {
+	for _, id := range v.ids(TableExt) {
+		if _, ok := v.Live[id]; !ok && v.Live != nil {
 			v.spare = append(v.spare, id)
 		}
 	}
 }
 
-func (v *survey) readTable(id uint64) {
-	name := fileName(tableExt, id)
+func (v *Survey) readTable(id uint64) {
+	name := fileName(TableExt, id)
 	err := v.withTable(id, func(t *tableFile) error {
 		v.tables[id] = t
 		if v.left -= v.sizes[name]; v.left < 0 {
@@ -298,7 +303,7 @@ func (v *survey) readTable(id uint64) {
 }
 
 // tableError finds what the system says of a file, and tells whether it said something.
-func (v *survey) tableError(name string, err error) bool {
+func (v *Survey) tableError(name string, err error) bool {
 	var pe *fs.PathError
 	if !errors.As(err, &pe) {
 		return false
@@ -307,14 +312,15 @@ func (v *survey) tableError(name string, err error) bool {
 	return true
 }
 
-// withTable opens a table for f. An index that matches its checksum and is none makes its reader panic.
-func (v *survey) withTable(id uint64, f func(*tableFile) error) (err error) {
+// withTable opens a table for f. An index that matches its checksum and is none makes its reader
+// panic.
+func (v *Survey) withTable(id uint64, f func(*tableFile) error) (err error) {
 	defer func() {
 		if recover() != nil {
 			err = errTable
 		}
 	}()
-	file, err := os.Open(filepath.Join(v.dir, fileName(tableExt, id)))
+	file, err := os.Open(filepath.Join(v.dir, fileName(TableExt, id)))
 	if err != nil {
 		return err
 	}
@@ -330,11 +336,12 @@ func (v *survey) withTable(id uint64, f func(*tableFile) error) (err error) {
 	return f(t)
 }
 
-// checkLevels finds tables that lie in one another's place: below level 0 no two hold the same keys.
-func (v *survey) checkLevels() {
+// checkLevels finds tables that lie in one another's place: below level 0 no two hold the same
+// keys.
+func (v *Survey) checkLevels() {
 	byLevel := map[uint32][]uint64{}
 	for id := range v.tables {
-		if level := v.live[id]; level > 0 {
+		if level := v.Live[id]; level > 0 {
 			byLevel[level] = append(byLevel[level], id)
 		}
 	}
@@ -342,19 +349,21 @@ func (v *survey) checkLevels() {
 		slices.SortFunc(ids, func(a, b uint64) int { return cmp.Compare(v.tables[a].bounds[0], v.tables[b].bounds[0]) })
 		for i := 1; i < len(ids); i++ {
 			if v.tables[ids[i]].bounds[0] < v.tables[ids[i-1]].bounds[1] {
-				v.find(fileName(tableExt, ids[i]), "holds the same keys as "+fileName(tableExt, ids[i-1])+": it is another file's content, or MANIFEST another store's",
+				v.find(fileName(TableExt, ids[i]), "holds the same keys as "+fileName(TableExt, ids[i-1])+": it is another file's content, or MANIFEST another store's",
 					doPutBack)
 			}
 		}
 	}
 }
 
-// farAhead is more tables than Badger begins at a time: a number further ahead is no table that it was making when the program ended.
+// farAhead is more tables than Badger begins at a time: a number further ahead is no table that it
+// was making when the program ended.
 const farAhead = 100
 
-// checkSpare looks at the tables that MANIFEST does not name. Badger deletes them, so they must be what a crash leaves: not whole, because
-// they were being made or deleted, or with nothing in them that is not elsewhere.
-func (v *survey) checkSpare() {
+// checkSpare looks at the tables that MANIFEST does not name. Badger deletes them, so they must be
+// what a crash leaves: not whole, because they were being made or deleted, or with nothing in them
+// that is not elsewhere.
+func (v *Survey) checkSpare() {
 	once, last := map[uint64]bool{}, uint64(0) // it named them, and they are out of date
 	for _, set := range v.manifest.sets {
 		for _, c := range set.changes {
@@ -366,7 +375,7 @@ func (v *survey) checkSpare() {
 			continue
 		}
 		if id > last+farAhead {
-			v.find(fileName(tableExt, id), "does not belong there: MANIFEST does not name it, and no crash leaves it", doMove)
+			v.find(fileName(TableExt, id), "does not belong there: MANIFEST does not name it, and no crash leaves it", doMove)
 			continue
 		}
 		want := map[string]uint64{}
@@ -375,20 +384,21 @@ func (v *survey) checkSpare() {
 		}
 		v.without(want)
 		if len(want) > 0 {
-			v.find("MANIFEST", fmt.Sprintf("does not name db/%s, which holds %d records that are nowhere else", fileName(tableExt, id), len(want)), doRepair)
+			v.find("MANIFEST", fmt.Sprintf("does not name db/%s, which holds %d records that are nowhere else", fileName(TableExt, id), len(want)), DoRepair)
 		}
 	}
 }
 
-// without deletes from want the records that the tables of MANIFEST or the .mem files have as well, as they are there or newer.
-func (v *survey) without(want map[string]uint64) {
+// without deletes from want the records that the tables of MANIFEST or the .mem files have as well,
+// as they are there or newer.
+func (v *Survey) without(want map[string]uint64) {
 	have := func(e entry) {
 		if version, ok := want[e.key]; ok && e.version >= version {
 			delete(want, e.key)
 		}
 	}
 	for _, l := range v.mems {
-		for _, e := range l.entries {
+		for _, e := range l.Entries {
 			have(e.entry)
 		}
 	}
@@ -398,10 +408,10 @@ func (v *survey) without(want map[string]uint64) {
 }
 
 // checkPointers finds values that are to be in the value log and are not.
-func (v *survey) checkPointers() {
+func (v *Survey) checkPointers() {
 	found := map[string]bool{}
 	for p, from := range v.points {
-		name := fileName(vlogExt, uint64(p.file))
+		name := fileName(VlogExt, uint64(p.file))
 		l, whole := v.vlogs[uint64(p.file)]
 		_, there := v.sizes[name]
 		switch {
@@ -409,9 +419,9 @@ func (v *survey) checkPointers() {
 		case !there:
 			found[name] = true
 			v.find(name, "is missing, and "+from+" names it", doPutBack)
-		case int(p.at)+int(p.size) > l.end:
+		case int(p.at)+int(p.size) > l.End:
 			found[name] = true
-			v.find(name, fmt.Sprintf("ends at byte %d, and %s names more of it", l.end, from), doPutBack)
+			v.find(name, fmt.Sprintf("ends at byte %d, and %s names more of it", l.End, from), doPutBack)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package store
+package folder
 
 import (
 	"fmt"
@@ -9,14 +9,15 @@ import (
 	"slices"
 )
 
-// scratchParents are where the scratch folder may lie: in memory or with the temporary files, and in the data folder if there is no room for it elsewhere.
-func scratchParents(dir string) []string { return []string{"/dev/shm", os.TempDir(), dir} }
+// ScratchParents are where the scratch folder may lie: in memory or with the temporary files, and
+// in the data folder if there is no room for it elsewhere.
+func ScratchParents(dir string) []string { return []string{"/dev/shm", os.TempDir(), dir} }
 
-// scratch makes a folder of that name with what the survey found, as Badger would have it with these
-// tables: copies of the small files, cut where Badger would cut them, and links to the others. The
-// caller removes it.
-func (v *survey) scratch(name string, live map[uint64]uint32) (dir string, err error) {
-	for _, parent := range scratchParents(filepath.Dir(v.dir)) {
+// MakeScratch makes a folder of that name with what the survey found, as Badger would have it with
+// these tables: copies of the small files, cut where Badger would cut them, and links to the
+// others. The caller removes it.
+func (v *Survey) MakeScratch(name string, live map[uint64]uint32) (dir string, err error) {
+	for _, parent := range ScratchParents(filepath.Dir(v.dir)) {
 		dir = filepath.Join(parent, name)
 		if err = os.Mkdir(dir, 0o700); err != nil {
 			continue
@@ -29,7 +30,7 @@ func (v *survey) scratch(name string, live map[uint64]uint32) (dir string, err e
 	return "", fmt.Errorf("store: no room to try the store out: %w", err)
 }
 
-func (v *survey) fill(dir string, live map[uint64]uint32) error {
+func (v *Survey) fill(dir string, live map[uint64]uint32) error {
 	manifest, err := encodeManifest(live)
 	if err != nil {
 		return err
@@ -43,24 +44,24 @@ func (v *survey) fill(dir string, live map[uint64]uint32) error {
 	}
 	link := func(name string) error { return os.Symlink(filepath.Join(from, name), filepath.Join(dir, name)) }
 	for _, id := range slices.Sorted(maps.Keys(live)) {
-		if err := link(fileName(tableExt, id)); err != nil {
+		if err := link(fileName(TableExt, id)); err != nil {
 			return err
 		}
 	}
 	for id := range v.vlogs {
-		if v.sizes[fileName(vlogExt, id)] == 0 {
+		if v.sizes[fileName(VlogExt, id)] == 0 {
 			continue
 		}
-		if err := link(fileName(vlogExt, id)); err != nil {
+		if err := link(fileName(VlogExt, id)); err != nil {
 			return err
 		}
 	}
 	for id, l := range v.mems {
-		if len(l.entries) == 0 {
+		if len(l.Entries) == 0 {
 			continue
 		}
-		b := make([]byte, l.end)
-		file, err := os.Open(filepath.Join(from, fileName(memExt, id)))
+		b := make([]byte, l.End)
+		file, err := os.Open(filepath.Join(from, fileName(MemExt, id)))
 		if err != nil {
 			return err
 		}
@@ -69,7 +70,7 @@ func (v *survey) fill(dir string, live map[uint64]uint32) error {
 			err = cerr
 		}
 		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, fileName(memExt, id)), b, 0o600)
+			err = os.WriteFile(filepath.Join(dir, fileName(MemExt, id)), b, 0o600)
 		}
 		if err != nil {
 			return err

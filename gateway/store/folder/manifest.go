@@ -1,4 +1,4 @@
-package store
+package folder
 
 import (
 	"encoding/binary"
@@ -17,7 +17,8 @@ import (
 // castagnoli is the checksum of everything that Badger writes.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// manifest is Badger's MANIFEST: the sets of changes to the tables, in the order in which they were made. A set is a change as a whole.
+// manifest is Badger's MANIFEST: the sets of changes to the tables, in the order in which they were
+// made. A set is a change as a whole.
 type manifest struct {
 	sets []changeSet
 	size int // of what is whole; a set that was being appended may follow
@@ -31,7 +32,8 @@ type changeSet struct {
 // manifestHead is Badger's magic, our external magic 0, and Badger's version.
 var manifestHead = []byte{'B', 'd', 'g', 'r', 0, 0, 0, 8}
 
-// parseManifest reads a MANIFEST. Half a set at its end is what a crash leaves and is no error; Badger cuts it off.
+// parseManifest reads a MANIFEST. Half a set at its end is what a crash leaves and is no error;
+// Badger cuts it off.
 func parseManifest(b []byte) (manifest, error) {
 	m := manifest{size: len(manifestHead)}
 	if len(b) < len(manifestHead) || string(b[:len(manifestHead)]) != string(manifestHead) {
@@ -116,16 +118,16 @@ func encodeManifest(tables map[uint64]uint32) ([]byte, error) {
 	return append(out, body...), nil
 }
 
-// lastChange is the newest change set of a MANIFEST.
-type lastChange struct {
-	at      int64 // where it begins; 0 if it is the only one
-	made    int64 // how many tables it makes
-	deletes bool  // whether it deletes one
+// LastChange is the newest change set of a MANIFEST.
+type LastChange struct {
+	At      int64 // where it begins; 0 if it is the only one
+	Made    int64 // how many tables it makes
+	Deletes bool  // whether it deletes one
 }
 
-// readLastChange reads the newest change set in a MANIFEST. The zero value is of one that is the only
-// one: Badger has just written MANIFEST anew, which it does after some 10,000 tables.
-func readLastChange(f *os.File) (last lastChange, err error) {
+// ReadLastChange reads the newest change set in a MANIFEST. The zero value is of one that is the
+// only one: Badger has just written MANIFEST anew, which it does after some 10,000 tables.
+func ReadLastChange(f *os.File) (last LastChange, err error) {
 	info, err := f.Stat()
 	if err != nil {
 		return last, err
@@ -139,13 +141,13 @@ func readLastChange(f *os.File) (last lastChange, err error) {
 	for n := header; n+frame <= len(b); {
 		size := int(binary.BigEndian.Uint32(b[n:]))
 		if size > len(b)-n-frame {
-			return lastChange{}, io.ErrUnexpectedEOF
+			return LastChange{}, io.ErrUnexpectedEOF
 		}
-		last.at, body = int64(n), b[n+frame:n+frame+size]
+		last.At, body = int64(n), b[n+frame:n+frame+size]
 		n += frame + size
 	}
-	if last.at <= header {
-		return lastChange{}, nil
+	if last.At <= header {
+		return LastChange{}, nil
 	}
 	var set pb.ManifestChangeSet
 	if err := proto.Unmarshal(body, &set); err != nil {
@@ -154,9 +156,9 @@ func readLastChange(f *os.File) (last lastChange, err error) {
 	for _, c := range set.GetChanges() {
 		switch c.Op {
 		case pb.ManifestChange_CREATE:
-			last.made++
+			last.Made++
 		case pb.ManifestChange_DELETE:
-			last.deletes = true
+			last.Deletes = true
 		}
 	}
 	return last, nil

@@ -1,0 +1,129 @@
+// Package folder knows the data folder of a store as files: which there are, how each must look,
+// what is missing or damaged, and how Badger's own files are read without Badger, which panics at
+// damaged ones. It plans and makes a repair, makes the files of a new store, and keeps the ballast
+// that a full disk is written from. It opens no database and knows no record: what is sealed stays
+// sealed.
+package folder
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"latchkey/keys"
+)
+
+// Sentinels for [errors.Is].
+var (
+	ErrCorrupt = errors.New("corrupt")                    // a file or a record; the text names it
+	ErrFormat  = errors.New("written by a newer version") // this program cannot read it
+	ErrLocked  = errors.New("in use by another process")
+	ErrNoSpace = errors.New("too little free space")
+)
+
+// FormatVersion is the newest format this program reads and the one it writes. See FORMAT.md.
+const FormatVersion = 1
+
+// Files are the paths of a data folder: the folder itself, site.key, site.check, site.head and db/.
+type Files struct{ Dir, Key, Check, Head, DB string }
+
+// NameFiles are the files of a data folder. keyFile is where the site key is, if not in it.
+func NameFiles(dir, keyFile string) Files {
+	f := Files{Dir: dir, Key: keyFile, Check: filepath.Join(dir, "site.check"), Head: filepath.Join(dir, "site.head"),
+		DB: filepath.Join(dir, "db")}
+	if f.Key == "" {
+		f.Key = filepath.Join(dir, "site.key")
+	}
+	return f
+}
+
+// IsEmpty tells whether there is no store yet.
+func (f Files) IsEmpty() bool {
+	inside, err := os.ReadDir(f.DB)
+	return len(inside) == 0 && (err == nil || errors.Is(err, fs.ErrNotExist))
+}
+
+// Lock makes the data folder if need be and takes its lock, which leaves no trace on disk and goes
+// when the file is closed. Whoever has it is alone.
+func (f Files) Lock() (*os.File, error) {
+	if f.Dir == "" {
+		return nil, errors.New("store: no data folder given")
+	}
+	if err := os.MkdirAll(f.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("store: data folder: %w", err)
+	}
+	d, err := os.Open(f.Dir)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, DescribeUnreadable(f.Dir, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store: data folder: %w", err)
+	}
+	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = d.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = ErrLocked
+		}
+		return nil, fmt.Errorf("store: %s: %w", f.Dir, err)
+	}
+	return d, nil
+}
+
+// IsAbsent tells whether nothing has that name.
+func IsAbsent(path string) (bool, error) {
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	return false, err
+}
+
+// writeNew makes a file of mode 0600 that is either whole or not there, durable when it returns. It
+// replaces nothing.
+func writeNew(path, text string) error {
+	// The folder's lock is held, so nobody makes the file between the look and the rename.
+	if gone, err := IsAbsent(path); err != nil || !gone {
+		return fmt.Errorf("%s: %w", path, fs.ErrExist)
+	}
+	return replace(path, []byte(text))
+}
+
+// replace is writeNew, in place of what is there.
+func replace(path string, text []byte) (err error) {
+	tmp := path + "." + keys.Random(10)
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(tmp) }()
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	return SyncPath(filepath.Dir(path))
+}
+
+// SyncPath makes a file, or which files a folder has, durable.
+func SyncPath(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if cerr := d.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}

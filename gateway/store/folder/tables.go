@@ -1,0 +1,55 @@
+package folder
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// ReadLiveTables reads which tables MANIFEST names now, and the level of each.
+func ReadLiveTables(dir string) (map[uint64]uint32, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "MANIFEST"))
+	if err != nil {
+		return nil, DescribeUnreadable("db/MANIFEST", err)
+	}
+	m, err := parseManifest(b)
+	var live map[uint64]uint32
+	if err == nil {
+		live, err = m.levels(len(m.sets))
+	}
+	if err != nil {
+		return nil, &Damage{Name: "db/MANIFEST", What: err.Error(), Do: DoCopy}
+	}
+	return live, nil
+}
+
+// CheckTable reads all of a table and names what is wrong with it.
+func CheckTable(dir string, id uint64) error {
+	v := Survey{dir: dir}
+	err := v.withTable(id, func(t *tableFile) error { return t.check(nil) })
+	if err == nil {
+		return nil
+	}
+	name := "db/" + fileName(TableExt, id)
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return DescribeUnreadable(name, err)
+	}
+	return &Damage{Name: name, What: err.Error(), Do: DoCopy}
+}
+
+// EmptyLogs are the names of the logs without a byte.
+func (v *Survey) EmptyLogs() (names []string) {
+	for _, ext := range []string{MemExt, VlogExt} {
+		for _, id := range v.ids(ext) {
+			if name := fileName(ext, id); v.sizes[name] == 0 {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// CountMems is how many whole .mem files there are.
+func (v *Survey) CountMems() int { return len(v.mems) }
