@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
+	"latchkey/cli/terminal"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
 )
@@ -20,7 +21,7 @@ func accountCommands() []spec {
 	return []spec{
 		{
 			name: "add", args: "NAME", usage: "add an account for the website; its password is read from standard input", need: []string{"role"}, makes: true,
-			flags: []cli.Flag{&cli.StringFlag{Name: "role", Usage: orList(roleNames())}},
+			flags: []cli.Flag{&cli.StringFlag{Name: "role", Usage: terminal.JoinOr(roleNames())}},
 			run:   addAccount,
 		},
 		{
@@ -36,7 +37,7 @@ func accountCommands() []spec {
 			},
 		},
 		{
-			name: "role", args: "NAME ROLE", usage: "give an account another role: " + orList(roleNames()),
+			name: "role", args: "NAME ROLE", usage: "give an account another role: " + terminal.JoinOr(roleNames()),
 			run: func(x *call) error {
 				return changeAccount(x, admin.AccountChange{Role: x.arg(1)}, func(a admin.Account) string { return a.Name + " is " + string(a.Role) + " now" })
 			},
@@ -124,7 +125,7 @@ func (x *call) password() (string, error) {
 		}
 		return first, err
 	}
-	line, err := newLineReader(io.LimitReader(x.App.Reader, 1024)).next(x.Context.Context)
+	line, err := terminal.NewLineReader(io.LimitReader(x.App.Reader, 1024)).Next(x.Context.Context)
 	if errors.Is(err, io.EOF) {
 		return "", x.wrong("there is no password on standard input: write it there, in a line")
 	}
@@ -132,7 +133,7 @@ func (x *call) password() (string, error) {
 }
 
 func (x *call) hidden(in *os.File, prompt string) (string, error) {
-	say(x.App.ErrWriter, prompt)
+	terminal.PrintLine(x.App.ErrWriter, prompt)
 	b, err := term.ReadPassword(int(in.Fd()))
 	if err != nil {
 		return "", fmt.Errorf("read the password: %w", err)

@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/terminal"
 	"latchkey/gateway/admin"
 )
 
@@ -34,7 +35,7 @@ func status(x *call) error {
 			printLine(w, "lockdown: doors stay shut for everybody")
 		}
 		if !s.Time.Trusted {
-			printLine(w, "the clock is not trusted: "+oneLine(s.Time.Why))
+			printLine(w, "the clock is not trusted: "+terminal.QuoteLine(s.Time.Why))
 		}
 		for _, t := range s.Doors {
 			printRow(w, []string{t.Name, doorText(t, zone)})
@@ -111,7 +112,7 @@ func acknowledge(x *call) error {
 		}
 	}
 	if len(numbers) == 0 {
-		return fmt.Errorf("%s: it has no open alarm: latchkey alarm list shows those that nobody has acknowledged", quoteWord(which))
+		return fmt.Errorf("%s: it has no open alarm: latchkey alarm list shows those that nobody has acknowledged", terminal.QuoteWord(which))
 	}
 	for _, n := range numbers {
 		err := ask(x, http.MethodPost, at("/v1/alarms/%s/acknowledge", strconv.FormatUint(n, 10)), admin.Acknowledgement{Remark: x.String("remark")},

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/urfave/cli/v2"
+
+	"latchkey/cli/terminal"
 )
 
 var testGlobals = []cli.Flag{&cli.StringFlag{Name: "data"}, &cli.BoolFlag{Name: "json"}}
@@ -40,9 +42,9 @@ func TestArrange(t *testing.T) {
 		{name: "a switch with a value", in: "target list --json=door", wrong: "takes no value"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := arrange(testGlobals, commands(), strings.Fields(tt.in))
+			got, err := terminal.Arrange(testGlobals, commands(), strings.Fields(tt.in))
 			if tt.wrong != "" {
-				if !errors.As(err, new(usageError)) || !strings.Contains(err.Error(), tt.wrong) {
+				if !errors.As(err, new(terminal.UsageError)) || !strings.Contains(err.Error(), tt.wrong) {
 					t.Errorf("got %q and %v, want a wrong use: %s", got, err, tt.wrong)
 				}
 				return
@@ -62,14 +64,14 @@ func FuzzArrange(f *testing.F) {
 	all := commands()
 	f.Fuzz(func(t *testing.T, line string) {
 		args := strings.Split(line, "\x00")
-		once, err := arrange(testGlobals, all, args)
+		once, err := terminal.Arrange(testGlobals, all, args)
 		if err != nil {
-			if !errors.As(err, new(usageError)) {
+			if !errors.As(err, new(terminal.UsageError)) {
 				t.Fatalf("%q: got %v, want a wrong use", args, err)
 			}
 			return
 		}
-		twice, err := arrange(testGlobals, all, once)
+		twice, err := terminal.Arrange(testGlobals, all, once)
 		if err != nil || !slices.Equal(once, twice) {
 			t.Errorf("%q: got %q, then %q and %v", args, once, twice, err)
 		}

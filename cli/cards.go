@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/terminal"
 	"latchkey/gateway/admin"
 	"latchkey/keys"
 )
@@ -93,7 +94,7 @@ func (x *call) uid() (string, error) {
 		return x.String("uid"), nil
 	}
 	ctx := x.Context.Context
-	line, err := newLineReader(io.LimitReader(x.App.Reader, 256)).next(ctx)
+	line, err := terminal.NewLineReader(io.LimitReader(x.App.Reader, 256)).Next(ctx)
 	switch {
 	case ctx.Err() != nil:
 		return "", ctx.Err()

@@ -11,6 +11,10 @@ import (
 	"syscall"
 
 	"github.com/urfave/cli/v2"
+
+	"latchkey/cli/demo"
+	"latchkey/cli/simulate"
+	"latchkey/cli/terminal"
 )
 
 // Main runs one command line, without the program's name in front, and returns the exit status: 0 done, 1 failed, 2 wrong use, and 3
@@ -33,10 +37,7 @@ func interrupts() []os.Signal {
 	return signals
 }
 
-const (
-	dataFlag = "data"
-	jsonFlag = "json"
-)
+const dataFlag = "data"
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	app := &cli.App{
@@ -45,7 +46,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		UsageText: "latchkey [--data DIR] [--json] COMMAND …",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: dataFlag, Usage: "data folder", EnvVars: []string{"LATCHKEY_DATA"}, Value: defaultData(), TakesFile: true},
-			&cli.BoolFlag{Name: jsonFlag, Usage: "print the answer of the admin API as JSON"},
+			&cli.BoolFlag{Name: terminal.JSONFlag, Usage: "print the answer of the admin API as JSON"},
 		},
 		Commands:       commands(),
 		HideVersion:    true, // there is a command
@@ -56,7 +57,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		OnUsageError:   wrongUse,
 	}
 	quiet(app.Commands)
-	arranged, err := arrange(app.Flags, app.Commands, args)
+	arranged, err := terminal.Arrange(app.Flags, app.Commands, args)
 	if err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func commands() []*cli.Command {
 	return []*cli.Command{
 		serveCommand(),
-		demoCommand(),
+		demo.Command(demo.Setting{Version: version(), Socket: socketName, Options: storeOptions}),
 		group("target", "doors and lamps", targetCommands()...),
 		group("device", "readers, switches, locks, lamps and sensors, and their keys", deviceCommands()...),
 		group("person", "who may hold cards", personCommands()...),
@@ -89,7 +90,7 @@ func commands() []*cli.Command {
 		group("audit", "check the chain of events", auditCommands()...),
 		group("store", "repair or replace a damaged store, while no gateway runs", storeCommands()...),
 		trialCommand(),
-		simulateCommand(),
+		simulate.Command(),
 		versionCommand().command(),
 	}
 }
@@ -104,7 +105,7 @@ func quiet(commands []*cli.Command) {
 }
 
 func wrongUse(c *cli.Context, err error, _ bool) error {
-	return usagef(c, "%v", err)
+	return terminal.WrongUse(c, "%v", err)
 }
 
 // defaultData is where the data is when nobody says.

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"latchkey/cli/terminal"
 	"latchkey/gateway"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
@@ -61,7 +62,7 @@ const (
 // connect returns a client of the gateway that runs on the data folder, or of the store in it.
 func connect(ctx context.Context, p place) (*client, error) {
 	if p.dir == "" {
-		return nil, usageError{"latchkey: there is no home folder to keep data in: name one with --data DIR or LATCHKEY_DATA"}
+		return nil, terminal.UsageError{Text: "latchkey: there is no home folder to keep data in: name one with --data DIR or LATCHKEY_DATA"}
 	}
 	dir, err := filepath.Abs(p.dir)
 	if err != nil {
@@ -91,7 +92,7 @@ func (p place) try(ctx context.Context) (*client, error) {
 	}
 	switch {
 	case p.live:
-		return nil, fmt.Errorf("%w on %s: start one with latchkey serve --data %s", errNoGateway, p.dir, quoteWord(p.dir))
+		return nil, fmt.Errorf("%w on %s: start one with latchkey serve --data %s", errNoGateway, p.dir, terminal.QuoteWord(p.dir))
 	case !p.makes && p.empty():
 		return nil, fmt.Errorf("there is no latchkey data in %s: latchkey target add makes the first, or name the folder with --data", p.dir)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/terminal"
 	"latchkey/gateway/clock"
 )
 
@@ -56,18 +57,18 @@ func (s spec) check(c *cli.Context) error {
 	want := strings.Fields(s.args)
 	for i, name := range want {
 		if c.NArg() <= i && name[0] != '[' {
-			return usagef(c, "want %s: %s", name, s.example(c))
+			return terminal.WrongUse(c, "want %s: %s", name, s.example(c))
 		}
 		if c.NArg() > i && c.Args().Get(i) == "" {
-			return usagef(c, "%s is empty: %s", name, s.example(c))
+			return terminal.WrongUse(c, "%s is empty: %s", name, s.example(c))
 		}
 	}
 	if c.NArg() > len(want) {
-		return usagef(c, "%q is too much: %s", shortWord(c.Args().Get(len(want))), s.example(c))
+		return terminal.WrongUse(c, "%q is too much: %s", terminal.ShortenWord(c.Args().Get(len(want))), s.example(c))
 	}
 	for _, name := range s.need {
 		if c.String(name) == "" && len(c.StringSlice(name)) == 0 {
-			return usagef(c, "want --%s: %s", name, s.example(c))
+			return terminal.WrongUse(c, "want --%s: %s", name, s.example(c))
 		}
 	}
 	return nil
@@ -75,7 +76,7 @@ func (s spec) check(c *cli.Context) error {
 
 // example is how the command is written, with what it needs.
 func (s spec) example(c *cli.Context) string {
-	words := []string{commandName(c)}
+	words := []string{terminal.NameCommand(c)}
 	if s.args != "" {
 		words = append(words, s.args)
 	}
@@ -93,16 +94,18 @@ type call struct {
 	site *time.Location
 }
 
-func (x *call) wrong(format string, a ...any) error { return usagef(x.Context, format, a...) }
+func (x *call) wrong(format string, a ...any) error {
+	return terminal.WrongUse(x.Context, format, a...)
+}
 
 func (x *call) arg(i int) string { return x.Args().Get(i) }
 
-func (x *call) json() bool { return x.Bool(jsonFlag) }
+func (x *call) json() bool { return x.Bool(terminal.JSONFlag) }
 
 // note tells the person at the terminal something that is no part of the answer.
 func (x *call) note(format string, a ...any) {
 	if !x.json() {
-		say(x.App.ErrWriter, fmt.Sprintf(format, a...))
+		terminal.PrintLine(x.App.ErrWriter, fmt.Sprintf(format, a...))
 	}
 }
 
@@ -111,7 +114,7 @@ func (x *call) close() error {
 		return nil
 	}
 	if x.api.notice != "" {
-		say(x.App.ErrWriter, "latchkey: "+x.api.notice)
+		terminal.PrintLine(x.App.ErrWriter, "latchkey: "+x.api.notice)
 	}
 	return x.api.close()
 }
@@ -130,7 +133,7 @@ func (x *call) connect() (*client, error) {
 // again is the same command line in words for a shell, for another user; what it should not show is left to standard input.
 func (x *call) again(dir string) string {
 	words := []string{"latchkey", "--data", dir}
-	words = append(words, strings.Fields(strings.TrimPrefix(commandName(x.Context), "latchkey"))...)
+	words = append(words, strings.Fields(strings.TrimPrefix(terminal.NameCommand(x.Context), "latchkey"))...)
 	for _, f := range x.Command.Flags {
 		name := f.Names()[0]
 		if name == "help" || !x.IsSet(name) {
@@ -152,13 +155,13 @@ func (x *call) again(dir string) string {
 		}
 	}
 	if x.json() {
-		words = append(words, "--"+jsonFlag)
+		words = append(words, "--"+terminal.JSONFlag)
 	}
 	for i, w := range append(words, x.Args().Slice()...) {
 		if i < len(words) {
-			words[i] = quoteWord(w)
+			words[i] = terminal.QuoteWord(w)
 		} else {
-			words = append(words, quoteWord(w))
+			words = append(words, terminal.QuoteWord(w))
 		}
 	}
 	return strings.Join(words, " ")
@@ -244,17 +247,6 @@ func query(path string, pairs ...string) string {
 		return path
 	}
 	return path + "?" + v.Encode()
-}
-
-// quoteWord makes s one word of a POSIX shell.
-func quoteWord(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._:/@%+,=", r)
-	}
-	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 func unmarshal(b []byte, v any) error {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/terminal"
 	"latchkey/gateway"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/certificate"
@@ -26,27 +27,27 @@ func consoleConfig(c *cli.Context) (*gateway.ConsoleConfig, error) {
 	if addr == "off" {
 		for _, name := range []string{"local-net", "console-name", "console-cert", "console-key", "acme"} {
 			if c.IsSet(name) {
-				return nil, usagef(c, "--%s is for the website, and --console is off: leave one of them out", name)
+				return nil, terminal.WrongUse(c, "--%s is for the website, and --console is off: leave one of them out", name)
 			}
 		}
 		return nil, nil
 	}
 	if _, err := net.ResolveTCPAddr("tcp", addr); addr == "" || err != nil {
-		return nil, usagef(c, "--console %q: want host:port or :port, or off", addr)
+		return nil, terminal.WrongUse(c, "--console %q: want host:port or :port, or off", addr)
 	}
 	cfg := &gateway.ConsoleConfig{Listen: addr, Dispensable: !c.IsSet("console"), Certificate: certificate.Config{Names: c.StringSlice("console-name"),
 		CertFile: c.Path("console-cert"), KeyFile: c.Path("console-key")}}
 	for _, s := range c.StringSlice("local-net") {
 		p, err := netip.ParsePrefix(s)
 		if err != nil || p != p.Masked() {
-			return nil, usagef(c, "--local-net %q: want a network like 192.168.1.0/24 or fd12:3456::/64", shortWord(s))
+			return nil, terminal.WrongUse(c, "--local-net %q: want a network like 192.168.1.0/24 or fd12:3456::/64", terminal.ShortenWord(s))
 		}
 		cfg.Local = append(cfg.Local, p)
 	}
 	if name := c.String("acme"); name != "" {
 		if !c.Bool("acme-agree") {
-			return nil, usagef(c, "--acme %s: read the terms of the ACME server first, then say --acme-agree",
-				shortWord(name))
+			return nil, terminal.WrongUse(c, "--acme %s: read the terms of the ACME server first, then say --acme-agree",
+				terminal.ShortenWord(name))
 		}
 		cfg.Certificate.ACME = &certificate.ACME{Name: name, Email: c.String("acme-email"), Directory: c.String("acme-directory"), Agreed: true}
 	}
@@ -90,7 +91,7 @@ func elsewhere(listen, url string) string {
 	for i, host := range hosts {
 		hosts[i] = "https://" + net.JoinHostPort(host, port) + "/"
 	}
-	return " (from other machines " + orList(hosts) + ")"
+	return " (from other machines " + terminal.JoinOr(hosts) + ")"
 }
 
 // inProcess is a client of a gateway in this process.

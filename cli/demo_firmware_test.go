@@ -5,7 +5,6 @@ package cli
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -19,26 +18,6 @@ func TestFirmwareDemoStory(t *testing.T) {
 	got := Main([]string{"demo", "--script", "--firmware", "--firmware-dir", programs, "--verbose"}, nil, out, errs)
 	if text := out.from(0); got != 0 || errs.len() > 0 || !strings.Contains(text, "All went as told") || !strings.Contains(text, "front-lock: registered") {
 		t.Errorf("got exit %d, %q, and\n%s\nwant 0, nothing, and that all went as told", got, errs.from(0), text)
-	}
-}
-
-func TestFirmwareDemoPower(t *testing.T) {
-	t.Parallel()
-	out := &lockedBuffer{}
-	dir, err := filepath.Abs(programs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := buildHouse(t.Context(), &console{w: out}, cast{programs: dir}, "mon-fri 08:00-18:00")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.close()
-	for _, line := range []string{"lock off", "lock off", "lock on", "lock on", "tap ann", "press"} {
-		h.obey(t.Context(), strings.Fields(line))
-	}
-	if text := out.from(0); strings.Count(text, "granted, and done") != 2 || !strings.Contains(text, "door unlocked") || !strings.Contains(text, "lamp on, 100 %") {
-		t.Errorf("got\n%s\nwant an open door and a lit lamp", text)
 	}
 }
 

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"regexp"
@@ -85,25 +84,5 @@ func TestInterruptedStoryIsNotWrong(t *testing.T) {
 	within(t, "the story to end", done)
 	if got := errs.from(0); status != 1 || got != "latchkey: interrupted\n" || strings.Contains(out.from(0), "NOT AS TOLD") {
 		t.Errorf("got %d %q, and\n%s\nwant 1, that it was interrupted, and no fault", status, got, out.from(0))
-	}
-}
-
-func TestInterruptEndsHoldOfNothing(t *testing.T) {
-	h := built(t)
-	ctx, interrupt := context.WithCancel(t.Context())
-	interrupt()
-	for name, play := range map[string]func(context.Context, *house) string{"scan": scanHeld, "command": commandHeld} {
-		done := make(chan struct{})
-		go func() { defer close(done); play(ctx, h) }()
-		within(t, "the hold of a "+name+" to end", done)
-	}
-}
-
-func TestInterruptEndsBuilding(t *testing.T) {
-	ctx, interrupt := context.WithCancel(t.Context())
-	interrupt()
-	h := &house{}
-	if err := h.await(ctx, func() bool { return false }); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want that it was interrupted", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/terminal"
 	"latchkey/gateway/admin"
 	"latchkey/keys"
 	"latchkey/keys/provision"
@@ -22,7 +23,7 @@ func deviceCommands() []spec {
 		{
 			name: "add", args: "NAME", usage: "enrol a device and print what goes into it: the secret is shown once", need: []string{"kind"}, makes: true,
 			flags: append([]cli.Flag{
-				&cli.StringFlag{Name: "kind", Usage: orList(kindNames())},
+				&cli.StringFlag{Name: "kind", Usage: terminal.JoinOr(kindNames())},
 				&cli.StringSliceFlag{Name: "target", Usage: "what it stands at, moves or may ask for; more than once for a switch"},
 			}, bundleFlags()...),
 			run: addDevice,
@@ -45,7 +46,7 @@ func deviceCommands() []spec {
 // bundleFlags say how a bundle is handed over.
 func bundleFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "format", Usage: orList(formatNames()), DefaultText: "text"},
+		&cli.StringFlag{Name: "format", Usage: terminal.JoinOr(formatNames()), DefaultText: "text"},
 		&cli.StringFlag{Name: "out", Usage: "write to this new file, which only you may read, instead of printing", TakesFile: true},
 		&cli.StringFlag{Name: "gateway", EnvVars: []string{"LATCHKEY_ANNOUNCE"}, Usage: "`HOST:PORT` that the device will call", DefaultText: "where the gateway listens"},
 	}
@@ -88,7 +89,7 @@ func rekeyDevice(x *call) error {
 func (x *call) handOver(done string, in admin.NewDevice, ask func(*admin.Enrolled) ([]byte, error)) (err error) {
 	format, err := provision.ParseFormat(cmp.Or(x.String("format"), string(provision.Text)))
 	if err != nil {
-		return x.wrong("there is no format %q: want %s", shortWord(x.String("format")), orList(formatNames()))
+		return x.wrong("there is no format %q: want %s", terminal.ShortenWord(x.String("format")), terminal.JoinOr(formatNames()))
 	}
 	if x.json() && x.IsSet("format") && !x.IsSet("out") {
 		return x.wrong("--json and --format both say how to print: give one of them")
@@ -286,7 +287,7 @@ func revokeDevice(x *call) error {
 				return x.changed(http.MethodPost, at("/v1/keys/%s/revoke", key), nil)
 			}
 		}
-		return x.wrong("%s has no key %q: latchkey device show %s lists them", d.Name, shortWord(key), d.Name)
+		return x.wrong("%s has no key %q: latchkey device show %s lists them", d.Name, terminal.ShortenWord(key), d.Name)
 	}
 	return x.changed(http.MethodPost, at("/v1/devices/%s/revoke", x.arg(0)), nil)
 }

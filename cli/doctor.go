@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/terminal"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/doctor"
 )
@@ -39,8 +40,8 @@ func diagnose(x *call) error {
 	}
 	err = x.show(raw, func(w io.Writer) {
 		for _, f := range d.Findings {
-			printLine(w, oneLine(f.Text))
-			printLine(w, "  → "+oneLine(f.Do))
+			printLine(w, terminal.QuoteLine(f.Text))
+			printLine(w, "  → "+terminal.QuoteLine(f.Do))
 		}
 		if d.More > 0 {
 			printLine(w, fmt.Sprintf("and %d more: name one with --device", d.More))
@@ -69,7 +70,7 @@ func diagnose(x *call) error {
 				printLine(w, fmt.Sprintf("and %d more, longer ago: --json has them", len(d.Failures)-i))
 				break
 			}
-			printRow(w, []string{string(f.Cause), oneLine(f.Identity), f.Device.Name, strconv.FormatUint(f.Count, 10), inZone(f.First, zone), inZone(f.Last, zone), f.Addr})
+			printRow(w, []string{string(f.Cause), terminal.QuoteLine(f.Identity), f.Device.Name, strconv.FormatUint(f.Count, 10), inZone(f.First, zone), inZone(f.Last, zone), f.Addr})
 		}
 	})
 	switch n := len(d.Findings) + d.More; {
@@ -96,7 +97,7 @@ func refused(device string, r doctor.Refusal, at string) string {
 	if r.Why != "" {
 		text += ": " + r.Why
 	}
-	return oneLine(text)
+	return terminal.QuoteLine(text)
 }
 
 // healthy says what nothing wrong means.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"testing"
 
+	"latchkey/cli/terminal"
 	"latchkey/gateway/admin"
 )
 
@@ -18,7 +19,7 @@ func TestExit(t *testing.T) {
 		text string
 	}{
 		{"done", nil, 0, ""},
-		{"wrong use", usageError{"latchkey target add: want NAME"}, 2, "latchkey target add: want NAME\n"},
+		{"wrong use", terminal.UsageError{Text: "latchkey target add: want NAME"}, 2, "latchkey target add: want NAME\n"},
 		{"no gateway here", fmt.Errorf("%w on x", errNoGateway), 3, "latchkey: no gateway is running on x\n"},
 		{"no gateway there", apiError{503, admin.TypeNoGateway, "start one"}, 3, "latchkey: start one\n"},
 		{"busy", apiError{503, "", "closed"}, 1, "latchkey: closed\n"},
@@ -33,14 +34,6 @@ func TestExit(t *testing.T) {
 				t.Errorf("got %d %q, want %d %q", got, stderr.String(), tt.want, tt.text)
 			}
 		})
-	}
-}
-
-func TestQuoteWord(t *testing.T) {
-	for in, want := range map[string]string{"ann": "ann", "": "''", "ann b": "'ann b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'"} {
-		if got := quoteWord(in); got != want {
-			t.Errorf("%q: got %s, want %s", in, got, want)
-		}
 	}
 }
 

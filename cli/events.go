@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/terminal"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
 )
@@ -84,7 +85,7 @@ func (x *call) since() (string, error) {
 		return time.Now().Add(-d).UTC().Format(time.RFC3339), nil
 	}
 	if _, err := access.ParseTime(s, time.UTC); errors.Is(err, access.ErrNoTime) && s != "" {
-		return "", x.wrong("--since %q: want a length of time like 2h or 36h, or a time like 2026-11-23 or \"2026-11-23 08:00\"", shortWord(s))
+		return "", x.wrong("--since %q: want a length of time like 2h or 36h, or a time like 2026-11-23 or \"2026-11-23 08:00\"", terminal.ShortenWord(s))
 	}
 	t, err := x.time("since")
 	if err != nil || t == nil {
@@ -155,4 +156,4 @@ func (x *call) follow(from uint64, zone *time.Location) error {
 }
 
 // eventLine is an event in one line, without its time and kind.
-func eventLine(ev access.Event) string { return oneLine(ev.Line()) }
+func eventLine(ev access.Event) string { return terminal.QuoteLine(ev.Line()) }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/terminal"
 	"latchkey/gateway/admin"
 )
 
@@ -128,7 +129,7 @@ func (x *call) oneOf(flags ...string) error {
 		spelled = append(spelled, "--"+f)
 	}
 	if n != 1 {
-		return x.wrong("want one of %s", orList(spelled))
+		return x.wrong("want one of %s", terminal.JoinOr(spelled))
 	}
 	return nil
 }

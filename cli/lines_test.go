@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"latchkey/cli/terminal"
 )
 
 const patience = 20 * time.Second
@@ -78,7 +80,7 @@ func TestInterruptEndsWaitForUID(t *testing.T) {
 func TestLines(t *testing.T) {
 	const text = "one\n\n  \ntwo"
 	var got []string
-	err := newLineReader(strings.NewReader(text)).each(t.Context(), func(line string) error {
+	err := terminal.NewLineReader(strings.NewReader(text)).ForEach(t.Context(), func(line string) error {
 		got = append(got, line)
 		return nil
 	})
@@ -88,19 +90,19 @@ func TestLines(t *testing.T) {
 
 	stop := errors.New("stop")
 	calls := 0
-	err = newLineReader(strings.NewReader(text)).each(t.Context(), func(string) error { calls++; return stop })
+	err = terminal.NewLineReader(strings.NewReader(text)).ForEach(t.Context(), func(string) error { calls++; return stop })
 	if !errors.Is(err, stop) || calls != 1 {
 		t.Errorf("got %v after %d calls, want the first error to end it", err, calls)
 	}
 
 	ctx, interrupt := context.WithCancel(t.Context())
 	calls = 0
-	err = newLineReader(strings.NewReader(text)).each(ctx, func(string) error { calls++; interrupt(); return nil })
+	err = terminal.NewLineReader(strings.NewReader(text)).ForEach(ctx, func(string) error { calls++; interrupt(); return nil })
 	if err != nil || calls != 1 {
 		t.Errorf("got %v after %d calls, want an interrupt to end it without an error", err, calls)
 	}
 
-	if err = newLineReader(strings.NewReader(strings.Repeat("x", 1<<17))).each(t.Context(), nil); err == nil {
+	if err = terminal.NewLineReader(strings.NewReader(strings.Repeat("x", 1<<17))).ForEach(t.Context(), nil); err == nil {
 		t.Error("a line without end: got no error")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"latchkey/cli/terminal"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
 )
@@ -24,7 +25,7 @@ func lampCommands() (out []spec) {
 	return append(out, spec{name: "level", args: "LAMP LEVEL", usage: "dim a lamp, 0 to 100", live: true, run: func(x *call) error {
 		n, err := strconv.ParseUint(x.arg(1), 10, 8)
 		if err != nil || n > 100 {
-			return x.wrong("there is no level %q: want 0 to 100", shortWord(x.arg(1)))
+			return x.wrong("there is no level %q: want 0 to 100", terminal.ShortenWord(x.arg(1)))
 		}
 		return x.operate(x.arg(0), "level", uint8(n))
 	}})
@@ -49,7 +50,7 @@ func (x *call) operate(target, action string, level uint8) error {
 		if err := x.show(raw, func(w io.Writer) {
 			printLine(w, fmt.Sprintf("%s: %s done (event %d)", target, action, got.Seq))
 			if got.Note != "" {
-				printLine(w, "note: "+oneLine(got.Note))
+				printLine(w, "note: "+terminal.QuoteLine(got.Note))
 			}
 		}); err != nil || done {
 			return err

@@ -8,6 +8,8 @@ import (
 	"os/user"
 	"strconv"
 	"syscall"
+
+	"latchkey/cli/terminal"
 )
 
 // owned refuses a data folder that belongs to somebody else: what we wrote there, its owner could not read.
@@ -30,7 +32,7 @@ func (p place) owned() error {
 	if u, err := user.LookupId(strconv.Itoa(int(st.Uid))); err == nil {
 		owner = u.Username
 	}
-	return fmt.Errorf("%s belongs to %s: sudo -u %s %s", p.dir, owner, quoteWord(owner), p.again(p.dir))
+	return fmt.Errorf("%s belongs to %s: sudo -u %s %s", p.dir, owner, terminal.QuoteWord(owner), p.again(p.dir))
 }
 
 // whoami is who makes the changes, for the events.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/terminal"
 	"latchkey/gateway"
 	"latchkey/gateway/clock"
 	"latchkey/gateway/store"
@@ -41,7 +42,7 @@ func serveCommand() *cli.Command {
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usagef(c, "serve takes no arguments, only flags")
+				return terminal.WrongUse(c, "serve takes no arguments, only flags")
 			}
 			return serve(c)
 		},
@@ -51,22 +52,22 @@ func serveCommand() *cli.Command {
 func serve(c *cli.Context) error {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.String("log"))); err != nil {
-		return usagef(c, "--log %q: want debug, info, warn or error", c.String("log"))
+		return terminal.WrongUse(c, "--log %q: want debug, info, warn or error", c.String("log"))
 	}
 	source := clock.Source(c.String("clock"))
 	if source != clock.NTP && source != clock.RTC {
-		return usagef(c, "--clock %q: want ntp or rtc", c.String("clock"))
+		return terminal.WrongUse(c, "--clock %q: want ntp or rtc", c.String("clock"))
 	}
 	if n := c.Int("max-sessions"); n < 1 || n > 1_000_000 {
-		return usagef(c, "--max-sessions %d: want 1…1000000", n)
+		return terminal.WrongUse(c, "--max-sessions %d: want 1…1000000", n)
 	}
 	if _, err := net.ResolveUDPAddr("udp", c.String("listen")); err != nil {
-		return usagef(c, "--listen %q: want host:port or :port, with a port up to 65535", c.String("listen"))
+		return terminal.WrongUse(c, "--listen %q: want host:port or :port, with a port up to 65535", c.String("listen"))
 	}
 	announce := announcedAddrs(c.String("listen"))
 	if a := c.String("announce"); a != "" {
 		if provision.CheckGateway(a) != nil {
-			return usagef(c, "--announce %q: want host:port as nodes reach this machine, like 192.0.2.1:5684", a)
+			return terminal.WrongUse(c, "--announce %q: want host:port as nodes reach this machine, like 192.0.2.1:5684", a)
 		}
 		announce = []string{a}
 	}
@@ -112,10 +113,10 @@ func serve(c *cli.Context) error {
 
 // serveLine is the same command line in words for a shell, for another user.
 func serveLine(c *cli.Context, dir string) string {
-	line := "latchkey --data " + quoteWord(dir) + " serve"
+	line := "latchkey --data " + terminal.QuoteWord(dir) + " serve"
 	for _, name := range []string{"local-net", "console-name"} {
 		for _, v := range c.StringSlice(name) {
-			line += " --" + name + " " + quoteWord(v)
+			line += " --" + name + " " + terminal.QuoteWord(v)
 		}
 	}
 	for _, name := range []string{"listen", "announce", "clock", "max-sessions", "console", "console-cert", "console-key", "acme", "acme-email",
@@ -125,7 +126,7 @@ func serveLine(c *cli.Context, dir string) string {
 		case name == "acme-agree":
 			line += " --" + name
 		default:
-			line += " --" + name + " " + quoteWord(fmt.Sprint(c.Value(name)))
+			line += " --" + name + " " + terminal.QuoteWord(fmt.Sprint(c.Value(name)))
 		}
 	}
 	return line

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/terminal"
 	"latchkey/gateway/store"
 )
 
@@ -42,7 +43,7 @@ func trialChild(ctx context.Context) *exec.Cmd {
 // storeOptions is how every command opens the store: it is tried out in a child, and the first error of the disk ends this process.
 func storeOptions(dir string) store.Options {
 	return store.Options{Dir: dir, Child: trialChild, Fatal: func(err error) {
-		say(os.Stderr, "latchkey: "+err.Error())
+		terminal.PrintLine(os.Stderr, "latchkey: "+err.Error())
 		os.Exit(1)
 	}}
 }

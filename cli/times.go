@@ -3,6 +3,7 @@ package cli
 import (
 	"time"
 
+	"latchkey/cli/terminal"
 	"latchkey/gateway/access"
 )
 
@@ -23,7 +24,7 @@ func (x *call) time(flag string) (*time.Time, error) {
 	// A wrong time is refused before anything is opened, and only a wall clock needs to know the zone.
 	t, err := access.ParseTime(s, time.UTC)
 	if err != nil {
-		return nil, x.wrong("--%s %q: %v", flag, shortWord(s), err)
+		return nil, x.wrong("--%s %q: %v", flag, terminal.ShortenWord(s), err)
 	}
 	if _, err := time.Parse(time.RFC3339, s); err == nil {
 		return &t, nil
@@ -33,7 +34,7 @@ func (x *call) time(flag string) (*time.Time, error) {
 		return nil, err
 	}
 	if t, err = access.ParseTime(s, zone); err != nil {
-		return nil, x.wrong("--%s %q: %v", flag, shortWord(s), err)
+		return nil, x.wrong("--%s %q: %v", flag, terminal.ShortenWord(s), err)
 	}
 	return &t, nil
 }

@@ -42,8 +42,11 @@ var ladder = map[string]int{
 	"gateway/console":      6,
 	"gateway":              7,
 
-	"cli":                  8,
-	"cli/latchkey":         9,
+	"cli/terminal":         0,
+	"cli/simulate":         7,
+	"cli/demo":             8,
+	"cli":                  9,
+	"cli/latchkey":         10,
 	"bench/flood":          8,
 	"bench/webflood":       8,
 	"bench/load":           8,
@@ -66,7 +69,7 @@ var alone = map[string][]string{
 	"google.golang.org/protobuf":       {"gateway/store/folder"},
 	"github.com/pion":                  {"coapres/transport", "bench/load", "bench/server", "bench/peer_test"}, // stock go-coap beside ours, and a node that costs little
 	"github.com/danielgtaylor/huma":    {"gateway/admin"},
-	"github.com/urfave/cli":            {"cli"},
+	"github.com/urfave/cli":            {"cli", "cli/demo", "cli/simulate", "cli/terminal"},
 	"github.com/plgd-dev/go-coap":      {"coapres/transport", "gateway", "coapres", "coapres/device", "gateway/session_test", "gateway/e2e_test", "bench/load", "bench/server", "bench/latchkey-bench"},
 	"github.com/fxamacker/cbor":        {"coapres/wire", "gateway/store"},
 	"github.com/prometheus":            {"gateway/observe"},

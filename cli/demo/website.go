@@ -1,4 +1,4 @@
-package cli
+package demo
 
 import (
 	"context"
@@ -15,18 +15,19 @@ import (
 	"latchkey/keys"
 )
 
-// website wants an owner to make an account there, to switch the lamp and to open the door, and nobody without one.
-func website(ctx context.Context, h *house) string {
+// website wants an owner to make an account there, to switch the lamp and to open the door, and
+// nobody without one.
+func website(ctx context.Context, h *House) string {
 	b, err := newBrowser(h)
 	if err != nil {
 		return err.Error()
 	}
 	defer b.CloseIdleConnections()
-	if h.await(ctx, func() bool { return !h.nodes[demoLock].State().On }) != nil { // after the last tap
+	if h.await(ctx, func() bool { return !h.nodes[Lock].State().On }) != nil { // after the last tap
 		return "the door is still open"
 	}
-	moves := h.nodes[demoLock].Moves()
-	if status, err := b.post(ctx, "doors/"+demoDoor+"/unlock", nil); err != nil || status != http.StatusUnauthorized || h.nodes[demoLock].Moves() != moves {
+	moves := h.nodes[Lock].Moves()
+	if status, err := b.post(ctx, "doors/"+Door+"/unlock", nil); err != nil || status != http.StatusUnauthorized || h.nodes[Lock].Moves() != moves {
 		return fmt.Sprintf("somebody without an account got %d (%v)", status, err)
 	}
 	h.out.printf("  without an account: refused, nothing moved\n")
@@ -37,25 +38,25 @@ func website(ctx context.Context, h *house) string {
 	h.out.printf("  the set-up code made an owner\n")
 	for _, action := range []string{"on", "off"} {
 		began := time.Now()
-		if status, err := b.post(ctx, "lamps/"+demoLamp, url.Values{"action": {action}}); err != nil || status != http.StatusOK {
+		if status, err := b.post(ctx, "lamps/"+Lamp, url.Values{"action": {action}}); err != nil || status != http.StatusOK {
 			return fmt.Sprintf("the lamp was not switched %s: got %d (%v)", action, status, err)
 		}
 		took := time.Since(began)
-		if h.shows(ctx, func() bool { return h.nodes[demoBulb].State().On == (action == "on") }) != nil {
+		if h.shows(ctx, func() bool { return h.nodes[Bulb].State().On == (action == "on") }) != nil {
 			return "the lamp is not " + action
 		}
 		h.out.printf("  %-13s %8.2f ms            with the page\n", "lamp "+action, ms(took))
 	}
 	began := time.Now()
-	if status, err := b.post(ctx, "doors/"+demoDoor+"/unlock", nil); err != nil || status != http.StatusOK {
+	if status, err := b.post(ctx, "doors/"+Door+"/unlock", nil); err != nil || status != http.StatusOK {
 		return fmt.Sprintf("the door was not unlocked: got %d (%v)", status, err)
 	}
 	took := time.Since(began)
-	if h.shows(ctx, func() bool { return h.nodes[demoLock].Moves() == moves+1 && h.nodes[demoLock].State().On }) != nil {
+	if h.shows(ctx, func() bool { return h.nodes[Lock].Moves() == moves+1 && h.nodes[Lock].State().On }) != nil {
 		return "the door is not open"
 	}
 	h.out.printf("  %-13s %8.2f ms            with the page\n", "door open", ms(took))
-	if h.await(ctx, func() bool { return !h.nodes[demoLock].State().On }) != nil {
+	if h.await(ctx, func() bool { return !h.nodes[Lock].State().On }) != nil {
 		return "the door did not shut by itself"
 	}
 	return ""
@@ -67,7 +68,7 @@ type browser struct {
 	url string
 }
 
-func newBrowser(h *house) (*browser, error) {
+func newBrowser(h *House) (*browser, error) {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		return nil, err

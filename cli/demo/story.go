@@ -1,4 +1,4 @@
-package cli
+package demo
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"latchkey/cli/simulate"
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
@@ -18,17 +19,19 @@ import (
 // heldFor is how long the demo's attacker keeps a datagram.
 const heldFor = 5 * time.Second
 
-// chapter is one part of the story: what is done, and what must come of it. It returns what went otherwise, or nothing.
+// chapter is one part of the story: what is done, and what must come of it. It returns what went
+// otherwise, or nothing.
 type chapter struct {
 	title string
-	play  func(context.Context, *house) string
+	play  func(context.Context, *House) string
 }
 
-// story is what the demo tells, in this order; each chapter leaves the house as it found it, but for the last.
+// story is what the demo tells, in this order; each chapter leaves the house as it found it, but
+// for the last.
 var story = []chapter{
 	{"ann holds her card to the reader", granted},
-	{"bob comes outside his hours", deniedBecause(func(h *house) []byte { return h.people[1].uid }, access.ReasonOutsideSchedule)},
-	{"a stranger's card", deniedBecause(func(*house) []byte { return stranger }, access.ReasonUnknownCard)},
+	{"bob comes outside his hours", deniedBecause(func(h *House) []byte { return h.people[1].uid }, access.ReasonOutsideSchedule)},
+	{"a stranger's card", deniedBecause(func(*House) []byte { return stranger }, access.ReasonUnknownCard)},
 	{"an attacker sends ann's datagram again", replayed},
 	{"an attacker holds a scan back for 5 s, and then lets everything through", scanHeld},
 	{"an attacker holds a command back for 5 s, and then lets everything through", commandHeld},
@@ -39,15 +42,15 @@ var story = []chapter{
 }
 
 // tellStory plays every chapter and returns an error if one went otherwise.
-func tellStory(ctx context.Context, out *console, as cast) error {
+func tellStory(ctx context.Context, out *console, set Setting, as cast) error {
 	// A weekday that is not today, in any time zone.
 	day := strings.ToLower(time.Now().AddDate(0, 0, 3).Weekday().String()[:3])
 	out.quiet = true
-	h, err := buildHouse(ctx, out, as, day+" 08:00-18:00")
+	h, err := buildHouse(ctx, out, set, as, day+" 08:00-18:00")
 	if err != nil {
 		return err
 	}
-	defer h.close()
+	defer h.Close()
 	h.capture()
 	out.printf("A gateway on %s, its store on disk, four %s over real DTLS, and a website at %s\n", h.addr, h.cast, h.gw.ConsoleURL())
 	failed := 0
@@ -78,33 +81,33 @@ func tellStory(ctx context.Context, out *console, as cast) error {
 }
 
 // granted wants the door to open within the tap and to shut by itself.
-func granted(ctx context.Context, h *house) string {
-	moves := h.nodes[demoLock].Moves()
+func granted(ctx context.Context, h *House) string {
+	moves := h.nodes[Lock].Moves()
 	t := h.tap(ctx, h.people[0].uid)
 	h.show(t)
 	switch {
 	case t.err != nil || t.verdict.Verdict != wire.Granted:
 		return "the verdict is not granted"
-	case h.shows(ctx, func() bool { return h.nodes[demoLock].Moves() == moves+1 && h.nodes[demoLock].State().On }) != nil:
+	case h.shows(ctx, func() bool { return h.nodes[Lock].Moves() == moves+1 && h.nodes[Lock].State().On }) != nil:
 		return "the door is not open"
 	}
 	opened := time.Now()
-	if h.await(ctx, func() bool { return !h.nodes[demoLock].State().On }) != nil {
+	if h.await(ctx, func() bool { return !h.nodes[Lock].State().On }) != nil {
 		return "the door did not shut by itself"
 	}
 	h.out.printf("  the door shut by itself after %.1f s\n", time.Since(opened).Seconds())
 	return ""
 }
 
-func deniedBecause(card func(*house) []byte, want access.Reason) func(context.Context, *house) string {
-	return func(ctx context.Context, h *house) string {
-		moves := h.nodes[demoLock].Moves()
+func deniedBecause(card func(*House) []byte, want access.Reason) func(context.Context, *House) string {
+	return func(ctx context.Context, h *House) string {
+		moves := h.nodes[Lock].Moves()
 		t := h.tap(ctx, card(h))
 		h.show(t)
 		switch {
 		case t.err != nil || t.verdict.Verdict != wire.Denied || t.tl.Decision.Reason != want:
 			return fmt.Sprintf("want denied because of %s", want)
-		case h.nodes[demoLock].Moves() != moves:
+		case h.nodes[Lock].Moves() != moves:
 			return "the door opened"
 		}
 		return ""
@@ -112,18 +115,18 @@ func deniedBecause(card func(*house) []byte, want access.Reason) func(context.Co
 }
 
 // replayed sends the datagrams of a granted scan again.
-func replayed(ctx context.Context, h *house) string {
+func replayed(ctx context.Context, h *House) string {
 	h.forgetCaptured()
 	t := h.tap(ctx, h.people[0].uid)
 	if t.err != nil || t.verdict.Verdict != wire.Granted {
 		return "ann's own scan was not granted"
 	}
-	moves := h.nodes[demoLock].Moves()
+	moves := h.nodes[Lock].Moves()
 	_, decided := h.decisions()
 	old := h.captured()
 	h.replay(old)
 	pause(ctx, time.Second)
-	if _, n := h.decisions(); n != decided || h.nodes[demoLock].Moves() != moves {
+	if _, n := h.decisions(); n != decided || h.nodes[Lock].Moves() != moves {
 		return "something came of it"
 	}
 	h.out.printf("  datagrams sent again: %d; nothing was decided, nothing moved\n", len(old))
@@ -131,18 +134,18 @@ func replayed(ctx context.Context, h *house) string {
 }
 
 // scanHeld wants nothing to move, during the hold or after it.
-func scanHeld(ctx context.Context, h *house) string {
-	moves := h.nodes[demoLock].Moves()
-	_, over := h.relays[demoReader].Hold(device.Up, heldFor)
+func scanHeld(ctx context.Context, h *House) string {
+	moves := h.nodes[Lock].Moves()
+	_, over := h.relays[Reader].Hold(device.Up, heldFor)
 	t := h.tap(ctx, h.people[0].uid)
 	h.show(t)
 	pauseAfter(ctx, over)
-	if !errors.Is(t.err, device.ErrNoVerdict) || h.nodes[demoLock].Moves() != moves {
+	if !errors.Is(t.err, device.ErrNoVerdict) || h.nodes[Lock].Moves() != moves {
 		return "want no verdict and no movement"
 	}
 	h.out.printf("  let through after %v: the gateway found it stale, nothing moved\n", heldFor)
 	var ev access.Event
-	if h.await(ctx, func() bool { ev = h.newest(ctx, access.EventStale); return ev.Device.Name == demoReader }) != nil {
+	if h.await(ctx, func() bool { ev = h.newest(ctx, access.EventStale); return ev.Device.Name == Reader }) != nil {
 		return "no event says that the scan came late"
 	}
 	h.out.printf("  event %d: %s\n", ev.Seq, ev.Line())
@@ -150,7 +153,7 @@ func scanHeld(ctx context.Context, h *house) string {
 }
 
 // newest is the newest event of a kind among the last; zero if there is none.
-func (h *house) newest(ctx context.Context, kind access.EventKind) access.Event {
+func (h *House) newest(ctx context.Context, kind access.EventKind) access.Event {
 	events, err := h.store.Newest(ctx, 50)
 	if err != nil {
 		return access.Event{}
@@ -164,13 +167,13 @@ func (h *house) newest(ctx context.Context, kind access.EventKind) access.Event 
 }
 
 // commandHeld wants the same of a command.
-func commandHeld(ctx context.Context, h *house) string {
-	moves := h.nodes[demoLock].Moves()
-	_, over := h.relays[demoLock].Hold(device.Down, heldFor)
+func commandHeld(ctx context.Context, h *House) string {
+	moves := h.nodes[Lock].Moves()
+	_, over := h.relays[Lock].Hold(device.Down, heldFor)
 	t := h.tap(ctx, h.people[0].uid)
 	h.show(t)
 	pauseAfter(ctx, over)
-	if t.err != nil || t.verdict.Verdict != wire.Retry || t.tl.Outcome != access.OutcomeUnknown || h.nodes[demoLock].Moves() != moves {
+	if t.err != nil || t.verdict.Verdict != wire.Retry || t.tl.Outcome != access.OutcomeUnknown || h.nodes[Lock].Moves() != moves {
 		return "want the verdict retry, the outcome unknown and no movement"
 	}
 	h.out.printf("  let through after %v: the lock found it stale, nothing moved\n", heldFor)
@@ -178,8 +181,8 @@ func commandHeld(ctx context.Context, h *house) string {
 }
 
 // recovered wants the next tap to work, once the nodes are back.
-func (h *house) recovered(ctx context.Context) string {
-	if h.await(ctx, func() bool { return h.online(demoReader) && h.known(demoLock) }) != nil {
+func (h *House) recovered(ctx context.Context) string {
+	if h.await(ctx, func() bool { return h.online(Reader) && h.known(Lock) }) != nil {
 		return "reader and lock did not come back"
 	}
 	var t told
@@ -191,21 +194,21 @@ func (h *house) recovered(ctx context.Context) string {
 }
 
 // lampSwitched wants the lamp to go on and off again.
-func lampSwitched(ctx context.Context, h *house) string {
+func lampSwitched(ctx context.Context, h *House) string {
 	for _, want := range []bool{true, false} {
 		t := h.press(ctx)
 		h.show(t)
-		if t.err != nil || t.verdict.Verdict != wire.Granted || h.shows(ctx, func() bool { return h.nodes[demoBulb].State().On == want }) != nil {
+		if t.err != nil || t.verdict.Verdict != wire.Granted || h.shows(ctx, func() bool { return h.nodes[Bulb].State().On == want }) != nil {
 			return "the lamp did not follow the switch"
 		}
-		h.out.printf("  %s\n", stateText(keys.KindLamp, h.nodes[demoBulb].State()))
+		h.out.printf("  %s\n", simulate.DescribeState(keys.KindLamp, h.nodes[Bulb].State()))
 	}
 	return ""
 }
 
 // lockLost wants a verdict that does not promise an open door.
-func lockLost(ctx context.Context, h *house) string {
-	h.nodes[demoLock].off()
+func lockLost(ctx context.Context, h *House) string {
+	h.nodes[Lock].off()
 	if !h.cast.goodbye() {
 		h.out.printf("  without a goodbye: the gateway learns it from the first command that nobody answers\n")
 		t := h.tap(ctx, h.people[0].uid)
@@ -214,7 +217,7 @@ func lockLost(ctx context.Context, h *house) string {
 			return "want the verdict retry and the outcome unknown"
 		}
 	}
-	if h.await(ctx, func() bool { return !h.online(demoLock) }) != nil {
+	if h.await(ctx, func() bool { return !h.online(Lock) }) != nil {
 		return "the gateway still counts the lock as there"
 	}
 	t := h.tap(ctx, h.people[0].uid)
@@ -222,20 +225,20 @@ func lockLost(ctx context.Context, h *house) string {
 	if t.err != nil || t.verdict.Verdict != wire.Retry || t.tl.Outcome != access.OutcomeOffline {
 		return "want the verdict retry and the outcome offline"
 	}
-	if err := h.power(ctx, demoLock); err != nil {
+	if err := h.PowerUp(ctx, Lock); err != nil {
 		return err.Error()
 	}
 	return h.recovered(ctx)
 }
 
 // readerRevoked wants the session to end at once and the reader to stay out.
-func readerRevoked(ctx context.Context, h *house) string {
+func readerRevoked(ctx context.Context, h *House) string {
 	_, decided := h.decisions()
 	began := time.Now()
-	if err := h.revoke(ctx, demoReader); err != nil {
+	if err := h.revoke(ctx, Reader); err != nil {
 		return err.Error()
 	}
-	if h.await(ctx, func() bool { return !h.online(demoReader) }) != nil || time.Since(began) > time.Second {
+	if h.await(ctx, func() bool { return !h.online(Reader) }) != nil || time.Since(began) > time.Second {
 		return "its session lived on for more than a second"
 	}
 	h.out.printf("  its session ended after %.2f ms\n", ms(time.Since(began)))
@@ -272,8 +275,8 @@ type evidence struct {
 const maxEvidence = 64
 
 // capture records what the reader sends from now on.
-func (h *house) capture() {
-	h.relays[demoReader].Tap(func(dir device.Direction, b []byte) {
+func (h *House) capture() {
+	h.relays[Reader].Tap(func(dir device.Direction, b []byte) {
 		if dir != device.Up {
 			return
 		}
@@ -285,21 +288,21 @@ func (h *house) capture() {
 	})
 }
 
-func (h *house) captured() [][]byte {
+func (h *House) captured() [][]byte {
 	h.wire.mu.Lock()
 	defer h.wire.mu.Unlock()
 	return append([][]byte(nil), h.wire.dgram...)
 }
 
-func (h *house) forgetCaptured() {
+func (h *House) forgetCaptured() {
 	h.wire.mu.Lock()
 	defer h.wire.mu.Unlock()
 	h.wire.dgram = nil
 }
 
 // replay sends captured datagrams to the gateway, as the reader.
-func (h *house) replay(old [][]byte) {
+func (h *House) replay(old [][]byte) {
 	for _, b := range old {
-		h.relays[demoReader].Inject(device.Up, b)
+		h.relays[Reader].Inject(device.Up, b)
 	}
 }

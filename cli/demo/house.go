@@ -1,21 +1,25 @@
-package cli
+package demo
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"latchkey/cli/simulate"
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
 	"latchkey/gateway"
 	"latchkey/gateway/access"
+	"latchkey/gateway/admin"
 	"latchkey/gateway/certificate"
 	"latchkey/gateway/clock"
 	"latchkey/gateway/store"
@@ -23,9 +27,9 @@ import (
 	"latchkey/keys/provision"
 )
 
-// house is what the demo lives in: a gateway on 127.0.0.1 with its store in a temporary folder, and nodes that reach it over real DTLS
-// through relays, so that the demo can play the attacker too.
-type house struct {
+// House is what the demo lives in: a gateway on 127.0.0.1 with its store in a temporary folder, and
+// nodes that reach it over real DTLS through relays, so that the demo can play the attacker too.
+type House struct {
 	out   *console
 	cast  cast
 	dir   string
@@ -59,7 +63,8 @@ type node interface {
 	Moves() int
 }
 
-// powered is a node and how to take its power away. A simulated one says goodbye to the gateway then; the firmware cannot.
+// powered is a node and how to take its power away. A simulated one says goodbye to the gateway
+// then; the firmware cannot.
 type powered struct {
 	node
 	off func()
@@ -71,11 +76,12 @@ type resident struct {
 	uid  []byte
 }
 
+// Devices and targets of the house, by their names.
 const (
-	demoDoor, demoReader, demoLock = "front-door", "front-reader", "front-lock"
-	demoLamp, demoBulb, demoSwitch = "desk", "desk-lamp", "hall-switch"
-	demoTester                     = "test-reader"
-	demoPulse                      = 3 * time.Second
+	Door, Reader, Lock = "front-door", "front-reader", "front-lock"
+	Lamp, Bulb, Switch = "desk", "desk-lamp", "hall-switch"
+	Tester             = "test-reader"
+	doorPulse          = 3 * time.Second
 )
 
 // thisMachine counts as local in the demo, where no reverse proxy makes everybody come from there.
@@ -83,29 +89,30 @@ var thisMachine = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.Mus
 
 var stranger = []byte{0x04, 0xde, 0xad, 0xbe, 0xef, 0x00, 0x01}
 
-// buildHouse makes everything and waits until every node is registered. bobs is the schedule that bob's grant has.
-func buildHouse(ctx context.Context, out *console, as cast, bobs string) (h *house, err error) {
-	h = &house{out: out, cast: as, bundles: map[string]provision.Bundle{}, nodes: map[string]*powered{}, relays: map[string]*device.Relay{},
+// buildHouse makes everything and waits until every node is registered. bobs is the schedule that
+// bob's grant has.
+func buildHouse(ctx context.Context, out *console, set Setting, as cast, bobs string) (h *House, err error) {
+	h = &House{out: out, cast: as, bundles: map[string]provision.Bundle{}, nodes: map[string]*powered{}, relays: map[string]*device.Relay{},
 		ran: make(chan error, 1), people: []resident{{"ann", []byte{0x04, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}}, {"bob", []byte{0x04, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66}}}}
 	defer func() {
 		if err != nil {
-			h.close()
+			h.Close()
 		}
 	}()
 	if h.dir, err = os.MkdirTemp("", "latchkey-demo-"); err != nil {
 		return h, err
 	}
-	if h.store, err = store.Open(ctx, storeOptions(filepath.Join(h.dir, "data"))); err != nil {
+	if h.store, err = store.Open(ctx, set.Options(filepath.Join(h.dir, "data"))); err != nil {
 		return h, err
 	}
 	data := filepath.Join(h.dir, "data")
-	if h.gw, err = gateway.New(gateway.Config{Store: h.store, Listen: "127.0.0.1:0", Clock: clock.RTC, Version: version(),
-		AdminSocket: filepath.Join(data, socketName), Log: slog.New(slog.DiscardHandler), Timeline: h.decided,
+	if h.gw, err = gateway.New(gateway.Config{Store: h.store, Listen: "127.0.0.1:0", Clock: clock.RTC, Version: set.Version,
+		AdminSocket: filepath.Join(data, set.Socket), Log: slog.New(slog.DiscardHandler), Timeline: h.decided,
 		Console: &gateway.ConsoleConfig{Listen: "127.0.0.1:0", Local: thisMachine, Certificate: certificate.Config{Dir: data}}}); err != nil {
 		return h, err
 	}
 	h.addr = h.gw.Addr().String()
-	if h.code, err = setupCode(ctx, inProcess(h.gw)); err != nil {
+	if h.code, err = newSetupCode(ctx, h.gw); err != nil {
 		return h, err
 	}
 	gwCtx, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -114,7 +121,7 @@ func buildHouse(ctx context.Context, out *console, as cast, bobs string) (h *hou
 	if err = h.furnish(ctx, bobs); err != nil {
 		return h, err
 	}
-	names := []string{demoReader, demoLock, demoBulb, demoSwitch}
+	names := []string{Reader, Lock, Bulb, Switch}
 	for _, name := range names {
 		if h.relays[name], err = device.NewRelay(h.addr, 1); err != nil {
 			return h, err
@@ -128,22 +135,41 @@ func buildHouse(ctx context.Context, out *console, as cast, bobs string) (h *hou
 			return h, err
 		}
 	}
-	return h, h.await(ctx, func() bool { return h.known(demoLock) && h.known(demoBulb) })
+	return h, h.await(ctx, func() bool { return h.known(Lock) && h.known(Bulb) })
+}
+
+// newSetupCode asks for a code with which the website makes its first account.
+func newSetupCode(ctx context.Context, g *gateway.Gateway) (string, error) {
+	api := http.Client{Transport: admin.InProcess(g.AdminHandler())}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://latchkey/v1/setup/code", nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := api.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var code admin.SetupCode
+	if err := json.NewDecoder(resp.Body).Decode(&code); err != nil || code.Code == "" {
+		return "", fmt.Errorf("demo: no set-up code: %s", resp.Status)
+	}
+	return code.Code, nil
 }
 
 // furnish writes the policy.
-func (h *house) furnish(ctx context.Context, bobs string) error {
+func (h *House) furnish(ctx context.Context, bobs string) error {
 	now := time.Now()
-	door := access.Target{ID: access.NewID(), Name: demoDoor, Kind: access.Door, Pulse: demoPulse, Created: now}
-	lamp := access.Target{ID: access.NewID(), Name: demoLamp, Kind: access.Lamp, Created: now}
+	door := access.Target{ID: access.NewID(), Name: Door, Kind: access.Door, Pulse: doorPulse, Created: now}
+	lamp := access.Target{ID: access.NewID(), Name: Lamp, Kind: access.Lamp, Created: now}
 	hours := access.Schedule{ID: access.NewID(), Name: "bobs-hours", Text: bobs, Created: now}
 	records := []access.Record{access.Site{Zone: localZone()}, door, lamp, hours}
 	for _, d := range []struct {
 		name   string
 		kind   keys.Kind
 		target access.Target
-	}{{demoReader, keys.KindReader, door}, {demoLock, keys.KindLock, door}, {demoBulb, keys.KindLamp, lamp}, {demoSwitch, keys.KindSwitch, lamp},
-		{demoTester, keys.KindReader, door}} {
+	}{{Reader, keys.KindReader, door}, {Lock, keys.KindLock, door}, {Bulb, keys.KindLamp, lamp}, {Switch, keys.KindSwitch, lamp},
+		{Tester, keys.KindReader, door}} {
 		dev := access.Device{ID: access.NewID(), Name: d.name, Kind: d.kind, Targets: []access.ID{d.target.ID}, Created: now}
 		key := provision.New(dev.ID)
 		h.bundles[d.name] = provision.Bundle{Device: d.name, Kind: d.kind, Targets: []string{d.target.Name}, Gateway: h.addr, Identity: key.ID, Secret: key.Secret}
@@ -169,8 +195,8 @@ func (h *house) furnish(ctx context.Context, bobs string) error {
 	return err
 }
 
-// power switches a node on and waits until it is registered.
-func (h *house) power(ctx context.Context, name string) error {
+// PowerUp switches a node on and waits until it is registered.
+func (h *House) PowerUp(ctx context.Context, name string) error {
 	if err := h.start(name); err != nil {
 		return err
 	}
@@ -178,9 +204,9 @@ func (h *house) power(ctx context.Context, name string) error {
 }
 
 // start switches a node on.
-func (h *house) start(name string) error {
+func (h *House) start(name string) error {
 	b := h.bundles[name]
-	changed := func(st wire.State) { h.out.aside(stateText(b.Kind, st)) }
+	changed := func(st wire.State) { h.out.aside(simulate.DescribeState(b.Kind, st)) }
 	if h.cast.programs != "" {
 		return h.startProgram(b, changed)
 	}
@@ -194,14 +220,14 @@ func (h *house) start(name string) error {
 }
 
 // ready waits until a node is registered.
-func (h *house) ready(ctx context.Context, name string) error {
+func (h *House) ready(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, h.cast.patience())
 	defer cancel()
 	return h.nodes[name].Ready(ctx)
 }
 
 // known tells whether the gateway has read the state of a device's target.
-func (h *house) known(name string) bool {
+func (h *House) known(name string) bool {
 	for _, v := range h.gw.Views() {
 		if v.Name == name {
 			return v.Online && v.Known
@@ -211,7 +237,7 @@ func (h *house) known(name string) bool {
 }
 
 // online tells whether the gateway counts a device as there.
-func (h *house) online(name string) bool {
+func (h *House) online(name string) bool {
 	for _, v := range h.gw.Views() {
 		if v.Name == name {
 			return v.Online
@@ -221,7 +247,7 @@ func (h *house) online(name string) bool {
 }
 
 // await polls f for a while.
-func (h *house) await(ctx context.Context, f func() bool) error {
+func (h *House) await(ctx context.Context, f func() bool) error {
 	deadline := time.After(h.cast.patience())
 	for !f() {
 		select {
@@ -235,7 +261,7 @@ func (h *house) await(ctx context.Context, f func() bool) error {
 	return nil
 }
 
-func (h *house) decided(tl gateway.Timeline) {
+func (h *House) decided(tl gateway.Timeline) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last = tl
@@ -243,14 +269,33 @@ func (h *house) decided(tl gateway.Timeline) {
 }
 
 // decisions is the last attempt decided and how many there were.
-func (h *house) decisions() (gateway.Timeline, int) {
+func (h *House) decisions() (gateway.Timeline, int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.last, h.seen
 }
 
+// Bundle is what was made for a device when it was enrolled.
+func (h *House) Bundle(name string) provision.Bundle { return h.bundles[name] }
+
+// State is what a node does now.
+func (h *House) State(name string) wire.State { return h.nodes[name].State() }
+
+// CutPower takes the power of a device away, if it has any.
+func (h *House) CutPower(name string) {
+	if n := h.nodes[name]; n != nil {
+		n.off()
+	}
+}
+
+// Build makes a house of simulated nodes whose bob may enter on weekdays from 8 to 18. The caller
+// closes it.
+func Build(ctx context.Context, set Setting, out io.Writer) (*House, error) {
+	return buildHouse(ctx, &console{w: out}, set, cast{}, "mon-fri 08:00-18:00")
+}
+
 // revoke makes a device's key open nothing.
-func (h *house) revoke(ctx context.Context, name string) error {
+func (h *House) revoke(ctx context.Context, name string) error {
 	k, ok := h.store.Snapshot().Keys[keys.ID(h.bundles[name].Identity)]
 	if !ok {
 		return fmt.Errorf("demo: %s has no key", name)
@@ -259,8 +304,8 @@ func (h *house) revoke(ctx context.Context, name string) error {
 	return err
 }
 
-// close takes the house down and removes its folder.
-func (h *house) close() {
+// Close takes the house down and removes its folder.
+func (h *House) Close() {
 	for _, n := range h.nodes {
 		n.off()
 	}

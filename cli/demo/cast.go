@@ -1,4 +1,4 @@
-package cli
+package demo
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/terminal"
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
 	"latchkey/keys"
@@ -40,7 +41,7 @@ func castFlags() []cli.Flag {
 func chooseCast(c *cli.Context) (cast, error) {
 	if !c.Bool(firmwareFlag) {
 		if c.Bool(verboseFlag) || c.IsSet(firmwareDirFlag) && os.Getenv(firmwareEnv) == "" {
-			return cast{}, usagef(c, "--%s and --%s go with --%s: add it", verboseFlag, firmwareDirFlag, firmwareFlag)
+			return cast{}, terminal.WrongUse(c, "--%s and --%s go with --%s: add it", verboseFlag, firmwareDirFlag, firmwareFlag)
 		}
 		return cast{}, nil
 	}
@@ -59,7 +60,7 @@ func chooseCast(c *cli.Context) (cast, error) {
 		}
 	}
 	if missing != nil {
-		return cast{}, usagef(c, "there is no program %s in %s: make firmware-host builds it, --%s says where it is", strings.Join(missing, ", "), dir, firmwareDirFlag)
+		return cast{}, terminal.WrongUse(c, "there is no program %s in %s: make firmware-host builds it, --%s says where it is", strings.Join(missing, ", "), dir, firmwareDirFlag)
 	}
 	return cast{programs: dir, verbose: c.Bool(verboseFlag)}, nil
 }
@@ -72,12 +73,16 @@ func (a cast) String() string {
 	return "nodes that run the firmware, as processes of this machine,"
 }
 
-// patience is how long to wait for nodes to connect. The firmware tries again after a second, two, four and so on.
+// patienceOfNodes is how long simulated nodes may take to connect.
+const patienceOfNodes = 15 * time.Second
+
+// patience is how long to wait for nodes to connect. The firmware tries again after a second, two,
+// four and so on.
 func (a cast) patience() time.Duration {
 	if a.programs == "" {
-		return connectWithin
+		return patienceOfNodes
 	}
-	return 2 * connectWithin
+	return 2 * patienceOfNodes
 }
 
 // between is how long a reader needs between two cards to see the first one go.
@@ -91,8 +96,9 @@ func (a cast) between() time.Duration {
 // goodbye tells whether the gateway hears from a node that its power goes.
 func (a cast) goodbye() bool { return a.programs == "" }
 
-// startProgram starts a node that runs the firmware. Its flash is a folder of its own in the house's, and survives a loss of power.
-func (h *house) startProgram(b provision.Bundle, changed func(wire.State)) error {
+// startProgram starts a node that runs the firmware. Its flash is a folder of its own in the
+// house's, and survives a loss of power.
+func (h *House) startProgram(b provision.Bundle, changed func(wire.State)) error {
 	cfg := device.ProgramConfig{Name: b.Device, Kind: b.Kind, Gateway: h.relays[b.Device].Addr(), Identity: b.Identity, Secret: b.Secret,
 		Dir: filepath.Join(h.dir, b.Device), Program: filepath.Join(h.cast.programs, string(b.Kind)), Changed: changed}
 	if b.Kind == keys.KindSwitch {
@@ -101,7 +107,7 @@ func (h *house) startProgram(b provision.Bundle, changed func(wire.State)) error
 	if h.cast.verbose {
 		cfg.Line = func(line string) {
 			if _, text, ok := strings.Cut(line, " log "); ok {
-				h.out.printf("    %s  %s: %s\n", time.Now().Format("15:04:05.000"), b.Device, oneLine(text))
+				h.out.printf("    %s  %s: %s\n", time.Now().Format("15:04:05.000"), b.Device, terminal.QuoteLine(text))
 			}
 		}
 	}
@@ -113,8 +119,9 @@ func (h *house) startProgram(b provision.Bundle, changed func(wire.State)) error
 	return nil
 }
 
-// shows waits until a node's state is as a verdict says. What a program did before it answered may be read after that.
-func (h *house) shows(ctx context.Context, f func() bool) error {
+// shows waits until a node's state is as a verdict says. What a program did before it answered may
+// be read after that.
+func (h *House) shows(ctx context.Context, f func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	return h.await(ctx, f)

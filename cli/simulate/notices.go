@@ -1,15 +1,17 @@
-package cli
+package simulate
 
 import (
 	"context"
 	"io"
 	"log/slog"
 
+	"latchkey/cli/terminal"
 	"latchkey/coapres/device"
 )
 
-// notices is the log of a simulated node, which has a record for each attempt at a session that failed or ended, made into what a person
-// wants to know: that a session was lost, once, and that there is another.
+// notices is the log of a simulated node, which has a record for each attempt at a session that
+// failed or ended, made into what a person wants to know: that a session was lost, once, and that
+// there is another.
 type notices struct {
 	of     *device.Device // set before it runs
 	failed chan int       // holds the newest: how many sessions there were when an attempt failed
@@ -43,10 +45,10 @@ func (n *notices) tell(ctx context.Context, w io.Writer, name string) {
 			}
 			told = session
 		}
-		say(w, name+": session lost, trying again")
+		terminal.PrintLine(w, name+": session lost, trying again")
 		if n.of.Ready(ctx) != nil {
 			return
 		}
-		say(w, name+": connected again")
+		terminal.PrintLine(w, name+": connected again")
 	}
 }

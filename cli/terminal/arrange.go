@@ -1,4 +1,4 @@
-package cli
+package terminal
 
 import (
 	"fmt"
@@ -6,13 +6,13 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/dustin/go-humanize/english"
 	"github.com/urfave/cli/v2"
 )
 
-// arrange puts a command line into the order that urfave/cli reads: global flags, command, its flags, "--", its arguments. People write
-// flags before and after arguments, and the global ones anywhere. Every error is a usageError.
-func arrange(global []cli.Flag, commands []*cli.Command, args []string) ([]string, error) {
+// Arrange puts a command line into the order that urfave/cli reads: global flags, command, its
+// flags, "--", its arguments. People write flags before and after arguments, and the global ones
+// anywhere. Every error is a usageError.
+func Arrange(global []cli.Flag, commands []*cli.Command, args []string) ([]string, error) {
 	a := arrangement{global: global, below: commands, name: "latchkey"}
 	if len(args) > 0 && args[0] == "help" { // help target add is target add --help
 		args, a.help = args[1:], true
@@ -60,7 +60,7 @@ type arrangement struct {
 }
 
 func (a *arrangement) wrong(format string, args ...any) error {
-	return usageError{a.name + ": " + fmt.Sprintf(format, args...)}
+	return UsageError{a.name + ": " + fmt.Sprintf(format, args...)}
 }
 
 func (a *arrangement) descend(word string) error {
@@ -73,9 +73,9 @@ func (a *arrangement) descend(word string) error {
 		}
 	}
 	if a.path == nil {
-		return a.wrong("there is no command %q: latchkey help lists them", shortWord(word))
+		return a.wrong("there is no command %q: latchkey help lists them", ShortenWord(word))
 	}
-	return a.wrong("there is no %q: want %s", shortWord(word), a.choice())
+	return a.wrong("there is no %q: want %s", ShortenWord(word), a.choice())
 }
 
 func (a *arrangement) incomplete() error {
@@ -91,7 +91,7 @@ func (a *arrangement) choice() string {
 	for _, c := range a.below {
 		names = append(names, c.Name)
 	}
-	return orList(names)
+	return JoinOr(names)
 }
 
 // flag takes one flag and returns how many of the words after it were its value.
@@ -108,7 +108,7 @@ func (a *arrangement) flag(word string, after []string) (used int, err error) {
 		to, f = &a.before, lookUp(a.global, name)
 	}
 	if f == nil {
-		return 0, a.wrong("there is no flag --%s: want %s", shortWord(name), a.flagNames())
+		return 0, a.wrong("there is no flag --%s: want %s", ShortenWord(name), a.flagNames())
 	}
 	name = f.Names()[0]
 	if slices.Contains(a.seen, f) && !isSlice(f) {
@@ -144,7 +144,7 @@ func (a *arrangement) flagNames() string {
 			names = append(names, "--"+n)
 		}
 	}
-	return orList(names)
+	return JoinOr(names)
 }
 
 func lookUp(flags []cli.Flag, name string) cli.Flag {
@@ -164,15 +164,4 @@ func takesValue(f cli.Flag) bool {
 func isSlice(f cli.Flag) bool {
 	d, ok := f.(cli.DocGenerationSliceFlag)
 	return ok && d.IsSliceFlag()
-}
-
-// orList is a choice in words: a, b or c.
-func orList(names []string) string { return english.WordSeries(names, "or") }
-
-// shortWord keeps a mistake short enough to be read.
-func shortWord(s string) string {
-	if len(s) > 64 {
-		return strings.ToValidUTF8(s[:64], "") + "…"
-	}
-	return s
 }

@@ -1,4 +1,7 @@
-package cli
+// Package simulate plays a node against a running gateway: a reader, a switch, a lock or a lamp,
+// from a bundle that an enrolled device gets. It is a node like any other and knows nothing of the
+// gateway.
+package simulate
 
 import (
 	"context"
@@ -15,6 +18,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/terminal"
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
 	"latchkey/keys"
@@ -24,14 +28,15 @@ import (
 // connectWithin is how long a simulated reader or switch waits for its gateway.
 const connectWithin = 15 * time.Second
 
-func simulateCommand() *cli.Command {
+// Command is the command of the simulated nodes, one below it for each kind.
+func Command() *cli.Command {
 	sub := func(kind keys.Kind, usage string, flags ...cli.Flag) *cli.Command {
 		return &cli.Command{
 			Name: string(kind), Usage: usage,
 			Flags: append([]cli.Flag{&cli.StringFlag{Name: "bundle", Usage: "`FILE` that latchkey device add … --format json --out FILE wrote"}}, flags...),
 			Action: func(c *cli.Context) error {
 				if c.NArg() > 0 {
-					return usagef(c, "simulate %s takes no arguments, only flags", kind)
+					return terminal.WrongUse(c, "simulate %s takes no arguments, only flags", kind)
 				}
 				return simulate(c, kind)
 			},
@@ -54,7 +59,7 @@ func simulate(c *cli.Context, kind keys.Kind) error {
 	for i, text := range c.StringSlice("uid") {
 		uid, err := parseUID(text)
 		if err != nil {
-			return usagef(c, "--uid number %d: %v", i+1, err)
+			return terminal.WrongUse(c, "--uid number %d: %v", i+1, err)
 		}
 		uids = append(uids, uid)
 	}
@@ -63,7 +68,7 @@ func simulate(c *cli.Context, kind keys.Kind) error {
 		return err
 	}
 	if b.Kind != kind {
-		return usagef(c, "%s is for a %s, not a %s: latchkey simulate %s --bundle %[1]s", c.String("bundle"), b.Kind, kind, b.Kind)
+		return terminal.WrongUse(c, "%s is for a %s, not a %s: latchkey simulate %s --bundle %[1]s", c.String("bundle"), b.Kind, kind, b.Kind)
 	}
 	ctx := c.Context
 	counters := counterFile(c.String("bundle") + ".counter")
@@ -79,7 +84,7 @@ func simulate(c *cli.Context, kind keys.Kind) error {
 		end()
 		<-done
 		if err := counters.write(d.Counter()); err != nil {
-			say(c.App.ErrWriter, fmt.Sprintf("latchkey: the scan counter is not kept, so the next scan may need a second try: %v", err))
+			terminal.PrintLine(c.App.ErrWriter, fmt.Sprintf("latchkey: the scan counter is not kept, so the next scan may need a second try: %v", err))
 		}
 	}()
 
@@ -87,7 +92,7 @@ func simulate(c *cli.Context, kind keys.Kind) error {
 	defer cancel()
 	if err := d.Ready(ready); err != nil {
 		return fmt.Errorf("no session with the gateway at %s within %v: is it running there? There, latchkey doctor --device %s says why (%w)",
-			b.Gateway, connectWithin, quoteWord(b.Device), err)
+			b.Gateway, connectWithin, terminal.QuoteWord(b.Device), err)
 	}
 	fmt.Fprintf(c.App.ErrWriter, "%s is connected to %s\n", b.Device, b.Gateway)
 	allTold := make(chan struct{})
@@ -107,10 +112,12 @@ func simulate(c *cli.Context, kind keys.Kind) error {
 	return nil
 }
 
-// counterFile keeps a simulated node's scan counter beside its bundle, as a real one keeps it in flash.
+// counterFile keeps a simulated node's scan counter beside its bundle, as a real one keeps it in
+// flash.
 type counterFile string
 
-// read returns the last counter used, 0 if there is none: the gateway puts a node right that has forgotten.
+// read returns the last counter used, 0 if there is none: the gateway puts a node right that has
+// forgotten.
 func (f counterFile) read() uint64 {
 	b, err := os.ReadFile(string(f))
 	if err != nil {
@@ -136,11 +143,11 @@ const howToBundle = "make one with latchkey device add … --format json --out F
 func readBundle(c *cli.Context) (provision.Bundle, error) {
 	path := c.String("bundle")
 	if path == "" {
-		return provision.Bundle{}, usagef(c, "--bundle FILE is missing: %s", howToBundle)
+		return provision.Bundle{}, terminal.WrongUse(c, "--bundle FILE is missing: %s", howToBundle)
 	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return provision.Bundle{}, usagef(c, "there is no bundle %s: %s", path, howToBundle)
+		return provision.Bundle{}, terminal.WrongUse(c, "there is no bundle %s: %s", path, howToBundle)
 	}
 	if err != nil {
 		return provision.Bundle{}, err
@@ -148,7 +155,7 @@ func readBundle(c *cli.Context) (provision.Bundle, error) {
 	defer func() { _ = f.Close() }()
 	b, err := provision.ParseBundle(f)
 	if errors.Is(err, provision.ErrMalformed) {
-		return provision.Bundle{}, usagef(c, "%s is not a bundle (%v): %s", path, err, howToBundle)
+		return provision.Bundle{}, terminal.WrongUse(c, "%s is not a bundle (%v): %s", path, err, howToBundle)
 	}
 	return b, err
 }
@@ -165,10 +172,10 @@ func presentCards(ctx context.Context, c *cli.Context, d *device.Device, uids []
 	if len(uids) > 0 {
 		return nil
 	}
-	return newLineReader(c.App.Reader).each(ctx, func(line string) error {
+	return terminal.NewLineReader(c.App.Reader).ForEach(ctx, func(line string) error {
 		uid, err := parseUID(line)
 		if err != nil {
-			return usagef(c, "%v", err)
+			return terminal.WrongUse(c, "%v", err)
 		}
 		return present(uid)
 	})
@@ -183,10 +190,10 @@ func parseUID(text string) ([]byte, error) {
 }
 
 func pressButtons(ctx context.Context, c *cli.Context, d *device.Device) error {
-	return newLineReader(c.App.Reader).each(ctx, func(line string) error {
+	return terminal.NewLineReader(c.App.Reader).ForEach(ctx, func(line string) error {
 		target, action, level, err := parsePress(line)
 		if err != nil {
-			return usagef(c, "%v", err)
+			return terminal.WrongUse(c, "%v", err)
 		}
 		return report(ctx, c, d, func() (wire.Verdict, error) { return d.Ask(ctx, target, action, level) })
 	})
@@ -202,12 +209,12 @@ var doorLines = map[string]wire.Measurement{
 
 // playDoor does to a lock's door what standard input says, until that ends.
 func playDoor(ctx context.Context, c *cli.Context, d *device.Device) error {
-	return newLineReader(c.App.Reader).each(ctx, func(line string) error {
+	return terminal.NewLineReader(c.App.Reader).ForEach(ctx, func(line string) error {
 		line = strings.Join(strings.Fields(line), " ")
 		m, ok := doorLines[line]
 		switch {
 		case !ok:
-			return usagef(c, "there is no %q: want contact open, contact closed, tamper or exit", shortWord(line))
+			return terminal.WrongUse(c, "there is no %q: want contact open, contact closed, tamper or exit", terminal.ShortenWord(line))
 		case m.Name == "contact" && m.Flag:
 			d.SetContact(wire.ContactOpen)
 		case m.Name == "contact":
@@ -216,7 +223,7 @@ func playDoor(ctx context.Context, c *cli.Context, d *device.Device) error {
 			d.Exit()
 		}
 		if err := d.Report(ctx, wire.Report{Measurements: []wire.Measurement{m}}); err != nil && ctx.Err() == nil {
-			say(c.App.ErrWriter, fmt.Sprintf("latchkey: %q was not reported: %v", line, err))
+			terminal.PrintLine(c.App.ErrWriter, fmt.Sprintf("latchkey: %q was not reported: %v", line, err))
 		}
 		return nil
 	})
@@ -229,7 +236,7 @@ func parsePress(line string) (target string, action wire.Action, level uint8, er
 		return "", 0, 0, errors.New("want TARGET ACTION [LEVEL], like: desk toggle")
 	}
 	if action, err = wire.ParseAction(f[1]); err != nil {
-		return "", 0, 0, fmt.Errorf("there is no action %q: want on, off, toggle, level LEVEL, unlock or lock", shortWord(f[1]))
+		return "", 0, 0, fmt.Errorf("there is no action %q: want on, off, toggle, level LEVEL, unlock or lock", terminal.ShortenWord(f[1]))
 	}
 	switch {
 	case action == wire.Level && len(f) == 2:
@@ -237,16 +244,17 @@ func parsePress(line string) (target string, action wire.Action, level uint8, er
 	case action == wire.Level && len(f) == 3:
 		n, err := strconv.ParseUint(f[2], 10, 8)
 		if err != nil || n > 100 {
-			return "", 0, 0, fmt.Errorf("there is no level %q: want 0 to 100", shortWord(f[2]))
+			return "", 0, 0, fmt.Errorf("there is no level %q: want 0 to 100", terminal.ShortenWord(f[2]))
 		}
 		level = uint8(n)
 	case len(f) > 2:
-		return "", 0, 0, fmt.Errorf("%q is too much: want TARGET ACTION, and a LEVEL only after level, like: desk level 40", shortWord(f[len(f)-1]))
+		return "", 0, 0, fmt.Errorf("%q is too much: want TARGET ACTION, and a LEVEL only after level, like: desk level 40", terminal.ShortenWord(f[len(f)-1]))
 	}
 	return f[0], action, level, nil
 }
 
-// report prints the verdict and how long it took. An answer that is no verdict is printed too and ends nothing.
+// report prints the verdict and how long it took. An answer that is no verdict is printed too and
+// ends nothing.
 func report(ctx context.Context, c *cli.Context, d *device.Device, ask func() (wire.Verdict, error)) error {
 	began := time.Now()
 	v, err := ask()
@@ -259,14 +267,14 @@ func report(ctx context.Context, c *cli.Context, d *device.Device, ask func() (w
 	switch {
 	case err != nil && !none:
 		return err
-	case none && c.Bool(jsonFlag):
+	case none && c.Bool(terminal.JSONFlag):
 		return printJSON(c, struct {
 			Error   string `json:"error"`
 			Counter uint64 `json:"counter"`
 		}{err.Error(), d.Counter()})
 	case none:
 		fmt.Fprintf(c.App.Writer, "no verdict: %v\n", err)
-	case c.Bool(jsonFlag):
+	case c.Bool(terminal.JSONFlag):
 		return printJSON(c, struct {
 			Verdict string `json:"verdict"`
 			Last    uint64 `json:"last"`
@@ -282,20 +290,20 @@ func printJSON(c *cli.Context, v any) error { return json.NewEncoder(c.App.Write
 
 // showState prints what a simulated actuator does now, with --json as it would go over the wire.
 func showState(c *cli.Context, kind keys.Kind, st wire.State) {
-	if !c.Bool(jsonFlag) {
-		fmt.Fprintf(c.App.Writer, "%s  %s\n", time.Now().Format(time.TimeOnly), stateText(kind, st))
+	if !c.Bool(terminal.JSONFlag) {
+		fmt.Fprintf(c.App.Writer, "%s  %s\n", time.Now().Format(time.TimeOnly), DescribeState(kind, st))
 		return
 	}
 	b, err := st.Encode(wire.JSON)
 	if err != nil {
-		say(c.App.ErrWriter, fmt.Sprintf("latchkey: a state that cannot be: %v", err))
+		terminal.PrintLine(c.App.ErrWriter, fmt.Sprintf("latchkey: a state that cannot be: %v", err))
 		return
 	}
 	fmt.Fprintf(c.App.Writer, "%s\n", b)
 }
 
-// stateText says what a simulated actuator does now.
-func stateText(kind keys.Kind, st wire.State) string {
+// DescribeState says what a simulated actuator does now.
+func DescribeState(kind keys.Kind, st wire.State) string {
 	switch {
 	case kind == keys.KindLock && st.On:
 		return "door unlocked"

@@ -1,4 +1,7 @@
-package cli
+// Package demo is a house to play with: a gateway on this machine with a door, a lamp and their
+// nodes, simulated or running the firmware, over real DTLS. It tells a fixed story or obeys a
+// prompt, and plays the attacker too. Everything lies in a temporary folder.
+package demo
 
 import (
 	"context"
@@ -12,14 +15,24 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/terminal"
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
 	"latchkey/gateway"
 	"latchkey/gateway/access"
+	"latchkey/gateway/store"
 	"latchkey/keys/provision"
 )
 
-func demoCommand() *cli.Command {
+// Setting is what the demo has from the program that it is part of.
+type Setting struct {
+	Version string
+	Socket  string                         // name of the admin API's socket in a data folder
+	Options func(dir string) store.Options // how the store in a data folder is opened
+}
+
+// Command is the command of the demo.
+func Command(set Setting) *cli.Command {
 	return &cli.Command{
 		Name:  "demo",
 		Usage: "a gateway with a door, a lamp and their nodes, simulated or running the firmware, to play with",
@@ -27,10 +40,10 @@ func demoCommand() *cli.Command {
 			&cli.BoolFlag{Name: "script", Usage: "play a fixed story without questions, and exit 0 only if all of it went as expected"}}, castFlags()...),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return usagef(c, "demo takes no arguments, only flags")
+				return terminal.WrongUse(c, "demo takes no arguments, only flags")
 			}
-			if c.Bool(jsonFlag) {
-				return usagef(c, "it talks to a person and has no --json: leave it out")
+			if c.Bool(terminal.JSONFlag) {
+				return terminal.WrongUse(c, "it talks to a person and has no --json: leave it out")
 			}
 			as, err := chooseCast(c)
 			if err != nil {
@@ -38,26 +51,26 @@ func demoCommand() *cli.Command {
 			}
 			out := &console{w: c.App.Writer}
 			if c.Bool("script") {
-				return tellStory(c.Context, out, as)
+				return tellStory(c.Context, out, set, as)
 			}
-			return play(c, out, as)
+			return play(c, out, set, as)
 		},
 	}
 }
 
 // play lets a person do what the story does.
-func play(c *cli.Context, out *console, as cast) error {
-	h, err := buildHouse(c.Context, out, as, "mon-fri 08:00-18:00")
+func play(c *cli.Context, out *console, set Setting, as cast) error {
+	h, err := buildHouse(c.Context, out, set, as, "mon-fri 08:00-18:00")
 	if err != nil {
 		return err
 	}
-	defer h.close()
+	defer h.Close()
 	h.capture()
 	h.introduce()
-	in := newLineReader(c.App.Reader)
+	in := terminal.NewLineReader(c.App.Reader)
 	for {
 		out.printf("> ")
-		line, err := in.next(c.Context)
+		line, err := in.Next(c.Context)
 		switch {
 		case errors.Is(err, io.EOF) || c.Context.Err() != nil:
 			out.printf("\n")
@@ -71,14 +84,14 @@ func play(c *cli.Context, out *console, as cast) error {
 	}
 }
 
-func (h *house) introduce() {
+func (h *House) introduce() {
 	h.out.printf(`A gateway on %s with its store in %s.
 One door (%s), its reader and lock, a lamp (%s) and its switch: %s over real DTLS.
   ann   may enter always
   bob   may enter %s
 
-`, h.addr, h.dir, demoDoor, demoLamp, h.cast, "mon-fri 08:00-18:00")
-	me := quoteWord(program()) + " --data " + quoteWord(filepath.Join(h.dir, "data"))
+`, h.addr, h.dir, Door, Lamp, h.cast, "mon-fri 08:00-18:00")
+	me := terminal.QuoteWord(program()) + " --data " + terminal.QuoteWord(filepath.Join(h.dir, "data"))
 	h.out.printf(`The website:
   %ssetup   make yourself an account there, with the code %s
   Its certificate lives as long as the demo: tell your browser to go on, or to trust what this prints:
@@ -86,7 +99,7 @@ One door (%s), its reader and lock, a lamp (%s) and its switch: %s over real DTL
 
 `, h.gw.ConsoleURL(), h.code, me)
 	h.out.printf("From another terminal, as a reader of its own (raise n with each scan; needs Debian's libcoap3-bin):\n")
-	if err := h.bundles[demoTester].Write(h.out.w, provision.CoAPClient); err != nil {
+	if err := h.bundles[Tester].Write(h.out.w, provision.CoAPClient); err != nil {
 		h.out.printf("  %v\n", err)
 	}
 	h.out.printf("The CLI works on this gateway too:\n  %s device list\n\n", me)
@@ -102,7 +115,7 @@ func program() string {
 	return path
 }
 
-func (h *house) help() {
+func (h *House) help() {
 	h.out.printf(`  tap ann|bob|stranger    hold a card to the reader
   press                   press the lamp's switch
   hold scan|command       an attacker holds the next scan, or the next command, back for 5 s
@@ -115,7 +128,7 @@ func (h *house) help() {
 }
 
 // obey does what one line says and tells whether to go on.
-func (h *house) obey(ctx context.Context, words []string) bool {
+func (h *House) obey(ctx context.Context, words []string) bool {
 	if len(words) == 0 {
 		return true
 	}
@@ -141,13 +154,13 @@ func (h *house) obey(ctx context.Context, words []string) bool {
 	case "help", "h", "?":
 		h.help()
 	default:
-		h.out.printf("  there is no %q here:\n", shortWord(words[0]))
+		h.out.printf("  there is no %q here:\n", terminal.ShortenWord(words[0]))
 		h.help()
 	}
 	return true
 }
 
-func (h *house) lockdown(ctx context.Context, arg string) {
+func (h *House) lockdown(ctx context.Context, arg string) {
 	if arg != "on" && arg != "off" {
 		h.out.printf("  lockdown on, or lockdown off\n")
 		return
@@ -169,7 +182,7 @@ func (h *house) lockdown(ctx context.Context, arg string) {
 	}
 }
 
-func (h *house) tapByName(ctx context.Context, name string) {
+func (h *House) tapByName(ctx context.Context, name string) {
 	if name == "stranger" {
 		h.show(h.tap(ctx, stranger))
 		return
@@ -183,12 +196,12 @@ func (h *house) tapByName(ctx context.Context, name string) {
 	h.out.printf("  nobody here is called %q: tap ann, tap bob or tap stranger\n", name)
 }
 
-func (h *house) holdBack(what string) {
+func (h *House) holdBack(what string) {
 	switch what {
 	case "scan":
-		h.relays[demoReader].Hold(device.Up, heldFor)
+		h.relays[Reader].Hold(device.Up, heldFor)
 	case "command":
-		h.relays[demoLock].Hold(device.Down, heldFor)
+		h.relays[Lock].Hold(device.Down, heldFor)
 	default:
 		h.out.printf("  hold scan, or hold command\n")
 		return
@@ -196,13 +209,13 @@ func (h *house) holdBack(what string) {
 	h.out.printf("  the next %s will be held back for %v; tap ann\n", what, heldFor)
 }
 
-func (h *house) lockPower(ctx context.Context, arg string) {
+func (h *House) lockPower(ctx context.Context, arg string) {
 	switch arg {
 	case "off":
-		h.nodes[demoLock].off()
+		h.nodes[Lock].off()
 	case "on":
-		h.nodes[demoLock].off()
-		if err := h.power(ctx, demoLock); err != nil {
+		h.nodes[Lock].off()
+		if err := h.PowerUp(ctx, Lock); err != nil {
 			h.out.printf("  %v\n", err)
 		}
 	default:
@@ -210,14 +223,14 @@ func (h *house) lockPower(ctx context.Context, arg string) {
 	}
 }
 
-func (h *house) showEvents(ctx context.Context) {
+func (h *House) showEvents(ctx context.Context) {
 	evs, err := h.store.Newest(ctx, 10)
 	if err != nil {
 		h.out.printf("  %v\n", err)
 		return
 	}
 	for _, e := range evs {
-		h.out.printf("  %4d  %s  %-9s %s\n", e.Seq, e.At.Local().Format(time.TimeOnly), e.Kind, eventLine(e))
+		h.out.printf("  %4d  %s  %-9s %s\n", e.Seq, e.At.Local().Format(time.TimeOnly), e.Kind, terminal.QuoteLine(e.Line()))
 	}
 }
 
@@ -232,16 +245,16 @@ type told struct {
 }
 
 // tap presents a card at the reader.
-func (h *house) tap(ctx context.Context, uid []byte) told {
-	return h.attempt(ctx, func() (wire.Verdict, error) { return h.nodes[demoReader].Scan(ctx, uid) })
+func (h *House) tap(ctx context.Context, uid []byte) told {
+	return h.attempt(ctx, func() (wire.Verdict, error) { return h.nodes[Reader].Scan(ctx, uid) })
 }
 
 // press asks for the lamp to change.
-func (h *house) press(ctx context.Context) told {
-	return h.attempt(ctx, func() (wire.Verdict, error) { return h.nodes[demoSwitch].Ask(ctx, demoLamp, wire.Toggle, 0) })
+func (h *House) press(ctx context.Context) told {
+	return h.attempt(ctx, func() (wire.Verdict, error) { return h.nodes[Switch].Ask(ctx, Lamp, wire.Toggle, 0) })
 }
 
-func (h *house) attempt(ctx context.Context, ask func() (wire.Verdict, error)) told {
+func (h *House) attempt(ctx context.Context, ask func() (wire.Verdict, error)) told {
 	pause(ctx, time.Until(h.asked.Add(h.cast.between()))) // or it counts as part of this attempt
 	defer func() { h.asked = time.Now() }()
 	_, before := h.decisions()
@@ -255,7 +268,7 @@ func (h *house) attempt(ctx context.Context, ask func() (wire.Verdict, error)) t
 }
 
 // show prints the timeline of an attempt: every step with its time since the tap.
-func (h *house) show(t told) {
+func (h *House) show(t told) {
 	if t.decided {
 		prev := t.began
 		for _, s := range []struct {
@@ -288,7 +301,7 @@ func (h *house) show(t told) {
 }
 
 // rule is what people call the rule that decided.
-func (h *house) rule(rule string) string {
+func (h *House) rule(rule string) string {
 	p := h.store.Snapshot()
 	g, ok := p.Grants[access.ID(rule)]
 	if !ok {

@@ -1,4 +1,4 @@
-package cli
+package terminal
 
 import (
 	"bufio"
@@ -9,14 +9,16 @@ import (
 	"strings"
 )
 
-// lineReader reads lines of an input that may be a terminal, where the next one may never come.
+// LineReader reads lines of an input that may be a terminal, where the next one may never come.
 type lineReader struct{ in *bufio.Scanner }
 
-func newLineReader(r io.Reader) *lineReader { return &lineReader{bufio.NewScanner(r)} }
+// NewLineReader reads lines of r.
+func NewLineReader(r io.Reader) *lineReader { return &lineReader{bufio.NewScanner(r)} }
 
-// next returns the next line, io.EOF after the last, and ctx's error as soon as ctx ends; then it must not be called again. Nothing is
-// read before it is asked for, so what is typed after the last line needed is left to the next program.
-func (l *lineReader) next(ctx context.Context) (string, error) {
+// Next returns the next line, io.EOF after the last, and ctx's error as soon as ctx ends; then it
+// must not be called again. Nothing is read before it is asked for, so what is typed after the last
+// line needed is left to the next program.
+func (l *lineReader) Next(ctx context.Context) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
@@ -44,10 +46,11 @@ func (l *lineReader) next(ctx context.Context) (string, error) {
 	}
 }
 
-// each calls f with each line that is not blank, until the input ends or ctx does. An interrupt is how a person ends it, and no error.
-func (l *lineReader) each(ctx context.Context, f func(string) error) error {
+// ForEach calls f with each line that is not blank, until the input ends or ctx does. An interrupt
+// is how a person ends it, and no error.
+func (l *lineReader) ForEach(ctx context.Context, f func(string) error) error {
 	for {
-		line, err := l.next(ctx)
+		line, err := l.Next(ctx)
 		switch {
 		case errors.Is(err, io.EOF) || ctx.Err() != nil:
 			return nil
