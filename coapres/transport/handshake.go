@@ -27,12 +27,7 @@ func (l *Listener) hello(r []byte, from netip.AddrPort) {
 		return
 	}
 	if l.stateless && !l.cookies.IsValid(from, h, now) {
-		if h.Number == 0 {
-			l.socket.offer(l.cookies.MakeRequest(from, h, now), from, known)
-			l.counts.cookies.Add(1)
-		} else {
-			l.counts.ignored.Add(1) // a cookie of another time
-		}
+		l.sendCookie(h, from, known, now)
 		return
 	}
 	digest := h.Digest()
@@ -70,15 +65,7 @@ func (l *Listener) hello(r []byte, from netip.AddrPort) {
 		return
 	}
 	a.known = known
-	l.makeRoom(p, known)
-	l.peers[from] = p // makeRoom may have emptied it
-	p.half = append(p.half, a)
-	l.cids[a.cid] = a
-	if known {
-		a.slot = l.reserved.PushBack(a)
-	} else {
-		a.slot = l.strange.PushBack(a)
-	}
+	l.addHalf(a, p)
 	first := r
 	if l.stateless {
 		first = h.First()
@@ -89,6 +76,29 @@ func (l *Listener) hello(r []byte, from netip.AddrPort) {
 	l.wg.Go(func() { l.handshake(ctx, a) })
 	l.mu.Unlock()
 	l.counts.handshakes.Add(1)
+}
+
+// sendCookie asks the address of a first hello to prove that it receives what we send.
+func (l *Listener) sendCookie(h record.Hello, from netip.AddrPort, known bool, now time.Time) {
+	if h.Number != 0 {
+		l.counts.ignored.Add(1) // a cookie of another time
+		return
+	}
+	l.socket.offer(l.cookies.MakeRequest(from, h, now), from, known)
+	l.counts.cookies.Add(1)
+}
+
+// addHalf makes room for an association that is in its handshake, and adds it. The caller holds l.mu.
+func (l *Listener) addHalf(a *association, p *peer) {
+	l.makeRoom(p, a.known)
+	l.peers[a.at] = p // makeRoom may have emptied it
+	p.half = append(p.half, a)
+	l.cids[a.cid] = a
+	if a.known {
+		a.slot = l.reserved.PushBack(a)
+	} else {
+		a.slot = l.strange.PushBack(a)
+	}
 }
 
 // makeRoom evicts until one more half-open association fits: the oldest of its peer, then one of those that have more than their share. A
