@@ -188,7 +188,7 @@ test-large:
 # Without the race detector, which allocates too.
 .PHONY: bench-gate
 bench-gate:
-	$(GO) test -run 'TestGate[A-Z]|Alloc' -count=1 -timeout 3m ./coapres ./coapres/wire ./gateway/access ./gateway/store ./coapres/transport ./bench ./bench/wirebytes
+	$(GO) test -run 'TestGate[A-Z]|Alloc' -count=1 -timeout 3m ./coapres ./coapres/wire ./gateway/access ./gateway/store ./coapres/transport ./coapres/transport/message ./bench ./bench/wirebytes
 
 BENCH_BIN := bin/latchkey-bench
 BENCH_COMMIT = $(shell git describe --always --abbrev=12 --dirty=+changes 2>/dev/null || echo unknown)

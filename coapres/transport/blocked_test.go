@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/pion/dtls/v3"
-	"github.com/plgd-dev/go-coap/v3/message"
+	coap "github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 	"github.com/plgd-dev/go-coap/v3/message/pool"
+
+	"latchkey/coapres/transport/message"
 )
 
 // blocking answers as echo does, but what is asked of it with the body "wait" only when release is closed.
@@ -33,7 +35,7 @@ func TestAllHandlersWait(t *testing.T) {
 		var calls atomic.Int32
 		release := make(chan struct{})
 		c, peer := memLink(t, blocking(&calls, release))
-		for mid := range uint16(maxInFlight) {
+		for mid := range uint16(message.MaxInFlight) {
 			_, _ = peer.Write(con(t, mid, "t", "wait"))
 		}
 		synctest.Wait()
@@ -41,19 +43,19 @@ func TestAllHandlersWait(t *testing.T) {
 		for i := range 10_000 {
 			_, _ = peer.Write(con(t, uint16(100+i), "t", "more"))
 			_, _ = peer.Write(non(t, uint16(30_000+i), "u", "more"))
-			_, _ = peer.Write(con(t, uint16(i%maxInFlight), "t", "wait")) // a repeat of one that waits
+			_, _ = peer.Write(con(t, uint16(i%message.MaxInFlight), "t", "wait")) // a repeat of one that waits
 		}
 		synctest.Wait()
 		if got := peer.next(time.Second); got != nil {
 			t.Errorf("got %x for requests beyond the bound, want silence", got)
 		}
-		if got := calls.Load(); got != maxInFlight {
-			t.Errorf("got %d handlers, want %d", got, maxInFlight)
+		if got := calls.Load(); got != message.MaxInFlight {
+			t.Errorf("got %d handlers, want %d", got, message.MaxInFlight)
 		}
 		c.mu.Lock()
-		remembered := len(c.in)
+		remembered := c.in.Count()
 		c.mu.Unlock()
-		if remembered != maxInFlight {
+		if remembered != message.MaxInFlight {
 			t.Errorf("got %d requests remembered, want those that wait", remembered)
 		}
 		if got := runtime.NumGoroutine(); got > goroutines {
@@ -84,18 +86,18 @@ func TestAllHandlersWait(t *testing.T) {
 			}
 		}
 		answered("answered at once", func(req []byte) {
-			_, _ = peer.Write(encoded(t, message.Acknowledgement, codes.Content, uint16(req[2])<<8|uint16(req[3]), req[4:8], "", "yes"))
+			_, _ = peer.Write(encoded(t, coap.Acknowledgement, codes.Content, uint16(req[2])<<8|uint16(req[3]), req[4:8], "", "yes"))
 		})
 		answered("answered apart from the ACK", func(req []byte) {
 			_, _ = peer.Write([]byte{0x60, 0, req[2], req[3]})
-			_, _ = peer.Write(encoded(t, message.Confirmable, codes.Content, 0x9903, req[4:8], "", "yes"))
+			_, _ = peer.Write(encoded(t, coap.Confirmable, codes.Content, 0x9903, req[4:8], "", "yes"))
 			if got := peer.next(time.Second); !bytes.Equal(got, []byte{0x60, 0, 0x99, 3}) {
 				t.Errorf("a confirmable answer: got %x, want an empty ACK", got)
 			}
 		})
 
 		close(release)
-		for range maxInFlight {
+		for range message.MaxInFlight {
 			if got := peer.next(time.Second); !bytes.HasSuffix(got, []byte("\xffwait")) {
 				t.Errorf("got %x, want the answer to one that waited", got)
 			}
@@ -124,7 +126,7 @@ func TestBlockedSessionStopsNoOther(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "as many handlers wait as may be", func() bool { return calls.Load() == maxInFlight })
+	eventually(t, "as many handlers wait as may be", func() bool { return calls.Load() == message.MaxInFlight })
 	other, err := s.try(t, s.Addr().String(), another, s.secret, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -145,8 +147,8 @@ func TestBlockedSessionStopsNoOther(t *testing.T) {
 		t.Error("done while its handlers are at work")
 	default:
 	}
-	if got := calls.Load(); got != maxInFlight+400 {
-		t.Errorf("got %d handlers, want %d that waited and 400 that did not", got, maxInFlight)
+	if got := calls.Load(); got != message.MaxInFlight+400 {
+		t.Errorf("got %d handlers, want %d that waited and 400 that did not", got, message.MaxInFlight)
 	}
 	open()
 	within(t, blocked.Done())

@@ -11,13 +11,15 @@ import (
 	"time"
 
 	"github.com/plgd-dev/go-coap/v3/dtls/server"
-	"github.com/plgd-dev/go-coap/v3/message"
+	coap "github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 	coapNet "github.com/plgd-dev/go-coap/v3/net"
 	"github.com/plgd-dev/go-coap/v3/net/responsewriter"
 	"github.com/plgd-dev/go-coap/v3/options/config"
 	"github.com/plgd-dev/go-coap/v3/udp/client"
+
+	"latchkey/coapres/transport/message"
 )
 
 // Handler answers one request of a peer. It fills resp, whose code it must set; at is when the datagram was read. It runs in a
@@ -121,14 +123,14 @@ func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 	c.unsent = func(err error) { log.Debug("message not sent", "addr", c.remote.String(), "err", err) }
 	cfg.Errors = c.unsent // by default go-coap prints them to standard output
 	cfg.MessagePool = messages
-	cfg.ReceivedMessageQueueSize = maxInFlight
+	cfg.ReceivedMessageQueueSize = message.MaxInFlight
 	cfg.LimitClientParallelRequests = 16
 	cfg.LimitClientEndpointParallelRequests = 16
 	// Our own message layer repeats; NSTART (RFC 7252 §4.7) is 2 so that a command need not wait behind a read.
 	cfg.TransmissionNStart = 2
-	cfg.TransmissionAcknowledgeTimeout = exchangeLife
+	cfg.TransmissionAcknowledgeTimeout = message.ExchangeLife
 	cfg.TransmissionMaxRetransmit = 1
-	cfg.GetToken = func() (message.Token, error) { return c.exchange.token(), nil }
+	cfg.GetToken = func() (coap.Token, error) { return c.exchange.token(), nil }
 	cfg.ProcessReceivedMessage = func(m *pool.Message, cc *client.Conn, match config.HandlerFunc[*client.Conn]) {
 		// go-coap would look for a request's token among those of our own requests; both sides count tokens for themselves (RFC 7252
 		// §5.3.1), so requests go past it.
@@ -145,7 +147,7 @@ func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 		cc.ProcessReceivedMessageWithHandler(m, match) // hands a response to whoever waits for it, and waits for nobody
 	}
 	cfg.Handler = func(*responsewriter.ResponseWriter[*client.Conn], *pool.Message) {} // a response that nobody waits for any more
-	s := server.NewSession(ctx, coapNet.NewConn(c), maxMessage, maxMessage, true)
+	s := server.NewSession(ctx, coapNet.NewConn(c), message.MaxSize, message.MaxSize, true)
 	c.exchange.moved = c.follow
 	if c.refused != nil {
 		c.exchange.refused = func(code byte, why string) { c.refused(c, code, why) }
@@ -193,10 +195,10 @@ func (c *Conn) answer(h Handler, req, resp *pool.Message) {
 	if resp.SetCode(codes.NotFound); h != nil {
 		h(c, req, resp, at)
 	}
-	resp.SetType(message.NonConfirmable)
+	resp.SetType(coap.NonConfirmable)
 	resp.SetMessageID(c.cc.GetMessageID())
-	if req.Type() == message.Confirmable {
-		resp.SetType(message.Acknowledgement)
+	if req.Type() == coap.Confirmable {
+		resp.SetType(coap.Acknowledgement)
 		resp.SetMessageID(req.MessageID())
 	}
 }
@@ -225,7 +227,7 @@ func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
 		return nil, fmt.Errorf("transport: request without a deadline")
 	}
 	req.SetToken(c.exchange.token())
-	req.SetType(message.Confirmable)
+	req.SetType(coap.Confirmable)
 	req.SetMessageID(c.cc.GetMessageID())
 	mid := uint16(req.MessageID())
 	ctx, cancel := context.WithCancelCause(req.Context())
@@ -245,7 +247,7 @@ func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
 func (c *Conn) follow() {
 	c.exchange.giveUp(c.ping)
 	c.ping = uint16(c.cc.GetMessageID())
-	_, _ = c.exchange.Write([]byte{0x40 | typeCON<<4, 0, byte(c.ping >> 8), byte(c.ping)}) // a connection that is gone shows in Read
+	_ = c.exchange.ping(c.ping, 0) // a connection that is gone shows in Read
 	if c.moved != nil && c.moves.Add(1) == 1 {
 		c.work.begin(c.tell)
 	}

@@ -19,9 +19,11 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/dtls/v3/pkg/protocol"
-	"github.com/plgd-dev/go-coap/v3/message"
+	coap "github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 	"github.com/plgd-dev/go-coap/v3/message/pool"
+
+	"latchkey/coapres/transport/message"
 )
 
 func TestHandlerOncePerRequest(t *testing.T) {
@@ -97,7 +99,7 @@ func TestWaitingHandlerHoldsUpNothing(t *testing.T) {
 			}
 			echo(c, req, resp, at)
 		})
-		for mid := range uint16(maxInFlight - 1) {
+		for mid := range uint16(message.MaxInFlight - 1) {
 			_, _ = peer.Write(con(t, mid, "t", "wait"))
 		}
 		_, _ = peer.Write(con(t, 100, "t", "go"))
@@ -115,7 +117,7 @@ func TestWaitingHandlerHoldsUpNothing(t *testing.T) {
 			t.Errorf("our own request: %v", err)
 		}
 		close(release)
-		for range maxInFlight - 1 {
+		for range message.MaxInFlight - 1 {
 			if peer.next(time.Second) == nil {
 				t.Error("a request that waited was not answered")
 			}
@@ -225,12 +227,12 @@ func TestDo(t *testing.T) {
 		}},
 		{"an answer to what was never asked is rejected", func(t *testing.T, c *Conn, peer *memConn) {
 			for _, token := range []string{"", "\x00\x00\x00\x00", "\x00\x00\x00\x01", "\x00\x00\x00\x01\x00", "\xff\xff\xff\xff"} {
-				m := encoded(t, message.Confirmable, codes.Content, 0xabcd, []byte(token), "", "x")
+				m := encoded(t, coap.Confirmable, codes.Content, 0xabcd, []byte(token), "", "x")
 				_, _ = peer.Write(m)
 				if got := peer.next(time.Second); !bytes.Equal(got, []byte{0x70, 0, 0xab, 0xcd}) {
 					t.Errorf("token %x: got %x, want a Reset", token, got)
 				}
-				_, _ = peer.Write(encoded(t, message.NonConfirmable, codes.Content, 0xabce, []byte(token), "", "x"))
+				_, _ = peer.Write(encoded(t, coap.NonConfirmable, codes.Content, 0xabce, []byte(token), "", "x"))
 				if got := peer.next(time.Second); got != nil {
 					t.Errorf("token %x, non-confirmable: got %x, want silence", token, got)
 				}
@@ -281,7 +283,7 @@ func TestDo(t *testing.T) {
 			seen := map[string]bool{}
 			for range 100 {
 				_, _ = post(c, "x", time.Millisecond)
-				m := message.Token(peer.next(time.Second)[4:8]).String()
+				m := coap.Token(peer.next(time.Second)[4:8]).String()
 				if seen[m] {
 					t.Fatalf("token %s again", m)
 				}

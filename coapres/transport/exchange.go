@@ -5,29 +5,15 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"hash/maphash"
-	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/plgd-dev/go-coap/v3/message"
+	"latchkey/coapres/transport/message"
 )
 
-const (
-	maxMessage    = 1280              // a CoAP message in one record; RFC 7252 §4.6 suggests 1,152
-	maxInFlight   = 8                 // requests of one peer that are being handled
-	keepAnswered  = 16                // answered requests remembered for repeats
-	exchangeLife  = 247 * time.Second // EXCHANGE_LIFETIME (RFC 7252 §4.8.2)
-	maxRetransmit = 4                 // MAX_RETRANSMIT (RFC 7252 §4.8)
-
-	firstTimeout = time.Second // ACK_TIMEOUT before the first round trip is known, times 1…1.5 (ACK_RANDOM_FACTOR)
-	minTimeout   = 200 * time.Millisecond
-	maxTimeout   = time.Second
-)
-
-var seed = maphash.MakeSeed()
+const maxRetransmit = 4 // MAX_RETRANSMIT (RFC 7252 §4.8)
 
 // exchange is CoAP's message layer (RFC 7252 §4) on one association, below go-coap: it filters what is malformed, answers repeats of
 // a request from its own memory, stamps each request with the time it was read, and repeats our confirmable messages. go-coap's own
@@ -45,10 +31,10 @@ type exchange struct {
 	tokens   atomic.Uint32 // how many there were
 
 	mu      sync.Mutex
-	in      []received                         // guarded by mu; oldest first
+	in      message.Requests                   // guarded by mu; what the other side asks
 	out     map[uint16]*outgoing               // guarded by mu; our confirmable messages without an ACK
 	waiting map[uint16]context.CancelCauseFunc // guarded by mu; ends the call that waits for an answer
-	srtt    time.Duration                      // guarded by mu; smoothed round trip, 0 before the first sample
+	trip    message.RoundTrip                  // guarded by mu
 }
 
 // mover knows when the other side's address has changed.
@@ -62,17 +48,6 @@ type fixed struct{}
 
 func (fixed) Path() uint32 { return 0 }
 func (fixed) Prove(uint32) {}
-
-// received is a request of the peer's. A repeat is the same bytes; another message with the same ID is another request.
-type received struct {
-	mid    uint16
-	token  [maxToken]byte
-	tkl    uint8
-	con    bool
-	sum    uint64
-	at     time.Time // when the datagram was read
-	answer []byte    // nil while it is being handled
-}
 
 type outgoing struct {
 	b       []byte
@@ -118,11 +93,11 @@ func (x *exchange) Read(b []byte) (int, error) {
 			x.moved()
 		}
 		m := b[:n]
-		v, reply := check(m)
-		if why := refusal(reply); why != "" && x.refused != nil {
+		v, reply := message.Check(m)
+		if why := message.ReadRefusal(reply); why != "" && x.refused != nil {
 			x.refused(reply[1], why)
 		}
-		if v == pass {
+		if v == message.Pass {
 			v, reply = x.receive(m, at)
 		}
 		if reply != nil {
@@ -130,69 +105,42 @@ func (x *exchange) Read(b []byte) (int, error) {
 				return 0, err
 			}
 		}
-		if v == pass {
+		if v == message.Pass {
 			return n, nil
 		}
 	}
 }
 
 // receive tracks a well-formed message.
-func (x *exchange) receive(m []byte, at time.Time) (verdict, []byte) {
+func (x *exchange) receive(m []byte, at time.Time) (message.Verdict, []byte) {
 	typ, code, mid := m[0]>>4&3, m[1], binary.BigEndian.Uint16(m[2:])
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if typ == typeACK || typ == typeRST {
-		return x.acknowledged(mid, typ == typeRST, at), nil
+	if typ == message.ACK || typ == message.RST {
+		return x.acknowledged(mid, typ == message.RST, at), nil
 	}
-	sum, token := maphash.Bytes(seed, m), m[4:4+m[0]&15]
 	if code>>5 != 0 {
-		return x.separate(m, token)
+		return x.separate(m, m[4:4+m[0]&15])
 	}
-	waiting := 0
-	for i := range x.in {
-		r := &x.in[i]
-		if r.answer == nil {
-			waiting++
-		}
-		if r.answer == nil && r.mid == mid && bytes.Equal(r.token[:r.tkl], token) {
-			return drop, nil // a repeat, whom the answer serves too; or one whose answer could not be told from it
-		}
-		if r.mid != mid || r.sum != sum || at.Sub(r.at) > exchangeLife {
-			continue
-		}
-		if !r.con {
-			return drop, nil
-		}
-		return answer, r.answer
-	}
-	if waiting >= maxInFlight {
-		return drop, nil // a confirmable one comes again
-	}
-	r := received{mid: mid, tkl: uint8(len(token)), con: typ == typeCON, sum: sum, at: at}
-	copy(r.token[:], token)
-	if len(x.in) >= keepAnswered {
-		x.forgetOldest()
-	}
-	x.in = append(x.in, r)
-	return pass, nil
+	return x.in.Receive(m, at)
 }
 
 // separate takes a response that is not in the ACK of its request, confirmable or not. It acknowledges the request too, because the empty
 // ACK before it may have been lost (RFC 7252 §5.2.2), so go-coap gets it as the ACK that it waits for. A confirmable one is acknowledged
 // here, each copy of it and also when nobody waits any more (§4.2): a Reset would say that it was never asked for.
-func (x *exchange) separate(m, token []byte) (verdict, []byte) {
-	confirmable := m[0]>>4&3 == typeCON
+func (x *exchange) separate(m, token []byte) (message.Verdict, []byte) {
+	confirmable := m[0]>>4&3 == message.CON
 	if !x.issued(token) {
 		if confirmable {
-			return answer, reset(m)
+			return message.Answer, message.MakeReset(m)
 		}
-		return drop, nil
+		return message.Drop, nil
 	}
 	var reply []byte
 	if confirmable {
-		reply = []byte{0x40 | typeACK<<4, 0, m[2], m[3]}
+		reply = []byte{0x40 | message.ACK<<4, 0, m[2], m[3]}
 	}
-	m[0] = m[0]&^0x30 | typeNON<<4
+	m[0] = m[0]&^0x30 | message.NON<<4
 	for mid, o := range x.out {
 		if len(o.b) < 8 || !bytes.Equal(o.b[4:8], token) {
 			continue
@@ -200,24 +148,15 @@ func (x *exchange) separate(m, token []byte) (verdict, []byte) {
 		o.timer.Stop()
 		delete(x.out, mid)
 		x.mover.Prove(o.path) // no sample of the round trip: the other side took its time
-		m[0] = m[0]&^0x30 | typeACK<<4
+		m[0] = m[0]&^0x30 | message.ACK<<4
 		binary.BigEndian.PutUint16(m[2:], mid)
 		break
 	}
-	return pass, reply
-}
-
-func (x *exchange) forgetOldest() {
-	for i := range x.in {
-		if x.in[i].answer != nil {
-			x.in = append(x.in[:i], x.in[i+1:]...)
-			return
-		}
-	}
+	return message.Pass, reply
 }
 
 // token returns a token that is never used twice on this association (RFC 9175 §4.2).
-func (x *exchange) token() message.Token { return binary.BigEndian.AppendUint32(nil, x.tokens.Add(1)) }
+func (x *exchange) token() []byte { return binary.BigEndian.AppendUint32(nil, x.tokens.Add(1)) }
 
 // issued tells whether a token was ever one of ours: a response to what was never asked is rejected (RFC 7252 §5.3.2).
 func (x *exchange) issued(token []byte) bool {
@@ -228,20 +167,7 @@ func (x *exchange) issued(token []byte) bool {
 func (x *exchange) arrival(mid uint16, token []byte) (at time.Time, ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if r := x.find(func(r *received) bool { return r.mid == mid && bytes.Equal(r.token[:r.tkl], token) }); r != nil {
-		return r.at, true
-	}
-	return time.Time{}, false
-}
-
-// find returns the newest request being handled that fits.
-func (x *exchange) find(fits func(*received) bool) *received {
-	for i := len(x.in) - 1; i >= 0; i-- {
-		if r := &x.in[i]; r.answer == nil && fits(r) {
-			return r
-		}
-	}
-	return nil
+	return x.in.Arrival(mid, token)
 }
 
 // Write sends one message of go-coap's: an answer is kept for repeats, a confirmable message is repeated until it is acknowledged.
@@ -254,7 +180,7 @@ func (x *exchange) Write(b []byte) (int, error) {
 
 // ping asks for a Reset (RFC 7252 §4.3).
 func (x *exchange) ping(mid uint16, repeat time.Duration) error {
-	b := []byte{0x40 | typeCON<<4, 0, byte(mid >> 8), byte(mid)}
+	b := []byte{0x40 | message.CON<<4, 0, byte(mid >> 8), byte(mid)}
 	x.track(b, repeat)
 	_, err := x.Conn.Write(b)
 	return err
@@ -265,37 +191,22 @@ func (x *exchange) sending(b []byte) { x.track(b, 0) }
 // track takes note of a message. A confirmable one is repeated after timeout for the first time; 0: as the round trip suggests.
 func (x *exchange) track(b []byte, timeout time.Duration) {
 	typ, tkl, code, mid := b[0]>>4&3, int(b[0]&15), b[1], binary.BigEndian.Uint16(b[2:])
-	if tkl > maxToken || 4+tkl > len(b) {
+	if tkl > message.MaxToken || 4+tkl > len(b) {
 		return
 	}
-	token := b[4 : 4+tkl]
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if code>>5 != 0 {
-		r := x.find(func(r *received) bool {
-			return bytes.Equal(r.token[:r.tkl], token) && r.con == (typ == typeACK) && (!r.con || r.mid == mid)
-		})
-		if r != nil {
-			r.answer = bytes.Clone(b)
-		}
+		x.in.Keep(b)
 	}
-	if typ == typeCON {
+	if typ == message.CON {
 		if timeout == 0 {
-			timeout = x.timeout()
+			timeout = x.trip.Timeout()
 		}
 		o := &outgoing{b: bytes.Clone(b), path: x.mover.Path(), sent: time.Now(), timeout: timeout}
 		o.timer = time.AfterFunc(o.timeout, func() { x.repeat(mid, o) })
 		x.out[mid] = o
 	}
-}
-
-// timeout is the wait before the first repeat. Doors hang on a LAN: once the round trip is known there is no reason to wait the 2 s of
-// RFC 7252 §4.8.
-func (x *exchange) timeout() time.Duration {
-	if x.srtt == 0 {
-		return firstTimeout + time.Duration(rand.Int64N(int64(firstTimeout/2)))
-	}
-	return min(max(2*x.srtt, minTimeout), maxTimeout)
 }
 
 func (x *exchange) repeat(mid uint16, o *outgoing) {
@@ -321,28 +232,24 @@ func (x *exchange) repeat(mid uint16, o *outgoing) {
 
 // acknowledged ends the repeats of a message, and what waits for an answer when it was reset. Only one that was sent once gives a sample of
 // the round trip (Karn's rule). A Reset of ours, and the answer to a ping, are nothing to go-coap.
-func (x *exchange) acknowledged(mid uint16, reset bool, at time.Time) verdict {
+func (x *exchange) acknowledged(mid uint16, reset bool, at time.Time) message.Verdict {
 	o := x.out[mid]
 	if o == nil {
-		return pass
+		return message.Pass
 	}
 	o.timer.Stop()
 	delete(x.out, mid)
 	x.mover.Prove(o.path)
 	if o.repeats == 0 {
-		if rtt := max(at.Sub(o.sent), time.Microsecond); x.srtt == 0 {
-			x.srtt = rtt
-		} else {
-			x.srtt = (7*x.srtt + rtt) / 8
-		}
+		x.trip.Add(at.Sub(o.sent))
 	}
 	if !reset && o.b[1] != 0 {
-		return pass
+		return message.Pass
 	}
 	if end := x.waiting[mid]; end != nil {
 		end(errReset)
 	}
-	return drop
+	return message.Drop
 }
 
 var errReset = errors.New("the other side does not know the request (Reset)")

@@ -7,8 +7,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/plgd-dev/go-coap/v3/message"
+	coap "github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
+
+	"latchkey/coapres/transport/message"
 )
 
 // layer is an exchange whose messages go into a channel, and the other end of its connection.
@@ -24,7 +26,7 @@ func newLayer(t *testing.T) *layer {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for buf := make([]byte, maxMessage); ; {
+		for buf := make([]byte, message.MaxSize); ; {
 			n, err := l.Read(buf)
 			if err != nil {
 				return
@@ -77,15 +79,15 @@ func (l *layer) pending() int {
 }
 
 func con(t *testing.T, mid uint16, token, body string) []byte {
-	return encoded(t, message.Confirmable, codes.POST, mid, []byte(token), "scan", body)
+	return encoded(t, coap.Confirmable, codes.POST, mid, []byte(token), "scan", body)
 }
 
 func non(t *testing.T, mid uint16, token, body string) []byte {
-	return encoded(t, message.NonConfirmable, codes.POST, mid, []byte(token), "scan", body)
+	return encoded(t, coap.NonConfirmable, codes.POST, mid, []byte(token), "scan", body)
 }
 
 func ack(t *testing.T, mid uint16, token, body string) []byte {
-	return encoded(t, message.Acknowledgement, codes.Changed, mid, []byte(token), "", body)
+	return encoded(t, coap.Acknowledgement, codes.Changed, mid, []byte(token), "", body)
 }
 
 func TestRepeatsOfARequest(t *testing.T) {
@@ -132,7 +134,7 @@ func TestAnswersFindTheirRequests(t *testing.T) {
 		l := newLayer(t)
 		l.gets(non(t, 1, "x", ""))
 		l.gets(con(t, 2, "x", ""))
-		l.sends(t, encoded(t, message.NonConfirmable, codes.Changed, 900, []byte("x"), "", "for the first"))
+		l.sends(t, encoded(t, coap.NonConfirmable, codes.Changed, 900, []byte("x"), "", "for the first"))
 		l.sends(t, ack(t, 2, "x", "for the second"))
 		l.said()
 		l.said()
@@ -158,7 +160,7 @@ func TestRepeatAfterTheExchangeLifetimeIsNew(t *testing.T) {
 		l.gets(m)
 		l.sends(t, ack(t, 7, "a", ""))
 		l.said()
-		time.Sleep(exchangeLife)
+		time.Sleep(message.ExchangeLife)
 		if l.gets(m) || l.said() == nil {
 			t.Error("after 247 s it is still a repeat, and was not answered")
 		}
@@ -172,9 +174,9 @@ func TestRepeatAfterTheExchangeLifetimeIsNew(t *testing.T) {
 func TestInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLayer(t)
-		for mid := range uint16(maxInFlight) {
+		for mid := range uint16(message.MaxInFlight) {
 			if !l.gets(con(t, mid, "t", "")) {
-				t.Fatalf("request %d of %d was dropped", mid+1, maxInFlight)
+				t.Fatalf("request %d of %d was dropped", mid+1, message.MaxInFlight)
 			}
 		}
 		if l.gets(con(t, 100, "t", "")) || l.said() != nil {
@@ -198,7 +200,7 @@ func TestNoStaleAnswers(t *testing.T) {
 	for i := range uint32(200_000) {
 		token := binary.BigEndian.AppendUint32(nil, i)
 		m := append([]byte{0x44, 2, byte(i >> 8), byte(i)}, token...)
-		if v, _ := x.receive(m, at); v != pass {
+		if v, _ := x.receive(m, at); v != message.Pass {
 			t.Fatalf("request %d: got %d, want it to pass", i, v)
 		}
 		got, ok := x.arrival(uint16(i), token)
@@ -207,13 +209,13 @@ func TestNoStaleAnswers(t *testing.T) {
 		}
 		a := append([]byte{0x64, 0x44, byte(i >> 8), byte(i)}, token...)
 		x.sending(a)
-		if v, reply := x.receive(m, at); v != answer || !bytes.Equal(reply, a) {
+		if v, reply := x.receive(m, at); v != message.Answer || !bytes.Equal(reply, a) {
 			t.Fatalf("repeat of request %d: got %d %x, want its own answer %x", i, v, reply, a)
 		}
 		at = at.Add(time.Millisecond)
 	}
-	if len(x.in) > keepAnswered {
-		t.Errorf("got %d requests remembered, want at most %d", len(x.in), keepAnswered)
+	if x.in.Count() > message.KeepAnswered {
+		t.Errorf("got %d requests remembered, want at most %d", x.in.Count(), message.KeepAnswered)
 	}
 	if _, ok := x.arrival(1, []byte{0, 0, 0, 1}); ok {
 		t.Error("a request that was answered is still to be handled")
@@ -241,7 +243,7 @@ func TestIdle(t *testing.T) {
 		x := newExchange(a, time.Minute)
 		ended := make(chan time.Time)
 		go func() {
-			_, err := x.Read(make([]byte, maxMessage))
+			_, err := x.Read(make([]byte, message.MaxSize))
 			if !idleTimeout(err) {
 				t.Errorf("got %v, want a timeout", err)
 			}

@@ -15,10 +15,13 @@ import (
 	"testing"
 	"time"
 
+	coap "github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 	"github.com/plgd-dev/go-coap/v3/message/pool"
+	"github.com/plgd-dev/go-coap/v3/udp/coder"
 	"go.uber.org/goleak"
 
+	"latchkey/coapres/transport/message"
 	"latchkey/coapres/transport/record"
 	"latchkey/keys"
 )
@@ -293,4 +296,19 @@ func helloBytes(number byte, cookie []byte) []byte {
 	r := []byte{record.Handshake, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, number, 0, record.HandshakeHeaderSize + n,
 		record.ClientHello, 0, 0, n, 0, number, 0, 0, 0, 0, 0, n}
 	return append(r, body...)
+}
+
+// encoded builds one message with go-coap's coder.
+func encoded(t testing.TB, typ coap.Type, code codes.Code, mid uint16, token []byte, path, body string) []byte {
+	t.Helper()
+	m := coap.Message{Type: typ, Code: code, MessageID: int32(mid), Token: token, Payload: []byte(body)}
+	if path != "" {
+		m.Options = coap.Options{{ID: coap.URIPath, Value: []byte(path)}}
+	}
+	b := make([]byte, message.MaxSize)
+	n, err := coder.DefaultCoder.Encode(m, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b[:n]
 }

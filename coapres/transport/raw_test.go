@@ -17,9 +17,10 @@ import (
 	"github.com/pion/dtls/v3/pkg/protocol/extension"
 	"github.com/pion/dtls/v3/pkg/protocol/handshake"
 	"github.com/pion/dtls/v3/pkg/protocol/recordlayer"
-	"github.com/plgd-dev/go-coap/v3/message"
+	coap "github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 
+	"latchkey/coapres/transport/message"
 	"latchkey/coapres/transport/record"
 )
 
@@ -253,12 +254,12 @@ func (c *rawClient) answered(mid uint16) error {
 
 func (c *rawClient) answers(r []byte, mid uint16) bool {
 	b, ok := c.open(r, 23)
-	return ok && len(b) >= 4 && b[0]>>4&3 == typeACK && b[1] == byte(codes.Content) && binary.BigEndian.Uint16(b[2:]) == mid
+	return ok && len(b) >= 4 && b[0]>>4&3 == message.ACK && b[1] == byte(codes.Content) && binary.BigEndian.Uint16(b[2:]) == mid
 }
 
 // get is a GET with a message ID.
 func get(mid uint16) []byte {
-	return []byte{0x40 | typeCON<<4 | 2, byte(codes.GET), byte(mid >> 8), byte(mid), byte(mid >> 8), byte(mid), byte(message.URIPath)<<4 | 1, 'x'}
+	return []byte{0x40 | message.CON<<4 | 2, byte(codes.GET), byte(mid >> 8), byte(mid), byte(mid >> 8), byte(mid), byte(coap.URIPath)<<4 | 1, 'x'}
 }
 
 func marshal(number uint16, m handshake.Message) []byte {
@@ -412,7 +413,7 @@ func TestRawClient(t *testing.T) {
 // A node may speak at any length as soon as it has our Finished, which may be before the listener is through with the handshake.
 func TestFirstMessageMayBeLong(t *testing.T) {
 	s := listen(t, Config{}, echo)
-	long := append(append(get(1), payloadMarker), bytes.Repeat([]byte("a"), 1000)...)
+	long := append(append(get(1), message.PayloadMarker), bytes.Repeat([]byte("a"), 1000)...)
 	for i := range 100 {
 		c := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
 		if err := c.handshake(); err != nil {

@@ -8,9 +8,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/plgd-dev/go-coap/v3/message"
+	coap "github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 	"github.com/plgd-dev/go-coap/v3/message/pool"
+
+	"latchkey/coapres/transport/message"
 )
 
 // request sends a request with that method and tells the code of its answer.
@@ -32,14 +34,14 @@ func request(c *Conn, method codes.Code, limit time.Duration) <-chan error {
 }
 
 // answers is a 2.05 of a type of its own, with the token of a request.
-func answers(t *testing.T, typ message.Type, mid uint16, req []byte) []byte {
+func answers(t *testing.T, typ coap.Type, mid uint16, req []byte) []byte {
 	return encoded(t, typ, codes.Content, mid, req[4:8], "", "state")
 }
 
 // A separate response, confirmable or not, acknowledges its request: the empty ACK before it may be lost (RFC 7252 §5.2.2).
 func TestSeparateResponses(t *testing.T) {
 	for _, method := range []codes.Code{codes.POST, codes.GET} {
-		for _, typ := range []message.Type{message.Confirmable, message.NonConfirmable} {
+		for _, typ := range []coap.Type{coap.Confirmable, coap.NonConfirmable} {
 			for _, tc := range []struct {
 				name string
 				do   func(t *testing.T, c *Conn, peer *memConn, done <-chan error, req []byte)
@@ -103,9 +105,9 @@ func TestSeparateResponses(t *testing.T) {
 }
 
 // quiet wants the ACK of a confirmable response, and then nothing: no repeat of the request, no second ACK.
-func quiet(t *testing.T, peer *memConn, typ message.Type, mid []byte) {
+func quiet(t *testing.T, peer *memConn, typ coap.Type, mid []byte) {
 	t.Helper()
-	if typ == message.Confirmable {
+	if typ == coap.Confirmable {
 		if got := peer.next(time.Second); !bytes.Equal(got, []byte{0x60, 0, mid[0], mid[1]}) {
 			t.Errorf("got %x, want the empty ACK of the response", got)
 		}
@@ -123,7 +125,7 @@ func next(t *testing.T, c *Conn, peer *memConn) {
 	if req == nil {
 		t.Fatal("the next request was not sent")
 	}
-	_, _ = peer.Write(encoded(t, message.Acknowledgement, codes.Content, uint16(req[2])<<8|uint16(req[3]), req[4:8], "", "state"))
+	_, _ = peer.Write(encoded(t, coap.Acknowledgement, codes.Content, uint16(req[2])<<8|uint16(req[3]), req[4:8], "", "state"))
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
@@ -131,7 +133,7 @@ func next(t *testing.T, c *Conn, peer *memConn) {
 
 // A response that comes when nobody waits any more is acknowledged, so that the other side repeats it no more, and answers no other request.
 func TestLateSeparateResponse(t *testing.T) {
-	for _, typ := range []message.Type{message.Confirmable, message.NonConfirmable} {
+	for _, typ := range []coap.Type{coap.Confirmable, coap.NonConfirmable} {
 		synctest.Test(t, func(t *testing.T) {
 			c, peer := memLink(t, nil)
 			if err := <-request(c, codes.POST, 500*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
@@ -159,14 +161,14 @@ func TestSeparateResponseIsNoRoundTrip(t *testing.T) {
 		done := request(c, codes.POST, time.Minute)
 		req := peer.next(time.Second)
 		time.Sleep(900 * time.Millisecond)
-		_, _ = peer.Write(answers(t, message.Confirmable, 0xabcd, req))
+		_, _ = peer.Write(answers(t, coap.Confirmable, 0xabcd, req))
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.srtt != 0 {
-			t.Errorf("got a round trip of %v, want none", c.srtt)
+		if c.trip != (message.RoundTrip{}) {
+			t.Errorf("got a round trip of %v, want none", c.trip)
 		}
 	})
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 	"github.com/plgd-dev/go-coap/v3/message/pool"
+
+	"latchkey/coapres/transport/message"
 )
 
 // question is a confirmable request, and what came back.
@@ -35,7 +37,7 @@ func ask(t *testing.T, dc *dtls.Conn, qs []*question) {
 		}
 	}
 	_ = dc.SetReadDeadline(time.Now().Add(10 * time.Second))
-	for buf := make([]byte, maxMessage); len(open) > 0; {
+	for buf := make([]byte, message.MaxSize); len(open) > 0; {
 		n, err := dc.Read(buf)
 		if err != nil {
 			t.Fatalf("%d of %d requests were not answered: %v", len(open), len(qs), err)
@@ -47,7 +49,7 @@ func ask(t *testing.T, dc *dtls.Conn, qs []*question) {
 		delete(open, q.mid)
 		q.answer = bytes.Clone(buf[:n])
 		head := append([]byte{0x60 | byte(len(q.token)), byte(codes.Content), byte(q.mid >> 8), byte(q.mid)}, q.token...)
-		text, ok := bytes.CutPrefix(q.answer, append(head, payloadMarker))
+		text, ok := bytes.CutPrefix(q.answer, append(head, message.PayloadMarker))
 		if _, what, _ := strings.Cut(string(text), " "); !ok || what != fmt.Sprintf("%d %x %s", q.mid, q.token, q.body) {
 			t.Fatalf("ID %d, token %x, body %s: got %x %q, want an answer to that", q.mid, q.token, q.body, q.answer, text)
 		}
@@ -76,7 +78,7 @@ func manyRequests(t *testing.T, n, ids uint32) {
 	}
 	for i < n {
 		var first, second, repeats []*question
-		for range maxInFlight {
+		for range message.MaxInFlight {
 			first = append(first, next())
 		}
 		ask(t, dc, first)
@@ -107,8 +109,8 @@ func manyRequests(t *testing.T, n, ids uint32) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.in) > keepAnswered {
-		t.Errorf("got %d requests remembered, want at most %d", len(c.in), keepAnswered)
+	if c.in.Count() > message.KeepAnswered {
+		t.Errorf("got %d requests remembered, want at most %d", c.in.Count(), message.KeepAnswered)
 	}
 }
 

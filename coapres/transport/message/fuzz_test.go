@@ -1,4 +1,4 @@
-package transport
+package message_test
 
 import (
 	"context"
@@ -6,46 +6,48 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/plgd-dev/go-coap/v3/message"
+	coap "github.com/plgd-dev/go-coap/v3/message"
 	"github.com/plgd-dev/go-coap/v3/message/codes"
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 	"github.com/plgd-dev/go-coap/v3/udp/coder"
+
+	"latchkey/coapres/transport/message"
+	"latchkey/coapres/transport/message/messagetest"
 )
 
-// What check lets through must be CoAP for go-coap too: one message that its coder refuses would end the session.
+// What check lets through must be CoAP for go-coap too: one message that its coder refuses would
+// end the session.
 func FuzzCheck(f *testing.F) {
-	for _, group := range [][]rule{framing, optionFormat, criticalOptions} {
-		for _, r := range group {
-			b, err := hex.DecodeString(strings.Join(strings.Fields(r.in), ""))
-			if err != nil {
-				f.Fatal(err)
-			}
-			f.Add(b)
+	for _, r := range messagetest.All() {
+		b, err := hex.DecodeString(strings.Join(strings.Fields(r.In), ""))
+		if err != nil {
+			f.Fatal(err)
 		}
+		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		if len(in) > maxMessage {
+		if len(in) > message.MaxSize {
 			return // Read has no room for it
 		}
-		v, reply := check(in)
+		v, reply := message.Check(in)
 		switch v {
-		case drop:
+		case message.Drop:
 			if reply != nil {
 				t.Errorf("dropped, and answered with %x", reply)
 			}
-		case answer:
-			if got, more := check(reply); got != pass || more != nil {
+		case message.Answer:
+			if got, more := message.Check(reply); got != message.Pass || more != nil {
 				t.Errorf("its own answer %x does not pass", reply)
 			}
-			if in[0]>>4&3 != typeCON || reply[2] != in[2] || reply[3] != in[3] {
+			if in[0]>>4&3 != message.CON || reply[2] != in[2] || reply[3] != in[3] {
 				t.Errorf("%x is no answer to %x", reply, in)
 			}
-		case pass:
+		case message.Pass:
 			m := pool.NewMessage(context.Background())
 			if _, err := m.UnmarshalWithDecoder(coder.DefaultCoder, in); err != nil {
 				t.Errorf("go-coap would end the session: %v", err)
 			}
-			if m.Code() == codes.Empty && (m.Type() == message.Confirmable || m.Type() == message.NonConfirmable) {
+			if m.Code() == codes.Empty && (m.Type() == coap.Confirmable || m.Type() == coap.NonConfirmable) {
 				t.Error("an empty message got through")
 			}
 		}
@@ -61,11 +63,11 @@ func FuzzBuilt(f *testing.F) {
 		class := code >> 5
 		request := class == 0
 		switch {
-		case code == 0, class == 1, class > 5, typ == typeRST, typ == typeACK && request, len(token) > maxToken, len(query) > 255:
+		case code == 0, class == 1, class > 5, typ == message.RST, typ == message.ACK && request, len(token) > message.MaxToken, len(query) > 255:
 			return // no message with these exists
 		}
 		m := pool.NewMessage(context.Background())
-		m.SetType(message.Type(typ))
+		m.SetType(coap.Type(typ))
 		m.SetCode(codes.Code(code))
 		m.SetMessageID(int32(mid))
 		m.SetToken(token)
@@ -74,10 +76,10 @@ func FuzzBuilt(f *testing.F) {
 				return
 			}
 			m.AddQuery(query)
-			m.SetAccept(message.MediaType(format))
+			m.SetAccept(coap.MediaType(format))
 		}
 		m.SetOptionBytes(252, echo)
-		m.SetContentFormat(message.MediaType(format))
+		m.SetContentFormat(coap.MediaType(format))
 		if len(body) > 0 {
 			m.SetBody(strings.NewReader(string(body)))
 		}
@@ -85,7 +87,7 @@ func FuzzBuilt(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if v, _ := check(b); v != pass {
+		if v, _ := message.Check(b); v != message.Pass {
 			t.Errorf("got %d for %x, want it to pass", v, b)
 		}
 	})

@@ -1,0 +1,111 @@
+package message
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/maphash"
+	"time"
+)
+
+const (
+	MaxInFlight  = 8                 // requests of one peer that are being handled
+	KeepAnswered = 16                // answered requests remembered for repeats
+	ExchangeLife = 247 * time.Second // EXCHANGE_LIFETIME (RFC 7252 §4.8.2)
+)
+
+var seed = maphash.MakeSeed()
+
+// Requests are what the other side of an association asks: those that are being handled, and the
+// answers of those that were, so that a repeat gets the same answer and nothing is done twice (RFC
+// 7252 §4.2). The zero value is ready for use; the caller locks.
+type Requests struct {
+	in []received // oldest first
+}
+
+// received is a request of the peer's. A repeat is the same bytes; another message with the same ID
+// is another request.
+type received struct {
+	mid    uint16
+	token  [MaxToken]byte
+	tkl    uint8
+	con    bool
+	sum    uint64
+	at     time.Time // when the datagram was read
+	answer []byte    // nil while it is being handled
+}
+
+// Receive takes a well-formed request that was read at that time. It passes one that is new, drops
+// one that is being handled, and answers one that was answered.
+func (q *Requests) Receive(m []byte, at time.Time) (Verdict, []byte) {
+	typ, mid := m[0]>>4&3, binary.BigEndian.Uint16(m[2:])
+	sum, token := maphash.Bytes(seed, m), m[4:4+m[0]&15]
+	waiting := 0
+	for i := range q.in {
+		r := &q.in[i]
+		if r.answer == nil {
+			waiting++
+		}
+		if r.answer == nil && r.mid == mid && bytes.Equal(r.token[:r.tkl], token) {
+			return Drop, nil // a repeat, whom the answer serves too; or one whose answer could not be told from it
+		}
+		if r.mid != mid || r.sum != sum || at.Sub(r.at) > ExchangeLife {
+			continue
+		}
+		if !r.con {
+			return Drop, nil
+		}
+		return Answer, r.answer
+	}
+	if waiting >= MaxInFlight {
+		return Drop, nil // a confirmable one comes again
+	}
+	r := received{mid: mid, tkl: uint8(len(token)), con: typ == CON, sum: sum, at: at}
+	copy(r.token[:], token)
+	if len(q.in) >= KeepAnswered {
+		q.forgetOldest()
+	}
+	q.in = append(q.in, r)
+	return Pass, nil
+}
+
+// Count is how many are remembered.
+func (q *Requests) Count() int { return len(q.in) }
+
+func (q *Requests) forgetOldest() {
+	for i := range q.in {
+		if q.in[i].answer != nil {
+			q.in = append(q.in[:i], q.in[i+1:]...)
+			return
+		}
+	}
+}
+
+// Arrival returns when the request with this ID and token was read; ok is false if none is being
+// handled.
+func (q *Requests) Arrival(mid uint16, token []byte) (at time.Time, ok bool) {
+	if r := q.find(func(r *received) bool { return r.mid == mid && bytes.Equal(r.token[:r.tkl], token) }); r != nil {
+		return r.at, true
+	}
+	return time.Time{}, false
+}
+
+// Keep remembers an answer that is being sent, for repeats of its request.
+func (q *Requests) Keep(b []byte) {
+	typ, mid, token := b[0]>>4&3, binary.BigEndian.Uint16(b[2:]), b[4:4+b[0]&15]
+	r := q.find(func(r *received) bool {
+		return bytes.Equal(r.token[:r.tkl], token) && r.con == (typ == ACK) && (!r.con || r.mid == mid)
+	})
+	if r != nil {
+		r.answer = bytes.Clone(b)
+	}
+}
+
+// find returns the newest request being handled that fits.
+func (q *Requests) find(fits func(*received) bool) *received {
+	for i := len(q.in) - 1; i >= 0; i-- {
+		if r := &q.in[i]; r.answer == nil && fits(r) {
+			return r
+		}
+	}
+	return nil
+}
