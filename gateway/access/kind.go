@@ -64,8 +64,8 @@ type Kind[K comparable, R any] struct {
 
 // RecordKind is a [Kind], whatever its records are.
 type RecordKind interface {
-	name() string
-	recordType() reflect.Type
+	KindName() string
+	RecordType() reflect.Type
 
 	clear(p *Policy)
 	get(p *Policy, r Record) (Record, bool)
@@ -151,9 +151,11 @@ func (k *Kind[K, R]) FromRecord(r Record) R {
 	return r.(R)
 }
 
-func (k *Kind[K, R]) name() string { return k.Name }
+// KindName returns Name.
+func (k *Kind[K, R]) KindName() string { return k.Name }
 
-func (k *Kind[K, R]) recordType() reflect.Type {
+// RecordType returns the type of the kind's records, by value.
+func (k *Kind[K, R]) RecordType() reflect.Type {
 	if k.box == nil {
 		return reflect.TypeFor[R]()
 	}

@@ -139,7 +139,7 @@ func TestTableRefusesTheSameKindTwice(t *testing.T) {
 			t.Error("got no panic")
 		}
 	}()
-	withBadges.With(Badges)
+	withBadges.With(&access.Kind[access.ID, Badge]{Name: "another"})
 }
 
 func puts(records ...access.Record) (out []access.Change) {

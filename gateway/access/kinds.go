@@ -39,17 +39,28 @@ func NewTable(kinds ...RecordKind) *Table {
 		panic(fmt.Sprintf("access: %d kinds of record: want at most %d", len(kinds), maxKinds))
 	}
 	for i, k := range kinds {
-		sameName := func(other RecordKind) bool { return other.name() == k.name() }
-		if t.byType[k.recordType()] != nil || slices.ContainsFunc(kinds[:i], sameName) {
-			panic(fmt.Sprintf("access: the kind %q is in the table twice", k.name()))
+		sameName := func(other RecordKind) bool { return other.KindName() == k.KindName() }
+		if t.byType[k.RecordType()] != nil || slices.ContainsFunc(kinds[:i], sameName) {
+			panic(fmt.Sprintf("access: the kind %q is in the table twice", k.KindName()))
 		}
-		t.byType[k.recordType()] = k
+		t.byType[k.RecordType()] = k
 	}
 	return t
 }
 
-// With returns a table that has more kinds, such as those of another package.
-func (t *Table) With(kinds ...RecordKind) *Table { return NewTable(slices.Concat(t.rows, kinds)...) }
+// With returns a table that also has those of the kinds that t lacks, such as kinds of another package.
+func (t *Table) With(kinds ...RecordKind) *Table {
+	rows := slices.Clone(t.rows)
+	for _, k := range kinds {
+		if t.row(k) < 0 {
+			rows = append(rows, k)
+		}
+	}
+	return NewTable(rows...)
+}
+
+// Kinds returns the kinds in order. The slice is the caller's.
+func (t *Table) Kinds() []RecordKind { return slices.Clone(t.rows) }
 
 // New returns the empty policy of these kinds, in which the zone is UTC and nobody may do anything.
 func (t *Table) New() *Policy {

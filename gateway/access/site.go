@@ -14,28 +14,26 @@ type Site struct {
 	TimeTrusted uint64 `json:"timeTrusted,omitempty"`
 }
 
-type onlyOne struct{}
-
 // Sites is the kind of [Site]. Every policy has exactly one.
-var Sites = &Kind[onlyOne, Site]{
+var Sites = &Kind[struct{}, Site]{
 	Name:  "site",
-	ID:    func(Site) onlyOne { return onlyOne{} },
-	Order: func(_, _ onlyOne) int { return 0 },
-	Blank: func(onlyOne) Site { return Site{} },
+	ID:    func(Site) struct{} { return struct{}{} },
+	Order: func(_, _ struct{}) int { return 0 },
+	Blank: func(struct{}) Site { return Site{} },
 
 	Normal: func(d *Draft, r Site) (Site, error) {
 		_, err := loadZone(d, r)
 		return r, err
 	},
 	Check: func(*Draft, Site) error { return nil },
-	CheckAll: func(d *Draft, e *Edit[onlyOne, Site]) error {
-		if r, is := e.After(onlyOne{}); !is {
+	CheckAll: func(d *Draft, e *Edit[struct{}, Site]) error {
+		if r, is := e.After(struct{}{}); !is {
 			return d.Invalid(r, "the site cannot be deleted: put another")
 		}
 		return nil
 	},
-	Index: func(d *Draft, e *Edit[onlyOne, Site]) (err error) {
-		d.Next.Site, _ = e.After(onlyOne{})
+	Index: func(d *Draft, e *Edit[struct{}, Site]) (err error) {
+		d.Next.Site, _ = e.After(struct{}{})
 		d.Next.zone, err = loadZone(d, d.Next.Site)
 		return err
 	},

@@ -7,7 +7,8 @@ import (
 	"latchkey/keys"
 )
 
-// accountRecord is of version 1, with what is in it.
+const kindAccount = 'a'
+
 type accountRecord struct {
 	Name     string          `cbor:"1,keyasint"`
 	Role     string          `cbor:"2,keyasint"`
@@ -36,31 +37,37 @@ type tokenRecord struct {
 	Created *stamp   `cbor:"6,keyasint,omitempty"`
 }
 
-func accountRecordOf(r access.Account) accountRecord {
-	rec := accountRecord{Name: r.Name, Role: string(r.Role), Disabled: r.Disabled, Password: r.Password.Reveal(), TOTP: r.TOTP.Reveal(),
-		Epoch: r.Epoch, Created: stampOf(r.Created)}
+var accountCodec = &codec[access.Account, accountRecord]{
+	kind:   access.Accounts,
+	letter: kindAccount,
+	id:     func(r access.Account) string { return string(r.ID) },
+	pack:   packAccount,
+	unpack: unpackAccount,
+}
+
+func packAccount(r access.Account) accountRecord {
+	rec := accountRecord{Name: r.Name, Role: string(r.Role), Disabled: r.Disabled, Password: r.Password.Reveal(),
+		TOTP: r.TOTP.Reveal(), Epoch: r.Epoch, Created: stampOf(r.Created)}
 	for _, k := range r.Passkeys {
 		rec.Passkeys = append(rec.Passkeys, passkeyRecord{k.ID, k.Label, k.Credential, stampOf(k.Created)})
 	}
 	for _, t := range r.Tokens {
-		rec.Tokens = append(rec.Tokens, tokenRecord{string(t.ID), t.Label, t.Hash[:], convert[string](t.Scopes), stampOf(t.Until), stampOf(t.Created)})
+		rec.Tokens = append(rec.Tokens, tokenRecord{string(t.ID), t.Label, t.Hash[:], convert[string](t.Scopes),
+			stampOf(t.Until), stampOf(t.Created)})
 	}
 	return rec
 }
 
-func decodeAccount(key recordKey, plain []byte) (access.Record, error) {
-	rec, err := decode[accountRecord](plain)
-	if err != nil {
-		return nil, err
+func unpackAccount(id string, s accountRecord) (access.Account, error) {
+	r := access.Account{ID: access.ID(id), Name: s.Name, Role: access.Role(s.Role), Disabled: s.Disabled,
+		Password: keys.Hide(s.Password), TOTP: keys.Hide(s.TOTP), Epoch: s.Epoch, Created: s.Created.time()}
+	for _, k := range s.Passkeys {
+		r.Passkeys = append(r.Passkeys, access.Passkey{ID: k.ID, Label: k.Label, Credential: k.Credential,
+			Created: k.Created.time()})
 	}
-	r := access.Account{ID: key.id(), Name: rec.Name, Role: access.Role(rec.Role), Disabled: rec.Disabled, Password: keys.Hide(rec.Password),
-		TOTP: keys.Hide(rec.TOTP), Epoch: rec.Epoch, Created: rec.Created.time()}
-	for _, k := range rec.Passkeys {
-		r.Passkeys = append(r.Passkeys, access.Passkey{ID: k.ID, Label: k.Label, Credential: k.Credential, Created: k.Created.time()})
-	}
-	for _, t := range rec.Tokens {
+	for _, t := range s.Tokens {
 		if len(t.Hash) != len(access.Hash{}) {
-			return nil, fmt.Errorf("hash length of a token: %w", ErrCorrupt)
+			return r, fmt.Errorf("hash length of a token: %w", ErrCorrupt)
 		}
 		r.Tokens = append(r.Tokens, access.Token{ID: access.ID(t.ID), Label: t.Label, Hash: access.Hash(t.Hash),
 			Scopes: convert[access.Scope](t.Scopes), Until: t.Until.time(), Created: t.Created.time()})

@@ -96,7 +96,7 @@ func BenchmarkLoad(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := access.New().With(img.records...); err != nil {
+		if _, err := codecs.policy.New().With(img.records...); err != nil {
 			b.Fatal(err)
 		}
 	}

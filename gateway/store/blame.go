@@ -35,8 +35,8 @@ func (s *Store) compareChanges(ctx context.Context, txn *badger.Txn) error {
 	}
 	leaf := newLeafer(s.keys.Digest)
 	seen := make(map[recordKey]bool)
-	for _, kind := range policyKinds {
-		err := s.each(ctx, txn, kind, func(key recordKey, plain []byte) error {
+	for _, c := range codecs.rows {
+		err := s.each(ctx, txn, c.prefix(), func(key recordKey, plain []byte) error {
 			seen[key] = true
 			switch short, known := want[key]; {
 			case !known:

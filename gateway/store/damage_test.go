@@ -214,8 +214,8 @@ func head3(s string) string {
 }
 
 func namesRecord(text string) bool {
-	for _, name := range kindNames {
-		if strings.HasPrefix(text, "store: "+name+" ") {
+	for letter := range byte(128) {
+		if name, ok := kindName(letter); ok && strings.HasPrefix(text, "store: "+name+" ") {
 			return true
 		}
 	}

@@ -6,55 +6,46 @@ import (
 	"fmt"
 
 	"latchkey/gateway/access"
-	"latchkey/keys"
 )
 
 // recordKey is a Badger key: one letter for the kind of record, and an id that is random, a keyed hash or a sequence number.
 // Names, UIDs and times never stand in one. FORMAT.md lists them.
 type recordKey string
 
+// The records that are no part of the policy. Those of the policy have their letters beside their codecs.
 const (
-	kindMeta       = 'm'
-	kindSite       = 's'
-	kindPerson     = 'p'
-	kindGroup      = 'g'
-	kindTarget     = 't'
-	kindDevice     = 'd'
-	kindKey        = 'k'
-	kindSchedule   = 'w'
-	kindCredential = 'c'
-	kindGrant      = 'r'
-	kindAccount    = 'a'
-	kindCounter    = 'n'
-	kindSignIn     = 'b'
-	kindAddress    = 'l'
-	kindEvent      = 'e'
-	kindChange     = 'x'
+	kindMeta    = 'm'
+	kindCounter = 'n'
+	kindSignIn  = 'b'
+	kindAddress = 'l'
+	kindEvent   = 'e'
+	kindChange  = 'x'
 )
+
+var otherKinds = map[byte]string{
+	kindMeta: "meta", kindCounter: "counter", kindSignIn: "sign-in", kindAddress: "address", kindEvent: "event", kindChange: "change",
+}
 
 const (
 	formatKey recordKey = "mf"
 	headKey   recordKey = "mh"
-	siteRec   recordKey = "s"
 )
 
-// policyKinds are the kinds under the policy digest, in an order in which nothing refers to what comes later.
-var policyKinds = []byte{kindSite, kindPerson, kindTarget, kindDevice, kindKey, kindGroup, kindSchedule, kindCredential, kindGrant,
-	kindAccount}
-
-var kindNames = map[byte]string{
-	kindMeta: "meta", kindSite: "site", kindPerson: "person", kindGroup: "group", kindTarget: "target", kindDevice: "device",
-	kindKey: "key", kindSchedule: "schedule", kindCredential: "credential", kindGrant: "grant", kindAccount: "account",
-	kindCounter: "counter", kindSignIn: "sign-in", kindAddress: "address", kindEvent: "event", kindChange: "change",
+// kindName is what people call the records whose Badger keys begin with the letter.
+func kindName(letter byte) (string, bool) {
+	if c, ok := codecs.byLetter[letter]; ok {
+		return c.of().KindName(), true
+	}
+	name, ok := otherKinds[letter]
+	return name, ok
 }
 
 func idKey(kind byte, id access.ID) recordKey { return recordKey(string(rune(kind)) + string(id)) }
 
-func keyKey(id keys.ID) recordKey { return recordKey("k" + string(id)) }
+// hashLen is the length of an id that is a hash, and no text.
+const hashLen = 32
 
-func credentialKey(id access.CredentialID) recordKey { return recordKey("c" + string(id[:])) }
-
-func signInKey(id [32]byte) recordKey { return recordKey("b" + string(id[:])) }
+func signInKey(id [hashLen]byte) recordKey { return recordKey("b" + string(id[:])) }
 
 func addressKey(device access.ID) recordKey { return idKey(kindAddress, device) }
 
@@ -88,19 +79,19 @@ func (k recordKey) seq() uint64 {
 
 // String names the record for people, in errors.
 func (k recordKey) String() string {
-	name, ok := kindNames[k.kind()]
+	name, ok := kindName(k.kind())
 	switch {
 	case k == formatKey:
 		return "format record"
 	case k == headKey:
 		return "head record"
-	case k == siteRec:
-		return "site record"
 	case !ok:
 		return "unknown record " + hex.EncodeToString([]byte(k))
+	case len(k) == 1:
+		return name + " record" // there is one
 	case k.kind() == kindEvent || k.kind() == kindChange:
 		return fmt.Sprintf("%s %d", name, k.seq())
-	case k.kind() == kindCredential || k.kind() == kindSignIn:
+	case len(k) == 1+hashLen:
 		return name + " " + hex.EncodeToString([]byte(k[1:]))
 	default:
 		return fmt.Sprintf("%s %q", name, string(k[1:]))

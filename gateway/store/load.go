@@ -42,7 +42,7 @@ func (s *Store) load(ctx context.Context, sp space, state folder.State) (*writer
 	if err != nil {
 		return nil, err
 	}
-	p, err := access.New().With(img.records...)
+	p, err := codecs.policy.New().With(img.records...)
 	if err != nil {
 		return nil, fmt.Errorf("store: policy: %w: %w", ErrCorrupt, err)
 	}
@@ -84,9 +84,9 @@ func (s *Store) read(ctx context.Context, txn *badger.Txn) (*image, error) {
 		return nil, err
 	}
 	leaf := newLeafer(s.keys.Digest)
-	for _, kind := range policyKinds {
-		err := s.each(ctx, txn, kind, func(key recordKey, plain []byte) error {
-			r, err := decodeRecord(key, plain)
+	for _, c := range codecs.rows {
+		err := s.each(ctx, txn, c.prefix(), func(key recordKey, plain []byte) error {
+			r, err := c.decode(key, plain)
 			if err != nil {
 				return err
 			}

@@ -104,7 +104,7 @@ func agree(t *testing.T, r *rand.Rand, steps int) {
 		return nil
 	}}
 	s := mustOpen(t, o)
-	m := &model{policy: access.New(), counter: map[access.ID]modelCounter{}, signIns: map[string]modelSignIn{}}
+	m := &model{policy: codecs.policy.New(), counter: map[access.ID]modelCounter{}, signIns: map[string]modelSignIn{}}
 	apply := func(changes ...access.Change) {
 		next, want := m.policy.With(changes...)
 		_, err := s.Apply(ctx, "test", changes...)

@@ -114,12 +114,13 @@ func changedHouse(s *Store) []access.Change {
 
 // everyKind is one record of each kind and how an error names it.
 func everyKind(s *Store) map[recordKey]string {
-	card := credentialKey(s.CredentialID(annUID))
+	uid := s.CredentialID(annUID)
+	card := recordKey("c" + string(uid[:]))
 	return map[recordKey]string{
 		formatKey: "format record", headKey: "head record", siteRec: "site record",
 		idKey(kindPerson, id("ann")):         "person \"" + string(id("ann")),
 		card:                                 "credential " + s.CredentialID(annUID).String(),
-		keyKey("lk-0123456789"):              "key \"lk-0123456789\"",
+		recordKey("klk-0123456789"):          "key \"lk-0123456789\"",
 		idKey(kindSchedule, id("office")):    "schedule \"" + string(id("office")),
 		idKey(kindGroup, id("doors")):        "group \"" + string(id("doors")),
 		idKey(kindGrant, id("g2")):           "grant \"" + string(id("g2")),

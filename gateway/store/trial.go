@@ -197,7 +197,7 @@ func (t trial) look(ctx context.Context, r *tried) error {
 		img, err := s.read(ctx, txn)
 		if err == nil {
 			r.Seq, r.Hash = img.head.seq, img.head.hash
-			_, err = access.New().With(img.records...)
+			_, err = codecs.policy.New().With(img.records...)
 		}
 		if err == nil && w != nil {
 			err = s.holds(txn, w, &img.head, v.CountMems())

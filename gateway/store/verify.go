@@ -213,7 +213,7 @@ func sameRecords(disk []access.Change, p *access.Policy) error {
 			return err
 		}
 		got, ok := have[key]
-		if !ok && key == siteRec && r == access.Record(access.New().Site) {
+		if !ok && key == siteRec && r == access.Record(codecs.policy.New().Site) {
 			continue // a site nobody has changed is not stored
 		}
 		if !ok || got != string(plain) {
@@ -233,7 +233,7 @@ func (s *Store) onlyKnown(txn *badger.Txn) error {
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		key := recordKey(it.Item().Key())
-		if _, ok := kindNames[key.kind()]; !ok || key.kind() == kindMeta && key != formatKey && key != headKey {
+		if _, ok := kindName(key.kind()); !ok || key.kind() == kindMeta && key != formatKey && key != headKey {
 			return fmt.Errorf("store: %v: %w", key, ErrCorrupt)
 		}
 	}

@@ -1,0 +1,12 @@
+package store
+
+import "testing"
+
+// A kind without a codec would be refused when it is first put, on somebody's site.
+func TestEveryKindHasACodec(t *testing.T) {
+	for _, k := range codecs.policy.Kinds() {
+		if c, ok := codecs.byType[k.RecordType()]; !ok || c.of() != k {
+			t.Errorf("%s: no codec: give it one in kinds.go", k.KindName())
+		}
+	}
+}
