@@ -22,18 +22,17 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 	after := g.store.Snapshot()
 	g.endRevoked(after)
 	g.handshakes.ForgetRemoved(after)
-	g.alarms.keep(after)
+	g.doors.ForgetRemoved(after)
 	if after.Site.Lockdown && !before.Site.Lockdown {
 		g.lockAll(after)
 	}
 	for id := range before.Devices {
 		if _, ok := after.Devices[id]; !ok {
-			g.reports.forget(id)
+			g.doors.Forget(id)
 			g.addresses.forget(id)
 			g.late.Forget(id)
 			g.lateTold.Forget(id)
 			g.noise.Forget(id)
-			g.confirms.forget(id)
 			g.feed.DeviceRemoved(id)
 		}
 	}

@@ -81,7 +81,7 @@ func (a *attempt) decide(ctx context.Context) error {
 		a.g.log.Error("could not decide", "device", string(a.asked.Device), "target", string(a.asked.Target), "err", err)
 		return err
 	}
-	a.g.restateIfDue(adm.Seq)
+	a.g.doors.RestateIfDue(adm.Seq)
 	a.last = adm.Last
 	a.describe(a.g.store.Snapshot(), adm)
 	return nil
@@ -120,12 +120,12 @@ func (a *attempt) command(ctx context.Context) {
 		if r.State.On {
 			a.timeline.Holds = time.Duration(r.State.Left) * time.Millisecond
 		}
-		a.g.expectEnd(actuator.ID, time.Time{})
+		a.g.doors.ExpectEnd(actuator.ID)
 	case access.OutcomeUnknown, access.OutcomeRefused:
 		a.timeline.Commanded = sent
-		a.g.refresh(actuator.ID)
+		a.g.doors.Refresh(actuator.ID)
 	case access.OutcomeLate: // not sent
-		a.g.refresh(actuator.ID)
+		a.g.doors.Refresh(actuator.ID)
 	case access.OutcomeOffline: // not sent, and nobody to ask
 	}
 }
@@ -135,7 +135,7 @@ func (a *attempt) commandFor(p *access.Policy) coapres.Command {
 	c := coapres.Command{Command: wire.Command{ID: a.timeline.Seq, Action: a.asked.Action}, Intent: a.asked.At}
 	switch a.asked.Action {
 	case wire.Unlock:
-		c.Duration = uint32(a.g.holds(p.Targets[a.asked.Target], a.actuator.ID) / time.Millisecond)
+		c.Duration = uint32(a.g.sessions.LimitPulse(a.actuator.ID, p.Targets[a.asked.Target].Pulse) / time.Millisecond)
 	case wire.Level:
 		c.Level = a.asked.Level
 	case wire.Toggle:

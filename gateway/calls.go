@@ -10,6 +10,7 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/doorwatch"
 	"latchkey/keys"
 )
 
@@ -38,7 +39,7 @@ func (c calls) State(p *coapres.Peer, target string) (wire.State, error) {
 	}
 	now := time.Now()
 	v, ok := c.g.sessions.View(actuator.ID, now)
-	if !ok || !v.Known || unconfirmed(v, now) {
+	if !ok || !v.Known || v.Unconfirmed(now) {
 		return wire.State{}, errStateUnknown
 	}
 	return v.Expected(now), nil
@@ -50,7 +51,7 @@ func (c calls) Registered(p *coapres.Peer, lifetime time.Duration) {
 		c.g.background(func() { c.g.nodeEvent(p, "registered") })
 	}
 	if p.Kind.Actuator() {
-		c.g.refresh(p.Device)
+		c.g.doors.Refresh(p.Device)
 	}
 }
 
@@ -91,16 +92,9 @@ func (c calls) Late(p *coapres.Peer, n uint64, after time.Duration) {
 	if missed > 0 {
 		ev.Detail += fmt.Sprintf(" (and %d more since the event before)", missed)
 	}
-	ev.Target = c.g.placeOf(p)
+	ev.Target = doorwatch.PlaceOf(c.g.store.Snapshot(), p.Device)
 	c.g.log.Warn("scan too late", "device", p.Name, "after", after)
 	c.g.background(func() { c.g.feed.Note(ev) })
 }
 
-// placeOf names the door or lamp at which a device stands; zero if there is none, or several.
-func (g *Gateway) placeOf(p *coapres.Peer) access.Named {
-	policy := g.store.Snapshot()
-	if d := policy.Devices[p.Device]; len(d.Targets) == 1 {
-		return access.Named{ID: d.Targets[0], Name: policy.Targets[d.Targets[0]].Name}
-	}
-	return access.Named{}
-}
+func (c calls) Report(p *coapres.Peer, r wire.Report, late bool) { c.g.doors.Report(p, r, late) }

@@ -23,6 +23,7 @@ import (
 	"latchkey/gateway/admin"
 	"latchkey/gateway/clock"
 	"latchkey/gateway/doctor"
+	"latchkey/gateway/doorwatch"
 	"latchkey/gateway/feed"
 	"latchkey/gateway/limit"
 	"latchkey/gateway/observe"
@@ -83,12 +84,10 @@ type Gateway struct {
 	noise      limit.Every[access.ID]    // bounds the events of devices that come and go
 	full       limit.Every[struct{}]     // bounds the events that there is no room for a session
 	turns      limit.Turns[access.ID]    // of devices and of targets; whoever takes both takes the device's first
-	reports    reports
 	refusals   doctor.RefusalLog
 	late       doctor.LateLog
 	lateTold   limit.Every[access.ID] // bounds their events
-	alarms     alarms
-	confirms   confirmations
+	doors      *doorwatch.Watch
 	learners   learners
 	handshakes *doctor.HandshakeLog
 	addresses  addresses
@@ -130,12 +129,12 @@ func New(cfg Config) (*Gateway, error) {
 	g.feed = feed.New(cfg.Store, cfg.Log)
 	g.sessions = session.NewTable(g.feed.DeviceChanged)
 	var err error
-	if g.alarms.open, err = openAlarms(context.Background(), cfg.Store); err != nil {
+	g.doors, err = doorwatch.New(context.Background(), doorwatch.Config{Store: g.store, Feed: g.feed, Sessions: g.sessions,
+		Log: g.log, Go: g.background, Answered: g.addresses.note, StateRead: g.keepShut})
+	if err != nil {
 		return nil, err
 	}
-	g.alarms.keep(cfg.Store.Snapshot())
 	g.server = &coapres.Server{Calls: calls{g}, Log: cfg.Log}
-	g.confirms.ask = g.askEnd
 	g.listener, err = transport.Listen(transport.Config{Addr: cfg.Listen, PSK: g.psk, MaxSessions: cfg.MaxSessions, HandshakeRate: cfg.HandshakeRate, Log: cfg.Log,
 		Failed: func(f transport.Failure) { g.failed(f, time.Now()) }, Moved: g.moved,
 		Refused: func(c *transport.Conn, code byte, why string) {
@@ -211,7 +210,7 @@ func (g *Gateway) Close() error {
 	g.bgMu.Lock()
 	g.shut = true
 	g.bgMu.Unlock()
-	g.confirms.close()
+	g.doors.Close()
 	err := g.listener.Close()
 	if g.admin != nil {
 		err = errors.Join(err, g.admin.close())
@@ -313,7 +312,7 @@ func (g *Gateway) moved(c *transport.Conn) {
 	}
 	g.log.Info("new address", "device", peer.Name)
 	if peer.Kind.Actuator() {
-		g.refresh(peer.Device)
+		g.doors.Refresh(peer.Device)
 	}
 }
 
@@ -336,19 +335,12 @@ func (g *Gateway) background(f func()) bool {
 
 // record writes an event that is not a decision. It has a bound of its own: it must not be lost because a session ended.
 func (g *Gateway) record(ev access.Event) error {
-	_, err := g.recorded(ev)
-	return err
-}
-
-// recorded is record for who needs the event's number.
-func (g *Gateway) recorded(ev access.Event) (access.Event, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	kept, err := g.store.Record(ctx, ev)
-	if err != nil {
-		return ev, fmt.Errorf("gateway: %s event: %w", ev.Kind, err)
+	if _, err := g.store.Record(ctx, ev); err != nil {
+		return fmt.Errorf("gateway: %s event: %w", ev.Kind, err)
 	}
-	return kept, nil
+	return nil
 }
 
 // nodeEvent is a session event that a node brings about by itself, as often as it likes.
@@ -400,7 +392,7 @@ func (g *Gateway) watch(ctx context.Context) error {
 			}
 			g.keepAddresses(ctx, now)
 			head, _ := g.store.Head()
-			g.restate(head)
+			g.doors.Restate(head)
 			for _, p := range g.sessions.Lapsed(now) {
 				g.log.Warn("device silent", "device", p.Name, "addr", p.Addr)
 				g.nodeEvent(p, "offline: its registration was not renewed")
@@ -427,8 +419,8 @@ func (g *Gateway) tellReach() {
 func (g *Gateway) sources() observe.Sources {
 	src := observe.Sources{Listener: g.listener, Store: g.store, MaxSessions: g.cfg.MaxSessions,
 		Online:       g.sessions.Online,
-		Alarms:       func() int { return len(g.alarms.all("")) },
-		Doors:        g.doorsThatAre,
+		Alarms:       func() int { return len(g.doors.Alarms("")) },
+		Doors:        g.doors.CountDoors,
 		ClockTrusted: g.clock.Trusted,
 		Failures:     func(cause string) uint64 { return g.handshakes.Count(doctor.Cause(cause)) },
 		Reasons:      []string{doctor.CodeStore, doctor.CodeSpace, doctor.CodeSlow, doctor.CodeClock},

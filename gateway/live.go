@@ -2,14 +2,13 @@ package gateway
 
 import (
 	"context"
-	"slices"
-	"strings"
 	"time"
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/doctor"
+	"latchkey/gateway/doorwatch"
 	"latchkey/gateway/session"
 )
 
@@ -32,7 +31,40 @@ func (l live) Learn(ctx context.Context, reader access.ID) (access.CredentialID,
 }
 
 func (l live) Acknowledge(ctx context.Context, actor string, seq uint64, remark string) (admin.Alarm, error) {
-	return l.g.acknowledge(ctx, actor, seq, remark)
+	a, err := l.g.doors.Acknowledge(ctx, actor, seq, remark)
+	if err != nil {
+		return admin.Alarm{}, err
+	}
+	return viewAlarm(a), nil
+}
+
+func (l live) Alarms() []admin.Alarm { return l.alarms("") }
+
+// alarms are those of one place, or all.
+func (l live) alarms(place access.ID) []admin.Alarm {
+	out := []admin.Alarm{}
+	for _, a := range l.g.doors.Alarms(place) {
+		out = append(out, viewAlarm(a))
+	}
+	return out
+}
+
+func viewAlarm(a doorwatch.Alarm) admin.Alarm {
+	return admin.Alarm{Seq: a.Seq, At: a.At.UTC(), What: a.What, Words: a.What.Words(), Device: a.Device, Target: a.Target,
+		Times: a.Times, Last: a.Last.UTC()}
+}
+
+func (l live) Door(target access.ID) admin.DoorState {
+	p, now := l.g.store.Snapshot(), time.Now()
+	s := l.g.doors.Door(p, target, now)
+	out := admin.DoorState{Headline: s.Headline, Words: s.Headline.Words(), Now: s.Now, Until: s.Until, Last: s.Last,
+		LastAt: s.LastAt, Alarms: l.alarms(target)}
+	if lock, ok := p.Actuator(target); ok {
+		if v, ok := l.g.sessions.View(lock.ID, now); ok {
+			out.MaxPulse = v.MaxPulse
+		}
+	}
+	return out
 }
 
 func (l live) ClockTrusted(now time.Time) (bool, string) { return l.g.clock.Trusted(now) }
@@ -57,7 +89,7 @@ func (l live) Status() []admin.DeviceStatus {
 
 func (l live) status(v session.View, now time.Time) admin.DeviceStatus {
 	s := admin.DeviceStatus{Device: v.Device, Online: v.Online, Since: v.Since, Addr: v.Addr, Identity: v.Identity,
-		LastHeard: v.LastHeard, Commanded: v.Commanded.Action, CommandedAt: v.CommandedAt, Known: v.Known && !unconfirmed(v, now), MaxPulse: uint32(v.MaxPulse / time.Millisecond),
+		LastHeard: v.LastHeard, Commanded: v.Commanded.Action, CommandedAt: v.CommandedAt, Known: v.Known && !v.Unconfirmed(now), MaxPulse: uint32(v.MaxPulse / time.Millisecond),
 		LateScans: l.g.late.Scans(v.Device), Refused: l.g.refusals.Last(v.Device)}
 	if s.Known {
 		st := v.Expected(now)
@@ -66,10 +98,9 @@ func (l live) status(v session.View, now time.Time) admin.DeviceStatus {
 			s.State.Contact = st.Contact.String()
 		}
 	}
-	for _, r := range l.g.reports.of(v.Device) {
+	for _, r := range l.g.doors.Readings(v.Device) {
 		s.Reports = append(s.Reports, admin.Reading{Name: r.Name, Unit: r.Unit, Value: valueOf(r.Measurement), At: r.At, Late: r.Late})
 	}
-	slices.SortFunc(s.Reports, func(a, b admin.Reading) int { return strings.Compare(a.Name, b.Name) })
 	return s
 }
 

@@ -1,5 +1,6 @@
-// Package door says what a door is doing, from all that is known of it: one value with a headline. It is a pure function over facts with
-// their times; it has no clock, does no I/O, and moves nothing.
+// Package door says what a door is doing, from all that is known of it: one value with a headline, and
+// whether it was forced. It is made of facts with their times; it has no clock, takes no locks, does no
+// I/O, and moves nothing.
 package door
 
 import (
@@ -52,6 +53,7 @@ type Lock struct {
 
 	Command   wire.Action // the last command that was sent to it
 	CommandAt time.Time
+	Pulse     time.Duration // that the last command asked for, if it was an unlock
 
 	Known   bool       // Said holds: the lock said it in its present session, and has answered every command since
 	Said    wire.State // its last words; its contact is not looked at
@@ -98,7 +100,7 @@ func Of(f Facts) State {
 	}
 	switch s.Now {
 	case Unlocked:
-		s.Until = f.pulseEnd()
+		s.Until = f.Lock.PulseEnd()
 	case Offline:
 		s.Last, s.LastAt = f.last()
 	}
@@ -122,16 +124,16 @@ func (f *Facts) unanswered() bool {
 	return f.Lock.Fitted && f.Lock.Command == wire.Unlock && f.Lock.CommandAt.After(f.Lock.SaidAt)
 }
 
-// pulseEnd is when the lock lets go by itself, by its own words; zero if they do not say.
-func (f *Facts) pulseEnd() time.Time {
-	if !f.Lock.Said.On || f.Lock.Said.Left == 0 {
+// PulseEnd is when the lock locks again by itself, by its own words; zero if they do not say.
+func (l *Lock) PulseEnd() time.Time {
+	if !l.Said.On || l.Said.Left == 0 {
 		return time.Time{}
 	}
-	return f.Lock.SaidAt.Add(time.Duration(f.Lock.Said.Left) * time.Millisecond)
+	return l.SaidAt.Add(time.Duration(l.Said.Left) * time.Millisecond)
 }
 
 func (f *Facts) pulseOver() bool {
-	end := f.pulseEnd()
+	end := f.Lock.PulseEnd()
 	return !end.IsZero() && !f.At.Before(end)
 }
 

@@ -83,6 +83,9 @@ func (v View) Expected(now time.Time) wire.State {
 	return s
 }
 
+// Unconfirmed tells whether a pulse should be over, and the device has not said so yet.
+func (v View) Unconfirmed(now time.Time) bool { return v.State.On && !v.Expected(now).On }
+
 // NewTable returns an empty table. changed, if not nil, is told of each device of which something else is known than
 // before. It is called with the table locked, so it must neither block nor call the table.
 func NewTable(changed func(keys.RecordID)) *Table {
@@ -420,4 +423,12 @@ func (t *Table) Online() (n int) {
 		}
 	}
 	return n
+}
+
+// LimitPulse is how long a device holds a pulse of that length: no longer than it said that it holds any.
+func (t *Table) LimitPulse(deviceID keys.RecordID, pulse time.Duration) time.Duration {
+	if v, ok := t.View(deviceID, time.Now()); ok && v.MaxPulse > 0 {
+		return min(pulse, v.MaxPulse)
+	}
+	return pulse
 }

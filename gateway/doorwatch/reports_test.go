@@ -1,15 +1,12 @@
-package gateway
+package doorwatch
 
 import (
 	"testing"
 	"time"
 
-	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+	"latchkey/gateway/limit"
 )
-
-func flagged(name string, v bool) wire.Measurement {
-	return wire.Measurement{Name: name, Type: wire.FlagValue, Flag: v}
-}
 
 func TestReportsAreTold(t *testing.T) {
 	type step struct {
@@ -25,20 +22,20 @@ func TestReportsAreTold(t *testing.T) {
 		{"not too often", []step{{0, reportBoot, true}, {reportInterval - 1, reportBoot, false}, {reportInterval, reportBoot, true}}},
 		{"one name does not hide another", []step{{0, reportBoot, true}, {1, reportExit, true}}},
 	} {
-		var r reports
+		told := limit.Every[reported]{Pause: reportInterval}
 		now := time.Now()
 		for i, s := range c.steps {
-			if got := r.mayTell("d", s.name, now.Add(s.at)); got != s.want {
+			if _, got := told.Allow(reported{"d", s.name}, now.Add(s.at)); got != s.want {
 				t.Errorf("%s: step %d: got %v, want %v", c.rule, i, got, s.want)
 			}
 		}
 	}
 }
 
-func TestFlagsComeOn(t *testing.T) {
-	var r reports
+func TestTamperBegins(t *testing.T) {
+	w := Watch{devices: map[access.ID]*device{}}
 	for i, s := range []struct{ flag, want bool }{{false, false}, {true, true}, {true, false}, {false, false}, {true, true}} {
-		if got := r.comesOn("d", flagged(reportTamper, s.flag)); got != s.want {
+		if got := w.tamperBegins("d", s.flag); got != s.want {
 			t.Errorf("step %d: got %v, want %v", i, got, s.want)
 		}
 	}

@@ -1,6 +1,6 @@
 //go:build long
 
-package gateway
+package doorwatch
 
 import (
 	"context"
@@ -47,9 +47,9 @@ func TestLongOpenAlarmsAmongAMillionEvents(t *testing.T) {
 		}
 		wg.Wait()
 		began := time.Now()
-		open, err := openAlarms(t.Context(), st)
+		open, err := findOpenAlarms(t.Context(), st)
 		took := time.Since(began)
-		if err != nil || len(open) != 1 || open[0].seq != alarm.Cause {
+		if err != nil || len(open) != 1 || open[0].Seq != alarm.Cause {
 			t.Fatalf("got %+v, %v, want the alarm of event %d", open, err, alarm.Cause)
 		}
 		head, _ = st.Head()

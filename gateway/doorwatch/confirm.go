@@ -1,26 +1,27 @@
-package gateway
+package doorwatch
 
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 	"time"
 
-	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
 	"latchkey/gateway/session"
 	"latchkey/keys"
 )
 
-// asksAfter is when a lock is asked for its state once its pulse should have ended: then, and again while it has not
-// said that it is off. The first is a little later than the end, which two clocks do not see at the same moment.
+// asksAfter is when a lock is asked for its state once its pulse should have ended: then, and again while
+// it has not said that it is off. The first is a little later than the end, which two clocks do not see at
+// the same moment.
 var asksAfter = []time.Duration{50 * time.Millisecond, time.Second, 3 * time.Second}
 
 // askPause is the least time between questions to a lock that goes on naming another end.
 const askPause = time.Second
 
-// confirmations ask locks whose pulse should be over. One timer a device is used again and again: each granted scan sets
-// it. ask must be set before the first use.
+// confirmations ask locks whose pulse should be over. One timer a device is used again and again: each
+// granted scan sets it. ask must be set before the first use.
 type confirmations struct {
 	ask func(device access.ID)
 
@@ -101,61 +102,67 @@ func (c *confirmations) close() {
 	clear(c.pending)
 }
 
-// expectEnd sees to it that a lock is asked when the pulse that it spoke of should have ended, but not before soonest.
-func (g *Gateway) expectEnd(device access.ID, soonest time.Time) {
-	v, ok := g.sessions.View(device, time.Now())
-	switch {
-	case !ok || !v.Known:
+// ExpectEnd sees to it that a lock is asked when the pulse that it spoke of should have ended.
+func (w *Watch) ExpectEnd(device access.ID) { w.expectEnd(device, time.Time{}) }
+
+// expectEnd is ExpectEnd, but asks not before soonest.
+func (w *Watch) expectEnd(device access.ID, soonest time.Time) {
+	v, ok := w.Sessions.View(device, time.Now())
+	if !ok || !v.Known {
 		return // the next reading tells
-	case !v.State.On:
-		g.confirms.clear(device)
-		return
-	case v.State.Left == 0:
-		return // on without an end, or about to let go: what is set to ask again does
 	}
-	end := v.StateAt.Add(time.Duration(v.State.Left) * time.Millisecond)
+	if !v.State.On {
+		w.confirms.clear(device)
+		return
+	}
+	lock := lockOf(v)
+	end := lock.PulseEnd()
+	if end.IsZero() {
+		return // on without an end, or about to end: it is asked again as was set before
+	}
 	if end.Before(soonest) {
 		end = soonest
 	}
-	g.confirms.expect(device, end)
+	w.confirms.expect(device, end)
 }
 
 // askEnd asks for the state of a device whose pulse should be over.
-func (g *Gateway) askEnd(device access.ID) {
-	g.background(func() {
-		known, err := g.read(device, time.Now().Add(askPause))
+func (w *Watch) askEnd(device access.ID) {
+	w.Go(func() {
+		known, err := w.read(device, time.Now().Add(askPause))
 		if !known && errors.Is(err, session.ErrOffline) {
-			g.confirms.clear(device) // a new session is read as it begins
+			w.confirms.clear(device) // a new session is read as it begins
 		}
 	})
 }
 
-// refresh reads an actuator's state in the background: what is known of it, and an Echo for the next command.
-func (g *Gateway) refresh(device access.ID) {
-	g.background(func() { _, _ = g.read(device, time.Time{}) }) // read has logged it
+// Refresh reads an actuator's state in the background: what is known of it, and an Echo for the next
+// command.
+func (w *Watch) Refresh(device access.ID) {
+	w.Go(func() { _, _ = w.read(device, time.Time{}) }) // read has logged it
 }
 
-// read asks an actuator for its state and follows what it says. If it is in a pulse, it is asked again at the end of
-// that, but not before soonest.
-func (g *Gateway) read(device access.ID, soonest time.Time) (known bool, err error) {
-	p, ok := g.sessions.Peer(device)
+// read asks an actuator for its state and follows what it says. If it is in a pulse, it is asked again at
+// the end of that, but not before soonest.
+func (w *Watch) read(device access.ID, soonest time.Time) (known bool, err error) {
+	p, ok := w.Sessions.Peer(device)
 	if !ok {
 		return false, session.ErrOffline
 	}
-	known, err = g.sessions.Refresh(context.Background(), p)
-	if c, ok := p.Caller.(*transport.Conn); ok && err == nil {
-		g.addresses.note(p.Device, c.Home())
+	known, err = w.Sessions.Refresh(context.Background(), p)
+	if c, ok := p.Caller.(interface{ Home() netip.AddrPort }); ok && err == nil {
+		w.Answered(p.Device, c.Home())
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {
-		g.log.Warn("state not read", "device", p.Name, "err", err)
+		w.Log.Warn("state not read", "device", p.Name, "err", err)
 	}
 	if !known {
 		return false, err
 	}
 	if p.Kind == keys.KindLock {
-		g.sensedBy(p, false)
-		g.expectEnd(device, soonest)
+		w.checkContact(p, false)
+		w.expectEnd(device, soonest)
 	}
-	g.keepShut(device)
+	w.StateRead(device)
 	return true, nil
 }

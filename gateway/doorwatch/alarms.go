@@ -1,0 +1,275 @@
+package doorwatch
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"latchkey/coapres"
+	"latchkey/gateway/access"
+	"latchkey/gateway/door"
+)
+
+// An alarm is an event, and stays open until another event says who has acknowledged it. Nothing else is
+// kept of it: at the start the open alarms are found again by reading the newest events backwards. That
+// stays cheap however long the chain is, because an alarm that is still open is told of again every
+// restateAfter events, well within lookBack.
+const (
+	// lookBack is how many events are read at the start. Changes of the policy do not count: they come
+	// without a gateway, too.
+	lookBack     = 4096
+	restateAfter = 1024
+	// againAfter is the least time between events that say that an open alarm happens again.
+	againAfter = 10 * time.Minute
+	maxRemark  = 200              // bytes
+	keepWithin = 10 * time.Second // an alarm's event is not lost because a session ended
+)
+
+// Alarm is what is wrong at a door until somebody acknowledges it.
+type Alarm struct {
+	Seq    uint64 // of its event; 0: that could not be kept yet
+	At     time.Time
+	What   door.Headline
+	Device access.Named
+	Target access.Named // zero: the device stands at no door or lamp, or at several
+	Times  int          // how often it happened since the gateway's start
+	Last   time.Time
+}
+
+// place is what can have one open alarm of each kind.
+func (a *Alarm) place() access.ID { return cmp.Or(a.Target.ID, a.Device.ID) }
+
+// alarm is one that is open.
+type alarm struct {
+	Alarm
+	told      time.Time // when the last event told of it
+	mentioned uint64    // the newest event that tells of it
+	busy      bool      // an event of it is being kept
+}
+
+// alarms are those that nobody has acknowledged, oldest first. The zero value is ready for use.
+type alarms struct {
+	mu   sync.Mutex
+	open []*alarm      // guarded by mu
+	due  atomic.Uint64 // from this event on one of them is to be told of again; 0: there is none
+}
+
+// Alarms returns those that nobody has acknowledged, oldest first; those of one place if it is not empty.
+func (w *Watch) Alarms(place access.ID) (out []Alarm) {
+	l := &w.alarms
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.open {
+		if place == "" || a.place() == place {
+			out = append(out, a.Alarm)
+		}
+	}
+	return out
+}
+
+// headlines are the kinds of alarms that are open at a place.
+func (l *alarms) headlines(place access.ID) (out []door.Headline) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.open {
+		if a.place() == place {
+			out = append(out, a.What)
+		}
+	}
+	return out
+}
+
+// ForgetRemoved drops the alarms of what is no longer in the policy.
+func (w *Watch) ForgetRemoved(p *access.Policy) {
+	l := &w.alarms
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open = slices.DeleteFunc(l.open, func(a *alarm) bool {
+		_, target := p.Targets[a.place()]
+		_, device := p.Devices[a.place()]
+		return !target && !device
+	})
+	l.plan()
+}
+
+// plan says when an alarm is to be told of again. The caller holds mu.
+func (l *alarms) plan() {
+	due := uint64(0)
+	for _, a := range l.open {
+		if at := a.mentioned + restateAfter; due == 0 || at < due {
+			due = at
+		}
+	}
+	l.due.Store(due)
+}
+
+// raise makes an alarm, or counts one that is open already: a contact that bounces makes one.
+func (w *Watch) raise(what door.Headline, p *coapres.Peer, now time.Time) {
+	next := &alarm{Alarm: Alarm{At: now, What: what, Device: named(p), Target: w.place(p.Device), Times: 1, Last: now},
+		told: now, busy: true}
+	times, tell := w.alarms.raise(next, now)
+	again := times > 1
+	w.Log.Warn("alarm", "device", p.Name, "target", next.Target.Name, "alarm", string(what), "again", again)
+	switch {
+	case !again:
+		w.Go(func() { w.keepAlarm(next) })
+	case tell:
+		w.Go(func() {
+			detail := fmt.Sprintf("%s again, %d times since the alarm that nobody has acknowledged", alarmText[what], times)
+			w.Feed.Note(access.Event{Kind: access.EventReport, Device: next.Device, Target: next.Target, Detail: detail})
+		})
+	}
+}
+
+// raise counts an alarm, and opens it if none like it is open. It tells how often it happened, and whether
+// there is to be an event of it.
+func (l *alarms) raise(next *alarm, now time.Time) (times int, tell bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	same := func(a *alarm) bool { return a.What == next.What && a.place() == next.place() }
+	i := slices.IndexFunc(l.open, same)
+	if i < 0 {
+		l.open = append(l.open, next)
+		return 1, true
+	}
+	a := l.open[i]
+	a.Times, a.Last = a.Times+1, now
+	if tell = now.Sub(a.told) >= againAfter; tell {
+		a.told = now
+	}
+	return a.Times, tell
+}
+
+// alarmText is what an event says of an alarm.
+var alarmText = map[door.Headline]string{
+	door.Forced: "door opened without being unlocked", door.Tampered: "tampered with",
+}
+
+// keepAlarm makes the event of an alarm, or tells of an old one again. It has been marked as busy.
+func (w *Watch) keepAlarm(a *alarm) {
+	ev := access.Event{Kind: access.EventAlarm, Device: a.Device, Target: a.Target, Cause: a.Seq,
+		Reason: access.Reason(a.What), Detail: alarmText[a.What]}
+	if ev.Cause == 0 {
+		ev.At = a.At
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), keepWithin)
+	defer cancel()
+	ev, err := w.Store.Record(ctx, ev)
+	l := &w.alarms
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a.busy = false
+	if err != nil { // Restate tries again
+		w.Log.Error("alarm not kept", "device", a.Device.Name, "err", err)
+		return
+	}
+	a.Seq, a.mentioned = cmp.Or(a.Seq, ev.Seq), ev.Seq
+	l.plan()
+}
+
+// Restate tells again of open alarms that were last told of long ago, as of event seq, and of those that
+// could not be kept.
+func (w *Watch) Restate(seq uint64) {
+	l := &w.alarms
+	l.mu.Lock()
+	var due []*alarm
+	for _, a := range l.open {
+		if !a.busy && (a.Seq == 0 || a.mentioned+restateAfter <= seq) {
+			a.busy = true
+			due = append(due, a)
+		}
+	}
+	l.mu.Unlock()
+	for _, a := range due {
+		if !w.Go(func() { w.keepAlarm(a) }) {
+			return // the gateway is being closed
+		}
+	}
+}
+
+// RestateIfDue is Restate for the way of a scan: it costs one comparison.
+func (w *Watch) RestateIfDue(seq uint64) {
+	if due := w.alarms.due.Load(); due != 0 && seq >= due {
+		w.Restate(seq)
+	}
+}
+
+// Acknowledge keeps who has taken note of an alarm, and ends it. It fails with [access.ErrNotFound] if
+// there is none.
+func (w *Watch) Acknowledge(ctx context.Context, actor string, seq uint64, remark string) (Alarm, error) {
+	if len(remark) > maxRemark {
+		return Alarm{}, fmt.Errorf("remark: %w: %d bytes: want %d at most",
+			access.ErrInvalid, len(remark), maxRemark)
+	}
+	l := &w.alarms
+	l.mu.Lock()
+	i := slices.IndexFunc(l.open, func(a *alarm) bool { return a.Seq == seq && seq != 0 })
+	if i < 0 {
+		l.mu.Unlock()
+		return Alarm{}, fmt.Errorf("alarm %d: %w: there is none, or somebody has acknowledged it",
+			seq, access.ErrNotFound)
+	}
+	a := l.open[i]
+	if a.busy {
+		l.mu.Unlock()
+		return Alarm{}, fmt.Errorf("alarm %d: %w: somebody is acknowledging it now", seq, access.ErrConflict)
+	}
+	a.busy = true
+	acknowledged := a.Alarm
+	l.mu.Unlock()
+	_, err := w.Store.Record(ctx, access.Event{Kind: access.EventAcknowledged, Actor: actor, Cause: seq,
+		Device: a.Device, Target: a.Target, Reason: access.Reason(a.What), Detail: remark})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if a.busy = false; err != nil {
+		return Alarm{}, fmt.Errorf("alarm %d: not acknowledged: %w", seq, err)
+	}
+	l.open = slices.DeleteFunc(l.open, func(o *alarm) bool { return o == a })
+	l.plan()
+	return acknowledged, nil
+}
+
+// findOpenAlarms finds the alarms that nobody has acknowledged.
+func findOpenAlarms(ctx context.Context, st Store) ([]*alarm, error) {
+	const page = 512
+	head, _ := st.Head()
+	over, open := map[uint64]bool{}, map[uint64]*alarm{}
+	looked := 0
+	for end := head + 1; end > 1 && looked < lookBack; {
+		from := end - min(end-1, page)
+		events, err := st.Events(ctx, from, int(end-from))
+		if err != nil {
+			return nil, fmt.Errorf("doorwatch: open alarms: %w", err)
+		}
+		for _, ev := range slices.Backward(events) {
+			if ev.Kind != access.EventPolicy {
+				looked++
+			}
+			switch ev.Kind {
+			case access.EventAcknowledged:
+				over[ev.Cause] = true
+			case access.EventAlarm:
+				seq := cmp.Or(ev.Cause, ev.Seq)
+				if !over[seq] && open[seq] == nil {
+					open[seq] = &alarm{Alarm: Alarm{Seq: seq, At: ev.At, What: door.Headline(ev.Reason), Device: ev.Device,
+						Target: ev.Target, Times: 1, Last: ev.At}, told: ev.At, mentioned: ev.Seq}
+				}
+			}
+		}
+		end = from
+	}
+	out := make([]*alarm, 0, len(open))
+	for seq, a := range open {
+		// It may be older than what was read.
+		if events, err := st.Events(ctx, seq, 1); err == nil && len(events) == 1 {
+			a.At = events[0].At
+		}
+		out = append(out, a)
+	}
+	slices.SortFunc(out, func(a, b *alarm) int { return cmp.Compare(a.Seq, b.Seq) })
+	return out, nil
+}

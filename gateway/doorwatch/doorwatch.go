@@ -1,0 +1,169 @@
+// Package doorwatch follows what devices report and what locks say of themselves. It says what each door
+// is doing, finds doors that were forced and devices that were tampered with, and keeps such an alarm
+// until somebody acknowledges it by name. It moves no door: package door holds the rules, and whoever
+// has to lock one is told when a lock's state was read.
+package doorwatch
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"latchkey/coapres"
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+	"latchkey/gateway/door"
+	"latchkey/gateway/limit"
+	"latchkey/gateway/session"
+)
+
+// Config says what is watched. All fields are required.
+type Config struct {
+	Store    Store
+	Feed     Feed
+	Sessions *session.Table
+	Log      *slog.Logger
+	// Go runs f in a goroutine, unless the gateway is being closed, and tells which.
+	Go func(f func()) bool
+	// Answered is told from where an actuator has answered.
+	Answered func(device access.ID, at netip.AddrPort)
+	// StateRead is told of each actuator whose state was read.
+	StateRead func(device access.ID)
+}
+
+// Store is where the policy and the events are; *store.Store is one.
+type Store interface {
+	Snapshot() *access.Policy
+	Record(ctx context.Context, ev access.Event) (access.Event, error)
+	Events(ctx context.Context, from uint64, limit int) ([]access.Event, error)
+	Head() (seq uint64, hash access.Hash)
+}
+
+// Feed is told what is new; *feed.Feed is one.
+type Feed interface {
+	Note(ev access.Event) (kept access.Event, ok bool)
+	DeviceChanged(device access.ID)
+}
+
+// Watch watches devices and doors. Its methods are safe for concurrent use.
+type Watch struct {
+	Config
+	alarms   alarms
+	confirms confirmations
+	told     limit.Every[reported] // bounds the events of what devices report
+
+	mu      sync.Mutex
+	devices map[access.ID]*device // guarded by mu
+}
+
+// device is what is remembered of one device.
+type device struct {
+	values   map[string]Reading
+	contact  door.Contact
+	tampered bool // as reported last, in time
+}
+
+// reported is what makes events at most once in reportInterval: reports of one name by one device.
+type reported struct {
+	device access.ID
+	name   string
+}
+
+// New returns a watch that knows the alarms that nobody has acknowledged yet. Close stops its timers.
+func New(ctx context.Context, cfg Config) (*Watch, error) {
+	open, err := findOpenAlarms(ctx, cfg.Store)
+	if err != nil {
+		return nil, err
+	}
+	w := &Watch{Config: cfg, devices: map[access.ID]*device{}}
+	w.told.Pause = reportInterval
+	w.alarms.open = open
+	w.confirms.ask = w.askEnd
+	w.ForgetRemoved(cfg.Store.Snapshot())
+	return w, nil
+}
+
+// Close stops all timers. Questions that are under way end by themselves.
+func (w *Watch) Close() { w.confirms.close() }
+
+// Forget drops what is known of a removed device, but for its alarms.
+func (w *Watch) Forget(id access.ID) {
+	w.confirms.forget(id)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.devices, id)
+}
+
+// device returns what is remembered of a device. The caller holds mu.
+func (w *Watch) device(id access.ID) *device {
+	d := w.devices[id]
+	if d == nil {
+		d = &device{values: map[string]Reading{}}
+		w.devices[id] = d
+	}
+	return d
+}
+
+// Door says what a door is now, of all that is known of it.
+func (w *Watch) Door(p *access.Policy, target access.ID, now time.Time) door.State {
+	f := door.Facts{At: now, Alarms: w.alarms.headlines(target)}
+	if lock, ok := p.Actuator(target); ok {
+		f.Lock.Fitted = true
+		if v, ok := w.Sessions.View(lock.ID, now); ok {
+			f.Lock = lockOf(v)
+		}
+	}
+	return door.Of(f)
+}
+
+// CountDoors counts the doors with a headline.
+func (w *Watch) CountDoors(h door.Headline) (n int) {
+	p, now := w.Store.Snapshot(), time.Now()
+	for id, t := range p.Targets {
+		if t.Kind == access.Door && w.Door(p, id, now).Headline == h {
+			n++
+		}
+	}
+	return n
+}
+
+// lockOf is what a session tells of a lock.
+func lockOf(v session.View) door.Lock {
+	l := door.Lock{Fitted: true, Online: v.Online, Command: v.Commanded.Action, CommandAt: v.CommandedAt,
+		Pulse: time.Duration(v.Commanded.Duration) * time.Millisecond,
+		Known: v.Known, Said: v.State, SaidAt: v.StateAt, Contact: v.Contact}
+	if v.Online && v.ContactAt.Before(v.Since) {
+		l.Contact = wire.ContactUnknown // it has not said so in this session
+	}
+	return l
+}
+
+// checkContact raises an alarm if the door at a lock was forced. reported: see [door.Contact.Sense].
+func (w *Watch) checkContact(p *coapres.Peer, reported bool) {
+	now := time.Now()
+	v, ok := w.Sessions.View(p.Device, now)
+	if !ok {
+		return
+	}
+	w.mu.Lock()
+	forced := w.device(p.Device).contact.Sense(v.Contact, reported, lockOf(v), now)
+	w.mu.Unlock()
+	if forced {
+		w.raise(door.Forced, p, now)
+	}
+}
+
+// place names the door or lamp at which a device stands; zero if there is none, or several.
+func (w *Watch) place(device access.ID) access.Named { return PlaceOf(w.Store.Snapshot(), device) }
+
+// PlaceOf names the door or lamp at which a device stands; zero if there is none, or several.
+func PlaceOf(p *access.Policy, device access.ID) access.Named {
+	if d := p.Devices[device]; len(d.Targets) == 1 {
+		return access.Named{ID: d.Targets[0], Name: p.Targets[d.Targets[0]].Name}
+	}
+	return access.Named{}
+}
+
+func named(p *coapres.Peer) access.Named { return access.Named{ID: p.Device, Name: p.Name} }

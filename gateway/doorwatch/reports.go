@@ -1,0 +1,123 @@
+package doorwatch
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"latchkey/coapres"
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+	"latchkey/gateway/door"
+	"latchkey/keys"
+)
+
+// Names of measurements that mean something to the gateway. All others are kept and shown.
+const (
+	reportContact = "contact" // boolean: true is open
+	reportTamper  = "tamper"  // boolean
+	reportBoot    = "boot"    // string: why the node started
+	reportExit    = "exit"    // boolean: true when somebody pressed the button inside, which needs no grant
+)
+
+const (
+	maxReported = 16 // names kept per device
+	// reportInterval is the least time between events of one name that a device's reports cause.
+	reportInterval = 10 * time.Second
+)
+
+// Reading is the last value of one name.
+type Reading struct {
+	wire.Measurement
+	At   time.Time // when it came
+	Late bool      // it came without a fresh Echo: shown, and nothing follows from it
+}
+
+// Report keeps what a node measured. Routine readings make no event. The exit button and a restart do;
+// tamper and a forced door are alarms. What comes late is shown, and hides nothing that comes in time.
+func (w *Watch) Report(p *coapres.Peer, r wire.Report, late bool) {
+	now := time.Now()
+	for _, m := range r.Measurements {
+		w.keep(p.Device, Reading{m, now, late})
+		w.Feed.DeviceChanged(p.Device)
+		if late {
+			continue
+		}
+		switch {
+		case m.Name == reportTamper && m.Type == wire.FlagValue:
+			if w.tamperBegins(p.Device, m.Flag) {
+				w.raise(door.Tampered, p, now)
+			}
+		case m.Name == reportExit && m.Type == wire.FlagValue && m.Flag && p.Kind == keys.KindLock:
+			w.pressExit(p.Device, now)
+			w.noteReport(p, m.Name, now, "exit button pressed")
+			w.Refresh(p.Device) // it opens without asking: for how long, it says when asked
+		case m.Name == reportBoot && m.Type == wire.TextValue:
+			w.noteReport(p, m.Name, now, fmt.Sprintf("started: %.32q", m.Text))
+		case m.Name == reportContact && m.Type == wire.FlagValue:
+			w.senseContact(p, m.Flag)
+		}
+	}
+}
+
+// noteReport makes an event of what a device reports, unless one of that name has just been made.
+func (w *Watch) noteReport(p *coapres.Peer, name string, now time.Time, detail string) {
+	if _, ok := w.told.Allow(reported{p.Device, name}, now); !ok {
+		return
+	}
+	w.Log.Warn("device reports", "device", p.Name, "report", detail)
+	ev := access.Event{Kind: access.EventReport, Device: named(p), Target: w.place(p.Device), Detail: detail}
+	w.Go(func() { w.Feed.Note(ev) })
+}
+
+// senseContact takes what a door's sensor reports.
+func (w *Watch) senseContact(p *coapres.Peer, open bool) {
+	sensed := wire.ContactClosed
+	if open {
+		sensed = wire.ContactOpen
+	}
+	w.Sessions.Sensed(p, sensed)
+	if p.Kind == keys.KindLock {
+		w.checkContact(p, true)
+	}
+}
+
+// keep stores a value for people to see.
+func (w *Watch) keep(id access.ID, r Reading) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d := w.device(id)
+	if _, known := d.values[r.Name]; known || len(d.values) < maxReported {
+		d.values[r.Name] = r
+	}
+}
+
+// tamperBegins tells whether a device is tampered with now and was not before.
+func (w *Watch) tamperBegins(id access.ID, tampered bool) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d := w.device(id)
+	was := d.tampered
+	d.tampered = tampered
+	return tampered && !was
+}
+
+func (w *Watch) pressExit(id access.ID, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.device(id).contact.PressExit(now)
+}
+
+// Readings are what a device has reported last, by name. The answer is the caller's.
+func (w *Watch) Readings(id access.ID) []Reading {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d := w.devices[id]
+	if d == nil {
+		return nil
+	}
+	byName := func(a, b Reading) int { return strings.Compare(a.Name, b.Name) }
+	return slices.SortedFunc(maps.Values(d.values), byName)
+}
