@@ -25,7 +25,6 @@ var ladder = map[string]int{
 	"coapres":                               2,
 	"coapres/device":                        3,
 
-<<<<<<< HEAD
 	"gateway/limit":        0,
 	"gateway/clock":        0,
 	"gateway/access":       2,
@@ -40,29 +39,11 @@ var ladder = map[string]int{
 	"gateway/account":      3,
 	"gateway/feed":         4,
 	"gateway/doctor":       4,
+	"gateway/doorwatch":    4,
 	"gateway/observe":      4,
 	"gateway/admin":        5,
 	"gateway/console":      6,
 	"gateway":              7,
-=======
-	"gateway/limit":       0,
-	"gateway/clock":       0,
-	"gateway/access":      2,
-	"gateway/door":        2,
-	"gateway/certificate": 2,
-	"gateway/store/seal":  1,
-	"gateway/store":       3,
-	"gateway/session":     3,
-	"gateway/house":       3,
-	"gateway/account":     3,
-	"gateway/feed":        4,
-	"gateway/doctor":      4,
-	"gateway/doorwatch":   4,
-	"gateway/observe":     4,
-	"gateway/admin":       5,
-	"gateway/console":     6,
-	"gateway":             7,
->>>>>>> 9ca8e13 (gateway/doorwatch: reports, contacts and alarms move out of the root)
 
 	"cli/terminal":         0,
 	"cli/simulate":         7,
