@@ -3,8 +3,10 @@ package account
 import (
 	"context"
 	"crypto/sha256"
+	"maps"
 	"math"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -44,7 +46,7 @@ const sessionCookie = "__Host-latchkey"
 
 // newSessions is not made by scs.New, which starts a goroutine that nobody ends.
 func newSessions(cfg Config) *scs.SessionManager {
-	s := &scs.SessionManager{Store: signIns{cfg.Website.SignIns}, Lifetime: signedInFor, Codec: scs.GobCodec{},
+	s := &scs.SessionManager{Store: signIns{cfg.Website.SignIns}, Lifetime: signedInFor, Codec: &decodedOnce{of: map[[sha256.Size]byte]decoded{}},
 		Cookie: scs.SessionCookie{Name: sessionCookie, Path: "/", HttpOnly: true, Secure: true, SameSite: http.SameSiteStrictMode, Persist: true}}
 	s.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
 		if r.Context().Err() != nil {
@@ -82,6 +84,40 @@ func (s signIns) Commit(token string, b []byte, expiry time.Time) error {
 }
 
 func (s signIns) Delete(token string) error { return s.DeleteCtx(context.Background(), token) }
+
+// decodedOnce is scs's own format of sign-ins, which is slow to decode: each call of the API that a page makes reads the same one.
+// What is remembered is found by the hash of what was read, so it is never older than the store.
+type decodedOnce struct {
+	scs.GobCodec
+
+	mu sync.Mutex
+	of map[[sha256.Size]byte]decoded // guarded by mu
+}
+
+type decoded struct {
+	deadline time.Time
+	values   map[string]any
+}
+
+// maxDecoded bounds what is remembered, in 1 MB or so.
+const maxDecoded = 1024
+
+func (c *decodedOnce) Decode(b []byte) (deadline time.Time, values map[string]any, err error) {
+	key := sha256.Sum256(b)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, ok := c.of[key]
+	if !ok {
+		if d.deadline, d.values, err = c.GobCodec.Decode(b); err != nil {
+			return time.Time{}, nil, err
+		}
+		if len(c.of) >= maxDecoded {
+			clear(c.of)
+		}
+		c.of[key] = d
+	}
+	return d.deadline, maps.Clone(d.values), nil
+}
 
 // session is the principal of a visit's sign-in: nobody, if nobody has signed in or the sign-in is over.
 func (r *Registry) session(ctx context.Context) Principal {

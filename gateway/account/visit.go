@@ -160,6 +160,10 @@ func (r *Registry) Visitors(next http.Handler) http.Handler {
 			next.ServeHTTP(w, in.WithContext(WithPrincipal(base, Principal{})))
 			return
 		}
+		if in.Method == http.MethodGet && in.URL.Path == ClientPath {
+			r.serveClient(w, in)
+			return
+		}
 		if in.Header.Get("Authorization") != "" {
 			text, ok := Bearer(in)
 			p := r.script(text)
@@ -215,10 +219,30 @@ func (r *Registry) serve(
 	next.ServeHTTP(w, in.WithContext(ctx))
 }
 
-// ClientOf is on whose budget a visitor's requests go.
-func ClientOf(ctx context.Context) (account, token access.ID) {
-	p := PrincipalOf(ctx)
-	return p.Account, p.Token
+// ClientPath is where the admin API says on whose budget a visitor's requests go. That is asked of every request before anything
+// bounds it, so it is answered before everything else, and cheaply.
+const ClientPath = "/v1/session/client"
+
+// Client is on whose budget a visitor's requests go: nobody's account, of a stranger.
+type Client struct {
+	Account access.ID `json:"account,omitempty" doc:"left out of somebody who has not signed in"`
+	Token   access.ID `json:"token,omitempty"`
+}
+
+// serveClient says whose a cookie or a token is. It changes nothing.
+func (r *Registry) serveClient(w http.ResponseWriter, in *http.Request) {
+	var c Client
+	if text, ok := Bearer(in); ok {
+		p := r.script(text)
+		c = Client{p.Account, p.Token}
+	} else if cookie, ok := HasCookie(in); ok {
+		if ctx, err := r.sessions.Load(in.Context(), cookie); err == nil {
+			c.Account = r.signedIn(ctx).ID
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(c) // the client is gone
 }
 
 // writeProblem writes a problem of RFC 9457.

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 
-	"latchkey/gateway/access"
 	"latchkey/gateway/account"
 )
 
@@ -62,22 +61,16 @@ type MadePasskey struct {
 	Made  string `json:"made" doc:"what the browser gives, in JSON"`
 }
 
-// Client is on whose budget the requests of a visitor go.
-type Client struct {
-	Account access.ID `json:"account,omitempty" doc:"left out of somebody who has not signed in"`
-	Token   access.ID `json:"token,omitempty"`
-}
-
 // sessionRoutes are for the website, which passes on its visitors' cookies and sets those of the answers.
 func (a *api) sessionRoutes() {
 	handle(a, publicly, http.MethodGet, "/v1/session", "get-session", "Who has signed in, and whether they may call an operation now",
 		func(ctx context.Context, in *SessionQuery) (*body[Session], error) {
 			return answer(a.session(ctx, in.Operation))
 		})
-	handle(a, anyone, http.MethodGet, "/v1/session/client", "get-client", "On whose budget the visitor's requests go. It changes nothing",
-		func(ctx context.Context, _ *struct{}) (*body[Client], error) {
-			of, token := account.ClientOf(ctx)
-			return answer(Client{of, token}, nil)
+	handle(a, anyone, http.MethodGet, account.ClientPath, "get-client", "On whose budget the visitor's requests go. It changes nothing",
+		func(ctx context.Context, _ *struct{}) (*body[account.Client], error) { // of visitors, account answers before this is reached
+			p := account.PrincipalOf(ctx)
+			return answer(account.Client{Account: p.Account, Token: p.Token}, nil)
 		})
 	handle(a, publicly, http.MethodPost, "/v1/session", "sign-in", "Sign in with a name and a password, or with a passkey",
 		func(ctx context.Context, in *struct{ Body Credentials }) (*body[Session], error) {

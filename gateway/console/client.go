@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"latchkey/gateway/account"
-	"latchkey/gateway/admin"
 	"latchkey/gateway/limit"
 )
 
@@ -60,8 +59,8 @@ func (c *Console) Client(r *http.Request) limit.Client {
 	}
 	v := newVisit(c, nil, r)
 	v.token = kind == "token "
-	var got admin.Client
-	if v.get("/v1/session/client", &got) != nil {
+	var got account.Client
+	if v.get(account.ClientPath, &got) != nil {
 		return limit.Client{}
 	}
 	who := limit.Client{Account: string(got.Account), Token: string(got.Token)}

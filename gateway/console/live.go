@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/account"
 	"latchkey/gateway/limit"
 )
 
@@ -138,8 +138,8 @@ func (s *eventStream) send(text string) error {
 
 // stillHere tells whether the sign-in of the visit goes on.
 func (v *visit) stillHere() bool {
-	var now admin.Client
-	return v.get("/v1/session/client", &now) == nil && now.Account != ""
+	var now account.Client
+	return v.get(account.ClientPath, &now) == nil && now.Account != ""
 }
 
 // beat ends the stream when the sign-in is over, and notices a browser that has gone without saying so.
