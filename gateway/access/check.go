@@ -3,6 +3,7 @@ package access
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -78,13 +79,11 @@ func (k *Kind[K, R]) check(d *Draft) error {
 			first, firstErr = id, err
 		}
 	}
-	if k.referring != nil {
-		if found, ok := k.referring(d); ok {
-			for _, r := range found {
-				again(r)
-			}
-			return firstErr
+	if found, ok := k.indexedReferrers(d); ok {
+		for _, r := range found {
+			again(r)
 		}
+		return firstErr
 	}
 	for _, r := range k.In(d.Next) {
 		again(r)
@@ -110,6 +109,25 @@ func (k *Kind[K, R]) refersToLost(d *Draft, r R) bool {
 	d.refs = References{lost: d.lost}
 	k.References(r, &d.refs)
 	return d.refs.found
+}
+
+// indexedReferrers asks the kind's index for the records that refer to what the draft loses. It gives up where it is
+// quicker to look through all of them.
+func (k *Kind[K, R]) indexedReferrers(d *Draft) (found []R, ok bool) {
+	if k.referrers == nil || len(d.lost) > 16 {
+		return nil, false
+	}
+	for id := range d.lost {
+		some, ok := k.referrers(d.Base, id)
+		if !ok {
+			return nil, false
+		}
+		found = append(found, some...)
+	}
+	if e := k.edited(d); e != nil { // what was deleted does not matter, what was put is checked already
+		found = slices.DeleteFunc(found, func(r R) bool { return e.hasTouched(k.ID(r)) })
+	}
+	return found, true
 }
 
 func (k *Kind[K, R]) checkAll(d *Draft) error {

@@ -98,6 +98,7 @@ var Credentials = &Kind[CredentialID, Credential]{
 		say.If(!sameWindow, "make ", label, " valid", orAlways(n.validity(a.From, a.Until)))
 	},
 	Restricted: func(before, _ Credential) Credential { before.Status = CardLost; return before },
+	Follow:     func(r Credential, _ ID) (Change, bool) { return Change{Delete: r}, true },
 
 	table: func(p *Policy) *map[CredentialID]Credential { return &p.Credentials },
 }

@@ -20,8 +20,8 @@ func (p *Policy) DescribeAll(changes []Change) []string {
 			continue
 		}
 		if _, known := k.get(p, c.Put); !known {
-			if id, name := k.nameOf(c.Put); name != "" {
-				n.put[id] = name
+			if name := k.nameOf(c.Put); name != "" {
+				n.put[k.idOf(c.Put)] = name
 			}
 		}
 	}

@@ -57,12 +57,6 @@ var Devices = &Kind[ID, Device]{
 		say.If(!slices.Equal(a.Targets, b.Targets) && len(a.Targets) > 0, "move ", label, " to ", n.Names(a.Targets))
 		say.If(len(a.Targets) == 0 && len(b.Targets) > 0, "take ", label, " from ", n.Names(b.Targets))
 	},
-	Removal: func(p *Policy, r Device) (out []Change, err error) {
-		for _, k := range p.KeysOf(r.ID) {
-			out = append(out, Change{Delete: k})
-		}
-		return append(out, deletions(p.grantsOf(r.ID))...), nil
-	},
 
 	table: func(p *Policy) *map[ID]Device { return &p.Devices },
 }

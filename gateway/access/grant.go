@@ -84,30 +84,26 @@ var Grants = &Kind[ID, *Grant]{
 		was, is := n.grant(b), n.grant(a)
 		say.If(was != is || a.SubjectKind != b.SubjectKind, "change ", was, " to ", is)
 	},
+	Follow: func(r *Grant, removed ID) (Change, bool) {
+		return Change{Delete: *r}, r.Schedule != removed // without its schedule it would hold at all times, or never
+	},
 
 	table:     func(p *Policy) *map[ID]*Grant { return &p.Grants },
-	referring: grantsOnLost,
+	referrers: grantReferrers,
 	box:       func(r *Grant) Record { return *r },
 	unbox:     func(r Record) *Grant { g := r.(Grant); return &g },
+	unboxID:   func(r Record) ID { return r.(Grant).ID },
 }
 
 // place is where a grant stands in Policy.grantsAt.
 func (g *Grant) place() ID { return cmp.Or(g.Target, g.TargetGroup) }
 
-// grantsOnLost asks the index for the grants that refer to what the draft loses: there may be very many grants. It gives
-// up where looking through all of them is quicker, and where the index does not help.
-func grantsOnLost(d *Draft) (found []*Grant, ok bool) {
-	if len(d.lost) > 16 {
+// grantReferrers asks the index. That knows nothing of schedules.
+func grantReferrers(p *Policy, id ID) ([]*Grant, bool) {
+	if _, is := p.Schedules[id]; is {
 		return nil, false
 	}
-	for id := range d.lost {
-		if _, was := d.Base.Schedules[id]; was {
-			return nil, false
-		}
-		found = append(append(found, d.Base.grantsOf(id)...), d.Base.grantsAt[id]...)
-	}
-	deleted := func(g *Grant) bool { return d.Next.Grants[g.ID] != g } // or put again, and checked as such
-	return slices.DeleteFunc(found, deleted), true
+	return append(p.grantsOf(id), p.grantsAt[id]...), true
 }
 
 func checkGrant(d *Draft, r *Grant) error {
@@ -187,14 +183,6 @@ func (p *Policy) grantsOf(subject ID) []*Grant {
 		}
 	}
 	slices.SortFunc(out, func(a, b *Grant) int { return cmp.Compare(a.ID, b.ID) })
-	return out
-}
-
-func deletions(grants []*Grant) []Change {
-	out := make([]Change, 0, len(grants))
-	for _, g := range grants {
-		out = append(out, Change{Delete: *g})
-	}
 	return out
 }
 

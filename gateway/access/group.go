@@ -71,12 +71,18 @@ var Groups = &Kind[ID, Group]{
 		say.If(len(added) > 0, "add ", n.Names(added), " to ", label)
 		say.If(len(gone) > 0, "take ", n.Names(gone), " from ", label)
 	},
-	Removal: func(p *Policy, r Group) ([]Change, error) {
-		// One of the two is empty: a group is of persons or of targets.
-		return deletions(append(p.grantsOf(r.ID), p.grantsAt[r.ID]...)), nil
+	Follow: func(r Group, removed ID) (Change, bool) {
+		r.Members = slices.DeleteFunc(slices.Clone(r.Members), func(m ID) bool { return m == removed })
+		return Change{Put: r}, true
 	},
 
 	table: func(p *Policy) *map[ID]Group { return &p.Groups },
+	referrers: func(p *Policy, member ID) (found []Group, ok bool) {
+		for _, id := range p.groupsOf[member] {
+			found = append(found, p.Groups[id])
+		}
+		return found, true
+	},
 }
 
 // indexGroups builds the index anew: there are few memberships, and finding those that changed costs as much.
@@ -93,17 +99,3 @@ func indexGroups(d *Draft, _ *Edit[ID, Group]) error {
 
 // GroupByName returns the group of that name; groups of persons and of targets share their names.
 func (p *Policy) GroupByName(name string) (Group, bool) { return Groups.ByName(p, name) }
-
-// leaveGroups returns the changes that take a member out of its groups.
-func (p *Policy) leaveGroups(member ID, of GroupOf) []Change {
-	var out []Change
-	for _, id := range p.groupsOf[member] {
-		g := p.Groups[id]
-		if g.Of != of {
-			continue
-		}
-		g.Members = slices.DeleteFunc(slices.Clone(g.Members), func(m ID) bool { return m == member })
-		out = append(out, Change{Put: g})
-	}
-	return out
-}

@@ -40,11 +40,13 @@ var Keys = &Kind[keys.ID, keys.Key]{
 		}
 		return before
 	},
-	Removal: func(p *Policy, r keys.Key) ([]Change, error) {
-		return nil, fmt.Errorf("access: remove %s: %w: revoke it instead, or remove its device", p.label(r), ErrInUse)
+	Follow: func(r keys.Key, _ ID) (Change, bool) { return Change{Delete: r}, true },
+	Stays: func(*Policy, keys.Key) error {
+		return fmt.Errorf("%w: revoke it instead, or remove its device", ErrInUse)
 	},
 
-	table: func(p *Policy) *map[keys.ID]keys.Key { return &p.Keys },
+	table:     func(p *Policy) *map[keys.ID]keys.Key { return &p.Keys },
+	referrers: func(p *Policy, device ID) ([]keys.Key, bool) { return p.KeysOf(device), true },
 }
 
 // stateOrder is how far a key is in its life; an unknown state is 0.

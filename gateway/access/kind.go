@@ -49,17 +49,20 @@ type Kind[K comparable, R any] struct {
 	// changed. nil: no change of such a record counts as a restriction; see [Restricts].
 	Restricted func(before, after R) R
 
-	// Removal returns the changes that must come with the deletion of r, or says why r must stay; see
-	// [Policy.Removal]. nil: nothing belongs to such a record.
-	Removal func(p *Policy, r R) ([]Change, error)
+	// Follow returns what happens to r when a record that it refers to is removed: r is deleted too, or
+	// put without the reference. Not ok: r needs that record, which must stay. nil: r always needs it.
+	Follow func(r R, removed ID) (c Change, ok bool)
+	// Stays says why a record cannot be removed, whatever refers to it. nil: it can.
+	Stays func(p *Policy, r R) error
 
 	// The rest is for the kinds that Decide reads. table is the field of Policy that holds the records;
-	// nil: they are in Policy.tables. referring returns the records that may refer to what the draft
-	// loses; nil or not ok: all are looked through. A kind that is held by pointer has box and unbox.
+	// nil: they are in Policy.tables. referrers asks an index for the records that refer to one; nil or
+	// not ok: all are looked through. A kind that is held by pointer has box, unbox and unboxID.
 	table     func(*Policy) *map[K]R
-	referring func(*Draft) (found []R, ok bool)
+	referrers func(p *Policy, id ID) (found []R, ok bool)
 	box       func(R) Record
 	unbox     func(Record) R
+	unboxID   func(Record) K
 }
 
 // RecordKind is a [Kind], whatever its records are.
@@ -72,7 +75,8 @@ type RecordKind interface {
 	has(p *Policy, id ID) bool
 	each(p *Policy, yield func(Record) bool) bool
 	blank(id ID) Record
-	nameOf(r Record) (id ID, name string)
+	idOf(r Record) ID
+	nameOf(r Record) string
 	nameIn(p *Policy, id ID) (string, bool)
 
 	put(d *Draft, r Record) error
@@ -88,7 +92,9 @@ type RecordKind interface {
 	details(n Namer, r Record) string
 	difference(n Namer, before, after Record) []string
 	restricts(before, after Record) bool
-	removal(p *Policy, r Record) ([]Change, error)
+	stays(p *Policy, r Record) error
+	isLeaf() bool
+	follow(p *Policy, rm *removal)
 }
 
 // In returns the policy's records of this kind. They are the policy's: never write to them.
@@ -151,6 +157,14 @@ func (k *Kind[K, R]) FromRecord(r Record) R {
 	return r.(R)
 }
 
+// idIn returns the id of the record, which FromRecord would copy for a kind that is held by pointer.
+func (k *Kind[K, R]) idIn(r Record) K {
+	if k.unboxID != nil {
+		return k.unboxID(r)
+	}
+	return k.ID(r.(R))
+}
+
 // KindName returns Name.
 func (k *Kind[K, R]) KindName() string { return k.Name }
 
@@ -164,7 +178,7 @@ func (k *Kind[K, R]) RecordType() reflect.Type {
 }
 
 func (k *Kind[K, R]) get(p *Policy, r Record) (Record, bool) {
-	kept, ok := k.In(p)[k.ID(k.FromRecord(r))]
+	kept, ok := k.In(p)[k.idIn(r)]
 	if !ok {
 		return nil, false
 	}
@@ -199,14 +213,18 @@ func (k *Kind[K, R]) blank(id ID) Record {
 	return k.ToRecord(k.Blank(key))
 }
 
-// nameOf returns the record's id and name, and no name for a kind without names.
-func (k *Kind[K, R]) nameOf(r Record) (id ID, name string) {
+// idOf returns the record's id, "" for a kind that has ids of another type, or none.
+func (k *Kind[K, R]) idOf(r Record) ID {
+	id, _ := any(k.idIn(r)).(ID)
+	return id
+}
+
+// nameOf returns the record's name, "" for a kind without names.
+func (k *Kind[K, R]) nameOf(r Record) string {
 	if k.NameOf == nil {
-		return "", ""
+		return ""
 	}
-	own := k.FromRecord(r)
-	id, _ = any(k.ID(own)).(ID)
-	return id, k.NameOf(own)
+	return k.NameOf(k.FromRecord(r))
 }
 
 // nameIn returns the name of the record with that id, if the policy has one of this kind.
@@ -249,11 +267,4 @@ func (k *Kind[K, R]) restricts(before, after Record) bool {
 		return false
 	}
 	return reflect.DeepEqual(k.Restricted(k.FromRecord(before), k.FromRecord(after)), k.FromRecord(after))
-}
-
-func (k *Kind[K, R]) removal(p *Policy, r Record) ([]Change, error) {
-	if k.Removal == nil {
-		return nil, nil
-	}
-	return k.Removal(p, k.FromRecord(r))
 }

@@ -48,6 +48,9 @@ var Badges = &access.Kind[access.ID, Badge]{
 		say.If(a.Void && !b.Void, "void ", label)
 	},
 	Restricted: func(before, _ Badge) Badge { before.Void = true; return before },
+	Follow: func(r Badge, _ access.ID) (access.Change, bool) {
+		return access.Change{Delete: r}, r.Name != "master"
+	},
 }
 
 var withBadges = access.Standard.With(Badges)
@@ -96,6 +99,29 @@ func TestKindOfAnotherPackage(t *testing.T) {
 		if got, want := access.Restricts(p, tt.change), tt.change.Put == access.Record(void); got != want {
 			t.Errorf("%s is a restriction: got %v, want %v", tt.want, got, want)
 		}
+	}
+}
+
+func TestKindOfAnotherPackageFollows(t *testing.T) {
+	ann, bob := access.Person{ID: "0000000001", Name: "ann"}, access.Person{ID: "0000000002", Name: "bob"}
+	seven := Badge{ID: "0000000007", Name: "seven", Person: ann.ID}
+	master := Badge{ID: "0000000008", Name: "master", Person: bob.ID}
+	p, err := withBadges.New().With(puts(ann, bob, seven, master)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes, err := p.Removal(ann)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := p.DescribeAll(changes), []string{"delete badge seven", "delete person ann"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if _, err := p.With(changes...); err != nil {
+		t.Error(err)
+	}
+	if _, err := p.Removal(bob); !errors.Is(err, access.ErrInUse) || !strings.Contains(err.Error(), "badge master") {
+		t.Errorf("a badge that needs its person: got %v, want ErrInUse with its name", err)
 	}
 }
 

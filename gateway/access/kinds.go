@@ -12,17 +12,18 @@ import (
 // maxKinds is how many kinds a table has room for. A policy holds an array of that size.
 const maxKinds = 16
 
-// Standard has the kinds of this package. This is the order in which their records are checked and listed.
+// Standard has the kinds of this package. This is the order in which their records are checked and listed,
+// and in which they are removed with a record that they refer to.
 var Standard = NewTable(
 	Sites,
 	Persons,
 	Targets,
 	Schedules,
 	Credentials,
-	Groups,
 	Devices,
 	Keys,
 	Grants,
+	Groups,
 	Accounts,
 )
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -45,27 +44,9 @@ var Persons = &Kind[ID, Person]{
 		say.If(!a.Suspended && b.Suspended, "resume ", label)
 	},
 	Restricted: func(before, _ Person) Person { before.Suspended = true; return before },
-	Removal: func(p *Policy, r Person) (out []Change, err error) {
-		for _, c := range p.cardsOf(r.ID) {
-			out = append(out, Change{Delete: c})
-		}
-		out = append(out, deletions(p.grantsOf(r.ID))...)
-		return append(out, p.leaveGroups(r.ID, OfPersons)...), nil
-	},
 
 	table: func(p *Policy) *map[ID]Person { return &p.Persons },
 }
 
 // PersonByName returns the person of that name.
 func (p *Policy) PersonByName(name string) (Person, bool) { return Persons.ByName(p, name) }
-
-func (p *Policy) cardsOf(person ID) []Credential {
-	var out []Credential
-	for _, c := range p.Credentials {
-		if c.Person == person {
-			out = append(out, c)
-		}
-	}
-	slices.SortFunc(out, func(a, b Credential) int { return compareCredentials(a.ID, b.ID) })
-	return out
-}

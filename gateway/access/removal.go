@@ -1,6 +1,9 @@
 package access
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Removal returns the changes that delete r and what belongs to it, for one call of [Policy.With]; r needs only its id.
 // A person takes their cards, grants and memberships along, a device its keys and grants, a group the grants to and on
@@ -16,11 +19,29 @@ func (p *Policy) Removal(r Record) ([]Change, error) {
 		return nil, fmt.Errorf("access: remove %s: %w", p.label(r), ErrNotFound)
 	}
 	k, _ := p.kinds.of(found)
-	changes, err := k.removal(p, found)
-	if err != nil {
-		return nil, err
+	if err := k.stays(p, found); err != nil {
+		return nil, fmt.Errorf("access: remove %s: %w", p.label(found), err)
 	}
-	return append(changes, Change{Delete: found}), nil
+	var rm removal
+	if id := k.idOf(found); id != "" && !k.isLeaf() {
+		rm.id, rm.refs.lost = id, map[ID]bool{id: true}
+		for _, other := range p.kinds.all() {
+			other.follow(p, &rm)
+		}
+	}
+	if len(rm.needing) > 0 {
+		return nil, fmt.Errorf("access: remove %s: %w by %s%s: remove that first", p.label(found), ErrInUse,
+			p.label(rm.needing[0]), andMore(len(rm.needing)))
+	}
+	return append(rm.changes, Change{Delete: found}), nil
+}
+
+// removal is what the removal of one record means for those that refer to it.
+type removal struct {
+	id      ID
+	refs    References // finds that id
+	changes []Change   // what happens to them
+	needing []Record   // those that need the record
 }
 
 // andMore says how many more there are than the first of n.
@@ -29,4 +50,50 @@ func andMore(n int) string {
 		return ""
 	}
 	return fmt.Sprintf(" and %d more", n-1)
+}
+
+func (k *Kind[K, R]) isLeaf() bool { return k.Leaf }
+
+func (k *Kind[K, R]) stays(p *Policy, r Record) error {
+	if k.Stays == nil {
+		return nil
+	}
+	return k.Stays(p, k.FromRecord(r))
+}
+
+// follow notes what happens to the records of the kind.
+func (k *Kind[K, R]) follow(p *Policy, rm *removal) {
+	found := k.referrersTo(p, rm)
+	rm.changes = slices.Grow(rm.changes, len(found))
+	for _, r := range found {
+		if k.Follow != nil {
+			if c, ok := k.Follow(r, rm.id); ok {
+				rm.changes = append(rm.changes, c)
+				continue
+			}
+		}
+		rm.needing = append(rm.needing, k.ToRecord(r))
+	}
+}
+
+// referrersTo returns the records of the kind that refer to the removed one, in an order that depends only on the
+// records.
+func (k *Kind[K, R]) referrersTo(p *Policy, rm *removal) []R {
+	if k.References == nil {
+		return nil
+	}
+	if k.referrers != nil {
+		if found, ok := k.referrers(p, rm.id); ok {
+			return found
+		}
+	}
+	var found []R
+	for _, r := range k.In(p) {
+		rm.refs.found = false
+		if k.References(r, &rm.refs); rm.refs.found {
+			found = append(found, r)
+		}
+	}
+	slices.SortFunc(found, func(a, b R) int { return k.Order(k.ID(a), k.ID(b)) })
+	return found
 }

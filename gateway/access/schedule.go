@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 )
@@ -46,13 +45,6 @@ var Schedules = &Kind[ID, Schedule]{
 		say.If(a.Name != b.Name, "rename ", label, " to ", Quote(a.Name))
 		say.If(a.Text != b.Text, "change ", label, " to ", Quote(shorten(a.Text)))
 	},
-	Removal: func(p *Policy, r Schedule) ([]Change, error) {
-		if users := p.grantsOn(r.ID); len(users) > 0 {
-			return nil, fmt.Errorf("access: remove %s: %w by %s%s: remove that first", p.label(r), ErrInUse,
-				p.label(*users[0]), andMore(len(users)))
-		}
-		return nil, nil
-	},
 
 	table: func(p *Policy) *map[ID]Schedule { return &p.Schedules },
 }
@@ -77,18 +69,6 @@ func indexSchedules(d *Draft, e *Edit[ID, Schedule]) error {
 
 // ScheduleByName returns the schedule of that name.
 func (p *Policy) ScheduleByName(name string) (Schedule, bool) { return Schedules.ByName(p, name) }
-
-// grantsOn returns the grants that use the schedule, by id.
-func (p *Policy) grantsOn(schedule ID) []*Grant {
-	var out []*Grant
-	for _, g := range p.Grants {
-		if g.Schedule == schedule {
-			out = append(out, g)
-		}
-	}
-	slices.SortFunc(out, func(a, b *Grant) int { return cmp.Compare(a.ID, b.ID) })
-	return out
-}
 
 // shorten cuts a schedule's text after an item, for a sentence.
 func shorten(s string) string {

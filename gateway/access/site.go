@@ -46,8 +46,8 @@ var Sites = &Kind[struct{}, Site]{
 		say.If(a.TimeTrusted != b.TimeTrusted, "trust the time from now on")
 	},
 	Restricted: func(before, _ Site) Site { before.Lockdown = true; return before },
-	Removal: func(*Policy, Site) ([]Change, error) {
-		return nil, fmt.Errorf("access: site: %w: the site cannot be removed: put another", ErrInvalid)
+	Stays: func(*Policy, Site) error {
+		return fmt.Errorf("%w: the site cannot be removed: put another", ErrInvalid)
 	},
 }
 

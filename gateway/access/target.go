@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"latchkey/coapres/wire"
@@ -75,13 +73,6 @@ var Targets = &Kind[ID, Target]{
 		say.If(a.Kind != b.Kind, "make ", label, " a ", Quote(string(a.Kind)))
 		say.If(a.Pulse != b.Pulse, "set pulse of ", label, " to ", a.Pulse.String())
 	},
-	Removal: func(p *Policy, r Target) ([]Change, error) {
-		if devices := p.devicesAt(r.ID); len(devices) > 0 {
-			return nil, fmt.Errorf("access: remove %s: %w: %s%s points at it: remove that first", p.label(r), ErrInUse,
-				p.label(devices[0]), andMore(len(devices)))
-		}
-		return append(deletions(p.grantsAt[r.ID]), p.leaveGroups(r.ID, OfTargets)...), nil
-	},
 
 	table: func(p *Policy) *map[ID]Target { return &p.Targets },
 }
@@ -104,13 +95,3 @@ func checkTarget(d *Draft, r Target) error {
 
 // TargetByName returns the door or lamp of that name.
 func (p *Policy) TargetByName(name string) (Target, bool) { return Targets.ByName(p, name) }
-
-func (p *Policy) devicesAt(target ID) []Device {
-	var out []Device
-	for _, id := range slices.Sorted(maps.Keys(p.Devices)) {
-		if d := p.Devices[id]; slices.Contains(d.Targets, target) {
-			out = append(out, d)
-		}
-	}
-	return out
-}

@@ -76,7 +76,7 @@ func (k *Kind[K, R]) put(d *Draft, r Record) error {
 }
 
 func (k *Kind[K, R]) delete(d *Draft, r Record) bool {
-	id := k.ID(k.FromRecord(r))
+	id := k.idIn(r)
 	if _, ok := k.In(d.Next)[id]; !ok {
 		return false
 	}
@@ -147,6 +147,7 @@ func (e *Edit[K, R]) touch(id K) {
 	}
 }
 
+// hasTouched tells whether id is in Touched. It keeps a map of them once there are many.
 func (e *Edit[K, R]) hasTouched(id K) bool {
 	if len(e.Touched) < manyTouched {
 		return slices.Contains(e.Touched, id)
