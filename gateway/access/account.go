@@ -11,7 +11,8 @@ import (
 	"latchkey/keys"
 )
 
-// Role is what an account may do at the console. Each may do what the one after it may. The zero role may nothing.
+// Role is what an account may do at the console. Each role includes those after it in [Roles]. The
+// zero role may do nothing.
 type Role string
 
 const (
@@ -21,16 +22,16 @@ const (
 	RoleViewer   Role = "viewer"   // only looks
 )
 
-// Roles are all roles, from the one that may most.
+// Roles are all roles, the most powerful first.
 var Roles = []Role{RoleOwner, RoleAdmin, RoleOperator, RoleViewer}
 
-// Includes tells whether r may do what least may.
+// Includes tells whether r may do all that least may do.
 func (r Role) Includes(least Role) bool {
 	have, need := slices.Index(Roles, r), slices.Index(Roles, least)
 	return have >= 0 && need >= 0 && have <= need
 }
 
-// Scope is what a token may do. The zero scope may nothing.
+// Scope is what a token may do. The zero scope may do nothing.
 type Scope string
 
 const (
@@ -43,7 +44,8 @@ const (
 // Scopes are all scopes.
 var Scopes = []Scope{ScopeRead, ScopeLamps, ScopeDoors, ScopeManage}
 
-// Account is somebody who may sign in at the console. It opens no door by itself: that is an operator's attempt, under the account's name.
+// Account is somebody who may sign in at the console. An account opens no door by itself: what is
+// opened at the console is an operator's attempt, under the account's name.
 type Account struct {
 	ID       ID          `json:"id"`
 	Name     string      `json:"name"`
@@ -53,19 +55,20 @@ type Account struct {
 	TOTP     keys.Hidden `json:"-"` // base32 secret of RFC 6238; zero: none
 	Passkeys []Passkey   `json:"passkeys,omitempty"`
 	Tokens   []Token     `json:"tokens,omitempty"`
-	Epoch    uint64      `json:"epoch"` // a session that began under another one is over
+	Epoch    uint64      `json:"epoch"` // sessions that began in another epoch have ended
 	Created  time.Time   `json:"created"`
 }
 
-// Passkey is a WebAuthn credential of an account.
+// Passkey is a WebAuthn credential of an account. Credential is its public key, counter and flags,
+// in JSON, as the console's WebAuthn library writes them.
 type Passkey struct {
 	ID         []byte    `json:"id"` // the credential id
 	Label      string    `json:"label"`
-	Credential []byte    `json:"credential"` // public key, counter and flags, as the console's WebAuthn library writes them in JSON
+	Credential []byte    `json:"credential"`
 	Created    time.Time `json:"created"`
 }
 
-// Token lets a script in. What it sends is kept nowhere.
+// Token lets a script sign in. The text that the script sends is stored nowhere.
 type Token struct {
 	ID      ID        `json:"id"`
 	Label   string    `json:"label"`
@@ -75,10 +78,10 @@ type Token struct {
 	Created time.Time `json:"created"`
 }
 
-// SecondStep tells whether there is one that the account can be asked for.
+// SecondStep tells whether the account has a second step of sign-in that it can be asked for.
 func (r Account) SecondStep() bool { return !r.TOTP.IsZero() || len(r.Passkeys) > 0 }
 
-// Bounds of an account's lists: whatever is listed is looked through at each use.
+// Bounds of an account's lists, which are searched at each use.
 const (
 	maxPasskeys   = 16
 	maxTokens     = 32
@@ -146,8 +149,9 @@ func checkAccount(d *Draft, r Account) error {
 		case len(k.ID) == 0 || len(k.ID) > 1023: // WebAuthn level 2, 6.1
 			return fmt.Errorf("a passkey's id has %d bytes: want 1 to 1023", len(k.ID))
 		case len(k.Credential) == 0 || len(k.Credential) > maxCredential:
-			return fmt.Errorf("a passkey's record has %d bytes: want 1 to %d", len(k.Credential), maxCredential)
-		case slices.ContainsFunc(r.Passkeys[:i], func(o Passkey) bool { return string(o.ID) == string(k.ID) }):
+			return fmt.Errorf("a passkey's record has %d bytes: want 1 to %d",
+				len(k.Credential), maxCredential)
+		case slices.ContainsFunc(r.Passkeys[:i], k.sameID):
 			return errors.New("a passkey is there twice")
 		}
 		if err := checkLabel("passkey", k.Label); err != nil {
@@ -160,7 +164,7 @@ func checkAccount(d *Draft, r Account) error {
 			return errors.New("a token has no id or no hash")
 		case len(t.Scopes) == 0:
 			return fmt.Errorf("token %s has no scope: it could do nothing", Quote(t.Label))
-		case slices.ContainsFunc(r.Tokens[:i], func(o Token) bool { return o.ID == t.ID || o.Hash == t.Hash || o.Label == t.Label }):
+		case slices.ContainsFunc(r.Tokens[:i], t.clashes):
 			return fmt.Errorf("there is a token %s already: choose another label", Quote(t.Label))
 		}
 		for _, s := range t.Scopes {
@@ -175,6 +179,11 @@ func checkAccount(d *Draft, r Account) error {
 	return cmp.Or(CheckID(r.ID), CheckHandle(r.Name))
 }
 
+func (k Passkey) sameID(o Passkey) bool { return string(k.ID) == string(o.ID) }
+
+// clashes tells whether the two could be taken for one another.
+func (t Token) clashes(o Token) bool { return t.ID == o.ID || t.Hash == o.Hash || t.Label == o.Label }
+
 func checkLabel(what, label string) error {
 	if len(label) < 1 || len(label) > maxName || !printable(label) {
 		return fmt.Errorf("the label of a %s: want 1 to %d bytes of printable text", what, maxName)
@@ -182,7 +191,7 @@ func checkLabel(what, label string) error {
 	return nil
 }
 
-// checkOwner keeps somebody who can look after the accounts, once there are any.
+// checkOwner refuses a change after which there are accounts, and nobody who may manage them.
 func checkOwner(d *Draft, e *Edit[ID, Account]) error {
 	accounts := e.All()
 	if len(accounts) == 0 {
@@ -196,7 +205,8 @@ func checkOwner(d *Draft, e *Edit[ID, Account]) error {
 	return d.Invalid(touchedAccount(e), "no account would be an owner's: make another owner first")
 }
 
-// touchedAccount is one that was an owner's and would not be; else one that would be the first.
+// touchedAccount is the account that the refusal names: one that was an owner's, else the last that
+// was put.
 func touchedAccount(e *Edit[ID, Account]) (r Account) {
 	for _, id := range e.Touched {
 		if was, is := e.Before(id); is && was.Role == RoleOwner {
@@ -207,7 +217,8 @@ func touchedAccount(e *Edit[ID, Account]) (r Account) {
 	return r
 }
 
-// accountDifference says in words how an account differs from what it was; secrets are only said to have changed.
+// accountDifference says in words how an account differs from what it was; secrets are only said to
+// have changed.
 func accountDifference(_ Namer, label string, b, a Account, say *Sentences) {
 	say.If(a.Name != b.Name, "rename ", label, " to ", Quote(a.Name))
 	say.If(a.Role != b.Role, "make ", label, " ", Quote(string(a.Role)))

@@ -16,11 +16,12 @@ const (
 	ByOperator Source = "operator" // somebody with the admin API
 )
 
-// Attempt is one wish to move a target, as the policy sees it. It is complete: [Decide] looks at nothing else but the policy.
+// Attempt is one request to move a target, as the policy sees it. [Decide] looks at nothing but the
+// attempt and the policy.
 type Attempt struct {
 	Source     Source
 	Device     ID           // the reader or switch; empty for an operator
-	Key        keys.ID      // of the session it came in; empty if it came in none, as when it is only explained
+	Key        keys.ID      // of the session it came in; empty outside a session, as in an explanation
 	Credential CredentialID // for ByCard
 	Tail       string       // last two bytes of the UID in hex, for the event
 	Operator   string       // who, for ByOperator; for the event
@@ -30,11 +31,13 @@ type Attempt struct {
 	Counter    uint64 // 1…2^53−1 for card and device; 0 for an operator
 	Last       uint64 // the last counter taken from this device, 0 if none: filled in by the store's writer
 	At         time.Time
-	// ClockTrusted is false when wall time may be wrong. Then every rule that depends on time denies and always-grants work.
+	// ClockTrusted is false when the wall clock may be wrong. Then every rule that depends on time
+	// denies, and grants that are always valid still allow.
 	ClockTrusted bool
 }
 
-// Reason is why a decision came out as it did. The texts are stable: they stand in events, JSON and metrics.
+// Reason is why a decision came out as it did. The texts are stable: they stand in events, JSON and
+// metrics.
 type Reason string
 
 const (
@@ -45,8 +48,8 @@ const (
 	ReasonUnknownTarget   Reason = "unknown-target" // no such target, or not one of this device's
 	ReasonWrongAction     Reason = "wrong-action"   // the action does not fit the target
 	ReasonLockdown        Reason = "lockdown"       // doors are closed for all
-	ReasonUnknownCard     Reason = "unknown-card"   //
-	ReasonCardLost        Reason = "card-lost"      //
+	ReasonUnknownCard     Reason = "unknown-card"
+	ReasonCardLost        Reason = "card-lost"
 	ReasonCardNotYetValid Reason = "card-not-yet-valid"
 	ReasonCardExpired     Reason = "card-expired"
 	ReasonPersonSuspended Reason = "person-suspended"
@@ -60,15 +63,18 @@ const (
 )
 
 // Reasons are all reasons.
-var Reasons = []Reason{ReasonGranted, ReasonReplayed, ReasonUnknownDevice, ReasonKeyRevoked, ReasonUnknownTarget, ReasonWrongAction, ReasonLockdown,
-	ReasonUnknownCard, ReasonCardLost, ReasonCardNotYetValid, ReasonCardExpired, ReasonPersonSuspended, ReasonDenyGrant, ReasonOutsideSchedule,
-	ReasonGrantNotYet, ReasonGrantExpired, ReasonClockUntrusted, ReasonNoGrant, ReasonInternal}
+var Reasons = []Reason{ReasonGranted, ReasonReplayed, ReasonUnknownDevice, ReasonKeyRevoked,
+	ReasonUnknownTarget, ReasonWrongAction, ReasonLockdown, ReasonUnknownCard, ReasonCardLost,
+	ReasonCardNotYetValid, ReasonCardExpired, ReasonPersonSuspended, ReasonDenyGrant,
+	ReasonOutsideSchedule, ReasonGrantNotYet, ReasonGrantExpired, ReasonClockUntrusted, ReasonNoGrant,
+	ReasonInternal}
 
-// Decision is the answer to an attempt. The zero Decision denies.
+// Decision is the answer to an attempt. The zero Decision denies. Rule is the id of the grant that
+// decided, or the name of the step in the evaluation list.
 type Decision struct {
 	Granted bool   `json:"granted"`
 	Reason  Reason `json:"reason"`
-	Rule    string `json:"rule"`             // id of the grant that decided, or the name of the step in the evaluation list
+	Rule    string `json:"rule"`
 	Person  ID     `json:"person,omitempty"` // who holds the card, if known
 }
 

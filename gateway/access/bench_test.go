@@ -9,7 +9,8 @@ import (
 	"latchkey/keys"
 )
 
-// town has 100,000 grants: 10,000 persons, each with one for ten of 100 doors, and half of them on a schedule.
+// town has 100,000 grants: 10,000 persons, each with one for ten of 100 doors, and half of them on
+// a schedule.
 func town(tb testing.TB) *Policy {
 	changes := puts(Site{Zone: "Europe/Berlin"}, schedule("weekdays", "mon-fri 08:00-18:00, 2026-12-25 closed"))
 	for d := range 100 {
@@ -66,7 +67,8 @@ func BenchmarkWith(b *testing.B) {
 	}
 }
 
-// BenchmarkRemoval is one person of 10,000 taken away with their card and ten grants, which looks at every record that may refer to them.
+// BenchmarkRemoval is one person of 10,000 taken away with their card and ten grants, which looks
+// at every record that may refer to them.
 func BenchmarkRemoval(b *testing.B) {
 	p := town(b)
 	b.ReportAllocs()

@@ -10,10 +10,11 @@ import (
 	"unicode/utf8"
 )
 
+// maxName is how many bytes a name may have.
 const maxName = 64
 
-// check looks at each record that was put, and at each that refers to something which went away or changed so that
-// the record may no longer fit.
+// check checks each record that was put, and each that refers to a record which was deleted or has
+// changed so that the two may no longer fit.
 func (d *Draft) check() error {
 	kinds := d.Base.kinds.all()
 	for _, k := range kinds {
@@ -53,8 +54,9 @@ func (k *Kind[K, R]) lose(d *Draft) {
 	}
 }
 
-// check checks the touched records and, if anything was lost, those that refer to it. Among several errors of the
-// latter it returns that of the smallest id, so that the same change is always refused with the same words.
+// check checks the touched records and, if anything was lost, those that refer to it. Among several
+// errors of the latter it returns that of the smallest id, so that the same change is always
+// refused with the same words.
 func (k *Kind[K, R]) check(d *Draft) error {
 	if e := k.edited(d); e != nil {
 		for _, id := range e.Touched {
@@ -111,8 +113,8 @@ func (k *Kind[K, R]) refersToLost(d *Draft, r R) bool {
 	return d.refs.found
 }
 
-// indexedReferrers asks the kind's index for the records that refer to what the draft loses. It gives up where it is
-// quicker to look through all of them.
+// indexedReferrers asks the kind's index for the records that refer to what the draft loses. It
+// gives up where it is quicker to look through all of them.
 func (k *Kind[K, R]) indexedReferrers(d *Draft) (found []R, ok bool) {
 	if k.referrers == nil || len(d.lost) > 16 {
 		return nil, false
@@ -137,13 +139,14 @@ func (k *Kind[K, R]) checkAll(d *Draft) error {
 	return nil
 }
 
-// References is told what a record refers to, and answers one of two questions about that.
+// References is told what a record refers to. It answers one of two questions about that: whether a
+// record of a set is among them, or which of them is missing in a policy.
 type References struct {
-	lost  map[ID]bool // if set: is one of these among them?
+	lost  map[ID]bool // the set; nil to ask the second question
 	found bool
 
-	in      *Policy // if set: which is the first that is missing here?
-	missing RecordKind
+	in      *Policy
+	missing RecordKind // of the first that is missing, nil for none
 	id      ID
 }
 
@@ -152,6 +155,8 @@ func (f *References) To(kind RecordKind, id ID) {
 	switch {
 	case f.lost != nil:
 		f.found = f.found || f.lost[id]
+	case kind.isLeaf():
+		panic("access: " + kind.KindName() + " is a leaf, and a record refers to it")
 	case f.missing == nil && !kind.has(f.in, id):
 		f.missing, f.id = kind, id
 	}
@@ -165,13 +170,16 @@ func (d *Draft) Invalid(r Record, format string, args ...any) error {
 	return fmt.Errorf("access: %s: %w: %w", d.Label(r), ErrInvalid, fmt.Errorf(format, args...))
 }
 
-// dangling explains a reference of r that leads nowhere: to something that this change would take away, or that never was.
+// dangling is the error of a reference of r to a record that this change would delete, or that
+// never existed.
 func (d *Draft) dangling(r Record, kind RecordKind, id ID) error {
 	to := kind.blank(id)
 	if kind.has(d.Base, id) {
-		return fmt.Errorf("access: delete %s: %w: %s refers to it: delete or change that first", d.Label(to), ErrInUse, d.Label(r))
+		return fmt.Errorf("access: delete %s: %w: %s refers to it: delete or change that first",
+			d.Label(to), ErrInUse, d.Label(r))
 	}
-	return fmt.Errorf("access: %s: %w: it refers to %s, which does not exist: put that first", d.Label(r), ErrNotFound, d.Label(to))
+	return fmt.Errorf("access: %s: %w: it refers to %s, which does not exist: put that first",
+		d.Label(r), ErrNotFound, d.Label(to))
 }
 
 // CheckID checks a record's own id, for [Kind.Check].
@@ -197,7 +205,8 @@ func CheckHandle(name string) error {
 	return nil
 }
 
-// printable admits spaces inside, and no control or invisible formatting characters, which would let two names look alike.
+// printable admits spaces inside, and no control or invisible formatting characters, which would
+// let two names look alike.
 func printable(s string) bool {
 	invisible := func(c rune) bool { return !unicode.IsPrint(c) }
 	return utf8.ValidString(s) && strings.TrimSpace(s) == s && strings.IndexFunc(s, invisible) < 0

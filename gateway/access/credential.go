@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// CredentialID is a card as we keep it: HMAC-SHA256 of its UID under a key derived from the site key. The UID itself is
-// kept nowhere.
+// CredentialID is a card as we keep it: HMAC-SHA256 of its UID under a key derived from the site
+// key. The UID itself is stored nowhere.
 type CredentialID [32]byte
 
 func (c CredentialID) String() string { return hex.EncodeToString(c[:]) }
@@ -33,7 +33,8 @@ func (c *CredentialID) UnmarshalText(b []byte) error {
 
 func compareCredentials(a, b CredentialID) int { return bytes.Compare(a[:], b[:]) }
 
-// CredentialStatus is whether a card is in use. The zero status is not, so a half-read record opens nothing.
+// CredentialStatus is whether a card is in use. The zero status is not, so a half-read record opens
+// nothing.
 type CredentialStatus string
 
 const (
@@ -41,11 +42,13 @@ const (
 	CardLost   CredentialStatus = "lost"
 )
 
-// Credential is a card. Its UID can be read and copied by anybody who holds it for a moment: it is a name, not a secret.
+// Credential is a card. Its UID can be read and copied by anybody who holds it for a moment: it is
+// a name, not a secret. Tail is the UID's last two bytes in hex, so that people can tell cards
+// apart.
 type Credential struct {
 	ID      CredentialID     `json:"id"`
 	Person  ID               `json:"person"`
-	Tail    string           `json:"tail"` // the UID's last two bytes in hex, so that people can tell cards apart
+	Tail    string           `json:"tail"`
 	Status  CredentialStatus `json:"status"`
 	From    time.Time        `json:"from,omitzero"`  // first instant of validity; zero: always
 	Until   time.Time        `json:"until,omitzero"` // first instant after validity; zero: for ever

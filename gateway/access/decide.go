@@ -9,8 +9,9 @@ import (
 	"latchkey/keys"
 )
 
-// Decide decides an attempt by the policy and nothing else. It denies unless every step that applies lets the attempt pass and the
-// last one grants it. A nil policy denies with [ReasonInternal].
+// Decide decides an attempt by the policy and nothing else. It denies unless every step that
+// applies lets the attempt pass and the last one grants it. A nil policy denies with
+// [ReasonInternal].
 func Decide(p *Policy, a Attempt) Decision {
 	e := evaluation{p: p, a: a, who: whoAsks(a.Source)}
 	return e.decide()
@@ -42,15 +43,16 @@ func whoAsks(s Source) asker {
 	return nobody
 }
 
-// step is one line of the list: what it is called in [Decision.Rule], for whom it applies, and the rule. The rule returns "" to pass
-// the attempt on; any reason ends the evaluation, and only [ReasonGranted] opens.
+// step is one line of the list: what it is called in [Decision.Rule], for whom it applies, and the
+// rule. The rule returns "" to pass the attempt on; any reason ends the evaluation, and only
+// [ReasonGranted] opens.
 type step struct {
 	name string
 	who  asker
 	rule func(*evaluation) Reason
 }
 
-// list is the order of evaluation. This is the one place where it is said.
+// list is the order of evaluation. It stands nowhere else.
 var list = [...]step{
 	{"device", anyone &^ (aCardAtHand | aPersonOnly), (*evaluation).device},
 	{"key", aCard | aSwitch, (*evaluation).key},
@@ -94,7 +96,8 @@ func (e *evaluation) decide() Decision {
 		s := &list[i]
 		if s.who&e.who == 0 {
 			if e.tracing {
-				e.trace = append(e.trace, Step{Rule: s.name, Outcome: "skip", Detail: "does not apply to " + e.who.String()})
+				detail := "does not apply to " + e.who.String()
+				e.trace = append(e.trace, Step{Rule: s.name, Outcome: "skip", Detail: detail})
 			}
 			continue
 		}
@@ -104,10 +107,12 @@ func (e *evaluation) decide() Decision {
 			e.trace = append(e.trace, Step{Rule: s.name, Outcome: outcome(reason), Detail: e.detail})
 		}
 		if reason != "" {
-			return Decision{Granted: reason == ReasonGranted, Reason: reason, Rule: e.rule, Person: e.holderID()}
+			granted := reason == ReasonGranted
+			return Decision{Granted: granted, Reason: reason, Rule: e.rule, Person: e.holderID()}
 		}
 	}
-	return Decision{Reason: ReasonInternal, Rule: "list"} // not reached: the last step always returns a reason
+	// Not reached: the last step always returns a reason.
+	return Decision{Reason: ReasonInternal, Rule: "list"}
 }
 
 func outcome(r Reason) string {
@@ -120,7 +125,8 @@ func outcome(r Reason) string {
 	return "deny"
 }
 
-// holderID is who the attempt is about, known or not when the evaluation ended: a denied event should name them too.
+// holderID is the person whose card it is, even if the evaluation ended before it looked for them:
+// the event of a denied attempt names them too.
 func (e *evaluation) holderID() ID {
 	switch e.who {
 	case aCard, aCardAtHand:
@@ -174,7 +180,8 @@ func (e *evaluation) device() Reason {
 	return ""
 }
 
-// key looks again at what the handshake looked at: an attempt that waited may be decided after its key was revoked.
+// key checks the key again, as the handshake did: an attempt that waited may be decided after its
+// key was revoked.
 func (e *evaluation) key() Reason {
 	k, ok := e.p.Keys[e.a.Key]
 	if e.a.Key != "" && !(ok && k.Device == e.a.Device && k.State.Usable()) {
@@ -235,7 +242,8 @@ func (e *evaluation) action() Reason {
 	return ""
 }
 
-// lockdown keeps every door shut, for operators as well; who wants in ends the lockdown first. Locking is always allowed.
+// lockdown keeps every door shut, for operators as well: to open one, they end the lockdown first.
+// Locking is always allowed.
 func (e *evaluation) lockdown() Reason {
 	shut := e.p.Site.Lockdown && e.target.Kind != Lamp && e.a.Action != wire.Lock
 	if e.tracing {
@@ -307,7 +315,7 @@ func (e *evaluation) cardValidity() Reason {
 	return reason
 }
 
-// holder wants a person who is not suspended.
+// holder refuses a card whose person is suspended.
 func (e *evaluation) holder() Reason {
 	id := e.person.ID // aPersonOnly
 	if e.who != aPersonOnly {
@@ -332,7 +340,8 @@ func (e *evaluation) holder() Reason {
 	return ""
 }
 
-// operator ends the list for somebody with the admin API: they could put themselves a grant, so none is asked for.
+// operator grants what somebody with the admin API asks for. They need no grant, as they could give
+// themselves one.
 func (e *evaluation) operator() Reason {
 	if e.tracing {
 		e.say("an operator needs no grant")

@@ -304,7 +304,8 @@ func TestDecideAgreesWithTheNaiveEvaluator(t *testing.T) {
 	t.Logf("reasons: %v", counts)
 }
 
-// Ids are random, so two kinds hardly share one; if they do, a grant to the one is none to the other.
+// Ids are random, so two kinds hardly share one; if they do, a grant to the one is none to the
+// other.
 func TestAnIDSharedByTwoKindsIsNotShared(t *testing.T) {
 	p := house(t)
 	twin := Person{ID: id("staff"), Name: "twin"}

@@ -5,13 +5,14 @@ import (
 	"strings"
 )
 
-// Describe says what a change does in one short sentence with names and without secrets: "add grant ann → front-door,
-// weekdays", "revoke key lk-0123456789 of front-reader". Call it on the policy that the change is for, before the
-// change is made: that policy tells adding from changing, and knows the names of what is deleted.
+// Describe says what a change does in one short sentence with names and without secrets: "add grant
+// ann → front-door, weekdays", "revoke key lk-0123456789 of front-reader". Call it on the policy
+// that the change is for, before the change is made: that policy tells adding from changing, and
+// knows the names of what is deleted.
 func (p *Policy) Describe(c Change) string { return Namer{now: p, before: p}.describe(c) }
 
-// DescribeAll describes the changes of one step, one sentence each. They may refer to records that are put in the same
-// step.
+// DescribeAll describes the changes of one step, one sentence each. They may refer to records that
+// are put in the same step.
 func (p *Policy) DescribeAll(changes []Change) []string {
 	n := Namer{now: p, before: p, put: map[ID]string{}}
 	for _, c := range changes {
@@ -56,7 +57,7 @@ func (n Namer) describe(c Change) string {
 // Sentences collects what there is to say about a change of a record, for [Kind.Difference].
 type Sentences struct{ said []string }
 
-// If adds a sentence, joined from its parts, if it is true.
+// If adds a sentence, joined from its parts, if is holds.
 func (s *Sentences) If(is bool, parts ...string) {
 	if is {
 		s.said = append(s.said, strings.Join(parts, ""))

@@ -11,12 +11,13 @@ import (
 	"latchkey/keys"
 )
 
-// Device is what we enrol. Its keys are records of their own.
+// Device is what we enrol. Its keys are records of their own. A reader, a lock and a lamp have
+// exactly one target, a switch has one or more, a sensor none or one.
 type Device struct {
 	ID      ID        `json:"id"`
 	Name    string    `json:"name"`
 	Kind    keys.Kind `json:"kind"`
-	Targets []ID      `json:"targets,omitempty"` // reader, lock, lamp: exactly one; switch: one or more; sensor: none or one
+	Targets []ID      `json:"targets,omitempty"`
 	Created time.Time `json:"created"`
 }
 
@@ -54,7 +55,8 @@ var Devices = &Kind[ID, Device]{
 	Difference: func(n Namer, label string, b, a Device, say *Sentences) {
 		say.If(a.Name != b.Name, "rename ", label, " to ", Quote(a.Name))
 		say.If(a.Kind != b.Kind, "make ", label, " a ", Quote(string(a.Kind)))
-		say.If(!slices.Equal(a.Targets, b.Targets) && len(a.Targets) > 0, "move ", label, " to ", n.Names(a.Targets))
+		moved := !slices.Equal(a.Targets, b.Targets) && len(a.Targets) > 0
+		say.If(moved, "move ", label, " to ", n.Names(a.Targets))
 		say.If(len(a.Targets) == 0 && len(b.Targets) > 0, "take ", label, " from ", n.Names(b.Targets))
 	},
 
@@ -95,6 +97,7 @@ func checkDevice(d *Draft, r Device) error {
 	return cmp.Or(CheckID(r.ID), CheckHandle(r.Name))
 }
 
+// indexActuators brings Policy.actuators up to date, and refuses a target with two actuators.
 func indexActuators(d *Draft, e *Edit[ID, Device]) error {
 	index := maps.Clone(d.Next.actuators)
 	for _, id := range e.Touched {
@@ -109,8 +112,8 @@ func indexActuators(d *Draft, e *Edit[ID, Device]) error {
 		}
 		target := r.Targets[0]
 		if other, taken := index[target]; taken {
-			return fmt.Errorf("access: %s: %w: %s already has %s, and a target has one actuator: remove that one first",
-				d.Label(r), ErrInvalid, d.Label(d.Next.Targets[target]), d.Label(d.Next.Devices[other]))
+			return d.Invalid(r, "%s already has %s, and a target has one actuator: remove that one first",
+				d.Label(d.Next.Targets[target]), d.Label(d.Next.Devices[other]))
 		}
 		index[target] = id
 	}

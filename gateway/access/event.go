@@ -11,26 +11,41 @@ import (
 type EventKind string
 
 const (
-	EventDecision EventKind = "decision" // an attempt was decided; its sequence number is the command's id
-	EventReceipt  EventKind = "receipt"  // what came of the command of the decision in Cause
-	EventPolicy   EventKind = "policy"   // records were changed; Detail says how, Digest is the policy's
-	EventSession  EventKind = "session"  // Detail: registered, replaced, offline, closed, revoked
-	EventAlarm    EventKind = "alarm"    // Reason: forced or tampered, at Target; it stays until it is acknowledged. With Cause it tells of that alarm again
-	// EventAcknowledged says that Actor has taken note of the alarm in Cause; Detail is a remark.
+	// EventDecision: an attempt was decided. Its sequence number is the command's id.
+	EventDecision EventKind = "decision"
+	// EventReceipt: what came of the command of the decision in Cause.
+	EventReceipt EventKind = "receipt"
+	// EventPolicy: records were changed. Detail says how, Digest is the policy's.
+	EventPolicy EventKind = "policy"
+	// EventSession: Detail is registered, replaced, offline, closed or revoked.
+	EventSession EventKind = "session"
+	// EventAlarm: Reason is forced or tampered, at Target. The alarm stays until it is
+	// acknowledged. With Cause, it repeats the alarm of that event.
+	EventAlarm EventKind = "alarm"
+	// EventAcknowledged: Actor acknowledged the alarm in Cause. Detail is a remark.
 	EventAcknowledged EventKind = "acknowledged"
-	EventStale        EventKind = "stale"    // a scan came so late after the tap that it was not decided; Counter is its
-	EventThrottle     EventKind = "throttle" // a reader is slowed after too many unknown cards
-	EventFull         EventKind = "full"     // a handshake was refused, there are as many sessions as may be; Device is as the peer claimed it
-	EventReport       EventKind = "report"   // a node reported something that is not routine (exit button, boot)
-	EventSignIn       EventKind = "sign-in"  // somebody signed in at the console as Actor, or was refused; Detail says from where and how
-	EventTimeTrusted  EventKind = "time-trusted"
-	EventStart        EventKind = "start"
-	EventStop         EventKind = "stop"
+	// EventStale: a scan came so late after the tap that it was not decided. Counter is the scan's.
+	EventStale EventKind = "stale"
+	// EventThrottle: a reader is slowed down after too many unknown cards.
+	EventThrottle EventKind = "throttle"
+	// EventFull: a handshake was refused because there are as many sessions as there may be. Device
+	// is as the peer claimed it.
+	EventFull EventKind = "full"
+	// EventReport: a node reported something that is not routine (exit button, boot).
+	EventReport EventKind = "report"
+	// EventSignIn: somebody signed in at the console as Actor, or was refused. Detail says from
+	// where and how.
+	EventSignIn EventKind = "sign-in"
+
+	EventTimeTrusted EventKind = "time-trusted"
+	EventStart       EventKind = "start"
+	EventStop        EventKind = "stop"
 )
 
 // EventKinds are all kinds of events.
-var EventKinds = []EventKind{EventDecision, EventReceipt, EventPolicy, EventSession, EventReport, EventAlarm, EventAcknowledged, EventStale, EventThrottle, EventFull, EventSignIn, EventTimeTrusted,
-	EventStart, EventStop}
+var EventKinds = []EventKind{EventDecision, EventReceipt, EventPolicy, EventSession, EventReport, EventAlarm,
+	EventAcknowledged, EventStale, EventThrottle, EventFull, EventSignIn, EventTimeTrusted, EventStart,
+	EventStop}
 
 // Outcome is what came of a command.
 type Outcome string
@@ -69,7 +84,7 @@ type Event struct {
 	Target  Named       `json:"target,omitzero"`
 	Person  Named       `json:"person,omitzero"`
 	Card    string      `json:"card,omitempty"`  // last two bytes of the UID in hex
-	Actor   string      `json:"actor,omitempty"` // who made a policy change or an operator's attempt, or signed in
+	Actor   string      `json:"actor,omitempty"` // who changed the policy, operated or signed in
 	Source  Source      `json:"source,omitempty"`
 	Action  wire.Action `json:"action,omitempty"`
 	Level   uint8       `json:"level,omitempty"`

@@ -7,7 +7,8 @@ import (
 	"latchkey/coapres/wire"
 )
 
-// Line is the event in a few words for people, without its time and kind. Names in it are as they were given: whoever shows it must escape them.
+// Line is the event in a few words for people, without its time and kind. Names in it are as they
+// were given: whoever shows it must escape them.
 func (e Event) Line() string {
 	var s []string
 	add := func(is bool, format string, a ...any) {

@@ -6,22 +6,28 @@ import (
 	"latchkey/coapres/wire"
 )
 
-// Explain decides as [Decide] does, by the same code, and returns every step that was looked at, in order, up to the one that decided.
-// Before the step "grants" stands one line for each grant that matches, by id.
+// Explain decides as [Decide] does, by the same code, and returns every step of the evaluation, in
+// order, up to the one that decided. Before the step "grants" it has one line for each grant that
+// matches, by id.
 func Explain(p *Policy, a Attempt) (Decision, []Step) {
 	return explain(evaluation{p: p, a: a, who: whoAsks(a.Source)})
 }
 
-// ExplainCard tells what would come of a card at a target, through any reader there: the steps for the reader and its counter are
-// skipped, all others are those of a scan.
-func ExplainCard(p *Policy, card CredentialID, target ID, action wire.Action, at time.Time, clockTrusted bool) (Decision, []Step) {
+// ExplainCard tells how a card would be decided at a target, at any reader there: the steps for the
+// reader and its counter are skipped, all others are those of a scan.
+func ExplainCard(
+	p *Policy, card CredentialID, target ID, action wire.Action, at time.Time, clockTrusted bool,
+) (Decision, []Step) {
 	a := Attempt{Credential: card, Target: target, Action: action, At: at, ClockTrusted: clockTrusted}
 	return explain(evaluation{p: p, a: a, who: aCardAtHand})
 }
 
-// ExplainPerson tells what would come of a person at a target with a good card: the steps for the reader, its counter and the card are
-// skipped, all others are those of a scan. It is never a decision to act on.
-func ExplainPerson(p *Policy, person, target ID, action wire.Action, at time.Time, clockTrusted bool) (Decision, []Step) {
+// ExplainPerson tells how a person with a valid card would be decided at a target: the steps for
+// the reader, its counter and the card are skipped, all others are those of a scan. Never act on
+// it.
+func ExplainPerson(
+	p *Policy, person, target ID, action wire.Action, at time.Time, clockTrusted bool,
+) (Decision, []Step) {
 	a := Attempt{Target: target, Action: action, At: at, ClockTrusted: clockTrusted}
 	return explain(evaluation{p: p, a: a, who: aPersonOnly, person: Person{ID: person}})
 }

@@ -36,7 +36,7 @@ type Grant struct {
 	Subject     ID            `json:"subject"`
 	Target      ID            `json:"target,omitempty"`      // exactly one of Target
 	TargetGroup ID            `json:"targetGroup,omitempty"` // and TargetGroup
-	Actions     []wire.Action `json:"actions,omitempty"`     // empty: every action that fits the target's kind
+	Actions     []wire.Action `json:"actions,omitempty"`     // empty: all that fit the target's kind
 	Schedule    ID            `json:"schedule,omitempty"`    // empty: always
 	From        time.Time     `json:"from,omitzero"`
 	Until       time.Time     `json:"until,omitzero"`
@@ -85,7 +85,8 @@ var Grants = &Kind[ID, *Grant]{
 		say.If(was != is || a.SubjectKind != b.SubjectKind, "change ", was, " to ", is)
 	},
 	Follow: func(r *Grant, removed ID) (Change, bool) {
-		return Change{Delete: *r}, r.Schedule != removed // without its schedule it would hold at all times, or never
+		needs := r.Schedule == removed // else the grant would be valid at all times, or at none
+		return Change{Delete: *r}, !needs
 	},
 
 	table:     func(p *Policy) *map[ID]*Grant { return &p.Grants },
@@ -95,7 +96,7 @@ var Grants = &Kind[ID, *Grant]{
 	unboxID:   func(r Record) ID { return r.(Grant).ID },
 }
 
-// place is where a grant stands in Policy.grantsAt.
+// place is the target or the group that the grant is on: its key in Policy.grantsAt.
 func (g *Grant) place() ID { return cmp.Or(g.Target, g.TargetGroup) }
 
 // grantReferrers asks the index. That knows nothing of schedules.
@@ -128,7 +129,8 @@ func checkSubject(d *Draft, r *Grant) error {
 		}
 	case SubjectDevice:
 		if dev := d.Next.Devices[r.Subject]; dev.Kind != keys.KindSwitch {
-			return fmt.Errorf("%s asks for nothing by itself: among devices only a switch has grants", d.Label(dev))
+			return fmt.Errorf("%s asks for nothing by itself: among devices only a switch has grants",
+				d.Label(dev))
 		}
 	default:
 		return fmt.Errorf("subject kind %q: want person, group or device", string(r.SubjectKind))

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// indexGrants brings Policy.grantsAt up to date. It copies the lists of the places whose grants changed.
+// indexGrants brings Policy.grantsAt up to date. It copies the lists of the places whose grants
+// changed.
 func indexGrants(d *Draft, e *Edit[ID, *Grant]) error {
 	type difference struct{ less, more []*Grant }
 	differences := map[ID]*difference{}
@@ -35,7 +36,8 @@ func indexGrants(d *Draft, e *Edit[ID, *Grant]) error {
 	return nil
 }
 
-// merge returns a new sorted list without less and with more. Few changes are put in place one by one; many are sorted once.
+// merge returns a new sorted list without less and with more. Few changes are put in place one by
+// one; many are sorted once.
 func merge(list, less, more []*Grant) []*Grant {
 	out := make([]*Grant, 0, len(list)+len(more))
 	if len(less) > 16 {

@@ -85,7 +85,8 @@ var Groups = &Kind[ID, Group]{
 	},
 }
 
-// indexGroups builds the index anew: there are few memberships, and finding those that changed costs as much.
+// indexGroups builds the index anew: there are few memberships, and finding those that changed
+// costs as much.
 func indexGroups(d *Draft, _ *Edit[ID, Group]) error {
 	index := make(map[ID][]ID, len(d.Next.groupsOf))
 	for _, id := range slices.Sorted(maps.Keys(d.Next.Groups)) {

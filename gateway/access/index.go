@@ -5,8 +5,8 @@ import (
 	"maps"
 )
 
-// index brings the names and the policy's own indexes up to date, copying those that change. It finds names that are
-// taken, and targets that would have two actuators.
+// index updates the names and the policy's indexes, and copies those that change. It refuses a name
+// that is taken.
 func (d *Draft) index() error {
 	kinds := d.Base.kinds.all()
 	for _, k := range kinds {
@@ -49,7 +49,8 @@ func (k *Kind[K, R]) rename(d *Draft) error {
 		}
 		other, taken := index[k.NameOf(r)]
 		if taken && other != id {
-			return fmt.Errorf("access: %s: %w: the name is taken: choose another", d.Label(k.ToRecord(r)), ErrConflict)
+			return fmt.Errorf("access: %s: %w: the name is taken: choose another",
+				d.Label(k.ToRecord(r)), ErrConflict)
 		}
 		if !taken {
 			copyOnce()

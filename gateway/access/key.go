@@ -52,8 +52,9 @@ var Keys = &Kind[keys.ID, keys.Key]{
 // stateOrder is how far a key is in its life; an unknown state is 0.
 var stateOrder = map[keys.State]int{keys.Pending: 1, keys.Active: 2, keys.Retiring: 3, keys.Revoked: 4}
 
-// normalKey compares with the step before and with the base, so that deleting and putting again in one change revives
-// nothing. A revoked key may lose its secret: nothing needs it any more.
+// normalKey compares the key with the step before and with the base, so that nobody can revive a
+// key by deleting and putting it in one change. A revoked key may lose its secret, as nothing needs
+// it.
 func normalKey(d *Draft, k keys.Key) (keys.Key, error) {
 	for _, p := range []*Policy{d.Next, d.Base} {
 		old, ok := p.Keys[k.ID]
@@ -61,7 +62,7 @@ func normalKey(d *Draft, k keys.Key) (keys.Key, error) {
 		case !ok:
 		case stateOrder[k.State] < stateOrder[old.State]:
 			return k, d.Invalid(k, "it is %s and cannot become %s again: mint a new key", old.State, k.State)
-		case k.Device != old.Device || !k.Secret.Equal(old.Secret) && !(k.State == keys.Revoked && k.Secret.IsZero()):
+		case k.Device != old.Device || !k.Secret.Equal(old.Secret) && !hasLostSecret(k):
 			return k, d.Invalid(k, "a key keeps its device and its secret: mint a new key")
 		}
 	}
@@ -69,9 +70,12 @@ func normalKey(d *Draft, k keys.Key) (keys.Key, error) {
 	return k, nil
 }
 
+func hasLostSecret(k keys.Key) bool { return k.State == keys.Revoked && k.Secret.IsZero() }
+
 func checkKey(d *Draft, r keys.Key) error {
 	if _, err := keys.ParseID(string(r.ID)); err != nil {
-		return errors.New("the id is not lk- and 10 characters of lower-case Crockford base32: use keys.NewID")
+		return errors.New(
+			"the id is not lk- and 10 characters of lower-case Crockford base32: use keys.NewID")
 	}
 	switch {
 	case r.Secret.IsZero() && r.State != keys.Revoked:
@@ -82,8 +86,8 @@ func checkKey(d *Draft, r keys.Key) error {
 	return nil
 }
 
-// checkDeletedKeys keeps the keys of enrolled devices: a key that is gone could be put back as if it had never been
-// revoked.
+// checkDeletedKeys refuses to delete a key of an enrolled device: it could be put back as if it had
+// never been revoked.
 func checkDeletedKeys(d *Draft, e *Edit[keys.ID, keys.Key]) error {
 	for _, id := range e.Touched {
 		k, was := e.Before(id)
@@ -91,7 +95,8 @@ func checkDeletedKeys(d *Draft, e *Edit[keys.ID, keys.Key]) error {
 			continue
 		}
 		if _, enrolled := d.Next.Devices[k.Device]; enrolled {
-			return fmt.Errorf("access: delete %s: %w: its device is still enrolled: revoke the key instead", d.Label(k), ErrInUse)
+			return fmt.Errorf("access: delete %s: %w: its device is still enrolled: revoke the key instead",
+				d.Label(k), ErrInUse)
 		}
 	}
 	return nil

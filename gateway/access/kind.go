@@ -5,70 +5,83 @@ import (
 	"slices"
 )
 
-// Kind describes one kind of record to the policy. R is the record, K is what a policy finds it by.
+// Kind describes one kind of record to the policy. R is the record, K is the type of its id.
 //
-// A kind is one package variable, which nobody writes to. Its functions are pure. Those that may be nil say so.
+// Each kind is one package variable that nobody changes. Its functions are pure: they look at
+// nothing but their arguments. Each must be set unless its comment says what nil means.
 type Kind[K comparable, R any] struct {
-	Name string // for people, such as "person"; unique in a [Table]
+	// Name is for people, such as "person". It is unique in a [Table].
+	Name string
 
-	// The table. Order sorts ids. Blank returns a record that holds nothing but its id. NameOf returns
-	// the record's name, which no other record of the kind may have; nil: such records have no names.
-	ID     func(R) K
-	Order  func(a, b K) int
-	Blank  func(K) R
+	// ID returns a record's id, Order sorts ids.
+	ID    func(R) K
+	Order func(a, b K) int
+	// Blank returns a record that holds nothing but its id.
+	Blank func(K) R
+	// NameOf returns a record's name. No other record of the kind may have the same. nil: records
+	// of this kind have no names.
 	NameOf func(R) string
 
-	// Normal returns the record as policies hold it: sorted, in UTC, and sharing nothing with the
-	// caller's. It refuses what it cannot read, and steps that the record as it was does not allow.
+	// Normal returns the record as policies hold it: sorted, in UTC, and sharing no memory with the
+	// caller. It refuses a record that does not parse, and one that may not follow on the record
+	// before it.
 	Normal func(d *Draft, r R) (R, error)
 
-	// References names each record that r needs. A policy in which one of them is missing is refused.
-	// nil: there are none.
+	// References names each record that r refers to. A policy in which one of them is missing is
+	// refused. nil: records of this kind refer to nothing.
 	References func(r R, to *References)
-	// Recheck tells whether the records that refer to one must be checked again because it changed.
-	// They always are when it goes. nil: no change of it concerns them.
-	Recheck func(before, after R) bool
-	// Leaf says that no record refers to one of this kind. It saves looking for them.
+	// Leaf says that nothing refers to records of this kind. It saves the search for what does.
 	Leaf bool
+	// Recheck tells whether a changed record may no longer suit the records that refer to it. They
+	// are then checked again, as when the record is deleted. nil: no change matters to them.
+	Recheck func(before, after R) bool
 
-	// Check looks at one record, once all records that it refers to are known to exist. It returns what is
-	// wrong with it and what to do, without the record's name. CheckAll then looks at what the change as
-	// a whole does to the kind. Index brings the policy's own indexes up to date. CheckAll and Index are
-	// called when a record of the kind was touched; nil: there is nothing to do.
-	Check    func(d *Draft, r R) error
+	// Check returns what is wrong with a record, and what to do, without naming the record. All
+	// records that it refers to exist.
+	Check func(d *Draft, r R) error
+	// CheckAll checks what a change as a whole does to records of this kind. nil: nothing to check.
 	CheckAll func(d *Draft, e *Edit[K, R]) error
-	Index    func(d *Draft, e *Edit[K, R]) error
+	// Index updates the policy's indexes when records of this kind have changed. nil: there are
+	// none.
+	Index func(d *Draft, e *Edit[K, R]) error
 
-	// Label is the record in a few words: its kind and its name. Details is what a new record says
-	// beyond that; nil: nothing. Difference says how a record changed.
-	Label      func(n Namer, r R) string
-	Details    func(n Namer, r R) string
+	// Label is a record in a few words: its kind and its name.
+	Label func(n Namer, r R) string
+	// Details is what a new record says beyond its label. nil: nothing.
+	Details func(n Namer, r R) string
+	// Difference says how a record changed. label is the record as it was before.
 	Difference func(n Namer, label string, before, after R, say *Sentences)
 
-	// Restricted returns before as it is once a right was taken away as in after, and nothing else
-	// changed. nil: no change of such a record counts as a restriction; see [Restricts].
+	// Restricted returns before without the right that a restriction takes away. If that equals
+	// after, the change is a restriction; see [Restricts]. nil: no change of this kind is one.
 	Restricted func(before, after R) R
-
-	// Follow returns what happens to r when a record that it refers to is removed: r is deleted too, or
-	// put without the reference. Not ok: r needs that record, which must stay. nil: r always needs it.
-	Follow func(r R, removed ID) (c Change, ok bool)
+	// Follow returns what happens to r when a record that it refers to is removed: r is deleted
+	// too, or put without the reference. If it returns false, r needs that record, and the removal
+	// is refused. nil: r needs all records that it refers to.
+	Follow func(r R, removed ID) (Change, bool)
 	// Stays says why a record cannot be removed, whatever refers to it. nil: it can.
 	Stays func(p *Policy, r R) error
 
-	// The rest is for the kinds that Decide reads. table is the field of Policy that holds the records;
-	// nil: they are in Policy.tables. referrers asks an index for the records that refer to one; nil or
-	// not ok: all are looked through. A kind that is held by pointer has box, unbox and unboxID.
-	table     func(*Policy) *map[K]R
+	// table is the field of Policy with the records of this kind. nil: they are in Policy.tables.
+	table func(*Policy) *map[K]R
+	// referrers asks an index for the records that refer to one. nil or false: look through all.
 	referrers func(p *Policy, id ID) (found []R, ok bool)
-	box       func(R) Record
-	unbox     func(Record) R
-	unboxID   func(Record) K
+	// box, unbox and unboxID are for a kind whose R is a pointer, as a [Record] is always a value.
+	box     func(R) Record
+	unbox   func(Record) R
+	unboxID func(Record) K
 }
 
-// RecordKind is a [Kind], whatever its records are.
+func (k *Kind[K, R]) isComplete() bool {
+	return k.Name != "" && k.ID != nil && k.Order != nil && k.Blank != nil && k.Normal != nil &&
+		k.Check != nil && k.Label != nil && k.Difference != nil
+}
+
+// RecordKind is a [Kind] of any type of record.
 type RecordKind interface {
 	KindName() string
 	RecordType() reflect.Type
+	isComplete() bool
 
 	clear(p *Policy)
 	get(p *Policy, r Record) (Record, bool)
@@ -157,7 +170,8 @@ func (k *Kind[K, R]) FromRecord(r Record) R {
 	return r.(R)
 }
 
-// idIn returns the id of the record, which FromRecord would copy for a kind that is held by pointer.
+// idIn returns the id of the record, which FromRecord would copy for a kind that is held by
+// pointer.
 func (k *Kind[K, R]) idIn(r Record) K {
 	if k.unboxID != nil {
 		return k.unboxID(r)

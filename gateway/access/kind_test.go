@@ -159,13 +159,22 @@ func TestKindOfAnotherPackageIsChecked(t *testing.T) {
 	}
 }
 
-func TestTableRefusesTheSameKindTwice(t *testing.T) {
-	defer func() {
-		if recover() == nil {
-			t.Error("got no panic")
-		}
-	}()
-	withBadges.With(&access.Kind[access.ID, Badge]{Name: "another"})
+func TestTableRefuses(t *testing.T) {
+	again, nameless, another := *Badges, *Badges, *Badges
+	nameless.Label = nil
+	another.Name = "person"
+	for name, add := range map[string][]access.RecordKind{
+		"a second kind of the same records": {Badges, &again}, "an incomplete kind": {&nameless}, "a name that is taken": {&another},
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: got no panic", name)
+				}
+			}()
+			access.Standard.With(add...)
+		}()
+	}
 }
 
 func puts(records ...access.Record) (out []access.Change) {

@@ -12,8 +12,8 @@ import (
 // maxKinds is how many kinds a table has room for. A policy holds an array of that size.
 const maxKinds = 16
 
-// Standard has the kinds of this package. This is the order in which their records are checked and listed,
-// and in which they are removed with a record that they refer to.
+// Standard has the kinds of this package. This is the order in which their records are checked and
+// listed, and in which they are removed with a record that they refer to.
 var Standard = NewTable(
 	Sites,
 	Persons,
@@ -33,13 +33,17 @@ type Table struct {
 	byType map[reflect.Type]RecordKind
 }
 
-// NewTable returns a table of the kinds. It panics at a kind or a name that is there twice, and at more than 16.
+// NewTable returns a table of the kinds. It panics at an incomplete kind, at a kind or a name that
+// occurs twice, and at more than 16 kinds.
 func NewTable(kinds ...RecordKind) *Table {
 	t := &Table{rows: slices.Clone(kinds), byType: make(map[reflect.Type]RecordKind, len(kinds))}
 	if len(kinds) > maxKinds {
 		panic(fmt.Sprintf("access: %d kinds of record: want at most %d", len(kinds), maxKinds))
 	}
 	for i, k := range kinds {
+		if !k.isComplete() {
+			panic(fmt.Sprintf("access: the kind %q lacks a function", k.KindName()))
+		}
 		sameName := func(other RecordKind) bool { return other.KindName() == k.KindName() }
 		if t.byType[k.RecordType()] != nil || slices.ContainsFunc(kinds[:i], sameName) {
 			panic(fmt.Sprintf("access: the kind %q is in the table twice", k.KindName()))
@@ -49,7 +53,8 @@ func NewTable(kinds ...RecordKind) *Table {
 	return t
 }
 
-// With returns a table that also has those of the kinds that t lacks, such as kinds of another package.
+// With returns a table that also has those of the kinds that t lacks, such as kinds of another
+// package.
 func (t *Table) With(kinds ...RecordKind) *Table {
 	rows := slices.Clone(t.rows)
 	for _, k := range kinds {
@@ -65,8 +70,8 @@ func (t *Table) Kinds() []RecordKind { return slices.Clone(t.rows) }
 
 // New returns the empty policy of these kinds, in which the zone is UTC and nobody may do anything.
 func (t *Table) New() *Policy {
-	p := &Policy{kinds: t, zone: time.UTC, weekly: map[ID]Weekly{}, groupsOf: map[ID][]ID{}, grantsAt: map[ID][]*Grant{},
-		actuators: map[ID]ID{}, keysOf: map[ID][]keys.ID{}}
+	p := &Policy{kinds: t, zone: time.UTC, weekly: map[ID]Weekly{}, groupsOf: map[ID][]ID{},
+		grantsAt: map[ID][]*Grant{}, actuators: map[ID]ID{}, keysOf: map[ID][]keys.ID{}}
 	for _, k := range t.rows {
 		k.clear(p)
 	}

@@ -10,7 +10,8 @@ import (
 	"latchkey/keys"
 )
 
-// naive decides the slow and plain way, from the exported records only: another reading of the rules, to be compared with Decide.
+// naive decides the slow and plain way, from the exported records only: another reading of the
+// rules, to be compared with Decide.
 func naive(p *Policy, a Attempt) Decision {
 	no := func(r Reason, rule string) Decision {
 		d := Decision{Reason: r, Rule: rule}
@@ -71,7 +72,8 @@ func naive(p *Policy, a Attempt) Decision {
 			return no(ReasonPersonSuspended, "person")
 		}
 	}
-	// Each class of grant, nearest first; the first class with a member decides, by its smallest id.
+	// Each class of grant, nearest first; the first class with a member decides, by its smallest
+	// id.
 	classes := [7][]ID{}
 	for _, g := range p.Grants {
 		if !naiveMatch(p, g, a) {
@@ -129,7 +131,8 @@ func naiveMatch(p *Policy, g *Grant, a Attempt) bool {
 	return subject && target && (len(g.Actions) == 0 || slices.Contains(g.Actions, a.Action))
 }
 
-// naiveContains walks the canonical text: which items of today hold this minute, or which of yesterday reach into it.
+// naiveContains walks the canonical text: which items of today hold this minute, or which of
+// yesterday reach into it.
 func naiveContains(text string, local time.Time) bool {
 	y, m, d := local.Date()
 	today := fmt.Sprintf("%04d-%02d-%02d", y, m, d)

@@ -7,14 +7,15 @@ import (
 	"time"
 )
 
-// Namer turns records and ids into words for people. It looks in now first, then in before: a record that was just
-// deleted still has its name there.
+// Namer turns records and ids into words for people. It looks in now first, then in before: a
+// record that was just deleted still has its name there.
 type Namer struct {
 	now, before *Policy
 	put         map[ID]string // names given by changes that neither of the two holds
 }
 
-// label is a record in a few words: its kind and its name. A record that holds only its id is looked up.
+// label is a record in a few words: its kind and its name. A record that holds only its id is
+// looked up.
 func (n Namer) label(r Record) string {
 	k, ok := n.now.kinds.of(r)
 	if !ok {
@@ -39,7 +40,7 @@ func (n Namer) full(r Record) Record {
 	return r
 }
 
-// Name is the name of whatever has the id, or the id.
+// Name returns the name of the record with that id, or the id if there is none.
 func (n Namer) Name(id ID) string {
 	if s, ok := n.put[id]; ok {
 		return Quote(s)
@@ -54,7 +55,7 @@ func (n Namer) Name(id ID) string {
 	return Quote(string(id))
 }
 
-// NameOr is the name, or that of whatever has the id if there is none.
+// NameOr returns the name, or that of the record with that id if the name is empty.
 func (n Namer) NameOr(name string, id ID) string {
 	if name != "" {
 		return Quote(name)
@@ -75,7 +76,8 @@ func (n Namer) Names(ids []ID) string {
 	return strings.Join(out, ", ")
 }
 
-// Quote quotes text that would not show as it is: a refused name must not write into a terminal or a log.
+// Quote quotes text that would not show as it is: a refused name must not write into a terminal or
+// a log.
 func Quote(s string) string {
 	if s == "" || !printable(s) {
 		return strconv.Quote(s)
@@ -83,7 +85,7 @@ func Quote(s string) string {
 	return s
 }
 
-// validity is when a card or grant is valid, by the site's wall clock.
+// validity says when a card or a grant is valid, by the site's wall clock.
 func (n Namer) validity(from, until time.Time) (s string) {
 	const layout = "2006-01-02 15:04"
 	if !from.IsZero() {

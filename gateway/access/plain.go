@@ -21,7 +21,8 @@ func PlainText(text string) string {
 	return Shorten(text)
 }
 
-// Shorten leaves out the middle of a long text, so that an answer repeats little of what somebody sent.
+// Shorten leaves out the middle of a long text, so that an answer repeats little of what somebody
+// sent.
 func Shorten(text string) string {
 	if len(text) <= maxText {
 		return text

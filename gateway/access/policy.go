@@ -16,9 +16,9 @@ var (
 	ErrInUse    = errors.New("in use")    // something still refers to what would be deleted
 )
 
-// Policy is every record, consistent and immutable: make one with [New] and [Policy.With], share it between
-// goroutines freely, and never write to its maps or through their values. References always lead to a record, and
-// names are unique per kind.
+// Policy is every record, consistent and immutable: make one with [New] and [Policy.With], share it
+// between goroutines freely, and never write to its maps or through their values. References always
+// lead to a record, and names are unique per kind.
 type Policy struct {
 	Site        Site
 	Persons     map[ID]Person
@@ -29,7 +29,8 @@ type Policy struct {
 	Groups      map[ID]Group
 	Schedules   map[ID]Schedule
 	Accounts    map[ID]Account
-	// By pointer, so that copying the map for a change stays cheap. As a [Record] a grant goes by value.
+	// By pointer, so that copying the map for a change stays cheap. As a [Record] a grant goes by
+	// value.
 	Grants map[ID]*Grant
 
 	kinds  *Table
@@ -44,10 +45,12 @@ type Policy struct {
 	keysOf    map[ID][]keys.ID // device → keys, oldest first
 }
 
-// New returns the empty policy of the [Standard] kinds, in which the zone is UTC and nobody may do anything.
+// New returns the empty policy of the [Standard] kinds, in which the zone is UTC and nobody may do
+// anything.
 func New() *Policy { return Standard.New() }
 
-// Get returns the record of the same kind and id as r, as the policy holds it: normalised by [Policy.With].
+// Get returns the record of the same kind and id as r, as the policy holds it: normalised by
+// [Policy.With].
 func (p *Policy) Get(r Record) (Record, bool) {
 	k, ok := p.kinds.of(r)
 	if !ok {
@@ -56,8 +59,8 @@ func (p *Policy) Get(r Record) (Record, bool) {
 	return k.get(p, r)
 }
 
-// Records yields every record by value, in one order that depends only on the records: the site first, then kind by
-// kind, by id. Putting them all into an empty policy makes the same policy.
+// Records yields every record by value, in one order that depends only on the records: the site
+// first, then kind by kind, by id. Putting them all into an empty policy makes the same policy.
 func (p *Policy) Records() iter.Seq[Record] {
 	return func(yield func(Record) bool) {
 		for _, k := range p.kinds.all() {

@@ -5,14 +5,15 @@ import (
 	"slices"
 )
 
-// Removal returns the changes that delete r and what belongs to it, for one call of [Policy.With]; r needs only its id.
-// A person takes their cards, grants and memberships along, a device its keys and grants, a group the grants to and on
-// it, a target its grants and memberships. What would change somebody else's access or leave a device without work is
-// refused with [ErrInUse]: a target that a device points at, a schedule that a grant uses, a key of an enrolled device.
-// Without such a record the error wraps [ErrNotFound].
+// Removal returns the changes that delete r and what belongs to it, for one call of [Policy.With];
+// r needs only its id. A person takes their cards, grants and memberships along, a device its keys
+// and grants, a group the grants to and on it, a target its grants and memberships. What would
+// change somebody else's access or leave a device without work is refused with [ErrInUse]: a target
+// that a device points at, a schedule that a grant uses, a key of an enrolled device. Without such
+// a record the error wraps [ErrNotFound].
 //
-// Deny grants are removed as well: show the description of each change (see [Policy.DescribeAll]) to the person who
-// asks for it.
+// Deny grants are removed as well: show the description of each change (see [Policy.DescribeAll])
+// to the person who asks for it.
 func (p *Policy) Removal(r Record) ([]Change, error) {
 	found, ok := p.Get(r)
 	if !ok {
@@ -30,8 +31,8 @@ func (p *Policy) Removal(r Record) ([]Change, error) {
 		}
 	}
 	if len(rm.needing) > 0 {
-		return nil, fmt.Errorf("access: remove %s: %w by %s%s: remove that first", p.label(found), ErrInUse,
-			p.label(rm.needing[0]), andMore(len(rm.needing)))
+		return nil, fmt.Errorf("access: remove %s: %w by %s%s: remove that first",
+			p.label(found), ErrInUse, p.label(rm.needing[0]), andMore(len(rm.needing)))
 	}
 	return append(rm.changes, Change{Delete: found}), nil
 }
@@ -76,8 +77,8 @@ func (k *Kind[K, R]) follow(p *Policy, rm *removal) {
 	}
 }
 
-// referrersTo returns the records of the kind that refer to the removed one, in an order that depends only on the
-// records.
+// referrersTo returns the records of the kind that refer to the removed one, in an order that
+// depends only on the records.
 func (k *Kind[K, R]) referrersTo(p *Policy, rm *removal) []R {
 	if k.References == nil {
 		return nil

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Schedule is weekly windows in the site's time zone, with dated exceptions. Text is its canonical form; see
-// [ParseSchedule].
+// Schedule is weekly windows in the site's time zone, with dated exceptions. Text is its canonical
+// form; see [ParseSchedule].
 type Schedule struct {
 	ID      ID        `json:"id"`
 	Name    string    `json:"name"`

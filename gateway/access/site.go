@@ -9,8 +9,8 @@ import (
 type Site struct {
 	Zone     string `json:"zone"` // IANA name, for schedules
 	Lockdown bool   `json:"lockdown"`
-	// TimeTrusted is the sequence number of the last "time trusted" event: events up to it no longer count when the
-	// clock is compared with the last event.
+	// TimeTrusted is the sequence number of the last "time trusted" event: events up to it no
+	// longer count when the clock is compared with the last event.
 	TimeTrusted uint64 `json:"timeTrusted,omitempty"`
 }
 
@@ -51,8 +51,8 @@ var Sites = &Kind[struct{}, Site]{
 	},
 }
 
-// loadZone refuses "" and "Local". They would load, as UTC and as whatever the machine is set to: a door must not
-// depend on either by accident.
+// loadZone refuses "" and "Local". They would load, as UTC and as whatever the machine is set to: a
+// door must not depend on either by accident.
 func loadZone(d *Draft, r Site) (*time.Location, error) {
 	if r.Zone == d.Base.Site.Zone {
 		return d.Base.zone, nil

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// standing is how one matching grant bears on an attempt. Among several grants the smallest standing decides, then the smallest id;
-// so the order of these lines is the rule "deny beats allow", and the last ones say which failing grant was nearest.
+// standing is what one matching grant means for an attempt. Among several grants the smallest
+// standing decides, then the smallest id; so the order of these lines is the rule "deny beats
+// allow", and the last ones say which failing grant was nearest.
 type standing uint8
 
 const (
@@ -47,7 +48,7 @@ func (e *evaluation) grants() Reason {
 		e.rule = "grants"
 	}
 	if e.tracing {
-		// By id, so that a grant has its place whatever way it was found.
+		// By id, so that the order does not depend on how a grant was found.
 		slices.SortFunc(e.trace[firstLine:], func(a, b Step) int { return cmp.Compare(a.Rule, b.Rule) })
 		who := e.person.Name
 		if e.who == aSwitch {
@@ -106,7 +107,8 @@ func (e *evaluation) grantsFor(nearest *standing, at []*Grant, kind SubjectKind,
 			*nearest, e.rule = s, string(g.ID)
 		}
 		if e.tracing {
-			e.trace = append(e.trace, Step{Rule: string(g.ID), Outcome: s.outcome(), Detail: e.grantDetail(g, s)})
+			step := Step{Rule: string(g.ID), Outcome: s.outcome(), Detail: e.grantDetail(g, s)}
+			e.trace = append(e.trace, step)
 		}
 	}
 }
@@ -121,7 +123,8 @@ func (s standing) outcome() string {
 	return "skip"
 }
 
-// stands judges one grant that matches by subject, target and action. An effect that is neither allows nothing.
+// stands judges one grant that matches by subject, target and action. A grant that neither allows
+// nor denies has no bearing.
 func (e *evaluation) stands(g *Grant) standing {
 	s := e.inForce(g)
 	if g.Effect == Allow {
@@ -138,8 +141,8 @@ func (e *evaluation) stands(g *Grant) standing {
 	return noBearing
 }
 
-// inForce returns allows for a grant in force, whatever its effect. Validity comes before the schedule: a grant that has ended would
-// not fit at another time of the week.
+// inForce returns allows for a grant in force, whatever its effect. Validity comes before the
+// schedule: a grant that has ended would not fit at another time of the week.
 func (e *evaluation) inForce(g *Grant) standing {
 	timeless := g.Schedule == "" && g.From.IsZero() && g.Until.IsZero()
 	switch {

@@ -18,8 +18,9 @@ import (
 	"latchkey/keys"
 )
 
-// TestStories runs testdata/*.txt: sentences that put records and attempts with the decision expected of them. Each attempt is also
-// explained and put to the naive evaluator, and all three must agree. Every reason in the source must come up.
+// TestStories runs testdata/*.txt: sentences that put records and attempts with the decision
+// expected of them. Each attempt is also explained and put to the naive evaluator, and all three
+// must agree. Every reason in the source must come up.
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -262,7 +263,8 @@ func (s *teller) attempt(m []string) {
 	if !s.trusted {
 		return
 	}
-	// Through any reader there, a card comes to what it comes to at this one, unless the reader, its key or the counter was the reason.
+	// Through any reader there, a card comes to what it comes to at this one, unless the reader,
+	// its key or the counter was the reason.
 	if got, _ := ExplainCard(p, a.Credential, a.Target, a.Action, at, true); a.Source == ByCard && a.Level == 0 && p != nil && d.Rule != "device" && d.Rule != "key" && d.Rule != "counter" && got != d {
 		s.t.Errorf("%s: ExplainCard says %+v, Decide says %+v", who, got, d)
 	}

@@ -39,7 +39,8 @@ type Target struct {
 	ID   ID         `json:"id"`
 	Name string     `json:"name"`
 	Kind TargetKind `json:"kind"`
-	// Pulse is how long an unlock lasts, 200 ms to 60 s; doors only. The lock has an upper limit of its own.
+	// Pulse is how long an unlock lasts, 200 ms to 60 s; doors only. The lock has an upper limit of
+	// its own.
 	Pulse   time.Duration `json:"pulse,omitempty"`
 	Created time.Time     `json:"created"`
 }

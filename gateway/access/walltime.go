@@ -6,17 +6,21 @@ import (
 )
 
 // layouts are the ways to write a time of the site's wall clock.
-var layouts = []string{"2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateOnly}
+var layouts = []string{
+	"2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateOnly,
+}
 
 // ErrNoTime is the error of a text that is no time at all.
 var ErrNoTime = errors.New("want a time like 2026-11-23, \"2026-11-23 08:00\" or 2026-11-23T08:00:00Z")
 
 var (
 	errSkipped   = errors.New("there is no such time that day, the clocks go forward: choose another")
-	errAmbiguous = errors.New("that time is there twice that day, the clocks go back: write it with its offset, like 2026-10-25T02:30:00+01:00")
+	errAmbiguous = errors.New("that time is there twice that day, the clocks go back: " +
+		"write it with its offset, like 2026-10-25T02:30:00+01:00")
 )
 
-// ParseTime reads RFC 3339, or a wall-clock time in zone. What the change of the clocks makes impossible or ambiguous is refused.
+// ParseTime reads RFC 3339, or a wall-clock time in zone. It refuses a time that a change of the
+// clocks skips or repeats.
 func ParseTime(s string, zone *time.Location) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t, inRange(t)
@@ -34,7 +38,8 @@ func ParseTime(s string, zone *time.Location) (time.Time, error) {
 			return time.Time{}, errSkipped
 		}
 		for _, shift := range []time.Duration{30 * time.Minute, time.Hour, 2 * time.Hour} {
-			if t.Add(shift).In(zone).Format(layout) == wall && layout != time.DateOnly || t.Add(-shift).In(zone).Format(layout) == wall && layout != time.DateOnly {
+			again := func(by time.Duration) bool { return t.Add(by).In(zone).Format(layout) == wall }
+			if layout != time.DateOnly && (again(shift) || again(-shift)) {
 				return time.Time{}, errAmbiguous
 			}
 		}

@@ -7,21 +7,23 @@ import (
 	"time"
 )
 
-// Weekly is a parsed schedule: windows of local wall-clock time that recur each week, and dated exceptions. It is immutable;
-// the zero Weekly contains no instant.
+// Weekly is a parsed schedule: windows of local wall-clock time that recur each week, and dated
+// exceptions. It is immutable; the zero Weekly contains no instant.
 //
-// A window is half-open, [start, end). One that ends at or before its start crosses midnight and belongs to the day it starts on:
-// "fri 22:00-06:00" is Friday's evening and Saturday's morning.
+// A window is half-open, [start, end). One that ends at or before its start crosses midnight and
+// belongs to the day it starts on: "fri 22:00-06:00" is Friday's evening and Saturday's morning.
 //
-// An exception replaces its whole local day, 00:00 to 24:00: nothing else counts on that date, neither the weekly windows nor what
-// would come over from the evening before. A window of the exception that crosses midnight goes on into the next morning, unless
-// that date has an exception too.
+// An exception replaces its whole local day, 00:00 to 24:00: on that date no weekly window counts,
+// nor the end of one that began the evening before. A window of the
+// exception that crosses midnight goes on into the next morning, unless that date has an exception
+// too.
 type Weekly struct {
 	windows    []dayWindow // sorted by first day, start, end
 	exceptions []exception // sorted by date, one for each date
 }
 
-// span is a stretch of one local day in minutes after midnight; end is 1440 for 24:00. start > end crosses midnight.
+// span is a stretch of one local day in minutes after midnight; end is 1440 for 24:00. start > end
+// crosses midnight.
 type span struct{ start, end int16 }
 
 type dayWindow struct {
@@ -54,7 +56,7 @@ var dayNames = [...]string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
 
 func weekdayOf(d time.Weekday) weekdays { return 1 << ((d + 6) % 7) }
 
-// head tells whether the minute falls in the part of s on the day s starts.
+// head tells whether the minute falls in the part of s on the day on which s starts.
 func (s span) head(minute int16) bool {
 	return minute >= s.start && (minute < s.end || s.start > s.end)
 }
@@ -62,8 +64,9 @@ func (s span) head(minute int16) bool {
 // tail tells whether the minute falls in the part of s on the morning after.
 func (s span) tail(minute int16) bool { return s.start > s.end && minute < s.end }
 
-// Contains tells whether the instant t lies in the schedule, by the wall clock of the zone (nil is UTC). In the hour that a change
-// to summer time leaves out no instant falls; in the hour that occurs twice both passes count.
+// Contains tells whether the instant t lies in the schedule, by the wall clock of the zone (nil is
+// UTC). No instant falls in the hour that a change to summer time skips. An hour that occurs twice
+// counts both times.
 func (w Weekly) Contains(t time.Time, zone *time.Location) bool {
 	if zone == nil {
 		zone = time.UTC
@@ -78,7 +81,8 @@ func (w Weekly) Contains(t time.Time, zone *time.Location) bool {
 			return true
 		}
 	}
-	// The day before is counted on the calendar, in UTC: 24 hours before t may be today or two days ago where clocks change.
+	// The day before is counted on the calendar, in UTC: 24 hours before t may be today or two days
+	// ago where clocks change.
 	y, m, d := t.Date()
 	before := time.Date(y, m, d-1, 12, 0, 0, 0, time.UTC)
 	if e, ok := w.exception(civilOf(before)); ok {
@@ -92,11 +96,12 @@ func (w Weekly) Contains(t time.Time, zone *time.Location) bool {
 	return false
 }
 
-// Span is a stretch of one local day in minutes of the wall clock after midnight: [Start, End), End at most 1440.
+// Span is a stretch of one local day in minutes of the wall clock after midnight: [Start, End), End
+// at most 1440.
 type Span struct{ Start, End int }
 
-// Day returns what of a local date lies in the schedule, in order and without overlaps, and whether the date has an exception. The time of day of
-// date does not count.
+// Day returns the spans of a local date that lie in the schedule, in order and without overlaps,
+// and whether the date has an exception. The time of day of date is ignored.
 func (w Weekly) Day(date time.Time) (spans []Span, exceptional bool) {
 	add := func(start, end int16) {
 		if start < end {
@@ -152,7 +157,8 @@ func (w Weekly) Day(date time.Time) (spans []Span, exceptional bool) {
 }
 
 func (w Weekly) exception(date civil) (exception, bool) {
-	i, ok := slices.BinarySearchFunc(w.exceptions, date, func(e exception, d civil) int { return int(e.date - d) })
+	byDate := func(e exception, d civil) int { return int(e.date - d) }
+	i, ok := slices.BinarySearchFunc(w.exceptions, date, byDate)
 	if !ok {
 		return exception{}, false
 	}

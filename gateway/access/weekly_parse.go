@@ -2,6 +2,7 @@ package access
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,14 +17,14 @@ const (
 
 // ParseSchedule reads a schedule: items separated by commas, each of them
 //
-//	mon-fri 08:00-18:00        a window on these days of the week (mon … sun; a range may go over the week's end)
+//	mon-fri 08:00-18:00        a window on these days; a range may cross the week's end
 //	daily 00:00-24:00          a window on every day
 //	fri 22:00-06:00            a window over midnight, Friday's evening and Saturday's morning
 //	2026-12-25 closed          an exception: nothing on this date
-//	2026-12-31 08:00-12:00     an exception: only this window on this date; several items of one date add up
+//	2026-12-31 08:00-12:00     an exception: only this window on this date; items of one date add up
 //
-// Times are the wall clock of the site's zone, in whole minutes. At most 64 weekly windows and 4,096 bytes, which is 215 exceptions.
-// Errors wrap [ErrInvalid].
+// Times are the wall clock of the site's zone, in whole minutes. At most 64 weekly windows and
+// 4,096 bytes, which is 215 exceptions. Errors wrap [ErrInvalid].
 func ParseSchedule(text string) (Weekly, error) {
 	w, err := parseSchedule(text)
 	if err != nil {
@@ -96,7 +97,7 @@ func (b *scheduleBuilder) add(item string) error {
 	return nil
 }
 
-// weekly sorts, drops what is said twice and joins days that share a window.
+// weekly sorts, drops duplicates and joins days that share a window.
 func (b *scheduleBuilder) weekly() (Weekly, error) {
 	var w Weekly
 	if len(b.windows) > maxWindows {
@@ -112,9 +113,12 @@ func (b *scheduleBuilder) weekly() (Weekly, error) {
 		}
 	}
 	slices.SortFunc(w.windows, func(x, y dayWindow) int {
-		return cmp.Or(cmp.Compare(x.days.first(), y.days.first()), x.span.compare(y.span), cmp.Compare(x.days, y.days))
+		return cmp.Or(cmp.Compare(x.days.first(), y.days.first()), x.span.compare(y.span),
+			cmp.Compare(x.days, y.days))
 	})
-	slices.SortFunc(b.dated, func(x, y datedSpan) int { return cmp.Or(cmp.Compare(x.date, y.date), x.span.compare(y.span)) })
+	slices.SortFunc(b.dated, func(x, y datedSpan) int {
+		return cmp.Or(cmp.Compare(x.date, y.date), x.span.compare(y.span))
+	})
 	for i, x := range b.dated {
 		if i == 0 || b.dated[i-1].date != x.date {
 			w.exceptions = append(w.exceptions, exception{date: x.date})
@@ -154,7 +158,8 @@ func parseDays(s string) (weekdays, error) {
 	}
 	first, last := slices.Index(dayNames[:], from), slices.Index(dayNames[:], to)
 	if first < 0 || last < 0 {
-		return 0, fmt.Errorf("no such day: want mon tue wed thu fri sat sun, a range like mon-fri, daily, or a date")
+		return 0, errors.New(
+			"no such day: want mon tue wed thu fri sat sun, a range like mon-fri, daily, or a date")
 	}
 	days := weekdays(1 << last)
 	for d := first; d != last; d = (d + 1) % 7 {

@@ -6,10 +6,11 @@ import (
 	"slices"
 )
 
-// With returns the policy with the changes made; p stays as it is. The changes apply in order as one atomic step, and
-// references and names are checked at the end, so one call may put a person and their grant in any order, or swap two
-// names. The new policy holds the records normalised (members and actions sorted, schedule text canonical, times in
-// UTC): read them back with [Policy.Get].
+// With returns the policy with the changes made; p stays as it is. The changes apply in order as
+// one atomic step, and references and names are checked at the end, so one call may put a person
+// and their grant in any order, or swap two names. The new policy holds the records normalised
+// (members and actions sorted, schedule text canonical, times in UTC): read them back with
+// [Policy.Get].
 //
 // Errors wrap [ErrInvalid], [ErrConflict], [ErrNotFound] or [ErrInUse] and say what to do.
 func (p *Policy) With(changes ...Change) (*Policy, error) {
@@ -34,7 +35,7 @@ type Draft struct {
 	Next *Policy // as it will be
 
 	edits [maxKinds]any // by row of the table, *Edit[K, R]; nil: nothing of the kind was touched
-	lost  map[ID]bool   // the records that are gone, or changed so that what refers to them may no longer fit
+	lost  map[ID]bool   // deleted, or changed so that what refers to them must be checked again
 	refs  References
 }
 

@@ -174,7 +174,8 @@ func TestWithAccepts(t *testing.T) {
 	}
 }
 
-// sameAsFresh wants a policy made by changes to equal, indexes and all, the one made of its records at once.
+// sameAsFresh wants a policy made by changes to equal, indexes and all, the one made of its records
+// at once.
 func sameAsFresh(t testing.TB, p *Policy) {
 	t.Helper()
 	fresh := mustWith(t, New(), puts(slices.Collect(p.Records())...)...)
