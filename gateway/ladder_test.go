@@ -44,6 +44,7 @@ var ladder = map[string]int{
 	"gateway/admin":        5,
 	"gateway/console":      6,
 	"gateway":              7,
+	"gateway/doorwatch":    4,
 
 	"cli/terminal":         0,
 	"cli/simulate":         7,
