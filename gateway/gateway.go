@@ -21,10 +21,12 @@ import (
 	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
+	"latchkey/gateway/adminsocket"
 	"latchkey/gateway/clock"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/doorwatch"
 	"latchkey/gateway/feed"
+	"latchkey/gateway/learn"
 	"latchkey/gateway/limit"
 	"latchkey/gateway/observe"
 	"latchkey/gateway/session"
@@ -88,13 +90,13 @@ type Gateway struct {
 	late       doctor.LateLog
 	lateTold   limit.Every[access.ID] // bounds their events
 	doors      *doorwatch.Watch
-	learners   learners
+	learners   learn.Desk
 	handshakes *doctor.HandshakeLog
 	addresses  addresses
 	metrics    *observe.Metrics
 	latency    *observe.Latencies
 	api        *admin.Handler // the admin API, one for the socket and the console
-	admin      *adminServer
+	admin      *adminsocket.Server
 	console    *consoleServer
 
 	bg   sync.WaitGroup // goroutines that a node's message or a change started; each ends by itself within seconds
@@ -155,7 +157,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g.api = newAPI(g)
 	if cfg.AdminSocket != "" {
-		if g.admin, err = listenAdmin(g, cfg.AdminSocket); err != nil {
+		if g.admin, err = adminsocket.Listen(cfg.AdminSocket, g.api); err != nil {
 			return nil, errors.Join(err, g.Close())
 		}
 	}
@@ -186,7 +188,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	serve := func(f func(context.Context) error) { parts.Go(func() error { return f(ctx) }) }
 	serve(func(ctx context.Context) error { return g.listener.Serve(ctx, g.serve, g.opened, g.closed) })
 	if g.admin != nil {
-		serve(g.admin.serve)
+		serve(g.admin.Serve)
 	}
 	if g.console != nil {
 		serve(g.console.serve)
@@ -213,7 +215,7 @@ func (g *Gateway) Close() error {
 	g.doors.Close()
 	err := g.listener.Close()
 	if g.admin != nil {
-		err = errors.Join(err, g.admin.close())
+		err = errors.Join(err, g.admin.Close())
 	}
 	if g.console != nil {
 		err = errors.Join(err, g.console.close())

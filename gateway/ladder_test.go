@@ -45,6 +45,8 @@ var ladder = map[string]int{
 	"gateway/console":      6,
 	"gateway":              7,
 	"gateway/doorwatch":    4,
+	"gateway/learn":        3,
+	"gateway/adminsocket":  6,
 
 	"cli/terminal":         0,
 	"cli/simulate":         7,

@@ -26,8 +26,8 @@ func (l live) Operate(ctx context.Context, actor string, target access.ID, actio
 }
 
 func (l live) Learn(ctx context.Context, reader access.ID) (access.CredentialID, string, error) {
-	c, err := l.g.learners.wait(ctx, reader)
-	return c.card, c.tail, err
+	c, err := l.g.learners.Wait(ctx, reader)
+	return c.ID, c.Tail, err
 }
 
 func (l live) Acknowledge(ctx context.Context, actor string, seq uint64, remark string) (admin.Alarm, error) {

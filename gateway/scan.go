@@ -8,6 +8,7 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/learn"
 )
 
 // answerWithin is when a device is told that nothing is decided yet. From then on nothing is commanded for it. The device
@@ -85,7 +86,7 @@ func (g *Gateway) operate(ctx context.Context, of access.Attempt) (tl Timeline, 
 
 // unknownCard serves whoever waits to learn a card at this reader, and slows a reader that sees too many.
 func (g *Gateway) unknownCard(p *coapres.Peer, a access.Attempt, at time.Time) {
-	if g.learners.offer(a.Device, a.Credential, a.Tail) || !g.unknown.Note(p.Device, at) {
+	if g.learners.Offer(a.Device, learn.Card{ID: a.Credential, Tail: a.Tail}) || !g.unknown.Note(p.Device, at) {
 		return
 	}
 	g.log.Warn("too many unknown cards", "device", p.Name)

@@ -1,4 +1,4 @@
-package gateway
+package adminsocket
 
 import (
 	"net"
@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// callerOf names the user at the other end of a unix socket, as the kernel knows it; empty if it does not.
-func callerOf(c net.Conn) string {
+// userOf names the user at the other end of a unix socket, as the kernel knows it; empty if it does not.
+func userOf(c net.Conn) string {
 	u, ok := c.(*net.UnixConn)
 	if !ok {
 		return ""
@@ -19,7 +19,10 @@ func callerOf(c net.Conn) string {
 		return ""
 	}
 	var cred *unix.Ucred
-	if err := raw.Control(func(fd uintptr) { cred, _ = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil || cred == nil {
+	err = raw.Control(func(fd uintptr) {
+		cred, _ = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	})
+	if err != nil || cred == nil {
 		return ""
 	}
 	id := strconv.Itoa(int(cred.Uid))

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package adminsocket
+
+import "net"
+
+func userOf(net.Conn) string { return "" }

@@ -1,0 +1,62 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"latchkey/gateway/access"
+	"latchkey/gateway/account"
+	"latchkey/gateway/admin"
+	"latchkey/gateway/store"
+)
+
+// policyStore is the store as the admin API sees it: a change goes through the gateway, so that the
+// sessions follow it.
+type policyStore struct {
+	*store.Store
+	g *Gateway
+}
+
+func (s policyStore) Apply(ctx context.Context, actor string, changes ...access.Change) (uint64, error) {
+	return s.g.Apply(ctx, actor, changes...)
+}
+
+// AdminHandler is the admin API of this gateway for whoever holds it in this process: such a caller may do
+// everything, unless the context of a request names another principal.
+func (g *Gateway) AdminHandler() http.Handler {
+	own := account.As(account.NewUnixPeer("admin"), g.api)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if account.PrincipalOf(r.Context()).Kind != account.Nobody {
+			g.api.ServeHTTP(w, r)
+			return
+		}
+		own.ServeHTTP(w, r)
+	})
+}
+
+func newAPI(g *Gateway) *admin.Handler {
+	var site account.Website
+	if g.console != nil {
+		site = account.Website{SignIns: g.store, Hosts: g.console.certificate.Hosts(), Local: g.cfg.Console.Local,
+			BrowserKey: g.store.BrowserSecret(), Now: g.cfg.Console.Now}
+	}
+	return admin.New(admin.Config{Store: policyStore{g.store, g}, Live: live{g}, Feed: g.feed, Log: g.log,
+		Metrics: g.metrics.Handler(), Version: g.cfg.Version, ConsoleURL: g.ConsoleURL(),
+		GatewayAddrs: g.cfg.Announce, Website: site, Health: g.checkHealth, StatusOf: StatusOf})
+}
+
+// StatusOf is the HTTP status of the store's errors, 0 for any other.
+func StatusOf(err error) int {
+	switch {
+	case errors.Is(err, store.ErrNoSpace):
+		return http.StatusInsufficientStorage
+	case errors.Is(err, store.ErrRefused):
+		return http.StatusUnprocessableEntity
+	case errors.Is(err, store.ErrTooBig):
+		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, store.ErrFailed), errors.Is(err, store.ErrClosed):
+		return http.StatusServiceUnavailable
+	}
+	return 0
+}
