@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
+	"latchkey/gateway/doctor"
+	"latchkey/gateway/observe"
 	"latchkey/gateway/store"
 )
 
@@ -60,3 +63,24 @@ func StatusOf(err error) int {
 	}
 	return 0
 }
+
+// sources are where the figures for Prometheus come from.
+func (g *Gateway) sources() observe.Sources {
+	src := observe.Sources{Listener: g.listener, Store: g.store, MaxSessions: g.cfg.MaxSessions,
+		Online:       g.sessions.Online,
+		Alarms:       func() int { return len(g.doors.Alarms("")) },
+		Doors:        g.doors.CountDoors,
+		ClockTrusted: g.clock.Trusted,
+		Failures:     func(cause string) uint64 { return g.nodes.Handshakes.Count(doctor.Cause(cause)) },
+		Reasons:      []string{doctor.CodeStore, doctor.CodeSpace, doctor.CodeSlow, doctor.CodeClock},
+		NotReady: func(reason string) bool {
+			return slices.ContainsFunc(g.checkHealth(), func(f doctor.Finding) bool { return f.Code == reason })
+		}}
+	for _, cause := range doctor.Causes {
+		src.Causes = append(src.Causes, string(cause))
+	}
+	return src
+}
+
+// checkHealth finds why a card that may enter would not be let in now.
+func (g *Gateway) checkHealth() []doctor.Finding { return doctor.CheckHealth(g.store, g.clock.Trusted) }

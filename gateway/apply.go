@@ -5,14 +5,14 @@ import (
 	"errors"
 	"time"
 
-	"latchkey/coapres"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/session"
 )
 
-// Apply changes the policy as the store does and then makes the sessions follow: those of a revoked key or a removed device end at
-// once, and a lockdown ends running pulses. A change that is access.ErrNotDurable acts too.
+// Apply changes the policy as the store does and then makes the sessions follow: those of a revoked key or a
+// removed device end at once, and a lockdown ends running pulses. A change that is access.ErrNotDurable acts
+// too.
 func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Change) (uint64, error) {
 	before := g.store.Snapshot()
 	seq, err := g.store.Apply(ctx, actor, changes...)
@@ -20,8 +20,8 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 		return seq, err
 	}
 	after := g.store.Snapshot()
-	g.endRevoked(after)
-	g.handshakes.ForgetRemoved(after)
+	g.nodes.EndRevoked(after)
+	g.nodes.Handshakes.ForgetRemoved(after)
 	g.doors.ForgetRemoved(after)
 	if after.Site.Lockdown && !before.Site.Lockdown {
 		g.lockAll(after)
@@ -29,27 +29,11 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 	for id := range before.Devices {
 		if _, ok := after.Devices[id]; !ok {
 			g.doors.Forget(id)
-			g.addresses.forget(id)
-			g.late.Forget(id)
-			g.lateTold.Forget(id)
-			g.noise.Forget(id)
+			g.nodes.Forget(id)
 			g.feed.DeviceRemoved(id)
 		}
 	}
 	return seq, err
-}
-
-// endRevoked ends the sessions whose key opens nothing any more, or whose device is not what it was when they began.
-func (g *Gateway) endRevoked(p *access.Policy) {
-	gone := g.sessions.EndIf(func(peer *coapres.Peer) bool {
-		k, ok := p.Keys[peer.Key]
-		d := p.Devices[peer.Device]
-		return !ok || !k.State.Usable() || d.Kind != peer.Kind || d.Name != peer.Name
-	})
-	for _, peer := range gone {
-		g.log.Info("session ended", "device", peer.Name, "addr", peer.Addr)
-		g.background(func() { g.sessionEvent(peer, "ended: its key was revoked, or its device changed") })
-	}
 }
 
 // byLockdown is who asks for a lock when nobody does.
@@ -57,8 +41,9 @@ const byLockdown = "lockdown"
 
 // lock locks a door because of a lockdown. It is an attempt like any other, with an event of its own.
 func (g *Gateway) lock(door access.Target) {
-	if _, err := g.operate(context.Background(), access.Attempt{Source: access.ByOperator, Operator: byLockdown, Target: door.ID,
-		Action: wire.Lock, At: time.Now()}); err != nil {
+	_, err := g.operate(context.Background(), access.Attempt{Source: access.ByOperator, Operator: byLockdown,
+		Target: door.ID, Action: wire.Lock, At: time.Now()})
+	if err != nil {
 		g.log.Error("door not locked", "target", door.Name, "err", err)
 	}
 }
@@ -72,7 +57,8 @@ func (g *Gateway) lockAll(p *access.Policy) {
 	}
 }
 
-// keepShut locks a door that is found open in a lockdown: the command of the lockdown did not reach it, or came before it was connected.
+// keepShut locks a door that is found open in a lockdown: the command of the lockdown did not reach it, or
+// came before it was connected.
 func (g *Gateway) keepShut(device access.ID) {
 	p := g.store.Snapshot()
 	if !p.Site.Lockdown {

@@ -3,15 +3,12 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	"latchkey/coapres"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
-	"latchkey/gateway/doorwatch"
-	"latchkey/keys"
 )
 
 // calls is what the resources ask of the gateway: [coapres.Calls].
@@ -21,7 +18,9 @@ func (c calls) Scan(ctx context.Context, p *coapres.Peer, s wire.Scan, at time.T
 	return c.g.onScan(ctx, p, s, at)
 }
 
-func (c calls) Act(ctx context.Context, p *coapres.Peer, target string, a wire.Act, at time.Time) (wire.Verdict, error) {
+func (c calls) Act(
+	ctx context.Context, p *coapres.Peer, target string, a wire.Act, at time.Time,
+) (wire.Verdict, error) {
 	return c.g.onAct(ctx, p, target, a, at)
 }
 
@@ -48,7 +47,7 @@ func (c calls) State(p *coapres.Peer, target string) (wire.State, error) {
 func (c calls) Registered(p *coapres.Peer, lifetime time.Duration) {
 	if c.g.sessions.Registered(p, lifetime, time.Now()) {
 		c.g.log.Info("device registered", "device", p.Name, "addr", p.Addr)
-		c.g.background(func() { c.g.nodeEvent(p, "registered") })
+		c.g.background(func() { c.g.nodes.NoteChange(p, "registered") })
 	}
 	if p.Kind.Actuator() {
 		c.g.doors.Refresh(p.Device)
@@ -57,7 +56,7 @@ func (c calls) Registered(p *coapres.Peer, lifetime time.Duration) {
 
 func (c calls) Left(p *coapres.Peer) {
 	c.g.sessions.Left(p)
-	c.g.background(func() { c.g.nodeEvent(p, "offline: it took its registration back") })
+	c.g.background(func() { c.g.nodes.NoteChange(p, "offline: it took its registration back") })
 }
 
 func (c calls) Targets(p *coapres.Peer) []string {
@@ -75,26 +74,6 @@ func (g *Gateway) mayName(p *coapres.Peer, target access.ID) bool {
 	return slices.Contains(g.store.Snapshot().Devices[p.Device].Targets, target)
 }
 
-// Late makes an event of a scan that came too late, at most one per device and minute. n is its counter.
-func (c calls) Late(p *coapres.Peer, n uint64, after time.Duration) {
-	now := time.Now()
-	c.g.late.Note(p.Device, after, now)
-	missed, ok := c.g.lateTold.Allow(p.Device, now)
-	if !ok {
-		return
-	}
-	what := "a scan"
-	if p.Kind == keys.KindSwitch {
-		what = "a press"
-	}
-	ev := access.Event{Kind: access.EventStale, Device: named(p), Counter: n,
-		Detail: fmt.Sprintf("%s came %d ms after the tap, and was not decided", what, after.Milliseconds())}
-	if missed > 0 {
-		ev.Detail += fmt.Sprintf(" (and %d more since the event before)", missed)
-	}
-	ev.Target = doorwatch.PlaceOf(c.g.store.Snapshot(), p.Device)
-	c.g.log.Warn("scan too late", "device", p.Name, "after", after)
-	c.g.background(func() { c.g.feed.Note(ev) })
-}
+func (c calls) Late(p *coapres.Peer, n uint64, after time.Duration) { c.g.nodes.NoteLate(p, n, after) }
 
 func (c calls) Report(p *coapres.Peer, r wire.Report, late bool) { c.g.doors.Report(p, r, late) }

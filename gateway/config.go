@@ -2,12 +2,41 @@ package gateway
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"strconv"
+	"time"
 
 	"latchkey/gateway/clock"
+	"latchkey/gateway/store"
 	"latchkey/keys/provision"
 )
+
+// Config says how a gateway runs. Store is required and stays the caller's to close.
+type Config struct {
+	Store  *store.Store
+	Listen string // UDP "host:port" for nodes; default ":5684"
+	// AdminSocket is the path of the admin API's unix socket; empty: none.
+	AdminSocket string
+	// Console is the website; nil: none.
+	Console *ConsoleConfig
+	// Announce is the "host:port" that goes into the bundles of new devices. If there is not exactly one,
+	// whoever adds a device has to say.
+	Announce []string
+	// Clock says what makes the time of day trustworthy; default clock.NTP.
+	Clock       clock.Source
+	MaxSessions int // default 10,000
+	// RequestRate bounds the requests per second of one session, HandshakeRate the handshakes per second of
+	// all: see coapres and transport, whose defaults are meant for doors. Only a measurement needs more.
+	RequestRate, HandshakeRate int
+	// VerifyEvery is how often all that is on disk is verified; default once a day, and the first time a
+	// minute after the start.
+	VerifyEvery time.Duration
+	Version     string
+	Log         *slog.Logger
+	// Timeline, if set, is told of every attempt that was decided, when its outcome is known.
+	Timeline func(Timeline)
+}
 
 // Bounds of a [Config].
 const (
@@ -84,4 +113,16 @@ func wrongText(field, value, want string) error {
 		value = value[:most] + "…"
 	}
 	return &ConfigError{field, strconv.Quote(value), want}
+}
+
+func (c *Config) setDefaults() {
+	if c.Listen == "" {
+		c.Listen = ":5684"
+	}
+	if c.MaxSessions == 0 {
+		c.MaxSessions = 10_000
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 }

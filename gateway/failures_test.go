@@ -74,7 +74,7 @@ func (w *ward) apply(records ...access.Record) {
 var somewhere = netip.MustParseAddrPort("192.0.2.7:40000")
 
 func (w *ward) fails(cause transport.Cause, identity string, now time.Time) {
-	w.failed(transport.Failure{Addr: somewhere, Identity: identity, Cause: cause}, now)
+	w.nodes.NoteFailure(transport.Failure{Addr: somewhere, Identity: identity, Cause: cause}, now)
 }
 
 func (w *ward) get(path string) (text string) {
@@ -200,7 +200,7 @@ func TestFailuresThatAreOver(t *testing.T) {
 	if d := w.diagnose("desk-lamp"); len(d.Findings) != 1 || !strings.Contains(d.Findings[0].Text, string(w.lamp.ID)) {
 		t.Errorf("of a revoked lamp that is asked for: got %+v, want when it came", d.Findings)
 	}
-	w.handshakes.NoteCompleted(w.good.ID, now)
+	w.nodes.Handshakes.NoteCompleted(w.good.ID, now)
 	d := w.diagnose("")
 	if got := strings.Join(codes(d), ", "); got != "no-traffic front-reader" || len(d.Failures) != 4 {
 		t.Errorf("after a handshake: got %s and %d failures, want that all of it is over, and still to be seen", got, len(d.Failures))
@@ -218,8 +218,8 @@ func TestFailuresThatAreOver(t *testing.T) {
 		!f.First.Equal(now.Add(-50*time.Hour)) || !f.Last.Equal(now.Add(2*time.Millisecond)) {
 		t.Errorf("got %+v, want three of one kind", d.Failures)
 	}
-	w.handshakes.ForgetRemoved(access.New())
-	if h := w.handshakes.Snapshot(); len(h.Completed) != 0 {
+	w.nodes.Handshakes.ForgetRemoved(access.New())
+	if h := w.nodes.Handshakes.Snapshot(); len(h.Completed) != 0 {
 		t.Errorf("got %v for keys that are gone, want nothing", h.Completed)
 	}
 }
@@ -244,12 +244,12 @@ func TestHostileFailures(t *testing.T) {
 	long := strings.Repeat("\xff\x1b[31m\"", 10_000)
 	for i := range n {
 		now = now.Add(time.Millisecond)
-		w.failed(transport.Failure{Addr: at(i), Identity: fmt.Sprint("x", i, long), Cause: transport.CauseKey}, now)
-		w.failed(transport.Failure{Addr: at(i), Cause: transport.CauseAbandoned}, now)
-		w.failed(transport.Failure{Addr: at(i), Cause: transport.CauseBusy}, now)
-		w.failed(transport.Failure{Addr: at(i), Cause: "something new"}, now)
+		w.nodes.NoteFailure(transport.Failure{Addr: at(i), Identity: fmt.Sprint("x", i, long), Cause: transport.CauseKey}, now)
+		w.nodes.NoteFailure(transport.Failure{Addr: at(i), Cause: transport.CauseAbandoned}, now)
+		w.nodes.NoteFailure(transport.Failure{Addr: at(i), Cause: transport.CauseBusy}, now)
+		w.nodes.NoteFailure(transport.Failure{Addr: at(i), Cause: "something new"}, now)
 	}
-	w.failed(transport.Failure{Cause: transport.CauseFull}, now) // no address either
+	w.nodes.NoteFailure(transport.Failure{Cause: transport.CauseFull}, now) // no address either
 	d := w.diagnose("")
 	count := map[doctor.Cause]int{}
 	for _, f := range d.Failures {
@@ -282,14 +282,17 @@ func TestHostileFailures(t *testing.T) {
 	}
 }
 
+// fullPause is how long package nodes says nothing more of it.
+const fullPause = time.Minute
+
 func TestFullMakesOneEventAMinute(t *testing.T) {
 	t.Parallel()
 	w := newWard(t)
 	now := time.Now()
-	for _, after := range []time.Duration{0, time.Second, fullInterval - 1, fullInterval, 2*fullInterval - 1} {
+	for _, after := range []time.Duration{0, time.Second, fullPause - 1, fullPause, 2*fullPause - 1} {
 		w.fails(transport.CauseFull, string(w.good.ID), now.Add(after))
 	}
-	w.fails(transport.CauseFull, "nobody", now.Add(2*fullInterval))
+	w.fails(transport.CauseFull, "nobody", now.Add(2*fullPause))
 	w.bg.Wait()
 	evs, err := w.store.Events(context.Background(), 1, 100)
 	if err != nil {
@@ -316,7 +319,7 @@ func TestKeyIsFoundInOneTime(t *testing.T) {
 	for range 2000 { // interleaved, and the least of each: what else the machine does is not in it
 		for i, id := range ids {
 			began := time.Now()
-			_ = w.psk(id)
+			_ = w.nodes.FindPSK(id)
 			if took := time.Since(began); least[i] == 0 || took < least[i] {
 				least[i] = took
 			}

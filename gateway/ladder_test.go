@@ -47,6 +47,7 @@ var ladder = map[string]int{
 	"gateway/doorwatch":    4,
 	"gateway/learn":        3,
 	"gateway/adminsocket":  6,
+	"gateway/nodes":        5,
 
 	"cli/terminal":         0,
 	"cli/simulate":         7,

@@ -15,14 +15,16 @@ import (
 // live is what the admin API asks of a running gateway: [admin.Live].
 type live struct{ g *Gateway }
 
-func (l live) Operate(ctx context.Context, actor string, target access.ID, action wire.Action, level uint8, at time.Time) (admin.Operated, error) {
-	tl, err := l.g.operate(ctx, access.Attempt{Source: access.ByOperator, Operator: actor, Target: target, Action: action,
-		Level: level, At: at})
+func (l live) Operate(
+	ctx context.Context, actor string, target access.ID, action wire.Action, level uint8, at time.Time,
+) (admin.Operated, error) {
+	tl, err := l.g.operate(ctx, access.Attempt{Source: access.ByOperator, Operator: actor, Target: target,
+		Action: action, Level: level, At: at})
 	if err != nil {
 		return admin.Operated{}, err
 	}
-	return admin.Operated{Seq: tl.Seq, Granted: tl.Decision.Granted, Reason: tl.Decision.Reason, Outcome: tl.Outcome,
-		Holds: uint32(tl.Holds / time.Millisecond)}, nil
+	return admin.Operated{Seq: tl.Seq, Granted: tl.Decision.Granted, Reason: tl.Decision.Reason,
+		Outcome: tl.Outcome, Holds: uint32(tl.Holds / time.Millisecond)}, nil
 }
 
 func (l live) Learn(ctx context.Context, reader access.ID) (access.CredentialID, string, error) {
@@ -50,15 +52,15 @@ func (l live) alarms(place access.ID) []admin.Alarm {
 }
 
 func viewAlarm(a doorwatch.Alarm) admin.Alarm {
-	return admin.Alarm{Seq: a.Seq, At: a.At.UTC(), What: a.What, Words: a.What.Words(), Device: a.Device, Target: a.Target,
-		Times: a.Times, Last: a.Last.UTC()}
+	return admin.Alarm{Seq: a.Seq, At: a.At.UTC(), What: a.What, Words: a.What.Words(), Device: a.Device,
+		Target: a.Target, Times: a.Times, Last: a.Last.UTC()}
 }
 
 func (l live) Door(target access.ID) admin.DoorState {
 	p, now := l.g.store.Snapshot(), time.Now()
 	s := l.g.doors.Door(p, target, now)
-	out := admin.DoorState{Headline: s.Headline, Words: s.Headline.Words(), Now: s.Now, Until: s.Until, Last: s.Last,
-		LastAt: s.LastAt, Alarms: l.alarms(target)}
+	out := admin.DoorState{Headline: s.Headline, Words: s.Headline.Words(), Now: s.Now, Until: s.Until,
+		Last: s.Last, LastAt: s.LastAt, Alarms: l.alarms(target)}
 	if lock, ok := p.Actuator(target); ok {
 		if v, ok := l.g.sessions.View(lock.ID, now); ok {
 			out.MaxPulse = v.MaxPulse
@@ -72,7 +74,7 @@ func (l live) ClockTrusted(now time.Time) (bool, string) { return l.g.clock.Trus
 func (l live) Latency() admin.Latency { return l.g.latency.Snapshot() }
 
 func (l live) Handshakes() doctor.Handshakes {
-	h := l.g.handshakes.Snapshot()
+	h := l.g.nodes.Handshakes.Snapshot()
 	h.Live, h.MaxLive = l.g.listener.Sessions(), l.g.cfg.MaxSessions
 	return h
 }
@@ -88,9 +90,10 @@ func (l live) Status() []admin.DeviceStatus {
 }
 
 func (l live) status(v session.View, now time.Time) admin.DeviceStatus {
-	s := admin.DeviceStatus{Device: v.Device, Online: v.Online, Since: v.Since, Addr: v.Addr, Identity: v.Identity,
-		LastHeard: v.LastHeard, Commanded: v.Commanded.Action, CommandedAt: v.CommandedAt, Known: v.Known && !v.Unconfirmed(now), MaxPulse: uint32(v.MaxPulse / time.Millisecond),
-		LateScans: l.g.late.Scans(v.Device), Refused: l.g.refusals.Last(v.Device)}
+	s := admin.DeviceStatus{Device: v.Device, Online: v.Online, Since: v.Since, Addr: v.Addr,
+		Identity: v.Identity, LastHeard: v.LastHeard, Commanded: v.Commanded.Action, CommandedAt: v.CommandedAt,
+		Known: v.Known && !v.Unconfirmed(now), MaxPulse: uint32(v.MaxPulse / time.Millisecond),
+		LateScans: l.g.nodes.Late.Scans(v.Device), Refused: l.g.nodes.Refusals.Last(v.Device)}
 	if s.Known {
 		st := v.Expected(now)
 		s.State, s.StateAt = &admin.State{On: st.On, Level: st.Level, Left: st.Left}, v.StateAt
@@ -99,7 +102,8 @@ func (l live) status(v session.View, now time.Time) admin.DeviceStatus {
 		}
 	}
 	for _, r := range l.g.doors.Readings(v.Device) {
-		s.Reports = append(s.Reports, admin.Reading{Name: r.Name, Unit: r.Unit, Value: valueOf(r.Measurement), At: r.At, Late: r.Late})
+		s.Reports = append(s.Reports, admin.Reading{Name: r.Name, Unit: r.Unit, Value: valueOf(r.Measurement),
+			At: r.At, Late: r.Late})
 	}
 	return s
 }

@@ -1,4 +1,4 @@
-package gateway
+package nodes
 
 import (
 	"cmp"
@@ -24,7 +24,8 @@ type addresses struct {
 	written time.Time                    // guarded by mu
 }
 
-// note takes the address from which an actuator has answered. Whoever is there need not be the actuator tomorrow: it is a place to ask, and no more.
+// note takes the address from which an actuator has answered. Whoever is there need not be the actuator
+// tomorrow: it is a place to ask, and no more.
 func (a *addresses) note(device access.ID, at netip.AddrPort) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -74,44 +75,45 @@ func (a *addresses) forget(device access.ID) {
 	delete(a.kept, device)
 }
 
-// keepAddresses writes where actuators are. What cannot be written is tried again: a gateway that starts without it finds its actuators later.
-func (g *Gateway) keepAddresses(ctx context.Context, now time.Time) {
-	at := g.addresses.due(now)
+// NoteAddress takes the address from which an actuator has answered, to ask there after a restart.
+func (n *Nodes) NoteAddress(device access.ID, at netip.AddrPort) { n.addresses.note(device, at) }
+
+// KeepAddresses writes where actuators are, if that is due. What cannot be written is tried again: a gateway
+// that starts without it finds its actuators later.
+func (n *Nodes) KeepAddresses(ctx context.Context, now time.Time) {
+	at := n.addresses.due(now)
 	if at == nil {
 		return
 	}
-	left, err := g.store.PutAddresses(ctx, at)
+	left, err := n.Store.PutAddresses(ctx, at)
 	switch {
 	case err != nil:
-		g.log.Debug("addresses not kept", "err", err)
+		n.Log.Debug("addresses not kept", "err", err)
 	case left == 0:
-		g.addresses.done(at)
+		n.addresses.done(at)
 	}
 }
 
-// askActuators sends a hint to where each actuator was before the gateway stopped, locks first. Those that do not know that their session is
-// gone would find out when they renew their registration, half a minute later.
-func (g *Gateway) askActuators(ctx context.Context) error {
-	at, err := g.store.Addresses(ctx)
+// AskActuators has a hint sent to where each actuator was before the gateway stopped, locks first. Those that
+// do not know that their session is gone would find out when they renew their registration, half a minute
+// later.
+func (n *Nodes) AskActuators(ctx context.Context, hint func(ctx context.Context, to []netip.AddrPort)) {
+	at, err := n.Store.Addresses(ctx)
 	if err != nil {
-		g.log.Warn("actuators not asked", "err", err)
-		return nil // they come by themselves
+		n.Log.Warn("actuators not asked", "err", err)
+		return // they come by themselves
 	}
-	g.addresses.done(at)
-	p := g.store.Snapshot()
+	n.addresses.done(at)
+	p := n.Store.Snapshot()
 	var order []access.Device
 	for id := range at {
 		if d, ok := p.Devices[id]; ok && d.Kind.Actuator() {
 			order = append(order, d)
 		}
 	}
-	rank := func(d access.Device) int {
-		if d.Kind == keys.KindLock {
-			return 0
-		}
-		return 1
-	}
-	slices.SortFunc(order, func(a, b access.Device) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(order, func(a, b access.Device) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.ID, b.ID))
+	})
 	var to []netip.AddrPort
 	asked := map[netip.AddrPort]bool{}
 	for _, d := range order {
@@ -120,6 +122,12 @@ func (g *Gateway) askActuators(ctx context.Context) error {
 			to = append(to, addr)
 		}
 	}
-	g.listener.Hint(ctx, to)
-	return nil
+	hint(ctx, to)
+}
+
+func rank(d access.Device) int {
+	if d.Kind == keys.KindLock {
+		return 0
+	}
+	return 1
 }

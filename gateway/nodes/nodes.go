@@ -1,0 +1,264 @@
+// Package nodes lets nodes in: it finds the key for a handshake, makes an association the session of its
+// device, ends it when its key is revoked, and tells people of what comes and goes, in bounded numbers.
+// It decides nothing about doors, and reads no request.
+package nodes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"latchkey/coapres"
+	"latchkey/coapres/transport"
+	"latchkey/gateway/access"
+	"latchkey/gateway/doctor"
+	"latchkey/gateway/doorwatch"
+	"latchkey/gateway/limit"
+	"latchkey/gateway/session"
+	"latchkey/keys"
+	"latchkey/keys/provision"
+)
+
+const (
+	changePause = 10 * time.Second // between events of a node that only comes and goes
+	changeBurst = 30
+	fullPause   = time.Minute // between events that there is no room for a session
+	latePause   = time.Minute // between events of one node whose scans come too late
+	applyWithin = 10 * time.Second
+)
+
+// Config says who may come in. All but RequestRate are required.
+type Config struct {
+	Store interface {
+		Snapshot() *access.Policy
+		DecoySecret() []byte
+		PutAddresses(ctx context.Context, at map[access.ID]netip.AddrPort) (left int, err error)
+		Addresses(ctx context.Context) (map[access.ID]netip.AddrPort, error)
+	}
+	Feed interface {
+		Note(ev access.Event) (kept access.Event, ok bool)
+	}
+	Sessions    *session.Table
+	MaxSessions int // as the listener has it
+	RequestRate int // requests per second of one session; 0: as coapres has it
+	Log         *slog.Logger
+	// Go runs f in a goroutine, unless the gateway is being closed, and tells which.
+	Go func(f func()) bool
+	// Apply changes the policy.
+	Apply func(ctx context.Context, actor string, changes ...access.Change) (seq uint64, err error)
+	// Refresh reads an actuator's state.
+	Refresh func(device access.ID)
+}
+
+// Nodes are those that may come in, and what is remembered of them. The methods are safe for concurrent use.
+type Nodes struct {
+	Config
+	Handshakes *doctor.HandshakeLog
+	Refusals   doctor.RefusalLog
+	Late       doctor.LateLog
+
+	decoy     []byte // from which the keys of identities that nobody has are made
+	addresses addresses
+	// These bound events: of whoever comes and goes, of late scans, and that there is no room. Whoever
+	// holds one key could fill the disk with them.
+	changes, late limit.Every[access.ID]
+	full          limit.Every[struct{}]
+}
+
+// New returns the nodes of a gateway.
+func New(cfg Config) *Nodes {
+	n := &Nodes{Config: cfg, Handshakes: doctor.NewHandshakeLog(time.Now()), decoy: cfg.Store.DecoySecret()}
+	n.changes.Pause, n.changes.Burst = changePause, changeBurst
+	n.late.Pause, n.full.Pause = latePause, fullPause
+	return n
+}
+
+// Forget drops what is remembered of a removed device.
+func (n *Nodes) Forget(device access.ID) {
+	n.Late.Forget(device)
+	n.late.Forget(device)
+	n.changes.Forget(device)
+	n.addresses.forget(device)
+}
+
+// FindPSK finds the key of an identity. An unknown or revoked one meets a decoy, so that it fails as a
+// wrong key does.
+func (n *Nodes) FindPSK(identity []byte) []byte {
+	decoy := keys.Decoy(n.decoy, identity) // always computed: the same time for all
+	k, ok := n.Store.Snapshot().Keys[keys.ID(identity)]
+	if !ok || !k.State.Usable() || k.Secret.IsZero() {
+		return decoy
+	}
+	return k.Secret.PSK()
+}
+
+// NoteFailure notes a handshake that did not complete.
+func (n *Nodes) NoteFailure(f transport.Failure, now time.Time) {
+	p := n.Store.Snapshot()
+	k, known := p.Keys[keys.ID(f.Identity)]
+	cause := doctor.CauseOf(f.Cause, k, known)
+	n.Handshakes.NoteFailure(f, cause, known, now)
+	n.Log.Debug("handshake failed", "addr", f.Addr.String(), "identity", doctor.ShowClaim(f.Identity),
+		"reason", string(cause))
+	if cause != doctor.CauseFull {
+		return
+	}
+	if _, ok := n.full.Allow(struct{}{}, now); !ok {
+		return
+	}
+	ev := access.Event{Kind: access.EventFull,
+		Detail: fmt.Sprintf("refused: the limit of live sessions is reached (%d)", n.MaxSessions)}
+	if known {
+		ev.Device = access.Named{ID: k.Device, Name: p.Devices[k.Device].Name}
+	}
+	n.Log.Error("no room for a session: start with a higher --max-sessions",
+		"device", ev.Device.Name, "max", n.MaxSessions)
+	n.Go(func() { n.Feed.Note(ev) })
+}
+
+var (
+	errGone = errors.New("gateway: the key was revoked during the handshake")
+	errOld  = errors.New("gateway: the device has begun a newer session meanwhile")
+)
+
+// OpenSession makes an association whose handshake is complete the session of its device.
+func (n *Nodes) OpenSession(c *transport.Conn) error {
+	p := n.Store.Snapshot()
+	k, ok := p.Keys[keys.ID(c.Identity())]
+	if !ok || !k.State.Usable() {
+		return errGone
+	}
+	d, ok := p.Devices[k.Device]
+	if !ok {
+		return errGone
+	}
+	peer := coapres.NewPeer(k.Device, d.Name, d.Kind, k.ID, c.RemoteAddr().String(), c)
+	if n.RequestRate > 0 {
+		peer.Allow(n.RequestRate)
+	}
+	peer.Refused = func(r coapres.Refusal) { n.Refusals.Note(peer.Device, r) }
+	c.SetPeer(peer)
+	replaced, ok := n.Sessions.Open(peer, c.Number(), func() { _ = c.End() }, time.Now())
+	if !ok {
+		return errOld
+	}
+	// Looked up again after the session stands in the table: a revocation between the two would miss it.
+	if k := n.Store.Snapshot().Keys[k.ID]; !k.State.Usable() {
+		n.Sessions.Closed(peer)
+		return errGone
+	}
+	n.Handshakes.NoteCompleted(k.ID, time.Now())
+	n.Log.Info("session opened", "device", d.Name, "addr", peer.Addr)
+	n.Go(func() {
+		if replaced {
+			n.NoteChange(peer, "replaced by a newer session")
+		}
+		n.advanceKeys(k)
+	})
+	return nil
+}
+
+// CloseSession takes an association that has ended off the table.
+func (n *Nodes) CloseSession(c *transport.Conn) {
+	peer := c.Peer().(*coapres.Peer)
+	if n.Sessions.Closed(peer) {
+		n.Log.Info("session closed", "device", peer.Name, "addr", peer.Addr)
+		n.Go(func() { n.NoteChange(peer, "closed") })
+	}
+}
+
+// FollowAddress reads the state of an actuator that speaks from a new address: it gets no command before it
+// has answered from there.
+func (n *Nodes) FollowAddress(c *transport.Conn) {
+	peer, ok := c.Peer().(*coapres.Peer)
+	if !ok {
+		return
+	}
+	n.Log.Info("new address", "device", peer.Name)
+	if peer.Kind.Actuator() {
+		n.Refresh(peer.Device)
+	}
+}
+
+// EndRevoked ends the sessions whose key opens nothing any more, or whose device is not what it was when
+// they began.
+func (n *Nodes) EndRevoked(p *access.Policy) {
+	gone := n.Sessions.EndIf(func(peer *coapres.Peer) bool {
+		k, ok := p.Keys[peer.Key]
+		d := p.Devices[peer.Device]
+		return !ok || !k.State.Usable() || d.Kind != peer.Kind || d.Name != peer.Name
+	})
+	for _, peer := range gone {
+		n.Log.Info("session ended", "device", peer.Name, "addr", peer.Addr)
+		n.Go(func() { n.noteSession(peer, "ended: its key was revoked, or its device changed") })
+	}
+}
+
+// NoteSilent notes the nodes that have gone silent since the last call.
+func (n *Nodes) NoteSilent(now time.Time) {
+	for _, p := range n.Sessions.Lapsed(now) {
+		n.Log.Warn("device silent", "device", p.Name, "addr", p.Addr)
+		n.NoteChange(p, "offline: its registration was not renewed")
+	}
+}
+
+// NoteChange makes an event of what a node does with its session, which it can do as often as it likes.
+func (n *Nodes) NoteChange(p *coapres.Peer, detail string) {
+	missed, ok := n.changes.Allow(p.Device, time.Now())
+	if !ok {
+		return
+	}
+	if missed > 0 {
+		detail = fmt.Sprintf("%s (and %d more changes since the event before)", detail, missed)
+	}
+	n.noteSession(p, detail)
+}
+
+func (n *Nodes) noteSession(p *coapres.Peer, detail string) {
+	n.Feed.Note(access.Event{Kind: access.EventSession, Device: named(p), Detail: detail})
+}
+
+// NoteLate counts a scan that came too late to be decided, and makes an event of it, at most one per node
+// and minute. counter is the scan's.
+func (n *Nodes) NoteLate(p *coapres.Peer, counter uint64, after time.Duration) {
+	now := time.Now()
+	n.Late.Note(p.Device, after, now)
+	missed, ok := n.late.Allow(p.Device, now)
+	if !ok {
+		return
+	}
+	what := "a scan"
+	if p.Kind == keys.KindSwitch {
+		what = "a press"
+	}
+	ev := access.Event{Kind: access.EventStale, Device: named(p), Counter: counter,
+		Target: doorwatch.PlaceOf(n.Store.Snapshot(), p.Device),
+		Detail: fmt.Sprintf("%s came %d ms after the tap, and was not decided", what, after.Milliseconds())}
+	if missed > 0 {
+		ev.Detail += fmt.Sprintf(" (and %d more since the event before)", missed)
+	}
+	n.Log.Warn("scan too late", "device", p.Name, "after", after)
+	n.Go(func() { n.Feed.Note(ev) })
+}
+
+// advanceKeys moves a device's keys on when one of them has completed a handshake: pending becomes active,
+// and what it replaces is revoked.
+func (n *Nodes) advanceKeys(used keys.Key) {
+	var changes []access.Change
+	for _, k := range provision.Used(used.ID, n.Store.Snapshot().KeysOf(used.Device), time.Now()) {
+		changes = append(changes, access.Change{Put: k})
+	}
+	if len(changes) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), applyWithin)
+	defer cancel()
+	if _, err := n.Apply(ctx, "gateway", changes...); err != nil && !errors.Is(err, access.ErrNotFound) {
+		n.Log.Warn("key state not kept", "device", used.Device, "err", err)
+	}
+}
+
+func named(p *coapres.Peer) access.Named { return access.Named{ID: p.Device, Name: p.Name} }

@@ -1,0 +1,88 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"latchkey/gateway/doctor"
+	"latchkey/gateway/store"
+)
+
+const (
+	upkeepEvery = 2 * time.Second
+
+	// All that is on disk is verified soon after the start, and then once a day. The start itself has
+	// verified the newest part.
+	verifyFirst = time.Minute
+	verifyEvery = 24 * time.Hour
+)
+
+// keepUp looks after what nobody calls for, until ctx ends. It ends the gateway when the store has failed:
+// nothing can be decided until the store is opened again and all of it checked, which is for whoever
+// restarts us.
+func (g *Gateway) keepUp(ctx context.Context) error {
+	t := time.NewTicker(upkeepEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-t.C:
+			if err := g.store.Failed(); err != nil {
+				return fmt.Errorf("gateway: every door stays shut until a restart: %w", err)
+			}
+			g.nodes.KeepAddresses(ctx, now)
+			head, _ := g.store.Head()
+			g.doors.Restate(head)
+			g.nodes.NoteSilent(now)
+		}
+	}
+}
+
+// verify checks the whole store now and then, at a bounded rate, and says what it found. Decisions do not
+// read the disk, so they go on whatever that is.
+func (g *Gateway) verify(ctx context.Context) error {
+	every := cmp.Or(g.cfg.VerifyEvery, verifyEvery)
+	wait := time.NewTimer(min(verifyFirst, every))
+	defer wait.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-wait.C:
+		}
+		began := time.Now()
+		switch err := g.store.VerifyQuietly(ctx); {
+		case err == nil:
+			_, seq, _ := g.store.Verified()
+			g.log.Info("store verified", "events", seq, "took", time.Since(began).Round(time.Millisecond).String())
+		case errors.Is(err, store.ErrCorrupt):
+			g.log.Error("store damaged", "err", err)
+		}
+		wait.Reset(every)
+	}
+}
+
+// askActuators asks those that were here before the gateway stopped to come back.
+func (g *Gateway) askActuators(ctx context.Context) error {
+	g.nodes.AskActuators(ctx, g.listener.Hint)
+	return nil
+}
+
+// logReach says where the nodes' port can be reached from.
+func (g *Gateway) logReach() {
+	const unseen = "a router that forwards it to here cannot be seen from here; do not forward it"
+	addrs, err := doctor.PublicAddrs(g.Addr())
+	switch {
+	case err != nil:
+		g.log.Warn("unknown whether the nodes' port is public", "err", err, "note", unseen)
+	case len(addrs) > 0:
+		g.log.Warn("the nodes' port is bound to a public address: bind it to the nodes' network with --listen",
+			"addr", addrs, "note", unseen)
+	default:
+		g.log.Info("the nodes' port is bound to no public address", "note", unseen)
+	}
+}
