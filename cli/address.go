@@ -3,6 +3,8 @@ package cli
 import (
 	"net"
 	"net/netip"
+
+	"latchkey/keys/provision"
 )
 
 // defaultListen is where the gateway listens if nobody says otherwise. The port is that of CoAP over DTLS, RFC 7252 §6.2.
@@ -15,12 +17,15 @@ func announcedAddrs(listen string) []string {
 	if err != nil || port == "0" { // whichever the kernel gives it
 		return nil
 	}
-	if a, err := netip.ParseAddr(host); host != "" && (err != nil || !a.IsUnspecified()) {
-		return []string{net.JoinHostPort(host, port)}
+	hosts := []string{host}
+	if a, err := netip.ParseAddr(host); host == "" || err == nil && a.IsUnspecified() {
+		hosts = machineAddrs()
 	}
 	var out []string
-	for _, a := range machineAddrs() {
-		out = append(out, net.JoinHostPort(a, port))
+	for _, host := range hosts {
+		if addr := net.JoinHostPort(host, port); provision.CheckGateway(addr) == nil { // a named port is none for nodes
+			out = append(out, addr)
+		}
 	}
 	return out
 }

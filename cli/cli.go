@@ -67,6 +67,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func commands() []*cli.Command {
 	return []*cli.Command{
 		serveCommand(),
+		group("config", "the settings of serve", configCommands()...),
 		demo.Command(demo.Setting{Version: version(), Socket: socketName, Options: storeOptions}),
 		group("target", "doors and lamps", targetCommands()...),
 		group("device", "readers, switches, locks, lamps and sensors, and their keys", deviceCommands()...),

@@ -21,35 +21,35 @@ import (
 	"latchkey/gateway/certificate"
 )
 
-// consoleConfig reads the flags about the website; nil: there is to be none.
-func consoleConfig(c *cli.Context) (*gateway.ConsoleConfig, error) {
-	addr := c.String("console")
+// consoleConfig reads the settings of the website; nil: there is to be none.
+func consoleConfig(s *settings, dir string) (*gateway.ConsoleConfig, error) {
+	addr := s.String("console")
 	if addr == "off" {
 		for _, name := range []string{"local-net", "console-name", "console-cert", "console-key", "acme"} {
-			if c.IsSet(name) {
-				return nil, terminal.WrongUse(c, "--%s is for the website, and --console is off: leave one of them out", name)
+			if s.IsSet(name) {
+				return nil, s.wrong(name, "is for the website, and %s is off: leave one of them out", s.label("console"))
 			}
 		}
 		return nil, nil
 	}
 	if _, err := net.ResolveTCPAddr("tcp", addr); addr == "" || err != nil {
-		return nil, terminal.WrongUse(c, "--console %q: want host:port or :port, or off", addr)
+		return nil, s.wrong("console", "%q: want host:port or :port, or off", addr)
 	}
-	cfg := &gateway.ConsoleConfig{Listen: addr, Dispensable: !c.IsSet("console"), Certificate: certificate.Config{Names: c.StringSlice("console-name"),
-		CertFile: c.Path("console-cert"), KeyFile: c.Path("console-key")}}
-	for _, s := range c.StringSlice("local-net") {
-		p, err := netip.ParsePrefix(s)
+	cfg := &gateway.ConsoleConfig{Listen: addr, Dispensable: !s.IsSet("console"), Certificate: certificate.Config{Dir: dir,
+		Names: s.StringSlice("console-name"), CertFile: s.Path("console-cert"), KeyFile: s.Path("console-key")}}
+	for _, text := range s.StringSlice("local-net") {
+		p, err := netip.ParsePrefix(text)
 		if err != nil || p != p.Masked() {
-			return nil, terminal.WrongUse(c, "--local-net %q: want a network like 192.168.1.0/24 or fd12:3456::/64", terminal.ShortenWord(s))
+			return nil, s.wrong("local-net", "%q: want a network like 192.168.1.0/24 or fd12:3456::/64", terminal.ShortenWord(text))
 		}
 		cfg.Local = append(cfg.Local, p)
 	}
-	if name := c.String("acme"); name != "" {
-		if !c.Bool("acme-agree") {
-			return nil, terminal.WrongUse(c, "--acme %s: read the terms of the ACME server first, then say --acme-agree",
+	if name := s.String("acme"); name != "" {
+		if !s.Bool("acme-agree") {
+			return nil, s.wrong("acme", "%s: read the terms of the ACME server first, then say --acme-agree",
 				terminal.ShortenWord(name))
 		}
-		cfg.Certificate.ACME = &certificate.ACME{Name: name, Email: c.String("acme-email"), Directory: c.String("acme-directory"), Agreed: true}
+		cfg.Certificate.ACME = &certificate.ACME{Name: name, Email: s.String("acme-email"), Directory: s.String("acme-directory"), Agreed: true}
 	}
 	return cfg, nil
 }

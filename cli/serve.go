@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -15,31 +14,14 @@ import (
 
 	"latchkey/cli/terminal"
 	"latchkey/gateway"
-	"latchkey/gateway/clock"
 	"latchkey/gateway/store"
-	"latchkey/keys/provision"
 )
 
 func serveCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "serve",
 		Usage: "run the gateway until it is told to stop",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "listen", Value: defaultListen, EnvVars: []string{"LATCHKEY_LISTEN"}, Usage: "UDP `address` for nodes"},
-			&cli.StringFlag{Name: "announce", EnvVars: []string{"LATCHKEY_ANNOUNCE"}, Usage: "`host:port` that new devices are told to call; default: the address in --listen, or this machine's"},
-			&cli.StringFlag{Name: "clock", Value: "ntp", EnvVars: []string{"LATCHKEY_CLOCK"}, Usage: "what makes the time of day trustworthy: ntp (the kernel is synchronised) or rtc (this machine has a battery-backed clock)"},
-			&cli.IntFlag{Name: "max-sessions", Value: 10_000, EnvVars: []string{"LATCHKEY_MAX_SESSIONS"}, Usage: "limit of live sessions"},
-			&cli.StringFlag{Name: "console", Value: "127.0.0.1:8443", EnvVars: []string{"LATCHKEY_CONSOLE"}, Usage: "TCP `address` of the website, or off"},
-			&cli.StringSliceFlag{Name: "local-net", EnvVars: []string{"LATCHKEY_LOCAL_NET"}, Usage: "`network` like 192.168.1.0/24, from which people open doors on the website without a second step"},
-			&cli.StringSliceFlag{Name: "console-name", EnvVars: []string{"LATCHKEY_CONSOLE_NAME"}, Usage: "`name` or address by which the website is called, besides localhost and this machine's name"},
-			&cli.PathFlag{Name: "console-cert", EnvVars: []string{"LATCHKEY_CONSOLE_CERT"}, Usage: "`file` with the website's certificate; default: one from the gateway's own CA"},
-			&cli.PathFlag{Name: "console-key", EnvVars: []string{"LATCHKEY_CONSOLE_KEY"}, Usage: "`file` with the key of that certificate"},
-			&cli.StringFlag{Name: "acme", EnvVars: []string{"LATCHKEY_ACME"}, Usage: "get the website's certificate from an ACME server, for this `name`; its port 443 must lead to --console"},
-			&cli.StringFlag{Name: "acme-email", EnvVars: []string{"LATCHKEY_ACME_EMAIL"}, Usage: "`address` that the ACME server may write to"},
-			&cli.StringFlag{Name: "acme-directory", EnvVars: []string{"LATCHKEY_ACME_DIRECTORY"}, Usage: "`URL` of the ACME server; default: Let's Encrypt's"},
-			&cli.BoolFlag{Name: "acme-agree", EnvVars: []string{"LATCHKEY_ACME_AGREE"}, Usage: "agree to the terms of the ACME server"},
-			&cli.StringFlag{Name: "log", Value: "info", EnvVars: []string{"LATCHKEY_LOG"}, Usage: "debug, info, warn or error"},
-		},
+		Flags: settingFlags(),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return terminal.WrongUse(c, "serve takes no arguments, only flags")
@@ -50,28 +32,11 @@ func serveCommand() *cli.Command {
 }
 
 func serve(c *cli.Context) error {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.String("log"))); err != nil {
-		return terminal.WrongUse(c, "--log %q: want debug, info, warn or error", c.String("log"))
+	settings, err := readSettings(c)
+	if err != nil {
+		return err
 	}
-	source := clock.Source(c.String("clock"))
-	if source != clock.NTP && source != clock.RTC {
-		return terminal.WrongUse(c, "--clock %q: want ntp or rtc", c.String("clock"))
-	}
-	if n := c.Int("max-sessions"); n < 1 || n > 1_000_000 {
-		return terminal.WrongUse(c, "--max-sessions %d: want 1…1000000", n)
-	}
-	if _, err := net.ResolveUDPAddr("udp", c.String("listen")); err != nil {
-		return terminal.WrongUse(c, "--listen %q: want host:port or :port, with a port up to 65535", c.String("listen"))
-	}
-	announce := announcedAddrs(c.String("listen"))
-	if a := c.String("announce"); a != "" {
-		if provision.CheckGateway(a) != nil {
-			return terminal.WrongUse(c, "--announce %q: want host:port as nodes reach this machine, like 192.0.2.1:5684", a)
-		}
-		announce = []string{a}
-	}
-	console, err := consoleConfig(c)
+	level, err := settings.logLevel()
 	if err != nil {
 		return err
 	}
@@ -80,11 +45,12 @@ func serve(c *cli.Context) error {
 	if p.dir, err = filepath.Abs(p.dir); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
-	if err := p.owned(); err != nil {
+	cfg, err := settings.gatewayConfig(p.dir)
+	if err != nil {
 		return err
 	}
-	if console != nil {
-		console.Certificate.Dir = p.dir
+	if err := p.owned(); err != nil {
+		return err
 	}
 	o := storeOptions(p.dir)
 	o.Hold = true
@@ -97,8 +63,8 @@ func serve(c *cli.Context) error {
 		return err
 	}
 	defer func() { _ = st.Close() }()
-	g, err := gateway.New(gateway.Config{Store: st, Listen: c.String("listen"), Announce: announce, Clock: source,
-		AdminSocket: filepath.Join(p.dir, socketName), Console: console, MaxSessions: c.Int("max-sessions"), Version: version(), Log: log})
+	cfg.Store, cfg.Log = st, log
+	g, err := gateway.New(cfg)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w: another program has that port: stop it, or choose another one with --listen or --console", err)
 	}
