@@ -44,7 +44,6 @@ var ladder = map[string]int{
 	"gateway/admin":        5,
 	"gateway/console":      6,
 	"gateway":              7,
-	"gateway/doorwatch":    4,
 	"gateway/learn":        3,
 	"gateway/adminsocket":  6,
 	"gateway/nodes":        5,
