@@ -14,7 +14,7 @@ import (
 var floors = map[string]int{"keys": 0, "coapres": 1, "gateway": 2, "cli": 3, "bench": 3, "firmware": 3}
 
 // ladder is the rung of each package. Imports go down, never sideways; a new package picks a rung here.
-var ladder = map[string]int{
+var ladder = map[string]float64{
 	"keys":                                  0,
 	"keys/provision":                        1,
 	"coapres/wire":                          1,
@@ -33,6 +33,7 @@ var ladder = map[string]int{
 	"gateway/store/seal":   0,
 	"gateway/store/folder": 1,
 	"gateway/store/engine": 2,
+	"gateway/store/record": 2.3,
 	"gateway/store":        3,
 	"gateway/session":      3,
 	"gateway/house":        3,
@@ -77,7 +78,7 @@ var alone = map[string][]string{
 	"github.com/danielgtaylor/huma":    {"gateway/admin"},
 	"github.com/urfave/cli":            {"cli", "cli/demo", "cli/simulate", "cli/terminal"},
 	"github.com/plgd-dev/go-coap":      {"coapres/transport", "coapres/transport/message_test", "gateway", "coapres", "coapres/device", "gateway/session_test", "gateway/e2e_test", "bench/load", "bench/server", "bench/latchkey-bench"},
-	"github.com/fxamacker/cbor":        {"coapres/wire", "gateway/store"},
+	"github.com/fxamacker/cbor":        {"coapres/wire", "gateway/store/record"},
 	"github.com/prometheus":            {"gateway/observe"},
 	"golang.org/x/crypto":              {"gateway/store/seal"},
 	"github.com/caddyserver/certmagic": {"gateway/certificate"},
@@ -147,7 +148,7 @@ func checkImports(t *testing.T, pkg, path string) {
 		}
 		if own, ours := strings.CutPrefix(name, "latchkey/"); ours {
 			if below := ladder[own]; !test && below >= rung {
-				t.Errorf("%s imports %s: rung %d may only import lower ones, not %d", path, own, rung, below)
+				t.Errorf("%s imports %s: rung %v may only import lower ones, not %v", path, own, rung, below)
 			}
 			here, _, _ := strings.Cut(pkg, "/")
 			there, _, _ := strings.Cut(own, "/")

@@ -10,6 +10,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/record"
 )
 
 // Where an actuator was last heard is kept so that a gateway that starts again can ask it first. It is no policy: it makes no event and is
@@ -19,10 +20,12 @@ type addressRecord struct {
 	Address string `cbor:"1,keyasint"`
 }
 
-func encodeAddress(at netip.AddrPort) ([]byte, error) { return encode(1, addressRecord{at.String()}) }
+func encodeAddress(at netip.AddrPort) ([]byte, error) {
+	return record.Encode(1, addressRecord{at.String()})
+}
 
 func decodeAddress(plain []byte) (netip.AddrPort, error) {
-	r, err := decode[addressRecord](plain)
+	r, err := record.Decode[addressRecord](plain)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
@@ -37,8 +40,8 @@ func decodeAddress(plain []byte) (netip.AddrPort, error) {
 func (s *Store) Addresses(ctx context.Context) (map[access.ID]netip.AddrPort, error) {
 	out := make(map[access.ID]netip.AddrPort)
 	err := s.view(ctx, func(txn *badger.Txn) error {
-		return s.each(ctx, txn, kindAddress, func(key recordKey, plain []byte) (err error) {
-			out[key.id()], err = decodeAddress(plain)
+		return s.each(ctx, txn, record.KindAddress, func(key record.Key, plain []byte) (err error) {
+			out[key.ID()], err = decodeAddress(plain)
 			return err
 		})
 	})
@@ -68,7 +71,7 @@ func (b *batch) putAddresses(at map[access.ID]netip.AddrPort) (left int, err err
 	}
 	written := 0
 	for _, device := range slices.Sorted(maps.Keys(at)) {
-		key := addressKey(device)
+		key := record.AddressKey(device)
 		if _, ok := b.policy.Devices[device]; !ok || !at[device].IsValid() || b.w.addrs[key] == at[device] {
 			continue
 		}
@@ -88,12 +91,12 @@ func (b *batch) putAddresses(at map[access.ID]netip.AddrPort) (left int, err err
 }
 
 // addressesOf returns the keys of the addresses of the devices that a change removes.
-func (b *batch) addressesOf(writes map[recordKey][]byte) (gone []recordKey) {
+func (b *batch) addressesOf(writes map[record.Key][]byte) (gone []record.Key) {
 	for key, plain := range writes {
-		if key.kind() != kindDevice || plain != nil {
+		if key.Kind() != record.KindDevice || plain != nil {
 			continue
 		}
-		if at := addressKey(key.id()); b.w.addrs[at].IsValid() {
+		if at := record.AddressKey(key.ID()); b.w.addrs[at].IsValid() {
 			gone = append(gone, at)
 		}
 	}
@@ -101,12 +104,12 @@ func (b *batch) addressesOf(writes map[recordKey][]byte) (gone []recordKey) {
 }
 
 // sameAddresses compares the addresses on disk with those in memory, and with the devices that there are.
-func sameAddresses(disk, memory map[recordKey]netip.AddrPort, p *access.Policy) error {
+func sameAddresses(disk, memory map[record.Key]netip.AddrPort, p *access.Policy) error {
 	for key, at := range disk {
 		if known, ok := memory[key]; !ok || known != at {
 			return fmt.Errorf("store: %v: memory and disk differ: %w", key, ErrCorrupt)
 		}
-		if _, ok := p.Devices[key.id()]; !ok {
+		if _, ok := p.Devices[key.ID()]; !ok {
 			return fmt.Errorf("store: %v: of no device: %w", key, ErrCorrupt)
 		}
 	}

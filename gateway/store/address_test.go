@@ -11,6 +11,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/record"
 	"latchkey/keys"
 )
 
@@ -108,11 +109,11 @@ func TestAddressTampered(t *testing.T) {
 	lock := id("front-lock")
 	mustPutAddresses(t, s, map[access.ID]netip.AddrPort{lock: netip.MustParseAddrPort("192.0.2.7:1")})
 	closeChecked(t, s)
-	raw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(addressKey(lock)), []byte{1, 2, 3}) })
+	raw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(record.AddressKey(lock)), []byte{1, 2, 3}) })
 	if s, err := Open(context.Background(), o); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("got %v, %v, want ErrCorrupt", s, err)
 	}
-	raw(t, o.Dir, func(txn *badger.Txn) error { return txn.Delete([]byte(addressKey(lock))) })
+	raw(t, o.Dir, func(txn *badger.Txn) error { return txn.Delete([]byte(record.AddressKey(lock))) })
 	s = mustOpen(t, o)
 	wantAddresses(t, s, "removed", map[access.ID]netip.AddrPort{})
 	closeChecked(t, s)

@@ -7,6 +7,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/record"
 )
 
 // maxCounter is the largest scan counter: 2^53−1, which every JSON reader can hold.
@@ -32,8 +33,8 @@ func (s *Store) Admit(ctx context.Context, a access.Attempt) (Admission, error) 
 	}
 	var adm Admission
 	var digest [32]byte
-	if counts(a.Source, a.Device) {
-		digest = attemptDigest(&a)
+	if record.MovesCounter(a.Source, a.Device) {
+		digest = record.DigestAttempt(&a)
 	}
 	r := &request{}
 	r.run = func(b *batch) (err error) {
@@ -68,26 +69,26 @@ func checkAttempt(a *access.Attempt) error {
 func (b *batch) admit(a *access.Attempt, digest [32]byte) (Admission, error) {
 	adm := Admission{Decided: b.w.s.opts.Now()}
 	a.Last = 0
-	if counts(a.Source, a.Device) {
-		if c := b.counters.of(a.Device); c != nil {
-			if c.repeats(a.Counter, digest, adm.Decided) {
-				adm.Decision, adm.Seq, adm.Outcome, adm.Last, adm.Duplicate = c.decision, c.seq, c.outcome, c.last, true
+	if record.MovesCounter(a.Source, a.Device) {
+		if c := b.counters.Find(a.Device); c != nil {
+			if c.IsRepeat(a.Counter, digest, adm.Decided) {
+				adm.Decision, adm.Seq, adm.Outcome, adm.Last, adm.Duplicate = c.Decision, c.Seq, c.Outcome, c.Last, true
 				return adm, nil
 			}
-			a.Last = c.last
+			a.Last = c.Last
 		}
 	}
 	adm.Decision = access.Decide(b.policy, *a)
 	if !b.mayKeep(a.Action, adm.Decision.Granted) {
 		return Admission{}, b.w.space.err()
 	}
-	ev := stored{Event: b.decisionEvent(a, adm.Decision, adm.Decided), attempt: digest}
-	ev.waited = adm.Decided.Round(0).Sub(ev.At.Round(0))
+	ev := record.Event{Event: b.decisionEvent(a, adm.Decision, adm.Decided), Attempt: digest}
+	ev.Waited = adm.Decided.Round(0).Sub(ev.At.Round(0))
 	if err := b.appendEvent(&ev); err != nil {
 		return Admission{}, err
 	}
-	if adm.Seq = ev.Seq; counts(a.Source, a.Device) {
-		adm.Last = b.counters.last(a.Device)
+	if adm.Seq = ev.Seq; record.MovesCounter(a.Source, a.Device) {
+		adm.Last = b.counters.Last(a.Device)
 	}
 	return adm, nil
 }

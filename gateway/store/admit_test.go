@@ -8,6 +8,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/record"
 )
 
 func TestAdmitWritesTheDecision(t *testing.T) {
@@ -42,8 +43,8 @@ func TestReplayRules(t *testing.T) {
 		dup    bool
 	}{
 		{name: "the same at once is a repeat", want: access.ReasonGranted, dup: true},
-		{name: "the same at 60 s is a repeat", wait: repeatWindow, want: access.ReasonGranted, dup: true},
-		{name: "the same past 60 s is replayed", wait: repeatWindow + 1, want: access.ReasonReplayed},
+		{name: "the same at 60 s is a repeat", wait: record.RepeatWindow, want: access.ReasonGranted, dup: true},
+		{name: "the same past 60 s is replayed", wait: record.RepeatWindow + 1, want: access.ReasonReplayed},
 		{name: "the same before it was decided is replayed", wait: -1, want: access.ReasonReplayed},
 		{name: "another card with the same counter is replayed", want: access.ReasonReplayed,
 			change: func(s *Store, a *access.Attempt) { a.Credential = s.CredentialID([]byte{1, 2, 3, 4}) }},

@@ -11,6 +11,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/store/engine"
 	"latchkey/gateway/store/folder"
+	"latchkey/gateway/store/record"
 	"latchkey/gateway/store/seal"
 )
 
@@ -56,11 +57,11 @@ func storable(changes []access.Change) ([]access.Change, error) {
 		if c.Put == nil {
 			continue
 		}
-		key, plain, err := encodeRecord(c.Put)
+		key, plain, err := record.EncodeRecord(c.Put)
 		if err != nil {
 			return nil, err
 		}
-		if out[i].Put, err = decodeRecord(key, plain); err != nil {
+		if out[i].Put, err = record.DecodeRecord(key, plain); err != nil {
 			return nil, fmt.Errorf("store: %v: %w: %w", key, access.ErrInvalid, err)
 		}
 	}
@@ -88,11 +89,11 @@ func (b *batch) apply(actor string, changes []access.Change, at time.Time) (uint
 	if err != nil {
 		return 0, err
 	}
-	list, err := encode(1, st.list)
+	list, err := record.Encode(1, st.list)
 	if err != nil {
 		return 0, fmt.Errorf("store: apply: %w", err)
 	}
-	listKey := changeKey(b.head.seq + 1)
+	listKey := record.ChangeKey(b.head.Seq + 1)
 	gone := b.addressesOf(st.writes)
 	for _, key := range gone {
 		st.size += b.cost(key, nil)
@@ -103,21 +104,21 @@ func (b *batch) apply(actor string, changes []access.Change, at time.Time) (uint
 	if err := b.reserveLarge(st); err != nil {
 		return 0, err
 	}
-	ev := stored{Event: access.Event{At: at, Kind: access.EventPolicy, Actor: actor, Digest: st.tally.sum.bytes(),
+	ev := record.Event{Event: access.Event{At: at, Kind: access.EventPolicy, Actor: actor, Digest: st.tally.Sum.Bytes(),
 		Detail: b.describe(changes)}}
 	trusted := b.policy.Site.TimeTrusted
-	latest := b.head.latest
+	latest := b.head.Latest
 	if next.Site.TimeTrusted != trusted {
 		at, err := b.latestAfter(next.Site.TimeTrusted)
 		if err != nil {
 			return 0, err
 		}
-		b.head.latest = at.at
+		b.head.Latest = at.at
 	}
 	before := b.policy
 	b.policy = next
 	if err := b.appendEvent(&ev); err != nil {
-		b.policy, b.head.latest = before, latest
+		b.policy, b.head.Latest = before, latest
 		return 0, err
 	}
 	for key, plain := range st.writes {
@@ -128,7 +129,7 @@ func (b *batch) apply(actor string, changes []access.Change, at time.Time) (uint
 		delete(b.w.addrs, key)
 	}
 	b.put(listKey, list)
-	b.head.policy, b.head.policyAt = st.tally, ev.Seq
+	b.head.Policy, b.head.PolicyAt = st.tally, ev.Seq
 	return ev.Seq, nil
 }
 
@@ -154,15 +155,15 @@ func (b *batch) reserveLarge(st *staged) error {
 
 // staged is what a change would write.
 type staged struct {
-	writes    map[recordKey][]byte
+	writes    map[record.Key][]byte
 	size, raw int
-	tally     tally
-	list      changeRecord
+	tally     record.Tally
+	list      record.ChangeRecord
 }
 
 // stage works out what turns the records on disk into those of next. A record that several changes touch is written once, as it ends up.
 func (b *batch) stage(next *access.Policy, changes []access.Change) (*staged, error) {
-	st := &staged{writes: make(map[recordKey][]byte, len(changes)), tally: b.head.policy}
+	st := &staged{writes: make(map[record.Key][]byte, len(changes)), tally: b.head.Policy}
 	for _, c := range changes {
 		key, plain, err := ending(next, c)
 		if err != nil {
@@ -179,32 +180,32 @@ func (b *batch) stage(next *access.Policy, changes []access.Change) (*staged, er
 			continue // put and deleted again in one change
 		}
 		if old != nil {
-			st.tally = st.tally.without(b.w.leaf.leaf(key, old))
+			st.tally = st.tally.Without(b.w.leaf.Leaf(key, old))
 		}
 		var short []byte
 		if plain != nil {
-			leaf := b.w.leaf.leaf(key, plain)
-			st.tally = st.tally.with(leaf)
+			leaf := b.w.leaf.Leaf(key, plain)
+			st.tally = st.tally.With(leaf)
 			short = shorten(leaf)
 		}
 		st.writes[key] = plain
 		st.size += b.cost(key, plain)
 		st.raw += len(plain)
-		st.list.Changed = append(st.list.Changed, changedRecord{Key: []byte(key), Leaf: short})
+		st.list.Changed = append(st.list.Changed, record.ChangedRecord{Key: []byte(key), Leaf: short})
 	}
 	return st, nil
 }
 
 // ending returns the Badger key of the record that c is about and its plaintext in next, nil if it is not there any more.
-func ending(next *access.Policy, c access.Change) (recordKey, []byte, error) {
+func ending(next *access.Policy, c access.Change) (record.Key, []byte, error) {
 	r := c.Put
 	if r == nil {
 		r = c.Delete
 	}
 	if r, ok := next.Get(r); ok {
-		return encodeRecord(r)
+		return record.EncodeRecord(r)
 	}
-	key, err := keyOf(r)
+	key, err := record.FindKey(r)
 	return key, nil, err
 }
 
@@ -212,9 +213,9 @@ func ending(next *access.Policy, c access.Change) (recordKey, []byte, error) {
 func (b *batch) describe(changes []access.Change) string {
 	const shown = 8
 	lines := b.policy.DescribeAll(changes)
-	text := clean(strings.Join(lines[:min(len(lines), shown)], "; "))
+	text := record.CleanText(strings.Join(lines[:min(len(lines), shown)], "; "))
 	if len(text) > maxDetail {
-		text = clean(text[:maxDetail]) + "…"
+		text = record.CleanText(text[:maxDetail]) + "…"
 	}
 	if more := len(changes) - shown; more > 0 {
 		text += fmt.Sprintf("; and %d more", more)

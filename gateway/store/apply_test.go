@@ -14,6 +14,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/record"
 	"latchkey/keys"
 )
 
@@ -22,11 +23,11 @@ func contents(t testing.TB, p *access.Policy) []string {
 	t.Helper()
 	var out []string
 	for r := range p.Records() {
-		key, plain, err := encodeRecord(r)
+		key, plain, err := record.EncodeRecord(r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, err := decodeRecord(key, plain)
+		back, err := record.DecodeRecord(key, plain)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -225,16 +226,16 @@ func TestRevisionsAreListed(t *testing.T) {
 	s := built(t, Options{})
 	seq := mustApply(t, s, access.Change{Delete: access.Grant{ID: id("g1")}}, access.Change{Put: access.Person{ID: id("eve"), Name: "eve"}})
 	err := s.db.View(func(txn *badger.Txn) error {
-		plain, err := s.get(txn, changeKey(seq))
+		plain, err := s.get(txn, record.ChangeKey(seq))
 		if err != nil {
 			return err
 		}
-		rec, err := decode[changeRecord](plain)
-		got := map[recordKey]int{}
+		rec, err := record.Decode[record.ChangeRecord](plain)
+		got := map[record.Key]int{}
 		for _, c := range rec.Changed {
-			got[recordKey(c.Key)] = len(c.Leaf)
+			got[record.Key(c.Key)] = len(c.Leaf)
 		}
-		if want := map[recordKey]int{idKey(kindGrant, id("g1")): 0, idKey(kindPerson, id("eve")): 16}; !maps.Equal(got, want) {
+		if want := map[record.Key]int{record.MakeKey(record.KindGrant, id("g1")): 0, record.MakeKey(record.KindPerson, id("eve")): 16}; !maps.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/store/engine"
+	"latchkey/gateway/store/record"
 	"latchkey/gateway/store/seal"
 )
 
@@ -15,17 +16,17 @@ import (
 type batch struct {
 	w        *writer
 	policy   *access.Policy
-	head     head
-	counters *counters         // over the writer's
-	leaves   map[access.ID]sum // of the counter records in this batch
-	times    []eventTime       // of the events in this batch
-	page     recordKey         // the page that the next event goes into, if there is room
-	event    encoding          // of one event
-	room     [512]byte         // of the first page; that of a few events needs no other
+	head     record.Head
+	counters *record.Counters         // over the writer's
+	leaves   map[access.ID]record.Sum // of the counter records in this batch
+	times    []eventTime              // of the events in this batch
+	page     record.Key               // the page that the next event goes into, if there is room
+	event    record.Encoder           // of one event
+	room     [512]byte                // of the first page; that of a few events needs no other
 
-	writes map[recordKey][]byte // plaintexts; nil deletes
-	size   int                  // what they cost of a transaction's limit
-	raw    int                  // what they hold
+	writes map[record.Key][]byte // plaintexts; nil deletes
+	size   int                   // what they cost of a transaction's limit
+	raw    int                   // what they hold
 
 	answers []answer // to be given when it is durable
 }
@@ -38,7 +39,7 @@ type eventTime struct {
 func (w *writer) newBatch() *batch {
 	b := w.spare
 	if w.spare = nil; b == nil {
-		b = &batch{w: w, counters: newCounters(w.counters), writes: make(map[recordKey][]byte)}
+		b = &batch{w: w, counters: record.NewCounters(w.counters), writes: make(map[record.Key][]byte)}
 	}
 	now := w.s.now.Load()
 	b.policy, b.head = now.kept, now.head
@@ -52,9 +53,10 @@ func (b *batch) done() {
 	}
 	clear(b.writes)
 	clear(b.answers)
-	clear(b.counters.byDevice)
-	clear(b.counters.bySeq)
-	*b = batch{w: b.w, counters: b.counters, times: b.times[:0], event: encoding{text: b.event.text}, writes: b.writes, answers: b.answers[:0]}
+	clear(b.counters.ByDevice)
+	clear(b.counters.BySeq)
+	b.event.Reset()
+	*b = batch{w: b.w, counters: b.counters, times: b.times[:0], event: b.event, writes: b.writes, answers: b.answers[:0]}
 	b.w.spare = b
 }
 
@@ -62,7 +64,7 @@ func (b *batch) done() {
 // four fifths of it, so that a transaction never fails for its size.
 const (
 	maxRaw     = 8 << 20
-	smallBytes = 3 * maxEventText // more than any one attempt, event or sign-in costs
+	smallBytes = 3 * record.MaxEventText // more than any one attempt, event or sign-in costs
 	smallCount = 4
 )
 
@@ -77,7 +79,7 @@ func (b *batch) fits(count, size, raw int) bool {
 }
 
 // cost is what a record takes of a transaction's limit: large values go to the value log, where there is one, and count as a pointer.
-func (b *batch) cost(key recordKey, plain []byte) int {
+func (b *batch) cost(key record.Key, plain []byte) int {
 	n := len(plain) + seal.Overhead
 	if n >= engine.ValueThreshold && !b.w.s.opts.InMemory {
 		n = 12
@@ -85,7 +87,7 @@ func (b *batch) cost(key recordKey, plain []byte) int {
 	return len(key) + n + 12
 }
 
-func (b *batch) put(key recordKey, plain []byte) {
+func (b *batch) put(key record.Key, plain []byte) {
 	if old, ok := b.writes[key]; ok {
 		b.size -= b.cost(key, old)
 		b.raw -= len(old)
@@ -96,7 +98,7 @@ func (b *batch) put(key recordKey, plain []byte) {
 }
 
 // plain returns the plaintext of a policy record as of now, nil if there is none.
-func (b *batch) plain(key recordKey) (plain []byte, err error) {
+func (b *batch) plain(key record.Key) (plain []byte, err error) {
 	if p, ok := b.writes[key]; ok {
 		return p, nil
 	}
@@ -111,13 +113,13 @@ func (b *batch) plain(key recordKey) (plain []byte, err error) {
 const maxPage = 16 << 10
 
 // appendEvent chains ev to the batch, fills Seq, Prev and Hash, and moves the counters.
-func (b *batch) appendEvent(ev *stored) error {
-	ev.Seq, ev.Prev = b.head.seq+1, b.head.hash
-	ev.clean()
-	if err := checkEvent(&ev.Event); err != nil {
+func (b *batch) appendEvent(ev *record.Event) error {
+	ev.Seq, ev.Prev = b.head.Seq+1, b.head.Hash
+	ev.Clean()
+	if err := record.CheckEvent(&ev.Event); err != nil {
 		return err
 	}
-	body, err := b.event.encode(ev)
+	body, err := b.event.Encode(ev)
 	if err != nil {
 		return err
 	}
@@ -127,14 +129,14 @@ func (b *batch) appendEvent(ev *stored) error {
 		if len(b.times) > 0 { // taken by another page
 			room = make([]byte, 0, maxPage)
 		}
-		b.page, page = eventKey(ev.Seq), newPage(room, ev.Prev)
+		b.page, page = record.EventKey(ev.Seq), record.BeginPage(room, ev.Prev)
 	}
 	b.put(b.page, append(page, body...))
-	b.counters.take(ev)
+	b.counters.Take(ev)
 	b.times = append(b.times, eventTime{ev.Seq, ev.At})
-	b.head.seq, b.head.hash = ev.Seq, ev.Hash
-	if ev.Seq > b.policy.Site.TimeTrusted && ev.At.After(b.head.latest) {
-		b.head.latest = ev.At
+	b.head.Seq, b.head.Hash = ev.Seq, ev.Hash
+	if ev.Seq > b.policy.Site.TimeTrusted && ev.At.After(b.head.Latest) {
+		b.head.Latest = ev.At
 	}
 	return nil
 }
@@ -146,24 +148,24 @@ const checkpointEvents = 1024
 // checkpoint begins an empty batch with the counters that were moved since the last checkpoint, if there are many.
 func (b *batch) checkpoint() error {
 	w := b.w
-	if b.head.seq-b.head.countersAt < w.s.opts.checkpoint || w.space.full {
+	if b.head.Seq-b.head.CountersAt < w.s.opts.checkpoint || w.space.full {
 		return nil
 	}
-	b.leaves = make(map[access.ID]sum, len(w.moved))
+	b.leaves = make(map[access.ID]record.Sum, len(w.moved))
 	for device := range w.moved {
-		key := counterKey(device)
-		plain, err := w.counters.of(device).encode()
+		key := record.CounterKey(device)
+		plain, err := w.counters.Find(device).Encode()
 		if err != nil {
 			return fmt.Errorf("store: %v: %w", key, err)
 		}
 		if old, ok := w.leaves[device]; ok {
-			b.head.counters = b.head.counters.without(old)
+			b.head.Counters = b.head.Counters.Without(old)
 		}
-		b.leaves[device] = w.leaf.leaf(key, plain)
-		b.head.counters = b.head.counters.with(b.leaves[device])
+		b.leaves[device] = w.leaf.Leaf(key, plain)
+		b.head.Counters = b.head.Counters.With(b.leaves[device])
 		b.put(key, plain)
 	}
-	b.head.countersAt = b.head.seq
+	b.head.CountersAt = b.head.Seq
 	if !b.roomy() { // never while the arithmetic above holds; and without a checkpoint, opening only takes longer
 		*b = *w.newBatch()
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/record"
 )
 
 // sdCard is how much longer a sync takes on a Pi's card than on the disk of a machine that runs benchmarks, at the least.
@@ -96,7 +97,7 @@ func BenchmarkLoad(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := codecs.policy.New().With(img.records...); err != nil {
+		if _, err := record.Codecs.Policy.New().With(img.records...); err != nil {
 			b.Fatal(err)
 		}
 	}

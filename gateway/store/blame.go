@@ -10,6 +10,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/record"
 )
 
 // blamePolicy names the record that makes the policy disagree with its digest, by the lists of what each policy event wrote.
@@ -22,28 +23,28 @@ func (s *Store) blamePolicy(ctx context.Context, txn *badger.Txn) error {
 
 // compareChanges holds the policy records against the lists of what was written and names the first that differs.
 func (s *Store) compareChanges(ctx context.Context, txn *badger.Txn) error {
-	want := make(map[recordKey][]byte) // empty: deleted
-	err := s.each(ctx, txn, kindChange, func(_ recordKey, plain []byte) error {
-		rec, err := decode[changeRecord](plain)
+	want := make(map[record.Key][]byte) // empty: deleted
+	err := s.each(ctx, txn, record.KindChange, func(_ record.Key, plain []byte) error {
+		rec, err := record.Decode[record.ChangeRecord](plain)
 		for _, c := range rec.Changed {
-			want[recordKey(c.Key)] = c.Leaf
+			want[record.Key(c.Key)] = c.Leaf
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	leaf := newLeafer(s.keys.Digest)
-	seen := make(map[recordKey]bool)
-	for _, c := range codecs.rows {
-		err := s.each(ctx, txn, c.prefix(), func(key recordKey, plain []byte) error {
+	leaf := record.NewLeafer(s.keys.Digest)
+	seen := make(map[record.Key]bool)
+	for _, c := range record.Codecs.Rows {
+		err := s.each(ctx, txn, c.Prefix(), func(key record.Key, plain []byte) error {
 			seen[key] = true
 			switch short, known := want[key]; {
 			case !known:
 				return fmt.Errorf("no policy event wrote it: %w", ErrCorrupt)
 			case len(short) == 0:
 				return fmt.Errorf("it was deleted and is back: %w", ErrCorrupt)
-			case !bytes.Equal(short, shorten(leaf.leaf(key, plain))):
+			case !bytes.Equal(short, shorten(leaf.Leaf(key, plain))):
 				return fmt.Errorf("not as it was last written: %w", ErrCorrupt)
 			}
 			return nil
@@ -61,8 +62,8 @@ func (s *Store) compareChanges(ctx context.Context, txn *badger.Txn) error {
 }
 
 // shorten is the part of a leaf that a change record keeps: enough to tell versions of a record apart.
-func shorten(leaf sum) []byte {
-	b := leaf.bytes()
+func shorten(leaf record.Sum) []byte {
+	b := leaf.Bytes()
 	return b[:16]
 }
 
@@ -72,18 +73,18 @@ func (s *Store) blameCounters(ctx context.Context, txn *badger.Txn, img *image) 
 	if err != nil {
 		return err
 	}
-	if err := compareCounters(want, img.counters.under); err != nil {
+	if err := compareCounters(want, img.counters.Under); err != nil {
 		return err
 	}
 	return fmt.Errorf("store: counters: the records do not agree with their digest: %w", ErrCorrupt)
 }
 
 // replayCounters works out from the chain alone what the counter records must be.
-func (s *Store) replayCounters(ctx context.Context, txn *badger.Txn, h *head) (*counters, error) {
-	want := newCounters(nil)
-	err := s.walk(ctx, txn, h, 0, access.Hash{}, func(ev *stored) error {
-		if ev.Seq <= h.countersAt {
-			want.take(ev)
+func (s *Store) replayCounters(ctx context.Context, txn *badger.Txn, h *record.Head) (*record.Counters, error) {
+	want := record.NewCounters(nil)
+	err := s.walk(ctx, txn, h, 0, access.Hash{}, func(ev *record.Event) error {
+		if ev.Seq <= h.CountersAt {
+			want.Take(ev)
 		}
 		return nil
 	})
@@ -92,22 +93,22 @@ func (s *Store) replayCounters(ctx context.Context, txn *badger.Txn, h *head) (*
 
 // compareCounters names the first counter in got that is not as the chain has it. The attempt, and when it was decided, are not in events of
 // version 1.
-func compareCounters(want, got *counters) error {
-	for _, id := range slices.Sorted(maps.Keys(want.byDevice)) {
-		w, g := *want.of(id), got.of(id)
+func compareCounters(want, got *record.Counters) error {
+	for _, id := range slices.Sorted(maps.Keys(want.ByDevice)) {
+		w, g := *want.Find(id), got.Find(id)
 		if g == nil {
-			return fmt.Errorf("store: %v: missing: %w", counterKey(id), ErrCorrupt)
+			return fmt.Errorf("store: %v: missing: %w", record.CounterKey(id), ErrCorrupt)
 		}
-		if w.digest == [32]byte{} {
-			w.digest, w.at = g.digest, g.at
+		if w.Digest == [32]byte{} {
+			w.Digest, w.At = g.Digest, g.At
 		}
 		if w != *g {
-			return fmt.Errorf("store: %v: at %d, and the chain says %d: %w", counterKey(id), g.last, w.last, ErrCorrupt)
+			return fmt.Errorf("store: %v: at %d, and the chain says %d: %w", record.CounterKey(id), g.Last, w.Last, ErrCorrupt)
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(got.byDevice)) {
-		if want.of(id) == nil {
-			return fmt.Errorf("store: %v: no event moved it: %w", counterKey(id), ErrCorrupt)
+	for _, id := range slices.Sorted(maps.Keys(got.ByDevice)) {
+		if want.Find(id) == nil {
+			return fmt.Errorf("store: %v: no event moved it: %w", record.CounterKey(id), ErrCorrupt)
 		}
 	}
 	return nil

@@ -8,17 +8,18 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/record"
 )
 
 // chain reads events by their number in one transaction. It keeps the last page, so that neighbours cost nothing.
 type chain struct {
 	s    *Store
 	txn  *badger.Txn
-	page []stored
+	page []record.Event
 }
 
 // event returns the event with that number. One that is not there is ErrCorrupt.
-func (c *chain) event(seq uint64) (*stored, error) {
+func (c *chain) event(seq uint64) (*record.Event, error) {
 	if ev := c.onPage(seq); ev != nil {
 		return ev, nil
 	}
@@ -26,11 +27,11 @@ func (c *chain) event(seq uint64) (*stored, error) {
 	if first == 0 {
 		return nil, fmt.Errorf("store: event %d: missing: %w", seq, ErrCorrupt)
 	}
-	plain, err := c.s.get(c.txn, eventKey(first))
+	plain, err := c.s.get(c.txn, record.EventKey(first))
 	if err != nil {
 		return nil, err
 	}
-	if c.page, err = decodePage(first, plain); err != nil {
+	if c.page, err = record.DecodePage(first, plain); err != nil {
 		return nil, fmt.Errorf("store: event %d: %w", first, err)
 	}
 	if ev := c.onPage(seq); ev != nil {
@@ -39,7 +40,7 @@ func (c *chain) event(seq uint64) (*stored, error) {
 	return nil, fmt.Errorf("store: event %d: missing: %w", seq, ErrCorrupt)
 }
 
-func (c *chain) onPage(seq uint64) *stored {
+func (c *chain) onPage(seq uint64) *record.Event {
 	if len(c.page) == 0 || seq < c.page[0].Seq || seq-c.page[0].Seq >= uint64(len(c.page)) {
 		return nil
 	}
@@ -60,23 +61,23 @@ func (c *chain) hash(seq uint64) (access.Hash, error) {
 
 // pageOf returns the number of the first event on the page that seq must be on, 0 if there is none.
 func pageOf(txn *badger.Txn, seq uint64) uint64 {
-	if _, err := txn.Get([]byte(eventKey(seq))); err == nil {
+	if _, err := txn.Get([]byte(record.EventKey(seq))); err == nil {
 		return seq
 	}
 	it := txn.NewIterator(badger.IteratorOptions{Reverse: true})
 	defer it.Close()
-	it.Seek([]byte(eventKey(seq)))
-	if !it.ValidForPrefix([]byte{kindEvent}) {
+	it.Seek([]byte(record.EventKey(seq)))
+	if !it.ValidForPrefix([]byte{record.KindEvent}) {
 		return 0
 	}
-	return recordKey(it.Item().Key()).seq()
+	return record.Key(it.Item().Key()).Seq()
 }
 
 // walk checks that the events after seq, whose hash is prev, follow one another to the head, and shows each to seen. It names the first event
 // that is missing, does not open, or does not follow the one before. An error from seen gets the event's name.
-func (s *Store) walk(ctx context.Context, txn *badger.Txn, h *head, seq uint64, prev access.Hash, seen func(*stored) error) error {
-	err := s.from(ctx, txn, eventKey(seq+1), func(key recordKey, plain []byte) error {
-		page, err := decodePage(key.seq(), plain)
+func (s *Store) walk(ctx context.Context, txn *badger.Txn, h *record.Head, seq uint64, prev access.Hash, seen func(*record.Event) error) error {
+	err := s.from(ctx, txn, record.EventKey(seq+1), func(key record.Key, plain []byte) error {
+		page, err := record.DecodePage(key.Seq(), plain)
 		if err != nil {
 			return fmt.Errorf("store: %v: %w", key, err)
 		}
@@ -87,8 +88,8 @@ func (s *Store) walk(ctx context.Context, txn *badger.Txn, h *head, seq uint64, 
 				err = fmt.Errorf("event %d is missing before it: %w", seq, ErrCorrupt)
 			case ev.Prev != prev:
 				err = fmt.Errorf("does not follow event %d: %w", seq-1, ErrCorrupt)
-			case seq > h.seq:
-				return fmt.Errorf("store: %v: older than event %d: %w", headKey, seq, ErrCorrupt)
+			case seq > h.Seq:
+				return fmt.Errorf("store: %v: older than event %d: %w", record.HeadKey, seq, ErrCorrupt)
 			default:
 				err = seen(ev)
 			}
@@ -102,9 +103,9 @@ func (s *Store) walk(ctx context.Context, txn *badger.Txn, h *head, seq uint64, 
 	switch {
 	case err != nil:
 		return err
-	case seq < h.seq:
-		return fmt.Errorf("store: event %d: missing: the head says there are %d: %w", seq+1, h.seq, ErrCorrupt)
-	case prev != h.hash:
+	case seq < h.Seq:
+		return fmt.Errorf("store: event %d: missing: the head says there are %d: %w", seq+1, h.Seq, ErrCorrupt)
+	case prev != h.Hash:
 		return fmt.Errorf("store: event %d: its hash is not the head's: %w", seq, ErrCorrupt)
 	}
 	return nil
@@ -114,9 +115,9 @@ func (s *Store) walk(ctx context.Context, txn *badger.Txn, h *head, seq uint64, 
 func lastPage(txn *badger.Txn) uint64 {
 	it := txn.NewIterator(badger.IteratorOptions{Reverse: true})
 	defer it.Close()
-	it.Seek(append([]byte{kindEvent}, bytes.Repeat([]byte{0xff}, 9)...))
-	if !it.ValidForPrefix([]byte{kindEvent}) {
+	it.Seek(append([]byte{record.KindEvent}, bytes.Repeat([]byte{0xff}, 9)...))
+	if !it.ValidForPrefix([]byte{record.KindEvent}) {
 		return 0
 	}
-	return recordKey(it.Item().Key()).seq()
+	return record.Key(it.Item().Key()).Seq()
 }

@@ -12,10 +12,11 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/record"
 )
 
 // counterRecords is how many counters are on disk.
-func counterRecords(s *Store) uint64 { return s.now.Load().head.counters.count }
+func counterRecords(s *Store) uint64 { return s.now.Load().head.Counters.Count }
 
 // TestCountersHoldWithoutTheirRecords opens a store whose counters are partly or wholly in the chain alone.
 func TestCountersHoldWithoutTheirRecords(t *testing.T) {
@@ -51,7 +52,7 @@ func TestCountersHoldWithoutTheirRecords(t *testing.T) {
 					t.Errorf("another card: got %+v, want replayed", got)
 				}
 			}
-			c.move(repeatWindow + 1)
+			c.move(record.RepeatWindow + 1)
 			if got := mustAdmit(t, s, scan(s, 6)); got.Duplicate || got.Decision.Reason != access.ReasonReplayed {
 				t.Errorf("past a minute: got %+v, want replayed", got)
 			}
@@ -117,8 +118,8 @@ func TestLargestCheckpointFits(t *testing.T) {
 		if got := mustAdmit(t, s, a); got.Last != 1 || got.Decision.Granted {
 			t.Errorf("got %+v, want the counter kept", got)
 		}
-		if w := s.now.Load().head; w.seq-w.countersAt > 8 {
-			t.Errorf("got a checkpoint at %d of %d events", w.countersAt, w.seq)
+		if w := s.now.Load().head; w.Seq-w.CountersAt > 8 {
+			t.Errorf("got a checkpoint at %d of %d events", w.CountersAt, w.Seq)
 		}
 	}
 }
@@ -127,7 +128,7 @@ func TestLargestCheckpointFits(t *testing.T) {
 func TestCounterTextIsBounded(t *testing.T) {
 	s := built(t, Options{})
 	adm := mustAdmit(t, s, scan(s, 1))
-	_, err := s.Record(context.Background(), access.Event{Kind: access.EventReceipt, Cause: adm.Seq, Outcome: access.Outcome(strings.Repeat("x", maxCounterText+1))})
+	_, err := s.Record(context.Background(), access.Event{Kind: access.EventReceipt, Cause: adm.Seq, Outcome: access.Outcome(strings.Repeat("x", record.MaxCounterText+1))})
 	if !errors.Is(err, ErrRefused) {
 		t.Errorf("got %v, want ErrRefused", err)
 	}
@@ -179,15 +180,15 @@ func TestTwoCountersOfOneEvent(t *testing.T) {
 	mustAdmit(t, s, a)
 	mustRecord(t, s, access.Event{Kind: access.EventReport})
 	h := s.now.Load().head
-	front, back := counterKey(id("front-reader")), counterKey(id("back-reader"))
+	front, back := record.CounterKey(id("front-reader")), record.CounterKey(id("back-reader"))
 	closeChecked(t, s)
-	for name, change := range map[string]func(mine *counter, other counter){
-		"of one event":   func(mine *counter, other counter) { mine.seq = other.seq },
-		"of no event":    func(mine *counter, _ counter) { mine.seq = 0 },
-		"of one to come": func(mine *counter, _ counter) { mine.seq = h.countersAt + 1 },
+	for name, change := range map[string]func(mine *record.Counter, other record.Counter){
+		"of one event":   func(mine *record.Counter, other record.Counter) { mine.Seq = other.Seq },
+		"of no event":    func(mine *record.Counter, _ record.Counter) { mine.Seq = 0 },
+		"of one to come": func(mine *record.Counter, _ record.Counter) { mine.Seq = h.CountersAt + 1 },
 	} {
 		raw(t, o.Dir, func(txn *badger.Txn) error {
-			leaf := newLeafer(s.keys.Digest)
+			leaf := record.NewLeafer(s.keys.Digest)
 			pf, err := s.get(txn, front)
 			if err != nil {
 				return err
@@ -196,17 +197,17 @@ func TestTwoCountersOfOneEvent(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			mine, err1 := decodeCounter(pf)
-			other, err2 := decodeCounter(pb)
+			mine, err1 := record.DecodeCounter(pf)
+			other, err2 := record.DecodeCounter(pb)
 			change(&mine, other)
-			mine.last = 1
-			forged, err3 := mine.encode()
+			mine.Last = 1
+			forged, err3 := mine.Encode()
 			head := h
-			head.counters = head.counters.without(leaf.leaf(front, pf)).with(leaf.leaf(front, forged))
-			hp, err4 := head.encode()
+			head.Counters = head.Counters.Without(leaf.Leaf(front, pf)).With(leaf.Leaf(front, forged))
+			hp, err4 := head.Encode()
 			h = head
 			return errors.Join(err1, err2, err3, err4, txn.Set([]byte(front), s.sealer.Seal(string(front), forged)),
-				txn.Set([]byte(headKey), s.sealer.Seal(string(headKey), hp)))
+				txn.Set([]byte(record.HeadKey), s.sealer.Seal(string(record.HeadKey), hp)))
 		})
 		if got := refused(t, o); !strings.Contains(got, "counter") {
 			t.Errorf("%s: got %q, want the counter named", name, got)

@@ -18,6 +18,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/store/folder"
+	"latchkey/gateway/store/record"
 )
 
 // shape is a store whose files are damaged.
@@ -215,7 +216,7 @@ func head3(s string) string {
 
 func namesRecord(text string) bool {
 	for letter := range byte(128) {
-		if name, ok := kindName(letter); ok && strings.HasPrefix(text, "store: "+name+" ") {
+		if name, ok := record.NameKind(letter); ok && strings.HasPrefix(text, "store: "+name+" ") {
 			return true
 		}
 	}

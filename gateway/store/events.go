@@ -9,6 +9,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/record"
 )
 
 // Record chains an event that is neither a decision nor a policy change and returns it, durable, with Seq, Prev, Hash and, if it was
@@ -21,7 +22,7 @@ func (s *Store) Record(ctx context.Context, ev access.Event) (access.Event, erro
 // RecordQueued is Record for who need not wait for the disk. queued is called once: when whatever is asked of the store later sees the event and
 // is not durable before it, or when the event is refused.
 func (s *Store) RecordQueued(ctx context.Context, ev access.Event, queued func()) (access.Event, error) {
-	st := stored{Event: ev}
+	st := record.Event{Event: ev}
 	r := &request{run: func(b *batch) error { return b.record(&st) }, queued: queued}
 	if err := s.submit(ctx, r); err != nil {
 		return access.Event{}, err
@@ -29,7 +30,7 @@ func (s *Store) RecordQueued(ctx context.Context, ev access.Event, queued func()
 	return st.Event, nil
 }
 
-func (b *batch) record(ev *stored) error {
+func (b *batch) record(ev *record.Event) error {
 	if ev.Kind == access.EventDecision || ev.Kind == access.EventPolicy || ev.Kind == "" {
 		return fmt.Errorf("store: record %q event: %w", ev.Kind, ErrRefused)
 	}
@@ -42,9 +43,9 @@ func (b *batch) record(ev *stored) error {
 	}
 	ev.Digest = access.Hash{}
 	if ev.Kind == access.EventStart {
-		ev.Digest = b.head.policy.sum.bytes()
+		ev.Digest = b.head.Policy.Sum.Bytes()
 	}
-	if ev.Kind == access.EventReceipt && (ev.Cause == 0 || ev.Cause > b.head.seq) {
+	if ev.Kind == access.EventReceipt && (ev.Cause == 0 || ev.Cause > b.head.Seq) {
 		return fmt.Errorf("store: receipt of event %d: there is none: %w", ev.Cause, ErrRefused)
 	}
 	return b.appendEvent(ev)

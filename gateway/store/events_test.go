@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/record"
 )
 
 func TestRecordFillsTheChain(t *testing.T) {
@@ -36,7 +37,7 @@ func TestRecordRefuses(t *testing.T) {
 		"a policy change":       {Kind: access.EventPolicy},
 		"no kind":               {},
 		"a whole UID":           {Kind: access.EventReport, Card: "04a1b2c3d4e580"},
-		"too much text":         {Kind: access.EventReport, Detail: strings.Repeat("x", maxEventText)},
+		"too much text":         {Kind: access.EventReport, Detail: strings.Repeat("x", record.MaxEventText)},
 		"a time beyond storing": {Kind: access.EventReport, At: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)},
 		"a receipt of nothing":  {Kind: access.EventReceipt},
 		"a receipt to come":     {Kind: access.EventReceipt, Cause: 1000},

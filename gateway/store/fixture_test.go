@@ -19,6 +19,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/record"
 	"latchkey/keys"
 )
 
@@ -165,7 +166,7 @@ func writeFixture(t *testing.T) {
 	closeChecked(t, s)
 	all := rawAll(t, o.Dir)
 	var dump bytes.Buffer
-	var names []recordKey
+	var names []record.Key
 	for key := range all {
 		names = append(names, key)
 	}
@@ -195,48 +196,48 @@ func writeFixture(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	s := mustOpen(f, Options{})
 	for _, c := range house(s) {
-		key, plain, err := encodeRecord(c.Put)
+		key, plain, err := record.EncodeRecord(c.Put)
 		if err != nil {
 			f.Fatal(err)
 		}
 		f.Add(string(key), plain)
 	}
-	signIn, err := encode(1, signInRecord{[]byte("signed in"), stampOf(newClock().Now())})
+	signIn, err := record.Encode(1, signInRecord{[]byte("signed in"), record.MakeStamp(newClock().Now())})
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(string(signInKey(cookie("phone"))), signIn)
+	f.Add(string(record.SignInKey(cookie("phone"))), signIn)
 	address, err := encodeAddress(netip.MustParseAddrPort("[2001:db8::1]:5684"))
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(string(addressKey(id("front-lock"))), address)
-	var event encoding
-	page := newPage(nil, access.Hash{})
+	f.Add(string(record.AddressKey(id("front-lock"))), address)
+	var event record.Encoder
+	page := record.BeginPage(nil, access.Hash{})
 	for seq := range uint64(3) {
-		ev := stored{Event: access.Event{Seq: seq + 1, At: newClock().Now(), Kind: access.EventStart, Digest: access.Hash{1}}, attempt: [32]byte{byte(seq)}}
-		body, err := event.encode(&ev)
+		ev := record.Event{Event: access.Event{Seq: seq + 1, At: newClock().Now(), Kind: access.EventStart, Digest: access.Hash{1}}, Attempt: [32]byte{byte(seq)}}
+		body, err := event.Encode(&ev)
 		if err != nil {
 			f.Fatal(err)
 		}
 		page = append(page, body...)
 	}
-	f.Add(string(eventKey(1)), page)
+	f.Add(string(record.EventKey(1)), page)
 	f.Fuzz(func(t *testing.T, key string, plain []byte) {
-		if recordKey(key).kind() == kindEvent {
-			page, err := decodePage(recordKey(key).seq(), plain)
+		if record.Key(key).Kind() == record.KindEvent {
+			page, err := record.DecodePage(record.Key(key).Seq(), plain)
 			if err != nil {
 				return
 			}
-			again := newPage(nil, page[0].Prev)
+			again := record.BeginPage(nil, page[0].Prev)
 			for _, ev := range page {
-				body, err := event.encode(&ev)
+				body, err := event.Encode(&ev)
 				if err != nil {
 					t.Fatal(err)
 				}
 				again = append(again, body...)
 			}
-			back, err := decodePage(page[0].Seq, again)
+			back, err := record.DecodePage(page[0].Seq, again)
 			if err != nil || len(back) != len(page) {
 				t.Fatalf("got %+v, %v, want %+v", back, err, page)
 			}
@@ -248,22 +249,22 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		if recordKey(key).kind() == kindSignIn {
-			r, err := decodeSignIn(recordKey(key), plain)
+		if record.Key(key).Kind() == record.KindSignIn {
+			r, err := decodeSignIn(record.Key(key), plain)
 			if err != nil {
 				return
 			}
-			again, err := encode(1, signInRecord{r.Data, stampOf(r.Expiry.time())})
+			again, err := record.Encode(1, signInRecord{r.Data, record.MakeStamp(r.Expiry.Time())})
 			if err != nil {
 				t.Fatal(err)
 			}
-			back, err := decodeSignIn(recordKey(key), again)
-			if err != nil || !bytes.Equal(back.Data, r.Data) || !back.Expiry.time().Equal(r.Expiry.time()) {
+			back, err := decodeSignIn(record.Key(key), again)
+			if err != nil || !bytes.Equal(back.Data, r.Data) || !back.Expiry.Time().Equal(r.Expiry.Time()) {
 				t.Errorf("got %+v, %v, want %+v", back, err, r)
 			}
 			return
 		}
-		if recordKey(key).kind() == kindAddress {
+		if record.Key(key).Kind() == record.KindAddress {
 			at, err := decodeAddress(plain)
 			if err != nil {
 				return
@@ -274,19 +275,19 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		r, err := decodeRecord(recordKey(key), plain)
+		r, err := record.DecodeRecord(record.Key(key), plain)
 		if err != nil {
 			return
 		}
-		k, once, err := encodeRecord(r)
+		k, once, err := record.EncodeRecord(r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err = decodeRecord(k, once)
+		r, err = record.DecodeRecord(k, once)
 		if err != nil {
 			t.Fatalf("reads and is written so that it does not: %v", err)
 		}
-		if _, twice, err := encodeRecord(r); err != nil || !bytes.Equal(once, twice) {
+		if _, twice, err := record.EncodeRecord(r); err != nil || !bytes.Equal(once, twice) {
 			t.Errorf("%v: got %x, then %x", k, once, twice)
 		}
 	})

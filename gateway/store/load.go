@@ -11,19 +11,20 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/store/folder"
+	"latchkey/gateway/store/record"
 )
 
 // image is what one reading of the database found: everything but the chain's past.
 type image struct {
-	head     head
-	records  []access.Change // every policy record, as a Put
-	policy   tally           // computed, not as recorded
-	counters *counters       // moved by the events since head.countersAt, over the counter records
-	leaves   map[access.ID]sum
-	counted  tally                        // computed, over the counter records
-	odd      error                        // a counter record that names an event it cannot be of
-	signIns  map[recordKey]time.Time      // when each expires
-	addrs    map[recordKey]netip.AddrPort // where each device was last
+	head     record.Head
+	records  []access.Change  // every policy record, as a Put
+	policy   record.Tally     // computed, not as recorded
+	counters *record.Counters // moved by the events since head.countersAt, over the counter records
+	leaves   map[access.ID]record.Sum
+	counted  record.Tally                  // computed, over the counter records
+	odd      error                         // a counter record that names an event it cannot be of
+	signIns  map[record.Key]time.Time      // when each expires
+	addrs    map[record.Key]netip.AddrPort // where each device was last
 }
 
 // load reads and checks the database, or makes it, and returns the writer that goes on from there.
@@ -42,11 +43,11 @@ func (s *Store) load(ctx context.Context, sp space, state folder.State) (*writer
 	if err != nil {
 		return nil, err
 	}
-	p, err := codecs.policy.New().With(img.records...)
+	p, err := record.Codecs.Policy.New().With(img.records...)
 	if err != nil {
 		return nil, fmt.Errorf("store: policy: %w: %w", ErrCorrupt, err)
 	}
-	w := &writer{s: s, leaf: newLeafer(s.keys.Digest), space: sp, counters: img.counters.under, moved: make(map[access.ID]struct{}),
+	w := &writer{s: s, leaf: record.NewLeafer(s.keys.Digest), space: sp, counters: img.counters.Under, moved: make(map[access.ID]struct{}),
 		leaves: img.leaves, signIns: img.signIns, addrs: img.addrs}
 	w.settle(img.counters)
 	s.now.Store(&published{policy: p, kept: p, head: img.head})
@@ -58,16 +59,16 @@ func (s *Store) load(ctx context.Context, sp space, state folder.State) (*writer
 
 // create writes the records that every store has.
 func (s *Store) create() error {
-	format, err := encode(1, formatRecord{Format: folder.FormatVersion, Created: stampOf(s.opts.Now())})
+	format, err := record.Encode(1, record.FormatRecord{Format: folder.FormatVersion, Created: record.MakeStamp(s.opts.Now())})
 	if err != nil {
-		return fmt.Errorf("store: %v: %w", formatKey, err)
+		return fmt.Errorf("store: %v: %w", record.FormatKey, err)
 	}
-	h, err := new(head).encode()
+	h, err := new(record.Head).Encode()
 	if err != nil {
-		return fmt.Errorf("store: %v: %w", headKey, err)
+		return fmt.Errorf("store: %v: %w", record.HeadKey, err)
 	}
 	err = s.db.Update(func(txn *badger.Txn) error {
-		return errors.Join(txn.Set([]byte(formatKey), s.sealer.Seal(string(formatKey), format)), txn.Set([]byte(headKey), s.sealer.Seal(string(headKey), h)))
+		return errors.Join(txn.Set([]byte(record.FormatKey), s.sealer.Seal(string(record.FormatKey), format)), txn.Set([]byte(record.HeadKey), s.sealer.Seal(string(record.HeadKey), h)))
 	})
 	if err != nil {
 		return fmt.Errorf("store: create: %w", err)
@@ -77,52 +78,52 @@ func (s *Store) create() error {
 
 // read reads everything but the chain's past and returns it only if it agrees with itself.
 func (s *Store) read(ctx context.Context, txn *badger.Txn) (*image, error) {
-	records := newCounters(nil)
-	img := &image{counters: newCounters(records), leaves: make(map[access.ID]sum), signIns: make(map[recordKey]time.Time),
-		addrs: make(map[recordKey]netip.AddrPort)}
+	records := record.NewCounters(nil)
+	img := &image{counters: record.NewCounters(records), leaves: make(map[access.ID]record.Sum), signIns: make(map[record.Key]time.Time),
+		addrs: make(map[record.Key]netip.AddrPort)}
 	if err := s.readMeta(txn, img); err != nil {
 		return nil, err
 	}
-	leaf := newLeafer(s.keys.Digest)
-	for _, c := range codecs.rows {
-		err := s.each(ctx, txn, c.prefix(), func(key recordKey, plain []byte) error {
-			r, err := c.decode(key, plain)
+	leaf := record.NewLeafer(s.keys.Digest)
+	for _, c := range record.Codecs.Rows {
+		err := s.each(ctx, txn, c.Prefix(), func(key record.Key, plain []byte) error {
+			r, err := c.Decode(key, plain)
 			if err != nil {
 				return err
 			}
 			img.records = append(img.records, access.Change{Put: r})
-			img.policy = img.policy.with(leaf.leaf(key, plain))
+			img.policy = img.policy.With(leaf.Leaf(key, plain))
 			return nil
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	err := s.each(ctx, txn, kindCounter, func(key recordKey, plain []byte) error {
-		c, err := decodeCounter(plain)
+	err := s.each(ctx, txn, record.KindCounter, func(key record.Key, plain []byte) error {
+		c, err := record.DecodeCounter(plain)
 		if err != nil {
 			return err
 		}
-		if _, taken := records.bySeq[c.seq]; taken || c.seq == 0 || c.seq > img.head.countersAt {
-			img.odd = fmt.Errorf("store: %v: event %d did not move it: %w", key, c.seq, ErrCorrupt)
+		if _, taken := records.BySeq[c.Seq]; taken || c.Seq == 0 || c.Seq > img.head.CountersAt {
+			img.odd = fmt.Errorf("store: %v: event %d did not move it: %w", key, c.Seq, ErrCorrupt)
 		}
-		records.put(key.id(), &c)
-		img.leaves[key.id()] = leaf.leaf(key, plain)
-		img.counted = img.counted.with(img.leaves[key.id()])
+		records.Put(key.ID(), &c)
+		img.leaves[key.ID()] = leaf.Leaf(key, plain)
+		img.counted = img.counted.With(img.leaves[key.ID()])
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	err = s.each(ctx, txn, kindSignIn, func(key recordKey, plain []byte) error {
+	err = s.each(ctx, txn, record.KindSignIn, func(key record.Key, plain []byte) error {
 		r, err := decodeSignIn(key, plain)
-		img.signIns[key] = r.Expiry.time()
+		img.signIns[key] = r.Expiry.Time()
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	err = s.each(ctx, txn, kindAddress, func(key recordKey, plain []byte) (err error) {
+	err = s.each(ctx, txn, record.KindAddress, func(key record.Key, plain []byte) (err error) {
 		img.addrs[key], err = decodeAddress(plain)
 		return err
 	})
@@ -133,22 +134,22 @@ func (s *Store) read(ctx context.Context, txn *badger.Txn) (*image, error) {
 }
 
 func (s *Store) readMeta(txn *badger.Txn, img *image) error {
-	plain, err := s.get(txn, formatKey)
+	plain, err := s.get(txn, record.FormatKey)
 	if err != nil {
 		return err
 	}
-	f, err := decode[formatRecord](plain)
+	f, err := record.Decode[record.FormatRecord](plain)
 	if err != nil {
-		return fmt.Errorf("store: %v: %w", formatKey, err)
+		return fmt.Errorf("store: %v: %w", record.FormatKey, err)
 	}
 	if f.Format > folder.FormatVersion {
 		return fmt.Errorf("store: format %d, this program reads up to %d: %w", f.Format, folder.FormatVersion, ErrFormat)
 	}
-	if plain, err = s.get(txn, headKey); err != nil {
+	if plain, err = s.get(txn, record.HeadKey); err != nil {
 		return err
 	}
-	if img.head, err = decodeHead(plain); err != nil {
-		return fmt.Errorf("store: %v: %w", headKey, err)
+	if img.head, err = record.DecodeHead(plain); err != nil {
+		return fmt.Errorf("store: %v: %w", record.HeadKey, err)
 	}
 	return nil
 }
@@ -156,40 +157,40 @@ func (s *Store) readMeta(txn *badger.Txn, img *image) error {
 // agree holds head, chain, policy and counters against one another.
 func (s *Store) agree(ctx context.Context, txn *badger.Txn, img *image) error {
 	h := &img.head
-	if last := lastPage(txn); last > h.seq {
-		return fmt.Errorf("store: %v: older than event %d: %w", headKey, last, ErrCorrupt)
+	if last := lastPage(txn); last > h.Seq {
+		return fmt.Errorf("store: %v: older than event %d: %w", record.HeadKey, last, ErrCorrupt)
 	}
 	chain := chain{s: s, txn: txn}
-	from, err := chain.hash(h.countersAt)
+	from, err := chain.hash(h.CountersAt)
 	if err != nil {
 		return err
 	}
-	if err := s.walk(ctx, txn, h, h.countersAt, from, func(ev *stored) error { img.counters.take(ev); return nil }); err != nil {
+	if err := s.walk(ctx, txn, h, h.CountersAt, from, func(ev *record.Event) error { img.counters.Take(ev); return nil }); err != nil {
 		return err
 	}
 	if img.odd != nil {
 		return img.odd
 	}
-	if img.policy != h.policy {
+	if img.policy != h.Policy {
 		return s.blamePolicy(ctx, txn)
 	}
-	if h.policyAt == 0 {
-		if h.policy.count != 0 {
-			return fmt.Errorf("store: %v: records without a policy event: %w", headKey, ErrCorrupt)
+	if h.PolicyAt == 0 {
+		if h.Policy.Count != 0 {
+			return fmt.Errorf("store: %v: records without a policy event: %w", record.HeadKey, ErrCorrupt)
 		}
-	} else if ev, err := chain.event(h.policyAt); err != nil {
+	} else if ev, err := chain.event(h.PolicyAt); err != nil {
 		return err
-	} else if ev.Kind != access.EventPolicy || ev.Digest != h.policy.sum.bytes() {
-		return fmt.Errorf("store: event %d: does not carry the policy's digest: %w", h.policyAt, ErrCorrupt)
+	} else if ev.Kind != access.EventPolicy || ev.Digest != h.Policy.Sum.Bytes() {
+		return fmt.Errorf("store: event %d: does not carry the policy's digest: %w", h.PolicyAt, ErrCorrupt)
 	}
-	if img.counted != h.counters {
+	if img.counted != h.Counters {
 		return s.blameCounters(ctx, txn, img)
 	}
 	return nil
 }
 
 // get returns a record's plaintext. A record that must be there and is not is ErrCorrupt.
-func (s *Store) get(txn *badger.Txn, key recordKey) ([]byte, error) {
+func (s *Store) get(txn *badger.Txn, key record.Key) ([]byte, error) {
 	plain, err := s.find(txn, key)
 	if err == nil && plain == nil {
 		err = fmt.Errorf("store: %v: missing: %w", key, ErrCorrupt)
@@ -198,7 +199,7 @@ func (s *Store) get(txn *badger.Txn, key recordKey) ([]byte, error) {
 }
 
 // find returns a record's plaintext, nil if there is none.
-func (s *Store) find(txn *badger.Txn, key recordKey) ([]byte, error) {
+func (s *Store) find(txn *badger.Txn, key record.Key) ([]byte, error) {
 	item, err := txn.Get([]byte(key))
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, nil
@@ -209,7 +210,7 @@ func (s *Store) find(txn *badger.Txn, key recordKey) ([]byte, error) {
 	return s.unseal(key, item)
 }
 
-func (s *Store) unseal(key recordKey, item *badger.Item) (plain []byte, err error) {
+func (s *Store) unseal(key record.Key, item *badger.Item) (plain []byte, err error) {
 	verr := item.Value(func(v []byte) error {
 		plain, err = s.sealer.Open(string(key), v)
 		return nil
@@ -221,8 +222,8 @@ func (s *Store) unseal(key recordKey, item *badger.Item) (plain []byte, err erro
 }
 
 // each calls f with every record of a kind, in key order. An error from f gets the record's name.
-func (s *Store) each(ctx context.Context, txn *badger.Txn, kind byte, f func(recordKey, []byte) error) error {
-	return s.from(ctx, txn, recordKey(kind), func(key recordKey, plain []byte) error {
+func (s *Store) each(ctx context.Context, txn *badger.Txn, kind byte, f func(record.Key, []byte) error) error {
+	return s.from(ctx, txn, record.Key(kind), func(key record.Key, plain []byte) error {
 		if err := f(key, plain); err != nil {
 			return fmt.Errorf("store: %v: %w", key, err)
 		}
@@ -231,15 +232,15 @@ func (s *Store) each(ctx context.Context, txn *badger.Txn, kind byte, f func(rec
 }
 
 // from calls f with every record of one kind from a Badger key on.
-func (s *Store) from(ctx context.Context, txn *badger.Txn, start recordKey, f func(recordKey, []byte) error) error {
+func (s *Store) from(ctx context.Context, txn *badger.Txn, start record.Key, f func(record.Key, []byte) error) error {
 	// Nothing is fetched ahead: Badger does that in goroutines of its own, where a panic at a damaged file ends the process.
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{start.kind()}})
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{start.Kind()}})
 	defer it.Close()
 	for it.Seek([]byte(start)); it.Valid(); it.Next() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		key := recordKey(it.Item().Key())
+		key := record.Key(it.Item().Key())
 		plain, err := s.unseal(key, it.Item())
 		if err != nil {
 			return err

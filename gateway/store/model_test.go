@@ -11,6 +11,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/record"
 )
 
 // model is what the store must do, in the most naive way.
@@ -104,7 +105,7 @@ func agree(t *testing.T, r *rand.Rand, steps int) {
 		return nil
 	}}
 	s := mustOpen(t, o)
-	m := &model{policy: codecs.policy.New(), counter: map[access.ID]modelCounter{}, signIns: map[string]modelSignIn{}}
+	m := &model{policy: record.Codecs.Policy.New(), counter: map[access.ID]modelCounter{}, signIns: map[string]modelSignIn{}}
 	apply := func(changes ...access.Change) {
 		next, want := m.policy.With(changes...)
 		_, err := s.Apply(ctx, "test", changes...)

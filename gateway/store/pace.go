@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"latchkey/gateway/store/record"
 )
 
 // pace is how long commits take.
@@ -52,11 +54,11 @@ func (s *Store) Pace(ctx context.Context) time.Duration {
 // probe writes the head as it is.
 func (w *writer) probe() error {
 	b := w.newBatch()
-	h, err := b.head.encode()
+	h, err := b.head.Encode()
 	if err != nil {
 		return err
 	}
-	b.put(headKey, h)
+	b.put(record.HeadKey, h)
 	w.finish(b)
 	return w.s.Failed()
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/record"
 )
 
 // together makes n events durable in one commit, in the order of their details "1" to "n", and returns the numbers of the first and last.
@@ -37,8 +38,8 @@ func together(t *testing.T, g *gate, s *Store, n int, each func(i int) access.Ev
 func pages(t *testing.T, s *Store) (firsts []uint64) {
 	t.Helper()
 	err := s.db.View(func(txn *badger.Txn) error {
-		return s.each(context.Background(), txn, kindEvent, func(key recordKey, _ []byte) error {
-			firsts = append(firsts, key.seq())
+		return s.each(context.Background(), txn, record.KindEvent, func(key record.Key, _ []byte) error {
+			firsts = append(firsts, key.Seq())
 			return nil
 		})
 	})
@@ -107,10 +108,10 @@ func TestMissingOrForeignPageIsNamed(t *testing.T) {
 		open   string // what opening says; empty: it opens, since the chain's past is for Verify
 		verify string
 	}{
-		{"removed, of the past", func(txn *badger.Txn) error { return txn.Delete([]byte(eventKey(2))) }, "", "event 2 is missing"},
-		{"removed, the newest", func(txn *badger.Txn) error { return txn.Delete([]byte(eventKey(9))) }, "event 9: missing", ""},
+		{"removed, of the past", func(txn *badger.Txn) error { return txn.Delete([]byte(record.EventKey(2))) }, "", "event 2 is missing"},
+		{"removed, the newest", func(txn *badger.Txn) error { return txn.Delete([]byte(record.EventKey(9))) }, "event 9: missing", ""},
 		{"an older one in its place", func(txn *badger.Txn) error {
-			return txn.Set([]byte(eventKey(9)), rawGet(t, txn, eventKey(2)))
+			return txn.Set([]byte(record.EventKey(9)), rawGet(t, txn, record.EventKey(2)))
 		}, "event 9", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -120,7 +121,7 @@ func TestMissingOrForeignPageIsNamed(t *testing.T) {
 			for range 2 { // events 1, 2 to 7, 8, 9 to 14; the commit of event 9 begins with a checkpoint
 				together(t, g, s, 6, func(int) access.Event { return access.Event{Kind: access.EventReport} })
 			}
-			if got := fmt.Sprint(pages(t, s), s.now.Load().head.countersAt); got != "[1 2 8 9] 8" {
+			if got := fmt.Sprint(pages(t, s), s.now.Load().head.CountersAt); got != "[1 2 8 9] 8" {
 				t.Fatalf("got pages and checkpoint %s", got)
 			}
 			closeChecked(t, s)
@@ -143,7 +144,7 @@ func TestMissingOrForeignPageIsNamed(t *testing.T) {
 				}
 			}
 			raw(t, o.Dir, func(txn *badger.Txn) error {
-				return errors.Join(txn.Set([]byte(eventKey(2)), undo[eventKey(2)]), txn.Set([]byte(eventKey(9)), undo[eventKey(9)]))
+				return errors.Join(txn.Set([]byte(record.EventKey(2)), undo[record.EventKey(2)]), txn.Set([]byte(record.EventKey(9)), undo[record.EventKey(9)]))
 			})
 		})
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"latchkey/gateway/store/record"
 )
 
 // A sign-in is what a browser's session at the console is kept as. It is no policy: it makes no event and is under no digest. A browser sends
@@ -19,23 +21,23 @@ const (
 )
 
 type signInRecord struct {
-	Data   []byte `cbor:"1,keyasint,omitempty"`
-	Expiry *stamp `cbor:"2,keyasint,omitempty"`
+	Data   []byte        `cbor:"1,keyasint,omitempty"`
+	Expiry *record.Stamp `cbor:"2,keyasint,omitempty"`
 }
 
-func decodeSignIn(key recordKey, plain []byte) (signInRecord, error) {
-	if len(key) != len(signInKey([32]byte{})) {
+func decodeSignIn(key record.Key, plain []byte) (signInRecord, error) {
+	if len(key) != len(record.SignInKey([32]byte{})) {
 		return signInRecord{}, fmt.Errorf("key length: %w", ErrCorrupt)
 	}
-	return decode[signInRecord](plain)
+	return record.Decode[signInRecord](plain)
 }
 
 // SignIn returns the data of a sign-in, and false when there is none or it has expired. The data is the caller's.
 func (s *Store) SignIn(ctx context.Context, id [32]byte) (data []byte, ok bool, err error) {
-	key := signInKey(id)
+	key := record.SignInKey(id)
 	if r, held := s.unkept.Load(key); held {
 		r := r.(signInRecord)
-		return r.Data, r.Expiry.time().After(s.opts.Now()), s.usable(ctx)
+		return r.Data, r.Expiry.Time().After(s.opts.Now()), s.usable(ctx)
 	}
 	err = s.view(ctx, func(txn *badger.Txn) error {
 		plain, err := s.find(txn, key)
@@ -46,7 +48,7 @@ func (s *Store) SignIn(ctx context.Context, id [32]byte) (data []byte, ok bool, 
 		if err != nil {
 			return fmt.Errorf("store: %v: %w", key, err)
 		}
-		if r.Expiry.time().After(s.opts.Now()) {
+		if r.Expiry.Time().After(s.opts.Now()) {
 			data, ok = r.Data, true
 		}
 		return nil
@@ -61,16 +63,16 @@ func (s *Store) PutSignIn(ctx context.Context, id [32]byte, data []byte, expiry 
 	if len(data) > maxSignInData {
 		return fmt.Errorf("store: sign-in of %d bytes: %w: want %d at most", len(data), ErrTooBig, maxSignInData)
 	}
-	key, at := signInKey(id), stampOf(expiry)
-	plain, err := encode(1, signInRecord{data, at})
+	key, at := record.SignInKey(id), record.MakeStamp(expiry)
+	plain, err := record.Encode(1, signInRecord{data, at})
 	if err != nil {
 		return fmt.Errorf("store: %v: %w", key, err)
 	}
 	return s.submit(ctx, &request{run: func(b *batch) error {
-		if b.w.space.none && s.opts.Hold && at.time().After(s.opts.Now()) {
+		if b.w.space.none && s.opts.Hold && at.Time().After(s.opts.Now()) {
 			return b.holdSignIn(key, signInRecord{append([]byte(nil), data...), at})
 		}
-		return b.putSignIn(key, plain, at.time())
+		return b.putSignIn(key, plain, at.Time())
 	}})
 }
 
@@ -78,13 +80,13 @@ func (s *Store) PutSignIn(ctx context.Context, id [32]byte, data []byte, expiry 
 // ErrClosed, and ctx.Err(): in that last case it may still be deleted.
 func (s *Store) DeleteSignIn(ctx context.Context, id [32]byte) error {
 	return s.submit(ctx, &request{run: func(b *batch) error {
-		b.deleteSignIn(signInKey(id))
+		b.deleteSignIn(record.SignInKey(id))
 		return nil
 	}})
 }
 
 // holdSignIn keeps a sign-in in memory, where it is gone after a restart, so that somebody can still get in and shut the doors.
-func (b *batch) holdSignIn(key recordKey, r signInRecord) error {
+func (b *batch) holdSignIn(key record.Key, r signInRecord) error {
 	n := 0
 	b.w.s.unkept.Range(func(k, _ any) bool { n++; return true })
 	if _, held := b.w.s.unkept.Load(key); !held && n >= maxSignIns {
@@ -96,7 +98,7 @@ func (b *batch) holdSignIn(key recordKey, r signInRecord) error {
 
 // putSignIn goes on where policy changes end, with the space of restrictions: whoever looks after the site must get in to see why, and to
 // shut the doors. What it can take is bounded.
-func (b *batch) putSignIn(key recordKey, plain []byte, expiry time.Time) error {
+func (b *batch) putSignIn(key record.Key, plain []byte, expiry time.Time) error {
 	if b.w.space.none {
 		return b.w.space.err()
 	}
@@ -114,7 +116,7 @@ func (b *batch) putSignIn(key recordKey, plain []byte, expiry time.Time) error {
 	return nil
 }
 
-func (b *batch) deleteSignIn(key recordKey) {
+func (b *batch) deleteSignIn(key record.Key) {
 	b.w.s.unkept.Delete(key)
 	if _, known := b.w.signIns[key]; known {
 		b.put(key, nil)
@@ -125,7 +127,7 @@ func (b *batch) deleteSignIn(key recordKey) {
 // sweepSignIns deletes what has expired and, while there are more than keep, what expires first. It leaves room for one request more.
 func (b *batch) sweepSignIns(now time.Time, keep int) {
 	expiry := b.w.signIns
-	first := func(a, z recordKey) int { return expiry[a].Compare(expiry[z]) }
+	first := func(a, z record.Key) int { return expiry[a].Compare(expiry[z]) }
 	for _, key := range slices.SortedFunc(maps.Keys(expiry), first) {
 		if expiry[key].After(now) && len(expiry) <= keep || !b.roomy() {
 			return
@@ -135,7 +137,7 @@ func (b *batch) sweepSignIns(now time.Time, keep int) {
 }
 
 // sameSignIns compares the sign-ins on disk with those in memory.
-func sameSignIns(disk, memory map[recordKey]time.Time) error {
+func sameSignIns(disk, memory map[record.Key]time.Time) error {
 	for key, expiry := range disk {
 		if at, known := memory[key]; !known || !at.Equal(expiry) {
 			return fmt.Errorf("store: %v: memory and disk differ: %w", key, ErrCorrupt)

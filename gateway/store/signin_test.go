@@ -12,6 +12,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/record"
 )
 
 func wantSignIn(t *testing.T, s *Store, name, want string) {
@@ -25,7 +26,7 @@ func wantSignIn(t *testing.T, s *Store, name, want string) {
 func storedSignIns(t *testing.T, s *Store) (n int) {
 	t.Helper()
 	err := s.db.View(func(txn *badger.Txn) error {
-		return s.each(context.Background(), txn, kindSignIn, func(recordKey, []byte) error { n++; return nil })
+		return s.each(context.Background(), txn, record.KindSignIn, func(record.Key, []byte) error { n++; return nil })
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -149,11 +150,11 @@ func TestMoreSignInsThanAreKept(t *testing.T) {
 		for part := range 7 { // more than fit into one transaction
 			raw(t, o.Dir, func(txn *badger.Txn) error {
 				for i := range maxSignIns {
-					key, expiry := signInKey(cookie(fmt.Sprint(part, i))), c.Now()
+					key, expiry := record.SignInKey(cookie(fmt.Sprint(part, i))), c.Now()
 					if live {
 						expiry = expiry.Add(time.Duration(1+part) * time.Hour)
 					}
-					plain, err := encode(1, signInRecord{Expiry: stampOf(expiry)})
+					plain, err := record.Encode(1, signInRecord{Expiry: record.MakeStamp(expiry)})
 					if err != nil {
 						return err
 					}
@@ -318,7 +319,7 @@ func TestOldStoreGoesOnInTheNewestVersion(t *testing.T) {
 		s := storedFixture(t, name)
 		version := func() (v byte) {
 			if err := s.db.View(func(txn *badger.Txn) error {
-				plain, err := s.get(txn, headKey)
+				plain, err := s.get(txn, record.HeadKey)
 				if err == nil {
 					v = plain[0]
 				}
@@ -340,12 +341,12 @@ func TestOldStoreGoesOnInTheNewestVersion(t *testing.T) {
 
 func TestTamperedSignInIsNamed(t *testing.T) {
 	o, _ := lived(t)
-	key, other := signInKey(cookie("phone")), signInKey(cookie("laptop"))
+	key, other := record.SignInKey(cookie("phone")), record.SignInKey(cookie("laptop"))
 	s := mustOpen(t, o)
 	closeChecked(t, s)
 	now := rawAll(t, o.Dir)[key]
 	for name, test := range map[string]struct {
-		at    recordKey
+		at    record.Key
 		value []byte
 	}{
 		"flipped bit":              {key, append(append([]byte(nil), now[:30]...), append([]byte{now[30] ^ 4}, now[31:]...)...)},
@@ -384,7 +385,7 @@ func TestSignInPutBackLastsUntilItsExpiry(t *testing.T) {
 	s = mustOpen(t, o)
 	mustDeleteSignIn(t, s, "phone")
 	closeChecked(t, s)
-	key := signInKey(cookie("phone"))
+	key := record.SignInKey(cookie("phone"))
 	raw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(key), old[key]) })
 	s = mustOpen(t, o)
 	wantSignIn(t, s, "phone", "ann")
@@ -400,9 +401,9 @@ func TestCheckSeesASignInThatItDoesNotKnow(t *testing.T) {
 	ctx := context.Background()
 	s := mustOpen(t, Options{})
 	mustPutSignIn(t, s, "phone", "ann", time.Now().Add(time.Hour))
-	key, other := signInKey(cookie("phone")), signInKey(cookie("laptop"))
+	key, other := record.SignInKey(cookie("phone")), record.SignInKey(cookie("laptop"))
 	for name, test := range map[string]struct {
-		key      recordKey
+		key      record.Key
 		do, undo func(txn *badger.Txn, was []byte) error
 	}{
 		"vanished": {key, func(txn *badger.Txn, _ []byte) error { return txn.Delete([]byte(key)) },

@@ -15,6 +15,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/store/engine"
 	"latchkey/gateway/store/folder"
+	"latchkey/gateway/store/record"
 )
 
 func TestLowSpaceRefusesGrantsAndRecovers(t *testing.T) {
@@ -200,11 +201,11 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	s := mustOpen(t, o)
 	closeChecked(t, s)
 	raw(t, o.Dir, func(txn *badger.Txn) error {
-		plain, err := encode(1, formatRecord{Format: folder.FormatVersion + 1})
+		plain, err := record.Encode(1, record.FormatRecord{Format: folder.FormatVersion + 1})
 		if err != nil {
 			return err
 		}
-		return txn.Set([]byte(formatKey), s.sealer.Seal(string(formatKey), plain))
+		return txn.Set([]byte(record.FormatKey), s.sealer.Seal(string(record.FormatKey), plain))
 	})
 	if _, err := Open(context.Background(), o); !errors.Is(err, ErrFormat) {
 		t.Errorf("got %v, want ErrFormat", err)
@@ -215,7 +216,7 @@ func TestRecordOfNewerVersionIsRefused(t *testing.T) {
 	o := Options{Dir: t.TempDir()}
 	s := built(t, o)
 	closeChecked(t, s)
-	key := idKey(kindPerson, id("ann"))
+	key := record.MakeKey(record.KindPerson, id("ann"))
 	raw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(key), s.sealer.Seal(string(key), []byte{2, 0xa0})) })
 	_, err := Open(context.Background(), o)
 	if !errors.Is(err, ErrFormat) {

@@ -18,20 +18,21 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/store/engine"
 	"latchkey/gateway/store/folder"
+	"latchkey/gateway/store/record"
 	"latchkey/gateway/store/seal"
 )
 
 // Sentinels for [errors.Is].
 var (
 	ErrLocked  = folder.ErrLocked
-	ErrSiteKey = seal.ErrSiteKey                              // missing, malformed, readable by others or not this store's
-	ErrCorrupt = folder.ErrCorrupt                            // a file is missing, too much, too short or damaged, or a record does not open, vanished, or was put back; the text names it
-	ErrFormat  = folder.ErrFormat                             // this program cannot read it
-	ErrNoSpace = folder.ErrNoSpace                            // recovers by itself when there is space again
-	ErrFailed  = errors.New("a write to the disk failed")     // and everything after it, until the store is opened again
-	ErrClosed  = errors.New("closed")                         //
-	ErrTooBig  = errors.New("too big for one commit")         // a change that must be split, or a sign-in; nothing of it was written
-	ErrRefused = errors.New("not something the store writes") // a malformed attempt or event
+	ErrSiteKey = seal.ErrSiteKey                          // missing, malformed, readable by others or not this store's
+	ErrCorrupt = folder.ErrCorrupt                        // a file is missing, too much, too short or damaged, or a record does not open, vanished, or was put back; the text names it
+	ErrFormat  = folder.ErrFormat                         // this program cannot read it
+	ErrNoSpace = folder.ErrNoSpace                        // recovers by itself when there is space again
+	ErrFailed  = errors.New("a write to the disk failed") // and everything after it, until the store is opened again
+	ErrClosed  = errors.New("closed")                     //
+	ErrTooBig  = errors.New("too big for one commit")     // a change that must be split, or a sign-in; nothing of it was written
+	ErrRefused = record.ErrRefused                        // a malformed attempt or event
 )
 
 // Damage is why a store is refused: see [folder.Damage].
@@ -143,7 +144,7 @@ type Store struct {
 type published struct {
 	policy *access.Policy // as it acts: with restrictions that are not durable
 	kept   *access.Policy // as it is on disk
-	head   head
+	head   record.Head
 }
 
 type failure struct{ cause error }
@@ -156,16 +157,16 @@ func (s *Store) Snapshot() *access.Policy { return s.now.Load().policy }
 // Head returns the sequence number and hash of the newest durable event; zero for an empty chain.
 func (s *Store) Head() (seq uint64, hash access.Hash) {
 	h := &s.now.Load().head
-	return h.seq, h.hash
+	return h.Seq, h.Hash
 }
 
 // Digest returns the keyed digest over all policy, device and key records as of the last commit.
-func (s *Store) Digest() access.Hash { return access.Hash(s.now.Load().head.policy.sum.bytes()) }
+func (s *Store) Digest() access.Hash { return access.Hash(s.now.Load().head.Policy.Sum.Bytes()) }
 
 // LastEventAt returns the latest time that any event after Site.TimeTrusted carries, and false when there is none.
 // A clock behind it is not to be trusted.
 func (s *Store) LastEventAt() (time.Time, bool) {
-	at := s.now.Load().head.latest
+	at := s.now.Load().head.Latest
 	return at, !at.IsZero()
 }
 

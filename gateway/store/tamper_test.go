@@ -14,6 +14,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store/engine"
+	"latchkey/gateway/store/record"
 	"latchkey/keys"
 )
 
@@ -32,7 +33,7 @@ func raw(t *testing.T, dir string, f func(txn *badger.Txn) error) {
 	}
 }
 
-func rawGet(t *testing.T, txn *badger.Txn, key recordKey) []byte {
+func rawGet(t *testing.T, txn *badger.Txn, key record.Key) []byte {
 	t.Helper()
 	item, err := txn.Get([]byte(key))
 	if err != nil {
@@ -46,9 +47,9 @@ func rawGet(t *testing.T, txn *badger.Txn, key recordKey) []byte {
 }
 
 // rawAll is every key and value of a closed store.
-func rawAll(t *testing.T, dir string) map[recordKey][]byte {
+func rawAll(t *testing.T, dir string) map[record.Key][]byte {
 	t.Helper()
-	all := make(map[recordKey][]byte)
+	all := make(map[record.Key][]byte)
 	raw(t, dir, func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.DefaultIteratorOptions)
 		defer it.Close()
@@ -57,7 +58,7 @@ func rawAll(t *testing.T, dir string) map[recordKey][]byte {
 			if err != nil {
 				return err
 			}
-			all[recordKey(it.Item().Key())] = v
+			all[record.Key(it.Item().Key())] = v
 		}
 		return nil
 	})
@@ -65,7 +66,7 @@ func rawAll(t *testing.T, dir string) map[recordKey][]byte {
 }
 
 // lived is a closed store with a bit of everything in it, and a copy of its folder from before the last changes.
-func lived(t *testing.T) (o Options, before map[recordKey][]byte) {
+func lived(t *testing.T) (o Options, before map[record.Key][]byte) {
 	t.Helper()
 	o = Options{Dir: t.TempDir(), Now: newClock().Now, checkpoint: 1} // so that there is a counter record
 	s := built(t, o)
@@ -84,12 +85,12 @@ func lived(t *testing.T) (o Options, before map[recordKey][]byte) {
 // forge is a page of version 2 with one event, as somebody with the site key could write it.
 func forge(t *testing.T, s *Store, ev access.Event) []byte {
 	t.Helper()
-	var event encoding
-	body, err := event.encode(&stored{Event: ev})
+	var event record.Encoder
+	body, err := event.Encode(&record.Event{Event: ev})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.sealer.Seal(string(eventKey(ev.Seq)), append(newPage(nil, ev.Prev), body...))
+	return s.sealer.Seal(string(record.EventKey(ev.Seq)), append(record.BeginPage(nil, ev.Prev), body...))
 }
 
 // changedHouse changes one record of every kind.
@@ -113,24 +114,24 @@ func changedHouse(s *Store) []access.Change {
 }
 
 // everyKind is one record of each kind and how an error names it.
-func everyKind(s *Store) map[recordKey]string {
+func everyKind(s *Store) map[record.Key]string {
 	uid := s.CredentialID(annUID)
-	card := recordKey("c" + string(uid[:]))
-	return map[recordKey]string{
-		formatKey: "format record", headKey: "head record", siteRec: "site record",
-		idKey(kindPerson, id("ann")):         "person \"" + string(id("ann")),
-		card:                                 "credential " + s.CredentialID(annUID).String(),
-		recordKey("klk-0123456789"):          "key \"lk-0123456789\"",
-		idKey(kindSchedule, id("office")):    "schedule \"" + string(id("office")),
-		idKey(kindGroup, id("doors")):        "group \"" + string(id("doors")),
-		idKey(kindGrant, id("g2")):           "grant \"" + string(id("g2")),
-		idKey(kindAccount, id("keeper")):     "account \"" + string(id("keeper")),
-		idKey(kindTarget, id("hall")):        "target \"" + string(id("hall")),
-		idKey(kindDevice, id("hall-switch")): "device \"" + string(id("hall-switch")),
-		counterKey(id("front-reader")):       "counter \"" + string(id("front-reader")),
-		eventKey(5):                          "event 5", // the newest
-		eventKey(3):                          "event 3", // the policy's
-		eventKey(4):                          "event 4", // the one that the counter records know of
+	card := record.Key("c" + string(uid[:]))
+	return map[record.Key]string{
+		record.FormatKey: "format record", record.HeadKey: "head record", record.SiteKey: "site record",
+		record.MakeKey(record.KindPerson, id("ann")): "person \"" + string(id("ann")),
+		card:                         "credential " + s.CredentialID(annUID).String(),
+		record.Key("klk-0123456789"): "key \"lk-0123456789\"",
+		record.MakeKey(record.KindSchedule, id("office")):    "schedule \"" + string(id("office")),
+		record.MakeKey(record.KindGroup, id("doors")):        "group \"" + string(id("doors")),
+		record.MakeKey(record.KindGrant, id("g2")):           "grant \"" + string(id("g2")),
+		record.MakeKey(record.KindAccount, id("keeper")):     "account \"" + string(id("keeper")),
+		record.MakeKey(record.KindTarget, id("hall")):        "target \"" + string(id("hall")),
+		record.MakeKey(record.KindDevice, id("hall-switch")): "device \"" + string(id("hall-switch")),
+		record.CounterKey(id("front-reader")):                "counter \"" + string(id("front-reader")),
+		record.EventKey(5):                                   "event 5", // the newest
+		record.EventKey(3):                                   "event 3", // the policy's
+		record.EventKey(4):                                   "event 4", // the one that the counter records know of
 	}
 }
 
@@ -172,7 +173,7 @@ func TestTamperedRecordIsNamed(t *testing.T) {
 				b[at] ^= 4
 				tampered["flipped bit in "+what] = b
 			}
-			if old, ok := before[key]; ok && key != formatKey {
+			if old, ok := before[key]; ok && key != record.FormatKey {
 				tampered["put back"] = old
 			}
 			for what, value := range tampered {
@@ -191,7 +192,7 @@ func TestTamperedRecordIsNamed(t *testing.T) {
 
 func TestSwappedRecordsDoNotOpen(t *testing.T) {
 	o, _ := lived(t)
-	a, b := idKey(kindGrant, id("g1")), idKey(kindGrant, id("g3"))
+	a, b := record.MakeKey(record.KindGrant, id("g1")), record.MakeKey(record.KindGrant, id("g3"))
 	raw(t, o.Dir, func(txn *badger.Txn) error {
 		va, vb := rawGet(t, txn, a), rawGet(t, txn, b)
 		return errors.Join(txn.Set([]byte(a), vb), txn.Set([]byte(b), va))
@@ -205,7 +206,7 @@ func TestDeletedRecordPutBackIsNamed(t *testing.T) {
 	s := mustOpen(t, o)
 	mustApply(t, s, access.Change{Delete: access.Grant{ID: id("g1")}})
 	closeChecked(t, s)
-	key := idKey(kindGrant, id("g1"))
+	key := record.MakeKey(record.KindGrant, id("g1"))
 	raw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(key), old[key]) })
 	got := refused(t, o)
 	wantNamed(t, got, key.String())
@@ -264,12 +265,12 @@ func TestWholeRollbackIsFoundByAHeadKeptElsewhere(t *testing.T) {
 	}
 }
 
-func rawKeys(txn *badger.Txn) map[recordKey]bool {
-	out := make(map[recordKey]bool)
+func rawKeys(txn *badger.Txn) map[record.Key]bool {
+	out := make(map[record.Key]bool)
 	it := txn.NewIterator(badger.IteratorOptions{})
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
-		out[recordKey(it.Item().Key())] = true
+		out[record.Key(it.Item().Key())] = true
 	}
 	return out
 }
@@ -281,22 +282,22 @@ func TestVerifyNamesTheFirstBadEvent(t *testing.T) {
 		tamper func(s *Store, txn *badger.Txn) error
 		want   string
 	}{
-		{"removed", func(s *Store, txn *badger.Txn) error { return txn.Delete([]byte(eventKey(7))) }, "event 7 is missing"},
+		{"removed", func(s *Store, txn *badger.Txn) error { return txn.Delete([]byte(record.EventKey(7))) }, "event 7 is missing"},
 		{"changed by somebody with the site key", func(s *Store, txn *badger.Txn) error {
 			ev := mustEvents(t, s, 7)[0]
 			ev.Detail = "nothing"
-			return txn.Set([]byte(eventKey(7)), forge(t, s, ev))
+			return txn.Set([]byte(record.EventKey(7)), forge(t, s, ev))
 		}, "event 8: does not follow event 7"},
 		{"swapped", func(s *Store, txn *badger.Txn) error {
-			a, b := rawGet(t, txn, eventKey(6)), rawGet(t, txn, eventKey(7))
-			return errors.Join(txn.Set([]byte(eventKey(6)), b), txn.Set([]byte(eventKey(7)), a))
+			a, b := rawGet(t, txn, record.EventKey(6)), rawGet(t, txn, record.EventKey(7))
+			return errors.Join(txn.Set([]byte(record.EventKey(6)), b), txn.Set([]byte(record.EventKey(7)), a))
 		}, "event 6"},
 		{"flipped", func(s *Store, txn *badger.Txn) error {
-			v := rawGet(t, txn, eventKey(7))
+			v := rawGet(t, txn, record.EventKey(7))
 			v[len(v)/2] ^= 1
-			return txn.Set([]byte(eventKey(7)), v)
+			return txn.Set([]byte(record.EventKey(7)), v)
 		}, "event 7"},
-		{"first removed", func(s *Store, txn *badger.Txn) error { return txn.Delete([]byte(eventKey(1))) }, "event 1 is missing"},
+		{"first removed", func(s *Store, txn *badger.Txn) error { return txn.Delete([]byte(record.EventKey(1))) }, "event 1 is missing"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -304,11 +305,11 @@ func TestVerifyNamesTheFirstBadEvent(t *testing.T) {
 			for range 10 {
 				mustRecord(t, s, access.Event{Kind: access.EventReport, Detail: "door forced"})
 			}
-			var undo map[recordKey][]byte
+			var undo map[record.Key][]byte
 			if err := s.db.View(func(txn *badger.Txn) error {
-				undo = map[recordKey][]byte{}
+				undo = map[record.Key][]byte{}
 				for n := uint64(1); n <= 10; n++ {
-					undo[eventKey(n)] = rawGet(t, txn, eventKey(n))
+					undo[record.EventKey(n)] = rawGet(t, txn, record.EventKey(n))
 				}
 				return nil
 			}); err != nil {

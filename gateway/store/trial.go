@@ -21,6 +21,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/store/engine"
 	"latchkey/gateway/store/folder"
+	"latchkey/gateway/store/record"
 	"latchkey/gateway/store/seal"
 )
 
@@ -196,14 +197,14 @@ func (t trial) look(ctx context.Context, r *tried) error {
 	return t.open(v, k, live, func(s *Store, txn *badger.Txn) error {
 		img, err := s.read(ctx, txn)
 		if err == nil {
-			r.Seq, r.Hash = img.head.seq, img.head.hash
-			_, err = codecs.policy.New().With(img.records...)
+			r.Seq, r.Hash = img.head.Seq, img.head.Hash
+			_, err = record.Codecs.Policy.New().With(img.records...)
 		}
 		if err == nil && w != nil {
 			err = s.holds(txn, w, &img.head, v.CountMems())
 		}
 		if err == nil && t.All {
-			err = s.walk(ctx, txn, &img.head, 0, access.Hash{}, func(*stored) error { return nil })
+			err = s.walk(ctx, txn, &img.head, 0, access.Hash{}, func(*record.Event) error { return nil })
 		}
 		return s.blamed(ctx, txn, err)
 	})
@@ -226,8 +227,8 @@ func (s *Store) blamed(ctx context.Context, txn *badger.Txn, err error) error {
 
 // chainHolds is the newest event up to which the chain verifies by itself.
 func (s *Store) chainHolds(ctx context.Context, txn *badger.Txn) (last uint64) {
-	end := head{seq: math.MaxUint64}
-	_ = s.walk(ctx, txn, &end, 0, access.Hash{}, func(ev *stored) error { last = ev.Seq; return nil })
+	end := record.Head{Seq: math.MaxUint64}
+	_ = s.walk(ctx, txn, &end, 0, access.Hash{}, func(ev *record.Event) error { last = ev.Seq; return nil })
 	return last
 }
 

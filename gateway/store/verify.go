@@ -10,6 +10,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/store/folder"
+	"latchkey/gateway/store/record"
 )
 
 // Verify reads every table and walks the whole chain, and names the first file or event that is missing, does not open, or does not follow the one
@@ -122,13 +123,13 @@ func (s *Store) verifyChain(ctx context.Context, txn *badger.Txn, k *kept, p *up
 	if err := s.readMeta(txn, img); err != nil {
 		return 0, err
 	}
-	err := s.walk(ctx, txn, &img.head, 0, access.Hash{}, func(ev *stored) error {
+	err := s.walk(ctx, txn, &img.head, 0, access.Hash{}, func(ev *record.Event) error {
 		if k != nil && k.seq == ev.Seq && ev.Hash != k.hash {
 			return fmt.Errorf("its hash is not the one kept elsewhere: %w", ErrCorrupt)
 		}
 		return p.rest(ctx)
 	})
-	switch last := img.head.seq; {
+	switch last := img.head.Seq; {
 	case err != nil:
 		return 0, err
 	case k != nil && k.seq > last:
@@ -136,7 +137,7 @@ func (s *Store) verifyChain(ctx context.Context, txn *badger.Txn, k *kept, p *up
 	case k != nil && k.seq == 0 && k.hash != (access.Hash{}):
 		return 0, fmt.Errorf("store: head 0 has no hash: %w", ErrCorrupt)
 	}
-	return img.head.seq, nil
+	return img.head.Seq, nil
 }
 
 // Check holds everything against everything: the chain, counters against events, policy against digest, memory against disk, sign-ins too. It runs
@@ -154,7 +155,7 @@ func (w *writer) check(ctx context.Context) error {
 		}
 		now := s.now.Load()
 		var latest time.Time
-		err = s.walk(ctx, txn, &img.head, 0, access.Hash{}, func(ev *stored) error {
+		err = s.walk(ctx, txn, &img.head, 0, access.Hash{}, func(ev *record.Event) error {
 			if ev.Seq > now.policy.Site.TimeTrusted && ev.At.After(latest) {
 				latest = ev.At
 			}
@@ -164,10 +165,10 @@ func (w *writer) check(ctx context.Context) error {
 			return err
 		}
 		if img.head != now.head {
-			return fmt.Errorf("store: %v: memory and disk differ: %w", headKey, ErrCorrupt)
+			return fmt.Errorf("store: %v: memory and disk differ: %w", record.HeadKey, ErrCorrupt)
 		}
-		if !latest.Equal(now.head.latest) {
-			return fmt.Errorf("store: %v: latest event time is %v, want %v: %w", headKey, now.head.latest, latest, ErrCorrupt)
+		if !latest.Equal(now.head.Latest) {
+			return fmt.Errorf("store: %v: latest event time is %v, want %v: %w", record.HeadKey, now.head.Latest, latest, ErrCorrupt)
 		}
 		if err := s.compareChanges(ctx, txn); err != nil {
 			return err
@@ -179,12 +180,12 @@ func (w *writer) check(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := compareCounters(want, img.counters.under); err != nil {
+		if err := compareCounters(want, img.counters.Under); err != nil {
 			return err
 		}
-		for device, c := range w.counters.byDevice {
-			if read := img.counters.of(device); read == nil || *read != *c {
-				return fmt.Errorf("store: %v: memory and disk differ: %w", counterKey(device), ErrCorrupt)
+		for device, c := range w.counters.ByDevice {
+			if read := img.counters.Find(device); read == nil || *read != *c {
+				return fmt.Errorf("store: %v: memory and disk differ: %w", record.CounterKey(device), ErrCorrupt)
 			}
 		}
 		if err := sameSignIns(img.signIns, w.signIns); err != nil {
@@ -199,21 +200,21 @@ func (w *writer) check(ctx context.Context) error {
 
 // sameRecords compares the records on disk with a policy, in their stored form.
 func sameRecords(disk []access.Change, p *access.Policy) error {
-	have := make(map[recordKey]string, len(disk))
+	have := make(map[record.Key]string, len(disk))
 	for _, c := range disk {
-		key, plain, err := encodeRecord(c.Put)
+		key, plain, err := record.EncodeRecord(c.Put)
 		if err != nil {
 			return err
 		}
 		have[key] = string(plain)
 	}
 	for r := range p.Records() {
-		key, plain, err := encodeRecord(r)
+		key, plain, err := record.EncodeRecord(r)
 		if err != nil {
 			return err
 		}
 		got, ok := have[key]
-		if !ok && key == siteRec && r == access.Record(codecs.policy.New().Site) {
+		if !ok && key == record.SiteKey && r == access.Record(record.Codecs.Policy.New().Site) {
 			continue // a site nobody has changed is not stored
 		}
 		if !ok || got != string(plain) {
@@ -232,8 +233,8 @@ func (s *Store) onlyKnown(txn *badger.Txn) error {
 	it := txn.NewIterator(badger.IteratorOptions{})
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
-		key := recordKey(it.Item().Key())
-		if _, ok := kindName(key.kind()); !ok || key.kind() == kindMeta && key != formatKey && key != headKey {
+		key := record.Key(it.Item().Key())
+		if _, ok := record.NameKind(key.Kind()); !ok || key.Kind() == record.KindMeta && key != record.FormatKey && key != record.HeadKey {
 			return fmt.Errorf("store: %v: %w", key, ErrCorrupt)
 		}
 	}

@@ -8,17 +8,18 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/store/folder"
+	"latchkey/gateway/store/record"
 )
 
 // witnessEvery is how long the database may be ahead of site.head while events come.
 const witnessEvery = 10 * time.Second
 
 // holds tells whether a database has what the witness saw.
-func (s *Store) holds(txn *badger.Txn, w *folder.Witness, h *head, mems int) error {
+func (s *Store) holds(txn *badger.Txn, w *folder.Witness, h *record.Head, mems int) error {
 	const do = "put the whole data folder back from a copy; if db/ alone was put back, or an older latchkey has run on it since, remove site.head"
-	if w.Seq > h.seq {
+	if w.Seq > h.Seq {
 		return &folder.Damage{Name: "db/", What: fmt.Sprintf("ends at event %d, and site.head has seen event %d: a file with the newest records is missing, or db/ is an older copy",
-			h.seq, w.Seq), Do: do}
+			h.Seq, w.Seq), Do: do}
 	}
 	if w.Open && mems == 0 {
 		return &folder.Damage{Name: "db/", What: "the newest " + folder.MemExt + " file is missing: the store was open when the program ended, and then there is one", Do: do}

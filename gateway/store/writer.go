@@ -11,6 +11,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/record"
 )
 
 // maxBatch is how many requests go into one synced transaction at most.
@@ -78,15 +79,15 @@ func (s *Store) enqueue(ctx context.Context, r *request) error {
 // batch in the making, and after one that fails there is no other.
 type writer struct {
 	s        *Store
-	leaf     leafer
+	leaf     record.Leafer
 	space    space
-	counters *counters
-	moved    map[access.ID]struct{}       // whose counters are not on disk as they are
-	leaves   map[access.ID]sum            // of the counter records on disk
-	signIns  map[recordKey]time.Time      // when each expires
-	addrs    map[recordKey]netip.AddrPort // where each device was last
-	held     []heldChange                 // restrictions that act and are not kept yet, oldest first
-	spare    *batch                       // an empty one; or nil
+	counters *record.Counters
+	moved    map[access.ID]struct{}        // whose counters are not on disk as they are
+	leaves   map[access.ID]record.Sum      // of the counter records on disk
+	signIns  map[record.Key]time.Time      // when each expires
+	addrs    map[record.Key]netip.AddrPort // where each device was last
+	held     []heldChange                  // restrictions that act and are not kept yet, oldest first
+	spare    *batch                        // an empty one; or nil
 }
 
 func (w *writer) run() {
@@ -217,11 +218,11 @@ func (w *writer) commit(b *batch) error {
 	if len(b.writes) == 0 {
 		return nil
 	}
-	h, err := b.head.encode()
+	h, err := b.head.Encode()
 	if err != nil {
 		return err
 	}
-	b.put(headKey, h)
+	b.put(record.HeadKey, h)
 	w.s.pace.begin()
 	defer w.s.pace.end()
 	if w.s.opts.BeforeCommit != nil {
@@ -248,9 +249,9 @@ func (w *writer) commit(b *batch) error {
 }
 
 // settle makes counters that an event moved the writer's own.
-func (w *writer) settle(over *counters) {
-	for device, c := range over.byDevice {
-		w.counters.put(device, c)
+func (w *writer) settle(over *record.Counters) {
+	for device, c := range over.ByDevice {
+		w.counters.Put(device, c)
 		w.moved[device] = struct{}{}
 	}
 }
@@ -267,7 +268,7 @@ func (w *writer) adopt(b *batch) {
 		next.policy = w.s.now.Load().policy
 	}
 	before := w.s.now.Swap(next)
-	if b.head.seq != before.head.seq {
+	if b.head.Seq != before.head.Seq {
 		w.s.signal()
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/record"
 )
 
 // gate stalls the writer right before it commits, and counts commits.
@@ -318,7 +319,7 @@ func TestStoreRunsInABubble(t *testing.T) {
 		if got := mustAdmit(t, s, scan(s, 1)); !got.Decision.Granted {
 			t.Errorf("got %+v, want granted", got)
 		}
-		time.Sleep(repeatWindow + time.Second)
+		time.Sleep(record.RepeatWindow + time.Second)
 		if got := mustAdmit(t, s, scan(s, 1)); got.Decision.Reason != access.ReasonReplayed {
 			t.Errorf("got %+v, want replayed", got)
 		}

@@ -13,13 +13,14 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"latchkey/gateway/store/seal"
 	"latchkey/keys"
 )
 
 // Sentinels for [errors.Is].
 var (
-	ErrCorrupt = errors.New("corrupt")                    // a file or a record; the text names it
-	ErrFormat  = errors.New("written by a newer version") // this program cannot read it
+	ErrCorrupt = seal.ErrCorrupt
+	ErrFormat  = seal.ErrFormat
 	ErrLocked  = errors.New("in use by another process")
 	ErrNoSpace = errors.New("too little free space")
 )

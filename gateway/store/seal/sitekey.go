@@ -11,9 +11,12 @@ import (
 	"strings"
 )
 
-// ErrSiteKey is why a key does not serve: it is missing, malformed, readable by others or not this
-// store's.
-var ErrSiteKey = errors.New("site key")
+// Sentinels for [errors.Is], of whatever is stored.
+var (
+	ErrSiteKey = errors.New("site key")                   // it is missing, malformed, readable by others or not this store's
+	ErrCorrupt = errors.New("corrupt")                    // a file or a record; the text names it
+	ErrFormat  = errors.New("written by a newer version") // this program cannot read it
+)
 
 const (
 	siteKeyLen    = 32

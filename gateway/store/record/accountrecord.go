@@ -1,13 +1,14 @@
-package store
+package record
 
 import (
 	"fmt"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/seal"
 	"latchkey/keys"
 )
 
-const kindAccount = 'a'
+const KindAccount = 'a'
 
 type accountRecord struct {
 	Name     string          `cbor:"1,keyasint"`
@@ -18,14 +19,14 @@ type accountRecord struct {
 	Passkeys []passkeyRecord `cbor:"6,keyasint,omitempty"`
 	Tokens   []tokenRecord   `cbor:"7,keyasint,omitempty"`
 	Epoch    uint64          `cbor:"8,keyasint,omitempty"`
-	Created  *stamp          `cbor:"9,keyasint,omitempty"`
+	Created  *Stamp          `cbor:"9,keyasint,omitempty"`
 }
 
 type passkeyRecord struct {
 	ID         []byte `cbor:"1,keyasint"`
 	Label      string `cbor:"2,keyasint"`
 	Credential []byte `cbor:"3,keyasint"`
-	Created    *stamp `cbor:"4,keyasint,omitempty"`
+	Created    *Stamp `cbor:"4,keyasint,omitempty"`
 }
 
 type tokenRecord struct {
@@ -33,13 +34,13 @@ type tokenRecord struct {
 	Label   string   `cbor:"2,keyasint"`
 	Hash    []byte   `cbor:"3,keyasint"`
 	Scopes  []string `cbor:"4,keyasint"`
-	Until   *stamp   `cbor:"5,keyasint,omitempty"`
-	Created *stamp   `cbor:"6,keyasint,omitempty"`
+	Until   *Stamp   `cbor:"5,keyasint,omitempty"`
+	Created *Stamp   `cbor:"6,keyasint,omitempty"`
 }
 
 var accountCodec = &codec[access.Account, accountRecord]{
 	kind:   access.Accounts,
-	letter: kindAccount,
+	letter: KindAccount,
 	id:     func(r access.Account) string { return string(r.ID) },
 	pack:   packAccount,
 	unpack: unpackAccount,
@@ -47,30 +48,30 @@ var accountCodec = &codec[access.Account, accountRecord]{
 
 func packAccount(r access.Account) accountRecord {
 	rec := accountRecord{Name: r.Name, Role: string(r.Role), Disabled: r.Disabled, Password: r.Password.Reveal(),
-		TOTP: r.TOTP.Reveal(), Epoch: r.Epoch, Created: stampOf(r.Created)}
+		TOTP: r.TOTP.Reveal(), Epoch: r.Epoch, Created: MakeStamp(r.Created)}
 	for _, k := range r.Passkeys {
-		rec.Passkeys = append(rec.Passkeys, passkeyRecord{k.ID, k.Label, k.Credential, stampOf(k.Created)})
+		rec.Passkeys = append(rec.Passkeys, passkeyRecord{k.ID, k.Label, k.Credential, MakeStamp(k.Created)})
 	}
 	for _, t := range r.Tokens {
 		rec.Tokens = append(rec.Tokens, tokenRecord{string(t.ID), t.Label, t.Hash[:], convert[string](t.Scopes),
-			stampOf(t.Until), stampOf(t.Created)})
+			MakeStamp(t.Until), MakeStamp(t.Created)})
 	}
 	return rec
 }
 
 func unpackAccount(id string, s accountRecord) (access.Account, error) {
 	r := access.Account{ID: access.ID(id), Name: s.Name, Role: access.Role(s.Role), Disabled: s.Disabled,
-		Password: keys.Hide(s.Password), TOTP: keys.Hide(s.TOTP), Epoch: s.Epoch, Created: s.Created.time()}
+		Password: keys.Hide(s.Password), TOTP: keys.Hide(s.TOTP), Epoch: s.Epoch, Created: s.Created.Time()}
 	for _, k := range s.Passkeys {
 		r.Passkeys = append(r.Passkeys, access.Passkey{ID: k.ID, Label: k.Label, Credential: k.Credential,
-			Created: k.Created.time()})
+			Created: k.Created.Time()})
 	}
 	for _, t := range s.Tokens {
 		if len(t.Hash) != len(access.Hash{}) {
-			return r, fmt.Errorf("hash length of a token: %w", ErrCorrupt)
+			return r, fmt.Errorf("hash length of a token: %w", seal.ErrCorrupt)
 		}
 		r.Tokens = append(r.Tokens, access.Token{ID: access.ID(t.ID), Label: t.Label, Hash: access.Hash(t.Hash),
-			Scopes: convert[access.Scope](t.Scopes), Until: t.Until.time(), Created: t.Created.time()})
+			Scopes: convert[access.Scope](t.Scopes), Until: t.Until.Time(), Created: t.Created.Time()})
 	}
 	return r, nil
 }

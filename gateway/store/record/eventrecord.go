@@ -1,4 +1,4 @@
-package store
+package record
 
 import (
 	"bytes"
@@ -10,13 +10,17 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/seal"
 )
 
-// stored is an event with what the store alone needs of it.
-type stored struct {
+// ErrRefused is why something is not stored.
+var ErrRefused = errors.New("not something the store writes")
+
+// Event is an event with what the store alone needs of it.
+type Event struct {
 	access.Event
-	attempt [32]byte      // see attemptDigest; zero for what moves no counter
-	waited  time.Duration // from At, when the attempt was made, to when it was decided; by the wall clock, so it may be negative
+	Attempt [32]byte      // see attemptDigest; zero for what moves no counter
+	Waited  time.Duration // from At, when the attempt was made, to when it was decided; by the wall clock, so it may be negative
 }
 
 // Events that became durable together are one record, a page: its Badger key has the number of the first; the hash of the event before it, a
@@ -60,50 +64,53 @@ func (n namedRecord) named() access.Named { return access.Named{ID: access.ID(n.
 
 func namedOf(n access.Named) namedRecord { return namedRecord{ID: string(n.ID), Name: n.Name} }
 
-// clean makes text that came from outside storable: CBOR text is UTF-8, and what is not could not be read back.
-func clean[S ~string](s S) S { return S(strings.ToValidUTF8(string(s), "\uFFFD")) }
+// CleanText makes text that came from outside storable: CBOR text is UTF-8, and what is not could not be read back.
+func CleanText[S ~string](s S) S { return S(strings.ToValidUTF8(string(s), "\uFFFD")) }
 
-// clean makes ev what will be read back.
-func (ev *stored) clean() {
+// Clean makes ev what will be read back.
+func (ev *Event) Clean() {
 	ev.At = ev.At.Round(0).UTC()
 	for _, n := range []*access.Named{&ev.Device, &ev.Target, &ev.Person} {
-		n.ID, n.Name = clean(n.ID), clean(n.Name)
+		n.ID, n.Name = CleanText(n.ID), CleanText(n.Name)
 	}
-	ev.Kind, ev.Source, ev.Reason, ev.Outcome = clean(ev.Kind), clean(ev.Source), clean(ev.Reason), clean(ev.Outcome)
-	ev.Card, ev.Actor, ev.Rule, ev.Detail = clean(ev.Card), clean(ev.Actor), clean(ev.Rule), clean(ev.Detail)
+	ev.Kind, ev.Source, ev.Reason, ev.Outcome = CleanText(ev.Kind), CleanText(ev.Source), CleanText(ev.Reason), CleanText(ev.Outcome)
+	ev.Card, ev.Actor, ev.Rule, ev.Detail = CleanText(ev.Card), CleanText(ev.Actor), CleanText(ev.Rule), CleanText(ev.Detail)
 }
 
 const (
 	eventLabel = "latchkey event 1\x00"
-	// maxEventText bounds what the texts of one event hold together, so that a batch has room for many.
-	maxEventText = 4096
-	// maxCounterText bounds what of them a counter keeps, so that a checkpoint has room in a batch.
-	maxCounterText = 160
+	// MaxEventText bounds what the texts of one event hold together, so that a batch has room for many.
+	MaxEventText = 4096
+	// MaxCounterText bounds what of them a counter keeps, so that a checkpoint has room in a batch.
+	MaxCounterText = 160
 )
 
-// newPage begins a page in room, as far as that goes.
-func newPage(room []byte, prev access.Hash) []byte {
+// BeginPage begins a page in room, as far as that goes.
+func BeginPage(room []byte, prev access.Hash) []byte {
 	return append(append(room, prev[:]...), pageVersion)
 }
 
-// encoding is what an event is encoded in. The zero value is ready for use.
-type encoding struct {
+// Encoder is what an event is encoded in. The zero value is ready for use.
+type Encoder struct {
 	text bytes.Buffer
 	rec  eventRecord
 }
 
-// encode returns what stands in a page for ev, and fills its hash. The result is good until the next call.
-func (e *encoding) encode(ev *stored) ([]byte, error) {
+// Reset forgets the event, and keeps the memory.
+func (e *Encoder) Reset() { e.rec = eventRecord{} }
+
+// Encode returns what stands in a page for ev, and fills its hash. The result is good until the next call.
+func (e *Encoder) Encode(ev *Event) ([]byte, error) {
 	text, rec := &e.text, &e.rec
 	*rec = eventRecord{At: ev.At.UnixNano(), Kind: string(ev.Kind), Device: namedOf(ev.Device), Target: namedOf(ev.Target),
 		Person: namedOf(ev.Person), Card: ev.Card, Actor: ev.Actor, Source: string(ev.Source), Action: uint8(ev.Action), Level: ev.Level,
 		Counter: ev.Counter, Granted: ev.Granted, Reason: string(ev.Reason), Rule: ev.Rule, Cause: ev.Cause, Outcome: string(ev.Outcome),
-		Detail: ev.Detail, ClockUntrusted: ev.ClockUntrusted, Waited: int64(ev.waited)}
+		Detail: ev.Detail, ClockUntrusted: ev.ClockUntrusted, Waited: int64(ev.Waited)}
 	if ev.Digest != (access.Hash{}) {
 		rec.Digest = ev.Digest[:]
 	}
-	if ev.attempt != [32]byte{} {
-		rec.Attempt = ev.attempt[:]
+	if ev.Attempt != [32]byte{} {
+		rec.Attempt = ev.Attempt[:]
 	}
 	start := hashPrefix(text, ev.Prev, pageVersion)
 	if err := encMode.MarshalToBuffer(rec, text); err != nil {
@@ -123,24 +130,24 @@ func hashPrefix(text *bytes.Buffer, prev access.Hash, version byte) int {
 	return text.Len()
 }
 
-// decodePage reads the events of a page whose first has the number seq.
-func decodePage(seq uint64, plain []byte) ([]stored, error) {
+// DecodePage reads the events of a page whose first has the number seq.
+func DecodePage(seq uint64, plain []byte) ([]Event, error) {
 	var prev access.Hash
 	if len(plain) <= len(prev) {
-		return nil, fmt.Errorf("too short: %w", ErrCorrupt)
+		return nil, fmt.Errorf("too short: %w", seal.ErrCorrupt)
 	}
 	plain = plain[copy(prev[:], plain):]
 	version, rest := plain[0], plain[1:]
 	if version == 0 || version > pageVersion {
-		return nil, fmt.Errorf("record version %d: %w", version, ErrFormat)
+		return nil, fmt.Errorf("record version %d: %w", version, seal.ErrFormat)
 	}
-	var page []stored
+	var page []Event
 	var text bytes.Buffer
 	for {
 		var rec eventRecord
 		after, err := decMode.UnmarshalFirst(rest, &rec)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+			return nil, fmt.Errorf("%w: %w", seal.ErrCorrupt, err)
 		}
 		ev, err := rec.event()
 		if err != nil {
@@ -155,24 +162,24 @@ func decodePage(seq uint64, plain []byte) ([]stored, error) {
 		case len(rest) == 0:
 			return page, nil
 		case version == 1:
-			return nil, fmt.Errorf("more than one event: %w", ErrCorrupt)
+			return nil, fmt.Errorf("more than one event: %w", seal.ErrCorrupt)
 		}
 	}
 }
 
-func (rec *eventRecord) event() (stored, error) {
-	ev := stored{Event: access.Event{At: time.Unix(0, rec.At).UTC(), Kind: access.EventKind(rec.Kind), Device: rec.Device.named(),
+func (rec *eventRecord) event() (Event, error) {
+	ev := Event{Event: access.Event{At: time.Unix(0, rec.At).UTC(), Kind: access.EventKind(rec.Kind), Device: rec.Device.named(),
 		Target: rec.Target.named(), Person: rec.Person.named(), Card: rec.Card, Actor: rec.Actor, Source: access.Source(rec.Source),
 		Action: wire.Action(rec.Action), Level: rec.Level, Counter: rec.Counter, Granted: rec.Granted, Reason: access.Reason(rec.Reason),
 		Rule: rec.Rule, Cause: rec.Cause, Outcome: access.Outcome(rec.Outcome), Detail: rec.Detail, ClockUntrusted: rec.ClockUntrusted},
-		waited: time.Duration(rec.Waited)}
-	return ev, errors.Join(digestInto((*[32]byte)(&ev.Digest), rec.Digest), digestInto(&ev.attempt, rec.Attempt))
+		Waited: time.Duration(rec.Waited)}
+	return ev, errors.Join(digestInto((*[32]byte)(&ev.Digest), rec.Digest), digestInto(&ev.Attempt, rec.Attempt))
 }
 
 // digestInto fills a digest that may be left out.
 func digestInto(dst *[32]byte, b []byte) error {
 	if n := copy(dst[:], b); n != len(b) || n != 0 && n != len(dst) {
-		return fmt.Errorf("digest length: %w", ErrCorrupt)
+		return fmt.Errorf("digest length: %w", seal.ErrCorrupt)
 	}
 	return nil
 }
@@ -184,15 +191,15 @@ func (ev eventText) len() int {
 
 type eventText access.Event
 
-// checkEvent refuses what must not, or cannot, be stored.
-func checkEvent(ev *access.Event) error {
+// CheckEvent refuses what must not, or cannot, be stored.
+func CheckEvent(ev *access.Event) error {
 	switch {
 	case len(ev.Card) > 4:
 		return fmt.Errorf("store: %s event: card is more than the last two bytes: %w", ev.Kind, ErrRefused)
-	case (*eventText)(ev).len() > maxEventText:
-		return fmt.Errorf("store: %s event: more than %d bytes of text: %w", ev.Kind, maxEventText, ErrRefused)
-	case len(ev.Outcome)+len(ev.Reason)+len(ev.Rule)+len(ev.Person.ID) > maxCounterText:
-		return fmt.Errorf("store: %s event: outcome, reason and rule of more than %d bytes: %w", ev.Kind, maxCounterText, ErrRefused)
+	case (*eventText)(ev).len() > MaxEventText:
+		return fmt.Errorf("store: %s event: more than %d bytes of text: %w", ev.Kind, MaxEventText, ErrRefused)
+	case len(ev.Outcome)+len(ev.Reason)+len(ev.Rule)+len(ev.Person.ID) > MaxCounterText:
+		return fmt.Errorf("store: %s event: outcome, reason and rule of more than %d bytes: %w", ev.Kind, MaxCounterText, ErrRefused)
 	case ev.At.Year() < 1678 || ev.At.Year() > 2261:
 		return fmt.Errorf("store: %s event: time outside 1678 to 2261: %w", ev.Kind, ErrRefused)
 	}

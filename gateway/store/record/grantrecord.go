@@ -1,11 +1,11 @@
-package store
+package record
 
 import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 )
 
-const kindGrant = 'r'
+const KindGrant = 'r'
 
 type grantRecord struct {
 	SubjectKind string  `cbor:"1,keyasint"`
@@ -14,15 +14,15 @@ type grantRecord struct {
 	TargetGroup string  `cbor:"4,keyasint,omitempty"`
 	Actions     []uint8 `cbor:"5,keyasint,omitempty"` // a byte string
 	Schedule    string  `cbor:"6,keyasint,omitempty"`
-	From        *stamp  `cbor:"7,keyasint,omitempty"`
-	Until       *stamp  `cbor:"8,keyasint,omitempty"`
+	From        *Stamp  `cbor:"7,keyasint,omitempty"`
+	Until       *Stamp  `cbor:"8,keyasint,omitempty"`
 	Effect      string  `cbor:"9,keyasint"`
-	Created     *stamp  `cbor:"10,keyasint,omitempty"`
+	Created     *Stamp  `cbor:"10,keyasint,omitempty"`
 }
 
 var grantCodec = &codec[access.Grant, grantRecord]{
 	kind:   access.Grants,
-	letter: kindGrant,
+	letter: KindGrant,
 	id:     func(r access.Grant) string { return string(r.ID) },
 	pack: func(r access.Grant) grantRecord {
 		actions := make([]uint8, len(r.Actions))
@@ -30,12 +30,12 @@ var grantCodec = &codec[access.Grant, grantRecord]{
 			actions[i] = uint8(a)
 		}
 		return grantRecord{string(r.SubjectKind), string(r.Subject), string(r.Target), string(r.TargetGroup), actions,
-			string(r.Schedule), stampOf(r.From), stampOf(r.Until), string(r.Effect), stampOf(r.Created)}
+			string(r.Schedule), MakeStamp(r.From), MakeStamp(r.Until), string(r.Effect), MakeStamp(r.Created)}
 	},
 	unpack: func(id string, s grantRecord) (access.Grant, error) {
 		g := access.Grant{ID: access.ID(id), SubjectKind: access.SubjectKind(s.SubjectKind), Subject: access.ID(s.Subject),
 			Target: access.ID(s.Target), TargetGroup: access.ID(s.TargetGroup), Schedule: access.ID(s.Schedule),
-			From: s.From.time(), Until: s.Until.time(), Effect: access.Effect(s.Effect), Created: s.Created.time()}
+			From: s.From.Time(), Until: s.Until.Time(), Effect: access.Effect(s.Effect), Created: s.Created.Time()}
 		for _, a := range s.Actions {
 			g.Actions = append(g.Actions, wire.Action(a))
 		}

@@ -1,4 +1,4 @@
-package store
+package record
 
 import (
 	"bytes"
@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
+
+	"latchkey/gateway/store/seal"
 )
 
 // Every plaintext is one version byte and deterministic CBOR (RFC 8949 §4.2) of one xxxRecord. Domain types are never marshalled.
@@ -28,7 +30,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-func encode(version byte, rec any) ([]byte, error) {
+func Encode(version byte, rec any) ([]byte, error) {
 	var b bytes.Buffer
 	b.Grow(192) // a head has some 170
 	b.WriteByte(version)
@@ -38,8 +40,8 @@ func encode(version byte, rec any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// decode reads a plaintext of version 1.
-func decode[R any](plain []byte) (R, error) {
+// Decode reads a plaintext of version 1.
+func Decode[R any](plain []byte) (R, error) {
 	rec, _, err := decodeUpTo[R](1, plain)
 	return rec, err
 }
@@ -47,32 +49,32 @@ func decode[R any](plain []byte) (R, error) {
 // decodeUpTo reads a plaintext of a version up to the newest that there is of its kind. What an older one lacks is for the caller to fill in.
 func decodeUpTo[R any](newest byte, plain []byte) (rec R, version byte, err error) {
 	if len(plain) == 0 {
-		return rec, 0, fmt.Errorf("empty: %w", ErrCorrupt)
+		return rec, 0, fmt.Errorf("empty: %w", seal.ErrCorrupt)
 	}
 	if version = plain[0]; version == 0 || version > newest {
-		return rec, version, fmt.Errorf("record version %d: %w", version, ErrFormat)
+		return rec, version, fmt.Errorf("record version %d: %w", version, seal.ErrFormat)
 	}
 	if err := decMode.Unmarshal(plain[1:], &rec); err != nil {
-		return rec, version, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return rec, version, fmt.Errorf("%w: %w", seal.ErrCorrupt, err)
 	}
 	return rec, version, nil
 }
 
-// stamp is an instant, to the nanosecond and without bounds that matter. nil is the zero time.
-type stamp struct {
+// Stamp is an instant, to the nanosecond and without bounds that matter. nil is the zero time.
+type Stamp struct {
 	_    struct{} `cbor:",toarray"`
 	Sec  int64
 	Nsec uint32
 }
 
-func stampOf(t time.Time) *stamp {
+func MakeStamp(t time.Time) *Stamp {
 	if t.IsZero() {
 		return nil
 	}
-	return &stamp{Sec: t.Unix(), Nsec: uint32(t.Nanosecond())}
+	return &Stamp{Sec: t.Unix(), Nsec: uint32(t.Nanosecond())}
 }
 
-func (s *stamp) time() time.Time {
+func (s *Stamp) Time() time.Time {
 	if s == nil {
 		return time.Time{}
 	}

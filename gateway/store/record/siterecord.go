@@ -1,10 +1,10 @@
-package store
+package record
 
 import "latchkey/gateway/access"
 
 const (
-	kindSite           = 's'
-	siteRec  recordKey = "s"
+	kindSite     = 's'
+	SiteKey  Key = "s"
 )
 
 type siteRecord struct {

@@ -1,0 +1,99 @@
+package record
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+
+	"latchkey/gateway/access"
+)
+
+// Key is a Badger key: one letter for the kind of record, and an id that is random, a keyed hash or a sequence number.
+// Names, UIDs and times never stand in one. FORMAT.md lists them.
+type Key string
+
+// The records that are no part of the policy. Those of the policy have their letters beside their codecs.
+const (
+	KindMeta    = 'm'
+	KindCounter = 'n'
+	KindSignIn  = 'b'
+	KindAddress = 'l'
+	KindEvent   = 'e'
+	KindChange  = 'x'
+)
+
+var otherKinds = map[byte]string{
+	KindMeta: "meta", KindCounter: "counter", KindSignIn: "sign-in", KindAddress: "address", KindEvent: "event", KindChange: "change",
+}
+
+const (
+	FormatKey Key = "mf"
+	HeadKey   Key = "mh"
+)
+
+// NameKind is what people call the records whose Badger keys begin with the letter.
+func NameKind(letter byte) (string, bool) {
+	if c, ok := Codecs.byLetter[letter]; ok {
+		return c.of().KindName(), true
+	}
+	name, ok := otherKinds[letter]
+	return name, ok
+}
+
+func MakeKey(kind byte, id access.ID) Key { return Key(string(rune(kind)) + string(id)) }
+
+// hashLen is the length of an id that is a hash, and no text.
+const hashLen = 32
+
+func SignInKey(id [hashLen]byte) Key { return Key("b" + string(id[:])) }
+
+func AddressKey(device access.ID) Key { return MakeKey(KindAddress, device) }
+
+func CounterKey(device access.ID) Key { return MakeKey(KindCounter, device) }
+
+func EventKey(seq uint64) Key { return seqKey(KindEvent, seq) }
+
+func ChangeKey(seq uint64) Key { return seqKey(KindChange, seq) }
+
+func seqKey(kind byte, seq uint64) Key {
+	b := binary.BigEndian.AppendUint64([]byte{kind}, seq)
+	return Key(b)
+}
+
+func (k Key) Kind() byte {
+	if k == "" {
+		return 0
+	}
+	return k[0]
+}
+
+func (k Key) ID() access.ID { return access.ID(k[1:]) }
+
+// Seq returns the sequence number in the key of an event or a change, 0 for a key of another length.
+func (k Key) Seq() uint64 {
+	if len(k) != 9 {
+		return 0
+	}
+	return binary.BigEndian.Uint64([]byte(k[1:]))
+}
+
+// String names the record for people, in errors.
+func (k Key) String() string {
+	name, ok := NameKind(k.Kind())
+	switch {
+	case k == FormatKey:
+		return "format record"
+	case k == HeadKey:
+		return "head record"
+	case !ok:
+		return "unknown record " + hex.EncodeToString([]byte(k))
+	case len(k) == 1:
+		return name + " record" // there is one
+	case k.Kind() == KindEvent || k.Kind() == KindChange:
+		return fmt.Sprintf("%s %d", name, k.Seq())
+	case len(k) == 1+hashLen:
+		return name + " " + hex.EncodeToString([]byte(k[1:]))
+	default:
+		return fmt.Sprintf("%s %q", name, string(k[1:]))
+	}
+}

@@ -1,0 +1,145 @@
+// Package record is the stored form of everything that the store keeps: the Badger key, the version and
+// the plaintext of each record, the hashes that chain events, and the digests over many records. It
+// knows no database, seals nothing and gives only domain types out. FORMAT.md shows the bytes.
+package record
+
+import (
+	"fmt"
+	"reflect"
+
+	"latchkey/gateway/access"
+	"latchkey/gateway/store/seal"
+)
+
+// Codecs has how each kind of record of the policy is kept, in an order in which nothing refers to what comes later.
+// These records are under the policy digest.
+var Codecs = newCodecs(
+	siteCodec,
+	personCodec,
+	targetCodec,
+	deviceCodec,
+	keyCodec,
+	groupCodec,
+	scheduleCodec,
+	credentialCodec,
+	grantCodec,
+	accountCodec,
+)
+
+// codec is how the records of one kind are kept: R is the record, by value, and S its stored form, an xxxRecord.
+// A record's id is only in its Badger key, which the seal binds to the value.
+type codec[R, S any] struct {
+	kind   access.RecordKind
+	letter byte           // the Badger key is this letter and the id
+	id     func(R) string // looks at nothing but the record's id
+	pack   func(R) S
+	unpack func(id string, s S) (R, error) // may be given any id and any S
+}
+
+// Codec is a codec, whatever its records are.
+type Codec interface {
+	of() access.RecordKind
+	recordType() reflect.Type
+	Prefix() byte
+	key(r access.Record) Key
+	encode(r access.Record) ([]byte, error)
+	Decode(key Key, plain []byte) (access.Record, error)
+}
+
+func (c *codec[R, S]) of() access.RecordKind    { return c.kind }
+func (c *codec[R, S]) recordType() reflect.Type { return reflect.TypeFor[R]() }
+func (c *codec[R, S]) Prefix() byte             { return c.letter }
+
+func (c *codec[R, S]) key(r access.Record) Key {
+	return Key(string(rune(c.letter)) + c.id(r.(R)))
+}
+
+func (c *codec[R, S]) encode(r access.Record) ([]byte, error) { return Encode(1, c.pack(r.(R))) }
+
+func (c *codec[R, S]) Decode(key Key, plain []byte) (access.Record, error) {
+	s, err := Decode[S](plain)
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.unpack(string(key[1:]), s)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// CodecTable holds the codecs of a policy's kinds.
+type CodecTable struct {
+	Rows     []Codec // in the order in which records are read
+	byType   map[reflect.Type]Codec
+	byLetter map[byte]Codec
+	Policy   *access.Table // the kinds of the policies that a store keeps
+}
+
+// newCodecs panics where two kinds would be taken for one another.
+func newCodecs(rows ...Codec) *CodecTable {
+	t := &CodecTable{Rows: rows, byType: map[reflect.Type]Codec{}, byLetter: map[byte]Codec{}}
+	var kinds []access.RecordKind
+	for _, c := range rows {
+		if t.byLetter[c.Prefix()] != nil || otherKinds[c.Prefix()] != "" || c.recordType() != c.of().RecordType() {
+			panic(fmt.Sprintf("store: %v: its letter is taken, or its codec is for a %v", c.of().KindName(), c.recordType()))
+		}
+		t.byLetter[c.Prefix()], t.byType[c.recordType()] = c, c
+		kinds = append(kinds, c.of())
+	}
+	t.Policy = access.Standard.With(kinds...)
+	return t
+}
+
+// of returns the codec of the record's kind.
+func (t *CodecTable) of(r access.Record) (Codec, error) {
+	c, ok := t.byType[reflect.TypeOf(r)]
+	if !ok {
+		return nil, fmt.Errorf("store: no record is a %T: %w", r, access.ErrInvalid)
+	}
+	return c, nil
+}
+
+// FindKey returns the Badger key of a policy record. Only the record's id is looked at.
+func FindKey(r access.Record) (Key, error) {
+	c, err := Codecs.of(r)
+	if err != nil {
+		return "", err
+	}
+	return c.key(r), nil
+}
+
+// EncodeRecord returns where a policy record is kept and its plaintext.
+func EncodeRecord(r access.Record) (Key, []byte, error) {
+	c, err := Codecs.of(r)
+	if err != nil {
+		return "", nil, err
+	}
+	key := c.key(r)
+	plain, err := c.encode(r)
+	if err != nil {
+		return "", nil, fmt.Errorf("store: %v: %w", key, err)
+	}
+	return key, plain, nil
+}
+
+// DecodeRecord reads the plaintext of a policy record back.
+func DecodeRecord(key Key, plain []byte) (access.Record, error) {
+	c, ok := Codecs.byLetter[key.Kind()]
+	if !ok {
+		return nil, fmt.Errorf("not a policy record: %w", seal.ErrCorrupt)
+	}
+	return c.Decode(key, plain)
+}
+
+// convert returns the texts as another type, nil for none.
+func convert[To, From ~string](in []From) []To {
+	if len(in) == 0 {
+		return nil
+	}
+	out := make([]To, len(in))
+	for i, s := range in {
+		out[i] = To(s)
+	}
+	return out
+}

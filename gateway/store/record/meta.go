@@ -1,0 +1,78 @@
+package record
+
+import (
+	"fmt"
+	"time"
+
+	"latchkey/gateway/access"
+	"latchkey/gateway/store/seal"
+)
+
+type FormatRecord struct {
+	Format  int    `cbor:"1,keyasint"`
+	Created *Stamp `cbor:"2,keyasint,omitempty"`
+}
+
+// Head is the state of the whole store in a few words. It is written with every batch, so a record that vanished or was put back
+// disagrees with it, and a head that was put back disagrees with the chain.
+type Head struct {
+	Seq        uint64 // newest event, 0 for none
+	Hash       access.Hash
+	Latest     time.Time // latest time of the events after Site.TimeTrusted; zero for none
+	Policy     Tally     // over policy, device and key records
+	PolicyAt   uint64    // the policy event that carries policy's digest, 0 before the first
+	Counters   Tally     // over the counter records
+	CountersAt uint64    // the newest event that the counter records know of
+}
+
+// headVersion is the version of the head that this program writes. It is above that of the record's own fields: it also keeps out programs
+// that do not know some other record.
+const headVersion = 4
+
+// headRecord is as since version 2. Version 1 has no CountersAt: there the counter records knew of every event.
+type headRecord struct {
+	Seq          uint64 `cbor:"1,keyasint"`
+	Hash         []byte `cbor:"2,keyasint"`
+	Latest       *Stamp `cbor:"3,keyasint,omitempty"`
+	PolicySum    []byte `cbor:"4,keyasint"`
+	PolicyCount  uint64 `cbor:"5,keyasint"`
+	PolicyAt     uint64 `cbor:"6,keyasint"`
+	CounterSum   []byte `cbor:"7,keyasint"`
+	CounterCount uint64 `cbor:"8,keyasint"`
+	CountersAt   uint64 `cbor:"9,keyasint,omitempty"`
+}
+
+func (h *Head) Encode() ([]byte, error) {
+	p, c := h.Policy.Sum.Bytes(), h.Counters.Sum.Bytes()
+	return Encode(headVersion, headRecord{h.Seq, h.Hash[:], MakeStamp(h.Latest), p[:], h.Policy.Count, h.PolicyAt, c[:], h.Counters.Count, h.CountersAt})
+}
+
+func DecodeHead(plain []byte) (Head, error) {
+	r, version, err := decodeUpTo[headRecord](headVersion, plain)
+	if err != nil {
+		return Head{}, err
+	}
+	if version == 1 {
+		r.CountersAt = r.Seq
+	}
+	if r.CountersAt > r.Seq {
+		return Head{}, fmt.Errorf("counters of event %d, and the newest is %d: %w", r.CountersAt, r.Seq, seal.ErrCorrupt)
+	}
+	if len(r.Hash) != 32 || len(r.PolicySum) != 32 || len(r.CounterSum) != 32 {
+		return Head{}, fmt.Errorf("digest length: %w", seal.ErrCorrupt)
+	}
+	return Head{Seq: r.Seq, Hash: access.Hash(r.Hash), Latest: r.Latest.Time(),
+		Policy: Tally{sumOf([32]byte(r.PolicySum)), r.PolicyCount}, PolicyAt: r.PolicyAt,
+		Counters: Tally{sumOf([32]byte(r.CounterSum)), r.CounterCount}, CountersAt: r.CountersAt}, nil
+}
+
+// ChangeRecord lists what one policy event wrote: enough to name the record that does not agree with the digest.
+type ChangeRecord struct {
+	Changed []ChangedRecord `cbor:"1,keyasint"`
+}
+
+type ChangedRecord struct {
+	_    struct{} `cbor:",toarray"`
+	Key  []byte
+	Leaf []byte // first 16 bytes of the leaf; empty: deleted
+}
