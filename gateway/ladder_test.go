@@ -34,6 +34,7 @@ var ladder = map[string]float64{
 	"gateway/store/folder": 1,
 	"gateway/store/engine": 2,
 	"gateway/store/record": 2.3,
+	"gateway/store/reader": 2.5,
 	"gateway/store":        3,
 	"gateway/session":      3,
 	"gateway/house":        3,
@@ -72,7 +73,7 @@ var ladder = map[string]float64{
 
 // alone are the modules that only these packages may import, tests included; with _test, the tests alone.
 var alone = map[string][]string{
-	"github.com/dgraph-io/badger":      {"gateway/store", "gateway/store/engine", "gateway/store/folder"},
+	"github.com/dgraph-io/badger":      {"gateway/store", "gateway/store/engine", "gateway/store/folder", "gateway/store/reader"},
 	"google.golang.org/protobuf":       {"gateway/store/folder"},
 	"github.com/pion":                  {"coapres/transport", "bench/load", "bench/server", "bench/peer_test"}, // stock go-coap beside ours, and a node that costs little
 	"github.com/danielgtaylor/huma":    {"gateway/admin"},

@@ -16,32 +16,12 @@ import (
 // Where an actuator was last heard is kept so that a gateway that starts again can ask it first. It is no policy: it makes no event and is
 // under no digest, and what is sent there proves nothing.
 
-type addressRecord struct {
-	Address string `cbor:"1,keyasint"`
-}
-
-func encodeAddress(at netip.AddrPort) ([]byte, error) {
-	return record.Encode(1, addressRecord{at.String()})
-}
-
-func decodeAddress(plain []byte) (netip.AddrPort, error) {
-	r, err := record.Decode[addressRecord](plain)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	at, err := netip.ParseAddrPort(r.Address)
-	if err != nil || at.String() != r.Address {
-		return netip.AddrPort{}, fmt.Errorf("address: %w", ErrCorrupt)
-	}
-	return at, nil
-}
-
 // Addresses returns where devices were last, by their record ids. The map is the caller's.
 func (s *Store) Addresses(ctx context.Context) (map[access.ID]netip.AddrPort, error) {
 	out := make(map[access.ID]netip.AddrPort)
 	err := s.view(ctx, func(txn *badger.Txn) error {
-		return s.each(ctx, txn, record.KindAddress, func(key record.Key, plain []byte) (err error) {
-			out[key.ID()], err = decodeAddress(plain)
+		return s.reader.ForEach(ctx, txn, record.KindAddress, func(key record.Key, plain []byte) (err error) {
+			out[key.ID()], err = record.DecodeAddress(plain)
 			return err
 		})
 	})
@@ -79,7 +59,7 @@ func (b *batch) putAddresses(at map[access.ID]netip.AddrPort) (left int, err err
 			left++
 			continue
 		}
-		plain, err := encodeAddress(at[device])
+		plain, err := record.EncodeAddress(at[device])
 		if err != nil {
 			return 0, fmt.Errorf("store: %v: %w", key, err)
 		}

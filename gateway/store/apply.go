@@ -186,7 +186,7 @@ func (b *batch) stage(next *access.Policy, changes []access.Change) (*staged, er
 		if plain != nil {
 			leaf := b.w.leaf.Leaf(key, plain)
 			st.tally = st.tally.With(leaf)
-			short = shorten(leaf)
+			short = leaf.Shorten()
 		}
 		st.writes[key] = plain
 		st.size += b.cost(key, plain)
@@ -227,9 +227,9 @@ func (b *batch) describe(changes []access.Change) string {
 func (b *batch) latestAfter(seq uint64) (latest eventTime, err error) {
 	durable, _ := b.w.s.Head()
 	err = b.w.s.look(func(txn *badger.Txn) error {
-		chain := chain{s: b.w.s, txn: txn}
+		chain := b.w.s.reader.OpenChain(txn)
 		for n := seq + 1; n <= durable; n++ {
-			ev, err := chain.event(n)
+			ev, err := chain.ReadEvent(n)
 			if err != nil {
 				return err
 			}

@@ -226,7 +226,7 @@ func TestRevisionsAreListed(t *testing.T) {
 	s := built(t, Options{})
 	seq := mustApply(t, s, access.Change{Delete: access.Grant{ID: id("g1")}}, access.Change{Put: access.Person{ID: id("eve"), Name: "eve"}})
 	err := s.db.View(func(txn *badger.Txn) error {
-		plain, err := s.get(txn, record.ChangeKey(seq))
+		plain, err := s.reader.Get(txn, record.ChangeKey(seq))
 		if err != nil {
 			return err
 		}

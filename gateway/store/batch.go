@@ -103,7 +103,7 @@ func (b *batch) plain(key record.Key) (plain []byte, err error) {
 		return p, nil
 	}
 	err = b.w.s.look(func(txn *badger.Txn) (err error) {
-		plain, err = b.w.s.find(txn, key)
+		plain, err = b.w.s.reader.Find(txn, key)
 		return err
 	})
 	return plain, err

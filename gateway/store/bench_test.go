@@ -10,6 +10,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/store/reader"
 	"latchkey/gateway/store/record"
 )
 
@@ -89,15 +90,15 @@ func BenchmarkLoad(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		var img *image
+		var img *reader.Image
 		err := s.look(func(txn *badger.Txn) (err error) {
-			img, err = s.read(context.Background(), txn)
+			img, err = s.reader.Read(context.Background(), txn)
 			return err
 		})
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := record.Codecs.Policy.New().With(img.records...); err != nil {
+		if _, err := record.Codecs.Policy.New().With(img.Records...); err != nil {
 			b.Fatal(err)
 		}
 	}

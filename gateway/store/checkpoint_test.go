@@ -189,11 +189,11 @@ func TestTwoCountersOfOneEvent(t *testing.T) {
 	} {
 		raw(t, o.Dir, func(txn *badger.Txn) error {
 			leaf := record.NewLeafer(s.keys.Digest)
-			pf, err := s.get(txn, front)
+			pf, err := s.reader.Get(txn, front)
 			if err != nil {
 				return err
 			}
-			pb, err := s.get(txn, back)
+			pb, err := s.reader.Get(txn, back)
 			if err != nil {
 				return err
 			}

@@ -64,12 +64,12 @@ func (s *Store) Events(ctx context.Context, from uint64, limit int) ([]access.Ev
 	last = min(last, from+uint64(limit)-1)
 	out := make([]access.Event, 0, last-from+1)
 	err := s.view(ctx, func(txn *badger.Txn) error {
-		chain := chain{s: s, txn: txn}
+		chain := s.reader.OpenChain(txn)
 		for seq := from; seq <= last; seq++ {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			ev, err := chain.event(seq)
+			ev, err := chain.ReadEvent(seq)
 			if err != nil {
 				return err
 			}
@@ -105,12 +105,12 @@ func (s *Store) Since(ctx context.Context, t time.Time, limit int) ([]access.Eve
 	var out []access.Event
 	seq, _ := s.Head()
 	err := s.view(ctx, func(txn *badger.Txn) error {
-		chain := chain{s: s, txn: txn}
+		chain := s.reader.OpenChain(txn)
 		for older := 0; seq > 0 && older < clockSlack && len(out) < limit; seq-- {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			ev, err := chain.event(seq)
+			ev, err := chain.ReadEvent(seq)
 			if err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 
 	"latchkey/gateway/store/engine"
 	"latchkey/gateway/store/folder"
+	"latchkey/gateway/store/reader"
 	"latchkey/gateway/store/seal"
 )
 
@@ -40,7 +41,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		}
 	}
 	s.keys = key.DeriveKeys()
-	s.sealer = seal.New(s.keys.Seal)
+	s.sealer, s.reader = seal.New(s.keys.Seal), reader.New(s.keys)
 	if err := s.tryOut(ctx, state); err != nil {
 		return nil, s.abandon(err)
 	}

@@ -38,7 +38,7 @@ func together(t *testing.T, g *gate, s *Store, n int, each func(i int) access.Ev
 func pages(t *testing.T, s *Store) (firsts []uint64) {
 	t.Helper()
 	err := s.db.View(func(txn *badger.Txn) error {
-		return s.each(context.Background(), txn, record.KindEvent, func(key record.Key, _ []byte) error {
+		return s.reader.ForEach(context.Background(), txn, record.KindEvent, func(key record.Key, _ []byte) error {
 			firsts = append(firsts, key.Seq())
 			return nil
 		})

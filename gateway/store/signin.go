@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -20,31 +21,19 @@ const (
 	maxSignInData = 4 << 10
 )
 
-type signInRecord struct {
-	Data   []byte        `cbor:"1,keyasint,omitempty"`
-	Expiry *record.Stamp `cbor:"2,keyasint,omitempty"`
-}
-
-func decodeSignIn(key record.Key, plain []byte) (signInRecord, error) {
-	if len(key) != len(record.SignInKey([32]byte{})) {
-		return signInRecord{}, fmt.Errorf("key length: %w", ErrCorrupt)
-	}
-	return record.Decode[signInRecord](plain)
-}
-
 // SignIn returns the data of a sign-in, and false when there is none or it has expired. The data is the caller's.
 func (s *Store) SignIn(ctx context.Context, id [32]byte) (data []byte, ok bool, err error) {
 	key := record.SignInKey(id)
 	if r, held := s.unkept.Load(key); held {
-		r := r.(signInRecord)
+		r := r.(record.SignIn)
 		return r.Data, r.Expiry.Time().After(s.opts.Now()), s.usable(ctx)
 	}
 	err = s.view(ctx, func(txn *badger.Txn) error {
-		plain, err := s.find(txn, key)
+		plain, err := s.reader.Find(txn, key)
 		if err != nil || plain == nil {
 			return err
 		}
-		r, err := decodeSignIn(key, plain)
+		r, err := record.DecodeSignIn(key, plain)
 		if err != nil {
 			return fmt.Errorf("store: %v: %w", key, err)
 		}
@@ -63,16 +52,16 @@ func (s *Store) PutSignIn(ctx context.Context, id [32]byte, data []byte, expiry 
 	if len(data) > maxSignInData {
 		return fmt.Errorf("store: sign-in of %d bytes: %w: want %d at most", len(data), ErrTooBig, maxSignInData)
 	}
-	key, at := record.SignInKey(id), record.MakeStamp(expiry)
-	plain, err := record.Encode(1, signInRecord{data, at})
+	key, in := record.SignInKey(id), record.MakeSignIn(data, expiry)
+	plain, err := in.Encode()
 	if err != nil {
 		return fmt.Errorf("store: %v: %w", key, err)
 	}
 	return s.submit(ctx, &request{run: func(b *batch) error {
-		if b.w.space.none && s.opts.Hold && at.Time().After(s.opts.Now()) {
-			return b.holdSignIn(key, signInRecord{append([]byte(nil), data...), at})
+		if b.w.space.none && s.opts.Hold && in.Expiry.Time().After(s.opts.Now()) {
+			return b.holdSignIn(key, record.MakeSignIn(bytes.Clone(data), expiry))
 		}
-		return b.putSignIn(key, plain, at.Time())
+		return b.putSignIn(key, plain, in.Expiry.Time())
 	}})
 }
 
@@ -86,7 +75,7 @@ func (s *Store) DeleteSignIn(ctx context.Context, id [32]byte) error {
 }
 
 // holdSignIn keeps a sign-in in memory, where it is gone after a restart, so that somebody can still get in and shut the doors.
-func (b *batch) holdSignIn(key record.Key, r signInRecord) error {
+func (b *batch) holdSignIn(key record.Key, r record.SignIn) error {
 	n := 0
 	b.w.s.unkept.Range(func(k, _ any) bool { n++; return true })
 	if _, held := b.w.s.unkept.Load(key); !held && n >= maxSignIns {

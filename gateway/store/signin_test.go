@@ -26,7 +26,7 @@ func wantSignIn(t *testing.T, s *Store, name, want string) {
 func storedSignIns(t *testing.T, s *Store) (n int) {
 	t.Helper()
 	err := s.db.View(func(txn *badger.Txn) error {
-		return s.each(context.Background(), txn, record.KindSignIn, func(record.Key, []byte) error { n++; return nil })
+		return s.reader.ForEach(context.Background(), txn, record.KindSignIn, func(record.Key, []byte) error { n++; return nil })
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +154,7 @@ func TestMoreSignInsThanAreKept(t *testing.T) {
 					if live {
 						expiry = expiry.Add(time.Duration(1+part) * time.Hour)
 					}
-					plain, err := record.Encode(1, signInRecord{Expiry: record.MakeStamp(expiry)})
+					plain, err := record.MakeSignIn(nil, expiry).Encode()
 					if err != nil {
 						return err
 					}
@@ -319,7 +319,7 @@ func TestOldStoreGoesOnInTheNewestVersion(t *testing.T) {
 		s := storedFixture(t, name)
 		version := func() (v byte) {
 			if err := s.db.View(func(txn *badger.Txn) error {
-				plain, err := s.get(txn, record.HeadKey)
+				plain, err := s.reader.Get(txn, record.HeadKey)
 				if err == nil {
 					v = plain[0]
 				}

@@ -18,6 +18,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/store/engine"
 	"latchkey/gateway/store/folder"
+	"latchkey/gateway/store/reader"
 	"latchkey/gateway/store/record"
 	"latchkey/gateway/store/seal"
 )
@@ -111,6 +112,7 @@ type Store struct {
 	lock *os.File // flock on the data folder; nil in memory
 
 	sealer seal.Sealer
+	reader *reader.Reader
 	keys   seal.Keys
 	queue  chan *request
 	quit   chan struct{} // closed by Close: nothing more is taken
@@ -127,7 +129,7 @@ type Store struct {
 	held    atomic.Int64    // restrictions that act in memory only
 	pace    pace
 
-	unkept sync.Map // recordKey → signInRecord: sign-ins that there was no space for
+	unkept sync.Map // recordKey → record.SignIn: sign-ins that there was no space for
 
 	verified atomic.Pointer[verification]
 

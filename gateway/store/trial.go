@@ -21,6 +21,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/store/engine"
 	"latchkey/gateway/store/folder"
+	"latchkey/gateway/store/reader"
 	"latchkey/gateway/store/record"
 	"latchkey/gateway/store/seal"
 )
@@ -195,16 +196,16 @@ func (t trial) look(ctx context.Context, r *tried) error {
 	}
 	r.Empty = v.EmptyLogs()
 	return t.open(v, k, live, func(s *Store, txn *badger.Txn) error {
-		img, err := s.read(ctx, txn)
+		img, err := s.reader.Read(ctx, txn)
 		if err == nil {
-			r.Seq, r.Hash = img.head.Seq, img.head.Hash
-			_, err = record.Codecs.Policy.New().With(img.records...)
+			r.Seq, r.Hash = img.Head.Seq, img.Head.Hash
+			_, err = record.Codecs.Policy.New().With(img.Records...)
 		}
 		if err == nil && w != nil {
-			err = s.holds(txn, w, &img.head, v.CountMems())
+			err = s.holds(txn, w, &img.Head, v.CountMems())
 		}
 		if err == nil && t.All {
-			err = s.walk(ctx, txn, &img.head, 0, access.Hash{}, func(*record.Event) error { return nil })
+			err = s.reader.Walk(ctx, txn, &img.Head, 0, access.Hash{}, func(*record.Event) error { return nil })
 		}
 		return s.blamed(ctx, txn, err)
 	})
@@ -228,7 +229,7 @@ func (s *Store) blamed(ctx context.Context, txn *badger.Txn, err error) error {
 // chainHolds is the newest event up to which the chain verifies by itself.
 func (s *Store) chainHolds(ctx context.Context, txn *badger.Txn) (last uint64) {
 	end := record.Head{Seq: math.MaxUint64}
-	_ = s.walk(ctx, txn, &end, 0, access.Hash{}, func(ev *record.Event) error { last = ev.Seq; return nil })
+	_ = s.reader.Walk(ctx, txn, &end, 0, access.Hash{}, func(ev *record.Event) error { last = ev.Seq; return nil })
 	return last
 }
 
@@ -240,7 +241,7 @@ func (t trial) open(v *folder.Survey, k seal.SiteKey, live map[uint64]uint32, f 
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	s := &Store{opts: Options{}.withDefaults(), log: slog.New(slog.DiscardHandler), keys: k.DeriveKeys()}
-	s.sealer = seal.New(s.keys.Seal)
+	s.reader = reader.New(s.keys)
 	if s.db, err = engine.OpenScratch(dir); err != nil {
 		return &folder.Damage{Name: "db/", What: strings.TrimSpace(err.Error()), Whole: "each of its files matches its checksums", Do: folder.DoRepair}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/store/folder"
+	"latchkey/gateway/store/reader"
 	"latchkey/gateway/store/record"
 )
 
@@ -119,17 +120,17 @@ func (s *Store) verifyTables(ctx context.Context, p *upkeep) error {
 
 // verifyChain returns the newest event.
 func (s *Store) verifyChain(ctx context.Context, txn *badger.Txn, k *kept, p *upkeep) (uint64, error) {
-	img := &image{}
-	if err := s.readMeta(txn, img); err != nil {
+	img := &reader.Image{}
+	if err := s.reader.ReadMeta(txn, img); err != nil {
 		return 0, err
 	}
-	err := s.walk(ctx, txn, &img.head, 0, access.Hash{}, func(ev *record.Event) error {
+	err := s.reader.Walk(ctx, txn, &img.Head, 0, access.Hash{}, func(ev *record.Event) error {
 		if k != nil && k.seq == ev.Seq && ev.Hash != k.hash {
 			return fmt.Errorf("its hash is not the one kept elsewhere: %w", ErrCorrupt)
 		}
 		return p.rest(ctx)
 	})
-	switch last := img.head.Seq; {
+	switch last := img.Head.Seq; {
 	case err != nil:
 		return 0, err
 	case k != nil && k.seq > last:
@@ -137,7 +138,7 @@ func (s *Store) verifyChain(ctx context.Context, txn *badger.Txn, k *kept, p *up
 	case k != nil && k.seq == 0 && k.hash != (access.Hash{}):
 		return 0, fmt.Errorf("store: head 0 has no hash: %w", ErrCorrupt)
 	}
-	return img.head.Seq, nil
+	return img.Head.Seq, nil
 }
 
 // Check holds everything against everything: the chain, counters against events, policy against digest, memory against disk, sign-ins too. It runs
@@ -149,13 +150,13 @@ func (s *Store) Check(ctx context.Context) error {
 func (w *writer) check(ctx context.Context) error {
 	s := w.s
 	return s.look(func(txn *badger.Txn) error {
-		img, err := s.read(ctx, txn)
+		img, err := s.reader.Read(ctx, txn)
 		if err != nil {
 			return err
 		}
 		now := s.now.Load()
 		var latest time.Time
-		err = s.walk(ctx, txn, &img.head, 0, access.Hash{}, func(ev *record.Event) error {
+		err = s.reader.Walk(ctx, txn, &img.Head, 0, access.Hash{}, func(ev *record.Event) error {
 			if ev.Seq > now.policy.Site.TimeTrusted && ev.At.After(latest) {
 				latest = ev.At
 			}
@@ -164,34 +165,34 @@ func (w *writer) check(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if img.head != now.head {
+		if img.Head != now.head {
 			return fmt.Errorf("store: %v: memory and disk differ: %w", record.HeadKey, ErrCorrupt)
 		}
 		if !latest.Equal(now.head.Latest) {
 			return fmt.Errorf("store: %v: latest event time is %v, want %v: %w", record.HeadKey, now.head.Latest, latest, ErrCorrupt)
 		}
-		if err := s.compareChanges(ctx, txn); err != nil {
+		if err := s.reader.CompareChanges(ctx, txn); err != nil {
 			return err
 		}
-		if err := sameRecords(img.records, now.kept); err != nil {
+		if err := sameRecords(img.Records, now.kept); err != nil {
 			return err
 		}
-		want, err := s.replayCounters(ctx, txn, &img.head)
+		want, err := s.reader.ReplayCounters(ctx, txn, &img.Head)
 		if err != nil {
 			return err
 		}
-		if err := compareCounters(want, img.counters.Under); err != nil {
+		if err := reader.CompareCounters(want, img.Counters.Under); err != nil {
 			return err
 		}
 		for device, c := range w.counters.ByDevice {
-			if read := img.counters.Find(device); read == nil || *read != *c {
+			if read := img.Counters.Find(device); read == nil || *read != *c {
 				return fmt.Errorf("store: %v: memory and disk differ: %w", record.CounterKey(device), ErrCorrupt)
 			}
 		}
-		if err := sameSignIns(img.signIns, w.signIns); err != nil {
+		if err := sameSignIns(img.SignIns, w.signIns); err != nil {
 			return err
 		}
-		if err := sameAddresses(img.addrs, w.addrs, now.policy); err != nil {
+		if err := sameAddresses(img.Addrs, w.addrs, now.policy); err != nil {
 			return err
 		}
 		return s.onlyKnown(txn)

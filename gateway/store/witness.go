@@ -24,8 +24,8 @@ func (s *Store) holds(txn *badger.Txn, w *folder.Witness, h *record.Head, mems i
 	if w.Open && mems == 0 {
 		return &folder.Damage{Name: "db/", What: "the newest " + folder.MemExt + " file is missing: the store was open when the program ended, and then there is one", Do: do}
 	}
-	c := chain{s: s, txn: txn}
-	hash, err := c.hash(w.Seq)
+	c := s.reader.OpenChain(txn)
+	hash, err := c.ReadHash(w.Seq)
 	if err == nil && hash != access.Hash(w.Hash) {
 		return &folder.Damage{Name: "db/", What: fmt.Sprintf("its event %d is not the one that site.head has seen: db/ is another store's, or an older copy that went on", w.Seq), Do: do}
 	}

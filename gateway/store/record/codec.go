@@ -10,7 +10,8 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// Every plaintext is one version byte and deterministic CBOR (RFC 8949 §4.2) of one xxxRecord. Domain types are never marshalled.
+// Every plaintext is one version byte and deterministic CBOR (RFC 8949 §4.2) of one xxxRecord.
+// Domain types are never marshalled.
 
 var (
 	encMode = must(cbor.CoreDetEncOptions().UserBufferEncMode())
@@ -46,7 +47,8 @@ func Decode[R any](plain []byte) (R, error) {
 	return rec, err
 }
 
-// decodeUpTo reads a plaintext of a version up to the newest that there is of its kind. What an older one lacks is for the caller to fill in.
+// decodeUpTo reads a plaintext of a version up to the newest that there is of its kind. What an
+// older one lacks is for the caller to fill in.
 func decodeUpTo[R any](newest byte, plain []byte) (rec R, version byte, err error) {
 	if len(plain) == 0 {
 		return rec, 0, fmt.Errorf("empty: %w", seal.ErrCorrupt)

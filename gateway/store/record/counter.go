@@ -10,7 +10,8 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// Counter is the last scan counter taken from a device, and what became of that attempt. It is never changed in place.
+// Counter is the last scan counter taken from a device, and what became of that attempt. It is
+// never changed in place.
 type Counter struct {
 	Last     uint64
 	Digest   [32]byte // of the attempt, see attemptDigest
@@ -20,8 +21,9 @@ type Counter struct {
 	Outcome  access.Outcome // empty until a receipt event
 }
 
-// Counters are what the chain says of each device's last attempt: a fold over its events, by take alone, when they are written as when
-// they are read again. The records on disk are that fold as of head.countersAt, so that opening a store need not read the whole chain.
+// Counters are what the chain says of each device's last attempt: a fold over its events, by take
+// alone, when they are written as when they are read again. The records on disk are that fold as of
+// head.countersAt, so that opening a store need not read the whole chain.
 type Counters struct {
 	Under    *Counters // what shows through where this one has nothing; or nil
 	ByDevice map[access.ID]*Counter
@@ -50,7 +52,8 @@ func (cs *Counters) Last(device access.ID) uint64 {
 	return 0
 }
 
-// decided returns the device whose counter stands at the decision of that event; "" if there is none any more.
+// decided returns the device whose counter stands at the decision of that event; "" if there is
+// none any more.
 func (cs *Counters) decided(seq uint64) access.ID {
 	for layer := cs; layer != nil; layer = layer.Under {
 		if device, ok := layer.BySeq[seq]; ok && cs.Find(device).Seq == seq {
@@ -67,8 +70,9 @@ func (cs *Counters) Put(device access.ID, c *Counter) {
 	cs.ByDevice[device], cs.BySeq[c.Seq] = c, device
 }
 
-// Take moves the counters as the event says. A decision moves its device's even when it denies, so a captured scan cannot be tried again
-// later; a receipt becomes the outcome of the attempt that it belongs to.
+// Take moves the counters as the event says. A decision moves its device's even when it denies, so
+// a captured scan cannot be tried again later; a receipt becomes the outcome of the attempt that it
+// belongs to.
 func (cs *Counters) Take(ev *Event) {
 	switch ev.Kind {
 	case access.EventDecision:
@@ -125,14 +129,15 @@ func MovesCounter(source access.Source, device access.ID) bool {
 // RepeatWindow is how long the same attempt gets the recorded answer again.
 const RepeatWindow = 60 * time.Second
 
-// IsRepeat tells whether an attempt with this counter and digest is the recorded one come again, at now.
-// A clock that ran backwards since makes it none: the attempt is then replayed.
+// IsRepeat tells whether an attempt with this counter and digest is the recorded one come again, at
+// now. A clock that ran backwards since makes it none: the attempt is then replayed.
 func (c *Counter) IsRepeat(n uint64, digest [32]byte, now time.Time) bool {
 	dt := now.UnixNano() - c.At
 	return c.Last == n && c.Digest == digest && dt >= 0 && dt <= int64(RepeatWindow)
 }
 
-// DigestAttempt tells attempts with the same counter apart. The age and the Echo stay out, so that a repeat after 4.01 is the same.
+// DigestAttempt tells attempts with the same counter apart. The age and the Echo stay out, so that
+// a repeat after 4.01 is the same.
 func DigestAttempt(a *access.Attempt) [32]byte {
 	b := make([]byte, 0, 128)
 	b = append(b, "latchkey attempt 1\x00"...)

@@ -8,8 +8,9 @@ import (
 	"math/bits"
 )
 
-// Sum is an element of the integers mod 2^256, most significant word first. A digest over many records is the sum of their leaves, so
-// one change among 100,000 costs two leaves, and the order does not matter.
+// Sum is an element of the integers mod 2^256, most significant word first. A digest over many
+// records is the sum of their leaves, so one change among 100,000 costs two leaves, and the order
+// does not matter.
 type Sum [4]uint64
 
 func (a Sum) plus(b Sum) (r Sum) {
@@ -42,6 +43,13 @@ func sumOf(b [32]byte) (a Sum) {
 	return a
 }
 
+// Shorten is the part of a leaf that a change record keeps: enough to tell versions of a record
+// apart.
+func (a Sum) Shorten() []byte {
+	b := a.Bytes()
+	return b[:16]
+}
+
 // Tally is the digest over a set of records, and how many they are.
 type Tally struct {
 	Sum   Sum
@@ -52,8 +60,8 @@ func (t Tally) With(leaf Sum) Tally { return Tally{t.Sum.plus(leaf), t.Count + 1
 
 func (t Tally) Without(leaf Sum) Tally { return Tally{t.Sum.minus(leaf), t.Count - 1} }
 
-// Leafer makes leaves: HMAC-SHA256 over the record's Badger key, with its length in front, and its plaintext.
-// It is for one goroutine.
+// Leafer makes leaves: HMAC-SHA256 over the record's Badger key, with its length in front, and its
+// plaintext. It is for one goroutine.
 type Leafer struct{ mac hash.Hash }
 
 func NewLeafer(key []byte) Leafer { return Leafer{hmac.New(sha256.New, key)} }

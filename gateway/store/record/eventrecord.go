@@ -23,8 +23,9 @@ type Event struct {
 	Waited  time.Duration // from At, when the attempt was made, to when it was decided; by the wall clock, so it may be negative
 }
 
-// Events that became durable together are one record, a page: its Badger key has the number of the first; the hash of the event before it, a
-// version and one eventRecord for each follow one another (a CBOR sequence, RFC 8742). A page of version 1 has one event, without Attempt.
+// Events that became durable together are one record, a page: its Badger key has the number of the
+// first; the hash of the event before it, a version and one eventRecord for each follow one another
+// (a CBOR sequence, RFC 8742). A page of version 1 has one event, without Attempt.
 const pageVersion = 2
 
 // eventRecord is the body of an event, but for the version in front of it.
@@ -64,7 +65,8 @@ func (n namedRecord) named() access.Named { return access.Named{ID: access.ID(n.
 
 func namedOf(n access.Named) namedRecord { return namedRecord{ID: string(n.ID), Name: n.Name} }
 
-// CleanText makes text that came from outside storable: CBOR text is UTF-8, and what is not could not be read back.
+// CleanText makes text that came from outside storable: CBOR text is UTF-8, and what is not could
+// not be read back.
 func CleanText[S ~string](s S) S { return S(strings.ToValidUTF8(string(s), "\uFFFD")) }
 
 // Clean makes ev what will be read back.
@@ -79,7 +81,8 @@ func (ev *Event) Clean() {
 
 const (
 	eventLabel = "latchkey event 1\x00"
-	// MaxEventText bounds what the texts of one event hold together, so that a batch has room for many.
+	// MaxEventText bounds what the texts of one event hold together, so that a batch has room for
+	// many.
 	MaxEventText = 4096
 	// MaxCounterText bounds what of them a counter keeps, so that a checkpoint has room in a batch.
 	MaxCounterText = 160
@@ -99,7 +102,8 @@ type Encoder struct {
 // Reset forgets the event, and keeps the memory.
 func (e *Encoder) Reset() { e.rec = eventRecord{} }
 
-// Encode returns what stands in a page for ev, and fills its hash. The result is good until the next call.
+// Encode returns what stands in a page for ev, and fills its hash. The result is good until the
+// next call.
 func (e *Encoder) Encode(ev *Event) ([]byte, error) {
 	text, rec := &e.text, &e.rec
 	*rec = eventRecord{At: ev.At.UnixNano(), Kind: string(ev.Kind), Device: namedOf(ev.Device), Target: namedOf(ev.Target),
@@ -120,8 +124,8 @@ func (e *Encoder) Encode(ev *Event) ([]byte, error) {
 	return text.Bytes()[start:], nil
 }
 
-// hashPrefix makes text what is hashed in front of the body of an event, and returns its length: a label, the hash of the event before and the
-// version of the page.
+// hashPrefix makes text what is hashed in front of the body of an event, and returns its length: a
+// label, the hash of the event before and the version of the page.
 func hashPrefix(text *bytes.Buffer, prev access.Hash, version byte) int {
 	text.Reset()
 	text.WriteString(eventLabel)

@@ -8,11 +8,12 @@ import (
 	"latchkey/gateway/access"
 )
 
-// Key is a Badger key: one letter for the kind of record, and an id that is random, a keyed hash or a sequence number.
-// Names, UIDs and times never stand in one. FORMAT.md lists them.
+// Key is a Badger key: one letter for the kind of record, and an id that is random, a keyed hash or
+// a sequence number. Names, UIDs and times never stand in one. FORMAT.md lists them.
 type Key string
 
-// The records that are no part of the policy. Those of the policy have their letters beside their codecs.
+// The records that are no part of the policy. Those of the policy have their letters beside their
+// codecs.
 const (
 	KindMeta    = 'm'
 	KindCounter = 'n'
@@ -69,7 +70,8 @@ func (k Key) Kind() byte {
 
 func (k Key) ID() access.ID { return access.ID(k[1:]) }
 
-// Seq returns the sequence number in the key of an event or a change, 0 for a key of another length.
+// Seq returns the sequence number in the key of an event or a change, 0 for a key of another
+// length.
 func (k Key) Seq() uint64 {
 	if len(k) != 9 {
 		return 0

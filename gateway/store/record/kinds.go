@@ -1,6 +1,7 @@
-// Package record is the stored form of everything that the store keeps: the Badger key, the version and
-// the plaintext of each record, the hashes that chain events, and the digests over many records. It
-// knows no database, seals nothing and gives only domain types out. FORMAT.md shows the bytes.
+// Package record is the stored form of everything that the store keeps: the Badger key, the version
+// and the plaintext of each record, the hashes that chain events, and the digests over many
+// records. It knows no database, seals nothing and gives only domain types out. FORMAT.md shows the
+// bytes.
 package record
 
 import (
@@ -11,8 +12,8 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// Codecs has how each kind of record of the policy is kept, in an order in which nothing refers to what comes later.
-// These records are under the policy digest.
+// Codecs has how each kind of record of the policy is kept, in an order in which nothing refers to
+// what comes later. These records are under the policy digest.
 var Codecs = newCodecs(
 	siteCodec,
 	personCodec,
@@ -26,8 +27,8 @@ var Codecs = newCodecs(
 	accountCodec,
 )
 
-// codec is how the records of one kind are kept: R is the record, by value, and S its stored form, an xxxRecord.
-// A record's id is only in its Badger key, which the seal binds to the value.
+// codec is how the records of one kind are kept: R is the record, by value, and S its stored form,
+// an xxxRecord. A record's id is only in its Badger key, which the seal binds to the value.
 type codec[R, S any] struct {
 	kind   access.RecordKind
 	letter byte           // the Badger key is this letter and the id

@@ -13,8 +13,9 @@ type FormatRecord struct {
 	Created *Stamp `cbor:"2,keyasint,omitempty"`
 }
 
-// Head is the state of the whole store in a few words. It is written with every batch, so a record that vanished or was put back
-// disagrees with it, and a head that was put back disagrees with the chain.
+// Head is the state of the whole store in a few words. It is written with every batch, so a record
+// that vanished or was put back disagrees with it, and a head that was put back disagrees with the
+// chain.
 type Head struct {
 	Seq        uint64 // newest event, 0 for none
 	Hash       access.Hash
@@ -25,11 +26,12 @@ type Head struct {
 	CountersAt uint64    // the newest event that the counter records know of
 }
 
-// headVersion is the version of the head that this program writes. It is above that of the record's own fields: it also keeps out programs
-// that do not know some other record.
+// headVersion is the version of the head that this program writes. It is above that of the record's
+// own fields: it also keeps out programs that do not know some other record.
 const headVersion = 4
 
-// headRecord is as since version 2. Version 1 has no CountersAt: there the counter records knew of every event.
+// headRecord is as since version 2. Version 1 has no CountersAt: there the counter records knew of
+// every event.
 type headRecord struct {
 	Seq          uint64 `cbor:"1,keyasint"`
 	Hash         []byte `cbor:"2,keyasint"`
@@ -66,7 +68,8 @@ func DecodeHead(plain []byte) (Head, error) {
 		Counters: Tally{sumOf([32]byte(r.CounterSum)), r.CounterCount}, CountersAt: r.CountersAt}, nil
 }
 
-// ChangeRecord lists what one policy event wrote: enough to name the record that does not agree with the digest.
+// ChangeRecord lists what one policy event wrote: enough to name the record that does not agree
+// with the digest.
 type ChangeRecord struct {
 	Changed []ChangedRecord `cbor:"1,keyasint"`
 }

@@ -1,4 +1,4 @@
-package store
+package reader
 
 import (
 	"bytes"
@@ -9,25 +9,30 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/store/record"
+	"latchkey/gateway/store/seal"
 )
 
-// chain reads events by their number in one transaction. It keeps the last page, so that neighbours cost nothing.
+// chain reads events by their number in one transaction. It keeps the last page, so that neighbours
+// cost nothing.
 type chain struct {
-	s    *Store
+	r    *Reader
 	txn  *badger.Txn
 	page []record.Event
 }
 
-// event returns the event with that number. One that is not there is ErrCorrupt.
-func (c *chain) event(seq uint64) (*record.Event, error) {
+// OpenChain reads events in txn.
+func (r *Reader) OpenChain(txn *badger.Txn) *chain { return &chain{r: r, txn: txn} }
+
+// ReadEvent returns the event with that number. One that is not there is seal.ErrCorrupt.
+func (c *chain) ReadEvent(seq uint64) (*record.Event, error) {
 	if ev := c.onPage(seq); ev != nil {
 		return ev, nil
 	}
 	first := pageOf(c.txn, seq)
 	if first == 0 {
-		return nil, fmt.Errorf("store: event %d: missing: %w", seq, ErrCorrupt)
+		return nil, fmt.Errorf("store: event %d: missing: %w", seq, seal.ErrCorrupt)
 	}
-	plain, err := c.s.get(c.txn, record.EventKey(first))
+	plain, err := c.r.Get(c.txn, record.EventKey(first))
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +42,7 @@ func (c *chain) event(seq uint64) (*record.Event, error) {
 	if ev := c.onPage(seq); ev != nil {
 		return ev, nil
 	}
-	return nil, fmt.Errorf("store: event %d: missing: %w", seq, ErrCorrupt)
+	return nil, fmt.Errorf("store: event %d: missing: %w", seq, seal.ErrCorrupt)
 }
 
 func (c *chain) onPage(seq uint64) *record.Event {
@@ -47,12 +52,12 @@ func (c *chain) onPage(seq uint64) *record.Event {
 	return &c.page[seq-c.page[0].Seq]
 }
 
-// hash returns the hash of an event; that of event 0, before the first, is zero.
-func (c *chain) hash(seq uint64) (access.Hash, error) {
+// ReadHash returns the hash of an event; that of event 0, before the first, is zero.
+func (c *chain) ReadHash(seq uint64) (access.Hash, error) {
 	if seq == 0 {
 		return access.Hash{}, nil
 	}
-	ev, err := c.event(seq)
+	ev, err := c.ReadEvent(seq)
 	if err != nil {
 		return access.Hash{}, err
 	}
@@ -73,10 +78,11 @@ func pageOf(txn *badger.Txn, seq uint64) uint64 {
 	return record.Key(it.Item().Key()).Seq()
 }
 
-// walk checks that the events after seq, whose hash is prev, follow one another to the head, and shows each to seen. It names the first event
-// that is missing, does not open, or does not follow the one before. An error from seen gets the event's name.
-func (s *Store) walk(ctx context.Context, txn *badger.Txn, h *record.Head, seq uint64, prev access.Hash, seen func(*record.Event) error) error {
-	err := s.from(ctx, txn, record.EventKey(seq+1), func(key record.Key, plain []byte) error {
+// Walk checks that the events after seq, whose hash is prev, follow one another to the head, and
+// shows each to seen. It names the first event that is missing, does not open, or does not follow
+// the one before. An error from seen gets the event's name.
+func (r *Reader) Walk(ctx context.Context, txn *badger.Txn, h *record.Head, seq uint64, prev access.Hash, seen func(*record.Event) error) error {
+	err := r.from(ctx, txn, record.EventKey(seq+1), func(key record.Key, plain []byte) error {
 		page, err := record.DecodePage(key.Seq(), plain)
 		if err != nil {
 			return fmt.Errorf("store: %v: %w", key, err)
@@ -85,11 +91,11 @@ func (s *Store) walk(ctx context.Context, txn *badger.Txn, h *record.Head, seq u
 			ev := &page[i]
 			switch seq++; {
 			case ev.Seq != seq:
-				err = fmt.Errorf("event %d is missing before it: %w", seq, ErrCorrupt)
+				err = fmt.Errorf("event %d is missing before it: %w", seq, seal.ErrCorrupt)
 			case ev.Prev != prev:
-				err = fmt.Errorf("does not follow event %d: %w", seq-1, ErrCorrupt)
+				err = fmt.Errorf("does not follow event %d: %w", seq-1, seal.ErrCorrupt)
 			case seq > h.Seq:
-				return fmt.Errorf("store: %v: older than event %d: %w", record.HeadKey, seq, ErrCorrupt)
+				return fmt.Errorf("store: %v: older than event %d: %w", record.HeadKey, seq, seal.ErrCorrupt)
 			default:
 				err = seen(ev)
 			}
@@ -104,14 +110,15 @@ func (s *Store) walk(ctx context.Context, txn *badger.Txn, h *record.Head, seq u
 	case err != nil:
 		return err
 	case seq < h.Seq:
-		return fmt.Errorf("store: event %d: missing: the head says there are %d: %w", seq+1, h.Seq, ErrCorrupt)
+		return fmt.Errorf("store: event %d: missing: the head says there are %d: %w", seq+1, h.Seq, seal.ErrCorrupt)
 	case prev != h.Hash:
-		return fmt.Errorf("store: event %d: its hash is not the head's: %w", seq, ErrCorrupt)
+		return fmt.Errorf("store: event %d: its hash is not the head's: %w", seq, seal.ErrCorrupt)
 	}
 	return nil
 }
 
-// lastPage returns the number of the first event on the last page in the database, whatever the head says.
+// lastPage returns the number of the first event on the last page in the database, whatever the
+// head says.
 func lastPage(txn *badger.Txn) uint64 {
 	it := txn.NewIterator(badger.IteratorOptions{Reverse: true})
 	defer it.Close()

@@ -1,0 +1,112 @@
+package reader
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"latchkey/gateway/access"
+	"latchkey/gateway/store/record"
+	"latchkey/gateway/store/seal"
+)
+
+// blamePolicy names the record that makes the policy disagree with its digest, by the lists of what
+// each policy event wrote.
+func (r *Reader) blamePolicy(ctx context.Context, txn *badger.Txn) error {
+	if err := r.CompareChanges(ctx, txn); err != nil {
+		return err
+	}
+	return fmt.Errorf("store: policy: the records do not agree with their digest: %w", seal.ErrCorrupt)
+}
+
+// CompareChanges holds the policy records against the lists of what was written and names the first
+// that differs.
+func (r *Reader) CompareChanges(ctx context.Context, txn *badger.Txn) error {
+	want := make(map[record.Key][]byte) // empty: deleted
+	err := r.ForEach(ctx, txn, record.KindChange, func(_ record.Key, plain []byte) error {
+		rec, err := record.Decode[record.ChangeRecord](plain)
+		for _, c := range rec.Changed {
+			want[record.Key(c.Key)] = c.Leaf
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	leaf := record.NewLeafer(r.digest)
+	seen := make(map[record.Key]bool)
+	for _, c := range record.Codecs.Rows {
+		err := r.ForEach(ctx, txn, c.Prefix(), func(key record.Key, plain []byte) error {
+			seen[key] = true
+			switch short, known := want[key]; {
+			case !known:
+				return fmt.Errorf("no policy event wrote it: %w", seal.ErrCorrupt)
+			case len(short) == 0:
+				return fmt.Errorf("it was deleted and is back: %w", seal.ErrCorrupt)
+			case !bytes.Equal(short, leaf.Leaf(key, plain).Shorten()):
+				return fmt.Errorf("not as it was last written: %w", seal.ErrCorrupt)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		if len(want[key]) > 0 && !seen[key] {
+			return fmt.Errorf("store: %v: missing: %w", key, seal.ErrCorrupt)
+		}
+	}
+	return nil
+}
+
+// blameCounters names the device whose counter does not agree with the chain.
+func (r *Reader) blameCounters(ctx context.Context, txn *badger.Txn, img *Image) error {
+	want, err := r.ReplayCounters(ctx, txn, &img.Head)
+	if err != nil {
+		return err
+	}
+	if err := CompareCounters(want, img.Counters.Under); err != nil {
+		return err
+	}
+	return fmt.Errorf("store: counters: the records do not agree with their digest: %w", seal.ErrCorrupt)
+}
+
+// ReplayCounters works out from the chain alone what the counter records must be.
+func (r *Reader) ReplayCounters(ctx context.Context, txn *badger.Txn, h *record.Head) (*record.Counters, error) {
+	want := record.NewCounters(nil)
+	err := r.Walk(ctx, txn, h, 0, access.Hash{}, func(ev *record.Event) error {
+		if ev.Seq <= h.CountersAt {
+			want.Take(ev)
+		}
+		return nil
+	})
+	return want, err
+}
+
+// CompareCounters names the first counter in got that is not as the chain has it. The attempt, and
+// when it was decided, are not in events of version 1.
+func CompareCounters(want, got *record.Counters) error {
+	for _, id := range slices.Sorted(maps.Keys(want.ByDevice)) {
+		w, g := *want.Find(id), got.Find(id)
+		if g == nil {
+			return fmt.Errorf("store: %v: missing: %w", record.CounterKey(id), seal.ErrCorrupt)
+		}
+		if w.Digest == [32]byte{} {
+			w.Digest, w.At = g.Digest, g.At
+		}
+		if w != *g {
+			return fmt.Errorf("store: %v: at %d, and the chain says %d: %w", record.CounterKey(id), g.Last, w.Last, seal.ErrCorrupt)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(got.ByDevice)) {
+		if want.Find(id) == nil {
+			return fmt.Errorf("store: %v: no event moved it: %w", record.CounterKey(id), seal.ErrCorrupt)
+		}
+	}
+	return nil
+}

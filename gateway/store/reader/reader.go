@@ -1,0 +1,219 @@
+// Package reader reads the records of a store in one transaction of Badger: one by its name, all of
+// a kind, the chain of events, or everything at once, which it holds against head, chain and
+// digests. It names the first record that does not agree. It writes nothing.
+package reader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"latchkey/gateway/access"
+	"latchkey/gateway/store/folder"
+	"latchkey/gateway/store/record"
+	"latchkey/gateway/store/seal"
+)
+
+// Reader reads the records of one store. It may be used from any goroutine.
+type Reader struct {
+	sealer seal.Sealer
+	digest []byte // key of the digests over records
+}
+
+// New makes a reader with the keys of a site.
+func New(k seal.Keys) *Reader { return &Reader{seal.New(k.Seal), k.Digest} }
+
+// Image is what one reading of the database found: everything but the chain's past.
+type Image struct {
+	Head     record.Head
+	Records  []access.Change  // every policy record, as a Put
+	policy   record.Tally     // computed, not as recorded
+	Counters *record.Counters // moved by the events since head.countersAt, over the counter records
+	Leaves   map[access.ID]record.Sum
+	counted  record.Tally                  // computed, over the counter records
+	odd      error                         // a counter record that names an event it cannot be of
+	SignIns  map[record.Key]time.Time      // when each expires
+	Addrs    map[record.Key]netip.AddrPort // where each device was last
+}
+
+// Read reads everything but the chain's past and returns it only if it agrees with itself.
+func (r *Reader) Read(ctx context.Context, txn *badger.Txn) (*Image, error) {
+	records := record.NewCounters(nil)
+	img := &Image{Counters: record.NewCounters(records), Leaves: make(map[access.ID]record.Sum), SignIns: make(map[record.Key]time.Time),
+		Addrs: make(map[record.Key]netip.AddrPort)}
+	if err := r.ReadMeta(txn, img); err != nil {
+		return nil, err
+	}
+	leaf := record.NewLeafer(r.digest)
+	for _, c := range record.Codecs.Rows {
+		err := r.ForEach(ctx, txn, c.Prefix(), func(key record.Key, plain []byte) error {
+			r, err := c.Decode(key, plain)
+			if err != nil {
+				return err
+			}
+			img.Records = append(img.Records, access.Change{Put: r})
+			img.policy = img.policy.With(leaf.Leaf(key, plain))
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	err := r.ForEach(ctx, txn, record.KindCounter, func(key record.Key, plain []byte) error {
+		c, err := record.DecodeCounter(plain)
+		if err != nil {
+			return err
+		}
+		if _, taken := records.BySeq[c.Seq]; taken || c.Seq == 0 || c.Seq > img.Head.CountersAt {
+			img.odd = fmt.Errorf("store: %v: event %d did not move it: %w", key, c.Seq, seal.ErrCorrupt)
+		}
+		records.Put(key.ID(), &c)
+		img.Leaves[key.ID()] = leaf.Leaf(key, plain)
+		img.counted = img.counted.With(img.Leaves[key.ID()])
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = r.ForEach(ctx, txn, record.KindSignIn, func(key record.Key, plain []byte) error {
+		r, err := record.DecodeSignIn(key, plain)
+		img.SignIns[key] = r.Expiry.Time()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = r.ForEach(ctx, txn, record.KindAddress, func(key record.Key, plain []byte) (err error) {
+		img.Addrs[key], err = record.DecodeAddress(plain)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return img, r.agree(ctx, txn, img)
+}
+
+func (r *Reader) ReadMeta(txn *badger.Txn, img *Image) error {
+	plain, err := r.Get(txn, record.FormatKey)
+	if err != nil {
+		return err
+	}
+	f, err := record.Decode[record.FormatRecord](plain)
+	if err != nil {
+		return fmt.Errorf("store: %v: %w", record.FormatKey, err)
+	}
+	if f.Format > folder.FormatVersion {
+		return fmt.Errorf("store: format %d, this program reads up to %d: %w", f.Format, folder.FormatVersion, seal.ErrFormat)
+	}
+	if plain, err = r.Get(txn, record.HeadKey); err != nil {
+		return err
+	}
+	if img.Head, err = record.DecodeHead(plain); err != nil {
+		return fmt.Errorf("store: %v: %w", record.HeadKey, err)
+	}
+	return nil
+}
+
+// agree holds head, chain, policy and counters against one another.
+func (r *Reader) agree(ctx context.Context, txn *badger.Txn, img *Image) error {
+	h := &img.Head
+	if last := lastPage(txn); last > h.Seq {
+		return fmt.Errorf("store: %v: older than event %d: %w", record.HeadKey, last, seal.ErrCorrupt)
+	}
+	chain := r.OpenChain(txn)
+	from, err := chain.ReadHash(h.CountersAt)
+	if err != nil {
+		return err
+	}
+	if err := r.Walk(ctx, txn, h, h.CountersAt, from, func(ev *record.Event) error { img.Counters.Take(ev); return nil }); err != nil {
+		return err
+	}
+	if img.odd != nil {
+		return img.odd
+	}
+	if img.policy != h.Policy {
+		return r.blamePolicy(ctx, txn)
+	}
+	if h.PolicyAt == 0 {
+		if h.Policy.Count != 0 {
+			return fmt.Errorf("store: %v: records without a policy event: %w", record.HeadKey, seal.ErrCorrupt)
+		}
+	} else if ev, err := chain.ReadEvent(h.PolicyAt); err != nil {
+		return err
+	} else if ev.Kind != access.EventPolicy || ev.Digest != h.Policy.Sum.Bytes() {
+		return fmt.Errorf("store: event %d: does not carry the policy's digest: %w", h.PolicyAt, seal.ErrCorrupt)
+	}
+	if img.counted != h.Counters {
+		return r.blameCounters(ctx, txn, img)
+	}
+	return nil
+}
+
+// Get returns a record's plaintext. A record that must be there and is not is seal.ErrCorrupt.
+func (r *Reader) Get(txn *badger.Txn, key record.Key) ([]byte, error) {
+	plain, err := r.Find(txn, key)
+	if err == nil && plain == nil {
+		err = fmt.Errorf("store: %v: missing: %w", key, seal.ErrCorrupt)
+	}
+	return plain, err
+}
+
+// Find returns a record's plaintext, nil if there is none.
+func (r *Reader) Find(txn *badger.Txn, key record.Key) ([]byte, error) {
+	item, err := txn.Get([]byte(key))
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store: %v: %w", key, err)
+	}
+	return r.unseal(key, item)
+}
+
+func (r *Reader) unseal(key record.Key, item *badger.Item) (plain []byte, err error) {
+	verr := item.Value(func(v []byte) error {
+		plain, err = r.sealer.Open(string(key), v)
+		return nil
+	})
+	if err = errors.Join(verr, err); err != nil {
+		return nil, fmt.Errorf("store: %v: %w: %w", key, seal.ErrCorrupt, err)
+	}
+	return plain, nil
+}
+
+// ForEach calls f with every record of a kind, in key order. An error from f gets the record's
+// name.
+func (r *Reader) ForEach(ctx context.Context, txn *badger.Txn, kind byte, f func(record.Key, []byte) error) error {
+	return r.from(ctx, txn, record.Key(kind), func(key record.Key, plain []byte) error {
+		if err := f(key, plain); err != nil {
+			return fmt.Errorf("store: %v: %w", key, err)
+		}
+		return nil
+	})
+}
+
+// from calls f with every record of one kind from a Badger key on.
+func (r *Reader) from(ctx context.Context, txn *badger.Txn, start record.Key, f func(record.Key, []byte) error) error {
+	// Nothing is fetched ahead: Badger does that in goroutines of its own, where a panic at a
+	// damaged file ends the process.
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{start.Kind()}})
+	defer it.Close()
+	for it.Seek([]byte(start)); it.Valid(); it.Next() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		key := record.Key(it.Item().Key())
+		plain, err := r.unseal(key, it.Item())
+		if err != nil {
+			return err
+		}
+		if err := f(key, plain); err != nil {
+			return err
+		}
+	}
+	return nil
+}
