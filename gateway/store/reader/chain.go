@@ -12,19 +12,19 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// chain reads events by their number in one transaction. It keeps the last page, so that neighbours
+// Chain reads events by their number in one transaction. It keeps the last page, so that neighbours
 // cost nothing.
-type chain struct {
+type Chain struct {
 	r    *Reader
 	txn  *badger.Txn
 	page []record.Event
 }
 
 // OpenChain reads events in txn.
-func (r *Reader) OpenChain(txn *badger.Txn) *chain { return &chain{r: r, txn: txn} }
+func (r *Reader) OpenChain(txn *badger.Txn) *Chain { return &Chain{r: r, txn: txn} }
 
 // ReadEvent returns the event with that number. One that is not there is seal.ErrCorrupt.
-func (c *chain) ReadEvent(seq uint64) (*record.Event, error) {
+func (c *Chain) ReadEvent(seq uint64) (*record.Event, error) {
 	if ev := c.onPage(seq); ev != nil {
 		return ev, nil
 	}
@@ -45,7 +45,7 @@ func (c *chain) ReadEvent(seq uint64) (*record.Event, error) {
 	return nil, fmt.Errorf("store: event %d: missing: %w", seq, seal.ErrCorrupt)
 }
 
-func (c *chain) onPage(seq uint64) *record.Event {
+func (c *Chain) onPage(seq uint64) *record.Event {
 	if len(c.page) == 0 || seq < c.page[0].Seq || seq-c.page[0].Seq >= uint64(len(c.page)) {
 		return nil
 	}
@@ -53,7 +53,7 @@ func (c *chain) onPage(seq uint64) *record.Event {
 }
 
 // ReadHash returns the hash of an event; that of event 0, before the first, is zero.
-func (c *chain) ReadHash(seq uint64) (access.Hash, error) {
+func (c *Chain) ReadHash(seq uint64) (access.Hash, error) {
 	if seq == 0 {
 		return access.Hash{}, nil
 	}
