@@ -4,7 +4,7 @@
 static void explain_bad_command(const struct lk_coap *m, bool parsed, struct lk_refusal *why)
 {
 	why->text = parsed ? "action" : "key";
-	why->number = parsed ? 0 : lk_command_fault(m->payload, m->payload_len);
+	why->number = parsed ? 0 : lk_command_find_fault(m->payload, m->payload_len);
 	if (!parsed && why->number == 0)
 		why->text = "payload";
 }
@@ -21,12 +21,12 @@ static uint8_t obey_command(struct lk_link *l, struct lk_actuator *a, const stru
 	}
 	bool parsed = lk_command_parse(&c, m->payload, m->payload_len) == 0;
 	if (!parsed || !lk_actuator_fits(a, c.action)) {
-		lk_actuator_lost(a); /* fail shut */
+		lk_actuator_lose_session(a); /* fail shut */
 		explain_bad_command(m, parsed, why);
 		return LK_COAP_BAD_REQUEST;
 	}
-	/* A command that was obeyed before gets its receipt, however late it comes: it moves nothing, and
-	 * 4.01 would say that nothing was done. */
+	/* A command that was obeyed before gets its receipt, however late it comes: it moves nothing,
+	 * and 4.01 would say that nothing was done. */
 	enum lk_freshness fresh = LK_FRESH;
 	if (c.id != a->last)
 		fresh = lk_echoes_check(&l->issued, r->echo, r->echo_len, c.age, LK_COMMAND_WINDOW, l->dtls->read_at);
@@ -51,14 +51,14 @@ static int write_content(const struct lk_link *l, const struct lk_actuator *a, b
 {
 	if (!get)
 		return lk_receipt_encode(receipt, b, cap);
-	lk_actuator_state(a, lk_link_now(l), &receipt->state);
+	lk_actuator_read_state(a, lk_link_now(l), &receipt->state);
 	return lk_state_encode(&receipt->state, b, cap);
 }
 
 const struct lk_resource lk_act = {
-	.write_links = lk_actuator_links,
+	.write_links = lk_actuator_write_links,
 	.obey = obey_command,
 	.write_content = write_content,
-	.begin_session = lk_actuator_session,
-	.lose_session = lk_actuator_lost,
+	.begin_session = lk_actuator_begin_session,
+	.lose_session = lk_actuator_lose_session,
 };

@@ -35,7 +35,7 @@ void lk_actuator_obey(struct lk_actuator *a, const struct lk_command *c, uint32_
 		*r = a->receipt;
 		if (c->id < a->last) {
 			r->result = LK_REFUSED;
-			lk_actuator_state(a, now, &r->state);
+			lk_actuator_read_state(a, now, &r->state);
 		}
 		return;
 	}
@@ -54,13 +54,14 @@ void lk_actuator_obey(struct lk_actuator *a, const struct lk_command *c, uint32_
 		break;
 	}
 	a->last = c->id;
-	/* An unlock neither cuts short what the exit button began nor, unless it is longer, takes it over: then it would end with the session. */
+	/* An unlock neither cuts short what the exit button began nor, unless it is longer, takes it
+	 * over: then it would end with the session. */
 	if (level == 0 || a->commanded || !a->pulsing || (int32_t)(a->until - now - ms) < 0) {
 		a->commanded = true;
 		set(a, level, ms, now);
 	}
 	r->result = LK_DONE;
-	lk_actuator_state(a, now, &r->state);
+	lk_actuator_read_state(a, now, &r->state);
 	a->receipt = *r;
 }
 
@@ -68,7 +69,7 @@ void lk_actuator_obey(struct lk_actuator *a, const struct lk_command *c, uint32_
 #define TEXT_OF(macro) TEXT(macro)
 #define LINK "</act>;rt=\"latchkey.act\";if=\"core.a\";ct=60"
 
-int lk_actuator_links(const struct lk_actuator *a, uint8_t *b, size_t cap)
+int lk_actuator_write_links(const struct lk_actuator *a, uint8_t *b, size_t cap)
 {
 	static const char lock[] = LINK ";maxpulse=" TEXT_OF(LK_PULSE_LIMIT);
 	size_t len = a->lamp ? sizeof LINK - 1 : sizeof lock - 1;
@@ -79,15 +80,18 @@ int lk_actuator_links(const struct lk_actuator *a, uint8_t *b, size_t cap)
 	return (int)len;
 }
 
-void lk_actuator_exit(struct lk_actuator *a, uint32_t now)
+void lk_actuator_open_from_inside(struct lk_actuator *a, uint32_t now)
 {
 	a->commanded = false;
 	set(a, 100, LK_PULSE_OWN, now);
 }
 
-static bool over(const struct lk_actuator *a, uint32_t now) { return a->pulsing && (int32_t)(now - a->until) >= 0; }
+static bool over(const struct lk_actuator *a, uint32_t now)
+{
+	return a->pulsing && (int32_t)(now - a->until) >= 0;
+}
 
-void lk_actuator_state(const struct lk_actuator *a, uint32_t now, struct lk_state *s)
+void lk_actuator_read_state(const struct lk_actuator *a, uint32_t now, struct lk_state *s)
 {
 	bool on = a->level > 0 && !over(a, now);
 
@@ -100,13 +104,13 @@ void lk_actuator_state(const struct lk_actuator *a, uint32_t now, struct lk_stat
 	};
 }
 
-void lk_actuator_session(struct lk_actuator *a)
+void lk_actuator_begin_session(struct lk_actuator *a)
 {
 	a->last = 0;
 	memset(&a->receipt, 0, sizeof a->receipt);
 }
 
-void lk_actuator_lost(struct lk_actuator *a)
+void lk_actuator_lose_session(struct lk_actuator *a)
 {
 	if (!a->lamp && a->commanded && a->pulsing)
 		set(a, 0, 0, 0);

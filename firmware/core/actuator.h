@@ -1,6 +1,7 @@
 /*
- * The relay of a lock, or a lamp. Off is its rest: at boot, on a command it does not know, when a pulse ends, and, for a lock, when the
- * session with the gateway is lost. A lamp stays as it is then: a dark house is no safer one.
+ * The relay of a lock, or a lamp. Off is its rest: at boot, on a command it does not know, when a
+ * pulse ends, and, for a lock, when the session with the gateway is lost. A lamp stays as it is
+ * then: a dark house is no safer one.
  */
 #ifndef LK_ACTUATOR_H
 #define LK_ACTUATOR_H
@@ -13,7 +14,8 @@
 #include "wire.h"
 
 enum { LK_PULSE_OWN = 3000 }; /* ms a lock stays open when a command does not say */
-#define LK_PULSE_LIMIT 10000     /* ms that no command can raise; a macro, because the links below have it as text */
+/* ms that no command can raise; a macro, because the links below have it as text */
+#define LK_PULSE_LIMIT 10000
 
 struct lk_actuator {
 	const struct lk_port *port;
@@ -33,26 +35,27 @@ void lk_actuator_init(struct lk_actuator *a, const struct lk_port *port, bool la
 /* Tells whether an action is one that this actuator knows. */
 bool lk_actuator_fits(const struct lk_actuator *a, uint8_t action);
 
-/* Obeys a command that is fresh and fits, unless this association had a newer one; the same one again gets the same receipt and moves
- * nothing. */
+/* Obeys a command that is fresh and fits, unless this association had a newer one; the same one
+ * again gets the same receipt and moves nothing. */
 void lk_actuator_obey(struct lk_actuator *a, const struct lk_command *c, uint32_t now, struct lk_receipt *r);
 
 /* The exit button of a lock: it opens from inside, with the gateway or without. */
-void lk_actuator_exit(struct lk_actuator *a, uint32_t now);
+void lk_actuator_open_from_inside(struct lk_actuator *a, uint32_t now);
 
-/* The links of RFC 6690 for the actuator: a lock says how long it holds at the most. Returns their length, or LK_ESPACE. */
-int lk_actuator_links(const struct lk_actuator *a, uint8_t *b, size_t cap);
+/* The links of RFC 6690 for the actuator: a lock says how long it holds at the most. Returns their
+ * length, or LK_ESPACE. */
+int lk_actuator_write_links(const struct lk_actuator *a, uint8_t *b, size_t cap);
 
-void lk_actuator_state(const struct lk_actuator *a, uint32_t now, struct lk_state *s);
+void lk_actuator_read_state(const struct lk_actuator *a, uint32_t now, struct lk_state *s);
 
 /* A new association: command ids begin anew. */
-void lk_actuator_session(struct lk_actuator *a);
+void lk_actuator_begin_session(struct lk_actuator *a);
 
 /* The session is lost. */
-void lk_actuator_lost(struct lk_actuator *a);
+void lk_actuator_lose_session(struct lk_actuator *a);
 
-/* Ends a pulse whose time is up; the board's own timer has let go by then, or does so without us. Returns ms until it is to be called
- * again. */
+/* Ends a pulse whose time is up; the board's own timer has let go by then, or does so without us.
+ * Returns ms until it is to be called again. */
 uint32_t lk_actuator_poll(struct lk_actuator *a, uint32_t now);
 
 #endif

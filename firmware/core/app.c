@@ -31,7 +31,7 @@ static bool load_settings(const struct lk_part *part)
 	u->draft.settings = *s;
 	if (err == LK_EIO)
 		p->log(p->own, "flash cannot be read", 0);
-	if ((what = s->bad) != NULL || (what = lk_settings_missing(s)) != NULL)
+	if ((what = s->bad) != NULL || (what = lk_settings_find_missing(s)) != NULL)
 		name_setting(p, what);
 	else if (!lk_settings_fits(s, u->role->kind))
 		p->log(p->own, u->role->foreign, 0);
@@ -116,7 +116,7 @@ static bool show_verdict(struct lk_unit *u, uint32_t now)
 	if (!lk_intent_take_verdict(&u->node.intent, &verdict))
 		return false;
 	enum lk_led_sign refused = verdict == LK_DENIED ? LK_LED_DENIED : LK_LED_RETRY;
-	lk_led_once(u->led, verdict == LK_GRANTED ? LK_LED_GRANTED : refused, now);
+	lk_led_show_once(u->led, verdict == LK_GRANTED ? LK_LED_GRANTED : refused, now);
 	return true;
 }
 
@@ -151,7 +151,7 @@ void lk_app_step(struct lk_app *a)
 
 	p->feed(p->ctx);
 	while ((c = p->console_read(p->ctx)) >= 0)
-		lk_console_byte(&a->console, (uint8_t)c);
+		lk_console_take_byte(&a->console, (uint8_t)c);
 	bool tampered = lk_debounce_update(&a->tamper, p->input(p->ctx, LK_INPUT_TAMPER), now);
 	bool health = (int32_t)(now - a->health) >= 0;
 	if (health)
@@ -166,7 +166,7 @@ void lk_app_step(struct lk_app *a)
 		if (sign == LK_LED_ONLINE) /* of two units, the first with trouble */
 			sign = sign_of(u);
 	}
-	lk_led_base(&a->led, sign);
+	lk_led_set_base(&a->led, sign);
 	due = sooner(due, lk_led_poll(&a->led, p, now));
 	if (due > 0)
 		p->udp_wait(p->ctx, due);

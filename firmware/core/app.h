@@ -1,6 +1,6 @@
 /*
- * A board's program: its units, one console, one light. A board's main makes a struct lk_port for each unit
- * of the image, calls lk_app_init once and lk_app_step for ever.
+ * A board's program: its units, one console, one light. A board's main makes a struct lk_port for
+ * each unit of the image, calls lk_app_init once and lk_app_step for ever.
  */
 #ifndef LK_APP_H
 #define LK_APP_H
@@ -26,8 +26,9 @@ struct lk_app {
 	uint32_t health; /* when to report it next */
 };
 
-/* Lets go of the output, reads the settings and starts the nodes; one whose settings are not complete
- * waits for them at the console. parts are at most LK_MOST_NODES; ports has one for each of them. */
+/* Lets go of the output, reads the settings and starts the nodes; one whose settings are not
+ * complete waits for them at the console. parts are at most LK_MOST_NODES; ports has one for each
+ * of them. */
 void lk_app_init(struct lk_app *a, const struct lk_part *parts, const struct lk_port *ports);
 
 /* Does what is due, then waits in port->udp_wait until more is. */

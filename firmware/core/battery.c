@@ -2,7 +2,8 @@
 
 enum {
 	AWAKE_FOR = 5000,      /* ms it waits for a card after its wake */
-	AWAKE_AFTER = 1200,    /* ms it stays after a verdict: the light shows it, and the gateway may ask for our state */
+	/* ms it stays after a verdict: the light shows it, and the gateway may ask for our state */
+	AWAKE_AFTER = 1200,
 	AWAKE_AT_MOST = 40000, /* ms; a gateway that does not answer must not empty the battery */
 	ASLEEP_FOR = 3600000,  /* ms */
 };

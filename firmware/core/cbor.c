@@ -4,7 +4,8 @@
 
 #include "err.h"
 
-/* The two halves of an argument are handled as 32-bit words: the chip has no wider ones, and would call a function for each shift. */
+/* The two halves of an argument are handled as 32-bit words: the chip has no wider ones, and would
+ * call a function for each shift. */
 
 static uint8_t *room(struct lk_cbor *c, size_t n)
 {
@@ -91,7 +92,8 @@ bool lk_cbor_take_head(const uint8_t **p, const uint8_t *end, uint8_t *major, ui
 	return true;
 }
 
-/* Whether b is UTF-8 (RFC 3629): no character in more bytes than it needs, no surrogate, nothing above U+10FFFF. */
+/* Whether b is UTF-8 (RFC 3629): no character in more bytes than it needs, no surrogate, nothing
+ * above U+10FFFF. */
 static bool utf8(const uint8_t *b, const uint8_t *end)
 {
 	while (b != end) {

@@ -1,6 +1,7 @@
 /*
- * The part of CBOR (RFC 8949) that a node needs: the heads of items, in their shortest form, which is the only one that is written and
- * the only one that is read. What an item means is the caller's business.
+ * The part of CBOR (RFC 8949) that a node needs: the heads of items, in their shortest form, which
+ * is the only one that is written and the only one that is read. What an item means is the caller's
+ * business.
  */
 #ifndef LK_CBOR_H
 #define LK_CBOR_H
@@ -9,7 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Major types, as the top three bits of an item's first byte (§3.1), and the two simple values that are used. */
+/* Major types, as the top three bits of an item's first byte (§3.1), and the two simple values that
+ * are used. */
 enum {
 	LK_CBOR_UINT = 0x00,
 	LK_CBOR_NINT = 0x20,
@@ -21,7 +23,8 @@ enum {
 	LK_CBOR_TRUE = 0xf5,
 };
 
-/* A writer on the caller's buffer. The first thing that does not fit makes len LK_ESPACE, and from then on nothing is written. */
+/* A writer on the caller's buffer. The first thing that does not fit makes len LK_ESPACE, and from
+ * then on nothing is written. */
 struct lk_cbor {
 	uint8_t *buf;
 	size_t cap;
@@ -33,12 +36,12 @@ void lk_cbor_put_int(struct lk_cbor *c, int32_t v);
 void lk_cbor_put_byte(struct lk_cbor *c, uint8_t b);
 void lk_cbor_put_bytes(struct lk_cbor *c, const void *b, size_t n);
 
-/* Reads a head from *p, which it moves behind it; false when there is none before end, when it is not in its shortest form, or when it
- * has an indefinite or reserved length. */
+/* Reads a head from *p, which it moves behind it; false when there is none before end, when it is
+ * not in its shortest form, or when it has an indefinite or reserved length. */
 bool lk_cbor_take_head(const uint8_t **p, const uint8_t *end, uint8_t *major, uint64_t *arg);
 
-/* Moves *p behind one value of an elective member: an integer, a byte string, a text in UTF-8, false or true, or one array of these, in
- * their shortest form. False for anything else. */
+/* Moves *p behind one value of an elective member: an integer, a byte string, a text in UTF-8,
+ * false or true, or one array of these, in their shortest form. False for anything else. */
 bool lk_cbor_skip(const uint8_t **p, const uint8_t *end);
 
 #endif

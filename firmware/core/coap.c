@@ -6,7 +6,8 @@
 
 enum { HEADER = 4, VERSION = 1, MARKER = 0xff };
 
-/* Reads the extended part of a delta or a length (§3.1): nibble 13 and 14 have one and two bytes more, 15 is reserved. */
+/* Reads the extended part of a delta or a length (§3.1): nibble 13 and 14 have one and two bytes
+ * more, 15 is reserved. */
 static bool extended(const uint8_t *b, size_t n, size_t *at, uint32_t nibble, uint32_t *v)
 {
 	*v = nibble;
@@ -102,10 +103,11 @@ static void append(struct lk_coap_out *o, const uint8_t *b, size_t n)
 	o->n += n;
 }
 
-void lk_coap_begin(struct lk_coap_out *o, uint8_t *b, size_t cap, uint8_t type, uint8_t code, uint16_t mid, const uint8_t *token,
-	size_t token_len)
+void lk_coap_begin(struct lk_coap_out *o, uint8_t *b, size_t cap, uint8_t type, uint8_t code, uint16_t mid,
+	const uint8_t *token, size_t token_len)
 {
-	uint8_t header[HEADER] = {(uint8_t)(VERSION << 6 | type << 4 | (int)token_len), code, (uint8_t)(mid >> 8), (uint8_t)mid};
+	uint8_t header[HEADER] = {
+		(uint8_t)(VERSION << 6 | type << 4 | (int)token_len), code, (uint8_t)(mid >> 8), (uint8_t)mid};
 
 	*o = (struct lk_coap_out){.b = b, .cap = cap, .failed = token_len > LK_COAP_TOKEN_MAX};
 	append(o, header, HEADER);

@@ -1,4 +1,5 @@
-/* CoAP messages (RFC 7252 §3) read from and written to the caller's buffer. It sends nothing and waits for nothing. */
+/* CoAP messages (RFC 7252 §3) read from and written to the caller's buffer. It sends nothing and
+ * waits for nothing. */
 #ifndef LK_COAP_H
 #define LK_COAP_H
 
@@ -43,7 +44,8 @@ enum { LK_FORMAT_LINKS = 40, LK_FORMAT_CBOR = 60, LK_FORMAT_SENML_CBOR = 112 };
 
 enum { LK_COAP_TOKEN_MAX = 8 };
 
-/* A message that was read. Its pointers go into the datagram, whose owner keeps it as long as this is used. */
+/* A message that was read. Its pointers go into the datagram, whose owner keeps it as long as this
+ * is used. */
 struct lk_coap {
 	uint8_t type, code, token_len;
 	uint16_t mid;
@@ -51,8 +53,9 @@ struct lk_coap {
 	size_t options_len, payload_len;
 };
 
-/* Reads one message with everything in it checked. LK_EMALFORMED for one that must be rejected, with type and mid set (§4.2); LK_ENONE for
- * one that must be ignored: too short for a header, or of another version (§3). */
+/* Reads one message with everything in it checked. LK_EMALFORMED for one that must be rejected,
+ * with type and mid set (§4.2); LK_ENONE for one that must be ignored: too short for a header, or
+ * of another version (§3). */
 int lk_coap_parse(struct lk_coap *m, const uint8_t *b, size_t n);
 
 struct lk_coap_option {
@@ -65,7 +68,8 @@ struct lk_coap_option {
 /* Goes to the next option; false after the last. Start with a zeroed o. */
 bool lk_coap_next(const struct lk_coap *m, struct lk_coap_option *o);
 
-/* The value of an option that is an unsigned integer (§3.2); UINT32_MAX if it is longer than four bytes. */
+/* The value of an option that is an unsigned integer (§3.2); UINT32_MAX if it is longer than four
+ * bytes. */
 uint32_t lk_coap_uint(const struct lk_coap_option *o);
 
 /* A message being written. What does not fit is remembered, and lk_coap_end says so. */
@@ -76,8 +80,8 @@ struct lk_coap_out {
 	bool failed;
 };
 
-void lk_coap_begin(struct lk_coap_out *o, uint8_t *b, size_t cap, uint8_t type, uint8_t code, uint16_t mid, const uint8_t *token,
-	size_t token_len);
+void lk_coap_begin(struct lk_coap_out *o, uint8_t *b, size_t cap, uint8_t type, uint8_t code, uint16_t mid,
+	const uint8_t *token, size_t token_len);
 
 /* Options go in ascending order of their numbers. */
 void lk_coap_option(struct lk_coap_out *o, uint16_t number, const uint8_t *value, size_t len);
@@ -87,8 +91,8 @@ void lk_coap_option_path(struct lk_coap_out *o, uint16_t number, const char *pat
 
 /* Where the payload is to be written, and how much of it fits. */
 uint8_t *lk_coap_payload(struct lk_coap_out *o, size_t *cap);
-/* Ends the message with the payload length that was written there: negative, as an encoder may return it, fails. Returns the length of the
- * message or LK_ESPACE. */
+/* Ends the message with the payload length that was written there: negative, as an encoder may
+ * return it, fails. Returns the length of the message or LK_ESPACE. */
 int lk_coap_end(struct lk_coap_out *o, int payload_len);
 
 #endif

@@ -48,7 +48,8 @@ static void take(struct word *w, char *s)
 	}
 }
 
-/* name ends before anything of w that is beyond it is compared: no byte of a line equals its NUL. */
+/* name ends before anything of w that is beyond it is compared: no byte of a line equals its
+ * NUL. */
 static bool is(const struct word *w, const char *name)
 {
 	for (const char *s = w->s; s < w->end; s++) {
@@ -74,7 +75,7 @@ static bool hidden(struct lk_console *c)
 
 static void changed(const struct lk_console *c, int err)
 {
-	const char *missing = lk_settings_missing(&c->draft->settings);
+	const char *missing = lk_settings_find_missing(&c->draft->settings);
 	if (err < 0) {
 		answer(c, "not valid; try help", "");
 	} else if (missing != NULL) {
@@ -87,7 +88,8 @@ static void changed(const struct lk_console *c, int err)
 static void wrong_kind(const struct lk_console *c)
 {
 	print(c, "this firmware is a ");
-	answer(c, c->draft->kind, c->n > 1 ? "'s; choose another with: role KIND" : "'s; flash the one of your kind");
+	answer(c, c->draft->kind,
+		c->n > 1 ? "'s; choose another with: role KIND" : "'s; flash the one of your kind");
 }
 
 static int set_wifi(const struct lk_console *c, char *rest)
@@ -116,13 +118,15 @@ static void show(const struct lk_console *c)
 {
 	const struct lk_settings *s = &c->draft->settings;
 	char gateway[LK_GATEWAY_TEXT];
-	lk_settings_gateway(s, gateway);
-	const char *const have[] = {s->device, s->kind, s->target, gateway, s->identity, s->secret[0] == '\0' ? "" : "set", s->ssid};
+	lk_settings_write_gateway(s, gateway);
+	const char *const have[] = {
+		s->device, s->kind, s->target, gateway, s->identity, s->secret[0] == '\0' ? "" : "set", s->ssid};
 	for (size_t i = 0; i <= VALUES; i++) {
 		const char *key = i < VALUES ? values[i] : "wifi";
 		print(c, key);
 		print(c, &"          "[strlen(key)]);
-		answer(c, have[i][0] == '\0' ? "not set" : have[i], i < VALUES || s->password[0] == '\0' ? "" : ", password set");
+		answer(c, have[i][0] == '\0' ? "not set" : have[i],
+			i < VALUES || s->password[0] == '\0' ? "" : ", password set");
 	}
 }
 
@@ -144,7 +148,7 @@ static bool store(const struct lk_console *c, const struct lk_draft *d)
 
 static void save(const struct lk_console *c)
 {
-	const char *missing = lk_settings_missing(&c->draft->settings);
+	const char *missing = lk_settings_find_missing(&c->draft->settings);
 	if (missing != NULL) {
 		answer(c, "missing: ", missing);
 	} else if (!lk_settings_fits(&c->draft->settings, c->draft->kind)) {
@@ -212,14 +216,16 @@ static void obey(struct lk_console *c)
 	} else if (is(&w, "reboot")) {
 		restart(c);
 	} else if (is(&w, "help")) {
-		answer(c, "paste what latchkey device add printed; then wifi SSID PASSWORD (in \"\" if it has spaces) and save. ",
-			"Also: target NAME, show, erase, reboot");
-	} else if (w.s != w.end && !is(&w, "this")) { /* "This secret is shown once", the last line of what is pasted */
+		answer(c, "paste what latchkey device add printed; then wifi SSID PASSWORD ",
+			"(in \"\" if it has spaces) and save. Also: target NAME, show, erase, reboot");
+	} else if (w.s != w.end && !is(&w, "this")) {
+		/* "This secret is shown once" is the last line of what is pasted. */
 		answer(c, "unknown; try help", "");
 	}
 }
 
-void lk_console_init(struct lk_console *c, const struct lk_port *port, struct lk_draft *const *drafts, size_t n)
+void lk_console_init(
+	struct lk_console *c, const struct lk_port *port, struct lk_draft *const *drafts, size_t n)
 {
 	memset(c, 0, sizeof *c);
 	c->port = port;
@@ -228,7 +234,7 @@ void lk_console_init(struct lk_console *c, const struct lk_port *port, struct lk
 	c->draft = drafts[0];
 }
 
-void lk_console_byte(struct lk_console *c, uint8_t b)
+void lk_console_take_byte(struct lk_console *c, uint8_t b)
 {
 	bool second = b == '\n' && c->cr;
 	c->cr = b == '\r';

@@ -1,7 +1,9 @@
 /*
- * The serial console by which a node is provisioned, fed byte by byte. It takes the lines of `latchkey device add` (--format text) as they
- * are, and wifi SSID PASSWORD (in double quotes what has spaces; no password for an open network), show, save, erase, reboot, help. Who
- * holds the cable can overwrite a secret and a password and never read one: they are echoed as '*' and not printed in any answer.
+ * The serial console by which a node is provisioned, fed byte by byte. It takes the lines of
+ * `latchkey device add` (--format text) as they are, and wifi SSID PASSWORD (in double quotes what
+ * has spaces; no password for an open network), show, save, erase, reboot, help. Who holds the
+ * cable can overwrite a secret and a password and never read one: they are echoed as '*' and not
+ * printed in any answer.
  */
 #ifndef LK_CONSOLE_H
 #define LK_CONSOLE_H
@@ -28,12 +30,13 @@ struct lk_console {
 	char line[LK_CONSOLE_LINE + 1];
 };
 
-/* drafts are the board's devices, n of them: the commands change the first until "role KIND" chooses
- * another. */
-void lk_console_init(struct lk_console *c, const struct lk_port *port, struct lk_draft *const *drafts, size_t n);
+/* drafts are the board's devices, n of them: the commands change the first until "role KIND"
+ * chooses another. */
+void lk_console_init(
+	struct lk_console *c, const struct lk_port *port, struct lk_draft *const *drafts, size_t n);
 
-/* Takes a byte, and obeys the line that it ends. "save" writes the draft and "erase yes" removes what was
- * written, of all devices; both restart the board, as "reboot" does. */
-void lk_console_byte(struct lk_console *c, uint8_t b);
+/* Takes a byte, and obeys the line that it ends. "save" writes the draft and "erase yes" removes
+ * what was written, of all devices; both restart the board, as "reboot" does. */
+void lk_console_take_byte(struct lk_console *c, uint8_t b);
 
 #endif

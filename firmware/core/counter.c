@@ -54,7 +54,7 @@ static int reserve(struct lk_counter *c, const struct lk_port *port)
 	return 0;
 }
 
-int lk_counter_next(struct lk_counter *c, const struct lk_port *port, uint64_t *n)
+int lk_counter_take_next(struct lk_counter *c, const struct lk_port *port, uint64_t *n)
 {
 	if (c->next > LK_COUNTER_MAX) {
 		return LK_ERANGE;
@@ -69,7 +69,7 @@ int lk_counter_next(struct lk_counter *c, const struct lk_port *port, uint64_t *
 	return 0;
 }
 
-int lk_counter_reached(struct lk_counter *c, const struct lk_port *port, uint64_t last)
+int lk_counter_catch_up(struct lk_counter *c, const struct lk_port *port, uint64_t last)
 {
 	if (last > LK_COUNTER_MAX) {
 		return LK_ERANGE;
@@ -99,7 +99,8 @@ int lk_counter_import(struct lk_counter *c, const uint8_t *buf, size_t n)
 	}
 	memcpy(&was.next, buf, sizeof was.next);
 	memcpy(&was.reserved, buf + sizeof was.next, sizeof was.reserved);
-	if (was.reserved != c->reserved || was.next == 0 || was.next > was.reserved || was.reserved - was.next > LK_COUNTER_BLOCK) {
+	if (was.reserved != c->reserved || was.next == 0 || was.next > was.reserved ||
+		was.reserved - was.next > LK_COUNTER_BLOCK) {
 		return LK_EMALFORMED;
 	}
 	*c = was;

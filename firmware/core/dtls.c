@@ -45,7 +45,8 @@ static int send_datagram(void *ctx, const unsigned char *b, size_t n)
 {
 	const struct lk_port *p = ((struct lk_dtls *)ctx)->port;
 
-	(void)p->udp_send(p->own, b, n); /* what the network does not take is lost, as it may be later on its way too */
+	/* what the network does not take is lost, as it may be later on its way too */
+	(void)p->udp_send(p->own, b, n);
 	return (int)n;
 }
 
@@ -57,7 +58,8 @@ static bool acceptable(const uint8_t *b, size_t n, bool up)
 		size_t len = (size_t)b[11] << 8 | b[12];
 		if (len > n - RECORD_HEADER)
 			return false;
-		if (clear && (up || (b[0] != RECORD_HANDSHAKE && (b[0] != RECORD_CCS || len != 1 || b[RECORD_HEADER] != 1))))
+		if (clear &&
+			(up || (b[0] != RECORD_HANDSHAKE && (b[0] != RECORD_CCS || len != 1 || b[RECORD_HEADER] != 1))))
 			return false;
 		b += RECORD_HEADER + len;
 		n -= RECORD_HEADER + len;
@@ -68,12 +70,15 @@ static bool acceptable(const uint8_t *b, size_t n, bool up)
 /* A HelloRequest in the clear (RFC 5246 §7.4.1.1, RFC 6347 §4.2.2), alone in its datagram. */
 static bool is_hint(const uint8_t *b, size_t n)
 {
-	static const uint8_t rest[] = {0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}; /* from the record's length on */
+	/* from the record's length on */
+	static const uint8_t rest[] = {0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
 
-	return n == 11 + sizeof rest && b[0] == RECORD_HANDSHAKE && b[1] == 0xfe && b[3] == 0 && b[4] == 0 && memcmp(b + 11, rest, sizeof rest) == 0;
+	return n == 11 + sizeof rest && b[0] == RECORD_HANDSHAKE && b[1] == 0xfe && b[3] == 0 && b[4] == 0 &&
+	       memcmp(b + 11, rest, sizeof rest) == 0;
 }
 
-/* Whose a datagram is: what a handshake consists of is for the association in its handshake, all else for the one that is up. */
+/* Whose a datagram is: what a handshake consists of is for the association in its handshake, all
+ * else for the one that is up. */
 static struct lk_dtls *owner(struct lk_dtls *d, const uint8_t *b, size_t n)
 {
 	bool handshake = n >= RECORD_HEADER && ((b[3] == 0 && b[4] == 0) || b[0] == RECORD_HANDSHAKE);
@@ -141,7 +146,8 @@ static int prepare(struct lk_dtls *d, const struct lk_port *port)
 	*d = (struct lk_dtls){.port = port, .configured = true};
 	mbedtls_ssl_init(&d->ssl);
 	mbedtls_ssl_config_init(&d->conf);
-	int err = mbedtls_ssl_config_defaults(&d->conf, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_DATAGRAM, MBEDTLS_SSL_PRESET_DEFAULT);
+	int err = mbedtls_ssl_config_defaults(
+		&d->conf, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_DATAGRAM, MBEDTLS_SSL_PRESET_DEFAULT);
 	if (err != 0)
 		return failed(err);
 	mbedtls_ssl_conf_rng(&d->conf, rng, d);
@@ -169,7 +175,8 @@ int lk_dtls_open(struct lk_dtls *d, const struct lk_port *port, const char *iden
 
 	if (err != 0)
 		return err;
-	err = mbedtls_ssl_conf_psk(&d->conf, (const uint8_t *)secret, strlen(secret), (const uint8_t *)identity, strlen(identity));
+	err = mbedtls_ssl_conf_psk(
+		&d->conf, (const uint8_t *)secret, strlen(secret), (const uint8_t *)identity, strlen(identity));
 	if (err == 0 && (err = attach(d)) != 0)
 		return err;
 	if (err == 0) /* the gateway chooses its own CID; records to us need none, our socket is ours alone */
@@ -247,7 +254,8 @@ int lk_dtls_resume(struct lk_dtls *d, const struct lk_port *port, const uint8_t 
 	err = mbedtls_ssl_context_load(&d->ssl, b, n);
 	if (err != 0)
 		return failed(err);
-	/* The context carries the MTU's and timers' settings of its own; the callbacks are this run's. */
+	/* The context carries the MTU's and timers' settings of its own; the callbacks are this
+	 * run's. */
 	d->up = true;
 	return 0;
 }

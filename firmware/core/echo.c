@@ -15,7 +15,8 @@ enum lk_freshness lk_echo_judge(int32_t elapsed, int32_t age, int32_t window)
 	return elapsed - age > window ? LK_STALE : LK_FRESH;
 }
 
-/* Whether a stamp is further than an Echo's life from now, on either side: it lies a little ahead when the caller's now is a moment old. */
+/* Whether a stamp is further than an Echo's life from now, on either side: it lies a little ahead
+ * when the caller's now is a moment old. */
 static bool apart(uint32_t at, uint32_t now)
 {
 	return now - at + LK_ECHO_LIFE > 2 * (uint32_t)LK_ECHO_LIFE;
@@ -33,7 +34,8 @@ void lk_echoes_expire(struct lk_echoes *x, uint32_t now)
 			x->issued[i].used = false;
 }
 
-void lk_echoes_issue(struct lk_echoes *x, uint32_t now, const uint8_t random[LK_ECHO_LEN], uint8_t out[LK_ECHO_LEN])
+void lk_echoes_issue(
+	struct lk_echoes *x, uint32_t now, const uint8_t random[LK_ECHO_LEN], uint8_t out[LK_ECHO_LEN])
 {
 	uint8_t i = x->next % LK_ECHO_KEEP;
 	x->next = (uint8_t)(i + 1);
@@ -44,13 +46,15 @@ void lk_echoes_issue(struct lk_echoes *x, uint32_t now, const uint8_t random[LK_
 	lk_echoes_expire(x, now);
 }
 
-enum lk_freshness lk_echoes_check(struct lk_echoes *x, const uint8_t *echo, size_t len, int32_t age, int32_t window, uint32_t now)
+enum lk_freshness lk_echoes_check(
+	struct lk_echoes *x, const uint8_t *echo, size_t len, int32_t age, int32_t window, uint32_t now)
 {
 	int32_t elapsed = -1; /* unknown Echo: the age is still checked */
 	lk_echoes_expire(x, now);
 	for (size_t i = 0; i < LK_ECHO_KEEP && len == LK_ECHO_LEN; i++) {
 		uint8_t differs = !x->issued[i].used;
-		for (size_t j = 0; j < LK_ECHO_LEN; j++) /* all of them: how far a guess was right must not show in the time */
+		/* all of them: how far a guess was right must not show in the time */
+		for (size_t j = 0; j < LK_ECHO_LEN; j++)
 			differs |= x->issued[i].echo[j] ^ echo[j];
 		if (differs == 0)
 			elapsed = (int32_t)(now - x->issued[i].at);
@@ -80,7 +84,7 @@ void lk_held_expire(struct lk_held *h, uint32_t now)
 		lk_held_forget(h);
 }
 
-int lk_held_age(struct lk_held *h, uint32_t intent, uint32_t now, int32_t *age)
+int lk_held_find_age(struct lk_held *h, uint32_t intent, uint32_t now, int32_t *age)
 {
 	*age = 0;
 	lk_held_expire(h, now);

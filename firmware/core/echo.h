@@ -1,15 +1,18 @@
 /*
- * Freshness: DTLS does not stop somebody who holds a datagram back and lets it go later, so what opens a door carries an Echo (RFC 9175)
- * and its age. The rule is the same as in coapres/echo.go, and is held to the same vectors.
+ * Freshness: DTLS does not stop somebody who holds a datagram back and lets it go later, so what
+ * opens a door carries an Echo (RFC 9175) and its age. The rule is the same as in coapres/echo.go,
+ * and is held to the same vectors.
  *
- * Times are the board's uint32 milliseconds, which wrap after 49 days. Whatever is kept here is dropped when it is ten minutes old, by the
- * functions themselves and by the two that are called lk_…_expire: the node's loop calls those, in each round or at least once a day, so
- * that nothing is still there when the clock comes round and would make it look new. A node whose clock stopped must forget
- * (lk_echoes_reset, lk_held_forget).
+ * Times are the board's uint32 milliseconds, which wrap after 49 days. Whatever is kept here is
+ * dropped when it is ten minutes old, by the functions themselves and by the two that are called
+ * lk_…_expire: the node's loop calls those, in each round or at least once a day, so that nothing
+ * is still there when the clock comes round and would make it look new. A node whose clock stopped
+ * must forget (lk_echoes_reset, lk_held_forget).
  *
- * A board's clock may move in steps of up to LK_CLOCK_STEP ms. A difference of two of its readings is therefore off by up to one step,
- * either way, and one step is given away so that doubt always makes a message older: it is added to the time since an Echo was issued, and
- * taken from an age. This also keeps an age from looking like an intent that is still to come.
+ * A board's clock may move in steps of up to LK_CLOCK_STEP ms. A difference of two of its readings
+ * is therefore off by up to one step, either way, and one step is given away so that doubt always
+ * makes a message older: it is added to the time since an Echo was issued, and taken from an age.
+ * This also keeps an age from looking like an intent that is still to come.
  */
 #ifndef LK_ECHO_H
 #define LK_ECHO_H
@@ -36,11 +39,13 @@ enum lk_freshness {
 	LK_BAD_AGE,   /* an age that no sender may claim: 4.00 */
 };
 
-/* The whole arithmetic of freshness, in ms: elapsed since the Echo was issued, by the issuer's clock; age from receiving it to the intent,
- * by the sender's; window the oldest intent that is still obeyed. */
+/* The whole arithmetic of freshness, in ms: elapsed since the Echo was issued, by the issuer's
+ * clock; age from receiving it to the intent, by the sender's; window the oldest intent that is
+ * still obeyed. */
 enum lk_freshness lk_echo_judge(int32_t elapsed, int32_t age, int32_t window);
 
-/* The Echoes that one association has issued and still knows, in memory only. All zero is ready for use. */
+/* The Echoes that one association has issued and still knows, in memory only. All zero is ready for
+ * use. */
 struct lk_echoes {
 	struct {
 		uint32_t at;
@@ -53,11 +58,14 @@ struct lk_echoes {
 void lk_echoes_reset(struct lk_echoes *x);
 void lk_echoes_expire(struct lk_echoes *x, uint32_t now);
 
-/* Makes an Echo of eight random bytes, stamped with now: the moment before the message that carries it is sent. */
-void lk_echoes_issue(struct lk_echoes *x, uint32_t now, const uint8_t random[LK_ECHO_LEN], uint8_t out[LK_ECHO_LEN]);
+/* Makes an Echo of eight random bytes, stamped with now: the moment before the message that carries
+ * it is sent. */
+void lk_echoes_issue(
+	struct lk_echoes *x, uint32_t now, const uint8_t random[LK_ECHO_LEN], uint8_t out[LK_ECHO_LEN]);
 
 /* Judges a message with that Echo (len 0: none) and age; now is when its datagram was read. */
-enum lk_freshness lk_echoes_check(struct lk_echoes *x, const uint8_t *echo, size_t len, int32_t age, int32_t window, uint32_t now);
+enum lk_freshness lk_echoes_check(
+	struct lk_echoes *x, const uint8_t *echo, size_t len, int32_t age, int32_t window, uint32_t now);
 
 /* The newest Echo that the other side has given us. All zero holds none. */
 struct lk_held {
@@ -71,9 +79,10 @@ void lk_held_take(struct lk_held *h, const uint8_t *echo, size_t len, uint32_t n
 void lk_held_forget(struct lk_held *h);
 void lk_held_expire(struct lk_held *h, uint32_t now);
 
-/* Returns the length of the Echo to send, which is h->echo, and with it the age to claim for that intent, negative when the intent came
- * first; an age that is too old to be fresh stands for every older intent. Without a usable Echo both are 0: the message is sent bare,
- * and the answer brings an Echo. */
-int lk_held_age(struct lk_held *h, uint32_t intent, uint32_t now, int32_t *age);
+/* Returns the length of the Echo to send, which is h->echo, and with it the age to claim for that
+ * intent, negative when the intent came first; an age that is too old to be fresh stands for every
+ * older intent. Without a usable Echo both are 0: the message is sent bare, and the answer brings
+ * an Echo. */
+int lk_held_find_age(struct lk_held *h, uint32_t intent, uint32_t now, int32_t *age);
 
 #endif

@@ -1,4 +1,5 @@
-/* What a function that can fail returns: zero or a length when it did not, one of these when it did. */
+/* What a function that can fail returns: zero or a length when it did not, one of these when it
+ * did. */
 #ifndef LK_ERR_H
 #define LK_ERR_H
 

@@ -28,7 +28,7 @@ void lk_exchange_begin(struct lk_exchange *x, struct lk_coap_out *o, uint8_t cod
 	lk_coap_option_path(o, LK_COAP_URI_PATH, path);
 }
 
-bool lk_exchange_sent(struct lk_exchange *x, int n, uint32_t now, uint32_t random)
+bool lk_exchange_mark_sent(struct lk_exchange *x, int n, uint32_t now, uint32_t random)
 {
 	if (n < 0)
 		return false;
@@ -44,9 +44,12 @@ bool lk_exchange_sent(struct lk_exchange *x, int n, uint32_t now, uint32_t rando
 	return true;
 }
 
-static bool repeats(const struct lk_exchange *x) { return x->active && !x->acked && x->repeats < LK_MAX_RETRANSMIT; }
+static bool repeats(const struct lk_exchange *x)
+{
+	return x->active && !x->acked && x->repeats < LK_MAX_RETRANSMIT;
+}
 
-bool lk_exchange_repeat(struct lk_exchange *x, uint32_t now)
+bool lk_exchange_must_retransmit(struct lk_exchange *x, uint32_t now)
 {
 	if (!repeats(x) || (int32_t)(now - x->due) < 0)
 		return false;
@@ -63,7 +66,8 @@ uint32_t lk_exchange_due(const struct lk_exchange *x, uint32_t now)
 	return (int32_t)(x->due - now) < 0 ? 0 : x->due - now;
 }
 
-/* Only a request that was sent once gives a sample: of a repeated one nobody knows which copy was answered (Karn). */
+/* Only a request that was sent once gives a sample: of a repeated one nobody knows which copy was
+ * answered (Karn). */
 static void sample(struct lk_exchange *x, uint32_t now)
 {
 	uint32_t rtt = now - x->sent;

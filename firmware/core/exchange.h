@@ -1,8 +1,10 @@
 /*
- * One confirmable request of ours at a time (NSTART 1, RFC 7252 §4.7): its bytes, its repeats and its round trip. It sends nothing itself.
+ * One confirmable request of ours at a time (NSTART 1, RFC 7252 §4.7): its bytes, its repeats and
+ * its round trip. It sends nothing itself.
  *
- * Doors hang on a LAN: once the round trip is known there is no reason to wait the 2 s of RFC 7252 §4.8. Before that the first repeat is
- * due after 1 s × 1…1.5, then after twice the smoothed round trip, 200 ms…1 s; each further wait is twice the one before.
+ * Doors hang on a LAN: once the round trip is known there is no reason to wait the 2 s of RFC 7252
+ * §4.8. Before that the first repeat is due after 1 s × 1…1.5, then after twice the smoothed round
+ * trip, 200 ms…1 s; each further wait is twice the one before.
  */
 #ifndef LK_EXCHANGE_H
 #define LK_EXCHANGE_H
@@ -29,20 +31,22 @@ struct lk_exchange {
 	uint8_t b[LK_MESSAGE_MAX];
 };
 
-/* A new association: nothing is under way, tokens begin anew. random makes the first message ID hard to guess (§4.4). */
+/* A new association: nothing is under way, tokens begin anew. random makes the first message ID
+ * hard to guess (§4.4). */
 void lk_exchange_reset(struct lk_exchange *x, uint32_t random);
 
-/* Begins a request to a path of the gateway; the caller adds options above Uri-Path and the payload, then calls lk_exchange_sent. What was
- * under way before is forgotten. */
+/* Begins a request to a path of the gateway; the caller adds options above Uri-Path and the
+ * payload, then calls lk_exchange_mark_sent. What was under way before is forgotten. */
 void lk_exchange_begin(struct lk_exchange *x, struct lk_coap_out *o, uint8_t code, const char *path);
 
-/* The request is complete, n bytes as lk_coap_end returned it, and goes out at now. False if it did not fit. */
-bool lk_exchange_sent(struct lk_exchange *x, int n, uint32_t now, uint32_t random);
+/* The request is complete, n bytes as lk_coap_end returned it, and goes out at now. False if it did
+ * not fit. */
+bool lk_exchange_mark_sent(struct lk_exchange *x, int n, uint32_t now, uint32_t random);
 
 /* Tells whether the request is to be sent again now. */
-bool lk_exchange_repeat(struct lk_exchange *x, uint32_t now);
+bool lk_exchange_must_retransmit(struct lk_exchange *x, uint32_t now);
 
-/* ms until lk_exchange_repeat has something to say; UINT32_MAX: never. */
+/* ms until lk_exchange_must_retransmit has something to say; UINT32_MAX: never. */
 uint32_t lk_exchange_due(const struct lk_exchange *x, uint32_t now);
 
 /* What a message is to the request under way. */
@@ -50,8 +54,11 @@ enum lk_exchange_match {
 	LK_EXCHANGE_OTHER,  /* nothing */
 	LK_EXCHANGE_ACKED,  /* it was received; the answer comes later */
 	LK_EXCHANGE_RESET,  /* it was rejected: the exchange is over */
-	LK_EXCHANGE_ANSWER, /* this is the answer: the exchange is over, also when its ACK was lost (RFC 7252 §5.2.2) */
-	LK_EXCHANGE_LATE,   /* an answer that nobody waits for any more, or a repeat of one: to be acknowledged, no more (§4.2, §4.5) */
+	/* this is the answer: the exchange is over, also when its ACK was lost (RFC 7252 §5.2.2) */
+	LK_EXCHANGE_ANSWER,
+	/* an answer that nobody waits for any more, or a repeat of one: to be acknowledged, no more
+	 * (§4.2, §4.5) */
+	LK_EXCHANGE_LATE,
 };
 enum lk_exchange_match lk_exchange_take(struct lk_exchange *x, const struct lk_coap *m, uint32_t now);
 

@@ -82,7 +82,7 @@ static bool begin_intent(struct lk_intent *i, struct lk_link *l, uint32_t at)
 	}
 	i->sent = false;
 	i->uid_len = i->action = i->stale = 0;
-	int err = lk_counter_next(i->counter, l->port, &i->n);
+	int err = lk_counter_take_next(i->counter, l->port, &i->n);
 	if (err < 0) {
 		lk_link_log(l, "counter cannot be kept, error", (uint32_t)-err);
 		return false;
@@ -137,8 +137,8 @@ void lk_intent_take_answer(struct lk_intent *i, struct lk_link *l, const struct 
 	}
 	/* We were behind: flash was erased, or the board exchanged. */
 	lk_link_log(l, "counter was behind, now after", (uint32_t)v.last);
-	(void)lk_counter_reached(i->counter, l->port, v.last); /* if it cannot be kept, next says so */
-	int err = lk_counter_next(i->counter, l->port, &i->n);
+	(void)lk_counter_catch_up(i->counter, l->port, v.last); /* if it cannot be kept, next says so */
+	int err = lk_counter_take_next(i->counter, l->port, &i->n);
 	if (err < 0)
 		end_intent(i, l, err, "no verdict, counter cannot be kept", 0);
 }

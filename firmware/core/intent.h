@@ -1,6 +1,6 @@
 /*
- * What a person wants: a card was read, or a button pressed. One intent at a time, from that moment to
- * the gateway's verdict.
+ * What a person wants: a card was read, or a button pressed. One intent at a time, from that moment
+ * to the gateway's verdict.
  */
 #ifndef LK_INTENT_H
 #define LK_INTENT_H
@@ -24,8 +24,8 @@ struct lk_intent {
 	int verdict;      /* enum lk_outcome or negative LK_E… */
 };
 
-/* Begins one: a card with this UID was read, or the button pressed, at that moment. False if the one
- * before has no verdict yet, or no counter could be reserved: nothing is sent then. */
+/* Begins one: a card with this UID was read, or the button pressed, at that moment. False if the
+ * one before has no verdict yet, or no counter could be reserved: nothing is sent then. */
 bool lk_intent_scan(struct lk_intent *i, struct lk_link *l, const uint8_t *uid, size_t len, uint32_t at);
 bool lk_intent_press(struct lk_intent *i, struct lk_link *l, uint8_t action, uint32_t at);
 
@@ -38,8 +38,8 @@ void lk_intent_take_answer(struct lk_intent *i, struct lk_link *l, const struct 
 /* Ends an intent whose window has passed; false if there is none. */
 bool lk_intent_expire(struct lk_intent *i, struct lk_link *l, uint32_t now);
 
-/* Takes the outcome of the last intent: true once for each. *verdict is enum lk_outcome, or negative
- * when none came in time. */
+/* Takes the outcome of the last intent: true once for each. *verdict is enum lk_outcome, or
+ * negative when none came in time. */
 bool lk_intent_take_verdict(struct lk_intent *i, int *verdict);
 
 #endif

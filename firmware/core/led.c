@@ -15,9 +15,9 @@ static const struct {
 	[LK_LED_RETRY] = {0x555, 12},
 };
 
-void lk_led_base(struct lk_led *l, enum lk_led_sign sign) { l->base = sign; }
+void lk_led_set_base(struct lk_led *l, enum lk_led_sign sign) { l->base = sign; }
 
-void lk_led_once(struct lk_led *l, enum lk_led_sign sign, uint32_t now)
+void lk_led_show_once(struct lk_led *l, enum lk_led_sign sign, uint32_t now)
 {
 	l->once = sign;
 	l->showing = true;

@@ -22,9 +22,9 @@ struct lk_led {
 };
 
 /* What is shown from now on, after what is shown once. */
-void lk_led_base(struct lk_led *l, enum lk_led_sign sign);
+void lk_led_set_base(struct lk_led *l, enum lk_led_sign sign);
 /* What is shown once from now. */
-void lk_led_once(struct lk_led *l, enum lk_led_sign sign, uint32_t now);
+void lk_led_show_once(struct lk_led *l, enum lk_led_sign sign, uint32_t now);
 /* Drives the lamp; returns ms until it is to be called again. */
 uint32_t lk_led_poll(struct lk_led *l, const struct lk_port *port, uint32_t now);
 

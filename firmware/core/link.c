@@ -24,7 +24,8 @@ uint32_t lk_link_jitter(const struct lk_link *l, uint32_t limit)
 	return r % limit;
 }
 
-void lk_link_init(struct lk_link *l, const struct lk_port *port, const struct lk_settings *s, struct lk_dtls pair[2])
+void lk_link_init(
+	struct lk_link *l, const struct lk_port *port, const struct lk_settings *s, struct lk_dtls pair[2])
 {
 	memset(l, 0, sizeof *l);
 	l->port = port;
@@ -53,7 +54,7 @@ void lk_link_take_echo(struct lk_link *l, const struct lk_coap *m)
 int32_t lk_link_add_echo(struct lk_link *l, struct lk_coap_out *o, uint32_t at, uint32_t now)
 {
 	int32_t age;
-	int len = lk_held_age(&l->held, at, now, &age);
+	int len = lk_held_find_age(&l->held, at, now, &age);
 
 	if (len > 0)
 		lk_coap_option(o, LK_COAP_ECHO, l->held.echo, (size_t)len);
@@ -78,7 +79,7 @@ int lk_link_send_request(struct lk_link *l, struct lk_coap_out *o, int payload_l
 {
 	int len = lk_coap_end(o, payload_len);
 
-	if (!lk_exchange_sent(&l->out, len, lk_link_now(l), lk_link_jitter(l, UINT16_MAX))) {
+	if (!lk_exchange_mark_sent(&l->out, len, lk_link_now(l), lk_link_jitter(l, UINT16_MAX))) {
 		lk_link_log(l, "request does not fit", purpose);
 		return 0;
 	}

@@ -1,8 +1,8 @@
 /*
  * The link of a node to its gateway: the DTLS association, the one request under way, the Echoes of
- * both sides, the clock and the log. intent, report, registration, serve and renewal stand on it; node
- * joins them. Nothing here knows what a request is for, or what is done when the association is over:
- * a function that finds it over returns LK_ECLOSED, and node does the rest.
+ * both sides, the clock and the log. intent, report, registration, serve and renewal stand on it;
+ * node joins them. Nothing here knows what a request is for, or what is done when the association
+ * is over: a function that finds it over returns LK_ECLOSED, and node does the rest.
  */
 #ifndef LK_LINK_H
 #define LK_LINK_H
@@ -35,7 +35,8 @@ struct lk_link {
 };
 
 /* A link without an association. settings and pair must outlive it. */
-void lk_link_init(struct lk_link *l, const struct lk_port *port, const struct lk_settings *s, struct lk_dtls pair[2]);
+void lk_link_init(
+	struct lk_link *l, const struct lk_port *port, const struct lk_settings *s, struct lk_dtls pair[2]);
 
 /* Milliseconds, by the port's clock. */
 uint32_t lk_link_now(const struct lk_link *l);
@@ -53,21 +54,22 @@ void lk_link_swap(struct lk_link *l);
 void lk_link_take_echo(struct lk_link *l, const struct lk_coap *m);
 
 /* Adds the newest Echo, if there is one, to a request about something that happened at that moment.
- * Returns the age to claim for it (lk_held_age). */
+ * Returns the age to claim for it (lk_held_find_age). */
 int32_t lk_link_add_echo(struct lk_link *l, struct lk_coap_out *o, uint32_t at, uint32_t now);
 
 /* Forgets what belongs to an association that is over: the request under way and all Echoes. */
 void lk_link_forget_session(struct lk_link *l);
 
-/* Sends n bytes as one message; nothing if n is negative. LK_ECLOSED when the association is over. */
+/* Sends n bytes as one message; nothing if n is negative. LK_ECLOSED when the association is
+ * over. */
 int lk_link_send(struct lk_link *l, const uint8_t *b, int n);
 
-/* Sends the request that lk_exchange_begin began, with payload_len bytes of payload. One that does not
- * fit is logged and not sent. LK_ECLOSED when the association is over. */
+/* Sends the request that lk_exchange_begin began, with payload_len bytes of payload. One that does
+ * not fit is logged and not sent. LK_ECLOSED when the association is over. */
 int lk_link_send_request(struct lk_link *l, struct lk_coap_out *o, int payload_len, enum lk_purpose purpose);
 
-/* Sends a message without content: an ACK, a ping, or a Reset for what is not understood (RFC 7252 §4.2),
- * which also answers a ping. LK_ECLOSED when the association is over. */
+/* Sends a message without content: an ACK, a ping, or a Reset for what is not understood (RFC 7252
+ * §4.2), which also answers a ping. LK_ECLOSED when the association is over. */
 int lk_link_send_empty(struct lk_link *l, uint8_t type, uint16_t mid);
 
 /* Tells whether an answer says that the gateway has no time now. */

@@ -30,7 +30,7 @@ static uint32_t step(struct lk_unit *u, uint32_t now)
 	struct lk_lock *l = (struct lk_lock *)u;
 
 	if (lk_debounce_update(&l->button, lk_unit_input(u, LK_INPUT_BUTTON), now) && l->button.now) {
-		lk_actuator_exit(&l->actuator, now);
+		lk_actuator_open_from_inside(&l->actuator, now);
 		lk_unit_report(u, LK_REPORT_EXIT);
 	}
 	if (lk_debounce_update(&l->contact, lk_unit_input(u, LK_INPUT_CONTACT), now)) {

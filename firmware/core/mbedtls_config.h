@@ -1,6 +1,7 @@
 /*
- * Mbed TLS as a node needs it, on the host, in QEMU and on the chips: a DTLS 1.2 client with one suite, TLS_PSK_WITH_AES_128_CCM_8,
- * Connection ID, and a state that outlives deep sleep. Nothing else, since flash and heap are small.
+ * Mbed TLS as a node needs it, on the host, in QEMU and on the chips: a DTLS 1.2 client with one
+ * suite, TLS_PSK_WITH_AES_128_CCM_8, Connection ID, and a state that outlives deep sleep. Nothing
+ * else, since flash and heap are small.
  */
 #ifndef LK_MBEDTLS_CONFIG_H
 #define LK_MBEDTLS_CONFIG_H

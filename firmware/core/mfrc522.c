@@ -32,7 +32,15 @@ enum { IRQ_RX = 0x20, IRQ_TIMER = 0x01 };
 enum { ERR_TEMP = 0x40, ERR_COLL = 0x08, ERR_FRAME = 0x17 /* overflow, CRC, parity, protocol */ };
 
 /* ISO 14443-3, chapter 6. */
-enum { REQA = 0x26, WUPA = 0x52, SEL = 0x93, HLTA = 0x50, CASCADE_TAG = 0x88, SAK_CASCADE = 0x04, PART_BITS = 40 };
+enum {
+	REQA = 0x26,
+	WUPA = 0x52,
+	SEL = 0x93,
+	HLTA = 0x50,
+	CASCADE_TAG = 0x88,
+	SAK_CASCADE = 0x04,
+	PART_BITS = 40
+};
 
 enum { HELD, BOOTING, IDLE, REQUEST, ASK };
 
@@ -40,7 +48,8 @@ enum {
 	HOLD_MS = 10,    /* the reset pin; doubled with each failure in a row */
 	BOOT_MS = 50,    /* the chip's crystal, for which the data sheet has no figure */
 	FIELD_MS = 10,   /* cards have 5 ms to wake up in a new field: twice that */
-	WAIT_MS = 2,     /* a frame, the card's time and its answer: 1.4 ms at most; or the chip's timer, a look later */
+	/* a frame, the card's time and its answer: 1.4 ms at most; or the chip's timer, a look later */
+	WAIT_MS = 2,
 	HUNG_MS = 20,    /* by then one of them has come */
 	POLL_MS = 100,
 	RETRY_MS = 30,   /* a card was there but could not be read, perhaps because it was still on its way */
@@ -50,13 +59,14 @@ enum {
 	REFRESH = 6000,  /* quiet polls, ten minutes */
 };
 
-/* Set-up, as mask << 16 | register << 8 | value; the mask has the bits that a self-check may expect back. Words, because an ESP8266
- * cannot read single bytes from its flash. */
+/* Set-up, as mask << 16 | register << 8 | value; the mask has the bits that a self-check may expect
+ * back. Words, because an ESP8266 cannot read single bytes from its flash. */
 #define SET(reg, mask, value) ((uint32_t)(mask) << 16 | (uint32_t)(reg) << 8 | (value))
 static const uint32_t setup[] = {
 	SET(TX_MODE, 0xF0, 0x00), /* 106 kbit/s, and no CRC by the chip: ours also proves the SPI line */
 	SET(RX_MODE, 0xF4, 0x00),
-	SET(T_MODE, 0xFF, 0x80), /* the timer starts by itself after each frame and ticks every 25 us: 120 ticks are 3 ms */
+	/* the timer starts by itself after each frame and ticks every 25 us: 120 ticks are 3 ms */
+	SET(T_MODE, 0xFF, 0x80),
 	SET(T_PRESCALER, 0xFF, 0xA9),
 	SET(T_RELOAD_H, 0xFF, 0),
 	SET(T_RELOAD_L, 0xFF, 120),
@@ -244,7 +254,8 @@ static uint32_t poll(struct lk_mfrc522 *d)
 	return request(d, false);
 }
 
-/* The bits from known on came in b[0…n-1]; they are settled up to the first collision, for which pick decides. */
+/* The bits from known on came in b[0…n-1]; they are settled up to the first collision, for which
+ * pick decides. */
 static bool settle(struct lk_mfrc522 *d, const uint8_t *b, size_t n, uint32_t error, uint32_t coll)
 {
 	uint8_t *uid = d->uid[d->cascade], *p = uid + d->known / 8;
@@ -253,7 +264,8 @@ static bool settle(struct lk_mfrc522 *d, const uint8_t *b, size_t n, uint32_t er
 	if (error & ERR_COLL) {
 		uint32_t bit = (coll - 1) & 0x1F; /* position 0 is the 32nd */
 
-		/* A third card: the data sheet does not say from which bit the chip counts when it got only the rest of the level. */
+		/* A third card: the data sheet does not say from which bit the chip counts when it got only
+		 * the rest of the level. */
 		if (d->known != 0 || coll & 0x20 || n < (bit + 7) / 8)
 			return false;
 		memcpy(p, b, n);
@@ -282,7 +294,8 @@ static uint32_t selected(struct lk_mfrc522 *d, uint32_t sak)
 
 static uint32_t collect(struct lk_mfrc522 *d)
 {
-	uint8_t s[6] = { read_address(COM_IRQ), read_address(ERROR), read_address(FIFO_LEVEL), read_address(CONTROL), read_address(COLL), 0 };
+	uint8_t s[6] = {read_address(COM_IRQ), read_address(ERROR), read_address(FIFO_LEVEL),
+		read_address(CONTROL), read_address(COLL), 0};
 	uint8_t b[6];
 	size_t n;
 

@@ -332,7 +332,7 @@ static void send_next(struct lk_node *n, uint32_t now)
 			lk_report_requeue(&n->report);
 		check(n, lk_intent_send(&n->intent, l));
 	} else if (l->out.active) {
-		if (lk_exchange_repeat(&l->out, now))
+		if (lk_exchange_must_retransmit(&l->out, now))
 			check(n, lk_link_send(l, l->out.b, l->out.n));
 	} else if (!passed(now, l->hold)) {
 		return;

@@ -1,8 +1,8 @@
 /*
  * A node's life with its gateway: handshake, registration, keep-alive, reconnect with jitter and
- * back-off. It joins what stands on the link: one intent at a time, reports, what the gateway asks, and
- * hints that the gateway lost the session. It knows no hardware beyond what struct lk_port gives, and
- * never waits.
+ * back-off. It joins what stands on the link: one intent at a time, reports, what the gateway asks,
+ * and hints that the gateway lost the session. It knows no hardware beyond what struct lk_port
+ * gives, and never waits.
  */
 #ifndef LK_NODE_H
 #define LK_NODE_H
@@ -47,7 +47,8 @@ bool lk_node_press(struct lk_node *n, uint8_t action, uint32_t at);
 /* Reports LK_REPORT_… to the gateway as soon as possible. */
 void lk_node_report(struct lk_node *n, uint8_t what);
 
-/* Does what is due and returns ms until it is to be called again, or earlier when a datagram comes. */
+/* Does what is due and returns ms until it is to be called again, or earlier when a datagram
+ * comes. */
 uint32_t lk_node_step(struct lk_node *n);
 
 /* Tells whether the node is registered. */

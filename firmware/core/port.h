@@ -1,8 +1,9 @@
 /*
- * What a board gives a node. core/ includes nothing of a board: it calls these functions, all from one task, and none of them blocks
- * but udp_wait, kv_set (as long as flash takes) and spi.
+ * What a board gives a node. core/ includes nothing of a board: it calls these functions, all from
+ * one task, and none of them blocks but udp_wait, kv_set (as long as flash takes) and spi.
  *
- * Times are milliseconds. Functions that return int return zero or a length, or a negative LK_E… of err.h.
+ * Times are milliseconds. Functions that return int return zero or a length, or a negative LK_E… of
+ * err.h.
  */
 #ifndef LK_PORT_H
 #define LK_PORT_H
@@ -32,11 +33,12 @@ enum {
 
 struct lk_port {
 	void *ctx; /* the board, passed to each function but those that get own */
-	/* What one node has for itself, passed to the functions of the socket, the flash and the log. A board
-	 * with two nodes gives each a struct lk_port of its own, which differ in this. */
+	/* What one node has for itself, passed to the functions of the socket, the flash and the log. A
+	 * board with two nodes gives each a struct lk_port of its own, which differ in this. */
 	void *own;
 
-	/* Monotonic time since some moment of this boot; it wraps after 49 days, so only differences mean something. */
+	/* Monotonic time since some moment of this boot; it wraps after 49 days, so only differences
+	 * mean something. */
 	uint32_t (*now)(void *ctx);
 	/* Fills buf with random bytes fit for keys, or fails: never with less. */
 	int (*random)(void *ctx, uint8_t *buf, size_t n);
@@ -46,32 +48,39 @@ struct lk_port {
 	int (*net_join)(void *ctx, const char *ssid, const char *password);
 	bool (*net_ready)(void *ctx);
 
-	/* One UDP socket of the node's own to the gateway. open resolves the host and takes a new source port each time, closing the socket before; LK_EAGAIN
-	 * while it looks the name up, to be called again. send succeeds also with what the network then loses. */
+	/* One UDP socket of the node's own to the gateway. open resolves the host and takes a new
+	 * source port each time, closing the socket before; LK_EAGAIN while it looks the name up, to be
+	 * called again. send succeeds also with what the network then loses. */
 	int (*udp_open)(void *own, const char *host, uint16_t port);
 	int (*udp_send)(void *own, const uint8_t *b, size_t n);
-	/* The next datagram, its first cap bytes if it is longer: its length, 0 if there is none now. Never waits. */
+	/* The next datagram, its first cap bytes if it is longer: its length, 0 if there is none now.
+	 * Never waits. */
 	int (*udp_recv)(void *own, uint8_t *b, size_t cap);
-	/* Waits until there is a datagram for one of the nodes, or something at the serial line, or ms have passed. */
+	/* Waits until there is a datagram for one of the nodes, or something at the serial line, or ms
+	 * have passed. */
 	void (*udp_wait)(void *ctx, uint32_t ms);
 
-	/* The node's flash, by key (at most 15 characters). get returns the length, 0 if there is none; a value longer than cap is LK_ESPACE. What set
-	 * has written holds when it returns 0, and a power cut leaves the old value or the new one. An empty value removes the key. */
+	/* The node's flash, by key (at most 15 characters). get returns the length, 0 if there is none;
+	 * a value longer than cap is LK_ESPACE. What set has written holds when it returns 0, and a
+	 * power cut leaves the old value or the new one. An empty value removes the key. */
 	int (*kv_get)(void *own, const char *key, uint8_t *b, size_t cap);
 	int (*kv_set)(void *own, const char *key, const uint8_t *b, size_t n);
 
-	/* Memory that survives deep sleep and nothing else; n is at most LK_RTC_MAX and a multiple of 4. */
+	/* Memory that survives deep sleep and nothing else; n is at most LK_RTC_MAX and a multiple of
+	 * 4. */
 	int (*rtc_get)(void *ctx, uint8_t *b, size_t n);
 	int (*rtc_set)(void *ctx, const uint8_t *b, size_t n);
 
-	/* One transfer with the card reader's chip select low: n bytes out and in, n is 2…64. rx may be tx. */
+	/* One transfer with the card reader's chip select low: n bytes out and in, n is 2…64. rx may be
+	 * tx. */
 	int (*spi)(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n);
 	/* The card reader's reset pin: true holds the chip in reset. */
 	void (*chip_reset)(void *ctx, bool held);
 
 	bool (*input)(void *ctx, enum lk_input which);
-	/* The relay (anything above 0 is on) or the lamp, 0…100. With ms above 0 the board itself lets go after that time, by a timer that
-	 * does not need this loop. Called with 0 before anything else at boot. */
+	/* The relay (anything above 0 is on) or the lamp, 0…100. With ms above 0 the board itself lets
+	 * go after that time, by a timer that does not need this loop. Called with 0 before anything
+	 * else at boot. */
 	void (*output)(void *ctx, uint8_t level, uint32_t ms);
 	void (*led)(void *ctx, bool on);
 
@@ -79,7 +88,8 @@ struct lk_port {
 	uint32_t (*voltage)(void *ctx);
 	int32_t (*rssi)(void *ctx);
 
-	/* Tells the watchdog that the loop lives. Left alone for 5 s it restarts the board, output off. */
+	/* Tells the watchdog that the loop lives. Left alone for 5 s it restarts the board, output
+	 * off. */
 	void (*feed)(void *ctx);
 	/* Restarts the board. */
 	void (*restart)(void *ctx);

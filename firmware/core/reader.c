@@ -14,7 +14,7 @@ uint32_t lk_reader_step(struct lk_unit *u, uint32_t now)
 	int len = lk_mfrc522_take(chip, uid, &at);
 
 	if (len > 0 && !lk_node_scan(&u->node, uid, (size_t)len, at))
-		lk_led_once(u->led, LK_LED_RETRY, now);
+		lk_led_show_once(u->led, LK_LED_RETRY, now);
 	lk_wipe(uid, sizeof uid);
 	u->fault = chip->dead;
 	return due;

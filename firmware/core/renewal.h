@@ -1,7 +1,7 @@
 /*
- * What is done about a hint that the gateway does not have the session any more. Anybody can forge a
- * hint, so the gateway is asked on the session first; only when it does not answer is a new session made,
- * beside this one, which stays in use until the new one is there.
+ * What is done about a hint that the gateway does not have the session any more. Anybody can forge
+ * a hint, so the gateway is asked on the session first; only when it does not answer is a new
+ * session made, beside this one, which stays in use until the new one is there.
  */
 #ifndef LK_RENEWAL_H
 #define LK_RENEWAL_H
@@ -25,8 +25,8 @@ struct lk_renewal {
 
 enum { LK_RENEWED = 1 }; /* the handshake of the spare association is done: it takes the session's place */
 
-/* Follows hints, while the node has a session. *due becomes ms until there is more to do. Returns 0,
- * LK_RENEWED, or LK_ECLOSED as lk_link_send. */
+/* Follows hints, while the node has a session. *due becomes ms until there is more to do. Returns
+ * 0, LK_RENEWED, or LK_ECLOSED as lk_link_send. */
 int lk_renewal_step(struct lk_renewal *r, struct lk_link *l, uint32_t now, uint32_t *due);
 
 /* Takes an answer to the ping. False: it is none. */

@@ -17,7 +17,8 @@ void lk_report_pass_time(struct lk_report *r, uint32_t now)
 		r->second += 1000;
 		r->uptime++;
 	}
-	/* Reported now it would be taken for a press of now, and excuse a door that was forced since. */
+	/* Reported now it would be taken for a press of now, and excuse a door that was forced
+	 * since. */
 	if (now - r->exit_at >= EXIT_COUNTS)
 		r->wanted &= (uint8_t)~LK_REPORT_EXIT;
 }
@@ -81,7 +82,8 @@ int lk_report_send(struct lk_report *r, struct lk_link *l, const struct lk_actua
 	if (what & LK_REPORT_EXIT) /* before the contact, which it explains */
 		lk_senml_add_flag(&s, "exit", true);
 	if (a)
-		add_contact(&s, "contact", what & LK_REPORT_CONTACT, what & LK_REPORT_OPENED, a->contact == LK_CONTACT_OPEN);
+		add_contact(
+			&s, "contact", what & LK_REPORT_CONTACT, what & LK_REPORT_OPENED, a->contact == LK_CONTACT_OPEN);
 	add_contact(&s, "tamper", what & LK_REPORT_TAMPER, what & LK_REPORT_TAMPERED, r->tamper);
 	if (what & LK_REPORT_BOOT)
 		lk_senml_add_text(&s, "boot", boot_text(p->boot(p->ctx)));

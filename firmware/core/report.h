@@ -1,4 +1,5 @@
-/* What a node reports unasked: why it started, the door, the case, the exit button, its supply and signal. */
+/* What a node reports unasked: why it started, the door, the case, the exit button, its supply and
+ * signal. */
 #ifndef LK_REPORT_H
 #define LK_REPORT_H
 
@@ -26,7 +27,8 @@ struct lk_report {
 /* Adds LK_REPORT_… to what the next report says. */
 void lk_report_add(struct lk_report *r, uint8_t what, uint32_t now);
 
-/* Counts the seconds since boot, and drops a press of the exit button that is too old to be reported. */
+/* Counts the seconds since boot, and drops a press of the exit button that is too old to be
+ * reported. */
 void lk_report_pass_time(struct lk_report *r, uint32_t now);
 
 /* Puts what a report under way says back: it is reported again. */

@@ -1,6 +1,7 @@
 /*
- * What a node serves beside /.well-known/core: the actuator that it moves, if there is one, as the resource
- * /act. It is a struct of functions, so that the image of a node that moves nothing holds nothing of it.
+ * What a node serves beside /.well-known/core: the actuator that it moves, if there is one, as the
+ * resource /act. It is a struct of functions, so that the image of a node that moves nothing holds
+ * nothing of it.
  */
 #ifndef LK_RESOURCE_H
 #define LK_RESOURCE_H
@@ -17,8 +18,8 @@ struct lk_request {
 	size_t echo_len;
 };
 
-/* What a refusal says (RFC 7252 §5.5.2): the option or member that was wrong, and the number of one that
- * has no name here. */
+/* What a refusal says (RFC 7252 §5.5.2): the option or member that was wrong, and the number of one
+ * that has no name here. */
 struct lk_refusal {
 	const char *text;
 	uint16_t number; /* 0: none */
@@ -27,7 +28,8 @@ struct lk_refusal {
 struct lk_resource {
 	/* The links of RFC 6690: their length, or LK_ESPACE. */
 	int (*write_links)(const struct lk_actuator *a, uint8_t *b, size_t cap);
-	/* Obeys the command that was posted and fills in its receipt, or says why not. Returns the code. */
+	/* Obeys the command that was posted and fills in its receipt, or says why not. Returns the
+	 * code. */
 	uint8_t (*obey)(struct lk_link *l, struct lk_actuator *a, const struct lk_coap *m,
 		const struct lk_request *r, struct lk_receipt *receipt, struct lk_refusal *why);
 	/* Writes the state for a GET, or the receipt: the length, or negative. */

@@ -34,7 +34,8 @@ void lk_settings_wipe(struct lk_settings *s)
 	lk_wipe(s, sizeof *s);
 }
 
-/* Sets of characters for strspn: labels of DNS; and, each the end of the one before, names, letters and digits, Crockford's base32. */
+/* Sets of characters for strspn: labels of DNS; and, each the end of the one before, names, letters
+ * and digits, Crockford's base32. */
 static const char labels[] = "-ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 static const char names[] = "._-ilou0123456789abcdefghjkmnpqrstvwxyz";
 static const char *const plain = names + 3, *const base32 = names + 7;
@@ -75,7 +76,8 @@ static bool valid(const struct field *f, const char *s)
 	}
 }
 
-/* The length of the name of DNS or of the IPv4 address, which looks like one, that s begins with; 0 if there is none. */
+/* The length of the name of DNS or of the IPv4 address, which looks like one, that s begins with; 0
+ * if there is none. */
 static size_t dns(const char *s)
 {
 	size_t all = 0, n;
@@ -168,7 +170,7 @@ int lk_settings_set(struct lk_settings *s, const char *key, const char *value)
 	return LK_ENONE;
 }
 
-const char *lk_settings_missing(const struct lk_settings *s)
+const char *lk_settings_find_missing(const struct lk_settings *s)
 {
 	for (const struct field *f = fields; f < fields + LK_SETTINGS_KEYS; f++) {
 		bool needed = f->rule <= KIND || (f->rule == TARGETS && strcmp(s->kind, "switch") == 0);
@@ -206,10 +208,10 @@ int lk_settings_load(struct lk_settings *s, const struct lk_port *port)
 	if (err == 0 && s->bad != NULL) {
 		err = LK_EMALFORMED;
 	}
-	return err == 0 && lk_settings_missing(s) != NULL ? LK_ENONE : err;
+	return err == 0 && lk_settings_find_missing(s) != NULL ? LK_ENONE : err;
 }
 
-void lk_settings_gateway(const struct lk_settings *s, char buf[LK_GATEWAY_TEXT])
+void lk_settings_write_gateway(const struct lk_settings *s, char buf[LK_GATEWAY_TEXT])
 {
 	size_t n = strlen(s->host);
 	bool bracket = strchr(s->host, ':') != NULL;
@@ -240,7 +242,7 @@ int lk_settings_save(const struct lk_settings *s, const struct lk_port *port)
 	const struct field *secret = fields + SECRET;
 	char gateway[LK_GATEWAY_TEXT];
 	int err = put(port, secret, "");
-	lk_settings_gateway(s, gateway);
+	lk_settings_write_gateway(s, gateway);
 	for (const struct field *f = fields; err == 0 && f < fields + LK_SETTINGS_KEYS; f++) {
 		if (f != secret) {
 			err = put(port, f, f->rule == GATEWAY ? gateway : (const char *)s + f->at);
@@ -261,7 +263,7 @@ int lk_settings_seed(struct lk_settings *s, const struct lk_bundle *b)
 			err = set(s, fields + i, b->values[i]);
 		}
 	}
-	if (err < 0 || lk_settings_missing(s) != NULL) {
+	if (err < 0 || lk_settings_find_missing(s) != NULL) {
 		lk_settings_wipe(s);
 		return LK_EMALFORMED;
 	}

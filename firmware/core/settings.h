@@ -1,7 +1,9 @@
 /*
- * What a node must know to find its WiFi and its gateway and to prove who it is. Kept in flash by key, as text and without a closing NUL
- * (one is taken off): identity, secret, gateway ("host:port", IPv6 in brackets), kind, device, targets (by commas), ssid, password. But
- * for the last two these are the keys of `latchkey device add --format nvs-csv`, so a partition made from that serves as it is.
+ * What a node must know to find its WiFi and its gateway and to prove who it is. Kept in flash by
+ * key, as text and without a closing NUL (one is taken off): identity, secret, gateway
+ * ("host:port", IPv6 in brackets), kind, device, targets (by commas), ssid, password. But for the
+ * last two these are the keys of `latchkey device add --format nvs-csv`, so a partition made from
+ * that serves as it is.
  */
 #ifndef LK_SETTINGS_H
 #define LK_SETTINGS_H
@@ -34,34 +36,39 @@ struct lk_bundle {
 	const char *values[LK_SETTINGS_KEYS]; /* by the keys above, in that order */
 };
 
-/* Initialiser of a struct lk_bundle from the definitions of that header. WiFi is not among them: both "" leave it to the console. */
+/* Initialiser of a struct lk_bundle from the definitions of that header. WiFi is not among them:
+ * both "" leave it to the console. */
 #define LK_BUNDLE(ssid, password) \
 	{{LK_IDENTITY, LK_SECRET, LK_GATEWAY, LK_KIND, LK_DEVICE, LK_TARGETS, ssid, password}}
 
 /*
- * Reads the settings. Returns 0 when the node can work with them; LK_ENONE when something is missing (lk_settings_missing tells what);
- * LK_EMALFORMED when a stored value is no good, with its key in s->bad; LK_EIO when flash cannot be read. s holds all that was good, in
- * each case: a console may go on from there.
+ * Reads the settings. Returns 0 when the node can work with them; LK_ENONE when something is
+ * missing (lk_settings_find_missing tells what); LK_EMALFORMED when a stored value is no good, with
+ * its key in s->bad; LK_EIO when flash cannot be read. s holds all that was good, in each case: a
+ * console may go on from there.
  */
 int lk_settings_load(struct lk_settings *s, const struct lk_port *port);
 
-/* Writes s. A power cut or an error leaves the old settings, the new ones, or ones without a secret, never those of two keys. Writing
- * wiped settings removes all of them, the secret first; what else is in flash, as the scan counter, stays. */
+/* Writes s. A power cut or an error leaves the old settings, the new ones, or ones without a
+ * secret, never those of two keys. Writing wiped settings removes all of them, the secret first;
+ * what else is in flash, as the scan counter, stays. */
 int lk_settings_save(const struct lk_settings *s, const struct lk_port *port);
 
-/* Sets one value by its key; an empty one unsets it. LK_EMALFORMED if it breaks that key's rules, LK_ENONE if there is no such key: s is
- * unchanged then. A gateway may lack its port. A new identity unsets the secret, which was another key's. */
+/* Sets one value by its key; an empty one unsets it. LK_EMALFORMED if it breaks that key's rules,
+ * LK_ENONE if there is no such key: s is unchanged then. A gateway may lack its port. A new
+ * identity unsets the secret, which was another key's. */
 int lk_settings_set(struct lk_settings *s, const char *key, const char *value);
 
-/* Fills s from a bundle if load found no identity, no secret and no gateway; LK_ENONE and s unchanged if it found one of them,
- * LK_EMALFORMED if the bundle is no good: s is then empty. */
+/* Fills s from a bundle if load found no identity, no secret and no gateway; LK_ENONE and s
+ * unchanged if it found one of them, LK_EMALFORMED if the bundle is no good: s is then empty. */
 int lk_settings_seed(struct lk_settings *s, const struct lk_bundle *b);
 
 /* Writes "host:port", or nothing if there is none, with a NUL. */
-void lk_settings_gateway(const struct lk_settings *s, char buf[LK_GATEWAY_TEXT]);
+void lk_settings_write_gateway(const struct lk_settings *s, char buf[LK_GATEWAY_TEXT]);
 
-/* The key of the first thing without which a node cannot work, or NULL. WiFi is not among them: a board may have none. */
-const char *lk_settings_missing(const struct lk_settings *s);
+/* The key of the first thing without which a node cannot work, or NULL. WiFi is not among them: a
+ * board may have none. */
+const char *lk_settings_find_missing(const struct lk_settings *s);
 
 /* Tells whether these are settings for an image of that role. */
 bool lk_settings_fits(const struct lk_settings *s, const char *role);

@@ -16,7 +16,16 @@
  *	55  2  length of the association
  *	57  …  the association (mbedtls_ssl_context_save)
  */
-enum { MAGIC = 0x6c6b7331, CHECKSUM = 4, COUNTER = 8, TOKEN = 24, MID = 28, LOCATION = 30, LENGTH = 55, STATE = 57 };
+enum {
+	MAGIC = 0x6c6b7331,
+	CHECKSUM = 4,
+	COUNTER = 8,
+	TOKEN = 24,
+	MID = 28,
+	LOCATION = 30,
+	LENGTH = 55,
+	STATE = 57
+};
 
 _Static_assert(STATE + LK_DTLS_STATE_MAX <= LK_RTC_MAX, "an association must fit");
 _Static_assert(LENGTH - LOCATION == LK_LOCATION_MAX + 1, "so must a path");
@@ -30,9 +39,13 @@ static void put32(uint8_t *b, uint32_t v)
 	b[3] = (uint8_t)v;
 }
 
-static uint32_t get32(const uint8_t *b) { return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3]; }
+static uint32_t get32(const uint8_t *b)
+{
+	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+}
 
-/* FNV-1a: tells memory that kept its content from memory that lost it, not from an attacker, who cannot reach it. */
+/* FNV-1a: tells memory that kept its content from memory that lost it, not from an attacker, who
+ * cannot reach it. */
 static uint32_t checksum(const uint8_t *b)
 {
 	uint32_t h = 2166136261u;
@@ -75,9 +88,11 @@ int lk_sleep_load(struct lk_sleep *s, struct lk_node *n)
 	if (p->rtc_set(p->ctx, erased, sizeof erased) < 0)
 		return LK_EIO; /* what cannot be erased must not be used */
 	uint16_t len = (uint16_t)(b[LENGTH] << 8 | b[LENGTH + 1]);
-	if (get32(b) != MAGIC || get32(b + CHECKSUM) != checksum(b) || len > sizeof s->rtc - STATE || b[LENGTH - 1] != 0)
+	if (get32(b) != MAGIC || get32(b + CHECKSUM) != checksum(b) || len > sizeof s->rtc - STATE ||
+		b[LENGTH - 1] != 0)
 		return LK_ENONE;
-	(void)lk_counter_import(n->intent.counter, b + COUNTER, LK_COUNTER_EXPORT); /* one that does not fit skips the rest of its block */
+	/* one that does not fit skips the rest of its block */
+	(void)lk_counter_import(n->intent.counter, b + COUNTER, LK_COUNTER_EXPORT);
 	if (len == 0)
 		return 0;
 	n->link.out.token = get32(b + TOKEN);

@@ -6,7 +6,7 @@ static uint32_t step(struct lk_unit *u, uint32_t now)
 	bool pressed = lk_debounce_update(button, lk_unit_input(u, LK_INPUT_BUTTON), now) && button->now;
 
 	if (pressed && !lk_node_press(&u->node, LK_TOGGLE, button->since))
-		lk_led_once(u->led, LK_LED_RETRY, now);
+		lk_led_show_once(u->led, LK_LED_RETRY, now);
 	return LK_INPUTS_EVERY;
 }
 

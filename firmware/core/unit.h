@@ -1,7 +1,7 @@
 /*
- * A unit: one device of the gateway, with its key, its node and the role that it plays. A role is a struct
- * of functions. A board has one unit, or several: the gateway gives each device one kind and one key, so a
- * board that is reader and lock is two devices.
+ * A unit: one device of the gateway, with its key, its node and the role that it plays. A role is a
+ * struct of functions. A board has one unit, or several: the gateway gives each device one kind and
+ * one key, so a board that is reader and lock is two devices.
  */
 #ifndef LK_UNIT_H
 #define LK_UNIT_H
@@ -33,7 +33,8 @@ struct lk_role {
 };
 
 #define LK_ROLE_TEXTS(name) \
-	.kind = (name), .started = "latchkey " name ", started for reason", .foreign = "these settings are not a " name "'s"
+	.kind = (name), .started = "latchkey " name ", started for reason", \
+	.foreign = "these settings are not a " name "'s"
 
 /* The first member of each role's own struct. */
 struct lk_unit {

@@ -6,15 +6,32 @@
 #include "err.h"
 
 /* The keys of all messages, and the first one that is elective. */
-enum { N = 1, UID, AGE, ACTION, LEVEL, VERDICT, LAST, ID, DURATION, ON, CONTACT, RESULT, LEFT, ELECTIVE = 32 };
+enum {
+	N = 1,
+	UID,
+	AGE,
+	ACTION,
+	LEVEL,
+	VERDICT,
+	LAST,
+	ID,
+	DURATION,
+	ON,
+	CONTACT,
+	RESULT,
+	LEFT,
+	ELECTIVE = 32
+};
 
-/* A field without OPTIONAL is always in the map, one with it only when it is not zero. A field without ZERO is never zero in the map. Both
- * together are an amount: it is there exactly when the action is level. */
+/* A field without OPTIONAL is always in the map, one with it only when it is not zero. A field
+ * without ZERO is never zero in the map. Both together are an amount: it is there exactly when the
+ * action is level. */
 enum { OPTIONAL = 1, ZERO = 2, COMMAND = 4 };
 
 /*
- * A message is a list of its fields in the order of their keys, ended by 0. A field is one word, because flash is read by the word: its
- * key, where and how wide it is in the struct, its limit if it is one byte wide, and its flags. Wider fields have their limits in fits.
+ * A message is a list of its fields in the order of their keys, ended by 0. A field is one word,
+ * because flash is read by the word: its key, where and how wide it is in the struct, its limit if
+ * it is one byte wide, and its flags. Wider fields have their limits in fits.
  */
 #define FIELD(key, type, member, limit, flags) \
 	((uint32_t)(key) | (uint32_t)offsetof(type, member) << 8 | (uint32_t)(limit) << 16 | \
@@ -106,8 +123,8 @@ static void store(void *m, uint32_t f, uint64_t v)
 	}
 }
 
-/* Whether a field may be in the map with that value, or may be left out. The fields that rule over others have the smaller keys, so what
- * has been met before is enough to know. */
+/* Whether a field may be in the map with that value, or may be left out. The fields that rule over
+ * others have the smaller keys, so what has been met before is enough to know. */
 static bool fits(uint32_t f, bool present, uint64_t v, uint32_t *action, bool *on)
 {
 	if (!present)
@@ -184,7 +201,8 @@ static bool take_value(uint32_t f, void *m, const uint8_t **p, const uint8_t *en
 		*v = (uint8_t)(*(*p)++ - LK_CBOR_FALSE); /* anything but false and true is above the limit */
 		return true;
 	}
-	/* No field holds more than a counter, and below that the complement of a negative number stays one. */
+	/* No field holds more than a counter, and below that the complement of a negative number stays
+	 * one. */
 	if (!lk_cbor_take_head(p, end, &major, v) || *v > LK_COUNTER_MAX)
 		return false;
 	if (KEY(f) == UID) {
@@ -205,17 +223,20 @@ static bool skip_elective(const uint8_t **p, const uint8_t *end, uint64_t *pairs
 	uint64_t last = ELECTIVE - 1, key;
 	uint8_t major;
 	for (; *p != end; ++*pairs) {
-		if (!lk_cbor_take_head(p, end, &major, &key) || major != LK_CBOR_UINT || key <= last || !lk_cbor_skip(p, end))
+		if (!lk_cbor_take_head(p, end, &major, &key) || major != LK_CBOR_UINT || key <= last ||
+			!lk_cbor_skip(p, end))
 			return false;
 		last = key;
 	}
 	return true;
 }
 
-/* Walks through the fields that may come, not those that came: each of their keys is one byte, so a key that is unknown, repeated or out
- * of order is one that nobody is waiting for, and ends the walk before the bytes do. Behind them come the elective members, in a message
- * that grows. at becomes the key where the walk ended, 0 if it did not end at one. */
-static bool walk(const uint32_t *fields, bool grows, void *m, const uint8_t *p, const uint8_t *end, uint64_t *at)
+/* Walks through the fields that may come, not those that came: each of their keys is one byte, so a
+ * key that is unknown, repeated or out of order is one that nobody is waiting for, and ends the
+ * walk before the bytes do. Behind them come the elective members, in a message that grows. at
+ * becomes the key where the walk ended, 0 if it did not end at one. */
+static bool walk(
+	const uint32_t *fields, bool grows, void *m, const uint8_t *p, const uint8_t *end, uint64_t *at)
 {
 	uint64_t pairs, seen = 0;
 	uint32_t action = 0;
@@ -309,7 +330,7 @@ int lk_command_parse(struct lk_command *m, const uint8_t *b, size_t n)
 	return parse(command_fields, false, m, sizeof *m, b, n);
 }
 
-uint8_t lk_command_fault(const uint8_t *b, size_t n)
+uint8_t lk_command_find_fault(const uint8_t *b, size_t n)
 {
 	struct lk_command m;
 	uint64_t at = 0;

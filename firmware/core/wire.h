@@ -1,13 +1,15 @@
 /*
- * The bytes that a node and the gateway exchange, the same as in coapres/wire, whose package comment has the table of keys and the
- * rules. Each message is one CBOR map (Content-Format 60), and each value has one encoding.
+ * The bytes that a node and the gateway exchange, the same as in coapres/wire, whose package
+ * comment has the table of keys and the rules. Each message is one CBOR map (Content-Format 60),
+ * and each value has one encoding.
  *
- * An encoder returns the length, LK_ERANGE when the message would break a rule, or LK_ESPACE; LK_WIRE_MAX bytes are always enough. After
- * an error the buffer holds nothing of use.
+ * An encoder returns the length, LK_ERANGE when the message would break a rule, or LK_ESPACE;
+ * LK_WIRE_MAX bytes are always enough. After an error the buffer holds nothing of use.
  *
- * A parser returns 0, or LK_EMALFORMED for everything that an encoder would not write; then the struct is all zero, which denies, refuses
- * and asks for nothing. A verdict, state or receipt may have elective members beside (keys from 32 on), which are skipped; a scan, act or
- * command may not. Whether an age is fresh is not its question: see echo.h.
+ * A parser returns 0, or LK_EMALFORMED for everything that an encoder would not write; then the
+ * struct is all zero, which denies, refuses and asks for nothing. A verdict, state or receipt may
+ * have elective members beside (keys from 32 on), which are skipped; a scan, act or command may
+ * not. Whether an age is fresh is not its question: see echo.h.
  */
 #ifndef LK_WIRE_H
 #define LK_WIRE_H
@@ -105,7 +107,8 @@ int lk_command_parse(struct lk_command *m, const uint8_t *b, size_t n);
 int lk_state_parse(struct lk_state *m, const uint8_t *b, size_t n);
 int lk_receipt_parse(struct lk_receipt *m, const uint8_t *b, size_t n);
 
-/* The key at which a refused command is not one: a member that is missing, wrong, or not known. 0 if it has no key below 256. */
-uint8_t lk_command_fault(const uint8_t *b, size_t n);
+/* The key at which a refused command is not one: a member that is missing, wrong, or not known. 0
+ * if it has no key below 256. */
+uint8_t lk_command_find_fault(const uint8_t *b, size_t n);
 
 #endif

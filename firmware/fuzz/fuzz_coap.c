@@ -34,7 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	memset(&o, 0, sizeof o);
 	while (lk_coap_next(&m, &o)) {
-		if (!lk_coap_next(&again, &p) || p.number != o.number || p.len != o.len || memcmp(p.value, o.value, o.len) != 0)
+		if (!lk_coap_next(&again, &p) || p.number != o.number || p.len != o.len ||
+			memcmp(p.value, o.value, o.len) != 0)
 			abort();
 		options--;
 	}

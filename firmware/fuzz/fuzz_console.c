@@ -1,6 +1,7 @@
 /*
- * Bytes typed at the console. Secrets are made of '~' in passwords and 'z' in keys, which no message has and which nothing else that is
- * typed has; so none of them may ever be printed, whatever comes before, between and after them.
+ * Bytes typed at the console. Secrets are made of '~' in passwords and 'z' in keys, which no
+ * message has and which nothing else that is typed has; so none of them may ever be printed,
+ * whatever comes before, between and after them.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +12,18 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const lines[] = {
-	"\nsecret zzzzzzzzzzzzzzzzzzzzzzzzzz\n", "\nsecret zzzzz",
-	"\nwifi net ~~~~~~~~\n", "\nwifi \"my net\" \"~~ ~~~~~~~\"\n", "\nwifi net ~~~~",
-	"\nidentity lk-0123456789\n", "\ngateway gw:1\n", "\nkind lock\n", "\nsave\n", "\nshow\n", "\nerase yes\n", "\nrole lock\n",
+	"\nsecret zzzzzzzzzzzzzzzzzzzzzzzzzz\n",
+	"\nsecret zzzzz",
+	"\nwifi net ~~~~~~~~\n",
+	"\nwifi \"my net\" \"~~ ~~~~~~~\"\n",
+	"\nwifi net ~~~~",
+	"\nidentity lk-0123456789\n",
+	"\ngateway gw:1\n",
+	"\nkind lock\n",
+	"\nsave\n",
+	"\nshow\n",
+	"\nerase yes\n",
+	"\nrole lock\n",
 	"\nrole lamp\n",
 };
 
@@ -43,12 +53,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		/* Bytes that a console refuses anyway stand for whole lines. */
 		if (b >= 0x10 && b < 0x10 + LINES) {
 			for (const char *s = lines[b - 0x10]; *s != '\0'; s++) {
-				lk_console_byte(&console, (uint8_t)*s);
+				lk_console_take_byte(&console, (uint8_t)*s);
 			}
 		} else if (b == 0x1f) {
 			board.kv_power = board.kv_power < 0 ? 4 : -1;
 		} else {
-			lk_console_byte(&console, b == 'z' || b == '~' ? 'y' : b);
+			lk_console_take_byte(&console, b == 'z' || b == '~' ? 'y' : b);
 		}
 		must(strchr(board.printed, 'z') == NULL && strchr(board.printed, '~') == NULL);
 		must(board.logged_n == 0);

@@ -10,7 +10,8 @@ static enum lk_freshness judge(int64_t elapsed, int64_t age, int64_t window)
 {
 	if (age < -60000 || age > 601000)
 		return LK_BAD_AGE;
-	/* The time since the intent, and by how much the intent lies ahead, in which two clocks may differ by a thousandth and a ms. */
+	/* The time since the intent, and by how much the intent lies ahead, in which two clocks may
+	 * differ by a thousandth and a ms. */
 	int64_t since = elapsed - age, ahead = -since;
 	if (elapsed < 0 || elapsed > 600000 || since > window || (ahead - 1) * 1000 > elapsed)
 		return LK_STALE;
@@ -22,11 +23,12 @@ static uint32_t word(const uint8_t *b)
 	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
 }
 
-/* Where the rule has its edges, an arbitrary word rarely is: a small number is an edge and a little more or less. */
+/* Where the rule has its edges, an arbitrary word rarely is: a small number is an edge and a little
+ * more or less. */
 static int32_t near_an_edge(const uint8_t *b)
 {
-	static const int32_t edges[] = {0, 1500, 3000, 599999, 600000, 601000, -60000, -3000, -1500, 999, 300000, 596999, INT32_MAX - 128,
-	                                INT32_MIN + 128};
+	static const int32_t edges[] = {0, 1500, 3000, 599999, 600000, 601000, -60000, -3000, -1500, 999, 300000,
+		596999, INT32_MAX - 128, INT32_MIN + 128};
 	uint32_t w = word(b);
 	if (b[0] >= 0x40)
 		return (int32_t)w;
@@ -40,12 +42,14 @@ static void one_rule(const uint8_t *b)
 	int32_t elapsed = near_an_edge(b), age = near_an_edge(b + 4);
 	int32_t window = b[8] & 1 ? LK_COMMAND_WINDOW : LK_SCAN_WINDOW;
 	if (b[8] & 2)
-		age = (int32_t)((uint32_t)elapsed - (uint32_t)age); /* of an intent that long ago, so that more of them are fresh */
+		/* of an intent that long ago, so that more of them are fresh */
+		age = (int32_t)((uint32_t)elapsed - (uint32_t)age);
 	if (lk_echo_judge(elapsed, age, window) != judge(elapsed, age, window))
 		abort();
 }
 
-/* A node's life: what is issued, forgotten and checked while a 64-bit clock runs, against a memory that never forgets by itself. */
+/* A node's life: what is issued, forgotten and checked while a 64-bit clock runs, against a memory
+ * that never forgets by itself. */
 static void one_life(const uint8_t *b, size_t size)
 {
 	struct lk_echoes x = {0};
@@ -74,16 +78,18 @@ static void one_life(const uint8_t *b, size_t size)
 	}
 }
 
-/* An age never claims that the intent was later than it was, and only an Echo that still lives has one. */
+/* An age never claims that the intent was later than it was, and only an Echo that still lives has
+ * one. */
 static void one_age(const uint8_t *b)
 {
 	struct lk_held h = {0};
 	int32_t age;
 	uint32_t received = word(b);
-	int64_t waited = word(b + 4) % 1200000, since = word(b + 8) % 1200000; /* to the sending, and from the intent to it */
+	/* to the sending, and from the intent to it */
+	int64_t waited = word(b + 4) % 1200000, since = word(b + 8) % 1200000;
 	uint32_t now = received + (uint32_t)waited;
 	lk_held_take(&h, b, 8, received);
-	int len = lk_held_age(&h, now - (uint32_t)since, now, &age);
+	int len = lk_held_find_age(&h, now - (uint32_t)since, now, &age);
 	int64_t want = waited - since - LK_CLOCK_STEP;
 	if (want < -60000 || since > LK_ECHO_LIFE)
 		want = -60000;

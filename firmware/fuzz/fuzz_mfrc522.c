@@ -1,8 +1,9 @@
 /*
- * The chip and the cards are not to be trusted. The first byte says where the rest goes:
- * 0 it is what SPI reads · 1 it is what the registers of an answer read, the others are the model's · 2 it is exclusive-ored with
- * what the model's SPI reads · else it is a script of cards, disturbed answers and broken chips.
- * In a script each UID delivered is one of a card that was there, and at the end the reader works again.
+ * The chip and the cards are not to be trusted. The first byte says where the rest goes: 0 it is
+ * what SPI reads · 1 it is what the registers of an answer read, the others are the model's · 2 it
+ * is exclusive-ored with what the model's SPI reads · else it is a script of cards, disturbed
+ * answers and broken chips. In a script each UID delivered is one of a card that was there, and at
+ * the end the reader works again.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,8 @@ struct world {
 	int mode;
 	uint32_t now, transfers, reads;
 	bool tamper;
-	uint8_t card[SIZE_LIMIT][10], n[SIZE_LIMIT]; /* all that were there; one may be gone when its UID is delivered */
+	/* all that were there; one may be gone when its UID is delivered */
+	uint8_t card[SIZE_LIMIT][10], n[SIZE_LIMIT];
 	size_t cards;
 };
 
@@ -139,7 +141,8 @@ static void script(struct world *w)
 			put(w, op % 8 == 0);
 			break;
 		case 2:
-			mfrc522_model_remove(&w->m, w->m.card[op / 8 % MFRC522_MODEL_CARDS].uid, w->m.card[op / 8 % MFRC522_MODEL_CARDS].n);
+			mfrc522_model_remove(&w->m, w->m.card[op / 8 % MFRC522_MODEL_CARDS].uid,
+				w->m.card[op / 8 % MFRC522_MODEL_CARDS].n);
 			break;
 		case 3:
 			mfrc522_model_break(&w->m, op / 8 % 6);

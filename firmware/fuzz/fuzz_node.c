@@ -1,7 +1,8 @@
 /*
- * A node in session, and any messages of its gateway's, in the form of test/trace.h. It neither crashes nor
- * hangs, and what it sends is CoAP. Its output moves only by a command that carries an Echo of the node's own,
- * or by the exit button; a door's never for longer than the limit, and never on after its session is lost.
+ * A node in session, and any messages of its gateway's, in the form of test/trace.h. It neither
+ * crashes nor hangs, and what it sends is CoAP. Its output moves only by a command that carries an
+ * Echo of the node's own, or by the exit button; a door's never for longer than the limit, and
+ * never on after its session is lost.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -75,7 +76,8 @@ static void step(bool allowed)
 	fake_pass(&board, due < 20 ? due : 20);
 }
 
-/* Puts the node's own IDs and Echo into the n bytes of a message, which has room for them already. */
+/* Puts the node's own IDs and Echo into the n bytes of a message, which has room for them
+ * already. */
 static void patch(uint8_t *b, size_t n, uint8_t how)
 {
 	struct lk_coap_option o = {0};
@@ -118,7 +120,7 @@ static bool people(uint8_t how, bool lock, bool button)
 	}
 	if (!(how & TRACE_EXIT) || !lock)
 		return false;
-	lk_actuator_exit(&actuator, board.now);
+	lk_actuator_open_from_inside(&actuator, board.now);
 	lk_node_report(&node, LK_REPORT_EXIT);
 	return true;
 }

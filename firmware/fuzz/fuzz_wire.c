@@ -1,6 +1,7 @@
 /*
- * The first byte chooses a message and a direction. Bytes: no parser crashes, and what parses is the one encoding of its value, but for
- * elective members behind it. Values: what encodes parses to the same value, and needs as much room as its length and no more.
+ * The first byte chooses a message and a direction. Bytes: no parser crashes, and what parses is
+ * the one encoding of its value, but for elective members behind it. Values: what encodes parses to
+ * the same value, and needs as much room as its length and no more.
  */
 #include <stdbool.h>
 #include <stdlib.h>
@@ -94,7 +95,8 @@ static void from_values(int kind, const uint8_t *b, const uint8_t *end)
 		must(memcmp(again.scan.uid, m.scan.uid, LK_UID_MAX) == 0);
 		break;
 	case ACT:
-		must(again.act.n == n && again.act.action == x && again.act.level == y && again.act.age == (int32_t)wide);
+		must(again.act.n == n && again.act.action == x && again.act.level == y &&
+			 again.act.age == (int32_t)wide);
 		break;
 	case VERDICT:
 		must(again.verdict.verdict == x && again.verdict.last == n);

@@ -1,4 +1,5 @@
-/* The smallest thing that can fail a test. Each test program has one main that ends with return check_end("name"). */
+/* The smallest thing that can fail a test. Each test program has one main that ends with return
+ * check_end("name"). */
 #ifndef LK_CHECK_H
 #define LK_CHECK_H
 

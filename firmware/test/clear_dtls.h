@@ -1,6 +1,7 @@
 /*
- * The association in the clear: these functions take the place of dtls.c, so that a test can play the gateway message by message. To be
- * included once in a program; the linker then leaves dtls.c out.
+ * The association in the clear: these functions take the place of dtls.c, so that a test can play
+ * the gateway message by message. To be included once in a program; the linker then leaves dtls.c
+ * out.
  */
 #ifndef LK_CLEAR_DTLS_H
 #define LK_CLEAR_DTLS_H
@@ -41,7 +42,10 @@ uint32_t lk_dtls_due(const struct lk_dtls *d)
 	return clear_due;
 }
 
-int lk_dtls_send(struct lk_dtls *d, const uint8_t *b, size_t n) { return d->up ? d->port->udp_send(d->port->own, b, n) : LK_ECLOSED; }
+int lk_dtls_send(struct lk_dtls *d, const uint8_t *b, size_t n)
+{
+	return d->up ? d->port->udp_send(d->port->own, b, n) : LK_ECLOSED;
+}
 
 /* What the next calls of lk_dtls_recv come to; 0: to what there is. */
 static int clear_recv;

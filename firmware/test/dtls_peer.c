@@ -37,7 +37,8 @@ static uint64_t number(const uint8_t *b, size_t bytes)
 
 /* ---- keys (RFC 5246 §5 and §6.3, RFC 4279 §2, RFC 7627 §4) ---- */
 
-static void hmac(const uint8_t *key, size_t key_n, const uint8_t *a, size_t a_n, const uint8_t *b, size_t b_n, uint8_t out[32])
+static void hmac(const uint8_t *key, size_t key_n, const uint8_t *a, size_t a_n, const uint8_t *b, size_t b_n,
+	uint8_t out[32])
 {
 	uint8_t in[160];
 
@@ -47,7 +48,8 @@ static void hmac(const uint8_t *key, size_t key_n, const uint8_t *a, size_t a_n,
 	(void)mbedtls_md_hmac(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), key, key_n, in, a_n + b_n, out);
 }
 
-static void prf(const uint8_t *secret, size_t secret_n, const char *label, const uint8_t *seed, size_t seed_n, uint8_t *out, size_t n)
+static void prf(const uint8_t *secret, size_t secret_n, const char *label, const uint8_t *seed, size_t seed_n,
+	uint8_t *out, size_t n)
 {
 	uint8_t text[96], a[32], block[32];
 	size_t text_n = strlen(label) + seed_n;
@@ -130,7 +132,8 @@ size_t peer_seal(struct dtls_peer *p, uint8_t type, const uint8_t *content, size
 	memcpy(aad + 8, b, 3);
 	put_number(aad + 11, 2, n);
 	uint8_t *sealed = b + RECORD_HEADER + EXPLICIT;
-	(void)mbedtls_ccm_encrypt_and_tag(&ccm, n, nonce, sizeof nonce, aad, sizeof aad, content, sealed, sealed + n, TAG);
+	(void)mbedtls_ccm_encrypt_and_tag(
+		&ccm, n, nonce, sizeof nonce, aad, sizeof aad, content, sealed, sealed + n, TAG);
 	mbedtls_ccm_free(&ccm);
 	return RECORD_HEADER + EXPLICIT + n + TAG;
 }
@@ -149,7 +152,8 @@ static bool open_record(struct dtls_peer *p, const uint8_t *b, size_t n)
 	uint8_t nonce[12], aad[8 + 3 + 2 + 8 + PEER_CID_LEN + 2];
 	const uint8_t *sealed = b + RECORD_HEADER + PEER_CID_LEN + EXPLICIT;
 
-	if (n < RECORD_HEADER + PEER_CID_LEN + EXPLICIT + TAG || n > sizeof p->got || memcmp(b + 11, p->server_random, PEER_CID_LEN) != 0)
+	if (n < RECORD_HEADER + PEER_CID_LEN + EXPLICIT + TAG || n > sizeof p->got ||
+		memcmp(b + 11, p->server_random, PEER_CID_LEN) != 0)
 		return false;
 	size_t content = n - (size_t)(sealed - b) - TAG;
 	set_key(p, false, &ccm, nonce);
@@ -159,7 +163,8 @@ static bool open_record(struct dtls_peer *p, const uint8_t *b, size_t n)
 	memcpy(aad + 13, b + 3, 8);
 	memcpy(aad + 21, b + 11, PEER_CID_LEN);
 	put_number(aad + 29, 2, content);
-	int err = mbedtls_ccm_auth_decrypt(&ccm, content, nonce, sizeof nonce, aad, sizeof aad, sealed, p->got, sealed + content, TAG);
+	int err = mbedtls_ccm_auth_decrypt(
+		&ccm, content, nonce, sizeof nonce, aad, sizeof aad, sealed, p->got, sealed + content, TAG);
 	mbedtls_ccm_free(&ccm);
 	if (err != 0)
 		return false;
@@ -176,7 +181,8 @@ static bool open_record(struct dtls_peer *p, const uint8_t *b, size_t n)
 
 /* ---- the handshake ---- */
 
-/* Adds a handshake message to b: its header, and of it to the hash unless it is a HelloVerifyRequest. */
+/* Adds a handshake message to b: its header, and of it to the hash unless it is a
+ * HelloVerifyRequest. */
 static size_t message(struct dtls_peer *p, uint8_t type, const uint8_t *body, size_t n, uint8_t *b)
 {
 	b[0] = type;
@@ -222,7 +228,8 @@ static void take_hello(struct dtls_peer *p, const uint8_t *m, size_t n)
 	start_over(p);
 	add_alert(p);
 	if (m[at + 1] != sizeof cookie || memcmp(m + at + 2, cookie, sizeof cookie) != 0) {
-		fake_deliver(p->board, c, peer_clear(p, PEER_HANDSHAKE, b, message(p, HELLO_VERIFY, verify, sizeof verify, b), c));
+		fake_deliver(p->board, c,
+			peer_clear(p, PEER_HANDSHAKE, b, message(p, HELLO_VERIFY, verify, sizeof verify, b), c));
 		return;
 	}
 	p->message = 1; /* the HelloVerifyRequest was 0 */
@@ -231,11 +238,13 @@ static void take_hello(struct dtls_peer *p, const uint8_t *m, size_t n)
 	memcpy(p->client_random, m + MESSAGE_HEADER + 2, 32);
 	memset(p->server_random, (int)(0x40 + p->flights % 64), 32);
 	memcpy(hello + 2, p->server_random, 32);
-	static const uint8_t rest[] = {0, 0xc0, 0xa8, 0, 0, 5 + 4 + 5 + PEER_CID_LEN, 0xff, 0x01, 0, 1, 0, 0, 0x17, 0, 0, 0, 0x36, 0, 1 + PEER_CID_LEN,
-		PEER_CID_LEN};
+	static const uint8_t rest[] = {0, 0xc0, 0xa8, 0, 0, 5 + 4 + 5 + PEER_CID_LEN, 0xff, 0x01, 0, 1, 0, 0,
+		0x17, 0, 0, 0, 0x36, 0, 1 + PEER_CID_LEN, PEER_CID_LEN};
 	memcpy(hello + 34, rest, sizeof rest);
 	memcpy(hello + 34 + sizeof rest, p->server_random, PEER_CID_LEN); /* our Connection ID */
-	fake_deliver(p->board, c, peer_clear(p, PEER_HANDSHAKE, b, message(p, SERVER_HELLO, hello, 34 + sizeof rest + PEER_CID_LEN, b), c));
+	fake_deliver(p->board, c,
+		peer_clear(
+			p, PEER_HANDSHAKE, b, message(p, SERVER_HELLO, hello, 34 + sizeof rest + PEER_CID_LEN, b), c));
 	fake_deliver(p->board, c, peer_clear(p, PEER_HANDSHAKE, b, message(p, HELLO_DONE, NULL, 0, b), c));
 }
 
@@ -258,7 +267,8 @@ static void take_finished(struct dtls_peer *p)
 
 	hash_so_far(p, hash);
 	prf(p->master, sizeof p->master, "client finished", hash, sizeof hash, want, sizeof want);
-	if (p->got_n != MESSAGE_HEADER + sizeof want || p->got[0] != FINISHED || memcmp(p->got + MESSAGE_HEADER, want, sizeof want) != 0)
+	if (p->got_n != MESSAGE_HEADER + sizeof want || p->got[0] != FINISHED ||
+		memcmp(p->got + MESSAGE_HEADER, want, sizeof want) != 0)
 		return;
 	(void)mbedtls_sha256_update(&p->hash, p->got, p->got_n);
 	hash_so_far(p, hash);
@@ -290,7 +300,8 @@ void peer_take(struct dtls_peer *p)
 	size_t n;
 
 	while ((n = fake_sent(p->board, b, sizeof b)) > 0)
-		for (size_t at = 0, len; at + RECORD_HEADER + PEER_CID_LEN <= n || at + RECORD_HEADER < n; at += len) {
+		for (size_t at = 0, len; at + RECORD_HEADER + PEER_CID_LEN <= n || at + RECORD_HEADER < n;
+			at += len) {
 			size_t cid = b[at] == PEER_CID ? PEER_CID_LEN : 0;
 			len = RECORD_HEADER + cid + (size_t)number(b + at + 11 + cid, 2);
 			if (len > n - at)

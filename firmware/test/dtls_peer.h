@@ -1,7 +1,9 @@
 /*
- * The other end of an association: a DTLS 1.2 server with one key and one suite, PSK_WITH_AES_128_CCM_8, written for the tests from RFC 6347,
- * 4279, 7627 and 9146. Of Mbed TLS it uses AES-CCM and SHA-256 and nothing else, so it does not share the beliefs of what it tests. It
- * speaks through a fake_port, and it is no server for anything else: no timers, no fragments, whole datagrams only.
+ * The other end of an association: a DTLS 1.2 server with one key and one suite,
+ * PSK_WITH_AES_128_CCM_8, written for the tests from RFC 6347, 4279, 7627 and 9146. Of Mbed TLS it
+ * uses AES-CCM and SHA-256 and nothing else, so it does not share the beliefs of what it tests. It
+ * speaks through a fake_port, and it is no server for anything else: no timers, no fragments, whole
+ * datagrams only.
  */
 #ifndef LK_DTLS_PEER_H
 #define LK_DTLS_PEER_H
@@ -23,7 +25,8 @@ struct dtls_peer {
 	struct fake_port *board;
 	const char *secret;
 	bool spoil_finished; /* its own Finished is wrong: it has another key, or is somebody else */
-	bool clear_alerts;   /* it adds a fatal alert in the clear before each flight, as anybody on the way could */
+	/* it adds a fatal alert in the clear before each flight, as anybody on the way could */
+	bool clear_alerts;
 
 	bool up;             /* the node's Finished was right, and ours is sent */
 	unsigned hellos, flights;
@@ -47,7 +50,8 @@ void peer_free(struct dtls_peer *p);
 /* Takes all that the node has sent, and answers what belongs to a handshake. */
 void peer_take(struct dtls_peer *p);
 
-/* Writes one record to b, which has room for it, and returns its length: of epoch 0 in the clear, of epoch 1 sealed. */
+/* Writes one record to b, which has room for it, and returns its length: of epoch 0 in the clear,
+ * of epoch 1 sealed. */
 size_t peer_clear(struct dtls_peer *p, uint8_t type, const uint8_t *content, size_t n, uint8_t *b);
 size_t peer_seal(struct dtls_peer *p, uint8_t type, const uint8_t *content, size_t n, uint8_t *b);
 

@@ -1,6 +1,7 @@
 /*
- * The tests' board: flash, RTC memory, a clock, a socket, a serial line and pins, all in memory. Time passes only in udp_wait and
- * fake_pass. What the node did is there to be read; what the board gives it is there to be set. Also the heap, with a limit.
+ * The tests' board: flash, RTC memory, a clock, a socket, a serial line and pins, all in memory.
+ * Time passes only in udp_wait and fake_pass. What the node did is there to be read; what the board
+ * gives it is there to be set. Also the heap, with a limit.
  */
 #ifndef LK_FAKE_PORT_H
 #define LK_FAKE_PORT_H
@@ -58,14 +59,17 @@ struct fake_port {
 	unsigned sent_total;
 	struct fake_datagram inbox[FAKE_QUEUE];
 	size_t inboxes;
-	/* Called in udp_wait with the most it may wait, so that a test can answer; it may call fake_deliver. */
+	/* Called in udp_wait with the most it may wait, so that a test can answer; it may call
+	 * fake_deliver. */
 	void (*on_wait)(void *ctx, uint32_t ms);
 	void *on_wait_ctx;
 	uint32_t waited; /* in all */
 
 	struct fake_value kv[FAKE_KEYS];
 	unsigned kv_writes;
-	int kv_power;         /* this many writes, and then the power is cut: those after it do nothing and fail. -1: no cut */
+	/* this many writes, and then the power is cut: those after it do nothing and fail. -1: no
+	 * cut */
+	int kv_power;
 	bool kv_get_fails;
 	uint8_t rtc[LK_RTC_MAX];
 	bool rtc_fails;
@@ -101,7 +105,8 @@ struct fake_port {
 
 /* A board that was just switched on: net up, flash empty, 3300 mV, −60 dBm. */
 void fake_init(struct fake_port *f);
-/* The same board after a reset: flash stays, RTC memory only on LK_BOOT_WAKE, the output is off, the records begin anew. */
+/* The same board after a reset: flash stays, RTC memory only on LK_BOOT_WAKE, the output is off,
+ * the records begin anew. */
 void fake_reboot(struct fake_port *f, enum lk_boot why);
 /* Lets time pass, and the board's own timer with it. */
 void fake_pass(struct fake_port *f, uint32_t ms);

@@ -1,6 +1,6 @@
 /*
- * An image of one unit. Before it is included, IMAGE is the role's struct, ROLE its name, and SEED the key
- * that is built in, or NULL. To be included once in a program.
+ * An image of one unit. Before it is included, IMAGE is the role's struct, ROLE its name, and SEED
+ * the key that is built in, or NULL. To be included once in a program.
  */
 #ifndef LK_TEST_IMAGE_H
 #define LK_TEST_IMAGE_H

@@ -10,8 +10,22 @@ enum {
 	T_RELOAD_H = 0x2C, T_RELOAD_L = 0x2D, T_COUNTER_H = 0x2E, T_COUNTER_L = 0x2F, VERSION = 0x37,
 };
 
-enum { CMD_IDLE = 0x0, CMD_CRC = 0x3, CMD_NO_CHANGE = 0x7, CMD_TRANSCEIVE = 0xC, CMD_AUTHENT = 0xE, CMD_SOFT_RESET = 0xF };
-enum { IRQ_TX = 0x40, IRQ_RX = 0x20, IRQ_IDLE = 0x10, IRQ_ERR = 0x02, IRQ_TIMER = 0x01, IRQ_CRC = 0x04 /* of DivIrqReg */ };
+enum {
+	CMD_IDLE = 0x0,
+	CMD_CRC = 0x3,
+	CMD_NO_CHANGE = 0x7,
+	CMD_TRANSCEIVE = 0xC,
+	CMD_AUTHENT = 0xE,
+	CMD_SOFT_RESET = 0xF
+};
+enum {
+	IRQ_TX = 0x40,
+	IRQ_RX = 0x20,
+	IRQ_IDLE = 0x10,
+	IRQ_ERR = 0x02,
+	IRQ_TIMER = 0x01,
+	IRQ_CRC = 0x04 /* of DivIrqReg */
+};
 enum { ERR_WRITE = 0x80, ERR_OVERFLOW = 0x10, ERR_COLL = 0x08, ERR_CRC = 0x04, ERR_PROTOCOL = 0x01 };
 
 /* States of a card, ISO 14443-3 chapter 6.2: with halted they are HALT, READY*, ACTIVE*. */
@@ -19,8 +33,8 @@ enum { IDLE, READY, ACTIVE };
 
 enum { ANSWER_MAX = 8 }; /* bytes */
 
-/* Values after a reset, data sheet chapter 9.3, and which bits a driver must not change: reserved ones
- * (chapter 9.2) and read-only ones. It writes them as 0 or as they are after a reset. */
+/* Values after a reset, data sheet chapter 9.3, and which bits a driver must not change: reserved
+ * ones (chapter 9.2) and read-only ones. It writes them as 0 or as they are after a reset. */
 static const struct initial {
 	uint8_t reg, value, fixed;
 } after_reset[] = {
@@ -132,7 +146,8 @@ void mfrc522_model_remove(struct mfrc522_model *m, const uint8_t *uid, size_t n)
 			memset(&m->card[i], 0, sizeof m->card[i]);
 }
 
-/* A card hears a frame of that many bits: how many bits it answers. What is not for it sends it back to IDLE or HALT. */
+/* A card hears a frame of that many bits: how many bits it answers. What is not for it sends it
+ * back to IDLE or HALT. */
 static size_t hear(struct mfrc522_model_card *c, const uint8_t *f, size_t bits, bool patient, uint8_t *answer,
                    enum mfrc522_model_answer *what)
 {
@@ -198,9 +213,9 @@ static void error(struct mfrc522_model *m, unsigned bits)
 	m->reg[COM_IRQ] |= IRQ_ERR;
 }
 
-/* The data sheet leaves open from where a collision is counted if RxAlign is not 0; later chips of the
- * family include it, and so do we. It says that the bits after a collision are cleared, but not how
- * the bit itself reads: here as 1. */
+/* The data sheet leaves open from where a collision is counted if RxAlign is not 0; later chips of
+ * the family include it, and so do we. It says that the bits after a collision are cleared, but not
+ * how the bit itself reads: here as 1. */
 static void receive(struct mfrc522_model *m, const uint8_t *air, size_t bits, size_t coll)
 {
 	size_t align = (m->reg[BIT_FRAMING] >> 4) % 8u, total = align + bits;
@@ -230,7 +245,8 @@ static void transceive(struct mfrc522_model *m)
 	const uint8_t *r = m->reg;
 	uint8_t frame[MFRC522_MODEL_FIFO + 2], air[ANSWER_MAX] = { 0 };
 	size_t last = r[BIT_FRAMING] & 7u, n = m->level, bits, got = 0, coll = SIZE_MAX;
-	uint32_t tick = 2 * ((r[T_MODE] & 0xFu) << 8 | r[T_PRESCALER]) + 1, ticks = ((uint32_t)r[T_RELOAD_H] << 8 | r[T_RELOAD_L]) + 1;
+	uint32_t tick = 2 * ((r[T_MODE] & 0xFu) << 8 | r[T_PRESCALER]) + 1,
+			 ticks = ((uint32_t)r[T_RELOAD_H] << 8 | r[T_RELOAD_L]) + 1;
 	bool timer = (r[T_MODE] & 0x80) != 0;
 	uint8_t before = r[COM_IRQ] | IRQ_TX;
 
@@ -249,9 +265,10 @@ static void transceive(struct mfrc522_model *m)
 	}
 	bits = last == 0 ? 8 * n : 8 * (n - 1) + last;
 
-	/* A card begins its answer 86 us (1172 cycles) after the frame, and the timer stops at its fifth bit, of 128 each. */
-	if (field(m) && m->how == MFRC522_MODEL_OK && r[TX_ASK] & 0x40 && !(r[TX_MODE] & 0x70) && !(r[RX_MODE] & 0x70) &&
-	    (r[MODE] & 3) == 1 && (!timer || tick * ticks > 1172 + 5 * 128)) {
+	/* A card begins its answer 86 us (1172 cycles) after the frame, and the timer stops at its
+	 * fifth bit, of 128 each. */
+	if (field(m) && m->how == MFRC522_MODEL_OK && r[TX_ASK] & 0x40 && !(r[TX_MODE] & 0x70) &&
+		!(r[RX_MODE] & 0x70) && (r[MODE] & 3) == 1 && (!timer || tick * ticks > 1172 + 5 * 128)) {
 		for (size_t i = 0; i < MFRC522_MODEL_CARDS; i++) {
 			uint8_t answer[ANSWER_MAX] = { 0 };
 			enum mfrc522_model_answer what = MFRC522_MODEL_ATQA;
@@ -295,7 +312,10 @@ static void command(struct mfrc522_model *m, uint8_t value)
 		m->misuse += m->started; /* the data sheet does not say that it clears itself */
 		break;
 	case CMD_CRC:
-		crc = crc_a(m->fifo, m->level, (m->reg[MODE] & 3) == 1 ? 0x6363 : (m->reg[MODE] & 3) == 3 ? 0xFFFF : 0);
+		crc = crc_a(m->fifo, m->level,
+			(m->reg[MODE] & 3) == 1   ? 0x6363
+			: (m->reg[MODE] & 3) == 3 ? 0xFFFF
+									  : 0);
 		m->reg[CRC_H] = (uint8_t)(crc >> 8);
 		m->reg[CRC_L] = (uint8_t)crc;
 		m->reg[DIV_IRQ] |= IRQ_CRC;

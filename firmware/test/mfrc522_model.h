@@ -1,9 +1,12 @@
 /*
- * A model of the MFRC522 down to its registers, and of the ISO 14443-3 type A cards in its field, for tests and for boards without one.
+ * A model of the MFRC522 down to its registers, and of the ISO 14443-3 type A cards in its field,
+ * for tests and for boards without one.
  *
- * It has no clock: a frame is answered, or the timer has run out, delay SPI transfers after StartSend, 0 unless a test sets it. It is
- * strict: without a field, 100 % ASK, 106 kbit/s or a timer long enough no card answers; nothing is cleared by itself unless the data
- * sheet says so; and what it forbids is counted in misuse, reserved bits among it. Memory is the caller's; init comes first.
+ * It has no clock: a frame is answered, or the timer has run out, delay SPI transfers after
+ * StartSend, 0 unless a test sets it. It is strict: without a field, 100 % ASK, 106 kbit/s or a
+ * timer long enough no card answers; nothing is cleared by itself unless the data sheet says so;
+ * and what it forbids is counted in misuse, reserved bits among it. Memory is the caller's; init
+ * comes first.
  */
 #ifndef LK_MFRC522_MODEL_H
 #define LK_MFRC522_MODEL_H
@@ -20,7 +23,8 @@ enum {
 	MFRC522_MODEL_DEAF = 1,  /* has lost its registers and hears no card, until the reset pin is pulled */
 	MFRC522_MODEL_DEAD = 2,  /* reads as 0x00 and takes nothing, until it is made ok */
 	MFRC522_MODEL_ONES = 3,  /* the same, reads as 0xFF */
-	MFRC522_MODEL_STUCK = 4, /* holds its registers, but no command ever ends, until the reset pin is pulled */
+	/* holds its registers, but no command ever ends, until the reset pin is pulled */
+	MFRC522_MODEL_STUCK = 4,
 	MFRC522_MODEL_MUTE = 5,  /* holds its registers and hears no card, until the reset pin is pulled */
 };
 
@@ -55,7 +59,8 @@ struct mfrc522_model {
 	/* For tests to set. */
 	uint32_t delay;
 	bool patient; /* a READY card waits on when others are asked, as in the standard's older editions */
-	void (*tamper)(void *ctx, enum mfrc522_model_answer what, uint8_t *answer, size_t *bits); /* answer has room for 8 bytes */
+	/* answer has room for 8 bytes */
+	void (*tamper)(void *ctx, enum mfrc522_model_answer what, uint8_t *answer, size_t *bits);
 	void *tamper_ctx;
 
 	/* For tests to read. */
@@ -63,9 +68,11 @@ struct mfrc522_model {
 };
 
 void mfrc522_model_init(struct mfrc522_model *m);
-/* The reset pin. While it is held the chip reads as 0x00, there is no field and each transfer counts as misuse. */
+/* The reset pin. While it is held the chip reads as 0x00, there is no field and each transfer
+ * counts as misuse. */
 void mfrc522_model_reset(struct mfrc522_model *m, bool held);
-/* That card lies on the reader and no other; n 0: none. A card that lay there before was lifted for a moment. */
+/* That card lies on the reader and no other; n 0: none. A card that lay there before was lifted for
+ * a moment. */
 void mfrc522_model_card(struct mfrc522_model *m, const uint8_t *uid, size_t n);
 /* One more card lies there. */
 void mfrc522_model_add(struct mfrc522_model *m, const uint8_t *uid, size_t n);

@@ -121,7 +121,8 @@ static inline uint32_t rig_step(struct rig *r)
 	return wait;
 }
 
-/* Goes on until a step has something to wait for but the answer to a frame. Returns how long it waits. */
+/* Goes on until a step has something to wait for but the answer to a frame. Returns how long it
+ * waits. */
 static inline uint32_t rig_poll(struct rig *r)
 {
 	uint32_t wait = 0;
@@ -152,7 +153,8 @@ static inline void rig_run(struct rig *r, uint32_t ms)
 	CHECK(r->most <= LK_MFRC522_TRANSFERS);
 	CHECK_EQ(r->m.misuse, 0);
 	CHECK(r->first == 0 || r->first >= 50);
-	/* A select and its answer take 1.4 ms: 9 and 3 bytes of 9 bits at 106 kbit/s, and 86 us between them. */
+	/* A select and its answer take 1.4 ms: 9 and 3 bytes of 9 bits at 106 kbit/s, and 86 us between
+	 * them. */
 	CHECK(r->soonest >= 2);
 }
 

@@ -1,6 +1,6 @@
 /*
- * A whole image in the clear (image.h), and the gateway that answers it. To be included once in a program.
- * The clock stands while the image works: time passes only in pass().
+ * A whole image in the clear (image.h), and the gateway that answers it. To be included once in a
+ * program. The clock stands while the image works: time passes only in pass().
  */
 #ifndef LK_PLAYED_APP_H
 #define LK_PLAYED_APP_H
@@ -32,7 +32,8 @@ static inline void note_wait(void *ctx, uint32_t ms)
 	most = ms > most ? ms : most;
 }
 
-static inline void gateway_answer(const struct lk_coap *m, uint8_t code, const char *location, const uint8_t *payload, size_t n)
+static inline void gateway_answer(
+	const struct lk_coap *m, uint8_t code, const char *location, const uint8_t *payload, size_t n)
 {
 	static const uint8_t echo[8] = {1};
 	uint8_t b[LK_MESSAGE_MAX];
@@ -70,7 +71,9 @@ static inline void gateway_take(const struct lk_coap *m)
 		gateway_answer(m, LK_COAP_CHANGED, NULL, b, (size_t)n);
 	} else {
 		for (size_t i = 0; i < m->payload_len && gateway.told_n + 1 < sizeof gateway.told; i++)
-			gateway.told[gateway.told_n++] = m->payload[i] >= 'a' && m->payload[i] <= 'z' ? (char)m->payload[i] : '.';
+			gateway.told[gateway.told_n++] = m->payload[i] >= 'a' && m->payload[i] <= 'z'
+			                                     ? (char)m->payload[i]
+			                                     : '.';
 		gateway_answer(m, LK_COAP_CHANGED, NULL, NULL, 0);
 	}
 }

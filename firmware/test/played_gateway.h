@@ -1,6 +1,7 @@
 /*
- * A node in the clear and the gateway that a test plays for it, message by message, so that each answer can come when and as the test
- * wants. To be included once in a program: it holds the node, and takes the place of dtls.c (see clear_dtls.h).
+ * A node in the clear and the gateway that a test plays for it, message by message, so that each
+ * answer can come when and as the test wants. To be included once in a program: it holds the node,
+ * and takes the place of dtls.c (see clear_dtls.h).
  */
 #ifndef LK_PLAYED_GATEWAY_H
 #define LK_PLAYED_GATEWAY_H
@@ -54,7 +55,8 @@ static inline void trace_boot(bool lock)
 
 	if (!dir)
 		return;
-	snprintf(trace.name, sizeof trace.name, "%s/%s-%03u", dir, program ? program + 1 : __BASE_FILE__, trace.boots++);
+	snprintf(trace.name, sizeof trace.name, "%s/%s-%03u", dir, program ? program + 1 : __BASE_FILE__,
+		trace.boots++);
 	trace.n = 0;
 	trace.at = 0;
 	trace.tap = 0;
@@ -72,7 +74,10 @@ static inline void deliver(const uint8_t *b, size_t n)
 	bool tap = node.intent.active && node.intent.n != trace.tap;
 	if (tap)
 		trace.tap = node.intent.n;
-	trace_bytes("ab", (const uint8_t[]){(uint8_t)n, (uint8_t)(passed > 255 ? 255 : passed), TRACE_IDS | TRACE_ECHO | (tap ? TRACE_TAP : 0)}, 3);
+	trace_bytes("ab",
+		(const uint8_t[]){(uint8_t)n, (uint8_t)(passed > 255 ? 255 : passed),
+			TRACE_IDS | TRACE_ECHO | (tap ? TRACE_TAP : 0)},
+		3);
 	trace_bytes("ab", b, n);
 	trace.at = board.now;
 }
@@ -165,7 +170,8 @@ static inline uint32_t option_uint(uint16_t number)
 
 static inline uint32_t step(void) { return lk_node_step(&node); }
 
-/* Lets ms pass as the app does, in waits of at most 50 ms; what is asked is not answered. Returns the rounds. */
+/* Lets ms pass as the app does, in waits of at most 50 ms; what is asked is not answered. Returns
+ * the rounds. */
 static inline unsigned pass(uint32_t ms)
 {
 	unsigned rounds = 0;
@@ -213,7 +219,8 @@ static inline void put_extra(struct lk_coap_out *o, const struct request *r, uin
 		lk_coap_option_uint(o, r->extra, 1);
 }
 
-/* Sends it to the node, lets the node step once, and takes the newest answer into asked. Returns its code, or 0 if there was none. */
+/* Sends it to the node, lets the node step once, and takes the newest answer into asked. Returns
+ * its code, or 0 if there was none. */
 static inline uint8_t request(const struct request *r)
 {
 	static uint16_t mid;

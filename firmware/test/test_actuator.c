@@ -28,7 +28,7 @@ static struct lk_state state(void)
 {
 	struct lk_state s;
 
-	lk_actuator_state(&a, board.now, &s);
+	lk_actuator_read_state(&a, board.now, &s);
 	return s;
 }
 
@@ -54,7 +54,8 @@ static void no_command_raises_the_limit(void)
 {
 	static const struct {
 		uint32_t asked, got;
-	} cases[] = {{0, LK_PULSE_OWN}, {1, 1}, {10000, 10000}, {10001, LK_PULSE_LIMIT}, {60000, LK_PULSE_LIMIT}, {UINT32_MAX, LK_PULSE_LIMIT}};
+	} cases[] = {{0, LK_PULSE_OWN}, {1, 1}, {10000, 10000}, {10001, LK_PULSE_LIMIT}, {60000, LK_PULSE_LIMIT},
+		{UINT32_MAX, LK_PULSE_LIMIT}};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		begin(false);
@@ -80,17 +81,18 @@ static void the_same_command_again_moves_nothing(void)
 	CHECK_EQ(board.output_n, moves);
 	obey(6, LK_UNLOCK, 0, 500);
 	CHECK(r.result == LK_DONE && board.output_n == moves + 1);
-	lk_actuator_session(&a);
+	lk_actuator_begin_session(&a);
 	obey(1, LK_LOCK, 0, 0); /* ids begin anew with an association */
 	CHECK(r.result == LK_DONE && board.level == 0 && !a.pulsing);
 }
 
-/* A new association has obeyed nothing yet: the receipt of the one before answers no command of it. */
+/* A new association has obeyed nothing yet: the receipt of the one before answers no command of
+ * it. */
 static void a_new_association_knows_no_receipt_of_the_old_one(void)
 {
 	begin(false);
 	obey(5, LK_UNLOCK, 0, 500);
-	lk_actuator_session(&a);
+	lk_actuator_begin_session(&a);
 	size_t moves = board.output_n;
 	obey(0, LK_UNLOCK, 0, 500); /* not an id */
 	CHECK(r.result == LK_REFUSED && !r.state.on && r.state.id == 0 && board.output_n == moves);
@@ -100,31 +102,31 @@ static void a_lost_session_shuts_a_lock_and_leaves_a_lamp(void)
 {
 	begin(false);
 	obey(1, LK_UNLOCK, 0, 5000);
-	lk_actuator_lost(&a);
+	lk_actuator_lose_session(&a);
 	CHECK(board.level == 0 && !state().on);
 	CHECK_EQ(board.outputs[board.output_n - 1].ms, 0); /* off, and nothing to come */
 	CHECK_EQ(lk_actuator_poll(&a, board.now), UINT32_MAX);
 	begin(true);
 	obey(1, LK_ON, 0, 0);
-	lk_actuator_lost(&a);
+	lk_actuator_lose_session(&a);
 	CHECK(board.level == 100 && state().on);
 }
 
 static void the_exit_button_opens_whatever_the_session_does(void)
 {
 	begin(false);
-	lk_actuator_exit(&a, board.now);
+	lk_actuator_open_from_inside(&a, board.now);
 	CHECK(board.level == 100 && state().left == LK_PULSE_OWN && state().id == 0);
-	lk_actuator_lost(&a);
+	lk_actuator_lose_session(&a);
 	CHECK_EQ(board.level, 100);
 	fake_pass(&board, LK_PULSE_OWN);
 	CHECK_EQ(board.level, 0);
 	obey(1, LK_UNLOCK, 0, 5000); /* and the next command is the gateway's again */
-	lk_actuator_lost(&a);
+	lk_actuator_lose_session(&a);
 	CHECK_EQ(board.level, 0);
 	obey(2, LK_UNLOCK, 0, 5000);
-	lk_actuator_exit(&a, board.now); /* somebody inside, while the gateway holds it open */
-	lk_actuator_lost(&a);
+	lk_actuator_open_from_inside(&a, board.now); /* somebody inside, while the gateway holds it open */
+	lk_actuator_lose_session(&a);
 	CHECK_EQ(board.level, 100);
 }
 
@@ -165,7 +167,8 @@ static void each_kind_takes_its_own_actions_only(void)
 		CHECK_EQ(lk_actuator_fits(&a, (uint8_t)action), action == LK_UNLOCK || action == LK_LOCK);
 	begin(true);
 	for (int action = 0; action < 256; action++)
-		CHECK_EQ(lk_actuator_fits(&a, (uint8_t)action), action == LK_ON || action == LK_OFF || action == LK_LEVEL);
+		CHECK_EQ(
+			lk_actuator_fits(&a, (uint8_t)action), action == LK_ON || action == LK_OFF || action == LK_LEVEL);
 }
 
 static void a_pulse_across_the_end_of_the_clock(void)
@@ -182,27 +185,27 @@ static void a_pulse_across_the_end_of_the_clock(void)
 static void an_unlock_does_not_cut_the_exit_short(void)
 {
 	begin(false);
-	lk_actuator_exit(&a, board.now);
+	lk_actuator_open_from_inside(&a, board.now);
 	fake_pass(&board, 1000);
 	obey(1, LK_UNLOCK, 0, 500);
 	CHECK(r.result == LK_DONE && r.state.on && r.state.id == 1 && r.state.left == LK_PULSE_OWN - 1000);
-	lk_actuator_lost(&a);
+	lk_actuator_lose_session(&a);
 	CHECK_EQ(board.level, 100);
 	obey(2, LK_UNLOCK, 0, LK_PULSE_OWN - 1000); /* to the same moment: it stays the button's */
 	CHECK(r.result == LK_DONE && r.state.left == LK_PULSE_OWN - 1000);
-	lk_actuator_lost(&a);
+	lk_actuator_lose_session(&a);
 	CHECK_EQ(board.level, 100);
 	obey(3, LK_UNLOCK, 0, LK_PULSE_OWN - 1000 + 1); /* a longer one takes over */
 	CHECK_EQ(r.state.left, LK_PULSE_OWN - 1000 + 1);
-	lk_actuator_lost(&a);
+	lk_actuator_lose_session(&a);
 	CHECK_EQ(board.level, 0);
-	lk_actuator_exit(&a, board.now);
+	lk_actuator_open_from_inside(&a, board.now);
 	obey(4, LK_UNLOCK, 0, 5000);
 	CHECK_EQ(r.state.left, 5000);
-	lk_actuator_exit(&a, board.now);
+	lk_actuator_open_from_inside(&a, board.now);
 	obey(5, LK_LOCK, 0, 0); /* a lock is a lock */
 	CHECK_EQ(board.level, 0);
-	lk_actuator_exit(&a, board.now);
+	lk_actuator_open_from_inside(&a, board.now);
 	fake_pass(&board, LK_PULSE_OWN + 1); /* over, if nobody has looked yet */
 	obey(6, LK_UNLOCK, 0, 500);
 	CHECK(board.level == 100 && r.state.left == 500);
@@ -215,18 +218,20 @@ static void the_links_say_how_long_a_lock_holds(void)
 	int n;
 
 	begin(false);
-	(void)snprintf(want, sizeof want, "</act>;rt=\"latchkey.act\";if=\"core.a\";ct=60;maxpulse=%d", LK_PULSE_LIMIT);
-	n = lk_actuator_links(&a, (uint8_t *)got, sizeof got);
+	(void)snprintf(
+		want, sizeof want, "</act>;rt=\"latchkey.act\";if=\"core.a\";ct=60;maxpulse=%d", LK_PULSE_LIMIT);
+	n = lk_actuator_write_links(&a, (uint8_t *)got, sizeof got);
 	CHECK(n == (int)strlen(want) && memcmp(got, want, (size_t)n) == 0);
-	CHECK_EQ(lk_actuator_links(&a, (uint8_t *)got, (size_t)n), n);
-	CHECK_EQ(lk_actuator_links(&a, (uint8_t *)got, (size_t)n - 1), LK_ESPACE);
+	CHECK_EQ(lk_actuator_write_links(&a, (uint8_t *)got, (size_t)n), n);
+	CHECK_EQ(lk_actuator_write_links(&a, (uint8_t *)got, (size_t)n - 1), LK_ESPACE);
 	begin(true);
-	n = lk_actuator_links(&a, (uint8_t *)got, sizeof got);
+	n = lk_actuator_write_links(&a, (uint8_t *)got, sizeof got);
 	static const char lamp[] = "</act>;rt=\"latchkey.act\";if=\"core.a\";ct=60";
 	CHECK(n == (int)strlen(lamp) && memcmp(got, lamp, (size_t)n) == 0);
 }
 
-/* A door that is commanded to open for a moment does not stay open for as long as the command before said. */
+/* A door that is commanded to open for a moment does not stay open for as long as the command
+ * before said. */
 static void a_shorter_command_cuts_the_longer_one_short(void)
 {
 	begin(false);

@@ -59,7 +59,8 @@ static void an_unlock_ends_here_too(void)
 	most = 0;
 	pass(5000);
 	CHECK_EQ(most, 50); /* then the console is looked at */
-	lk_actuator_obey(&mine.actuator, &(struct lk_command){.id = 1, .action = LK_UNLOCK, .duration = 1000}, board.now, &r);
+	lk_actuator_obey(
+		&mine.actuator, &(struct lk_command){.id = 1, .action = LK_UNLOCK, .duration = 1000}, board.now, &r);
 	CHECK_EQ(r.result, LK_DONE);
 	pass(999);
 	CHECK(mine.actuator.pulsing);

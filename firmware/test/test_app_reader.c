@@ -1,4 +1,5 @@
-/* The image of a reader on mains power: cards, what its light says, and what it says without settings. */
+/* The image of a reader on mains power: cards, what its light says, and what it says without
+ * settings. */
 #include "reader.h"
 
 #include "err.h"

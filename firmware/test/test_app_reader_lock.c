@@ -1,4 +1,5 @@
-/* The image of a board that is reader and lock: two devices, each with settings, a session and a counter of its own. */
+/* The image of a board that is reader and lock: two devices, each with settings, a session and a
+ * counter of its own. */
 #include "act.h"
 #include "app.h"
 #include "check.h"
@@ -81,7 +82,8 @@ static bool has_path(const struct lk_coap *m, const char *path)
 	return false;
 }
 
-static void answer(struct fake_port *f, const struct lk_coap *m, uint8_t code, const uint8_t *payload, size_t n)
+static void answer(
+	struct fake_port *f, const struct lk_coap *m, uint8_t code, const uint8_t *payload, size_t n)
 {
 	uint8_t b[LK_MESSAGE_MAX];
 	struct lk_coap_out o;
@@ -154,7 +156,8 @@ static void each_device_has_its_own_session_and_the_door_is_the_locks(void)
 	CHECK(scans == 1 && strays == 0);
 	CHECK_EQ(app.led.once, LK_LED_GRANTED);
 	CHECK_EQ(board.level, 0); /* the verdict moves nothing */
-	lk_actuator_obey(&lock.actuator, &(struct lk_command){.id = 1, .action = LK_UNLOCK, .duration = 500}, board.now, &r);
+	lk_actuator_obey(
+		&lock.actuator, &(struct lk_command){.id = 1, .action = LK_UNLOCK, .duration = 500}, board.now, &r);
 	CHECK_EQ(board.level, 100);
 	pass(600);
 	CHECK_EQ(board.level, 0);
@@ -165,7 +168,8 @@ static void a_door_is_let_go_when_the_locks_session_is_lost_and_not_the_readers(
 	struct lk_receipt r;
 
 	both_online();
-	lk_actuator_obey(&lock.actuator, &(struct lk_command){.id = 1, .action = LK_UNLOCK, .duration = 5000}, board.now, &r);
+	lk_actuator_obey(
+		&lock.actuator, &(struct lk_command){.id = 1, .action = LK_UNLOCK, .duration = 5000}, board.now, &r);
 	reader.unit.node.link.dtls->up = false; /* what it sends next fails */
 	lk_node_report(&reader.unit.node, LK_REPORT_HEALTH);
 	lk_app_step(&app);
@@ -187,7 +191,8 @@ static void one_without_settings_does_not_stop_the_other(void)
 	pass(3000);
 	CHECK(reader.unit.ready && lk_node_is_online(&reader.unit.node) && !lock.unit.ready);
 	CHECK_EQ(app.led.base, LK_LED_BARE);
-	CHECK(strstr(second.logged, "not provisioned") != NULL && strstr(board.logged, "not provisioned") == NULL);
+	CHECK(
+		strstr(second.logged, "not provisioned") != NULL && strstr(board.logged, "not provisioned") == NULL);
 	board.inputs[LK_INPUT_BUTTON] = true; /* who is inside gets out all the same */
 	pass(100);
 	CHECK_EQ(board.level, 100);
@@ -251,7 +256,8 @@ static void the_console_changes_the_device_that_was_chosen(void)
 	fake_type(&board, "save\n");
 	pass(100);
 	CHECK_EQ(board.restarts, 1);
-	CHECK(strcmp(fake_kv(&second, "device"), "three") == 0 && strcmp(fake_kv(&board, "device"), "reader") == 0);
+	CHECK(
+		strcmp(fake_kv(&second, "device"), "three") == 0 && strcmp(fake_kv(&board, "device"), "reader") == 0);
 	fake_type(&board, "erase yes\n");
 	pass(100);
 	CHECK(fake_kv(&board, "secret") == NULL && fake_kv(&second, "secret") == NULL);

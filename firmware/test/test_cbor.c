@@ -1,15 +1,19 @@
-/* What of CBOR is read: one form of each head, and texts that are UTF-8. What is written, and the rest, the vectors of test_wire hold. */
+/* What of CBOR is read: one form of each head, and texts that are UTF-8. What is written, and the
+ * rest, the vectors of test_wire hold. */
 #include "cbor.h"
 #include "check.h"
 
-/* RFC 8949 §3 and §4.2.1: lengths that are reserved or come later, and arguments that would be shorter. */
+/* RFC 8949 §3 and §4.2.1: lengths that are reserved or come later, and arguments that would be
+ * shorter. */
 static void a_head_has_one_form(void)
 {
 	static const struct {
 		uint8_t b[9];
 		size_t n;
-	} longer[] = {{{0x18, 23}, 2}, {{0x19, 0, 255}, 3}, {{0x1a, 0, 0, 255, 255}, 5}, {{0x1b, 0, 0, 0, 0, 255, 255, 255, 255}, 9}},
-	  shortest[] = {{{0x17}, 1}, {{0x18, 24}, 2}, {{0x19, 1, 0}, 3}, {{0x1a, 0, 1, 0, 0}, 5}, {{0x1b, 0, 0, 0, 1, 0, 0, 0, 0}, 9}};
+	} longer[] = {{{0x18, 23}, 2}, {{0x19, 0, 255}, 3}, {{0x1a, 0, 0, 255, 255}, 5},
+		{{0x1b, 0, 0, 0, 0, 255, 255, 255, 255}, 9}},
+	  shortest[] = {{{0x17}, 1}, {{0x18, 24}, 2}, {{0x19, 1, 0}, 3}, {{0x1a, 0, 1, 0, 0}, 5},
+		  {{0x1b, 0, 0, 0, 1, 0, 0, 0, 0}, 9}};
 	uint8_t major, b[9] = {0};
 	uint64_t arg;
 

@@ -7,7 +7,8 @@
 
 static void reads_a_request(void)
 {
-	static const uint8_t b[] = {0x42, 0x02, 0x12, 0x34, 0xab, 0xcd, 0xb3, 'a', 'c', 't', 0x11, 60, 0xff, 0xa0};
+	static const uint8_t b[] = {
+		0x42, 0x02, 0x12, 0x34, 0xab, 0xcd, 0xb3, 'a', 'c', 't', 0x11, 60, 0xff, 0xa0};
 	struct lk_coap m;
 	struct lk_coap_option o = {0};
 
@@ -52,7 +53,8 @@ static void refuses_what_is_malformed(void)
 	CHECK_EQ(PARSE(&m, 0x40, 0, 0, 7), 0);                          /* a ping */
 	for (int code = 0; code < 256; code++) { /* classes 1, 6 and 7 are reserved (RFC 7252 §4.2) */
 		int class = code / 32;
-		CHECK_EQ(PARSE(&m, 0x40, (uint8_t)code, 0, 7), class == 1 || class == 6 || class == 7 ? LK_EMALFORMED : 0);
+		CHECK_EQ(
+			PARSE(&m, 0x40, (uint8_t)code, 0, 7), class == 1 || class == 6 || class == 7 ? LK_EMALFORMED : 0);
 	}
 }
 
@@ -134,7 +136,8 @@ static void a_path_is_one_option_for_each_part(void)
 	CHECK(!lk_coap_next(&m, &o));
 }
 
-/* In every size of buffer a message is either whole or refused, and no byte is written beyond it. */
+/* In every size of buffer a message is either whole or refused, and no byte is written beyond
+ * it. */
 static void never_writes_beyond_its_buffer(int payload)
 {
 	uint8_t b[64], whole[64];

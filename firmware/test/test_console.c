@@ -24,7 +24,7 @@ static void type(const char *text)
 {
 	fake_clear(&board);
 	for (; *text != '\0'; text++) {
-		lk_console_byte(&console, (uint8_t)*text);
+		lk_console_take_byte(&console, (uint8_t)*text);
 	}
 }
 
@@ -190,25 +190,26 @@ static void secrets_are_echoed_as_stars(void)
 static void a_secret_is_never_printed(void)
 {
 	begin("lock");
-	type("identity lk-0123456789\rsecret " SECRET "\rwifi home " SECRET "\rgateway gw\rkind lock\rdevice d\rsave\rshow\r");
+	type("identity lk-0123456789\rsecret " SECRET "\rwifi home " SECRET
+		 "\rgateway gw\rkind lock\rdevice d\rsave\rshow\r");
 	CHECK(!printed(SECRET));
 	CHECK_EQ(board.restarts, 1);
 	type("secret " SECRET "x\r");
 	CHECK(printed("not valid") && !printed(SECRET));
 	type("wifi home " SECRET " " SECRET "\r");
 	CHECK(printed("not valid") && !printed(SECRET));
-	CHECK(answers("show",
-		"device    d\r\nkind      lock\r\ntargets   not set\r\ngateway   gw:5684\r\nidentity  lk-0123456789\r\nsecret    set\r\n"
-		"wifi      home, password set\r\n"));
+	CHECK(answers("show", "device    d\r\nkind      lock\r\ntargets   not set\r\ngateway   "
+	                      "gw:5684\r\nidentity  lk-0123456789\r\nsecret    set\r\n"
+						  "wifi      home, password set\r\n"));
 	CHECK_EQ(board.logged_n, 0);
 }
 
 static void show_tells_what_is_not_set(void)
 {
 	begin("lock");
-	CHECK(answers("show",
-		"device    not set\r\nkind      not set\r\ntargets   not set\r\ngateway   not set\r\nidentity  not set\r\nsecret    not set\r\n"
-		"wifi      not set\r\n"));
+	CHECK(answers("show", "device    not set\r\nkind      not set\r\ntargets   not set\r\ngateway   not "
+	                      "set\r\nidentity  not set\r\nsecret    not set\r\n"
+						  "wifi      not set\r\n"));
 	type("wifi open\r");
 	type("show\r");
 	CHECK(printed("wifi      open\r\n"));
@@ -311,8 +312,8 @@ static void a_byte_that_is_not_text_spoils_its_line(void)
 	CHECK(answers("device\x01 d", "line refused: too long, or not text\r\n"));
 	CHECK(answers("device d\x1b\b", "line refused: too long, or not text\r\n"));
 	fake_clear(&board);
-	lk_console_byte(&console, 0);
-	lk_console_byte(&console, '\r');
+	lk_console_take_byte(&console, 0);
+	lk_console_take_byte(&console, '\r');
 	CHECK(printed("line refused"));
 	CHECK(draft->device[0] == '\0');
 }

@@ -22,7 +22,7 @@ static void the_first_counter_is_one_and_each_is_one_more(void)
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
 	CHECK_EQ(board.kv_writes, 0);
 	for (unsigned i = 1; i <= 1000; i++) {
-		CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
+		CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
 		CHECK_EQ(n, i);
 		CHECK_EQ(board.kv_writes, (i + 63) / 64);
 	}
@@ -40,13 +40,13 @@ static void a_power_cut_skips_at_most_64_and_never_repeats(void)
 			CHECK_EQ(lk_counter_load(&c, &board.port), 0);
 			board.kv_power = cut;
 			for (unsigned i = 0; i < scans; i++) {
-				if (lk_counter_next(&c, &board.port, &n) == 0) {
+				if (lk_counter_take_next(&c, &board.port, &n) == 0) {
 					last = n;
 				}
 			}
 			fake_reboot(&board, LK_BOOT_POWER);
 			CHECK_EQ(lk_counter_load(&c, &board.port), 0);
-			CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
+			CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
 			CHECK(n > last && n - last <= 64);
 		}
 	}
@@ -59,18 +59,18 @@ static void no_counter_is_given_that_flash_did_not_take(void)
 	fake_init(&board);
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
 	board.kv_power = 0;
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), LK_EIO);
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), LK_EIO);
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), LK_EIO);
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), LK_EIO);
 	CHECK_EQ(n, 0);
 	board.kv_power = -1;
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
 	CHECK_EQ(n, 1);
 	board.kv_power = 0;
 	for (unsigned i = 2; i <= 64; i++) {
-		CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
+		CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
 	}
 	CHECK_EQ(n, 64);
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), LK_EIO);
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), LK_EIO);
 	CHECK_EQ(n, 64);
 }
 
@@ -80,27 +80,28 @@ static void a_counter_goes_on_after_what_the_gateway_saw(void)
 	uint64_t n = 0;
 	fake_init(&board);
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
-	CHECK_EQ(lk_counter_reached(&c, &board.port, 1), 0); /* as in each verdict */
-	CHECK_EQ(lk_counter_reached(&c, &board.port, 10), 0);
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
+	CHECK_EQ(lk_counter_catch_up(&c, &board.port, 1), 0); /* as in each verdict */
+	CHECK_EQ(lk_counter_catch_up(&c, &board.port, 10), 0);
 	CHECK_EQ(board.kv_writes, 1);
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
 	CHECK_EQ(n, 11);
-	CHECK_EQ(lk_counter_reached(&c, &board.port, 64), 0);
+	CHECK_EQ(lk_counter_catch_up(&c, &board.port, 64), 0);
 	CHECK_EQ(board.kv_writes, 1);
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
 	CHECK_EQ(n, 65);
-	CHECK_EQ(lk_counter_reached(&c, &board.port, 1000), 0);
+	CHECK_EQ(lk_counter_catch_up(&c, &board.port, 1000), 0);
 	CHECK_EQ(board.kv_writes, 3);
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
 	CHECK_EQ(n, 1001);
 	CHECK_EQ(board.kv_writes, 3);
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
 	CHECK_EQ(c.next, 1065);
-	CHECK_EQ(lk_counter_reached(&c, &board.port, c.next), 0); /* the very next one was used */
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
+	CHECK_EQ(lk_counter_catch_up(&c, &board.port, c.next), 0); /* the very next one was used */
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
 	CHECK_EQ(n, 1066);
-	CHECK_EQ(lk_counter_reached(&c, &board.port, c.reserved), 0); /* the first that is not reserved: it stays used over a boot */
+	/* the first that is not reserved: it stays used over a boot */
+	CHECK_EQ(lk_counter_catch_up(&c, &board.port, c.reserved), 0);
 	n = c.next - 1;
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
 	CHECK(c.next > n);
@@ -113,12 +114,12 @@ static void a_counter_never_goes_back(void)
 	fake_init(&board);
 	in_flash(500);
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
-	CHECK_EQ(lk_counter_reached(&c, &board.port, 3), 0);
-	CHECK_EQ(lk_counter_reached(&c, &board.port, 0), 0);
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
+	CHECK_EQ(lk_counter_catch_up(&c, &board.port, 3), 0);
+	CHECK_EQ(lk_counter_catch_up(&c, &board.port, 0), 0);
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
 	CHECK_EQ(n, 500);
-	CHECK_EQ(lk_counter_reached(&c, &board.port, 499), 0);
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
+	CHECK_EQ(lk_counter_catch_up(&c, &board.port, 499), 0);
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
 	CHECK_EQ(n, 501);
 }
 
@@ -129,10 +130,10 @@ static void what_the_gateway_saw_is_kept_in_mind_while_flash_fails(void)
 	fake_init(&board);
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
 	board.kv_power = 0;
-	CHECK_EQ(lk_counter_reached(&c, &board.port, 1000), LK_EIO);
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), LK_EIO);
+	CHECK_EQ(lk_counter_catch_up(&c, &board.port, 1000), LK_EIO);
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), LK_EIO);
 	board.kv_power = -1;
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
 	CHECK_EQ(n, 1001);
 }
 
@@ -151,10 +152,10 @@ static void flash_that_is_no_good_leaves_it_to_the_verdict(void)
 		fake_init(&board);
 		fake_kv_put(&board, "counter", bad[i].b, bad[i].n);
 		CHECK_EQ(lk_counter_load(&c, &board.port), LK_EMALFORMED);
-		CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
+		CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
 		CHECK_EQ(n, 1);
-		CHECK_EQ(lk_counter_reached(&c, &board.port, 12345), 0);
-		CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
+		CHECK_EQ(lk_counter_catch_up(&c, &board.port, 12345), 0);
+		CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
 		CHECK_EQ(n, 12346);
 	}
 	struct lk_counter c;
@@ -171,20 +172,20 @@ static void after_the_last_counter_there_is_none(void)
 	fake_init(&board);
 	in_flash(LK_COUNTER_MAX - 1);
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
 	CHECK_EQ(n, LK_COUNTER_MAX);
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), LK_ERANGE);
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), LK_ERANGE);
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), LK_ERANGE);
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), LK_ERANGE);
 
 	fake_init(&board);
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
-	CHECK_EQ(lk_counter_reached(&c, &board.port, LK_COUNTER_MAX + 1), LK_ERANGE);
-	CHECK_EQ(lk_counter_reached(&c, &board.port, UINT64_MAX), LK_ERANGE);
+	CHECK_EQ(lk_counter_catch_up(&c, &board.port, LK_COUNTER_MAX + 1), LK_ERANGE);
+	CHECK_EQ(lk_counter_catch_up(&c, &board.port, UINT64_MAX), LK_ERANGE);
 	CHECK_EQ(c.next, 1);
-	CHECK_EQ(lk_counter_reached(&c, &board.port, LK_COUNTER_MAX), 0);
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), LK_ERANGE);
+	CHECK_EQ(lk_counter_catch_up(&c, &board.port, LK_COUNTER_MAX), 0);
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), LK_ERANGE);
 }
 
 static void deep_sleep_loses_no_counter_of_the_block(void)
@@ -196,7 +197,7 @@ static void deep_sleep_loses_no_counter_of_the_block(void)
 	for (unsigned i = 1; i <= 200; i++) {
 		CHECK_EQ(lk_counter_load(&c, &board.port), 0);
 		CHECK_EQ(i == 1 ? 0 : lk_counter_import(&c, rtc, sizeof rtc), 0);
-		CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
+		CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
 		CHECK_EQ(n, i);
 		CHECK_EQ(lk_counter_export(&c, rtc, sizeof rtc), LK_COUNTER_EXPORT);
 	}
@@ -211,17 +212,18 @@ static void an_export_that_flash_has_left_behind_is_refused(void)
 	uint64_t n = 0;
 	fake_init(&board);
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
 	CHECK_EQ(lk_counter_export(&c, rtc, sizeof rtc), LK_COUNTER_EXPORT);
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
-	CHECK_EQ(lk_counter_next(&c, &board.port, &n), 0);
+	CHECK_EQ(lk_counter_take_next(&c, &board.port, &n), 0);
 	CHECK_EQ(n, 65);
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
 	CHECK_EQ(lk_counter_import(&c, rtc, sizeof rtc), LK_EMALFORMED);
 	CHECK_EQ(c.next, 129);
 
 	was = c;
-	static const struct lk_counter wrong[] = {{0, 129}, {64, 129}, {130, 129}, {100, 128}, {100, 130}, {UINT64_MAX, 129}};
+	static const struct lk_counter wrong[] = {
+		{0, 129}, {64, 129}, {130, 129}, {100, 128}, {100, 130}, {UINT64_MAX, 129}};
 	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
 		CHECK_EQ(lk_counter_export(&wrong[i], other, sizeof other), LK_COUNTER_EXPORT);
 		CHECK_EQ(lk_counter_import(&c, other, sizeof other), LK_EMALFORMED);
@@ -245,7 +247,7 @@ static void every_counter_survives_deep_sleep(void)
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
 	CHECK_EQ(lk_counter_export(&c, rtc, sizeof rtc), LK_COUNTER_EXPORT);
 	CHECK_EQ(lk_counter_import(&c, rtc, sizeof rtc), 0);
-	CHECK_EQ(lk_counter_reached(&c, &board.port, 1000), 0);
+	CHECK_EQ(lk_counter_catch_up(&c, &board.port, 1000), 0);
 	CHECK_EQ(lk_counter_export(&c, rtc, sizeof rtc), LK_COUNTER_EXPORT);
 	CHECK_EQ(lk_counter_load(&c, &board.port), 0);
 	CHECK_EQ(lk_counter_import(&c, rtc, sizeof rtc), 0);

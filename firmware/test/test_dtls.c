@@ -1,4 +1,5 @@
-/* The association while there is nobody at the other end, or somebody who sends anything but what he should. */
+/* The association while there is nobody at the other end, or somebody who sends anything but what
+ * he should. */
 #include "check.h"
 #include "dtls.h"
 #include "err.h"
@@ -61,7 +62,8 @@ static void a_handshake_without_answers_ends_and_leaves_nothing(void)
 	CHECK_EQ(fake_heap.allocs, 0);
 }
 
-/* RFC 6347 §4.2.4.1: the first flight is repeated after a second. Until then the node may sleep, and says how long. */
+/* RFC 6347 §4.2.4.1: the first flight is repeated after a second. Until then the node may sleep,
+ * and says how long. */
 static void the_first_flight_is_repeated_after_a_second(void)
 {
 	fake_init(&board);
@@ -162,10 +164,12 @@ static void a_flood_lets_the_loop_go_on(void)
 	}
 }
 
-/* A HelloRequest in the clear never reaches Mbed TLS: in a handshake it does nothing, afterwards it is noted, and nothing like it is. */
+/* A HelloRequest in the clear never reaches Mbed TLS: in a handshake it does nothing, afterwards it
+ * is noted, and nothing like it is. */
 static void a_hint_is_noted_and_no_more(void)
 {
-	static const uint8_t hint[] = {22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+	static const uint8_t hint[] = {
+		22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
 	uint8_t b[sizeof hint + 1] = {0}, message[64];
 
 	fake_init(&board);

@@ -1,4 +1,5 @@
-/* Two associations over one socket: the one that is up goes on while the other makes its handshake, and each gets what is its own. */
+/* Two associations over one socket: the one that is up goes on while the other makes its handshake,
+ * and each gets what is its own. */
 #include "check.h"
 #include "dtls.h"
 #include "dtls_peer.h"
@@ -68,7 +69,8 @@ static bool both_ways(struct lk_dtls *d, struct dtls_peer *peer)
 	return peer->records == records + 1 && peer->got_n == sizeof hello && received(d, again, sizeof again);
 }
 
-/* Whoever reads the socket, each datagram comes to whom it is for, with the time at which it was read. */
+/* Whoever reads the socket, each datagram comes to whom it is for, with the time at which it was
+ * read. */
 static void each_gets_its_own(void)
 {
 	begin();
@@ -99,7 +101,8 @@ static void each_gets_its_own(void)
 	end();
 }
 
-/* A node that takes the new association forgets the old one, without a goodbye to a gateway that does not have it. */
+/* A node that takes the new association forgets the old one, without a goodbye to a gateway that
+ * does not have it. */
 static void the_new_one_takes_over(void)
 {
 	begin();
@@ -161,7 +164,8 @@ static void nothing_in_the_clear_ends_either(void)
 /* A hint is about the session that is up, whoever reads it. */
 static void a_hint_is_for_the_one_that_is_up(void)
 {
-	static const uint8_t hint[] = {22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+	static const uint8_t hint[] = {
+		22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
 
 	begin();
 	fake_deliver(&board, hint, sizeof hint);
@@ -170,7 +174,8 @@ static void a_hint_is_for_the_one_that_is_up(void)
 	end();
 }
 
-/* There is room for one datagram of the size that the gateway sends. A larger one is lost, as it may be on its way too. */
+/* There is room for one datagram of the size that the gateway sends. A larger one is lost, as it
+ * may be on its way too. */
 static void what_is_kept_for_the_other_has_a_limit(void)
 {
 	enum { RECORD = 13 + 8 + 8 }; /* header, explicit nonce, tag */

@@ -1,11 +1,13 @@
-/* The association with somebody at the other end who has the key, and somebody in between who has not. */
+/* The association with somebody at the other end who has the key, and somebody in between who has
+ * not. */
 #include "check.h"
 #include "dtls.h"
 #include "dtls_peer.h"
 #include "err.h"
 #include "fake_port.h"
 
-static const char identity[] = "lk-0123456789", secret[] = "0123456789abcdefghjkmnpqrs", other[] = "zyxwvtsrqpnmkjhgfedcba9876";
+static const char identity[] = "lk-0123456789", secret[] = "0123456789abcdefghjkmnpqrs",
+				  other[] = "zyxwvtsrqpnmkjhgfedcba9876";
 static const uint8_t hello[] = "hello", again[] = "again";
 
 static struct fake_port board;
@@ -62,7 +64,8 @@ static bool both_ways(void)
 	memset(peer.got, 0, sizeof peer.got);
 	CHECK_EQ(lk_dtls_send(&dtls, hello, sizeof hello), 0);
 	peer_take(&peer);
-	bool there = peer.got_type == PEER_DATA && peer.got_n == sizeof hello && memcmp(peer.got, hello, sizeof hello) == 0;
+	bool there = peer.got_type == PEER_DATA && peer.got_n == sizeof hello &&
+	             memcmp(peer.got, hello, sizeof hello) == 0;
 	peer_send(&peer, PEER_DATA, again, sizeof again);
 	int n = lk_dtls_recv(&dtls, in, sizeof in);
 	return there && n == sizeof again && memcmp(in, again, sizeof again) == 0;
@@ -143,8 +146,9 @@ static void nothing_forged_beside_a_flight_ends_the_handshake(void)
 	}
 }
 
-/* Once keys are agreed nothing in the clear may reach what parses handshakes. A datagram that has such a record in it is somebody's
- * else, all of it: so what is sealed beside it does not come through either. */
+/* Once keys are agreed nothing in the clear may reach what parses handshakes. A datagram that has
+ * such a record in it is somebody's else, all of it: so what is sealed beside it does not come
+ * through either. */
 static void nothing_in_the_clear_counts_after_the_handshake(void)
 {
 	static const uint8_t types[] = {PEER_CCS, PEER_ALERT, PEER_HANDSHAKE, PEER_DATA, PEER_CID, 0, 99};
@@ -156,7 +160,8 @@ static void nothing_in_the_clear_counts_after_the_handshake(void)
 	for (size_t i = 0; i < sizeof types; i++)
 		for (int order = 0; order < 3; order++) {
 			size_t m = peer_seal(&peer, PEER_DATA, again, sizeof again, sealed);
-			size_t len = order == 2 ? m - RECORD_HEADER : sizeof finished; /* 2: both records are of one length */
+			/* 2: both records are of one length */
+			size_t len = order == 2 ? m - RECORD_HEADER : sizeof finished;
 			size_t n = types[i] == PEER_CCS && order < 2 ? peer_clear(&peer, types[i], one, 1, clear)
 			                                             : peer_clear(&peer, types[i], finished, len, clear);
 			if (order == 0)
@@ -187,7 +192,8 @@ static void a_datagram_must_be_whole(void)
 	fake_deliver(&board, sealed, n - 1);
 	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN);
 	memset(in, 0xff, sizeof in);
-	in[n + 11] = in[n + 12] = 0; /* a record without content would stand behind it, and then a very long one */
+	/* a record without content would stand behind it, and then a very long one */
+	in[n + 11] = in[n + 12] = 0;
 	fake_deliver(&board, in, sizeof in); /* nor does it go on in what one before left behind */
 	fake_deliver(&board, sealed, n - 1);
 	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN);
@@ -233,7 +239,8 @@ static void the_shortest_message_is_one_byte(void)
 {
 	in_session();
 	peer_send(&peer, PEER_DATA, hello, 0);
-	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN); /* a record without content is no message, and no error */
+	/* a record without content is no message, and no error */
+	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), LK_EAGAIN);
 	peer_send(&peer, PEER_DATA, hello, 1);
 	CHECK_EQ(lk_dtls_recv(&dtls, in, sizeof in), 1);
 	CHECK(both_ways());
@@ -309,7 +316,8 @@ static void a_goodbye_ends_it(void)
 	end();
 }
 
-/* Over a sleep the association goes on where it was: no goodbye, no number twice, and nothing that came before comes again. */
+/* Over a sleep the association goes on where it was: no goodbye, no number twice, and nothing that
+ * came before comes again. */
 static void it_goes_on_after_a_sleep(void)
 {
 	uint8_t state[LK_DTLS_STATE_MAX], old[PEER_RECORD_MAX];

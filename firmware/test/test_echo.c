@@ -95,7 +95,7 @@ static void when_the_clock_comes_round_an_old_echo_is_not_new(uint32_t at)
 		lk_held_expire(&h, at + days * DAY);
 	}
 	CHECK_EQ(check(&x, 0, 0, at + 1), LK_STALE); /* 2^32 + 1 ms after it was issued */
-	CHECK_EQ(lk_held_age(&h, at, at + 1, &age), 0);
+	CHECK_EQ(lk_held_find_age(&h, at, at + 1, &age), 0);
 
 	/* nor is one that nobody looked at for longer than half the clock's round */
 	issue(&x, 0, at);
@@ -103,7 +103,7 @@ static void when_the_clock_comes_round_an_old_echo_is_not_new(uint32_t at)
 	lk_echoes_expire(&x, at + 30u * DAY);
 	lk_held_expire(&h, at + 30u * DAY);
 	CHECK_EQ(check(&x, 0, 0, at + 1), LK_STALE);
-	CHECK_EQ(lk_held_age(&h, at, at + 1, &age), 0);
+	CHECK_EQ(lk_held_find_age(&h, at, at + 1, &age), 0);
 
 	/* a new one drops what is old by then */
 	issue(&x, 0, at);
@@ -118,7 +118,7 @@ static void when_the_clock_comes_round_an_old_echo_is_not_new(uint32_t at)
 	lk_echoes_expire(&x, at - 5);
 	lk_held_expire(&h, at - 5);
 	CHECK_EQ(check(&x, 1, 0, at), LK_FRESH);
-	CHECK_EQ(lk_held_age(&h, at, at, &age), LK_ECHO_LEN);
+	CHECK_EQ(lk_held_find_age(&h, at, at, &age), LK_ECHO_LEN);
 }
 
 static void held_echo(uint32_t at)
@@ -127,43 +127,43 @@ static void held_echo(uint32_t at)
 	const uint8_t longest[LK_ECHO_MAX + 1] = {9, 8, 7};
 	int32_t age = 1;
 
-	CHECK_EQ(lk_held_age(&h, at, at, &age), 0);
+	CHECK_EQ(lk_held_find_age(&h, at, at, &age), 0);
 	CHECK_EQ(age, 0);
 	/* an empty one and one too long are not taken, and leave what was there */
 	lk_held_take(&h, NULL, 0, at);
 	lk_held_take(&h, longest, LK_ECHO_MAX + 1, at);
-	CHECK_EQ(lk_held_age(&h, at, at, &age), 0);
+	CHECK_EQ(lk_held_find_age(&h, at, at, &age), 0);
 	lk_held_take(&h, longest, LK_ECHO_MAX, at);
 	lk_held_take(&h, NULL, 0, at + 1);
-	CHECK_EQ(lk_held_age(&h, at, at, &age), LK_ECHO_MAX);
+	CHECK_EQ(lk_held_find_age(&h, at, at, &age), LK_ECHO_MAX);
 	CHECK(memcmp(h.echo, longest, LK_ECHO_MAX) == 0);
 	/* an age is a step older than the clock says */
 	lk_held_take(&h, bytes[0], LK_ECHO_LEN, at);
-	CHECK_EQ(lk_held_age(&h, at, at, &age), LK_ECHO_LEN);
+	CHECK_EQ(lk_held_find_age(&h, at, at, &age), LK_ECHO_LEN);
 	CHECK_EQ(age, -STEP);
-	CHECK_EQ(lk_held_age(&h, at - 1500, at, &age), LK_ECHO_LEN);
+	CHECK_EQ(lk_held_find_age(&h, at - 1500, at, &age), LK_ECHO_LEN);
 	CHECK_EQ(age, -1500 - STEP);
-	CHECK_EQ(lk_held_age(&h, at + 2000, at + 2000, &age), LK_ECHO_LEN);
+	CHECK_EQ(lk_held_find_age(&h, at + 2000, at + 2000, &age), LK_ECHO_LEN);
 	CHECK_EQ(age, 2000 - STEP);
 	/* no age is further back than a sender may claim */
-	CHECK_EQ(lk_held_age(&h, at - 70000, at, &age), LK_ECHO_LEN);
+	CHECK_EQ(lk_held_find_age(&h, at - 70000, at, &age), LK_ECHO_LEN);
 	CHECK_EQ(age, -60000);
-	CHECK_EQ(lk_held_age(&h, at + 0x80000000u + STEP, at, &age), LK_ECHO_LEN);
+	CHECK_EQ(lk_held_find_age(&h, at + 0x80000000u + STEP, at, &age), LK_ECHO_LEN);
 	CHECK_EQ(age, -60000);
-	CHECK_EQ(lk_held_age(&h, at + 0x7fff0000, at, &age), LK_ECHO_LEN);
+	CHECK_EQ(lk_held_find_age(&h, at + 0x7fff0000, at, &age), LK_ECHO_LEN);
 	CHECK_EQ(age, -60000);
 	/* a now that was read a little before the intent does no harm */
-	CHECK_EQ(lk_held_age(&h, at + 1000, at - 1, &age), LK_ECHO_LEN);
+	CHECK_EQ(lk_held_find_age(&h, at + 1000, at - 1, &age), LK_ECHO_LEN);
 	CHECK_EQ(age, 1000 - STEP);
 	/* ten minutes are its life */
-	CHECK_EQ(lk_held_age(&h, at + 10 * MINUTE, at + 10 * MINUTE, &age), LK_ECHO_LEN);
+	CHECK_EQ(lk_held_find_age(&h, at + 10 * MINUTE, at + 10 * MINUTE, &age), LK_ECHO_LEN);
 	CHECK_EQ(age, 10 * MINUTE - STEP);
-	CHECK_EQ(lk_held_age(&h, at, at + 10 * MINUTE + 1, &age), 0);
+	CHECK_EQ(lk_held_find_age(&h, at, at + 10 * MINUTE + 1, &age), 0);
 	CHECK_EQ(age, 0);
-	CHECK_EQ(lk_held_age(&h, at, at, &age), 0);
+	CHECK_EQ(lk_held_find_age(&h, at, at, &age), 0);
 	lk_held_take(&h, bytes[0], LK_ECHO_LEN, at);
 	lk_held_forget(&h);
-	CHECK_EQ(lk_held_age(&h, at, at, &age), 0);
+	CHECK_EQ(lk_held_find_age(&h, at, at, &age), 0);
 }
 
 static uint64_t seed = 0x9e3779b97f4a7c15;
@@ -176,7 +176,8 @@ static int64_t below(int64_t limit)
 	return (int64_t)(seed >> 1) % limit;
 }
 
-/* The reading of a clock that moves in steps of so many ms and is about to come round, at a true time in µs. */
+/* The reading of a clock that moves in steps of so many ms and is about to come round, at a true
+ * time in µs. */
 static uint32_t reading(int64_t us, int64_t step, uint32_t start)
 {
 	return start + (uint32_t)(us / (1000 * step) * step);
@@ -187,8 +188,9 @@ static int64_t rounded_down(int64_t us)
 	return us >= 0 ? us / 1000 : -((-us + 999) / 1000);
 }
 
-/* Whatever the network does: what is called fresh is never older than the window, by however coarse a clock; and what took no detour is
- * fresh. One of the two sides is a node; the other may be a gateway, whose clock is exact. */
+/* Whatever the network does: what is called fresh is never older than the window, by however coarse
+ * a clock; and what took no detour is fresh. One of the two sides is a node; the other may be a
+ * gateway, whose clock is exact. */
 static void fresh_is_recent(bool node_issues, bool node_holds, int32_t window)
 {
 	int fresh = 0, wrong = 0;
@@ -208,7 +210,7 @@ static void fresh_is_recent(bool node_issues, bool node_holds, int32_t window)
 		lk_echoes_issue(&x, reading(issued, step, start), bytes[0], echo);
 		if (node_holds) {
 			lk_held_take(&h, echo, LK_ECHO_LEN, reading(received, step, start));
-			lk_held_age(&h, reading(tapped, step, start), reading(sent, step, start), &age);
+			lk_held_find_age(&h, reading(tapped, step, start), reading(sent, step, start), &age);
 		}
 		int32_t elapsed = (int32_t)-rounded_down(issued - arrived);
 		enum lk_freshness got = node_issues ?
@@ -218,7 +220,8 @@ static void fresh_is_recent(bool node_issues, bool node_holds, int32_t window)
 		int64_t waited = received > tapped ? received - tapped : 0;
 		int64_t detour = received - issued + arrived - sent + waited;
 		fresh += got == LK_FRESH;
-		if (got == LK_FRESH ? arrived - tapped > 1000 * (int64_t)window : detour < 1000 * (window - 4 * STEP - 3))
+		if (got == LK_FRESH ? arrived - tapped > 1000 * (int64_t)window
+							: detour < 1000 * (window - 4 * STEP - 3))
 			wrong++;
 	}
 	CHECK_EQ(wrong, 0);

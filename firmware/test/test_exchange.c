@@ -10,13 +10,14 @@ static void begin(uint32_t now, uint32_t random)
 	struct lk_coap_out o;
 
 	lk_exchange_begin(&x, &o, LK_COAP_POST, "scan");
-	CHECK(lk_exchange_sent(&x, lk_coap_end(&o, 0), now, random));
+	CHECK(lk_exchange_mark_sent(&x, lk_coap_end(&o, 0), now, random));
 }
 
 /* Gives x a message and returns what it is to it. */
 static enum lk_exchange_match take(uint8_t type, uint8_t code, uint16_t mid, uint32_t token, uint32_t now)
 {
-	uint8_t b[16], t[4] = {(uint8_t)(token >> 24), (uint8_t)(token >> 16), (uint8_t)(token >> 8), (uint8_t)token};
+	uint8_t b[16],
+		t[4] = {(uint8_t)(token >> 24), (uint8_t)(token >> 16), (uint8_t)(token >> 8), (uint8_t)token};
 	struct lk_coap_out o;
 	struct lk_coap m;
 
@@ -35,8 +36,8 @@ static void the_first_wait_is_a_second_to_one_and_a_half(void)
 		begin(100, random);
 		CHECK(x.wait >= 1000 && x.wait < 1500);
 		longest = x.wait > longest ? x.wait : longest;
-		CHECK(!lk_exchange_repeat(&x, 100 + x.wait - 1));
-		CHECK(lk_exchange_repeat(&x, 100 + x.wait));
+		CHECK(!lk_exchange_must_retransmit(&x, 100 + x.wait - 1));
+		CHECK(lk_exchange_must_retransmit(&x, 100 + x.wait));
 	}
 	CHECK(longest >= 1450); /* spread over all of it (RFC 7252 §4.2) */
 }
@@ -50,16 +51,16 @@ static void each_wait_is_twice_the_one_before_and_four_repeats_are_all(void)
 	for (uint32_t i = 0, wait = 1000; i < LK_MAX_RETRANSMIT; i++, wait *= 2) {
 		CHECK_EQ(lk_exchange_due(&x, now), wait);
 		now += wait;
-		CHECK(lk_exchange_repeat(&x, now));
-		CHECK(!lk_exchange_repeat(&x, now));
+		CHECK(lk_exchange_must_retransmit(&x, now));
+		CHECK(!lk_exchange_must_retransmit(&x, now));
 	}
 	CHECK_EQ(lk_exchange_due(&x, now), UINT32_MAX);
-	CHECK(!lk_exchange_repeat(&x, now + 100000));
+	CHECK(!lk_exchange_must_retransmit(&x, now + 100000));
 	CHECK(x.active); /* a late answer still counts */
 	begin(now, 0);   /* and the next request is repeated as often */
 	CHECK_EQ(lk_exchange_due(&x, now + 1500), 0); /* a loop that is late */
 	for (uint32_t i = 0; i < LK_MAX_RETRANSMIT; i++)
-		CHECK(lk_exchange_repeat(&x, now += x.wait));
+		CHECK(lk_exchange_must_retransmit(&x, now += x.wait));
 	CHECK_EQ(lk_exchange_due(&x, now), UINT32_MAX);
 }
 
@@ -67,7 +68,8 @@ static void the_wait_follows_the_round_trip(void)
 {
 	static const struct {
 		uint32_t rtt, wait;
-	} cases[] = {{0, 200}, {5, 200}, {70, 200}, {100, 200}, {150, 300}, {400, 800}, {500, 1000}, {700, 1000}, {3000, 1000}};
+	} cases[] = {{0, 200}, {5, 200}, {70, 200}, {100, 200}, {150, 300}, {400, 800}, {500, 1000}, {700, 1000},
+		{3000, 1000}};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		lk_exchange_reset(&x, 7);
@@ -94,7 +96,7 @@ static void a_repeated_request_gives_no_sample(void)
 {
 	lk_exchange_reset(&x, 7);
 	begin(0, 0);
-	CHECK(lk_exchange_repeat(&x, 1000));
+	CHECK(lk_exchange_must_retransmit(&x, 1000));
 	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_CHANGED, x.mid, x.token, 1001), LK_EXCHANGE_ANSWER);
 	CHECK_EQ(x.srtt, 0);
 }
@@ -109,7 +111,8 @@ static void only_its_own_answer_ends_it(void)
 	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_EMPTY, (uint16_t)(x.mid - 1), 0, 1), LK_EXCHANGE_OTHER);
 	CHECK_EQ(take(LK_COAP_RST, LK_COAP_EMPTY, (uint16_t)(x.mid - 1), 0, 1), LK_EXCHANGE_OTHER);
 	CHECK_EQ(take(LK_COAP_CON, LK_COAP_EMPTY, x.mid, 0, 1), LK_EXCHANGE_OTHER); /* a ping */
-	CHECK_EQ(take(LK_COAP_CON, LK_COAP_POST, x.mid, x.token, 1), LK_EXCHANGE_OTHER); /* a request of the other side's */
+	/* a request of the other side's */
+	CHECK_EQ(take(LK_COAP_CON, LK_COAP_POST, x.mid, x.token, 1), LK_EXCHANGE_OTHER);
 	CHECK(x.active);
 	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_CHANGED, x.mid, x.token, 1), LK_EXCHANGE_ANSWER);
 	CHECK_EQ(take(LK_COAP_ACK, LK_COAP_CHANGED, x.mid, x.token, 1), LK_EXCHANGE_OTHER); /* once */
@@ -128,7 +131,8 @@ static void an_answer_may_come_on_its_own(void)
 	CHECK_EQ(take(LK_COAP_CON, LK_COAP_CHANGED, 0x4445, x.token, 1900), LK_EXCHANGE_ANSWER);
 }
 
-/* How long the other side thinks before it answers says nothing about the way there; its acknowledgement does. */
+/* How long the other side thinks before it answers says nothing about the way there; its
+ * acknowledgement does. */
 static void an_acknowledgement_is_a_sample(void)
 {
 	lk_exchange_reset(&x, 7);
@@ -197,7 +201,8 @@ static void a_late_or_repeated_answer_is_known_as_one(void)
 		CHECK_EQ(take(types[i], LK_COAP_CHANGED, 0x4444, x.token, 950), LK_EXCHANGE_LATE);
 		begin(1000, 0);
 		CHECK_EQ(take(types[i], LK_COAP_CHANGED, 0x4444, x.token - 1, 1001), LK_EXCHANGE_LATE);
-		CHECK_EQ(take(types[i], LK_COAP_CHANGED, 0x4444, x.token + 1, 1001), LK_EXCHANGE_OTHER); /* never asked */
+		/* never asked */
+		CHECK_EQ(take(types[i], LK_COAP_CHANGED, 0x4444, x.token + 1, 1001), LK_EXCHANGE_OTHER);
 		CHECK_EQ(take(types[i], LK_COAP_CHANGED, 0x4444, 0, 1001), LK_EXCHANGE_OTHER);
 		CHECK_EQ(take(types[i], LK_COAP_POST, 0x4444, x.token - 1, 1001), LK_EXCHANGE_OTHER); /* a request */
 		CHECK(x.active);
@@ -238,7 +243,7 @@ static void what_does_not_fit_is_not_sent(void)
 	lk_exchange_reset(&x, 7);
 	begin(0, 0);
 	lk_exchange_begin(&x, &o, LK_COAP_POST, path);
-	CHECK(!lk_exchange_sent(&x, lk_coap_end(&o, 0), 0, 0));
+	CHECK(!lk_exchange_mark_sent(&x, lk_coap_end(&o, 0), 0, 0));
 	CHECK(!x.active);
 }
 

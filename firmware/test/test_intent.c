@@ -46,7 +46,8 @@ static void nothing_is_asked_again_after_the_window(void)
 	CHECK(lk_intent_take_verdict(&node.intent, &verdict) && verdict < 0);
 }
 
-/* A gateway that finds each message not fresh, by mistake or on purpose, is asked three times and no more, well within the window. */
+/* A gateway that finds each message not fresh, by mistake or on purpose, is asked three times and
+ * no more, well within the window. */
 static void a_gateway_that_never_finds_it_fresh_is_asked_three_times(void)
 {
 	int verdict;
@@ -75,7 +76,8 @@ static void a_gateway_that_never_finds_it_fresh_is_asked_three_times(void)
 	CHECK(lk_intent_take_verdict(&node.intent, &verdict) && verdict == LK_GRANTED);
 }
 
-/* What asked says besides its payload: a POST that carries CBOR and wants CBOR, with the newest Echo, if there is one. */
+/* What asked says besides its payload: a POST that carries CBOR and wants CBOR, with the newest
+ * Echo, if there is one. */
 static void check_request(bool with_echo)
 {
 	uint8_t echo[LK_ECHO_LEN] = {0};
@@ -88,7 +90,8 @@ static void check_request(bool with_echo)
 	CHECK(with_echo || option_uint(LK_COAP_ECHO) == UINT32_MAX);
 }
 
-/* The gateway gets the card's number as it was read, a counter, the newest Echo and how long after that the tap was. */
+/* The gateway gets the card's number as it was read, a counter, the newest Echo and how long after
+ * that the tap was. */
 static void a_card_is_sent_as_it_was_read(void)
 {
 	static const uint8_t card[LK_UID_MAX] = {0x88, 1, 2, 3, 4, 5, 6, 7, 8, 9}, lens[] = {4, 7, 10};
@@ -144,7 +147,8 @@ static void what_is_no_card_is_not_sent(void)
 /* A button asks for the target that the settings name, however long its name is. */
 static void a_button_asks_for_its_target(void)
 {
-	static const char *const targets[] = {"a", "front-door", "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl"};
+	static const char *const targets[] = {
+		"a", "front-door", "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl"};
 	char want[80];
 	struct lk_act a;
 
@@ -172,7 +176,8 @@ static void a_second_card_waits_for_the_verdict_of_the_first(void)
 	CHECK(!lk_node_scan(&node, (const uint8_t *)"abcd", 4, board.now));
 	CHECK(node.intent.uid_len == sizeof uid && memcmp(node.intent.uid, uid, sizeof uid) == 0);
 	(void)pass(1500);
-	CHECK(sent() && lk_scan_parse(&s, asked.payload, asked.payload_len) == 0 && s.n == 1 && memcmp(s.uid, uid, sizeof uid) == 0);
+	CHECK(sent() && lk_scan_parse(&s, asked.payload, asked.payload_len) == 0 && s.n == 1 &&
+		  memcmp(s.uid, uid, sizeof uid) == 0);
 }
 
 /* A counter that may be used again after the next boot lets an old scan pass for a new one. */
@@ -187,7 +192,8 @@ static void without_a_counter_nothing_is_sent(void)
 	CHECK(!sent() && lk_node_is_idle(&node));
 }
 
-/* The gateway has seen higher counters than the node remembers: flash was erased, or the board swapped. */
+/* The gateway has seen higher counters than the node remembers: flash was erased, or the board
+ * swapped. */
 static void a_counter_that_is_behind_catches_up(void)
 {
 	struct lk_scan s;
@@ -233,7 +239,8 @@ static void an_answer_that_is_no_verdict_ends_it(void)
 	CHECK(!sent() && lk_node_is_online(&node));
 }
 
-/* A session over which a scan got no answer for half a window is not trusted any more; one that had less time is. */
+/* A session over which a scan got no answer for half a window is not trusted any more; one that had
+ * less time is. */
 static void a_silent_gateway_costs_the_session(void)
 {
 	int verdict;
@@ -257,7 +264,8 @@ static void a_silent_gateway_costs_the_session(void)
 	(void)pass(100);
 	CHECK(lk_intent_take_verdict(&node.intent, &verdict) && verdict == LK_EAGAIN);
 	CHECK(node.state == LK_NODE_UP && node.link.sessions == 1);
-	CHECK(sent() && strcmp(path, "/rd") == 0); /* the scan is not repeated: the session goes on with what comes next */
+	/* the scan is not repeated: the session goes on with what comes next */
+	CHECK(sent() && strcmp(path, "/rd") == 0);
 }
 
 int main(void)

@@ -28,7 +28,7 @@ static void begin(enum lk_led_sign base)
 	fake_init(&board);
 	memset(&l, 0, sizeof l);
 	l.began = board.now;
-	lk_led_base(&l, base);
+	lk_led_set_base(&l, base);
 }
 
 int main(void)
@@ -44,20 +44,20 @@ int main(void)
 
 	begin(LK_LED_ONLINE);
 	(void)draw(3);
-	lk_led_once(&l, LK_LED_GRANTED, board.now);
+	lk_led_show_once(&l, LK_LED_GRANTED, board.now);
 	DRAWS(13, "##########.#.");
-	lk_led_once(&l, LK_LED_DENIED, board.now);
+	lk_led_show_once(&l, LK_LED_DENIED, board.now);
 	DRAWS(14, "##..##..##..#.");
-	lk_led_once(&l, LK_LED_RETRY, board.now);
+	lk_led_show_once(&l, LK_LED_RETRY, board.now);
 	DRAWS(14, "#.#.#.#.#.#.#.");
 	begin(LK_LED_ONLINE);
 	(void)draw(1);
-	lk_led_once(&l, LK_LED_GRANTED, board.now);
+	lk_led_show_once(&l, LK_LED_GRANTED, board.now);
 	DRAWS(43, "##########.#.............................#."); /* then the base from its beginning */
 
 	begin(LK_LED_ONLINE); /* whenever it is asked, it says when the next step is */
 	fake_pass(&board, 37);
-	lk_led_once(&l, LK_LED_DENIED, board.now);
+	lk_led_show_once(&l, LK_LED_DENIED, board.now);
 	fake_pass(&board, 30);
 	CHECK_EQ(lk_led_poll(&l, &board.port, board.now), 70);
 	return check_end("led");

@@ -92,7 +92,8 @@ static void card_left_on_the_reader_does_not_hide_the_next(void)
 	}
 }
 
-/* So many cards at once, with beginnings in common: what is read is always one of them, and up to three are all read. */
+/* So many cards at once, with beginnings in common: what is read is always one of them, and up to
+ * three are all read. */
 static void cards_never_mix(size_t count, uint32_t late, bool patient)
 {
 	struct rig r;

@@ -66,10 +66,15 @@ static void wrong_answers_are_not_a_card(void)
 	struct rig r;
 
 	for (int how = 0; how <= 7; how++) {
-		unsigned from = how == 2 || how == 3 ? 1 : 0, to = how == 0 ? 40 : how == 1 ? 24 : how >= 6 ? 5 : how >= 4 ? 1 : 64;
+		unsigned from = how == 2 || how == 3 ? 1 : 0, to = how == 0   ? 40
+		                                                   : how == 1 ? 24
+		                                                   : how >= 6 ? 5
+		                                                   : how >= 4 ? 1
+		                                                              : 64;
 
 		for (unsigned flip = from; flip < to; flip++) {
-			if (flip == (how == 2 ? 40 : how == 3 ? 24 : how == 6 ? 3 : 99)) /* the right length, or another test's collision */
+			/* the right length, or another test's collision */
+			if (flip == (how == 2 ? 40 : how == 3 ? 24 : how == 6 ? 3 : 99))
 				continue;
 			for (int n = 4; n <= 10; n += 3) {
 				rig_tampered(&r, how, flip);

@@ -1,10 +1,12 @@
-/* Two cards at once: what the chip says about where they differ, and what is asked next. ISO 14443-3, chapter 6.5.3. */
+/* Two cards at once: what the chip says about where they differ, and what is asked next. ISO
+ * 14443-3, chapter 6.5.3. */
 #include "mfrc522_rig.h"
 
 static struct rig r;
 static const uint8_t base[4] = { 0x10, 0x24, 0x42, 0x18 };
 
-/* Two cards that differ in one bit of their UID, and the answer of both to the first anticollision command is there. */
+/* Two cards that differ in one bit of their UID, and the answer of both to the first anticollision
+ * command is there. */
 static void two_cards(unsigned bit)
 {
 	uint8_t other[4];
@@ -69,7 +71,8 @@ static void another_error_is_no_collision(void)
 	}
 }
 
-/* Two cards on each side: whichever is chosen collides again, so the next attempt chooses the other side. */
+/* Two cards on each side: whichever is chosen collides again, so the next attempt chooses the other
+ * side. */
 static void choice_alternates(void)
 {
 	rig_start(&r);
@@ -87,7 +90,8 @@ static void choice_alternates(void)
 	}
 }
 
-/* Even after a newcomer that could not be read, the card that was there is selected by its own UID. */
+/* Even after a newcomer that could not be read, the card that was there is selected by its own
+ * UID. */
 static void known_card_is_selected_by_its_own_uid(void)
 {
 	static const uint8_t wanted[] = { 0x93, 0x70, 0x0A, 0x1B, 0x2C, 0x3D, 0x0A ^ 0x1B ^ 0x2C ^ 0x3D };

@@ -1,4 +1,5 @@
-/* What is written to the chip before it looks for cards, by the data sheet's numbers, and when it counts as dead. */
+/* What is written to the chip before it looks for cards, by the data sheet's numbers, and when it
+ * counts as dead. */
 #include "mfrc522_rig.h"
 
 static struct rig r;
@@ -7,8 +8,8 @@ static void the_registers_are_set_up(void)
 {
 	static const struct {
 		uint8_t reg, value;
-	} all[] = {{0x12, 0x00}, {0x13, 0x00}, {0x2a, 0x80}, {0x2b, 0xa9}, {0x2c, 0}, {0x2d, 120}, {0x15, 0x40}, {0x11, 0x3d},
-		{0x26, 0x68}, {0x14, 0x83}};
+	} all[] = {{0x12, 0x00}, {0x13, 0x00}, {0x2a, 0x80}, {0x2b, 0xa9}, {0x2c, 0}, {0x2d, 120}, {0x15, 0x40},
+		{0x11, 0x3d}, {0x26, 0x68}, {0x14, 0x83}};
 
 	rig_start(&r);
 	rig_run(&r, 1000);

@@ -19,7 +19,8 @@ static void start_takes_its_time_and_no_more(void)
 	CHECK_EQ(rig_step(&r), 50);
 	CHECK(!r.m.held);
 	r.now += 50;
-	/* A card must be ready 5 ms after the field is there (ISO 14443-3, chapter 5): it gets twice that. */
+	/* A card must be ready 5 ms after the field is there (ISO 14443-3, chapter 5): it gets twice
+	 * that. */
 	CHECK_EQ(rig_step(&r), 2 * 5);
 	CHECK_EQ(r.m.reg[0x14] & 3, 3);
 	CHECK_EQ(r.m.frames, 0);
@@ -54,7 +55,8 @@ static void pauses_grow_with_the_failures_in_a_row(void)
 	CHECK_EQ(wait, 20);
 }
 
-/* A frame with its answer, or with the timer, takes less than 5 ms. After 20 ms neither will come any more. */
+/* A frame with its answer, or with the timer, takes less than 5 ms. After 20 ms neither will come
+ * any more. */
 static void command_that_does_not_end_is_given_20_ms(void)
 {
 	for (uint32_t ms = 19; ms <= 20; ms++) {
@@ -69,7 +71,20 @@ static void command_that_does_not_end_is_given_20_ms(void)
 	}
 }
 
-enum bad { GOOD, BCC, SHORT, PARTIAL, SAK_CRC, SAK_CONTRARY, SAK_SHORT, LEVEL_0, LEVEL_6, PARITY, SAK_PARITY, BADS };
+enum bad {
+	GOOD,
+	BCC,
+	SHORT,
+	PARTIAL,
+	SAK_CRC,
+	SAK_CONTRARY,
+	SAK_SHORT,
+	LEVEL_0,
+	LEVEL_6,
+	PARITY,
+	SAK_PARITY,
+	BADS
+};
 
 static void tamper(void *ctx, enum mfrc522_model_answer what, uint8_t *answer, size_t *bits)
 {

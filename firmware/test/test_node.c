@@ -1,4 +1,5 @@
-/* A node's life with its gateway: connect, register, renew, report, and what it does when the gateway does not. */
+/* A node's life with its gateway: connect, register, renew, report, and what it does when the
+ * gateway does not. */
 #include "check.h"
 #include "played_gateway.h"
 
@@ -73,9 +74,11 @@ static void a_busy_gateway_costs_no_session(void)
 	boot(true);
 	online();
 	struct lk_receipt r;
-	lk_actuator_obey(&actuator, &(struct lk_command){.id = 1, .action = LK_UNLOCK, .duration = 10000}, board.now, &r);
+	lk_actuator_obey(
+		&actuator, &(struct lk_command){.id = 1, .action = LK_UNLOCK, .duration = 10000}, board.now, &r);
 	fake_pass(&board, 25000);
-	lk_actuator_obey(&actuator, &(struct lk_command){.id = 2, .action = LK_UNLOCK, .duration = 10000}, board.now, &r);
+	lk_actuator_obey(
+		&actuator, &(struct lk_command){.id = 2, .action = LK_UNLOCK, .duration = 10000}, board.now, &r);
 	fake_pass(&board, 5000);
 	(void)step();
 	CHECK(sent() && strcmp(path, "/rd/ab") == 0);
@@ -142,7 +145,8 @@ static void a_report_tells_what_the_board_knows(void)
 	CHECK(memcmp(echo, node.link.held.echo, sizeof echo) == 0 && node.link.held.len == sizeof echo);
 	CHECK(in_payload("exit\x04\xf5") && in_payload("uptime\x01\x61s\x02"));
 	CHECK(in_payload("supply\x01\x62mV\x02\x19\x0c\xe4") && in_payload("rssi\x01\x63" "dBm\x02\x38\x3b"));
-	CHECK(!in_payload("contact") && !in_payload("tamper") && !in_payload("boot")); /* nobody asked for these */
+	/* nobody asked for these */
+	CHECK(!in_payload("contact") && !in_payload("tamper") && !in_payload("boot"));
 	answer(LK_COAP_CHANGED, NULL, NULL, 0);
 	board.voltage = 0;
 	board.rssi = 0;
@@ -218,7 +222,8 @@ static void all_reports_together_fit(void)
 	CHECK(in_payload("exit") && in_payload("boot") && in_payload("rssi"));
 }
 
-/* A gateway that is back is not kept waiting for the back-off when there is somebody at the door. */
+/* A gateway that is back is not kept waiting for the back-off when there is somebody at the
+ * door. */
 static void a_tap_does_not_wait_for_the_back_off(void)
 {
 	boot(false);
@@ -248,7 +253,8 @@ static void a_tap_hastens_one_try_only(void)
 	CHECK_EQ(board.opens, 1);
 }
 
-/* A press of the exit button that could not be told for a while is no excuse for a door that opened since. */
+/* A press of the exit button that could not be told for a while is no excuse for a door that opened
+ * since. */
 static void an_old_press_of_the_exit_button_is_not_told(void)
 {
 	boot(true);
@@ -268,11 +274,13 @@ static void an_old_press_of_the_exit_button_is_not_told(void)
 	CHECK(sent() && strcmp(path, "/report") == 0 && !in_payload("exit") && in_payload("contact"));
 }
 
-/* Whatever the gateway does not do, the node waits and tries again: never deaf, never in a hurry. */
+/* Whatever the gateway does not do, the node waits and tries again: never deaf, never in a
+ * hurry. */
 static void no_refusal_leaves_the_node_deaf_or_hurried(void)
 {
-	static const uint8_t codes[] = {LK_COAP_CODE(4, 0), LK_COAP_CODE(4, 1), LK_COAP_CODE(4, 3), LK_COAP_CODE(4, 4), LK_COAP_CODE(4, 29),
-		LK_COAP_CODE(5, 3), LK_COAP_CREATED, LK_COAP_CHANGED, LK_COAP_CONTENT, 0 /* no answer */};
+	static const uint8_t codes[] = {LK_COAP_CODE(4, 0), LK_COAP_CODE(4, 1), LK_COAP_CODE(4, 3),
+		LK_COAP_CODE(4, 4), LK_COAP_CODE(4, 29), LK_COAP_CODE(5, 3), LK_COAP_CREATED, LK_COAP_CHANGED,
+		LK_COAP_CONTENT, 0 /* no answer */};
 
 	for (size_t i = 0; i < sizeof codes; i++)
 		for (int how = 0; how < 3; how++) {
@@ -298,7 +306,8 @@ static void no_refusal_leaves_the_node_deaf_or_hurried(void)
 		}
 }
 
-/* The gateway's verdict comes on its own, the empty ACK before it was lost, and so is the node's ACK for it. */
+/* The gateway's verdict comes on its own, the empty ACK before it was lost, and so is the node's
+ * ACK for it. */
 static void a_verdict_on_its_own_is_taken_and_acknowledged(void)
 {
 	uint8_t b[LK_MESSAGE_MAX];
@@ -313,7 +322,8 @@ static void a_verdict_on_its_own_is_taken_and_acknowledged(void)
 	CHECK(sent() && strcmp(path, "/scan") == 0);
 	lk_coap_begin(&o, b, sizeof b, LK_COAP_CON, LK_COAP_CHANGED, 0x4444, asked.token, asked.token_len);
 	uint8_t *body = lk_coap_payload(&o, &cap);
-	int len = lk_coap_end(&o, lk_verdict_encode(&(struct lk_verdict){.verdict = LK_GRANTED, .last = 1}, body, cap));
+	int len = lk_coap_end(
+		&o, lk_verdict_encode(&(struct lk_verdict){.verdict = LK_GRANTED, .last = 1}, body, cap));
 	for (int copy = 0; copy < 3; copy++) {
 		fake_deliver(&board, b, (size_t)len);
 		(void)step();

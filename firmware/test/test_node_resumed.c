@@ -1,4 +1,5 @@
-/* A node that goes on with the association of before its sleep, which the gateway may not have any more. And how a node begins. */
+/* A node that goes on with the association of before its sleep, which the gateway may not have any
+ * more. And how a node begins. */
 #include "check.h"
 #include "err.h"
 #include "played_gateway.h"
@@ -170,7 +171,8 @@ static void what_is_not_understood_is_reset_if_it_asks_for_an_answer(void)
 	deliver((const uint8_t[]){0x59, 1, 0x12, 0x35}, 4);
 	(void)step();
 	CHECK(!sent());
-	CHECK_EQ(request(&(struct request){.method = 17}), LK_COAP_NOT_FOUND); /* an unknown method is understood */
+	/* an unknown method is understood */
+	CHECK_EQ(request(&(struct request){.method = 17}), LK_COAP_NOT_FOUND);
 }
 
 /* A tap does not wait for a report that is under way, which is told again after it. */
@@ -216,7 +218,7 @@ static void a_session_leaves_nothing_behind(void)
 
 	begin(0);
 	online();
-	CHECK(lk_held_age(&node.link.held, board.now, board.now, &age) > 0);
+	CHECK(lk_held_find_age(&node.link.held, board.now, board.now, &age) > 0);
 	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
 	(void)step();
 	CHECK(node.intent.sent && node.link.out.active);
@@ -227,7 +229,7 @@ static void a_session_leaves_nothing_behind(void)
 	CHECK_EQ(node.state, LK_NODE_WAITING);
 	CHECK(node.intent.active && !node.intent.sent);
 	CHECK(!node.link.out.active);
-	CHECK_EQ(lk_held_age(&node.link.held, board.now, board.now, &age), 0);
+	CHECK_EQ(lk_held_find_age(&node.link.held, board.now, board.now, &age), 0);
 	CHECK(!node.pair[0].configured);
 	board.net = false;
 	uint32_t pause = node.pause;
@@ -284,7 +286,7 @@ static void no_echo_outlives_the_clock(void)
 		node.registration.renew = board.now + (1 << 30);
 		(void)due_after(1 << 22);
 	}
-	CHECK_EQ(lk_held_age(&node.link.held, board.now, board.now, &age), 0);
+	CHECK_EQ(lk_held_find_age(&node.link.held, board.now, board.now, &age), 0);
 	struct lk_command c = {.id = 1, .action = LK_UNLOCK};
 	CHECK_EQ(act(LK_COAP_POST, echo, &c), LK_COAP_UNAUTHORIZED);
 	CHECK_EQ(board.level, 0);

@@ -1,4 +1,5 @@
-/* A node's life with its gateway, to the millisecond: what it waits for and for how long, and what it says when it registers. */
+/* A node's life with its gateway, to the millisecond: what it waits for and for how long, and what
+ * it says when it registers. */
 #include "check.h"
 #include "err.h"
 #include "played_gateway.h"
@@ -213,8 +214,9 @@ static void a_path_that_is_too_long_is_no_registration(void)
 	static const struct {
 		const char *location;
 		bool good;
-	} all[] = {{"rd/ab", true}, {"r", true}, {"r/s/t/u", true}, {"rd/456789012345678901234", true}, {"rd/4567890123456789012345", false},
-		{"23456789012345678901234", true}, {"345678901234567890123456/rd", false}, {"rd/345678901234567890123456/a", false}};
+	} all[] = {{"rd/ab", true}, {"r", true}, {"r/s/t/u", true}, {"rd/456789012345678901234", true},
+		{"rd/4567890123456789012345", false}, {"23456789012345678901234", true},
+		{"345678901234567890123456/rd", false}, {"rd/345678901234567890123456/a", false}};
 
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
 		registering(false, "", LK_LIFETIME);

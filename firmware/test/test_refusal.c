@@ -1,4 +1,5 @@
-/* What a node says when it refuses what the gateway asks: the option or the member that was wrong (RFC 7252 §5.5.2). */
+/* What a node says when it refuses what the gateway asks: the option or the member that was wrong
+ * (RFC 7252 §5.5.2). */
 #include <stdlib.h>
 
 #include "act.h"
@@ -20,7 +21,8 @@ struct option {
 };
 
 /* Asks a lock, or a reader, and compares what it answers: a refusal with that code and text. */
-static void refuses(bool lock, uint8_t method, const struct option *options, const char *body, size_t n, uint8_t code, const char *why)
+static void refuses(bool lock, uint8_t method, const struct option *options, const char *body, size_t n,
+	uint8_t code, const char *why)
 {
 	uint8_t b[LK_MESSAGE_MAX];
 	struct lk_coap_out o;
@@ -54,15 +56,19 @@ static void refuses(bool lock, uint8_t method, const struct option *options, con
 
 #define COMMAND(bytes, code, why) refuses(true, LK_COAP_POST, act_cbor, bytes, sizeof bytes - 1, code, why)
 
-static const struct option act_cbor[] = {{LK_COAP_URI_PATH, "act"}, {LK_COAP_CONTENT_FORMAT, "\x3c"}, {0, NULL}};
+static const struct option act_cbor[] = {
+	{LK_COAP_URI_PATH, "act"}, {LK_COAP_CONTENT_FORMAT, "\x3c"}, {0, NULL}};
 
 static void a_refused_request_names_its_option(void)
 {
-	static const struct option other[] = {{LK_COAP_URI_PATH, "door"}, {0, NULL}}, act[] = {{LK_COAP_URI_PATH, "act"}, {0, NULL}},
-		accept[] = {{LK_COAP_URI_PATH, "act"}, {LK_COAP_ACCEPT, "\x32"}, {0, NULL}},
-		json[] = {{LK_COAP_URI_PATH, "act"}, {LK_COAP_CONTENT_FORMAT, "\x32"}, {0, NULL}},
-		if_match[] = {{1, "x"}, {LK_COAP_URI_PATH, "act"}, {27, "\x06"}, {0, NULL}},
-		block1[] = {{LK_COAP_URI_PATH, "act"}, {27, "\x06"}, {0, NULL}}, large[] = {{LK_COAP_URI_PATH, "act"}, {65001, ""}, {0, NULL}};
+	static const struct option other[] = {{LK_COAP_URI_PATH, "door"}, {0, NULL}},
+							   act[] = {{LK_COAP_URI_PATH, "act"}, {0, NULL}},
+							   accept[] = {{LK_COAP_URI_PATH, "act"}, {LK_COAP_ACCEPT, "\x32"}, {0, NULL}},
+							   json[] = {{LK_COAP_URI_PATH, "act"}, {LK_COAP_CONTENT_FORMAT, "\x32"},
+								   {0, NULL}},
+							   if_match[] = {{1, "x"}, {LK_COAP_URI_PATH, "act"}, {27, "\x06"}, {0, NULL}},
+							   block1[] = {{LK_COAP_URI_PATH, "act"}, {27, "\x06"}, {0, NULL}},
+							   large[] = {{LK_COAP_URI_PATH, "act"}, {65001, ""}, {0, NULL}};
 
 	refuses(true, LK_COAP_GET, other, "", 0, LK_COAP_NOT_FOUND, "Uri-Path");
 	refuses(false, LK_COAP_GET, act, "", 0, LK_COAP_NOT_FOUND, "Uri-Path");
@@ -96,7 +102,8 @@ static void a_refused_command_names_its_member(void)
 	COMMAND("\xa2\x04\x01\x08\x01", LK_COAP_UNAUTHORIZED, "Echo");
 }
 
-/* The key at which a command is not one, from a copy of its exact size, so that a read behind it is seen. */
+/* The key at which a command is not one, from a copy of its exact size, so that a read behind it is
+ * seen. */
 static uint8_t fault(const char *b, size_t n)
 {
 	uint8_t *copy = malloc(n + (n == 0));
@@ -104,7 +111,7 @@ static uint8_t fault(const char *b, size_t n)
 	if (copy == NULL)
 		return 0;
 	memcpy(copy, b, n);
-	uint8_t key = lk_command_fault(copy, n);
+	uint8_t key = lk_command_find_fault(copy, n);
 	free(copy);
 	return key;
 }
@@ -112,11 +119,13 @@ static uint8_t fault(const char *b, size_t n)
 static void a_fault_is_at_the_key_where_it_is(void)
 {
 	static const char unlock[] = "\xa3\x04\x01\x08\x01\x09\x19\x01\xf4"; /* for 500 ms */
-	static const uint8_t cut[sizeof unlock - 1] = {0, 4, 4, 8, 8, 0, 9, 9, 9}; /* by the bytes that are left */
+	/* by the bytes that are left */
+	static const uint8_t cut[sizeof unlock - 1] = {0, 4, 4, 8, 8, 0, 9, 9, 9};
 
 	for (size_t n = 0; n < sizeof cut; n++)
 		CHECK_EQ(fault(unlock, n), cut[n]);
-	CHECK_EQ(fault("\xa3\x04\x01\x08\x01", 5), 0);                 /* the members are right, their number is not */
+	/* the members are right, their number is not */
+	CHECK_EQ(fault("\xa3\x04\x01\x08\x01", 5), 0);
 	CHECK_EQ(fault("\xa3\x04\x01\x08\x01\x41\x00", 7), 0);         /* a key that is no number */
 	CHECK_EQ(fault("\xa3\x04\x01\x08\x01\x1f", 6), 0);
 	CHECK_EQ(fault("\xa3\x04\x01\x08\x01\x18\xff\x01", 8), 255);

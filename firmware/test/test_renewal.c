@@ -1,4 +1,5 @@
-/* What a node does about a hint that the gateway does not have its session any more. Anybody can forge one. */
+/* What a node does about a hint that the gateway does not have its session any more. Anybody can
+ * forge one. */
 #include "act.h"
 #include "check.h"
 #include "clear_dtls.h"
@@ -106,7 +107,8 @@ static void online(bool lock)
 	CHECK(lk_node_is_online(&node));
 }
 
-/* A gateway that was restarted meanwhile does not answer the registration, and the node does not wait until that is given up. */
+/* A gateway that was restarted meanwhile does not answer the registration, and the node does not
+ * wait until that is given up. */
 static void a_hint_is_followed_while_a_registration_is_under_way(void)
 {
 	registering(true);
@@ -128,7 +130,8 @@ static void forged_hints_cost_a_ping_in_5_s(void)
 {
 	online(true);
 	struct lk_receipt r;
-	lk_actuator_obey(&actuator, &(struct lk_command){.id = 1, .action = LK_UNLOCK, .duration = 10000}, board.now, &r);
+	lk_actuator_obey(
+		&actuator, &(struct lk_command){.id = 1, .action = LK_UNLOCK, .duration = 10000}, board.now, &r);
 	for (uint32_t gone = 0; gone < 60000; gone += 5) {
 		node.link.dtls->hinted = true;
 		pass(5, true);
@@ -147,7 +150,8 @@ static void a_gateway_that_does_not_answer_gets_a_new_session(void)
 {
 	online(true);
 	struct lk_receipt r;
-	lk_actuator_obey(&actuator, &(struct lk_command){.id = 9, .action = LK_UNLOCK, .duration = 10000}, board.now, &r);
+	lk_actuator_obey(
+		&actuator, &(struct lk_command){.id = 9, .action = LK_UNLOCK, .duration = 10000}, board.now, &r);
 	node.link.dtls->hinted = true;
 	pass(990, false);
 	CHECK_EQ(pings, 3);
@@ -230,7 +234,8 @@ static void a_session_that_ends_leaves_the_handshake(void)
 	CHECK_EQ(node.link.sessions, 2);
 }
 
-/* A tap that found the gateway gone goes on in the new session: the same intent, the same counter. */
+/* A tap that found the gateway gone goes on in the new session: the same intent, the same
+ * counter. */
 static void a_tap_goes_on(void)
 {
 	struct lk_coap_option o = {0};
@@ -245,10 +250,12 @@ static void a_tap_goes_on(void)
 	pass(1050, false);
 	CHECK_EQ(node.link.sessions, 2);
 	CHECK(node.intent.active && node.intent.at == at && node.intent.n == 1);
-	CHECK(lk_coap_next(&asked, &o) && o.number == LK_COAP_URI_PATH && o.len == 4 && memcmp(o.value, "scan", 4) == 0);
+	CHECK(lk_coap_next(&asked, &o) && o.number == LK_COAP_URI_PATH && o.len == 4 &&
+		  memcmp(o.value, "scan", 4) == 0);
 	CHECK(!lk_intent_take_verdict(&node.intent, &verdict));
 	pass(2500, false);
-	CHECK(lk_intent_take_verdict(&node.intent, &verdict) && verdict < 0); /* and ends 3 s after it was meant */
+	/* and ends 3 s after it was meant */
+	CHECK(lk_intent_take_verdict(&node.intent, &verdict) && verdict < 0);
 }
 
 /* With no session there is nothing to ask. */
@@ -377,11 +384,13 @@ static void only_a_reset_answers_a_ping(void)
 		fake_deliver(&board, b, sizeof b);
 		(void)due_after(0);
 		CHECK_EQ(node.renewal.state, type == LK_COAP_RST ? LK_RENEWAL_NONE : LK_RENEWAL_PING);
-		CHECK_EQ(node.link.proven, type == LK_COAP_RST); /* an association that was resumed is known to live by it */
+		/* an association that was resumed is known to live by it */
+		CHECK_EQ(node.link.proven, type == LK_COAP_RST);
 	}
 }
 
-/* The request after it may get the same message ID; the answer to the ping does not end the session then. */
+/* The request after it may get the same message ID; the answer to the ping does not end the session
+ * then. */
 static void an_answer_to_a_ping_is_nothing_else(void)
 {
 	static const uint8_t zero[4];
@@ -400,7 +409,8 @@ static void an_answer_to_a_ping_is_nothing_else(void)
 	CHECK(node.intent.active);
 }
 
-/* Without memory for a second association the first one stays, and the next hint is followed as any other. */
+/* Without memory for a second association the first one stays, and the next hint is followed as any
+ * other. */
 static void without_memory_the_session_stays(void)
 {
 	online(false);

@@ -1,4 +1,5 @@
-/* What a node does with the gateway's requests: which it obeys, which it refuses and with what code, and that a refusal leaves the door shut. */
+/* What a node does with the gateway's requests: which it obeys, which it refuses and with what
+ * code, and that a refusal leaves the door shut. */
 #include "check.h"
 #include "played_gateway.h"
 
@@ -35,13 +36,15 @@ static void only_a_fresh_command_moves_the_relay(void)
 	CHECK_EQ(act(LK_COAP_POST, echo, &c), LK_COAP_CHANGED);
 	CHECK_EQ(board.level, 100);
 
-	/* Its ACK was lost, and its repeat came too late to be fresh: it was obeyed all the same, and moves nothing. */
+	/* Its ACK was lost, and its repeat came too late to be fresh: it was obeyed all the same, and
+	 * moves nothing. */
 	fake_pass(&board, LK_COMMAND_WINDOW + 1);
 	(void)lk_actuator_poll(&actuator, board.now);
 	CHECK_EQ(board.level, 0);
 	CHECK_EQ(act(LK_COAP_POST, echo, &c), LK_COAP_CHANGED);
 	struct lk_receipt r;
-	CHECK(lk_receipt_parse(&r, asked.payload, asked.payload_len) == 0 && r.result == LK_DONE && r.state.id == 7);
+	CHECK(lk_receipt_parse(&r, asked.payload, asked.payload_len) == 0 && r.result == LK_DONE &&
+		  r.state.id == 7);
 	CHECK_EQ(board.level, 0);
 
 	c.id = 8;
@@ -59,18 +62,24 @@ static void a_malformed_command_shuts_the_door(void)
 	int n = lk_command_encode(&(struct lk_command){.id = 9, .action = LK_ON}, lamp, sizeof lamp);
 
 	pulled(echo);
-	CHECK_EQ(request(&(struct request){.method = LK_COAP_POST, .echo = echo, .payload = broken, .n = sizeof broken}), LK_COAP_BAD_REQUEST);
+	CHECK_EQ(request(&(struct request){
+				 .method = LK_COAP_POST, .echo = echo, .payload = broken, .n = sizeof broken}),
+		LK_COAP_BAD_REQUEST);
 	CHECK_EQ(board.level, 0);
 	CHECK_EQ(actuator.level, 0);
 	pulled(echo);
-	CHECK_EQ(request(&(struct request){.method = LK_COAP_POST, .payload = broken, .n = sizeof broken}), LK_COAP_BAD_REQUEST);
+	CHECK_EQ(request(&(struct request){.method = LK_COAP_POST, .payload = broken, .n = sizeof broken}),
+		LK_COAP_BAD_REQUEST);
 	CHECK_EQ(board.level, 0);
 	pulled(echo); /* what only a lamp can do */
 	CHECK(n > 0);
-	CHECK_EQ(request(&(struct request){.method = LK_COAP_POST, .echo = echo, .payload = lamp, .n = (size_t)n}), LK_COAP_BAD_REQUEST);
+	CHECK_EQ(
+		request(&(struct request){.method = LK_COAP_POST, .echo = echo, .payload = lamp, .n = (size_t)n}),
+		LK_COAP_BAD_REQUEST);
 	CHECK_EQ(board.level, 0);
 	pulled(echo); /* an action that does not exist */
-	CHECK_EQ(request(&(struct request){.method = LK_COAP_POST, .echo = echo, .payload = on, .n = sizeof on}), LK_COAP_BAD_REQUEST);
+	CHECK_EQ(request(&(struct request){.method = LK_COAP_POST, .echo = echo, .payload = on, .n = sizeof on}),
+		LK_COAP_BAD_REQUEST);
 	CHECK_EQ(board.level, 0);
 }
 
@@ -93,16 +102,18 @@ static void the_state_can_be_asked_for(void)
 /* What is where (RFC 6690 §4): a lock has one resource, a reader has none. */
 static void the_links_are_at_well_known_core(void)
 {
-	static const char *const not_there[] = {"core", ".well-known", ".well-known/core/x", "x/core", ".well-known/act", ".well-known/x/core",
-		"x/.well-known/core", ".well-known/cor", ".well-known/coree", ".well-know/core", "act/core", "core/core", "act/act", "ac", "acts", "abc", ""};
-	struct request links = {.method = LK_COAP_GET, .path = ".well-known/core"}, wrong = links, other = {.method = LK_COAP_GET};
+	static const char *const not_there[] = {"core", ".well-known", ".well-known/core/x", "x/core",
+		".well-known/act", ".well-known/x/core", "x/.well-known/core", ".well-known/cor", ".well-known/coree",
+		".well-know/core", "act/core", "core/core", "act/act", "ac", "acts", "abc", ""};
+	struct request links = {.method = LK_COAP_GET, .path = ".well-known/core"}, wrong = links,
+				   other = {.method = LK_COAP_GET};
 	uint8_t want[LK_WIRE_MAX * 4];
 
 	boot(true);
 	online();
 	CHECK_EQ(request(&links), LK_COAP_CONTENT);
 	CHECK_EQ(option_uint(LK_COAP_CONTENT_FORMAT), LK_FORMAT_LINKS);
-	int n = lk_actuator_links(&actuator, want, sizeof want);
+	int n = lk_actuator_write_links(&actuator, want, sizeof want);
 	CHECK(n > 0 && asked.payload_len == (size_t)n && memcmp(asked.payload, want, (size_t)n) == 0);
 	links.accept = LK_FORMAT_LINKS;
 	CHECK_EQ(request(&links), LK_COAP_CONTENT);
@@ -121,7 +132,8 @@ static void the_links_are_at_well_known_core(void)
 	CHECK_EQ(option_uint(LK_COAP_CONTENT_FORMAT), UINT32_MAX);
 }
 
-/* These three are critical and known: where the gateway found us and what it asks are its own business. */
+/* These three are critical and known: where the gateway found us and what it asks are its own
+ * business. */
 static void the_host_the_port_and_a_query_change_nothing(void)
 {
 	static const uint16_t known[] = {LK_COAP_URI_HOST, LK_COAP_URI_PORT, LK_COAP_URI_QUERY};
@@ -135,8 +147,9 @@ static void the_host_the_port_and_a_query_change_nothing(void)
 /* RFC 7252 §5.4.1: odd numbers are critical. An even one is elective, and changes nothing. */
 static void a_command_with_an_unknown_critical_option_is_not_obeyed(void)
 {
-	static const uint16_t critical[] = {1, 5, 9, 13, 19, 23, 27, 29, 35, 39, 65, 101, 251, 253, 1009, 2049, 10001, 65001},
-		elective[] = {2, 4, 6, 8, 10, 14, 16, 20, 28, 60, 250, 254, 258, 292, 65000};
+	static const uint16_t critical[] = {1, 5, 9, 13, 19, 23, 27, 29, 35, 39, 65, 101, 251, 253, 1009, 2049,
+		10001, 65001},
+						  elective[] = {2, 4, 6, 8, 10, 14, 16, 20, 28, 60, 250, 254, 258, 292, 65000};
 	uint8_t echo[LK_ECHO_LEN], b[LK_WIRE_MAX];
 
 	boot(true);
@@ -146,18 +159,23 @@ static void a_command_with_an_unknown_critical_option_is_not_obeyed(void)
 	for (uint8_t i = 0; i < sizeof critical / sizeof *critical; i++) {
 		int n = lk_command_encode(&(struct lk_command){.id = 1, .action = LK_UNLOCK}, b, sizeof b);
 		CHECK(n > 0);
-		CHECK_EQ(request(&(struct request){.method = LK_COAP_POST, .extra = critical[i], .echo = echo, .payload = b, .n = (size_t)n}),
+		CHECK_EQ(
+			request(&(struct request){
+				.method = LK_COAP_POST, .extra = critical[i], .echo = echo, .payload = b, .n = (size_t)n}),
 			LK_COAP_BAD_OPTION);
 		char why[16];
 		int len = snprintf(why, sizeof why, "option %d", critical[i]);
-		CHECK(asked.payload_len == (size_t)len && memcmp(asked.payload, why, (size_t)len) == 0); /* and no receipt */
+		/* and no receipt */
+		CHECK(asked.payload_len == (size_t)len && memcmp(asked.payload, why, (size_t)len) == 0);
 		CHECK_EQ(board.level, 0);
 		CHECK_EQ(actuator.last, 0);
 	}
 	for (uint8_t i = 0; i < sizeof elective / sizeof *elective; i++) {
 		int n = lk_command_encode(&(struct lk_command){.id = 2u + i, .action = LK_UNLOCK}, b, sizeof b);
 		CHECK(n > 0);
-		CHECK_EQ(request(&(struct request){.method = LK_COAP_POST, .extra = elective[i], .echo = echo, .payload = b, .n = (size_t)n}),
+		CHECK_EQ(
+			request(&(struct request){
+				.method = LK_COAP_POST, .extra = elective[i], .echo = echo, .payload = b, .n = (size_t)n}),
 			LK_COAP_CHANGED);
 		CHECK_EQ(actuator.last, 2u + i);
 		take_echo(echo);
@@ -194,7 +212,8 @@ static void no_echo_outlives_its_session(void)
 	answer(LK_COAP_CREATED, "rd/cd", NULL, 0);
 	(void)step();
 	for (int i = 0; i < LK_ECHO_KEEP; i++) {
-		CHECK_EQ(act(LK_COAP_POST, echoes[i], &(struct lk_command){.id = 20, .action = LK_UNLOCK}), LK_COAP_UNAUTHORIZED);
+		CHECK_EQ(act(LK_COAP_POST, echoes[i], &(struct lk_command){.id = 20, .action = LK_UNLOCK}),
+			LK_COAP_UNAUTHORIZED);
 		CHECK_EQ(board.level, 0);
 	}
 }

@@ -5,7 +5,8 @@
 
 static struct fake_port board;
 
-static const char *const keys[LK_SETTINGS_KEYS] = {"identity", "secret", "gateway", "kind", "device", "targets", "ssid", "password"};
+static const char *const keys[LK_SETTINGS_KEYS] = {
+	"identity", "secret", "gateway", "kind", "device", "targets", "ssid", "password"};
 
 #define SECRET_A "zk7rqh2m9xw4c0td8vpnj5bsy6"
 #define SECRET_B "0123456789abcdefghjkmnpqrs"
@@ -35,8 +36,9 @@ static bool holds(const char *key, const char *want)
 static bool same(const struct lk_settings *s, const char *const *values)
 {
 	char gateway[LK_GATEWAY_TEXT];
-	lk_settings_gateway(s, gateway);
-	const char *have[LK_SETTINGS_KEYS] = {s->identity, s->secret, gateway, s->kind, s->device, s->target, s->ssid, s->password};
+	lk_settings_write_gateway(s, gateway);
+	const char *have[LK_SETTINGS_KEYS] = {
+		s->identity, s->secret, gateway, s->kind, s->device, s->target, s->ssid, s->password};
 	for (int i = 0; i < LK_SETTINGS_KEYS; i++) {
 		if (strcmp(have[i], values[i]) != 0) {
 			return false;
@@ -47,7 +49,7 @@ static bool same(const struct lk_settings *s, const char *const *values)
 
 static bool misses(const struct lk_settings *s, const char *key)
 {
-	const char *missing = lk_settings_missing(s);
+	const char *missing = lk_settings_find_missing(s);
 	return missing != NULL && strcmp(missing, key) == 0;
 }
 
@@ -61,7 +63,8 @@ static void what_the_partition_generator_made_serves_as_it_is(void)
 	CHECK_EQ(lk_settings_load(&s, &board.port), 0);
 	CHECK(strcmp(s.identity, "lk-0123456789") == 0 && strcmp(s.secret, SECRET_A) == 0);
 	CHECK(strcmp(s.host, "192.0.2.1") == 0 && s.port == 5684);
-	CHECK(strcmp(s.kind, "lock") == 0 && strcmp(s.device, "front-lock") == 0 && strcmp(s.target, "front-door") == 0);
+	CHECK(strcmp(s.kind, "lock") == 0 && strcmp(s.device, "front-lock") == 0 &&
+		  strcmp(s.target, "front-door") == 0);
 	CHECK(s.ssid[0] == '\0' && s.password[0] == '\0' && s.bad == NULL);
 	CHECK(lk_settings_fits(&s, "lock") && !lk_settings_fits(&s, "reader"));
 	CHECK_EQ(board.kv_writes, 0);
@@ -92,7 +95,14 @@ static void the_longest_values_fit(void)
 	memset(password, 'A', 64);
 	password[64] = '\0';
 	const char *const longest[LK_SETTINGS_KEYS] = {
-		"lk-zzzzzzzzzz", SECRET_A, gateway, "switch", device, device, "12345678901234567890123456789012", password,
+		"lk-zzzzzzzzzz",
+		SECRET_A,
+		gateway,
+		"switch",
+		device,
+		device,
+		"12345678901234567890123456789012",
+		password,
 	};
 	flash(longest);
 	CHECK_EQ(lk_settings_load(&s, &board.port), 0);
@@ -151,8 +161,9 @@ static void a_stored_value_that_is_no_good_is_named_and_not_used(void)
 		CHECK_EQ(lk_settings_load(&s, &board.port), LK_EMALFORMED);
 		CHECK(s.bad != NULL && strcmp(s.bad, keys[i]) == 0);
 		char gateway[LK_GATEWAY_TEXT];
-		lk_settings_gateway(&s, gateway);
-		const char *have[LK_SETTINGS_KEYS] = {s.identity, s.secret, gateway, s.kind, s.device, s.target, s.ssid, s.password};
+		lk_settings_write_gateway(&s, gateway);
+		const char *have[LK_SETTINGS_KEYS] = {
+			s.identity, s.secret, gateway, s.kind, s.device, s.target, s.ssid, s.password};
 		for (int k = 0; k < LK_SETTINGS_KEYS; k++) {
 			CHECK(strcmp(have[k], k == i ? "" : old[k]) == 0);
 		}
@@ -174,23 +185,56 @@ static void each_value_has_its_rules(void)
 		const char *key, *value;
 		bool good;
 	} cases[] = {
-		{"identity", "lk-0123456789", true}, {"identity", "lk-012345678", false}, {"identity", "lk-01234567890", false},
-		{"identity", "LK-0123456789", false}, {"identity", "lk-012345678i", false}, {"identity", "lk-012345678l", false},
-		{"identity", "lk-012345678o", false}, {"identity", "lk-012345678u", false}, {"identity", "lk-012345678A", false},
-		{"identity", "xx-0123456789", false}, {"identity", "0123456789abc", false},
-		{"identity", "lkx0123456789", false}, {"identity", "lk-i123456789", false}, {"secret", "uk7rqh2m9xw4c0td8vpnj5bsy6", false},
-		{"secret", SECRET_A, true}, {"secret", "zk7rqh2m9xw4c0td8vpnj5bsy", false}, {"secret", SECRET_A "0", false},
-		{"secret", "zk7rqh2m9xw4c0td8vpnj5bsyu", false}, {"secret", "zk7rqh2m9xw4c0td8vpnj5bsY6", false},
-		{"kind", "reader", true}, {"kind", "switch", true}, {"kind", "sensor", true}, {"kind", "overlong", false}, {"kind", "Lock", false},
-		{"device", "a", true}, {"device", "i", true}, {"device", "3_x.y-z", true}, {"device", "-a", false}, {"device", ".a", false}, {"device", "a b", false},
-		{"device", "a/b", false}, {"device", "A", false},
+		{"identity", "lk-0123456789", true},
+		{"identity", "lk-012345678", false},
+		{"identity", "lk-01234567890", false},
+		{"identity", "LK-0123456789", false},
+		{"identity", "lk-012345678i", false},
+		{"identity", "lk-012345678l", false},
+		{"identity", "lk-012345678o", false},
+		{"identity", "lk-012345678u", false},
+		{"identity", "lk-012345678A", false},
+		{"identity", "xx-0123456789", false},
+		{"identity", "0123456789abc", false},
+		{"identity", "lkx0123456789", false},
+		{"identity", "lk-i123456789", false},
+		{"secret", "uk7rqh2m9xw4c0td8vpnj5bsy6", false},
+		{"secret", SECRET_A, true},
+		{"secret", "zk7rqh2m9xw4c0td8vpnj5bsy", false},
+		{"secret", SECRET_A "0", false},
+		{"secret", "zk7rqh2m9xw4c0td8vpnj5bsyu", false},
+		{"secret", "zk7rqh2m9xw4c0td8vpnj5bsY6", false},
+		{"kind", "reader", true},
+		{"kind", "switch", true},
+		{"kind", "sensor", true},
+		{"kind", "overlong", false},
+		{"kind", "Lock", false},
+		{"device", "a", true},
+		{"device", "i", true},
+		{"device", "3_x.y-z", true},
+		{"device", "-a", false},
+		{"device", ".a", false},
+		{"device", "a b", false},
+		{"device", "a/b", false},
+		{"device", "A", false},
 		{"device", "0123456789012345678901234567890123456789012345678901234567890123", true},
 		{"device", "01234567890123456789012345678901234567890123456789012345678901234", false},
-		{"targets", "a, b", true}, {"targets", "a,b", true}, {"targets", ",a", false}, {"targets", "a b", false}, {"targets", "../scan", false},
+		{"targets", "a, b", true},
+		{"targets", "a,b", true},
+		{"targets", ",a", false},
+		{"targets", "a b", false},
+		{"targets", "../scan", false},
 		{"targets", "01234567890123456789012345678901234567890123456789012345678901234,b", false},
-		{"ssid", "a", true}, {"ssid", "caf\xc3\xa9 \"wifi\"", true}, {"ssid", "12345678901234567890123456789012", true},
-		{"ssid", "123456789012345678901234567890123", false}, {"ssid", "a\tb", false}, {"ssid", "a\x7f", false},
-		{"password", "1234567", false}, {"password", "12345678", true}, {"password", "1234567\xe9", false}, {"password", "1234567\n", false},
+		{"ssid", "a", true},
+		{"ssid", "caf\xc3\xa9 \"wifi\"", true},
+		{"ssid", "12345678901234567890123456789012", true},
+		{"ssid", "123456789012345678901234567890123", false},
+		{"ssid", "a\tb", false},
+		{"ssid", "a\x7f", false},
+		{"password", "1234567", false},
+		{"password", "12345678", true},
+		{"password", "1234567\xe9", false},
+		{"password", "1234567\n", false},
 		{"password", "1234567\x80", false},
 		{"password", "012345678901234567890123456789012345678901234567890123456789012", true},
 		{"password", "not hexadecimal 01234567890123456789012345678901234567890123456", true},
@@ -222,18 +266,50 @@ static void a_gateway_is_a_host_and_a_port(void)
 		const char *value, *host;
 		int port; /* 0: refused */
 	} cases[] = {
-		{"192.0.2.1:5684", "192.0.2.1", 5684}, {"gw.example:1", "gw.example", 1}, {"gw:65535", "gw", 65535},
+		{"192.0.2.1:5684", "192.0.2.1", 5684},
+		{"gw.example:1", "gw.example", 1},
+		{"gw:65535", "gw", 65535},
 		{"GW.Example.:5684", "GW.Example.", 5684},
-		{"gw", "gw", 5684}, {"[2001:db8::1]:5684", "2001:db8::1", 5684}, {"[::1]", "::1", 5684}, {"[::ffff:192.0.2.1]:7", "::ffff:192.0.2.1", 7},
-		{"[gw.example]:5684", "gw.example", 5684}, {"a-b.c:9", "a-b.c", 9}, {"g:10000", "g", 10000}, {"gw:10203", "gw", 10203}, {"-", NULL, 0}, {"-:1", NULL, 0},
-		{"gw:0", NULL, 0}, {"gw:65536", NULL, 0}, {"gw:4294967297", NULL, 0}, {"gw:05684", NULL, 0}, {"gw:+1", NULL, 0}, {"gw:", NULL, 0},
-		{"gw:coaps", NULL, 0}, {"gw:1 ", NULL, 0}, {":5684", NULL, 0}, {"2001:db8::1", NULL, 0}, {"2001:db8::1:5684", NULL, 0},
+		{"gw", "gw", 5684},
+		{"[2001:db8::1]:5684", "2001:db8::1", 5684},
+		{"[::1]", "::1", 5684},
+		{"[::ffff:192.0.2.1]:7", "::ffff:192.0.2.1", 7},
+		{"[gw.example]:5684", "gw.example", 5684},
+		{"a-b.c:9", "a-b.c", 9},
+		{"g:10000", "g", 10000},
+		{"gw:10203", "gw", 10203},
+		{"-", NULL, 0},
+		{"-:1", NULL, 0},
+		{"gw:0", NULL, 0},
+		{"gw:65536", NULL, 0},
+		{"gw:4294967297", NULL, 0},
+		{"gw:05684", NULL, 0},
+		{"gw:+1", NULL, 0},
+		{"gw:", NULL, 0},
+		{"gw:coaps", NULL, 0},
+		{"gw:1 ", NULL, 0},
+		{":5684", NULL, 0},
+		{"2001:db8::1", NULL, 0},
+		{"2001:db8::1:5684", NULL, 0},
 		{"[::1", NULL, 0},
-		{"[::1]5684", NULL, 0}, {"[]:5684", NULL, 0}, {"[fe80::1%eth0]:5684", NULL, 0}, {"::1", NULL, 0}, {"-gw:1", NULL, 0}, {"gw-:1", NULL, 0},
-		{"g..w:1", NULL, 0}, {".gw:1", NULL, 0}, {".", NULL, 0},
-		{"g w:1", NULL, 0}, {"$(id):1", NULL, 0}, {"gw.-a:1", NULL, 0}, {"[..]:1", NULL, 0},
+		{"[::1]5684", NULL, 0},
+		{"[]:5684", NULL, 0},
+		{"[fe80::1%eth0]:5684", NULL, 0},
+		{"::1", NULL, 0},
+		{"-gw:1", NULL, 0},
+		{"gw-:1", NULL, 0},
+		{"g..w:1", NULL, 0},
+		{".gw:1", NULL, 0},
+		{".", NULL, 0},
+		{"g w:1", NULL, 0},
+		{"$(id):1", NULL, 0},
+		{"gw.-a:1", NULL, 0},
+		{"[..]:1", NULL, 0},
 		{"0123456789012345678901234567890123456789012345678901234567890123:1", NULL, 0},
-		{"[gw", NULL, 0}, {"gw]:1", NULL, 0}, {"[", NULL, 0}, {"[:", NULL, 0},
+		{"[gw", NULL, 0},
+		{"gw]:1", NULL, 0},
+		{"[", NULL, 0},
+		{"[:", NULL, 0},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		struct lk_settings s, again;
@@ -247,7 +323,7 @@ static void a_gateway_is_a_host_and_a_port(void)
 		}
 		CHECK_EQ(s.port, cases[i].port);
 		CHECK(strcmp(s.host, cases[i].host == NULL ? "" : cases[i].host) == 0);
-		lk_settings_gateway(&s, text);
+		lk_settings_write_gateway(&s, text);
 		CHECK_EQ(lk_settings_set(&again, "gateway", text), 0);
 		CHECK(memcmp(&s, &again, sizeof s) == 0);
 	}
@@ -364,14 +440,17 @@ static void a_power_cut_while_erasing_leaves_no_key(void)
 
 static void an_image_with_a_key_starts_with_it_when_flash_has_nothing(void)
 {
-	static const struct lk_bundle bundle = LK_BUNDLE("", ""), wifi = LK_BUNDLE("home", "12345678"), bad = LK_BUNDLE("home", "short");
+	static const struct lk_bundle bundle = LK_BUNDLE("", ""), wifi = LK_BUNDLE("home", "12345678"),
+								  bad = LK_BUNDLE("home", "short");
 	struct lk_settings s, before;
 	fake_init(&board);
 	fake_kv_text(&board, "ssid", "shed");
 	CHECK_EQ(lk_settings_load(&s, &board.port), LK_ENONE);
 	CHECK_EQ(lk_settings_seed(&s, &bundle), 0);
-	CHECK(strcmp(s.identity, LK_IDENTITY) == 0 && strcmp(s.secret, SECRET_B) == 0 && strcmp(s.host, "2001:db8::1") == 0 && s.port == 5684);
-	CHECK(strcmp(s.kind, "switch") == 0 && strcmp(s.device, "built-in") == 0 && strcmp(s.target, "hall") == 0);
+	CHECK(strcmp(s.identity, LK_IDENTITY) == 0 && strcmp(s.secret, SECRET_B) == 0 &&
+		  strcmp(s.host, "2001:db8::1") == 0 && s.port == 5684);
+	CHECK(
+		strcmp(s.kind, "switch") == 0 && strcmp(s.device, "built-in") == 0 && strcmp(s.target, "hall") == 0);
 	CHECK(strcmp(s.ssid, "shed") == 0);
 	lk_settings_wipe(&s);
 	CHECK_EQ(lk_settings_seed(&s, &wifi), 0);
@@ -382,7 +461,8 @@ static void an_image_with_a_key_starts_with_it_when_flash_has_nothing(void)
 	fake_kv_text(&board, "device", "not valid");
 	CHECK_EQ(lk_settings_load(&s, &board.port), LK_EMALFORMED);
 	CHECK_EQ(lk_settings_seed(&s, &bundle), 0);
-	CHECK(s.bad == NULL && strcmp(s.device, "built-in") == 0); /* nothing of flash is in use that was no good */
+	/* nothing of flash is in use that was no good */
+	CHECK(s.bad == NULL && strcmp(s.device, "built-in") == 0);
 	lk_settings_wipe(&s);
 	CHECK_EQ(lk_settings_set(&s, "gateway", "g"), 0);
 	CHECK_EQ(lk_settings_seed(&s, &bundle), LK_ENONE);

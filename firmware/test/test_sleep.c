@@ -22,7 +22,7 @@ static uint64_t next(void)
 {
 	uint64_t n = 0;
 
-	CHECK_EQ(lk_counter_next(&counter, &board.port, &n), 0);
+	CHECK_EQ(lk_counter_take_next(&counter, &board.port, &n), 0);
 	return n;
 }
 
@@ -172,7 +172,8 @@ static void a_session_goes_on_after_a_sleep(void)
 	fake_reboot(&board, LK_BOOT_WAKE);
 	begin();
 	CHECK_EQ(lk_sleep_load(&kept, &node), 0);
-	CHECK(node.link.out.token == 0xa1b2c3d4 && node.link.out.mid == 0x1234 && strcmp(node.registration.location, "rd/4f2a") == 0);
+	CHECK(node.link.out.token == 0xa1b2c3d4 && node.link.out.mid == 0x1234 &&
+		  strcmp(node.registration.location, "rd/4f2a") == 0);
 	CHECK_EQ(node.saved_len, len);
 	for (int i = 0; i < 5; i++)
 		(void)lk_node_step(&node);
@@ -194,7 +195,8 @@ static void memory_that_makes_no_sense_is_not_believed(void)
 	static const struct {
 		size_t len;
 		bool good;
-	} cases[] = {{1, true}, {LK_RTC_MAX - 57, true}, {LK_RTC_MAX - 57 + 1, false}, {LK_RTC_MAX, false}, {UINT16_MAX, false}};
+	} cases[] = {{1, true}, {LK_RTC_MAX - 57, true}, {LK_RTC_MAX - 57 + 1, false}, {LK_RTC_MAX, false},
+		{UINT16_MAX, false}};
 	struct dtls_peer peer;
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -1,4 +1,5 @@
-/* Holds wire, senml and echo to the vectors that the gateway is held to: coapres/wire/testdata/vectors.txt says its own grammar. */
+/* Holds wire, senml and echo to the vectors that the gateway is held to:
+ * coapres/wire/testdata/vectors.txt says its own grammar. */
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -32,7 +33,8 @@ static const struct {
 
 static bool same_state(const struct lk_state *a, const struct lk_state *b)
 {
-	return a->id == b->id && a->on == b->on && a->level == b->level && a->contact == b->contact && a->left == b->left;
+	return a->id == b->id && a->on == b->on && a->level == b->level && a->contact == b->contact &&
+	       a->left == b->left;
 }
 
 static bool same(int kind, const union message *a, const union message *b)
@@ -42,12 +44,14 @@ static bool same(int kind, const union message *a, const union message *b)
 		return a->scan.n == b->scan.n && a->scan.uid_len == b->scan.uid_len && a->scan.age == b->scan.age &&
 		       memcmp(a->scan.uid, b->scan.uid, LK_UID_MAX) == 0;
 	case ACT:
-		return a->act.n == b->act.n && a->act.action == b->act.action && a->act.level == b->act.level && a->act.age == b->act.age;
+		return a->act.n == b->act.n && a->act.action == b->act.action && a->act.level == b->act.level &&
+		       a->act.age == b->act.age;
 	case VERDICT:
 		return a->verdict.verdict == b->verdict.verdict && a->verdict.last == b->verdict.last;
 	case COMMAND:
-		return a->command.id == b->command.id && a->command.action == b->command.action && a->command.level == b->command.level &&
-		       a->command.duration == b->command.duration && a->command.age == b->command.age;
+		return a->command.id == b->command.id && a->command.action == b->command.action &&
+		       a->command.level == b->command.level && a->command.duration == b->command.duration &&
+		       a->command.age == b->command.age;
 	case STATE:
 		return same_state(&a->state, &b->state);
 	default:
@@ -170,8 +174,12 @@ static bool all_zero(const union message *m, size_t size)
 }
 
 static const size_t sizes[MESSAGES] = {
-	[SCAN] = sizeof(struct lk_scan), [ACT] = sizeof(struct lk_act), [VERDICT] = sizeof(struct lk_verdict),
-	[COMMAND] = sizeof(struct lk_command), [STATE] = sizeof(struct lk_state), [RECEIPT] = sizeof(struct lk_receipt),
+	[SCAN] = sizeof(struct lk_scan),
+	[ACT] = sizeof(struct lk_act),
+	[VERDICT] = sizeof(struct lk_verdict),
+	[COMMAND] = sizeof(struct lk_command),
+	[STATE] = sizeof(struct lk_state),
+	[RECEIPT] = sizeof(struct lk_receipt),
 };
 
 /* Parses a copy of its exact size, so that a read behind it is seen. */
@@ -189,8 +197,10 @@ static bool refused(int kind, const uint8_t *b, size_t n)
 	return got == LK_EMALFORMED && all_zero(&m, sizes[kind]);
 }
 
-/* b parses to the values of the line, which encode to known: to b itself if it has no elective members. */
-static void check_good(struct line *l, int kind, const uint8_t *b, size_t n, const uint8_t *known, size_t known_n)
+/* b parses to the values of the line, which encode to known: to b itself if it has no elective
+ * members. */
+static void check_good(
+	struct line *l, int kind, const uint8_t *b, size_t n, const uint8_t *known, size_t known_n)
 {
 	union message wanted, got;
 	uint8_t out[LK_BODY_MAX + 1];
@@ -199,12 +209,14 @@ static void check_good(struct line *l, int kind, const uint8_t *b, size_t n, con
 	memset(&got, 0xff, sizeof got);
 	line_check(l, message_parse(kind, &got, b, n) == 0, "it parses");
 	line_check(l, same(kind, &got, &wanted), "it parses to these values");
-	line_check(l, message_encode(kind, &wanted, out, sizeof out) == (int)known_n && memcmp(out, known, known_n) == 0,
+	line_check(l,
+		message_encode(kind, &wanted, out, sizeof out) == (int)known_n && memcmp(out, known, known_n) == 0,
 		"the values encode to it");
 	line_check(l, known_n <= LK_WIRE_MAX, "it is no longer than LK_WIRE_MAX");
 	for (size_t cap = 0; cap < known_n; cap++) {
 		memset(out, 0x55, sizeof out);
-		line_check(l, message_encode(kind, &wanted, out, cap) == LK_ESPACE && out[cap] == 0x55, "too little room is said, and kept to");
+		line_check(l, message_encode(kind, &wanted, out, cap) == LK_ESPACE && out[cap] == 0x55,
+			"too little room is said, and kept to");
 	}
 	for (size_t cut = 0; cut < n; cut++)
 		line_check(l, refused(kind, b, cut), "cut short it is refused");
@@ -334,9 +346,11 @@ static void check_vectors(const char *path)
 		}
 	}
 	for (int kind = 0; kind < KINDS; kind++) {
-		if (seen[kind][0] < kinds[kind].good || seen[kind][1] < kinds[kind].bad || seen[kind][2] < kinds[kind].more) {
-			fprintf(stderr, "%s: got %d good, %d bad and %d growing vectors, want at least %d, %d and %d\n", kinds[kind].name,
-				seen[kind][0], seen[kind][1], seen[kind][2], kinds[kind].good, kinds[kind].bad, kinds[kind].more);
+		if (seen[kind][0] < kinds[kind].good || seen[kind][1] < kinds[kind].bad ||
+			seen[kind][2] < kinds[kind].more) {
+			fprintf(stderr, "%s: got %d good, %d bad and %d growing vectors, want at least %d, %d and %d\n",
+				kinds[kind].name, seen[kind][0], seen[kind][1], seen[kind][2], kinds[kind].good,
+				kinds[kind].bad, kinds[kind].more);
 			check_failed++;
 		}
 	}
@@ -399,7 +413,8 @@ static void the_longest_is_as_long_as_is_said(void)
 static void a_verdict_does_not_show_in_its_length(void)
 {
 	uint8_t buf[LK_WIRE_MAX];
-	const struct lk_verdict denied = {LK_DENIED, 70000}, granted = {LK_GRANTED, 70000}, retry = {LK_RETRY, 70000};
+	const struct lk_verdict denied = {LK_DENIED, 70000}, granted = {LK_GRANTED, 70000},
+							retry = {LK_RETRY, 70000};
 	int n = lk_verdict_encode(&denied, buf, sizeof buf);
 	CHECK(n > 0);
 	CHECK_EQ(lk_verdict_encode(&granted, buf, sizeof buf), n);
@@ -420,7 +435,8 @@ static void a_relay_is_on_or_off(void)
 		CHECK(on != NULL);
 		for (int v = 0; on && v < 256; v++) {
 			*on = (uint8_t)v;
-			CHECK_EQ(message_parse(kind, &m, b, (size_t)n), v == LK_CBOR_FALSE || v == LK_CBOR_TRUE ? 0 : LK_EMALFORMED);
+			CHECK_EQ(message_parse(kind, &m, b, (size_t)n),
+				v == LK_CBOR_FALSE || v == LK_CBOR_TRUE ? 0 : LK_EMALFORMED);
 		}
 	}
 }

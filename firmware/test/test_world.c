@@ -62,8 +62,9 @@ static void what_the_port_must_do_is_handed_to_it(void)
 
 static void a_line_that_is_none_is_said_to_be(void)
 {
-	static const char *const lines[] = {"!\n", "!frob\n", "!button\n", "!button 2\n", "!button 1 \n", "!button -1\n", "! button 1\n",
-		"!voltage 3.3\n", "!voltage 4294967296\n", "!rssi --1\n", "!rssi -\n", "!oom\n", "!oom -1\n", "!hang 1\n", "!chip\n", "!chip  ok\n"};
+	static const char *const lines[] = {"!\n", "!frob\n", "!button\n", "!button 2\n", "!button 1 \n",
+		"!button -1\n", "! button 1\n", "!voltage 3.3\n", "!voltage 4294967296\n", "!rssi --1\n", "!rssi -\n",
+		"!oom\n", "!oom -1\n", "!hang 1\n", "!chip\n", "!chip  ok\n"};
 
 	lk_world_init(&world);
 	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {

@@ -1,10 +1,10 @@
 /*
- * What a gateway said to a node, as a file: the seeds of fuzz_node. With LK_TRACE=DIR in the environment the
- * tests that play a gateway write one for each boot: a byte that says what the node is, and for each message
- * its length, the time before it in 8 ms, how it came, and its bytes.
+ * What a gateway said to a node, as a file: the seeds of fuzz_node. With LK_TRACE=DIR in the
+ * environment the tests that play a gateway write one for each boot: a byte that says what the node
+ * is, and for each message its length, the time before it in 8 ms, how it came, and its bytes.
  *
- * Message IDs and tokens are random, and an Echo is known only to its node. So a message says which of them
- * it had from the node, and whoever plays the trace again puts those of his node there.
+ * Message IDs and tokens are random, and an Echo is known only to its node. So a message says which
+ * of them it had from the node, and whoever plays the trace again puts those of his node there.
  */
 #ifndef LK_TRACE_H
 #define LK_TRACE_H

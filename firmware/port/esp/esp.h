@@ -1,8 +1,8 @@
 /*
- * What the ESP8266 and the ESP32 have in common, for ESP8266_RTOS_SDK v3.4 and ESP-IDF v5.x: the state of a
- * board, on which the other files of this folder work. Each of those fills in its members of struct lk_port;
- * esp_board.c joins them. port_esp8266.c and port_esp32.c add the output with its timer, the card reader and
- * the watchdog.
+ * What the ESP8266 and the ESP32 have in common, for ESP8266_RTOS_SDK v3.4 and ESP-IDF v5.x: the
+ * state of a board, on which the other files of this folder work. Each of those fills in its
+ * members of struct lk_port; esp_board.c joins them. port_esp8266.c and port_esp32.c add the output
+ * with its timer, the card reader and the watchdog.
  *
  * Not run on a board yet.
  */

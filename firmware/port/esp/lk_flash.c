@@ -11,11 +11,12 @@
 
 /* ---- flash: the NVS namespace "latchkey", and "latchkey-KIND" of a second node ---- */
 
-/* What is text is kept as NVS keeps text, so that a partition made from `latchkey device add --format nvs-csv` serves as it is, and so
- * that no key is there twice, once of each type. */
+/* What is text is kept as NVS keeps text, so that a partition made from `latchkey device add
+ * --format nvs-csv` serves as it is, and so that no key is there twice, once of each type. */
 static bool is_text(const char *key)
 {
-	static const char *const texts[] = {"identity", "secret", "gateway", "kind", "device", "targets", "ssid", "password"};
+	static const char *const texts[] = {
+		"identity", "secret", "gateway", "kind", "device", "targets", "ssid", "password"};
 
 	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
 		if (strcmp(key, texts[i]) == 0)
@@ -32,7 +33,8 @@ int lk_esp_kv_get(void *own, const char *key, uint8_t *b, size_t cap)
 
 	if (!node->flash_open)
 		return LK_EIO;
-	esp_err_t err = text ? nvs_get_str(node->flash, key, (char *)b, &n) : nvs_get_blob(node->flash, key, b, &n);
+	esp_err_t err = text ? nvs_get_str(node->flash, key, (char *)b, &n)
+	                     : nvs_get_blob(node->flash, key, b, &n);
 	if (err == ESP_ERR_NVS_NOT_FOUND)
 		return 0;
 	if (err == ESP_ERR_NVS_INVALID_LENGTH)
@@ -72,7 +74,8 @@ void lk_esp_flash_open(struct lk_esp_node *n)
 	char name[16]; /* the longest that NVS takes */
 	int len = snprintf(name, sizeof name, "latchkey%s%s", *n->name != '\0' ? "-" : "", n->name);
 
-	/* On failure nothing is erased, though the SDK's examples do it: the key and the counter would be gone. */
+	/* On failure nothing is erased, though the SDK's examples do it: the key and the counter would
+	 * be gone. */
 	bool fits = len > 0 && (size_t)len < sizeof name;
 	n->flash_open = fits && nvs_flash_init() == ESP_OK && nvs_open(name, NVS_READWRITE, &n->flash) == ESP_OK;
 }

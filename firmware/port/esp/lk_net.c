@@ -30,7 +30,8 @@ enum {
 
 static void try_to_connect(struct lk_esp *e) { atomic_store(&e->apart, esp_wifi_connect() != ESP_OK); }
 
-/* One timer that never stops: one that is started again from an event could be stopped by its own callback that is just ending. */
+/* One timer that never stops: one that is started again from an event could be stopped by its own
+ * callback that is just ending. */
 static void each_second(void *arg)
 {
 	struct lk_esp *e = arg;
@@ -59,7 +60,8 @@ static void on_event(void *arg, esp_event_base_t base, int32_t id, void *data)
 static esp_err_t start_station(struct lk_esp *e)
 {
 	wifi_init_config_t init = WIFI_INIT_CONFIG_DEFAULT();
-	const esp_timer_create_args_t timer = {.callback = each_second, .arg = e, .dispatch_method = ESP_TIMER_TASK, .name = "rejoin"};
+	const esp_timer_create_args_t timer = {
+		.callback = each_second, .arg = e, .dispatch_method = ESP_TIMER_TASK, .name = "rejoin"};
 	esp_err_t err;
 
 	if ((err = esp_netif_init()) != ESP_OK || (err = esp_event_loop_create_default()) != ESP_OK)
@@ -69,12 +71,14 @@ static esp_err_t start_station(struct lk_esp *e)
 		return ESP_ERR_NO_MEM;
 #endif
 	init.nvs_enable = 0; /* the password is in our namespace, and once is enough */
-	if ((err = esp_timer_create(&timer, &e->every_second)) != ESP_OK || (err = esp_wifi_init(&init)) != ESP_OK)
+	if ((err = esp_timer_create(&timer, &e->every_second)) != ESP_OK ||
+		(err = esp_wifi_init(&init)) != ESP_OK)
 		return err;
 	if ((err = esp_event_handler_register(WIFI_EVENT, ESP_EVENT_ANY_ID, on_event, e)) != ESP_OK ||
 	    (err = esp_event_handler_register(IP_EVENT, ESP_EVENT_ANY_ID, on_event, e)) != ESP_OK)
 		return err;
-	if ((err = esp_wifi_set_storage(WIFI_STORAGE_RAM)) != ESP_OK || (err = esp_wifi_set_mode(WIFI_MODE_STA)) != ESP_OK)
+	if ((err = esp_wifi_set_storage(WIFI_STORAGE_RAM)) != ESP_OK ||
+		(err = esp_wifi_set_mode(WIFI_MODE_STA)) != ESP_OK)
 		return err;
 	return esp_timer_start_periodic(e->every_second, REJOIN_EVERY * 1000u);
 }
@@ -101,7 +105,8 @@ static int net_join(void *ctx, const char *ssid, const char *password)
 		err = esp_wifi_set_config(WIFI_IF_STA, &c);
 	memset(&c, 0, sizeof c);
 	if (err == ESP_OK)
-		err = first ? esp_wifi_start() : esp_wifi_disconnect(); /* each is followed by an event, and that by a connect */
+		/* each is followed by an event, and that by a connect */
+		err = first ? esp_wifi_start() : esp_wifi_disconnect();
 	if (err != ESP_OK)
 		return LK_EIO;
 	e->radio = true;
@@ -141,7 +146,8 @@ static void ask(void *arg)
 		on_name(n->host, err == ERR_OK ? &address : NULL, n);
 }
 
-/* The address of host, 0 if it is not known yet. getaddrinfo would block for as long as a DNS server is silent. */
+/* The address of host, 0 if it is not known yet. getaddrinfo would block for as long as a DNS
+ * server is silent. */
 static uint32_t look_up(struct lk_esp_node *n, const char *host)
 {
 	ip4_addr_t literal;
@@ -154,7 +160,8 @@ static uint32_t look_up(struct lk_esp_node *n, const char *host)
 		if (tcpip_callback(ask, n) != ERR_OK)
 			atomic_store(&n->asking, false);
 	}
-	/* It may be there already: lwIP has a cache. It is used once, so the next socket asks again. The chip has no atomic exchange. */
+	/* It may be there already: lwIP has a cache. It is used once, so the next socket asks again.
+	 * The chip has no atomic exchange. */
 	uint32_t address = atomic_load(&n->answered);
 	if (address != 0)
 		atomic_store(&n->answered, 0);

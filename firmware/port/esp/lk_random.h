@@ -1,7 +1,7 @@
 /*
- * Random bytes fit for keys. The chip's generator is noise only while the radio runs, and raw even then. So
- * all goes through SHA-256, from a pool that begins with a seed in flash. The seed is replaced before the pool
- * is used: two boots never begin with the same pool.
+ * Random bytes fit for keys. The chip's generator is noise only while the radio runs, and raw even
+ * then. So all goes through SHA-256, from a pool that begins with a seed in flash. The seed is
+ * replaced before the pool is used: two boots never begin with the same pool.
  */
 #ifndef LK_RANDOM_H
 #define LK_RANDOM_H

@@ -16,7 +16,8 @@ enum { KEY_MAX = 15, PATH = 4 + 16 + KEY_MAX };
 
 static const char *const boot_words[] = {"power", "reset", "watchdog", "wake"}; /* by enum lk_boot */
 
-/* Makes kv/KEY, or kv/NODE-KEY, of a key that holds nothing but small letters, digits, '-' and '_'. */
+/* Makes kv/KEY, or kv/NODE-KEY, of a key that holds nothing but small letters, digits, '-' and
+ * '_'. */
 static int key_path(const char *node, const char *key, char path[static PATH])
 {
 	size_t n = strlen(key);

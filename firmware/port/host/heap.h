@@ -9,7 +9,8 @@ struct lk_host_heap {
 	unsigned long allocs; /* so far */
 };
 struct lk_host_heap lk_host_heap(void);
-/* An allocation that would bring the bytes asked for above limit fails; 0: no limit but the memory. */
+/* An allocation that would bring the bytes asked for above limit fails; 0: no limit but the
+ * memory. */
 void lk_host_heap_limit(size_t limit);
 
 #endif

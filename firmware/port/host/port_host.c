@@ -52,7 +52,8 @@ static uint64_t monotonic(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* say prints one line of the board, which never begins in the middle of one of the console's. Called with mu held. */
+/* say prints one line of the board, which never begins in the middle of one of the console's.
+ * Called with mu held. */
 __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 {
 	va_list args;
@@ -197,7 +198,8 @@ static void ask(enum lk_world_ask what)
 	}
 }
 
-/* read_stdin takes one byte, so that the world and the console are told in the order of the lines. */
+/* read_stdin takes one byte, so that the world and the console are told in the order of the
+ * lines. */
 static void read_stdin(void)
 {
 	uint8_t c;
@@ -390,12 +392,32 @@ int lk_host_start(struct lk_port *port, const char *boot, bool show_led)
 	}
 	pthread_detach(thread);
 	*port = (struct lk_port){
-		.now = port_now, .random = port_random, .boot = port_boot, .net_join = port_net_join, .net_ready = port_net_ready,
-		.udp_open = port_udp_open, .udp_send = port_udp_send, .udp_recv = port_udp_recv, .udp_wait = port_udp_wait,
-		.kv_get = port_kv_get, .kv_set = port_kv_set, .rtc_get = lk_host_rtc_get, .rtc_set = lk_host_rtc_set, .spi = port_spi,
-		.chip_reset = port_chip_reset, .input = port_input, .output = port_output, .led = port_led, .voltage = port_voltage,
-		.rssi = port_rssi, .feed = port_feed, .restart = port_restart, .sleep = port_sleep, .console_read = port_console_read,
-		.print = port_print, .log = port_log,
+		.now = port_now,
+		.random = port_random,
+		.boot = port_boot,
+		.net_join = port_net_join,
+		.net_ready = port_net_ready,
+		.udp_open = port_udp_open,
+		.udp_send = port_udp_send,
+		.udp_recv = port_udp_recv,
+		.udp_wait = port_udp_wait,
+		.kv_get = port_kv_get,
+		.kv_set = port_kv_set,
+		.rtc_get = lk_host_rtc_get,
+		.rtc_set = lk_host_rtc_set,
+		.spi = port_spi,
+		.chip_reset = port_chip_reset,
+		.input = port_input,
+		.output = port_output,
+		.led = port_led,
+		.voltage = port_voltage,
+		.rssi = port_rssi,
+		.feed = port_feed,
+		.restart = port_restart,
+		.sleep = port_sleep,
+		.console_read = port_console_read,
+		.print = port_print,
+		.log = port_log,
 	};
 	lk_host_add_node(port, "");
 	return 0;

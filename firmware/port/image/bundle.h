@@ -1,4 +1,5 @@
-/* The key that is built into an image, by -include FILE of `latchkey device add --format c-header`. */
+/* The key that is built into an image, by -include FILE of `latchkey device add --format
+ * c-header`. */
 #ifndef LK_BUNDLE_H
 #define LK_BUNDLE_H
 

@@ -5,4 +5,5 @@
 
 static struct lk_battery_reader reader;
 
-const struct lk_part lk_image[] = {{&reader.reader.unit, &lk_role_battery_reader, LK_SEED}, {NULL, NULL, NULL}};
+const struct lk_part lk_image[] = {
+	{&reader.reader.unit, &lk_role_battery_reader, LK_SEED}, {NULL, NULL, NULL}};

@@ -1,4 +1,5 @@
-/* The image of a board that is reader and lock: to the gateway two devices, each with a key of its own. */
+/* The image of a board that is reader and lock: to the gateway two devices, each with a key of its
+ * own. */
 #include "app.h"
 #include "lock.h"
 #include "reader.h"

@@ -42,9 +42,10 @@ int rt_file_write(const char *name, int how, const void *b, size_t n)
 }
 
 /*
- * A key is a file of that name in the folder kv, empty or missing if there is no such key. Semihosting cannot rename, so a value is first
- * written with a checksum to a second file, KEY.new, then to KEY; then KEY.new is emptied. A process killed in between leaves a KEY.new
- * that is whole, and counts, or one that is not, and does not.
+ * A key is a file of that name in the folder kv, empty or missing if there is no such key.
+ * Semihosting cannot rename, so a value is first written with a checksum to a second file, KEY.new,
+ * then to KEY; then KEY.new is emptied. A process killed in between leaves a KEY.new that is whole,
+ * and counts, or one that is not, and does not.
  */
 struct names {
 	char key[3 + NODE_MAX + 1 + KEY_MAX + 1];     /* the folder, the node and '-' */

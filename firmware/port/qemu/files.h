@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What goes through semihosting: within one page of 4 KiB, so that a datagram stays one. Each function here makes use of it. */
+/* What goes through semihosting: within one page of 4 KiB, so that a datagram stays one. Each
+ * function here makes use of it. */
 extern uint8_t rt_page[2048];
 
 /* flags are those of simcall.h. The descriptor, or below 0. */

@@ -1,4 +1,5 @@
-/* First fit over blocks in the order of their addresses, neighbours that are free joined: small, and the same on every run. */
+/* First fit over blocks in the order of their addresses, neighbours that are free joined: small,
+ * and the same on every run. */
 #include <string.h>
 #include "port.h"
 #include "rt.h"

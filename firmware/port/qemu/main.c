@@ -1,7 +1,8 @@
 /*
  * A node in QEMU: its arguments, and why it boots.
  *
- * Arguments, in any order (QEMU: -semihosting-config enable=on,arg=NAME,arg=…; the first is the program's name):
+ * Arguments, in any order (QEMU: -semihosting-config enable=on,arg=NAME,arg=…; the first is the
+ * program's name):
  *	clock=FD     a timerfd that expires each millisecond. Without it the clock is /proc/uptime, which goes in steps of 10 ms: enough to
  *	             play with, but the age in a scan is then off by as much, and a gateway may rightly call it stale at first
  *	sockets=N    there are N sockets from fd 3 on, instead of 4
@@ -52,7 +53,8 @@ static bool boot_word(struct lk_qemu_options *o, const char *s)
 	return false;
 }
 
-/* How the process before this one ended, which is how the node boots, unless an argument says otherwise; the next one is told anew. */
+/* How the process before this one ended, which is how the node boots, unless an argument says
+ * otherwise; the next one is told anew. */
 static void boot_file(struct lk_qemu_options *o)
 {
 	int n = rt_file_read("boot");

@@ -24,8 +24,8 @@ static struct {
 
 void nodes_init(int n) { sockets.count = n > MOST_SOCKETS ? MOST_SOCKETS : n; }
 
-/* Takes the next socket that nobody has, emptied of what came for whoever had it before, in place of fd
- * (below 0: none). Its descriptor, or LK_EIO. */
+/* Takes the next socket that nobody has, emptied of what came for whoever had it before, in place
+ * of fd (below 0: none). Its descriptor, or LK_EIO. */
 static int next_socket(int fd)
 {
 	int i = 0;
@@ -96,8 +96,8 @@ static int udp_open(void *own, const char *host, uint16_t port)
 	return rt_count_run_with(n->udp < 0 ? n->udp : 0);
 }
 
-/* The first try may only bring the news that nobody took the datagram before. Where nobody listens, one is
- * lost, as on the air. */
+/* The first try may only bring the news that nobody took the datagram before. Where nobody listens,
+ * one is lost, as on the air. */
 static int udp_send(void *own, const uint8_t *b, size_t n)
 {
 	int fd = ((const struct node *)own)->udp;

@@ -1,6 +1,6 @@
 /*
- * What each node on the board has for itself: its socket, its flash and its log. Whoever started QEMU left
- * sockets open; a node takes the next one each time it opens one.
+ * What each node on the board has for itself: its socket, its flash and its log. Whoever started
+ * QEMU left sockets open; a node takes the next one each time it opens one.
  */
 #ifndef LK_NODES_H
 #define LK_NODES_H
@@ -10,8 +10,8 @@
 /* There are that many sockets, from descriptor 3 on. */
 void nodes_init(int sockets);
 
-/* Makes port that of one more node: the first, or of that name, with flash in kv/NAME-KEY, and NAME before
- * each line of its log. Only LK_MOST_NODES are there. */
+/* Makes port that of one more node: the first, or of that name, with flash in kv/NAME-KEY, and NAME
+ * before each line of its log. Only LK_MOST_NODES are there. */
 void nodes_add(struct lk_port *port, const char *name);
 
 /* Waits for ms, or until a socket can be read; while none is open, stdin. True if one can. */

@@ -1,8 +1,9 @@
 /*
- * A board that is not there: a node's image for the ESP8266's core, run in QEMU, with the world of port/world at stdin and stdout. What is
- * real is the instruction set, the memory map, the heap, the stack, the timer and its interrupt. What is not: WiFi (always there), flash
- * (files), the card reader's chip (a model, behind spi), deep sleep and restart (the process exits, and whoever started it starts it
- * again), and time while the node computes, which goes by instructions.
+ * A board that is not there: a node's image for the ESP8266's core, run in QEMU, with the world of
+ * port/world at stdin and stdout. What is real is the instruction set, the memory map, the heap,
+ * the stack, the timer and its interrupt. What is not: WiFi (always there), flash (files), the card
+ * reader's chip (a model, behind spi), deep sleep and restart (the process exits, and whoever
+ * started it starts it again), and time while the node computes, which goes by instructions.
  */
 #include "port_qemu.h"
 
@@ -14,7 +15,8 @@
 #include "simcall.h"
 #include "world.h"
 
-/* Stdin is looked at this often while the node waits for a datagram, since QEMU can wait for one descriptor only. */
+/* Stdin is looked at this often while the node waits for a datagram, since QEMU can wait for one
+ * descriptor only. */
 enum { SLICE_MS = 10 };
 
 static struct {
@@ -48,7 +50,8 @@ static uint32_t clock_ms(void)
 
 	if (board.clock >= 0) {
 		if (sim_wait(board.clock, 0) > 0 && sim_read(board.clock, rt_page, 8) == 8) {
-			board.ticks += rt_page[0] | (uint32_t)rt_page[1] << 8 | (uint32_t)rt_page[2] << 16 | (uint32_t)rt_page[3] << 24;
+			board.ticks += rt_page[0] | (uint32_t)rt_page[1] << 8 | (uint32_t)rt_page[2] << 16 |
+			               (uint32_t)rt_page[3] << 24;
 		}
 		return board.ticks;
 	}
@@ -57,7 +60,9 @@ static uint32_t clock_ms(void)
 	while (i < n && rt_page[i] != '.') {
 		s = s * 10 + (rt_page[i++] - (uint32_t)'0');
 	}
-	return i + 2 < n ? s * 1000 + (rt_page[i + 1] - (uint32_t)'0') * 100 + (rt_page[i + 2] - (uint32_t)'0') * 10 : s * 1000;
+	return i + 2 < n
+	           ? s * 1000 + (rt_page[i + 1] - (uint32_t)'0') * 100 + (rt_page[i + 2] - (uint32_t)'0') * 10
+	           : s * 1000;
 }
 
 /* The rest is called by the loop with the interrupt masked, or by the interrupt. */
@@ -89,7 +94,8 @@ static void faulted(void)
 	rt_file_write("boot", SIM_TRUNC, "watchdog", 8);
 }
 
-/* The loop's own from here. Each function of the port stops the count, and runs it again at its end. */
+/* The loop's own from here. Each function of the port stops the count, and runs it again at its
+ * end. */
 
 
 static void stat(void)
@@ -232,7 +238,8 @@ static void port_udp_wait(void *ctx, uint32_t ms)
 		uint32_t slice = ms - gone < SLICE_MS ? ms - gone : SLICE_MS;
 
 		look();
-		/* Both: slices last longer than asked on a busy machine, and the clock may go in steps of 10 ms. */
+		/* Both: slices last longer than asked on a busy machine, and the clock may go in steps of
+		 * 10 ms. */
 		if (lk_world_console_pending(&board.world) || slice == 0 || clock_ms() - start >= ms + 10) {
 			break;
 		}

@@ -11,7 +11,8 @@ struct lk_qemu_options {
 	bool verbose;
 };
 
-/* Starts the board: its timer and its count of instructions run from here on. port is for the first node. */
+/* Starts the board: its timer and its count of instructions run from here on. port is for the first
+ * node. */
 void lk_qemu_start(struct lk_port *port, const struct lk_qemu_options *o);
 
 #endif

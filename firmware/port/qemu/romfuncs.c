@@ -1,6 +1,6 @@
 /*
- * The integer helpers that gcc calls and that the ESP8266 has in its mask ROM, which is why Debian's libgcc for lx106 leaves them out.
- * What they cost is near the chip's, not the same.
+ * The integer helpers that gcc calls and that the ESP8266 has in its mask ROM, which is why
+ * Debian's libgcc for lx106 leaves them out. What they cost is near the chip's, not the same.
  */
 #include <stdint.h>
 
@@ -116,7 +116,8 @@ uint64_t __umoddi3(uint64_t a, uint64_t b)
 
 int64_t __divdi3(int64_t a, int64_t b)
 {
-	uint64_t rest, q = divide64(a < 0 ? -(uint64_t)a : (uint64_t)a, b < 0 ? -(uint64_t)b : (uint64_t)b, &rest);
+	uint64_t x = a < 0 ? -(uint64_t)a : (uint64_t)a, y = b < 0 ? -(uint64_t)b : (uint64_t)b;
+	uint64_t rest, q = divide64(x, y, &rest);
 
 	return (int64_t)((a ^ b) < 0 ? -q : q);
 }

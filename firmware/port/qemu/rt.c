@@ -3,16 +3,19 @@
 #include "simcall.h"
 
 /*
- * CCOUNT runs at 40 MHz of QEMU's virtual time and an instruction takes 32 ns of it (-icount shift=5), so CCOUNT is floor(n * 32 / 25)
- * after n instructions: no two n have the same, and n = ceil(CCOUNT * 25 / 32) gets it back without loss, whatever was waited between.
+ * CCOUNT runs at 40 MHz of QEMU's virtual time and an instruction takes 32 ns of it (-icount
+ * shift=5), so CCOUNT is floor(n * 32 / 25) after n instructions: no two n have the same, and n =
+ * ceil(CCOUNT * 25 / 32) gets it back without loss, whatever was waited between.
  */
 enum { CYCLES_PER_MS = 40000, TIMER_INTERRUPT = 1 << 6 };
 
-/* What start.S takes outside its two reads of CCOUNT: 4 before the first, the second itself, 5 after it. */
+/* What start.S takes outside its two reads of CCOUNT: 4 before the first, the second itself, 5
+ * after it. */
 enum { INTERRUPT_COST = 10 };
 
 static struct {
-	uint64_t cycles; /* CCOUNT, extended at each look: it wraps after 107 s, and the timer looks each second */
+	/* CCOUNT, extended at each look: it wraps after 107 s, and the timer looks each second */
+	uint64_t cycles;
 	uint64_t done;   /* instructions until the count last stood */
 	uint32_t ran_at; /* CCOUNT when it began to run */
 	uint32_t nowhere;
@@ -90,7 +93,8 @@ static void arm(void)
 	if (rt.watchdog != 0 && rt.watchdog < next) {
 		next = rt.watchdog;
 	}
-	/* CCOMPARE acts when CCOUNT reaches it: one that has passed already would act after a whole turn. */
+	/* CCOMPARE acts when CCOUNT reaches it: one that has passed already would act after a whole
+	 * turn. */
 	if (next < now + 1000) {
 		next = now + 1000;
 	}
@@ -183,7 +187,8 @@ static void number(struct rt_line *l, uint64_t v)
 	for (; v > UINT32_MAX; v /= 10) {
 		digits[--i] = (char)('0' + v % 10);
 	}
-	/* This core divides 32 bits in a tenth of the time, and a line in the interrupt should not take long. */
+	/* This core divides 32 bits in a tenth of the time, and a line in the interrupt should not take
+	 * long. */
 	for (uint32_t w = (uint32_t)v; i == sizeof digits - 1 || w != 0; w /= 10) {
 		digits[--i] = (char)('0' + w % 10);
 	}

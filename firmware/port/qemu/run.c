@@ -1,7 +1,9 @@
 /*
- * run ELF [HOST PORT [ARG...]]: starts an image in QEMU, in the current directory, with what it needs from whoever starts it: four UDP
- * sockets to HOST:PORT as fds 3…6, a clock that ticks each millisecond as fd 7, the folder kv. With "self" for HOST each socket gets back
- * what it sends; without HOST and PORT the sockets are the caller's, who left them open there. ARGs are those of port_qemu.c.
+ * run ELF [HOST PORT [ARG...]]: starts an image in QEMU, in the current directory, with what it
+ * needs from whoever starts it: four UDP sockets to HOST:PORT as fds 3…6, a clock that ticks each
+ * millisecond as fd 7, the folder kv. With "self" for HOST each socket gets back what it sends;
+ * without HOST and PORT the sockets are the caller's, who left them open there. ARGs are those of
+ * port_qemu.c.
  */
 #define _GNU_SOURCE
 #include <netdb.h>
@@ -35,8 +37,8 @@ static int to_self(void)
 	socklen_t n = sizeof a;
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(struct sockaddr_storage)) != 0 || getsockname(fd, (struct sockaddr *)&a, &n) != 0 ||
-	    connect(fd, (struct sockaddr *)&a, n) != 0) {
+	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(struct sockaddr_storage)) != 0 ||
+		getsockname(fd, (struct sockaddr *)&a, &n) != 0 || connect(fd, (struct sockaddr *)&a, n) != 0) {
 		fail("socket to itself");
 	}
 	return fd;
@@ -62,8 +64,9 @@ static int to(const char *host, const char *port)
 int main(int argc, char **argv)
 {
 	static char config[512];
-	char *qemu[] = {"qemu-system-xtensa", "-M", "sim", "-cpu", "lx106", "-m", "4M", "-display", "none", "-serial", "none", "-monitor", "none",
-		"-icount", "shift=5,align=off,sleep=off", "-semihosting-config", config, "-kernel", argv[1], NULL};
+	char *qemu[] = {"qemu-system-xtensa", "-M", "sim", "-cpu", "lx106", "-m", "4M", "-display", "none",
+		"-serial", "none", "-monitor", "none", "-icount", "shift=5,align=off,sleep=off",
+		"-semihosting-config", config, "-kernel", argv[1], NULL};
 	struct itimerspec each = {{0, 1000000}, {0, 1000000}};
 	int used;
 
@@ -81,7 +84,8 @@ int main(int argc, char **argv)
 	if (mkdir("kv", 0700) != 0 && access("kv", W_OK) != 0) {
 		fail("kv");
 	}
-	used = snprintf(config, sizeof config, "enable=on,target=native,arg=node,arg=clock=%d,arg=sockets=%d", CLOCK, SOCKETS);
+	used = snprintf(config, sizeof config, "enable=on,target=native,arg=node,arg=clock=%d,arg=sockets=%d",
+		CLOCK, SOCKETS);
 	for (int i = 4; i < argc; i++) {
 		used += snprintf(config + used, sizeof config - (size_t)used, ",arg=%.32s", argv[i]);
 	}

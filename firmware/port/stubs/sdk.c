@@ -105,7 +105,10 @@ esp_err_t pwm_init(uint32_t period, uint32_t *duties, uint8_t n, const uint32_t 
 {
 	return period == 1000 && *duties < 1000 && n == 1 && *pin == OUTPUT ? ESP_OK : -1;
 }
-esp_err_t pwm_set_duty(uint8_t channel, uint32_t duty) { return channel == 0 && duty > 0 && duty < 1000 ? ESP_OK : -1; }
+esp_err_t pwm_set_duty(uint8_t channel, uint32_t duty)
+{
+	return channel == 0 && duty > 0 && duty < 1000 ? ESP_OK : -1;
+}
 esp_err_t pwm_set_phase(uint8_t channel, float phase)
 {
 	(void)channel, (void)phase;
@@ -122,7 +125,10 @@ esp_err_t pwm_stop(uint32_t mask)
 	sdk.pwm = false;
 	return ESP_OK;
 }
-esp_err_t spi_init(spi_host_t host, spi_config_t *c) { return host == HSPI_HOST && !c->interface.cs_en ? ESP_OK : -1; }
+esp_err_t spi_init(spi_host_t host, spi_config_t *c)
+{
+	return host == HSPI_HOST && !c->interface.cs_en ? ESP_OK : -1;
+}
 /* The other end answers each byte with its complement. */
 esp_err_t spi_trans(spi_host_t host, spi_trans_t *t)
 {
@@ -172,10 +178,22 @@ static esp_err_t get(const char *key, void *out, size_t *n, bool text)
 	memcpy(out, sdk.flash[i].value, *n);
 	return ESP_OK;
 }
-esp_err_t nvs_set_str(nvs_handle h, const char *key, const char *value) { return (void)h, put(key, value, strlen(value) + 1, true); }
-esp_err_t nvs_set_blob(nvs_handle h, const char *key, const void *value, size_t n) { return (void)h, put(key, value, n, false); }
-esp_err_t nvs_get_str(nvs_handle h, const char *key, char *out, size_t *n) { return (void)h, get(key, out, n, true); }
-esp_err_t nvs_get_blob(nvs_handle h, const char *key, void *out, size_t *n) { return (void)h, get(key, out, n, false); }
+esp_err_t nvs_set_str(nvs_handle h, const char *key, const char *value)
+{
+	return (void)h, put(key, value, strlen(value) + 1, true);
+}
+esp_err_t nvs_set_blob(nvs_handle h, const char *key, const void *value, size_t n)
+{
+	return (void)h, put(key, value, n, false);
+}
+esp_err_t nvs_get_str(nvs_handle h, const char *key, char *out, size_t *n)
+{
+	return (void)h, get(key, out, n, true);
+}
+esp_err_t nvs_get_blob(nvs_handle h, const char *key, void *out, size_t *n)
+{
+	return (void)h, get(key, out, n, false);
+}
 esp_err_t nvs_erase_key(nvs_handle h, const char *key)
 {
 	(void)h;
@@ -226,7 +244,8 @@ int ip4addr_aton(const char *cp, ip4_addr_t *a)
 	a->addr = 0x0100007f;
 	return strcmp(cp, "127.0.0.1") == 0;
 }
-err_t dns_gethostbyname_addrtype(const char *name, ip_addr_t *a, dns_found_callback found, void *arg, uint8_t type)
+err_t dns_gethostbyname_addrtype(
+	const char *name, ip_addr_t *a, dns_found_callback found, void *arg, uint8_t type)
 {
 	(void)name, (void)type;
 	a->addr = 0x0200007f;

@@ -1,4 +1,5 @@
-/* The ESP8266's port with an SDK played by sdk.c: what it asks of the SDK, and when. It says nothing about a real chip. */
+/* The ESP8266's port with an SDK played by sdk.c: what it asks of the SDK, and when. It says
+ * nothing about a real chip. */
 #include "check.h"
 #include "err.h"
 #include "esp8266/gpio_struct.h"
@@ -109,7 +110,8 @@ static void test_random(const struct lk_port *p)
 	CHECK_EQ(p->kv_get(p->own, "seed", after, sizeof after), 32);
 	CHECK(memcmp(before, after, 32) != 0);
 	CHECK_EQ(p->random(p->ctx, b, sizeof b), 0);
-	CHECK(memcmp(a, b, 32) != 0 && memcmp(a, a + 32, 16) != 0); /* even from a generator that always says the same */
+	/* even from a generator that always says the same */
+	CHECK(memcmp(a, b, 32) != 0 && memcmp(a, a + 32, 16) != 0);
 }
 
 static void test_wifi(const struct lk_port *p)

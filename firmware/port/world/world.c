@@ -102,8 +102,8 @@ static bool chip(struct lk_world *w, const char *how)
 	static const struct {
 		const char *word;
 		int how;
-	} words[] = {{"ok", MFRC522_MODEL_OK}, {"deaf", MFRC522_MODEL_DEAF}, {"dead", MFRC522_MODEL_DEAD}, {"ones", MFRC522_MODEL_ONES},
-		{"stuck", MFRC522_MODEL_STUCK}, {"mute", MFRC522_MODEL_MUTE}};
+	} words[] = {{"ok", MFRC522_MODEL_OK}, {"deaf", MFRC522_MODEL_DEAF}, {"dead", MFRC522_MODEL_DEAD},
+		{"ones", MFRC522_MODEL_ONES}, {"stuck", MFRC522_MODEL_STUCK}, {"mute", MFRC522_MODEL_MUTE}};
 
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
 		if (strcmp(how, words[i].word) == 0) {
@@ -120,7 +120,8 @@ static enum lk_world_ask obey(struct lk_world *w, const char *verb, const char *
 	static const struct {
 		const char *verb;
 		enum lk_world_ask ask;
-	} asks[] = {{"hang", LK_WORLD_HANG}, {"rebind", LK_WORLD_REBIND}, {"unaligned", LK_WORLD_UNALIGNED}, {"stat", LK_WORLD_STAT}};
+	} asks[] = {{"hang", LK_WORLD_HANG}, {"rebind", LK_WORLD_REBIND}, {"unaligned", LK_WORLD_UNALIGNED},
+		{"stat", LK_WORLD_STAT}};
 	static const char *const inputs[] = {"button", "contact", "tamper"};
 	int64_t v;
 

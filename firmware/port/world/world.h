@@ -1,9 +1,10 @@
 /*
- * The world of a simulated node, the same on the host and in QEMU: lines at stdin say what lies on the reader, which buttons are
- * pressed and what goes wrong. Only simulated boards and tests use it.
+ * The world of a simulated node, the same on the host and in QEMU: lines at stdin say what lies on
+ * the reader, which buttons are pressed and what goes wrong. Only simulated boards and tests use
+ * it.
  *
- * A line that starts with '!' is the world's, at most LK_WORLD_LINE characters; every other line goes, with its newline, to the
- * node's serial console.
+ * A line that starts with '!' is the world's, at most LK_WORLD_LINE characters; every other line
+ * goes, with its newline, to the node's serial console.
  *
  *	!card HEX      a card with that UID (4, 7 or 10 bytes) lies on the reader;  !card  takes it away
  *	!button 0|1    !contact 0|1    !tamper 0|1    !voltage MV    !rssi DBM
@@ -53,12 +54,13 @@ size_t lk_world_room(const struct lk_world *w);
 /* One byte of stdin. */
 enum lk_world_ask lk_world_feed(struct lk_world *w, uint8_t c);
 
-/* The next byte of the serial console, or -1; pending tells whether there is one, which ends a wait. */
+/* The next byte of the serial console, or -1; pending tells whether there is one, which ends a
+ * wait. */
 int lk_world_console_read(struct lk_world *w);
 bool lk_world_console_pending(const struct lk_world *w);
 
-/* Takes note of a call of port.output, or of the board's own timer (0, 0): true if stdout should have a line of it, which is the first
- * call, each pulse and each change. */
+/* Takes note of a call of port.output, or of the board's own timer (0, 0): true if stdout should
+ * have a line of it, which is the first call, each pulse and each change. */
 bool lk_world_output(struct lk_world *w, uint8_t level, uint32_t ms);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The port's own proof, without a node and without a gateway: each letter at the console is one of these checks, and smoke.sh says what
- * must come out.
+ * The port's own proof, without a node and without a gateway: each letter at the console is one of
+ * these checks, and smoke.sh says what must come out.
  */
 #include <string.h>
 #include "app.h"
@@ -13,7 +13,8 @@ static void say(struct lk_app *a, const char *text, uint32_t n)
 	a->port->log(a->port->own, text, n);
 }
 
-/* How many instructions registers(n) takes, with an interrupt after a ms or without; late moves it along the loop. */
+/* How many instructions registers(n) takes, with an interrupt after a ms or without; late moves it
+ * along the loop. */
 static uint32_t cost(struct lk_app *a, uint32_t n, uint32_t ms, uint32_t late, uint32_t out[16])
 {
 	uint64_t before;
@@ -170,7 +171,8 @@ static void stack(struct lk_app *a)
 
 static void arithmetic(struct lk_app *a)
 {
-	static const uint32_t v[] = {0, 1, 2, 3, 7, 10, 255, 256, 65535, 65536, 0x7FFFFFFF, 0x80000000, 0x80000001, 0xFFFFFFFE, 0xFFFFFFFF};
+	static const uint32_t v[] = {0, 1, 2, 3, 7, 10, 255, 256, 65535, 65536, 0x7FFFFFFF, 0x80000000,
+		0x80000001, 0xFFFFFFFE, 0xFFFFFFFF};
 	uint32_t wrong = 0;
 
 	for (uint32_t i = 0; i < sizeof v / sizeof *v; i++) {

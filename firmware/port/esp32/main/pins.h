@@ -1,8 +1,8 @@
 /*
- * Which pin of an ESP32 DevKit does what, for each wiring. The output is the same pin in every image and low
- * where a role has none, so a wrong image keeps the door shut. GPIO27 floats until the program starts and is
- * no strap; 0, 2, 5, 12 and 15 are straps, 1 and 3 the serial line, 6 to 11 the flash's, 34 to 39 have no
- * pull-ups and no outputs.
+ * Which pin of an ESP32 DevKit does what, for each wiring. The output is the same pin in every
+ * image and low where a role has none, so a wrong image keeps the door shut. GPIO27 floats until
+ * the program starts and is no strap; 0, 2, 5, 12 and 15 are straps, 1 and 3 the serial line, 6 to
+ * 11 the flash's, 34 to 39 have no pull-ups and no outputs.
  */
 #ifndef LK_PINS_H
 #define LK_PINS_H
@@ -21,18 +21,18 @@
 
 #define LK_PIN_OUTPUT GPIO_NUM_27 /* 10 kΩ to ground. High: the relay pulls, the lamp burns */
 
-#define LK_COMMON \
-	.led = GPIO_NUM_2, .led_high = true, /* the module's own light. High: lit */ \
-	.tamper = LK_TAMPER ? GPIO_NUM_25 : GPIO_NUM_NC /* to ground while the case is shut */
+/* The module's own light: high is lit. At the case, to ground while it is shut. */
+#define LK_COMMON .led = GPIO_NUM_2, .led_high = true, .tamper = LK_TAMPER ? GPIO_NUM_25 : GPIO_NUM_NC
 
-/* The bus is SPI3's own pins, which need no detour through the pin matrix. */
+/* The bus is SPI3's own pins, which need no detour through the pin matrix. The reset has 10 kΩ to ground:
+ * the chip stays off until we want it, and while we sleep. */
 #define LK_CHIP \
 	.clock = GPIO_NUM_18, .miso = GPIO_NUM_19, .mosi = GPIO_NUM_23, .chip_select = GPIO_NUM_21, \
-	.chip_reset = GPIO_NUM_22 /* 10 kΩ to ground: the chip stays off until we want it, and while we sleep */
+	.chip_reset = GPIO_NUM_22
 
-#define LK_DOOR \
-	.button = GPIO_NUM_32, /* to ground when pressed: a switch's, or a lock's exit button */ \
-	.contact = GPIO_NUM_26 /* to ground while the door is shut, so a cut wire reads as open */
+/* The button is a switch's, or a lock's exit button: to ground when pressed. The contact is to ground while
+ * the door is shut, so a cut wire reads as open. */
+#define LK_DOOR .button = GPIO_NUM_32, .contact = GPIO_NUM_26
 
 static const struct lk_esp_pins reader_pins = {
 	LK_COMMON, LK_CHIP,

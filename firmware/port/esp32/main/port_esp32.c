@@ -141,7 +141,8 @@ static void set_up_chip(struct board *b)
 	device.clock_speed_hz = 4000000; /* the chip takes 10 MHz, a hand's length of wire does not */
 	device.spics_io_num = pins->chip_select;
 	device.queue_size = 1;
-	if (spi_bus_initialize(SPI3_HOST, &bus, SPI_DMA_DISABLED) != ESP_OK || spi_bus_add_device(SPI3_HOST, &device, &b->chip) != ESP_OK)
+	if (spi_bus_initialize(SPI3_HOST, &bus, SPI_DMA_DISABLED) != ESP_OK ||
+		spi_bus_add_device(SPI3_HOST, &device, &b->chip) != ESP_OK)
 		b->chip = NULL;
 }
 
@@ -196,7 +197,8 @@ void lk_board_init(struct lk_port *port)
 	*port = b->port;
 	set_up_chip(b);
 
-	/* A board without its timers would open a door for ever, or hang for ever: better none at all. */
+	/* A board without its timers would open a door for ever, or hang for ever: better none at
+	 * all. */
 	const esp_timer_create_args_t pulse = {
 		.callback = on_pulse_end, .arg = b, .dispatch_method = ESP_TIMER_TASK, .name = "pulse"};
 	if (esp_timer_create(&pulse, &b->pulse) != ESP_OK || esp_task_wdt_add(NULL) != ESP_OK)

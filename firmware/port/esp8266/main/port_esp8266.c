@@ -1,4 +1,5 @@
-/* An ESP8266 board, as NodeMCU or D1 mini: the output with its timer, the card reader, the watchdog, the power. */
+/* An ESP8266 board, as NodeMCU or D1 mini: the output with its timer, the card reader, the
+ * watchdog, the power. */
 #include <stdbool.h> /* driver/hw_timer.h needs it */
 #include <stdlib.h>
 #include <string.h>
@@ -40,8 +41,9 @@ struct board {
 
 /* ---- output, its timer and the watchdog ---- */
 
-/* The pin low, and after that not driven at all: PWM writes its level, but cannot drive it then, and the resistor at the pin holds it low.
- * Words of the peripheral, because what is in flash must not be called from an interrupt while flash is written. */
+/* The pin low, and after that not driven at all: PWM writes its level, but cannot drive it then,
+ * and the resistor at the pin holds it low. Words of the peripheral, because what is in flash must
+ * not be called from an interrupt while flash is written. */
 static void IRAM_ATTR let_go(void)
 {
 	GPIO.out_w1tc = 1u << LK_PIN_OUTPUT;
@@ -65,8 +67,9 @@ static void IRAM_ATTR on_tick(void *arg)
 		let_go();
 }
 
-/* An interrupt cannot restart the board; this is in a task above the loop's. abort is how the SDK restarts after a crash, and it is what
- * esp_reset_reason tells next time. Should even this task hang, the chip's own watchdog restarts it. */
+/* An interrupt cannot restart the board; this is in a task above the loop's. abort is how the SDK
+ * restarts after a crash, and it is what esp_reset_reason tells next time. Should even this task
+ * hang, the chip's own watchdog restarts it. */
 static void look_after_loop(void *arg)
 {
 	const struct board *b = arg;
@@ -97,7 +100,8 @@ static bool dim(struct board *b, uint8_t level)
 	if (!b->dimming)
 		b->dimming = pwm_init(PWM_PERIOD, &duty, 1, &pin) == ESP_OK;
 	/* The driver does not initialise the phase. */
-	return b->dimming && pwm_set_duty(0, duty) == ESP_OK && pwm_set_phase(0, 0) == ESP_OK && pwm_start() == ESP_OK;
+	return b->dimming && pwm_set_duty(0, duty) == ESP_OK && pwm_set_phase(0, 0) == ESP_OK &&
+	       pwm_start() == ESP_OK;
 }
 
 static void output(void *ctx, uint8_t level, uint32_t ms)
@@ -124,8 +128,10 @@ static bool spi_set_up(void)
 	spi_config_t c;
 
 	memset(&c, 0, sizeof c);
-	c.interface.val = SPI_DEFAULT_INTERFACE; /* mode 0, and the highest bit first, whatever the names of its two bit orders say */
-	c.interface.cs_en = 0;                   /* the chip select must stay low from the address to the last byte; we do that */
+	/* mode 0, and the highest bit first, whatever the names of its two bit orders say */
+	c.interface.val = SPI_DEFAULT_INTERFACE;
+	/* the chip select must stay low from the address to the last byte; we do that */
+	c.interface.cs_en = 0;
 	c.mode = SPI_MASTER_MODE;
 	c.clk_div = SPI_4MHz_DIV; /* the chip takes 10 MHz, a hand's length of wire does not */
 	return spi_init(HSPI_HOST, &c) == ESP_OK;
@@ -146,8 +152,9 @@ static int spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
 	memset(&t, 0, sizeof t);
 	t.mosi = words;
 	t.bits.mosi = (n * 8) & 0x3ff;
-	/* Both ways at once: what comes in lands in the same sixteen words as what goes out. Asked for bits.miso, the driver would also set
-	 * usr_miso, a phase of its own after the one that sends. So we send, and collect what came meanwhile. */
+	/* Both ways at once: what comes in lands in the same sixteen words as what goes out. Asked for
+	 * bits.miso, the driver would also set usr_miso, a phase of its own after the one that sends.
+	 * So we send, and collect what came meanwhile. */
 	SPI1.user1.usr_miso_bitlen = (n * 8 - 1) & 0x1ff;
 	gpio_num_t select = (gpio_num_t)b->esp.pins->chip_select;
 	(void)gpio_set_level(select, 0);
@@ -224,7 +231,8 @@ void lk_board_init(struct lk_port *port)
 	adc_config_t adc = {.mode = ADC_READ_VDD_MODE, .clk_div = 8};
 	b->adc = adc_init(&adc) == ESP_OK;
 
-	/* A board without its timers would open a door for ever, or hang for ever: better none at all. */
+	/* A board without its timers would open a door for ever, or hang for ever: better none at
+	 * all. */
 	const esp_timer_create_args_t watch = {
 		.callback = look_after_loop, .arg = b, .dispatch_method = ESP_TIMER_TASK, .name = "watch"};
 	esp_timer_handle_t timer;
