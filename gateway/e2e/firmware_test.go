@@ -62,7 +62,7 @@ type firmware struct {
 	lines []string // guarded by mu; what it printed
 }
 
-// firmware runs a node until the test ends. role is a kind, or reader-battery.
+// firmware runs a node until the test ends. role is a kind, reader-battery, or reader-lock: its reader.
 func (s *site) firmware(m machine, role, name string, k keys.Key, addr, target string) *firmware {
 	s.t.Helper()
 	return s.firmwareIn(s.t.TempDir(), m, role, name, k, addr, target)
@@ -71,16 +71,13 @@ func (s *site) firmware(m machine, role, name string, k keys.Key, addr, target s
 // firmwareIn does so with flash that may have been used before.
 func (s *site) firmwareIn(dir string, m machine, role, name string, k keys.Key, addr, target string) *firmware {
 	s.t.Helper()
-	kind := keys.Kind(role)
-	if role == "reader-battery" {
-		kind = keys.KindReader
-	}
+	kind, _, _ := strings.Cut(role, "-")
 	emulator := m.emulator
 	if emulator != "" {
 		emulator = built(s.t, emulator)
 	}
 	f := &firmware{t: s.t, dir: dir}
-	p, err := device.StartProgram(device.ProgramConfig{Name: name, Kind: kind, Target: target, Gateway: addr, Identity: k.ID, Secret: k.Secret,
+	p, err := device.StartProgram(device.ProgramConfig{Name: name, Kind: keys.Kind(kind), Target: target, Gateway: addr, Identity: k.ID, Secret: k.Secret,
 		Dir: dir, Program: built(s.t, fmt.Sprintf(m.image, role)), Emulator: emulator, Line: func(line string) {
 			f.mu.Lock()
 			f.lines = append(f.lines, line)
