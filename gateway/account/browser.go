@@ -14,9 +14,11 @@ import (
 	"latchkey/keys"
 )
 
-// A browser in which somebody has signed in keeps a cookie that says so: "1.UNTIL.ACCOUNT.NONCE….MAC", with an account and a nonce for
-// each of those who did. It gives no right and asks for nothing less: it only leads to shares of tries that strangers cannot use up
-// (OWASP's "device cookies"). The nonce is new at each sign-in, and a share belongs to a nonce: who steals the cookie has few tries.
+// A browser in which somebody has signed in keeps a cookie that says so:
+// "1.UNTIL.ACCOUNT.NONCE….MAC", with an account and a nonce for each of those who did. It gives no
+// right and asks for nothing less: it only leads to shares of tries that strangers cannot use up
+// (OWASP's "device cookies"). The nonce is new at each sign-in, and a share belongs to a nonce: who
+// steals the cookie has few tries.
 
 const (
 	browserCookie     = "__Host-latchkey-browser"
@@ -28,7 +30,8 @@ const (
 // known is an account that has signed in in a browser, and how that browser's share is called.
 type known struct{ id, nonce string }
 
-// knownHere are the accounts of the visitor's cookie, the latest first; none if we have not signed it, or if it is over.
+// knownHere are the accounts of the visitor's cookie, the latest first; none if we have not signed
+// it, or if it is over.
 func (r *Registry) knownHere(ctx context.Context) (out []known) {
 	value := visitOf(ctx).browser
 	cut := strings.LastIndexByte(value, '.')
@@ -56,7 +59,8 @@ func (r *Registry) knows(ctx context.Context, id access.ID) string {
 	return ""
 }
 
-// knowsName is the same for the name of an account. It asks only for accounts that have signed in here.
+// knowsName is the same for the name of an account. It asks only for accounts that have signed in
+// here.
 func (r *Registry) knowsName(ctx context.Context, name string) (id access.ID, nonce string) {
 	p := r.cfg.Policy()
 	for _, k := range r.knownHere(ctx) {

@@ -11,9 +11,10 @@ import (
 	"latchkey/gateway/access"
 )
 
-// challenges are what browsers are asked to sign with a passkey. Nothing is kept of one that is asked for, so nobody makes another's void by
-// asking for many: it carries when it was made, by the clock since the start, and a MAC under a key of this start. Each account's answers
-// must be to later and later ones, so each is good once (as a one-time code is, RFC 6238, 5.2).
+// challenges are what browsers are asked to sign with a passkey. Nothing is kept of one that is
+// asked for, so nobody makes another's void by asking for many: it carries when it was made, by the
+// clock since the start, and a MAC under a key of this start. Each account's answers must be to
+// later and later ones, so each is good once (as a one-time code is, RFC 6238, 5.2).
 type challenges struct {
 	key   []byte
 	now   func() time.Time
@@ -50,7 +51,8 @@ func (c *challenges) mac(what, site string, head []byte) []byte {
 	return m.Sum(nil)
 }
 
-// read takes a challenge as the browser sends it back, if it is ours, for this, and not too old. made is when it was made.
+// read takes a challenge as the browser sends it back, if it is ours, for this, and not too old.
+// made is when it was made.
 func (c *challenges) read(what, site, text string) (challenge []byte, made time.Duration, ok bool) {
 	b, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || len(b) != challengeHead+sha256.Size || !hmac.Equal(b[challengeHead:], c.mac(what, site, b[:challengeHead])) {
@@ -61,7 +63,8 @@ func (c *challenges) read(what, site, text string) (challenge []byte, made time.
 	return b, made, age >= -time.Minute && age <= challengeFor
 }
 
-// use marks that an account has answered a challenge, and tells whether it had not answered it, or a later one, before.
+// use marks that an account has answered a challenge, and tells whether it had not answered it, or
+// a later one, before.
 func (c *challenges) use(id access.ID, made time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,7 +11,8 @@ import (
 	"latchkey/gateway/access"
 )
 
-// What can be guessed. Each has shares of its own: who types wrong passwords does not lock the second step of who knows the right one.
+// What can be guessed. Each has shares of its own: who types wrong passwords does not lock the
+// second step of who knows the right one.
 const (
 	wrongPassword = "password"
 	wrongCode     = "one-time code"
@@ -26,8 +27,8 @@ type try struct {
 // known tells whether it is of somebody who is signed in, or has signed in in this browser before.
 func (t try) isKnown() bool { return t.taken[0].kind == forBrowser || t.taken[0].kind == forSignedIn }
 
-// try takes a try for an account, which need not exist. id and nonce are the account's and the browser's for it, if it is known here. The
-// error says how long to wait.
+// try takes a try for an account, which need not exist. id and nonce are the account's and the
+// browser's for it, if it is known here. The error says how long to wait.
 func (r *Registry) try(ctx context.Context, what, name string, id access.ID, nonce string) (try, error) {
 	var sets [][]share
 	if nonce != "" {
@@ -45,8 +46,9 @@ func (r *Registry) try(ctx context.Context, what, name string, id access.ID, non
 	return try{what, name, taken}, nil
 }
 
-// strangers are the shares of a browser that has not signed in before. Those on a local network are counted apart, so that the others
-// cannot use up their tries. Codes are asked for only after the right password, so there the address alone does not count again.
+// strangers are the shares of a browser that has not signed in before. Those on a local network are
+// counted apart, so that the others cannot use up their tries. Codes are asked for only after the
+// right password, so there the address alone does not count again.
 func (v *visit) strangers(what, name string) []share {
 	address, around, side := v.from(), v.block(), "outside"
 	if v.local {
@@ -75,7 +77,8 @@ func (r *Registry) tryPassword(ctx context.Context, t try, password string) (a a
 	return a, fits, r.settle(ctx, t, fits, err)
 }
 
-// settle gives a try back that was right, or that could not be checked. Of wrong ones it makes an event where they begin to look like guessing.
+// settle gives a try back that was right, or that could not be checked. Of wrong ones it makes an
+// event where they begin to look like guessing.
 func (r *Registry) settle(ctx context.Context, t try, right bool, err error) error {
 	if right || err != nil {
 		r.tries.giveBack(t.taken)
@@ -108,7 +111,8 @@ func roughly(d time.Duration) string {
 // guessesForEvent is how many wrong passwords and codes in a row look like guessing.
 const guessesForEvent = 5
 
-// guesses counts what was wrong for a name since it was right, since the last event about it, or for a day.
+// guesses counts what was wrong for a name since it was right, since the last event about it, or
+// for a day.
 type guesses struct {
 	mu sync.Mutex
 	of map[uint64]guess // guarded by mu

@@ -17,10 +17,11 @@ import (
 	"latchkey/gateway/access"
 )
 
-// A passkey belongs to the name under which the console was called when it was made (WebAuthn's relying party id), so each name is its own
-// relying party, and a bare address is none.
+// A passkey belongs to the name under which the console was called when it was made (WebAuthn's
+// relying party id), so each name is its own relying party, and a bare address is none.
 
-// HasPasskeys tells whether passkeys can be made and used where a browser has called the website by a host.
+// HasPasskeys tells whether passkeys can be made and used where a browser has called the website by
+// a host.
 func HasPasskeys(host string) bool {
 	_, err := netip.ParseAddr(NameOf(host))
 	return err != nil
@@ -67,7 +68,8 @@ var errNoName = &Refusal{Status: http.StatusConflict, Detail: "passkeys need a n
 
 var errUnmade = &Refusal{Status: http.StatusUnprocessableEntity, Detail: "the browser made no passkey that fits here. Try again, or use one-time codes"}
 
-// AskPasskey gives a browser something to sign, for whoever it may be. The answer is for the browser's script.
+// AskPasskey gives a browser something to sign, for whoever it may be. The answer is for the
+// browser's script.
 func (r *Registry) AskPasskey(ctx context.Context) (any, error) {
 	rp, err := r.relying(ctx)
 	if err != nil {
@@ -145,7 +147,8 @@ func (r *Registry) keepPasskey(ctx context.Context, account access.Account, used
 	})
 }
 
-// AskNewPasskey tells a browser of whoever has signed in what passkey to make. The answer is for the browser's script.
+// AskNewPasskey tells a browser of whoever has signed in what passkey to make. The answer is for
+// the browser's script.
 func (r *Registry) AskNewPasskey(ctx context.Context) (any, error) {
 	rp, err := r.relying(ctx)
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	"latchkey/keys"
 )
 
-// CheckPassword returns whose password it is, if it is anybody's. An unknown name, a disabled account and a wrong password cannot
-// be told apart, also by the time it takes. It counts no tries.
+// CheckPassword returns whose password it is, if it is anybody's. An unknown name, a disabled
+// account and a wrong password cannot be told apart, also by the time it takes. It counts no tries.
 func (r *Registry) CheckPassword(ctx context.Context, name, password string) (a access.Account, fits bool, err error) {
 	a, _ = r.cfg.Policy().AccountByName(name)
 	hash := r.passwords.decoy
@@ -32,17 +32,19 @@ func (r *Registry) CheckPassword(ctx context.Context, name, password string) (a 
 	if old {
 		r.renewPassword(ctx, a, password)
 	}
-	// As it was when the check began: had it changed meanwhile, its epoch is another one, and so the session is over before it begins.
+	// As it was when the check began: had it changed meanwhile, its epoch is another one, and so
+	// the session is over before it begins.
 	return a, true, nil
 }
 
-// HashPassword returns what is kept of a new password of the account with that name. It fails with [access.ErrInvalid] where
-// that is no good password.
+// HashPassword returns what is kept of a new password of the account with that name. It fails with
+// [access.ErrInvalid] where that is no good password.
 func (r *Registry) HashPassword(ctx context.Context, name, password string) (keys.Hidden, error) {
 	return r.passwords.hash(ctx, name, password)
 }
 
-// renewPassword keeps the password of an account as passwords are kept now. If that fails, it is for the next sign-in to try.
+// renewPassword keeps the password of an account as passwords are kept now. If that fails, it is
+// for the next sign-in to try.
 func (r *Registry) renewPassword(ctx context.Context, was access.Account, password string) {
 	hash, err := r.passwords.make(ctx, password)
 	if err == nil {
@@ -98,7 +100,8 @@ func (h hasher) make(ctx context.Context, password string) (keys.Hidden, error) 
 	return keys.Hide(hash), nil
 }
 
-// fits tells whether a password is the one of a hash, and whether the hash is made as none is any more.
+// fits tells whether a password is the one of a hash, and whether the hash is made as none is any
+// more.
 func (h hasher) fits(ctx context.Context, hash, password string) (fits, old bool, err error) {
 	if err := h.room.Enter(ctx); err != nil {
 		return false, false, err
@@ -117,15 +120,16 @@ const (
 	maxPassword = 256
 )
 
-// usual are what people choose who must choose ten characters. No rule asks for capitals or digits, and no password expires.
+// usual are what people choose who must choose ten characters. No rule asks for capitals or digits,
+// and no password expires.
 var usual = []string{
 	"0123456789", "1234567890", "0987654321", "12345678910", "1q2w3e4r5t", "1q2w3e4r5t6y", "qwertyuiop", "qwertzuiop", "asdfghjkl1",
 	"password12", "password123", "password1234", "passwordpassword", "iloveyou123", "letmein123", "welcome123", "changeme123",
 	"administrator", "adminadmin", "admin12345", "latchkey123", "latchkeylatchkey",
 }
 
-// acceptable tells why something is no password for the account with that name, by NIST SP 800-63B, 3.1.1.2: length counts, and what is
-// tried first is refused. The error does not repeat it.
+// acceptable tells why something is no password for the account with that name, by NIST SP 800-63B,
+// 3.1.1.2: length counts, and what is tried first is refused. The error does not repeat it.
 func acceptable(name, password string) error {
 	low := strings.ToLower(password)
 	why := ""

@@ -5,9 +5,10 @@ import (
 	"sync"
 )
 
-// places is where passwords are checked: one at a time for strangers and one for whoever is signed in or has signed in in this browser
-// before, since each takes 19 MB and much of a small machine. So strangers, however many, keep nobody waiting who is known, and none of
-// them keeps the others waiting: of one address only so many wait at a time, and of the block around it.
+// places is where passwords are checked: one at a time for strangers and one for whoever is signed
+// in or has signed in in this browser before, since each takes 19 MB and much of a small machine.
+// So strangers, however many, keep nobody waiting who is known, and none of them keeps the others
+// waiting: of one address only so many wait at a time, and of the block around it.
 type places struct {
 	strangers, known chan struct{} // each holds one
 
@@ -27,7 +28,8 @@ func newPlaces() places {
 	return places{strangers: make(chan struct{}, 1), known: make(chan struct{}, 1), waiting: map[string]int{}}
 }
 
-// enter waits for a place, and returns what leaves it again; nil if too many wait already, or if ctx ends.
+// enter waits for a place, and returns what leaves it again; nil if too many wait already, or if
+// ctx ends.
 func (p *places) enter(ctx context.Context, known bool, address, block string) (leave func()) {
 	room, most := p.strangers, map[string]int{"": waitingStrangers, "address " + address: waitingOfAddress, "block " + block: waitingOfBlock}
 	if known {

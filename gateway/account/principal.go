@@ -1,6 +1,7 @@
-// Package account says who asks the gateway for something: somebody on its own machine, an account that has signed in at
-// the website, or a script with a token. It says what an operation may ask of them, and decides whether they meet it.
-// It neither serves requests nor knows what the operations do.
+// Package account says who asks the gateway for something: somebody on its own machine, an account
+// that has signed in at the website, or a script with a token. It says what an operation may ask of
+// them, and decides whether they meet it. It neither serves requests nor knows what the operations
+// do.
 package account
 
 import (
@@ -50,7 +51,8 @@ func (p Principal) Actor() string {
 	return "console"
 }
 
-// Freshness is how sure it is that a session is still used by whoever signed in. A greater one includes the lesser ones.
+// Freshness is how sure it is that a session is still used by whoever signed in. A greater one
+// includes the lesser ones.
 type Freshness uint8
 
 const (
@@ -69,8 +71,8 @@ func (f Freshness) String() string {
 	return "-"
 }
 
-// Need is what an operation asks of whoever calls it. The zero Need is met by a unix peer alone, so what an operation does
-// not declare is refused to everybody else.
+// Need is what an operation asks of whoever calls it. The zero Need is met by a unix peer alone, so
+// what an operation does not declare is refused to everybody else.
 type Need struct {
 	Role   access.Role  // the least role of an account; empty: no account's role is enough
 	Scope  access.Scope // that a token must have; empty: the operation is not for tokens
@@ -80,7 +82,8 @@ type Need struct {
 	Public bool         // the operation is there before somebody has signed in
 }
 
-// scopeRole is the role that an account must have for its token to use a scope: a token may never do more than who made it.
+// scopeRole is the role that an account must have for its token to use a scope: a token may never
+// do more than who made it.
 var scopeRole = map[access.Scope]access.Role{
 	access.ScopeRead:   access.RoleViewer,
 	access.ScopeLamps:  access.RoleOperator,
@@ -88,8 +91,8 @@ var scopeRole = map[access.Scope]access.Role{
 	access.ScopeManage: access.RoleAdmin,
 }
 
-// Check returns why a principal may not call an operation, and nil if it may. own tells whether the operation is about the
-// principal's own account.
+// Check returns why a principal may not call an operation, and nil if it may. own tells whether the
+// operation is about the principal's own account.
 func (n Need) Check(p Principal, own bool) *Refusal {
 	if n.Anyone && p.Kind <= Script {
 		return nil

@@ -26,15 +26,17 @@ type SignIns interface {
 type Website struct {
 	SignIns SignIns // where it is kept who has signed in; nil: nobody can
 
-	// Hosts are the names, without port, that the website answers to; *.NAME stands for all right below it. Passkeys are for
-	// these alone. Empty: every name.
+	// Hosts are the names, without port, that the website answers to; *.NAME stands for all right
+	// below it. Passkeys are for these alone. Empty: every name.
 	Hosts []string
-	// Local are the networks whose people open doors without a second step. Loopback is not among them unless it is named:
-	// behind a reverse proxy everybody comes from there.
+	// Local are the networks whose people open doors without a second step. Loopback is not among
+	// them unless it is named: behind a reverse proxy everybody comes from there.
 	Local []netip.Prefix
-	// BrowserKey signs what a browser keeps in which somebody has signed in. If it is empty there is one until the program ends.
+	// BrowserKey signs what a browser keeps in which somebody has signed in. If it is empty there
+	// is one until the program ends.
 	BrowserKey []byte
-	// Peer tells the address at the other end of the visitor's connection. nil: it is what the website says, see [Describe].
+	// Peer tells the address at the other end of the visitor's connection. nil: it is what the
+	// website says, see [Describe].
 	Peer func(*http.Request) (addr netip.AddrPort, ok bool)
 
 	Now func() time.Time // of sign-ins; that of the configuration if nil
@@ -43,7 +45,8 @@ type Website struct {
 // Config says what a registry works on. All but ClockTrusted, Log and Now are required.
 type Config struct {
 	Policy func() *access.Policy
-	// Edit changes an account in place, durably. It fails with [access.ErrNotFound] if there is none.
+	// Edit changes an account in place, durably. It fails with [access.ErrNotFound] if there is
+	// none.
 	Edit func(ctx context.Context, actor string, id access.ID, set func(*access.Account) error) error
 	// Record chains an event.
 	Record func(ctx context.Context, ev access.Event) (access.Event, error)
@@ -55,8 +58,8 @@ type Config struct {
 	Now     func() time.Time // time.Now if nil
 }
 
-// Registry checks who signs in, and knows who has. A gateway has one: it remembers what must not be tried too often, and what
-// may be used once only.
+// Registry checks who signs in, and knows who has. A gateway has one: it remembers what must not be
+// tried too often, and what may be used once only.
 type Registry struct {
 	cfg        Config
 	now        func() time.Time

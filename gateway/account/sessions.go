@@ -21,7 +21,8 @@ const (
 	seenEvery   = time.Hour // how exactly the last visit is kept: each time is a write to disk
 )
 
-// pendingFor is how long a right password waits for its second step: longer than somebody who typed wrong codes has to wait.
+// pendingFor is how long a right password waits for its second step: longer than somebody who typed
+// wrong codes has to wait.
 const pendingFor = 2 * longestWait
 
 // How long a second step, or a password given again, is fresh.
@@ -41,7 +42,8 @@ const (
 	sessionPendingAt = "pendingAt"
 )
 
-// sessionCookie is the cookie of a sign-in. A browser takes such a name only over TLS, from this host, for all of it.
+// sessionCookie is the cookie of a sign-in. A browser takes such a name only over TLS, from this
+// host, for all of it.
 const sessionCookie = "__Host-latchkey"
 
 // newSessions is not made by scs.New, which starts a goroutine that nobody ends.
@@ -58,7 +60,8 @@ func newSessions(cfg Config) *scs.SessionManager {
 	return s
 }
 
-// signIns is what scs keeps, under the hash of the cookie: who reads the store cannot make a cookie of it.
+// signIns is what scs keeps, under the hash of the cookie: who reads the store cannot make a cookie
+// of it.
 type signIns struct{ kept SignIns }
 
 func (s signIns) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
@@ -85,8 +88,9 @@ func (s signIns) Commit(token string, b []byte, expiry time.Time) error {
 
 func (s signIns) Delete(token string) error { return s.DeleteCtx(context.Background(), token) }
 
-// decodedOnce is scs's own format of sign-ins, which is slow to decode: each call of the API that a page makes reads the same one.
-// What is remembered is found by the hash of what was read, so it is never older than the store.
+// decodedOnce is scs's own format of sign-ins, which is slow to decode: each call of the API that a
+// page makes reads the same one. What is remembered is found by the hash of what was read, so it is
+// never older than the store.
 type decodedOnce struct {
 	scs.GobCodec
 
@@ -119,7 +123,8 @@ func (c *decodedOnce) Decode(b []byte) (deadline time.Time, values map[string]an
 	return d.deadline, maps.Clone(d.values), nil
 }
 
-// session is the principal of a visit's sign-in: nobody, if nobody has signed in or the sign-in is over.
+// session is the principal of a visit's sign-in: nobody, if nobody has signed in or the sign-in is
+// over.
 func (r *Registry) session(ctx context.Context) Principal {
 	a := r.signedIn(ctx)
 	if a.ID == "" {
@@ -128,8 +133,8 @@ func (r *Registry) session(ctx context.Context) Principal {
 	return Principal{Kind: Session, Account: a.ID, Name: a.Name, Role: a.Role, Fresh: r.freshness(ctx, a)}
 }
 
-// signedIn is the account of the sign-in that the context holds, zero if there is none. A sign-in is over when its account is
-// gone, disabled or in another epoch, and after a time without a visit.
+// signedIn is the account of the sign-in that the context holds, zero if there is none. A sign-in
+// is over when its account is gone, disabled or in another epoch, and after a time without a visit.
 func (r *Registry) signedIn(ctx context.Context) access.Account {
 	id := r.sessions.GetString(ctx, sessionAccount)
 	if id == "" {
@@ -142,8 +147,8 @@ func (r *Registry) signedIn(ctx context.Context) access.Account {
 	return a
 }
 
-// Recognise notes that the visitor was here, and ends a sign-in that is over. It returns the account that has signed in, zero if
-// none has, and whether the visitor is on a local network.
+// Recognise notes that the visitor was here, and ends a sign-in that is over. It returns the
+// account that has signed in, zero if none has, and whether the visitor is on a local network.
 func (r *Registry) Recognise(ctx context.Context) (a access.Account, local bool, err error) {
 	v := visitOf(ctx)
 	if v == nil || r.sessions.GetString(ctx, sessionAccount) == "" {
@@ -159,7 +164,8 @@ func (r *Registry) Recognise(ctx context.Context) (a access.Account, local bool,
 	return a, v.local, nil
 }
 
-// Pending is the account whose password a visitor gave a moment ago, and that owes a second step; zero if there is none.
+// Pending is the account whose password a visitor gave a moment ago, and that owes a second step;
+// zero if there is none.
 func (r *Registry) Pending(ctx context.Context) access.Account {
 	if visitOf(ctx) == nil {
 		return access.Account{}
@@ -175,7 +181,8 @@ func (r *Registry) Pending(ctx context.Context) access.Account {
 	return a
 }
 
-// freshness is how sure it is that it is still the person who signed in. On a local network their word is taken for it.
+// freshness is how sure it is that it is still the person who signed in. On a local network their
+// word is taken for it.
 func (r *Registry) freshness(ctx context.Context, a access.Account) Freshness {
 	has := a.SecondStep()
 	switch {
@@ -187,8 +194,9 @@ func (r *Registry) freshness(ctx context.Context, a access.Account) Freshness {
 	return Stale
 }
 
-// since is how long ago something happened that the sign-in remembers. What lies ahead by more than a clock is corrected by is
-// too long ago for anything: a machine that starts with a clock of last week makes no step fresh.
+// since is how long ago something happened that the sign-in remembers. What lies ahead by more than
+// a clock is corrected by is too long ago for anything: a machine that starts with a clock of last
+// week makes no step fresh.
 func (r *Registry) since(ctx context.Context, what string) time.Duration {
 	d := r.now().Sub(time.Unix(r.sessions.GetInt64(ctx, what), 0))
 	if d < -time.Minute {
@@ -209,8 +217,9 @@ func (r *Registry) SignOut(ctx context.Context) error {
 	return r.sessions.Destroy(ctx)
 }
 
-// Renew keeps a visitor's browser signed in when all others of its account were signed out. It shows nothing of who is there:
-// what was confirmed stays as old as it was. On anybody else's account it does nothing.
+// Renew keeps a visitor's browser signed in when all others of its account were signed out. It
+// shows nothing of who is there: what was confirmed stays as old as it was. On anybody else's
+// account it does nothing.
 func (r *Registry) Renew(ctx context.Context, id access.ID) error {
 	if !r.isVisitor(ctx, id) {
 		return nil
@@ -226,8 +235,8 @@ func (r *Registry) Renew(ctx context.Context, id access.ID) error {
 	return nil
 }
 
-// StepAdded goes on as if the new step of an account had been given: to make it, it was. On anybody else's account it does
-// nothing.
+// StepAdded goes on as if the new step of an account had been given: to make it, it was. On anybody
+// else's account it does nothing.
 func (r *Registry) StepAdded(ctx context.Context, id access.ID) {
 	if r.isVisitor(ctx, id) {
 		r.remember(ctx, sessionSecond)

@@ -11,7 +11,8 @@ import (
 	"latchkey/keys"
 )
 
-// MintSetUp mints the code that makes an owner: good for a day and for one account. The one before is void.
+// MintSetUp mints the code that makes an owner: good for a day and for one account. The one before
+// is void.
 func (r *Registry) MintSetUp(ctx context.Context) (code string, err error) {
 	return r.setup.mint(ctx, r.cfg.Now())
 }
@@ -27,8 +28,9 @@ const setupLife = 24 * time.Hour
 var errSetup = &Refusal{Status: http.StatusForbidden, Type: TypeWrong,
 	Detail: "this set-up code does not fit, or not any more: latchkey console setup, on the gateway's machine, prints a new one"}
 
-// setup is the code that makes an owner. It is in memory only, so a restart voids it too. Wrong codes do not: it has 80 bits, which nobody
-// guesses in a day, and anybody could keep an owner out who needs it.
+// setup is the code that makes an owner. It is in memory only, so a restart voids it too. Wrong
+// codes do not: it has 80 bits, which nobody guesses in a day, and anybody could keep an owner out
+// who needs it.
 type setup struct {
 	turn limit.Gate // held while the code is looked at, until what it was for is done
 	code string     // without dashes; empty: none

@@ -32,8 +32,9 @@ func wrong(detail string) error {
 	return &Refusal{Status: http.StatusUnauthorized, Type: TypeWrong, Detail: detail}
 }
 
-// SignIn takes a name and a password. The answer to a wrong one is the same whether there is such an account or not, and takes as
-// long. pending tells that the password was right and a second step is due.
+// SignIn takes a name and a password. The answer to a wrong one is the same whether there is such
+// an account or not, and takes as long. pending tells that the password was right and a second step
+// is due.
 func (r *Registry) SignIn(ctx context.Context, name, password string) (pending bool, err error) {
 	if visitOf(ctx) == nil {
 		return false, errNoVisit
@@ -90,7 +91,8 @@ func (r *Registry) SignInSecond(ctx context.Context, s Proof) error {
 	return r.begin(ctx, a, "password and "+what, true)
 }
 
-// SignInPasskey signs in whoever has the passkey. It asks for a finger or a code of its own, so it is both steps.
+// SignInPasskey signs in whoever has the passkey. It asks for a finger or a code of its own, so it
+// is both steps.
 func (r *Registry) SignInPasskey(ctx context.Context, signed string) error {
 	if visitOf(ctx) == nil {
 		return errNoVisit
@@ -108,7 +110,8 @@ func (r *Registry) SignInPasskey(ctx context.Context, signed string) error {
 	return r.begin(ctx, a, "passkey", true)
 }
 
-// SignInSetUp signs in the owner that a set-up code has just made, where that was done on the website.
+// SignInSetUp signs in the owner that a set-up code has just made, where that was done on the
+// website.
 func (r *Registry) SignInSetUp(ctx context.Context, id access.ID) error {
 	if visitOf(ctx) == nil {
 		return nil
@@ -190,8 +193,8 @@ func (r *Registry) ownPassword(ctx context.Context, of access.Account, password 
 	return fits && a.ID == of.ID, err
 }
 
-// secondFits checks a passkey or a one-time code, whichever came, and says which it was. Codes can be guessed, so they are
-// counted; passkeys cannot.
+// secondFits checks a passkey or a one-time code, whichever came, and says which it was. Codes can
+// be guessed, so they are counted; passkeys cannot.
 func (r *Registry) secondFits(ctx context.Context, of access.Account, s Proof) (what string, ok bool, err error) {
 	if s.Passkey == "" {
 		ok, err = r.codeFits(ctx, of, s.Code)
@@ -236,8 +239,8 @@ func (r *Registry) begin(ctx context.Context, a access.Account, how string, seco
 // recordWait bounds how long an event may take to become durable.
 const recordWait = 10 * time.Second
 
-// RecordSignIn makes an event of a sign-in, or of so many that were refused, and returns its number. It has a bound of its own:
-// the event must not be lost because a browser was closed.
+// RecordSignIn makes an event of a sign-in, or of so many that were refused, and returns its
+// number. It has a bound of its own: the event must not be lost because a browser was closed.
 func (r *Registry) RecordSignIn(ctx context.Context, name, from, how string, failed int) (seq uint64, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWait)
 	defer cancel()
@@ -257,7 +260,8 @@ func (r *Registry) RecordSignIn(ctx context.Context, name, from, how string, fai
 // maxInert bounds, in bytes, what is kept of what anybody may send.
 const maxInert = 64
 
-// inert is a text of anybody's as it may stand in an event: short, and quoted where it would not show as it is.
+// inert is a text of anybody's as it may stand in an event: short, and quoted where it would not
+// show as it is.
 func inert(s string) string {
 	rest := ""
 	if len(s) > maxInert {

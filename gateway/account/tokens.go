@@ -17,8 +17,8 @@ func NewTokenText() (text string, hash access.Hash) {
 	return text, sha256.Sum256([]byte(text))
 }
 
-// CheckToken returns whose token a script has sent, if it is anybody's now. It looks at every token, so that the time it takes
-// tells nothing of which one was nearly right.
+// CheckToken returns whose token a script has sent, if it is anybody's now. It looks at every
+// token, so that the time it takes tells nothing of which one was nearly right.
 func (r *Registry) CheckToken(text string) (a access.Account, t access.Token, ok bool) {
 	hash := sha256.Sum256([]byte(text))
 	for _, of := range r.cfg.Policy().Accounts {

@@ -14,7 +14,8 @@ import (
 	"latchkey/gateway/access"
 )
 
-// NewCodes makes a secret for one-time codes of 160 bits, as RFC 4226, 4 asks for, in base32 and as a URI. Nothing keeps it yet.
+// NewCodes makes a secret for one-time codes of 160 bits, as RFC 4226, 4 asks for, in base32 and as
+// a URI. Nothing keeps it yet.
 func NewCodes(account string) (secret, uri string, err error) {
 	k, err := totp.Generate(totp.GenerateOpts{Issuer: "latchkey", AccountName: account, SecretSize: 20, Digits: otp.DigitsSix,
 		Algorithm: otp.AlgorithmSHA1, Period: totpPeriod})
@@ -24,7 +25,8 @@ func NewCodes(account string) (secret, uri string, err error) {
 	return k.Secret(), k.URL(), nil
 }
 
-// ParseCodes returns the secret of one-time codes as it is kept, of one that somebody typed. It fails with [access.ErrInvalid].
+// ParseCodes returns the secret of one-time codes as it is kept, of one that somebody typed. It
+// fails with [access.ErrInvalid].
 func ParseCodes(text string) (secret string, err error) {
 	secret = strings.ToUpper(strings.ReplaceAll(text, " ", ""))
 	if b, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(secret); err != nil || len(b) < 16 || len(b) > 64 {
@@ -63,15 +65,17 @@ func stepsOf(secret, code string, now time.Time) (steps []int64) {
 	return steps
 }
 
-// usedCodes remembers the last time step that each account has used, so that a code that somebody saw is of no more use to them: RFC 6238,
-// 5.2. It is in memory only: a code seen just before a restart could be used again within a minute and a half. Refusing what is older than
-// the start would keep people out for that long, and after a power cut they are at the door at once.
+// usedCodes remembers the last time step that each account has used, so that a code that somebody
+// saw is of no more use to them: RFC 6238, 5.2. It is in memory only: a code seen just before a
+// restart could be used again within a minute and a half. Refusing what is older than the start
+// would keep people out for that long, and after a power cut they are at the door at once.
 type usedCodes struct {
 	mu   sync.Mutex
 	last map[access.ID]int64 // guarded by mu
 }
 
-// use takes one of the steps that come after those used, the earliest, and tells whether there is any.
+// use takes one of the steps that come after those used, the earliest, and tells whether there is
+// any.
 func (u *usedCodes) use(id access.ID, steps []int64) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -10,14 +10,15 @@ import (
 
 // tries bounds how often passwords and codes can be guessed. It is in memory: a restart forgets it.
 //
-// A try is taken from shares: so many at once, and one comes back each quarter of an hour or so. It is
-// taken before the check, so that many at once gain nothing, and given back if the answer was right:
-// who knows the password spends nothing. A refused try takes nothing and remembers nothing, so only
-// who pays with a check of a password fills the memory.
+// A try is taken from shares: so many at once, and one comes back each quarter of an hour or so. It
+// is taken before the check, so that many at once gain nothing, and given back if the answer was
+// right: who knows the password spends nothing. A refused try takes nothing and remembers nothing,
+// so only who pays with a check of a password fills the memory.
 //
 // A stranger's try is taken from the share of the account and the address, of the account and the
-// block around that address, of all strangers for that account, and of the address for all accounts.
-// A browser that has signed in before has a share of its own, which no stranger can use up.
+// block around that address, of all strangers for that account, and of the address for all
+// accounts. A browser that has signed in before has a share of its own, which no stranger can use
+// up.
 type tries struct {
 	now func() time.Time
 
@@ -46,11 +47,13 @@ const (
 	forEvents                       // events about all names
 )
 
-// longestWait is how long a try takes to come back to what one person may use. The second step waits longer.
+// longestWait is how long a try takes to come back to what one person may use. The second step
+// waits longer.
 const longestWait = 15 * time.Minute
 
-// limits says how many tries a share holds, and how fast they come back. Three blocks of addresses that never rest take 60 tries at once
-// and 12 an hour, so they leave something of forAccount; who attacks from more keeps every browser out that is new.
+// limits says how many tries a share holds, and how fast they come back. Three blocks of addresses
+// that never rest take 60 tries at once and 12 an hour, so they leave something of forAccount; who
+// attacks from more keeps every browser out that is new.
 var limits = [...]allowance{
 	forPair:        {burst: 10, every: longestWait},
 	forPairBlock:   {burst: 20, every: longestWait},
@@ -79,7 +82,8 @@ func shareOf(kind shareKind, parts ...string) share {
 	return share{kind, maphash.String(triesSeed, strings.Join(parts, "\x00"))}
 }
 
-// begin takes a try from all shares of the first set that has one in each. If no set has, it tells how long to wait for one.
+// begin takes a try from all shares of the first set that has one in each. If no set has, it tells
+// how long to wait for one.
 func (t *tries) begin(sets ...[]share) (taken []share, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -102,7 +106,8 @@ func (t *tries) begin(sets ...[]share) (taken []share, wait time.Duration) {
 	return nil, wait
 }
 
-// giveBack returns a try that was right, and only that: what others owe at the same address, or for the same account, they go on owing.
+// giveBack returns a try that was right, and only that: what others owe at the same address, or for
+// the same account, they go on owing.
 func (t *tries) giveBack(taken []share) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -111,8 +116,9 @@ func (t *tries) giveBack(taken []share) {
 	}
 }
 
-// ledger is who owes tries in one kind of share. Where it is full it forgets who owes least, so that nobody who is locked out can be
-// pushed out of memory by names or addresses that were tried less.
+// ledger is who owes tries in one kind of share. Where it is full it forgets who owes least, so
+// that nobody who is locked out can be pushed out of memory by names or addresses that were tried
+// less.
 type ledger struct {
 	of    map[uint64]*debt
 	least debts

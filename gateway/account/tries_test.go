@@ -19,7 +19,8 @@ func newTries() (*tries, *clock) {
 	return &tries{now: c.now}, c
 }
 
-// all takes tries from one share until none is left, and says how many there were and how long the next one takes.
+// all takes tries from one share until none is left, and says how many there were and how long the
+// next one takes.
 func (t *tries) all(s share) (n int, wait time.Duration) {
 	for ; ; n++ {
 		taken, wait := t.begin([]share{s})
@@ -78,7 +79,8 @@ func TestWhoIsRightSpendsNothing(t *testing.T) {
 	tr.giveBack([]share{shareOf(forPair, "nobody")}) // which was forgotten meanwhile
 }
 
-// The first set that has a try pays; if none has, it pays to wait for the one that has one first, and nothing is taken of any.
+// The first set that has a try pays; if none has, it pays to wait for the one that has one first,
+// and nothing is taken of any.
 func TestSetsAreTriedInOrder(t *testing.T) {
 	tr, c := newTries()
 	browser, strangers := shareOf(forBrowser, "x"), shareOf(forAccount, "ada")
@@ -105,7 +107,8 @@ func TestSetsAreTriedInOrder(t *testing.T) {
 	}
 }
 
-// Who is locked out is not pushed out of memory by others who were tried less, however many: an IPv6 /48 has 65,536 networks.
+// Who is locked out is not pushed out of memory by others who were tried less, however many: an
+// IPv6 /48 has 65,536 networks.
 func TestRememberedTriesAreBounded(t *testing.T) {
 	tr, c := newTries()
 	locked := shareOf(forAccount, "ada")
@@ -164,7 +167,8 @@ func TestGuessesAreCountedUntilTheyAreOld(t *testing.T) {
 	}
 }
 
-// Strangers wait for strangers; who is known does not. Of one address and its block only so many wait.
+// Strangers wait for strangers; who is known does not. Of one address and its block only so many
+// wait.
 func TestPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlaces()
@@ -231,8 +235,9 @@ func TestStolenCookieIsNotGoodForEver(t *testing.T) {
 	}
 }
 
-// Two days, in which somebody takes every try that there is, each minute, for passwords and for codes. siege_test.go does so over the
-// pages, with passkeys, and for as long as there is time for real checks of passwords.
+// Two days, in which somebody takes every try that there is, each minute, for passwords and for
+// codes. siege_test.go does so over the pages, with passkeys, and for as long as there is time for
+// real checks of passwords.
 func TestTwoDaysOfGuessing(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

@@ -14,8 +14,9 @@ import (
 	"latchkey/gateway/limit"
 )
 
-// The website is a client of the admin API like any other, and whoever calls the API through it is a visitor. With each request
-// it hands over the visitor's cookies, or token, as they came. Besides, it says in headers from where the visitor came.
+// The website is a client of the admin API like any other, and whoever calls the API through it is
+// a visitor. With each request it hands over the visitor's cookies, or token, as they came.
+// Besides, it says in headers from where the visitor came.
 const (
 	addrHeader    = "Latchkey-Visitor-Address" // host:port at the other end of the visitor's connection
 	hostHeader    = "Latchkey-Visitor-Host"    // the host that the visitor's request names, with its port
@@ -25,8 +26,8 @@ const (
 // cookieNames are the cookies that are ours to read and to set.
 var cookieNames = []string{sessionCookie, browserCookie}
 
-// Describe writes into the headers of a request to the admin API who the visitor is that has made the request in. Cookies are
-// the visitor's: those that came, or those that were set since.
+// Describe writes into the headers of a request to the admin API who the visitor is that has made
+// the request in. Cookies are the visitor's: those that came, or those that were set since.
 func Describe(out http.Header, in *http.Request, cookies []*http.Cookie) {
 	out.Set(addrHeader, in.RemoteAddr)
 	out.Set(hostHeader, in.Host)
@@ -79,7 +80,8 @@ func visitOf(ctx context.Context) *visit {
 	return v
 }
 
-// newVisit reads what the website says of a visitor. What cannot be read is unknown, and nobody unknown is local.
+// newVisit reads what the website says of a visitor. What cannot be read is unknown, and nobody
+// unknown is local.
 func (r *Registry) newVisit(w http.ResponseWriter, in *http.Request) *visit {
 	peer := r.cfg.Website.Peer
 	if peer == nil {
@@ -100,11 +102,12 @@ func (r *Registry) newVisit(w http.ResponseWriter, in *http.Request) *visit {
 	return v
 }
 
-// from names the other end for events and for lock-outs: an IPv6 network counts as one, since whoever has it has all its
-// addresses.
+// from names the other end for events and for lock-outs: an IPv6 network counts as one, since
+// whoever has it has all its addresses.
 func (v *visit) from() string { return v.network(32, 64) }
 
-// block names the block of addresses around the other end: what one customer of a provider may have a lot of.
+// block names the block of addresses around the other end: what one customer of a provider may have
+// a lot of.
 func (v *visit) block() string { return v.network(24, 48) }
 
 // network is so much of the address at the other end.
@@ -123,11 +126,13 @@ func (v *visit) network(bits4, bits6 int) string {
 	return p.String()
 }
 
-// isOurs tells whether the website is known by the host of a visit, so that a passkey may be for it. An address is nobody's name.
+// isOurs tells whether the website is known by the host of a visit, so that a passkey may be for
+// it. An address is nobody's name.
 func (r *Registry) isOurs(host string) bool { return KnowsHost(r.cfg.Website.Hosts, host) }
 
-// KnowsHost tells whether a host, with or without a port, is one of the names. *.NAME stands for all names right below NAME, and
-// no names at all for every host. An address is nobody's name, so no foreign name can be behind it.
+// KnowsHost tells whether a host, with or without a port, is one of the names. *.NAME stands for
+// all names right below NAME, and no names at all for every host. An address is nobody's name, so
+// no foreign name can be behind it.
 func KnowsHost(names []string, host string) bool {
 	if len(names) == 0 {
 		return true
@@ -148,11 +153,13 @@ func NameOf(host string) string {
 	return strings.ToLower(strings.Trim(host, "[]"))
 }
 
-// checkEvery is the time after which it is looked again whether a request's principal is still signed in.
+// checkEvery is the time after which it is looked again whether a request's principal is still
+// signed in.
 const checkEvery = 15 * time.Second
 
-// Visitors returns a handler for the requests of the website's visitors. It finds out who makes each of them, from its cookie or
-// its token alone, and ends a request whose principal is signed out meanwhile. next finds the principal in the request's context.
+// Visitors returns a handler for the requests of the website's visitors. It finds out who makes
+// each of them, from its cookie or its token alone, and ends a request whose principal is signed
+// out meanwhile. next finds the principal in the request's context.
 func (r *Registry) Visitors(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
 		base := in.Context()
@@ -219,8 +226,8 @@ func (r *Registry) serve(
 	next.ServeHTTP(w, in.WithContext(ctx))
 }
 
-// ClientPath is where the admin API says on whose budget a visitor's requests go. That is asked of every request before anything
-// bounds it, so it is answered before everything else, and cheaply.
+// ClientPath is where the admin API says on whose budget a visitor's requests go. That is asked of
+// every request before anything bounds it, so it is answered before everything else, and cheaply.
 const ClientPath = "/v1/session/client"
 
 // Client is on whose budget a visitor's requests go: nobody's account, of a stranger.

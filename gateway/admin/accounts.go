@@ -33,7 +33,8 @@ type Passkey struct {
 	Created    time.Time       `json:"created"`
 }
 
-// Token lets a script in, in an answer: what the script sends is in the answer that mints it and in no other.
+// Token lets a script in, in an answer: what the script sends is in the answer that mints it and in
+// no other.
 type Token struct {
 	ID      access.ID      `json:"id"`
 	Label   string         `json:"label"`
@@ -49,7 +50,8 @@ type NewAccount struct {
 	Password string `json:"password,omitempty" doc:"10 to 256 bytes of text; without one nobody can sign in yet"`
 }
 
-// AccountChange changes an account. All but a new name, and an end of being disabled, ends its sessions.
+// AccountChange changes an account. All but a new name, and an end of being disabled, ends its
+// sessions.
 type AccountChange struct {
 	Name     string  `json:"name,omitempty"`
 	Role     string  `json:"role,omitempty" enum:"owner,admin,operator,viewer"`
@@ -179,8 +181,9 @@ func (a *api) clockTrusted(now time.Time) bool {
 	return trusted
 }
 
-// dropStep takes a second step away from an account. Sessions go on when one is added or another is left: whoever has a session had to pass
-// what was asked for then, and still does. With the last one gone, all end: its owner notices, if it was somebody else who took it away.
+// dropStep takes a second step away from an account. Sessions go on when one is added or another is
+// left: whoever has a session had to pass what was asked for then, and still does. With the last
+// one gone, all end: its owner notices, if it was somebody else who took it away.
 func dropStep(r *access.Account, drop func()) {
 	had := r.SecondStep()
 	drop()

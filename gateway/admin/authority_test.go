@@ -75,7 +75,8 @@ func readRules(t *testing.T) (out []rule, lines []string) {
 	return out, lines
 }
 
-// What the operations declare is what was reviewed: a changed declaration, and a new operation, show in the table's diff.
+// What the operations declare is what was reviewed: a changed declaration, and a new operation,
+// show in the table's diff.
 func TestDeclarationsAreReviewed(t *testing.T) {
 	s := newSite(t, func(c *admin.Config) { c.Metrics = http.NotFoundHandler() })
 	or := func(v any) string {
@@ -129,7 +130,8 @@ type caller struct {
 // me is the account of every caller that has one.
 const me = access.ID("0123456789abcdef")
 
-// callers are principals of every kind, role, freshness and set of scopes, and of kinds, roles and scopes that there are none of.
+// callers are principals of every kind, role, freshness and set of scopes, and of kinds, roles and
+// scopes that there are none of.
 func callers() (out []caller) {
 	roles := append(slices.Clone(access.Roles), "", "emperor")
 	out = append(out,
@@ -160,7 +162,8 @@ func callers() (out []caller) {
 // rank orders roles; what is no role has none.
 var rank = map[string]int{"viewer": 1, "operator": 2, "admin": 3, "owner": 4}
 
-// refusal says by the reviewed table which problem a caller gets; empty: it may. It is another way to say what [account.Need.Check] does.
+// refusal says by the reviewed table which problem a caller gets; empty: it may. It is another way
+// to say what [account.Need.Check] does.
 func (r rule) refusal(c caller) string {
 	role := rank[string(c.Role)]
 	enough := rank[r.role] > 0 && role >= rank[r.role]
@@ -196,7 +199,8 @@ func (r rule) refusal(c caller) string {
 	return account.TypeSignIn
 }
 
-// request makes a request that changes nothing even where it may: of what is not there, or what is so already.
+// request makes a request that changes nothing even where it may: of what is not there, or what is
+// so already.
 func (o operation) request(t *testing.T, r rule, c caller) *http.Request {
 	t.Helper()
 	ref := "nothing"
@@ -233,7 +237,8 @@ func (o operation) request(t *testing.T, r rule, c caller) *http.Request {
 
 var refusals = []string{account.TypeSignIn, account.TypeRole, account.TypeScope, account.TypeStep}
 
-// Every operation of the document refuses every principal that does not have what the reviewed table asks for, and no other.
+// Every operation of the document refuses every principal that does not have what the reviewed
+// table asks for, and no other.
 func TestEveryOperationAndEveryPrincipal(t *testing.T) {
 	s := newSite(t, func(c *admin.Config) { c.Metrics = http.NotFoundHandler() })
 	api := s.unvouched

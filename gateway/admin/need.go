@@ -12,8 +12,8 @@ import (
 	"latchkey/gateway/account"
 )
 
-// What operations ask of whoever calls them. Each declares one of these, or several by what is asked for, where it is
-// registered. Nothing else decides who may call it.
+// What operations ask of whoever calls them. Each declares one of these, or several by what is
+// asked for, where it is registered. Nothing else decides who may call it.
 var (
 	toLook    = account.Need{Role: access.RoleViewer, Scope: access.ScopeRead}
 	toSwitch  = account.Need{Role: access.RoleOperator, Scope: access.ScopeLamps}
@@ -32,7 +32,8 @@ var (
 	onMachine = account.Need{} // of nobody but whoever is on the gateway's machine
 )
 
-// needsExtension is the member of an operation in the OpenAPI document that says what the operation needs.
+// needsExtension is the member of an operation in the OpenAPI document that says what the operation
+// needs.
 const needsExtension = "x-latchkey-needs"
 
 // demand is what one operation needs: the same always, or by the value of a member of the body.
@@ -91,8 +92,8 @@ func (d demand) any(p account.Principal, own bool) *account.Refusal {
 	return refused
 }
 
-// need returns what is needed for one value of the member. A value that no case names is for nobody but whoever is on the machine;
-// the schema of the operation refuses it anyway.
+// need returns what is needed for one value of the member. A value that no case names is for nobody
+// but whoever is on the machine; the schema of the operation refuses it anyway.
 func (d demand) need(value any) account.Need {
 	if d.member == "" {
 		return d.always
@@ -105,7 +106,8 @@ func (d demand) need(value any) account.Need {
 	return onMachine
 }
 
-// declare writes what an operation needs into its place in the document, and has it checked before the body is parsed.
+// declare writes what an operation needs into its place in the document, and has it checked before
+// the body is parsed.
 func (a *api) declare(op *huma.Operation, d demand) {
 	if op.Extensions == nil {
 		op.Extensions = map[string]any{}
@@ -122,8 +124,8 @@ func (a *api) declare(op *huma.Operation, d demand) {
 	})
 }
 
-// ownAccount tells whether an operation on an account is about the principal's own. It must be named by its id: another account
-// could have its name a moment later.
+// ownAccount tells whether an operation on an account is about the principal's own. It must be
+// named by its id: another account could have its name a moment later.
 func ownAccount(p account.Principal, ref string) bool {
 	return p.Account != "" && ref == string(p.Account)
 }
@@ -155,15 +157,16 @@ func writeRefusal(w http.ResponseWriter, r *account.Refusal) {
 	_ = json.NewEncoder(w).Encode(problemOf(r)) // the client is gone
 }
 
-// handle registers an operation and what it needs. Errors of h become problems here and nowhere else.
+// handle registers an operation and what it needs. Errors of h become problems here and nowhere
+// else.
 func handle[I, O any](
 	a *api, need account.Need, method, path, id, summary string, h func(context.Context, *I) (*O, error),
 ) {
 	register(a, demand{always: need}, method, path, id, summary, h)
 }
 
-// handleCases registers an operation that needs different things for different values of a member of its body, which value
-// reads from the input.
+// handleCases registers an operation that needs different things for different values of a member
+// of its body, which value reads from the input.
 func handleCases[I, O any](
 	a *api, cases []demandCase, member string, value func(*I) any,
 	method, path, id, summary string, h func(context.Context, *I) (*O, error),

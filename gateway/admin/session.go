@@ -61,7 +61,8 @@ type MadePasskey struct {
 	Made  string `json:"made" doc:"what the browser gives, in JSON"`
 }
 
-// sessionRoutes are for the website, which passes on its visitors' cookies and sets those of the answers.
+// sessionRoutes are for the website, which passes on its visitors' cookies and sets those of the
+// answers.
 func (a *api) sessionRoutes() {
 	handle(a, publicly, http.MethodGet, "/v1/session", "get-session", "Who has signed in, and whether they may call an operation now",
 		func(ctx context.Context, in *SessionQuery) (*body[Session], error) {
@@ -149,7 +150,8 @@ func (a *api) session(ctx context.Context, operation string) (out Session, err e
 	if !ok {
 		return out, missing("operation", id)
 	}
-	// An operation on an account is asked about as one on one's own: whoever may call it for others has a role for that.
+	// An operation on an account is asked about as one on one's own: whoever may call it for others
+	// has a role for that.
 	if r := d.need(value).Check(account.PrincipalOf(ctx), true); r != nil {
 		out.Refused = &Refused{Status: r.Status, Type: r.Type, Detail: r.Detail}
 		if r.Fresh != account.Stale {

@@ -53,7 +53,8 @@ func (a *api) setupRoutes() {
 		})
 }
 
-// makeOwner makes an owner's account, or makes an account an owner's, without whatever somebody else may have put in or may still have of it.
+// makeOwner makes an owner's account, or makes an account an owner's, without whatever somebody
+// else may have put in or may still have of it.
 func (a *api) makeOwner(ctx context.Context, name, password string) (*body[Account], error) {
 	hash, err := a.accounts.HashPassword(ctx, name, password)
 	if err != nil {

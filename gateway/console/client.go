@@ -15,7 +15,8 @@ const (
 	maxClients = 1024
 )
 
-// clients remembers for a moment whose cookies and tokens are, by their SHA-256: many requests at once of one browser or script then cost one look.
+// clients remembers for a moment whose cookies and tokens are, by their SHA-256: many requests at
+// once of one browser or script then cost one look.
 type clients struct {
 	mu sync.Mutex
 	of map[[sha256.Size]byte]client // guarded by mu
@@ -42,8 +43,8 @@ func (c *clients) put(key [sha256.Size]byte, who limit.Client, now time.Time) {
 	c.of[key] = client{who, now.Add(clientFor)}
 }
 
-// Client tells on whose budget a request goes: who is signed in, or whose token it has. It changes nothing, and what a request may do does not
-// depend on it. Who cannot be looked up is a stranger.
+// Client tells on whose budget a request goes: who is signed in, or whose token it has. It changes
+// nothing, and what a request may do does not depend on it. Who cannot be looked up is a stranger.
 func (c *Console) Client(r *http.Request) limit.Client {
 	kind, text := "token ", ""
 	if token, ok := account.Bearer(r); ok {

@@ -1,5 +1,6 @@
-// Package console is the website: doors, lamps, events, people and devices, in HTML that works without scripts. It is a client of the admin
-// API's and has no other way to the policy, nor to who has signed in; it neither listens nor knows of certificates.
+// Package console is the website: doors, lamps, events, people and devices, in HTML that works
+// without scripts. It is a client of the admin API's and has no other way to the policy, nor to who
+// has signed in; it neither listens nor knows of certificates.
 package console
 
 import (
@@ -17,19 +18,20 @@ import (
 
 // Config says what the console works on. API is required.
 type Config struct {
-	// API is the admin API as it is for visitors of the website: the console hands over their cookies and tokens with each request, and sets
-	// the cookies of the answers.
+	// API is the admin API as it is for visitors of the website: the console hands over their
+	// cookies and tokens with each request, and sets the cookies of the answers.
 	API http.Handler
-	// Hosts are the names, without port, that the console answers to, besides addresses; *.NAME stands for all right below it. A request for any
-	// other is refused, so that a foreign name that was made to point here (DNS rebinding) reaches nothing. Empty: every host.
+	// Hosts are the names, without port, that the console answers to, besides addresses; *.NAME
+	// stands for all right below it. A request for any other is refused, so that a foreign name
+	// that was made to point here (DNS rebinding) reaches nothing. Empty: every host.
 	Hosts []string
 
 	Log *slog.Logger     // nothing is logged if nil
 	Now func() time.Time // time.Now if nil
 }
 
-// Console is the website. It is an [http.Handler] for a TLS listener: its cookies reach it over nothing else. It knows nothing of who has
-// signed in but what the admin API says.
+// Console is the website. It is an [http.Handler] for a TLS listener: its cookies reach it over
+// nothing else. It knows nothing of who has signed in but what the admin API says.
 type Console struct {
 	cfg     Config
 	api     http.Client
@@ -94,8 +96,8 @@ type route struct {
 // public marks the few pages that are there before somebody is signed in.
 const public = ""
 
-// table is every page and form there is, and the operation of the admin API that it is for: who may call that may see the page.
-// What is not here is not served.
+// table is every page and form there is, and the operation of the admin API that it is for: who may
+// call that may see the page. What is not here is not served.
 func (c *Console) table() []route {
 	return []route{
 		{"GET /sign-in", public, (*visit).showSignIn},
@@ -181,7 +183,8 @@ func (c *Console) table() []route {
 	}
 }
 
-// immutable lets browsers keep what is compiled in; pages ask for it under a name that changes with its content.
+// immutable lets browsers keep what is compiled in; pages ask for it under a name that changes with
+// its content.
 func immutable(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/") || r.URL.Path == "" {

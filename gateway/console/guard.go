@@ -10,7 +10,8 @@ import (
 const (
 	maxForm = 16 << 10 // bytes of a form: the longest has a passkey in it
 	maxCall = 64 << 10 // and of what a script sends
-	// writeWait is how long the browser may take for what comes next, where that is more than a page: a download, a stream of events.
+	// writeWait is how long the browser may take for what comes next, where that is more than a
+	// page: a download, a stream of events.
 	writeWait = 30 * time.Second
 )
 
@@ -31,8 +32,8 @@ func (c *Console) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// harden says what a browser may do with anything that comes from host. What a browser keeps about localhost would hold for every other program
-// of its machine too, and nobody is between.
+// harden says what a browser may do with anything that comes from host. What a browser keeps about
+// localhost would hold for every other program of its machine too, and nobody is between.
 func harden(h http.Header, host string) {
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "+
 		"manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
@@ -51,8 +52,9 @@ func harden(h http.Header, host string) {
 // ours tells whether the console is known by the host that a request names.
 func (c *Console) ours(host string) bool { return account.KnowsHost(c.cfg.Hosts, host) }
 
-// foreign tells of a request that another site's page made and that is not somebody following a link: in a frame, as a picture, by a script.
-// Browsers say so in Fetch Metadata; what is no browser does not, and has no cookie either.
+// foreign tells of a request that another site's page made and that is not somebody following a
+// link: in a frame, as a picture, by a script. Browsers say so in Fetch Metadata; what is no
+// browser does not, and has no cookie either.
 func foreign(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Dest") {
 	case "iframe", "frame", "embed", "object", "fencedframe":
@@ -65,9 +67,9 @@ func foreign(r *http.Request) bool {
 	return false
 }
 
-// elsewhere tells of a request whose page is not from here: another host, another port, or the same host without TLS, whose answers
-// anybody between could have written. A browser that is told to send no referrer says "null", and then says by Fetch Metadata where the
-// page is from.
+// elsewhere tells of a request whose page is not from here: another host, another port, or the same
+// host without TLS, whose answers anybody between could have written. A browser that is told to
+// send no referrer says "null", and then says by Fetch Metadata where the page is from.
 func elsewhere(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" || origin == "null" && r.Header.Get("Sec-Fetch-Site") == "same-origin" {

@@ -16,10 +16,12 @@ import (
 	"latchkey/gateway/limit"
 )
 
-// heartbeat is the time between signs of life, with each of which it is checked whether the sign-in still holds.
+// heartbeat is the time between signs of life, with each of which it is checked whether the sign-in
+// still holds.
 const heartbeat = 15 * time.Second
 
-// live sends events as they happen, each as a row of the table of events, until the browser goes or the sign-in is over.
+// live sends events as they happen, each as a row of the table of events, until the browser goes or
+// the sign-in is over.
 func (v *visit) live() error {
 	in, err := v.view("events", nil)
 	if err != nil {
@@ -142,7 +144,8 @@ func (v *visit) stillHere() bool {
 	return v.get(account.ClientPath, &now) == nil && now.Account != ""
 }
 
-// beat ends the stream when the sign-in is over, and notices a browser that has gone without saying so.
+// beat ends the stream when the sign-in is over, and notices a browser that has gone without saying
+// so.
 func (s *eventStream) beat(ctx context.Context) {
 	t := time.NewTicker(heartbeat)
 	defer t.Stop()

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// A note is what the next page says of what was done. The browser keeps it meanwhile: it is the browser's own, and the page escapes it.
+// A note is what the next page says of what was done. The browser keeps it meanwhile: it is the
+// browser's own, and the page escapes it.
 type note struct {
 	Text string `json:"text"`
 	At   string `json:"at,omitempty"` // the id of the card that says it; empty: above all

@@ -19,7 +19,8 @@ func (v *visit) setupNeeded() (bool, error) {
 // to is where somebody wanted to go.
 func (v *visit) to() string { return ours(v.r.Form.Get("to")) }
 
-// ours is the page that an address without a host names; the first where that could be another site's.
+// ours is the page that an address without a host names; the first where that could be another
+// site's.
 func ours(to string) string {
 	u, err := url.Parse(to)
 	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "//") || strings.ContainsAny(to, "\\\r\n") {
@@ -143,8 +144,9 @@ func (v *visit) showSetup() error {
 	return v.show(v.status(), "setup", needed)
 }
 
-// setUp makes the first owner, or lets somebody back in who has read a new code at the machine. Nobody guesses a code of 80 bits, so tries
-// are not counted: this is the way in that must be open while somebody guesses passwords.
+// setUp makes the first owner, or lets somebody back in who has read a new code at the machine.
+// Nobody guesses a code of 80 bits, so tries are not counted: this is the way in that must be open
+// while somebody guesses passwords.
 func (v *visit) setUp() error {
 	name, password := v.field("name"), v.r.PostForm.Get("password")
 	if password != v.r.PostForm.Get("repeat") {

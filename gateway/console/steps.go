@@ -9,8 +9,8 @@ import (
 	"latchkey/gateway/account"
 )
 
-// sure tells whether what is needed comes with this form. If not, it shows the page that asks, which sends the same
-// form again.
+// sure tells whether what is needed comes with this form. If not, it shows the page that asks,
+// which sends the same form again.
 func (v *visit) sure(fresh string) (bool, error) {
 	has := secondStep(v.account)
 	door := fresh == account.Second.String()

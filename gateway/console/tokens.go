@@ -43,7 +43,8 @@ func (v *visit) removeToken() error {
 // scriptWait bounds a request of a script; what streams ends then, too, and goes on with another.
 const scriptWait = 15 * time.Minute
 
-// script answers requests with a token, with no cookie and no page: the admin API under /api/, as far as the token's scopes go.
+// script answers requests with a token, with no cookie and no page: the admin API under /api/, as
+// far as the token's scopes go.
 func (c *Console) script(w http.ResponseWriter, r *http.Request) {
 	if _, ok := account.Bearer(r); !ok {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="latchkey"`)

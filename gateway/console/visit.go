@@ -146,7 +146,8 @@ func (v *visit) fail(err error) {
 	}
 }
 
-// again shows the page of a form once more, with what was typed, when what it asked for was wrong; any other error stays one.
+// again shows the page of a form once more, with what was typed, when what it asked for was wrong;
+// any other error stays one.
 func (v *visit) again(err error, page func(*visit) error) error {
 	var p problem
 	if err == nil || !errors.As(err, &p) || p.refusal() || p.Status >= 500 && p.Status != http.StatusGatewayTimeout {
