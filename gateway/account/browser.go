@@ -35,7 +35,8 @@ type known struct{ id, nonce string }
 func (r *Registry) knownHere(ctx context.Context) (out []known) {
 	value := visitOf(ctx).browser
 	cut := strings.LastIndexByte(value, '.')
-	if cut < 0 || len(value) > maxBrowserCookie || !hmac.Equal([]byte(value[cut+1:]), []byte(r.signBrowser(value[:cut]))) {
+	if cut < 0 || len(value) > maxBrowserCookie ||
+		!hmac.Equal([]byte(value[cut+1:]), []byte(r.signBrowser(value[:cut]))) {
 		return nil
 	}
 	parts := strings.Split(value[:cut], ".") // what we have signed is as we make it
@@ -81,8 +82,8 @@ func (r *Registry) rememberBrowser(ctx context.Context, id access.ID) {
 			n++
 		}
 	}
-	visitOf(ctx).set(&http.Cookie{Name: browserCookie, Value: text + "." + r.signBrowser(text), Path: "/", MaxAge: int(browserFor / time.Second),
-		Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+	visitOf(ctx).set(&http.Cookie{Name: browserCookie, Value: text + "." + r.signBrowser(text), Path: "/",
+		MaxAge: int(browserFor / time.Second), Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 }
 
 func (r *Registry) signBrowser(text string) string {

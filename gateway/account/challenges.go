@@ -55,7 +55,8 @@ func (c *challenges) mac(what, site string, head []byte) []byte {
 // made is when it was made.
 func (c *challenges) read(what, site, text string) (challenge []byte, made time.Duration, ok bool) {
 	b, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || len(b) != challengeHead+sha256.Size || !hmac.Equal(b[challengeHead:], c.mac(what, site, b[:challengeHead])) {
+	if err != nil || len(b) != challengeHead+sha256.Size ||
+		!hmac.Equal(b[challengeHead:], c.mac(what, site, b[:challengeHead])) {
 		return nil, 0, false
 	}
 	made = time.Duration(binary.BigEndian.Uint64(b))

@@ -32,7 +32,8 @@ func (t try) isKnown() bool { return t.taken[0].kind == forBrowser || t.taken[0]
 func (r *Registry) try(ctx context.Context, what, name string, id access.ID, nonce string) (try, error) {
 	var sets [][]share
 	if nonce != "" {
-		sets = append(sets, []share{shareOf(forBrowser, what, string(id), nonce), shareOf(forBrowserLong, what, string(id), nonce)})
+		sets = append(sets, []share{shareOf(forBrowser, what, string(id), nonce),
+			shareOf(forBrowserLong, what, string(id), nonce)})
 	}
 	if id != "" && id == PrincipalOf(ctx).Account {
 		sets = append(sets, []share{shareOf(forSignedIn, what, string(id))})
@@ -54,7 +55,8 @@ func (v *visit) strangers(what, name string) []share {
 	if v.local {
 		side = "local"
 	}
-	set := []share{shareOf(forPair, what, name, address), shareOf(forPairBlock, what, name, around), shareOf(forAccount, what, name, side)}
+	set := []share{shareOf(forPair, what, name, address), shareOf(forPairBlock, what, name, around),
+		shareOf(forAccount, what, name, side)}
 	if what == wrongPassword {
 		set = append(set, shareOf(forAddress, address), shareOf(forBlock, around))
 	}

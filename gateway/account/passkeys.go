@@ -62,11 +62,14 @@ func (h holder) WebAuthnCredentials() (out []webauthn.Credential) {
 }
 
 // errPasskey is the same whatever was wrong: who is refused learns nothing by trying.
-var errPasskey = &Refusal{Status: http.StatusUnauthorized, Type: TypeWrong, Detail: "this passkey does not fit here. Use another one, or another way"}
+var errPasskey = &Refusal{Status: http.StatusUnauthorized, Type: TypeWrong,
+	Detail: "this passkey does not fit here. Use another one, or another way"}
 
-var errNoName = &Refusal{Status: http.StatusConflict, Detail: "passkeys need a name in the address: call the website by its name instead of its number"}
+var errNoName = &Refusal{Status: http.StatusConflict,
+	Detail: "passkeys need a name in the address: call the website by its name instead of its number"}
 
-var errUnmade = &Refusal{Status: http.StatusUnprocessableEntity, Detail: "the browser made no passkey that fits here. Try again, or use one-time codes"}
+var errUnmade = &Refusal{Status: http.StatusUnprocessableEntity,
+	Detail: "the browser made no passkey that fits here. Try again, or use one-time codes"}
 
 // AskPasskey gives a browser something to sign, for whoever it may be. The answer is for the
 // browser's script.
@@ -83,8 +86,11 @@ func (r *Registry) AskPasskey(ctx context.Context) (any, error) {
 }
 
 // beginLogin makes what a browser is asked, and what its answer is compared with, from a challenge.
-func beginLogin(rp *webauthn.WebAuthn, challenge []byte) (*protocol.CredentialAssertion, *webauthn.SessionData, error) {
-	return rp.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired), webauthn.WithChallenge(challenge))
+func beginLogin(rp *webauthn.WebAuthn, challenge []byte) (
+	*protocol.CredentialAssertion, *webauthn.SessionData, error,
+) {
+	return rp.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired),
+		webauthn.WithChallenge(challenge))
 }
 
 // passkeyFits returns whose passkey has signed a challenge of ours.
@@ -163,7 +169,9 @@ func (r *Registry) AskNewPasskey(ctx context.Context) (any, error) {
 }
 
 // beginRegistration is as beginLogin, for a new passkey of whoever is signed in.
-func beginRegistration(rp *webauthn.WebAuthn, a access.Account, challenge []byte) (*protocol.CredentialCreation, *webauthn.SessionData, error) {
+func beginRegistration(rp *webauthn.WebAuthn, a access.Account, challenge []byte) (
+	*protocol.CredentialCreation, *webauthn.SessionData, error,
+) {
 	var has []protocol.CredentialDescriptor
 	for _, c := range (holder{a}).WebAuthnCredentials() {
 		has = append(has, c.Descriptor())

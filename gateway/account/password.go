@@ -76,8 +76,9 @@ func newHasher() hasher {
 	b := make([]byte, hashParams.SaltLength+hashParams.KeyLength)
 	_, _ = rand.Read(b) // never fails: crypto/rand ends the program instead
 	text := base64.RawStdEncoding.EncodeToString
-	return hasher{room: limit.NewGate(hashesAtOnce), decoy: fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", hashParams.Memory,
-		hashParams.Iterations, hashParams.Parallelism, text(b[:hashParams.SaltLength]), text(b[hashParams.SaltLength:]))}
+	return hasher{room: limit.NewGate(hashesAtOnce), decoy: fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s",
+		hashParams.Memory, hashParams.Iterations, hashParams.Parallelism,
+		text(b[:hashParams.SaltLength]), text(b[hashParams.SaltLength:]))}
 }
 
 // hash returns what is kept of a new password of the account with that name.

@@ -31,7 +31,8 @@ func newPlaces() places {
 // enter waits for a place, and returns what leaves it again; nil if too many wait already, or if
 // ctx ends.
 func (p *places) enter(ctx context.Context, known bool, address, block string) (leave func()) {
-	room, most := p.strangers, map[string]int{"": waitingStrangers, "address " + address: waitingOfAddress, "block " + block: waitingOfBlock}
+	room, most := p.strangers, map[string]int{"": waitingStrangers, "address " + address: waitingOfAddress,
+		"block " + block: waitingOfBlock}
 	if known {
 		room, most = p.known, map[string]int{"known": waitingKnown}
 	}

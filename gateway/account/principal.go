@@ -57,7 +57,7 @@ type Freshness uint8
 
 const (
 	Stale     Freshness = iota
-	Confirmed           // a second step within the last minutes; the password, where the account has no second step
+	Confirmed           // a second step in the last 15 minutes; the password, where there is no second step
 	Second              // a second step within the last two minutes
 )
 
@@ -109,7 +109,8 @@ func (n Need) Check(p Principal, own bool) *Refusal {
 			return nil
 		}
 	}
-	return &Refusal{Status: http.StatusUnauthorized, Type: TypeSignIn, Detail: "you are not signed in, or not any more: sign in and try again"}
+	return &Refusal{Status: http.StatusUnauthorized, Type: TypeSignIn,
+		Detail: "you are not signed in, or not any more: sign in and try again"}
 }
 
 func (n Need) checkSession(p Principal, own bool) *Refusal {
@@ -120,12 +121,14 @@ func (n Need) checkSession(p Principal, own bool) *Refusal {
 	default:
 		why := "this is not for accounts"
 		if n.Role != "" {
-			why = "you are signed in as " + p.Name + ", who is " + withArticle(p.Role) + ". This needs " + withArticle(n.Role)
+			why = "you are signed in as " + p.Name + ", who is " + withArticle(p.Role) +
+				". This needs " + withArticle(n.Role)
 		}
 		return &Refusal{Status: http.StatusForbidden, Type: TypeRole, Detail: why}
 	}
 	if p.Fresh < n.Fresh {
-		return &Refusal{Status: http.StatusForbidden, Type: TypeStep, Fresh: n.Fresh, Detail: "show again that it is you: use a passkey, or type a code or your password"}
+		return &Refusal{Status: http.StatusForbidden, Type: TypeStep, Fresh: n.Fresh,
+			Detail: "show again that it is you: use a passkey, or type a code or your password"}
 	}
 	return nil
 }

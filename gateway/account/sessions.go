@@ -48,14 +48,20 @@ const sessionCookie = "__Host-latchkey"
 
 // newSessions is not made by scs.New, which starts a goroutine that nobody ends.
 func newSessions(cfg Config) *scs.SessionManager {
-	s := &scs.SessionManager{Store: signIns{cfg.Website.SignIns}, Lifetime: signedInFor, Codec: &decodedOnce{of: map[[sha256.Size]byte]decoded{}},
-		Cookie: scs.SessionCookie{Name: sessionCookie, Path: "/", HttpOnly: true, Secure: true, SameSite: http.SameSiteStrictMode, Persist: true}}
+	s := &scs.SessionManager{
+		Store:    signIns{cfg.Website.SignIns},
+		Lifetime: signedInFor,
+		Codec:    &decodedOnce{of: map[[sha256.Size]byte]decoded{}},
+		Cookie: scs.SessionCookie{Name: sessionCookie, Path: "/", HttpOnly: true, Secure: true,
+			SameSite: http.SameSiteStrictMode, Persist: true},
+	}
 	s.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
 		if r.Context().Err() != nil {
 			return // nobody is there to read an answer
 		}
 		cfg.Log.Error("sign-in not kept", "err", err)
-		writeProblem(w, http.StatusServiceUnavailable, TypeNotKept, "who is signed in can be neither read nor kept now: the gateway's log says why")
+		writeProblem(w, http.StatusServiceUnavailable, TypeNotKept,
+			"who is signed in can be neither read nor kept now: the gateway's log says why")
 	}
 	return s
 }
@@ -188,7 +194,8 @@ func (r *Registry) freshness(ctx context.Context, a access.Account) Freshness {
 	switch {
 	case visitOf(ctx).local, has && r.since(ctx, sessionSecond) < secondFresh:
 		return Second
-	case has && r.since(ctx, sessionSecond) < confirmFresh, !has && r.since(ctx, sessionConfirmed) < confirmFresh:
+	case has && r.since(ctx, sessionSecond) < confirmFresh,
+		!has && r.since(ctx, sessionConfirmed) < confirmFresh:
 		return Confirmed
 	}
 	return Stale

@@ -26,7 +26,8 @@ func (s Proof) empty() bool { return s == Proof{} }
 var errNoVisit = &Refusal{Status: http.StatusConflict, Detail: "this is for visitors of the website"}
 
 // errNoStep answers a form without a passkey, a code or a password: that is nobody's try.
-var errNoStep = &Refusal{Status: http.StatusUnprocessableEntity, Detail: "nothing was sent that shows who you are. Use a passkey, or type a code"}
+var errNoStep = &Refusal{Status: http.StatusUnprocessableEntity,
+	Detail: "nothing was sent that shows who you are. Use a passkey, or type a code"}
 
 func wrong(detail string) error {
 	return &Refusal{Status: http.StatusUnauthorized, Type: TypeWrong, Detail: detail}
@@ -60,7 +61,8 @@ func (r *Registry) SignIn(ctx context.Context, name, password string) (pending b
 	if a.SecondStep() {
 		r.sessions.Put(ctx, sessionPending, string(a.ID))
 		r.remember(ctx, sessionPendingAt)
-		r.sessions.SetDeadline(ctx, r.now().Add(pendingFor)) // the store keeps so many, and what ends first makes room
+		// The store keeps a number of sign-ins, and what ends first makes room.
+		r.sessions.SetDeadline(ctx, r.now().Add(pendingFor))
 		return true, nil
 	}
 	return false, r.begin(ctx, a, "password", false)
@@ -73,7 +75,8 @@ func (r *Registry) SignInSecond(ctx context.Context, s Proof) error {
 	}
 	a := r.Pending(ctx)
 	if a.ID == "" {
-		return &Refusal{Status: http.StatusConflict, Type: TypeWrong, Detail: "the password was given too long ago: sign in again"}
+		return &Refusal{Status: http.StatusConflict, Type: TypeWrong,
+			Detail: "the password was given too long ago: sign in again"}
 	}
 	if s.Passkey == "" && s.Code == "" {
 		return errNoStep

@@ -256,5 +256,6 @@ func (r *Registry) serveClient(w http.ResponseWriter, in *http.Request) {
 func writeProblem(w http.ResponseWriter, status int, kind, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"type": kind, "title": http.StatusText(status), "status": status, "detail": detail}) // the client is gone
+	problem := map[string]any{"type": kind, "title": http.StatusText(status), "status": status, "detail": detail}
+	_ = json.NewEncoder(w).Encode(problem) // the client is gone
 }

@@ -29,7 +29,7 @@ type Account struct {
 type Passkey struct {
 	ID         []byte          `json:"id" doc:"the credential id; in paths it is base64url without padding"`
 	Label      string          `json:"label"`
-	Credential json.RawMessage `json:"credential" doc:"public key, counter and flags, as the console wrote them"`
+	Credential json.RawMessage `json:"credential" doc:"public key, counter and flags, as they are kept"`
 	Created    time.Time       `json:"created"`
 }
 

@@ -64,16 +64,19 @@ type MadePasskey struct {
 // sessionRoutes are for the website, which passes on its visitors' cookies and sets those of the
 // answers.
 func (a *api) sessionRoutes() {
-	handle(a, publicly, http.MethodGet, "/v1/session", "get-session", "Who has signed in, and whether they may call an operation now",
+	handle(a, publicly, http.MethodGet, "/v1/session", "get-session",
+		"Who has signed in, and whether they may call an operation now",
 		func(ctx context.Context, in *SessionQuery) (*body[Session], error) {
 			return answer(a.session(ctx, in.Operation))
 		})
-	handle(a, anyone, http.MethodGet, account.ClientPath, "get-client", "On whose budget the visitor's requests go. It changes nothing",
+	handle(a, anyone, http.MethodGet, account.ClientPath, "get-client",
+		"On whose budget the visitor's requests go. It changes nothing",
 		func(ctx context.Context, _ *struct{}) (*body[account.Client], error) { // of visitors, account answers before this is reached
 			p := account.PrincipalOf(ctx)
 			return answer(account.Client{Account: p.Account, Token: p.Token}, nil)
 		})
-	handle(a, publicly, http.MethodPost, "/v1/session", "sign-in", "Sign in with a name and a password, or with a passkey",
+	handle(a, publicly, http.MethodPost, "/v1/session", "sign-in",
+		"Sign in with a name and a password, or with a passkey",
 		func(ctx context.Context, in *struct{ Body Credentials }) (*body[Session], error) {
 			if in.Body.Passkey != "" {
 				return a.nowSignedIn(ctx, a.accounts.SignInPasskey(ctx, in.Body.Passkey))
@@ -81,13 +84,16 @@ func (a *api) sessionRoutes() {
 			_, err := a.accounts.SignIn(ctx, in.Body.Name, in.Body.Password)
 			return a.nowSignedIn(ctx, err)
 		})
-	handle(a, publicly, http.MethodPost, "/v1/session/second", "sign-in-second", "Give the second step that a right password is waiting for",
+	handle(a, publicly, http.MethodPost, "/v1/session/second", "sign-in-second",
+		"Give the second step that a right password is waiting for",
 		func(ctx context.Context, in *struct{ Body Proof }) (*body[Session], error) {
 			return a.nowSignedIn(ctx, a.accounts.SignInSecond(ctx, account.Proof(in.Body)))
 		})
-	handle(a, publicly, http.MethodPost, "/v1/session/passkey", "ask-passkey", "What a browser is to sign with a passkey",
+	handle(a, publicly, http.MethodPost, "/v1/session/passkey", "ask-passkey",
+		"What a browser is to sign with a passkey",
 		func(ctx context.Context, _ *struct{}) (*body[any], error) { return answer(a.accounts.AskPasskey(ctx)) })
-	handle(a, signedIn, http.MethodPost, "/v1/session/step", "confirm", "Give a second step again, or the password where there is none",
+	handle(a, signedIn, http.MethodPost, "/v1/session/step", "confirm",
+		"Give a second step again, or the password where there is none",
 		func(ctx context.Context, in *struct{ Body Proof }) (*body[Session], error) {
 			return a.nowSignedIn(ctx, a.accounts.Confirm(ctx, account.Proof(in.Body)))
 		})
@@ -100,7 +106,8 @@ func (a *api) sessionRoutes() {
 
 // ownRoutes are what people do to their own accounts, besides what an owner does to everybody's.
 func (a *api) ownRoutes() {
-	handle(a, again, http.MethodPut, "/v1/session/password", "change-password", "Change the password of whoever has signed in, and sign every other browser out",
+	handle(a, again, http.MethodPut, "/v1/session/password", "change-password",
+		"Change the password of whoever has signed in, and sign every other browser out",
 		func(ctx context.Context, in *struct{ Body NewOwnPassword }) (*body[Account], error) {
 			if err := a.accounts.ConfirmPassword(ctx, in.Body.Old); err != nil {
 				return nil, err
@@ -108,11 +115,13 @@ func (a *api) ownRoutes() {
 			id := account.PrincipalOf(ctx).Account
 			return a.renewed(ctx)(a.changeAccount(ctx, string(id), AccountChange{Password: &in.Body.New}))
 		})
-	handle(a, signedIn, http.MethodPost, "/v1/session/passkeys/new", "ask-new-passkey", "What passkey a browser is to make",
+	handle(a, signedIn, http.MethodPost, "/v1/session/passkeys/new", "ask-new-passkey",
+		"What passkey a browser is to make",
 		func(ctx context.Context, _ *struct{}) (*body[any], error) {
 			return answer(a.accounts.AskNewPasskey(ctx))
 		})
-	handle(a, again, http.MethodPost, "/v1/session/passkeys", "add-own-passkey", "Give whoever has signed in the passkey that their browser made",
+	handle(a, again, http.MethodPost, "/v1/session/passkeys", "add-own-passkey",
+		"Give whoever has signed in the passkey that their browser made",
 		func(ctx context.Context, in *struct{ Body MadePasskey }) (*body[Account], error) {
 			if err := a.accounts.AddPasskey(ctx, in.Body.Label, in.Body.Made); err != nil {
 				return nil, err

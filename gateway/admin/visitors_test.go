@@ -136,7 +136,9 @@ func TestVisitorsClaimNothing(t *testing.T) {
 	for name, want := range map[string]int{"203.0.113.9": 403, "192.168.1.7": 503} { // 503: nobody refused it, and no gateway runs here
 		g := newGuest(t, func(c *admin.Config) {
 			c.Website.Local = []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}
-			c.Website.Peer = func(*http.Request) (netip.AddrPort, bool) { return netip.AddrPortFrom(netip.MustParseAddr(name), 1), true }
+			c.Website.Peer = func(*http.Request) (netip.AddrPort, bool) {
+				return netip.AddrPortFrom(netip.MustParseAddr(name), 1), true
+			}
 		}).signIn("oz", ozsPassword)
 		g.header.Set("Latchkey-Visitor-Address", "192.168.1.7:4000")
 		if code, text := g.do("POST", "/v1/operate", `{"target":"front-door","action":"unlock"}`); code != want {
