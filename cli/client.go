@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"latchkey/cli/terminal"
-	"latchkey/gateway"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/clock"
@@ -100,7 +99,7 @@ func (p place) try(ctx context.Context) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := admin.New(admin.Config{Store: s, Clock: clock.Clock{Source: p.clock, LastEvent: s.LastEventAt}.Trusted, Version: version(), GatewayAddrs: announcedAddrs(defaultListen), StatusOf: gateway.StatusOf})
+	h := admin.New(admin.Config{Store: s, Clock: clock.Clock{Source: p.clock, LastEvent: s.LastEventAt}.Trusted, Version: version(), GatewayAddrs: announcedAddrs(defaultListen)})
 	return &client{Client: http.Client{Transport: admin.InProcess(account.As(account.NewUnixPeer(whoami()), h))}, closeStore: s.Close}, nil
 }
 

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 
@@ -46,40 +45,18 @@ func newAPI(g *Gateway) *admin.Handler {
 	}
 	return admin.New(admin.Config{Store: policyStore{g.store, g}, Live: live{g}, Feed: g.feed, Log: g.log,
 		Metrics: g.metrics.Handler(), Version: g.cfg.Version, ConsoleURL: g.ConsoleURL(),
-		GatewayAddrs: g.cfg.Announce, Website: site, Health: g.checkHealth, StatusOf: StatusOf})
-}
-
-// StatusOf is the HTTP status of the store's errors, 0 for any other.
-func StatusOf(err error) int {
-	switch {
-	case errors.Is(err, store.ErrNoSpace):
-		return http.StatusInsufficientStorage
-	case errors.Is(err, store.ErrRefused):
-		return http.StatusUnprocessableEntity
-	case errors.Is(err, store.ErrTooBig):
-		return http.StatusRequestEntityTooLarge
-	case errors.Is(err, store.ErrFailed), errors.Is(err, store.ErrClosed):
-		return http.StatusServiceUnavailable
-	}
-	return 0
+		GatewayAddrs: g.cfg.Announce, Website: site, Health: g.checkHealth})
 }
 
 // sources are where the figures for Prometheus come from.
 func (g *Gateway) sources() observe.Sources {
-	src := observe.Sources{Listener: g.listener, Store: g.store, MaxSessions: g.cfg.MaxSessions,
-		Online:       g.sessions.Online,
-		Alarms:       func() int { return len(g.doors.Alarms("")) },
-		Doors:        g.doors.CountDoors,
-		ClockTrusted: g.clock.Trusted,
-		Failures:     func(cause string) uint64 { return g.nodes.Handshakes.Count(doctor.Cause(cause)) },
-		Reasons:      []string{doctor.CodeStore, doctor.CodeSpace, doctor.CodeSlow, doctor.CodeClock},
+	return observe.Sources{Listener: g.listener, Store: g.store, MaxSessions: g.cfg.MaxSessions,
+		Online: g.sessions.Online, Alarms: func() int { return len(g.doors.Alarms("")) }, Doors: g.doors.CountDoors,
+		ClockTrusted: g.clock.Trusted, Causes: doctor.CauseNames(), Reasons: doctor.HealthCodes,
+		Failures: func(cause string) uint64 { return g.nodes.Handshakes.Count(doctor.Cause(cause)) },
 		NotReady: func(reason string) bool {
 			return slices.ContainsFunc(g.checkHealth(), func(f doctor.Finding) bool { return f.Code == reason })
 		}}
-	for _, cause := range doctor.Causes {
-		src.Causes = append(src.Causes, string(cause))
-	}
-	return src
 }
 
 // checkHealth finds why a card that may enter would not be let in now.

@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -109,9 +107,9 @@ func (a *attempt) command(ctx context.Context) {
 	a.actuator = actuator
 	sent := time.Now()
 	r, err := a.g.sessions.Command(ctx, actuator.ID, a.commandFor(policy))
-	a.timeline.Outcome = outcomeOf(err)
+	a.timeline.Outcome = session.OutcomeOf(err)
 	if err != nil {
-		a.detail = whyNot(err)
+		a.detail = session.ExplainFailure(err)
 		a.g.log.Warn("not acknowledged", "device", actuator.Name, "target", a.timeline.Target, "event", a.timeline.Seq, "err", err)
 	}
 	switch a.timeline.Outcome {
@@ -187,39 +185,4 @@ func (a *attempt) verdict() wire.Verdict {
 		v.Verdict = wire.Retry
 	}
 	return v
-}
-
-// outcomeOf is the one place where an error of a command becomes an outcome.
-func outcomeOf(err error) access.Outcome {
-	switch {
-	case err == nil:
-		return access.OutcomeDone
-	case errors.Is(err, session.ErrOffline):
-		return access.OutcomeOffline
-	case errors.Is(err, coapres.ErrLate):
-		return access.OutcomeLate
-	case errors.Is(err, coapres.ErrNotObeyed):
-		return access.OutcomeRefused
-	}
-	return access.OutcomeUnknown
-}
-
-// whyNot says in a sentence what kept a command from being acknowledged. The error itself is for the log.
-func whyNot(err error) string {
-	var code *coapres.CodeError
-	switch {
-	case errors.Is(err, session.ErrUnheard):
-		return "it speaks from a new address and has not answered there, so nothing was sent"
-	case errors.Is(err, session.ErrOffline):
-		return "" // the outcome says it
-	case errors.Is(err, coapres.ErrLate):
-		return fmt.Sprintf("more than %v had passed since the tap, so nothing was sent", coapres.CommandWindow)
-	case errors.As(err, &code):
-		return fmt.Sprintf("its device refused it, with the code %d.%02d", code.Code>>5, code.Code&31)
-	case errors.Is(err, coapres.ErrNotObeyed):
-		return "its device did not do it"
-	case errors.Is(err, context.DeadlineExceeded):
-		return "its device did not answer in time"
-	}
-	return "the connection to its device failed before it answered"
 }

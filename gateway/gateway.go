@@ -24,6 +24,7 @@ import (
 	"latchkey/gateway/admin"
 	"latchkey/gateway/adminsocket"
 	"latchkey/gateway/clock"
+	"latchkey/gateway/doctor"
 	"latchkey/gateway/doorwatch"
 	"latchkey/gateway/feed"
 	"latchkey/gateway/learn"
@@ -154,7 +155,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return errors.Join(err, g.Close())
 	}
 	g.log.Info("listening", "addr", g.Addr().String())
-	g.logReach()
+	doctor.LogReach(g.log, g.Addr())
 
 	parts, ctx := errgroup.WithContext(ctx) // the first that fails ends the others
 	serve := func(f func(context.Context) error) { parts.Go(func() error { return f(ctx) }) }

@@ -102,20 +102,8 @@ func (l live) status(v session.View, now time.Time) admin.DeviceStatus {
 		}
 	}
 	for _, r := range l.g.doors.Readings(v.Device) {
-		s.Reports = append(s.Reports, admin.Reading{Name: r.Name, Unit: r.Unit, Value: valueOf(r.Measurement),
+		s.Reports = append(s.Reports, admin.Reading{Name: r.Name, Unit: r.Unit, Value: r.Value(),
 			At: r.At, Late: r.Late})
 	}
 	return s
-}
-
-func valueOf(m wire.Measurement) any {
-	switch m.Type {
-	case wire.TextValue:
-		return m.Text
-	case wire.FlagValue:
-		return m.Flag
-	case wire.NumberValue:
-		return m.Number
-	}
-	return m.Sum
 }

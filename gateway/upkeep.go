@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"latchkey/gateway/doctor"
 	"latchkey/gateway/store"
 )
 
@@ -70,19 +69,4 @@ func (g *Gateway) verify(ctx context.Context) error {
 func (g *Gateway) askActuators(ctx context.Context) error {
 	g.nodes.AskActuators(ctx, g.listener.Hint)
 	return nil
-}
-
-// logReach says where the nodes' port can be reached from.
-func (g *Gateway) logReach() {
-	const unseen = "a router that forwards it to here cannot be seen from here; do not forward it"
-	addrs, err := doctor.PublicAddrs(g.Addr())
-	switch {
-	case err != nil:
-		g.log.Warn("unknown whether the nodes' port is public", "err", err, "note", unseen)
-	case len(addrs) > 0:
-		g.log.Warn("the nodes' port is bound to a public address: bind it to the nodes' network with --listen",
-			"addr", addrs, "note", unseen)
-	default:
-		g.log.Info("the nodes' port is bound to no public address", "note", unseen)
-	}
 }

@@ -87,9 +87,8 @@ type Config struct {
 
 	Website account.Website // whose visitors sign in
 
-	Health   func() []doctor.Finding // why a card that may enter would not be let in now; none: it would
-	StatusOf func(error) int         // HTTP status for errors that this package cannot know, 0 for don't know
-	Now      func() time.Time        // time.Now if nil
+	Health func() []doctor.Finding // why a card that may enter would not be let in now; none: it would
+	Now    func() time.Time        // time.Now if nil
 }
 
 // api is the handlers' common ground.

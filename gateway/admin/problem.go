@@ -13,6 +13,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/account"
+	"latchkey/gateway/store"
 )
 
 // ErrNoGateway is the error of what needs a running gateway where there is none.
@@ -48,8 +49,14 @@ func (a *api) problem(ctx context.Context, operation string, err error) error {
 		status = http.StatusGatewayTimeout
 	case errors.Is(err, context.Canceled):
 		status = http.StatusServiceUnavailable
-	case a.StatusOf != nil && a.StatusOf(err) != 0:
-		status = a.StatusOf(err)
+	case errors.Is(err, store.ErrNoSpace):
+		status = http.StatusInsufficientStorage
+	case errors.Is(err, store.ErrRefused):
+		status = http.StatusUnprocessableEntity
+	case errors.Is(err, store.ErrTooBig):
+		status = http.StatusRequestEntityTooLarge
+	case errors.Is(err, store.ErrFailed), errors.Is(err, store.ErrClosed):
+		status = http.StatusServiceUnavailable
 	}
 	if status == http.StatusInternalServerError {
 		a.Log.ErrorContext(ctx, "admin request", "operation", operation, "err", err)

@@ -23,6 +23,15 @@ const (
 var Causes = []Cause{CauseUnknownIdentity, CauseRevoked, CauseWrongKey, CauseNoCommonSuite, CauseAbandoned,
 	CauseBusy, CauseFull, CauseMalformed}
 
+// CauseNames are the texts of all causes.
+func CauseNames() []string {
+	names := make([]string, len(Causes))
+	for i, c := range Causes {
+		names[i] = string(c)
+	}
+	return names
+}
+
 // CauseOf says what the wire must not: which of the three it was when a key was not proven. k is the key
 // of the identity that the peer claimed, if there is one.
 func CauseOf(c transport.Cause, k keys.Key, known bool) Cause {

@@ -34,6 +34,9 @@ const (
 	CodeSlow  = "slow"
 )
 
+// HealthCodes are the codes of what [CheckHealth] finds.
+var HealthCodes = []string{CodeStore, CodeSpace, CodeSlow, CodeClock}
+
 // StoreFinding is about a store that has failed.
 func StoreFinding(err error) Finding {
 	return Finding{Code: CodeStore, Do: "restart the gateway",

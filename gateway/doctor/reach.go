@@ -2,13 +2,14 @@ package doctor
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 )
 
-// PublicAddrs returns the addresses of this machine at which a socket that is bound to addr can be reached
+// publicAddrs returns the addresses of this machine at which a socket that is bound to addr can be reached
 // from the internet, as far as can be seen from here: a router that forwards a port cannot.
-func PublicAddrs(addr net.Addr) ([]netip.Addr, error) {
+func publicAddrs(addr net.Addr) ([]netip.Addr, error) {
 	at, err := netip.ParseAddrPort(addr.String())
 	if err != nil {
 		return nil, fmt.Errorf("doctor: %w", err)
@@ -37,4 +38,19 @@ var shared = netip.MustParsePrefix("100.64.0.0/10")
 
 func isPublic(a netip.Addr) bool {
 	return a.IsGlobalUnicast() && !a.IsPrivate() && !shared.Contains(a)
+}
+
+// LogReach logs where the nodes' port, which is bound to addr, can be reached from.
+func LogReach(log *slog.Logger, addr net.Addr) {
+	const unseen = "a router that forwards it to here cannot be seen from here; do not forward it"
+	addrs, err := publicAddrs(addr)
+	switch {
+	case err != nil:
+		log.Warn("unknown whether the nodes' port is public", "err", err, "note", unseen)
+	case len(addrs) > 0:
+		log.Warn("the nodes' port is bound to a public address: bind it to the nodes' network with --listen",
+			"addr", addrs, "note", unseen)
+	default:
+		log.Info("the nodes' port is bound to no public address", "note", unseen)
+	}
 }

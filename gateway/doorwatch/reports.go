@@ -35,6 +35,19 @@ type Reading struct {
 	Late bool      // it came without a fresh Echo: shown, and nothing follows from it
 }
 
+// Value is what was measured: a text, a truth value or a number.
+func (r Reading) Value() any {
+	switch r.Type {
+	case wire.TextValue:
+		return r.Text
+	case wire.FlagValue:
+		return r.Flag
+	case wire.NumberValue:
+		return r.Number
+	}
+	return r.Sum
+}
+
 // Report keeps what a node measured. Routine readings make no event. The exit button and a restart do;
 // tamper and a forced door are alarms. What comes late is shown, and hides nothing that comes in time.
 func (w *Watch) Report(p *coapres.Peer, r wire.Report, late bool) {

@@ -1,4 +1,4 @@
-package gateway
+package session
 
 import (
 	"context"
@@ -10,25 +10,24 @@ import (
 	coap "github.com/plgd-dev/go-coap/v3/message/codes"
 
 	"latchkey/coapres"
-	"latchkey/gateway/session"
 )
 
 // An event says in a sentence why a command was not acknowledged. What Go, go-coap or the network call it is for the log.
-func TestWhyNot(t *testing.T) {
+func TestExplainFailure(t *testing.T) {
 	write := errors.New("cannot write request: cannot write request")
 	for _, c := range []struct {
 		err  error
 		want string
 	}{
-		{session.ErrOffline, ""},
-		{fmt.Errorf("%w: %w", session.ErrUnheard, write), "it speaks from a new address and has not answered there, so nothing was sent"},
+		{ErrOffline, ""},
+		{fmt.Errorf("%w: %w", ErrUnheard, write), "it speaks from a new address and has not answered there, so nothing was sent"},
 		{coapres.ErrLate, "more than 1.5s had passed since the tap, so nothing was sent"},
 		{&coapres.CodeError{Code: coap.BadRequest}, "its device refused it, with the code 4.00"},
 		{coapres.ErrNotObeyed, "its device did not do it"},
 		{fmt.Errorf("%w: %w", coapres.ErrNoReceipt, context.DeadlineExceeded), "its device did not answer in time"},
 		{fmt.Errorf("%w: %w", coapres.ErrNoReceipt, write), "the connection to its device failed before it answered"},
 	} {
-		got := whyNot(c.err)
+		got := ExplainFailure(c.err)
 		if got != c.want {
 			t.Errorf("%v: got %q, want %q", c.err, got, c.want)
 		}
