@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"latchkey/cli/settings"
 	"latchkey/cli/terminal"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
@@ -99,7 +100,7 @@ func (p place) try(ctx context.Context) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := admin.New(admin.Config{Store: s, Clock: clock.Clock{Source: p.clock, LastEvent: s.LastEventAt}.Trusted, Version: version(), GatewayAddrs: announcedAddrs(defaultListen)})
+	h := admin.New(admin.Config{Store: s, Clock: clock.Clock{Source: p.clock, LastEvent: s.LastEventAt}.Trusted, Version: version(), GatewayAddrs: settings.AnnouncedAddrs(settings.DefaultListen)})
 	return &client{Client: http.Client{Transport: admin.InProcess(account.As(account.NewUnixPeer(whoami()), h))}, closeStore: s.Close}, nil
 }
 

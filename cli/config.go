@@ -7,45 +7,33 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/urfave/cli/v2"
+	"latchkey/cli/settings"
 )
 
 func configCommands() []spec {
-	return []spec{{name: "show", flags: settingFlags(), run: showConfig,
+	return []spec{{name: "show", flags: settings.Flags(), run: showConfig,
 		usage: "print each setting that serve would start with here, and where its value comes from"}}
-}
-
-// setting is one value, for people and as JSON. No setting is a secret: keys are named by their files.
-type setting struct {
-	Name  string `json:"name"`
-	Value any    `json:"value"`
-	From  origin `json:"from"`
-	// Where is the flag, the variable or the file; empty for a default.
-	Where string `json:"where,omitempty"`
 }
 
 // showConfig refuses what serve would refuse, so a file can be tried before the gateway is restarted.
 func showConfig(x *call) error {
-	s, err := readSettings(x.Context)
+	s, err := settings.Read(x.Context)
 	if err != nil {
 		return err
 	}
-	if _, err := s.logLevel(); err != nil {
+	if _, err := s.LogLevel(); err != nil {
 		return err
 	}
 	dir, err := filepath.Abs(x.String(dataFlag))
 	if err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
-	if _, err := s.gatewayConfig(dir); err != nil {
+	if _, err := s.Gateway(dir); err != nil {
 		return err
 	}
-	var answer struct {
-		Items []setting `json:"items"`
-	}
-	for _, name := range settingNames() {
-		answer.Items = append(answer.Items, s.setting(name))
-	}
+	answer := struct {
+		Items []settings.Setting `json:"items"`
+	}{s.List()}
 	raw, err := json.Marshal(answer)
 	if err != nil {
 		return fmt.Errorf("settings: %w", err)
@@ -64,20 +52,4 @@ func showConfig(x *call) error {
 			printRow(w, []string{i.Name, text, from})
 		}
 	})
-}
-
-func (s *settings) setting(name string) setting {
-	out := setting{Name: name, Value: s.Value(name), From: s.from[name]}
-	if _, list := out.Value.(cli.StringSlice); list {
-		out.Value = append([]string{}, s.StringSlice(name)...)
-	}
-	switch out.From {
-	case fromFlag:
-		out.Where = "--" + name
-	case fromEnvironment:
-		out.Where = environmentName(name)
-	case fromFile:
-		out.Where = s.file
-	}
-	return out
 }

@@ -8,51 +8,18 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/settings"
 	"latchkey/cli/terminal"
 	"latchkey/gateway"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/certificate"
 )
-
-// consoleConfig reads the settings of the website; nil: there is to be none.
-func consoleConfig(s *settings, dir string) (*gateway.ConsoleConfig, error) {
-	addr := s.String("console")
-	if addr == "off" {
-		for _, name := range []string{"local-net", "console-name", "console-cert", "console-key", "acme"} {
-			if s.IsSet(name) {
-				return nil, s.wrong(name, "is for the website, and %s is off: leave one of them out", s.label("console"))
-			}
-		}
-		return nil, nil
-	}
-	if _, err := net.ResolveTCPAddr("tcp", addr); addr == "" || err != nil {
-		return nil, s.wrong("console", "%q: want host:port or :port, or off", addr)
-	}
-	cfg := &gateway.ConsoleConfig{Listen: addr, Dispensable: !s.IsSet("console"), Certificate: certificate.Config{Dir: dir,
-		Names: s.StringSlice("console-name"), CertFile: s.Path("console-cert"), KeyFile: s.Path("console-key")}}
-	for _, text := range s.StringSlice("local-net") {
-		p, err := netip.ParsePrefix(text)
-		if err != nil || p != p.Masked() {
-			return nil, s.wrong("local-net", "%q: want a network like 192.168.1.0/24 or fd12:3456::/64", terminal.ShortenWord(text))
-		}
-		cfg.Local = append(cfg.Local, p)
-	}
-	if name := s.String("acme"); name != "" {
-		if !s.Bool("acme-agree") {
-			return nil, s.wrong("acme", "%s: read the terms of the ACME server first, then say --acme-agree",
-				terminal.ShortenWord(name))
-		}
-		cfg.Certificate.ACME = &certificate.ACME{Name: name, Email: s.String("acme-email"), Directory: s.String("acme-directory"), Agreed: true}
-	}
-	return cfg, nil
-}
 
 // welcome says where the website is, and while nobody can sign in there, the code that makes the first account.
 func welcome(c *cli.Context, g *gateway.Gateway) error {
@@ -84,7 +51,7 @@ func welcome(c *cli.Context, g *gateway.Gateway) error {
 func elsewhere(listen, url string) string {
 	at, err := net.ResolveTCPAddr("tcp", listen)
 	_, port, local := strings.Cut(strings.TrimSuffix(url, "/"), "https://localhost:")
-	hosts := machineAddrs()
+	hosts := settings.MachineAddrs()
 	if err != nil || at.IP != nil && !at.IP.IsUnspecified() || !local || len(hosts) == 0 || hosts[0] == "localhost" {
 		return ""
 	}

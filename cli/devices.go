@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/settings"
 	"latchkey/cli/terminal"
 	"latchkey/gateway/admin"
 	"latchkey/keys"
@@ -144,7 +145,7 @@ func (x *call) hand(done string, raw []byte, got admin.Enrolled, format provisio
 
 // rehearse writes a bundle like the one to come, to nowhere.
 func (x *call) rehearse(in admin.NewDevice, format provision.Format) error {
-	b := provision.Bundle{Device: in.Name, Kind: keys.Kind(in.Kind), Targets: in.Targets, Gateway: cmp.Or(in.Gateway, "gateway.example"+defaultListen),
+	b := provision.Bundle{Device: in.Name, Kind: keys.Kind(in.Kind), Targets: in.Targets, Gateway: cmp.Or(in.Gateway, "gateway.example"+settings.DefaultListen),
 		Identity: keys.NewID(), Secret: keys.NewSecret()}
 	if b.Check() != nil {
 		return nil // the admin API says better what is wrong

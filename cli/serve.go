@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/settings"
 	"latchkey/cli/terminal"
 	"latchkey/gateway"
 	"latchkey/gateway/store"
@@ -21,7 +22,7 @@ func serveCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "serve",
 		Usage: "run the gateway until it is told to stop",
-		Flags: settingFlags(),
+		Flags: settings.Flags(),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return terminal.WrongUse(c, "serve takes no arguments, only flags")
@@ -32,11 +33,11 @@ func serveCommand() *cli.Command {
 }
 
 func serve(c *cli.Context) error {
-	settings, err := readSettings(c)
+	s, err := settings.Read(c)
 	if err != nil {
 		return err
 	}
-	level, err := settings.logLevel()
+	level, err := s.LogLevel()
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,7 @@ func serve(c *cli.Context) error {
 	if p.dir, err = filepath.Abs(p.dir); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
-	cfg, err := settings.gatewayConfig(p.dir)
+	cfg, err := s.Gateway(p.dir)
 	if err != nil {
 		return err
 	}
@@ -63,7 +64,7 @@ func serve(c *cli.Context) error {
 		return err
 	}
 	defer func() { _ = st.Close() }()
-	cfg.Store, cfg.Log = st, log
+	cfg.Store, cfg.AdminSocket, cfg.Version, cfg.Log = st, filepath.Join(p.dir, socketName), version(), log
 	g, err := gateway.New(cfg)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w: another program has that port: stop it, or choose another one with --listen or --console", err)

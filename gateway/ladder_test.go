@@ -51,6 +51,7 @@ var ladder = map[string]float64{
 	"gateway/nodes":        5,
 
 	"cli/terminal":         0,
+	"cli/settings":         8,
 	"cli/simulate":         7,
 	"cli/demo":             8,
 	"cli":                  9,
@@ -77,7 +78,7 @@ var alone = map[string][]string{
 	"google.golang.org/protobuf":       {"gateway/store/folder"},
 	"github.com/pion":                  {"coapres/transport", "bench/load", "bench/server", "bench/peer_test"}, // stock go-coap beside ours, and a node that costs little
 	"github.com/danielgtaylor/huma":    {"gateway/admin"},
-	"github.com/urfave/cli":            {"cli", "cli/demo", "cli/simulate", "cli/terminal"},
+	"github.com/urfave/cli":            {"cli", "cli/settings", "cli/demo", "cli/simulate", "cli/terminal"},
 	"github.com/plgd-dev/go-coap":      {"coapres/transport", "coapres/transport/message_test", "gateway", "coapres", "coapres/device", "gateway/session_test", "gateway/e2e_test", "bench/load", "bench/server", "bench/latchkey-bench"},
 	"github.com/fxamacker/cbor":        {"coapres/wire", "gateway/store/record"},
 	"github.com/prometheus":            {"gateway/observe"},

@@ -1,4 +1,4 @@
-package cli
+package settings
 
 import (
 	"slices"
@@ -15,12 +15,12 @@ func TestAnnouncedAddrs(t *testing.T) {
 		{"so is a name", "door.example:5684", []string{"door.example:5684"}},
 		{"a port that the kernel chooses is not known yet", "127.0.0.1:0", nil},
 	} {
-		if got := announcedAddrs(tc.listen); !slices.Equal(got, tc.want) {
+		if got := AnnouncedAddrs(tc.listen); !slices.Equal(got, tc.want) {
 			t.Errorf("%s: got %q, want %q", tc.rule, got, tc.want)
 		}
 	}
 	for _, all := range []string{":5684", "0.0.0.0:5684", "[::]:5684"} {
-		if got, want := len(announcedAddrs(all)), len(machineAddrs()); got != want {
+		if got, want := len(AnnouncedAddrs(all)), len(MachineAddrs()); got != want {
 			t.Errorf("%s: got %d addresses, want all %d of this machine", all, got, want)
 		}
 	}

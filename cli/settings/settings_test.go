@@ -1,4 +1,4 @@
-package cli
+package settings
 
 import (
 	"reflect"
@@ -8,10 +8,10 @@ import (
 
 func TestEachSettingMayStandInTheFile(t *testing.T) {
 	var got []string
-	for field := range reflect.TypeFor[settingsFile]().Fields() {
+	for field := range reflect.TypeFor[tomlFile]().Fields() {
 		got = append(got, field.Tag.Get("toml"))
 	}
-	if want := settingNames(); !slices.Equal(got, want) {
+	if want := fileNames(); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

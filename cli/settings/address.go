@@ -1,4 +1,4 @@
-package cli
+package settings
 
 import (
 	"net"
@@ -7,19 +7,19 @@ import (
 	"latchkey/keys/provision"
 )
 
-// defaultListen is where the gateway listens if nobody says otherwise. The port is that of CoAP over DTLS, RFC 7252 §6.2.
-const defaultListen = ":5684"
+// DefaultListen is where the gateway listens if nobody says otherwise. The port is that of CoAP over DTLS, RFC 7252 §6.2.
+const DefaultListen = ":5684"
 
-// announcedAddrs returns the "host:port" at which nodes may find a gateway that listens at listen: the address that it is bound to, else the
+// AnnouncedAddrs returns the "host:port" at which nodes may find a gateway that listens at listen: the address that it is bound to, else the
 // addresses of this machine. More than one means that somebody has to choose.
-func announcedAddrs(listen string) []string {
+func AnnouncedAddrs(listen string) []string {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil || port == "0" { // whichever the kernel gives it
 		return nil
 	}
 	hosts := []string{host}
 	if a, err := netip.ParseAddr(host); host == "" || err == nil && a.IsUnspecified() {
-		hosts = machineAddrs()
+		hosts = MachineAddrs()
 	}
 	var out []string
 	for _, host := range hosts {
@@ -30,9 +30,9 @@ func announcedAddrs(listen string) []string {
 	return out
 }
 
-// machineAddrs returns the addresses at which other machines may reach this one: those of IPv4, or if there are none those of IPv6. If
+// MachineAddrs returns the addresses at which other machines may reach this one: those of IPv4, or if there are none those of IPv6. If
 // there are neither it is localhost.
-func machineAddrs() []string {
+func MachineAddrs() []string {
 	var v4, v6 []string
 	ifaces, err := net.Interfaces()
 	if err != nil {
