@@ -125,7 +125,6 @@ type Store struct {
 	fatal  sync.Once
 
 	ballast *folder.Ballast // nil in memory
-	stuck   atomic.Bool     // a memtable waits for space
 	held    atomic.Int64    // restrictions that act in memory only
 	pace    pace
 
