@@ -25,7 +25,6 @@ var tooLarge = map[string]bool{
 	"gateway/access":                     true,
 	"gateway/admin":                      true,
 	"gateway/console":                    true,
-	"gateway/store":                      true,
 	"firmware/mutate/mutants.go mutants": true,
 }
 
