@@ -44,6 +44,7 @@ var accountCodec = &codec[access.Account, accountRecord]{
 	id:     func(r access.Account) string { return string(r.ID) },
 	pack:   packAccount,
 	unpack: unpackAccount,
+	since:  3,
 }
 
 func packAccount(r access.Account) accountRecord {

@@ -12,8 +12,8 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// Codecs has how each kind of record of the policy is kept, in an order in which nothing refers to
-// what comes later. These records are under the policy digest.
+// Codecs is how each kind of record of the policy is stored, in an order in which no kind refers to
+// a later one. These records are under the policy digest.
 var Codecs = newCodecs(
 	siteCodec,
 	personCodec,
@@ -27,7 +27,7 @@ var Codecs = newCodecs(
 	accountCodec,
 )
 
-// codec is how the records of one kind are kept: R is the record, by value, and S its stored form,
+// codec is how the records of one kind are stored: R is the record, by value, and S its stored form,
 // an xxxRecord. A record's id is only in its Badger key, which the seal binds to the value.
 type codec[R, S any] struct {
 	kind   access.RecordKind
@@ -35,13 +35,19 @@ type codec[R, S any] struct {
 	id     func(R) string // looks at nothing but the record's id
 	pack   func(R) S
 	unpack func(id string, s S) (R, error) // may be given any id and any S
+
+	// since is the head's version from which on a store may hold such records. A program that writes
+	// an older head does not know them, and refuses the store. 0: from the first.
+	since byte
 }
 
-// Codec is a codec, whatever its records are.
+// Codec is a codec of any type of record. A kind whose stored form has more than one version embeds
+// its codec in a type that encodes and decodes itself.
 type Codec interface {
 	of() access.RecordKind
 	recordType() reflect.Type
 	Prefix() byte
+	sinceHead() byte
 	key(r access.Record) Key
 	encode(r access.Record) ([]byte, error)
 	Decode(key Key, plain []byte) (access.Record, error)
@@ -50,6 +56,7 @@ type Codec interface {
 func (c *codec[R, S]) of() access.RecordKind    { return c.kind }
 func (c *codec[R, S]) recordType() reflect.Type { return reflect.TypeFor[R]() }
 func (c *codec[R, S]) Prefix() byte             { return c.letter }
+func (c *codec[R, S]) sinceHead() byte          { return c.since }
 
 func (c *codec[R, S]) key(r access.Record) Key {
 	return Key(string(rune(c.letter)) + c.id(r.(R)))
@@ -75,18 +82,23 @@ type CodecTable struct {
 	byType   map[reflect.Type]Codec
 	byLetter map[byte]Codec
 	Policy   *access.Table // the kinds of the policies that a store keeps
+	since    byte          // of the newest kind
 }
 
-// newCodecs panics where two kinds would be taken for one another.
+// newCodecs panics where two kinds would share a letter, and at a codec that does not fit its kind.
 func newCodecs(rows ...Codec) *CodecTable {
 	t := &CodecTable{Rows: rows, byType: map[reflect.Type]Codec{}, byLetter: map[byte]Codec{}}
 	var kinds []access.RecordKind
 	for _, c := range rows {
-		if t.byLetter[c.Prefix()] != nil || otherKinds[c.Prefix()] != "" || c.recordType() != c.of().RecordType() {
-			panic(fmt.Sprintf("store: %v: its letter is taken, or its codec is for a %v", c.of().KindName(), c.recordType()))
+		name := c.of().KindName()
+		if t.byLetter[c.Prefix()] != nil || otherKinds[c.Prefix()] != "" {
+			panic(fmt.Sprintf("store: %s: the letter %c is taken", name, c.Prefix()))
+		}
+		if c.recordType() != c.of().RecordType() {
+			panic(fmt.Sprintf("store: %s: its codec is for a %v", name, c.recordType()))
 		}
 		t.byLetter[c.Prefix()], t.byType[c.recordType()] = c, c
-		kinds = append(kinds, c.of())
+		kinds, t.since = append(kinds, c.of()), max(t.since, c.sinceHead())
 	}
 	t.Policy = access.Standard.With(kinds...)
 	return t

@@ -26,9 +26,10 @@ type Head struct {
 	CountersAt uint64    // the newest event that the counter records know of
 }
 
-// headVersion is the version of the head that this program writes. It is above that of the record's
-// own fields: it also keeps out programs that do not know some other record.
-const headVersion = 4
+// headVersion is the version of the head that this program writes. It also grows with each new kind
+// of record, although the head's own fields do not change: so a program that does not know the kind
+// refuses the store.
+var headVersion = max(4, Codecs.since)
 
 // headRecord is as since version 2. Version 1 has no CountersAt: there the counter records knew of
 // every event.
