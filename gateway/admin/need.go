@@ -78,18 +78,19 @@ func (d demand) show() (out []shownNeed) {
 	return out
 }
 
-// any tells why a principal may not call the operation whatever it asks for.
-func (d demand) any(p account.Principal, own bool) *account.Refusal {
+// refuse tells why a principal may not call the operation whatever it asks for, before the body is
+// read. Where the need depends on the body, that refuses only those who are nobody: the others are
+// told what they lack when it is known what they ask for.
+func (d demand) refuse(p account.Principal, own bool) *account.Refusal {
 	if d.member == "" {
 		return d.always.Check(p, own)
 	}
-	var refused *account.Refusal
 	for _, c := range d.cases {
-		if refused = c.need.Check(p, own); refused == nil || refused.Type == account.TypeStep {
-			return nil // whether the step is needed depends on what is asked for
+		if r := c.need.Check(p, own); r == nil || r.Type != account.TypeSignIn {
+			return nil
 		}
 	}
-	return refused
+	return onMachine.Check(p, own)
 }
 
 // need returns what is needed for one value of the member. A value that no case names is for nobody
@@ -116,7 +117,7 @@ func (a *api) declare(op *huma.Operation, d demand) {
 	a.demands[op.OperationID] = d
 	op.Middlewares = append(op.Middlewares, func(c huma.Context, next func(huma.Context)) {
 		p := account.PrincipalOf(c.Context())
-		if refused := d.any(p, ownAccount(p, c.Param("ref"))); refused != nil {
+		if refused := d.refuse(p, ownAccount(p, c.Param("ref"))); refused != nil {
 			a.refuse(c, refused)
 			return
 		}
@@ -143,7 +144,7 @@ func problemOf(r *account.Refusal) *huma.ErrorModel {
 // guard puts a need before a handler that is no operation of huma's.
 func (a *api) guard(d demand, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if refused := d.any(account.PrincipalOf(r.Context()), false); refused != nil {
+		if refused := d.refuse(account.PrincipalOf(r.Context()), false); refused != nil {
 			writeRefusal(w, refused)
 			return
 		}
