@@ -3,6 +3,8 @@ package account
 import (
 	"context"
 	"sync"
+
+	"latchkey/gateway/limit"
 )
 
 // places is where passwords are checked: one at a time for strangers and one for whoever is signed
@@ -10,7 +12,7 @@ import (
 // So strangers, however many, keep nobody waiting who is known, and none of them keeps the others
 // waiting: of one address only so many wait at a time, and of the block around it.
 type places struct {
-	strangers, known chan struct{} // each holds one
+	strangers, known limit.Gate // one at a time each
 
 	mu      sync.Mutex
 	waiting map[string]int // guarded by mu; by address and by block, and all under ""
@@ -25,7 +27,7 @@ const (
 )
 
 func newPlaces() places {
-	return places{strangers: make(chan struct{}, 1), known: make(chan struct{}, 1), waiting: map[string]int{}}
+	return places{strangers: limit.NewGate(1), known: limit.NewGate(1), waiting: map[string]int{}}
 }
 
 // enter waits for a place, and returns what leaves it again; nil if too many wait already, or if
@@ -39,13 +41,11 @@ func (p *places) enter(ctx context.Context, known bool, address, block string) (
 	if !p.queue(most) {
 		return nil
 	}
-	select {
-	case room <- struct{}{}:
-		return func() { <-room; p.unqueue(most) }
-	case <-ctx.Done():
+	if room.Enter(ctx) != nil {
 		p.unqueue(most)
 		return nil
 	}
+	return func() { room.Leave(); p.unqueue(most) }
 }
 
 func (p *places) queue(most map[string]int) bool {

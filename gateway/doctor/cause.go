@@ -12,7 +12,7 @@ const (
 	CauseUnknownIdentity Cause = "unknown-identity" // no device has it
 	CauseRevoked         Cause = "revoked"          // the identity of a key that opens nothing any more
 	CauseWrongKey        Cause = "wrong-key"        // the identity is a device's, the key is not
-	CauseNoCommonSuite   Cause = "no-common-suite"  // no cipher suite or curve in common, or no extended master secret
+	CauseNoCommonSuite   Cause = "no-common-suite"  // no suite or curve in common, or no extended master secret
 	CauseAbandoned       Cause = "abandoned"        // the peer stopped answering before it named itself
 	CauseBusy            Cause = "busy"             // too many handshakes at once
 	CauseFull            Cause = "full"             // as many sessions as there may be

@@ -100,7 +100,8 @@ func begin(f Facts, one bool) *examination {
 	}
 	if f.Damage != nil {
 		problem := access.PlainText(f.Damage.Error())
-		x.find(CodeStore, access.Named{}, "what is on disk is damaged, as was found at "+x.time(f.DamageAt)+": "+problem,
+		x.find(CodeStore, access.Named{},
+			"what is on disk is damaged, as was found at "+x.time(f.DamageAt)+": "+problem,
 			"keep a copy of the data folder, and put one back that is whole, before the gateway is restarted")
 	}
 	return x
@@ -185,8 +186,8 @@ func (x *examination) alarms(device *access.Device) {
 		if alarm.Times > 1 {
 			text += fmt.Sprintf(", and %d times in all, last on %s", alarm.Times, x.time(alarm.Last))
 		}
-		x.find(codeAlarm, alarm.Device, text, fmt.Sprintf(
-			"look at the place; then, so that everybody knows that somebody did: latchkey alarm acknowledge %d", alarm.Seq))
+		x.find(codeAlarm, alarm.Device, text, fmt.Sprintf("look at the place; then, so that everybody knows that "+
+			"somebody did: latchkey alarm acknowledge %d", alarm.Seq))
 	}
 }
 
@@ -196,9 +197,10 @@ func (x *examination) late(d access.Device) {
 	if l == nil || x.Now.Sub(l.Last) > recently {
 		return
 	}
-	x.find(codeLate, nameDevice(x.Policy, d.ID), fmt.Sprintf("%s: %s too late to be decided, the last at %s, %d ms after the tap", d.Name,
-		english.Plural(int(l.Count), "scan came", "scans came"), x.time(l.Last), l.After),
-		"look for a weak radio link or a busy network. If there is neither, somebody may hold back what the device sends; nothing opened by it")
+	text := fmt.Sprintf("%s: %s too late to be decided, the last at %s, %d ms after the tap", d.Name,
+		english.Plural(int(l.Count), "scan came", "scans came"), x.time(l.Last), l.After)
+	x.find(codeLate, nameDevice(x.Policy, d.ID), text, "look for a weak radio link or a busy network. "+
+		"If there is neither, somebody may hold back what the device sends; nothing opened by it")
 }
 
 // pulse is about a lock that does not hold as long as its door's pulse says.
@@ -208,13 +210,14 @@ func (x *examination) pulse(d access.Device) {
 	}
 	t := x.Policy.Targets[d.Targets[0]]
 	if limit := x.Devices[d.ID].MaxPulse; limit > 0 && t.Pulse > limit {
-		x.find(codePulse, nameDevice(x.Policy, d.ID), fmt.Sprintf("%s: its pulse is %v, and its lock %s lets go after %v", t.Name, t.Pulse, d.Name, limit),
+		x.find(codePulse, nameDevice(x.Policy, d.ID),
+			fmt.Sprintf("%s: its pulse is %v, and its lock %s lets go after %v", t.Name, t.Pulse, d.Name, limit),
 			fmt.Sprintf("latchkey target change %s --pulse %v", t.Name, limit))
 	}
 }
 
-// device finds what is wrong with a device, and tells whether it is not there and nothing that it sent says why. asked: the question is about
-// this one, so that what somebody did on purpose is said too.
+// device finds what is wrong with a device, and tells whether it is not there and nothing that it sent says
+// why. asked: the question is about this one, so that what somebody did on purpose is said too.
 func (x *examination) device(d access.Device, asked bool) (gone bool) {
 	s, seen := x.Devices[d.ID]
 	ref, ids := nameDevice(x.Policy, d.ID), x.usable(d.ID)
@@ -237,18 +240,22 @@ func (x *examination) device(d access.Device, asked bool) (gone bool) {
 	case s.Online || found && !seen:
 		return false
 	}
-	do := "see that it has power and is in the network, that it calls this gateway and not another address, and that UDP is let through both ways"
+	do := "see that it has power and is in the network, that it calls this gateway and not another address, " +
+		"and that UDP is let through both ways"
 	if seen {
 		addr, _, _ := strings.Cut(s.Addr, "#")
-		x.find(codeOffline, ref, fmt.Sprintf("%s: offline. It was last heard at %s from %s", d.Name, x.time(s.LastHeard), addr), do)
+		text := fmt.Sprintf("%s: offline. It was last heard at %s from %s", d.Name, x.time(s.LastHeard), addr)
+		x.find(codeOffline, ref, text, do)
 	} else {
-		text := fmt.Sprintf("%s: nothing has come with %s since the gateway started at %s", d.Name, strings.Join(ids, " or "), x.time(x.Handshakes.Since))
+		text := fmt.Sprintf("%s: nothing has come with %s since the gateway started at %s",
+			d.Name, strings.Join(ids, " or "), x.time(x.Handshakes.Since))
 		if used := x.lastUsed(d.ID); used.IsZero() {
 			text += ", and it has never been connected"
 		} else {
 			text += "; it was last connected on " + used.Format(time.DateOnly)
 		}
-		x.find(codeNoTraffic, ref, text, do+"; and that its identity is written as here. A try that fails shows when it is over, after half a minute")
+		x.find(codeNoTraffic, ref, text, do+"; and that its identity is written as here. "+
+			"A try that fails shows when it is over, after half a minute")
 	}
 	return !found
 }

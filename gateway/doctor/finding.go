@@ -49,13 +49,16 @@ func ClockFinding(why string) Finding {
 		Text: "the clock is not trusted, so what depends on the time denies: " + why}
 }
 
-// SpaceFinding is about a disk that is full, or nearly. held is how many restrictions act and are not durable.
+// SpaceFinding is about a disk that is full, or nearly. held is how many restrictions act and are not
+// durable.
 func SpaceFinding(free, least uint64, held int, err error) Finding {
 	f := Finding{Code: CodeSpace,
-		Text: fmt.Sprintf("%s are free where the data lies; below %s no door opens", humanize.Bytes(free), humanize.Bytes(least)),
-		Do:   "make room there, or move the data folder to a larger disk while the gateway is stopped"}
+		Text: fmt.Sprintf("%s are free where the data lies; below %s no door opens",
+			humanize.Bytes(free), humanize.Bytes(least)),
+		Do: "make room there, or move the data folder to a larger disk while the gateway is stopped"}
 	if err != nil {
-		f.Text = "how much is free where the data lies cannot be told, so no door opens: " + access.PlainText(err.Error())
+		f.Text = "how much is free where the data lies cannot be told, so no door opens: " +
+			access.PlainText(err.Error())
 	}
 	if held > 0 {
 		f.Text += fmt.Sprintf("; %s NOT durable",

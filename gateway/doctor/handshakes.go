@@ -15,7 +15,8 @@ import (
 	"latchkey/keys"
 )
 
-// Handshakes is what a running gateway remembers of handshakes. It is bounded, so old failures give way to new ones.
+// Handshakes is what a running gateway remembers of handshakes. It is bounded: a new failure evicts an old
+// one.
 type Handshakes struct {
 	Since         time.Time // nothing is known from before
 	Counts        []Count   // one for each cause
@@ -75,7 +76,8 @@ const ofDevices = "devices"
 
 // NewHandshakeLog returns an empty log that begins now.
 func NewHandshakeLog(now time.Time) *HandshakeLog {
-	l := &HandshakeLog{since: now, counts: map[Cause]*Count{}, failures: map[string]*recent{}, completed: map[keys.ID]time.Time{}}
+	l := &HandshakeLog{since: now, counts: map[Cause]*Count{}, failures: map[string]*recent{},
+		completed: map[keys.ID]time.Time{}}
 	for _, c := range Causes {
 		l.counts[c] = &Count{Cause: c}
 	}
@@ -166,7 +168,8 @@ func (l *HandshakeLog) Snapshot() Handshakes {
 		}
 	}
 	slices.SortFunc(h.Failures, func(a, b Failure) int {
-		return cmp.Or(b.Last.Compare(a.Last), strings.Compare(a.Identity, b.Identity), strings.Compare(a.Addr, b.Addr))
+		return cmp.Or(b.Last.Compare(a.Last), strings.Compare(a.Identity, b.Identity),
+			strings.Compare(a.Addr, b.Addr))
 	})
 	return h
 }

@@ -10,8 +10,7 @@ import (
 )
 
 // A tap may wait for the commit under way and then for its own, and its command is sent within
-// coapres.CommandWindow or not at all. The
-// rest is for the network and the lock.
+// coapres.CommandWindow or not at all. The rest is for the network and the lock.
 const (
 	longestCommit = (coapres.CommandWindow - 300*time.Millisecond) / 2
 	healthWait    = longestCommit + 50*time.Millisecond // a commit that takes longer is an answer
@@ -44,8 +43,10 @@ func CheckHealth(st Store, trusted func(now time.Time) (bool, string)) (found []
 	ctx, cancel := context.WithTimeout(context.Background(), healthWait)
 	defer cancel()
 	if took := st.Pace(ctx); took > longestCommit {
-		text := fmt.Sprintf("the disk takes %v for one write, so commands come too late for the doors", took.Round(10*time.Millisecond))
-		found = append(found, Finding{Code: CodeSlow, Text: text, Do: "replace the disk or SD card, or find out what else writes to it"})
+		found = append(found, Finding{Code: CodeSlow,
+			Text: fmt.Sprintf("the disk takes %v for one write, so commands come too late for the doors",
+				took.Round(10*time.Millisecond)),
+			Do: "replace the disk or SD card, or find out what else writes to it"})
 	}
 	if ok, why := trusted(time.Now()); !ok && timed(st.Snapshot()) {
 		found = append(found, ClockFinding(why))

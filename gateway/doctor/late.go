@@ -7,7 +7,8 @@ import (
 	"latchkey/gateway/access"
 )
 
-// LateScans are the scans of a device, since the gateway's start, that came so long after the tap that nothing was decided.
+// LateScans are the scans of a device, since the gateway's start, that came so long after the tap that nothing
+// was decided.
 type LateScans struct {
 	Count uint64    `json:"count"`
 	Last  time.Time `json:"last"`

@@ -22,10 +22,12 @@ func (x *examination) claim(f *Failure, d access.Device, online, usable bool) {
 	how := x.how(f)
 	switch f.Cause {
 	case CauseWrongKey:
-		text, do := "%s: wrong key. Its identity %s came %s, and its key was not proven", "put the key into it that was printed for this identity, or mint another: "+rekey
+		text := "%s: wrong key. Its identity %s came %s, and its key was not proven"
+		do := "put the key into it that was printed for this identity, or mint another: " + rekey
 		if online {
 			text += ", while the device itself is connected"
-			do = "look for a second board with this identity. If there is none somebody is guessing the key, which is hopeless"
+			do = "look for a second board with this identity. " +
+				"If there is none somebody is guessing the key, which is hopeless"
 		}
 		x.find(string(f.Cause), ref, fmt.Sprintf(text, d.Name, f.Identity, how), do)
 	case CauseRevoked:
@@ -36,11 +38,14 @@ func (x *examination) claim(f *Failure, d access.Device, online, usable bool) {
 		if online {
 			do = "look for an old board of it and switch that off"
 		}
-		x.find(string(f.Cause), ref, fmt.Sprintf("%s: revoked. Its identity %s, whose key opens nothing any more, came %s", d.Name, f.Identity, how), do)
+		text := fmt.Sprintf("%s: revoked. Its identity %s, whose key opens nothing any more, came %s",
+			d.Name, f.Identity, how)
+		x.find(string(f.Cause), ref, text, do)
 	case CauseFull:
 		x.find(string(f.Cause), ref, fmt.Sprintf(fullText, d.Name, how, x.Handshakes.MaxLive), fullDo)
 	default:
-		x.find(string(f.Cause), ref, fmt.Sprintf("%s: its handshake failed (%s) %s", d.Name, f.Cause, how), "switch it off and on again")
+		text := fmt.Sprintf("%s: its handshake failed (%s) %s", d.Name, f.Cause, how)
+		x.find(string(f.Cause), ref, text, "switch it off and on again")
 	}
 }
 
@@ -49,13 +54,15 @@ func (x *examination) crowded() {
 	for _, c := range x.Handshakes.Counts {
 		if c.Cause == CauseBusy && c.Count > 0 && x.Now.Sub(c.Last) <= recently {
 			x.find(string(c.Cause), access.Named{}, fmt.Sprintf("%s since %s, last at %s: too many began at once",
-				english.Plural(int(c.Count), "handshake was refused", "handshakes were refused"), x.time(x.Handshakes.Since), x.time(c.Last)),
+				english.Plural(int(c.Count), "handshake was refused", "handshakes were refused"),
+				x.time(x.Handshakes.Since), x.time(c.Last)),
 				"if it goes on, look for who floods the network; devices come back by themselves")
 		}
 	}
 }
 
-// stranger finds what a failure that names no device may mean, and tells whether it may be about device, if that is not nil.
+// stranger finds what a failure that names no device may mean, and tells whether it may be about device, if
+// that is not nil.
 func (x *examination) stranger(f *Failure, device *access.Device) bool {
 	if x.Now.Sub(f.Last) > recently || x.room == 0 {
 		return false
@@ -69,12 +76,14 @@ func (x *examination) stranger(f *Failure, device *access.Device) bool {
 	switch f.Cause {
 	case CauseUnknownIdentity:
 		f.Near = nearest(x.Policy, f.Identity)
-		if x.mended(f) || device != nil && len(f.Near) > 0 && !slices.ContainsFunc(f.Near, func(n Near) bool { return n.Device.ID == device.ID }) {
+		isDevice := func(n Near) bool { return n.Device.ID == device.ID }
+		if x.mended(f) || device != nil && len(f.Near) > 0 && !slices.ContainsFunc(f.Near, isDevice) {
 			return false
 		}
 		text, do = unknown(f, how, whose, name)
 	case CauseNoCommonSuite:
-		text = fmt.Sprintf("no common suite. A peer came %s, and offered no cipher suite and curve that the gateway takes, or no extended master secret", how)
+		text = fmt.Sprintf("no common suite. A peer came %s, and offered no cipher suite and curve "+
+			"that the gateway takes, or no extended master secret", how)
 		do = whose + "build it with PSK_WITH_AES_128_CCM_8 and extended master secret"
 	case CauseFull:
 		text, do = fmt.Sprintf(fullText, "a peer", how, x.Handshakes.MaxLive), fullDo
@@ -91,7 +100,8 @@ func (x *examination) stranger(f *Failure, device *access.Device) bool {
 
 // mended tells whether each device whose identity it may have been has come in since.
 func (x *examination) mended(f *Failure) bool {
-	return len(f.Near) > 0 && !slices.ContainsFunc(f.Near, func(n Near) bool { return !x.completed(n.Device.ID).After(f.Last) })
+	waits := func(n Near) bool { return !x.completed(n.Device.ID).After(f.Last) }
+	return len(f.Near) > 0 && !slices.ContainsFunc(f.Near, waits)
 }
 
 func unknown(f *Failure, how, whose, device string) (text, do string) {
@@ -103,17 +113,20 @@ func unknown(f *Failure, how, whose, device string) (text, do string) {
 	switch {
 	case f.Identity == SecretShown:
 		return fmt.Sprintf("unknown identity. A peer came %s with a secret where its identity should be", how),
-			whose + "the two are swapped in it, and the secret has been sent in the clear: latchkey device rekey " + device + " mints another"
+			whose + "the two are swapped in it, and the secret has been sent in the clear: latchkey device rekey " +
+				device + " mints another"
 	case len(f.Near) == 0:
 		return text, whose + "put its identity into it as latchkey device show " + device + " has it"
 	case f.Near[0].Device.Name == normalize(f.Identity):
-		return text + ": it is a device's name", fmt.Sprintf("put %s into %s as its identity", f.Near[len(f.Near)-1].Identity, f.Near[0].Device.Name)
+		return text + ": it is a device's name", fmt.Sprintf("put %s into %s as its identity",
+			f.Near[len(f.Near)-1].Identity, f.Near[0].Device.Name)
 	}
 	var near []string
 	for _, n := range f.Near {
 		near = append(near, fmt.Sprintf("%s of %s", n.Identity, n.Device.Name))
 	}
-	return text + ": it is nearly " + strings.Join(near, " or "), "correct the identity in " + f.Near[0].Device.Name
+	return text + ": it is nearly " + strings.Join(near, " or "),
+		"correct the identity in " + f.Near[0].Device.Name
 }
 
 // how is how often a failure came, when last and from where.
