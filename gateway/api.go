@@ -24,8 +24,8 @@ func (s policyStore) Apply(ctx context.Context, actor string, changes ...access.
 	return s.g.Apply(ctx, actor, changes...)
 }
 
-// AdminHandler is the admin API of this gateway for whoever holds it in this process: such a caller may do
-// everything, unless the context of a request names another principal.
+// AdminHandler is the admin API of this gateway for whoever holds it in this process: such a caller
+// may do everything, unless the context of a request names another principal.
 func (g *Gateway) AdminHandler() http.Handler {
 	own := account.As(account.NewUnixPeer("admin"), g.api)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -10,9 +10,9 @@ import (
 	"latchkey/gateway/session"
 )
 
-// Apply changes the policy as the store does and then makes the sessions follow: those of a revoked key or a
-// removed device end at once, and a lockdown ends running pulses. A change that is access.ErrNotDurable acts
-// too.
+// Apply changes the policy as the store does and then makes the sessions follow: those of a revoked
+// key or a removed device end at once, and a lockdown ends running pulses. A change that is
+// access.ErrNotDurable acts too.
 func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Change) (uint64, error) {
 	before := g.store.Snapshot()
 	seq, err := g.store.Apply(ctx, actor, changes...)
@@ -39,7 +39,8 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 // byLockdown is who asks for a lock when nobody does.
 const byLockdown = "lockdown"
 
-// lock locks a door because of a lockdown. It is an attempt like any other, with an event of its own.
+// lock locks a door because of a lockdown. It is an attempt like any other, with an event of its
+// own.
 func (g *Gateway) lock(door access.Target) {
 	_, err := g.operate(context.Background(), access.Attempt{Source: access.ByOperator, Operator: byLockdown,
 		Target: door.ID, Action: wire.Lock, At: time.Now()})
@@ -57,8 +58,8 @@ func (g *Gateway) lockAll(p *access.Policy) {
 	}
 }
 
-// keepShut locks a door that is found open in a lockdown: the command of the lockdown did not reach it, or
-// came before it was connected.
+// keepShut locks a door that is found open in a lockdown: the command of the lockdown did not reach
+// it, or came before it was connected.
 func (g *Gateway) keepShut(device access.ID) {
 	p := g.store.Snapshot()
 	if !p.Site.Lockdown {

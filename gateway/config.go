@@ -20,17 +20,18 @@ type Config struct {
 	AdminSocket string
 	// Console is the website; nil: none.
 	Console *ConsoleConfig
-	// Announce is the "host:port" that goes into the bundles of new devices. If there is not exactly one,
-	// whoever adds a device has to say.
+	// Announce is the "host:port" that goes into the bundles of new devices. If there is not exactly
+	// one, whoever adds a device has to say.
 	Announce []string
 	// Clock says what makes the time of day trustworthy; default clock.NTP.
 	Clock       clock.Source
 	MaxSessions int // default 10,000
-	// RequestRate bounds the requests per second of one session, HandshakeRate the handshakes per second of
-	// all: see coapres and transport, whose defaults are meant for doors. Only a measurement needs more.
+	// RequestRate bounds the requests per second of one session, HandshakeRate the handshakes per
+	// second of all: see coapres and transport, whose defaults are meant for doors. Only a measurement
+	// needs more.
 	RequestRate, HandshakeRate int
-	// VerifyEvery is how often all that is on disk is verified; default once a day, and the first time a
-	// minute after the start.
+	// VerifyEvery is how often all that is on disk is verified; default once a day, and the first time
+	// a minute after the start.
 	VerifyEvery time.Duration
 	Version     string
 	Log         *slog.Logger
@@ -56,8 +57,8 @@ func (e *ConfigError) Error() string {
 }
 
 // Validate returns a [ConfigError] for the first field that is out of its bounds. The zero value of
-// a field is its default. [New] calls it, and so can whoever reads a configuration before there is a
-// store: Store, Log and Timeline are not looked at.
+// a field is its default. [New] calls it, and so can whoever reads a configuration before there is
+// a store: Store, Log and Timeline are not looked at.
 func (c Config) Validate() error {
 	if _, err := net.ResolveUDPAddr("udp", c.Listen); c.Listen != "" && err != nil {
 		return wrongText("Listen", c.Listen, "host:port or :port, with a port up to 65535")

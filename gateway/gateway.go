@@ -1,7 +1,7 @@
-// Package gateway joins the parts: it takes what nodes send, has it decided and kept, and commands the
-// actuators. This file says what is built, what runs and who closes what. The way of a scan is
-// [Gateway.onScan] and [attempt.run]; everything else serves these two. The package knows no HTTP but its
-// listeners' and no bytes on the wire.
+// Package gateway joins the parts: it takes what nodes send, has it decided and kept, and commands
+// the actuators. This file says what is built, what runs and who closes what. The way of a scan is
+// [Gateway.onScan] and [attempt.run]; everything else serves these two. The package knows no HTTP
+// but its listeners' and no bytes on the wire.
 package gateway
 
 import (
@@ -211,8 +211,8 @@ func (g *Gateway) Close() (err error) {
 	return err
 }
 
-// background runs f in a goroutine that Close waits for, unless the gateway is being closed already, and
-// tells which.
+// background runs f in a goroutine that Close waits for, unless the gateway is being closed
+// already, and tells which.
 func (g *Gateway) background(f func()) bool {
 	g.bgMu.Lock()
 	defer g.bgMu.Unlock()
@@ -222,8 +222,8 @@ func (g *Gateway) background(f func()) bool {
 	return !g.shut
 }
 
-// record writes an event that is not a decision. It has a bound of its own, so that it is not lost because a
-// context ended.
+// record writes an event that is not a decision. It has a bound of its own, so that it is not lost
+// because a context ended.
 func (g *Gateway) record(ev access.Event) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startWithin)
 	defer cancel()

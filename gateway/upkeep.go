@@ -19,9 +19,9 @@ const (
 	verifyEvery = 24 * time.Hour
 )
 
-// keepUp looks after what nobody calls for, until ctx ends. It ends the gateway when the store has failed:
-// nothing can be decided until the store is opened again and all of it checked, which is for whoever
-// restarts us.
+// keepUp looks after what nobody calls for, until ctx ends. It ends the gateway when the store has
+// failed: nothing can be decided until the store is opened again and all of it checked, which is
+// for whoever restarts us.
 func (g *Gateway) keepUp(ctx context.Context) error {
 	t := time.NewTicker(upkeepEvery)
 	defer t.Stop()
@@ -41,8 +41,8 @@ func (g *Gateway) keepUp(ctx context.Context) error {
 	}
 }
 
-// verify checks the whole store now and then, at a bounded rate, and says what it found. Decisions do not
-// read the disk, so they go on whatever that is.
+// verify checks the whole store now and then, at a bounded rate, and says what it found. Decisions
+// do not read the disk, so they go on whatever that is.
 func (g *Gateway) verify(ctx context.Context) error {
 	every := cmp.Or(g.cfg.VerifyEvery, verifyEvery)
 	wait := time.NewTimer(min(verifyFirst, every))

@@ -1,6 +1,6 @@
 // Package adminsocket serves the admin API on a unix socket. Whoever can open the socket may do
-// everything: it has mode 0600, in a folder with mode 0700. Requests carry the user at the other end as
-// the kernel knows it. What the operations are, and who may do them, package admin says.
+// everything: it has mode 0600, in a folder with mode 0700. Requests carry the user at the other
+// end as the kernel knows it. What the operations are, and who may do them, package admin says.
 package adminsocket
 
 import (
@@ -35,8 +35,8 @@ type Server struct {
 	http     *http.Server
 }
 
-// Listen binds the socket in place of whatever is at its path. The caller holds the store's lock, so what
-// is there belongs to nobody any more.
+// Listen binds the socket in place of whatever is at its path. The caller holds the store's lock,
+// so what is there belongs to nobody any more.
 func Listen(path string, api http.Handler) (*Server, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("gateway: admin socket: %w", err)

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// userOf names the user at the other end of a unix socket, as the kernel knows it; empty if it does not.
+// userOf names the user at the other end of a unix socket, as the kernel knows it; empty if it does
+// not.
 func userOf(c net.Conn) string {
 	u, ok := c.(*net.UnixConn)
 	if !ok {

@@ -1,5 +1,6 @@
 // Package clock says whether this machine's time of day can be relied on for schedules. It measures
-// nothing and sets no clock; what needs only durations uses the monotonic clock and does not ask here.
+// nothing and sets no clock; what needs only durations uses the monotonic clock and does not ask
+// here.
 package clock
 
 import (
@@ -23,7 +24,8 @@ type Clock struct {
 	LastEvent func() (time.Time, bool) // when the newest event was made, if there is one
 }
 
-// behind is how far the clock may stand behind the last event: two attempts may be stamped out of order by a moment.
+// behind is how far the clock may stand behind the last event: two attempts may be stamped out of
+// order by a moment.
 const behind = 5 * time.Second
 
 // Trusted tells whether now may be the true time, and if not, why, for people.
@@ -51,7 +53,8 @@ func (c Clock) Trusted(now time.Time) (trusted bool, why string) {
 var oldest = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 
 // released is when the source of a released build was committed, in RFC 3339. The Makefile sets it:
-// such a build has no state of the working tree in it, so that the same source makes the same bytes.
+// such a build has no state of the working tree in it, so that the same source makes the same
+// bytes.
 var released string
 
 // Built is the commit's time of this build, or a time before it. It is remembered, because every

@@ -32,8 +32,8 @@ func CauseNames() []string {
 	return names
 }
 
-// CauseOf says what the wire must not: which of the three it was when a key was not proven. k is the key
-// of the identity that the peer claimed, if there is one.
+// CauseOf says what the wire must not: which of the three it was when a key was not proven. k is
+// the key of the identity that the peer claimed, if there is one.
 func CauseOf(c transport.Cause, k keys.Key, known bool) Cause {
 	switch c {
 	case transport.CauseKey:

@@ -1,6 +1,6 @@
-// Package doctor remembers what went wrong between devices and the gateway, in bounded memory, and says
-// from that and from the policy what is wrong now and what to do about it. It mends nothing and moves
-// nothing; package admin puts its answers into HTTP.
+// Package doctor remembers what went wrong between devices and the gateway, in bounded memory, and
+// says from that and from the policy what is wrong now and what to do about it. It mends nothing
+// and moves nothing; package admin puts its answers into HTTP.
 package doctor
 
 import (
@@ -19,8 +19,8 @@ import (
 const (
 	maxFindings = 200
 	maxStrange  = 16 // of them about peers that are no known device
-	// recently is how long a failure counts if no later success shows that it is over: what still fails
-	// comes again within that time.
+	// recently is how long a failure counts if no later success shows that it is over: what still
+	// fails comes again within that time.
 	recently = time.Hour
 	// tight is how many times the least free space still is a finding.
 	tight = 4
@@ -81,8 +81,8 @@ type examination struct {
 	room   int                     // for findings about strangers
 }
 
-// begin finds what concerns every device: of the gateway's own health a failed store alone if the question
-// is about one device.
+// begin finds what concerns every device: of the gateway's own health a failed store alone if the
+// question is about one device.
 func begin(f Facts, one bool) *examination {
 	x := &examination{Facts: f, failed: map[access.ID][]Failure{}, room: maxStrange,
 		Diagnosis: Diagnosis{Findings: []Finding{}, Failures: []Failure{}}}
@@ -216,8 +216,9 @@ func (x *examination) pulse(d access.Device) {
 	}
 }
 
-// device finds what is wrong with a device, and tells whether it is not there and nothing that it sent says
-// why. asked: the question is about this one, so that what somebody did on purpose is said too.
+// device finds what is wrong with a device, and tells whether it is not there and nothing that it
+// sent says why. asked: the question is about this one, so that what somebody did on purpose is
+// said too.
 func (x *examination) device(d access.Device, asked bool) (gone bool) {
 	s, seen := x.Devices[d.ID]
 	ref, ids := nameDevice(x.Policy, d.ID), x.usable(d.ID)

@@ -49,8 +49,8 @@ func ClockFinding(why string) Finding {
 		Text: "the clock is not trusted, so what depends on the time denies: " + why}
 }
 
-// SpaceFinding is about a disk that is full, or nearly. held is how many restrictions act and are not
-// durable.
+// SpaceFinding is about a disk that is full, or nearly. held is how many restrictions act and are
+// not durable.
 func SpaceFinding(free, least uint64, held int, err error) Finding {
 	f := Finding{Code: CodeSpace,
 		Text: fmt.Sprintf("%s are free where the data lies; below %s no door opens",

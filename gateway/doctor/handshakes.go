@@ -15,8 +15,8 @@ import (
 	"latchkey/keys"
 )
 
-// Handshakes is what a running gateway remembers of handshakes. It is bounded: a new failure evicts an old
-// one.
+// Handshakes is what a running gateway remembers of handshakes. It is bounded: a new failure evicts
+// an old one.
 type Handshakes struct {
 	Since         time.Time // nothing is known from before
 	Counts        []Count   // one for each cause
@@ -32,7 +32,8 @@ type Count struct {
 	Last  time.Time `json:"last,omitzero"`
 }
 
-// Failure is the handshakes of one identity, or of one address where none came, that failed for one cause.
+// Failure is the handshakes of one identity, or of one address where none came, that failed for one
+// cause.
 type Failure struct {
 	Cause    Cause        `json:"cause" doc:"unknown-identity, revoked, wrong-key, no-common-suite, abandoned, full or malformed"`
 	Identity string       `json:"identity,omitempty" doc:"as it was claimed, which proves nothing: what cannot be printed is escaped as in Go, and the rest after 64 bytes left out"`
@@ -52,8 +53,8 @@ const (
 	maxClaim     = 64  // bytes of a claimed identity that are kept
 )
 
-// HandshakeLog remembers handshakes, for people, in memory and bounded. [NewHandshakeLog] makes one. Its
-// methods are safe for concurrent use.
+// HandshakeLog remembers handshakes, for people, in memory and bounded. [NewHandshakeLog] makes
+// one. Its methods are safe for concurrent use.
 type HandshakeLog struct {
 	since time.Time
 
@@ -63,8 +64,9 @@ type HandshakeLog struct {
 	completed map[keys.ID]time.Time // guarded by mu; the last handshake of each key that is there
 }
 
-// recent are the failures of one kind of peer: those with a device's identity, and of the others those
-// that failed for one cause. What anybody can make up is kept apart, so that it evicts only its like.
+// recent are the failures of one kind of peer: those with a device's identity, and of the others
+// those that failed for one cause. What anybody can make up is kept apart, so that it evicts only
+// its like.
 type recent = limit.Recent[failureKey, *Failure]
 
 type failureKey struct {

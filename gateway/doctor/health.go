@@ -26,9 +26,9 @@ type Store interface {
 	Pace(ctx context.Context) time.Duration
 }
 
-// CheckHealth finds why a card that may enter would not be let in now, for everybody and every door. What
-// concerns one device or one person is not in it, and neither is a lockdown, which is meant. trusted is
-// what the clock says of a time of day.
+// CheckHealth finds why a card that may enter would not be let in now, for everybody and every
+// door. What concerns one device or one person is not in it, and neither is a lockdown, which is
+// meant. trusted is what the clock says of a time of day.
 func CheckHealth(st Store, trusted func(now time.Time) (bool, string)) (found []Finding) {
 	if err := st.Failed(); err != nil {
 		return append(found, StoreFinding(err))

@@ -7,16 +7,16 @@ import (
 	"latchkey/gateway/access"
 )
 
-// LateScans are the scans of a device, since the gateway's start, that came so long after the tap that nothing
-// was decided.
+// LateScans are the scans of a device, since the gateway's start, that came so long after the tap
+// that nothing was decided.
 type LateScans struct {
 	Count uint64    `json:"count"`
 	Last  time.Time `json:"last"`
 	After uint64    `json:"after" doc:"how many ms after the tap the last of them came"`
 }
 
-// LateLog remembers the scans of each device that came too late to be decided, in memory. The zero value
-// is ready for use, by many at a time.
+// LateLog remembers the scans of each device that came too late to be decided, in memory. The zero
+// value is ready for use, by many at a time.
 type LateLog struct {
 	mu      sync.Mutex
 	devices map[access.ID]*LateScans // guarded by mu

@@ -52,9 +52,9 @@ type Near struct {
 // maxNear bounds how many are named.
 const maxNear = 3
 
-// nearest returns the identities of usable keys that somebody may have meant who typed text: at most two
-// characters are wrong, missing or too many, besides capitals and spaces around it; or text is the name
-// of a device, which is no identity.
+// nearest returns the identities of usable keys that somebody may have meant who typed text: at
+// most two characters are wrong, missing or too many, besides capitals and spaces around it; or
+// text is the name of a device, which is no identity.
 func nearest(p *access.Policy, text string) (near []Near) {
 	add := func(k keys.Key) {
 		if k.State.Usable() && len(near) < maxNear {

@@ -7,8 +7,8 @@ import (
 	"net/netip"
 )
 
-// publicAddrs returns the addresses of this machine at which a socket that is bound to addr can be reached
-// from the internet, as far as can be seen from here: a router that forwards a port cannot.
+// publicAddrs returns the addresses of this machine at which a socket that is bound to addr can be
+// reached from the internet, as far as can be seen from here: a router that forwards a port cannot.
 func publicAddrs(addr net.Addr) ([]netip.Addr, error) {
 	at, err := netip.ParseAddrPort(addr.String())
 	if err != nil {

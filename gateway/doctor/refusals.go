@@ -21,8 +21,8 @@ type Refusal struct {
 // keepRefusals is how many devices' last refusals are remembered; of more, the newest.
 const keepRefusals = 1024
 
-// RefusalLog remembers the last request of each device that either side refused, for people, in memory.
-// The zero value is ready for use, by many at a time.
+// RefusalLog remembers the last request of each device that either side refused, for people, in
+// memory. The zero value is ready for use, by many at a time.
 type RefusalLog struct {
 	mu   sync.Mutex
 	last limit.Recent[access.ID, Refusal] // guarded by mu
@@ -33,7 +33,8 @@ const unauthorized = "4.01"
 
 // Note keeps a refusal of a device.
 func (l *RefusalLog) Note(device access.ID, r coapres.Refusal) {
-	now := Refusal{At: r.At, ByDevice: r.ByDevice, Request: r.Request, Code: coapres.CodeText(r.Code), Why: r.Why}
+	now := Refusal{At: r.At, ByDevice: r.ByDevice, Request: r.Request, Code: coapres.CodeText(r.Code),
+		Why: r.Why}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	before, known := l.last.Get(device)

@@ -61,8 +61,8 @@ func (x *examination) crowded() {
 	}
 }
 
-// stranger finds what a failure that names no device may mean, and tells whether it may be about device, if
-// that is not nil.
+// stranger finds what a failure that names no device may mean, and tells whether it may be about
+// device, if that is not nil.
 func (x *examination) stranger(f *Failure, device *access.Device) bool {
 	if x.Now.Sub(f.Last) > recently || x.room == 0 {
 		return false

@@ -1,6 +1,6 @@
-// Package door says what a door is doing, from all that is known of it: one value with a headline, and
-// whether it was forced. It is made of facts with their times; it has no clock, takes no locks, does no
-// I/O, and moves nothing.
+// Package door says what a door is doing, from all that is known of it: one value with a headline,
+// and whether it was forced. It is made of facts with their times; it has no clock, takes no locks,
+// does no I/O, and moves nothing.
 package door
 
 import (
@@ -29,8 +29,9 @@ const (
 var Headlines = []Headline{Forced, Tampered, Open, Unlocked, Unlocking, Offline, Unknown, Unconfirmed, Locked}
 
 var words = map[Headline]string{
-	Forced: "opened without being unlocked", Tampered: "tampered with", Open: "open", Unlocked: "unlocked", Unlocking: "being unlocked",
-	Offline: "offline", Unknown: "unknown", Unconfirmed: "should be locked, not confirmed", Locked: "locked",
+	Forced: "opened without being unlocked", Tampered: "tampered with", Open: "open", Unlocked: "unlocked",
+	Unlocking: "being unlocked",
+	Offline:   "offline", Unknown: "unknown", Unconfirmed: "should be locked, not confirmed", Locked: "locked",
 }
 
 // Words is the headline for people.
@@ -46,7 +47,8 @@ type Facts struct {
 	Alarms []Headline // that nobody has acknowledged
 }
 
-// Lock is what is known of a door's lock. What was commanded, what it said and what is sensed are three things.
+// Lock is what is known of a door's lock. What was commanded, what it said and what is sensed are
+// three things.
 type Lock struct {
 	Fitted bool // there is one
 	Online bool // it is registered and alive
@@ -70,7 +72,8 @@ type State struct {
 	LastAt   time.Time
 }
 
-// answerWithin is how long an unlock without an answer counts as under way. After it the gateway has given up waiting.
+// answerWithin is how long an unlock without an answer counts as under way. After it the gateway
+// has given up waiting.
 const answerWithin = 2 * time.Second
 
 // rules are the headlines that are no alarms, in their order, each with when it applies.

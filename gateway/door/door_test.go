@@ -17,7 +17,8 @@ import (
 // began is when every story begins.
 var began = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 
-// TestStories runs testdata/*.txt: sentences that change what is known, and what the door is then. Every headline must come up.
+// TestStories runs testdata/*.txt: sentences that change what is known, and what the door is then.
+// Every headline must come up.
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -134,8 +135,8 @@ func (s *teller) tell(body string) {
 	}
 }
 
-// Whatever is known, there is a headline, and "locked" only by the lock's own words, with the relay off, since
-// the last unlock.
+// Whatever is known, there is a headline, and "locked" only by the lock's own words, with the relay
+// off, since the last unlock.
 func TestLockedIsSaidOnlyAfterTheLockSaidSo(t *testing.T) {
 	contacts := []wire.Contact{wire.ContactUnknown, wire.ContactClosed, wire.ContactOpen}
 	commands := []wire.Action{0, wire.Unlock, wire.Lock}

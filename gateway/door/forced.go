@@ -7,16 +7,16 @@ import (
 )
 
 const (
-	// exitHolds is how long after the exit button was pressed the door may open: the longest pulse of a
-	// lock, and the time to walk through.
+	// exitHolds is how long after the exit button was pressed the door may open: the longest pulse of
+	// a lock, and the time to walk through.
 	exitHolds = 15 * time.Second
-	// walkTime is how long after a pulse somebody may still open the door: the leaf holds the bolt back
-	// until then.
+	// walkTime is how long after a pulse somebody may still open the door: the leaf holds the bolt
+	// back until then.
 	walkTime = 5 * time.Second
 )
 
-// Contact follows the contact of one door across the sessions of its lock, and tells when the door was
-// opened although nobody unlocked it. The zero value knows nothing.
+// Contact follows the contact of one door across the sessions of its lock, and tells when the door
+// was opened although nobody unlocked it. The zero value knows nothing.
 type Contact struct {
 	sensed wire.Contact // as known last, in whichever session
 	at     time.Time    // when it was known last
@@ -26,9 +26,9 @@ type Contact struct {
 // PressExit notes that somebody pressed the exit button.
 func (c *Contact) PressExit(now time.Time) { c.exit = now }
 
-// Sense takes the contact as it is known now, and what is known of the lock. reported: the node said so
-// by itself, as it happened; otherwise it was read, and may have been so for a while. It tells whether
-// the door was forced.
+// Sense takes the contact as it is known now, and what is known of the lock. reported: the node
+// said so by itself, as it happened; otherwise it was read, and may have been so for a while. It
+// tells whether the door was forced.
 func (c *Contact) Sense(sensed wire.Contact, reported bool, lock Lock, now time.Time) (forced bool) {
 	if sensed == wire.ContactUnknown {
 		return false
@@ -48,8 +48,8 @@ func (c *Contact) Sense(sensed wire.Contact, reported bool, lock Lock, now time.
 	return true
 }
 
-// explainsOpening tells whether a door that is opened now was unlocked. A lock that comes back ends its
-// pulses first, so what is not known of it yet explains nothing.
+// explainsOpening tells whether a door that is opened now was unlocked. A lock that comes back ends
+// its pulses first, so what is not known of it yet explains nothing.
 func (l *Lock) explainsOpening(now time.Time) bool {
 	commanded := l.Command == wire.Unlock && now.Sub(l.CommandAt) < l.Pulse+walkTime
 	end := l.PulseEnd()

@@ -14,10 +14,10 @@ import (
 	"latchkey/gateway/door"
 )
 
-// An alarm is an event, and stays open until another event says who has acknowledged it. Nothing else is
-// kept of it: at the start the open alarms are found again by reading the newest events backwards. That
-// stays cheap however long the chain is, because an alarm that is still open is told of again every
-// restateAfter events, well within lookBack.
+// An alarm is an event, and stays open until another event says who has acknowledged it. Nothing
+// else is kept of it: at the start the open alarms are found again by reading the newest events
+// backwards. That stays cheap however long the chain is, because an alarm that is still open is
+// told of again every restateAfter events, well within lookBack.
 const (
 	// lookBack is how many events are read at the start. Changes of the policy do not count: they come
 	// without a gateway, too.
@@ -58,7 +58,8 @@ type alarms struct {
 	due  atomic.Uint64 // from this event on one of them is to be told of again; 0: there is none
 }
 
-// Alarms returns those that nobody has acknowledged, oldest first; those of one place if it is not empty.
+// Alarms returns those that nobody has acknowledged, oldest first; those of one place if it is not
+// empty.
 func (w *Watch) Alarms(place access.ID) (out []Alarm) {
 	l := &w.alarms
 	l.mu.Lock()
@@ -109,8 +110,8 @@ func (l *alarms) plan() {
 
 // raise makes an alarm, or counts one that is open already: a contact that bounces makes one.
 func (w *Watch) raise(what door.Headline, p *coapres.Peer, now time.Time) {
-	next := &alarm{Alarm: Alarm{At: now, What: what, Device: named(p), Target: w.place(p.Device), Times: 1, Last: now},
-		told: now, busy: true}
+	next := &alarm{Alarm: Alarm{At: now, What: what, Device: named(p), Target: w.place(p.Device), Times: 1,
+		Last: now}, told: now, busy: true}
 	times, tell := w.alarms.raise(next, now)
 	again := times > 1
 	w.Log.Warn("alarm", "device", p.Name, "target", next.Target.Name, "alarm", string(what), "again", again)
@@ -119,14 +120,16 @@ func (w *Watch) raise(what door.Headline, p *coapres.Peer, now time.Time) {
 		w.Go(func() { w.keepAlarm(next) })
 	case tell:
 		w.Go(func() {
-			detail := fmt.Sprintf("%s again, %d times since the alarm that nobody has acknowledged", alarmText[what], times)
-			w.Feed.Note(access.Event{Kind: access.EventReport, Device: next.Device, Target: next.Target, Detail: detail})
+			detail := fmt.Sprintf("%s again, %d times since the alarm that nobody has acknowledged",
+				alarmText[what], times)
+			w.Feed.Note(access.Event{Kind: access.EventReport, Device: next.Device, Target: next.Target,
+				Detail: detail})
 		})
 	}
 }
 
-// raise counts an alarm, and opens it if none like it is open. It tells how often it happened, and whether
-// there is to be an event of it.
+// raise counts an alarm, and opens it if none like it is open. It tells how often it happened, and
+// whether there is to be an event of it.
 func (l *alarms) raise(next *alarm, now time.Time) (times int, tell bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -171,8 +174,8 @@ func (w *Watch) keepAlarm(a *alarm) {
 	l.plan()
 }
 
-// Restate tells again of open alarms that were last told of long ago, as of event seq, and of those that
-// could not be kept.
+// Restate tells again of open alarms that were last told of long ago, as of event seq, and of those
+// that could not be kept.
 func (w *Watch) Restate(seq uint64) {
 	l := &w.alarms
 	l.mu.Lock()
@@ -198,8 +201,8 @@ func (w *Watch) RestateIfDue(seq uint64) {
 	}
 }
 
-// Acknowledge keeps who has taken note of an alarm, and ends it. It fails with [access.ErrNotFound] if
-// there is none.
+// Acknowledge keeps who has taken note of an alarm, and ends it. It fails with [access.ErrNotFound]
+// if there is none.
 func (w *Watch) Acknowledge(ctx context.Context, actor string, seq uint64, remark string) (Alarm, error) {
 	if len(remark) > maxRemark {
 		return Alarm{}, fmt.Errorf("remark: %w: %d bytes: want %d at most",

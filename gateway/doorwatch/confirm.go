@@ -12,16 +12,16 @@ import (
 	"latchkey/keys"
 )
 
-// asksAfter is when a lock is asked for its state once its pulse should have ended: then, and again while
-// it has not said that it is off. The first is a little later than the end, which two clocks do not see at
-// the same moment.
+// asksAfter is when a lock is asked for its state once its pulse should have ended: then, and again
+// while it has not said that it is off. The first is a little later than the end, which two clocks
+// do not see at the same moment.
 var asksAfter = []time.Duration{50 * time.Millisecond, time.Second, 3 * time.Second}
 
 // askPause is the least time between questions to a lock that goes on naming another end.
 const askPause = time.Second
 
-// confirmations ask locks whose pulse should be over. One timer a device is used again and again: each
-// granted scan sets it. ask must be set before the first use.
+// confirmations ask locks whose pulse should be over. One timer a device is used again and again:
+// each granted scan sets it. ask must be set before the first use.
 type confirmations struct {
 	ask func(device access.ID)
 
@@ -136,14 +136,14 @@ func (w *Watch) askEnd(device access.ID) {
 	})
 }
 
-// Refresh reads an actuator's state in the background: what is known of it, and an Echo for the next
-// command.
+// Refresh reads an actuator's state in the background: what is known of it, and an Echo for the
+// next command.
 func (w *Watch) Refresh(device access.ID) {
 	w.Go(func() { _, _ = w.read(device, time.Time{}) }) // read has logged it
 }
 
-// read asks an actuator for its state and follows what it says. If it is in a pulse, it is asked again at
-// the end of that, but not before soonest.
+// read asks an actuator for its state and follows what it says. If it is in a pulse, it is asked
+// again at the end of that, but not before soonest.
 func (w *Watch) read(device access.ID, soonest time.Time) (known bool, err error) {
 	p, ok := w.Sessions.Peer(device)
 	if !ok {

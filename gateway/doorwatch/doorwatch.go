@@ -1,7 +1,7 @@
-// Package doorwatch follows what devices report and what locks say of themselves. It says what each door
-// is doing, finds doors that were forced and devices that were tampered with, and keeps such an alarm
-// until somebody acknowledges it by name. It moves no door: package door holds the rules, and whoever
-// has to lock one is told when a lock's state was read.
+// Package doorwatch follows what devices report and what locks say of themselves. It says what each
+// door is doing, finds doors that were forced and devices that were tampered with, and keeps such
+// an alarm until somebody acknowledges it by name. It moves no door: package door holds the rules,
+// and whoever has to lock one is told when a lock's state was read.
 package doorwatch
 
 import (
@@ -71,7 +71,8 @@ type reported struct {
 	name   string
 }
 
-// New returns a watch that knows the alarms that nobody has acknowledged yet. Close stops its timers.
+// New returns a watch that knows the alarms that nobody has acknowledged yet. Close stops its
+// timers.
 func New(ctx context.Context, cfg Config) (*Watch, error) {
 	open, err := findOpenAlarms(ctx, cfg.Store)
 	if err != nil {
@@ -140,7 +141,8 @@ func lockOf(v session.View) door.Lock {
 	return l
 }
 
-// checkContact raises an alarm if the door at a lock was forced. reported: see [door.Contact.Sense].
+// checkContact raises an alarm if the door at a lock was forced. reported: see
+// [door.Contact.Sense].
 func (w *Watch) checkContact(p *coapres.Peer, reported bool) {
 	now := time.Now()
 	v, ok := w.Sessions.View(p.Device, now)

@@ -48,8 +48,9 @@ func (r Reading) Value() any {
 	return r.Sum
 }
 
-// Report keeps what a node measured. Routine readings make no event. The exit button and a restart do;
-// tamper and a forced door are alarms. What comes late is shown, and hides nothing that comes in time.
+// Report keeps what a node measured. Routine readings make no event. The exit button and a restart
+// do; tamper and a forced door are alarms. What comes late is shown, and hides nothing that comes
+// in time.
 func (w *Watch) Report(p *coapres.Peer, r wire.Report, late bool) {
 	now := time.Now()
 	for _, m := range r.Measurements {

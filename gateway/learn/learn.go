@@ -1,5 +1,5 @@
-// Package learn hands the next unknown card at a reader to whoever waits for it, so that a card can be
-// added by holding it to the reader. It decides nothing and keeps nothing.
+// Package learn hands the next unknown card at a reader to whoever waits for it, so that a card can
+// be added by holding it to the reader. It decides nothing and keeps nothing.
 package learn
 
 import (
@@ -25,8 +25,8 @@ type Card struct {
 // errLearning refuses a second one at the same reader: it would take the card of the first.
 var errLearning = fmt.Errorf("%w: somebody is already waiting for a card there", access.ErrConflict)
 
-// Wait waits for the next unknown card at a reader until ctx ends. It fails with [access.ErrConflict] if
-// somebody is waiting there already.
+// Wait waits for the next unknown card at a reader until ctx ends. It fails with
+// [access.ErrConflict] if somebody is waiting there already.
 func (d *Desk) Wait(ctx context.Context, reader access.ID) (Card, error) {
 	ch := make(chan Card, 1)
 	d.mu.Lock()

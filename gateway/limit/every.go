@@ -53,8 +53,8 @@ func (e *Every[K]) Forget(key K) {
 }
 
 // Slowdown slows a key down after something bad has happened there Count times within Window: then
-// only one request in Pause may pass, until Window after the last time. All fields are required. Its
-// methods are safe for concurrent use.
+// only one request in Pause may pass, until Window after the last time. All fields are required.
+// Its methods are safe for concurrent use.
 type Slowdown[K comparable] struct {
 	Count         int
 	Window, Pause time.Duration

@@ -1,9 +1,9 @@
 // Package limit bounds what is spent on those who ask for it. For servers on a TCP or unix socket a
-// [Listener] bounds connections and a [Handler] requests, bytes and time, in all and for each address
-// and account, so that nobody uses up what others need. For whatever has a key, [Every] bounds how
-// often something happens, [Slowdown] slows down after too much of it, [Recent] keeps the newest of
-// it, and [Gate] and [Turns] let callers go one after the other. It knows no pages, accounts or
-// devices: its user says who asks. It grants nobody anything.
+// [Listener] bounds connections and a [Handler] requests, bytes and time, in all and for each
+// address and account, so that nobody uses up what others need. For whatever has a key, [Every]
+// bounds how often something happens, [Slowdown] slows down after too much of it, [Recent] keeps
+// the newest of it, and [Gate] and [Turns] let callers go one after the other. It knows no pages,
+// accounts or devices: its user says who asks. It grants nobody anything.
 package limit
 
 import (
@@ -11,7 +11,8 @@ import (
 	"sync"
 )
 
-// Shares counts what is under way. The zero value is ready. Its methods are safe for concurrent use.
+// Shares counts what is under way. The zero value is ready. Its methods are safe for concurrent
+// use.
 type Shares struct {
 	mu   sync.Mutex
 	held map[share]int64 // guarded by mu; without those that are zero
@@ -19,7 +20,8 @@ type Shares struct {
 
 type share struct{ what, of string }
 
-// Claim asks for N of What from the share of Of, which may hold Most at a time. Empty Of: that of all together.
+// Claim asks for N of What from the share of Of, which may hold Most at a time. Empty Of: that of
+// all together.
 type Claim struct {
 	What, Of string
 	N, Most  int64
@@ -33,7 +35,8 @@ func (c Claim) String() string {
 	return fmt.Sprintf("%s: %d for %s", c.What, c.Most, c.Of)
 }
 
-// Take takes all that is claimed, or nothing. It returns what gives it back, to be called once; or the share that has no room, and no function.
+// Take takes all that is claimed, or nothing. It returns what gives it back, to be called once; or
+// the share that has no room, and no function.
 func (s *Shares) Take(claims ...Claim) (release func(), full Claim) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -24,8 +24,8 @@ func (g Gate) Enter(ctx context.Context) error {
 // Leave makes room for the next.
 func (g Gate) Leave() { <-g }
 
-// Turns lets those who want the same key go one after the other. The zero value is ready for use, by many
-// at a time.
+// Turns lets those who want the same key go one after the other. The zero value is ready for use,
+// by many at a time.
 type Turns[K comparable] struct {
 	mu     sync.Mutex
 	places map[K]*place[K] // guarded by mu; only those that somebody holds or waits for
@@ -45,9 +45,10 @@ type Turn[K comparable] struct {
 	n     int
 }
 
-// Take waits until nobody else holds the place of the first key or that of the second; a zero key has
-// none. A key that one caller names first and another one second would let the two wait for each other
-// for ever, so keys of one kind always come first. The error is that of ctx, and nothing is held then.
+// Take waits until nobody else holds the place of the first key or that of the second; a zero key
+// has none. A key that one caller names first and another one second would let the two wait for
+// each other for ever, so keys of one kind always come first. The error is that of ctx, and nothing
+// is held then.
 func (t *Turns[K]) Take(ctx context.Context, first, second K) (Turn[K], error) {
 	var none K
 	got := Turn[K]{turns: t}

@@ -16,7 +16,8 @@ import (
 // addressPause is how often addresses are written at most.
 const addressPause = 10 * time.Second
 
-// addresses are the last addresses of actuators that are not on disk yet. The zero value is ready for use.
+// addresses are the last addresses of actuators that are not on disk yet. The zero value is ready
+// for use.
 type addresses struct {
 	mu      sync.Mutex
 	waiting map[access.ID]netip.AddrPort // guarded by mu
@@ -24,8 +25,8 @@ type addresses struct {
 	written time.Time                    // guarded by mu
 }
 
-// note takes the address from which an actuator has answered. Whoever is there need not be the actuator
-// tomorrow: it is a place to ask, and no more.
+// note takes the address from which an actuator has answered. Whoever is there need not be the
+// actuator tomorrow: it is a place to ask, and no more.
 func (a *addresses) note(device access.ID, at netip.AddrPort) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -78,8 +79,8 @@ func (a *addresses) forget(device access.ID) {
 // NoteAddress takes the address from which an actuator has answered, to ask there after a restart.
 func (n *Nodes) NoteAddress(device access.ID, at netip.AddrPort) { n.addresses.note(device, at) }
 
-// KeepAddresses writes where actuators are, if that is due. What cannot be written is tried again: a gateway
-// that starts without it finds its actuators later.
+// KeepAddresses writes where actuators are, if that is due. What cannot be written is tried again:
+// a gateway that starts without it finds its actuators later.
 func (n *Nodes) KeepAddresses(ctx context.Context, now time.Time) {
 	at := n.addresses.due(now)
 	if at == nil {
@@ -94,9 +95,9 @@ func (n *Nodes) KeepAddresses(ctx context.Context, now time.Time) {
 	}
 }
 
-// AskActuators has a hint sent to where each actuator was before the gateway stopped, locks first. Those that
-// do not know that their session is gone would find out when they renew their registration, half a minute
-// later.
+// AskActuators has a hint sent to where each actuator was before the gateway stopped, locks first.
+// Those that do not know that their session is gone would find out when they renew their
+// registration, half a minute later.
 func (n *Nodes) AskActuators(ctx context.Context, hint func(ctx context.Context, to []netip.AddrPort)) {
 	at, err := n.Store.Addresses(ctx)
 	if err != nil {

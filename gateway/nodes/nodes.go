@@ -1,6 +1,6 @@
-// Package nodes lets nodes in: it finds the key for a handshake, makes an association the session of its
-// device, ends it when its key is revoked, and tells people of what comes and goes, in bounded numbers.
-// It decides nothing about doors, and reads no request.
+// Package nodes lets nodes in: it finds the key for a handshake, makes an association the session
+// of its device, ends it when its key is revoked, and tells people of what comes and goes, in
+// bounded numbers. It decides nothing about doors, and reads no request.
 package nodes
 
 import (
@@ -53,7 +53,8 @@ type Config struct {
 	Refresh func(device access.ID)
 }
 
-// Nodes are those that may come in, and what is remembered of them. The methods are safe for concurrent use.
+// Nodes are those that may come in, and what is remembered of them. The methods are safe for
+// concurrent use.
 type Nodes struct {
 	Config
 	Handshakes *doctor.HandshakeLog
@@ -84,8 +85,8 @@ func (n *Nodes) Forget(device access.ID) {
 	n.addresses.forget(device)
 }
 
-// FindPSK finds the key of an identity. An unknown or revoked one meets a decoy, so that it fails as a
-// wrong key does.
+// FindPSK finds the key of an identity. An unknown or revoked one meets a decoy, so that it fails
+// as a wrong key does.
 func (n *Nodes) FindPSK(identity []byte) []byte {
 	decoy := keys.Decoy(n.decoy, identity) // always computed: the same time for all
 	k, ok := n.Store.Snapshot().Keys[keys.ID(identity)]
@@ -145,7 +146,8 @@ func (n *Nodes) OpenSession(c *transport.Conn) error {
 	if !ok {
 		return errOld
 	}
-	// Looked up again after the session stands in the table: a revocation between the two would miss it.
+	// Looked up again after the session stands in the table: a revocation between the two would miss
+	// it.
 	if k := n.Store.Snapshot().Keys[k.ID]; !k.State.Usable() {
 		n.Sessions.Closed(peer)
 		return errGone
@@ -170,8 +172,8 @@ func (n *Nodes) CloseSession(c *transport.Conn) {
 	}
 }
 
-// FollowAddress reads the state of an actuator that speaks from a new address: it gets no command before it
-// has answered from there.
+// FollowAddress reads the state of an actuator that speaks from a new address: it gets no command
+// before it has answered from there.
 func (n *Nodes) FollowAddress(c *transport.Conn) {
 	peer, ok := c.Peer().(*coapres.Peer)
 	if !ok {
@@ -183,8 +185,8 @@ func (n *Nodes) FollowAddress(c *transport.Conn) {
 	}
 }
 
-// EndRevoked ends the sessions whose key opens nothing any more, or whose device is not what it was when
-// they began.
+// EndRevoked ends the sessions whose key opens nothing any more, or whose device is not what it was
+// when they began.
 func (n *Nodes) EndRevoked(p *access.Policy) {
 	gone := n.Sessions.EndIf(func(peer *coapres.Peer) bool {
 		k, ok := p.Keys[peer.Key]
@@ -205,7 +207,8 @@ func (n *Nodes) NoteSilent(now time.Time) {
 	}
 }
 
-// NoteChange makes an event of what a node does with its session, which it can do as often as it likes.
+// NoteChange makes an event of what a node does with its session, which it can do as often as it
+// likes.
 func (n *Nodes) NoteChange(p *coapres.Peer, detail string) {
 	missed, ok := n.changes.Allow(p.Device, time.Now())
 	if !ok {
@@ -221,8 +224,8 @@ func (n *Nodes) noteSession(p *coapres.Peer, detail string) {
 	n.Feed.Note(access.Event{Kind: access.EventSession, Device: named(p), Detail: detail})
 }
 
-// NoteLate counts a scan that came too late to be decided, and makes an event of it, at most one per node
-// and minute. counter is the scan's.
+// NoteLate counts a scan that came too late to be decided, and makes an event of it, at most one
+// per node and minute. counter is the scan's.
 func (n *Nodes) NoteLate(p *coapres.Peer, counter uint64, after time.Duration) {
 	now := time.Now()
 	n.Late.Note(p.Device, after, now)
@@ -244,8 +247,8 @@ func (n *Nodes) NoteLate(p *coapres.Peer, counter uint64, after time.Duration) {
 	n.Go(func() { n.Feed.Note(ev) })
 }
 
-// advanceKeys moves a device's keys on when one of them has completed a handshake: pending becomes active,
-// and what it replaces is revoked.
+// advanceKeys moves a device's keys on when one of them has completed a handshake: pending becomes
+// active, and what it replaces is revoked.
 func (n *Nodes) advanceKeys(used keys.Key) {
 	var changes []access.Change
 	for _, k := range provision.Used(used.ID, n.Store.Snapshot().KeysOf(used.Device), time.Now()) {

@@ -16,7 +16,8 @@ type Latency struct {
 	Receipt Distribution `json:"receipt" doc:"from reading the request to the actuator's receipt, where it was done"`
 }
 
-// Distribution is how long many of one kind took. Times are in milliseconds; two digits of them are exact.
+// Distribution is how long many of one kind took. Times are in milliseconds; two digits of them are
+// exact.
 type Distribution struct {
 	Count int64   `json:"count"`
 	P50   float64 `json:"p50" doc:"ms; half took no longer"`
@@ -33,8 +34,8 @@ type Point struct {
 	MS         float64 `json:"ms"`
 }
 
-// Latencies counts how long attempts took since the gateway started. It takes 41 KB, however many there
-// are. [NewLatencies] makes one. Its methods are safe for concurrent use.
+// Latencies counts how long attempts took since the gateway started. It takes 41 KB, however many
+// there are. [NewLatencies] makes one. Its methods are safe for concurrent use.
 type Latencies struct {
 	since time.Time
 

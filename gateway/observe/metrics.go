@@ -1,5 +1,5 @@
-// Package observe counts what a gateway does: how long attempts took, and figures for Prometheus. It
-// changes nothing, and nothing in it names a person, a card or an address.
+// Package observe counts what a gateway does: how long attempts took, and figures for Prometheus.
+// It changes nothing, and nothing in it names a person, a card or an address.
 package observe
 
 import (
@@ -36,8 +36,8 @@ type Sources struct {
 	NotReady func(reason string) bool
 }
 
-// Metrics are the figures that GET /metrics shows. [NewMetrics] makes them. Its methods are safe for
-// concurrent use.
+// Metrics are the figures that GET /metrics shows. [NewMetrics] makes them. Its methods are safe
+// for concurrent use.
 type Metrics struct {
 	registry         *prometheus.Registry
 	decisions        *prometheus.CounterVec

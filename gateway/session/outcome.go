@@ -24,8 +24,8 @@ func OutcomeOf(err error) access.Outcome {
 	return access.OutcomeUnknown
 }
 
-// ExplainFailure says in a sentence what kept a command from being acknowledged. The error itself is for the
-// log.
+// ExplainFailure says in a sentence what kept a command from being acknowledged. The error itself
+// is for the log.
 func ExplainFailure(err error) string {
 	var code *coapres.CodeError
 	switch {

@@ -12,7 +12,8 @@ import (
 	"latchkey/coapres"
 )
 
-// An event says in a sentence why a command was not acknowledged. What Go, go-coap or the network call it is for the log.
+// An event says in a sentence why a command was not acknowledged. What Go, go-coap or the network
+// call it is for the log.
 func TestExplainFailure(t *testing.T) {
 	write := errors.New("cannot write request: cannot write request")
 	for _, c := range []struct {

@@ -1,4 +1,5 @@
-// Package session knows who is registered and alive now, and how to command them. It does not decide who may, and keeps nothing on disk.
+// Package session knows who is registered and alive now, and how to command them. It does not
+// decide who may, and keeps nothing on disk.
 package session
 
 import (
@@ -19,10 +20,12 @@ import (
 // ErrOffline means that the device has no live session: nothing was sent.
 var ErrOffline = errors.New("offline")
 
-// ErrUnheard is an [ErrOffline] of a device that speaks from a new address and has not answered there.
+// ErrUnheard is an [ErrOffline] of a device that speaks from a new address and has not answered
+// there.
 var ErrUnheard = fmt.Errorf("%w: not heard at its new address", ErrOffline)
 
-// Table holds the newest session of each device, and what is known of each device's target. It is safe for concurrent use.
+// Table holds the newest session of each device, and what is known of each device's target. It is
+// safe for concurrent use.
 type Table struct {
 	changed func(keys.RecordID)
 
@@ -51,7 +54,8 @@ type session struct {
 	epoch  int                // grows when a command begins and when it ends: a reading from before tells nothing of what is now
 }
 
-// View is what is known of a device. What was commanded, what it acknowledged and what it senses are three things.
+// View is what is known of a device. What was commanded, what it acknowledged and what it senses
+// are three things.
 type View struct {
 	Device    keys.RecordID
 	Name      string
@@ -86,8 +90,9 @@ func (v View) Expected(now time.Time) wire.State {
 // Unconfirmed tells whether a pulse should be over, and the device has not said so yet.
 func (v View) Unconfirmed(now time.Time) bool { return v.State.On && !v.Expected(now).On }
 
-// NewTable returns an empty table. changed, if not nil, is told of each device of which something else is known than
-// before. It is called with the table locked, so it must neither block nor call the table.
+// NewTable returns an empty table. changed, if not nil, is told of each device of which something
+// else is known than before. It is called with the table locked, so it must neither block nor call
+// the table.
 func NewTable(changed func(keys.RecordID)) *Table {
 	if changed == nil {
 		changed = func(keys.RecordID) {}
@@ -95,9 +100,10 @@ func NewTable(changed func(keys.RecordID)) *Table {
 	return &Table{devices: map[keys.RecordID]*device{}, changed: changed}
 }
 
-// Open makes p the session of its device and tells whether an older one was replaced; that one is ended. number grows with each association
-// that is begun: a session that is not the newest is refused, for handshakes that follow one another closely may end in another order. end
-// closes p's association.
+// Open makes p the session of its device and tells whether an older one was replaced; that one is
+// ended. number grows with each association that is begun: a session that is not the newest is
+// refused, for handshakes that follow one another closely may end in another order. end closes p's
+// association.
 func (t *Table) Open(p *coapres.Peer, number uint64, end func(), now time.Time) (replaced, ok bool) {
 	t.mu.Lock()
 	d := t.devices[p.Device]
@@ -149,7 +155,8 @@ func (t *Table) of(p *coapres.Peer) (*device, *session) {
 	return nil, nil
 }
 
-// Registered notes a registration or its update and tells whether the node was not registered before.
+// Registered notes a registration or its update and tells whether the node was not registered
+// before.
 func (t *Table) Registered(p *coapres.Peer, lifetime time.Duration, now time.Time) (first bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -194,8 +201,9 @@ func (t *Table) Lapsed(now time.Time) []*coapres.Peer {
 	return out
 }
 
-// Command sends a command to a device and waits for its receipt, until the command's deadline at the latest. Commands to
-// one device go one at a time, and ahead of readings. The caller sees to it that their ids grow: a node refuses others.
+// Command sends a command to a device and waits for its receipt, until the command's deadline at
+// the latest. Commands to one device go one at a time, and ahead of readings. The caller sees to it
+// that their ids grow: a node refuses others.
 func (t *Table) Command(ctx context.Context, deviceID keys.RecordID, cmd coapres.Command) (wire.Receipt, error) {
 	ctx, cancel := context.WithDeadline(ctx, cmd.Deadline())
 	defer cancel()
@@ -228,7 +236,8 @@ func (t *Table) Command(ctx context.Context, deviceID keys.RecordID, cmd coapres
 	return r, err
 }
 
-// reach reads the state of a node that speaks from a new address: before it has answered from there it is sent no command.
+// reach reads the state of a node that speaks from a new address: before it has answered from there
+// it is sent no command.
 func (t *Table) reach(ctx context.Context, s *session) error {
 	path := s.peer.Caller.Path()
 	t.mu.Lock()
@@ -286,8 +295,9 @@ func (t *Table) update(s *session, f func(*device)) {
 	}
 }
 
-// learn takes a state from the node, which was asked for it at that time. One that is older than what is known changes
-// nothing, nor does its contact if the node has reported that by itself meanwhile.
+// learn takes a state from the node, which was asked for it at that time. One that is older than
+// what is known changes nothing, nor does its contact if the node has reported that by itself
+// meanwhile.
 func (d *device) learn(st wire.State, asked time.Time) {
 	if d.view.Known && st.ID < d.view.State.ID {
 		return
@@ -307,8 +317,9 @@ func (d *device) sensed(c wire.Contact) {
 	}
 }
 
-// Refresh reads an actuator's state, which also brings an Echo for the next command. A command that comes meanwhile ends the reading, and so
-// does the next reading. It tells whether the state is now known from it.
+// Refresh reads an actuator's state, which also brings an Echo for the next command. A command that
+// comes meanwhile ends the reading, and so does the next reading. It tells whether the state is now
+// known from it.
 func (t *Table) Refresh(ctx context.Context, p *coapres.Peer) (known bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -425,7 +436,8 @@ func (t *Table) Online() (n int) {
 	return n
 }
 
-// LimitPulse is how long a device holds a pulse of that length: no longer than it said that it holds any.
+// LimitPulse is how long a device holds a pulse of that length: no longer than it said that it
+// holds any.
 func (t *Table) LimitPulse(deviceID keys.RecordID, pulse time.Duration) time.Duration {
 	if v, ok := t.View(deviceID, time.Now()); ok && v.MaxPulse > 0 {
 		return min(pulse, v.MaxPulse)

@@ -363,7 +363,8 @@ func TestReadings(t *testing.T) {
 	}
 }
 
-// A reading that was answered before a command was obeyed, and arrives after its receipt was lost, says nothing of the door.
+// A reading that was answered before a command was obeyed, and arrives after its receipt was lost,
+// says nothing of the door.
 func TestOldReadingDoesNotHideALostReceipt(t *testing.T) {
 	s := newSite(t)
 	n, p := s.connect(t)
@@ -393,7 +394,8 @@ func TestOldReadingDoesNotHideALostReceipt(t *testing.T) {
 	}
 }
 
-// A reading that was on its way while the node reported its contact by itself does not put the contact back.
+// A reading that was on its way while the node reported its contact by itself does not put the
+// contact back.
 func TestOldReadingDoesNotHideAReport(t *testing.T) {
 	s := newSite(t)
 	n, p := s.connect(t)
@@ -426,7 +428,8 @@ func TestCommandTooLateIsNotCommanded(t *testing.T) {
 	}
 }
 
-// A node that registers again and again while nothing reaches it leaves no readings that a command would wait behind.
+// A node that registers again and again while nothing reaches it leaves no readings that a command
+// would wait behind.
 func TestReadingsDoNotHoldUpACommand(t *testing.T) {
 	s := newSite(t)
 	n, p := s.connect(t)
@@ -524,7 +527,8 @@ func TestEndIf(t *testing.T) {
 	}
 }
 
-// newRouter forwards between a node and the gateway. move gives the node another port, as the gateway sees it.
+// newRouter forwards between a node and the gateway. move gives the node another port, as the
+// gateway sees it.
 func newRouter(t *testing.T, gateway string) (addr string, move func()) {
 	t.Helper()
 	ua, err := net.ResolveUDPAddr("udp", gateway)
