@@ -1,7 +1,7 @@
 #!/bin/bash
-# ladder.sh NAME SOURCE... -- OBJECT...: refuses a circle among source files. A file (x.c with its x.h) stands above
-# each file whose header it includes and each file whose function or variable it uses, by nm. Of what the objects use
-# it knows only what another of them defines.
+# ladder.sh NAME SOURCE... -- OBJECT...: refuses a circle among source files. A file (x.c with its
+# x.h) stands above each file whose header it includes and each file whose function or variable it
+# uses, by nm. Of what the objects use it knows only what another of them defines.
 set -euo pipefail
 name=$1
 shift

@@ -1,8 +1,9 @@
 #!/bin/bash
 # mbedtls.sh DIR: puts the source of Mbed TLS into DIR/mbedtls, once.
 #
-# It is Debian's source package, fetched by apt from the machine's own Debian mirror and checked against a pinned sum. apt works in
-# folders of its own under DIR, so the machine's sources and lists stay as they are. Needs no root.
+# It is Debian's source package, fetched by apt from the machine's own Debian mirror and checked
+# against a pinned sum. apt works in folders of its own under DIR, so the machine's sources and
+# lists stay as they are. Needs no root.
 set -euo pipefail
 
 suite=trixie version=3.6.6
@@ -15,8 +16,9 @@ fail() { echo "mbedtls: $1" >&2; exit 1; }
 
 command -v apt-get >/dev/null || fail "no apt-get here; put the source of Mbed TLS $version into $dir/mbedtls and '$stamp' into its file .complete"
 
-# The first Debian archive among the machine's sources, as a deb-src entry for the suite we want, with the key it is signed by: a file's
-# name or the key itself. Both of apt's formats are read: blocks of fields (.sources), and lines (.list).
+# The first Debian archive among the machine's sources, as a deb-src entry for the suite we want,
+# with the key it is signed by: a file's name or the key itself. Both of apt's formats are read:
+# blocks of fields (.sources), and lines (.list).
 entry() {
 	printf 'Types: deb-src\nURIs: %s\nSuites: %s\nComponents: main\n' "$1" "$suite"
 	if [ -n "$2" ]; then printf 'Signed-By: %s\n' "$2"; fi
@@ -61,7 +63,8 @@ opts=(-q -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$dir/apt/pa
 	-o Acquire::Retries=3)
 apt-get "${opts[@]}" update >"$dir/apt/log" 2>&1 || { cat "$dir/apt/log" >&2; fail "apt cannot read suite $suite of this machine's Debian archive"; }
 
-# A Debian revision (3.6.6-1, -0.1~deb13u1) changes what Debian adds, not the tarball; the sum below decides.
+# A Debian revision (3.6.6-1, -0.1~deb13u1) changes what Debian adds, not the tarball; the sum below
+# decides.
 have=$(apt-cache "${opts[@]}" showsrc --only-source mbedtls 2>/dev/null | sed -n 's/^Version: //p' | sort -uV | paste -sd ' ')
 want=$(tr ' ' '\n' <<<"$have" | grep -F "$version-" | tail -1) || true
 [ -n "$want" ] || fail "suite $suite has mbedtls ${have:-not at all}, not $version any more: pin the new version and its sum in firmware/mbedtls.sh"

@@ -1,6 +1,7 @@
 #!/bin/bash
-# size.sh MAP...: what each role needs, by the linker's map: bytes in flash of core and of Mbed TLS, constants included, and their static
-# RAM (the node's state is its board's). Fails above the budget.
+# size.sh MAP...: what each role needs, by the linker's map: bytes in flash of core and of Mbed TLS,
+# constants included, and their static RAM (the node's state is its board's). Fails above the
+# budget.
 set -euo pipefail
 budget=57344
 

@@ -20,8 +20,8 @@ const (
 	same      = "same"      // the compiler makes the same code of it
 )
 
-// bench compiles one changed file and runs the tests that its object can reach. Each is first tried as
-// plain code; what lives is tried with the sanitizers as well.
+// bench compiles one changed file and runs the tests that its object can reach. Each is first tried
+// as plain code; what lives is tried with the sanitizers as well.
 type bench struct {
 	flags []string          // of every compile
 	tests map[string][]test // by file, the most likely to see a change first
@@ -158,7 +158,8 @@ func (b *bench) try(m mutant, src string) (string, error) {
 	return lives, nil
 }
 
-// Of the changed file we make a shared library: so the tests of a file are linked once and not once for each change.
+// Of the changed file we make a shared library: so the tests of a file are linked once and not once
+// for each change.
 func (v variant) shared() []string { return append([]string{"-fPIC", "-shared"}, v.flags...) }
 func (v variant) archives() []string {
 	return []string{"build/" + v.name + "/libcore.a", "build/" + v.name + "/libmbedtls.a"}
@@ -197,8 +198,8 @@ func (b *bench) link(v variant, file, changed, src string) error {
 	return nil
 }
 
-// sameCode tells whether an optimizing compiler makes the same code of the changed file as of the original: then
-// the change makes no difference.
+// sameCode tells whether an optimizing compiler makes the same code of the changed file as of the
+// original: then the change makes no difference.
 func (b *bench) sameCode(m mutant, changed, src string) bool {
 	code := b.optimized(changed)
 	if b.original[m.file] == nil { // from the same path, because an object has the name in it
@@ -230,8 +231,8 @@ func (b *bench) compile(flags []string, from, to string, more ...string) bool {
 	return exec.Command("gcc", append(append(args, from), append(more, "-o", to)...)...).Run() == nil
 }
 
-// runTest runs a test for at most so much time of the processor; the machine may be busy, so that the clock
-// on the wall gives it ten times as much.
+// runTest runs a test for at most so much time of the processor; the machine may be busy, so that
+// the clock on the wall gives it ten times as much.
 func runTest(program string, limit time.Duration) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*limit)
 	defer cancel()

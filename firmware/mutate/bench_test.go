@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// A test that cannot be linked or does not pass ends the run; nothing of it stays in the build folder.
+// A test that cannot be linked or does not pass ends the run; nothing of it stays in the build
+// folder.
 func TestBenchThatFailsLeavesNothing(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, dir := range []string{"build/mutate", "test"} {

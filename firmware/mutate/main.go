@@ -1,5 +1,6 @@
-// Command mutate changes the firmware's core in one small place at a time and tells which changes no unit test
-// sees. It does not know whether a change matters: those that do not are listed, each with its reason.
+// Command mutate changes the firmware's core in one small place at a time and tells which changes
+// no unit test sees. It does not know whether a change matters: those that do not are listed, each
+// with its reason.
 //
 // It runs in firmware/, by its Makefile: make mutate, make mutate-fixed.
 package main
@@ -191,7 +192,8 @@ func runAll(b *bench, all []mutant, sources map[string]string) error {
 	return nil
 }
 
-// readResults returns how each change ended, by key and digest of its file. Of several the last counts.
+// readResults returns how each change ended, by key and digest of its file. Of several the last
+// counts.
 func readResults() (map[string]string, error) {
 	out := map[string]string{}
 	b, err := os.ReadFile(*results)

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// mutant is one small change of a file, and how it is written down: by function and text, so that it stays
-// the same when lines move.
+// mutant is one small change of a file, and how it is written down: by function and text, so that
+// it stays the same when lines move.
 type mutant struct {
 	file, function string
 	old, new       string // the line or statement before and after
@@ -128,8 +128,8 @@ func dimension(ts []token, i int) bool {
 	return i > 2 && ts[i-1].text == "[" && identifier(ts[i-2].text[0]) && identifier(ts[i-3].text[0]) && ts[i-3].text != "return"
 }
 
-// halfAndTwice returns those of a named number, as a time of 60000 ms: no test should mind one millisecond. Small
-// ones and those in hexadecimal are lengths and codes, and get their neighbours.
+// halfAndTwice returns those of a named number, as a time of 60000 ms: no test should mind one
+// millisecond. Small ones and those in hexadecimal are lengths and codes, and get their neighbours.
 func halfAndTwice(text string) []string {
 	v, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || v < 30 {
@@ -168,8 +168,8 @@ func match(ts []token, open int) int {
 	return 0
 }
 
-// removable tells whether a statement can go: it is no declaration, no control flow but break and continue,
-// and not only there for a compiler that complains of what is not used.
+// removable tells whether a statement can go: it is no declaration, no control flow but break and
+// continue, and not only there for a compiler that complains of what is not used.
 func removable(ts []token) bool {
 	first := ts[0].text
 	switch first {

@@ -2,7 +2,8 @@ package main
 
 import "strings"
 
-// token is one token of C, or a comment, a space or a line of the preprocessor, which are all blank.
+// token is one token of C, or a comment, a space or a line of the preprocessor, which are all
+// blank.
 type token struct {
 	text  string
 	at    int // in the source
@@ -17,8 +18,8 @@ func identifier(c byte) bool {
 var operators = []string{"<<=", ">>=", "...", "->", "++", "--", "<<", ">>", "<=", ">=", "==", "!=", "&&", "||",
 	"+=", "-=", "*=", "/=", "%=", "&=", "|=", "^="}
 
-// tokenize cuts C into tokens. It knows enough of the language for the core, which has no trigraphs and no
-// strings over several lines.
+// tokenize cuts C into tokens. It knows enough of the language for the core, which has no trigraphs
+// and no strings over several lines.
 func tokenize(src string) []token {
 	var all []token
 	line, start := 0, true // start: nothing but space stands before on this line

@@ -1,6 +1,7 @@
 #!/bin/sh
-# rename.sh MBEDTLS HEADER [CC]: writes to HEADER a #define for each global name that our Mbed TLS has, so that it can stand beside the SDK's
-# older one in one image. CC compiles it as the image will, since what is global can depend on the chip.
+# rename.sh MBEDTLS HEADER [CC]: writes to HEADER a #define for each global name that our Mbed TLS
+# has, so that it can stand beside the SDK's older one in one image. CC compiles it as the image
+# will, since what is global can depend on the chip.
 set -eu
 
 mbedtls=$1 header=$2 cc=${3:-cc}

@@ -3,8 +3,9 @@
  *
  * Arguments, in any order (QEMU: -semihosting-config enable=on,arg=NAME,arg=…; the first is the
  * program's name):
- *	clock=FD     a timerfd that expires each millisecond. Without it the clock is /proc/uptime, which goes in steps of 10 ms: enough to
- *	             play with, but the age in a scan is then off by as much, and a gateway may rightly call it stale at first
+ *	clock=FD     a timerfd that expires each millisecond. Without it the clock is /proc/uptime,
+ *	             which goes in steps of 10 ms: enough to play with, but the age in a scan is then
+ *	             off by as much, and a gateway may rightly call it stale at first
  *	sockets=N    there are N sockets from fd 3 on, instead of 4
  *	verbose      led lines too
  *	power, reset, watchdog or wake: why it boots, instead of what the file "boot" says

@@ -1,9 +1,11 @@
 #!/bin/bash
-# size.sh OBJECTS MAP...: what each image takes of the chip's memory, by the linker's map of the image that ran, and the ten largest stack
-# frames among the objects of core and Mbed TLS (OBJECTS/core, OBJECTS/mbedtls, with gcc's .su files). Fails on a frame above the limit.
+# size.sh OBJECTS MAP...: what each image takes of the chip's memory, by the linker's map of the
+# image that ran, and the ten largest stack frames among the objects of core and Mbed TLS
+# (OBJECTS/core, OBJECTS/mbedtls, with gcc's .su files). Fails on a frame above the limit.
 #
-# flash: code and constants. "libc" is picolibc, libgcc and what stands in for the mask ROM, "board" the port in QEMU with its simulated
-# world, which no chip carries; what the units hold (the image's, and struct lk_app) has a column of its own. heap: what is left.
+# flash: code and constants. "libc" is picolibc, libgcc and what stands in for the mask ROM, "board"
+# the port in QEMU with its simulated world, which no chip carries; what the units hold (the
+# image's, and struct lk_app) has a column of its own. heap: what is left.
 set -euo pipefail
 frame=512
 objects=$1

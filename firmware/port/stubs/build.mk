@@ -1,6 +1,7 @@
-# Compiles the ports for the two chips against declarations of our own, so that they stay correct C, tests what they do without a chip, and holds
-# the renaming of Mbed TLS to its purpose.
-# It proves no more than that: no SDK, no board. Included by firmware/Makefile, or in firmware/: make -f port/stubs/build.mk ports-compile
+# Compiles the ports for the two chips against declarations of our own, so that they stay correct C,
+# tests what they do without a chip, and holds the renaming of Mbed TLS to its purpose. It proves no
+# more than that: no SDK, no board. Included by firmware/Makefile, or in firmware/: make -f
+# port/stubs/build.mk ports-compile
 #
 # There is no compiler for the ESP32 among Debian's packages; gcc stands in for it.
 
@@ -13,7 +14,8 @@ PORT_FLAGS   := -std=gnu11 -Os -Wall -Wextra -Wconversion -Wshadow -Wstrict-prot
 WIRINGS_esp8266 := reader_pins battery_pins door_pins
 WIRINGS_esp32   := reader_pins battery_pins door_pins reader_lock_pins
 
-# What the SDKs refuse unless another header came before it (FreeRTOS.h, stdbool.h, stdint.h): the stubs refuse it as well, or they would hide it.
+# What the SDKs refuse unless another header came before it (FreeRTOS.h, stdbool.h, stdint.h): the
+# stubs refuse it as well, or they would hide it.
 NOT_ALONE_esp8266 := driver/uart.h driver/hw_timer.h esp_event_base.h freertos/queue.h freertos/task.h
 NOT_ALONE_esp32   := freertos/queue.h freertos/task.h
 

@@ -1,5 +1,6 @@
 #!/bin/bash
-# smoke.sh RUN ELF: runs the smoke test in QEMU and checks what it prints and how it ends. Every wait has a bound.
+# smoke.sh RUN ELF: runs the smoke test in QEMU and checks what it prints and how it ends. Every
+# wait has a bound.
 set -uo pipefail
 run=$(realpath "$1") elf=$(realpath "$2")
 dir=$(mktemp -d)
@@ -27,7 +28,8 @@ start() { # ARGS of the image
 
 tell() { printf '%s\n' "$@" >&"$in"; }
 
-# Reads on until a line without its count is like PATTERN; count, line and word are then those of this line, word its last.
+# Reads on until a line without its count is like PATTERN; count, line and word are then those of
+# this line, word its last.
 until_line() {
 	while read -r -t 30 count line <&"$out"; do
 		word=${line##* }
