@@ -134,8 +134,23 @@ static void an_exit_is_told_and_a_door_that_opens_and_shuts(void)
 	CHECK_EQ(mine.actuator.contact, LK_CONTACT_CLOSED);
 }
 
+static void its_inputs_are_looked_at_every_20_ms(void)
+{
+	uint32_t most = 0;
+
+	boot(true);
+	start();
+	for (int i = 0; i < 100; i++) {
+		uint32_t before = board.waited;
+		lk_app_step(&app);
+		most = board.waited - before > most ? board.waited - before : most;
+	}
+	CHECK_EQ(most, 20);
+}
+
 int main(void)
 {
+	its_inputs_are_looked_at_every_20_ms();
 	its_contact_is_known_and_told_at_boot();
 	an_exit_is_told_and_a_door_that_opens_and_shuts();
 	the_exit_button_opens_with_settings_and_without();
