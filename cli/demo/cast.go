@@ -31,9 +31,11 @@ const (
 
 func castFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.BoolFlag{Name: firmwareFlag, Usage: "nodes that run the firmware, as processes of this machine, instead of simulated ones"},
+		&cli.BoolFlag{Name: firmwareFlag,
+			Usage: "nodes that run the firmware, as processes of this machine, instead of simulated ones"},
 		&cli.StringFlag{Name: firmwareDirFlag, EnvVars: []string{firmwareEnv}, TakesFile: true,
-			Usage: "`folder` of the programs that make firmware-host builds; default: firmware, beside this program"},
+			Usage: "`folder` of the programs that make firmware-host builds; default: firmware, beside " +
+				"this program"},
 		&cli.BoolFlag{Name: verboseFlag, Usage: "with --firmware: show what the nodes log"},
 	}
 }
@@ -41,7 +43,8 @@ func castFlags() []cli.Flag {
 func chooseCast(c *cli.Context) (cast, error) {
 	if !c.Bool(firmwareFlag) {
 		if c.Bool(verboseFlag) || c.IsSet(firmwareDirFlag) && os.Getenv(firmwareEnv) == "" {
-			return cast{}, terminal.WrongUse(c, "--%s and --%s go with --%s: add it", verboseFlag, firmwareDirFlag, firmwareFlag)
+			return cast{}, terminal.WrongUse(c, "--%s and --%s go with --%s: add it", verboseFlag,
+				firmwareDirFlag, firmwareFlag)
 		}
 		return cast{}, nil
 	}
@@ -55,12 +58,15 @@ func chooseCast(c *cli.Context) (cast, error) {
 	}
 	var missing []string
 	for _, k := range []keys.Kind{keys.KindReader, keys.KindSwitch, keys.KindLock, keys.KindLamp} {
-		if info, err := os.Stat(filepath.Join(dir, string(k))); err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+		if info, err := os.Stat(filepath.Join(dir, string(k))); err != nil || !info.Mode().IsRegular() ||
+			info.Mode()&0o111 == 0 {
 			missing = append(missing, string(k))
 		}
 	}
 	if missing != nil {
-		return cast{}, terminal.WrongUse(c, "there is no program %s in %s: make firmware-host builds it, --%s says where it is", strings.Join(missing, ", "), dir, firmwareDirFlag)
+		return cast{}, terminal.WrongUse(c,
+			"there is no program %s in %s: make firmware-host builds it, --%s says where it is",
+			strings.Join(missing, ", "), dir, firmwareDirFlag)
 	}
 	return cast{programs: dir, verbose: c.Bool(verboseFlag)}, nil
 }
@@ -99,15 +105,18 @@ func (a cast) goodbye() bool { return a.programs == "" }
 // startProgram starts a node that runs the firmware. Its flash is a folder of its own in the
 // house's, and survives a loss of power.
 func (h *House) startProgram(b provision.Bundle, changed func(wire.State)) error {
-	cfg := device.ProgramConfig{Name: b.Device, Kind: b.Kind, Gateway: h.relays[b.Device].Addr(), Identity: b.Identity, Secret: b.Secret,
-		Dir: filepath.Join(h.dir, b.Device), Program: filepath.Join(h.cast.programs, string(b.Kind)), Changed: changed}
+	cfg := device.ProgramConfig{Name: b.Device, Kind: b.Kind, Gateway: h.relays[b.Device].Addr(),
+		Identity: b.Identity, Secret: b.Secret,
+		Dir: filepath.Join(h.dir, b.Device), Program: filepath.Join(h.cast.programs, string(b.Kind)),
+		Changed: changed}
 	if b.Kind == keys.KindSwitch {
 		cfg.Target = b.Targets[0]
 	}
 	if h.cast.verbose {
 		cfg.Line = func(line string) {
 			if _, text, ok := strings.Cut(line, " log "); ok {
-				h.out.printf("    %s  %s: %s\n", time.Now().Format("15:04:05.000"), b.Device, terminal.QuoteLine(text))
+				h.out.printf("    %s  %s: %s\n", time.Now().Format("15:04:05.000"), b.Device,
+					terminal.QuoteLine(text))
 			}
 		}
 	}

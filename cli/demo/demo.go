@@ -34,10 +34,13 @@ type Setting struct {
 // Command is the command of the demo.
 func Command(set Setting) *cli.Command {
 	return &cli.Command{
-		Name:  "demo",
-		Usage: "a gateway with a door, a lamp and their nodes, simulated or running the firmware, to play with",
+		Name: "demo",
+		Usage: "a gateway with a door, a lamp and their nodes, simulated or running the firmware, to play " +
+			"with",
 		Flags: append([]cli.Flag{
-			&cli.BoolFlag{Name: "script", Usage: "play a fixed story without questions, and exit 0 only if all of it went as expected"}}, castFlags()...),
+			&cli.BoolFlag{Name: "script",
+				Usage: "play a fixed story without questions, and exit 0 only if all of it went as expected"},
+		}, castFlags()...),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return terminal.WrongUse(c, "demo takes no arguments, only flags")
@@ -98,7 +101,8 @@ One door (%s), its reader and lock, a lamp (%s) and its switch: %s over real DTL
   %s console ca
 
 `, h.gw.ConsoleURL(), h.code, me)
-	h.out.printf("From another terminal, as a reader of its own (raise n with each scan; needs Debian's libcoap3-bin):\n")
+	h.out.printf("From another terminal, as a reader of its own (raise n with each scan; needs Debian's " +
+		"libcoap3-bin):\n")
 	if err := h.bundles[Tester].Write(h.out.w, provision.CoAPClient); err != nil {
 		h.out.printf("  %v\n", err)
 	}
@@ -230,7 +234,8 @@ func (h *House) showEvents(ctx context.Context) {
 		return
 	}
 	for _, e := range evs {
-		h.out.printf("  %4d  %s  %-9s %s\n", e.Seq, e.At.Local().Format(time.TimeOnly), e.Kind, terminal.QuoteLine(e.Line()))
+		h.out.printf("  %4d  %s  %-9s %s\n", e.Seq, e.At.Local().Format(time.TimeOnly), e.Kind,
+			terminal.QuoteLine(e.Line()))
 	}
 }
 
@@ -251,7 +256,10 @@ func (h *House) tap(ctx context.Context, uid []byte) told {
 
 // press asks for the lamp to change.
 func (h *House) press(ctx context.Context) told {
-	return h.attempt(ctx, func() (wire.Verdict, error) { return h.nodes[Switch].Ask(ctx, Lamp, wire.Toggle, 0) })
+	return h.attempt(ctx, func() (wire.Verdict,
+		error) {
+		return h.nodes[Switch].Ask(ctx, Lamp, wire.Toggle, 0)
+	})
 }
 
 func (h *House) attempt(ctx context.Context, ask func() (wire.Verdict, error)) told {
@@ -278,7 +286,8 @@ func (h *House) show(t told) {
 		}{
 			{"received", t.tl.Received, "by the gateway, over DTLS"},
 			{"fresh", t.tl.Fresh, "Echo and age prove it"},
-			{"decided", t.tl.Decided, fmt.Sprintf("%s, by %s", t.tl.Decision.Reason, h.rule(t.tl.Decision.Rule))},
+			{"decided", t.tl.Decided, fmt.Sprintf("%s, by %s", t.tl.Decision.Reason,
+				h.rule(t.tl.Decision.Rule))},
 			{"durable", t.tl.Durable, fmt.Sprintf("event %d is on disk", t.tl.Seq)},
 			{"commanded", t.tl.Commanded, "over the actuator's own session"},
 			{"acknowledged", t.tl.Acknowledged, "its receipt is here"},
@@ -286,7 +295,8 @@ func (h *House) show(t told) {
 			if s.at.IsZero() {
 				continue
 			}
-			h.out.printf("  %-13s %8.2f ms  %+8.2f  %s\n", s.name, ms(s.at.Sub(t.began)), ms(s.at.Sub(prev)), s.what)
+			h.out.printf("  %-13s %8.2f ms  %+8.2f  %s\n", s.name, ms(s.at.Sub(t.began)), ms(s.at.Sub(prev)),
+				s.what)
 			prev = s.at
 		}
 		if o := t.tl.Outcome; o != "" && o != access.OutcomeDone {
@@ -297,7 +307,8 @@ func (h *House) show(t told) {
 		h.out.printf("  %-13s %8.2f ms            %v\n", "no verdict", ms(t.ended.Sub(t.began)), t.err)
 		return
 	}
-	h.out.printf("  %-13s %8.2f ms            %s\n", "verdict", ms(t.ended.Sub(t.began)), verdictText(t.verdict))
+	h.out.printf("  %-13s %8.2f ms            %s\n", "verdict", ms(t.ended.Sub(t.began)),
+		verdictText(t.verdict))
 }
 
 // rule is what people call the rule that decided.

@@ -92,8 +92,11 @@ var stranger = []byte{0x04, 0xde, 0xad, 0xbe, 0xef, 0x00, 0x01}
 // buildHouse makes everything and waits until every node is registered. bobs is the schedule that
 // bob's grant has.
 func buildHouse(ctx context.Context, out *console, set Setting, as cast, bobs string) (h *House, err error) {
-	h = &House{out: out, cast: as, bundles: map[string]provision.Bundle{}, nodes: map[string]*powered{}, relays: map[string]*device.Relay{},
-		ran: make(chan error, 1), people: []resident{{"ann", []byte{0x04, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}}, {"bob", []byte{0x04, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66}}}}
+	h = &House{out: out, cast: as, bundles: map[string]provision.Bundle{}, nodes: map[string]*powered{},
+		relays: map[string]*device.Relay{},
+		ran:    make(chan error, 1), people: []resident{{"ann",
+			[]byte{0x04, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}},
+			{"bob", []byte{0x04, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66}}}}
 	defer func() {
 		if err != nil {
 			h.Close()
@@ -106,9 +109,11 @@ func buildHouse(ctx context.Context, out *console, set Setting, as cast, bobs st
 		return h, err
 	}
 	data := filepath.Join(h.dir, "data")
-	if h.gw, err = gateway.New(gateway.Config{Store: h.store, Listen: "127.0.0.1:0", Clock: clock.RTC, Version: set.Version,
+	if h.gw, err = gateway.New(gateway.Config{Store: h.store, Listen: "127.0.0.1:0", Clock: clock.RTC,
+		Version:     set.Version,
 		AdminSocket: filepath.Join(data, set.Socket), Log: slog.New(slog.DiscardHandler), Timeline: h.decided,
-		Console: &gateway.ConsoleConfig{Listen: "127.0.0.1:0", Local: thisMachine, Certificate: certificate.Config{Dir: data}}}); err != nil {
+		Console: &gateway.ConsoleConfig{Listen: "127.0.0.1:0", Local: thisMachine,
+			Certificate: certificate.Config{Dir: data}}}); err != nil {
 		return h, err
 	}
 	h.addr = h.gw.Addr().String()
@@ -168,23 +173,29 @@ func (h *House) furnish(ctx context.Context, bobs string) error {
 		name   string
 		kind   keys.Kind
 		target access.Target
-	}{{Reader, keys.KindReader, door}, {Lock, keys.KindLock, door}, {Bulb, keys.KindLamp, lamp}, {Switch, keys.KindSwitch, lamp},
+	}{{Reader, keys.KindReader, door}, {Lock, keys.KindLock, door}, {Bulb, keys.KindLamp, lamp},
+		{Switch, keys.KindSwitch, lamp},
 		{Tester, keys.KindReader, door}} {
-		dev := access.Device{ID: access.NewID(), Name: d.name, Kind: d.kind, Targets: []access.ID{d.target.ID}, Created: now}
+		dev := access.Device{ID: access.NewID(), Name: d.name, Kind: d.kind,
+			Targets: []access.ID{d.target.ID}, Created: now}
 		key := provision.New(dev.ID)
-		h.bundles[d.name] = provision.Bundle{Device: d.name, Kind: d.kind, Targets: []string{d.target.Name}, Gateway: h.addr, Identity: key.ID, Secret: key.Secret}
+		h.bundles[d.name] = provision.Bundle{Device: d.name, Kind: d.kind, Targets: []string{d.target.Name},
+			Gateway: h.addr, Identity: key.ID, Secret: key.Secret}
 		records = append(records, dev, key)
 		if d.kind == keys.KindSwitch {
-			records = append(records, access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: dev.ID, Target: lamp.ID, Effect: access.Allow, Created: now})
+			records = append(records, access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice,
+				Subject: dev.ID, Target: lamp.ID, Effect: access.Allow, Created: now})
 		}
 	}
 	for _, r := range h.people {
 		p := access.Person{ID: access.NewID(), Name: r.name, Created: now}
-		g := access.Grant{ID: access.NewID(), SubjectKind: access.SubjectPerson, Subject: p.ID, Target: door.ID, Effect: access.Allow, Created: now}
+		g := access.Grant{ID: access.NewID(), SubjectKind: access.SubjectPerson, Subject: p.ID,
+			Target: door.ID, Effect: access.Allow, Created: now}
 		if r.name == "bob" {
 			g.Schedule = hours.ID
 		}
-		card := access.Credential{ID: h.store.CredentialID(r.uid), Person: p.ID, Tail: fmt.Sprintf("%x", r.uid[len(r.uid)-2:]), Status: access.CardActive, Created: now}
+		card := access.Credential{ID: h.store.CredentialID(r.uid), Person: p.ID,
+			Tail: fmt.Sprintf("%x", r.uid[len(r.uid)-2:]), Status: access.CardActive, Created: now}
 		records = append(records, p, card, g)
 	}
 	changes := make([]access.Change, len(records))
@@ -210,7 +221,8 @@ func (h *House) start(name string) error {
 	if h.cast.programs != "" {
 		return h.startProgram(b, changed)
 	}
-	d := device.New(device.Config{Name: name, Kind: b.Kind, Gateway: h.relays[name].Addr(), Identity: b.Identity, Secret: b.Secret,
+	d := device.New(device.Config{Name: name, Kind: b.Kind, Gateway: h.relays[name].Addr(),
+		Identity: b.Identity, Secret: b.Secret,
 		Retry: 200 * time.Millisecond, Changed: changed})
 	run, off := context.WithCancel(context.Background())
 	done := make(chan struct{})

@@ -30,7 +30,8 @@ type chapter struct {
 // for the last.
 var story = []chapter{
 	{"ann holds her card to the reader", granted},
-	{"bob comes outside his hours", deniedBecause(func(h *House) []byte { return h.people[1].uid }, access.ReasonOutsideSchedule)},
+	{"bob comes outside his hours", deniedBecause(func(h *House) []byte { return h.people[1].uid },
+		access.ReasonOutsideSchedule)},
 	{"a stranger's card", deniedBecause(func(*House) []byte { return stranger }, access.ReasonUnknownCard)},
 	{"an attacker sends ann's datagram again", replayed},
 	{"an attacker holds a scan back for 5 s, and then lets everything through", scanHeld},
@@ -52,7 +53,8 @@ func tellStory(ctx context.Context, out *console, set Setting, as cast) error {
 	}
 	defer h.Close()
 	h.capture()
-	out.printf("A gateway on %s, its store on disk, four %s over real DTLS, and a website at %s\n", h.addr, h.cast, h.gw.ConsoleURL())
+	out.printf("A gateway on %s, its store on disk, four %s over real DTLS, and a website at %s\n", h.addr,
+		h.cast, h.gw.ConsoleURL())
 	failed := 0
 	for i, c := range story {
 		out.printf("\n%d. %s\n", i+1, c.title)
@@ -74,7 +76,8 @@ func tellStory(ctx context.Context, out *console, set Setting, as cast) error {
 		out.printf("\nNOT AS TOLD: %v\n", err)
 	}
 	if seq, hash := h.store.Head(); failed == 0 {
-		out.printf("\nAll went as told. The chain of %d events verifies; its head is %d:%s.\n", seq, seq, hash)
+		out.printf("\nAll went as told. The chain of %d events verifies; its head is %d:%s.\n", seq, seq,
+			hash)
 		return nil
 	}
 	return errStory
@@ -88,7 +91,10 @@ func granted(ctx context.Context, h *House) string {
 	switch {
 	case t.err != nil || t.verdict.Verdict != wire.Granted:
 		return "the verdict is not granted"
-	case h.shows(ctx, func() bool { return h.nodes[Lock].Moves() == moves+1 && h.nodes[Lock].State().On }) != nil:
+	case h.shows(ctx, func() bool {
+		return h.nodes[Lock].Moves() == moves+1 &&
+			h.nodes[Lock].State().On
+	}) != nil:
 		return "the door is not open"
 	}
 	opened := time.Now()
@@ -145,7 +151,8 @@ func scanHeld(ctx context.Context, h *House) string {
 	}
 	h.out.printf("  let through after %v: the gateway found it stale, nothing moved\n", heldFor)
 	var ev access.Event
-	if h.await(ctx, func() bool { ev = h.newest(ctx, access.EventStale); return ev.Device.Name == Reader }) != nil {
+	came := func() bool { ev = h.newest(ctx, access.EventStale); return ev.Device.Name == Reader }
+	if h.await(ctx, came) != nil {
 		return "no event says that the scan came late"
 	}
 	h.out.printf("  event %d: %s\n", ev.Seq, ev.Line())
@@ -173,7 +180,8 @@ func commandHeld(ctx context.Context, h *House) string {
 	t := h.tap(ctx, h.people[0].uid)
 	h.show(t)
 	pauseAfter(ctx, over)
-	if t.err != nil || t.verdict.Verdict != wire.Retry || t.tl.Outcome != access.OutcomeUnknown || h.nodes[Lock].Moves() != moves {
+	if t.err != nil || t.verdict.Verdict != wire.Retry || t.tl.Outcome != access.OutcomeUnknown ||
+		h.nodes[Lock].Moves() != moves {
 		return "want the verdict retry, the outcome unknown and no movement"
 	}
 	h.out.printf("  let through after %v: the lock found it stale, nothing moved\n", heldFor)
@@ -186,7 +194,8 @@ func (h *House) recovered(ctx context.Context) string {
 		return "reader and lock did not come back"
 	}
 	var t told
-	if h.await(ctx, func() bool { t = h.tap(ctx, h.people[0].uid); return t.err == nil }) != nil || t.verdict.Verdict != wire.Granted {
+	if h.await(ctx, func() bool { t = h.tap(ctx, h.people[0].uid); return t.err == nil }) != nil ||
+		t.verdict.Verdict != wire.Granted {
 		return "the next tap was not granted"
 	}
 	h.out.printf("  the next tap: %s, in %.2f ms\n", verdictText(t.verdict), ms(t.ended.Sub(t.began)))
@@ -198,7 +207,8 @@ func lampSwitched(ctx context.Context, h *House) string {
 	for _, want := range []bool{true, false} {
 		t := h.press(ctx)
 		h.show(t)
-		if t.err != nil || t.verdict.Verdict != wire.Granted || h.shows(ctx, func() bool { return h.nodes[Bulb].State().On == want }) != nil {
+		if t.err != nil || t.verdict.Verdict != wire.Granted ||
+			h.shows(ctx, func() bool { return h.nodes[Bulb].State().On == want }) != nil {
 			return "the lamp did not follow the switch"
 		}
 		h.out.printf("  %s\n", simulate.DescribeState(keys.KindLamp, h.nodes[Bulb].State()))

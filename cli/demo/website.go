@@ -27,18 +27,21 @@ func website(ctx context.Context, h *House) string {
 		return "the door is still open"
 	}
 	moves := h.nodes[Lock].Moves()
-	if status, err := b.post(ctx, "doors/"+Door+"/unlock", nil); err != nil || status != http.StatusUnauthorized || h.nodes[Lock].Moves() != moves {
+	if status, err := b.post(ctx, "doors/"+Door+"/unlock", nil); err != nil ||
+		status != http.StatusUnauthorized || h.nodes[Lock].Moves() != moves {
 		return fmt.Sprintf("somebody without an account got %d (%v)", status, err)
 	}
 	h.out.printf("  without an account: refused, nothing moved\n")
 	password := keys.Random(26)
-	if status, err := b.post(ctx, "setup", url.Values{"code": {h.code}, "name": {"owner"}, "password": {password}, "repeat": {password}}); err != nil || status != http.StatusOK {
+	if status, err := b.post(ctx, "setup", url.Values{"code": {h.code}, "name": {"owner"},
+		"password": {password}, "repeat": {password}}); err != nil || status != http.StatusOK {
 		return fmt.Sprintf("the set-up code made no account: got %d (%v)", status, err)
 	}
 	h.out.printf("  the set-up code made an owner\n")
 	for _, action := range []string{"on", "off"} {
 		began := time.Now()
-		if status, err := b.post(ctx, "lamps/"+Lamp, url.Values{"action": {action}}); err != nil || status != http.StatusOK {
+		if status, err := b.post(ctx, "lamps/"+Lamp, url.Values{"action": {action}}); err != nil ||
+			status != http.StatusOK {
 			return fmt.Sprintf("the lamp was not switched %s: got %d (%v)", action, status, err)
 		}
 		took := time.Since(began)
@@ -52,7 +55,10 @@ func website(ctx context.Context, h *House) string {
 		return fmt.Sprintf("the door was not unlocked: got %d (%v)", status, err)
 	}
 	took := time.Since(began)
-	if h.shows(ctx, func() bool { return h.nodes[Lock].Moves() == moves+1 && h.nodes[Lock].State().On }) != nil {
+	if h.shows(ctx, func() bool {
+		return h.nodes[Lock].Moves() == moves+1 &&
+			h.nodes[Lock].State().On
+	}) != nil {
 		return "the door is not open"
 	}
 	h.out.printf("  %-13s %8.2f ms            with the page\n", "door open", ms(took))
@@ -75,7 +81,8 @@ func newBrowser(h *House) (*browser, error) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(h.gw.ConsoleCertificate().CA())
-	return &browser{http.Client{Jar: jar, Timeout: h.cast.patience(), Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}, h.gw.ConsoleURL()}, nil
+	return &browser{http.Client{Jar: jar, Timeout: h.cast.patience(),
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}, h.gw.ConsoleURL()}, nil
 }
 
 // post sends a form, follows to where it leads and returns the status of the page there.

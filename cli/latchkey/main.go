@@ -1,4 +1,5 @@
-// Command latchkey runs a gateway for doors and lamps, and administers one. All of it is in package cli.
+// Command latchkey runs a gateway for doors and lamps, and administers one. All of it is in package
+// cli.
 package main
 
 import (

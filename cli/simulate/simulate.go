@@ -33,7 +33,8 @@ func Command() *cli.Command {
 	sub := func(kind keys.Kind, usage string, flags ...cli.Flag) *cli.Command {
 		return &cli.Command{
 			Name: string(kind), Usage: usage,
-			Flags: append([]cli.Flag{&cli.StringFlag{Name: "bundle", Usage: "`FILE` that latchkey device add … --format json --out FILE wrote"}}, flags...),
+			Flags: append([]cli.Flag{&cli.StringFlag{Name: "bundle",
+				Usage: "`FILE` that latchkey device add … --format json --out FILE wrote"}}, flags...),
 			Action: func(c *cli.Context) error {
 				if c.NArg() > 0 {
 					return terminal.WrongUse(c, "simulate %s takes no arguments, only flags", kind)
@@ -45,10 +46,12 @@ func Command() *cli.Command {
 	return &cli.Command{
 		Name: "simulate", Usage: "play a node against a running gateway",
 		Subcommands: []*cli.Command{
-			sub(keys.KindReader, "present cards: each --uid once; without --uid, one UID in hex on each line of standard input",
+			sub(keys.KindReader, "present cards: each --uid once; without --uid, one UID in hex on each "+
+				"line of standard input",
 				&cli.StringSliceFlag{Name: "uid", Usage: "card UID in `HEX`"}),
 			sub(keys.KindSwitch, "press buttons: one \"TARGET ACTION [LEVEL]\" on each line of standard input"),
-			sub(keys.KindLock, "be a lock until interrupted, and show what it does; lines on standard input play its door: contact open, contact closed, tamper, exit"),
+			sub(keys.KindLock, "be a lock until interrupted, and show what it does; lines on standard "+
+				"input play its door: contact open, contact closed, tamper, exit"),
 			sub(keys.KindLamp, "be a lamp until interrupted, and show what it does"),
 		},
 	}
@@ -68,12 +71,14 @@ func simulate(c *cli.Context, kind keys.Kind) error {
 		return err
 	}
 	if b.Kind != kind {
-		return terminal.WrongUse(c, "%s is for a %s, not a %s: latchkey simulate %s --bundle %[1]s", c.String("bundle"), b.Kind, kind, b.Kind)
+		return terminal.WrongUse(c, "%s is for a %s, not a %s: latchkey simulate %s --bundle %[1]s",
+			c.String("bundle"), b.Kind, kind, b.Kind)
 	}
 	ctx := c.Context
 	counters := counterFile(c.String("bundle") + ".counter")
 	n := newNotices()
-	d := device.New(device.Config{Name: b.Device, Kind: b.Kind, Gateway: b.Gateway, Identity: b.Identity, Secret: b.Secret,
+	d := device.New(device.Config{Name: b.Device, Kind: b.Kind, Gateway: b.Gateway, Identity: b.Identity,
+		Secret:  b.Secret,
 		Counter: counters.read(), Log: slog.New(n),
 		Changed: func(st wire.State) { showState(c, kind, st) }})
 	n.of = d
@@ -84,14 +89,17 @@ func simulate(c *cli.Context, kind keys.Kind) error {
 		end()
 		<-done
 		if err := counters.write(d.Counter()); err != nil {
-			terminal.PrintLine(c.App.ErrWriter, fmt.Sprintf("latchkey: the scan counter is not kept, so the next scan may need a second try: %v", err))
+			terminal.PrintLine(c.App.ErrWriter,
+				fmt.Sprintf("latchkey: the scan counter is not kept, so the next scan may need a second "+
+					"try: %v", err))
 		}
 	}()
 
 	ready, cancel := context.WithTimeout(ctx, connectWithin)
 	defer cancel()
 	if err := d.Ready(ready); err != nil {
-		return fmt.Errorf("no session with the gateway at %s within %v: is it running there? There, latchkey doctor --device %s says why (%w)",
+		return fmt.Errorf("no session with the gateway at %s within %v: is it running there? There, "+
+			"latchkey doctor --device %s says why (%w)",
 			b.Gateway, connectWithin, terminal.QuoteWord(b.Device), err)
 	}
 	fmt.Fprintf(c.App.ErrWriter, "%s is connected to %s\n", b.Device, b.Gateway)
@@ -184,7 +192,8 @@ func presentCards(ctx context.Context, c *cli.Context, d *device.Device, uids []
 func parseUID(text string) ([]byte, error) {
 	uid, err := hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(text), ":", ""))
 	if err != nil || len(uid) != 4 && len(uid) != 7 && len(uid) != 10 {
-		return nil, errors.New("a UID is 4, 7 or 10 bytes in hex") // without the text, which may be most of one
+		// Without the text, which may be most of one.
+		return nil, errors.New("a UID is 4, 7 or 10 bytes in hex")
 	}
 	return uid, nil
 }
@@ -214,7 +223,8 @@ func playDoor(ctx context.Context, c *cli.Context, d *device.Device) error {
 		m, ok := doorLines[line]
 		switch {
 		case !ok:
-			return terminal.WrongUse(c, "there is no %q: want contact open, contact closed, tamper or exit", terminal.ShortenWord(line))
+			return terminal.WrongUse(c, "there is no %q: want contact open, contact closed, tamper or exit",
+				terminal.ShortenWord(line))
 		case m.Name == "contact" && m.Flag:
 			d.SetContact(wire.ContactOpen)
 		case m.Name == "contact":
@@ -222,7 +232,8 @@ func playDoor(ctx context.Context, c *cli.Context, d *device.Device) error {
 		case m.Name == "exit":
 			d.Exit()
 		}
-		if err := d.Report(ctx, wire.Report{Measurements: []wire.Measurement{m}}); err != nil && ctx.Err() == nil {
+		if err := d.Report(ctx, wire.Report{Measurements: []wire.Measurement{m}}); err != nil &&
+			ctx.Err() == nil {
 			terminal.PrintLine(c.App.ErrWriter, fmt.Sprintf("latchkey: %q was not reported: %v", line, err))
 		}
 		return nil
@@ -236,7 +247,8 @@ func parsePress(line string) (target string, action wire.Action, level uint8, er
 		return "", 0, 0, errors.New("want TARGET ACTION [LEVEL], like: desk toggle")
 	}
 	if action, err = wire.ParseAction(f[1]); err != nil {
-		return "", 0, 0, fmt.Errorf("there is no action %q: want on, off, toggle, level LEVEL, unlock or lock", terminal.ShortenWord(f[1]))
+		return "", 0, 0, fmt.Errorf("there is no action %q: want on, off, toggle, level LEVEL, unlock or lock",
+			terminal.ShortenWord(f[1]))
 	}
 	switch {
 	case action == wire.Level && len(f) == 2:
@@ -248,7 +260,8 @@ func parsePress(line string) (target string, action wire.Action, level uint8, er
 		}
 		level = uint8(n)
 	case len(f) > 2:
-		return "", 0, 0, fmt.Errorf("%q is too much: want TARGET ACTION, and a LEVEL only after level, like: desk level 40", terminal.ShortenWord(f[len(f)-1]))
+		return "", 0, 0, fmt.Errorf("%q is too much: want TARGET ACTION, and a LEVEL only after level, "+
+			"like: desk level 40", terminal.ShortenWord(f[len(f)-1]))
 	}
 	return f[0], action, level, nil
 }

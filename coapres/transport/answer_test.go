@@ -8,7 +8,8 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// The answers to a hello carry its record's number (RFC 6347 §4.2.1): a client that had to repeat its first would take others for old.
+// The answers to a hello carry its record's number (RFC 6347 §4.2.1): a client that had to repeat
+// its first would take others for old.
 func TestAnswersHaveTheNumberOfTheirHello(t *testing.T) {
 	s := listen(t, Config{Handshake: time.Second}, echo)
 	node, c := newRaw(t, "127.0.0.1", s.Addr(), nil), newRaw(t, "127.0.0.1", s.Addr(), nil)

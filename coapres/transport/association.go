@@ -18,15 +18,17 @@ import (
 )
 
 const (
-	queueLive   = 32                     // records that wait for pion
-	queueHalf   = 8                      // the same, before its handshake is complete
-	earlyRecord = 256                    // bytes of an encrypted record before that: it can only be a Finished
+	queueLive = 32 // records that wait for pion
+	queueHalf = 8  // the same, before its handshake is complete
+	// Bytes of an encrypted record before that: it can only be a Finished.
+	earlyRecord = 256
 	earlyCount  = 32                     // of those that pion is given; it keeps each that comes too early
 	finishTime  = 5 * time.Second        // from the first of them to the end of the handshake
 	settleTime  = time.Millisecond       // see settle
 	hearTime    = 500 * time.Millisecond // see hear
 	maxHeld     = 8                      // datagrams that wait until a new address is proven
-	pingRecord  = 41                     // bytes of a record with an empty CoAP message, at most; a GET /act has more
+	// Bytes of a record with an empty CoAP message, at most; a GET /act has more.
+	pingRecord = 41
 )
 
 // peerAddr is what pion holds for an address. It compares addresses with ==.
@@ -43,8 +45,8 @@ const (
 	gone              // in no table any more
 )
 
-// association is the net.PacketConn below one pion connection: the listener feeds it records, one at a time, and what pion sends goes out
-// through the listener's socket.
+// association is the net.PacketConn below one pion connection: the listener feeds it records, one
+// at a time, and what pion sends goes out through the listener's socket.
 type association struct {
 	l      *Listener
 	dc     *dtls.Conn
@@ -64,7 +66,8 @@ type association struct {
 	digest [32]byte // of the hello that began it
 	random [32]byte // the client's
 
-	// The stateless cookie: until pion's HelloVerifyRequest is swallowed, in pion's handshake goroutine.
+	// The stateless cookie: until pion's HelloVerifyRequest is swallowed, in pion's handshake
+	// goroutine.
 	cookie, second []byte
 	shift          uint64 // added to the numbers of the plaintext records we send
 
@@ -89,9 +92,10 @@ type association struct {
 	proven   bool           // guarded by mu; an answer to something we sent came from current
 	credit   int            // guarded by mu; bytes that may still be sent to current while it is not proven
 	held     [][]byte       // guarded by mu; for current, once it is proven
-	last     []byte         // guarded by mu; our last flight, until something that was encrypted came after it
-	repeated time.Time      // guarded by mu; when that was sent again
-	wake     sync.Cond      // of mu: ReadFrom has something to return
+	// Guarded by mu; our last flight, until something that was encrypted came after it.
+	last     []byte
+	repeated time.Time // guarded by mu; when that was sent again
+	wake     sync.Cond // of mu: ReadFrom has something to return
 }
 
 type datagram struct {
@@ -110,7 +114,8 @@ func (a *association) push(r []byte, from netip.AddrPort, room int) bool {
 	d := datagram{buf: buffers.Get().(*[maxDatagram]byte), from: from}
 	d.n = copy(d.buf[:], r)
 	if r[3] == 0 && r[4] == 0 && r[0] != record.TLS12CID {
-		// Nothing proves the number of a plaintext record, and a forged high one would make pion take the true ones for old.
+		// Nothing proves the number of a plaintext record, and a forged high one would make pion
+		// take the true ones for old.
 		binary.BigEndian.PutUint16(d.buf[5:], uint16(a.sequence>>32))
 		binary.BigEndian.PutUint32(d.buf[7:], uint32(a.sequence))
 		a.sequence++
@@ -124,8 +129,9 @@ func (a *association) push(r []byte, from netip.AddrPort, room int) bool {
 	return true
 }
 
-// ReadFrom gives pion the next record. That pion asks for it means that it is through with the one before. Every idle session waits in here, on
-// a stack that halves while less than a quarter of it is used: what needs room on it is in take.
+// ReadFrom gives pion the next record. That pion asks for it means that it is through with the one
+// before. Every idle session waits in here, on a stack that halves while less than a quarter of it
+// is used: what needs room on it is in take.
 func (a *association) ReadFrom(b []byte) (int, net.Addr, error) {
 	a.mu.Lock()
 	a.turn++
@@ -163,7 +169,8 @@ func (a *association) take(b []byte) (int, net.Addr, error) {
 	return n, peerAddr{d.from}, nil
 }
 
-// follow takes note that pion has moved the address: it does so by itself, on the newest authenticated record with our CID (RFC 9146 §6).
+// follow takes note that pion has moved the address: it does so by itself, on the newest
+// authenticated record with our CID (RFC 9146 §6).
 func (a *association) follow() {
 	a.mu.Lock()
 	to := a.dc.RemoteAddr().(peerAddr).AddrPort
@@ -180,8 +187,9 @@ func (a *association) follow() {
 	a.l.moved(a)
 }
 
-// settle waits until pion is through with a record from a new address, if it is at one: it hands out what was in the record before it moves
-// the address, and the answer would go to the old one. The wait is bounded, because pion may also be waiting for us.
+// settle waits until pion is through with a record from a new address, if it is at one: it hands
+// out what was in the record before it moves the address, and the answer would go to the old one.
+// The wait is bounded, because pion may also be waiting for us.
 func (a *association) settle() {
 	a.mu.Lock()
 	foreign, turn := a.taken.n > 0 && a.taken.from != a.current, a.turn
@@ -194,11 +202,13 @@ func (a *association) settle() {
 	}
 }
 
-// hear takes nothing more and waits until what came before is handed on. The wait is bounded, because pion may be waiting for whoever reads.
+// hear takes nothing more and waits until what came before is handed on. The wait is bounded,
+// because pion may be waiting for whoever reads.
 func (a *association) hear() {
 	a.mu.Lock()
 	a.ending = true
-	for end := time.Now().Add(hearTime); (len(a.queue) > 0 || !a.waiting) && !a.closed && time.Now().Before(end); {
+	for end := time.Now().Add(hearTime); (len(a.queue) > 0 || !a.waiting) && !a.closed &&
+		time.Now().Before(end); {
 		a.mu.Unlock()
 		time.Sleep(100 * time.Microsecond)
 		a.mu.Lock()
@@ -213,7 +223,8 @@ func (a *association) Path() uint32 {
 	return a.path
 }
 
-// Prove notes that something which was sent on path n was answered: whoever is there has the keys and hears us.
+// Prove notes that something which was sent on path n was answered: whoever is there has the keys
+// and hears us.
 func (a *association) Prove(n uint32) {
 	a.mu.Lock()
 	if n != a.path || a.proven {
@@ -240,7 +251,8 @@ func (a *association) WriteTo(b []byte, to net.Addr) (int, error) {
 		return 0, net.InvalidAddrError("not a record")
 	}
 	switch {
-	case a.second != nil && b[0] == record.Handshake && len(b) > record.HeaderSize && b[record.HeaderSize] == record.HelloVerifyRequest:
+	case a.second != nil && b[0] == record.Handshake && len(b) > record.HeaderSize &&
+		b[record.HeaderSize] == record.HelloVerifyRequest:
 		// Swallowed: the node has answered ours, and pion is told so.
 		setCookie(a.dc, a.cookie)
 		second := a.second
@@ -275,9 +287,11 @@ func (a *association) WriteTo(b []byte, to net.Addr) (int, error) {
 	return len(b), nil
 }
 
-// again answers a repeat of the node's Finished (RFC 6347 §4.2.4), which shows that ours was lost. pion does so too, but not for a pion on the
-// other side: that gives a Finished with a connection ID the same number each time, so that it is taken for a replay. Nothing proves that the
-// node sent it, so there is an answer once in a while, to the address that has proven itself, and none after the node has spoken.
+// again answers a repeat of the node's Finished (RFC 6347 §4.2.4), which shows that ours was lost.
+// pion does so too, but not for a pion on the other side: that gives a Finished with a connection
+// ID the same number each time, so that it is taken for a replay. Nothing proves that the node sent
+// it, so there is an answer once in a while, to the address that has proven itself, and none after
+// the node has spoken.
 func (a *association) again() {
 	now := time.Now()
 	a.mu.Lock()
@@ -291,9 +305,9 @@ func (a *association) again() {
 	a.l.socket.write(b, to)
 }
 
-// may tells whether a record may go to an address now, and whether that has proven itself. A record copied on its way and sent from elsewhere
-// moves the address there, so until it has proven itself a new one gets pings alone, and no more bytes than came from it (RFC 9146 §6); all
-// else waits.
+// may tells whether a record may go to an address now, and whether that has proven itself. A record
+// copied on its way and sent from elsewhere moves the address there, so until it has proven itself
+// a new one gets pings alone, and no more bytes than came from it (RFC 9146 §6); all else waits.
 func (a *association) may(b []byte, to netip.AddrPort) (ok, proven bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -311,8 +325,8 @@ func (a *association) may(b []byte, to netip.AddrPort) (ok, proven bool) {
 	return false, false
 }
 
-// renumber adds shift to the numbers of the plaintext records in b: the first ServerHello carries the number of the ClientHello with the
-// cookie (RFC 6347 §4.2.1), and pion would begin at 1.
+// renumber adds shift to the numbers of the plaintext records in b: the first ServerHello carries
+// the number of the ClientHello with the cookie (RFC 6347 §4.2.1), and pion would begin at 1.
 func renumber(b []byte, shift uint64) []byte {
 	out := append([]byte(nil), b...)
 	for r := out; len(r) >= record.HeaderSize && r[0] != record.TLS12CID; {
@@ -376,7 +390,8 @@ func (e established) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Close leaves nothing for later: when the other side ends a connection pion lets go of its socket after it has told the reader.
+// Close leaves nothing for later: when the other side ends a connection pion lets go of its socket
+// after it has told the reader.
 func (e established) Close() error {
 	err := e.Conn.Close()
 	_ = e.association.Close()

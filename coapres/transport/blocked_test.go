@@ -18,7 +18,8 @@ import (
 	"latchkey/coapres/transport/message"
 )
 
-// blocking answers as echo does, but what is asked of it with the body "wait" only when release is closed.
+// blocking answers as echo does, but what is asked of it with the body "wait" only when release is
+// closed.
 func blocking(calls *atomic.Int32, release <-chan struct{}) Handler {
 	return func(c *Conn, req, resp *pool.Message, at time.Time) {
 		calls.Add(1)
@@ -29,7 +30,8 @@ func blocking(calls *atomic.Int32, release <-chan struct{}) Handler {
 	}
 }
 
-// A session whose handlers all wait takes no more requests, and they cost nothing; whatever else comes is served as ever.
+// A session whose handlers all wait takes no more requests, and they cost nothing; whatever else
+// comes is served as ever.
 func TestAllHandlersWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int32
@@ -109,7 +111,8 @@ func TestAllHandlersWait(t *testing.T) {
 	})
 }
 
-// Other sessions do not notice one whose handlers all wait, and its own node may begin anew, or leave.
+// Other sessions do not notice one whose handlers all wait, and its own node may begin anew, or
+// leave.
 func TestBlockedSessionStopsNoOther(t *testing.T) {
 	var calls atomic.Int32
 	release := make(chan struct{})

@@ -10,14 +10,16 @@ import (
 // What handshakes may cost. A source is an IPv4 address or an IPv6 /64.
 const (
 	sourceRate, sourceBurst = 100, 200
-	totalRate, totalBurst   = 400, 2 * totalRate // Config.HandshakeRate, unless it says otherwise; twice as many at once
-	maxSources              = 4096
-	maxKnown                = 16384
-	maxPerPeer              = 8 // half-open associations of one address and port
+	// Config.HandshakeRate, unless it says otherwise; twice as many at once.
+	totalRate, totalBurst = 400, 2 * totalRate
+	maxSources            = 4096
+	maxKnown              = 16384
+	maxPerPeer            = 8 // half-open associations of one address and port
 )
 
-// budget meters handshakes whose cookie came back, so the addresses are real. Addresses where a node has proven a key have a share of their
-// own, which a flood from elsewhere cannot use up. The caller locks.
+// budget meters handshakes whose cookie came back, so the addresses are real. Addresses where a
+// node has proven a key have a share of their own, which a flood from elsewhere cannot use up. The
+// caller locks.
 type budget struct {
 	*shares
 	seen  map[string]netip.Addr // where each key was last proven, by its identity
@@ -25,10 +27,12 @@ type budget struct {
 }
 
 func newBudget(total int) *budget {
-	return &budget{shares: newShares(total, sourceRate, sourceBurst), seen: map[string]netip.Addr{}, known: map[netip.Addr]int{}}
+	return &budget{shares: newShares(total, sourceRate, sourceBurst), seen: map[string]netip.Addr{},
+		known: map[netip.Addr]int{}}
 }
 
-// shares are the buckets of one thing that costs: one for all, one more for known addresses, and one for each source.
+// shares are the buckets of one thing that costs: one for all, one more for known addresses, and
+// one for each source.
 type shares struct {
 	total, reserved *rate.Limiter
 	perSource       rate.Limit
@@ -37,11 +41,13 @@ type shares struct {
 }
 
 func newShares(total, perSource, sourceBurst int) *shares {
-	return &shares{total: rate.NewLimiter(rate.Limit(total), 2*total), reserved: rate.NewLimiter(rate.Limit(total), 2*total),
+	return &shares{total: rate.NewLimiter(rate.Limit(total), 2*total),
+		reserved:  rate.NewLimiter(rate.Limit(total), 2*total),
 		perSource: rate.Limit(perSource), sourceBurst: sourceBurst, sources: map[netip.Prefix]*rate.Limiter{}}
 }
 
-// allow takes a token for one handshake. known tells whether the address may use the reserved share.
+// allow takes a token for one handshake. known tells whether the address may use the reserved
+// share.
 func (b *budget) allow(a netip.Addr, now time.Time) (ok, known bool) {
 	a = a.WithZone("")
 	known = b.isKnown(a)
@@ -67,7 +73,8 @@ func sourceOf(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// source returns the bucket of an address; nil when there are too many sources to tell apart, and then only the total counts.
+// source returns the bucket of an address; nil when there are too many sources to tell apart, and
+// then only the total counts.
 func (s *shares) source(a netip.Addr, now time.Time) *rate.Limiter {
 	p := sourceOf(a)
 	if l := s.sources[p]; l != nil {
@@ -88,7 +95,8 @@ func (s *shares) source(a netip.Addr, now time.Time) *rate.Limiter {
 	return l
 }
 
-// proven notes the address where a key was proven. One key has one: whoever holds a stolen one cannot make a network of his own known.
+// proven notes the address where a key was proven. One key has one: whoever holds a stolen one
+// cannot make a network of his own known.
 func (b *budget) proven(identity string, a netip.Addr) {
 	if _, ok := b.seen[identity]; !ok && len(b.seen) >= maxKnown {
 		for other := range b.seen { // any one

@@ -22,11 +22,13 @@ import (
 	"latchkey/coapres/transport/message"
 )
 
-// Handler answers one request of a peer. It fills resp, whose code it must set; at is when the datagram was read. It runs in a
-// goroutine of its own and may wait: other messages of the same connection go on meanwhile. The messages are only valid during the call.
+// Handler answers one request of a peer. It fills resp, whose code it must set; at is when the
+// datagram was read. It runs in a goroutine of its own and may wait: other messages of the same
+// connection go on meanwhile. The messages are only valid during the call.
 type Handler func(c *Conn, req, resp *pool.Message, at time.Time)
 
-// Conn is one live association behind CoAP. It is a net.Conn, so that go-coap's server can take it from [Listener.AcceptWithContext].
+// Conn is one live association behind CoAP. It is a net.Conn, so that go-coap's server can take it
+// from [Listener.AcceptWithContext].
 type Conn struct {
 	*exchange
 	identity string
@@ -104,7 +106,8 @@ func (c *Conn) Home() netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// SetPeer keeps what the layer above knows of the other side. It may be called once, before the first message is read.
+// SetPeer keeps what the layer above knows of the other side. It may be called once, before the
+// first message is read.
 func (c *Conn) SetPeer(p any) { c.peer = p }
 
 // Peer returns what SetPeer was given.
@@ -113,7 +116,8 @@ func (c *Conn) Peer() any { return c.peer }
 // Number grows with each association, in the order in which their handshakes began.
 func (c *Conn) Number() uint64 { return c.number }
 
-// RemoteAddr names this association: the address it came from and a number that is never used again.
+// RemoteAddr names this association: the address it came from and a number that is never used
+// again.
 func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 
 // start puts go-coap above the connection. It must be called once, before serve or Do.
@@ -126,16 +130,21 @@ func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 	cfg.ReceivedMessageQueueSize = message.MaxInFlight
 	cfg.LimitClientParallelRequests = 16
 	cfg.LimitClientEndpointParallelRequests = 16
-	// Our own message layer repeats; NSTART (RFC 7252 §4.7) is 2 so that a command need not wait behind a read.
+	// Our own message layer repeats; NSTART (RFC 7252 §4.7) is 2 so that a command need not wait
+	// behind a read.
 	cfg.TransmissionNStart = 2
 	cfg.TransmissionAcknowledgeTimeout = message.ExchangeLife
 	cfg.TransmissionMaxRetransmit = 1
 	cfg.GetToken = func() (coap.Token, error) { return c.exchange.token(), nil }
-	cfg.ProcessReceivedMessage = func(m *pool.Message, cc *client.Conn, match config.HandlerFunc[*client.Conn]) {
-		// go-coap would look for a request's token among those of our own requests; both sides count tokens for themselves (RFC 7252
-		// §5.3.1), so requests go past it.
+	cfg.ProcessReceivedMessage = func(m *pool.Message, cc *client.Conn,
+		match config.HandlerFunc[*client.Conn]) {
+		// go-coap would look for a request's token among those of our own requests; both sides
+		// count tokens for themselves (RFC 7252 §5.3.1), so requests go past it.
 		if isRequest(m) {
-			match = func(w *responsewriter.ResponseWriter[*client.Conn], req *pool.Message) { c.answer(h, req, w.Message()) }
+			match = func(w *responsewriter.ResponseWriter[*client.Conn],
+				req *pool.Message) {
+				c.answer(h, req, w.Message())
+			}
 			c.work.begin(func() { cc.ProcessReceivedMessageWithHandler(m, match) }) // bounded by maxInFlight
 			c.begun.Add(1)
 			select {
@@ -144,9 +153,11 @@ func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 			}
 			return
 		}
-		cc.ProcessReceivedMessageWithHandler(m, match) // hands a response to whoever waits for it, and waits for nobody
+		// Hands a response to whoever waits for it, and waits for nobody.
+		cc.ProcessReceivedMessageWithHandler(m, match)
 	}
-	cfg.Handler = func(*responsewriter.ResponseWriter[*client.Conn], *pool.Message) {} // a response that nobody waits for any more
+	// A response that nobody waits for any more.
+	cfg.Handler = func(*responsewriter.ResponseWriter[*client.Conn], *pool.Message) {}
 	s := server.NewSession(ctx, coapNet.NewConn(c), message.MaxSize, message.MaxSize, true)
 	c.exchange.moved = c.follow
 	if c.refused != nil {
@@ -157,8 +168,8 @@ func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 
 func isRequest(m *pool.Message) bool { return m.Code() > 0 && m.Code() < 32 }
 
-// Read is the exchange's. What the other side said before the end is heard: go-coap drops what it has queued when the association's context
-// ends, so the end waits for that.
+// Read is the exchange's. What the other side said before the end is heard: go-coap drops what it
+// has queued when the association's context ends, so the end waits for that.
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.exchange.Read(b)
 	if err == nil && n > 1 && b[1] > 0 && b[1] < 32 {
@@ -174,8 +185,9 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write is the exchange's. An answer that cannot be sent, mostly because the other side has left, is lost as any datagram may be: from an error
-// go-coap would end the association, and with it what is still to be heard.
+// Write is the exchange's. An answer that cannot be sent, mostly because the other side has left,
+// is lost as any datagram may be: from an error go-coap would end the association, and with it what
+// is still to be heard.
 func (c *Conn) Write(b []byte) (int, error) {
 	n, err := c.exchange.Write(b)
 	if err != nil && len(b) > 1 && b[1]>>5 >= 2 {
@@ -185,7 +197,8 @@ func (c *Conn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// answer has h fill the response to a request: piggybacked on the ACK of a confirmable one, non-confirmable otherwise (RFC 7252 §5.2).
+// answer has h fill the response to a request: piggybacked on the ACK of a confirmable one,
+// non-confirmable otherwise (RFC 7252 §5.2).
 func (c *Conn) answer(h Handler, req, resp *pool.Message) {
 	at, ok := c.arrival(uint16(req.MessageID()), req.Token())
 	if !ok {
@@ -220,8 +233,9 @@ func (c *Conn) Context() context.Context { return c.cc.Context() }
 // Done is closed when the association has ended and its last handler has returned.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// Do sends a confirmable request and waits for its answer, repeating it as the round trip suggests until the request's context ends, or
-// the other side answers with a Reset. The context must have a deadline. The answer belongs to the caller.
+// Do sends a confirmable request and waits for its answer, repeating it as the round trip suggests
+// until the request's context ends, or the other side answers with a Reset. The context must have a
+// deadline. The answer belongs to the caller.
 func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
 	if _, ok := req.Context().Deadline(); !ok {
 		return nil, fmt.Errorf("transport: request without a deadline")
@@ -242,8 +256,9 @@ func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
 	return a, err
 }
 
-// follow asks the other side, from a new address, for a Reset (RFC 7252 §4.3): whoever sends it has the keys, and hears us where it is. Of a
-// node that moves with each word the last address alone is asked.
+// follow asks the other side, from a new address, for a Reset (RFC 7252 §4.3): whoever sends it has
+// the keys, and hears us where it is. Of a node that moves with each word the last address alone is
+// asked.
 func (c *Conn) follow() {
 	c.exchange.giveUp(c.ping)
 	c.ping = uint16(c.cc.GetMessageID())
@@ -269,7 +284,8 @@ func (c *Conn) tell() {
 	}
 }
 
-// End closes the association with a close_notify. What came before is heard, and then its context ends.
+// End closes the association with a close_notify. What came before is heard, and then its context
+// ends.
 func (c *Conn) End() error {
 	if e, ok := c.exchange.Conn.(established); ok {
 		e.hear()

@@ -125,8 +125,8 @@ func TestWaitingHandlerHoldsUpNothing(t *testing.T) {
 	})
 }
 
-// Both sides count tokens and message IDs for themselves, so they use the same ones. Each asks the other at the same time, and again
-// from within the handler.
+// Both sides count tokens and message IDs for themselves, so they use the same ones. Each asks the
+// other at the same time, and again from within the handler.
 func TestTokensOfBothSidesStayApart(t *testing.T) {
 	s := listen(t, Config{}, func(c *Conn, req, resp *pool.Message, at time.Time) {
 		b, _ := req.ReadBody()
@@ -321,7 +321,8 @@ func TestDoneWaitsForHandlers(t *testing.T) {
 	})
 }
 
-// both returns the two ends of a new session. Before the gateway's end is open, pion may drop what comes.
+// both returns the two ends of a new session. Before the gateway's end is open, pion may drop what
+// comes.
 func (s *site) both(t *testing.T) (*dtls.Conn, *Conn) {
 	t.Helper()
 	dc, err := s.raw(t, dtls.WithCipherSuites(suites...))

@@ -27,7 +27,8 @@ const (
 	spliceCookie             // the cookie of its address
 )
 
-// Whatever a datagram is and wherever it comes from: the two sessions beside it go on, and a stranger hears no more bytes than he sent.
+// Whatever a datagram is and wherever it comes from: the two sessions beside it go on, and a
+// stranger hears no more bytes than he sent.
 func FuzzDatagram(f *testing.F) {
 	s := listen(f, Config{Handshake: time.Second}, echo)
 	withID, _ := s.rawSession(f, "127.0.0.1", true)
@@ -95,7 +96,8 @@ func FuzzDatagram(f *testing.F) {
 // waiting reads what has come already, and returns how many bytes.
 func (c *rawClient) waiting() int { return c.within(50 * time.Microsecond) } // in time for one look
 
-// Whatever is in a hello, and however often it comes: who has not returned a cookie hears no more bytes than he sent.
+// Whatever is in a hello, and however often it comes: who has not returned a cookie hears no more
+// bytes than he sent.
 func TestStrangerHearsNoMoreThanHeSent(t *testing.T) {
 	for _, stateful := range []bool{false, true} {
 		s := listen(t, Config{stateful: stateful}, echo)

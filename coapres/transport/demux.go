@@ -49,8 +49,8 @@ func (l *Listener) record(r []byte, from netip.AddrPort) (lost bool) {
 	return false
 }
 
-// plain is the whitelist of epoch 0. None of it is authenticated, so it reaches only associations that are in their handshake: pion would
-// end an established one.
+// plain is the whitelist of epoch 0. None of it is authenticated, so it reaches only associations
+// that are in their handshake: pion would end an established one.
 func (l *Listener) plain(r []byte, from netip.AddrPort) {
 	switch {
 	case r[0] == record.Handshake && len(r) > record.HeaderSize && r[record.HeaderSize] == record.ClientHello:
@@ -68,7 +68,8 @@ func (l *Listener) plain(r []byte, from netip.AddrPort) {
 	l.counts.ignored.Add(1)
 }
 
-// toHalf gives a record to every association of an address that is in its handshake: which of them it is for, only its keys can tell.
+// toHalf gives a record to every association of an address that is in its handshake: which of them
+// it is for, only its keys can tell.
 func (l *Listener) toHalf(r []byte, from netip.AddrPort, exchange bool) {
 	var to [maxPerPeer]*association
 	n := 0
@@ -88,8 +89,8 @@ func (l *Listener) toHalf(r []byte, from netip.AddrPort, exchange bool) {
 	}
 }
 
-// encrypted gives a record without CID to the live association of its address, and to those in their handshake: it may be a Finished. lost tells
-// that nobody has a session there.
+// encrypted gives a record without CID to the live association of its address, and to those in
+// their handshake: it may be a Finished. lost tells that nobody has a session there.
 func (l *Listener) encrypted(r []byte, from netip.AddrPort) (lost bool) {
 	var to [maxPerPeer + 1]*association
 	n := 0
@@ -117,7 +118,8 @@ func (l *Listener) encrypted(r []byte, from netip.AddrPort) (lost bool) {
 	return p == nil && record.IsLost(r)
 }
 
-// admits tells whether an encrypted record may reach pion, which keeps what comes before it has the keys. The caller holds l.mu.
+// admits tells whether an encrypted record may reach pion, which keeps what comes before it has the
+// keys. The caller holds l.mu.
 func (a *association) admits(r []byte) bool {
 	if a.phase == live || a.finished.Load() {
 		return true
@@ -146,7 +148,8 @@ func (l *Listener) deliver(r []byte, from netip.AddrPort, ok bool, a *associatio
 	}
 }
 
-// moved notes a live association's new address. One that is there already keeps it: the CID finds this one.
+// moved notes a live association's new address. One that is there already keeps it: the CID finds
+// this one.
 func (l *Listener) moved(a *association) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -270,8 +270,8 @@ func TestTemporary(t *testing.T) {
 	}
 }
 
-// Somebody lets a record of the node leave from his own address, and the session moves there. He gets pings alone, never more than he sent,
-// and the node has its session back with its next word.
+// Somebody lets a record of the node leave from his own address, and the session moves there. He
+// gets pings alone, never more than he sent, and the node has its session back with its next word.
 func TestStolenAddress(t *testing.T) {
 	moved := make(chan *Conn, 8)
 	s := listen(t, Config{Moved: func(c *Conn) { moved <- c }}, echo)
@@ -329,8 +329,9 @@ func TestStolenAddress(t *testing.T) {
 	}
 }
 
-// pion moves the address some time before it asks for the next record, and others write meanwhile: to an address that has not proven itself
-// that is as much as to any such. What was made for where the node was before still goes there.
+// pion moves the address some time before it asks for the next record, and others write meanwhile:
+// to an address that has not proven itself that is as much as to any such. What was made for where
+// the node was before still goes there.
 func TestWhatIsWrittenDuringAMove(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	h, err := record.ParseHello(helloBytes(1, make([]byte, record.CookieSize)))
@@ -372,7 +373,8 @@ func TestWhatIsWrittenDuringAMove(t *testing.T) {
 	}
 }
 
-// pion writes from many goroutines, and moves the address before it says so. What it has for an address that has not proven itself stays here.
+// pion writes from many goroutines, and moves the address before it says so. What it has for an
+// address that has not proven itself stays here.
 func TestAnswersInAMove(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	c, _ := s.rawSession(t, "127.0.0.1", true)
@@ -401,7 +403,8 @@ func TestAnswersInAMove(t *testing.T) {
 	}
 }
 
-// A node that speaks from another address with each word costs no more than one that has moved once.
+// A node that speaks from another address with each word costs no more than one that has moved
+// once.
 func TestManyMoves(t *testing.T) {
 	told, release := make(chan *Conn, 1000), make(chan struct{})
 	free := sync.OnceFunc(func() { close(release) })

@@ -15,20 +15,24 @@ import (
 
 const maxRetransmit = 4 // MAX_RETRANSMIT (RFC 7252 §4.8)
 
-// exchange is CoAP's message layer (RFC 7252 §4) on one association, below go-coap: it filters what is malformed, answers repeats of
-// a request from its own memory, stamps each request with the time it was read, and repeats our confirmable messages. go-coap's own
-// repeats and reply cache are off: the one has a fixed interval, the other is keyed by message ID alone.
+// exchange is CoAP's message layer (RFC 7252 §4) on one association, below go-coap: it filters what
+// is malformed, answers repeats of a request from its own memory, stamps each request with the time
+// it was read, and repeats our confirmable messages. go-coap's own repeats and reply cache are off:
+// the one has a fixed interval, the other is keyed by message ID alone.
 type exchange struct {
 	net.Conn // the DTLS connection: one Read is one record is one message
 	mover    mover
-	path     uint32                      // of the reading goroutine: the last path that was followed
-	moved    func()                      // called by the reading goroutine, before the first message from a new address is passed on; nil: nobody
-	refused  func(code byte, why string) // called by the reading goroutine, for a request refused by its options alone; nil: nobody
-	idle     time.Duration
-	began    time.Time
-	close    sync.Once
-	heard    atomic.Int64  // when the last message was read: ns since began, by the monotonic clock
-	tokens   atomic.Uint32 // how many there were
+	path     uint32 // of the reading goroutine: the last path that was followed
+	// Called by the reading goroutine, before the first message from a new address is passed on;
+	// nil: nobody.
+	moved func()
+	// Called by the reading goroutine, for a request refused by its options alone; nil: nobody.
+	refused func(code byte, why string)
+	idle    time.Duration
+	began   time.Time
+	close   sync.Once
+	heard   atomic.Int64  // when the last message was read: ns since began, by the monotonic clock
+	tokens  atomic.Uint32 // how many there were
 
 	mu      sync.Mutex
 	in      message.Requests                   // guarded by mu; what the other side asks
@@ -63,17 +67,20 @@ func newExchange(c net.Conn, idle time.Duration) *exchange {
 	if !ok {
 		m = fixed{}
 	}
-	return &exchange{Conn: c, mover: m, idle: idle, began: time.Now(), out: map[uint16]*outgoing{}, waiting: map[uint16]context.CancelCauseFunc{}}
+	return &exchange{Conn: c, mover: m, idle: idle, began: time.Now(), out: map[uint16]*outgoing{},
+		waiting: map[uint16]context.CancelCauseFunc{}}
 }
 
-// Path is a number that grows when the other side's address changes. Whether it is heard at the new one, only an answer to something sent
-// there can tell.
+// Path is a number that grows when the other side's address changes. Whether it is heard at the new
+// one, only an answer to something sent there can tell.
 func (x *exchange) Path() uint32 { return x.mover.Path() }
 
-// LastHeard is when the other side's newest message was read, whatever it was; the start of the association if there was none.
+// LastHeard is when the other side's newest message was read, whatever it was; the start of the
+// association if there was none.
 func (x *exchange) LastHeard() time.Time { return x.began.Add(time.Duration(x.heard.Load())) }
 
-// Read returns the next message that go-coap should see. A malformed or repeated one never ends the session.
+// Read returns the next message that go-coap should see. A malformed or repeated one never ends the
+// session.
 func (x *exchange) Read(b []byte) (int, error) {
 	for {
 		if err := x.Conn.SetReadDeadline(time.Now().Add(x.idle)); err != nil {
@@ -125,9 +132,11 @@ func (x *exchange) receive(m []byte, at time.Time) (message.Verdict, []byte) {
 	return x.in.Receive(m, at)
 }
 
-// separate takes a response that is not in the ACK of its request, confirmable or not. It acknowledges the request too, because the empty
-// ACK before it may have been lost (RFC 7252 §5.2.2), so go-coap gets it as the ACK that it waits for. A confirmable one is acknowledged
-// here, each copy of it and also when nobody waits any more (§4.2): a Reset would say that it was never asked for.
+// separate takes a response that is not in the ACK of its request, confirmable or not. It
+// acknowledges the request too, because the empty ACK before it may have been lost (RFC 7252
+// §5.2.2), so go-coap gets it as the ACK that it waits for. A confirmable one is acknowledged here,
+// each copy of it and also when nobody waits any more (§4.2): a Reset would say that it was never
+// asked for.
 func (x *exchange) separate(m, token []byte) (message.Verdict, []byte) {
 	confirmable := m[0]>>4&3 == message.CON
 	if !x.issued(token) {
@@ -158,19 +167,22 @@ func (x *exchange) separate(m, token []byte) (message.Verdict, []byte) {
 // token returns a token that is never used twice on this association (RFC 9175 §4.2).
 func (x *exchange) token() []byte { return binary.BigEndian.AppendUint32(nil, x.tokens.Add(1)) }
 
-// issued tells whether a token was ever one of ours: a response to what was never asked is rejected (RFC 7252 §5.3.2).
+// issued tells whether a token was ever one of ours: a response to what was never asked is rejected
+// (RFC 7252 §5.3.2).
 func (x *exchange) issued(token []byte) bool {
 	return len(token) == 4 && binary.BigEndian.Uint32(token)-1 < x.tokens.Load()
 }
 
-// arrival returns when the request with this ID and token was read; ok is false if it is not known, and then nothing may be done.
+// arrival returns when the request with this ID and token was read; ok is false if it is not known,
+// and then nothing may be done.
 func (x *exchange) arrival(mid uint16, token []byte) (at time.Time, ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.in.Arrival(mid, token)
 }
 
-// Write sends one message of go-coap's: an answer is kept for repeats, a confirmable message is repeated until it is acknowledged.
+// Write sends one message of go-coap's: an answer is kept for repeats, a confirmable message is
+// repeated until it is acknowledged.
 func (x *exchange) Write(b []byte) (int, error) {
 	if len(b) >= 4 {
 		x.sending(b)
@@ -188,7 +200,8 @@ func (x *exchange) ping(mid uint16, repeat time.Duration) error {
 
 func (x *exchange) sending(b []byte) { x.track(b, 0) }
 
-// track takes note of a message. A confirmable one is repeated after timeout for the first time; 0: as the round trip suggests.
+// track takes note of a message. A confirmable one is repeated after timeout for the first time; 0:
+// as the round trip suggests.
 func (x *exchange) track(b []byte, timeout time.Duration) {
 	typ, tkl, code, mid := b[0]>>4&3, int(b[0]&15), b[1], binary.BigEndian.Uint16(b[2:])
 	if tkl > message.MaxToken || 4+tkl > len(b) {
@@ -216,7 +229,8 @@ func (x *exchange) repeat(mid uint16, o *outgoing) {
 		return
 	}
 	if o.repeats >= maxRetransmit {
-		if x.waiting[mid] == nil { // otherwise a separate response may still acknowledge it, and forget deletes it
+		// Otherwise a separate response may still acknowledge it, and forget deletes it.
+		if x.waiting[mid] == nil {
 			delete(x.out, mid)
 		}
 		x.mu.Unlock()
@@ -230,8 +244,9 @@ func (x *exchange) repeat(mid uint16, o *outgoing) {
 	_, _ = x.Conn.Write(o.b) // a connection that is gone shows in Read
 }
 
-// acknowledged ends the repeats of a message, and what waits for an answer when it was reset. Only one that was sent once gives a sample of
-// the round trip (Karn's rule). A Reset of ours, and the answer to a ping, are nothing to go-coap.
+// acknowledged ends the repeats of a message, and what waits for an answer when it was reset. Only
+// one that was sent once gives a sample of the round trip (Karn's rule). A Reset of ours, and the
+// answer to a ping, are nothing to go-coap.
 func (x *exchange) acknowledged(mid uint16, reset bool, at time.Time) message.Verdict {
 	o := x.out[mid]
 	if o == nil {
@@ -282,7 +297,8 @@ func (x *exchange) giveUp(mid uint16) {
 	}
 }
 
-// Close ends all repeats and the DTLS connection, with a close_notify. Twice is harmless; either call returns when it is done.
+// Close ends all repeats and the DTLS connection, with a close_notify. Twice is harmless; either
+// call returns when it is done.
 func (x *exchange) Close() (err error) {
 	x.close.Do(func() {
 		x.mu.Lock()

@@ -13,7 +13,8 @@ type Failure struct {
 type Cause string
 
 const (
-	CauseKey       Cause = "key"       // an identity came, but its key was not proven: unknown, revoked or wrong, which look alike
+	// An identity came, but its key was not proven: unknown, revoked or wrong, which look alike.
+	CauseKey       Cause = "key"
 	CauseSuite     Cause = "suite"     // no common cipher suite or curve, or no extended master secret
 	CauseAbandoned Cause = "abandoned" // the peer fell silent, or said goodbye at once
 	CauseBusy      Cause = "busy"      // more handshakes than are allowed at once

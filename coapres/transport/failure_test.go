@@ -97,7 +97,8 @@ func (s *site) fails(t *testing.T, identity string, opts ...dtls.ClientOption) n
 	return pc.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
-// Who has sent a Finished that proves no key is told of in seconds, however long a handshake may take, and hears nothing of it.
+// Who has sent a Finished that proves no key is told of in seconds, however long a handshake may
+// take, and hears nothing of it.
 func TestWrongKeyIsToldSoon(t *testing.T) {
 	t.Parallel()
 	s := listen(t, Config{Handshake: time.Minute}, echo)

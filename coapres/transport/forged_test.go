@@ -9,7 +9,8 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// forged are records of an encrypted epoch, or with a connection ID, that nobody had keys for. cid is the one that stands on the wire.
+// forged are records of an encrypted epoch, or with a connection ID, that nobody had keys for. cid
+// is the one that stands on the wire.
 func forged(cid []byte) map[string][]byte {
 	makeRecord := func(typ, epoch byte, cid []byte, body ...byte) []byte {
 		b := append([]byte{typ, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 99}, cid...)
@@ -35,7 +36,8 @@ func forged(cid []byte) map[string][]byte {
 	return f
 }
 
-// Whoever has seen a session on the wire, but not its keys, cannot end it: neither does the gateway, nor is the node told to.
+// Whoever has seen a session on the wire, but not its keys, cannot end it: neither does the
+// gateway, nor is the node told to.
 func TestForgedEncryptedRecords(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	for _, cid := range []bool{false, true} {

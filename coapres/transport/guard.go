@@ -14,8 +14,9 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// nodeSocket is a node's socket below pion. It carries one association, and beside it for a while the one that is to take its place: both from
-// one port, so that the gateway finds the node where it was.
+// nodeSocket is a node's socket below pion. It carries one association, and beside it for a while
+// the one that is to take its place: both from one port, so that the gateway finds the node where
+// it was.
 type nodeSocket struct {
 	conn    *net.UDPConn
 	gateway netip.AddrPort
@@ -33,7 +34,8 @@ func openNodeSocket(gateway netip.AddrPort) (*nodeSocket, error) {
 	return &nodeSocket{conn: c, gateway: netip.AddrPortFrom(gateway.Addr().Unmap(), gateway.Port())}, nil
 }
 
-// add makes room for one more association; the first starts the reading. The socket closes with the last one.
+// add makes room for one more association; the first starts the reading. The socket closes with the
+// last one.
 func (s *nodeSocket) add() (*guard, error) {
 	g := &guard{s: s, hints: make(chan struct{}, 1)}
 	g.wake.L = &g.mu
@@ -79,7 +81,8 @@ func (s *nodeSocket) read() {
 			}
 			return
 		}
-		if from.Port() != s.gateway.Port() || from.Addr().Unmap().WithZone("") != s.gateway.Addr().WithZone("") {
+		if from.Port() != s.gateway.Port() ||
+			from.Addr().Unmap().WithZone("") != s.gateway.Addr().WithZone("") {
 			continue
 		}
 		guards := s.all()
@@ -89,8 +92,9 @@ func (s *nodeSocket) read() {
 	}
 }
 
-// guard is one association's part of the socket: it lets through what the gateway may send, and nothing in the clear once the handshake is
-// complete. A forged plaintext record would end the session otherwise.
+// guard is one association's part of the socket: it lets through what the gateway may send, and
+// nothing in the clear once the handshake is complete. A forged plaintext record would end the
+// session otherwise.
 type guard struct {
 	s     *nodeSocket
 	done  atomic.Bool   // the handshake is complete
@@ -136,7 +140,8 @@ func (g *guard) admits(r []byte, alone bool) bool {
 	if r[0] == record.TLS12CID {
 		return false // we ask for none
 	}
-	if binary.BigEndian.Uint16(r[3:]) > 0 { // a Finished is for the handshake, and all else for the session beside it
+	// A Finished is for the handshake, and all else for the session beside it.
+	if binary.BigEndian.Uint16(r[3:]) > 0 {
 		return record.IsEncrypted(r) && (alone || (r[0] == record.Handshake) != g.done.Load())
 	}
 	switch r[0] {
@@ -173,8 +178,9 @@ func (g *guard) hinted(r []byte) {
 	}
 }
 
-// renumber counts the plaintext records by itself: nothing proves their numbers. A gateway that answers a forged hello gives back the number
-// that was in it (RFC 6347 §4.2.1), and after a high one pion would take all that follows for old.
+// renumber counts the plaintext records by itself: nothing proves their numbers. A gateway that
+// answers a forged hello gives back the number that was in it (RFC 6347 §4.2.1), and after a high
+// one pion would take all that follows for old.
 func (g *guard) renumber(r []byte) {
 	if r[3] == 0 && r[4] == 0 {
 		binary.BigEndian.PutUint64(r[3:], g.plain) // the epoch is 0
@@ -190,7 +196,8 @@ func (g *guard) refusal() string {
 	return ""
 }
 
-// ReadFrom returns the next datagram, with what of it may pass. Its address is the one that pion was given.
+// ReadFrom returns the next datagram, with what of it may pass. Its address is the one that pion
+// was given.
 func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -59,7 +59,8 @@ func TestForgedPlaintextAtTheNode(t *testing.T) {
 	}
 }
 
-// An alert in the clear does not end a handshake, and is told when the handshake has failed by itself.
+// An alert in the clear does not end a handshake, and is told when the handshake has failed by
+// itself.
 func TestAlertInTheClearIsTold(t *testing.T) {
 	s := listen(t, Config{Handshake: 600 * time.Millisecond}, echo)
 	n := newNAT(t, s.Addr())

@@ -12,7 +12,8 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// hello answers a ClientHello. It touches no live association: the new handshake runs beside it (RFC 6347 §4.2.8).
+// hello answers a ClientHello. It touches no live association: the new handshake runs beside it
+// (RFC 6347 §4.2.8).
 func (l *Listener) hello(r []byte, from netip.AddrPort) {
 	now := time.Now()
 	l.counts.hellos.Add(1)
@@ -88,7 +89,8 @@ func (l *Listener) sendCookie(h record.Hello, from netip.AddrPort, known bool, n
 	l.counts.cookies.Add(1)
 }
 
-// addHalf makes room for an association that is in its handshake, and adds it. The caller holds l.mu.
+// addHalf makes room for an association that is in its handshake, and adds it. The caller holds
+// l.mu.
 func (l *Listener) addHalf(a *association, p *peer) {
 	l.makeRoom(p, a.known)
 	l.peers[a.at] = p // makeRoom may have emptied it
@@ -101,9 +103,10 @@ func (l *Listener) addHalf(a *association, p *peer) {
 	}
 }
 
-// makeRoom evicts until one more half-open association fits: the oldest of its peer, then one of those that have more than their share. A
-// quarter is kept for known addresses and the rest for strangers, who may not use that quarter; known addresses may use what is free. The
-// caller holds l.mu.
+// makeRoom evicts until one more half-open association fits: the oldest of its peer, then one of
+// those that have more than their share. A quarter is kept for known addresses and the rest for
+// strangers, who may not use that quarter; known addresses may use what is free. The caller holds
+// l.mu.
 func (l *Listener) makeRoom(p *peer, known bool) {
 	if len(p.half) >= maxPerPeer {
 		l.evict(p.half[0])
@@ -112,7 +115,8 @@ func (l *Listener) makeRoom(p *peer, known bool) {
 		strange, reserved := l.strange.Len(), l.reserved.Len()
 		full := strange+reserved >= l.cfg.MaxHandshakes
 		switch {
-		case !known && strange > 0 && strange >= l.cfg.MaxHandshakes-l.cfg.MaxHandshakes/4, full && reserved == 0:
+		case !known && strange > 0 && strange >= l.cfg.MaxHandshakes-l.cfg.MaxHandshakes/4, full &&
+			reserved == 0:
 			l.evict(crowd(l.strange))
 		case full:
 			l.evict(crowd(l.reserved))
@@ -122,7 +126,8 @@ func (l *Listener) makeRoom(p *peer, known bool) {
 	}
 }
 
-// crowd is the oldest association of the source that has the most: nobody pushes out what came from elsewhere while he has more himself.
+// crowd is the oldest association of the source that has the most: nobody pushes out what came from
+// elsewhere while he has more himself.
 func crowd(half *list.List) (oldest *association) {
 	n := map[netip.Prefix]int{}
 	most := 0
@@ -149,15 +154,18 @@ func (l *Listener) evict(a *association) {
 // warnBusy says it now and then: whoever floods us must not flood the log too.
 func (l *Listener) warnBusy(from netip.AddrPort) {
 	l.busy.Do(func() {
-		l.log.Warn("handshakes refused: too many at once; devices come back by themselves", "addr", from.String())
+		l.log.Warn("handshakes refused: too many at once; devices come back by themselves", "addr",
+			from.String())
 	})
 }
 
 // newAssociation makes an association for a hello. The caller holds l.mu.
-func (l *Listener) newAssociation(from netip.AddrPort, h record.Hello, digest [32]byte) (*association, context.Context, error) {
-	a := &association{l: l, number: connNumber.Add(1), at: from, digest: digest, random: h.Random(), current: from,
-		home:   from,
-		proven: true} // its cookie came back; where pion asks for its own, that is shorter than any hello
+func (l *Listener) newAssociation(from netip.AddrPort, h record.Hello,
+	digest [32]byte) (*association, context.Context, error) {
+	a := &association{l: l, number: connNumber.Add(1), at: from, digest: digest, random: h.Random(),
+		current: from,
+		home:    from,
+		proven:  true} // its cookie came back; where pion asks for its own, that is shorter than any hello
 	a.wake.L = &a.mu
 	_, _ = rand.Read(a.cid[:]) // never fails
 	dc, err := dtls.ServerWithOptions(a, peerAddr{from},
@@ -182,7 +190,8 @@ func (l *Listener) newAssociation(from netip.AddrPort, h record.Hello, digest [3
 	return a, ctx, nil
 }
 
-// sameHello tells whether h is of the same client's attempt: pion's own cookie leaves the random as it was.
+// sameHello tells whether h is of the same client's attempt: pion's own cookie leaves the random as
+// it was.
 func (a *association) sameHello(h record.Hello) bool {
 	return a.random == h.Random()
 }
@@ -247,8 +256,9 @@ func (a *association) cause(identity string) Cause {
 	return CauseAbandoned
 }
 
-// establish makes a the live association of its address. The one that it replaces is returned and is to be ended: what was there before, or,
-// when there is no more room, what the same key had elsewhere.
+// establish makes a the live association of its address. The one that it replaces is returned and
+// is to be ended: what was there before, or, when there is no more room, what the same key had
+// elsewhere.
 func (l *Listener) establish(a *association, id string) (old *association, refused Cause) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

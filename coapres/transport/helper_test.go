@@ -28,7 +28,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// memConn is one end of a network in memory that keeps datagrams apart. It has no socket, so it may stand in a synctest bubble.
+// memConn is one end of a network in memory that keeps datagrams apart. It has no socket, so it may
+// stand in a synctest bubble.
 type memConn struct {
 	in       <-chan []byte
 	out      chan<- []byte
@@ -224,8 +225,8 @@ const patienceOfTests = time.Minute
 // addresses counts the loopback addresses that the tests of this process have listened on.
 var addresses atomic.Uint32
 
-// freshAddr is a loopback address that nothing else has listened on: a port that becomes free is given to the next who asks, and a peer of the
-// test that had it would arrive there.
+// freshAddr is a loopback address that nothing else has listened on: a port that becomes free is
+// given to the next who asks, and a peer of the test that had it would arrive there.
 func freshAddr() string {
 	n := addresses.Add(1)
 	return fmt.Sprintf("127.%d.%d.%d:0", loopback(), n/250%200, 1+n%250)

@@ -13,7 +13,8 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// passerby is a socket with an address of its own, so that no limit of a source hides what is answered to it.
+// passerby is a socket with an address of its own, so that no limit of a source hides what is
+// answered to it.
 type passerby struct {
 	*net.UDPConn
 	sent, datagrams int // to the gateway: bytes in all, and in how many datagrams
@@ -77,7 +78,8 @@ func (s *passerby) first(t *testing.T, b []byte) []byte {
 	return buf[:n]
 }
 
-// settled waits until the gateway has read all that was sent to it before, by asking for a hint or for a cookie.
+// settled waits until the gateway has read all that was sent to it before, by asking for a hint or
+// for a cookie.
 func (s *site) settled(t *testing.T, number int, ask []byte) {
 	t.Helper()
 	last := newPasserby(t, number, s.Addr())
@@ -103,8 +105,9 @@ type trial struct {
 	hint bool // it may be answered with one
 }
 
-// kinds are records of every type that means something, and of some that do not, in epochs that a rule is about. f is given one of 30 bytes, a
-// maker of others, and whether it is application data of a session.
+// kinds are records of every type that means something, and of some that do not, in epochs that a
+// rule is about. f is given one of 30 bytes, a maker of others, and whether it is application data
+// of a session.
 func kinds(f func(name string, one []byte, of func(size int) []byte, data bool)) {
 	for _, typ := range []byte{0, 19, record.ChangeCipherSpec, record.Alert, record.Handshake, record.ApplicationData, 24, record.TLS12CID, 26, 27, 0x3f, 255} {
 		for _, epoch := range []uint16{0, 1, 2, 256, 65535} {
@@ -118,7 +121,8 @@ func kinds(f func(name string, one []byte, of func(size int) []byte, data bool))
 	}
 }
 
-// withoutHello are datagrams with those: alone in the lengths that matter, several together, damaged, and each handshake message but a hello.
+// withoutHello are datagrams with those: alone in the lengths that matter, several together,
+// damaged, and each handshake message but a hello.
 func withoutHello() (all []trial) {
 	add := func(hint bool, rule string, b ...[]byte) { all = append(all, trial{rule, bytes.Join(b, nil), hint}) }
 	kinds(func(name string, one []byte, of func(int) []byte, data bool) {
@@ -164,8 +168,8 @@ func withHello() (all []trial) {
 	return all
 }
 
-// Nobody gets more bytes, nor more datagrams, than he sent; a hint is the answer to application data alone; and no answer of one gateway gets
-// another from a second one.
+// Nobody gets more bytes, nor more datagrams, than he sent; a hint is the answer to application
+// data alone; and no answer of one gateway gets another from a second one.
 func TestNothingIsAnsweredWithMoreThanItIs(t *testing.T) {
 	second := listen(t, Config{}, echo)
 	for _, part := range []struct {
@@ -221,7 +225,8 @@ func echoes(t *testing.T, at *site, number int, answer []byte) {
 	c.send(t, answer)
 }
 
-// A hello of any kind keeps hints from its address, whatever else the gateway thinks of it and however many others have come.
+// A hello of any kind keeps hints from its address, whatever else the gateway thinks of it and
+// however many others have come.
 func TestEveryHelloKeepsHintsAway(t *testing.T) {
 	s := listen(t, Config{HandshakeRate: 1}, echo)
 	number := 0

@@ -32,7 +32,8 @@ func (s *site) stockConfig(cid bool) *piondtls.Config {
 	return c
 }
 
-// Stock go-coap on stock pion lives through hints while it is idle, and gets none from us in its handshake.
+// Stock go-coap on stock pion lives through hints while it is idle, and gets none from us in its
+// handshake.
 func TestStockGoCoAPLivesThroughHints(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	for _, cid := range []bool{false, true} {
@@ -80,8 +81,9 @@ func TestStockGoCoAPLivesThroughHints(t *testing.T) {
 	}
 }
 
-// What somebody forges in the middle of stock pion's handshake, which go-coap leaves to it, with the number of ours. After its first ClientHello
-// it takes the hint for the first message of the gateway and drops the HelloVerifyRequest; at every later stage it goes on.
+// What somebody forges in the middle of stock pion's handshake, which go-coap leaves to it, with
+// the number of ours. After its first ClientHello it takes the hint for the first message of the
+// gateway and drops the HelloVerifyRequest; at every later stage it goes on.
 func TestStockPionLivesThroughForgedHints(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	for i, stage := range []struct {

@@ -59,7 +59,8 @@ func (s unknownPeer) answers(t *testing.T, datagrams ...[]byte) (got [][]byte) {
 	}
 }
 
-// What cannot be attributed is answered with a hint if it is application data of a session, and nothing else is.
+// What cannot be attributed is answered with a hint if it is application data of a session, and
+// nothing else is.
 func TestHintIsTheAnswerToApplicationData(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	for _, tc := range []struct {
@@ -185,7 +186,8 @@ func TestHintShares(t *testing.T) {
 	}
 }
 
-// Where a handshake is under way or has just begun, and where somebody has a session, nobody is told anything.
+// Where a handshake is under way or has just begun, and where somebody has a session, nobody is
+// told anything.
 func TestNoHintWhileAHandshakeIsUnderWay(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	silent := func(rule string, c *rawClient) {
@@ -216,7 +218,8 @@ func TestNoHintWhileAHandshakeIsUnderWay(t *testing.T) {
 	}
 }
 
-// A session without connection ID whose address moves cannot be found any more: its node gets the hint at the new one.
+// A session without connection ID whose address moves cannot be found any more: its node gets the
+// hint at the new one.
 func TestHintAfterAMoveWithoutConnectionID(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	c, _ := s.rawSession(t, "127.0.0.1", false)
@@ -297,8 +300,8 @@ func TestHintsAtTheStart(t *testing.T) {
 	s.Hint(ctx, addrs) // ends
 }
 
-// A node answers a hint with a ping, whoever sent it, and keeps its session if that is answered; else it opens another from the same port while
-// the old one is still there.
+// A node answers a hint with a ping, whoever sent it, and keeps its session if that is answered;
+// else it opens another from the same port while the old one is still there.
 func TestNodeFollowsAHint(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	n, c := s.throughNAT(t, echo)
@@ -339,7 +342,8 @@ func TestNodeFollowsAHint(t *testing.T) {
 	}
 }
 
-// While the new handshake gets no answer the old session goes on, and a hint in the middle of a handshake does nothing.
+// While the new handshake gets no answer the old session goes on, and a hint in the middle of a
+// handshake does nothing.
 func TestOldSessionGoesOnUntilTheNewOneIsThere(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	n, c := s.throughNAT(t, echo)

@@ -19,8 +19,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Ten thousand handshakes, and three ends in turn: the node's goodbye, the gateway's, and a node without power that comes back on its port.
-// They leave nothing behind. They come from many addresses, and one key makes one of them known: as fast as the budget lets strangers.
+// Ten thousand handshakes, and three ends in turn: the node's goodbye, the gateway's, and a node
+// without power that comes back on its port. They leave nothing behind. They come from many
+// addresses, and one key makes one of them known: as fast as the budget lets strangers.
 func TestLargeNothingIsLeftBehind(t *testing.T) {
 	const handshakes, nodes, addresses = 10_000, 16, 250
 	net8 := byte(loopback()) // the second byte of all addresses
@@ -100,7 +101,8 @@ func TestLargeNothingIsLeftBehind(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
-// nodePort is where a node keeps its port. No other program has it: it lies below those that the kernel hands out.
+// nodePort is where a node keeps its port. No other program has it: it lies below those that the
+// kernel hands out.
 const nodePort = 5685
 
 // remaining names the associations that are in a table, for people.
@@ -126,8 +128,8 @@ func heapNow() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// shake opens a session from an address and ends it: 0 with a goodbye at once, 1 when the gateway says its own, 2 without a word, 3 with a
-// goodbye when it was served.
+// shake opens a session from an address and ends it: 0 with a goodbye at once, 1 when the gateway
+// says its own, 2 without a word, 3 with a goodbye when it was served.
 func (s *site) shake(from *net.UDPAddr, end byte) error {
 	pc, err := net.ListenUDP("udp4", from)
 	if err != nil {

@@ -19,14 +19,16 @@ import (
 // Config is what a listener needs. PSK is required.
 type Config struct {
 	Addr string // UDP "host:port"; port 0 takes a free one
-	// PSK returns the key of an identity. For an unknown or revoked one it must return a decoy of the same length, never nil: an
-	// unknown identity has to fail exactly as a wrong key does.
+	// PSK returns the key of an identity. For an unknown or revoked one it must return a decoy of
+	// the same length, never nil: an unknown identity has to fail exactly as a wrong key does.
 	PSK func(identity []byte) []byte
 	// MaxSessions bounds live associations; a handshake above it is refused. Default 10,000.
 	MaxSessions int
-	// MaxHandshakes bounds half-open associations. Default 256; a quarter is kept for addresses where nodes were last seen.
+	// MaxHandshakes bounds half-open associations. Default 256; a quarter is kept for addresses
+	// where nodes were last seen.
 	MaxHandshakes int
-	// HandshakeRate bounds handshakes per second, for addresses where no node was last seen and once more for those where one was. Default 400.
+	// HandshakeRate bounds handshakes per second, for addresses where no node was last seen and
+	// once more for those where one was. Default 400.
 	HandshakeRate int
 	// Handshake ends one that takes longer. Default 30 s.
 	Handshake time.Duration
@@ -35,17 +37,18 @@ type Config struct {
 	Log  *slog.Logger
 	// Failed, if set, is told of each handshake that did not complete. It must not block.
 	Failed func(Failure)
-	// Moved, if set, is told, in a goroutine of its own, that a node speaks from a new address: see [Conn.Path].
+	// Moved, if set, is told, in a goroutine of its own, that a node speaks from a new address: see
+	// [Conn.Path].
 	Moved func(*Conn)
-	// Refused, if set, is told of each request that was refused because of its options, with the code and the diagnostic payload of the
-	// answer. It must not block.
+	// Refused, if set, is told of each request that was refused because of its options, with the
+	// code and the diagnostic payload of the answer. It must not block.
 	Refused func(c *Conn, code byte, why string)
 
 	stateful bool // as if pion had changed: see pioncookie.go
 }
 
-// Listener accepts DTLS associations on one UDP socket. One goroutine takes every datagram apart and gives each record to the association
-// that it is for; all else it answers itself, or drops.
+// Listener accepts DTLS associations on one UDP socket. One goroutine takes every datagram apart
+// and gives each record to the association that it is for; all else it answers itself, or drops.
 type Listener struct {
 	cfg    Config
 	log    *slog.Logger
@@ -71,8 +74,9 @@ type Listener struct {
 	strange  *list.List                            // guarded by mu; half-open associations, oldest first
 	reserved *list.List                            // guarded by mu; those of known addresses
 	sessions int                                   // guarded by mu; live associations
-	holders  map[string]*association               // guarded by mu; the newest live association of each identity
-	counts   struct {                              // see Stats
+	// Guarded by mu; the newest live association of each identity.
+	holders map[string]*association
+	counts  struct { // see Stats
 		hellos, cookies, handshakes, finished, replaced, moved, ignored, overflow, hints atomic.Uint64
 	}
 }
@@ -89,11 +93,13 @@ type Stats struct {
 	ReceiveBuffer      int  // bytes, as the kernel granted them; 0 if it does not say
 	Stateless          bool // a first ClientHello leaves nothing behind
 
-	Hellos        uint64 // ClientHellos, of any kind
-	Cookies       uint64 // HelloVerifyRequests sent
-	Handshakes    uint64 // begun: the cookie came back
-	Finished      uint64 // completed
-	Replaced      uint64 // sessions ended by a newer handshake from their own address, or with their own key when there is no room
+	Hellos     uint64 // ClientHellos, of any kind
+	Cookies    uint64 // HelloVerifyRequests sent
+	Handshakes uint64 // begun: the cookie came back
+	Finished   uint64 // completed
+	// Sessions ended by a newer handshake from their own address, or with their own key when there
+	// is no room.
+	Replaced      uint64
 	Moved         uint64 // new addresses of sessions
 	Ignored       uint64 // records for nobody, or that nobody may send in the clear
 	Overflow      uint64 // records dropped because their association does not keep up
@@ -127,15 +133,20 @@ func Listen(cfg Config) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), socket: s, accept: make(chan *Conn), ended: make(chan struct{}), pion: newPionLog(),
-		cookies: record.NewCookies(time.Now()), stateless: cookieErr == nil && !cfg.stateful, busy: rate.Sometimes{Interval: 10 * time.Second},
-		budget: newBudget(cfg.HandshakeRate), hints: newHints(time.Now()), peers: map[netip.AddrPort]*peer{}, cids: map[[record.CIDSize]byte]*association{}, strange: list.New(),
+	l := &Listener{cfg: cfg, log: orDiscard(cfg.Log), socket: s, accept: make(chan *Conn),
+		ended: make(chan struct{}), pion: newPionLog(),
+		cookies: record.NewCookies(time.Now()), stateless: cookieErr == nil && !cfg.stateful,
+		busy:   rate.Sometimes{Interval: 10 * time.Second},
+		budget: newBudget(cfg.HandshakeRate), hints: newHints(time.Now()), peers: map[netip.AddrPort]*peer{},
+		cids: map[[record.CIDSize]byte]*association{}, strange: list.New(),
 		reserved: list.New(), holders: map[string]*association{}}
 	if !l.stateless {
-		l.log.Warn("a flood of hellos can use up memory: this build's pion is not the one it was made for, so take another build", "err", cookieErr)
+		l.log.Warn("a flood of hellos can use up memory: this build's pion is not the one it was made "+
+			"for, so take another build", "err", cookieErr)
 	}
 	if got := s.receiveBuffer; got > 0 && got < receiveBuffer {
-		l.log.Info("small receive buffer: bursts may lose datagrams; sysctl net.core.rmem_max=4194304 allows more", "bytes", got, "asked", receiveBuffer)
+		l.log.Info("small receive buffer: bursts may lose datagrams; sysctl net.core.rmem_max=4194304 "+
+			"allows more", "bytes", got, "asked", receiveBuffer)
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	go func() {
@@ -163,10 +174,14 @@ func (l *Listener) Stats() Stats {
 	sessions, half := l.sessions, l.strange.Len()+l.reserved.Len()
 	l.mu.Unlock()
 	c := &l.counts
-	return Stats{Sessions: sessions, HalfOpen: half, ReceiveBuffer: l.socket.receiveBuffer, Stateless: l.stateless,
-		Hellos: c.hellos.Load(), Cookies: c.cookies.Load(), Handshakes: c.handshakes.Load(), Finished: c.finished.Load(),
-		Replaced: c.replaced.Load(), Moved: c.moved.Load(), Ignored: c.ignored.Load(), Overflow: c.overflow.Load(),
-		Undecryptable: l.pion.undecryptable.Load(), Replayed: l.pion.replayed.Load(), Lost: l.socket.lost.Load(),
+	return Stats{Sessions: sessions, HalfOpen: half, ReceiveBuffer: l.socket.receiveBuffer,
+		Stateless: l.stateless,
+		Hellos:    c.hellos.Load(), Cookies: c.cookies.Load(), Handshakes: c.handshakes.Load(),
+		Finished: c.finished.Load(),
+		Replaced: c.replaced.Load(), Moved: c.moved.Load(), Ignored: c.ignored.Load(),
+		Overflow:      c.overflow.Load(),
+		Undecryptable: l.pion.undecryptable.Load(), Replayed: l.pion.replayed.Load(),
+		Lost:  l.socket.lost.Load(),
 		Hints: c.hints.Load()}
 }
 
@@ -217,7 +232,8 @@ func (l *Listener) AcceptWithContext(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// Close ends all handshakes, every association, with a close_notify, and the socket. Twice is harmless.
+// Close ends all handshakes, every association, with a close_notify, and the socket. Twice is
+// harmless.
 func (l *Listener) Close() error {
 	var err error
 	l.close.Do(func() {

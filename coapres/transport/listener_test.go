@@ -113,7 +113,8 @@ func (l *lines) all() []string {
 	return strings.FieldsFunc(l.buf.String(), func(r rune) bool { return r == '\n' })
 }
 
-// Many who return their cookie and say no more: the oldest go, the log stays short, and a node comes in all the same.
+// Many who return their cookie and say no more: the oldest go, the log stays short, and a node
+// comes in all the same.
 func TestMaxHandshakes(t *testing.T) {
 	var log lines
 	s := listen(t, Config{MaxHandshakes: 4, Handshake: 500 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil))}, echo)
@@ -353,7 +354,8 @@ func TestListenErrors(t *testing.T) {
 	}
 }
 
-// When Serve and Close have returned the port is free, also when nodes end their sessions at the same moment.
+// When Serve and Close have returned the port is free, also when nodes end their sessions at the
+// same moment.
 func TestPortIsFreeAfterClose(t *testing.T) {
 	addr := freshAddr()
 	secret := keys.NewSecret()
@@ -391,7 +393,8 @@ func TestPortIsFreeAfterClose(t *testing.T) {
 	}
 }
 
-// Addresses where a key was proven keep their share of the half-open associations, whatever comes from elsewhere.
+// Addresses where a key was proven keep their share of the half-open associations, whatever comes
+// from elsewhere.
 func TestReservedShare(t *testing.T) {
 	s := listen(t, Config{MaxHandshakes: 8}, echo)
 	n, c := s.throughNAT(t, nil) // from 127.0.0.1
@@ -460,8 +463,8 @@ func TestHandshakesOfOneSource(t *testing.T) {
 	})
 }
 
-// Who floods from an address where a node was seen, be it behind the same router or with a stolen key, pushes out only what is his own: neither
-// the strangers nor the other known addresses.
+// Who floods from an address where a node was seen, be it behind the same router or with a stolen
+// key, pushes out only what is his own: neither the strangers nor the other known addresses.
 func TestKnownAddressPushesOutItsOwn(t *testing.T) {
 	s := listen(t, Config{MaxHandshakes: 16}, echo)
 	for host, id := range map[string]keys.ID{"127.0.0.2": known, "127.0.0.3": another} {

@@ -10,7 +10,8 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// nat stands between a node and the gateway and may change the port from which the gateway hears the node.
+// nat stands between a node and the gateway and may change the port from which the gateway hears
+// the node.
 type nat struct {
 	gateway *net.UDPAddr
 	front   *net.UDPConn
@@ -168,7 +169,8 @@ func withCookie(first, verify []byte) []byte {
 	return out
 }
 
-// halfOpen says hello from u, returns the cookie and says no more. It returns when the listener has answered.
+// halfOpen says hello from u, returns the cookie and says no more. It returns when the listener has
+// answered.
 func halfOpen(t *testing.T, u *net.UDPConn, hello []byte) {
 	t.Helper()
 	buf := make([]byte, 2048)

@@ -8,11 +8,12 @@ import (
 	"github.com/pion/dtls/v3"
 )
 
-// pion makes its cookie when it makes the association, which is what a flood wants. We make ours first and keep nothing; once it has come
-// back, pion has to be told that it was its own. There is no door for that: this file writes the one private field, dtls.Conn.state.cookie.
+// pion makes its cookie when it makes the association, which is what a flood wants. We make ours
+// first and keep nothing; once it has come back, pion has to be told that it was its own. There is
+// no door for that: this file writes the one private field, dtls.Conn.state.cookie.
 
-// cookieOffset is where in a dtls.Conn the cookie stands. With cookieErr, pion has changed: then it sends cookies of its own, which cost an
-// association each.
+// cookieOffset is where in a dtls.Conn the cookie stands. With cookieErr, pion has changed: then it
+// sends cookies of its own, which cost an association each.
 var cookieOffset, cookieErr = findCookie(reflect.TypeFor[dtls.Conn]())
 
 func findCookie(conn reflect.Type) (uintptr, error) {
@@ -27,7 +28,8 @@ func findCookie(conn reflect.Type) (uintptr, error) {
 	return state.Offset + cookie.Offset, nil
 }
 
-// setCookie makes pion expect this cookie. It must be called in pion's handshake goroutine, between its HelloVerifyRequest and its next read.
+// setCookie makes pion expect this cookie. It must be called in pion's handshake goroutine, between
+// its HelloVerifyRequest and its next read.
 func setCookie(dc *dtls.Conn, cookie []byte) {
 	*(*[]byte)(unsafe.Add(unsafe.Pointer(dc), cookieOffset)) = cookie
 }

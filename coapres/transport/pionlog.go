@@ -7,14 +7,16 @@ import (
 	"github.com/pion/logging"
 )
 
-// pionLog counts what pion only logs, and keeps its log out otherwise: it formats what came by radio. What matters is logged here, once.
+// pionLog counts what pion only logs, and keeps its log out otherwise: it formats what came by
+// radio. What matters is logged here, once.
 type pionLog struct {
 	*logging.DefaultLeveledLogger
 	undecryptable, replayed atomic.Uint64
 }
 
 func newPionLog() *pionLog {
-	return &pionLog{DefaultLeveledLogger: logging.NewDefaultLeveledLoggerForScope("", logging.LogLevelDisabled, io.Discard)}
+	return &pionLog{DefaultLeveledLogger: logging.NewDefaultLeveledLoggerForScope("",
+		logging.LogLevelDisabled, io.Discard)}
 }
 
 // NewLogger makes a pionLog its own factory: one serves all.

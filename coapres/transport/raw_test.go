@@ -24,8 +24,8 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// rawClient is a node that can be told to do any step of a handshake at any time, each in a datagram of its own. Formats and keys are
-// pion's; what is sent when, is the test's.
+// rawClient is a node that can be told to do any step of a handshake at any time, each in a
+// datagram of its own. Formats and keys are pion's; what is sent when, is the test's.
 type rawClient struct {
 	conn     *net.UDPConn
 	identity string
@@ -58,7 +58,8 @@ func newRaw(t testing.TB, from string, to net.Addr, psk []byte) *rawClient {
 	return rawAt(u, psk)
 }
 
-// rawSession opens a session from an address, with a connection ID of the gateway's or without, and returns both its ends.
+// rawSession opens a session from an address, with a connection ID of the gateway's or without, and
+// returns both its ends.
 func (s *site) rawSession(t testing.TB, from string, cid bool) (*rawClient, *Conn) {
 	t.Helper()
 	c := newRaw(t, from, s.Addr(), s.secret.PSK())
@@ -410,7 +411,8 @@ func TestRawClient(t *testing.T) {
 	}
 }
 
-// A node may speak at any length as soon as it has our Finished, which may be before the listener is through with the handshake.
+// A node may speak at any length as soon as it has our Finished, which may be before the listener
+// is through with the handshake.
 func TestFirstMessageMayBeLong(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	long := append(append(get(1), message.PayloadMarker), bytes.Repeat([]byte("a"), 1000)...)
@@ -429,7 +431,8 @@ func TestFirstMessageMayBeLong(t *testing.T) {
 	}
 }
 
-// Of two handshakes that end in another order than they began, the number still tells which is newer.
+// Of two handshakes that end in another order than they began, the number still tells which is
+// newer.
 func TestNumbersFollowTheHellos(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	var nodes [2]*rawClient

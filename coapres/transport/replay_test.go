@@ -9,8 +9,9 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 )
 
-// What was captured of a session has no effect when it is sent again: not in it, not after its end, not in the node's next session, neither
-// from the node's port nor from another; with and without a connection ID.
+// What was captured of a session has no effect when it is sent again: not in it, not after its end,
+// not in the node's next session, neither from the node's port nor from another; with and without a
+// connection ID.
 func TestCaptureSentAgain(t *testing.T) {
 	var calls atomic.Int64
 	s := listen(t, Config{Handshake: time.Second}, func(c *Conn, req, resp *pool.Message, at time.Time) { calls.Add(1); echo(c, req, resp, at) })

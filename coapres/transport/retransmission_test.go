@@ -55,7 +55,8 @@ func TestRetransmission(t *testing.T) {
 	})
 }
 
-// acked sends a message, acknowledges it after rtt and returns how long the next one waits for its first repeat.
+// acked sends a message, acknowledges it after rtt and returns how long the next one waits for its
+// first repeat.
 func (l *layer) acked(t *testing.T, mid uint16, rtt time.Duration, ends func(mid uint16)) time.Duration {
 	t.Helper()
 	m := con(t, mid, "t", "")

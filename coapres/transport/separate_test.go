@@ -38,7 +38,8 @@ func answers(t *testing.T, typ coap.Type, mid uint16, req []byte) []byte {
 	return encoded(t, typ, codes.Content, mid, req[4:8], "", "state")
 }
 
-// A separate response, confirmable or not, acknowledges its request: the empty ACK before it may be lost (RFC 7252 §5.2.2).
+// A separate response, confirmable or not, acknowledges its request: the empty ACK before it may be
+// lost (RFC 7252 §5.2.2).
 func TestSeparateResponses(t *testing.T) {
 	for _, method := range []codes.Code{codes.POST, codes.GET} {
 		for _, typ := range []coap.Type{coap.Confirmable, coap.NonConfirmable} {
@@ -104,7 +105,8 @@ func TestSeparateResponses(t *testing.T) {
 	}
 }
 
-// quiet wants the ACK of a confirmable response, and then nothing: no repeat of the request, no second ACK.
+// quiet wants the ACK of a confirmable response, and then nothing: no repeat of the request, no
+// second ACK.
 func quiet(t *testing.T, peer *memConn, typ coap.Type, mid []byte) {
 	t.Helper()
 	if typ == coap.Confirmable {
@@ -131,7 +133,8 @@ func next(t *testing.T, c *Conn, peer *memConn) {
 	}
 }
 
-// A response that comes when nobody waits any more is acknowledged, so that the other side repeats it no more, and answers no other request.
+// A response that comes when nobody waits any more is acknowledged, so that the other side repeats
+// it no more, and answers no other request.
 func TestLateSeparateResponse(t *testing.T) {
 	for _, typ := range []coap.Type{coap.Confirmable, coap.NonConfirmable} {
 		synctest.Test(t, func(t *testing.T) {

@@ -6,8 +6,9 @@ import (
 	"sync"
 )
 
-// Serve answers every association until ctx ends, then closes them, waits for their handlers and returns nil. open is called before the
-// first message of an association is read and may refuse it; closed is called once after its end, when handlers may still be at work.
+// Serve answers every association until ctx ends, then closes them, waits for their handlers and
+// returns nil. open is called before the first message of an association is read and may refuse it;
+// closed is called once after its end, when handlers may still be at work.
 func (l *Listener) Serve(ctx context.Context, h Handler, open func(*Conn) error, closed func(*Conn)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

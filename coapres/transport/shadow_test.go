@@ -12,7 +12,8 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// Forged records from a live node's own address, in the clear: none of them ends its session or holds it up.
+// Forged records from a live node's own address, in the clear: none of them ends its session or
+// holds it up.
 func TestForgedPlaintextFromALiveAddress(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	n, c := s.throughNAT(t, nil)
@@ -108,7 +109,8 @@ func TestCookieWays(t *testing.T) {
 	}
 }
 
-// A record of the session that was changed, or comes twice, from its own port or another: counted, and nothing else.
+// A record of the session that was changed, or comes twice, from its own port or another: counted,
+// and nothing else.
 func TestForgedAndRepeatedRecordsAreCounted(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	n, c := s.throughNAT(t, nil)
@@ -143,8 +145,9 @@ func TestForgedAndRepeatedRecordsAreCounted(t *testing.T) {
 	}
 }
 
-// Whoever begins anew on its port is served at once, with and without a connection ID, and hears nothing of the session before, which has
-// other keys. A late repeat of the hello that began the present one begins nothing.
+// Whoever begins anew on its port is served at once, with and without a connection ID, and hears
+// nothing of the session before, which has other keys. A late repeat of the hello that began the
+// present one begins nothing.
 func TestReplacedSessionIsMute(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	for _, cid := range []bool{false, true} {
@@ -196,7 +199,8 @@ func TestReplacedSessionIsMute(t *testing.T) {
 	}
 }
 
-// Only the newest record of a session moves its address: one that was held back does not, whoever sends it.
+// Only the newest record of a session moves its address: one that was held back does not, whoever
+// sends it.
 func TestLateRecordMovesNothing(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	c, g := s.rawSession(t, "127.0.0.1", true)
@@ -226,7 +230,8 @@ func TestLateRecordMovesNothing(t *testing.T) {
 	})
 }
 
-// A node whose address another one has now, as behind a router, is not that one: its connection ID finds its session as before.
+// A node whose address another one has now, as behind a router, is not that one: its connection ID
+// finds its session as before.
 func TestAddressOfAnotherNode(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	c, _ := s.rawSession(t, "127.0.0.1", true)

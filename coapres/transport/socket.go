@@ -26,7 +26,8 @@ const (
 // buffers are of maxDatagram bytes.
 var buffers = sync.Pool{New: func() any { return new([maxDatagram]byte) }}
 
-// socket is one UDP socket, IPv4 or both families, that reads and writes many datagrams in one system call where the system can.
+// socket is one UDP socket, IPv4 or both families, that reads and writes many datagrams in one
+// system call where the system can.
 type socket struct {
 	conn  *net.UDPConn
 	batch interface {
@@ -37,8 +38,9 @@ type socket struct {
 	sendBuffer    int           // the same
 	lost          atomic.Uint64 // datagrams that could not be sent
 
-	mu      sync.Mutex
-	unsent  func() int     // guarded by mu; bytes of the send buffer that are taken; 0 if the kernel does not say
+	mu sync.Mutex
+	// Guarded by mu; bytes of the send buffer that are taken; 0 if the kernel does not say.
+	unsent  func() int
 	waiting []ipv4.Message // guarded by mu; to be sent
 	sending bool           // guarded by mu; somebody is at it
 }
@@ -79,7 +81,8 @@ func openSocket(addr string) (*socket, error) {
 	return s, nil
 }
 
-// read hands over each datagram until the socket is closed, and then returns nil. The bytes are only valid during the call.
+// read hands over each datagram until the socket is closed, and then returns nil. The bytes are
+// only valid during the call.
 func (s *socket) read(handle func(b []byte, from netip.AddrPort)) error {
 	ms := make([]ipv4.Message, batchSize)
 	for i := range ms {
@@ -109,9 +112,10 @@ func (s *socket) read(handle func(b []byte, from netip.AddrPort)) error {
 	}
 }
 
-// offer sends a datagram to where nobody has proven a key. The kernel keeps what it cannot deliver at once, and for an address of this network
-// that nobody has it does so for seconds: it asks who has it. Hellos from such an address would fill the send buffer with our answers, and
-// then nobody gets any. So all of them may only fill a quarter of it, and where a node was last seen a half.
+// offer sends a datagram to where nobody has proven a key. The kernel keeps what it cannot deliver
+// at once, and for an address of this network that nobody has it does so for seconds: it asks who
+// has it. Hellos from such an address would fill the send buffer with our answers, and then nobody
+// gets any. So all of them may only fill a quarter of it, and where a node was last seen a half.
 func (s *socket) offer(b []byte, to netip.AddrPort, known bool) {
 	share := s.sendBuffer / 4
 	if known {
@@ -127,7 +131,8 @@ func (s *socket) offer(b []byte, to netip.AddrPort, known bool) {
 	s.write(b, to)
 }
 
-// full tells whether a write would wait until the kernel has sent something. Nobody may: one of the writers is the goroutine that reads.
+// full tells whether a write would wait until the kernel has sent something. Nobody may: one of the
+// writers is the goroutine that reads.
 func (s *socket) full() bool {
 	s.mu.Lock()
 	n := s.unsent()
@@ -135,8 +140,8 @@ func (s *socket) full() bool {
 	return n > 0 && n >= s.sendBuffer
 }
 
-// write sends a datagram. What the send buffer has no room for is lost. While one caller is in the system call, the others leave theirs to it,
-// and it sends them all at once.
+// write sends a datagram. What the send buffer has no room for is lost. While one caller is in the
+// system call, the others leave theirs to it, and it sends them all at once.
 func (s *socket) write(b []byte, to netip.AddrPort) {
 	s.mu.Lock()
 	if s.sending {
@@ -144,7 +149,8 @@ func (s *socket) write(b []byte, to netip.AddrPort) {
 			s.lost.Add(1)
 		} else {
 			buf := buffers.Get().(*[maxDatagram]byte)
-			s.waiting = append(s.waiting, ipv4.Message{Buffers: [][]byte{buf[:copy(buf[:], b)]}, Addr: net.UDPAddrFromAddrPort(to)})
+			s.waiting = append(s.waiting, ipv4.Message{Buffers: [][]byte{buf[:copy(buf[:], b)]},
+				Addr: net.UDPAddrFromAddrPort(to)})
 		}
 		s.mu.Unlock()
 		return
@@ -180,7 +186,8 @@ func (s *socket) writeAll(ms []ipv4.Message) {
 			s.lost.Add(uint64(len(ms)))
 			return
 		}
-		if runtime.GOOS == "linux" { // elsewhere WriteBatch is a loop that knows no IPv4 on a socket of both families
+		// Elsewhere WriteBatch is a loop that knows no IPv4 on a socket of both families.
+		if runtime.GOOS == "linux" {
 			n, err = s.batch.WriteBatch(ms, 0)
 		} else if _, err = s.conn.WriteTo(ms[0].Buffers[0], ms[0].Addr); err == nil {
 			n = 1

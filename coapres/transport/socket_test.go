@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// A socket of both families, with many writers at once: each datagram arrives once, from and at either family.
+// A socket of both families, with many writers at once: each datagram arrives once, from and at
+// either family.
 func TestSocket(t *testing.T) {
 	s, err := openSocket(":0")
 	if err != nil {
@@ -108,8 +109,9 @@ func (s *socket) fill(n int) {
 	s.unsent = func() int { return n }
 }
 
-// Who says hello from an address that nobody has would fill the send buffer with our answers, which the kernel keeps for seconds. The nodes
-// are answered all the same, no writer ever waits, and last the strangers hear nothing.
+// Who says hello from an address that nobody has would fill the send buffer with our answers, which
+// the kernel keeps for seconds. The nodes are answered all the same, no writer ever waits, and last
+// the strangers hear nothing.
 func TestSendBufferIsKeptFromStrangers(t *testing.T) {
 	s := listen(t, Config{}, echo)
 	c := s.dial(t, echo) // from here on 127.0.0.1 is known

@@ -25,8 +25,8 @@ type question struct {
 	answer []byte
 }
 
-// ask sends questions with different message IDs all at once and takes an answer for each. A handler's answer is its number among all,
-// and then what it was asked.
+// ask sends questions with different message IDs all at once and takes an answer for each. A
+// handler's answer is its number among all, and then what it was asked.
 func ask(t *testing.T, dc *dtls.Conn, qs []*question) {
 	t.Helper()
 	open := map[uint16]*question{}
@@ -56,8 +56,9 @@ func ask(t *testing.T, dc *dtls.Conn, qs []*question) {
 	}
 }
 
-// manyRequests makes more than n requests on one session, as many at once as may be, with message IDs that come round after so many.
-// Half of them are earlier ones once more: as they were, with another body, another token or another ID.
+// manyRequests makes more than n requests on one session, as many at once as may be, with message
+// IDs that come round after so many. Half of them are earlier ones once more: as they were, with
+// another body, another token or another ID.
 func manyRequests(t *testing.T, n, ids uint32) {
 	var calls atomic.Uint32
 	s := listen(t, Config{}, func(_ *Conn, req, resp *pool.Message, _ time.Time) {
@@ -114,5 +115,6 @@ func manyRequests(t *testing.T, n, ids uint32) {
 	}
 }
 
-// Message IDs come round every 64 requests here; a cache keyed by them would answer with what was asked before.
+// Message IDs come round every 64 requests here; a cache keyed by them would answer with what was
+// asked before.
 func TestManyRequestsOnOneSession(t *testing.T) { manyRequests(t, 5000, 64) }

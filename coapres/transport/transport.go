@@ -1,12 +1,15 @@
-// Package transport carries CoAP over DTLS 1.2 with pre-shared keys: a listener that tells which key opened each association, and the
-// same for a node's side. It is the only package that knows pion. It does not know what a key opens, nor what a request means.
+// Package transport carries CoAP over DTLS 1.2 with pre-shared keys: a listener that tells which
+// key opened each association, and the same for a node's side. It is the only package that knows
+// pion. It does not know what a key opens, nor what a request means.
 //
-// The way of a datagram: socket reads it; Listener.datagram takes it apart and finds the association of each record, or answers a
-// ClientHello with a cookie; association queues the record for pion, which decrypts it; exchange filters and repeats as CoAP asks; go-coap
-// parses the message and the Handler answers it. The way back is the same, from Conn to socket.
+// The way of a datagram: socket reads it; Listener.datagram takes it apart and finds the
+// association of each record, or answers a ClientHello with a cookie; association queues the record
+// for pion, which decrypts it; exchange filters and repeats as CoAP asks; go-coap parses the
+// message and the Handler answers it. The way back is the same, from Conn to socket.
 //
-// Beside stock pion's listener, go-coap's dtls.Server and libcoap: a forged plaintext datagram ends no session, a node that begins anew on its
-// port is served at once, and a ClientHello costs nothing before its address is proven.
+// Beside stock pion's listener, go-coap's dtls.Server and libcoap: a forged plaintext datagram ends
+// no session, a node that begins anew on its port is served at once, and a ClientHello costs
+// nothing before its address is proven.
 package transport
 
 import (
@@ -30,8 +33,9 @@ var suites = []dtls.CipherSuiteID{
 const (
 	handshakeTime  = 30 * time.Second
 	flightInterval = time.Second // a node's, RFC 6347 §4.2.4.1
-	// The gateway's own. A node that has lost something repeats its flight first, and that brings ours: a timer as short as the node's is
-	// of no use, and puts off the repeat of a node that takes ours for an answer, as GnuTLS does.
+	// The gateway's own. A node that has lost something repeats its flight first, and that brings
+	// ours: a timer as short as the node's is of no use, and puts off the repeat of a node that
+	// takes ours for an answer, as GnuTLS does.
 	patience     = 4 * time.Second
 	replayWindow = 64 // RFC 6347 §4.1.2.6 asks for at least 32
 	defaultIdle  = 24 * time.Hour
@@ -39,12 +43,14 @@ const (
 
 // temporary tells whether the connection goes on after this error of Read.
 func temporary(err error) bool {
-	var t *dtls.TemporaryError // a record longer than the buffer, and what pion passes on without having closed
+	// A record longer than the buffer, and what pion passes on without having closed.
+	var t *dtls.TemporaryError
 	var alert interface {
 		error
 		IsFatalOrCloseNotify() bool
 	}
-	return errors.As(err, &t) || errors.Is(err, io.ErrShortBuffer) || errors.As(err, &alert) && !alert.IsFatalOrCloseNotify()
+	return errors.As(err, &t) || errors.Is(err, io.ErrShortBuffer) || errors.As(err, &alert) &&
+		!alert.IsFatalOrCloseNotify()
 }
 
 // idleTimeout tells whether nothing was heard for the idle time.

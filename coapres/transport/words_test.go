@@ -56,7 +56,8 @@ func words(n int) (all []word) {
 	return all
 }
 
-// say sends a word. Its hellos wait for the pace: a listener refuses more handshakes than its budget has.
+// say sends a word. Its hellos wait for the pace: a listener refuses more handshakes than its
+// budget has.
 func (c *rawClient) say(w word, pace *rate.Limiter) error {
 	for i, s := range w {
 		if s == stepHello {
@@ -87,8 +88,9 @@ func each(n int, f func(i int) error) error {
 	return errors.Join(errs...)
 }
 
-// All that can be said to a gateway in four steps: only a handshake opens a session, and nothing stays behind of all the others. Two steps
-// of it may come in either order: they are datagrams, and the keys show in the Finished alone.
+// All that can be said to a gateway in four steps: only a handshake opens a session, and nothing
+// stays behind of all the others. Two steps of it may come in either order: they are datagrams, and
+// the keys show in the Finished alone.
 func TestWordsOfAStranger(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	var calls atomic.Int64
@@ -166,7 +168,8 @@ func (c *rawClient) addr() netip.AddrPort {
 	return netip.MustParseAddrPort(c.conn.LocalAddr().String())
 }
 
-// The same said from the address of a live session, by somebody who has seen all of it but its key: no request of the session is lost.
+// The same said from the address of a live session, by somebody who has seen all of it but its key:
+// no request of the session is lost.
 func TestWordsFromALiveAddress(t *testing.T) {
 	s := listen(t, Config{Handshake: time.Second, MaxHandshakes: 4096}, echo)
 	pace := rate.NewLimiter(2*totalRate*8/10, totalBurst/2) // known addresses have a share of their own

@@ -13,8 +13,8 @@ import (
 	"latchkey/gateway/store/record"
 )
 
-// Where an actuator was last heard is kept so that a gateway that starts again can ask it first. It is no policy: it makes no event and is
-// under no digest, and what is sent there proves nothing.
+// Where an actuator was last heard is kept so that a gateway that starts again can ask it first. It
+// is no policy: it makes no event and is under no digest, and what is sent there proves nothing.
 
 // Addresses returns where devices were last, by their record ids. The map is the caller's.
 func (s *Store) Addresses(ctx context.Context) (map[access.ID]netip.AddrPort, error) {
@@ -31,9 +31,10 @@ func (s *Store) Addresses(ctx context.Context) (map[access.ID]netip.AddrPort, er
 	return out, nil
 }
 
-// PutAddresses notes where devices are, durably and in one write, at most [MaxChanges] of them: left is how many had no place and are to be put
-// again. A device that is not in the policy is skipped, so there are never more than devices. Errors are ErrNoSpace, ErrFailed, ErrClosed,
-// and ctx.Err(): in that last case they may still be written.
+// PutAddresses notes where devices are, durably and in one write, at most [MaxChanges] of them:
+// left is how many had no place and are to be put again. A device that is not in the policy is
+// skipped, so there are never more than devices. Errors are ErrNoSpace, ErrFailed, ErrClosed, and
+// ctx.Err(): in that last case they may still be written.
 func (s *Store) PutAddresses(ctx context.Context, at map[access.ID]netip.AddrPort) (left int, err error) {
 	err = s.submit(ctx, &request{run: func(b *batch) (err error) {
 		left, err = b.putAddresses(at)
@@ -83,7 +84,8 @@ func (b *batch) addressesOf(writes map[record.Key][]byte) (gone []record.Key) {
 	return gone
 }
 
-// sameAddresses compares the addresses on disk with those in memory, and with the devices that there are.
+// sameAddresses compares the addresses on disk with those in memory, and with the devices that
+// there are.
 func sameAddresses(disk, memory map[record.Key]netip.AddrPort, p *access.Policy) error {
 	for key, at := range disk {
 		if known, ok := memory[key]; !ok || known != at {

@@ -102,7 +102,8 @@ func TestAddressNeedsSpace(t *testing.T) {
 	}
 }
 
-// An address that was changed on disk is an error by name, as any record; one that was removed only costs time.
+// An address that was changed on disk is an error by name, as any record; one that was removed only
+// costs time.
 func TestAddressTampered(t *testing.T) {
 	o := Options{Dir: t.TempDir()}
 	s := built(t, o)

@@ -15,18 +15,22 @@ const maxCounter = 1<<53 - 1
 
 // Admission is a durable decision. The zero Admission denies.
 type Admission struct {
-	Decision  access.Decision
-	Seq       uint64         // of the decision's event; the command's id
-	Duplicate bool           // the device's last attempt came again: Decision and Seq are the recorded ones, nothing was written
+	Decision access.Decision
+	Seq      uint64 // of the decision's event; the command's id
+	// The device's last attempt came again: Decision and Seq are the recorded ones, nothing was
+	// written.
+	Duplicate bool
 	Outcome   access.Outcome // of the recorded attempt's command, if Duplicate and known
 	Last      uint64         // the device's counter now; 0 for an operator's attempt
 	Decided   time.Time      // when the policy was asked
 	Durable   time.Time      // when the decision was on disk
 }
 
-// Admit decides an attempt and makes the decision durable before it returns: one event, which moves the counter too, in one synced batch.
-// It fills in attempt.Last itself. Errors are ErrNoSpace (would have been granted; nothing was written), ErrFailed, ErrClosed, ErrRefused for an
-// attempt that no device can make, and ctx.Err(): in that last case the decision may still become durable, and nobody acts on it.
+// Admit decides an attempt and makes the decision durable before it returns: one event, which moves
+// the counter too, in one synced batch. It fills in attempt.Last itself. Errors are ErrNoSpace
+// (would have been granted; nothing was written), ErrFailed, ErrClosed, ErrRefused for an attempt
+// that no device can make, and ctx.Err(): in that last case the decision may still become durable,
+// and nobody acts on it.
 func (s *Store) Admit(ctx context.Context, a access.Attempt) (Admission, error) {
 	if err := checkAttempt(&a); err != nil {
 		return Admission{}, err
@@ -48,7 +52,8 @@ func (s *Store) Admit(ctx context.Context, a access.Attempt) (Admission, error) 
 	return adm, nil
 }
 
-// checkAttempt refuses what would leave a record that cannot be: a device that is no id, a counter that ends a reader's life.
+// checkAttempt refuses what would leave a record that cannot be: a device that is no id, a counter
+// that ends a reader's life.
 func checkAttempt(a *access.Attempt) error {
 	if a.Device != "" {
 		if _, err := access.ParseID(string(a.Device)); err != nil {
@@ -72,7 +77,8 @@ func (b *batch) admit(a *access.Attempt, digest [32]byte) (Admission, error) {
 	if record.MovesCounter(a.Source, a.Device) {
 		if c := b.counters.Find(a.Device); c != nil {
 			if c.IsRepeat(a.Counter, digest, adm.Decided) {
-				adm.Decision, adm.Seq, adm.Outcome, adm.Last, adm.Duplicate = c.Decision, c.Seq, c.Outcome, c.Last, true
+				adm.Decision, adm.Seq, adm.Outcome, adm.Last, adm.Duplicate = c.Decision, c.Seq, c.Outcome,
+					c.Last, true
 				return adm, nil
 			}
 			a.Last = c.Last
@@ -93,7 +99,8 @@ func (b *batch) admit(a *access.Attempt, digest [32]byte) (Admission, error) {
 	return adm, nil
 }
 
-// mayKeep tells whether there is space for a decision. Locking a door takes a right away, as a restriction does.
+// mayKeep tells whether there is space for a decision. Locking a door takes a right away, as a
+// restriction does.
 func (b *batch) mayKeep(action wire.Action, granted bool) bool {
 	switch sp := &b.w.space; {
 	case sp.none:
@@ -109,7 +116,8 @@ func (b *batch) mayKeep(action wire.Action, granted bool) bool {
 
 // decisionEvent is a decision with the names of its parts as they are now.
 func (b *batch) decisionEvent(a *access.Attempt, d access.Decision, now time.Time) access.Event {
-	ev := access.Event{At: a.At, Kind: access.EventDecision, Source: a.Source, Action: a.Action, Level: a.Level, Counter: a.Counter,
+	ev := access.Event{At: a.At, Kind: access.EventDecision, Source: a.Source, Action: a.Action,
+		Level: a.Level, Counter: a.Counter,
 		Granted: d.Granted, Reason: d.Reason, Rule: d.Rule, ClockUntrusted: !a.ClockTrusted}
 	if ev.At.IsZero() {
 		ev.At = now

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// One admission at a time, in memory: the decision, its event, sealed, and the batch that Badger writes. Whoever changes the figure on purpose
-// puts the new one here.
+// One admission at a time, in memory: the decision, its event, sealed, and the batch that Badger
+// writes. Whoever changes the figure on purpose puts the new one here.
 func TestGateAllocationsOfAnAdmission(t *testing.T) {
 	const want = 55
 	s := built(t, Options{})

@@ -15,21 +15,25 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// MaxChanges is how many changes one [Store.Apply] takes. They become durable together or not at all, and one transaction has a limit.
+// MaxChanges is how many changes one [Store.Apply] takes. They become durable together or not at
+// all, and one transaction has a limit.
 const MaxChanges = 1000
 
 const maxDetail = 1024
 
-// Apply makes changes the policy, all or none, with one event, and returns the event's sequence number once they are durable and
-// [Store.Snapshot] has them. Below the mark only restrictions are made ([access.Restricts]); when there is no space even for them, and
-// Options.Hold is set, they act at once and the error is access.ErrNotDurable. Other errors are those of [access.Policy.With], ErrTooBig (split it), ErrNoSpace, ErrFailed, ErrClosed, and
-// ctx.Err(): in that last case the changes may still be made.
+// Apply makes changes the policy, all or none, with one event, and returns the event's sequence
+// number once they are durable and [Store.Snapshot] has them. Below the mark only restrictions are
+// made ([access.Restricts]); when there is no space even for them, and Options.Hold is set, they
+// act at once and the error is access.ErrNotDurable. Other errors are those of
+// [access.Policy.With], ErrTooBig (split it), ErrNoSpace, ErrFailed, ErrClosed, and ctx.Err(): in
+// that last case the changes may still be made.
 func (s *Store) Apply(ctx context.Context, actor string, changes ...access.Change) (uint64, error) {
 	switch {
 	case len(changes) == 0:
 		return 0, fmt.Errorf("store: apply: no changes: %w", access.ErrInvalid)
 	case len(changes) > MaxChanges:
-		return 0, fmt.Errorf("store: apply %d changes: %w: split them into changes of at most %d", len(changes), ErrTooBig, MaxChanges)
+		return 0, fmt.Errorf("store: apply %d changes: %w: split them into changes of at most %d",
+			len(changes), ErrTooBig, MaxChanges)
 	}
 	changes, err := storable(changes)
 	if err != nil {
@@ -46,7 +50,8 @@ func (s *Store) Apply(ctx context.Context, actor string, changes ...access.Chang
 	return seq, nil
 }
 
-// storable returns the changes as they will be read back, so that the snapshot is what a reopened store has.
+// storable returns the changes as they will be read back, so that the snapshot is what a reopened
+// store has.
 func storable(changes []access.Change) ([]access.Change, error) {
 	out := make([]access.Change, len(changes))
 	for i, c := range changes {
@@ -68,7 +73,8 @@ func storable(changes []access.Change) ([]access.Change, error) {
 	return out, nil
 }
 
-// change applies changes if there is space for them: for restrictions there is more, and without any they act in memory.
+// change applies changes if there is space for them: for restrictions there is more, and without
+// any they act in memory.
 func (b *batch) change(actor string, changes []access.Change) (uint64, error) {
 	switch sp := &b.w.space; {
 	case !sp.low:
@@ -98,13 +104,15 @@ func (b *batch) apply(actor string, changes []access.Change, at time.Time) (uint
 	for _, key := range gone {
 		st.size += b.cost(key, nil)
 	}
-	if !b.fits(len(st.writes)+len(gone)+1+smallCount, st.size+b.cost(listKey, list)+smallBytes, st.raw+len(list)+smallBytes) {
+	if !b.fits(len(st.writes)+len(gone)+1+smallCount, st.size+b.cost(listKey, list)+smallBytes,
+		st.raw+len(list)+smallBytes) {
 		return 0, errNoRoom
 	}
 	if err := b.reserveLarge(st); err != nil {
 		return 0, err
 	}
-	ev := record.Event{Event: access.Event{At: at, Kind: access.EventPolicy, Actor: actor, Digest: st.tally.Sum.Bytes(),
+	ev := record.Event{Event: access.Event{At: at, Kind: access.EventPolicy, Actor: actor,
+		Digest: st.tally.Sum.Bytes(),
 		Detail: b.describe(changes)}}
 	trusted := b.policy.Site.TimeTrusted
 	latest := b.head.Latest
@@ -161,7 +169,8 @@ type staged struct {
 	list      record.ChangeRecord
 }
 
-// stage works out what turns the records on disk into those of next. A record that several changes touch is written once, as it ends up.
+// stage works out what turns the records on disk into those of next. A record that several changes
+// touch is written once, as it ends up.
 func (b *batch) stage(next *access.Policy, changes []access.Change) (*staged, error) {
 	st := &staged{writes: make(map[record.Key][]byte, len(changes)), tally: b.head.Policy}
 	for _, c := range changes {
@@ -196,7 +205,8 @@ func (b *batch) stage(next *access.Policy, changes []access.Change) (*staged, er
 	return st, nil
 }
 
-// ending returns the Badger key of the record that c is about and its plaintext in next, nil if it is not there any more.
+// ending returns the Badger key of the record that c is about and its plaintext in next, nil if it
+// is not there any more.
 func ending(next *access.Policy, c access.Change) (record.Key, []byte, error) {
 	r := c.Put
 	if r == nil {

@@ -12,7 +12,8 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// batch is the state as it will be once its writes are committed. Each request in it sees those before it.
+// batch is the state as it will be once its writes are committed. Each request in it sees those
+// before it.
 type batch struct {
 	w        *writer
 	policy   *access.Policy
@@ -46,7 +47,8 @@ func (w *writer) newBatch() *batch {
 	return b
 }
 
-// done empties a batch that was answered and keeps its memory for the next, unless it was a large change: maps do not shrink.
+// done empties a batch that was answered and keeps its memory for the next, unless it was a large
+// change: maps do not shrink.
 func (b *batch) done() {
 	if len(b.writes) > maxBatch {
 		return
@@ -56,12 +58,14 @@ func (b *batch) done() {
 	clear(b.counters.ByDevice)
 	clear(b.counters.BySeq)
 	b.event.Reset()
-	*b = batch{w: b.w, counters: b.counters, times: b.times[:0], event: b.event, writes: b.writes, answers: b.answers[:0]}
+	*b = batch{w: b.w, counters: b.counters, times: b.times[:0], event: b.event, writes: b.writes,
+		answers: b.answers[:0]}
 	b.w.spare = b
 }
 
-// Limits of one transaction. Badger refuses 15% of a memtable in bytes, or that divided by a skip list node in records; we stop at
-// four fifths of it, so that a transaction never fails for its size.
+// Limits of one transaction. Badger refuses 15% of a memtable in bytes, or that divided by a skip
+// list node in records; we stop at four fifths of it, so that a transaction never fails for its
+// size.
 const (
 	maxRaw     = 8 << 20
 	smallBytes = 3 * record.MaxEventText // more than any one attempt, event or sign-in costs
@@ -78,7 +82,8 @@ func (b *batch) fits(count, size, raw int) bool {
 	return len(b.writes)+count <= b.maxCount() && b.size+size <= b.maxBytes() && b.raw+raw <= maxRaw
 }
 
-// cost is what a record takes of a transaction's limit: large values go to the value log, where there is one, and count as a pointer.
+// cost is what a record takes of a transaction's limit: large values go to the value log, where
+// there is one, and count as a pointer.
 func (b *batch) cost(key record.Key, plain []byte) int {
 	n := len(plain) + seal.Overhead
 	if n >= engine.ValueThreshold && !b.w.s.opts.InMemory {
@@ -109,7 +114,8 @@ func (b *batch) plain(key record.Key) (plain []byte, err error) {
 	return plain, err
 }
 
-// maxPage is where a page of events is full: small enough to be read for one of them, and never in the value log.
+// maxPage is where a page of events is full: small enough to be read for one of them, and never in
+// the value log.
 const maxPage = 16 << 10
 
 // appendEvent chains ev to the batch, fills Seq, Prev and Hash, and moves the counters.
@@ -141,11 +147,13 @@ func (b *batch) appendEvent(ev *record.Event) error {
 	return nil
 }
 
-// checkpointEvents is after how many events the counters that they moved are written. A batch has at most maxBatch more, so a checkpoint is
-// at most 1,280 records, of 350 bytes at the very most, and has room in an empty batch.
+// checkpointEvents is after how many events the counters that they moved are written. A batch has
+// at most maxBatch more, so a checkpoint is at most 1,280 records, of 350 bytes at the very most,
+// and has room in an empty batch.
 const checkpointEvents = 1024
 
-// checkpoint begins an empty batch with the counters that were moved since the last checkpoint, if there are many.
+// checkpoint begins an empty batch with the counters that were moved since the last checkpoint, if
+// there are many.
 func (b *batch) checkpoint() error {
 	w := b.w
 	if b.head.Seq-b.head.CountersAt < w.s.opts.checkpoint || w.space.full {
@@ -166,7 +174,8 @@ func (b *batch) checkpoint() error {
 		b.put(key, plain)
 	}
 	b.head.CountersAt = b.head.Seq
-	if !b.roomy() { // never while the arithmetic above holds; and without a checkpoint, opening only takes longer
+	// Never while the arithmetic above holds; and without a checkpoint, opening only takes longer.
+	if !b.roomy() {
 		*b = *w.newBatch()
 	}
 	return nil

@@ -14,8 +14,9 @@ import (
 // ErrWhole is why a store is not set aside.
 var ErrWhole = errors.New("the store is whole")
 
-// SetAside moves what is left of a store that cannot be opened into a folder below the data folder, and returns its name; [Open] then makes a new store.
-// Nothing is deleted. Where nothing is, nothing is done. A store that is whole, or in use, or of a newer version, stays where it is.
+// SetAside moves what is left of a store that cannot be opened into a folder below the data folder,
+// and returns its name; [Open] then makes a new store. Nothing is deleted. Where nothing is,
+// nothing is done. A store that is whole, or in use, or of a newer version, stays where it is.
 func SetAside(ctx context.Context, o Options) (aside string, err error) {
 	o = o.withDefaults()
 	s := &Store{opts: o, log: o.Log}
@@ -37,7 +38,8 @@ func SetAside(ctx context.Context, o Options) (aside string, err error) {
 	}
 	switch _, err := o.try(ctx, trial{Dir: f.Dir, KeyFile: f.Key}); {
 	case err == nil:
-		return "", fmt.Errorf("store: %s: %w, and was kept: to begin anew, move it away yourself", f.Dir, ErrWhole)
+		return "", fmt.Errorf("store: %s: %w, and was kept: to begin anew, move it away yourself", f.Dir,
+			ErrWhole)
 	case !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrSiteKey) && !errors.Is(err, fs.ErrNotExist):
 		return "", err
 	}

@@ -14,11 +14,13 @@ import (
 	"latchkey/gateway/store/record"
 )
 
-// sdCard is how much longer a sync takes on a Pi's card than on the disk of a machine that runs benchmarks, at the least.
+// sdCard is how much longer a sync takes on a Pi's card than on the disk of a machine that runs
+// benchmarks, at the least.
 const sdCard = 5 * time.Millisecond
 
-// BenchmarkAdmit is a decision, and the event that keeps it and moves the counter, durable; the policy is the small house. "disk" syncs every batch, "disk+5ms" waits in each
-// commit too, as for an SD card.
+// BenchmarkAdmit is a decision, and the event that keeps it and moves the counter, durable; the
+// policy is the small house. "disk" syncs every batch, "disk+5ms" waits in each commit too, as for
+// an SD card.
 func BenchmarkAdmit(b *testing.B) {
 	for _, where := range []string{"memory", "disk", "disk+5ms"} {
 		for _, callers := range []int{1, 64, 256} {
@@ -57,7 +59,8 @@ func BenchmarkAdmit(b *testing.B) {
 	}
 }
 
-// admitOne scans at one of 64 readers, most of which the policy does not know: they are denied, with an event and a counter.
+// admitOne scans at one of 64 readers, most of which the policy does not know: they are denied,
+// with an event and a counter.
 func admitOne(b *testing.B, s *Store, a access.Attempt, n uint64) {
 	a.Counter = n
 	if n%64 != 0 {
@@ -75,7 +78,8 @@ var readers = func() (ids [64]access.ID) {
 	return ids
 }()
 
-// BenchmarkLoad reads a policy of 10,000 persons, each with a card, from Badger and checks it, as Open does.
+// BenchmarkLoad reads a policy of 10,000 persons, each with a card, from Badger and checks it, as
+// Open does.
 func BenchmarkLoad(b *testing.B) {
 	const persons = 10_000
 	s := built(b, Options{})

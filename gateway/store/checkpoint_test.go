@@ -18,7 +18,8 @@ import (
 // counterRecords is how many counters are on disk.
 func counterRecords(s *Store) uint64 { return s.now.Load().head.Counters.Count }
 
-// TestCountersHoldWithoutTheirRecords opens a store whose counters are partly or wholly in the chain alone.
+// TestCountersHoldWithoutTheirRecords opens a store whose counters are partly or wholly in the
+// chain alone.
 func TestCountersHoldWithoutTheirRecords(t *testing.T) {
 	for _, test := range []struct {
 		name       string
@@ -70,7 +71,8 @@ func TestCountersHoldWithoutTheirRecords(t *testing.T) {
 	}
 }
 
-// TestLargestCheckpointFits moves as many counters as there can be before one checkpoint, in batches as large as there can be.
+// TestLargestCheckpointFits moves as many counters as there can be before one checkpoint, in
+// batches as large as there can be.
 func TestLargestCheckpointFits(t *testing.T) {
 	for _, dir := range []string{"", t.TempDir()} {
 		g := newGate()
@@ -154,7 +156,8 @@ func TestTextThatIsNotUTF8(t *testing.T) {
 	}
 }
 
-// The clock is set back between the reading of a scan and its decision: a repeat is one all the same.
+// The clock is set back between the reading of a scan and its decision: a repeat is one all the
+// same.
 func TestRepeatAfterAStepBack(t *testing.T) {
 	c := newClock()
 	s := built(t, Options{Dir: t.TempDir(), Now: c.Now})

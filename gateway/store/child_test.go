@@ -21,7 +21,8 @@ import (
 	"latchkey/gateway/store/folder"
 )
 
-// childEnv makes this test binary another program: a trial, or a process that writes to a store until it is killed.
+// childEnv makes this test binary another program: a trial, or a process that writes to a store
+// until it is killed.
 const childEnv = "LATCHKEY_STORE_TEST"
 
 // smallEnv makes memtables so small that a writer of some thousand events flushes and compacts.
@@ -30,7 +31,8 @@ const smallEnv = "LATCHKEY_STORE_TEST_SMALL"
 // stracedEnv says that strace is the parent.
 const stracedEnv = "LATCHKEY_STORE_TEST_STRACED"
 
-// stubbornEnv lets a writer go on after an error that the database engine logs, until a commit fails or 4 s are over.
+// stubbornEnv lets a writer go on after an error that the database engine logs, until a commit
+// fails or 4 s are over.
 const stubbornEnv = "LATCHKEY_STORE_TEST_STUBBORN"
 
 func childMain(what string) int {
@@ -67,7 +69,8 @@ func self(ctx context.Context, what string) *exec.Cmd {
 
 func trialChild(ctx context.Context) *exec.Cmd { return self(ctx, "trial") }
 
-// dieMain is a trial that is killed when it has made its scratch folder. It writes to a file where that is.
+// dieMain is a trial that is killed when it has made its scratch folder. It writes to a file where
+// that is.
 func dieMain(file string) int {
 	var t trial
 	if err := json.NewDecoder(os.Stdin).Decode(&t); err != nil {
@@ -108,7 +111,8 @@ func panicMain() int {
 	return <-done
 }
 
-// writeMain writes to the store in a folder and says what is durable: "FOLDER EVENTS". At the first commit that fails it ends.
+// writeMain writes to the store in a folder and says what is durable: "FOLDER EVENTS". At the first
+// commit that fails it ends.
 func writeMain(args string) int {
 	dir, count, _ := strings.Cut(args, " ")
 	n, err := strconv.Atoi(count)

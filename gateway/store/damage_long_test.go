@@ -17,7 +17,8 @@ import (
 	"latchkey/gateway/store/folder"
 )
 
-// TestLongDamage damages every file of every shape in every way that damages lists, each on a copy of its own.
+// TestLongDamage damages every file of every shape in every way that damages lists, each on a copy
+// of its own.
 func TestLongDamage(t *testing.T) {
 	r := rand.New(rand.NewPCG(16, 2))
 	total, refused := 0, 0
@@ -37,7 +38,8 @@ func TestLongDamage(t *testing.T) {
 	t.Logf("%d damages: %d refused, %d opened with their contents", total, refused, total-refused)
 }
 
-// TestLongEIO is 60 runs in which every sync fails from the n-th on, and 40 in which only those of MANIFEST and folders do.
+// TestLongEIO is 60 runs in which every sync fails from the n-th on, and 40 in which only those of
+// MANIFEST and folders do.
 func TestLongEIO(t *testing.T) {
 	var numbers []int
 	for n := range 20 {

@@ -171,8 +171,8 @@ func rewrite(path string, f func([]byte) []byte) error {
 	return os.WriteFile(path, f(b), info.Mode())
 }
 
-// holds damages a copy of the store and opens it: it is refused in one sentence that names the file or a record, and nothing is changed; or it opens
-// with its contents. It tells which.
+// holds damages a copy of the store and opens it: it is refused in one sentence that names the file
+// or a record, and nothing is changed; or it opens with its contents. It tells which.
 func (d damaged) holds(t *testing.T, sh shape) (refusal string) {
 	t.Helper()
 	o := sh.opts
@@ -276,7 +276,8 @@ func TestEmptyLogsAreRemoved(t *testing.T) {
 	closeChecked(t, mustOpen(t, o))
 }
 
-// TestDamageWhileRunning: a damage that comes while the store is open is an error of the check, and of nobody else.
+// TestDamageWhileRunning: a damage that comes while the store is open is an error of the check, and
+// of nobody else.
 func TestDamageWhileRunning(t *testing.T) {
 	for name, do := range map[string]func(path string) error{
 		"cut":     func(path string) error { return os.Truncate(path, 10) },

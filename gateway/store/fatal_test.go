@@ -19,7 +19,8 @@ import (
 	"latchkey/gateway/access"
 )
 
-// childDir is the environment variable that makes the test program a store of its own in that folder, and nothing else.
+// childDir is the environment variable that makes the test program a store of its own in that
+// folder, and nothing else.
 const (
 	childDir   = "LATCHKEY_TEST_STORE"
 	childFault = "LATCHKEY_TEST_FAULT" // what of it fails: "table N", the Nth from now on; "manifest N", its Nth sync
@@ -76,7 +77,8 @@ func child(dir string) {
 	select {} // Fatal is to end it, not the store's users
 }
 
-// fault runs a child under strace with one fault and returns the last event that it said was durable, and what it said in the end.
+// fault runs a child under strace with one fault and returns the last event that it said was
+// durable, and what it said in the end.
 func fault(t *testing.T, dir, inject string) (durable uint64, said string) {
 	t.Helper()
 	const calls = "msync,fsync,fdatasync"
@@ -138,7 +140,8 @@ func seeded(t *testing.T) string {
 }
 
 func TestFailedSyncEndsTheProcess(t *testing.T) {
-	// The threads of a process count each for itself, so a late fault needs many syncs. One that comes once is the worse: Badger goes on.
+	// The threads of a process count each for itself, so a late fault needs many syncs. One that
+	// comes once is the worse: Badger goes on.
 	for _, when := range []string{"5+", "40+", "150+", "60", "150+97"} {
 		t.Run(when, func(t *testing.T) {
 			t.Parallel()
@@ -155,7 +158,8 @@ func TestFailedSyncEndsTheProcess(t *testing.T) {
 	}
 }
 
-// Badger goes on with a compaction that could not write one of its tables, and then deletes the old ones.
+// Badger goes on with a compaction that could not write one of its tables, and then deletes the old
+// ones.
 func TestCompactionThatLosesATable(t *testing.T) {
 	caught := false
 	for n := 5; n < 20 && !caught; n++ {

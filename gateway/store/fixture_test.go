@@ -25,12 +25,12 @@ import (
 
 var update = flag.Bool("update", false, "write the newest of testdata anew; when a record changes, make a new folder instead")
 
-// newest is what writeFixture writes. In v1 every event is a record of its own, and the counters are always on disk; v2 has no accounts and no
-// sign-ins; v3 has no addresses.
+// newest is what writeFixture writes. In v1 every event is a record of its own, and the counters
+// are always on disk; v2 has no accounts and no sign-ins; v3 has no addresses.
 const newest = "testdata/v4"
 
-// TestStoredOldDatabaseOpens loads what stores of each version wrote, as keys and sealed values, and reads it. The site.key among it is the
-// key of that store and of no other.
+// TestStoredOldDatabaseOpens loads what stores of each version wrote, as keys and sealed values,
+// and reads it. The site.key among it is the key of that store and of no other.
 func TestStoredOldDatabaseOpens(t *testing.T) {
 	if *update {
 		writeFixture(t)
@@ -192,7 +192,8 @@ func writeFixture(t *testing.T) {
 	}
 }
 
-// FuzzDecode reads records, sign-ins and events from plaintexts, which only a holder of the site key can make. What reads is stable.
+// FuzzDecode reads records, sign-ins and events from plaintexts, which only a holder of the site
+// key can make. What reads is stable.
 func FuzzDecode(f *testing.F) {
 	s := mustOpen(f, Options{})
 	for _, c := range house(s) {

@@ -18,8 +18,9 @@ import (
 	"latchkey/gateway/store/folder"
 )
 
-// fills runs a store that writes as fast as it can on a small disk, which somebody else fills at random moments. The process is
-// to live, and everything that was durable to be there. It returns how many events there were.
+// fills runs a store that writes as fast as it can on a small disk, which somebody else fills at
+// random moments. The process is to live, and everything that was durable to be there. It returns
+// how many events there were.
 func fills(t *testing.T, kind string, times int) (events uint64) {
 	t.Helper()
 	mnt := faultdisk.Mount(t, kind, 256)
@@ -84,7 +85,8 @@ func TestDiskIsFilledAtOnce(t *testing.T) {
 	}
 }
 
-// TestManifestHasRoom: a table for which there was still space needs a line in MANIFEST when there is none any more.
+// TestManifestHasRoom: a table for which there was still space needs a line in MANIFEST when there
+// is none any more.
 func TestManifestHasRoom(t *testing.T) {
 	for _, kind := range []string{"tmpfs", "ext4"} {
 		t.Run(kind, func(t *testing.T) {

@@ -18,8 +18,8 @@ type heldChange struct {
 	at      time.Time
 }
 
-// hold makes a restriction act in memory. It becomes durable, with its event, as soon as there is space. The error wraps
-// [access.ErrNotDurable] if it acts.
+// hold makes a restriction act in memory. It becomes durable, with its event, as soon as there is
+// space. The error wraps [access.ErrNotDurable] if it acts.
 func (b *batch) hold(actor string, changes []access.Change) error {
 	w := b.w
 	if !w.s.opts.Hold || len(w.held) >= maxHeld {

@@ -126,7 +126,8 @@ func mustOpen(t testing.TB, o Options) *Store {
 	return s
 }
 
-// closeChecked ends every use of a store in a test. A failed or closed store cannot be checked any more.
+// closeChecked ends every use of a store in a test. A failed or closed store cannot be checked any
+// more.
 func closeChecked(t testing.TB, s *Store) {
 	t.Helper()
 	select {

@@ -19,7 +19,8 @@ import (
 	"latchkey/gateway/store/folder"
 )
 
-// rushMain writes to the store in a folder as fast as it can, batches of all kinds, and says what is durable: "event SEQ", "account N", "sign-in N".
+// rushMain writes to the store in a folder as fast as it can, batches of all kinds, and says what
+// is durable: "event SEQ", "account N", "sign-in N".
 func rushMain(dir string) int {
 	o := Options{Dir: dir, MinFree: 1, memTable: smallTable, ballast: 24 << 20, witness: 20 * time.Millisecond, Fatal: func(err error) {
 		fmt.Println("failed:", err)
@@ -78,8 +79,9 @@ func rushMain(dir string) int {
 	return 3
 }
 
-// killsWriter kills a process that writes at random moments, so many times, on a small disk of that kind, which may be full then, or in a folder of the
-// test. Each time the store opens by itself and holds what was durable.
+// killsWriter kills a process that writes at random moments, so many times, on a small disk of that
+// kind, which may be full then, or in a folder of the test. Each time the store opens by itself and
+// holds what was durable.
 func killsWriter(t *testing.T, kind string, full bool, times int) {
 	mnt := t.TempDir()
 	if kind != "" {
@@ -128,7 +130,8 @@ func killsWriter(t *testing.T, kind string, full bool, times int) {
 
 func scanned(s string, n *uint64) bool { _, err := fmt.Sscan(s, n); return err == nil }
 
-// killedRush runs a writer until it is killed, and returns the newest of each kind that it said is durable.
+// killedRush runs a writer until it is killed, and returns the newest of each kind that it said is
+// durable.
 func killedRush(t *testing.T, dir string, fill func() (empty func())) (event, account, signIn uint64) {
 	t.Helper()
 	cmd := self(t.Context(), "rush "+dir)

@@ -33,7 +33,8 @@ func (s *Store) load(ctx context.Context, sp space, state folder.State) (*writer
 	if err != nil {
 		return nil, fmt.Errorf("store: policy: %w: %w", ErrCorrupt, err)
 	}
-	w := &writer{s: s, leaf: record.NewLeafer(s.keys.Digest), space: sp, counters: img.Counters.Under, moved: make(map[access.ID]struct{}),
+	w := &writer{s: s, leaf: record.NewLeafer(s.keys.Digest), space: sp, counters: img.Counters.Under,
+		moved:  make(map[access.ID]struct{}),
 		leaves: img.Leaves, signIns: img.SignIns, addrs: img.Addrs}
 	w.settle(img.Counters)
 	s.now.Store(&published{policy: p, kept: p, head: img.Head})
@@ -45,7 +46,8 @@ func (s *Store) load(ctx context.Context, sp space, state folder.State) (*writer
 
 // create writes the records that every store has.
 func (s *Store) create() error {
-	format, err := record.Encode(1, record.FormatRecord{Format: folder.FormatVersion, Created: record.MakeStamp(s.opts.Now())})
+	format, err := record.Encode(1, record.FormatRecord{Format: folder.FormatVersion,
+		Created: record.MakeStamp(s.opts.Now())})
 	if err != nil {
 		return fmt.Errorf("store: %v: %w", record.FormatKey, err)
 	}
@@ -54,7 +56,8 @@ func (s *Store) create() error {
 		return fmt.Errorf("store: %v: %w", record.HeadKey, err)
 	}
 	err = s.db.Update(func(txn *badger.Txn) error {
-		return errors.Join(txn.Set([]byte(record.FormatKey), s.sealer.Seal(string(record.FormatKey), format)), txn.Set([]byte(record.HeadKey), s.sealer.Seal(string(record.HeadKey), h)))
+		return errors.Join(txn.Set([]byte(record.FormatKey), s.sealer.Seal(string(record.FormatKey), format)),
+			txn.Set([]byte(record.HeadKey), s.sealer.Seal(string(record.HeadKey), h)))
 	})
 	if err != nil {
 		return fmt.Errorf("store: create: %w", err)

@@ -39,8 +39,9 @@ func logs(t *testing.T) map[string][]byte {
 	return out
 }
 
-// copied is what a copy of b to the place at of a map leaves there when it does not come beyond the page that limit is in: the kernel stops it
-// where it stops a process that is killed, at its first touch of a page.
+// copied is what a copy of b to the place at of a map leaves there when it does not come beyond the
+// page that limit is in: the kernel stops it where it stops a process that is killed, at its first
+// touch of a page.
 func copied(t *testing.T, b []byte, at, limit int) []byte {
 	t.Helper()
 	page := os.Getpagesize()
@@ -68,7 +69,8 @@ func copied(t *testing.T, b []byte, at, limit int) []byte {
 	return bytes.Clone(m[at : at+len(b)])
 }
 
-// TestLogOfKilledWriter: wherever the copy of the last entry is stopped, the log is one that ends before its transaction.
+// TestLogOfKilledWriter: wherever the copy of the last entry is stopped, the log is one that ends
+// before its transaction.
 func TestLogOfKilledWriter(t *testing.T) {
 	page := os.Getpagesize()
 	heads := 0
@@ -124,7 +126,8 @@ func endBefore(t *testing.T, b []byte, at int) int {
 	return l.End
 }
 
-// TestLogFlips: a flipped bit is a damage unless it is in the last transaction, which may also have been cut.
+// TestLogFlips: a flipped bit is a damage unless it is in the last transaction, which may also have
+// been cut.
 func TestLogFlips(t *testing.T) {
 	r := rand.New(rand.NewPCG(16, 5))
 	for ext, b := range logs(t) {

@@ -81,7 +81,8 @@ func (m *model) receipt(cause uint64, o access.Outcome) {
 	}
 }
 
-// TestStoreAgreesWithModel runs random operations, failed commits and reopenings among them, against the model.
+// TestStoreAgreesWithModel runs random operations, failed commits and reopenings among them,
+// against the model.
 func TestStoreAgreesWithModel(t *testing.T) {
 	for _, steps := range []struct{ runs, n int }{{8, 100}, {1, 1000}} {
 		for run := range steps.runs {

@@ -12,13 +12,14 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// Open opens the store, or makes a new one in an empty folder, and checks all of it but the chain's past (see [Store.Verify]).
-// Sign-ins that have expired are deleted.
-// It fails with ErrLocked while another process has it, ErrSiteKey before anything is written, ErrNoSpace when there is hardly any, ErrFormat, or ErrCorrupt
-// with the name of a record. The caller closes it.
+// Open opens the store, or makes a new one in an empty folder, and checks all of it but the chain's
+// past (see [Store.Verify]). Sign-ins that have expired are deleted. It fails with ErrLocked while
+// another process has it, ErrSiteKey before anything is written, ErrNoSpace when there is hardly
+// any, ErrFormat, or ErrCorrupt with the name of a record. The caller closes it.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
-	s := &Store{opts: o, log: o.Log, queue: make(chan *request, maxBatch), quit: make(chan struct{}), gone: make(chan struct{})}
+	s := &Store{opts: o, log: o.Log, queue: make(chan *request, maxBatch), quit: make(chan struct{}),
+		gone: make(chan struct{})}
 	sp := space{min: o.MinFree, free: o.Free, stuck: func() bool { return s.db.IsStuck() }}
 	key, state := seal.NewSiteKey(), folder.New
 	if !o.InMemory {
@@ -84,11 +85,13 @@ func (s *Store) tryOut(ctx context.Context, state folder.State) error {
 	f := s.opts.files()
 	r, err := s.opts.try(ctx, trial{Dir: f.Dir, KeyFile: f.Key})
 	if state == folder.Unfinished && (err != nil || r.Seq > 0) {
-		return fmt.Errorf("store: %w: %s is missing, and db/ is not as a creation leaves it that was cut; nothing was changed: put it back, or run latchkey store repair",
+		return fmt.Errorf("store: %w: %s is missing, and db/ is not as a creation leaves it that was cut; "+
+			"nothing was changed: put it back, or run latchkey store repair",
 			ErrSiteKey, f.Check)
 	}
 	if errors.Is(err, ErrCorrupt) {
-		// A crash may leave a MANIFEST that names tables which were not kept, when it could not be synced.
+		// A crash may leave a MANIFEST that names tables which were not kept, when it could not be
+		// synced.
 		done, failed := s.repair(ctx, err, false)
 		if failed != nil {
 			return err
@@ -102,11 +105,13 @@ func (s *Store) tryOut(ctx context.Context, state folder.State) error {
 	return s.tidy(f, r)
 }
 
-// makeRoom sees that there is space for what Badger writes when it is opened: a memtable, and a table of the one that was left.
+// makeRoom sees that there is space for what Badger writes when it is opened: a memtable, and a
+// table of the one that was left.
 func (s *Store) makeRoom(f folder.Files, sp *space) error {
 	sp.ballast = s.ballast
 	if sp.look(); sp.none {
-		return fmt.Errorf("store: %w: make room on the disk that %s is on: it takes %d MiB to begin", ErrNoSpace, f.Dir, folder.BallastKept>>20)
+		return fmt.Errorf("store: %w: make room on the disk that %s is on: it takes %d MiB to begin",
+			ErrNoSpace, f.Dir, folder.BallastKept>>20)
 	}
 	return nil
 }
@@ -127,7 +132,8 @@ func (s *Store) abandon(err error) error {
 
 // engineConfig is how the database of this store is opened.
 func (s *Store) engineConfig() engine.Config {
-	c := engine.Config{MemTable: s.opts.memTable, Small: s.opts.small, Log: s.log, Ballast: s.ballast, Quit: s.quit,
+	c := engine.Config{MemTable: s.opts.memTable, Small: s.opts.small, Log: s.log, Ballast: s.ballast,
+		Quit:   s.quit,
 		Failed: s.diskFailed, SyncFault: s.opts.syncFault}
 	if !s.opts.InMemory {
 		c.Dir = s.opts.files().DB

@@ -23,26 +23,30 @@ func (p *pace) end() {
 	p.ended.Store(now)
 }
 
-// probeEvery is how old a measurement may be. An idle store writes its head once in that time at most, and only when somebody asks.
+// probeEvery is how old a measurement may be. An idle store writes its head once in that time at
+// most, and only when somebody asks.
 const probeEvery = 30 * time.Second
 
-// slowCommit is from what on a measurement is repeated sooner, so that a disk that is quick again is soon known to be; but what is measured takes
-// a tenth of the time at most, because a tap waits behind it.
+// slowCommit is from what on a measurement is repeated sooner, so that a disk that is quick again
+// is soon known to be; but what is measured takes a tenth of the time at most, because a tap waits
+// behind it.
 const (
 	slowCommit    = 250 * time.Millisecond
 	probeSlowDisk = 2 * time.Second
 	probeShare    = 10
 )
 
-// Pace tells how long the last commit took, or the one under way takes already if that is longer. When the last was long ago it makes one,
-// which changes nothing, and waits for it until ctx ends; not when there is no space for it.
+// Pace tells how long the last commit took, or the one under way takes already if that is longer.
+// When the last was long ago it makes one, which changes nothing, and waits for it until ctx ends;
+// not when there is no space for it.
 func (s *Store) Pace(ctx context.Context) time.Duration {
 	old := probeEvery
 	if took := time.Duration(s.pace.took.Load()); took > slowCommit {
 		old = min(max(probeSlowDisk, probeShare*took), probeEvery)
 	}
 	if p := &s.pace; p.began.Load() == 0 && time.Since(time.Unix(0, p.ended.Load())) > old && s.Low() == nil {
-		_ = s.submit(ctx, &request{between: (*writer).probe}) // how long it takes is the answer, and Failed says the rest
+		// How long it takes is the answer, and Failed says the rest.
+		_ = s.submit(ctx, &request{between: (*writer).probe})
 	}
 	took := time.Duration(s.pace.took.Load())
 	if began := s.pace.began.Load(); began != 0 {

@@ -15,7 +15,8 @@ import (
 	"latchkey/gateway/store/record"
 )
 
-// together makes n events durable in one commit, in the order of their details "1" to "n", and returns the numbers of the first and last.
+// together makes n events durable in one commit, in the order of their details "1" to "n", and
+// returns the numbers of the first and last.
 func together(t *testing.T, g *gate, s *Store, n int, each func(i int) access.Event) (first, last uint64) {
 	t.Helper()
 	var wg sync.WaitGroup

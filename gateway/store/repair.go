@@ -18,9 +18,11 @@ type Repaired struct {
 	Aside string   `json:"aside,omitempty"` // folder with the files as they were
 }
 
-// Repair makes a store usable that was refused because of its MANIFEST, a missing table, or a file that holds nothing. It goes back to the change sets whose
-// tables are all there, and writes nothing unless a trial proves the result: all events from the first to the newest that any file or site.head knows, and the
-// digests. It fails with ErrWhole where there is nothing to do, and with the damage where it cannot prove anything.
+// Repair makes a store usable that was refused because of its MANIFEST, a missing table, or a file
+// that holds nothing. It goes back to the change sets whose tables are all there, and writes
+// nothing unless a trial proves the result: all events from the first to the newest that any file
+// or site.head knows, and the digests. It fails with ErrWhole where there is nothing to do, and
+// with the damage where it cannot prove anything.
 func Repair(ctx context.Context, o Options) (*Repaired, error) {
 	o = o.withDefaults()
 	s := &Store{opts: o, log: o.Log}
@@ -44,8 +46,9 @@ func Repair(ctx context.Context, o Options) (*Repaired, error) {
 	return s.repair(ctx, err, true)
 }
 
-// repair finds a MANIFEST that a trial proves and puts it in place. why is the damage, nil if site.check alone is missing. Unless it is asked for, only
-// what a crash leaves is mended: change sets whose tables were not kept.
+// repair finds a MANIFEST that a trial proves and puts it in place. why is the damage, nil if
+// site.check alone is missing. Unless it is asked for, only what a crash leaves is mended: change
+// sets whose tables were not kept.
 func (s *Store) repair(ctx context.Context, why error, asked bool) (*Repaired, error) {
 	f := s.opts.files()
 	k, err := folder.ReadSiteKey(f.Key)
@@ -58,7 +61,8 @@ func (s *Store) repair(ctx context.Context, why error, asked bool) (*Repaired, e
 		return nil, why
 	}
 	if w, err := folder.ReadWitness(f.Head, k.DeriveKeys()); err != nil || w == nil && v.Live == nil {
-		return nil, unproven(why) // without MANIFEST and site.head a table could be missing that nobody knows of
+		// Without MANIFEST and site.head a table could be missing that nobody knows of.
+		return nil, unproven(why)
 	}
 	for _, live := range p.ListCandidates(asked) {
 		if !p.IsLossless(live) {

@@ -102,8 +102,8 @@ func TestEIO(t *testing.T) {
 	failSyncs(t, eios[2], []int{4, 10}, 1)
 }
 
-// failSyncs lets every sync fail from the n-th of a thread on, while a process writes. Afterwards the store opens, or does after a repair, and has all that
-// was durable.
+// failSyncs lets every sync fail from the n-th of a thread on, while a process writes. Afterwards
+// the store opens, or does after a repair, and has all that was durable.
 func failSyncs(t *testing.T, how eio, numbers []int, times int) {
 	opened, repaired, self := 0, 0, 0
 	for _, n := range numbers {

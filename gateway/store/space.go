@@ -8,7 +8,8 @@ import (
 	"latchkey/gateway/store/folder"
 )
 
-// space is how much the writer may still write. It asks the file system before every batch, which costs a microsecond.
+// space is how much the writer may still write. It asks the file system before every batch, which
+// costs a microsecond.
 type space struct {
 	free    func() (uint64, error) // nil: there is no end of it
 	min     uint64
@@ -26,8 +27,8 @@ var defaultBallast int64 = 48 << 20
 // spaceEvery is how often a writer without work looks, while it waits for space.
 const spaceEvery = time.Second
 
-// look asks, and takes what the ballast lacks. If the question itself fails the disk counts as full. It tells whether the answer is another
-// than before.
+// look asks, and takes what the ballast lacks. If the question itself fails the disk counts as
+// full. It tells whether the answer is another than before.
 func (sp *space) look() (changed bool) {
 	if sp.free == nil {
 		return false
@@ -38,7 +39,8 @@ func (sp *space) look() (changed bool) {
 	}
 	low, none := sp.low, sp.none
 	sp.low, sp.full = err != nil || n < sp.min, err != nil || n < sp.min/4
-	sp.none = sp.full && (err != nil || n+uint64(sp.ballast.Has()) < folder.BallastKept || sp.stuck != nil && sp.stuck())
+	sp.none = sp.full && (err != nil || n+uint64(sp.ballast.Has()) < folder.BallastKept ||
+		sp.stuck != nil && sp.stuck())
 	return sp.low != low || sp.none != none
 }
 
@@ -47,8 +49,8 @@ func (sp *space) restless() bool {
 	return sp.free != nil && (sp.low || sp.ballast.Lacks())
 }
 
-// Space tells, in bytes, what the store takes on disk, what is free there, and below how much nothing is granted any more. Of a store in memory it
-// is errors.ErrUnsupported.
+// Space tells, in bytes, what the store takes on disk, what is free there, and below how much
+// nothing is granted any more. Of a store in memory it is errors.ErrUnsupported.
 func (s *Store) Space() (used, free, least uint64, err error) {
 	if s.opts.InMemory {
 		return 0, 0, 0, fmt.Errorf("store: space: %w in memory", errors.ErrUnsupported)

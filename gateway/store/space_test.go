@@ -268,7 +268,8 @@ func TestSpace(t *testing.T) {
 	}
 }
 
-// What is refused because of the space was asked for before the space was looked at, and not behind it in the same batch.
+// What is refused because of the space was asked for before the space was looked at, and not behind
+// it in the same batch.
 func TestSpaceIsThereForWhoeverAsksAfterwards(t *testing.T) {
 	ctx := context.Background()
 	var s *Store

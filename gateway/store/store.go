@@ -1,5 +1,6 @@
-// Package store keeps policy, scan counters, the event chain, the console's sign-ins and where actuators were last in Badger, sealed, behind one batching writer.
-// It decides nothing about who may do what, speaks no network protocol and gives no record out in its stored form.
+// Package store keeps policy, scan counters, the event chain, the console's sign-ins and where
+// actuators were last in Badger, sealed, behind one batching writer. It decides nothing about who
+// may do what, speaks no network protocol and gives no record out in its stored form.
 package store
 
 import (
@@ -25,46 +26,60 @@ import (
 
 // Sentinels for [errors.Is].
 var (
-	ErrLocked  = folder.ErrLocked
-	ErrSiteKey = seal.ErrSiteKey                          // missing, malformed, readable by others or not this store's
-	ErrCorrupt = folder.ErrCorrupt                        // a file is missing, too much, too short or damaged, or a record does not open, vanished, or was put back; the text names it
-	ErrFormat  = folder.ErrFormat                         // this program cannot read it
-	ErrNoSpace = folder.ErrNoSpace                        // recovers by itself when there is space again
-	ErrFailed  = errors.New("a write to the disk failed") // and everything after it, until the store is opened again
-	ErrClosed  = errors.New("closed")                     //
-	ErrTooBig  = errors.New("too big for one commit")     // a change that must be split, or a sign-in; nothing of it was written
-	ErrRefused = record.ErrRefused                        // a malformed attempt or event
+	ErrLocked = folder.ErrLocked
+	// The key is missing, malformed, readable by others or not this store's.
+	ErrSiteKey = seal.ErrSiteKey
+	// A file is missing, too much, too short or damaged, or a record does not open, vanished, or
+	// was put back; the text names it.
+	ErrCorrupt = folder.ErrCorrupt
+	ErrFormat  = folder.ErrFormat  // this program cannot read it
+	ErrNoSpace = folder.ErrNoSpace // recovers by itself when there is space again
+	// ErrFailed is also what everything after it fails with, until the store is opened again.
+	ErrFailed = errors.New("a write to the disk failed")
+	ErrClosed = errors.New("closed")
+	// A change that must be split, or a sign-in; nothing of it was written.
+	ErrTooBig  = errors.New("too big for one commit")
+	ErrRefused = record.ErrRefused // a malformed attempt or event
 )
 
 // Damage is why a store is refused: see [folder.Damage].
 type Damage = folder.Damage
 
-// Options says where the store is and what it may rely on. The zero value of every field but Dir and InMemory is usable.
+// Options says where the store is and what it may rely on. The zero value of every field but Dir
+// and InMemory is usable.
 type Options struct {
 	Dir      string // data folder: site.key, site.check and db/
 	InMemory bool   // for tests and benchmarks: nothing on disk, a random site key
 	KeyFile  string // site key; Dir/site.key if empty
 
-	Now     func() time.Time // time.Now if nil
-	Log     *slog.Logger     // nothing is logged if nil
-	MinFree uint64           // bytes; 64 MiB if zero. Below it no store is made, and grants and policy changes are refused but for restrictions
+	Now func() time.Time // time.Now if nil
+	Log *slog.Logger     // nothing is logged if nil
+	// Bytes; 64 MiB if zero. Below it no store is made, and grants and policy changes are refused
+	// but for restrictions.
+	MinFree uint64
 
-	// Hold lets restrictions act in memory when there is no space to keep them, for a process that goes on.
+	// Hold lets restrictions act in memory when there is no space to keep them, for a process that
+	// goes on.
 	Hold bool
 
-	// Free tells the free bytes where the store is; the file system is asked if nil. Tests fill the disk here.
+	// Free tells the free bytes where the store is; the file system is asked if nil. Tests fill the
+	// disk here.
 	Free func() (uint64, error)
-	// Fatal is told of the first error of the disk, and does not return in production: it ends the process, because nothing may be built on
-	// what was not written. If nil the store only fails. It is called from any goroutine.
+	// Fatal is told of the first error of the disk, and does not return in production: it ends the
+	// process, because nothing may be built on what was not written. If nil the store only fails.
+	// It is called from any goroutine.
 	Fatal func(error)
 
-	// BeforeCommit runs before each durable write, in the writer: tests stall or observe it here. nil in production.
+	// BeforeCommit runs before each durable write, in the writer: tests stall or observe it here.
+	// nil in production.
 	BeforeCommit func()
-	// Fault runs after BeforeCommit; an error from it stands for a commit that failed. nil in production.
+	// Fault runs after BeforeCommit; an error from it stands for a commit that failed. nil in
+	// production.
 	Fault func() error
 
-	// Child makes a command that runs [TrialMain] in a process of its own, of the same program. Open tries the store out there before it opens it here, so that
-	// what a damaged file does to the database engine befalls the child. If nil it is tried out in this process.
+	// Child makes a command that runs [TrialMain] in a process of its own, of the same program.
+	// Open tries the store out there before it opens it here, so that what a damaged file does to
+	// the database engine befalls the child. If nil it is tried out in this process.
 	Child func(context.Context) *exec.Cmd
 
 	witness    time.Duration // how often site.head is written at the most; witnessEvery if zero
@@ -103,8 +118,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Store is an open store. Its methods may be called from any goroutine. Everything that writes goes through one goroutine,
-// which [Open] starts and [Store.Close] waits for.
+// Store is an open store. Its methods may be called from any goroutine. Everything that writes goes
+// through one goroutine, which [Open] starts and [Store.Close] waits for.
 type Store struct {
 	opts Options
 	log  *slog.Logger
@@ -133,9 +148,11 @@ type Store struct {
 	verified atomic.Pointer[verification]
 
 	wakeMu sync.Mutex
-	wake   chan struct{} // guarded by wakeMu; closed after the next commit with events; nil while nobody waits
+	// Guarded by wakeMu; closed after the next commit with events; nil while nobody waits.
+	wake chan struct{}
 
-	reads sync.RWMutex // held for reading by everything but the writer that reads db: Close unmaps what they look at
+	// Held for reading by everything but the writer that reads db: Close unmaps what they look at.
+	reads sync.RWMutex
 
 	closeOnce sync.Once
 	closeErr  error
@@ -152,7 +169,8 @@ type failure struct{ cause error }
 
 func (o Options) files() folder.Files { return folder.NameFiles(o.Dir, o.KeyFile) }
 
-// Snapshot returns the policy as of the last commit, and with the restrictions that act in memory only. It is immutable.
+// Snapshot returns the policy as of the last commit, and with the restrictions that act in memory
+// only. It is immutable.
 func (s *Store) Snapshot() *access.Policy { return s.now.Load().policy }
 
 // Head returns the sequence number and hash of the newest durable event; zero for an empty chain.
@@ -164,14 +182,15 @@ func (s *Store) Head() (seq uint64, hash access.Hash) {
 // Digest returns the keyed digest over all policy, device and key records as of the last commit.
 func (s *Store) Digest() access.Hash { return access.Hash(s.now.Load().head.Policy.Sum.Bytes()) }
 
-// LastEventAt returns the latest time that any event after Site.TimeTrusted carries, and false when there is none.
-// A clock behind it is not to be trusted.
+// LastEventAt returns the latest time that any event after Site.TimeTrusted carries, and false when
+// there is none. A clock behind it is not to be trusted.
 func (s *Store) LastEventAt() (time.Time, bool) {
 	at := s.now.Load().head.Latest
 	return at, !at.IsZero()
 }
 
-// CredentialID returns the id under which a card is kept: HMAC-SHA256 of its UID under a key derived from the site key.
+// CredentialID returns the id under which a card is kept: HMAC-SHA256 of its UID under a key
+// derived from the site key.
 func (s *Store) CredentialID(uid []byte) access.CredentialID {
 	return s.keys.CredentialID(uid)
 }
@@ -179,11 +198,12 @@ func (s *Store) CredentialID(uid []byte) access.CredentialID {
 // DecoySecret returns the site secret for [keys.Decoy]. The caller owns the copy.
 func (s *Store) DecoySecret() []byte { return append([]byte(nil), s.keys.Decoy...) }
 
-// BrowserSecret returns the site secret with which the console signs what a browser keeps in which somebody has signed in. The caller owns
-// the copy.
+// BrowserSecret returns the site secret with which the console signs what a browser keeps in which
+// somebody has signed in. The caller owns the copy.
 func (s *Store) BrowserSecret() []byte { return append([]byte(nil), s.keys.Browser...) }
 
-// Failed returns nil, or why nothing is decided any more: an error that is [ErrFailed] and wraps the cause.
+// Failed returns nil, or why nothing is decided any more: an error that is [ErrFailed] and wraps
+// the cause.
 func (s *Store) Failed() error {
 	if f := s.failed.Load(); f != nil {
 		return fmt.Errorf("store: %w: %w", ErrFailed, f.cause)
@@ -191,7 +211,8 @@ func (s *Store) Failed() error {
 	return nil
 }
 
-// diskFailed ends the use of the store, and in production the process, before anything is done that builds on what was not written.
+// diskFailed ends the use of the store, and in production the process, before anything is done that
+// builds on what was not written.
 func (s *Store) diskFailed(err error) {
 	if s.failed.CompareAndSwap(nil, &failure{err}) {
 		if s.opts.Fatal == nil {
@@ -199,12 +220,13 @@ func (s *Store) diskFailed(err error) {
 		}
 	}
 	if s.opts.Fatal != nil {
-		s.fatal.Do(func() { s.opts.Fatal(s.Failed()) }) // whoever comes second waits until the process has ended
+		// Whoever comes second waits until the process has ended.
+		s.fatal.Do(func() { s.opts.Fatal(s.Failed()) })
 	}
 }
 
-// Close ends the writer, answers what is still queued with [ErrClosed], waits for reads under way, and closes the database. Closing twice is
-// harmless.
+// Close ends the writer, answers what is still queued with [ErrClosed], waits for reads under way,
+// and closes the database. Closing twice is harmless.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.quit)

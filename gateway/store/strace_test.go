@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// straced runs a child of this test binary under strace, which injects a fault. The count is of one call and one thread. more are further options of strace.
+// straced runs a child of this test binary under strace, which injects a fault. The count is of one
+// call and one thread. more are further options of strace.
 func straced(ctx context.Context, t testing.TB, inject, what string, more ...string) *exec.Cmd {
 	t.Helper()
 	path, err := exec.LookPath("strace")
@@ -27,7 +28,8 @@ func straced(ctx context.Context, t testing.TB, inject, what string, more ...str
 	return cmd
 }
 
-// TestCreationCut kills a creation in its system calls. Whenever it was, the store opens afterwards, as a new one or as the one that was made.
+// TestCreationCut kills a creation in its system calls. Whenever it was, the store opens
+// afterwards, as a new one or as the one that was made.
 func TestCreationCut(t *testing.T) { cutCreation(t, []int{1, 3}) }
 
 func cutCreation(t *testing.T, numbers []int) {

@@ -65,7 +65,8 @@ func rawAll(t *testing.T, dir string) map[record.Key][]byte {
 	return all
 }
 
-// lived is a closed store with a bit of everything in it, and a copy of its folder from before the last changes.
+// lived is a closed store with a bit of everything in it, and a copy of its folder from before the
+// last changes.
 func lived(t *testing.T) (o Options, before map[record.Key][]byte) {
 	t.Helper()
 	o = Options{Dir: t.TempDir(), Now: newClock().Now, checkpoint: 1} // so that there is a counter record

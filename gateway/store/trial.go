@@ -26,12 +26,14 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// trial is the opening of a store for a look, which changes nothing. Badger gets a scratch folder with copies of its small files, cut where it
-// would cut them, and links to the tables and the value log, which it opens for reading.
+// trial is the opening of a store for a look, which changes nothing. Badger gets a scratch folder
+// with copies of its small files, cut where it would cut them, and links to the tables and the
+// value log, which it opens for reading.
 type trial struct {
 	Dir     string `json:"dir"`
 	KeyFile string `json:"keyFile,omitempty"`
-	Scratch string `json:"scratch"`       // name of the scratch folder, which the parent removes: a child may end at any moment
+	// Name of the scratch folder, which the parent removes: a child may end at any moment.
+	Scratch string `json:"scratch"`
 	All     bool   `json:"all,omitempty"` // read every byte and the whole chain, not only the newest part
 
 	// A repair asks what the store would be with other tables than MANIFEST names.
@@ -50,7 +52,8 @@ type tried struct {
 }
 
 // kinds are the sentinels that a child tells its parent of.
-var kinds = map[string]error{"format": ErrFormat, "site key": ErrSiteKey, "space": ErrNoSpace, "corrupt": ErrCorrupt}
+var kinds = map[string]error{"format": ErrFormat, "site key": ErrSiteKey, "space": ErrNoSpace,
+	"corrupt": ErrCorrupt}
 
 func (r *tried) err() error {
 	switch {
@@ -73,7 +76,8 @@ type told struct {
 func (e told) Error() string { return e.text }
 func (e told) Unwrap() error { return e.is }
 
-// TrialMain tries a store out for the process that started this one, see [Options.Child], and returns the exit status.
+// TrialMain tries a store out for the process that started this one, see [Options.Child], and
+// returns the exit status.
 func TrialMain(in io.Reader, out io.Writer) int {
 	var t trial
 	if err := json.NewDecoder(in).Decode(&t); err != nil {
@@ -118,10 +122,12 @@ func (o Options) try(ctx context.Context, t trial) (*tried, error) {
 	if why := lastWords(said.String()); why != "" {
 		return nil, o.blameFile(why)
 	}
-	return nil, fmt.Errorf("store: %s could not be tried out (%w); nothing was changed: see that this machine has memory and space left, and start again", o.Dir, err)
+	return nil, fmt.Errorf("store: %s could not be tried out (%w); nothing was changed: see that this "+
+		"machine has memory and space left, and start again", o.Dir, err)
 }
 
-// blameFile finds which file the database engine broke down at. The survey of the child may have read only a part of them, or a file that was whole then.
+// blameFile finds which file the database engine broke down at. The survey of the child may have
+// read only a part of them, or a file that was whole then.
 func (o Options) blameFile(why string) error {
 	if err := folder.TakeSurvey(o.files().DB, math.MaxInt64).Damage(); err != nil {
 		return err
@@ -132,7 +138,8 @@ func (o Options) blameFile(why string) error {
 // lastWords is what a Go program that panicked or got a signal says first.
 func lastWords(stderr string) string {
 	for line := range strings.Lines(stderr) {
-		for _, mark := range []string{"panic: ", "fatal error: ", "SIGBUS", "SIGSEGV", "unexpected fault address"} {
+		for _, mark := range []string{"panic: ", "fatal error: ", "SIGBUS", "SIGSEGV",
+			"unexpected fault address"} {
 			if strings.HasPrefix(line, mark) {
 				return strings.TrimSpace(line)
 			}
@@ -146,7 +153,8 @@ func crashed(why string) *folder.Damage {
 	if len(why) > 120 {
 		why = why[:120]
 	}
-	return &folder.Damage{Name: "db/", What: fmt.Sprintf("the database engine breaks down at it (%s), though every file matches its checksums", why),
+	return &folder.Damage{Name: "db/", What: fmt.Sprintf("the database engine breaks down at it (%s), "+
+		"though every file matches its checksums", why),
 		Whole: "which record it is cannot be told", Do: folder.DoCopy}
 }
 
@@ -205,7 +213,8 @@ func (t trial) look(ctx context.Context, r *tried) error {
 			err = s.holds(txn, w, &img.Head, v.CountMems())
 		}
 		if err == nil && t.All {
-			err = s.reader.Walk(ctx, txn, &img.Head, 0, access.Hash{}, func(*record.Event) error { return nil })
+			err = s.reader.Walk(ctx, txn, &img.Head, 0, access.Hash{},
+				func(*record.Event) error { return nil })
 		}
 		return s.blamed(ctx, txn, err)
 	})
@@ -223,18 +232,21 @@ func (s *Store) blamed(ctx context.Context, txn *badger.Txn, err error) error {
 	if last > 0 {
 		whole = fmt.Sprintf("events 1 to %d verify", last)
 	}
-	return &folder.Damage{Name: name, What: what, Whole: "every file of db/ matches its checksums and " + whole, Do: folder.DoCopy}
+	return &folder.Damage{Name: name, What: what,
+		Whole: "every file of db/ matches its checksums and " + whole, Do: folder.DoCopy}
 }
 
 // chainHolds is the newest event up to which the chain verifies by itself.
 func (s *Store) chainHolds(ctx context.Context, txn *badger.Txn) (last uint64) {
 	end := record.Head{Seq: math.MaxUint64}
-	_ = s.reader.Walk(ctx, txn, &end, 0, access.Hash{}, func(ev *record.Event) error { last = ev.Seq; return nil })
+	_ = s.reader.Walk(ctx, txn, &end, 0, access.Hash{},
+		func(ev *record.Event) error { last = ev.Seq; return nil })
 	return last
 }
 
 // open opens what the survey found, with these tables, in a scratch folder, and shows it to f.
-func (t trial) open(v *folder.Survey, k seal.SiteKey, live map[uint64]uint32, f func(*Store, *badger.Txn) error) error {
+func (t trial) open(v *folder.Survey, k seal.SiteKey, live map[uint64]uint32,
+	f func(*Store, *badger.Txn) error) error {
 	dir, err := v.MakeScratch(t.Scratch, live)
 	if err != nil {
 		return err
@@ -243,13 +255,15 @@ func (t trial) open(v *folder.Survey, k seal.SiteKey, live map[uint64]uint32, f 
 	s := &Store{opts: Options{}.withDefaults(), log: slog.New(slog.DiscardHandler), keys: k.DeriveKeys()}
 	s.reader = reader.New(s.keys)
 	if s.db, err = engine.OpenScratch(dir); err != nil {
-		return &folder.Damage{Name: "db/", What: strings.TrimSpace(err.Error()), Whole: "each of its files matches its checksums", Do: folder.DoRepair}
+		return &folder.Damage{Name: "db/", What: strings.TrimSpace(err.Error()),
+			Whole: "each of its files matches its checksums", Do: folder.DoRepair}
 	}
 	defer func() { _ = s.db.Close() }()
 	return s.db.View(func(txn *badger.Txn) error { return f(s, txn) })
 }
 
-// tidy does what Badger cannot do by itself, once a trial has passed: a log without a byte holds nothing, and Badger does not open one.
+// tidy does what Badger cannot do by itself, once a trial has passed: a log without a byte holds
+// nothing, and Badger does not open one.
 func (s *Store) tidy(f folder.Files, r *tried) error {
 	for _, name := range r.Empty {
 		if err := os.Remove(filepath.Join(f.DB, name)); err != nil {
@@ -264,5 +278,6 @@ func (s *Store) tidy(f folder.Files, r *tried) error {
 	return s.ballast.Replace(f.Head, folder.Witness{Seq: r.Seq, Hash: r.Hash}.Text(s.keys))
 }
 
-// trialWait bounds a trial: of a million events it takes a second or two, from an SD card perhaps a minute.
+// trialWait bounds a trial: of a million events it takes a second or two, from an SD card perhaps a
+// minute.
 const trialWait = 10 * time.Minute

@@ -12,7 +12,8 @@ import (
 	"latchkey/gateway/store/folder"
 )
 
-// TestTrialDies: whatever the process that tries a store out dies of, the store is refused in one sentence, and nothing of it is changed.
+// TestTrialDies: whatever the process that tries a store out dies of, the store is refused in one
+// sentence, and nothing of it is changed.
 func TestTrialDies(t *testing.T) {
 	const table = "db/000001.sst"
 	const engine = "store: db/: the database engine breaks down at it ("
@@ -50,7 +51,8 @@ func TestTrialDies(t *testing.T) {
 	}
 }
 
-// TestTrialMeetsAShorterFile: the survey saw a whole table, and then it lost its end, so that the reader of the mapped file gets a real SIGBUS.
+// TestTrialMeetsAShorterFile: the survey saw a whole table, and then it lost its end, so that the
+// reader of the mapped file gets a real SIGBUS.
 func TestTrialMeetsAShorterFile(t *testing.T) {
 	o := tabled(t, 1, 50)
 	file := filepath.Join(o.Dir, "db/000001.sst")

@@ -14,14 +14,15 @@ import (
 	"latchkey/gateway/store/record"
 )
 
-// Verify reads every table and walks the whole chain, and names the first file or event that is missing, does not open, or does not follow the one
-// before. Whatever is on disk, this process lives on.
+// Verify reads every table and walks the whole chain, and names the first file or event that is
+// missing, does not open, or does not follow the one before. Whatever is on disk, this process
+// lives on.
 func (s *Store) Verify(ctx context.Context) error {
 	return s.verify(ctx, nil, nil)
 }
 
-// VerifyHead is [Store.Verify], and checks that the chain contains the event seq with that hash: a head that was kept elsewhere.
-// Only this finds a store that was rolled back or cut as a whole.
+// VerifyHead is [Store.Verify], and checks that the chain contains the event seq with that hash: a
+// head that was kept elsewhere. Only this finds a store that was rolled back or cut as a whole.
 func (s *Store) VerifyHead(ctx context.Context, seq uint64, hash access.Hash) error {
 	return s.verify(ctx, &kept{seq, hash}, nil)
 }
@@ -31,7 +32,8 @@ func (s *Store) VerifyQuietly(ctx context.Context) error {
 	return s.verify(ctx, nil, &upkeep{quit: s.quit, since: time.Now()})
 }
 
-// Verified tells when all of the store was last verified by this process, up to which event, and what was wrong; the zero time if it was not yet.
+// Verified tells when all of the store was last verified by this process, up to which event, and
+// what was wrong; the zero time if it was not yet.
 func (s *Store) Verified() (at time.Time, seq uint64, problem error) {
 	if v := s.verified.Load(); v != nil {
 		return v.at, v.seq, v.problem
@@ -92,7 +94,8 @@ func (s *Store) verify(ctx context.Context, k *kept, p *upkeep) error {
 	return err
 }
 
-// verifyTables reads the tables beside Badger, whose own list of them reads what it has mapped. Before and after MANIFEST names it, a table may be half there.
+// verifyTables reads the tables beside Badger, whose own list of them reads what it has mapped.
+// Before and after MANIFEST names it, a table may be half there.
 func (s *Store) verifyTables(ctx context.Context, p *upkeep) error {
 	if s.opts.InMemory {
 		return nil
@@ -134,15 +137,17 @@ func (s *Store) verifyChain(ctx context.Context, txn *badger.Txn, k *kept, p *up
 	case err != nil:
 		return 0, err
 	case k != nil && k.seq > last:
-		return 0, fmt.Errorf("store: event %d: missing: the chain ends at %d, so the store was rolled back or cut: %w", k.seq, last, ErrCorrupt)
+		return 0, fmt.Errorf("store: event %d: missing: the chain ends at %d, so the store was rolled "+
+			"back or cut: %w", k.seq, last, ErrCorrupt)
 	case k != nil && k.seq == 0 && k.hash != (access.Hash{}):
 		return 0, fmt.Errorf("store: head 0 has no hash: %w", ErrCorrupt)
 	}
 	return img.Head.Seq, nil
 }
 
-// Check holds everything against everything: the chain, counters against events, policy against digest, memory against disk, sign-ins too. It runs
-// between two batches and holds up writers meanwhile.
+// Check holds everything against everything: the chain, counters against events, policy against
+// digest, memory against disk, sign-ins too. It runs between two batches and holds up writers
+// meanwhile.
 func (s *Store) Check(ctx context.Context) error {
 	return s.submit(ctx, &request{between: func(w *writer) error { return w.check(ctx) }})
 }
@@ -169,7 +174,8 @@ func (w *writer) check(ctx context.Context) error {
 			return fmt.Errorf("store: %v: memory and disk differ: %w", record.HeadKey, ErrCorrupt)
 		}
 		if !latest.Equal(now.head.Latest) {
-			return fmt.Errorf("store: %v: latest event time is %v, want %v: %w", record.HeadKey, now.head.Latest, latest, ErrCorrupt)
+			return fmt.Errorf("store: %v: latest event time is %v, want %v: %w", record.HeadKey,
+				now.head.Latest, latest, ErrCorrupt)
 		}
 		if err := s.reader.CompareChanges(ctx, txn); err != nil {
 			return err
@@ -186,7 +192,8 @@ func (w *writer) check(ctx context.Context) error {
 		}
 		for device, c := range w.counters.ByDevice {
 			if read := img.Counters.Find(device); read == nil || *read != *c {
-				return fmt.Errorf("store: %v: memory and disk differ: %w", record.CounterKey(device), ErrCorrupt)
+				return fmt.Errorf("store: %v: memory and disk differ: %w", record.CounterKey(device),
+					ErrCorrupt)
 			}
 		}
 		if err := sameSignIns(img.SignIns, w.signIns); err != nil {
@@ -235,7 +242,8 @@ func (s *Store) onlyKnown(txn *badger.Txn) error {
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		key := record.Key(it.Item().Key())
-		if _, ok := record.NameKind(key.Kind()); !ok || key.Kind() == record.KindMeta && key != record.FormatKey && key != record.HeadKey {
+		if _, ok := record.NameKind(key.Kind()); !ok || key.Kind() == record.KindMeta &&
+			key != record.FormatKey && key != record.HeadKey {
 			return fmt.Errorf("store: %v: %w", key, ErrCorrupt)
 		}
 	}

@@ -16,18 +16,24 @@ const witnessEvery = 10 * time.Second
 
 // holds tells whether a database has what the witness saw.
 func (s *Store) holds(txn *badger.Txn, w *folder.Witness, h *record.Head, mems int) error {
-	const do = "put the whole data folder back from a copy; if db/ alone was put back, or an older latchkey has run on it since, remove site.head"
+	const do = "put the whole data folder back from a copy; if db/ alone was put back, or an older " +
+		"latchkey has run on it since, remove site.head"
 	if w.Seq > h.Seq {
-		return &folder.Damage{Name: "db/", What: fmt.Sprintf("ends at event %d, and site.head has seen event %d: a file with the newest records is missing, or db/ is an older copy",
-			h.Seq, w.Seq), Do: do}
+		return &folder.Damage{Name: "db/",
+			What: fmt.Sprintf("ends at event %d, and site.head has seen event %d: a file with the newest "+
+				"records is missing, or db/ is an older copy",
+				h.Seq, w.Seq), Do: do}
 	}
 	if w.Open && mems == 0 {
-		return &folder.Damage{Name: "db/", What: "the newest " + folder.MemExt + " file is missing: the store was open when the program ended, and then there is one", Do: do}
+		return &folder.Damage{Name: "db/", What: "the newest " + folder.MemExt +
+			" file is missing: the store was open when the program ended, and then there is one", Do: do}
 	}
 	c := s.reader.OpenChain(txn)
 	hash, err := c.ReadHash(w.Seq)
 	if err == nil && hash != access.Hash(w.Hash) {
-		return &folder.Damage{Name: "db/", What: fmt.Sprintf("its event %d is not the one that site.head has seen: db/ is another store's, or an older copy that went on", w.Seq), Do: do}
+		return &folder.Damage{Name: "db/",
+			What: fmt.Sprintf("its event %d is not the one that site.head has seen: db/ is another "+
+				"store's, or an older copy that went on", w.Seq), Do: do}
 	}
 	return err
 }
@@ -57,14 +63,16 @@ func (s *Store) witnesses() {
 	}
 }
 
-// lastWitness is written when nothing more is, and before Badger closes: it deletes the .mem file then.
+// lastWitness is written when nothing more is, and before Badger closes: it deletes the .mem file
+// then.
 func (s *Store) lastWitness() error {
 	if s.opts.InMemory || s.Failed() != nil {
 		return nil
 	}
 	w := folder.Witness{}
 	w.Seq, w.Hash = s.Head()
-	if before, err := folder.ReadWitness(s.opts.files().Head, s.keys); err == nil && before != nil && *before == w {
+	if before, err := folder.ReadWitness(s.opts.files().Head, s.keys); err == nil && before != nil &&
+		*before == w {
 		return nil
 	}
 	return s.ballast.Replace(s.opts.files().Head, w.Text(s.keys))

@@ -17,13 +17,15 @@ import (
 // maxBatch is how many requests go into one synced transaction at most.
 const maxBatch = 256
 
-// request is one wish to write. The writer calls run until it returns something else than errNoRoom, and answers once.
+// request is one wish to write. The writer calls run until it returns something else than
+// errNoRoom, and answers once.
 type request struct {
 	run     func(*batch) error  // changes the batch only if it returns nil
 	between func(*writer) error // instead of run: needs the writer alone, with nothing uncommitted
-	queued  func()              // called once whatever is submitted later comes after it, or it is refused; nil: nobody asks
-	done    chan error          // buffered
-	durable time.Time           // for the caller, after done
+	// Called once whatever is submitted later comes after it, or it is refused; nil: nobody asks.
+	queued  func()
+	done    chan error // buffered
+	durable time.Time  // for the caller, after done
 }
 
 // answer is what a request gets once its batch is durable.
@@ -35,8 +37,8 @@ type answer struct {
 // errNoRoom asks the writer to commit what it has and to run the request again on an empty batch.
 var errNoRoom = errors.New("no room in this batch")
 
-// submit hands a request to the writer and waits. When ctx ends while it is queued or being written, the caller gets ctx.Err() and the
-// write may still happen.
+// submit hands a request to the writer and waits. When ctx ends while it is queued or being
+// written, the caller gets ctx.Err() and the write may still happen.
 func (s *Store) submit(ctx context.Context, r *request) error {
 	r.done = make(chan error, 1)
 	err := s.enqueue(ctx, r)
@@ -75,8 +77,9 @@ func (s *Store) enqueue(ctx context.Context, r *request) error {
 	}
 }
 
-// writer is the one goroutine that writes. What it holds is nobody else's, and as of the last commit; signIns and addrs are as of the
-// batch in the making, and after one that fails there is no other.
+// writer is the one goroutine that writes. What it holds is nobody else's, and as of the last
+// commit; signIns and addrs are as of the batch in the making, and after one that fails there is no
+// other.
 type writer struct {
 	s        *Store
 	leaf     record.Leafer
@@ -141,8 +144,8 @@ func (w *writer) refuseQueued() {
 	}
 }
 
-// batch runs first and whatever is queued behind it, commits it all at once, and answers. It returns a request that must begin the next
-// batch, or nil.
+// batch runs first and whatever is queued behind it, commits it all at once, and answers. It
+// returns a request that must begin the next batch, or nil.
 func (w *writer) batch(first *request) (next *request) {
 	if err := w.s.Failed(); err != nil {
 		first.done <- err
@@ -181,7 +184,8 @@ func (w *writer) batch(first *request) (next *request) {
 	return next
 }
 
-// another returns what is queued, or nil. It gives way once first: callers that were just answered come back within one batch.
+// another returns what is queued, or nil. It gives way once first: callers that were just answered
+// come back within one batch.
 func (w *writer) another() *request {
 	for range 2 {
 		select {

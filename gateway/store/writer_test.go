@@ -41,7 +41,8 @@ func (g *gate) set(stall bool) {
 	g.stall, g.commits = stall, 0
 }
 
-// behind runs f while the writer is held at a commit, then waits until n requests are queued, and lets the writer go.
+// behind runs f while the writer is held at a commit, then waits until n requests are queued, and
+// lets the writer go.
 func (g *gate) behind(t *testing.T, s *Store, n int, f func()) {
 	t.Helper()
 	g.set(true)

@@ -46,7 +46,8 @@ func (q *Requests) Receive(m []byte, at time.Time) (Verdict, []byte) {
 			waiting++
 		}
 		if r.answer == nil && r.mid == mid && bytes.Equal(r.token[:r.tkl], token) {
-			return Drop, nil // a repeat, whom the answer serves too; or one whose answer could not be told from it
+			// A repeat, whom the answer serves too; or one whose answer could not be told from it.
+			return Drop, nil
 		}
 		if r.mid != mid || r.sum != sum || at.Sub(r.at) > ExchangeLife {
 			continue
@@ -83,7 +84,10 @@ func (q *Requests) forgetOldest() {
 // Arrival returns when the request with this ID and token was read; ok is false if none is being
 // handled.
 func (q *Requests) Arrival(mid uint16, token []byte) (at time.Time, ok bool) {
-	if r := q.find(func(r *received) bool { return r.mid == mid && bytes.Equal(r.token[:r.tkl], token) }); r != nil {
+	if r := q.find(func(r *received) bool {
+		return r.mid == mid &&
+			bytes.Equal(r.token[:r.tkl], token)
+	}); r != nil {
 		return r.at, true
 	}
 	return time.Time{}, false

@@ -6,7 +6,8 @@ import (
 )
 
 const (
-	firstTimeout = time.Second // ACK_TIMEOUT before the first round trip is known, times 1…1.5 (ACK_RANDOM_FACTOR)
+	// ACK_TIMEOUT before the first round trip is known, times 1…1.5 (ACK_RANDOM_FACTOR).
+	firstTimeout = time.Second
 	minTimeout   = 200 * time.Millisecond
 	maxTimeout   = time.Second
 )

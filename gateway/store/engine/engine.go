@@ -94,7 +94,8 @@ func (d *DB) Look(f func(*badger.Txn) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			d.cfg.Log.Error("store damaged", "err", fmt.Sprint(p))
-			err = &folder.Damage{Name: "db/", What: "a file of it was damaged while it was in use", Whole: "latchkey audit verify tells which", Do: folder.DoCopy}
+			err = &folder.Damage{Name: "db/", What: "a file of it was damaged while it was in use",
+				Whole: "latchkey audit verify tells which", Do: folder.DoCopy}
 		}
 	}()
 	return d.View(f)
@@ -123,7 +124,8 @@ func MakeOptions(c Config) badger.Options {
 		bo = bo.WithMemTableSize(256 << 10).WithBaseTableSize(64 << 10).WithBaseLevelSize(128 << 10)
 	}
 	if c.Dir == "" {
-		bo = bo.WithMemTableSize(8 << 20).WithValueThreshold(1 << 20) // there is no value log, so large values count in full
+		// There is no value log, so large values count in full.
+		bo = bo.WithMemTableSize(8 << 20).WithValueThreshold(1 << 20)
 	}
 	return bo
 }

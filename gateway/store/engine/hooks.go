@@ -47,7 +47,8 @@ func findDB(file string) *DB {
 // hookBadger is done once, before the first database is opened.
 var hookBadger = sync.OnceValue(func() error {
 	if badgerSync == nil {
-		return errors.New("store: this build's Badger has no syncFunc: the store cannot tell whether the disk fails")
+		return errors.New("store: this build's Badger has no syncFunc: the store cannot tell whether the " +
+			"disk fails")
 	}
 	badgerSync = syncManifest
 	otel.SetTracerProvider(oneCompaction{})
@@ -153,7 +154,8 @@ var compacting sync.Mutex
 
 func (oneCompaction) Tracer(string, ...trace.TracerOption) trace.Tracer { return compactionTracer{} }
 
-func (compactionTracer) Start(ctx context.Context, name string, _ ...trace.SpanStartOption) (context.Context, trace.Span) {
+func (compactionTracer) Start(ctx context.Context, name string,
+	_ ...trace.SpanStartOption) (context.Context, trace.Span) {
 	if name != "Badger.Compaction" {
 		return ctx, noop.Span{}
 	}

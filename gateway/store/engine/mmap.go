@@ -36,8 +36,13 @@ type mmapper struct {
 var systemMmap func(addr, length uintptr, prot, flags, fd int, offset int64) (uintptr, error)
 
 func hookMmap() error {
-	if unixMapper == nil || runtime.FuncForPC(reflect.ValueOf(unixMapper.mmap).Pointer()).Name() != "golang.org/x/sys/unix.mmap" {
-		return errors.New("store: this build's golang.org/x/sys maps files in another way: a full disk would end the process")
+	known := func() bool {
+		f := runtime.FuncForPC(reflect.ValueOf(unixMapper.mmap).Pointer())
+		return f.Name() == "golang.org/x/sys/unix.mmap"
+	}
+	if unixMapper == nil || !known() {
+		return errors.New("store: this build's golang.org/x/sys maps files in another way: a full disk " +
+			"would end the process")
 	}
 	systemMmap, unixMapper.mmap = unixMapper.mmap, reservingMmap
 	return nil

@@ -163,7 +163,10 @@ func (b *Ballast) ReserveManifest(f *os.File) {
 	if unix.Fstat(int(f.Fd()), &st) != nil || st.Blocks*512 >= st.Size+ManifestRoom {
 		return
 	}
-	more := func() error { return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, st.Size+4*ManifestRoom) }
+	more := func() error {
+		return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0,
+			st.Size+4*ManifestRoom)
+	}
 	if IsNoSpace(more()) && b.Give(4*ManifestRoom, 0) {
 		_ = more()
 	}

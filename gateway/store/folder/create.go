@@ -42,9 +42,11 @@ func FindSiteKey(f Files) (seal.SiteKey, State, error) {
 	inside, err := os.ReadDir(f.DB)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return seal.SiteKey{}, 0, &Damage{Name: "db/", What: "is missing, and site.check says that there was a database", Do: doBegin}
+		return seal.SiteKey{}, 0, &Damage{Name: "db/",
+			What: "is missing, and site.check says that there was a database", Do: doBegin}
 	case err == nil && len(inside) == 0:
-		return seal.SiteKey{}, 0, &Damage{Name: "db/", What: "is empty, and site.check says that there was a database", Do: doBegin}
+		return seal.SiteKey{}, 0, &Damage{Name: "db/",
+			What: "is empty, and site.check says that there was a database", Do: doBegin}
 	}
 	return k, Made, nil // the survey tells of whatever else is wrong
 }
@@ -124,7 +126,8 @@ func FinishCreation(k seal.SiteKey, f Files) error {
 		return fmt.Errorf("store: %w", err)
 	}
 	for _, e := range inside {
-		if err := SyncPath(filepath.Join(f.DB, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) { // Badger may have turned a log into a table
+		// Badger may have turned a log into a table.
+		if err := SyncPath(filepath.Join(f.DB, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("store: sync: %w", err)
 		}
 	}
@@ -144,16 +147,19 @@ func (s silent) Unwrap() error { return s.error }
 func ReadSiteKey(path string) (seal.SiteKey, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return seal.SiteKey{}, fmt.Errorf("store: %w: %s is missing, and without it the database cannot be read; nothing was changed: put it back%w", seal.ErrSiteKey, path, silent{err})
+		return seal.SiteKey{}, fmt.Errorf("store: %w: %s is missing, and without it the database cannot "+
+			"be read; nothing was changed: put it back%w", seal.ErrSiteKey, path, silent{err})
 	}
 	if err != nil {
 		return seal.SiteKey{}, keyUnreadable(path, err)
 	}
 	if !info.Mode().IsRegular() {
-		return seal.SiteKey{}, fmt.Errorf("store: %w: %s is not a file; nothing was changed: put it back", seal.ErrSiteKey, path)
+		return seal.SiteKey{}, fmt.Errorf("store: %w: %s is not a file; nothing was changed: put it back",
+			seal.ErrSiteKey, path)
 	}
 	if perm := info.Mode().Perm(); perm&0o077 != 0 {
-		return seal.SiteKey{}, fmt.Errorf("store: %w: %s has mode %04o, others may read it: chmod 600 it", seal.ErrSiteKey, path, perm)
+		return seal.SiteKey{}, fmt.Errorf("store: %w: %s has mode %04o, others may read it: chmod 600 it",
+			seal.ErrSiteKey, path, perm)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -168,7 +174,8 @@ func ReadSiteKey(path string) (seal.SiteKey, error) {
 
 func keyUnreadable(path string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("store: %w: %s: %s; nothing was changed: %s", seal.ErrSiteKey, path, denied(path), doAllow)
+		return fmt.Errorf("store: %w: %s: %s; nothing was changed: %s", seal.ErrSiteKey, path, denied(path),
+			doAllow)
 	}
 	return fmt.Errorf("store: %w: %w", seal.ErrSiteKey, err)
 }
@@ -188,10 +195,12 @@ func CheckKey(k seal.SiteKey, f Files) error {
 		return &Damage{Name: filepath.Base(path), What: "is not as it was written", Do: doPutBack}
 	}
 	if format > FormatVersion {
-		return fmt.Errorf("store: %s: format %d, this program reads up to %d: %w", path, format, FormatVersion, ErrFormat)
+		return fmt.Errorf("store: %s: format %d, this program reads up to %d: %w", path, format,
+			FormatVersion, ErrFormat)
 	}
 	if !hmac.Equal(b, []byte(k.CheckText(format))) {
-		return fmt.Errorf("store: %w: %s does not belong to it: this is not the key of this store; nothing was changed: put the right one back",
+		return fmt.Errorf("store: %w: %s does not belong to it: this is not the key of this store; "+
+			"nothing was changed: put the right one back",
 			seal.ErrSiteKey, path)
 	}
 	return nil

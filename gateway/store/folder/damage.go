@@ -26,11 +26,13 @@ type Damage struct {
 // What to do about a damage. The store cannot make up what is lost, so nothing else is promised.
 const (
 	doPutBack = "put it back from a copy of the data folder"
-	DoRepair  = "run latchkey store repair, which changes nothing unless it can prove the result, or put it back from a copy of the data folder"
-	doBegin   = "put it back from a copy of the data folder, or begin anew with latchkey store new, which sets what is left aside"
-	doMove    = "move it out of the folder"
-	DoCopy    = "put the whole data folder back from a copy"
-	doAllow   = "let the user that runs latchkey read and write it"
+	DoRepair  = "run latchkey store repair, which changes nothing unless it can prove the result, or put " +
+		"it back from a copy of the data folder"
+	doBegin = "put it back from a copy of the data folder, or begin anew with latchkey store new, which " +
+		"sets what is left aside"
+	doMove  = "move it out of the folder"
+	DoCopy  = "put the whole data folder back from a copy"
+	doAllow = "let the user that runs latchkey read and write it"
 )
 
 func (d *Damage) Error() string {
@@ -91,7 +93,8 @@ func denied(path string) string {
 	}
 	text := fmt.Sprintf("permission denied: %s has mode %04o", what, info.Mode().Perm())
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		text += fmt.Sprintf(" and belongs to %s, and latchkey runs as %s", userName(int(st.Uid)), userName(os.Geteuid()))
+		text += fmt.Sprintf(" and belongs to %s, and latchkey runs as %s", userName(int(st.Uid)),
+			userName(os.Geteuid()))
 	}
 	return text
 }

@@ -33,8 +33,9 @@ type Files struct{ Dir, Key, Check, Head, DB string }
 
 // NameFiles are the files of a data folder. keyFile is where the site key is, if not in it.
 func NameFiles(dir, keyFile string) Files {
-	f := Files{Dir: dir, Key: keyFile, Check: filepath.Join(dir, "site.check"), Head: filepath.Join(dir, "site.head"),
-		DB: filepath.Join(dir, "db")}
+	f := Files{Dir: dir, Key: keyFile, Check: filepath.Join(dir, "site.check"),
+		Head: filepath.Join(dir, "site.head"),
+		DB:   filepath.Join(dir, "db")}
 	if f.Key == "" {
 		f.Key = filepath.Join(dir, "site.key")
 	}

@@ -180,5 +180,6 @@ func (e *entry) points() (p pointer, ok bool) {
 		return p, false
 	}
 	// Badger writes its own memory.
-	return pointer{binary.NativeEndian.Uint32(e.value), binary.NativeEndian.Uint32(e.value[4:]), binary.NativeEndian.Uint32(e.value[8:])}, true
+	return pointer{binary.NativeEndian.Uint32(e.value), binary.NativeEndian.Uint32(e.value[4:]),
+		binary.NativeEndian.Uint32(e.value[8:])}, true
 }

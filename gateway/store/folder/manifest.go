@@ -58,7 +58,8 @@ func parseManifest(b []byte) (manifest, error) {
 	}
 	bad := fmt.Errorf("the change set at byte %d does not match its checksum", m.size)
 	length := int64(binary.BigEndian.Uint32(rest))
-	if length <= int64(len(rest)-8) || crc32.Checksum(rest[8:], castagnoli) == binary.BigEndian.Uint32(rest[4:]) {
+	if length <= int64(len(rest)-8) || crc32.Checksum(rest[8:],
+		castagnoli) == binary.BigEndian.Uint32(rest[4:]) {
 		return m, bad // it is all there
 	}
 	for i := 1; i+8 < len(rest); i++ {
@@ -106,7 +107,8 @@ func (m *manifest) levels(n int) (map[uint64]uint32, error) {
 func encodeManifest(tables map[uint64]uint32) ([]byte, error) {
 	var set pb.ManifestChangeSet
 	for _, id := range slices.Sorted(maps.Keys(tables)) {
-		set.Changes = append(set.Changes, &pb.ManifestChange{Id: id, Op: pb.ManifestChange_CREATE, Level: tables[id]})
+		set.Changes = append(set.Changes, &pb.ManifestChange{Id: id, Op: pb.ManifestChange_CREATE,
+			Level: tables[id]})
 	}
 	body, err := proto.Marshal(&set)
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 
 // Mend puts a proven state of the tables in place and says what it did, for people. What it
 // replaces is kept first, in the folder aside; that is empty if nothing was replaced.
-func Mend(f Files, k seal.SiteKey, v *Survey, live map[uint64]uint32, now time.Time) (done []string, aside string, err error) {
+func Mend(f Files, k seal.SiteKey, v *Survey, live map[uint64]uint32,
+	now time.Time) (done []string, aside string, err error) {
 	files := map[string][]byte{}
 	want, err := encodeManifest(live)
 	if err != nil {

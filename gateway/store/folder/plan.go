@@ -44,7 +44,7 @@ func (p *Plan) possible(asked bool) bool {
 	}
 	for _, id := range p.ids(TableExt) {
 		var s span
-		if p.withTable(id, func(t *tableFile) error { return t.check(func(e entry) { s.add(e.version) }) }) == nil {
+		if p.eachEntry(id, func(e entry) { s.add(e.version) }) == nil {
 			p.whole[id] = s
 		}
 	}
@@ -64,7 +64,8 @@ func (p *Plan) ListCandidates(asked bool) (out []map[uint64]uint32) {
 				return
 			}
 		}
-		if len(out) < maxCandidates && !slices.ContainsFunc(out, func(o map[uint64]uint32) bool { return maps.Equal(o, live) }) {
+		if len(out) < maxCandidates && !slices.ContainsFunc(out,
+			func(o map[uint64]uint32) bool { return maps.Equal(o, live) }) {
 			out = append(out, live)
 		}
 	}
@@ -127,8 +128,8 @@ func (p *Plan) IsLossless(live map[uint64]uint32) bool {
 		if _, ok := live[id]; ok || old[id] {
 			continue
 		}
-		want := map[string]uint64{}
-		if p.withTable(id, func(t *tableFile) error { return t.check(func(e entry) { want[e.key] = max(want[e.key], e.version) }) }) != nil {
+		want, err := p.newest(id)
+		if err != nil {
 			return false
 		}
 		if v.without(want); len(want) > 0 {

@@ -346,10 +346,13 @@ func (v *Survey) checkLevels() {
 		}
 	}
 	for _, ids := range byLevel {
-		slices.SortFunc(ids, func(a, b uint64) int { return cmp.Compare(v.tables[a].bounds[0], v.tables[b].bounds[0]) })
+		slices.SortFunc(ids, func(a, b uint64) int {
+			return cmp.Compare(v.tables[a].bounds[0], v.tables[b].bounds[0])
+		})
 		for i := 1; i < len(ids); i++ {
 			if v.tables[ids[i]].bounds[0] < v.tables[ids[i-1]].bounds[1] {
-				v.find(fileName(TableExt, ids[i]), "holds the same keys as "+fileName(TableExt, ids[i-1])+": it is another file's content, or MANIFEST another store's",
+				v.find(fileName(TableExt, ids[i]), "holds the same keys as "+fileName(TableExt, ids[i-1])+
+					": it is another file's content, or MANIFEST another store's",
 					doPutBack)
 			}
 		}
@@ -375,16 +378,18 @@ func (v *Survey) checkSpare() {
 			continue
 		}
 		if id > last+farAhead {
-			v.find(fileName(TableExt, id), "does not belong there: MANIFEST does not name it, and no crash leaves it", doMove)
+			v.find(fileName(TableExt, id),
+				"does not belong there: MANIFEST does not name it, and no crash leaves it", doMove)
 			continue
 		}
-		want := map[string]uint64{}
-		if v.withTable(id, func(t *tableFile) error { return t.check(func(e entry) { want[e.key] = max(want[e.key], e.version) }) }) != nil {
+		want, err := v.newest(id)
+		if err != nil {
 			continue
 		}
 		v.without(want)
 		if len(want) > 0 {
-			v.find("MANIFEST", fmt.Sprintf("does not name db/%s, which holds %d records that are nowhere else", fileName(TableExt, id), len(want)), DoRepair)
+			v.find("MANIFEST", fmt.Sprintf("does not name db/%s, which holds %d records that are nowhere else",
+				fileName(TableExt, id), len(want)), DoRepair)
 		}
 	}
 }
@@ -403,7 +408,7 @@ func (v *Survey) without(want map[string]uint64) {
 		}
 	}
 	for id := range v.tables {
-		_ = v.withTable(id, func(t *tableFile) error { return t.check(have) })
+		_ = v.eachEntry(id, have)
 	}
 }
 

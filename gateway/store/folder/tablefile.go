@@ -157,7 +157,8 @@ func (t *tableFile) block(i int) ([]entry, error) {
 	}
 	var sum pb.Checksum
 	body := b[:int64(len(b))-4-n]
-	if proto.Unmarshal(b[len(body):len(b)-4], &sum) != nil || sum.Algo != pb.Checksum_CRC32C || !matches(body, &sum) {
+	if proto.Unmarshal(b[len(body):len(b)-4], &sum) != nil || sum.Algo != pb.Checksum_CRC32C ||
+		!matches(body, &sum) {
 		return nil, bad
 	}
 	entries, ok := blockEntries(body)
@@ -200,7 +201,8 @@ func blockEntries(body []byte) (out []entry, ok bool) {
 		if size <= 0 {
 			return nil, false
 		}
-		out = append(out, entry{string(key[:len(key)-8]), ^binary.BigEndian.Uint64(key[len(key)-8:]), value[0], value[2+size:]})
+		out = append(out, entry{string(key[:len(key)-8]), ^binary.BigEndian.Uint64(key[len(key)-8:]),
+			value[0], value[2+size:]})
 	}
 	return out, true
 }

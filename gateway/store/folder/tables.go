@@ -53,3 +53,15 @@ func (v *Survey) EmptyLogs() (names []string) {
 
 // CountMems is how many whole .mem files there are.
 func (v *Survey) CountMems() int { return len(v.mems) }
+
+// eachEntry calls f with every entry of a table that is whole.
+func (v *Survey) eachEntry(id uint64, f func(entry)) error {
+	return v.withTable(id, func(t *tableFile) error { return t.check(f) })
+}
+
+// newest is the newest version of each record in a table that is whole.
+func (v *Survey) newest(id uint64) (map[string]uint64, error) {
+	out := map[string]uint64{}
+	err := v.eachEntry(id, func(e entry) { out[e.key] = max(out[e.key], e.version) })
+	return out, err
+}

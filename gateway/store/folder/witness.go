@@ -52,7 +52,8 @@ func ReadWitness(path string, k seal.Keys) (*Witness, error) {
 		w.Hash = [32]byte(raw)
 	}
 	if err != nil || !hmac.Equal(b, w.Text(k)) {
-		return nil, &Damage{Name: name, What: "is not as it was written", Do: doPutBack + ", or remove it: the database is then taken as it is"}
+		return nil, &Damage{Name: name, What: "is not as it was written",
+			Do: doPutBack + ", or remove it: the database is then taken as it is"}
 	}
 	return &w, nil
 }

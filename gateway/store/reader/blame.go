@@ -77,7 +77,8 @@ func (r *Reader) blameCounters(ctx context.Context, txn *badger.Txn, img *Image)
 }
 
 // ReplayCounters works out from the chain alone what the counter records must be.
-func (r *Reader) ReplayCounters(ctx context.Context, txn *badger.Txn, h *record.Head) (*record.Counters, error) {
+func (r *Reader) ReplayCounters(ctx context.Context, txn *badger.Txn,
+	h *record.Head) (*record.Counters, error) {
 	want := record.NewCounters(nil)
 	err := r.Walk(ctx, txn, h, 0, access.Hash{}, func(ev *record.Event) error {
 		if ev.Seq <= h.CountersAt {
@@ -100,7 +101,8 @@ func CompareCounters(want, got *record.Counters) error {
 			w.Digest, w.At = g.Digest, g.At
 		}
 		if w != *g {
-			return fmt.Errorf("store: %v: at %d, and the chain says %d: %w", record.CounterKey(id), g.Last, w.Last, seal.ErrCorrupt)
+			return fmt.Errorf("store: %v: at %d, and the chain says %d: %w", record.CounterKey(id), g.Last,
+				w.Last, seal.ErrCorrupt)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(got.ByDevice)) {

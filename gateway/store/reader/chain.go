@@ -81,7 +81,8 @@ func pageOf(txn *badger.Txn, seq uint64) uint64 {
 // Walk checks that the events after seq, whose hash is prev, follow one another to the head, and
 // shows each to seen. It names the first event that is missing, does not open, or does not follow
 // the one before. An error from seen gets the event's name.
-func (r *Reader) Walk(ctx context.Context, txn *badger.Txn, h *record.Head, seq uint64, prev access.Hash, seen func(*record.Event) error) error {
+func (r *Reader) Walk(ctx context.Context, txn *badger.Txn, h *record.Head, seq uint64, prev access.Hash,
+	seen func(*record.Event) error) error {
 	err := r.from(ctx, txn, record.EventKey(seq+1), func(key record.Key, plain []byte) error {
 		page, err := record.DecodePage(key.Seq(), plain)
 		if err != nil {
@@ -110,7 +111,8 @@ func (r *Reader) Walk(ctx context.Context, txn *badger.Txn, h *record.Head, seq 
 	case err != nil:
 		return err
 	case seq < h.Seq:
-		return fmt.Errorf("store: event %d: missing: the head says there are %d: %w", seq+1, h.Seq, seal.ErrCorrupt)
+		return fmt.Errorf("store: event %d: missing: the head says there are %d: %w", seq+1, h.Seq,
+			seal.ErrCorrupt)
 	case prev != h.Hash:
 		return fmt.Errorf("store: event %d: its hash is not the head's: %w", seq, seal.ErrCorrupt)
 	}

@@ -43,8 +43,9 @@ type Image struct {
 // Read reads everything but the chain's past and returns it only if it agrees with itself.
 func (r *Reader) Read(ctx context.Context, txn *badger.Txn) (*Image, error) {
 	records := record.NewCounters(nil)
-	img := &Image{Counters: record.NewCounters(records), Leaves: make(map[access.ID]record.Sum), SignIns: make(map[record.Key]time.Time),
-		Addrs: make(map[record.Key]netip.AddrPort)}
+	img := &Image{Counters: record.NewCounters(records), Leaves: make(map[access.ID]record.Sum),
+		SignIns: make(map[record.Key]time.Time),
+		Addrs:   make(map[record.Key]netip.AddrPort)}
 	if err := r.ReadMeta(txn, img); err != nil {
 		return nil, err
 	}
@@ -107,7 +108,8 @@ func (r *Reader) ReadMeta(txn *badger.Txn, img *Image) error {
 		return fmt.Errorf("store: %v: %w", record.FormatKey, err)
 	}
 	if f.Format > folder.FormatVersion {
-		return fmt.Errorf("store: format %d, this program reads up to %d: %w", f.Format, folder.FormatVersion, seal.ErrFormat)
+		return fmt.Errorf("store: format %d, this program reads up to %d: %w", f.Format, folder.FormatVersion,
+			seal.ErrFormat)
 	}
 	if plain, err = r.Get(txn, record.HeadKey); err != nil {
 		return err
@@ -129,7 +131,8 @@ func (r *Reader) agree(ctx context.Context, txn *badger.Txn, img *Image) error {
 	if err != nil {
 		return err
 	}
-	if err := r.Walk(ctx, txn, h, h.CountersAt, from, func(ev *record.Event) error { img.Counters.Take(ev); return nil }); err != nil {
+	if err := r.Walk(ctx, txn, h, h.CountersAt, from,
+		func(ev *record.Event) error { img.Counters.Take(ev); return nil }); err != nil {
 		return err
 	}
 	if img.odd != nil {
@@ -140,12 +143,14 @@ func (r *Reader) agree(ctx context.Context, txn *badger.Txn, img *Image) error {
 	}
 	if h.PolicyAt == 0 {
 		if h.Policy.Count != 0 {
-			return fmt.Errorf("store: %v: records without a policy event: %w", record.HeadKey, seal.ErrCorrupt)
+			return fmt.Errorf("store: %v: records without a policy event: %w", record.HeadKey,
+				seal.ErrCorrupt)
 		}
 	} else if ev, err := chain.ReadEvent(h.PolicyAt); err != nil {
 		return err
 	} else if ev.Kind != access.EventPolicy || ev.Digest != h.Policy.Sum.Bytes() {
-		return fmt.Errorf("store: event %d: does not carry the policy's digest: %w", h.PolicyAt, seal.ErrCorrupt)
+		return fmt.Errorf("store: event %d: does not carry the policy's digest: %w", h.PolicyAt,
+			seal.ErrCorrupt)
 	}
 	if img.counted != h.Counters {
 		return r.blameCounters(ctx, txn, img)
@@ -187,7 +192,8 @@ func (r *Reader) unseal(key record.Key, item *badger.Item) (plain []byte, err er
 
 // ForEach calls f with every record of a kind, in key order. An error from f gets the record's
 // name.
-func (r *Reader) ForEach(ctx context.Context, txn *badger.Txn, kind byte, f func(record.Key, []byte) error) error {
+func (r *Reader) ForEach(ctx context.Context, txn *badger.Txn, kind byte,
+	f func(record.Key, []byte) error) error {
 	return r.from(ctx, txn, record.Key(kind), func(key record.Key, plain []byte) error {
 		if err := f(key, plain); err != nil {
 			return fmt.Errorf("store: %v: %w", key, err)
@@ -197,7 +203,8 @@ func (r *Reader) ForEach(ctx context.Context, txn *badger.Txn, kind byte, f func
 }
 
 // from calls f with every record of one kind from a Badger key on.
-func (r *Reader) from(ctx context.Context, txn *badger.Txn, start record.Key, f func(record.Key, []byte) error) error {
+func (r *Reader) from(ctx context.Context, txn *badger.Txn, start record.Key,
+	f func(record.Key, []byte) error) error {
 	// Nothing is fetched ahead: Badger does that in goroutines of its own, where a panic at a
 	// damaged file ends the process.
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{start.Kind()}})

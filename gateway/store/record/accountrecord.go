@@ -48,13 +48,15 @@ var accountCodec = &codec[access.Account, accountRecord]{
 }
 
 func packAccount(r access.Account) accountRecord {
-	rec := accountRecord{Name: r.Name, Role: string(r.Role), Disabled: r.Disabled, Password: r.Password.Reveal(),
-		TOTP: r.TOTP.Reveal(), Epoch: r.Epoch, Created: MakeStamp(r.Created)}
+	rec := accountRecord{Name: r.Name, Role: string(r.Role), Disabled: r.Disabled,
+		Password: r.Password.Reveal(),
+		TOTP:     r.TOTP.Reveal(), Epoch: r.Epoch, Created: MakeStamp(r.Created)}
 	for _, k := range r.Passkeys {
 		rec.Passkeys = append(rec.Passkeys, passkeyRecord{k.ID, k.Label, k.Credential, MakeStamp(k.Created)})
 	}
 	for _, t := range r.Tokens {
-		rec.Tokens = append(rec.Tokens, tokenRecord{string(t.ID), t.Label, t.Hash[:], convert[string](t.Scopes),
+		rec.Tokens = append(rec.Tokens, tokenRecord{string(t.ID), t.Label, t.Hash[:],
+			convert[string](t.Scopes),
 			MakeStamp(t.Until), MakeStamp(t.Created)})
 	}
 	return rec
@@ -71,7 +73,8 @@ func unpackAccount(id string, s accountRecord) (access.Account, error) {
 		if len(t.Hash) != len(access.Hash{}) {
 			return r, fmt.Errorf("hash length of a token: %w", seal.ErrCorrupt)
 		}
-		r.Tokens = append(r.Tokens, access.Token{ID: access.ID(t.ID), Label: t.Label, Hash: access.Hash(t.Hash),
+		r.Tokens = append(r.Tokens, access.Token{ID: access.ID(t.ID), Label: t.Label,
+			Hash:   access.Hash(t.Hash),
 			Scopes: convert[access.Scope](t.Scopes), Until: t.Until.Time(), Created: t.Created.Time()})
 	}
 	return r, nil

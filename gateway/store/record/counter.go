@@ -78,8 +78,10 @@ func (cs *Counters) Take(ev *Event) {
 	case access.EventDecision:
 		device := ev.Device.ID
 		if MovesCounter(ev.Source, device) && ev.Counter > cs.Last(device) {
-			cs.Put(device, &Counter{Last: ev.Counter, Digest: ev.Attempt, Seq: ev.Seq, At: ev.At.Add(ev.Waited).UnixNano(),
-				Decision: access.Decision{Granted: ev.Granted, Reason: ev.Reason, Rule: ev.Rule, Person: ev.Person.ID}})
+			cs.Put(device, &Counter{Last: ev.Counter, Digest: ev.Attempt, Seq: ev.Seq,
+				At: ev.At.Add(ev.Waited).UnixNano(),
+				Decision: access.Decision{Granted: ev.Granted, Reason: ev.Reason, Rule: ev.Rule,
+					Person: ev.Person.ID}})
 		}
 	case access.EventReceipt:
 		if device := cs.decided(ev.Cause); device != "" {
@@ -103,7 +105,8 @@ type counterRecord struct {
 }
 
 func (c *Counter) Encode() ([]byte, error) {
-	return Encode(1, counterRecord{c.Last, c.Digest[:], c.Seq, c.At, c.Decision.Granted, string(c.Decision.Reason),
+	return Encode(1, counterRecord{c.Last, c.Digest[:], c.Seq, c.At, c.Decision.Granted,
+		string(c.Decision.Reason),
 		c.Decision.Rule, string(c.Decision.Person), string(c.Outcome)})
 }
 
@@ -113,7 +116,8 @@ func DecodeCounter(plain []byte) (Counter, error) {
 		return Counter{}, err
 	}
 	c := Counter{Last: r.Last, Seq: r.Seq, At: r.At, Outcome: access.Outcome(r.Outcome),
-		Decision: access.Decision{Granted: r.Granted, Reason: access.Reason(r.Reason), Rule: r.Rule, Person: access.ID(r.Person)}}
+		Decision: access.Decision{Granted: r.Granted, Reason: access.Reason(r.Reason), Rule: r.Rule,
+			Person: access.ID(r.Person)}}
 	if len(r.Digest) != len(c.Digest) {
 		return Counter{}, fmt.Errorf("digest length: %w", seal.ErrCorrupt)
 	}

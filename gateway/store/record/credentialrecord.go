@@ -23,12 +23,14 @@ var credentialCodec = &codec[access.Credential, credentialRecord]{
 	letter: kindCredential,
 	id:     func(r access.Credential) string { return string(r.ID[:]) },
 	pack: func(r access.Credential) credentialRecord {
-		return credentialRecord{string(r.Person), r.Tail, string(r.Status), MakeStamp(r.From), MakeStamp(r.Until),
+		return credentialRecord{string(r.Person), r.Tail, string(r.Status), MakeStamp(r.From),
+			MakeStamp(r.Until),
 			MakeStamp(r.Created)}
 	},
 	unpack: func(id string, s credentialRecord) (access.Credential, error) {
-		c := access.Credential{Person: access.ID(s.Person), Tail: s.Tail, Status: access.CredentialStatus(s.Status),
-			From: s.From.Time(), Until: s.Until.Time(), Created: s.Created.Time()}
+		c := access.Credential{Person: access.ID(s.Person), Tail: s.Tail,
+			Status: access.CredentialStatus(s.Status),
+			From:   s.From.Time(), Until: s.Until.Time(), Created: s.Created.Time()}
 		if copy(c.ID[:], id) != len(id) || len(id) != len(c.ID) {
 			return c, fmt.Errorf("key length: %w", seal.ErrCorrupt)
 		}

@@ -22,7 +22,8 @@ var deviceCodec = &codec[access.Device, deviceRecord]{
 		return deviceRecord{r.Name, string(r.Kind), convert[string](r.Targets), MakeStamp(r.Created)}
 	},
 	unpack: func(id string, s deviceRecord) (access.Device, error) {
-		return access.Device{ID: access.ID(id), Name: s.Name, Kind: keys.Kind(s.Kind), Targets: convert[access.ID](s.Targets),
+		return access.Device{ID: access.ID(id), Name: s.Name, Kind: keys.Kind(s.Kind),
+			Targets: convert[access.ID](s.Targets),
 			Created: s.Created.Time()}, nil
 	},
 }

@@ -19,8 +19,10 @@ var ErrRefused = errors.New("not something the store writes")
 // Event is an event with what the store alone needs of it.
 type Event struct {
 	access.Event
-	Attempt [32]byte      // see attemptDigest; zero for what moves no counter
-	Waited  time.Duration // from At, when the attempt was made, to when it was decided; by the wall clock, so it may be negative
+	Attempt [32]byte // see attemptDigest; zero for what moves no counter
+	// From At, when the attempt was made, to when it was decided; by the wall clock, so it may be
+	// negative.
+	Waited time.Duration
 }
 
 // Events that became durable together are one record, a page: its Badger key has the number of the
@@ -75,8 +77,10 @@ func (ev *Event) Clean() {
 	for _, n := range []*access.Named{&ev.Device, &ev.Target, &ev.Person} {
 		n.ID, n.Name = CleanText(n.ID), CleanText(n.Name)
 	}
-	ev.Kind, ev.Source, ev.Reason, ev.Outcome = CleanText(ev.Kind), CleanText(ev.Source), CleanText(ev.Reason), CleanText(ev.Outcome)
-	ev.Card, ev.Actor, ev.Rule, ev.Detail = CleanText(ev.Card), CleanText(ev.Actor), CleanText(ev.Rule), CleanText(ev.Detail)
+	ev.Kind, ev.Source, ev.Reason, ev.Outcome = CleanText(ev.Kind), CleanText(ev.Source),
+		CleanText(ev.Reason), CleanText(ev.Outcome)
+	ev.Card, ev.Actor, ev.Rule, ev.Detail = CleanText(ev.Card), CleanText(ev.Actor), CleanText(ev.Rule),
+		CleanText(ev.Detail)
 }
 
 const (
@@ -106,10 +110,13 @@ func (e *Encoder) Reset() { e.rec = eventRecord{} }
 // next call.
 func (e *Encoder) Encode(ev *Event) ([]byte, error) {
 	text, rec := &e.text, &e.rec
-	*rec = eventRecord{At: ev.At.UnixNano(), Kind: string(ev.Kind), Device: namedOf(ev.Device), Target: namedOf(ev.Target),
-		Person: namedOf(ev.Person), Card: ev.Card, Actor: ev.Actor, Source: string(ev.Source), Action: uint8(ev.Action), Level: ev.Level,
-		Counter: ev.Counter, Granted: ev.Granted, Reason: string(ev.Reason), Rule: ev.Rule, Cause: ev.Cause, Outcome: string(ev.Outcome),
-		Detail: ev.Detail, ClockUntrusted: ev.ClockUntrusted, Waited: int64(ev.Waited)}
+	*rec = eventRecord{At: ev.At.UnixNano(), Kind: string(ev.Kind), Device: namedOf(ev.Device),
+		Target: namedOf(ev.Target),
+		Person: namedOf(ev.Person), Card: ev.Card, Actor: ev.Actor, Source: string(ev.Source),
+		Action: uint8(ev.Action), Level: ev.Level,
+		Counter: ev.Counter, Granted: ev.Granted, Reason: string(ev.Reason), Rule: ev.Rule, Cause: ev.Cause,
+		Outcome: string(ev.Outcome),
+		Detail:  ev.Detail, ClockUntrusted: ev.ClockUntrusted, Waited: int64(ev.Waited)}
 	if ev.Digest != (access.Hash{}) {
 		rec.Digest = ev.Digest[:]
 	}
@@ -172,12 +179,17 @@ func DecodePage(seq uint64, plain []byte) ([]Event, error) {
 }
 
 func (rec *eventRecord) event() (Event, error) {
-	ev := Event{Event: access.Event{At: time.Unix(0, rec.At).UTC(), Kind: access.EventKind(rec.Kind), Device: rec.Device.named(),
-		Target: rec.Target.named(), Person: rec.Person.named(), Card: rec.Card, Actor: rec.Actor, Source: access.Source(rec.Source),
-		Action: wire.Action(rec.Action), Level: rec.Level, Counter: rec.Counter, Granted: rec.Granted, Reason: access.Reason(rec.Reason),
-		Rule: rec.Rule, Cause: rec.Cause, Outcome: access.Outcome(rec.Outcome), Detail: rec.Detail, ClockUntrusted: rec.ClockUntrusted},
+	ev := Event{Event: access.Event{At: time.Unix(0, rec.At).UTC(), Kind: access.EventKind(rec.Kind),
+		Device: rec.Device.named(),
+		Target: rec.Target.named(), Person: rec.Person.named(), Card: rec.Card, Actor: rec.Actor,
+		Source: access.Source(rec.Source),
+		Action: wire.Action(rec.Action), Level: rec.Level, Counter: rec.Counter, Granted: rec.Granted,
+		Reason: access.Reason(rec.Reason),
+		Rule:   rec.Rule, Cause: rec.Cause, Outcome: access.Outcome(rec.Outcome), Detail: rec.Detail,
+		ClockUntrusted: rec.ClockUntrusted},
 		Waited: time.Duration(rec.Waited)}
-	return ev, errors.Join(digestInto((*[32]byte)(&ev.Digest), rec.Digest), digestInto(&ev.Attempt, rec.Attempt))
+	return ev, errors.Join(digestInto((*[32]byte)(&ev.Digest), rec.Digest),
+		digestInto(&ev.Attempt, rec.Attempt))
 }
 
 // digestInto fills a digest that may be left out.
@@ -189,8 +201,10 @@ func digestInto(dst *[32]byte, b []byte) error {
 }
 
 func (ev eventText) len() int {
-	return len(ev.Detail) + len(ev.Actor) + len(ev.Rule) + len(ev.Reason) + len(ev.Outcome) + len(ev.Source) + len(ev.Kind) +
-		len(ev.Device.ID) + len(ev.Device.Name) + len(ev.Target.ID) + len(ev.Target.Name) + len(ev.Person.ID) + len(ev.Person.Name)
+	return len(ev.Detail) + len(ev.Actor) + len(ev.Rule) + len(ev.Reason) + len(ev.Outcome) + len(ev.Source) +
+		len(ev.Kind) +
+		len(ev.Device.ID) + len(ev.Device.Name) + len(ev.Target.ID) + len(ev.Target.Name) +
+		len(ev.Person.ID) + len(ev.Person.Name)
 }
 
 type eventText access.Event
@@ -201,9 +215,11 @@ func CheckEvent(ev *access.Event) error {
 	case len(ev.Card) > 4:
 		return fmt.Errorf("store: %s event: card is more than the last two bytes: %w", ev.Kind, ErrRefused)
 	case (*eventText)(ev).len() > MaxEventText:
-		return fmt.Errorf("store: %s event: more than %d bytes of text: %w", ev.Kind, MaxEventText, ErrRefused)
+		return fmt.Errorf("store: %s event: more than %d bytes of text: %w", ev.Kind, MaxEventText,
+			ErrRefused)
 	case len(ev.Outcome)+len(ev.Reason)+len(ev.Rule)+len(ev.Person.ID) > MaxCounterText:
-		return fmt.Errorf("store: %s event: outcome, reason and rule of more than %d bytes: %w", ev.Kind, MaxCounterText, ErrRefused)
+		return fmt.Errorf("store: %s event: outcome, reason and rule of more than %d bytes: %w", ev.Kind,
+			MaxCounterText, ErrRefused)
 	case ev.At.Year() < 1678 || ev.At.Year() > 2261:
 		return fmt.Errorf("store: %s event: time outside 1678 to 2261: %w", ev.Kind, ErrRefused)
 	}

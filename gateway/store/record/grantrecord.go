@@ -29,13 +29,17 @@ var grantCodec = &codec[access.Grant, grantRecord]{
 		for i, a := range r.Actions {
 			actions[i] = uint8(a)
 		}
-		return grantRecord{string(r.SubjectKind), string(r.Subject), string(r.Target), string(r.TargetGroup), actions,
+		return grantRecord{string(r.SubjectKind), string(r.Subject), string(r.Target), string(r.TargetGroup),
+			actions,
 			string(r.Schedule), MakeStamp(r.From), MakeStamp(r.Until), string(r.Effect), MakeStamp(r.Created)}
 	},
 	unpack: func(id string, s grantRecord) (access.Grant, error) {
-		g := access.Grant{ID: access.ID(id), SubjectKind: access.SubjectKind(s.SubjectKind), Subject: access.ID(s.Subject),
-			Target: access.ID(s.Target), TargetGroup: access.ID(s.TargetGroup), Schedule: access.ID(s.Schedule),
-			From: s.From.Time(), Until: s.Until.Time(), Effect: access.Effect(s.Effect), Created: s.Created.Time()}
+		g := access.Grant{ID: access.ID(id), SubjectKind: access.SubjectKind(s.SubjectKind),
+			Subject: access.ID(s.Subject),
+			Target:  access.ID(s.Target), TargetGroup: access.ID(s.TargetGroup),
+			Schedule: access.ID(s.Schedule),
+			From:     s.From.Time(), Until: s.Until.Time(), Effect: access.Effect(s.Effect),
+			Created: s.Created.Time()}
 		for _, a := range s.Actions {
 			g.Actions = append(g.Actions, wire.Action(a))
 		}

@@ -19,7 +19,8 @@ var groupCodec = &codec[access.Group, groupRecord]{
 		return groupRecord{r.Name, string(r.Of), convert[string](r.Members), MakeStamp(r.Created)}
 	},
 	unpack: func(id string, s groupRecord) (access.Group, error) {
-		return access.Group{ID: access.ID(id), Name: s.Name, Of: access.GroupOf(s.Of), Members: convert[access.ID](s.Members),
+		return access.Group{ID: access.ID(id), Name: s.Name, Of: access.GroupOf(s.Of),
+			Members: convert[access.ID](s.Members),
 			Created: s.Created.Time()}, nil
 	},
 }

@@ -23,7 +23,8 @@ var keyCodec = &codec[keys.Key, keyRecord]{
 	letter: kindKey,
 	id:     func(r keys.Key) string { return string(r.ID) },
 	pack: func(r keys.Key) keyRecord {
-		return keyRecord{string(r.Device), r.Secret.Reveal(), string(r.State), MakeStamp(r.Created), MakeStamp(r.LastUsed)}
+		return keyRecord{string(r.Device), r.Secret.Reveal(), string(r.State), MakeStamp(r.Created),
+			MakeStamp(r.LastUsed)}
 	},
 	unpack: func(id string, s keyRecord) (keys.Key, error) {
 		k := keys.Key{ID: keys.ID(id), Device: access.ID(s.Device), State: keys.State(s.State),

@@ -24,7 +24,8 @@ const (
 )
 
 var otherKinds = map[byte]string{
-	KindMeta: "meta", KindCounter: "counter", KindSignIn: "sign-in", KindAddress: "address", KindEvent: "event", KindChange: "change",
+	KindMeta: "meta", KindCounter: "counter", KindSignIn: "sign-in", KindAddress: "address",
+	KindEvent: "event", KindChange: "change",
 }
 
 const (

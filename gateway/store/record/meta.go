@@ -47,7 +47,8 @@ type headRecord struct {
 
 func (h *Head) Encode() ([]byte, error) {
 	p, c := h.Policy.Sum.Bytes(), h.Counters.Sum.Bytes()
-	return Encode(headVersion, headRecord{h.Seq, h.Hash[:], MakeStamp(h.Latest), p[:], h.Policy.Count, h.PolicyAt, c[:], h.Counters.Count, h.CountersAt})
+	return Encode(headVersion, headRecord{h.Seq, h.Hash[:], MakeStamp(h.Latest), p[:], h.Policy.Count,
+		h.PolicyAt, c[:], h.Counters.Count, h.CountersAt})
 }
 
 func DecodeHead(plain []byte) (Head, error) {
@@ -59,7 +60,8 @@ func DecodeHead(plain []byte) (Head, error) {
 		r.CountersAt = r.Seq
 	}
 	if r.CountersAt > r.Seq {
-		return Head{}, fmt.Errorf("counters of event %d, and the newest is %d: %w", r.CountersAt, r.Seq, seal.ErrCorrupt)
+		return Head{}, fmt.Errorf("counters of event %d, and the newest is %d: %w", r.CountersAt, r.Seq,
+			seal.ErrCorrupt)
 	}
 	if len(r.Hash) != 32 || len(r.PolicySum) != 32 || len(r.CounterSum) != 32 {
 		return Head{}, fmt.Errorf("digest length: %w", seal.ErrCorrupt)

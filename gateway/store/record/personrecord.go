@@ -18,6 +18,7 @@ var personCodec = &codec[access.Person, personRecord]{
 		return personRecord{r.Name, r.Suspended, MakeStamp(r.Created)}
 	},
 	unpack: func(id string, s personRecord) (access.Person, error) {
-		return access.Person{ID: access.ID(id), Name: s.Name, Suspended: s.Suspended, Created: s.Created.Time()}, nil
+		return access.Person{ID: access.ID(id), Name: s.Name, Suspended: s.Suspended,
+			Created: s.Created.Time()}, nil
 	},
 }

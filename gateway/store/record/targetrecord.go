@@ -23,7 +23,8 @@ var targetCodec = &codec[access.Target, targetRecord]{
 		return targetRecord{r.Name, string(r.Kind), int64(r.Pulse), MakeStamp(r.Created)}
 	},
 	unpack: func(id string, s targetRecord) (access.Target, error) {
-		return access.Target{ID: access.ID(id), Name: s.Name, Kind: access.TargetKind(s.Kind), Pulse: time.Duration(s.Pulse),
+		return access.Target{ID: access.ID(id), Name: s.Name, Kind: access.TargetKind(s.Kind),
+			Pulse:   time.Duration(s.Pulse),
 			Created: s.Created.Time()}, nil
 	},
 }

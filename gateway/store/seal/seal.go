@@ -1,5 +1,5 @@
-// Package seal holds the site key, the keys derived from it, and the sealing of values. It reads and
-// writes no file, and does not know what is sealed.
+// Package seal holds the site key, the keys derived from it, and the sealing of values. It reads
+// and writes no file, and does not know what is sealed.
 //
 //	site.key     = "latchkey-site-key-1 " | 52 characters of Crockford base32 | newline
 //	sealed value = version (1) | random nonce (24) | XChaCha20-Poly1305 of the plaintext | tag (16)

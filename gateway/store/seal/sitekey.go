@@ -13,7 +13,8 @@ import (
 
 // Sentinels for [errors.Is], of whatever is stored.
 var (
-	ErrSiteKey = errors.New("site key")                   // it is missing, malformed, readable by others or not this store's
+	// It is missing, malformed, readable by others or not this store's.
+	ErrSiteKey = errors.New("site key")
 	ErrCorrupt = errors.New("corrupt")                    // a file or a record; the text names it
 	ErrFormat  = errors.New("written by a newer version") // this program cannot read it
 )
@@ -27,7 +28,8 @@ const (
 // crockford is the alphabet of every other text in latchkey, in lower case and without padding.
 var crockford = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 
-// SiteKey is the 256-bit secret from which all others of a site are derived. It is used for nothing but deriving.
+// SiteKey is the 256-bit secret from which all others of a site are derived. It is used for nothing
+// but deriving.
 type SiteKey [siteKeyLen]byte
 
 // Format implements [fmt.Formatter] for every verb: a site key does not print.
@@ -52,8 +54,9 @@ func (Keys) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
 
 // DeriveKeys returns the keys of this site.
 func (k SiteKey) DeriveKeys() Keys {
-	return Keys{Seal: k.derive("seal 1"), Digest: k.derive("digest 1"), credential: k.derive("credential 1"), Decoy: k.derive("decoy 1"),
-		head: k.derive("site head 1"), Browser: k.derive("browser 1")}
+	return Keys{Seal: k.derive("seal 1"), Digest: k.derive("digest 1"), credential: k.derive("credential 1"),
+		Decoy: k.derive("decoy 1"),
+		head:  k.derive("site head 1"), Browser: k.derive("browser 1")}
 }
 
 // CredentialID is the keyed hash under which a card is kept.
@@ -85,10 +88,11 @@ func ParseSiteKey(s string) (k SiteKey, err error) {
 	return k, nil
 }
 
-// CheckText is the content of site.check: it tells a wrong site key, or a newer format, before Badger
-// is opened, because opening Badger writes.
+// CheckText is the content of site.check: it tells a wrong site key, or a newer format, before
+// Badger is opened, because opening Badger writes.
 func (k SiteKey) CheckText(format int) string {
-	return fmt.Sprintf("%s%d %s\n", checkPrefix, format, crockford.EncodeToString(k.derive(fmt.Sprintf("site check %d", format))))
+	return fmt.Sprintf("%s%d %s\n", checkPrefix, format,
+		crockford.EncodeToString(k.derive(fmt.Sprintf("site check %d", format))))
 }
 
 // ParseCheck reads the format in a text that checkText made. ok is false for any other.
