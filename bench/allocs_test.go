@@ -23,9 +23,11 @@ import (
 	"latchkey/keys"
 )
 
-// The gateway's allocations for one granted scan, from the scan's datagram to the verdict's: DTLS and CoAP of both sessions, freshness, decision,
-// event, command, receipt, second event. The store is in memory. On average, because the libraries' pools and timers have their share in
-// it: more than this is a change of ours or theirs. Whoever adds some on purpose puts the new figure here; whoever saves some does too.
+// The gateway's allocations for one granted scan, from the scan's datagram to the verdict's: DTLS
+// and CoAP of both sessions, freshness, decision, event, command, receipt, second event. The store
+// is in memory. On average, because the libraries' pools and timers have their share in it: more
+// than this is a change of ours or theirs. Whoever adds some on purpose puts the new figure here;
+// whoever saves some does too.
 const (
 	gateAllocs = 318
 	gateSpread = 4 // what the average of so many scans may differ by from one run to the next
@@ -37,7 +39,8 @@ const (
 	gateScans = 12 // scans at each door that count; a reader has 20 requests before its rate bounds it
 )
 
-// inNodes makes this program the nodes of a gateway elsewhere, so that their allocations are not counted.
+// inNodes makes this program the nodes of a gateway elsewhere, so that their allocations are not
+// counted.
 const inNodes = "LATCHKEY_BENCH_NODES"
 
 func TestMain(m *testing.M) {
@@ -57,7 +60,8 @@ type node struct {
 	Identity              keys.ID
 }
 
-// runNodes reads nodes and then, line by line, how often every reader is to scan. It answers each line when all is done, and ends with its input.
+// runNodes reads nodes and then, line by line, how often every reader is to scan. It answers each
+// line when all is done, and ends with its input.
 func runNodes(in io.Reader, out io.Writer) error {
 	lines := json.NewDecoder(in)
 	var nodes []node

@@ -23,9 +23,11 @@ const (
 	codeTooManyRequests = 4<<5 | 29
 )
 
-// BenchmarkTapBesideFlood taps at one door, ten times a second, alone and while the reader of another door sends a thousand requests a second,
-// in turn. What is measured is from the tap to the command's arrival at the lock. The other reader sends true scans with a card that opens
-// its door, or one scan again and again, or asks what there is: what is within its rate is served, all else has to be refused.
+// BenchmarkTapBesideFlood taps at one door, ten times a second, alone and while the reader of
+// another door sends a thousand requests a second, in turn. What is measured is from the tap to the
+// command's arrival at the lock. The other reader sends true scans with a card that opens its door,
+// or one scan again and again, or asks what there is: what is within its rate is served, all else
+// has to be refused.
 func BenchmarkTapBesideFlood(b *testing.B) {
 	for _, kind := range []string{"scans", "replays", "gets"} {
 		b.Run(kind, func(b *testing.B) { tapBesideFlood(b, kind) })
@@ -98,7 +100,8 @@ func newTimes() *hdrhistogram.Histogram {
 	return hdrhistogram.New(1, int64(10*time.Second/time.Microsecond), 3)
 }
 
-// flood is a reader that sends requests at a fixed rate, whatever comes back. It runs in the same process, on the same CPUs.
+// flood is a reader that sends requests at a fixed rate, whatever comes back. It runs in the same
+// process, on the same CPUs.
 type flood struct {
 	kind                   string
 	conn                   *transport.Conn
@@ -125,8 +128,8 @@ func newFlood(b *testing.B, h *site, reader device.Config, kind string) *flood {
 	return f
 }
 
-// begin sends until stop is called. Two requests at most are on their way at once (NSTART): one that is due meanwhile is sent as soon as
-// may be, and the rate is kept.
+// begin sends until stop is called. Two requests at most are on their way at once (NSTART): one
+// that is due meanwhile is sent as soon as may be, and the rate is kept.
 func (f *flood) begin() (stop func()) {
 	began, over := time.Now(), make(chan struct{})
 	var due atomic.Int64

@@ -19,8 +19,9 @@ import (
 	"latchkey/keys"
 )
 
-// doors is how many doors are tapped in turn. One association may make ten requests a second, with a burst of twenty, and the taps of
-// this benchmark come faster than any person's: enough doors keep every reader within its rate.
+// doors is how many doors are tapped in turn. One association may make ten requests a second, with
+// a burst of twenty, and the taps of this benchmark come faster than any person's: enough doors
+// keep every reader within its rate.
 const doors = 64
 
 // site is a gateway with doors and, at each, a reader and a lock over real DTLS on loopback.
@@ -108,9 +109,10 @@ func (h *site) door(i int, uid []byte) (lock, reader device.Config) {
 	return lock, reader
 }
 
-// BenchmarkTapToCommand taps one door after the other, one tap at a time: a closed loop, so it says how long a door takes and not how
-// many the gateway can serve. The tap that is measured is the whole of it: node, DTLS, freshness, decision, synced write, command over
-// the lock's own session, receipt, verdict. Taps that were not granted and done are counted, and fail it.
+// BenchmarkTapToCommand taps one door after the other, one tap at a time: a closed loop, so it says
+// how long a door takes and not how many the gateway can serve. The tap that is measured is the
+// whole of it: node, DTLS, freshness, decision, synced write, command over the lock's own session,
+// receipt, verdict. Taps that were not granted and done are counted, and fail it.
 func BenchmarkTapToCommand(b *testing.B) {
 	for _, s := range []struct {
 		name string

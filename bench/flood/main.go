@@ -1,5 +1,5 @@
-// Command flood says hello to a gateway on this machine from many addresses and counts what they get back. It completes no handshake and
-// speaks to loopback alone.
+// Command flood says hello to a gateway on this machine from many addresses and counts what they
+// get back. It completes no handshake and speaks to loopback alone.
 package main
 
 import (
@@ -32,7 +32,8 @@ func main() {
 	to := flag.String("to", "", "`address` of the gateway: 127.x.y.z:port")
 	flag.IntVar(&f.sources, "sources", 20_000, "how many addresses say hello, once each")
 	flag.IntVar(&f.rate, "rate", 5000, "hellos a second")
-	flag.DurationVar(&f.delay, "delay", 60*time.Millisecond, "how long each address stays to hear what comes back")
+	flag.DurationVar(&f.delay, "delay", 60*time.Millisecond,
+		"how long each address stays to hear what comes back")
 	flag.Parse()
 	err := f.check(*to, flag.NArg())
 	if err == nil {
@@ -55,16 +56,18 @@ type flood struct {
 	took time.Duration
 
 	mu             sync.Mutex
-	sent, answered int   // guarded by mu
-	out, in        int   // guarded by mu; bytes of UDP payload
-	excess         int   // guarded by mu; the most that came to one address above what it sent, or the least below
-	failed         int   // guarded by mu; addresses that could not send
-	why            error // guarded by mu; the first of these
+	sent, answered int // guarded by mu
+	out, in        int // guarded by mu; bytes of UDP payload
+	// Guarded by mu; the most that came to one address above what it sent, or the least below.
+	excess int
+	failed int   // guarded by mu; addresses that could not send
+	why    error // guarded by mu; the first of these
 }
 
 // check refuses what is not bounded and not of this machine.
 func (f *flood) check(to string, rest int) (err error) {
-	if f.to, err = netip.ParseAddrPort(to); err != nil || !f.to.Addr().Is4() || !f.to.Addr().IsLoopback() || f.to.Port() == 0 {
+	if f.to, err = netip.ParseAddrPort(to); err != nil || !f.to.Addr().Is4() || !f.to.Addr().IsLoopback() ||
+		f.to.Port() == 0 {
 		return fmt.Errorf("-to %q: want a gateway of this machine, as 127.0.0.1:5684", to)
 	}
 	switch {
@@ -109,7 +112,8 @@ func (f *flood) run(ctx context.Context) error {
 
 // speak says hello from one address, on a port that the kernel chooses, and hears what comes back.
 func (f *flood) speak(from netip.Addr) {
-	c, err := net.DialUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), net.UDPAddrFromAddrPort(f.to))
+	c, err := net.DialUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0)),
+		net.UDPAddrFromAddrPort(f.to))
 	if err != nil {
 		f.fail(err)
 		return
@@ -157,10 +161,12 @@ func (f *flood) report(w io.Writer) {
 		f.sent, f.answered, f.out, f.in, f.excess, f.took.Milliseconds())
 }
 
-// clientHello is the first datagram of a node (RFC 6347 §4.2.1): one record with one handshake message, a random of its own, no cookie.
+// clientHello is the first datagram of a node (RFC 6347 §4.2.1): one record with one handshake
+// message, a random of its own, no cookie.
 func clientHello() []byte {
 	h := []byte{
-		22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // record: handshake, DTLS 1.2, epoch 0, number 0; length below
+		// Record: handshake, DTLS 1.2, epoch 0, number 0; length below.
+		22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 		1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // message: ClientHello, number 0, in one fragment; lengths below
 		0xfe, 0xfd,
 	}

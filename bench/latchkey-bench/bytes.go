@@ -30,11 +30,16 @@ const (
 
 var bytesScenario = scenario{
 	name: "bytes", title: "Bytes and datagrams on the wire",
-	what: "Counted from a capture on loopback, both ways together, from the IP header on. Latchkey's reader: handshake with cookie and connection ID, registration, a scan and its verdict, with a fixed counter and age. " +
-		"The other CoAP servers: handshake and a PUT of 46 bytes. HTTPS: TLS 1.3 and a POST of the same. A reader and a lock: all that both say and hear for one tap, with command and receipt. Loopback's segments may be longer than those " +
+	what: "Counted from a capture on loopback, both ways together, from the IP header on. Latchkey's " +
+		"reader: handshake with cookie and connection ID, registration, a scan and its verdict, with a " +
+		"fixed counter and age. " +
+		"The other CoAP servers: handshake and a PUT of 46 bytes. HTTPS: TLS 1.3 and a POST of the same. " +
+		"A reader and a lock: all that both say and hear for one tap, with command and receipt. " +
+		"Loopback's segments may be longer than those " +
 		"of Ethernet, which makes TCP look a little better than it is.",
-	panel: &report.Panel{Title: "Bytes on the wire, connect and one request", Case: caseConnect, Metric: "IP bytes"},
-	run:   runBytes,
+	panel: &report.Panel{Title: "Bytes on the wire, connect and one request", Case: caseConnect,
+		Metric: "IP bytes"},
+	run: runBytes,
 }
 
 func runBytes(b *bench) error {
@@ -91,7 +96,8 @@ func (b *bench) bytesOf(s system) (err error) {
 			return err
 		}
 		defer end()
-		r := &wirebytes.Reader{Name: "reader-0000000000", Gateway: t.addr, Identity: server.Reader(0), Secret: b.secret}
+		r := &wirebytes.Reader{Name: "reader-0000000000", Gateway: t.addr, Identity: server.Reader(0),
+			Secret: b.secret}
 		first, further, err := wirebytes.MeasureReader(ctx, r)
 		if err == nil {
 			b.traffic(caseConnect, s.name, first)
@@ -121,7 +127,8 @@ func (b *bench) bytesOf(s system) (err error) {
 	return nil
 }
 
-// lockAlone connects the lock of the first door, and taps with a reader that then leaves until the door opens.
+// lockAlone connects the lock of the first door, and taps with a reader that then leaves until the
+// door opens.
 func (b *bench) lockAlone(t *target) (end func(), err error) {
 	ctx, cancel := context.WithCancel(b.ctx)
 	lock := device.New(lockConfig(t, t.addr, 0, nil))
@@ -186,7 +193,8 @@ func (b *bench) bytesOfPair() (err error) {
 }
 
 func (b *bench) bytesOfMQTT() (err error) {
-	m, err := peer.StartMQTT(b.ctx, peer.Config{Root: b.root, CPUs: b.server, Secret: b.secret, Identity: server.Identity(0)}, "")
+	m, err := peer.StartMQTT(b.ctx, peer.Config{Root: b.root, CPUs: b.server, Secret: b.secret,
+		Identity: server.Identity(0)}, "")
 	if err != nil {
 		return err
 	}
@@ -196,7 +204,11 @@ func (b *bench) bytesOfMQTT() (err error) {
 		return err
 	}
 	taps := func(n int) func() error {
-		return func() error { _, err := m.Tap(b.ctx, peer.Taps{Rate: 10, Count: n, CPUs: b.load}); return err }
+		return func() error {
+			_, err := m.Tap(b.ctx,
+				peer.Taps{Rate: 10, Count: n, CPUs: b.load})
+			return err
+		}
 	}
 	one, two, err := wirebytes.Measure(b.ctx, port, taps(1), taps(2))
 	if err != nil {
@@ -217,7 +229,8 @@ func (b *bench) bytesOfHTTPS() (err error) {
 	if err != nil {
 		return err
 	}
-	c := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}}}
+	c := &http.Client{Timeout: 10 * time.Second,
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}}}
 	post := func() error {
 		a, err := c.Post("https://"+s.Addr+"/"+peer.Path, "application/cbor", bytes.NewReader(payload))
 		if err != nil {

@@ -13,8 +13,11 @@ import (
 
 var coldScenario = scenario{
 	name: "cold", title: "The first tap: after a cold start, and after a wake",
-	what: "One after the other. Cold: handshake, then the first request: of the gateway's reader, registration and a scan that opens a door whose lock is connected; of the others, a PUT. " +
-		"Wake: the reader comes from another port and knows no Echo any more; its connection ID finds the session, the scan is answered 4.01 with an Echo and said again, and the door opens. A peer without connection IDs begins anew, as after a cold start.",
+	what: "One after the other. Cold: handshake, then the first request: of the gateway's reader, " +
+		"registration and a scan that opens a door whose lock is connected; of the others, a PUT. " +
+		"Wake: the reader comes from another port and knows no Echo any more; its connection ID finds the " +
+		"session, the scan is answered 4.01 with an Echo and said again, and the door opens. A peer " +
+		"without connection IDs begins anew, as after a cold start.",
 	run: runCold,
 }
 
@@ -25,7 +28,8 @@ func runCold(b *bench) error {
 		if err := b.coldOurs(n, all); err != nil {
 			return err
 		}
-		for _, s := range some(transportName, server.GoCoAP, peer.GoCoAPDTLS2Name, peer.LibcoapGnuTLS, peer.LibcoapOpenSSL) {
+		for _, s := range some(transportName, server.GoCoAP, peer.GoCoAPDTLS2Name, peer.LibcoapGnuTLS,
+			peer.LibcoapOpenSSL) {
 			if err := b.coldPut(s, n, all); err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
@@ -42,7 +46,8 @@ const (
 
 func (b *bench) coldOurs(n int, all *curves) (err error) {
 	s := some(gatewayName)[0]
-	t, err := s.start(b, server.Order{Sessions: 16, House: server.House{Doors: 1}, Dir: b.folder(), Unbound: true})
+	t, err := s.start(b, server.Order{Sessions: 16, House: server.House{Doors: 1}, Dir: b.folder(),
+		Unbound: true})
 	if err != nil {
 		return err
 	}

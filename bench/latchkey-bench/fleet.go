@@ -13,8 +13,10 @@ import (
 
 var fleetScenario = scenario{
 	name: "fleet", title: "A building: scans beside a fleet of idle sessions",
-	what: "The gateway alone, store on disk: scans by the clock, in turn at 256 doors, while other readers hold idle sessions and the policy has so many more grants of other people. " +
-		"Full: 200 scans a second, 10,000 sessions, 100,000 grants. Short: 1,000 sessions and 10,000 grants. CPU is the server's share of its one processor; RSS is what the kernel counts, garbage too.",
+	what: "The gateway alone, store on disk: scans by the clock, in turn at 256 doors, while other " +
+		"readers hold idle sessions and the policy has so many more grants of other people. " +
+		"Full: 200 scans a second, 10,000 sessions, 100,000 grants. Short: 1,000 sessions and 10,000 " +
+		"grants. CPU is the server's share of its one processor; RSS is what the kernel counts, garbage too.",
 	run: runFleet,
 }
 
@@ -28,7 +30,8 @@ func runFleet(b *bench) error {
 func (b *bench) fleet(sessions, grants, atDoors int, rate float64, n int) (err error) {
 	s := some(gatewayName)[0]
 	house := server.House{Doors: atDoors, Readers: sessions, Grants: grants}
-	t, err := s.start(b, server.Order{Sessions: sessions + 2*atDoors, House: house, Dir: b.folder(), Unbound: true})
+	t, err := s.start(b, server.Order{Sessions: sessions + 2*atDoors, House: house, Dir: b.folder(),
+		Unbound: true})
 	if err != nil {
 		return err
 	}
@@ -48,7 +51,8 @@ func (b *bench) fleet(sessions, grants, atDoors int, rate float64, n int) (err e
 	if err := d.settle(b.ctx); err != nil {
 		return err
 	}
-	kase := fmt.Sprintf("%.0f scans/s, %s sessions, %s grants", rate, humanize.Comma(int64(sessions)), humanize.Comma(int64(grants)))
+	kase := fmt.Sprintf("%.0f scans/s, %s sessions, %s grants", rate, humanize.Comma(int64(sessions)),
+		humanize.Comma(int64(grants)))
 	all := newCurves()
 	for range b.rounds {
 		before, err := t.usage()
@@ -64,7 +68,8 @@ func (b *bench) fleet(sessions, grants, atDoors int, rate float64, n int) (err e
 		}
 		b.latencies(kase, gatewayName+", tap to verdict", verdicts, all)
 		b.latencies(kase, gatewayName+", tap to relay", relays, all)
-		b.add(kase, gatewayName+", tap to verdict", "server busy", "%", 100*(after.CPU-before.CPU).Seconds()/took.Seconds())
+		b.add(kase, gatewayName+", tap to verdict", "server busy", "%",
+			100*(after.CPU-before.CPU).Seconds()/took.Seconds())
 		b.add(kase, gatewayName+", tap to verdict", "RSS", "MB", float64(after.RSS)/1e6)
 	}
 	b.draw(all)
@@ -72,6 +77,7 @@ func (b *bench) fleet(sessions, grants, atDoors int, rate float64, n int) (err e
 }
 
 // shifted opens sessions of the nodes from first on.
-func shifted(open func(context.Context, *target, int) (exchanger, error), first int) func(context.Context, *target, int) (exchanger, error) {
+func shifted(open func(context.Context, *target, int) (exchanger, error),
+	first int) func(context.Context, *target, int) (exchanger, error) {
 	return func(ctx context.Context, t *target, n int) (exchanger, error) { return open(ctx, t, first+n) }
 }

@@ -13,9 +13,12 @@ import (
 
 var handshakeScenario = scenario{
 	name: "handshake", title: "Handshakes",
-	what: "DTLS 1.2 with PSK_WITH_AES_128_CCM_8 and extended master secret, cookie exchange included, eight at once in a closed loop, each closed again with a close_notify. " +
-		"The node's half is stock pion on a CPU of its own and costs about as much as ours, so compare the server's CPU. The gateway's bound on handshakes a second is lifted; " +
-		"its figure includes opening the session in its table, and the transport's does not. Where a server gives connection IDs, one is asked for.",
+	what: "DTLS 1.2 with PSK_WITH_AES_128_CCM_8 and extended master secret, cookie exchange included, " +
+		"eight at once in a closed loop, each closed again with a close_notify. " +
+		"The node's half is stock pion on a CPU of its own and costs about as much as ours, so compare " +
+		"the server's CPU. The gateway's bound on handshakes a second is lifted; " +
+		"its figure includes opening the session in its table, and the transport's does not. Where a " +
+		"server gives connection IDs, one is asked for.",
 	run: runHandshake,
 }
 
@@ -47,7 +50,8 @@ func (b *bench) handshakes(s system, each time.Duration, all *curves) (err error
 	var next atomic.Int64
 	do := func(ctx context.Context, _ int) error {
 		n := int(next.Add(1)) % nodes
-		x, err := load.Dial(ctx, t.addr, load.Options{Identity: server.Identity(n), Secret: b.secret, CID: t.own != nil, Source: source(n)})
+		x, err := load.Dial(ctx, t.addr, load.Options{Identity: server.Identity(n), Secret: b.secret,
+			CID: t.own != nil, Source: source(n)})
 		if err != nil {
 			return err
 		}

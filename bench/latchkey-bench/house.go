@@ -22,7 +22,8 @@ type doors struct {
 	ran     sync.WaitGroup
 }
 
-// openDoors connects the nodes of n doors to a gateway, or to a relay before it, and waits until all are registered and commands can be sent.
+// openDoors connects the nodes of n doors to a gateway, or to a relay before it, and waits until
+// all are registered and commands can be sent.
 func openDoors(ctx context.Context, addr string, t *target, n int) (*doors, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	d := &doors{cancel: cancel}
@@ -38,7 +39,8 @@ func openDoors(ctx context.Context, addr string, t *target, n int) (*doors, erro
 				}
 			}
 		}))
-		r := device.New(device.Config{Name: "reader-" + string(server.Reader(i))[3:], Kind: keys.KindReader, Gateway: addr, Identity: server.Reader(i), Secret: t.secret})
+		r := device.New(device.Config{Name: "reader-" + string(server.Reader(i))[3:], Kind: keys.KindReader,
+			Gateway: addr, Identity: server.Reader(i), Secret: t.secret})
 		d.readers = append(d.readers, r)
 		all = append(all, lock, r)
 	}
@@ -57,7 +59,8 @@ func openDoors(ctx context.Context, addr string, t *target, n int) (*doors, erro
 }
 
 func lockConfig(t *target, addr string, door int, changed func(wire.State)) device.Config {
-	return device.Config{Name: "lock-" + string(server.Lock(door))[3:], Kind: keys.KindLock, Gateway: addr, Identity: server.Lock(door), Secret: t.secret, Changed: changed}
+	return device.Config{Name: "lock-" + string(server.Lock(door))[3:], Kind: keys.KindLock, Gateway: addr,
+		Identity: server.Lock(door), Secret: t.secret, Changed: changed}
 }
 
 func (d *doors) close() {
@@ -65,7 +68,8 @@ func (d *doors) close() {
 	d.ran.Wait()
 }
 
-// tap presents a door's card at its reader. It returns when the lock had switched; the zero time if it did not.
+// tap presents a door's card at its reader. It returns when the lock had switched; the zero time if
+// it did not.
 func (d *doors) tap(ctx context.Context, door int) (relay time.Time, err error) {
 	for len(d.opened[door]) > 0 {
 		<-d.opened[door]
@@ -81,7 +85,8 @@ func (d *doors) tap(ctx context.Context, door int) (relay time.Time, err error) 
 	return relay, err
 }
 
-// settle taps once at each door, until all are granted: the first command needs an Echo of the lock, which a reading of its state brings.
+// settle taps once at each door, until all are granted: the first command needs an Echo of the
+// lock, which a reading of its state brings.
 func (d *doors) settle(ctx context.Context) error {
 	for door := range d.readers {
 		var err error
@@ -100,21 +105,23 @@ func (d *doors) settle(ctx context.Context) error {
 	return load.Rest(ctx, 1500*time.Millisecond) // until no pulse runs
 }
 
-// taps taps n times by the clock, at one door after the other, and returns the times to the verdict and to the relay.
+// taps taps n times by the clock, at one door after the other, and returns the times to the verdict
+// and to the relay.
 func (d *doors) taps(ctx context.Context, rate float64, n int) (verdicts, relays *load.Latencies) {
 	relays = load.NewLatencies()
-	verdicts = load.Open(ctx, len(d.readers), rate, n, func(ctx context.Context, door int, due time.Time) (time.Time, error) {
-		relay, err := d.tap(ctx, door)
-		now := time.Now()
-		switch {
-		case !relay.IsZero():
-			relays.Add(relay.Sub(due), nil)
-		case err == nil:
-			relays.Add(now.Sub(due), errors.New("granted, and the lock did not switch"))
-		default:
-			relays.Add(now.Sub(due), err)
-		}
-		return now, err
-	})
+	verdicts = load.Open(ctx, len(d.readers), rate, n,
+		func(ctx context.Context, door int, due time.Time) (time.Time, error) {
+			relay, err := d.tap(ctx, door)
+			now := time.Now()
+			switch {
+			case !relay.IsZero():
+				relays.Add(relay.Sub(due), nil)
+			case err == nil:
+				relays.Add(now.Sub(due), errors.New("granted, and the lock did not switch"))
+			default:
+				relays.Add(now.Sub(due), err)
+			}
+			return now, err
+		})
 	return verdicts, relays
 }

@@ -14,8 +14,11 @@ import (
 
 var idleScenario = scenario{
 	name: "idle", title: "Memory for each idle session",
-	what: "So many sessions are opened, each with one request, and then are silent. Servers in Go collect their garbage and give back what is free before they are asked; of the others it is what " +
-		"the kernel counts. RSS with them, less RSS before the first, by their number. After that a hundred of them do one request more, and all are answered, or the run fails. The gateway's store is in memory.",
+	what: "So many sessions are opened, each with one request, and then are silent. Servers in Go collect " +
+		"their garbage and give back what is free before they are asked; of the others it is what " +
+		"the kernel counts. RSS with them, less RSS before the first, by their number. After that a " +
+		"hundred of them do one request more, and all are answered, or the run fails. The gateway's store " +
+		"is in memory.",
 	run: runIdle,
 }
 
@@ -25,7 +28,8 @@ func runIdle(b *bench) error {
 		counts = []int{1000, 10_000}
 	}
 	most := humanize.Comma(int64(counts[len(counts)-1])) + " sessions"
-	b.now.Panel = &report.Panel{Title: "Memory for each idle session, " + most, Case: most, Metric: "RSS a session"}
+	b.now.Panel = &report.Panel{Title: "Memory for each idle session, " + most, Case: most,
+		Metric: "RSS a session"}
 	for _, n := range counts {
 		for range b.rounds {
 			for _, s := range some() {
@@ -78,7 +82,8 @@ func (b *bench) idle(s system, n int) (err error) {
 		}
 	}
 	kase := humanize.Comma(int64(n)) + " sessions"
-	b.add(kase, s.name, "RSS a session", "KB", float64(with-before)/1e3/float64(n), isMain, explain(s.name, "idle"))
+	b.add(kase, s.name, "RSS a session", "KB", float64(with-before)/1e3/float64(n), isMain,
+		explain(s.name, "idle"))
 	b.add(kase, s.name, "RSS with all", "MB", float64(with)/1e6)
 	if goroutines > 0 {
 		b.add(kase, s.name, "goroutines a session", "", goroutines/float64(n))
@@ -86,7 +91,8 @@ func (b *bench) idle(s system, n int) (err error) {
 	return nil
 }
 
-// resident is what the server holds, and its goroutines if it has any, without garbage where that can be told.
+// resident is what the server holds, and its goroutines if it has any, without garbage where that
+// can be told.
 func (t *target) resident() (rss int64, goroutines float64, err error) {
 	if t.own != nil {
 		f, err := t.own.Figures()

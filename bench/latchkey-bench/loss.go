@@ -14,9 +14,13 @@ import (
 
 var lossScenario = scenario{
 	name: "loss", title: "A network that loses",
-	what: "As the warm taps and round trips, through a relay that loses datagrams each way with the probability given, repeats 1 % and holds back 2 % for up to 30 ms so that later ones overtake, " +
-		"from a fixed seed. At 0 % it does none of this. The gateway's taps cross it four times, for reader and lock, the round trips twice. Our node and gateway repeat after two smoothed round trips, 200 ms " +
-		"at the least; the peers' node after 1 s, which is the shortest of RFC 7252's defaults less its random part.",
+	what: "As the warm taps and round trips, through a relay that loses datagrams each way with the " +
+		"probability given, repeats 1 % and holds back 2 % for up to 30 ms so that later ones overtake, " +
+		"from a fixed seed. At 0 % it does none of this. The gateway's taps cross it four times, for " +
+		"reader and lock, the round trips twice. Our node and gateway repeat after two smoothed round " +
+		"trips, 200 ms " +
+		"at the least; the peers' node after 1 s, which is the shortest of RFC 7252's defaults less its " +
+		"random part.",
 	run: runLoss,
 }
 
@@ -40,7 +44,8 @@ func runLoss(b *bench) error {
 }
 
 func (b *bench) lossy(s system, loss float64, seed uint64, n int, all *curves) (err error) {
-	t, err := s.start(b, server.Order{Sessions: 2 * tapDoors, House: server.House{Doors: tapDoors}, Dir: b.folder(), Unbound: true})
+	t, err := s.start(b, server.Order{Sessions: 2 * tapDoors, House: server.House{Doors: tapDoors},
+		Dir: b.folder(), Unbound: true})
 	if err != nil {
 		return err
 	}
@@ -80,9 +85,10 @@ func (b *bench) lossy(s system, loss float64, seed uint64, n int, all *curves) (
 		return err
 	}
 	bad()
-	l := load.Open(b.ctx, sessions, tapRate, n, func(_ context.Context, w int, _ time.Time) (time.Time, error) {
-		return time.Time{}, open[w].exchange()
-	})
+	l := load.Open(b.ctx, sessions, tapRate, n,
+		func(_ context.Context, w int, _ time.Time) (time.Time, error) {
+			return time.Time{}, open[w].exchange()
+		})
 	b.latencies(kase, s.name+", round trip", l, all)
 	return nil
 }

@@ -1,5 +1,6 @@
-// Command latchkey-bench measures a gateway beside what people would use instead, on one machine, over loopback, and writes what it found as JSON,
-// Markdown and pictures. See bench/README.md for what is in each number.
+// Command latchkey-bench measures a gateway beside what people would use instead, on one machine,
+// over loopback, and writes what it found as JSON, Markdown and pictures. See bench/README.md for
+// what is in each number.
 package main
 
 import (
@@ -36,13 +37,16 @@ func main() {
 		flag.PrintDefaults()
 	}
 	var o options
-	flag.BoolVar(&o.full, "full", false, "all of it, with every peer; without, a few minutes' worth with those peers that are here")
+	flag.BoolVar(&o.full, "full", false, "all of it, with every peer; without, a few minutes' worth with "+
+		"those peers that are here")
 	flag.StringVar(&o.only, "only", "", "these scenarios alone, with commas: "+strings.Join(names(), ","))
-	flag.IntVar(&o.rounds, "rounds", 0, "rounds of each scenario, in which the systems take turns; 5 if full, 3 otherwise")
+	flag.IntVar(&o.rounds, "rounds", 0, "rounds of each scenario, in which the systems take turns; 5 if "+
+		"full, 3 otherwise")
 	flag.StringVar(&o.out, "out", "", "folder for results; nothing but the table is written without it")
 	flag.StringVar(&o.root, "root", ".", "this repository, from which some peers are built")
 	flag.StringVar(&o.commit, "commit", report.Commit(), "the commit to name in the results")
-	flag.StringVar(&o.profiles, "profiles", "", "folder for a CPU profile of each server of ours; they are slower then")
+	flag.StringVar(&o.profiles, "profiles", "",
+		"folder for a CPU profile of each server of ours; they are slower then")
 	show := flag.String("show", "", "a result to show again")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -89,7 +93,8 @@ type scenario struct {
 	run               func(b *bench) error
 }
 
-var scenarios = []scenario{tapScenario, coldScenario, handshakeScenario, throughputScenario, idleScenario, lossScenario, fleetScenario,
+var scenarios = []scenario{tapScenario, coldScenario, handshakeScenario, throughputScenario, idleScenario,
+	lossScenario, fleetScenario,
 	storeScenario, bytesScenario, restartScenario}
 
 func names() (all []string) {
@@ -140,7 +145,8 @@ func measure(ctx context.Context, o options) (err error) {
 		return err
 	}
 	machine.Server, machine.Load = b.server, b.load
-	b.result = &report.Run{Form: "short", Began: time.Now().UTC(), Commit: o.commit, Machine: machine, Versions: report.Versions(), NotMeasured: notMeasured}
+	b.result = &report.Run{Form: "short", Began: time.Now().UTC(), Commit: o.commit, Machine: machine,
+		Versions: report.Versions(), NotMeasured: notMeasured}
 	if o.full {
 		b.result.Form = "full"
 	}
@@ -148,7 +154,8 @@ func measure(ctx context.Context, o options) (err error) {
 	for _, s := range chosen {
 		began := time.Now()
 		fmt.Fprintf(b.progress, "%s …", s.name)
-		b.result.Scenarios = append(b.result.Scenarios, report.Scenario{Name: s.name, Title: s.title, What: s.what, Panel: s.panel})
+		b.result.Scenarios = append(b.result.Scenarios,
+			report.Scenario{Name: s.name, Title: s.title, What: s.what, Panel: s.panel})
 		b.now = &b.result.Scenarios[len(b.result.Scenarios)-1]
 		err := s.run(b)
 		fmt.Fprintf(b.progress, " %.0f s\n", time.Since(began).Seconds())
@@ -160,7 +167,8 @@ func measure(ctx context.Context, o options) (err error) {
 			break
 		}
 	}
-	b.result.Scenarios = slices.DeleteFunc(b.result.Scenarios, func(s report.Scenario) bool { return len(s.Figures) == 0 })
+	b.result.Scenarios = slices.DeleteFunc(b.result.Scenarios,
+		func(s report.Scenario) bool { return len(s.Figures) == 0 })
 	b.result.Ended = time.Now().UTC()
 	if o.out == "" {
 		return errors.Join(failed, b.result.Markdown(os.Stdout))
@@ -182,7 +190,8 @@ func choose(only string) (chosen []scenario, err error) {
 	return chosen, nil
 }
 
-// share gives the servers the first CPU and this program the others, as a process that starts again on them. With one CPU all share it.
+// share gives the servers the first CPU and this program the others, as a process that starts again
+// on them. With one CPU all share it.
 func (b *bench) share() error {
 	all, err := load.CPUs()
 	if err != nil {
@@ -251,7 +260,10 @@ func showAgain(file string) error {
 
 // add adds one round's value of a figure.
 func (b *bench) add(kase, system, metric, unit string, value float64, how ...func(*report.Figure)) {
-	i := slices.IndexFunc(b.now.Figures, func(f report.Figure) bool { return f.Case == kase && f.System == system && f.Metric == metric })
+	i := slices.IndexFunc(b.now.Figures, func(f report.Figure) bool {
+		return f.Case == kase &&
+			f.System == system && f.Metric == metric
+	})
 	if i < 0 {
 		f := report.Figure{Case: kase, System: system, Metric: metric, Unit: unit}
 		for _, h := range how {
@@ -314,13 +326,16 @@ func (c *curves) merge(kase, system string, l *load.Latencies) {
 
 func (b *bench) draw(c *curves) {
 	for _, key := range c.order {
-		b.now.Curves = append(b.now.Curves, report.Curve{Case: c.kase[key][0], System: c.kase[key][1], Points: c.of[key].Curve()})
+		b.now.Curves = append(b.now.Curves, report.Curve{Case: c.kase[key][0], System: c.kase[key][1],
+			Points: c.of[key].Curve()})
 	}
 }
 
 var notMeasured = []string{
-	"No radio: everything is loopback, where nothing is lost and a datagram takes microseconds. WiFi adds milliseconds to every figure, of every system.",
+	"No radio: everything is loopback, where nothing is lost and a datagram takes microseconds. WiFi adds " +
+		"milliseconds to every figure, of every system.",
 	"No Raspberry Pi, no SD card, no ESP8266: a server's CPU and a virtual disk whose sync is short.",
 	"No relay, no lock: a door has opened when the node that drives it has switched its output.",
-	"MQTT under loss, its throughput and handshakes: its transport is TCP, which the lossy proxy and the CoAP generator do not speak.",
+	"MQTT under loss, its throughput and handshakes: its transport is TCP, which the lossy proxy and the " +
+		"CoAP generator do not speak.",
 }

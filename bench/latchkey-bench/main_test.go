@@ -24,7 +24,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Every scenario measures every system that it is about, with real servers and nodes, and what it found can be shown. Nothing is said of how much.
+// Every scenario measures every system that it is about, with real servers and nodes, and what it
+// found can be shown. Nothing is said of how much.
 func TestEveryScenario(t *testing.T) {
 	if missing := peer.Missing(); len(missing) > 0 {
 		t.Fatalf("install %s: make bench-deps", strings.Join(missing, " "))

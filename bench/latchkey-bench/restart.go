@@ -17,9 +17,13 @@ import (
 
 var restartScenario = scenario{
 	name: "restart", title: "A gateway that was away",
-	what: "The gateway with its bounds as they come, store on disk, and so many readers that behave as ours do: an update every 30 s, 10 s of patience, a new session after a wait that doubles from 1 s, with jitter. " +
-		"Asked to stop it says goodbye on every session; killed it does not, and each node finds out by itself. The time counts from when the new process listens until so many are registered again. " +
-		"All nodes are at one address of this machine, which is known from its first node on: 400 handshakes a second. Three rounds at the most, for each takes minutes; the short form kills none.",
+	what: "The gateway with its bounds as they come, store on disk, and so many readers that behave as " +
+		"ours do: an update every 30 s, 10 s of patience, a new session after a wait that doubles from 1 " +
+		"s, with jitter. " +
+		"Asked to stop it says goodbye on every session; killed it does not, and each node finds out by " +
+		"itself. The time counts from when the new process listens until so many are registered again. " +
+		"All nodes are at one address of this machine, which is known from its first node on: 400 " +
+		"handshakes a second. Three rounds at the most, for each takes minutes; the short form kills none.",
 	run: runRestart,
 }
 
@@ -38,7 +42,8 @@ func runRestart(b *bench) (err error) {
 	defer func() { cancel(); ran.Wait() }()
 	const pace = 300
 	for i := range n {
-		d := device.New(device.Config{Name: "reader-" + string(server.Identity(i))[3:], Kind: keys.KindReader, Gateway: t.addr, Identity: server.Identity(i), Secret: b.secret})
+		d := device.New(device.Config{Name: "reader-" + string(server.Identity(i))[3:], Kind: keys.KindReader,
+			Gateway: t.addr, Identity: server.Identity(i), Secret: b.secret})
 		ran.Go(func() { _ = d.Run(ctx) }) // returns nil when ctx ends
 		if err := load.Rest(ctx, time.Second/pace); err != nil {
 			return err

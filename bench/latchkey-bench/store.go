@@ -21,8 +21,10 @@ import (
 
 var storeScenario = scenario{
 	name: "store", title: "Decision, admission, event",
-	what: "In this process, without a network, in a closed loop of 1 or 64 callers. Decide is the policy alone, over 10,000 grants. Admit decides, moves the counter and keeps a sealed event; append keeps " +
-		"one other event. In memory nothing is synced; on disk each batch is, and 64 callers share batches. The floor appends 200 bytes to a file and syncs it, one caller.",
+	what: "In this process, without a network, in a closed loop of 1 or 64 callers. Decide is the policy " +
+		"alone, over 10,000 grants. Admit decides, moves the counter and keeps a sealed event; append keeps " +
+		"one other event. In memory nothing is synced; on disk each batch is, and 64 callers share " +
+		"batches. The floor appends 200 bytes to a file and syncs it, one caller.",
 	run: runStore,
 }
 
@@ -88,7 +90,8 @@ func (b *bench) admissions(where string, each time.Duration) (err error) {
 	for i := range attempts {
 		k := p.Keys[server.Reader(i)]
 		d := p.Devices[k.Device]
-		attempts[i] = access.Attempt{Source: access.ByCard, Device: d.ID, Key: k.ID, Credential: st.CredentialID(server.Card(i)), Tail: "0000",
+		attempts[i] = access.Attempt{Source: access.ByCard, Device: d.ID, Key: k.ID,
+			Credential: st.CredentialID(server.Card(i)), Tail: "0000",
 			Target: d.Targets[0], Action: wire.Unlock, ClockTrusted: true}
 	}
 	if where == "memory" {
@@ -104,7 +107,8 @@ func (b *bench) admissions(where string, each time.Duration) (err error) {
 			}
 			return nil
 		})
-		b.add("decide, 1 at once", gatewayName, "rate", "1/s", float64(l.Count())*batch/took.Seconds(), isMain, isMore)
+		b.add("decide, 1 at once", gatewayName, "rate", "1/s", float64(l.Count())*batch/took.Seconds(),
+			isMain, isMore)
 		b.add("decide, 1 at once", gatewayName, "p50", "µs", l.At(50)/batch)
 	}
 	var counters [readers]atomic.Uint64
@@ -123,14 +127,16 @@ func (b *bench) admissions(where string, each time.Duration) (err error) {
 			}
 			return err
 		})
-		if err := b.callers(fmt.Sprintf("%s, %d at once", where, callers), gatewayName+", admit", l, took); err != nil {
+		if err := b.callers(fmt.Sprintf("%s, %d at once", where, callers), gatewayName+", admit", l,
+			took); err != nil {
 			return err
 		}
 		l, took = load.Closed(b.ctx, callers, each, func(ctx context.Context, _ int) error {
 			_, err := st.Record(ctx, access.Event{Kind: access.EventThrottle, Detail: "measured"})
 			return err
 		})
-		if err := b.callers(fmt.Sprintf("%s, %d at once", where, callers), gatewayName+", append", l, took); err != nil {
+		if err := b.callers(fmt.Sprintf("%s, %d at once", where, callers), gatewayName+", append", l,
+			took); err != nil {
 			return err
 		}
 	}

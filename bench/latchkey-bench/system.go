@@ -78,7 +78,9 @@ func startOwn(name string) func(*bench, server.Order) (*target, error) {
 	return func(b *bench, o server.Order) (*target, error) {
 		o.Secret = b.secret
 		if b.profiles != "" {
-			o.Profile = filepath.Join(b.profiles, fmt.Sprintf("%s-%s-%d.pprof", b.now.Name, strings.ReplaceAll(name, ", ", "-"), time.Now().UnixMilli()))
+			o.Profile = filepath.Join(b.profiles,
+				fmt.Sprintf("%s-%s-%d.pprof", b.now.Name, strings.ReplaceAll(name, ", ", "-"),
+					time.Now().UnixMilli()))
 		}
 		s, err := server.Start(b.ctx, name, o, b.server)
 		if err != nil {
@@ -88,9 +90,11 @@ func startOwn(name string) func(*bench, server.Order) (*target, error) {
 	}
 }
 
-func startPeer(start func(context.Context, peer.Config) (*peer.Server, error)) func(*bench, server.Order) (*target, error) {
+func startPeer(start func(context.Context, peer.Config) (*peer.Server,
+	error)) func(*bench, server.Order) (*target, error) {
 	return func(b *bench, _ server.Order) (*target, error) {
-		s, err := start(b.ctx, peer.Config{Root: b.root, CPUs: b.server, Secret: b.secret, Identity: server.Identity(0)})
+		s, err := start(b.ctx, peer.Config{Root: b.root, CPUs: b.server, Secret: b.secret,
+			Identity: server.Identity(0)})
 		if err != nil {
 			return nil, err
 		}
@@ -100,7 +104,10 @@ func startPeer(start func(context.Context, peer.Config) (*peer.Server, error)) f
 }
 
 func startLibcoap(name string) func(*bench, server.Order) (*target, error) {
-	return startPeer(func(ctx context.Context, c peer.Config) (*peer.Server, error) { return peer.Libcoap(ctx, c, name) })
+	return startPeer(func(ctx context.Context, c peer.Config) (*peer.Server,
+		error) {
+		return peer.Libcoap(ctx, c, name)
+	})
 }
 
 // folder is a new one for a store on disk.
@@ -122,10 +129,12 @@ func (s floorSession) exchange() error { return s.Echo(payload) }
 
 type putSession struct{ *load.Session }
 
-// openPut opens a session that sends a PUT of the payload, which is answered 2.04; with a connection ID where the server gives one.
+// openPut opens a session that sends a PUT of the payload, which is answered 2.04; with a
+// connection ID where the server gives one.
 func openPut(cid bool) func(context.Context, *target, int) (exchanger, error) {
 	return func(ctx context.Context, t *target, n int) (exchanger, error) {
-		s, err := load.Dial(ctx, t.addr, load.Options{Identity: server.Identity(n), Secret: t.secret, CID: cid, Source: source(n)})
+		s, err := load.Dial(ctx, t.addr, load.Options{Identity: server.Identity(n), Secret: t.secret,
+			CID: cid, Source: source(n)})
 		if err != nil {
 			return nil, err
 		}
@@ -141,7 +150,8 @@ func (s putSession) exchange() error {
 	return err
 }
 
-// source is the loopback address that the n-th node speaks from: some servers bound what comes from one.
+// source is the loopback address that the n-th node speaks from: some servers bound what comes from
+// one.
 func source(n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, 1 + byte(n>>16), byte(n >> 8), byte(n)})
 }
@@ -155,8 +165,9 @@ type reader struct {
 	want    wire.Outcome
 }
 
-// openScan opens the session of a reader at a door without a lock, and registers, which brings the first Echo. The card is known and opens nothing:
-// each exchange is a decision, made, sealed and synced, and no command.
+// openScan opens the session of a reader at a door without a lock, and registers, which brings the
+// first Echo. The card is known and opens nothing: each exchange is a decision, made, sealed and
+// synced, and no command.
 func openScan(ctx context.Context, t *target, n int) (exchanger, error) {
 	r, err := dialReader(ctx, t, server.Identity(n), source(n))
 	if err != nil {
@@ -199,7 +210,8 @@ func (r *reader) take(a message.Message) {
 	}
 }
 
-// exchange presents the card once. Without a fresh Echo it is asked to say it again, as any node is.
+// exchange presents the card once. Without a fresh Echo it is asked to say it again, as any node
+// is.
 func (r *reader) exchange() error {
 	r.counter++
 	intent := time.Now()

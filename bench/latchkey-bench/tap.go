@@ -31,10 +31,15 @@ const (
 
 var tapScenario = scenario{
 	name: "tap", title: "From the tap to the door, warm sessions",
-	what: "Fifty taps a second by the clock, in turn at 64 doors, each with a reader and a lock on sessions of their own; times count from when a tap was due, and those that failed " +
-		"count too. The gateway decides, writes the decision to disk, synced, commands the lock, gets its receipt and answers; the receipt is written meanwhile. Over MQTT a decider does the same with " +
-		"the same policy at one door: the scan comes from a broker over TLS-PSK, and the command, the receipt and the verdict go by it; it keeps nothing, or (`synced`) appends a line and syncs it before the " +
-		"command. The round trips are of servers that decide nothing, at the same rate: they say what a datagram there and back costs on this machine.",
+	what: "Fifty taps a second by the clock, in turn at 64 doors, each with a reader and a lock on " +
+		"sessions of their own; times count from when a tap was due, and those that failed " +
+		"count too. The gateway decides, writes the decision to disk, synced, commands the lock, gets its " +
+		"receipt and answers; the receipt is written meanwhile. Over MQTT a decider does the same with " +
+		"the same policy at one door: the scan comes from a broker over TLS-PSK, and the command, the " +
+		"receipt and the verdict go by it; it keeps nothing, or (`synced`) appends a line and syncs it " +
+		"before the " +
+		"command. The round trips are of servers that decide nothing, at the same rate: they say what a " +
+		"datagram there and back costs on this machine.",
 	panel: &report.Panel{Title: "Tap to verdict", Case: caseVerdict},
 	run:   runTap,
 }
@@ -42,7 +47,8 @@ var tapScenario = scenario{
 func runTap(b *bench) error {
 	n := b.size(400, 128, 64)
 	all := newCurves()
-	trips := some(server.Floor, transportName, server.GoCoAP, peer.GoCoAPDTLS2Name, peer.LibcoapGnuTLS, peer.LibcoapOpenSSL)
+	trips := some(server.Floor, transportName, server.GoCoAP, peer.GoCoAPDTLS2Name, peer.LibcoapGnuTLS,
+		peer.LibcoapOpenSSL)
 	for range b.rounds {
 		if err := b.ourTaps(n, all); err != nil {
 			return err
@@ -68,7 +74,8 @@ func runTap(b *bench) error {
 }
 
 func (b *bench) ourTaps(n int, all *curves) (err error) {
-	for _, o := range []struct{ name, dir string }{{gatewayName, b.folder()}, {gatewayName + ", store in memory", ""}} {
+	for _, o := range []struct{ name, dir string }{{gatewayName, b.folder()},
+		{gatewayName + ", store in memory", ""}} {
 		if err := b.tapsAt(o.name, o.dir, n, all); err != nil {
 			return fmt.Errorf("%s: %w", o.name, err)
 		}
@@ -78,7 +85,8 @@ func (b *bench) ourTaps(n int, all *curves) (err error) {
 
 func (b *bench) tapsAt(name, dir string, n int, all *curves) (err error) {
 	s := some(gatewayName)[0]
-	t, err := s.start(b, server.Order{Sessions: 2 * tapDoors, House: server.House{Doors: tapDoors}, Dir: dir, Unbound: true})
+	t, err := s.start(b, server.Order{Sessions: 2 * tapDoors, House: server.House{Doors: tapDoors}, Dir: dir,
+		Unbound: true})
 	if err != nil {
 		return err
 	}
@@ -134,9 +142,11 @@ func mqttHere() bool {
 func (b *bench) mqttTaps(n int, synced bool, all *curves) (err error) {
 	name, file := peer.MQTTName, ""
 	if synced {
-		name, file = peer.MQTTName+", synced", filepath.Join(b.tmp, fmt.Sprintf("decisions-%d", time.Now().UnixNano()))
+		name, file = peer.MQTTName+", synced",
+			filepath.Join(b.tmp, fmt.Sprintf("decisions-%d", time.Now().UnixNano()))
 	}
-	m, err := peer.StartMQTT(b.ctx, peer.Config{Root: b.root, CPUs: b.server, Secret: b.secret, Identity: server.Identity(0)}, file)
+	m, err := peer.StartMQTT(b.ctx, peer.Config{Root: b.root, CPUs: b.server, Secret: b.secret,
+		Identity: server.Identity(0)}, file)
 	if err != nil {
 		return err
 	}
@@ -175,7 +185,8 @@ func add(l *load.Latencies, d time.Duration) {
 	l.Add(d, nil)
 }
 
-// syncAlone appends 200 bytes to a file and syncs it, by the clock, which is what the decision's write cannot be quicker than.
+// syncAlone appends 200 bytes to a file and syncs it, by the clock, which is what the decision's
+// write cannot be quicker than.
 func (b *bench) syncAlone(n int, all *curves) (err error) {
 	f, err := os.Create(filepath.Join(b.tmp, "sync"))
 	if err != nil {
@@ -206,7 +217,10 @@ func (b *bench) trips(s system, n int, all *curves) (err error) {
 	if err != nil {
 		return err
 	}
-	do := func(_ context.Context, w int, _ time.Time) (time.Time, error) { return time.Time{}, open[w].exchange() }
+	do := func(_ context.Context, w int, _ time.Time) (time.Time, error) {
+		return time.Time{},
+			open[w].exchange()
+	}
 	load.Open(b.ctx, sessions, tapRate, sessions, do)
 	l := load.Open(b.ctx, sessions, tapRate, n, do)
 	b.latencies(caseTrip, s.name, l, all, explain(s.name, "trip"))

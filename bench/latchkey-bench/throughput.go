@@ -16,12 +16,16 @@ import (
 
 var throughputScenario = scenario{
 	name: "throughput", title: "Requests, and what they cost",
-	what: "A closed loop: so many sessions, each with one confirmable request after the other. CPU is what the server's process took, user and system, for 100,000 " +
-		"requests; where the server is quicker than the generator, the rate is the generator's and only CPU compares. All but the gateway answer a PUT of 46 bytes and " +
-		"do nothing else. The gateway decides a scan of a card that opens nothing: freshness, policy, counter, an event sealed and synced to disk, verdict. " +
+	what: "A closed loop: so many sessions, each with one confirmable request after the other. CPU is " +
+		"what the server's process took, user and system, for 100,000 " +
+		"requests; where the server is quicker than the generator, the rate is the generator's and only " +
+		"CPU compares. All but the gateway answer a PUT of 46 bytes and " +
+		"do nothing else. The gateway decides a scan of a card that opens nothing: freshness, policy, " +
+		"counter, an event sealed and synced to disk, verdict. " +
 		"Its bound of ten requests a second for one session is lifted for this.",
-	panel: &report.Panel{Title: "Server CPU for 100,000 requests, 16 sessions", Case: "16 sessions", Metric: "CPU per 100,000"},
-	run:   runThroughput,
+	panel: &report.Panel{Title: "Server CPU for 100,000 requests, 16 sessions", Case: "16 sessions",
+		Metric: "CPU per 100,000"},
+	run: runThroughput,
 }
 
 func runThroughput(b *bench) error {
@@ -44,7 +48,8 @@ func runThroughput(b *bench) error {
 }
 
 func (b *bench) throughput(s system, n int, each time.Duration, all *curves) (err error) {
-	t, err := s.start(b, server.Order{Sessions: n, House: server.House{Readers: n}, Dir: b.folder(), Unbound: true})
+	t, err := s.start(b, server.Order{Sessions: n, House: server.House{Readers: n}, Dir: b.folder(),
+		Unbound: true})
 	if err != nil {
 		return err
 	}
@@ -103,7 +108,8 @@ func (t *target) mallocs() uint64 {
 // abreast is how many handshakes a generator has under way at once.
 const abreast = 16
 
-// openAll opens n sessions, perSecond of them at most, or as they come. What it returns is to be closed, with an error too.
+// openAll opens n sessions, perSecond of them at most, or as they come. What it returns is to be
+// closed, with an error too.
 func openAll(ctx context.Context, s system, t *target, n, perSecond int) ([]exchanger, error) {
 	var mu sync.Mutex
 	var failed error
@@ -114,7 +120,8 @@ func openAll(ctx context.Context, s system, t *target, n, perSecond int) ([]exch
 		wg.Go(func() {
 			for i := w; i < n; i += abreast {
 				if perSecond > 0 {
-					_ = load.Rest(ctx, time.Until(began.Add(time.Duration(i)*time.Second/time.Duration(perSecond)))) // the next line sees its end
+					// The next line sees its end.
+					_ = load.Rest(ctx, time.Until(began.Add(time.Duration(i)*time.Second/time.Duration(perSecond))))
 				}
 				if ctx.Err() != nil {
 					return

@@ -11,7 +11,8 @@ import (
 // Longest is the longest time that Latencies tell from a longer one.
 const Longest = time.Minute
 
-// Latencies are the times of many operations, of those that failed too. Three digits are kept. It is safe for concurrent use.
+// Latencies are the times of many operations, of those that failed too. Three digits are kept. It
+// is safe for concurrent use.
 type Latencies struct {
 	mu     sync.Mutex
 	h      *hdrhistogram.Histogram // guarded by mu; in 100 ns
@@ -26,7 +27,8 @@ func NewLatencies() *Latencies {
 	return &Latencies{h: hdrhistogram.New(1, int64(Longest/grain), 3)}
 }
 
-// Add adds an operation that took d. One that failed counts with the time that somebody waited for it: leaving it out would flatter.
+// Add adds an operation that took d. One that failed counts with the time that somebody waited for
+// it: leaving it out would flatter.
 func (l *Latencies) Add(d time.Duration, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -75,11 +77,13 @@ func (l *Latencies) Max() float64 {
 
 func micros(v int64) float64 { return float64(v) * float64(grain) / float64(time.Microsecond) }
 
-// Curve is the distribution: percentiles, and the µs of each. It ends where one operation alone is left.
+// Curve is the distribution: percentiles, and the µs of each. It ends where one operation alone is
+// left.
 func (l *Latencies) Curve() [][2]float64 {
 	n := l.Count()
 	var points [][2]float64
-	for tail := 1.0; n > 0 && tail*float64(n) >= 1; tail /= math.Sqrt2 { // two points for each halving of what is left
+	// Two points for each halving of what is left.
+	for tail := 1.0; n > 0 && tail*float64(n) >= 1; tail /= math.Sqrt2 {
 		p := 100 * (1 - tail)
 		points = append(points, [2]float64{p, l.At(p)})
 	}

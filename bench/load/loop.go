@@ -8,9 +8,11 @@ import (
 	"time"
 )
 
-// Closed has each of the workers do one operation after the other for so long. The times are those of the operations; the rate depends on them, so a
-// stall of the server makes fewer operations and hides itself: what is asked of a closed loop is how much can be done, not how long it takes.
-func Closed(ctx context.Context, workers int, d time.Duration, do func(ctx context.Context, worker int) error) (*Latencies, time.Duration) {
+// Closed has each of the workers do one operation after the other for so long. The times are those
+// of the operations; the rate depends on them, so a stall of the server makes fewer operations and
+// hides itself: what is asked of a closed loop is how much can be done, not how long it takes.
+func Closed(ctx context.Context, workers int, d time.Duration,
+	do func(ctx context.Context, worker int) error) (*Latencies, time.Duration) {
 	l := NewLatencies()
 	began := time.Now()
 	end := began.Add(d)
@@ -29,10 +31,13 @@ func Closed(ctx context.Context, workers int, d time.Duration, do func(ctx conte
 	return l, time.Since(began)
 }
 
-// Open does n operations by the clock, rate of them a second, whatever becomes of those before. They are shared out among the workers in turn;
-// one that finds its worker busy waits for it. Times count from when an operation was due, so that a stall counts with every operation that it
-// held up. do is told that moment, and returns the moment that ends the operation, or an error; with the zero time it ends when do returns.
-func Open(ctx context.Context, workers int, rate float64, n int, do func(ctx context.Context, worker int, due time.Time) (time.Time, error)) *Latencies {
+// Open does n operations by the clock, rate of them a second, whatever becomes of those before.
+// They are shared out among the workers in turn; one that finds its worker busy waits for it. Times
+// count from when an operation was due, so that a stall counts with every operation that it held
+// up. do is told that moment, and returns the moment that ends the operation, or an error; with the
+// zero time it ends when do returns.
+func Open(ctx context.Context, workers int, rate float64, n int,
+	do func(ctx context.Context, worker int, due time.Time) (time.Time, error)) *Latencies {
 	l := NewLatencies()
 	began := time.Now().Add(10 * time.Millisecond)
 	due := make([]chan time.Time, workers)

@@ -25,8 +25,8 @@ func CPUs() ([]int, error) {
 	return all, nil
 }
 
-// Pin starts this program again on the given CPUs alone, with the same arguments and environment, so that all its threads and the Go
-// runtime keep to them. It returns only if that fails.
+// Pin starts this program again on the given CPUs alone, with the same arguments and environment,
+// so that all its threads and the Go runtime keep to them. It returns only if that fails.
 func Pin(cpus []int) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -37,13 +37,15 @@ func Pin(cpus []int) error {
 	if err := affinity(cpus); err != nil {
 		return err
 	}
-	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil { // ns; the kernel may wake a sleeper 50 µs late otherwise
+	// Ns; the kernel may wake a sleeper 50 µs late otherwise.
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
 		return err
 	}
 	return fmt.Errorf("start %s again: %w", self, syscall.Exec(self, os.Args, os.Environ()))
 }
 
-// onCPUs runs start on a thread that may use the given CPUs alone, which a process that it starts inherits.
+// onCPUs runs start on a thread that may use the given CPUs alone, which a process that it starts
+// inherits.
 func onCPUs(cpus []int, start func() error) error {
 	if len(cpus) == 0 {
 		return start()
@@ -75,7 +77,8 @@ func affinity(cpus []int) error {
 	return nil
 }
 
-// sleepUntil sleeps in the kernel: a timer of Go's wakes an idle process up to a millisecond late, for epoll counts in those.
+// sleepUntil sleeps in the kernel: a timer of Go's wakes an idle process up to a millisecond late,
+// for epoll counts in those.
 func sleepUntil(t time.Time) {
 	for d := time.Until(t); d > 0; d = time.Until(t) {
 		ts := unix.NsecToTimespec(int64(d))

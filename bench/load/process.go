@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// Process is a server under test, in a process of its own. It belongs to whoever started it, and to nobody else.
+// Process is a server under test, in a process of its own. It belongs to whoever started it, and to
+// nobody else.
 type Process struct {
 	cmd   *exec.Cmd
 	ended chan struct{}
@@ -27,7 +28,8 @@ type Usage struct {
 	Peak int64         // the most that ever were
 }
 
-// Start starts cmd on the given CPUs, or on any if there are none. It is killed when ctx ends; what it prints goes where cmd says.
+// Start starts cmd on the given CPUs, or on any if there are none. It is killed when ctx ends; what
+// it prints goes where cmd says.
 func Start(ctx context.Context, cmd *exec.Cmd, cpus []int) (*Process, error) {
 	if err := onCPUs(cpus, cmd.Start); err != nil {
 		return nil, fmt.Errorf("%s: %w", cmd.Path, err)
@@ -48,7 +50,8 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Ended is closed when the process has ended, asked or not.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
-// Stop asks the process to end, waits for it for 10 s, and then kills it. Twice is harmless. A process that ended before by itself is an error.
+// Stop asks the process to end, waits for it for 10 s, and then kills it. Twice is harmless. A
+// process that ended before by itself is an error.
 func (p *Process) Stop() error {
 	select {
 	case <-p.ended:
@@ -78,7 +81,8 @@ func (p *Process) Kill() {
 // Usage reads what the process has taken so far.
 func (p *Process) Usage() (Usage, error) { return UsageOf(p.PID()) }
 
-// clockTick is USER_HZ, in which /proc counts CPU time: 100 a second on every architecture that Go runs on.
+// clockTick is USER_HZ, in which /proc counts CPU time: 100 a second on every architecture that Go
+// runs on.
 const clockTick = time.Second / 100
 
 // UsageOf reads what a process has taken so far.
@@ -101,7 +105,8 @@ func UsageOf(pid int) (u Usage, err error) {
 	return u, err
 }
 
-// cpuTime takes utime and stime from /proc/PID/stat: the 12th and 13th field after the program's name, which may hold anything.
+// cpuTime takes utime and stime from /proc/PID/stat: the 12th and 13th field after the program's
+// name, which may hold anything.
 func cpuTime(stat []byte) (time.Duration, error) {
 	i := bytes.LastIndexByte(stat, ')')
 	f := strings.Fields(string(stat[i+1:]))

@@ -17,8 +17,9 @@ import (
 	"latchkey/keys"
 )
 
-// Session is a node reduced to what a measurement needs: one association and one confirmable request at a time, so that the generator costs less
-// than what it measures. It is not safe for concurrent use.
+// Session is a node reduced to what a measurement needs: one association and one confirmable
+// request at a time, so that the generator costs less than what it measures. It is not safe for
+// concurrent use.
 type Session struct {
 	conn  net.Conn
 	lower *socket
@@ -52,7 +53,8 @@ func Plain(addr string) (*Session, error) {
 	return newSession(c, nil), nil
 }
 
-// Dial opens a session over DTLS 1.2 with a pre-shared key and AES-128-CCM-8, as a small node does. Its handshake is stock pion's.
+// Dial opens a session over DTLS 1.2 with a pre-shared key and AES-128-CCM-8, as a small node does.
+// Its handshake is stock pion's.
 func Dial(ctx context.Context, addr string, o Options) (*Session, error) {
 	to, err := net.ResolveUDPAddr("udp4", addr)
 	if err != nil {
@@ -88,7 +90,8 @@ func Dial(ctx context.Context, addr string, o Options) (*Session, error) {
 }
 
 func newSession(c net.Conn, lower *socket) *Session {
-	return &Session{conn: c, lower: lower, mid: uint16(rand.Uint32()), in: make([]byte, 2048), out: make([]byte, 2048), opts: make([]byte, 256)}
+	return &Session{conn: c, lower: lower, mid: uint16(rand.Uint32()), in: make([]byte, 2048),
+		out: make([]byte, 2048), opts: make([]byte, 256)}
 }
 
 // Close says goodbye and frees the socket.
@@ -99,7 +102,8 @@ func (s *Session) Close() error {
 	return errors.Join(s.conn.Close(), closed(s.lower.Close()))
 }
 
-// Move goes on from another port, as a node that slept does: only a connection ID tells the server whose records these are.
+// Move goes on from another port, as a node that slept does: only a connection ID tells the server
+// whose records these are.
 func (s *Session) Move() error { return s.lower.move() }
 
 func closed(err error) error {
@@ -134,8 +138,9 @@ func (s *Session) Echo(b []byte) error {
 	return err
 }
 
-// Do sends a confirmable request and returns its piggybacked response, whose bytes are valid until the next call. It repeats it after 1 s, doubled
-// each time (RFC 7252 §4.2, without the random part of the first wait), until 3 s are over.
+// Do sends a confirmable request and returns its piggybacked response, whose bytes are valid until
+// the next call. It repeats it after 1 s, doubled each time (RFC 7252 §4.2, without the random part
+// of the first wait), until 3 s are over.
 func (s *Session) Do(r Request) (message.Message, error) {
 	s.mid++
 	m := message.Message{Type: message.Confirmable, Code: r.Code, MessageID: int32(s.mid),
@@ -189,7 +194,8 @@ func (s *Session) answer(deadline time.Time) (a message.Message, err error) {
 			return a, err
 		}
 		if a.Type == message.Confirmable && a.Code == codes.Empty { // a ping (RFC 7252 §4.3)
-			if _, err := s.conn.Write([]byte{0x70, 0, byte(a.MessageID >> 8), byte(a.MessageID)}); err != nil {
+			if _, err := s.conn.Write([]byte{0x70, 0, byte(a.MessageID >> 8),
+				byte(a.MessageID)}); err != nil {
 				return a, err
 			}
 		}

@@ -23,8 +23,9 @@ import (
 // HTTPSName is the name of that peer in the results.
 const HTTPSName = "https"
 
-// nginxConf leaves TLS and HTTP as nginx has them, but for TLS 1.3, which Debian's nginx.conf turns on too. All that it writes is in a folder of this run; it is one process, so that what it takes is
-// counted.
+// nginxConf leaves TLS and HTTP as nginx has them, but for TLS 1.3, which Debian's nginx.conf turns
+// on too. All that it writes is in a folder of this run; it is one process, so that what it takes
+// is counted.
 const nginxConf = `daemon off;
 master_process off;
 pid %[1]s/pid;
@@ -52,8 +53,9 @@ http {
 }
 `
 
-// HTTPS starts nginx with a certificate of its own, ECDSA P-256, which the pool that is returned trusts for 127.0.0.1. A PUT or POST to Path is
-// answered 204. It knows neither secret nor identity: it is here for the bytes of TLS and HTTP.
+// HTTPS starts nginx with a certificate of its own, ECDSA P-256, which the pool that is returned
+// trusts for 127.0.0.1. A PUT or POST to Path is answered 204. It knows neither secret nor
+// identity: it is here for the bytes of TLS and HTTP.
 func HTTPS(ctx context.Context, cfg Config) (*Server, *x509.CertPool, error) {
 	path, err := find("nginx")
 	if err != nil {
@@ -68,7 +70,8 @@ func HTTPS(ctx context.Context, cfg Config) (*Server, *x509.CertPool, error) {
 		return nil, nil, err
 	}
 	version := strings.Replace(firstLine(ctx, path, "-v"), "nginx version: nginx/", "nginx ", 1)
-	s := &Server{Name: HTTPSName, Addr: local(ports[0]), Version: version, tidy: func() { _ = os.RemoveAll(dir) }}
+	s := &Server{Name: HTTPSName, Addr: local(ports[0]), Version: version,
+		tidy: func() { _ = os.RemoveAll(dir) }}
 	pool, err := certify(dir)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "conf"), fmt.Appendf(nil, nginxConf, dir, s.Addr, Path), 0o600)
@@ -77,7 +80,8 @@ func HTTPS(ctx context.Context, cfg Config) (*Server, *x509.CertPool, error) {
 		s.tidy()
 		return nil, nil, err
 	}
-	s, err = cfg.launch(ctx, s, exec.Command(path, "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "conf")), func(ctx context.Context) error {
+	s, err = cfg.launch(ctx, s, exec.Command(path, "-e", "stderr", "-p", dir, "-c",
+		filepath.Join(dir, "conf")), func(ctx context.Context) error {
 		return poll(ctx, func(ctx context.Context) error { return putOnce(ctx, s.Addr, pool) })
 	})
 	return s, pool, err
@@ -90,8 +94,10 @@ func certify(dir string) (*x509.CertPool, error) {
 		return nil, err
 	}
 	now := time.Now()
-	c := &x509.Certificate{SerialNumber: big.NewInt(now.UnixNano()), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	c := &x509.Certificate{SerialNumber: big.NewInt(now.UnixNano()), NotBefore: now.Add(-time.Hour),
+		NotAfter:    now.Add(24 * time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
 	der, err1 := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
 	pkcs8, err2 := x509.MarshalPKCS8PrivateKey(key)
 	if err := errors.Join(err1, err2); err != nil {
@@ -102,14 +108,16 @@ func certify(dir string) (*x509.CertPool, error) {
 	pool.AppendCertsFromPEM(cert)
 	return pool, errors.Join(
 		os.WriteFile(filepath.Join(dir, "cert.pem"), cert, 0o600),
-		os.WriteFile(filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), 0o600))
+		os.WriteFile(filepath.Join(dir, "key.pem"),
+			pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), 0o600))
 }
 
 // putOnce does what is measured, on a connection of its own.
 func putOnce(ctx context.Context, addr string, pool *x509.CertPool) error {
 	t := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}
 	defer t.CloseIdleConnections()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPut, "https://"+addr+"/"+Path, strings.NewReader(strings.Repeat("x", Payload)))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPut, "https://"+addr+"/"+Path,
+		strings.NewReader(strings.Repeat("x", Payload)))
 	if err != nil {
 		return err
 	}

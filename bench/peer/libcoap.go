@@ -19,8 +19,9 @@ const (
 	LibcoapGnuTLS  = "libcoap-gnutls"
 )
 
-// Libcoap starts libcoap's example server: name is LibcoapOpenSSL or LibcoapGnuTLS. Any identity may come, all with the one secret. Its suites are
-// as it has them; a node that offers PSK_WITH_AES_128_CCM_8 alone gets that.
+// Libcoap starts libcoap's example server: name is LibcoapOpenSSL or LibcoapGnuTLS. Any identity
+// may come, all with the one secret. Its suites are as it has them; a node that offers
+// PSK_WITH_AES_128_CCM_8 alone gets that.
 func Libcoap(ctx context.Context, cfg Config, name string) (*Server, error) {
 	path, err := find("coap-server-" + strings.TrimPrefix(name, "libcoap-"))
 	if err != nil {
@@ -31,7 +32,8 @@ func Libcoap(ctx context.Context, cfg Config, name string) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{Name: name, Addr: local(port + 1), Version: libcoapVersion(ctx, path)}
-	cmd := exec.Command(path, "-A", "127.0.0.1", "-p", strconv.Itoa(port), "-h", "", "-k", cfg.Secret.Reveal(), "-v", "3")
+	cmd := exec.Command(path, "-A", "127.0.0.1", "-p", strconv.Itoa(port), "-h", "", "-k",
+		cfg.Secret.Reveal(), "-v", "3")
 	return cfg.launch(ctx, s, cmd, func(ctx context.Context) error {
 		if err := poll(ctx, creates(local(port))); err != nil {
 			return err
@@ -45,7 +47,8 @@ func Libcoap(ctx context.Context, cfg Config, name string) (*Server, error) {
 	})
 }
 
-// freePair is a port of which the next is free as well, by UDP and TCP: libcoap has its DTLS on the next one.
+// freePair is a port of which the next is free as well, by UDP and TCP: libcoap has its DTLS on the
+// next one.
 func freePair() (int, error) {
 	for range 100 {
 		ports, err := freeTCPs(1)
@@ -74,7 +77,8 @@ func isFree(port int) bool {
 	return t.Close() == nil
 }
 
-// creates makes the resource that the peers are asked for, without DTLS: the first PUT to it is answered 2.01, those that count 2.04.
+// creates makes the resource that the peers are asked for, without DTLS: the first PUT to it is
+// answered 2.01, those that count 2.04.
 func creates(addr string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		var d net.Dialer
@@ -112,8 +116,8 @@ func libcoapVersion(ctx context.Context, path string) string {
 	return v
 }
 
-// patchNumber turns OpenSSL's version as libcoap prints it, with a letter as up to OpenSSL 1.1 and always "-dev", into what it is: 3.0.0v-dev is
-// 3.0.22.
+// patchNumber turns OpenSSL's version as libcoap prints it, with a letter as up to OpenSSL 1.1 and
+// always "-dev", into what it is: 3.0.0v-dev is 3.0.22.
 func patchNumber(v string) string {
 	m := letterVersion.FindStringSubmatch(v)
 	if m == nil {

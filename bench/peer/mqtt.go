@@ -21,8 +21,9 @@ import (
 // MQTTName is the name of that peer in the results.
 const MQTTName = "mqtt"
 
-// MQTT is mosquitto and a decider that subscribes, decides with the gateway's policy and publishes the command. They share the server's CPUs, as
-// they would share a machine: the nodes speak TLS-PSK to the broker, the decider plain TCP on loopback.
+// MQTT is mosquitto and a decider that subscribes, decides with the gateway's policy and publishes
+// the command. They share the server's CPUs, as they would share a machine: the nodes speak TLS-PSK
+// to the broker, the decider plain TCP on loopback.
 type MQTT struct {
 	Name    string
 	Version string
@@ -37,7 +38,8 @@ type MQTT struct {
 	broken bool   // a run has failed, so nobody knows what the decider has taken
 }
 
-// Taps is a run of taps at one door, by the clock: scans that are due are sent, whether or not the ones before were answered.
+// Taps is a run of taps at one door, by the clock: scans that are due are sent, whether or not the
+// ones before were answered.
 type Taps struct {
 	Rate   int // a second
 	WarmUp int // sent first, at the same rate, and not told of
@@ -45,13 +47,16 @@ type Taps struct {
 	CPUs   []int // of the reader and the lock, which are one process
 }
 
-// Tap is what came of one scan, from the time at which it was due. A negative one did not come within 3 s.
+// Tap is what came of one scan, from the time at which it was due. A negative one did not come
+// within 3 s.
 type Tap struct {
-	Relay   time.Duration // the command is at the lock
-	Verdict time.Duration // the reader has a verdict that grants, which the decider sends after the lock's receipt
+	Relay time.Duration // the command is at the lock
+	// The reader has a verdict that grants, which the decider sends after the lock's receipt.
+	Verdict time.Duration
 }
 
-// The nodes know no more than they must. The decider is on a listener of its own, which only this machine reaches.
+// The nodes know no more than they must. The decider is on a listener of its own, which only this
+// machine reaches.
 const (
 	mosquittoConf = `user root
 per_listener_settings true
@@ -80,8 +85,9 @@ topic write receipt/1
 `
 )
 
-// StartMQTT builds what is ours of it and starts broker and decider. With a file for decisions each is on disk before its command is published, as
-// a careful user would have it; empty, nothing is kept.
+// StartMQTT builds what is ours of it and starts broker and decider. With a file for decisions each
+// is on disk before its command is published, as a careful user would have it; empty, nothing is
+// kept.
 func StartMQTT(ctx context.Context, cfg Config, decisions string) (*MQTT, error) {
 	dir, err := os.MkdirTemp("", "latchkey-peer-")
 	if err != nil {
@@ -132,22 +138,26 @@ func (m *MQTT) startBroker(ctx context.Context) (plain string, err error) {
 	secret := hex.EncodeToString(m.cfg.Secret.PSK())
 	file := func(name string) string { return filepath.Join(m.dir, name) }
 	err = errors.Join(
-		os.WriteFile(file("psk"), fmt.Appendf(nil, "%s:%s\n%s:%s\n", m.cfg.Identity, secret, m.lock, secret), 0o600),
+		os.WriteFile(file("psk"), fmt.Appendf(nil, "%s:%s\n%s:%s\n", m.cfg.Identity, secret, m.lock, secret),
+			0o600),
 		os.WriteFile(file("acl"), fmt.Appendf(nil, mosquittoACL, m.cfg.Identity, m.lock), 0o600),
-		os.WriteFile(file("conf"), fmt.Appendf(nil, mosquittoConf, ports[0], file("psk"), file("acl"), ports[1]), 0o600))
+		os.WriteFile(file("conf"), fmt.Appendf(nil, mosquittoConf, ports[0], file("psk"), file("acl"),
+			ports[1]), 0o600))
 	if err != nil {
 		return "", err
 	}
 	version := strings.Replace(firstLine(ctx, path, "-h"), "mosquitto version", "mosquitto", 1)
 	s := &Server{Name: "mosquitto", Addr: local(ports[0]), Version: version}
 	plain = local(ports[1])
-	m.Broker, err = m.cfg.launch(ctx, s, exec.Command(path, "-c", file("conf")), func(ctx context.Context) error {
-		return errors.Join(poll(ctx, accepts(s.Addr)), poll(ctx, accepts(plain)))
-	})
+	m.Broker, err = m.cfg.launch(ctx, s, exec.Command(path, "-c", file("conf")),
+		func(ctx context.Context) error {
+			return errors.Join(poll(ctx, accepts(s.Addr)), poll(ctx, accepts(plain)))
+		})
 	return plain, err
 }
 
-// buildNode makes the program of the reader and the lock, which has the firmware's encodings and its warnings.
+// buildNode makes the program of the reader and the lock, which has the firmware's encodings and
+// its warnings.
 func (c Config) buildNode(ctx context.Context, dir string) (string, error) {
 	gcc, err := find("gcc")
 	if err != nil {
@@ -157,8 +167,10 @@ func (c Config) buildNode(ctx context.Context, dir string) (string, error) {
 		return "", fmt.Errorf("%s is not here: install Debian's libmosquitto-dev", mosquittoHeader)
 	}
 	out, core := filepath.Join(dir, "node"), filepath.Join(c.Root, "firmware", "core")
-	args := append(strings.Fields("-std=c11 -O2 -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror"),
-		"-I", core, filepath.Join(c.Root, "bench", "peers", "mqtt", "node", "node.c"), filepath.Join(core, "wire.c"),
+	args := append(strings.Fields("-std=c11 -O2 -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes "+
+		"-Wmissing-prototypes -Wvla -Werror"),
+		"-I", core, filepath.Join(c.Root, "bench", "peers", "mqtt", "node", "node.c"),
+		filepath.Join(core, "wire.c"),
 		filepath.Join(core, "cbor.c"), "-lmosquitto", "-o", out)
 	if said, err := exec.CommandContext(ctx, gcc, args...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build bench/peers/mqtt/node: %w: %s", err, said)
@@ -166,7 +178,8 @@ func (c Config) buildNode(ctx context.Context, dir string) (string, error) {
 	return out, nil
 }
 
-// Tap connects a reader and a lock, has the reader tap and returns what came of each tap, in order. One run at a time.
+// Tap connects a reader and a lock, has the reader tap and returns what came of each tap, in order.
+// One run at a time.
 func (m *MQTT) Tap(ctx context.Context, t Taps) ([]Tap, error) {
 	if m.broken {
 		return nil, errors.New("mqtt: a run before this one has failed: start anew")
@@ -177,10 +190,12 @@ func (m *MQTT) Tap(ctx context.Context, t Taps) ([]Tap, error) {
 	}
 	m.broken = true
 	all := t.WarmUp + t.Count
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(float64(all)/float64(max(t.Rate, 1))*float64(time.Second))+2*patient)
+	ctx, cancel := context.WithTimeout(ctx,
+		time.Duration(float64(all)/float64(max(t.Rate, 1))*float64(time.Second))+2*patient)
 	defer cancel()
 	n := strconv.Itoa
-	cmd := exec.Command(m.node, port, string(m.cfg.Identity), string(m.lock), n(t.Rate), n(t.WarmUp), n(t.Count), strconv.FormatUint(m.scans+1, 10))
+	cmd := exec.Command(m.node, port, string(m.cfg.Identity), string(m.lock), n(t.Rate), n(t.WarmUp),
+		n(t.Count), strconv.FormatUint(m.scans+1, 10))
 	cmd.Stdin = strings.NewReader(hex.EncodeToString(m.cfg.Secret.PSK()) + "\n")
 	var out bytes.Buffer
 	said := &tail{}
@@ -206,10 +221,12 @@ func parseTaps(text string, want int) ([]Tap, error) {
 	var taps []Tap
 	for line := range strings.Lines(text) {
 		var i, relay, verdict int
-		if n, err := fmt.Sscanf(line, "%d %d %d\n", &i, &relay, &verdict); n != 3 || err != nil || i != len(taps) {
+		if n, err := fmt.Sscanf(line, "%d %d %d\n", &i, &relay, &verdict); n != 3 || err != nil ||
+			i != len(taps) {
 			return nil, fmt.Errorf("the nodes' line %d is %q", len(taps)+1, line)
 		}
-		taps = append(taps, Tap{time.Duration(relay) * time.Microsecond, time.Duration(verdict) * time.Microsecond})
+		taps = append(taps, Tap{time.Duration(relay) * time.Microsecond,
+			time.Duration(verdict) * time.Microsecond})
 	}
 	if len(taps) != want {
 		return nil, fmt.Errorf("the nodes told of %d taps, want %d", len(taps), want)
@@ -227,7 +244,8 @@ func (m *MQTT) Usage() (load.Usage, error) {
 // Stop ends both and takes their files away, without the decisions.
 func (m *MQTT) Stop() error {
 	var errs []error
-	for _, s := range []*Server{m.Decider, m.Broker} { // a decider that loses its broker ends by itself, with an error
+	// A decider that loses its broker ends by itself, with an error.
+	for _, s := range []*Server{m.Decider, m.Broker} {
 		if s != nil {
 			errs = append(errs, s.Stop())
 		}

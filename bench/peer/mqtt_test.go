@@ -27,7 +27,8 @@ func startedMQTT(t *testing.T, ctx context.Context, cfg Config, decisions string
 	return m
 }
 
-// mustTap taps and holds every tap to be granted, and the verdict to come after the command was at the lock.
+// mustTap taps and holds every tap to be granted, and the verdict to come after the command was at
+// the lock.
 func mustTap(t *testing.T, ctx context.Context, m *MQTT, taps Taps) {
 	t.Helper()
 	got, err := m.Tap(ctx, taps)

@@ -16,7 +16,8 @@ import (
 // GoCoAPDTLS2Name is the name of that peer in the results.
 const GoCoAPDTLS2Name = "go-coap-dtls2"
 
-// Figures are what a peer of ours in Go holds, in bytes, and how many objects it has allocated since its start.
+// Figures are what a peer of ours in Go holds, in bytes, and how many objects it has allocated
+// since its start.
 type Figures struct {
 	Sessions   int    `json:"sessions"`
 	Goroutines int    `json:"goroutines"`
@@ -38,7 +39,8 @@ type hello struct {
 	Version string `json:"version"`
 }
 
-// GoCoAPDTLS2 builds and starts go-coap/v3 over pion/dtls v2. Any identity may come, all with the one secret. It has [Server.Figures].
+// GoCoAPDTLS2 builds and starts go-coap/v3 over pion/dtls v2. Any identity may come, all with the
+// one secret. It has [Server.Figures].
 func GoCoAPDTLS2(ctx context.Context, cfg Config) (*Server, error) {
 	dir, err := os.MkdirTemp("", "latchkey-peer-")
 	if err != nil {
@@ -76,10 +78,12 @@ func (s *Server) Figures(collect bool) (f Figures, err error) {
 	return f, err
 }
 
-// build makes the program of a module under bench/peers, which has its own versions of everything, in dir.
+// build makes the program of a module under bench/peers, which has its own versions of everything,
+// in dir.
 func (c Config) build(ctx context.Context, module, dir string) (*exec.Cmd, error) {
 	out := filepath.Join(dir, module)
-	build := exec.CommandContext(ctx, "go", "build", "-C", filepath.Join(c.Root, "bench", "peers", module), "-trimpath", "-o", out, ".")
+	build := exec.CommandContext(ctx, "go", "build", "-C", filepath.Join(c.Root, "bench", "peers", module),
+		"-trimpath", "-o", out, ".")
 	build.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "CGO_ENABLED=0")
 	if said, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build bench/peers/%s: %w: %s", module, err, said)
@@ -87,7 +91,8 @@ func (c Config) build(ctx context.Context, module, dir string) (*exec.Cmd, error
 	return exec.Command(out), nil
 }
 
-// own starts a peer of ours, which is told its order, if it has one, and then says what goes into h. It ends when this process does.
+// own starts a peer of ours, which is told its order, if it has one, and then says what goes into
+// h. It ends when this process does.
 func (c Config) own(ctx context.Context, s *Server, cmd *exec.Cmd, order, h any) (*Server, error) {
 	said := &tail{}
 	cmd.Stderr = said

@@ -1,5 +1,6 @@
-// Package peer starts the systems that people would use instead, each in a process of its own on 127.0.0.1, with a key that it is given, and
-// returns when it answers. It sends them no load and measures only what no other generator could: the way of a tap over MQTT.
+// Package peer starts the systems that people would use instead, each in a process of its own on
+// 127.0.0.1, with a key that it is given, and returns when it answers. It sends them no load and
+// measures only what no other generator could: the way of a tap over MQTT.
 package peer
 
 import (
@@ -19,14 +20,15 @@ import (
 	"latchkey/keys"
 )
 
-// The request that every CoAP peer serves: a confirmable PUT of so many bytes to this path (one segment), answered 2.04 without a payload.
+// The request that every CoAP peer serves: a confirmable PUT of so many bytes to this path (one
+// segment), answered 2.04 without a payload.
 const (
 	Path    = "example_data"
 	Payload = 46
 )
 
-// Request is that PUT as bytes: header with a token of two bytes, Uri-Path, payload. The message ID, which is the token too, should not repeat
-// within a session.
+// Request is that PUT as bytes: header with a token of two bytes, Uri-Path, payload. The message
+// ID, which is the token too, should not repeat within a session.
 func Request(id uint16) []byte {
 	m := []byte{0x42, 3, byte(id >> 8), byte(id), byte(id >> 8), byte(id), uriPath<<4 | byte(len(Path))}
 	m = append(append(m, Path...), 0xff)
@@ -118,14 +120,17 @@ func find(name string) (string, error) {
 	return "", fmt.Errorf("%s is not here", name)
 }
 
-// launch starts a peer, and ends it again if it does not answer in time. What it prints is in the error then, and lost otherwise.
-func (c Config) launch(ctx context.Context, s *Server, cmd *exec.Cmd, answers func(context.Context) error) (*Server, error) {
+// launch starts a peer, and ends it again if it does not answer in time. What it prints is in the
+// error then, and lost otherwise.
+func (c Config) launch(ctx context.Context, s *Server, cmd *exec.Cmd,
+	answers func(context.Context) error) (*Server, error) {
 	said := &tail{}
 	cmd.Stdout, cmd.Stderr = said, said
 	return c.run(ctx, s, cmd, said, answers)
 }
 
-func (c Config) run(ctx context.Context, s *Server, cmd *exec.Cmd, said *tail, answers func(context.Context) error) (*Server, error) {
+func (c Config) run(ctx context.Context, s *Server, cmd *exec.Cmd, said *tail,
+	answers func(context.Context) error) (*Server, error) {
 	endWithUs(cmd)
 	p, err := load.Start(ctx, cmd, c.CPUs)
 	if err != nil {
@@ -196,7 +201,8 @@ func accepts(addr string) func(context.Context) error {
 	}
 }
 
-// firstLine is the first line that a program prints about itself, whatever it says by its exit status.
+// firstLine is the first line that a program prints about itself, whatever it says by its exit
+// status.
 func firstLine(ctx context.Context, path string, args ...string) string {
 	out, _ := exec.CommandContext(ctx, path, args...).CombinedOutput()
 	line, _, _ := strings.Cut(string(out), "\n")

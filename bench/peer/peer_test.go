@@ -49,7 +49,8 @@ func started(t *testing.T, s *Server, err error) *Server {
 	return s
 }
 
-// mustServe proves that the peer takes our suite with our master secret and answers the request as every peer is to.
+// mustServe proves that the peer takes our suite with our master secret and answers the request as
+// every peer is to.
 func mustServe(t *testing.T, s *Server, cfg Config) {
 	t.Helper()
 	ua, err := net.ResolveUDPAddr("udp", s.Addr)

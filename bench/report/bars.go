@@ -11,7 +11,8 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// barPanel shows one metric of the systems below each other: a bar to the median, a whisker from the least to the most, and the number.
+// barPanel shows one metric of the systems below each other: a bar to the median, a whisker from
+// the least to the most, and the number.
 func barPanel(title string, figures []*Figure, looks map[string]draw.LineStyle) *plot.Plot {
 	p := emptyPanel(title)
 	p.HideY()
@@ -66,7 +67,8 @@ const beside = vg.Length(5) // between a bar and what is written at its ends
 
 // GlyphBoxes keeps room for the names at the left and the numbers at the right.
 func (b *bars) GlyphBoxes(p *plot.Plot) []plot.GlyphBox {
-	boxes := []plot.GlyphBox{{Y: 1, Rectangle: vg.Rectangle{Max: vg.Point{Y: 4}}}} // as much as curves keep, so that titles are level
+	// As much as curves keep, so that titles are level.
+	boxes := []plot.GlyphBox{{Y: 1, Rectangle: vg.Rectangle{Max: vg.Point{Y: 4}}}}
 	for _, f := range b.figures {
 		name := b.nameStyle(f).Width(f.System)
 		value := b.valueStyle(f).Width(f.number(f.median()))
@@ -83,12 +85,15 @@ func (b *bars) Plot(c draw.Canvas, p *plot.Plot) {
 		row := float64(len(b.figures)-i) - 0.5
 		low, high, mid := y(row-0.32), y(row+0.32), y(row)
 		from, to := x(0), x(f.median())
-		c.FillPolygon(b.looks[f.System].Color, []vg.Point{{X: from, Y: low}, {X: to, Y: low}, {X: to, Y: high}, {X: from, Y: high}})
+		c.FillPolygon(b.looks[f.System].Color,
+			[]vg.Point{{X: from, Y: low}, {X: to, Y: low}, {X: to, Y: high}, {X: from, Y: high}})
 		least, most := x(f.least()), x(f.most())
 		if most-least > 0.5 {
 			half := (high - low) / 5
-			c.StrokeLines(draw.LineStyle{Color: ink, Width: 0.8}, []vg.Point{{X: least, Y: mid}, {X: most, Y: mid}},
-				[]vg.Point{{X: least, Y: mid - half}, {X: least, Y: mid + half}}, []vg.Point{{X: most, Y: mid - half}, {X: most, Y: mid + half}})
+			c.StrokeLines(draw.LineStyle{Color: ink, Width: 0.8},
+				[]vg.Point{{X: least, Y: mid}, {X: most, Y: mid}},
+				[]vg.Point{{X: least, Y: mid - half}, {X: least, Y: mid + half}},
+				[]vg.Point{{X: most, Y: mid - half}, {X: most, Y: mid + half}})
 		}
 		c.FillText(b.nameStyle(f), vg.Point{X: x(p.X.Min) - beside, Y: mid}, f.System)
 		c.FillText(b.valueStyle(f), vg.Point{X: max(most, to) + beside, Y: mid}, f.number(f.median()))

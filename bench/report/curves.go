@@ -82,14 +82,16 @@ func (e *endLabels) Plot(c draw.Canvas, p *plot.Plot) {
 	for i, l := range labels {
 		line := l.style
 		line.Width, line.Dashes = 1, nil
-		c.StrokeLines(line, []vg.Point{{X: x(l.end.X), Y: y(l.end.Y)}, {X: c.Max.X + 3, Y: y(l.end.Y)}, {X: c.Max.X + leader, Y: at[i]}})
+		c.StrokeLines(line, []vg.Point{{X: x(l.end.X), Y: y(l.end.Y)}, {X: c.Max.X + 3, Y: y(l.end.Y)},
+			{X: c.Max.X + leader, Y: at[i]}})
 		style := named(l.system)
 		style.YAlign = -0.4
 		c.FillText(style, vg.Point{X: c.Max.X + leader + 2, Y: at[i]}, l.system)
 	}
 }
 
-// apart moves ascending places so that any two have a gap between them, each as little as can be, and none beyond low or high if there is room.
+// apart moves ascending places so that any two have a gap between them, each as little as can be,
+// and none beyond low or high if there is room.
 func apart(at []vg.Length, gap, low, high vg.Length) {
 	for range 200 {
 		moved := false

@@ -27,7 +27,8 @@ func (f *Figure) heading() string {
 	return f.Metric + ", " + f.Unit
 }
 
-// text is the median with the spread, or one number where the rounds do not differ as they are written.
+// text is the median with the spread, or one number where the rounds do not differ as they are
+// written.
 func (f *Figure) text() string {
 	mid, least, most := f.number(f.median()), f.number(f.least()), f.number(f.most())
 	if least == most {
@@ -36,7 +37,8 @@ func (f *Figure) text() string {
 	return mid + " (" + least + "–" + most + ")"
 }
 
-// number is v in three digits. What was counted and not measured is shown as it is, as long as it is short.
+// number is v in three digits. What was counted and not measured is shown as it is, as long as it
+// is short.
 func (f *Figure) number(v float64) string {
 	if (f.Unit == "" || f.Unit == "B") && v == math.Trunc(v) && math.Abs(v) < 10_000 {
 		return humanize.Comma(int64(v))

@@ -9,7 +9,8 @@ import (
 	"regexp"
 )
 
-// WriteJSON writes the run for ReadJSON. If it would not be taken there it is written all the same, as a run takes long, and the error says why.
+// WriteJSON writes the run for ReadJSON. If it would not be taken there it is written all the same,
+// as a run takes long, and the error says why.
 func (r *Run) WriteJSON(w io.Writer) error {
 	text, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
@@ -24,7 +25,8 @@ func (r *Run) WriteJSON(w io.Writer) error {
 	return nil
 }
 
-// ReadJSON reads one run and nothing behind it. An unknown field, or a figure that contradicts another, is an error.
+// ReadJSON reads one run and nothing behind it. An unknown field, or a figure that contradicts
+// another, is an error.
 func ReadJSON(from io.Reader) (*Run, error) {
 	d := json.NewDecoder(from)
 	d.DisallowUnknownFields()
@@ -106,7 +108,8 @@ func (s *Scenario) check() error {
 			wrong("curve of %q in case %q: %w", c.System, c.Case, err)
 		}
 	}
-	if p := s.Panel; p != nil && (p.Title == "" || len(s.bars(p.Case, p.Metric))+len(s.curves(p.Case, p.Metric)) == 0) {
+	if p := s.Panel; p != nil && (p.Title == "" ||
+		len(s.bars(p.Case, p.Metric))+len(s.curves(p.Case, p.Metric)) == 0) {
 		wrong("the overview is to show %q in case %q, which is not there or has no title", p.Metric, p.Case)
 	}
 	return errors.Join(errs...)

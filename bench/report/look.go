@@ -8,7 +8,8 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// The colours are Okabe and Ito's or near to them: the colour-blind can tell them apart too. Two of one family have one hue, the second is dashed.
+// The colours are Okabe and Ito's or near to them: the colour-blind can tell them apart too. Two of
+// one family have one hue, the second is dashed.
 var (
 	ink     = color.NRGBA{0x22, 0x22, 0x22, 0xff}
 	faint   = color.NRGBA{0x66, 0x66, 0x66, 0xff}
@@ -30,7 +31,8 @@ var known = map[string]draw.LineStyle{
 	"https":           {Color: color.NRGBA{0x44, 0x33, 0x77, 0xff}, Width: 1.5},
 }
 
-// looks gives each system of the run its line, the same in every picture: ours differ in their dashes only, peers that are not known are black.
+// looks gives each system of the run its line, the same in every picture: ours differ in their
+// dashes only, peers that are not known are black.
 func (r *Run) looks() map[string]draw.LineStyle {
 	all := map[string]draw.LineStyle{}
 	own, other := 0, 0
@@ -62,7 +64,8 @@ func (r *Run) looks() map[string]draw.LineStyle {
 	return all
 }
 
-// named is how the name of a system is written, in ink: some of the colours are too pale for letters.
+// named is how the name of a system is written, in ink: some of the colours are too pale for
+// letters.
 func named(system string) text.Style {
 	if isOwn(system) {
 		return bold(letters(8.5, ours))

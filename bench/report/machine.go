@@ -12,7 +12,8 @@ import (
 	"strings"
 )
 
-// ThisMachine tells what this machine is, and on what file system dir is. What it cannot learn stays empty; which CPUs do what is the caller's to say.
+// ThisMachine tells what this machine is, and on what file system dir is. What it cannot learn
+// stays empty; which CPUs do what is the caller's to say.
 func ThisMachine(dir string) (Machine, error) {
 	dir, err := filepath.Abs(dir)
 	if err == nil {
@@ -76,7 +77,8 @@ func memory(meminfo []byte) int64 {
 	return 0
 }
 
-// diskOf finds the mount that dir is on, the last of those that are nearest: it covers the others. See proc_pid_mountinfo(5).
+// diskOf finds the mount that dir is on, the last of those that are nearest: it covers the others.
+// See proc_pid_mountinfo(5).
 func diskOf(mountinfo []byte, dir string) (disk string) {
 	longest := -1
 	for line := range bytes.Lines(mountinfo) {
@@ -129,8 +131,8 @@ func versionsOf(info *debug.BuildInfo) map[string]string {
 	return versions
 }
 
-// Commit is that of the sources this program was built from, with "+changes" behind it if they were changed. It is "unknown" where the build left it
-// out, as `go test` and `go run` do.
+// Commit is that of the sources this program was built from, with "+changes" behind it if they were
+// changed. It is "unknown" where the build left it out, as `go test` and `go run` do.
 func Commit() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

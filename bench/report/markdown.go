@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// Markdown writes the run for people. Of pictures, paths as the text is to have them, each .svg is shown with the scenario after which it is named.
+// Markdown writes the run for people. Of pictures, paths as the text is to have them, each .svg is
+// shown with the scenario after which it is named.
 func (r *Run) Markdown(w io.Writer, pictures ...string) error {
 	m := &markdown{pictures: pictures}
 	m.head(r)
@@ -60,7 +61,8 @@ func (m *markdown) head(r *Run) {
 	fact("commit", r.Commit)
 	fact("from, to (UTC)", r.Began.UTC().Format(clock)+", "+r.Ended.UTC().Format(clock))
 	fact("CPU", r.Machine.CPU)
-	fact("CPUs", fmt.Sprintf("%d; servers on %s, load from %s", r.Machine.CPUs, cpuList(r.Machine.Server), cpuList(r.Machine.Load)))
+	fact("CPUs", fmt.Sprintf("%d; servers on %s, load from %s", r.Machine.CPUs, cpuList(r.Machine.Server),
+		cpuList(r.Machine.Load)))
 	fact("governor", r.Machine.Governor)
 	if r.Machine.Memory > 0 {
 		fact("memory", fmt.Sprintf("%.1f GiB", float64(r.Machine.Memory)/(1<<30)))
@@ -73,8 +75,10 @@ func (m *markdown) head(r *Run) {
 		versions = append(versions, name+" "+r.Versions[name])
 	}
 	fact("versions", strings.Join(versions, " · "))
-	m.line("\nA cell is the median of the rounds (least–most), or one number where three digits show no difference; – is what was not measured.")
-	m.line("Ratios are of medians: to the floor, and to the best peer in the same case. Less is better where the heading does not say otherwise.\n")
+	m.line("\nA cell is the median of the rounds (least–most), or one number where three digits show no " +
+		"difference; – is what was not measured.")
+	m.line("Ratios are of medians: to the floor, and to the best peer in the same case. Less is better " +
+		"where the heading does not say otherwise.\n")
 	m.show("overview", "Overview")
 }
 
@@ -183,7 +187,8 @@ func (m *markdown) table(s *Scenario, t table) {
 	m.notes(s, t)
 }
 
-// columns of a table. One of ratios is there only if there is something to compare with in any of its cases.
+// columns of a table. One of ratios is there only if there is something to compare with in any of
+// its cases.
 func (t table) columns(s *Scenario) (all []column) {
 	for _, metric := range t.metrics {
 		var c column
@@ -309,7 +314,8 @@ func (m *markdown) worse(r *Run) {
 	case len(lines) == 0:
 		m.line("In none of the %d comparisons with the best peer.\n", compared)
 	default:
-		m.line("In %d of the %d comparisons with the best peer:\n\n%s\n", len(lines), compared, strings.Join(lines, "\n"))
+		m.line("In %d of the %d comparisons with the best peer:\n\n%s\n", len(lines), compared,
+			strings.Join(lines, "\n"))
 	}
 }
 
@@ -330,6 +336,7 @@ func (s *Scenario) explain(f, best *Figure) string {
 	if why == "" {
 		why = "not explained yet"
 	}
-	return fmt.Sprintf("- %s, %s of %s: %s%s, %sthe %s of %s. Why: %s.", place, f.Metric, f.System, f.number(f.median()), unit,
+	return fmt.Sprintf("- %s, %s of %s: %s%s, %sthe %s of %s. Why: %s.", place, f.Metric, f.System,
+		f.number(f.median()), unit,
 		times, f.number(best.median()), best.System, strings.TrimSuffix(why, "."))
 }

@@ -16,8 +16,9 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 )
 
-// Pictures draws the run into dir, each picture as SVG and PNG, and returns the paths: of each scenario its curves and a bar for each figure of a
-// main metric, with a panel per case, and the overview. The same run always gives the same bytes.
+// Pictures draws the run into dir, each picture as SVG and PNG, and returns the paths: of each
+// scenario its curves and a bar for each figure of a main metric, with a panel per case, and the
+// overview. The same run always gives the same bytes.
 func (r *Run) Pictures(dir string) ([]string, error) {
 	var paths []string
 	pictures := r.pictures()
@@ -54,7 +55,8 @@ type picture struct {
 
 func (r *Run) pictures() []picture {
 	looks := r.looks()
-	overview := picture{name: "overview", title: "latchkey beside what people would use instead", about: r.about(), columns: 2, width: 380}
+	overview := picture{name: "overview", title: "latchkey beside what people would use instead",
+		about: r.about(), columns: 2, width: 380}
 	all := []picture{overview}
 	rows := 0
 	for i := range r.Scenarios {
@@ -101,7 +103,8 @@ func (r *Run) about() string {
 }
 
 func (s *Scenario) curvePicture(looks map[string]draw.LineStyle, about string) picture {
-	p := picture{name: s.Name + "_latency", title: s.Title, about: "Latency by percentile, all rounds together · " + about, width: 420, height: 270}
+	p := picture{name: s.Name + "_latency", title: s.Title,
+		about: "Latency by percentile, all rounds together · " + about, width: 420, height: 270}
 	for _, kase := range distinct(s.Curves, func(c *Curve) string { return c.Case }) {
 		p.panels = append(p.panels, curvePanel(kase, s.curves(kase, ""), looks))
 	}
@@ -120,7 +123,8 @@ var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 
 func (s *Scenario) barPicture(metric string, looks map[string]draw.LineStyle, about string) picture {
 	name := s.Name + "_" + strings.Trim(notInNames.ReplaceAllString(strings.ToLower(metric), "-"), "-")
-	p := picture{name: name, title: s.Title, about: "Medians of the rounds, least to most · " + about, width: 400}
+	p := picture{name: name, title: s.Title, about: "Medians of the rounds, least to most · " + about,
+		width: 400}
 	rows := 0
 	for _, kase := range distinct(s.Figures, func(f *Figure) string { return f.Case }) {
 		if figures := s.bars(kase, metric); len(figures) > 0 && figures[0].Main {

@@ -152,7 +152,8 @@ func latencyTicks(min, max float64) []plot.Tick {
 	return ticks
 }
 
-// writeSVG writes what is drawn on a canvas of that size, for readers with and without the typeface.
+// writeSVG writes what is drawn on a canvas of that size, for readers with and without the
+// typeface.
 func writeSVG(to io.Writer, width, height vg.Length, paint func(draw.Canvas)) error {
 	c := vgsvg.New(width, height)
 	paint(draw.New(c))
@@ -160,7 +161,8 @@ func writeSVG(to io.Writer, width, height vg.Length, paint func(draw.Canvas)) er
 	if _, err := c.WriteTo(&svg); err != nil {
 		return err
 	}
-	// Liberation Sans is as wide as Arial, so what is laid out for it fits where only that is there.
+	// Liberation Sans is as wide as Arial, so what is laid out for it fits where only that is
+	// there.
 	out := bytes.ReplaceAll(svg.Bytes(), []byte("font-family:Liberation Sans;"),
 		[]byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;"))
 	_, err := to.Write(out)

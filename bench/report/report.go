@@ -1,5 +1,5 @@
-// Package report keeps what a run of the benchmarks measured, as figures with every round in them, and shows it: JSON, Markdown, pictures.
-// It measures nothing.
+// Package report keeps what a run of the benchmarks measured, as figures with every round in them,
+// and shows it: JSON, Markdown, pictures. It measures nothing.
 package report
 
 import "time"
@@ -47,7 +47,8 @@ type Panel struct {
 	Metric string `json:"metric,omitempty"` // empty for the curves
 }
 
-// Figure is one measured quantity of one system. Ratios and medians are worked out when it is shown.
+// Figure is one measured quantity of one system. Ratios and medians are worked out when it is
+// shown.
 type Figure struct {
 	Case   string    `json:"case,omitempty"` // "16 sessions"
 	System string    `json:"system"`         // "latchkey", "libcoap-gnutls", "floor"; see Floor
@@ -59,7 +60,8 @@ type Figure struct {
 	Note   string    `json:"note,omitempty"` // about this row; shown under the table
 }
 
-// Floor is the system that does as little as can be done: all others are shown as a multiple of it too.
+// Floor is the system that does as little as can be done: all others are shown as a multiple of it
+// too.
 const Floor = "floor"
 
 // Own begins the name of every system that is ours; the rest are peers.

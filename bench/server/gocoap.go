@@ -18,9 +18,10 @@ import (
 	"github.com/plgd-dev/go-coap/v3/udp/client"
 )
 
-// stock is go-coap's DTLS server as its documentation has it, with a connection ID of our length and our first suite. By default it would end a
-// session after 16 silent seconds. Tuned is the best that its options give on this work: no block-wise transfer, and each message
-// handled by the goroutine that read it.
+// stock is go-coap's DTLS server as its documentation has it, with a connection ID of our length
+// and our first suite. By default it would end a session after 16 silent seconds. Tuned is the best
+// that its options give on this work: no block-wise transfer, and each message handled by the
+// goroutine that read it.
 func stock(o Order, tuned bool) (holder, error) {
 	l, err := coapnet.NewDTLSListener("udp4", anyPort, coapnet.NewDTLSServerOptions(
 		piondtls.WithPSK(func([]byte) ([]byte, error) { return o.Secret.PSK(), nil }),
@@ -43,7 +44,8 @@ func stock(o Order, tuned bool) (holder, error) {
 	}
 	if tuned {
 		opts = append(opts, options.WithBlockwise(false, blockwise.SZX1024, time.Second),
-			options.WithProcessReceivedMessageFunc(func(m *pool.Message, c *client.Conn, h config.HandlerFunc[*client.Conn]) {
+			options.WithProcessReceivedMessageFunc(func(m *pool.Message, c *client.Conn,
+				h config.HandlerFunc[*client.Conn]) {
 				c.ProcessReceivedMessageWithHandler(m, h)
 			}))
 	}
@@ -53,5 +55,6 @@ func stock(o Order, tuned bool) (holder, error) {
 			fail(err)
 		}
 	}()
-	return holder{l.Addr().String(), func() int { return int(sessions.Load()) }, nil, func() error { s.Stop(); return nil }}, nil
+	return holder{l.Addr().String(), func() int { return int(sessions.Load()) }, nil,
+		func() error { s.Stop(); return nil }}, nil
 }

@@ -14,15 +14,17 @@ import (
 	"latchkey/keys"
 )
 
-// House is what a gateway under test knows: doors, each with a reader and a lock, and a card that opens it alone; readers
-// at doors that have no lock; and grants of people who never come. All keys share one secret.
+// House is what a gateway under test knows: doors, each with a reader and a lock, and a card that
+// opens it alone; readers at doors that have no lock; and grants of people who never come. All keys
+// share one secret.
 type House struct {
 	Doors   int `json:"doors"`
 	Readers int `json:"readers"` // at doors without a lock
 	Grants  int `json:"grants"`  // beside those of the doors' own cards
 }
 
-// Reader is the identity of the reader at a door, Lock that of its lock, Idle that of a reader at a door without one; all count from 0.
+// Reader is the identity of the reader at a door, Lock that of its lock, Idle that of a reader at a
+// door without one; all count from 0.
 func Reader(door int) keys.ID { return Identity(2 * door) }
 
 // Lock is the identity of the lock at a door.
@@ -34,7 +36,8 @@ func (h House) Idle(n int) keys.ID { return Identity(2*h.Doors + n) }
 // Identity is that of the n-th node of any server.
 func Identity(n int) keys.ID { return keys.ID(fmt.Sprintf("lk-%010d", n)) }
 
-// Card is the UID that opens a door, and no other: seven bytes, as most have. That of the first door is the one whose bytes are counted.
+// Card is the UID that opens a door, and no other: seven bytes, as most have. That of the first
+// door is the one whose bytes are counted.
 func Card(door int) []byte {
 	uid := bytes.Clone(wirebytes.UID)
 	binary.BigEndian.PutUint32(uid[3:], binary.BigEndian.Uint32(uid[3:])+uint32(door))
@@ -47,10 +50,12 @@ func Stranger() []byte { return []byte{0xff, 0xff, 0xff, 0xff} }
 // grantsEach is how many grants each of those people has who never come.
 const grantsEach = 10
 
-// enough is how many records are applied at once: with those of one more door or person they still fit into a batch.
+// enough is how many records are applied at once: with those of one more door or person they still
+// fit into a batch.
 const enough = store.MaxChanges - 100
 
-// Build gives a store the policy of the house. The keys have been used today, or a gateway would write each of them at its first session.
+// Build gives a store the policy of the house. The keys have been used today, or a gateway would
+// write each of them at its first session.
 func (h House) Build(ctx context.Context, st *store.Store, secret keys.Secret, at time.Time) error {
 	p := house.Plan{Card: st.CredentialID, At: at}
 	apply := func(atLeast int) error {
@@ -61,8 +66,10 @@ func (h House) Build(ctx context.Context, st *store.Store, secret keys.Secret, a
 		return err
 	}
 	node := func(kind keys.Kind, id keys.ID, door access.ID) {
-		d := access.Device{ID: access.NewID(), Name: fmt.Sprintf("%s-%s", kind, string(id)[3:]), Kind: kind, Targets: []access.ID{door}, Created: at}
-		p.Add(d, keys.Key{ID: id, Device: d.ID, Secret: secret, State: keys.Active, Created: at, LastUsed: at})
+		d := access.Device{ID: access.NewID(), Name: fmt.Sprintf("%s-%s", kind, string(id)[3:]), Kind: kind,
+			Targets: []access.ID{door}, Created: at}
+		p.Add(d, keys.Key{ID: id, Device: d.ID, Secret: secret, State: keys.Active, Created: at,
+			LastUsed: at})
 	}
 	var doors []access.ID
 	for i := range h.Doors {

@@ -47,7 +47,8 @@ const unbound = 1_000_000
 
 // ours is the listener of package transport, as the gateway runs it, with nothing above.
 func ours(o Order) (holder, error) {
-	cfg := transport.Config{Addr: anyPort, MaxSessions: o.Sessions, PSK: func([]byte) []byte { return o.Secret.PSK() }}
+	cfg := transport.Config{Addr: anyPort, MaxSessions: o.Sessions,
+		PSK: func([]byte) []byte { return o.Secret.PSK() }}
 	if o.Unbound {
 		cfg.HandshakeRate = unbound
 	}
@@ -83,7 +84,8 @@ func whole(o Order) (holder, error) {
 		}
 	}
 	steps := newSteps()
-	cfg := gateway.Config{Store: st, Listen: cmp.Or(o.Addr, anyPort), Clock: clock.RTC, MaxSessions: max(o.Sessions, 1), Timeline: steps.take}
+	cfg := gateway.Config{Store: st, Listen: cmp.Or(o.Addr, anyPort), Clock: clock.RTC,
+		MaxSessions: max(o.Sessions, 1), Timeline: steps.take}
 	if o.Unbound {
 		cfg.RequestRate, cfg.HandshakeRate = unbound, unbound
 	}

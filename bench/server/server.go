@@ -1,6 +1,7 @@
-// Package server runs the servers that are measured and are written in Go, each in a process of its own: this program once more, with the words of
-// [Args]. What it is told and what it tells are lines of JSON at its standard input and output; it ends when its input does. Servers of others, as
-// programs of their own, are not here.
+// Package server runs the servers that are measured and are written in Go, each in a process of its
+// own: this program once more, with the words of [Args]. What it is told and what it tells are
+// lines of JSON at its standard input and output; it ends when its input does. Servers of others,
+// as programs of their own, are not here.
 package server
 
 import (
@@ -43,12 +44,13 @@ type Order struct {
 	Dir      string      `json:"dir"`      // a gateway's store; empty: in memory
 	Addr     string      `json:"addr"`     // where a gateway listens; empty: at a port of its own choice
 	Profile  string      `json:"profile"`  // file for a CPU profile; empty: none
-	// Unbound lifts a gateway's bounds on requests and handshakes per second, which one generator with few nodes would meet.
+	// Unbound lifts a gateway's bounds on requests and handshakes per second, which one generator
+	// with few nodes would meet.
 	Unbound bool `json:"unbound"`
 }
 
-// Figures are what a process holds after a collection, with its free memory given back: without that, RSS is what the collector has not yet
-// come to. Memory is in bytes.
+// Figures are what a process holds after a collection, with its free memory given back: without
+// that, RSS is what the collector has not yet come to. Memory is in bytes.
 type Figures struct {
 	Sessions   int   `json:"sessions"`
 	Goroutines int   `json:"goroutines"`
@@ -191,7 +193,8 @@ func figures() (*Figures, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resident memory is known on Linux only: %w", err)
 	}
-	return &Figures{Goroutines: runtime.NumGoroutine(), Heap: int64(m.HeapInuse), Stack: int64(m.StackInuse), RSS: u.RSS, Peak: u.Peak}, nil
+	return &Figures{Goroutines: runtime.NumGoroutine(), Heap: int64(m.HeapInuse), Stack: int64(m.StackInuse),
+		RSS: u.RSS, Peak: u.Peak}, nil
 }
 
 // fail ends a server that does not serve any more.
@@ -274,7 +277,8 @@ func (s *Server) Mallocs() (uint64, error) {
 	return a.Mallocs, err
 }
 
-// Steps tells how long each step of the attempts decided since the last call took, of a gateway; its own time, without the network.
+// Steps tells how long each step of the attempts decided since the last call took, of a gateway;
+// its own time, without the network.
 func (s *Server) Steps() (map[string]Times, error) {
 	a, err := s.ask(askSteps)
 	return a.Steps, err
@@ -290,7 +294,8 @@ func (s *Server) Stop() error {
 	return s.Process.Stop()
 }
 
-// Settle waits until the server has no session any more, for some 30 s at most, and then for so long.
+// Settle waits until the server has no session any more, for some 30 s at most, and then for so
+// long.
 func (s *Server) Settle(ctx context.Context, idle time.Duration) (Figures, error) {
 	const patient = 30 * time.Second
 	for end := time.Now().Add(patient); ; {

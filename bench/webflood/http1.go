@@ -26,7 +26,8 @@ func over(err error) error {
 	return err
 }
 
-// drip sends text again and again, slowly, until the connection ends. What comes back is read, and counted if it is an answer.
+// drip sends text again and again, slowly, until the connection ends. What comes back is read, and
+// counted if it is an answer.
 func (f *flood) drip(ctx context.Context, c net.Conn, text string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -73,7 +74,8 @@ func (f *flood) send(c net.Conn, text string) error {
 
 // post is the head of a form for /sign-in.
 func (f *flood) post(length string) string {
-	return fmt.Sprintf("POST /sign-in HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\n%s\r\n\r\n", f.host, length)
+	return fmt.Sprintf("POST /sign-in HTTP/1.1\r\nHost: %s\r\nContent-Type: "+
+		"application/x-www-form-urlencoded\r\n%s\r\n\r\n", f.host, length)
 }
 
 func (f *flood) slowHead(ctx context.Context, c net.Conn) error {

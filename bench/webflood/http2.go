@@ -33,7 +33,8 @@ func (f *flood) begin(c net.Conn, window uint32) (*session, error) {
 	if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
 		return nil, err
 	}
-	if err := s.frames.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: window}); err != nil {
+	if err := s.frames.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize,
+		Val: window}); err != nil {
 		return nil, err
 	}
 	go s.listen()
@@ -68,7 +69,8 @@ func (s *session) listen() {
 		case *http2.HeadersFrame:
 			s.f.answers.Add(1)
 			s.done()
-			if fields, err := dec.DecodeFull(fr.HeaderBlockFragment()); err == nil && len(fields) > 0 && fields[0].Value >= "400" {
+			if fields, err := dec.DecodeFull(fr.HeaderBlockFragment()); err == nil && len(fields) > 0 &&
+				fields[0].Value >= "400" {
 				s.f.refused.Add(1)
 			}
 		}
@@ -87,15 +89,18 @@ func (s *session) write(f func() error) error {
 	return f()
 }
 
-// head sends the head of a request on a new stream. Without end a body follows, without whole more of the head.
-func (s *session) head(method, path string, end, whole bool, more ...hpack.HeaderField) (stream uint32, err error) {
+// head sends the head of a request on a new stream. Without end a body follows, without whole more
+// of the head.
+func (s *session) head(method, path string, end, whole bool,
+	more ...hpack.HeaderField) (stream uint32, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	stream = s.next
 	s.next += 2
 	s.under++
 	s.buf.Reset()
-	fields := append([]hpack.HeaderField{{Name: ":method", Value: method}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: s.f.host},
+	fields := append([]hpack.HeaderField{{Name: ":method", Value: method}, {Name: ":scheme", Value: "https"},
+		{Name: ":authority", Value: s.f.host},
 		{Name: ":path", Value: path}}, more...)
 	for _, h := range fields {
 		if err := s.enc.WriteField(h); err != nil {
@@ -103,7 +108,8 @@ func (s *session) head(method, path string, end, whole bool, more ...hpack.Heade
 		}
 	}
 	s.f.requests.Add(1)
-	return stream, s.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: s.buf.Bytes(), EndStream: end, EndHeaders: whole})
+	return stream, s.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream,
+		BlockFragment: s.buf.Bytes(), EndStream: end, EndHeaders: whole})
 }
 
 var form = hpack.HeaderField{Name: "content-type", Value: "application/x-www-form-urlencoded"}
@@ -155,7 +161,8 @@ func (f *flood) events(ctx context.Context, c net.Conn) error {
 		return err
 	}
 	for range f.streams {
-		if _, err := s.head("GET", "/api/v1/events/stream", true, true, hpack.HeaderField{Name: "authorization", Value: "Bearer " + f.token}); err != nil {
+		if _, err := s.head("GET", "/api/v1/events/stream", true, true,
+			hpack.HeaderField{Name: "authorization", Value: "Bearer " + f.token}); err != nil {
 			return err
 		}
 	}
@@ -173,7 +180,8 @@ func (f *flood) continuations(ctx context.Context, c net.Conn) error {
 	}
 	return s.pace(ctx, trickle, func() error {
 		s.buf.Reset()
-		if err := s.enc.WriteField(hpack.HeaderField{Name: "x-more", Value: "more", Sensitive: true}); err != nil {
+		if err := s.enc.WriteField(hpack.HeaderField{Name: "x-more", Value: "more",
+			Sensitive: true}); err != nil {
 			return err
 		}
 		return s.frames.WriteContinuation(id, false, s.buf.Bytes())

@@ -1,5 +1,6 @@
-// Command webflood does to a website on this machine what somebody would who wants its memory, its time or its connections, and counts what it gets back.
-// It has no account, but for one flood that needs a token, and speaks to loopback alone.
+// Command webflood does to a website on this machine what somebody would who wants its memory, its
+// time or its connections, and counts what it gets back. It has no account, but for one flood that
+// needs a token, and speaks to loopback alone.
 package main
 
 import (
@@ -29,10 +30,12 @@ const (
 func main() {
 	f := flood{}
 	to := flag.String("to", "", "`address` of the website: 127.x.y.z:port")
-	from := flag.String("from", "127.0.0.1", "`address` that the connections come from; several, with commas between, take turns")
+	from := flag.String("from", "127.0.0.1",
+		"`address` that the connections come from; several, with commas between, take turns")
 	flag.StringVar(&f.host, "host", "localhost", "name that the website answers to")
 	kind := flag.String("kind", "", "one of "+strings.Join(names(), ", "))
-	flag.IntVar(&f.conns, "connections", 250, "how many connections at a time: one that ends is followed by another")
+	flag.IntVar(&f.conns, "connections", 250,
+		"how many connections at a time: one that ends is followed by another")
 	flag.IntVar(&f.streams, "streams", 240, "how many requests on each of them, with HTTP/2")
 	flag.DurationVar(&f.lasts, "time", 10*time.Second, "how long it lasts")
 	tokenFile := flag.String("token", "", "`file` with the token for -kind events; none: a stranger")
@@ -62,7 +65,8 @@ type flood struct {
 	made, failed, ended, requests, answers, refused, sent atomic.Int64
 }
 
-// kind is a way to be a nuisance: what is done with a connection, until it ends. It gets a TLS connection, or where bare is set one of TCP.
+// kind is a way to be a nuisance: what is done with a connection, until it ends. It gets a TLS
+// connection, or where bare is set one of TCP.
 type kind struct {
 	name  string
 	about string
@@ -76,7 +80,8 @@ var kinds = []kind{
 	{"events", "streams of events of the admin API", "h2", false, (*flood).events},
 	{"idle", "connections on which nothing is asked", "h2", false, (*flood).idle},
 	{"silent", "connections that never say hello", "", true, (*flood).idle},
-	{"hellos", "handshakes, one after the other", "h2", false, func(*flood, context.Context, net.Conn) error { return io.EOF }},
+	{"hellos", "handshakes, one after the other", "h2", false,
+		func(*flood, context.Context, net.Conn) error { return io.EOF }},
 	{"headers", "heads that never end", "http/1.1", false, (*flood).slowHead},
 	{"continuations", "heads that never end, with HTTP/2", "h2", false, (*flood).continuations},
 	{"bodies", "bodies that come a byte at a time", "http/1.1", false, (*flood).slowBody},
@@ -156,7 +161,8 @@ func (f *flood) run(ctx context.Context) {
 
 // once makes one connection and uses it until it ends.
 func (f *flood) once(ctx context.Context, from netip.Addr) error {
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Timeout: 10 * time.Second}
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)),
+		Timeout: 10 * time.Second}
 	c, err := d.DialContext(ctx, "tcp4", f.to)
 	if err != nil {
 		return err
@@ -166,7 +172,8 @@ func (f *flood) once(ctx context.Context, from netip.Addr) error {
 	defer stop()
 	if !f.kind.bare {
 		// It is ours, on this machine, and nothing that is sent is a secret of anybody else's.
-		t := tls.Client(c, &tls.Config{ServerName: f.host, InsecureSkipVerify: true, NextProtos: []string{f.kind.proto}})
+		t := tls.Client(c, &tls.Config{ServerName: f.host, InsecureSkipVerify: true,
+			NextProtos: []string{f.kind.proto}})
 		if err := t.HandshakeContext(ctx); err != nil {
 			return err
 		}
@@ -182,5 +189,6 @@ func (f *flood) once(ctx context.Context, from netip.Addr) error {
 // report is for people and for tests: a name and a number in each line.
 func (f *flood) report(w io.Writer) {
 	fmt.Fprintf(w, "connections %d\nfailed %d\nended %d\nrequests %d\nanswers %d\nrefused %d\nbytes %d\n",
-		f.made.Load(), f.failed.Load(), f.ended.Load(), f.requests.Load(), f.answers.Load(), f.refused.Load(), f.sent.Load())
+		f.made.Load(), f.failed.Load(), f.ended.Load(), f.requests.Load(), f.answers.Load(), f.refused.Load(),
+		f.sent.Load())
 }

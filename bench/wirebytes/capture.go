@@ -15,11 +15,13 @@ import (
 	"time"
 )
 
-// quiet is for how long nothing must come before a piece of work counts as over: TCP puts an acknowledgement off by 40 ms.
+// quiet is for how long nothing must come before a piece of work counts as over: TCP puts an
+// acknowledgement off by 40 ms.
 const quiet = 100 * time.Millisecond
 
-// Capture counts what goes over loopback to and from one port while it runs. It needs dumpcap, which comes with tshark, and the right to
-// use it. TCP segments on loopback may be larger than on a network, so there are a few less of them.
+// Capture counts what goes over loopback to and from one port while it runs. It needs dumpcap,
+// which comes with tshark, and the right to use it. TCP segments on loopback may be larger than on
+// a network, so there are a few less of them.
 type Capture struct {
 	cmd   *exec.Cmd
 	port  uint16
@@ -35,7 +37,8 @@ type Capture struct {
 	probed uint64  // guarded by mu; the newest probe that was seen
 }
 
-// Start returns when the capture sees what is sent. It ends with ctx or Close, whatever is first. The caller owns it; it is for one goroutine.
+// Start returns when the capture sees what is sent. It ends with ctx or Close, whatever is first.
+// The caller owns it; it is for one goroutine.
 func Start(ctx context.Context, port int) (*Capture, error) {
 	probe, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -102,7 +105,8 @@ func (c *Capture) now() Traffic {
 func (c *Capture) caughtUp(ctx context.Context) error {
 	c.sent++
 	for {
-		if _, err := c.probe.WriteTo(binary.BigEndian.AppendUint64(nil, c.sent), c.probe.LocalAddr()); err != nil {
+		if _, err := c.probe.WriteTo(binary.BigEndian.AppendUint64(nil, c.sent),
+			c.probe.LocalAddr()); err != nil {
 			return fmt.Errorf("wirebytes: probe: %w", err)
 		}
 		again := time.After(50 * time.Millisecond) // before it captures, probes are in vain
@@ -118,7 +122,8 @@ func (c *Capture) caughtUp(ctx context.Context) error {
 			case <-again:
 				waiting = false
 			case <-c.done:
-				return fmt.Errorf("wirebytes: dumpcap ended: %w: %s", errors.Join(errEnded, c.err), bytes.TrimSpace(c.said.Bytes()))
+				return fmt.Errorf("wirebytes: dumpcap ended: %w: %s", errors.Join(errEnded, c.err),
+					bytes.TrimSpace(c.said.Bytes()))
 			case <-ctx.Done():
 				return fmt.Errorf("wirebytes: the capture does not see what is sent: %w", ctx.Err())
 			}
@@ -128,10 +133,12 @@ func (c *Capture) caughtUp(ctx context.Context) error {
 
 var errEnded = errors.New("no capture")
 
-// dropped finds what dumpcap says at its end: "Packets received/dropped on interface 'lo': 12/0 (…)".
+// dropped finds what dumpcap says at its end: "Packets received/dropped on interface 'lo': 12/0
+// (…)".
 var dropped = regexp.MustCompile(`received/dropped on interface [^:]*: \d+/(\d+)`)
 
-// Close ends the capture. Packets that it could not keep up with are an error: the counts are too small then. Twice is harmless.
+// Close ends the capture. Packets that it could not keep up with are an error: the counts are too
+// small then. Twice is harmless.
 func (c *Capture) Close() error {
 	_ = c.probe.Close()
 	_ = c.cmd.Process.Signal(os.Interrupt) // it may have ended already

@@ -11,7 +11,8 @@ import (
 	"latchkey/coapres/device"
 )
 
-// Two ways of counting the same: what the capture shows of a reader's session is what went through the relay, and 28 bytes of headers each.
+// Two ways of counting the same: what the capture shows of a reader's session is what went through
+// the relay, and 28 bytes of headers each.
 func TestCaptureCountsWhatWasSaid(t *testing.T) {
 	s := newSite(t)
 	relay, err := device.NewRelay(s.reader.Gateway, 1)

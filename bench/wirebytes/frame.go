@@ -17,7 +17,8 @@ type packet struct {
 	start    []byte // as much of the payload as was captured
 }
 
-// parseFrame reads an Ethernet frame whose end may be cut off. Others than UDP and TCP are not ok, nor are fragments after the first.
+// parseFrame reads an Ethernet frame whose end may be cut off. Others than UDP and TCP are not ok,
+// nor are fragments after the first.
 func parseFrame(b []byte) (p packet, ok bool) {
 	if len(b) < 14 {
 		return p, false

@@ -7,9 +7,10 @@ import (
 	"latchkey/coapres/device"
 )
 
-// What a reader and the gateway say to each other, in datagrams and bytes of UDP payload: [up, down]. It depends on the formats, the
-// cipher suite and the libraries, and repeats exactly. A battery pays for each of these bytes. Whoever changes one on purpose puts the
-// new figure here, says in the commit what it buys, and brings bench/README.md up to date.
+// What a reader and the gateway say to each other, in datagrams and bytes of UDP payload: [up,
+// down]. It depends on the formats, the cipher suite and the libraries, and repeats exactly. A
+// battery pays for each of these bytes. Whoever changes one on purpose puts the new figure here,
+// says in the commit what it buys, and brings bench/README.md up to date.
 var (
 	wantConnect = [2]Count{{Datagrams: 5, PayloadBytes: 503}, {Datagrams: 5, PayloadBytes: 339}} // handshake, registration and first scan
 	wantScan    = [2]Count{{Datagrams: 1, PayloadBytes: 84}, {Datagrams: 1, PayloadBytes: 57}}   // each further one: scan up, verdict down
@@ -38,7 +39,8 @@ func (c *counter) since(t Traffic) Traffic {
 	return c.all.Minus(t)
 }
 
-// A repeat, which a busy machine may bring about, adds a datagram. So each piece of work is done a few times, and the least of it counts.
+// A repeat, which a busy machine may bring about, adds a datagram. So each piece of work is done a
+// few times, and the least of it counts.
 func TestGateBytesOnTheWire(t *testing.T) {
 	s := newSite(t)
 	gateway := s.reader.Gateway

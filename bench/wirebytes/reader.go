@@ -11,8 +11,9 @@ import (
 	"latchkey/keys"
 )
 
-// What a scan says decides how long it is. In CBOR counters of 256 to 65,535 are of one length, and so are ages of a quarter of a second to a
-// minute, of either sign. With this age a scan is fresh whenever it is sent in the two seconds after the Echo that it shows.
+// What a scan says decides how long it is. In CBOR counters of 256 to 65,535 are of one length, and
+// so are ages of a quarter of a second to a minute, of either sign. With this age a scan is fresh
+// whenever it is sent in the two seconds after the Echo that it shows.
 const (
 	FirstCounter = 1000
 	Age          = -500 // ms
@@ -40,8 +41,8 @@ type Reader struct {
 	held coapres.Held
 }
 
-// Connect is all that a reader says until it knows the verdict of its first card: handshake, registration, scan. The session ends with ctx,
-// which has no deadline of the call, or with Close.
+// Connect is all that a reader says until it knows the verdict of its first card: handshake,
+// registration, scan. The session ends with ctx, which has no deadline of the call, or with Close.
 func (r *Reader) Connect(ctx context.Context) error {
 	conn, err := transport.Dial(ctx, r.Gateway, r.Identity, r.Secret, nil)
 	if err != nil {
@@ -50,7 +51,8 @@ func (r *Reader) Connect(ctx context.Context) error {
 	r.conn, r.held = conn, coapres.Held{}
 	call, cancel := context.WithTimeout(ctx, coapres.ScanWindow)
 	defer cancel()
-	a, err := coapres.Call(call, conn, &r.held, coapres.Request{Method: codePOST, Path: "/rd", Query: []string{"lt=90", "ep=" + r.Name}})
+	a, err := coapres.Call(call, conn, &r.held,
+		coapres.Request{Method: codePOST, Path: "/rd", Query: []string{"lt=90", "ep=" + r.Name}})
 	if err != nil {
 		return err
 	}
@@ -60,7 +62,8 @@ func (r *Reader) Connect(ctx context.Context) error {
 	return r.Scan(ctx)
 }
 
-// Scan presents the card and waits for the verdict, which has to be granted: that is the way on which everything is said.
+// Scan presents the card and waits for the verdict, which has to be granted: that is the way on
+// which everything is said.
 func (r *Reader) Scan(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, coapres.ScanWindow)
 	defer cancel()
@@ -73,7 +76,8 @@ func (r *Reader) Scan(ctx context.Context) error {
 	if echo == nil {
 		return errors.New("scan: the gateway has given no Echo")
 	}
-	a, err := coapres.Call(ctx, r.conn, &r.held, coapres.Request{Method: codePOST, Path: "/scan", Echo: echo, Format: wire.CBOR, Body: body})
+	a, err := coapres.Call(ctx, r.conn, &r.held,
+		coapres.Request{Method: codePOST, Path: "/scan", Echo: echo, Format: wire.CBOR, Body: body})
 	if err != nil {
 		return err
 	}
