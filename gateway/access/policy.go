@@ -33,16 +33,16 @@ type Policy struct {
 	// value.
 	Grants map[ID]*Grant
 
-	kinds  *Table
-	tables [maxKinds]any // by row of kinds, map[K]R: the records that no field above holds
-	names  [maxKinds]any // by row of kinds, map[string]K
-
 	zone      *time.Location
 	weekly    map[ID]Weekly    // Schedules, parsed
 	groupsOf  map[ID][]ID      // person or target → groups it is in, sorted
 	grantsAt  map[ID][]*Grant  // target or target group → grants on it, sorted by subject and id
 	actuators map[ID]ID        // target → lock or lamp device
 	keysOf    map[ID][]keys.ID // device → keys, oldest first
+
+	kinds  *Table
+	tables [maxKinds]any // by row of kinds, map[K]R: the records that no field above holds
+	names  [maxKinds]any // by row of kinds, map[string]K
 }
 
 // New returns the empty policy of the [Standard] kinds, in which the zone is UTC and nobody may do
