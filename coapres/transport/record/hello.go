@@ -4,8 +4,10 @@
 // decrypts nothing.
 //
 //	record    = type (1) | version (2) | epoch (2) | sequence number (6) | length (2) | fragment
-//	with CID  = type 25 | version (2) | epoch (2) | sequence number (6) | CID (8) | length (2) | fragment
-//	handshake = type (1) | length (3) | message_seq (2) | fragment offset (3) | its length (3) | body
+//	with CID  = type 25 | version (2) | epoch (2) | sequence number (6) | CID (8) | length (2)
+//	            | fragment
+//	handshake = type (1) | length (3) | message_seq (2) | fragment offset (3) | its length (3)
+//	            | body
 package record
 
 import (

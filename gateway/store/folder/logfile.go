@@ -13,7 +13,8 @@ import (
 // table yet, a .vlog large values.
 //
 //	id of a key (8 bytes, 0) | unused (12) | entries | zeros
-//	entry = meta (1) | user meta (1) | sizes of key and value, expiry (varints) | key | value | CRC-32C of all that (4)
+//	entry = meta (1) | user meta (1) | sizes of key and value, expiry (varints) | key | value
+//	        | CRC-32C of all that (4)
 //
 // In a .mem a transaction ends with an entry that holds its version. Badger takes what follows the
 // last whole transaction for one that was being written, and cuts it off without a word. So whether

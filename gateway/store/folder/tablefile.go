@@ -15,8 +15,10 @@ import (
 // tableFile is one of Badger's tables (.sst), read without Badger, which panics at a damaged one:
 //
 //	blocks | index (flatbuffer) | its size (4) | its checksum (protobuf) | the size of that (4)
-//	block = entries | offset of each (4, little-endian) | their number (4) | checksum (protobuf) | the size of that (4)
-//	entry = size of the prefix shared with the block's first key (2, little-endian) | size of the rest (2) | rest of the key | value
+//	block = entries | offset of each (4, little-endian) | their number (4) | checksum (protobuf)
+//	        | the size of that (4)
+//	entry = size of the prefix shared with the block's first key (2, little-endian)
+//	        | size of the rest (2) | rest of the key | value
 //
 // A key ends in the bits of its version, inverted (8). A value is meta (1), user meta (1), expiry
 // (varint), and the bytes.

@@ -2,7 +2,7 @@
 // and writes no file, and does not know what is sealed.
 //
 //	site.key     = "latchkey-site-key-1 " | 52 characters of Crockford base32 | newline
-//	sealed value = version (1) | random nonce (24) | XChaCha20-Poly1305 of the plaintext | tag (16)
+//	sealed value = version (1) | random nonce (24) | XChaCha20-Poly1305 | its tag (16)
 package seal
 
 import (
