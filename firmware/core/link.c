@@ -27,7 +27,6 @@ uint32_t lk_link_jitter(const struct lk_link *l, uint32_t limit)
 void lk_link_init(
 	struct lk_link *l, const struct lk_port *port, const struct lk_settings *s, struct lk_dtls pair[2])
 {
-	memset(l, 0, sizeof *l);
 	l->port = port;
 	l->settings = s;
 	l->dtls = &pair[0];

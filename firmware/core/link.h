@@ -34,7 +34,7 @@ struct lk_link {
 	uint8_t answer[LK_ANSWER_MAX];
 };
 
-/* A link without an association. settings and pair must outlive it. */
+/* Makes l, which is all zero, a link without an association. settings and pair must outlive it. */
 void lk_link_init(
 	struct lk_link *l, const struct lk_port *port, const struct lk_settings *s, struct lk_dtls pair[2]);
 

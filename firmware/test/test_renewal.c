@@ -226,6 +226,7 @@ static void a_session_that_ends_leaves_the_handshake(void)
 	pass(7000, false); /* the registration is not answered */
 	CHECK_EQ(node.state, LK_NODE_HANDSHAKE);
 	CHECK_EQ(node.link.dtls, &node.pair[1]);
+	CHECK_EQ(node.link.spare, &node.pair[0]); /* the next one may be made there */
 	CHECK(!node.pair[0].configured && node.pair[1].configured);
 	CHECK_EQ(board.opens, 1);
 	clear_handshake = 0;
