@@ -70,6 +70,20 @@ func (b *bench) callers(kase, system string, l *load.Latencies, took time.Durati
 	return nil
 }
 
+// cardAttempts are one attempt of each reader, with a card that opens its door.
+func cardAttempts(st *store.Store, readers int) []access.Attempt {
+	p := st.Snapshot()
+	attempts := make([]access.Attempt, readers)
+	for i := range attempts {
+		k := p.Keys[server.Reader(i)]
+		d := p.Devices[k.Device]
+		attempts[i] = access.Attempt{Source: access.ByCard, Device: d.ID, Key: k.ID,
+			Credential: st.CredentialID(server.Card(i)), Tail: "0000",
+			Target: d.Targets[0], Action: wire.Unlock, ClockTrusted: true}
+	}
+	return attempts
+}
+
 func (b *bench) admissions(where string, each time.Duration) (err error) {
 	const readers = 64
 	o := store.Options{InMemory: where == "memory"}
@@ -86,14 +100,7 @@ func (b *bench) admissions(where string, each time.Duration) (err error) {
 		return err
 	}
 	p := st.Snapshot()
-	attempts := make([]access.Attempt, readers)
-	for i := range attempts {
-		k := p.Keys[server.Reader(i)]
-		d := p.Devices[k.Device]
-		attempts[i] = access.Attempt{Source: access.ByCard, Device: d.ID, Key: k.ID,
-			Credential: st.CredentialID(server.Card(i)), Tail: "0000",
-			Target: d.Targets[0], Action: wire.Unlock, ClockTrusted: true}
-	}
+	attempts := cardAttempts(st, readers)
 	if where == "memory" {
 		a := attempts[0]
 		a.Counter, a.At = 1, time.Now()
