@@ -50,6 +50,9 @@ var ladder = map[string]float64{
 	"gateway/console":      6,
 	"gateway":              7,
 
+	"gateway/website/confine": 0,
+	"gateway/website":         6,
+
 	"cli/terminal":         0,
 	"cli/settings":         8,
 	"cli/simulate":         7,
@@ -92,6 +95,9 @@ var alone = map[string][]string{
 	"github.com/alexedwards/scs":       {"gateway/account"},
 	"github.com/alexedwards/argon2id":  {"gateway/account"},
 	"github.com/pquerna/otp":           {"gateway/account", "gateway/admin_test", "gateway/console_test"},
+
+	"github.com/elastic/go-seccomp-bpf": {"gateway/website/confine", "gateway/website_test"},
+	"github.com/landlock-lsm":           {"gateway/website/confine"},
 }
 
 // blind tells which standard packages a package must not have: the policy has no clock of its own and does no I/O.

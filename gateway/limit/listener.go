@@ -31,6 +31,8 @@ type Connections struct {
 type Listener struct {
 	net.Listener
 	bounds Connections
+	// Known, if set before the first connection, hears which account a connection is kept for from now on. It must not block.
+	Known func(c net.Conn, account string)
 
 	mu    sync.Mutex
 	open  []*conn // guarded by mu; in the order in which they came
@@ -226,24 +228,40 @@ func (c *conn) begin() {
 	}
 }
 
+// KeepFor notes that an account is signed in on a connection that Accept has returned. It is for a listener whose connections are served elsewhere.
+func (l *Listener) KeepFor(c net.Conn, account string) {
+	if own, ok := c.(*conn); ok {
+		own.know(account)
+	}
+}
+
 // know notes that a request is of a signed-in account.
 func (c *conn) know(account string) {
 	if c == nil || account == "" {
 		return
 	}
+	if c.noteKnown(account) && c.of.Known != nil {
+		c.of.Known(c.Conn, account)
+	}
+}
+
+// noteKnown tells whether the connection was another's before.
+func (c *conn) noteKnown(account string) (changed bool) {
 	l := c.of
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !slices.Contains(l.open, c) { // closed meanwhile
-		return
+		return false
 	}
 	if c.counted {
 		c.counted = false
 		l.rates.move(c.addr, "account "+account, time.Now())
 	}
-	if c.account != account {
+	changed = c.account != account
+	if changed {
 		l.keep(c, account)
 	}
+	return changed
 }
 
 // keep makes a connection one of those that are kept. The caller holds mu.

@@ -1,0 +1,286 @@
+package website
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"latchkey/gateway/website/confine"
+)
+
+// The descriptors that the parent starts a child with.
+const (
+	controlFile = 3
+	apiFile     = 4
+)
+
+const maxThreads = 64 // more is a mistake of ours, and the child's end
+
+// Site is the child's side. It is a [net.Listener] of the connections that the parent passes on.
+type Site struct {
+	Settings   json.RawMessage
+	Protection confine.Protection // that this process has
+
+	control  *control
+	api      *http.ClientConn
+	conns    chan *passed
+	stopping chan struct{}
+	over     chan struct{} // closed when the parent says nothing any more
+
+	once sync.Once
+}
+
+// Enter confines this process, greets the parent that started it, and returns when the parent has sent its settings. What is read from files must
+// have been read before, the site's time zone excepted: the program holds all zones. An error ends the process.
+func Enter(bounds confine.Bounds) (*Site, error) {
+	debug.SetMaxThreads(maxThreads)
+	_, _ = time.Now().Zone() // reads the file of this machine's time zone
+	c, err := connOf(os.NewFile(controlFile, "control"))
+	if err != nil {
+		return nil, errors.New("website: this command is for the gateway, which starts it by itself")
+	}
+	pair, err := connOf(os.NewFile(apiFile, "api"))
+	if err != nil {
+		return nil, errors.New("website: this command is for the gateway, which starts it by itself")
+	}
+	s := &Site{control: &control{conn: c}, conns: make(chan *passed), stopping: make(chan struct{}), over: make(chan struct{})}
+	if s.Protection, err = confine.Apply(bounds); err != nil {
+		why := err.Error()
+		if errors.Is(err, confine.ErrNoFence) {
+			why = s.Protection.Lacks()
+		}
+		return nil, errors.Join(err, s.control.send(message{Kind: kindUnfit, Why: why}, nil))
+	}
+	if err := s.dial(pair); err != nil {
+		return nil, err
+	}
+	if err := s.control.send(message{Kind: kindReady}, nil); err != nil {
+		return nil, err
+	}
+	m, _, err := s.control.receive(make([]byte, maxToChild))
+	if err != nil || m.Kind != kindSettings {
+		return nil, errors.Join(errors.New("website: no settings came"), err)
+	}
+	s.Settings = m.Settings
+	go s.listen()
+	return s, nil
+}
+
+// dial makes the pair a connection of HTTP/2. A transport that dials by itself would dial once for each of the first requests.
+func (s *Site) dial(pair net.Conn) error {
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	t := &http.Transport{Protocols: &protocols, HTTP2: http2(), DisableCompression: true,
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return pair, nil }}
+	var err error
+	if s.api, err = t.NewClientConn(context.Background(), "http", "gateway:80"); err != nil {
+		return fmt.Errorf("website: %w", err)
+	}
+	return nil
+}
+
+// RoundTrip asks the parent, on behalf of the connection in the request's context.
+func (s *Site) RoundTrip(r *http.Request) (*http.Response, error) {
+	p, ok := r.Context().Value(connKey{}).(*passed)
+	if !ok {
+		return nil, errors.New("website: a request of nobody")
+	}
+	out := r.Clone(r.Context())
+	out.Header.Set(connectionHeader, strconv.FormatUint(p.id, 10))
+	return s.api.RoundTrip(out)
+}
+
+type connKey struct{}
+
+// ConnContext is for [http.Server.ConnContext]: with it RoundTrip finds the connection of a request.
+func (s *Site) ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if p := passedOf(c); p != nil {
+		return context.WithValue(ctx, connKey{}, p)
+	}
+	return ctx
+}
+
+// Stopping is closed when the parent wants the process to end in good order, or has ended itself.
+func (s *Site) Stopping() <-chan struct{} { return s.stopping }
+
+// listen does what the parent says, until it says nothing any more.
+func (s *Site) listen() {
+	defer close(s.over)
+	defer s.stop()
+	var plain, named *tls.Certificate
+	var name string
+	buf := make([]byte, maxToChild)
+	for {
+		m, file, err := s.control.receive(buf)
+		if err != nil {
+			return
+		}
+		switch m.Kind {
+		case kindPing:
+			err = s.control.send(message{Kind: kindPong, ID: m.ID}, nil)
+		case kindStop:
+			s.stop()
+		case kindCertificate:
+			var c *tls.Certificate
+			if m.Leaf == nil {
+				return
+			}
+			if c, err = m.Leaf.unpack(); m.Leaf.Name == "" {
+				plain = c
+			} else {
+				name, named = m.Leaf.Name, c
+			}
+		case kindConnection:
+			err = s.receive(&passed{site: s, id: m.ID, plain: plain, name: name, named: named}, file)
+		default:
+			err = errors.New("website: unknown message")
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (s *Site) stop() {
+	s.once.Do(func() { close(s.stopping) })
+}
+
+// receive makes a connection of a descriptor and hands it to Accept.
+func (s *Site) receive(p *passed, file *os.File) error {
+	if file == nil {
+		return errors.New("website: a connection without a descriptor")
+	}
+	c, err := net.FileConn(file)
+	_ = file.Close()
+	if err != nil {
+		return fmt.Errorf("website: %w", err)
+	}
+	p.Conn = c
+	select {
+	case s.conns <- p:
+	case <-s.stopping:
+		_ = p.Close()
+	}
+	return nil
+}
+
+// Accept returns the next connection that the parent passes on.
+func (s *Site) Accept() (net.Conn, error) {
+	select {
+	case p := <-s.conns:
+		return p, nil
+	case <-s.stopping:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close ends Accept.
+func (s *Site) Close() error {
+	s.stop()
+	return nil
+}
+
+// Addr is not known here.
+func (s *Site) Addr() net.Addr { return &net.TCPAddr{} }
+
+// Known tells the parent that an account is signed in on a connection.
+func (s *Site) Known(c net.Conn, account string) {
+	if p := passedOf(c); p != nil {
+		_ = s.control.send(message{Kind: kindKnown, ID: p.id, Account: account}, nil)
+	}
+}
+
+// acmeProtocol is what an ACME server asks for, alone, when it checks a name (RFC 8737).
+const acmeProtocol = "acme-tls/1"
+
+// Certificate is for [tls.Config.GetCertificate]. Only an ACME server's check is answered by the parent.
+func (s *Site) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	p := passedOf(hello.Conn)
+	if p == nil {
+		return nil, errors.New("website: not a connection of the gateway's")
+	}
+	here := p.named != nil && strings.EqualFold(hello.ServerName, p.name)
+	if len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == acmeProtocol {
+		return s.challenge(p, hello.ServerName)
+	}
+	if here {
+		return p.named, nil
+	}
+	return p.plain, nil
+}
+
+func (s *Site) challenge(p *passed, name string) (*tls.Certificate, error) {
+	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), connKey{}, p), challenged)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gateway"+challengePath+"?name="+url.QueryEscape(name), http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("website: %w", err)
+	}
+	resp, err := s.RoundTrip(r)
+	if err != nil {
+		return nil, fmt.Errorf("website: challenge: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var l leaf
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("website: challenge: %s", resp.Status)
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxToChild)).Decode(&l); err != nil {
+		return nil, fmt.Errorf("website: challenge: %w", err)
+	}
+	return l.unpack()
+}
+
+// passed is a connection that the parent has passed on.
+type passed struct {
+	net.Conn
+	site         *Site
+	id           uint64
+	plain, named *tls.Certificate
+	name         string
+
+	once sync.Once
+	err  error
+}
+
+// Close ends the connection and tells the parent.
+func (p *passed) Close() error {
+	p.once.Do(func() {
+		if c, ok := p.Conn.(*net.TCPConn); ok { // the parent has a descriptor of it, too, until it hears that we are done
+			_, _ = c.CloseWrite(), c.CloseRead()
+		}
+		p.err = p.Conn.Close()
+		_ = p.site.control.send(message{Kind: kindDone, ID: p.id}, nil)
+	})
+	return p.err
+}
+
+// NetConn is the connection itself.
+func (p *passed) NetConn() net.Conn { return p.Conn }
+
+// passedOf finds our connection beneath what wraps it.
+func passedOf(c net.Conn) *passed {
+	for c != nil {
+		if p, ok := c.(*passed); ok {
+			return p
+		}
+		w, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nil
+		}
+		c = w.NetConn()
+	}
+	return nil
+}

@@ -1,0 +1,7 @@
+//go:build !cgo
+
+package confine
+
+var linkedC, missingC, deniedC []string
+
+func rulesC() []rule { return nil }

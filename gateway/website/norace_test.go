@@ -1,0 +1,5 @@
+//go:build !race
+
+package website_test
+
+const raceEnabled = false

@@ -1,0 +1,60 @@
+package website
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxAncestors bounds how far up is looked.
+const maxAncestors = 64
+
+// Owns tells whether a process is the website's child, or comes from it: by its parents, or by the session that the child began. It is for sockets
+// that the child must not use, whatever a hole in its confinement would let it do.
+func (s *Server) Owns(pid int) bool {
+	s.mu.Lock()
+	own := s.pid
+	s.mu.Unlock()
+	if own == 0 || pid <= 0 {
+		return false
+	}
+	for range maxAncestors {
+		if pid == own {
+			return true
+		}
+		parent, session, ok := kin(pid)
+		switch {
+		case !ok:
+			return errors.Is(unix.Kill(pid, 0), unix.ESRCH) // who has ended since is owed nothing; another user's may be hidden from us
+		case session == own:
+			return true
+		case parent <= 1:
+			return false
+		}
+		pid = parent
+	}
+	return true // so deep a tree is nobody's whom we know
+}
+
+// kin are the parent and the session of a process.
+func kin(pid int) (parent, session int, ok bool) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, 0, false
+	}
+	// "PID (NAME) STATE PPID PGRP SESSION …", where the name may hold anything.
+	cut := strings.LastIndexByte(string(b), ')')
+	if cut < 0 {
+		return 0, 0, false
+	}
+	f := strings.Fields(string(b)[cut+1:])
+	if len(f) < 4 {
+		return 0, 0, false
+	}
+	parent, perr := strconv.Atoi(f[1])
+	session, serr := strconv.Atoi(f[3])
+	return parent, session, perr == nil && serr == nil
+}
