@@ -15,11 +15,15 @@ import (
 	"latchkey/cli/demo"
 	"latchkey/cli/simulate"
 	"latchkey/cli/terminal"
+	"latchkey/gateway"
 )
 
 // Main runs one command line, without the program's name in front, and returns the exit status: 0 done, 1 failed, 2 wrong use, and 3
 // when it needs a running gateway and finds none.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) == 1 && args[0] == gateway.WebsiteCommand {
+		return gateway.WebsiteMain()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), interrupts()...)
 	defer stop()
 	if err := forbidDumps(); err != nil {

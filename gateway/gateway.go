@@ -128,13 +128,13 @@ func (g *Gateway) listen() (err error) {
 		}
 	}
 	g.api = newAPI(g) // which names the console's address
+	if g.console != nil {
+		g.console.open(g)
+	}
 	if g.cfg.AdminSocket != "" {
-		if g.admin, err = adminsocket.Listen(g.cfg.AdminSocket, g.api); err != nil {
+		if g.admin, err = adminsocket.Listen(g.cfg.AdminSocket, g.console.owns, g.api); err != nil {
 			return err
 		}
-	}
-	if g.console != nil {
-		return g.console.open(g)
 	}
 	return nil
 }

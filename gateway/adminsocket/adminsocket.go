@@ -35,9 +35,9 @@ type Server struct {
 	http     *http.Server
 }
 
-// Listen binds the socket in place of whatever is at its path. The caller holds the store's lock,
-// so what is there belongs to nobody any more.
-func Listen(path string, api http.Handler) (*Server, error) {
+// Listen binds the socket in place of whatever is at its path. The caller holds the store's lock, so what
+// is there belongs to nobody any more. Processes that refuse tells are not served.
+func Listen(path string, refuse func(pid int) bool, api http.Handler) (*Server, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("gateway: admin socket: %w", err)
 	}
@@ -48,7 +48,7 @@ func Listen(path string, api http.Handler) (*Server, error) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("gateway: admin socket: %w", err), l.Close())
 	}
-	bounded := limit.NewListener(l, conns)
+	bounded := limit.NewListener(refusing{l, refuse}, conns)
 	one := func(*http.Request) limit.Client { return limit.Client{Account: "admin socket"} }
 	return &Server{listener: bounded, http: &http.Server{Handler: limit.NewHandler(api, one, requests),
 		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
@@ -82,4 +82,23 @@ func (s *Server) Close() error {
 		return fmt.Errorf("gateway: admin socket: %w", err)
 	}
 	return nil
+}
+
+// refusing closes the connections of some processes before a byte of them is read.
+type refusing struct {
+	net.Listener
+	refuse func(pid int) bool
+}
+
+func (l refusing) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if cred := peerCredentials(c); cred == nil || !l.refuse(int(cred.Pid)) {
+			return c, nil
+		}
+		_ = c.Close()
+	}
 }

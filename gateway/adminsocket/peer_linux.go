@@ -11,19 +11,8 @@ import (
 // userOf names the user at the other end of a unix socket, as the kernel knows it; empty if it does
 // not.
 func userOf(c net.Conn) string {
-	u, ok := c.(*net.UnixConn)
-	if !ok {
-		return ""
-	}
-	raw, err := u.SyscallConn()
-	if err != nil {
-		return ""
-	}
-	var cred *unix.Ucred
-	err = raw.Control(func(fd uintptr) {
-		cred, _ = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	})
-	if err != nil || cred == nil {
+	cred := peerCredentials(c)
+	if cred == nil {
 		return ""
 	}
 	id := strconv.Itoa(int(cred.Uid))
@@ -31,4 +20,20 @@ func userOf(c net.Conn) string {
 		return who.Username
 	}
 	return id
+}
+
+// peerCredentials are those of the process that connected a unix socket, nil if the kernel does not know them.
+func peerCredentials(c net.Conn) (cred *unix.Ucred) {
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return nil
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	if err := raw.Control(func(fd uintptr) { cred, _ = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
+		return nil
+	}
+	return cred
 }

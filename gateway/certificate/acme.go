@@ -91,13 +91,22 @@ func (a *acme) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
 	if len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == acmeProtocol {
 		return m.config.GetCertificate(hello)
 	}
+	return a.leaf(), nil
+}
+
+// leaf is the certificate for the name, nil while there is none that is good.
+func (a *acme) leaf() *tls.Certificate {
+	m := a.running.Load()
+	if m == nil {
+		return nil
+	}
 	now := a.now()
 	for _, c := range m.cache.AllMatchingCertificates(a.name) {
 		if now.Before(c.Leaf.NotAfter) {
-			return &c.Certificate, nil
+			return &c.Certificate
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // run ends with ctx. What it started has ended then, or does so within moments, but for the goroutine in which certmagic counts its requests: there is

@@ -29,7 +29,12 @@ import (
 	"latchkey/keys"
 )
 
-func TestMain(m *testing.M) { os.Exit(webtest.Run(m)) }
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == gateway.WebsiteCommand {
+		os.Exit(gateway.WebsiteMain())
+	}
+	os.Exit(webtest.Run(m))
+}
 
 const (
 	password = "correct horse battery"

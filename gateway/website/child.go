@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -100,6 +101,34 @@ func (s *Site) RoundTrip(r *http.Request) (*http.Response, error) {
 	out := r.Clone(r.Context())
 	out.Header.Set(connectionHeader, strconv.FormatUint(p.id, 10))
 	return s.api.RoundTrip(out)
+}
+
+// ServeHTTP hands a request to the parent and answers as it does, each piece when it comes.
+func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	out := r.Clone(r.Context())
+	out.URL.Scheme, out.URL.Host, out.Host, out.RequestURI = "http", "gateway", "", ""
+	resp, err := s.RoundTrip(out)
+	if err != nil {
+		http.Error(w, "The gateway does not answer.", http.StatusBadGateway)
+		return
+	}
+	defer func() { _ = resp.Body.Close() }()
+	maps.Copy(w.Header(), resp.Header)
+	w.WriteHeader(resp.StatusCode)
+	flush := http.NewResponseController(w)
+	b := make([]byte, 16<<10)
+	for {
+		n, err := resp.Body.Read(b)
+		if n > 0 {
+			if _, err := w.Write(b[:n]); err != nil {
+				return
+			}
+			_ = flush.Flush() // not every writer waits for more
+		}
+		if err != nil {
+			return
+		}
+	}
 }
 
 type connKey struct{}

@@ -34,13 +34,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// bounds of a child. The race detector reserves terabytes, so there is no bound of the data then.
 func bounds(strict bool) confine.Bounds {
-	b := confine.Bounds{Files: 1024, OOMScore: 900, Strict: strict}
-	if !raceEnabled {
-		b.Data = 192 << 20
-	}
-	return b
+	return confine.Bounds{Files: 1024, Data: 192 << 20, OOMScore: 900, Strict: strict}
 }
 
 // childMain is a website for tests: it answers a few pages, and does what an attacker would who has taken it over.

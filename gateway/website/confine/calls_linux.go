@@ -70,12 +70,11 @@ func policy(arch string, strict bool) seccomp.Policy {
 	allowed := seccomp.SyscallGroup{Names: slices.Concat(common, own.names, linkedC),
 		NamesWithCondtions: slices.Concat(commonRules(), own.rules, rulesC()), Action: seccomp.ActionAllow}
 	p := seccomp.Policy{DefaultAction: seccomp.ActionErrno, Syscalls: []seccomp.SyscallGroup{{Names: deadly, Action: seccomp.ActionKillProcess}, allowed}}
-	if strict {
+	if strict && !linkedWithC {
 		p.DefaultAction = seccomp.ActionKillProcess
 	}
 	if len(missingC) > 0 {
-		p.Syscalls = append(p.Syscalls, seccomp.SyscallGroup{Names: missingC, Action: seccomp.ActionErrno | seccomp.Action(unix.ENOSYS)},
-			seccomp.SyscallGroup{Names: deniedC, Action: seccomp.ActionErrno | seccomp.Action(unix.EPERM)})
+		p.Syscalls = append(p.Syscalls, seccomp.SyscallGroup{Names: missingC, Action: seccomp.ActionErrno | seccomp.Action(unix.ENOSYS)})
 	}
 	return p
 }

@@ -18,7 +18,7 @@ type Bounds struct {
 	// OOMScore goes to oom_score_adj: what a kernel that is short of memory ends first. 0: as the parent's.
 	OOMScore int
 	// Strict ends the process at the first system call that is not on the list. Otherwise that fails with EPERM, and only what no mistake of
-	// ours asks for ends it.
+	// ours asks for ends it. It has no effect in a program that is linked with C.
 	Strict bool
 }
 

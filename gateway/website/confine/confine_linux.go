@@ -43,7 +43,7 @@ func Apply(b Bounds) (Protection, error) {
 		bound uint64
 		name  string
 	}{{unix.RLIMIT_CORE, 0, "core"}, {unix.RLIMIT_NOFILE, b.Files, "files"}, {unix.RLIMIT_DATA, b.Data, "data"}} {
-		if l.bound == 0 && l.what != unix.RLIMIT_CORE {
+		if l.bound == 0 && l.what != unix.RLIMIT_CORE || withRace && l.what == unix.RLIMIT_DATA {
 			continue
 		}
 		if err := unix.Setrlimit(l.what, &unix.Rlimit{Cur: l.bound, Max: l.bound}); err != nil {

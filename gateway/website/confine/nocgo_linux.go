@@ -2,6 +2,8 @@
 
 package confine
 
-var linkedC, missingC, deniedC []string
+var linkedC, missingC []string
+
+const linkedWithC = false
 
 func rulesC() []rule { return nil }

@@ -1,5 +1,0 @@
-//go:build !race
-
-package website_test
-
-const raceEnabled = false
