@@ -57,6 +57,9 @@ func diagnose(x *call) error {
 			if s := d.Space; s != nil {
 				printLine(w, fmt.Sprintf("data: %s, and %s free", humanize.Bytes(s.Used), humanize.Bytes(s.Free)))
 			}
+			if s := d.Website; s != nil && s.Running {
+				printLine(w, confinement(s.Lacks))
+			}
 			if v := d.Verified; v != nil && v.OK {
 				printLine(w, fmt.Sprintf("files and events 1 to %d verified: %s", v.Seq, inZone(v.At, zone)))
 			}
@@ -82,6 +85,14 @@ func diagnose(x *call) error {
 		return fmt.Errorf("%d things are wrong", n)
 	}
 	return nil
+}
+
+// confinement says what holds the website back, and what would if the kernel had it.
+func confinement(lacks string) string {
+	if lacks == "" {
+		return "website: confined by seccomp and Landlock"
+	}
+	return "website: confined by seccomp; the kernel lacks " + terminal.QuoteLine(lacks)
 }
 
 // refused says what was last refused, and why. It need not be wrong now: a node may have mended it since.

@@ -16,6 +16,7 @@ import (
 	"latchkey/cli/terminal"
 	"latchkey/gateway"
 	"latchkey/gateway/store"
+	"latchkey/gateway/website"
 )
 
 func serveCommand() *cli.Command {
@@ -37,6 +38,9 @@ func serve(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := website.GuardDescriptors(); err != nil {
+		return err
+	}
 	level, err := s.LogLevel()
 	if err != nil {
 		return err
@@ -49,6 +53,15 @@ func serve(c *cli.Context) error {
 	cfg, err := s.Gateway(p.dir)
 	if err != nil {
 		return err
+	}
+	socket, err := inheritedListener()
+	switch {
+	case err != nil:
+		return err
+	case socket != nil && cfg.Console == nil:
+		return terminal.WrongUse(c, "--console is off, and the service manager hands over a socket for the website: leave one of them out")
+	case socket != nil:
+		cfg.Console.Listener = socket
 	}
 	if err := p.owned(); err != nil {
 		return err

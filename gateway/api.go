@@ -45,7 +45,7 @@ func newAPI(g *Gateway) *admin.Handler {
 	}
 	return admin.New(admin.Config{Store: policyStore{g.store, g}, Live: live{g}, Feed: g.feed, Log: g.log,
 		Metrics: g.metrics.Handler(), Version: g.cfg.Version, ConsoleURL: g.ConsoleURL(),
-		GatewayAddrs: g.cfg.Announce, Website: site, Health: g.checkHealth})
+		GatewayAddrs: g.cfg.Announce, Website: site, Confinement: g.console.confinement, Health: g.checkHealth})
 }
 
 // sources are where the figures for Prometheus come from.

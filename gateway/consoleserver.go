@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"latchkey/gateway/certificate"
+	"latchkey/gateway/doctor"
 	"latchkey/gateway/website"
+	"latchkey/gateway/website/confine"
 )
 
 // ConsoleConfig says where the website is and who is near it. Listen and Certificate.Dir are required.
@@ -113,6 +115,17 @@ func (s *consoleServer) close() error {
 		return fmt.Errorf("gateway: console: %w", err)
 	}
 	return nil
+}
+
+// confinement is what holds the website's process back; nil when there is no website.
+func (s *consoleServer) confinement() *doctor.Confinement {
+	if s == nil || s.site == nil {
+		return nil
+	}
+	if lacks := s.site.Unfit(); lacks != "" {
+		return &doctor.Confinement{Lacks: lacks}
+	}
+	return &doctor.Confinement{Running: true, Lacks: confine.Look().Lacks()}
 }
 
 // owns tells whether a process is the website's, or comes from it.

@@ -87,8 +87,9 @@ type Config struct {
 
 	Website account.Website // whose visitors sign in
 
-	Health func() []doctor.Finding // why a card that may enter would not be let in now; none: it would
-	Now    func() time.Time        // time.Now if nil
+	Confinement func() *doctor.Confinement // what holds the website back; nil: there is none
+	Health      func() []doctor.Finding    // why a card that may enter would not be let in now; none: it would
+	Now         func() time.Time           // time.Now if nil
 }
 
 // api is the handlers' common ground.

@@ -14,16 +14,17 @@ import (
 
 // Diagnosis is what is wrong with the devices' way to the gateway, as the gateway sees it.
 type Diagnosis struct {
-	Findings []doctor.Finding `json:"findings" doc:"what is wrong and what to do; none when nothing is"`
-	More     int              `json:"more,omitempty" doc:"further findings that were left out"`
-	Device   *Device          `json:"device,omitempty" doc:"the one that was asked about"`
-	Since    time.Time        `json:"since" doc:"the gateway's start: nothing is known of handshakes before"`
-	Sessions int              `json:"sessions" doc:"live ones"`
-	Limit    int              `json:"limit" doc:"how many sessions there may be"`
-	Space    *doctor.Space    `json:"space,omitempty" doc:"where policy and events lie; left out when that is in memory"`
-	Verified *Verified        `json:"verified,omitempty" doc:"what the last check of all files and events found; left out before the first since the start"`
-	Counts   []doctor.Count   `json:"counts" doc:"handshakes that failed since then, of all peers"`
-	Failures []doctor.Failure `json:"failures" doc:"newest first; of one device those with its identities, and while it is not there those that name no device"`
+	Findings []doctor.Finding    `json:"findings" doc:"what is wrong and what to do; none when nothing is"`
+	More     int                 `json:"more,omitempty" doc:"further findings that were left out"`
+	Device   *Device             `json:"device,omitempty" doc:"the one that was asked about"`
+	Since    time.Time           `json:"since" doc:"the gateway's start: nothing is known of handshakes before"`
+	Sessions int                 `json:"sessions" doc:"live ones"`
+	Limit    int                 `json:"limit" doc:"how many sessions there may be"`
+	Space    *doctor.Space       `json:"space,omitempty" doc:"where policy and events lie; left out when that is in memory"`
+	Website  *doctor.Confinement `json:"website,omitempty" doc:"what holds the website back; left out when there is none"`
+	Verified *Verified           `json:"verified,omitempty" doc:"what the last check of all files and events found; left out before the first since the start"`
+	Counts   []doctor.Count      `json:"counts" doc:"handshakes that failed since then, of all peers"`
+	Failures []doctor.Failure    `json:"failures" doc:"newest first; of one device those with its identities, and while it is not there those that name no device"`
 }
 
 // DoctorInput says what to look at.
@@ -71,7 +72,13 @@ func (a *api) diagnose(device string) (Diagnosis, error) {
 			return Diagnosis{}, err
 		}
 		out.Space = f.Space
+		if a.Confinement != nil {
+			out.Website = a.Confinement()
+		}
 		found = doctor.Diagnose(f)
+		if w := out.Website; w != nil && !w.Running {
+			found.Findings = append(found.Findings, doctor.ConfinementFinding(w.Lacks))
+		}
 	}
 	out.Findings, out.More, out.Failures = found.Findings, found.More, found.Failures
 	return out, nil

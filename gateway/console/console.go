@@ -40,6 +40,7 @@ type Console struct {
 	pages   map[string]*template.Template
 	handler http.Handler
 	clients clients
+	zones   zones
 }
 
 //go:embed all:templates static

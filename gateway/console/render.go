@@ -153,7 +153,7 @@ func (v *visit) view(page string, data any) (*view, error) {
 	if err := v.get("/v1/site", &in.Site); err != nil {
 		return nil, err
 	}
-	if z, err := time.LoadLocation(in.Site.Zone); err == nil {
+	if z, err := v.zones.find(in.Site.Zone); err == nil {
 		in.zone = z
 	}
 	var clock admin.Time

@@ -129,7 +129,7 @@ func (v *visit) zone() (*time.Location, error) {
 	if err := v.get("/v1/site", &site); err != nil {
 		return nil, err
 	}
-	zone, err := time.LoadLocation(site.Zone)
+	zone, err := v.zones.find(site.Zone)
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}

@@ -37,6 +37,9 @@ const (
 // HealthCodes are the codes of what [CheckHealth] finds.
 var HealthCodes = []string{CodeStore, CodeSpace, CodeSlow, CodeClock}
 
+// CodeWebsite is the code of a finding that keeps nobody out at a door.
+const CodeWebsite = "website"
+
 // StoreFinding is about a store that has failed.
 func StoreFinding(err error) Finding {
 	return Finding{Code: CodeStore, Do: "restart the gateway",
@@ -65,4 +68,16 @@ func SpaceFinding(free, least uint64, held int, err error) Finding {
 			english.Plural(held, "restriction acts in memory and is", "restrictions act in memory and are"))
 	}
 	return f
+}
+
+// Confinement is what holds the website back that runs as a process of its own.
+type Confinement struct {
+	Running bool   `json:"running" doc:"false when it cannot be confined: then there is no website"`
+	Lacks   string `json:"lacks,omitempty" doc:"what this machine's kernel does not have of the protection"`
+}
+
+// ConfinementFinding is about a website that does not run because nothing would hold it back.
+func ConfinementFinding(lacks string) Finding {
+	return Finding{Code: CodeWebsite, Text: "there is no website, because this machine's kernel lacks " + access.PlainText(lacks),
+		Do: "start a kernel that has it, allow the gateway to use it, or run serve --console off"}
 }

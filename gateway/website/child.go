@@ -116,6 +116,9 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	maps.Copy(w.Header(), resp.Header)
 	w.WriteHeader(resp.StatusCode)
 	flush := http.NewResponseController(w)
+	if resp.ContentLength < 0 { // it may be long until something happens
+		_ = flush.Flush()
+	}
 	b := make([]byte, 16<<10)
 	for {
 		n, err := resp.Body.Read(b)

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"latchkey/gateway/limit"
+	"latchkey/gateway/website/confine"
 )
 
 // Config says what is served by whom. All but Settings, Env and the times are required.
@@ -94,6 +95,7 @@ func (s *Server) Unfit() string {
 
 // Run serves until ctx ends, and returns nil then. It also goes on, without a website, where a child cannot be confined. An error is the listener's.
 func (s *Server) Run(ctx context.Context) error {
+	s.tellProtection()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -112,6 +114,15 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	default:
 		return nil
+	}
+}
+
+// tellProtection logs what the kernel lacks, where there is a website all the same.
+func (s *Server) tellProtection() {
+	if p := confine.Look(); p.Seccomp && p.Landlock == 0 {
+		s.cfg.Log.Warn("website confined by one fence only", "lacks", p.Lacks())
+	} else if p.Seccomp && p.Lacks() != "" {
+		s.cfg.Log.Info("website confined", "lacks", p.Lacks())
 	}
 }
 

@@ -1,0 +1,25 @@
+package console
+
+import (
+	"sync"
+	"time"
+)
+
+// zones remembers the time zone of the site: to load one looks for files each time.
+type zones struct {
+	mu   sync.Mutex
+	last *time.Location // guarded by mu; nil before the first
+}
+
+func (z *zones) find(name string) (*time.Location, error) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if z.last != nil && z.last.String() == name {
+		return z.last, nil
+	}
+	found, err := time.LoadLocation(name)
+	if err == nil {
+		z.last = found
+	}
+	return found, err
+}
