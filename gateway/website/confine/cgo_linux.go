@@ -15,6 +15,9 @@ var missingC = []string{"clone3"}
 // linkedWithC: what else the C library asks the kernel for, now and then, is not known, so nothing is strict.
 const linkedWithC = true
 
+// stacksOfC is what the C library reserves for the stacks of threads.
+const stacksOfC = 64 * 8 << 20
+
 const cThread = goThread | unix.CLONE_SETTLS | unix.CLONE_PARENT_SETTID | unix.CLONE_CHILD_CLEARTID
 
 func rulesC() []rule { return []rule{exactly("clone", 0, cThread)} }

@@ -38,6 +38,9 @@ func Apply(b Bounds) (Protection, error) {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return p, fmt.Errorf("confine: core dumps: %w", err)
 	}
+	if b.Data != 0 && linkedWithC {
+		b.Data += stacksOfC
+	}
 	for _, l := range []struct {
 		what  int
 		bound uint64

@@ -4,6 +4,9 @@ package confine
 
 var linkedC, missingC []string
 
-const linkedWithC = false
+const (
+	linkedWithC = false
+	stacksOfC   = 0
+)
 
 func rulesC() []rule { return nil }
