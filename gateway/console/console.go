@@ -20,6 +20,7 @@ import (
 type Config struct {
 	// API is the admin API as it is for visitors of the website: the console hands over their
 	// cookies and tokens with each request, and sets the cookies of the answers.
+	// One that is also an [http.RoundTripper] is asked by that where an answer ends by itself.
 	API http.Handler
 	// Hosts are the names, without port, that the console answers to, besides addresses; *.NAME
 	// stands for all right below it. A request for any other is refused, so that a foreign name
@@ -57,7 +58,11 @@ func New(cfg Config) (*Console, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Console{cfg: cfg, api: http.Client{Transport: admin.InProcess(cfg.API)}, mux: http.NewServeMux()}
+	transport, ok := cfg.API.(http.RoundTripper)
+	if !ok {
+		transport = admin.InProcess(cfg.API)
+	}
+	c := &Console{cfg: cfg, api: http.Client{Transport: transport}, mux: http.NewServeMux()}
 	var err error
 	if c.pages, err = parsePages(); err != nil {
 		return nil, err

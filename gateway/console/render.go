@@ -137,6 +137,12 @@ func (v *visit) show(status int, page string, data any) error {
 	return nil
 }
 
+// framePaths are what every page of somebody who is signed in asks for.
+var framePaths = []string{"/v1/site", "/v1/time", "/v1/alarms"}
+
+// pagePaths are what the page asks for besides that is looked at most.
+var pagePaths = map[string][]string{"GET /{$}": {"/v1/targets", "/v1/devices", "/healthz"}}
+
 func (v *visit) view(page string, data any) (*view, error) {
 	in := &view{Page: page, Account: v.account, Problem: v.problem, At: v.where, Typed: v.r.PostForm,
 		Now: v.cfg.Now(), Data: data, zone: time.UTC}

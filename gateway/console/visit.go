@@ -1,17 +1,12 @@
 package console
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -29,12 +24,13 @@ type visit struct {
 	cookies  []*http.Cookie // the browser's, as they came or were set since
 	token    bool           // the request is a script's: its token goes along instead of cookies
 	session  admin.Session
-	account  admin.Account // zero: nobody is signed in
-	door     bool          // a second step is asked for to open a door
-	where    string        // the id of the card on the page that the problem belongs to; empty: it is the page's
-	problem  string        // why what was asked for did not work, for the page that says so
-	mustWait bool          // that is why, and the answer says how long
-	notice   string        // what the API said besides its answer: that a change is not durable
+	account  admin.Account      // zero: nobody is signed in
+	door     bool               // a second step is asked for to open a door
+	where    string             // the id of the card on the page that the problem belongs to; empty: it is the page's
+	problem  string             // why what was asked for did not work, for the page that says so
+	mustWait bool               // that is why, and the answer says how long
+	notice   string             // what the API said besides its answer: that a change is not durable
+	early    map[string]*answer // of the API, by path: asked for before they are needed
 }
 
 // at serves a route: who is it, may they, are they still there? Only then the page.
@@ -64,6 +60,9 @@ func (v *visit) recognise() error {
 }
 
 func (v *visit) serve() error {
+	if _, ok := account.HasCookie(v.r); ok && v.r.Method == http.MethodGet && v.route.operation != public {
+		v.askEarly(slices.Concat(framePaths, pagePaths[v.route.pattern])...)
+	}
 	if err := v.recognise(); err != nil {
 		return err
 	}
@@ -189,103 +188,6 @@ func capital(s string) string {
 		return s
 	}
 	return string(unicode.ToUpper(first)) + s[n:]
-}
-
-const (
-	maxAnswer = 64 << 20
-	callWait  = 2 * time.Minute
-)
-
-// call asks the admin API on behalf of whoever is signed in. A refusal is a [problem].
-func (v *visit) call(method, path string, in, out any) error {
-	ctx, cancel := context.WithTimeout(v.r.Context(), callWait)
-	defer cancel()
-	return v.callFor(ctx, method, path, in, out)
-}
-
-// describe hands over who the visitor is.
-func (v *visit) describe(out *http.Request) {
-	if v.token {
-		out.Header.Set("Authorization", v.r.Header.Get("Authorization"))
-		account.Describe(out.Header, v.r, nil)
-		return
-	}
-	account.Describe(out.Header, v.r, v.cookies)
-}
-
-// takeCookies gives the browser the cookies that an answer of the API sets, and goes on with them.
-func (v *visit) takeCookies(resp *http.Response) {
-	for _, c := range resp.Cookies() {
-		v.cookies = append(slices.DeleteFunc(v.cookies, func(was *http.Cookie) bool { return was.Name == c.Name }), c)
-		if v.w != nil {
-			http.SetCookie(v.w, c)
-		}
-	}
-}
-
-func (v *visit) callFor(ctx context.Context, method, path string, in, out any) error {
-	var body io.Reader
-	if in != nil {
-		b, err := json.Marshal(in)
-		if err != nil {
-			return fmt.Errorf("console: %s %s: %w", method, path, err)
-		}
-		body = bytes.NewReader(b)
-	}
-	r, err := http.NewRequestWithContext(ctx, method, "http://latchkey"+path, body)
-	if err != nil {
-		return fmt.Errorf("console: %w", err)
-	}
-	if in != nil {
-		r.Header.Set("Content-Type", "application/json")
-	}
-	v.describe(r)
-	resp, err := v.api.Do(r)
-	if err != nil {
-		return fmt.Errorf("console: %w", err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	v.takeCookies(resp)
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return fmt.Errorf("console: %w", err)
-	}
-	if resp.StatusCode/100 != 2 {
-		p := problem{Status: resp.StatusCode}
-		if err := json.Unmarshal(b, &p); err != nil || p.Detail == "" {
-			p.Detail = http.StatusText(resp.StatusCode)
-		}
-		if after := resp.Header.Get("Retry-After"); after != "" && v.w != nil {
-			v.mustWait = true
-			v.w.Header().Set("Retry-After", after)
-		}
-		return p
-	}
-	if n := resp.Header.Get(admin.NoticeHeader); n != "" {
-		v.notice = n
-	}
-	if out == nil {
-		return nil
-	}
-	if err := json.Unmarshal(b, out); err != nil {
-		return fmt.Errorf("console: %s %s: %w", method, path, err)
-	}
-	return nil
-}
-
-func (v *visit) get(path string, out any) error { return v.call(http.MethodGet, path, nil, out) }
-
-func (v *visit) post(path string, in, out any) error { return v.call(http.MethodPost, path, in, out) }
-
-// list is an answer of the API with many records.
-type list[T any] struct {
-	Items []T `json:"items"`
-}
-
-func listOf[T any](v *visit, path string) ([]T, error) {
-	var l list[T]
-	err := v.get(path, &l)
-	return l.Items, err
 }
 
 // field is what was typed, without spaces around it.

@@ -36,6 +36,7 @@ import (
 // What a flood of the website may do to a gateway.
 const (
 	webMemory = 256 << 20              // bytes that the gateway's control group may have
+	webChild  = 64 << 20               // and that of the website's process
 	webGrowth = 64 << 20               // bytes of resident memory, of all floods together
 	webTap    = 200 * time.Millisecond // a tap, at the 99th percentile
 	webPage   = 2 * time.Second        // a page for an owner at another address
@@ -82,7 +83,7 @@ const webPassword = "correct horse battery"
 func newWebsite(t *testing.T) *website {
 	t.Helper()
 	bin := t.TempDir()
-	w := &website{site: newSite(t, store.Options{}), token: filepath.Join(bin, "token"), cpus: apart(t), group: memoryGroup(t, webMemory)}
+	w := &website{site: newSite(t, store.Options{}), token: filepath.Join(bin, "token"), cpus: apart(t), group: memoryGroup(t, "gateway", webMemory)}
 	program := buildCommand(t, bin, "latchkey/cli/latchkey")
 	w.program = buildCommand(t, bin, "latchkey/bench/webflood")
 	for i := range 2 { // ten taps a second are more than one reader may send
@@ -159,9 +160,9 @@ func (w *website) people() {
 }
 
 // memoryGroup makes a control group that may have so much memory, and removes it when the test has ended.
-func memoryGroup(t *testing.T, limit int) string {
+func memoryGroup(t *testing.T, name string, limit int) string {
 	t.Helper()
-	dir := fmt.Sprintf("/sys/fs/cgroup/memory/latchkey-test-%d", os.Getpid())
+	dir := fmt.Sprintf("/sys/fs/cgroup/memory/latchkey-test-%d-%s", os.Getpid(), name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatalf("this test needs root and a memory controller (cgroup v1): %v", err)
 	}
@@ -208,6 +209,50 @@ func apart(t *testing.T) []int {
 	move(&last)
 	t.Cleanup(func() { move(&all) })
 	return cpus
+}
+
+// children are the website's processes, one after the other.
+type children struct {
+	mu   sync.Mutex
+	pids []int // guarded by mu
+	peak int   // guarded by mu; bytes of resident memory, of any of them
+}
+
+// limitChildren gives each of the website's processes no more than webChild bytes, from soon after its start on.
+func (w *website) limitChildren() *children {
+	w.t.Helper()
+	group, over, ended := memoryGroup(w.t, "website", webChild), make(chan struct{}), make(chan struct{})
+	c := &children{}
+	go func() {
+		defer close(ended)
+		for pace := time.NewTicker(20 * time.Millisecond); ; {
+			if pid := findChild(w.pid); pid != 0 {
+				c.note(pid, group)
+			}
+			select {
+			case <-over:
+				pace.Stop()
+				return
+			case <-pace.C:
+			}
+		}
+	}()
+	w.t.Cleanup(func() { close(over); <-ended })
+	return c
+}
+
+func (c *children) note(pid int, group string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.Contains(c.pids, pid) {
+		c.pids = append(c.pids, pid)
+		_ = os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0)
+	}
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if _, rest, ok := strings.Cut(string(b), "VmHWM:"); ok {
+		kib, _ := strconv.Atoi(strings.Fields(rest)[0])
+		c.peak = max(c.peak, kib<<10)
+	}
 }
 
 // visitor is somebody's browser, at an address of this machine.
@@ -307,6 +352,7 @@ func (e *entrance) tapUntil(t *testing.T, over chan struct{}) (took []time.Durat
 // floodWebsite has a gateway live through floods. From several addresses they leave no room for new connections, and only what is open is sure.
 func floodWebsite(t *testing.T, floods []webFlood, lasts time.Duration) {
 	w := newWebsite(t)
+	lives := w.limitChildren()
 	stranger := w.visitor("a stranger at another address", "127.0.0.3", "/sign-in", true)
 	stranger.look()
 	before := resident(t, w.pid)
@@ -360,6 +406,12 @@ func floodWebsite(t *testing.T, floods []webFlood, lasts time.Duration) {
 			}
 		}
 	}
+	lives.mu.Lock()
+	t.Logf("the website had %d processes, the largest %d KiB", len(lives.pids), lives.peak>>10)
+	if len(lives.pids) != 1 {
+		t.Errorf("%d processes of the website, want one that lives in %d KiB", len(lives.pids), webChild>>10)
+	}
+	lives.mu.Unlock()
 	if grown := peak(t, w.pid) - before; grown >= webGrowth {
 		t.Errorf("resident memory grew by %d KiB, want less than %d", grown>>10, webGrowth>>10)
 	} else {
