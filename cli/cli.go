@@ -15,14 +15,14 @@ import (
 	"latchkey/cli/demo"
 	"latchkey/cli/simulate"
 	"latchkey/cli/terminal"
-	"latchkey/gateway"
+	"latchkey/gateway/website/child"
 )
 
 // Main runs one command line, without the program's name in front, and returns the exit status: 0 done, 1 failed, 2 wrong use, and 3
 // when it needs a running gateway and finds none.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	if len(args) == 1 && args[0] == gateway.WebsiteCommand {
-		return gateway.WebsiteMain()
+	if len(args) == 1 && args[0] == child.Command {
+		return child.Main()
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), interrupts()...)
 	defer stop()

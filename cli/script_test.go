@@ -16,12 +16,12 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"latchkey/cli"
-	"latchkey/gateway"
+	"latchkey/gateway/website/child"
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == gateway.WebsiteCommand { // the demo's, which runs in this process
-		os.Exit(gateway.WebsiteMain())
+	if len(os.Args) == 2 && os.Args[1] == child.Command { // the demo's, which runs in this process
+		os.Exit(child.Main())
 	}
 	testscript.Main(m, map[string]func(){
 		"latchkey": func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },

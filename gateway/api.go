@@ -11,6 +11,7 @@ import (
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/observe"
 	"latchkey/gateway/store"
+	"latchkey/gateway/website"
 )
 
 // policyStore is the store as the admin API sees it: a change goes through the gateway, so that the
@@ -41,7 +42,7 @@ func newAPI(g *Gateway) *admin.Handler {
 	var site account.Website
 	if g.console != nil {
 		site = account.Website{SignIns: g.store, Hosts: g.console.certificate.Hosts(), Local: g.cfg.Console.Local,
-			BrowserKey: g.store.BrowserSecret(), Peer: peerOf, Now: g.cfg.Console.Now}
+			BrowserKey: g.store.BrowserSecret(), Peer: website.PeerOf, Now: g.cfg.Console.Now}
 	}
 	return admin.New(admin.Config{Store: policyStore{g.store, g}, Live: live{g}, Feed: g.feed, Log: g.log,
 		Metrics: g.metrics.Handler(), Version: g.cfg.Version, ConsoleURL: g.ConsoleURL(),

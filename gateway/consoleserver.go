@@ -6,23 +6,22 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
-	"os/exec"
 	"strconv"
 	"time"
 
 	"latchkey/gateway/certificate"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/website"
+	"latchkey/gateway/website/child"
 	"latchkey/gateway/website/confine"
 )
 
 // ConsoleConfig says where the website is and who is near it. Listen and Certificate.Dir are required.
 //
-// The website is a process of its own: this program, started again with the one argument [WebsiteCommand]. Its main function must call
-// [WebsiteMain] then, before anything else.
+// The website is a process of its own: this program, started again with the one argument [child.Command]. Its main function must call
+// [child.Main] then, before anything else.
 type ConsoleConfig struct {
 	Listen string // TCP "host:port"; never the nodes' port
 	// Listener is used instead of Listen where a service manager hands one over.
@@ -60,8 +59,8 @@ type consoleServer struct {
 
 // listenConsole binds the console's address. It has no pages yet: they need the admin API, which tells where the console is.
 func listenConsole(cfg ConsoleConfig, log *slog.Logger) (*consoleServer, error) {
-	if len(os.Args) > 1 && os.Args[1] == WebsiteCommand {
-		return nil, errors.New("gateway: console: this process is to be a website, and does not know it: its main function has to call WebsiteMain")
+	if len(os.Args) > 1 && os.Args[1] == child.Command {
+		return nil, errors.New("gateway: console: this process is to be a website, and does not know it: its main function has to call child.Main")
 	}
 	l := cfg.Listener
 	if l == nil {
@@ -84,23 +83,10 @@ func listenConsole(cfg ConsoleConfig, log *slog.Logger) (*consoleServer, error) 
 
 // open says what the console's child is and what it may ask for.
 func (s *consoleServer) open(g *Gateway) {
-	s.site = website.New(website.Config{Listener: s.listener, Bounds: consoleConns, Child: websiteChild, Certificates: s.certificate,
-		Settings: websiteSettings{Hosts: s.certificate.Hosts(), ACME: g.cfg.Console.Certificate.ACME != nil,
+	s.site = website.New(website.Config{Listener: s.listener, Bounds: child.Connections, Child: child.Program, Certificates: s.certificate,
+		Settings: child.Settings{Hosts: s.certificate.Hosts(), ACME: g.cfg.Console.Certificate.ACME != nil,
 			Debug: g.log.Enabled(context.Background(), slog.LevelDebug)},
 		API: g.api.Visitors(), Log: g.log})
-}
-
-// websiteChild is this program as the website, also when its file has been replaced meanwhile.
-func websiteChild() *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe", WebsiteCommand)
-	cmd.Args[0] = os.Args[0]
-	return cmd
-}
-
-// peerOf is the address at the other end of a visitor's connection, by our own word and not by the child's.
-func peerOf(r *http.Request) (netip.AddrPort, bool) {
-	v, ok := website.VisitorOf(r.Context())
-	return v.Remote, ok
 }
 
 func (s *consoleServer) serve(ctx context.Context) error {

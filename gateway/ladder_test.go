@@ -52,6 +52,7 @@ var ladder = map[string]float64{
 
 	"gateway/website/confine": 0,
 	"gateway/website":         6,
+	"gateway/website/child":   6.5,
 
 	"cli/terminal":         0,
 	"cli/settings":         8,

@@ -26,12 +26,13 @@ import (
 	"latchkey/gateway/clock"
 	"latchkey/gateway/console/webtest"
 	"latchkey/gateway/store"
+	"latchkey/gateway/website/child"
 	"latchkey/keys"
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == gateway.WebsiteCommand {
-		os.Exit(gateway.WebsiteMain())
+	if len(os.Args) == 2 && os.Args[1] == child.Command {
+		os.Exit(child.Main())
 	}
 	os.Exit(webtest.Run(m))
 }

@@ -40,6 +40,12 @@ func VisitorOf(ctx context.Context) (Visitor, bool) {
 	return v, ok
 }
 
+// PeerOf is the address at the other end of a visitor's connection, by our own word and not by the child's.
+func PeerOf(r *http.Request) (netip.AddrPort, bool) {
+	v, ok := VisitorOf(r.Context())
+	return v.Remote, ok
+}
+
 // http2 bounds what either side keeps for the other.
 func http2() *http.HTTP2Config {
 	return &http.HTTP2Config{MaxConcurrentStreams: apiStreams, MaxReceiveBufferPerStream: apiStream, MaxReceiveBufferPerConnection: apiPair}
