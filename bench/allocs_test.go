@@ -78,7 +78,8 @@ func runNodes(in io.Reader, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		d := device.New(device.Config{Name: n.Name, Kind: n.Kind, Gateway: n.Gateway, Identity: n.Identity, Secret: secret})
+		d := device.New(device.Config{Name: n.Name, Kind: n.Kind, Gateway: n.Gateway, Identity: n.Identity,
+			Secret: secret})
 		running.Go(func() { _ = d.Run(ctx) }) // returns nil when ctx ends
 		ready, stop := context.WithTimeout(ctx, 20*time.Second)
 		err = d.Ready(ready)
@@ -116,7 +117,8 @@ func TestGateAllocationsOfAScan(t *testing.T) {
 	for i := range gateDoors {
 		lock, reader := h.door(i, card(i))
 		for _, c := range []device.Config{lock, reader} {
-			nodes = append(nodes, node{c.Name, h.gateway.Addr().String(), c.Secret.Reveal(), c.Kind, c.Identity})
+			nodes = append(nodes, node{c.Name, h.gateway.Addr().String(), c.Secret.Reveal(), c.Kind,
+				c.Identity})
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -168,11 +170,13 @@ func TestGateAllocationsOfAScan(t *testing.T) {
 		t.Fatalf("the nodes: %v", err)
 	}
 	got := float64(after.Mallocs-before.Mallocs) / (gateDoors * gateScans)
-	t.Logf("%.1f allocations and %d bytes a scan", got, (after.TotalAlloc-before.TotalAlloc)/(gateDoors*gateScans))
+	t.Logf("%.1f allocations and %d bytes a scan", got,
+		(after.TotalAlloc-before.TotalAlloc)/(gateDoors*gateScans))
 	switch {
 	case got > gateAllocs+gateSpread:
 		t.Errorf("got %.1f allocations a scan, want %d", got, gateAllocs)
 	case got < gateAllocs-gateSpread:
-		t.Errorf("got %.1f allocations a scan, fewer than the %d that are held: hold the new figure", got, gateAllocs)
+		t.Errorf("got %.1f allocations a scan, fewer than the %d that are held: hold the new figure", got,
+			gateAllocs)
 	}
 }

@@ -16,7 +16,8 @@ func clone(t *testing.T) string {
 	dir := t.TempDir()
 	git := func(args ...string) {
 		t.Helper()
-		cmd := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false"}, args...)...)
+		cmd := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=test", "-c",
+			"user.email=test@example.org", "-c", "commit.gpgsign=false"}, args...)...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("git %v: %v\n%s", args, err, out)
 		}
@@ -61,15 +62,18 @@ func TestCompare(t *testing.T) {
 		{"no commit of that name", "nowhere", "./one", ".", "REF=nowhere is no commit here"},
 		{"no REF", "", "./one", ".", "say with what"},
 		{"a package that is not there yet", "HEAD~1", "./one ./two", ".", "HEAD~1 has no package ./two"},
-		{"no benchmark of that name", "HEAD", "./one", "Something", "nothing matches BENCH=Something in HEAD"},
+		{"no benchmark of that name", "HEAD", "./one", "Something",
+			"nothing matches BENCH=Something in HEAD"},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		cmd := exec.CommandContext(ctx, "sh", script, tc.ref)
 		temp := t.TempDir()
-		cmd.Dir, cmd.Env = dir, append(os.Environ(), "BENCH="+tc.bench, "COUNT=1", "BENCHTIME=1x", "PKGS="+tc.where, "TMPDIR="+temp, "GOWORK=off")
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "BENCH="+tc.bench, "COUNT=1", "BENCHTIME=1x",
+			"PKGS="+tc.where, "TMPDIR="+temp, "GOWORK=off")
 		out, err := cmd.CombinedOutput()
 		cancel()
-		if compared := tc.want == "Nothing"; !strings.Contains(string(out), tc.want) || compared != (err == nil) || compared != strings.Contains(string(out), "sec/op") {
+		if compared := tc.want == "Nothing"; !strings.Contains(string(out), tc.want) ||
+			compared != (err == nil) || compared != strings.Contains(string(out), "sec/op") {
 			t.Errorf("%s: got %v and %s\nwant %q", tc.name, err, out, tc.want)
 		}
 		if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {

@@ -112,7 +112,8 @@ func changeAccount(x *call, change admin.AccountChange, line func(admin.Account)
 	return ask(x, http.MethodPatch, at("/v1/accounts/%s", x.arg(0)), change, line)
 }
 
-// password reads one from standard input: twice and without showing it where that is a terminal, else a line.
+// password reads one from standard input: twice and without showing it where that is a terminal,
+// else a line.
 func (x *call) password() (string, error) {
 	if in, ok := x.App.Reader.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
 		first, err := x.hidden(in, "password: ")

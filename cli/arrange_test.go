@@ -18,15 +18,21 @@ func TestArrange(t *testing.T) {
 		name, in, want string // words, separated by spaces
 		wrong          string
 	}{
-		{name: "flags after the argument", in: "target add front-door --kind door", want: "target add --kind=door -- front-door"},
-		{name: "flags before it stay", in: "target add --kind door front-door", want: "target add --kind=door -- front-door"},
+		{name: "flags after the argument", in: "target add front-door --kind door",
+			want: "target add --kind=door -- front-door"},
+		{name: "flags before it stay", in: "target add --kind door front-door",
+			want: "target add --kind=door -- front-door"},
 		{name: "a value may be joined", in: "target add x --kind=door", want: "target add --kind=door -- x"},
 		{name: "one dash is enough", in: "target add x -kind door", want: "target add --kind=door -- x"},
-		{name: "global flags go first from anywhere", in: "target --json list --data d", want: "--json --data=d target list"},
-		{name: "a dash is a value", in: "card add --uid - --person ann", want: "card add --uid=- --person=ann"},
-		{name: "a switch takes no word along", in: "grant add --deny --person ann --target x", want: "grant add --deny --person=ann --target=x"},
+		{name: "global flags go first from anywhere", in: "target --json list --data d",
+			want: "--json --data=d target list"},
+		{name: "a dash is a value", in: "card add --uid - --person ann",
+			want: "card add --uid=- --person=ann"},
+		{name: "a switch takes no word along", in: "grant add --deny --person ann --target x",
+			want: "grant add --deny --person=ann --target=x"},
 		{name: "a switch may be turned off", in: "grant add --deny=false", want: "grant add --deny=false"},
-		{name: "some flags repeat", in: "grant add --action on --action off", want: "grant add --action=on --action=off"},
+		{name: "some flags repeat", in: "grant add --action on --action off",
+			want: "grant add --action=on --action=off"},
 		{name: "after two dashes all are arguments", in: "person add -- --odd", want: "person add -- --odd"},
 		{name: "help needs nothing else", in: "target add --help", want: "target add --help"},
 		{name: "help first is the same", in: "help target add", want: "target add --help"},
@@ -34,11 +40,13 @@ func TestArrange(t *testing.T) {
 		{name: "no command", in: "--json", wrong: "want a command"},
 		{name: "half a command", in: "target --json", wrong: "latchkey target: want add, change, list or rm"},
 		{name: "an unknown command", in: "door add", wrong: `no command "door"`},
-		{name: "an unknown flag", in: "target list --kind door", wrong: "no flag --kind: want --data or --json"},
+		{name: "an unknown flag", in: "target list --kind door",
+			wrong: "no flag --kind: want --data or --json"},
 		{name: "a flag before its command", in: "--kind door target add x", wrong: "no flag --kind"},
 		{name: "a value that is a flag", in: "target add x --kind --pulse 3s", wrong: "--kind needs a value"},
 		{name: "no value", in: "target add x --kind", wrong: "--kind needs a value"},
-		{name: "the same flag twice", in: "target add x --kind door --kind lamp", wrong: "--kind is there twice"},
+		{name: "the same flag twice", in: "target add x --kind door --kind lamp",
+			wrong: "--kind is there twice"},
 		{name: "a switch with a value", in: "target list --json=door", wrong: "takes no value"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -58,7 +66,9 @@ func TestArrange(t *testing.T) {
 
 // Whatever is typed, there is no panic, every error is a wrong use, and what is arranged stays so.
 func FuzzArrange(f *testing.F) {
-	for _, s := range []string{"target add x --kind door", "--json target list", "card add --uid - --person ann", "help target", "grant add --action on -- y", "--", "-", "---", "--=x", "-h"} {
+	for _, s := range []string{"target add x --kind door", "--json target list",
+		"card add --uid - --person ann", "help target", "grant add --action on -- y", "--", "-", "---",
+		"--=x", "-h"} {
 		f.Add(strings.ReplaceAll(s, " ", "\x00"))
 	}
 	all := commands()

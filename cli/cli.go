@@ -1,5 +1,6 @@
-// Package cli is the command line: it turns words and flags into requests to the admin API and answers into text.
-// It decides nothing and keeps nothing. Whether a gateway runs or not, the requests are the same.
+// Package cli is the command line: it turns words and flags into requests to the admin API and
+// answers into text. It decides nothing and keeps nothing. Whether a gateway runs or not, the
+// requests are the same.
 package cli
 
 import (
@@ -18,8 +19,8 @@ import (
 	"latchkey/gateway/website/child"
 )
 
-// Main runs one command line, without the program's name in front, and returns the exit status: 0 done, 1 failed, 2 wrong use, and 3
-// when it needs a running gateway and finds none.
+// Main runs one command line, without the program's name in front, and returns the exit status: 0
+// done, 1 failed, 2 wrong use, and 3 when it needs a running gateway and finds none.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) == 1 && args[0] == child.Command {
 		return child.Main()
@@ -32,7 +33,8 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return exit(stderr, run(ctx, args, stdin, stdout, stderr))
 }
 
-// interrupts are the signals that end a command in order. A terminal that closes sends SIGHUP; under nohup it is ignored and stays so.
+// interrupts are the signals that end a command in order. A terminal that closes sends SIGHUP;
+// under nohup it is ignored and stays so.
 func interrupts() []os.Signal {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) {

@@ -143,7 +143,8 @@ func (p place) empty() bool {
 	return true
 }
 
-// How long a running gateway may take: to begin its answer, and until all of it is there. A check of a long chain of events takes minutes.
+// How long a running gateway may take: to begin its answer, and until all of it is there. A check
+// of a long chain of events takes minutes.
 const (
 	headWait   = 10 * time.Second
 	answerWait = 10 * time.Minute
@@ -156,7 +157,8 @@ func (e silent) Error() string {
 	return fmt.Sprintf("the gateway runs and does not answer, for %v now: look at its log, and restart it if that says nothing. Whether this was done is not known", e.after)
 }
 
-// headWaitOf is how long the answer to a request may take to begin: a few wait for something themselves.
+// headWaitOf is how long the answer to a request may take to begin: a few wait for something
+// themselves.
 func headWaitOf(in any) time.Duration {
 	switch in := in.(type) {
 	case admin.LearnCard:

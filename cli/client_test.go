@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A gateway that accepts nobody any more, and has as many waiting as may, is there and silent: it is not taken for one that has ended.
+// A gateway that accepts nobody any more, and has as many waiting as may, is there and silent: it
+// is not taken for one that has ended.
 func TestNobodyAccepts(t *testing.T) {
 	dir := t.TempDir()
 	socket := func() int {

@@ -130,7 +130,8 @@ func (x *call) connect() (*client, error) {
 	return x.api, err
 }
 
-// again is the same command line in words for a shell, for another user; what it should not show is left to standard input.
+// again is the same command line in words for a shell, for another user; what it should not show is
+// left to standard input.
 func (x *call) again(dir string) string {
 	words := []string{"latchkey", "--data", dir}
 	words = append(words, strings.Fields(strings.TrimPrefix(terminal.NameCommand(x.Context), "latchkey"))...)

@@ -15,7 +15,8 @@ func configCommands() []spec {
 		usage: "print each setting that serve would start with here, and where its value comes from"}}
 }
 
-// showConfig refuses what serve would refuse, so a file can be tried before the gateway is restarted.
+// showConfig refuses what serve would refuse, so a file can be tried before the gateway is
+// restarted.
 func showConfig(x *call) error {
 	s, err := settings.Read(x.Context)
 	if err != nil {

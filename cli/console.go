@@ -21,7 +21,8 @@ import (
 	"latchkey/gateway/certificate"
 )
 
-// welcome says where the website is, and while nobody can sign in there, the code that makes the first account.
+// welcome says where the website is, and while nobody can sign in there, the code that makes the
+// first account.
 func welcome(c *cli.Context, g *gateway.Gateway) error {
 	url := g.ConsoleURL()
 	if url == "" {

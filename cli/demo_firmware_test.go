@@ -15,9 +15,12 @@ const programs = "../bin/firmware"
 func TestFirmwareDemoStory(t *testing.T) {
 	t.Parallel()
 	out, errs := &lockedBuffer{}, &lockedBuffer{}
-	got := Main([]string{"demo", "--script", "--firmware", "--firmware-dir", programs, "--verbose"}, nil, out, errs)
-	if text := out.from(0); got != 0 || errs.len() > 0 || !strings.Contains(text, "All went as told") || !strings.Contains(text, "front-lock: registered") {
-		t.Errorf("got exit %d, %q, and\n%s\nwant 0, nothing, and that all went as told", got, errs.from(0), text)
+	got := Main([]string{"demo", "--script", "--firmware", "--firmware-dir", programs, "--verbose"}, nil, out,
+		errs)
+	if text := out.from(0); got != 0 || errs.len() > 0 || !strings.Contains(text, "All went as told") ||
+		!strings.Contains(text, "front-lock: registered") {
+		t.Errorf("got exit %d, %q, and\n%s\nwant 0, nothing, and that all went as told", got, errs.from(0),
+			text)
 	}
 }
 
@@ -30,13 +33,16 @@ func TestFirmwareDemoInterrupted(t *testing.T) {
 	done, status := make(chan struct{}), 0
 	go func() {
 		defer close(done)
-		status = exit(errs, run(ctx, []string{"demo", "--script", "--firmware", "--firmware-dir", programs}, nil, out, errs))
+		status = exit(errs, run(ctx, []string{"demo", "--script", "--firmware", "--firmware-dir", programs},
+			nil, out, errs))
 	}()
 	awaitText(t, out, "granted, and done")
 	interrupt()
 	within(t, "the story to end", done)
-	if got := errs.from(0); status != 1 || got != "latchkey: interrupted\n" || strings.Contains(out.from(0), "NOT AS TOLD") {
-		t.Errorf("got %d %q, and\n%s\nwant 1, that it was interrupted, and no fault", status, got, out.from(0))
+	if got := errs.from(0); status != 1 || got != "latchkey: interrupted\n" || strings.Contains(out.from(0),
+		"NOT AS TOLD") {
+		t.Errorf("got %d %q, and\n%s\nwant 1, that it was interrupted, and no fault", status, got,
+			out.from(0))
 	}
 	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
 		t.Errorf("got %v, %v left, want nothing: it holds the nodes' secrets", left, err)

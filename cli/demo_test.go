@@ -82,7 +82,9 @@ func TestInterruptedStoryIsNotWrong(t *testing.T) {
 	awaitText(t, out, "granted, and done") // and now it waits for the door to shut
 	interrupt()
 	within(t, "the story to end", done)
-	if got := errs.from(0); status != 1 || got != "latchkey: interrupted\n" || strings.Contains(out.from(0), "NOT AS TOLD") {
-		t.Errorf("got %d %q, and\n%s\nwant 1, that it was interrupted, and no fault", status, got, out.from(0))
+	if got := errs.from(0); status != 1 || got != "latchkey: interrupted\n" || strings.Contains(out.from(0),
+		"NOT AS TOLD") {
+		t.Errorf("got %d %q, and\n%s\nwant 1, that it was interrupted, and no fault", status, got,
+			out.from(0))
 	}
 }

@@ -86,7 +86,8 @@ func rekeyDevice(x *call) error {
 	})
 }
 
-// handOver asks for a secret and gives it to the person at the terminal, or to a file. It makes sure before that the secret can be shown.
+// handOver asks for a secret and gives it to the person at the terminal, or to a file. It makes
+// sure before that the secret can be shown.
 func (x *call) handOver(done string, in admin.NewDevice, ask func(*admin.Enrolled) ([]byte, error)) (err error) {
 	format, err := provision.ParseFormat(cmp.Or(x.String("format"), string(provision.Text)))
 	if err != nil {

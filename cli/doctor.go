@@ -95,7 +95,8 @@ func confinement(lacks string) string {
 	return "website: confined by seccomp; the kernel lacks " + terminal.QuoteLine(lacks)
 }
 
-// refused says what was last refused, and why. It need not be wrong now: a node may have mended it since.
+// refused says what was last refused, and why. It need not be wrong now: a node may have mended it
+// since.
 func refused(device string, r doctor.Refusal, at string) string {
 	request := "a request"
 	if r.Request != "" {

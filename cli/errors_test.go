@@ -19,7 +19,8 @@ func TestExit(t *testing.T) {
 		text string
 	}{
 		{"done", nil, 0, ""},
-		{"wrong use", terminal.UsageError{Text: "latchkey target add: want NAME"}, 2, "latchkey target add: want NAME\n"},
+		{"wrong use", terminal.UsageError{Text: "latchkey target add: want NAME"}, 2,
+			"latchkey target add: want NAME\n"},
 		{"no gateway here", fmt.Errorf("%w on x", errNoGateway), 3, "latchkey: no gateway is running on x\n"},
 		{"no gateway there", apiError{503, admin.TypeNoGateway, "start one"}, 3, "latchkey: start one\n"},
 		{"busy", apiError{503, "", "closed"}, 1, "latchkey: closed\n"},
@@ -38,7 +39,8 @@ func TestExit(t *testing.T) {
 }
 
 func TestPathsEscapeNames(t *testing.T) {
-	for in, want := range map[string]string{"ann": "/v1/persons/ann", "..": "/v1/persons/%2E%2E", "a/b c?": "/v1/persons/a%2Fb%20c%3F"} {
+	for in, want := range map[string]string{"ann": "/v1/persons/ann", "..": "/v1/persons/%2E%2E",
+		"a/b c?": "/v1/persons/a%2Fb%20c%3F"} {
 		if got := at("/v1/persons/%s", in); got != want {
 			t.Errorf("%q: got %s, want %s", in, got, want)
 		}

@@ -10,8 +10,9 @@ import (
 	"latchkey/cli/terminal"
 )
 
-// inheritedListener is the TCP socket that a service manager hands over as sd_listen_fds(3) describes, for the website; nil if there is none.
-// What this process starts must not take it for its own, so the variables go.
+// inheritedListener is the TCP socket that a service manager hands over as sd_listen_fds(3)
+// describes, for the website; nil if there is none. What this process starts must not take it for
+// its own, so the variables go.
 func inheritedListener() (net.Listener, error) {
 	pid, count := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS")
 	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {

@@ -42,7 +42,8 @@ func within(t *testing.T, what string, c <-chan struct{}) {
 	}
 }
 
-// interrupted runs a command that reads a silent input, interrupts it there and returns its exit status and stderr.
+// interrupted runs a command that reads a silent input, interrupts it there and returns its exit
+// status and stderr.
 func interrupted(t *testing.T, args ...string) (int, string) {
 	t.Helper()
 	ctx, interrupt := context.WithCancel(context.Background())
@@ -90,19 +91,22 @@ func TestLines(t *testing.T) {
 
 	stop := errors.New("stop")
 	calls := 0
-	err = terminal.NewLineReader(strings.NewReader(text)).ForEach(t.Context(), func(string) error { calls++; return stop })
+	err = terminal.NewLineReader(strings.NewReader(text)).ForEach(t.Context(),
+		func(string) error { calls++; return stop })
 	if !errors.Is(err, stop) || calls != 1 {
 		t.Errorf("got %v after %d calls, want the first error to end it", err, calls)
 	}
 
 	ctx, interrupt := context.WithCancel(t.Context())
 	calls = 0
-	err = terminal.NewLineReader(strings.NewReader(text)).ForEach(ctx, func(string) error { calls++; interrupt(); return nil })
+	err = terminal.NewLineReader(strings.NewReader(text)).ForEach(ctx,
+		func(string) error { calls++; interrupt(); return nil })
 	if err != nil || calls != 1 {
 		t.Errorf("got %v after %d calls, want an interrupt to end it without an error", err, calls)
 	}
 
-	if err = terminal.NewLineReader(strings.NewReader(strings.Repeat("x", 1<<17))).ForEach(t.Context(), nil); err == nil {
+	if err = terminal.NewLineReader(strings.NewReader(strings.Repeat("x", 1<<17))).ForEach(t.Context(),
+		nil); err == nil {
 		t.Error("a line without end: got no error")
 	}
 }

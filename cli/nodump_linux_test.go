@@ -29,7 +29,8 @@ func TestNoCoreDump(t *testing.T) {
 	for s := bufio.NewScanner(out); s.Scan(); {
 		if strings.Contains(s.Text(), "msg=listening") {
 			var limit unix.Rlimit
-			if err := unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_CORE, nil, &limit); err != nil || limit.Cur != 0 || limit.Max != 0 {
+			if err := unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_CORE, nil, &limit); err != nil ||
+				limit.Cur != 0 || limit.Max != 0 {
 				t.Errorf("got the limit %+v for cores, %v, want none", limit, err)
 			}
 			if err := cmd.Process.Signal(syscall.SIGSEGV); err != nil {

@@ -12,7 +12,8 @@ import (
 	"latchkey/cli/terminal"
 )
 
-// owned refuses a data folder that belongs to somebody else: what we wrote there, its owner could not read.
+// owned refuses a data folder that belongs to somebody else: what we wrote there, its owner could
+// not read.
 func (p place) owned() error {
 	info, err := os.Stat(p.dir)
 	if errors.Is(err, fs.ErrNotExist) {

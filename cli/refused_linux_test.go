@@ -24,13 +24,15 @@ func madeStore(t *testing.T) (program, data string) {
 		t.Fatal(err)
 	}
 	data = filepath.Join(t.TempDir(), "data")
-	if out, err := exec.Command(program, "--data", data, "person", "add", "ann").CombinedOutput(); err != nil {
+	if out, err := exec.Command(program, "--data", data, "person", "add",
+		"ann").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return program, data
 }
 
-// refusedServe runs a gateway that is to end by itself, with status 1 and one line, and to change nothing in its data folder.
+// refusedServe runs a gateway that is to end by itself, with status 1 and one line, and to change
+// nothing in its data folder.
 func refusedServe(t *testing.T, data string, make func(context.Context) *exec.Cmd) string {
 	t.Helper()
 	before := listing(t, data)
@@ -82,23 +84,29 @@ func listing(t *testing.T, dir string) (out string) {
 	return out
 }
 
-// The process that tries the store out dies of a damaged page: the gateway says so in a sentence and ends.
+// The process that tries the store out dies of a damaged page: the gateway says so in a sentence
+// and ends.
 func TestServeOutlivesItsTrial(t *testing.T) {
 	t.Parallel()
 	program, data := madeStore(t)
-	for sig, says := range map[string]string{"SIGBUS": "(SIGBUS: bus error)", "SIGSEGV": "(SIGSEGV: segmentation violation)"} {
+	for sig, says := range map[string]string{"SIGBUS": "(SIGBUS: bus error)",
+		"SIGSEGV": "(SIGSEGV: segmentation violation)"} {
 		text := refusedServe(t, data, func(ctx context.Context) *exec.Cmd {
 			// The first process that maps the value log is the trial.
-			return exec.CommandContext(ctx, "strace", "-f", "-qq", "-o", os.DevNull, "-P", filepath.Join(data, "db/000001.vlog"), "-e", "inject=mmap:signal="+sig,
-				program, "--data", data, "serve", "--listen", "127.0.0.1:0", "--console", "off", "--clock", "rtc")
+			return exec.CommandContext(ctx, "strace", "-f", "-qq", "-o", os.DevNull, "-P",
+				filepath.Join(data, "db/000001.vlog"), "-e", "inject=mmap:signal="+sig,
+				program, "--data", data, "serve", "--listen", "127.0.0.1:0", "--console", "off", "--clock",
+				"rtc")
 		})
-		for _, want := range []string{"store: db/: the database engine breaks down at it " + says, "nothing was changed: put the whole data folder back from a copy"} {
+		for _, want := range []string{"store: db/: the database engine breaks down at it " + says,
+			"nothing was changed: put the whole data folder back from a copy"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s: got %q, want %q in it", sig, text, want)
 			}
 		}
 	}
-	if out, err := exec.Command(program, "--data", data, "person", "list").CombinedOutput(); err != nil || !bytes.Contains(out, []byte("ann")) {
+	if out, err := exec.Command(program, "--data", data, "person", "list").CombinedOutput(); err != nil ||
+		!bytes.Contains(out, []byte("ann")) {
 		t.Errorf("got %v, %s, want it to open afterwards", err, out)
 	}
 }
@@ -106,7 +114,8 @@ func TestServeOutlivesItsTrial(t *testing.T) {
 // nobody is a user without any rights.
 const nobody = 65534
 
-// TestUnreadableFile: a file that came from a backup as root's, or lost its permission, is named with it.
+// TestUnreadableFile: a file that came from a backup as root's, or lost its permission, is named
+// with it.
 func TestUnreadableFile(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
@@ -123,7 +132,8 @@ func TestUnreadableFile(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(home) })
 	program, data := filepath.Join(home, "latchkey"), filepath.Join(home, "data")
 	b, err := os.ReadFile(found)
-	if err := errors.Join(err, os.WriteFile(program, b, 0o755), os.Chmod(home, 0o755), os.Mkdir(data, 0o700), os.Chown(data, nobody, nobody)); err != nil {
+	if err := errors.Join(err, os.WriteFile(program, b, 0o755), os.Chmod(home, 0o755), os.Mkdir(data, 0o700),
+		os.Chown(data, nobody, nobody)); err != nil {
 		t.Fatal(err)
 	}
 	latchkey := func(ctx context.Context, args ...string) *exec.Cmd {
@@ -138,7 +148,11 @@ func TestUnreadableFile(t *testing.T) {
 		}
 	}
 	var names []string
-	err = filepath.WalkDir(data, func(path string, _ fs.DirEntry, err error) error { names = append(names, path); return err })
+	err = filepath.WalkDir(data, func(path string, _ fs.DirEntry, err error) error {
+		names = append(names,
+			path)
+		return err
+	})
 	if err != nil || len(names) < 8 {
 		t.Fatalf("got %v, %v, want the files of a store", names, err)
 	}
@@ -176,12 +190,14 @@ func TestUnreadableFile(t *testing.T) {
 					t.Errorf("got %q, want %q in it", text, want)
 				}
 			}
-			if err := errors.Join(os.Chown(path, nobody, nobody), os.Chmod(path, info.Mode().Perm())); err != nil {
+			if err := errors.Join(os.Chown(path, nobody, nobody),
+				os.Chmod(path, info.Mode().Perm())); err != nil {
 				t.Fatal(err)
 			}
 		})
 	}
-	if out, err := latchkey(t.Context(), "person", "list").CombinedOutput(); err != nil || !bytes.Contains(out, []byte("ann")) {
+	if out, err := latchkey(t.Context(), "person", "list").CombinedOutput(); err != nil ||
+		!bytes.Contains(out, []byte("ann")) {
 		t.Errorf("got %v, %s, want it to open afterwards", err, out)
 	}
 }

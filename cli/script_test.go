@@ -59,8 +59,8 @@ func TestScript(t *testing.T) {
 	})
 }
 
-// status runs a command that ends with the given exit status: status 2 latchkey target add. A failure says one line, on stderr, unless
-// it also answers with --json.
+// status runs a command that ends with the given exit status: status 2 latchkey target add. A
+// failure says one line, on stderr, unless it also answers with --json.
 func status(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: status N COMMAND…")
@@ -81,7 +81,8 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	if got == 0 {
 		return
 	}
-	if text := ts.ReadFile("stderr"); strings.Count(text, "\n") != 1 || !strings.HasSuffix(text, "\n") || !strings.HasPrefix(text, "latchkey") {
+	if text := ts.ReadFile("stderr"); strings.Count(text, "\n") != 1 || !strings.HasSuffix(text, "\n") ||
+		!strings.HasPrefix(text, "latchkey") {
 		ts.Fatalf("got stderr %q, want one line that starts with latchkey", text)
 	}
 	if text := ts.ReadFile("stdout"); got == 2 && text != "" {
@@ -152,16 +153,18 @@ func until(ts *testscript.TestScript, what string, is func() bool) {
 	}
 }
 
-// signal sends every command in the background HUP, as a terminal that closes does, or STOP, or CONT.
+// signal sends every command in the background HUP, as a terminal that closes does, or STOP, or
+// CONT.
 func signal(ts *testscript.TestScript, _ bool, args []string) {
-	number := map[string]syscall.Signal{"HUP": syscall.SIGHUP, "STOP": syscall.SIGSTOP, "CONT": syscall.SIGCONT}[args[0]]
+	number := map[string]syscall.Signal{"HUP": syscall.SIGHUP, "STOP": syscall.SIGSTOP,
+		"CONT": syscall.SIGCONT}[args[0]]
 	for _, c := range ts.BackgroundCmds() {
 		ts.Check(c.Process.Signal(number))
 	}
 }
 
-// freeport sets a variable to a port that nobody uses, neither of UDP nor of TCP. It lies below those that the kernel hands out, so that no client of another
-// test gets it meanwhile.
+// freeport sets a variable to a port that nobody uses, neither of UDP nor of TCP. It lies below
+// those that the kernel hands out, so that no client of another test gets it meanwhile.
 func freeport(ts *testscript.TestScript, _ bool, args []string) {
 	for range 100 {
 		port := strconv.Itoa(20_000 + rand.IntN(12_000))

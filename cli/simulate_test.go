@@ -15,7 +15,8 @@ import (
 // built is a house for simulated nodes to connect to.
 func built(t *testing.T) *demo.House {
 	t.Helper()
-	h, err := demo.Build(t.Context(), demo.Setting{Socket: socketName, Options: storeOptions}, &lockedBuffer{})
+	h, err := demo.Build(t.Context(), demo.Setting{Socket: socketName, Options: storeOptions},
+		&lockedBuffer{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +58,8 @@ func simulated(t *testing.T, input string, args ...string) (status int, stdout, 
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		status = exit(errs, run(t.Context(), append([]string{"simulate"}, args...), strings.NewReader(input), out, errs))
+		status = exit(errs, run(t.Context(), append([]string{"simulate"}, args...), strings.NewReader(input),
+			out, errs))
 	}()
 	within(t, "the simulation to end", done)
 	return status, out.from(0), errs.from(0)
@@ -65,8 +67,10 @@ func simulated(t *testing.T, input string, args ...string) (status int, stdout, 
 
 func TestSwitchEndsAtBadLine(t *testing.T) {
 	h := built(t)
-	status, stdout, stderr := simulated(t, "desk level 40\ndesk level\ndesk off\n", "switch", "--bundle", bundleFile(t, h, demo.Switch))
-	if status != 2 || strings.Count(stdout, "granted") != 1 || !strings.Contains(stderr, "latchkey simulate switch: level needs a number") {
+	status, stdout, stderr := simulated(t, "desk level 40\ndesk level\ndesk off\n", "switch", "--bundle",
+		bundleFile(t, h, demo.Switch))
+	if status != 2 || strings.Count(stdout, "granted") != 1 || !strings.Contains(stderr,
+		"latchkey simulate switch: level needs a number") {
 		t.Errorf("got %d, %q, %q, want the first line done and 2 for the second", status, stdout, stderr)
 	}
 	if got := h.State(demo.Bulb); !got.On || got.Level != 40 {
@@ -100,7 +104,8 @@ func TestSimulationTellsOfLostSession(t *testing.T) {
 			done, status := make(chan struct{}), 0
 			go func() {
 				defer close(done)
-				status = exit(errs, run(ctx, []string{"simulate", kind, "--bundle", bundle}, newSilence(t), out, errs))
+				status = exit(errs, run(ctx, []string{"simulate", kind, "--bundle", bundle}, newSilence(t),
+					out, errs))
 			}()
 			awaitText(t, errs, " is connected to ")
 			if err := h.PowerUp(t.Context(), name); err != nil {
@@ -121,7 +126,8 @@ func TestSimulationTellsOfLostSession(t *testing.T) {
 func TestSimulationInJSON(t *testing.T) {
 	h := built(t)
 
-	status, stdout, stderr := simulated(t, "04a1b2c3d4e580\n99887766\n", "reader", "--json", "--bundle", bundleFile(t, h, demo.Tester))
+	status, stdout, stderr := simulated(t, "04a1b2c3d4e580\n99887766\n", "reader", "--json", "--bundle",
+		bundleFile(t, h, demo.Tester))
 	want := `{"verdict":"granted","last":1,"counter":1}` + "\n" + `{"verdict":"denied","last":2,"counter":2}` + "\n"
 	if status != 0 || stdout != want {
 		t.Errorf("reader: got %d, %q, %q, want %q", status, stdout, stderr, want)
@@ -136,7 +142,8 @@ func TestSimulationInJSON(t *testing.T) {
 		exit(errs, run(ctx, []string{"simulate", "lamp", "--json", "--bundle", lamp}, nil, out, errs))
 	}()
 	awaitText(t, errs, " is connected to ")
-	status, stdout, stderr = simulated(t, "desk level 40\ndesk unlock\nnowhere on\n", "switch", "--json", "--bundle", bundleFile(t, h, demo.Switch))
+	status, stdout, stderr = simulated(t, "desk level 40\ndesk unlock\nnowhere on\n", "switch", "--json",
+		"--bundle", bundleFile(t, h, demo.Switch))
 	want = `{"verdict":"granted","last":1,"counter":1}` + "\n" + `{"verdict":"denied","last":2,"counter":2}` + "\n" +
 		`{"error":"answered NotFound: no such thing for this device","counter":3}` + "\n"
 	if status != 0 || stdout != want {

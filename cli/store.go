@@ -40,7 +40,8 @@ func trialChild(ctx context.Context) *exec.Cmd {
 	return cmd
 }
 
-// storeOptions is how every command opens the store: it is tried out in a child, and the first error of the disk ends this process.
+// storeOptions is how every command opens the store: it is tried out in a child, and the first
+// error of the disk ends this process.
 func storeOptions(dir string) store.Options {
 	return store.Options{Dir: dir, Child: trialChild, Fatal: func(err error) {
 		terminal.PrintLine(os.Stderr, "latchkey: "+err.Error())
@@ -55,7 +56,8 @@ func storeCommands() []spec {
 	}
 }
 
-// folder is the data folder of a command that works on it directly. No gateway may run on it: the store's lock says whether one does.
+// folder is the data folder of a command that works on it directly. No gateway may run on it: the
+// store's lock says whether one does.
 func (x *call) folder() (string, error) {
 	p := place{dir: x.String(dataFlag), again: x.again}
 	if p.dir == "" {

@@ -71,15 +71,16 @@ func targetCommands() []spec {
 // usualLimit is how long latchkey's own locks hold at the most.
 const usualLimit = 10 * time.Second
 
-// warnOfPulse says that a pulse may be longer than the door's lock holds. Once the lock has said how long it holds, a
-// longer pulse is refused.
+// warnOfPulse says that a pulse may be longer than the door's lock holds. Once the lock has said
+// how long it holds, a longer pulse is refused.
 func warnOfPulse(x *call, t admin.Target) {
 	if d, err := time.ParseDuration(t.Pulse); err == nil && d > usualLimit && t.MaxPulse == "" {
 		x.note("note: no lock of %s has said yet that it holds so long. Each lets go at its own limit; the firmware's is %v", t.Name, usualLimit)
 	}
 }
 
-// removal is the command that removes what is named in the path. Everything that went with it is told.
+// removal is the command that removes what is named in the path. Everything that went with it is
+// told.
 func removal(what, usage, path string) spec {
 	return spec{name: "rm", args: what, usage: usage, run: func(x *call) error {
 		return x.changed(http.MethodDelete, at(path, x.arg(0)), nil)

@@ -21,7 +21,8 @@ func (x *call) time(flag string) (*time.Time, error) {
 	if s == "" {
 		return nil, nil
 	}
-	// A wrong time is refused before anything is opened, and only a wall clock needs to know the zone.
+	// A wrong time is refused before anything is opened, and only a wall clock needs to know the
+	// zone.
 	t, err := access.ParseTime(s, time.UTC)
 	if err != nil {
 		return nil, x.wrong("--%s %q: %v", flag, terminal.ShortenWord(s), err)

@@ -14,14 +14,15 @@ import (
 	"latchkey/gateway/store"
 )
 
-// diskWithin bounds the wait for a durable decision and for what came of it. Whoever asked has an answer long before.
+// diskWithin bounds the wait for a durable decision and for what came of it. Whoever asked has an
+// answer long before.
 const diskWithin = 20 * time.Second
 
 // Timeline is when each step of one attempt was done, and what came of it.
 type Timeline = observe.Timeline
 
-// attempt is one request to move a target, from the message that caused it to its durable outcome. It has
-// g and asked; run fills in the rest.
+// attempt is one request to move a target, from the message that caused it to its durable outcome.
+// It has g and asked; run fills in the rest.
 type attempt struct {
 	g        *Gateway
 	asked    access.Attempt
@@ -33,11 +34,13 @@ type attempt struct {
 	detail   string        // why the command was not acknowledged, for people
 }
 
-// run takes the attempt through its stages. It calls answer once: with nil when the decision is durable and the target has
-// moved, or could not be moved; with an error when nothing was decided, and then nothing moves. A device hears its verdict
-// before the outcome is on disk, because nothing that it hears depends on that record.
+// run takes the attempt through its stages. It calls answer once: with nil when the decision is
+// durable and the target has moved, or could not be moved; with an error when nothing was decided,
+// and then nothing moves. A device hears its verdict before the outcome is on disk, because nothing
+// that it hears depends on that record.
 func (a *attempt) run(ctx context.Context, answer func(error)) {
-	// A session that ends meanwhile changes nothing: what was asked for is decided, and its outcome is kept.
+	// A session that ends meanwhile changes nothing: what was asked for is decided, and its outcome
+	// is kept.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), diskWithin)
 	defer cancel()
 	a.timeline.Received, a.timeline.Fresh = a.asked.At, time.Now()
@@ -62,15 +65,16 @@ func (a *attempt) run(ctx context.Context, answer func(error)) {
 	}
 }
 
-// takeTurn waits until no other attempt of the device, or at the target, is under way. So copies of one scan wait for the
-// first and get the same outcome, never a second pulse; a target's commands are sent in the order of their ids; and a
-// toggle sees what the attempt before it did.
+// takeTurn waits until no other attempt of the device, or at the target, is under way. So copies of
+// one scan wait for the first and get the same outcome, never a second pulse; a target's commands
+// are sent in the order of their ids; and a toggle sees what the attempt before it did.
 func (a *attempt) takeTurn(ctx context.Context) (err error) {
 	a.turn, err = a.g.turns.Take(ctx, a.asked.Device, a.asked.Target)
 	return err
 }
 
-// decide has the store decide. The decision and the device's counter are on disk when it returns nil.
+// decide has the store decide. The decision and the device's counter are on disk when it returns
+// nil.
 func (a *attempt) decide(ctx context.Context) error {
 	a.asked.ClockTrusted, _ = a.g.clock.Trusted(a.asked.At)
 	adm, err := a.g.store.Admit(ctx, a.asked)
@@ -95,8 +99,8 @@ func (a *attempt) describe(p *access.Policy, adm store.Admission) {
 	}
 }
 
-// command has the actuator move the target, not later than coapres.CommandWindow after the message that caused it was
-// read, however long the disk took.
+// command has the actuator move the target, not later than coapres.CommandWindow after the message
+// that caused it was read, however long the disk took.
 func (a *attempt) command(ctx context.Context) {
 	policy := a.g.store.Snapshot()
 	actuator, ok := policy.Actuator(a.asked.Target)
@@ -128,7 +132,8 @@ func (a *attempt) command(ctx context.Context) {
 	}
 }
 
-// commandFor turns the action into a command. Its id is the number of the decision's event, so it is durable and grows.
+// commandFor turns the action into a command. Its id is the number of the decision's event, so it
+// is durable and grows.
 func (a *attempt) commandFor(p *access.Policy) coapres.Command {
 	c := coapres.Command{Command: wire.Command{ID: a.timeline.Seq, Action: a.asked.Action}, Intent: a.asked.At}
 	switch a.asked.Action {
@@ -162,8 +167,8 @@ func (a *attempt) observe(ctx context.Context) {
 	}
 }
 
-// recordOutcome writes what came of the command. The turn ends as soon as that is queued: the next attempt is decided
-// after it, sees it, and may share its commit.
+// recordOutcome writes what came of the command. The turn ends as soon as that is queued: the next
+// attempt is decided after it, sees it, and may share its commit.
 func (a *attempt) recordOutcome(ctx context.Context) {
 	outcome := access.Event{Kind: access.EventReceipt, Cause: a.timeline.Seq, Outcome: a.timeline.Outcome, Detail: a.detail,
 		Action: a.asked.Action, Level: a.asked.Level, Device: access.Named{ID: a.actuator.ID, Name: a.actuator.Name},

@@ -20,18 +20,18 @@ type Config struct {
 	AdminSocket string
 	// Console is the website; nil: none.
 	Console *ConsoleConfig
-	// Announce is the "host:port" that goes into the bundles of new devices. If there is not exactly
-	// one, whoever adds a device has to say.
+	// Announce is the "host:port" that goes into the bundles of new devices. If there is not
+	// exactly one, whoever adds a device has to say.
 	Announce []string
 	// Clock says what makes the time of day trustworthy; default clock.NTP.
 	Clock       clock.Source
 	MaxSessions int // default 10,000
 	// RequestRate bounds the requests per second of one session, HandshakeRate the handshakes per
-	// second of all: see coapres and transport, whose defaults are meant for doors. Only a measurement
-	// needs more.
+	// second of all: see coapres and transport, whose defaults are meant for doors. Only a
+	// measurement needs more.
 	RequestRate, HandshakeRate int
-	// VerifyEvery is how often all that is on disk is verified; default once a day, and the first time
-	// a minute after the start.
+	// VerifyEvery is how often all that is on disk is verified; default once a day, and the first
+	// time a minute after the start.
 	VerifyEvery time.Duration
 	Version     string
 	Log         *slog.Logger

@@ -18,24 +18,26 @@ import (
 	"latchkey/gateway/website/confine"
 )
 
-// ConsoleConfig says where the website is and who is near it. Listen and Certificate.Dir are required.
+// ConsoleConfig says where the website is and who is near it. Listen and Certificate.Dir are
+// required.
 //
-// The website is a process of its own: this program, started again with the one argument [child.Command]. Its main function must call
-// [child.Main] then, before anything else.
+// The website is a process of its own: this program, started again with the one argument
+// [child.Command]. Its main function must call [child.Main] then, before anything else.
 type ConsoleConfig struct {
 	Listen string // TCP "host:port"; never the nodes' port
 	// Listener is used instead of Listen where a service manager hands one over.
 	Listener net.Listener
 	Local    []netip.Prefix // see [account.Website]
-	// Dispensable: where the address is taken, the gateway goes on without its website and says so. Doors do not depend on it.
+	// Dispensable: where the address is taken, the gateway goes on without its website and says so.
+	// Doors do not depend on it.
 	Dispensable bool
 	Now         func() time.Time // of sign-ins; time.Now if nil
 	// Certificate says where the certificate comes from. Addr, Log and Now are filled in.
 	Certificate certificate.Config
 }
 
-// urlOf is how people call the console: by the name that they gave it, else by the one that browsers take for this machine, which is the only one
-// besides where passkeys work.
+// urlOf is how people call the console: by the name that they gave it, else by the one that
+// browsers take for this machine, which is the only one besides where passkeys work.
 func urlOf(cfg ConsoleConfig) string {
 	host, port := "localhost", strconv.Itoa(int(cfg.Certificate.Addr.Port()))
 	switch at := cfg.Certificate.Addr.Addr(); {
@@ -57,7 +59,8 @@ type consoleServer struct {
 	url         string
 }
 
-// listenConsole binds the console's address. It has no pages yet: they need the admin API, which tells where the console is.
+// listenConsole binds the console's address. It has no pages yet: they need the admin API, which
+// tells where the console is.
 func listenConsole(cfg ConsoleConfig, log *slog.Logger) (*consoleServer, error) {
 	if len(os.Args) > 1 && os.Args[1] == child.Command {
 		return nil, errors.New("gateway: console: this process is to be a website, and does not know it: its main function has to call child.Main")

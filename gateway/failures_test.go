@@ -21,7 +21,8 @@ import (
 	"latchkey/keys/provision"
 )
 
-// ward is a gateway that does not run, with a door, its reader with a good key and a revoked one, and a lamp whose only key is revoked.
+// ward is a gateway that does not run, with a door, its reader with a good key and a revoked one,
+// and a lamp whose only key is revoked.
 type ward struct {
 	t *testing.T
 	*Gateway
@@ -50,11 +51,15 @@ func newWard(t *testing.T) *ward {
 		}
 	})
 	w := &ward{t: t, Gateway: g}
-	door := access.Target{ID: access.NewID(), Name: "door", Kind: access.Door, Pulse: time.Second, Created: time.Now()}
+	door := access.Target{ID: access.NewID(), Name: "door", Kind: access.Door, Pulse: time.Second,
+		Created: time.Now()}
 	lamp := access.Target{ID: access.NewID(), Name: "desk", Kind: access.Lamp, Created: time.Now()}
-	reader := access.Device{ID: access.NewID(), Name: "front-reader", Kind: keys.KindReader, Targets: []access.ID{door.ID}, Created: time.Now()}
-	light := access.Device{ID: access.NewID(), Name: "desk-lamp", Kind: keys.KindLamp, Targets: []access.ID{lamp.ID}, Created: time.Now()}
-	w.good, w.old, w.lamp = provision.New(reader.ID), provision.Revoke(provision.New(reader.ID)), provision.Revoke(provision.New(light.ID))
+	reader := access.Device{ID: access.NewID(), Name: "front-reader", Kind: keys.KindReader,
+		Targets: []access.ID{door.ID}, Created: time.Now()}
+	light := access.Device{ID: access.NewID(), Name: "desk-lamp", Kind: keys.KindLamp,
+		Targets: []access.ID{lamp.ID}, Created: time.Now()}
+	w.good, w.old, w.lamp = provision.New(reader.ID), provision.Revoke(provision.New(reader.ID)),
+		provision.Revoke(provision.New(light.ID))
 	w.good.ID = "lk-0123456789"
 	w.apply(door, lamp, reader, light, w.good, w.old, w.lamp)
 	return w
@@ -111,31 +116,49 @@ func TestCausesOfFailures(t *testing.T) {
 		all, one string   // findings with and without --device front-reader
 		says     []string // of the finding about it
 	}{
-		{"nothing at all", "", nil, "", "no-traffic front-reader", "no-traffic front-reader", []string{"lk-0123456789", "never been connected"}},
-		{"a wrong key", transport.CauseKey, func(w *ward) string { return string(w.good.ID) }, doctor.CauseWrongKey,
-			"wrong-key front-reader", "wrong-key front-reader", []string{"wrong key", "lk-0123456789", "192.0.2.7:40000", "latchkey device rekey front-reader"}},
-		{"a revoked key of a device that has another", transport.CauseKey, func(w *ward) string { return string(w.old.ID) }, doctor.CauseRevoked,
+		{"nothing at all", "", nil, "", "no-traffic front-reader", "no-traffic front-reader",
+			[]string{"lk-0123456789", "never been connected"}},
+		{"a wrong key", transport.CauseKey, func(w *ward) string { return string(w.good.ID) },
+			doctor.CauseWrongKey,
+			"wrong-key front-reader", "wrong-key front-reader", []string{"wrong key", "lk-0123456789",
+				"192.0.2.7:40000", "latchkey device rekey front-reader"}},
+		{"a revoked key of a device that has another", transport.CauseKey,
+			func(w *ward) string { return string(w.old.ID) }, doctor.CauseRevoked,
 			"revoked front-reader", "revoked front-reader", []string{"revoked", "newer key"}},
-		{"a revoked key of a device that has no other", transport.CauseKey, func(w *ward) string { return string(w.lamp.ID) }, doctor.CauseRevoked,
-			"revoked desk-lamp, no-traffic front-reader", "no-traffic front-reader", []string{"if it is to come back: latchkey device rekey desk-lamp"}},
-		{"an identity that nobody has", transport.CauseKey, func(*ward) string { return "garage" }, doctor.CauseUnknownIdentity,
+		{"a revoked key of a device that has no other", transport.CauseKey,
+			func(w *ward) string { return string(w.lamp.ID) }, doctor.CauseRevoked,
+			"revoked desk-lamp, no-traffic front-reader", "no-traffic front-reader",
+			[]string{"if it is to come back: latchkey device rekey desk-lamp"}},
+		{"an identity that nobody has", transport.CauseKey, func(*ward) string { return "garage" },
+			doctor.CauseUnknownIdentity,
 			"no-traffic front-reader, unknown-identity", "no-traffic front-reader, unknown-identity", []string{`the identity "garage", which no device has`}},
-		{"an identity that is nearly one", transport.CauseKey, func(*ward) string { return "LK-0123456798" }, doctor.CauseUnknownIdentity,
+		{"an identity that is nearly one", transport.CauseKey, func(*ward) string { return "LK-0123456798" },
+			doctor.CauseUnknownIdentity,
 			"no-traffic front-reader, unknown-identity", "no-traffic front-reader, unknown-identity",
 			[]string{`"LK-0123456798"`, "nearly lk-0123456789 of front-reader", "correct the identity in front-reader"}},
-		{"a name for an identity", transport.CauseKey, func(*ward) string { return "front-reader" }, doctor.CauseUnknownIdentity,
-			"no-traffic front-reader, unknown-identity", "no-traffic front-reader, unknown-identity", []string{"put lk-0123456789 into front-reader"}},
-		{"a secret for an identity", transport.CauseKey, func(*ward) string { return secret.Reveal() }, doctor.CauseUnknownIdentity,
-			"no-traffic front-reader, unknown-identity", "no-traffic front-reader, unknown-identity", []string{"swapped", "in the clear"}},
+		{"a name for an identity", transport.CauseKey, func(*ward) string { return "front-reader" },
+			doctor.CauseUnknownIdentity,
+			"no-traffic front-reader, unknown-identity", "no-traffic front-reader, unknown-identity",
+			[]string{"put lk-0123456789 into front-reader"}},
+		{"a secret for an identity", transport.CauseKey, func(*ward) string { return secret.Reveal() },
+			doctor.CauseUnknownIdentity,
+			"no-traffic front-reader, unknown-identity", "no-traffic front-reader, unknown-identity",
+			[]string{"swapped", "in the clear"}},
 		{"no common suite", transport.CauseSuite, func(*ward) string { return "" }, doctor.CauseNoCommonSuite,
-			"no-traffic front-reader, no-common-suite", "no-traffic front-reader, no-common-suite", []string{"192.0.2.7:40000", "PSK_WITH_AES_128_CCM_8"}},
-		{"a hello in pieces", transport.CauseMalformed, func(*ward) string { return "" }, doctor.CauseMalformed,
-			"no-traffic front-reader, malformed", "no-traffic front-reader, malformed", []string{"in one piece"}},
+			"no-traffic front-reader, no-common-suite", "no-traffic front-reader, no-common-suite",
+			[]string{"192.0.2.7:40000", "PSK_WITH_AES_128_CCM_8"}},
+		{"a hello in pieces", transport.CauseMalformed, func(*ward) string { return "" },
+			doctor.CauseMalformed,
+			"no-traffic front-reader, malformed", "no-traffic front-reader, malformed",
+			[]string{"in one piece"}},
 		{"no room", transport.CauseFull, func(w *ward) string { return string(w.good.ID) }, doctor.CauseFull,
-			"full front-reader", "full front-reader", []string{"limit of live sessions is reached (7)", "--max-sessions"}},
+			"full front-reader", "full front-reader", []string{"limit of live sessions is reached (7)",
+				"--max-sessions"}},
 		{"too many at once", transport.CauseBusy, func(*ward) string { return "" }, doctor.CauseBusy,
-			"busy, no-traffic front-reader", "no-traffic front-reader, busy", []string{"too many began at once"}},
-		{"a peer that went away", transport.CauseAbandoned, func(*ward) string { return "" }, doctor.CauseAbandoned,
+			"busy, no-traffic front-reader", "no-traffic front-reader, busy",
+			[]string{"too many began at once"}},
+		{"a peer that went away", transport.CauseAbandoned, func(*ward) string { return "" },
+			doctor.CauseAbandoned,
 			"no-traffic front-reader", "no-traffic front-reader", nil},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
@@ -168,10 +191,12 @@ func TestCausesOfFailures(t *testing.T) {
 				if c == tc.counted {
 					want = 1
 				}
-				if got := all.Counts[i]; got.Cause != c || got.Count != want || (want > 0) == got.Last.IsZero() {
+				if got := all.Counts[i]; got.Cause != c || got.Count != want ||
+					(want > 0) == got.Last.IsZero() {
 					t.Errorf("got %+v, want %s %d times", got, c, want)
 				}
-				if line := fmt.Sprintf("latchkey_handshake_failures_total{cause=%q} %d\n", c, want); !strings.Contains(metrics, line) {
+				if line := fmt.Sprintf("latchkey_handshake_failures_total{cause=%q} %d\n", c,
+					want); !strings.Contains(metrics, line) {
 					t.Errorf("the metrics have no %s", line)
 				}
 			}
@@ -197,7 +222,8 @@ func TestFailuresThatAreOver(t *testing.T) {
 	if got := strings.Join(codes(w.diagnose("")), ", "); got != "wrong-key front-reader, unknown-identity" {
 		t.Errorf("got %s, want the slip of a minute ago and the reader's own, however long ago", got)
 	}
-	if d := w.diagnose("desk-lamp"); len(d.Findings) != 1 || !strings.Contains(d.Findings[0].Text, string(w.lamp.ID)) {
+	if d := w.diagnose("desk-lamp"); len(d.Findings) != 1 || !strings.Contains(d.Findings[0].Text,
+		string(w.lamp.ID)) {
 		t.Errorf("of a revoked lamp that is asked for: got %+v, want when it came", d.Findings)
 	}
 	w.nodes.Handshakes.NoteCompleted(w.good.ID, now)
@@ -214,7 +240,8 @@ func TestFailuresThatAreOver(t *testing.T) {
 	if got := strings.Join(codes(d), ", "); got != "wrong-key front-reader" {
 		t.Errorf("after one more failure: got %s, want wrong-key", got)
 	}
-	if f := d.Failures[0]; len(d.Failures) != 1 || f.Count != 3 || f.Identity != string(w.good.ID) || f.Device.Name != "front-reader" ||
+	if f := d.Failures[0]; len(d.Failures) != 1 || f.Count != 3 || f.Identity != string(w.good.ID) ||
+		f.Device.Name != "front-reader" ||
 		!f.First.Equal(now.Add(-50*time.Hour)) || !f.Last.Equal(now.Add(2*time.Millisecond)) {
 		t.Errorf("got %+v, want three of one kind", d.Failures)
 	}
@@ -230,7 +257,8 @@ const (
 	maxClaim     = 64  // bytes of a claimed identity
 )
 
-// Whoever makes up identities and addresses fills bounded memory, pushes out only what others made up, and writes nothing to a terminal.
+// Whoever makes up identities and addresses fills bounded memory, pushes out only what others made
+// up, and writes nothing to a terminal.
 func TestHostileFailures(t *testing.T) {
 	t.Parallel()
 	w := newWard(t)
@@ -244,7 +272,8 @@ func TestHostileFailures(t *testing.T) {
 	long := strings.Repeat("\xff\x1b[31m\"", 10_000)
 	for i := range n {
 		now = now.Add(time.Millisecond)
-		w.nodes.NoteFailure(transport.Failure{Addr: at(i), Identity: fmt.Sprint("x", i, long), Cause: transport.CauseKey}, now)
+		w.nodes.NoteFailure(transport.Failure{Addr: at(i), Identity: fmt.Sprint("x", i, long),
+			Cause: transport.CauseKey}, now)
 		w.nodes.NoteFailure(transport.Failure{Addr: at(i), Cause: transport.CauseAbandoned}, now)
 		w.nodes.NoteFailure(transport.Failure{Addr: at(i), Cause: transport.CauseBusy}, now)
 		w.nodes.NoteFailure(transport.Failure{Addr: at(i), Cause: "something new"}, now)
@@ -254,17 +283,22 @@ func TestHostileFailures(t *testing.T) {
 	count := map[doctor.Cause]int{}
 	for _, f := range d.Failures {
 		count[f.Cause]++
-		if len(f.Identity) > 4*maxClaim+len("…") || strings.ContainsFunc(f.Identity+f.Addr, func(r rune) bool { return r < ' ' || r > '~' && r != '…' }) {
+		if len(f.Identity) > 4*maxClaim+len("…") || strings.ContainsFunc(f.Identity+f.Addr,
+			func(r rune) bool { return r < ' ' || r > '~' && r != '…' }) {
 			t.Fatalf("got the identity %q from %q, want it short and printable", f.Identity, f.Addr)
 		}
 	}
-	want := map[doctor.Cause]int{doctor.CauseUnknownIdentity: keepFailures, doctor.CauseAbandoned: keepFailures, doctor.CauseMalformed: keepFailures,
+	want := map[doctor.Cause]int{doctor.CauseUnknownIdentity: keepFailures,
+		doctor.CauseAbandoned: keepFailures, doctor.CauseMalformed: keepFailures,
 		doctor.CauseWrongKey: 1, doctor.CauseNoCommonSuite: 1, doctor.CauseFull: 1}
 	if fmt.Sprint(count) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", count, want)
 	}
 	newest := fmt.Sprint("x", n-1)
-	if !slices.ContainsFunc(d.Failures, func(f doctor.Failure) bool { return strings.HasPrefix(f.Identity, newest) }) {
+	if !slices.ContainsFunc(d.Failures, func(f doctor.Failure) bool {
+		return strings.HasPrefix(f.Identity,
+			newest)
+	}) {
 		t.Errorf("the newest, %s, is not there", newest)
 	}
 	if len(d.Findings) > 30 {
@@ -275,7 +309,8 @@ func TestHostileFailures(t *testing.T) {
 			t.Errorf("got %q, want what can be printed", f.Text)
 		}
 	}
-	for _, path := range []string{"/v1/doctor?device=" + strings.Repeat("a", 60_000), "/v1/doctor?device=%1b%5b31m", "/v1/doctor?device=a&device=b", "/v1/doctor?x=y"} {
+	for _, path := range []string{"/v1/doctor?device=" + strings.Repeat("a", 60_000),
+		"/v1/doctor?device=%1b%5b31m", "/v1/doctor?device=a&device=b", "/v1/doctor?x=y"} {
 		if text := w.get(path); len(text) > 2048 || !strings.Contains(text, `"status":4`) || strings.ContainsRune(text, '\x1b') {
 			t.Errorf("%.40s: got %.200s, want a short problem of 4xx", path, text)
 		}
@@ -306,12 +341,14 @@ func TestFullMakesOneEventAMinute(t *testing.T) {
 	}
 	slices.Sort(got) // each is written by itself
 	const refused = ": refused: the limit of live sessions is reached (7)"
-	if want := []string{refused, "front-reader" + refused, "front-reader" + refused}; !slices.Equal(got, want) {
+	if want := []string{refused, "front-reader" + refused, "front-reader" + refused}; !slices.Equal(got,
+		want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
-// Whoever measures how long the gateway thinks of an identity learns nothing: an unknown and a revoked one take as long as one that is there.
+// Whoever measures how long the gateway thinks of an identity learns nothing: an unknown and a
+// revoked one take as long as one that is there.
 func TestKeyIsFoundInOneTime(t *testing.T) {
 	w := newWard(t)
 	ids := [][]byte{[]byte(w.good.ID), []byte(w.old.ID), []byte("lk-zzzzzzzzzz")}

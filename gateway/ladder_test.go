@@ -13,7 +13,8 @@ import (
 // floors is the rung of each top folder. What is imported from another one stands lower.
 var floors = map[string]int{"keys": 0, "coapres": 1, "gateway": 2, "cli": 3, "bench": 3, "firmware": 3}
 
-// ladder is the rung of each package. Imports go down, never sideways; a new package picks a rung here.
+// ladder is the rung of each package. Imports go down, never sideways; a new package picks a rung
+// here.
 var ladder = map[string]float64{
 	"keys":                                  0,
 	"keys/provision":                        1,
@@ -76,14 +77,18 @@ var ladder = map[string]float64{
 	"gateway/console/webtest": 11, // above the programs, so that only tests import it
 }
 
-// alone are the modules that only these packages may import, tests included; with _test, the tests alone.
+// alone are the modules that only these packages may import, tests included; with _test, the tests
+// alone.
 var alone = map[string][]string{
-	"github.com/dgraph-io/badger":      {"gateway/store", "gateway/store/engine", "gateway/store/folder", "gateway/store/reader"},
-	"google.golang.org/protobuf":       {"gateway/store/folder"},
-	"github.com/pion":                  {"coapres/transport", "bench/load", "bench/server", "bench/peer_test"}, // stock go-coap beside ours, and a node that costs little
-	"github.com/danielgtaylor/huma":    {"gateway/admin"},
-	"github.com/urfave/cli":            {"cli", "cli/settings", "cli/demo", "cli/simulate", "cli/terminal"},
-	"github.com/plgd-dev/go-coap":      {"coapres/transport", "coapres/transport/message_test", "gateway", "coapres", "coapres/device", "gateway/session_test", "gateway/e2e_test", "bench/load", "bench/server", "bench/latchkey-bench"},
+	"github.com/dgraph-io/badger": {"gateway/store", "gateway/store/engine", "gateway/store/folder",
+		"gateway/store/reader"},
+	"google.golang.org/protobuf":    {"gateway/store/folder"},
+	"github.com/pion":               {"coapres/transport", "bench/load", "bench/server", "bench/peer_test"}, // stock go-coap beside ours, and a node that costs little
+	"github.com/danielgtaylor/huma": {"gateway/admin"},
+	"github.com/urfave/cli":         {"cli", "cli/settings", "cli/demo", "cli/simulate", "cli/terminal"},
+	"github.com/plgd-dev/go-coap": {"coapres/transport", "coapres/transport/message_test", "gateway",
+		"coapres", "coapres/device", "gateway/session_test", "gateway/e2e_test", "bench/load", "bench/server",
+		"bench/latchkey-bench"},
 	"github.com/fxamacker/cbor":        {"coapres/wire", "gateway/store/record"},
 	"github.com/prometheus":            {"gateway/observe"},
 	"golang.org/x/crypto":              {"gateway/store/seal"},
@@ -101,7 +106,8 @@ var alone = map[string][]string{
 	"github.com/landlock-lsm":           {"gateway/website/confine"},
 }
 
-// blind tells which standard packages a package must not have: the policy has no clock of its own and does no I/O.
+// blind tells which standard packages a package must not have: the policy has no clock of its own
+// and does no I/O.
 var blind = map[string][]string{
 	"gateway/access": {"os", "net", "io/fs", "log/slog", "context", "sync"},
 	"gateway/door":   {"os", "net", "io/fs", "log/slog", "context", "sync"},
@@ -113,7 +119,8 @@ func TestLadder(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (d.Name() == "testdata" || d.Name() == "peers" || strings.HasPrefix(d.Name(), ".") && d.Name() != "..") {
+		if d.IsDir() && (d.Name() == "testdata" || d.Name() == "peers" || strings.HasPrefix(d.Name(), ".") &&
+			d.Name() != "..") {
 			return filepath.SkipDir
 		}
 		if !strings.HasSuffix(path, ".go") {
@@ -166,7 +173,8 @@ func checkImports(t *testing.T, pkg, path string) {
 			}
 		}
 		for module, users := range alone {
-			if (name == module || strings.HasPrefix(name, module+"/")) && !contains(users, pkg) && !(test && contains(users, pkg+"_test")) {
+			if (name == module || strings.HasPrefix(name, module+"/")) && !contains(users, pkg) &&
+				!(test && contains(users, pkg+"_test")) {
 				t.Errorf("%s imports %s: only %s may", path, name, strings.Join(users, ", "))
 			}
 		}

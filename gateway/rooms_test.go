@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// picture is what has to be true of rooms.svg: a group for each package, and arrows between folders.
+// picture is what has to be true of rooms.svg: a group for each package, and arrows between
+// folders.
 type picture struct {
 	Rooms []struct {
 		Package string `xml:"id,attr"`
@@ -24,8 +25,8 @@ type picture struct {
 	} `xml:"path"`
 }
 
-// The picture in README.md has a room for each package of the ladder and for no other, and what may be
-// imported stands lower.
+// The picture in README.md has a room for each package of the ladder and for no other, and what may
+// be imported stands lower.
 func TestPictureShowsTheLadder(t *testing.T) {
 	b, err := os.ReadFile("rooms.svg")
 	if err != nil {

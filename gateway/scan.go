@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -11,16 +12,16 @@ import (
 	"latchkey/gateway/learn"
 )
 
-// answerWithin is when a device is told that nothing is decided yet. From then on nothing is commanded for it. The device
-// itself gives up coapres.ScanWindow after the tap, and takes silence for a lost session: the second between the two is for
-// an answer that is lost and sent again.
+// answerWithin is when a device is told that nothing is decided yet. From then on nothing is
+// commanded for it. The device itself gives up coapres.ScanWindow after the tap, and takes silence
+// for a lost session: the second between the two is for an answer that is lost and sent again.
 const answerWithin = coapres.ScanWindow - time.Second
 
 // errSlow is what a device is told when its attempt is not durable yet.
 var errSlow = fmt.Errorf("gateway: %w within %v", coapres.ErrUndecided, answerWithin)
 
-// onScan is the way of a card from the reader to the door. It says who wants what; [attempt.run] does the rest. A denial
-// is a verdict. An error means that nothing was decided.
+// onScan is the way of a card from the reader to the door. It says who wants what; [attempt.run]
+// does the rest. A denial is a verdict. An error means that nothing was decided.
 func (g *Gateway) onScan(ctx context.Context, p *coapres.Peer, s wire.Scan, at time.Time) (wire.Verdict, error) {
 	if wait := g.unknown.Wait(p.Device, at); wait > 0 {
 		return wire.Verdict{}, &coapres.BusyError{RetryAfter: wait}
@@ -47,8 +48,9 @@ func (g *Gateway) onAct(ctx context.Context, p *coapres.Peer, target string, act
 		Action: act.Action, Level: act.Level, Counter: act.N, At: at})
 }
 
-// answerDevice runs the attempt of a device and returns the verdict, or errSlow when the device will not listen any
-// longer. The attempt goes on then: what it records stays, and a command that would be late is not sent.
+// answerDevice runs the attempt of a device and returns the verdict, or errSlow when the device
+// will not listen any longer. The attempt goes on then: what it records stays, and a command that
+// would be late is not sent.
 func (g *Gateway) answerDevice(ctx context.Context, p *coapres.Peer, of access.Attempt) (wire.Verdict, error) {
 	type answer struct {
 		wire.Verdict
@@ -84,7 +86,8 @@ func (g *Gateway) operate(ctx context.Context, of access.Attempt) (tl Timeline, 
 	return a.timeline, err
 }
 
-// unknownCard serves whoever waits to learn a card at this reader, and slows a reader that sees too many.
+// unknownCard serves whoever waits to learn a card at this reader, and slows a reader that sees too
+// many.
 func (g *Gateway) unknownCard(p *coapres.Peer, a access.Attempt, at time.Time) {
 	if g.learners.Offer(a.Device, learn.Card{ID: a.Credential, Tail: a.Tail}) || !g.unknown.Note(p.Device, at) {
 		return
@@ -96,10 +99,8 @@ func (g *Gateway) unknownCard(p *coapres.Peer, a access.Attempt, at time.Time) {
 
 // tail is the last two bytes of a UID in hex, so that people can tell cards apart.
 func tail(uid []byte) string {
-	const hex = "0123456789abcdef"
 	if len(uid) < 2 {
 		return ""
 	}
-	b := uid[len(uid)-2:]
-	return string([]byte{hex[b[0]>>4], hex[b[0]&15], hex[b[1]>>4], hex[b[1]&15]})
+	return hex.EncodeToString(uid[len(uid)-2:])
 }

@@ -67,13 +67,14 @@ func TestSizes(t *testing.T) {
 			most = maxRootLines
 		}
 		if lines >= most && !tooLarge[pkg] {
-			t.Errorf("package %s has %d lines, and it must have fewer than %d: find the room in it", pkg, lines, most)
+			t.Errorf("package %s has %d lines, and it must have fewer than %d: find the room in it", pkg,
+				lines, most)
 		}
 	}
 }
 
-// checkFunctions finds functions that are too long. The lines of a table do not count: of the composite
-// literal that a function returns at its end.
+// checkFunctions finds functions that are too long. The lines of a table do not count: of the
+// composite literal that a function returns at its end.
 func checkFunctions(t *testing.T, name string, src []byte) {
 	t.Helper()
 	files := token.NewFileSet()

@@ -13,8 +13,8 @@ import (
 const (
 	upkeepEvery = 2 * time.Second
 
-	// All that is on disk is verified soon after the start, and then once a day. The start itself has
-	// verified the newest part.
+	// All that is on disk is verified soon after the start, and then once a day. The start itself
+	// has verified the newest part.
 	verifyFirst = time.Minute
 	verifyEvery = 24 * time.Hour
 )

@@ -74,10 +74,12 @@ func TestSecretStaysHiddenInsideOtherThings(t *testing.T) {
 	for name, v := range map[string]any{
 		"secret": s, "pointer": &s, "unexported field": hidden{s},
 		"pointer to an unexported field": &hidden{s},
-		"nested":                         nested{P: &s, L: []Secret{s}, M: map[string]Secret{"a": s}, h: hidden{s}, a: s},
-		"slice":                          []Secret{s}, "map": map[string]Secret{"a": s}, "key": key, "pointer to a key": &key,
-		"keys":           []Key{key},
-		"unexported key": struct{ k Key }{key}, "any": []any{s}, "array": [1]Secret{s},
+		"nested": nested{P: &s, L: []Secret{s}, M: map[string]Secret{"a": s},
+			h: hidden{s}, a: s},
+		"slice": []Secret{s}, "map": map[string]Secret{"a": s}, "key": key,
+		"pointer to a key": &key,
+		"keys":             []Key{key},
+		"unexported key":   struct{ k Key }{key}, "any": []any{s}, "array": [1]Secret{s},
 		"array of hidden": [1]hidden{{s}},
 	} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%c", "%p", "%w",

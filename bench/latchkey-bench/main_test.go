@@ -34,7 +34,8 @@ func TestEveryScenario(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	out := t.TempDir()
-	if err := measure(ctx, options{rounds: 1, out: out, root: "../..", commit: "abc", small: true}); err != nil {
+	if err := measure(ctx, options{rounds: 1, out: out, root: "../..", commit: "abc",
+		small: true}); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.Open(filepath.Join(out, "result.json"))
@@ -46,16 +47,22 @@ func TestEveryScenario(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string][]string{
-		"tap":        {gatewayName, "mqtt", "mqtt, synced", "floor", transportName, "go-coap", "go-coap-dtls2", "libcoap-gnutls", "libcoap-openssl"},
-		"cold":       {gatewayName, transportName, "go-coap", "go-coap-dtls2", "libcoap-gnutls", "libcoap-openssl"},
-		"handshake":  {gatewayName, transportName, "go-coap", "go-coap-dtls2", "libcoap-gnutls", "libcoap-openssl"},
-		"throughput": {"floor", gatewayName, transportName, "go-coap", "go-coap, tuned", "go-coap-dtls2", "libcoap-gnutls", "libcoap-openssl"},
-		"idle":       {gatewayName, transportName, "go-coap", "go-coap-dtls2", "libcoap-gnutls", "libcoap-openssl"},
-		"loss":       {gatewayName + ", tap to verdict", "go-coap, round trip", "libcoap-gnutls, round trip"},
-		"fleet":      {gatewayName + ", tap to verdict", gatewayName + ", tap to relay"},
-		"store":      {"floor", gatewayName, gatewayName + ", admit", gatewayName + ", append"},
-		"bytes":      {gatewayName, "go-coap", "go-coap-dtls2", "libcoap-gnutls", "libcoap-openssl", "mqtt", "https"},
-		"restart":    {gatewayName},
+		"tap": {gatewayName, "mqtt", "mqtt, synced", "floor", transportName, "go-coap",
+			"go-coap-dtls2", "libcoap-gnutls", "libcoap-openssl"},
+		"cold": {gatewayName, transportName, "go-coap", "go-coap-dtls2", "libcoap-gnutls",
+			"libcoap-openssl"},
+		"handshake": {gatewayName, transportName, "go-coap", "go-coap-dtls2", "libcoap-gnutls",
+			"libcoap-openssl"},
+		"throughput": {"floor", gatewayName, transportName, "go-coap", "go-coap, tuned", "go-coap-dtls2",
+			"libcoap-gnutls", "libcoap-openssl"},
+		"idle": {gatewayName, transportName, "go-coap", "go-coap-dtls2", "libcoap-gnutls",
+			"libcoap-openssl"},
+		"loss":  {gatewayName + ", tap to verdict", "go-coap, round trip", "libcoap-gnutls, round trip"},
+		"fleet": {gatewayName + ", tap to verdict", gatewayName + ", tap to relay"},
+		"store": {"floor", gatewayName, gatewayName + ", admit", gatewayName + ", append"},
+		"bytes": {gatewayName, "go-coap", "go-coap-dtls2", "libcoap-gnutls", "libcoap-openssl", "mqtt",
+			"https"},
+		"restart": {gatewayName},
 	}
 	if len(r.Scenarios) != len(want) {
 		t.Errorf("got %d scenarios, want %d", len(r.Scenarios), len(want))
@@ -68,9 +75,11 @@ func TestEveryScenario(t *testing.T) {
 		}
 		for _, f := range s.Figures {
 			if len(f.Rounds) != 1 {
-				t.Errorf("%s, %s, %s, %s: %d rounds, want one", s.Name, f.Case, f.System, f.Metric, len(f.Rounds))
+				t.Errorf("%s, %s, %s, %s: %d rounds, want one", s.Name, f.Case, f.System, f.Metric,
+					len(f.Rounds))
 			}
-			if f.Metric == "p50" && f.Rounds[0] <= 0 || f.Metric == "failed" && s.Name != "loss" && f.Rounds[0] != 0 {
+			if f.Metric == "p50" && f.Rounds[0] <= 0 || f.Metric == "failed" && s.Name != "loss" &&
+				f.Rounds[0] != 0 {
 				t.Errorf("%s, %s, %s: %s is %v", s.Name, f.Case, f.System, f.Metric, f.Rounds[0])
 			}
 		}
@@ -85,7 +94,8 @@ func TestEveryScenario(t *testing.T) {
 		}
 	}
 	page, err := os.ReadFile(filepath.Join(out, "README.md"))
-	if err != nil || !bytes.Contains(page, []byte("Not measured")) || !bytes.Contains(page, []byte("libcoap 4.")) {
+	if err != nil || !bytes.Contains(page, []byte("Not measured")) ||
+		!bytes.Contains(page, []byte("libcoap 4.")) {
 		t.Errorf("README.md: %v:\n%s", err, page)
 	}
 	if bytes.Contains(page, []byte("not explained yet")) {

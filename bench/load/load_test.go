@@ -26,7 +26,11 @@ func TestStall(t *testing.T) {
 			time.Sleep(stall)
 		}
 	}
-	open := Open(t.Context(), 1, 100, 60, func(context.Context, int, time.Time) (time.Time, error) { do(); return time.Time{}, nil })
+	open := Open(t.Context(), 1, 100, 60, func(context.Context, int, time.Time) (time.Time,
+		error) {
+		do()
+		return time.Time{}, nil
+	})
 	if open.Count() != 60 {
 		t.Fatalf("open: %d operations, want 60", open.Count())
 	}
@@ -34,7 +38,8 @@ func TestStall(t *testing.T) {
 		t.Errorf("open: a fifth of the operations was due in the stall of 300 ms; 80%% took %v µs or less, want at least %v", got, least)
 	}
 	first.Store(false)
-	closed, took := Closed(t.Context(), 1, 500*time.Millisecond, func(context.Context, int) error { do(); time.Sleep(time.Millisecond); return nil })
+	closed, took := Closed(t.Context(), 1, 500*time.Millisecond,
+		func(context.Context, int) error { do(); time.Sleep(time.Millisecond); return nil })
 	if took < 500*time.Millisecond {
 		t.Errorf("closed: took %v, want half a second", took)
 	}
@@ -64,9 +69,14 @@ func TestFailuresStay(t *testing.T) {
 
 func TestOpenEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	l := Open(ctx, 2, 1000, 10, func(context.Context, int, time.Time) (time.Time, error) { cancel(); return time.Time{}, nil })
+	l := Open(ctx, 2, 1000, 10, func(context.Context, int, time.Time) (time.Time,
+		error) {
+		cancel()
+		return time.Time{}, nil
+	})
 	if n, first := l.Failed(); l.Count() != 10 || n == 0 || !errors.Is(first, context.Canceled) {
-		t.Errorf("got %d operations, %d failed, %v; want all ten, those after the end failed", l.Count(), n, first)
+		t.Errorf("got %d operations, %d failed, %v; want all ten, those after the end failed", l.Count(), n,
+			first)
 	}
 }
 
@@ -81,7 +91,8 @@ func TestCurveAndMerge(t *testing.T) {
 		t.Errorf("got %d up to %v µs, want 200 up to 200 ms", a.Count(), a.Max())
 	}
 	c := a.Curve()
-	if !slices.IsSortedFunc(c, func(x, y [2]float64) int { return int(x[1] - y[1]) }) || c[0][0] != 0 || c[len(c)-1][0] < 99 {
+	if !slices.IsSortedFunc(c, func(x, y [2]float64) int { return int(x[1] - y[1]) }) || c[0][0] != 0 ||
+		c[len(c)-1][0] < 99 {
 		t.Errorf("got %v, want growing times from 0 to above 99%%", c)
 	}
 	if a.Reset(); a.Count() != 0 || a.Curve() != nil {
@@ -171,7 +182,8 @@ func TestSessionRepeats(t *testing.T) {
 				continue // lost
 			}
 			for _, mid := range []int32{m.MessageID - 1, m.MessageID} {
-				a := message.Message{Type: message.Acknowledgement, Code: codes.Changed, MessageID: mid, Token: m.Token, Payload: []byte{byte(m.MessageID - mid)}}
+				a := message.Message{Type: message.Acknowledgement, Code: codes.Changed, MessageID: mid,
+					Token: m.Token, Payload: []byte{byte(m.MessageID - mid)}}
 				size, err := coder.DefaultCoder.Encode(a, b[1024:])
 				if err == nil {
 					_, err = c.WriteTo(b[1024:1024+size], from)

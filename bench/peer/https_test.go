@@ -15,7 +15,8 @@ import (
 func TestHTTPS(t *testing.T) {
 	s, pool, err := HTTPS(bounded(t), config())
 	started(t, s, err)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}, Timeout: 10 * time.Second}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}},
+		Timeout: 10 * time.Second}
 	defer client.CloseIdleConnections()
 	connections := 0
 	trace := &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
@@ -24,7 +25,8 @@ func TestHTTPS(t *testing.T) {
 		}
 	}}
 	for method, want := range map[string]int{http.MethodPut: 204, http.MethodPost: 204, http.MethodGet: 405} {
-		r, err := http.NewRequestWithContext(httptrace.WithClientTrace(bounded(t), trace), method, "https://"+s.Addr+"/"+Path,
+		r, err := http.NewRequestWithContext(httptrace.WithClientTrace(bounded(t), trace), method,
+			"https://"+s.Addr+"/"+Path,
 			bytes.NewReader(make([]byte, Payload)))
 		if err != nil {
 			t.Fatal(err)
@@ -37,7 +39,8 @@ func TestHTTPS(t *testing.T) {
 		if err := errors.Join(err, a.Body.Close()); err != nil {
 			t.Fatal(err)
 		}
-		if a.StatusCode != want || a.TLS.Version != tls.VersionTLS13 || a.TLS.PeerCertificates[0].PublicKeyAlgorithm != x509.ECDSA {
+		if a.StatusCode != want || a.TLS.Version != tls.VersionTLS13 ||
+			a.TLS.PeerCertificates[0].PublicKeyAlgorithm != x509.ECDSA {
 			t.Errorf("%s: got %s, TLS %x", method, a.Status, a.TLS.Version)
 		}
 	}

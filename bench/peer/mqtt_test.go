@@ -44,7 +44,8 @@ func mustTap(t *testing.T, ctx context.Context, m *MQTT, taps Taps) {
 	}
 	slices.Sort(relay)
 	slices.Sort(verdict)
-	t.Logf("%d taps: relay %v %v, verdict %v %v (p50, most)", len(got), relay[len(relay)/2], relay[len(relay)-1], verdict[len(verdict)/2],
+	t.Logf("%d taps: relay %v %v, verdict %v %v (p50, most)", len(got), relay[len(relay)/2],
+		relay[len(relay)-1], verdict[len(verdict)/2],
 		verdict[len(verdict)-1])
 }
 
@@ -89,7 +90,8 @@ func TestMQTTRefusesAWrongKey(t *testing.T) {
 	if got, err := m.Tap(ctx, Taps{Rate: 100, Count: 1}); err == nil {
 		t.Errorf("got %+v, want an error", got)
 	}
-	if _, err := m.Tap(ctx, Taps{Rate: 100, Count: 1}); err == nil || !strings.Contains(err.Error(), "start anew") {
+	if _, err := m.Tap(ctx, Taps{Rate: 100, Count: 1}); err == nil || !strings.Contains(err.Error(),
+		"start anew") {
 		t.Errorf("after a failed run: got %v", err)
 	}
 }
@@ -113,10 +115,12 @@ func TestMQTTTellsOfTapsWithoutAnAnswer(t *testing.T) {
 
 func TestParseTaps(t *testing.T) {
 	got, err := parseTaps("0 10 20\n1 -1 -1\n", 2)
-	if err != nil || !slices.Equal(got, []Tap{{10 * time.Microsecond, 20 * time.Microsecond}, {-time.Microsecond, -time.Microsecond}}) {
+	if err != nil || !slices.Equal(got, []Tap{{10 * time.Microsecond, 20 * time.Microsecond},
+		{-time.Microsecond, -time.Microsecond}}) {
 		t.Errorf("got %v, %v", got, err)
 	}
-	for name, text := range map[string]string{"a tap is missing": "0 10 20\n", "a number is missing": "0 10 20\n1 30\n", "out of order": "1 10 20\n0 10 20\n"} {
+	for name, text := range map[string]string{"a tap is missing": "0 10 20\n",
+		"a number is missing": "0 10 20\n1 30\n", "out of order": "1 10 20\n0 10 20\n"} {
 		if got, err := parseTaps(text, 2); err == nil {
 			t.Errorf("%s: got %v", name, got)
 		}

@@ -84,7 +84,8 @@ func mustServe(t *testing.T, s *Server, cfg Config) {
 			t.Fatalf("PUT to %s: %v", s.Name, err)
 		}
 		if want := []byte{0x62, 2<<5 | 4, 0, byte(id), 0, byte(id)}; !bytes.Equal(answer[:n], want) {
-			t.Errorf("%s answers PUT %d with %x, want %x: 2.04 and nothing more", s.Name, id, answer[:n], want)
+			t.Errorf("%s answers PUT %d with %x, want %x: 2.04 and nothing more", s.Name, id, answer[:n],
+				want)
 		}
 	}
 }
@@ -160,7 +161,8 @@ func TestAMissingProgramIsAnErrorThatNamesItsPackage(t *testing.T) {
 
 func TestAPeerThatEndsAtOnceSaysWhy(t *testing.T) {
 	cfg := config()
-	_, err := cfg.launch(bounded(t), &Server{Name: "sh"}, exec.Command("/bin/sh", "-c", "echo no room; exit 3"), func(ctx context.Context) error {
+	_, err := cfg.launch(bounded(t), &Server{Name: "sh"}, exec.Command("/bin/sh", "-c",
+		"echo no room; exit 3"), func(ctx context.Context) error {
 		<-ctx.Done()
 		return ctx.Err()
 	})

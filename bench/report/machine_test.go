@@ -23,12 +23,14 @@ func TestMachineIsReadFromItsFiles(t *testing.T) {
 	} {
 		root[name] = &fstest.MapFile{Data: []byte(text)}
 	}
-	want := Machine{CPU: "An Invented CPU", CPUs: 2, Memory: 2 << 30, Kernel: "Linux 6.1.0-test", System: "Some GNU/Linux 1", Arch: runtime.GOARCH,
+	want := Machine{CPU: "An Invented CPU", CPUs: 2, Memory: 2 << 30, Kernel: "Linux 6.1.0-test",
+		System: "Some GNU/Linux 1", Arch: runtime.GOARCH,
 		Disk: "ext4 on /dev/vda1", Governor: "performance"}
 	if got := machineOf(root, "/home/x"); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	for dir, disk := range map[string]string{"/": want.Disk, "/tmp": "tmpfs", "/tmp/x": "tmpfs", "/tmpx": want.Disk, "/with space/x": "btrfs on /dev/sdb"} {
+	for dir, disk := range map[string]string{"/": want.Disk, "/tmp": "tmpfs", "/tmp/x": "tmpfs",
+		"/tmpx": want.Disk, "/with space/x": "btrfs on /dev/sdb"} {
 		if got := machineOf(root, dir).Disk; got != disk {
 			t.Errorf("%s: got %s, want %s", dir, got, disk)
 		}
@@ -40,7 +42,8 @@ func TestWhatAMachineDoesNotTellIsEmpty(t *testing.T) {
 	if got := machineOf(fstest.MapFS{}, "/"); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	pi := fstest.MapFS{"proc/device-tree/model": {Data: []byte("A Board Model 2\x00")}, "proc/cpuinfo": {Data: []byte("processor\t: 0\nCPU part\t: 0xd08\n")}}
+	pi := fstest.MapFS{"proc/device-tree/model": {Data: []byte("A Board Model 2\x00")},
+		"proc/cpuinfo": {Data: []byte("processor\t: 0\nCPU part\t: 0xd08\n")}}
 	if got := machineOf(pi, "/"); got.CPU != "A Board Model 2" || got.CPUs != 1 {
 		t.Errorf("got %+v, want the board's name", got)
 	}
@@ -63,10 +66,12 @@ func TestVersionsAndCommitAreFromTheBuild(t *testing.T) {
 	info := &debug.BuildInfo{
 		GoVersion: "go1.26.8",
 		Deps: []*debug.Module{
-			{Path: "github.com/plgd-dev/go-coap/v3", Version: "v3.5.4"}, {Path: "github.com/pion/logging", Version: "v0.2.4"},
+			{Path: "github.com/plgd-dev/go-coap/v3", Version: "v3.5.4"}, {Path: "github.com/pion/logging",
+				Version: "v0.2.4"},
 			{Path: "github.com/pion/dtls/v3", Version: "v3.1.15", Replace: &debug.Module{Version: "v3.1.16"}},
 		},
-		Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "0123"}, {Key: "vcs.modified", Value: "false"}},
+		Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "0123"},
+			{Key: "vcs.modified", Value: "false"}},
 	}
 	want := map[string]string{"Go": "go1.26.8", "go-coap": "v3.5.4", "pion/dtls": "v3.1.16"}
 	if got := versionsOf(info); !reflect.DeepEqual(got, want) {

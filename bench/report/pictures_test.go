@@ -19,7 +19,8 @@ var pictures = flag.String("pictures", "", "draw those of a full run, to look at
 
 func TestPicturesAreWellFormedAndAlwaysTheSame(t *testing.T) {
 	r := sample(*pictures != "")
-	want := []string{"overview", "tap_latency", "tap_p50", "throughput_cpu-per-100-000", "throughput_requests", "idle_rss-per-session", "bytes_bytes"}
+	want := []string{"overview", "tap_latency", "tap_p50", "throughput_cpu-per-100-000",
+		"throughput_requests", "idle_rss-per-session", "bytes_bytes"}
 	dir := *pictures
 	if dir == "" { // two of its scenarios, as the race detector makes drawing slow
 		dir = t.TempDir()
@@ -83,7 +84,8 @@ func TestARunWithoutFiguresHasNoPictures(t *testing.T) {
 
 func TestAPictureOfNothingButZerosIsDrawn(t *testing.T) {
 	r := &Run{Scenarios: []Scenario{{
-		Name: "tap", Title: "Tap", Figures: []Figure{{System: "latchkey", Metric: "failed", Main: true, Rounds: []float64{0}}},
+		Name: "tap", Title: "Tap", Figures: []Figure{{System: "latchkey", Metric: "failed", Main: true,
+			Rounds: []float64{0}}},
 		Curves: []Curve{{System: "latchkey", Points: [][2]float64{{0, 0}, {100, 0}}}},
 	}}}
 	if paths, err := r.Pictures(t.TempDir()); err != nil || len(paths) != 4 {
@@ -93,7 +95,8 @@ func TestAPictureOfNothingButZerosIsDrawn(t *testing.T) {
 
 func TestTwoPicturesOfOneNameAreAnError(t *testing.T) {
 	r := sample(false)
-	r.Scenarios[0].Figures = append(r.Scenarios[0].Figures, Figure{System: "latchkey", Metric: "P50", Main: true, Rounds: []float64{1}})
+	r.Scenarios[0].Figures = append(r.Scenarios[0].Figures, Figure{System: "latchkey", Metric: "P50",
+		Main: true, Rounds: []float64{1}})
 	if _, err := r.Pictures(t.TempDir()); err == nil || !strings.Contains(err.Error(), "tap_p50") {
 		t.Errorf("got %v, want an error that names tap_p50", err)
 	}

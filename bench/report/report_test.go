@@ -24,7 +24,8 @@ func small(t *testing.T) *Run {
 
 func TestMarkdownIsAsInTheGoldenFile(t *testing.T) {
 	var got bytes.Buffer
-	if err := small(t).Markdown(&got, "p/bytes_latency.svg", "p/bytes_latency.png", "p/overview.svg", "p/bytesmore_x.svg"); err != nil {
+	if err := small(t).Markdown(&got, "p/bytes_latency.svg", "p/bytes_latency.png", "p/overview.svg",
+		"p/bytesmore_x.svg"); err != nil {
 		t.Fatal(err)
 	}
 	if *update {
@@ -118,7 +119,8 @@ func TestReadJSONSaysWhatIsWrong(t *testing.T) {
 			if text == good {
 				t.Fatal("nothing was changed")
 			}
-			if _, err := ReadJSON(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := ReadJSON(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(),
+				c.want) {
 				t.Errorf("got %v, want an error that says %s", err, c.want)
 			}
 		})
@@ -129,7 +131,8 @@ func TestAFaultyRunIsWrittenAllTheSame(t *testing.T) {
 	r := small(t)
 	r.Commit = ""
 	var text bytes.Buffer
-	if err := r.WriteJSON(&text); err == nil || !strings.Contains(err.Error(), "no commit") || !strings.Contains(text.String(), "further scan") {
+	if err := r.WriteJSON(&text); err == nil || !strings.Contains(err.Error(), "no commit") ||
+		!strings.Contains(text.String(), "further scan") {
 		t.Errorf("got %v and %d bytes, want both", err, text.Len())
 	}
 	r.Scenarios[0].Figures[0].Rounds[1] = math.NaN()
@@ -142,7 +145,8 @@ func TestMedianIsBetweenTheMiddleRounds(t *testing.T) {
 	for _, c := range []struct {
 		rounds []float64
 		want   float64
-	}{{[]float64{7}, 7}, {[]float64{9, 1, 5}, 5}, {[]float64{4, 1, 3, 2}, 2.5}, {[]float64{100, 2, 2, 1, 3}, 2}} {
+	}{{[]float64{7}, 7}, {[]float64{9, 1, 5}, 5}, {[]float64{4, 1, 3, 2}, 2.5}, {[]float64{100, 2, 2, 1, 3},
+		2}} {
 		f := Figure{Rounds: c.rounds}
 		if got := f.median(); got != c.want {
 			t.Errorf("%v: got %v, want %v", c.rounds, got, c.want)
@@ -159,8 +163,10 @@ func TestNumbersHaveThreeDigits(t *testing.T) {
 		v    float64
 		want string
 	}{
-		{"µs", 0, "0"}, {"µs", 0.012345, "0.0123"}, {"µs", 1.005, "1.00"}, {"µs", 9.996, "10.0"}, {"µs", 99.96, "100"}, {"µs", 123.4, "123"},
-		{"µs", 999.6, "1,000"}, {"µs", 1234, "1,230"}, {"µs", 1234567, "1,230,000"}, {"µs", -1234, "-1,230"}, {"µs", -123.4, "-123"},
+		{"µs", 0, "0"}, {"µs", 0.012345, "0.0123"}, {"µs", 1.005, "1.00"}, {"µs", 9.996, "10.0"},
+		{"µs", 99.96, "100"}, {"µs", 123.4, "123"},
+		{"µs", 999.6, "1,000"}, {"µs", 1234, "1,230"}, {"µs", 1234567, "1,230,000"}, {"µs", -1234, "-1,230"},
+		{"µs", -123.4, "-123"},
 		{"B", 1234, "1,234"}, {"", 8, "8"}, {"B", 187.5, "188"}, {"B", 51_234_567, "51,200,000"},
 	} {
 		f := Figure{Unit: c.unit}
@@ -171,7 +177,8 @@ func TestNumbersHaveThreeDigits(t *testing.T) {
 }
 
 func TestRatioIsOfMedians(t *testing.T) {
-	a, b, zero := &Figure{Rounds: []float64{1, 6, 100}}, &Figure{Rounds: []float64{4, 4, 0}}, &Figure{Rounds: []float64{0}}
+	a, b, zero := &Figure{Rounds: []float64{1, 6, 100}}, &Figure{Rounds: []float64{4, 4, 0}},
+		&Figure{Rounds: []float64{0}}
 	if x, ok := ratio(a, b); !ok || x != 1.5 {
 		t.Errorf("got %v, %v, want 1.5", x, ok)
 	}
@@ -187,7 +194,8 @@ func TestBestPeerIsNeitherTheFloorNorOurs(t *testing.T) {
 		return Figure{System: system, Metric: "m", More: more, Rounds: []float64{v}}
 	}
 	for _, more := range []bool{false, true} {
-		s := &Scenario{Figures: []Figure{figure(Floor, 1, more), figure("latchkey in memory", 2, more), figure("mqtt", 4, more), figure("https", 3, more),
+		s := &Scenario{Figures: []Figure{figure(Floor, 1, more), figure("latchkey in memory", 2, more),
+			figure("mqtt", 4, more), figure("https", 3, more),
 			figure("go-coap", 5, more), figure("latchkey", 9, more), figure(Floor, 10, more)}}
 		want := "https"
 		if more {

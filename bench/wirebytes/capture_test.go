@@ -112,10 +112,12 @@ func TestMeasureCountsTCP(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = conn.Close()
-	if connect.Up.Datagrams != 2 || connect.Down.Datagrams != 1 || connect.Total().PayloadBytes != 0 || connect.Total().IPBytes < 3*40 {
+	if connect.Up.Datagrams != 2 || connect.Down.Datagrams != 1 || connect.Total().PayloadBytes != 0 ||
+		connect.Total().IPBytes < 3*40 {
 		t.Errorf("connect: got %+v, want two up and one down, without payload", connect)
 	}
-	if more.Up.PayloadBytes != 20 || more.Down.PayloadBytes != 20 || more.Up.Datagrams < 2 || more.Total().IPBytes < 40+3*40 {
+	if more.Up.PayloadBytes != 20 || more.Down.PayloadBytes != 20 || more.Up.Datagrams < 2 ||
+		more.Total().IPBytes < 40+3*40 {
 		t.Errorf("one more: got %+v, want 20 bytes each way, acknowledged", more)
 	}
 }

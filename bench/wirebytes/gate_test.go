@@ -79,7 +79,8 @@ func TestGateBytesOnTheWire(t *testing.T) {
 			}
 		}
 		if least.Up != tc.want[0] || least.Down != tc.want[1] {
-			t.Errorf("%s: got %+v up and %+v down, want %+v and %+v; all: %v", tc.name, least.Up, least.Down, tc.want[0], tc.want[1], tc.got)
+			t.Errorf("%s: got %+v up and %+v down, want %+v and %+v; all: %v", tc.name, least.Up, least.Down,
+				tc.want[0], tc.want[1], tc.got)
 		}
 	}
 }

@@ -54,7 +54,8 @@ func newSite(t *testing.T) *site {
 	if _, err := g.Apply(ctx, "test", p.Take()...); err != nil {
 		t.Fatal(err)
 	}
-	n := device.New(device.Config{Name: "lock-1", Kind: keys.KindLock, Gateway: g.Addr().String(), Identity: lock.ID, Secret: lock.Secret})
+	n := device.New(device.Config{Name: "lock-1", Kind: keys.KindLock, Gateway: g.Addr().String(),
+		Identity: lock.ID, Secret: lock.Secret})
 	running.Go(func() { _ = n.Run(ctx) }) // returns nil when ctx ends
 	s := &site{Reader{Name: "reader", Gateway: g.Addr().String(), Identity: reader.ID, Secret: reader.Secret},
 		g.Addr().(*net.UDPAddr).Port}

@@ -11,7 +11,8 @@ import (
 )
 
 // testSetting is that of a demo that no command line has started.
-var testSetting = Setting{Socket: "admin.sock", Options: func(dir string) store.Options { return store.Options{Dir: dir} }}
+var testSetting = Setting{Socket: "admin.sock",
+	Options: func(dir string) store.Options { return store.Options{Dir: dir} }}
 
 func TestInterruptEndsHoldOfNothing(t *testing.T) {
 	h, err := Build(t.Context(), testSetting, io.Discard)
@@ -21,7 +22,8 @@ func TestInterruptEndsHoldOfNothing(t *testing.T) {
 	defer h.Close()
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupt()
-	for name, play := range map[string]func(context.Context, *House) string{"scan": scanHeld, "command": commandHeld} {
+	for name, play := range map[string]func(context.Context, *House) string{"scan": scanHeld,
+		"command": commandHeld} {
 		done := make(chan struct{})
 		go func() { defer close(done); play(ctx, h) }()
 		select {

@@ -16,7 +16,8 @@ func TestFirmwareDemoPower(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := buildHouse(t.Context(), &console{w: out}, testSetting, cast{programs: dir}, "mon-fri 08:00-18:00")
+	h, err := buildHouse(t.Context(), &console{w: out}, testSetting, cast{programs: dir},
+		"mon-fri 08:00-18:00")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +27,8 @@ func TestFirmwareDemoPower(t *testing.T) {
 	}
 	h.out.mu.Lock()
 	defer h.out.mu.Unlock()
-	if text := out.String(); strings.Count(text, "granted, and done") != 2 || !strings.Contains(text, "door unlocked") || !strings.Contains(text, "lamp on, 100 %") {
+	if text := out.String(); strings.Count(text, "granted, and done") != 2 ||
+		!strings.Contains(text, "door unlocked") || !strings.Contains(text, "lamp on, 100 %") {
 		t.Errorf("got\n%s\nwant an open door and a lit lamp", text)
 	}
 }

@@ -7,11 +7,13 @@ import (
 	"latchkey/keys/provision"
 )
 
-// DefaultListen is where the gateway listens if nobody says otherwise. The port is that of CoAP over DTLS, RFC 7252 §6.2.
+// DefaultListen is where the gateway listens if nobody says otherwise. The port is that of CoAP
+// over DTLS, RFC 7252 §6.2.
 const DefaultListen = ":5684"
 
-// AnnouncedAddrs returns the "host:port" at which nodes may find a gateway that listens at listen: the address that it is bound to, else the
-// addresses of this machine. More than one means that somebody has to choose.
+// AnnouncedAddrs returns the "host:port" at which nodes may find a gateway that listens at listen:
+// the address that it is bound to, else the addresses of this machine. More than one means that
+// somebody has to choose.
 func AnnouncedAddrs(listen string) []string {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil || port == "0" { // whichever the kernel gives it
@@ -30,8 +32,8 @@ func AnnouncedAddrs(listen string) []string {
 	return out
 }
 
-// MachineAddrs returns the addresses at which other machines may reach this one: those of IPv4, or if there are none those of IPv6. If
-// there are neither it is localhost.
+// MachineAddrs returns the addresses at which other machines may reach this one: those of IPv4, or
+// if there are none those of IPv6. If there are neither it is localhost.
 func MachineAddrs() []string {
 	var v4, v6 []string
 	ifaces, err := net.Interfaces()

@@ -47,7 +47,8 @@ func (s *Settings) readFile() (map[string][]string, error) {
 		return nil, terminal.WrongUse(s.Context, "%s: %v", s.label(configFlag), err)
 	}
 	if len(text) > maxConfig {
-		return nil, terminal.WrongUse(s.Context, "%s %s: want a file of up to %d KB", s.label(configFlag), s.file, maxConfig>>10)
+		return nil, terminal.WrongUse(s.Context, "%s %s: want a file of up to %d KB", s.label(configFlag),
+			s.file, maxConfig>>10)
 	}
 	var given tomlFile
 	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&given); err != nil {
@@ -87,7 +88,8 @@ func (s *Settings) explain(err error) error {
 			return terminal.WrongUse(s.Context, "%s:%d: %s: want %s", s.file, line, name, typeName(f))
 		}
 	}
-	return terminal.WrongUse(s.Context, "%s:%d: %s", s.file, line, strings.TrimPrefix(wrong.Error(), "toml: "))
+	return terminal.WrongUse(s.Context, "%s:%d: %s", s.file, line, strings.TrimPrefix(wrong.Error(),
+		"toml: "))
 }
 
 // fileNames are what may stand in the file.

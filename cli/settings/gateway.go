@@ -21,14 +21,16 @@ func (s *Settings) LogLevel() (level slog.Level, err error) {
 }
 
 // settingOf are the settings that fields of [gateway.Config] are made of.
-var settingOf = map[string]string{"Listen": "listen", "Announce": "announce", "Clock": "clock", "MaxSessions": "max-sessions",
+var settingOf = map[string]string{"Listen": "listen", "Announce": "announce", "Clock": "clock",
+	"MaxSessions":    "max-sessions",
 	"Console.Listen": "console", "Console.Local": "local-net"}
 
-// Gateway is what a gateway with its data in dir is made of, but for the store, the log, the admin socket
-// and the version.
+// Gateway is what a gateway with its data in dir is made of, but for the store, the log, the admin
+// socket and the version.
 func (s *Settings) Gateway(dir string) (gateway.Config, error) {
 	listen, most := s.String("listen"), s.Int("max-sessions")
-	cfg := gateway.Config{Listen: listen, Announce: AnnouncedAddrs(listen), Clock: clock.Source(s.String("clock")),
+	cfg := gateway.Config{Listen: listen, Announce: AnnouncedAddrs(listen),
+		Clock:       clock.Source(s.String("clock")),
 		MaxSessions: most}
 	if a := s.String("announce"); a != "" {
 		cfg.Announce = []string{a}
@@ -57,7 +59,8 @@ func (s *Settings) console(dir string) (*gateway.ConsoleConfig, error) {
 	if addr == "off" {
 		for _, name := range []string{"local-net", "console-name", "console-cert", "console-key", "acme"} {
 			if s.IsSet(name) {
-				return nil, s.wrong(name, "is for the website, and %s is off: leave one of them out", s.label("console"))
+				return nil, s.wrong(name, "is for the website, and %s is off: leave one of them out",
+					s.label("console"))
 			}
 		}
 		return nil, nil
@@ -65,12 +68,15 @@ func (s *Settings) console(dir string) (*gateway.ConsoleConfig, error) {
 	if _, err := net.ResolveTCPAddr("tcp", addr); addr == "" || err != nil {
 		return nil, s.wrong("console", "%q: want host:port or :port, or off", addr)
 	}
-	cfg := &gateway.ConsoleConfig{Listen: addr, Dispensable: !s.IsSet("console"), Certificate: certificate.Config{Dir: dir,
-		Names: s.StringSlice("console-name"), CertFile: s.Path("console-cert"), KeyFile: s.Path("console-key")}}
+	cfg := &gateway.ConsoleConfig{Listen: addr, Dispensable: !s.IsSet("console"),
+		Certificate: certificate.Config{Dir: dir,
+			Names: s.StringSlice("console-name"), CertFile: s.Path("console-cert"),
+			KeyFile: s.Path("console-key")}}
 	for _, text := range s.StringSlice("local-net") {
 		p, err := netip.ParsePrefix(text)
 		if err != nil || p != p.Masked() {
-			return nil, s.wrong("local-net", "%q: want a network like 192.168.1.0/24 or fd12:3456::/64", terminal.ShortenWord(text))
+			return nil, s.wrong("local-net", "%q: want a network like 192.168.1.0/24 or fd12:3456::/64",
+				terminal.ShortenWord(text))
 		}
 		cfg.Local = append(cfg.Local, p)
 	}
@@ -79,7 +85,8 @@ func (s *Settings) console(dir string) (*gateway.ConsoleConfig, error) {
 			return nil, s.wrong("acme", "%s: read the terms of the ACME server first, then say --acme-agree",
 				terminal.ShortenWord(name))
 		}
-		cfg.Certificate.ACME = &certificate.ACME{Name: name, Email: s.String("acme-email"), Directory: s.String("acme-directory"), Agreed: true}
+		cfg.Certificate.ACME = &certificate.ACME{Name: name, Email: s.String("acme-email"),
+			Directory: s.String("acme-directory"), Agreed: true}
 	}
 	return cfg, nil
 }

@@ -1,5 +1,6 @@
-// Package settings are the settings of serve: it reads them from the command line, the environment, a file and
-// the defaults, in that order, and knows where each value comes from. It starts nothing and opens no store.
+// Package settings are the settings of serve: it reads them from the command line, the environment,
+// a file and the defaults, in that order, and knows where each value comes from. It starts nothing
+// and opens no store.
 package settings
 
 import (
@@ -85,7 +86,8 @@ func (s *Settings) wrong(name, format string, a ...any) error {
 	return terminal.WrongUse(s.Context, "%s %s", s.label(name), fmt.Sprintf(format, a...))
 }
 
-// Setting is one value, for people and as JSON. No setting is a secret: keys are named by their files.
+// Setting is one value, for people and as JSON. No setting is a secret: keys are named by their
+// files.
 type Setting struct {
 	Name  string `json:"name"`
 	Value any    `json:"value"`

@@ -44,14 +44,16 @@ type variant struct {
 
 var variants = []variant{
 	{"mut", []string{"-O1"}},
-	{"san", []string{"-g", "-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-pthread"}},
+	{"san", []string{"-g", "-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined",
+		"-fno-sanitize-recover=all", "-pthread"}},
 }
 
 func (b *bench) close() { _ = os.RemoveAll(b.dir) }
 
 func newBench() (*bench, error) {
 	b := &bench{
-		flags:    append([]string{"-std=c11", "-w"}, strings.Fields(strings.ReplaceAll(os.Getenv("MUTATE_FLAGS"), "'", ""))...),
+		flags: append([]string{"-std=c11", "-w"},
+			strings.Fields(strings.ReplaceAll(os.Getenv("MUTATE_FLAGS"), "'", ""))...),
 		tests:    map[string][]test{},
 		linked:   map[string]string{},
 		original: map[string][]byte{},
@@ -97,7 +99,8 @@ func (b *bench) measureAll() error {
 // measure links a test as it is, notes which files of core it has in it, and how long it takes.
 func (b *bench) measure(t string) error {
 	program, log := filepath.Join(b.dir, t), filepath.Join(b.dir, t+".map")
-	args := []string{"-Wl,-Map=" + log, filepath.Join("build/mut/test", t+".o"), "build/mut/libcore.a", "build/mut/libmbedtls.a", "-o", program}
+	args := []string{"-Wl,-Map=" + log, filepath.Join("build/mut/test", t+".o"), "build/mut/libcore.a",
+		"build/mut/libmbedtls.a", "-o", program}
 	if out, err := exec.Command("gcc", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %v\n%s", t, err, out)
 	}

@@ -23,7 +23,8 @@ func (m mutant) apply(src string) string { return src[:m.from] + m.text + src[m.
 
 var swaps = map[string][]string{
 	"<": {"<="}, "<=": {"<"}, ">": {">="}, ">=": {">"}, "==": {"!="}, "!=": {"=="},
-	"&&": {"||"}, "||": {"&&"}, "+": {"-"}, "-": {"+"}, "+=": {"-="}, "-=": {"+="}, "|=": {"&="}, "^=": {"|="},
+	"&&": {"||"}, "||": {"&&"}, "+": {"-"}, "-": {"+"}, "+=": {"-="}, "-=": {"+="}, "|=": {"&="},
+	"^=": {"|="},
 	"<<": {">>"}, ">>": {"<<"}, "true": {"false"}, "false": {"true"}, "!": {""},
 }
 
@@ -52,10 +53,12 @@ func mutants(file, src string) []mutant {
 		line := lines[ts[i].line]
 		start := strings.LastIndex(src[:ts[i].at], "\n") + 1
 		if to > start+len(line) {
-			add(i, from, to, text, strings.Join(strings.Fields(src[from:to]), " "), strings.Join(strings.Fields(text), " "))
+			add(i, from, to, text, strings.Join(strings.Fields(src[from:to]), " "),
+				strings.Join(strings.Fields(text), " "))
 			return
 		}
-		add(i, from, to, text, strings.TrimSpace(line), strings.TrimSpace(line[:from-start]+text+line[to-start:]))
+		add(i, from, to, text, strings.TrimSpace(line),
+			strings.TrimSpace(line[:from-start]+text+line[to-start:]))
 	}
 	logged := 0
 	for i, t := range ts {
@@ -125,7 +128,8 @@ func binary(ts []token, i int) bool {
 
 // dimension tells whether a number is that of a declared array.
 func dimension(ts []token, i int) bool {
-	return i > 2 && ts[i-1].text == "[" && identifier(ts[i-2].text[0]) && identifier(ts[i-3].text[0]) && ts[i-3].text != "return"
+	return i > 2 && ts[i-1].text == "[" && identifier(ts[i-2].text[0]) && identifier(ts[i-3].text[0]) &&
+		ts[i-3].text != "return"
 }
 
 // halfAndTwice returns those of a named number, as a time of 60000 ms: no test should mind one
@@ -182,5 +186,6 @@ func removable(ts []token) bool {
 	if strings.HasSuffix(first, "_t") || strings.Contains(first, "mbedtls_ccm_context") {
 		return false
 	}
-	return len(ts) < 2 || !identifier(first[0]) || !identifier(ts[1].text[0]) && ts[1].text != "*" || first == "break"
+	return len(ts) < 2 || !identifier(first[0]) || !identifier(ts[1].text[0]) && ts[1].text != "*" ||
+		first == "break"
 }

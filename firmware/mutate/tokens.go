@@ -15,7 +15,8 @@ func identifier(c byte) bool {
 	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c >= 0x80
 }
 
-var operators = []string{"<<=", ">>=", "...", "->", "++", "--", "<<", ">>", "<=", ">=", "==", "!=", "&&", "||",
+var operators = []string{"<<=", ">>=", "...", "->", "++", "--", "<<", ">>", "<=", ">=", "==", "!=", "&&",
+	"||",
 	"+=", "-=", "*=", "/=", "%=", "&=", "|=", "^="}
 
 // tokenize cuts C into tokens. It knows enough of the language for the core, which has no trigraphs

@@ -49,12 +49,14 @@ func group(of GroupOf, name string, members ...string) Group {
 func schedule(name, text string) Schedule { return Schedule{ID: id(name), Name: name, Text: text} }
 
 func grant(name, subject, target string) Grant {
-	return Grant{ID: id(name), SubjectKind: SubjectPerson, Subject: id(subject), Target: id(target), Effect: Allow}
+	return Grant{ID: id(name), SubjectKind: SubjectPerson, Subject: id(subject), Target: id(target),
+		Effect: Allow}
 }
 
 func key(n byte, device string, state keys.State) keys.Key {
 	secret, _ := keys.ParseSecret("0123456789abcdefghjkmnpqr" + string("stvwxyz"[n%7]))
-	return keys.Key{ID: keys.ID("lk-00000000" + string([]byte{'a' + n/8, '0' + n%8})), Device: id(device), Secret: secret, State: state,
+	return keys.Key{ID: keys.ID("lk-00000000" + string([]byte{'a' + n/8, '0' + n%8})), Device: id(device),
+		Secret: secret, State: state,
 		Created: time.Date(2026, 1, 1, int(n), 0, 0, 0, time.UTC)}
 }
 
@@ -80,14 +82,19 @@ func house(t testing.TB) *Policy {
 	t.Helper()
 	g := grant("g-ann", "ann", "front-door")
 	g.Schedule = id("weekdays")
-	staff := Grant{ID: id("g-staff"), SubjectKind: SubjectGroup, Subject: id("staff"), TargetGroup: id("outer"), Effect: Allow}
-	sw := Grant{ID: id("g-switch"), SubjectKind: SubjectDevice, Subject: id("hall-switch"), Target: id("hall-lamp"), Effect: Allow}
+	staff := Grant{ID: id("g-staff"), SubjectKind: SubjectGroup, Subject: id("staff"),
+		TargetGroup: id("outer"), Effect: Allow}
+	sw := Grant{ID: id("g-switch"), SubjectKind: SubjectDevice, Subject: id("hall-switch"),
+		Target: id("hall-lamp"), Effect: Allow}
 	return mustWith(t, New(), puts(
 		Site{Zone: "Europe/Berlin"}, person("ann"), person("bob"), card("ann", "04a1"), card("bob", "04b2"),
 		door("front-door"), door("back-door"), lamp("hall-lamp"),
-		device(keys.KindReader, "front-reader", "front-door"), device(keys.KindLock, "front-lock", "front-door"),
-		device(keys.KindSwitch, "hall-switch", "hall-lamp"), device(keys.KindLamp, "hall-light", "hall-lamp"), device(keys.KindSensor, "hall-sensor"),
-		key(1, "front-reader", keys.Active), key(2, "front-reader", keys.Pending), key(3, "front-lock", keys.Active),
+		device(keys.KindReader, "front-reader", "front-door"), device(keys.KindLock, "front-lock",
+			"front-door"),
+		device(keys.KindSwitch, "hall-switch", "hall-lamp"), device(keys.KindLamp, "hall-light", "hall-lamp"),
+		device(keys.KindSensor, "hall-sensor"),
+		key(1, "front-reader", keys.Active), key(2, "front-reader", keys.Pending),
+		key(3, "front-lock", keys.Active),
 		group(OfPersons, "staff", "ann", "bob"), group(OfTargets, "outer", "front-door", "back-door"),
 		schedule("weekdays", "mon-fri 08:00-18:00"), g, staff, sw)...)
 }

@@ -12,7 +12,8 @@ import (
 // town has 100,000 grants: 10,000 persons, each with one for ten of 100 doors, and half of them on
 // a schedule.
 func town(tb testing.TB) *Policy {
-	changes := puts(Site{Zone: "Europe/Berlin"}, schedule("weekdays", "mon-fri 08:00-18:00, 2026-12-25 closed"))
+	changes := puts(Site{Zone: "Europe/Berlin"},
+		schedule("weekdays", "mon-fri 08:00-18:00, 2026-12-25 closed"))
 	for d := range 100 {
 		name := fmt.Sprintf("door-%d", d)
 		changes = append(changes, puts(door(name), device(keys.KindReader, "reader-"+name, name))...)
@@ -34,8 +35,10 @@ func town(tb testing.TB) *Policy {
 }
 
 func scan(n int) Attempt {
-	return Attempt{Source: ByCard, Device: id(fmt.Sprintf("reader-door-%d", n%100)), Credential: cardID(fmt.Sprintf("person-%d", n)),
-		Target: id(fmt.Sprintf("door-%d", n%100)), Action: wire.Unlock, Counter: 1, At: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), ClockTrusted: true}
+	return Attempt{Source: ByCard, Device: id(fmt.Sprintf("reader-door-%d", n%100)),
+		Credential: cardID(fmt.Sprintf("person-%d", n)),
+		Target:     id(fmt.Sprintf("door-%d", n%100)), Action: wire.Unlock, Counter: 1,
+		At: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), ClockTrusted: true}
 }
 
 // BenchmarkDecide is the decision only, over 1,000 different cards and 100,000 grants.
@@ -99,7 +102,8 @@ func BenchmarkLoad(b *testing.B) {
 }
 
 func TestDecideAllocatesOnce(t *testing.T) {
-	p, a := house(t), Attempt{Source: ByCard, Device: id("front-reader"), Credential: cardID("04a1"), Target: id("front-door"), Action: wire.Unlock, Counter: 1,
+	p, a := house(t), Attempt{Source: ByCard, Device: id("front-reader"), Credential: cardID("04a1"),
+		Target: id("front-door"), Action: wire.Unlock, Counter: 1,
 		At: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), ClockTrusted: true}
 	if got := testing.AllocsPerRun(100, func() { Decide(p, a) }); got != 1 {
 		t.Errorf("got %v allocations, want one", got)

@@ -17,13 +17,15 @@ func TestTheZeroDecisionDenies(t *testing.T) {
 		t.Error("the zero decision grants")
 	}
 	p := house(t)
-	for _, a := range []Attempt{{}, {Source: ByCard}, {Source: ByDevice}, {Source: ByOperator}, {Source: "person", Target: id("front-door"), Action: wire.Unlock}} {
+	for _, a := range []Attempt{{}, {Source: ByCard}, {Source: ByDevice}, {Source: ByOperator},
+		{Source: "person", Target: id("front-door"), Action: wire.Unlock}} {
 		if d := Decide(p, a); d.Granted || d.Reason == "" || d.Rule == "" {
 			t.Errorf("%+v: got %+v, want a denial with a reason and a rule", a, d)
 		}
 	}
 	for _, empty := range []*Policy{nil, {}, New()} {
-		if d := Decide(empty, Attempt{Source: ByOperator, Target: id("front-door"), Action: wire.Unlock}); d.Granted {
+		if d := Decide(empty, Attempt{Source: ByOperator, Target: id("front-door"),
+			Action: wire.Unlock}); d.Granted {
 			t.Errorf("a policy without records grants: %+v", d)
 		}
 	}
@@ -31,7 +33,8 @@ func TestTheZeroDecisionDenies(t *testing.T) {
 
 // With never makes such policies; a defect elsewhere might.
 func TestAnInconsistentPolicyStaysShut(t *testing.T) {
-	scan := Attempt{Source: ByCard, Device: id("front-reader"), Credential: cardID("04a1"), Target: id("front-door"), Action: wire.Unlock,
+	scan := Attempt{Source: ByCard, Device: id("front-reader"), Credential: cardID("04a1"),
+		Target: id("front-door"), Action: wire.Unlock,
 		Counter: 1, At: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), ClockTrusted: true}
 	for _, tt := range []struct {
 		name  string
@@ -46,7 +49,8 @@ func TestAnInconsistentPolicyStaysShut(t *testing.T) {
 				g.Effect = ""
 			}
 		}, ReasonNoGrant},
-		{"a schedule that was not parsed", func(p *Policy) { p.Grants[id("g-staff")].Schedule = id("x") }, ReasonClockUntrusted},
+		{"a schedule that was not parsed", func(p *Policy) { p.Grants[id("g-staff")].Schedule = id("x") },
+			ReasonClockUntrusted},
 		{"a deny on a schedule that was not parsed", func(p *Policy) {
 			p.Grants[id("g-ann")].Schedule = id("x")
 			p.Grants[id("g-ann")].Effect = Deny
@@ -73,7 +77,8 @@ func TestExplainReadsWell(t *testing.T) {
 	p := house(t)
 	at := time.Date(2026, 11, 23, 20, 0, 0, 0, time.UTC)
 	p = mustWith(t, p, Change{Delete: Grant{ID: id("g-staff")}})
-	_, steps := Explain(p, Attempt{Source: ByCard, Device: id("front-reader"), Credential: cardID("04a1"), Target: id("front-door"), Action: wire.Unlock,
+	_, steps := Explain(p, Attempt{Source: ByCard, Device: id("front-reader"), Credential: cardID("04a1"),
+		Target: id("front-door"), Action: wire.Unlock,
 		Counter: 8, Last: 7, At: at, ClockTrusted: true})
 	var got []string
 	for _, s := range steps {
@@ -150,7 +155,8 @@ var (
 	dicePersons   = []string{"ann", "bob", "eve"}
 	diceKeys      = []keys.State{keys.Pending, keys.Active, keys.Retiring, keys.Revoked}
 	diceSecret    = keys.NewSecret()
-	diceSchedules = []string{"mon-fri 08:00-18:00", "fri 22:00-06:00, sun 02:00-03:00", "daily 20:00-04:00, 2026-10-24 closed, 2026-10-25 01:00-03:00"}
+	diceSchedules = []string{"mon-fri 08:00-18:00", "fri 22:00-06:00, sun 02:00-03:00",
+		"daily 20:00-04:00, 2026-10-24 closed, 2026-10-25 01:00-03:00"}
 )
 
 func diceKey(i int) keys.ID { return keys.ID(fmt.Sprintf("lk-%010d", i)) }
@@ -192,12 +198,15 @@ func (r dice) grant() Grant {
 func (r dice) policy(t *testing.T) *Policy {
 	changes := puts(Site{Zone: r.one("UTC", "Europe/Berlin"), Lockdown: r.chance(5)},
 		door("door-a"), door("door-b"), lamp("lamp-a"),
-		device(keys.KindReader, "reader-a", "door-a"), device(keys.KindReader, "reader-b", "door-b"), device(keys.KindReader, "reader-c", "lamp-a"),
+		device(keys.KindReader, "reader-a", "door-a"), device(keys.KindReader, "reader-b", "door-b"),
+		device(keys.KindReader, "reader-c", "lamp-a"),
 		device(keys.KindSwitch, "switch-a", "lamp-a", "door-b"), device(keys.KindLock, "lock-a", "door-a"),
-		group(OfPersons, "staff", r.some(dicePersons...)...), group(OfPersons, "guests", r.some(dicePersons...)...),
+		group(OfPersons, "staff", r.some(dicePersons...)...), group(OfPersons, "guests",
+			r.some(dicePersons...)...),
 		group(OfTargets, "outer", r.some(diceTargets...)...), group(OfTargets, "all", diceTargets...))
 	for i, state := range diceKeys {
-		changes = append(changes, Change{Put: keys.Key{ID: diceKey(i), Device: id(r.one("reader-a", "reader-b", "switch-a")),
+		changes = append(changes, Change{Put: keys.Key{ID: diceKey(i),
+			Device: id(r.one("reader-a", "reader-b", "switch-a")),
 			Secret: diceSecret, State: state}})
 	}
 	for i, text := range diceSchedules {
@@ -227,7 +236,8 @@ func (r dice) policy(t *testing.T) *Policy {
 		p = mustWith(t, p, c)
 	}
 	if r.chance(20) {
-		gone, err := p.Removal([]Record{person("ann"), Group{ID: id("staff")}, Device{ID: id("switch-a")}}[r.IntN(3)])
+		gone, err := p.Removal([]Record{person("ann"), Group{ID: id("staff")},
+			Device{ID: id("switch-a")}}[r.IntN(3)])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,9 +247,11 @@ func (r dice) policy(t *testing.T) *Policy {
 }
 
 func (r dice) attempt() Attempt {
-	a := Attempt{Source: ByCard, Credential: cardID(r.one(dicePersons...)), At: r.instant(), ClockTrusted: r.chance(85), Counter: 6, Last: 5}
+	a := Attempt{Source: ByCard, Credential: cardID(r.one(dicePersons...)), At: r.instant(),
+		ClockTrusted: r.chance(85), Counter: 6, Last: 5}
 	reader := r.one("reader-a", "reader-b", "reader-c")
-	a.Device, a.Target, a.Action = id(reader), map[string]ID{"reader-a": id("door-a"), "reader-b": id("door-b"), "reader-c": id("lamp-a")}[reader], wire.Unlock
+	a.Device, a.Target, a.Action = id(reader), map[string]ID{"reader-a": id("door-a"),
+		"reader-b": id("door-b"), "reader-c": id("lamp-a")}[reader], wire.Unlock
 	if reader == "reader-c" {
 		a.Action = wire.Toggle
 	}
@@ -291,7 +303,8 @@ func TestDecideAgreesWithTheNaiveEvaluator(t *testing.T) {
 			got := Decide(p, a)
 			explained, steps := Explain(p, a)
 			if want := naive(p, a); got != want || explained != want {
-				t.Fatalf("seed %d, %+v:\nDecide  %+v\nExplain %+v\nnaive   %+v\n%s", seed, a, got, explained, want, show(steps))
+				t.Fatalf("seed %d, %+v:\nDecide  %+v\nExplain %+v\nnaive   %+v\n%s", seed, a, got, explained,
+					want, show(steps))
 			}
 			counts[got.Reason]++
 		}
@@ -309,8 +322,10 @@ func TestDecideAgreesWithTheNaiveEvaluator(t *testing.T) {
 func TestAnIDSharedByTwoKindsIsNotShared(t *testing.T) {
 	p := house(t)
 	twin := Person{ID: id("staff"), Name: "twin"}
-	p = mustWith(t, p, puts(twin, changed(card("ann", "04f0"), func(c *Credential) { c.Person = twin.ID }))...)
-	a := Attempt{Source: ByCard, Device: id("front-reader"), Credential: cardID("04f0"), Target: id("front-door"), Action: wire.Unlock, Counter: 1}
+	p = mustWith(t, p, puts(twin, changed(card("ann", "04f0"),
+		func(c *Credential) { c.Person = twin.ID }))...)
+	a := Attempt{Source: ByCard, Device: id("front-reader"), Credential: cardID("04f0"),
+		Target: id("front-door"), Action: wire.Unlock, Counter: 1}
 	if d := Decide(p, a); d.Granted || d != naive(p, a) {
 		t.Errorf("got %+v, want no grant", d)
 	}

@@ -22,7 +22,8 @@ func Example() {
 	grant := access.Grant{ID: access.NewID(), SubjectKind: access.SubjectPerson, Subject: ann.ID,
 		Target: door.ID, Schedule: weekdays.ID, Effect: access.Allow}
 
-	policy, err := access.New().With(access.Change{Put: door}, access.Change{Put: reader}, access.Change{Put: ann},
+	policy, err := access.New().With(access.Change{Put: door}, access.Change{Put: reader},
+		access.Change{Put: ann},
 		access.Change{Put: card}, access.Change{Put: weekdays}, access.Change{Put: grant})
 	if err != nil {
 		fmt.Println(err)
@@ -30,7 +31,8 @@ func Example() {
 	}
 
 	tap := access.Attempt{Source: access.ByCard, Device: reader.ID, Credential: card.ID, Target: door.ID,
-		Action: wire.Unlock, Counter: 1, At: time.Date(2026, 11, 27, 17, 59, 0, 0, time.UTC), ClockTrusted: true}
+		Action: wire.Unlock, Counter: 1, At: time.Date(2026, 11, 27, 17, 59, 0, 0, time.UTC),
+		ClockTrusted: true}
 	decision := access.Decide(policy, tap)
 	fmt.Println("Friday, 17:59:", decision.Granted, decision.Reason)
 
@@ -50,7 +52,8 @@ func Example() {
 
 // References have to lead somewhere, or there is no new policy.
 func ExamplePolicy_With() {
-	strangers := access.Credential{ID: access.CredentialID{1}, Person: access.NewID(), Status: access.CardActive}
+	strangers := access.Credential{ID: access.CredentialID{1}, Person: access.NewID(),
+		Status: access.CardActive}
 	_, err := access.New().With(access.Change{Put: strangers})
 	fmt.Println(err != nil)
 	// Output: true

@@ -75,7 +75,8 @@ func TestKindOfAnotherPackage(t *testing.T) {
 	if !slices.Contains(slices.Collect(p.Records()), access.Record(seven)) {
 		t.Error("records: the badge is not among them")
 	}
-	if again, err := withBadges.New().With(puts(slices.Collect(p.Records())...)...); err != nil || !reflect.DeepEqual(again, p) {
+	if again, err := withBadges.New().With(puts(slices.Collect(p.Records())...)...); err != nil ||
+		!reflect.DeepEqual(again, p) {
 		t.Errorf("the policy made of its records: got %v, %v, want the same", again, err)
 	}
 
@@ -114,13 +115,15 @@ func TestKindOfAnotherPackageFollows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := p.DescribeAll(changes), []string{"delete badge seven", "delete person ann"}; !slices.Equal(got, want) {
+	if got, want := p.DescribeAll(changes), []string{"delete badge seven",
+		"delete person ann"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if _, err := p.With(changes...); err != nil {
 		t.Error(err)
 	}
-	if _, err := p.Removal(bob); !errors.Is(err, access.ErrInUse) || !strings.Contains(err.Error(), "badge master") {
+	if _, err := p.Removal(bob); !errors.Is(err, access.ErrInUse) || !strings.Contains(err.Error(),
+		"badge master") {
 		t.Errorf("a badge that needs its person: got %v, want ErrInUse with its name", err)
 	}
 }
@@ -138,16 +141,22 @@ func TestKindOfAnotherPackageIsChecked(t *testing.T) {
 		want    error
 		says    string
 	}{
-		{"of nobody", puts(Badge{ID: "0000000008", Name: "x", Person: "0000000002"}), access.ErrNotFound, "person 0000000002"},
-		{"with a bad name", puts(Badge{ID: "0000000008", Name: "X", Person: ann.ID}), access.ErrInvalid, "badge X"},
-		{"with a name that is taken", puts(Badge{ID: "0000000008", Name: "seven", Person: ann.ID}), access.ErrConflict, "seven"},
-		{"three", puts(Badge{ID: "0000000008", Name: "x", Person: ann.ID}, Badge{ID: "0000000009", Name: "y", Person: ann.ID}),
+		{"of nobody", puts(Badge{ID: "0000000008", Name: "x", Person: "0000000002"}), access.ErrNotFound,
+			"person 0000000002"},
+		{"with a bad name", puts(Badge{ID: "0000000008", Name: "X", Person: ann.ID}), access.ErrInvalid,
+			"badge X"},
+		{"with a name that is taken", puts(Badge{ID: "0000000008", Name: "seven", Person: ann.ID}),
+			access.ErrConflict, "seven"},
+		{"three", puts(Badge{ID: "0000000008", Name: "x", Person: ann.ID}, Badge{ID: "0000000009", Name: "y",
+			Person: ann.ID}),
 			access.ErrInvalid, "no more"},
 		{"deleting its person", []access.Change{{Delete: ann}}, access.ErrInUse, "badge seven refers to it"},
-		{"deleting what is not there", []access.Change{{Delete: Badge{ID: "0000000008"}}}, access.ErrNotFound, "badge"},
+		{"deleting what is not there", []access.Change{{Delete: Badge{ID: "0000000008"}}}, access.ErrNotFound,
+			"badge"},
 		{"by pointer", puts(&seven), access.ErrInvalid, "by value"},
 	} {
-		if _, err := p.With(tt.changes...); !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.says) {
+		if _, err := p.With(tt.changes...); !errors.Is(err, tt.want) || !strings.Contains(err.Error(),
+			tt.says) {
 			t.Errorf("%s: got %v, want %v with a hint at %q", tt.name, err, tt.want, tt.says)
 		}
 	}
@@ -164,7 +173,8 @@ func TestTableRefuses(t *testing.T) {
 	nameless.Label = nil
 	another.Name = "person"
 	for name, add := range map[string][]access.RecordKind{
-		"a second kind of the same records": {Badges, &again}, "an incomplete kind": {&nameless}, "a name that is taken": {&another},
+		"a second kind of the same records": {Badges, &again}, "an incomplete kind": {&nameless},
+		"a name that is taken": {&another},
 	} {
 		func() {
 			defer func() {

@@ -33,7 +33,9 @@ func naive(p *Policy, a Attempt) Decision {
 		if !slices.Contains(dev.Targets, a.Target) {
 			return no(ReasonUnknownTarget, "device")
 		}
-		if k := p.Keys[a.Key]; a.Key != "" && (k.Device != a.Device || !slices.Contains([]keys.State{keys.Pending, keys.Active, keys.Retiring}, k.State)) {
+		if k := p.Keys[a.Key]; a.Key != "" &&
+			(k.Device != a.Device || !slices.Contains([]keys.State{keys.Pending, keys.Active, keys.Retiring},
+				k.State)) {
 			return no(ReasonKeyRevoked, "key")
 		}
 		if a.Counter == 0 || a.Counter <= a.Last || a.Counter >= 1<<53 {
@@ -45,7 +47,8 @@ func naive(p *Policy, a Attempt) Decision {
 		return no(ReasonUnknownTarget, "target")
 	}
 	fitting := map[TargetKind]string{Door: "unlock lock", Lamp: "on off toggle level"}
-	if !slices.Contains(strings.Fields(fitting[target.Kind]), a.Action.String()) || a.Action == wire.Level && a.Level > 100 {
+	if !slices.Contains(strings.Fields(fitting[target.Kind]), a.Action.String()) || a.Action == wire.Level &&
+		a.Level > 100 {
 		return no(ReasonWrongAction, "action")
 	}
 	if p.Site.Lockdown && target.Kind == Door && a.Action == wire.Unlock {
@@ -105,7 +108,8 @@ func naive(p *Policy, a Attempt) Decision {
 		}
 		classes[class] = append(classes[class], g.ID)
 	}
-	reasons := [7]Reason{ReasonDenyGrant, ReasonClockUntrusted, ReasonGranted, ReasonClockUntrusted, ReasonOutsideSchedule, ReasonGrantNotYet, ReasonGrantExpired}
+	reasons := [7]Reason{ReasonDenyGrant, ReasonClockUntrusted, ReasonGranted, ReasonClockUntrusted,
+		ReasonOutsideSchedule, ReasonGrantNotYet, ReasonGrantExpired}
 	for i, ids := range classes {
 		if len(ids) > 0 {
 			d := no(reasons[i], string(slices.Min(ids)))
@@ -127,7 +131,8 @@ func naiveMatch(p *Policy, g *Grant, a Attempt) bool {
 	case SubjectDevice:
 		subject = a.Source == ByDevice && g.Subject == a.Device
 	}
-	target := g.Target == a.Target || g.TargetGroup != "" && slices.Contains(p.Groups[g.TargetGroup].Members, a.Target)
+	target := g.Target == a.Target || g.TargetGroup != "" && slices.Contains(p.Groups[g.TargetGroup].Members,
+		a.Target)
 	return subject && target && (len(g.Actions) == 0 || slices.Contains(g.Actions, a.Action))
 }
 

@@ -11,15 +11,19 @@ import (
 func TestRestricts(t *testing.T) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	person := access.Person{ID: "0000000001", Name: "ann", Created: at}
-	card := access.Credential{ID: access.CredentialID{1}, Person: person.ID, Tail: "e580", Status: access.CardActive, Created: at}
+	card := access.Credential{ID: access.CredentialID{1}, Person: person.ID, Tail: "e580",
+		Status: access.CardActive, Created: at}
 	door := access.Target{ID: "0000000002", Name: "front", Kind: access.Door, Pulse: time.Second}
 	lock := access.Device{ID: "0000000003", Name: "lock", Kind: keys.KindLock, Targets: []access.ID{door.ID}}
-	key := keys.Key{ID: "lk-0123456789", Device: lock.ID, Secret: keys.NewSecret(), State: keys.Active, Created: at}
-	grant := access.Grant{ID: "0000000004", SubjectKind: access.SubjectPerson, Subject: person.ID, Target: door.ID, Effect: access.Allow}
+	key := keys.Key{ID: "lk-0123456789", Device: lock.ID, Secret: keys.NewSecret(), State: keys.Active,
+		Created: at}
+	grant := access.Grant{ID: "0000000004", SubjectKind: access.SubjectPerson, Subject: person.ID,
+		Target: door.ID, Effect: access.Allow}
 	account := access.Account{ID: "0000000005", Name: "keeper", Role: access.RoleOwner, Epoch: 3}
 	guest := access.Account{ID: "0000000006", Name: "guest", Role: access.RoleViewer, Epoch: 3}
 	var all []access.Change
-	for _, r := range []access.Record{access.Site{Zone: "UTC"}, person, card, door, lock, key, grant, account, guest} {
+	for _, r := range []access.Record{access.Site{Zone: "UTC"}, person, card, door, lock, key, grant, account,
+		guest} {
 		all = append(all, access.Change{Put: r})
 	}
 	p, err := access.New().With(all...)
@@ -65,7 +69,8 @@ func TestRestricts(t *testing.T) {
 		want    bool
 	}{
 		{"a lockdown begins", put(access.Site{Zone: "UTC", Lockdown: true}), true},
-		{"a lockdown that changes the zone too", put(access.Site{Zone: "Europe/Berlin", Lockdown: true}), false},
+		{"a lockdown that changes the zone too", put(access.Site{Zone: "Europe/Berlin", Lockdown: true}),
+			false},
 		{"nothing", nil, false},
 		{"a key is revoked", put(revoked), true},
 		{"a key is revoked and its secret stays", put(revokedWithSecret), true},
@@ -83,7 +88,8 @@ func TestRestricts(t *testing.T) {
 		{"several, one of them not", put(lost, renamed), false},
 		{"a grant goes", []access.Change{{Delete: grant}}, false},
 		{"a device goes", []access.Change{{Delete: lock}}, false},
-		{"a deny", put(access.Grant{ID: "0000000008", SubjectKind: access.SubjectPerson, Subject: person.ID, Target: door.ID, Effect: access.Deny}), false},
+		{"a deny", put(access.Grant{ID: "0000000008", SubjectKind: access.SubjectPerson, Subject: person.ID,
+			Target: door.ID, Effect: access.Deny}), false},
 	} {
 		if got := access.Restricts(p, c.changes...); got != c.want {
 			t.Errorf("%s: got %v, want %v", c.rule, got, c.want)

@@ -21,11 +21,15 @@ func TestDay(t *testing.T) {
 		{"the evening of a night", "mon 22:00-06:00", "2026-11-23", []Span{{1320, 1440}}, false},
 		{"the morning of a night", "mon 22:00-06:00", "2026-11-24", []Span{{0, 360}}, false},
 		{"both, every day", "daily 22:00-06:00", "2026-11-24", []Span{{0, 360}, {1320, 1440}}, false},
-		{"overlaps join", "mon 08:00-12:00, mon 10:00-14:00, mon 14:00-15:00", "2026-11-23", []Span{{480, 900}}, false},
+		{"overlaps join", "mon 08:00-12:00, mon 10:00-14:00, mon 14:00-15:00", "2026-11-23",
+			[]Span{{480, 900}}, false},
 		{"a closed date", "daily 00:00-24:00, 2026-12-25 closed", "2026-12-25", nil, true},
-		{"an exception takes the night before away", "daily 22:00-06:00, 2026-12-25 10:00-11:00", "2026-12-25", []Span{{600, 660}}, true},
-		{"and goes on into the next morning", "2026-12-25 22:00-02:00", "2026-12-26", []Span{{0, 120}}, false},
-		{"a closed date leaves no night behind", "daily 22:00-06:00, 2026-12-25 closed", "2026-12-26", []Span{{1320, 1440}}, false},
+		{"an exception takes the night before away", "daily 22:00-06:00, 2026-12-25 10:00-11:00",
+			"2026-12-25", []Span{{600, 660}}, true},
+		{"and goes on into the next morning", "2026-12-25 22:00-02:00", "2026-12-26", []Span{{0, 120}},
+			false},
+		{"a closed date leaves no night behind", "daily 22:00-06:00, 2026-12-25 closed", "2026-12-26",
+			[]Span{{1320, 1440}}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w, err := ParseSchedule(tt.text)
@@ -53,7 +57,8 @@ func TestDayIsWhatContainsSays(t *testing.T) {
 	inside := 0
 	for range 200 {
 		w := randomSchedule(t, r)
-		for _, start := range []time.Time{time.Date(2026, 3, 27, 0, 0, 0, 0, berlin), time.Date(2026, 10, 23, 0, 0, 0, 0, berlin), time.Date(2026, 12, 23, 0, 0, 0, 0, time.UTC)} {
+		for _, start := range []time.Time{time.Date(2026, 3, 27, 0, 0, 0, 0, berlin),
+			time.Date(2026, 10, 23, 0, 0, 0, 0, berlin), time.Date(2026, 12, 23, 0, 0, 0, 0, time.UTC)} {
 			var day time.Time
 			var spans []Span
 			for at := start; at.Before(start.AddDate(0, 0, 4)); at = at.Add(7 * time.Minute) {
@@ -62,7 +67,10 @@ func TestDayIsWhatContainsSays(t *testing.T) {
 					spans, _ = w.Day(at)
 				}
 				minute := at.Hour()*60 + at.Minute()
-				got := slices.ContainsFunc(spans, func(s Span) bool { return minute >= s.Start && minute < s.End })
+				got := slices.ContainsFunc(spans, func(s Span) bool {
+					return minute >= s.Start &&
+						minute < s.End
+				})
 				if want := w.Contains(at, start.Location()); got != want {
 					t.Fatalf("%s at %v: got %v, want %v", w, at, got, want)
 				}

@@ -10,16 +10,23 @@ import (
 
 func TestParseScheduleIsCanonical(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
-		{"canonical text stays", "mon-fri 08:00-18:00, sat 09:00-13:00", "mon-fri 08:00-18:00, sat 09:00-13:00"},
-		{"days of one window join", "wed 08:00-09:00, mon 08:00-09:00,tue 08:00-09:00", "mon-wed 08:00-09:00"},
+		{"canonical text stays", "mon-fri 08:00-18:00, sat 09:00-13:00",
+			"mon-fri 08:00-18:00, sat 09:00-13:00"},
+		{"days of one window join", "wed 08:00-09:00, mon 08:00-09:00,tue 08:00-09:00",
+			"mon-wed 08:00-09:00"},
 		{"all seven days are daily", "mon-sat 08:00-09:00, sun 08:00-09:00", "daily 08:00-09:00"},
-		{"a range may go over the week's end", "sun 08:00-09:00, sat 08:00-09:00, mon 08:00-09:00", "sat-mon 08:00-09:00"},
+		{"a range may go over the week's end", "sun 08:00-09:00, sat 08:00-09:00, mon 08:00-09:00",
+			"sat-mon 08:00-09:00"},
 		{"a range round to the day before is daily", "wed-tue 08:00-09:00", "daily 08:00-09:00"},
 		{"midnight as an end is 24:00", "fri 22:00-00:00", "fri 22:00-24:00"},
-		{"what is said twice stands once", "fri 22:00-06:00, fri 22:00-06:00, 2026-12-25 closed, 2026-12-25 closed", "fri 22:00-06:00, 2026-12-25 closed"},
+		{"what is said twice stands once",
+			"fri 22:00-06:00, fri 22:00-06:00, 2026-12-25 closed, 2026-12-25 closed",
+			"fri 22:00-06:00, 2026-12-25 closed"},
 		{"case and spaces do not matter", "  MON-Fri   08:00-18:00 ", "mon-fri 08:00-18:00"},
-		{"windows sort by day and start", "tue 14:00-15:00, tue 08:00-09:00, mon 20:00-21:00", "mon 20:00-21:00, tue 08:00-09:00, tue 14:00-15:00"},
-		{"exceptions sort by date and come last", "2026-12-31 14:00-15:00, 2026-12-25 closed, 2026-12-31 08:00-12:00, daily 00:00-24:00",
+		{"windows sort by day and start", "tue 14:00-15:00, tue 08:00-09:00, mon 20:00-21:00",
+			"mon 20:00-21:00, tue 08:00-09:00, tue 14:00-15:00"},
+		{"exceptions sort by date and come last",
+			"2026-12-31 14:00-15:00, 2026-12-25 closed, 2026-12-31 08:00-12:00, daily 00:00-24:00",
 			"daily 00:00-24:00, 2026-12-25 closed, 2026-12-31 08:00-12:00, 2026-12-31 14:00-15:00"},
 		{"a 29th of February that exists", "2028-02-29 closed", "2028-02-29 closed"},
 	} {
@@ -95,34 +102,49 @@ func TestContains(t *testing.T) {
 		want           bool
 	}{
 		{"the first instant is inside", "mon 08:00-09:00", "2026-11-23T08:00:00Z", time.UTC, true},
-		{"the instant before is outside", "mon 08:00-09:00", "2026-11-23T07:59:59.999999999Z", time.UTC, false},
-		{"the last nanosecond is inside", "mon 08:00-09:00", "2026-11-23T08:59:59.999999999Z", time.UTC, true},
+		{"the instant before is outside", "mon 08:00-09:00", "2026-11-23T07:59:59.999999999Z", time.UTC,
+			false},
+		{"the last nanosecond is inside", "mon 08:00-09:00", "2026-11-23T08:59:59.999999999Z", time.UTC,
+			true},
 		{"the end is outside", "mon 08:00-09:00", "2026-11-23T09:00:00Z", time.UTC, false},
 		{"24:00 reaches to the day's end", "mon 08:00-24:00", "2026-11-23T23:59:59Z", time.UTC, true},
 		{"24:00 is not the next day", "mon 08:00-24:00", "2026-11-24T00:00:00Z", time.UTC, false},
 		{"Sunday's night ends on Monday", "sun 22:00-06:00", "2026-11-23T05:59:59Z", time.UTC, true},
-		{"a night does not begin on its own morning", "sun 22:00-06:00", "2026-11-22T05:00:00Z", time.UTC, false},
+		{"a night does not begin on its own morning", "sun 22:00-06:00", "2026-11-22T05:00:00Z", time.UTC,
+			false},
 		{"nil is UTC", "mon 08:00-09:00", "2026-11-23T08:30:00Z", nil, true},
-		{"spring: the left-out hour holds no instant, before", "sun 02:00-03:00", "2026-03-29T00:59:59Z", berlin, false},
-		{"spring: the left-out hour holds no instant, after", "sun 02:00-03:00", "2026-03-29T01:00:00Z", berlin, false},
-		{"spring: a window that begins in the gap begins after it", "sun 02:30-04:00", "2026-03-29T01:00:00Z", berlin, true},
+		{"spring: the left-out hour holds no instant, before", "sun 02:00-03:00", "2026-03-29T00:59:59Z",
+			berlin, false},
+		{"spring: the left-out hour holds no instant, after", "sun 02:00-03:00", "2026-03-29T01:00:00Z",
+			berlin, false},
+		{"spring: a window that begins in the gap begins after it", "sun 02:30-04:00", "2026-03-29T01:00:00Z",
+			berlin, true},
 		{"spring: a night ends by the wall clock", "sat 22:00-06:00", "2026-03-29T03:59:59Z", berlin, true},
-		{"spring: a night is over by the wall clock", "sat 22:00-06:00", "2026-03-29T04:00:00Z", berlin, false},
-		{"spring: shortly after midnight, the day before is Saturday", "sat 22:00-00:30", "2026-03-28T23:15:00Z", berlin, true},
-		{"spring: late on the short day, the day before is Saturday", "sat 22:00-23:30", "2026-03-29T21:15:00Z", berlin, false},
+		{"spring: a night is over by the wall clock", "sat 22:00-06:00", "2026-03-29T04:00:00Z", berlin,
+			false},
+		{"spring: shortly after midnight, the day before is Saturday", "sat 22:00-00:30",
+			"2026-03-28T23:15:00Z", berlin, true},
+		{"spring: late on the short day, the day before is Saturday", "sat 22:00-23:30",
+			"2026-03-29T21:15:00Z", berlin, false},
 		{"autumn: first 02:30", "sun 02:00-03:00", "2026-10-25T00:30:00Z", berlin, true},
 		{"autumn: second 02:30", "sun 02:00-03:00", "2026-10-25T01:30:00Z", berlin, true},
 		{"autumn: 01:59:59 is before", "sun 02:00-03:00", "2026-10-24T23:59:59Z", berlin, false},
 		{"autumn: second 03:00 is after", "sun 02:00-03:00", "2026-10-25T02:00:00Z", berlin, false},
-		{"autumn: late on the long day, it is still Sunday", "sun 23:00-24:00", "2026-10-25T22:30:00Z", berlin, true},
+		{"autumn: late on the long day, it is still Sunday", "sun 23:00-24:00", "2026-10-25T22:30:00Z",
+			berlin, true},
 		{"autumn in New York", "sun 01:00-02:00", "2026-11-01T06:30:00Z", newYork, true},
 		{"half an hour twice", "sun 01:30-02:00", "2026-04-04T15:15:00Z", lordHowe, true},
 		{"a closed date", "daily 00:00-24:00, 2026-12-25 closed", "2026-12-25T12:00:00Z", time.UTC, false},
-		{"a closed date cuts off the night before", "daily 22:00-06:00, 2026-12-25 closed", "2026-12-25T03:00:00Z", time.UTC, false},
-		{"a closed date has no night into the next morning", "daily 22:00-06:00, 2026-12-25 closed", "2026-12-26T03:00:00Z", time.UTC, false},
-		{"the night before a closed date lasts to midnight", "daily 22:00-06:00, 2026-12-25 closed", "2026-12-24T23:59:59Z", time.UTC, true},
-		{"an exception's own night goes on into the next morning", "2026-12-31 22:00-04:00", "2027-01-01T03:00:00Z", time.UTC, true},
-		{"unless that date is an exception too", "2026-12-31 22:00-04:00, 2027-01-01 closed", "2027-01-01T03:00:00Z", time.UTC, false},
+		{"a closed date cuts off the night before", "daily 22:00-06:00, 2026-12-25 closed",
+			"2026-12-25T03:00:00Z", time.UTC, false},
+		{"a closed date has no night into the next morning", "daily 22:00-06:00, 2026-12-25 closed",
+			"2026-12-26T03:00:00Z", time.UTC, false},
+		{"the night before a closed date lasts to midnight", "daily 22:00-06:00, 2026-12-25 closed",
+			"2026-12-24T23:59:59Z", time.UTC, true},
+		{"an exception's own night goes on into the next morning", "2026-12-31 22:00-04:00",
+			"2027-01-01T03:00:00Z", time.UTC, true},
+		{"unless that date is an exception too", "2026-12-31 22:00-04:00, 2027-01-01 closed",
+			"2027-01-01T03:00:00Z", time.UTC, false},
 		{"an exception's date is local", "2026-12-31 00:00-24:00", "2026-12-30T23:30:00Z", berlin, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -145,8 +167,10 @@ func TestContains(t *testing.T) {
 }
 
 func FuzzParseSchedule(f *testing.F) {
-	for _, s := range []string{"mon-fri 08:00-18:00, sat 09:00-13:00", "fri 22:00-06:00", "daily 00:00-24:00", "2026-12-25 closed",
-		"2026-12-31 08:00-12:00, 2026-12-31 22:00-02:00, sat-mon 23:00-00:00", "mon 08:00-09:00, wed 08:00-09:00, sun 08:00-09:00"} {
+	for _, s := range []string{"mon-fri 08:00-18:00, sat 09:00-13:00", "fri 22:00-06:00", "daily 00:00-24:00",
+		"2026-12-25 closed",
+		"2026-12-31 08:00-12:00, 2026-12-31 22:00-02:00, sat-mon 23:00-00:00",
+		"mon 08:00-09:00, wed 08:00-09:00, sun 08:00-09:00"} {
 		f.Add(s, int64(1774745999))
 	}
 	berlin, _ := time.LoadLocation("Europe/Berlin")
@@ -170,7 +194,8 @@ func FuzzParseSchedule(f *testing.F) {
 		at := time.Unix(unix%(400*365*24*3600), 0)
 		got := w.Contains(at, berlin)
 		if got != again.Contains(at, berlin) || got != naiveContains(canonical, at.In(berlin)) {
-			t.Fatalf("%q at %v: got %v, want what its canonical text and the naive reading say", canonical, at, got)
+			t.Fatalf("%q at %v: got %v, want what its canonical text and the naive reading say", canonical,
+				at, got)
 		}
 	})
 }

@@ -37,7 +37,10 @@ func TestStories(t *testing.T) {
 				continue // what stands before the first story is comment
 			}
 			name, body, _ := strings.Cut(story, "\n")
-			t.Run(name, func(t *testing.T) { (&teller{t: t, p: New(), trusted: true, seen: seen}).tell(body) })
+			t.Run(name, func(t *testing.T) {
+				(&teller{t: t, p: New(), trusted: true,
+					seen: seen}).tell(body)
+			})
 		}
 	}
 	for _, r := range reasonsInSource(t) {
@@ -178,7 +181,8 @@ func (s *teller) grant(m []string) {
 	if label == "" {
 		label = fmt.Sprintf("g%d", len(s.p.Grants)+1)
 	}
-	g := Grant{ID: ruleID(label), Subject: id(subject), Effect: Allow, From: s.time(m[7]), Until: s.time(m[8])}
+	g := Grant{ID: ruleID(label), Subject: id(subject), Effect: Allow, From: s.time(m[7]),
+		Until: s.time(m[8])}
 	switch {
 	case s.has(Person{ID: g.Subject}):
 		g.SubjectKind = SubjectPerson
@@ -229,7 +233,8 @@ func (s *teller) attempt(m []string) {
 	}
 	p := s.p
 	s.counter++
-	a := Attempt{At: at, ClockTrusted: s.trusted, Counter: s.counter, Last: s.counter - 1, Action: wire.Unlock}
+	a := Attempt{At: at, ClockTrusted: s.trusted, Counter: s.counter, Last: s.counter - 1,
+		Action: wire.Unlock}
 	who = strings.Replace(who, "a stranger's", "stranger's", 1)
 	var d Decision
 	var steps []Step
@@ -265,7 +270,8 @@ func (s *teller) attempt(m []string) {
 	}
 	// Through any reader there, a card comes to what it comes to at this one, unless the reader,
 	// its key or the counter was the reason.
-	if got, _ := ExplainCard(p, a.Credential, a.Target, a.Action, at, true); a.Source == ByCard && a.Level == 0 && p != nil && d.Rule != "device" && d.Rule != "key" && d.Rule != "counter" && got != d {
+	if got, _ := ExplainCard(p, a.Credential, a.Target, a.Action, at, true); a.Source == ByCard &&
+		a.Level == 0 && p != nil && d.Rule != "device" && d.Rule != "key" && d.Rule != "counter" && got != d {
 		s.t.Errorf("%s: ExplainCard says %+v, Decide says %+v", who, got, d)
 	}
 }

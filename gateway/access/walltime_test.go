@@ -52,7 +52,8 @@ func TestParseTime(t *testing.T) {
 
 // What parses is shown on the wall clock as it was written, and reads back to the same instant.
 func FuzzParseTime(f *testing.F) {
-	for _, s := range []string{"2026-11-23 08:00", "2026-03-29 02:30", "2026-10-25 02:30", "2026-11-23T08:00:00Z", "2026-11-23"} {
+	for _, s := range []string{"2026-11-23 08:00", "2026-03-29 02:30", "2026-10-25 02:30",
+		"2026-11-23T08:00:00Z", "2026-11-23"} {
 		f.Add(s)
 	}
 	zone := zoneOf(f, "Europe/Berlin")

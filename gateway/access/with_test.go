@@ -27,7 +27,8 @@ func TestWithRefuses(t *testing.T) {
 		says    string
 	}{
 		{"a change that does nothing", []Change{{}}, ErrInvalid, "exactly one"},
-		{"a change that does both", []Change{{Put: person("eve"), Delete: person("ann")}}, ErrInvalid, "exactly one"},
+		{"a change that does both", []Change{{Put: person("eve"), Delete: person("ann")}}, ErrInvalid,
+			"exactly one"},
 		{"a record by pointer", puts(&Person{}), ErrInvalid, "by value"},
 		{"a foreign type", puts("ann"), ErrInvalid, "by value"},
 		{"deleting a foreign type", del(7), ErrInvalid, "by value"},
@@ -38,95 +39,148 @@ func TestWithRefuses(t *testing.T) {
 		{"deleting the site", del(Site{}), ErrInvalid, "site"},
 
 		{"a person without a name", puts(Person{ID: id("eve")}), ErrInvalid, "1 to 64"},
-		{"a name of 65 bytes", puts(Person{ID: id("eve"), Name: strings.Repeat("x", 65)}), ErrInvalid, "1 to 64"},
-		{"a name with a control character", puts(Person{ID: id("eve"), Name: "e\x1bve"}), ErrInvalid, "printable"},
-		{"a name with a direction override", puts(Person{ID: id("eve"), Name: "e\u202eve"}), ErrInvalid, "printable"},
+		{"a name of 65 bytes", puts(Person{ID: id("eve"), Name: strings.Repeat("x", 65)}), ErrInvalid,
+			"1 to 64"},
+		{"a name with a control character", puts(Person{ID: id("eve"), Name: "e\x1bve"}), ErrInvalid,
+			"printable"},
+		{"a name with a direction override", puts(Person{ID: id("eve"), Name: "e\u202eve"}), ErrInvalid,
+			"printable"},
 		{"a name that is not UTF-8", puts(Person{ID: id("eve"), Name: "e\xffve"}), ErrInvalid, "printable"},
 		{"a name with a leading space", puts(Person{ID: id("eve"), Name: " eve"}), ErrInvalid, "printable"},
 		{"a name with a trailing space", puts(Person{ID: id("eve"), Name: "eve "}), ErrInvalid, "printable"},
 		{"a person without an id", puts(Person{Name: "eve"}), ErrInvalid, "NewID"},
 		{"an id of another form", puts(Person{ID: "0123456789a", Name: "eve"}), ErrInvalid, "NewID"},
-		{"an id with a letter that Crockford leaves out", puts(Person{ID: "012345678l", Name: "eve"}), ErrInvalid, "NewID"},
+		{"an id with a letter that Crockford leaves out", puts(Person{ID: "012345678l", Name: "eve"}),
+			ErrInvalid, "NewID"},
 		{"a second ann", puts(Person{ID: id("eve"), Name: "ann"}), ErrConflict, "ann"},
 
 		{"a card of nobody", puts(card("eve", "04e3")), ErrNotFound, "put that first"},
-		{"a card without an id", puts(changed(card("ann", "04a3"), func(c *Credential) { c.ID = CredentialID{} })), ErrInvalid, "id"},
-		{"a card without a status", puts(changed(card("ann", "04a3"), func(c *Credential) { c.Status = "" })), ErrInvalid, "active or lost"},
-		{"a card without a tail", puts(changed(card("ann", "04a3"), func(c *Credential) { c.Tail = "" })), ErrInvalid, "tail"},
-		{"a card with more than a tail", puts(changed(card("ann", "04a3"), func(c *Credential) { c.Tail = "04a1b2c3" })), ErrInvalid, "tail"},
-		{"a card that ends when it starts", puts(changed(card("ann", "04a3"), func(c *Credential) { c.From, c.Until = at, at })), ErrInvalid, "until after from"},
+		{"a card without an id", puts(changed(card("ann", "04a3"),
+			func(c *Credential) { c.ID = CredentialID{} })), ErrInvalid, "id"},
+		{"a card without a status", puts(changed(card("ann", "04a3"), func(c *Credential) { c.Status = "" })),
+			ErrInvalid, "active or lost"},
+		{"a card without a tail", puts(changed(card("ann", "04a3"), func(c *Credential) { c.Tail = "" })),
+			ErrInvalid, "tail"},
+		{"a card with more than a tail",
+			puts(changed(card("ann", "04a3"), func(c *Credential) { c.Tail = "04a1b2c3" })), ErrInvalid,
+			"tail"},
+		{"a card that ends when it starts",
+			puts(changed(card("ann", "04a3"), func(c *Credential) { c.From, c.Until = at, at })), ErrInvalid,
+			"until after from"},
 
 		{"a door with capitals", puts(door("Front")), ErrInvalid, "a-z"},
 		{"a door with a slash", puts(door("front/door")), ErrInvalid, "a-z"},
 		{"a door that starts with a dot", puts(door(".front")), ErrInvalid, "letter or a digit"},
 		{"a door without a pulse", puts(Target{ID: id("x"), Name: "x", Kind: Door}), ErrInvalid, "200ms"},
-		{"a pulse of 61 s", puts(Target{ID: id("x"), Name: "x", Kind: Door, Pulse: 61 * time.Second}), ErrInvalid, "1m0s"},
-		{"a lamp with a pulse", puts(Target{ID: id("x"), Name: "x", Kind: Lamp, Pulse: time.Second}), ErrInvalid, "pulse"},
+		{"a pulse of 61 s", puts(Target{ID: id("x"), Name: "x", Kind: Door, Pulse: 61 * time.Second}),
+			ErrInvalid, "1m0s"},
+		{"a lamp with a pulse", puts(Target{ID: id("x"), Name: "x", Kind: Lamp, Pulse: time.Second}),
+			ErrInvalid, "pulse"},
 		{"a target of no kind", puts(Target{ID: id("x"), Name: "x"}), ErrInvalid, "door or lamp"},
-		{"a second front-door", puts(changed(door("x"), func(r *Target) { r.Name = "front-door" })), ErrConflict, "front-door"},
-		{"a door with a lock made a lamp", puts(changed(lamp("front-door"), func(*Target) {})), ErrInvalid, "a door"},
+		{"a second front-door", puts(changed(door("x"), func(r *Target) { r.Name = "front-door" })),
+			ErrConflict, "front-door"},
+		{"a door with a lock made a lamp", puts(changed(lamp("front-door"), func(*Target) {})), ErrInvalid,
+			"a door"},
 
 		{"a reader without a target", puts(device(keys.KindReader, "x")), ErrInvalid, "exactly one"},
-		{"a reader with two targets", puts(device(keys.KindReader, "x", "front-door", "back-door")), ErrInvalid, "exactly one"},
+		{"a reader with two targets", puts(device(keys.KindReader, "x", "front-door", "back-door")),
+			ErrInvalid, "exactly one"},
 		{"a lock at a lamp", puts(device(keys.KindLock, "x", "hall-lamp")), ErrInvalid, "a door"},
 		{"a lamp at a door", puts(device(keys.KindLamp, "x", "back-door")), ErrInvalid, "a lamp"},
 		{"a switch without a target", puts(device(keys.KindSwitch, "x")), ErrInvalid, "at least one"},
-		{"a sensor with two targets", puts(device(keys.KindSensor, "x", "front-door", "back-door")), ErrInvalid, "one or none"},
+		{"a sensor with two targets", puts(device(keys.KindSensor, "x", "front-door", "back-door")),
+			ErrInvalid, "one or none"},
 		{"a device of no kind", puts(device("", "x", "front-door")), ErrInvalid, "one of"},
 		{"a device at nothing", puts(device(keys.KindReader, "x", "nothing")), ErrNotFound, "put that first"},
-		{"a target listed twice", puts(device(keys.KindSwitch, "x", "hall-lamp", "hall-lamp")), ErrInvalid, "twice"},
+		{"a target listed twice", puts(device(keys.KindSwitch, "x", "hall-lamp", "hall-lamp")), ErrInvalid,
+			"twice"},
 		{"a second lock at a door", puts(device(keys.KindLock, "x", "front-door")), ErrInvalid, "front-lock"},
-		{"a second front-reader", puts(changed(device(keys.KindReader, "x", "front-door"), func(r *Device) { r.Name = "front-reader" })), ErrConflict, "front-reader"},
-		{"a switch with grants made a sensor", puts(device(keys.KindSensor, "hall-switch", "hall-lamp")), ErrInvalid, "switch"},
+		{"a second front-reader", puts(changed(device(keys.KindReader, "x", "front-door"),
+			func(r *Device) { r.Name = "front-reader" })), ErrConflict, "front-reader"},
+		{"a switch with grants made a sensor", puts(device(keys.KindSensor, "hall-switch", "hall-lamp")),
+			ErrInvalid, "switch"},
 
 		{"a key of no device", puts(key(9, "nothing", keys.Pending)), ErrNotFound, "put that first"},
-		{"a key with another form of id", puts(changed(key(9, "front-lock", keys.Pending), func(k *keys.Key) { k.ID = "lk-x" })), ErrInvalid, "keys.NewID"},
-		{"a key without a secret", puts(changed(key(9, "front-lock", keys.Pending), func(k *keys.Key) { k.Secret = keys.Secret{} })), ErrInvalid, "secret"},
+		{"a key with another form of id",
+			puts(changed(key(9, "front-lock", keys.Pending), func(k *keys.Key) { k.ID = "lk-x" })),
+			ErrInvalid, "keys.NewID"},
+		{"a key without a secret", puts(changed(key(9, "front-lock", keys.Pending),
+			func(k *keys.Key) { k.Secret = keys.Secret{} })), ErrInvalid, "secret"},
 		{"a key in no state", puts(key(9, "front-lock", "")), ErrInvalid, "pending, active"},
-		{"an active key made pending", puts(key(1, "front-reader", keys.Pending)), ErrInvalid, "mint a new key"},
-		{"a revoked key made active, in one step", puts(key(1, "front-reader", keys.Revoked), key(1, "front-reader", keys.Active)), ErrInvalid, "mint a new key"},
-		{"a key deleted and put back earlier in its life", append(del(key(1, "", "")), puts(key(1, "front-reader", keys.Pending))...), ErrInvalid, "mint a new key"},
-		{"a key moved to another device", puts(key(1, "front-lock", keys.Active)), ErrInvalid, "mint a new key"},
-		{"a key with another secret", puts(changed(key(1, "front-reader", keys.Active), func(k *keys.Key) { k.Secret = keys.NewSecret() })), ErrInvalid, "mint a new key"},
+		{"an active key made pending", puts(key(1, "front-reader", keys.Pending)), ErrInvalid,
+			"mint a new key"},
+		{"a revoked key made active, in one step", puts(key(1, "front-reader", keys.Revoked),
+			key(1, "front-reader", keys.Active)), ErrInvalid, "mint a new key"},
+		{"a key deleted and put back earlier in its life", append(del(key(1, "", "")),
+			puts(key(1, "front-reader", keys.Pending))...), ErrInvalid, "mint a new key"},
+		{"a key moved to another device", puts(key(1, "front-lock", keys.Active)), ErrInvalid,
+			"mint a new key"},
+		{"a key with another secret", puts(changed(key(1, "front-reader", keys.Active),
+			func(k *keys.Key) { k.Secret = keys.NewSecret() })), ErrInvalid, "mint a new key"},
 		{"deleting a key of an enrolled device", del(key(1, "", "")), ErrInUse, "revoke"},
 
 		{"a group of neither", puts(group("", "x")), ErrInvalid, "persons or targets"},
-		{"a group with a member that is not there", puts(group(OfPersons, "x", "eve")), ErrNotFound, "put that first"},
-		{"a group of persons with a door in it", puts(group(OfPersons, "x", "front-door")), ErrNotFound, "put that first"},
-		{"a group of targets with a person in it", puts(group(OfTargets, "x", "ann")), ErrNotFound, "put that first"},
-		{"a group of persons with grants made one of targets", puts(group(OfTargets, "staff", "front-door")), ErrInvalid, "group of persons"},
-		{"a second staff, of targets", puts(changed(group(OfTargets, "x"), func(r *Group) { r.Name = "staff" })), ErrConflict, "staff"},
+		{"a group with a member that is not there", puts(group(OfPersons, "x", "eve")), ErrNotFound,
+			"put that first"},
+		{"a group of persons with a door in it", puts(group(OfPersons, "x", "front-door")), ErrNotFound,
+			"put that first"},
+		{"a group of targets with a person in it", puts(group(OfTargets, "x", "ann")), ErrNotFound,
+			"put that first"},
+		{"a group of persons with grants made one of targets", puts(group(OfTargets, "staff", "front-door")),
+			ErrInvalid, "group of persons"},
+		{"a second staff, of targets", puts(changed(group(OfTargets, "x"),
+			func(r *Group) { r.Name = "staff" })), ErrConflict, "staff"},
 		{"a group with a space", puts(group(OfPersons, "x y")), ErrInvalid, "a-z"},
 
 		{"a schedule that does not parse", puts(schedule("x", "always")), ErrInvalid, "mon-fri"},
-		{"a second weekdays", puts(changed(schedule("x", "daily 00:00-24:00"), func(r *Schedule) { r.Name = "weekdays" })), ErrConflict, "weekdays"},
-		{"a schedule without a name", puts(Schedule{ID: id("x"), Text: "daily 00:00-24:00"}), ErrInvalid, "1 to 64"},
+		{"a second weekdays", puts(changed(schedule("x", "daily 00:00-24:00"),
+			func(r *Schedule) { r.Name = "weekdays" })), ErrConflict, "weekdays"},
+		{"a schedule without a name", puts(Schedule{ID: id("x"), Text: "daily 00:00-24:00"}), ErrInvalid,
+			"1 to 64"},
 
 		{"a grant on nothing", g(func(g *Grant) { g.Target = "" }), ErrInvalid, "exactly one"},
-		{"a grant on a target and a group", g(func(g *Grant) { g.TargetGroup = id("outer") }), ErrInvalid, "exactly one"},
-		{"a grant on a target that is not there", g(func(g *Grant) { g.Target = id("x") }), ErrNotFound, "put that first"},
-		{"a grant on a group of persons", g(func(g *Grant) { g.Target, g.TargetGroup = "", id("staff") }), ErrInvalid, "group of targets"},
-		{"a grant to a group of targets", g(func(g *Grant) { g.SubjectKind, g.Subject = SubjectGroup, id("outer") }), ErrInvalid, "group of persons"},
+		{"a grant on a target and a group", g(func(g *Grant) { g.TargetGroup = id("outer") }), ErrInvalid,
+			"exactly one"},
+		{"a grant on a target that is not there", g(func(g *Grant) { g.Target = id("x") }), ErrNotFound,
+			"put that first"},
+		{"a grant on a group of persons", g(func(g *Grant) { g.Target, g.TargetGroup = "", id("staff") }),
+			ErrInvalid, "group of targets"},
+		{"a grant to a group of targets", g(func(g *Grant) {
+			g.SubjectKind, g.Subject = SubjectGroup,
+				id("outer")
+		}), ErrInvalid, "group of persons"},
 		{"a grant to nobody", g(func(g *Grant) { g.Subject = id("eve") }), ErrNotFound, "put that first"},
-		{"a grant to a subject of no kind", g(func(g *Grant) { g.SubjectKind = "" }), ErrInvalid, "person, group or device"},
-		{"a grant to a reader", g(func(g *Grant) { g.SubjectKind, g.Subject = SubjectDevice, id("front-reader") }), ErrInvalid, "switch"},
-		{"a grant to a device that is not there", g(func(g *Grant) { g.SubjectKind = SubjectDevice }), ErrNotFound, "put that first"},
-		{"a grant of an action that does not fit", g(func(g *Grant) { g.Actions = []wire.Action{wire.Unlock, wire.Toggle} }), ErrInvalid, "toggle"},
-		{"a grant of no such action", g(func(g *Grant) { g.Actions = []wire.Action{0} }), ErrInvalid, "action(0)"},
+		{"a grant to a subject of no kind", g(func(g *Grant) { g.SubjectKind = "" }), ErrInvalid,
+			"person, group or device"},
+		{"a grant to a reader", g(func(g *Grant) {
+			g.SubjectKind, g.Subject = SubjectDevice,
+				id("front-reader")
+		}), ErrInvalid, "switch"},
+		{"a grant to a device that is not there", g(func(g *Grant) { g.SubjectKind = SubjectDevice }),
+			ErrNotFound, "put that first"},
+		{"a grant of an action that does not fit",
+			g(func(g *Grant) { g.Actions = []wire.Action{wire.Unlock, wire.Toggle} }), ErrInvalid, "toggle"},
+		{"a grant of no such action", g(func(g *Grant) { g.Actions = []wire.Action{0} }), ErrInvalid,
+			"action(0)"},
 		{"a grant without an effect", g(func(g *Grant) { g.Effect = "" }), ErrInvalid, "allow or deny"},
-		{"a grant that ends before it starts", g(func(g *Grant) { g.From, g.Until = at, at.Add(-time.Second) }), ErrInvalid, "until after from"},
-		{"a grant on a schedule that is not there", g(func(g *Grant) { g.Schedule = id("x") }), ErrNotFound, "put that first"},
+		{"a grant that ends before it starts",
+			g(func(g *Grant) { g.From, g.Until = at, at.Add(-time.Second) }), ErrInvalid, "until after from"},
+		{"a grant on a schedule that is not there", g(func(g *Grant) { g.Schedule = id("x") }), ErrNotFound,
+			"put that first"},
 		{"a grant without an id", g(func(g *Grant) { g.ID = "" }), ErrInvalid, "NewID"},
 
 		{"deleting a person who is not there", del(person("eve")), ErrNotFound, "person eve"},
-		{"deleting the same person twice", []Change{{Put: person("eve")}, {Delete: person("eve")}, {Delete: person("eve")}}, ErrNotFound, "eve"},
+		{"deleting the same person twice", []Change{{Put: person("eve")}, {Delete: person("eve")},
+			{Delete: person("eve")}}, ErrNotFound, "eve"},
 		{"deleting a person with a card", del(Person{ID: id("ann")}), ErrInUse, "person ann"},
 		{"deleting a target with devices", del(Target{ID: id("hall-lamp")}), ErrInUse, "hall-l"},
 		{"deleting a target in a group", del(Target{ID: id("back-door")}), ErrInUse, "group outer"},
 		{"deleting a device with keys", del(Device{ID: id("front-lock")}), ErrInUse, "key lk-"},
-		{"deleting a switch with grants", del(Device{ID: id("hall-switch")}), ErrInUse, "grant hall-switch → hall-lamp"},
+		{"deleting a switch with grants", del(Device{ID: id("hall-switch")}), ErrInUse,
+			"grant hall-switch → hall-lamp"},
 		{"deleting a group with grants", del(Group{ID: id("staff")}), ErrInUse, "grant staff → outer"},
-		{"deleting a schedule in use", del(Schedule{ID: id("weekdays")}), ErrInUse, "grant ann → front-door, weekdays"},
+		{"deleting a schedule in use", del(Schedule{ID: id("weekdays")}), ErrInUse,
+			"grant ann → front-door, weekdays"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := house(t)
@@ -152,16 +206,22 @@ func TestWithAccepts(t *testing.T) {
 	}{
 		{"nothing at all", nil},
 		{"a grant before its person", puts(grant("g", "eve", "front-door"), person("eve"))},
-		{"two doors that swap names", puts(changed(door("front-door"), func(r *Target) { r.Name = "back-door" }),
+		{"two doors that swap names", puts(changed(door("front-door"),
+			func(r *Target) { r.Name = "back-door" }),
 			changed(door("back-door"), func(r *Target) { r.Name = "front-door" }))},
-		{"a name freed in the same step", append(puts(changed(person("eve"), func(r *Person) { r.Name = "ann" })),
-			Change{Put: Person{ID: id("ann"), Name: "anna"}})},
-		{"a lock moved and another put in its place", puts(device(keys.KindLock, "new-lock", "front-door"), back)},
-		{"one name for a person, a door, a device, a group and a schedule", puts(person("x"), door("x"), device(keys.KindSensor, "x"),
+		{"a name freed in the same step",
+			append(puts(changed(person("eve"), func(r *Person) { r.Name = "ann" })),
+				Change{Put: Person{ID: id("ann"), Name: "anna"}})},
+		{"a lock moved and another put in its place", puts(device(keys.KindLock, "new-lock", "front-door"),
+			back)},
+		{"one name for a person, a door, a device, a group and a schedule", puts(person("x"), door("x"),
+			device(keys.KindSensor, "x"),
 			group(OfPersons, "x"), schedule("x", "daily 00:00-24:00"))},
 		{"a person's name in any script", puts(Person{ID: id("x"), Name: "Zoë van der Berg-Łukasz 山田"})},
-		{"a pulse at each bound", puts(changed(door("x"), func(r *Target) { r.Pulse = MinPulse }), changed(door("y"), func(r *Target) { r.Pulse = MaxPulse }))},
-		{"a key that goes on in its life", puts(key(2, "front-reader", keys.Active), key(1, "front-reader", keys.Retiring), key(1, "front-reader", keys.Revoked))},
+		{"a pulse at each bound", puts(changed(door("x"), func(r *Target) { r.Pulse = MinPulse }),
+			changed(door("y"), func(r *Target) { r.Pulse = MaxPulse }))},
+		{"a key that goes on in its life", puts(key(2, "front-reader", keys.Active),
+			key(1, "front-reader", keys.Retiring), key(1, "front-reader", keys.Revoked))},
 		{"a grant of any action on a group", puts(changed(grant("g", "ann", ""), func(g *Grant) {
 			g.Target, g.TargetGroup, g.Actions = "", id("outer"), []wire.Action{wire.On}
 		}))},
@@ -190,7 +250,8 @@ func TestWithNormalises(t *testing.T) {
 	g.Actions = []wire.Action{wire.Off, wire.On, wire.Off}
 	g.Until = time.Now().In(berlin)
 	members := []ID{id("bob"), id("ann"), id("bob")}
-	p := mustWith(t, house(t), puts(g, Group{ID: id("x"), Name: "x", Of: OfPersons, Members: members}, schedule("y", "sat 08:00-09:00,fri 08:00-09:00"))...)
+	p := mustWith(t, house(t), puts(g, Group{ID: id("x"), Name: "x", Of: OfPersons, Members: members},
+		schedule("y", "sat 08:00-09:00,fri 08:00-09:00"))...)
 	if got := p.Grants[id("g")].Actions; !slices.Equal(got, []wire.Action{wire.On, wire.Off}) {
 		t.Errorf("actions: got %v, want on, off", got)
 	}
@@ -217,10 +278,14 @@ func TestWithLeavesTheOldPolicy(t *testing.T) {
 	}
 	for _, changes := range [][]Change{
 		removal,
-		puts(Site{Zone: "UTC", Lockdown: true}, person("eve"), card("eve", "04e3"), door("new-door"), device(keys.KindLock, "new-lock", "new-door"),
-			key(9, "new-lock", keys.Pending), group(OfPersons, "staff", "eve"), schedule("weekdays", "sun 10:00-11:00"), grant("g-ann", "eve", "new-door")),
-		{{Delete: Grant{ID: id("g-ann")}}, {Delete: Schedule{ID: id("weekdays")}}, {Delete: Device{ID: id("hall-light")}}},
-		puts(key(1, "front-reader", keys.Revoked), changed(person("ann"), func(r *Person) { r.Name = "anna" })),
+		puts(Site{Zone: "UTC", Lockdown: true}, person("eve"), card("eve", "04e3"), door("new-door"),
+			device(keys.KindLock, "new-lock", "new-door"),
+			key(9, "new-lock", keys.Pending), group(OfPersons, "staff", "eve"),
+			schedule("weekdays", "sun 10:00-11:00"), grant("g-ann", "eve", "new-door")),
+		{{Delete: Grant{ID: id("g-ann")}}, {Delete: Schedule{ID: id("weekdays")}},
+			{Delete: Device{ID: id("hall-light")}}},
+		puts(key(1, "front-reader", keys.Revoked),
+			changed(person("ann"), func(r *Person) { r.Name = "anna" })),
 	} {
 		sameAsFresh(t, mustWith(t, p, changes...))
 		if _, err := p.With(append(slices.Clone(changes), Change{})...); err == nil {
@@ -272,7 +337,8 @@ func TestLookups(t *testing.T) {
 			t.Errorf("get %v: got %v, %v", r, found, ok)
 		}
 	}
-	if want := 1 + len(p.Persons) + len(p.Credentials) + len(p.Targets) + len(p.Devices) + len(p.Keys) + len(p.Groups) + len(p.Schedules) + len(p.Grants); n != want {
+	if want := 1 + len(p.Persons) + len(p.Credentials) + len(p.Targets) + len(p.Devices) + len(p.Keys) +
+		len(p.Groups) + len(p.Schedules) + len(p.Grants); n != want {
 		t.Errorf("records: got %d, want %d", n, want)
 	}
 	for stop := 1; stop <= n; stop++ {
@@ -334,7 +400,8 @@ func TestTextForms(t *testing.T) {
 	if err := got.UnmarshalText(text); err != nil || got != want {
 		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
-	for _, bad := range []string{"", "04a1", string(text) + "00", string(text[:62]) + "xx", strings.Repeat("0", 1000)} {
+	for _, bad := range []string{"", "04a1", string(text) + "00", string(text[:62]) + "xx",
+		strings.Repeat("0", 1000)} {
 		if err := got.UnmarshalText([]byte(bad)); err == nil || got != want {
 			t.Errorf("%q: got %v, %v, want an error and the value as it was", bad, got, err)
 		}

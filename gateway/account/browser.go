@@ -74,7 +74,8 @@ func (r *Registry) knowsName(ctx context.Context, name string) (id access.ID, no
 
 // rememberBrowser tells the browser that the account has signed in in it.
 func (r *Registry) rememberBrowser(ctx context.Context, id access.ID) {
-	text := "1." + strconv.FormatInt(r.now().Add(browserFor).Unix(), 10) + "." + string(id) + "." + keys.Random(16)
+	text := "1." + strconv.FormatInt(r.now().Add(browserFor).Unix(), 10) + "." + string(id) + "." +
+		keys.Random(16)
 	n := 1
 	for _, k := range r.knownHere(ctx) {
 		if k.id != string(id) && n < maxBrowserSignIns {
@@ -83,7 +84,8 @@ func (r *Registry) rememberBrowser(ctx context.Context, id access.ID) {
 		}
 	}
 	visitOf(ctx).set(&http.Cookie{Name: browserCookie, Value: text + "." + r.signBrowser(text), Path: "/",
-		MaxAge: int(browserFor / time.Second), Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+		MaxAge: int(browserFor / time.Second), Secure: true, HttpOnly: true,
+		SameSite: http.SameSiteStrictMode})
 }
 
 func (r *Registry) signBrowser(text string) string {

@@ -67,7 +67,8 @@ func (v *visit) strangers(what, name string) []share {
 const busyWait = 5 * time.Second
 
 // tryPassword returns whose password it is, if it is anybody's, and settles the try.
-func (r *Registry) tryPassword(ctx context.Context, t try, password string) (a access.Account, fits bool, err error) {
+func (r *Registry) tryPassword(ctx context.Context, t try, password string) (a access.Account, fits bool,
+	err error) {
 	v := visitOf(ctx)
 	leave := r.places.enter(ctx, t.isKnown(), v.from(), v.block())
 	if leave == nil {

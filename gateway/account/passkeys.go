@@ -103,7 +103,8 @@ func (r *Registry) passkeyFits(ctx context.Context, signed string) (access.Accou
 	if err != nil {
 		return access.Account{}, errPasskey
 	}
-	challenge, made, ok := r.challenges.read(toSignIn, rp.Config.RPID, parsed.Response.CollectedClientData.Challenge)
+	challenge, made, ok := r.challenges.read(toSignIn, rp.Config.RPID,
+		parsed.Response.CollectedClientData.Challenge)
 	if !ok {
 		return access.Account{}, errPasskey
 	}
@@ -125,7 +126,8 @@ func (r *Registry) passkeyFits(ctx context.Context, signed string) (access.Accou
 		r.cfg.Log.Debug("passkey refused", "from", visitOf(ctx).from(), "err", err) // whoever likes can make one of these
 		return access.Account{}, errPasskey
 	case used.Authenticator.CloneWarning:
-		r.cfg.Log.Warn("passkey refused: its counter went back, so there may be a copy of it", "account", account.Name)
+		r.cfg.Log.Warn("passkey refused: its counter went back, so there may be a copy of it", "account",
+			account.Name)
 		return access.Account{}, errPasskey
 	case !r.challenges.use(account.ID, made):
 		return access.Account{}, errPasskey
@@ -140,7 +142,8 @@ func (r *Registry) keepPasskey(ctx context.Context, account access.Account, used
 		return fmt.Errorf("passkey: %w", err)
 	}
 	same := func(k access.Passkey) bool { return bytes.Equal(k.ID, used.ID) }
-	if i := slices.IndexFunc(account.Passkeys, same); i < 0 || bytes.Equal(account.Passkeys[i].Credential, now) {
+	if i := slices.IndexFunc(account.Passkeys, same); i < 0 || bytes.Equal(account.Passkeys[i].Credential,
+		now) {
 		return nil
 	}
 	return r.edit(ctx, PrincipalOf(ctx).Actor(), account.ID, func(a *access.Account) error {
@@ -196,7 +199,8 @@ func (r *Registry) AddPasskey(ctx context.Context, label, made string) error {
 	if err != nil {
 		return errUnmade
 	}
-	challenge, asked, ok := r.challenges.read(toAdd(a.ID), rp.Config.RPID, parsed.Response.CollectedClientData.Challenge)
+	challenge, asked, ok := r.challenges.read(toAdd(a.ID), rp.Config.RPID,
+		parsed.Response.CollectedClientData.Challenge)
 	if !ok {
 		return errUnmade
 	}
@@ -218,7 +222,8 @@ func (r *Registry) AddPasskey(ctx context.Context, label, made string) error {
 	}
 	created := r.cfg.Now().UTC().Truncate(time.Second)
 	err = r.edit(ctx, PrincipalOf(ctx).Actor(), a.ID, func(a *access.Account) error {
-		a.Passkeys = append(a.Passkeys, access.Passkey{ID: key.ID, Label: label, Credential: credential, Created: created})
+		a.Passkeys = append(a.Passkeys, access.Passkey{ID: key.ID, Label: label, Credential: credential,
+			Created: created})
 		return nil
 	})
 	if err == nil {

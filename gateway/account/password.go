@@ -19,7 +19,8 @@ import (
 
 // CheckPassword returns whose password it is, if it is anybody's. An unknown name, a disabled
 // account and a wrong password cannot be told apart, also by the time it takes. It counts no tries.
-func (r *Registry) CheckPassword(ctx context.Context, name, password string) (a access.Account, fits bool, err error) {
+func (r *Registry) CheckPassword(ctx context.Context, name, password string) (a access.Account, fits bool,
+	err error) {
 	a, _ = r.cfg.Policy().AccountByName(name)
 	hash := r.passwords.decoy
 	if !a.Disabled && !a.Password.IsZero() {
@@ -61,7 +62,8 @@ func (r *Registry) renewPassword(ctx context.Context, was access.Account, passwo
 }
 
 // hashParams are OWASP's choice for machines with little memory: 19 MiB, two passes, one lane.
-var hashParams = argon2id.Params{Memory: 19 << 10, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+var hashParams = argon2id.Params{Memory: 19 << 10, Iterations: 2, Parallelism: 1, SaltLength: 16,
+	KeyLength: 32}
 
 // hashesAtOnce bounds the memory that a flood of sign-ins takes: a small machine has 512 MB.
 const hashesAtOnce = 2
@@ -124,8 +126,10 @@ const (
 // usual are what people choose who must choose ten characters. No rule asks for capitals or digits,
 // and no password expires.
 var usual = []string{
-	"0123456789", "1234567890", "0987654321", "12345678910", "1q2w3e4r5t", "1q2w3e4r5t6y", "qwertyuiop", "qwertzuiop", "asdfghjkl1",
-	"password12", "password123", "password1234", "passwordpassword", "iloveyou123", "letmein123", "welcome123", "changeme123",
+	"0123456789", "1234567890", "0987654321", "12345678910", "1q2w3e4r5t", "1q2w3e4r5t6y", "qwertyuiop",
+	"qwertzuiop", "asdfghjkl1",
+	"password12", "password123", "password1234", "passwordpassword", "iloveyou123", "letmein123",
+	"welcome123", "changeme123",
 	"administrator", "adminadmin", "admin12345", "latchkey123", "latchkeylatchkey",
 }
 

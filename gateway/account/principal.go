@@ -137,7 +137,8 @@ func (n Need) checkScript(p Principal) *Refusal {
 	switch {
 	case n.Scope == "":
 		return &Refusal{Status: http.StatusForbidden, Type: TypeScope, Detail: "this is not for tokens"}
-	case !slices.Contains(p.Scopes, n.Scope) || !p.Role.Includes(scopeRole[n.Scope]) || !p.Role.Includes(n.Role):
+	case !slices.Contains(p.Scopes, n.Scope) || !p.Role.Includes(scopeRole[n.Scope]) ||
+		!p.Role.Includes(n.Role):
 		return &Refusal{Status: http.StatusForbidden, Type: TypeScope,
 			Detail: "this needs the scope " + string(n.Scope) + ", and an account whose role may do that"}
 	}

@@ -100,7 +100,8 @@ func (r *Registry) account(id access.ID) (access.Account, bool) {
 }
 
 // edit changes an account in place. What it lists is set's own to change.
-func (r *Registry) edit(ctx context.Context, actor string, id access.ID, set func(*access.Account) error) error {
+func (r *Registry) edit(ctx context.Context, actor string, id access.ID,
+	set func(*access.Account) error) error {
 	return r.cfg.Edit(ctx, actor, id, func(a *access.Account) error {
 		a.Passkeys, a.Tokens = slices.Clone(a.Passkeys), slices.Clone(a.Tokens)
 		return set(a)

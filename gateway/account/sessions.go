@@ -147,7 +147,8 @@ func (r *Registry) signedIn(ctx context.Context) access.Account {
 		return access.Account{}
 	}
 	a, ok := r.account(access.ID(id))
-	if !ok || a.Epoch != uint64(r.sessions.GetInt64(ctx, sessionEpoch)) || r.since(ctx, sessionSeen) > idleFor {
+	if !ok || a.Epoch != uint64(r.sessions.GetInt64(ctx, sessionEpoch)) ||
+		r.since(ctx, sessionSeen) > idleFor {
 		return access.Account{}
 	}
 	return a

@@ -198,7 +198,8 @@ func (r *Registry) ownPassword(ctx context.Context, of access.Account, password 
 
 // secondFits checks a passkey or a one-time code, whichever came, and says which it was. Codes can
 // be guessed, so they are counted; passkeys cannot.
-func (r *Registry) secondFits(ctx context.Context, of access.Account, s Proof) (what string, ok bool, err error) {
+func (r *Registry) secondFits(ctx context.Context, of access.Account, s Proof) (what string, ok bool,
+	err error) {
 	if s.Passkey == "" {
 		ok, err = r.codeFits(ctx, of, s.Code)
 		return "one-time code", ok, err
@@ -244,7 +245,8 @@ const recordWait = 10 * time.Second
 
 // RecordSignIn makes an event of a sign-in, or of so many that were refused, and returns its
 // number. It has a bound of its own: the event must not be lost because a browser was closed.
-func (r *Registry) RecordSignIn(ctx context.Context, name, from, how string, failed int) (seq uint64, err error) {
+func (r *Registry) RecordSignIn(ctx context.Context, name, from, how string, failed int) (seq uint64,
+	err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWait)
 	defer cancel()
 	detail := "from " + inert(from)

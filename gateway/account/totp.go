@@ -17,7 +17,8 @@ import (
 // NewCodes makes a secret for one-time codes of 160 bits, as RFC 4226, 4 asks for, in base32 and as
 // a URI. Nothing keeps it yet.
 func NewCodes(account string) (secret, uri string, err error) {
-	k, err := totp.Generate(totp.GenerateOpts{Issuer: "latchkey", AccountName: account, SecretSize: 20, Digits: otp.DigitsSix,
+	k, err := totp.Generate(totp.GenerateOpts{Issuer: "latchkey", AccountName: account, SecretSize: 20,
+		Digits:    otp.DigitsSix,
 		Algorithm: otp.AlgorithmSHA1, Period: totpPeriod})
 	if err != nil {
 		return "", "", fmt.Errorf("one-time codes: %w", err)
@@ -29,7 +30,8 @@ func NewCodes(account string) (secret, uri string, err error) {
 // fails with [access.ErrInvalid].
 func ParseCodes(text string) (secret string, err error) {
 	secret = strings.ToUpper(strings.ReplaceAll(text, " ", ""))
-	if b, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(secret); err != nil || len(b) < 16 || len(b) > 64 {
+	if b, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(secret); err != nil ||
+		len(b) < 16 || len(b) > 64 {
 		return "", fmt.Errorf("secret: %w: want 16 to 64 bytes in base32 without padding", access.ErrInvalid)
 	}
 	return secret, nil

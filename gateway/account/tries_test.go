@@ -35,7 +35,8 @@ func TestShares(t *testing.T) {
 		tr, c := newTries()
 		s := shareOf(shareKind(kind), "ada")
 		if n, wait := tr.all(s); n != lim.burst || wait != lim.every {
-			t.Errorf("kind %d: got %d tries, then to wait %v, want %d and %v", kind, n, wait, lim.burst, lim.every)
+			t.Errorf("kind %d: got %d tries, then to wait %v, want %d and %v", kind, n, wait, lim.burst,
+				lim.every)
 		}
 		if n, _ := tr.all(shareOf(shareKind(kind), "bob")); n != lim.burst {
 			t.Errorf("kind %d: somebody else: got %d tries, want %d", kind, n, lim.burst)
@@ -45,7 +46,8 @@ func TestShares(t *testing.T) {
 		}
 		c.at = c.at.Add(lim.every - 1)
 		if n, wait := tr.all(s); n != 0 || wait != 1 {
-			t.Errorf("kind %d: a moment too early: got %d tries and to wait %v, want none, and 1ns", kind, n, wait)
+			t.Errorf("kind %d: a moment too early: got %d tries and to wait %v, want none, and 1ns", kind, n,
+				wait)
 		}
 		c.at = c.at.Add(1)
 		if n, _ := tr.all(s); n != 1 {
@@ -74,7 +76,8 @@ func TestWhoIsRightSpendsNothing(t *testing.T) {
 		tr.giveBack(taken)
 	}
 	if n, _ := tr.all(shareOf(forAddress, "192.0.2.1")); n != limits[forAddress].burst-7 {
-		t.Errorf("got %d tries left at the address, want %d: who was right clears nothing that others owe", n, limits[forAddress].burst-7)
+		t.Errorf("got %d tries left at the address, want %d: who was right clears nothing that others owe", n,
+			limits[forAddress].burst-7)
 	}
 	tr.giveBack([]share{shareOf(forPair, "nobody")}) // which was forgotten meanwhile
 }
@@ -93,7 +96,8 @@ func TestSetsAreTriedInOrder(t *testing.T) {
 		t.Fatalf("got %v, want a stranger's", taken)
 	}
 	tr.all(strangers)
-	if taken, wait := tr.begin([]share{browser}, []share{strangers}); taken != nil || wait != limits[forAccount].every {
+	if taken, wait := tr.begin([]share{browser}, []share{strangers}); taken != nil ||
+		wait != limits[forAccount].every {
 		t.Errorf("got %v and to wait %v, want none, and the shorter wait", taken, wait)
 	}
 	c.at = c.at.Add(limits[forBrowser].every)
@@ -121,7 +125,8 @@ func TestRememberedTriesAreBounded(t *testing.T) {
 	}
 	for kind, l := range tr.shares {
 		if len(l.of) > maxDebts || len(l.of) != len(l.least) {
-			t.Errorf("kind %d: got %d remembered and %d in order, want %d at most", kind, len(l.of), len(l.least), maxDebts)
+			t.Errorf("kind %d: got %d remembered and %d in order, want %d at most", kind, len(l.of),
+				len(l.least), maxDebts)
 		}
 	}
 	if n := len(tr.shares[forAddress].of); n != 0 {
@@ -130,8 +135,10 @@ func TestRememberedTriesAreBounded(t *testing.T) {
 	if taken, _ := tr.begin([]share{locked}); taken != nil {
 		t.Error("the name that was locked has a try")
 	}
-	if n, _ := tr.all(shareOf(forAccount, fmt.Sprint("name ", 4*maxDebts-1))); n != limits[forAccount].burst-1 {
-		t.Errorf("the newest: got %d tries, want %d: one that is new where there is no room counts, too", n, limits[forAccount].burst-1)
+	if n, _ := tr.all(shareOf(forAccount,
+		fmt.Sprint("name ", 4*maxDebts-1))); n != limits[forAccount].burst-1 {
+		t.Errorf("the newest: got %d tries, want %d: one that is new where there is no room counts, too", n,
+			limits[forAccount].burst-1)
 	}
 	c.at = c.at.Add(24 * time.Hour)
 	tr.begin([]share{locked})
@@ -247,16 +254,23 @@ func TestTwoDaysOfGuessing(t *testing.T) {
 	}{
 		{"from one address", func(int) string { return "203.0.113.9:1" }, true, 10 + 48*4},
 		{"from a /24", func(i int) string { return fmt.Sprintf("203.0.113.%d:1", i%256) }, true, 20 + 48*4},
-		{"from three blocks", func(i int) string { return fmt.Sprintf("203.0.%d.%d:1", i%3, i/3%256) }, true, 3 * (20 + 48*4)},
-		{"from a /48", func(i int) string { return fmt.Sprintf("[2001:db8:bad:%x::1]:1", i%65536) }, true, 20 + 48*4},
-		{"from 1,000 addresses", func(i int) string { return fmt.Sprintf("100.64.%d.9:1", i%1000/4) }, false, 100 + 48*12},
-		{"from everywhere", func(i int) string { return fmt.Sprintf("%d.%d.%d.9:1", 1+i>>16&127, i>>8&255, i&255) }, false, 100 + 48*12},
+		{"from three blocks", func(i int) string { return fmt.Sprintf("203.0.%d.%d:1", i%3, i/3%256) }, true,
+			3 * (20 + 48*4)},
+		{"from a /48", func(i int) string { return fmt.Sprintf("[2001:db8:bad:%x::1]:1", i%65536) }, true,
+			20 + 48*4},
+		{"from 1,000 addresses", func(i int) string { return fmt.Sprintf("100.64.%d.9:1", i%1000/4) }, false,
+			100 + 48*12},
+		{"from everywhere", func(i int) string {
+			return fmt.Sprintf("%d.%d.%d.9:1", 1+i>>16&127, i>>8&255,
+				i&255)
+		}, false, 100 + 48*12},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			now := &clock{time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)}
 			c := &Registry{now: now.now, tries: tries{now: now.now}}
 			at := func(addr string) context.Context {
-				return context.WithValue(t.Context(), visitKey{}, &visit{addr: netip.MustParseAddrPort(addr).Addr()})
+				return context.WithValue(t.Context(), visitKey{},
+					&visit{addr: netip.MustParseAddrPort(addr).Addr()})
 			}
 			// signIn is right, after so many wrong tries, at both steps.
 			signIn := func(addr, nonce string, wrong int) bool {
@@ -276,7 +290,8 @@ func TestTwoDaysOfGuessing(t *testing.T) {
 			for i, n := 0, 0; i < 48*60; i++ {
 				for refused := 0; refused < 4; n++ { // a refused one is one more address
 					got, err := c.try(at(tt.from(n)), wrongPassword, "owner", "", "")
-					if _, other := c.try(at(tt.from(n)), wrongCode, "owner", "", ""); err != nil && other != nil {
+					if _, other := c.try(at(tt.from(n)), wrongCode, "owner", "", ""); err != nil &&
+						other != nil {
 						refused++
 					} else if err == nil && got.taken != nil {
 						guessed++

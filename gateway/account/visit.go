@@ -33,7 +33,8 @@ func Describe(out http.Header, in *http.Request, cookies []*http.Cookie) {
 	out.Set(hostHeader, in.Host)
 	out.Del(proxiedHeader)
 	for name := range in.Header {
-		if name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") || name == "X-Real-Ip" || name == "Via" {
+		if name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") || name == "X-Real-Ip" ||
+			name == "Via" {
 			out.Set(proxiedHeader, "yes")
 		}
 	}
@@ -198,7 +199,8 @@ func (r *Registry) Visitors(next http.Handler) http.Handler {
 
 // serve has next serve a request, until its principal is signed out.
 func (r *Registry) serve(
-	w http.ResponseWriter, in *http.Request, next http.Handler, v *visit, p Principal, still func(context.Context) bool,
+	w http.ResponseWriter, in *http.Request, next http.Handler, v *visit, p Principal,
+	still func(context.Context) bool,
 ) {
 	ctx := WithPrincipal(in.Context(), p)
 	client := limit.Client{Account: string(p.Account), Token: string(p.Token)}
@@ -256,6 +258,7 @@ func (r *Registry) serveClient(w http.ResponseWriter, in *http.Request) {
 func writeProblem(w http.ResponseWriter, status int, kind, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	problem := map[string]any{"type": kind, "title": http.StatusText(status), "status": status, "detail": detail}
+	problem := map[string]any{"type": kind, "title": http.StatusText(status), "status": status,
+		"detail": detail}
 	_ = json.NewEncoder(w).Encode(problem) // the client is gone
 }

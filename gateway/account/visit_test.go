@@ -15,7 +15,8 @@ func described(in *http.Request) *http.Request {
 }
 
 func TestLocal(t *testing.T) {
-	of := New(Config{Website: Website{Local: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24"), netip.MustParsePrefix("fd12:3456::/64")}}})
+	of := New(Config{Website: Website{Local: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24"),
+		netip.MustParsePrefix("fd12:3456::/64")}}})
 	for _, tt := range []struct {
 		name, peer, header string
 		want               bool
@@ -55,10 +56,12 @@ func TestLocal(t *testing.T) {
 
 func TestFrom(t *testing.T) {
 	for peer, want := range map[string]string{
-		"192.0.2.7:1": "192.0.2.7", "[::ffff:192.0.2.7]:1": "192.0.2.7", "[2001:db8:1:2:3::9]:1": "2001:db8:1:2::/64", "[2001:db8:1:2:ffff::9]:1": "2001:db8:1:2::/64",
+		"192.0.2.7:1": "192.0.2.7", "[::ffff:192.0.2.7]:1": "192.0.2.7",
+		"[2001:db8:1:2:3::9]:1": "2001:db8:1:2::/64", "[2001:db8:1:2:ffff::9]:1": "2001:db8:1:2::/64",
 		"[fe80::1%eth0]:1": "fe80::/64", "": "an unknown address", "nonsense": "an unknown address",
 	} {
-		if got := New(Config{}).newVisit(nil, described(&http.Request{RemoteAddr: peer})).from(); got != want {
+		if got := New(Config{}).newVisit(nil,
+			described(&http.Request{RemoteAddr: peer})).from(); got != want {
 			t.Errorf("%q: got %q, want %q", peer, got, want)
 		}
 	}
@@ -66,9 +69,11 @@ func TestFrom(t *testing.T) {
 
 func TestBlock(t *testing.T) {
 	for peer, want := range map[string]string{
-		"192.0.2.7:1": "192.0.2.0/24", "[::ffff:192.0.2.7]:1": "192.0.2.0/24", "[2001:db8:1:2:3::9]:1": "2001:db8:1::/48", "": "an unknown address",
+		"192.0.2.7:1": "192.0.2.0/24", "[::ffff:192.0.2.7]:1": "192.0.2.0/24",
+		"[2001:db8:1:2:3::9]:1": "2001:db8:1::/48", "": "an unknown address",
 	} {
-		if got := New(Config{}).newVisit(nil, described(&http.Request{RemoteAddr: peer})).block(); got != want {
+		if got := New(Config{}).newVisit(nil,
+			described(&http.Request{RemoteAddr: peer})).block(); got != want {
 			t.Errorf("%q: got %q, want %q", peer, got, want)
 		}
 	}

@@ -60,30 +60,39 @@ type AccountChange struct {
 }
 
 func (a *api) accountRoutes() {
-	handle(a, toReview, http.MethodGet, "/v1/accounts", "list-accounts", "Everybody who may sign in at the console, by name",
+	handle(a, toReview, http.MethodGet, "/v1/accounts", "list-accounts",
+		"Everybody who may sign in at the console, by name",
 		func(context.Context, *struct{}) (*body[list[Account]], error) {
 			p := a.Store.Snapshot()
 			return listOf(viewAll(p, p.Accounts, viewAccount, func(v Account) string { return v.Name })), nil
 		})
-	handle(a, toGovern, http.MethodPost, "/v1/accounts", "add-account", "Add an account. The first is an owner's",
+	handle(a, toGovern, http.MethodPost, "/v1/accounts", "add-account",
+		"Add an account. The first is an owner's",
 		func(ctx context.Context, in *struct{ Body NewAccount }) (*body[Account], error) {
 			return a.addAccount(ctx, in.Body)
 		})
-	handle(a, account.Need{Role: access.RoleOwner, Own: true}, http.MethodGet, "/v1/accounts/{ref}", "get-account", "One account", func(_ context.Context, in *RefInput) (*body[Account], error) {
-		return show(a, in.Ref, findAccount, viewAccount)
-	})
-	handle(a, toGovern, http.MethodPatch, "/v1/accounts/{ref}", "change-account", "Rename, disable or enable an account, or change its role or password",
+	handle(a, account.Need{Role: access.RoleOwner, Own: true}, http.MethodGet, "/v1/accounts/{ref}",
+		"get-account", "One account", func(_ context.Context, in *RefInput) (*body[Account], error) {
+			return show(a, in.Ref, findAccount, viewAccount)
+		})
+	handle(a, toGovern, http.MethodPatch, "/v1/accounts/{ref}", "change-account",
+		"Rename, disable or enable an account, or change its role or password",
 		func(ctx context.Context, in *struct {
 			RefInput
 			Body AccountChange
 		}) (*body[Account], error) {
 			return a.changeAccount(ctx, in.Ref, in.Body)
 		})
-	handle(a, toGovern, http.MethodDelete, "/v1/accounts/{ref}", "remove-account", "Remove an account with its passkeys and tokens",
+	handle(a, toGovern, http.MethodDelete, "/v1/accounts/{ref}", "remove-account",
+		"Remove an account with its passkeys and tokens",
 		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
-			return remove(ctx, a, func(p *access.Policy) (access.Account, error) { return findAccount(p, in.Ref) })
+			return remove(ctx, a, func(p *access.Policy) (access.Account, error) {
+				return findAccount(p,
+					in.Ref)
+			})
 		})
-	handle(a, ownOnly, http.MethodPost, "/v1/accounts/{ref}/sign-out", "sign-out", "End all sessions of an account",
+	handle(a, ownOnly, http.MethodPost, "/v1/accounts/{ref}/sign-out", "sign-out",
+		"End all sessions of an account",
 		func(ctx context.Context, in *RefInput) (*body[Account], error) {
 			return a.renewed(ctx)(a.editAccount(ctx, in.Ref, func(r *access.Account) error {
 				r.Epoch++
@@ -138,7 +147,8 @@ func (a *api) changeAccount(ctx context.Context, ref string, in AccountChange) (
 }
 
 // editAccount changes an account in place. What it lists is set's own to change.
-func (a *api) editAccount(ctx context.Context, ref string, set func(*access.Account) error) (*body[Account], error) {
+func (a *api) editAccount(ctx context.Context, ref string, set func(*access.Account) error) (*body[Account],
+	error) {
 	return put(ctx, a, func(p *access.Policy) (access.Account, error) {
 		r, err := findAccount(p, ref)
 		if err != nil {
@@ -193,10 +203,12 @@ func dropStep(r *access.Account, drop func()) {
 }
 
 func viewAccount(_ *access.Policy, r access.Account) Account {
-	v := Account{ID: r.ID, Name: r.Name, Role: r.Role, Disabled: r.Disabled, Password: !r.Password.IsZero(), TOTP: !r.TOTP.IsZero(),
+	v := Account{ID: r.ID, Name: r.Name, Role: r.Role, Disabled: r.Disabled, Password: !r.Password.IsZero(),
+		TOTP:     !r.TOTP.IsZero(),
 		Passkeys: []Passkey{}, Tokens: []Token{}, Epoch: r.Epoch, Created: r.Created}
 	for _, k := range r.Passkeys {
-		v.Passkeys = append(v.Passkeys, Passkey{ID: k.ID, Label: k.Label, Credential: k.Credential, Created: k.Created})
+		v.Passkeys = append(v.Passkeys, Passkey{ID: k.ID, Label: k.Label, Credential: k.Credential,
+			Created: k.Created})
 	}
 	for _, t := range r.Tokens {
 		v.Tokens = append(v.Tokens, viewToken(t))

@@ -62,7 +62,8 @@ func TestAccounts(t *testing.T) {
 		{"a name of 64 KB", "POST", "/v1/accounts", `{"name":"` + big + `","role":"viewer"}`, 422, "1 to 64"},
 		{"a password of 9 bytes", "POST", "/v1/accounts", `{"name":"x","role":"viewer","password":"nine nine"}`, 422, "10 to 256"},
 		{"a password of 64 KB", "POST", "/v1/accounts", `{"name":"x","role":"viewer","password":"` + big + `"}`, 422, "10 to 256"},
-		{"a password that is not text", "POST", "/v1/accounts", "{\"name\":\"x\",\"role\":\"viewer\",\"password\":\"nine brown \xff\xfe\"}", 422, "not UTF-8"},
+		{"a password that is not text", "POST", "/v1/accounts",
+			"{\"name\":\"x\",\"role\":\"viewer\",\"password\":\"nine brown \xff\xfe\"}", 422, "not UTF-8"},
 		{"a password with the name", "POST", "/v1/accounts", `{"name":"frida","role":"viewer","password":"itisFRIDAagain"}`, 422, "the name of the account"},
 		{"a password that everybody tries", "POST", "/v1/accounts", `{"name":"x","role":"viewer","password":"Password123"}`, 422, "the first"},
 		{"one letter many times", "POST", "/v1/accounts", `{"name":"x","role":"viewer","password":"zzzzzzzzzzzz"}`, 422, "the first"},
@@ -80,7 +81,8 @@ func TestAccounts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			code, text := s.do(tt.method, tt.path, tt.body)
 			if code != tt.code || !strings.Contains(text, tt.want) {
-				t.Errorf("%s %s %.100s: got %d %.300s, want %d and %s", tt.method, tt.path, tt.body, code, text, tt.code, tt.want)
+				t.Errorf("%s %s %.100s: got %d %.300s, want %d and %s", tt.method, tt.path, tt.body, code,
+					text, tt.code, tt.want)
 			}
 			if strings.Contains(text, "short") || strings.Contains(text, "argon2") {
 				t.Errorf("got %s: a password, or what is kept of it, is there", text)
@@ -100,9 +102,12 @@ func TestPassword(t *testing.T) {
 	}
 	refused := wrong("ada", "nine brown fox")
 	for name, text := range map[string]string{
-		"an unknown name": wrong("eve", adasPassword), "an account without a password": wrong("oz", adasPassword), "an account without one, and none given": wrong("oz", ""),
-		"no name": wrong("", ""), "a name of 64 KB": wrong(strings.Repeat("a", 64<<10), "x"), "the name in capitals": wrong("ADA", adasPassword),
-		"a password of 64 KB": wrong("ada", strings.Repeat("a", 64<<10)), "the same and more": wrong("ada", adasPassword+"\x00"),
+		"an unknown name": wrong("eve", adasPassword), "an account without a password": wrong("oz",
+			adasPassword), "an account without one, and none given": wrong("oz", ""),
+		"no name": wrong("", ""), "a name of 64 KB": wrong(strings.Repeat("a", 64<<10), "x"),
+		"the name in capitals": wrong("ADA", adasPassword),
+		"a password of 64 KB":  wrong("ada", strings.Repeat("a", 64<<10)), "the same and more": wrong("ada",
+			adasPassword+"\x00"),
 	} {
 		if text != refused || !strings.HasSuffix(text, " false <nil>") {
 			t.Errorf("%s: got %s, want %s as for a wrong password", name, text, refused)
@@ -127,7 +132,8 @@ func TestPassword(t *testing.T) {
 	}
 }
 
-// An unknown name costs as much as a known one: the same hash is made. Where the times are far apart somebody can list the accounts.
+// An unknown name costs as much as a known one: the same hash is made. Where the times are far
+// apart somebody can list the accounts.
 func TestUnknownNameTakesAsLong(t *testing.T) {
 	s := staffed(t)
 	least := map[string]time.Duration{"ada": time.Hour, "eve": time.Hour, "oz": time.Hour}
@@ -140,9 +146,11 @@ func TestUnknownNameTakesAsLong(t *testing.T) {
 	}
 	known, unknown, without := least["ada"], least["eve"], least["oz"]
 	t.Logf("known %v, unknown %v, without a password %v", known, unknown, without)
-	// No time of its own is asserted, only that none of them skips the hash: it takes ten thousand times as long as the rest.
+	// No time of its own is asserted, only that none of them skips the hash: it takes ten thousand
+	// times as long as the rest.
 	if unknown < known/20 || without < known/20 {
-		t.Errorf("got %v for an unknown name and %v without a password, want as long as for a known one, %v", unknown, without, known)
+		t.Errorf("got %v for an unknown name and %v without a password, want as long as for a known one, %v",
+			unknown, without, known)
 	}
 }
 

@@ -1,7 +1,8 @@
-// Package admin is the HTTP/JSON interface to the policy, the events and the running gateway, with its OpenAPI 3.1 document.
-// Each operation declares what it needs, and is refused to a principal ([account.Principal], in the request's context) that does not meet
-// it. It shapes requests and answers: whether a change makes sense is for access to say, what is kept is for the store, who the principal
-// is for account. It does not listen.
+// Package admin is the HTTP/JSON interface to the policy, the events and the running gateway, with
+// its OpenAPI 3.1 document. Each operation declares what it needs, and is refused to a principal
+// ([account.Principal], in the request's context) that does not meet it. It shapes requests and
+// answers: whether a change makes sense is for access to say, what is kept is for the store, who
+// the principal is for account. It does not listen.
 package admin
 
 import (
@@ -32,25 +33,31 @@ type Store interface {
 	Since(ctx context.Context, t time.Time, limit int) ([]access.Event, error)
 	Verify(ctx context.Context) error
 	VerifyHead(ctx context.Context, seq uint64, hash access.Hash) error
-	// Verified tells when all of the store was last verified since it was opened, up to which event, and what was wrong.
+	// Verified tells when all of the store was last verified since it was opened, up to which
+	// event, and what was wrong.
 	Verified() (at time.Time, seq uint64, problem error)
 	CredentialID(uid []byte) access.CredentialID
-	// Space tells, in bytes, what is used, what is free, and below how much nothing is granted; errors.ErrUnsupported in memory.
+	// Space tells, in bytes, what is used, what is free, and below how much nothing is granted;
+	// errors.ErrUnsupported in memory.
 	Space() (used, free, least uint64, err error)
 }
 
 // Live is what only a running gateway can do.
 type Live interface {
-	// Operate decides an operator's attempt and, if it is granted, commands the target. at is when the request arrived.
-	Operate(ctx context.Context, actor string, target access.ID, action wire.Action, level uint8, at time.Time) (Operated, error)
-	// Learn waits for the next unknown card at the reader, until ctx ends. tail is the UID's last two bytes in hex.
+	// Operate decides an operator's attempt and, if it is granted, commands the target. at is when
+	// the request arrived.
+	Operate(ctx context.Context, actor string, target access.ID, action wire.Action, level uint8,
+		at time.Time) (Operated, error)
+	// Learn waits for the next unknown card at the reader, until ctx ends. tail is the UID's last
+	// two bytes in hex.
 	Learn(ctx context.Context, reader access.ID) (card access.CredentialID, tail string, err error)
 	Status() []DeviceStatus
 	// Door says what a door is now.
 	Door(target access.ID) DoorState
 	// Alarms are those that nobody has acknowledged, oldest first. The answer is the caller's.
 	Alarms() []Alarm
-	// Acknowledge keeps who has taken note of an alarm, and ends it. It fails with access.ErrNotFound if there is none.
+	// Acknowledge keeps who has taken note of an alarm, and ends it. It fails with
+	// access.ErrNotFound if there is none.
 	Acknowledge(ctx context.Context, actor string, seq uint64, remark string) (Alarm, error)
 	// Handshakes tells what is remembered of them. The answer is the caller's.
 	Handshakes() doctor.Handshakes
@@ -74,14 +81,15 @@ type Config struct {
 	Store Store
 	Live  Live       // nil when no gateway runs here: what needs one then answers 503
 	Feed  *feed.Feed // of Store; one is made if nil
-	// Clock tells whether a gateway on this store would trust a time of day, and why not. Asked only without Live; nil: it would.
+	// Clock tells whether a gateway on this store would trust a time of day, and why not. Asked
+	// only without Live; nil: it would.
 	Clock func(now time.Time) (trusted bool, why string)
 
 	Log     *slog.Logger // nothing is logged if nil
 	Metrics http.Handler // served at /metrics; 404 if nil
 	Version string       // of the program, for the document and /healthz
-	// GatewayAddrs are the host:port at which nodes may find the gateway. One goes into the bundles of new devices; if there are none, or
-	// several, whoever adds a device has to say.
+	// GatewayAddrs are the host:port at which nodes may find the gateway. One goes into the bundles
+	// of new devices; if there are none, or several, whoever adds a device has to say.
 	GatewayAddrs []string
 	ConsoleURL   string // where people find the console; may be empty
 
@@ -103,18 +111,20 @@ type api struct {
 	streams  limit.Shares
 }
 
-// Handler is the admin API. Who makes a request is the principal of its context, and nobody if there is none.
+// Handler is the admin API. Who makes a request is the principal of its context, and nobody if
+// there is none.
 type Handler struct {
 	bounded
 	accounts *account.Registry
 }
 
-// Visitors is the same API for the website, whose visitors sign in through it: who makes a request is found out from the cookie or the
-// token that comes with it, and from nothing else.
+// Visitors is the same API for the website, whose visitors sign in through it: who makes a request
+// is found out from the cookie or the token that comes with it, and from nothing else.
 func (h *Handler) Visitors() http.Handler { return h.accounts.Visitors(h) }
 
-// New returns the handler. It serves until its caller stops calling it and starts no goroutine. A gateway has one: what must not be tried
-// too often, and what may be used once only, is remembered in it.
+// New returns the handler. It serves until its caller stops calling it and starts no goroutine. A
+// gateway has one: what must not be tried too often, and what may be used once only, is remembered
+// in it.
 func New(cfg Config) *Handler {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -126,9 +136,11 @@ func New(cfg Config) *Handler {
 		cfg.Feed = feed.New(cfg.Store, cfg.Log)
 	}
 	mux := http.NewServeMux()
-	a := &api{Config: cfg, API: humago.New(mux, document(cfg.Version)), turn: limit.NewGate(1), demands: map[string]demand{}}
-	a.accounts = account.New(account.Config{Policy: a.Store.Snapshot, Edit: a.edit, Record: a.Store.Record, ClockTrusted: a.clockTrusted,
-		Website: cfg.Website, Log: cfg.Log, Now: cfg.Now})
+	a := &api{Config: cfg, API: humago.New(mux, document(cfg.Version)), turn: limit.NewGate(1),
+		demands: map[string]demand{}}
+	a.accounts = account.New(account.Config{Policy: a.Store.Snapshot, Edit: a.edit, Record: a.Store.Record,
+		ClockTrusted: a.clockTrusted,
+		Website:      cfg.Website, Log: cfg.Log, Now: cfg.Now})
 	a.routes()
 	if cfg.Metrics != nil {
 		op := &huma.Operation{
@@ -136,7 +148,8 @@ func New(cfg Config) *Handler {
 			Method:      http.MethodGet,
 			Path:        "/metrics",
 			Summary:     "Figures for Prometheus",
-			Responses:   map[string]*huma.Response{"200": {Description: "metrics", Content: map[string]*huma.MediaType{"text/plain": {}}}},
+			Responses: map[string]*huma.Response{"200": {Description: "metrics",
+				Content: map[string]*huma.MediaType{"text/plain": {}}}},
 		}
 		a.declare(op, demand{always: toLook})
 		a.OpenAPI().AddOperation(op)
@@ -182,7 +195,8 @@ func document(version string) huma.Config {
 				Version:     version,
 				Description: "Administration of a latchkey gateway. Records are named in paths and bodies by their name or their id.",
 			},
-			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)},
+			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/",
+				huma.DefaultSchemaNamer)},
 		},
 		OpenAPIPath:                  "/openapi",
 		Formats:                      map[string]huma.Format{"application/json": strict, "json": strict},
@@ -225,8 +239,10 @@ type Changed struct {
 	Changes []string `json:"changes" doc:"what was done, one sentence each"`
 }
 
-// change makes the changes that from derives from the policy as it is. Meanwhile no other change is made through this handler.
-func (a *api) change(ctx context.Context, from func(p *access.Policy) ([]access.Change, error)) (Changed, error) {
+// change makes the changes that from derives from the policy as it is. Meanwhile no other change is
+// made through this handler.
+func (a *api) change(ctx context.Context, from func(p *access.Policy) ([]access.Change, error)) (Changed,
+	error) {
 	if err := a.turn.Enter(ctx); err != nil {
 		return Changed{}, err
 	}
@@ -281,7 +297,8 @@ func put[R access.Record, V any](
 }
 
 // remove deletes a record and all that belongs to it.
-func remove[R access.Record](ctx context.Context, a *api, find func(p *access.Policy) (R, error)) (*body[Changed], error) {
+func remove[R access.Record](ctx context.Context, a *api, find func(p *access.Policy) (R,
+	error)) (*body[Changed], error) {
 	return answer(a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
 		r, err := find(p)
 		if err != nil {

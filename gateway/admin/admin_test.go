@@ -179,7 +179,8 @@ func TestRequests(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			code, text := s.do(tt.method, tt.path, tt.body)
 			if code != tt.code || !strings.Contains(text, tt.want) {
-				t.Errorf("%s %s %s: got %d %s, want %d and %s", tt.method, tt.path, tt.body, code, text, tt.code, tt.want)
+				t.Errorf("%s %s %s: got %d %s, want %d and %s", tt.method, tt.path, tt.body, code, text,
+					tt.code, tt.want)
 			}
 		})
 	}
@@ -208,7 +209,8 @@ func TestRemovalTellsWhatWentAlong(t *testing.T) {
 	s.must("POST", "/v1/grants", `{"person":"ann","target":"desk"}`, nil)
 	var done admin.Changed
 	s.must("DELETE", "/v1/persons/ann", "", &done)
-	want := []string{"delete card …e580 of ann", "delete grant ann → desk", "take ann from group staff", "delete person ann"}
+	want := []string{"delete card …e580 of ann", "delete grant ann → desk", "take ann from group staff",
+		"delete person ann"}
 	if !slices.Equal(done.Changes, want) {
 		t.Errorf("got %q, want %q", done.Changes, want)
 	}
@@ -230,7 +232,8 @@ func TestExplainWithoutGateway(t *testing.T) {
 		var got admin.Explanation
 		s.must("POST", "/v1/explain", tc.body, &got)
 		if string(got.Decision.Reason) != tc.reason || strings.Join(got.Notes, "; ") != tc.note {
-			t.Errorf("%s: got %s and notes %q, want %s and %q", tc.rule, got.Decision.Reason, got.Notes, tc.reason, tc.note)
+			t.Errorf("%s: got %s and notes %q, want %s and %q", tc.rule, got.Decision.Reason, got.Notes,
+				tc.reason, tc.note)
 		}
 	}
 }
@@ -244,7 +247,8 @@ func TestGatewayAddressIsAskedFor(t *testing.T) {
 		says  string
 	}{
 		{"the only one is taken", []string{"10.42.0.1:5684"}, "", 201, `"gateway":"10.42.0.1:5684"`},
-		{"of several one must be chosen", []string{"10.42.0.1:5684", "192.168.1.5:5684"}, "", 422, "10.42.0.1:5684, 192.168.1.5:5684"},
+		{"of several one must be chosen", []string{"10.42.0.1:5684", "192.168.1.5:5684"}, "", 422,
+			"10.42.0.1:5684, 192.168.1.5:5684"},
 		{"what is said counts", []string{"10.42.0.1:5684", "192.168.1.5:5684"}, `,"gateway":"192.168.1.5:5684"`, 201, `"gateway":"192.168.1.5:5684"`},
 		{"without any it must be said", nil, "", 422, "--gateway HOST:PORT"},
 	} {

@@ -46,14 +46,16 @@ type AlarmInput struct {
 }
 
 func (a *api) alarmRoutes() {
-	handle(a, toLook, http.MethodGet, "/v1/alarms", "list-alarms", "Alarms that nobody has acknowledged, oldest first",
+	handle(a, toLook, http.MethodGet, "/v1/alarms", "list-alarms",
+		"Alarms that nobody has acknowledged, oldest first",
 		func(context.Context, *struct{}) (*body[list[Alarm]], error) {
 			if a.Live == nil {
 				return nil, ErrNoGateway
 			}
 			return listOf(a.Live.Alarms()), nil
 		})
-	handle(a, toLock, http.MethodPost, "/v1/alarms/{seq}/acknowledge", "acknowledge-alarm", "Say who has taken note of an alarm, which ends it",
+	handle(a, toLock, http.MethodPost, "/v1/alarms/{seq}/acknowledge", "acknowledge-alarm",
+		"Say who has taken note of an alarm, which ends it",
 		func(ctx context.Context, in *struct {
 			AlarmInput
 			Body Acknowledgement

@@ -71,7 +71,8 @@ func ParseHead(s string) (uint64, access.Hash, error) {
 	left, right, _ := strings.Cut(strings.TrimSpace(s), ":")
 	seq, err := strconv.ParseUint(left, 10, 64)
 	if err != nil || hash.UnmarshalText([]byte(right)) != nil {
-		return 0, access.Hash{}, fmt.Errorf("head: %w: want SEQ:HASH as audit head prints it", access.ErrInvalid)
+		return 0, access.Hash{}, fmt.Errorf("head: %w: want SEQ:HASH as audit head prints it",
+			access.ErrInvalid)
 	}
 	return seq, hash, nil
 }

@@ -36,7 +36,8 @@ func operations(t *testing.T, s *site) (out []operation) {
 	s.must("GET", "/openapi.json", "", &doc)
 	for path, methods := range doc.Paths {
 		for method, op := range methods {
-			out = append(out, operation{strings.ToUpper(method), path, op.OperationID, op.RequestBody != nil, op.Needs})
+			out = append(out, operation{strings.ToUpper(method), path, op.OperationID, op.RequestBody != nil,
+				op.Needs})
 		}
 	}
 	slices.SortFunc(out, func(a, b operation) int { return cmp.Compare(a.id, b.id) })
@@ -137,17 +138,21 @@ func callers() (out []caller) {
 	out = append(out,
 		caller{name: "nobody"},
 		caller{name: "unix peer", Principal: account.NewUnixPeer("root")},
-		caller{name: "nobody who claims a role", Principal: account.Principal{Account: me, Role: access.RoleOwner, Scopes: access.Scopes, Fresh: account.Second}, own: true},
-		caller{name: "integration", Principal: account.Principal{Kind: 99, Account: me, Role: access.RoleOwner, Scopes: access.Scopes, Fresh: account.Second}, own: true})
+		caller{name: "nobody who claims a role", Principal: account.Principal{Account: me,
+			Role: access.RoleOwner, Scopes: access.Scopes, Fresh: account.Second}, own: true},
+		caller{name: "integration", Principal: account.Principal{Kind: 99, Account: me,
+			Role: access.RoleOwner, Scopes: access.Scopes, Fresh: account.Second}, own: true})
 	for _, role := range roles {
 		for _, fresh := range []account.Freshness{account.Stale, account.Confirmed, account.Second} {
 			for _, own := range []bool{true, false} {
-				p := account.Principal{Kind: account.Session, Account: me, Name: "me", Role: role, Fresh: fresh, Scopes: access.Scopes}
+				p := account.Principal{Kind: account.Session, Account: me, Name: "me", Role: role,
+					Fresh: fresh, Scopes: access.Scopes}
 				out = append(out, caller{fmt.Sprintf("session of %q, %v, own %v", role, fresh, own), p, own})
 			}
 		}
 		for set := range 1 << len(access.Scopes) {
-			p := account.Principal{Kind: account.Script, Account: me, Name: "me", Role: role, Fresh: account.Second, Scopes: []access.Scope{"everything"}}
+			p := account.Principal{Kind: account.Script, Account: me, Name: "me", Role: role,
+				Fresh: account.Second, Scopes: []access.Scope{"everything"}}
 			for i, scope := range access.Scopes {
 				if set>>i&1 == 1 {
 					p.Scopes = append(p.Scopes, scope)
@@ -167,7 +172,8 @@ var rank = map[string]int{"viewer": 1, "operator": 2, "admin": 3, "owner": 4}
 func (r rule) refusal(c caller) string {
 	role := rank[string(c.Role)]
 	enough := rank[r.role] > 0 && role >= rank[r.role]
-	known := c.Kind == account.Nobody || c.Kind == account.UnixPeer || c.Kind == account.Session || c.Kind == account.Script
+	known := c.Kind == account.Nobody || c.Kind == account.UnixPeer || c.Kind == account.Session ||
+		c.Kind == account.Script
 	if r.who == "anyone" && known {
 		return ""
 	}
@@ -207,7 +213,8 @@ func (o operation) request(t *testing.T, r rule, c caller) *http.Request {
 	if c.own && strings.HasPrefix(o.path, "/v1/accounts/") {
 		ref = string(me)
 	}
-	path := strings.NewReplacer("{ref}", ref, "{seq}", "1", "{id}", "nothing", "{member}", "nothing", "{key}", "nothing").Replace(o.path)
+	path := strings.NewReplacer("{ref}", ref, "{seq}", "1", "{id}", "nothing", "{member}", "nothing", "{key}",
+		"nothing").Replace(o.path)
 	body := ""
 	if o.body {
 		body = "{}"
@@ -228,7 +235,8 @@ func (o operation) request(t *testing.T, r rule, c caller) *http.Request {
 		}
 		body = string(b)
 	}
-	req := httptest.NewRequestWithContext(account.WithPrincipal(t.Context(), c.Principal), o.method, path, strings.NewReader(body))
+	req := httptest.NewRequestWithContext(account.WithPrincipal(t.Context(), c.Principal), o.method, path,
+		strings.NewReader(body))
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -251,7 +259,8 @@ func TestEveryOperationAndEveryPrincipal(t *testing.T) {
 		}
 	}
 	rows, refused := 0, 0
-	for _, r := range append(rules, rule{id: "document", when: "-", role: "viewer", scope: "read", fresh: "-", who: "-"}) {
+	for _, r := range append(rules, rule{id: "document", when: "-", role: "viewer", scope: "read", fresh: "-",
+		who: "-"}) {
 		op, ok := byID[r.id]
 		if r.id == "document" {
 			op, ok = operation{method: "GET", path: "/openapi.json"}, true
@@ -276,7 +285,8 @@ func TestEveryOperationAndEveryPrincipal(t *testing.T) {
 			own := c
 			own.own = c.own && strings.HasPrefix(op.path, "/v1/accounts/")
 			want := r.refusal(own)
-			status := map[string]int{account.TypeSignIn: 401, account.TypeRole: 403, account.TypeScope: 403, account.TypeStep: 403}[want]
+			status := map[string]int{account.TypeSignIn: 401, account.TypeRole: 403, account.TypeScope: 403,
+				account.TypeStep: 403}[want]
 			if got != want || want != "" && w.Code != status {
 				t.Errorf("%s %s: %s: got %d %q, want %q", r.id, r.when, c.name, w.Code, problem.Type, want)
 			}

@@ -12,7 +12,8 @@ import (
 	"latchkey/keys"
 )
 
-// Card is a credential in an answer. Its UID is kept nowhere; the tail is what people tell cards apart by.
+// Card is a credential in an answer. Its UID is kept nowhere; the tail is what people tell cards
+// apart by.
 type Card struct {
 	ID      access.CredentialID `json:"id" doc:"keyed hash of the UID, in hex; the first 8 digits or more stand for it"`
 	Person  Ref                 `json:"person"`
@@ -23,7 +24,8 @@ type Card struct {
 	Created time.Time           `json:"created"`
 }
 
-// NewCard asks for a card. The UID of a card can be read and copied by anybody who holds it for a moment.
+// NewCard asks for a card. The UID of a card can be read and copied by anybody who holds it for a
+// moment.
 type NewCard struct {
 	Person string     `json:"person" doc:"name or id"`
 	UID    string     `json:"uid" doc:"4, 7 or 10 bytes in hex, colons allowed" example:"04a1b2c3d4e580"`
@@ -65,10 +67,12 @@ func (a *api) cardRoutes() {
 				From: valueOf(in.Body.From), Until: valueOf(in.Body.Until)}
 			return a.addCard(ctx, in.Body.Person, c)
 		})
-	handle(a, toLook, http.MethodGet, "/v1/cards/{ref}", "get-card", "One card", func(_ context.Context, in *RefInput) (*body[Card], error) {
-		return show(a, in.Ref, findCard, viewCard)
-	})
-	handle(a, toManage, http.MethodPatch, "/v1/cards/{ref}", "change-card", "Mark a card lost or active, or change its validity",
+	handle(a, toLook, http.MethodGet, "/v1/cards/{ref}", "get-card", "One card",
+		func(_ context.Context, in *RefInput) (*body[Card], error) {
+			return show(a, in.Ref, findCard, viewCard)
+		})
+	handle(a, toManage, http.MethodPatch, "/v1/cards/{ref}", "change-card",
+		"Mark a card lost or active, or change its validity",
 		func(ctx context.Context, in *struct {
 			RefInput
 			Body CardChange
@@ -89,9 +93,13 @@ func (a *api) cardRoutes() {
 		})
 	handle(a, toManage, http.MethodDelete, "/v1/cards/{ref}", "remove-card", "Remove a card",
 		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
-			return remove(ctx, a, func(p *access.Policy) (access.Credential, error) { return findCard(p, in.Ref) })
+			return remove(ctx, a, func(p *access.Policy) (access.Credential, error) {
+				return findCard(p,
+					in.Ref)
+			})
 		})
-	handle(a, toManage, http.MethodPost, "/v1/cards/learn", "learn-card", "Give a person the next unknown card that is read at a reader",
+	handle(a, toManage, http.MethodPost, "/v1/cards/learn", "learn-card",
+		"Give a person the next unknown card that is read at a reader",
 		func(ctx context.Context, in *struct{ Body LearnCard }) (*body[Card], error) {
 			return a.learnCard(ctx, in.Body)
 		})
@@ -112,10 +120,14 @@ func (a *api) listCards(in *CardFilter) (*body[list[Card]], error) {
 			}
 		}
 	}
-	return listOf(viewAll(p, cards, viewCard, func(v Card) string { return v.Person.Name + "\x00" + v.ID.String() })), nil
+	return listOf(viewAll(p, cards, viewCard, func(v Card) string {
+		return v.Person.Name + "\x00" +
+			v.ID.String()
+	})), nil
 }
 
-// addCard refuses a card that somebody has: giving it to another person is removing it first, so that it is never by accident.
+// addCard refuses a card that somebody has: giving it to another person is removing it first, so
+// that it is never by accident.
 func (a *api) addCard(ctx context.Context, person string, card access.Credential) (*body[Card], error) {
 	return put(ctx, a, func(p *access.Policy) (access.Credential, error) {
 		who, err := findPerson(p, person)
@@ -123,7 +135,8 @@ func (a *api) addCard(ctx context.Context, person string, card access.Credential
 			return access.Credential{}, err
 		}
 		if c, ok := p.Credentials[card.ID]; ok {
-			return c, fmt.Errorf("card …%s: %w: it is already %s's, %s: remove it first", c.Tail, access.ErrConflict, p.Persons[c.Person].Name, c.Status)
+			return c, fmt.Errorf("card …%s: %w: it is already %s's, %s: remove it first", c.Tail,
+				access.ErrConflict, p.Persons[c.Person].Name, c.Status)
 		}
 		card.Person, card.Status, card.Created = who.ID, access.CardActive, a.stamp()
 		return card, nil
@@ -174,7 +187,8 @@ func (noCard) Unwrap() error { return context.DeadlineExceeded }
 func parseUID(s string) ([]byte, error) {
 	b, err := hex.DecodeString(strings.NewReplacer(":", "", "-", "", " ", "").Replace(s))
 	if err != nil || len(b) != 4 && len(b) != 7 && len(b) != 10 {
-		return nil, fmt.Errorf("uid: %w: want 4, 7 or 10 bytes in hex, like 04a1b2c3d4e580", access.ErrInvalid)
+		return nil, fmt.Errorf("uid: %w: want 4, 7 or 10 bytes in hex, like 04a1b2c3d4e580",
+			access.ErrInvalid)
 	}
 	return b, nil
 }
@@ -182,7 +196,8 @@ func parseUID(s string) ([]byte, error) {
 // minCardPrefix is how many digits of a card's id stand for it.
 const minCardPrefix = 8
 
-// findCard looks a card up by its id, by the start of its id, or by its tail where only one card ends so.
+// findCard looks a card up by its id, by the start of its id, or by its tail where only one card
+// ends so.
 func findCard(p *access.Policy, ref string) (access.Credential, error) {
 	ref = strings.TrimPrefix(strings.ToLower(ref), "…") // as lists show a tail
 	var id access.CredentialID
@@ -194,7 +209,8 @@ func findCard(p *access.Policy, ref string) (access.Credential, error) {
 	}
 	var found []access.Credential
 	for _, c := range p.Credentials {
-		if len(ref) == 4 && c.Tail == ref || len(ref) >= minCardPrefix && strings.HasPrefix(c.ID.String(), ref) {
+		if len(ref) == 4 && c.Tail == ref || len(ref) >= minCardPrefix && strings.HasPrefix(c.ID.String(),
+			ref) {
 			found = append(found, c)
 		}
 	}
@@ -204,9 +220,11 @@ func findCard(p *access.Policy, ref string) (access.Credential, error) {
 	case 1:
 		return found[0], nil
 	}
-	return access.Credential{}, fmt.Errorf("card %q: %w: %d cards fit: use the id", ref, access.ErrConflict, len(found))
+	return access.Credential{}, fmt.Errorf("card %q: %w: %d cards fit: use the id", ref, access.ErrConflict,
+		len(found))
 }
 
 func viewCard(p *access.Policy, c access.Credential) Card {
-	return Card{ID: c.ID, Person: personRef(p, c.Person), Tail: c.Tail, Status: string(c.Status), From: c.From, Until: c.Until, Created: c.Created}
+	return Card{ID: c.ID, Person: personRef(p, c.Person), Tail: c.Tail, Status: string(c.Status),
+		From: c.From, Until: c.Until, Created: c.Created}
 }

@@ -40,7 +40,8 @@ type NewDevice struct {
 	Gateway string   `json:"gateway,omitempty" doc:"host:port that the device will call, if not the gateway's own"`
 }
 
-// Enrolled is a new device with all that goes into it. The secret is in this one answer and in no other.
+// Enrolled is a new device with all that goes into it. The secret is in this one answer and in no
+// other.
 type Enrolled struct {
 	Device
 	Bundle Bundle `json:"bundle"`
@@ -70,9 +71,11 @@ func (a *api) deviceRoutes() {
 	handle(a, toLook, http.MethodGet, "/v1/devices", "list-devices", "All devices, by name",
 		func(context.Context, *struct{}) (*body[list[Device]], error) {
 			p := a.Store.Snapshot()
-			return listOf(viewAll(p, p.Devices, a.viewDevices(), func(v Device) string { return v.Name })), nil
+			return listOf(viewAll(p, p.Devices, a.viewDevices(), func(v Device) string { return v.Name })),
+				nil
 		})
-	handle(a, toManage, http.MethodPost, "/v1/devices", "add-device", "Enrol a device: the answer holds its secret, once",
+	handle(a, toManage, http.MethodPost, "/v1/devices", "add-device",
+		"Enrol a device: the answer holds its secret, once",
 		func(ctx context.Context, in *struct{ Body NewDevice }) (*body[Enrolled], error) {
 			return answer(a.enrol(ctx, in.Body))
 		})
@@ -80,9 +83,13 @@ func (a *api) deviceRoutes() {
 		func(_ context.Context, in *RefInput) (*body[Device], error) {
 			return show(a, in.Ref, findDevice, a.viewDevices())
 		})
-	handle(a, toManage, http.MethodDelete, "/v1/devices/{ref}", "remove-device", "Remove a device with its keys and grants",
+	handle(a, toManage, http.MethodDelete, "/v1/devices/{ref}", "remove-device",
+		"Remove a device with its keys and grants",
 		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
-			return remove(ctx, a, func(p *access.Policy) (access.Device, error) { return findDevice(p, in.Ref) })
+			return remove(ctx, a, func(p *access.Policy) (access.Device, error) {
+				return findDevice(p,
+					in.Ref)
+			})
 		})
 	handle(a, toManage, http.MethodPost, "/v1/devices/{ref}/keys", "rekey-device",
 		"Mint another key for a device: the answer holds its secret, once. The older keys work until the new one is first used",
@@ -92,7 +99,8 @@ func (a *api) deviceRoutes() {
 		}) (*body[Enrolled], error) {
 			return answer(a.rekey(ctx, in.Ref, in.Body))
 		})
-	handle(a, toManage, http.MethodPost, "/v1/devices/{ref}/revoke", "revoke-device", "Revoke every key of a device: its session ends and it cannot come back",
+	handle(a, toManage, http.MethodPost, "/v1/devices/{ref}/revoke", "revoke-device",
+		"Revoke every key of a device: its session ends and it cannot come back",
 		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
 			return answer(a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
 				d, err := findDevice(p, in.Ref)
@@ -111,8 +119,8 @@ func (a *api) deviceRoutes() {
 		})
 }
 
-// enrol puts the device and its first key in one change, after making sure that the two fit into a bundle: a secret that could not be
-// shown would be lost.
+// enrol puts the device and its first key in one change, after making sure that the two fit into a
+// bundle: a secret that could not be shown would be lost.
 func (a *api) enrol(ctx context.Context, in NewDevice) (Enrolled, error) {
 	kind := keys.Kind(in.Kind)
 	d := access.Device{ID: access.NewID(), Name: in.Name, Kind: kind, Created: a.stamp()}
@@ -180,14 +188,16 @@ func (a *api) bundle(d access.Device, k keys.Key, gateway string) (provision.Bun
 		return provision.Bundle{}, fmt.Errorf("gateway: %w: this machine has several addresses (%s): say which of them the device can reach (on the command line: --gateway HOST:PORT)",
 			access.ErrInvalid, strings.Join(a.GatewayAddrs, ", "))
 	}
-	return provision.Bundle{Device: d.Name, Kind: d.Kind, Gateway: gateway, Identity: k.ID, Secret: k.Secret}, nil
+	return provision.Bundle{Device: d.Name, Kind: d.Kind, Gateway: gateway, Identity: k.ID, Secret: k.Secret},
+		nil
 }
 
 // enrolled is the one answer with a secret.
 func (a *api) enrolled(d access.Device, b provision.Bundle) Enrolled {
 	return Enrolled{
 		Device: a.viewDevices()(a.Store.Snapshot(), d),
-		Bundle: Bundle{Device: b.Device, Kind: b.Kind, Targets: append([]string{}, b.Targets...), Gateway: b.Gateway, Identity: b.Identity,
+		Bundle: Bundle{Device: b.Device, Kind: b.Kind, Targets: append([]string{}, b.Targets...),
+			Gateway: b.Gateway, Identity: b.Identity,
 			Secret: b.Secret.Reveal()},
 	}
 }
@@ -212,10 +222,12 @@ func (a *api) viewDevices() func(*access.Policy, access.Device) Device {
 		}
 	}
 	return func(p *access.Policy, d access.Device) Device {
-		v := Device{ID: d.ID, Name: d.Name, Kind: string(d.Kind), Targets: refs(p, d.Targets, targetRef), Keys: []Key{}, Live: live[d.ID],
+		v := Device{ID: d.ID, Name: d.Name, Kind: string(d.Kind), Targets: refs(p, d.Targets, targetRef),
+			Keys: []Key{}, Live: live[d.ID],
 			Created: d.Created}
 		for _, k := range p.KeysOf(d.ID) {
-			v.Keys = append(v.Keys, Key{ID: k.ID, State: string(k.State), Created: k.Created, LastUsed: k.LastUsed, LastSeen: completed[k.ID]})
+			v.Keys = append(v.Keys, Key{ID: k.ID, State: string(k.State), Created: k.Created,
+				LastUsed: k.LastUsed, LastSeen: completed[k.ID]})
 		}
 		return v
 	}

@@ -33,7 +33,8 @@ type DoctorInput struct {
 }
 
 func (a *api) doctorRoutes() {
-	handle(a, toLook, http.MethodGet, "/v1/doctor", "diagnose", "Why devices do not come in, and what to do about it",
+	handle(a, toLook, http.MethodGet, "/v1/doctor", "diagnose",
+		"Why devices do not come in, and what to do about it",
 		func(_ context.Context, in *DoctorInput) (*body[Diagnosis], error) {
 			return answer(a.diagnose(in.Device))
 		})
@@ -46,7 +47,8 @@ func (a *api) diagnose(device string) (Diagnosis, error) {
 	}
 	f, h := a.facts(), a.Live.Handshakes()
 	f.Handshakes = h
-	out := Diagnosis{Since: h.Since, Sessions: h.Live, Limit: h.MaxLive, Counts: append([]doctor.Count{}, h.Counts...)}
+	out := Diagnosis{Since: h.Since, Sessions: h.Live, Limit: h.MaxLive, Counts: append([]doctor.Count{},
+		h.Counts...)}
 	if at, seq, problem := a.Store.Verified(); !at.IsZero() {
 		out.Verified = &Verified{OK: problem == nil, Seq: seq, At: at}
 		if problem != nil {
@@ -92,7 +94,8 @@ func (a *api) facts() doctor.Facts {
 			MaxPulse: time.Duration(s.MaxPulse) * time.Millisecond, Late: s.LateScans}
 	}
 	for _, l := range a.Live.Alarms() {
-		f.Alarms = append(f.Alarms, doctor.Alarm{Seq: l.Seq, Place: cmp.Or(l.Target.Name, l.Device.Name), Words: l.Words,
+		f.Alarms = append(f.Alarms, doctor.Alarm{Seq: l.Seq, Place: cmp.Or(l.Target.Name, l.Device.Name),
+			Words:  l.Words,
 			Device: l.Device, At: l.At, Last: l.Last, Times: l.Times})
 	}
 	if a.Health != nil {

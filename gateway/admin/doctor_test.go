@@ -14,7 +14,8 @@ import (
 )
 
 func TestDoctorNeedsAGateway(t *testing.T) {
-	if code, text := newSite(t).do("GET", "/v1/doctor", ""); code != 503 || !strings.Contains(text, admin.TypeNoGateway) {
+	if code, text := newSite(t).do("GET", "/v1/doctor", ""); code != 503 ||
+		!strings.Contains(text, admin.TypeNoGateway) {
 		t.Errorf("got %d %s, want 503 for want of a gateway", code, text)
 	}
 }
@@ -27,10 +28,12 @@ func ill(err error) []doctor.Finding {
 	return []doctor.Finding{doctor.StoreFinding(err)}
 }
 
-// What ails the gateway itself comes first, and is no matter of one device but for a store that has failed.
+// What ails the gateway itself comes first, and is no matter of one device but for a store that has
+// failed.
 func TestDoctorLooksAtTheGatewayToo(t *testing.T) {
 	var sick error
-	s := newSite(t, withLive(&running{}), func(c *admin.Config) { c.Health = func() []doctor.Finding { return ill(sick) } })
+	s := newSite(t, withLive(&running{}),
+		func(c *admin.Config) { c.Health = func() []doctor.Finding { return ill(sick) } })
 	s.must("POST", "/v1/targets", `{"name":"door","kind":"door","pulse":"3s"}`, nil)
 	s.must("POST", "/v1/devices", `{"name":"meter","kind":"sensor","targets":["door"]}`, nil)
 	for _, tc := range []struct {
@@ -66,19 +69,22 @@ func TestDoctorLooksAtTheGatewayToo(t *testing.T) {
 // Of a full disk one hears while doors still open.
 func TestDoctorLooksAtTheDisk(t *testing.T) {
 	free := uint64(300 << 20)
-	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir(), Free: func() (uint64, error) { return free, nil }})
+	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir(),
+		Free: func() (uint64, error) { return free, nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = st.Close() }()
 	s := newSite(t, withLive(&running{}), func(c *admin.Config) { c.Store = st })
 	var d admin.Diagnosis
-	if s.must("GET", "/v1/doctor", "", &d); d.Space == nil || d.Space.Free != free || d.Space.Used == 0 || len(d.Findings) != 1 {
+	if s.must("GET", "/v1/doctor", "", &d); d.Space == nil || d.Space.Free != free || d.Space.Used == 0 ||
+		len(d.Findings) != 1 {
 		t.Errorf("got %+v and %+v, want the space, and nothing wrong but the clock", d.Space, d.Findings)
 	}
 	free = 200 << 20
 	s.must("GET", "/v1/doctor", "", &d)
-	if i := slices.IndexFunc(d.Findings, func(f doctor.Finding) bool { return f.Code == "space" }); i < 0 || !strings.Contains(d.Findings[i].Text, "210 MB are free") {
+	if i := slices.IndexFunc(d.Findings, func(f doctor.Finding) bool { return f.Code == "space" }); i < 0 ||
+		!strings.Contains(d.Findings[i].Text, "210 MB are free") {
 		t.Errorf("got %+v, want that the disk is nearly full", d.Findings)
 	}
 }
@@ -93,11 +99,14 @@ func TestDoctorIsBounded(t *testing.T) {
 		s.must("POST", "/v1/devices", fmt.Sprintf(`{"name":"meter-%d","kind":"sensor","targets":["door"]}`, i), nil)
 	}
 	for i := range 2000 {
-		r.past.Failures = append(r.past.Failures, doctor.Failure{Cause: doctor.CauseUnknownIdentity, Identity: fmt.Sprint("lk-", i), Last: time.Now()})
+		r.past.Failures = append(r.past.Failures, doctor.Failure{Cause: doctor.CauseUnknownIdentity,
+			Identity: fmt.Sprint("lk-", i), Last: time.Now()})
 	}
 	var d admin.Diagnosis
 	s.must("GET", "/v1/doctor", "", &d)
-	if got, want := len(d.Findings)+d.More, 1+devices+16; got != want || len(d.Findings) != 200 || len(d.Failures) != 2000 {
-		t.Errorf("got %d findings, %d more and %d failures, want 200 of %d and all 2000", len(d.Findings), d.More, len(d.Failures), want)
+	if got, want := len(d.Findings)+d.More, 1+devices+16; got != want || len(d.Findings) != 200 ||
+		len(d.Failures) != 2000 {
+		t.Errorf("got %d findings, %d more and %d failures, want 200 of %d and all 2000", len(d.Findings),
+			d.More, len(d.Failures), want)
 	}
 }

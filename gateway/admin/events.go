@@ -22,8 +22,8 @@ const (
 	writeWait     = 30 * time.Second
 )
 
-// How many streams of events there are at a time, in all and for one address, account and token. This is where those of browsers, scripts and the
-// admin socket are counted, each once.
+// How many streams of events there are at a time, in all and for one address, account and token.
+// This is where those of browsers, scripts and the admin socket are counted, each once.
 const (
 	maxStreams   = 128
 	addrStreams  = 48
@@ -35,7 +35,8 @@ const ndjson = "application/x-ndjson"
 
 var eventType = reflect.TypeFor[access.Event]()
 
-// EventQuery says which events: from a sequence number upwards, or the newest since a time, or else simply the newest.
+// EventQuery says which events: from a sequence number upwards, or the newest since a time, or else
+// simply the newest.
 type EventQuery struct {
 	From  uint64    `query:"from" doc:"sequence number of the first"`
 	Since time.Time `query:"since" doc:"the newest whose time is not before this, RFC 3339"`
@@ -146,7 +147,8 @@ type news struct {
 	Devices []access.ID `json:"devices"`
 }
 
-// stream writes what is new until the client or the store is gone. Each page is flushed: somebody is watching.
+// stream writes what is new until the client or the store is gone. Each page is flushed: somebody
+// is watching.
 func (a *api) stream(ctx context.Context, w http.ResponseWriter, in *StreamInput) {
 	cursor := a.Feed.Events(in.From)
 	if in.Devices {

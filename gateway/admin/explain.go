@@ -35,7 +35,8 @@ type Explanation struct {
 }
 
 func (a *api) explainRoutes() {
-	handle(a, toLook, http.MethodPost, "/v1/explain", "explain", "What would be decided for a person, a card or a switch, and why",
+	handle(a, toLook, http.MethodPost, "/v1/explain", "explain",
+		"What would be decided for a person, a card or a switch, and why",
 		func(_ context.Context, in *struct{ Body Question }) (*body[Explanation], error) {
 			return answer(a.explain(in.Body))
 		})
@@ -69,14 +70,17 @@ func (a *api) explain(in Question) (Explanation, error) {
 		}
 		out.Decision, out.Steps = access.ExplainPerson(p, who.ID, target.ID, action, out.At, out.ClockTrusted)
 		if !holdsGoodCard(p, who.ID, out.At) {
-			out.Notes = append(out.Notes, fmt.Sprintf("%s has no card that is active and valid then: this is what a good one would get", who.Name))
+			out.Notes = append(out.Notes,
+				fmt.Sprintf("%s has no card that is active and valid then: this is what a good one would get",
+					who.Name))
 		}
 	case in.Device != "":
 		d, err := findDevice(p, in.Device)
 		if err != nil {
 			return out, err
 		}
-		out.Decision, out.Steps = access.Explain(p, access.Attempt{Source: access.ByDevice, Device: d.ID, Target: target.ID, Action: action,
+		out.Decision, out.Steps = access.Explain(p, access.Attempt{Source: access.ByDevice, Device: d.ID,
+			Target: target.ID, Action: action,
 			Level: in.Level, Counter: 1, At: out.At, ClockTrusted: out.ClockTrusted})
 		// Nothing was asked, so there is no counter to tell about.
 		out.Steps = slices.DeleteFunc(out.Steps, func(s access.Step) bool { return s.Rule == "counter" })
@@ -105,8 +109,8 @@ func (a *api) cardOf(p *access.Policy, in Question) (access.CredentialID, error)
 	return a.Store.CredentialID(uid), nil
 }
 
-// moment is when the question is about. A time that somebody names is true by what they say; now is what the clock can be trusted for, and why
-// says why it cannot.
+// moment is when the question is about. A time that somebody names is true by what they say; now is
+// what the clock can be trusted for, and why says why it cannot.
 func (a *api) moment(in Question) (at time.Time, trusted bool, why string) {
 	at, trusted = a.Now(), true
 	switch {
@@ -126,7 +130,8 @@ func (a *api) moment(in Question) (at time.Time, trusted bool, why string) {
 
 func holdsGoodCard(p *access.Policy, person access.ID, at time.Time) bool {
 	for _, c := range p.Credentials {
-		if c.Person == person && c.Status == access.CardActive && !at.Before(c.From) && (c.Until.IsZero() || at.Before(c.Until)) {
+		if c.Person == person && c.Status == access.CardActive && !at.Before(c.From) &&
+			(c.Until.IsZero() || at.Before(c.Until)) {
 			return true
 		}
 	}

@@ -54,9 +54,11 @@ func (a *api) grantRoutes() {
 		func(_ context.Context, in *GrantFilter) (*body[list[Grant]], error) {
 			return a.listGrants(in)
 		})
-	handle(a, toManage, http.MethodPost, "/v1/grants", "add-grant", "Allow or deny something to a person, a group or a switch",
+	handle(a, toManage, http.MethodPost, "/v1/grants", "add-grant",
+		"Allow or deny something to a person, a group or a switch",
 		func(ctx context.Context, in *struct{ Body NewGrant }) (*body[Grant], error) {
-			return put(ctx, a, func(p *access.Policy) (access.Grant, error) { return a.newGrant(p, in.Body) }, viewGrant)
+			return put(ctx, a, func(p *access.Policy) (access.Grant, error) { return a.newGrant(p, in.Body) },
+				viewGrant)
 		})
 	handle(a, toLook, http.MethodGet, "/v1/grants/{ref}", "get-grant", "One grant, by id",
 		func(_ context.Context, in *RefInput) (*body[Grant], error) {
@@ -64,7 +66,10 @@ func (a *api) grantRoutes() {
 		})
 	handle(a, toManage, http.MethodDelete, "/v1/grants/{ref}", "remove-grant", "Remove a grant, by id",
 		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
-			return remove(ctx, a, func(p *access.Policy) (access.Grant, error) { return findGrant(p, in.Ref) })
+			return remove(ctx, a, func(p *access.Policy) (access.Grant, error) {
+				return findGrant(p,
+					in.Ref)
+			})
 		})
 }
 
@@ -87,7 +92,8 @@ func (a *api) listGrants(in *GrantFilter) (*body[list[Grant]], error) {
 	}
 	chosen := map[access.ID]*access.Grant{}
 	for id, g := range p.Grants {
-		if (subjects == nil || subjects[g.Subject]) && (places == nil || places[g.Target] || places[g.TargetGroup]) {
+		if (subjects == nil || subjects[g.Subject]) && (places == nil || places[g.Target] ||
+			places[g.TargetGroup]) {
 			chosen[id] = g
 		}
 	}
@@ -112,7 +118,8 @@ func withGroups(p *access.Policy, id access.ID) map[access.ID]bool {
 	return out
 }
 
-// holders returns the persons for whom a grant is, by name. only, if not nil, says which may be among them.
+// holders returns the persons for whom a grant is, by name. only, if not nil, says which may be
+// among them.
 func holders(p *access.Policy, g *access.Grant, only map[access.ID]bool) (out []Ref) {
 	ids := []access.ID{g.Subject}
 	switch g.SubjectKind {
@@ -132,7 +139,8 @@ func holders(p *access.Policy, g *access.Grant, only map[access.ID]bool) (out []
 
 // order sorts grants by subject, then by place, then by id.
 func (g Grant) order() string {
-	return g.Person.Name + g.Group.Name + g.Device.Name + "\x00" + g.Target.Name + g.TargetGroup.Name + "\x00" + string(g.ID)
+	return g.Person.Name + g.Group.Name + g.Device.Name + "\x00" + g.Target.Name + g.TargetGroup.Name +
+		"\x00" + string(g.ID)
 }
 
 func oneOf(what string, set ...string) error {
@@ -209,7 +217,8 @@ func findSubject(p *access.Policy, in NewGrant) (access.SubjectKind, access.ID, 
 func parseAction(name string) (wire.Action, error) {
 	action, err := wire.ParseAction(name)
 	if err != nil {
-		return 0, fmt.Errorf("action %q: %w: want unlock, lock, on, off, toggle or level", access.Shorten(name), access.ErrInvalid)
+		return 0, fmt.Errorf("action %q: %w: want unlock, lock, on, off, toggle or level",
+			access.Shorten(name), access.ErrInvalid)
 	}
 	return action, nil
 }
@@ -222,7 +231,8 @@ func valueOf(t *time.Time) time.Time {
 }
 
 func viewGrant(p *access.Policy, g access.Grant) Grant {
-	v := Grant{ID: g.ID, Effect: string(g.Effect), Actions: g.Actions, From: g.From, Until: g.Until, Created: g.Created}
+	v := Grant{ID: g.ID, Effect: string(g.Effect), Actions: g.Actions, From: g.From, Until: g.Until,
+		Created: g.Created}
 	switch g.SubjectKind {
 	case access.SubjectPerson:
 		v.Person = personRef(p, g.Subject)

@@ -44,7 +44,8 @@ func (a *api) groupRoutes() {
 	handle(a, toManage, http.MethodPost, "/v1/groups", "add-group", "Add a group",
 		func(ctx context.Context, in *struct{ Body NewGroup }) (*body[Group], error) {
 			return put(ctx, a, func(p *access.Policy) (access.Group, error) {
-				g := access.Group{ID: access.NewID(), Name: in.Body.Name, Of: access.GroupOf(cmp.Or(in.Body.Of, string(access.OfPersons))), Created: a.stamp()}
+				g := access.Group{ID: access.NewID(), Name: in.Body.Name,
+					Of: access.GroupOf(cmp.Or(in.Body.Of, string(access.OfPersons))), Created: a.stamp()}
 				for _, ref := range in.Body.Members {
 					id, err := findMember(p, g, ref)
 					if err != nil {
@@ -55,14 +56,20 @@ func (a *api) groupRoutes() {
 				return g, nil
 			}, viewGroup)
 		})
-	handle(a, toLook, http.MethodGet, "/v1/groups/{ref}", "get-group", "One group", func(_ context.Context, in *RefInput) (*body[Group], error) {
-		return show(a, in.Ref, findGroup, viewGroup)
-	})
-	handle(a, toManage, http.MethodDelete, "/v1/groups/{ref}", "remove-group", "Remove a group with the grants to and on it",
-		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
-			return remove(ctx, a, func(p *access.Policy) (access.Group, error) { return findGroup(p, in.Ref) })
+	handle(a, toLook, http.MethodGet, "/v1/groups/{ref}", "get-group", "One group",
+		func(_ context.Context, in *RefInput) (*body[Group], error) {
+			return show(a, in.Ref, findGroup, viewGroup)
 		})
-	handle(a, toManage, http.MethodPut, "/v1/groups/{ref}/members/{member}", "join-group", "Put a person or target into a group",
+	handle(a, toManage, http.MethodDelete, "/v1/groups/{ref}", "remove-group",
+		"Remove a group with the grants to and on it",
+		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
+			return remove(ctx, a, func(p *access.Policy) (access.Group, error) {
+				return findGroup(p,
+					in.Ref)
+			})
+		})
+	handle(a, toManage, http.MethodPut, "/v1/groups/{ref}/members/{member}", "join-group",
+		"Put a person or target into a group",
 		func(ctx context.Context, in *MemberInput) (*body[Group], error) {
 			return put(ctx, a, func(p *access.Policy) (access.Group, error) {
 				g, id, err := findMembership(p, in)
@@ -72,14 +79,17 @@ func (a *api) groupRoutes() {
 				return g, err
 			}, viewGroup)
 		})
-	handle(a, toManage, http.MethodDelete, "/v1/groups/{ref}/members/{member}", "leave-group", "Take a person or target out of a group",
+	handle(a, toManage, http.MethodDelete, "/v1/groups/{ref}/members/{member}", "leave-group",
+		"Take a person or target out of a group",
 		func(ctx context.Context, in *MemberInput) (*body[Group], error) {
 			return put(ctx, a, func(p *access.Policy) (access.Group, error) {
 				g, id, err := findMembership(p, in)
 				if err == nil && !slices.Contains(g.Members, id) {
-					err = fmt.Errorf("%s is not in group %s: %w", access.Shorten(in.Member), g.Name, access.ErrNotFound)
+					err = fmt.Errorf("%s is not in group %s: %w", access.Shorten(in.Member), g.Name,
+						access.ErrNotFound)
 				}
-				g.Members = slices.DeleteFunc(slices.Clone(g.Members), func(m access.ID) bool { return m == id })
+				g.Members = slices.DeleteFunc(slices.Clone(g.Members),
+					func(m access.ID) bool { return m == id })
 				return g, err
 			}, viewGroup)
 		})
@@ -114,7 +124,8 @@ func viewGroup(p *access.Policy, g access.Group) Group {
 }
 
 func sortedGroups(p *access.Policy) []access.Group {
-	return slices.SortedFunc(maps.Values(p.Groups), func(x, y access.Group) int { return strings.Compare(x.Name, y.Name) })
+	return slices.SortedFunc(maps.Values(p.Groups),
+		func(x, y access.Group) int { return strings.Compare(x.Name, y.Name) })
 }
 
 func memberships(p *access.Policy, of access.GroupOf, member access.ID) (out []Ref) {

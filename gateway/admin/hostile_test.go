@@ -66,7 +66,8 @@ func TestHostileRequests(t *testing.T) {
 			if err := json.Unmarshal([]byte(text), &problem); err != nil {
 				t.Fatalf("got %d %.200q, want a problem", code, text)
 			}
-			if code < 400 || code > 499 || problem.Status != code || problem.Detail == "" || len(text) > 2048 {
+			if code < 400 || code > 499 || problem.Status != code || problem.Detail == "" ||
+				len(text) > 2048 {
 				t.Errorf("got %d %.300s, want a short problem of 4xx with a detail", code, text)
 			}
 		})
@@ -82,7 +83,8 @@ func TestHostileRequests(t *testing.T) {
 	}
 }
 
-// A secret is in the answer that makes it and nowhere else; a UID is in no answer at all, whatever was wrong with the request.
+// A secret is in the answer that makes it and nowhere else; a UID is in no answer at all, whatever
+// was wrong with the request.
 func TestSecretsLeaveOnce(t *testing.T) {
 	var log bytes.Buffer
 	s := newSite(t, func(c *admin.Config) {
@@ -99,7 +101,8 @@ func TestSecretsLeaveOnce(t *testing.T) {
 	s.must("POST", "/v1/devices", `{"name":"r","kind":"reader","targets":["front-door"]}`, &enrolled)
 	secret := enrolled.Bundle.Secret
 	if len(secret) != 26 || enrolled.Bundle.Identity != enrolled.Keys[0].ID {
-		t.Fatalf("got a secret of %d characters for %s, want 26 for %s", len(secret), enrolled.Bundle.Identity, enrolled.Keys[0].ID)
+		t.Fatalf("got a secret of %d characters for %s, want 26 for %s", len(secret),
+			enrolled.Bundle.Identity, enrolled.Keys[0].ID)
 	}
 	do("POST", "/v1/persons", `{"name":"ann"}`)
 	const uid = "04c0ffee123456"

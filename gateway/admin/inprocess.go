@@ -7,8 +7,8 @@ import (
 	"net/http"
 )
 
-// InProcess returns a transport that hands requests to a handler without a network, each with its context. An answer is whole before
-// anybody sees it, so it must end by itself.
+// InProcess returns a transport that hands requests to a handler without a network, each with its
+// context. An answer is whole before anybody sees it, so it must end by itself.
 func InProcess(h http.Handler) http.RoundTripper { return inProcess{h} }
 
 type inProcess struct{ h http.Handler }
@@ -22,8 +22,10 @@ func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := &recorder{header: http.Header{}, status: http.StatusOK}
 	p.h.ServeHTTP(w, in)
 	_ = in.Body.Close()
-	return &http.Response{StatusCode: w.status, Status: fmt.Sprintf("%d %s", w.status, http.StatusText(w.status)), Proto: "HTTP/1.1",
-		ProtoMajor: 1, ProtoMinor: 1, Header: w.header, Body: io.NopCloser(&w.body), ContentLength: int64(w.body.Len()), Request: r}, nil
+	return &http.Response{StatusCode: w.status, Status: fmt.Sprintf("%d %s", w.status,
+		http.StatusText(w.status)), Proto: "HTTP/1.1",
+		ProtoMajor: 1, ProtoMinor: 1, Header: w.header, Body: io.NopCloser(&w.body),
+		ContentLength: int64(w.body.Len()), Request: r}, nil
 }
 
 // recorder keeps an answer in memory.

@@ -15,7 +15,8 @@ type (
 )
 
 func (a *api) latencyRoutes() {
-	handle(a, toLook, http.MethodGet, "/v1/latency", "get-latency", "How long attempts took since the gateway started",
+	handle(a, toLook, http.MethodGet, "/v1/latency", "get-latency",
+		"How long attempts took since the gateway started",
 		func(context.Context, *struct{}) (*body[Latency], error) {
 			if a.Live == nil {
 				return nil, ErrNoGateway

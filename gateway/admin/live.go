@@ -15,8 +15,9 @@ import (
 	"latchkey/keys"
 )
 
-// DeviceStatus is what a running gateway knows of a device. What was commanded, what was acknowledged and what is sensed are three
-// things: State is the second and third, and means something only while Known.
+// DeviceStatus is what a running gateway knows of a device. What was commanded, what was
+// acknowledged and what is sensed are three things: State is the second and third, and means
+// something only while Known.
 type DeviceStatus struct {
 	Device    access.ID `json:"device"`
 	Online    bool      `json:"online" doc:"registered, and not lapsed"`
@@ -80,17 +81,20 @@ type Health struct {
 }
 
 func (a *api) liveRoutes() {
-	orders := []demandCase{{"unlock", toUnlock}, {"lock", toLock}, {"on", toSwitch}, {"off", toSwitch}, {"toggle", toSwitch}, {"level", toSwitch}}
+	orders := []demandCase{{"unlock", toUnlock}, {"lock", toLock}, {"on", toSwitch}, {"off", toSwitch},
+		{"toggle", toSwitch}, {"level", toSwitch}}
 	handleCases(a, orders, "action", func(in *struct{ Body Order }) any { return in.Body.Action },
 		http.MethodPost, "/v1/operate", "operate", "Move a target now, as an operator",
 		func(ctx context.Context, in *struct{ Body Order }) (*body[Operated], error) {
 			return answer(a.operate(ctx, in.Body, arrived(ctx)))
 		})
-	handle(a, toLook, http.MethodGet, "/v1/status", "get-status", "What the running gateway knows of its devices",
+	handle(a, toLook, http.MethodGet, "/v1/status", "get-status",
+		"What the running gateway knows of its devices",
 		func(context.Context, *struct{}) (*body[Status], error) {
 			return answer(a.status())
 		})
-	handle(a, toLook, http.MethodGet, "/healthz", "get-health", "Whether a card that may enter would be let in now. A lockdown is meant, and is no illness",
+	handle(a, toLook, http.MethodGet, "/healthz", "get-health",
+		"Whether a card that may enter would be let in now. A lockdown is meant, and is no illness",
 		func(context.Context, *struct{}) (*body[Health], error) {
 			if a.Health != nil {
 				if found := a.Health(); len(found) > 0 {
@@ -123,16 +127,19 @@ func (a *api) operate(ctx context.Context, in Order, at time.Time) (Operated, er
 		return Operated{}, err
 	}
 	if !t.Kind.Fits(action) {
-		return Operated{}, fmt.Errorf("%s is a %s: %w: %v does not fit it", t.Name, t.Kind, access.ErrInvalid, action)
+		return Operated{}, fmt.Errorf("%s is a %s: %w: %v does not fit it", t.Name, t.Kind, access.ErrInvalid,
+			action)
 	}
 	done, err := a.Live.Operate(ctx, actorOf(ctx), t.ID, action, in.Level, at)
 	if holds := time.Duration(done.Holds) * time.Millisecond; holds > 0 && holds+pulseSlack < t.Pulse {
-		done.Note = fmt.Sprintf("its lock lets go after %v, not %v: it holds no longer", holds.Round(pulseSlack/5), t.Pulse)
+		done.Note = fmt.Sprintf("its lock lets go after %v, not %v: it holds no longer",
+			holds.Round(pulseSlack/5), t.Pulse)
 	}
 	return done, err
 }
 
-// pulseSlack is by how much less than the pulse a lock may name as what is left of it, since its answer takes time.
+// pulseSlack is by how much less than the pulse a lock may name as what is left of it, since its
+// answer takes time.
 const pulseSlack = 500 * time.Millisecond
 
 func (a *api) status() (Status, error) {
@@ -141,10 +148,12 @@ func (a *api) status() (Status, error) {
 	}
 	now, site := a.Now(), a.Store.Snapshot().Site
 	trusted, why := a.Live.ClockTrusted(now)
-	s := Status{Version: a.Version, Lockdown: site.Lockdown, Devices: a.Live.Status(), Alarms: a.Live.Alarms(),
-		Time: Time{Now: now.UTC(), Zone: site.Zone, Trusted: trusted, Why: why}}
+	s := Status{Version: a.Version, Lockdown: site.Lockdown, Devices: a.Live.Status(),
+		Alarms: a.Live.Alarms(),
+		Time:   Time{Now: now.UTC(), Zone: site.Zone, Trusted: trusted, Why: why}}
 	p := a.Store.Snapshot()
-	s.Doors = slices.DeleteFunc(viewAll(p, p.Targets, a.viewTargets(), func(t Target) string { return t.Name }),
+	s.Doors = slices.DeleteFunc(viewAll(p, p.Targets, a.viewTargets(),
+		func(t Target) string { return t.Name }),
 		func(t Target) bool { return t.State == nil })
 	if s.Devices == nil {
 		s.Devices = []DeviceStatus{}

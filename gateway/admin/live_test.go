@@ -32,7 +32,8 @@ type running struct {
 	latency  admin.Latency
 }
 
-func (r *running) Operate(_ context.Context, actor string, target access.ID, a wire.Action, level uint8, at time.Time) (admin.Operated, error) {
+func (r *running) Operate(_ context.Context, actor string, target access.ID, a wire.Action, level uint8,
+	at time.Time) (admin.Operated, error) {
 	if at.IsZero() || time.Since(at) > time.Minute {
 		return admin.Operated{}, errors.New("no intent")
 	}
@@ -55,7 +56,8 @@ func (r *running) Door(access.ID) admin.DoorState { return r.door }
 
 func (r *running) Alarms() []admin.Alarm { return r.alarms }
 
-func (r *running) Acknowledge(_ context.Context, actor string, seq uint64, remark string) (admin.Alarm, error) {
+func (r *running) Acknowledge(_ context.Context, actor string, seq uint64, remark string) (admin.Alarm,
+	error) {
 	for i, a := range r.alarms {
 		if a.Seq == seq {
 			r.operated = append(r.operated, actor+" "+remark)
@@ -107,7 +109,8 @@ func TestLearningEnds(t *testing.T) {
 		s := furnished(t, withLive(&running{}))
 		began := time.Now()
 		code, text := s.do("POST", "/v1/cards/learn", `{"reader":"front-reader","person":"ann","seconds":20}`)
-		if took := time.Since(began); code != http.StatusGatewayTimeout || took != 20*time.Second || !strings.Contains(text, "front-reader") {
+		if took := time.Since(began); code != http.StatusGatewayTimeout || took != 20*time.Second ||
+			!strings.Contains(text, "front-reader") {
 			t.Errorf("got %d %s after %v, want 504 after 20s", code, text, took)
 		}
 	})

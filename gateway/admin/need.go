@@ -138,7 +138,8 @@ func (a *api) refuse(c huma.Context, r *account.Refusal) {
 }
 
 func problemOf(r *account.Refusal) *huma.ErrorModel {
-	return &huma.ErrorModel{Type: r.Type, Title: http.StatusText(r.Status), Status: r.Status, Detail: r.Detail}
+	return &huma.ErrorModel{Type: r.Type, Title: http.StatusText(r.Status), Status: r.Status,
+		Detail: r.Detail}
 }
 
 // guard puts a need before a handler that is no operation of huma's.
@@ -181,8 +182,10 @@ func handleCases[I, O any](
 	})
 }
 
-func register[I, O any](a *api, d demand, method, path, id, summary string, h func(context.Context, *I) (*O, error)) {
-	op := huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: http.StatusOK}
+func register[I, O any](a *api, d demand, method, path, id, summary string, h func(context.Context, *I) (*O,
+	error)) {
+	op := huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary,
+		DefaultStatus: http.StatusOK}
 	if method == http.MethodPost && id[:4] == "add-" {
 		op.DefaultStatus = http.StatusCreated
 	}

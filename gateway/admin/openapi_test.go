@@ -13,25 +13,36 @@ import (
 
 // routes is every route of the API. What is added here is added to a client's world.
 var routes = []string{
-	"DELETE /v1/cards/{ref}", "DELETE /v1/devices/{ref}", "DELETE /v1/grants/{ref}", "DELETE /v1/groups/{ref}",
-	"DELETE /v1/groups/{ref}/members/{member}", "DELETE /v1/persons/{ref}", "DELETE /v1/schedules/{ref}", "DELETE /v1/targets/{ref}",
-	"GET /healthz", "GET /metrics", "GET /v1/audit/head", "GET /v1/cards", "GET /v1/cards/{ref}", "GET /v1/devices", "GET /v1/devices/{ref}", "GET /v1/doctor",
-	"GET /v1/events", "GET /v1/events/stream", "GET /v1/grants", "GET /v1/grants/{ref}", "GET /v1/groups", "GET /v1/groups/{ref}", "GET /v1/latency",
-	"GET /v1/persons", "GET /v1/persons/{ref}", "GET /v1/schedules", "GET /v1/schedules/{ref}", "GET /v1/site", "GET /v1/status",
+	"DELETE /v1/cards/{ref}", "DELETE /v1/devices/{ref}", "DELETE /v1/grants/{ref}",
+	"DELETE /v1/groups/{ref}",
+	"DELETE /v1/groups/{ref}/members/{member}", "DELETE /v1/persons/{ref}", "DELETE /v1/schedules/{ref}",
+	"DELETE /v1/targets/{ref}",
+	"GET /healthz", "GET /metrics", "GET /v1/audit/head", "GET /v1/cards", "GET /v1/cards/{ref}",
+	"GET /v1/devices", "GET /v1/devices/{ref}", "GET /v1/doctor",
+	"GET /v1/events", "GET /v1/events/stream", "GET /v1/grants", "GET /v1/grants/{ref}", "GET /v1/groups",
+	"GET /v1/groups/{ref}", "GET /v1/latency",
+	"GET /v1/persons", "GET /v1/persons/{ref}", "GET /v1/schedules", "GET /v1/schedules/{ref}",
+	"GET /v1/site", "GET /v1/status",
 	"GET /v1/targets", "GET /v1/targets/{ref}", "GET /v1/time",
-	"PATCH /v1/cards/{ref}", "PATCH /v1/persons/{ref}", "PATCH /v1/schedules/{ref}", "PATCH /v1/site", "PATCH /v1/targets/{ref}",
-	"POST /v1/audit/verify", "POST /v1/cards", "POST /v1/cards/learn", "POST /v1/devices", "POST /v1/devices/{ref}/keys", "POST /v1/devices/{ref}/revoke",
-	"POST /v1/explain", "POST /v1/grants", "POST /v1/groups", "POST /v1/keys/{key}/revoke", "POST /v1/operate", "POST /v1/persons",
+	"PATCH /v1/cards/{ref}", "PATCH /v1/persons/{ref}", "PATCH /v1/schedules/{ref}", "PATCH /v1/site",
+	"PATCH /v1/targets/{ref}",
+	"POST /v1/audit/verify", "POST /v1/cards", "POST /v1/cards/learn", "POST /v1/devices",
+	"POST /v1/devices/{ref}/keys", "POST /v1/devices/{ref}/revoke",
+	"POST /v1/explain", "POST /v1/grants", "POST /v1/groups", "POST /v1/keys/{key}/revoke",
+	"POST /v1/operate", "POST /v1/persons",
 	"POST /v1/schedules", "POST /v1/targets", "POST /v1/time/trust",
 	"PUT /v1/groups/{ref}/members/{member}", "PUT /v1/lockdown",
-	"GET /v1/accounts", "POST /v1/accounts", "GET /v1/accounts/{ref}", "PATCH /v1/accounts/{ref}", "DELETE /v1/accounts/{ref}",
+	"GET /v1/accounts", "POST /v1/accounts", "GET /v1/accounts/{ref}", "PATCH /v1/accounts/{ref}",
+	"DELETE /v1/accounts/{ref}",
 	"POST /v1/accounts/{ref}/sign-out",
 	"POST /v1/accounts/{ref}/totp", "PUT /v1/accounts/{ref}/totp", "DELETE /v1/accounts/{ref}/totp",
 	"POST /v1/accounts/{ref}/passkeys", "DELETE /v1/accounts/{ref}/passkeys/{id}",
 	"POST /v1/accounts/{ref}/tokens", "DELETE /v1/accounts/{ref}/tokens/{id}",
 	"GET /v1/alarms", "POST /v1/alarms/{seq}/acknowledge",
-	"GET /v1/setup", "POST /v1/setup", "POST /v1/setup/code", "GET /v1/session", "POST /v1/session", "DELETE /v1/session",
-	"GET /v1/session/client", "POST /v1/session/second", "POST /v1/session/step", "POST /v1/session/passkey", "PUT /v1/session/password",
+	"GET /v1/setup", "POST /v1/setup", "POST /v1/setup/code", "GET /v1/session", "POST /v1/session",
+	"DELETE /v1/session",
+	"GET /v1/session/client", "POST /v1/session/second", "POST /v1/session/step", "POST /v1/session/passkey",
+	"PUT /v1/session/password",
 	"POST /v1/session/passkeys", "POST /v1/session/passkeys/new",
 }
 
@@ -68,7 +79,8 @@ func TestOpenAPI(t *testing.T) {
 			}
 			ids[op.OperationID] = true
 			for _, m := range regexp.MustCompile(`\{(\w+)\}`).FindAllStringSubmatch(path, -1) {
-				if !slices.ContainsFunc(op.Parameters, func(p struct{ Name, In string }) bool { return p.Name == m[1] && p.In == "path" }) {
+				if !slices.ContainsFunc(op.Parameters,
+					func(p struct{ Name, In string }) bool { return p.Name == m[1] && p.In == "path" }) {
 					t.Errorf("%s %s: %s is not described", method, path, m[1])
 				}
 			}
@@ -84,7 +96,8 @@ func TestOpenAPI(t *testing.T) {
 			t.Errorf("schema %s is referred to and not there", m[1])
 		}
 	}
-	if code, text := s.do("GET", "/openapi.yaml", ""); code != 200 || !strings.Contains(text, "openapi: 3.1.") {
+	if code, text := s.do("GET", "/openapi.yaml", ""); code != 200 ||
+		!strings.Contains(text, "openapi: 3.1.") {
 		t.Errorf("yaml: got %d %.60q", code, text)
 	}
 	if strings.Contains(text, "http://") || strings.Contains(text, "https://") {

@@ -36,7 +36,8 @@ func (a *api) passkeyRoutes() {
 			if err != nil {
 				return nil, err
 			}
-			k := access.Passkey{ID: in.Body.ID, Label: in.Body.Label, Credential: credential, Created: a.stamp()}
+			k := access.Passkey{ID: in.Body.ID, Label: in.Body.Label, Credential: credential,
+				Created: a.stamp()}
 			return a.editAccount(ctx, in.Ref, func(r *access.Account) error {
 				r.Passkeys = append(r.Passkeys, k)
 				return nil

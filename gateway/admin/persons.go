@@ -45,7 +45,8 @@ func (a *api) personRoutes() {
 		func(_ context.Context, in *RefInput) (*body[Person], error) {
 			return show(a, in.Ref, findPerson, viewPerson)
 		})
-	handle(a, toManage, http.MethodPatch, "/v1/persons/{ref}", "change-person", "Rename, suspend or resume a person",
+	handle(a, toManage, http.MethodPatch, "/v1/persons/{ref}", "change-person",
+		"Rename, suspend or resume a person",
 		func(ctx context.Context, in *struct {
 			RefInput
 			Body PersonChange
@@ -61,9 +62,13 @@ func (a *api) personRoutes() {
 				return r, err
 			}, viewPerson)
 		})
-	handle(a, toManage, http.MethodDelete, "/v1/persons/{ref}", "remove-person", "Remove a person with their cards, grants and memberships",
+	handle(a, toManage, http.MethodDelete, "/v1/persons/{ref}", "remove-person",
+		"Remove a person with their cards, grants and memberships",
 		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
-			return remove(ctx, a, func(p *access.Policy) (access.Person, error) { return findPerson(p, in.Ref) })
+			return remove(ctx, a, func(p *access.Policy) (access.Person, error) {
+				return findPerson(p,
+					in.Ref)
+			})
 		})
 }
 
@@ -78,7 +83,8 @@ func viewPerson(p *access.Policy, r access.Person) Person {
 	return v
 }
 
-// viewPersons counts everybody's cards in one pass: one pass for each person is too slow for thousands.
+// viewPersons counts everybody's cards in one pass: one pass for each person is too slow for
+// thousands.
 func viewPersons(p *access.Policy) []Person {
 	cards := map[access.ID]int{}
 	for _, c := range p.Credentials {
@@ -95,6 +101,7 @@ func viewPersons(p *access.Policy) []Person {
 		}
 	}
 	return viewAll(p, p.Persons, func(_ *access.Policy, r access.Person) Person {
-		return Person{ID: r.ID, Name: r.Name, Suspended: r.Suspended, Cards: cards[r.ID], Groups: groups[r.ID], Created: r.Created}
+		return Person{ID: r.ID, Name: r.Name, Suspended: r.Suspended, Cards: cards[r.ID],
+			Groups: groups[r.ID], Created: r.Created}
 	}, func(v Person) string { return v.Name })
 }

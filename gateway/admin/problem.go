@@ -19,7 +19,8 @@ import (
 // ErrNoGateway is the error of what needs a running gateway where there is none.
 var ErrNoGateway = errors.New("this needs a running gateway: start one with latchkey serve")
 
-// TypeNoGateway is the type of the problem that [ErrNoGateway] becomes, so that a client need not read its text.
+// TypeNoGateway is the type of the problem that [ErrNoGateway] becomes, so that a client need not
+// read its text.
 const TypeNoGateway = "urn:latchkey:problem:no-gateway"
 
 // problem maps an error to an HTTP status and a body of RFC 9457.
@@ -61,7 +62,8 @@ func (a *api) problem(ctx context.Context, operation string, err error) error {
 	if status == http.StatusInternalServerError {
 		a.Log.ErrorContext(ctx, "admin request", "operation", operation, "err", err)
 	}
-	return &huma.ErrorModel{Type: kind, Title: http.StatusText(status), Status: status, Detail: access.PlainText(err.Error())}
+	return &huma.ErrorModel{Type: kind, Title: http.StatusText(status), Status: status,
+		Detail: access.PlainText(err.Error())}
 }
 
 // unavailable is an error that may pass.
@@ -82,7 +84,8 @@ func invalid(err error) error {
 	return fmt.Errorf("%w: %w", access.ErrInvalid, err)
 }
 
-// plainProblem puts what was wrong with a request into one sentence, and drops the values: among them may be a card's UID.
+// plainProblem puts what was wrong with a request into one sentence, and drops the values: among
+// them may be a card's UID.
 func plainProblem(_ huma.Context, _ string, v any) (any, error) {
 	m, ok := v.(*huma.ErrorModel)
 	if !ok || len(m.Errors) == 0 {
@@ -94,7 +97,8 @@ func plainProblem(_ huma.Context, _ string, v any) (any, error) {
 			what = append(what, "and more")
 			break
 		}
-		what = append(what, access.Shorten(strings.TrimPrefix(strings.TrimPrefix(e.Location, "body."), "body")+": "+e.Message))
+		what = append(what, access.Shorten(strings.TrimPrefix(strings.TrimPrefix(e.Location, "body."),
+			"body")+": "+e.Message))
 	}
 	plain := *m
 	plain.Detail, plain.Errors = access.Shorten(strings.TrimPrefix(strings.Join(what, "; "), ": ")), nil

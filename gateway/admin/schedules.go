@@ -32,19 +32,22 @@ func (a *api) scheduleRoutes() {
 	handle(a, toLook, http.MethodGet, "/v1/schedules", "list-schedules", "All schedules, by name",
 		func(context.Context, *struct{}) (*body[list[Schedule]], error) {
 			p := a.Store.Snapshot()
-			return listOf(viewAll(p, p.Schedules, viewSchedule, func(v Schedule) string { return v.Name })), nil
+			return listOf(viewAll(p, p.Schedules, viewSchedule, func(v Schedule) string { return v.Name })),
+				nil
 		})
 	handle(a, toManage, http.MethodPost, "/v1/schedules", "add-schedule", "Add a schedule",
 		func(ctx context.Context, in *struct{ Body NewSchedule }) (*body[Schedule], error) {
 			return put(ctx, a, func(*access.Policy) (access.Schedule, error) {
-				return access.Schedule{ID: access.NewID(), Name: in.Body.Name, Text: in.Body.Text, Created: a.stamp()}, nil
+				return access.Schedule{ID: access.NewID(), Name: in.Body.Name, Text: in.Body.Text,
+					Created: a.stamp()}, nil
 			}, viewSchedule)
 		})
 	handle(a, toLook, http.MethodGet, "/v1/schedules/{ref}", "get-schedule", "One schedule",
 		func(_ context.Context, in *RefInput) (*body[Schedule], error) {
 			return show(a, in.Ref, findSchedule, viewSchedule)
 		})
-	handle(a, toManage, http.MethodPatch, "/v1/schedules/{ref}", "change-schedule", "Rename a schedule or change its windows",
+	handle(a, toManage, http.MethodPatch, "/v1/schedules/{ref}", "change-schedule",
+		"Rename a schedule or change its windows",
 		func(ctx context.Context, in *struct {
 			RefInput
 			Body ScheduleChange
@@ -60,9 +63,13 @@ func (a *api) scheduleRoutes() {
 				return s, err
 			}, viewSchedule)
 		})
-	handle(a, toManage, http.MethodDelete, "/v1/schedules/{ref}", "remove-schedule", "Remove a schedule that no grant uses",
+	handle(a, toManage, http.MethodDelete, "/v1/schedules/{ref}", "remove-schedule",
+		"Remove a schedule that no grant uses",
 		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
-			return remove(ctx, a, func(p *access.Policy) (access.Schedule, error) { return findSchedule(p, in.Ref) })
+			return remove(ctx, a, func(p *access.Policy) (access.Schedule, error) {
+				return findSchedule(p,
+					in.Ref)
+			})
 		})
 }
 

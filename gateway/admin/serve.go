@@ -45,7 +45,8 @@ func (b bounded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 type arrivedKey struct{}
 
-// arrived is when the request began to arrive, which is the intent behind a command: the body may have been slow.
+// arrived is when the request began to arrive, which is the intent behind a command: the body may
+// have been slow.
 func arrived(ctx context.Context) time.Time {
 	if t, ok := ctx.Value(arrivedKey{}).(time.Time); ok {
 		return t
@@ -54,7 +55,8 @@ func arrived(ctx context.Context) time.Time {
 }
 
 func (b bounded) allowed(r *http.Request) (methods []string) {
-	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut,
+		http.MethodPatch, http.MethodDelete} {
 		probe := r.Clone(r.Context())
 		probe.Method = m
 		if _, pattern := b.mux.Handler(probe); pattern != "" {

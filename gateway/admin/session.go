@@ -91,7 +91,10 @@ func (a *api) sessionRoutes() {
 		})
 	handle(a, publicly, http.MethodPost, "/v1/session/passkey", "ask-passkey",
 		"What a browser is to sign with a passkey",
-		func(ctx context.Context, _ *struct{}) (*body[any], error) { return answer(a.accounts.AskPasskey(ctx)) })
+		func(ctx context.Context, _ *struct{}) (*body[any],
+			error) {
+			return answer(a.accounts.AskPasskey(ctx))
+		})
 	handle(a, signedIn, http.MethodPost, "/v1/session/step", "confirm",
 		"Give a second step again, or the password where there is none",
 		func(ctx context.Context, in *struct{ Body Proof }) (*body[Session], error) {

@@ -26,7 +26,8 @@ type SetUp struct {
 }
 
 func (a *api) setupRoutes() {
-	handle(a, publicly, http.MethodGet, "/v1/setup", "get-setup", "Whether the console waits for its first account, and where it is",
+	handle(a, publicly, http.MethodGet, "/v1/setup", "get-setup",
+		"Whether the console waits for its first account, and where it is",
 		func(context.Context, *struct{}) (*body[Setup], error) {
 			return answer(Setup{Needed: len(a.Store.Snapshot().Accounts) == 0, URL: a.ConsoleURL}, nil)
 		})
@@ -63,8 +64,10 @@ func (a *api) makeOwner(ctx context.Context, name, password string) (*body[Accou
 	return put(withActor(ctx, "set-up code"), a, func(p *access.Policy) (access.Account, error) {
 		r, ok := p.AccountByName(name)
 		if !ok {
-			return access.Account{ID: access.NewID(), Name: name, Role: access.RoleOwner, Password: hash, Created: a.stamp()}, nil
+			return access.Account{ID: access.NewID(), Name: name, Role: access.RoleOwner, Password: hash,
+				Created: a.stamp()}, nil
 		}
-		return access.Account{ID: r.ID, Name: r.Name, Role: access.RoleOwner, Password: hash, Epoch: r.Epoch + 1, Created: r.Created}, nil
+		return access.Account{ID: r.ID, Name: r.Name, Role: access.RoleOwner, Password: hash, Epoch: r.Epoch +
+			1, Created: r.Created}, nil
 	}, viewAccount)
 }

@@ -17,7 +17,8 @@ import (
 
 func TestSetUp(t *testing.T) {
 	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
-	s := newSite(t, withLive(&running{}), func(c *admin.Config) { c.Now = func() time.Time { return now }; c.ConsoleURL = "https://door.example/" })
+	s := newSite(t, withLive(&running{}),
+		func(c *admin.Config) { c.Now = func() time.Time { return now }; c.ConsoleURL = "https://door.example/" })
 	needed := func() (got admin.Setup) { s.must("GET", "/v1/setup", "", &got); return got }
 	mint := func() string {
 		var got admin.SetupCode
@@ -38,8 +39,10 @@ func TestSetUp(t *testing.T) {
 	if code == first || len(code) != 19 {
 		t.Fatalf("got codes of %d and %d characters, want two", len(first), len(code))
 	}
-	for name, text := range map[string]string{"none": "", "the one before": first, "a wrong one": "0000-0000-0000-0000", "half of it": code[:9]} {
-		if status, answer := use(text, "ada"); status != 403 || strings.Contains(answer, code) || !strings.Contains(answer, "latchkey console setup") {
+	for name, text := range map[string]string{"none": "", "the one before": first,
+		"a wrong one": "0000-0000-0000-0000", "half of it": code[:9]} {
+		if status, answer := use(text, "ada"); status != 403 || strings.Contains(answer, code) ||
+			!strings.Contains(answer, "latchkey console setup") {
 			t.Errorf("%s: got %d %s, want 403 and where to get one", name, status, answer)
 		}
 	}
@@ -55,7 +58,8 @@ func TestSetUp(t *testing.T) {
 	if status, _ := use(code, "eve"); status != 403 {
 		t.Errorf("the second time: got %d, want 403", status)
 	}
-	// Somebody who lost everything comes back, and nothing that another had put into the account is left.
+	// Somebody who lost everything comes back, and nothing that another had put into the account is
+	// left.
 	s.must("PATCH", "/v1/accounts/ada", `{"password":"stolen brown foxes"}`, nil)
 	s.must("POST", "/v1/accounts/ada/tokens", `{"label":"x","scopes":["doors"]}`, nil)
 	s.must("POST", "/v1/accounts/ada/passkeys", `{"label":"x","id":"AQID","credential":{}}`, nil)
@@ -63,7 +67,8 @@ func TestSetUp(t *testing.T) {
 	if status, text := use(mint(), "ada"); status != 200 {
 		t.Fatalf("got %d %s, want the account back", status, text)
 	}
-	if a := s.account("ada"); a.ID != before.ID || len(a.Passkeys)+len(a.Tokens) != 0 || a.Epoch <= before.Epoch || !s.password("ada", adasPassword) {
+	if a := s.account("ada"); a.ID != before.ID || len(a.Passkeys)+len(a.Tokens) != 0 ||
+		a.Epoch <= before.Epoch || !s.password("ada", adasPassword) {
 		t.Errorf("got %+v, want it without passkeys, tokens and sessions, and with the new password", a)
 	}
 	late := mint()
@@ -80,7 +85,8 @@ func TestSetUp(t *testing.T) {
 	if status, text := use(guessed, "ada"); status != 200 {
 		t.Errorf("after many guesses of somebody's: got %d %s, want the code to be good: it is the way back in", status, text)
 	}
-	if status, text := newSite(t).do("POST", "/v1/setup/code", ""); status != 503 || !strings.Contains(text, admin.TypeNoGateway) {
+	if status, text := newSite(t).do("POST", "/v1/setup/code", ""); status != 503 ||
+		!strings.Contains(text, admin.TypeNoGateway) {
 		t.Errorf("without a gateway: got %d %s, want 503: the code would be forgotten at once", status, text)
 	}
 }
@@ -93,10 +99,13 @@ func TestSignIns(t *testing.T) {
 		failed                   int
 		actor, detail            string
 	}{
-		{"signed in", "ada", "192.0.2.1", "password and passkey", 0, "ada", "from 192.0.2.1, with password and passkey"},
-		{"refused", "ada", "192.0.2.1", "password", 7, "ada", "from 192.0.2.1: refused 7 times, the last for password"},
+		{"signed in", "ada", "192.0.2.1", "password and passkey", 0, "ada",
+			"from 192.0.2.1, with password and passkey"},
+		{"refused", "ada", "192.0.2.1", "password", 7, "ada",
+			"from 192.0.2.1: refused 7 times, the last for password"},
 		{"what a terminal would obey", "a\x1b[2Jb", "x", "password", 1, `"a\x1b[2Jb"`, "from x: refused for password"},
-		{"64 KB", strings.Repeat("a", 64<<10), "x", "password", 0, strings.Repeat("a", 64) + "…", "from x, with password"},
+		{"64 KB", strings.Repeat("a", 64<<10), "x", "password", 0, strings.Repeat("a", 64) + "…",
+			"from x, with password"},
 		{"nothing", "", "", "", 0, `""`, `from "", with ""`},
 	} {
 		seq, err := s.unvouched.Accounts().RecordSignIn(t.Context(), tt.account, tt.from, tt.how, tt.failed)
@@ -104,13 +113,15 @@ func TestSignIns(t *testing.T) {
 			t.Fatal(err)
 		}
 		events, err := s.store.Events(t.Context(), seq, 1)
-		if err != nil || len(events) != 1 || events[0].Actor != tt.actor || events[0].Detail != tt.detail || events[0].Kind != "sign-in" {
+		if err != nil || len(events) != 1 || events[0].Actor != tt.actor || events[0].Detail != tt.detail ||
+			events[0].Kind != "sign-in" {
 			t.Errorf("%s: got %+v, %v, want %s %s", tt.name, events, err, tt.actor, tt.detail)
 		}
 	}
 }
 
-// What lets somebody in is in the answer that makes it and nowhere else: no other answer, no event, no log, and nothing on disk.
+// What lets somebody in is in the answer that makes it and nowhere else: no other answer, no event,
+// no log, and nothing on disk.
 func TestAccountSecretsLeaveOnce(t *testing.T) {
 	var log, all bytes.Buffer
 	dir := t.TempDir()
@@ -149,7 +160,8 @@ func TestAccountSecretsLeaveOnce(t *testing.T) {
 	}
 	do("GET", "/v1/accounts", "")
 	do("GET", "/v1/events?from=1", "")
-	if !strings.Contains(all.String(), "ada") || !strings.Contains(all.String(), "set one-time codes of account ada") {
+	if !strings.Contains(all.String(), "ada") || !strings.Contains(all.String(),
+		"set one-time codes of account ada") {
 		t.Fatal("the story is not in the answers")
 	}
 	if err := st.Close(); err != nil {
@@ -165,7 +177,8 @@ func TestAccountSecretsLeaveOnce(t *testing.T) {
 	if err != nil || len(disk) < 3 {
 		t.Fatalf("got %d files, %v", len(disk), err)
 	}
-	for what, secret := range map[string]string{"password": adasPassword, "set-up code": setup.Code, "secret of one-time codes": made.Secret, "token": token.Text,
+	for what, secret := range map[string]string{"password": adasPassword, "set-up code": setup.Code,
+		"secret of one-time codes": made.Secret, "token": token.Text,
 		"hash of the password": "argon2id"} {
 		for where, text := range map[string][]byte{"an answer": all.Bytes(), "the log": log.Bytes()} {
 			if bytes.Contains(text, []byte(secret)) {

@@ -34,28 +34,33 @@ type Time struct {
 }
 
 func (a *api) siteRoutes() {
-	handle(a, toLook, http.MethodGet, "/v1/site", "get-site", "Time zone and lockdown", func(context.Context, *struct{}) (*body[Site], error) {
-		return answer(viewSite(a.Store.Snapshot(), a.Store.Snapshot().Site), nil)
-	})
+	handle(a, toLook, http.MethodGet, "/v1/site", "get-site", "Time zone and lockdown",
+		func(context.Context, *struct{}) (*body[Site], error) {
+			return answer(viewSite(a.Store.Snapshot(), a.Store.Snapshot().Site), nil)
+		})
 	handle(a, toManage, http.MethodPatch, "/v1/site", "change-site", "Set the time zone",
 		func(ctx context.Context, in *struct{ Body SiteChange }) (*body[Site], error) {
 			return a.changeSite(ctx, func(s *access.Site) { s.Zone = in.Body.Zone })
 		})
-	handleCases(a, []demandCase{{true, toSecure}, {false, toManage}}, "on", func(in *struct{ Body Lockdown }) any { return in.Body.On },
+	handleCases(a, []demandCase{{true, toSecure}, {false, toManage}}, "on",
+		func(in *struct{ Body Lockdown }) any { return in.Body.On },
 		http.MethodPut, "/v1/lockdown", "set-lockdown", "Shut every door for everybody, or end that",
 		func(ctx context.Context, in *struct{ Body Lockdown }) (*body[Site], error) {
 			return a.changeSite(ctx, func(s *access.Site) { s.Lockdown = in.Body.On })
 		})
-	handle(a, toLook, http.MethodGet, "/v1/time", "get-time", "The clock of the running gateway, and whether it is trusted",
+	handle(a, toLook, http.MethodGet, "/v1/time", "get-time",
+		"The clock of the running gateway, and whether it is trusted",
 		func(context.Context, *struct{}) (*body[Time], error) {
 			if a.Live == nil {
 				return nil, ErrNoGateway
 			}
 			now := a.Now()
 			trusted, why := a.Live.ClockTrusted(now)
-			return answer(Time{Now: now.UTC(), Zone: a.Store.Snapshot().Site.Zone, Trusted: trusted, Why: why}, nil)
+			return answer(Time{Now: now.UTC(), Zone: a.Store.Snapshot().Site.Zone, Trusted: trusted,
+				Why: why}, nil)
 		})
-	handle(a, toManage, http.MethodPost, "/v1/time/trust", "trust-time", "Take the clock as right although events so far lie in its future",
+	handle(a, toManage, http.MethodPost, "/v1/time/trust", "trust-time",
+		"Take the clock as right although events so far lie in its future",
 		func(ctx context.Context, _ *struct{}) (*body[Site], error) {
 			return a.changeSite(ctx, func(s *access.Site) { s.TimeTrusted, _ = a.Store.Head() })
 		})

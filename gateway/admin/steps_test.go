@@ -33,14 +33,17 @@ func TestOneTimeCodes(t *testing.T) {
 		t.Error("a secret that was only made is asked for")
 	}
 	for name, tt := range map[string][2]string{
-		"a wrong code": {made.Secret, "000000"}, "a code of two steps ago": {made.Secret, code(-2)}, "a short secret": {"GEZDGNBV", code(0)},
-		"no base32": {"!!!!" + made.Secret, code(0)}, "no secret": {"", code(0)}, "no code": {made.Secret, ""}, "a long code": {made.Secret, "123456123456"},
+		"a wrong code": {made.Secret, "000000"}, "a code of two steps ago": {made.Secret, code(-2)},
+		"a short secret": {"GEZDGNBV", code(0)},
+		"no base32":      {"!!!!" + made.Secret, code(0)}, "no secret": {"", code(0)},
+		"no code": {made.Secret, ""}, "a long code": {made.Secret, "123456123456"},
 	} {
 		if status, text := set(tt[0], tt[1]); status != 422 || s.account("ada").TOTP {
 			t.Errorf("%s: got %d %s, want 422", name, status, text)
 		}
 	}
-	if status, text := set(strings.ToLower(made.Secret), code(0)[:3]+" "+code(0)[3:]); status != 200 || !s.account("ada").TOTP {
+	if status, text := set(strings.ToLower(made.Secret), code(0)[:3]+" "+code(0)[3:]); status != 200 ||
+		!s.account("ada").TOTP {
 		t.Fatalf("got %d %s, want the codes asked for, however they were typed", status, text)
 	}
 	for _, tt := range []struct {

@@ -18,8 +18,8 @@ func init() { huma.ValidateStrictCasing = true }
 // maxDepth is more than any body here nests.
 const maxDepth = 16
 
-// strictUnmarshal decodes one JSON value and refuses what different readers would read differently: a member twice, or more after the
-// value. Unknown members are refused by the schema.
+// strictUnmarshal decodes one JSON value and refuses what different readers would read differently:
+// a member twice, or more after the value. Unknown members are refused by the schema.
 func strictUnmarshal(data []byte, v any) error {
 	if err := scanJSON(json.NewDecoder(bytes.NewReader(data))); err != nil {
 		return err

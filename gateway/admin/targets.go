@@ -48,17 +48,20 @@ func (a *api) targetRoutes() {
 	handle(a, toLook, http.MethodGet, "/v1/targets", "list-targets", "All doors and lamps, by name",
 		func(context.Context, *struct{}) (*body[list[Target]], error) {
 			p := a.Store.Snapshot()
-			return listOf(viewAll(p, p.Targets, a.viewTargets(), func(t Target) string { return t.Name })), nil
+			return listOf(viewAll(p, p.Targets, a.viewTargets(), func(t Target) string { return t.Name })),
+				nil
 		})
 	handle(a, toManage, http.MethodPost, "/v1/targets", "add-target", "Add a door or a lamp",
 		func(ctx context.Context, in *struct{ Body NewTarget }) (*body[Target], error) {
-			return put(ctx, a, func(*access.Policy) (access.Target, error) { return a.newTarget(in.Body) }, a.viewTargets())
+			return put(ctx, a, func(*access.Policy) (access.Target, error) { return a.newTarget(in.Body) },
+				a.viewTargets())
 		})
 	handle(a, toLook, http.MethodGet, "/v1/targets/{ref}", "get-target", "One door or lamp",
 		func(_ context.Context, in *RefInput) (*body[Target], error) {
 			return show(a, in.Ref, findTarget, a.viewTargets())
 		})
-	handle(a, toManage, http.MethodPatch, "/v1/targets/{ref}", "change-target", "Rename a target or change its pulse",
+	handle(a, toManage, http.MethodPatch, "/v1/targets/{ref}", "change-target",
+		"Rename a target or change its pulse",
 		func(ctx context.Context, in *struct {
 			RefInput
 			Body TargetChange
@@ -79,14 +82,19 @@ func (a *api) targetRoutes() {
 				return t, err
 			}, a.viewTargets())
 		})
-	handle(a, toManage, http.MethodDelete, "/v1/targets/{ref}", "remove-target", "Remove a target with its grants",
+	handle(a, toManage, http.MethodDelete, "/v1/targets/{ref}", "remove-target",
+		"Remove a target with its grants",
 		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
-			return remove(ctx, a, func(p *access.Policy) (access.Target, error) { return findTarget(p, in.Ref) })
+			return remove(ctx, a, func(p *access.Policy) (access.Target, error) {
+				return findTarget(p,
+					in.Ref)
+			})
 		})
 }
 
 func (a *api) newTarget(in NewTarget) (access.Target, error) {
-	t := access.Target{ID: access.NewID(), Name: in.Name, Kind: access.TargetKind(in.Kind), Created: a.stamp()}
+	t := access.Target{ID: access.NewID(), Name: in.Name, Kind: access.TargetKind(in.Kind),
+		Created: a.stamp()}
 	if t.Kind == access.Door && in.Pulse == "" {
 		t.Pulse = defaultPulse
 	}
@@ -101,7 +109,8 @@ func (a *api) newTarget(in NewTarget) (access.Target, error) {
 func parsePulse(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return 0, fmt.Errorf("pulse %q: %w: want a length of time like 3s or 500ms", access.Shorten(s), access.ErrInvalid)
+		return 0, fmt.Errorf("pulse %q: %w: want a length of time like 3s or 500ms", access.Shorten(s),
+			access.ErrInvalid)
 	}
 	return d, nil
 }
@@ -113,7 +122,8 @@ func (a *api) checkPulse(p *access.Policy, t access.Target) error {
 		return nil
 	}
 	if limit := a.Live.Door(t.ID).MaxPulse; limit > 0 && t.Pulse > limit {
-		return fmt.Errorf("pulse %v: %w: the lock %s holds %v at the most", t.Pulse, access.ErrInvalid, lock.Name, limit)
+		return fmt.Errorf("pulse %v: %w: the lock %s holds %v at the most", t.Pulse, access.ErrInvalid,
+			lock.Name, limit)
 	}
 	return nil
 }
@@ -130,7 +140,8 @@ func viewTarget(p *access.Policy, t access.Target) Target {
 }
 
 // viewAll returns the records of one kind as they are shown, ordered by key and then by id.
-func viewAll[K comparable, R, V any](p *access.Policy, records map[K]R, view func(*access.Policy, R) V, key func(V) string) []V {
+func viewAll[K comparable, R, V any](p *access.Policy, records map[K]R, view func(*access.Policy, R) V,
+	key func(V) string) []V {
 	out := make([]V, 0, len(records))
 	for _, r := range records {
 		out = append(out, view(p, r))
@@ -140,7 +151,8 @@ func viewAll[K comparable, R, V any](p *access.Policy, records map[K]R, view fun
 }
 
 // show answers with one record.
-func show[R, V any](a *api, ref string, find func(*access.Policy, string) (R, error), view func(*access.Policy, R) V) (*body[V], error) {
+func show[R, V any](a *api, ref string, find func(*access.Policy, string) (R, error),
+	view func(*access.Policy, R) V) (*body[V], error) {
 	p := a.Store.Snapshot()
 	r, err := find(p, ref)
 	if err != nil {

@@ -32,14 +32,16 @@ type TokenInput struct {
 
 func (a *api) tokenRoutes() {
 	const path = "/v1/accounts/{ref}/tokens"
-	handle(a, ownAgain, http.MethodPost, path, "add-token", "Mint a token for a script: the answer holds it, once",
+	handle(a, ownAgain, http.MethodPost, path, "add-token",
+		"Mint a token for a script: the answer holds it, once",
 		func(ctx context.Context, in *struct {
 			RefInput
 			Body NewToken
 		}) (*body[MintedToken], error) {
 			return answer(a.mintToken(ctx, in.Ref, in.Body))
 		})
-	handle(a, ownOnly, http.MethodDelete, path+"/{id}", "remove-token", "Take a token back: it lets nobody in any more",
+	handle(a, ownOnly, http.MethodDelete, path+"/{id}", "remove-token",
+		"Take a token back: it lets nobody in any more",
 		func(ctx context.Context, in *TokenInput) (*body[Account], error) {
 			return a.editAccount(ctx, in.Ref, func(r *access.Account) error {
 				i := slices.IndexFunc(r.Tokens, func(t access.Token) bool { return string(t.ID) == in.ID })
@@ -54,10 +56,12 @@ func (a *api) tokenRoutes() {
 
 func (a *api) mintToken(ctx context.Context, ref string, in NewToken) (MintedToken, error) {
 	text, hash := account.NewTokenText()
-	t := access.Token{ID: access.NewID(), Label: in.Label, Hash: hash, Scopes: in.Scopes, Until: valueOf(in.Until),
+	t := access.Token{ID: access.NewID(), Label: in.Label, Hash: hash, Scopes: in.Scopes,
+		Until:   valueOf(in.Until),
 		Created: a.stamp()}
 	if in.Until != nil && !a.Now().Before(t.Until) {
-		return MintedToken{}, fmt.Errorf("until: %w: it is over already: want a time to come", access.ErrInvalid)
+		return MintedToken{}, fmt.Errorf("until: %w: it is over already: want a time to come",
+			access.ErrInvalid)
 	}
 	_, err := a.editAccount(ctx, ref, func(r *access.Account) error {
 		r.Tokens = append(r.Tokens, t)

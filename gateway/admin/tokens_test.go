@@ -19,11 +19,14 @@ func TestTokens(t *testing.T) {
 	}
 	s.must("POST", "/v1/accounts/oz/tokens", `{"label":"week","scopes":["read"],"until":"2026-12-04T12:00:00Z"}`, &ending)
 	fits := func(text string) bool { _, _, ok := s.unvouched.Accounts().CheckToken(text); return ok }
-	if of, got, ok := s.unvouched.Accounts().CheckToken(token.Text); !ok || of.Name != "oz" || got.Label != "dusk" {
+	if of, got, ok := s.unvouched.Accounts().CheckToken(token.Text); !ok || of.Name != "oz" ||
+		got.Label != "dusk" {
 		t.Errorf("got %v of %s, want oz's token", got.Label, of.Name)
 	}
-	for name, text := range map[string]string{"nothing": "", "half of it": token.Text[:20], "in capitals": strings.ToUpper(token.Text), "more than it": token.Text + "0",
-		"another": "lkt-00000000000000000000000000", "64 KB": strings.Repeat("a", 64<<10), "its id": string(token.ID)} {
+	for name, text := range map[string]string{"nothing": "", "half of it": token.Text[:20],
+		"in capitals": strings.ToUpper(token.Text), "more than it": token.Text + "0",
+		"another": "lkt-00000000000000000000000000", "64 KB": strings.Repeat("a", 64<<10),
+		"its id": string(token.ID)} {
 		if of, got, ok := s.unvouched.Accounts().CheckToken(text); ok || of.ID != "" || got.ID != "" {
 			t.Errorf("%s: got %s's, want nobody's", name, of.Name)
 		}
@@ -36,7 +39,8 @@ func TestTokens(t *testing.T) {
 		"a label twice": {`{"label":"dusk","scopes":["read"]}`, "already"}, "no label": {`{"label":"","scopes":["read"]}`, "label"},
 		"over before it begins": {`{"label":"x","scopes":["read"],"until":"2026-11-27T12:00:00Z"}`, "over already"},
 	} {
-		if code, text := s.do("POST", "/v1/accounts/oz/tokens", tt[0]); code != 422 || !strings.Contains(text, tt[1]) {
+		if code, text := s.do("POST", "/v1/accounts/oz/tokens", tt[0]); code != 422 ||
+			!strings.Contains(text, tt[1]) {
 			t.Errorf("%s: got %d %s, want 422 and %s", name, code, text, tt[1])
 		}
 	}

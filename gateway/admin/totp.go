@@ -24,7 +24,8 @@ type TOTPChange struct {
 
 func (a *api) totpRoutes() {
 	const path = "/v1/accounts/{ref}/totp"
-	handle(a, ownAgain, http.MethodPost, path, "make-totp", "A fresh secret for one-time codes, which is kept nowhere",
+	handle(a, ownAgain, http.MethodPost, path, "make-totp",
+		"A fresh secret for one-time codes, which is kept nowhere",
 		func(_ context.Context, in *RefInput) (*body[TOTPSecret], error) {
 			r, err := findAccount(a.Store.Snapshot(), in.Ref)
 			if err != nil {
@@ -33,7 +34,8 @@ func (a *api) totpRoutes() {
 			secret, uri, err := account.NewCodes(r.Name)
 			return answer(TOTPSecret{Secret: secret, URI: uri}, err)
 		})
-	handle(a, ownAgain, http.MethodPut, path, "set-totp", "Ask an account for one-time codes of this secret from now on",
+	handle(a, ownAgain, http.MethodPut, path, "set-totp",
+		"Ask an account for one-time codes of this secret from now on",
 		func(ctx context.Context, in *struct {
 			RefInput
 			Body TOTPChange

@@ -15,7 +15,8 @@ import (
 	"latchkey/gateway/admin"
 )
 
-// guest calls the API as the website does for one of its visitors, or as somebody would who has taken the website over.
+// guest calls the API as the website does for one of its visitors, or as somebody would who has
+// taken the website over.
 type guest struct {
 	s       *site
 	api     http.Handler
@@ -75,11 +76,13 @@ func (g *guest) want(what, method, path, body string, code int, text string) {
 
 const ozsPassword = "seven green birds"
 
-// Whoever controls the website may do what a visitor's cookie may, as long as it may, and nothing else.
+// Whoever controls the website may do what a visitor's cookie may, as long as it may, and nothing
+// else.
 func TestVisitors(t *testing.T) {
 	g := newGuest(t)
 	g.want("nobody", "GET", "/v1/targets", "", 401, account.TypeSignIn)
-	g.want("nobody learns of himself that he is nobody", "GET", "/v1/session?operation=list-targets", "", 200, account.TypeSignIn)
+	g.want("nobody learns of himself that he is nobody", "GET", "/v1/session?operation=list-targets", "", 200,
+		account.TypeSignIn)
 	g.want("nobody mints a set-up code", "POST", "/v1/setup/code", "", 401, account.TypeSignIn)
 	g.want("nobody has a budget", "GET", account.ClientPath, "", 200, "{}")
 	g.want("a wrong password", "POST", "/v1/session", `{"name":"oz","password":"seven green bird"}`, 401, "the name or the password is wrong")
@@ -94,7 +97,8 @@ func TestVisitors(t *testing.T) {
 	g.want("a door from outside", "POST", "/v1/operate", `{"target":"front-door","action":"unlock"}`, 403, account.TypeStep)
 	g.want("and he is told before", "GET", "/v1/session?operation=operate+unlock", "", 200, `"fresh":"second"`)
 	g.want("a set-up code", "POST", "/v1/setup/code", "", 403, account.TypeRole)
-	g.want("a passkey of the website's own making", "POST", "/v1/accounts/"+string(g.s.account("oz").ID)+"/passkeys",
+	g.want("a passkey of the website's own making", "POST",
+		"/v1/accounts/"+string(g.s.account("oz").ID)+"/passkeys",
 		`{"label":"x","id":"AQID","credential":{}}`, 403, account.TypeRole)
 	g.want("somebody else's tokens", "POST", "/v1/accounts/"+string(g.s.account("ada").ID)+"/tokens", `{"label":"x","scopes":["read"]}`, 403, account.TypeRole)
 	g.want("his own under his name, which may be another's a moment later", "POST", "/v1/accounts/oz/tokens", `{"label":"x","scopes":["read"]}`, 403, account.TypeRole)
@@ -120,15 +124,17 @@ func TestVisitors(t *testing.T) {
 // What a request says of itself besides its cookie or token is not believed.
 func TestVisitorsClaimNothing(t *testing.T) {
 	g := newGuest(t)
-	r := httptest.NewRequestWithContext(account.WithPrincipal(t.Context(), account.NewUnixPeer("root")), "GET", "/v1/targets", nil)
+	r := httptest.NewRequestWithContext(account.WithPrincipal(t.Context(), account.NewUnixPeer("root")),
+		"GET", "/v1/targets", nil)
 	w := httptest.NewRecorder()
 	g.api.ServeHTTP(w, r)
 	if w.Code != 401 {
 		t.Errorf("a principal in the context: got %d, want 401", w.Code)
 	}
 	g.s.must("POST", "/v1/accounts/ada/tokens", `{"label":"x","scopes":["manage"]}`, nil)
-	for what, authorization := range map[string]string{"no token": "Bearer ", "another's": "Bearer lkt-00000000000000000000000000",
-		"long": "Bearer " + strings.Repeat("a", 10000), "another scheme": "Basic b3o6eA=="} {
+	for what, authorization := range map[string]string{"no token": "Bearer ",
+		"another's": "Bearer lkt-00000000000000000000000000",
+		"long":      "Bearer " + strings.Repeat("a", 10000), "another scheme": "Basic b3o6eA=="} {
 		g.header.Set("Authorization", authorization)
 		g.want(what, "GET", "/v1/targets", "", 401, "this token is nobody's")
 	}
@@ -177,7 +183,8 @@ func TestVisitorsRequestsEnd(t *testing.T) {
 				g.s.must("GET", "/v1/audit/head", "", &head)
 				began := time.Now()
 				time.AfterFunc(20*time.Second, end)
-				// Waits for an event that does not come in time: what ends it makes one, but not so many.
+				// Waits for an event that does not come in time: what ends it makes one, but not so
+				// many.
 				_, _ = g.do("GET", fmt.Sprintf("/v1/events?from=%d&wait=60", head.Seq+10), "")
 				if took := time.Since(began); took < 20*time.Second || took > 31*time.Second {
 					t.Errorf("it ended after %v, want at the next look, 30 s after it began", took)
@@ -187,12 +194,14 @@ func TestVisitorsRequestsEnd(t *testing.T) {
 	}
 }
 
-// The website is told of whatever it shows somebody who has signed in, by two members and no secret.
+// The website is told of whatever it shows somebody who has signed in, by two members and no
+// secret.
 func TestSessionShowsNoSecret(t *testing.T) {
 	g := newGuest(t).signIn("ada", adasPassword)
 	_, text := g.do("GET", "/v1/session?operation=add-account", "")
 	var got admin.Session
-	if err := json.Unmarshal([]byte(text), &got); err != nil || got.Account == nil || got.Account.Name != "ada" || got.Refused != nil {
+	if err := json.Unmarshal([]byte(text), &got); err != nil || got.Account == nil ||
+		got.Account.Name != "ada" || got.Refused != nil {
 		t.Errorf("got %s, %v, want ada, who may", text, err)
 	}
 	if strings.Contains(text, "argon2") {

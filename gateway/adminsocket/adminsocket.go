@@ -35,8 +35,8 @@ type Server struct {
 	http     *http.Server
 }
 
-// Listen binds the socket in place of whatever is at its path. The caller holds the store's lock, so what
-// is there belongs to nobody any more. Processes that refuse tells are not served.
+// Listen binds the socket in place of whatever is at its path. The caller holds the store's lock,
+// so what is there belongs to nobody any more. Processes that refuse tells are not served.
 func Listen(path string, refuse func(pid int) bool, api http.Handler) (*Server, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("gateway: admin socket: %w", err)

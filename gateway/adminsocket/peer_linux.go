@@ -22,7 +22,8 @@ func userOf(c net.Conn) string {
 	return id
 }
 
-// peerCredentials are those of the process that connected a unix socket, nil if the kernel does not know them.
+// peerCredentials are those of the process that connected a unix socket, nil if the kernel does not
+// know them.
 func peerCredentials(c net.Conn) (cred *unix.Ucred) {
 	u, ok := c.(*net.UnixConn)
 	if !ok {
@@ -32,7 +33,10 @@ func peerCredentials(c net.Conn) (cred *unix.Ucred) {
 	if err != nil {
 		return nil
 	}
-	if err := raw.Control(func(fd uintptr) { cred, _ = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
+	if err := raw.Control(func(fd uintptr) {
+		cred, _ = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET,
+			unix.SO_PEERCRED)
+	}); err != nil {
 		return nil
 	}
 	return cred

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// askSocket names the environment variable of a process that connects to a socket and says whether somebody answers.
+// askSocket names the environment variable of a process that connects to a socket and says whether
+// somebody answers.
 const askSocket = "LATCHKEY_TEST_SOCKET"
 
 func TestMain(m *testing.M) {

@@ -22,12 +22,14 @@ import (
 const (
 	// acmeProtocol is what an ACME server asks for, alone, when it checks a name (RFC 8737).
 	acmeProtocol = "acme-tls/1"
-	// again is how long it rests when certmagic, which tries again by itself for a month, has given up.
+	// again is how long it rests when certmagic, which tries again by itself for a month, has given
+	// up.
 	again = time.Hour
 )
 
-// ACME asks an ACME server (RFC 8555) for a certificate for one name. The server looks for the console at port 443 of that name (TLS-ALPN-01,
-// RFC 8737), so that port must lead to the console's listener. Nothing listens on port 80.
+// ACME asks an ACME server (RFC 8555) for a certificate for one name. The server looks for the
+// console at port 443 of that name (TLS-ALPN-01, RFC 8737), so that port must lead to the console's
+// listener. Nothing listens on port 80.
 type ACME struct {
 	Name      string         // the DNS name under which the console is reached from outside
 	Email     string         // optional: where the CA may write to
@@ -77,12 +79,15 @@ type managed struct {
 func newACME(cfg Config) *acme {
 	name, _ := parseHost(cfg.ACME.Name) // checked
 	// Whoever reads the log at night has to know where to look.
-	check := fmt.Sprintf("does %s point to this network, and is port 443 there forwarded to %s?", name, cfg.Addr)
+	check := fmt.Sprintf("does %s point to this network, and is port 443 there forwarded to %s?", name,
+		cfg.Addr)
 	log := cfg.Log.With("name", name)
-	return &acme{cfg: *cfg.ACME, name: name, at: cfg.Addr, dir: filepath.Join(cfg.Dir, "acme"), now: cfg.Now, log: log, trouble: log.With("check", check)}
+	return &acme{cfg: *cfg.ACME, name: name, at: cfg.Addr, dir: filepath.Join(cfg.Dir, "acme"), now: cfg.Now,
+		log: log, trouble: log.With("check", check)}
 }
 
-// certificate answers the ACME server's check and visitors who ask for the name. It returns nil when there is nothing for them yet.
+// certificate answers the ACME server's check and visitors who ask for the name. It returns nil
+// when there is nothing for them yet.
 func (a *acme) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	m := a.running.Load()
 	if m == nil || !strings.EqualFold(hello.ServerName, a.name) {
@@ -109,8 +114,8 @@ func (a *acme) leaf() *tls.Certificate {
 	return nil
 }
 
-// run ends with ctx. What it started has ended then, or does so within moments, but for the goroutine in which certmagic counts its requests: there is
-// one a process, which only waits.
+// run ends with ctx. What it started has ended then, or does so within moments, but for the
+// goroutine in which certmagic counts its requests: there is one a process, which only waits.
 func (a *acme) run(ctx context.Context) {
 	m := a.start()
 	a.running.Store(m)
@@ -132,7 +137,8 @@ func (a *acme) run(ctx context.Context) {
 	<-ctx.Done()
 }
 
-// obtain brings a certificate into memory, from storage or else from the server, for which certmagic tries for up to 30 days.
+// obtain brings a certificate into memory, from storage or else from the server, for which
+// certmagic tries for up to 30 days.
 func (a *acme) obtain(ctx context.Context, m *managed) error {
 	_, err := m.config.CacheManagedCertificate(ctx, a.name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -151,20 +157,23 @@ func (a *acme) obtain(ctx context.Context, m *managed) error {
 	return m.cache.RenewManagedCertificates(ctx)
 }
 
-// start makes certmagic's parts. Its cache looks every ten minutes whether something has to be renewed.
+// start makes certmagic's parts. Its cache looks every ten minutes whether something has to be
+// renewed.
 func (a *acme) start() *managed {
 	m := &managed{}
 	log := zapTo(a.trouble)
 	m.cache = certmagic.NewCache(certmagic.CacheOptions{Logger: log,
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return m.config, nil }})
-	m.config = certmagic.New(m.cache, certmagic.Config{Storage: &certmagic.FileStorage{Path: a.dir}, Logger: log,
+	m.config = certmagic.New(m.cache, certmagic.Config{Storage: &certmagic.FileStorage{Path: a.dir},
+		Logger:  log,
 		OnEvent: a.said,
 		OCSP:    certmagic.OCSPConfig{DisableStapling: true}}) // browsers do without, and it would ask one more host
-	m.config.Issuers = []certmagic.Issuer{certmagic.NewACMEIssuer(m.config, certmagic.ACMEIssuer{CA: a.cfg.Directory, Email: a.cfg.Email, Agreed: a.cfg.Agreed,
-		TrustedRoots: a.cfg.Roots, DisableHTTPChallenge: true, DisableDistributedSolvers: true,
-		// certmagic opens this port itself if it is free. It is the console's own, so it never is.
-		ListenHost: a.at.Addr().String(), AltTLSALPNPort: int(a.at.Port()),
-		Logger: zap.NewNop()})} // what fails there is returned
+	m.config.Issuers = []certmagic.Issuer{certmagic.NewACMEIssuer(m.config,
+		certmagic.ACMEIssuer{CA: a.cfg.Directory, Email: a.cfg.Email, Agreed: a.cfg.Agreed,
+			TrustedRoots: a.cfg.Roots, DisableHTTPChallenge: true, DisableDistributedSolvers: true,
+			// certmagic opens this port itself if it is free. It is the console's own, so it never is.
+			ListenHost: a.at.Addr().String(), AltTLSALPNPort: int(a.at.Port()),
+			Logger: zap.NewNop()})} // what fails there is returned
 	return m
 }
 

@@ -31,7 +31,8 @@ var buildPebble = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "pebble")
-	out, err := exec.Command("go", "build", "-C", filepath.Join("peers", "pebble"), "-o", path, ".").CombinedOutput()
+	out, err := exec.Command("go", "build", "-C", filepath.Join("peers", "pebble"), "-o", path,
+		".").CombinedOutput()
 	if err != nil {
 		return "", errors.New(string(out))
 	}
@@ -164,7 +165,8 @@ func TestACMECertificateThatEndedIsRenewed(t *testing.T) {
 	again, at2 := listen(t)
 	p2 := startPebble(t, at2.Port())
 	cfg := p2.config(dir, at2, j)
-	// The server is the same for the gateway as long as its URL is: what is kept of the one must not be of use to the other.
+	// The server is the same for the gateway as long as its URL is: what is kept of the one must
+	// not be of use to the other.
 	s = open(t, cfg)
 	addr = serve(t, s, again)
 	mustMeet(t, addr, outside, pool(s.CA()), time.Now())
@@ -188,7 +190,8 @@ func TestACMEThatIsRefused(t *testing.T) {
 	addr := serve(t, s, ln)
 	run(t, s)
 	j.wait(t, "will retry")
-	for _, want := range []string{"level=WARN", "name=" + outside, "does " + outside + " point to this network", at.String(), "Failed to connect", "again=1m0s"} {
+	for _, want := range []string{"level=WARN", "name=" + outside, "does " + outside +
+		" point to this network", at.String(), "Failed to connect", "again=1m0s"} {
 		if j.count(want) == 0 {
 			text, _ := j.read()
 			t.Errorf("no %q in the log:\n%s", want, text)
@@ -201,7 +204,8 @@ func TestACMEThatIsRefused(t *testing.T) {
 	mustMeet(t, addr, outside, pool(s.CA()), time.Now())
 }
 
-// Who is no ACME server, or asks for another name, learns nothing and gets no certificate from certmagic.
+// Who is no ACME server, or asks for another name, learns nothing and gets no certificate from
+// certmagic.
 func TestACMECheckThatNobodyAskedFor(t *testing.T) {
 	ln, at := listen(t)
 	p := startPebble(t, at.Port())
@@ -210,8 +214,10 @@ func TestACMECheckThatNobodyAskedFor(t *testing.T) {
 	addr := serve(t, s, ln)
 	run(t, s)
 	j.wait(t, "ACME certificate in use")
-	for name, want := range map[string]bool{outside: false, "../../" + outside: true, "other.example.org": true} {
-		c, err := tls.Dial("tcp", addr, &tls.Config{ServerName: name, NextProtos: []string{acmeProtocol}, InsecureSkipVerify: true})
+	for name, want := range map[string]bool{outside: false, "../../" + outside: true,
+		"other.example.org": true} {
+		c, err := tls.Dial("tcp", addr, &tls.Config{ServerName: name, NextProtos: []string{acmeProtocol},
+			InsecureSkipVerify: true})
 		if (err == nil) != want {
 			t.Errorf("%s: got %v", name, err)
 			continue
@@ -239,10 +245,12 @@ func TestACMEConfigThatIsRefused(t *testing.T) {
 		{"an address", bound, ACME{Name: "192.0.2.1", Agreed: true}, "host name"},
 		{"the provider's own name", bound, ACME{Name: "duckdns.org", Agreed: true}, "others"},
 		{"no listener", netip.AddrPort{}, ACME{Name: outside, Agreed: true}, "bound"},
-		{"directory without TLS", bound, ACME{Name: outside, Agreed: true, Directory: "http://192.0.2.1/dir"}, "https"},
+		{"directory without TLS", bound, ACME{Name: outside, Agreed: true, Directory: "http://192.0.2.1/dir"},
+			"https"},
 	} {
 		dir := t.TempDir()
-		if _, err := Open(Config{Dir: dir, Addr: c.at, ACME: &c.acme}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Open(Config{Dir: dir, Addr: c.at, ACME: &c.acme}); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q in it", c.name, err, c.want)
 		}
 		if inside, err := os.ReadDir(dir); err != nil || len(inside) != 0 {

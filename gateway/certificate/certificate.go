@@ -1,5 +1,6 @@
-// Package certificate is where the console's TLS certificate comes from: a CA of this gateway's own, two files that the operator keeps, or an
-// ACME server for a name that is reached from outside. It opens no port and serves no page: the console's listener asks it in each handshake.
+// Package certificate is where the console's TLS certificate comes from: a CA of this gateway's
+// own, two files that the operator keeps, or an ACME server for a name that is reached from
+// outside. It opens no port and serves no page: the console's listener asks it in each handshake.
 package certificate
 
 import (
@@ -18,15 +19,18 @@ import (
 // CAFile is the own CA's certificate in [Config.Dir], in PEM.
 const CAFile = "console-ca.pem"
 
-// Config says where the certificate comes from: from CertFile and KeyFile if they are set, from the gateway's own CA otherwise, with ACME
-// beside it if that is set.
+// Config says where the certificate comes from: from CertFile and KeyFile if they are set, from the
+// gateway's own CA otherwise, with ACME beside it if that is set.
 type Config struct {
-	// Dir is a folder that exists: console-ca.pem and console-ca.key lie there, and the folder acme.
+	// Dir is a folder that exists: console-ca.pem and console-ca.key lie there, and the folder
+	// acme.
 	Dir string
-	// Addr is where the console listens. With ACME the listener must be bound already: the ACME server's question comes in there.
+	// Addr is where the console listens. With ACME the listener must be bound already: the ACME
+	// server's question comes in there.
 	Addr netip.AddrPort
-	// Names are host names and IP addresses, without a port, by which the console is called. localhost, the loopback addresses, this machine's
-	// name and Addr come by themselves. A name stands for those below it, too: the own CA may vouch for them.
+	// Names are host names and IP addresses, without a port, by which the console is called.
+	// localhost, the loopback addresses, this machine's name and Addr come by themselves. A name
+	// stands for those below it, too: the own CA may vouch for them.
 	Names             []string
 	CertFile, KeyFile string // PEM; loaded again when they change
 	ACME              *ACME  // nil: not used, and nothing of it runs
@@ -41,7 +45,8 @@ type Source struct {
 	acme  *acme  // nil without
 }
 
-// Open makes the own CA if there is none that fits, or loads the files. Nothing runs before [Source.Run].
+// Open makes the own CA if there is none that fits, or loads the files. Nothing runs before
+// [Source.Run].
 func Open(cfg Config) (*Source, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -86,8 +91,8 @@ func openOwn(cfg Config) (*Source, error) {
 	return s, nil
 }
 
-// Hosts are the names by which the console may be called, in lower case; what a given certificate has a wildcard for stands as *.NAME. Addresses
-// are not among them.
+// Hosts are the names by which the console may be called, in lower case; what a given certificate
+// has a wildcard for stands as *.NAME. Addresses are not among them.
 func (s *Source) Hosts() []string {
 	if s.own != nil {
 		return slices.Clone(s.own.names.hosts)
@@ -99,7 +104,8 @@ func (s *Source) Hosts() []string {
 	return hosts
 }
 
-// Run gets the ACME certificate and keeps it, until ctx ends; then it returns nil. Without ACME it only waits.
+// Run gets the ACME certificate and keeps it, until ctx ends; then it returns nil. Without ACME it
+// only waits.
 func (s *Source) Run(ctx context.Context) error {
 	if s.acme != nil {
 		s.acme.run(ctx)
@@ -108,9 +114,11 @@ func (s *Source) Run(ctx context.Context) error {
 	return nil
 }
 
-// TLS returns what the console's listener serves with: TLS 1.2 or later, HTTP/2 or HTTP/1.1. The caller owns it.
+// TLS returns what the console's listener serves with: TLS 1.2 or later, HTTP/2 or HTTP/1.1. The
+// caller owns it.
 func (s *Source) TLS() *tls.Config {
-	c := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: s.certificate}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		GetCertificate: s.certificate}
 	if s.acme != nil {
 		c.NextProtos = append(c.NextProtos, acmeProtocol)
 	}
@@ -141,7 +149,8 @@ func reachedAt(hello *tls.ClientHelloInfo) netip.Addr {
 	return ap.Addr().Unmap()
 }
 
-// CA returns the own CA's certificate in PEM, for browsers and phones to trust; nil with a given certificate.
+// CA returns the own CA's certificate in PEM, for browsers and phones to trust; nil with a given
+// certificate.
 func (s *Source) CA() []byte {
 	if s.own == nil {
 		return nil
@@ -149,7 +158,8 @@ func (s *Source) CA() []byte {
 	return encodeCertificate(s.own.authority().Raw)
 }
 
-// Fingerprint is the SHA-256 of the own CA's certificate, or of the given one, as browsers and phones show it: pairs of hex digits with colons.
+// Fingerprint is the SHA-256 of the own CA's certificate, or of the given one, as browsers and
+// phones show it: pairs of hex digits with colons.
 func (s *Source) Fingerprint() string {
 	var raw []byte
 	if s.own != nil {

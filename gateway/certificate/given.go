@@ -43,7 +43,8 @@ func openGiven(cfg Config) (*given, error) {
 	g.state = state
 	for _, name := range cfg.Names {
 		if g.current.Leaf.VerifyHostname(name) != nil {
-			g.log.Warn("console certificate does not name the console: browsers will refuse it there", "file", g.certFile, "name", name)
+			g.log.Warn("console certificate does not name the console: browsers will refuse it there", "file",
+				g.certFile, "name", name)
 		}
 	}
 	return g, nil
@@ -86,7 +87,8 @@ func (g *given) stat() (s filesState, err error) {
 		}
 		s[i].size, s[i].modified = info.Size(), info.ModTime()
 		if perm := info.Mode().Perm(); i == 1 && perm&0o077 != 0 && g.state[1] != s[1] {
-			g.log.Warn("console key can be read by others: chmod 600 it", "file", path, "mode", fmt.Sprintf("%04o", perm))
+			g.log.Warn("console key can be read by others: chmod 600 it", "file", path, "mode",
+				fmt.Sprintf("%04o", perm))
 		}
 	}
 	return s, nil
@@ -105,9 +107,11 @@ func (g *given) load(now time.Time) (*tls.Certificate, error) {
 	}
 	switch leaf := c.Leaf; {
 	case now.After(leaf.NotAfter):
-		return nil, fmt.Errorf("certificate: %s has expired on %s: renew it", g.certFile, leaf.NotAfter.UTC().Format(time.DateOnly))
+		return nil, fmt.Errorf("certificate: %s has expired on %s: renew it", g.certFile,
+			leaf.NotAfter.UTC().Format(time.DateOnly))
 	case len(leaf.DNSNames) == 0 && len(leaf.IPAddresses) == 0:
-		return nil, fmt.Errorf("certificate: %s names no host (subjectAltName), and browsers refuse that", g.certFile)
+		return nil, fmt.Errorf("certificate: %s names no host (subjectAltName), and browsers refuse that",
+			g.certFile)
 	case now.Before(leaf.NotBefore):
 		// A Pi learns the time some seconds after it starts.
 		g.log.Warn("console certificate is not valid yet", "file", g.certFile, "from", leaf.NotBefore)

@@ -58,7 +58,8 @@ func TestGivenCertificate(t *testing.T) {
 	f.write(t, cert, key)
 	ln, at := listen(t)
 	dir := t.TempDir()
-	s := open(t, Config{Dir: dir, Addr: at, Names: []string{"door.example.org", "gate.example.org"}, CertFile: f.cert, KeyFile: f.key, Log: j.logger()})
+	s := open(t, Config{Dir: dir, Addr: at, Names: []string{"door.example.org", "gate.example.org"},
+		CertFile: f.cert, KeyFile: f.key, Log: j.logger()})
 	leaf := mustMeet(t, serve(t, s, ln), "door.example.org", pool(encodeCertificate(ca.cert.Raw)), time.Now())
 	if !bytes.Equal(encodeCertificate(leaf.Raw), cert) {
 		t.Error("another certificate is served")
@@ -104,17 +105,19 @@ func TestGivenCertificateThatIsRefused(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q in it", err, c.want)
 			}
-			if err != nil && len(c.key) > 0 && strings.Contains(err.Error(), strings.Split(string(c.key), "\n")[1]) {
+			if err != nil && len(c.key) > 0 && strings.Contains(err.Error(), strings.Split(string(c.key),
+				"\n")[1]) {
 				t.Errorf("the key stands in the error")
 			}
 		})
 	}
 	f := newFiles(t)
 	for name, cfg := range map[string]Config{
-		"no such file":          {CertFile: f.cert, KeyFile: f.key},
-		"certificate alone":     {CertFile: f.cert},
-		"key alone":             {KeyFile: f.key},
-		"ACME at the same time": {CertFile: f.cert, KeyFile: f.key, ACME: &ACME{Name: "door.example.org", Agreed: true}, Addr: netip.MustParseAddrPort("127.0.0.1:8443")},
+		"no such file":      {CertFile: f.cert, KeyFile: f.key},
+		"certificate alone": {CertFile: f.cert},
+		"key alone":         {KeyFile: f.key},
+		"ACME at the same time": {CertFile: f.cert, KeyFile: f.key, ACME: &ACME{Name: "door.example.org",
+			Agreed: true}, Addr: netip.MustParseAddrPort("127.0.0.1:8443")},
 	} {
 		if _, err := Open(cfg); err == nil {
 			t.Errorf("%s: taken", name)
@@ -131,7 +134,8 @@ func TestGivenCertificateIsLoadedAgain(t *testing.T) {
 	addr, roots := serve(t, s, ln), pool(encodeCertificate(ca.cert.Raw))
 	served := func(want []byte) {
 		t.Helper()
-		if leaf := mustMeet(t, addr, "door.example.org", roots, c.now()); !bytes.Equal(encodeCertificate(leaf.Raw), want) {
+		if leaf := mustMeet(t, addr, "door.example.org", roots,
+			c.now()); !bytes.Equal(encodeCertificate(leaf.Raw), want) {
 			t.Error("another certificate is served")
 		}
 	}

@@ -7,10 +7,11 @@ import (
 	"net/netip"
 )
 
-// The certificate may be served by another process, which is handed leaves and knows neither the CA nor the ACME account.
+// The certificate may be served by another process, which is handed leaves and knows neither the CA
+// nor the ACME account.
 
-// Leaves returns the certificate for connections to an address of this machine, and, where ACME has got one, the certificate for its name alone.
-// They change; a pointer stands for one certificate.
+// Leaves returns the certificate for connections to an address of this machine, and, where ACME has
+// got one, the certificate for its name alone. They change; a pointer stands for one certificate.
 func (s *Source) Leaves(local netip.Addr) (plain *tls.Certificate, name string, named *tls.Certificate) {
 	if s.given != nil {
 		return s.given.certificate(), "", nil
@@ -21,13 +22,15 @@ func (s *Source) Leaves(local netip.Addr) (plain *tls.Certificate, name string, 
 	return s.own.certificate(local), name, named
 }
 
-// Challenge returns what an ACME server wants to see that checks a name (RFC 8737) over a connection with these ends.
+// Challenge returns what an ACME server wants to see that checks a name (RFC 8737) over a
+// connection with these ends.
 func (s *Source) Challenge(name string, local, remote net.Addr) (*tls.Certificate, error) {
 	if s.acme == nil {
 		return nil, errors.New("certificate: no ACME")
 	}
 	// certmagic asks the connection where it comes from, and breaks down without one.
-	c, err := s.acme.certificate(&tls.ClientHelloInfo{ServerName: name, SupportedProtos: []string{acmeProtocol}, Conn: ends{local: local, remote: remote}})
+	c, err := s.acme.certificate(&tls.ClientHelloInfo{ServerName: name,
+		SupportedProtos: []string{acmeProtocol}, Conn: ends{local: local, remote: remote}})
 	if c == nil && err == nil {
 		err = errors.New("certificate: no check of this name is under way")
 	}

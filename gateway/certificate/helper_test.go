@@ -19,7 +19,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// certmagic's one goroutine a process (see acme.run), and one a lock file, which ends within five seconds of the file.
+	// certmagic's one goroutine a process (see acme.run), and one a lock file, which ends within
+	// five seconds of the file.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).permit"),
 		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"))
 }
@@ -112,7 +113,8 @@ func listen(t *testing.T) (net.Listener, netip.AddrPort) {
 // serve runs an HTTPS server with what s gives out until the test ends, and returns its address.
 func serve(t *testing.T, s *Source, ln net.Listener) string {
 	t.Helper()
-	srv := &http.Server{TLSConfig: s.TLS(), Handler: http.NotFoundHandler(), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+	srv := &http.Server{TLSConfig: s.TLS(), Handler: http.NotFoundHandler(),
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 	done := make(chan error, 1)
 	go func() { done <- srv.ServeTLS(ln, "", "") }()
 	t.Cleanup(func() {
@@ -123,9 +125,11 @@ func serve(t *testing.T, s *Source, ln net.Listener) string {
 	return ln.Addr().String()
 }
 
-// meet makes a connection as a browser does that was sent to name, and returns the leaf that it got.
+// meet makes a connection as a browser does that was sent to name, and returns the leaf that it
+// got.
 func meet(addr, name string, roots *x509.CertPool, now time.Time) (tls.ConnectionState, error) {
-	d := tls.Dialer{Config: &tls.Config{ServerName: name, RootCAs: roots, NextProtos: []string{"h2", "http/1.1"}, Time: func() time.Time { return now }}}
+	d := tls.Dialer{Config: &tls.Config{ServerName: name, RootCAs: roots, NextProtos: []string{"h2",
+		"http/1.1"}, Time: func() time.Time { return now }}}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	c, err := d.DialContext(ctx, "tcp", addr)

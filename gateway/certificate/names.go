@@ -16,18 +16,22 @@ import (
 type names struct {
 	hosts []string
 	addrs []netip.Addr
-	// nets are further addresses that the CA may vouch for: a new lease from the router must not make a new CA.
+	// nets are further addresses that the CA may vouch for: a new lease from the router must not
+	// make a new CA.
 	nets []netip.Prefix
 }
 
-// private are the networks that nobody else on the internet can be in: RFC 1918, RFC 6598, RFC 4193.
+// private are the networks that nobody else on the internet can be in: RFC 1918, RFC 6598, RFC
+// 4193.
 var private = []netip.Prefix{
-	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"),
+	netip.MustParsePrefix("192.168.0.0/16"),
 	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fc00::/7"),
 }
 
 func namesOf(cfg Config) (names, error) {
-	n := names{hosts: []string{"localhost"}, addrs: []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}}
+	n := names{hosts: []string{"localhost"}, addrs: []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}),
+		netip.IPv6Loopback()}}
 	for _, s := range cfg.Names {
 		if err := n.add(s); err != nil {
 			return names{}, err
@@ -77,8 +81,8 @@ func (n *names) addHost(h string) {
 	}
 }
 
-// addHostname takes what this machine calls itself, and the name that multicast DNS gives it. What is no name for a certificate is left out:
-// nobody chose it for that.
+// addHostname takes what this machine calls itself, and the name that multicast DNS gives it. What
+// is no name for a certificate is left out: nobody chose it for that.
 func (n *names) addHostname(name string, err error) {
 	if err != nil {
 		return
@@ -91,8 +95,9 @@ func (n *names) addHostname(name string, err error) {
 	}
 }
 
-// addInterfaces takes this machine's public IPv4 addresses. Private ones come when somebody is there (see own.certificate), and public IPv6
-// addresses of a host change by the day, so that a CA for them would be of no use: they are for Names.
+// addInterfaces takes this machine's public IPv4 addresses. Private ones come when somebody is
+// there (see own.certificate), and public IPv6 addresses of a host change by the day, so that a CA
+// for them would be of no use: they are for Names.
 func (n *names) addInterfaces(addrs []net.Addr) {
 	for _, a := range addrs {
 		p, err := netip.ParsePrefix(a.String())
@@ -102,14 +107,15 @@ func (n *names) addInterfaces(addrs []net.Addr) {
 	}
 }
 
-// parseHost returns the name in lower case. A name under which everybody may have names of their own is refused: the CA's constraint would hold
-// for all of those.
+// parseHost returns the name in lower case. A name under which everybody may have names of their
+// own is refused: the CA's constraint would hold for all of those.
 func parseHost(s string) (string, error) {
 	host := strings.ToLower(strings.TrimSuffix(s, "."))
 	if !isHost(host) {
 		return "", fmt.Errorf("certificate: %.80q is not a host name: letters, digits, hyphens and dots, without a port", s)
 	}
-	if suffix, listed := publicsuffix.PublicSuffix(host); suffix == host && (listed || strings.Contains(host, ".")) {
+	if suffix, listed := publicsuffix.PublicSuffix(host); suffix == host &&
+		(listed || strings.Contains(host, ".")) {
 		return "", fmt.Errorf("certificate: %s is not one host: names of others end with it", host)
 	}
 	return host, nil
@@ -152,7 +158,10 @@ func (n names) ranges() []*net.IPNet {
 // coveredBy tells whether a CA may vouch for all of n.
 func (n names) coveredBy(ca *x509.Certificate) bool {
 	for _, h := range n.hosts {
-		if !slices.ContainsFunc(ca.PermittedDNSDomains, func(d string) bool { return h == d || strings.HasSuffix(h, "."+d) }) {
+		if !slices.ContainsFunc(ca.PermittedDNSDomains, func(d string) bool {
+			return h == d ||
+				strings.HasSuffix(h, "."+d)
+		}) {
 			return false
 		}
 	}

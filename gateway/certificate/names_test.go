@@ -37,7 +37,8 @@ func TestParseHost(t *testing.T) {
 }
 
 func FuzzParseHost(f *testing.F) {
-	for _, s := range []string{"localhost", "Door.example.org.", "co.uk", "a_b", "192.0.2.1", "xn--tr-xka.example"} {
+	for _, s := range []string{"localhost", "Door.example.org.", "co.uk", "a_b", "192.0.2.1",
+		"xn--tr-xka.example"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -55,7 +56,8 @@ func FuzzParseHost(f *testing.F) {
 }
 
 func TestNamesThatAreRefused(t *testing.T) {
-	for _, name := range []string{"0.0.0.0", "::", "fe80::1%eth0", "224.0.0.1", "org", "192.0.2.1:8443", "[::1]"} {
+	for _, name := range []string{"0.0.0.0", "::", "fe80::1%eth0", "224.0.0.1", "org", "192.0.2.1:8443",
+		"[::1]"} {
 		if _, err := Open(Config{Dir: t.TempDir(), Names: []string{name}}); err == nil {
 			t.Errorf("%s was taken", name)
 		}
@@ -65,9 +67,11 @@ func TestNamesThatAreRefused(t *testing.T) {
 func TestInterfacesGivePublicIPv4Only(t *testing.T) {
 	var n names
 	var addrs []net.Addr
-	for _, s := range []string{"127.0.0.1/8", "192.168.1.10/24", "169.254.3.4/16", "198.51.100.7/24", "2001:db8::7/64", "fe80::7/64", "100.64.0.9/32"} {
+	for _, s := range []string{"127.0.0.1/8", "192.168.1.10/24", "169.254.3.4/16", "198.51.100.7/24",
+		"2001:db8::7/64", "fe80::7/64", "100.64.0.9/32"} {
 		p := netip.MustParsePrefix(s)
-		addrs = append(addrs, &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())})
+		addrs = append(addrs, &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(),
+			p.Addr().BitLen())})
 	}
 	n.addInterfaces(addrs)
 	if want := []netip.Addr{netip.MustParseAddr("198.51.100.7")}; !slices.Equal(n.addrs, want) {

@@ -41,7 +41,8 @@ type own struct {
 	mu   sync.Mutex
 	ca   authority        // guarded by mu
 	leaf *tls.Certificate // guarded by mu
-	// reached are addresses of this machine at which somebody was, and which the leaf names for that; guarded by mu.
+	// reached are addresses of this machine at which somebody was, and which the leaf names for
+	// that; guarded by mu.
 	reached []netip.Addr
 	tried   time.Time // guarded by mu; when a leaf was last made, or failed to be
 }
@@ -64,14 +65,15 @@ func (o *own) authority() *x509.Certificate {
 	return o.ca.cert
 }
 
-// certificate returns the leaf, made anew when it nears its end, when the clock turns out to be wrong by more than that, or when the console
-// is reached at an address that came later.
+// certificate returns the leaf, made anew when it nears its end, when the clock turns out to be
+// wrong by more than that, or when the console is reached at an address that came later.
 func (o *own) certificate(at netip.Addr) *tls.Certificate {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := o.now()
 	fresh := !now.Before(o.leaf.Leaf.NotBefore) && now.Before(o.leaf.Leaf.NotAfter.Add(-leafRest))
-	late := within(o.names.nets, at) && !slices.Contains(o.reached, at) && !slices.Contains(o.names.addrs, at) && len(o.reached) < maxReached
+	late := within(o.names.nets, at) && !slices.Contains(o.reached, at) && !slices.Contains(o.names.addrs,
+		at) && len(o.reached) < maxReached
 	if fresh && !late {
 		return o.leaf
 	}
@@ -100,7 +102,8 @@ func (o *own) renew(now time.Time) error {
 	return nil
 }
 
-// ensureCA loads the CA or makes one. A CA that does not fit any more is replaced, which everybody who trusts it has to know.
+// ensureCA loads the CA or makes one. A CA that does not fit any more is replaced, which everybody
+// who trusts it has to know.
 func (o *own) ensureCA(now time.Time) error {
 	if o.ca.cert != nil && o.ca.cert.NotAfter.After(now.Add(leafLife)) {
 		return nil
@@ -130,7 +133,8 @@ func (o *own) ensureCA(now time.Time) error {
 		return fmt.Errorf("certificate: %w", err)
 	}
 	// The key first: a certificate that nobody can sign for must not be handed out.
-	if err := errors.Join(writeWhole(keyFile, encodeKey(key), 0o600), writeWhole(certFile, encodeCertificate(ca.cert.Raw), 0o644)); err != nil {
+	if err := errors.Join(writeWhole(keyFile, encodeKey(key), 0o600),
+		writeWhole(certFile, encodeCertificate(ca.cert.Raw), 0o644)); err != nil {
 		return fmt.Errorf("certificate: write the console's CA: %w", err)
 	}
 	o.ca = ca
@@ -143,7 +147,8 @@ func (o *own) ensureCA(now time.Time) error {
 	return nil
 }
 
-// errHalf is a CA of which only one file is there, or that of another: the program ended between the two, or somebody removed one.
+// errHalf is a CA of which only one file is there, or that of another: the program ended between
+// the two, or somebody removed one.
 var errHalf = errors.New("not a pair")
 
 func loadCA(certFile, keyFile string) (authority, error) {
@@ -177,17 +182,22 @@ func loadCA(certFile, keyFile string) (authority, error) {
 	return authority{cert: cert, key: key}, nil
 }
 
-// newCA makes a CA that may vouch for n, as a TLS server, and for nothing else: its key cannot speak for the rest of the web.
+// newCA makes a CA that may vouch for n, as a TLS server, and for nothing else: its key cannot
+// speak for the rest of the web.
 func newCA(n names, now time.Time) (authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return authority{}, fmt.Errorf("certificate: %w", err)
 	}
-	// A person who looks for it in a phone's list sees which machine's it is, and which of two is the old one.
+	// A person who looks for it in a phone's list sees which machine's it is, and which of two is
+	// the old one.
 	name := fmt.Sprintf("latchkey %.32s %s", n.hosts[len(n.hosts)-1], now.UTC().Format("2006-01-02 15:04"))
-	t := &x509.Certificate{SerialNumber: newSerial(), Subject: pkix.Name{CommonName: name, Organization: []string{"latchkey"}},
-		NotBefore: now.Add(-early), NotAfter: now.Add(caLife), BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: true,
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	t := &x509.Certificate{SerialNumber: newSerial(), Subject: pkix.Name{CommonName: name,
+		Organization: []string{"latchkey"}},
+		NotBefore: now.Add(-early), NotAfter: now.Add(caLife), BasicConstraintsValid: true, IsCA: true,
+		MaxPathLenZero:              true,
+		KeyUsage:                    x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		ExtKeyUsage:                 []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		PermittedDNSDomainsCritical: true, PermittedDNSDomains: n.hosts, PermittedIPRanges: n.ranges()}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
 	if err != nil {
@@ -197,15 +207,18 @@ func newCA(n names, now time.Time) (authority, error) {
 	return authority{cert: cert, key: key}, err
 }
 
-// sign makes a leaf with a key of its own, as Chromium and Apple ask for: names in subjectAltName, serverAuth, a bounded life.
+// sign makes a leaf with a key of its own, as Chromium and Apple ask for: names in subjectAltName,
+// serverAuth, a bounded life.
 func (a authority) sign(hosts []string, addrs []netip.Addr, now time.Time) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("certificate: %w", err)
 	}
-	t := &x509.Certificate{SerialNumber: newSerial(), Subject: pkix.Name{CommonName: "latchkey console", Organization: []string{"latchkey"}},
+	t := &x509.Certificate{SerialNumber: newSerial(), Subject: pkix.Name{CommonName: "latchkey console",
+		Organization: []string{"latchkey"}},
 		NotBefore: now.Add(-early), NotAfter: now.Add(leafLife), BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, DNSNames: hosts}
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames: hosts}
 	for _, addr := range addrs {
 		t.IPAddresses = append(t.IPAddresses, net.IP(addr.AsSlice()))
 	}

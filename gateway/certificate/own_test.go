@@ -20,7 +20,8 @@ import (
 
 func TestBrowserThatTrustsTheCA(t *testing.T) {
 	ln, at := listen(t)
-	s := open(t, Config{Dir: t.TempDir(), Addr: at, Names: []string{"Door.Example.org", "192.0.2.7", "2001:db8::7"}})
+	s := open(t, Config{Dir: t.TempDir(), Addr: at, Names: []string{"Door.Example.org", "192.0.2.7",
+		"2001:db8::7"}})
 	addr, roots, now := serve(t, s, ln), pool(s.CA()), time.Now()
 	names := []string{"localhost", "127.0.0.1", "::1", "door.example.org", "192.0.2.7", "2001:db8::7"}
 	if host, err := os.Hostname(); err == nil {
@@ -29,8 +30,10 @@ func TestBrowserThatTrustsTheCA(t *testing.T) {
 		}
 	}
 	for _, name := range names {
-		if state, err := meet(addr, name, roots, now); err != nil || state.Version != tls.VersionTLS13 || state.NegotiatedProtocol != "h2" {
-			t.Errorf("%s: got version %x, protocol %q, %v", name, state.Version, state.NegotiatedProtocol, err)
+		if state, err := meet(addr, name, roots, now); err != nil || state.Version != tls.VersionTLS13 ||
+			state.NegotiatedProtocol != "h2" {
+			t.Errorf("%s: got version %x, protocol %q, %v", name, state.Version, state.NegotiatedProtocol,
+				err)
 		}
 	}
 	var wrong x509.HostnameError
@@ -47,8 +50,10 @@ func TestOldTLSIsRefused(t *testing.T) {
 	ln, at := listen(t)
 	s := open(t, Config{Dir: t.TempDir(), Addr: at})
 	addr := serve(t, s, ln)
-	for version, taken := range map[uint16]bool{tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
-		c, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: pool(s.CA()), MinVersion: version, MaxVersion: version})
+	for version, taken := range map[uint16]bool{tls.VersionTLS11: false, tls.VersionTLS12: true,
+		tls.VersionTLS13: true} {
+		c, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: pool(s.CA()), MinVersion: version,
+			MaxVersion: version})
 		if (err == nil) != taken {
 			t.Errorf("%s: got %v", tls.VersionName(version), err)
 		}
@@ -66,10 +71,13 @@ func TestLeafIsWhatBrowsersTake(t *testing.T) {
 	if life := leaf.NotAfter.Sub(leaf.NotBefore); life > 398*24*time.Hour {
 		t.Errorf("life: got %v", life)
 	}
-	if !slices.Equal(leaf.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}) || leaf.IsCA || !leaf.BasicConstraintsValid {
-		t.Errorf("got usage %v, CA %t, basic constraints %t", leaf.ExtKeyUsage, leaf.IsCA, leaf.BasicConstraintsValid)
+	if !slices.Equal(leaf.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}) || leaf.IsCA ||
+		!leaf.BasicConstraintsValid {
+		t.Errorf("got usage %v, CA %t, basic constraints %t", leaf.ExtKeyUsage, leaf.IsCA,
+			leaf.BasicConstraintsValid)
 	}
-	if leaf.SignatureAlgorithm != x509.ECDSAWithSHA256 || leaf.SerialNumber.Sign() != 1 || leaf.SerialNumber.BitLen() > 159 {
+	if leaf.SignatureAlgorithm != x509.ECDSAWithSHA256 || leaf.SerialNumber.Sign() != 1 ||
+		leaf.SerialNumber.BitLen() > 159 {
 		t.Errorf("got %v, serial %v", leaf.SignatureAlgorithm, leaf.SerialNumber)
 	}
 	ca := s.own.authority()
@@ -87,7 +95,8 @@ func TestLeafIsWhatBrowsersTake(t *testing.T) {
 
 // Whoever trusts the CA must not trust it for the rest of the web, even when its key is stolen.
 func TestCAVouchesForNothingElse(t *testing.T) {
-	s := open(t, Config{Dir: t.TempDir(), Addr: netip.MustParseAddrPort("192.168.1.10:8443"), Names: []string{"door.example.org"}})
+	s := open(t, Config{Dir: t.TempDir(), Addr: netip.MustParseAddrPort("192.168.1.10:8443"),
+		Names: []string{"door.example.org"}})
 	ca := s.own.ca
 	for _, c := range []struct {
 		name  string
@@ -105,12 +114,15 @@ func TestCAVouchesForNothingElse(t *testing.T) {
 		{name: "another name beside ours", hosts: []string{"door.example.org", "bank.example"}},
 		{name: "another address", addrs: []string{"192.168.1.11"}},
 		{name: "another IPv6 address", addrs: []string{"2001:db8::1"}},
-		{name: "the console's name for another use", hosts: []string{"door.example.org"}, usage: x509.ExtKeyUsageCodeSigning},
+		{name: "the console's name for another use", hosts: []string{"door.example.org"},
+			usage: x509.ExtKeyUsageCodeSigning},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			leaf := forge(t, ca, c.hosts, c.addrs, c.usage)
-			_, err := leaf.Verify(x509.VerifyOptions{Roots: pool(s.CA()), KeyUsages: []x509.ExtKeyUsage{max(c.usage, x509.ExtKeyUsageServerAuth)}})
-			if invalid := (x509.CertificateInvalidError{}); c.good != (err == nil) || err != nil && !errors.As(err, &invalid) {
+			_, err := leaf.Verify(x509.VerifyOptions{Roots: pool(s.CA()),
+				KeyUsages: []x509.ExtKeyUsage{max(c.usage, x509.ExtKeyUsageServerAuth)}})
+			if invalid := (x509.CertificateInvalidError{}); c.good != (err == nil) || err != nil &&
+				!errors.As(err, &invalid) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -124,7 +136,8 @@ func forge(t *testing.T, ca authority, hosts, addrs []string, usage x509.ExtKeyU
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: newSerial(), NotBefore: ca.cert.NotBefore, NotAfter: ca.cert.NotAfter, DNSNames: hosts,
+	template := &x509.Certificate{SerialNumber: newSerial(), NotBefore: ca.cert.NotBefore,
+		NotAfter: ca.cert.NotAfter, DNSNames: hosts,
 		ExtKeyUsage: []x509.ExtKeyUsage{max(usage, x509.ExtKeyUsageServerAuth)}}
 	for _, a := range addrs {
 		template.IPAddresses = append(template.IPAddresses, net.ParseIP(a))
@@ -203,8 +216,10 @@ func TestCAIsKeptWhileItCovers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			j := newJournal()
-			s := open(t, Config{Dir: dir, Addr: netip.MustParseAddrPort(c.at), Names: c.names, Log: j.logger()})
-			if replaced := !bytes.Equal(s.CA(), first); replaced != c.replaced || (j.count("console CA replaced") == 1) != c.replaced {
+			s := open(t, Config{Dir: dir, Addr: netip.MustParseAddrPort(c.at), Names: c.names,
+				Log: j.logger()})
+			if replaced := !bytes.Equal(s.CA(), first); replaced != c.replaced ||
+				(j.count("console CA replaced") == 1) != c.replaced {
 				text, _ := j.read()
 				t.Errorf("replaced: got %t, want %t, and said:\n%s", replaced, c.replaced, text)
 			}
@@ -244,9 +259,14 @@ func TestDamagedFilesOfTheCA(t *testing.T) {
 	}{
 		{"key that others may read", func(_, key string) error { return os.Chmod(key, 0o640) }, "chmod 600"},
 		{"key that is cut off", func(_, key string) error { return os.Truncate(key, 60) }, "console-ca.key"},
-		{"certificate that is empty", func(cert, _ string) error { return os.Truncate(cert, 0) }, "console-ca.pem"},
-		{"certificate that is another thing", func(cert, _ string) error { return os.WriteFile(cert, foreign, 0o644) }, "console-ca.pem"},
-		{"certificate that is endless", func(cert, _ string) error { return os.Truncate(cert, 1<<30) }, "longer"},
+		{"certificate that is empty", func(cert, _ string) error { return os.Truncate(cert, 0) },
+			"console-ca.pem"},
+		{"certificate that is another thing", func(cert, _ string) error {
+			return os.WriteFile(cert, foreign,
+				0o644)
+		}, "console-ca.pem"},
+		{"certificate that is endless", func(cert, _ string) error { return os.Truncate(cert, 1<<30) },
+			"longer"},
 		{"key is gone", func(_, key string) error { return os.Remove(key) }, ""},
 		{"certificate is gone", func(cert, _ string) error { return os.Remove(cert) }, ""},
 		{"key of another CA", func(_, key string) error { return os.WriteFile(key, foreign, 0o600) }, ""},
@@ -254,7 +274,8 @@ func TestDamagedFilesOfTheCA(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir, j := t.TempDir(), newJournal()
 			before := open(t, Config{Dir: dir}).CA()
-			if err := c.damage(filepath.Join(dir, "console-ca.pem"), filepath.Join(dir, "console-ca.key")); err != nil {
+			if err := c.damage(filepath.Join(dir, "console-ca.pem"),
+				filepath.Join(dir, "console-ca.key")); err != nil {
 				t.Fatal(err)
 			}
 			s, err := Open(Config{Dir: dir, Log: j.logger()})

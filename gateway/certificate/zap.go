@@ -8,7 +8,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// zapLog takes certmagic's errors over into our log. The rest of what it says is about its own works.
+// zapLog takes certmagic's errors over into our log. The rest of what it says is about its own
+// works.
 type zapLog struct {
 	log *slog.Logger
 }
@@ -43,7 +44,8 @@ func (z zapLog) Write(e zapcore.Entry, fields []zapcore.Field) error {
 // Sync implements [zapcore.Core].
 func (zapLog) Sync() error { return nil }
 
-// taken are the fields of certmagic's that help a person, under our names. Others may hold what is not for a log.
+// taken are the fields of certmagic's that help a person, under our names. Others may hold what is
+// not for a log.
 var taken = map[string]string{"error": "err", "attempt": "attempt", "retrying_in": "again", "problem": "err"}
 
 func attrs(fields []zapcore.Field) (out []any) {

@@ -21,7 +21,8 @@ type passkeyRow struct {
 }
 
 func (v *visit) showAccount() error {
-	p := accountPage{Local: v.session.Local, Second: secondStep(v.account), Named: account.HasPasskeys(v.r.Host)}
+	p := accountPage{Local: v.session.Local, Second: secondStep(v.account),
+		Named: account.HasPasskeys(v.r.Host)}
 	for _, k := range v.account.Passkeys {
 		p.Passkeys = append(p.Passkeys, passkeyRow{k, base64.RawURLEncoding.EncodeToString(k.ID)})
 	}
@@ -35,7 +36,8 @@ func (v *visit) own() string { return "/v1/accounts/" + string(v.account.ID) }
 func (v *visit) changePassword() error {
 	in := admin.NewOwnPassword{Old: v.r.PostForm.Get("old"), New: v.r.PostForm.Get("password")}
 	if in.New != v.r.PostForm.Get("repeat") {
-		return v.again(problem{Status: http.StatusUnprocessableEntity, Detail: "The two new passwords are not the same."}, (*visit).showAccount)
+		return v.again(problem{Status: http.StatusUnprocessableEntity,
+			Detail: "The two new passwords are not the same."}, (*visit).showAccount)
 	}
 	if err := v.call(http.MethodPut, "/v1/session/password", in, &v.account); err != nil {
 		return v.again(err, (*visit).showAccount)
@@ -64,7 +66,8 @@ func (v *visit) showAdmins() error {
 
 func (v *visit) addAdmin() error {
 	var a admin.Account
-	in := admin.NewAccount{Name: v.field("name"), Role: v.field("role"), Password: v.r.PostForm.Get("password")}
+	in := admin.NewAccount{Name: v.field("name"), Role: v.field("role"),
+		Password: v.r.PostForm.Get("password")}
 	if err := v.post("/v1/accounts", in, &a); err != nil {
 		return v.again(err, (*visit).showAdmins)
 	}

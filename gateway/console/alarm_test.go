@@ -40,9 +40,11 @@ func (h *house) force() (a admin.Alarm) {
 	return a
 }
 
-// A forced door turns red by itself on a page that is open, everywhere, and stays so until somebody acknowledges it.
+// A forced door turns red by itself on a page that is open, everywhere, and stays so until somebody
+// acknowledges it.
 func TestForcedDoorIsRedUntilAcknowledged(t *testing.T) {
-	for name, opts := range map[string]webtest.Options{"desk": {}, "phone": {Width: 390, Height: 844, Phone: true, Dark: true}, "without scripts": {NoScript: true}} {
+	for name, opts := range map[string]webtest.Options{"desk": {}, "phone": {Width: 390, Height: 844,
+		Phone: true, Dark: true}, "without scripts": {NoScript: true}} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t, here)
 			p := h.signedIn("owner", opts)
@@ -75,12 +77,14 @@ func TestForcedDoorIsRedUntilAcknowledged(t *testing.T) {
 			p.In("front-door").See("locked")
 			p.In("front-door").DontSee("opened without being unlocked")
 			p.In("Pages").Click("Events")
-			p.See(fmt.Sprintf("front-door: forced by owner@console, alarm of event %d the postman pushed", a.Seq))
+			p.See(fmt.Sprintf("front-door: forced by owner@console, alarm of event %d the postman pushed",
+				a.Seq))
 		})
 	}
 }
 
-// An operator acknowledges; a viewer sees the alarm and cannot, and neither can a script that may only look.
+// An operator acknowledges; a viewer sees the alarm and cannot, and neither can a script that may
+// only look.
 func TestWhoMayAcknowledge(t *testing.T) {
 	h := newHouse(t, here)
 	h.account("vic", "viewer")
@@ -88,7 +92,8 @@ func TestWhoMayAcknowledge(t *testing.T) {
 	a := h.force()
 	path := fmt.Sprintf("/alarms/%d/acknowledge", a.Seq)
 	viewer := h.browser().signedIn("vic")
-	if _, text := viewer.do("GET", "/", ""); !strings.Contains(text, "opened without being unlocked") || strings.Contains(text, path) {
+	if _, text := viewer.do("GET", "/", ""); !strings.Contains(text, "opened without being unlocked") ||
+		strings.Contains(text, path) {
 		t.Error("a viewer does not see the alarm, or a way to acknowledge it")
 	}
 	if resp, _ := viewer.do("POST", path, ""); resp.StatusCode != 403 {
@@ -117,7 +122,8 @@ func TestWhoMayAcknowledge(t *testing.T) {
 	}
 }
 
-// The pulse ends, and the page says "locked" soon after, although nothing else happens that would make it look again.
+// The pulse ends, and the page says "locked" soon after, although nothing else happens that would
+// make it look again.
 func TestLockedIsShownSoonAfterThePulse(t *testing.T) {
 	h := newHouse(t, here)
 	p := h.signedIn("owner", webtest.Options{})

@@ -59,7 +59,8 @@ func TestWrongPasswordsHaveToWait(t *testing.T) {
 }
 
 func TestLampIsSwitched(t *testing.T) {
-	for name, opts := range map[string]webtest.Options{"desk": {}, "phone": {Width: 390, Height: 844, Phone: true}, "without scripts": {NoScript: true}} {
+	for name, opts := range map[string]webtest.Options{"desk": {}, "phone": {Width: 390, Height: 844,
+		Phone: true}, "without scripts": {NoScript: true}} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)
 			p := h.signedIn("owner", opts)

@@ -39,7 +39,8 @@ func (v *visit) describe(out *http.Request) {
 // takeCookies gives the browser the cookies that an answer of the API sets, and goes on with them.
 func (v *visit) takeCookies(set []*http.Cookie) {
 	for _, c := range set {
-		v.cookies = append(slices.DeleteFunc(v.cookies, func(was *http.Cookie) bool { return was.Name == c.Name }), c)
+		v.cookies = append(slices.DeleteFunc(v.cookies,
+			func(was *http.Cookie) bool { return was.Name == c.Name }), c)
 		if v.w != nil {
 			http.SetCookie(v.w, c)
 		}
@@ -88,7 +89,8 @@ func (a *answer) fetch(api *http.Client, r *http.Request) {
 	a.body, a.err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 }
 
-// askEarly asks for what a page will need, all at once: the API is another process, and each question takes its time.
+// askEarly asks for what a page will need, all at once: the API is another process, and each
+// question takes its time.
 func (v *visit) askEarly(paths ...string) {
 	if v.early == nil {
 		v.early = map[string]*answer{}

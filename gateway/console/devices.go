@@ -25,7 +25,8 @@ type deviceRow struct {
 	Key *admin.Key // the newest that opens something; nil: it is revoked
 }
 
-// Reading is the last value of a name that the device reported, with its unit; empty when there is none.
+// Reading is the last value of a name that the device reported, with its unit; empty when there is
+// none.
 func (d deviceRow) Reading(name string) string {
 	if d.Live == nil {
 		return ""
@@ -93,7 +94,8 @@ func (v *visit) addDevice() error {
 	return v.showBundle(got)
 }
 
-// bundlePage is all that goes into a device. It is the answer to the form that made it and there is no other way to see it.
+// bundlePage is all that goes into a device. It is the answer to the form that made it and there is
+// no other way to see it.
 type bundlePage struct {
 	admin.Enrolled
 	Code  template.URL // the picture of the JSON form
@@ -107,14 +109,17 @@ func (v *visit) showBundle(got admin.Enrolled) error {
 	if err != nil {
 		return err
 	}
-	b := provision.Bundle{Device: got.Bundle.Device, Kind: got.Bundle.Kind, Targets: got.Bundle.Targets, Gateway: got.Bundle.Gateway,
+	b := provision.Bundle{Device: got.Bundle.Device, Kind: got.Bundle.Kind, Targets: got.Bundle.Targets,
+		Gateway:  got.Bundle.Gateway,
 		Identity: got.Bundle.Identity, Secret: secret}
 	p := bundlePage{Enrolled: got}
 	for _, f := range []struct {
 		format provision.Format
 		what   string
-	}{{provision.JSON, "for latchkey simulate, and for tools"}, {provision.CHeader, "for firmware that is built with its key"},
-		{provision.NVSCSV, "for ESP-IDF's partition generator"}, {provision.CoAPClient, "to play it with libcoap"}} {
+	}{{provision.JSON, "for latchkey simulate, and for tools"},
+		{provision.CHeader, "for firmware that is built with its key"},
+		{provision.NVSCSV, "for ESP-IDF's partition generator"},
+		{provision.CoAPClient, "to play it with libcoap"}} {
 		var out strings.Builder
 		if err := b.Write(&out, f.format); err != nil {
 			continue // not every kind has every form
@@ -183,7 +188,8 @@ func (v *visit) showDevice() error {
 
 func (v *visit) rekeyDevice() error {
 	var got admin.Enrolled
-	if err := v.post("/v1/devices/"+v.ref("device")+"/keys", admin.NewKey{Gateway: v.field("gateway")}, &got); err != nil {
+	if err := v.post("/v1/devices/"+v.ref("device")+"/keys", admin.NewKey{Gateway: v.field("gateway")},
+		&got); err != nil {
 		return v.again(err, (*visit).showDevice)
 	}
 	return v.showBundle(got)
@@ -239,7 +245,8 @@ func (v *visit) showTarget() error {
 	}
 	in := map[access.ID]bool{}
 	for _, g := range groups {
-		if g.Of == string(access.OfTargets) && slices.ContainsFunc(g.Members, func(m admin.Ref) bool { return m.ID == p.ID }) {
+		if g.Of == string(access.OfTargets) && slices.ContainsFunc(g.Members,
+			func(m admin.Ref) bool { return m.ID == p.ID }) {
 			in[g.ID] = true
 		}
 	}

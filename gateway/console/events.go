@@ -36,7 +36,8 @@ func (v *visit) filter() filter {
 	return filter{Person: get("person"), Target: get("target"), Reason: get("reason"), Kind: get("kind")}
 }
 
-// Query is the filter as it stands in an address behind the question mark. It is escaped, and a template must not do so again.
+// Query is the filter as it stands in an address behind the question mark. It is escaped, and a
+// template must not do so again.
 func (f filter) Query() template.URL { return template.URL(f.values().Encode()) }
 
 // QueryBefore is the same, for what was before an event.
@@ -48,7 +49,8 @@ func (f filter) QueryBefore(seq uint64) template.URL {
 
 func (f filter) values() url.Values {
 	q := url.Values{}
-	for name, value := range map[string]string{"person": f.Person, "target": f.Target, "reason": f.Reason, "kind": f.Kind} {
+	for name, value := range map[string]string{"person": f.Person, "target": f.Target, "reason": f.Reason,
+		"kind": f.Kind} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -73,9 +75,11 @@ type row struct {
 func rowOf(e access.Event) row {
 	r := row{Event: e, Text: e.Line(), Tone: "plain"}
 	switch {
-	case e.Kind == access.EventDecision && e.Granted, e.Kind == access.EventReceipt && e.Outcome == access.OutcomeDone:
+	case e.Kind == access.EventDecision && e.Granted, e.Kind == access.EventReceipt &&
+		e.Outcome == access.OutcomeDone:
 		r.Tone = "good"
-	case e.Kind == access.EventDecision, e.Kind == access.EventReceipt, e.Kind == access.EventThrottle, e.Kind == access.EventReport,
+	case e.Kind == access.EventDecision, e.Kind == access.EventReceipt, e.Kind == access.EventThrottle,
+		e.Kind == access.EventReport,
 		e.Kind == access.EventAlarm, e.Kind == access.EventStale, e.Kind == access.EventFull:
 		r.Tone = "bad"
 	}
@@ -125,7 +129,8 @@ func (v *visit) nextEvent() (uint64, error) {
 	return page.Next, err
 }
 
-// eventsBefore returns the newest events before end that the filter takes, newest first, and where to go on.
+// eventsBefore returns the newest events before end that the filter takes, newest first, and where
+// to go on.
 func (v *visit) eventsBefore(end uint64, f filter) (rows []row, older uint64, err error) {
 	looked := 0
 	for end > 1 && looked < eventsLooked {
@@ -185,15 +190,18 @@ func (v *visit) exportCSV() error {
 	}
 	v.download("text/csv; charset=utf-8", "latchkey-events.csv")
 	out := csv.NewWriter(v.w)
-	_ = out.Write([]string{"number", "time", "kind", "person", "card", "actor", "device", "target", "action", "level", "granted", "reason", "outcome", "cause",
+	_ = out.Write([]string{"number", "time", "kind", "person", "card", "actor", "device", "target", "action",
+		"level", "granted", "reason", "outcome", "cause",
 		"rule", "detail", "hash"}) // what fails shows in out.Error
 	err = v.each(1, end, func(e access.Event) error {
 		action, level := "", ""
 		if e.Action != 0 {
 			action, level = e.Action.String(), strconv.Itoa(int(e.Level))
 		}
-		cells := []string{strconv.FormatUint(e.Seq, 10), e.At.UTC().Format(time.RFC3339Nano), string(e.Kind), e.Person.Name, e.Card, e.Actor, e.Device.Name,
-			e.Target.Name, action, level, strconv.FormatBool(e.Granted), string(e.Reason), string(e.Outcome), strconv.FormatUint(e.Cause, 10), e.Rule, e.Detail,
+		cells := []string{strconv.FormatUint(e.Seq, 10), e.At.UTC().Format(time.RFC3339Nano), string(e.Kind),
+			e.Person.Name, e.Card, e.Actor, e.Device.Name,
+			e.Target.Name, action, level, strconv.FormatBool(e.Granted), string(e.Reason), string(e.Outcome),
+			strconv.FormatUint(e.Cause, 10), e.Rule, e.Detail,
 			e.Hash.String()}
 		for i := range cells {
 			cells[i] = inert(cells[i])
@@ -204,9 +212,11 @@ func (v *visit) exportCSV() error {
 	return v.cut(err, out.Error())
 }
 
-// inert keeps a spreadsheet from taking a name for a formula. Some take the wide signs for those, too.
+// inert keeps a spreadsheet from taking a name for a formula. Some take the wide signs for those,
+// too.
 func inert(cell string) string {
-	if first, _ := utf8.DecodeRuneInString(cell); cell != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
+	if first, _ := utf8.DecodeRuneInString(cell); cell != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠",
+		first) {
 		return "'" + cell
 	}
 	return cell
@@ -243,7 +253,8 @@ func (v *visit) download(kind, name string) {
 	v.w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
 }
 
-// cut ends a download that cannot go on in a way that nobody takes for its end: it has begun, so there is no other way to say so.
+// cut ends a download that cannot go on in a way that nobody takes for its end: it has begun, so
+// there is no other way to say so.
 func (v *visit) cut(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {

@@ -27,7 +27,10 @@ func TestExport(t *testing.T) {
 		{"", 10, func(access.Event) bool { return true }},
 		{"?kind=decision", 2, func(e access.Event) bool { return e.Kind == access.EventDecision }},
 		{"?reason=unknown-card", 1, func(e access.Event) bool { return e.Reason == access.ReasonUnknownCard }},
-		{"?person=ann&target=front-door", 1, func(e access.Event) bool { return e.Person.Name == "ann" && e.Target.Name == "front-door" }},
+		{"?person=ann&target=front-door", 1, func(e access.Event) bool {
+			return e.Person.Name == "ann" &&
+				e.Target.Name == "front-door"
+		}},
 		{"?person=nobody", 0, func(access.Event) bool { return false }},
 	} {
 		resp, text := b.do("GET", "/events.json"+tt.query, "")
@@ -41,7 +44,8 @@ func TestExport(t *testing.T) {
 			t.Fatalf("%s: %v in %.300s", tt.query, err, text)
 		}
 		if len(events) < tt.least || len(rows) != len(events)+1 || rows[0][0] != "number" {
-			t.Errorf("%s: got %d events and %d rows under a head, want %d at least, and the same", tt.query, len(events), len(rows)-1, tt.least)
+			t.Errorf("%s: got %d events and %d rows under a head, want %d at least, and the same", tt.query,
+				len(events), len(rows)-1, tt.least)
 			continue
 		}
 		for i, e := range events {
@@ -53,7 +57,8 @@ func TestExport(t *testing.T) {
 			}
 		}
 		for kind, name := range map[string]string{resp.Header.Get("Content-Disposition"): "latchkey-events.json", csvResp.Header.Get("Content-Disposition"): "latchkey-events.csv"} {
-			if how, params, err := mime.ParseMediaType(kind); err != nil || how != "attachment" || params["filename"] != name {
+			if how, params, err := mime.ParseMediaType(kind); err != nil || how != "attachment" ||
+				params["filename"] != name {
 				t.Errorf("got %q, want a file %s", kind, name)
 			}
 		}

@@ -10,9 +10,11 @@ import (
 	"latchkey/gateway/store"
 )
 
-// A disk without space: Home says that no door opens, and whoever presses the switch of a lockdown reads that it acts and would not outlast a restart.
+// A disk without space: Home says that no door opens, and whoever presses the switch of a lockdown
+// reads that it acts and would not outlast a restart.
 func TestLockdownOnAFullDisk(t *testing.T) {
-	for name, opts := range map[string]webtest.Options{"desk": {}, "phone": {Width: 390, Height: 844, Phone: true, Dark: true}, "without scripts": {NoScript: true}} {
+	for name, opts := range map[string]webtest.Options{"desk": {}, "phone": {Width: 390, Height: 844,
+		Phone: true, Dark: true}, "without scripts": {NoScript: true}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var free atomic.Int64
@@ -41,7 +43,10 @@ func TestLockdownOnAFullDisk(t *testing.T) {
 			p.See("Every door stays shut, for everybody.")
 			p.See("1 restriction acts in memory and is NOT durable")
 			free.Store(1 << 30)
-			h.eventually("the lockdown is kept", func() bool { return h.store.Held() == 0 && h.store.Low() == nil })
+			h.eventually("the lockdown is kept", func() bool {
+				return h.store.Held() == 0 &&
+					h.store.Low() == nil
+			})
 			p.Open("/")
 			p.DontSee("Cards that may enter are kept out.")
 			p.Click("End the lockdown")

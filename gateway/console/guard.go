@@ -23,9 +23,11 @@ func (c *Console) guarded(next http.Handler) http.Handler {
 		harden(w.Header(), r.Host)
 		switch {
 		case !c.ours(r.Host):
-			refuse(w, http.StatusMisdirectedRequest, "This is not the name of this console. Use the address that latchkey serve prints.")
+			refuse(w, http.StatusMisdirectedRequest,
+				"This is not the name of this console. Use the address that latchkey serve prints.")
 		case cross.Check(r) != nil || foreign(r) || elsewhere(r):
-			refuse(w, http.StatusForbidden, "Another site asked for this. Open the console's own pages instead.")
+			refuse(w, http.StatusForbidden,
+				"Another site asked for this. Open the console's own pages instead.")
 		default:
 			next.ServeHTTP(w, r)
 		}

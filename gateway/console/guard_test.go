@@ -9,9 +9,11 @@ import (
 func TestOurs(t *testing.T) {
 	c := &Console{cfg: Config{Hosts: []string{"localhost", "door.example", "*.wild.example"}}}
 	for host, want := range map[string]bool{
-		"localhost": true, "localhost:8443": true, "LocalHost:8443": true, "door.example": true, "DOOR.EXAMPLE:443": true,
-		"a.wild.example": true, "a.wild.example:8443": true, "wild.example": false, "a.b.wild.example": false,
-		"evil.example": false, "door.example.evil.example": false, "evildoor.example": false, "a.door.example": false, "example": false,
+		"localhost": true, "localhost:8443": true, "LocalHost:8443": true, "door.example": true,
+		"DOOR.EXAMPLE:443": true,
+		"a.wild.example":   true, "a.wild.example:8443": true, "wild.example": false, "a.b.wild.example": false,
+		"evil.example": false, "door.example.evil.example": false, "evildoor.example": false,
+		"a.door.example": false, "example": false,
 		"127.0.0.1": true, "127.0.0.1:8443": true, "[::1]:8443": true, "[::1]": true, "192.0.2.1:8443": true,
 		"": false, ":8443": false, "*.wild.example": true, "[": false, "door.example.": false,
 	} {
@@ -26,8 +28,10 @@ func TestOurs(t *testing.T) {
 
 func TestWhereToGo(t *testing.T) {
 	for to, want := range map[string]string{
-		"/people?x=1": "/people?x=1", "/": "/", "": "/", "people": "/", "https://evil.example/": "/", "//evil.example/": "/", "/\\evil.example": "/",
-		"\\\\evil.example": "/", "/%2F/evil.example": "/", "javascript:alert(1)": "/", "/a\r\nSet-Cookie: x": "/", "///evil.example": "/", "/events#x": "/events", ":": "/",
+		"/people?x=1": "/people?x=1", "/": "/", "": "/", "people": "/", "https://evil.example/": "/",
+		"//evil.example/": "/", "/\\evil.example": "/",
+		"\\\\evil.example": "/", "/%2F/evil.example": "/", "javascript:alert(1)": "/",
+		"/a\r\nSet-Cookie: x": "/", "///evil.example": "/", "/events#x": "/events", ":": "/",
 	} {
 		if got := ours(to); got != want {
 			t.Errorf("%q: got %q, want %q", to, got, want)
@@ -53,7 +57,8 @@ func TestForeign(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := httptest.NewRequest(tt.method, "/", nil)
-			for name, value := range map[string]string{"Sec-Fetch-Site": tt.site, "Sec-Fetch-Mode": tt.mode, "Sec-Fetch-Dest": tt.dest} {
+			for name, value := range map[string]string{"Sec-Fetch-Site": tt.site, "Sec-Fetch-Mode": tt.mode,
+				"Sec-Fetch-Dest": tt.dest} {
 				if value != "" {
 					r.Header.Set(name, value)
 				}
@@ -67,7 +72,8 @@ func TestForeign(t *testing.T) {
 
 func TestInert(t *testing.T) {
 	for cell, want := range map[string]string{
-		"": "", "ann": "ann", "a=b": "a=b", "=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@SUM(1)": "'@SUM(1)", "\t=1": "'\t=1", "\r=1": "'\r=1", "\n=1": "'\n=1",
+		"": "", "ann": "ann", "a=b": "a=b", "=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@SUM(1)": "'@SUM(1)",
+		"\t=1": "'\t=1", "\r=1": "'\r=1", "\n=1": "'\n=1",
 		"＝1+1": "'＝1+1", "＠SUM(1)": "'＠SUM(1)", "Ünal": "Ünal", "\xff=1": "\xff=1", "'=1": "'=1",
 	} {
 		if got := inert(cell); got != want {
@@ -77,14 +83,16 @@ func TestInert(t *testing.T) {
 }
 
 func TestSentence(t *testing.T) {
-	for s, want := range map[string]string{"": "", "it is so": "It is so.", "It is so.": "It is so.", "ünal is not here": "Ünal is not here.", "日本": "日本.", "\xff": "\xff."} {
+	for s, want := range map[string]string{"": "", "it is so": "It is so.", "It is so.": "It is so.",
+		"ünal is not here": "Ünal is not here.", "日本": "日本.", "\xff": "\xff."} {
 		if got := sentence(s); got != want {
 			t.Errorf("%q: got %q, want %q", s, got, want)
 		}
 	}
 }
 
-// A page of the same host that came without TLS can have been written by anybody between, and is not from here.
+// A page of the same host that came without TLS can have been written by anybody between, and is
+// not from here.
 func TestOriginIsComparedWithItsScheme(t *testing.T) {
 	for _, tt := range []struct {
 		host, origin, site string
@@ -116,9 +124,11 @@ func TestOriginIsComparedWithItsScheme(t *testing.T) {
 				}
 			}
 			w := httptest.NewRecorder()
-			(&Console{}).guarded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
+			(&Console{}).guarded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w,
+				r)
 			if w.Code != tt.want {
-				t.Errorf("%s to %s from %q, %q: got %d, want %d", method, tt.host, tt.origin, tt.site, w.Code, tt.want)
+				t.Errorf("%s to %s from %q, %q: got %d, want %d", method, tt.host, tt.origin, tt.site, w.Code,
+					tt.want)
 			}
 		}
 	}

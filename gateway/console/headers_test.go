@@ -9,7 +9,8 @@ import (
 func TestHeaders(t *testing.T) {
 	h := newHouse(t, here)
 	b := h.browser()
-	for _, path := range []string{"/sign-in", "/", "/live", "/nothing", "/static/console.js", "/static/", "/api/v1/targets"} {
+	for _, path := range []string{"/sign-in", "/", "/live", "/nothing", "/static/console.js", "/static/",
+		"/api/v1/targets"} {
 		resp, _ := b.do("GET", path, "")
 		for name, want := range map[string]string{
 			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
@@ -24,12 +25,14 @@ func TestHeaders(t *testing.T) {
 				t.Errorf("%s: got %s %q, want %q", path, name, got, want)
 			}
 		}
-		if got := resp.Header.Get("Cache-Control"); got != "no-store" && (path != "/static/console.js" || !strings.Contains(got, "immutable")) {
+		if got := resp.Header.Get("Cache-Control"); got != "no-store" && (path != "/static/console.js" ||
+			!strings.Contains(got, "immutable")) {
 			t.Errorf("%s: got Cache-Control %q, want that nothing is kept but what never changes", path, got)
 		}
 	}
 	b.header.Set("Host", "127.0.0.1")
-	if resp, _ := b.do("GET", "/sign-in", ""); resp.Header.Get("Strict-Transport-Security") != "max-age=31536000" {
+	if resp, _ := b.do("GET", "/sign-in",
+		""); resp.Header.Get("Strict-Transport-Security") != "max-age=31536000" {
 		t.Errorf("got %q, want a year of HTTPS", resp.Header.Get("Strict-Transport-Security"))
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"latchkey/keys"
 )
 
-// card is a door or a lamp on the first page. What was commanded, what was acknowledged and what is sensed are three things.
+// card is a door or a lamp on the first page. What was commanded, what was acknowledged and what is
+// sensed are three things.
 type card struct {
 	admin.Target
 	Status *admin.DeviceStatus // of the device that moves it; nil when there is none, or nothing was ever heard of it
@@ -21,7 +22,8 @@ type card struct {
 	Tone   string              // good, open, bad, off or unknown, for its colour
 }
 
-// Again is in how many milliseconds it is worth looking again, because something ends by itself; 0: nothing does.
+// Again is in how many milliseconds it is worth looking again, because something ends by itself; 0:
+// nothing does.
 func (c card) Again(now time.Time) int64 {
 	switch {
 	case c.State == nil:
@@ -58,7 +60,8 @@ func (c card) Commanded() string {
 	return c.Status.Commanded.String()
 }
 
-// Opens is how long an unlock lasts: no longer than the lock holds, if it has said how long that is.
+// Opens is how long an unlock lasts: no longer than the lock holds, if it has said how long that
+// is.
 func (c card) Opens() string {
 	pulse, err := time.ParseDuration(c.Pulse)
 	limit, unknown := time.ParseDuration(c.MaxPulse)
@@ -181,10 +184,12 @@ func doorTone(h door.Headline) string {
 // acknowledge ends an alarm, by the name of whoever is signed in.
 func (v *visit) acknowledge() error {
 	var a admin.Alarm
-	if err := v.post("/v1/alarms/"+v.ref("alarm")+"/acknowledge", admin.Acknowledgement{Remark: v.field("remark")}, &a); err != nil {
+	if err := v.post("/v1/alarms/"+v.ref("alarm")+"/acknowledge",
+		admin.Acknowledgement{Remark: v.field("remark")}, &a); err != nil {
 		return v.again(err, (*visit).showHome)
 	}
-	return v.done("/", "You have acknowledged the alarm: %s %s.", cmp.Or(a.Target.Name, a.Device.Name), a.Words)
+	return v.done("/", "You have acknowledged the alarm: %s %s.", cmp.Or(a.Target.Name, a.Device.Name),
+		a.Words)
 }
 
 func (v *visit) operateLamp() error {
@@ -192,7 +197,8 @@ func (v *visit) operateLamp() error {
 	if level := v.field("level"); order.Action == "level" {
 		n, err := strconv.ParseUint(level, 10, 8)
 		if err != nil || n > 100 {
-			return v.again(problem{Status: 422, Detail: "The level is a number from 0 to 100."}, (*visit).showHome)
+			return v.again(problem{Status: 422, Detail: "The level is a number from 0 to 100."},
+				(*visit).showHome)
 		}
 		order.Level = uint8(n)
 	}
@@ -200,7 +206,8 @@ func (v *visit) operateLamp() error {
 	case "on", "off", "toggle", "level":
 		return v.operate(order)
 	}
-	return v.again(problem{Status: 422, Detail: "A lamp can be switched on, off or to a level."}, (*visit).showHome)
+	return v.again(problem{Status: 422, Detail: "A lamp can be switched on, off or to a level."},
+		(*visit).showHome)
 }
 
 func (v *visit) unlockDoor() error {
@@ -230,7 +237,8 @@ func (v *visit) operate(order admin.Order) error {
 
 // outcome says what came of an order, and whether it was done.
 func outcome(t admin.Target, order admin.Order, got admin.Operated) (string, bool) {
-	what := map[string]string{"unlock": "unlocked", "lock": "locked", "on": "switched on", "off": "switched off", "toggle": "switched",
+	what := map[string]string{"unlock": "unlocked", "lock": "locked", "on": "switched on",
+		"off": "switched off", "toggle": "switched",
 		"level": fmt.Sprintf("set to %d %%", order.Level)}[order.Action]
 	if !got.Granted {
 		why := map[access.Reason]string{access.ReasonLockdown: "there is a lockdown"}[got.Reason]
@@ -248,7 +256,8 @@ func outcome(t admin.Target, order admin.Order, got admin.Operated) (string, boo
 	case access.OutcomeOffline:
 		return fmt.Sprintf("%s was not %s: its device is offline. See Devices", t.Name, what), false
 	case access.OutcomeLate:
-		return fmt.Sprintf("%s was not %s: it took too long until the command could be sent", t.Name, what), false
+		return fmt.Sprintf("%s was not %s: it took too long until the command could be sent", t.Name, what),
+			false
 	}
 	return fmt.Sprintf("It is not known whether %s was %s: its device did not answer", t.Name, what), false
 }

@@ -42,7 +42,8 @@ const (
 	annsCard = "04a1b2c3d4e580"
 )
 
-// house is a gateway with its console, a store on disk, a door, a lamp, and simulated nodes over real DTLS.
+// house is a gateway with its console, a store on disk, a door, a lamp, and simulated nodes over
+// real DTLS.
 type house struct {
 	t     *testing.T
 	gw    *gateway.Gateway
@@ -55,7 +56,8 @@ type house struct {
 	ahead *atomic.Int64  // how far the clock of sign-ins is ahead, in ns
 }
 
-// newHouse has an owner, who is called owner. Local are the networks whose people open doors without a second step.
+// newHouse has an owner, who is called owner. Local are the networks whose people open doors
+// without a second step.
 func newHouse(t *testing.T, local ...string) *house {
 	t.Helper()
 	return furnish(emptyHouse(t, local...))
@@ -101,7 +103,8 @@ func emptyHouseOn(t *testing.T, opts store.Options, local ...string) *house {
 		t.Fatal(err)
 	}
 	ahead := new(atomic.Int64)
-	cfg := gateway.Config{Store: st, Listen: "127.0.0.1:0", Clock: clock.RTC, Announce: []string{"127.0.0.1:5684"},
+	cfg := gateway.Config{Store: st, Listen: "127.0.0.1:0", Clock: clock.RTC,
+		Announce: []string{"127.0.0.1:5684"},
 		Console: &gateway.ConsoleConfig{Listen: "127.0.0.1:0", Certificate: certificateFiles(t, dir),
 			Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }}}
 	for _, s := range local {
@@ -126,7 +129,8 @@ func emptyHouseOn(t *testing.T, opts store.Options, local ...string) *house {
 			t.Errorf("store: %v", err)
 		}
 	})
-	return &house{t: t, ahead: ahead, gw: gw, store: st, url: strings.TrimSuffix(gw.ConsoleURL(), "/"), api: http.Client{Transport: admin.InProcess(gw.AdminHandler())}}
+	return &house{t: t, ahead: ahead, gw: gw, store: st, url: strings.TrimSuffix(gw.ConsoleURL(), "/"),
+		api: http.Client{Transport: admin.InProcess(gw.AdminHandler())}}
 }
 
 // byClock sets the clock of the house's sign-ins so far ahead as set says.
@@ -142,12 +146,14 @@ func certificateFiles(t *testing.T, dir string) certificate.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := certificate.Config{Dir: dir, CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem")}
+	cfg := certificate.Config{Dir: dir, CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir,
+		"key.pem")}
 	var chain []byte
 	for _, der := range c.Certificate {
 		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
 	}
-	for name, b := range map[string][]byte{cfg.CertFile: chain, cfg.KeyFile: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})} {
+	for name, b := range map[string][]byte{cfg.CertFile: chain,
+		cfg.KeyFile: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})} {
 		if err := os.WriteFile(name, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +164,8 @@ func certificateFiles(t *testing.T, dir string) certificate.Config {
 // must asks the admin API as somebody at the machine.
 func (h *house) must(method, path, body string, out any) {
 	h.t.Helper()
-	r, err := http.NewRequestWithContext(h.t.Context(), method, "http://latchkey"+path, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(h.t.Context(), method, "http://latchkey"+path,
+		strings.NewReader(body))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -194,7 +201,8 @@ func (h *house) run(b admin.Bundle) *device.Device {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	d := device.New(device.Config{Name: b.Device, Kind: keys.Kind(b.Kind), Gateway: h.gw.Addr().String(), Identity: b.Identity, Secret: secret,
+	d := device.New(device.Config{Name: b.Device, Kind: keys.Kind(b.Kind), Gateway: h.gw.Addr().String(),
+		Identity: b.Identity, Secret: secret,
 		Retry: 50 * time.Millisecond})
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -266,8 +274,9 @@ type browser struct {
 func (h *house) browser() *browser {
 	h.t.Helper()
 	jar := &jar{cookies: map[string]*http.Cookie{}}
-	return &browser{h: h, header: http.Header{}, Client: http.Client{Jar: jar, Timeout: 30 * time.Second, Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: webtest.Roots(h.t)}, ForceAttemptHTTP2: true, MaxIdleConns: 1},
+	return &browser{h: h, header: http.Header{}, Client: http.Client{Jar: jar, Timeout: 30 * time.Second,
+		Transport: &http.Transport{
+			TLSClientConfig: &tls.Config{RootCAs: webtest.Roots(h.t)}, ForceAttemptHTTP2: true, MaxIdleConns: 1},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 

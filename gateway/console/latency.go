@@ -10,8 +10,8 @@ import (
 	"latchkey/gateway/admin"
 )
 
-// latencyPlot is how long attempts took by percentile, drawn by the template of that name. Each step
-// to the right is ten times rarer, as HDR histograms are plotted.
+// latencyPlot is how long attempts took by percentile, drawn by the template of that name. Each
+// step to the right is ten times rarer, as HDR histograms are plotted.
 type latencyPlot struct {
 	Percentiles []plotTick // along the bottom
 	Times       []plotTick // up the left side, in milliseconds
@@ -92,8 +92,8 @@ func newLatencyPlot(l admin.Latency) latencyPlot {
 	return p
 }
 
-// plottable leaves out the maximum, which has no place on an axis of rarity, and times of zero, which
-// have no logarithm.
+// plottable leaves out the maximum, which has no place on an axis of rarity, and times of zero,
+// which have no logarithm.
 func plottable(curve []admin.Point) (points []admin.Point) {
 	for _, pt := range curve {
 		if pt.Percentile < 100 && pt.MS > 0 {

@@ -14,7 +14,8 @@ import (
 )
 
 func TestSpan(t *testing.T) {
-	for ms, want := range map[float64]string{0: "0.00 ms", 0.213: "0.21 ms", 1.84: "1.8 ms", 61.7: "62 ms", 999: "999 ms", 1500: "1.5 s", 61_000: "61 s"} {
+	for ms, want := range map[float64]string{0: "0.00 ms", 0.213: "0.21 ms", 1.84: "1.8 ms", 61.7: "62 ms",
+		999: "999 ms", 1500: "1.5 s", 61_000: "61 s"} {
 		if got := span(ms); got != want {
 			t.Errorf("%v ms: got %s, want %s", ms, got, want)
 		}
@@ -26,7 +27,8 @@ func TestLatencyIsDrawn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	some := admin.Distribution{Count: 3, Curve: []admin.Point{{Percentile: 0, MS: 0.4}, {Percentile: 50, MS: 0.8}, {Percentile: 90, MS: 3}, {Percentile: 100, MS: 9}}}
+	some := admin.Distribution{Count: 3, Curve: []admin.Point{{Percentile: 0, MS: 0.4},
+		{Percentile: 50, MS: 0.8}, {Percentile: 90, MS: 3}, {Percentile: 100, MS: 9}}}
 	for name, tt := range map[string]struct {
 		of      admin.Latency
 		strokes []string // curves and words that are there
@@ -84,8 +86,10 @@ func TestLatencyPlotIsLogarithmicOnBothAxes(t *testing.T) {
 }
 
 func TestLatencyAxesEndAtRoundTimes(t *testing.T) {
-	for v, want := range map[float64][2]float64{1: {1, 1}, 1.5: {1, 2}, 3: {2, 5}, 7: {5, 10}, 0.04: {0.02, 0.05}, 60_000: {50_000, 100_000}} {
-		if down, up := roundDown(v), roundUp(v); shortNumber(down) != shortNumber(want[0]) || shortNumber(up) != shortNumber(want[1]) {
+	for v, want := range map[float64][2]float64{1: {1, 1}, 1.5: {1, 2}, 3: {2, 5}, 7: {5, 10},
+		0.04: {0.02, 0.05}, 60_000: {50_000, 100_000}} {
+		if down, up := roundDown(v), roundUp(v); shortNumber(down) != shortNumber(want[0]) ||
+			shortNumber(up) != shortNumber(want[1]) {
 			t.Errorf("%v: got %v and %v, want %v", v, down, up, want)
 		}
 	}

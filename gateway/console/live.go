@@ -39,7 +39,8 @@ func (v *visit) live() error {
 	}
 	ctx, cancel := context.WithCancel(v.r.Context())
 	defer cancel()
-	out := &eventStream{v: v, in: in, take: v.filter(), flush: http.NewResponseController(v.w), end: cancel, header: http.Header{}, status: http.StatusOK}
+	out := &eventStream{v: v, in: in, take: v.filter(), flush: http.NewResponseController(v.w), end: cancel,
+		header: http.Header{}, status: http.StatusOK}
 	var wg sync.WaitGroup
 	wg.Go(func() { out.beat(ctx) })
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://latchkey"+path, http.NoBody)
@@ -53,7 +54,8 @@ func (v *visit) live() error {
 	cancel()
 	wg.Wait()
 	if out.status == http.StatusTooManyRequests {
-		return problem{Status: out.status, Detail: "Too many pages are watching already. Close some, or reload this one to see what is new."}
+		return problem{Status: out.status,
+			Detail: "Too many pages are watching already. Close some, or reload this one to see what is new."}
 	}
 	if err == nil && out.status != http.StatusOK {
 		err = fmt.Errorf("console: GET %s: %s", path, http.StatusText(out.status))
@@ -118,7 +120,8 @@ func (s *eventStream) event(line []byte) error {
 		}
 		name = "row"
 	}
-	return s.send(fmt.Sprintf("id: %d\nevent: %s\ndata: %s\n\n", e.Seq, name, strings.ReplaceAll(strings.TrimSpace(html), "\n", "\ndata: ")))
+	return s.send(fmt.Sprintf("id: %d\nevent: %s\ndata: %s\n\n", e.Seq, name,
+		strings.ReplaceAll(strings.TrimSpace(html), "\n", "\ndata: ")))
 }
 
 // over tells the browser that the sign-in is over, and ends the stream.

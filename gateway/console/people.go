@@ -42,7 +42,8 @@ func (v *visit) addPerson() error {
 	if err := v.post("/v1/persons", admin.NewPerson{Name: v.field("name")}, &who); err != nil {
 		return v.again(err, (*visit).showPeople)
 	}
-	return v.done("/people/"+escape(string(who.ID)), "%s is here now. Add a card, and a grant that says what it opens.", who.Name)
+	return v.done("/people/"+escape(string(who.ID)),
+		"%s is here now. Add a card, and a grant that says what it opens.", who.Name)
 }
 
 type personPage struct {
@@ -118,7 +119,9 @@ func (v *visit) changePerson() error {
 	if err := v.call(http.MethodPatch, "/v1/persons/"+v.ref("person"), change, &who); err != nil {
 		return v.again(err, (*visit).showPerson)
 	}
-	return v.done("/people/"+string(who.ID), "%s", map[bool]string{true: who.Name + " is suspended: no card of theirs opens anything.", false: "Saved."}[who.Suspended])
+	return v.done("/people/"+string(who.ID), "%s",
+		map[bool]string{true: who.Name + " is suspended: no card of theirs opens anything.",
+			false: "Saved."}[who.Suspended])
 }
 
 func (v *visit) removePerson() error {
@@ -135,7 +138,8 @@ func changes(c admin.Changed) string {
 		return "It is so already."
 	}
 	if len(c.Changes) > 4 {
-		return sentence(fmt.Sprintf("%s and %d more", strings.Join(c.Changes[len(c.Changes)-3:], ", "), len(c.Changes)-3))
+		return sentence(fmt.Sprintf("%s and %d more", strings.Join(c.Changes[len(c.Changes)-3:], ", "),
+			len(c.Changes)-3))
 	}
 	return sentence(strings.Join(c.Changes, ", "))
 }
@@ -167,13 +171,15 @@ func (v *visit) optionalTime(name string) (*time.Time, error) {
 // learnFor is how long a reader is watched for a card.
 const learnFor = 45 * time.Second
 
-// learnCard answers when a card was held to the reader, or nobody did. A browser waits for that as for any page.
+// learnCard answers when a card was held to the reader, or nobody did. A browser waits for that as
+// for any page.
 func (v *visit) learnCard() error {
 	_ = http.NewResponseController(v.w).SetWriteDeadline(time.Now().Add(learnFor + writeWait))
 	ctx, cancel := context.WithTimeout(v.r.Context(), learnFor+writeWait/2)
 	defer cancel()
 	var card admin.Card
-	in := admin.LearnCard{Reader: v.field("reader"), Person: v.r.PathValue("person"), Seconds: int(learnFor / time.Second)}
+	in := admin.LearnCard{Reader: v.field("reader"), Person: v.r.PathValue("person"),
+		Seconds: int(learnFor / time.Second)}
 	if err := v.callFor(ctx, http.MethodPost, "/v1/cards/learn", in, &card); err != nil {
 		return v.again(err, (*visit).showPerson)
 	}
@@ -182,7 +188,8 @@ func (v *visit) learnCard() error {
 
 func (v *visit) changeCard() error {
 	var card admin.Card
-	if err := v.call(http.MethodPatch, "/v1/cards/"+v.ref("card"), admin.CardChange{Status: v.field("status")}, &card); err != nil {
+	if err := v.call(http.MethodPatch, "/v1/cards/"+v.ref("card"),
+		admin.CardChange{Status: v.field("status")}, &card); err != nil {
 		return err
 	}
 	return v.done("/people/"+string(card.Person.ID), "Card …%s is %s.", card.Tail, card.Status)
@@ -201,14 +208,16 @@ func (v *visit) removeCard() error {
 }
 
 func (v *visit) joinGroup() error {
-	if err := v.call(http.MethodPut, "/v1/groups/"+escape(v.field("group"))+"/members/"+v.ref("person"), nil, nil); err != nil {
+	if err := v.call(http.MethodPut, "/v1/groups/"+escape(v.field("group"))+"/members/"+v.ref("person"), nil,
+		nil); err != nil {
 		return v.again(err, (*visit).showPerson)
 	}
 	return v.done(v.backToPerson(), "Saved.")
 }
 
 func (v *visit) leaveGroup() error {
-	if err := v.call(http.MethodDelete, "/v1/groups/"+v.ref("group")+"/members/"+v.ref("person"), nil, nil); err != nil {
+	if err := v.call(http.MethodDelete, "/v1/groups/"+v.ref("group")+"/members/"+v.ref("person"), nil,
+		nil); err != nil {
 		return v.again(err, (*visit).showPerson)
 	}
 	return v.done(v.backToPerson(), "Saved.")

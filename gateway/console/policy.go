@@ -178,14 +178,16 @@ func (v *visit) showGroup() error {
 func (v *visit) backToGroup() string { return "/groups/" + v.ref("group") }
 
 func (v *visit) addMember() error {
-	if err := v.call(http.MethodPut, "/v1/groups/"+v.ref("group")+"/members/"+escape(cmp.Or(v.field("name"), v.field("member"))), nil, nil); err != nil {
+	if err := v.call(http.MethodPut, "/v1/groups/"+v.ref("group")+"/members/"+escape(cmp.Or(v.field("name"),
+		v.field("member"))), nil, nil); err != nil {
 		return v.again(err, (*visit).showGroup)
 	}
 	return v.done(v.backToGroup(), "Saved.")
 }
 
 func (v *visit) removeMember() error {
-	if err := v.call(http.MethodDelete, "/v1/groups/"+v.ref("group")+"/members/"+v.ref("member"), nil, nil); err != nil {
+	if err := v.call(http.MethodDelete, "/v1/groups/"+v.ref("group")+"/members/"+v.ref("member"), nil,
+		nil); err != nil {
 		return v.again(err, (*visit).showGroup)
 	}
 	return v.done(v.backToGroup(), "Saved.")
@@ -231,7 +233,8 @@ func (v *visit) showSchedules() error {
 }
 
 func (v *visit) addSchedule() error {
-	if err := v.post("/v1/schedules", admin.NewSchedule{Name: v.field("name"), Text: v.field("text")}, nil); err != nil {
+	if err := v.post("/v1/schedules", admin.NewSchedule{Name: v.field("name"), Text: v.field("text")},
+		nil); err != nil {
 		return v.again(err, (*visit).showSchedules)
 	}
 	return v.done("/schedules", "Saved.")

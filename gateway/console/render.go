@@ -42,8 +42,10 @@ type section struct {
 }
 
 var sections = []section{
-	{"home", "/", "Home", false}, {"events", "/events", "Events", false}, {"people", "/people", "People", false},
-	{"devices", "/devices", "Devices", false}, {"why", "/why", "Why", false}, {"health", "/health", "Health", false},
+	{"home", "/", "Home", false}, {"events", "/events", "Events", false}, {"people", "/people", "People",
+		false},
+	{"devices", "/devices", "Devices", false}, {"why", "/why", "Why", false}, {"health", "/health", "Health",
+		false},
 	{"account", "/account", "Account", false}, {"admins", "/admins", "Admins", true},
 }
 
@@ -177,12 +179,15 @@ func (in *view) May(role string) bool { return in.Account.Role.Includes(access.R
 
 // In is a section of the site that a page belongs to, for the navigation.
 func (in *view) In(section string) bool {
-	return section == map[string]string{"home": "home", "events": "events", "people": "people", "person": "people", "groups": "people", "group": "people",
-		"schedules": "people", "devices": "devices", "device": "devices", "target": "devices", "bundle": "devices", "why": "why", "health": "health",
+	return section == map[string]string{"home": "home", "events": "events", "people": "people",
+		"person": "people", "groups": "people", "group": "people",
+		"schedules": "people", "devices": "devices", "device": "devices", "target": "devices",
+		"bundle": "devices", "why": "why", "health": "health",
 		"account": "account", "admins": "admins"}[in.Page]
 }
 
-// Old is what was typed into a field of a form that did not work, so that nothing is lost; only for the form that says so by its name.
+// Old is what was typed into a field of a form that did not work, so that nothing is lost; only for
+// the form that says so by its name.
 func (in *view) Old(form, name string) string {
 	if in.Problem == "" || in.Typed.Get("form") != form {
 		return ""

@@ -11,7 +11,8 @@ import (
 )
 
 // open are the routes that are there for whoever is not signed in.
-var open = map[string]bool{"GET /sign-in": true, "POST /sign-in": true, "GET /sign-in/second": true, "POST /sign-in/second": true, "GET /setup": true, "POST /setup": true,
+var open = map[string]bool{"GET /sign-in": true, "POST /sign-in": true, "GET /sign-in/second": true,
+	"POST /sign-in/second": true, "GET /setup": true, "POST /setup": true,
 	"POST /sign-in/passkey": true, "POST /passkey": true}
 
 // patterns are those of the console's router.
@@ -32,13 +33,15 @@ func patterns(t *testing.T, h *house) []string {
 func split(pattern string) (method, path string) {
 	method, path, _ = strings.Cut(pattern, " ")
 	path = strings.ReplaceAll(path, "{$}", "")
-	for name, value := range map[string]string{"target": "hall", "person": "ann", "card": "e580", "device": "front-lock", "account": "owner"} {
+	for name, value := range map[string]string{"target": "hall", "person": "ann", "card": "e580",
+		"device": "front-lock", "account": "owner"} {
 		path = strings.ReplaceAll(path, "{"+name+"}", value)
 	}
 	return method, regexp.MustCompile(`\{\w+\}`).ReplaceAllString(path, "nothing")
 }
 
-// Every route there is refuses whoever is not signed in, has not the role, comes from another site, or has it in a frame; and nothing is changed.
+// Every route there is refuses whoever is not signed in, has not the role, comes from another site,
+// or has it in a frame; and nothing is changed.
 func TestEveryRouteRefuses(t *testing.T) {
 	h := newHouse(t, here)
 	h.account("vic", "viewer")
@@ -53,8 +56,10 @@ func TestEveryRouteRefuses(t *testing.T) {
 		if !open[pattern] {
 			resp, text := nobody.do(method, path, "")
 			to := resp.Header.Get("Location")
-			if method == "GET" && path != "/live" && (resp.StatusCode != http.StatusSeeOther || !strings.HasPrefix(to, "/sign-in")) {
-				t.Errorf("%s, not signed in: got %s to %q, want to be sent to sign in", pattern, resp.Status, to)
+			if method == "GET" && path != "/live" && (resp.StatusCode != http.StatusSeeOther ||
+				!strings.HasPrefix(to, "/sign-in")) {
+				t.Errorf("%s, not signed in: got %s to %q, want to be sent to sign in", pattern, resp.Status,
+					to)
 			}
 			if (method == "POST" || path == "/live") && resp.StatusCode/100 == 2 {
 				t.Errorf("%s, not signed in: got %s %.100s, want it refused", pattern, resp.Status, text)
@@ -73,13 +78,15 @@ func TestEveryRouteRefuses(t *testing.T) {
 			for name, value := range headers {
 				owner.header.Set(name, value)
 			}
-			if resp, _ := owner.do(method, path, ""); resp.StatusCode != http.StatusForbidden && resp.StatusCode != http.StatusMisdirectedRequest {
+			if resp, _ := owner.do(method, path, ""); resp.StatusCode != http.StatusForbidden &&
+				resp.StatusCode != http.StatusMisdirectedRequest {
 				t.Errorf("%s with %v: got %s, want it refused", pattern, headers, resp.Status)
 			}
 			clear(owner.header)
 		}
 		if method == "POST" {
-			for name, value := range map[string]string{"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"} {
+			for name, value := range map[string]string{"Origin": "https://evil.example",
+				"Sec-Fetch-Site": "cross-site"} {
 				owner.header.Set(name, value)
 				if resp, _ := owner.do(method, path, ""); resp.StatusCode != http.StatusForbidden {
 					t.Errorf("%s with %s %s: got %s, want 403", pattern, name, value, resp.Status)
@@ -87,7 +94,8 @@ func TestEveryRouteRefuses(t *testing.T) {
 				clear(owner.header)
 			}
 		}
-		if resp, _ := nobody.do(method, path, ""); resp.Header.Get("X-Frame-Options") != "DENY" || !strings.Contains(resp.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
+		if resp, _ := nobody.do(method, path, ""); resp.Header.Get("X-Frame-Options") != "DENY" ||
+			!strings.Contains(resp.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
 			t.Errorf("%s may be framed", pattern)
 		}
 	}
@@ -110,7 +118,8 @@ func TestEveryRouteNeedsItsRole(t *testing.T) {
 	}
 	var before, after admin.Head
 	h.must("GET", "/v1/audit/head", "", &before)
-	below := map[string][]string{"operator": {"viewer"}, "admin": {"viewer", "operator"}, "owner": {"viewer", "operator", "admin"}}
+	below := map[string][]string{"operator": {"viewer"}, "admin": {"viewer", "operator"},
+		"owner": {"viewer", "operator", "admin"}}
 	n := 0
 	for pattern, least := range leasts {
 		method, path := split(pattern)
@@ -129,27 +138,41 @@ func TestEveryRouteNeedsItsRole(t *testing.T) {
 		t.Errorf("got event %d after %d, want none from requests that were refused", after.Seq, before.Seq)
 	}
 	for _, pattern := range patterns(t, h) {
-		if _, listed := leasts[pattern]; !listed && !open[pattern] && strings.HasPrefix(pattern, "POST ") && !own[pattern] {
+		if _, listed := leasts[pattern]; !listed && !open[pattern] && strings.HasPrefix(pattern, "POST ") &&
+			!own[pattern] {
 			t.Errorf("%s changes something: say who may, in leasts", pattern)
 		}
 	}
 }
 
-// own are the forms about the account that is signed in, and the one that only reads: they are for everybody who is.
-var own = map[string]bool{"POST /sign-out": true, "POST /account/password": true, "POST /account/sign-out": true, "POST /health/verify": true,
-	"POST /account/passkey": true, "POST /account/passkeys": true, "POST /account/passkeys/{passkey}/remove": true, "POST /account/totp/new": true,
-	"POST /account/totp": true, "POST /account/totp/remove": true, "POST /account/tokens": true, "POST /account/tokens/{token}/remove": true}
+// own are the forms about the account that is signed in, and the one that only reads: they are for
+// everybody who is.
+var own = map[string]bool{"POST /sign-out": true, "POST /account/password": true,
+	"POST /account/sign-out": true, "POST /health/verify": true,
+	"POST /account/passkey": true, "POST /account/passkeys": true,
+	"POST /account/passkeys/{passkey}/remove": true, "POST /account/totp/new": true,
+	"POST /account/totp": true, "POST /account/totp/remove": true, "POST /account/tokens": true,
+	"POST /account/tokens/{token}/remove": true}
 
 // leasts says who may, apart from the router, so that a slip there shows.
 var leasts = map[string]string{
-	"POST /lamps/{target}": "operator", "POST /doors/{target}/unlock": "operator", "POST /doors/{target}/lock": "operator", "POST /lockdown/on": "operator",
+	"POST /lamps/{target}": "operator", "POST /doors/{target}/unlock": "operator",
+	"POST /doors/{target}/lock": "operator", "POST /lockdown/on": "operator",
 	"POST /alarms/{alarm}/acknowledge": "operator",
-	"POST /lockdown/off":               "admin", "POST /people": "admin", "POST /people/{person}": "admin", "POST /people/{person}/remove": "admin",
-	"POST /people/{person}/cards": "admin", "POST /people/{person}/learn": "admin", "POST /people/{person}/groups": "admin",
-	"POST /people/{person}/groups/{group}/leave": "admin", "POST /cards/{card}": "admin", "POST /cards/{card}/remove": "admin", "POST /groups": "admin",
-	"POST /groups/{group}/members": "admin", "POST /groups/{group}/members/{member}/remove": "admin", "POST /groups/{group}/remove": "admin",
-	"POST /grants": "admin", "POST /grants/{grant}/remove": "admin", "POST /schedules": "admin", "POST /schedules/{schedule}": "admin",
-	"POST /schedules/{schedule}/remove": "admin", "POST /devices": "admin", "POST /devices/{device}/rekey": "admin", "POST /devices/{device}/revoke": "admin",
-	"POST /devices/{device}/remove": "admin", "POST /targets": "admin", "POST /targets/{target}": "admin", "POST /targets/{target}/remove": "admin",
-	"POST /site": "admin", "GET /admins": "owner", "POST /admins": "owner", "POST /admins/{account}": "owner", "POST /admins/{account}/remove": "owner",
+	"POST /lockdown/off":               "admin", "POST /people": "admin", "POST /people/{person}": "admin",
+	"POST /people/{person}/remove": "admin",
+	"POST /people/{person}/cards":  "admin", "POST /people/{person}/learn": "admin",
+	"POST /people/{person}/groups":               "admin",
+	"POST /people/{person}/groups/{group}/leave": "admin", "POST /cards/{card}": "admin",
+	"POST /cards/{card}/remove": "admin", "POST /groups": "admin",
+	"POST /groups/{group}/members": "admin", "POST /groups/{group}/members/{member}/remove": "admin",
+	"POST /groups/{group}/remove": "admin",
+	"POST /grants":                "admin", "POST /grants/{grant}/remove": "admin", "POST /schedules": "admin",
+	"POST /schedules/{schedule}":        "admin",
+	"POST /schedules/{schedule}/remove": "admin", "POST /devices": "admin",
+	"POST /devices/{device}/rekey": "admin", "POST /devices/{device}/revoke": "admin",
+	"POST /devices/{device}/remove": "admin", "POST /targets": "admin", "POST /targets/{target}": "admin",
+	"POST /targets/{target}/remove": "admin",
+	"POST /site":                    "admin", "GET /admins": "owner", "POST /admins": "owner", "POST /admins/{account}": "owner",
+	"POST /admins/{account}/remove": "owner",
 }

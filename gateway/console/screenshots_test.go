@@ -17,10 +17,12 @@ var shots = flag.String("screenshots", "", "write a picture of each page to this
 // views are how people look at a page.
 var views = map[string]webtest.Options{
 	"desk-light": {Width: 1280, Height: 800}, "desk-dark": {Width: 1280, Height: 800, Dark: true},
-	"phone-light": {Width: 390, Height: 844, Phone: true}, "phone-dark": {Width: 390, Height: 844, Phone: true, Dark: true},
+	"phone-light": {Width: 390, Height: 844, Phone: true}, "phone-dark": {Width: 390, Height: 844,
+		Phone: true, Dark: true},
 }
 
-// TestPages opens every page on a phone and at a desk, in light and in dark: nothing is wrong in the browser's eyes, or in axe's.
+// TestPages opens every page on a phone and at a desk, in light and in dark: nothing is wrong in
+// the browser's eyes, or in axe's.
 func TestPages(t *testing.T) {
 	h := newHouse(t, here)
 	today := time.Now().UTC().Format(time.DateOnly)
@@ -43,17 +45,22 @@ func TestPages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := h.door.Report(t.Context(), wire.Report{Measurements: []wire.Measurement{{Name: "rssi", Unit: "dBm", Type: wire.NumberValue, Number: -61},
-		{Name: "voltage", Unit: "mV", Type: wire.NumberValue, Number: 3287}}}); err != nil {
+	if err := h.door.Report(t.Context(),
+		wire.Report{Measurements: []wire.Measurement{{Name: "rssi", Unit: "dBm", Type: wire.NumberValue,
+			Number: -61},
+			{Name: "voltage", Unit: "mV", Type: wire.NumberValue, Number: 3287}}}); err != nil {
 		t.Fatal(err)
 	}
 	var ann admin.Person
 	var door admin.Target
 	h.must("GET", "/v1/persons/ann", "", &ann)
 	h.must("GET", "/v1/targets/front-door", "", &door)
-	pages := map[string]string{"home": "/", "events": "/events", "people": "/people", "person": "/people/bob", "groups": "/groups", "group": "/groups/staff",
-		"schedules": "/schedules", "devices": "/devices", "device": "/devices/front-reader", "target": "/targets/front-door",
-		"why": "/why?who=person/" + string(ann.ID) + "&target=" + string(door.ID), "health": "/health", "account": "/account", "admins": "/admins"}
+	pages := map[string]string{"home": "/", "events": "/events", "people": "/people", "person": "/people/bob",
+		"groups": "/groups", "group": "/groups/staff",
+		"schedules": "/schedules", "devices": "/devices", "device": "/devices/front-reader",
+		"target": "/targets/front-door",
+		"why":    "/why?who=person/" + string(ann.ID) + "&target=" + string(door.ID), "health": "/health",
+		"account": "/account", "admins": "/admins"}
 	for name, opts := range views {
 		p := h.page(opts)
 		p.Open("/sign-in")

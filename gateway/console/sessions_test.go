@@ -16,7 +16,8 @@ func TestStepsAndSignInsEnd(t *testing.T) {
 	n := 0
 	try := func() string {
 		n++
-		resp, text := b.do("POST", "/groups", url.Values{"name": {"group-" + strings.Repeat("x", n)}, "of": {"persons"}}.Encode())
+		resp, text := b.do("POST", "/groups", url.Values{"name": {"group-" + strings.Repeat("x", n)},
+			"of": {"persons"}}.Encode())
 		switch {
 		case resp.StatusCode == http.StatusSeeOther:
 			return "done"
@@ -56,10 +57,13 @@ func TestStepsAndSignInsEnd(t *testing.T) {
 	if got := try(); got != "asked again" {
 		t.Errorf("after signing out everywhere else, which asks for nothing: got %s, want asked again", got)
 	}
-	if resp, text := b.do("POST", "/groups", "name=g&of=persons&step-password=not+it"); resp.StatusCode == http.StatusSeeOther || !strings.Contains(text, "is wrong") {
+	if resp, text := b.do("POST", "/groups",
+		"name=g&of=persons&step-password=not+it"); resp.StatusCode == http.StatusSeeOther ||
+		!strings.Contains(text, "is wrong") {
 		t.Errorf("a wrong password: got %s, want that it is wrong", resp.Status)
 	}
-	if resp, text := b.do("POST", "/groups", url.Values{"name": {"g"}, "of": {"persons"}, "step-password": {password}}.Encode()); resp.StatusCode != http.StatusSeeOther {
+	if resp, text := b.do("POST", "/groups", url.Values{"name": {"g"}, "of": {"persons"},
+		"step-password": {password}}.Encode()); resp.StatusCode != http.StatusSeeOther {
 		t.Errorf("the right password with the form: got %s %s, want it done", resp.Status, text)
 	}
 }

@@ -21,7 +21,8 @@ import (
 	"latchkey/gateway/store"
 )
 
-// castle is a console over a real admin API and a real store, without a network and with one clock that a test moves: hours pass at once.
+// castle is a console over a real admin API and a real store, without a network and with one clock
+// that a test moves: hours pass at once.
 type castle struct {
 	t       *testing.T
 	now     time.Time
@@ -120,7 +121,8 @@ func (b *client) post(path string, pairs ...string) *httptest.ResponseRecorder {
 	for i := 0; i < len(pairs); i += 2 {
 		form.Set(pairs[i], pairs[i+1])
 	}
-	r := httptest.NewRequestWithContext(b.c.t.Context(), http.MethodPost, "https://door.example"+path, strings.NewReader(form.Encode()))
+	r := httptest.NewRequestWithContext(b.c.t.Context(), http.MethodPost, "https://door.example"+path,
+		strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.RemoteAddr = b.addr
 	for name, value := range b.cookies {
@@ -150,7 +152,8 @@ func (b *client) signIn() (ended string) {
 	if w := b.post("/sign-in", "name", "owner", "password", password); w.Code != http.StatusSeeOther {
 		return fmt.Sprint("password: ", w.Code, " ", note(w))
 	}
-	if w := b.post("/sign-in/second", "step-code", b.c.code()); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/" {
+	if w := b.post("/sign-in/second", "step-code", b.c.code()); w.Code != http.StatusSeeOther ||
+		w.Header().Get("Location") != "/" {
 		return fmt.Sprint("code: ", w.Code, " ", note(w))
 	}
 	return ""
@@ -166,8 +169,8 @@ func note(w *httptest.ResponseRecorder) string {
 	return text
 }
 
-// Five wrong passwords of anybody's once kept the owner out for good: his right one spent the one try that came back, and left none for
-// his code.
+// Five wrong passwords of anybody's once kept the owner out for good: his right one spent the one
+// try that came back, and left none for his code.
 func TestGuessesElsewhereLeaveTheOwnerHisSecondStep(t *testing.T) {
 	c := newCastle(t)
 	thief, owner := c.client("203.0.113.9:1"), c.client("192.0.2.7:1")
@@ -195,14 +198,17 @@ func TestSecondStepLastsLongerThanTheLongestWait(t *testing.T) {
 	}
 	wait, err := time.ParseDuration(w.Header().Get("Retry-After") + "s")
 	if err != nil || w.Code != http.StatusTooManyRequests {
-		t.Fatalf("after many wrong codes: got %d, Retry-After %q, want 429 and how long", w.Code, w.Header().Get("Retry-After"))
+		t.Fatalf("after many wrong codes: got %d, Retry-After %q, want 429 and how long", w.Code,
+			w.Header().Get("Retry-After"))
 	}
 	c.now = c.now.Add(15*time.Minute + time.Second)
 	if wait > 15*time.Minute {
 		t.Errorf("got to wait %v, want 15 minutes at most", wait)
 	}
-	if w := owner.post("/sign-in/second", "step-code", c.code()); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/" {
-		t.Errorf("the right code after the longest wait: got %d to %q %s, want the owner in", w.Code, w.Header().Get("Location"), note(w))
+	if w := owner.post("/sign-in/second", "step-code", c.code()); w.Code != http.StatusSeeOther ||
+		w.Header().Get("Location") != "/" {
+		t.Errorf("the right code after the longest wait: got %d to %q %s, want the owner in", w.Code,
+			w.Header().Get("Location"), note(w))
 	}
 }
 
@@ -211,7 +217,8 @@ func TestEmptyIsNoTry(t *testing.T) {
 	c := newCastle(t)
 	b := c.client("192.0.2.7:1")
 	for range 50 {
-		for path, form := range map[string][]string{"/sign-in": {"name", "owner", "password", ""}, "/sign-in/passkey": {"step-passkey", ""}} {
+		for path, form := range map[string][]string{"/sign-in": {"name", "owner", "password", ""},
+			"/sign-in/passkey": {"step-passkey", ""}} {
 			if w := b.post(path, form...); w.Code != http.StatusUnprocessableEntity {
 				t.Fatalf("%s with nothing: got %d %s, want 422", path, w.Code, note(w))
 			}
@@ -220,7 +227,8 @@ func TestEmptyIsNoTry(t *testing.T) {
 	b.post("/sign-in", "name", "owner", "password", password)
 	for range 50 {
 		for _, form := range [][]string{{"step-passkey", ""}, {"step-code", ""}, {"step-code", " "}, {}} {
-			if w := b.post("/sign-in/second", form...); w.Code != http.StatusUnprocessableEntity || !strings.Contains(note(w), "Nothing was sent") {
+			if w := b.post("/sign-in/second", form...); w.Code != http.StatusUnprocessableEntity ||
+				!strings.Contains(note(w), "Nothing was sent") {
 				t.Fatalf("a second step with nothing: got %d %s, want 422", w.Code, note(w))
 			}
 		}
@@ -236,8 +244,10 @@ func TestEmptyIsNoTry(t *testing.T) {
 	for range 9 {
 		b.guess()
 	}
-	if w := b.guess(); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "900" || !strings.Contains(note(w), "Wait 15 minutes") {
-		t.Errorf("got %d, Retry-After %q, %q, want 429 and 15 minutes", w.Code, w.Header().Get("Retry-After"), note(w))
+	if w := b.guess(); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "900" ||
+		!strings.Contains(note(w), "Wait 15 minutes") {
+		t.Errorf("got %d, Retry-After %q, %q, want 429 and 15 minutes", w.Code, w.Header().Get("Retry-After"),
+			note(w))
 	}
 }
 
@@ -252,7 +262,8 @@ func TestSuccessClearsNothingForOthers(t *testing.T) {
 			break
 		}
 		vic.forget()
-		if w := vic.post("/sign-in", "name", fmt.Sprint("name", name), "password", "wrong wrong wrong"); w.Code == http.StatusTooManyRequests {
+		if w := vic.post("/sign-in", "name", fmt.Sprint("name", name), "password",
+			"wrong wrong wrong"); w.Code == http.StatusTooManyRequests {
 			break
 		}
 		tries++
@@ -265,7 +276,8 @@ func TestSuccessClearsNothingForOthers(t *testing.T) {
 	}
 }
 
-// Somebody who is signed in goes on being asked, whatever strangers do, and guesses for nobody else.
+// Somebody who is signed in goes on being asked, whatever strangers do, and guesses for nobody
+// else.
 func TestSignedInStepsHaveTheirOwnTries(t *testing.T) {
 	c := newCastle(t)
 	owner, thief := c.client("192.0.2.7:1"), c.client("192.0.2.7:2") // behind one proxy
@@ -277,10 +289,12 @@ func TestSignedInStepsHaveTheirOwnTries(t *testing.T) {
 	for range 30 {
 		thief.guess()
 	}
-	if w := owner.post("/groups", "name", "g", "of", "persons", "step-code", c.code()); w.Code != http.StatusSeeOther {
+	if w := owner.post("/groups", "name", "g", "of", "persons", "step-code",
+		c.code()); w.Code != http.StatusSeeOther {
 		t.Errorf("the step of somebody who is signed in: got %d %s, want it done", w.Code, note(w))
 	}
-	// A stolen cookie of a sign-in guesses no more than that, also where it changes its token by signing out the others.
+	// A stolen cookie of a sign-in guesses no more than that, also where it changes its token by
+	// signing out the others.
 	c.now = c.now.Add(16 * time.Minute)
 	guesses := 0
 	for range 60 {
@@ -298,7 +312,8 @@ func TestSignedInStepsHaveTheirOwnTries(t *testing.T) {
 	}
 }
 
-// The browser's cookie gives no right, is the account's alone, and is good for few tries wherever it is.
+// The browser's cookie gives no right, is the account's alone, and is good for few tries wherever
+// it is.
 func TestBrowserCookie(t *testing.T) {
 	c := newCastle(t)
 	c.must("POST", "/v1/accounts", `{"name":"vic","role":"viewer","password":"`+password+`"}`, nil)
@@ -326,9 +341,11 @@ func TestBrowserCookie(t *testing.T) {
 	}
 	vic := c.client("198.51.100.8:1")
 	vic.post("/sign-in", "name", "vic", "password", password)
-	for what, cookie := range map[string]string{"nothing": "", "noise": "x", "a cookie of another account": vic.cookies[name], "dots": "....",
-		"another MAC": stolen[:len(stolen)-1] + "A", "no MAC": stolen[:strings.LastIndex(stolen, ".")+1], "a longer life": "1.9" + stolen[2:],
-		"much": strings.Repeat("1.", 4000)} {
+	for what, cookie := range map[string]string{"nothing": "", "noise": "x",
+		"a cookie of another account": vic.cookies[name], "dots": "....",
+		"another MAC": stolen[:len(stolen)-1] + "A", "no MAC": stolen[:strings.LastIndex(stolen, ".")+1],
+		"a longer life": "1.9" + stolen[2:],
+		"much":          strings.Repeat("1.", 4000)} {
 		if cookie == stolen {
 			continue // the one in 64 whose last character is A
 		}
@@ -369,7 +386,8 @@ func (b *client) get(path, only string) *httptest.ResponseRecorder {
 	return w
 }
 
-// Who keeps right passwords coming, without a second step, signs nobody out: what waits for its second step makes room first.
+// Who keeps right passwords coming, without a second step, signs nobody out: what waits for its
+// second step makes room first.
 func TestPendingStepsMakeRoomFirst(t *testing.T) {
 	c := newCastle(t)
 	owner := c.client("192.0.2.7:1")
@@ -390,7 +408,8 @@ func TestPendingStepsMakeRoomFirst(t *testing.T) {
 		}
 	}
 	if len(deadlines) != 31 || long != 1 {
-		t.Errorf("got %d sign-ins kept, %d of them for long, want 31, and the owner's alone for long", len(deadlines), long)
+		t.Errorf("got %d sign-ins kept, %d of them for long, want 31, and the owner's alone for long",
+			len(deadlines), long)
 	}
 }
 
@@ -405,8 +424,9 @@ var attacks = map[string]attack{
 	"from a /48": func(i int) string { return fmt.Sprintf("[2001:db8:bad:%x::1]:1", i%65536) },
 }
 
-// siege is so long an attack that never rests on an owner with password and one-time code, who signs in every four hours: from a browser that
-// he has used before, with a passkey, and from a new browser each time. It reports how often the new browser got in.
+// siege is so long an attack that never rests on an owner with password and one-time code, who
+// signs in every four hours: from a browser that he has used before, with a passkey, and from a new
+// browser each time. It reports how often the new browser got in.
 func siege(t *testing.T, from attack, long time.Duration) {
 	t.Helper()
 	c := newCastle(t)
@@ -439,7 +459,8 @@ func siege(t *testing.T, from attack, long time.Duration) {
 		}
 		storm()
 		b := c.client("192.0.2.9:1")
-		if w := b.post("/sign-in/passkey", "step-passkey", k.sign("door.example", b.challenge())); w.Header().Get("Location") != "/" {
+		if w := b.post("/sign-in/passkey", "step-passkey",
+			k.sign("door.example", b.challenge())); w.Header().Get("Location") != "/" {
 			t.Errorf("after %v, with a passkey: got %d %s", at, w.Code, note(w))
 		}
 		storm()
@@ -447,8 +468,10 @@ func siege(t *testing.T, from attack, long time.Duration) {
 			fresh++
 		}
 	}
-	t.Logf("%v: %d guesses of the attacker's were checked; of %d visits from a new browser %d got in", long, guesses, visits, fresh)
-	if name := t.Name(); (strings.Contains(name, "one_address") || strings.Contains(name, "48")) && fresh != visits {
+	t.Logf("%v: %d guesses of the attacker's were checked; of %d visits from a new browser %d got in", long,
+		guesses, visits, fresh)
+	if name := t.Name(); (strings.Contains(name, "one_address") || strings.Contains(name, "48")) &&
+		fresh != visits {
 		t.Errorf("of %d visits from a new browser %d got in, want all: the attacker has one block of addresses", visits, fresh)
 	}
 }
@@ -468,17 +491,21 @@ func TestSetUpIsOpenUnderSiege(t *testing.T) {
 	h.must("POST", "/v1/setup/code", "", &code)
 	thief, owner := h.browser(), h.browser() // of one address
 	for range 40 {
-		thief.do("POST", "/sign-in", url.Values{"name": {"owner"}, "password": {"wrong wrong wrong"}}.Encode())
-		resp, text := thief.do("POST", "/setup", url.Values{"name": {"owner"}, "code": {"0000-0000-0000-0000"}, "password": {password}, "repeat": {password}}.Encode())
+		thief.do("POST", "/sign-in", url.Values{"name": {"owner"},
+			"password": {"wrong wrong wrong"}}.Encode())
+		resp, text := thief.do("POST", "/setup", url.Values{"name": {"owner"},
+			"code": {"0000-0000-0000-0000"}, "password": {password}, "repeat": {password}}.Encode())
 		if resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(text, "does not fit") {
 			t.Fatalf("a wrong set-up code: got %s", resp.Status)
 		}
 	}
-	if resp, _ := owner.do("POST", "/sign-in", url.Values{"name": {"owner"}, "password": {password}}.Encode()); resp.StatusCode != http.StatusTooManyRequests {
+	if resp, _ := owner.do("POST", "/sign-in", url.Values{"name": {"owner"},
+		"password": {password}}.Encode()); resp.StatusCode != http.StatusTooManyRequests {
 		t.Fatalf("a new browser at the thief's address: got %s, want that it waits, or this test shows nothing", resp.Status)
 	}
 	fresh := "another horse battery"
-	resp, text := owner.do("POST", "/setup", url.Values{"name": {"owner"}, "code": {code.Code}, "password": {fresh}, "repeat": {fresh}}.Encode())
+	resp, text := owner.do("POST", "/setup", url.Values{"name": {"owner"}, "code": {code.Code},
+		"password": {fresh}, "repeat": {fresh}}.Encode())
 	if resp.StatusCode != http.StatusSeeOther {
 		t.Fatalf("the set-up code: got %s %s, want the owner in", resp.Status, text)
 	}
@@ -486,7 +513,8 @@ func TestSetUpIsOpenUnderSiege(t *testing.T) {
 		t.Errorf("got %s, want the owner signed in", resp.Status)
 	}
 	owner.do("POST", "/sign-out", "")
-	if resp, _ := owner.do("POST", "/sign-in", url.Values{"name": {"owner"}, "password": {fresh}}.Encode()); resp.StatusCode != http.StatusSeeOther {
+	if resp, _ := owner.do("POST", "/sign-in", url.Values{"name": {"owner"},
+		"password": {fresh}}.Encode()); resp.StatusCode != http.StatusSeeOther {
 		t.Errorf("the same browser afterwards: got %s, want the owner in", resp.Status)
 	}
 }

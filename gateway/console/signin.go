@@ -23,7 +23,8 @@ func (v *visit) to() string { return ours(v.r.Form.Get("to")) }
 // site's.
 func ours(to string) string {
 	u, err := url.Parse(to)
-	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "//") || strings.ContainsAny(to, "\\\r\n") {
+	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path,
+		"//") || strings.ContainsAny(to, "\\\r\n") {
 		return "/"
 	}
 	return u.RequestURI()
@@ -47,7 +48,8 @@ func (v *visit) showSignIn() error {
 func (v *visit) signIn() error {
 	in := admin.Credentials{Name: v.field("name"), Password: v.r.PostForm.Get("password")}
 	if in.Name == "" || in.Password == "" {
-		return v.again(problem{Status: http.StatusUnprocessableEntity, Detail: "Type your name and your password."}, (*visit).showSignIn)
+		return v.again(problem{Status: http.StatusUnprocessableEntity,
+			Detail: "Type your name and your password."}, (*visit).showSignIn)
 	}
 	var now admin.Session
 	if err := v.post("/v1/session", in, &now); err != nil {
@@ -96,13 +98,15 @@ func (v *visit) signInSecond() error {
 }
 
 // errNoStep answers a form without a passkey, a code or a password: that is nobody's try.
-var errNoStep = problem{Status: http.StatusUnprocessableEntity, Detail: "Nothing was sent that shows who you are. Use a passkey, or type a code."}
+var errNoStep = problem{Status: http.StatusUnprocessableEntity,
+	Detail: "Nothing was sent that shows who you are. Use a passkey, or type a code."}
 
 func (v *visit) noStep() bool { return v.stepTyped() == admin.Proof{} }
 
 // stepTyped is what came with the form to show who it is.
 func (v *visit) stepTyped() admin.Proof {
-	return admin.Proof{Passkey: v.field("step-passkey"), Code: clip(strings.ReplaceAll(v.field("step-code"), " ", "")),
+	return admin.Proof{Passkey: v.field("step-passkey"), Code: clip(strings.ReplaceAll(v.field("step-code"),
+		" ", "")),
 		Password: v.r.PostForm.Get("step-password")}
 }
 
@@ -150,7 +154,8 @@ func (v *visit) showSetup() error {
 func (v *visit) setUp() error {
 	name, password := v.field("name"), v.r.PostForm.Get("password")
 	if password != v.r.PostForm.Get("repeat") {
-		return v.again(problem{Status: http.StatusUnprocessableEntity, Detail: "The two passwords are not the same."}, (*visit).showSetup)
+		return v.again(problem{Status: http.StatusUnprocessableEntity,
+			Detail: "The two passwords are not the same."}, (*visit).showSetup)
 	}
 	in := admin.SetUp{Code: clip(v.field("code")), Name: name, Password: password}
 	if err := v.post("/v1/setup", in, nil); err != nil {

@@ -17,8 +17,8 @@ import (
 	"latchkey/gateway/admin"
 )
 
-// softKey is a passkey in software, by W3C WebAuthn 6.1 and 6.3.3. Chromium's own is in the browser tests; this one follows a clock that a
-// test moves.
+// softKey is a passkey in software, by W3C WebAuthn 6.1 and 6.3.3. Chromium's own is in the browser
+// tests; this one follows a clock that a test moves.
 type softKey struct {
 	t       *testing.T
 	key     *ecdsa.PrivateKey
@@ -58,7 +58,8 @@ func newSoftKey(c *castle, account string) *softKey {
 // sign answers a challenge of the site.
 func (k *softKey) sign(site, challenge string) string {
 	k.t.Helper()
-	client, err := json.Marshal(map[string]any{"type": "webauthn.get", "challenge": challenge, "origin": "https://" + site, "crossOrigin": false})
+	client, err := json.Marshal(map[string]any{"type": "webauthn.get", "challenge": challenge,
+		"origin": "https://" + site, "crossOrigin": false})
 	if err != nil {
 		k.t.Fatal(err)
 	}
@@ -69,8 +70,10 @@ func (k *softKey) sign(site, challenge string) string {
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	out, err := json.Marshal(map[string]any{"id": b64(k.id), "rawId": b64(k.id), "type": "public-key", "clientExtensionResults": map[string]any{},
-		"response": map[string]any{"clientDataJSON": b64(client), "authenticatorData": b64(data), "signature": b64(sig), "userHandle": b64([]byte(k.account.ID))}})
+	out, err := json.Marshal(map[string]any{"id": b64(k.id), "rawId": b64(k.id), "type": "public-key",
+		"clientExtensionResults": map[string]any{},
+		"response": map[string]any{"clientDataJSON": b64(client), "authenticatorData": b64(data),
+			"signature": b64(sig), "userHandle": b64([]byte(k.account.ID))}})
 	if err != nil {
 		k.t.Fatal(err)
 	}
@@ -89,7 +92,8 @@ func (b *client) challenge() string {
 	return options.Challenge
 }
 
-// Each challenge is good for one answer, for some minutes, and here; and nobody makes another's void by asking for many.
+// Each challenge is good for one answer, for some minutes, and here; and nobody makes another's
+// void by asking for many.
 func TestPasskeyChallenges(t *testing.T) {
 	c := newCastle(t)
 	k := newSoftKey(c, "owner")
@@ -120,8 +124,9 @@ func TestPasskeyChallenges(t *testing.T) {
 		t.Error("after five minutes: got in")
 	}
 	good := owner.challenge()
-	for what, text := range map[string]string{"none": "", "noise": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "a bit of another": good[:len(good)-2] + "AA",
-		"padded": good + "=", "long": strings.Repeat("A", 1000)} {
+	for what, text := range map[string]string{"none": "", "noise": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		"a bit of another": good[:len(good)-2] + "AA",
+		"padded":           good + "=", "long": strings.Repeat("A", 1000)} {
 		if text != good && in(k.sign("door.example", text)) {
 			t.Errorf("a challenge that is not ours (%s): got in", what)
 		}

@@ -15,8 +15,9 @@ func (v *visit) sure(fresh string) (bool, error) {
 	has := secondStep(v.account)
 	door := fresh == account.Second.String()
 	if door && !has {
-		return false, problem{Status: http.StatusForbidden, Detail: "From outside, doors open only with a second step, and your account has none. " +
-			"Add a passkey or one-time codes under Account first."}
+		return false, problem{Status: http.StatusForbidden,
+			Detail: "From outside, doors open only with a second step, and your account has none. " +
+				"Add a passkey or one-time codes under Account first."}
 	}
 	v.door = door
 	given, err := v.stepGiven(has)
@@ -32,7 +33,10 @@ func (v *visit) stepGiven(has bool) (bool, error) {
 		return false, nil
 	}
 	if err := v.post("/v1/session/step", v.stepTyped(), nil); err != nil {
-		return false, v.again(err, func(v *visit) error { return v.show(v.status(), "step", v.stepForm(has)) })
+		return false, v.again(err, func(v *visit) error {
+			return v.show(v.status(), "step",
+				v.stepForm(has))
+		})
 	}
 	return true, nil
 }

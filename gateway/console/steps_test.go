@@ -113,12 +113,15 @@ func TestPasskeySignsInAndOpensADoorFromOutside(t *testing.T) {
 
 func TestForwardedRequestIsOutside(t *testing.T) {
 	h := newHouse(t, here)
-	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Anything"} {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Proto",
+		"X-Forwarded-Anything"} {
 		b := h.browser().signedIn("owner")
 		b.header.Set(name, "for=127.0.0.1")
 		resp, text := b.do("POST", "/doors/front-door/unlock", "")
-		if resp.StatusCode != http.StatusForbidden || !strings.Contains(text, "second step") || h.lock.Moves() != 0 {
-			t.Errorf("%s: got %s and %d moves of the lock, want 403 and none", name, resp.Status, h.lock.Moves())
+		if resp.StatusCode != http.StatusForbidden || !strings.Contains(text, "second step") ||
+			h.lock.Moves() != 0 {
+			t.Errorf("%s: got %s and %d moves of the lock, want 403 and none", name, resp.Status,
+				h.lock.Moves())
 		}
 	}
 	b := h.browser().signedIn("owner")
@@ -129,7 +132,11 @@ func TestForwardedRequestIsOutside(t *testing.T) {
 
 func TestSignInsEnd(t *testing.T) {
 	h := newHouse(t, here)
-	in := func(b *browser) bool { resp, _ := b.do("GET", "/people", ""); return resp.StatusCode == http.StatusOK }
+	in := func(b *browser) bool {
+		resp, _ := b.do("GET", "/people",
+			"")
+		return resp.StatusCode == http.StatusOK
+	}
 	form := func(pairs ...string) string {
 		v := url.Values{}
 		for i := 0; i < len(pairs); i += 2 {
@@ -140,9 +147,13 @@ func TestSignInsEnd(t *testing.T) {
 	for name, end := range map[string]func(ending, other *browser){
 		"by signing out":            func(b, _ *browser) { b.do("POST", "/sign-out", "") },
 		"by signing out everywhere": func(_, o *browser) { o.do("POST", "/account/sign-out", "") },
-		"at the machine":            func(_, _ *browser) { h.must("POST", "/v1/accounts/owner/sign-out", "", nil) },
+		"at the machine": func(_, _ *browser) {
+			h.must("POST", "/v1/accounts/owner/sign-out", "",
+				nil)
+		},
 		"with a new password": func(_, o *browser) {
-			o.do("POST", "/account/password", form("old", password, "password", password+"!", "repeat", password+"!"))
+			o.do("POST", "/account/password", form("old", password, "password", password+"!", "repeat",
+				password+"!"))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -171,7 +182,8 @@ func TestSignInGetsANewCookie(t *testing.T) {
 	b.Jar.(*jar).cookies["__Host-latchkey"] = &http.Cookie{Name: "__Host-latchkey", Value: planted}
 	b.signedIn("owner")
 	first := b.cookie()
-	if first.Value == planted || !first.Secure || !first.HttpOnly || first.SameSite != http.SameSiteStrictMode || first.Path != "/" || first.Domain != "" {
+	if first.Value == planted || !first.Secure || !first.HttpOnly ||
+		first.SameSite != http.SameSiteStrictMode || first.Path != "/" || first.Domain != "" {
 		t.Errorf("got %v", first)
 	}
 	b.signedIn("owner")
@@ -191,16 +203,20 @@ func TestGuessing(t *testing.T) {
 	for _, name := range []string{"owner", "nobody"} {
 		b := h.browser()
 		for range 11 {
-			resp, text := b.do("POST", "/sign-in", url.Values{"name": {name}, "password": {"wrong wrong wrong"}}.Encode())
+			resp, text := b.do("POST", "/sign-in", url.Values{"name": {name},
+				"password": {"wrong wrong wrong"}}.Encode())
 			text = regexp.MustCompile(`Wait \d+ \w+`).ReplaceAllString(strings.ReplaceAll(text, name, "NAME"), "Wait some")
 			answers[name] = append(answers[name], resp.Status+text)
 		}
 	}
 	for i, text := range answers["owner"] {
 		if text != answers["nobody"][i] {
-			t.Errorf("try %d: got %s for an account that there is, and %s for none", i+1, text, answers["nobody"][i])
+			t.Errorf("try %d: got %s for an account that there is, and %s for none", i+1, text,
+				answers["nobody"][i])
 		}
-		if late := i >= 10; strings.Contains(text, "429 Too Many Requests") != late || strings.Contains(text, "Too many wrong tries. Wait some") != late || strings.Contains(text, "The name or the password is wrong") == late {
+		if late := i >= 10; strings.Contains(text, "429 Too Many Requests") != late ||
+			strings.Contains(text, "Too many wrong tries. Wait some") != late ||
+			strings.Contains(text, "The name or the password is wrong") == late {
 			t.Errorf("try %d: got %s", i+1, text)
 		}
 	}
@@ -239,7 +255,8 @@ func TestTokenDoesWhatItsScopesSay(t *testing.T) {
 		b.header.Set("Content-Type", "application/json")
 		return b
 	}
-	who := map[string]*browser{"read": mint("owner", "read"), "lamps": mint("owner", "lamps"), "doors": mint("owner", "doors"), "manage": mint("owner", "manage"),
+	who := map[string]*browser{"read": mint("owner", "read"), "lamps": mint("owner", "lamps"),
+		"doors": mint("owner", "doors"), "manage": mint("owner", "manage"),
 		"all of a viewer": mint("vic", "read lamps doors manage"), "none": h.browser()}
 	who["none"].header.Set("Authorization", "Bearer lkt-aaaaaaaaaaaaaaaaaaaaaaaaaa")
 	for _, tt := range []struct{ method, path, body, who string }{
@@ -262,12 +279,14 @@ func TestTokenDoesWhatItsScopesSay(t *testing.T) {
 		for name, b := range who {
 			may := strings.Contains(", "+tt.who+",", ", "+name+",")
 			if resp, text := b.do(tt.method, "/api"+tt.path, tt.body); (resp.StatusCode/100 == 2) != may {
-				t.Errorf("%s %s %s with %s: got %s %.200s, want it allowed: %v", tt.method, tt.path, tt.body, name, resp.Status, text, may)
+				t.Errorf("%s %s %s with %s: got %s %.200s, want it allowed: %v", tt.method, tt.path, tt.body,
+					name, resp.Status, text, may)
 			}
 		}
 	}
 	// A cookie is no token, and a token is no cookie.
-	if resp, _ := h.browser().signedIn("owner").do("GET", "/api/v1/status", ""); resp.StatusCode != http.StatusUnauthorized {
+	if resp, _ := h.browser().signedIn("owner").do("GET", "/api/v1/status",
+		""); resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("the API with a cookie: got %s, want 401", resp.Status)
 	}
 	if resp, _ := who["manage"].do("GET", "/people", ""); resp.StatusCode == http.StatusOK {
@@ -275,13 +294,15 @@ func TestTokenDoesWhatItsScopesSay(t *testing.T) {
 	}
 }
 
-// What only scripts can do is not offered without them; with them it is, also on a page that a script put in place.
+// What only scripts can do is not offered without them; with them it is, also on a page that a
+// script put in place.
 func TestPasskeyIsOfferedOnlyWithScripts(t *testing.T) {
 	h := newHouse(t)
 	for _, tt := range []struct {
 		name, account, passkey string
 		opts                   webtest.Options
-	}{{"with scripts", "ada", "AQID", webtest.Options{}}, {"without", "bea", "AQIE", webtest.Options{NoScript: true}}} {
+	}{{"with scripts", "ada", "AQID", webtest.Options{}}, {"without", "bea", "AQIE",
+		webtest.Options{NoScript: true}}} {
 		t.Run(tt.name, func(t *testing.T) {
 			account, h := tt.account, *h
 			h.t = t

@@ -13,7 +13,8 @@ import (
 	"latchkey/gateway/admin"
 )
 
-// watch opens a stream, whose answer must begin at once though nothing happens. It ends when end is called.
+// watch opens a stream, whose answer must begin at once though nothing happens. It ends when end is
+// called.
 func (b *browser) watch(path string) (status int, text string, end func()) {
 	b.h.t.Helper()
 	ctx, cancel := context.WithCancel(b.h.t.Context())
@@ -39,7 +40,8 @@ func (b *browser) watch(path string) (status int, text string, end func()) {
 	return resp.StatusCode, text, func() { cancel(); _ = resp.Body.Close() }
 }
 
-// Streams of pages, of scripts and of the admin socket are counted in one place, for each token, account and address.
+// Streams of pages, of scripts and of the admin socket are counted in one place, for each token,
+// account and address.
 func TestStreamsAreCounted(t *testing.T) {
 	h := newHouse(t)
 	h.account("vera", "viewer")
@@ -101,7 +103,8 @@ func TestStreamLasts(t *testing.T) {
 			b := h.browser()
 			b.Transport.(*http.Transport).ForceAttemptHTTP2 = http2
 			b.Timeout = 0
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, h.url+"/api/v1/events/stream?from=1", nil)
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+				h.url+"/api/v1/events/stream?from=1", nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -48,7 +48,8 @@ const scriptWait = 15 * time.Minute
 func (c *Console) script(w http.ResponseWriter, r *http.Request) {
 	if _, ok := account.Bearer(r); !ok {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="latchkey"`)
-		apiProblem(w, http.StatusUnauthorized, "want Authorization: Bearer and a token; the website makes them under Account")
+		apiProblem(w, http.StatusUnauthorized,
+			"want Authorization: Bearer and a token; the website makes them under Account")
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), scriptWait)

@@ -10,7 +10,8 @@ import (
 	"latchkey/gateway/admin"
 )
 
-// totpPage shows a secret that nothing keeps yet: it comes back with the form that proves that a phone has it.
+// totpPage shows a secret that nothing keeps yet: it comes back with the form that proves that a
+// phone has it.
 type totpPage struct {
 	Secret string
 	Code   template.URL

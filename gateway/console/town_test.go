@@ -19,8 +19,8 @@ const (
 	townEvents = 30_000
 )
 
-// newTown is a house with 600 people, 60 doors and lamps, and 30,000 events. Of those, 250 are of the cellar, in two heaps that lie further
-// apart than one page looks.
+// newTown is a house with 600 people, 60 doors and lamps, and 30,000 events. Of those, 250 are of
+// the cellar, in two heaps that lie further apart than one page looks.
 func newTown(t *testing.T, local ...string) *house {
 	t.Helper()
 	h := newHouse(t, local...)
@@ -36,11 +36,13 @@ func newTown(t *testing.T, local ...string) *house {
 			first = who
 		}
 		put(who)
-		put(access.Credential{ID: h.store.CredentialID([]byte{7, 7, byte(i >> 8), byte(i)}), Person: who.ID, Tail: fmt.Sprintf("%04x", i),
+		put(access.Credential{ID: h.store.CredentialID([]byte{7, 7, byte(i >> 8), byte(i)}), Person: who.ID,
+			Tail:   fmt.Sprintf("%04x", i),
 			Status: access.CardActive, Created: now})
 	}
 	for i := range 58 { // and front-door and hall
-		r := access.Target{ID: access.NewID(), Name: fmt.Sprintf("d%02d", i), Kind: access.Door, Pulse: 3 * time.Second, Created: now}
+		r := access.Target{ID: access.NewID(), Name: fmt.Sprintf("d%02d", i), Kind: access.Door,
+			Pulse: 3 * time.Second, Created: now}
 		if i == 0 {
 			r.Name = "cellar"
 			cellar = r
@@ -102,7 +104,8 @@ func TestTown(t *testing.T) {
 		{"filtered events stay filtered", filteredEventsStayFiltered},
 		{"a search that finds nothing says where it looked", searchSaysWhereItLooked},
 		{"long lists say what they leave out", longListsSayWhatTheyLeaveOut},
-		{"the answer is on the pressed card, on a phone", func(t *testing.T, h *house) { answerIsOnThePressedCard(t, h, webtest.Options{Phone: true}) }},
+		{"the answer is on the pressed card, on a phone",
+			func(t *testing.T, h *house) { answerIsOnThePressedCard(t, h, webtest.Options{Phone: true}) }},
 		{"and without scripts", func(t *testing.T, h *house) {
 			answerIsOnThePressedCard(t, h, webtest.Options{Phone: true, NoScript: true})
 		}},
@@ -201,7 +204,8 @@ func longListsSayWhatTheyLeaveOut(_ *testing.T, h *house) {
 	p.See("p598")
 }
 
-// The answer is on the card, and stays there when the page renews itself; also where the card is far down on a phone.
+// The answer is on the card, and stays there when the page renews itself; also where the card is
+// far down on a phone.
 func answerIsOnThePressedCard(_ *testing.T, h *house, opts webtest.Options) {
 	moves := h.lock.Moves()
 	p := h.signedIn("owner", opts)
@@ -223,7 +227,8 @@ func answerIsOnThePressedCard(_ *testing.T, h *house, opts webtest.Options) {
 // A banner is one sentence, on any screen.
 func TestClockBannerIsASentence(t *testing.T) {
 	h := newHouse(t)
-	if _, err := h.store.Record(t.Context(), access.Event{Kind: access.EventSession, At: time.Now().Add(24 * time.Hour), Detail: "of tomorrow"}); err != nil {
+	if _, err := h.store.Record(t.Context(), access.Event{Kind: access.EventSession,
+		At: time.Now().Add(24 * time.Hour), Detail: "of tomorrow"}); err != nil {
 		t.Fatal(err)
 	}
 	for name, opts := range map[string]webtest.Options{"desk": {}, "phone": {Phone: true}} {

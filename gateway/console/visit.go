@@ -91,7 +91,8 @@ func (v *visit) serve() error {
 // welcome sends somebody who is not signed in to where they can, and there only.
 func (v *visit) welcome() error {
 	if v.r.Method != http.MethodGet || v.r.Header.Get("Accept") == "text/event-stream" {
-		return problem{Status: http.StatusUnauthorized, Detail: "You are not signed in, or not any more. Sign in and try again."}
+		return problem{Status: http.StatusUnauthorized,
+			Detail: "You are not signed in, or not any more. Sign in and try again."}
 	}
 	needed, err := v.setupNeeded()
 	if err != nil {
@@ -128,7 +129,8 @@ func (v *visit) doneAt(target access.ID, text string) error {
 
 // fail shows why something did not work, where that can be a page.
 func (v *visit) fail(err error) {
-	p := problem{Status: http.StatusInternalServerError, Detail: "Something went wrong here. The gateway's log says more."}
+	p := problem{Status: http.StatusInternalServerError,
+		Detail: "Something went wrong here. The gateway's log says more."}
 	if !errors.As(err, &p) {
 		if v.r.Context().Err() != nil {
 			return // nobody is there to read it
@@ -149,7 +151,8 @@ func (v *visit) fail(err error) {
 // any other error stays one.
 func (v *visit) again(err error, page func(*visit) error) error {
 	var p problem
-	if err == nil || !errors.As(err, &p) || p.refusal() || p.Status >= 500 && p.Status != http.StatusGatewayTimeout {
+	if err == nil || !errors.As(err, &p) || p.refusal() || p.Status >= 500 &&
+		p.Status != http.StatusGatewayTimeout {
 		return err
 	}
 	v.problem = sentence(p.Detail)

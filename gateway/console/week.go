@@ -56,18 +56,21 @@ func weekOf(text string, now time.Time) (week, error) {
 	monday := today.AddDate(0, 0, -int(today.Weekday()+6)%7)
 	var w week
 	for hour := 0; hour <= 24; hour += 6 {
-		w.Marks = append(w.Marks, weekMark{X: minuteX(hour * 60), Y: weekTop + 7*weekRow, Label: fmt.Sprint(hour)})
+		w.Marks = append(w.Marks, weekMark{X: minuteX(hour * 60), Y: weekTop + 7*weekRow,
+			Label: fmt.Sprint(hour)})
 	}
 	var words []string
 	for i := range 7 {
 		at := monday.AddDate(0, 0, i)
-		day := weekDay{Name: at.Format("Mon"), Date: at.Format("2"), Today: at.Equal(today), Y: weekTop + i*weekRow}
+		day := weekDay{Name: at.Format("Mon"), Date: at.Format("2"), Today: at.Equal(today), Y: weekTop +
+			i*weekRow}
 		spans, exceptional := s.Day(at)
 		day.Exceptional = exceptional
 		var times []string
 		for _, sp := range spans {
 			day.Bars = append(day.Bars, weekBar{minuteX(sp.Start), minuteX(sp.End) - minuteX(sp.Start)})
-			times = append(times, fmt.Sprintf("%02d:%02d to %02d:%02d", sp.Start/60, sp.Start%60, sp.End/60, sp.End%60))
+			times = append(times, fmt.Sprintf("%02d:%02d to %02d:%02d", sp.Start/60, sp.Start%60, sp.End/60,
+				sp.End%60))
 		}
 		word := at.Format("Monday 2: ") + strings.Join(times, " and ")
 		if len(times) == 0 {
@@ -84,7 +87,8 @@ func weekOf(text string, now time.Time) (week, error) {
 	}
 	w.Text = "This week. " + strings.Join(words, "; ")
 	for item := range strings.SplitSeq(s.String(), ", ") { // exceptions come last there, by date
-		if date, _, _ := strings.Cut(item, " "); item[0] >= '0' && item[0] <= '9' && date >= today.Format(time.DateOnly) && len(w.Next) < weekNext {
+		if date, _, _ := strings.Cut(item, " "); item[0] >= '0' && item[0] <= '9' &&
+			date >= today.Format(time.DateOnly) && len(w.Next) < weekNext {
 			w.Next = append(w.Next, item)
 		}
 	}

@@ -33,14 +33,16 @@ func TestWeek(t *testing.T) {
 		}
 		got = append(got, line)
 	}
-	want := []string{"Mon 19 8+10", "Tue 20 8+10", "Wed 21 *", "Thu 22 8+10", "Fri 23 8+10", "Sat 24 22+2", "Sun 25 today * 10+1"}
+	want := []string{"Mon 19 8+10", "Tue 20 8+10", "Wed 21 *", "Thu 22 8+10", "Fri 23 8+10", "Sat 24 22+2",
+		"Sun 25 today * 10+1"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if want := minuteX(12*60 + 30); w.Now.X != want || w.Now.Y != w.Days[6].Y {
 		t.Errorf("got now at %v, want it on Sunday at %v", w.Now, want)
 	}
-	if !strings.Contains(w.Text, "Monday 19: 08:00 to 18:00; ") || !strings.Contains(w.Text, "Wednesday 21: closed (an exception); ") {
+	if !strings.Contains(w.Text, "Monday 19: 08:00 to 18:00; ") || !strings.Contains(w.Text,
+		"Wednesday 21: closed (an exception); ") {
 		t.Errorf("got %q, want the week in words", w.Text)
 	}
 	if want := []string{"2026-10-25 10:00-11:00", "2026-12-25 closed"}; !slices.Equal(w.Next, want) {

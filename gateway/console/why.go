@@ -29,7 +29,8 @@ type whyPage struct {
 // maxChoices bounds a list to choose from; beyond it names are typed.
 const maxChoices = 500
 
-// choices are the first of all, and the one that was chosen before if it is further down. more says so in words if there are others.
+// choices are the first of all, and the one that was chosen before if it is further down. more says
+// so in words if there are others.
 func choices[T any](all []T, what string, chosen func(T) bool) (some []T, more string) {
 	if len(all) <= maxChoices {
 		return all, ""
@@ -41,10 +42,12 @@ func choices[T any](all []T, what string, chosen func(T) bool) (some []T, more s
 	return some, fmt.Sprintf("%d of %d %s", len(some), len(all), what)
 }
 
-// showWhy asks what would be decided, and why. Nothing is changed by asking, so it is a page like any other and can be kept as a link.
+// showWhy asks what would be decided, and why. Nothing is changed by asking, so it is a page like
+// any other and can be kept as a link.
 func (v *visit) showWhy() error {
 	q := v.r.URL.Query()
-	p := whyPage{Who: q.Get("who"), Name: strings.TrimSpace(q.Get("name")), Target: q.Get("target"), Action: q.Get("action"), At: q.Get("at")}
+	p := whyPage{Who: q.Get("who"), Name: strings.TrimSpace(q.Get("name")), Target: q.Get("target"),
+		Action: q.Get("action"), At: q.Get("at")}
 	var err error
 	if p.Targets, err = listOf[admin.Target](v, "/v1/targets"); err != nil {
 		return err
@@ -61,8 +64,12 @@ func (v *visit) showWhy() error {
 		return err
 	}
 	var more [2]string
-	p.Persons, more[0] = choices(persons, "people", func(r admin.Person) bool { return "person/"+string(r.ID) == p.Who })
-	p.Cards, more[1] = choices(cards, "cards", func(r admin.Card) bool { return fmt.Sprint("card/", r.ID) == p.Who })
+	p.Persons, more[0] = choices(persons, "people",
+		func(r admin.Person) bool { return "person/"+string(r.ID) == p.Who })
+	p.Cards, more[1] = choices(cards, "cards", func(r admin.Card) bool {
+		return fmt.Sprint("card/",
+			r.ID) == p.Who
+	})
 	p.More = slices.DeleteFunc(more[:], func(s string) bool { return s == "" })
 	if p.Switches, err = v.devicesOf("switch"); err != nil {
 		return err

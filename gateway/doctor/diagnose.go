@@ -186,8 +186,9 @@ func (x *examination) alarms(device *access.Device) {
 		if alarm.Times > 1 {
 			text += fmt.Sprintf(", and %d times in all, last on %s", alarm.Times, x.time(alarm.Last))
 		}
-		x.find(codeAlarm, alarm.Device, text, fmt.Sprintf("look at the place; then, so that everybody knows that "+
-			"somebody did: latchkey alarm acknowledge %d", alarm.Seq))
+		x.find(codeAlarm, alarm.Device, text,
+			fmt.Sprintf("look at the place; then, so that everybody knows that "+
+				"somebody did: latchkey alarm acknowledge %d", alarm.Seq))
 	}
 }
 
@@ -211,7 +212,8 @@ func (x *examination) pulse(d access.Device) {
 	t := x.Policy.Targets[d.Targets[0]]
 	if limit := x.Devices[d.ID].MaxPulse; limit > 0 && t.Pulse > limit {
 		x.find(codePulse, nameDevice(x.Policy, d.ID),
-			fmt.Sprintf("%s: its pulse is %v, and its lock %s lets go after %v", t.Name, t.Pulse, d.Name, limit),
+			fmt.Sprintf("%s: its pulse is %v, and its lock %s lets go after %v", t.Name, t.Pulse, d.Name,
+				limit),
 			fmt.Sprintf("latchkey target change %s --pulse %v", t.Name, limit))
 	}
 }

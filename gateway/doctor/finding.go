@@ -78,6 +78,7 @@ type Confinement struct {
 
 // ConfinementFinding is about a website that does not run because nothing would hold it back.
 func ConfinementFinding(lacks string) Finding {
-	return Finding{Code: CodeWebsite, Text: "there is no website, because this machine's kernel lacks " + access.PlainText(lacks),
+	return Finding{Code: CodeWebsite, Text: "there is no website, because this machine's kernel lacks " +
+		access.PlainText(lacks),
 		Do: "start a kernel that has it, allow the gateway to use it, or run serve --console off"}
 }

@@ -73,6 +73,9 @@ func nearest(p *access.Policy, text string) (near []Near) {
 			add(k)
 		}
 	}
-	slices.SortFunc(near, func(a, b Near) int { return strings.Compare(string(a.Identity), string(b.Identity)) })
+	slices.SortFunc(near, func(a, b Near) int {
+		return strings.Compare(string(a.Identity),
+			string(b.Identity))
+	})
 	return near
 }

@@ -53,9 +53,10 @@ func (x *examination) claim(f *Failure, d access.Device, online, usable bool) {
 func (x *examination) crowded() {
 	for _, c := range x.Handshakes.Counts {
 		if c.Cause == CauseBusy && c.Count > 0 && x.Now.Sub(c.Last) <= recently {
-			x.find(string(c.Cause), access.Named{}, fmt.Sprintf("%s since %s, last at %s: too many began at once",
-				english.Plural(int(c.Count), "handshake was refused", "handshakes were refused"),
-				x.time(x.Handshakes.Since), x.time(c.Last)),
+			x.find(string(c.Cause), access.Named{},
+				fmt.Sprintf("%s since %s, last at %s: too many began at once",
+					english.Plural(int(c.Count), "handshake was refused", "handshakes were refused"),
+					x.time(x.Handshakes.Since), x.time(c.Last)),
 				"if it goes on, look for who floods the network; devices come back by themselves")
 		}
 	}
@@ -112,7 +113,8 @@ func unknown(f *Failure, how, whose, device string) (text, do string) {
 	text = fmt.Sprintf("unknown identity. A peer came %s with %s, which no device has", how, name)
 	switch {
 	case f.Identity == SecretShown:
-		return fmt.Sprintf("unknown identity. A peer came %s with a secret where its identity should be", how),
+		return fmt.Sprintf("unknown identity. A peer came %s with a secret where its identity should be",
+				how),
 			whose + "the two are swapped in it, and the secret has been sent in the clear: latchkey device rekey " +
 				device + " mints another"
 	case len(f.Near) == 0:

@@ -31,7 +31,8 @@ var Headlines = []Headline{Forced, Tampered, Open, Unlocked, Unlocking, Offline,
 var words = map[Headline]string{
 	Forced: "opened without being unlocked", Tampered: "tampered with", Open: "open", Unlocked: "unlocked",
 	Unlocking: "being unlocked",
-	Offline:   "offline", Unknown: "unknown", Unconfirmed: "should be locked, not confirmed", Locked: "locked",
+	Offline:   "offline", Unknown: "unknown", Unconfirmed: "should be locked, not confirmed",
+	Locked: "locked",
 }
 
 // Words is the headline for people.

@@ -68,13 +68,15 @@ var sentences = []struct {
 		s.f.Lock.Said = wire.State{On: m[2] == "on", Left: uint32(at(m[3]).Sub(began) / time.Millisecond)}
 	}},
 	{is(`at ([\d.]+) (unlock|lock) is sent(?: for ([\d.]+))?`), func(s *teller, m []string) {
-		s.f.Lock.Command, s.f.Lock.CommandAt = map[string]wire.Action{"unlock": wire.Unlock, "lock": wire.Lock}[m[2]], at(m[1])
+		s.f.Lock.Command, s.f.Lock.CommandAt = map[string]wire.Action{"unlock": wire.Unlock,
+			"lock": wire.Lock}[m[2]], at(m[1])
 		s.f.Lock.Pulse = at(m[3]).Sub(began)
 	}},
 	{is(`at ([\d.]+) exit is pressed`), func(s *teller, m []string) { s.door.PressExit(at(m[1])) }},
 	{is(`at ([\d.]+) contact (open|closed|unknown) is (reported|read): (forced|fine)`), (*teller).sense},
 	{is(`contact (open|closed)`), func(s *teller, m []string) {
-		s.f.Lock.Contact = map[string]wire.Contact{"open": wire.ContactOpen, "closed": wire.ContactClosed}[m[1]]
+		s.f.Lock.Contact = map[string]wire.Contact{"open": wire.ContactOpen,
+			"closed": wire.ContactClosed}[m[1]]
 	}},
 	{is(`alarm (\w+)`), func(s *teller, m []string) { s.f.Alarms = append(s.f.Alarms, Headline(m[1])) }},
 	{is(`acknowledged`), func(s *teller, _ []string) { s.f.Alarms = nil }},
@@ -91,7 +93,8 @@ func at(seconds string) time.Time {
 
 func (s *teller) sense(m []string) {
 	sensed := map[string]wire.Contact{"open": wire.ContactOpen, "closed": wire.ContactClosed}[m[2]]
-	if got, want := s.door.Sense(sensed, m[3] == "reported", s.f.Lock, at(m[1])), m[4] == "forced"; got != want {
+	if got, want := s.door.Sense(sensed, m[3] == "reported", s.f.Lock, at(m[1])),
+		m[4] == "forced"; got != want {
 		s.t.Errorf("at %s: contact %s, %s: got forced %v, want %v", m[1], m[2], m[3], got, want)
 	}
 }

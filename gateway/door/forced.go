@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// exitHolds is how long after the exit button was pressed the door may open: the longest pulse of
-	// a lock, and the time to walk through.
+	// exitHolds is how long after the exit button was pressed the door may open: the longest pulse
+	// of a lock, and the time to walk through.
 	exitHolds = 15 * time.Second
 	// walkTime is how long after a pulse somebody may still open the door: the leaf holds the bolt
 	// back until then.

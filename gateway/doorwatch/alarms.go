@@ -19,8 +19,8 @@ import (
 // backwards. That stays cheap however long the chain is, because an alarm that is still open is
 // told of again every restateAfter events, well within lookBack.
 const (
-	// lookBack is how many events are read at the start. Changes of the policy do not count: they come
-	// without a gateway, too.
+	// lookBack is how many events are read at the start. Changes of the policy do not count: they
+	// come without a gateway, too.
 	lookBack     = 4096
 	restateAfter = 1024
 	// againAfter is the least time between events that say that an open alarm happens again.
@@ -258,7 +258,8 @@ func findOpenAlarms(ctx context.Context, st Store) ([]*alarm, error) {
 			case access.EventAlarm:
 				seq := cmp.Or(ev.Cause, ev.Seq)
 				if !over[seq] && open[seq] == nil {
-					open[seq] = &alarm{Alarm: Alarm{Seq: seq, At: ev.At, What: door.Headline(ev.Reason), Device: ev.Device,
+					open[seq] = &alarm{Alarm: Alarm{Seq: seq, At: ev.At, What: door.Headline(ev.Reason),
+						Device: ev.Device,
 						Target: ev.Target, Times: 1, Last: ev.At}, told: ev.At, mentioned: ev.Seq}
 				}
 			}

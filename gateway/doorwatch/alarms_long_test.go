@@ -27,7 +27,8 @@ func TestLongOpenAlarmsAmongAMillionEvents(t *testing.T) {
 		}
 		return kept.Seq
 	}
-	alarm := access.Event{Kind: access.EventAlarm, Reason: access.Reason(door.Forced), Device: access.Named{ID: "lock", Name: "front-lock"},
+	alarm := access.Event{Kind: access.EventAlarm, Reason: access.Reason(door.Forced),
+		Device: access.Named{ID: "lock", Name: "front-lock"},
 		Target: access.Named{ID: "door", Name: "front-door"}, Detail: alarmText[door.Forced]}
 	alarm.Cause = record(alarm)
 	for _, events := range []int{10_000, 1_000_000} {
@@ -36,7 +37,8 @@ func TestLongOpenAlarmsAmongAMillionEvents(t *testing.T) {
 		for range 256 {
 			wg.Go(func() {
 				for range (events - int(head)) / 256 {
-					record(access.Event{Kind: access.EventSession, Device: access.Named{ID: "reader", Name: "front-reader"}, Detail: "registered"})
+					record(access.Event{Kind: access.EventSession, Device: access.Named{ID: "reader",
+						Name: "front-reader"}, Detail: "registered"})
 				}
 			})
 		}

@@ -18,8 +18,10 @@ func TestReportsAreTold(t *testing.T) {
 		rule  string
 		steps []step
 	}{
-		{"each press and each restart is told", []step{{0, reportExit, true}, {reportInterval, reportExit, true}}},
-		{"not too often", []step{{0, reportBoot, true}, {reportInterval - 1, reportBoot, false}, {reportInterval, reportBoot, true}}},
+		{"each press and each restart is told", []step{{0, reportExit, true}, {reportInterval, reportExit,
+			true}}},
+		{"not too often", []step{{0, reportBoot, true}, {reportInterval - 1, reportBoot, false},
+			{reportInterval, reportBoot, true}}},
 		{"one name does not hide another", []step{{0, reportBoot, true}, {1, reportExit, true}}},
 	} {
 		told := limit.Every[reported]{Pause: reportInterval}
@@ -34,7 +36,8 @@ func TestReportsAreTold(t *testing.T) {
 
 func TestTamperBegins(t *testing.T) {
 	w := Watch{devices: map[access.ID]*device{}}
-	for i, s := range []struct{ flag, want bool }{{false, false}, {true, true}, {true, false}, {false, false}, {true, true}} {
+	for i, s := range []struct{ flag, want bool }{{false, false}, {true, true}, {true, false}, {false, false},
+		{true, true}} {
 		if got := w.tamperBegins("d", s.flag); got != s.want {
 			t.Errorf("step %d: got %v, want %v", i, got, s.want)
 		}

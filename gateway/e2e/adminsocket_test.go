@@ -12,7 +12,8 @@ import (
 	"latchkey/gateway/store"
 )
 
-// The admin socket is for those who may do everything, and no script of theirs that went wrong takes what doors need.
+// The admin socket is for those who may do everything, and no script of theirs that went wrong
+// takes what doors need.
 func TestAdminSocketIsBounded(t *testing.T) {
 	s := newSite(t, store.Options{})
 	ask := func(method, path string, body io.Reader) (int, func()) {
@@ -28,9 +29,11 @@ func TestAdminSocketIsBounded(t *testing.T) {
 			r.Header.Set("Content-Type", "application/json")
 			r.Header.Set("Expect", "100-continue") // or the client may still be writing when it is refused
 		}
-		c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: 20 * time.Second, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", s.socket())
-		}}}
+		c := http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+			ExpectContinueTimeout: 20 * time.Second, DialContext: func(ctx context.Context, _,
+				_ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", s.socket())
+			}}}
 		resp, err := c.Do(r)
 		if err != nil {
 			t.Fatalf("%s %s: %v", method, path, err)

@@ -29,7 +29,8 @@ func (c *client) report(echo []byte, ms ...wire.Measurement) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	a, err := coapres.Call(ctx, c.conn, &c.held, coapres.Request{Method: codes.POST, Path: "/report", Echo: echo, Format: wire.SenMLCBOR, Body: b})
+	a, err := coapres.Call(ctx, c.conn, &c.held, coapres.Request{Method: codes.POST, Path: "/report",
+		Echo: echo, Format: wire.SenMLCBOR, Body: b})
 	if err != nil || a.Code != codes.Changed {
 		c.t.Fatalf("got %v, %v, want 2.04", a.Code, err)
 	}
@@ -56,7 +57,8 @@ func TestLateReportHidesNothing(t *testing.T) {
 		t.Errorf("a late report made the events %q", got)
 	}
 	c.report(c.echo(), flag("tamper", true))
-	eventually(t, "the next report makes the event", 5*time.Second, func() bool { return slices.Equal(d.alarms(), []string{"tampered with"}) })
+	eventually(t, "the next report makes the event", 5*time.Second,
+		func() bool { return slices.Equal(d.alarms(), []string{"tampered with"}) })
 }
 
 func TestEveryAlarmOfAReportIsKept(t *testing.T) {
@@ -67,7 +69,8 @@ func TestEveryAlarmOfAReportIsKept(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	boot := wire.Measurement{Name: "boot", Type: wire.TextValue, Text: "power"}
-	if err := d.lock.Report(ctx, wire.Report{Measurements: []wire.Measurement{boot, flag("tamper", true), flag("contact", true)}}); err != nil {
+	if err := d.lock.Report(ctx, wire.Report{Measurements: []wire.Measurement{boot, flag("tamper", true),
+		flag("contact", true)}}); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"door opened without being unlocked", `started: "power"`, "tampered with"}
@@ -97,7 +100,8 @@ func TestExitButtonIsNotAForcedDoor(t *testing.T) {
 	report(d.lock, flag("exit", true))
 	report(d.lock, flag("contact", true))
 	report(d.lock, flag("tamper", true)) // the last one: what comes before it is decided
-	eventually(t, "the tamper contact is an event", 5*time.Second, func() bool { return slices.Contains(d.alarms(), "tampered with") })
+	eventually(t, "the tamper contact is an event", 5*time.Second,
+		func() bool { return slices.Contains(d.alarms(), "tampered with") })
 	got := d.alarms()
 	slices.Sort(got)
 	if want := []string{"exit button pressed", "tampered with"}; !slices.Equal(got, want) {

@@ -49,8 +49,9 @@ func (c *client) tap(n uint64, uid []byte) (code codes.Code, v wire.Verdict, wai
 	return resp.Code(), v, time.Duration(seconds) * time.Second
 }
 
-// A reader that scans a thousand times a second, each time truly and with a card that opens its own door, gets what it is allowed and is
-// told for all else when to come again. It stops nobody else's tap, its session goes on, and when it has waited it is served again.
+// A reader that scans a thousand times a second, each time truly and with a card that opens its own
+// door, gets what it is allowed and is told for all else when to come again. It stops nobody else's
+// tap, its session goes on, and when it has waited it is served again.
 func TestReaderThatNeverRests(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
@@ -108,18 +109,23 @@ func TestReaderThatNeverRests(t *testing.T) {
 		}
 	}
 	elapsed := time.Since(began)
-	t.Logf("%d scans in %v: %d decided, %d refused; %d taps at the other door", scans, elapsed, decided, refused, taps)
+	t.Logf("%d scans in %v: %d decided, %d refused; %d taps at the other door", scans, elapsed, decided,
+		refused, taps)
 	if got := d.lock.Moves(); got != taps || taps < 5 {
 		t.Errorf("the other lock moved %d times for %d taps, want once for each of five at least", got, taps)
 	}
-	if most := int(burst+perSecond*elapsed.Seconds()) + 1; decided < burst-1 || decided > most || decided+refused != scans {
-		t.Errorf("got %d scans decided and %d refused, want %d to %d of %d decided", decided, refused, burst-1, most, scans)
+	if most := int(burst+perSecond*elapsed.Seconds()) + 1; decided < burst-1 || decided > most ||
+		decided+refused != scans {
+		t.Errorf("got %d scans decided and %d refused, want %d to %d of %d decided", decided, refused,
+			burst-1, most, scans)
 	}
 
 	<-time.After(longest) // as it was told
 	moves := side.lock.Moves()
-	if code, v, _ := c.tap(scans+1, bobsCard); code != codes.Changed || v.Verdict != wire.Granted || side.lock.Moves() != moves+1 {
-		t.Errorf("when it has waited: got %s %+v and %d moves, want granted and one", code, v, side.lock.Moves()-moves)
+	if code, v, _ := c.tap(scans+1, bobsCard); code != codes.Changed || v.Verdict != wire.Granted ||
+		side.lock.Moves() != moves+1 {
+		t.Errorf("when it has waited: got %s %+v and %d moves, want granted and one", code, v,
+			side.lock.Moves()-moves)
 	}
 	for _, ev := range d.events() {
 		if ev.Kind == access.EventSession && ev.Detail != "registered" {

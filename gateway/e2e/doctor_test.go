@@ -20,7 +20,8 @@ import (
 	"latchkey/keys/provision"
 )
 
-// diagnose asks the admin API what is wrong with a device, or with any if none is named, and returns the findings' codes too.
+// diagnose asks the admin API what is wrong with a device, or with any if none is named, and
+// returns the findings' codes too.
 func (s *site) diagnose(device string) (d admin.Diagnosis, found string) {
 	s.t.Helper()
 	w := httptest.NewRecorder()
@@ -45,7 +46,8 @@ func TestDoctorTellsFailuresApart(t *testing.T) {
 	d.revoke(revoked)
 	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
 	d.settled()
-	if got, found := d.diagnose("front-lock"); found != "" || got.Device.Live == nil || !got.Device.Live.Online || got.Device.Keys[0].LastSeen.IsZero() {
+	if got, found := d.diagnose("front-lock"); found != "" || got.Device.Live == nil ||
+		!got.Device.Live.Online || got.Device.Keys[0].LastSeen.IsZero() {
 		t.Errorf("a lock that is there: got %+v, want nothing wrong", got)
 	}
 
@@ -53,7 +55,8 @@ func TestDoctorTellsFailuresApart(t *testing.T) {
 	last := string(slip.ID[len(slip.ID)-1])
 	slip.ID = slip.ID[:len(slip.ID)-1] + keys.ID(map[bool]string{true: "1", false: "0"}[last == "0"])
 	var wg sync.WaitGroup
-	for _, k := range []keys.Key{{ID: d.readerKey.ID, Secret: keys.NewSecret()}, {ID: revoked.ID, Secret: revoked.Secret}, slip, provision.New("nobody")} {
+	for _, k := range []keys.Key{{ID: d.readerKey.ID, Secret: keys.NewSecret()},
+		{ID: revoked.ID, Secret: revoked.Secret}, slip, provision.New("nobody")} {
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
@@ -63,9 +66,11 @@ func TestDoctorTellsFailuresApart(t *testing.T) {
 			}
 		})
 	}
-	refuses(t, "a suite that is not ours", d.handshake(d.addr, nil, "-dtls1_2", "-cipher", "PSK-AES128-GCM-SHA256"))
+	refuses(t, "a suite that is not ours", d.handshake(d.addr, nil, "-dtls1_2", "-cipher",
+		"PSK-AES128-GCM-SHA256"))
 	wg.Wait()
-	want := map[doctor.Cause]uint64{doctor.CauseWrongKey: 1, doctor.CauseRevoked: 1, doctor.CauseUnknownIdentity: 2, doctor.CauseNoCommonSuite: 1}
+	want := map[doctor.Cause]uint64{doctor.CauseWrongKey: 1, doctor.CauseRevoked: 1,
+		doctor.CauseUnknownIdentity: 2, doctor.CauseNoCommonSuite: 1}
 	eventually(t, "each failure is counted under its cause", time.Minute, func() bool {
 		got, _ := d.diagnose("")
 		for _, c := range got.Counts {
@@ -79,9 +84,11 @@ func TestDoctorTellsFailuresApart(t *testing.T) {
 	for _, tc := range []struct{ rule, device, found, says, hides string }{
 		{"a wrong key", "front-reader", "front-reader wrong-key", string(d.readerKey.ID), "nearly"},
 		{"a revoked key", "back-reader", "back-reader revoked", string(revoked.ID), "nearly"},
-		{"a mistyped identity", "side-reader", "side-reader no-traffic, no-common-suite, unknown-identity, unknown-identity",
+		{"a mistyped identity", "side-reader",
+			"side-reader no-traffic, no-common-suite, unknown-identity, unknown-identity",
 			"it is nearly " + string(mistyped.ID) + " of side-reader", ""},
-		{"no traffic, and what strangers sent", "unplugged", "unplugged no-traffic, no-common-suite, unknown-identity", "if it is unplugged, ", "nearly"},
+		{"no traffic, and what strangers sent", "unplugged",
+			"unplugged no-traffic, no-common-suite, unknown-identity", "if it is unplugged, ", "nearly"},
 		{"a lock that is there", "front-lock", "", "", "if it is"},
 	} {
 		got, found := d.diagnose(tc.device)
@@ -89,8 +96,10 @@ func TestDoctorTellsFailuresApart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if sorted(found) != sorted(tc.found) || !strings.Contains(string(text), tc.says) || tc.hides != "" && strings.Contains(string(text), tc.hides) {
-			t.Errorf("%s: got %s\n%s\nwant %s, with %q and without %q", tc.rule, found, text, tc.found, tc.says, tc.hides)
+		if sorted(found) != sorted(tc.found) || !strings.Contains(string(text), tc.says) || tc.hides != "" &&
+			strings.Contains(string(text), tc.hides) {
+			t.Errorf("%s: got %s\n%s\nwant %s, with %q and without %q", tc.rule, found, text, tc.found,
+				tc.says, tc.hides)
 		}
 		if len(got.Failures) == 0 != (tc.found == "") {
 			t.Errorf("%s: got failures %+v", tc.rule, got.Failures)
@@ -103,7 +112,8 @@ func TestDoctorTellsFailuresApart(t *testing.T) {
 
 	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
 	if got, found := d.diagnose("front-reader"); found != "" || len(got.Failures) != 1 {
-		t.Errorf("with the right key: got %s and %d failures, want nothing wrong and the one before", found, len(got.Failures))
+		t.Errorf("with the right key: got %s and %d failures, want nothing wrong and the one before", found,
+			len(got.Failures))
 	}
 }
 
@@ -126,9 +136,11 @@ func TestDoctorTellsWhoWent(t *testing.T) {
 	eventually(t, "its session is there", 5*time.Second, func() bool { return len(s.gw.Views()) == 1 })
 	_ = c.End()
 	<-c.Done()
-	eventually(t, "it is offline", 5*time.Second, func() bool { _, found := s.diagnose("meter"); return found == "meter offline" })
+	eventually(t, "it is offline", 5*time.Second,
+		func() bool { _, found := s.diagnose("meter"); return found == "meter offline" })
 	d, _ := s.diagnose("")
-	if len(d.Findings) != 1 || !strings.Contains(d.Findings[0].Text, "last heard at ") || !strings.HasSuffix(d.Findings[0].Text, "from 127.0.0.1:"+port(s.gw.Views()[0].Addr)) {
+	if len(d.Findings) != 1 || !strings.Contains(d.Findings[0].Text, "last heard at ") ||
+		!strings.HasSuffix(d.Findings[0].Text, "from 127.0.0.1:"+port(s.gw.Views()[0].Addr)) {
 		t.Errorf("got %+v, want that it is offline, and since when", d.Findings)
 	}
 }

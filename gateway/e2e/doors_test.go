@@ -29,7 +29,8 @@ func (s *site) ask(actor, method, path string, in, out any) int {
 			s.t.Fatal(err)
 		}
 	}
-	r := httptest.NewRequestWithContext(account.WithPrincipal(s.t.Context(), account.NewUnixPeer(actor)), method, path, strings.NewReader(body.String()))
+	r := httptest.NewRequestWithContext(account.WithPrincipal(s.t.Context(), account.NewUnixPeer(actor)),
+		method, path, strings.NewReader(body.String()))
 	if in != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -47,13 +48,15 @@ func (s *site) ask(actor, method, path string, in, out any) int {
 func (d *door) state() admin.DoorState {
 	d.t.Helper()
 	var t admin.Target
-	if code := d.ask("test", "GET", "/v1/targets/front-door", nil, &t); code != http.StatusOK || t.State == nil {
+	if code := d.ask("test", "GET", "/v1/targets/front-door", nil, &t); code != http.StatusOK ||
+		t.State == nil {
 		d.t.Fatalf("got %d %+v, want the door's state", code, t)
 	}
 	return *t.State
 }
 
-// A lock that stops in the middle of its pulse is not shown as locked, by anything, until it has said so.
+// A lock that stops in the middle of its pulse is not shown as locked, by anything, until it has
+// said so.
 func TestLockThatStopsInItsPulseIsNotLocked(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
@@ -61,7 +64,8 @@ func TestLockThatStopsInItsPulseIsNotLocked(t *testing.T) {
 	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, r.Addr())
 	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
 	d.settled()
-	eventually(t, "the lock has said that it is locked", 5*time.Second, func() bool { return d.state().Headline == headline.Locked })
+	eventually(t, "the lock has said that it is locked", 5*time.Second,
+		func() bool { return d.state().Headline == headline.Locked })
 	if v, err := d.scan(annsCard); err != nil || v.Verdict != wire.Granted {
 		t.Fatalf("got %+v, %v, want granted", v, err)
 	}
@@ -95,7 +99,8 @@ func TestLockThatStopsInItsPulseIsNotLocked(t *testing.T) {
 	if seen[headline.Locked] || !seen[headline.Unlocked] || !seen[headline.Unconfirmed] {
 		t.Errorf("got %v, want unlocked and then unconfirmed", seen)
 	}
-	eventually(t, "the lock is heard again, and locked", 10*time.Second, func() bool { return d.state().Headline == headline.Locked })
+	eventually(t, "the lock is heard again, and locked", 10*time.Second,
+		func() bool { return d.state().Headline == headline.Locked })
 }
 
 // A healthy lock is locked again right after its pulse, without anything else that happens.
@@ -107,7 +112,8 @@ func TestLockedIsConfirmedAfterThePulse(t *testing.T) {
 		t.Fatalf("got %+v, %v, want granted", v, err)
 	}
 	end := d.state().Until
-	eventually(t, "the lock has confirmed that its pulse is over", 10*time.Second, func() bool { return d.state().Headline == headline.Locked })
+	eventually(t, "the lock has confirmed that its pulse is over", 10*time.Second,
+		func() bool { return d.state().Headline == headline.Locked })
 	t.Logf("locked %v after the end of the pulse", time.Since(end).Round(time.Millisecond))
 }
 
@@ -117,30 +123,36 @@ func TestExitButtonIsAnUnlockedDoor(t *testing.T) {
 	d := newDoor(t, store.Options{})
 	d.connect(d.addr, d.addr)
 	d.lock.Exit()
-	if err := d.lock.Report(t.Context(), wire.Report{Measurements: []wire.Measurement{flag("exit", true)}}); err != nil {
+	if err := d.lock.Report(t.Context(),
+		wire.Report{Measurements: []wire.Measurement{flag("exit", true)}}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the door is unlocked", 2*time.Second, func() bool { return d.state().Headline == headline.Unlocked })
-	eventually(t, "the door is locked again", 15*time.Second, func() bool { return d.state().Headline == headline.Locked })
+	eventually(t, "the door is unlocked", 2*time.Second,
+		func() bool { return d.state().Headline == headline.Unlocked })
+	eventually(t, "the door is locked again", 15*time.Second,
+		func() bool { return d.state().Headline == headline.Locked })
 }
 
 // contact reports the door's contact.
 func (d *door) contact(open bool) {
 	d.t.Helper()
 	d.lock.SetContact(map[bool]wire.Contact{true: wire.ContactOpen, false: wire.ContactClosed}[open])
-	if err := d.lock.Report(d.t.Context(), wire.Report{Measurements: []wire.Measurement{flag("contact", open)}}); err != nil {
+	if err := d.lock.Report(d.t.Context(),
+		wire.Report{Measurements: []wire.Measurement{flag("contact", open)}}); err != nil {
 		d.t.Fatal(err)
 	}
 }
 
-// A forced door is an alarm at its door until somebody acknowledges it, over a restart too, and then not any more.
+// A forced door is an alarm at its door until somebody acknowledges it, over a restart too, and
+// then not any more.
 func TestForcedDoorStaysAnAlarmUntilAcknowledged(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
 	d.connect(d.addr, d.addr)
 	d.contact(false)
 	d.contact(true)
-	eventually(t, "the alarm is kept", 5*time.Second, func() bool { s := d.state(); return len(s.Alarms) == 1 && s.Alarms[0].Seq > 0 })
+	eventually(t, "the alarm is kept", 5*time.Second,
+		func() bool { s := d.state(); return len(s.Alarms) == 1 && s.Alarms[0].Seq > 0 })
 	if s := d.state(); s.Headline != headline.Forced || s.Now != headline.Open {
 		t.Errorf("got %+v, want forced and open", s)
 	}
@@ -154,15 +166,18 @@ func TestForcedDoorStaysAnAlarmUntilAcknowledged(t *testing.T) {
 		}
 	}
 	d.contact(false)
-	eventually(t, "every opening is counted", 5*time.Second, func() bool { return d.state().Alarms[0].Times == 21 })
+	eventually(t, "every opening is counted", 5*time.Second,
+		func() bool { return d.state().Alarms[0].Times == 21 })
 	var all struct{ Items []admin.Alarm }
 	d.ask("test", "GET", "/v1/alarms", nil, &all)
 	a := d.state().Alarms[0]
-	if len(all.Items) != 1 || all.Items[0] != a || a.Target.Name != "front-door" || a.Device.Name != "front-lock" {
+	if len(all.Items) != 1 || all.Items[0] != a || a.Target.Name != "front-door" ||
+		a.Device.Name != "front-lock" {
 		t.Fatalf("got %+v, want one at front-door by front-lock", all)
 	}
 	ev := d.events()[a.Seq-1]
-	if ev.Kind != access.EventAlarm || ev.Target.ID != d.id || ev.Device.ID != d.lockID || ev.Reason != "forced" {
+	if ev.Kind != access.EventAlarm || ev.Target.ID != d.id || ev.Device.ID != d.lockID ||
+		ev.Reason != "forced" {
 		t.Errorf("got the event %+v, want an alarm of the door", ev)
 	}
 	var metrics = func() string {
@@ -173,20 +188,24 @@ func TestForcedDoorStaysAnAlarmUntilAcknowledged(t *testing.T) {
 	if got := metrics(); !strings.Contains(got, "latchkey_alarms 1\n") || !strings.Contains(got, `latchkey_doors{state="forced"} 1`) {
 		t.Errorf("the metrics show no alarm")
 	}
-	if got, found := d.diagnose(""); found != "front-lock alarm" || !strings.Contains(got.Findings[0].Text, "front-door: opened without being unlocked") {
+	if got, found := d.diagnose(""); found != "front-lock alarm" || !strings.Contains(got.Findings[0].Text,
+		"front-door: opened without being unlocked") {
 		t.Errorf("got %s: %+v, want the alarm", found, got.Findings)
 	}
 
 	d.stop()
 	d.start()
-	if s := d.state(); s.Headline != headline.Forced || len(s.Alarms) != 1 || s.Alarms[0].Seq != a.Seq || !s.Alarms[0].At.Equal(a.At) {
+	if s := d.state(); s.Headline != headline.Forced || len(s.Alarms) != 1 || s.Alarms[0].Seq != a.Seq ||
+		!s.Alarms[0].At.Equal(a.At) {
 		t.Errorf("after a restart: got %+v, want the same alarm", s)
 	}
 	path := fmt.Sprintf("/v1/alarms/%d/acknowledge", a.Seq)
-	if code := d.ask("carol", "POST", path, admin.Acknowledgement{Remark: strings.Repeat("x", 201)}, nil); code != http.StatusUnprocessableEntity {
+	if code := d.ask("carol", "POST", path, admin.Acknowledgement{Remark: strings.Repeat("x", 201)},
+		nil); code != http.StatusUnprocessableEntity {
 		t.Errorf("a long remark: got %d, want 422", code)
 	}
-	if code := d.ask("carol", "POST", path, admin.Acknowledgement{Remark: "the wind"}, &a); code != http.StatusOK {
+	if code := d.ask("carol", "POST", path, admin.Acknowledgement{Remark: "the wind"},
+		&a); code != http.StatusOK {
 		t.Fatalf("got %d", code)
 	}
 	if code := d.ask("dave", "POST", path, admin.Acknowledgement{}, nil); code != http.StatusNotFound {
@@ -194,7 +213,8 @@ func TestForcedDoorStaysAnAlarmUntilAcknowledged(t *testing.T) {
 	}
 	evs := d.events()
 	i := slices.IndexFunc(evs, func(e access.Event) bool { return e.Kind == access.EventAcknowledged })
-	if i < 0 || evs[i].Actor != "carol" || evs[i].Detail != "the wind" || evs[i].Cause != a.Seq || evs[i].Target.ID != d.id {
+	if i < 0 || evs[i].Actor != "carol" || evs[i].Detail != "the wind" || evs[i].Cause != a.Seq ||
+		evs[i].Target.ID != d.id {
 		t.Fatalf("got %+v, want who acknowledged it", evs)
 	}
 	if s := d.state(); s.Headline.Alarm() || len(s.Alarms) != 0 {
@@ -217,7 +237,8 @@ func TestForcedDoorStaysAnAlarmUntilAcknowledged(t *testing.T) {
 	// What happens next is an alarm of its own, however soon.
 	d.settled()
 	d.contact(true)
-	eventually(t, "the next one is an alarm", 10*time.Second, func() bool { s := d.state(); return s.Headline == headline.Forced && s.Alarms[0].Seq > a.Seq })
+	eventually(t, "the next one is an alarm", 10*time.Second,
+		func() bool { s := d.state(); return s.Headline == headline.Forced && s.Alarms[0].Seq > a.Seq })
 }
 
 // The lock is cut off while its door is forced: it is an alarm as soon as it is heard again.
@@ -228,7 +249,8 @@ func TestDoorForcedWhileItsLockWasCutOff(t *testing.T) {
 	d.contact(false)
 	d.lock.SetContact(wire.ContactOpen)
 	d.lock.Drop()
-	eventually(t, "the reading finds it", 10*time.Second, func() bool { return d.state().Headline == headline.Forced })
+	eventually(t, "the reading finds it", 10*time.Second,
+		func() bool { return d.state().Headline == headline.Forced })
 }
 
 // A door that is opened within its pulse is open, and no alarm; when it is shut again it is locked.
@@ -246,7 +268,8 @@ func TestOpenedDoorIsOpen(t *testing.T) {
 	}
 	eventually(t, "the pulse is over", 10*time.Second, func() bool { return !d.lock.State().On })
 	d.contact(false)
-	eventually(t, "it is locked", 10*time.Second, func() bool { return d.state().Headline == headline.Locked })
+	eventually(t, "it is locked", 10*time.Second,
+		func() bool { return d.state().Headline == headline.Locked })
 	if s := d.state(); len(s.Alarms) > 0 {
 		t.Errorf("got %+v, want no alarm", s)
 	}
@@ -260,18 +283,21 @@ func TestTamperedReaderIsAnAlarmOfItsDoor(t *testing.T) {
 	c.report(c.echo(), flag("tamper", true))
 	eventually(t, "the door is tampered with", 5*time.Second, func() bool {
 		s := d.state()
-		return s.Headline == headline.Tampered && s.Now == headline.Offline && s.Alarms[0].Device.ID == d.readerID
+		return s.Headline == headline.Tampered && s.Now == headline.Offline &&
+			s.Alarms[0].Device.ID == d.readerID
 	})
 }
 
-// An alarm stays open however much happens after it, and only a bounded part of the events is read for it at the start.
+// An alarm stays open however much happens after it, and only a bounded part of the events is read
+// for it at the start.
 func TestOldAlarmIsFoundAgain(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
 	d.connect(d.addr, d.addr)
 	d.contact(false)
 	d.contact(true)
-	eventually(t, "the alarm is kept", 5*time.Second, func() bool { s := d.state(); return len(s.Alarms) == 1 && s.Alarms[0].Seq > 0 })
+	eventually(t, "the alarm is kept", 5*time.Second,
+		func() bool { s := d.state(); return len(s.Alarms) == 1 && s.Alarms[0].Seq > 0 })
 	a := d.state().Alarms[0]
 	told := func() (n int) {
 		for _, ev := range d.events() {
@@ -287,7 +313,8 @@ func TestOldAlarmIsFoundAgain(t *testing.T) {
 			if head >= upTo {
 				return
 			}
-			if _, err := d.store.Record(t.Context(), access.Event{Kind: access.EventSession, Detail: "filler"}); err != nil {
+			if _, err := d.store.Record(t.Context(), access.Event{Kind: access.EventSession,
+				Detail: "filler"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -299,7 +326,8 @@ func TestOldAlarmIsFoundAgain(t *testing.T) {
 	if s := d.state(); len(s.Alarms) != 1 || s.Alarms[0].Seq != a.Seq || !s.Alarms[0].At.Equal(a.At) {
 		t.Errorf("got %+v, want the alarm of event %d", s, a.Seq)
 	}
-	if code := d.ask("carol", "POST", fmt.Sprintf("/v1/alarms/%d/acknowledge", a.Seq), admin.Acknowledgement{}, nil); code != http.StatusOK {
+	if code := d.ask("carol", "POST", fmt.Sprintf("/v1/alarms/%d/acknowledge", a.Seq),
+		admin.Acknowledgement{}, nil); code != http.StatusOK {
 		t.Errorf("got %d", code)
 	}
 	d.stop()
@@ -337,27 +365,33 @@ func TestHeldBackScanIsTold(t *testing.T) {
 		}
 		<-over
 		eventually(t, "the scan is told of", 5*time.Second, func() bool { return len(stale()) > 0 })
-		// After so long a silence the reader trusts its session no more; the next scan must meet the new one.
-		eventually(t, "the reader has another session", 5*time.Second, func() bool { return d.reader.Sessions() > was })
+		// After so long a silence the reader trusts its session no more; the next scan must meet
+		// the new one.
+		eventually(t, "the reader has another session", 5*time.Second,
+			func() bool { return d.reader.Sessions() > was })
 	}
 	got := stale()
-	if len(got) != 1 || got[0].Device.ID != d.readerID || got[0].Target.ID != d.id || got[0].Counter != 2 || !strings.Contains(got[0].Detail, " ms after the tap") {
+	if len(got) != 1 || got[0].Device.ID != d.readerID || got[0].Target.ID != d.id || got[0].Counter != 2 ||
+		!strings.Contains(got[0].Detail, " ms after the tap") {
 		t.Errorf("got %+v, want one event of the second scan", got)
 	}
 	t.Log(got[0].Line())
 	eventually(t, "the finding counts both", 5*time.Second, func() bool {
 		diagnosis, found := d.diagnose("front-reader")
-		return found == "front-reader late" && strings.Contains(diagnosis.Findings[0].Text, "2 scans came too late")
+		return found == "front-reader late" && strings.Contains(diagnosis.Findings[0].Text,
+			"2 scans came too late")
 	})
 }
 
-// A lock says how long it holds: a longer pulse is refused, or ends when the lock ends it, and that is said.
+// A lock says how long it holds: a longer pulse is refused, or ends when the lock ends it, and that
+// is said.
 func TestPulseThatTheLockDoesNotHold(t *testing.T) {
 	t.Parallel()
 	d := &door{site: newSite(t, store.Options{})}
 	d.id = d.target("front-door", access.Door, 30*time.Second)
 	d.lockID, d.lockKey = d.enrol("front-lock", keys.KindLock, d.id)
-	d.lock = d.run(device.Config{Name: "front-lock", Kind: keys.KindLock, MaxPulse: 2 * time.Second}, d.lockKey, d.addr)
+	d.lock = d.run(device.Config{Name: "front-lock", Kind: keys.KindLock, MaxPulse: 2 * time.Second},
+		d.lockKey, d.addr)
 	d.settled()
 	var target admin.Target
 	d.ask("test", "GET", "/v1/targets/front-door", nil, &target)
@@ -368,7 +402,8 @@ func TestPulseThatTheLockDoesNotHold(t *testing.T) {
 		t.Errorf("got %s, want that the pulse is too long", found)
 	}
 	var problem struct{ Detail string }
-	if code := d.ask("test", "PATCH", "/v1/targets/front-door", admin.TargetChange{Pulse: "10s"}, &problem); code != http.StatusUnprocessableEntity ||
+	if code := d.ask("test", "PATCH", "/v1/targets/front-door", admin.TargetChange{Pulse: "10s"},
+		&problem); code != http.StatusUnprocessableEntity ||
 		!strings.Contains(problem.Detail, "the lock front-lock holds 2s at the most") {
 		t.Errorf("got %d %s, want 422 and how long the lock holds", code, problem.Detail)
 	}
@@ -380,8 +415,10 @@ func TestPulseThatTheLockDoesNotHold(t *testing.T) {
 	if s := d.state(); s.Headline != headline.Unlocked || time.Until(s.Until) > 2*time.Second {
 		t.Errorf("got %+v, want it unlocked for 2 s at the most", s)
 	}
-	eventually(t, "the pulse is over and confirmed", 15*time.Second, func() bool { return d.state().Headline == headline.Locked })
-	if code := d.ask("test", "PATCH", "/v1/targets/front-door", admin.TargetChange{Pulse: "2s"}, nil); code != http.StatusOK {
+	eventually(t, "the pulse is over and confirmed", 15*time.Second,
+		func() bool { return d.state().Headline == headline.Locked })
+	if code := d.ask("test", "PATCH", "/v1/targets/front-door", admin.TargetChange{Pulse: "2s"},
+		nil); code != http.StatusOK {
 		t.Errorf("a pulse that the lock holds: got %d, want 200", code)
 	}
 }

@@ -16,7 +16,8 @@ import (
 	"latchkey/gateway/access"
 )
 
-// through returns a way to the gateway that leads through a relay, and the relay once it was asked for.
+// through returns a way to the gateway that leads through a relay, and the relay once it was asked
+// for.
 func through(t *testing.T) (way func(string) string, r func() *device.Relay) {
 	var made *device.Relay
 	return func(gateway string) string {
@@ -44,7 +45,8 @@ func TestFirmwareScanHeldBackOpensNothing(t *testing.T) {
 	})
 }
 
-// A scan that is held back alone, while its repeats go by, opens once: when it is let go it opens nothing.
+// A scan that is held back alone, while its repeats go by, opens once: when it is let go it opens
+// nothing.
 func TestFirmwareScanHeldBackOpensOnce(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, m machine) {
@@ -65,7 +67,8 @@ func TestFirmwareScanHeldBackOpensOnce(t *testing.T) {
 	})
 }
 
-// A command that is held back with all its repeats never moves the relay: the lock answers it with 4.01.
+// A command that is held back with all its repeats never moves the relay: the lock answers it with
+// 4.01.
 func TestFirmwareCommandHeldBackOpensNothing(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, m machine) {
@@ -106,7 +109,8 @@ func TestFirmwareCommandHeldBackOpensOnce(t *testing.T) {
 	})
 }
 
-// What was captured is sent again, into the session it came from and into the next, in both directions.
+// What was captured is sent again, into the session it came from and into the next, in both
+// directions.
 func TestFirmwareReplayOpensNothing(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, m machine) {
@@ -198,7 +202,8 @@ func inTheClear(typ, epoch byte, b []byte) []byte {
 	return append([]byte{typ, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 99, byte(len(b) >> 8), byte(len(b))}, b...)
 }
 
-// A wrong key: the gateway is silent, the node gives up after a while and tries again, and doctor says why.
+// A wrong key: the gateway is silent, the node gives up after a while and tries again, and doctor
+// says why.
 func TestFirmwareWithTheWrongKey(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, m machine) {

@@ -12,7 +12,8 @@ import (
 	"latchkey/gateway/store"
 )
 
-// One board that is reader and lock is two devices to the gateway: two keys, two sessions, one door.
+// One board that is reader and lock is two devices to the gateway: two keys, two sessions, one
+// door.
 func TestFirmwareReaderAndLockOnOneBoard(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, m machine) {
@@ -61,7 +62,8 @@ func TestFirmwareReaderAndLockOnOneBoard(t *testing.T) {
 		board.Tell("!stat")
 		line := board.await(mark, 5*time.Second, " stat ")
 		var count, heap, peak, stack int
-		if _, err := fmt.Sscanf(line, "%d stat heap=%d peak=%d stack=%d", &count, &heap, &peak, &stack); err != nil {
+		if _, err := fmt.Sscanf(line, "%d stat heap=%d peak=%d stack=%d", &count, &heap, &peak,
+			&stack); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
 		held(t, "heap", peak, 2*mostHeap)

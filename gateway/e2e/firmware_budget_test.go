@@ -18,7 +18,8 @@ import (
 	"latchkey/keys"
 )
 
-// What a node may take of an ESP8266. Code and constants are held by make -C firmware size, frames by qemu-size.
+// What a node may take of an ESP8266. Code and constants are held by make -C firmware size, frames
+// by qemu-size.
 const (
 	mostHandshake = 620_000 // instructions, from the first byte of the ClientHello to the end
 	mostScan      = 40_000  // instructions, from the intent to the verdict
@@ -30,7 +31,8 @@ const (
 
 var statLine = regexp.MustCompile(` stat heap=(\d+) peak=(\d+) stack=(\d+) `)
 
-// spent returns the instructions from the newest line with one text to the next with another, from mark on.
+// spent returns the instructions from the newest line with one text to the next with another, from
+// mark on.
 func (f *firmware) spent(mark int, from, to string) int {
 	f.t.Helper()
 	count := func(line string) int {
@@ -67,15 +69,17 @@ func (f *firmware) memory(mark int) (heap, peak, stack int) {
 	return heap, peak, stack
 }
 
-// Every role within its budget, in the very image that the other tests run. Instructions are the least of a few rounds: what is more is what
-// the node does while it waits, as looking at its inputs, and a datagram sent again when this machine is slow.
+// Every role within its budget, in the very image that the other tests run. Instructions are the
+// least of a few rounds: what is more is what the node does while it waits, as looking at its
+// inputs, and a datagram sent again when this machine is slow.
 func TestFirmwareBudgets(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
 	desk := d.target("desk", access.Lamp, 0)
 	_, lampKey := d.enrol("desk-lamp", keys.KindLamp, desk)
 	buttonID, buttonKey := d.enrol("hall-switch", keys.KindSwitch, desk)
-	d.apply(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: buttonID, Target: desk, Effect: access.Allow, Created: time.Now()})
+	d.apply(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: buttonID,
+		Target: desk, Effect: access.Allow, Created: time.Now()})
 	var mu sync.Mutex
 	longest := map[string]int{}
 	start := func(role, name string, k keys.Key, target string) *firmware {
@@ -90,7 +94,8 @@ func TestFirmwareBudgets(t *testing.T) {
 		return d.firmware(lx106, role, name, k, r.Addr(), target)
 	}
 	lock, lamp := start("lock", "front-lock", d.lockKey, ""), start("lamp", "desk-lamp", lampKey, "")
-	reader, button := start("reader", "front-reader", d.readerKey, ""), start("switch", "hall-switch", buttonKey, "desk")
+	reader, button := start("reader", "front-reader", d.readerKey, ""), start("switch", "hall-switch",
+		buttonKey, "desk")
 	lock.ready()
 	lamp.ready()
 	d.settled()
@@ -103,7 +108,10 @@ func TestFirmwareBudgets(t *testing.T) {
 		ask func() (wire.Verdict, error)
 	}{
 		{"reader", reader, func() (wire.Verdict, error) { return reader.scan(annsCard) }},
-		{"switch", button, func() (wire.Verdict, error) { return button.Ask(t.Context(), "desk", wire.Toggle, 0) }},
+		{"switch", button, func() (wire.Verdict, error) {
+			return button.Ask(t.Context(), "desk", wire.Toggle,
+				0)
+		}},
 		{"lock", lock, nil},
 		{"lamp", lamp, nil},
 	} {
@@ -135,7 +143,8 @@ func TestFirmwareBudgets(t *testing.T) {
 		}
 		mu.Lock()
 		held(t, n.role+": datagram", longest[n.role], mostDatagram)
-		fmt.Fprintf(&table, ", heap %d peak %d, stack %d, longest datagram %d", heap, peak, stack, longest[n.role])
+		fmt.Fprintf(&table, ", heap %d peak %d, stack %d, longest datagram %d", heap, peak, stack,
+			longest[n.role])
 		mu.Unlock()
 	}
 	t.Log(table.String())

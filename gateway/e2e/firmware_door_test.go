@@ -19,7 +19,8 @@ var (
 	carlsID  = []byte{0x04, 1, 2, 3, 4, 5, 6, 7, 8, 9}
 )
 
-// The main job: a card that may, one that may not, one that nobody knows, one that is new. UIDs of all three lengths.
+// The main job: a card that may, one that may not, one that nobody knows, one that is new. UIDs of
+// all three lengths.
 func TestFirmwareOpensTheDoor(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, m machine) {
@@ -48,7 +49,8 @@ func TestFirmwareOpensTheDoor(t *testing.T) {
 				t.Errorf("decision %d: got %+v, want the counter %d", i, got[tl.Seq-1], i+1)
 			}
 		}
-		if want := []access.Reason{access.ReasonGranted, access.ReasonNoGrant, access.ReasonUnknownCard, access.ReasonGranted}; !slices.Equal(reasons, want) {
+		if want := []access.Reason{access.ReasonGranted, access.ReasonNoGrant, access.ReasonUnknownCard,
+			access.ReasonGranted}; !slices.Equal(reasons, want) {
 			t.Errorf("got %q, want %q", reasons, want)
 		}
 		d.closed(2)
@@ -66,13 +68,15 @@ func TestFirmwareSwitchesALamp(t *testing.T) {
 		desk := s.target("desk", access.Lamp, 0)
 		buttonID, buttonKey := s.enrol("hall-switch", keys.KindSwitch, desk)
 		_, lampKey := s.enrol("desk-lamp", keys.KindLamp, desk)
-		s.apply(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: buttonID, Target: desk, Effect: access.Allow, Created: time.Now()})
+		s.apply(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: buttonID,
+			Target: desk, Effect: access.Allow, Created: time.Now()})
 		lamp := s.firmware(m, "lamp", "desk-lamp", lampKey, s.addr, "")
 		button := s.firmware(m, "switch", "hall-switch", buttonKey, s.addr, "desk")
 		lamp.ready()
 		button.ready()
 		eventually(t, "the lamp's state is known", 5*time.Second, func() bool {
-			return slices.ContainsFunc(s.gw.Views(), func(v session.View) bool { return v.Name == "desk-lamp" && v.Known })
+			return slices.ContainsFunc(s.gw.Views(),
+				func(v session.View) bool { return v.Name == "desk-lamp" && v.Known })
 		})
 		for _, on := range []bool{true, false} {
 			ctx := t.Context()
@@ -90,7 +94,8 @@ func TestFirmwareSwitchesALamp(t *testing.T) {
 	})
 }
 
-// The exit button opens by itself, says so, and the door may then open; a door that opens without it is forced.
+// The exit button opens by itself, says so, and the door may then open; a door that opens without
+// it is forced.
 func TestFirmwareDoorContactAndExitButton(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, m machine) {
@@ -98,7 +103,8 @@ func TestFirmwareDoorContactAndExitButton(t *testing.T) {
 		d.lock.Tell("!button 1")
 		eventually(t, "the lock is on", time.Second, func() bool { return d.lock.State().On })
 		d.lock.Tell("!button 0\n!contact 1")
-		eventually(t, "the exit is an event", 5*time.Second, func() bool { return slices.Contains(d.alarms(), "exit button pressed") })
+		eventually(t, "the exit is an event", 5*time.Second,
+			func() bool { return slices.Contains(d.alarms(), "exit button pressed") })
 		contact := func(want wire.Contact) func() bool {
 			return func() bool {
 				for _, v := range d.gw.Views() {
@@ -113,7 +119,8 @@ func TestFirmwareDoorContactAndExitButton(t *testing.T) {
 		eventually(t, "the lock is off", 5*time.Second, func() bool { return !d.lock.State().On })
 		d.lock.Tell("!contact 0\n!tamper 1")
 		eventually(t, "the shut door is known", 5*time.Second, contact(wire.ContactClosed))
-		eventually(t, "the open case is an event", 5*time.Second, func() bool { return slices.Contains(d.alarms(), "tampered with") })
+		eventually(t, "the open case is an event", 5*time.Second,
+			func() bool { return slices.Contains(d.alarms(), "tampered with") })
 		if got := d.alarms(); slices.Contains(got, "door opened without being unlocked") {
 			t.Errorf("got %q: nobody forced the door", got)
 		}

@@ -17,7 +17,8 @@ import (
 	"latchkey/gateway/store"
 )
 
-// A card that lies on the reader before there is a session: the scan goes out without an Echo, is refused with one, and repeated.
+// A card that lies on the reader before there is a session: the scan goes out without an Echo, is
+// refused with one, and repeated.
 func TestFirmwareRepeatsWhatWasNotFresh(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, m machine) {
@@ -31,7 +32,8 @@ func TestFirmwareRepeatsWhatWasNotFresh(t *testing.T) {
 		d.reader.Tell("!card 04a1b2c3d4e580")
 		<-over
 		d.reader.await(mark, 10*time.Second, "log not fresh, asked again 1")
-		if line := d.reader.await(mark, 10*time.Second, "log verdict", "log no verdict"); !strings.Contains(line, "log verdict granted") {
+		if line := d.reader.await(mark, 10*time.Second, "log verdict",
+			"log no verdict"); !strings.Contains(line, "log verdict granted") {
 			t.Errorf("got %q, want granted", line)
 		}
 		d.closed(1)
@@ -52,7 +54,8 @@ func TestFirmwareMovesWithItsConnectionID(t *testing.T) {
 		for i := range 2 {
 			d.reader.Tell("!rebind")
 			d.lock.Tell("!rebind\n!contact 1")
-			eventually(t, "the lock speaks from another port", 5*time.Second, func() bool { return lockRelay().Flows() == i+2 })
+			eventually(t, "the lock speaks from another port", 5*time.Second,
+				func() bool { return lockRelay().Flows() == i+2 })
 			d.lock.Tell("!contact 0")
 			d.works()
 			if got := readerRelay().Flows(); got != i+2 {
@@ -65,7 +68,8 @@ func TestFirmwareMovesWithItsConnectionID(t *testing.T) {
 	})
 }
 
-// A battery reader wakes with its association: no handshake, one scan that is not fresh and its repeat.
+// A battery reader wakes with its association: no handshake, one scan that is not fresh and its
+// repeat.
 func TestFirmwareWakesWithoutAHandshake(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, m machine) {
@@ -101,7 +105,8 @@ func TestFirmwareWakesWithoutAHandshake(t *testing.T) {
 		}
 		eventually(t, "the last pulse is over", 3*time.Second, func() bool { return !d.lock.State().On })
 
-		// A power cut while it is awake: what was saved is used up, and nothing of it is used again.
+		// A power cut while it is awake: what was saved is used up, and nothing of it is used
+		// again.
 		r.await(r.Mark(), 60*time.Second, "log asleep")
 		if err := r.Wake(t.Context()); err != nil {
 			t.Fatal(err)
@@ -116,7 +121,8 @@ func TestFirmwareWakesWithoutAHandshake(t *testing.T) {
 			t.Errorf("got %d handshakes, want two", got)
 		}
 
-		// A gateway that forgot the association while the reader slept: the same tap gets a handshake, and its verdict.
+		// A gateway that forgot the association while the reader slept: the same tap gets a
+		// handshake, and its verdict.
 		r.await(mark, 60*time.Second, "log asleep")
 		d.lock.Close()
 		d.stop()
@@ -129,7 +135,8 @@ func TestFirmwareWakesWithoutAHandshake(t *testing.T) {
 		}
 		mark = r.Mark()
 		r.tap(annsCard, wire.Granted)
-		r.await(mark, time.Second, "log not answered, connecting beside", "log resumed session is not answered")
+		r.await(mark, time.Second, "log not answered, connecting beside",
+			"log resumed session is not answered")
 		if got := r.Sessions(); got != 3 {
 			t.Errorf("got %d handshakes, want three", got)
 		}
@@ -174,7 +181,8 @@ func TestFirmwareGatewayIsKilled(t *testing.T) {
 		}
 		began := time.Now()
 		eventually(t, "the lock is back", time.Minute, func() bool {
-			return slices.ContainsFunc(d.gw.Views(), func(v session.View) bool { return v.Name == "front-lock" && v.Online && v.Known })
+			return slices.ContainsFunc(d.gw.Views(),
+				func(v session.View) bool { return v.Name == "front-lock" && v.Online && v.Known })
 		})
 		t.Logf("the lock was back after %v", time.Since(began))
 		d.works()
@@ -214,7 +222,8 @@ func TestFirmwareOutOfMemory(t *testing.T) {
 	})
 }
 
-// A loop that hangs in the middle of a pulse: the relay lets go in time, and the watchdog starts the node anew.
+// A loop that hangs in the middle of a pulse: the relay lets go in time, and the watchdog starts
+// the node anew.
 func TestFirmwareHangs(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, m machine) {
@@ -222,7 +231,8 @@ func TestFirmwareHangs(t *testing.T) {
 		mark := d.lock.Mark()
 		d.reader.tap(annsCard, wire.Granted)
 		d.lock.Tell("!hang")
-		if line := d.lock.await(mark, 3*time.Second, "output 0 0", "reset watchdog"); !strings.Contains(line, "output 0 0") {
+		if line := d.lock.await(mark, 3*time.Second, "output 0 0", "reset watchdog"); !strings.Contains(line,
+			"output 0 0") {
 			t.Errorf("got %q, want the relay to let go by its own timer, before the watchdog", line)
 		}
 		d.lock.await(mark, 10*time.Second, "reset watchdog")

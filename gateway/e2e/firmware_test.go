@@ -18,7 +18,8 @@ import (
 	"latchkey/keys"
 )
 
-// machine is what the firmware runs on in a test: this one, with the sanitizers, or the ESP8266's instruction set.
+// machine is what the firmware runs on in a test: this one, with the sanitizers, or the ESP8266's
+// instruction set.
 type machine struct {
 	name     string
 	emulator string // "": none
@@ -27,7 +28,8 @@ type machine struct {
 
 var (
 	host  = machine{name: "host", image: "../../bin/firmware/%s-san"}
-	lx106 = machine{name: "lx106", image: "../../firmware/build/qemu/%s.elf", emulator: "../../firmware/build/qemu/run"}
+	lx106 = machine{name: "lx106", image: "../../firmware/build/qemu/%s.elf",
+		emulator: "../../firmware/build/qemu/run"}
 )
 
 // built is the path of what the Makefile builds, from everywhere.
@@ -62,14 +64,16 @@ type firmware struct {
 	lines []string // guarded by mu; what it printed
 }
 
-// firmware runs a node until the test ends. role is a kind, reader-battery, or reader-lock: its reader.
+// firmware runs a node until the test ends. role is a kind, reader-battery, or reader-lock: its
+// reader.
 func (s *site) firmware(m machine, role, name string, k keys.Key, addr, target string) *firmware {
 	s.t.Helper()
 	return s.firmwareIn(s.t.TempDir(), m, role, name, k, addr, target)
 }
 
 // firmwareIn does so with flash that may have been used before.
-func (s *site) firmwareIn(dir string, m machine, role, name string, k keys.Key, addr, target string) *firmware {
+func (s *site) firmwareIn(dir string, m machine, role, name string, k keys.Key, addr,
+	target string) *firmware {
 	s.t.Helper()
 	kind, _, _ := strings.Cut(role, "-")
 	emulator := m.emulator
@@ -77,8 +81,10 @@ func (s *site) firmwareIn(dir string, m machine, role, name string, k keys.Key, 
 		emulator = built(s.t, emulator)
 	}
 	f := &firmware{t: s.t, dir: dir}
-	p, err := device.StartProgram(device.ProgramConfig{Name: name, Kind: keys.Kind(kind), Target: target, Gateway: addr, Identity: k.ID, Secret: k.Secret,
-		Dir: dir, Program: built(s.t, fmt.Sprintf(m.image, role)), Emulator: emulator, Line: func(line string) {
+	p, err := device.StartProgram(device.ProgramConfig{Name: name, Kind: keys.Kind(kind), Target: target,
+		Gateway: addr, Identity: k.ID, Secret: k.Secret,
+		Dir: dir, Program: built(s.t, fmt.Sprintf(m.image, role)), Emulator: emulator,
+		Line: func(line string) {
 			f.mu.Lock()
 			f.lines = append(f.lines, line)
 			f.mu.Unlock()
@@ -99,7 +105,8 @@ func (s *site) firmwareIn(dir string, m machine, role, name string, k keys.Key, 
 	return f
 }
 
-// await returns the first line from mark on that holds one of texts. It comes within the time given on a quiet machine.
+// await returns the first line from mark on that holds one of texts. It comes within the time given
+// on a quiet machine.
 func (f *firmware) await(mark int, within time.Duration, texts ...string) string {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*within)
@@ -181,7 +188,8 @@ func newFirmDoor(t *testing.T, m machine, reader, lock func(gateway string) stri
 
 func direct(gateway string) string { return gateway }
 
-// closed wants the lock off, and to have gone on moves times in all, once everything that was let through has had its effect.
+// closed wants the lock off, and to have gone on moves times in all, once everything that was let
+// through has had its effect.
 func (d *firmDoor) closed(moves int) {
 	d.t.Helper()
 	deadline := time.After(1500 * time.Millisecond)

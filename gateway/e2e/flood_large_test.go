@@ -30,15 +30,16 @@ const (
 	farAway      = 60 * time.Millisecond
 )
 
-// serveApart ends the gateway of a site and serves its store from a process of its own, on the same port: by a program, or by words before it that
-// become it. It returns the process id.
+// serveApart ends the gateway of a site and serves its store from a process of its own, on the same
+// port: by a program, or by words before it that become it. It returns the process id.
 func (s *site) serveApart(program ...string) int {
 	s.t.Helper()
 	s.stop()
 	if err := s.store.Close(); err != nil {
 		s.t.Fatal(err)
 	}
-	cmd := exec.Command(program[0], append(program[1:], "--data", s.dir, "serve", "--listen", s.addr, "--clock", "rtc")...)
+	cmd := exec.Command(program[0], append(program[1:], "--data", s.dir, "serve", "--listen", s.addr,
+		"--clock", "rtc")...)
 	var log syncBuffer
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
@@ -115,11 +116,13 @@ func (e *entrance) tap(t *testing.T) {
 	e.worst = max(e.worst, took)
 }
 
-// comes has a node with this key begin anew, far away, and returns how long it took until it was registered.
+// comes has a node with this key begin anew, far away, and returns how long it took until it was
+// registered.
 func comes(t *testing.T, k keys.Key, addr string) time.Duration {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	d := device.New(device.Config{Name: "side-reader", Kind: keys.KindReader, Gateway: addr, Identity: k.ID, Secret: k.Secret})
+	d := device.New(device.Config{Name: "side-reader", Kind: keys.KindReader, Gateway: addr, Identity: k.ID,
+		Secret: k.Secret})
 	done := make(chan struct{})
 	go func() { defer close(done); _ = d.Run(ctx) }()
 	defer func() { cancel(); <-done }()
@@ -137,7 +140,8 @@ func flood(t *testing.T, program, to string, sources, rate int, delay time.Durat
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, "-to", to, "-sources", strconv.Itoa(sources), "-rate", strconv.Itoa(rate), "-delay", delay.String())
+	cmd := exec.CommandContext(ctx, program, "-to", to, "-sources", strconv.Itoa(sources), "-rate",
+		strconv.Itoa(rate), "-delay", delay.String())
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("the flood: %v\n%s", err, out)
@@ -152,11 +156,13 @@ func flood(t *testing.T, program, to string, sources, rate int, delay time.Durat
 	return said
 }
 
-// Twenty thousand hellos of nobody, five thousand a second: they cost the gateway next to nothing, they are sent no more bytes than they
-// sent, and whoever has a key is served as before, near or behind a slow radio, in a session or with a new one.
+// Twenty thousand hellos of nobody, five thousand a second: they cost the gateway next to nothing,
+// they are sent no more bytes than they sent, and whoever has a key is served as before, near or
+// behind a slow radio, in a session or with a new one.
 func TestLargeFlood(t *testing.T) {
 	bin := t.TempDir()
-	gatewayProgram, floodProgram := buildCommand(t, bin, "latchkey/cli/latchkey"), buildCommand(t, bin, "latchkey/bench/flood")
+	gatewayProgram, floodProgram := buildCommand(t, bin, "latchkey/cli/latchkey"),
+		buildCommand(t, bin, "latchkey/bench/flood")
 	s := newSite(t, store.Options{})
 	doors := []*entrance{{name: "near", uid: []byte{4, 3, 2, 1}}, {name: "far", uid: []byte{4, 3, 2, 2}}}
 	type pair struct{ reader, lock keys.Key }
@@ -220,7 +226,8 @@ func TestLargeFlood(t *testing.T) {
 	close(over)
 	wg.Wait()
 	after := resident(t, pid)
-	for end := time.Now().Add(10 * time.Second); after > before+mostKept && time.Now().Before(end); after = resident(t, pid) {
+	for end := time.Now().Add(10 * time.Second); after > before+mostKept &&
+		time.Now().Before(end); after = resident(t, pid) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	patient := flood(t, floodProgram, s.addr, 300, 300, 3*time.Second) // a gateway that repeats itself does so after a second
@@ -241,7 +248,8 @@ func TestLargeFlood(t *testing.T) {
 			t.Errorf("a new session took %v, want less than 5 s", took)
 		}
 	}
-	if whole["sent"] != floodSources || whole["milliseconds"] > 2*1000*floodSources/floodRate || whole["answered"] < floodSources/2 ||
+	if whole["sent"] != floodSources || whole["milliseconds"] > 2*1000*floodSources/floodRate ||
+		whole["answered"] < floodSources/2 ||
 		patient["answered"] != 300 {
 		t.Errorf("got %v and %v: want %d hellos, about %d a second, and most of them answered, or little is shown", whole, patient,
 			floodSources, floodRate)
@@ -253,6 +261,7 @@ func TestLargeFlood(t *testing.T) {
 		t.Errorf("resident memory grew by %d KiB, want less than %d", (peak-before)>>10, mostGrowth>>10)
 	}
 	if after-before > mostKept {
-		t.Errorf("%d KiB more than before are still resident, want %d at most", (after-before)>>10, mostKept>>10)
+		t.Errorf("%d KiB more than before are still resident, want %d at most", (after-before)>>10,
+			mostKept>>10)
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"latchkey/keys"
 )
 
-// TestForgedHintsAtFullRate: whoever forges 2,000 hints a second causes a ping in 5 s, and no more: no session ends, no handshake begins, and a scan is granted
-// meanwhile.
+// TestForgedHintsAtFullRate: whoever forges 2,000 hints a second causes a ping in 5 s, and no more:
+// no session ends, no handshake begins, and a scan is granted meanwhile.
 func TestForgedHintsAtFullRate(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
@@ -31,8 +31,10 @@ func TestForgedHintsAtFullRate(t *testing.T) {
 		relays[i] = r
 	}
 	asked := [2]*lineLog{new(lineLog), new(lineLog)} // what the nodes log
-	d.lock = d.run(device.Config{Name: "front-lock", Kind: keys.KindLock, Log: asked[1].logger()}, d.lockKey, relays[1].Addr())
-	d.reader = d.run(device.Config{Name: "front-reader", Kind: keys.KindReader, Log: asked[0].logger()}, d.readerKey, relays[0].Addr())
+	d.lock = d.run(device.Config{Name: "front-lock", Kind: keys.KindLock, Log: asked[1].logger()}, d.lockKey,
+		relays[1].Addr())
+	d.reader = d.run(device.Config{Name: "front-reader", Kind: keys.KindReader, Log: asked[0].logger()},
+		d.readerKey, relays[0].Addr())
 	d.settled()
 	d.granted("before", time.Now())
 	eventually(t, "the lock is still", time.Minute, func() bool { return !d.lock.State().On })
@@ -64,17 +66,20 @@ func TestForgedHintsAtFullRate(t *testing.T) {
 	}
 	flood(func() bool { return time.Since(began) >= 3*time.Second })
 	took := time.Since(began)
-	// At once, and again when 5 s are over, each with its repeats (MAX_RETRANSMIT) where this machine is busy; what is not a ping is a registration that was
-	// due, or the last words about the tap.
+	// At once, and again when 5 s are over, each with its repeats (MAX_RETRANSMIT) where this
+	// machine is busy; what is not a ping is a registration that was due, or the last words about
+	// the tap.
 	most := (int64(took/(5*time.Second))+1)*(1+4) + 3
 	t.Logf("%d hints in %v: the reader asked %d times and sent %d records, the lock %d and %d; the gateway sent them %d and %d", sent, took.Round(time.Millisecond),
-		asked[0].count(followed), records[0].Load(), asked[1].count(followed), records[1].Load(), answers[0].Load(), answers[1].Load())
+		asked[0].count(followed), records[0].Load(), asked[1].count(followed), records[1].Load(),
+		answers[0].Load(), answers[1].Load())
 	for i, who := range []string{"reader", "lock"} {
 		if n := asked[i].count(followed); n < 1 || n > int(took/(5*time.Second))+1 {
 			t.Errorf("%s: asked %d times in %v, want once in 5 s", who, n, took)
 		}
 		if n := answers[i].Load(); n < 1 || n > most {
-			t.Errorf("%s: the gateway has sent it %d records, want an answer to its ping, and at most %d", who, n, most)
+			t.Errorf("%s: the gateway has sent it %d records, want an answer to its ping, and at most %d",
+				who, n, most)
 		}
 		if n := records[i].Load(); n < 1 || n > most {
 			t.Errorf("%s: sent %d records, want a ping, and at most %d", who, n, most)

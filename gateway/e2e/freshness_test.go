@@ -31,7 +31,8 @@ func relay(t *testing.T, gateway string) *device.Relay {
 	return r
 }
 
-// quiet waits until everything that was let through has had its effect, and fails if the lock moved more than moves times in all.
+// quiet waits until everything that was let through has had its effect, and fails if the lock moved
+// more than moves times in all.
 func (d *door) quiet(moves int) {
 	d.t.Helper()
 	deadline := time.After(1500 * time.Millisecond)
@@ -113,7 +114,8 @@ func TestStalledDiskOpensNothing(t *testing.T) {
 	d.connect(d.addr, d.addr)
 	stall.Store(true)
 	v, err := d.scan(annsCard)
-	if code := (*device.CodeError)(nil); !errors.As(err, &code) || code.Code != codes.ServiceUnavailable || code.Why != "not decided in time" {
+	if code := (*device.CodeError)(nil); !errors.As(err, &code) || code.Code != codes.ServiceUnavailable ||
+		code.Why != "not decided in time" {
 		t.Fatalf("got %+v, %v, want 5.03 and no silence", v, err)
 	}
 	if n := len(d.timelines()); n != 0 {
@@ -130,7 +132,8 @@ func TestStalledDiskOpensNothing(t *testing.T) {
 	d.works(t)
 }
 
-// client is a reader that does what it is told: it neither stops in time nor tells the truth unless asked to.
+// client is a reader that does what it is told: it neither stops in time nor tells the truth unless
+// asked to.
 type client struct {
 	t    *testing.T
 	conn *transport.Conn
@@ -152,7 +155,8 @@ func (d *door) client(addr string) *client {
 func (c *client) post(path string, echo []byte, body []byte, within time.Duration) (coapres.Answer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	return coapres.Call(ctx, c.conn, &c.held, coapres.Request{Method: codes.POST, Path: path, Echo: echo, Format: wire.CBOR, Body: body})
+	return coapres.Call(ctx, c.conn, &c.held, coapres.Request{Method: codes.POST, Path: path, Echo: echo,
+		Format: wire.CBOR, Body: body})
 }
 
 // scan sends a scan with an Echo and an age of the caller's choice.
@@ -180,8 +184,8 @@ func (c *client) echo() []byte {
 	return e
 }
 
-// A node without an Echo taps; the answer that brings one is held back. The client then repeats by itself, and tells the truth about
-// its age: the tap was before the Echo.
+// A node without an Echo taps; the answer that brings one is held back. The client then repeats by
+// itself, and tells the truth about its age: the tap was before the Echo.
 func TestEchoHeldBackOpensNothing(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
@@ -247,7 +251,8 @@ func TestLiesAndReplays(t *testing.T) {
 	if code, v = c.scan(7, annsCard, c.echo(), 0); code != codes.Changed || v.Verdict != wire.Granted {
 		t.Errorf("the same intent again: got %s %+v, want the same verdict", code, v)
 	}
-	if code, v = c.scan(7, []byte{9, 9, 9, 9}, c.echo(), 0); code != codes.Changed || v != (wire.Verdict{Last: 7}) {
+	if code, v = c.scan(7, []byte{9, 9, 9, 9}, c.echo(), 0); code != codes.Changed ||
+		v != (wire.Verdict{Last: 7}) {
 		t.Errorf("the same counter with another card: got %s %+v, want denied", code, v)
 	}
 	if code, v = c.scan(6, annsCard, c.echo(), 0); code != codes.Changed || v != (wire.Verdict{Last: 7}) {

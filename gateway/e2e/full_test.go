@@ -26,7 +26,8 @@ import (
 	"latchkey/keys"
 )
 
-// ownGateway is a gateway in a process of its own on the store of a site, whose own gateway has ended.
+// ownGateway is a gateway in a process of its own on the store of a site, whose own gateway has
+// ended.
 type ownGateway struct {
 	d       *door
 	program string
@@ -40,14 +41,16 @@ type ownGateway struct {
 func (a *ownGateway) start() {
 	a.d.t.Helper()
 	a.log, a.ended = &syncBuffer{}, make(chan error, 1)
-	a.cmd = exec.Command(a.program, "--data", a.d.dir, "serve", "--listen", a.d.addr, "--clock", "rtc", "--console", cmp.Or(a.console, "off"))
+	a.cmd = exec.Command(a.program, "--data", a.d.dir, "serve", "--listen", a.d.addr, "--clock", "rtc",
+		"--console", cmp.Or(a.console, "off"))
 	a.cmd.Stderr, a.cmd.SysProcAttr = a.log, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := a.cmd.Start(); err != nil {
 		a.d.t.Fatal(err)
 	}
 	cmd, ended := a.cmd, a.ended
 	go func() { ended <- cmd.Wait() }()
-	eventually(a.d.t, "the gateway listens", 20*time.Second, func() bool { a.lives(); return strings.Contains(a.log.String(), "msg=listening") })
+	eventually(a.d.t, "the gateway listens", 20*time.Second,
+		func() bool { a.lives(); return strings.Contains(a.log.String(), "msg=listening") })
 }
 
 // lives checks that the process has not ended by itself.
@@ -113,7 +116,8 @@ func fullDisk(t *testing.T, kind string, times int) {
 	d := newDoor(t, store.Options{Dir: filepath.Join(mnt, "data")})
 	var staff []access.Record
 	for i := range restricted {
-		staff = append(staff, access.Person{ID: access.NewID(), Name: fmt.Sprint("staff", i), Created: time.Now()})
+		staff = append(staff, access.Person{ID: access.NewID(), Name: fmt.Sprint("staff", i),
+			Created: time.Now()})
 	}
 	d.apply(staff...)
 	d.stop()
@@ -121,9 +125,10 @@ func fullDisk(t *testing.T, kind string, times int) {
 		t.Fatal(err)
 	}
 	a := &ownGateway{d: d, program: buildCommand(t, t.TempDir(), "latchkey/cli/latchkey")}
-	a.api = http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", d.socket())
-	}}}
+	a.api = http.Client{Timeout: 20 * time.Second,
+		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", d.socket())
+		}}}
 	a.start()
 	t.Cleanup(func() { d.open() }) // for the check at the end
 	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
@@ -182,7 +187,8 @@ func fullDisk(t *testing.T, kind string, times int) {
 			for ; suspended < restricted; suspended++ {
 				status, notice, text := a.ask("PATCH", fmt.Sprint("/v1/persons/staff", suspended), `{"suspended":true}`)
 				if status != http.StatusOK || notice != "" {
-					t.Fatalf("restriction %d on a full disk: got %d %q %s, want it kept", suspended, status, notice, text)
+					t.Fatalf("restriction %d on a full disk: got %d %q %s, want it kept", suspended, status,
+						notice, text)
 				}
 			}
 		}
@@ -195,7 +201,8 @@ func fullDisk(t *testing.T, kind string, times int) {
 			a.health(http.StatusServiceUnavailable)
 		}
 		var site struct{ Lockdown bool }
-		if _, _, text := a.ask("GET", "/v1/site", ""); json.Unmarshal([]byte(text), &site) != nil || !site.Lockdown {
+		if _, _, text := a.ask("GET", "/v1/site", ""); json.Unmarshal([]byte(text), &site) != nil ||
+			!site.Lockdown {
 			t.Errorf("after a restart: got %s, want the lockdown", text)
 		}
 		if got := d.lock.Moves(); got != moves {
@@ -206,7 +213,8 @@ func fullDisk(t *testing.T, kind string, times int) {
 		if status, _, text := a.ask("PUT", "/v1/lockdown", `{"on":false}`); status != http.StatusOK {
 			t.Errorf("with space again: got %d %s", status, text)
 		}
-		t.Logf("%s, fill %d in %v: %d people added, %d suspended", kind, n+1, took.Round(time.Millisecond), additions.Load(), suspended)
+		t.Logf("%s, fill %d in %v: %d people added, %d suspended", kind, n+1, took.Round(time.Millisecond),
+			additions.Load(), suspended)
 	}
 	opens("the card is let in again")
 	close(stop)

@@ -19,14 +19,16 @@ import (
 	"latchkey/keys"
 )
 
-// newerNode is a node of a later version, played by a test: what it says has members that this gateway does not know.
+// newerNode is a node of a later version, played by a test: what it says has members that this
+// gateway does not know.
 type newerNode struct {
 	t    *testing.T
 	conn *transport.Conn
 	held coapres.Held
 }
 
-// newer connects one that answers the gateway's requests by h, and registers it with more than is known.
+// newer connects one that answers the gateway's requests by h, and registers it with more than is
+// known.
 func (s *site) newer(k keys.Key, h transport.Handler) *newerNode {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -36,8 +38,9 @@ func (s *site) newer(k keys.Key, h transport.Handler) *newerNode {
 	}
 	n := &newerNode{t: s.t, conn: conn}
 	s.t.Cleanup(func() { cancel(); <-conn.Done() })
-	n.call(coapres.Request{Method: codes.POST, Path: "/rd", Format: 40, Query: []string{"lt=90", "base=coaps://[2001:db8::1]", "d=hall", "x", "x=1", "later=2"},
-		Body: []byte(`</act>;rt="latchkey.act later";later="a,b";later2,</later>`)}, codes.Created)
+	n.call(coapres.Request{Method: codes.POST, Path: "/rd", Format: 40,
+		Query: []string{"lt=90", "base=coaps://[2001:db8::1]", "d=hall", "x", "x=1", "later=2"},
+		Body:  []byte(`</act>;rt="latchkey.act later";later="a,b";later2,</later>`)}, codes.Created)
 	return n
 }
 
@@ -74,7 +77,8 @@ const (
 	laterUnlock = "1828190cd7" + "1a00011170f5"
 )
 
-// lockOf serves /act with state for readings, and for a command with a receipt that says done and has more at its end.
+// lockOf serves /act with state for readings, and for a command with a receipt that says done and
+// has more at its end.
 func lockOf(t *testing.T, state []byte, more string, pairs byte) transport.Handler {
 	return func(_ *transport.Conn, req, resp *pool.Message, _ time.Time) {
 		resp.SetContentFormat(message.AppCBOR)
@@ -88,16 +92,19 @@ func lockOf(t *testing.T, state []byte, more string, pairs byte) transport.Handl
 		if err != nil {
 			t.Errorf("the command %x: %v", b, err)
 		}
-		receipt, err := wire.Receipt{Result: wire.Done, State: wire.State{ID: cmd.ID, On: true}}.Encode(wire.CBOR)
+		receipt, err := wire.Receipt{Result: wire.Done, State: wire.State{ID: cmd.ID,
+			On: true}}.Encode(wire.CBOR)
 		if err != nil {
 			t.Error(err)
 		}
 		resp.SetCode(codes.Changed)
-		resp.SetBody(bytes.NewReader(append(append([]byte{receipt[0] + pairs}, receipt[1:]...), bytesOf(t, more)...)))
+		resp.SetBody(bytes.NewReader(append(append([]byte{receipt[0] + pairs}, receipt[1:]...),
+			bytesOf(t, more)...)))
 	}
 }
 
-// A node of a later version works with this gateway as far as it does not insist on being understood.
+// A node of a later version works with this gateway as far as it does not insist on being
+// understood.
 func TestNewerNode(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -113,7 +120,8 @@ func TestNewerNode(t *testing.T) {
 			d := newDoor(t, store.Options{})
 			lock := d.newer(d.lockKey, lockOf(t, bytesOf(t, laterState), tc.more, tc.pairs))
 			d.settled()
-			report := coapres.Request{Method: codes.POST, Path: "/report", Echo: lock.echo(), Format: wire.SenMLCBOR}
+			report := coapres.Request{Method: codes.POST, Path: "/report", Echo: lock.echo(),
+				Format: wire.SenMLCBOR}
 			report.Body = bytesOf(t, "81a40067636f6e7461637404f4182801656c6174657281f6") // contact: false, 40: 1, "later": [null]
 			lock.call(report, codes.Changed)
 			report.Body = bytesOf(t, "81a30067636f6e7461637404f4666c617465725f01") // "later_": 1

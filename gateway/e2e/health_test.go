@@ -26,7 +26,8 @@ func (s *site) call(method, path, body string) *httptest.ResponseRecorder {
 	return w
 }
 
-// sick waits until /healthz, the doctor and the metric say the same: what stands in the way, or "" for nothing.
+// sick waits until /healthz, the doctor and the metric say the same: what stands in the way, or ""
+// for nothing.
 func (s *site) sick(reason, text string) {
 	s.t.Helper()
 	want := http.StatusOK
@@ -56,7 +57,8 @@ func TestFullDiskShutsDoorsAndTakesRestrictions(t *testing.T) {
 	t.Parallel()
 	var free atomic.Uint64
 	free.Store(1 << 30)
-	d := newDoor(t, store.Options{Dir: t.TempDir(), Hold: true, Free: func() (uint64, error) { return free.Load(), nil }})
+	d := newDoor(t, store.Options{Dir: t.TempDir(), Hold: true,
+		Free: func() (uint64, error) { return free.Load(), nil }})
 	d.connect(d.addr, d.addr)
 	d.granted("with space", time.Now())
 	d.sick("", "")
@@ -93,7 +95,8 @@ func TestFullDiskShutsDoorsAndTakesRestrictions(t *testing.T) {
 	}
 }
 
-// The disk cannot be asked, so there is not even the space of restrictions: they act and the answer says that they are not durable.
+// The disk cannot be asked, so there is not even the space of restrictions: they act and the answer
+// says that they are not durable.
 func TestRestrictionThatIsNotDurableSaysSo(t *testing.T) {
 	t.Parallel()
 	var broken atomic.Bool

@@ -34,7 +34,8 @@ func TestFirmwareHandshakesUnderForgedHints(t *testing.T) {
 	}
 }
 
-// The firmware at 2,000 forged hints a second asks once in 5 s, keeps its session and opens its door meanwhile.
+// The firmware at 2,000 forged hints a second asks once in 5 s, keeps its session and opens its
+// door meanwhile.
 func TestFirmwareForgedHintsAtFullRate(t *testing.T) {
 	t.Parallel()
 	way, r := through(t)
@@ -69,7 +70,8 @@ func TestFirmwareForgedHintsAtFullRate(t *testing.T) {
 	sent := flood(6*time.Second, nil)
 	asked := d.lock.said(followed)
 	most := int(time.Since(began)/(5*time.Second)) + 1
-	t.Logf("%d hints in %v: it asked %d times and sent %d records, the gateway %d", sent, time.Since(began).Round(time.Millisecond), asked, records.Load(), answers.Load())
+	t.Logf("%d hints in %v: it asked %d times and sent %d records, the gateway %d", sent,
+		time.Since(began).Round(time.Millisecond), asked, records.Load(), answers.Load())
 	if asked < 1 || asked > most {
 		t.Errorf("it asked %d times, want 1 to %d", asked, most)
 	}

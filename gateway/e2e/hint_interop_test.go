@@ -33,7 +33,8 @@ var hint = []byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 
 // lost are records of sessions that nobody has.
 func lost() [][]byte {
 	plain := append([]byte{23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 40}, make([]byte, 40)...)
-	cid := append([]byte{25, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 0, 40}, make([]byte, 40)...)
+	cid := append([]byte{25, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 0, 40},
+		make([]byte, 40)...)
 	return [][]byte{plain, cid}
 }
 
@@ -100,7 +101,8 @@ func passes(t *testing.T, rule string, from, to *chat, line string) {
 	})
 }
 
-// asks has the program ask the gateway for something that is not there, number times in a session, and wants the answers.
+// asks has the program ask the gateway for something that is not there, number times in a session,
+// and wants the answers.
 func (c *chat) asks(rule string, number byte) {
 	c.t.Helper()
 	if !c.gets(number, 20*time.Second) {
@@ -108,7 +110,8 @@ func (c *chat) asks(rule string, number byte) {
 	}
 }
 
-// gets does so and tells whether there was an answer before the program ended. The request ends in a line's end and has no zero byte.
+// gets does so and tells whether there was an answer before the program ended. The request ends in
+// a line's end and has no zero byte.
 func (c *chat) gets(number byte, limit time.Duration) bool {
 	request := []byte{0x44, 1, 1, number, 'a', 'b', 'c', '0' + number, 0xb2, 'x', '\n'}
 	answer := []byte{0x64, 4<<5 | 4, 1, number, 'a', 'b', 'c', '0' + number}
@@ -137,17 +140,19 @@ func (c *chat) all() []byte {
 	return bytes.Clone(c.printed)
 }
 
-// chats are the clients that a test can talk through. openssl's would wait for the next record at one that is dropped, and not look at its
-// standard input meanwhile, but for -nbio.
+// chats are the clients that a test can talk through. openssl's would wait for the next record at
+// one that is dropped, and not look at its standard input meanwhile, but for -nbio.
 func chats(t *testing.T, addr string, k keys.Key) map[string]func() *chat {
 	host, port, _ := strings.Cut(addr, ":")
 	return map[string]func() *chat{
 		"openssl s_client": func() *chat {
-			return newChat(t, opensslPackage, "openssl", "s_client", "-dtls1_2", "-quiet", "-nbio", "-connect", addr, "-psk", hexOf(k), "-psk_identity", string(k.ID),
+			return newChat(t, opensslPackage, "openssl", "s_client", "-dtls1_2", "-quiet", "-nbio",
+				"-connect", addr, "-psk", hexOf(k), "-psk_identity", string(k.ID),
 				"-cipher", ourSuites[0]+":@SECLEVEL=0")
 		},
 		"gnutls-cli": func() *chat {
-			return newChat(t, gnutlsPackage, "gnutls-cli", "--udp", "--port", port, "--pskusername", string(k.ID), "--pskkey", hexOf(k),
+			return newChat(t, gnutlsPackage, "gnutls-cli", "--udp", "--port", port, "--pskusername",
+				string(k.ID), "--pskkey", hexOf(k),
 				"--priority", "NORMAL:-VERS-ALL:+VERS-DTLS1.2:-KX-ALL:+PSK:-CIPHER-ALL:+AES-128-CCM-8:+AES-128-CCM", host)
 		},
 		"mbedtls": func() *chat {
@@ -225,7 +230,8 @@ func TestStockSessionsLiveThroughHints(t *testing.T) {
 	}
 }
 
-// Locks that are libcoap alone keep their sessions through hints while they wait for a command, and obey the next one.
+// Locks that are libcoap alone keep their sessions through hints while they wait for a command, and
+// obey the next one.
 func TestStockLocksLiveThroughHints(t *testing.T) {
 	t.Parallel()
 	for _, tls := range []string{"openssl", "gnutls"} {
@@ -241,7 +247,10 @@ func TestStockLocksLiveThroughHints(t *testing.T) {
 				t.Errorf("got %+v, %v, want it granted", v, err)
 			}
 			eventually(t, "it was told to open", 15*time.Second, func() bool {
-				return slices.ContainsFunc(l.said(), func(line string) bool { return strings.HasPrefix(line, "post ") })
+				return slices.ContainsFunc(l.said(), func(line string) bool {
+					return strings.HasPrefix(line,
+						"post ")
+				})
 			})
 			if got := d.metric("latchkey_handshakes_completed_total"); got != 2 {
 				t.Errorf("got %d handshakes, want the reader's and the lock's", got)
@@ -250,8 +259,8 @@ func TestStockLocksLiveThroughHints(t *testing.T) {
 	}
 }
 
-// The gateway sends no hint to where a handshake is under way, whatever comes from there, so each client gets in. libcoap with GnuTLS would give
-// up at one.
+// The gateway sends no hint to where a handshake is under way, whatever comes from there, so each
+// client gets in. libcoap with GnuTLS would give up at one.
 func TestStockHandshakesGetNoHints(t *testing.T) {
 	t.Parallel()
 	disturbed := func(t *testing.T, d *door) (*device.Relay, *atomic.Int32) {
@@ -298,7 +307,8 @@ func TestStockHandshakesGetNoHints(t *testing.T) {
 	}
 }
 
-// Other people's servers, too, live through a hint that was sent to their address or to their client's.
+// Other people's servers, too, live through a hint that was sent to their address or to their
+// client's.
 func TestStockPairsLiveThroughHints(t *testing.T) {
 	t.Parallel()
 	k := keys.Key{ID: "lk-0123456789", Secret: keys.NewSecret()}
@@ -310,7 +320,8 @@ func TestStockPairsLiveThroughHints(t *testing.T) {
 	}
 	servers := map[string]func(t *testing.T, port string) *chat{
 		"openssl s_server": func(t *testing.T, port string) *chat {
-			return newChat(t, opensslPackage, "openssl", "s_server", "-dtls1_2", "-quiet", "-nbio", "-nocert", "-accept", "127.0.0.1:"+port, "-psk", hexOf(k),
+			return newChat(t, opensslPackage, "openssl", "s_server", "-dtls1_2", "-quiet", "-nbio", "-nocert",
+				"-accept", "127.0.0.1:"+port, "-psk", hexOf(k),
 				"-psk_identity", string(k.ID), "-cipher", ourSuites[0]+":@SECLEVEL=0")
 		},
 		"gnutls-serv": func(t *testing.T, port string) *chat {
@@ -318,7 +329,8 @@ func TestStockPairsLiveThroughHints(t *testing.T) {
 			if err := os.WriteFile(file, []byte(string(k.ID)+":"+hexOf(k)+"\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			return newChat(t, gnutlsPackage, "gnutls-serv", "--udp", "--port", port, "--echo", "--pskpasswd", file,
+			return newChat(t, gnutlsPackage, "gnutls-serv", "--udp", "--port", port, "--echo", "--pskpasswd",
+				file,
 				"--priority", "NORMAL:-VERS-ALL:+VERS-DTLS1.2:-KX-ALL:+PSK:-CIPHER-ALL:+AES-128-CCM-8:+AES-128-CCM")
 		},
 	}

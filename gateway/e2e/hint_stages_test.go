@@ -14,7 +14,8 @@ import (
 	"latchkey/keys"
 )
 
-// messages are the types of the handshake messages in the clear of a datagram, and whether it holds an encrypted one: a Finished.
+// messages are the types of the handshake messages in the clear of a datagram, and whether it holds
+// an encrypted one: a Finished.
 func messages(b []byte) (types []byte, finished bool) {
 	for len(b) >= 25 {
 		n := 13 + int(binary.BigEndian.Uint16(b[11:]))
@@ -30,13 +31,17 @@ func messages(b []byte) (types []byte, finished bool) {
 	return types, finished || len(b) > 14 && b[0] == 20 && b[14] == 22 || len(b) > 0 && b[0] == 25
 }
 
-// stages are when a forger sends his hints. Each is told of every datagram and says whether this is the one after which.
+// stages are when a forger sends his hints. Each is told of every datagram and says whether this is
+// the one after which.
 var stages = []struct {
 	name string
 	now  func(hellos int, dir device.Direction, b []byte) bool
 }{
 	{"after the ClientHello", func(hellos int, dir device.Direction, b []byte) bool { return hellos == 1 }},
-	{"after the HelloVerifyRequest", func(hellos int, dir device.Direction, b []byte) bool { return hellos == 2 }},
+	{"after the HelloVerifyRequest", func(hellos int, dir device.Direction,
+		b []byte) bool {
+		return hellos == 2
+	}},
 	{"after the ServerHelloDone", func(_ int, dir device.Direction, b []byte) bool {
 		types, _ := messages(b)
 		return dir == device.Down && bytes.IndexByte(types, 14) >= 0
@@ -92,7 +97,8 @@ func (d *door) tries(t *testing.T, name string, addr string) (ok bool, said stri
 	t.Helper()
 	switch {
 	case name == "latchkey":
-		n := device.New(device.Config{Name: "front-lock", Kind: keys.KindLock, Gateway: addr, Identity: d.lockKey.ID, Secret: d.lockKey.Secret, Retry: time.Hour})
+		n := device.New(device.Config{Name: "front-lock", Kind: keys.KindLock, Gateway: addr,
+			Identity: d.lockKey.ID, Secret: d.lockKey.Secret, Retry: time.Hour})
 		done := make(chan struct{})
 		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
 		go func() {
@@ -113,7 +119,8 @@ func (d *door) tries(t *testing.T, name string, addr string) (ok bool, said stri
 	return c.gets(1, 12*time.Second), string(c.all())
 }
 
-// underForgedHints has each client make a handshake at each stage of which somebody forges hints. lives tells whether it must get in.
+// underForgedHints has each client make a handshake at each stage of which somebody forges hints.
+// lives tells whether it must get in.
 func underForgedHints(t *testing.T, hints [][]byte, lives func(client string, stage int) bool) {
 	for _, name := range append(append([]string{"latchkey"}, chatClients...), stockClients...) {
 		t.Run(name, func(t *testing.T) {
@@ -143,8 +150,9 @@ func underForgedHints(t *testing.T, hints [][]byte, lives func(client string, st
 	}
 }
 
-// Hints as the gateway sends them, forged in the middle of a handshake. After their first ClientHello GnuTLS and Mbed TLS give up at one; it is
-// where the gateway sends none. From then on its record number is an old one, and every client goes on.
+// Hints as the gateway sends them, forged in the middle of a handshake. After their first
+// ClientHello GnuTLS and Mbed TLS give up at one; it is where the gateway sends none. From then on
+// its record number is an old one, and every client goes on.
 func TestStockHandshakesUnderForgedHints(t *testing.T) {
 	t.Parallel()
 	underForgedHints(t, [][]byte{hint}, func(client string, stage int) bool {

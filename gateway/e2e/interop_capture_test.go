@@ -72,7 +72,8 @@ type record struct {
 // records walks a datagram without connection IDs (RFC 6347 §4.1).
 func (d datagram) records() (all []record) {
 	for b := d.b; len(b) >= 13; {
-		r := record{content: b[0], epoch: binary.BigEndian.Uint16(b[3:]), size: int(binary.BigEndian.Uint16(b[11:]))}
+		r := record{content: b[0], epoch: binary.BigEndian.Uint16(b[3:]),
+			size: int(binary.BigEndian.Uint16(b[11:]))}
 		if b = b[13:]; r.size > len(b) {
 			return all
 		}
@@ -93,7 +94,8 @@ type attempt struct {
 	printed string   // by the client, without the time
 }
 
-// seen leaves out repeats, which follow the clock, and the client's goodbye, which comes when it has given up.
+// seen leaves out repeats, which follow the clock, and the client's goodbye, which comes when it
+// has given up.
 func (c *capture) seen() (a attempt) {
 	type said struct {
 		dir device.Direction
@@ -126,8 +128,8 @@ func (c *capture) seen() (a attempt) {
 
 var logTime = regexp.MustCompile(`[A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d\.\d{3} `)
 
-// stockSuites are the key exchanges that the stock clients offer, and how to make each of them offer the one without Diffie-Hellman,
-// whose sessions can be read by who has the key.
+// stockSuites are the key exchanges that the stock clients offer, and how to make each of them
+// offer the one without Diffie-Hellman, whose sessions can be read by who has the key.
 func stockSuites(t *testing.T) map[string]map[string][]string {
 	t.Helper()
 	dir := t.TempDir()
@@ -138,9 +140,11 @@ func stockSuites(t *testing.T) map[string]map[string][]string {
 		}
 		return path
 	}
-	// OpenSSL's has no switch for it; on a curve that the gateway has not, only the plain exchange is left.
+	// OpenSSL's has no switch for it; on a curve that the gateway has not, only the plain exchange
+	// is left.
 	plainOpenSSL := "OPENSSL_CONF=" + write("openssl.cnf", opensslConf("Groups = P-521"))
-	plainGnuTLS := "GNUTLS_SYSTEM_PRIORITY_FILE=" + write("gnutls", "[overrides]\ntls-disabled-kx = ECDHE-PSK\n")
+	plainGnuTLS := "GNUTLS_SYSTEM_PRIORITY_FILE=" + write("gnutls",
+		"[overrides]\ntls-disabled-kx = ECDHE-PSK\n")
 	return map[string]map[string][]string{
 		"as it comes": {"coap-client-openssl": nil, "coap-client-gnutls": nil},
 		"plain PSK":   {"coap-client-openssl": {plainOpenSSL}, "coap-client-gnutls": {plainGnuTLS}},
@@ -149,10 +153,12 @@ func stockSuites(t *testing.T) map[string]map[string][]string {
 
 // opensslConf is an openssl.cnf that sets these for every program.
 func opensslConf(settings string) string {
-	return "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = ours\n[ours]\n" + settings + "\n"
+	return "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = ours\n[ours]\n" + settings +
+		"\n"
 }
 
-// Who has no key learns nothing about keys: a wrong key, an identity that never was and a revoked key look alike, datagram by datagram.
+// Who has no key learns nothing about keys: a wrong key, an identity that never was and a revoked
+// key look alike, datagram by datagram.
 func TestFailedHandshakesLookAlike(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
@@ -189,10 +195,12 @@ func TestFailedHandshakesLookAlike(t *testing.T) {
 						t.Errorf("%s: got %+v, want a handshake that ends in silence", cases[i].name, a)
 					}
 					if !slices.Equal(a.said, got[0].said) || a.printed != got[0].printed {
-						t.Errorf("%s: got %v and %q, want as with a %s: %v and %q", cases[i].name, a.said, a.printed, cases[0].name, got[0].said, got[0].printed)
+						t.Errorf("%s: got %v and %q, want as with a %s: %v and %q", cases[i].name, a.said,
+							a.printed, cases[0].name, got[0].said, got[0].printed)
 					}
 					if a.repeats < 1 || a.repeats > got[0].repeats+2 || a.repeats < got[0].repeats-2 {
-						t.Errorf("%s: got %d repeats, want about %d", cases[i].name, a.repeats, got[0].repeats)
+						t.Errorf("%s: got %d repeats, want about %d", cases[i].name, a.repeats,
+							got[0].repeats)
 					}
 				}
 			})
@@ -216,7 +224,8 @@ func (d *door) try(name string, env []string, k keys.Key, wait string) attempt {
 	return a
 }
 
-// A capture shows nothing of what was said, and with the key it shows a scan like any other CoAP, to a program that is not ours.
+// A capture shows nothing of what was said, and with the key it shows a scan like any other CoAP,
+// to a program that is not ours.
 func TestCapture(t *testing.T) {
 	t.Parallel()
 	program(t, "tshark", tsharkPackage)
@@ -229,7 +238,8 @@ func TestCapture(t *testing.T) {
 		s := d.stock(name, d.readerKey)
 		s.addr, s.env = r.Addr(), env
 		n++
-		if got := s.post("/scan", scanJSON(n, hex.EncodeToString(annsCard))); !strings.Contains(got, "granted") {
+		if got := s.post("/scan", scanJSON(n, hex.EncodeToString(annsCard))); !strings.Contains(got,
+			"granted") {
 			t.Fatalf("%s: got %q, want granted", name, got)
 		}
 		return c
@@ -247,11 +257,14 @@ func TestCapture(t *testing.T) {
 		{"coap-client-gnutls, plain PSK", true, "application/json", func() *capture {
 			return stockScan("coap-client-gnutls", suites["plain PSK"]["coap-client-gnutls"])
 		}},
-		{"coap-client-openssl, forward secret", false, "", func() *capture { return stockScan("coap-client-openssl", nil) }},
-		{"coap-client-gnutls, forward secret", false, "", func() *capture { return stockScan("coap-client-gnutls", nil) }},
+		{"coap-client-openssl, forward secret", false, "",
+			func() *capture { return stockScan("coap-client-openssl", nil) }},
+		{"coap-client-gnutls, forward secret", false, "",
+			func() *capture { return stockScan("coap-client-gnutls", nil) }},
 		{"our own reader, with a connection ID", true, "application/cbor", func() *capture {
 			r, c := d.tapped()
-			d.reader = d.run(device.Config{Name: "front-reader", Kind: keys.KindReader, Counter: 100}, d.readerKey, r.Addr())
+			d.reader = d.run(device.Config{Name: "front-reader", Kind: keys.KindReader, Counter: 100},
+				d.readerKey, r.Addr())
 			d.works(t)
 			return c
 		}},
@@ -266,20 +279,23 @@ func TestCapture(t *testing.T) {
 		t.Logf("%s: %d datagrams; with the key:\n%s", tc.name, len(c.datagrams()), shown)
 		if !tc.opens {
 			if shown != "" {
-				t.Errorf("%s: with the key tshark shows %q, want nothing: the session's keys are gone", tc.name, shown)
+				t.Errorf("%s: with the key tshark shows %q, want nothing: the session's keys are gone",
+					tc.name, shown)
 			}
 			continue
 		}
 		for _, code := range []codes.Code{codes.POST, codes.Changed} {
 			line := fmt.Sprintf(`(?m)^%d\|(:\d+)?/scan\|%s$`, code, tc.format)
 			if !regexp.MustCompile(line).MatchString(shown) {
-				t.Errorf("%s: with the key tshark shows %q, want a %s of /scan in %s", tc.name, shown, code, tc.format)
+				t.Errorf("%s: with the key tshark shows %q, want a %s of /scan in %s", tc.name, shown, code,
+					tc.format)
 			}
 		}
 	}
 }
 
-// keepsSecrets fails if anything that was said, or the key, can be read in the capture. The identity can: it names nobody.
+// keepsSecrets fails if anything that was said, or the key, can be read in the capture. The
+// identity can: it names nobody.
 func (c *capture) keepsSecrets(t *testing.T, name string, k keys.Key) {
 	t.Helper()
 	var all []byte
@@ -342,13 +358,15 @@ func (c *capture) pcap(t *testing.T) string {
 	return path
 }
 
-// decoded is one line code|path|format for each CoAP message that tshark finds; the path is that of the request, and begins with the
-// port if the client sent it.
+// decoded is one line code|path|format for each CoAP message that tshark finds; the path is that of
+// the request, and begins with the port if the client sent it.
 func decoded(t *testing.T, file string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(program(t, "tshark", tsharkPackage), append([]string{"-n", "-r", file,
-		"-d", fmt.Sprintf("udp.port==%d,dtls", gatewayPort), "-d", fmt.Sprintf("dtls.port==%d,coap", gatewayPort),
-		"-Y", "coap", "-T", "fields", "-E", "separator=|", "-e", "coap.code", "-e", "coap.opt.uri_path_recon", "-e", "coap.opt.ctype"}, args...)...)
+		"-d", fmt.Sprintf("udp.port==%d,dtls", gatewayPort), "-d", fmt.Sprintf("dtls.port==%d,coap",
+			gatewayPort),
+		"-Y", "coap", "-T", "fields", "-E", "separator=|", "-e", "coap.code", "-e", "coap.opt.uri_path_recon",
+		"-e", "coap.opt.ctype"}, args...)...)
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir()) // nobody's own settings
 	var out, complaints bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaints

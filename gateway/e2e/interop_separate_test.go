@@ -27,7 +27,8 @@ type stockLock struct {
 	lines []string // guarded by mu
 }
 
-// stockLock runs one whose gateway is at addr until the test ends, and waits until it is registered.
+// stockLock runs one whose gateway is at addr until the test ends, and waits until it is
+// registered.
 func (d *door) stockLock(t *testing.T, tls, addr, answer string) *stockLock {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "lock")
@@ -69,7 +70,8 @@ func (d *door) stockLock(t *testing.T, tls, addr, answer string) *stockLock {
 	if _, err := io.WriteString(in, d.lockKey.Secret.Reveal()+"\n"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "libcoap's lock is registered", 15*time.Second, func() bool { return slices.Contains(l.said(), "registered") })
+	eventually(t, "libcoap's lock is registered", 15*time.Second,
+		func() bool { return slices.Contains(l.said(), "registered") })
 	return l
 }
 
@@ -79,12 +81,14 @@ func (l *stockLock) said() []string {
 	return slices.Clone(l.lines)
 }
 
-// An empty ACK is the shortest that a lock sends: 4 bytes in a record of CCM_8 or CHACHA20, without a connection ID.
+// An empty ACK is the shortest that a lock sends: 4 bytes in a record of CCM_8 or CHACHA20, without
+// a connection ID.
 func emptyACK(b []byte) bool {
 	return len(b) >= 13 && b[0] == 23 && (len(b) == 13+8+4+8 || len(b) == 13+4+16)
 }
 
-// A lock of libcoap answers in the ACK, or on its own with the ACK before it lost. The door opens once, and the reader is told so.
+// A lock of libcoap answers in the ACK, or on its own with the ACK before it lost. The door opens
+// once, and the reader is told so.
 func TestStockLockAnswersSeparately(t *testing.T) {
 	t.Parallel()
 	for _, tls := range []string{"openssl", "gnutls"} {
@@ -114,7 +118,10 @@ func TestStockLockAnswersSeparately(t *testing.T) {
 					if err != nil || v.Verdict != wire.Granted {
 						t.Errorf("got %v, %v, want granted: the door is open", v, err)
 					}
-					posts := slices.DeleteFunc(l.said(), func(s string) bool { return !strings.HasPrefix(s, "post") })
+					posts := slices.DeleteFunc(l.said(), func(s string) bool {
+						return !strings.HasPrefix(s,
+							"post")
+					})
 					if len(posts) != 1 {
 						t.Errorf("got %q, want one command", posts)
 					}

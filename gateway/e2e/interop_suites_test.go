@@ -21,7 +21,8 @@ var ourSuites = []string{"PSK-AES128-CCM8", "PSK-AES128-CCM", "ECDHE-PSK-CHACHA2
 // ciphers lists the suites of TLS 1.2 and before that OpenSSL has, the weakest too.
 func ciphers(t *testing.T, list string) []string {
 	t.Helper()
-	all := strings.Split(strings.TrimSpace(output(t, exec.Command(program(t, "openssl", opensslPackage), "ciphers", list+":@SECLEVEL=0"))), ":")
+	all := strings.Split(strings.TrimSpace(output(t, exec.Command(program(t, "openssl", opensslPackage),
+		"ciphers", list+":@SECLEVEL=0"))), ":")
 	return slices.DeleteFunc(all, func(name string) bool { return strings.HasPrefix(name, "TLS_") }) // of TLS 1.3, always listed
 }
 
@@ -43,7 +44,8 @@ const (
 // opens wants a handshake that completes on this suite, refuses one that the gateway turns down.
 func opens(t *testing.T, rule, suite, printed string) {
 	t.Helper()
-	for _, want := range []string{established + suite + "\n", "Protocol  : DTLSv1.2\n", "Extended master secret: yes\n"} {
+	for _, want := range []string{established + suite + "\n", "Protocol  : DTLSv1.2\n",
+		"Extended master secret: yes\n"} {
 		if !strings.Contains(printed, want) {
 			t.Errorf("%s: no %q in\n%s", rule, want, printed)
 		}
@@ -88,15 +90,18 @@ func TestOnlyOurSuites(t *testing.T) {
 	t.Logf("%d suites with a pre-shared key, one by one", len(suites))
 
 	rest := slices.DeleteFunc(suites, func(name string) bool { return slices.Contains(ourSuites, name) })
-	refuses(t, "all others with a pre-shared key at once", d.handshake(d.addr, nil, "-dtls1_2", "-cipher", strings.Join(rest, ":")+":@SECLEVEL=0"))
+	refuses(t, "all others with a pre-shared key at once", d.handshake(d.addr, nil, "-dtls1_2", "-cipher",
+		strings.Join(rest, ":")+":@SECLEVEL=0"))
 	foreign := ciphers(t, "ALL:COMPLEMENTOFALL:!PSK:!SRP")
-	refuses(t, "all without a pre-shared key at once", d.handshake(d.addr, nil, "-dtls1_2", "-cipher", strings.Join(foreign, ":")+":@SECLEVEL=0"))
+	refuses(t, "all without a pre-shared key at once", d.handshake(d.addr, nil, "-dtls1_2", "-cipher",
+		strings.Join(foreign, ":")+":@SECLEVEL=0"))
 }
 
 func TestOnlyDTLS12(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	opens(t, "any version", ourSuites[0], d.handshake(d.addr, nil, "-dtls", "-cipher", ourSuites[0]+":@SECLEVEL=0"))
+	opens(t, "any version", ourSuites[0], d.handshake(d.addr, nil, "-dtls", "-cipher",
+		ourSuites[0]+":@SECLEVEL=0"))
 	refuses(t, "DTLS 1.0", d.handshake(d.addr, nil, "-dtls1", "-cipher", "ALL:COMPLEMENTOFALL:@SECLEVEL=0"))
 }
 
@@ -110,7 +115,8 @@ func TestExtendedMasterSecretRequired(t *testing.T) {
 			t.Fatal(err)
 		}
 		r, c := d.tapped()
-		printed = d.handshake(r.Addr(), []string{"OPENSSL_CONF=" + conf}, "-dtls1_2", "-cipher", ourSuites[0]+":@SECLEVEL=0")
+		printed = d.handshake(r.Addr(), []string{"OPENSSL_CONF=" + conf}, "-dtls1_2", "-cipher",
+			ourSuites[0]+":@SECLEVEL=0")
 		for _, g := range c.datagrams() {
 			if g.dir == device.Up {
 				return printed, g.b
@@ -124,7 +130,8 @@ func TestExtendedMasterSecretRequired(t *testing.T) {
 	opens(t, "with it", ourSuites[0], with)
 	refuses(t, "without it", without)
 	extension, _ := hex.DecodeString("00170000")
-	if !bytes.Contains(long, extension) || bytes.Contains(short, extension) || len(long)-len(short) != len(extension) {
+	if !bytes.Contains(long, extension) || bytes.Contains(short, extension) ||
+		len(long)-len(short) != len(extension) {
 		t.Errorf("the two hellos differ in more than the extension:\n%x\n%x", long, short)
 	}
 }

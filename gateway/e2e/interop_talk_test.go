@@ -23,7 +23,8 @@ type pdu struct{ typ, code, mid, token, options, payload string }
 
 var shown = regexp.MustCompile(`^v:1 t:(\w+) c:(\S+) i:([0-9a-f]{4}) \{([0-9a-f]*)\} \[ (.*?) ?\](?: :: (.*))?$`)
 
-// displays is what coap-client prints before what it shows to people: any answer but a 4.01, which it answers by itself.
+// displays is what coap-client prints before what it shows to people: any answer but a 4.01, which
+// it answers by itself.
 const displays = "process incoming "
 
 // asks tells whether a message wants an answer.
@@ -70,8 +71,8 @@ func (s stock) talk(path string, args ...string) (c talk) {
 	return c
 }
 
-// answered wants the n-th request to be answered with that code, in one message (RFC 7252 §5.2), and every other once too. What came must
-// be shown to whoever asked.
+// answered wants the n-th request to be answered with that code, in one message (RFC 7252 §5.2),
+// and every other once too. What came must be shown to whoever asked.
 func (c talk) answered(t *testing.T, n int, code string) pdu {
 	t.Helper()
 	for i, m := range c.all {
@@ -98,7 +99,8 @@ func (c talk) answered(t *testing.T, n int, code string) pdu {
 	if code[0] >= '4' {
 		show = code
 	}
-	if binary := strings.HasPrefix(show, "binary data"); !binary && code != "4.01" && !strings.Contains(c.printed, displays+code+" response:\n"+show) {
+	if binary := strings.HasPrefix(show, "binary data"); !binary && code != "4.01" &&
+		!strings.Contains(c.printed, displays+code+" response:\n"+show) {
 		t.Errorf("the client displays no %q:\n%s", show, c.printed)
 	}
 	return a
@@ -129,10 +131,12 @@ type bare struct {
 }
 
 // sClient starts openssl s_client with a key and the program's own arguments.
-func sClient(t *testing.T, addr string, k keys.Key, args ...string) (cmd *exec.Cmd, in io.Writer, out io.Reader) {
+func sClient(t *testing.T, addr string, k keys.Key, args ...string) (cmd *exec.Cmd, in io.Writer,
+	out io.Reader) {
 	t.Helper()
-	cmd = exec.Command(program(t, "openssl", opensslPackage), append([]string{"s_client", "-dtls1_2", "-quiet", "-connect", addr, "-psk", hexOf(k),
-		"-psk_identity", string(k.ID)}, args...)...)
+	cmd = exec.Command(program(t, "openssl", opensslPackage),
+		append([]string{"s_client", "-dtls1_2", "-quiet", "-connect", addr, "-psk", hexOf(k),
+			"-psk_identity", string(k.ID)}, args...)...)
 	in, err := cmd.StdinPipe()
 	if err == nil {
 		out, err = cmd.StdoutPipe()
@@ -190,7 +194,8 @@ func (c *bare) hear() []byte {
 }
 
 // ask wants the next message to be the answer to a request, with that code and of the right type.
-func (c *bare) ask(typ message.Type, method codes.Code, path string, token []byte, code codes.Code, more ...func(*pool.Message)) *pool.Message {
+func (c *bare) ask(typ message.Type, method codes.Code, path string, token []byte, code codes.Code,
+	more ...func(*pool.Message)) *pool.Message {
 	c.t.Helper()
 	c.mid++
 	q := pool.NewMessage(context.Background())
@@ -218,7 +223,8 @@ func (c *bare) ask(typ message.Type, method codes.Code, path string, token []byt
 	if typ == message.Confirmable {
 		want = message.Acknowledgement
 	}
-	if a.Code() != code || a.Type() != want || !slices.Equal(a.Token(), token) || typ == message.Confirmable && a.MessageID() != c.mid {
+	if a.Code() != code || a.Type() != want || !slices.Equal(a.Token(), token) ||
+		typ == message.Confirmable && a.MessageID() != c.mid {
 		c.t.Errorf("%s %s: got %s, want %s in a %s", method, path, a, code, want)
 	}
 	if _, err := a.Observe(); err == nil {
@@ -227,7 +233,8 @@ func (c *bare) ask(typ message.Type, method codes.Code, path string, token []byt
 	return a
 }
 
-// ping wants the next message to be the Reset for an empty one: four bytes for four bytes (RFC 7252 §4.3).
+// ping wants the next message to be the Reset for an empty one: four bytes for four bytes (RFC 7252
+// §4.3).
 func (c *bare) ping() {
 	c.t.Helper()
 	c.say([]byte{0x40, 0, 0xbe, 0xef})

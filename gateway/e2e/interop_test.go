@@ -41,8 +41,8 @@ func program(t *testing.T, name, pkg string) string {
 	return path
 }
 
-// output runs a program to its end, for a minute at most, and returns all it printed. The exit status says nothing: the test clients
-// exit 0 even when their key is wrong.
+// output runs a program to its end, for a minute at most, and returns all it printed. The exit
+// status says nothing: the test clients exit 0 even when their key is wrong.
 func output(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -81,7 +81,8 @@ func (d *door) stock(name string, k keys.Key) stock {
 	return stock{t: d.t, path: program(d.t, name, coapPackage), key: k, addr: d.addr, wait: "10"}
 }
 
-// call makes one request and returns what the client printed: the payload of an answer, or its code alone.
+// call makes one request and returns what the client printed: the payload of an answer, or its code
+// alone.
 func (s stock) call(path string, args ...string) string {
 	s.t.Helper()
 	args = append([]string{"-B", s.wait, "-u", string(s.key.ID), "-k", s.key.Secret.Reveal()}, args...)
@@ -92,12 +93,14 @@ func (s stock) call(path string, args ...string) string {
 
 func (s stock) post(path, body string, args ...string) string {
 	s.t.Helper()
-	return s.call(path, append([]string{"-m", "post", "-t", strconv.Itoa(int(wire.JSON)), "-e", body}, args...)...)
+	return s.call(path, append([]string{"-m", "post", "-t", strconv.Itoa(int(wire.JSON)), "-e", body},
+		args...)...)
 }
 
 func scanJSON(n int, uid string) string { return fmt.Sprintf(`{"n":%d,"uid":"%s"}`, n, uid) }
 
-// moved runs f and fails unless exactly so many attempts were decided and the lock went on exactly so often meanwhile.
+// moved runs f and fails unless exactly so many attempts were decided and the lock went on exactly
+// so often meanwhile.
 func (d *door) moved(rule string, decisions, moves int, f func()) {
 	d.t.Helper()
 	past, before := len(d.timelines()), d.lock.Moves()
@@ -134,14 +137,16 @@ func newHouse(t *testing.T) *houseOf {
 	var hall access.ID
 	hall, h.switchKey = h.enrol("hall-switch", keys.KindSwitch, h.id, desk)
 	for _, target := range []access.ID{h.id, desk} {
-		h.apply(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: hall, Target: target, Effect: access.Allow,
+		h.apply(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: hall,
+			Target: target, Effect: access.Allow,
 			Created: time.Now()})
 	}
 	h.settled()
 	return h
 }
 
-// A stock client plays a reader and a switch. It has no Echo at first; it answers the 4.01 that brings one by itself.
+// A stock client plays a reader and a switch. It has no Echo at first; it answers the 4.01 that
+// brings one by itself.
 func TestStockClientOpensDoor(t *testing.T) {
 	t.Parallel()
 	for _, name := range stockClients {
@@ -166,7 +171,8 @@ func TestStockClientOpensDoor(t *testing.T) {
 				return hall.post("/act/front-door", `{"n":1,"action":"unlock"}`)
 			})
 			h.moved("a scan as CBOR", 1, 1, func() {
-				if v := cborScan(t, reader, 4, annsCard); v != (wire.Verdict{Verdict: wire.Granted, Last: 4}) {
+				if v := cborScan(t, reader, 4, annsCard); v != (wire.Verdict{Verdict: wire.Granted,
+					Last: 4}) {
 					t.Errorf("got %+v, want granted", v)
 				}
 			})
@@ -231,7 +237,8 @@ func TestStockClientIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newHouse(t)
-			reader, hall, lamp := h.stock(name, h.readerKey), h.stock(name, h.switchKey), h.stock(name, h.lampKey)
+			reader, hall, lamp := h.stock(name, h.readerKey), h.stock(name, h.switchKey),
+				h.stock(name, h.lampKey)
 			good := scanJSON(1, "04a1b2c3d4e580")
 			file := func(size int) string {
 				path := filepath.Join(t.TempDir(), "body")
@@ -244,23 +251,34 @@ func TestStockClientIsRefused(t *testing.T) {
 				rule, want string
 				call       func() string
 			}{
-				{"a lamp scans no cards", "4.03 this device may not call this", func() string { return lamp.post("/scan", good) }},
+				{"a lamp scans no cards", "4.03 this device may not call this",
+					func() string { return lamp.post("/scan", good) }},
 				{"a reader asks for no target", "4.03 this device may not call this", func() string { return reader.post("/act/front-door", `{"n":1,"action":"unlock"}`) }},
-				{"another device's name", "4.03 ep in Uri-Query is not this device's name", func() string { return reader.call("/rd?ep=front-lock", "-m", "post") }},
-				{"an unknown path", "4.04 no resource at this Uri-Path", func() string { return reader.call("/nothing") }},
+				{"another device's name", "4.03 ep in Uri-Query is not this device's name",
+					func() string { return reader.call("/rd?ep=front-lock", "-m", "post") }},
+				{"an unknown path", "4.04 no resource at this Uri-Path",
+					func() string { return reader.call("/nothing") }},
 				{"a target that is not the switch's", "4.04 no such thing for this device", func() string { return hall.post("/act/safe", `{"n":1,"action":"unlock"}`) }},
-				{"a wrong method", "4.05 method not allowed here", func() string { return reader.call("/scan") }},
+				{"a wrong method", "4.05 method not allowed here",
+					func() string { return reader.call("/scan") }},
 				{"another wrong method", "4.05 method not allowed here", func() string { return hall.post("/act/front-door", `{"n":1,"action":"unlock"}`, "-m", "put") }},
-				{"an answer in no format of ours", "4.06 no representation for this Accept", func() string { return reader.call("/.well-known/core", "-A", "50") }},
-				{"a body in no format of ours", "4.15 unknown Content-Format", func() string { return reader.call("/scan", "-m", "post", "-t", "0", "-e", good) }},
+				{"an answer in no format of ours", "4.06 no representation for this Accept",
+					func() string { return reader.call("/.well-known/core", "-A", "50") }},
+				{"a body in no format of ours", "4.15 unknown Content-Format",
+					func() string { return reader.call("/scan", "-m", "post", "-t", "0", "-e", good) }},
 				{"malformed JSON", "4.00 scan: not one JSON value in UTF-8", func() string { return reader.post("/scan", `{"n":1,"uid":`) }},
-				{"a body above 128 bytes", "4.13 payload too long", func() string { return reader.call("/scan", "-m", "post", "-t", "50", "-f", file(200)) }},
-				{"a body that goes in blocks, twice in one session", "4.02 option 27\n4.02 option 27", func() string {
-					return reader.call("/scan", "-m", "post", "-t", "50", "-f", file(3000), "-G", "2")
-				}},
-				{"a scan that goes in blocks", "4.02 option 27", func() string { return reader.post("/scan", good, "-b", "16") }},
-				{"an unknown critical option", "4.02 option 2053", func() string { return reader.post("/scan", good, "-O", "2053,abc") }},
-				{"an Echo that nobody issued", "4.01 not fresh: Echo and age", func() string { return reader.post("/scan", good, "-O", "252,0x0102030405060708") }},
+				{"a body above 128 bytes", "4.13 payload too long",
+					func() string { return reader.call("/scan", "-m", "post", "-t", "50", "-f", file(200)) }},
+				{"a body that goes in blocks, twice in one session", "4.02 option 27\n4.02 option 27",
+					func() string {
+						return reader.call("/scan", "-m", "post", "-t", "50", "-f", file(3000), "-G", "2")
+					}},
+				{"a scan that goes in blocks", "4.02 option 27",
+					func() string { return reader.post("/scan", good, "-b", "16") }},
+				{"an unknown critical option", "4.02 option 2053",
+					func() string { return reader.post("/scan", good, "-O", "2053,abc") }},
+				{"an Echo that nobody issued", "4.01 not fresh: Echo and age",
+					func() string { return reader.post("/scan", good, "-O", "252,0x0102030405060708") }},
 			} {
 				h.says(tc.rule, 0, 0, tc.want, tc.call)
 			}
@@ -284,11 +302,14 @@ func TestPrintedLinesWork(t *testing.T) {
 		decisions, moves int
 		answered         int // with 2.04
 	}{
-		{provision.Bundle{Device: "front-reader", Kind: keys.KindReader, Targets: []string{"front-door"}, Identity: h.readerKey.ID, Secret: h.readerKey.Secret},
+		{provision.Bundle{Device: "front-reader", Kind: keys.KindReader, Targets: []string{"front-door"},
+			Identity: h.readerKey.ID, Secret: h.readerKey.Secret},
 			[]string{`{"verdict":"granted","last":1}`}, 1, 1, 1},
-		{provision.Bundle{Device: "hall-switch", Kind: keys.KindSwitch, Targets: []string{"front-door", "desk"}, Identity: h.switchKey.ID, Secret: h.switchKey.Secret},
+		{provision.Bundle{Device: "hall-switch", Kind: keys.KindSwitch, Targets: []string{"front-door",
+			"desk"}, Identity: h.switchKey.ID, Secret: h.switchKey.Secret},
 			[]string{`{"verdict":"granted","last":1}`, `{"verdict":"denied","last":2}`, `{"verdict":"denied","last":3}`, `{"verdict":"granted","last":4}`}, 4, 1, 4},
-		{provision.Bundle{Device: "meter", Kind: keys.KindSensor, Targets: []string{"front-door"}, Identity: sensorKey.ID, Secret: sensorKey.Secret}, nil, 0, 0, 1},
+		{provision.Bundle{Device: "meter", Kind: keys.KindSensor, Targets: []string{"front-door"},
+			Identity: sensorKey.ID, Secret: sensorKey.Secret}, nil, 0, 0, 1},
 	} {
 		tc.bundle.Gateway = h.addr
 		var lines bytes.Buffer

@@ -28,7 +28,8 @@ func (s *site) latency() (l admin.Latency) {
 func TestLatencyCounts(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	if l := d.latency(); l.Durable.Count != 0 || l.Receipt.Count != 0 || l.Durable.Curve == nil || time.Since(l.Since) > time.Minute {
+	if l := d.latency(); l.Durable.Count != 0 || l.Receipt.Count != 0 || l.Durable.Curve == nil ||
+		time.Since(l.Since) > time.Minute {
 		t.Errorf("got %+v at the start, want nothing yet", l)
 	}
 	d.connect(d.addr, d.addr)
@@ -42,7 +43,8 @@ func TestLatencyCounts(t *testing.T) {
 		t.Fatalf("got %d decisions and %d receipts, want 3 and 2", l.Durable.Count, l.Receipt.Count)
 	}
 	for name, of := range map[string]admin.Distribution{"durable": l.Durable, "receipt": l.Receipt} {
-		if of.P50 <= 0 || of.P50 > of.P90 || of.P90 > of.P99 || of.P99 > of.P999 || of.P999 > of.Max || of.Max > 10_000 {
+		if of.P50 <= 0 || of.P50 > of.P90 || of.P90 > of.P99 || of.P99 > of.P999 || of.P999 > of.Max ||
+			of.Max > 10_000 {
 			t.Errorf("%s: got %+v, want times in ms that grow", name, of)
 		}
 		last := admin.Point{}
@@ -57,6 +59,7 @@ func TestLatencyCounts(t *testing.T) {
 		}
 	}
 	if l.Receipt.Max < l.Durable.P50 {
-		t.Errorf("got a receipt after %v ms at most, want it after the decision, %v", l.Receipt.Max, l.Durable.P50)
+		t.Errorf("got a receipt after %v ms at most, want it after the decision, %v", l.Receipt.Max,
+			l.Durable.P50)
 	}
 }

@@ -32,7 +32,8 @@ func TestRevokedKeyIsOutAtOnce(t *testing.T) {
 	d.connect(d.addr, d.addr)
 	began := time.Now()
 	d.revoke(d.readerKey)
-	eventually(t, "the session is closed within a second", time.Second-time.Since(began), func() bool { return !d.online(d.readerID) })
+	eventually(t, "the session is closed within a second", time.Second-time.Since(began),
+		func() bool { return !d.online(d.readerID) })
 	sessions := d.reader.Sessions()
 	if v, err := d.scan(annsCard); err == nil {
 		t.Errorf("after the revocation: got %+v, want no verdict", v)
@@ -62,7 +63,8 @@ func TestNewestSessionWins(t *testing.T) {
 	c := d.client(d.addr)
 	eventually(t, "the older session is ended", 5*time.Second, func() bool {
 		for _, ev := range d.events() {
-			if ev.Kind == access.EventSession && ev.Device.Name == "front-reader" && ev.Detail == "replaced by a newer session" {
+			if ev.Kind == access.EventSession && ev.Device.Name == "front-reader" &&
+				ev.Detail == "replaced by a newer session" {
 				return true
 			}
 		}
@@ -115,13 +117,15 @@ func TestSwitchAndLamp(t *testing.T) {
 	if v, err := ask("desk", wire.On, 0); err != nil || v.Verdict != wire.Denied {
 		t.Fatalf("without a grant: got %+v, %v, want denied", v, err)
 	}
-	s.apply(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: switchID, Target: desk, Effect: access.Allow, Created: time.Now()})
+	s.apply(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: switchID,
+		Target: desk, Effect: access.Allow, Created: time.Now()})
 	for _, step := range []struct {
 		action wire.Action
 		level  uint8
 		on     bool
 		want   uint8
-	}{{wire.Toggle, 0, true, 100}, {wire.Level, 30, true, 30}, {wire.Toggle, 0, false, 0}, {wire.On, 0, true, 100}, {wire.Off, 0, false, 0}} {
+	}{{wire.Toggle, 0, true, 100}, {wire.Level, 30, true, 30}, {wire.Toggle, 0, false, 0},
+		{wire.On, 0, true, 100}, {wire.Off, 0, false, 0}} {
 		if v, err := ask("desk", step.action, step.level); err != nil || v.Verdict != wire.Granted {
 			t.Fatalf("%s: got %+v, %v, want granted", step.action, v, err)
 		}
@@ -168,8 +172,10 @@ func TestClockThatIsNotTrusted(t *testing.T) {
 	bob := access.Person{ID: access.NewID(), Name: "bob", Created: now}
 	bobsCard := []byte{0xb0, 0xb0, 0xb0, 0xb0}
 	d.apply(hours, bob,
-		access.Credential{ID: d.store.CredentialID(bobsCard), Person: bob.ID, Tail: "b0b0", Status: access.CardActive, Created: now},
-		access.Grant{ID: access.NewID(), SubjectKind: access.SubjectPerson, Subject: bob.ID, Target: d.id, Schedule: hours.ID, Effect: access.Allow, Created: now})
+		access.Credential{ID: d.store.CredentialID(bobsCard), Person: bob.ID, Tail: "b0b0",
+			Status: access.CardActive, Created: now},
+		access.Grant{ID: access.NewID(), SubjectKind: access.SubjectPerson, Subject: bob.ID, Target: d.id,
+			Schedule: hours.ID, Effect: access.Allow, Created: now})
 	d.connect(d.addr, d.addr)
 	if v, err := d.scan(bobsCard); err != nil || v.Verdict != wire.Denied {
 		t.Fatalf("the clock is behind the last event: got %+v, %v, want denied", v, err)
@@ -229,7 +235,8 @@ func TestOperatorAndLockdown(t *testing.T) {
 		Reason  string
 		Outcome string
 	}
-	if status := d.post("/v1/operate", map[string]any{"target": "front-door", "action": "unlock"}, &got); status != http.StatusOK || got.Outcome != "done" {
+	if status := d.post("/v1/operate", map[string]any{"target": "front-door", "action": "unlock"},
+		&got); status != http.StatusOK || got.Outcome != "done" {
 		t.Fatalf("unlock: got %d %+v, want done", status, got)
 	}
 	if !d.lock.State().On {
@@ -238,7 +245,8 @@ func TestOperatorAndLockdown(t *testing.T) {
 	site := d.store.Snapshot().Site
 	site.Lockdown = true
 	d.apply(site)
-	eventually(t, "a lockdown ends the pulse", 900*time.Millisecond, func() bool { return !d.lock.State().On })
+	eventually(t, "a lockdown ends the pulse", 900*time.Millisecond,
+		func() bool { return !d.lock.State().On })
 	if v, err := d.scan(annsCard); err != nil || v.Verdict != wire.Denied {
 		t.Errorf("in a lockdown: got %+v, %v, want denied", v, err)
 	}
@@ -259,9 +267,10 @@ func TestWrongConfiguration(t *testing.T) {
 	}
 	defer func() { _ = st.Close() }()
 	for name, cfg := range map[string]gateway.Config{
-		"no store":                       {},
-		"an address that is not one":     {Store: st, Listen: "front door"},
-		"a socket in a folder not there": {Store: st, Listen: "127.0.0.1:0", AdminSocket: filepath.Join(t.TempDir(), "nowhere", "admin.sock")},
+		"no store":                   {},
+		"an address that is not one": {Store: st, Listen: "front door"},
+		"a socket in a folder not there": {Store: st, Listen: "127.0.0.1:0",
+			AdminSocket: filepath.Join(t.TempDir(), "nowhere", "admin.sock")},
 	} {
 		if g, err := gateway.New(cfg); err == nil {
 			_ = g.Close()
@@ -270,7 +279,8 @@ func TestWrongConfiguration(t *testing.T) {
 	}
 }
 
-// A commit that fails ends deciding: nothing moves, the node is told, and the gateway ends rather than go on without a record.
+// A commit that fails ends deciding: nothing moves, the node is told, and the gateway ends rather
+// than go on without a record.
 func TestFailedCommitKeepsEveryDoorShut(t *testing.T) {
 	t.Parallel()
 	var broken atomic.Bool
@@ -310,7 +320,8 @@ func TestStreamTellsOfDevices(t *testing.T) {
 	defer server.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/v1/events/stream?devices=true", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/v1/events/stream?devices=true",
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -335,7 +346,8 @@ func TestStreamTellsOfDevices(t *testing.T) {
 	}
 	d.connect(d.addr, d.addr)
 	hears(d.lockID, d.readerID)
-	r := wire.Report{Measurements: []wire.Measurement{{Name: "volts", Unit: "V", Type: wire.NumberValue, Number: 3.1}}}
+	r := wire.Report{Measurements: []wire.Measurement{{Name: "volts", Unit: "V", Type: wire.NumberValue,
+		Number: 3.1}}}
 	if err := d.reader.Report(ctx, r); err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,8 @@ func longDoor(t *testing.T) (*door, *device.Relay) {
 	d.lockID, d.lockKey = d.enrol("front-lock", keys.KindLock, d.id)
 	d.person("ann", annsCard, d.id)
 	r := relay(t, d.addr)
-	d.lock = d.run(device.Config{Name: "front-lock", Kind: keys.KindLock, MaxPulse: time.Minute}, d.lockKey, r.Addr())
+	d.lock = d.run(device.Config{Name: "front-lock", Kind: keys.KindLock, MaxPulse: time.Minute}, d.lockKey,
+		r.Addr())
 	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
 	d.settled()
 	return d, r
@@ -33,7 +34,8 @@ func (d *door) lockdown() {
 	d.apply(s)
 }
 
-// The receipt of an unlock is lost, and the lockdown comes before the lock is heard again: what is sent then does not reach it.
+// The receipt of an unlock is lost, and the lockdown comes before the lock is heard again: what is
+// sent then does not reach it.
 func TestLockdownReachesALockThatWasNotHeard(t *testing.T) {
 	t.Parallel()
 	d, r := longDoor(t)
@@ -46,7 +48,8 @@ func TestLockdownReachesALockThatWasNotHeard(t *testing.T) {
 		t.Fatal("the lock heard of the lockdown, so nothing was lost")
 	}
 	<-over
-	eventually(t, "the door is locked once the lock is heard", 5*time.Second, func() bool { return !d.lock.State().On })
+	eventually(t, "the door is locked once the lock is heard", 5*time.Second,
+		func() bool { return !d.lock.State().On })
 	for _, ev := range d.events() {
 		if ev.Kind == access.EventDecision && ev.Actor == "lockdown" && ev.Granted && ev.Action == wire.Lock {
 			return
@@ -68,5 +71,6 @@ func TestLockdownReachesALockThatWasOffline(t *testing.T) {
 	d.lockdown()
 	d.start()
 	<-over
-	eventually(t, "the door is locked once the lock is back", 20*time.Second, func() bool { return !d.lock.State().On })
+	eventually(t, "the door is locked once the lock is back", 20*time.Second,
+		func() bool { return !d.lock.State().On })
 }

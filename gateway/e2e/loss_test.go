@@ -29,8 +29,8 @@ type lossyDoor struct {
 	moved []time.Time // guarded by mu; when the lock went on
 }
 
-// A thousand taps at twenty doors through a network that loses a tenth each way, repeats and reorders. Most doors open in time; none
-// opens twice for one tap, and no tap is decided twice.
+// A thousand taps at twenty doors through a network that loses a tenth each way, repeats and
+// reorders. Most doors open in time; none opens twice for one tap, and no tap is decided twice.
 func TestLossyNetwork(t *testing.T) {
 	const doors, taps = 20, 50
 	s := newSite(t, store.Options{})
@@ -49,8 +49,10 @@ func TestLossyNetwork(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = r.Close() })
-		d.lock = s.run(device.Config{Name: fmt.Sprintf("lock-%d", i), Kind: keys.KindLock, Changed: d.changed}, lockKey, r.Addr())
-		d.reader = s.run(device.Config{Name: fmt.Sprintf("reader-%d", i), Kind: keys.KindReader}, readerKey, r.Addr())
+		d.lock = s.run(device.Config{Name: fmt.Sprintf("lock-%d", i), Kind: keys.KindLock,
+			Changed: d.changed}, lockKey, r.Addr())
+		d.reader = s.run(device.Config{Name: fmt.Sprintf("reader-%d", i), Kind: keys.KindReader}, readerKey,
+			r.Addr())
 		r.Impair(bad)
 		wg.Go(func() {
 			pace := time.NewTicker(150 * time.Millisecond) // a quick hand; ten requests a second are a reader's rate
@@ -97,15 +99,16 @@ func (d *lossyDoor) tap() {
 	d.verdict[v.Last] = true
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if n := len(d.moved); v.Verdict == wire.Granted && n > 0 && d.moved[n-1].After(began) && d.moved[n-1].Sub(began) < 3*time.Second {
+	if n := len(d.moved); v.Verdict == wire.Granted && n > 0 && d.moved[n-1].After(began) &&
+		d.moved[n-1].Sub(began) < 3*time.Second {
 		d.granted++
 		return
 	}
 	d.missed = append(d.missed, v.Verdict.String())
 }
 
-// checkDecisions reads the whole chain: at most one decision per device and counter, exactly one where a verdict came, and no more
-// pulses than granted decisions.
+// checkDecisions reads the whole chain: at most one decision per device and counter, exactly one
+// where a verdict came, and no more pulses than granted decisions.
 func (s *site) checkDecisions(t *testing.T, all []*lossyDoor) {
 	t.Helper()
 	decided, granted := map[string]int{}, map[access.ID]int{}
@@ -151,7 +154,8 @@ func (s *site) events() []access.Event {
 	}
 }
 
-// A restart in the middle: the chain verifies, the counter holds, and what was captured before is refused after.
+// A restart in the middle: the chain verifies, the counter holds, and what was captured before is
+// refused after.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})

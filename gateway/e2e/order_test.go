@@ -47,7 +47,8 @@ func TestRevocationComesBeforeWhatWaited(t *testing.T) {
 	<-stalled
 	sent := time.Now()
 	send(2)
-	eventually(t, "the second scan is there", 5*time.Second, func() bool { return d.heard(d.readerID).After(sent) })
+	eventually(t, "the second scan is there", 5*time.Second,
+		func() bool { return d.heard(d.readerID).After(sent) })
 	revoked := make(chan struct{})
 	go func() {
 		defer close(revoked)
@@ -65,12 +66,14 @@ func TestRevocationComesBeforeWhatWaited(t *testing.T) {
 	}
 	for _, tl := range d.timelines() {
 		if tl.Seq > at && tl.Decision.Reason != access.ReasonKeyRevoked {
-			t.Errorf("event %d, after the revocation in event %d: got %+v, want key-revoked", tl.Seq, at, tl.Decision)
+			t.Errorf("event %d, after the revocation in event %d: got %+v, want key-revoked", tl.Seq, at,
+				tl.Decision)
 		}
 	}
 }
 
-// The reader knows that the door has opened before the record of that is on disk. Whoever asks again waits for the record, and gets the same.
+// The reader knows that the door has opened before the record of that is on disk. Whoever asks
+// again waits for the record, and gets the same.
 func TestVerdictDoesNotWaitForTheRecord(t *testing.T) {
 	t.Parallel()
 	var lock atomic.Pointer[device.Device] // set: hold the first commit after it has moved
@@ -98,7 +101,8 @@ func TestVerdictDoesNotWaitForTheRecord(t *testing.T) {
 		_, v := c.scan(1, annsCard, second, 0)
 		again <- v
 	}()
-	eventually(t, "the repeat is there", 5*time.Second, func() bool { return d.heard(d.readerID).After(sent) })
+	eventually(t, "the repeat is there", 5*time.Second,
+		func() bool { return d.heard(d.readerID).After(sent) })
 	select {
 	case v := <-again:
 		t.Errorf("got %+v before the outcome was written", v)
@@ -127,7 +131,8 @@ func (s *site) heard(id access.ID) time.Time {
 	return time.Time{}
 }
 
-// Commands of one door are sent in the order of their ids, whichever reader they come from: the lock refuses a lower one.
+// Commands of one door are sent in the order of their ids, whichever reader they come from: the
+// lock refuses a lower one.
 func TestManyReadersAtOneDoor(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
@@ -159,7 +164,8 @@ func TestTwoTogglesAreNone(t *testing.T) {
 	var switches []*device.Device
 	for _, name := range []string{"left-switch", "right-switch"} {
 		id, k := s.enrol(name, keys.KindSwitch, desk)
-		s.apply(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: id, Target: desk, Effect: access.Allow, Created: time.Now()})
+		s.apply(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: id, Target: desk,
+			Effect: access.Allow, Created: time.Now()})
 		switches = append(switches, s.node(name, keys.KindSwitch, k, s.addr))
 	}
 	eventually(t, "the lamp is there", 5*time.Second, func() bool { return s.online(lampID) })
@@ -167,7 +173,8 @@ func TestTwoTogglesAreNone(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, sw := range switches {
 		wg.Go(func() {
-			if v, err := sw.Ask(context.Background(), "desk", wire.Toggle, 0); err != nil || v.Verdict != wire.Granted {
+			if v, err := sw.Ask(context.Background(), "desk", wire.Toggle, 0); err != nil ||
+				v.Verdict != wire.Granted {
 				t.Errorf("got %+v, %v, want granted", v, err)
 			}
 		})

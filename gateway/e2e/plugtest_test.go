@@ -24,12 +24,13 @@ import (
 	"latchkey/keys"
 )
 
-// plugtest is one case of the ETSI CoAP plugtests, by its number there. The names of resources are ours: a case says /test or /obs and
-// means one that can do what the case is about.
+// plugtest is one case of the ETSI CoAP plugtests, by its number there. The names of resources are
+// ours: a case says /test or /obs and means one that can do what the case is about.
 type plugtest struct {
 	id, what string
 	not      string // why it does not apply; empty: it does
-	// run is the case. Where it does not apply it shows what the gateway answers instead, and is nil only if there is nothing to ask.
+	// run is the case. Where it does not apply it shows what the gateway answers instead, and is
+	// nil only if there is nothing to ask.
 	run func(t *testing.T, p *plugHouse)
 }
 
@@ -38,13 +39,15 @@ var numbered = map[string]int{"CORE": 31, "BLOCK": 6, "OBS": 14, "LINK": 9}
 
 var plugtests = slices.Concat(plugCore, plugProxy, plugBlock, plugObserve, plugLink)
 
-// plugHouse is where the cases run, one after the other: the newest session of a device ends the one before.
+// plugHouse is where the cases run, one after the other: the newest session of a device ends the
+// one before.
 type plugHouse struct {
 	*houseOf
 	n uint64 // the reader's counter
 }
 
-// Every case of the plugtests, with libcoap's client over DTLS: those that apply hold, and for all others the reason is told.
+// Every case of the plugtests, with libcoap's client over DTLS: those that apply hold, and for all
+// others the reason is told.
 func TestPlugtests(t *testing.T) {
 	t.Parallel()
 	seen := map[string]int{}
@@ -93,29 +96,37 @@ var plugCore = []plugtest{
 			t.Errorf("got %+v, want content in an ACK", a)
 		}
 	}},
-	{"TD_COAP_CORE_02", "DELETE, confirmable", "", func(t *testing.T, p *plugHouse) { leaves(t, p, message.Confirmable) }},
+	{"TD_COAP_CORE_02", "DELETE, confirmable", "",
+		func(t *testing.T, p *plugHouse) { leaves(t, p, message.Confirmable) }},
 	{"TD_COAP_CORE_03", "PUT, confirmable", noPut, func(t *testing.T, p *plugHouse) {
 		p.moved("PUT", 0, 0, func() {
-			p.as(t, p.readerKey).talk("/scan", "-m", "put", "-t", "50", "-e", scanJSON(9, "04a1b2c3d4e580")).answered(t, 0, "4.05")
+			p.as(t, p.readerKey).talk("/scan", "-m", "put", "-t", "50", "-e",
+				scanJSON(9, "04a1b2c3d4e580")).answered(t, 0, "4.05")
 		})
 	}},
-	{"TD_COAP_CORE_04", "POST, confirmable", "", func(t *testing.T, p *plugHouse) { p.scans(t, p.as(t, p.readerKey)) }},
+	{"TD_COAP_CORE_04", "POST, confirmable", "",
+		func(t *testing.T, p *plugHouse) { p.scans(t, p.as(t, p.readerKey)) }},
 	{"TD_COAP_CORE_05", "GET, non-confirmable", "", func(t *testing.T, p *plugHouse) {
-		if a := p.as(t, p.readerKey).talk("/.well-known/core", "-N").answered(t, 0, "2.05"); a.payload == "" || a.typ != "NON" {
+		if a := p.as(t, p.readerKey).talk("/.well-known/core", "-N").answered(t, 0,
+			"2.05"); a.payload == "" || a.typ != "NON" {
 			t.Errorf("got %+v, want content, non-confirmable", a)
 		}
 	}},
-	{"TD_COAP_CORE_06", "DELETE, non-confirmable", "", func(t *testing.T, p *plugHouse) { leaves(t, p, message.NonConfirmable) }},
+	{"TD_COAP_CORE_06", "DELETE, non-confirmable", "",
+		func(t *testing.T, p *plugHouse) { leaves(t, p, message.NonConfirmable) }},
 	{"TD_COAP_CORE_07", "PUT, non-confirmable", noPut, func(t *testing.T, p *plugHouse) {
 		p.moved("PUT", 0, 0, func() {
-			p.as(t, p.readerKey).talk("/scan", "-N", "-m", "put", "-t", "50", "-e", scanJSON(9, "04a1b2c3d4e580")).answered(t, 0, "4.05")
+			p.as(t, p.readerKey).talk("/scan", "-N", "-m", "put", "-t", "50", "-e",
+				scanJSON(9, "04a1b2c3d4e580")).answered(t, 0, "4.05")
 		})
 	}},
-	{"TD_COAP_CORE_08", "POST, non-confirmable", "", func(t *testing.T, p *plugHouse) { p.scans(t, p.as(t, p.readerKey), "-N") }},
-	{"TD_COAP_CORE_09", "GET with a separate response, confirmable", noSeparate, func(t *testing.T, _ *plugHouse) {
-		d := newSlowDoor(t)
-		d.slowScan(t, d.as(t, d.readerKey)).repeated(t, 0)
-	}},
+	{"TD_COAP_CORE_08", "POST, non-confirmable", "",
+		func(t *testing.T, p *plugHouse) { p.scans(t, p.as(t, p.readerKey), "-N") }},
+	{"TD_COAP_CORE_09", "GET with a separate response, confirmable", noSeparate,
+		func(t *testing.T, _ *plugHouse) {
+			d := newSlowDoor(t)
+			d.slowScan(t, d.as(t, d.readerKey)).repeated(t, 0)
+		}},
 	{"TD_COAP_CORE_10", "GET with a token", "", func(t *testing.T, p *plugHouse) {
 		for _, token := range []string{"c", "cafe", "cafecafe"} {
 			c := p.as(t, p.readerKey).talk("/.well-known/core", "-T", token)
@@ -124,29 +135,34 @@ var plugCore = []plugtest{
 			}
 		}
 	}},
-	{"TD_COAP_CORE_11", "GET with a token and a separate response", noSeparate, func(t *testing.T, _ *plugHouse) {
-		d := newSlowDoor(t)
-		d.slowScan(t, d.as(t, d.readerKey), "-T", "cafecafe").repeated(t, 0)
-	}},
+	{"TD_COAP_CORE_11", "GET with a token and a separate response", noSeparate,
+		func(t *testing.T, _ *plugHouse) {
+			d := newSlowDoor(t)
+			d.slowScan(t, d.as(t, d.readerKey), "-T", "cafecafe").repeated(t, 0)
+		}},
 	{"TD_COAP_CORE_12", "GET with an empty token", "", func(t *testing.T, p *plugHouse) {
 		for _, typ := range []message.Type{message.Confirmable, message.NonConfirmable} { // which coap-client does not send
 			p.dtls(t, p.readerKey).ask(typ, codes.GET, "/.well-known/core", nil, codes.Content)
 		}
 	}},
 	{"TD_COAP_CORE_13", "GET with several Uri-Path", "", func(t *testing.T, p *plugHouse) {
-		for path, code := range map[string]string{"/act/front-door": "2.05", "/act/front-door/x": "4.04", "/act%2Ffront-door": "4.04",
-			"/front-door/act": "4.04", "/act//front-door": "4.04"} {
+		for path, code := range map[string]string{"/act/front-door": "2.05", "/act/front-door/x": "4.04",
+			"/act%2Ffront-door": "4.04",
+			"/front-door/act":   "4.04", "/act//front-door": "4.04"} {
 			c := p.as(t, p.switchKey).talk(path, "-A", "50")
 			c.answered(t, 0, code)
-			if got := c.all[0].option("Uri-Path"); path == "/act/front-door" && !slices.Equal(got, []string{"act", "front-door"}) {
+			if got := c.all[0].option("Uri-Path"); path == "/act/front-door" &&
+				!slices.Equal(got, []string{"act", "front-door"}) {
 				t.Errorf("got Uri-Path %v", got)
 			}
 		}
 	}},
 	{"TD_COAP_CORE_14", "GET with several Uri-Query", "", func(t *testing.T, p *plugHouse) {
 		c := p.as(t, p.switchKey).talk("/.well-known/core?rt=latchkey.act&if=core.a&href=/act/desk")
-		if a := c.answered(t, 0, "2.05"); len(c.all[0].option("Uri-Query")) != 3 || !slices.Equal(hrefs(a.payload), []string{"/act/desk"}) {
-			t.Errorf("%v: got %s, want the one link that fits all three", c.all[0].option("Uri-Query"), a.payload)
+		if a := c.answered(t, 0, "2.05"); len(c.all[0].option("Uri-Query")) != 3 ||
+			!slices.Equal(hrefs(a.payload), []string{"/act/desk"}) {
+			t.Errorf("%v: got %s, want the one link that fits all three", c.all[0].option("Uri-Query"),
+				a.payload)
 		}
 	}},
 	{"TD_COAP_CORE_15", "GET in a lossy context", "", func(t *testing.T, p *plugHouse) {
@@ -158,30 +174,35 @@ var plugCore = []plugtest{
 			c.repeated(t, 1)
 		}
 	}},
-	{"TD_COAP_CORE_16", "GET with a delayed response in a lossy context", noSeparate, func(t *testing.T, _ *plugHouse) {
-		d := newSlowDoor(t)
-		s := d.as(t, d.readerKey)
-		s.addr = d.losing(t, device.Down, 3) // the verdict: the second answer, after the gateway's Finished
-		d.slowScan(t, s).repeated(t, 1)
-	}},
+	{"TD_COAP_CORE_16", "GET with a delayed response in a lossy context", noSeparate,
+		func(t *testing.T, _ *plugHouse) {
+			d := newSlowDoor(t)
+			s := d.as(t, d.readerKey)
+			s.addr = d.losing(t, device.Down, 3) // the verdict: the second answer, after the gateway's Finished
+			d.slowScan(t, s).repeated(t, 1)
+		}},
 	{"TD_COAP_CORE_17", "GET with a delayed response, non-confirmable", "", func(t *testing.T, _ *plugHouse) {
 		d := newSlowDoor(t)
 		d.slowScan(t, d.as(t, d.readerKey), "-N")
 	}},
-	{"TD_COAP_CORE_18", "POST that creates, with several Location-Path", "", func(t *testing.T, p *plugHouse) {
-		past := len(p.events())
-		a := p.as(t, p.readerKey).talk("/rd?ep=front-reader&lt=90", "-m", "post", "-t", "40", "-e", "</card>").answered(t, 0, "2.01")
-		if at := a.option("Location-Path"); len(at) != 2 || at[0] != "rd" || at[1] == "" || strings.Contains(at[1], "/") {
-			t.Errorf("got Location-Path %q, want rd and one segment more", at)
-		}
-		p.told(t, past, "registered")
-	}},
-	{"TD_COAP_CORE_19", "POST that creates, with several Location-Query", "what is created has a path alone", func(t *testing.T, p *plugHouse) {
-		a := p.as(t, p.readerKey).talk("/rd?ep=front-reader&lt=90", "-m", "post").answered(t, 0, "2.01")
-		if got := a.option("Location-Query"); len(got) != 0 {
-			t.Errorf("got Location-Query %q, want none", got)
-		}
-	}},
+	{"TD_COAP_CORE_18", "POST that creates, with several Location-Path", "",
+		func(t *testing.T, p *plugHouse) {
+			past := len(p.events())
+			a := p.as(t, p.readerKey).talk("/rd?ep=front-reader&lt=90", "-m", "post", "-t", "40", "-e",
+				"</card>").answered(t, 0, "2.01")
+			if at := a.option("Location-Path"); len(at) != 2 || at[0] != "rd" || at[1] == "" ||
+				strings.Contains(at[1], "/") {
+				t.Errorf("got Location-Path %q, want rd and one segment more", at)
+			}
+			p.told(t, past, "registered")
+		}},
+	{"TD_COAP_CORE_19", "POST that creates, with several Location-Query", "what is created has a path alone",
+		func(t *testing.T, p *plugHouse) {
+			a := p.as(t, p.readerKey).talk("/rd?ep=front-reader&lt=90", "-m", "post").answered(t, 0, "2.01")
+			if got := a.option("Location-Query"); len(got) != 0 {
+				t.Errorf("got Location-Query %q, want none", got)
+			}
+		}},
 	{"TD_COAP_CORE_20", "GET with Accept", "", func(t *testing.T, p *plugHouse) {
 		for accept, format := range map[string]string{"50": "application/json", "60": "application/cbor"} {
 			a := p.as(t, p.switchKey).talk("/act/front-door", "-A", accept).answered(t, 0, "2.05")
@@ -200,17 +221,25 @@ var plugCore = []plugtest{
 			t.Errorf("got %+v, want all of it and no ETag: the option may be ignored", a)
 		}
 	}},
-	{"TD_COAP_CORE_22", "PUT with If-Match", noETag, func(t *testing.T, p *plugHouse) { p.conditional(t, "1,0xaabb") }},
-	{"TD_COAP_CORE_23", "PUT with If-None-Match", noPut, func(t *testing.T, p *plugHouse) { p.conditional(t, "5,") }},
+	{"TD_COAP_CORE_22", "PUT with If-Match", noETag, func(t *testing.T, p *plugHouse) {
+		p.conditional(t,
+			"1,0xaabb")
+	}},
+	{"TD_COAP_CORE_23", "PUT with If-None-Match", noPut, func(t *testing.T, p *plugHouse) {
+		p.conditional(t,
+			"5,")
+	}},
 	{"TD_COAP_CORE_31", "ping", "", func(t *testing.T, p *plugHouse) {
 		s := p.as(t, p.readerKey)
 		s.wait = "3"
-		// Of what is not answered: the client waits, and pings meanwhile. No Echo has come, which it would put into its ping.
+		// Of what is not answered: the client waits, and pings meanwhile. No Echo has come, which
+		// it would put into its ping.
 		c := s.talk("/nothing", "-N", "-O", "5,", "-K", "1")
 		if len(c.all) < 3 || c.all[0].typ != "NON" {
 			t.Fatalf("no ping in\n%s", c.printed)
 		}
-		if q, a := c.all[1], c.all[2]; q != (pdu{typ: "CON", code: "0.00", mid: q.mid}) || a != (pdu{typ: "RST", code: "0.00", mid: q.mid}) {
+		if q, a := c.all[1], c.all[2]; q != (pdu{typ: "CON", code: "0.00", mid: q.mid}) ||
+			a != (pdu{typ: "RST", code: "0.00", mid: q.mid}) {
 			t.Errorf("got %+v for %+v, want the Reset of a ping", a, q)
 		}
 		p.dtls(t, p.readerKey).ping()
@@ -218,17 +247,22 @@ var plugCore = []plugtest{
 }
 
 var plugProxy = []plugtest{
-	{"TD_COAP_CORE_24", "POST with several Location-Path through a proxy", noProxy, forwards("5.05", "-m", "post", "-t", "40", "-e", "</card>")},
-	{"TD_COAP_CORE_25", "POST with several Location-Query through a proxy", noProxy, forwards("5.05", "-m", "post")},
+	{"TD_COAP_CORE_24", "POST with several Location-Path through a proxy", noProxy,
+		forwards("5.05", "-m", "post", "-t", "40", "-e", "</card>")},
+	{"TD_COAP_CORE_25", "POST with several Location-Query through a proxy", noProxy,
+		forwards("5.05", "-m", "post")},
 	{"TD_COAP_CORE_26", "GET with Accept through a proxy", noProxy, forwards("5.05", "-A", "50")},
-	{"TD_COAP_CORE_27", "PUT with If-Match through a proxy", noProxy, forwards("4.02", "-m", "put", "-e", "x", "-O", "1,0xaabb")},
-	{"TD_COAP_CORE_28", "PUT with If-None-Match through a proxy", noProxy, forwards("4.02", "-m", "put", "-e", "x", "-O", "5,")},
+	{"TD_COAP_CORE_27", "PUT with If-Match through a proxy", noProxy, forwards("4.02", "-m", "put", "-e", "x",
+		"-O", "1,0xaabb")},
+	{"TD_COAP_CORE_28", "PUT with If-None-Match through a proxy", noProxy, forwards("4.02", "-m", "put", "-e",
+		"x", "-O", "5,")},
 	{"TD_COAP_CORE_29", "GET with Max-Age through a proxy", noProxy, forwards("5.05")},
 	{"TD_COAP_CORE_30", "", "no edition of the plugtests has this number", nil},
 }
 
 var plugBlock = []plugtest{
-	{"TD_COAP_BLOCK_01", "GET in blocks, early", noBlock, func(t *testing.T, p *plugHouse) { p.inBlocks(t, "/.well-known/core", "-b", "64") }},
+	{"TD_COAP_BLOCK_01", "GET in blocks, early", noBlock,
+		func(t *testing.T, p *plugHouse) { p.inBlocks(t, "/.well-known/core", "-b", "64") }},
 	{"TD_COAP_BLOCK_02", "GET in blocks, late", noBlock, func(t *testing.T, p *plugHouse) {
 		var lamps []access.ID // more than are ever told
 		for i := range 40 {
@@ -238,7 +272,8 @@ var plugBlock = []plugtest{
 		c := p.as(t, k).talk("/.well-known/core")
 		a, core := c.answered(t, 0, "2.05"), c.displayed()
 		if len(a.option("Block2")) != 0 || len(core) < 900 || len(core) > wire.MaxReport || !strings.HasSuffix(core, `;ct="60 50"`) {
-			t.Errorf("got %d bytes, %q, want about %d, of whole links, in one message", len(core), core, wire.MaxReport)
+			t.Errorf("got %d bytes, %q, want about %d, of whole links, in one message", len(core), core,
+				wire.MaxReport)
 		}
 	}},
 	{"TD_COAP_BLOCK_03", "PUT in blocks", noBlock, func(t *testing.T, p *plugHouse) {
@@ -256,9 +291,12 @@ var plugBlock = []plugtest{
 }
 
 var plugObserve = []plugtest{
-	{"TD_COAP_OBS_01", "observation, confirmable", noObserve, func(t *testing.T, p *plugHouse) { p.plainGet(t, "-s", "1") }},
-	{"TD_COAP_OBS_02", "observation, non-confirmable", noObserve, func(t *testing.T, p *plugHouse) { p.plainGet(t, "-s", "1", "-N") }},
-	{"TD_COAP_OBS_03", "end of an observation by the client", "the last edition has no such number; " + noObserve, func(t *testing.T, p *plugHouse) {
+	{"TD_COAP_OBS_01", "observation, confirmable", noObserve,
+		func(t *testing.T, p *plugHouse) { p.plainGet(t, "-s", "1") }},
+	{"TD_COAP_OBS_02", "observation, non-confirmable", noObserve,
+		func(t *testing.T, p *plugHouse) { p.plainGet(t, "-s", "1", "-N") }},
+	{"TD_COAP_OBS_03", "end of an observation by the client", "the last edition has no such number; " +
+		noObserve, func(t *testing.T, p *plugHouse) {
 		p.plainGet(t, "-O", "6,0x01", "-N")
 	}},
 	{"TD_COAP_OBS_04", "a client registers anew after Max-Age", noObserve, nil},
@@ -267,12 +305,13 @@ var plugObserve = []plugtest{
 	{"TD_COAP_OBS_07", "the observed resource is deleted", noObserve, func(t *testing.T, p *plugHouse) {
 		p.as(t, p.switchKey).talk("/act/front-door", "-m", "delete").answered(t, 0, "4.05")
 	}},
-	{"TD_COAP_OBS_08", "the observed resource changes its format", noObserve, func(t *testing.T, p *plugHouse) {
-		a := p.as(t, p.switchKey).talk("/act/front-door", "-s", "1", "-A", "0").answered(t, 0, "4.06")
-		if got := a.option("Observe"); len(got) != 0 {
-			t.Errorf("got Observe %q, want none", got)
-		}
-	}},
+	{"TD_COAP_OBS_08", "the observed resource changes its format", noObserve,
+		func(t *testing.T, p *plugHouse) {
+			a := p.as(t, p.switchKey).talk("/act/front-door", "-s", "1", "-A", "0").answered(t, 0, "4.06")
+			if got := a.option("Observe"); len(got) != 0 {
+				t.Errorf("got Observe %q, want none", got)
+			}
+		}},
 	{"TD_COAP_OBS_09", "the observed resource is updated", noObserve, func(t *testing.T, p *plugHouse) {
 		c := p.dtls(t, p.switchKey)
 		c.ask(message.Confirmable, codes.GET, "/act/front-door", []byte("t"), codes.Content, observe)
@@ -281,31 +320,38 @@ var plugObserve = []plugtest{
 	}},
 	{"TD_COAP_OBS_10", "a plain GET ends no observation", noObserve, nil},
 	{"TD_COAP_OBS_11", "observation in a lossy context", noObserve, nil},
-	{"TD_COAP_OBS_12", "a GET with Observe 1 ends an observation", noObserve, func(t *testing.T, p *plugHouse) { p.plainGet(t, "-O", "6,0x01") }},
-	{"TD_COAP_OBS_13", "observation of a large resource, in blocks", noObserve + "; " + noBlock, func(t *testing.T, p *plugHouse) {
-		p.inBlocks(t, "/.well-known/core", "-s", "1", "-b", "64")
-	}},
-	{"TD_COAP_OBS_14", "observation of a resource that grows, in blocks", noObserve + "; " + noBlock, func(t *testing.T, p *plugHouse) {
-		p.inBlocks(t, "/act/front-door", "-s", "1", "-b", "16")
-	}},
+	{"TD_COAP_OBS_12", "a GET with Observe 1 ends an observation", noObserve,
+		func(t *testing.T, p *plugHouse) { p.plainGet(t, "-O", "6,0x01") }},
+	{"TD_COAP_OBS_13", "observation of a large resource, in blocks", noObserve + "; " + noBlock,
+		func(t *testing.T, p *plugHouse) {
+			p.inBlocks(t, "/.well-known/core", "-s", "1", "-b", "64")
+		}},
+	{"TD_COAP_OBS_14", "observation of a resource that grows, in blocks", noObserve + "; " + noBlock,
+		func(t *testing.T, p *plugHouse) {
+			p.inBlocks(t, "/act/front-door", "-s", "1", "-b", "16")
+		}},
 }
 
 var plugLink = []plugtest{
 	{"TD_COAP_LINK_01", "discovery", "", finds("", "/rd", "/report", "/act/desk", "/act/front-door")},
 	{"TD_COAP_LINK_02", "filter by rt", "", finds("?rt=core.rd", "/rd")},
-	{"TD_COAP_LINK_03", "filter by any rt", "", finds("?rt=*", "/rd", "/report", "/act/desk", "/act/front-door")},
-	{"TD_COAP_LINK_04", "filter by an rt of several links", "", finds("?rt=latchkey.act", "/act/desk", "/act/front-door")},
+	{"TD_COAP_LINK_03", "filter by any rt", "", finds("?rt=*", "/rd", "/report", "/act/desk",
+		"/act/front-door")},
+	{"TD_COAP_LINK_04", "filter by an rt of several links", "", finds("?rt=latchkey.act", "/act/desk",
+		"/act/front-door")},
 	{"TD_COAP_LINK_05", "filter by how if begins", "", finds("?if=core*", "/act/desk", "/act/front-door")},
 	{"TD_COAP_LINK_06", "filter by sz", "no link tells a size: none is large", finds("?sz=*")},
 	{"TD_COAP_LINK_07", "filter by href", "", finds("?href=/report", "/report")},
-	{"TD_COAP_LINK_08", "filter by how href begins", "", finds("?href=/act/*", "/act/desk", "/act/front-door")},
-	{"TD_COAP_LINK_09", "links to links", "every link is in the one list, and leads somewhere", func(t *testing.T, p *plugHouse) {
-		p.as(t, p.switchKey).talk("/act").answered(t, 0, "4.04")
-		core := p.as(t, p.switchKey).talk("/.well-known/core").answered(t, 0, "2.05")
-		for _, href := range hrefs(core.payload) {
-			p.as(t, p.switchKey).talk(href, "-m", "patch").answered(t, 0, "4.05") // it is there
-		}
-	}},
+	{"TD_COAP_LINK_08", "filter by how href begins", "", finds("?href=/act/*", "/act/desk",
+		"/act/front-door")},
+	{"TD_COAP_LINK_09", "links to links", "every link is in the one list, and leads somewhere",
+		func(t *testing.T, p *plugHouse) {
+			p.as(t, p.switchKey).talk("/act").answered(t, 0, "4.04")
+			core := p.as(t, p.switchKey).talk("/.well-known/core").answered(t, 0, "2.05")
+			for _, href := range hrefs(core.payload) {
+				p.as(t, p.switchKey).talk(href, "-m", "patch").answered(t, 0, "4.05") // it is there
+			}
+		}},
 }
 
 // finds wants a switch to be told of these links and no others.
@@ -328,7 +374,8 @@ func hrefs(core string) (all []string) {
 	return all
 }
 
-// forwards asks the gateway to be a proxy, and wants it to refuse. Of several options that it does not take, the first is told.
+// forwards asks the gateway to be a proxy, and wants it to refuse. Of several options that it does
+// not take, the first is told.
 func forwards(code string, args ...string) func(*testing.T, *plugHouse) {
 	return func(t *testing.T, p *plugHouse) {
 		c := p.as(t, p.readerKey).talk("/scan", append([]string{"-P", "coaps://" + p.addr}, args...)...)
@@ -338,14 +385,16 @@ func forwards(code string, args ...string) func(*testing.T, *plugHouse) {
 	}
 }
 
-// scans sends ann's card. The client is told of an Echo first, and answers that by itself, with another ID and token.
+// scans sends ann's card. The client is told of an Echo first, and answers that by itself, with
+// another ID and token.
 func (p *plugHouse) scans(t *testing.T, s stock, args ...string) {
 	t.Helper()
 	p.n++
 	p.moved("a scan", 1, 1, func() { scanned(t, s, p.n, args...) })
 	evs := p.events()
 	if i := slices.IndexFunc(evs, func(ev access.Event) bool {
-		return ev.Kind == access.EventDecision && ev.Granted && ev.Device.Name == "front-reader" && ev.Counter == p.n
+		return ev.Kind == access.EventDecision && ev.Granted && ev.Device.Name == "front-reader" &&
+			ev.Counter == p.n
 	}); i < 0 {
 		t.Errorf("no event tells of counter %d", p.n)
 	}
@@ -353,19 +402,22 @@ func (p *plugHouse) scans(t *testing.T, s stock, args ...string) {
 
 func scanned(t *testing.T, s stock, n uint64, args ...string) talk {
 	t.Helper()
-	c := s.talk("/scan", append([]string{"-m", "post", "-t", "50", "-e", scanJSON(int(n), "04a1b2c3d4e580")}, args...)...)
+	c := s.talk("/scan", append([]string{"-m", "post", "-t", "50", "-e", scanJSON(int(n), "04a1b2c3d4e580")},
+		args...)...)
 	first := c.answered(t, 0, "4.01")
 	a := c.answered(t, 1, "2.04")
 	if want := fmt.Sprintf(`{"verdict":"granted","last":%d}`, n); a.payload != want || len(first.option("Echo")) != 1 {
 		t.Errorf("got %+v and %+v, want an Echo and then %s", first, a, want)
 	}
-	if q, r := c.all[0], c.all[2]; q.mid == r.mid || q.token == r.token || !slices.Equal(r.option("Echo"), first.option("Echo")) {
+	if q, r := c.all[0], c.all[2]; q.mid == r.mid || q.token == r.token || !slices.Equal(r.option("Echo"),
+		first.option("Echo")) {
 		t.Errorf("got %+v after %+v, want another ID and token, and the Echo", r, q)
 	}
 	return c
 }
 
-// leaves registers and takes that back, in one session: which coap-client cannot do, for a registration ends with its session.
+// leaves registers and takes that back, in one session: which coap-client cannot do, for a
+// registration ends with its session.
 func leaves(t *testing.T, p *plugHouse, typ message.Type) {
 	c := p.dtls(t, p.readerKey)
 	past := len(p.events())
@@ -379,25 +431,29 @@ func leaves(t *testing.T, p *plugHouse, typ message.Type) {
 		t.Fatal(err)
 	}
 	del := func(code codes.Code, token string) {
-		c.ask(typ, codes.DELETE, at, []byte(token), code, func(m *pool.Message) { m.SetOptionBytes(252, echo) })
+		c.ask(typ, codes.DELETE, at, []byte(token), code,
+			func(m *pool.Message) { m.SetOptionBytes(252, echo) })
 	}
 	del(codes.Deleted, "two")
 	del(codes.NotFound, "three")
 	p.told(t, past, "offline: it took its registration back")
 }
 
-// conditional asks for what shall be done only under a condition. A gateway that does not look at it must not do it.
+// conditional asks for what shall be done only under a condition. A gateway that does not look at
+// it must not do it.
 func (p *plugHouse) conditional(t *testing.T, option string) {
 	t.Helper()
 	p.moved("a condition", 0, 0, func() {
 		for _, args := range [][]string{{"-m", "put"}, {"-m", "post"}} {
-			c := p.as(t, p.readerKey).talk("/scan", append(args, "-t", "50", "-e", scanJSON(int(p.n+1), "04a1b2c3d4e580"), "-O", option)...)
+			c := p.as(t, p.readerKey).talk("/scan", append(args, "-t", "50", "-e",
+				scanJSON(int(p.n+1), "04a1b2c3d4e580"), "-O", option)...)
 			c.answered(t, 0, "4.02")
 		}
 	})
 }
 
-// inBlocks wants a request with a Block option to be refused as what it is: one with a critical option that is not understood.
+// inBlocks wants a request with a Block option to be refused as what it is: one with a critical
+// option that is not understood.
 func (p *plugHouse) inBlocks(t *testing.T, path string, args ...string) {
 	t.Helper()
 	c := p.as(t, p.switchKey).talk(path, args...)
@@ -422,7 +478,8 @@ func large(t *testing.T) string {
 func (p *plugHouse) plainGet(t *testing.T, args ...string) {
 	t.Helper()
 	c := p.as(t, p.switchKey).talk("/act/front-door", append([]string{"-A", "50"}, args...)...)
-	if a := c.answered(t, 0, "2.05"); len(c.all[0].option("Observe")) != 1 || len(a.option("Observe")) != 0 || a.payload == "" {
+	if a := c.answered(t, 0, "2.05"); len(c.all[0].option("Observe")) != 1 || len(a.option("Observe")) != 0 ||
+		a.payload == "" {
 		t.Errorf("got %+v for %+v, want the state, and no Observe", a, c.all[0])
 	}
 }
@@ -474,7 +531,8 @@ func (d *slowDoor) slowScan(t *testing.T, s stock, args ...string) talk {
 	return c
 }
 
-// losing is a network that loses one datagram: the n-th in that direction of those that are encrypted, the Finished being the first.
+// losing is a network that loses one datagram: the n-th in that direction of those that are
+// encrypted, the Finished being the first.
 func (s *site) losing(t *testing.T, dir device.Direction, n int) (addr string) {
 	t.Helper()
 	r := relay(t, s.addr)

@@ -18,12 +18,14 @@ import (
 // cycles is how often a node loses its power, or its port.
 const cycles = 20
 
-// power gives the reader of a door its power, through a router. The function that it returns takes it away, without a goodbye.
+// power gives the reader of a door its power, through a router. The function that it returns takes
+// it away, without a goodbye.
 func (d *door) power(r *router) (off func()) {
 	d.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	d.reader = device.New(device.Config{Name: "front-reader", Kind: keys.KindReader, Gateway: r.addr(), Identity: d.readerKey.ID,
-		Secret: d.readerKey.Secret, Counter: d.counter(), Retry: 50 * time.Millisecond})
+	d.reader = device.New(device.Config{Name: "front-reader", Kind: keys.KindReader, Gateway: r.addr(),
+		Identity: d.readerKey.ID,
+		Secret:   d.readerKey.Secret, Counter: d.counter(), Retry: 50 * time.Millisecond})
 	reader, done := d.reader, make(chan struct{})
 	go func() {
 		defer close(done)
@@ -43,8 +45,9 @@ func (d *door) counter() uint64 {
 	return d.reader.Counter()
 }
 
-// granted taps until the door opens, which it does at the first tap: on a busy machine, where a verdict may take longer than a tap is good for,
-// one in five may need another. A node that is locked out needs more.
+// granted taps until the door opens, which it does at the first tap: on a busy machine, where a
+// verdict may take longer than a tap is good for, one in five may need another. A node that is
+// locked out needs more.
 func (d *door) granted(rule string, began time.Time) {
 	d.t.Helper()
 	d.taps++
@@ -58,11 +61,13 @@ func (d *door) granted(rule string, began time.Time) {
 		v, err = d.scan(annsCard)
 	}
 	if took := time.Since(began); err != nil || v.Verdict != wire.Granted || d.again > 1+d.taps/5 {
-		d.t.Errorf("%s: got %+v, %v after %v; %d of %d taps had to be repeated", rule, v, err, took, d.again, d.taps)
+		d.t.Errorf("%s: got %+v, %v after %v; %d of %d taps had to be repeated", rule, v, err, took, d.again,
+			d.taps)
 	}
 }
 
-// A reader that lost its power comes back on its port while the gateway still has its session, and opens the door at once.
+// A reader that lost its power comes back on its port while the gateway still has its session, and
+// opens the door at once.
 func TestReaderLosesPower(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
@@ -110,7 +115,8 @@ func TestReaderLosesPowerUnderForgedHellos(t *testing.T) {
 	}
 }
 
-// A reader whose port changes in the middle of a session goes on in it: the connection ID says who it is.
+// A reader whose port changes in the middle of a session goes on in it: the connection ID says who
+// it is.
 func TestReadersPortChanges(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
@@ -128,7 +134,8 @@ func TestReadersPortChanges(t *testing.T) {
 	}
 }
 
-// A lock whose port changed has its state read as soon as it speaks, so that the next command finds a proven address, and a fresh Echo.
+// A lock whose port changed has its state read as soon as it speaks, so that the next command finds
+// a proven address, and a fresh Echo.
 func TestLocksPortChanges(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
@@ -146,11 +153,13 @@ func TestLocksPortChanges(t *testing.T) {
 		before := read()
 		r.rebind(t)
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		if err := d.lock.Report(ctx, wire.Report{Measurements: []wire.Measurement{flag("tamper", false)}}); err != nil {
+		if err := d.lock.Report(ctx, wire.Report{Measurements: []wire.Measurement{flag("tamper",
+			false)}}); err != nil {
 			t.Error(err)
 		}
 		cancel()
-		eventually(t, "its state is read from its new address", 5*time.Second, func() bool { return read().After(before) })
+		eventually(t, "its state is read from its new address", 5*time.Second,
+			func() bool { return read().After(before) })
 		if d.granted("a lock at a new port", time.Now()); d.lock.Moves() != i+1 {
 			t.Errorf("move %d: the lock moved %d times", i, d.lock.Moves())
 		}
@@ -161,8 +170,8 @@ func TestLocksPortChanges(t *testing.T) {
 	}
 }
 
-// Stock clients have no connection ID. OpenSSL's is killed on a port and comes back on it; libcoap's go through a router, which loses their
-// goodbyes.
+// Stock clients have no connection ID. OpenSSL's is killed on a port and comes back on it;
+// libcoap's go through a router, which loses their goodbyes.
 func TestStockClientsLosePower(t *testing.T) {
 	t.Parallel()
 	for _, name := range append([]string{"openssl"}, stockClients...) {
@@ -192,8 +201,8 @@ func TestStockClientsLosePower(t *testing.T) {
 	}
 }
 
-// asksAndDies has openssl s_client ask for the gateway's resources, kills it when it has an answer, or after a minute, and returns what it
-// printed.
+// asksAndDies has openssl s_client ask for the gateway's resources, kills it when it has an answer,
+// or after a minute, and returns what it printed.
 func (d *door) asksAndDies(t *testing.T, addr string, args ...string) string {
 	t.Helper()
 	cmd, in, out := sClient(t, addr, d.readerKey, append(args, "-cipher", ourSuites[0]+":@SECLEVEL=0")...)
@@ -234,7 +243,8 @@ func (d *door) remains(rule string) {
 // fewest are the datagrams each way of a handshake and a request.
 var fewest = [2]int{4, 3}
 
-// Whichever one datagram of a handshake and of the first request is lost, either way, the node comes in, by its own repeats or ours.
+// Whichever one datagram of a handshake and of the first request is lost, either way, the node
+// comes in, by its own repeats or ours.
 func TestHandshakeSurvivesALoss(t *testing.T) {
 	t.Parallel()
 	for _, name := range append([]string{"latchkey", "openssl"}, stockClients...) {
@@ -256,7 +266,8 @@ func TestHandshakeSurvivesALoss(t *testing.T) {
 	}
 }
 
-// losesOne has a client come in while the datagram of that number is lost, and returns how many went each way.
+// losesOne has a client come in while the datagram of that number is lost, and returns how many
+// went each way.
 func losesOne(t *testing.T, name string, way, number int) (datagrams [2]int) {
 	t.Helper()
 	d := newDoor(t, store.Options{})

@@ -20,7 +20,8 @@ import (
 	"latchkey/gateway/store"
 )
 
-// servesApart names the environment variable in which a process of this test binary finds the folder that it is to serve, and on which address.
+// servesApart names the environment variable in which a process of this test binary finds the
+// folder that it is to serve, and on which address.
 const servesApart = "LATCHKEY_TEST_SERVES"
 
 // TestServesApart is no test: it is the gateway of a test that kills one.
@@ -34,7 +35,8 @@ func TestServesApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = st.Close() }()
-	gw, err := gateway.New(gateway.Config{Store: st, Listen: addr, Clock: clock.RTC, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	gw, err := gateway.New(gateway.Config{Store: st, Listen: addr, Clock: clock.RTC,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +56,8 @@ type process struct {
 	bound time.Time // when its socket was
 }
 
-// leave ends the gateway of a site and closes its store, which is opened again for the check at the end.
+// leave ends the gateway of a site and closes its store, which is opened again for the check at the
+// end.
 func (s *site) leave() {
 	s.t.Helper()
 	s.stop()
@@ -67,7 +70,8 @@ func (s *site) leave() {
 // process serves the site's store on its port. It returns when the socket is bound.
 func (s *site) process() *process {
 	s.t.Helper()
-	p := &process{t: s.t, ended: make(chan error, 1), cmd: exec.Command(os.Args[0], "-test.run=^TestServesApart$")}
+	p := &process{t: s.t, ended: make(chan error, 1), cmd: exec.Command(os.Args[0],
+		"-test.run=^TestServesApart$")}
 	p.cmd.Env = append(os.Environ(), servesApart+"="+s.dir+"|"+s.addr)
 	p.cmd.Stderr = &p.log
 	if err := p.cmd.Start(); err != nil {

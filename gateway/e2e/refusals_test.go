@@ -52,7 +52,8 @@ func TestDoctorShowsTheLastRefusal(t *testing.T) {
 		{"a 4.01, which does not hide it", `{"n":1,"uid":"04a1b2c3d4e580"}`, codes.Unauthorized,
 			doctor.Refusal{Request: "POST /scan", Code: "4.00", Why: "scan: uid must be 4, 7 or 10 bytes"}},
 	} {
-		a := reader.call(coapres.Request{Method: codes.POST, Path: "/scan", Format: wire.JSON, Body: []byte(tc.body)}, tc.code)
+		a := reader.call(coapres.Request{Method: codes.POST, Path: "/scan", Format: wire.JSON,
+			Body: []byte(tc.body)}, tc.code)
 		if got := d.refused("front-reader"); got != tc.want {
 			t.Errorf("%s: got %+v, want %+v", tc.rule, got, tc.want)
 		}
@@ -67,7 +68,8 @@ func TestDoctorShowsTheLastRefusal(t *testing.T) {
 
 	// What its options alone refuse.
 	c := d.dtls(t, d.readerKey)
-	a := c.ask(0, codes.POST, "/scan", []byte("t"), codes.BadOption, func(m *pool.Message) { m.SetOptionBytes(27, []byte{6}) })
+	a := c.ask(0, codes.POST, "/scan", []byte("t"), codes.BadOption,
+		func(m *pool.Message) { m.SetOptionBytes(27, []byte{6}) })
 	if b, err := a.ReadBody(); err != nil || string(b) != "option 27" {
 		t.Errorf("got %q, %v, want the option", b, err)
 	}
@@ -89,7 +91,8 @@ func TestDoctorShowsTheLastRefusal(t *testing.T) {
 	if v, err := d.scan(annsCard); err != nil || v.Verdict != wire.Retry {
 		t.Errorf("got %+v, %v, want retry", v, err)
 	}
-	if got, want := d.refused("front-lock"), (doctor.Refusal{ByDevice: true, Request: "POST /act", Code: "4.00", Why: "key 9[2J"}); got != want {
+	if got, want := d.refused("front-lock"), (doctor.Refusal{ByDevice: true, Request: "POST /act",
+		Code: "4.00", Why: "key 9[2J"}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

@@ -15,7 +15,8 @@ import (
 	"latchkey/keys"
 )
 
-// killable is a door with its reader and lock among other nodes, served by a process that can be killed.
+// killable is a door with its reader and lock among other nodes, served by a process that can be
+// killed.
 type killable struct {
 	*door
 	process *process
@@ -32,7 +33,8 @@ type node interface {
 	Scan(context.Context, []byte) (wire.Verdict, error)
 }
 
-// newKillable makes a door and so many nodes more, half of them lamps and half of them readers of the door.
+// newKillable makes a door and so many nodes more, half of them lamps and half of them readers of
+// the door.
 func newKillable(t *testing.T, others int, with func(*door) runner) *killable {
 	t.Helper()
 	d := &killable{door: newDoor(t, store.Options{})}
@@ -42,7 +44,8 @@ func newKillable(t *testing.T, others int, with func(*door) runner) *killable {
 		kind keys.Kind
 		key  keys.Key
 	}
-	all := []enrolled{{"front-lock", keys.KindLock, d.lockKey}, {"front-reader", keys.KindReader, d.readerKey}}
+	all := []enrolled{{"front-lock", keys.KindLock, d.lockKey}, {"front-reader", keys.KindReader,
+		d.readerKey}}
 	for i := range others {
 		if i%2 == 0 {
 			name := fmt.Sprintf("lamp-%d", i)
@@ -76,7 +79,8 @@ func newKillable(t *testing.T, others int, with func(*door) runner) *killable {
 // simulated runs nodes in Go.
 func simulated(d *door) runner {
 	return func(name string, kind keys.Kind, k keys.Key) node {
-		n := device.New(device.Config{Name: name, Kind: kind, Gateway: d.addr, Identity: k.ID, Secret: k.Secret})
+		n := device.New(device.Config{Name: name, Kind: kind, Gateway: d.addr, Identity: k.ID,
+			Secret: k.Secret})
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
 		go func() {
@@ -104,8 +108,8 @@ func (d *killable) opens(limit time.Duration) (taps int) {
 	return taps
 }
 
-// killed kills the gateway, starts it again after a twentieth of a second, and returns how long after its socket was bound the first tap
-// opened the door.
+// killed kills the gateway, starts it again after a twentieth of a second, and returns how long
+// after its socket was bound the first tap opened the door.
 func (d *killable) killed() (took time.Duration, taps int) {
 	d.t.Helper()
 	d.process.kill()
@@ -115,7 +119,8 @@ func (d *killable) killed() (took time.Duration, taps int) {
 	return time.Since(d.process.bound), taps
 }
 
-// trial kills the gateway so many times, each time when all nodes are there and the last pulse is over.
+// trial kills the gateway so many times, each time when all nodes are there and the last pulse is
+// over.
 func (d *killable) trial(kills int) (took []time.Duration) {
 	d.t.Helper()
 	all := func() {
@@ -133,11 +138,13 @@ func (d *killable) trial(kills int) (took []time.Duration) {
 		d.opens(20 * time.Second)
 		d.rested()
 		t, taps := d.killed()
-		d.t.Logf("kill %d: opened %v after the socket was bound, at tap %d", i+1, t.Round(time.Millisecond), taps)
+		d.t.Logf("kill %d: opened %v after the socket was bound, at tap %d", i+1, t.Round(time.Millisecond),
+			taps)
 		took = append(took, t)
 	}
 	slices.Sort(took)
-	d.t.Logf("median %v, worst %v", took[len(took)/2].Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond))
+	d.t.Logf("median %v, worst %v", took[len(took)/2].Round(time.Millisecond),
+		took[len(took)-1].Round(time.Millisecond))
 	return took
 }
 
@@ -146,24 +153,28 @@ func (d *killable) within(kills int, median, worst time.Duration) {
 	d.t.Helper()
 	took := d.trial(kills)
 	if m, w := took[len(took)/2], took[len(took)-1]; m > median || w > worst {
-		d.t.Errorf("got %v at the median and %v at worst, want %v and %v; usual is 1.1 s", m, w, median, worst)
+		d.t.Errorf("got %v at the median and %v at worst, want %v and %v; usual is 1.1 s", m, w, median,
+			worst)
 	}
 }
 
 // rested waits until nodes would follow a hint at once.
 func (d *killable) rested() {
 	began := time.Now()
-	eventually(d.t, "a ping of before does not count any more", 30*time.Second, func() bool { return time.Since(began) > 6*time.Second })
+	eventually(d.t, "a ping of before does not count any more", 30*time.Second,
+		func() bool { return time.Since(began) > 6*time.Second })
 }
 
 // kept waits until the gateway has had the time to write where its actuators are.
 func (d *killable) kept() {
 	began := time.Now()
-	eventually(d.t, "the addresses are on disk", 30*time.Second, func() bool { return time.Since(began) > 13*time.Second })
+	eventually(d.t, "the addresses are on disk", 30*time.Second,
+		func() bool { return time.Since(began) > 13*time.Second })
 }
 
-// A gateway that was killed has its doors back within seconds: it asks its lock whether it still has a session, and the reader as soon as that
-// speaks. Without that they find out half a minute later.
+// A gateway that was killed has its doors back within seconds: it asks its lock whether it still
+// has a session, and the reader as soon as that speaks. Without that they find out half a minute
+// later.
 func TestBackAfterAKill(t *testing.T) {
 	t.Parallel()
 	d := newKillable(t, 6, simulated)

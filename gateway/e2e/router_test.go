@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// router stands between one node and the gateway, which hears the node from the router's address. It loses every goodbye that it can tell
-// from other records: who is behind it has lost its power.
+// router stands between one node and the gateway, which hears the node from the router's address.
+// It loses every goodbye that it can tell from other records: who is behind it has lost its power.
 type router struct {
 	gateway *net.UDPAddr
 	far     time.Duration // added each way
@@ -46,7 +46,8 @@ func newRouter(t *testing.T, gateway string, far time.Duration) *router {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &router{gateway: to, far: far, front: front, ways: [2]chan parcel{make(chan parcel, 1000), make(chan parcel, 1000)},
+	r := &router{gateway: to, far: far, front: front, ways: [2]chan parcel{make(chan parcel, 1000),
+		make(chan parcel, 1000)},
 		dead: map[netip.AddrPort]bool{}}
 	r.rebind(t)
 	for i, send := range []func([]byte){r.inject, r.deliver} {
@@ -155,8 +156,8 @@ func (r *router) off() {
 	r.dead[r.node] = true
 }
 
-// forge sends hellos of nobody from the node's address, a thousand a second, until the function that it returns is called, which tells how
-// many.
+// forge sends hellos of nobody from the node's address, a thousand a second, until the function
+// that it returns is called, which tells how many.
 func (r *router) forge() (stop func() int) {
 	ended, sent := make(chan struct{}), make(chan int)
 	go func() {

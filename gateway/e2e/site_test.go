@@ -19,7 +19,8 @@ import (
 	"latchkey/keys"
 )
 
-// site is a whole house for a test: a store on disk, a gateway on loopback, and nodes that speak to it over real DTLS.
+// site is a whole house for a test: a store on disk, a gateway on loopback, and nodes that speak to
+// it over real DTLS.
 type site struct {
 	t     *testing.T
 	dir   string
@@ -81,7 +82,8 @@ func (s *site) start() {
 	if s.said != nil {
 		log = slog.New(slog.NewTextHandler(s.said, nil))
 	}
-	gw, err := gateway.New(gateway.Config{Store: s.store, Listen: s.addr, AdminSocket: s.socket(), Clock: clock.RTC, Log: log, VerifyEvery: s.verify,
+	gw, err := gateway.New(gateway.Config{Store: s.store, Listen: s.addr, AdminSocket: s.socket(),
+		Clock: clock.RTC, Log: log, VerifyEvery: s.verify,
 		Timeline: func(tl gateway.Timeline) {
 			s.mu.Lock()
 			defer s.mu.Unlock()

@@ -17,8 +17,8 @@ import (
 	"latchkey/keys"
 )
 
-// TestLongSlowDisk: each sync of a real gateway takes 700 ms. Cards are answered late and right, no verdict comes before its decision is durable, and
-// all is as before once the disk is quick again.
+// TestLongSlowDisk: each sync of a real gateway takes 700 ms. Cards are answered late and right, no
+// verdict comes before its decision is durable, and all is as before once the disk is quick again.
 func TestLongSlowDisk(t *testing.T) {
 	const sync = 700 * time.Millisecond
 	d := newDoor(t, store.Options{Dir: t.TempDir()})
@@ -28,7 +28,8 @@ func TestLongSlowDisk(t *testing.T) {
 	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
 	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
 	d.granted("on a quick disk", time.Now())
-	slow := exec.Command("strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace=msync,fsync,fdatasync", "-e", "inject=msync,fsync,fdatasync:delay_exit=700000",
+	slow := exec.Command("strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace=msync,fsync,fdatasync", "-e",
+		"inject=msync,fsync,fdatasync:delay_exit=700000",
 		"-p", strconv.Itoa(p.cmd.Process.Pid))
 	if err := slow.Start(); err != nil {
 		t.Fatal(err)
@@ -40,7 +41,8 @@ func TestLongSlowDisk(t *testing.T) {
 		_, _ = d.scan(annsCard)
 		return time.Since(began) >= sync
 	})
-	// A commit is two syncs. A tap waits for the one under way and for its own: people who come one after the other are let in, or told to try again.
+	// A commit is two syncs. A tap waits for the one under way and for its own: people who come one
+	// after the other are let in, or told to try again.
 	pace := time.NewTicker(7 * time.Second)
 	defer pace.Stop()
 	tap := func() {

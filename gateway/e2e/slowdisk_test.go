@@ -18,8 +18,8 @@ import (
 	"latchkey/keys"
 )
 
-// Taps back to back, and a commit takes longer than a command may wait. Each tap has an answer while the reader listens, none costs the reader its
-// session, and the door stays shut.
+// Taps back to back, and a commit takes longer than a command may wait. Each tap has an answer
+// while the reader listens, none costs the reader its session, and the door stays shut.
 func TestTapsOnASlowDiskAreAnswered(t *testing.T) {
 	t.Parallel()
 	const commit = coapres.CommandWindow + 100*time.Millisecond
@@ -71,8 +71,8 @@ func (s *site) receipts() (n int) {
 	return n
 }
 
-// The outcome of a tap waits for a commit that is nothing to it. The next tap's decision is written together with it: a tap never waits for more than
-// the commit under way and its own.
+// The outcome of a tap waits for a commit that is nothing to it. The next tap's decision is written
+// together with it: a tap never waits for more than the commit under way and its own.
 func TestOutcomeAndNextDecisionShareACommit(t *testing.T) {
 	t.Parallel()
 	var arm atomic.Bool // the next commit is of a decision: have an event ready behind it, and hold that
@@ -86,7 +86,8 @@ func TestOutcomeAndNextDecisionShareACommit(t *testing.T) {
 		case arm.CompareAndSwap(true, false):
 			queued := make(chan struct{})
 			go func() {
-				_, _ = d.store.RecordQueued(context.Background(), access.Event{Kind: access.EventReport, Detail: "of something else"}, func() { close(queued) })
+				_, _ = d.store.RecordQueued(context.Background(), access.Event{Kind: access.EventReport,
+					Detail: "of something else"}, func() { close(queued) })
 			}()
 			<-queued
 			hold.Store(true)
@@ -108,7 +109,8 @@ func TestOutcomeAndNextDecisionShareACommit(t *testing.T) {
 	let := sync.OnceFunc(func() { close(release) })
 	t.Cleanup(let)                 // before the site ends
 	for n := uint64(1); ; n += 2 { // until the second scan comes to the store in time, which nothing here can see
-		eventually(t, "the outcomes of the scans before are kept", 5*time.Second, func() bool { return d.receipts() == int(n-1) })
+		eventually(t, "the outcomes of the scans before are kept", 5*time.Second,
+			func() bool { return d.receipts() == int(n-1) })
 		first, second := c.echo(), c.echo()
 		arm.Store(true)
 		if code, v := c.scan(n, annsCard, first, 0); code != codes.Changed || v.Verdict != wire.Granted {
@@ -121,7 +123,8 @@ func TestOutcomeAndNextDecisionShareACommit(t *testing.T) {
 			_, v := c.scan(n+1, annsCard, second, 0)
 			done <- v
 		}()
-		eventually(t, "the second scan is there", 5*time.Second, func() bool { return d.heard(d.readerID).After(sent) })
+		eventually(t, "the second scan is there", 5*time.Second,
+			func() bool { return d.heard(d.readerID).After(sent) })
 		<-time.After(time.Duration(n) * 20 * time.Millisecond)
 		before := commits.Load()
 		release <- struct{}{}

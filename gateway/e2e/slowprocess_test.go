@@ -26,8 +26,8 @@ import (
 	"latchkey/keys"
 )
 
-// Beside a real gateway whose disk takes 700 ms a sync: /healthz is 503 and says why, and answers within a second, the website has its pages, and
-// doctor says what is wrong. Taps go on meanwhile.
+// Beside a real gateway whose disk takes 700 ms a sync: /healthz is 503 and says why, and answers
+// within a second, the website has its pages, and doctor says what is wrong. Taps go on meanwhile.
 func TestSlowDiskIsSeenFromOutside(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{Dir: t.TempDir()})
@@ -44,9 +44,10 @@ func TestSlowDiskIsSeenFromOutside(t *testing.T) {
 	}
 	d.leave()
 	a := &ownGateway{d: d, program: buildCommand(t, t.TempDir(), "latchkey/cli/latchkey"), console: at}
-	a.api = http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(d.dir, "admin.sock"))
-	}}}
+	a.api = http.Client{Timeout: 10 * time.Second,
+		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(d.dir, "admin.sock"))
+		}}}
 	a.start()
 	t.Cleanup(func() { a.end(syscall.SIGTERM) })
 	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
@@ -55,7 +56,8 @@ func TestSlowDiskIsSeenFromOutside(t *testing.T) {
 	a.health(http.StatusOK)
 	owner := a.browser()
 
-	slow := exec.Command("strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace=msync,fsync,fdatasync", "-e", "inject=msync,fsync,fdatasync:delay_exit=700000",
+	slow := exec.Command("strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace=msync,fsync,fdatasync", "-e",
+		"inject=msync,fsync,fdatasync:delay_exit=700000",
 		"-p", strconv.Itoa(a.cmd.Process.Pid))
 	if err := slow.Start(); err != nil {
 		t.Fatal(err)
@@ -70,7 +72,8 @@ func TestSlowDiskIsSeenFromOutside(t *testing.T) {
 		worst = max(worst, time.Since(asked))
 		return status == http.StatusServiceUnavailable && strings.Contains(text, "the disk takes")
 	})
-	t.Logf("healthz: 503 after %v, each answer within %v", time.Since(began).Round(time.Millisecond), worst.Round(time.Millisecond))
+	t.Logf("healthz: 503 after %v, each answer within %v", time.Since(began).Round(time.Millisecond),
+		worst.Round(time.Millisecond))
 	if worst > 10*time.Second {
 		t.Errorf("healthz: an answer took %v", worst)
 	}
@@ -100,14 +103,16 @@ func TestSlowDiskIsSeenFromOutside(t *testing.T) {
 		if err != nil || resp.StatusCode != http.StatusOK || took > 20*time.Second {
 			t.Errorf("%s: got %s after %v, %v", path, resp.Status, took, err)
 		}
-		if (path == "/" || path == "/health") && !strings.Contains(string(b), "the disk takes") && !strings.Contains(string(b), "The disk takes") {
+		if (path == "/" || path == "/health") && !strings.Contains(string(b), "the disk takes") &&
+			!strings.Contains(string(b), "The disk takes") {
 			t.Errorf("%s does not say that the disk is slow", path)
 		}
 	}
 	began = time.Now()
 	out, err := exec.Command(a.program, "--data", d.dir, "doctor").CombinedOutput()
 	t.Logf("doctor: %v after %v", err, time.Since(began).Round(time.Millisecond))
-	if err == nil || !strings.Contains(string(out), "the disk takes") || !strings.Contains(string(out), "replace the disk") {
+	if err == nil || !strings.Contains(string(out), "the disk takes") || !strings.Contains(string(out),
+		"replace the disk") {
 		t.Errorf("doctor: got %v\n%s", err, out)
 	}
 	<-tapped
@@ -138,13 +143,15 @@ func (a *ownGateway) browser() *ownersBrowser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &ownersBrowser{Client: http.Client{Jar: jar, Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots},
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, a.console)
-		}}}}
+	b := &ownersBrowser{Client: http.Client{Jar: jar, Timeout: time.Minute,
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots},
+			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, network, a.console)
+			}}}}
 	t.Cleanup(b.CloseIdleConnections)
 	_, b.port, _ = net.SplitHostPort(a.console)
-	resp, err := b.PostForm(fmt.Sprintf("https://localhost:%s/sign-in", b.port), url.Values{"name": {"owner"}, "password": {"correct horse battery"}})
+	resp, err := b.PostForm(fmt.Sprintf("https://localhost:%s/sign-in", b.port), url.Values{"name": {"owner"},
+		"password": {"correct horse battery"}})
 	if err != nil || resp.StatusCode != http.StatusOK { // it follows to the first page
 		t.Fatalf("sign in: got %v, %v", resp, err)
 	}

@@ -12,7 +12,8 @@ import (
 	"latchkey/gateway/store"
 )
 
-// TestDamageIsFoundWhileTheGatewayRuns: the check that it makes by itself finds it and says so everywhere, and doors go on, because decisions do not read the disk.
+// TestDamageIsFoundWhileTheGatewayRuns: the check that it makes by itself finds it and says so
+// everywhere, and doors go on, because decisions do not read the disk.
 func TestDamageIsFoundWhileTheGatewayRuns(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{Dir: t.TempDir()})
@@ -58,9 +59,11 @@ func TestDamageIsFoundWhileTheGatewayRuns(t *testing.T) {
 			t.Errorf("%s: healthz: got %d %s: a card that may enter is let in", damage.name, w.Code, w.Body)
 		}
 		for _, ask := range [][3]string{{"GET", "/v1/events?limit=200"}, {"POST", "/v1/persons", `{"name":"person-` + damage.name + `"}`}} {
-			if w := d.call(ask[0], ask[1], ask[2]); w.Code >= 300 && !strings.Contains(w.Body.String(), "latchkey audit verify tells which") &&
+			if w := d.call(ask[0], ask[1], ask[2]); w.Code >= 300 && !strings.Contains(w.Body.String(),
+				"latchkey audit verify tells which") &&
 				!strings.Contains(w.Body.String(), "the seal does not open") {
-				t.Errorf("%s: %s %s: got %d %s, want it done, or why not", damage.name, ask[0], ask[1], w.Code, w.Body)
+				t.Errorf("%s: %s %s: got %d %s, want it done, or why not", damage.name, ask[0], ask[1],
+					w.Code, w.Body)
 			}
 		}
 		d.granted("after what reads the "+damage.name+" table", time.Now())
@@ -93,7 +96,8 @@ func write(path string, b byte, at int64) error {
 	return errors.Join(err, f.Close())
 }
 
-// verified waits until the doctor and the metrics say that the store was verified, with a damage of the named file or, with "", as whole.
+// verified waits until the doctor and the metrics say that the store was verified, with a damage of
+// the named file or, with "", as whole.
 func (d *door) verified(t *testing.T, when, file string) {
 	t.Helper()
 	metric := "latchkey_store_damaged 0"
@@ -109,9 +113,11 @@ func (d *door) verified(t *testing.T, when, file string) {
 	eventually(t, when+": the doctor says of the store what is true", time.Minute, func() bool {
 		diagnosis, found := d.diagnose("")
 		text = found
-		if diagnosis.Verified == nil || diagnosis.Verified.OK != (file == "") || !strings.Contains(diagnosis.Verified.Problem, file) {
+		if diagnosis.Verified == nil || diagnosis.Verified.OK != (file == "") ||
+			!strings.Contains(diagnosis.Verified.Problem, file) {
 			return false
 		}
-		return strings.Contains(found, "store") == (file != "") && strings.Contains(d.call("GET", "/metrics", "").Body.String(), metric)
+		return strings.Contains(found, "store") == (file != "") &&
+			strings.Contains(d.call("GET", "/metrics", "").Body.String(), metric)
 	})
 }

@@ -62,10 +62,12 @@ var shortFloods = []webFlood{
 	{"resets", 256, 1, attacker, false},
 }
 
-// Seven floods, one after the other: the gateway lives in 256 MB, doors open, and an owner sees the website.
+// Seven floods, one after the other: the gateway lives in 256 MB, doors open, and an owner sees the
+// website.
 func TestLargeWebFloods(t *testing.T) { floodWebsite(t, shortFloods, 5*time.Second) }
 
-// website is a site whose gateway runs in a control group of its own, on the first CPU, with an owner and a viewer who has a token.
+// website is a site whose gateway runs in a control group of its own, on the first CPU, with an
+// owner and a viewer who has a token.
 type website struct {
 	*site
 	pid     int
@@ -83,7 +85,8 @@ const webPassword = "correct horse battery"
 func newWebsite(t *testing.T) *website {
 	t.Helper()
 	bin := t.TempDir()
-	w := &website{site: newSite(t, store.Options{}), token: filepath.Join(bin, "token"), cpus: apart(t), group: memoryGroup(t, "gateway", webMemory)}
+	w := &website{site: newSite(t, store.Options{}), token: filepath.Join(bin, "token"), cpus: apart(t),
+		group: memoryGroup(t, "gateway", webMemory)}
 	program := buildCommand(t, bin, "latchkey/cli/latchkey")
 	w.program = buildCommand(t, bin, "latchkey/bench/webflood")
 	for i := range 2 { // ten taps a second are more than one reader may send
@@ -159,7 +162,8 @@ func (w *website) people() {
 	}
 }
 
-// memoryGroup makes a control group that may have so much memory, and removes it when the test has ended.
+// memoryGroup makes a control group that may have so much memory, and removes it when the test has
+// ended.
 func memoryGroup(t *testing.T, name string, limit int) string {
 	t.Helper()
 	dir := fmt.Sprintf("/sys/fs/cgroup/memory/latchkey-test-%d-%s", os.Getpid(), name)
@@ -171,13 +175,15 @@ func memoryGroup(t *testing.T, name string, limit int) string {
 			t.Errorf("the control group is left: %v", err)
 		}
 	})
-	if err := os.WriteFile(filepath.Join(dir, "memory.limit_in_bytes"), []byte(strconv.Itoa(limit)), 0); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "memory.limit_in_bytes"), []byte(strconv.Itoa(limit)),
+		0); err != nil {
 		t.Fatal(err)
 	}
 	return dir
 }
 
-// apart leaves the first CPU to the gateway: this process, with its nodes and browsers, has the last one for the time of the test.
+// apart leaves the first CPU to the gateway: this process, with its nodes and browsers, has the
+// last one for the time of the test.
 func apart(t *testing.T) []int {
 	t.Helper()
 	var all unix.CPUSet
@@ -218,7 +224,8 @@ type children struct {
 	peak int   // guarded by mu; bytes of resident memory, of any of them
 }
 
-// limitChildren gives each of the website's processes no more than webChild bytes, from soon after its start on.
+// limitChildren gives each of the website's processes no more than webChild bytes, from soon after
+// its start on.
 func (w *website) limitChildren() *children {
 	w.t.Helper()
 	group, over, ended := memoryGroup(w.t, "website", webChild), make(chan struct{}), make(chan struct{})
@@ -275,7 +282,8 @@ func (w *website) visitor(name, addr, path string, fresh bool) *visitor {
 	}
 	_, port, _ := net.SplitHostPort(w.at)
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(addr)}}
-	tr := &http.Transport{DisableKeepAlives: fresh, ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: w.roots},
+	tr := &http.Transport{DisableKeepAlives: fresh, ForceAttemptHTTP2: true,
+		TLSClientConfig: &tls.Config{RootCAs: w.roots},
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return d.DialContext(ctx, network, w.at)
 		}}
@@ -288,7 +296,8 @@ func (w *website) visitor(name, addr, path string, fresh bool) *visitor {
 // signIn signs the owner in.
 func (v *visitor) signIn() {
 	v.w.t.Helper()
-	resp, err := v.PostForm(strings.TrimSuffix(v.path, "/")+"/sign-in", url.Values{"name": {"owner"}, "password": {webPassword}})
+	resp, err := v.PostForm(strings.TrimSuffix(v.path, "/")+"/sign-in", url.Values{"name": {"owner"},
+		"password": {webPassword}})
 	if err != nil || resp.StatusCode != http.StatusSeeOther {
 		v.w.t.Fatalf("%s: sign in: got %v, %v", v.name, resp, err)
 	}
@@ -315,7 +324,8 @@ func (v *visitor) look() {
 
 // run floods the website and returns what the program counted.
 func (w *website) run(f webFlood, lasts time.Duration) string {
-	args := []string{"-c", strconv.Itoa(w.cpus[1]), "nice", "-n", "5", w.program, "-to", w.at, "-kind", f.kind, "-from", f.from,
+	args := []string{"-c", strconv.Itoa(w.cpus[1]), "nice", "-n", "5", w.program, "-to", w.at, "-kind",
+		f.kind, "-from", f.from,
 		"-connections", strconv.Itoa(f.conns), "-streams", strconv.Itoa(f.streams), "-time", lasts.String()}
 	if f.token {
 		args = append(args, "-token", w.token)
@@ -323,13 +333,15 @@ func (w *website) run(f webFlood, lasts time.Duration) string {
 	ctx, cancel := context.WithTimeout(context.Background(), lasts+30*time.Second)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "taskset", args...).CombinedOutput()
-	if err != nil || !bytes.Contains(out, []byte("connections ")) || bytes.HasPrefix(out, []byte("connections 0\n")) {
+	if err != nil || !bytes.Contains(out, []byte("connections ")) ||
+		bytes.HasPrefix(out, []byte("connections 0\n")) {
 		w.t.Errorf("%s: the flood: %v\n%s", f.kind, err, out)
 	}
 	return strings.ReplaceAll(strings.TrimSpace(string(out)), "\n", ", ")
 }
 
-// taps has a door tapped five times a second until over is closed. It returns how long each took, from when it was due.
+// taps has a door tapped five times a second until over is closed. It returns how long each took,
+// from when it was due.
 func (e *entrance) tapUntil(t *testing.T, over chan struct{}) (took []time.Duration) {
 	pace := time.NewTicker(200 * time.Millisecond)
 	defer pace.Stop()
@@ -349,7 +361,8 @@ func (e *entrance) tapUntil(t *testing.T, over chan struct{}) (took []time.Durat
 	}
 }
 
-// floodWebsite has a gateway live through floods. From several addresses they leave no room for new connections, and only what is open is sure.
+// floodWebsite has a gateway live through floods. From several addresses they leave no room for new
+// connections, and only what is open is sure.
 func floodWebsite(t *testing.T, floods []webFlood, lasts time.Duration) {
 	w := newWebsite(t)
 	lives := w.limitChildren()
@@ -357,7 +370,8 @@ func floodWebsite(t *testing.T, floods []webFlood, lasts time.Duration) {
 	stranger.look()
 	before := resident(t, w.pid)
 	owner := w.visitor("the owner at another address", "127.0.0.2", "/", true)
-	beside := w.visitor("the owner behind the flood's own address, on an open connection", attacker, "/", false)
+	beside := w.visitor("the owner behind the flood's own address, on an open connection", attacker, "/",
+		false)
 	owner.signIn()
 	beside.signIn()
 	for _, f := range floods {
@@ -395,7 +409,8 @@ func floodWebsite(t *testing.T, floods []webFlood, lasts time.Duration) {
 		p99 := taps[(len(taps)-1)*99/100]
 		now := resident(t, w.pid)
 		t.Logf("%s, %d × %d: %s", f.kind, f.conns, f.streams, said)
-		t.Logf("  %d taps: p50 %v, p99 %v; resident %d KiB, %d before all", len(taps), taps[len(taps)/2], p99, now>>10, before>>10)
+		t.Logf("  %d taps: p50 %v, p99 %v; resident %d KiB, %d before all", len(taps), taps[len(taps)/2], p99,
+			now>>10, before>>10)
 		if want := int(lasts/time.Second) * 8; len(taps) < want || p99 > webTap {
 			t.Errorf("%s: %d taps, p99 %v: want %d at least, within %v", f.kind, len(taps), p99, want, webTap)
 		}

@@ -10,9 +10,11 @@ import (
 )
 
 // many are attackers whose addresses have shares of their own.
-var many = strings.Join([]string{"127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.1.4", "127.0.1.5", "127.0.1.6", "127.0.1.7", "127.0.1.8"}, ",")
+var many = strings.Join([]string{"127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.1.4", "127.0.1.5", "127.0.1.6",
+	"127.0.1.7", "127.0.1.8"}, ",")
 
-// The same, longer, and whatever else is near: handshakes, frames of HTTP/2, answers that nobody reads, passwords.
+// The same, longer, and whatever else is near: handshakes, frames of HTTP/2, answers that nobody
+// reads, passwords.
 func TestLongWebFloods(t *testing.T) {
 	floodWebsite(t, slices.Concat(shortFloods, []webFlood{
 		{"silent", 256, 1, attacker, false},
@@ -24,7 +26,8 @@ func TestLongWebFloods(t *testing.T) {
 	}), 15*time.Second)
 }
 
-// From eight addresses at once there is no room for new connections, but doors open, and who has a connection keeps it.
+// From eight addresses at once there is no room for new connections, but doors open, and who has a
+// connection keeps it.
 func TestLongWebFloodsFromManyAddresses(t *testing.T) {
 	floodWebsite(t, []webFlood{
 		{"posts", 250, 240, many, false},

@@ -18,8 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The released program serves the website from a child, on a socket that a service manager has handed over. The child has neither that socket nor
-// the nodes'; when it dies there is another one, and it ends with the gateway, also when that is killed.
+// The released program serves the website from a child, on a socket that a service manager has
+// handed over. The child has neither that socket nor the nodes'; when it dies there is another one,
+// and it ends with the gateway, also when that is killed.
 func TestWebsiteOfTheProgram(t *testing.T) {
 	dir := t.TempDir()
 	program := buildCommand(t, dir, "latchkey/cli/latchkey")
@@ -49,7 +50,8 @@ func TestWebsiteOfTheProgram(t *testing.T) {
 	})
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	look := func() error {
-		c := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{ForceAttemptHTTP2: true, DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots}}}
+		c := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{ForceAttemptHTTP2: true,
+			DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots}}}
 		resp, err := c.Get("https://localhost:" + port + "/setup")
 		if err != nil {
 			return err
@@ -68,7 +70,8 @@ func TestWebsiteOfTheProgram(t *testing.T) {
 	sockets := 0
 	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", child))
 	for _, fd := range fds {
-		if to, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", child, fd.Name())); strings.HasPrefix(to, "socket:") {
+		if to, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", child, fd.Name())); strings.HasPrefix(to,
+			"socket:") {
 			sockets++
 		}
 	}
@@ -91,7 +94,8 @@ func TestWebsiteOfTheProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-ended
-	eventually(t, "the child has ended, too", 20*time.Second, func() bool { return unix.Kill(child, 0) != nil })
+	eventually(t, "the child has ended, too", 20*time.Second,
+		func() bool { return unix.Kill(child, 0) != nil })
 }
 
 // childOf is the website's process of a gateway.

@@ -23,7 +23,8 @@ func Mount(t testing.TB, kind string, mib int) string {
 	args := []string{"-t", "tmpfs", "-o", fmt.Sprintf("size=%dm", mib), "tmpfs", mnt}
 	if kind == "ext4" {
 		image := filepath.Join(dir, "image")
-		if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, int64(mib)<<20)); err != nil {
+		if err := errors.Join(os.WriteFile(image, nil, 0o600),
+			os.Truncate(image, int64(mib)<<20)); err != nil {
 			t.Fatal(err)
 		}
 		if out, err := exec.Command("/sbin/mkfs.ext4", "-q", "-F", image).CombinedOutput(); err != nil {

@@ -10,8 +10,8 @@ import (
 // page is how many events a cursor reads at a time.
 const page = 256
 
-// News is what a cursor found: events in the order of the chain, each once; and devices, each at most once however often
-// it changed. What is known of a device now has to be looked up.
+// News is what a cursor found: events in the order of the chain, each once; and devices, each at
+// most once however often it changed. What is known of a device now has to be looked up.
 type News struct {
 	Events  []access.Event
 	Devices []access.ID
@@ -27,7 +27,8 @@ type Cursor struct {
 	seen    uint64 // the last change of a device that was told
 }
 
-// Events subscribes to the events from a sequence number upwards; 0 means those that come after now.
+// Events subscribes to the events from a sequence number upwards; 0 means those that come after
+// now.
 func (f *Feed) Events(from uint64) *Cursor {
 	if from == 0 {
 		head, _ := f.chain.Head()
@@ -44,8 +45,8 @@ func (f *Feed) All(from uint64) *Cursor {
 	return c
 }
 
-// Next waits until there is something new and returns it. It ends with the error of ctx, or with what reading the chain
-// gave; the cursor stays where it was then.
+// Next waits until there is something new and returns it. It ends with the error of ctx, or with
+// what reading the chain gave; the cursor stays where it was then.
 func (c *Cursor) Next(ctx context.Context) (News, error) {
 	for {
 		// The channels first, then the look: nothing that happens in between is missed.

@@ -1,6 +1,7 @@
-// Package feed tells subscribers what is new: the events of the chain, and the devices of which something else is known
-// than before, such as a session, a reading or a state. It keeps no queue for anybody. A subscriber reads at its own pace
-// from a cursor, so a slow one costs nobody anything and misses no event.
+// Package feed tells subscribers what is new: the events of the chain, and the devices of which
+// something else is known than before, such as a session, a reading or a state. It keeps no queue
+// for anybody. A subscriber reads at its own pace from a cursor, so a slow one costs nobody
+// anything and misses no event.
 package feed
 
 import (
@@ -20,7 +21,8 @@ type Chain interface {
 	// Events returns up to limit durable events from a sequence number upwards, oldest first.
 	Events(ctx context.Context, from uint64, limit int) ([]access.Event, error)
 	Head() (seq uint64, hash access.Hash)
-	// Changed returns a channel that is closed after the next new event, and when nothing more will come.
+	// Changed returns a channel that is closed after the next new event, and when nothing more will
+	// come.
 	Changed() <-chan struct{}
 }
 
@@ -50,8 +52,9 @@ func New(chain Chain, log *slog.Logger) *Feed {
 // recordWithin bounds how long an event may take that nobody waits for.
 const recordWithin = 10 * time.Second
 
-// Note chains an event that is neither a decision nor a policy change, for a caller that can do nothing about a failure:
-// that is logged, and ok is false then. It has its own deadline, so that no event is lost because a session ended.
+// Note chains an event that is neither a decision nor a policy change, for a caller that can do
+// nothing about a failure: that is logged, and ok is false then. It has its own deadline, so that
+// no event is lost because a session ended.
 func (f *Feed) Note(ev access.Event) (kept access.Event, ok bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), recordWithin)
 	defer cancel()
@@ -63,7 +66,8 @@ func (f *Feed) Note(ev access.Event) (kept access.Event, ok bool) {
 	return kept, true
 }
 
-// DeviceChanged says that something else is known of a device than before. It does not wait for subscribers.
+// DeviceChanged says that something else is known of a device than before. It does not wait for
+// subscribers.
 func (f *Feed) DeviceChanged(device access.ID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -100,8 +104,8 @@ func (f *Feed) changed() <-chan struct{} {
 	return f.wake
 }
 
-// since returns the devices that changed after a change, the one that changed last at the front, and the number of the
-// last change.
+// since returns the devices that changed after a change, the one that changed last at the front,
+// and the number of the last change.
 func (f *Feed) since(number uint64) (devices []access.ID, last uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -117,11 +117,13 @@ func TestDevices(t *testing.T) {
 	f.DeviceRemoved("never00000")
 	news, err := all.Next(bound(t))
 	slices.Sort(news.Devices)
-	if err != nil || !slices.Equal(news.Devices, []access.ID{"front00000", "hall000000"}) || len(news.Events) != 0 {
+	if err != nil || !slices.Equal(news.Devices, []access.ID{"front00000", "hall000000"}) ||
+		len(news.Events) != 0 {
 		t.Errorf("got %v, %v, want front and hall, each once", news, err)
 	}
 	seq := note(t, f)
-	if news, err := all.Next(bound(t)); err != nil || len(news.Devices) != 0 || len(news.Events) != 1 || news.Events[0].Seq != seq {
+	if news, err := all.Next(bound(t)); err != nil || len(news.Devices) != 0 || len(news.Events) != 1 ||
+		news.Events[0].Seq != seq {
 		t.Errorf("got %v, %v, want event %d alone", news, err, seq)
 	}
 	if news, err := events.Next(bound(t)); err != nil || len(news.Devices) != 0 || len(news.Events) != 1 {
@@ -186,7 +188,8 @@ func TestLostEventIsLogged(t *testing.T) {
 	_ = s.Close()
 	var out strings.Builder
 	f := feed.New(s, slog.New(slog.NewTextHandler(&out, nil)))
-	if _, ok := f.Note(access.Event{Kind: access.EventReport, Device: access.Named{Name: "front-reader"}}); ok {
+	if _, ok := f.Note(access.Event{Kind: access.EventReport,
+		Device: access.Named{Name: "front-reader"}}); ok {
 		t.Error("a closed store has kept an event")
 	}
 	for _, want := range []string{"event lost", "kind=report", "device=front-reader"} {

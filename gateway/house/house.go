@@ -1,5 +1,6 @@
-// Package house puts together the records of a small house: doors and lamps with their devices, and people with cards. The
-// demo, the tests and the measurements furnish theirs with it. It keeps nothing: whoever made a plan applies it.
+// Package house puts together the records of a small house: doors and lamps with their devices, and
+// people with cards. The demo, the tests and the measurements furnish theirs with it. It keeps
+// nothing: whoever made a plan applies it.
 package house
 
 import (
@@ -67,6 +68,7 @@ func (p *Plan) Person(name string, uid []byte) access.ID {
 
 // Allow grants a person or a switch everything at a target, always or on a schedule.
 func (p *Plan) Allow(kind access.SubjectKind, subject, target, schedule access.ID) {
-	p.Add(access.Grant{ID: access.NewID(), SubjectKind: kind, Subject: subject, Target: target, Schedule: schedule,
-		Effect: access.Allow, Created: p.At})
+	p.Add(access.Grant{ID: access.NewID(), SubjectKind: kind, Subject: subject, Target: target,
+		Schedule: schedule,
+		Effect:   access.Allow, Created: p.At})
 }

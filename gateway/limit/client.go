@@ -12,8 +12,8 @@ type Client struct {
 	Token   string // with which of the account's tokens; empty: none
 }
 
-// AddrOf names the share of a remote address: an IPv4 address, or the /64 of an IPv6 one, since whoever has one address of it has them all. What
-// is no IP address has one share together.
+// AddrOf names the share of a remote address: an IPv4 address, or the /64 of an IPv6 one, since
+// whoever has one address of it has them all. What is no IP address has one share together.
 func AddrOf(remote string) string {
 	ap, err := netip.ParseAddrPort(remote)
 	if err != nil {

@@ -19,12 +19,14 @@ type Class struct {
 	Body  int64         // bytes of one request's body
 	Read  time.Duration // in which a body must have come
 	Write time.Duration // in which an answer must have gone; the handler may set another deadline
-	// Rate and EachRate bound requests a second, in all and of one address; twice as many may come at once. 0: not bounded. They are for
-	// strangers: an account is bounded by what it has under way.
+	// Rate and EachRate bound requests a second, in all and of one address; twice as many may come
+	// at once. 0: not bounded. They are for strangers: an account is bounded by what it has under
+	// way.
 	Rate, EachRate int
 }
 
-// Requests are a handler's bounds: who is signed in takes nothing of what strangers have, and they nothing of his, also behind one address.
+// Requests are a handler's bounds: who is signed in takes nothing of what strangers have, and they
+// nothing of his, also behind one address.
 type Requests struct{ Strangers, Known Class }
 
 // handler is what [NewHandler] returns.
@@ -39,14 +41,16 @@ type handler struct {
 	rates rates // of strangers' requests; guarded by mu
 }
 
-// looksAtOnce bounds what is spent on requests before it is known whose budget they go on. Those that wait for it cost no time of the processor.
+// looksAtOnce bounds what is spent on requests before it is known whose budget they go on. Those
+// that wait for it cost no time of the processor.
 const looksAtOnce = 2
 
 // retryAfter is how many seconds somebody should wait whose share is used up.
 const retryAfter = 2
 
-// NewHandler returns a handler that bounds what reaches next. who tells the account that a request is of, and its token, cheaply: it is asked before
-// anything is bounded, and it must not read the body. next finds the client in the request's context.
+// NewHandler returns a handler that bounds what reaches next. who tells the account that a request
+// is of, and its token, cheaply: it is asked before anything is bounded, and it must not read the
+// body. next finds the client in the request's context.
 func NewHandler(next http.Handler, who func(*http.Request) Client, b Requests) http.Handler {
 	return &handler{next: next, who: who, bounds: b, looks: NewGate(looksAtOnce),
 		rates: rates{all: b.Strangers.Rate, each: b.Strangers.EachRate}}
@@ -73,20 +77,24 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	size := r.ContentLength
 	switch {
 	case size > class.Body:
-		refuse(w, http.StatusRequestEntityTooLarge, "The request is longer than "+strconv.FormatInt(class.Body, 10)+" bytes.", client)
+		refuse(w, http.StatusRequestEntityTooLarge,
+			"The request is longer than "+strconv.FormatInt(class.Body, 10)+" bytes.", client)
 		return
 	case size < 0: // as long as it turns out to be
 		size = class.Body
 	}
 	release, full := h.shares.Take(
-		Claim{"requests " + kind, of, 1, class.Each.Requests}, Claim{"requests " + kind, "", 1, class.All.Requests},
+		Claim{"requests " + kind, of, 1, class.Each.Requests}, Claim{"requests " + kind, "", 1,
+			class.All.Requests},
 		Claim{"bytes " + kind, of, size, class.Each.Bytes}, Claim{"bytes " + kind, "", size, class.All.Bytes})
 	if release == nil && full.Of == "" { // used up by others
-		release, full = h.shares.Take(Claim{"reserve " + kind, of, 1, 1}, Claim{"reserve " + kind, "", 1, class.All.Requests})
+		release, full = h.shares.Take(Claim{"reserve " + kind, of, 1, 1}, Claim{"reserve " + kind, "", 1,
+			class.All.Requests})
 	}
 	if release == nil {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
-		refuse(w, http.StatusTooManyRequests, "Too much is under way ("+full.String()+"). Wait a moment, then try again.", client)
+		refuse(w, http.StatusTooManyRequests,
+			"Too much is under way ("+full.String()+"). Wait a moment, then try again.", client)
 		return
 	}
 	release = sync.OnceFunc(release)
@@ -106,7 +114,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 type releaseKey struct{}
 
-// Detach gives back what the request of a context has taken of a handler's budgets. It is for what lasts and is counted by whoever serves it.
+// Detach gives back what the request of a context has taken of a handler's budgets. It is for what
+// lasts and is counted by whoever serves it.
 func Detach(ctx context.Context) {
 	if release, ok := ctx.Value(releaseKey{}).(func()); ok {
 		release()
@@ -132,8 +141,8 @@ func (h *handler) client(r *http.Request) (c Client, ok bool) {
 	return c, true
 }
 
-// refuse answers at once and ends the connection, so that whoever goes on asking has to begin anew. A stranger gets no text: in HTTP/2 it
-// would wait until the other side makes room for it.
+// refuse answers at once and ends the connection, so that whoever goes on asking has to begin anew.
+// A stranger gets no text: in HTTP/2 it would wait until the other side makes room for it.
 func refuse(w http.ResponseWriter, status int, text string, to Client) {
 	out := http.NewResponseController(w)
 	soon := time.Now().Add(time.Second)
@@ -147,8 +156,8 @@ func refuse(w http.ResponseWriter, status int, text string, to Client) {
 	http.Error(w, text, status)
 }
 
-// body ends the deadline of a request's body when it has come: it would end the handler's work otherwise, since the server reads on to learn whether
-// the client is still there.
+// body ends the deadline of a request's body when it has come: it would end the handler's work
+// otherwise, since the server reads on to learn whether the client is still there.
 type body struct {
 	io.ReadCloser
 	out *http.ResponseController

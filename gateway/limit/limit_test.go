@@ -17,7 +17,8 @@ func TestSharesAreTakenWholeOrNotAtAll(t *testing.T) {
 	if first == nil || second == nil {
 		t.Fatal("there was room for two")
 	}
-	if again, full := s.Take(claim("ann")...); again != nil || full.Of != "ann" || !strings.Contains(full.String(), "requests: 2 for ann") {
+	if again, full := s.Take(claim("ann")...); again != nil || full.Of != "ann" ||
+		!strings.Contains(full.String(), "requests: 2 for ann") {
 		t.Errorf("a third of ann: got %v, want her share to be full", full)
 	}
 	third, _ := s.Take(claim("bob")...)
@@ -43,9 +44,11 @@ func TestSharesAreTakenWholeOrNotAtAll(t *testing.T) {
 
 func TestAddrOf(t *testing.T) {
 	for remote, want := range map[string]string{
-		"192.0.2.7:1": "192.0.2.7", "[::ffff:192.0.2.7]:1": "192.0.2.7", "[2001:db8:1:2:3::9]:1": "2001:db8:1:2::/64",
-		"[2001:db8:1:2:ffff::9]:80": "2001:db8:1:2::/64", "[2001:db8:1:3::9]:1": "2001:db8:1:3::/64", "[fe80::1%eth0]:1": "fe80::/64",
-		"@": "this machine", "": "this machine", "192.0.2.7": "this machine",
+		"192.0.2.7:1": "192.0.2.7", "[::ffff:192.0.2.7]:1": "192.0.2.7",
+		"[2001:db8:1:2:3::9]:1":     "2001:db8:1:2::/64",
+		"[2001:db8:1:2:ffff::9]:80": "2001:db8:1:2::/64", "[2001:db8:1:3::9]:1": "2001:db8:1:3::/64",
+		"[fe80::1%eth0]:1": "fe80::/64",
+		"@":                "this machine", "": "this machine", "192.0.2.7": "this machine",
 	} {
 		if got := AddrOf(remote); got != want {
 			t.Errorf("%q: got %q, want %q", remote, got, want)
@@ -70,13 +73,20 @@ func TestWhoMakesRoom(t *testing.T) {
 		ok    bool
 	}{
 		{"there is room", []c{{"a", ""}, {"a", ""}}, nil, "a", -1, true},
-		{"an address that has its share loses its oldest", []c{{"b", ""}, {"a", ""}, {"a", ""}, {"a", ""}, {"a", ""}}, nil, "a", 1, true},
-		{"also where a request is under way on it", []c{{"a", ""}, {"a", ""}, {"a", ""}, {"a", ""}}, []int{0}, "a", 0, true},
-		{"not the one on which somebody is signed in", []c{{"a", "ann"}, {"a", ""}, {"a", ""}, {"a", ""}}, nil, "a", 1, true},
-		{"with all full the most crowded address makes room", []c{{"b", ""}, {"c", ""}, {"a", ""}, {"a", ""}, {"d", ""}, {"a", ""}}, nil, "e", 2, true},
-		{"those who are signed in make no crowd", []c{{"a", "ann"}, {"a", "ann"}, {"a", "bob"}, {"c", ""}, {"b", ""}, {"b", ""}}, nil, "d", 4, true},
-		{"where all are signed in, one on which nothing is under way", []c{{"a", "ann"}, {"a", "ann"}, {"a", "bob"}, {"a", "cid"}}, []int{0}, "a", 1, true},
-		{"and without one nobody", []c{{"a", "ann"}, {"a", "ann"}, {"a", "bob"}, {"a", "cid"}}, []int{0, 1, 2, 3}, "a", -1, false},
+		{"an address that has its share loses its oldest", []c{{"b", ""}, {"a", ""}, {"a", ""}, {"a", ""},
+			{"a", ""}}, nil, "a", 1, true},
+		{"also where a request is under way on it", []c{{"a", ""}, {"a", ""}, {"a", ""}, {"a", ""}}, []int{0},
+			"a", 0, true},
+		{"not the one on which somebody is signed in", []c{{"a", "ann"}, {"a", ""}, {"a", ""}, {"a", ""}},
+			nil, "a", 1, true},
+		{"with all full the most crowded address makes room", []c{{"b", ""}, {"c", ""}, {"a", ""}, {"a", ""},
+			{"d", ""}, {"a", ""}}, nil, "e", 2, true},
+		{"those who are signed in make no crowd", []c{{"a", "ann"}, {"a", "ann"}, {"a", "bob"}, {"c", ""},
+			{"b", ""}, {"b", ""}}, nil, "d", 4, true},
+		{"where all are signed in, one on which nothing is under way", []c{{"a", "ann"}, {"a", "ann"},
+			{"a", "bob"}, {"a", "cid"}}, []int{0}, "a", 1, true},
+		{"and without one nobody", []c{{"a", "ann"}, {"a", "ann"}, {"a", "bob"}, {"a", "cid"}},
+			[]int{0, 1, 2, 3}, "a", -1, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := NewListener(nil, bounds)
@@ -132,7 +142,8 @@ func TestWhoIsKept(t *testing.T) {
 	if b.account != "dan" {
 		t.Errorf("got %s, want dan", b.account)
 	}
-	if err := func() error { l.mu.Lock(); defer l.mu.Unlock(); l.remove(c); return nil }(); err != nil || len(l.known) != 2 {
+	if err := func() error { l.mu.Lock(); defer l.mu.Unlock(); l.remove(c); return nil }(); err != nil ||
+		len(l.known) != 2 {
 		t.Errorf("a connection that is closed is kept: %v", l.known)
 	}
 }

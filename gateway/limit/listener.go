@@ -13,25 +13,31 @@ import (
 type Connections struct {
 	All      int // at a time
 	EachAddr int // at a time, of one address
-	// Known and EachKnown are how many connections on which somebody is signed in, in all and of one account, are kept when room is needed.
-	// With more, those that were known first are as a stranger's again. Known is less than All, so that strangers have room.
+	// Known and EachKnown are how many connections on which somebody is signed in, in all and of
+	// one account, are kept when room is needed. With more, those that were known first are as a
+	// stranger's again. Known is less than All, so that strangers have room.
 	Known, EachKnown int
-	// Idle is how long a stranger's connection may be without a request under way, the handshake included.
+	// Idle is how long a stranger's connection may be without a request under way, the handshake
+	// included.
 	Idle time.Duration
-	// Rate and EachRate bound new connections a second, in all and of one address; twice as many may come at once. A connection on which
-	// somebody is signed in counts for the account instead, as far as that may have as many as an address. 0: not bounded.
+	// Rate and EachRate bound new connections a second, in all and of one address; twice as many
+	// may come at once. A connection on which somebody is signed in counts for the account instead,
+	// as far as that may have as many as an address. 0: not bounded.
 	Rate, EachRate int
-	// Pace is how many bytes a second are read of a stranger's connection; Burst of them may come at once, which is enough for a handshake, a page
-	// and a form. It bounds what weighs little and costs much, as requests that are taken back at once. 0: not bounded.
+	// Pace is how many bytes a second are read of a stranger's connection; Burst of them may come
+	// at once, which is enough for a handshake, a page and a form. It bounds what weighs little and
+	// costs much, as requests that are taken back at once. 0: not bounded.
 	Burst, Pace int
 }
 
-// Listener accepts connections within bounds. It never makes its caller wait for room: a stranger's connection makes room for the new one, the oldest
-// of the address that has the most of them. So who comes from elsewhere gets in, and who fills the listener throws out himself.
+// Listener accepts connections within bounds. It never makes its caller wait for room: a stranger's
+// connection makes room for the new one, the oldest of the address that has the most of them. So
+// who comes from elsewhere gets in, and who fills the listener throws out himself.
 type Listener struct {
 	net.Listener
 	bounds Connections
-	// Known, if set before the first connection, hears which account a connection is kept for from now on. It must not block.
+	// Known, if set before the first connection, hears which account a connection is kept for from
+	// now on. It must not block.
 	Known func(c net.Conn, account string)
 
 	mu    sync.Mutex
@@ -62,8 +68,9 @@ type conn struct {
 	strange int    // requests of strangers so far
 }
 
-// maxStrange is how many requests of strangers a connection may have; with the next it is closed. So who asks for much, takes it back at once or never
-// reads it, is bounded by the rate of connections.
+// maxStrange is how many requests of strangers a connection may have; with the next it is closed.
+// So who asks for much, takes it back at once or never reads it, is bounded by the rate of
+// connections.
 const maxStrange = 200
 
 // Read reads no more of a stranger's connection than its pace allows, and waits for that.
@@ -130,7 +137,8 @@ func (l *Listener) admit(c *conn, now time.Time) (victim *conn, ok bool) {
 	return victim, true
 }
 
-// crowded is the address that has the most strangers' connections, empty if there is none. The caller holds mu.
+// crowded is the address that has the most strangers' connections, empty if there is none. The
+// caller holds mu.
 func (l *Listener) crowded() (addr string) {
 	n := map[string]int{}
 	for _, c := range l.open {
@@ -144,8 +152,8 @@ func (l *Listener) crowded() (addr string) {
 	return addr
 }
 
-// oldest is the oldest stranger's connection of an address, or of all where addr is empty; without one, the oldest on which nothing is under
-// way, or nil. The caller holds mu.
+// oldest is the oldest stranger's connection of an address, or of all where addr is empty; without
+// one, the oldest on which nothing is under way, or nil. The caller holds mu.
 func (l *Listener) oldest(addr string) (spare *conn) {
 	for _, c := range l.open {
 		switch {
@@ -169,7 +177,8 @@ func (l *Listener) remove(c *conn) {
 	}
 }
 
-// ConnContext is for [http.Server.ConnContext]: with it [Handler] finds the connection of a request.
+// ConnContext is for [http.Server.ConnContext]: with it [Handler] finds the connection of a
+// request.
 func (l *Listener) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
@@ -210,7 +219,8 @@ func (c *conn) expire() {
 	}
 }
 
-// begin notes that a request is under way: a stranger's, until its account is known. The connection of a request may be nil.
+// begin notes that a request is under way: a stranger's, until its account is known. The connection
+// of a request may be nil.
 func (c *conn) begin() {
 	if c == nil {
 		return
@@ -228,7 +238,8 @@ func (c *conn) begin() {
 	}
 }
 
-// KeepFor notes that an account is signed in on a connection that Accept has returned. It is for a listener whose connections are served elsewhere.
+// KeepFor notes that an account is signed in on a connection that Accept has returned. It is for a
+// listener whose connections are served elsewhere.
 func (l *Listener) KeepFor(c net.Conn, account string) {
 	if own, ok := c.(*conn); ok {
 		own.know(account)

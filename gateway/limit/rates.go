@@ -69,7 +69,8 @@ func (r *rates) move(from, to string, now time.Time) {
 	}
 }
 
-// pieces is into how many parts a second's worth of a pace is divided: as long as that a reader waits at most.
+// pieces is into how many parts a second's worth of a pace is divided: as long as that a reader
+// waits at most.
 const pieces = 8
 
 // paced is how far a connection is ahead of its pace.

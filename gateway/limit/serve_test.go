@@ -32,7 +32,8 @@ var (
 	connections = limit.Connections{All: 8, EachAddr: 4, Known: 4, EachKnown: 2, Idle: 10 * time.Second}
 )
 
-// server serves over TLS: who has a header Account is signed in. /wait answers when the test says so, /body what was sent.
+// server serves over TLS: who has a header Account is signed in. /wait answers when the test says
+// so, /body what was sent.
 type server struct {
 	*httptest.Server
 	t       *testing.T
@@ -43,7 +44,8 @@ type server struct {
 
 func serve(t *testing.T, c limit.Connections, b limit.Requests) *server {
 	t.Helper()
-	s := &server{t: t, entered: make(chan limit.Client, 100), open: make(chan struct{}), ended: make(chan error, 100)}
+	s := &server{t: t, entered: make(chan limit.Client, 100), open: make(chan struct{}),
+		ended: make(chan error, 100)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/wait", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -59,7 +61,10 @@ func serve(t *testing.T, c limit.Connections, b limit.Requests) *server {
 		s.entered <- limit.ClientOf(r.Context())
 		<-s.open
 	})
-	mux.HandleFunc("/page", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a page") })
+	mux.HandleFunc("/page", func(w http.ResponseWriter, _ *http.Request) {
+		_,
+			_ = io.WriteString(w, "a page")
+	})
 	mux.HandleFunc("/body", func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -68,7 +73,8 @@ func serve(t *testing.T, c limit.Connections, b limit.Requests) *server {
 		}
 		_, _ = w.Write(b)
 	})
-	s.Server = httptest.NewUnstartedServer(limit.NewHandler(mux, func(r *http.Request) limit.Client { return limit.Client{Account: r.Header.Get("Account")} }, b))
+	s.Server = httptest.NewUnstartedServer(limit.NewHandler(mux,
+		func(r *http.Request) limit.Client { return limit.Client{Account: r.Header.Get("Account")} }, b))
 	l := limit.NewListener(s.Listener, c)
 	s.Listener, s.Config.ConnContext, s.EnableHTTP2 = l, l.ConnContext, true
 	s.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 16}
@@ -80,7 +86,9 @@ func serve(t *testing.T, c limit.Connections, b limit.Requests) *server {
 // from is a client with connections of its own, at an address of this machine.
 func (s *server) from(addr string) *http.Client {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(addr)}}
-	tr := &http.Transport{DialContext: d.DialContext, TLSClientConfig: s.Client().Transport.(*http.Transport).TLSClientConfig.Clone(), ForceAttemptHTTP2: true}
+	tr := &http.Transport{DialContext: d.DialContext,
+		TLSClientConfig:   s.Client().Transport.(*http.Transport).TLSClientConfig.Clone(),
+		ForceAttemptHTTP2: true}
 	s.t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
 }
@@ -129,7 +137,8 @@ func (s *server) want(status int, addr, account, path string, body io.Reader) {
 
 func TestStrangersTakeNothingOfThoseWhoAreSignedIn(t *testing.T) {
 	t.Parallel()
-	s := serve(t, limit.Connections{All: 50, EachAddr: 50, Known: 40, EachKnown: 20, Idle: 10 * time.Second}, requests)
+	s := serve(t, limit.Connections{All: 50, EachAddr: 50, Known: 40, EachKnown: 20, Idle: 10 * time.Second},
+		requests)
 	s.wait(2, "127.0.0.1", "")
 	s.want(429, "127.0.0.1", "", "/body", nil) // the share of the address
 	s.want(200, "127.0.0.2", "", "/body", nil)
@@ -158,7 +167,8 @@ func TestRateOfStrangersRequests(t *testing.T) {
 	t.Parallel()
 	b := requests
 	b.Strangers.Rate, b.Strangers.EachRate = 1, 1
-	s := serve(t, limit.Connections{All: 50, EachAddr: 50, Known: 40, EachKnown: 20, Idle: 10 * time.Second}, b)
+	s := serve(t, limit.Connections{All: 50, EachAddr: 50, Known: 40, EachKnown: 20, Idle: 10 * time.Second},
+		b)
 	for _, addr := range []string{"127.0.0.1", "127.0.0.2"} { // the second finds what all may used up
 		got := map[int]int{}
 		for range 10 {
@@ -207,13 +217,15 @@ func TestBodyThatNeverEnds(t *testing.T) {
 	s.want(200, "127.0.0.1", "", "/body", nil) // what it took was given back
 }
 
-// An HTTP/1.1 server reads on when the body has come, to learn whether the client is still there: the body's deadline must not end the request.
+// An HTTP/1.1 server reads on when the body has come, to learn whether the client is still there:
+// the body's deadline must not end the request.
 func TestDeadlineOfTheBodyIsNotThatOfTheAnswer(t *testing.T) {
 	t.Parallel()
 	s := serve(t, connections, requests)
 	for _, body := range []string{"", "a=b"} {
 		c := s.dial("http/1.1")
-		if _, err := fmt.Fprintf(c, "POST /wait HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(body), body); err != nil {
+		if _, err := fmt.Fprintf(c, "POST /wait HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s",
+			len(body), body); err != nil {
 			t.Fatal(err)
 		}
 		<-s.entered
@@ -258,14 +270,16 @@ func TestIdleConnectionsOfStrangers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = silent.Close() }()
-	for name, c := range map[string]net.Conn{"no handshake": silent, "HTTP/1.1 without a request": s.dial("http/1.1"), "HTTP/2 without a hello": s.dial("h2")} {
+	for name, c := range map[string]net.Conn{"no handshake": silent,
+		"HTTP/1.1 without a request": s.dial("http/1.1"), "HTTP/2 without a hello": s.dial("h2")} {
 		if !closed(c, 10*time.Second) {
 			t.Errorf("%s: the connection is still open", name)
 		}
 	}
 	for account, want := range map[string]bool{"": true, "ann": false} {
 		c := s.dial("http/1.1")
-		if _, err := fmt.Fprintf(c, "GET /body HTTP/1.1\r\nHost: localhost\r\nAccount: %s\r\n\r\n", account); err != nil {
+		if _, err := fmt.Fprintf(c, "GET /body HTTP/1.1\r\nHost: localhost\r\nAccount: %s\r\n\r\n",
+			account); err != nil {
 			t.Fatal(err)
 		}
 		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -317,24 +331,28 @@ func TestANewConnectionThrowsOutTheOldestOfACrowd(t *testing.T) {
 	}
 }
 
-// unheard is a connection with HTTP/2 whose owner makes room for no answer, with a function that asks for a page on a stream.
+// unheard is a connection with HTTP/2 whose owner makes room for no answer, with a function that
+// asks for a page on a stream.
 func (s *server) unheard() (*http2.Framer, func(stream uint32) error) {
 	s.t.Helper()
 	c := s.dial("h2")
 	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 	frames := http2.NewFramer(c, c)
 	_, err := io.WriteString(c, http2.ClientPreface)
-	if err := errors.Join(err, frames.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})); err != nil {
+	if err := errors.Join(err, frames.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize,
+		Val: 0})); err != nil {
 		s.t.Fatal(err)
 	}
 	var head bytes.Buffer
 	enc := hpack.NewEncoder(&head)
 	return frames, func(stream uint32) error {
 		head.Reset()
-		for _, h := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "localhost"}, {":path", "/page"}} {
+		for _, h := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "localhost"},
+			{":path", "/page"}} {
 			_ = enc.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]})
 		}
-		return frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: head.Bytes(), EndHeaders: true, EndStream: true})
+		return frames.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: head.Bytes(),
+			EndHeaders: true, EndStream: true})
 	}
 }
 
@@ -437,5 +455,6 @@ func TestRefusalIsNotHeldUp(t *testing.T) {
 
 // traceReuse tells whether a request went over a connection that was there.
 func traceReuse(ctx context.Context, reused *bool) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { *reused = i.Reused }})
+	return httptrace.WithClientTrace(ctx,
+		&httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { *reused = i.Reused }})
 }

@@ -63,8 +63,8 @@ type Nodes struct {
 
 	decoy     []byte // from which the keys of identities that nobody has are made
 	addresses addresses
-	// These bound events: of whoever comes and goes, of late scans, and that there is no room. Whoever
-	// holds one key could fill the disk with them.
+	// These bound events: of whoever comes and goes, of late scans, and that there is no room.
+	// Whoever holds one key could fill the disk with them.
 	changes, late limit.Every[access.ID]
 	full          limit.Every[struct{}]
 }
@@ -146,8 +146,8 @@ func (n *Nodes) OpenSession(c *transport.Conn) error {
 	if !ok {
 		return errOld
 	}
-	// Looked up again after the session stands in the table: a revocation between the two would miss
-	// it.
+	// Looked up again after the session stands in the table: a revocation between the two would
+	// miss it.
 	if k := n.Store.Snapshot().Keys[k.ID]; !k.State.Usable() {
 		n.Sessions.Closed(peer)
 		return errGone

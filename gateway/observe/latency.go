@@ -50,7 +50,10 @@ const (
 
 // NewLatencies returns a count that begins now.
 func NewLatencies(now time.Time) *Latencies {
-	h := func() *hdrhistogram.Histogram { return hdrhistogram.New(1, longestTold.Microseconds(), latencyDigit) }
+	h := func() *hdrhistogram.Histogram {
+		return hdrhistogram.New(1, longestTold.Microseconds(),
+			latencyDigit)
+	}
 	return &Latencies{since: now, durable: h(), receipt: h()}
 }
 

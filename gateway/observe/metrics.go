@@ -90,7 +90,8 @@ func (m *Metrics) registerStore(src Sources) {
 	gauge(m, "latchkey_events", "Sequence number of the last event.", nil,
 		func() uint64 { seq, _ := src.Store.Head(); return seq })
 	gauge(m, "latchkey_store_verified_timestamp_seconds",
-		"When all files and events were last verified; 0 before the first time since the start.", nil, func() int64 {
+		"When all files and events were last verified; 0 before the first time since the start.", nil,
+		func() int64 {
 			at, _, _ := src.Store.Verified()
 			if at.IsZero() {
 				return 0
@@ -136,11 +137,13 @@ func (m *Metrics) registerTransport(src Sources) {
 		{"datagrams_unsent", "Datagrams that could not be sent.",
 			func(s transport.Stats) uint64 { return s.Lost }},
 	} {
-		m.counter("latchkey_"+c.name+"_total", c.help, nil, func() uint64 { return c.of(src.Listener.Stats()) })
+		m.counter("latchkey_"+c.name+"_total", c.help, nil,
+			func() uint64 { return c.of(src.Listener.Stats()) })
 	}
 	gauge(m, "latchkey_handshakes_open", "Handshakes under way.", nil,
 		func() int { return int(src.Listener.Stats().HalfOpen) })
-	gauge(m, "latchkey_receive_buffer_bytes", "What the kernel holds for us at most; 0 if it does not say.", nil,
+	gauge(m, "latchkey_receive_buffer_bytes", "What the kernel holds for us at most; 0 if it does not say.",
+		nil,
 		func() int { return int(src.Listener.Stats().ReceiveBuffer) })
 	gauge(m, "latchkey_stateless_cookie", "1 when a first ClientHello leaves nothing behind.", nil,
 		func() int { return oneIf(src.Listener.Stats().Stateless) })

@@ -34,7 +34,8 @@ func ExplainFailure(err error) string {
 	case errors.Is(err, ErrOffline):
 		return "" // the outcome says it
 	case errors.Is(err, coapres.ErrLate):
-		return fmt.Sprintf("more than %v had passed since the tap, so nothing was sent", coapres.CommandWindow)
+		return fmt.Sprintf("more than %v had passed since the tap, so nothing was sent",
+			coapres.CommandWindow)
 	case errors.As(err, &code):
 		return fmt.Sprintf("its device refused it, with the code %d.%02d", code.Code>>5, code.Code&31)
 	case errors.Is(err, coapres.ErrNotObeyed):

@@ -21,12 +21,15 @@ func TestExplainFailure(t *testing.T) {
 		want string
 	}{
 		{ErrOffline, ""},
-		{fmt.Errorf("%w: %w", ErrUnheard, write), "it speaks from a new address and has not answered there, so nothing was sent"},
+		{fmt.Errorf("%w: %w", ErrUnheard, write),
+			"it speaks from a new address and has not answered there, so nothing was sent"},
 		{coapres.ErrLate, "more than 1.5s had passed since the tap, so nothing was sent"},
 		{&coapres.CodeError{Code: coap.BadRequest}, "its device refused it, with the code 4.00"},
 		{coapres.ErrNotObeyed, "its device did not do it"},
-		{fmt.Errorf("%w: %w", coapres.ErrNoReceipt, context.DeadlineExceeded), "its device did not answer in time"},
-		{fmt.Errorf("%w: %w", coapres.ErrNoReceipt, write), "the connection to its device failed before it answered"},
+		{fmt.Errorf("%w: %w", coapres.ErrNoReceipt, context.DeadlineExceeded),
+			"its device did not answer in time"},
+		{fmt.Errorf("%w: %w", coapres.ErrNoReceipt, write),
+			"the connection to its device failed before it answered"},
 	} {
 		got := ExplainFailure(c.err)
 		if got != c.want {

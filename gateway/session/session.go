@@ -204,7 +204,8 @@ func (t *Table) Lapsed(now time.Time) []*coapres.Peer {
 // Command sends a command to a device and waits for its receipt, until the command's deadline at
 // the latest. Commands to one device go one at a time, and ahead of readings. The caller sees to it
 // that their ids grow: a node refuses others.
-func (t *Table) Command(ctx context.Context, deviceID keys.RecordID, cmd coapres.Command) (wire.Receipt, error) {
+func (t *Table) Command(ctx context.Context, deviceID keys.RecordID, cmd coapres.Command) (wire.Receipt,
+	error) {
 	ctx, cancel := context.WithDeadline(ctx, cmd.Deadline())
 	defer cancel()
 	s, err := t.take(ctx, deviceID)

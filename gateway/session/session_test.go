@@ -40,8 +40,10 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{Table: NewTable(nil), secret: keys.NewSecret(), peers: make(chan *coapres.Peer, 8), gone: make(chan bool, 8)}
-	l, err := transport.Listen(transport.Config{Addr: "127.0.0.1:0", PSK: func([]byte) []byte { return s.secret.PSK() }})
+	s := &site{Table: NewTable(nil), secret: keys.NewSecret(), peers: make(chan *coapres.Peer, 8),
+		gone: make(chan bool, 8)}
+	l, err := transport.Listen(transport.Config{Addr: "127.0.0.1:0",
+		PSK: func([]byte) []byte { return s.secret.PSK() }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,13 +53,15 @@ func newSite(t *testing.T) *site {
 	go func() {
 		answer := func(_ *transport.Conn, _, resp *pool.Message, _ time.Time) { resp.SetCode(codes.Content) }
 		open := func(c *transport.Conn) error {
-			p := coapres.NewPeer(doorID, "front-lock", keys.KindLock, keys.ID(c.Identity()), c.RemoteAddr().String(), c)
+			p := coapres.NewPeer(doorID, "front-lock", keys.KindLock, keys.ID(c.Identity()),
+				c.RemoteAddr().String(), c)
 			c.SetPeer(p)
 			s.Open(p, c.Number(), func() { _ = c.End() }, time.Now())
 			s.peers <- p
 			return nil
 		}
-		done <- l.Serve(ctx, answer, open, func(c *transport.Conn) { s.gone <- s.Closed(c.Peer().(*coapres.Peer)) })
+		done <- l.Serve(ctx, answer, open,
+			func(c *transport.Conn) { s.gone <- s.Closed(c.Peer().(*coapres.Peer)) })
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -83,7 +87,8 @@ func (s *site) connect(t *testing.T) (*node, *coapres.Peer) {
 	t.Helper()
 	n := &node{asked: make(chan wire.Command, 8), answer: make(chan wire.State, 8)}
 	ctx, cancel := context.WithCancel(context.Background())
-	c, err := transport.Dial(ctx, s.addr, identity, s.secret, func(c *transport.Conn, req, resp *pool.Message, _ time.Time) {
+	c, err := transport.Dial(ctx, s.addr, identity, s.secret, func(c *transport.Conn, req, resp *pool.Message,
+		_ time.Time) {
 		var cmd wire.Command
 		if req.Code() == codes.POST {
 			b, err := io.ReadAll(req.Body())
@@ -165,7 +170,8 @@ func (s *site) command(cmd wire.Command, intent time.Time) <-chan result {
 func TestOnline(t *testing.T) {
 	s := newSite(t)
 	now := time.Now()
-	if _, err := s.Command(context.Background(), doorID, coapres.Command{Command: unlock(1), Intent: now}); !errors.Is(err, ErrOffline) {
+	if _, err := s.Command(context.Background(), doorID, coapres.Command{Command: unlock(1),
+		Intent: now}); !errors.Is(err, ErrOffline) {
 		t.Errorf("never seen: got %v, want ErrOffline", err)
 	}
 	if _, ok := s.View(doorID, now); ok {
@@ -177,7 +183,8 @@ func TestOnline(t *testing.T) {
 	n, p := s.connect(t)
 	online := func(rule string, at time.Time, want bool) {
 		t.Helper()
-		if v, _ := s.View(doorID, at); v.Online != want || v.Identity != identity || v.Name != "front-lock" || v.Kind != keys.KindLock {
+		if v, _ := s.View(doorID, at); v.Online != want || v.Identity != identity || v.Name != "front-lock" ||
+			v.Kind != keys.KindLock {
 			t.Errorf("%s: got %+v, want online %v", rule, v, want)
 		}
 	}
@@ -203,7 +210,8 @@ func TestOnline(t *testing.T) {
 	s.Registered(p, 90*time.Second, now)
 	s.Left(p)
 	online("took its registration back", now, false)
-	if _, err := s.Command(context.Background(), doorID, coapres.Command{Command: unlock(2), Intent: time.Now()}); !errors.Is(err, ErrOffline) {
+	if _, err := s.Command(context.Background(), doorID, coapres.Command{Command: unlock(2),
+		Intent: time.Now()}); !errors.Is(err, ErrOffline) {
 		t.Errorf("got %v, want ErrOffline", err)
 	}
 	s.Registered(p, 90*time.Second, now)
@@ -288,7 +296,8 @@ func TestLostReceipt(t *testing.T) {
 	n, p := s.connect(t)
 	s.Registered(p, 90*time.Second, time.Now())
 	n.answer <- wire.State{ID: 1}
-	if _, err := s.Command(context.Background(), doorID, coapres.Command{Command: wire.Command{ID: 1, Action: wire.Lock}, Intent: time.Now()}); err != nil {
+	if _, err := s.Command(context.Background(), doorID,
+		coapres.Command{Command: wire.Command{ID: 1, Action: wire.Lock}, Intent: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	<-n.asked
@@ -419,7 +428,8 @@ func TestCommandTooLateIsNotCommanded(t *testing.T) {
 	n, p := s.connect(t)
 	s.Registered(p, 90*time.Second, time.Now())
 	for range 50 {
-		if r := <-s.command(unlock(1), time.Now().Add(-coapres.CommandWindow)); !errors.Is(r.err, coapres.ErrLate) {
+		if r := <-s.command(unlock(1), time.Now().Add(-coapres.CommandWindow)); !errors.Is(r.err,
+			coapres.ErrLate) {
 			t.Fatalf("got %v, want ErrLate", r.err)
 		}
 		if v := s.view(t); v.Commanded.ID != 0 || len(n.asked) > 0 {
@@ -486,12 +496,14 @@ func TestNewestSessionWins(t *testing.T) {
 	}
 	s.Left(old)
 	s.Sensed(old, wire.ContactOpen)
-	if _, err := s.Refresh(context.Background(), old); !errors.Is(err, ErrOffline) || s.view(t).State.Contact != wire.ContactUnknown {
+	if _, err := s.Refresh(context.Background(), old); !errors.Is(err, ErrOffline) ||
+		s.view(t).State.Contact != wire.ContactUnknown {
 		t.Errorf("got %v, want nothing from a replaced session", err)
 	}
 	s.Registered(newest, 90*time.Second, time.Now())
 	n.answer <- wire.State{ID: 1}
-	if _, err := s.Command(context.Background(), doorID, coapres.Command{Command: wire.Command{ID: 1, Action: wire.Lock}, Intent: time.Now()}); err != nil {
+	if _, err := s.Command(context.Background(), doorID,
+		coapres.Command{Command: wire.Command{ID: 1, Action: wire.Lock}, Intent: time.Now()}); err != nil {
 		t.Error(err)
 	}
 	if vs := s.Views(time.Now()); len(vs) != 1 || vs[0].Device != doorID || !vs[0].Online {
@@ -508,7 +520,8 @@ func TestEndIf(t *testing.T) {
 	}
 	out := s.command(unlock(1), time.Now())
 	<-n.asked
-	if got := s.EndIf(func(q *coapres.Peer) bool { return q.Key == identity }); !slices.Equal(got, []*coapres.Peer{p}) {
+	if got := s.EndIf(func(q *coapres.Peer) bool { return q.Key == identity }); !slices.Equal(got,
+		[]*coapres.Peer{p}) {
 		t.Errorf("got %v ended, want the lock's", got)
 	}
 	if r := <-out; !errors.Is(r.err, coapres.ErrNoReceipt) {

@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// The child asks for what the API has by HTTP/2 without TLS over a pair of sockets, so that a slow stream blocks nobody. Each request says on which
-// connection somebody asks. Where that leads to is our own word.
+// The child asks for what the API has by HTTP/2 without TLS over a pair of sockets, so that a slow
+// stream blocks nobody. Each request says on which connection somebody asks. Where that leads to is
+// our own word.
 
 // connectionHeader holds the number of the visitor's connection.
 const connectionHeader = "Latchkey-Connection"
@@ -29,7 +30,8 @@ const (
 	challenged = time.Minute // how long an ACME check may take
 )
 
-// Visitor is who makes a request of the child: the ends of the connection, as the kernel has told us.
+// Visitor is who makes a request of the child: the ends of the connection, as the kernel has told
+// us.
 type Visitor struct{ Remote, Local netip.AddrPort }
 
 type visitorKey struct{}
@@ -40,7 +42,8 @@ func VisitorOf(ctx context.Context) (Visitor, bool) {
 	return v, ok
 }
 
-// PeerOf is the address at the other end of a visitor's connection, by our own word and not by the child's.
+// PeerOf is the address at the other end of a visitor's connection, by our own word and not by the
+// child's.
 func PeerOf(r *http.Request) (netip.AddrPort, bool) {
 	v, ok := VisitorOf(r.Context())
 	return v.Remote, ok
@@ -48,15 +51,17 @@ func PeerOf(r *http.Request) (netip.AddrPort, bool) {
 
 // http2 bounds what either side keeps for the other.
 func http2() *http.HTTP2Config {
-	return &http.HTTP2Config{MaxConcurrentStreams: apiStreams, MaxReceiveBufferPerStream: apiStream, MaxReceiveBufferPerConnection: apiPair}
+	return &http.HTTP2Config{MaxConcurrentStreams: apiStreams, MaxReceiveBufferPerStream: apiStream,
+		MaxReceiveBufferPerConnection: apiPair}
 }
 
 // serveAPI answers the child until the pair is closed.
 func (c *child) serveAPI(ctx context.Context) {
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
-	server := &http.Server{Handler: c, Protocols: &protocols, HTTP2: http2(), MaxHeaderBytes: apiHead, ReadHeaderTimeout: 10 * time.Second,
-		BaseContext: func(net.Listener) context.Context { return ctx }}
+	server := &http.Server{Handler: c, Protocols: &protocols, HTTP2: http2(), MaxHeaderBytes: apiHead,
+		ReadHeaderTimeout: 10 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return ctx }}
 	l := &oneListener{conn: c.api, over: make(chan struct{})}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
@@ -80,7 +85,8 @@ func (c *child) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	remote, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
 	local, _ := netip.ParseAddrPort(conn.LocalAddr().String())
 	r.RemoteAddr = conn.RemoteAddr().String()
-	c.s.cfg.API.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitorKey{}, Visitor{remote, local})))
+	c.s.cfg.API.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitorKey{},
+		Visitor{remote, local})))
 }
 
 func (c *child) serveChallenge(w http.ResponseWriter, r *http.Request, conn net.Conn) {

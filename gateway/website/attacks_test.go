@@ -19,47 +19,94 @@ import (
 // leaked is the number of a descriptor that the parent was started with.
 const leaked = 50
 
-// attacks are what the child does when it is asked. Each returns nil if it got what it wanted. dir has a site.key and an admin.sock.
+// attacks are what the child does when it is asked. Each returns nil if it got what it wanted. dir
+// has a site.key and an admin.sock.
 var attacks = map[string]func(dir string, parent int) error{
-	"read site.key":                 func(dir string, _ int) error { return read(filepath.Join(dir, "site.key")) },
-	"read site.key by the parent":   func(_ string, parent int) error { return read(proc(parent, "cwd/site.key")) },
-	"list a folder":                 func(dir string, _ int) error { _, err := os.ReadDir(dir); return err },
-	"write a file":                  func(dir string, _ int) error { return os.WriteFile(filepath.Join(dir, "new"), nil, 0o600) },
-	"open admin.sock":               func(dir string, _ int) error { return connect("unix", filepath.Join(dir, "admin.sock")) },
-	"open admin.sock by the parent": func(_ string, parent int) error { return connect("unix", proc(parent, "cwd/admin.sock")) },
-	"open an abstract socket":       func(dir string, _ int) error { return connect("unix", "@"+dir) },
-	"trace the parent":              func(_ string, parent int) error { return call(unix.SYS_PTRACE, unix.PTRACE_ATTACH, uintptr(parent)) },
-	"read the parent's memory":      func(_ string, parent int) error { return readMemory(parent) },
-	"open the parent's memory":      func(_ string, parent int) error { return read(proc(parent, "mem")) },
-	"list the parent's descriptors": func(_ string, parent int) error { _, err := os.ReadDir(proc(parent, "fd")); return err },
-	"kill the parent":               func(_ string, parent int) error { return call(unix.SYS_KILL, uintptr(parent), 0) },
-	"kill a thread of the parent":   func(_ string, parent int) error { return call(unix.SYS_TGKILL, uintptr(parent), uintptr(parent), 0) },
-	"kill everybody":                func(string, int) error { return call(unix.SYS_KILL, ^uintptr(0), 0) },
-	"connect by TCP":                func(dir string, _ int) error { return connect("tcp", tcpOf(dir)) },
-	"send by UDP":                   func(dir string, _ int) error { return connect("udp", tcpOf(dir)) },
-	"ask the kernel by netlink":     func(string, int) error { return call(unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW, 0) },
-	"make a raw socket":             func(string, int) error { return call(unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP) },
+	"read site.key": func(dir string,
+		_ int) error {
+		return read(filepath.Join(dir, "site.key"))
+	},
+	"read site.key by the parent": func(_ string,
+		parent int) error {
+		return read(proc(parent, "cwd/site.key"))
+	},
+	"list a folder": func(dir string, _ int) error { _, err := os.ReadDir(dir); return err },
+	"write a file": func(dir string, _ int) error {
+		return os.WriteFile(filepath.Join(dir,
+			"new"), nil, 0o600)
+	},
+	"open admin.sock": func(dir string, _ int) error {
+		return connect("unix",
+			filepath.Join(dir, "admin.sock"))
+	},
+	"open admin.sock by the parent": func(_ string, parent int) error {
+		return connect("unix",
+			proc(parent, "cwd/admin.sock"))
+	},
+	"open an abstract socket": func(dir string, _ int) error { return connect("unix", "@"+dir) },
+	"trace the parent": func(_ string, parent int) error {
+		return call(unix.SYS_PTRACE,
+			unix.PTRACE_ATTACH, uintptr(parent))
+	},
+	"read the parent's memory": func(_ string, parent int) error { return readMemory(parent) },
+	"open the parent's memory": func(_ string, parent int) error { return read(proc(parent, "mem")) },
+	"list the parent's descriptors": func(_ string, parent int) error {
+		_,
+			err := os.ReadDir(proc(parent, "fd"))
+		return err
+	},
+	"kill the parent": func(_ string, parent int) error {
+		return call(unix.SYS_KILL,
+			uintptr(parent), 0)
+	},
+	"kill a thread of the parent": func(_ string, parent int) error {
+		return call(unix.SYS_TGKILL,
+			uintptr(parent), uintptr(parent), 0)
+	},
+	"kill everybody": func(string, int) error { return call(unix.SYS_KILL, ^uintptr(0), 0) },
+	"connect by TCP": func(dir string, _ int) error { return connect("tcp", tcpOf(dir)) },
+	"send by UDP":    func(dir string, _ int) error { return connect("udp", tcpOf(dir)) },
+	"ask the kernel by netlink": func(string, int) error {
+		return call(unix.SYS_SOCKET, unix.AF_NETLINK,
+			unix.SOCK_RAW, 0)
+	},
+	"make a raw socket": func(string, int) error {
+		return call(unix.SYS_SOCKET, unix.AF_INET,
+			unix.SOCK_RAW, unix.IPPROTO_ICMP)
+	},
 	"listen": func(string, int) error {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		return errors.Join(err, closeIf(l))
 	},
 	"bind a socket that it has": func(string, int) error { return call(unix.SYS_LISTEN, 3, 1) },
-	"start a program":           func(string, int) error { return syscall.Exec("/bin/true", []string{"true"}, nil) },
-	"fork":                      func(string, int) error { return fork() },
-	"make a file in memory":     func(string, int) error { _, err := unix.MemfdCreate("x", 0); return err },
-	"map memory to run":         func(string, int) error { return mapCode() },
-	"make memory run":           func(string, int) error { return protectCode() },
+	"start a program": func(string, int) error {
+		return syscall.Exec("/bin/true", []string{"true"},
+			nil)
+	},
+	"fork":                  func(string, int) error { return fork() },
+	"make a file in memory": func(string, int) error { _, err := unix.MemfdCreate("x", 0); return err },
+	"map memory to run":     func(string, int) error { return mapCode() },
+	"make memory run":       func(string, int) error { return protectCode() },
 	"raise its bounds": func(string, int) error {
 		return unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: 1 << 40, Max: 1 << 40})
 	},
 	"load a program into the kernel": func(string, int) error { return call(unix.SYS_BPF) },
 	"make a ring":                    func(string, int) error { return call(unix.SYS_IO_URING_SETUP, 8) },
 	"leave its namespaces":           func(string, int) error { return unix.Unshare(unix.CLONE_NEWUSER) },
-	"mount":                          func(string, int) error { return unix.Mount("none", "/mnt", "tmpfs", 0, "") },
-	"be dumpable":                    func(string, int) error { return unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0) },
-	"be somebody else":               func(string, int) error { return call(unix.SYS_SETUID, 0) },
-	"use a leaked descriptor":        func(string, int) error { return call(unix.SYS_FCNTL, leaked, unix.F_GETFL) },
-	"wait no longer for the fence":   func(string, int) error { return call(unix.SYS_SECCOMP, 0, 0, 0) },
+	"mount": func(string, int) error {
+		return unix.Mount("none", "/mnt", "tmpfs", 0,
+			"")
+	},
+	"be dumpable": func(string, int) error {
+		return unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0,
+			0, 0)
+	},
+	"be somebody else": func(string, int) error { return call(unix.SYS_SETUID, 0) },
+	"use a leaked descriptor": func(string, int) error {
+		return call(unix.SYS_FCNTL, leaked,
+			unix.F_GETFL)
+	},
+	"wait no longer for the fence": func(string, int) error { return call(unix.SYS_SECCOMP, 0, 0, 0) },
 }
 
 // bounded attacks end by themselves, or the child does.
@@ -125,7 +172,8 @@ func closeIf(l net.Listener) error {
 func readMemory(parent int) error {
 	var b [8]byte
 	local := []unix.Iovec{{Base: &b[0], Len: 8}}
-	_, err := unix.ProcessVMReadv(parent, local, []unix.RemoteIovec{{Base: uintptr(unsafe.Pointer(&b)), Len: 8}}, 0)
+	_, err := unix.ProcessVMReadv(parent, local, []unix.RemoteIovec{{Base: uintptr(unsafe.Pointer(&b)),
+		Len: 8}}, 0)
 	return err
 }
 
@@ -158,7 +206,8 @@ func protectCode() error {
 // controlSocket finds it among the descriptors.
 func controlSocket() int {
 	for fd := 3; fd < 100; fd++ {
-		if kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err == nil && kind == unix.SOCK_SEQPACKET {
+		if kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err == nil &&
+			kind == unix.SOCK_SEQPACKET {
 			return fd
 		}
 	}

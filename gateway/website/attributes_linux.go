@@ -16,8 +16,9 @@ func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// GuardDescriptors sees to it that no process which this one starts has a descriptor that this one was started with, but for the first three: a
-// service manager hands over sockets, and whoever started it may have left more.
+// GuardDescriptors sees to it that no process which this one starts has a descriptor that this one
+// was started with, but for the first three: a service manager hands over sockets, and whoever
+// started it may have left more.
 func GuardDescriptors() error {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {

@@ -43,8 +43,9 @@ type Site struct {
 	once sync.Once
 }
 
-// Enter confines this process, greets the parent that started it, and returns when the parent has sent its settings. What is read from files must
-// have been read before, the site's time zone excepted: the program holds all zones. An error ends the process.
+// Enter confines this process, greets the parent that started it, and returns when the parent has
+// sent its settings. What is read from files must have been read before, the site's time zone
+// excepted: the program holds all zones. An error ends the process.
 func Enter(bounds confine.Bounds) (*Site, error) {
 	debug.SetMaxThreads(maxThreads)
 	_, _ = time.Now().Zone() // reads the file of this machine's time zone
@@ -56,7 +57,8 @@ func Enter(bounds confine.Bounds) (*Site, error) {
 	if err != nil {
 		return nil, errors.New("website: this command is for the gateway, which starts it by itself")
 	}
-	s := &Site{control: &control{conn: c}, conns: make(chan *passed), stopping: make(chan struct{}), over: make(chan struct{})}
+	s := &Site{control: &control{conn: c}, conns: make(chan *passed), stopping: make(chan struct{}),
+		over: make(chan struct{})}
 	if s.Protection, err = confine.Apply(bounds); err != nil {
 		why := err.Error()
 		if errors.Is(err, confine.ErrNoFence) {
@@ -79,7 +81,8 @@ func Enter(bounds confine.Bounds) (*Site, error) {
 	return s, nil
 }
 
-// dial makes the pair a connection of HTTP/2. A transport that dials by itself would dial once for each of the first requests.
+// dial makes the pair a connection of HTTP/2. A transport that dials by itself would dial once for
+// each of the first requests.
 func (s *Site) dial(pair net.Conn) error {
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
@@ -136,7 +139,8 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 type connKey struct{}
 
-// ConnContext is for [http.Server.ConnContext]: with it RoundTrip finds the connection of a request.
+// ConnContext is for [http.Server.ConnContext]: with it RoundTrip finds the connection of a
+// request.
 func (s *Site) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if p := passedOf(c); p != nil {
 		return context.WithValue(ctx, connKey{}, p)
@@ -237,7 +241,8 @@ func (s *Site) Known(c net.Conn, account string) {
 // acmeProtocol is what an ACME server asks for, alone, when it checks a name (RFC 8737).
 const acmeProtocol = "acme-tls/1"
 
-// Certificate is for [tls.Config.GetCertificate]. Only an ACME server's check is answered by the parent.
+// Certificate is for [tls.Config.GetCertificate]. Only an ACME server's check is answered by the
+// parent.
 func (s *Site) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	p := passedOf(hello.Conn)
 	if p == nil {
@@ -256,7 +261,8 @@ func (s *Site) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
 func (s *Site) challenge(p *passed, name string) (*tls.Certificate, error) {
 	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), connKey{}, p), challenged)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gateway"+challengePath+"?name="+url.QueryEscape(name), http.NoBody)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet,
+		"http://gateway"+challengePath+"?name="+url.QueryEscape(name), http.NoBody)
 	if err != nil {
 		return nil, fmt.Errorf("website: %w", err)
 	}

@@ -38,7 +38,8 @@ func bounds(strict bool) confine.Bounds {
 	return confine.Bounds{Files: 1024, Data: 192 << 20, OOMScore: 900, Strict: strict}
 }
 
-// childMain is a website for tests: it answers a few pages, and does what an attacker would who has taken it over.
+// childMain is a website for tests: it answers a few pages, and does what an attacker would who has
+// taken it over.
 func childMain(role string) int {
 	if role == "unfit" { // as where there is no seccomp: a filter above that refuses more filters
 		if err := withoutSeccomp(); err != nil {
@@ -58,7 +59,8 @@ func childMain(role string) int {
 		_, _ = io.WriteString(w, r.RemoteAddr)
 	})
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
-		in, _ := http.NewRequestWithContext(r.Context(), http.MethodGet, "http://gateway"+r.URL.Path, http.NoBody)
+		in, _ := http.NewRequestWithContext(r.Context(), http.MethodGet, "http://gateway"+r.URL.Path,
+			http.NoBody)
 		resp, err := api.Do(in)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
@@ -98,13 +100,18 @@ func childMain(role string) int {
 		n, _ := strconv.Atoi(r.URL.Query().Get("parent"))
 		_, _ = io.WriteString(w, attack(r.URL.Query().Get("what"), r.URL.Query().Get("dir"), n))
 	})
-	listener := limit.NewListener(site, limit.Connections{All: 300, EachAddr: 300, Known: 100, EachKnown: 100, Idle: time.Minute})
+	listener := limit.NewListener(site, limit.Connections{All: 300, EachAddr: 300, Known: 100, EachKnown: 100,
+		Idle: time.Minute})
 	listener.Known = site.Known
 	who := func(r *http.Request) limit.Client { return limit.Client{Account: r.Header.Get("Account")} }
-	generous := limit.Class{All: limit.Budget{Requests: 300, Bytes: 1 << 20}, Each: limit.Budget{Requests: 300, Bytes: 1 << 20}, Body: 1 << 10, Read: time.Minute, Write: time.Minute}
-	server := &http.Server{Handler: limit.NewHandler(mux, who, limit.Requests{Strangers: generous, Known: generous}), ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+	generous := limit.Class{All: limit.Budget{Requests: 300, Bytes: 1 << 20},
+		Each: limit.Budget{Requests: 300, Bytes: 1 << 20}, Body: 1 << 10, Read: time.Minute,
+		Write: time.Minute}
+	server := &http.Server{Handler: limit.NewHandler(mux, who, limit.Requests{Strangers: generous,
+		Known: generous}), ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 		return listener.ConnContext(site.ConnContext(ctx, c), c)
-	}, TLSConfig: &tls.Config{GetCertificate: site.Certificate, NextProtos: []string{"h2", "http/1.1", "acme-tls/1"}}, ErrorLog: nil}
+	}, TLSConfig: &tls.Config{GetCertificate: site.Certificate, NextProtos: []string{"h2", "http/1.1",
+		"acme-tls/1"}}, ErrorLog: nil}
 	done := make(chan struct{})
 	go func() {
 		<-site.Stopping()
@@ -163,6 +170,8 @@ func read(path string) error {
 
 // withoutSeccomp makes this process one of a kernel that has no filters.
 func withoutSeccomp() error {
-	return seccomp.LoadFilter(seccomp.Filter{NoNewPrivs: true, Flag: seccomp.FilterFlagTSync, Policy: seccomp.Policy{DefaultAction: seccomp.ActionAllow,
-		Syscalls: []seccomp.SyscallGroup{{Names: []string{"seccomp"}, Action: seccomp.ActionErrno | seccomp.Action(unix.ENOSYS)}}}})
+	return seccomp.LoadFilter(seccomp.Filter{NoNewPrivs: true, Flag: seccomp.FilterFlagTSync,
+		Policy: seccomp.Policy{DefaultAction: seccomp.ActionAllow,
+			Syscalls: []seccomp.SyscallGroup{{Names: []string{"seccomp"},
+				Action: seccomp.ActionErrno | seccomp.Action(unix.ENOSYS)}}}})
 }

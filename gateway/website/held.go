@@ -21,8 +21,8 @@ func (l holding) Accept() (net.Conn, error) {
 	return hold(c)
 }
 
-// held is a connection that another process reads and writes. We keep a descriptor of it only to end it, outside of the poller: what arrives on it
-// does not wake us.
+// held is a connection that another process reads and writes. We keep a descriptor of it only to
+// end it, outside of the poller: what arrives on it does not wake us.
 type held struct {
 	net.Conn // closed, for its addresses
 

@@ -20,7 +20,8 @@ import (
 	"latchkey/gateway/website"
 )
 
-// prey is what an attacker wants: a folder with a key and a socket, which is this process's own, and ports that listen.
+// prey is what an attacker wants: a folder with a key and a socket, which is this process's own,
+// and ports that listen.
 func prey(t *testing.T) (dir string, reached func() bool) {
 	t.Helper()
 	dir = t.TempDir()
@@ -80,7 +81,8 @@ func open(t *testing.T, path string) *os.File {
 	return f
 }
 
-// Whoever has taken the website over gets none of what an attacker would want: it is refused, or the child ends.
+// Whoever has taken the website over gets none of what an attacker would want: it is refused, or
+// the child ends.
 func TestHostileChild(t *testing.T) {
 	dir, reached := prey(t)
 	bounded := []string{"take all memory", "flood the log"} // may be done, at the child's cost
@@ -95,14 +97,19 @@ func TestHostileChild(t *testing.T) {
 			}
 			if err != nil { // it ended, and why is logged
 				got = "ended"
-				s.eventually("its end is logged", func() bool { return strings.Contains(s.log.String(), "website ended") })
+				s.eventually("its end is logged", func() bool {
+					return strings.Contains(s.log.String(),
+						"website ended")
+				})
 			}
 			if reached() {
 				t.Error("somebody was reached")
 			}
-			s.eventually("there is a website", func() bool { _, err := s.get(s.visitor(), "/hello"); return err == nil })
+			s.eventually("there is a website",
+				func() bool { _, err := s.get(s.visitor(), "/hello"); return err == nil })
 			s.stop()
-			if n := strings.Count(s.log.String(), "\n"); n > 250 || strings.ContainsAny(s.log.String(), "\x1b\x07") {
+			if n := strings.Count(s.log.String(), "\n"); n > 250 || strings.ContainsAny(s.log.String(),
+				"\x1b\x07") {
 				t.Errorf("%d lines of log, or control characters", n)
 			}
 			t.Logf("%s: %s", what, got)
@@ -140,15 +147,18 @@ func TestWhoseProcess(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = other.Process.Kill(); _ = other.Wait() })
 	child := s.child()
-	for pid, want := range map[int]bool{child: true, os.Getpid(): false, other.Process.Pid: false, 1: false, 0: false} {
+	for pid, want := range map[int]bool{child: true, os.Getpid(): false, other.Process.Pid: false, 1: false,
+		0: false} {
 		if got := s.server.Owns(pid); got != want {
 			t.Errorf("process %d: got %v, want %v", pid, got, want)
 		}
 	}
-	if score, err := os.ReadFile(proc(child, "oom_score_adj")); err != nil || strings.TrimSpace(string(score)) != "900" {
+	if score, err := os.ReadFile(proc(child, "oom_score_adj")); err != nil ||
+		strings.TrimSpace(string(score)) != "900" {
 		t.Errorf("oom_score_adj: got %q, %v", score, err)
 	}
-	if env, err := os.ReadFile(proc(child, "environ")); os.IsPermission(err) != (os.Getuid() != 0) || strings.Contains(string(env), "PATH=") || strings.Contains(string(env), "HOME=") {
+	if env, err := os.ReadFile(proc(child, "environ")); os.IsPermission(err) != (os.Getuid() != 0) ||
+		strings.Contains(string(env), "PATH=") || strings.Contains(string(env), "HOME=") {
 		t.Errorf("the child's environment: got %q, %v", env, err)
 	}
 	s.stop()
@@ -157,7 +167,8 @@ func TestWhoseProcess(t *testing.T) {
 	}
 }
 
-// asNobody names the environment variable of a process that runs these tests as somebody without rights.
+// asNobody names the environment variable of a process that runs these tests as somebody without
+// rights.
 const asNobody = "LATCHKEY_TEST_NOBODY"
 
 // The same where neither the gateway nor its website is root: the files are their own then.
@@ -173,7 +184,8 @@ func TestHostileChildOfNobody(t *testing.T) {
 	if err := os.Chown(dir, 65534, 65534); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^(TestHostileChild|TestPagesComeFromTheChild|TestWhoseProcess)$", "-test.v")
+	cmd := exec.Command("/proc/self/exe",
+		"-test.run=^(TestHostileChild|TestPagesComeFromTheChild|TestWhoseProcess)$", "-test.v")
 	cmd.Dir, cmd.Env = "/", append(os.Environ(), asNobody+"=1", "TMPDIR="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, err := cmd.CombinedOutput()

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// The child's log is what a stranger may have written. So many lines of it are passed on, of bounded length, without control characters.
+// The child's log is what a stranger may have written. So many lines of it are passed on, of
+// bounded length, without control characters.
 const (
 	maxLine   = 512
 	lineBurst = 200
@@ -33,7 +34,8 @@ type lines struct {
 
 func newPace() *rate.Limiter { return rate.NewLimiter(rate.Every(lineEvery), lineBurst) }
 
-// Write never fails. It takes its time while lines are dropped, so that the child cannot keep us busy.
+// Write never fails. It takes its time while lines are dropped, so that the child cannot keep us
+// busy.
 func (l *lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

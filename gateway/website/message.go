@@ -17,7 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The control socket is a SOCK_SEQPACKET pair: one message is one packet of JSON, and a connection's descriptor travels beside its message.
+// The control socket is a SOCK_SEQPACKET pair: one message is one packet of JSON, and a
+// connection's descriptor travels beside its message.
 
 // message is what one process tells the other.
 type message struct {

@@ -41,7 +41,8 @@ type child struct {
 // certificates are those that the child has; used by whoever passes connections.
 type certificates struct{ plain, named *tls.Certificate }
 
-// The child's memory: what Go's runtime tries to keep to, and where the kernel says no. See confine.Bounds.
+// The child's memory: what Go's runtime tries to keep to, and where the kernel says no. See
+// confine.Bounds.
 const memoryGoal = "GOMEMLIMIT=48MiB"
 
 // Messages of the child in a second. It says two words of a connection.
@@ -50,7 +51,8 @@ const (
 	messageBurst = 4000
 )
 
-// runChild starts a child and returns why it ended. When ctx ends it is told to stop, and killed if it does not.
+// runChild starts a child and returns why it ended. When ctx ends it is told to stop, and killed if
+// it does not.
 func (s *Server) runChild(ctx context.Context) (why string) {
 	c, err := s.startChild()
 	if err != nil {
@@ -78,7 +80,8 @@ func (s *Server) runChild(ctx context.Context) (why string) {
 	return c.epitaph()
 }
 
-// startChild starts the process with its two sockets, an environment that says nothing, and no other descriptor of ours.
+// startChild starts the process with its two sockets, an environment that says nothing, and no
+// other descriptor of ours.
 func (s *Server) startChild() (*child, error) {
 	controlSocket, theirControl, err := newPair(unix.SOCK_SEQPACKET)
 	if err != nil {
@@ -90,7 +93,8 @@ func (s *Server) startChild() (*child, error) {
 		return nil, errors.Join(err, controlSocket.Close())
 	}
 	defer func() { _ = theirAPI.Close() }()
-	c := &child{s: s, cmd: s.cfg.Child(), control: &control{conn: controlSocket}, api: apiSocket, lines: &lines{log: s.cfg.Log, pace: s.pace},
+	c := &child{s: s, cmd: s.cfg.Child(), control: &control{conn: controlSocket}, api: apiSocket,
+		lines: &lines{log: s.cfg.Log, pace: s.pace},
 		ready: make(chan struct{}), ended: make(chan struct{}), conns: map[uint64]net.Conn{}}
 	c.cmd.Env = append([]string{memoryGoal, "GOTRACEBACK=single"}, s.cfg.Env...)
 	if zone, ok := os.LookupEnv("TZ"); ok {
@@ -108,7 +112,8 @@ func (s *Server) startChild() (*child, error) {
 	return c, nil
 }
 
-// start starts the process from a thread that lasts as long as it: the kernel kills the child when the thread that started it ends.
+// start starts the process from a thread that lasts as long as it: the kernel kills the child when
+// the thread that started it ends.
 func (c *child) start() error {
 	started := make(chan error)
 	go func() {
@@ -153,7 +158,8 @@ func (c *child) epitaph() string {
 		return c.why
 	}
 	how := c.cmd.ProcessState.String()
-	if w, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && w.Signaled() && w.Signal() == syscall.SIGSYS {
+	if w, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && w.Signaled() &&
+		w.Signal() == syscall.SIGSYS {
 		return "it asked the kernel for what no website needs: somebody may have taken it over (" + how + ")"
 	}
 	return how
@@ -241,7 +247,8 @@ func (c *child) offer(ctx context.Context) {
 	}
 }
 
-// watch pings the child and kills it when it does not answer: it may have been stopped, or be out of memory.
+// watch pings the child and kills it when it does not answer: it may have been stopped, or be out
+// of memory.
 func (c *child) watch(ctx context.Context) {
 	select {
 	case <-c.ready:
@@ -271,7 +278,8 @@ func (c *child) watch(ctx context.Context) {
 				delete(asked, heard)
 			}
 			asked[n] = now
-			if err := c.control.send(message{Kind: kindPing, ID: n}, nil); errors.Is(err, os.ErrDeadlineExceeded) {
+			if err := c.control.send(message{Kind: kindPing, ID: n}, nil); errors.Is(err,
+				os.ErrDeadlineExceeded) {
 				c.kill("it does not read what it is told")
 				return
 			}

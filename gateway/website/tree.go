@@ -12,8 +12,9 @@ import (
 // maxAncestors bounds how far up is looked.
 const maxAncestors = 64
 
-// Owns tells whether a process is the website's child, or comes from it: by its parents, or by the session that the child began. It is for sockets
-// that the child must not use, whatever a hole in its confinement would let it do.
+// Owns tells whether a process is the website's child, or comes from it: by its parents, or by the
+// session that the child began. It is for sockets that the child must not use, whatever a hole in
+// its confinement would let it do.
 func (s *Server) Owns(pid int) bool {
 	s.mu.Lock()
 	own := s.pid

@@ -1,6 +1,8 @@
-// Package website runs the website as a confined child of the gateway, so that whoever takes it over has neither keys nor doors. [Server] is the
-// gateway's side: it accepts connections within bounds, passes each on as a descriptor, starts the child again when it dies, and answers its
-// requests. [Enter] is the child's side: it confines the process before it reads anything. The package knows no pages and no accounts.
+// Package website runs the website as a confined child of the gateway, so that whoever takes it
+// over has neither keys nor doors. [Server] is the gateway's side: it accepts connections within
+// bounds, passes each on as a descriptor, starts the child again when it dies, and answers its
+// requests. [Enter] is the child's side: it confines the process before it reads anything. The
+// package knows no pages and no accounts.
 package website
 
 import (
@@ -28,7 +30,8 @@ import (
 type Config struct {
 	Listener net.Listener // of TCP connections
 	Bounds   limit.Connections
-	// Child makes the command whose process calls [Enter]. Its environment, descriptors and attributes are set here.
+	// Child makes the command whose process calls [Enter]. Its environment, descriptors and
+	// attributes are set here.
 	Child        func() *exec.Cmd
 	Settings     any      // JSON for the child, once it is confined
 	Env          []string // of the child, besides what it always has
@@ -43,9 +46,11 @@ type Config struct {
 
 // Certificates is where the child's certificates come from.
 type Certificates interface {
-	// Leaves returns the certificate for connections to a local address, and the one for a single name if there is one.
+	// Leaves returns the certificate for connections to a local address, and the one for a single
+	// name if there is one.
 	Leaves(local netip.Addr) (plain *tls.Certificate, name string, named *tls.Certificate)
-	// Challenge returns what an ACME server wants to see that checks a name over this connection (RFC 8737).
+	// Challenge returns what an ACME server wants to see that checks a name over this connection
+	// (RFC 8737).
 	Challenge(name string, local, remote net.Addr) (*tls.Certificate, error)
 }
 
@@ -62,7 +67,8 @@ type Server struct {
 	unfit string // guarded by mu; why there is no website
 }
 
-// How long it rests before the next child: after a life of less than a minute twice as long as the time before.
+// How long it rests before the next child: after a life of less than a minute twice as long as the
+// time before.
 const (
 	firstRest = 50 * time.Millisecond
 	maxRest   = 30 * time.Second
@@ -83,7 +89,8 @@ func New(cfg Config) *Server {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	cfg.Bounds.Idle = math.MaxInt64 // which connections are idle is known where they are served
-	return &Server{cfg: cfg, listener: limit.NewListener(holding{cfg.Listener}, cfg.Bounds), pace: newPace(), fit: make(chan *child)}
+	return &Server{cfg: cfg, listener: limit.NewListener(holding{cfg.Listener}, cfg.Bounds), pace: newPace(),
+		fit: make(chan *child)}
 }
 
 // Unfit tells why there is no website; empty while there is one, or may be.
@@ -93,7 +100,8 @@ func (s *Server) Unfit() string {
 	return s.unfit
 }
 
-// Run serves until ctx ends, and returns nil then. It also goes on, without a website, where a child cannot be confined. An error is the listener's.
+// Run serves until ctx ends, and returns nil then. It also goes on, without a website, where a
+// child cannot be confined. An error is the listener's.
 func (s *Server) Run(ctx context.Context) error {
 	s.tellProtection()
 	ctx, cancel := context.WithCancel(ctx)
@@ -134,7 +142,8 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// accept passes connections on. While there is no child, one waits here and the others in the listener's backlog.
+// accept passes connections on. While there is no child, one waits here and the others in the
+// listener's backlog.
 func (s *Server) accept(ctx context.Context) error {
 	for {
 		c, err := s.listener.Accept()
@@ -170,7 +179,8 @@ func (s *Server) keepChild(ctx context.Context) {
 		case lived > longLife:
 			rest = firstRest
 		}
-		s.cfg.Log.Error("website ended", "why", why, "lived", lived.Round(time.Millisecond).String(), "again", rest.String())
+		s.cfg.Log.Error("website ended", "why", why, "lived", lived.Round(time.Millisecond).String(), "again",
+			rest.String())
 		select {
 		case <-time.After(rest):
 		case <-ctx.Done():

@@ -52,10 +52,12 @@ func newSite(t *testing.T, role string, change func(*website.Config)) *site {
 	}
 	s := &site{t: t, addr: l.Addr().String(), log: &buffer{}, leaves: &leaves{}}
 	s.leaves.plain.Store(newCertificate(t, "plain"))
-	cfg := website.Config{Listener: l, Bounds: limit.Connections{All: 300, EachAddr: 300, Known: 100, EachKnown: 100},
+	cfg := website.Config{Listener: l, Bounds: limit.Connections{All: 300, EachAddr: 300, Known: 100,
+		EachKnown: 100},
 		Child:    func() *exec.Cmd { return exec.Command("/proc/self/exe") },
-		Settings: map[string]string{"name": "door"}, Env: []string{childRole + "=" + role}, Certificates: s.leaves,
-		API: http.HandlerFunc(s.serveAPI), Log: slog.New(slog.NewTextHandler(s.log, nil))}
+		Settings: map[string]string{"name": "door"}, Env: []string{childRole + "=" + role},
+		Certificates: s.leaves,
+		API:          http.HandlerFunc(s.serveAPI), Log: slog.New(slog.NewTextHandler(s.log, nil))}
 	if change != nil {
 		change(&cfg)
 	}
@@ -172,7 +174,8 @@ func newCertificate(t *testing.T, name string) *tls.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{name}},
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1),
+		NotAfter: time.Now().Add(time.Hour), DNSNames: []string{name}},
 		&x509.Certificate{SerialNumber: big.NewInt(1)}, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +201,8 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// Pages, answers of the API and streams come through the child, under the strictest filter: a call too many would end it.
+// Pages, answers of the API and streams come through the child, under the strictest filter: a call
+// too many would end it.
 func TestPagesComeFromTheChild(t *testing.T) {
 	s := newSite(t, "strict", nil)
 	c := s.visitor()
@@ -243,7 +247,8 @@ func TestCertificates(t *testing.T) {
 	s := newSite(t, "strict", nil)
 	served := func(name string, protocols ...string) string {
 		t.Helper()
-		c, err := tls.Dial("tcp", s.addr, &tls.Config{ServerName: name, InsecureSkipVerify: true, NextProtos: protocols})
+		c, err := tls.Dial("tcp", s.addr, &tls.Config{ServerName: name, InsecureSkipVerify: true,
+			NextProtos: protocols})
 		if err != nil {
 			return err.Error()
 		}
@@ -258,12 +263,17 @@ func TestCertificates(t *testing.T) {
 		want   string
 	}{
 		{"the first", func() {}, "door.example", nil, "plain"},
-		{"no check is under way", func() {}, "door.example", []string{"acme-tls/1"}, "remote error: tls: internal error"},
-		{"one for the name has come", func() { s.leaves.named.Store(newCertificate(t, "named")) }, "door.example", nil, "named"},
+		{"no check is under way", func() {}, "door.example", []string{"acme-tls/1"},
+			"remote error: tls: internal error"},
+		{"one for the name has come", func() { s.leaves.named.Store(newCertificate(t, "named")) },
+			"door.example", nil, "named"},
 		{"another name", func() {}, "localhost", nil, "plain"},
-		{"a renewed one", func() { s.leaves.plain.Store(newCertificate(t, "renewed")) }, "localhost", nil, "renewed"},
-		{"a check", func() { s.leaves.challenge.Store(newCertificate(t, "challenge")) }, "door.example", []string{"acme-tls/1"}, "challenge"},
-		{"a check of another name", func() {}, "other.example", []string{"acme-tls/1"}, "remote error: tls: internal error"},
+		{"a renewed one", func() { s.leaves.plain.Store(newCertificate(t, "renewed")) }, "localhost", nil,
+			"renewed"},
+		{"a check", func() { s.leaves.challenge.Store(newCertificate(t, "challenge")) }, "door.example",
+			[]string{"acme-tls/1"}, "challenge"},
+		{"a check of another name", func() {}, "other.example", []string{"acme-tls/1"},
+			"remote error: tls: internal error"},
 		{"a browser meanwhile", func() {}, "door.example", []string{"h2", "http/1.1"}, "named"},
 	} {
 		step.change()
@@ -300,13 +310,17 @@ func TestChildStartsAgain(t *testing.T) {
 }
 
 func TestChildThatHangsIsKilled(t *testing.T) {
-	s := newSite(t, "site", func(c *website.Config) { c.Ping, c.Hung = 50*time.Millisecond, 500*time.Millisecond })
+	s := newSite(t, "site", func(c *website.Config) {
+		c.Ping, c.Hung = 50*time.Millisecond,
+			500*time.Millisecond
+	})
 	s.want(s.visitor(), "/hello", "127")
 	if err := unix.Kill(s.child(), unix.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	// What the child was passed meanwhile is lost with it.
-	s.eventually("the next child serves", func() bool { _, err := s.get(s.visitor(), "/hello"); return err == nil })
+	s.eventually("the next child serves",
+		func() bool { _, err := s.get(s.visitor(), "/hello"); return err == nil })
 	if !strings.Contains(s.log.String(), "did not answer for 500ms") {
 		t.Errorf("got %s", s.log)
 	}
@@ -335,12 +349,16 @@ func TestStopsInGoodOrder(t *testing.T) {
 // Without a fence there is no website, and nothing else ends.
 func TestNoWebsiteWithoutSeccomp(t *testing.T) {
 	s := newSite(t, "unfit", nil)
-	s.eventually("it is said", func() bool { return strings.Contains(s.server.Unfit(), "CONFIG_SECCOMP_FILTER") })
+	s.eventually("it is said", func() bool {
+		return strings.Contains(s.server.Unfit(),
+			"CONFIG_SECCOMP_FILTER")
+	})
 	s.eventually("nobody listens", func() bool { _, err := net.Dial("tcp", s.addr); return err != nil })
 	s.stop()
 }
 
-// Bounds of connections are the parent's: whoever has too many loses the oldest, whatever the child does. A signed-in one stays.
+// Bounds of connections are the parent's: whoever has too many loses the oldest, whatever the child
+// does. A signed-in one stays.
 func TestBoundsAreTheParents(t *testing.T) {
 	s := newSite(t, "site", func(c *website.Config) {
 		c.Bounds = limit.Connections{All: 8, EachAddr: 8, Known: 4, EachKnown: 2}

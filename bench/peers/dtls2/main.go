@@ -1,7 +1,8 @@
-// Command dtls2 is a server of go-coap/v3 over pion/dtls v2, for benchmarks: one PUT, answered 2.04. It is a module of its own so that nothing else
-// carries that line. The first line of standard input is its key, as {"secret":"…"}; the first line of standard output is where it
-// listens, as {"addr":"127.0.0.1:PORT","version":"…"}. Each further line is answered with figures, of which "collect" collects the garbage
-// first. It ends with standard input.
+// Command dtls2 is a server of go-coap/v3 over pion/dtls v2, for benchmarks: one PUT, answered
+// 2.04. It is a module of its own so that nothing else carries that line. The first line of
+// standard input is its key, as {"secret":"…"}; the first line of standard output is where it
+// listens, as {"addr":"127.0.0.1:PORT","version":"…"}. Each further line is answered with figures,
+// of which "collect" collects the garbage first. It ends with standard input.
 package main
 
 import (
@@ -89,7 +90,8 @@ func serve() error {
 		}
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		f := figures{Sessions: sessions.Load(), Goroutines: runtime.NumGoroutine(), Heap: m.HeapInuse, Stack: m.StackInuse, Mallocs: m.Mallocs}
+		f := figures{Sessions: sessions.Load(), Goroutines: runtime.NumGoroutine(), Heap: m.HeapInuse,
+			Stack: m.StackInuse, Mallocs: m.Mallocs}
 		if err := out.Encode(f); err != nil {
 			return err
 		}

@@ -1,10 +1,12 @@
-// Command mqtt decides who may open a door over MQTT, for benchmarks: what somebody would build with a broker instead. It subscribes to
-// scan/DOOR, decides with the same policy as the gateway, publishes the command on lock/DOOR, waits for the lock's word on receipt/DOOR and
-// publishes the verdict on verdict/DOOR, all with QoS 1 and the same bytes as the gateway's. With -sync it writes each decision to disk before
-// it publishes. It speaks plain TCP to a broker on its own machine and ends with standard input.
+// Command mqtt decides who may open a door over MQTT, for benchmarks: what somebody would build
+// with a broker instead. It subscribes to scan/DOOR, decides with the same policy as the gateway,
+// publishes the command on lock/DOOR, waits for the lock's word on receipt/DOOR and publishes the
+// verdict on verdict/DOOR, all with QoS 1 and the same bytes as the gateway's. With -sync it writes
+// each decision to disk before it publishes. It speaks plain TCP to a broker on its own machine and
+// ends with standard input.
 //
-// When it has subscribed it prints {"addr":"…","version":"…"}. Each line of standard input is answered with figures, of which "collect" collects the
-// garbage first.
+// When it has subscribed it prints {"addr":"…","version":"…"}. Each line of standard input is
+// answered with figures, of which "collect" collects the garbage first.
 package main
 
 import (
@@ -65,7 +67,8 @@ func run(broker, file, uid string) error {
 			return err
 		}
 	}
-	// Messages come one by one, so that no counter passes another; what waits for a disk or a lock does so in a goroutine of its own.
+	// Messages come one by one, so that no counter passes another; what waits for a disk or a lock
+	// does so in a goroutine of its own.
 	opts := mqtt.NewClientOptions().AddBroker("tcp://" + broker).SetClientID("decider").SetOrderMatters(true).
 		SetAutoReconnect(false).SetConnectTimeout(patient).SetMessageChannelDepth(1024)
 	opts.SetConnectionLostHandler(func(_ mqtt.Client, err error) { fail(err) })
@@ -73,7 +76,8 @@ func run(broker, file, uid string) error {
 	if err := done(d.client.Connect()); err != nil {
 		return fmt.Errorf("connect to %s: %w", broker, err)
 	}
-	for topic, handle := range map[string]func(door string, body []byte) error{"scan": d.onScan, "receipt": d.onReceipt} {
+	for topic, handle := range map[string]func(door string, body []byte) error{"scan": d.onScan,
+		"receipt": d.onReceipt} {
 		if err := done(d.client.Subscribe(topic+"/+", qos, func(_ mqtt.Client, m mqtt.Message) {
 			_, door, _ := strings.Cut(m.Topic(), "/")
 			complain(m.Topic(), handle(door, m.Payload()))
@@ -97,7 +101,8 @@ func (d *decider) serve(broker string) error {
 		}
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		if err := out.Encode(map[string]uint64{"goroutines": uint64(runtime.NumGoroutine()), "heap": m.HeapInuse, "stack": m.StackInuse,
+		if err := out.Encode(map[string]uint64{"goroutines": uint64(runtime.NumGoroutine()),
+			"heap": m.HeapInuse, "stack": m.StackInuse,
 			"mallocs": m.Mallocs}); err != nil {
 			return err
 		}
@@ -105,7 +110,8 @@ func (d *decider) serve(broker string) error {
 	return in.Err()
 }
 
-// onScan decides. The order is the gateway's: the decision is kept first, the command is sent second, the verdict third.
+// onScan decides. The order is the gateway's: the decision is kept first, the command is sent
+// second, the verdict third.
 func (d *decider) onScan(door string, body []byte) error {
 	scan, err := wire.ParseScan(wire.CBOR, body)
 	if err != nil {
@@ -146,7 +152,8 @@ func (d *decider) command(door string, id uint64) (wire.Outcome, error) {
 		delete(d.waiting, id)
 		d.mu.Unlock()
 	}()
-	if err := d.publish("lock/"+door, wire.Command{ID: id, Action: wire.Unlock, Duration: pulse}); err != nil {
+	if err := d.publish("lock/"+door, wire.Command{ID: id, Action: wire.Unlock,
+		Duration: pulse}); err != nil {
 		return wire.Denied, err
 	}
 	timeout := time.NewTimer(receiptTime)

@@ -36,11 +36,15 @@ func newSite(uid string) (*site, error) {
 	s := &site{door: access.NewID(), reader: access.NewID(), cards: []byte(keys.Random(keys.SecretLen))}
 	now, person := time.Now(), access.NewID()
 	s.policy, err = access.New().With(
-		access.Change{Put: access.Target{ID: s.door, Name: "door", Kind: access.Door, Pulse: pulse * time.Millisecond, Created: now}},
-		access.Change{Put: access.Device{ID: s.reader, Name: "reader", Kind: keys.KindReader, Targets: []access.ID{s.door}, Created: now}},
+		access.Change{Put: access.Target{ID: s.door, Name: "door", Kind: access.Door,
+			Pulse: pulse * time.Millisecond, Created: now}},
+		access.Change{Put: access.Device{ID: s.reader, Name: "reader", Kind: keys.KindReader,
+			Targets: []access.ID{s.door}, Created: now}},
 		access.Change{Put: access.Person{ID: person, Name: "person", Created: now}},
-		access.Change{Put: access.Credential{ID: s.credential(card), Person: person, Tail: tail(card), Status: access.CardActive, Created: now}},
-		access.Change{Put: access.Grant{ID: access.NewID(), SubjectKind: access.SubjectPerson, Subject: person, Target: s.door,
+		access.Change{Put: access.Credential{ID: s.credential(card), Person: person, Tail: tail(card),
+			Status: access.CardActive, Created: now}},
+		access.Change{Put: access.Grant{ID: access.NewID(), SubjectKind: access.SubjectPerson,
+			Subject: person, Target: s.door,
 			Effect: access.Allow, Created: now}})
 	return s, err
 }
@@ -59,7 +63,8 @@ func (s *site) decide(door string, scan wire.Scan, at time.Time) (access.Decisio
 	if door != "1" {
 		return access.Decision{}, 0, errors.New("there is no such door")
 	}
-	a := access.Attempt{Source: access.ByCard, Device: s.reader, Credential: s.credential(scan.UID), Tail: tail(scan.UID), Target: s.door,
+	a := access.Attempt{Source: access.ByCard, Device: s.reader, Credential: s.credential(scan.UID),
+		Tail: tail(scan.UID), Target: s.door,
 		Action: wire.Unlock, Counter: scan.N, At: at, ClockTrusted: true}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +88,8 @@ func openJournal(path string) (*journal, error) {
 func (j *journal) append(door string, counter uint64, dec access.Decision) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if _, err := fmt.Fprintf(j.f, "%s door=%s counter=%d reason=%s rule=%s person=%s\n", time.Now().UTC().Format(time.RFC3339Nano), door, counter,
+	if _, err := fmt.Fprintf(j.f, "%s door=%s counter=%d reason=%s rule=%s person=%s\n",
+		time.Now().UTC().Format(time.RFC3339Nano), door, counter,
 		dec.Reason, dec.Rule, dec.Person); err != nil {
 		return err
 	}

@@ -24,7 +24,8 @@ func (v Violation) String() string {
 	return fmt.Sprintf("%s (%s): %s: %q", v.Rule, v.Impact, v.Help, v.Targets)
 }
 
-// Axe returns what axe-core finds serious or critical on the page. The page's scripts must not be switched off.
+// Axe returns what axe-core finds serious or critical on the page. The page's scripts must not be
+// switched off.
 func (p *Page) Axe() []Violation {
 	p.t.Helper()
 	if p.opts.NoScript {
@@ -36,14 +37,16 @@ func (p *Page) Axe() []Violation {
 	}
 	p.settle()
 	p.do("load axe-core", func(ctx context.Context) error {
-		return chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](string(axe), func(e *runtime.EvaluateParams) { e.ReturnByValue = new(false) }))
+		return chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](string(axe),
+			func(e *runtime.EvaluateParams) { e.ReturnByValue = new(false) }))
 	})
 	return evaluate[[]Violation](p, "run axe-core", `axe.run(document, {resultTypes: ['violations'], preload: false}).then(r => r.violations
 		.filter(v => v.impact === 'serious' || v.impact === 'critical')
 		.map(v => ({rule: v.id, impact: v.impact, help: v.help, targets: v.nodes.map(n => n.target.join(' '))})))`)
 }
 
-// axeCore is read from the folder where npm puts it. The tests of any package find it, from the module's root.
+// axeCore is read from the folder where npm puts it. The tests of any package find it, from the
+// module's root.
 func axeCore() ([]byte, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -54,7 +57,8 @@ func axeCore() ([]byte, error) {
 			break
 		}
 	}
-	axe, err := os.ReadFile(filepath.Join(dir, "gateway", "console", "webtest", "node_modules", "axe-core", "axe.min.js"))
+	axe, err := os.ReadFile(filepath.Join(dir, "gateway", "console", "webtest", "node_modules", "axe-core",
+		"axe.min.js"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("webtest: no axe-core: make deps installs it, or npm ci in gateway/console/webtest")
 	}

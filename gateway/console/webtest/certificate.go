@@ -69,7 +69,8 @@ func (a *authority) certificate(names ...string) (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
 }
 
-// Certificate returns a certificate for localhost and 127.0.0.1 that the browser of [Start] trusts, for a day.
+// Certificate returns a certificate for localhost and 127.0.0.1 that the browser of [Start] trusts,
+// for a day.
 func Certificate(t testing.TB) tls.Certificate {
 	t.Helper()
 	ca, err := ownCA()

@@ -23,7 +23,8 @@ func (p *Page) Text() string {
 	return seen
 }
 
-// See waits until a text is to be seen. What a style sheet makes of its letters counts: capitals are capitals.
+// See waits until a text is to be seen. What a style sheet makes of its letters counts: capitals
+// are capitals.
 func (p *Page) See(text string) {
 	p.t.Helper()
 	p.until(fmt.Sprintf("see %q", text), func(ctx context.Context) error {
@@ -69,8 +70,9 @@ func (p *Page) Screenshot(file string) {
 		if err != nil {
 			return err
 		}
-		shot, err := chromedp.Call(ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: "png", CaptureBeyondViewport: new(true),
-			Clip: &page.Viewport{Width: size.Width, Height: size.Height, Scale: 1}})
+		shot, err := chromedp.Call(ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: "png",
+			CaptureBeyondViewport: new(true),
+			Clip:                  &page.Viewport{Width: size.Width, Height: size.Height, Scale: 1}})
 		if err != nil {
 			return err
 		}
@@ -78,8 +80,9 @@ func (p *Page) Screenshot(file string) {
 	})
 }
 
-// Size is how many bytes were received for the page that is open and all that belongs to it, heads of answers included, as they were sent:
-// compressed, if they were. What the browser kept from before costs nothing; what is still coming, as a stream of events, is not counted.
+// Size is how many bytes were received for the page that is open and all that belongs to it, heads
+// of answers included, as they were sent: compressed, if they were. What the browser kept from
+// before costs nothing; what is still coming, as a stream of events, is not counted.
 func (p *Page) Size() int64 {
 	p.t.Helper()
 	p.settle()
@@ -88,7 +91,8 @@ func (p *Page) Size() int64 {
 	return p.rec.bytes
 }
 
-// FirstPaint is the time from the start of the navigation until the first text or picture was drawn.
+// FirstPaint is the time from the start of the navigation until the first text or picture was
+// drawn.
 func (p *Page) FirstPaint() time.Duration {
 	p.t.Helper()
 	var ms float64
@@ -116,7 +120,8 @@ func (p *Page) Link(what string) string {
 	return to
 }
 
-// SeeOnScreen waits until what a selector names within the page's part is to be seen without scrolling, all of it.
+// SeeOnScreen waits until what a selector names within the page's part is to be seen without
+// scrolling, all of it.
 func (p *Page) SeeOnScreen(selector string) {
 	p.t.Helper()
 	p.until(fmt.Sprintf("see %s on the screen", selector), func(ctx context.Context) error {

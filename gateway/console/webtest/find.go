@@ -26,15 +26,19 @@ func rolesOf(names ...string) roles {
 }
 
 var (
-	pressed = rolesOf("button", "link", "checkbox", "radio", "switch", "tab", "menuitem", "DisclosureTriangle", "DisclosureTriangleGrouped")
-	filled  = rolesOf("textbox", "searchbox", "spinbutton", "combobox", "slider", "Date", "DateTime", "InputTime", "ColorWell")
-	chosen  = rolesOf("combobox", "listbox")
-	parts   = rolesOf("region", "article", "group", "form", "search", "dialog", "alertdialog", "navigation", "table", "row", "rowheader",
-		"list", "listitem", "complementary", "main", "banner", "contentinfo", "radiogroup", "tabpanel", "figure")
+	pressed = rolesOf("button", "link", "checkbox", "radio", "switch", "tab", "menuitem",
+		"DisclosureTriangle", "DisclosureTriangleGrouped")
+	filled = rolesOf("textbox", "searchbox", "spinbutton", "combobox", "slider", "Date", "DateTime",
+		"InputTime", "ColorWell")
+	chosen = rolesOf("combobox", "listbox")
+	parts  = rolesOf("region", "article", "group", "form", "search", "dialog", "alertdialog", "navigation",
+		"table", "row", "rowheader",
+		"list", "listitem", "complementary", "main", "banner", "contentinfo", "radiogroup", "tabpanel",
+		"figure")
 )
 
-// find returns the one thing within the page's part that a person would mean: by its accessible name, or by a selector, which starts with
-// "#", "." or "[".
+// find returns the one thing within the page's part that a person would mean: by its accessible
+// name, or by a selector, which starts with "#", "." or "[".
 func (p *Page) find(ctx context.Context, what string, of roles) (runtime.RemoteObjectID, error) {
 	at, err := document(ctx)
 	for _, part := range p.in {
@@ -59,11 +63,13 @@ func document(ctx context.Context) (runtime.RemoteObjectID, error) {
 	return doc.ObjectID, nil
 }
 
-func within(ctx context.Context, at runtime.RemoteObjectID, what string, of roles) (runtime.RemoteObjectID, error) {
+func within(ctx context.Context, at runtime.RemoteObjectID, what string, of roles) (runtime.RemoteObjectID,
+	error) {
 	if strings.IndexAny(what, "#.[") == 0 {
 		return selected(ctx, at, what)
 	}
-	ax, err := chromedp.Call(ctx, accessibility.QueryAXTree, accessibility.QueryAXTreeParams{ObjectID: at, AccessibleName: what})
+	ax, err := chromedp.Call(ctx, accessibility.QueryAXTree, accessibility.QueryAXTreeParams{ObjectID: at,
+		AccessibleName: what})
 	if err != nil {
 		return "", err
 	}
@@ -86,7 +92,8 @@ func within(ctx context.Context, at runtime.RemoteObjectID, what string, of role
 	return res.Object.ObjectID, nil
 }
 
-func selected(ctx context.Context, at runtime.RemoteObjectID, selector string) (runtime.RemoteObjectID, error) {
+func selected(ctx context.Context, at runtime.RemoteObjectID, selector string) (runtime.RemoteObjectID,
+	error) {
 	n, err := on[int](ctx, at, `function(s) { return this.querySelectorAll(s).length }`, selector)
 	if err != nil {
 		return "", err
@@ -103,7 +110,8 @@ func on[T any](ctx context.Context, at runtime.RemoteObjectID, function string, 
 }
 
 // onObject is the same for what is an object itself.
-func onObject(ctx context.Context, at runtime.RemoteObjectID, function string, args ...any) (runtime.RemoteObjectID, error) {
+func onObject(ctx context.Context, at runtime.RemoteObjectID, function string,
+	args ...any) (runtime.RemoteObjectID, error) {
 	o, err := chromedp.Run(ctx, chromedp.CallFunctionOn[*runtime.RemoteObject](function, onto(at), args...))
 	if err != nil {
 		return "", err

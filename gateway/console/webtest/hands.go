@@ -11,9 +11,10 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// Click presses the button, link, box or the like that is called so, or that a selector names, in its middle with the mouse. It waits until
-// the thing is there, enabled and not covered, and then for the page that comes of it. Where a live page moves or replaces the thing under
-// the mouse, nothing is pressed, and it tries again.
+// Click presses the button, link, box or the like that is called so, or that a selector names, in
+// its middle with the mouse. It waits until the thing is there, enabled and not covered, and then
+// for the page that comes of it. Where a live page moves or replaces the thing under the mouse,
+// nothing is pressed, and it tries again.
 func (p *Page) Click(what string) {
 	p.t.Helper()
 	p.settle()
@@ -43,13 +44,17 @@ func (p *Page) Hold(what string) (release func()) {
 	p.do(fmt.Sprintf("hold %q", what), func(ctx context.Context) error { return mouse(ctx, at, down...) })
 	return func() {
 		p.t.Helper()
-		p.do(fmt.Sprintf("let go of %q", what), func(ctx context.Context) error { return mouse(ctx, at, up...) })
+		p.do(fmt.Sprintf("let go of %q", what), func(ctx context.Context) error {
+			return mouse(ctx, at,
+				up...)
+		})
 		p.settle()
 	}
 }
 
-// Fill writes a value into the field with this label, in place of what it held. The form of a date, a time, a colour or a range is the one
-// that HTML gives its value: "2026-11-29", "18:30", "#ff8800", "40".
+// Fill writes a value into the field with this label, in place of what it held. The form of a date,
+// a time, a colour or a range is the one that HTML gives its value: "2026-11-29", "18:30",
+// "#ff8800", "40".
 func (p *Page) Fill(label, value string) {
 	p.t.Helper()
 	p.settle()
@@ -80,7 +85,8 @@ func (p *Page) Fill(label, value string) {
 	})
 }
 
-// Select takes an option of the list with this label by the arrow keys. A page that acts on each change sees each option on the way.
+// Select takes an option of the list with this label by the arrow keys. A page that acts on each
+// change sees each option on the way.
 func (p *Page) Select(label, option string) {
 	p.t.Helper()
 	p.settle()
@@ -109,7 +115,8 @@ func (p *Page) Select(label, option string) {
 	p.settle()
 }
 
-// Press presses a key where the focus is: Tab, Enter, Escape, Space, Home, End, ArrowUp, ArrowDown, ArrowLeft or ArrowRight.
+// Press presses a key where the focus is: Tab, Enter, Escape, Space, Home, End, ArrowUp, ArrowDown,
+// ArrowLeft or ArrowRight.
 func (p *Page) Press(key string) {
 	p.t.Helper()
 	p.settle()
@@ -159,8 +166,9 @@ const (
 		if (this.selectedOptions[0]?.label.trim() !== want) throw new Error('it did not take the option')
 		return true
 	}`
-	// Where the middle of a thing is. A box whose own square is hidden is pressed by its label, as a person does. Until it is asked
-	// whether it was clicked, what the mouse starts anywhere else than on that thing does not reach the page.
+	// Where the middle of a thing is. A box whose own square is hidden is pressed by its label, as
+	// a person does. Until it is asked whether it was clicked, what the mouse starts anywhere else
+	// than on that thing does not reach the page.
 	aim = `function() {
 		if (!this.isConnected) throw new Error('it has been replaced')
 		if (this.matches(':disabled, [aria-disabled=true]')) throw new Error('it is disabled')
@@ -189,7 +197,8 @@ const (
 // point is where on the screen, in CSS pixels.
 type point struct{ X, Y float64 }
 
-func (p *Page) aim(ctx context.Context, thing runtime.RemoteObjectID) (aimed runtime.RemoteObjectID, at point, err error) {
+func (p *Page) aim(ctx context.Context, thing runtime.RemoteObjectID) (aimed runtime.RemoteObjectID, at point,
+	err error) {
 	if aimed, err = onObject(ctx, thing, aim); err == nil {
 		at, err = on[point](ctx, aimed, `function() { return {x: this.x, y: this.y} }`)
 	}
@@ -197,8 +206,9 @@ func (p *Page) aim(ctx context.Context, thing runtime.RemoteObjectID) (aimed run
 }
 
 var (
-	down = []input.DispatchMouseEventParams{{Type: "mouseMoved"}, {Type: "mousePressed", Button: "left", Buttons: 1, ClickCount: 1}}
-	up   = []input.DispatchMouseEventParams{{Type: "mouseReleased", Button: "left", ClickCount: 1}}
+	down = []input.DispatchMouseEventParams{{Type: "mouseMoved"}, {Type: "mousePressed", Button: "left",
+		Buttons: 1, ClickCount: 1}}
+	up = []input.DispatchMouseEventParams{{Type: "mouseReleased", Button: "left", ClickCount: 1}}
 )
 
 func mouse(ctx context.Context, at point, events ...input.DispatchMouseEventParams) error {
@@ -211,8 +221,8 @@ func mouse(ctx context.Context, at point, events ...input.DispatchMouseEventPara
 	return nil
 }
 
-// click moves the mouse to the middle of a thing, once it can be reached, and clicks once, or tells that it moved away. Without scripts nothing
-// does, and no listener would say what was hit.
+// click moves the mouse to the middle of a thing, once it can be reached, and clicks once, or tells
+// that it moved away. Without scripts nothing does, and no listener would say what was hit.
 func (p *Page) click(ctx context.Context, thing runtime.RemoteObjectID) error {
 	aimed, at, err := p.aim(ctx, thing)
 	if err != nil {
@@ -246,8 +256,10 @@ func write(ctx context.Context, value string) error {
 	return err
 }
 
-var keys = map[string]string{"Tab": kb.Tab, "Enter": kb.Enter, "Escape": kb.Escape, "Space": " ", "Backspace": kb.Backspace,
-	"Home": kb.Home, "End": kb.End, "ArrowUp": kb.ArrowUp, "ArrowDown": kb.ArrowDown, "ArrowLeft": kb.ArrowLeft, "ArrowRight": kb.ArrowRight}
+var keys = map[string]string{"Tab": kb.Tab, "Enter": kb.Enter, "Escape": kb.Escape, "Space": " ",
+	"Backspace": kb.Backspace,
+	"Home":      kb.Home, "End": kb.End, "ArrowUp": kb.ArrowUp, "ArrowDown": kb.ArrowDown,
+	"ArrowLeft": kb.ArrowLeft, "ArrowRight": kb.ArrowRight}
 
 func press(ctx context.Context, key string) error {
 	code, ok := keys[key]

@@ -104,7 +104,8 @@ func TestPageThatMoves(t *testing.T) {
 	}
 }
 
-// A stream of events that does not end is no page that is still loading, and leaving it is no failed request.
+// A stream of events that does not end is no page that is still loading, and leaving it is no
+// failed request.
 func TestStreamOfEvents(t *testing.T) {
 	t.Parallel()
 	p := Start(t).Page(t, Options{Site: site(t, `<p>nothing yet</p><a href="/got">Leave</a><script src="/page.js?stream"></script>`)})
@@ -185,7 +186,8 @@ func TestAxe(t *testing.T) {
 		found[v.Rule] = v
 	}
 	for _, rule := range []string{"image-alt", "color-contrast"} {
-		if v := found[rule]; len(v.Targets) != 1 || v.Help == "" || v.Impact != "critical" && v.Impact != "serious" {
+		if v := found[rule]; len(v.Targets) != 1 || v.Help == "" || v.Impact != "critical" &&
+			v.Impact != "serious" {
 			t.Errorf("%s: got %v, want one serious place", rule, v)
 		}
 	}

@@ -25,9 +25,10 @@ type Options struct {
 	NoScript      bool   // scripts are switched off
 }
 
-// Page is a tab with cookies of its own, as a second person would have. Its methods wait up to 10 s for what they need; what they do not
-// get then ends the test, with the text that was to be seen. They find things by what Chromium tells a screen reader, and act by mouse and
-// keyboard, so that they need no script of the page. They are for one goroutine.
+// Page is a tab with cookies of its own, as a second person would have. Its methods wait up to 10 s
+// for what they need; what they do not get then ends the test, with the text that was to be seen.
+// They find things by what Chromium tells a screen reader, and act by mouse and keyboard, so that
+// they need no script of the page. They are for one goroutine.
 type Page struct {
 	t    testing.TB
 	ctx  context.Context // chromedp's
@@ -38,15 +39,17 @@ type Page struct {
 	in       []string      // the parts of the page, each within the one before, that the helpers keep to
 }
 
-// Page opens a tab. When the test ends, it fails if the page had an error that the test did not [Page.Expect]: a message of the console, an
-// exception, a violation of the content security policy, a failed request, a dialog or a request to another host.
+// Page opens a tab. When the test ends, it fails if the page had an error that the test did not
+// [Page.Expect]: a message of the console, an exception, a violation of the content security
+// policy, a failed request, a dialog or a request to another host.
 func (b *Browser) Page(t testing.TB, opts Options) *Page {
 	t.Helper()
 	if u, err := url.Parse(opts.Site); err != nil || u.Host == "" || opts.Site != u.Scheme+"://"+u.Host {
 		t.Fatalf("webtest: %q is no origin: want https://HOST:PORT", opts.Site)
 	}
 	rec := newRecord(opts.Site)
-	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(rec.see))
+	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext(),
+		chromedp.WithListener(rec.see))
 	p := &Page{t: t, ctx: ctx, rec: rec, opts: opts, patience: patience}
 	// The tab lives as long as the context of its first call.
 	if err := chromedp.Do(ctx); err != nil {
@@ -70,8 +73,8 @@ func (b *Browser) Page(t testing.TB, opts Options) *Page {
 	return p
 }
 
-// judge fails the test for what was not expected. It waits for what was: a request fails when it fails. A last call of the page makes sure
-// that all that happened before it is known.
+// judge fails the test for what was not expected. It waits for what was: a request fails when it
+// fails. A last call of the page makes sure that all that happened before it is known.
 func (p *Page) judge() {
 	ctx, cancel := context.WithTimeout(p.ctx, p.patience)
 	defer cancel()
@@ -83,7 +86,8 @@ func (p *Page) judge() {
 	}); err != nil {
 		p.t.Error(err)
 	}
-	if _, err := chromedp.Call(ctx, runtime.Evaluate, runtime.EvaluateParams{Expression: "1"}); err != nil && ctx.Err() == nil {
+	if _, err := chromedp.Call(ctx, runtime.Evaluate, runtime.EvaluateParams{Expression: "1"}); err != nil &&
+		ctx.Err() == nil {
 		p.t.Errorf("the tab does not answer any more: %v", err)
 	}
 	for _, s := range p.Problems() {
@@ -99,7 +103,8 @@ func (p *Page) dismiss() {
 			return
 		case <-p.rec.dialogs:
 			ctx, cancel := context.WithTimeout(p.ctx, p.patience)
-			// The dialog may be gone with its page; one that is not stops the next helper, which then says so.
+			// The dialog may be gone with its page; one that is not stops the next helper, which
+			// then says so.
 			_, _ = chromedp.Call(ctx, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{})
 			cancel()
 		}
@@ -122,10 +127,12 @@ func (p *Page) emulate(ctx context.Context) error {
 	}
 	_, err := chromedp.Call(ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
 		Width: o.Width, Height: o.Height, DeviceScaleFactor: scale, Mobile: o.Phone})
-	_, err2 := chromedp.Call(ctx, emulation.SetTouchEmulationEnabled, emulation.SetTouchEmulationEnabledParams{Enabled: o.Phone})
+	_, err2 := chromedp.Call(ctx, emulation.SetTouchEmulationEnabled,
+		emulation.SetTouchEmulationEnabledParams{Enabled: o.Phone})
 	_, err3 := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
-	_, err4 := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: o.NoScript})
+	_, err4 := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled,
+		emulation.SetScriptExecutionDisabledParams{Value: o.NoScript})
 	return errors.Join(err, err2, err3, err4)
 }
 
@@ -152,7 +159,10 @@ func (p *Page) Requests() []string {
 // Open goes to a path of the site and waits until it is loaded.
 func (p *Page) Open(path string) {
 	p.t.Helper()
-	p.do("open "+path, func(ctx context.Context) error { return chromedp.Do(ctx, chromedp.Navigate(p.opts.Site+path)) })
+	p.do("open "+path, func(ctx context.Context) error {
+		return chromedp.Do(ctx,
+			chromedp.Navigate(p.opts.Site+path))
+	})
 }
 
 // URL is where the page is.
@@ -161,8 +171,8 @@ func (p *Page) URL() string {
 	return evaluate[string](p, "say where the page is", "location.href")
 }
 
-// In returns the same page for helpers that keep to one part of it: the region, form, list or the like with this accessible name, the row
-// of a table with this header, or what a selector names.
+// In returns the same page for helpers that keep to one part of it: the region, form, list or the
+// like with this accessible name, the row of a table with this header, or what a selector names.
 func (p *Page) In(part string) *Page {
 	q := *p
 	q.in = append(append([]string(nil), p.in...), part)
@@ -203,22 +213,25 @@ func poll(ctx context.Context, f func(context.Context) error) error {
 	return nil
 }
 
-// evaluate returns what an expression is, or what its promise becomes. With scripts switched off it works too, unless it waits for a
-// timer.
+// evaluate returns what an expression is, or what its promise becomes. With scripts switched off it
+// works too, unless it waits for a timer.
 func evaluate[T any](p *Page, what, expression string) (v T) {
 	p.t.Helper()
 	p.do(what, func(ctx context.Context) (err error) {
-		v, err = chromedp.Run(ctx, chromedp.Evaluate[T](expression, func(e *runtime.EvaluateParams) { e.AwaitPromise = new(true) }))
+		v, err = chromedp.Run(ctx, chromedp.Evaluate[T](expression,
+			func(e *runtime.EvaluateParams) { e.AwaitPromise = new(true) }))
 		return err
 	})
 	return v
 }
 
-// settle waits until the page that the last action asked for is there. Chromium tells of the wish before it answers the call.
+// settle waits until the page that the last action asked for is there. Chromium tells of the wish
+// before it answers the call.
 func (p *Page) settle() {
 	p.t.Helper()
 	p.until("wait for the page", func(ctx context.Context) error {
-		if _, err := chromedp.Call(ctx, runtime.Evaluate, runtime.EvaluateParams{Expression: "1"}); err != nil {
+		if _, err := chromedp.Call(ctx, runtime.Evaluate,
+			runtime.EvaluateParams{Expression: "1"}); err != nil {
 			return err
 		}
 		if p.rec.isLoading() {

@@ -7,8 +7,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Authenticator gives the page's browser a place for passkeys, as a phone or a laptop has: it keeps them itself, and at once says yes for a
-// person whom it knows. It is there until the page ends.
+// Authenticator gives the page's browser a place for passkeys, as a phone or a laptop has: it keeps
+// them itself, and at once says yes for a person whom it knows. It is there until the page ends.
 func (p *Page) Authenticator() {
 	p.t.Helper()
 	p.do("add an authenticator", func(ctx context.Context) error {
@@ -16,7 +16,8 @@ func (p *Page) Authenticator() {
 			return err
 		}
 		_, err := chromedp.Call(ctx, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{
-			Options: &webauthn.VirtualAuthenticatorOptions{Protocol: "ctap2", Transport: "internal", HasResidentKey: true, HasUserVerification: true,
+			Options: &webauthn.VirtualAuthenticatorOptions{Protocol: "ctap2", Transport: "internal",
+				HasResidentKey: true, HasUserVerification: true,
 				IsUserVerified: true, AutomaticPresenceSimulation: true}})
 		return err
 	})

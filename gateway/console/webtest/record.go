@@ -31,10 +31,12 @@ type record struct {
 }
 
 func newRecord(origin string) *record {
-	return &record{origin: origin, dialogs: make(chan struct{}, 16), told: map[network.RequestID]bool{}, urls: map[network.RequestID]string{}}
+	return &record{origin: origin, dialogs: make(chan struct{}, 16), told: map[network.RequestID]bool{},
+		urls: map[network.RequestID]string{}}
 }
 
-// see takes one event of the page. It must not call the browser: it runs where its answers are read.
+// see takes one event of the page. It must not call the browser: it runs where its answers are
+// read.
 func (r *record) see(ev any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -86,7 +88,8 @@ func (r *record) network(ev any) {
 	case *network.EventLoadingFinished:
 		r.bytes += int64(ev.EncodedDataLength)
 	case *network.EventLoadingFailed:
-		// What is cancelled was given up by the page itself, as it is when its reader leaves. What the policy stopped is in the console.
+		// What is cancelled was given up by the page itself, as it is when its reader leaves. What
+		// the policy stopped is in the console.
 		if !ev.Canceled && ev.BlockedReason != "csp" && !r.toldOf(ev.RequestID) {
 			r.problem("request failed: %s %s (%s)", ev.ErrorText, ev.BlockedReason, r.urls[ev.RequestID])
 		}
@@ -118,7 +121,8 @@ func (r *record) problem(format string, args ...any) {
 	r.problems = append(r.problems, fmt.Sprintf(format, args...))
 }
 
-// unexpected returns the problems that no expectation is about, and the expectations that no problem met.
+// unexpected returns the problems that no expectation is about, and the expectations that no
+// problem met.
 func (r *record) unexpected() (problems, unmet []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,5 +1,6 @@
-// Package webtest runs the console in Chromium for tests: a person's words for what to click, fill and see, and a record of all that a page
-// did. It knows nothing of the console's pages, and no program imports it.
+// Package webtest runs the console in Chromium for tests: a person's words for what to click, fill
+// and see, and a record of all that a page did. It knows nothing of the console's pages, and no
+// program imports it.
 package webtest
 
 import (
@@ -35,7 +36,8 @@ var shared struct {
 	browser *Browser // guarded by mu
 }
 
-// Run runs the tests of a binary, ends the browser that they shared, and returns the exit status. It is for TestMain.
+// Run runs the tests of a binary, ends the browser that they shared, and returns the exit status.
+// It is for TestMain.
 func Run(m *testing.M) int {
 	shared.mu.Lock()
 	shared.running = true
@@ -49,7 +51,8 @@ func Run(m *testing.M) int {
 	return code
 }
 
-// Start returns the browser that the tests of this binary share. It trusts what [Certificate] returns and nothing else.
+// Start returns the browser that the tests of this binary share. It trusts what [Certificate]
+// returns and nothing else.
 func Start(t testing.TB) *Browser {
 	t.Helper()
 	shared.mu.Lock()
@@ -69,8 +72,8 @@ func Start(t testing.TB) *Browser {
 	return shared.browser
 }
 
-// StartTrusting returns a browser of the test's own, which trusts one certificate authority alone and ends with the test. It takes half a
-// second more than [Start].
+// StartTrusting returns a browser of the test's own, which trusts one certificate authority alone
+// and ends with the test. It takes half a second more than [Start].
 func StartTrusting(t testing.TB, ca *x509.Certificate) *Browser {
 	t.Helper()
 	b, err := launch(ca)
@@ -98,7 +101,8 @@ func launch(ca *x509.Certificate) (*Browser, error) {
 	alloc, end := chromedp.NewExecAllocator(context.Background(), flags(program, home)...)
 	ctx, _ := chromedp.NewContext(alloc)
 	stop := func() {
-		// Asked, Chromium ends its own processes first; killed, it leaves them to write into the folder for a moment.
+		// Asked, Chromium ends its own processes first; killed, it leaves them to write into the
+		// folder for a moment.
 		bound, cancel := context.WithTimeout(ctx, patience)
 		_ = chromedp.Cancel(bound)
 		cancel()
@@ -112,7 +116,8 @@ func launch(ca *x509.Certificate) (*Browser, error) {
 	return &Browser{ctx: ctx, home: home, close: stop}, nil
 }
 
-// flags makes a Chromium that speaks to nobody but this machine, and that takes nothing from the environment: no proxy, no secret.
+// flags makes a Chromium that speaks to nobody but this machine, and that takes nothing from the
+// environment: no proxy, no secret.
 func flags(program, home string) []chromedp.ExecAllocatorOption {
 	return append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program),
@@ -132,18 +137,22 @@ func flags(program, home string) []chromedp.ExecAllocatorOption {
 	)
 }
 
-// trust writes the database in which Chromium looks for the authorities that its user added. Chromium reads it once, as it starts.
+// trust writes the database in which Chromium looks for the authorities that its user added.
+// Chromium reads it once, as it starts.
 func trust(home string, ca *x509.Certificate) error {
 	db, file := filepath.Join(home, ".pki", "nssdb"), filepath.Join(home, "ca.pem")
 	if err := os.MkdirAll(db, 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Raw}), 0o600); err != nil {
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Raw}),
+		0o600); err != nil {
 		return err
 	}
-	for _, args := range [][]string{{"-N", "--empty-password"}, {"-A", "-n", "test", "-t", "C,,", "-i", file}} {
+	for _, args := range [][]string{{"-N", "--empty-password"}, {"-A", "-n", "test", "-t", "C,,", "-i",
+		file}} {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		out, err := exec.CommandContext(ctx, "certutil", append([]string{"-d", "sql:" + db}, args...)...).CombinedOutput()
+		out, err := exec.CommandContext(ctx, "certutil", append([]string{"-d", "sql:" + db},
+			args...)...).CombinedOutput()
 		cancel()
 		if errors.Is(err, exec.ErrNotFound) {
 			return errors.New("webtest: no certutil: make deps installs it, or apt-get install libnss3-tools")

@@ -32,7 +32,8 @@ func siteWith(t *testing.T, cert tls.Certificate, body string) (origin string) {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", "default-src 'self'; script-src 'self'; img-src * data:; style-src 'unsafe-inline'")
+		w.Header().Set("Content-Security-Policy",
+			"default-src 'self'; script-src 'self'; img-src * data:; style-src 'unsafe-inline'")
 		io.WriteString(w, head+"<body><main>"+body+"</main>")
 	})
 	mux.HandleFunc("GET /page.js", func(w http.ResponseWriter, r *http.Request) {
@@ -44,7 +45,8 @@ func siteWith(t *testing.T, cert tls.Certificate, body string) (origin string) {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		http.SetCookie(w, &http.Cookie{Name: "form", Value: r.PostForm.Encode(), Secure: true, HttpOnly: true})
+		http.SetCookie(w, &http.Cookie{Name: "form", Value: r.PostForm.Encode(), Secure: true,
+			HttpOnly: true})
 		http.Redirect(w, r, "/got", http.StatusSeeOther)
 	})
 	mux.HandleFunc("GET /got", func(w http.ResponseWriter, r *http.Request) {
@@ -126,7 +128,8 @@ func TestNotices(t *testing.T) {
 		"a style sheet that CSP stops": {`<link rel="stylesheet" href="https://elsewhere.example/a.css">`,
 			[]string{"Content Security Policy", "another host"}},
 		"a request to another host": {`<img src="https://elsewhere.example/a.png" alt="">`,
-			[]string{"request to another host: https://elsewhere.example/a.png", "net::ERR_NAME_NOT_RESOLVED"}},
+			[]string{"request to another host: https://elsewhere.example/a.png",
+				"net::ERR_NAME_NOT_RESOLVED"}},
 		"a request to another address": {`<img src="https://192.0.2.1/a.png" alt="">`,
 			[]string{"request to another host: https://192.0.2.1/a.png", "net::ERR_NAME_NOT_RESOLVED"}},
 		"a request to another port": {`<img src="https://localhost:1/a.png" alt="">`,
@@ -266,7 +269,10 @@ func TestTrustsItsOwnAuthorityAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			origin := siteWith(t, tc.cert, "in")
-			if got := failing(t, func(tb testing.TB) { tc.b.Page(tb, Options{Site: origin}).Open("/") }); !strings.Contains(got, tc.want) {
+			if got := failing(t, func(tb testing.TB) {
+				tc.b.Page(tb,
+					Options{Site: origin}).Open("/")
+			}); !strings.Contains(got, tc.want) {
 				t.Errorf("got %q, want it to say %q", got, tc.want)
 			}
 		})
@@ -297,7 +303,8 @@ func TestSaysWhatIsMissing(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
-		if err := os.Symlink(chromium, filepath.Join(programs, "chromium")); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := os.Symlink(chromium, filepath.Join(programs, "chromium")); err != nil &&
+			!errors.Is(err, fs.ErrExist) {
 			t.Fatal(err)
 		}
 	}

@@ -1,5 +1,5 @@
-// Package child is what the website's process does: it confines itself, and serves the console's pages on the connections that the gateway passes to it.
-// The gateway's side is package website.
+// Package child is what the website's process does: it confines itself, and serves the console's
+// pages on the connections that the gateway passes to it. The gateway's side is package website.
 package child
 
 import (
@@ -26,29 +26,35 @@ import (
 // Command is the one argument of a process that is to call [Main].
 const Command = "website-child"
 
-// Bounds of the console, so that a crowd of browsers, or of others, takes neither the memory nor the time nor the files that doors need. Its README
-// has them in a table.
+// Bounds of the console, so that a crowd of browsers, or of others, takes neither the memory nor
+// the time nor the files that doors need. Its README has them in a table.
 var (
 	// Connections are for the parent, which accepts them.
-	Connections = limit.Connections{All: 256, EachAddr: 64, Known: 128, EachKnown: 24, Idle: 10 * time.Second, Rate: 100, EachRate: 30,
+	Connections = limit.Connections{All: 256, EachAddr: 64, Known: 128, EachKnown: 24, Idle: 10 * time.Second,
+		Rate: 100, EachRate: 30,
 		Burst: 8 << 10, Pace: 4 << 10}
 
 	requests = limit.Requests{
-		Strangers: limit.Class{All: limit.Budget{Requests: 64, Bytes: 1 << 20}, Each: limit.Budget{Requests: 16, Bytes: 256 << 10},
+		Strangers: limit.Class{All: limit.Budget{Requests: 64, Bytes: 1 << 20},
+			Each: limit.Budget{Requests: 16, Bytes: 256 << 10},
 			Body: 16 << 10, Read: 5 * time.Second, Write: 10 * time.Second, Rate: 200, EachRate: 50},
-		Known: limit.Class{All: limit.Budget{Requests: 64, Bytes: 4 << 20}, Each: limit.Budget{Requests: 16, Bytes: 512 << 10},
+		Known: limit.Class{All: limit.Budget{Requests: 64, Bytes: 4 << 20}, Each: limit.Budget{Requests: 16,
+			Bytes: 512 << 10},
 			Body: 64 << 10, Read: 15 * time.Second, Write: 30 * time.Second},
 	}
 )
 
 const maxHead = 16 << 10 // bytes of a request's head
 
-// http2 has few streams on a connection and small buffers. The defaults are made for servers with memory to spare: a megabyte a connection.
-var http2 = http.HTTP2Config{MaxConcurrentStreams: 20, MaxReadFrameSize: 16 << 10, MaxReceiveBufferPerConnection: 64 << 10,
-	MaxReceiveBufferPerStream: 64 << 10, WriteByteTimeout: 10 * time.Second}
+// http2 has few streams on a connection and small buffers. The defaults are made for servers with
+// memory to spare: a megabyte a connection.
+var http2 = http.HTTP2Config{MaxConcurrentStreams: 20, MaxReadFrameSize: 16 << 10,
+	MaxReceiveBufferPerConnection: 64 << 10,
+	MaxReceiveBufferPerStream:     64 << 10, WriteByteTimeout: 10 * time.Second}
 
-// processBounds are those of the child's process. It has GOMEMLIMIT besides, which what is in use may exceed; the kernel says no at Data, of which Go
-// reserves 64 MiB at once. There is room for two descriptors of each connection, while one is made of the other.
+// processBounds are those of the child's process. It has GOMEMLIMIT besides, which what is in use
+// may exceed; the kernel says no at Data, of which Go reserves 64 MiB at once. There is room for
+// two descriptors of each connection, while one is made of the other.
 var processBounds = confine.Bounds{Files: 1024, Data: 192 << 20, OOMScore: 900}
 
 // Settings is what the child has to know.
@@ -65,8 +71,8 @@ func Program() *exec.Cmd {
 	return cmd
 }
 
-// Main serves the website for the gateway that has started this process, and returns the exit status. It must be called before anything else is
-// done: it confines the process.
+// Main serves the website for the gateway that has started this process, and returns the exit
+// status. It must be called before anything else is done: it confines the process.
 func Main() int {
 	if err := serve(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -90,7 +96,8 @@ func serve() error {
 	if err != nil {
 		return err
 	}
-	// The parent has bounded the connections already. This list knows what it cannot: on which of them requests are under way.
+	// The parent has bounded the connections already. This list knows what it cannot: on which of
+	// them requests are under way.
 	bounds := Connections
 	bounds.Rate, bounds.EachRate = 0, 0
 	bounds.All, bounds.EachAddr = bounds.All+slack, bounds.EachAddr+slack
@@ -103,10 +110,13 @@ func serve() error {
 		protocols = append(protocols, certificateCheck)
 	}
 	server := &http.Server{Handler: limit.NewHandler(c, c.Client, requests),
-		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: protocols, GetCertificate: site.Certificate},
-		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHead, HTTP2: &http2,
+		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: protocols,
+			GetCertificate: site.Certificate},
+		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHead,
+		HTTP2:    &http2,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		// Browsers watch events for as long as they are open, so their requests end when the gateway does, and not when they like.
+		// Browsers watch events for as long as they are open, so their requests end when the
+		// gateway does, and not when they like.
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return listener.ConnContext(site.ConnContext(ctx, c), c)
@@ -120,7 +130,8 @@ func serve() error {
 		_ = server.Shutdown(wait)
 		close(ended)
 	}()
-	if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+	if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) &&
+		!errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("website: %w", err)
 	}
 	<-ended
@@ -128,7 +139,8 @@ func serve() error {
 }
 
 const (
-	// slack is how many connections more than the parent passes on the child may have: it learns a little later which were ended.
+	// slack is how many connections more than the parent passes on the child may have: it learns a
+	// little later which were ended.
 	slack = 16
 	// certificateCheck is the protocol of an ACME server that checks a name (RFC 8737).
 	certificateCheck = "acme-tls/1"
@@ -140,10 +152,11 @@ func newLog(debug bool) *slog.Logger {
 	if debug {
 		level = slog.LevelDebug
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey && len(groups) == 0 {
-			return slog.Attr{}
-		}
-		return a
-	}}))
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level,
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey && len(groups) == 0 {
+				return slog.Attr{}
+			}
+			return a
+		}}))
 }

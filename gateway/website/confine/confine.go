@@ -1,6 +1,8 @@
-// Package confine takes from a process what it does not need, before it reads anything that a stranger sent or a key: opening files, making sockets,
-// starting programs, reaching other processes. A seccomp allow-list is the fence; Landlock is a second one where the kernel has it. It does not
-// bound what the process does with the descriptors that it has, nor how much of the processor it uses.
+// Package confine takes from a process what it does not need, before it reads anything that a
+// stranger sent or a key: opening files, making sockets, starting programs, reaching other
+// processes. A seccomp allow-list is the fence; Landlock is a second one where the kernel has it.
+// It does not bound what the process does with the descriptors that it has, nor how much of the
+// processor it uses.
 package confine
 
 import (
@@ -8,17 +10,20 @@ import (
 	"fmt"
 )
 
-// ErrNoFence is why a process is not confined: the kernel, or this program's build for it, has no seccomp filters.
+// ErrNoFence is why a process is not confined: the kernel, or this program's build for it, has no
+// seccomp filters.
 var ErrNoFence = errors.New("confine: no seccomp filter on this system")
 
 // Bounds are what a confined process may have.
 type Bounds struct {
 	Files uint64 // open descriptors
 	Data  uint64 // bytes of writable memory, RLIMIT_DATA; Go reserves 64 MiB at once, so less than 80 MiB is not enough. 0: not bounded
-	// OOMScore goes to oom_score_adj: what a kernel that is short of memory ends first. 0: as the parent's.
+	// OOMScore goes to oom_score_adj: what a kernel that is short of memory ends first. 0: as the
+	// parent's.
 	OOMScore int
-	// Strict ends the process at the first system call that is not on the list. Otherwise that fails with EPERM, and only what no mistake of
-	// ours asks for ends it. It has no effect in a program that is linked with C.
+	// Strict ends the process at the first system call that is not on the list. Otherwise that
+	// fails with EPERM, and only what no mistake of ours asks for ends it. It has no effect in a
+	// program that is linked with C.
 	Strict bool
 }
 

@@ -23,8 +23,9 @@ func Look() Protection {
 	return p
 }
 
-// Apply confines this process with all of its threads, for ever. Without seccomp it returns [ErrNoFence] and the process must not go on; what else
-// the kernel lacks is not an error. Time zones and whatever else lies in files must have been read before.
+// Apply confines this process with all of its threads, for ever. Without seccomp it returns
+// [ErrNoFence] and the process must not go on; what else the kernel lacks is not an error. Time
+// zones and whatever else lies in files must have been read before.
 func Apply(b Bounds) (Protection, error) {
 	p := Look()
 	if !p.Seccomp {
@@ -45,7 +46,8 @@ func Apply(b Bounds) (Protection, error) {
 		what  int
 		bound uint64
 		name  string
-	}{{unix.RLIMIT_CORE, 0, "core"}, {unix.RLIMIT_NOFILE, b.Files, "files"}, {unix.RLIMIT_DATA, b.Data, "data"}} {
+	}{{unix.RLIMIT_CORE, 0, "core"}, {unix.RLIMIT_NOFILE, b.Files, "files"}, {unix.RLIMIT_DATA, b.Data,
+		"data"}} {
 		if l.bound == 0 && l.what != unix.RLIMIT_CORE || withRace && l.what == unix.RLIMIT_DATA {
 			continue
 		}
@@ -53,10 +55,12 @@ func Apply(b Bounds) (Protection, error) {
 			return p, fmt.Errorf("confine: bound of %s: %w", l.name, err)
 		}
 	}
-	// The filter is loaded by this thread for all of them; that it gains no privileges is asked of this one.
+	// The filter is loaded by this thread for all of them; that it gains no privileges is asked of
+	// this one.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	// Landlock takes effect in all threads. Best effort: an older kernel holds back less, and one without it nothing.
+	// Landlock takes effect in all threads. Best effort: an older kernel holds back less, and one
+	// without it nothing.
 	if err := landlock.V11.BestEffort().Restrict(); err != nil {
 		return p, fmt.Errorf("confine: Landlock: %w", err)
 	}
@@ -70,9 +74,11 @@ func Apply(b Bounds) (Protection, error) {
 	return p, nil
 }
 
-// failTSync makes it an error that a thread does not take the filter; without it the kernel returns the thread's id, which the library takes for success.
+// failTSync makes it an error that a thread does not take the filter; without it the kernel returns
+// the thread's id, which the library takes for success.
 const failTSync = unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH
 
 func loadFilter(strict bool, flags seccomp.FilterFlag) error {
-	return seccomp.LoadFilter(seccomp.Filter{NoNewPrivs: true, Flag: flags, Policy: policy(runtime.GOARCH, strict)})
+	return seccomp.LoadFilter(seccomp.Filter{NoNewPrivs: true, Flag: flags, Policy: policy(runtime.GOARCH,
+		strict)})
 }

@@ -1,7 +1,8 @@
-// Command pebble is an ACME server for tests: Let's Encrypt's pebble, on loopback alone. It finds every name at 127.0.0.1 and checks it at the
-// port that -check-port says. It is a module of its own so that nothing else carries it. The first line of standard output is where it is and whom to
-// trust, as {"directory":"https://…","server":"PEM","root":"PEM"}: the certificate of the server itself, and the root of those that it gives out. It ends
-// with standard input.
+// Command pebble is an ACME server for tests: Let's Encrypt's pebble, on loopback alone. It finds
+// every name at 127.0.0.1 and checks it at the port that -check-port says. It is a module of its
+// own so that nothing else carries it. The first line of standard output is where it is and whom to
+// trust, as {"directory":"https://…","server":"PEM","root":"PEM"}: the certificate of the server
+// itself, and the root of those that it gives out. It ends with standard input.
 package main
 
 import (
@@ -42,12 +43,15 @@ func serve(port int, life time.Duration) error {
 		return err
 	}
 	logger, store := log.New(os.Stderr, "pebble ", 0), db.NewMemoryStore()
-	issuer := ca.New(logger, store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {ValidityPeriod: uint64(life / time.Second)}})
+	issuer := ca.New(logger, store, "", "ecdsa", 0, 1,
+		map[string]ca.Profile{"default": {ValidityPeriod: uint64(life / time.Second)}})
 	const strict, bindAccounts, retryAfter = true, false, 1
-	front := wfe.New(logger, store, va.New(logger, 0, port, strict, resolver, store), issuer, []string{"pebble.example.org"}, strict, bindAccounts, retryAfter, retryAfter)
+	front := wfe.New(logger, store, va.New(logger, 0, port, strict, resolver, store), issuer,
+		[]string{"pebble.example.org"}, strict, bindAccounts, retryAfter, retryAfter)
 	s := httptest.NewTLSServer(front.Handler())
 	defer s.Close()
-	err = json.NewEncoder(os.Stdout).Encode(map[string]string{"directory": s.URL + wfe.DirectoryPath, "root": string(issuer.GetRootCert(0).PEM()),
+	err = json.NewEncoder(os.Stdout).Encode(map[string]string{"directory": s.URL + wfe.DirectoryPath,
+		"root":   string(issuer.GetRootCert(0).PEM()),
 		"server": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))})
 	if err != nil {
 		return err
@@ -65,7 +69,8 @@ func resolve() (string, error) {
 	s := &dns.Server{Listener: ln, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		m := new(dns.Msg).SetReply(q)
 		if len(q.Question) == 1 && q.Question[0].Qtype == dns.TypeA {
-			m.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET}, A: net.IPv4(127, 0, 0, 1)}}
+			m.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA,
+				Class: dns.ClassINET}, A: net.IPv4(127, 0, 0, 1)}}
 		}
 		_ = w.WriteMsg(m)
 	})}
