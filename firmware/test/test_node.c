@@ -354,8 +354,26 @@ static void a_board_without_a_way_out_is_asked_again_and_again(void)
 	CHECK(sent());
 }
 
+/* Who reads the log learns of each registration that follows a new session, and of no renewal. */
+static void each_session_logs_its_registration(void)
+{
+	unsigned lines = 0;
+
+	boot(false);
+	online();
+	clear_recv = LK_ECLOSED;
+	(void)step();
+	clear_recv = 0;
+	CHECK(!lk_node_is_online(&node));
+	online();
+	for (const char *at = board.logged; (at = strstr(at, "registered 90\n")) != NULL; at++)
+		lines++;
+	CHECK_EQ(lines, 2);
+}
+
 int main(void)
 {
+	each_session_logs_its_registration();
 	a_network_that_was_away_for_weeks_is_used_when_it_is_back();
 	a_session_lasts_for_months();
 	a_busy_gateway_is_left_alone_for_a_while();
