@@ -23,6 +23,7 @@ static void it_waits_5_s_for_a_card(void)
 	CHECK_EQ(unit->node.registration.lifetime, 14400);
 	CHECK(unit->node.report.wanted & LK_REPORT_BOOT);
 	CHECK(!logged("nothing kept"));
+	CHECK_EQ(mine.reader.chip.state, UINT8_MAX); /* to be set up */
 	pass(4999);
 	CHECK(lk_node_is_online(&unit->node) && lk_node_is_idle(&unit->node));
 	CHECK_EQ(board.sleeps, 0);
