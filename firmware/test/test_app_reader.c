@@ -217,8 +217,20 @@ static void it_looks_at_the_console_20_times_a_second_and_feeds_the_watchdog(voi
 	CHECK(printed("lk-0123456789"));
 }
 
+/* An image of another role on a lock's board keeps the door shut. */
+static void its_output_is_off_before_anything_else(void)
+{
+	boot();
+	board.level = 100;
+	start();
+	CHECK_EQ(board.level, 0);
+	CHECK_EQ(board.output_n, 1);
+	CHECK(board.outputs[0].level == 0 && board.outputs[0].ms == 0);
+}
+
 int main(void)
 {
+	its_output_is_off_before_anything_else();
 	a_card_is_asked_about_and_the_light_says_the_verdict();
 	a_card_while_another_waits_is_refused_by_the_light();
 	a_chip_that_does_not_answer_is_shown();

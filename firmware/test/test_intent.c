@@ -268,8 +268,29 @@ static void a_silent_gateway_costs_the_session(void)
 	CHECK(sent() && strcmp(path, "/rd") == 0);
 }
 
+/* The gateway's silence counts from when this intent was sent, not from the one before. */
+static void silence_counts_from_the_newest_intent(void)
+{
+	int verdict;
+
+	boot(false);
+	online();
+	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
+	(void)step();
+	CHECK(sent());
+	answer_verdict(LK_GRANTED, 0);
+	(void)step();
+	CHECK(lk_intent_take_verdict(&node.intent, &verdict) && verdict == LK_GRANTED);
+	pass(5000);
+	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now - 2000)); /* read 2 s ago */
+	pass(1100);
+	CHECK(lk_intent_take_verdict(&node.intent, &verdict) && verdict < 0);
+	CHECK(lk_node_is_online(&node)); /* it had 1 s to answer: the session is kept */
+}
+
 int main(void)
 {
+	silence_counts_from_the_newest_intent();
 	a_card_is_sent_as_it_was_read();
 	what_is_no_card_is_not_sent();
 	a_button_asks_for_its_target();
