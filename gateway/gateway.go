@@ -169,7 +169,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	serve(g.keepUp)
 	serve(g.verify)
-	serve(g.askActuators)
+	parts.Go(func() error { g.nodes.AskActuators(ctx, g.listener.Hint); return nil })
 	err = errors.Join(parts.Wait(), g.Close())
 
 	if g.store.Failed() == nil {

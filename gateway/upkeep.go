@@ -64,9 +64,3 @@ func (g *Gateway) verify(ctx context.Context) error {
 		wait.Reset(every)
 	}
 }
-
-// askActuators asks those that were here before the gateway stopped to come back.
-func (g *Gateway) askActuators(ctx context.Context) error {
-	g.nodes.AskActuators(ctx, g.listener.Hint)
-	return nil
-}
