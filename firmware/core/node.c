@@ -206,7 +206,7 @@ static uint32_t handshake(struct lk_node *n)
 /* Follows a hint; returns ms until there is more to do. */
 static uint32_t follow_hint(struct lk_node *n, uint32_t now)
 {
-	uint32_t due;
+	uint32_t due = 0;
 	int result = lk_renewal_step(&n->renewal, &n->link, now, &due);
 
 	if (result == LK_RENEWED) {

@@ -54,7 +54,6 @@ static int continue_handshake(struct lk_renewal *r, struct lk_link *l, uint32_t 
 	struct lk_dtls *other = l->spare;
 	int err = lk_dtls_handshake(other);
 
-	*due = 0;
 	if (err == LK_EAGAIN)
 		*due = l->dtls->held_n > 0 ? 0 : lk_dtls_due(other);
 	else if (err == 0)

@@ -25,7 +25,7 @@ struct lk_renewal {
 
 enum { LK_RENEWED = 1 }; /* the handshake of the spare association is done: it takes the session's place */
 
-/* Follows hints, while the node has a session. *due becomes ms until there is more to do. Returns
+/* Follows hints, while the node has a session. *due, 0 before, becomes ms until there is more to do. Returns
  * 0, LK_RENEWED, or LK_ECLOSED as lk_link_send. */
 int lk_renewal_step(struct lk_renewal *r, struct lk_link *l, uint32_t now, uint32_t *due);
 

@@ -333,8 +333,21 @@ static void no_line_stays_in_memory(void)
 	CHECK(strstr(console.line, "sy6") == NULL);
 }
 
+static void a_board_of_two_devices_is_told_which_one(void)
+{
+	begin("reader");
+	two = (struct lk_draft){.kind = "lock", .port = &board.port};
+	lk_console_init(&console, &board.port, drafts, 2);
+	CHECK(answers("kind lock", "this firmware is a reader's; choose another with: role KIND\r\n"));
+	CHECK(answers("role lock", "") && console.draft == &two);
+	CHECK(answers("role lamp", "this firmware is a lock's; choose another with: role KIND\r\n"));
+	CHECK(console.draft == &two);
+	CHECK(answers("role reader", "") && console.draft == &one);
+}
+
 int main(void)
 {
+	a_board_of_two_devices_is_told_which_one();
 	an_empty_line_says_nothing();
 	what_device_add_printed_can_be_pasted();
 	each_answer_says_what_to_do();

@@ -366,13 +366,53 @@ static void each_session_logs_its_registration(void)
 	clear_recv = 0;
 	CHECK(!lk_node_is_online(&node));
 	online();
+	node.registration.renew = board.now;
+	(void)step();
+	CHECK(sent());
+	answer(LK_COAP_CHANGED, NULL, NULL, 0);
+	(void)step();
 	for (const char *at = board.logged; (at = strstr(at, "registered 90\n")) != NULL; at++)
 		lines++;
 	CHECK_EQ(lines, 2);
 }
 
+static void a_press_does_not_wait_for_the_back_off(void)
+{
+	boot(false);
+	node.at = board.now + 60000;
+	CHECK(lk_node_press(&node, LK_TOGGLE, board.now));
+	(void)step();
+	CHECK_EQ(board.opens, 1);
+}
+
+static void it_is_idle_when_nothing_is_under_way(void)
+{
+	boot(false);
+	CHECK(lk_node_is_idle(&node));
+	node.intent.active = true;
+	CHECK(!lk_node_is_idle(&node));
+	node.intent.active = false;
+	node.link.out.active = true;
+	CHECK(!lk_node_is_idle(&node));
+	node.link.out.active = false;
+	node.report.wanted = LK_REPORT_BOOT;
+	CHECK(!lk_node_is_idle(&node));
+}
+
+static void it_wants_to_be_called_when_a_request_is_sent_again(void)
+{
+	boot(false);
+	online();
+	lk_node_report(&node, LK_REPORT_HEALTH);
+	uint32_t due = step();
+	CHECK(node.link.out.active && due <= lk_exchange_due(&node.link.out, board.now));
+}
+
 int main(void)
 {
+	a_press_does_not_wait_for_the_back_off();
+	it_is_idle_when_nothing_is_under_way();
+	it_wants_to_be_called_when_a_request_is_sent_again();
 	each_session_logs_its_registration();
 	a_network_that_was_away_for_weeks_is_used_when_it_is_back();
 	a_session_lasts_for_months();

@@ -459,8 +459,18 @@ static void a_handshake_beside_is_looked_at_when_it_is_due(void)
 	CHECK(!node.pair[0].configured);
 }
 
+static void a_ping_that_cannot_be_sent_ends_the_session(void)
+{
+	online(true);
+	node.link.dtls->hinted = true;
+	node.link.dtls->up = false;
+	(void)lk_node_step(&node);
+	CHECK(node.state != LK_NODE_UP);
+}
+
 int main(void)
 {
+	a_ping_that_cannot_be_sent_ends_the_session();
 	the_gateway_is_asked_three_times_in_a_second();
 	late_it_asks_less_often();
 	the_next_hint_is_followed_5_s_after_the_one_before();
