@@ -8,13 +8,12 @@ enum {
 	MOST_PINGS = 3,
 };
 
-/* *due becomes 0 when the gateway has not answered in time. */
+/* *due stays 0 when the gateway has not answered in time. */
 static int ping(struct lk_renewal *r, struct lk_link *l, uint32_t now, uint32_t *due)
 {
 	uint32_t gone = now - r->pinged;
 	int err = 0;
 
-	*due = 0;
 	if (gone >= PING_LIMIT)
 		return 0;
 	if (r->pings < MOST_PINGS && gone >= r->pings * PING_AGAIN) {
