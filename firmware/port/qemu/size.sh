@@ -43,9 +43,10 @@ for map in "$@"; do
 done
 
 echo "largest stack frames:"
-cat "$objects"/*.su "$objects"/core/*.su "$objects"/mbedtls/*.su 2>/dev/null | awk -F '\t' -v limit=$frame '
+find "$objects"/{core,image,mbedtls} -name '*.su' -exec cat {} + | awk -F '\t' -v limit=$frame '
 	{ n = split($1, at, ":"); sub(/.*\//, "", at[1]); frames[at[1] ":" at[n]] = $2; if ($3 !~ /static/ ) loose = loose " " at[n] }
 	END {
+		if (n == 0) { print "no frames found"; exit 1 }
 		for (f in frames) printf "%6d %s\n", frames[f], f | "sort -rn | head"
 		close("sort -rn | head")
 		if (loose != "") { print "frames without a bound:" loose; bad = 1 }
