@@ -73,6 +73,7 @@ type website struct {
 	pid     int
 	at      string // of its console
 	group   string // of the control group
+	child   string // of the control group for the website's process
 	roots   *x509.CertPool
 	token   string // a file with it
 	program string // that floods
@@ -86,7 +87,7 @@ func newWebsite(t *testing.T) *website {
 	t.Helper()
 	bin := t.TempDir()
 	w := &website{site: newSite(t, store.Options{}), token: filepath.Join(bin, "token"), cpus: apart(t),
-		group: memoryGroup(t, "gateway", webMemory)}
+		group: memoryGroup(t, "gateway", webMemory), child: memoryGroup(t, "website", webChild)}
 	program := buildCommand(t, bin, "latchkey/cli/latchkey")
 	w.program = buildCommand(t, bin, "latchkey/bench/webflood")
 	for i := range 2 { // ten taps a second are more than one reader may send
@@ -228,13 +229,13 @@ type children struct {
 // its start on.
 func (w *website) limitChildren() *children {
 	w.t.Helper()
-	group, over, ended := memoryGroup(w.t, "website", webChild), make(chan struct{}), make(chan struct{})
+	over, ended := make(chan struct{}), make(chan struct{})
 	c := &children{}
 	go func() {
 		defer close(ended)
 		for pace := time.NewTicker(20 * time.Millisecond); ; {
 			if pid := findChild(w.pid); pid != 0 {
-				c.note(pid, group)
+				c.note(pid, w.child)
 			}
 			select {
 			case <-over:
