@@ -14,7 +14,7 @@ import (
 
 	"latchkey/cli/terminal"
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 func accountCommands() []spec {
@@ -27,7 +27,7 @@ func accountCommands() []spec {
 		{
 			name: "list", usage: "list everybody who may sign in at the website",
 			run: func(x *call) error {
-				return list(x, "/v1/accounts", "NAME ROLE STATUS STEPS TOKENS ID", func(a admin.Account) []string {
+				return list(x, "/v1/accounts", "NAME ROLE STATUS STEPS TOKENS ID", func(a api.Account) []string {
 					status := "active"
 					if a.Disabled {
 						status = "disabled"
@@ -39,7 +39,7 @@ func accountCommands() []spec {
 		{
 			name: "role", args: "NAME ROLE", usage: "give an account another role: " + terminal.JoinOr(roleNames()),
 			run: func(x *call) error {
-				return changeAccount(x, admin.AccountChange{Role: x.arg(1)}, func(a admin.Account) string { return a.Name + " is " + string(a.Role) + " now" })
+				return changeAccount(x, api.AccountChange{Role: x.arg(1)}, func(a api.Account) string { return a.Name + " is " + string(a.Role) + " now" })
 			},
 		},
 		{
@@ -49,7 +49,7 @@ func accountCommands() []spec {
 				if err != nil {
 					return err
 				}
-				return changeAccount(x, admin.AccountChange{Password: &password}, func(a admin.Account) string {
+				return changeAccount(x, api.AccountChange{Password: &password}, func(a api.Account) string {
 					return a.Name + " has another password, and is signed out everywhere"
 				})
 			},
@@ -59,7 +59,7 @@ func accountCommands() []spec {
 		{
 			name: "sign-out", args: "NAME", usage: "sign an account out everywhere",
 			run: func(x *call) error {
-				return ask(x, http.MethodPost, at("/v1/accounts/%s/sign-out", x.arg(0)), nil, func(a admin.Account) string { return a.Name + " is signed out everywhere" })
+				return ask(x, http.MethodPost, at("/v1/accounts/%s/sign-out", x.arg(0)), nil, func(a api.Account) string { return a.Name + " is signed out everywhere" })
 			},
 		},
 		removal("NAME", "remove an account with its passkeys and tokens", "/v1/accounts/%s"),
@@ -74,7 +74,7 @@ func roleNames() (out []string) {
 }
 
 // stepsOf lists what an account is asked for.
-func stepsOf(a admin.Account) string {
+func stepsOf(a api.Account) string {
 	var s []string
 	if a.Password {
 		s = append(s, "password")
@@ -90,7 +90,7 @@ func stepsOf(a admin.Account) string {
 
 func ability(name, usage string, off bool) spec {
 	return spec{name: name, args: "NAME", usage: usage, run: func(x *call) error {
-		return changeAccount(x, admin.AccountChange{Disabled: &off}, func(a admin.Account) string {
+		return changeAccount(x, api.AccountChange{Disabled: &off}, func(a api.Account) string {
 			if a.Disabled {
 				return a.Name + " is disabled"
 			}
@@ -104,11 +104,11 @@ func addAccount(x *call) error {
 	if err != nil {
 		return err
 	}
-	in := admin.NewAccount{Name: x.arg(0), Role: x.String("role"), Password: password}
-	return ask(x, http.MethodPost, "/v1/accounts", in, func(a admin.Account) string { return fmt.Sprintf("added account %s, %s", a.Name, a.Role) })
+	in := api.NewAccount{Name: x.arg(0), Role: x.String("role"), Password: password}
+	return ask(x, http.MethodPost, "/v1/accounts", in, func(a api.Account) string { return fmt.Sprintf("added account %s, %s", a.Name, a.Role) })
 }
 
-func changeAccount(x *call, change admin.AccountChange, line func(admin.Account) string) error {
+func changeAccount(x *call, change api.AccountChange, line func(api.Account) string) error {
 	return ask(x, http.MethodPatch, at("/v1/accounts/%s", x.arg(0)), change, line)
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"latchkey/cli/terminal"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 func statusCommand() spec {
@@ -25,7 +25,7 @@ func status(x *call) error {
 	if err != nil {
 		return err
 	}
-	var s admin.Status
+	var s api.Status
 	raw, err := x.do(http.MethodGet, "/v1/status", nil, &s)
 	if err != nil {
 		return err
@@ -56,14 +56,14 @@ func alarmed(n int) error {
 }
 
 // doorText is what a door is now; empty for a lamp, and without a gateway.
-func doorText(t admin.Target, zone *time.Location) string {
+func doorText(t api.Target, zone *time.Location) string {
 	if t.State == nil {
 		return ""
 	}
 	return t.State.Text(func(at time.Time) string { return inZone(at, zone) })
 }
 
-func alarmLine(a admin.Alarm, zone *time.Location) string {
+func alarmLine(a api.Alarm, zone *time.Location) string {
 	place := a.Device.Name
 	if a.Target.Name != "" {
 		place = a.Target.Name
@@ -82,7 +82,7 @@ func alarmCommands() []spec {
 			if err != nil {
 				return err
 			}
-			return list(x, "/v1/alarms", "NUMBER WHAT DOOR DEVICE AT TIMES", func(a admin.Alarm) []string {
+			return list(x, "/v1/alarms", "NUMBER WHAT DOOR DEVICE AT TIMES", func(a api.Alarm) []string {
 				return []string{strconv.FormatUint(a.Seq, 10), string(a.What), a.Target.Name, a.Device.Name, inZone(a.At, zone), strconv.Itoa(a.Times)}
 			})
 		}},
@@ -96,7 +96,7 @@ func alarmCommands() []spec {
 
 // acknowledge ends one alarm by its number, or those of a door or of a device.
 func acknowledge(x *call) error {
-	var open struct{ Items []admin.Alarm }
+	var open struct{ Items []api.Alarm }
 	if _, err := x.do(http.MethodGet, "/v1/alarms", nil, &open); err != nil {
 		return err
 	}
@@ -115,8 +115,8 @@ func acknowledge(x *call) error {
 		return fmt.Errorf("%s: it has no open alarm: latchkey alarm list shows those that nobody has acknowledged", terminal.QuoteWord(which))
 	}
 	for _, n := range numbers {
-		err := ask(x, http.MethodPost, at("/v1/alarms/%s/acknowledge", strconv.FormatUint(n, 10)), admin.Acknowledgement{Remark: x.String("remark")},
-			func(a admin.Alarm) string {
+		err := ask(x, http.MethodPost, at("/v1/alarms/%s/acknowledge", strconv.FormatUint(n, 10)), api.Acknowledgement{Remark: x.String("remark")},
+			func(a api.Alarm) string {
 				return strings.TrimSpace(fmt.Sprintf("acknowledged: %s %s (event %d)", a.Target.Name, a.Words, a.Seq))
 			})
 		if err != nil {

@@ -6,9 +6,9 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/urfave/cli/v2"
+	"latchkey/gateway/admin/api"
 
-	"latchkey/gateway/admin"
+	"github.com/urfave/cli/v2"
 )
 
 func auditCommands() []spec {
@@ -21,7 +21,7 @@ func auditCommands() []spec {
 		{
 			name: "head", usage: "print the newest event's number and hash, to keep off this machine",
 			run: func(x *call) error {
-				return ask(x, http.MethodGet, "/v1/audit/head", nil, func(h admin.Head) string { return h.Text })
+				return ask(x, http.MethodGet, "/v1/audit/head", nil, func(h api.Head) string { return h.Text })
 			},
 		},
 	}
@@ -30,12 +30,12 @@ func auditCommands() []spec {
 func verifyEvents(x *call) error {
 	head := x.String("head")
 	if head != "" {
-		if _, _, err := admin.ParseHead(head); err != nil {
+		if _, _, err := api.ParseHead(head); err != nil {
 			return x.wrong("--head: want SEQ:HASH as latchkey audit head prints it")
 		}
 	}
-	var got admin.Verified
-	raw, err := x.do(http.MethodPost, "/v1/audit/verify", admin.VerifyRequest{Head: head}, &got)
+	var got api.Verified
+	raw, err := x.do(http.MethodPost, "/v1/audit/verify", api.VerifyRequest{Head: head}, &got)
 	if err != nil {
 		return err
 	}

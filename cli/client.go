@@ -14,6 +14,9 @@ import (
 	"syscall"
 	"time"
 
+	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/client"
+
 	"latchkey/cli/settings"
 	"latchkey/cli/terminal"
 	"latchkey/gateway/account"
@@ -28,14 +31,14 @@ const socketName = "admin.sock"
 // maxAnswer bounds what is read of an answer: a list of every card of a big site fits.
 const maxAnswer = 256 << 20
 
-// client speaks to the admin API, in a running gateway or in this process.
-type client struct {
+// connection speaks to the admin API, in a running gateway or in this process.
+type connection struct {
 	http.Client
 	closeStore func() error // nil with a running gateway
 	notice     string       // what the person at the terminal must know besides the answer
 }
 
-func (c *client) close() error {
+func (c *connection) close() error {
 	c.CloseIdleConnections()
 	if c.closeStore == nil {
 		return nil
@@ -60,7 +63,7 @@ const (
 )
 
 // connect returns a client of the gateway that runs on the data folder, or of the store in it.
-func connect(ctx context.Context, p place) (*client, error) {
+func connect(ctx context.Context, p place) (*connection, error) {
 	if p.dir == "" {
 		return nil, terminal.UsageError{Text: "latchkey: there is no home folder to keep data in: name one with --data DIR or LATCHKEY_DATA"}
 	}
@@ -82,7 +85,7 @@ func connect(ctx context.Context, p place) (*client, error) {
 	}
 }
 
-func (p place) try(ctx context.Context) (*client, error) {
+func (p place) try(ctx context.Context) (*connection, error) {
 	c, err := p.dial(ctx)
 	if c != nil || err != nil {
 		return c, err
@@ -101,11 +104,11 @@ func (p place) try(ctx context.Context) (*client, error) {
 		return nil, err
 	}
 	h := admin.New(admin.Config{Store: s, Clock: clock.Clock{Source: p.clock, LastEvent: s.LastEventAt}.Trusted, Version: version(), GatewayAddrs: settings.AnnouncedAddrs(settings.DefaultListen)})
-	return &client{Client: http.Client{Transport: admin.InProcess(account.As(account.NewUnixPeer(whoami()), h))}, closeStore: s.Close}, nil
+	return &connection{Client: http.Client{Transport: client.InProcess(account.As(account.NewUnixPeer(whoami()), h))}, closeStore: s.Close}, nil
 }
 
 // dial returns nil and no error where no gateway listens.
-func (p place) dial(ctx context.Context) (*client, error) {
+func (p place) dial(ctx context.Context) (*connection, error) {
 	path := filepath.Join(p.dir, socketName)
 	dialer := net.Dialer{Timeout: 5 * time.Second}
 	conn, err := dialer.DialContext(ctx, "unix", path)
@@ -120,7 +123,7 @@ func (p place) dial(ctx context.Context) (*client, error) {
 	}
 	first := make(chan net.Conn, 1)
 	first <- conn
-	return &client{Client: http.Client{Transport: &http.Transport{
+	return &connection{Client: http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			select {
 			case c := <-first:
@@ -161,16 +164,16 @@ func (e silent) Error() string {
 // themselves.
 func headWaitOf(in any) time.Duration {
 	switch in := in.(type) {
-	case admin.LearnCard:
+	case api.LearnRequest:
 		return time.Duration(in.Seconds)*time.Second + headWait
-	case admin.VerifyRequest:
+	case api.VerifyRequest:
 		return answerWait
 	}
 	return headWait
 }
 
 // do sends one request. A refusal is an apiError.
-func (c *client) do(ctx context.Context, method, path string, in, out any) ([]byte, error) {
+func (c *connection) do(ctx context.Context, method, path string, in, out any) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
 	resp, err := c.send(ctx, method, path, in)
@@ -190,7 +193,7 @@ func (c *client) do(ctx context.Context, method, path string, in, out any) ([]by
 }
 
 // begin returns an answer whose head has come within the time given. Its body may take longer.
-func (c *client) begin(req *http.Request, within time.Duration) (*http.Response, error) {
+func (c *connection) begin(req *http.Request, within time.Duration) (*http.Response, error) {
 	if c.closeStore != nil { // this process answers itself, and is at work as long as it does not
 		return c.Do(req)
 	}
@@ -212,7 +215,7 @@ func (c *client) begin(req *http.Request, within time.Duration) (*http.Response,
 }
 
 // send returns a successful answer, whose body is the caller's to close.
-func (c *client) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
+func (c *connection) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
@@ -239,7 +242,7 @@ func (c *client) send(ctx context.Context, method, path string, in any) (*http.R
 		return nil, fmt.Errorf("admin API: %w", errors.Unwrap(err)) // without the URL, which says nothing here
 	}
 	if resp.StatusCode/100 == 2 {
-		if n := resp.Header.Get(admin.NoticeHeader); n != "" {
+		if n := resp.Header.Get(api.NoticeHeader); n != "" {
 			c.notice = n
 		}
 		return resp, nil

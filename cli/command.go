@@ -90,7 +90,7 @@ func (s spec) example(c *cli.Context) string {
 type call struct {
 	*cli.Context
 	spec spec
-	api  *client // nil before the first request
+	api  *connection // nil before the first request
 	site *time.Location
 }
 
@@ -120,7 +120,7 @@ func (x *call) close() error {
 }
 
 // connect finds the gateway, or opens the store.
-func (x *call) connect() (*client, error) {
+func (x *call) connect() (*connection, error) {
 	if x.api != nil {
 		return x.api, nil
 	}

@@ -17,7 +17,8 @@ import (
 	"latchkey/cli/settings"
 	"latchkey/cli/terminal"
 	"latchkey/gateway"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/client"
 	"latchkey/gateway/certificate"
 )
 
@@ -28,9 +29,9 @@ func welcome(c *cli.Context, g *gateway.Gateway) error {
 	if url == "" {
 		return nil
 	}
-	api := inProcess(g)
-	var setup admin.Setup
-	if _, err := api.do(c.Context, http.MethodGet, "/v1/setup", nil, &setup); err != nil {
+	at := inProcess(g)
+	var setup api.Setup
+	if _, err := at.do(c.Context, http.MethodGet, "/v1/setup", nil, &setup); err != nil {
 		return err
 	}
 	printLine(c.App.Writer, "website: "+url+elsewhere(c.String("console"), url))
@@ -40,7 +41,7 @@ func welcome(c *cli.Context, g *gateway.Gateway) error {
 	if !setup.Needed {
 		return nil
 	}
-	code, err := setupCode(c.Context, api)
+	code, err := setupCode(c.Context, at)
 	if err != nil {
 		return err
 	}
@@ -63,13 +64,13 @@ func elsewhere(listen, url string) string {
 }
 
 // inProcess is a client of a gateway in this process.
-func inProcess(g *gateway.Gateway) *client {
-	return &client{Client: http.Client{Transport: admin.InProcess(g.AdminHandler())}}
+func inProcess(g *gateway.Gateway) *connection {
+	return &connection{Client: http.Client{Transport: client.InProcess(g.AdminHandler())}}
 }
 
-func setupCode(ctx context.Context, api *client) (string, error) {
-	var code admin.SetupCode
-	_, err := api.do(ctx, http.MethodPost, "/v1/setup/code", nil, &code)
+func setupCode(ctx context.Context, at *connection) (string, error) {
+	var code api.SetupCode
+	_, err := at.do(ctx, http.MethodPost, "/v1/setup/code", nil, &code)
 	return code.Code, err
 }
 
@@ -81,18 +82,18 @@ func consoleCommands() []spec {
 }
 
 func printSetup(x *call) error {
-	api, err := x.connect()
+	at, err := x.connect()
 	if err != nil {
 		return err
 	}
-	var setup admin.Setup
-	if _, err := api.do(x.Context.Context, http.MethodGet, "/v1/setup", nil, &setup); err != nil {
+	var setup api.Setup
+	if _, err := at.do(x.Context.Context, http.MethodGet, "/v1/setup", nil, &setup); err != nil {
 		return err
 	}
 	if setup.URL == "" {
 		return errors.New("the gateway runs without its website: start it without --console off")
 	}
-	return ask(x, http.MethodPost, "/v1/setup/code", nil, func(c admin.SetupCode) string {
+	return ask(x, http.MethodPost, "/v1/setup/code", nil, func(c api.SetupCode) string {
 		return "set-up code: " + c.Code + "\nType it at " + setup.URL + "setup within a day. It is good for one account, and voids the code before it."
 	})
 }

@@ -14,7 +14,7 @@ import (
 
 	"latchkey/cli/settings"
 	"latchkey/cli/terminal"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	"latchkey/keys"
 	"latchkey/keys/provision"
 )
@@ -68,27 +68,27 @@ func formatNames() (out []string) {
 }
 
 func addDevice(x *call) error {
-	in := admin.NewDevice{Name: x.arg(0), Kind: x.String("kind"), Targets: x.StringSlice("target"), Gateway: x.String("gateway")}
-	return x.handOver("added", in, func(got *admin.Enrolled) ([]byte, error) { return x.do(http.MethodPost, "/v1/devices", in, got) })
+	in := api.NewDevice{Name: x.arg(0), Kind: x.String("kind"), Targets: x.StringSlice("target"), Gateway: x.String("gateway")}
+	return x.handOver("added", in, func(got *api.Enrolled) ([]byte, error) { return x.do(http.MethodPost, "/v1/devices", in, got) })
 }
 
 func rekeyDevice(x *call) error {
-	var d admin.Device
+	var d api.Device
 	if _, err := x.do(http.MethodGet, at("/v1/devices/%s", x.arg(0)), nil, &d); err != nil {
 		return err
 	}
-	like := admin.NewDevice{Name: d.Name, Kind: d.Kind, Gateway: x.String("gateway")}
+	like := api.NewDevice{Name: d.Name, Kind: d.Kind, Gateway: x.String("gateway")}
 	for _, t := range d.Targets {
 		like.Targets = append(like.Targets, t.Name)
 	}
-	return x.handOver("a new key for", like, func(got *admin.Enrolled) ([]byte, error) {
-		return x.do(http.MethodPost, at("/v1/devices/%s/keys", x.arg(0)), admin.NewKey{Gateway: like.Gateway}, got)
+	return x.handOver("a new key for", like, func(got *api.Enrolled) ([]byte, error) {
+		return x.do(http.MethodPost, at("/v1/devices/%s/keys", x.arg(0)), api.NewKey{Gateway: like.Gateway}, got)
 	})
 }
 
 // handOver asks for a secret and gives it to the person at the terminal, or to a file. It makes
 // sure before that the secret can be shown.
-func (x *call) handOver(done string, in admin.NewDevice, ask func(*admin.Enrolled) ([]byte, error)) (err error) {
+func (x *call) handOver(done string, in api.NewDevice, ask func(*api.Enrolled) ([]byte, error)) (err error) {
 	format, err := provision.ParseFormat(cmp.Or(x.String("format"), string(provision.Text)))
 	if err != nil {
 		return x.wrong("there is no format %q: want %s", terminal.ShortenWord(x.String("format")), terminal.JoinOr(formatNames()))
@@ -109,7 +109,7 @@ func (x *call) handOver(done string, in admin.NewDevice, ask func(*admin.Enrolle
 		}
 		defer func() { err = out.finish(err) }()
 	}
-	var got admin.Enrolled
+	var got api.Enrolled
 	raw, err := ask(&got)
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (x *call) handOver(done string, in admin.NewDevice, ask func(*admin.Enrolle
 }
 
 // hand writes the bundle where it was asked for.
-func (x *call) hand(done string, raw []byte, got admin.Enrolled, format provision.Format, out *secretFile) error {
+func (x *call) hand(done string, raw []byte, got api.Enrolled, format provision.Format, out *secretFile) error {
 	bundle, err := parseBundle(raw)
 	if err != nil {
 		return err
@@ -145,7 +145,7 @@ func (x *call) hand(done string, raw []byte, got admin.Enrolled, format provisio
 }
 
 // rehearse writes a bundle like the one to come, to nowhere.
-func (x *call) rehearse(in admin.NewDevice, format provision.Format) error {
+func (x *call) rehearse(in api.NewDevice, format provision.Format) error {
 	b := provision.Bundle{Device: in.Name, Kind: keys.Kind(in.Kind), Targets: in.Targets, Gateway: cmp.Or(in.Gateway, "gateway.example"+settings.DefaultListen),
 		Identity: keys.NewID(), Secret: keys.NewSecret()}
 	if b.Check() != nil {
@@ -197,7 +197,7 @@ func listDevices(x *call) error {
 	if err != nil {
 		return err
 	}
-	return list(x, "/v1/devices", "NAME KIND TARGETS KEYS ONLINE HEARD ID", func(d admin.Device) []string {
+	return list(x, "/v1/devices", "NAME KIND TARGETS KEYS ONLINE HEARD ID", func(d api.Device) []string {
 		online, heard := "", ""
 		if d.Live != nil {
 			online, heard = "no", inZone(d.Live.LastHeard, zone)
@@ -210,7 +210,7 @@ func listDevices(x *call) error {
 }
 
 // keyStates says how many keys are in which state, the state that matters most first.
-func keyStates(of []admin.Key) string {
+func keyStates(of []api.Key) string {
 	var out []string
 	for _, state := range []keys.State{keys.Active, keys.Pending, keys.Retiring, keys.Revoked} {
 		n := 0
@@ -234,7 +234,7 @@ func showDevice(x *call) error {
 	if err != nil {
 		return err
 	}
-	var d admin.Device
+	var d api.Device
 	raw, err := x.do(http.MethodGet, at("/v1/devices/%s", x.arg(0)), nil, &d)
 	if err != nil {
 		return err
@@ -260,7 +260,7 @@ func showDevice(x *call) error {
 	})
 }
 
-func deviceState(kind string, l *admin.DeviceStatus) string {
+func deviceState(kind string, l *api.DeviceStatus) string {
 	if !l.Known || l.State == nil {
 		return "unknown"
 	}
@@ -280,7 +280,7 @@ func deviceState(kind string, l *admin.DeviceStatus) string {
 
 func revokeDevice(x *call) error {
 	if key := x.String("key"); key != "" {
-		var d admin.Device
+		var d api.Device
 		if _, err := x.do(http.MethodGet, at("/v1/devices/%s", x.arg(0)), nil, &d); err != nil {
 			return err
 		}

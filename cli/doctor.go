@@ -12,7 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"latchkey/cli/terminal"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/doctor"
 )
 
@@ -33,7 +33,7 @@ func diagnose(x *call) error {
 	if err != nil {
 		return err
 	}
-	var d admin.Diagnosis
+	var d api.Diagnosis
 	raw, err := x.do(http.MethodGet, query("/v1/doctor", "device", x.String("device")), nil, &d)
 	if err != nil {
 		return err
@@ -113,7 +113,7 @@ func refused(device string, r doctor.Refusal, at string) string {
 }
 
 // healthy says what nothing wrong means.
-func healthy(d admin.Diagnosis) string {
+func healthy(d api.Diagnosis) string {
 	if d.Device == nil {
 		return "nothing is wrong: every device that may connect is online"
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"latchkey/cli/terminal"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 func TestExit(t *testing.T) {
@@ -22,7 +22,7 @@ func TestExit(t *testing.T) {
 		{"wrong use", terminal.UsageError{Text: "latchkey target add: want NAME"}, 2,
 			"latchkey target add: want NAME\n"},
 		{"no gateway here", fmt.Errorf("%w on x", errNoGateway), 3, "latchkey: no gateway is running on x\n"},
-		{"no gateway there", apiError{503, admin.TypeNoGateway, "start one"}, 3, "latchkey: start one\n"},
+		{"no gateway there", apiError{503, api.TypeNoGateway, "start one"}, 3, "latchkey: start one\n"},
 		{"busy", apiError{503, "", "closed"}, 1, "latchkey: closed\n"},
 		{"refused by the policy", apiError{422, "", "want a name"}, 2, "latchkey: want a name\n"},
 		{"taken", apiError{409, "", "taken"}, 1, "latchkey: taken\n"},

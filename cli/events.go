@@ -16,7 +16,7 @@ import (
 
 	"latchkey/cli/terminal"
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 const (
@@ -59,7 +59,7 @@ func events(x *call) error {
 	}
 	next := uint64(0)
 	if limit > 0 {
-		var page admin.Events
+		var page api.Events
 		raw, err := x.do(http.MethodGet, query("/v1/events", "limit", strconv.Itoa(limit), "since", since), nil, &page)
 		if err != nil {
 			return err
@@ -95,7 +95,7 @@ func (x *call) since() (string, error) {
 }
 
 // showEvents prints a page: with --json as it came, or one event a line where more will follow.
-func (x *call) showEvents(raw []byte, page admin.Events, zone *time.Location, lines bool) error {
+func (x *call) showEvents(raw []byte, page api.Events, zone *time.Location, lines bool) error {
 	if x.json() && !lines {
 		return x.show(raw, nil)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/clock"
 )
 
@@ -40,7 +40,7 @@ func explain(x *call) error {
 	if err != nil {
 		return err
 	}
-	in := admin.Question{Person: x.String("person"), UID: uid, Device: x.String("device"), Target: x.String("target"), Action: x.String("action")}
+	in := api.Question{Person: x.String("person"), UID: uid, Device: x.String("device"), Target: x.String("target"), Action: x.String("action")}
 	if in.At, err = x.time("at"); err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func explain(x *call) error {
 	if err != nil {
 		return err
 	}
-	var got admin.Explanation
+	var got api.Explanation
 	raw, err := x.do(http.MethodPost, "/v1/explain", in, &got)
 	if err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"latchkey/cli/terminal"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 func grantCommands() []spec {
@@ -50,7 +50,7 @@ func listGrants(x *call) error {
 	if x.String("target") != "" {
 		columns += " FOR"
 	}
-	return list(x, path, columns, func(g admin.Grant) []string {
+	return list(x, path, columns, func(g api.Grant) []string {
 		row := []string{g.Effect, grantWho(g), grantWhere(g), cmp.Or(grantActions(g), "all"), cmp.Or(g.Schedule.Name, "always"),
 			inZone(g.From, zone), inZone(g.Until, zone), string(g.ID)}
 		if x.String("target") != "" {
@@ -61,7 +61,7 @@ func listGrants(x *call) error {
 }
 
 // grantFor names those whom a grant is for.
-func grantFor(g admin.Grant) string {
+func grantFor(g api.Grant) string {
 	if g.Device.ID != "" {
 		return g.Device.Name
 	}
@@ -79,7 +79,7 @@ func addGrant(x *call) (err error) {
 	if err := x.oneOf("target", "target-group"); err != nil {
 		return err
 	}
-	in := admin.NewGrant{Person: x.String("person"), Group: x.String("group"), Device: x.String("device"), Target: x.String("target"),
+	in := api.NewGrant{Person: x.String("person"), Group: x.String("group"), Device: x.String("device"), Target: x.String("target"),
 		TargetGroup: x.String("target-group"), Actions: x.StringSlice("action"), Schedule: x.String("schedule")}
 	if x.Bool("deny") {
 		in.Effect = "deny"
@@ -94,7 +94,7 @@ func addGrant(x *call) (err error) {
 	if err != nil {
 		return err
 	}
-	return ask(x, http.MethodPost, "/v1/grants", in, func(g admin.Grant) string {
+	return ask(x, http.MethodPost, "/v1/grants", in, func(g api.Grant) string {
 		what := "may " + cmp.Or(grantActions(g), "use")
 		if g.Effect == "deny" {
 			what = "may not " + cmp.Or(grantActions(g), "use")
@@ -104,7 +104,7 @@ func addGrant(x *call) (err error) {
 }
 
 // grantWhen says when a grant counts.
-func grantWhen(g admin.Grant, zone *time.Location) string {
+func grantWhen(g api.Grant, zone *time.Location) string {
 	when := g.Schedule.Name
 	if !g.From.IsZero() {
 		when += " from " + inZone(g.From, zone)
@@ -134,7 +134,7 @@ func (x *call) oneOf(flags ...string) error {
 	return nil
 }
 
-func grantWho(g admin.Grant) string {
+func grantWho(g api.Grant) string {
 	switch {
 	case g.Group.ID != "":
 		return "group " + g.Group.Name
@@ -144,14 +144,14 @@ func grantWho(g admin.Grant) string {
 	return g.Person.Name
 }
 
-func grantWhere(g admin.Grant) string {
+func grantWhere(g api.Grant) string {
 	if g.TargetGroup.ID != "" {
 		return "group " + g.TargetGroup.Name
 	}
 	return g.Target.Name
 }
 
-func grantActions(g admin.Grant) string {
+func grantActions(g api.Grant) string {
 	var s []string
 	for _, a := range g.Actions {
 		s = append(s, a.String())

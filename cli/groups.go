@@ -3,9 +3,9 @@ package cli
 import (
 	"net/http"
 
-	"github.com/urfave/cli/v2"
+	"latchkey/gateway/admin/api"
 
-	"latchkey/gateway/admin"
+	"github.com/urfave/cli/v2"
 )
 
 func groupCommands() []spec {
@@ -14,7 +14,7 @@ func groupCommands() []spec {
 			name: "add", args: "NAME", usage: "add a group", makes: true,
 			flags: []cli.Flag{&cli.StringFlag{Name: "of", Usage: "persons or targets", DefaultText: "persons"}},
 			run: func(x *call) error {
-				return ask(x, http.MethodPost, "/v1/groups", admin.NewGroup{Name: x.arg(0), Of: x.String("of")}, func(g admin.Group) string {
+				return ask(x, http.MethodPost, "/v1/groups", api.NewGroup{Name: x.arg(0), Of: x.String("of")}, func(g api.Group) string {
 					return "added group " + g.Name + " of " + g.Of
 				})
 			},
@@ -22,7 +22,7 @@ func groupCommands() []spec {
 		{
 			name: "list", usage: "list groups with their members",
 			run: func(x *call) error {
-				return list(x, "/v1/groups", "NAME OF MEMBERS ID", func(g admin.Group) []string {
+				return list(x, "/v1/groups", "NAME OF MEMBERS ID", func(g api.Group) []string {
 					return []string{g.Name, g.Of, names(g.Members), string(g.ID)}
 				})
 			},
@@ -35,7 +35,7 @@ func groupCommands() []spec {
 
 func membership(name, usage, method string) spec {
 	return spec{name: name, args: "GROUP MEMBER", usage: usage, run: func(x *call) error {
-		return ask(x, method, at("/v1/groups/%s/members/%s", x.arg(0), x.arg(1)), nil, func(g admin.Group) string {
+		return ask(x, method, at("/v1/groups/%s/members/%s", x.arg(0), x.arg(1)), nil, func(g api.Group) string {
 			if len(g.Members) == 0 {
 				return "group " + g.Name + " is empty"
 			}

@@ -8,7 +8,7 @@ import (
 
 	"latchkey/cli/terminal"
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 func unlockCommand() spec {
@@ -40,8 +40,8 @@ var outcomeTexts = map[access.Outcome]string{
 
 // operate moves a target. Whatever is not done is a failure.
 func (x *call) operate(target, action string, level uint8) error {
-	var got admin.Operated
-	raw, err := x.do(http.MethodPost, "/v1/operate", admin.Order{Target: target, Action: action, Level: level}, &got)
+	var got api.Operated
+	raw, err := x.do(http.MethodPost, "/v1/operate", api.Order{Target: target, Action: action, Level: level}, &got)
 	if err != nil {
 		return err
 	}

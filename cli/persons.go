@@ -5,7 +5,7 @@ import (
 	"strconv"
 
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 func personCommands() []spec {
@@ -13,13 +13,13 @@ func personCommands() []spec {
 		{
 			name: "add", args: "NAME", usage: "add a person", makes: true,
 			run: func(x *call) error {
-				return ask(x, http.MethodPost, "/v1/persons", admin.NewPerson{Name: x.arg(0)}, func(p admin.Person) string { return "added person " + p.Name })
+				return ask(x, http.MethodPost, "/v1/persons", api.NewPerson{Name: x.arg(0)}, func(p api.Person) string { return "added person " + p.Name })
 			},
 		},
 		{
 			name: "list", usage: "list everybody",
 			run: func(x *call) error {
-				return list(x, "/v1/persons", "NAME STATUS CARDS GROUPS ID", func(p admin.Person) []string {
+				return list(x, "/v1/persons", "NAME STATUS CARDS GROUPS ID", func(p api.Person) []string {
 					status := "active"
 					if p.Suspended {
 						status = "suspended"
@@ -36,7 +36,7 @@ func personCommands() []spec {
 
 func suspension(name, usage string, on bool) spec {
 	return spec{name: name, args: "NAME", usage: usage, run: func(x *call) error {
-		return ask(x, http.MethodPatch, at("/v1/persons/%s", x.arg(0)), admin.PersonChange{Suspended: &on}, func(p admin.Person) string {
+		return ask(x, http.MethodPatch, at("/v1/persons/%s", x.arg(0)), api.PersonChange{Suspended: &on}, func(p api.Person) string {
 			if p.Suspended {
 				return p.Name + " is suspended"
 			}

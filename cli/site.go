@@ -6,13 +6,13 @@ import (
 	"net/http"
 	"time"
 
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 func lockdownCommands() []spec {
 	set := func(name, usage string, on bool) spec {
 		return spec{name: name, usage: usage, makes: true, run: func(x *call) error {
-			return ask(x, http.MethodPut, "/v1/lockdown", admin.Lockdown{On: on}, func(s admin.Site) string {
+			return ask(x, http.MethodPut, "/v1/lockdown", api.Lockdown{On: on}, func(s api.Site) string {
 				if s.Lockdown {
 					return "lockdown: doors stay shut for everybody; lamps are not affected"
 				}
@@ -25,13 +25,13 @@ func lockdownCommands() []spec {
 
 func timeCommands() []spec {
 	return []spec{{name: "trust", usage: "trust the clock, although recorded events are later than it", run: func(x *call) error {
-		err := ask(x, http.MethodPost, "/v1/time/trust", nil, func(s admin.Site) string {
+		err := ask(x, http.MethodPost, "/v1/time/trust", nil, func(s api.Site) string {
 			return fmt.Sprintf("the clock is no longer compared with events up to %d", s.TimeTrusted)
 		})
 		if err != nil {
 			return err
 		}
-		var now admin.Time
+		var now api.Time
 		switch _, err := x.do(http.MethodGet, "/v1/time", nil, &now); {
 		case errors.As(err, new(apiError)): // no gateway runs, and nobody needs the time
 		case err != nil:
@@ -45,11 +45,11 @@ func timeCommands() []spec {
 
 func siteCommands() []spec {
 	return []spec{{name: "zone", args: "[ZONE]", usage: "show the time zone of schedules, or set it, like Europe/Berlin", makes: true, run: func(x *call) error {
-		line := func(s admin.Site) string { return s.Zone }
+		line := func(s api.Site) string { return s.Zone }
 		if x.NArg() == 0 {
 			return ask(x, http.MethodGet, "/v1/site", nil, line)
 		}
-		return ask(x, http.MethodPatch, "/v1/site", admin.SiteChange{Zone: x.arg(0)}, line)
+		return ask(x, http.MethodPatch, "/v1/site", api.SiteChange{Zone: x.arg(0)}, line)
 	}}}
 }
 
@@ -58,7 +58,7 @@ func (x *call) zone() (*time.Location, error) {
 	if x.site != nil {
 		return x.site, nil
 	}
-	var s admin.Site
+	var s api.Site
 	if _, err := x.do(http.MethodGet, "/v1/site", nil, &s); err != nil {
 		return nil, err
 	}

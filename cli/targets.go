@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/urfave/cli/v2"
+	"latchkey/gateway/admin/api"
 
-	"latchkey/gateway/admin"
+	"github.com/urfave/cli/v2"
 )
 
 func targetCommands() []spec {
@@ -20,8 +20,8 @@ func targetCommands() []spec {
 				&cli.StringFlag{Name: "pulse", Usage: "how long an unlock lasts, 200ms to 60s; doors only", DefaultText: "3s"},
 			},
 			run: func(x *call) error {
-				in := admin.NewTarget{Name: x.arg(0), Kind: x.String("kind"), Pulse: x.String("pulse")}
-				return ask(x, http.MethodPost, "/v1/targets", in, func(t admin.Target) string {
+				in := api.NewTarget{Name: x.arg(0), Kind: x.String("kind"), Pulse: x.String("pulse")}
+				return ask(x, http.MethodPost, "/v1/targets", in, func(t api.Target) string {
 					if t.Pulse == "" {
 						return "added " + t.Kind + " " + t.Name
 					}
@@ -37,11 +37,11 @@ func targetCommands() []spec {
 				&cli.StringFlag{Name: "pulse", Usage: "how long an unlock lasts, 200ms to 60s; doors only"},
 			},
 			run: func(x *call) error {
-				in := admin.TargetChange{Name: x.String("name"), Pulse: x.String("pulse")}
-				if in == (admin.TargetChange{}) {
+				in := api.TargetChange{Name: x.String("name"), Pulse: x.String("pulse")}
+				if in == (api.TargetChange{}) {
 					return x.wrong("nothing to change: want --name or --pulse")
 				}
-				return ask(x, http.MethodPatch, at("/v1/targets/%s", x.arg(0)), in, func(t admin.Target) string {
+				return ask(x, http.MethodPatch, at("/v1/targets/%s", x.arg(0)), in, func(t api.Target) string {
 					if t.Pulse == "" {
 						return t.Kind + " " + t.Name
 					}
@@ -59,7 +59,7 @@ func targetCommands() []spec {
 				if err != nil {
 					return err
 				}
-				return list(x, "/v1/targets", "NAME KIND PULSE ACTUATOR STATE ID", func(t admin.Target) []string {
+				return list(x, "/v1/targets", "NAME KIND PULSE ACTUATOR STATE ID", func(t api.Target) []string {
 					return []string{t.Name, t.Kind, t.Pulse, t.Actuator.Name, doorText(t, zone), string(t.ID)}
 				})
 			},
@@ -73,7 +73,7 @@ const usualLimit = 10 * time.Second
 
 // warnOfPulse says that a pulse may be longer than the door's lock holds. Once the lock has said
 // how long it holds, a longer pulse is refused.
-func warnOfPulse(x *call, t admin.Target) {
+func warnOfPulse(x *call, t api.Target) {
 	if d, err := time.ParseDuration(t.Pulse); err == nil && d > usualLimit && t.MaxPulse == "" {
 		x.note("note: no lock of %s has said yet that it holds so long. Each lets go at its own limit; the firmware's is %v", t.Name, usualLimit)
 	}
@@ -89,7 +89,7 @@ func removal(what, usage, path string) spec {
 
 // changed sends a request whose answer says what was changed.
 func (x *call) changed(method, path string, in any) error {
-	var done admin.Changed
+	var done api.Changed
 	raw, err := x.do(method, path, in, &done)
 	if err != nil {
 		return err

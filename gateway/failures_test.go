@@ -13,7 +13,7 @@ import (
 
 	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/clock"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/store"
@@ -89,7 +89,7 @@ func (w *ward) get(path string) (text string) {
 }
 
 // diagnose asks the admin API, about one device if it is not empty.
-func (w *ward) diagnose(device string) (d admin.Diagnosis) {
+func (w *ward) diagnose(device string) (d api.Diagnosis) {
 	w.t.Helper()
 	text := w.get("/v1/doctor?device=" + device)
 	if err := json.Unmarshal([]byte(text), &d); err != nil || d.Since.IsZero() {
@@ -98,7 +98,7 @@ func (w *ward) diagnose(device string) (d admin.Diagnosis) {
 	return d
 }
 
-func codes(d admin.Diagnosis) (out []string) {
+func codes(d api.Diagnosis) (out []string) {
 	for _, f := range d.Findings {
 		out = append(out, strings.TrimSpace(f.Code+" "+f.Device.Name))
 	}

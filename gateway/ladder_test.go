@@ -46,6 +46,8 @@ var ladder = map[string]float64{
 	"gateway/doorwatch":    4,
 	"gateway/observe":      4,
 	"gateway/nodes":        5,
+	"gateway/admin/api":    4.5,
+	"gateway/admin/client": 4.7,
 	"gateway/admin":        5,
 	"gateway/adminsocket":  6,
 	"gateway/console":      6,

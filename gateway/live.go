@@ -6,7 +6,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/doorwatch"
 	"latchkey/gateway/session"
@@ -17,13 +17,13 @@ type live struct{ g *Gateway }
 
 func (l live) Operate(
 	ctx context.Context, actor string, target access.ID, action wire.Action, level uint8, at time.Time,
-) (admin.Operated, error) {
+) (api.Operated, error) {
 	tl, err := l.g.operate(ctx, access.Attempt{Source: access.ByOperator, Operator: actor, Target: target,
 		Action: action, Level: level, At: at})
 	if err != nil {
-		return admin.Operated{}, err
+		return api.Operated{}, err
 	}
-	return admin.Operated{Seq: tl.Seq, Granted: tl.Decision.Granted, Reason: tl.Decision.Reason,
+	return api.Operated{Seq: tl.Seq, Granted: tl.Decision.Granted, Reason: tl.Decision.Reason,
 		Outcome: tl.Outcome, Holds: uint32(tl.Holds / time.Millisecond)}, nil
 }
 
@@ -32,34 +32,34 @@ func (l live) Learn(ctx context.Context, reader access.ID) (access.CredentialID,
 	return c.ID, c.Tail, err
 }
 
-func (l live) Acknowledge(ctx context.Context, actor string, seq uint64, remark string) (admin.Alarm, error) {
+func (l live) Acknowledge(ctx context.Context, actor string, seq uint64, remark string) (api.Alarm, error) {
 	a, err := l.g.doors.Acknowledge(ctx, actor, seq, remark)
 	if err != nil {
-		return admin.Alarm{}, err
+		return api.Alarm{}, err
 	}
 	return viewAlarm(a), nil
 }
 
-func (l live) Alarms() []admin.Alarm { return l.alarms("") }
+func (l live) Alarms() []api.Alarm { return l.alarms("") }
 
 // alarms are those of one place, or all.
-func (l live) alarms(place access.ID) []admin.Alarm {
-	out := []admin.Alarm{}
+func (l live) alarms(place access.ID) []api.Alarm {
+	out := []api.Alarm{}
 	for _, a := range l.g.doors.Alarms(place) {
 		out = append(out, viewAlarm(a))
 	}
 	return out
 }
 
-func viewAlarm(a doorwatch.Alarm) admin.Alarm {
-	return admin.Alarm{Seq: a.Seq, At: a.At.UTC(), What: a.What, Words: a.What.Words(), Device: a.Device,
+func viewAlarm(a doorwatch.Alarm) api.Alarm {
+	return api.Alarm{Seq: a.Seq, At: a.At.UTC(), What: a.What, Words: a.What.Words(), Device: a.Device,
 		Target: a.Target, Times: a.Times, Last: a.Last.UTC()}
 }
 
-func (l live) Door(target access.ID) admin.DoorState {
+func (l live) Door(target access.ID) api.DoorState {
 	p, now := l.g.store.Snapshot(), time.Now()
 	s := l.g.doors.Door(p, target, now)
-	out := admin.DoorState{Headline: s.Headline, Words: s.Headline.Words(), Now: s.Now, Until: s.Until,
+	out := api.DoorState{Headline: s.Headline, Words: s.Headline.Words(), Now: s.Now, Until: s.Until,
 		Last: s.Last, LastAt: s.LastAt, Alarms: l.alarms(target)}
 	if lock, ok := p.Actuator(target); ok {
 		if v, ok := l.g.sessions.View(lock.ID, now); ok {
@@ -71,7 +71,7 @@ func (l live) Door(target access.ID) admin.DoorState {
 
 func (l live) ClockTrusted(now time.Time) (bool, string) { return l.g.clock.Trusted(now) }
 
-func (l live) Latency() admin.Latency { return l.g.latency.Snapshot() }
+func (l live) Latency() api.Latency { return l.g.latency.Snapshot() }
 
 func (l live) Handshakes() doctor.Handshakes {
 	h := l.g.nodes.Handshakes.Snapshot()
@@ -79,30 +79,30 @@ func (l live) Handshakes() doctor.Handshakes {
 	return h
 }
 
-func (l live) Status() []admin.DeviceStatus {
+func (l live) Status() []api.DeviceStatus {
 	now := time.Now()
 	views := l.g.sessions.Views(now)
-	out := make([]admin.DeviceStatus, 0, len(views))
+	out := make([]api.DeviceStatus, 0, len(views))
 	for _, v := range views {
 		out = append(out, l.status(v, now))
 	}
 	return out
 }
 
-func (l live) status(v session.View, now time.Time) admin.DeviceStatus {
-	s := admin.DeviceStatus{Device: v.Device, Online: v.Online, Since: v.Since, Addr: v.Addr,
+func (l live) status(v session.View, now time.Time) api.DeviceStatus {
+	s := api.DeviceStatus{Device: v.Device, Online: v.Online, Since: v.Since, Addr: v.Addr,
 		Identity: v.Identity, LastHeard: v.LastHeard, Commanded: v.Commanded.Action, CommandedAt: v.CommandedAt,
 		Known: v.Known && !v.Unconfirmed(now), MaxPulse: uint32(v.MaxPulse / time.Millisecond),
 		LateScans: l.g.nodes.Late.Scans(v.Device), Refused: l.g.nodes.Refusals.Last(v.Device)}
 	if s.Known {
 		st := v.Expected(now)
-		s.State, s.StateAt = &admin.State{On: st.On, Level: st.Level, Left: st.Left}, v.StateAt
+		s.State, s.StateAt = &api.State{On: st.On, Level: st.Level, Left: st.Left}, v.StateAt
 		if st.Contact != wire.ContactUnknown {
 			s.State.Contact = st.Contact.String()
 		}
 	}
 	for _, r := range l.g.doors.Readings(v.Device) {
-		s.Reports = append(s.Reports, admin.Reading{Name: r.Name, Unit: r.Unit, Value: r.Value(),
+		s.Reports = append(s.Reports, api.Reading{Name: r.Name, Unit: r.Unit, Value: r.Value(),
 			At: r.At, Late: r.Late})
 	}
 	return s

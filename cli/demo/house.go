@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +18,8 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway"
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/client"
 	"latchkey/gateway/certificate"
 	"latchkey/gateway/clock"
 	"latchkey/gateway/store"
@@ -145,19 +145,10 @@ func buildHouse(ctx context.Context, out *console, set Setting, as cast, bobs st
 
 // newSetupCode asks for a code with which the website makes its first account.
 func newSetupCode(ctx context.Context, g *gateway.Gateway) (string, error) {
-	api := http.Client{Transport: admin.InProcess(g.AdminHandler())}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://latchkey/v1/setup/code", nil)
+	send := (&http.Client{Transport: client.InProcess(g.AdminHandler())}).Do
+	code, err := client.Call(ctx, send, api.MintSetupCode, api.Nothing{})
 	if err != nil {
-		return "", err
-	}
-	resp, err := api.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	var code admin.SetupCode
-	if err := json.NewDecoder(resp.Body).Decode(&code); err != nil || code.Code == "" {
-		return "", fmt.Errorf("demo: no set-up code: %s", resp.Status)
+		return "", fmt.Errorf("demo: no set-up code: %w", err)
 	}
 	return code.Code, nil
 }

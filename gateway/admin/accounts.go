@@ -2,98 +2,37 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
-	"net/http"
 	"slices"
 	"time"
 
 	"latchkey/gateway/access"
-	"latchkey/gateway/account"
+	"latchkey/gateway/admin/api"
 )
 
-// Account is somebody who may sign in at the console, in an answer: no secret of it is.
-type Account struct {
-	ID       access.ID   `json:"id"`
-	Name     string      `json:"name"`
-	Role     access.Role `json:"role" doc:"owner, admin, operator or viewer"`
-	Disabled bool        `json:"disabled,omitempty"`
-	Password bool        `json:"password" doc:"whether it has one: without, nobody signs in with it"`
-	TOTP     bool        `json:"totp" doc:"whether it is asked for one-time codes"`
-	Passkeys []Passkey   `json:"passkeys"`
-	Tokens   []Token     `json:"tokens"`
-	Epoch    uint64      `json:"epoch" doc:"a session that began under another one is over"`
-	Created  time.Time   `json:"created"`
-}
-
-// Passkey is a WebAuthn credential in an answer.
-type Passkey struct {
-	ID         []byte          `json:"id" doc:"the credential id; in paths it is base64url without padding"`
-	Label      string          `json:"label"`
-	Credential json.RawMessage `json:"credential" doc:"public key, counter and flags, as they are kept"`
-	Created    time.Time       `json:"created"`
-}
-
-// Token lets a script in, in an answer: what the script sends is in the answer that mints it and in
-// no other.
-type Token struct {
-	ID      access.ID      `json:"id"`
-	Label   string         `json:"label"`
-	Scopes  []access.Scope `json:"scopes"`
-	Until   time.Time      `json:"until,omitzero" doc:"first instant after validity"`
-	Created time.Time      `json:"created"`
-}
-
-// NewAccount asks for an account.
-type NewAccount struct {
-	Name     string `json:"name" doc:"1 to 64 of a-z 0-9 . _ -"`
-	Role     string `json:"role" enum:"owner,admin,operator,viewer"`
-	Password string `json:"password,omitempty" doc:"10 to 256 bytes of text; without one nobody can sign in yet"`
-}
-
-// AccountChange changes an account. All but a new name, and an end of being disabled, ends its
-// sessions.
-type AccountChange struct {
-	Name     string  `json:"name,omitempty"`
-	Role     string  `json:"role,omitempty" enum:"owner,admin,operator,viewer"`
-	Disabled *bool   `json:"disabled,omitempty" doc:"true: nobody signs in with it and none of its tokens fits"`
-	Password *string `json:"password,omitempty" doc:"10 to 256 bytes of text"`
-}
-
-func (a *api) accountRoutes() {
-	handle(a, toReview, http.MethodGet, "/v1/accounts", "list-accounts",
-		"Everybody who may sign in at the console, by name",
-		func(context.Context, *struct{}) (*body[list[Account]], error) {
+func (a *server) accountRoutes() {
+	handle(a, api.ListAccounts,
+		func(context.Context, *api.Nothing) (api.List[api.Account], error) {
 			p := a.Store.Snapshot()
-			return listOf(viewAll(p, p.Accounts, viewAccount, func(v Account) string { return v.Name })), nil
+			return listOf(viewAll(p, p.Accounts, viewAccount, func(v api.Account) string { return v.Name })), nil
 		})
-	handle(a, toGovern, http.MethodPost, "/v1/accounts", "add-account",
-		"Add an account. The first is an owner's",
-		func(ctx context.Context, in *struct{ Body NewAccount }) (*body[Account], error) {
+	handle(a, api.AddAccount,
+		func(ctx context.Context, in *api.Body[api.NewAccount]) (api.Account, error) {
 			return a.addAccount(ctx, in.Body)
 		})
-	handle(a, account.Need{Role: access.RoleOwner, Own: true}, http.MethodGet, "/v1/accounts/{ref}",
-		"get-account", "One account", func(_ context.Context, in *RefInput) (*body[Account], error) {
+	handle(a, api.GetAccount,
+		func(_ context.Context, in *api.ByRef) (api.Account, error) {
 			return show(a, in.Ref, findAccount, viewAccount)
 		})
-	handle(a, toGovern, http.MethodPatch, "/v1/accounts/{ref}", "change-account",
-		"Rename, disable or enable an account, or change its role or password",
-		func(ctx context.Context, in *struct {
-			RefInput
-			Body AccountChange
-		}) (*body[Account], error) {
+	handle(a, api.ChangeAccount,
+		func(ctx context.Context, in *api.RefBody[api.AccountChange]) (api.Account, error) {
 			return a.changeAccount(ctx, in.Ref, in.Body)
 		})
-	handle(a, toGovern, http.MethodDelete, "/v1/accounts/{ref}", "remove-account",
-		"Remove an account with its passkeys and tokens",
-		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
-			return remove(ctx, a, func(p *access.Policy) (access.Account, error) {
-				return findAccount(p,
-					in.Ref)
-			})
+	handle(a, api.RemoveAccount,
+		func(ctx context.Context, in *api.ByRef) (api.Changed, error) {
+			return remove(ctx, a, in.Ref, findAccount)
 		})
-	handle(a, ownOnly, http.MethodPost, "/v1/accounts/{ref}/sign-out", "sign-out",
-		"End all sessions of an account",
-		func(ctx context.Context, in *RefInput) (*body[Account], error) {
+	handle(a, api.SignOut,
+		func(ctx context.Context, in *api.ByRef) (api.Account, error) {
 			return a.renewed(ctx)(a.editAccount(ctx, in.Ref, func(r *access.Account) error {
 				r.Epoch++
 				return nil
@@ -101,28 +40,28 @@ func (a *api) accountRoutes() {
 		})
 }
 
-func (a *api) addAccount(ctx context.Context, in NewAccount) (*body[Account], error) {
+func (a *server) addAccount(ctx context.Context, in api.NewAccount) (api.Account, error) {
 	r := access.Account{ID: access.NewID(), Name: in.Name, Role: access.Role(in.Role), Created: a.stamp()}
 	if in.Password != "" {
 		var err error
 		if r.Password, err = a.accounts.HashPassword(ctx, in.Name, in.Password); err != nil {
-			return nil, err
+			return api.Account{}, err
 		}
 	}
 	return put(ctx, a, func(*access.Policy) (access.Account, error) { return r, nil }, viewAccount)
 }
 
-func (a *api) changeAccount(ctx context.Context, ref string, in AccountChange) (*body[Account], error) {
+func (a *server) changeAccount(ctx context.Context, ref string, in api.AccountChange) (api.Account, error) {
 	r, err := findAccount(a.Store.Snapshot(), ref)
 	if err != nil {
-		return nil, err
+		return api.Account{}, err
 	}
 	if in.Name != "" {
 		r.Name = in.Name
 	}
 	if in.Password != nil { // hashed before the turn to change anything comes: it takes long
 		if r.Password, err = a.accounts.HashPassword(ctx, r.Name, *in.Password); err != nil {
-			return nil, err
+			return api.Account{}, err
 		}
 	}
 	return a.editAccount(ctx, string(r.ID), func(now *access.Account) error {
@@ -147,7 +86,7 @@ func (a *api) changeAccount(ctx context.Context, ref string, in AccountChange) (
 }
 
 // editAccount changes an account in place. What it lists is set's own to change.
-func (a *api) editAccount(ctx context.Context, ref string, set func(*access.Account) error) (*body[Account],
+func (a *server) editAccount(ctx context.Context, ref string, set func(*access.Account) error) (api.Account,
 	error) {
 	return put(ctx, a, func(p *access.Policy) (access.Account, error) {
 		r, err := findAccount(p, ref)
@@ -160,17 +99,17 @@ func (a *api) editAccount(ctx context.Context, ref string, set func(*access.Acco
 }
 
 // renewed keeps the browser signed in that has ended all sessions of its own account, or may have.
-func (a *api) renewed(ctx context.Context) func(out *body[Account], err error) (*body[Account], error) {
-	return func(out *body[Account], err error) (*body[Account], error) {
+func (a *server) renewed(ctx context.Context) func(api.Account, error) (api.Account, error) {
+	return func(out api.Account, err error) (api.Account, error) {
 		if err != nil {
-			return nil, err
+			return api.Account{}, err
 		}
-		return out, a.accounts.Renew(ctx, out.Body.ID)
+		return out, a.accounts.Renew(ctx, out.ID)
 	}
 }
 
 // edit changes an account for the registry of accounts.
-func (a *api) edit(ctx context.Context, actor string, id access.ID, set func(*access.Account) error) error {
+func (a *server) edit(ctx context.Context, actor string, id access.ID, set func(*access.Account) error) error {
 	_, err := a.change(withActor(ctx, actor), func(p *access.Policy) ([]access.Change, error) {
 		r, ok := p.Accounts[id]
 		if !ok {
@@ -183,7 +122,7 @@ func (a *api) edit(ctx context.Context, actor string, id access.ID, set func(*ac
 }
 
 // clockTrusted tells whether wall time can be relied on.
-func (a *api) clockTrusted(now time.Time) bool {
+func (a *server) clockTrusted(now time.Time) bool {
 	if a.Live == nil {
 		return true
 	}
@@ -202,12 +141,12 @@ func dropStep(r *access.Account, drop func()) {
 	}
 }
 
-func viewAccount(_ *access.Policy, r access.Account) Account {
-	v := Account{ID: r.ID, Name: r.Name, Role: r.Role, Disabled: r.Disabled, Password: !r.Password.IsZero(),
+func viewAccount(_ *access.Policy, r access.Account) api.Account {
+	v := api.Account{ID: r.ID, Name: r.Name, Role: r.Role, Disabled: r.Disabled, Password: !r.Password.IsZero(),
 		TOTP:     !r.TOTP.IsZero(),
-		Passkeys: []Passkey{}, Tokens: []Token{}, Epoch: r.Epoch, Created: r.Created}
+		Passkeys: []api.Passkey{}, Tokens: []api.Token{}, Epoch: r.Epoch, Created: r.Created}
 	for _, k := range r.Passkeys {
-		v.Passkeys = append(v.Passkeys, Passkey{ID: k.ID, Label: k.Label, Credential: k.Credential,
+		v.Passkeys = append(v.Passkeys, api.Passkey{ID: k.ID, Label: k.Label, Credential: k.Credential,
 			Created: k.Created})
 	}
 	for _, t := range r.Tokens {
@@ -216,6 +155,6 @@ func viewAccount(_ *access.Policy, r access.Account) Account {
 	return v
 }
 
-func viewToken(t access.Token) Token {
-	return Token{ID: t.ID, Label: t.Label, Scopes: t.Scopes, Until: t.Until, Created: t.Created}
+func viewToken(t access.Token) api.Token {
+	return api.Token{ID: t.ID, Label: t.Label, Scopes: t.Scopes, Until: t.Until, Created: t.Created}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 const adasPassword = "nine brown foxes"
@@ -20,7 +21,7 @@ func staffed(t *testing.T, set ...func(*admin.Config)) *site {
 	return s
 }
 
-func (s *site) account(name string) (a admin.Account) {
+func (s *site) account(name string) (a api.Account) {
 	s.t.Helper()
 	s.must("GET", "/v1/accounts/"+name, "", &a)
 	return a

@@ -20,6 +20,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/account"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/feed"
 	"latchkey/gateway/limit"
@@ -47,33 +48,23 @@ type Live interface {
 	// Operate decides an operator's attempt and, if it is granted, commands the target. at is when
 	// the request arrived.
 	Operate(ctx context.Context, actor string, target access.ID, action wire.Action, level uint8,
-		at time.Time) (Operated, error)
+		at time.Time) (api.Operated, error)
 	// Learn waits for the next unknown card at the reader, until ctx ends. tail is the UID's last
 	// two bytes in hex.
 	Learn(ctx context.Context, reader access.ID) (card access.CredentialID, tail string, err error)
-	Status() []DeviceStatus
+	Status() []api.DeviceStatus
 	// Door says what a door is now.
-	Door(target access.ID) DoorState
+	Door(target access.ID) api.DoorState
 	// Alarms are those that nobody has acknowledged, oldest first. The answer is the caller's.
-	Alarms() []Alarm
+	Alarms() []api.Alarm
 	// Acknowledge keeps who has taken note of an alarm, and ends it. It fails with
 	// access.ErrNotFound if there is none.
-	Acknowledge(ctx context.Context, actor string, seq uint64, remark string) (Alarm, error)
+	Acknowledge(ctx context.Context, actor string, seq uint64, remark string) (api.Alarm, error)
 	// Handshakes tells what is remembered of them. The answer is the caller's.
 	Handshakes() doctor.Handshakes
-	Latency() Latency
+	Latency() api.Latency
 	// ClockTrusted tells whether wall time can be relied on, and if not, why.
 	ClockTrusted(now time.Time) (trusted bool, why string)
-}
-
-// Operated is what came of an operator's attempt.
-type Operated struct {
-	Seq     uint64         `json:"seq" doc:"sequence number of the decision's event"`
-	Granted bool           `json:"granted"`
-	Reason  access.Reason  `json:"reason"`
-	Outcome access.Outcome `json:"outcome,omitempty" doc:"what came of the command: done, refused, offline, unknown or late; only when granted"`
-	Note    string         `json:"note,omitempty" doc:"what was done otherwise than the target says, for people"`
-	Holds   uint32         `json:"holds,omitempty" doc:"of an unlock: ms until the lock lets go by itself, as it says"`
 }
 
 // Config says what the handler works on. Store is required.
@@ -100,13 +91,13 @@ type Config struct {
 	Now         func() time.Time           // time.Now if nil
 }
 
-// api is the handlers' common ground.
-type api struct {
+// server is what the functions that answer operations have in common.
+type server struct {
 	Config
 	huma.API
 	turn limit.Gate // held from reading a policy to the end of the change made from it, so that no change undoes another
 
-	demands  map[string]demand // what each operation needs, by its id
+	demands  map[string]api.Demand // what each operation needs, by its id
 	accounts *account.Registry
 	streams  limit.Shares
 }
@@ -136,29 +127,24 @@ func New(cfg Config) *Handler {
 		cfg.Feed = feed.New(cfg.Store, cfg.Log)
 	}
 	mux := http.NewServeMux()
-	a := &api{Config: cfg, API: humago.New(mux, document(cfg.Version)), turn: limit.NewGate(1),
-		demands: map[string]demand{}}
+	a := &server{Config: cfg, API: humago.New(mux, document(cfg.Version)), turn: limit.NewGate(1),
+		demands: map[string]api.Demand{}}
 	a.accounts = account.New(account.Config{Policy: a.Store.Snapshot, Edit: a.edit, Record: a.Store.Record,
 		ClockTrusted: a.clockTrusted,
 		Website:      cfg.Website, Log: cfg.Log, Now: cfg.Now})
 	a.routes()
 	if cfg.Metrics != nil {
-		op := &huma.Operation{
-			OperationID: "get-metrics",
-			Method:      http.MethodGet,
-			Path:        "/metrics",
-			Summary:     "Figures for Prometheus",
-			Responses: map[string]*huma.Response{"200": {Description: "metrics",
-				Content: map[string]*huma.MediaType{"text/plain": {}}}},
-		}
-		a.declare(op, demand{always: toLook})
-		a.OpenAPI().AddOperation(op)
-		mux.Handle("GET /metrics", a.guard(demand{always: toLook}, cfg.Metrics))
+		op := describe(api.GetMetrics.Info)
+		op.Responses = map[string]*huma.Response{"200": {Description: "metrics",
+			Content: map[string]*huma.MediaType{"text/plain": {}}}}
+		a.checkBefore(&op, api.GetMetrics.Needs)
+		a.OpenAPI().AddOperation(&op)
+		mux.Handle("GET /metrics", a.guard(api.GetMetrics.Needs, cfg.Metrics))
 	}
 	return &Handler{bounded{mux}, a.accounts}
 }
 
-func (a *api) routes() {
+func (a *server) routes() {
 	a.siteRoutes()
 	a.targetRoutes()
 	a.deviceRoutes()
@@ -206,51 +192,31 @@ func document(version string) huma.Config {
 	}
 }
 
-// body is an answer with a body.
+// body is an answer as huma sends it.
 type body[T any] struct {
 	Notice string `header:"Latchkey-Notice" doc:"what the caller must know besides: that a change is not durable"`
 	Body   T
 }
 
-func (b *body[T]) notice(text string) { b.Notice = text }
-
-// list is an answer with many records.
-type list[T any] struct {
-	Items []T `json:"items"`
-}
-
-func answer[T any](v T, err error) (*body[T], error) {
-	if err != nil {
-		return nil, err
-	}
-	return &body[T]{Body: v}, nil
-}
-
-func listOf[T any](items []T) *body[list[T]] {
+func listOf[T any](items []T) api.List[T] {
 	if items == nil {
 		items = []T{}
 	}
-	return &body[list[T]]{Body: list[T]{items}}
-}
-
-// Changed is the answer to a change that leaves no record to show.
-type Changed struct {
-	Seq     uint64   `json:"seq" doc:"sequence number of the change's event"`
-	Changes []string `json:"changes" doc:"what was done, one sentence each"`
+	return api.List[T]{Items: items}
 }
 
 // change makes the changes that from derives from the policy as it is. Meanwhile no other change is
 // made through this handler.
-func (a *api) change(ctx context.Context, from func(p *access.Policy) ([]access.Change, error)) (Changed,
+func (a *server) change(ctx context.Context, from func(p *access.Policy) ([]access.Change, error)) (api.Changed,
 	error) {
 	if err := a.turn.Enter(ctx); err != nil {
-		return Changed{}, err
+		return api.Changed{}, err
 	}
 	defer a.turn.Leave()
 	p := a.Store.Snapshot()
 	changes, err := from(p)
 	if err != nil {
-		return Changed{}, err
+		return api.Changed{}, err
 	}
 	changes = slices.DeleteFunc(changes, func(c access.Change) bool {
 		kept, ok := p.Get(c.Put)
@@ -258,9 +224,9 @@ func (a *api) change(ctx context.Context, from func(p *access.Policy) ([]access.
 	})
 	if len(changes) == 0 { // it is so already
 		seq, _ := a.Store.Head()
-		return Changed{Seq: seq, Changes: []string{}}, nil
+		return api.Changed{Seq: seq, Changes: []string{}}, nil
 	}
-	changed := Changed{Changes: p.DescribeAll(changes)}
+	changed := api.Changed{Changes: p.DescribeAll(changes)}
 	changed.Seq, err = a.Store.Apply(ctx, actorOf(ctx), changes...)
 	if errors.Is(err, access.ErrNotDurable) {
 		if notice, ok := ctx.Value(noticeKey{}).(*string); ok {
@@ -273,43 +239,41 @@ func (a *api) change(ctx context.Context, from func(p *access.Policy) ([]access.
 // noticeKey is where an operation leaves what its caller must know besides the answer.
 type noticeKey struct{}
 
-// NoticeHeader carries one sentence that whoever asked must see: a change acts, and is not durable.
-const NoticeHeader = "Latchkey-Notice"
-
 // put writes a record, new or changed, and returns it as the policy keeps it.
 func put[R access.Record, V any](
-	ctx context.Context, a *api, from func(p *access.Policy) (R, error), view func(*access.Policy, R) V,
-) (*body[V], error) {
+	ctx context.Context, a *server, from func(p *access.Policy) (R, error), view func(*access.Policy, R) V,
+) (V, error) {
 	var record R
+	var none V
 	_, err := a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
 		r, err := from(p)
 		record = r
 		return []access.Change{{Put: r}}, err
 	})
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	p := a.Store.Snapshot()
 	if kept, ok := p.Get(record); ok {
 		record = kept.(R)
 	}
-	return answer(view(p, record), nil)
+	return view(p, record), nil
 }
 
 // remove deletes a record and all that belongs to it.
-func remove[R access.Record](ctx context.Context, a *api, find func(p *access.Policy) (R,
-	error)) (*body[Changed], error) {
-	return answer(a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
-		r, err := find(p)
+func remove[R access.Record](ctx context.Context, a *server, ref string,
+	find func(*access.Policy, string) (R, error)) (api.Changed, error) {
+	return a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
+		r, err := find(p, ref)
 		if err != nil {
 			return nil, err
 		}
 		return p.Removal(r)
-	}))
+	})
 }
 
 // stamp is now as records carry it.
-func (a *api) stamp() time.Time { return a.Now().UTC().Truncate(time.Second) }
+func (a *server) stamp() time.Time { return a.Now().UTC().Truncate(time.Second) }
 
 type actorKey struct{}
 

@@ -13,6 +13,7 @@ import (
 
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/store"
 )
 
@@ -167,12 +168,12 @@ func TestRequests(t *testing.T) {
 		{"events since two things", "GET", "/v1/events?from=1&since=2026-01-01T00:00:00Z", ``, 422, "not both"},
 		{"events with an unknown question", "GET", "/v1/events?form=1", ``, 422, "form"},
 		{"too many events", "GET", "/v1/events?limit=1001", ``, 422, "limit"},
-		{"unlocking needs a gateway", "POST", "/v1/operate", `{"target":"front-door","action":"unlock"}`, 503, admin.TypeNoGateway},
-		{"learning needs a gateway", "POST", "/v1/cards/learn", `{"reader":"front-reader","person":"ann"}`, 503, admin.TypeNoGateway},
-		{"following needs a gateway", "GET", "/v1/events/stream", ``, 503, admin.TypeNoGateway},
-		{"status needs a gateway", "GET", "/v1/status", ``, 503, admin.TypeNoGateway},
-		{"latency needs a gateway", "GET", "/v1/latency", ``, 503, admin.TypeNoGateway},
-		{"the clock needs a gateway", "GET", "/v1/time", ``, 503, admin.TypeNoGateway},
+		{"unlocking needs a gateway", "POST", "/v1/operate", `{"target":"front-door","action":"unlock"}`, 503, api.TypeNoGateway},
+		{"learning needs a gateway", "POST", "/v1/cards/learn", `{"reader":"front-reader","person":"ann"}`, 503, api.TypeNoGateway},
+		{"following needs a gateway", "GET", "/v1/events/stream", ``, 503, api.TypeNoGateway},
+		{"status needs a gateway", "GET", "/v1/status", ``, 503, api.TypeNoGateway},
+		{"latency needs a gateway", "GET", "/v1/latency", ``, 503, api.TypeNoGateway},
+		{"the clock needs a gateway", "GET", "/v1/time", ``, 503, api.TypeNoGateway},
 		{"health does not", "GET", "/healthz", ``, 200, `"gateway":false`},
 		{"metrics are not here", "GET", "/metrics", ``, 404, "see /openapi.json"},
 	} {
@@ -197,7 +198,7 @@ func TestChangesAreOneEventEach(t *testing.T) {
 	if got, want := after-before, uint64(2); got != want {
 		t.Errorf("got %d events, want %d", got, want)
 	}
-	var site admin.Site
+	var site api.Site
 	s.must("POST", "/v1/time/trust", "", &site)
 	if site.TimeTrusted != after {
 		t.Errorf("got time trusted at %d, want the head %d", site.TimeTrusted, after)
@@ -207,7 +208,7 @@ func TestChangesAreOneEventEach(t *testing.T) {
 func TestRemovalTellsWhatWentAlong(t *testing.T) {
 	s := furnished(t)
 	s.must("POST", "/v1/grants", `{"person":"ann","target":"desk"}`, nil)
-	var done admin.Changed
+	var done api.Changed
 	s.must("DELETE", "/v1/persons/ann", "", &done)
 	want := []string{"delete card …e580 of ann", "delete grant ann → desk", "take ann from group staff",
 		"delete person ann"}
@@ -229,7 +230,7 @@ func TestExplainWithoutGateway(t *testing.T) {
 		{"a time that is named is taken for true", here + `,"at":"2026-11-23T08:59:00Z"}`, "granted", ""},
 		{"so is what is said of the clock", here + `,"clockTrusted":true}`, "granted", ""},
 	} {
-		var got admin.Explanation
+		var got api.Explanation
 		s.must("POST", "/v1/explain", tc.body, &got)
 		if string(got.Decision.Reason) != tc.reason || strings.Join(got.Notes, "; ") != tc.note {
 			t.Errorf("%s: got %s and notes %q, want %s and %q", tc.rule, got.Decision.Reason, got.Notes,

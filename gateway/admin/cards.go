@@ -4,79 +4,35 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/admin/api"
 	"latchkey/keys"
 )
 
-// Card is a credential in an answer. Its UID is kept nowhere; the tail is what people tell cards
-// apart by.
-type Card struct {
-	ID      access.CredentialID `json:"id" doc:"keyed hash of the UID, in hex; the first 8 digits or more stand for it"`
-	Person  Ref                 `json:"person"`
-	Tail    string              `json:"tail" doc:"the UID's last two bytes in hex"`
-	Status  string              `json:"status" doc:"active or lost"`
-	From    time.Time           `json:"from,omitzero" doc:"first instant of validity"`
-	Until   time.Time           `json:"until,omitzero" doc:"first instant after validity"`
-	Created time.Time           `json:"created"`
-}
-
-// NewCard asks for a card. The UID of a card can be read and copied by anybody who holds it for a
-// moment.
-type NewCard struct {
-	Person string     `json:"person" doc:"name or id"`
-	UID    string     `json:"uid" doc:"4, 7 or 10 bytes in hex, colons allowed" example:"04a1b2c3d4e580"`
-	From   *time.Time `json:"from,omitempty"`
-	Until  *time.Time `json:"until,omitempty"`
-}
-
-// CardChange changes a card.
-type CardChange struct {
-	Status string     `json:"status,omitempty" enum:"active,lost"`
-	From   *time.Time `json:"from,omitempty"`
-	Until  *time.Time `json:"until,omitempty"`
-}
-
-// CardFilter narrows a list of cards.
-type CardFilter struct {
-	Person string `query:"person" doc:"only this person's, by name or id"`
-}
-
-// LearnCard asks for the next unknown card at a reader.
-type LearnCard struct {
-	Reader  string `json:"reader" doc:"name or id of the device"`
-	Person  string `json:"person" doc:"name or id of who gets the card"`
-	Seconds int    `json:"seconds,omitempty" minimum:"1" maximum:"300" doc:"how long to wait; 30 if left out"`
-}
-
-func (a *api) cardRoutes() {
-	handle(a, toLook, http.MethodGet, "/v1/cards", "list-cards", "All cards, by person",
-		func(_ context.Context, in *CardFilter) (*body[list[Card]], error) {
+func (a *server) cardRoutes() {
+	handle(a, api.ListCards,
+		func(_ context.Context, in *api.CardFilter) (api.List[api.Card], error) {
 			return a.listCards(in)
 		})
-	handle(a, toManage, http.MethodPost, "/v1/cards", "add-card", "Give a person a card, by its UID",
-		func(ctx context.Context, in *struct{ Body NewCard }) (*body[Card], error) {
+	handle(a, api.AddCard,
+		func(ctx context.Context, in *api.Body[api.NewCard]) (api.Card, error) {
 			uid, err := parseUID(in.Body.UID)
 			if err != nil {
-				return nil, err
+				return api.Card{}, err
 			}
 			c := access.Credential{ID: a.Store.CredentialID(uid), Tail: hex.EncodeToString(uid[len(uid)-2:]),
 				From: valueOf(in.Body.From), Until: valueOf(in.Body.Until)}
 			return a.addCard(ctx, in.Body.Person, c)
 		})
-	handle(a, toLook, http.MethodGet, "/v1/cards/{ref}", "get-card", "One card",
-		func(_ context.Context, in *RefInput) (*body[Card], error) {
+	handle(a, api.GetCard,
+		func(_ context.Context, in *api.ByRef) (api.Card, error) {
 			return show(a, in.Ref, findCard, viewCard)
 		})
-	handle(a, toManage, http.MethodPatch, "/v1/cards/{ref}", "change-card",
-		"Mark a card lost or active, or change its validity",
-		func(ctx context.Context, in *struct {
-			RefInput
-			Body CardChange
-		}) (*body[Card], error) {
+	handle(a, api.ChangeCard,
+		func(ctx context.Context, in *api.RefBody[api.CardChange]) (api.Card, error) {
 			return put(ctx, a, func(p *access.Policy) (access.Credential, error) {
 				c, err := findCard(p, in.Ref)
 				if in.Body.Status != "" {
@@ -91,27 +47,23 @@ func (a *api) cardRoutes() {
 				return c, err
 			}, viewCard)
 		})
-	handle(a, toManage, http.MethodDelete, "/v1/cards/{ref}", "remove-card", "Remove a card",
-		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
-			return remove(ctx, a, func(p *access.Policy) (access.Credential, error) {
-				return findCard(p,
-					in.Ref)
-			})
+	handle(a, api.RemoveCard,
+		func(ctx context.Context, in *api.ByRef) (api.Changed, error) {
+			return remove(ctx, a, in.Ref, findCard)
 		})
-	handle(a, toManage, http.MethodPost, "/v1/cards/learn", "learn-card",
-		"Give a person the next unknown card that is read at a reader",
-		func(ctx context.Context, in *struct{ Body LearnCard }) (*body[Card], error) {
+	handle(a, api.LearnCard,
+		func(ctx context.Context, in *api.Body[api.LearnRequest]) (api.Card, error) {
 			return a.learnCard(ctx, in.Body)
 		})
 }
 
-func (a *api) listCards(in *CardFilter) (*body[list[Card]], error) {
+func (a *server) listCards(in *api.CardFilter) (api.List[api.Card], error) {
 	p := a.Store.Snapshot()
 	cards := p.Credentials
 	if in.Person != "" {
 		person, err := findPerson(p, in.Person)
 		if err != nil {
-			return nil, err
+			return api.List[api.Card]{}, err
 		}
 		cards = map[access.CredentialID]access.Credential{}
 		for id, c := range p.Credentials {
@@ -120,7 +72,7 @@ func (a *api) listCards(in *CardFilter) (*body[list[Card]], error) {
 			}
 		}
 	}
-	return listOf(viewAll(p, cards, viewCard, func(v Card) string {
+	return listOf(viewAll(p, cards, viewCard, func(v api.Card) string {
 		return v.Person.Name + "\x00" +
 			v.ID.String()
 	})), nil
@@ -128,7 +80,7 @@ func (a *api) listCards(in *CardFilter) (*body[list[Card]], error) {
 
 // addCard refuses a card that somebody has: giving it to another person is removing it first, so
 // that it is never by accident.
-func (a *api) addCard(ctx context.Context, person string, card access.Credential) (*body[Card], error) {
+func (a *server) addCard(ctx context.Context, person string, card access.Credential) (api.Card, error) {
 	return put(ctx, a, func(p *access.Policy) (access.Credential, error) {
 		who, err := findPerson(p, person)
 		if err != nil {
@@ -145,20 +97,20 @@ func (a *api) addCard(ctx context.Context, person string, card access.Credential
 
 const defaultLearn = 30 * time.Second
 
-func (a *api) learnCard(ctx context.Context, in LearnCard) (*body[Card], error) {
+func (a *server) learnCard(ctx context.Context, in api.LearnRequest) (api.Card, error) {
 	if a.Live == nil {
-		return nil, ErrNoGateway
+		return api.Card{}, ErrNoGateway
 	}
 	p := a.Store.Snapshot()
 	reader, err := findDevice(p, in.Reader)
 	if err != nil {
-		return nil, err
+		return api.Card{}, err
 	}
 	if reader.Kind != keys.KindReader {
-		return nil, fmt.Errorf("%s is a %s: %w: name a reader", reader.Name, reader.Kind, access.ErrInvalid)
+		return api.Card{}, fmt.Errorf("%s is a %s: %w: name a reader", reader.Name, reader.Kind, access.ErrInvalid)
 	}
 	if _, err := findPerson(p, in.Person); err != nil {
-		return nil, err
+		return api.Card{}, err
 	}
 	wait := defaultLearn
 	if in.Seconds > 0 {
@@ -168,10 +120,10 @@ func (a *api) learnCard(ctx context.Context, in LearnCard) (*body[Card], error) 
 	defer cancel()
 	id, tail, err := a.Live.Learn(listen, reader.ID)
 	if err != nil && listen.Err() != nil && ctx.Err() == nil {
-		return nil, noCard{fmt.Sprintf("no unknown card at %s within %v; one that somebody has already does not count", reader.Name, wait)}
+		return api.Card{}, noCard{fmt.Sprintf("no unknown card at %s within %v; one that somebody has already does not count", reader.Name, wait)}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", reader.Name, err)
+		return api.Card{}, fmt.Errorf("%s: %w", reader.Name, err)
 	}
 	return a.addCard(ctx, in.Person, access.Credential{ID: id, Tail: tail})
 }
@@ -224,7 +176,7 @@ func findCard(p *access.Policy, ref string) (access.Credential, error) {
 		len(found))
 }
 
-func viewCard(p *access.Policy, c access.Credential) Card {
-	return Card{ID: c.ID, Person: personRef(p, c.Person), Tail: c.Tail, Status: string(c.Status),
+func viewCard(p *access.Policy, c access.Credential) api.Card {
+	return api.Card{ID: c.ID, Person: personRef(p, c.Person), Tail: c.Tail, Status: string(c.Status),
 		From: c.From, Until: c.Until, Created: c.Created}
 }

@@ -4,53 +4,32 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/doctor"
 )
 
-// Diagnosis is what is wrong with the devices' way to the gateway, as the gateway sees it.
-type Diagnosis struct {
-	Findings []doctor.Finding    `json:"findings" doc:"what is wrong and what to do; none when nothing is"`
-	More     int                 `json:"more,omitempty" doc:"further findings that were left out"`
-	Device   *Device             `json:"device,omitempty" doc:"the one that was asked about"`
-	Since    time.Time           `json:"since" doc:"the gateway's start: nothing is known of handshakes before"`
-	Sessions int                 `json:"sessions" doc:"live ones"`
-	Limit    int                 `json:"limit" doc:"how many sessions there may be"`
-	Space    *doctor.Space       `json:"space,omitempty" doc:"where policy and events lie; left out when that is in memory"`
-	Website  *doctor.Confinement `json:"website,omitempty" doc:"what holds the website back; left out when there is none"`
-	Verified *Verified           `json:"verified,omitempty" doc:"what the last check of all files and events found; left out before the first since the start"`
-	Counts   []doctor.Count      `json:"counts" doc:"handshakes that failed since then, of all peers"`
-	Failures []doctor.Failure    `json:"failures" doc:"newest first; of one device those with its identities, and while it is not there those that name no device"`
-}
-
-// DoctorInput says what to look at.
-type DoctorInput struct {
-	Device string `query:"device" doc:"name or id; everything if left out"`
-}
-
-func (a *api) doctorRoutes() {
-	handle(a, toLook, http.MethodGet, "/v1/doctor", "diagnose",
-		"Why devices do not come in, and what to do about it",
-		func(_ context.Context, in *DoctorInput) (*body[Diagnosis], error) {
-			return answer(a.diagnose(in.Device))
+func (a *server) doctorRoutes() {
+	handle(a, api.Diagnose,
+		func(_ context.Context, in *api.DoctorInput) (api.Diagnosis, error) {
+			return a.diagnose(in.Device)
 		})
 }
 
 // diagnose has the doctor look at everything, or at one device.
-func (a *api) diagnose(device string) (Diagnosis, error) {
+func (a *server) diagnose(device string) (api.Diagnosis, error) {
 	if a.Live == nil {
-		return Diagnosis{}, ErrNoGateway
+		return api.Diagnosis{}, ErrNoGateway
 	}
 	f, h := a.facts(), a.Live.Handshakes()
 	f.Handshakes = h
-	out := Diagnosis{Since: h.Since, Sessions: h.Live, Limit: h.MaxLive, Counts: append([]doctor.Count{},
+	out := api.Diagnosis{Since: h.Since, Sessions: h.Live, Limit: h.MaxLive, Counts: append([]doctor.Count{},
 		h.Counts...)}
 	if at, seq, problem := a.Store.Verified(); !at.IsZero() {
-		out.Verified = &Verified{OK: problem == nil, Seq: seq, At: at}
+		out.Verified = &api.Verified{OK: problem == nil, Seq: seq, At: at}
 		if problem != nil {
 			out.Verified.Problem = access.PlainText(problem.Error())
 		}
@@ -60,7 +39,7 @@ func (a *api) diagnose(device string) (Diagnosis, error) {
 	if device != "" {
 		d, err := findDevice(f.Policy, device)
 		if err != nil {
-			return Diagnosis{}, err
+			return api.Diagnosis{}, err
 		}
 		view := a.viewDevices()(f.Policy, d)
 		out.Device = &view
@@ -71,7 +50,7 @@ func (a *api) diagnose(device string) (Diagnosis, error) {
 		}
 		var err error
 		if f.Space, err = a.space(f.Health); err != nil {
-			return Diagnosis{}, err
+			return api.Diagnosis{}, err
 		}
 		out.Space = f.Space
 		if a.Confinement != nil {
@@ -87,7 +66,7 @@ func (a *api) diagnose(device string) (Diagnosis, error) {
 }
 
 // facts are those that concern everybody.
-func (a *api) facts() doctor.Facts {
+func (a *server) facts() doctor.Facts {
 	f := doctor.Facts{Now: a.Now(), Policy: a.Store.Snapshot(), Devices: map[access.ID]doctor.Device{}}
 	for _, s := range a.Live.Status() {
 		f.Devices[s.Device] = doctor.Device{Online: s.Online, Addr: s.Addr, LastHeard: s.LastHeard,
@@ -106,7 +85,7 @@ func (a *api) facts() doctor.Facts {
 
 // space is how much there is on disk; nil if the data is in memory, or if it cannot be told and the
 // findings say so already.
-func (a *api) space(health []doctor.Finding) (*doctor.Space, error) {
+func (a *server) space(health []doctor.Finding) (*doctor.Space, error) {
 	used, free, least, err := a.Store.Space()
 	known := slices.ContainsFunc(health, func(f doctor.Finding) bool { return f.Code == doctor.CodeSpace })
 	switch {

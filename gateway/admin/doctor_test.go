@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/store"
 )
 
 func TestDoctorNeedsAGateway(t *testing.T) {
 	if code, text := newSite(t).do("GET", "/v1/doctor", ""); code != 503 ||
-		!strings.Contains(text, admin.TypeNoGateway) {
+		!strings.Contains(text, api.TypeNoGateway) {
 		t.Errorf("got %d %s, want 503 for want of a gateway", code, text)
 	}
 }
@@ -47,7 +48,7 @@ func TestDoctorLooksAtTheGatewayToo(t *testing.T) {
 		{"/v1/doctor?device=meter", errors.New("a commit failed"), "store no-traffic"},
 	} {
 		sick = tc.sick
-		var d admin.Diagnosis
+		var d api.Diagnosis
 		s.must("GET", tc.path, "", &d)
 		var codes []string
 		for _, f := range d.Findings {
@@ -60,7 +61,7 @@ func TestDoctorLooksAtTheGatewayToo(t *testing.T) {
 			t.Errorf("%s with %v: got %s, want %s", tc.path, tc.sick, got, tc.want)
 		}
 	}
-	var d admin.Diagnosis
+	var d api.Diagnosis
 	if s.must("GET", "/v1/doctor", "", &d); !strings.Contains(fmt.Sprint(d.Findings), "nobody set it") {
 		t.Errorf("got %+v, want why the clock is not trusted", d.Findings)
 	}
@@ -76,7 +77,7 @@ func TestDoctorLooksAtTheDisk(t *testing.T) {
 	}
 	defer func() { _ = st.Close() }()
 	s := newSite(t, withLive(&running{}), func(c *admin.Config) { c.Store = st })
-	var d admin.Diagnosis
+	var d api.Diagnosis
 	if s.must("GET", "/v1/doctor", "", &d); d.Space == nil || d.Space.Free != free || d.Space.Used == 0 ||
 		len(d.Findings) != 1 {
 		t.Errorf("got %+v and %+v, want the space, and nothing wrong but the clock", d.Space, d.Findings)
@@ -102,7 +103,7 @@ func TestDoctorIsBounded(t *testing.T) {
 		r.past.Failures = append(r.past.Failures, doctor.Failure{Cause: doctor.CauseUnknownIdentity,
 			Identity: fmt.Sprint("lk-", i), Last: time.Now()})
 	}
-	var d admin.Diagnosis
+	var d api.Diagnosis
 	s.must("GET", "/v1/doctor", "", &d)
 	if got, want := len(d.Findings)+d.More, 1+devices+16; got != want || len(d.Findings) != 200 ||
 		len(d.Failures) != 2000 {

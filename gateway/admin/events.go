@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/limit"
 )
 
@@ -35,46 +36,20 @@ const ndjson = "application/x-ndjson"
 
 var eventType = reflect.TypeFor[access.Event]()
 
-// EventQuery says which events: from a sequence number upwards, or the newest since a time, or else
-// simply the newest.
-type EventQuery struct {
-	From  uint64    `query:"from" doc:"sequence number of the first"`
-	Since time.Time `query:"since" doc:"the newest whose time is not before this, RFC 3339"`
-	Limit int       `query:"limit" minimum:"1" maximum:"1000" doc:"at most so many; 100 if left out"`
-	Wait  int       `query:"wait" minimum:"0" maximum:"60" doc:"with from: seconds to wait for the first event where there is none yet"`
-}
-
-// Events is a page of events, oldest first.
-type Events struct {
-	Items []access.Event `json:"items"`
-	Next  uint64         `json:"next" doc:"from for what comes after these"`
-}
-
-// StreamInput says where a stream starts.
-type StreamInput struct {
-	From    uint64 `query:"from" doc:"sequence number of the first; only new events if left out"`
-	Devices bool   `query:"devices" doc:"also a line {\"devices\":[id…]} when something else is known of devices than before: their session, state or readings"`
-}
-
-func (a *api) eventRoutes() {
-	handle(a, toLook, http.MethodGet, "/v1/events", "list-events", "Events, oldest first",
-		func(ctx context.Context, in *EventQuery) (*body[Events], error) {
-			return answer(a.events(ctx, in))
+func (a *server) eventRoutes() {
+	handle(a, api.ListEvents,
+		func(ctx context.Context, in *api.EventQuery) (api.Events, error) {
+			return a.events(ctx, in)
 		})
-	op := huma.Operation{
-		OperationID: "stream-events",
-		Method:      http.MethodGet,
-		Path:        "/v1/events/stream",
-		Summary:     "Events as they happen, one JSON object a line, until the client goes",
-		Responses: map[string]*huma.Response{"200": {
-			Description: "events",
-			Content: map[string]*huma.MediaType{ndjson: {
-				Schema: a.OpenAPI().Components.Schemas.Schema(eventType, true, "Event"),
-			}},
+	op := describe(api.StreamEvents.Info)
+	op.Responses = map[string]*huma.Response{"200": {
+		Description: "events",
+		Content: map[string]*huma.MediaType{ndjson: {
+			Schema: a.OpenAPI().Components.Schemas.Schema(eventType, true, "Event"),
 		}},
-	}
-	a.declare(&op, demand{always: toLook})
-	huma.Register(a.API, op, func(ctx context.Context, in *StreamInput) (*huma.StreamResponse, error) {
+	}}
+	a.checkBefore(&op, api.StreamEvents.Needs)
+	huma.Register(a.API, op, func(ctx context.Context, in *api.StreamInput) (*huma.StreamResponse, error) {
 		if a.Live == nil { // nobody else writes to the store while this process has it
 			return nil, a.problem(ctx, op.OperationID, ErrNoGateway)
 		}
@@ -92,7 +67,7 @@ func (a *api) eventRoutes() {
 }
 
 // watch counts one more stream of a client, until leave is called.
-func (a *api) watch(c limit.Client) (leave func(), err error) {
+func (a *server) watch(c limit.Client) (leave func(), err error) {
 	const what = "streams of events"
 	claims := []limit.Claim{{What: what, N: 1, Most: maxStreams}}
 	if c.Addr != "" {
@@ -111,16 +86,16 @@ func (a *api) watch(c limit.Client) (leave func(), err error) {
 	return leave, nil
 }
 
-func (a *api) events(ctx context.Context, in *EventQuery) (Events, error) {
+func (a *server) events(ctx context.Context, in *api.EventQuery) (api.Events, error) {
 	limit := in.Limit
 	if limit == 0 {
 		limit = defaultEvents
 	}
 	if !in.Since.IsZero() && in.From != 0 {
-		return Events{}, fmt.Errorf("events: %w: want from or since, not both", access.ErrInvalid)
+		return api.Events{}, fmt.Errorf("events: %w: want from or since, not both", access.ErrInvalid)
 	}
 	head, _ := a.Store.Head()
-	out := Events{Items: []access.Event{}, Next: head + 1}
+	out := api.Events{Items: []access.Event{}, Next: head + 1}
 	var err error
 	switch {
 	case !in.Since.IsZero():
@@ -149,7 +124,7 @@ type news struct {
 
 // stream writes what is new until the client or the store is gone. Each page is flushed: somebody
 // is watching.
-func (a *api) stream(ctx context.Context, w http.ResponseWriter, in *StreamInput) {
+func (a *server) stream(ctx context.Context, w http.ResponseWriter, in *api.StreamInput) {
 	cursor := a.Feed.Events(in.From)
 	if in.Devices {
 		cursor = a.Feed.All(in.From)

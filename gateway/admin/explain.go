@@ -3,61 +3,37 @@ package admin
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/admin/api"
 )
 
-// Question asks what would come of an attempt, without making one.
-type Question struct {
-	Person       string     `json:"person,omitempty" doc:"exactly one of person, card, uid and device; a person is taken to hold a good card"`
-	Card         string     `json:"card,omitempty" doc:"id"`
-	UID          string     `json:"uid,omitempty" doc:"of a card, known or not"`
-	Device       string     `json:"device,omitempty" doc:"a switch"`
-	Target       string     `json:"target" doc:"name or id"`
-	Action       string     `json:"action,omitempty" doc:"unlock for a door and on for a lamp if left out"`
-	Level        uint8      `json:"level,omitempty" maximum:"100"`
-	At           *time.Time `json:"at,omitempty" doc:"now if left out"`
-	ClockTrusted *bool      `json:"clockTrusted,omitempty" doc:"as it is now if neither this nor at is given, else true"`
-}
-
-// Explanation is the decision that would be made, and how.
-type Explanation struct {
-	Decision     access.Decision `json:"decision"`
-	Steps        []access.Step   `json:"steps" doc:"what was looked at, in order, up to what decided"`
-	At           time.Time       `json:"at"`
-	ClockTrusted bool            `json:"clockTrusted"`
-	Person       Ref             `json:"person,omitzero"`
-	Notes        []string        `json:"notes,omitempty" doc:"what the decision does not say"`
-}
-
-func (a *api) explainRoutes() {
-	handle(a, toLook, http.MethodPost, "/v1/explain", "explain",
-		"What would be decided for a person, a card or a switch, and why",
-		func(_ context.Context, in *struct{ Body Question }) (*body[Explanation], error) {
-			return answer(a.explain(in.Body))
+func (a *server) explainRoutes() {
+	handle(a, api.Explain,
+		func(_ context.Context, in *api.Body[api.Question]) (api.Explanation, error) {
+			return a.explain(in.Body)
 		})
 }
 
-func (a *api) explain(in Question) (Explanation, error) {
+func (a *server) explain(in api.Question) (api.Explanation, error) {
 	p := a.Store.Snapshot()
 	if err := oneOf("person, card, uid and device", in.Person, in.Card, in.UID, in.Device); err != nil {
-		return Explanation{}, err
+		return api.Explanation{}, err
 	}
 	target, err := findTarget(p, in.Target)
 	if err != nil {
-		return Explanation{}, err
+		return api.Explanation{}, err
 	}
 	action := map[access.TargetKind]wire.Action{access.Door: wire.Unlock, access.Lamp: wire.On}[target.Kind]
 	if in.Action != "" {
 		if action, err = parseAction(in.Action); err != nil {
-			return Explanation{}, err
+			return api.Explanation{}, err
 		}
 	}
-	out := Explanation{}
+	out := api.Explanation{}
 	var why string
 	if out.At, out.ClockTrusted, why = a.moment(in); why != "" {
 		out.Notes = append(out.Notes, "the clock is not trusted, so schedules deny: "+why)
@@ -97,7 +73,7 @@ func (a *api) explain(in Question) (Explanation, error) {
 	return out, nil
 }
 
-func (a *api) cardOf(p *access.Policy, in Question) (access.CredentialID, error) {
+func (a *server) cardOf(p *access.Policy, in api.Question) (access.CredentialID, error) {
 	if in.Card != "" {
 		c, err := findCard(p, in.Card)
 		return c.ID, err
@@ -111,7 +87,7 @@ func (a *api) cardOf(p *access.Policy, in Question) (access.CredentialID, error)
 
 // moment is when the question is about. A time that somebody names is true by what they say; now is
 // what the clock can be trusted for, and why says why it cannot.
-func (a *api) moment(in Question) (at time.Time, trusted bool, why string) {
+func (a *server) moment(in api.Question) (at time.Time, trusted bool, why string) {
 	at, trusted = a.Now(), true
 	switch {
 	case in.At != nil:

@@ -3,90 +3,49 @@ package admin
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/admin/api"
 )
 
-// Grant is who may do what, where and when, in an answer.
-type Grant struct {
-	ID          access.ID     `json:"id"`
-	Effect      string        `json:"effect" doc:"allow or deny"`
-	Person      Ref           `json:"person,omitzero" doc:"exactly one of person, group and device"`
-	Group       Ref           `json:"group,omitzero"`
-	Device      Ref           `json:"device,omitzero"`
-	Target      Ref           `json:"target,omitzero" doc:"exactly one of target and targetGroup"`
-	TargetGroup Ref           `json:"targetGroup,omitzero"`
-	Actions     []wire.Action `json:"actions,omitempty" doc:"none: all that fit the target"`
-	Schedule    Ref           `json:"schedule,omitzero" doc:"none: always"`
-	From        time.Time     `json:"from,omitzero" doc:"first instant"`
-	Until       time.Time     `json:"until,omitzero" doc:"first instant after"`
-	Created     time.Time     `json:"created"`
-	Holders     []Ref         `json:"holders,omitempty" doc:"only where a target was asked for: the persons that it is for, alone or in the group, without the suspended"`
-}
-
-// NewGrant asks for a grant. Records are named by name or id.
-type NewGrant struct {
-	Effect      string     `json:"effect,omitempty" enum:"allow,deny" doc:"allow if left out"`
-	Person      string     `json:"person,omitempty" doc:"exactly one of person, group and device"`
-	Group       string     `json:"group,omitempty"`
-	Device      string     `json:"device,omitempty" doc:"a switch"`
-	Target      string     `json:"target,omitempty" doc:"exactly one of target and targetGroup"`
-	TargetGroup string     `json:"targetGroup,omitempty"`
-	Actions     []string   `json:"actions,omitempty" doc:"of unlock, lock, on, off, toggle, level; none: all that fit the target"`
-	Schedule    string     `json:"schedule,omitempty" doc:"none: always"`
-	From        *time.Time `json:"from,omitempty" doc:"first instant"`
-	Until       *time.Time `json:"until,omitempty" doc:"first instant after"`
-}
-
-// GrantFilter narrows a list of grants.
-type GrantFilter struct {
-	Person string `query:"person" doc:"only grants to this person, alone or in a group, by name or id"`
-	Target string `query:"target" doc:"only grants on this target, alone or in a group, by name or id"`
-}
-
-func (a *api) grantRoutes() {
-	handle(a, toLook, http.MethodGet, "/v1/grants", "list-grants", "All grants, by who they are for",
-		func(_ context.Context, in *GrantFilter) (*body[list[Grant]], error) {
+func (a *server) grantRoutes() {
+	handle(a, api.ListGrants,
+		func(_ context.Context, in *api.GrantFilter) (api.List[api.Grant], error) {
 			return a.listGrants(in)
 		})
-	handle(a, toManage, http.MethodPost, "/v1/grants", "add-grant",
-		"Allow or deny something to a person, a group or a switch",
-		func(ctx context.Context, in *struct{ Body NewGrant }) (*body[Grant], error) {
+	handle(a, api.AddGrant,
+		func(ctx context.Context, in *api.Body[api.NewGrant]) (api.Grant, error) {
 			return put(ctx, a, func(p *access.Policy) (access.Grant, error) { return a.newGrant(p, in.Body) },
 				viewGrant)
 		})
-	handle(a, toLook, http.MethodGet, "/v1/grants/{ref}", "get-grant", "One grant, by id",
-		func(_ context.Context, in *RefInput) (*body[Grant], error) {
+	handle(a, api.GetGrant,
+		func(_ context.Context, in *api.ByRef) (api.Grant, error) {
 			return show(a, in.Ref, findGrant, viewGrant)
 		})
-	handle(a, toManage, http.MethodDelete, "/v1/grants/{ref}", "remove-grant", "Remove a grant, by id",
-		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
-			return remove(ctx, a, func(p *access.Policy) (access.Grant, error) {
-				return findGrant(p,
-					in.Ref)
-			})
+	handle(a, api.RemoveGrant,
+		func(ctx context.Context, in *api.ByRef) (api.Changed, error) {
+			return remove(ctx, a, in.Ref, findGrant)
 		})
 }
 
-func (a *api) listGrants(in *GrantFilter) (*body[list[Grant]], error) {
+func (a *server) listGrants(in *api.GrantFilter) (api.List[api.Grant], error) {
 	p := a.Store.Snapshot()
 	var subjects, places map[access.ID]bool // nil: all
 	if in.Person != "" {
 		person, err := findPerson(p, in.Person)
 		if err != nil {
-			return nil, err
+			return api.List[api.Grant]{}, err
 		}
 		subjects = withGroups(p, person.ID)
 	}
 	if in.Target != "" {
 		target, err := findTarget(p, in.Target)
 		if err != nil {
-			return nil, err
+			return api.List[api.Grant]{}, err
 		}
 		places = withGroups(p, target.ID)
 	}
@@ -97,14 +56,14 @@ func (a *api) listGrants(in *GrantFilter) (*body[list[Grant]], error) {
 			chosen[id] = g
 		}
 	}
-	view := func(p *access.Policy, g *access.Grant) Grant {
+	view := func(p *access.Policy, g *access.Grant) api.Grant {
 		v := viewGrant(p, *g)
 		if places != nil {
 			v.Holders = holders(p, g, subjects)
 		}
 		return v
 	}
-	return listOf(viewAll(p, chosen, view, Grant.order)), nil
+	return listOf(viewAll(p, chosen, view, orderOf)), nil
 }
 
 // withGroups returns the id of a person or a target and those of the groups that it is in.
@@ -120,7 +79,7 @@ func withGroups(p *access.Policy, id access.ID) map[access.ID]bool {
 
 // holders returns the persons for whom a grant is, by name. only, if not nil, says which may be
 // among them.
-func holders(p *access.Policy, g *access.Grant, only map[access.ID]bool) (out []Ref) {
+func holders(p *access.Policy, g *access.Grant, only map[access.ID]bool) (out []api.Ref) {
 	ids := []access.ID{g.Subject}
 	switch g.SubjectKind {
 	case access.SubjectDevice:
@@ -133,12 +92,12 @@ func holders(p *access.Policy, g *access.Grant, only map[access.ID]bool) (out []
 			out = append(out, personRef(p, id))
 		}
 	}
-	slices.SortFunc(out, func(a, b Ref) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(out, func(a, b api.Ref) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
-// order sorts grants by subject, then by place, then by id.
-func (g Grant) order() string {
+// orderOf sorts grants by subject, then by place, then by id.
+func orderOf(g api.Grant) string {
 	return g.Person.Name + g.Group.Name + g.Device.Name + "\x00" + g.Target.Name + g.TargetGroup.Name +
 		"\x00" + string(g.ID)
 }
@@ -156,7 +115,7 @@ func oneOf(what string, set ...string) error {
 	return nil
 }
 
-func (a *api) newGrant(p *access.Policy, in NewGrant) (g access.Grant, err error) {
+func (a *server) newGrant(p *access.Policy, in api.NewGrant) (g access.Grant, err error) {
 	if err := oneOf("person, group and device", in.Person, in.Group, in.Device); err != nil {
 		return g, err
 	}
@@ -201,7 +160,7 @@ func (a *api) newGrant(p *access.Policy, in NewGrant) (g access.Grant, err error
 	return g, nil
 }
 
-func findSubject(p *access.Policy, in NewGrant) (access.SubjectKind, access.ID, error) {
+func findSubject(p *access.Policy, in api.NewGrant) (access.SubjectKind, access.ID, error) {
 	switch {
 	case in.Person != "":
 		r, err := findPerson(p, in.Person)
@@ -230,8 +189,8 @@ func valueOf(t *time.Time) time.Time {
 	return *t
 }
 
-func viewGrant(p *access.Policy, g access.Grant) Grant {
-	v := Grant{ID: g.ID, Effect: string(g.Effect), Actions: g.Actions, From: g.From, Until: g.Until,
+func viewGrant(p *access.Policy, g access.Grant) api.Grant {
+	v := api.Grant{ID: g.ID, Effect: string(g.Effect), Actions: g.Actions, From: g.From, Until: g.Until,
 		Created: g.Created}
 	switch g.SubjectKind {
 	case access.SubjectPerson:

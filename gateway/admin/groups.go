@@ -5,44 +5,21 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/admin/api"
 )
 
-// Group is a set of persons or of targets in an answer.
-type Group struct {
-	ID      access.ID `json:"id"`
-	Name    string    `json:"name"`
-	Of      string    `json:"of" doc:"persons or targets"`
-	Members []Ref     `json:"members"`
-	Created time.Time `json:"created"`
-}
-
-// NewGroup asks for a group.
-type NewGroup struct {
-	Name    string   `json:"name" doc:"1 to 64 of a-z 0-9 . _ -"`
-	Of      string   `json:"of,omitempty" enum:"persons,targets" doc:"persons if left out"`
-	Members []string `json:"members,omitempty" doc:"names or ids"`
-}
-
-// MemberInput names a member of a group in the path.
-type MemberInput struct {
-	RefInput
-	Member string `path:"member" doc:"name or id of the person or target"`
-}
-
-func (a *api) groupRoutes() {
-	handle(a, toLook, http.MethodGet, "/v1/groups", "list-groups", "All groups, by name",
-		func(context.Context, *struct{}) (*body[list[Group]], error) {
+func (a *server) groupRoutes() {
+	handle(a, api.ListGroups,
+		func(context.Context, *api.Nothing) (api.List[api.Group], error) {
 			p := a.Store.Snapshot()
-			return listOf(viewAll(p, p.Groups, viewGroup, func(v Group) string { return v.Name })), nil
+			return listOf(viewAll(p, p.Groups, viewGroup, func(v api.Group) string { return v.Name })), nil
 		})
-	handle(a, toManage, http.MethodPost, "/v1/groups", "add-group", "Add a group",
-		func(ctx context.Context, in *struct{ Body NewGroup }) (*body[Group], error) {
+	handle(a, api.AddGroup,
+		func(ctx context.Context, in *api.Body[api.NewGroup]) (api.Group, error) {
 			return put(ctx, a, func(p *access.Policy) (access.Group, error) {
 				g := access.Group{ID: access.NewID(), Name: in.Body.Name,
 					Of: access.GroupOf(cmp.Or(in.Body.Of, string(access.OfPersons))), Created: a.stamp()}
@@ -56,21 +33,16 @@ func (a *api) groupRoutes() {
 				return g, nil
 			}, viewGroup)
 		})
-	handle(a, toLook, http.MethodGet, "/v1/groups/{ref}", "get-group", "One group",
-		func(_ context.Context, in *RefInput) (*body[Group], error) {
+	handle(a, api.GetGroup,
+		func(_ context.Context, in *api.ByRef) (api.Group, error) {
 			return show(a, in.Ref, findGroup, viewGroup)
 		})
-	handle(a, toManage, http.MethodDelete, "/v1/groups/{ref}", "remove-group",
-		"Remove a group with the grants to and on it",
-		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
-			return remove(ctx, a, func(p *access.Policy) (access.Group, error) {
-				return findGroup(p,
-					in.Ref)
-			})
+	handle(a, api.RemoveGroup,
+		func(ctx context.Context, in *api.ByRef) (api.Changed, error) {
+			return remove(ctx, a, in.Ref, findGroup)
 		})
-	handle(a, toManage, http.MethodPut, "/v1/groups/{ref}/members/{member}", "join-group",
-		"Put a person or target into a group",
-		func(ctx context.Context, in *MemberInput) (*body[Group], error) {
+	handle(a, api.JoinGroup,
+		func(ctx context.Context, in *api.MemberInput) (api.Group, error) {
 			return put(ctx, a, func(p *access.Policy) (access.Group, error) {
 				g, id, err := findMembership(p, in)
 				if !slices.Contains(g.Members, id) {
@@ -79,9 +51,8 @@ func (a *api) groupRoutes() {
 				return g, err
 			}, viewGroup)
 		})
-	handle(a, toManage, http.MethodDelete, "/v1/groups/{ref}/members/{member}", "leave-group",
-		"Take a person or target out of a group",
-		func(ctx context.Context, in *MemberInput) (*body[Group], error) {
+	handle(a, api.LeaveGroup,
+		func(ctx context.Context, in *api.MemberInput) (api.Group, error) {
 			return put(ctx, a, func(p *access.Policy) (access.Group, error) {
 				g, id, err := findMembership(p, in)
 				if err == nil && !slices.Contains(g.Members, id) {
@@ -95,7 +66,7 @@ func (a *api) groupRoutes() {
 		})
 }
 
-func findMembership(p *access.Policy, in *MemberInput) (access.Group, access.ID, error) {
+func findMembership(p *access.Policy, in *api.MemberInput) (access.Group, access.ID, error) {
 	g, err := findGroup(p, in.Ref)
 	if err != nil {
 		return g, "", err
@@ -113,13 +84,13 @@ func findMember(p *access.Policy, g access.Group, ref string) (access.ID, error)
 	return r.ID, err
 }
 
-func viewGroup(p *access.Policy, g access.Group) Group {
+func viewGroup(p *access.Policy, g access.Group) api.Group {
 	ref := personRef
 	if g.Of == access.OfTargets {
 		ref = targetRef
 	}
-	v := Group{ID: g.ID, Name: g.Name, Of: string(g.Of), Members: refs(p, g.Members, ref), Created: g.Created}
-	slices.SortFunc(v.Members, func(x, y Ref) int { return strings.Compare(x.Name, y.Name) })
+	v := api.Group{ID: g.ID, Name: g.Name, Of: string(g.Of), Members: refs(p, g.Members, ref), Created: g.Created}
+	slices.SortFunc(v.Members, func(x, y api.Ref) int { return strings.Compare(x.Name, y.Name) })
 	return v
 }
 
@@ -128,7 +99,7 @@ func sortedGroups(p *access.Policy) []access.Group {
 		func(x, y access.Group) int { return strings.Compare(x.Name, y.Name) })
 }
 
-func memberships(p *access.Policy, of access.GroupOf, member access.ID) (out []Ref) {
+func memberships(p *access.Policy, of access.GroupOf, member access.ID) (out []api.Ref) {
 	for _, g := range sortedGroups(p) {
 		if g.Of == of && slices.Contains(g.Members, member) {
 			out = append(out, groupRef(p, g.ID))

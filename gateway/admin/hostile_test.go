@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 // Whatever is sent gets a 4xx and a problem of one kind, and changes nothing.
@@ -97,7 +98,7 @@ func TestSecretsLeaveOnce(t *testing.T) {
 		return text
 	}
 	do("POST", "/v1/targets", `{"name":"front-door","kind":"door"}`)
-	var enrolled admin.Enrolled
+	var enrolled api.Enrolled
 	s.must("POST", "/v1/devices", `{"name":"r","kind":"reader","targets":["front-door"]}`, &enrolled)
 	secret := enrolled.Bundle.Secret
 	if len(secret) != 26 || enrolled.Bundle.Identity != enrolled.Keys[0].ID {
@@ -181,7 +182,7 @@ func TestConcurrentChanges(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	var g admin.Group
+	var g api.Group
 	s.must("GET", "/v1/groups/staff", "", &g)
 	if got, want := len(g.Members), n+1; got != want {
 		t.Errorf("after %d joins at once: got %d members, want %d", n, got, want)

@@ -2,25 +2,16 @@ package admin
 
 import (
 	"context"
-	"net/http"
 
-	"latchkey/gateway/observe"
+	"latchkey/gateway/admin/api"
 )
 
-// What is known of how long attempts took, as the API answers it.
-type (
-	Latency      = observe.Latency
-	Distribution = observe.Distribution
-	Point        = observe.Point
-)
-
-func (a *api) latencyRoutes() {
-	handle(a, toLook, http.MethodGet, "/v1/latency", "get-latency",
-		"How long attempts took since the gateway started",
-		func(context.Context, *struct{}) (*body[Latency], error) {
+func (a *server) latencyRoutes() {
+	handle(a, api.GetLatency,
+		func(context.Context, *api.Nothing) (api.Latency, error) {
 			if a.Live == nil {
-				return nil, ErrNoGateway
+				return api.Latency{}, ErrNoGateway
 			}
-			return answer(a.Live.Latency(), nil)
+			return a.Live.Latency(), nil
 		})
 }

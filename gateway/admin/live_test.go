@@ -17,6 +17,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/doctor"
 )
 
@@ -25,20 +26,20 @@ type running struct {
 	cards    chan access.CredentialID // what readers will read
 	operated []string
 	outcome  access.Outcome
-	status   []admin.DeviceStatus
-	door     admin.DoorState
-	alarms   []admin.Alarm
+	status   []api.DeviceStatus
+	door     api.DoorState
+	alarms   []api.Alarm
 	past     doctor.Handshakes
-	latency  admin.Latency
+	latency  api.Latency
 }
 
 func (r *running) Operate(_ context.Context, actor string, target access.ID, a wire.Action, level uint8,
-	at time.Time) (admin.Operated, error) {
+	at time.Time) (api.Operated, error) {
 	if at.IsZero() || time.Since(at) > time.Minute {
-		return admin.Operated{}, errors.New("no intent")
+		return api.Operated{}, errors.New("no intent")
 	}
 	r.operated = append(r.operated, actor+" "+a.String())
-	return admin.Operated{Seq: 7, Granted: true, Reason: access.ReasonGranted, Outcome: r.outcome}, nil
+	return api.Operated{Seq: 7, Granted: true, Reason: access.ReasonGranted, Outcome: r.outcome}, nil
 }
 
 func (r *running) Learn(ctx context.Context, _ access.ID) (access.CredentialID, string, error) {
@@ -50,13 +51,13 @@ func (r *running) Learn(ctx context.Context, _ access.ID) (access.CredentialID, 
 	}
 }
 
-func (r *running) Status() []admin.DeviceStatus { return r.status }
+func (r *running) Status() []api.DeviceStatus { return r.status }
 
-func (r *running) Door(access.ID) admin.DoorState { return r.door }
+func (r *running) Door(access.ID) api.DoorState { return r.door }
 
-func (r *running) Alarms() []admin.Alarm { return r.alarms }
+func (r *running) Alarms() []api.Alarm { return r.alarms }
 
-func (r *running) Acknowledge(_ context.Context, actor string, seq uint64, remark string) (admin.Alarm,
+func (r *running) Acknowledge(_ context.Context, actor string, seq uint64, remark string) (api.Alarm,
 	error) {
 	for i, a := range r.alarms {
 		if a.Seq == seq {
@@ -65,10 +66,10 @@ func (r *running) Acknowledge(_ context.Context, actor string, seq uint64, remar
 			return a, nil
 		}
 	}
-	return admin.Alarm{}, access.ErrNotFound
+	return api.Alarm{}, access.ErrNotFound
 }
 
-func (r *running) Latency() admin.Latency { return r.latency }
+func (r *running) Latency() api.Latency { return r.latency }
 
 func (r *running) Handshakes() doctor.Handshakes { return r.past }
 
@@ -97,7 +98,7 @@ func TestLearnedCardBelongsToThePerson(t *testing.T) {
 	r := &running{cards: make(chan access.CredentialID, 1)}
 	s := furnished(t, withLive(r))
 	r.cards <- access.CredentialID{1, 2, 3}
-	var card admin.Card
+	var card api.Card
 	s.must("POST", "/v1/cards/learn", `{"reader":"front-reader","person":"ann"}`, &card)
 	if card.Person.Name != "ann" || card.Tail != "beef" || card.ID != (access.CredentialID{1, 2, 3}) {
 		t.Errorf("got %+v, want ann's …beef", card)
@@ -119,9 +120,9 @@ func TestLearningEnds(t *testing.T) {
 func TestStatusAndClock(t *testing.T) {
 	r := &running{}
 	s := furnished(t, withLive(r))
-	var d admin.Device
+	var d api.Device
 	s.must("GET", "/v1/devices/front-lock", "", &d)
-	r.status = []admin.DeviceStatus{{Device: d.ID, Online: true, Known: true, State: &admin.State{On: true}}}
+	r.status = []api.DeviceStatus{{Device: d.ID, Online: true, Known: true, State: &api.State{On: true}}}
 	s.must("GET", "/v1/devices/front-lock", "", &d)
 	if d.Live == nil || !d.Live.Online || !d.Live.State.On {
 		t.Errorf("got %+v, want an online lock that is on", d.Live)

@@ -6,35 +6,19 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/admin/api"
 )
 
-// NewPasskey is a WebAuthn credential that an account has proven to have.
-type NewPasskey struct {
-	Label      string          `json:"label" doc:"1 to 64 bytes of printable text, to tell it apart"`
-	ID         []byte          `json:"id" doc:"the credential id, up to 1023 bytes"`
-	Credential json.RawMessage `json:"credential" doc:"an object with the public key, the counter and the flags, up to 8 KB"`
-}
-
-// PasskeyInput names a passkey in the path.
-type PasskeyInput struct {
-	RefInput
-	ID string `path:"id" doc:"the credential id in base64url without padding"`
-}
-
-func (a *api) passkeyRoutes() {
+func (a *server) passkeyRoutes() {
 	const path = "/v1/accounts/{ref}/passkeys"
-	handle(a, onMachine, http.MethodPost, path, "add-passkey", "Give an account a passkey",
-		func(ctx context.Context, in *struct {
-			RefInput
-			Body NewPasskey
-		}) (*body[Account], error) {
+	handle(a, api.AddPasskey,
+		func(ctx context.Context, in *api.RefBody[api.NewPasskey]) (api.Account, error) {
 			credential, err := object(in.Body.Credential)
 			if err != nil {
-				return nil, err
+				return api.Account{}, err
 			}
 			k := access.Passkey{ID: in.Body.ID, Label: in.Body.Label, Credential: credential,
 				Created: a.stamp()}
@@ -43,8 +27,8 @@ func (a *api) passkeyRoutes() {
 				return nil
 			})
 		})
-	handle(a, ownAgain, http.MethodDelete, path+"/{id}", "remove-passkey", "Take a passkey from an account",
-		func(ctx context.Context, in *PasskeyInput) (*body[Account], error) {
+	handle(a, api.RemovePasskey,
+		func(ctx context.Context, in *api.PasskeyInput) (api.Account, error) {
 			return a.renewed(ctx)(a.editAccount(ctx, in.Ref, func(r *access.Account) error {
 				i, err := findPasskey(r, in.ID)
 				if err == nil {

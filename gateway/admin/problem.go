@@ -13,18 +13,15 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/account"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/store"
 )
 
 // ErrNoGateway is the error of what needs a running gateway where there is none.
 var ErrNoGateway = errors.New("this needs a running gateway: start one with latchkey serve")
 
-// TypeNoGateway is the type of the problem that [ErrNoGateway] becomes, so that a client need not
-// read its text.
-const TypeNoGateway = "urn:latchkey:problem:no-gateway"
-
 // problem maps an error to an HTTP status and a body of RFC 9457.
-func (a *api) problem(ctx context.Context, operation string, err error) error {
+func (a *server) problem(ctx context.Context, operation string, err error) error {
 	status, kind := http.StatusInternalServerError, ""
 	if refused := (*account.Refusal)(nil); errors.As(err, &refused) {
 		if refused.Wait > 0 {
@@ -39,7 +36,7 @@ func (a *api) problem(ctx context.Context, operation string, err error) error {
 	case errors.As(err, new(crowded)):
 		status = http.StatusTooManyRequests
 	case errors.Is(err, ErrNoGateway):
-		status, kind = http.StatusServiceUnavailable, TypeNoGateway
+		status, kind = http.StatusServiceUnavailable, api.TypeNoGateway
 	case errors.Is(err, access.ErrNotFound):
 		status = http.StatusNotFound
 	case errors.Is(err, access.ErrConflict), errors.Is(err, access.ErrInUse):

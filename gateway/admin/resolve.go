@@ -4,10 +4,8 @@ import (
 	"fmt"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/admin/api"
 )
-
-// Ref is a record in an answer: its id to refer to it, its name to read.
-type Ref = access.Named
 
 func missing(kind, ref string) error {
 	hint := "latchkey " + kind + " list shows what there is"
@@ -63,14 +61,24 @@ func findGrant(p *access.Policy, ref string) (access.Grant, error) {
 	return access.Grant{}, missing("grant", ref)
 }
 
-func personRef(p *access.Policy, id access.ID) Ref   { return Ref{ID: id, Name: p.Persons[id].Name} }
-func targetRef(p *access.Policy, id access.ID) Ref   { return Ref{ID: id, Name: p.Targets[id].Name} }
-func deviceRef(p *access.Policy, id access.ID) Ref   { return Ref{ID: id, Name: p.Devices[id].Name} }
-func groupRef(p *access.Policy, id access.ID) Ref    { return Ref{ID: id, Name: p.Groups[id].Name} }
-func scheduleRef(p *access.Policy, id access.ID) Ref { return Ref{ID: id, Name: p.Schedules[id].Name} }
+func personRef(p *access.Policy, id access.ID) api.Ref {
+	return api.Ref{ID: id, Name: p.Persons[id].Name}
+}
+func targetRef(p *access.Policy, id access.ID) api.Ref {
+	return api.Ref{ID: id, Name: p.Targets[id].Name}
+}
+func deviceRef(p *access.Policy, id access.ID) api.Ref {
+	return api.Ref{ID: id, Name: p.Devices[id].Name}
+}
+func groupRef(p *access.Policy, id access.ID) api.Ref {
+	return api.Ref{ID: id, Name: p.Groups[id].Name}
+}
+func scheduleRef(p *access.Policy, id access.ID) api.Ref {
+	return api.Ref{ID: id, Name: p.Schedules[id].Name}
+}
 
-func refs(p *access.Policy, ids []access.ID, ref func(*access.Policy, access.ID) Ref) []Ref {
-	out := make([]Ref, 0, len(ids))
+func refs(p *access.Policy, ids []access.ID, ref func(*access.Policy, access.ID) api.Ref) []api.Ref {
+	out := make([]api.Ref, 0, len(ids))
 	for _, id := range ids {
 		out = append(out, ref(p, id))
 	}

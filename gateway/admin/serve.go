@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"latchkey/gateway/account"
+	"latchkey/gateway/admin/api"
 )
 
 // maxBody bounds a request's body.
@@ -26,7 +27,7 @@ func (b bounded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	}
 	if strings.HasPrefix(r.URL.Path, "/openapi") { // huma's own, which no operation declares
-		if refused := toLook.Check(account.PrincipalOf(r.Context()), false); refused != nil {
+		if refused := api.ToLook().Check(account.PrincipalOf(r.Context()), false); refused != nil {
 			writeRefusal(w, refused)
 			return
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/store"
 )
 
@@ -19,9 +20,9 @@ func TestSetUp(t *testing.T) {
 	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 	s := newSite(t, withLive(&running{}),
 		func(c *admin.Config) { c.Now = func() time.Time { return now }; c.ConsoleURL = "https://door.example/" })
-	needed := func() (got admin.Setup) { s.must("GET", "/v1/setup", "", &got); return got }
+	needed := func() (got api.Setup) { s.must("GET", "/v1/setup", "", &got); return got }
 	mint := func() string {
-		var got admin.SetupCode
+		var got api.SetupCode
 		s.must("POST", "/v1/setup/code", "", &got)
 		return got.Code
 	}
@@ -86,7 +87,7 @@ func TestSetUp(t *testing.T) {
 		t.Errorf("after many guesses of somebody's: got %d %s, want the code to be good: it is the way back in", status, text)
 	}
 	if status, text := newSite(t).do("POST", "/v1/setup/code", ""); status != 503 ||
-		!strings.Contains(text, admin.TypeNoGateway) {
+		!strings.Contains(text, api.TypeNoGateway) {
 		t.Errorf("without a gateway: got %d %s, want 503: the code would be forgotten at once", status, text)
 	}
 }
@@ -136,10 +137,10 @@ func TestAccountSecretsLeaveOnce(t *testing.T) {
 		_, text := s.do(method, path, body)
 		all.WriteString(text + "\n")
 	}
-	var setup admin.SetupCode
+	var setup api.SetupCode
 	s.must("POST", "/v1/setup/code", "", &setup)
 	do("POST", "/v1/setup", `{"code":"`+setup.Code+`","name":"ada","password":"`+adasPassword+`"}`)
-	var made admin.TOTPSecret
+	var made api.TOTPSecret
 	s.must("POST", "/v1/accounts/ada/totp", "", &made)
 	code, err := totp.GenerateCode(made.Secret, time.Now())
 	if err != nil {
@@ -147,7 +148,7 @@ func TestAccountSecretsLeaveOnce(t *testing.T) {
 	}
 	do("PUT", "/v1/accounts/ada/totp", `{"secret":"`+made.Secret+`","code":"`+code+`"}`)
 	do("PUT", "/v1/accounts/ada/totp", `{"secret":"`+made.Secret+`","code":"x"}`)
-	var token admin.MintedToken
+	var token api.MintedToken
 	s.must("POST", "/v1/accounts/ada/tokens", `{"label":"x","scopes":["read"]}`, &token)
 	do("POST", "/v1/session/second", `{"code":"`+code+`"}`)
 	do("POST", "/v1/session", `{"name":"ada","password":"`+adasPassword+`"}`)

@@ -8,12 +8,13 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 func TestOneTimeCodes(t *testing.T) {
 	now := time.Date(2026, 11, 27, 12, 0, 10, 0, time.UTC)
 	s := staffed(t, func(c *admin.Config) { c.Now = func() time.Time { return now } })
-	var made admin.TOTPSecret
+	var made api.TOTPSecret
 	s.must("POST", "/v1/accounts/ada/totp", "", &made)
 	if len(made.Secret) != 32 || !strings.HasPrefix(made.URI, "otpauth://totp/latchkey:ada?") {
 		t.Fatalf("got a secret of %d characters and the URI %.40s", len(made.Secret), made.URI)

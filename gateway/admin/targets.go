@@ -3,69 +3,34 @@ package admin
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/admin/api"
 )
-
-// Target is a door or a lamp in an answer.
-type Target struct {
-	ID       access.ID `json:"id"`
-	Name     string    `json:"name"`
-	Kind     string    `json:"kind" doc:"door or lamp"`
-	Pulse    string    `json:"pulse,omitempty" doc:"how long an unlock lasts, like 3s; doors only"`
-	Actuator Ref       `json:"actuator,omitzero" doc:"the lock or lamp device that moves it"`
-	Created  time.Time `json:"created"`
-
-	State    *DoorState `json:"state,omitempty" doc:"what it is now; doors only, from a running gateway"`
-	MaxPulse string     `json:"maxPulse,omitempty" doc:"how long its lock holds an unlock at the most, whatever the pulse, as the lock says; left out while it has not said so"`
-}
-
-// NewTarget asks for a target.
-type NewTarget struct {
-	Name  string `json:"name" doc:"1 to 64 of a-z 0-9 . _ -"`
-	Kind  string `json:"kind" enum:"door,lamp"`
-	Pulse string `json:"pulse,omitempty" doc:"like 3s or 500ms; doors only, 3s if left out" example:"3s"`
-}
-
-// TargetChange changes what is there.
-type TargetChange struct {
-	Name  string `json:"name,omitempty"`
-	Pulse string `json:"pulse,omitempty"`
-}
 
 const defaultPulse = 3 * time.Second
 
-// RefInput names a record in the path.
-type RefInput struct {
-	Ref string `path:"ref" doc:"name or id"`
-}
-
-func (a *api) targetRoutes() {
-	handle(a, toLook, http.MethodGet, "/v1/targets", "list-targets", "All doors and lamps, by name",
-		func(context.Context, *struct{}) (*body[list[Target]], error) {
+func (a *server) targetRoutes() {
+	handle(a, api.ListTargets,
+		func(context.Context, *api.Nothing) (api.List[api.Target], error) {
 			p := a.Store.Snapshot()
-			return listOf(viewAll(p, p.Targets, a.viewTargets(), func(t Target) string { return t.Name })),
+			return listOf(viewAll(p, p.Targets, a.viewTargets(), func(t api.Target) string { return t.Name })),
 				nil
 		})
-	handle(a, toManage, http.MethodPost, "/v1/targets", "add-target", "Add a door or a lamp",
-		func(ctx context.Context, in *struct{ Body NewTarget }) (*body[Target], error) {
+	handle(a, api.AddTarget,
+		func(ctx context.Context, in *api.Body[api.NewTarget]) (api.Target, error) {
 			return put(ctx, a, func(*access.Policy) (access.Target, error) { return a.newTarget(in.Body) },
 				a.viewTargets())
 		})
-	handle(a, toLook, http.MethodGet, "/v1/targets/{ref}", "get-target", "One door or lamp",
-		func(_ context.Context, in *RefInput) (*body[Target], error) {
+	handle(a, api.GetTarget,
+		func(_ context.Context, in *api.ByRef) (api.Target, error) {
 			return show(a, in.Ref, findTarget, a.viewTargets())
 		})
-	handle(a, toManage, http.MethodPatch, "/v1/targets/{ref}", "change-target",
-		"Rename a target or change its pulse",
-		func(ctx context.Context, in *struct {
-			RefInput
-			Body TargetChange
-		}) (*body[Target], error) {
+	handle(a, api.ChangeTarget,
+		func(ctx context.Context, in *api.RefBody[api.TargetChange]) (api.Target, error) {
 			return put(ctx, a, func(p *access.Policy) (access.Target, error) {
 				t, err := findTarget(p, in.Ref)
 				if err != nil {
@@ -82,17 +47,13 @@ func (a *api) targetRoutes() {
 				return t, err
 			}, a.viewTargets())
 		})
-	handle(a, toManage, http.MethodDelete, "/v1/targets/{ref}", "remove-target",
-		"Remove a target with its grants",
-		func(ctx context.Context, in *RefInput) (*body[Changed], error) {
-			return remove(ctx, a, func(p *access.Policy) (access.Target, error) {
-				return findTarget(p,
-					in.Ref)
-			})
+	handle(a, api.RemoveTarget,
+		func(ctx context.Context, in *api.ByRef) (api.Changed, error) {
+			return remove(ctx, a, in.Ref, findTarget)
 		})
 }
 
-func (a *api) newTarget(in NewTarget) (access.Target, error) {
+func (a *server) newTarget(in api.NewTarget) (access.Target, error) {
 	t := access.Target{ID: access.NewID(), Name: in.Name, Kind: access.TargetKind(in.Kind),
 		Created: a.stamp()}
 	if t.Kind == access.Door && in.Pulse == "" {
@@ -116,7 +77,7 @@ func parsePulse(s string) (time.Duration, error) {
 }
 
 // checkPulse refuses a pulse that is longer than the door's lock says that it holds.
-func (a *api) checkPulse(p *access.Policy, t access.Target) error {
+func (a *server) checkPulse(p *access.Policy, t access.Target) error {
 	lock, ok := p.Actuator(t.ID)
 	if a.Live == nil || !ok {
 		return nil
@@ -128,8 +89,8 @@ func (a *api) checkPulse(p *access.Policy, t access.Target) error {
 	return nil
 }
 
-func viewTarget(p *access.Policy, t access.Target) Target {
-	v := Target{ID: t.ID, Name: t.Name, Kind: string(t.Kind), Created: t.Created}
+func viewTarget(p *access.Policy, t access.Target) api.Target {
+	v := api.Target{ID: t.ID, Name: t.Name, Kind: string(t.Kind), Created: t.Created}
 	if t.Pulse != 0 {
 		v.Pulse = t.Pulse.String()
 	}
@@ -151,12 +112,13 @@ func viewAll[K comparable, R, V any](p *access.Policy, records map[K]R, view fun
 }
 
 // show answers with one record.
-func show[R, V any](a *api, ref string, find func(*access.Policy, string) (R, error),
-	view func(*access.Policy, R) V) (*body[V], error) {
+func show[R, V any](a *server, ref string, find func(*access.Policy, string) (R, error),
+	view func(*access.Policy, R) V) (V, error) {
 	p := a.Store.Snapshot()
 	r, err := find(p, ref)
 	if err != nil {
-		return nil, err
+		var none V
+		return none, err
 	}
-	return answer(view(p, r), nil)
+	return view(p, r), nil
 }

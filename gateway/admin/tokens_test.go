@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 func TestTokens(t *testing.T) {
 	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 	r := &running{}
 	s := staffed(t, withLive(r), func(c *admin.Config) { c.Now = func() time.Time { return now } })
-	var token, ending admin.MintedToken
+	var token, ending api.MintedToken
 	s.must("POST", "/v1/accounts/oz/tokens", `{"label":"dusk","scopes":["lamps","read"]}`, &token)
 	if len(token.Text) != 30 || !strings.HasPrefix(token.Text, "lkt-") || len(token.Scopes) != 2 {
 		t.Fatalf("got a token of %d characters with %v", len(token.Text), token.Scopes)
@@ -61,7 +62,7 @@ func TestTokens(t *testing.T) {
 func TestTokenEnds(t *testing.T) {
 	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 	s := staffed(t, func(c *admin.Config) { c.Now = func() time.Time { return now } })
-	var token admin.MintedToken
+	var token api.MintedToken
 	s.must("POST", "/v1/accounts/oz/tokens", `{"label":"week","scopes":["read"],"until":"2026-12-04T12:00:00Z"}`, &token)
 	fits := func() bool { _, _, ok := s.unvouched.Accounts().CheckToken(token.Text); return ok }
 	now = time.Date(2026, 12, 4, 11, 59, 59, 0, time.UTC)

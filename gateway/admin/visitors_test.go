@@ -13,6 +13,7 @@ import (
 
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 // guest calls the API as the website does for one of its visitors, or as somebody would who has
@@ -172,14 +173,14 @@ func TestVisitorsRequestsEnd(t *testing.T) {
 				g := newGuest(t)
 				end := func() { g.s.must("POST", "/v1/accounts/oz/sign-out", "", nil) }
 				if what == "token" {
-					var minted admin.MintedToken
+					var minted api.MintedToken
 					g.s.must("POST", "/v1/accounts/oz/tokens", `{"label":"x","scopes":["read"]}`, &minted)
 					g.header.Set("Authorization", "Bearer "+minted.Text)
 					end = func() { g.s.must("DELETE", "/v1/accounts/oz/tokens/"+string(minted.ID), "", nil) }
 				} else {
 					g.signIn("oz", ozsPassword)
 				}
-				var head admin.Head
+				var head api.Head
 				g.s.must("GET", "/v1/audit/head", "", &head)
 				began := time.Now()
 				time.AfterFunc(20*time.Second, end)
@@ -199,7 +200,7 @@ func TestVisitorsRequestsEnd(t *testing.T) {
 func TestSessionShowsNoSecret(t *testing.T) {
 	g := newGuest(t).signIn("ada", adasPassword)
 	_, text := g.do("GET", "/v1/session?operation=add-account", "")
-	var got admin.Session
+	var got api.Session
 	if err := json.Unmarshal([]byte(text), &got); err != nil || got.Account == nil ||
 		got.Account.Name != "ada" || got.Refused != nil {
 		t.Errorf("got %s, %v, want ada, who may", text, err)

@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"latchkey/gateway/account"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 type accountPage struct {
@@ -16,7 +16,7 @@ type accountPage struct {
 }
 
 type passkeyRow struct {
-	admin.Passkey
+	api.Passkey
 	Path string // its id, for an address
 }
 
@@ -34,7 +34,7 @@ func (v *visit) own() string { return "/v1/accounts/" + string(v.account.ID) }
 
 // changePassword takes the old one, too, so that a browser that was left open is not enough.
 func (v *visit) changePassword() error {
-	in := admin.NewOwnPassword{Old: v.r.PostForm.Get("old"), New: v.r.PostForm.Get("password")}
+	in := api.NewOwnPassword{Old: v.r.PostForm.Get("old"), New: v.r.PostForm.Get("password")}
 	if in.New != v.r.PostForm.Get("repeat") {
 		return v.again(problem{Status: http.StatusUnprocessableEntity,
 			Detail: "The two new passwords are not the same."}, (*visit).showAccount)
@@ -53,11 +53,11 @@ func (v *visit) signOutEverywhere() error {
 }
 
 type adminsPage struct {
-	Accounts []admin.Account
+	Accounts []api.Account
 }
 
 func (v *visit) showAdmins() error {
-	accounts, err := listOf[admin.Account](v, "/v1/accounts")
+	accounts, err := listOf[api.Account](v, "/v1/accounts")
 	if err != nil {
 		return err
 	}
@@ -65,8 +65,8 @@ func (v *visit) showAdmins() error {
 }
 
 func (v *visit) addAdmin() error {
-	var a admin.Account
-	in := admin.NewAccount{Name: v.field("name"), Role: v.field("role"),
+	var a api.Account
+	in := api.NewAccount{Name: v.field("name"), Role: v.field("role"),
 		Password: v.r.PostForm.Get("password")}
 	if err := v.post("/v1/accounts", in, &a); err != nil {
 		return v.again(err, (*visit).showAdmins)
@@ -75,7 +75,7 @@ func (v *visit) addAdmin() error {
 }
 
 func (v *visit) changeAdmin() error {
-	change := admin.AccountChange{}
+	change := api.AccountChange{}
 	switch v.field("do") {
 	case "role":
 		change.Role = v.field("role")
@@ -88,7 +88,7 @@ func (v *visit) changeAdmin() error {
 	default:
 		return problem{Status: http.StatusBadRequest, Detail: "Nothing to do."}
 	}
-	var a admin.Account
+	var a api.Account
 	if err := v.call(http.MethodPatch, "/v1/accounts/"+v.ref("account"), change, &a); err != nil {
 		return v.again(err, (*visit).showAdmins)
 	}
@@ -96,7 +96,7 @@ func (v *visit) changeAdmin() error {
 }
 
 func (v *visit) removeAdmin() error {
-	var done admin.Changed
+	var done api.Changed
 	if err := v.call(http.MethodDelete, "/v1/accounts/"+v.ref("account"), nil, &done); err != nil {
 		return v.again(err, (*visit).showAdmins)
 	}

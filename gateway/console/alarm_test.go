@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"latchkey/coapres/wire"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/console/webtest"
 )
 
@@ -25,12 +25,12 @@ func (h *house) contact(open bool) {
 }
 
 // force opens the door without unlocking it, and returns the alarm.
-func (h *house) force() (a admin.Alarm) {
+func (h *house) force() (a api.Alarm) {
 	h.t.Helper()
 	h.contact(false)
 	h.contact(true)
 	h.eventually("the alarm is kept", func() bool {
-		var all struct{ Items []admin.Alarm }
+		var all struct{ Items []api.Alarm }
 		h.must("GET", "/v1/alarms", "", &all)
 		if len(all.Items) == 1 {
 			a = all.Items[0]
@@ -101,7 +101,7 @@ func TestWhoMayAcknowledge(t *testing.T) {
 	}
 	script := h.browser()
 	for scope, want := range map[string]int{"read": 403, "lamps": 403, "doors": 200} {
-		var minted admin.MintedToken
+		var minted api.MintedToken
 		h.must("POST", "/v1/accounts/otto/tokens", `{"label":"`+scope+`","scopes":["`+scope+`"]}`, &minted)
 		script.header.Set("Authorization", "Bearer "+minted.Text)
 		script.header.Set("Content-Type", "application/json")

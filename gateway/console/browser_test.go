@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"latchkey/coapres/wire"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/console/webtest"
 )
 
@@ -16,7 +16,7 @@ const here = "127.0.0.0/8"
 
 func TestFirstRun(t *testing.T) {
 	h := emptyHouse(t)
-	var code admin.SetupCode
+	var code api.SetupCode
 	h.must("POST", "/v1/setup/code", "", &code)
 	p := h.page(webtest.Options{})
 	p.Open("/")
@@ -129,7 +129,7 @@ func TestCardIsLearned(t *testing.T) {
 			if _, err = h.door.Scan(ctx, []byte{4, 5, 6, 7, 8, 9, 0xbe}); err != nil {
 				break
 			}
-			var cards struct{ Items []admin.Card }
+			var cards struct{ Items []api.Card }
 			h.must("GET", "/v1/cards?person=bob", "", &cards)
 			if len(cards.Items) == 1 {
 				break
@@ -179,7 +179,7 @@ func TestDeviceIsProvisionedOnceAndRevoked(t *testing.T) {
 	part.Click("Add, and show its key once")
 	p.See("This is shown once")
 	p.See("Secret")
-	var d admin.Device
+	var d api.Device
 	h.must("GET", "/v1/devices/back-reader", "", &d)
 	p.See(string(d.Keys[0].ID))
 	p.Click("I have it")

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"latchkey/gateway/account"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 const (
@@ -144,7 +144,7 @@ func (v *visit) take(a *answer, out any) error {
 		}
 		return p
 	}
-	if n := a.header.Get(admin.NoticeHeader); n != "" {
+	if n := a.header.Get(api.NoticeHeader); n != "" {
 		v.notice = n
 	}
 	if out == nil {

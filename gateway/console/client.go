@@ -19,10 +19,10 @@ const (
 // once of one browser or script then cost one look.
 type clients struct {
 	mu sync.Mutex
-	of map[[sha256.Size]byte]client // guarded by mu
+	of map[[sha256.Size]byte]remembered // guarded by mu
 }
 
-type client struct {
+type remembered struct {
 	limit.Client
 	until time.Time
 }
@@ -38,9 +38,9 @@ func (c *clients) put(key [sha256.Size]byte, who limit.Client, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.of == nil || len(c.of) >= maxClients {
-		c.of = map[[sha256.Size]byte]client{} // each is found again by one look
+		c.of = map[[sha256.Size]byte]remembered{} // each is found again by one look
 	}
-	c.of[key] = client{who, now.Add(clientFor)}
+	c.of[key] = remembered{who, now.Add(clientFor)}
 }
 
 // Client tells on whose budget a request goes: who is signed in, or whose token it has. It changes

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/client"
 )
 
 // Config says what the console works on. API is required.
@@ -60,7 +60,7 @@ func New(cfg Config) (*Console, error) {
 	}
 	transport, ok := cfg.API.(http.RoundTripper)
 	if !ok {
-		transport = admin.InProcess(cfg.API)
+		transport = client.InProcess(cfg.API)
 	}
 	c := &Console{cfg: cfg, api: http.Client{Transport: transport}, mux: http.NewServeMux()}
 	var err error

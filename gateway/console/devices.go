@@ -13,7 +13,7 @@ import (
 	"rsc.io/qr"
 
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/doctor"
 	"latchkey/keys"
 	"latchkey/keys/provision"
@@ -21,8 +21,8 @@ import (
 
 // deviceRow is a device in a list.
 type deviceRow struct {
-	admin.Device
-	Key *admin.Key // the newest that opens something; nil: it is revoked
+	api.Device
+	Key *api.Key // the newest that opens something; nil: it is revoked
 }
 
 // Reading is the last value of a name that the device reported, with its unit; empty when there is
@@ -39,7 +39,7 @@ func (d deviceRow) Reading(name string) string {
 	return ""
 }
 
-func valueText(r admin.Reading) string {
+func valueText(r api.Reading) string {
 	switch x := r.Value.(type) {
 	case float64:
 		return strings.TrimSpace(fmt.Sprintf("%.4g %s", x, r.Unit))
@@ -49,7 +49,7 @@ func valueText(r admin.Reading) string {
 	return fmt.Sprint(r.Value)
 }
 
-func rowOfDevice(d admin.Device) deviceRow {
+func rowOfDevice(d api.Device) deviceRow {
 	r := deviceRow{Device: d}
 	for i, k := range d.Keys {
 		if keys.State(k.State).Usable() {
@@ -61,33 +61,33 @@ func rowOfDevice(d admin.Device) deviceRow {
 
 type devicesPage struct {
 	Devices []deviceRow
-	Targets []admin.Target
+	Targets []api.Target
 	Kinds   []keys.Kind
 }
 
 func (v *visit) showDevices() error {
 	p := devicesPage{Kinds: keys.Kinds}
-	devices, err := listOf[admin.Device](v, "/v1/devices")
+	devices, err := listOf[api.Device](v, "/v1/devices")
 	if err != nil {
 		return err
 	}
 	for _, d := range devices {
 		p.Devices = append(p.Devices, rowOfDevice(d))
 	}
-	if p.Targets, err = listOf[admin.Target](v, "/v1/targets"); err != nil {
+	if p.Targets, err = listOf[api.Target](v, "/v1/targets"); err != nil {
 		return err
 	}
 	return v.show(v.status(), "devices", p)
 }
 
 func (v *visit) addDevice() error {
-	in := admin.NewDevice{Name: v.field("name"), Kind: v.field("kind"), Gateway: v.field("gateway")}
+	in := api.NewDevice{Name: v.field("name"), Kind: v.field("kind"), Gateway: v.field("gateway")}
 	for _, t := range v.r.PostForm["target"] {
 		if t != "" {
 			in.Targets = append(in.Targets, t)
 		}
 	}
-	var got admin.Enrolled
+	var got api.Enrolled
 	if err := v.post("/v1/devices", in, &got); err != nil {
 		return v.again(err, (*visit).showDevices)
 	}
@@ -97,14 +97,14 @@ func (v *visit) addDevice() error {
 // bundlePage is all that goes into a device. It is the answer to the form that made it and there is
 // no other way to see it.
 type bundlePage struct {
-	admin.Enrolled
+	api.Enrolled
 	Code  template.URL // the picture of the JSON form
 	Forms []form
 }
 
 type form struct{ Name, What, Text string }
 
-func (v *visit) showBundle(got admin.Enrolled) error {
+func (v *visit) showBundle(got api.Enrolled) error {
 	secret, err := keys.ParseSecret(got.Bundle.Secret)
 	if err != nil {
 		return err
@@ -138,7 +138,7 @@ func (v *visit) showBundle(got admin.Enrolled) error {
 
 type devicePage struct {
 	deviceRow
-	Grants   []admin.Grant
+	Grants   []api.Grant
 	Grant    grantForm
 	Readings []reading
 	Findings []doctor.Finding
@@ -151,7 +151,7 @@ type reading struct {
 }
 
 func (v *visit) showDevice() error {
-	var d admin.Device
+	var d api.Device
 	if err := v.get("/v1/devices/"+v.ref("device"), &d); err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (v *visit) showDevice() error {
 		}
 	}
 	slices.Reverse(p.Keys)
-	var sick admin.Diagnosis
+	var sick api.Diagnosis
 	err := v.get("/v1/doctor?device="+url.QueryEscape(string(d.ID)), &sick)
 	if err != nil {
 		return err
@@ -173,7 +173,7 @@ func (v *visit) showDevice() error {
 			return err
 		}
 		p.Grant.Subject = "device/" + string(d.ID)
-		grants, err := listOf[admin.Grant](v, "/v1/grants")
+		grants, err := listOf[api.Grant](v, "/v1/grants")
 		if err != nil {
 			return err
 		}
@@ -187,8 +187,8 @@ func (v *visit) showDevice() error {
 }
 
 func (v *visit) rekeyDevice() error {
-	var got admin.Enrolled
-	if err := v.post("/v1/devices/"+v.ref("device")+"/keys", admin.NewKey{Gateway: v.field("gateway")},
+	var got api.Enrolled
+	if err := v.post("/v1/devices/"+v.ref("device")+"/keys", api.NewKey{Gateway: v.field("gateway")},
 		&got); err != nil {
 		return v.again(err, (*visit).showDevice)
 	}
@@ -196,7 +196,7 @@ func (v *visit) rekeyDevice() error {
 }
 
 func (v *visit) revokeDevice() error {
-	var done admin.Changed
+	var done api.Changed
 	if err := v.post("/v1/devices/"+v.ref("device")+"/revoke", nil, &done); err != nil {
 		return v.again(err, (*visit).showDevice)
 	}
@@ -204,7 +204,7 @@ func (v *visit) revokeDevice() error {
 }
 
 func (v *visit) removeDevice() error {
-	var done admin.Changed
+	var done api.Changed
 	if err := v.call(http.MethodDelete, "/v1/devices/"+v.ref("device"), nil, &done); err != nil {
 		return v.again(err, (*visit).showDevice)
 	}
@@ -212,9 +212,9 @@ func (v *visit) removeDevice() error {
 }
 
 type targetPage struct {
-	admin.Target
-	Devices []admin.Device
-	Grants  []admin.Grant
+	api.Target
+	Devices []api.Device
+	Grants  []api.Grant
 }
 
 // Tone is the colour of what a door is now: red for an alarm, green for locked.
@@ -230,27 +230,27 @@ func (v *visit) showTarget() error {
 	if err := v.get("/v1/targets/"+v.ref("target"), &p.Target); err != nil {
 		return err
 	}
-	devices, err := listOf[admin.Device](v, "/v1/devices")
+	devices, err := listOf[api.Device](v, "/v1/devices")
 	if err != nil {
 		return err
 	}
 	for _, d := range devices {
-		if slices.ContainsFunc(d.Targets, func(t admin.Ref) bool { return t.ID == p.ID }) {
+		if slices.ContainsFunc(d.Targets, func(t api.Ref) bool { return t.ID == p.ID }) {
 			p.Devices = append(p.Devices, d)
 		}
 	}
-	groups, err := listOf[admin.Group](v, "/v1/groups")
+	groups, err := listOf[api.Group](v, "/v1/groups")
 	if err != nil {
 		return err
 	}
 	in := map[access.ID]bool{}
 	for _, g := range groups {
 		if g.Of == string(access.OfTargets) && slices.ContainsFunc(g.Members,
-			func(m admin.Ref) bool { return m.ID == p.ID }) {
+			func(m api.Ref) bool { return m.ID == p.ID }) {
 			in[g.ID] = true
 		}
 	}
-	grants, err := listOf[admin.Grant](v, "/v1/grants")
+	grants, err := listOf[api.Grant](v, "/v1/grants")
 	if err != nil {
 		return err
 	}
@@ -263,11 +263,11 @@ func (v *visit) showTarget() error {
 }
 
 func (v *visit) addTarget() error {
-	in := admin.NewTarget{Name: v.field("name"), Kind: v.field("kind")}
+	in := api.NewTarget{Name: v.field("name"), Kind: v.field("kind")}
 	if in.Kind == string(access.Door) {
 		in.Pulse = v.field("pulse")
 	}
-	var t admin.Target
+	var t api.Target
 	if err := v.post("/v1/targets", in, &t); err != nil {
 		return v.again(err, (*visit).showDevices)
 	}
@@ -275,7 +275,7 @@ func (v *visit) addTarget() error {
 }
 
 func (v *visit) changeTarget() error {
-	change := admin.TargetChange{Name: v.field("name"), Pulse: v.field("pulse")}
+	change := api.TargetChange{Name: v.field("name"), Pulse: v.field("pulse")}
 	if err := v.call(http.MethodPatch, "/v1/targets/"+v.ref("target"), change, nil); err != nil {
 		return v.again(err, (*visit).showTarget)
 	}
@@ -283,7 +283,7 @@ func (v *visit) changeTarget() error {
 }
 
 func (v *visit) removeTarget() error {
-	var done admin.Changed
+	var done api.Changed
 	if err := v.call(http.MethodDelete, "/v1/targets/"+v.ref("target"), nil, &done); err != nil {
 		return v.again(err, (*visit).showTarget)
 	}
@@ -291,8 +291,8 @@ func (v *visit) removeTarget() error {
 }
 
 // devicesOf are the devices of a kind.
-func (v *visit) devicesOf(kind string) (of []admin.Device, err error) {
-	all, err := listOf[admin.Device](v, "/v1/devices")
+func (v *visit) devicesOf(kind string) (of []api.Device, err error) {
+	all, err := listOf[api.Device](v, "/v1/devices")
 	for _, d := range all {
 		if string(d.Kind) == kind {
 			of = append(of, d)

@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 const (
@@ -89,7 +89,7 @@ func rowOf(e access.Event) row {
 type eventsPage struct {
 	Filter  filter
 	Rows    []row
-	Targets []admin.Target
+	Targets []api.Target
 	Older   uint64 // before which event to go on; 0: that was all
 	Last    uint64 // the newest that was looked at
 	Shown   int    // how many are on a full page
@@ -103,7 +103,7 @@ func (v *visit) showEvents() error {
 	p := eventsPage{Filter: v.filter(), Shown: eventsShown, Kinds: access.EventKinds, Reasons: access.Reasons}
 	p.Before, _ = strconv.ParseUint(v.r.URL.Query().Get("before"), 10, 64)
 	var err error
-	if p.Targets, err = listOf[admin.Target](v, "/v1/targets"); err != nil {
+	if p.Targets, err = listOf[api.Target](v, "/v1/targets"); err != nil {
 		return err
 	}
 	next, err := v.nextEvent()
@@ -124,7 +124,7 @@ func (v *visit) showEvents() error {
 
 // nextEvent is the number that the next event will have.
 func (v *visit) nextEvent() (uint64, error) {
-	var page admin.Events
+	var page api.Events
 	err := v.get("/v1/events?limit=1", &page)
 	return page.Next, err
 }
@@ -135,7 +135,7 @@ func (v *visit) eventsBefore(end uint64, f filter) (rows []row, older uint64, er
 	looked := 0
 	for end > 1 && looked < eventsLooked {
 		from := end - min(end-1, apiPage)
-		var page admin.Events
+		var page api.Events
 		if err := v.get(fmt.Sprintf("/v1/events?from=%d&limit=%d", from, end-from), &page); err != nil {
 			return nil, 0, err
 		}
@@ -162,7 +162,7 @@ func (v *visit) eventsBefore(end uint64, f filter) (rows []row, older uint64, er
 func (v *visit) each(from uint64, end uint64, f func(access.Event) error) error {
 	take := v.filter()
 	for from < end {
-		var page admin.Events
+		var page api.Events
 		if err := v.get(fmt.Sprintf("/v1/events?from=%d&limit=%d", from, apiPage), &page); err != nil {
 			return err
 		}

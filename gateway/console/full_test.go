@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/console/webtest"
 	"latchkey/gateway/store"
 )
@@ -51,7 +51,7 @@ func TestLockdownOnAFullDisk(t *testing.T) {
 			p.DontSee("Cards that may enter are kept out.")
 			p.Click("End the lockdown")
 			p.See("The lockdown is over.")
-			var site admin.Site
+			var site api.Site
 			h.must("GET", "/v1/site", "", &site)
 			if site.Lockdown {
 				t.Error("the lockdown goes on")

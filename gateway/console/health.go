@@ -4,18 +4,18 @@ import (
 	"errors"
 	"net/http"
 
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/doctor"
 )
 
 type healthPage struct {
-	Health    admin.Health
+	Health    api.Health
 	Sick      string // why nothing can be decided; empty when it can
-	Diagnosis admin.Diagnosis
-	Head      admin.Head
-	Verified  *admin.Verified
+	Diagnosis api.Diagnosis
+	Head      api.Head
+	Verified  *api.Verified
 	Failed    []doctor.Count // causes that there were
-	Latency   admin.Latency
+	Latency   api.Latency
 	Plot      latencyPlot
 	Online    int
 	Devices   int
@@ -23,7 +23,7 @@ type healthPage struct {
 
 func (v *visit) showHealth() error { return v.health(nil) }
 
-func (v *visit) health(verified *admin.Verified) error {
+func (v *visit) health(verified *api.Verified) error {
 	p := healthPage{Verified: verified}
 	var err error
 	if p.Health, p.Sick, err = v.healthz(); err != nil {
@@ -44,7 +44,7 @@ func (v *visit) health(verified *admin.Verified) error {
 			p.Failed = append(p.Failed, c)
 		}
 	}
-	var status admin.Status
+	var status api.Status
 	if err := v.get("/v1/status", &status); err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (v *visit) health(verified *admin.Verified) error {
 			p.Online++
 		}
 	}
-	devices, err := listOf[admin.Device](v, "/v1/devices")
+	devices, err := listOf[api.Device](v, "/v1/devices")
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (v *visit) health(verified *admin.Verified) error {
 }
 
 // healthz asks whether a card that may enter would be let in. sick says why not.
-func (v *visit) healthz() (h admin.Health, sick string, err error) {
+func (v *visit) healthz() (h api.Health, sick string, err error) {
 	err = v.get("/healthz", &h)
 	if p := (problem{}); errors.As(err, &p) {
 		return h, sentence(p.Detail), nil
@@ -72,15 +72,15 @@ func (v *visit) healthz() (h admin.Health, sick string, err error) {
 
 // verifyEvents reads the whole chain, or compares it with a head that was kept elsewhere.
 func (v *visit) verifyEvents() error {
-	var got admin.Verified
-	if err := v.post("/v1/audit/verify", admin.VerifyRequest{Head: clip(v.field("head"))}, &got); err != nil {
+	var got api.Verified
+	if err := v.post("/v1/audit/verify", api.VerifyRequest{Head: clip(v.field("head"))}, &got); err != nil {
 		return v.again(err, (*visit).showHealth)
 	}
 	return v.health(&got)
 }
 
 func (v *visit) changeSite() error {
-	if err := v.call(http.MethodPatch, "/v1/site", admin.SiteChange{Zone: v.field("zone")}, nil); err != nil {
+	if err := v.call(http.MethodPatch, "/v1/site", api.SiteChange{Zone: v.field("zone")}, nil); err != nil {
 		return v.again(err, (*visit).showHealth)
 	}
 	return v.done("/health", "Saved.")

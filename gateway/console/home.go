@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/door"
 	"latchkey/keys"
 )
@@ -15,11 +15,11 @@ import (
 // card is a door or a lamp on the first page. What was commanded, what was acknowledged and what is
 // sensed are three things.
 type card struct {
-	admin.Target
-	Status *admin.DeviceStatus // of the device that moves it; nil when there is none, or nothing was ever heard of it
-	Reader *admin.DeviceStatus // of a door's reader
-	Word   string              // what it is now, in words: locked, unlocked, on, off, unknown
-	Tone   string              // good, open, bad, off or unknown, for its colour
+	api.Target
+	Status *api.DeviceStatus // of the device that moves it; nil when there is none, or nothing was ever heard of it
+	Reader *api.DeviceStatus // of a door's reader
+	Word   string            // what it is now, in words: locked, unlocked, on, off, unknown
+	Tone   string            // good, open, bad, off or unknown, for its colour
 }
 
 // Again is in how many milliseconds it is worth looking again, because something ends by itself; 0:
@@ -126,16 +126,16 @@ func (v *visit) showHome() error {
 }
 
 func (v *visit) cards() ([]card, error) {
-	targets, err := listOf[admin.Target](v, "/v1/targets")
+	targets, err := listOf[api.Target](v, "/v1/targets")
 	if err != nil {
 		return nil, err
 	}
-	devices, err := listOf[admin.Device](v, "/v1/devices")
+	devices, err := listOf[api.Device](v, "/v1/devices")
 	if err != nil {
 		return nil, err
 	}
-	live := map[access.ID]*admin.DeviceStatus{}
-	readers := map[access.ID]*admin.DeviceStatus{}
+	live := map[access.ID]*api.DeviceStatus{}
+	readers := map[access.ID]*api.DeviceStatus{}
 	for _, d := range devices {
 		live[d.ID] = d.Live
 		if d.Kind == string(keys.KindReader) && d.Live != nil && len(d.Targets) == 1 {
@@ -154,7 +154,7 @@ func (v *visit) cards() ([]card, error) {
 }
 
 // stateOf is what a target is now. Unknown is not locked.
-func stateOf(t admin.Target, s *admin.DeviceStatus) (word, tone string) {
+func stateOf(t api.Target, s *api.DeviceStatus) (word, tone string) {
 	switch {
 	case t.State != nil:
 		return t.State.Words, doorTone(t.State.Headline)
@@ -183,9 +183,9 @@ func doorTone(h door.Headline) string {
 
 // acknowledge ends an alarm, by the name of whoever is signed in.
 func (v *visit) acknowledge() error {
-	var a admin.Alarm
+	var a api.Alarm
 	if err := v.post("/v1/alarms/"+v.ref("alarm")+"/acknowledge",
-		admin.Acknowledgement{Remark: v.field("remark")}, &a); err != nil {
+		api.Acknowledgement{Remark: v.field("remark")}, &a); err != nil {
 		return v.again(err, (*visit).showHome)
 	}
 	return v.done("/", "You have acknowledged the alarm: %s %s.", cmp.Or(a.Target.Name, a.Device.Name),
@@ -193,7 +193,7 @@ func (v *visit) acknowledge() error {
 }
 
 func (v *visit) operateLamp() error {
-	order := admin.Order{Target: v.r.PathValue("target"), Action: v.field("action")}
+	order := api.Order{Target: v.r.PathValue("target"), Action: v.field("action")}
 	if level := v.field("level"); order.Action == "level" {
 		n, err := strconv.ParseUint(level, 10, 8)
 		if err != nil || n > 100 {
@@ -211,20 +211,20 @@ func (v *visit) operateLamp() error {
 }
 
 func (v *visit) unlockDoor() error {
-	return v.operate(admin.Order{Target: v.r.PathValue("target"), Action: "unlock"})
+	return v.operate(api.Order{Target: v.r.PathValue("target"), Action: "unlock"})
 }
 
 func (v *visit) lockDoor() error {
-	return v.operate(admin.Order{Target: v.r.PathValue("target"), Action: "lock"})
+	return v.operate(api.Order{Target: v.r.PathValue("target"), Action: "lock"})
 }
 
-func (v *visit) operate(order admin.Order) error {
-	var t admin.Target
+func (v *visit) operate(order api.Order) error {
+	var t api.Target
 	if err := v.get("/v1/targets/"+escape(order.Target), &t); err != nil {
 		return v.again(err, (*visit).showHome)
 	}
 	order.Target, v.where = string(t.ID), string(t.ID)
-	var got admin.Operated
+	var got api.Operated
 	if err := v.post("/v1/operate", order, &got); err != nil {
 		return v.again(err, (*visit).showHome)
 	}
@@ -236,7 +236,7 @@ func (v *visit) operate(order admin.Order) error {
 }
 
 // outcome says what came of an order, and whether it was done.
-func outcome(t admin.Target, order admin.Order, got admin.Operated) (string, bool) {
+func outcome(t api.Target, order api.Order, got api.Operated) (string, bool) {
 	what := map[string]string{"unlock": "unlocked", "lock": "locked", "on": "switched on",
 		"off": "switched off", "toggle": "switched",
 		"level": fmt.Sprintf("set to %d %%", order.Level)}[order.Action]
@@ -269,7 +269,7 @@ func (v *visit) startLockdown() error {
 func (v *visit) endLockdown() error { return v.lockdown(false, "The lockdown is over.") }
 
 func (v *visit) lockdown(on bool, text string) error {
-	if err := v.call("PUT", "/v1/lockdown", admin.Lockdown{On: on}, nil); err != nil {
+	if err := v.call("PUT", "/v1/lockdown", api.Lockdown{On: on}, nil); err != nil {
 		return v.again(err, (*visit).showHome)
 	}
 	return v.done("/", "%s", text)

@@ -19,9 +19,11 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/client"
+
 	"latchkey/coapres/device"
 	"latchkey/gateway"
-	"latchkey/gateway/admin"
 	"latchkey/gateway/certificate"
 	"latchkey/gateway/clock"
 	"latchkey/gateway/console/webtest"
@@ -75,7 +77,7 @@ func furnish(h *house) *house {
 	h.lock = h.node("front-lock", "lock", "front-door")
 	h.lamp = h.node("hall-lamp", "lamp", "hall")
 	h.eventually("the lock's and the lamp's state are known", func() bool {
-		var s admin.Status
+		var s api.Status
 		h.must("GET", "/v1/status", "", &s)
 		known := 0
 		for _, d := range s.Devices {
@@ -130,7 +132,7 @@ func emptyHouseOn(t *testing.T, opts store.Options, local ...string) *house {
 		}
 	})
 	return &house{t: t, ahead: ahead, gw: gw, store: st, url: strings.TrimSuffix(gw.ConsoleURL(), "/"),
-		api: http.Client{Transport: admin.InProcess(gw.AdminHandler())}}
+		api: http.Client{Transport: client.InProcess(gw.AdminHandler())}}
 }
 
 // byClock sets the clock of the house's sign-ins so far ahead as set says.
@@ -190,12 +192,12 @@ func (h *house) must(method, path, body string, out any) {
 // node enrols a device and runs it until the test ends.
 func (h *house) node(name, kind, target string) *device.Device {
 	h.t.Helper()
-	var got admin.Enrolled
+	var got api.Enrolled
 	h.must("POST", "/v1/devices", `{"name":"`+name+`","kind":"`+kind+`","targets":["`+target+`"]}`, &got)
 	return h.run(got.Bundle)
 }
 
-func (h *house) run(b admin.Bundle) *device.Device {
+func (h *house) run(b api.Bundle) *device.Device {
 	h.t.Helper()
 	secret, err := keys.ParseSecret(b.Secret)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 // latencyPlot is how long attempts took by percentile, drawn by the template of that name. Each
@@ -40,10 +40,10 @@ const (
 )
 
 // newLatencyPlot draws what there is. Without any curve the times go from 1 to 10 ms.
-func newLatencyPlot(l admin.Latency) latencyPlot {
+func newLatencyPlot(l api.Latency) latencyPlot {
 	distributions := []struct {
 		name, class string
-		points      []admin.Point
+		points      []api.Point
 	}{
 		{"door or lamp moved", "receipt", plottable(l.Receipt.Curve)},
 		{"decision on disk", "durable", plottable(l.Durable.Curve)},
@@ -94,7 +94,7 @@ func newLatencyPlot(l admin.Latency) latencyPlot {
 
 // plottable leaves out the maximum, which has no place on an axis of rarity, and times of zero,
 // which have no logarithm.
-func plottable(curve []admin.Point) (points []admin.Point) {
+func plottable(curve []api.Point) (points []api.Point) {
 	for _, pt := range curve {
 		if pt.Percentile < 100 && pt.MS > 0 {
 			points = append(points, pt)

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 func TestSpan(t *testing.T) {
@@ -27,17 +27,17 @@ func TestLatencyIsDrawn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	some := admin.Distribution{Count: 3, Curve: []admin.Point{{Percentile: 0, MS: 0.4},
+	some := api.Distribution{Count: 3, Curve: []api.Point{{Percentile: 0, MS: 0.4},
 		{Percentile: 50, MS: 0.8}, {Percentile: 90, MS: 3}, {Percentile: 100, MS: 9}}}
 	for name, tt := range map[string]struct {
-		of      admin.Latency
+		of      api.Latency
 		strokes []string // curves and words that are there
 		without []string
 	}{
-		"both":         {admin.Latency{Durable: some, Receipt: some}, []string{`class="durable"`, `class="receipt"`, "decision on disk", "door or lamp moved"}, nil},
-		"no receipts":  {admin.Latency{Durable: some}, []string{`class="durable"`, "decision on disk"}, []string{`class="receipt"`, "door or lamp moved"}},
-		"nothing":      {admin.Latency{}, []string{"latency, ms"}, []string{`class="durable"`, `class="receipt"`}},
-		"only maximum": {admin.Latency{Durable: admin.Distribution{Count: 1, Curve: []admin.Point{{Percentile: 100, MS: 1}}}}, []string{"percentile"}, []string{`class="durable"`}},
+		"both":         {api.Latency{Durable: some, Receipt: some}, []string{`class="durable"`, `class="receipt"`, "decision on disk", "door or lamp moved"}, nil},
+		"no receipts":  {api.Latency{Durable: some}, []string{`class="durable"`, "decision on disk"}, []string{`class="receipt"`, "door or lamp moved"}},
+		"nothing":      {api.Latency{}, []string{"latency, ms"}, []string{`class="durable"`, `class="receipt"`}},
+		"only maximum": {api.Latency{Durable: api.Distribution{Count: 1, Curve: []api.Point{{Percentile: 100, MS: 1}}}}, []string{"percentile"}, []string{`class="durable"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var svg bytes.Buffer
@@ -69,8 +69,8 @@ func TestLatencyIsDrawn(t *testing.T) {
 }
 
 func TestLatencyPlotIsLogarithmicOnBothAxes(t *testing.T) {
-	curve := []admin.Point{{Percentile: 0, MS: 1}, {Percentile: 90, MS: 10}, {Percentile: 99, MS: 100}}
-	p := newLatencyPlot(admin.Latency{Durable: admin.Distribution{Count: 100, Curve: curve}})
+	curve := []api.Point{{Percentile: 0, MS: 1}, {Percentile: 90, MS: 10}, {Percentile: 99, MS: 100}}
+	p := newLatencyPlot(api.Latency{Durable: api.Distribution{Count: 100, Curve: curve}})
 	if want := "40.0,176.0 181.0,93.0 322.0,10.0"; len(p.Curves) != 1 || p.Curves[0].Points != want {
 		t.Errorf("got %+v, want one curve through %s", p.Curves, want)
 	}

@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"latchkey/gateway/account"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 // beginPasskey gives a browser something to sign, for whoever it may be.
@@ -26,7 +26,7 @@ func (v *visit) passOn(path string) error {
 }
 
 func (v *visit) addPasskey() error {
-	in := admin.MadePasskey{Label: v.field("label"), Made: v.r.PostForm.Get("made")}
+	in := api.MadePasskey{Label: v.field("label"), Made: v.r.PostForm.Get("made")}
 	if err := v.post("/v1/session/passkeys", in, &v.account); err != nil {
 		return v.again(err, (*visit).showAccount)
 	}

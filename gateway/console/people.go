@@ -8,20 +8,20 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 const peopleShown = 200 // on one page; a search finds the others
 
 type peoplePage struct {
 	Search string
-	People []admin.Person
+	People []api.Person
 	More   int // that are not shown
 	All    int
 }
 
 func (v *visit) showPeople() error {
-	all, err := listOf[admin.Person](v, "/v1/persons")
+	all, err := listOf[api.Person](v, "/v1/persons")
 	if err != nil {
 		return err
 	}
@@ -38,8 +38,8 @@ func (v *visit) showPeople() error {
 }
 
 func (v *visit) addPerson() error {
-	var who admin.Person
-	if err := v.post("/v1/persons", admin.NewPerson{Name: v.field("name")}, &who); err != nil {
+	var who api.Person
+	if err := v.post("/v1/persons", api.NewPerson{Name: v.field("name")}, &who); err != nil {
 		return v.again(err, (*visit).showPeople)
 	}
 	return v.done("/people/"+escape(string(who.ID)),
@@ -47,12 +47,12 @@ func (v *visit) addPerson() error {
 }
 
 type personPage struct {
-	admin.Person
-	HasCards  []admin.Card
-	Grants    []admin.Grant // to this person; those of groups are under Inherited
-	Inherited []admin.Grant
-	Groups    []admin.Group // that the person is not in
-	Readers   []admin.Device
+	api.Person
+	HasCards  []api.Card
+	Grants    []api.Grant // to this person; those of groups are under Inherited
+	Inherited []api.Grant
+	Groups    []api.Group // that the person is not in
+	Readers   []api.Device
 	Grant     grantForm
 }
 
@@ -63,10 +63,10 @@ func (v *visit) showPerson() error {
 	}
 	id := string(p.ID)
 	var err error
-	if p.HasCards, err = listOf[admin.Card](v, "/v1/cards?person="+escape(id)); err != nil {
+	if p.HasCards, err = listOf[api.Card](v, "/v1/cards?person="+escape(id)); err != nil {
 		return err
 	}
-	grants, err := listOf[admin.Grant](v, "/v1/grants?person="+escape(id))
+	grants, err := listOf[api.Grant](v, "/v1/grants?person="+escape(id))
 	if err != nil {
 		return err
 	}
@@ -91,8 +91,8 @@ func (v *visit) showPerson() error {
 }
 
 // groupsWithout returns the groups that somebody could still join.
-func (v *visit) groupsWithout(who admin.Person) (others []admin.Group, err error) {
-	groups, err := listOf[admin.Group](v, "/v1/groups")
+func (v *visit) groupsWithout(who api.Person) (others []api.Group, err error) {
+	groups, err := listOf[api.Group](v, "/v1/groups")
 	if err != nil {
 		return nil, err
 	}
@@ -109,13 +109,13 @@ func (v *visit) groupsWithout(who admin.Person) (others []admin.Group, err error
 }
 
 func (v *visit) changePerson() error {
-	change := admin.PersonChange{Name: v.field("name")}
+	change := api.PersonChange{Name: v.field("name")}
 	switch v.field("do") {
 	case "suspend", "resume":
 		suspended := v.field("do") == "suspend"
-		change = admin.PersonChange{Suspended: &suspended}
+		change = api.PersonChange{Suspended: &suspended}
 	}
-	var who admin.Person
+	var who api.Person
 	if err := v.call(http.MethodPatch, "/v1/persons/"+v.ref("person"), change, &who); err != nil {
 		return v.again(err, (*visit).showPerson)
 	}
@@ -125,7 +125,7 @@ func (v *visit) changePerson() error {
 }
 
 func (v *visit) removePerson() error {
-	var done admin.Changed
+	var done api.Changed
 	if err := v.call(http.MethodDelete, "/v1/persons/"+v.ref("person"), nil, &done); err != nil {
 		return v.again(err, (*visit).showPerson)
 	}
@@ -133,7 +133,7 @@ func (v *visit) removePerson() error {
 }
 
 // changes is what a change did, in a sentence.
-func changes(c admin.Changed) string {
+func changes(c api.Changed) string {
 	if len(c.Changes) == 0 {
 		return "It is so already."
 	}
@@ -147,10 +147,10 @@ func changes(c admin.Changed) string {
 func (v *visit) backToPerson() string { return "/people/" + v.ref("person") }
 
 func (v *visit) addCard() error {
-	in := admin.NewCard{Person: v.r.PathValue("person"), UID: v.field("uid")}
+	in := api.NewCard{Person: v.r.PathValue("person"), UID: v.field("uid")}
 	var err error
 	if in.Until, err = v.optionalTime("until"); err == nil {
-		var card admin.Card
+		var card api.Card
 		if err = v.post("/v1/cards", in, &card); err == nil {
 			return v.done(v.backToPerson(), "Card …%s is %s's now.", card.Tail, card.Person.Name)
 		}
@@ -177,8 +177,8 @@ func (v *visit) learnCard() error {
 	_ = http.NewResponseController(v.w).SetWriteDeadline(time.Now().Add(learnFor + writeWait))
 	ctx, cancel := context.WithTimeout(v.r.Context(), learnFor+writeWait/2)
 	defer cancel()
-	var card admin.Card
-	in := admin.LearnCard{Reader: v.field("reader"), Person: v.r.PathValue("person"),
+	var card api.Card
+	in := api.LearnRequest{Reader: v.field("reader"), Person: v.r.PathValue("person"),
 		Seconds: int(learnFor / time.Second)}
 	if err := v.callFor(ctx, http.MethodPost, "/v1/cards/learn", in, &card); err != nil {
 		return v.again(err, (*visit).showPerson)
@@ -187,20 +187,20 @@ func (v *visit) learnCard() error {
 }
 
 func (v *visit) changeCard() error {
-	var card admin.Card
+	var card api.Card
 	if err := v.call(http.MethodPatch, "/v1/cards/"+v.ref("card"),
-		admin.CardChange{Status: v.field("status")}, &card); err != nil {
+		api.CardChange{Status: v.field("status")}, &card); err != nil {
 		return err
 	}
 	return v.done("/people/"+string(card.Person.ID), "Card …%s is %s.", card.Tail, card.Status)
 }
 
 func (v *visit) removeCard() error {
-	var card admin.Card
+	var card api.Card
 	if err := v.get("/v1/cards/"+v.ref("card"), &card); err != nil {
 		return err
 	}
-	var done admin.Changed
+	var done api.Changed
 	if err := v.call(http.MethodDelete, "/v1/cards/"+v.ref("card"), nil, &done); err != nil {
 		return err
 	}

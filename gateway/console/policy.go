@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 // Groups, grants and schedules: what is between people and doors.
@@ -15,16 +15,16 @@ import (
 // grantForm is what a grant can be made of.
 type grantForm struct {
 	Subject   string // person/ID, group/ID or device/ID
-	Targets   []admin.Target
-	Groups    []admin.Group // of targets
-	Schedules []admin.Schedule
+	Targets   []api.Target
+	Groups    []api.Group // of targets
+	Schedules []api.Schedule
 }
 
 func (v *visit) grantForm() (f grantForm, err error) {
-	if f.Targets, err = listOf[admin.Target](v, "/v1/targets"); err != nil {
+	if f.Targets, err = listOf[api.Target](v, "/v1/targets"); err != nil {
 		return f, err
 	}
-	groups, err := listOf[admin.Group](v, "/v1/groups")
+	groups, err := listOf[api.Group](v, "/v1/groups")
 	if err != nil {
 		return f, err
 	}
@@ -33,13 +33,13 @@ func (v *visit) grantForm() (f grantForm, err error) {
 			f.Groups = append(f.Groups, g)
 		}
 	}
-	f.Schedules, err = listOf[admin.Schedule](v, "/v1/schedules")
+	f.Schedules, err = listOf[api.Schedule](v, "/v1/schedules")
 	return f, err
 }
 
 // addGrant makes a grant. It goes back to the page of whom it is for.
 func (v *visit) addGrant() error {
-	in := admin.NewGrant{Effect: v.field("effect"), Schedule: v.field("schedule")}
+	in := api.NewGrant{Effect: v.field("effect"), Schedule: v.field("schedule")}
 	kind, id, _ := strings.Cut(v.field("subject"), "/")
 	page, back := (*visit).showPerson, "/people/"+escape(id)
 	switch kind {
@@ -74,11 +74,11 @@ func (v *visit) addGrant() error {
 }
 
 func (v *visit) removeGrant() error {
-	var g admin.Grant
+	var g api.Grant
 	if err := v.get("/v1/grants/"+v.ref("grant"), &g); err != nil {
 		return err
 	}
-	var done admin.Changed
+	var done api.Changed
 	if err := v.call(http.MethodDelete, "/v1/grants/"+v.ref("grant"), nil, &done); err != nil {
 		return err
 	}
@@ -93,17 +93,17 @@ func (v *visit) removeGrant() error {
 }
 
 type groupsPage struct {
-	Groups []admin.Group
+	Groups []api.Group
 	Grants map[access.ID]int
 }
 
 func (v *visit) showGroups() error {
 	p := groupsPage{Grants: map[access.ID]int{}}
 	var err error
-	if p.Groups, err = listOf[admin.Group](v, "/v1/groups"); err != nil {
+	if p.Groups, err = listOf[api.Group](v, "/v1/groups"); err != nil {
 		return err
 	}
-	grants, err := listOf[admin.Grant](v, "/v1/grants")
+	grants, err := listOf[api.Grant](v, "/v1/grants")
 	if err != nil {
 		return err
 	}
@@ -115,18 +115,18 @@ func (v *visit) showGroups() error {
 }
 
 func (v *visit) addGroup() error {
-	var g admin.Group
-	if err := v.post("/v1/groups", admin.NewGroup{Name: v.field("name"), Of: v.field("of")}, &g); err != nil {
+	var g api.Group
+	if err := v.post("/v1/groups", api.NewGroup{Name: v.field("name"), Of: v.field("of")}, &g); err != nil {
 		return v.again(err, (*visit).showGroups)
 	}
 	return v.done("/groups/"+string(g.ID), "%s is here now.", g.Name)
 }
 
 type groupPage struct {
-	admin.Group
-	Others []admin.Ref // who or what could be added
-	More   string      // that the list of them does not go so far; empty: it does
-	Grants []admin.Grant
+	api.Group
+	Others []api.Ref // who or what could be added
+	More   string    // that the list of them does not go so far; empty: it does
+	Grants []api.Grant
 	Grant  grantForm
 }
 
@@ -135,31 +135,31 @@ func (v *visit) showGroup() error {
 	if err := v.get("/v1/groups/"+v.ref("group"), &p.Group); err != nil {
 		return err
 	}
-	var all []admin.Ref
+	var all []api.Ref
 	if p.Of == string(access.OfPersons) {
-		persons, err := listOf[admin.Person](v, "/v1/persons")
+		persons, err := listOf[api.Person](v, "/v1/persons")
 		if err != nil {
 			return err
 		}
 		for _, r := range persons {
-			all = append(all, admin.Ref{ID: r.ID, Name: r.Name})
+			all = append(all, api.Ref{ID: r.ID, Name: r.Name})
 		}
 	} else {
-		targets, err := listOf[admin.Target](v, "/v1/targets")
+		targets, err := listOf[api.Target](v, "/v1/targets")
 		if err != nil {
 			return err
 		}
 		for _, r := range targets {
-			all = append(all, admin.Ref{ID: r.ID, Name: r.Name})
+			all = append(all, api.Ref{ID: r.ID, Name: r.Name})
 		}
 	}
 	in := map[access.ID]bool{}
 	for _, m := range p.Members {
 		in[m.ID] = true
 	}
-	all = slices.DeleteFunc(all, func(r admin.Ref) bool { return in[r.ID] })
-	p.Others, p.More = choices(all, "that could be added", func(admin.Ref) bool { return false })
-	grants, err := listOf[admin.Grant](v, "/v1/grants")
+	all = slices.DeleteFunc(all, func(r api.Ref) bool { return in[r.ID] })
+	p.Others, p.More = choices(all, "that could be added", func(api.Ref) bool { return false })
+	grants, err := listOf[api.Grant](v, "/v1/grants")
 	if err != nil {
 		return err
 	}
@@ -194,7 +194,7 @@ func (v *visit) removeMember() error {
 }
 
 func (v *visit) removeGroup() error {
-	var done admin.Changed
+	var done api.Changed
 	if err := v.call(http.MethodDelete, "/v1/groups/"+v.ref("group"), nil, &done); err != nil {
 		return v.again(err, (*visit).showGroup)
 	}
@@ -202,7 +202,7 @@ func (v *visit) removeGroup() error {
 }
 
 type schedulesPage struct {
-	Schedules []admin.Schedule
+	Schedules []api.Schedule
 	Grants    map[access.ID]int
 	Weeks     map[access.ID]week
 }
@@ -210,10 +210,10 @@ type schedulesPage struct {
 func (v *visit) showSchedules() error {
 	p := schedulesPage{Grants: map[access.ID]int{}, Weeks: map[access.ID]week{}}
 	var err error
-	if p.Schedules, err = listOf[admin.Schedule](v, "/v1/schedules"); err != nil {
+	if p.Schedules, err = listOf[api.Schedule](v, "/v1/schedules"); err != nil {
 		return err
 	}
-	grants, err := listOf[admin.Grant](v, "/v1/grants")
+	grants, err := listOf[api.Grant](v, "/v1/grants")
 	if err != nil {
 		return err
 	}
@@ -233,7 +233,7 @@ func (v *visit) showSchedules() error {
 }
 
 func (v *visit) addSchedule() error {
-	if err := v.post("/v1/schedules", admin.NewSchedule{Name: v.field("name"), Text: v.field("text")},
+	if err := v.post("/v1/schedules", api.NewSchedule{Name: v.field("name"), Text: v.field("text")},
 		nil); err != nil {
 		return v.again(err, (*visit).showSchedules)
 	}
@@ -241,7 +241,7 @@ func (v *visit) addSchedule() error {
 }
 
 func (v *visit) changeSchedule() error {
-	change := admin.ScheduleChange{Name: v.field("name"), Text: v.field("text")}
+	change := api.ScheduleChange{Name: v.field("name"), Text: v.field("text")}
 	if err := v.call(http.MethodPatch, "/v1/schedules/"+v.ref("schedule"), change, nil); err != nil {
 		return v.again(err, (*visit).showSchedules)
 	}
@@ -249,7 +249,7 @@ func (v *visit) changeSchedule() error {
 }
 
 func (v *visit) removeSchedule() error {
-	var done admin.Changed
+	var done api.Changed
 	if err := v.call(http.MethodDelete, "/v1/schedules/"+v.ref("schedule"), nil, &done); err != nil {
 		return v.again(err, (*visit).showSchedules)
 	}

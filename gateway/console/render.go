@@ -16,19 +16,19 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 // view is what every page shows, and what is its own in Data.
 type view struct {
 	Page    string
-	Account admin.Account
-	Site    admin.Site
-	Alarms  []admin.Alarm // that nobody has acknowledged
-	Clock   string        // why the time is not trusted; empty when it is
-	Note    string        // what has just been done
-	Problem string        // why it was not
-	At      string        // the id of the card that Note or Problem belongs to; empty: the page's
+	Account api.Account
+	Site    api.Site
+	Alarms  []api.Alarm // that nobody has acknowledged
+	Clock   string      // why the time is not trusted; empty when it is
+	Note    string      // what has just been done
+	Problem string      // why it was not
+	At      string      // the id of the card that Note or Problem belongs to; empty: the page's
 	Typed   url.Values
 	Now     time.Time
 	Data    any
@@ -164,12 +164,12 @@ func (v *visit) view(page string, data any) (*view, error) {
 	if z, err := v.zones.find(in.Site.Zone); err == nil {
 		in.zone = z
 	}
-	var clock admin.Time
+	var clock api.Time
 	if err := v.get("/v1/time", &clock); err != nil {
 		return nil, err
 	}
 	in.Clock = clock.Why
-	alarms, err := listOf[admin.Alarm](v, "/v1/alarms")
+	alarms, err := listOf[api.Alarm](v, "/v1/alarms")
 	in.Alarms = alarms
 	return in, err
 }
@@ -204,10 +204,10 @@ func (in *view) When(t time.Time) string {
 }
 
 // DoorText is what a door is, in a line.
-func (in *view) DoorText(s *admin.DoorState) string { return s.Text(in.When) }
+func (in *view) DoorText(s *api.DoorState) string { return s.Text(in.When) }
 
 // DoorNow is what a door is apart from alarms.
-func (in *view) DoorNow(s *admin.DoorState) string { return s.NowText(in.When) }
+func (in *view) DoorNow(s *api.DoorState) string { return s.NowText(in.When) }
 
 // Day is a date by the site's calendar.
 func (in *view) Day(t time.Time) string { return t.In(in.zone).Format(time.DateOnly) }

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/console"
 )
 
@@ -49,7 +49,7 @@ func TestEveryRouteRefuses(t *testing.T) {
 	h.account("al", "admin")
 	all := patterns(t, h)
 	nobody, owner := h.browser(), h.browser().signedIn("owner")
-	var before, after admin.Head
+	var before, after api.Head
 	h.must("GET", "/v1/audit/head", "", &before)
 	for _, pattern := range all {
 		method, path := split(pattern)
@@ -116,7 +116,7 @@ func TestEveryRouteNeedsItsRole(t *testing.T) {
 	for role, name := range names {
 		who[role] = h.browser().signedIn(name)
 	}
-	var before, after admin.Head
+	var before, after api.Head
 	h.must("GET", "/v1/audit/head", "", &before)
 	below := map[string][]string{"operator": {"viewer"}, "admin": {"viewer", "operator"},
 		"owner": {"viewer", "operator", "admin"}}

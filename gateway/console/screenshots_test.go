@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"latchkey/coapres/wire"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/console/webtest"
 )
 
@@ -51,8 +51,8 @@ func TestPages(t *testing.T) {
 			{Name: "voltage", Unit: "mV", Type: wire.NumberValue, Number: 3287}}}); err != nil {
 		t.Fatal(err)
 	}
-	var ann admin.Person
-	var door admin.Target
+	var ann api.Person
+	var door api.Target
 	h.must("GET", "/v1/persons/ann", "", &ann)
 	h.must("GET", "/v1/targets/front-door", "", &door)
 	pages := map[string]string{"home": "/", "events": "/events", "people": "/people", "person": "/people/bob",
@@ -85,7 +85,7 @@ func TestPagesOnTheWay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := emptyHouse(t) // loopback is outside
 			p := h.page(opts)
-			var setup admin.SetupCode
+			var setup api.SetupCode
 			h.must("POST", "/v1/setup/code", "", &setup)
 			p.Open("/")
 			h.look(p, "setup", name)

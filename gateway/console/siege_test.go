@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/client"
+
 	"github.com/pquerna/otp/totp"
 
 	"latchkey/gateway/account"
@@ -51,13 +54,13 @@ func newCastle(t *testing.T) *castle {
 		}
 	})
 	c.kept = &kept{SignIns: st, until: map[[32]byte]time.Time{}}
-	api := admin.New(admin.Config{Store: st, Now: clock, Website: account.Website{SignIns: c.kept}})
-	c.api = http.Client{Transport: admin.InProcess(account.As(account.NewUnixPeer("admin"), api))}
-	if c.console, err = console.New(console.Config{API: api.Visitors(), Now: clock}); err != nil {
+	answers := admin.New(admin.Config{Store: st, Now: clock, Website: account.Website{SignIns: c.kept}})
+	c.api = http.Client{Transport: client.InProcess(account.As(account.NewUnixPeer("admin"), answers))}
+	if c.console, err = console.New(console.Config{API: answers.Visitors(), Now: clock}); err != nil {
 		t.Fatal(err)
 	}
 	c.must("POST", "/v1/accounts", `{"name":"owner","role":"owner","password":"`+password+`"}`, nil)
-	var made admin.TOTPSecret
+	var made api.TOTPSecret
 	c.must("POST", "/v1/accounts/owner/totp", "", &made)
 	c.secret = made.Secret
 	c.must("PUT", "/v1/accounts/owner/totp", `{"secret":"`+c.secret+`","code":"`+c.code()+`"}`, nil)
@@ -103,19 +106,19 @@ func (c *castle) code() string {
 	return code
 }
 
-// client is a browser's cookies and its address.
-type client struct {
+// rawClient is a browser's cookies and its address.
+type rawClient struct {
 	c       *castle
 	addr    string
 	cookies map[string]string
 }
 
-func (c *castle) client(addr string) *client {
-	return &client{c: c, addr: addr, cookies: map[string]string{}}
+func (c *castle) client(addr string) *rawClient {
+	return &rawClient{c: c, addr: addr, cookies: map[string]string{}}
 }
 
 // post sends a form and keeps the cookies of the answer.
-func (b *client) post(path string, pairs ...string) *httptest.ResponseRecorder {
+func (b *rawClient) post(path string, pairs ...string) *httptest.ResponseRecorder {
 	b.c.t.Helper()
 	form := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -137,7 +140,7 @@ func (b *client) post(path string, pairs ...string) *httptest.ResponseRecorder {
 }
 
 // guess sends a wrong password of the owner's.
-func (b *client) guess() *httptest.ResponseRecorder {
+func (b *rawClient) guess() *httptest.ResponseRecorder {
 	b.c.t.Helper()
 	w := b.post("/sign-in", "name", "owner", "password", "wrong wrong wrong")
 	if w.Code == http.StatusSeeOther {
@@ -147,7 +150,7 @@ func (b *client) guess() *httptest.ResponseRecorder {
 }
 
 // signIn signs the owner in with password and code, and says at which step it ended if it did.
-func (b *client) signIn() (ended string) {
+func (b *rawClient) signIn() (ended string) {
 	b.c.t.Helper()
 	if w := b.post("/sign-in", "name", "owner", "password", password); w.Code != http.StatusSeeOther {
 		return fmt.Sprint("password: ", w.Code, " ", note(w))
@@ -160,7 +163,7 @@ func (b *client) signIn() (ended string) {
 }
 
 // forget makes it a browser in which nobody has signed in yet.
-func (b *client) forget() { b.cookies = map[string]string{} }
+func (b *rawClient) forget() { b.cookies = map[string]string{} }
 
 // note is what a page says was wrong.
 func note(w *httptest.ResponseRecorder) string {
@@ -376,7 +379,7 @@ func TestBrowserCookie(t *testing.T) {
 }
 
 // get asks for a page with only one of the cookies.
-func (b *client) get(path, only string) *httptest.ResponseRecorder {
+func (b *rawClient) get(path, only string) *httptest.ResponseRecorder {
 	b.c.t.Helper()
 	r := httptest.NewRequestWithContext(b.c.t.Context(), http.MethodGet, "https://door.example"+path, nil)
 	r.RemoteAddr = b.addr
@@ -487,7 +490,7 @@ func TestSiege(t *testing.T) {
 func TestSetUpIsOpenUnderSiege(t *testing.T) {
 	h := emptyHouse(t)
 	h.must("POST", "/v1/accounts", `{"name":"owner","role":"owner","password":"`+password+`"}`, nil)
-	var code admin.SetupCode
+	var code api.SetupCode
 	h.must("POST", "/v1/setup/code", "", &code)
 	thief, owner := h.browser(), h.browser() // of one address
 	for range 40 {

@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"strings"
 
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 func (v *visit) setupNeeded() (bool, error) {
@@ -46,12 +46,12 @@ func (v *visit) showSignIn() error {
 
 // signIn takes a name and a password.
 func (v *visit) signIn() error {
-	in := admin.Credentials{Name: v.field("name"), Password: v.r.PostForm.Get("password")}
+	in := api.Credentials{Name: v.field("name"), Password: v.r.PostForm.Get("password")}
 	if in.Name == "" || in.Password == "" {
 		return v.again(problem{Status: http.StatusUnprocessableEntity,
 			Detail: "Type your name and your password."}, (*visit).showSignIn)
 	}
-	var now admin.Session
+	var now api.Session
 	if err := v.post("/v1/session", in, &now); err != nil {
 		return v.again(err, (*visit).showSignIn)
 	}
@@ -66,7 +66,7 @@ func (v *visit) signInPasskey() error {
 	if v.noStep() {
 		return v.again(errNoStep, (*visit).showSignIn)
 	}
-	if err := v.post("/v1/session", admin.Credentials{Passkey: v.field("step-passkey")}, nil); err != nil {
+	if err := v.post("/v1/session", api.Credentials{Passkey: v.field("step-passkey")}, nil); err != nil {
 		return v.again(err, (*visit).showSignIn)
 	}
 	return v.redirect(v.to())
@@ -80,7 +80,7 @@ func (v *visit) showSecond() error {
 }
 
 type secondForm struct {
-	Account admin.Pending
+	Account api.Pending
 	To      string
 }
 
@@ -101,11 +101,11 @@ func (v *visit) signInSecond() error {
 var errNoStep = problem{Status: http.StatusUnprocessableEntity,
 	Detail: "Nothing was sent that shows who you are. Use a passkey, or type a code."}
 
-func (v *visit) noStep() bool { return v.stepTyped() == admin.Proof{} }
+func (v *visit) noStep() bool { return v.stepTyped() == api.Proof{} }
 
 // stepTyped is what came with the form to show who it is.
-func (v *visit) stepTyped() admin.Proof {
-	return admin.Proof{Passkey: v.field("step-passkey"), Code: clip(strings.ReplaceAll(v.field("step-code"),
+func (v *visit) stepTyped() api.Proof {
+	return api.Proof{Passkey: v.field("step-passkey"), Code: clip(strings.ReplaceAll(v.field("step-code"),
 		" ", "")),
 		Password: v.r.PostForm.Get("step-password")}
 }
@@ -130,7 +130,7 @@ func clip(s string) string {
 	return s
 }
 
-func secondStep(a admin.Account) bool { return a.TOTP || len(a.Passkeys) > 0 }
+func secondStep(a api.Account) bool { return a.TOTP || len(a.Passkeys) > 0 }
 
 func (v *visit) signOut() error {
 	if err := v.call(http.MethodDelete, "/v1/session", nil, nil); err != nil {
@@ -157,7 +157,7 @@ func (v *visit) setUp() error {
 		return v.again(problem{Status: http.StatusUnprocessableEntity,
 			Detail: "The two passwords are not the same."}, (*visit).showSetup)
 	}
-	in := admin.SetUp{Code: clip(v.field("code")), Name: name, Password: password}
+	in := api.SetUpRequest{Code: clip(v.field("code")), Name: name, Password: password}
 	if err := v.post("/v1/setup", in, nil); err != nil {
 		return v.again(err, (*visit).showSetup)
 	}

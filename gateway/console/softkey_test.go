@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-webauthn/webauthn/webauthn"
+	"latchkey/gateway/admin/api"
 
-	"latchkey/gateway/admin"
+	"github.com/go-webauthn/webauthn/webauthn"
 )
 
 // softKey is a passkey in software, by W3C WebAuthn 6.1 and 6.3.3. Chromium's own is in the browser
@@ -23,7 +23,7 @@ type softKey struct {
 	t       *testing.T
 	key     *ecdsa.PrivateKey
 	id      []byte
-	account admin.Account
+	account api.Account
 }
 
 var b64 = base64.RawURLEncoding.EncodeToString
@@ -47,7 +47,7 @@ func newSoftKey(c *castle, account string) *softKey {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	body, err := json.Marshal(admin.NewPasskey{Label: "soft", ID: k.id, Credential: credential})
+	body, err := json.Marshal(api.NewPasskey{Label: "soft", ID: k.id, Credential: credential})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func (k *softKey) sign(site, challenge string) string {
 }
 
 // challenge asks for something to sign.
-func (b *client) challenge() string {
+func (b *rawClient) challenge() string {
 	b.c.t.Helper()
 	b.c.now = b.c.now.Add(time.Second)
 	w := b.post("/passkey")

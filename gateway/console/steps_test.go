@@ -10,7 +10,7 @@ import (
 
 	"github.com/pquerna/otp/totp"
 
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/console/webtest"
 )
 
@@ -95,7 +95,7 @@ func TestPasskeySignsInAndOpensADoorFromOutside(t *testing.T) {
 	p.See("Second step")
 	p.Click("Use a passkey")
 	p.See("Doors")
-	var events admin.Events
+	var events api.Events
 	h.must("GET", "/v1/events", "", &events)
 	how := 0
 	for _, e := range events.Items {
@@ -220,7 +220,7 @@ func TestGuessing(t *testing.T) {
 			t.Errorf("try %d: got %s", i+1, text)
 		}
 	}
-	var events admin.Events
+	var events api.Events
 	h.must("GET", "/v1/events", "", &events)
 	told := map[string]string{}
 	for _, e := range events.Items {
@@ -248,7 +248,7 @@ func TestTokenDoesWhatItsScopesSay(t *testing.T) {
 	h := newHouse(t)
 	h.account("vic", "viewer")
 	mint := func(account, scopes string) *browser {
-		var got admin.MintedToken
+		var got api.MintedToken
 		h.must("POST", "/v1/accounts/"+account+"/tokens", `{"label":"`+scopes+`","scopes":["`+strings.ReplaceAll(scopes, " ", `","`)+`"]}`, &got)
 		b := h.browser()
 		b.header.Set("Authorization", "Bearer "+got.Text)
@@ -307,7 +307,7 @@ func TestPasskeyIsOfferedOnlyWithScripts(t *testing.T) {
 			account, h := tt.account, *h
 			h.t = t
 			h.account(account, "owner")
-			var made admin.TOTPSecret
+			var made api.TOTPSecret
 			h.must("POST", "/v1/accounts/"+account+"/totp", "", &made)
 			h.must("PUT", "/v1/accounts/"+account+"/totp", `{"secret":"`+made.Secret+`","code":"`+code(t, made.Secret, -1)+`"}`, nil)
 			h.must("POST", "/v1/accounts/"+account+"/passkeys", `{"label":"phone","id":"`+tt.passkey+`","credential":{}}`, nil)

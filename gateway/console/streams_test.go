@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 // watch opens a stream, whose answer must begin at once though nothing happens. It ends when end is
@@ -46,7 +46,7 @@ func TestStreamsAreCounted(t *testing.T) {
 	h := newHouse(t)
 	h.account("vera", "viewer")
 	script := func(account, label string) *browser {
-		var minted admin.MintedToken
+		var minted api.MintedToken
 		h.must("POST", "/v1/accounts/"+account+"/tokens", `{"label":"`+label+`","scopes":["read"]}`, &minted)
 		b := h.browser()
 		b.header.Set("Authorization", "Bearer "+minted.Text)
@@ -95,7 +95,7 @@ func TestStreamsAreCounted(t *testing.T) {
 func TestStreamLasts(t *testing.T) {
 	h := newHouse(t)
 	h.account("vera", "viewer")
-	var minted admin.MintedToken
+	var minted api.MintedToken
 	h.must("POST", "/v1/accounts/vera/tokens", `{"label":"one","scopes":["read"]}`, &minted)
 	for _, http2 := range []bool{true, false} {
 		t.Run(fmt.Sprintf("HTTP/2 is %v", http2), func(t *testing.T) {

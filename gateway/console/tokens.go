@@ -8,17 +8,17 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/account"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 // tokenPage is a token that is shown once.
 type tokenPage struct {
-	admin.MintedToken
+	api.MintedToken
 	Host string
 }
 
 func (v *visit) addToken() error {
-	in := admin.NewToken{Label: v.field("label")}
+	in := api.NewToken{Label: v.field("label")}
 	for _, s := range v.r.PostForm["scope"] {
 		in.Scopes = append(in.Scopes, access.Scope(s))
 	}
@@ -26,7 +26,7 @@ func (v *visit) addToken() error {
 	if in.Until, err = v.optionalTime("until"); err != nil {
 		return v.again(err, (*visit).showAccount)
 	}
-	var got admin.MintedToken
+	var got api.MintedToken
 	if err := v.post(v.own()+"/tokens", in, &got); err != nil {
 		return v.again(err, (*visit).showAccount)
 	}

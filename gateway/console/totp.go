@@ -5,9 +5,9 @@ import (
 	"html/template"
 	"net/http"
 
-	"rsc.io/qr"
+	"latchkey/gateway/admin/api"
 
-	"latchkey/gateway/admin"
+	"rsc.io/qr"
 )
 
 // totpPage shows a secret that nothing keeps yet: it comes back with the form that proves that a
@@ -18,7 +18,7 @@ type totpPage struct {
 }
 
 func (v *visit) beginTOTP() error {
-	var made admin.TOTPSecret
+	var made api.TOTPSecret
 	if err := v.post(v.own()+"/totp", nil, &made); err != nil {
 		return v.again(err, (*visit).showAccount)
 	}
@@ -35,7 +35,7 @@ func (v *visit) showTOTP(secret, uri string) error {
 
 func (v *visit) setTOTP() error {
 	secret := clip(v.field("secret"))
-	in := admin.TOTPChange{Secret: secret, Code: clip(v.field("code"))}
+	in := api.TOTPChange{Secret: secret, Code: clip(v.field("code"))}
 	if err := v.call(http.MethodPut, v.own()+"/totp", in, &v.account); err != nil {
 		return v.again(err, func(v *visit) error { return v.showTOTP(secret, "") })
 	}

@@ -12,7 +12,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/account"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 // visit is one request, by whoever is signed in.
@@ -23,8 +23,8 @@ type visit struct {
 	route    route
 	cookies  []*http.Cookie // the browser's, as they came or were set since
 	token    bool           // the request is a script's: its token goes along instead of cookies
-	session  admin.Session
-	account  admin.Account      // zero: nobody is signed in
+	session  api.Session
+	account  api.Account        // zero: nobody is signed in
 	door     bool               // a second step is asked for to open a door
 	where    string             // the id of the card on the page that the problem belongs to; empty: it is the page's
 	problem  string             // why what was asked for did not work, for the page that says so

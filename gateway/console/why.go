@@ -8,21 +8,21 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 )
 
 type whyPage struct {
-	Targets  []admin.Target
-	Persons  []admin.Person
-	Switches []admin.Device
+	Targets  []api.Target
+	Persons  []api.Person
+	Switches []api.Device
 	Who      string // kind and id in one: person/ID, device/ID or card/ID
-	Cards    []admin.Card
+	Cards    []api.Card
 	Name     string   // a person's, typed because the list does not go so far
 	More     []string // which lists do not go so far
 	Target   string
 	Action   string
 	At       string // as a browser's field for date and time has it
-	Answer   *admin.Explanation
+	Answer   *api.Explanation
 	Steps    []access.Step
 }
 
@@ -49,24 +49,24 @@ func (v *visit) showWhy() error {
 	p := whyPage{Who: q.Get("who"), Name: strings.TrimSpace(q.Get("name")), Target: q.Get("target"),
 		Action: q.Get("action"), At: q.Get("at")}
 	var err error
-	if p.Targets, err = listOf[admin.Target](v, "/v1/targets"); err != nil {
+	if p.Targets, err = listOf[api.Target](v, "/v1/targets"); err != nil {
 		return err
 	}
 	if p.Name != "" {
 		p.Who = "person/" + clip(p.Name)
 	}
-	persons, err := listOf[admin.Person](v, "/v1/persons")
+	persons, err := listOf[api.Person](v, "/v1/persons")
 	if err != nil {
 		return err
 	}
-	cards, err := listOf[admin.Card](v, "/v1/cards")
+	cards, err := listOf[api.Card](v, "/v1/cards")
 	if err != nil {
 		return err
 	}
 	var more [2]string
 	p.Persons, more[0] = choices(persons, "people",
-		func(r admin.Person) bool { return "person/"+string(r.ID) == p.Who })
-	p.Cards, more[1] = choices(cards, "cards", func(r admin.Card) bool {
+		func(r api.Person) bool { return "person/"+string(r.ID) == p.Who })
+	p.Cards, more[1] = choices(cards, "cards", func(r api.Card) bool {
 		return fmt.Sprint("card/",
 			r.ID) == p.Who
 	})
@@ -87,7 +87,7 @@ func (v *visit) showWhy() error {
 }
 
 func (v *visit) explain(p *whyPage) error {
-	in := admin.Question{Target: p.Target, Action: p.Action}
+	in := api.Question{Target: p.Target, Action: p.Action}
 	kind, id, _ := strings.Cut(p.Who, "/")
 	switch kind {
 	case "device":
@@ -104,7 +104,7 @@ func (v *visit) explain(p *whyPage) error {
 		}
 		in.At = &at
 	}
-	var got admin.Explanation
+	var got api.Explanation
 	if err := v.call(http.MethodPost, "/v1/explain", in, &got); err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (v *visit) wallTime(s string) (time.Time, error) {
 
 // zone is that of the site's wall clock.
 func (v *visit) zone() (*time.Location, error) {
-	var site admin.Site
+	var site api.Site
 	if err := v.get("/v1/site", &site); err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func flag(name string, v bool) wire.Measurement {
 }
 
 // report sends measurements with an Echo, or without one, which is late.
-func (c *client) report(echo []byte, ms ...wire.Measurement) {
+func (c *rawClient) report(echo []byte, ms ...wire.Measurement) {
 	c.t.Helper()
 	b, err := wire.Report{Measurements: ms}.Encode(wire.SenMLCBOR)
 	if err != nil {

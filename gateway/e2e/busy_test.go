@@ -21,7 +21,7 @@ import (
 )
 
 // tap sends a true scan with that counter and returns the answer and how long it asks to wait.
-func (c *client) tap(n uint64, uid []byte) (code codes.Code, v wire.Verdict, wait time.Duration) {
+func (c *rawClient) tap(n uint64, uid []byte) (code codes.Code, v wire.Verdict, wait time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	now := time.Now()

@@ -13,7 +13,7 @@ import (
 
 	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/store"
 	"latchkey/keys"
@@ -22,7 +22,7 @@ import (
 
 // diagnose asks the admin API what is wrong with a device, or with any if none is named, and
 // returns the findings' codes too.
-func (s *site) diagnose(device string) (d admin.Diagnosis, found string) {
+func (s *site) diagnose(device string) (d api.Diagnosis, found string) {
 	s.t.Helper()
 	w := httptest.NewRecorder()
 	s.gw.AdminHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/doctor?device="+device, nil))

@@ -14,7 +14,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/account"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
 	headline "latchkey/gateway/door"
 	"latchkey/gateway/store"
 	"latchkey/keys"
@@ -45,9 +45,9 @@ func (s *site) ask(actor, method, path string, in, out any) int {
 }
 
 // state is what the API says of the door.
-func (d *door) state() admin.DoorState {
+func (d *door) state() api.DoorState {
 	d.t.Helper()
-	var t admin.Target
+	var t api.Target
 	if code := d.ask("test", "GET", "/v1/targets/front-door", nil, &t); code != http.StatusOK ||
 		t.State == nil {
 		d.t.Fatalf("got %d %+v, want the door's state", code, t)
@@ -87,7 +87,7 @@ func TestLockThatStopsInItsPulseIsNotLocked(t *testing.T) {
 			default:
 			}
 			seen[s.Headline] = true
-			var status admin.Status
+			var status api.Status
 			d.ask("test", "GET", "/v1/status", nil, &status)
 			for _, l := range status.Devices {
 				if l.Device == d.lockID && l.Known && !l.State.On {
@@ -168,7 +168,7 @@ func TestForcedDoorStaysAnAlarmUntilAcknowledged(t *testing.T) {
 	d.contact(false)
 	eventually(t, "every opening is counted", 5*time.Second,
 		func() bool { return d.state().Alarms[0].Times == 21 })
-	var all struct{ Items []admin.Alarm }
+	var all struct{ Items []api.Alarm }
 	d.ask("test", "GET", "/v1/alarms", nil, &all)
 	a := d.state().Alarms[0]
 	if len(all.Items) != 1 || all.Items[0] != a || a.Target.Name != "front-door" ||
@@ -200,15 +200,15 @@ func TestForcedDoorStaysAnAlarmUntilAcknowledged(t *testing.T) {
 		t.Errorf("after a restart: got %+v, want the same alarm", s)
 	}
 	path := fmt.Sprintf("/v1/alarms/%d/acknowledge", a.Seq)
-	if code := d.ask("carol", "POST", path, admin.Acknowledgement{Remark: strings.Repeat("x", 201)},
+	if code := d.ask("carol", "POST", path, api.Acknowledgement{Remark: strings.Repeat("x", 201)},
 		nil); code != http.StatusUnprocessableEntity {
 		t.Errorf("a long remark: got %d, want 422", code)
 	}
-	if code := d.ask("carol", "POST", path, admin.Acknowledgement{Remark: "the wind"},
+	if code := d.ask("carol", "POST", path, api.Acknowledgement{Remark: "the wind"},
 		&a); code != http.StatusOK {
 		t.Fatalf("got %d", code)
 	}
-	if code := d.ask("dave", "POST", path, admin.Acknowledgement{}, nil); code != http.StatusNotFound {
+	if code := d.ask("dave", "POST", path, api.Acknowledgement{}, nil); code != http.StatusNotFound {
 		t.Errorf("a second time: got %d, want 404", code)
 	}
 	evs := d.events()
@@ -327,7 +327,7 @@ func TestOldAlarmIsFoundAgain(t *testing.T) {
 		t.Errorf("got %+v, want the alarm of event %d", s, a.Seq)
 	}
 	if code := d.ask("carol", "POST", fmt.Sprintf("/v1/alarms/%d/acknowledge", a.Seq),
-		admin.Acknowledgement{}, nil); code != http.StatusOK {
+		api.Acknowledgement{}, nil); code != http.StatusOK {
 		t.Errorf("got %d", code)
 	}
 	d.stop()
@@ -393,7 +393,7 @@ func TestPulseThatTheLockDoesNotHold(t *testing.T) {
 	d.lock = d.run(device.Config{Name: "front-lock", Kind: keys.KindLock, MaxPulse: 2 * time.Second},
 		d.lockKey, d.addr)
 	d.settled()
-	var target admin.Target
+	var target api.Target
 	d.ask("test", "GET", "/v1/targets/front-door", nil, &target)
 	if target.Pulse != "30s" || target.MaxPulse != "2s" {
 		t.Errorf("got %+v, want a pulse of 30s and a lock that holds 2s", target)
@@ -402,13 +402,13 @@ func TestPulseThatTheLockDoesNotHold(t *testing.T) {
 		t.Errorf("got %s, want that the pulse is too long", found)
 	}
 	var problem struct{ Detail string }
-	if code := d.ask("test", "PATCH", "/v1/targets/front-door", admin.TargetChange{Pulse: "10s"},
+	if code := d.ask("test", "PATCH", "/v1/targets/front-door", api.TargetChange{Pulse: "10s"},
 		&problem); code != http.StatusUnprocessableEntity ||
 		!strings.Contains(problem.Detail, "the lock front-lock holds 2s at the most") {
 		t.Errorf("got %d %s, want 422 and how long the lock holds", code, problem.Detail)
 	}
-	var got admin.Operated
-	d.ask("test", "POST", "/v1/operate", admin.Order{Target: "front-door", Action: "unlock"}, &got)
+	var got api.Operated
+	d.ask("test", "POST", "/v1/operate", api.Order{Target: "front-door", Action: "unlock"}, &got)
 	if got.Outcome != access.OutcomeDone || got.Holds < 1000 || got.Holds > 2000 {
 		t.Errorf("got %+v, want it done, for 2000 ms", got)
 	}
@@ -417,7 +417,7 @@ func TestPulseThatTheLockDoesNotHold(t *testing.T) {
 	}
 	eventually(t, "the pulse is over and confirmed", 15*time.Second,
 		func() bool { return d.state().Headline == headline.Locked })
-	if code := d.ask("test", "PATCH", "/v1/targets/front-door", admin.TargetChange{Pulse: "2s"},
+	if code := d.ask("test", "PATCH", "/v1/targets/front-door", api.TargetChange{Pulse: "2s"},
 		nil); code != http.StatusOK {
 		t.Errorf("a pulse that the lock holds: got %d, want 200", code)
 	}

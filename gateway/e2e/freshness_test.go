@@ -132,15 +132,15 @@ func TestStalledDiskOpensNothing(t *testing.T) {
 	d.works(t)
 }
 
-// client is a reader that does what it is told: it neither stops in time nor tells the truth unless
+// rawClient is a reader that does what it is told: it neither stops in time nor tells the truth unless
 // asked to.
-type client struct {
+type rawClient struct {
 	t    *testing.T
 	conn *transport.Conn
 	held coapres.Held
 }
 
-func (d *door) client(addr string) *client {
+func (d *door) client(addr string) *rawClient {
 	d.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	c, err := transport.Dial(ctx, addr, d.readerKey.ID, d.readerKey.Secret, nil)
@@ -149,10 +149,10 @@ func (d *door) client(addr string) *client {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { cancel(); <-c.Done() })
-	return &client{t: d.t, conn: c}
+	return &rawClient{t: d.t, conn: c}
 }
 
-func (c *client) post(path string, echo []byte, body []byte, within time.Duration) (coapres.Answer, error) {
+func (c *rawClient) post(path string, echo []byte, body []byte, within time.Duration) (coapres.Answer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	return coapres.Call(ctx, c.conn, &c.held, coapres.Request{Method: codes.POST, Path: path, Echo: echo,
@@ -160,7 +160,7 @@ func (c *client) post(path string, echo []byte, body []byte, within time.Duratio
 }
 
 // scan sends a scan with an Echo and an age of the caller's choice.
-func (c *client) scan(n uint64, uid, echo []byte, age int32) (codes.Code, wire.Verdict) {
+func (c *rawClient) scan(n uint64, uid, echo []byte, age int32) (codes.Code, wire.Verdict) {
 	c.t.Helper()
 	b, err := wire.Scan{N: n, UID: uid, Age: age}.Encode(wire.CBOR)
 	if err != nil {
@@ -175,7 +175,7 @@ func (c *client) scan(n uint64, uid, echo []byte, age int32) (codes.Code, wire.V
 }
 
 // echo returns a fresh Echo of the gateway's.
-func (c *client) echo() []byte {
+func (c *rawClient) echo() []byte {
 	c.t.Helper()
 	if _, err := c.post("/rd", nil, nil, 5*time.Second); err != nil {
 		c.t.Fatal(err)

@@ -6,13 +6,15 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/client"
+
 	"latchkey/gateway/store"
 )
 
-func (s *site) latency() (l admin.Latency) {
+func (s *site) latency() (l api.Latency) {
 	s.t.Helper()
-	api := http.Client{Transport: admin.InProcess(s.gw.AdminHandler())}
+	api := http.Client{Transport: client.InProcess(s.gw.AdminHandler())}
 	resp, err := api.Get("http://latchkey/v1/latency")
 	if err != nil {
 		s.t.Fatal(err)
@@ -42,12 +44,12 @@ func TestLatencyCounts(t *testing.T) {
 	if l.Durable.Count != 3 || l.Receipt.Count != 2 {
 		t.Fatalf("got %d decisions and %d receipts, want 3 and 2", l.Durable.Count, l.Receipt.Count)
 	}
-	for name, of := range map[string]admin.Distribution{"durable": l.Durable, "receipt": l.Receipt} {
+	for name, of := range map[string]api.Distribution{"durable": l.Durable, "receipt": l.Receipt} {
 		if of.P50 <= 0 || of.P50 > of.P90 || of.P90 > of.P99 || of.P99 > of.P999 || of.P999 > of.Max ||
 			of.Max > 10_000 {
 			t.Errorf("%s: got %+v, want times in ms that grow", name, of)
 		}
-		last := admin.Point{}
+		last := api.Point{}
 		for _, p := range of.Curve {
 			if p.Percentile < last.Percentile || p.MS < last.MS || p.Percentile > 100 {
 				t.Errorf("%s: got %v after %v, want a curve that only rises", name, p, last)

@@ -91,7 +91,7 @@ func TestLostLockIsNotLocked(t *testing.T) {
 }
 
 // repeat sends ann's scan with that counter.
-func (c *client) repeat(t *testing.T, n uint64) (wire.Verdict, error) {
+func (c *rawClient) repeat(t *testing.T, n uint64) (wire.Verdict, error) {
 	t.Helper()
 	code, v := c.scan(n, annsCard, c.echo(), 0)
 	if code != codes.Changed {

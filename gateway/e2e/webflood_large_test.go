@@ -28,7 +28,8 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
-	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/client"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 )
@@ -138,10 +139,10 @@ func newWebsite(t *testing.T) *website {
 // people makes the accounts and the token, while the gateway is in this process.
 func (w *website) people() {
 	w.t.Helper()
-	api := http.Client{Transport: admin.InProcess(w.gw.AdminHandler())}
+	gate := http.Client{Transport: client.InProcess(w.gw.AdminHandler())}
 	post := func(path, body string, out any) {
 		w.t.Helper()
-		resp, err := api.Post("http://latchkey"+path, "application/json", strings.NewReader(body))
+		resp, err := gate.Post("http://latchkey"+path, "application/json", strings.NewReader(body))
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -154,9 +155,9 @@ func (w *website) people() {
 		}
 	}
 	for _, role := range []string{"owner", "viewer"} {
-		post("/v1/accounts", `{"name":"`+role+`","role":"`+role+`","password":"`+webPassword+`"}`, &admin.Account{})
+		post("/v1/accounts", `{"name":"`+role+`","role":"`+role+`","password":"`+webPassword+`"}`, &api.Account{})
 	}
-	var minted admin.MintedToken
+	var minted api.MintedToken
 	post("/v1/accounts/viewer/tokens", `{"label":"one","scopes":["read"]}`, &minted)
 	if err := os.WriteFile(w.token, []byte(minted.Text), 0o600); err != nil {
 		w.t.Fatal(err)

@@ -1,0 +1,77 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"latchkey/gateway/access"
+)
+
+// Account is somebody who may sign in at the console, in an answer: no secret of it is.
+type Account struct {
+	ID       access.ID   `json:"id"`
+	Name     string      `json:"name"`
+	Role     access.Role `json:"role" doc:"owner, admin, operator or viewer"`
+	Disabled bool        `json:"disabled,omitempty"`
+	Password bool        `json:"password" doc:"whether it has one: without, nobody signs in with it"`
+	TOTP     bool        `json:"totp" doc:"whether it is asked for one-time codes"`
+	Passkeys []Passkey   `json:"passkeys"`
+	Tokens   []Token     `json:"tokens"`
+	Epoch    uint64      `json:"epoch" doc:"a session that began under another one is over"`
+	Created  time.Time   `json:"created"`
+}
+
+// Passkey is a WebAuthn credential in an answer.
+type Passkey struct {
+	ID         []byte          `json:"id" doc:"the credential id; in paths it is base64url without padding"`
+	Label      string          `json:"label"`
+	Credential json.RawMessage `json:"credential" doc:"public key, counter and flags, as they are kept"`
+	Created    time.Time       `json:"created"`
+}
+
+// Token lets a script in, in an answer: what the script sends is in the answer that mints it and in
+// no other.
+type Token struct {
+	ID      access.ID      `json:"id"`
+	Label   string         `json:"label"`
+	Scopes  []access.Scope `json:"scopes"`
+	Until   time.Time      `json:"until,omitzero" doc:"first instant after validity"`
+	Created time.Time      `json:"created"`
+}
+
+// NewAccount asks for an account.
+type NewAccount struct {
+	Name     string `json:"name" doc:"1 to 64 of a-z 0-9 . _ -"`
+	Role     string `json:"role" enum:"owner,admin,operator,viewer"`
+	Password string `json:"password,omitempty" doc:"10 to 256 bytes of text; without one nobody can sign in yet"`
+}
+
+// AccountChange changes an account. All but a new name, and an end of being disabled, ends its
+// sessions.
+type AccountChange struct {
+	Name     string  `json:"name,omitempty"`
+	Role     string  `json:"role,omitempty" enum:"owner,admin,operator,viewer"`
+	Disabled *bool   `json:"disabled,omitempty" doc:"true: nobody signs in with it and none of its tokens fits"`
+	Password *string `json:"password,omitempty" doc:"10 to 256 bytes of text"`
+}
+
+// Operations on accounts.
+var (
+	ListAccounts = declare[Nothing, List[Account]](toReview,
+		http.MethodGet, "/v1/accounts", "list-accounts",
+		"Everybody who may sign in at the console, by name")
+	AddAccount = declare[Body[NewAccount], Account](toGovern,
+		http.MethodPost, "/v1/accounts", "add-account",
+		"Add an account. The first is an owner's")
+	GetAccount = declare[ByRef, Account](ownOrAll, http.MethodGet, "/v1/accounts/{ref}", "get-account",
+		"One account")
+	ChangeAccount = declare[RefBody[AccountChange], Account](toGovern,
+		http.MethodPatch, "/v1/accounts/{ref}", "change-account",
+		"Rename, disable or enable an account, or change its role or password")
+	RemoveAccount = declare[ByRef, Changed](toGovern,
+		http.MethodDelete, "/v1/accounts/{ref}", "remove-account",
+		"Remove an account with its passkeys and tokens")
+	SignOut = declare[ByRef, Account](ownOnly, http.MethodPost, "/v1/accounts/{ref}/sign-out", "sign-out",
+		"End all sessions of an account")
+)

@@ -1,0 +1,45 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"latchkey/gateway/access"
+)
+
+// Person is somebody in an answer.
+type Person struct {
+	ID        access.ID `json:"id"`
+	Name      string    `json:"name"`
+	Suspended bool      `json:"suspended,omitempty"`
+	Cards     int       `json:"cards" doc:"how many are active"`
+	Groups    []Ref     `json:"groups,omitempty"`
+	Created   time.Time `json:"created"`
+}
+
+// NewPerson asks for a person.
+type NewPerson struct {
+	Name string `json:"name" doc:"1 to 64 bytes of printable text"`
+}
+
+// PersonChange changes somebody.
+type PersonChange struct {
+	Name      string `json:"name,omitempty"`
+	Suspended *bool  `json:"suspended,omitempty" doc:"true: none of their cards opens anything"`
+}
+
+// Operations on persons.
+var (
+	ListPersons = declare[Nothing, List[Person]](toLook, http.MethodGet, "/v1/persons", "list-persons",
+		"Everybody, by name")
+	AddPerson = declare[Body[NewPerson], Person](toManage, http.MethodPost, "/v1/persons", "add-person",
+		"Add a person")
+	GetPerson = declare[ByRef, Person](toLook, http.MethodGet, "/v1/persons/{ref}", "get-person",
+		"One person")
+	ChangePerson = declare[RefBody[PersonChange], Person](toManage,
+		http.MethodPatch, "/v1/persons/{ref}", "change-person",
+		"Rename, suspend or resume a person")
+	RemovePerson = declare[ByRef, Changed](toManage,
+		http.MethodDelete, "/v1/persons/{ref}", "remove-person",
+		"Remove a person with their cards, grants and memberships")
+)

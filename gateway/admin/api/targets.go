@@ -1,0 +1,50 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"latchkey/gateway/access"
+)
+
+// Target is a door or a lamp in an answer.
+type Target struct {
+	ID       access.ID `json:"id"`
+	Name     string    `json:"name"`
+	Kind     string    `json:"kind" doc:"door or lamp"`
+	Pulse    string    `json:"pulse,omitempty" doc:"how long an unlock lasts, like 3s; doors only"`
+	Actuator Ref       `json:"actuator,omitzero" doc:"the lock or lamp device that moves it"`
+	Created  time.Time `json:"created"`
+
+	State    *DoorState `json:"state,omitempty" doc:"what it is now; doors only, from a running gateway"`
+	MaxPulse string     `json:"maxPulse,omitempty" doc:"how long its lock holds an unlock at the most, whatever the pulse, as the lock says; left out while it has not said so"`
+}
+
+// NewTarget asks for a target.
+type NewTarget struct {
+	Name  string `json:"name" doc:"1 to 64 of a-z 0-9 . _ -"`
+	Kind  string `json:"kind" enum:"door,lamp"`
+	Pulse string `json:"pulse,omitempty" doc:"like 3s or 500ms; doors only, 3s if left out" example:"3s"`
+}
+
+// TargetChange changes what is there.
+type TargetChange struct {
+	Name  string `json:"name,omitempty"`
+	Pulse string `json:"pulse,omitempty"`
+}
+
+// Operations on targets.
+var (
+	ListTargets = declare[Nothing, List[Target]](toLook, http.MethodGet, "/v1/targets", "list-targets",
+		"All doors and lamps, by name")
+	AddTarget = declare[Body[NewTarget], Target](toManage, http.MethodPost, "/v1/targets", "add-target",
+		"Add a door or a lamp")
+	GetTarget = declare[ByRef, Target](toLook, http.MethodGet, "/v1/targets/{ref}", "get-target",
+		"One door or lamp")
+	ChangeTarget = declare[RefBody[TargetChange], Target](toManage,
+		http.MethodPatch, "/v1/targets/{ref}", "change-target",
+		"Rename a target or change its pulse")
+	RemoveTarget = declare[ByRef, Changed](toManage,
+		http.MethodDelete, "/v1/targets/{ref}", "remove-target",
+		"Remove a target with its grants")
+)

@@ -1,0 +1,102 @@
+// Package client calls the operations of the admin API. What there is to call, with what, stands in
+// package api.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"latchkey/gateway/admin/api"
+)
+
+// maxAnswer bounds what is read of an answer, in bytes: a list of every card of a big site fits.
+const maxAnswer = 256 << 20
+
+// maxProblem bounds what is read of a refusal.
+const maxProblem = 1 << 16
+
+// host stands in each request. Whoever sends it knows where the API is.
+const host = "http://latchkey"
+
+// Send sends a request of the API and returns the answer, as [http.Client.Do] does.
+type Send func(*http.Request) (*http.Response, error)
+
+// Call calls an operation. A refusal is a [*Problem].
+func Call[In, Out any](ctx context.Context, send Send, op api.Operation[In, Out], in In) (Out, error) {
+	var out Out
+	raw, err := CallRaw(ctx, send, op, in)
+	if err != nil {
+		return out, err
+	}
+	if err := json.Unmarshal(raw, &out); err != nil {
+		return out, fmt.Errorf("%s: the gateway's answer is not of this version: %w", op.ID, err)
+	}
+	return out, nil
+}
+
+// CallRaw calls an operation and returns the answer's JSON as it came. A refusal is a [*Problem].
+func CallRaw[In, Out any](ctx context.Context, send Send, op api.Operation[In, Out], in In) ([]byte, error) {
+	body, err := Open(ctx, send, op, in)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = body.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op.ID, err)
+	}
+	return bytes.TrimSpace(raw), nil
+}
+
+// Open calls an operation and returns the body of the answer, which the caller closes. It is for
+// answers that do not end, such as a stream of events: one JSON value a line. A refusal is a
+// [*Problem].
+func Open[In, Out any](ctx context.Context, send Send, op api.Operation[In, Out],
+	in In) (io.ReadCloser, error) {
+	r, err := NewRequest(ctx, op, in)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := send(r)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode/100 != 2 {
+		defer func() { _ = resp.Body.Close() }()
+		return nil, readProblem(resp)
+	}
+	return resp.Body, nil
+}
+
+// Problem is why an operation was refused, or did not work: an answer of RFC 9457.
+type Problem struct {
+	Status int    `json:"status"` // of HTTP
+	Type   string `json:"type"`   // a URN, or empty
+	Title  string `json:"title"`
+	Detail string `json:"detail"` // what is wrong and what to do, for people; never empty
+
+	RetryAfter time.Duration `json:"-"` // after which to ask again; 0: not said
+}
+
+func (p *Problem) Error() string { return p.Detail }
+
+func readProblem(resp *http.Response) *Problem {
+	p := &Problem{}
+	raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxProblem)) // what has come will do
+	if err := json.Unmarshal(raw, p); err != nil {
+		p = &Problem{Detail: "the admin API answered " + resp.Status}
+	}
+	p.Status = resp.StatusCode
+	if p.Detail == "" {
+		p.Detail = http.StatusText(p.Status)
+	}
+	if after, err := time.ParseDuration(resp.Header.Get("Retry-After") + "s"); err == nil {
+		p.RetryAfter = after
+	}
+	return p
+}
