@@ -78,8 +78,10 @@ func TestEveryScenario(t *testing.T) {
 				t.Errorf("%s, %s, %s, %s: %d rounds, want one", s.Name, f.Case, f.System, f.Metric,
 					len(f.Rounds))
 			}
-			if f.Metric == "p50" && f.Rounds[0] <= 0 || f.Metric == "failed" && s.Name != "loss" &&
-				f.Rounds[0] != 0 {
+			// Packets are lost on purpose in one, and taps come on time, whether or not the machine keeps
+			// up, in the other: a tap that is late then is refused.
+			fails := s.Name == "loss" || s.Name == "fleet"
+			if f.Metric == "p50" && f.Rounds[0] <= 0 || f.Metric == "failed" && !fails && f.Rounds[0] != 0 {
 				t.Errorf("%s, %s, %s: %s is %v", s.Name, f.Case, f.System, f.Metric, f.Rounds[0])
 			}
 		}
