@@ -29,25 +29,33 @@ func (v *visit) showAccount() error {
 	return v.show(v.status(), "account", p)
 }
 
-// own is the path of the account that is signed in.
-func (v *visit) own() string { return "/v1/accounts/" + string(v.account.ID) }
+// own names the account that is signed in.
+func (v *visit) own() api.ByRef { return api.At(v.account.ID) }
+
+// keepAccount goes on with the account as a change of it has left it.
+func (v *visit) keepAccount(now api.Account, err error) error {
+	if err == nil {
+		v.account = now
+	}
+	return err
+}
 
 // changePassword takes the old one, too, so that a browser that was left open is not enough.
 func (v *visit) changePassword() error {
 	in := api.NewOwnPassword{Old: v.r.PostForm.Get("old"), New: v.r.PostForm.Get("password")}
 	if in.New != v.r.PostForm.Get("repeat") {
-		return v.again(problem{Status: http.StatusUnprocessableEntity,
-			Detail: "The two new passwords are not the same."}, (*visit).showAccount)
+		return v.showAgain(newProblem(http.StatusUnprocessableEntity,
+			"The two new passwords are not the same."), (*visit).showAccount)
 	}
-	if err := v.call(http.MethodPut, "/v1/session/password", in, &v.account); err != nil {
-		return v.again(err, (*visit).showAccount)
+	if err := v.keepAccount(call(v, api.ChangePassword, api.With(in))); err != nil {
+		return v.showAgain(err, (*visit).showAccount)
 	}
 	return v.done("/account", "The password is changed. Every other browser is signed out.")
 }
 
 func (v *visit) signOutEverywhere() error {
-	if err := v.post(v.own()+"/sign-out", nil, &v.account); err != nil {
-		return v.again(err, (*visit).showAccount)
+	if err := v.keepAccount(call(v, api.SignOut, v.own())); err != nil {
+		return v.showAgain(err, (*visit).showAccount)
 	}
 	return v.done("/account", "Every other browser is signed out.")
 }
@@ -57,7 +65,7 @@ type adminsPage struct {
 }
 
 func (v *visit) showAdmins() error {
-	accounts, err := listOf[api.Account](v, "/v1/accounts")
+	accounts, err := list(v, api.ListAccounts, api.Nothing{})
 	if err != nil {
 		return err
 	}
@@ -65,11 +73,11 @@ func (v *visit) showAdmins() error {
 }
 
 func (v *visit) addAdmin() error {
-	var a api.Account
 	in := api.NewAccount{Name: v.field("name"), Role: v.field("role"),
 		Password: v.r.PostForm.Get("password")}
-	if err := v.post("/v1/accounts", in, &a); err != nil {
-		return v.again(err, (*visit).showAdmins)
+	a, err := call(v, api.AddAccount, api.With(in))
+	if err != nil {
+		return v.showAgain(err, (*visit).showAdmins)
 	}
 	return v.done("/admins", "%s can sign in now, as %s.", a.Name, a.Role)
 }
@@ -86,19 +94,18 @@ func (v *visit) changeAdmin() error {
 		password := v.r.PostForm.Get("password")
 		change.Password = &password
 	default:
-		return problem{Status: http.StatusBadRequest, Detail: "Nothing to do."}
+		return newProblem(http.StatusBadRequest, "Nothing to do.")
 	}
-	var a api.Account
-	if err := v.call(http.MethodPatch, "/v1/accounts/"+v.ref("account"), change, &a); err != nil {
-		return v.again(err, (*visit).showAdmins)
+	if _, err := call(v, api.ChangeAccount, api.AtWith(v.r.PathValue("account"), change)); err != nil {
+		return v.showAgain(err, (*visit).showAdmins)
 	}
 	return v.done("/admins", "Saved.")
 }
 
 func (v *visit) removeAdmin() error {
-	var done api.Changed
-	if err := v.call(http.MethodDelete, "/v1/accounts/"+v.ref("account"), nil, &done); err != nil {
-		return v.again(err, (*visit).showAdmins)
+	done, err := call(v, api.RemoveAccount, v.named("account"))
+	if err != nil {
+		return v.showAgain(err, (*visit).showAdmins)
 	}
 	return v.done("/admins", "%s", changes(done))
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"latchkey/gateway/account"
+	"latchkey/gateway/admin/api"
 	"latchkey/gateway/limit"
 )
 
@@ -60,8 +61,8 @@ func (c *Console) Client(r *http.Request) limit.Client {
 	}
 	v := newVisit(c, nil, r)
 	v.token = kind == "token "
-	var got account.Client
-	if v.get(account.ClientPath, &got) != nil {
+	got, err := call(v, api.GetClient, api.Nothing{})
+	if err != nil {
 		return limit.Client{}
 	}
 	who := limit.Client{Account: string(got.Account), Token: string(got.Token)}

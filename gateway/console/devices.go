@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -67,14 +66,14 @@ type devicesPage struct {
 
 func (v *visit) showDevices() error {
 	p := devicesPage{Kinds: keys.Kinds}
-	devices, err := listOf[api.Device](v, "/v1/devices")
+	devices, err := list(v, api.ListDevices, api.Nothing{})
 	if err != nil {
 		return err
 	}
 	for _, d := range devices {
 		p.Devices = append(p.Devices, rowOfDevice(d))
 	}
-	if p.Targets, err = listOf[api.Target](v, "/v1/targets"); err != nil {
+	if p.Targets, err = list(v, api.ListTargets, api.Nothing{}); err != nil {
 		return err
 	}
 	return v.show(v.status(), "devices", p)
@@ -87,9 +86,9 @@ func (v *visit) addDevice() error {
 			in.Targets = append(in.Targets, t)
 		}
 	}
-	var got api.Enrolled
-	if err := v.post("/v1/devices", in, &got); err != nil {
-		return v.again(err, (*visit).showDevices)
+	got, err := call(v, api.AddDevice, api.With(in))
+	if err != nil {
+		return v.showAgain(err, (*visit).showDevices)
 	}
 	return v.showBundle(got)
 }
@@ -151,8 +150,8 @@ type reading struct {
 }
 
 func (v *visit) showDevice() error {
-	var d api.Device
-	if err := v.get("/v1/devices/"+v.ref("device"), &d); err != nil {
+	d, err := call(v, api.GetDevice, v.named("device"))
+	if err != nil {
 		return err
 	}
 	p := devicePage{deviceRow: rowOfDevice(d)}
@@ -162,8 +161,7 @@ func (v *visit) showDevice() error {
 		}
 	}
 	slices.Reverse(p.Keys)
-	var sick api.Diagnosis
-	err := v.get("/v1/doctor?device="+url.QueryEscape(string(d.ID)), &sick)
+	sick, err := call(v, api.Diagnose, v.askedDevice())
 	if err != nil {
 		return err
 	}
@@ -173,7 +171,7 @@ func (v *visit) showDevice() error {
 			return err
 		}
 		p.Grant.Subject = "device/" + string(d.ID)
-		grants, err := listOf[api.Grant](v, "/v1/grants")
+		grants, err := list(v, api.ListGrants, api.GrantFilter{})
 		if err != nil {
 			return err
 		}
@@ -186,27 +184,32 @@ func (v *visit) showDevice() error {
 	return v.show(v.status(), "device", p)
 }
 
+// askedDevice is the device that the address names, for the doctor.
+func (v *visit) askedDevice() api.DoctorInput {
+	return api.DoctorInput{Device: v.r.PathValue("device")}
+}
+
 func (v *visit) rekeyDevice() error {
-	var got api.Enrolled
-	if err := v.post("/v1/devices/"+v.ref("device")+"/keys", api.NewKey{Gateway: v.field("gateway")},
-		&got); err != nil {
-		return v.again(err, (*visit).showDevice)
+	in := api.NewKey{Gateway: v.field("gateway")}
+	got, err := call(v, api.RekeyDevice, api.AtWith(v.r.PathValue("device"), in))
+	if err != nil {
+		return v.showAgain(err, (*visit).showDevice)
 	}
 	return v.showBundle(got)
 }
 
 func (v *visit) revokeDevice() error {
-	var done api.Changed
-	if err := v.post("/v1/devices/"+v.ref("device")+"/revoke", nil, &done); err != nil {
-		return v.again(err, (*visit).showDevice)
+	done, err := call(v, api.RevokeDevice, v.named("device"))
+	if err != nil {
+		return v.showAgain(err, (*visit).showDevice)
 	}
-	return v.done("/devices/"+v.ref("device"), "%s", changes(done))
+	return v.done(addressOf("/devices/", v.r.PathValue("device")), "%s", changes(done))
 }
 
 func (v *visit) removeDevice() error {
-	var done api.Changed
-	if err := v.call(http.MethodDelete, "/v1/devices/"+v.ref("device"), nil, &done); err != nil {
-		return v.again(err, (*visit).showDevice)
+	done, err := call(v, api.RemoveDevice, v.named("device"))
+	if err != nil {
+		return v.showAgain(err, (*visit).showDevice)
 	}
 	return v.done("/devices", "%s", changes(done))
 }
@@ -226,11 +229,12 @@ func (p targetPage) Tone() string {
 }
 
 func (v *visit) showTarget() error {
-	var p targetPage
-	if err := v.get("/v1/targets/"+v.ref("target"), &p.Target); err != nil {
+	target, err := call(v, api.GetTarget, v.named("target"))
+	if err != nil {
 		return err
 	}
-	devices, err := listOf[api.Device](v, "/v1/devices")
+	p := targetPage{Target: target}
+	devices, err := list(v, api.ListDevices, api.Nothing{})
 	if err != nil {
 		return err
 	}
@@ -239,7 +243,7 @@ func (v *visit) showTarget() error {
 			p.Devices = append(p.Devices, d)
 		}
 	}
-	groups, err := listOf[api.Group](v, "/v1/groups")
+	groups, err := list(v, api.ListGroups, api.Nothing{})
 	if err != nil {
 		return err
 	}
@@ -250,7 +254,7 @@ func (v *visit) showTarget() error {
 			in[g.ID] = true
 		}
 	}
-	grants, err := listOf[api.Grant](v, "/v1/grants")
+	grants, err := list(v, api.ListGrants, api.GrantFilter{})
 	if err != nil {
 		return err
 	}
@@ -267,32 +271,32 @@ func (v *visit) addTarget() error {
 	if in.Kind == string(access.Door) {
 		in.Pulse = v.field("pulse")
 	}
-	var t api.Target
-	if err := v.post("/v1/targets", in, &t); err != nil {
-		return v.again(err, (*visit).showDevices)
+	t, err := call(v, api.AddTarget, api.With(in))
+	if err != nil {
+		return v.showAgain(err, (*visit).showDevices)
 	}
 	return v.done("/devices", "%s %s is here now. Add the device that moves it.", capital(t.Kind), t.Name)
 }
 
 func (v *visit) changeTarget() error {
 	change := api.TargetChange{Name: v.field("name"), Pulse: v.field("pulse")}
-	if err := v.call(http.MethodPatch, "/v1/targets/"+v.ref("target"), change, nil); err != nil {
-		return v.again(err, (*visit).showTarget)
+	if _, err := call(v, api.ChangeTarget, api.AtWith(v.r.PathValue("target"), change)); err != nil {
+		return v.showAgain(err, (*visit).showTarget)
 	}
 	return v.done("/devices", "Saved.")
 }
 
 func (v *visit) removeTarget() error {
-	var done api.Changed
-	if err := v.call(http.MethodDelete, "/v1/targets/"+v.ref("target"), nil, &done); err != nil {
-		return v.again(err, (*visit).showTarget)
+	done, err := call(v, api.RemoveTarget, v.named("target"))
+	if err != nil {
+		return v.showAgain(err, (*visit).showTarget)
 	}
 	return v.done("/devices", "%s", changes(done))
 }
 
 // devicesOf are the devices of a kind.
 func (v *visit) devicesOf(kind string) (of []api.Device, err error) {
-	all, err := listOf[api.Device](v, "/v1/devices")
+	all, err := list(v, api.ListDevices, api.Nothing{})
 	for _, d := range all {
 		if string(d.Kind) == kind {
 			of = append(of, d)

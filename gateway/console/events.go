@@ -3,7 +3,6 @@ package console
 import (
 	"encoding/csv"
 	"encoding/json"
-	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -103,7 +102,7 @@ func (v *visit) showEvents() error {
 	p := eventsPage{Filter: v.filter(), Shown: eventsShown, Kinds: access.EventKinds, Reasons: access.Reasons}
 	p.Before, _ = strconv.ParseUint(v.r.URL.Query().Get("before"), 10, 64)
 	var err error
-	if p.Targets, err = listOf[api.Target](v, "/v1/targets"); err != nil {
+	if p.Targets, err = list(v, api.ListTargets, api.Nothing{}); err != nil {
 		return err
 	}
 	next, err := v.nextEvent()
@@ -124,8 +123,7 @@ func (v *visit) showEvents() error {
 
 // nextEvent is the number that the next event will have.
 func (v *visit) nextEvent() (uint64, error) {
-	var page api.Events
-	err := v.get("/v1/events?limit=1", &page)
+	page, err := call(v, api.ListEvents, api.EventQuery{Limit: 1})
 	return page.Next, err
 }
 
@@ -135,8 +133,8 @@ func (v *visit) eventsBefore(end uint64, f filter) (rows []row, older uint64, er
 	looked := 0
 	for end > 1 && looked < eventsLooked {
 		from := end - min(end-1, apiPage)
-		var page api.Events
-		if err := v.get(fmt.Sprintf("/v1/events?from=%d&limit=%d", from, end-from), &page); err != nil {
+		page, err := call(v, api.ListEvents, api.EventQuery{From: from, Limit: int(end - from)})
+		if err != nil {
 			return nil, 0, err
 		}
 		for i := len(page.Items) - 1; i >= 0; i-- {
@@ -162,8 +160,8 @@ func (v *visit) eventsBefore(end uint64, f filter) (rows []row, older uint64, er
 func (v *visit) each(from uint64, end uint64, f func(access.Event) error) error {
 	take := v.filter()
 	for from < end {
-		var page api.Events
-		if err := v.get(fmt.Sprintf("/v1/events?from=%d&limit=%d", from, apiPage), &page); err != nil {
+		page, err := call(v, api.ListEvents, api.EventQuery{From: from, Limit: apiPage})
+		if err != nil {
 			return err
 		}
 		if len(page.Items) == 0 {

@@ -22,7 +22,7 @@ func (c *Console) guarded(next http.Handler) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, maxCall)
 		harden(w.Header(), r.Host)
 		switch {
-		case !c.ours(r.Host):
+		case !c.knowsHost(r.Host):
 			refuse(w, http.StatusMisdirectedRequest,
 				"This is not the name of this console. Use the address that latchkey serve prints.")
 		case cross.Check(r) != nil || foreign(r) || elsewhere(r):
@@ -51,8 +51,8 @@ func harden(h http.Header, host string) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// ours tells whether the console is known by the host that a request names.
-func (c *Console) ours(host string) bool { return account.KnowsHost(c.cfg.Hosts, host) }
+// knowsHost tells whether the console is known by the host that a request names.
+func (c *Console) knowsHost(host string) bool { return account.KnowsHost(c.cfg.Hosts, host) }
 
 // foreign tells of a request that another site's page made and that is not somebody following a
 // link: in a frame, as a picture, by a script. Browsers say so in Fetch Metadata; what is no

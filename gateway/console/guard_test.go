@@ -17,11 +17,11 @@ func TestOurs(t *testing.T) {
 		"127.0.0.1": true, "127.0.0.1:8443": true, "[::1]:8443": true, "[::1]": true, "192.0.2.1:8443": true,
 		"": false, ":8443": false, "*.wild.example": true, "[": false, "door.example.": false,
 	} {
-		if got := c.ours(host); got != want {
+		if got := c.knowsHost(host); got != want {
 			t.Errorf("%q: got %v, want %v", host, got, want)
 		}
 	}
-	if !(&Console{}).ours("anything.example") {
+	if !(&Console{}).knowsHost("anything.example") {
 		t.Error("without names there is nothing to compare with, so every one is ours")
 	}
 }
@@ -33,7 +33,7 @@ func TestWhereToGo(t *testing.T) {
 		"\\\\evil.example": "/", "/%2F/evil.example": "/", "javascript:alert(1)": "/",
 		"/a\r\nSet-Cookie: x": "/", "///evil.example": "/", "/events#x": "/events", ":": "/",
 	} {
-		if got := ours(to); got != want {
+		if got := cleanPage(to); got != want {
 			t.Errorf("%q: got %q, want %q", to, got, want)
 		}
 	}

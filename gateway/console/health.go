@@ -2,9 +2,9 @@ package console
 
 import (
 	"errors"
-	"net/http"
 
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/client"
 	"latchkey/gateway/doctor"
 )
 
@@ -29,13 +29,13 @@ func (v *visit) health(verified *api.Verified) error {
 	if p.Health, p.Sick, err = v.healthz(); err != nil {
 		return err
 	}
-	if err := v.get("/v1/doctor", &p.Diagnosis); err != nil {
+	if p.Diagnosis, err = call(v, api.Diagnose, api.DoctorInput{}); err != nil {
 		return err
 	}
-	if err := v.get("/v1/audit/head", &p.Head); err != nil {
+	if p.Head, err = call(v, api.GetHead, api.Nothing{}); err != nil {
 		return err
 	}
-	if err := v.get("/v1/latency", &p.Latency); err != nil {
+	if p.Latency, err = call(v, api.GetLatency, api.Nothing{}); err != nil {
 		return err
 	}
 	p.Plot = newLatencyPlot(p.Latency)
@@ -44,8 +44,8 @@ func (v *visit) health(verified *api.Verified) error {
 			p.Failed = append(p.Failed, c)
 		}
 	}
-	var status api.Status
-	if err := v.get("/v1/status", &status); err != nil {
+	status, err := call(v, api.GetStatus, api.Nothing{})
+	if err != nil {
 		return err
 	}
 	for _, d := range status.Devices {
@@ -53,7 +53,7 @@ func (v *visit) health(verified *api.Verified) error {
 			p.Online++
 		}
 	}
-	devices, err := listOf[api.Device](v, "/v1/devices")
+	devices, err := list(v, api.ListDevices, api.Nothing{})
 	if err != nil {
 		return err
 	}
@@ -63,8 +63,8 @@ func (v *visit) health(verified *api.Verified) error {
 
 // healthz asks whether a card that may enter would be let in. sick says why not.
 func (v *visit) healthz() (h api.Health, sick string, err error) {
-	err = v.get("/healthz", &h)
-	if p := (problem{}); errors.As(err, &p) {
+	h, err = call(v, api.GetHealth, api.Nothing{})
+	if p := (*client.Problem)(nil); errors.As(err, &p) {
 		return h, sentence(p.Detail), nil
 	}
 	return h, "", err
@@ -72,16 +72,16 @@ func (v *visit) healthz() (h api.Health, sick string, err error) {
 
 // verifyEvents reads the whole chain, or compares it with a head that was kept elsewhere.
 func (v *visit) verifyEvents() error {
-	var got api.Verified
-	if err := v.post("/v1/audit/verify", api.VerifyRequest{Head: clip(v.field("head"))}, &got); err != nil {
-		return v.again(err, (*visit).showHealth)
+	got, err := call(v, api.VerifyEvents, api.With(api.VerifyRequest{Head: clip(v.field("head"))}))
+	if err != nil {
+		return v.showAgain(err, (*visit).showHealth)
 	}
 	return v.health(&got)
 }
 
 func (v *visit) changeSite() error {
-	if err := v.call(http.MethodPatch, "/v1/site", api.SiteChange{Zone: v.field("zone")}, nil); err != nil {
-		return v.again(err, (*visit).showHealth)
+	if _, err := call(v, api.ChangeSite, api.With(api.SiteChange{Zone: v.field("zone")})); err != nil {
+		return v.showAgain(err, (*visit).showHealth)
 	}
 	return v.done("/health", "Saved.")
 }

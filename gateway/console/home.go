@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"fmt"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -126,11 +127,11 @@ func (v *visit) showHome() error {
 }
 
 func (v *visit) cards() ([]card, error) {
-	targets, err := listOf[api.Target](v, "/v1/targets")
+	targets, err := list(v, api.ListTargets, api.Nothing{})
 	if err != nil {
 		return nil, err
 	}
-	devices, err := listOf[api.Device](v, "/v1/devices")
+	devices, err := list(v, api.ListDevices, api.Nothing{})
 	if err != nil {
 		return nil, err
 	}
@@ -183,10 +184,15 @@ func doorTone(h door.Headline) string {
 
 // acknowledge ends an alarm, by the name of whoever is signed in.
 func (v *visit) acknowledge() error {
-	var a api.Alarm
-	if err := v.post("/v1/alarms/"+v.ref("alarm")+"/acknowledge",
-		api.Acknowledgement{Remark: v.field("remark")}, &a); err != nil {
-		return v.again(err, (*visit).showHome)
+	seq, err := strconv.ParseUint(v.r.PathValue("alarm"), 10, 64)
+	if err != nil {
+		return v.showAgain(newProblem(http.StatusUnprocessableEntity, "An alarm is named by its number."),
+			(*visit).showHome)
+	}
+	a, err := call(v, api.AcknowledgeAlarm, api.AlarmInput{Seq: seq,
+		Body: api.Acknowledgement{Remark: v.field("remark")}})
+	if err != nil {
+		return v.showAgain(err, (*visit).showHome)
 	}
 	return v.done("/", "You have acknowledged the alarm: %s %s.", cmp.Or(a.Target.Name, a.Device.Name),
 		a.Words)
@@ -197,8 +203,8 @@ func (v *visit) operateLamp() error {
 	if level := v.field("level"); order.Action == "level" {
 		n, err := strconv.ParseUint(level, 10, 8)
 		if err != nil || n > 100 {
-			return v.again(problem{Status: 422, Detail: "The level is a number from 0 to 100."},
-				(*visit).showHome)
+			return v.showAgain(newProblem(http.StatusUnprocessableEntity,
+				"The level is a number from 0 to 100."), (*visit).showHome)
 		}
 		order.Level = uint8(n)
 	}
@@ -206,8 +212,8 @@ func (v *visit) operateLamp() error {
 	case "on", "off", "toggle", "level":
 		return v.operate(order)
 	}
-	return v.again(problem{Status: 422, Detail: "A lamp can be switched on, off or to a level."},
-		(*visit).showHome)
+	return v.showAgain(newProblem(http.StatusUnprocessableEntity,
+		"A lamp can be switched on, off or to a level."), (*visit).showHome)
 }
 
 func (v *visit) unlockDoor() error {
@@ -219,18 +225,18 @@ func (v *visit) lockDoor() error {
 }
 
 func (v *visit) operate(order api.Order) error {
-	var t api.Target
-	if err := v.get("/v1/targets/"+escape(order.Target), &t); err != nil {
-		return v.again(err, (*visit).showHome)
+	t, err := call(v, api.GetTarget, api.At(order.Target))
+	if err != nil {
+		return v.showAgain(err, (*visit).showHome)
 	}
 	order.Target, v.where = string(t.ID), string(t.ID)
-	var got api.Operated
-	if err := v.post("/v1/operate", order, &got); err != nil {
-		return v.again(err, (*visit).showHome)
+	got, err := call(v, api.Operate, api.With(order))
+	if err != nil {
+		return v.showAgain(err, (*visit).showHome)
 	}
 	text, ok := outcome(t, order, got)
 	if !ok {
-		return v.again(problem{Status: 409, Detail: text}, (*visit).showHome)
+		return v.showAgain(newProblem(http.StatusConflict, text), (*visit).showHome)
 	}
 	return v.doneAt(t.ID, text)
 }
@@ -269,8 +275,8 @@ func (v *visit) startLockdown() error {
 func (v *visit) endLockdown() error { return v.lockdown(false, "The lockdown is over.") }
 
 func (v *visit) lockdown(on bool, text string) error {
-	if err := v.call("PUT", "/v1/lockdown", api.Lockdown{On: on}, nil); err != nil {
-		return v.again(err, (*visit).showHome)
+	if _, err := call(v, api.SetLockdown, api.With(api.Lockdown{On: on})); err != nil {
+		return v.showAgain(err, (*visit).showHome)
 	}
 	return v.done("/", "%s", text)
 }

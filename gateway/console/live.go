@@ -12,7 +12,8 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
-	"latchkey/gateway/account"
+	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/client"
 	"latchkey/gateway/limit"
 )
 
@@ -27,40 +28,45 @@ func (v *visit) live() error {
 	if err != nil {
 		return err
 	}
-	path := "/v1/events/stream"
-	from := v.r.Header.Get("Last-Event-ID")
-	if from == "" {
-		from = v.r.URL.Query().Get("from")
-	} else if n, err := strconv.ParseUint(from, 10, 64); err == nil {
-		from = strconv.FormatUint(n+1, 10)
-	}
-	if n, err := strconv.ParseUint(from, 10, 64); err == nil && n > 0 {
-		path += "?from=" + strconv.FormatUint(n, 10)
-	}
 	ctx, cancel := context.WithCancel(v.r.Context())
 	defer cancel()
 	out := &eventStream{v: v, in: in, take: v.filter(), flush: http.NewResponseController(v.w), end: cancel,
 		header: http.Header{}, status: http.StatusOK}
 	var wg sync.WaitGroup
 	wg.Go(func() { out.beat(ctx) })
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://latchkey"+path, http.NoBody)
+	r, err := client.NewRequest(ctx, api.StreamEvents, api.StreamInput{From: v.firstEvent()})
 	if err == nil {
+		r.Body = http.NoBody
 		v.describe(r)
 		v.cfg.API.ServeHTTP(out, r) // until ctx ends, the sign-in, or the gateway
 	}
 	if out.status == http.StatusOK && ctx.Err() == nil && !v.stillHere() {
-		out.over()
+		out.sayOver()
 	}
 	cancel()
 	wg.Wait()
 	if out.status == http.StatusTooManyRequests {
-		return problem{Status: out.status,
-			Detail: "Too many pages are watching already. Close some, or reload this one to see what is new."}
+		return newProblem(out.status,
+			"Too many pages are watching already. Close some, or reload this one to see what is new.")
 	}
 	if err == nil && out.status != http.StatusOK {
-		err = fmt.Errorf("console: GET %s: %s", path, http.StatusText(out.status))
+		err = fmt.Errorf("console: %s: %s", api.StreamEvents.ID, http.StatusText(out.status))
 	}
 	return err
+}
+
+// firstEvent is where the browser wants its stream to begin: after the last event that it has, or at
+// the first that its page has not; 0: with what comes next.
+func (v *visit) firstEvent() uint64 {
+	last := v.r.Header.Get("Last-Event-ID")
+	if n, err := strconv.ParseUint(last, 10, 64); err == nil {
+		return n + 1
+	}
+	n, err := strconv.ParseUint(v.r.URL.Query().Get("from"), 10, 64)
+	if err != nil || last != "" {
+		return 0
+	}
+	return n
 }
 
 // eventStream makes server-sent events of the lines that the API writes, one JSON object each.
@@ -124,8 +130,8 @@ func (s *eventStream) event(line []byte) error {
 		strings.ReplaceAll(strings.TrimSpace(html), "\n", "\ndata: ")))
 }
 
-// over tells the browser that the sign-in is over, and ends the stream.
-func (s *eventStream) over() {
+// sayOver tells the browser that the sign-in is over, and ends the stream.
+func (s *eventStream) sayOver() {
 	_ = s.send("event: over\ndata:\n\n") // the stream ends in any case
 	s.end()
 }
@@ -143,8 +149,8 @@ func (s *eventStream) send(text string) error {
 
 // stillHere tells whether the sign-in of the visit goes on.
 func (v *visit) stillHere() bool {
-	var now account.Client
-	return v.get(account.ClientPath, &now) == nil && now.Account != ""
+	now, err := call(v, api.GetClient, api.Nothing{})
+	return err == nil && now.Account != ""
 }
 
 // beat ends the stream when the sign-in is over, and notices a browser that has gone without saying
@@ -158,7 +164,7 @@ func (s *eventStream) beat(ctx context.Context) {
 			return
 		case <-t.C:
 			if !s.v.stillHere() {
-				s.over()
+				s.sayOver()
 				return
 			}
 			if s.send(": here\n\n") != nil {

@@ -9,6 +9,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/client"
 )
 
 const peopleShown = 200 // on one page; a search finds the others
@@ -21,7 +22,7 @@ type peoplePage struct {
 }
 
 func (v *visit) showPeople() error {
-	all, err := listOf[api.Person](v, "/v1/persons")
+	all, err := list(v, api.ListPersons, api.Nothing{})
 	if err != nil {
 		return err
 	}
@@ -38,11 +39,11 @@ func (v *visit) showPeople() error {
 }
 
 func (v *visit) addPerson() error {
-	var who api.Person
-	if err := v.post("/v1/persons", api.NewPerson{Name: v.field("name")}, &who); err != nil {
-		return v.again(err, (*visit).showPeople)
+	who, err := call(v, api.AddPerson, api.With(api.NewPerson{Name: v.field("name")}))
+	if err != nil {
+		return v.showAgain(err, (*visit).showPeople)
 	}
-	return v.done("/people/"+escape(string(who.ID)),
+	return v.done(addressOf("/people/", who.ID),
 		"%s is here now. Add a card, and a grant that says what it opens.", who.Name)
 }
 
@@ -57,16 +58,15 @@ type personPage struct {
 }
 
 func (v *visit) showPerson() error {
-	var p personPage
-	if err := v.get("/v1/persons/"+v.ref("person"), &p.Person); err != nil {
+	who, err := call(v, api.GetPerson, v.named("person"))
+	if err != nil {
 		return err
 	}
-	id := string(p.ID)
-	var err error
-	if p.HasCards, err = listOf[api.Card](v, "/v1/cards?person="+escape(id)); err != nil {
+	p := personPage{Person: who}
+	if p.HasCards, err = list(v, api.ListCards, v.cardsOfPerson()); err != nil {
 		return err
 	}
-	grants, err := listOf[api.Grant](v, "/v1/grants?person="+escape(id))
+	grants, err := list(v, api.ListGrants, v.grantsOfPerson())
 	if err != nil {
 		return err
 	}
@@ -86,13 +86,22 @@ func (v *visit) showPerson() error {
 	if p.Grant, err = v.grantForm(); err != nil {
 		return err
 	}
-	p.Grant.Subject = "person/" + id
+	p.Grant.Subject = "person/" + string(p.ID)
 	return v.show(v.status(), "person", p)
+}
+
+// cardsOfPerson and grantsOfPerson ask for what the person has that the address names.
+func (v *visit) cardsOfPerson() api.CardFilter {
+	return api.CardFilter{Person: v.r.PathValue("person")}
+}
+
+func (v *visit) grantsOfPerson() api.GrantFilter {
+	return api.GrantFilter{Person: v.r.PathValue("person")}
 }
 
 // groupsWithout returns the groups that somebody could still join.
 func (v *visit) groupsWithout(who api.Person) (others []api.Group, err error) {
-	groups, err := listOf[api.Group](v, "/v1/groups")
+	groups, err := list(v, api.ListGroups, api.Nothing{})
 	if err != nil {
 		return nil, err
 	}
@@ -115,9 +124,9 @@ func (v *visit) changePerson() error {
 		suspended := v.field("do") == "suspend"
 		change = api.PersonChange{Suspended: &suspended}
 	}
-	var who api.Person
-	if err := v.call(http.MethodPatch, "/v1/persons/"+v.ref("person"), change, &who); err != nil {
-		return v.again(err, (*visit).showPerson)
+	who, err := call(v, api.ChangePerson, api.AtWith(v.r.PathValue("person"), change))
+	if err != nil {
+		return v.showAgain(err, (*visit).showPerson)
 	}
 	return v.done("/people/"+string(who.ID), "%s",
 		map[bool]string{true: who.Name + " is suspended: no card of theirs opens anything.",
@@ -125,9 +134,9 @@ func (v *visit) changePerson() error {
 }
 
 func (v *visit) removePerson() error {
-	var done api.Changed
-	if err := v.call(http.MethodDelete, "/v1/persons/"+v.ref("person"), nil, &done); err != nil {
-		return v.again(err, (*visit).showPerson)
+	done, err := call(v, api.RemovePerson, v.named("person"))
+	if err != nil {
+		return v.showAgain(err, (*visit).showPerson)
 	}
 	return v.done("/people", "%s", changes(done))
 }
@@ -144,18 +153,18 @@ func changes(c api.Changed) string {
 	return sentence(strings.Join(c.Changes, ", "))
 }
 
-func (v *visit) backToPerson() string { return "/people/" + v.ref("person") }
+func (v *visit) backToPerson() string { return addressOf("/people/", v.r.PathValue("person")) }
 
 func (v *visit) addCard() error {
 	in := api.NewCard{Person: v.r.PathValue("person"), UID: v.field("uid")}
 	var err error
 	if in.Until, err = v.optionalTime("until"); err == nil {
 		var card api.Card
-		if err = v.post("/v1/cards", in, &card); err == nil {
+		if card, err = call(v, api.AddCard, api.With(in)); err == nil {
 			return v.done(v.backToPerson(), "Card …%s is %s's now.", card.Tail, card.Person.Name)
 		}
 	}
-	return v.again(err, (*visit).showPerson)
+	return v.showAgain(err, (*visit).showPerson)
 }
 
 // optionalTime is a field with a date and a time, nil if it is empty.
@@ -177,48 +186,48 @@ func (v *visit) learnCard() error {
 	_ = http.NewResponseController(v.w).SetWriteDeadline(time.Now().Add(learnFor + writeWait))
 	ctx, cancel := context.WithTimeout(v.r.Context(), learnFor+writeWait/2)
 	defer cancel()
-	var card api.Card
 	in := api.LearnRequest{Reader: v.field("reader"), Person: v.r.PathValue("person"),
 		Seconds: int(learnFor / time.Second)}
-	if err := v.callFor(ctx, http.MethodPost, "/v1/cards/learn", in, &card); err != nil {
-		return v.again(err, (*visit).showPerson)
+	card, err := client.Call(ctx, v.send, api.LearnCard, api.With(in))
+	if err != nil {
+		return v.showAgain(err, (*visit).showPerson)
 	}
 	return v.done(v.backToPerson(), "Card …%s is %s's now.", card.Tail, card.Person.Name)
 }
 
 func (v *visit) changeCard() error {
-	var card api.Card
-	if err := v.call(http.MethodPatch, "/v1/cards/"+v.ref("card"),
-		api.CardChange{Status: v.field("status")}, &card); err != nil {
+	change := api.CardChange{Status: v.field("status")}
+	card, err := call(v, api.ChangeCard, api.AtWith(v.r.PathValue("card"), change))
+	if err != nil {
 		return err
 	}
 	return v.done("/people/"+string(card.Person.ID), "Card …%s is %s.", card.Tail, card.Status)
 }
 
 func (v *visit) removeCard() error {
-	var card api.Card
-	if err := v.get("/v1/cards/"+v.ref("card"), &card); err != nil {
+	card, err := call(v, api.GetCard, v.named("card"))
+	if err != nil {
 		return err
 	}
-	var done api.Changed
-	if err := v.call(http.MethodDelete, "/v1/cards/"+v.ref("card"), nil, &done); err != nil {
+	done, err := call(v, api.RemoveCard, v.named("card"))
+	if err != nil {
 		return err
 	}
 	return v.done("/people/"+string(card.Person.ID), "%s", changes(done))
 }
 
 func (v *visit) joinGroup() error {
-	if err := v.call(http.MethodPut, "/v1/groups/"+escape(v.field("group"))+"/members/"+v.ref("person"), nil,
-		nil); err != nil {
-		return v.again(err, (*visit).showPerson)
+	in := api.MemberInput{ByRef: api.At(v.field("group")), Member: v.r.PathValue("person")}
+	if _, err := call(v, api.JoinGroup, in); err != nil {
+		return v.showAgain(err, (*visit).showPerson)
 	}
 	return v.done(v.backToPerson(), "Saved.")
 }
 
 func (v *visit) leaveGroup() error {
-	if err := v.call(http.MethodDelete, "/v1/groups/"+v.ref("group")+"/members/"+v.ref("person"), nil,
-		nil); err != nil {
-		return v.again(err, (*visit).showPerson)
+	in := api.MemberInput{ByRef: v.named("group"), Member: v.r.PathValue("person")}
+	if _, err := call(v, api.LeaveGroup, in); err != nil {
+		return v.showAgain(err, (*visit).showPerson)
 	}
 	return v.done(v.backToPerson(), "Saved.")
 }

@@ -2,7 +2,6 @@ package console
 
 import (
 	"cmp"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -21,10 +20,10 @@ type grantForm struct {
 }
 
 func (v *visit) grantForm() (f grantForm, err error) {
-	if f.Targets, err = listOf[api.Target](v, "/v1/targets"); err != nil {
+	if f.Targets, err = list(v, api.ListTargets, api.Nothing{}); err != nil {
 		return f, err
 	}
-	groups, err := listOf[api.Group](v, "/v1/groups")
+	groups, err := list(v, api.ListGroups, api.Nothing{})
 	if err != nil {
 		return f, err
 	}
@@ -33,7 +32,7 @@ func (v *visit) grantForm() (f grantForm, err error) {
 			f.Groups = append(f.Groups, g)
 		}
 	}
-	f.Schedules, err = listOf[api.Schedule](v, "/v1/schedules")
+	f.Schedules, err = list(v, api.ListSchedules, api.Nothing{})
 	return f, err
 }
 
@@ -41,7 +40,7 @@ func (v *visit) grantForm() (f grantForm, err error) {
 func (v *visit) addGrant() error {
 	in := api.NewGrant{Effect: v.field("effect"), Schedule: v.field("schedule")}
 	kind, id, _ := strings.Cut(v.field("subject"), "/")
-	page, back := (*visit).showPerson, "/people/"+escape(id)
+	page, back := (*visit).showPerson, addressOf("/people/", id)
 	switch kind {
 	case "person":
 		in.Person = id
@@ -49,11 +48,11 @@ func (v *visit) addGrant() error {
 	case "group":
 		in.Group = id
 		v.r.SetPathValue("group", id)
-		page, back = (*visit).showGroup, "/groups/"+escape(id)
+		page, back = (*visit).showGroup, addressOf("/groups/", id)
 	case "device":
 		in.Device = id
 		v.r.SetPathValue("device", id)
-		page, back = (*visit).showDevice, "/devices/"+escape(id)
+		page, back = (*visit).showDevice, addressOf("/devices/", id)
 	}
 	place, id, _ := strings.Cut(v.field("place"), "/")
 	if place == "group" {
@@ -64,22 +63,22 @@ func (v *visit) addGrant() error {
 	var err error
 	if in.From, err = v.optionalTime("from"); err == nil {
 		if in.Until, err = v.optionalTime("until"); err == nil {
-			err = v.post("/v1/grants", in, nil)
+			_, err = call(v, api.AddGrant, api.With(in))
 		}
 	}
 	if err != nil {
-		return v.again(err, page)
+		return v.showAgain(err, page)
 	}
 	return v.done(back, "Saved.")
 }
 
 func (v *visit) removeGrant() error {
-	var g api.Grant
-	if err := v.get("/v1/grants/"+v.ref("grant"), &g); err != nil {
+	g, err := call(v, api.GetGrant, v.named("grant"))
+	if err != nil {
 		return err
 	}
-	var done api.Changed
-	if err := v.call(http.MethodDelete, "/v1/grants/"+v.ref("grant"), nil, &done); err != nil {
+	done, err := call(v, api.RemoveGrant, v.named("grant"))
+	if err != nil {
 		return err
 	}
 	back := "/people/" + string(g.Person.ID)
@@ -100,10 +99,10 @@ type groupsPage struct {
 func (v *visit) showGroups() error {
 	p := groupsPage{Grants: map[access.ID]int{}}
 	var err error
-	if p.Groups, err = listOf[api.Group](v, "/v1/groups"); err != nil {
+	if p.Groups, err = list(v, api.ListGroups, api.Nothing{}); err != nil {
 		return err
 	}
-	grants, err := listOf[api.Grant](v, "/v1/grants")
+	grants, err := list(v, api.ListGrants, api.GrantFilter{})
 	if err != nil {
 		return err
 	}
@@ -115,9 +114,9 @@ func (v *visit) showGroups() error {
 }
 
 func (v *visit) addGroup() error {
-	var g api.Group
-	if err := v.post("/v1/groups", api.NewGroup{Name: v.field("name"), Of: v.field("of")}, &g); err != nil {
-		return v.again(err, (*visit).showGroups)
+	g, err := call(v, api.AddGroup, api.With(api.NewGroup{Name: v.field("name"), Of: v.field("of")}))
+	if err != nil {
+		return v.showAgain(err, (*visit).showGroups)
 	}
 	return v.done("/groups/"+string(g.ID), "%s is here now.", g.Name)
 }
@@ -131,13 +130,14 @@ type groupPage struct {
 }
 
 func (v *visit) showGroup() error {
-	var p groupPage
-	if err := v.get("/v1/groups/"+v.ref("group"), &p.Group); err != nil {
+	group, err := call(v, api.GetGroup, v.named("group"))
+	if err != nil {
 		return err
 	}
+	p := groupPage{Group: group}
 	var all []api.Ref
 	if p.Of == string(access.OfPersons) {
-		persons, err := listOf[api.Person](v, "/v1/persons")
+		persons, err := list(v, api.ListPersons, api.Nothing{})
 		if err != nil {
 			return err
 		}
@@ -145,7 +145,7 @@ func (v *visit) showGroup() error {
 			all = append(all, api.Ref{ID: r.ID, Name: r.Name})
 		}
 	} else {
-		targets, err := listOf[api.Target](v, "/v1/targets")
+		targets, err := list(v, api.ListTargets, api.Nothing{})
 		if err != nil {
 			return err
 		}
@@ -159,7 +159,7 @@ func (v *visit) showGroup() error {
 	}
 	all = slices.DeleteFunc(all, func(r api.Ref) bool { return in[r.ID] })
 	p.Others, p.More = choices(all, "that could be added", func(api.Ref) bool { return false })
-	grants, err := listOf[api.Grant](v, "/v1/grants")
+	grants, err := list(v, api.ListGrants, api.GrantFilter{})
 	if err != nil {
 		return err
 	}
@@ -175,28 +175,28 @@ func (v *visit) showGroup() error {
 	return v.show(v.status(), "group", p)
 }
 
-func (v *visit) backToGroup() string { return "/groups/" + v.ref("group") }
+func (v *visit) backToGroup() string { return addressOf("/groups/", v.r.PathValue("group")) }
 
 func (v *visit) addMember() error {
-	if err := v.call(http.MethodPut, "/v1/groups/"+v.ref("group")+"/members/"+escape(cmp.Or(v.field("name"),
-		v.field("member"))), nil, nil); err != nil {
-		return v.again(err, (*visit).showGroup)
+	in := api.MemberInput{ByRef: v.named("group"), Member: cmp.Or(v.field("name"), v.field("member"))}
+	if _, err := call(v, api.JoinGroup, in); err != nil {
+		return v.showAgain(err, (*visit).showGroup)
 	}
 	return v.done(v.backToGroup(), "Saved.")
 }
 
 func (v *visit) removeMember() error {
-	if err := v.call(http.MethodDelete, "/v1/groups/"+v.ref("group")+"/members/"+v.ref("member"), nil,
-		nil); err != nil {
-		return v.again(err, (*visit).showGroup)
+	in := api.MemberInput{ByRef: v.named("group"), Member: v.r.PathValue("member")}
+	if _, err := call(v, api.LeaveGroup, in); err != nil {
+		return v.showAgain(err, (*visit).showGroup)
 	}
 	return v.done(v.backToGroup(), "Saved.")
 }
 
 func (v *visit) removeGroup() error {
-	var done api.Changed
-	if err := v.call(http.MethodDelete, "/v1/groups/"+v.ref("group"), nil, &done); err != nil {
-		return v.again(err, (*visit).showGroup)
+	done, err := call(v, api.RemoveGroup, v.named("group"))
+	if err != nil {
+		return v.showAgain(err, (*visit).showGroup)
 	}
 	return v.done("/groups", "%s", changes(done))
 }
@@ -210,10 +210,10 @@ type schedulesPage struct {
 func (v *visit) showSchedules() error {
 	p := schedulesPage{Grants: map[access.ID]int{}, Weeks: map[access.ID]week{}}
 	var err error
-	if p.Schedules, err = listOf[api.Schedule](v, "/v1/schedules"); err != nil {
+	if p.Schedules, err = list(v, api.ListSchedules, api.Nothing{}); err != nil {
 		return err
 	}
-	grants, err := listOf[api.Grant](v, "/v1/grants")
+	grants, err := list(v, api.ListGrants, api.GrantFilter{})
 	if err != nil {
 		return err
 	}
@@ -233,25 +233,25 @@ func (v *visit) showSchedules() error {
 }
 
 func (v *visit) addSchedule() error {
-	if err := v.post("/v1/schedules", api.NewSchedule{Name: v.field("name"), Text: v.field("text")},
-		nil); err != nil {
-		return v.again(err, (*visit).showSchedules)
+	in := api.NewSchedule{Name: v.field("name"), Text: v.field("text")}
+	if _, err := call(v, api.AddSchedule, api.With(in)); err != nil {
+		return v.showAgain(err, (*visit).showSchedules)
 	}
 	return v.done("/schedules", "Saved.")
 }
 
 func (v *visit) changeSchedule() error {
 	change := api.ScheduleChange{Name: v.field("name"), Text: v.field("text")}
-	if err := v.call(http.MethodPatch, "/v1/schedules/"+v.ref("schedule"), change, nil); err != nil {
-		return v.again(err, (*visit).showSchedules)
+	if _, err := call(v, api.ChangeSchedule, api.AtWith(v.r.PathValue("schedule"), change)); err != nil {
+		return v.showAgain(err, (*visit).showSchedules)
 	}
 	return v.done("/schedules", "Saved.")
 }
 
 func (v *visit) removeSchedule() error {
-	var done api.Changed
-	if err := v.call(http.MethodDelete, "/v1/schedules/"+v.ref("schedule"), nil, &done); err != nil {
-		return v.again(err, (*visit).showSchedules)
+	done, err := call(v, api.RemoveSchedule, v.named("schedule"))
+	if err != nil {
+		return v.showAgain(err, (*visit).showSchedules)
 	}
 	return v.done("/schedules", "%s", changes(done))
 }

@@ -139,12 +139,6 @@ func (v *visit) show(status int, page string, data any) error {
 	return nil
 }
 
-// framePaths are what every page of somebody who is signed in asks for.
-var framePaths = []string{"/v1/site", "/v1/time", "/v1/alarms"}
-
-// pagePaths are what the page asks for besides that is looked at most.
-var pagePaths = map[string][]string{"GET /{$}": {"/v1/targets", "/v1/devices", "/healthz"}}
-
 func (v *visit) view(page string, data any) (*view, error) {
 	in := &view{Page: page, Account: v.account, Problem: v.problem, At: v.where, Typed: v.r.PostForm,
 		Now: v.cfg.Now(), Data: data, zone: time.UTC}
@@ -158,18 +152,19 @@ func (v *visit) view(page string, data any) (*view, error) {
 	if v.account.ID == "" {
 		return in, nil // whoever is not signed in learns nothing of the site
 	}
-	if err := v.get("/v1/site", &in.Site); err != nil {
+	var err error
+	if in.Site, err = call(v, api.GetSite, api.Nothing{}); err != nil {
 		return nil, err
 	}
 	if z, err := v.zones.find(in.Site.Zone); err == nil {
 		in.zone = z
 	}
-	var clock api.Time
-	if err := v.get("/v1/time", &clock); err != nil {
+	clock, err := call(v, api.GetTime, api.Nothing{})
+	if err != nil {
 		return nil, err
 	}
 	in.Clock = clock.Why
-	alarms, err := listOf[api.Alarm](v, "/v1/alarms")
+	alarms, err := list(v, api.ListAlarms, api.Nothing{})
 	in.Alarms = alarms
 	return in, err
 }

@@ -9,19 +9,16 @@ import (
 )
 
 func (v *visit) setupNeeded() (bool, error) {
-	var s struct {
-		Needed bool `json:"needed"`
-	}
-	err := v.get("/v1/setup", &s)
+	s, err := call(v, api.GetSetup, api.Nothing{})
 	return s.Needed, err
 }
 
-// to is where somebody wanted to go.
-func (v *visit) to() string { return ours(v.r.Form.Get("to")) }
+// wantedPage is where somebody wanted to go.
+func (v *visit) wantedPage() string { return cleanPage(v.r.Form.Get("to")) }
 
-// ours is the page that an address without a host names; the first where that could be another
+// cleanPage is the page that an address without a host names; the first where that could be another
 // site's.
-func ours(to string) string {
+func cleanPage(to string) string {
 	u, err := url.Parse(to)
 	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path,
 		"//") || strings.ContainsAny(to, "\\\r\n") {
@@ -32,7 +29,7 @@ func ours(to string) string {
 
 func (v *visit) showSignIn() error {
 	if v.account.ID != "" {
-		return v.redirect(v.to())
+		return v.redirect(v.wantedPage())
 	}
 	needed, err := v.setupNeeded()
 	if err != nil {
@@ -41,42 +38,43 @@ func (v *visit) showSignIn() error {
 	if needed {
 		return v.redirect("/setup")
 	}
-	return v.show(v.status(), "sign-in", v.to())
+	return v.show(v.status(), "sign-in", v.wantedPage())
 }
 
 // signIn takes a name and a password.
 func (v *visit) signIn() error {
 	in := api.Credentials{Name: v.field("name"), Password: v.r.PostForm.Get("password")}
 	if in.Name == "" || in.Password == "" {
-		return v.again(problem{Status: http.StatusUnprocessableEntity,
-			Detail: "Type your name and your password."}, (*visit).showSignIn)
+		return v.showAgain(newProblem(http.StatusUnprocessableEntity,
+			"Type your name and your password."), (*visit).showSignIn)
 	}
-	var now api.Session
-	if err := v.post("/v1/session", in, &now); err != nil {
-		return v.again(err, (*visit).showSignIn)
+	now, err := call(v, api.SignIn, api.With(in))
+	if err != nil {
+		return v.showAgain(err, (*visit).showSignIn)
 	}
 	if now.Pending != nil {
-		return v.redirect("/sign-in/second?to=" + url.QueryEscape(v.to()))
+		return v.redirect("/sign-in/second?to=" + url.QueryEscape(v.wantedPage()))
 	}
-	return v.redirect(v.to())
+	return v.redirect(v.wantedPage())
 }
 
 // signInPasskey signs in whoever has the passkey.
 func (v *visit) signInPasskey() error {
 	if v.noStep() {
-		return v.again(errNoStep, (*visit).showSignIn)
+		return v.showAgain(errNoStep, (*visit).showSignIn)
 	}
-	if err := v.post("/v1/session", api.Credentials{Passkey: v.field("step-passkey")}, nil); err != nil {
-		return v.again(err, (*visit).showSignIn)
+	in := api.Credentials{Passkey: v.field("step-passkey")}
+	if _, err := call(v, api.SignIn, api.With(in)); err != nil {
+		return v.showAgain(err, (*visit).showSignIn)
 	}
-	return v.redirect(v.to())
+	return v.redirect(v.wantedPage())
 }
 
 func (v *visit) showSecond() error {
 	if v.session.Pending == nil {
 		return v.redirect("/sign-in")
 	}
-	return v.show(v.status(), "second", secondForm{Account: *v.session.Pending, To: v.to()})
+	return v.show(v.status(), "second", secondForm{Account: *v.session.Pending, To: v.wantedPage()})
 }
 
 type secondForm struct {
@@ -89,17 +87,17 @@ func (v *visit) signInSecond() error {
 		return v.redirect("/sign-in")
 	}
 	if v.noStep() {
-		return v.again(errNoStep, (*visit).showSecond)
+		return v.showAgain(errNoStep, (*visit).showSecond)
 	}
-	if err := v.post("/v1/session/second", v.stepTyped(), nil); err != nil {
-		return v.again(err, (*visit).showSecond)
+	if _, err := call(v, api.SignInSecond, api.With(v.stepTyped())); err != nil {
+		return v.showAgain(err, (*visit).showSecond)
 	}
-	return v.redirect(v.to())
+	return v.redirect(v.wantedPage())
 }
 
 // errNoStep answers a form without a passkey, a code or a password: that is nobody's try.
-var errNoStep = problem{Status: http.StatusUnprocessableEntity,
-	Detail: "Nothing was sent that shows who you are. Use a passkey, or type a code."}
+var errNoStep = newProblem(http.StatusUnprocessableEntity,
+	"Nothing was sent that shows who you are. Use a passkey, or type a code.")
 
 func (v *visit) noStep() bool { return v.stepTyped() == api.Proof{} }
 
@@ -133,7 +131,7 @@ func clip(s string) string {
 func secondStep(a api.Account) bool { return a.TOTP || len(a.Passkeys) > 0 }
 
 func (v *visit) signOut() error {
-	if err := v.call(http.MethodDelete, "/v1/session", nil, nil); err != nil {
+	if _, err := call(v, api.SignOutHere, api.Nothing{}); err != nil {
 		return err
 	}
 	v.dropNote()
@@ -154,12 +152,12 @@ func (v *visit) showSetup() error {
 func (v *visit) setUp() error {
 	name, password := v.field("name"), v.r.PostForm.Get("password")
 	if password != v.r.PostForm.Get("repeat") {
-		return v.again(problem{Status: http.StatusUnprocessableEntity,
-			Detail: "The two passwords are not the same."}, (*visit).showSetup)
+		return v.showAgain(newProblem(http.StatusUnprocessableEntity,
+			"The two passwords are not the same."), (*visit).showSetup)
 	}
 	in := api.SetUpRequest{Code: clip(v.field("code")), Name: name, Password: password}
-	if err := v.post("/v1/setup", in, nil); err != nil {
-		return v.again(err, (*visit).showSetup)
+	if _, err := call(v, api.SetUp, api.With(in)); err != nil {
+		return v.showAgain(err, (*visit).showSetup)
 	}
-	return v.redirect(v.to())
+	return v.redirect(v.wantedPage())
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"latchkey/gateway/account"
+	"latchkey/gateway/admin/api"
 )
 
 // sure tells whether what is needed comes with this form. If not, it shows the page that asks,
@@ -15,9 +16,9 @@ func (v *visit) sure(fresh string) (bool, error) {
 	has := secondStep(v.account)
 	door := fresh == account.Second.String()
 	if door && !has {
-		return false, problem{Status: http.StatusForbidden,
-			Detail: "From outside, doors open only with a second step, and your account has none. " +
-				"Add a passkey or one-time codes under Account first."}
+		return false, newProblem(http.StatusForbidden,
+			"From outside, doors open only with a second step, and your account has none. "+
+				"Add a passkey or one-time codes under Account first.")
 	}
 	v.door = door
 	given, err := v.stepGiven(has)
@@ -32,8 +33,8 @@ func (v *visit) stepGiven(has bool) (bool, error) {
 	if v.noStep() {
 		return false, nil
 	}
-	if err := v.post("/v1/session/step", v.stepTyped(), nil); err != nil {
-		return false, v.again(err, func(v *visit) error {
+	if _, err := call(v, api.Confirm, api.With(v.stepTyped())); err != nil {
+		return false, v.showAgain(err, func(v *visit) error {
 			return v.show(v.status(), "step",
 				v.stepForm(has))
 		})
@@ -55,7 +56,7 @@ type field struct{ Name, Value string }
 func (v *visit) stepForm(has bool) stepForm {
 	f := stepForm{Action: v.r.URL.RequestURI(), Second: has, Door: v.door, Back: "/"}
 	if u, err := url.Parse(v.r.Header.Get("Referer")); err == nil && u.Host == v.r.Host {
-		f.Back = ours(u.RequestURI())
+		f.Back = cleanPage(u.RequestURI())
 	}
 	for name, values := range v.r.PostForm {
 		if strings.HasPrefix(name, "step-") {

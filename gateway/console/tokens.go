@@ -24,18 +24,19 @@ func (v *visit) addToken() error {
 	}
 	var err error
 	if in.Until, err = v.optionalTime("until"); err != nil {
-		return v.again(err, (*visit).showAccount)
+		return v.showAgain(err, (*visit).showAccount)
 	}
-	var got api.MintedToken
-	if err := v.post(v.own()+"/tokens", in, &got); err != nil {
-		return v.again(err, (*visit).showAccount)
+	got, err := call(v, api.AddToken, api.AtWith(v.account.ID, in))
+	if err != nil {
+		return v.showAgain(err, (*visit).showAccount)
 	}
 	return v.show(http.StatusOK, "token", tokenPage{got, v.r.Host})
 }
 
 func (v *visit) removeToken() error {
-	if err := v.call(http.MethodDelete, v.own()+"/tokens/"+v.ref("token"), nil, &v.account); err != nil {
-		return v.again(err, (*visit).showAccount)
+	in := api.TokenInput{ByRef: v.own(), ID: v.r.PathValue("token")}
+	if err := v.keepAccount(call(v, api.RemoveToken, in)); err != nil {
+		return v.showAgain(err, (*visit).showAccount)
 	}
 	return v.done("/account", "The token lets nobody in any more.")
 }

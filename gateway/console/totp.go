@@ -3,11 +3,10 @@ package console
 import (
 	"encoding/base64"
 	"html/template"
-	"net/http"
-
-	"latchkey/gateway/admin/api"
 
 	"rsc.io/qr"
+
+	"latchkey/gateway/admin/api"
 )
 
 // totpPage shows a secret that nothing keeps yet: it comes back with the form that proves that a
@@ -18,9 +17,9 @@ type totpPage struct {
 }
 
 func (v *visit) beginTOTP() error {
-	var made api.TOTPSecret
-	if err := v.post(v.own()+"/totp", nil, &made); err != nil {
-		return v.again(err, (*visit).showAccount)
+	made, err := call(v, api.MakeTOTP, v.own())
+	if err != nil {
+		return v.showAgain(err, (*visit).showAccount)
 	}
 	return v.showTOTP(made.Secret, made.URI)
 }
@@ -36,15 +35,15 @@ func (v *visit) showTOTP(secret, uri string) error {
 func (v *visit) setTOTP() error {
 	secret := clip(v.field("secret"))
 	in := api.TOTPChange{Secret: secret, Code: clip(v.field("code"))}
-	if err := v.call(http.MethodPut, v.own()+"/totp", in, &v.account); err != nil {
-		return v.again(err, func(v *visit) error { return v.showTOTP(secret, "") })
+	if err := v.keepAccount(call(v, api.SetTOTP, api.AtWith(v.account.ID, in))); err != nil {
+		return v.showAgain(err, func(v *visit) error { return v.showTOTP(secret, "") })
 	}
 	return v.done("/account", "From now on you are asked for a code.")
 }
 
 func (v *visit) removeTOTP() error {
-	if err := v.call(http.MethodDelete, v.own()+"/totp", nil, &v.account); err != nil {
-		return v.again(err, (*visit).showAccount)
+	if err := v.keepAccount(call(v, api.RemoveTOTP, v.own())); err != nil {
+		return v.showAgain(err, (*visit).showAccount)
 	}
 	return v.done("/account", "You are not asked for codes any more.")
 }

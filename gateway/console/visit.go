@@ -13,6 +13,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/client"
 )
 
 // visit is one request, by whoever is signed in.
@@ -24,17 +25,17 @@ type visit struct {
 	cookies  []*http.Cookie // the browser's, as they came or were set since
 	token    bool           // the request is a script's: its token goes along instead of cookies
 	session  api.Session
-	account  api.Account        // zero: nobody is signed in
-	door     bool               // a second step is asked for to open a door
-	where    string             // the id of the card on the page that the problem belongs to; empty: it is the page's
-	problem  string             // why what was asked for did not work, for the page that says so
-	mustWait bool               // that is why, and the answer says how long
-	notice   string             // what the API said besides its answer: that a change is not durable
-	early    map[string]*answer // of the API, by path: asked for before they are needed
+	account  api.Account       // zero: nobody is signed in
+	door     bool              // a second step is asked for to open a door
+	where    string            // the id of the card on the page that the problem belongs to; empty: it is the page's
+	problem  string            // why what was asked for did not work, for the page that says so
+	mustWait bool              // that is why, and the answer says how long
+	notice   string            // what the API said besides its answer: that a change is not durable
+	early    map[string]*early // answers of the API, by [keyOf]
 }
 
-// at serves a route: who is it, may they, are they still there? Only then the page.
-func (c *Console) at(rt route) http.Handler {
+// serveRoute answers at a route: who is it, may they, are they still there? Only then the page.
+func (c *Console) serveRoute(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := newVisit(c, w, r)
 		v.route = rt
@@ -50,9 +51,11 @@ func newVisit(c *Console, w http.ResponseWriter, r *http.Request) *visit {
 
 // recognise finds who is signed in, and whether they may do what the route is for.
 func (v *visit) recognise() error {
-	if err := v.get("/v1/session?operation="+url.QueryEscape(v.route.operation), &v.session); err != nil {
+	now, err := call(v, api.GetSession, api.SessionQuery{Operation: v.route.operation})
+	if err != nil {
 		return err
 	}
+	v.session = now
 	if v.session.Account != nil {
 		v.account = *v.session.Account
 	}
@@ -61,7 +64,7 @@ func (v *visit) recognise() error {
 
 func (v *visit) serve() error {
 	if _, ok := account.HasCookie(v.r); ok && v.r.Method == http.MethodGet && v.route.operation != public {
-		v.askEarly(slices.Concat(framePaths, pagePaths[v.route.pattern])...)
+		v.askEarly(slices.Concat(frameQuestions, pageQuestions[v.route.pattern])...)
 	}
 	if err := v.recognise(); err != nil {
 		return err
@@ -71,7 +74,7 @@ func (v *visit) serve() error {
 	}
 	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
 	if err := v.r.ParseForm(); err != nil {
-		return problem{Status: http.StatusBadRequest, Detail: "The form could not be read, or is too long."}
+		return newProblem(http.StatusBadRequest, "The form could not be read, or is too long.")
 	}
 	if v.route.operation == public {
 		return v.route.serve(v)
@@ -83,7 +86,7 @@ func (v *visit) serve() error {
 			return err
 		}
 	default:
-		return problem{Status: refused.Status, Type: refused.Type, Detail: sentence(refused.Detail)}
+		return &client.Problem{Status: refused.Status, Type: refused.Type, Detail: sentence(refused.Detail)}
 	}
 	return v.route.serve(v)
 }
@@ -91,8 +94,8 @@ func (v *visit) serve() error {
 // welcome sends somebody who is not signed in to where they can, and there only.
 func (v *visit) welcome() error {
 	if v.r.Method != http.MethodGet || v.r.Header.Get("Accept") == "text/event-stream" {
-		return problem{Status: http.StatusUnauthorized,
-			Detail: "You are not signed in, or not any more. Sign in and try again."}
+		return newProblem(http.StatusUnauthorized,
+			"You are not signed in, or not any more. Sign in and try again.")
 	}
 	needed, err := v.setupNeeded()
 	if err != nil {
@@ -129,8 +132,8 @@ func (v *visit) doneAt(target access.ID, text string) error {
 
 // fail shows why something did not work, where that can be a page.
 func (v *visit) fail(err error) {
-	p := problem{Status: http.StatusInternalServerError,
-		Detail: "Something went wrong here. The gateway's log says more."}
+	p := newProblem(http.StatusInternalServerError,
+		"Something went wrong here. The gateway's log says more.")
 	if !errors.As(err, &p) {
 		if v.r.Context().Err() != nil {
 			return // nobody is there to read it
@@ -141,17 +144,17 @@ func (v *visit) fail(err error) {
 		refuse(v.w, p.Status, p.Detail)
 		return
 	}
-	if err := v.show(p.Status, "problem", p); err != nil {
+	if err := v.show(p.Status, "problem", problemPage{http.StatusText(p.Status), p.Detail}); err != nil {
 		v.cfg.Log.Error("console request", "route", v.route.pattern, "err", err)
 		refuse(v.w, p.Status, p.Detail)
 	}
 }
 
-// again shows the page of a form once more, with what was typed, when what it asked for was wrong;
+// showAgain shows the page of a form once more, with what was typed, when what it asked for was wrong;
 // any other error stays one.
-func (v *visit) again(err error, page func(*visit) error) error {
-	var p problem
-	if err == nil || !errors.As(err, &p) || p.refusal() || p.Status >= 500 &&
+func (v *visit) showAgain(err error, page func(*visit) error) error {
+	var p *client.Problem
+	if err == nil || !errors.As(err, &p) || isRefusal(p) || p.Status >= 500 &&
 		p.Status != http.StatusGatewayTimeout {
 		return err
 	}
@@ -159,22 +162,21 @@ func (v *visit) again(err error, page func(*visit) error) error {
 	return page(v)
 }
 
-// problem is a refusal of the admin API, or of the console.
-type problem struct {
-	Status int    `json:"status"`
-	Type   string `json:"type"`
-	Detail string `json:"detail"`
+// problemPage is a page that says only why something did not work.
+type problemPage struct {
+	Title  string // in a word
+	Detail string
 }
 
-func (p problem) Error() string { return p.Detail }
+// newProblem is a refusal of the console's own.
+func newProblem(status int, detail string) *client.Problem {
+	return &client.Problem{Status: status, Title: http.StatusText(status), Detail: detail}
+}
 
-// refusal tells whether whoever asked may not, whatever they ask for.
-func (p problem) refusal() bool {
+// isRefusal tells whether whoever asked may not, whatever they ask for.
+func isRefusal(p *client.Problem) bool {
 	return p.Type == account.TypeRole || p.Type == account.TypeStep || p.Type == account.TypeSignIn
 }
-
-// Title is the problem in a word, for the head of a page.
-func (p problem) Title() string { return http.StatusText(p.Status) }
 
 // sentence makes the API's words one for a page.
 func sentence(s string) string {
@@ -196,8 +198,11 @@ func capital(s string) string {
 // field is what was typed, without spaces around it.
 func (v *visit) field(name string) string { return strings.TrimSpace(v.r.PostForm.Get(name)) }
 
-// ref is a record's id or name from the address, as a piece of a path of the API.
-func (v *visit) ref(name string) string { return escape(v.r.PathValue(name)) }
+// named is the record whose id or name the address has there.
+func (v *visit) named(name string) api.ByRef { return api.At(v.r.PathValue(name)) }
 
-// escape makes a piece of a path of any text; "." and ".." would be taken for parts of it.
-func escape(s string) string { return strings.ReplaceAll(url.PathEscape(s), ".", "%2E") }
+// addressOf is the page of a record, by its id or name. "." and ".." would be taken for parts of the
+// path.
+func addressOf[S ~string](section string, ref S) string {
+	return section + strings.ReplaceAll(url.PathEscape(string(ref)), ".", "%2E")
+}

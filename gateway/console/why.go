@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/client"
 )
 
 type whyPage struct {
@@ -49,17 +51,17 @@ func (v *visit) showWhy() error {
 	p := whyPage{Who: q.Get("who"), Name: strings.TrimSpace(q.Get("name")), Target: q.Get("target"),
 		Action: q.Get("action"), At: q.Get("at")}
 	var err error
-	if p.Targets, err = listOf[api.Target](v, "/v1/targets"); err != nil {
+	if p.Targets, err = list(v, api.ListTargets, api.Nothing{}); err != nil {
 		return err
 	}
 	if p.Name != "" {
 		p.Who = "person/" + clip(p.Name)
 	}
-	persons, err := listOf[api.Person](v, "/v1/persons")
+	persons, err := list(v, api.ListPersons, api.Nothing{})
 	if err != nil {
 		return err
 	}
-	cards, err := listOf[api.Card](v, "/v1/cards")
+	cards, err := list(v, api.ListCards, api.CardFilter{})
 	if err != nil {
 		return err
 	}
@@ -77,8 +79,8 @@ func (v *visit) showWhy() error {
 	if p.Who != "" && p.Target != "" {
 		err = v.explain(&p)
 	}
-	if pr, ok := err.(problem); ok {
-		v.problem, err = sentence(pr.Detail), nil
+	if refused := (*client.Problem)(nil); errors.As(err, &refused) {
+		v.problem, err = sentence(refused.Detail), nil
 	}
 	if err != nil {
 		return err
@@ -104,8 +106,8 @@ func (v *visit) explain(p *whyPage) error {
 		}
 		in.At = &at
 	}
-	var got api.Explanation
-	if err := v.call(http.MethodPost, "/v1/explain", in, &got); err != nil {
+	got, err := call(v, api.Explain, api.With(in))
+	if err != nil {
 		return err
 	}
 	p.Answer = &got
@@ -125,15 +127,15 @@ func (v *visit) wallTime(s string) (time.Time, error) {
 	}
 	t, err := access.ParseTime(s, zone)
 	if err != nil {
-		return time.Time{}, problem{Status: http.StatusUnprocessableEntity, Detail: "time: " + err.Error()}
+		return time.Time{}, newProblem(http.StatusUnprocessableEntity, "time: "+err.Error())
 	}
 	return t, nil
 }
 
 // zone is that of the site's wall clock.
 func (v *visit) zone() (*time.Location, error) {
-	var site api.Site
-	if err := v.get("/v1/site", &site); err != nil {
+	site, err := call(v, api.GetSite, api.Nothing{})
+	if err != nil {
 		return nil, err
 	}
 	zone, err := v.zones.find(site.Zone)

@@ -1,0 +1,75 @@
+package console
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+
+	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/client"
+)
+
+// question is a call of the API that a page will make. It only reads.
+type question func(*visit) (*http.Request, error)
+
+// ask is the question that takes nothing.
+func ask[Out any](op api.Operation[api.Nothing, Out]) question {
+	return askWith(op, func(*visit) api.Nothing { return api.Nothing{} })
+}
+
+// askWith is the question with what the visit says.
+func askWith[In, Out any](op api.Operation[In, Out], in func(*visit) In) question {
+	return func(v *visit) (*http.Request, error) { return client.NewRequest(v.r.Context(), op, in(v)) }
+}
+
+// frameQuestions are what every page of somebody who is signed in asks.
+var frameQuestions = []question{ask(api.GetSite), ask(api.GetTime), ask(api.ListAlarms)}
+
+// pageQuestions are what a page asks besides, by the pattern of its route.
+var pageQuestions = map[string][]question{
+	"GET /{$}": {ask(api.ListTargets), ask(api.ListDevices), ask(api.GetHealth)},
+}
+
+// early is an answer that was asked for before it is needed.
+type early struct {
+	resp *http.Response
+	err  error
+	done chan struct{} // closed when the answer is there
+}
+
+// askEarly asks several questions at once: the API is another process, and each of them takes its
+// time.
+func (v *visit) askEarly(questions ...question) {
+	if v.early == nil {
+		v.early = map[string]*early{}
+	}
+	for _, q := range questions {
+		r, err := q(v)
+		if err != nil {
+			continue // the page asks again, and hears why
+		}
+		v.describe(r)
+		a := &early{done: make(chan struct{})}
+		v.early[keyOf(r)] = a
+		go func() {
+			defer close(a.done)
+			a.resp, a.err = fetch(&v.api, r)
+		}()
+	}
+}
+
+// fetch returns an answer whose body is there already.
+func fetch(api *http.Client, r *http.Request) (*http.Response, error) {
+	resp, err := api.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	body := http.MaxBytesReader(nil, resp.Body, maxAnswer)
+	defer func() { _ = body.Close() }()
+	read, err := io.ReadAll(body)
+	resp.Body = io.NopCloser(bytes.NewReader(read))
+	return resp, err
+}
+
+// keyOf tells requests of the API apart that have no body.
+func keyOf(r *http.Request) string { return r.Method + " " + r.URL.String() }
