@@ -50,6 +50,7 @@ var ladder = map[string]float64{
 	"gateway/admin/client": 4.7,
 	"gateway/admin":        5,
 	"gateway/adminsocket":  6,
+	"gateway/console/page": 5,
 	"gateway/console":      6,
 	"gateway":              7,
 

@@ -4,10 +4,7 @@
 package console
 
 import (
-	"embed"
 	"errors"
-	"html/template"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -15,6 +12,7 @@ import (
 
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/client"
+	"latchkey/gateway/console/page"
 )
 
 // Config says what the console works on. API is required.
@@ -39,14 +37,11 @@ type Console struct {
 	api     http.Client
 	routes  []route
 	mux     *http.ServeMux
-	pages   map[string]*template.Template
+	pages   *page.Pages
 	handler http.Handler
 	clients clients
 	zones   zones
 }
-
-//go:embed all:templates static
-var files embed.FS
 
 // New returns the console.
 func New(cfg Config) (*Console, error) {
@@ -65,10 +60,10 @@ func New(cfg Config) (*Console, error) {
 	}
 	c := &Console{cfg: cfg, api: http.Client{Transport: transport}, mux: http.NewServeMux()}
 	var err error
-	if c.pages, err = parsePages(); err != nil {
+	if c.pages, err = page.Parse(); err != nil {
 		return nil, err
 	}
-	static, err := fs.Sub(files, "static")
+	static, err := page.Static()
 	if err != nil {
 		return nil, err
 	}

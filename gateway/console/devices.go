@@ -2,7 +2,6 @@ package console
 
 import (
 	"encoding/base64"
-	"fmt"
 	"html/template"
 	"net/http"
 	"slices"
@@ -13,53 +12,14 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/console/page"
 	"latchkey/gateway/doctor"
 	"latchkey/keys"
 	"latchkey/keys/provision"
 )
 
-// deviceRow is a device in a list.
-type deviceRow struct {
-	api.Device
-	Key *api.Key // the newest that opens something; nil: it is revoked
-}
-
-// Reading is the last value of a name that the device reported, with its unit; empty when there is
-// none.
-func (d deviceRow) Reading(name string) string {
-	if d.Live == nil {
-		return ""
-	}
-	for _, r := range d.Live.Reports {
-		if r.Name == name {
-			return valueText(r)
-		}
-	}
-	return ""
-}
-
-func valueText(r api.Reading) string {
-	switch x := r.Value.(type) {
-	case float64:
-		return strings.TrimSpace(fmt.Sprintf("%.4g %s", x, r.Unit))
-	case bool:
-		return map[bool]string{true: "yes", false: "no"}[x]
-	}
-	return fmt.Sprint(r.Value)
-}
-
-func rowOfDevice(d api.Device) deviceRow {
-	r := deviceRow{Device: d}
-	for i, k := range d.Keys {
-		if keys.State(k.State).Usable() {
-			r.Key = &d.Keys[i]
-		}
-	}
-	return r
-}
-
 type devicesPage struct {
-	Devices []deviceRow
+	Devices []page.Device
 	Targets []api.Target
 	Kinds   []keys.Kind
 }
@@ -71,7 +31,7 @@ func (v *visit) showDevices() error {
 		return err
 	}
 	for _, d := range devices {
-		p.Devices = append(p.Devices, rowOfDevice(d))
+		p.Devices = append(p.Devices, page.NewDevice(d))
 	}
 	if p.Targets, err = list(v, api.ListTargets, api.Nothing{}); err != nil {
 		return err
@@ -136,7 +96,7 @@ func (v *visit) showBundle(got api.Enrolled) error {
 }
 
 type devicePage struct {
-	deviceRow
+	page.Device
 	Grants   []api.Grant
 	Grant    grantForm
 	Readings []reading
@@ -154,10 +114,10 @@ func (v *visit) showDevice() error {
 	if err != nil {
 		return err
 	}
-	p := devicePage{deviceRow: rowOfDevice(d)}
+	p := devicePage{Device: page.NewDevice(d)}
 	if d.Live != nil {
 		for _, r := range d.Live.Reports {
-			p.Readings = append(p.Readings, reading{r.Name, valueText(r), r.At, r.Late})
+			p.Readings = append(p.Readings, reading{r.Name, page.ValueText(r), r.At, r.Late})
 		}
 	}
 	slices.Reverse(p.Keys)
@@ -225,7 +185,7 @@ func (p targetPage) Tone() string {
 	if p.State == nil {
 		return ""
 	}
-	return doorTone(p.State.Headline)
+	return page.DoorTone(p.State.Headline)
 }
 
 func (v *visit) showTarget() error {
@@ -275,7 +235,7 @@ func (v *visit) addTarget() error {
 	if err != nil {
 		return v.showAgain(err, (*visit).showDevices)
 	}
-	return v.done("/devices", "%s %s is here now. Add the device that moves it.", capital(t.Kind), t.Name)
+	return v.done("/devices", "%s %s is here now. Add the device that moves it.", page.Capital(t.Kind), t.Name)
 }
 
 func (v *visit) changeTarget() error {

@@ -3,9 +3,7 @@ package console
 import (
 	"encoding/csv"
 	"encoding/json"
-	"html/template"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +11,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/console/page"
 )
 
 const (
@@ -21,73 +20,15 @@ const (
 	apiPage      = 1000   // what the API gives at once
 )
 
-// filter says which events to show. Empty fields let everything through.
-type filter struct {
-	Person string // part of the name
-	Target string
-	Reason string
-	Kind   string
-}
-
-func (v *visit) filter() filter {
+func (v *visit) filter() page.Filter {
 	q := v.r.URL.Query()
 	get := func(name string) string { return clip(strings.TrimSpace(q.Get(name))) }
-	return filter{Person: get("person"), Target: get("target"), Reason: get("reason"), Kind: get("kind")}
-}
-
-// Query is the filter as it stands in an address behind the question mark. It is escaped, and a
-// template must not do so again.
-func (f filter) Query() template.URL { return template.URL(f.values().Encode()) }
-
-// QueryBefore is the same, for what was before an event.
-func (f filter) QueryBefore(seq uint64) template.URL {
-	q := f.values()
-	q.Set("before", strconv.FormatUint(seq, 10))
-	return template.URL(q.Encode())
-}
-
-func (f filter) values() url.Values {
-	q := url.Values{}
-	for name, value := range map[string]string{"person": f.Person, "target": f.Target, "reason": f.Reason,
-		"kind": f.Kind} {
-		if value != "" {
-			q.Set(name, value)
-		}
-	}
-	return q
-}
-
-func (f filter) takes(e access.Event) bool {
-	return (f.Person == "" || strings.Contains(strings.ToLower(e.Person.Name), strings.ToLower(f.Person))) &&
-		(f.Target == "" || e.Target.Name == f.Target || string(e.Target.ID) == f.Target) &&
-		(f.Reason == "" || string(e.Reason) == f.Reason || string(e.Outcome) == f.Reason) &&
-		(f.Kind == "" || string(e.Kind) == f.Kind)
-}
-
-// row is an event in a table.
-type row struct {
-	access.Event
-	Text string
-	Tone string // good, bad or plain
-}
-
-func rowOf(e access.Event) row {
-	r := row{Event: e, Text: e.Line(), Tone: "plain"}
-	switch {
-	case e.Kind == access.EventDecision && e.Granted, e.Kind == access.EventReceipt &&
-		e.Outcome == access.OutcomeDone:
-		r.Tone = "good"
-	case e.Kind == access.EventDecision, e.Kind == access.EventReceipt, e.Kind == access.EventThrottle,
-		e.Kind == access.EventReport,
-		e.Kind == access.EventAlarm, e.Kind == access.EventStale, e.Kind == access.EventFull:
-		r.Tone = "bad"
-	}
-	return r
+	return page.Filter{Person: get("person"), Target: get("target"), Reason: get("reason"), Kind: get("kind")}
 }
 
 type eventsPage struct {
-	Filter  filter
-	Rows    []row
+	Filter  page.Filter
+	Rows    []page.Row
 	Targets []api.Target
 	Older   uint64 // before which event to go on; 0: that was all
 	Last    uint64 // the newest that was looked at
@@ -123,29 +64,29 @@ func (v *visit) showEvents() error {
 
 // nextEvent is the number that the next event will have.
 func (v *visit) nextEvent() (uint64, error) {
-	page, err := call(v, api.ListEvents, api.EventQuery{Limit: 1})
-	return page.Next, err
+	got, err := call(v, api.ListEvents, api.EventQuery{Limit: 1})
+	return got.Next, err
 }
 
 // eventsBefore returns the newest events before end that the filter takes, newest first, and where
 // to go on.
-func (v *visit) eventsBefore(end uint64, f filter) (rows []row, older uint64, err error) {
+func (v *visit) eventsBefore(end uint64, f page.Filter) (rows []page.Row, older uint64, err error) {
 	looked := 0
 	for end > 1 && looked < eventsLooked {
 		from := end - min(end-1, apiPage)
-		page, err := call(v, api.ListEvents, api.EventQuery{From: from, Limit: int(end - from)})
+		got, err := call(v, api.ListEvents, api.EventQuery{From: from, Limit: int(end - from)})
 		if err != nil {
 			return nil, 0, err
 		}
-		for i := len(page.Items) - 1; i >= 0; i-- {
-			e := page.Items[i]
-			if !f.takes(e) {
+		for i := len(got.Items) - 1; i >= 0; i-- {
+			e := got.Items[i]
+			if !f.Matches(e) {
 				continue
 			}
 			if len(rows) == eventsShown {
 				return rows, e.Seq + 1, nil
 			}
-			rows = append(rows, rowOf(e))
+			rows = append(rows, page.NewRow(e))
 		}
 		looked += int(end - from)
 		end = from
@@ -158,24 +99,24 @@ func (v *visit) eventsBefore(end uint64, f filter) (rows []row, older uint64, er
 
 // each calls f with every event that the filter takes, oldest first.
 func (v *visit) each(from uint64, end uint64, f func(access.Event) error) error {
-	take := v.filter()
+	filter := v.filter()
 	for from < end {
-		page, err := call(v, api.ListEvents, api.EventQuery{From: from, Limit: apiPage})
+		got, err := call(v, api.ListEvents, api.EventQuery{From: from, Limit: apiPage})
 		if err != nil {
 			return err
 		}
-		if len(page.Items) == 0 {
+		if len(got.Items) == 0 {
 			return nil
 		}
 		_ = http.NewResponseController(v.w).SetWriteDeadline(time.Now().Add(writeWait))
-		for _, e := range page.Items {
-			if e.Seq < end && take.takes(e) {
+		for _, e := range got.Items {
+			if e.Seq < end && filter.Matches(e) {
 				if err := f(e); err != nil {
 					return err
 				}
 			}
 		}
-		from = page.Next
+		from = got.Next
 	}
 	return nil
 }

@@ -82,15 +82,6 @@ func TestInert(t *testing.T) {
 	}
 }
 
-func TestSentence(t *testing.T) {
-	for s, want := range map[string]string{"": "", "it is so": "It is so.", "It is so.": "It is so.",
-		"ünal is not here": "Ünal is not here.", "日本": "日本.", "\xff": "\xff."} {
-		if got := sentence(s); got != want {
-			t.Errorf("%q: got %q, want %q", s, got, want)
-		}
-	}
-}
-
 // A page of the same host that came without TLS can have been written by anybody between, and is
 // not from here.
 func TestOriginIsComparedWithItsScheme(t *testing.T) {

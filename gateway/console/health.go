@@ -5,6 +5,7 @@ import (
 
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/client"
+	"latchkey/gateway/console/page"
 	"latchkey/gateway/doctor"
 )
 
@@ -16,7 +17,7 @@ type healthPage struct {
 	Verified  *api.Verified
 	Failed    []doctor.Count // causes that there were
 	Latency   api.Latency
-	Plot      latencyPlot
+	Plot      page.LatencyPlot
 	Online    int
 	Devices   int
 }
@@ -38,7 +39,7 @@ func (v *visit) health(verified *api.Verified) error {
 	if p.Latency, err = call(v, api.GetLatency, api.Nothing{}); err != nil {
 		return err
 	}
-	p.Plot = newLatencyPlot(p.Latency)
+	p.Plot = page.NewLatencyPlot(p.Latency)
 	for _, c := range p.Diagnosis.Counts {
 		if c.Count > 0 {
 			p.Failed = append(p.Failed, c)
@@ -65,7 +66,7 @@ func (v *visit) health(verified *api.Verified) error {
 func (v *visit) healthz() (h api.Health, sick string, err error) {
 	h, err = call(v, api.GetHealth, api.Nothing{})
 	if p := (*client.Problem)(nil); errors.As(err, &p) {
-		return h, sentence(p.Detail), nil
+		return h, page.Sentence(p.Detail), nil
 	}
 	return h, "", err
 }

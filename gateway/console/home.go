@@ -5,104 +5,15 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"time"
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
-	"latchkey/gateway/door"
+	"latchkey/gateway/console/page"
 	"latchkey/keys"
 )
 
-// card is a door or a lamp on the first page. What was commanded, what was acknowledged and what is
-// sensed are three things.
-type card struct {
-	api.Target
-	Status *api.DeviceStatus // of the device that moves it; nil when there is none, or nothing was ever heard of it
-	Reader *api.DeviceStatus // of a door's reader
-	Word   string            // what it is now, in words: locked, unlocked, on, off, unknown
-	Tone   string            // good, open, bad, off or unknown, for its colour
-}
-
-// Again is in how many milliseconds it is worth looking again, because something ends by itself; 0:
-// nothing does.
-func (c card) Again(now time.Time) int64 {
-	switch {
-	case c.State == nil:
-		return 0
-	case c.State.Now == door.Unlocked && !c.State.Until.IsZero():
-		return max(c.State.Until.Sub(now).Milliseconds(), 0) + 200 // the lock is asked at the end of its pulse
-	case c.State.Now == door.Unlocked, c.State.Now == door.Unlocking, c.State.Now == door.Unconfirmed:
-		return 1000
-	case c.State.Now == door.Open, c.State.Headline.Alarm():
-		return 3000 // a contact that moves makes no event
-	}
-	return 0
-}
-
-// Online tells whether it can be moved now.
-func (c card) Online() bool { return c.Status != nil && c.Status.Online }
-
-// Level is a lamp's, in percent.
-func (c card) Level() int {
-	switch {
-	case c.Status == nil || c.Status.State == nil || !c.Status.State.On:
-		return 0
-	case c.Status.State.Level == 0:
-		return 100
-	}
-	return int(c.Status.State.Level)
-}
-
-// Commanded is the last command in words.
-func (c card) Commanded() string {
-	if c.Status == nil || c.Status.Commanded == 0 {
-		return ""
-	}
-	return c.Status.Commanded.String()
-}
-
-// Opens is how long an unlock lasts: no longer than the lock holds, if it has said how long that
-// is.
-func (c card) Opens() string {
-	pulse, err := time.ParseDuration(c.Pulse)
-	limit, unknown := time.ParseDuration(c.MaxPulse)
-	if err == nil && unknown == nil && limit < pulse {
-		return c.MaxPulse
-	}
-	return c.Pulse
-}
-
-// Said is what its device acknowledged last, or said when it was asked.
-func (c card) Said() string {
-	switch {
-	case c.Status == nil || !c.Status.Known || c.Status.State == nil:
-		return ""
-	case c.State == nil:
-		return c.Word
-	case c.Status.State.On:
-		return "unlocked"
-	}
-	return "locked"
-}
-
-// Left is how long an unlocked door stays so, when that is known.
-func (c card) Left(now time.Time) string {
-	if c.State == nil || c.State.Headline != door.Unlocked || c.State.Until.IsZero() {
-		return ""
-	}
-	return fmt.Sprintf("%.0f s", max(c.State.Until.Sub(now), 0).Seconds())
-}
-
-// Contact is what the door's sensor says: open or closed, empty when that is not known.
-func (c card) Contact() string {
-	if c.Status == nil || !c.Status.Known || c.Status.State == nil {
-		return ""
-	}
-	return c.Status.State.Contact
-}
-
 type home struct {
-	Doors, Lamps []card
+	Doors, Lamps []page.Card
 	Local        bool
 	Sick         string // why a card that may enter would not be let in; empty when it would
 }
@@ -126,7 +37,7 @@ func (v *visit) showHome() error {
 	return v.show(v.status(), "home", h)
 }
 
-func (v *visit) cards() ([]card, error) {
+func (v *visit) cards() ([]page.Card, error) {
 	targets, err := list(v, api.ListTargets, api.Nothing{})
 	if err != nil {
 		return nil, err
@@ -145,41 +56,11 @@ func (v *visit) cards() ([]card, error) {
 			}
 		}
 	}
-	cards := make([]card, 0, len(targets))
+	cards := make([]page.Card, 0, len(targets))
 	for _, t := range targets {
-		c := card{Target: t, Status: live[t.Actuator.ID], Reader: readers[t.ID]}
-		c.Word, c.Tone = stateOf(t, c.Status)
-		cards = append(cards, c)
+		cards = append(cards, page.NewCard(t, live[t.Actuator.ID], readers[t.ID]))
 	}
 	return cards, nil
-}
-
-// stateOf is what a target is now. Unknown is not locked.
-func stateOf(t api.Target, s *api.DeviceStatus) (word, tone string) {
-	switch {
-	case t.State != nil:
-		return t.State.Words, doorTone(t.State.Headline)
-	case s == nil || !s.Known || s.State == nil:
-		return "unknown", "unknown"
-	case s.State.On && s.State.Level > 0 && s.State.Level < 100:
-		return fmt.Sprintf("on, %d %%", s.State.Level), "open"
-	case s.State.On:
-		return "on", "open"
-	}
-	return "off", "off"
-}
-
-// doorTone is the colour of a door's headline.
-func doorTone(h door.Headline) string {
-	switch {
-	case h.Alarm():
-		return "bad"
-	case h == door.Locked:
-		return "good"
-	case h == door.Open, h == door.Unlocked, h == door.Unlocking:
-		return "open"
-	}
-	return "unknown"
 }
 
 // acknowledge ends an alarm, by the name of whoever is signed in.
@@ -254,7 +135,7 @@ func outcome(t api.Target, order api.Order, got api.Operated) (string, bool) {
 	case access.OutcomeDone:
 		said := fmt.Sprintf("%s is %s.", t.Name, what)
 		if got.Note != "" {
-			said += " " + sentence(got.Note)
+			said += " " + page.Sentence(got.Note)
 		}
 		return said, true
 	case access.OutcomeRefused:

@@ -14,6 +14,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/client"
+	"latchkey/gateway/console/page"
 	"latchkey/gateway/limit"
 )
 
@@ -30,7 +31,7 @@ func (v *visit) live() error {
 	}
 	ctx, cancel := context.WithCancel(v.r.Context())
 	defer cancel()
-	out := &eventStream{v: v, in: in, take: v.filter(), flush: http.NewResponseController(v.w), end: cancel,
+	out := &eventStream{v: v, in: in, filter: v.filter(), flush: http.NewResponseController(v.w), end: cancel,
 		header: http.Header{}, status: http.StatusOK}
 	var wg sync.WaitGroup
 	wg.Go(func() { out.beat(ctx) })
@@ -72,8 +73,8 @@ func (v *visit) firstEvent() uint64 {
 // eventStream makes server-sent events of the lines that the API writes, one JSON object each.
 type eventStream struct {
 	v      *visit
-	in     *view
-	take   filter
+	in     *page.View
+	filter page.Filter
 	flush  *http.ResponseController
 	end    context.CancelFunc
 	header http.Header
@@ -118,13 +119,13 @@ func (s *eventStream) event(line []byte) error {
 		return err
 	}
 	name, html := "other", ""
-	if s.take.takes(e) {
+	if s.filter.Matches(e) {
 		s.in.Now = s.v.cfg.Now()
-		var err error
-		if html, err = s.v.part("events", "row", s.in.With(rowOf(e))); err != nil {
+		row, err := s.v.pages.DrawPart("row", s.in.With(page.NewRow(e)))
+		if err != nil {
 			return err
 		}
-		name = "row"
+		name, html = "row", row.String()
 	}
 	return s.send(fmt.Sprintf("id: %d\nevent: %s\ndata: %s\n\n", e.Seq, name,
 		strings.ReplaceAll(strings.TrimSpace(html), "\n", "\ndata: ")))

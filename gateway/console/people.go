@@ -10,6 +10,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/client"
+	"latchkey/gateway/console/page"
 )
 
 const peopleShown = 200 // on one page; a search finds the others
@@ -147,10 +148,10 @@ func changes(c api.Changed) string {
 		return "It is so already."
 	}
 	if len(c.Changes) > 4 {
-		return sentence(fmt.Sprintf("%s and %d more", strings.Join(c.Changes[len(c.Changes)-3:], ", "),
+		return page.Sentence(fmt.Sprintf("%s and %d more", strings.Join(c.Changes[len(c.Changes)-3:], ", "),
 			len(c.Changes)-3))
 	}
-	return sentence(strings.Join(c.Changes, ", "))
+	return page.Sentence(strings.Join(c.Changes, ", "))
 }
 
 func (v *visit) backToPerson() string { return addressOf("/people/", v.r.PathValue("person")) }

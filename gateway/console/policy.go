@@ -7,6 +7,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/console/page"
 )
 
 // Groups, grants and schedules: what is between people and doors.
@@ -204,11 +205,11 @@ func (v *visit) removeGroup() error {
 type schedulesPage struct {
 	Schedules []api.Schedule
 	Grants    map[access.ID]int
-	Weeks     map[access.ID]week
+	Weeks     map[access.ID]page.Week
 }
 
 func (v *visit) showSchedules() error {
-	p := schedulesPage{Grants: map[access.ID]int{}, Weeks: map[access.ID]week{}}
+	p := schedulesPage{Grants: map[access.ID]int{}, Weeks: map[access.ID]page.Week{}}
 	var err error
 	if p.Schedules, err = list(v, api.ListSchedules, api.Nothing{}); err != nil {
 		return err
@@ -225,7 +226,7 @@ func (v *visit) showSchedules() error {
 		return err
 	}
 	for _, s := range p.Schedules {
-		if p.Weeks[s.ID], err = weekOf(s.Text, v.cfg.Now().In(zone)); err != nil {
+		if p.Weeks[s.ID], err = page.NewWeek(s.Text, v.cfg.Now().In(zone)); err != nil {
 			return err
 		}
 	}

@@ -7,13 +7,12 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/client"
+	"latchkey/gateway/console/page"
 )
 
 // visit is one request, by whoever is signed in.
@@ -86,7 +85,7 @@ func (v *visit) serve() error {
 			return err
 		}
 	default:
-		return &client.Problem{Status: refused.Status, Type: refused.Type, Detail: sentence(refused.Detail)}
+		return &client.Problem{Status: refused.Status, Type: refused.Type, Detail: page.Sentence(refused.Detail)}
 	}
 	return v.route.serve(v)
 }
@@ -119,7 +118,7 @@ func (v *visit) done(to, format string, args ...any) error {
 
 func (v *visit) doneFor(at, to, text string) error {
 	if v.notice != "" {
-		text += " " + sentence(v.notice)
+		text += " " + page.Sentence(v.notice)
 	}
 	v.keepNote(note{Text: text, At: at})
 	return v.redirect(to)
@@ -152,14 +151,14 @@ func (v *visit) fail(err error) {
 
 // showAgain shows the page of a form once more, with what was typed, when what it asked for was wrong;
 // any other error stays one.
-func (v *visit) showAgain(err error, page func(*visit) error) error {
+func (v *visit) showAgain(err error, show func(*visit) error) error {
 	var p *client.Problem
 	if err == nil || !errors.As(err, &p) || isRefusal(p) || p.Status >= 500 &&
 		p.Status != http.StatusGatewayTimeout {
 		return err
 	}
-	v.problem = sentence(p.Detail)
-	return page(v)
+	v.problem = page.Sentence(p.Detail)
+	return show(v)
 }
 
 // problemPage is a page that says only why something did not work.
@@ -176,23 +175,6 @@ func newProblem(status int, detail string) *client.Problem {
 // isRefusal tells whether whoever asked may not, whatever they ask for.
 func isRefusal(p *client.Problem) bool {
 	return p.Type == account.TypeRole || p.Type == account.TypeStep || p.Type == account.TypeSignIn
-}
-
-// sentence makes the API's words one for a page.
-func sentence(s string) string {
-	if s = capital(s); s != "" && !strings.HasSuffix(s, ".") {
-		s += "."
-	}
-	return s
-}
-
-// capital begins with a capital letter.
-func capital(s string) string {
-	first, n := utf8.DecodeRuneInString(s)
-	if n == 0 || first == utf8.RuneError {
-		return s
-	}
-	return string(unicode.ToUpper(first)) + s[n:]
 }
 
 // field is what was typed, without spaces around it.

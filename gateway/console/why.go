@@ -11,6 +11,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/client"
+	"latchkey/gateway/console/page"
 )
 
 type whyPage struct {
@@ -80,7 +81,7 @@ func (v *visit) showWhy() error {
 		err = v.explain(&p)
 	}
 	if refused := (*client.Problem)(nil); errors.As(err, &refused) {
-		v.problem, err = sentence(refused.Detail), nil
+		v.problem, err = page.Sentence(refused.Detail), nil
 	}
 	if err != nil {
 		return err

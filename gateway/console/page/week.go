@@ -1,4 +1,4 @@
-package console
+package page
 
 import (
 	"fmt"
@@ -8,8 +8,8 @@ import (
 	"latchkey/gateway/access"
 )
 
-// week is a schedule in the week that is now, drawn by the template of that name.
-type week struct {
+// Week is a schedule in the week that is now, drawn by the template of that name.
+type Week struct {
 	Days  []weekDay
 	Now   weekMark
 	Marks []weekMark // hours, at the top
@@ -45,16 +45,16 @@ const (
 
 func minuteX(minute int) float64 { return weekLeft + float64(minute)*weekHour/60 }
 
-// weekOf makes the picture of a schedule. now is by the site's wall clock.
-func weekOf(text string, now time.Time) (week, error) {
+// NewWeek makes the picture of a schedule. now is by the site's wall clock.
+func NewWeek(text string, now time.Time) (Week, error) {
 	s, err := access.ParseSchedule(text)
 	if err != nil {
-		return week{}, fmt.Errorf("console: kept schedule: %w", err)
+		return Week{}, fmt.Errorf("page: kept schedule: %w", err)
 	}
 	y, m, d := now.Date()
 	today := time.Date(y, m, d, 12, 0, 0, 0, time.UTC) // noon of a day on the calendar, which every calendar has
 	monday := today.AddDate(0, 0, -int(today.Weekday()+6)%7)
-	var w week
+	var w Week
 	for hour := 0; hour <= 24; hour += 6 {
 		w.Marks = append(w.Marks, weekMark{X: minuteX(hour * 60), Y: weekTop + 7*weekRow,
 			Label: fmt.Sprint(hour)})

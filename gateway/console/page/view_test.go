@@ -1,4 +1,4 @@
-package console
+package page
 
 import (
 	"testing"
@@ -7,7 +7,7 @@ import (
 
 func TestAgoIsInOneUnit(t *testing.T) {
 	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
-	in := &view{Now: now}
+	in := &View{Now: now}
 	for d, want := range map[time.Duration]string{
 		-time.Second: "just now", time.Second: "just now", 2 * time.Second: "2 s ago",
 		119 * time.Second: "119 s ago",

@@ -1,4 +1,4 @@
-package console
+package page
 
 import (
 	"fmt"
@@ -10,9 +10,9 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-// latencyPlot is how long attempts took by percentile, drawn by the template of that name. Each
+// LatencyPlot is how long attempts took by percentile, drawn by the template of that name. Each
 // step to the right is ten times rarer, as HDR histograms are plotted.
-type latencyPlot struct {
+type LatencyPlot struct {
 	Percentiles []plotTick // along the bottom
 	Times       []plotTick // up the left side, in milliseconds
 	Curves      []plotCurve
@@ -39,8 +39,8 @@ const (
 	plotLegend = 12 // from one line of the legend to the next
 )
 
-// newLatencyPlot draws what there is. Without any curve the times go from 1 to 10 ms.
-func newLatencyPlot(l api.Latency) latencyPlot {
+// NewLatencyPlot draws what there is. Without any curve the times go from 1 to 10 ms.
+func NewLatencyPlot(l api.Latency) LatencyPlot {
 	distributions := []struct {
 		name, class string
 		points      []api.Point
@@ -71,7 +71,7 @@ func newLatencyPlot(l api.Latency) latencyPlot {
 		return plotBottom - (plotBottom-plotTop)*math.Log(ms/low)/math.Log(high/low)
 	}
 
-	var p latencyPlot
+	var p LatencyPlot
 	for _, percentile := range percentileTicks(rarest) {
 		p.Percentiles = append(p.Percentiles, plotTick{inTenths(x(percentile)), shortNumber(percentile)})
 	}

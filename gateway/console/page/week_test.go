@@ -1,4 +1,4 @@
-package console
+package page
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ func TestWeek(t *testing.T) {
 	}
 	// A Sunday, on which the clocks have just changed.
 	now := time.Date(2026, 10, 25, 12, 30, 0, 0, berlin)
-	w, err := weekOf("mon-fri 08:00-18:00, sat 22:00-06:00, 2026-10-21 closed, 2026-10-25 10:00-11:00, 2026-12-25 closed", now)
+	w, err := NewWeek("mon-fri 08:00-18:00, sat 22:00-06:00, 2026-10-21 closed, 2026-10-25 10:00-11:00, 2026-12-25 closed", now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,11 +55,11 @@ func TestWeekTellsTheNearestExceptionsOnly(t *testing.T) {
 	for i := range 20 {
 		items = append(items, fmt.Sprintf("2027-01-%02d closed", i+1))
 	}
-	w, err := weekOf(strings.Join(items, ", "), time.Date(2027, 1, 3, 0, 0, 0, 0, time.UTC))
+	w, err := NewWeek(strings.Join(items, ", "), time.Date(2027, 1, 3, 0, 0, 0, 0, time.UTC))
 	if err != nil || len(w.Next) != weekNext || w.Next[0] != "2027-01-03 closed" {
 		t.Errorf("got %q, %v, want %d from 2027-01-03", w.Next, err, weekNext)
 	}
-	if _, err := weekOf("sometimes", time.Now()); err == nil {
+	if _, err := NewWeek("sometimes", time.Now()); err == nil {
 		t.Error("got a picture of no schedule")
 	}
 }

@@ -1,4 +1,4 @@
-package console
+package page
 
 import (
 	"bytes"
@@ -23,7 +23,7 @@ func TestSpan(t *testing.T) {
 }
 
 func TestLatencyIsDrawn(t *testing.T) {
-	pages, err := parsePages()
+	pages, err := Parse()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,8 +40,8 @@ func TestLatencyIsDrawn(t *testing.T) {
 		"only maximum": {api.Latency{Durable: api.Distribution{Count: 1, Curve: []api.Point{{Percentile: 100, MS: 1}}}}, []string{"percentile"}, []string{`class="durable"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var svg bytes.Buffer
-			if err := pages["health"].ExecuteTemplate(&svg, "latency", newLatencyPlot(tt.of)); err != nil {
+			svg, err := pages.execute("health", "latency", NewLatencyPlot(tt.of))
+			if err != nil {
 				t.Fatal(err)
 			}
 			for d := xml.NewDecoder(bytes.NewReader(svg.Bytes())); ; {
@@ -70,7 +70,7 @@ func TestLatencyIsDrawn(t *testing.T) {
 
 func TestLatencyPlotIsLogarithmicOnBothAxes(t *testing.T) {
 	curve := []api.Point{{Percentile: 0, MS: 1}, {Percentile: 90, MS: 10}, {Percentile: 99, MS: 100}}
-	p := newLatencyPlot(api.Latency{Durable: api.Distribution{Count: 100, Curve: curve}})
+	p := NewLatencyPlot(api.Latency{Durable: api.Distribution{Count: 100, Curve: curve}})
 	if want := "40.0,176.0 181.0,93.0 322.0,10.0"; len(p.Curves) != 1 || p.Curves[0].Points != want {
 		t.Errorf("got %+v, want one curve through %s", p.Curves, want)
 	}

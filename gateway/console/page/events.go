@@ -1,0 +1,70 @@
+package page
+
+import (
+	"html/template"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"latchkey/gateway/access"
+)
+
+// Filter says which events to show. Empty fields let everything through.
+type Filter struct {
+	Person string // part of the name
+	Target string
+	Reason string
+	Kind   string
+}
+
+// Query is the filter as it stands in an address behind the question mark. It is escaped, and a
+// template must not do so again.
+func (f Filter) Query() template.URL { return template.URL(f.values().Encode()) }
+
+// QueryBefore is the same, for what was before an event.
+func (f Filter) QueryBefore(seq uint64) template.URL {
+	q := f.values()
+	q.Set("before", strconv.FormatUint(seq, 10))
+	return template.URL(q.Encode())
+}
+
+func (f Filter) values() url.Values {
+	q := url.Values{}
+	for name, value := range map[string]string{"person": f.Person, "target": f.Target, "reason": f.Reason,
+		"kind": f.Kind} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	return q
+}
+
+// Matches tells whether the filter lets an event through.
+func (f Filter) Matches(e access.Event) bool {
+	return (f.Person == "" || strings.Contains(strings.ToLower(e.Person.Name), strings.ToLower(f.Person))) &&
+		(f.Target == "" || e.Target.Name == f.Target || string(e.Target.ID) == f.Target) &&
+		(f.Reason == "" || string(e.Reason) == f.Reason || string(e.Outcome) == f.Reason) &&
+		(f.Kind == "" || string(e.Kind) == f.Kind)
+}
+
+// Row is an event in a table.
+type Row struct {
+	access.Event
+	Text string
+	Tone string // good, bad or plain
+}
+
+// NewRow makes the row of an event.
+func NewRow(e access.Event) Row {
+	r := Row{Event: e, Text: e.Line(), Tone: "plain"}
+	switch {
+	case e.Kind == access.EventDecision && e.Granted, e.Kind == access.EventReceipt &&
+		e.Outcome == access.OutcomeDone:
+		r.Tone = "good"
+	case e.Kind == access.EventDecision, e.Kind == access.EventReceipt, e.Kind == access.EventThrottle,
+		e.Kind == access.EventReport,
+		e.Kind == access.EventAlarm, e.Kind == access.EventStale, e.Kind == access.EventFull:
+		r.Tone = "bad"
+	}
+	return r
+}
