@@ -84,7 +84,7 @@ func (a *server) session(ctx context.Context, operation string) (out api.Session
 	if err != nil {
 		return api.Session{}, err
 	}
-	out.Local = local
+	out.Local, out.SetUp = local, a.noAccounts()
 	if of.ID != "" {
 		v := viewAccount(nil, of)
 		out.Account = &v

@@ -10,7 +10,7 @@ import (
 func (a *server) setupRoutes() {
 	handle(a, api.GetSetup,
 		func(context.Context, *api.Nothing) (api.Setup, error) {
-			return api.Setup{Needed: len(a.Store.Snapshot().Accounts) == 0, URL: a.ConsoleURL}, nil
+			return api.Setup{Needed: a.noAccounts(), URL: a.ConsoleURL}, nil
 		})
 	handle(a, api.MintSetupCode,
 		func(ctx context.Context, _ *api.Nothing) (api.SetupCode, error) {
@@ -32,6 +32,9 @@ func (a *server) setupRoutes() {
 			return out, err
 		})
 }
+
+// noAccounts tells whether the first account is still to be set up.
+func (a *server) noAccounts() bool { return len(a.Store.Snapshot().Accounts) == 0 }
 
 // makeOwner makes an owner's account, or makes an account an owner's, without whatever somebody
 // else may have put in or may still have of it.

@@ -121,13 +121,18 @@ func (v *visit) showDevice() error {
 		}
 	}
 	slices.Reverse(p.Keys)
-	sick, err := call(v, api.Diagnose, v.askedDevice())
+	sick, err := call(v, api.Diagnose, v.namedDevice())
 	if err != nil {
 		return err
 	}
 	p.Findings = sick.Findings
 	if d.Kind == string(keys.KindSwitch) {
-		if p.Grant, err = v.grantForm(); err != nil {
+		v.askEarly(append([]question{allGrants}, grantQuestions...)...)
+		groups, err := list(v, api.ListGroups, api.Nothing{})
+		if err != nil {
+			return err
+		}
+		if p.Grant, err = v.grantForm(groups); err != nil {
 			return err
 		}
 		p.Grant.Subject = "device/" + string(d.ID)
@@ -144,8 +149,8 @@ func (v *visit) showDevice() error {
 	return v.show(v.status(), "device", p)
 }
 
-// askedDevice is the device that the address names, for the doctor.
-func (v *visit) askedDevice() api.DoctorInput {
+// namedDevice is the device that the address names, for the doctor.
+func (v *visit) namedDevice() api.DoctorInput {
 	return api.DoctorInput{Device: v.r.PathValue("device")}
 }
 

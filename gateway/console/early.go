@@ -22,13 +22,49 @@ func askWith[In, Out any](op api.Operation[In, Out], in func(*visit) In) questio
 	return func(v *visit) (*http.Request, error) { return client.NewRequest(v.r.Context(), op, in(v)) }
 }
 
+// askNamed is the question about the record that the address names.
+func askNamed[Out any](op api.Operation[api.ByRef, Out], name string) question {
+	return askWith(op, func(v *visit) api.ByRef { return v.named(name) })
+}
+
 // frameQuestions are what every page of somebody who is signed in asks.
 var frameQuestions = []question{ask(api.GetSite), ask(api.GetTime), ask(api.ListAlarms)}
 
-// pageQuestions are what a page asks besides, by the pattern of its route.
+// pageQuestions are what a page asks besides, by the pattern of its route. What depends on an answer
+// is not here.
 var pageQuestions = map[string][]question{
-	"GET /{$}": {ask(api.ListTargets), ask(api.ListDevices), ask(api.GetHealth)},
+	"GET /{$}":    {ask(api.ListTargets), ask(api.ListDevices), ask(api.GetHealth)},
+	"GET /events": {ask(api.ListTargets), askWith(api.ListEvents, (*visit).newestEvents)},
+	"GET /why":    {ask(api.ListTargets), ask(api.ListPersons), allCards, ask(api.ListDevices)},
+
+	"GET /people": {ask(api.ListPersons)},
+	"GET /people/{person}": append([]question{askNamed(api.GetPerson, "person"),
+		askWith(api.ListCards, (*visit).cardsOfPerson), askWith(api.ListGrants, (*visit).grantsOfPerson),
+		ask(api.ListDevices)}, grantQuestions...),
+	"GET /groups": {ask(api.ListGroups), allGrants},
+	"GET /groups/{group}": append([]question{askNamed(api.GetGroup, "group"), ask(api.ListPersons),
+		allGrants}, grantQuestions...),
+	"GET /schedules": {ask(api.ListSchedules), allGrants},
+
+	"GET /devices":          {ask(api.ListDevices), ask(api.ListTargets)},
+	"GET /devices/{device}": {askNamed(api.GetDevice, "device"), askWith(api.Diagnose, (*visit).namedDevice)},
+	"GET /targets/{target}": {askNamed(api.GetTarget, "target"), ask(api.ListDevices), ask(api.ListGroups),
+		allGrants},
+
+	"GET /health": {ask(api.GetHealth), everythingWrong, ask(api.GetHead), ask(api.GetLatency),
+		ask(api.GetStatus), ask(api.ListDevices)},
+	"GET /admins": {ask(api.ListAccounts)},
 }
+
+// grantQuestions are what a form for grants asks.
+var grantQuestions = []question{ask(api.ListTargets), ask(api.ListGroups), ask(api.ListSchedules)}
+
+// Questions without a filter.
+var (
+	allCards        = askWith(api.ListCards, func(*visit) (none api.CardFilter) { return none })
+	allGrants       = askWith(api.ListGrants, func(*visit) (none api.GrantFilter) { return none })
+	everythingWrong = askWith(api.Diagnose, func(*visit) (none api.DoctorInput) { return none })
+)
 
 // early is an answer that was asked for before it is needed.
 type early struct {

@@ -46,20 +46,28 @@ func (v *visit) showEvents() error {
 	if p.Targets, err = list(v, api.ListTargets, api.Nothing{}); err != nil {
 		return err
 	}
-	next, err := v.nextEvent()
+	newest, err := call(v, api.ListEvents, v.newestEvents())
 	if err != nil {
 		return err
 	}
-	p.Next = next
-	end := next
+	p.Next = newest.Next
+	end := p.Next
 	if p.Before > 0 {
 		end = min(end, p.Before)
 	}
 	p.Last = end - 1
-	if p.Rows, p.Older, err = v.eventsBefore(end, p.Filter); err != nil {
+	if p.Rows, p.Older, err = v.eventsBefore(end, p.Filter, newest); err != nil {
 		return err
 	}
 	return v.show(v.status(), "events", p)
+}
+
+// newestEvents asks where the events end: for the page of the newest with those that it begins with.
+func (v *visit) newestEvents() api.EventQuery {
+	if before, _ := strconv.ParseUint(v.r.URL.Query().Get("before"), 10, 64); before > 0 {
+		return api.EventQuery{Limit: 1}
+	}
+	return api.EventQuery{Limit: apiPage}
 }
 
 // nextEvent is the number that the next event will have.
@@ -69,14 +77,18 @@ func (v *visit) nextEvent() (uint64, error) {
 }
 
 // eventsBefore returns the newest events before end that the filter takes, newest first, and where
-// to go on.
-func (v *visit) eventsBefore(end uint64, f page.Filter) (rows []page.Row, older uint64, err error) {
+// to go on. It need not ask for those that are among the newest.
+func (v *visit) eventsBefore(end uint64, f page.Filter,
+	newest api.Events) (rows []page.Row, older uint64, err error) {
 	looked := 0
 	for end > 1 && looked < eventsLooked {
 		from := end - min(end-1, apiPage)
-		got, err := call(v, api.ListEvents, api.EventQuery{From: from, Limit: int(end - from)})
-		if err != nil {
-			return nil, 0, err
+		got := newest
+		if end != newest.Next || uint64(len(newest.Items)) != end-from {
+			got, err = call(v, api.ListEvents, api.EventQuery{From: from, Limit: int(end - from)})
+			if err != nil {
+				return nil, 0, err
+			}
 		}
 		for i := len(got.Items) - 1; i >= 0; i-- {
 			e := got.Items[i]

@@ -78,13 +78,15 @@ func (v *visit) showPerson() error {
 			p.Inherited = append(p.Inherited, g)
 		}
 	}
-	if p.Groups, err = v.groupsWithout(p.Person); err != nil {
+	groups, err := list(v, api.ListGroups, api.Nothing{})
+	if err != nil {
 		return err
 	}
+	p.Groups = groupsWithout(p.Person, groups)
 	if p.Readers, err = v.devicesOf("reader"); err != nil {
 		return err
 	}
-	if p.Grant, err = v.grantForm(); err != nil {
+	if p.Grant, err = v.grantForm(groups); err != nil {
 		return err
 	}
 	p.Grant.Subject = "person/" + string(p.ID)
@@ -101,11 +103,7 @@ func (v *visit) grantsOfPerson() api.GrantFilter {
 }
 
 // groupsWithout returns the groups that somebody could still join.
-func (v *visit) groupsWithout(who api.Person) (others []api.Group, err error) {
-	groups, err := list(v, api.ListGroups, api.Nothing{})
-	if err != nil {
-		return nil, err
-	}
+func groupsWithout(who api.Person, groups []api.Group) (others []api.Group) {
 	in := map[access.ID]bool{}
 	for _, g := range who.Groups {
 		in[g.ID] = true
@@ -115,7 +113,7 @@ func (v *visit) groupsWithout(who api.Person) (others []api.Group, err error) {
 			others = append(others, g)
 		}
 	}
-	return others, nil
+	return others
 }
 
 func (v *visit) changePerson() error {

@@ -20,12 +20,9 @@ type grantForm struct {
 	Schedules []api.Schedule
 }
 
-func (v *visit) grantForm() (f grantForm, err error) {
+// grantForm asks for what a grant can be made of, besides the groups.
+func (v *visit) grantForm(groups []api.Group) (f grantForm, err error) {
 	if f.Targets, err = list(v, api.ListTargets, api.Nothing{}); err != nil {
-		return f, err
-	}
-	groups, err := list(v, api.ListGroups, api.Nothing{})
-	if err != nil {
 		return f, err
 	}
 	for _, g := range groups {
@@ -136,6 +133,14 @@ func (v *visit) showGroup() error {
 		return err
 	}
 	p := groupPage{Group: group}
+	groups, err := list(v, api.ListGroups, api.Nothing{})
+	if err != nil {
+		return err
+	}
+	if p.Grant, err = v.grantForm(groups); err != nil {
+		return err
+	}
+	p.Grant.Subject = "group/" + string(p.ID)
 	var all []api.Ref
 	if p.Of == string(access.OfPersons) {
 		persons, err := list(v, api.ListPersons, api.Nothing{})
@@ -146,11 +151,7 @@ func (v *visit) showGroup() error {
 			all = append(all, api.Ref{ID: r.ID, Name: r.Name})
 		}
 	} else {
-		targets, err := list(v, api.ListTargets, api.Nothing{})
-		if err != nil {
-			return err
-		}
-		for _, r := range targets {
+		for _, r := range p.Grant.Targets {
 			all = append(all, api.Ref{ID: r.ID, Name: r.Name})
 		}
 	}
@@ -169,10 +170,6 @@ func (v *visit) showGroup() error {
 			p.Grants = append(p.Grants, g)
 		}
 	}
-	if p.Grant, err = v.grantForm(); err != nil {
-		return err
-	}
-	p.Grant.Subject = "group/" + string(p.ID)
 	return v.show(v.status(), "group", p)
 }
 

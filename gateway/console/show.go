@@ -38,7 +38,7 @@ func (v *visit) view(name string, data any) (*page.View, error) {
 		return in, nil // whoever is not signed in learns nothing of the site
 	}
 	var err error
-	if in.Site, err = call(v, api.GetSite, api.Nothing{}); err != nil {
+	if in.Site, err = v.askSite(); err != nil {
 		return nil, err
 	}
 	if z, err := v.zones.find(in.Site.Zone); err == nil {
@@ -52,4 +52,16 @@ func (v *visit) view(name string, data any) (*page.View, error) {
 	alarms, err := list(v, api.ListAlarms, api.Nothing{})
 	in.Alarms = alarms
 	return in, err
+}
+
+// askSite asks for the site, once in a visit: whoever changes it goes on to another page.
+func (v *visit) askSite() (api.Site, error) {
+	if v.site == nil {
+		site, err := call(v, api.GetSite, api.Nothing{})
+		if err != nil {
+			return api.Site{}, err
+		}
+		v.site = &site
+	}
+	return *v.site, nil
 }

@@ -8,11 +8,6 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-func (v *visit) setupNeeded() (bool, error) {
-	s, err := call(v, api.GetSetup, api.Nothing{})
-	return s.Needed, err
-}
-
 // wantedPage is where somebody wanted to go.
 func (v *visit) wantedPage() string { return cleanPage(v.r.Form.Get("to")) }
 
@@ -31,11 +26,7 @@ func (v *visit) showSignIn() error {
 	if v.account.ID != "" {
 		return v.redirect(v.wantedPage())
 	}
-	needed, err := v.setupNeeded()
-	if err != nil {
-		return err
-	}
-	if needed {
+	if v.session.SetUp {
 		return v.redirect("/setup")
 	}
 	return v.show(v.status(), "sign-in", v.wantedPage())
@@ -139,11 +130,7 @@ func (v *visit) signOut() error {
 }
 
 func (v *visit) showSetup() error {
-	needed, err := v.setupNeeded()
-	if err != nil {
-		return err
-	}
-	return v.show(v.status(), "setup", needed)
+	return v.show(v.status(), "setup", v.session.SetUp)
 }
 
 // setUp makes the first owner, or lets somebody back in who has read a new code at the machine.

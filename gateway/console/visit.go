@@ -7,12 +7,14 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/client"
 	"latchkey/gateway/console/page"
+	"latchkey/gateway/limit"
 )
 
 // visit is one request, by whoever is signed in.
@@ -30,6 +32,7 @@ type visit struct {
 	problem  string            // why what was asked for did not work, for the page that says so
 	mustWait bool              // that is why, and the answer says how long
 	notice   string            // what the API said besides its answer: that a change is not durable
+	site     *api.Site         // nil: not asked for yet
 	early    map[string]*early // answers of the API, by [keyOf]
 }
 
@@ -58,11 +61,15 @@ func (v *visit) recognise() error {
 	if v.session.Account != nil {
 		v.account = *v.session.Account
 	}
+	if key, token, ok := clientKey(v.r); ok && !token {
+		v.clients.remember(key, limit.Client{Account: string(v.account.ID)}, time.Now())
+	}
 	return nil
 }
 
 func (v *visit) serve() error {
-	if _, ok := account.HasCookie(v.r); ok && v.r.Method == http.MethodGet && v.route.operation != public {
+	known := limit.ClientOf(v.r.Context()).Account != "" // strangers are asked about first, with one call
+	if known && v.r.Method == http.MethodGet && v.route.operation != public {
 		v.askEarly(slices.Concat(frameQuestions, pageQuestions[v.route.pattern])...)
 	}
 	if err := v.recognise(); err != nil {
@@ -96,11 +103,7 @@ func (v *visit) welcome() error {
 		return newProblem(http.StatusUnauthorized,
 			"You are not signed in, or not any more. Sign in and try again.")
 	}
-	needed, err := v.setupNeeded()
-	if err != nil {
-		return err
-	}
-	if needed {
+	if v.session.SetUp {
 		return v.redirect("/setup")
 	}
 	return v.redirect("/sign-in?to=" + url.QueryEscape(v.r.URL.RequestURI()))

@@ -135,7 +135,7 @@ func (v *visit) wallTime(s string) (time.Time, error) {
 
 // zone is that of the site's wall clock.
 func (v *visit) zone() (*time.Location, error) {
-	site, err := call(v, api.GetSite, api.Nothing{})
+	site, err := v.askSite()
 	if err != nil {
 		return nil, err
 	}

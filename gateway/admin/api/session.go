@@ -11,6 +11,7 @@ type Session struct {
 	Account *Account `json:"account,omitempty" doc:"that has signed in; left out if none has"`
 	Local   bool     `json:"local,omitempty" doc:"the visitor is on a network where doors open without a second step"`
 	Pending *Pending `json:"pending,omitempty" doc:"the password was right, and one of these is due"`
+	SetUp   bool     `json:"setUp,omitempty" doc:"there is no account yet: the first is to be set up"`
 	Refused *Refused `json:"refused,omitempty" doc:"why the operation that was asked about would be refused"`
 }
 
