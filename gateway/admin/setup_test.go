@@ -20,7 +20,14 @@ func TestSetUp(t *testing.T) {
 	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 	s := newSite(t, withLive(&running{}),
 		func(c *admin.Config) { c.Now = func() time.Time { return now }; c.ConsoleURL = "https://door.example/" })
-	needed := func() (got api.Setup) { s.must("GET", "/v1/setup", "", &got); return got }
+	needed := func() (got api.Setup) {
+		s.must("GET", "/v1/setup", "", &got)
+		var session api.Session
+		if s.must("GET", "/v1/session", "", &session); session.SetUp != got.Needed {
+			t.Errorf("a session says set up: %v, want %v", session.SetUp, got.Needed)
+		}
+		return got
+	}
 	mint := func() string {
 		var got api.SetupCode
 		s.must("POST", "/v1/setup/code", "", &got)

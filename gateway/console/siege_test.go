@@ -30,6 +30,7 @@ type castle struct {
 	t       *testing.T
 	now     time.Time
 	api     http.Client
+	site    http.Handler // the API as it is for the console
 	console http.Handler
 	kept    *kept
 	secret  string // of the owner's one-time codes
@@ -56,7 +57,8 @@ func newCastle(t *testing.T) *castle {
 	c.kept = &kept{SignIns: st, until: map[[32]byte]time.Time{}}
 	answers := admin.New(admin.Config{Store: st, Now: clock, Website: account.Website{SignIns: c.kept}})
 	c.api = http.Client{Transport: client.InProcess(account.As(account.NewUnixPeer("admin"), answers))}
-	if c.console, err = console.New(console.Config{API: answers.Visitors(), Now: clock}); err != nil {
+	c.site = answers.Visitors()
+	if c.console, err = console.New(console.Config{API: c.site, Now: clock}); err != nil {
 		t.Fatal(err)
 	}
 	c.must("POST", "/v1/accounts", `{"name":"owner","role":"owner","password":"`+password+`"}`, nil)
