@@ -13,7 +13,6 @@ import (
 )
 
 func (a *server) passkeyRoutes() {
-	const path = "/v1/accounts/{ref}/passkeys"
 	handle(a, api.AddPasskey,
 		func(ctx context.Context, in *api.RefBody[api.NewPasskey]) (api.Account, error) {
 			credential, err := object(in.Body.Credential)

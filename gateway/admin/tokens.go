@@ -11,7 +11,6 @@ import (
 )
 
 func (a *server) tokenRoutes() {
-	const path = "/v1/accounts/{ref}/tokens"
 	handle(a, api.AddToken,
 		func(ctx context.Context, in *api.RefBody[api.NewToken]) (api.MintedToken, error) {
 			return a.mintToken(ctx, in.Ref, in.Body)

@@ -11,7 +11,6 @@ import (
 )
 
 func (a *server) totpRoutes() {
-	const path = "/v1/accounts/{ref}/totp"
 	handle(a, api.MakeTOTP,
 		func(_ context.Context, in *api.ByRef) (api.TOTPSecret, error) {
 			r, err := findAccount(a.Store.Snapshot(), in.Ref)
