@@ -29,7 +29,7 @@ PACKAGES := libcoap3-bin libcoap3-dev libmbedtls-dev gcc libc6-dev openssl gnutl
 PROGRAMS := coap-client-openssl coap-client-gnutls gcc openssl gnutls-cli gnutls-serv tshark chromium certutil strace mkfs.ext4
 HEADERS  := coap3/coap.h mbedtls/ssl.h stdio.h
 # What npm installs for the tests of the console. Nothing of it is in the program.
-WEBTEST := gateway/console/webtest
+NODE := gateway/console/webtest gateway/admin/lint # folders with programs of Node.js, for tests
 # Those of the systems that bench/peer starts.
 BENCH_PACKAGES := libcoap3-bin mosquitto libmosquitto-dev nginx gcc libc6-dev
 BENCH_PROGRAMS := coap-server-openssl coap-server-gnutls mosquitto nginx gcc
@@ -66,7 +66,7 @@ vulncheck:
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
 # The programs that the tests speak to. Only what is missing is installed, and only where that is possible.
-deps: $(WEBTEST)/node_modules/.package-lock.json
+deps: $(NODE:%=%/node_modules/.package-lock.json)
 	@PATH="$$PATH:/usr/sbin"; missing=; for p in $(PROGRAMS); do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
 	for h in $(HEADERS); do [ -e /usr/include/$$h ] || missing="$$missing $$h"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
@@ -79,11 +79,11 @@ deps: $(WEBTEST)/node_modules/.package-lock.json
 	fi
 
 # npm is not among the packages: where Node.js comes from elsewhere than from Debian, it brings its own, and Debian's cannot be beside it.
-$(WEBTEST)/node_modules/.package-lock.json: $(WEBTEST)/package-lock.json
+%/node_modules/.package-lock.json: %/package-lock.json
 	@command -v npm >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing npm" && apt-get update -q >/dev/null && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends npm >/dev/null; } || \
 		{ echo "install it first: sudo apt-get install npm"; exit 1; }
-	@cd $(WEBTEST) && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@cd $* && npm ci --ignore-scripts --no-audit --no-fund --silent
 
 # The same for the systems that the benchmarks are beside. Debian starts mosquitto and nginx as it installs them, unless policy-rc.d says no:
 # where there is none, one says so for that time. The benchmarks start their own, which end with them.

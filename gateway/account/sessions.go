@@ -42,9 +42,9 @@ const (
 	sessionPendingAt = "pendingAt"
 )
 
-// sessionCookie is the cookie of a sign-in. A browser takes such a name only over TLS, from this
+// SessionCookie is the cookie of a sign-in. A browser takes such a name only over TLS, from this
 // host, for all of it.
-const sessionCookie = "__Host-latchkey"
+const SessionCookie = "__Host-latchkey"
 
 // newSessions is not made by scs.New, which starts a goroutine that nobody ends.
 func newSessions(cfg Config) *scs.SessionManager {
@@ -52,7 +52,7 @@ func newSessions(cfg Config) *scs.SessionManager {
 		Store:    signIns{cfg.Website.SignIns},
 		Lifetime: signedInFor,
 		Codec:    &decodedOnce{of: map[[sha256.Size]byte]decoded{}},
-		Cookie: scs.SessionCookie{Name: sessionCookie, Path: "/", HttpOnly: true, Secure: true,
+		Cookie: scs.SessionCookie{Name: SessionCookie, Path: "/", HttpOnly: true, Secure: true,
 			SameSite: http.SameSiteStrictMode, Persist: true},
 	}
 	s.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {

@@ -24,7 +24,7 @@ const (
 )
 
 // cookieNames are the cookies that are ours to read and to set.
-var cookieNames = []string{sessionCookie, browserCookie}
+var cookieNames = []string{SessionCookie, browserCookie}
 
 // Describe writes into the headers of a request to the admin API who the visitor is that has made
 // the request in. Cookies are the visitor's: those that came, or those that were set since.
@@ -57,7 +57,7 @@ func Bearer(r *http.Request) (text string, ok bool) {
 
 // HasCookie tells whether a request has the cookie of somebody who has signed in, or once had.
 func HasCookie(r *http.Request) (value string, ok bool) {
-	c, err := r.Cookie(sessionCookie)
+	c, err := r.Cookie(SessionCookie)
 	if err != nil {
 		return "", false
 	}

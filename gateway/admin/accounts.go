@@ -11,9 +11,10 @@ import (
 
 func (a *server) accountRoutes() {
 	handle(a, api.ListAccounts,
-		func(context.Context, *api.Nothing) (api.List[api.Account], error) {
+		func(_ context.Context, in *api.ListQuery) (api.List[api.Account], error) {
 			p := a.Store.Snapshot()
-			return listOf(viewAll(p, p.Accounts, viewAccount, func(v api.Account) string { return v.Name })), nil
+			return list(a, p, p.Accounts, catalog[access.Account, api.Account]{draw: viewAccount,
+				key: func(v api.Account) string { return v.Name }}, *in)
 		})
 	handle(a, api.AddAccount,
 		func(ctx context.Context, in *api.Body[api.NewAccount]) (api.Account, error) {

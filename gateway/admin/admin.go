@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -29,6 +30,8 @@ import (
 // Store is what the policy and the events are read from and written to.
 type Store interface {
 	Snapshot() *access.Policy
+	// Tag returns a short text that is another one when anything of the record is.
+	Tag(r access.Record) (string, error)
 	Apply(ctx context.Context, actor string, changes ...access.Change) (seq uint64, err error)
 	feed.Chain
 	Since(ctx context.Context, t time.Time, limit int) ([]access.Event, error)
@@ -134,13 +137,19 @@ func New(cfg Config) *Handler {
 		Website:      cfg.Website, Log: cfg.Log, Now: cfg.Now})
 	a.routes()
 	if cfg.Metrics != nil {
-		op := describe(api.GetMetrics.Info)
+		op := describe(api.GetMetrics)
 		op.Responses = map[string]*huma.Response{"200": {Description: "metrics",
 			Content: map[string]*huma.MediaType{"text/plain": {}}}}
-		a.checkBefore(&op, api.GetMetrics.Needs)
+		for _, status := range op.Errors {
+			op.Responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status),
+				Content: map[string]*huma.MediaType{"application/problem+json": {
+					Schema: a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[huma.ErrorModel](), true, "")}}}
+		}
+		a.checkBefore(&op, api.GetMetrics.Needs, false)
 		a.OpenAPI().AddOperation(&op)
 		mux.Handle("GET /metrics", a.guard(api.GetMetrics.Needs, cfg.Metrics))
 	}
+	a.describeEnums()
 	return &Handler{bounded{mux}, a.accounts}
 }
 
@@ -168,43 +177,6 @@ func (a *server) routes() {
 	a.sessionRoutes()
 }
 
-func document(version string) huma.Config {
-	if version == "" {
-		version = "dev"
-	}
-	strict := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strictUnmarshal}
-	return huma.Config{
-		OpenAPI: &huma.OpenAPI{
-			OpenAPI: "3.1.0",
-			Info: &huma.Info{
-				Title:       "latchkey",
-				Version:     version,
-				Description: "Administration of a latchkey gateway. Records are named in paths and bodies by their name or their id.",
-			},
-			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/",
-				huma.DefaultSchemaNamer)},
-		},
-		OpenAPIPath:                  "/openapi",
-		Formats:                      map[string]huma.Format{"application/json": strict, "json": strict},
-		DefaultFormat:                "application/json",
-		RejectUnknownQueryParameters: true,
-		Transformers:                 []huma.Transformer{plainProblem},
-	}
-}
-
-// body is an answer as huma sends it.
-type body[T any] struct {
-	Notice string `header:"Latchkey-Notice" doc:"what the caller must know besides: that a change is not durable"`
-	Body   T
-}
-
-func listOf[T any](items []T) api.List[T] {
-	if items == nil {
-		items = []T{}
-	}
-	return api.List[T]{Items: items}
-}
-
 // change makes the changes that from derives from the policy as it is. Meanwhile no other change is
 // made through this handler.
 func (a *server) change(ctx context.Context, from func(p *access.Policy) ([]access.Change, error)) (api.Changed,
@@ -229,47 +201,11 @@ func (a *server) change(ctx context.Context, from func(p *access.Policy) ([]acce
 	changed := api.Changed{Changes: p.DescribeAll(changes)}
 	changed.Seq, err = a.Store.Apply(ctx, actorOf(ctx), changes...)
 	if errors.Is(err, access.ErrNotDurable) {
-		if notice, ok := ctx.Value(noticeKey{}).(*string); ok {
-			*notice, err = access.ErrNotDurable.Error(), nil
+		if reply := replyOf(ctx); reply != nil {
+			reply.notice, err = access.ErrNotDurable.Error(), nil
 		}
 	}
 	return changed, err
-}
-
-// noticeKey is where an operation leaves what its caller must know besides the answer.
-type noticeKey struct{}
-
-// put writes a record, new or changed, and returns it as the policy keeps it.
-func put[R access.Record, V any](
-	ctx context.Context, a *server, from func(p *access.Policy) (R, error), view func(*access.Policy, R) V,
-) (V, error) {
-	var record R
-	var none V
-	_, err := a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
-		r, err := from(p)
-		record = r
-		return []access.Change{{Put: r}}, err
-	})
-	if err != nil {
-		return none, err
-	}
-	p := a.Store.Snapshot()
-	if kept, ok := p.Get(record); ok {
-		record = kept.(R)
-	}
-	return view(p, record), nil
-}
-
-// remove deletes a record and all that belongs to it.
-func remove[R access.Record](ctx context.Context, a *server, ref string,
-	find func(*access.Policy, string) (R, error)) (api.Changed, error) {
-	return a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
-		r, err := find(p, ref)
-		if err != nil {
-			return nil, err
-		}
-		return p.Removal(r)
-	})
 }
 
 // stamp is now as records carry it.

@@ -2,18 +2,26 @@ package admin
 
 import (
 	"context"
+	"fmt"
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
 )
 
+// timeOrder writes times so that texts are ordered as they are.
+const timeOrder = "2006-01-02T15:04:05.000000000"
+
 func (a *server) alarmRoutes() {
 	handle(a, api.ListAlarms,
-		func(context.Context, *api.Nothing) (api.List[api.Alarm], error) {
+		func(_ context.Context, in *api.ListQuery) (api.List[api.Alarm], error) {
 			if a.Live == nil {
 				return api.List[api.Alarm]{}, ErrNoGateway
 			}
-			return listOf(a.Live.Alarms()), nil
+			return cut(a.Live.Alarms(),
+				func(v api.Alarm) string {
+					return fmt.Sprintf("%s %020d %s", v.At.UTC().Format(timeOrder), v.Seq, v.Device.ID)
+				},
+				func(v api.Alarm) []string { return []string{v.Words, v.Target.Name, v.Device.Name} }, *in)
 		})
 	handle(a, api.AcknowledgeAlarm,
 		func(ctx context.Context, in *api.AlarmInput) (api.Alarm, error) {

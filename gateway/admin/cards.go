@@ -72,10 +72,9 @@ func (a *server) listCards(in *api.CardFilter) (api.List[api.Card], error) {
 			}
 		}
 	}
-	return listOf(viewAll(p, cards, viewCard, func(v api.Card) string {
-		return v.Person.Name + "\x00" +
-			v.ID.String()
-	})), nil
+	return list(a, p, cards, catalog[access.Credential, api.Card]{draw: viewCard,
+		key:  func(v api.Card) string { return v.Person.Name + "\x00" + v.ID.String() },
+		text: func(v api.Card) []string { return []string{v.Person.Name, v.Tail} }}, in.ListQuery)
 }
 
 // addCard refuses a card that somebody has: giving it to another person is removing it first, so

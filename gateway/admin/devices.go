@@ -14,10 +14,10 @@ import (
 
 func (a *server) deviceRoutes() {
 	handle(a, api.ListDevices,
-		func(context.Context, *api.Nothing) (api.List[api.Device], error) {
+		func(_ context.Context, in *api.ListQuery) (api.List[api.Device], error) {
 			p := a.Store.Snapshot()
-			return listOf(viewAll(p, p.Devices, a.viewDevices(), func(v api.Device) string { return v.Name })),
-				nil
+			return list(a, p, p.Devices, catalog[access.Device, api.Device]{draw: a.viewDevices(),
+				key: func(v api.Device) string { return v.Name }, text: func(v api.Device) []string { return append(namesOf(v.Targets), v.Name) }}, *in)
 		})
 	handle(a, api.AddDevice,
 		func(ctx context.Context, in *api.Body[api.NewDevice]) (api.Enrolled, error) {

@@ -41,14 +41,14 @@ func (a *server) eventRoutes() {
 		func(ctx context.Context, in *api.EventQuery) (api.Events, error) {
 			return a.events(ctx, in)
 		})
-	op := describe(api.StreamEvents.Info)
+	op := describe(api.StreamEvents)
 	op.Responses = map[string]*huma.Response{"200": {
 		Description: "events",
 		Content: map[string]*huma.MediaType{ndjson: {
 			Schema: a.OpenAPI().Components.Schemas.Schema(eventType, true, "Event"),
 		}},
 	}}
-	a.checkBefore(&op, api.StreamEvents.Needs)
+	a.checkBefore(&op, api.StreamEvents.Needs, false)
 	huma.Register(a.API, op, func(ctx context.Context, in *api.StreamInput) (*huma.StreamResponse, error) {
 		if a.Live == nil { // nobody else writes to the store while this process has it
 			return nil, a.problem(ctx, op.OperationID, ErrNoGateway)

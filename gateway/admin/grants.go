@@ -49,21 +49,25 @@ func (a *server) listGrants(in *api.GrantFilter) (api.List[api.Grant], error) {
 		}
 		places = withGroups(p, target.ID)
 	}
-	chosen := map[access.ID]*access.Grant{}
+	chosen := map[access.ID]access.Grant{}
 	for id, g := range p.Grants {
 		if (subjects == nil || subjects[g.Subject]) && (places == nil || places[g.Target] ||
 			places[g.TargetGroup]) {
-			chosen[id] = g
+			chosen[id] = *g
 		}
 	}
-	view := func(p *access.Policy, g *access.Grant) api.Grant {
-		v := viewGrant(p, *g)
+	draw := func(p *access.Policy, g access.Grant) api.Grant {
+		v := viewGrant(p, g)
 		if places != nil {
-			v.Holders = holders(p, g, subjects)
+			v.Holders = holders(p, &g, subjects)
 		}
 		return v
 	}
-	return listOf(viewAll(p, chosen, view, orderOf)), nil
+	return list(a, p, chosen, catalog[access.Grant, api.Grant]{draw: draw, key: orderOf,
+		text: func(v api.Grant) []string {
+			return []string{v.Person.Name, v.Group.Name, v.Device.Name, v.Target.Name, v.TargetGroup.Name,
+				v.Schedule.Name}
+		}}, in.ListQuery)
 }
 
 // withGroups returns the id of a person or a target and those of the groups that it is in.

@@ -14,9 +14,10 @@ import (
 
 func (a *server) groupRoutes() {
 	handle(a, api.ListGroups,
-		func(context.Context, *api.Nothing) (api.List[api.Group], error) {
+		func(_ context.Context, in *api.ListQuery) (api.List[api.Group], error) {
 			p := a.Store.Snapshot()
-			return listOf(viewAll(p, p.Groups, viewGroup, func(v api.Group) string { return v.Name })), nil
+			return list(a, p, p.Groups, catalog[access.Group, api.Group]{draw: viewGroup,
+				key: func(v api.Group) string { return v.Name }, text: func(v api.Group) []string { return append(namesOf(v.Members), v.Name) }}, *in)
 		})
 	handle(a, api.AddGroup,
 		func(ctx context.Context, in *api.Body[api.NewGroup]) (api.Group, error) {

@@ -80,11 +80,11 @@ func (a *server) status() (api.Status, error) {
 		Alarms: a.Live.Alarms(),
 		Time:   api.Time{Now: now.UTC(), Zone: site.Zone, Trusted: trusted, Why: why}}
 	p := a.Store.Snapshot()
-	s.Doors = slices.DeleteFunc(viewAll(p, p.Targets, a.viewTargets(),
-		func(t api.Target) string { return t.Name }),
-		func(t api.Target) bool { return t.State == nil })
+	all, err := list(a, p, p.Targets, catalog[access.Target, api.Target]{draw: a.viewTargets(),
+		key: func(v api.Target) string { return v.Name }}, api.ListQuery{})
+	s.Doors = slices.DeleteFunc(all.Items, func(t api.Target) bool { return t.State == nil })
 	if s.Devices == nil {
 		s.Devices = []api.DeviceStatus{}
 	}
-	return s, nil
+	return s, err
 }

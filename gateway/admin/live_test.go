@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"latchkey/gateway/admin"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/doctor"
+	"latchkey/gateway/door"
 )
 
 // running stands for a gateway where only one that runs can answer.
@@ -53,7 +55,11 @@ func (r *running) Learn(ctx context.Context, _ access.ID) (access.CredentialID, 
 
 func (r *running) Status() []api.DeviceStatus { return r.status }
 
-func (r *running) Door(access.ID) api.DoorState { return r.door }
+func (r *running) Door(access.ID) api.DoorState {
+	d := r.door
+	d.Headline, d.Now = cmp.Or(d.Headline, door.Unknown), cmp.Or(d.Now, door.Unknown)
+	return d
+}
 
 func (r *running) Alarms() []api.Alarm { return r.alarms }
 

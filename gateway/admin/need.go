@@ -1,9 +1,13 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"path"
+	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -43,7 +47,7 @@ func showNeeds(d api.Demand) (out []shownNeed) {
 
 // checkBefore writes what an operation needs into its place in the document, and has it checked
 // before the body is parsed.
-func (a *server) checkBefore(op *huma.Operation, d api.Demand) {
+func (a *server) checkBefore(op *huma.Operation, d api.Demand, matches bool) {
 	if op.Extensions == nil {
 		op.Extensions = map[string]any{}
 	}
@@ -57,8 +61,32 @@ func (a *server) checkBefore(op *huma.Operation, d api.Demand) {
 			_ = json.NewEncoder(c.BodyWriter()).Encode(problemOf(refused)) // the client is gone
 			return
 		}
-		next(c)
+		reply := &reply{ifMatch: c.Header("If-Match")}
+		if reply.ifMatch != "" && !matches {
+			c.SetHeader("Content-Type", "application/problem+json")
+			c.SetStatus(http.StatusBadRequest)
+			_ = json.NewEncoder(c.BodyWriter()).Encode(&huma.ErrorModel{Status: http.StatusBadRequest,
+				Title:  http.StatusText(http.StatusBadRequest),
+				Detail: "this operation does not know If-Match"}) // the client is gone
+			return
+		}
+		next(huma.WithValue(c, replyKey{}, reply))
 	})
+}
+
+// reply is what a request says besides its input, and what an answer says besides its body.
+type reply struct {
+	ifMatch  string // which tag the record to be changed should have; see RFC 9110, section 13.1.1
+	notice   string // what the caller must know besides: that a change is not durable
+	location string // of what was made, relative to the request; empty: its id follows the path
+}
+
+type replyKey struct{}
+
+// replyOf returns nil where no operation is at work.
+func replyOf(ctx context.Context) *reply {
+	r, _ := ctx.Value(replyKey{}).(*reply)
+	return r
 }
 
 // ownAccount tells whether an operation on an account is about the principal's own. It must be
@@ -89,21 +117,40 @@ func writeRefusal(w http.ResponseWriter, r *account.Refusal) {
 	_ = json.NewEncoder(w).Encode(problemOf(r)) // the client is gone
 }
 
+// body is an answer as huma sends it.
+type body[T any] struct {
+	Notice   string `header:"Latchkey-Notice" doc:"what the caller must know besides: that a change is not durable"`
+	ETag     string `header:"ETag" doc:"the member etag of a record, in quotes"`
+	Location string `header:"Location" doc:"of what was made"`
+	Body     T
+}
+
 // handle registers the function that answers an operation. Its errors become problems here and
 // nowhere else.
 func handle[In, Out any](a *server, op api.Operation[In, Out],
 	h func(context.Context, *In) (Out, error)) {
-	described := describe(op.Info)
-	a.checkBefore(&described, op.Needs)
+	described := describe(op)
+	a.checkBefore(&described, op.Needs, op.Matches)
 	huma.Register(a.API, described, func(ctx context.Context, in *In) (*body[Out], error) {
-		var notice string
-		out, err := h(context.WithValue(ctx, noticeKey{}, &notice), in)
+		out, err := h(ctx, in)
 		if err != nil {
 			return nil, a.problem(ctx, op.ID, err)
 		}
-		return &body[Out]{Notice: notice, Body: out}, nil
+		reply := replyOf(ctx)
+		b := &body[Out]{Notice: reply.notice, Body: out}
+		if t, ok := any(&out).(interface{ Tag() string }); ok && t.Tag() != "" {
+			b.ETag = quoteTag(t.Tag())
+		}
+		if op.Status() == http.StatusCreated {
+			b.Location = cmp.Or(reply.location, path.Base(op.Path)+"/"+idOf(out))
+		}
+		return b, nil
 	})
+	a.describeHeaders(op.Info, reflect.TypeFor[Out]())
 }
+
+// idOf returns the id of what an operation has made.
+func idOf(out any) string { return fmt.Sprint(reflect.ValueOf(out).FieldByName("ID")) }
 
 // handleCases registers an operation that needs different things for different values of a member
 // of its body, which value reads from the input.
@@ -116,10 +163,4 @@ func handleCases[In, Out any](a *server, op api.Operation[In, Out], value func(*
 		}
 		return h(ctx, in)
 	})
-}
-
-// describe is an operation for the OpenAPI document.
-func describe(op api.Info) huma.Operation {
-	return huma.Operation{OperationID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary,
-		DefaultStatus: op.Status()}
 }

@@ -21,6 +21,7 @@ func (a *server) passkeyRoutes() {
 			}
 			k := access.Passkey{ID: in.Body.ID, Label: in.Body.Label, Credential: credential,
 				Created: a.stamp()}
+			replyOf(ctx).location = "passkeys/" + base64.RawURLEncoding.EncodeToString(k.ID)
 			return a.editAccount(ctx, in.Ref, func(r *access.Account) error {
 				r.Passkeys = append(r.Passkeys, k)
 				return nil

@@ -9,9 +9,11 @@ import (
 
 func (a *server) personRoutes() {
 	handle(a, api.ListPersons,
-		func(context.Context, *api.Nothing) (api.List[api.Person], error) {
+		func(_ context.Context, in *api.ListQuery) (api.List[api.Person], error) {
 			p := a.Store.Snapshot()
-			return listOf(viewPersons(p)), nil
+			return list(a, p, p.Persons, catalog[access.Person, api.Person]{draw: viewPersons(p),
+				key:  func(v api.Person) string { return v.Name },
+				text: func(v api.Person) []string { return append(namesOf(v.Groups), v.Name) }}, *in)
 		})
 	handle(a, api.AddPerson,
 		func(ctx context.Context, in *api.Body[api.NewPerson]) (api.Person, error) {
@@ -53,9 +55,9 @@ func viewPerson(p *access.Policy, r access.Person) api.Person {
 	return v
 }
 
-// viewPersons counts everybody's cards in one pass: one pass for each person is too slow for
-// thousands.
-func viewPersons(p *access.Policy) []api.Person {
+// viewPersons returns the view of a person. It counts everybody's cards in one pass: one pass for
+// each person is too slow for thousands.
+func viewPersons(p *access.Policy) func(*access.Policy, access.Person) api.Person {
 	cards := map[access.ID]int{}
 	for _, c := range p.Credentials {
 		if c.Status == access.CardActive {
@@ -70,8 +72,8 @@ func viewPersons(p *access.Policy) []api.Person {
 			}
 		}
 	}
-	return viewAll(p, p.Persons, func(_ *access.Policy, r access.Person) api.Person {
+	return func(_ *access.Policy, r access.Person) api.Person {
 		return api.Person{ID: r.ID, Name: r.Name, Suspended: r.Suspended, Cards: cards[r.ID],
 			Groups: groups[r.ID], Created: r.Created}
-	}, func(v api.Person) string { return v.Name })
+	}
 }

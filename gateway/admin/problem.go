@@ -37,6 +37,8 @@ func (a *server) problem(ctx context.Context, operation string, err error) error
 		status = http.StatusTooManyRequests
 	case errors.Is(err, ErrNoGateway):
 		status, kind = http.StatusServiceUnavailable, api.TypeNoGateway
+	case errors.Is(err, errChanged):
+		status, kind = http.StatusPreconditionFailed, api.TypeChanged
 	case errors.Is(err, access.ErrNotFound):
 		status = http.StatusNotFound
 	case errors.Is(err, access.ErrConflict), errors.Is(err, access.ErrInUse):

@@ -84,3 +84,11 @@ func refs(p *access.Policy, ids []access.ID, ref func(*access.Policy, access.ID)
 	}
 	return out
 }
+
+func namesOf(records []api.Ref) []string {
+	out := make([]string, len(records))
+	for i, r := range records {
+		out[i] = r.Name
+	}
+	return out
+}

@@ -9,10 +9,10 @@ import (
 
 func (a *server) scheduleRoutes() {
 	handle(a, api.ListSchedules,
-		func(context.Context, *api.Nothing) (api.List[api.Schedule], error) {
+		func(_ context.Context, in *api.ListQuery) (api.List[api.Schedule], error) {
 			p := a.Store.Snapshot()
-			return listOf(viewAll(p, p.Schedules, viewSchedule, func(v api.Schedule) string { return v.Name })),
-				nil
+			return list(a, p, p.Schedules, catalog[access.Schedule, api.Schedule]{draw: viewSchedule,
+				key: func(v api.Schedule) string { return v.Name }}, *in)
 		})
 	handle(a, api.AddSchedule,
 		func(ctx context.Context, in *api.Body[api.NewSchedule]) (api.Schedule, error) {

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/base64"
 	"strings"
 
 	"latchkey/gateway/account"
@@ -67,7 +68,12 @@ func (a *server) ownRoutes() {
 			if err := a.accounts.AddPasskey(ctx, in.Body.Label, in.Body.Made); err != nil {
 				return api.Account{}, err
 			}
-			return show(a, string(account.PrincipalOf(ctx).Account), findAccount, viewAccount)
+			out, err := show(a, string(account.PrincipalOf(ctx).Account), findAccount, viewAccount)
+			if n := len(out.Passkeys); n > 0 { // the new one is the last
+				replyOf(ctx).location = "../accounts/" + string(out.ID) + "/passkeys/" +
+					base64.RawURLEncoding.EncodeToString(out.Passkeys[n-1].ID)
+			}
+			return out, err
 		})
 }
 

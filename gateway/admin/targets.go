@@ -3,8 +3,6 @@ package admin
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"latchkey/gateway/access"
@@ -15,10 +13,10 @@ const defaultPulse = 3 * time.Second
 
 func (a *server) targetRoutes() {
 	handle(a, api.ListTargets,
-		func(context.Context, *api.Nothing) (api.List[api.Target], error) {
+		func(_ context.Context, in *api.ListQuery) (api.List[api.Target], error) {
 			p := a.Store.Snapshot()
-			return listOf(viewAll(p, p.Targets, a.viewTargets(), func(t api.Target) string { return t.Name })),
-				nil
+			return list(a, p, p.Targets, catalog[access.Target, api.Target]{draw: a.viewTargets(),
+				key: func(v api.Target) string { return v.Name }}, *in)
 		})
 	handle(a, api.AddTarget,
 		func(ctx context.Context, in *api.Body[api.NewTarget]) (api.Target, error) {
@@ -98,27 +96,4 @@ func viewTarget(p *access.Policy, t access.Target) api.Target {
 		v.Actuator = deviceRef(p, d.ID)
 	}
 	return v
-}
-
-// viewAll returns the records of one kind as they are shown, ordered by key and then by id.
-func viewAll[K comparable, R, V any](p *access.Policy, records map[K]R, view func(*access.Policy, R) V,
-	key func(V) string) []V {
-	out := make([]V, 0, len(records))
-	for _, r := range records {
-		out = append(out, view(p, r))
-	}
-	slices.SortFunc(out, func(x, y V) int { return strings.Compare(key(x), key(y)) })
-	return out
-}
-
-// show answers with one record.
-func show[R, V any](a *server, ref string, find func(*access.Policy, string) (R, error),
-	view func(*access.Policy, R) V) (V, error) {
-	p := a.Store.Snapshot()
-	r, err := find(p, ref)
-	if err != nil {
-		var none V
-		return none, err
-	}
-	return view(p, r), nil
 }

@@ -36,7 +36,7 @@ func TestTokens(t *testing.T) {
 		t.Error("a token that ends fits while nobody knows what time it is")
 	}
 	for name, tt := range map[string][2]string{
-		"no scope": {`{"label":"x","scopes":[]}`, "no scope"}, "a scope that is none": {`{"label":"x","scopes":["all"]}`, "read, lamps, doors or manage"},
+		"no scope": {`{"label":"x","scopes":[]}`, "no scope"}, "a scope that is none": {`{"label":"x","scopes":["all"]}`, "read, lamps, doors, manage"},
 		"a label twice": {`{"label":"dusk","scopes":["read"]}`, "already"}, "no label": {`{"label":"","scopes":["read"]}`, "label"},
 		"over before it begins": {`{"label":"x","scopes":["read"],"until":"2026-11-27T12:00:00Z"}`, "over already"},
 	} {

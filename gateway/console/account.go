@@ -65,7 +65,7 @@ type adminsPage struct {
 }
 
 func (v *visit) showAdmins() error {
-	accounts, err := list(v, api.ListAccounts, api.Nothing{})
+	accounts, err := list(v, api.ListAccounts, api.ListQuery{})
 	if err != nil {
 		return err
 	}

@@ -26,14 +26,14 @@ type devicesPage struct {
 
 func (v *visit) showDevices() error {
 	p := devicesPage{Kinds: keys.Kinds}
-	devices, err := list(v, api.ListDevices, api.Nothing{})
+	devices, err := list(v, api.ListDevices, api.ListQuery{})
 	if err != nil {
 		return err
 	}
 	for _, d := range devices {
 		p.Devices = append(p.Devices, page.NewDevice(d))
 	}
-	if p.Targets, err = list(v, api.ListTargets, api.Nothing{}); err != nil {
+	if p.Targets, err = list(v, api.ListTargets, api.ListQuery{}); err != nil {
 		return err
 	}
 	return v.show(v.status(), "devices", p)
@@ -127,8 +127,8 @@ func (v *visit) showDevice() error {
 	}
 	p.Findings = sick.Findings
 	if d.Kind == string(keys.KindSwitch) {
-		v.askEarly(append([]question{allGrants}, grantQuestions...)...)
-		groups, err := list(v, api.ListGroups, api.Nothing{})
+		v.askEarly(append([]question{ask(api.ListGrants)}, grantQuestions...)...)
+		groups, err := list(v, api.ListGroups, api.ListQuery{})
 		if err != nil {
 			return err
 		}
@@ -199,7 +199,7 @@ func (v *visit) showTarget() error {
 		return err
 	}
 	p := targetPage{Target: target}
-	devices, err := list(v, api.ListDevices, api.Nothing{})
+	devices, err := list(v, api.ListDevices, api.ListQuery{})
 	if err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func (v *visit) showTarget() error {
 			p.Devices = append(p.Devices, d)
 		}
 	}
-	groups, err := list(v, api.ListGroups, api.Nothing{})
+	groups, err := list(v, api.ListGroups, api.ListQuery{})
 	if err != nil {
 		return err
 	}
@@ -261,7 +261,7 @@ func (v *visit) removeTarget() error {
 
 // devicesOf are the devices of a kind.
 func (v *visit) devicesOf(kind string) (of []api.Device, err error) {
-	all, err := list(v, api.ListDevices, api.Nothing{})
+	all, err := list(v, api.ListDevices, api.ListQuery{})
 	for _, d := range all {
 		if string(d.Kind) == kind {
 			of = append(of, d)

@@ -12,9 +12,9 @@ import (
 // question is a call of the API that a page will make. It only reads.
 type question func(*visit) (*http.Request, error)
 
-// ask is the question that takes nothing.
-func ask[Out any](op api.Operation[api.Nothing, Out]) question {
-	return askWith(op, func(*visit) api.Nothing { return api.Nothing{} })
+// ask is the question that says nothing but what it is: of a list, all of it.
+func ask[In, Out any](op api.Operation[In, Out]) question {
+	return askWith(op, func(*visit) (nothing In) { return nothing })
 }
 
 // askWith is the question with what the visit says.
@@ -35,36 +35,29 @@ var frameQuestions = []question{ask(api.GetSite), ask(api.GetTime), ask(api.List
 var pageQuestions = map[string][]question{
 	"GET /{$}":    {ask(api.ListTargets), ask(api.ListDevices), ask(api.GetHealth)},
 	"GET /events": {ask(api.ListTargets), askWith(api.ListEvents, (*visit).newestEvents)},
-	"GET /why":    {ask(api.ListTargets), ask(api.ListPersons), allCards, ask(api.ListDevices)},
+	"GET /why":    {ask(api.ListTargets), ask(api.ListPersons), ask(api.ListCards), ask(api.ListDevices)},
 
 	"GET /people": {ask(api.ListPersons)},
 	"GET /people/{person}": append([]question{askNamed(api.GetPerson, "person"),
 		askWith(api.ListCards, (*visit).cardsOfPerson), askWith(api.ListGrants, (*visit).grantsOfPerson),
 		ask(api.ListDevices)}, grantQuestions...),
-	"GET /groups": {ask(api.ListGroups), allGrants},
+	"GET /groups": {ask(api.ListGroups), ask(api.ListGrants)},
 	"GET /groups/{group}": append([]question{askNamed(api.GetGroup, "group"), ask(api.ListPersons),
-		allGrants}, grantQuestions...),
-	"GET /schedules": {ask(api.ListSchedules), allGrants},
+		ask(api.ListGrants)}, grantQuestions...),
+	"GET /schedules": {ask(api.ListSchedules), ask(api.ListGrants)},
 
 	"GET /devices":          {ask(api.ListDevices), ask(api.ListTargets)},
 	"GET /devices/{device}": {askNamed(api.GetDevice, "device"), askWith(api.Diagnose, (*visit).namedDevice)},
 	"GET /targets/{target}": {askNamed(api.GetTarget, "target"), ask(api.ListDevices), ask(api.ListGroups),
-		allGrants},
+		ask(api.ListGrants)},
 
-	"GET /health": {ask(api.GetHealth), everythingWrong, ask(api.GetHead), ask(api.GetLatency),
+	"GET /health": {ask(api.GetHealth), ask(api.Diagnose), ask(api.GetHead), ask(api.GetLatency),
 		ask(api.GetStatus), ask(api.ListDevices)},
 	"GET /admins": {ask(api.ListAccounts)},
 }
 
 // grantQuestions are what a form for grants asks.
 var grantQuestions = []question{ask(api.ListTargets), ask(api.ListGroups), ask(api.ListSchedules)}
-
-// Questions without a filter.
-var (
-	allCards        = askWith(api.ListCards, func(*visit) (none api.CardFilter) { return none })
-	allGrants       = askWith(api.ListGrants, func(*visit) (none api.GrantFilter) { return none })
-	everythingWrong = askWith(api.Diagnose, func(*visit) (none api.DoctorInput) { return none })
-)
 
 // early is an answer that was asked for before it is needed.
 type early struct {

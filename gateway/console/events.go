@@ -43,7 +43,7 @@ func (v *visit) showEvents() error {
 	p := eventsPage{Filter: v.filter(), Shown: eventsShown, Kinds: access.EventKinds, Reasons: access.Reasons}
 	p.Before, _ = strconv.ParseUint(v.r.URL.Query().Get("before"), 10, 64)
 	var err error
-	if p.Targets, err = list(v, api.ListTargets, api.Nothing{}); err != nil {
+	if p.Targets, err = list(v, api.ListTargets, api.ListQuery{}); err != nil {
 		return err
 	}
 	newest, err := call(v, api.ListEvents, v.newestEvents())

@@ -54,7 +54,7 @@ func (v *visit) health(verified *api.Verified) error {
 			p.Online++
 		}
 	}
-	devices, err := list(v, api.ListDevices, api.Nothing{})
+	devices, err := list(v, api.ListDevices, api.ListQuery{})
 	if err != nil {
 		return err
 	}

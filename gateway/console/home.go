@@ -38,11 +38,11 @@ func (v *visit) showHome() error {
 }
 
 func (v *visit) cards() ([]page.Card, error) {
-	targets, err := list(v, api.ListTargets, api.Nothing{})
+	targets, err := list(v, api.ListTargets, api.ListQuery{})
 	if err != nil {
 		return nil, err
 	}
-	devices, err := list(v, api.ListDevices, api.Nothing{})
+	devices, err := list(v, api.ListDevices, api.ListQuery{})
 	if err != nil {
 		return nil, err
 	}

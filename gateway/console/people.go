@@ -23,7 +23,7 @@ type peoplePage struct {
 }
 
 func (v *visit) showPeople() error {
-	all, err := list(v, api.ListPersons, api.Nothing{})
+	all, err := list(v, api.ListPersons, api.ListQuery{})
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (v *visit) showPerson() error {
 			p.Inherited = append(p.Inherited, g)
 		}
 	}
-	groups, err := list(v, api.ListGroups, api.Nothing{})
+	groups, err := list(v, api.ListGroups, api.ListQuery{})
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ type grantForm struct {
 
 // grantForm asks for what a grant can be made of, besides the groups.
 func (v *visit) grantForm(groups []api.Group) (f grantForm, err error) {
-	if f.Targets, err = list(v, api.ListTargets, api.Nothing{}); err != nil {
+	if f.Targets, err = list(v, api.ListTargets, api.ListQuery{}); err != nil {
 		return f, err
 	}
 	for _, g := range groups {
@@ -30,7 +30,7 @@ func (v *visit) grantForm(groups []api.Group) (f grantForm, err error) {
 			f.Groups = append(f.Groups, g)
 		}
 	}
-	f.Schedules, err = list(v, api.ListSchedules, api.Nothing{})
+	f.Schedules, err = list(v, api.ListSchedules, api.ListQuery{})
 	return f, err
 }
 
@@ -97,7 +97,7 @@ type groupsPage struct {
 func (v *visit) showGroups() error {
 	p := groupsPage{Grants: map[access.ID]int{}}
 	var err error
-	if p.Groups, err = list(v, api.ListGroups, api.Nothing{}); err != nil {
+	if p.Groups, err = list(v, api.ListGroups, api.ListQuery{}); err != nil {
 		return err
 	}
 	grants, err := list(v, api.ListGrants, api.GrantFilter{})
@@ -133,7 +133,7 @@ func (v *visit) showGroup() error {
 		return err
 	}
 	p := groupPage{Group: group}
-	groups, err := list(v, api.ListGroups, api.Nothing{})
+	groups, err := list(v, api.ListGroups, api.ListQuery{})
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (v *visit) showGroup() error {
 	p.Grant.Subject = "group/" + string(p.ID)
 	var all []api.Ref
 	if p.Of == string(access.OfPersons) {
-		persons, err := list(v, api.ListPersons, api.Nothing{})
+		persons, err := list(v, api.ListPersons, api.ListQuery{})
 		if err != nil {
 			return err
 		}
@@ -208,7 +208,7 @@ type schedulesPage struct {
 func (v *visit) showSchedules() error {
 	p := schedulesPage{Grants: map[access.ID]int{}, Weeks: map[access.ID]page.Week{}}
 	var err error
-	if p.Schedules, err = list(v, api.ListSchedules, api.Nothing{}); err != nil {
+	if p.Schedules, err = list(v, api.ListSchedules, api.ListQuery{}); err != nil {
 		return err
 	}
 	grants, err := list(v, api.ListGrants, api.GrantFilter{})

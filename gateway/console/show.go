@@ -49,7 +49,7 @@ func (v *visit) view(name string, data any) (*page.View, error) {
 		return nil, err
 	}
 	in.Clock = clock.Why
-	alarms, err := list(v, api.ListAlarms, api.Nothing{})
+	alarms, err := list(v, api.ListAlarms, api.ListQuery{})
 	in.Alarms = alarms
 	return in, err
 }

@@ -52,13 +52,13 @@ func (v *visit) showWhy() error {
 	p := whyPage{Who: q.Get("who"), Name: strings.TrimSpace(q.Get("name")), Target: q.Get("target"),
 		Action: q.Get("action"), At: q.Get("at")}
 	var err error
-	if p.Targets, err = list(v, api.ListTargets, api.Nothing{}); err != nil {
+	if p.Targets, err = list(v, api.ListTargets, api.ListQuery{}); err != nil {
 		return err
 	}
 	if p.Name != "" {
 		p.Who = "person/" + clip(p.Name)
 	}
-	persons, err := list(v, api.ListPersons, api.Nothing{})
+	persons, err := list(v, api.ListPersons, api.ListQuery{})
 	if err != nil {
 		return err
 	}

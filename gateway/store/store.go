@@ -5,6 +5,8 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -181,6 +183,18 @@ func (s *Store) Head() (seq uint64, hash access.Hash) {
 
 // Digest returns the keyed digest over all policy, device and key records as of the last commit.
 func (s *Store) Digest() access.Hash { return access.Hash(s.now.Load().head.Policy.Sum.Bytes()) }
+
+// Tag returns a short text that is another one when anything of the record is: whoever has seen a
+// record can tell by it whether that has changed since. No secret follows from it.
+func (s *Store) Tag(r access.Record) (string, error) {
+	key, plain, err := record.EncodeRecord(r)
+	if err != nil {
+		return "", err
+	}
+	leaf := record.NewLeafer(s.keys.Digest).Leaf(key, plain).Bytes()
+	sum := sha256.Sum256(leaf[:])
+	return hex.EncodeToString(sum[:8]), nil
+}
 
 // LastEventAt returns the latest time that any event after Site.TimeTrusted carries, and false when
 // there is none. A clock behind it is not to be trusted.

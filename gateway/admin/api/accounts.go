@@ -20,6 +20,7 @@ type Account struct {
 	Tokens   []Token     `json:"tokens"`
 	Epoch    uint64      `json:"epoch" doc:"a session that began under another one is over"`
 	Created  time.Time   `json:"created"`
+	Tagged
 }
 
 // Passkey is a WebAuthn credential in an answer.
@@ -58,7 +59,7 @@ type AccountChange struct {
 
 // Operations on accounts.
 var (
-	ListAccounts = declare[Nothing, List[Account]](toReview,
+	ListAccounts = declare[ListQuery, List[Account]](toReview,
 		http.MethodGet, "/v1/accounts", "list-accounts",
 		"Everybody who may sign in at the console, by name")
 	AddAccount = declare[Body[NewAccount], Account](toGovern,
@@ -68,10 +69,10 @@ var (
 		"One account")
 	ChangeAccount = declare[RefBody[AccountChange], Account](toGovern,
 		http.MethodPatch, "/v1/accounts/{ref}", "change-account",
-		"Rename, disable or enable an account, or change its role or password")
+		"Rename, disable or enable an account, or change its role or password").matching()
 	RemoveAccount = declare[ByRef, Changed](toGovern,
 		http.MethodDelete, "/v1/accounts/{ref}", "remove-account",
-		"Remove an account with its passkeys and tokens")
+		"Remove an account with its passkeys and tokens").matching()
 	SignOut = declare[ByRef, Account](ownOnly, http.MethodPost, "/v1/accounts/{ref}/sign-out", "sign-out",
 		"End all sessions of an account")
 )

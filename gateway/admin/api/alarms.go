@@ -66,7 +66,7 @@ func (s DoorState) NowText(when func(time.Time) string) string {
 
 // Operations on alarms.
 var (
-	ListAlarms = declare[Nothing, List[Alarm]](toLook, http.MethodGet, "/v1/alarms", "list-alarms",
+	ListAlarms = declare[ListQuery, List[Alarm]](toLook, http.MethodGet, "/v1/alarms", "list-alarms",
 		"Alarms that nobody has acknowledged, oldest first")
 	AcknowledgeAlarm = declare[AlarmInput, Alarm](toLock,
 		http.MethodPost, "/v1/alarms/{seq}/acknowledge", "acknowledge-alarm",

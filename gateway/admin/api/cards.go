@@ -17,6 +17,7 @@ type Card struct {
 	From    time.Time           `json:"from,omitzero" doc:"first instant of validity"`
 	Until   time.Time           `json:"until,omitzero" doc:"first instant after validity"`
 	Created time.Time           `json:"created"`
+	Tagged
 }
 
 // NewCard asks for a card. The UID of a card can be read and copied by anybody who holds it for a
@@ -37,6 +38,7 @@ type CardChange struct {
 
 // CardFilter narrows a list of cards.
 type CardFilter struct {
+	ListQuery
 	Person string `query:"person" doc:"only this person's, by name or id"`
 }
 
@@ -57,9 +59,9 @@ var (
 		"One card")
 	ChangeCard = declare[RefBody[CardChange], Card](toManage,
 		http.MethodPatch, "/v1/cards/{ref}", "change-card",
-		"Mark a card lost or active, or change its validity")
+		"Mark a card lost or active, or change its validity").matching()
 	RemoveCard = declare[ByRef, Changed](toManage, http.MethodDelete, "/v1/cards/{ref}", "remove-card",
-		"Remove a card")
+		"Remove a card").matching()
 	LearnCard = declare[Body[LearnRequest], Card](toManage,
 		http.MethodPost, "/v1/cards/learn", "learn-card",
 		"Give a person the next unknown card that is read at a reader")

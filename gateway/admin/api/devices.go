@@ -17,6 +17,7 @@ type Device struct {
 	Keys    []Key         `json:"keys" doc:"oldest first"`
 	Live    *DeviceStatus `json:"live,omitempty" doc:"only from a running gateway that has heard of the device"`
 	Created time.Time     `json:"created"`
+	Tagged
 }
 
 // Key is one of a device's secrets, without the secret.
@@ -65,7 +66,7 @@ type KeyInput struct {
 
 // Operations on devices.
 var (
-	ListDevices = declare[Nothing, List[Device]](toLook, http.MethodGet, "/v1/devices", "list-devices",
+	ListDevices = declare[ListQuery, List[Device]](toLook, http.MethodGet, "/v1/devices", "list-devices",
 		"All devices, by name")
 	AddDevice = declare[Body[NewDevice], Enrolled](toManage, http.MethodPost, "/v1/devices", "add-device",
 		"Enrol a device: the answer holds its secret, once")
@@ -73,7 +74,7 @@ var (
 		"One device with its keys")
 	RemoveDevice = declare[ByRef, Changed](toManage,
 		http.MethodDelete, "/v1/devices/{ref}", "remove-device",
-		"Remove a device with its keys and grants")
+		"Remove a device with its keys and grants").matching()
 	RekeyDevice = declare[RefBody[NewKey], Enrolled](toManage,
 		http.MethodPost, "/v1/devices/{ref}/keys", "rekey-device",
 		"Mint another key for a device: the answer holds its secret, once. The older keys work until the new one is first used")

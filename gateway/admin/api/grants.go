@@ -23,6 +23,7 @@ type Grant struct {
 	Until       time.Time     `json:"until,omitzero" doc:"first instant after"`
 	Created     time.Time     `json:"created"`
 	Holders     []Ref         `json:"holders,omitempty" doc:"only where a target was asked for: the persons that it is for, alone or in the group, without the suspended"`
+	Tagged
 }
 
 // NewGrant asks for a grant. Records are named by name or id.
@@ -41,6 +42,7 @@ type NewGrant struct {
 
 // GrantFilter narrows a list of grants.
 type GrantFilter struct {
+	ListQuery
 	Person string `query:"person" doc:"only grants to this person, alone or in a group, by name or id"`
 	Target string `query:"target" doc:"only grants on this target, alone or in a group, by name or id"`
 }
@@ -54,5 +56,5 @@ var (
 	GetGrant = declare[ByRef, Grant](toLook, http.MethodGet, "/v1/grants/{ref}", "get-grant",
 		"One grant, by id")
 	RemoveGrant = declare[ByRef, Changed](toManage, http.MethodDelete, "/v1/grants/{ref}", "remove-grant",
-		"Remove a grant, by id")
+		"Remove a grant, by id").matching()
 )

@@ -14,6 +14,7 @@ type Group struct {
 	Of      string    `json:"of" doc:"persons or targets"`
 	Members []Ref     `json:"members"`
 	Created time.Time `json:"created"`
+	Tagged
 }
 
 // NewGroup asks for a group.
@@ -31,18 +32,18 @@ type MemberInput struct {
 
 // Operations on groups.
 var (
-	ListGroups = declare[Nothing, List[Group]](toLook, http.MethodGet, "/v1/groups", "list-groups",
+	ListGroups = declare[ListQuery, List[Group]](toLook, http.MethodGet, "/v1/groups", "list-groups",
 		"All groups, by name")
 	AddGroup = declare[Body[NewGroup], Group](toManage, http.MethodPost, "/v1/groups", "add-group",
 		"Add a group")
 	GetGroup = declare[ByRef, Group](toLook, http.MethodGet, "/v1/groups/{ref}", "get-group",
 		"One group")
 	RemoveGroup = declare[ByRef, Changed](toManage, http.MethodDelete, "/v1/groups/{ref}", "remove-group",
-		"Remove a group with the grants to and on it")
+		"Remove a group with the grants to and on it").matching()
 	JoinGroup = declare[MemberInput, Group](toManage,
 		http.MethodPut, "/v1/groups/{ref}/members/{member}", "join-group",
-		"Put a person or target into a group")
+		"Put a person or target into a group").matching()
 	LeaveGroup = declare[MemberInput, Group](toManage,
 		http.MethodDelete, "/v1/groups/{ref}/members/{member}", "leave-group",
-		"Take a person or target out of a group")
+		"Take a person or target out of a group").matching()
 )

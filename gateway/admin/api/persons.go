@@ -15,6 +15,7 @@ type Person struct {
 	Cards     int       `json:"cards" doc:"how many are active"`
 	Groups    []Ref     `json:"groups,omitempty"`
 	Created   time.Time `json:"created"`
+	Tagged
 }
 
 // NewPerson asks for a person.
@@ -30,7 +31,7 @@ type PersonChange struct {
 
 // Operations on persons.
 var (
-	ListPersons = declare[Nothing, List[Person]](toLook, http.MethodGet, "/v1/persons", "list-persons",
+	ListPersons = declare[ListQuery, List[Person]](toLook, http.MethodGet, "/v1/persons", "list-persons",
 		"Everybody, by name")
 	AddPerson = declare[Body[NewPerson], Person](toManage, http.MethodPost, "/v1/persons", "add-person",
 		"Add a person")
@@ -38,8 +39,8 @@ var (
 		"One person")
 	ChangePerson = declare[RefBody[PersonChange], Person](toManage,
 		http.MethodPatch, "/v1/persons/{ref}", "change-person",
-		"Rename, suspend or resume a person")
+		"Rename, suspend or resume a person").matching()
 	RemovePerson = declare[ByRef, Changed](toManage,
 		http.MethodDelete, "/v1/persons/{ref}", "remove-person",
-		"Remove a person with their cards, grants and memberships")
+		"Remove a person with their cards, grants and memberships").matching()
 )

@@ -13,6 +13,7 @@ type Schedule struct {
 	Name    string    `json:"name"`
 	Text    string    `json:"text" doc:"in canonical form, in the site's time zone" example:"mon-fri 08:00-18:00"`
 	Created time.Time `json:"created"`
+	Tagged
 }
 
 // NewSchedule asks for a schedule.
@@ -29,7 +30,7 @@ type ScheduleChange struct {
 
 // Operations on schedules.
 var (
-	ListSchedules = declare[Nothing, List[Schedule]](toLook,
+	ListSchedules = declare[ListQuery, List[Schedule]](toLook,
 		http.MethodGet, "/v1/schedules", "list-schedules",
 		"All schedules, by name")
 	AddSchedule = declare[Body[NewSchedule], Schedule](toManage,
@@ -39,8 +40,8 @@ var (
 		"One schedule")
 	ChangeSchedule = declare[RefBody[ScheduleChange], Schedule](toManage,
 		http.MethodPatch, "/v1/schedules/{ref}", "change-schedule",
-		"Rename a schedule or change its windows")
+		"Rename a schedule or change its windows").matching()
 	RemoveSchedule = declare[ByRef, Changed](toManage,
 		http.MethodDelete, "/v1/schedules/{ref}", "remove-schedule",
-		"Remove a schedule that no grant uses")
+		"Remove a schedule that no grant uses").matching()
 )

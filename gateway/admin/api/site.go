@@ -10,6 +10,7 @@ type Site struct {
 	Zone        string `json:"zone" doc:"IANA time zone, for schedules" example:"Europe/Berlin"`
 	Lockdown    bool   `json:"lockdown" doc:"doors stay shut for everybody"`
 	TimeTrusted uint64 `json:"timeTrusted,omitempty" doc:"events up to this one no longer count against the clock"`
+	Tagged
 }
 
 // SiteChange changes what holds for the whole site.
@@ -35,7 +36,7 @@ var (
 	GetSite = declare[Nothing, Site](toLook, http.MethodGet, "/v1/site", "get-site",
 		"Time zone and lockdown")
 	ChangeSite = declare[Body[SiteChange], Site](toManage, http.MethodPatch, "/v1/site", "change-site",
-		"Set the time zone")
+		"Set the time zone").matching()
 	SetLockdown = declareCases[Body[Lockdown], Site]("on", []Case{{true, toSecure}, {false, toManage}},
 		http.MethodPut, "/v1/lockdown", "set-lockdown", "Shut every door for everybody, or end that")
 	GetTime = declare[Nothing, Time](toLook, http.MethodGet, "/v1/time", "get-time",

@@ -18,6 +18,7 @@ type Target struct {
 
 	State    *DoorState `json:"state,omitempty" doc:"what it is now; doors only, from a running gateway"`
 	MaxPulse string     `json:"maxPulse,omitempty" doc:"how long its lock holds an unlock at the most, whatever the pulse, as the lock says; left out while it has not said so"`
+	Tagged
 }
 
 // NewTarget asks for a target.
@@ -35,7 +36,7 @@ type TargetChange struct {
 
 // Operations on targets.
 var (
-	ListTargets = declare[Nothing, List[Target]](toLook, http.MethodGet, "/v1/targets", "list-targets",
+	ListTargets = declare[ListQuery, List[Target]](toLook, http.MethodGet, "/v1/targets", "list-targets",
 		"All doors and lamps, by name")
 	AddTarget = declare[Body[NewTarget], Target](toManage, http.MethodPost, "/v1/targets", "add-target",
 		"Add a door or a lamp")
@@ -43,8 +44,8 @@ var (
 		"One door or lamp")
 	ChangeTarget = declare[RefBody[TargetChange], Target](toManage,
 		http.MethodPatch, "/v1/targets/{ref}", "change-target",
-		"Rename a target or change its pulse")
+		"Rename a target or change its pulse").matching()
 	RemoveTarget = declare[ByRef, Changed](toManage,
 		http.MethodDelete, "/v1/targets/{ref}", "remove-target",
-		"Remove a target with its grants")
+		"Remove a target with its grants").matching()
 )

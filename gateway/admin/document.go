@@ -1,0 +1,269 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
+	"latchkey/gateway/account"
+	"latchkey/gateway/admin/api"
+	"latchkey/gateway/door"
+	"latchkey/keys"
+)
+
+// The OpenAPI document: what the declarations of the operations say, for other programs.
+
+const aboutAPI = `Administration of a latchkey gateway. Records are named in paths and bodies by their name or their id.
+
+On the website the API is below /api, and a request needs a token or the cookie of somebody who has signed in. ` +
+	`On the socket admin.sock in the gateway's data folder it needs neither: whoever may open that socket may do everything.
+
+A list has three parameters: limit, after and q. An answer that leaves something out says in its member next what to send as after. ` +
+	`A record carries a tag, as its member etag and, in quotes, in the header ETag. A change with that header as If-Match is refused with 412 ` +
+	`when somebody else has changed the record meanwhile.`
+
+// The names of the security schemes.
+const (
+	schemeToken  = "token"
+	schemeCookie = "cookie"
+)
+
+// tags are the groups of operations, by the first part of their paths.
+var tags = []*huma.Tag{
+	{Name: "accounts", Description: "Who may sign in at the website, and with what"},
+	{Name: "alarms", Description: "Doors that were forced, devices that were tampered with"},
+	{Name: "audit", Description: "Whether the chain of events is whole"},
+	{Name: "cards", Description: "Cards that people hold"},
+	{Name: "devices", Description: "Readers, switches, locks, lamps and sensors"},
+	{Name: "doctor", Description: "What is wrong, and what to do about it"},
+	{Name: "events", Description: "What happened"},
+	{Name: "explain", Description: "What would be decided, and why"},
+	{Name: "gateway", Description: "The running gateway"},
+	{Name: "grants", Description: "Who may do what, where and when"},
+	{Name: "groups", Description: "Sets of persons or of targets"},
+	{Name: "keys", Description: "The secrets of devices"},
+	{Name: "persons", Description: "People"},
+	{Name: "schedules", Description: "Times of the week"},
+	{Name: "session", Description: "Whoever makes the request"},
+	{Name: "setup", Description: "The first account"},
+	{Name: "site", Description: "What holds for the whole site"},
+	{Name: "targets", Description: "Doors and lamps"},
+	{Name: "time", Description: "The gateway's clock"},
+}
+
+// tagOf returns the group of an operation.
+func tagOf(op api.Info) string {
+	part, _, _ := strings.Cut(strings.TrimPrefix(op.Path, "/v1/"), "/")
+	switch {
+	case slices.ContainsFunc(tags, func(t *huma.Tag) bool { return t.Name == part }):
+		return part
+	case part == "lockdown":
+		return "site"
+	}
+	return "gateway"
+}
+
+func document(version string) huma.Config {
+	if version == "" {
+		version = "dev"
+	}
+	strict := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strictUnmarshal}
+	return huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info:    &huma.Info{Title: "latchkey", Version: version, Description: aboutAPI},
+			Servers: []*huma.Server{{URL: ".",
+				Description: "Where this document is: below /api on the website, at the root on the socket admin.sock"}},
+			Tags: tags,
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					schemeToken: {Type: "http", Scheme: "bearer", Description: "A token of an account. It has scopes."},
+					schemeCookie: {Type: "apiKey", In: "cookie", Name: account.SessionCookie,
+						Description: "Of somebody who has signed in. What they may do depends on the account's role."},
+				},
+			},
+		},
+		OpenAPIPath:                  "/openapi",
+		Formats:                      map[string]huma.Format{"application/json": strict, "json": strict},
+		DefaultFormat:                "application/json",
+		RejectUnknownQueryParameters: true,
+		Transformers:                 []huma.Transformer{plainProblem},
+	}
+}
+
+// describe is an operation for the document.
+func describe[In, Out any](of api.Operation[In, Out]) huma.Operation {
+	op := of.Info
+	out := huma.Operation{OperationID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary,
+		Description: describeNeeds(op.Needs), Tags: []string{tagOf(op)}, DefaultStatus: op.Status(),
+		Security: security(op.Needs), Errors: problemsOf(op, reflect.TypeFor[In]())}
+	if op.Matches {
+		out.Parameters = append(out.Parameters, &huma.Param{Name: "If-Match", In: "header",
+			Description: "the ETag of the record as you know it: the change is refused if it is another one by now",
+			Schema:      &huma.Schema{Type: "string"}})
+	}
+	return out
+}
+
+// problemsOf are the statuses with which an operation may fail. in is what it takes.
+func problemsOf(op api.Info, in reflect.Type) []int {
+	out := []int{http.StatusTooManyRequests, http.StatusServiceUnavailable}
+	_, cases := op.Needs.Cases()
+	if !slices.ContainsFunc(cases, func(c api.Case) bool { return c.Need.Anyone }) {
+		out = append(out, http.StatusUnauthorized, http.StatusForbidden)
+	}
+	if in.NumField() > 0 {
+		out = append(out, http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity)
+	}
+	if op.Method != http.MethodGet {
+		out = append(out, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
+			http.StatusInsufficientStorage)
+	}
+	if op.Method == http.MethodPost {
+		out = append(out, http.StatusGatewayTimeout)
+	}
+	if op.Matches {
+		out = append(out, http.StatusPreconditionFailed)
+	}
+	return out
+}
+
+// security says with what a visitor of the website may be let in.
+func security(d api.Demand) []map[string][]string {
+	out := []map[string][]string{}
+	_, cases := d.Cases()
+	token, cookie := false, false
+	for _, c := range cases {
+		token = token || c.Need.Scope != ""
+		cookie = cookie || c.Need.Role != "" || c.Need.Own
+	}
+	if token {
+		out = append(out, map[string][]string{schemeToken: {}})
+	}
+	if cookie {
+		out = append(out, map[string][]string{schemeCookie: {}})
+	}
+	return out
+}
+
+// describeNeeds says for people who may call an operation.
+func describeNeeds(d api.Demand) string {
+	member, cases := d.Cases()
+	var out []string
+	for _, c := range cases {
+		text := describeNeed(c.Need)
+		if member != "" {
+			text = c.When(member) + ": " + text
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, " ")
+}
+
+func describeNeed(n account.Need) string {
+	switch {
+	case n.Public:
+		return "For everybody."
+	case n.Anyone:
+		return "For everybody who has signed in, with a token too."
+	case n.Role == "" && !n.Own:
+		return "Only on the socket admin.sock."
+	}
+	var who []string
+	if n.Own {
+		who = append(who, "the account itself, named by its id")
+	}
+	if n.Role != "" {
+		who = append(who, fmt.Sprintf("an account with the role %s or a higher one", n.Role))
+	}
+	if n.Scope != "" {
+		who = append(who, fmt.Sprintf("a token with the scope %s", n.Scope))
+	}
+	text := "For " + strings.Join(who, ", or ") + "."
+	switch n.Fresh {
+	case account.Confirmed:
+		text += " Somebody who has signed in must have confirmed that it is them a short time ago."
+	case account.Second:
+		text += " Somebody who has signed in must have given a second step a short time ago, unless they are on a local network."
+	}
+	return text
+}
+
+// describeHeaders leaves those headers of an answer in the document that it can have.
+func (a *server) describeHeaders(op api.Info, out reflect.Type) {
+	item := a.OpenAPI().Paths[op.Path]
+	described := map[string]*huma.Operation{http.MethodGet: item.Get, http.MethodPost: item.Post,
+		http.MethodPut: item.Put, http.MethodPatch: item.Patch, http.MethodDelete: item.Delete}[op.Method]
+	for _, r := range described.Responses {
+		if _, ok := reflect.New(out).Interface().(interface{ Tag() string }); !ok {
+			delete(r.Headers, "ETag")
+		}
+		if op.Status() != http.StatusCreated {
+			delete(r.Headers, "Location")
+		}
+		if op.Method == http.MethodGet {
+			delete(r.Headers, api.NoticeHeader)
+		}
+	}
+}
+
+// enums are the values of types that have few.
+var enums = map[reflect.Type][]any{
+	reflect.TypeFor[access.Role]():      values(access.Roles),
+	reflect.TypeFor[access.Scope]():     values(access.Scopes),
+	reflect.TypeFor[access.Reason]():    values(access.Reasons),
+	reflect.TypeFor[access.EventKind](): values(access.EventKinds),
+	reflect.TypeFor[access.Outcome](): values([]access.Outcome{access.OutcomeDone, access.OutcomeRefused,
+		access.OutcomeOffline, access.OutcomeUnknown, access.OutcomeLate}),
+	reflect.TypeFor[door.Headline](): values(door.Headlines),
+	reflect.TypeFor[keys.Kind]():     values(keys.Kinds),
+	reflect.TypeFor[wire.Action]():   {"unlock", "lock", "on", "off", "toggle", "level"},
+}
+
+func values[T ~string](of []T) []any {
+	out := make([]any, len(of))
+	for i, v := range of {
+		out[i] = string(v)
+	}
+	return out
+}
+
+// describeEnums writes into the document which values the members of all types can have.
+func (a *server) describeEnums() {
+	schemas := a.OpenAPI().Components.Schemas
+	for name, s := range schemas.Map() {
+		if t := schemas.TypeFromRef("#/components/schemas/" + name); t != nil && t.Kind() == reflect.Struct {
+			describeMembers(t, s)
+			s.PrecomputeMessages()
+		}
+	}
+}
+
+func describeMembers(t reflect.Type, s *huma.Schema) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Anonymous && f.Type.Kind() == reflect.Struct {
+			describeMembers(f.Type, s)
+			continue
+		}
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		member := s.Properties[name]
+		if member == nil {
+			continue
+		}
+		of := f.Type
+		if of.Kind() == reflect.Slice && member.Items != nil {
+			of, member = of.Elem(), member.Items
+		}
+		if e := enums[of]; e != nil {
+			member.Enum = e
+		}
+	}
+}
