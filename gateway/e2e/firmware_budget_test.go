@@ -56,6 +56,15 @@ func held(t *testing.T, what string, got, most int) {
 // memory reads the next stat line from mark on, and holds it to the budget.
 func (f *firmware) memory(mark int) (heap, peak, stack int) {
 	f.t.Helper()
+	heap, peak, stack = f.stat(mark)
+	held(f.t, "heap", peak, mostHeap)
+	held(f.t, "stack", stack, mostStack)
+	return heap, peak, stack
+}
+
+// stat reads the next stat line from mark on.
+func (f *firmware) stat(mark int) (heap, peak, stack int) {
+	f.t.Helper()
 	line := f.await(mark, 5*time.Second, " stat ")
 	m := statLine.FindStringSubmatch(line)
 	if m == nil {
@@ -64,8 +73,6 @@ func (f *firmware) memory(mark int) (heap, peak, stack int) {
 	if _, err := fmt.Sscan(m[1]+" "+m[2]+" "+m[3], &heap, &peak, &stack); err != nil {
 		f.t.Fatal(err)
 	}
-	held(f.t, "heap", peak, mostHeap)
-	held(f.t, "stack", stack, mostStack)
 	return heap, peak, stack
 }
 
