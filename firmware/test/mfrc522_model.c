@@ -28,11 +28,6 @@ enum {
 };
 enum { ERR_WRITE = 0x80, ERR_OVERFLOW = 0x10, ERR_COLL = 0x08, ERR_CRC = 0x04, ERR_PROTOCOL = 0x01 };
 
-/* States of a card, ISO 14443-3 chapter 6.2: with halted they are HALT, READY*, ACTIVE*. */
-enum { IDLE, READY, ACTIVE };
-
-enum { ANSWER_MAX = 8 }; /* bytes */
-
 /* Values after a reset, data sheet chapter 9.3, and which bits a driver must not change: reserved
  * ones (chapter 9.2) and read-only ones. It writes them as 0 or as they are after a reset. */
 static const struct initial {
@@ -52,21 +47,6 @@ static const struct initial {
 	{ T_COUNTER_H, 0, 0xFF },    { T_COUNTER_L, 0, 0xFF },
 };
 
-static uint16_t crc_a(const uint8_t *b, size_t n, uint16_t crc)
-{
-	for (size_t i = 0; i < n; i++) {
-		crc = (uint16_t)(crc ^ b[i]);
-		for (int k = 0; k < 8; k++)
-			crc = (uint16_t)(crc & 1 ? crc >> 1 ^ 0x8408 : crc >> 1);
-	}
-	return crc;
-}
-
-static unsigned get_bit(const uint8_t *b, size_t i)
-{
-	return (unsigned)b[i / 8] >> i % 8 & 1;
-}
-
 static bool field(const struct mfrc522_model *m)
 {
 	return !m->held && (m->reg[TX_CONTROL] & 3) == 3 && (m->reg[COMMAND] & 0x10) == 0;
@@ -77,10 +57,8 @@ static void settle_field(struct mfrc522_model *m)
 {
 	if (field(m))
 		return;
-	for (size_t i = 0; i < MFRC522_MODEL_CARDS; i++) {
-		m->card[i].state = IDLE;
-		m->card[i].halted = false;
-	}
+	for (size_t i = 0; i < MFRC522_MODEL_CARDS; i++)
+		mfrc522_card_leave_field(&m->card[i]);
 }
 
 void mfrc522_model_forget(struct mfrc522_model *m)
@@ -146,67 +124,6 @@ void mfrc522_model_remove(struct mfrc522_model *m, const uint8_t *uid, size_t n)
 			memset(&m->card[i], 0, sizeof m->card[i]);
 }
 
-/* A card hears a frame of that many bits: how many bits it answers. What is not for it sends it
- * back to IDLE or HALT. */
-static size_t hear(struct mfrc522_model_card *c, const uint8_t *f, size_t bits, bool patient, uint8_t *answer,
-                   enum mfrc522_model_answer *what)
-{
-	uint8_t part[5];
-	size_t at = 3u * c->level, known;
-	bool more = at + 4 < c->n;
-	uint8_t state = c->state;
-
-	c->state = IDLE;
-	if (bits == 7) {
-		if (state != IDLE || ((f[0] & 0x7F) != 0x52 && ((f[0] & 0x7F) != 0x26 || c->halted)))
-			return 0;
-		c->state = READY;
-		c->level = 0;
-		answer[0] = c->n == 4 ? 0x04 : c->n == 7 ? 0x44 : 0x84;
-		answer[1] = 0;
-		*what = MFRC522_MODEL_ATQA;
-		return 16;
-	}
-	if (state == ACTIVE) {
-		if (bits == 32 && f[0] == 0x50 && f[1] == 0 && crc_a(f, 4, 0x6363) == 0)
-			c->halted = true;
-		return 0;
-	}
-	if (state != READY || bits < 16)
-		return 0;
-	c->state = patient && f[0] != 0x50 ? READY : IDLE;
-	if (f[0] != 0x93 + 2 * c->level)
-		return 0;
-
-	part[0] = 0x88;
-	memcpy(part + more, c->uid + at, more ? 3 : 4);
-	part[4] = part[0] ^ part[1] ^ part[2] ^ part[3] ^ c->lie;
-	if (f[1] == 0x70) {
-		if (bits != 72 || memcmp(f + 2, part, 5) != 0 || crc_a(f, 9, 0x6363) != 0)
-			return 0;
-		c->state = more ? READY : ACTIVE;
-		c->level = (uint8_t)(c->level + more);
-		answer[0] = more ? 0x04 : c->sak;
-		known = crc_a(answer, 1, 0x6363);
-		answer[1] = (uint8_t)known;
-		answer[2] = (uint8_t)(known >> 8);
-		*what = MFRC522_MODEL_SAK;
-		return 24;
-	}
-	known = bits - 16;
-	if (known >= 40 || f[1] != 0x20 + (known / 8 << 4) + known % 8)
-		return 0;
-	for (size_t i = 0; i < known; i++)
-		if (get_bit(f + 2, i) != get_bit(part, i))
-			return 0;
-	c->state = READY;
-	memset(answer, 0, ANSWER_MAX);
-	for (size_t i = known; i < 40; i++)
-		answer[(i - known) / 8] = (uint8_t)(answer[(i - known) / 8] | get_bit(part, i) << (i - known) % 8);
-	*what = MFRC522_MODEL_UID;
-	return 40 - known;
-}
-
 static void error(struct mfrc522_model *m, unsigned bits)
 {
 	m->reg[ERROR] = (uint8_t)(m->reg[ERROR] | bits);
@@ -227,12 +144,12 @@ static void receive(struct mfrc522_model *m, const uint8_t *air, size_t bits, si
 		if (align + coll < 32)
 			m->reg[COLL] = (uint8_t)((m->reg[COLL] & 0x80) | ((align + coll + 1) & 0x1F));
 	}
-	for (size_t i = 0; i < bits && (i <= coll || m->reg[COLL] & 0x80); i++)
-		m->fifo[(align + i) / 8] = (uint8_t)(m->fifo[(align + i) / 8] | get_bit(air, i) << (align + i) % 8);
+	for (size_t i = 0, to = align; i < bits && (i <= coll || m->reg[COLL] & 0x80); i++, to++)
+		m->fifo[to / 8] = (uint8_t)(m->fifo[to / 8] | mfrc522_card_bit(air, i) << to % 8);
 	m->level = (uint8_t)((total + 7) / 8);
 	m->reg[CONTROL] = (uint8_t)((m->reg[CONTROL] & ~7u) | total % 8);
 	if (m->reg[RX_MODE] & 0x80) {
-		if (m->level < 3 || total % 8 != 0 || crc_a(m->fifo, m->level, 0x6363) != 0)
+		if (m->level < 3 || total % 8 != 0 || mfrc522_card_crc(m->fifo, m->level, 0x6363) != 0)
 			error(m, ERR_CRC);
 		m->level = (uint8_t)(m->level < 2 ? 0 : m->level - 2);
 	}
@@ -243,7 +160,7 @@ static void receive(struct mfrc522_model *m, const uint8_t *air, size_t bits, si
 static void transceive(struct mfrc522_model *m)
 {
 	const uint8_t *r = m->reg;
-	uint8_t frame[MFRC522_MODEL_FIFO + 2], air[ANSWER_MAX] = { 0 };
+	uint8_t frame[MFRC522_MODEL_FIFO + 2], air[MFRC522_CARD_ANSWER] = { 0 };
 	size_t last = r[BIT_FRAMING] & 7u, n = m->level, bits, got = 0, coll = SIZE_MAX;
 	uint32_t tick = 2 * ((r[T_MODE] & 0xFu) << 8 | r[T_PRESCALER]) + 1,
 			 ticks = ((uint32_t)r[T_RELOAD_H] << 8 | r[T_RELOAD_L]) + 1;
@@ -258,7 +175,7 @@ static void transceive(struct mfrc522_model *m)
 		return;
 	}
 	if (r[TX_MODE] & 0x80) {
-		uint16_t crc = crc_a(frame, n, 0x6363);
+		uint16_t crc = mfrc522_card_crc(frame, n, 0x6363);
 
 		frame[n++] = (uint8_t)crc;
 		frame[n++] = (uint8_t)(crc >> 8);
@@ -270,17 +187,17 @@ static void transceive(struct mfrc522_model *m)
 	if (field(m) && m->how == MFRC522_MODEL_OK && r[TX_ASK] & 0x40 && !(r[TX_MODE] & 0x70) &&
 		!(r[RX_MODE] & 0x70) && (r[MODE] & 3) == 1 && (!timer || tick * ticks > 1172 + 5 * 128)) {
 		for (size_t i = 0; i < MFRC522_MODEL_CARDS; i++) {
-			uint8_t answer[ANSWER_MAX] = { 0 };
+			uint8_t answer[MFRC522_CARD_ANSWER] = { 0 };
 			enum mfrc522_model_answer what = MFRC522_MODEL_ATQA;
-			size_t has = m->card[i].n == 0 ? 0 : hear(&m->card[i], frame, bits, m->patient, answer, &what);
+			size_t has = m->card[i].n == 0 ? 0 : mfrc522_card_hear(&m->card[i], frame, bits, m->patient, answer, &what);
 
 			if (has != 0 && m->tamper != NULL)
 				m->tamper(m->tamper_ctx, what, answer, &has);
-			has = has > 8 * ANSWER_MAX ? 8 * ANSWER_MAX : has;
+			has = has > 8 * MFRC522_CARD_ANSWER ? 8 * MFRC522_CARD_ANSWER : has;
 			for (size_t k = 0; k < has; k++) {
-				if (k < got && k < coll && get_bit(answer, k) != get_bit(air, k))
+				if (k < got && k < coll && mfrc522_card_bit(answer, k) != mfrc522_card_bit(air, k))
 					coll = k;
-				air[k / 8] = (uint8_t)(air[k / 8] | get_bit(answer, k) << k % 8);
+				air[k / 8] = (uint8_t)(air[k / 8] | mfrc522_card_bit(answer, k) << k % 8);
 			}
 			got = has > got ? has : got;
 		}
@@ -312,7 +229,7 @@ static void command(struct mfrc522_model *m, uint8_t value)
 		m->misuse += m->started; /* the data sheet does not say that it clears itself */
 		break;
 	case CMD_CRC:
-		crc = crc_a(m->fifo, m->level,
+		crc = mfrc522_card_crc(m->fifo, m->level,
 			(m->reg[MODE] & 3) == 1   ? 0x6363
 			: (m->reg[MODE] & 3) == 3 ? 0xFFFF
 									  : 0);

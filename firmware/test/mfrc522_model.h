@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mfrc522_card.h"
+
 enum { MFRC522_MODEL_CARDS = 4, MFRC522_MODEL_FIFO = 64 };
 
 /* What mfrc522_model_break takes. */
@@ -26,23 +28,6 @@ enum {
 	/* holds its registers, but no command ever ends, until the reset pin is pulled */
 	MFRC522_MODEL_STUCK = 4,
 	MFRC522_MODEL_MUTE = 5,  /* holds its registers and hears no card, until the reset pin is pulled */
-};
-
-/* What a card answers, before it is mixed with what the others answer. */
-enum mfrc522_model_answer {
-	MFRC522_MODEL_ATQA,
-	MFRC522_MODEL_UID, /* anticollision: the rest of one level and its BCC */
-	MFRC522_MODEL_SAK,
-};
-
-struct mfrc522_model_card {
-	uint8_t uid[10];
-	uint8_t n;     /* 4, 7 or 10; 0: no card */
-	uint8_t state; /* ISO 14443-3, chapter 6.2 */
-	uint8_t level; /* of the cascade, 0…2 */
-	bool halted;   /* the states with a star */
-	uint8_t sak;   /* the last level's, 0x08 unless a test sets it */
-	uint8_t lie;   /* exclusive-ored with each BCC, and expected so */
 };
 
 struct mfrc522_model {

@@ -7,7 +7,7 @@
 Q       := $(B)/qemu
 Q_FLAGS := $(LX106_FLAGS) $(WARN) -Iport/qemu
 Q_PORT  := $(patsubst %,$(Q)/%.o,start rt heap files romfuncs nodes port_qemu)
-Q_WORLD := $(B)/lx106/world/world.o $(B)/lx106/test/mfrc522_model.o
+Q_WORLD := $(B)/lx106/world/world.o $(B)/lx106/test/mfrc522_model.o $(B)/lx106/test/mfrc522_card.o
 Q_LINK   = $(LX)gcc $(LX106_FLAGS) -nostartfiles -T port/qemu/esp8266.ld -Wl,--gc-sections,--no-warn-rwx-segments,-Map=$(@:.elf=.map) \
            $(filter %.o %.a,$^) -o $@
 
