@@ -196,6 +196,8 @@ static void obey(struct lk_console *c)
 	for (size_t i = 0; i < VALUES; i++) {
 		if (is(&w, values[i]) || (i == TARGETS && is(&w, "target"))) {
 			if (i == KIND && strcmp(rest, c->draft->kind) != 0) {
+				/* What comes with it is another device's, and must not be saved as this one's. */
+				(void)lk_settings_set(&c->draft->settings, "kind", "");
 				wrong_kind(c);
 			} else {
 				changed(c, *rest == '\0' ? -1 : lk_settings_set(&c->draft->settings, values[i], rest));

@@ -234,6 +234,26 @@ static void settings_of_another_kind_are_not_saved(void)
 	CHECK_EQ(board.kv_writes, 0);
 }
 
+/* A reader's board with a lock's lines pasted by mistake: their key is not saved as the reader's. */
+static void a_key_of_another_kind_is_not_saved(void)
+{
+	for (size_t devices = 1; devices <= 2; devices++) {
+		begin("reader");
+		two = (struct lk_draft){.kind = "lock", .port = &board.port};
+		lk_console_init(&console, &board.port, drafts, devices);
+		type("device front\rkind reader\rgateway gw\ridentity lk-zzzzzzzzzz\rsecret " OTHER "\rsave\r");
+		CHECK_EQ(board.restarts, 1);
+		type(PASTE);
+		CHECK(printed("this firmware is a reader's; "));
+		CHECK(answers("save", "missing: kind\r\n"));
+		CHECK(answers("kind reader", "set; then save\r\n")); /* who means it says so */
+		CHECK_EQ(board.restarts, 1);
+		CHECK(strcmp(fake_kv(&board, "secret"), OTHER) == 0);
+	}
+	type("role lock\r" PASTE);
+	CHECK(!printed("this firmware") && strcmp(two.settings.secret, SECRET) == 0);
+}
+
 static void erase_removes_all_but_the_counter(void)
 {
 	static const struct lk_settings empty;
@@ -359,6 +379,7 @@ int main(void)
 	show_tells_what_is_not_set();
 	another_identity_needs_its_own_secret();
 	settings_of_another_kind_are_not_saved();
+	a_key_of_another_kind_is_not_saved();
 	erase_removes_all_but_the_counter();
 	when_flash_fails_the_board_does_not_restart();
 	each_end_of_line_ends_one_line();
