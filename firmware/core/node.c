@@ -360,7 +360,7 @@ static uint32_t step_up(struct lk_node *n, uint32_t now)
 	}
 	if (n->state == LK_NODE_UP)
 		due = sooner(due, follow_hint(n, now));
-	return due;
+	return n->state == LK_NODE_UP ? due : 0;
 }
 
 /* Connects when it is time, and there is a network. */

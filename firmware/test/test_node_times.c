@@ -91,6 +91,18 @@ static void lose_it(void)
 	CHECK_EQ(node.state, LK_NODE_WAITING);
 }
 
+static void after_a_loss_it_is_called_in_time_to_connect(void)
+{
+	begin(false);
+	node.registration.renew = board.now + 100000;
+	board.send_result = LK_EIO;
+	CHECK(lk_node_scan(&node, uid, sizeof uid, board.now));
+	uint32_t due = step();
+	CHECK_EQ(node.state, LK_NODE_WAITING);
+	CHECK(due <= node.at - board.now);
+	CHECK_EQ(step(), node.at - board.now);
+}
+
 static void after_a_good_session_the_pause_begins_anew(void)
 {
 	for (uint32_t ms = 59999; ms <= 60001; ms++) {
@@ -309,6 +321,7 @@ int main(void)
 	while_there_is_no_network_it_looks_every_50_ms();
 	a_name_is_asked_for_every_50_ms();
 	the_pause_doubles_up_to_a_minute();
+	after_a_loss_it_is_called_in_time_to_connect();
 	after_a_good_session_the_pause_begins_anew();
 	a_registration_and_a_report_have_6_s();
 	a_registration_says_what_the_node_is();
