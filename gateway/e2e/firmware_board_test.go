@@ -149,6 +149,30 @@ func TestFirmwareReaderAndLockOnOneBoard(t *testing.T) {
 	})
 }
 
+// The gateway stops with a goodbye, in the middle of a pulse: the relay lets go, both devices are
+// back soon, and meanwhile the door opens from inside only.
+func TestFirmwareBoardWhoseGatewayStops(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, m machine) {
+		b := newFirmBoard(t, m, direct, direct)
+		mark := b.Mark()
+		b.tap(annsCard, wire.Granted)
+		b.stop()
+		b.await(mark, 3*time.Second, " output 0 0")
+		b.await(mark, 3*time.Second, " log session lost")
+		b.await(mark, 3*time.Second, " log lock: session lost")
+		moves := b.Moves()
+		if v, err := b.firmware.scan(annsCard); err == nil || b.Moves() != moves {
+			t.Errorf("got %+v without a gateway, and %d pulses more", v, b.Moves()-moves)
+		}
+		b.leaves("without a gateway")
+		mark = b.Mark()
+		b.start()
+		b.bothReady(mark)
+		b.opens()
+	})
+}
+
 // A gateway that was restarted without a goodbye: both make a new session beside the old one. Here
 // both handshakes are under way at the same time, the most that such a board has in memory, and the
 // exit button opens meanwhile.
