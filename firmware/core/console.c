@@ -218,6 +218,9 @@ static void obey(struct lk_console *c)
 	} else if (is(&w, "reboot")) {
 		restart(c);
 	} else if (is(&w, "help")) {
+		if (c->n > 1) {
+			answer(c, "first choose the device that the lines are for: role KIND", "");
+		}
 		answer(c, "paste what latchkey device add printed; then wifi SSID PASSWORD ",
 			"(in \"\" if it has spaces) and save. Also: target NAME, show, erase, reboot");
 	} else if (w.s != w.end && !is(&w, "this")) {

@@ -363,6 +363,11 @@ static void a_board_of_two_devices_is_told_which_one(void)
 	CHECK(answers("role lamp", "this firmware is a lock's; choose another with: role KIND\r\n"));
 	CHECK(console.draft == &two);
 	CHECK(answers("role reader", "") && console.draft == &one);
+	type("help\r");
+	CHECK(printed("role KIND") && printed("device add"));
+	begin("reader");
+	type("help\r");
+	CHECK(!printed("role") && printed("device add"));
 }
 
 int main(void)
