@@ -133,6 +133,8 @@ static int failed(int err)
 	case MBEDTLS_ERR_SSL_WANT_WRITE:
 		return LK_EAGAIN;
 	case MBEDTLS_ERR_SSL_ALLOC_FAILED:
+	case MBEDTLS_ERR_MD_ALLOC_FAILED:
+	case MBEDTLS_ERR_CIPHER_ALLOC_FAILED:
 		return LK_ENOMEM;
 	default:
 		return LK_ECLOSED;
