@@ -14,38 +14,38 @@ import (
 // Errors of a command. Each says how much is known of what the node did.
 var (
 	ErrLate      = errors.New("too long after its cause, not sent")
-	ErrNoReceipt = errors.New("sent, no receipt") // it may or may not have been obeyed
+	ErrNoReceipt = errors.New("sent, no receipt") // nobody knows whether the node obeyed
 	ErrNotObeyed = errors.New("the node did not obey")
 )
 
-// CodeError is an [ErrNotObeyed] with the response code that the node answered with.
+// CodeError is an [ErrNotObeyed]. It holds the response code of the node's answer.
 type CodeError struct{ Code codes.Code }
 
 func (e *CodeError) Error() string { return "the node did not obey: " + e.Code.String() }
 
-// Is makes it an ErrNotObeyed.
+// Is reports that a CodeError is an ErrNotObeyed.
 func (e *CodeError) Is(target error) bool { return target == ErrNotObeyed }
 
 const (
 	actPath  = "/act"
-	maxSends = 3 // a command and its repeats after 4.01
+	maxSends = 3 // a command and its repetitions after a 4.01
 )
 
-// Command is what an actuator is asked to do, and the moment when somebody asked for that. Its age
-// is filled in when it is sent.
+// Command is what an actuator is asked to do, and when somebody asked for it. Actuate fills in its
+// age.
 type Command struct {
 	wire.Command
 	Intent time.Time // with a monotonic reading
 }
 
-// Deadline is when it is too late for the command: CommandWindow after the intent.
+// Deadline returns the latest time at which the node may obey: CommandWindow after the intent.
 func (c Command) Deadline() time.Time { return c.Intent.Add(CommandWindow) }
 
-// Actuate sends a command to a node (POST /act) and returns its receipt. The node obeys within
-// CommandWindow after the intent only, and nothing is sent later than that: a 4.01 and the repeat
-// that it asks for have the same deadline.
+// Actuate sends a command to a node (POST /act) and returns its receipt. The node obeys only within
+// CommandWindow after the intent, and Actuate sends nothing later. A repetition after a 4.01 has
+// the same deadline.
 func Actuate(ctx context.Context, p *Peer, cmd Command) (wire.Receipt, error) {
-	if d, ok := ctx.Deadline(); !ok || d.After(cmd.Deadline()) { // an earlier one needs no second timer
+	if d, ok := ctx.Deadline(); !ok || d.After(cmd.Deadline()) { // else no second timer
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, cmd.Deadline())
 		defer cancel()

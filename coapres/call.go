@@ -12,13 +12,13 @@ import (
 	"latchkey/coapres/wire"
 )
 
-// Caller is one association: it sends a request and waits for its answer until the request's
-// context ends, which has a deadline.
+// Caller is one association. It sends a request and waits for the answer until the request's
+// context ends. That context must have a deadline.
 type Caller interface {
 	Do(req *pool.Message) (*pool.Message, error)
-	// LastHeard is when the other side's newest message was read.
+	// LastHeard returns when the other side's newest message was read.
 	LastHeard() time.Time
-	// Path is a number that grows when the other side's address changes.
+	// Path returns a number that grows when the other side's address changes.
 	Path() uint32
 }
 
@@ -28,7 +28,7 @@ type Request struct {
 	Path   string // with a leading slash
 	Query  []string
 	Echo   []byte      // nil: none
-	Format wire.Format // of Body, and what is accepted
+	Format wire.Format // of Body, and of the answer that is accepted
 	Body   []byte      // nil: none
 }
 
@@ -39,8 +39,8 @@ type Answer struct {
 	Location []string // Location-Path segments
 }
 
-// requests are messages for Call: go-coap is through with a request when Do returns. An answer
-// cannot be given back: go-coap still looks at it.
+// requests are messages for Call. A request goes back to the pool when Do returns. An answer does
+// not, because go-coap still reads it.
 var requests = pool.New(64, 2048)
 
 // Call sends r and keeps in h the Echo that its answer brings, whatever the answer is.
@@ -90,8 +90,7 @@ func EchoOf(m *pool.Message) []byte {
 	return b
 }
 
-// SetEcho gives the other side a new Echo with a response: call it last, when the response is about
-// to be written.
+// SetEcho puts a new Echo into a response. Call it last, just before the response is written.
 func (x *Echoes) SetEcho(resp *pool.Message) {
 	e := x.Issue(time.Now())
 	resp.SetOptionBytes(optionEcho, e[:])

@@ -1,6 +1,6 @@
-// Package coapres is the CoAP resources: what nodes call here, what is called on nodes, and the
-// freshness of both. It opens no sockets and decides nothing; who may open what, and what is kept
-// of it, is asked of [Calls].
+// Package coapres holds the CoAP resources that nodes call, the requests that are sent to nodes,
+// and the rule of freshness for both. It opens no sockets and decides nothing: it asks [Calls] who
+// may open what, and Calls keeps the records.
 package coapres
 
 import (
@@ -23,26 +23,26 @@ import (
 // Echo option number (RFC 9175 §2.2.1); go-coap does not name it.
 const optionEcho message.OptionID = 252
 
-// Calls is what the resources ask of the gateway. Every call is on behalf of a peer whose kind may
-// make it, well-formed and fresh. at is when the datagram was read: the intent behind any command
-// that follows.
+// Calls is what the resources ask of the gateway. Before each call the request was found
+// well-formed, fresh, and allowed for the peer's kind. at is when the datagram was read; a command
+// that follows takes it as the time of the intent.
 type Calls interface {
 	// Scan decides a card read and acts on it. An error means that nothing was decided.
 	Scan(ctx context.Context, p *Peer, s wire.Scan, at time.Time) (wire.Verdict, error)
-	// Act does the same for what a switch asks of the target of that name.
+	// Act does the same for a switch's request to the named target.
 	Act(ctx context.Context, p *Peer, target string, a wire.Act, at time.Time) (wire.Verdict, error)
-	// State is what is known of one of the peer's own targets.
+	// State returns what is known of one of the peer's own targets.
 	State(p *Peer, target string) (wire.State, error)
-	// Late tells of a scan, or of what a switch asks, that came so long after the tap that it was
-	// refused as not fresh. It may have been held back on its way. n is its counter.
+	// Late reports a scan, or a switch's request, that was refused because it came too long after
+	// the tap. Somebody may have held it back. n is its counter.
 	Late(p *Peer, n uint64, after time.Duration)
 	// Registered is called at each registration and each update of it.
 	Registered(p *Peer, lifetime time.Duration)
-	// Left is called when the node takes its registration back.
+	// Left is called when the node removes its registration.
 	Left(p *Peer)
 	// Report takes measurements. A late one must change no state.
 	Report(p *Peer, r wire.Report, late bool)
-	// Targets names the targets that the peer may ask for, sorted.
+	// Targets returns the names of the targets that the peer may ask for, sorted.
 	Targets(p *Peer) []string
 }
 
@@ -58,13 +58,13 @@ type request struct {
 	msg   *pool.Message
 	body  []byte
 	res   *resource   // nil while it was not found
-	param string      // what stands for {id} or {target} in the path
+	param string      // the value of {id} or {target} in the path
 	in    wire.Format // of the body
 	out   wire.Format // wanted of the answer
 	at    time.Time
 }
 
-// response is what goes back; the zero code is never sent.
+// response is the answer to a request. A zero code is never sent.
 type response struct {
 	code     codes.Code
 	format   wire.Format
@@ -72,9 +72,9 @@ type response struct {
 	location string // path of a created resource
 }
 
-// Serve answers one request of a peer: it sees that the peer is within its rate, finds the
-// resource, sees that the peer's kind may call it and that the body is in bounds, and leaves the
-// rest to the resource. Refusals leave no state behind.
+// Serve answers one request of a peer. It checks the peer's rate, finds the resource, checks that
+// the peer's kind may call it and that the body is within its bounds, and calls the resource.
+// Refusals leave no state behind.
 func (s *Server) Serve(ctx context.Context, p *Peer, req, resp *pool.Message, at time.Time) {
 	r := &request{peer: p, msg: req, at: at}
 	out, err := s.dispatch(ctx, r)
@@ -107,7 +107,7 @@ func (s *Server) Serve(ctx context.Context, p *Peer, req, resp *pool.Message, at
 	}
 }
 
-// name is the request without anything that the device chose.
+// name returns method and path of the request, without anything that the device chose.
 func (r *request) name() string {
 	if r.res == nil {
 		return ""
@@ -116,7 +116,7 @@ func (r *request) name() string {
 }
 
 func (s *Server) dispatch(ctx context.Context, r *request) (response, error) {
-	if !r.peer.spend(r.at) { // first: what is refused for another reason counts too
+	if !r.peer.spend(r.at) { // first, so that every request counts against the rate
 		return response{}, &BusyError{RetryAfter: time.Second}
 	}
 	path, err := pathOf(r.msg)
@@ -140,8 +140,7 @@ func (s *Server) dispatch(ctx context.Context, r *request) (response, error) {
 	return res.serve(s, ctx, r)
 }
 
-// pathOf joins the Uri-Path options. A segment is a segment: one that is empty or holds a slash
-// names nothing here.
+// pathOf joins the Uri-Path options. No resource here has an empty segment or one with a slash.
 func pathOf(m *pool.Message) (string, error) {
 	var segments []string
 	for _, o := range m.Options() {
@@ -168,7 +167,7 @@ func body(m *pool.Message, limit int) ([]byte, error) {
 	if n == 0 {
 		return nil, nil
 	}
-	b := make([]byte, n) // ReadBody takes a kilobyte at the least
+	b := make([]byte, n) // ReadBody allocates a kilobyte or more
 	if _, err = m.Body().Seek(0, io.SeekStart); err == nil {
 		_, err = io.ReadFull(m.Body(), b)
 	}
@@ -178,11 +177,11 @@ func body(m *pool.Message, limit int) ([]byte, error) {
 	return b, nil
 }
 
-// negotiate sees that the body's Content-Format and the Accept option are ones that the resource
-// speaks. Without Accept the answer comes in the format of the question.
+// negotiate checks that the resource supports the Content-Format and the Accept option. Without
+// Accept the answer has the format of the request.
 func (r *request) negotiate(res *resource) error {
 	if len(res.in) > 0 {
-		r.in = res.in[0] // of no body: the resource says whether it needs one
+		r.in = res.in[0] // there is no body; the resource refuses that if it needs one
 	}
 	if len(res.out) > 0 {
 		r.out = res.out[0]
@@ -206,12 +205,13 @@ func (r *request) negotiate(res *resource) error {
 	return nil
 }
 
-// fresh sees that the request carries an Echo of ours and was meant within the window.
+// fresh checks that the request carries an Echo of ours and that its intent is within the window.
 func (r *request) fresh(age int32) error {
 	return r.peer.Issued.Check(EchoOf(r.msg), age, ScanWindow, r.at)
 }
 
-// meant is fresh for what somebody did at the node, with its counter: that it came late is told.
+// meant does the same for what somebody did at the node, and reports to Calls if it came late. n is
+// the counter of the request.
 func (s *Server) meant(r *request, age int32, n uint64) error {
 	err := r.fresh(age)
 	if err == nil {

@@ -9,8 +9,8 @@ import (
 	"latchkey/coapres/wire"
 )
 
-// Errors that [Calls] may return and that have a code of their own. Any other error of theirs means
-// that nothing could be decided.
+// Errors of [Calls] that have a response code of their own. Any other error means that nothing
+// could be decided.
 var (
 	ErrForbidden = errors.New("this device may not call this")
 	ErrNotFound  = errors.New("no such thing for this device")

@@ -22,12 +22,12 @@ const (
 	echoLife = 10 * time.Minute // an Echo older than this is stale
 	minAge   = -60_000
 	maxAge   = 601_000
-	// clockSlip is by how much wall and monotonic time may part before an Echo is forgotten: the
-	// machine was asleep, or its clock set.
+	// clockSlip is how far wall clock and monotonic clock may differ before an Echo is forgotten:
+	// the machine was asleep, or somebody set its clock.
 	clockSlip = time.Second
 )
 
-// Freshness is what an age says of a message. The zero value is not fresh.
+// Freshness is the result of [Judge]. The zero value is not fresh.
 type Freshness uint8
 
 const (
@@ -62,22 +62,22 @@ var (
 	errAgeBounds = errors.New("age is out of bounds")
 )
 
-// LateError is an [ErrStale] of a message whose Echo is known: it came too late after what it is
-// about.
-type LateError struct{ After time.Duration } // from the intent, like the tap of a card, to the message's arrival
+// LateError is an [ErrStale] of a message whose Echo is known, but which came too long after its
+// intent.
+type LateError struct{ After time.Duration } // from the intent, such as a tap, to the arrival
 
 func (e *LateError) Error() string {
 	return fmt.Sprintf("not fresh: %d ms old", e.After.Milliseconds())
 }
 
-// Is makes it an ErrStale.
+// Is reports that a LateError is an ErrStale.
 func (e *LateError) Is(target error) bool { return target == ErrStale }
 
 // Echo is the value of the Echo option (RFC 9175 §2.2).
 type Echo [echoLen]byte
 
-// Echoes are those that one association has issued and still knows: the last four, in memory only.
-// The zero value is ready for use. It is safe for concurrent use.
+// Echoes holds the last four Echoes that one association has issued, in memory only. The zero value
+// is ready for use. It is safe for concurrent use.
 type Echoes struct {
 	mu     sync.Mutex
 	issued [echoKeep]stamped // guarded by mu
@@ -89,7 +89,7 @@ type stamped struct {
 	at   time.Time
 }
 
-// Issue makes a new Echo, stamped with now: the moment the message that carries it is written.
+// Issue returns a new Echo, stamped with now: the time at which its message is written.
 func (x *Echoes) Issue(now time.Time) Echo {
 	var e Echo
 	_, _ = rand.Read(e[:])
@@ -100,13 +100,13 @@ func (x *Echoes) Issue(now time.Time) Echo {
 	return e
 }
 
-// Check tells whether a message that carries echo and age was meant within the window before now,
-// the moment its datagram was read. It returns nil, ErrStale, a [LateError], or an error that maps
-// to 4.00.
+// Check tells whether the intent of a message with this echo and age is within the window before
+// now, which is when its datagram was read. It returns nil, ErrStale, a [LateError], or an error
+// that maps to 4.00.
 func (x *Echoes) Check(echo []byte, age int32, window time.Duration, now time.Time) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	elapsed := int32(-1) // unknown Echo: age is still checked
+	elapsed := int32(-1) // the Echo is unknown; age is still checked
 	for i := range x.issued {
 		s := &x.issued[i]
 		if s.at.IsZero() || subtle.ConstantTimeCompare(s.echo[:], echo) != 1 {
@@ -141,9 +141,9 @@ func milliseconds(d time.Duration) int32 {
 	return int32(min(max(ms, math.MinInt32), math.MaxInt32))
 }
 
-// Slept tells whether wall and monotonic clock have parted by more than a second since at: the
-// machine was asleep, or its clock was set. Nothing that was measured across it is worth anything.
-// Both times need their monotonic reading.
+// Slept tells whether wall clock and monotonic clock differ by more than a second since at: the
+// machine was asleep, or its clock was set. A duration measured across that is wrong. Both times
+// need their monotonic reading.
 func Slept(at, now time.Time) bool { // Round(0) drops the monotonic reading
 	return apart(now.Sub(at), now.Round(0).Sub(at.Round(0)))
 }
@@ -162,8 +162,8 @@ type Held struct {
 	at   time.Time // guarded by mu; when it was received
 }
 
-// Take keeps an Echo that was received at the given time. An empty one, or one longer than RFC 9175
-// allows, is ignored.
+// Take stores an Echo that was received at the given time. It ignores one that is empty or longer
+// than RFC 9175 allows.
 func (h *Held) Take(echo []byte, at time.Time) {
 	if len(echo) == 0 || len(echo) > 40 {
 		return
@@ -180,9 +180,9 @@ func (h *Held) Forget() {
 	h.echo = nil
 }
 
-// Age returns the Echo and the time in ms from receiving it to the intent, negative when the intent
-// came first. Without a usable Echo it returns nil and 0: the message is sent bare and the answer
-// brings one.
+// Age returns the Echo and the time in ms from receiving it to the intent, negative if the intent
+// came first. Without a usable Echo it returns nil and 0; then the message is sent without an Echo,
+// and the answer brings one.
 func (h *Held) Age(intent, now time.Time) (echo []byte, age int32) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

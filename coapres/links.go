@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// MaxPulseAttribute is the attribute of a node's link to /act that says how long it holds an unlock
-// at the most, in milliseconds, whatever a command says: </act>;rt="latchkey.act";maxpulse=10000.
+// MaxPulseAttribute is the attribute of a node's link to /act that gives its longest unlock in
+// milliseconds, whatever a command says: </act>;rt="latchkey.act";maxpulse=10000.
 const MaxPulseAttribute = "maxpulse"
 
-// ActLink is a node's own link to its actuator, as it stands in its registration and its
-// /.well-known/core. With a limit of 0 it says nothing of one.
+// ActLink returns a node's link to its own actuator, for its registration and its
+// /.well-known/core. With a limit of 0 the link names none.
 func ActLink(limit time.Duration) string {
 	s := `</act>;rt="latchkey.act";if="core.a";ct=60`
 	if limit > 0 {
@@ -20,9 +20,9 @@ func ActLink(limit time.Duration) string {
 	return s
 }
 
-// parseMaxPulse returns the limit that a list of links (RFC 6690 §2) gives for /act, 0 if it gives
-// none or is none. A list with mistakes gives what stands before the first of them: it is for
-// people, and chooses nothing that is called.
+// parseMaxPulse returns the limit that a list of links (RFC 6690 §2) gives for /act, or 0. Of a
+// list with mistakes it reads what stands before the first mistake. That is safe, because links are
+// for people and never choose what is called.
 func parseMaxPulse(links string) time.Duration {
 	for links != "" {
 		var attributes []string
@@ -43,8 +43,8 @@ func parseMaxPulse(links string) time.Duration {
 	return 0
 }
 
-// nextLink takes the first link off a list: what stands between < and >, its attributes, and the
-// rest of the list.
+// nextLink splits the first link off a list and returns what stands between < and >, its
+// attributes, and the rest of the list.
 func nextLink(links string) (target string, attributes []string, rest string) {
 	links = strings.TrimLeft(links, " \t\r\n,")
 	links, ok := strings.CutPrefix(links, "<")

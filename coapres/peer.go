@@ -9,8 +9,8 @@ import (
 	"latchkey/keys"
 )
 
-// RequestRate is how many requests per second one association may make on average; twice as many at
-// once.
+// RequestRate is how many requests per second one association may make on average. Twice as many
+// may come at once.
 const RequestRate = 10
 
 // Peer holds what belongs to one association. Its exported fields are set once, before the first
@@ -22,11 +22,11 @@ type Peer struct {
 	Key    keys.ID
 	Addr   string // for people
 	Caller Caller
-	// Refused, if set, is told of each request that either side refused. It must not block.
+	// Refused, if set, is called with each request that either side refused. It must not block.
 	Refused func(Refusal)
 
-	Issued Echoes // ours, which the node must show
-	Held   Held   // the node's, which we must show
+	Issued Echoes // ours, which the node must return
+	Held   Held   // the node's, which we must return
 
 	budget *rate.Limiter
 	words  *rate.Limiter
@@ -43,11 +43,11 @@ func NewPeer(device keys.RecordID, name string, kind keys.Kind, key keys.ID, add
 		budget: rate.NewLimiter(RequestRate, 2*RequestRate), words: rate.NewLimiter(1, 1)}
 }
 
-// Allow changes the peer's request rate, from before its first request.
+// Allow sets the peer's request rate. Call it before the first request.
 func (p *Peer) Allow(perSecond int) { p.budget = rate.NewLimiter(rate.Limit(perSecond), 2*perSecond) }
 
-// MaxPulse is how long the node holds an unlock at the most, as it said when it registered; 0: it
-// did not say.
+// MaxPulse returns the longest unlock that the node can hold, as it said when it registered, or 0
+// if it did not say.
 func (p *Peer) MaxPulse() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -57,5 +57,5 @@ func (p *Peer) MaxPulse() time.Duration {
 // spend takes one request from the peer's budget.
 func (p *Peer) spend(now time.Time) bool { return p.budget.AllowN(now, 1) }
 
-// complain tells whether a line about this peer may be logged now: one a second at most.
+// complain tells whether a line about this peer may be logged now: at most one a second.
 func (p *Peer) complain() bool { return p.words.Allow() }

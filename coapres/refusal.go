@@ -22,7 +22,7 @@ const MaxDiagnostic = 64
 type Refusal struct {
 	At       time.Time
 	ByDevice bool   // the device refused what the gateway asked; otherwise the gateway refused what the device asked
-	Request  string // like "POST /scan"; empty if nobody looked at its path
+	Request  string // like "POST /scan"; empty if the request was refused before its path was read
 	Code     codes.Code
 	Why      string // the diagnostic payload; empty if there was none
 }
@@ -30,14 +30,14 @@ type Refusal struct {
 // CodeText is a code as people write it, like 4.00.
 func CodeText(c codes.Code) string { return fmt.Sprintf("%d.%02d", c>>5, c&31) }
 
-// Refuse tells whoever asked for it of a refusal.
+// Refuse reports a refusal to Refused, if that is set.
 func (p *Peer) Refuse(r Refusal) {
 	if p.Refused != nil {
 		p.Refused(r)
 	}
 }
 
-// diagnosticOf is what the other side is told about an error.
+// diagnosticOf returns what the other side is told about an error.
 func diagnosticOf(err error, req *pool.Message) string {
 	var body *wire.BodyError
 	if errors.As(err, &body) {
@@ -58,11 +58,11 @@ func diagnosticOf(err error, req *pool.Message) string {
 			return known.Error()
 		}
 	}
-	return "could not decide" // the error itself may name what is here
+	return "could not decide" // the error itself may name things of this machine
 }
 
-// Diagnostic is why the other side refused a request, empty if it does not say. It is the other
-// side's text: one line of printable characters, and not long.
+// Diagnostic returns why the other side refused a request, or nothing if it does not say. It is the
+// other side's text, cut and cleaned to one short line of printable characters.
 func (a Answer) Diagnostic() string {
 	if a.Code < codes.BadRequest || !utf8.Valid(a.Body) {
 		return ""

@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// Lifetime is what a node asks for, and what it gets when it asks for nothing. It updates its
-	// registration every third of it.
+	// Lifetime is what our nodes ask for, and what a node gets that asks for nothing. A node
+	// updates its registration each time a third of it has passed.
 	Lifetime    = 90 * time.Second
 	maxLifetime = 24 * time.Hour
 )
 
-// register serves RFC 9176 §5: a node says that it is here. What it links to never chooses what we
-// call: it is for people, but for the limit of its pulses (see [Peer.MaxPulse]).
+// register serves the registration of a node (RFC 9176 §5). Its links never choose what we call.
+// They are for people, except for the limit of its pulses (see [Peer.MaxPulse]).
 func (s *Server) register(_ context.Context, r *request) (response, error) {
 	lifetime, err := registrationQuery(r, Lifetime)
 	if err != nil {
@@ -41,8 +41,8 @@ func (s *Server) register(_ context.Context, r *request) (response, error) {
 	return response{code: codes.Created, location: location}, nil
 }
 
-// renew serves the update of a registration (RFC 9176 §5.3.1): what it does not name stays as it
-// was.
+// renew serves the update of a registration (RFC 9176 §5.3.1). An update leaves unchanged what it
+// does not name.
 func (s *Server) renew(_ context.Context, r *request) (response, error) {
 	p := r.peer
 	lifetime, ok := p.registered(r.param)
@@ -83,9 +83,9 @@ func (p *Peer) registered(id string) (lifetime time.Duration, ok bool) {
 	return p.lifetime, p.registration != "" && p.registration == id
 }
 
-// registrationQuery returns the lifetime that is asked for, or the one given. What it does not know
-// it skips, as it does with links, so that nodes may say more later (RFC 9176 §5: base, and
-// attributes of the endpoint).
+// registrationQuery returns the lifetime that the query asks for, or the given one. It skips
+// unknown parameters, such as base and attributes of the endpoint (RFC 9176 §5), so that later
+// nodes may send more.
 func registrationQuery(r *request, lifetime time.Duration) (time.Duration, error) {
 	if !utf8.Valid(r.body) {
 		return 0, errLinks
@@ -174,7 +174,7 @@ func (l link) fits(query string) bool {
 	name, value, _ := strings.Cut(query, "=")
 	have := map[string]string{"href": "/" + l.href, "rt": l.rt, "if": l.iface}[name]
 	if have == "" {
-		return false // a link without the attribute fits no value of it, nor none
+		return false // a link without the attribute fits no filter on it, not even an empty one
 	}
 	if prefix, wild := strings.CutSuffix(value, "*"); wild {
 		return strings.HasPrefix(have, prefix)

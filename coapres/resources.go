@@ -11,9 +11,10 @@ import (
 	"latchkey/keys"
 )
 
-// resource is one method of one path: who may call it, what it takes and gives, and what serves it.
+// resource is one method of one path: who may call it, the formats of request and answer, and the
+// function that serves it.
 type resource struct {
-	path   string // without the leading slash; a segment in braces takes any one segment
+	path   string // without the leading slash; a segment in braces matches any one segment
 	method codes.Code
 	kinds  []keys.Kind // nil: every kind
 	limit  int         // bytes of body
@@ -33,7 +34,7 @@ var (
 	buttons = []keys.Kind{keys.KindSwitch}
 )
 
-// resources is what each kind of device may call here. Whatever is not in it is refused.
+// resources lists what each kind of device may call. All else is refused.
 var resources = []resource{
 	{".well-known/core", codes.GET, nil, 0, nil, links, (*Server).core},
 	{"rd", codes.POST, nil, wire.MaxReport, links, nil, (*Server).register},
@@ -52,7 +53,7 @@ func (r *resource) allows(k keys.Kind) bool {
 	return slices.Contains(r.kinds, k)
 }
 
-// match returns what stands for the braces.
+// match tells whether a path fits the resource, and returns the segment in the place of the braces.
 func (r *resource) match(path string) (param string, ok bool) {
 	head, _, braces := strings.Cut(r.path, "{")
 	if !braces {
@@ -131,7 +132,7 @@ func (s *Server) report(_ context.Context, r *request) (response, error) {
 	if err != nil && codeOf(err) != codes.Unauthorized {
 		return response{}, err
 	}
-	s.Calls.Report(r.peer, rep, err != nil) // late: kept as such, changes no state
+	s.Calls.Report(r.peer, rep, err != nil) // a late report is kept as late and changes no state
 	return response{code: codes.Changed}, nil
 }
 

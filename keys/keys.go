@@ -1,6 +1,6 @@
-// Package keys holds key identities and secrets as types that do not give a secret away by
-// accident. It mints and compares them; it does not store them, and it contains no cryptography of
-// its own.
+// Package keys has the types of key identities and secrets; a secret does not print by accident.
+// The package mints and compares them. It does not store them, and it has no cryptography of its
+// own.
 package keys
 
 import (
@@ -84,8 +84,8 @@ func canonical(s string) bool {
 // cannot be compared with ==. The zero Secret is empty and opens nothing.
 type Secret struct {
 	_ [0]func() // not comparable: == on a secret is not constant time
-	// A pointer, because fmt does not ask Format where it may not call it (an unexported field, a
-	// wrong verb) and prints what it finds.
+	// A pointer, because fmt sometimes cannot call Format (an unexported field, a wrong verb) and
+	// then prints the fields themselves.
 	text *string
 }
 
@@ -103,8 +103,8 @@ func ParseSecret(s string) (Secret, error) {
 	return secret(s), nil
 }
 
-// PSK returns the bytes that go into the handshake: the ASCII of the text. The text is the key. A
-// zero secret has none: nil.
+// PSK returns the pre-shared key for the handshake: the bytes of the text. For a zero secret it
+// returns nil.
 func (s Secret) PSK() []byte {
 	if s.IsZero() {
 		return nil
@@ -137,11 +137,11 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // LogValue implements [slog.LogValuer].
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// Hidden is any other text that must not be printed by accident. It behaves as a [Secret] does; the
+// Hidden is any other text that must not be printed by accident. It behaves like a [Secret]. The
 // zero value is empty.
 type Hidden struct{ Secret }
 
-// Hide returns the text as one that does not print. An empty text is the zero Hidden.
+// Hide wraps a text so that it does not print. An empty text is the zero Hidden.
 func Hide(text string) Hidden {
 	if text == "" {
 		return Hidden{}
@@ -149,13 +149,14 @@ func Hide(text string) Hidden {
 	return Hidden{secret(text)}
 }
 
-// noSite stands in for a missing site secret: without one, anybody could work the decoys out and
+// noSite replaces a missing site secret. Without any secret, everybody could compute the decoys and
 // use them as keys.
 var noSite = sync.OnceValue(func() []byte { return []byte(Random(SecretLen)) })
 
-// Decoy returns the PSK that an unknown or revoked identity meets: as long as a real one and
-// derived from a site secret, so that the handshake fails exactly as with a wrong key and the same
-// identity always meets the same decoy. With an empty site secret that holds for this process only.
+// Decoy returns the PSK for an unknown or revoked identity, so that its handshake fails exactly as
+// with a wrong key. It is as long as a real one and derived from the site secret, so that an
+// identity always has the same decoy. With an empty site secret that holds only within this
+// process.
 func Decoy(site []byte, identity []byte) []byte {
 	if len(site) == 0 {
 		site = noSite()
@@ -170,20 +171,21 @@ func Decoy(site []byte, identity []byte) []byte {
 	return sum
 }
 
-// State is where a key stands in its life: pending → active → retiring → revoked.
+// State is the stage of a key's life: pending → active → retiring → revoked.
 type State string
 
 const (
 	Pending  State = "pending"  // minted, has not completed a handshake
 	Active   State = "active"   // has completed a handshake
-	Retiring State = "retiring" // replaced by a newer key, still opens until that one is used
-	Revoked  State = "revoked"  // opens nothing, for ever
+	Retiring State = "retiring" // replaced by a newer key, but works until that one is used
+	Revoked  State = "revoked"  // never works again
 )
 
-// Usable tells whether a key in this state may complete a handshake. An unknown state may not.
+// Usable tells whether a key in this state may complete a handshake. A key in an unknown state may
+// not.
 func (s State) Usable() bool { return s == Pending || s == Active || s == Retiring }
 
-// Key is one secret of one device, with a life of its own. Its ID is the PSK identity.
+// Key is one secret of one device. Its ID is the PSK identity.
 type Key struct {
 	ID       ID        `json:"id"`
 	Device   RecordID  `json:"device"`

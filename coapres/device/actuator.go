@@ -17,10 +17,10 @@ import (
 	"latchkey/keys"
 )
 
-// ownPulse is how long a lock stays open when a command does not say.
+// ownPulse is how long a lock stays open when a command gives no duration.
 const ownPulse = 3 * time.Second
 
-// actuator is the relay or lamp of a node. Off is its rest.
+// actuator is the relay or lamp of a node. It is off at rest.
 type actuator struct {
 	kind     keys.Kind
 	maxPulse time.Duration
@@ -33,7 +33,7 @@ type actuator struct {
 	moves int         // guarded by mu; how often the output went on
 }
 
-// handler serves what the gateway calls: /act on actuators, /.well-known/core on all.
+// handler serves the requests of the gateway: /act on actuators, /.well-known/core on all nodes.
 func (d *Device) handler(l *link) transport.Handler {
 	return func(_ *transport.Conn, req, resp *pool.Message, at time.Time) {
 		path, _ := req.Path()
@@ -74,13 +74,14 @@ func answer(resp *pool.Message, code codes.Code, v interface {
 	resp.SetBody(bytes.NewReader(b))
 }
 
-// refuse says what was wrong with a request: a member or an option (RFC 7252 §5.5.2).
+// refuse answers with the member or option that was wrong (RFC 7252 §5.5.2).
 func refuse(resp *pool.Message, code codes.Code, why string) {
 	resp.SetCode(code)
 	resp.SetBody(strings.NewReader(why))
 }
 
-// command obeys one that is fresh, fits and is newer than the last of this association.
+// command obeys a command that is fresh, fits the actuator and is newer than the association's
+// last.
 func (a *actuator) command(l *link, req, resp *pool.Message, at time.Time) {
 	if f, err := req.ContentFormat(); err != nil || f != message.AppCBOR {
 		refuse(resp, codes.UnsupportedMediaType, "Content-Format")
@@ -147,7 +148,7 @@ func (a *actuator) obey(l *link, cmd wire.Command) wire.Receipt {
 	return l.receipt
 }
 
-// pulse energises the output and lets go of it by itself.
+// pulse energises the output and releases it after d.
 func (a *actuator) pulse(d time.Duration) {
 	a.set(true, 0)
 	a.until = time.Now().Add(d)
@@ -162,7 +163,7 @@ func (a *actuator) pulse(d time.Duration) {
 	a.timer = t
 }
 
-// set moves the output; a running pulse ends. The caller holds mu.
+// set switches the output and ends a running pulse. The caller holds mu.
 func (a *actuator) set(on bool, level uint8) {
 	if a.timer != nil {
 		a.timer.Stop()
@@ -195,7 +196,7 @@ func (a *actuator) readLocked(l *link) wire.State {
 	return s
 }
 
-// stop lets go of everything: a node without power.
+// stop releases the output, as when a node loses power.
 func (a *actuator) stop() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -204,17 +205,17 @@ func (a *actuator) stop() {
 	}
 }
 
-// State is what the actuator is now, without a command's id.
+// State returns the actuator's state, without a command's id.
 func (d *Device) State() wire.State { return d.act.read(&link{}) }
 
-// Moves is how often the output was switched on since New.
+// Moves returns how often the output was switched on since New.
 func (d *Device) Moves() int {
 	d.act.mu.Lock()
 	defer d.act.mu.Unlock()
 	return d.act.moves
 }
 
-// SetContact says what the sensor at the target sees from now on.
+// SetContact sets what the sensor at the target reports from now on.
 func (d *Device) SetContact(c wire.Contact) {
 	d.act.mu.Lock()
 	defer d.act.mu.Unlock()

@@ -12,9 +12,8 @@ import (
 	"latchkey/coapres/wire"
 )
 
-// Scan presents a card, as a tap at this moment, and returns the verdict. It stops 3 s after the
-// tap, also when it had to wait for an earlier one: a door that opens later opens for somebody
-// else.
+// Scan presents a card, as a tap at this moment, and returns the verdict. It gives up 3 s after the
+// tap, even if it had to wait for an earlier scan: a door that opens later opens for somebody else.
 func (d *Device) Scan(ctx context.Context, uid []byte) (wire.Verdict, error) {
 	return d.ask(ctx, "/scan", func(n uint64, age int32) ([]byte, error) {
 		return wire.Scan{N: n, UID: uid, Age: age}.Encode(wire.CBOR)
@@ -28,8 +27,8 @@ func (d *Device) Ask(ctx context.Context, target string, a wire.Action, level ui
 	})
 }
 
-// ask sends one intent, repeating it as the gateway asks: with a new Echo after a 4.01, with a
-// higher counter when ours was behind.
+// ask sends one intent and repeats it as the gateway's answers require: with a new Echo after a
+// 4.01, with a higher counter if ours was too low.
 func (d *Device) ask(caller context.Context, path string, encode func(n uint64, age int32) ([]byte,
 	error)) (wire.Verdict, error) {
 	intent := time.Now()
@@ -61,7 +60,7 @@ func (d *Device) ask(caller context.Context, path string, encode func(n uint64, 
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
 			if caller.Err() == nil && time.Since(sent) >= coapres.ScanWindow/2 {
-				d.leave(l) // silence for so long: open a new session rather than trust this one
+				d.leave(l) // after so long a silence, open a new session rather than trust this one
 			}
 			return wire.Verdict{}, ErrNoVerdict
 		case err != nil && l.conn.Context().Err() != nil: // the same intent goes on with the next session
@@ -84,7 +83,7 @@ func (d *Device) ask(caller context.Context, path string, encode func(n uint64, 
 		if err != nil {
 			return wire.Verdict{}, err
 		}
-		if v.Last > n && ctx.Err() == nil { // we were behind: flash erased, board swapped
+		if v.Last > n && ctx.Err() == nil { // ours is too low: a new board, or erased flash
 			n = v.Last + 1
 			d.reached(n)
 			continue

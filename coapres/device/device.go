@@ -28,11 +28,11 @@ type Config struct {
 	Gateway  string // "host:port"
 	Identity keys.ID
 	Secret   keys.Secret
-	// Counter is the last scan counter used: the next scan has the one after it. A node that forgot
-	// its counter starts at 0 and is put right by the gateway.
+	// Counter is the last scan counter used; the next scan uses the number after it. A node that
+	// lost its counter starts at 0, and the gateway tells it the right one.
 	Counter uint64
-	// MaxPulse is the hard upper limit of an unlock, whatever a command says. One that says nothing
-	// lasts 3 s. Default 10 s.
+	// MaxPulse is the longest unlock, whatever a command says. An unlock without a duration lasts 3
+	// s. Default 10 s.
 	MaxPulse time.Duration
 	// Retry is the shortest wait before a reconnect; it doubles up to a minute, with jitter.
 	// Default 1 s.
@@ -45,7 +45,7 @@ type Config struct {
 
 // Errors of a call that brought no verdict.
 var (
-	ErrNoVerdict = errors.New("no verdict in time") // the gateway may have decided all the same
+	ErrNoVerdict = errors.New("no verdict in time") // the gateway may have decided
 	ErrNotFresh  = errors.New("refused as not fresh")
 )
 
@@ -71,7 +71,7 @@ type Device struct {
 
 	turn chan struct{} // holds one token: one scan or ask at a time
 
-	pinged time.Time // of Run; when a hint was last followed
+	pinged time.Time // used by Run only; when a hint was last followed
 
 	mu       sync.Mutex
 	counter  uint64        // guarded by mu
@@ -80,7 +80,7 @@ type Device struct {
 	sessions int           // guarded by mu
 }
 
-// hintPause is how often a hint is followed at most: anybody can forge one.
+// hintPause is the least time between two hints that are followed: anybody can forge a hint.
 const hintPause = 5 * time.Second
 
 // link is one association, registered.
@@ -109,9 +109,8 @@ func New(cfg Config) *Device {
 	return d
 }
 
-// Run connects, registers and stays registered until ctx ends, and then returns nil. A lost session
-// is opened again after a wait with jitter, so that a hundred nodes do not come back at the same
-// moment.
+// Run connects, registers and stays registered until ctx ends, and then returns nil. It opens a
+// lost session again after a wait with jitter, so that a hundred nodes do not come back at once.
 func (d *Device) Run(ctx context.Context) error {
 	defer d.act.stop()
 	wait := d.cfg.Retry
@@ -158,9 +157,9 @@ func (d *Device) session(ctx context.Context) error {
 	}
 }
 
-// keep registers, waits until the registration is to be renewed, or until there is another session
-// after a hint, and returns the session of then. A hint is followed while the registration is under
-// way, too: a gateway that was restarted does not answer that.
+// keep registers and waits until the registration must be renewed. After a hint it may open another
+// session. It returns the session that is in use at the end. It follows a hint during the
+// registration too, because a gateway that was restarted does not answer a registration.
 func (d *Device) keep(ctx context.Context, l *link) (*link, error) {
 	registered := make(chan error, 1)
 	rctx, cancel := context.WithCancel(ctx)
@@ -188,7 +187,7 @@ func (d *Device) keep(ctx context.Context, l *link) (*link, error) {
 			answered, renewal = nil, time.After(coapres.Lifetime/3-rand.N(coapres.Lifetime/30))
 		case <-renewal:
 			return l, nil
-		case <-hinted: // one that comes too early is followed later
+		case <-hinted: // a hint that comes too early is followed later
 			hinted, follow = nil, time.After(time.Until(d.pinged.Add(hintPause)))
 		case <-follow:
 			if next := d.followHint(ctx, l); next != nil {
@@ -200,8 +199,8 @@ func (d *Device) keep(ctx context.Context, l *link) (*link, error) {
 	}
 }
 
-// followHint asks the gateway whether it still has the session and opens another if it does not
-// answer. The one that there is stays in use until then. It returns the new one, or nil.
+// followHint asks the gateway whether it still has the session, and opens another session if no
+// answer comes. The old session stays in use until then. It returns the new session, or nil.
 func (d *Device) followHint(ctx context.Context, l *link) *link {
 	d.pinged = time.Now()
 	d.cfg.Log.Info("hint, asking the gateway", "device", d.cfg.Name)
@@ -228,7 +227,7 @@ func (d *Device) register(ctx context.Context, l *link) error {
 	}
 	switch {
 	case l.location != "":
-		r.Path = l.location // what the registration does not name stays as it was
+		r.Path = l.location // an update leaves unchanged what it does not name
 	case d.cfg.Kind.Actuator():
 		r.Format, r.Body = coapres.LinkFormat, []byte(d.actLink())
 	}
@@ -248,7 +247,8 @@ func (d *Device) register(ctx context.Context, l *link) error {
 	return fmt.Errorf("device: register: %w", refusal(a))
 }
 
-// actLink is the node's link to its actuator: a lock says how long it holds at the most.
+// actLink returns the node's link to its actuator. A lock's link says how long it holds an unlock
+// at most.
 func (d *Device) actLink() string {
 	if d.cfg.Kind == keys.KindLock {
 		return coapres.ActLink(d.cfg.MaxPulse)
@@ -267,8 +267,8 @@ func (d *Device) setLink(l *link) {
 	d.link = l
 }
 
-// leave ends a session. What is asked from now on goes by the next one, and waits for it: a message
-// on this one could not be sent.
+// leave ends a session. Later requests wait for the next session: this one can send nothing any
+// more.
 func (d *Device) leave(l *link) {
 	d.mu.Lock()
 	if d.link == l {
@@ -284,8 +284,7 @@ func (d *Device) Ready(ctx context.Context) error {
 	return err
 }
 
-// online waits until the node is registered on another session than the one before, which may be
-// nil.
+// online waits until the node is registered on a session other than before, which may be nil.
 func (d *Device) online(ctx context.Context, before *link) (*link, error) {
 	for {
 		d.mu.Lock()
@@ -302,21 +301,22 @@ func (d *Device) online(ctx context.Context, before *link) (*link, error) {
 	}
 }
 
-// Sessions is how many associations were registered so far.
+// Sessions returns how many associations were registered so far.
 func (d *Device) Sessions() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.sessions
 }
 
-// Counter is the last scan counter used.
+// Counter returns the last scan counter used.
 func (d *Device) Counter() uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.counter
 }
 
-// Drop ends the present session, if any, as a lost radio does after a while. Run opens a new one.
+// Drop ends the present session, if any, as if the radio had been lost for long. Run opens a new
+// one.
 func (d *Device) Drop() {
 	d.mu.Lock()
 	l := d.link

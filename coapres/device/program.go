@@ -27,23 +27,23 @@ type ProgramConfig struct {
 	Gateway  string // "host:port"
 	Identity keys.ID
 	Secret   keys.Secret
-	// Dir is the node's flash: a folder of its own, where the program runs. One that holds settings
-	// from before is not provisioned again.
+	// Dir is the node's flash: a folder of its own, in which the program runs. A folder that
+	// already holds settings is not provisioned again.
 	Dir string
-	// Program is the firmware: a file for this machine, or an image for the chip if there is an
-	// Emulator, a program that runs IMAGE HOST PORT. Both are absolute paths.
+	// Program is the firmware: a program for this machine, or an image for the chip if Emulator is
+	// set. The emulator is started as EMULATOR IMAGE HOST PORT. Both are absolute paths.
 	Program  string
 	Emulator string
 	// Changed, if set, is called with each new state of an actuator, one call at a time. It must
 	// not call the program.
 	Changed func(wire.State)
-	// Line, if set, is called with every line that the program prints, likewise.
+	// Line, if set, is called with every line that the program prints, under the same rules.
 	Line func(string)
 }
 
 // Program is a node that runs as a program of its own: the firmware, built for this machine or run
-// in an emulator of its chip. It is told what its world does, and tells what it did, by the lines
-// that firmware/port/world describes.
+// in an emulator of its chip. It reads what happens in its world, and prints what it did, in the
+// lines that firmware/port/world describes.
 type Program struct {
 	cfg  ProgramConfig
 	stop context.CancelFunc
@@ -51,12 +51,12 @@ type Program struct {
 	wake chan struct{} // holds one token: the wake pin
 
 	turn    chan struct{} // holds one token: one tap or press at a time
-	removed time.Time     // when the last card was taken away; belongs to who has the turn
+	removed time.Time     // guarded by turn; when the last card was taken away
 
 	mu      sync.Mutex
-	changed chan struct{} // guarded by mu; closed at each change, and made anew
+	changed chan struct{} // guarded by mu; closed and replaced at each change
 	stdin   io.Writer     // guarded by mu; nil while the program does not run
-	lines   []string      // guarded by mu; what it said, oldest first
+	lines   []string      // guarded by mu; what it printed, oldest first
 	first   int           // guarded by mu; number of the oldest line that is kept
 	online  bool          // guarded by mu
 	asleep  bool          // guarded by mu
@@ -64,26 +64,26 @@ type Program struct {
 	moves   int           // guarded by mu
 	count   int           // guarded by mu; handshakes done
 	cut     func()        // guarded by mu; ends the program that runs
-	cuts    int           // guarded by mu; power cuts that its end explains
+	cuts    int           // guarded by mu; power cuts since the program was started
 	err     error         // guarded by mu; why it ended
 }
 
-// CardAway is how long a card must have been taken away before it counts as a new one: the firmware
-// wants it gone for three polls. Scan and Ask wait for it.
+// CardAway is how long a card must be away before it counts as a new one: the firmware must miss it
+// in three polls. Scan and Ask wait for that.
 const CardAway = 500 * time.Millisecond
 
 const (
 	keptLines = 4096
-	// The firmware gives up after 3 s. Longer takes only one that has restarted meanwhile, or that
-	// never saw the card.
+	// The firmware gives up after 3 s. It takes longer only if it restarted meanwhile or never saw
+	// the card.
 	askWithin = 15 * time.Second
-	// What the program ends with (firmware/port/world).
+	// Exit statuses of the program (firmware/port/world).
 	exitRestart, exitWatchdog = 3, 4
 )
 
-// StartProgram starts a node, provisions it through its serial console, and keeps it running as a
-// board does until Close: it is started again when it restarts itself. One that cannot be started,
-// or ends otherwise, shows in Err and in whatever waits for it.
+// StartProgram starts a node, provisions it through its serial console, and keeps it running until
+// Close, as a board does: when the firmware restarts itself, the program is started again. If it
+// cannot be started or ends in another way, Err and all that wait for it return why.
 func StartProgram(cfg ProgramConfig) (*Program, error) {
 	if err := os.MkdirAll(cfg.Dir+"/kv", 0o700); err != nil {
 		return nil, fmt.Errorf("device: %s: %w", cfg.Name, err)
@@ -99,7 +99,7 @@ func StartProgram(cfg ProgramConfig) (*Program, error) {
 	return p, nil
 }
 
-// provision types what a person would.
+// provision types what a person would type at the console.
 func (p *Program) provision() {
 	lines := []string{"device " + p.cfg.Name, "kind " + string(p.cfg.Kind), "gateway " + p.cfg.Gateway,
 		"identity " + string(p.cfg.Identity),
@@ -110,13 +110,14 @@ func (p *Program) provision() {
 	p.Tell(strings.Join(append(lines, "save"), "\n"))
 }
 
-// Close takes the node's power away and waits until it is gone. Twice is harmless.
+// Close cuts the node's power and waits until its program has ended. Twice is harmless.
 func (p *Program) Close() {
 	p.stop()
 	<-p.done
 }
 
-// Err tells why the program ended by itself, which none should; nil while it runs and after Close.
+// Err returns why the program ended by itself, which it should not. It is nil while the program
+// runs and after Close.
 func (p *Program) Err() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -159,8 +160,8 @@ func (p *Program) once(ctx context.Context) (asleep bool, err error) {
 	}
 	cmd.Dir = p.cfg.Dir
 	cmd.Stderr = os.Stderr
-	// A group of its own: an interrupt from the terminal is ours to take, and what the program has
-	// started ends with it.
+	// It has a process group of its own: an interrupt from the terminal goes to us alone, and
+	// processes that the program started end with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	in, err := cmd.StdinPipe()
@@ -202,7 +203,7 @@ func (p *Program) once(ctx context.Context) (asleep bool, err error) {
 	return false, fmt.Errorf("device: %s: %w%s", p.cfg.Name, err, p.lastWords())
 }
 
-// lastWords is the newest line that it printed, to be put behind an error.
+// lastWords returns the program's newest line, to be put behind an error.
 func (p *Program) lastWords() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -212,7 +213,7 @@ func (p *Program) lastWords() string {
 	return fmt.Sprintf("; its last line: %q", p.lines[len(p.lines)-1])
 }
 
-// change does f under the lock and wakes who waits.
+// change calls f under the lock and wakes all that wait.
 func (p *Program) change(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -221,7 +222,7 @@ func (p *Program) change(f func()) {
 	p.changed = make(chan struct{})
 }
 
-// heard takes a line: "COUNT WORD …" of the board, or what the console prints.
+// heard handles one line: "COUNT WORD …" of the board, or what the console prints.
 func (p *Program) heard(line string) {
 	if p.cfg.Line != nil {
 		p.cfg.Line(line)
@@ -252,7 +253,7 @@ func (p *Program) heard(line string) {
 	})
 }
 
-// output takes a change of the relay or the lamp.
+// output records a change of the relay or the lamp.
 func (p *Program) output(level int) {
 	p.mu.Lock()
 	was := p.state
@@ -270,9 +271,9 @@ func (p *Program) output(level int) {
 	}
 }
 
-// Tell sends lines to the program: what its world does, or what is typed at its console. It waits
-// for a program that starts again, 10 s at the most; one that has ended for good is told nothing,
-// which shows in Err.
+// Tell sends lines to the program: what happens in its world, or what somebody types at its
+// console. It waits up to 10 s while the program starts again. If the program has ended for good it
+// sends nothing; see Err.
 func (p *Program) Tell(lines string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -280,11 +281,11 @@ func (p *Program) Tell(lines string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stdin != nil {
-		_, _ = io.WriteString(p.stdin, lines+"\n") // one that has just ended hears nothing
+		_, _ = io.WriteString(p.stdin, lines+"\n") // a program that has just ended reads nothing
 	}
 }
 
-// await waits until f, called under the lock, is true, or the program has ended for good.
+// await waits until f, which it calls under the lock, is true, or the program has ended for good.
 func (p *Program) await(ctx context.Context, f func() bool) error {
 	for over := false; ; {
 		p.mu.Lock()
@@ -302,13 +303,13 @@ func (p *Program) await(ctx context.Context, f func() bool) error {
 		case <-ctx.Done():
 			return fmt.Errorf("device: %s: %w%s", p.cfg.Name, ctx.Err(), p.lastWords())
 		case <-p.done:
-			over = true // what came last counts
+			over = true // check once more, with the last lines
 		case <-changed:
 		}
 	}
 }
 
-// Mark is the number of the next line: where Await begins to look.
+// Mark returns the number of the next line, from which Await can begin.
 func (p *Program) Mark() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -339,7 +340,7 @@ func (p *Program) Ready(ctx context.Context) error {
 	return p.await(ctx, func() bool { return p.online })
 }
 
-// Wake presses the wake pin of a node that sleeps, and waits until it does.
+// Wake waits until the node sleeps, presses its wake pin, and waits until it runs.
 func (p *Program) Wake(ctx context.Context) error {
 	if err := p.await(ctx, func() bool { return p.asleep && p.stdin == nil }); err != nil {
 		return err
@@ -351,8 +352,8 @@ func (p *Program) Wake(ctx context.Context) error {
 	return p.await(ctx, func() bool { return p.stdin != nil })
 }
 
-// PowerCycle takes the node's power away for a moment, without a goodbye, and waits until it runs
-// again. It waits for a node that sleeps to wake first.
+// PowerCycle cuts the node's power for a moment and waits until it runs again. The node cannot say
+// goodbye. If the node sleeps, PowerCycle first waits until it wakes.
 func (p *Program) PowerCycle(ctx context.Context) error {
 	err := p.await(ctx, func() bool {
 		if p.stdin == nil {

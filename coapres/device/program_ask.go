@@ -13,12 +13,12 @@ import (
 	"latchkey/coapres/wire"
 )
 
-// Scan holds a card to the reader until there is a verdict, and takes it away.
+// Scan holds a card to the reader until there is a verdict, and then takes it away.
 func (p *Program) Scan(ctx context.Context, uid []byte) (wire.Verdict, error) {
 	return p.ask(ctx, "!card "+hex.EncodeToString(uid), "!card")
 }
 
-// Ask presses the button of a switch, which toggles its own target, and nothing else.
+// Ask presses the button of a switch. It can only toggle the switch's own target.
 func (p *Program) Ask(ctx context.Context, target string, a wire.Action, _ uint8) (wire.Verdict, error) {
 	if target != p.cfg.Target || a != wire.Toggle {
 		return wire.Verdict{}, fmt.Errorf("device: %s has one button: it toggles %s", p.cfg.Name,
@@ -53,7 +53,7 @@ func (p *Program) ask(ctx context.Context, begin, end string) (wire.Verdict, err
 	return parseVerdict(line)
 }
 
-// parseVerdict reads "COUNT log verdict granted LAST" or why there is none.
+// parseVerdict reads "COUNT log verdict granted LAST", or the line that says why there is none.
 func parseVerdict(line string) (wire.Verdict, error) {
 	_, text, _ := strings.Cut(line, " log ")
 	n, err := strconv.ParseUint(text[strings.LastIndexByte(text, ' ')+1:], 10, 53)
@@ -76,21 +76,21 @@ func parseVerdict(line string) (wire.Verdict, error) {
 	return wire.Verdict{}, ErrNoVerdict
 }
 
-// State is what the actuator is now.
+// State returns the actuator's state.
 func (p *Program) State() wire.State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.state
 }
 
-// Sessions is how many handshakes were done since the program was first started.
+// Sessions returns how many handshakes were completed since the program was first started.
 func (p *Program) Sessions() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.count
 }
 
-// Moves is how often the output was switched on since the program was first started.
+// Moves returns how often the output was switched on since the program was first started.
 func (p *Program) Moves() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

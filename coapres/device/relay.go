@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Direction is which way a datagram goes through a [Relay].
+// Direction is the direction in which a datagram goes through a [Relay].
 type Direction uint8
 
 const (
@@ -26,9 +26,9 @@ type Impairment struct {
 	Reorder   float64 // held back for up to 30 ms, so that later ones overtake
 }
 
-// Relay is a bad network between nodes and a gateway, on loopback: it loses, repeats and reorders
-// datagrams from a seed, holds them back, shows them and sends old ones again. It can read none of
-// them. It plays the attacker in tests, benchmarks and the demo.
+// Relay is a bad network between nodes and a gateway, on loopback. It loses, repeats and reorders
+// datagrams at random, from a seed. It can also hold them back, show them and send old ones again.
+// It cannot read what they say. It plays the attacker in tests, benchmarks and the demo.
 type Relay struct {
 	gateway netip.AddrPort
 	front   *net.UDPConn
@@ -39,7 +39,7 @@ type Relay struct {
 	rng    *rand.Rand                   // guarded by mu
 	bad    Impairment                   // guarded by mu
 	flows  map[netip.AddrPort]*flow     // guarded by mu; by the node's address
-	last   *flow                        // guarded by mu; the one that spoke last
+	last   *flow                        // guarded by mu; the flow of the newest datagram from a node
 	holds  [2]*hold                     // guarded by mu; by direction
 	tap    func(Direction, []byte)      // guarded by mu
 	loses  func(Direction, []byte) bool // guarded by mu; nil: none
@@ -59,11 +59,11 @@ type hold struct {
 	started chan struct{}
 	open    chan struct{}
 	running bool
-	one     bool // it is for one datagram; what follows goes by
+	one     bool // it stops one datagram; those behind it pass
 }
 
-// NewRelay returns a relay to the gateway at "host:port". What it does to datagrams repeats with
-// the seed, as far as their order does.
+// NewRelay returns a relay to the gateway at "host:port". The same seed and the same order of
+// datagrams give the same losses.
 func NewRelay(gateway string, seed uint64) (*Relay, error) {
 	to, err := net.ResolveUDPAddr("udp", gateway)
 	if err != nil {
@@ -79,7 +79,7 @@ func NewRelay(gateway string, seed uint64) (*Relay, error) {
 	return r, nil
 }
 
-// Addr is where nodes should look for their gateway.
+// Addr returns the address that nodes should use as their gateway's.
 func (r *Relay) Addr() string { return r.front.LocalAddr().String() }
 
 // Impair changes what is done to datagrams from now on.
@@ -91,13 +91,13 @@ func (r *Relay) Impair(i Impairment) {
 
 // Hold stops one direction from its next datagram on. After d that datagram and everything behind
 // it goes through at once, in order. started is closed when the hold has caught its first datagram,
-// over when it has let go.
+// over when it has passed them on.
 func (r *Relay) Hold(dir Direction, d time.Duration) (started, over <-chan struct{}) {
 	return r.hold(dir, d, false)
 }
 
-// HoldOne stops the next datagram of one direction for d, and lets everything behind it by. The
-// channels are those of Hold.
+// HoldOne stops the next datagram of one direction for d; those behind it pass. The channels are
+// those of Hold.
 func (r *Relay) HoldOne(dir Direction, d time.Duration) (started, over <-chan struct{}) {
 	return r.hold(dir, d, true)
 }
@@ -110,28 +110,28 @@ func (r *Relay) hold(dir Direction, d time.Duration, one bool) (started, over <-
 	return h.started, h.open
 }
 
-// Flows is how many addresses nodes have spoken from.
+// Flows returns from how many addresses nodes have sent.
 func (r *Relay) Flows() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.flows)
 }
 
-// Tap shows every datagram to f before anything is done to it. f must not keep it.
+// Tap calls f with every datagram before anything is done to it. f must not keep the bytes.
 func (r *Relay) Tap(f func(dir Direction, b []byte)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.tap = f
 }
 
-// Lose drops each datagram for which f is true. f must not keep it, nor call the relay.
+// Lose drops each datagram for which f returns true. f must not keep the bytes, nor call the relay.
 func (r *Relay) Lose(f func(dir Direction, b []byte) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.loses = f
 }
 
-// Inject sends a datagram on the flow that spoke last, as if it had come from the other end.
+// Inject sends a datagram on the flow that was used last, as if the other end had sent it.
 func (r *Relay) Inject(dir Direction, b []byte) {
 	r.mu.Lock()
 	f := r.last
@@ -197,7 +197,7 @@ func (r *Relay) flow(from netip.AddrPort) (*flow, error) {
 		for {
 			n, err := back.Read(buf)
 			if errors.Is(err, syscall.ECONNREFUSED) {
-				continue // the gateway is down for now; each refusal is told once
+				continue // the gateway is down for now; the kernel reports each refusal once
 			}
 			if err != nil {
 				return // closed
@@ -208,7 +208,7 @@ func (r *Relay) flow(from netip.AddrPort) (*flow, error) {
 	return f, nil
 }
 
-// pass does to one datagram what the moment asks for.
+// pass forwards one datagram, or drops, repeats or holds it as the relay is set.
 func (r *Relay) pass(f *flow, dir Direction, b []byte) {
 	r.mu.Lock()
 	tap := r.tap

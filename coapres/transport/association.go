@@ -19,19 +19,19 @@ import (
 
 const (
 	queueLive = 32 // records that wait for pion
-	queueHalf = 8  // the same, before its handshake is complete
-	// Bytes of an encrypted record before that: it can only be a Finished.
+	queueHalf = 8  // the same, before the handshake is complete
+	// The longest encrypted record before that, in bytes: it can only be a Finished.
 	earlyRecord = 256
-	earlyCount  = 32                     // of those that pion is given; it keeps each that comes too early
+	earlyCount  = 32                     // how many of those pion gets; it keeps each that is too early
 	finishTime  = 5 * time.Second        // from the first of them to the end of the handshake
 	settleTime  = time.Millisecond       // see settle
 	hearTime    = 500 * time.Millisecond // see hear
-	maxHeld     = 8                      // datagrams that wait until a new address is proven
-	// Bytes of a record with an empty CoAP message, at most; a GET /act has more.
+	maxHeld     = 8                      // datagrams that are held until a new address is proven
+	// The longest record with an empty CoAP message, in bytes; a GET /act is longer.
 	pingRecord = 41
 )
 
-// peerAddr is what pion holds for an address. It compares addresses with ==.
+// peerAddr is the address that pion is given. pion compares addresses with ==.
 type peerAddr struct{ netip.AddrPort }
 
 func (peerAddr) Network() string { return "udp" }
@@ -42,59 +42,59 @@ type phase uint8
 const (
 	half phase = iota // in its handshake
 	live              // pion has verified the other side's Finished
-	gone              // in no table any more
+	gone              // removed from all tables
 )
 
-// association is the net.PacketConn below one pion connection: the listener feeds it records, one
-// at a time, and what pion sends goes out through the listener's socket.
+// association is the net.PacketConn below one pion connection. The listener gives it records, one
+// at a time, and what pion sends leaves through the listener's socket.
 type association struct {
 	l      *Listener
 	dc     *dtls.Conn
 	number uint64
-	cid    [record.CIDSize]byte // ours: what comes with it is for this association
+	cid    [record.CIDSize]byte // ours: records with it are for this association
 
 	// Guarded by l.mu.
 	phase    phase
-	at       netip.AddrPort // where peers has it
-	slot     *list.Element  // of the half-open ones; nil when it is none
+	at       netip.AddrPort // its address in peers
+	slot     *list.Element  // its place in the list of half-open associations; nil when it is not half-open
 	early    int            // encrypted records before the handshake was complete
 	exchange bool           // a ClientKeyExchange came
 	cancel   context.CancelFunc
 	evicted  bool
 
 	known  bool     // counted in the reserved share
-	digest [32]byte // of the hello that began it
+	digest [32]byte // of the hello that began the association
 	random [32]byte // the client's
 
-	// The stateless cookie: until pion's HelloVerifyRequest is swallowed, in pion's handshake
-	// goroutine.
+	// The stateless cookie. Used by pion's handshake goroutine until it drops pion's
+	// HelloVerifyRequest.
 	cookie, second []byte
-	shift          uint64 // added to the numbers of the plaintext records we send
+	shift          uint64 // added to the sequence numbers of the plaintext records that we send
 
 	usesCID  atomic.Bool // the node sends our CID, as the handshake agreed
-	mute     atomic.Bool // nothing is sent any more
-	finished atomic.Bool // pion has sent its Finished: the other side may speak at any length
+	mute     atomic.Bool // send nothing more
+	finished atomic.Bool // pion has sent its Finished: the other side's records may have any length
 	alert    atomic.Uint32
-	identity atomic.Pointer[string] // as claimed; proven once the handshake is complete
+	identity atomic.Pointer[string] // as claimed; proven when the handshake is complete
 
 	mu       sync.Mutex
 	queue    []datagram // guarded by mu
 	closed   bool       // guarded by mu
-	ending   bool       // guarded by mu; nothing more is taken
-	waiting  bool       // guarded by mu; pion has handed on all that came before
+	ending   bool       // guarded by mu; no more records are queued
+	waiting  bool       // guarded by mu; pion has handled all records that came before
 	expired  bool       // guarded by mu; ReadFrom returns at once
 	sequence uint64     // guarded by mu; of the plaintext records given to pion
 	turn     uint64     // guarded by mu; calls of ReadFrom
-	taken    datagram   // guarded by mu; what pion is working on, without its bytes
+	taken    datagram   // guarded by mu; the record that pion is handling, without its bytes
 	current  netip.AddrPort
 	home     netip.AddrPort // guarded by mu, as current; the last address that was proven
 	path     uint32         // guarded by mu, as current; how often the address has moved
-	proven   bool           // guarded by mu; an answer to something we sent came from current
+	proven   bool           // guarded by mu; current has answered something that we sent there
 	credit   int            // guarded by mu; bytes that may still be sent to current while it is not proven
-	held     [][]byte       // guarded by mu; for current, once it is proven
-	// Guarded by mu; our last flight, until something that was encrypted came after it.
+	held     [][]byte       // guarded by mu; sent to current once it is proven
+	// Guarded by mu; our last flight, until an encrypted record follows it.
 	last     []byte
-	repeated time.Time // guarded by mu; when that was sent again
+	repeated time.Time // guarded by mu; when it was last retransmitted
 	wake     sync.Cond // of mu: ReadFrom has something to return
 }
 
@@ -104,7 +104,7 @@ type datagram struct {
 	from netip.AddrPort
 }
 
-// push queues one record for pion. What finds no room is dropped, as by any queue on the way.
+// push queues one record for pion, or drops it when the queue is full.
 func (a *association) push(r []byte, from netip.AddrPort, room int) bool {
 	a.mu.Lock()
 	if a.closed || a.ending || len(a.queue) >= room {
@@ -114,8 +114,8 @@ func (a *association) push(r []byte, from netip.AddrPort, room int) bool {
 	d := datagram{buf: buffers.Get().(*[maxDatagram]byte), from: from}
 	d.n = copy(d.buf[:], r)
 	if r[3] == 0 && r[4] == 0 && r[0] != record.TLS12CID {
-		// Nothing proves the number of a plaintext record, and a forged high one would make pion
-		// take the true ones for old.
+		// Nothing authenticates the sequence number of a plaintext record. After a forged high
+		// number pion would drop the true records as old.
 		binary.BigEndian.PutUint16(d.buf[5:], uint16(a.sequence>>32))
 		binary.BigEndian.PutUint32(d.buf[7:], uint32(a.sequence))
 		a.sequence++
@@ -129,9 +129,9 @@ func (a *association) push(r []byte, from netip.AddrPort, room int) bool {
 	return true
 }
 
-// ReadFrom gives pion the next record. That pion asks for it means that it is through with the one
-// before. Every idle session waits in here, on a stack that halves while less than a quarter of it
-// is used: what needs room on it is in take.
+// ReadFrom gives pion the next record. When pion calls it, pion has finished the record before.
+// Every idle session waits in this function. Go shrinks a stack of which less than a quarter is in
+// use, so whatever needs stack is in take.
 func (a *association) ReadFrom(b []byte) (int, net.Addr, error) {
 	a.mu.Lock()
 	a.turn++
@@ -151,7 +151,7 @@ func (a *association) ReadFrom(b []byte) (int, net.Addr, error) {
 	return n, from, err
 }
 
-// take is what ReadFrom returns when it need not wait any more. The caller holds a.mu.
+// take returns what ReadFrom returns once it need not wait any more. The caller holds a.mu.
 func (a *association) take(b []byte) (int, net.Addr, error) {
 	switch {
 	case a.closed:
@@ -169,7 +169,7 @@ func (a *association) take(b []byte) (int, net.Addr, error) {
 	return n, peerAddr{d.from}, nil
 }
 
-// follow takes note that pion has moved the address: it does so by itself, on the newest
+// follow records that pion has moved the address. pion does that by itself, after the newest
 // authenticated record with our CID (RFC 9146 §6).
 func (a *association) follow() {
 	a.mu.Lock()
@@ -187,9 +187,9 @@ func (a *association) follow() {
 	a.l.moved(a)
 }
 
-// settle waits until pion is through with a record from a new address, if it is at one: it hands
-// out what was in the record before it moves the address, and the answer would go to the old one.
-// The wait is bounded, because pion may also be waiting for us.
+// settle waits while pion handles a record from a new address. pion passes on the record's content
+// before it moves the address, so an answer would go to the old address. The wait is bounded,
+// because pion may be waiting for us.
 func (a *association) settle() {
 	a.mu.Lock()
 	foreign, turn := a.taken.n > 0 && a.taken.from != a.current, a.turn
@@ -202,8 +202,8 @@ func (a *association) settle() {
 	}
 }
 
-// hear takes nothing more and waits until what came before is handed on. The wait is bounded,
-// because pion may be waiting for whoever reads.
+// hear stops queueing records and waits until those in the queue are handled. The wait is bounded,
+// because pion may be waiting for the reader.
 func (a *association) hear() {
 	a.mu.Lock()
 	a.ending = true
@@ -216,15 +216,15 @@ func (a *association) hear() {
 	a.mu.Unlock()
 }
 
-// Path is the number of the present address: it grows when the node moves.
+// Path returns the number of the present address. It grows when the node moves.
 func (a *association) Path() uint32 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.path
 }
 
-// Prove notes that something which was sent on path n was answered: whoever is there has the keys
-// and hears us.
+// Prove records that something sent on path n was answered: whoever is there has the keys and
+// receives what we send.
 func (a *association) Prove(n uint32) {
 	a.mu.Lock()
 	if n != a.path || a.proven {
@@ -253,7 +253,7 @@ func (a *association) WriteTo(b []byte, to net.Addr) (int, error) {
 	switch {
 	case a.second != nil && b[0] == record.Handshake && len(b) > record.HeaderSize &&
 		b[record.HeaderSize] == record.HelloVerifyRequest:
-		// Swallowed: the node has answered ours, and pion is told so.
+		// Dropped: the node has already answered ours. pion is given that cookie.
 		setCookie(a.dc, a.cookie)
 		second := a.second
 		a.second = nil
@@ -287,11 +287,11 @@ func (a *association) WriteTo(b []byte, to net.Addr) (int, error) {
 	return len(b), nil
 }
 
-// again answers a repeat of the node's Finished (RFC 6347 §4.2.4), which shows that ours was lost.
-// pion does so too, but not for a pion on the other side: that gives a Finished with a connection
-// ID the same number each time, so that it is taken for a replay. Nothing proves that the node sent
-// it, so there is an answer once in a while, to the address that has proven itself, and none after
-// the node has spoken.
+// again retransmits our last flight when the node repeats its Finished (RFC 6347 §4.2.4): ours was
+// lost. pion does this too, but not when the other side is pion as well: that sends its Finished
+// with a connection ID under the same number each time, and pion drops it as a replay. Nothing
+// proves that the node sent the repetition. So the flight is sent rarely, only to a proven address,
+// and not after the node has sent application data.
 func (a *association) again() {
 	now := time.Now()
 	a.mu.Lock()
@@ -305,14 +305,14 @@ func (a *association) again() {
 	a.l.socket.write(b, to)
 }
 
-// may tells whether a record may go to an address now, and whether that has proven itself. A record
-// copied on its way and sent from elsewhere moves the address there, so until it has proven itself
-// a new one gets pings alone, and no more bytes than came from it (RFC 9146 §6); all else waits.
+// may tells whether a record may go to an address now, and whether the address is proven. Somebody
+// who copies a record and sends it from elsewhere moves the address there. So a new address gets
+// only pings until it is proven, and no more bytes than came from it (RFC 9146 §6). All else waits.
 func (a *association) may(b []byte, to netip.AddrPort) (ok, proven bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case to != a.current: // pion had made the record before it moved the address
+	case to != a.current: // pion made the record before it moved the address
 		return to == a.home, true
 	case a.proven:
 		return true, true
@@ -325,8 +325,8 @@ func (a *association) may(b []byte, to netip.AddrPort) (ok, proven bool) {
 	return false, false
 }
 
-// renumber adds shift to the numbers of the plaintext records in b: the first ServerHello carries
-// the number of the ClientHello with the cookie (RFC 6347 §4.2.1), and pion would begin at 1.
+// renumber adds shift to the sequence numbers of the plaintext records in b. The first ServerHello
+// must have the number of the ClientHello with the cookie (RFC 6347 §4.2.1), but pion begins at 1.
 func renumber(b []byte, shift uint64) []byte {
 	out := append([]byte(nil), b...)
 	for r := out; len(r) >= record.HeaderSize && r[0] != record.TLS12CID; {
@@ -343,7 +343,7 @@ func renumber(b []byte, shift uint64) []byte {
 	return out
 }
 
-// Close ends it without a word and without waiting. Twice is harmless.
+// Close ends the association. It sends nothing and does not wait. Twice is harmless.
 func (a *association) Close() error {
 	a.l.drop(a)
 	a.mu.Lock()
@@ -368,13 +368,14 @@ func (a *association) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// established is the connection of a live association, as the message layer wants it.
+// established is the connection of a live association, for the message layer.
 type established struct {
 	*dtls.Conn
 	*association
 }
 
-// Read asks again at the end: of that and a last message pion takes one at random.
+// Read reads once more at the end: when the end and a last message are both there, pion returns one
+// of them at random.
 func (e established) Read(b []byte) (int, error) {
 	n, err := e.Conn.Read(b)
 	for range 40 {
@@ -390,8 +391,8 @@ func (e established) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Close leaves nothing for later: when the other side ends a connection pion lets go of its socket
-// after it has told the reader.
+// Close closes the socket at once. By itself pion closes it later, after the reader has heard of
+// the end.
 func (e established) Close() error {
 	err := e.Conn.Close()
 	_ = e.association.Close()

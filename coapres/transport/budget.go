@@ -7,19 +7,19 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// What handshakes may cost. A source is an IPv4 address or an IPv6 /64.
+// Limits of handshakes. A source is an IPv4 address or an IPv6 /64.
 const (
 	sourceRate, sourceBurst = 100, 200
-	// Config.HandshakeRate, unless it says otherwise; twice as many at once.
+	// The default of Config.HandshakeRate, and the burst.
 	totalRate, totalBurst = 400, 2 * totalRate
 	maxSources            = 4096
 	maxKnown              = 16384
 	maxPerPeer            = 8 // half-open associations of one address and port
 )
 
-// budget meters handshakes whose cookie came back, so the addresses are real. Addresses where a
-// node has proven a key have a share of their own, which a flood from elsewhere cannot use up. The
-// caller locks.
+// budget limits the rate of handshakes. It counts those whose cookie came back, so their addresses
+// are real. Addresses where a node has proven a key have a share of their own, which a flood from
+// other addresses cannot use up. The caller locks.
 type budget struct {
 	*shares
 	seen  map[string]netip.Addr // where each key was last proven, by its identity
@@ -31,8 +31,8 @@ func newBudget(total int) *budget {
 		known: map[netip.Addr]int{}}
 }
 
-// shares are the buckets of one thing that costs: one for all, one more for known addresses, and
-// one for each source.
+// shares are the token buckets of one limited thing: one for all addresses, one more for known
+// addresses, and one for each source.
 type shares struct {
 	total, reserved *rate.Limiter
 	perSource       rate.Limit
@@ -46,8 +46,8 @@ func newShares(total, perSource, sourceBurst int) *shares {
 		perSource: rate.Limit(perSource), sourceBurst: sourceBurst, sources: map[netip.Prefix]*rate.Limiter{}}
 }
 
-// allow takes a token for one handshake. known tells whether the address may use the reserved
-// share.
+// allow takes a token for one handshake, if there is one. known tells whether the address may use
+// the reserved share.
 func (b *budget) allow(a netip.Addr, now time.Time) (ok, known bool) {
 	a = a.WithZone("")
 	known = b.isKnown(a)
@@ -58,12 +58,12 @@ func (b *budget) allow(a netip.Addr, now time.Time) (ok, known bool) {
 	return (s == nil || s.AllowN(now, 1)) && b.total.AllowN(now, 1), known
 }
 
-// isKnown tells whether a node was last seen at an address.
+// isKnown tells whether a key was last proven at an address.
 func (b *budget) isKnown(a netip.Addr) bool {
 	return b.known[a.WithZone("")] > 0
 }
 
-// sourceOf is what counts as one source: an IPv4 address or an IPv6 /64.
+// sourceOf returns the source that an address belongs to.
 func sourceOf(a netip.Addr) netip.Prefix {
 	bits := 64
 	if a.Is4() {
@@ -73,8 +73,8 @@ func sourceOf(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// source returns the bucket of an address; nil when there are too many sources to tell apart, and
-// then only the total counts.
+// source returns the bucket of an address. It is nil when there are too many sources to tell apart;
+// then only the total is limited.
 func (s *shares) source(a netip.Addr, now time.Time) *rate.Limiter {
 	p := sourceOf(a)
 	if l := s.sources[p]; l != nil {
@@ -95,8 +95,8 @@ func (s *shares) source(a netip.Addr, now time.Time) *rate.Limiter {
 	return l
 }
 
-// proven notes the address where a key was proven. One key has one: whoever holds a stolen one
-// cannot make a network of his own known.
+// proven records the address where a key was proven. Each key has one address, so whoever holds a
+// stolen key cannot make a whole network known.
 func (b *budget) proven(identity string, a netip.Addr) {
 	if _, ok := b.seen[identity]; !ok && len(b.seen) >= maxKnown {
 		for other := range b.seen { // any one

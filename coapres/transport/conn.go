@@ -22,9 +22,9 @@ import (
 	"latchkey/coapres/transport/message"
 )
 
-// Handler answers one request of a peer. It fills resp, whose code it must set; at is when the
-// datagram was read. It runs in a goroutine of its own and may wait: other messages of the same
-// connection go on meanwhile. The messages are only valid during the call.
+// Handler answers one request of a peer. It fills resp and must set its code. at is when the
+// datagram was read. It runs in a goroutine of its own and may wait; other messages of the same
+// connection are handled meanwhile. The messages are only valid during the call.
 type Handler func(c *Conn, req, resp *pool.Message, at time.Time)
 
 // Conn is one live association behind CoAP. It is a net.Conn, so that go-coap's server can take it
@@ -38,18 +38,18 @@ type Conn struct {
 	node     *nodeEnd // nil at the gateway's end
 	peer     any
 	work     work
-	moved    func(*Conn)                          // nil: nobody asks
-	refused  func(c *Conn, code byte, why string) // nil: nobody asks
+	moved    func(*Conn)                          // may be nil
+	refused  func(c *Conn, code byte, why string) // may be nil
 	unsent   func(error)
-	moves    atomic.Int64  // that moved was not yet told of
-	ping     uint16        // of the reading goroutine: the last one that follow sent
-	read     int64         // of the reading goroutine: requests that go-coap was given
-	begun    atomic.Int64  // how many of them have come back from it
-	begins   chan struct{} // one more has
+	moves    atomic.Int64  // not yet reported to moved
+	ping     uint16        // used by the reading goroutine; the last one that follow sent
+	read     int64         // used by the reading goroutine; requests that go-coap was given
+	begun    atomic.Int64  // how many of them go-coap has passed to a handler
+	begins   chan struct{} // signalled when begun grows
 	done     chan struct{}
 }
 
-// work is the messages of one association that are being handled.
+// work counts the messages of one association that are being handled.
 type work struct {
 	mu   sync.Mutex
 	over bool           // guarded by mu; nothing may begin any more
@@ -71,7 +71,7 @@ func (w *work) end() {
 	w.wg.Wait()
 }
 
-// stableAddr is unique and does not move when the node does.
+// stableAddr is unique and does not change when the node's address does.
 type stableAddr string
 
 func (stableAddr) Network() string  { return "udp" }
@@ -96,7 +96,7 @@ func newConn(c net.Conn, number uint64, identity string, idle time.Duration) *Co
 // Identity is the PSK identity whose key opened this association, proven by the handshake.
 func (c *Conn) Identity() string { return c.identity }
 
-// Home is the other side's last address that has answered what was sent there.
+// Home returns the other side's last proven address: one that answered what was sent there.
 func (c *Conn) Home() netip.AddrPort {
 	if e, ok := c.exchange.Conn.(established); ok {
 		e.association.mu.Lock()
@@ -106,18 +106,17 @@ func (c *Conn) Home() netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// SetPeer keeps what the layer above knows of the other side. It may be called once, before the
+// SetPeer stores what the layer above knows of the other side. It may be called once, before the
 // first message is read.
 func (c *Conn) SetPeer(p any) { c.peer = p }
 
-// Peer returns what SetPeer was given.
+// Peer returns the value given to SetPeer.
 func (c *Conn) Peer() any { return c.peer }
 
-// Number grows with each association, in the order in which their handshakes began.
+// Number returns the association's number. Numbers grow in the order in which handshakes began.
 func (c *Conn) Number() uint64 { return c.number }
 
-// RemoteAddr names this association: the address it came from and a number that is never used
-// again.
+// RemoteAddr names this association: its first address, and a number that is never used again.
 func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 
 // start puts go-coap above the connection. It must be called once, before serve or Do.
@@ -130,16 +129,16 @@ func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 	cfg.ReceivedMessageQueueSize = message.MaxInFlight
 	cfg.LimitClientParallelRequests = 16
 	cfg.LimitClientEndpointParallelRequests = 16
-	// Our own message layer repeats; NSTART (RFC 7252 §4.7) is 2 so that a command need not wait
-	// behind a read.
+	// Our own message layer retransmits. NSTART (RFC 7252 §4.7) is 2, so that a command need not
+	// wait behind a read.
 	cfg.TransmissionNStart = 2
 	cfg.TransmissionAcknowledgeTimeout = message.ExchangeLife
 	cfg.TransmissionMaxRetransmit = 1
 	cfg.GetToken = func() (coap.Token, error) { return c.exchange.token(), nil }
 	cfg.ProcessReceivedMessage = func(m *pool.Message, cc *client.Conn,
 		match config.HandlerFunc[*client.Conn]) {
-		// go-coap would look for a request's token among those of our own requests; both sides
-		// count tokens for themselves (RFC 7252 §5.3.1), so requests go past it.
+		// go-coap would look for a request's token among those of our own requests. But each side
+		// chooses its own tokens (RFC 7252 §5.3.1), so requests bypass that.
 		if isRequest(m) {
 			match = func(w *responsewriter.ResponseWriter[*client.Conn],
 				req *pool.Message) {
@@ -153,7 +152,7 @@ func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 			}
 			return
 		}
-		// Hands a response to whoever waits for it, and waits for nobody.
+		// This passes a response to the waiting call and does not block.
 		cc.ProcessReceivedMessageWithHandler(m, match)
 	}
 	// A response that nobody waits for any more.
@@ -168,8 +167,8 @@ func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 
 func isRequest(m *pool.Message) bool { return m.Code() > 0 && m.Code() < 32 }
 
-// Read is the exchange's. What the other side said before the end is heard: go-coap drops what it
-// has queued when the association's context ends, so the end waits for that.
+// Read reads from the exchange. go-coap drops its queue when the association's context ends. So at
+// the end Read first waits until go-coap has passed on all earlier requests.
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.exchange.Read(b)
 	if err == nil && n > 1 && b[1] > 0 && b[1] < 32 {
@@ -185,9 +184,9 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write is the exchange's. An answer that cannot be sent, mostly because the other side has left,
-// is lost as any datagram may be: from an error go-coap would end the association, and with it what
-// is still to be heard.
+// Write writes to the exchange. An answer that cannot be sent, mostly because the other side has
+// left, counts as a lost datagram. If Write returned the error, go-coap would end the association
+// and drop messages that are still queued.
 func (c *Conn) Write(b []byte) (int, error) {
 	n, err := c.exchange.Write(b)
 	if err != nil && len(b) > 1 && b[1]>>5 >= 2 {
@@ -197,8 +196,8 @@ func (c *Conn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// answer has h fill the response to a request: piggybacked on the ACK of a confirmable one,
-// non-confirmable otherwise (RFC 7252 §5.2).
+// answer lets h fill the response to a request. It is piggybacked on the ACK of a confirmable
+// request, and non-confirmable otherwise (RFC 7252 §5.2).
 func (c *Conn) answer(h Handler, req, resp *pool.Message) {
 	at, ok := c.arrival(uint16(req.MessageID()), req.Token())
 	if !ok {
@@ -219,10 +218,11 @@ func (c *Conn) answer(h Handler, req, resp *pool.Message) {
 // serve reads messages until the association ends. It must be followed by finish.
 func (c *Conn) serve() error { return c.cc.Run() }
 
-// finish waits until an association that has ended has let go of its socket, and for its handlers.
+// finish waits until an association that has ended has closed its socket and its handlers have
+// returned.
 func (c *Conn) finish() {
-	_ = c.exchange.Close()                      // whoever ended it may still be at it
-	_ = c.exchange.SetReadDeadline(time.Time{}) // a timer of pion's would be kept for the idle time
+	_ = c.exchange.Close()                      // somebody else's Close may still be running
+	_ = c.exchange.SetReadDeadline(time.Time{}) // otherwise pion keeps a timer for the idle time
 	c.work.end()
 	close(c.done)
 }
@@ -233,9 +233,9 @@ func (c *Conn) Context() context.Context { return c.cc.Context() }
 // Done is closed when the association has ended and its last handler has returned.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// Do sends a confirmable request and waits for its answer, repeating it as the round trip suggests
-// until the request's context ends, or the other side answers with a Reset. The context must have a
-// deadline. The answer belongs to the caller.
+// Do sends a confirmable request and waits for its answer. It retransmits at intervals that the
+// round trip suggests, until the request's context ends or the other side answers with a Reset. The
+// context must have a deadline. The answer belongs to the caller.
 func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
 	if _, ok := req.Context().Deadline(); !ok {
 		return nil, fmt.Errorf("transport: request without a deadline")
@@ -256,19 +256,19 @@ func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
 	return a, err
 }
 
-// follow asks the other side, from a new address, for a Reset (RFC 7252 §4.3): whoever sends it has
-// the keys, and hears us where it is. Of a node that moves with each word the last address alone is
-// asked.
+// follow pings the other side at its new address (RFC 7252 §4.3). Whoever answers with a Reset has
+// the keys and receives what we send there. If the node moves again before it answers, only the
+// newest address is pinged.
 func (c *Conn) follow() {
 	c.exchange.giveUp(c.ping)
 	c.ping = uint16(c.cc.GetMessageID())
-	_ = c.exchange.ping(c.ping, 0) // a connection that is gone shows in Read
+	_ = c.exchange.ping(c.ping, 0) // if the connection is gone, Read returns the error
 	if c.moved != nil && c.moves.Add(1) == 1 {
 		c.work.begin(c.tell)
 	}
 }
 
-// tell tells of moves, of many at once, a second apart.
+// tell reports moves to c.moved, at most once a second.
 func (c *Conn) tell() {
 	for {
 		n := c.moves.Load()
@@ -284,8 +284,8 @@ func (c *Conn) tell() {
 	}
 }
 
-// End closes the association with a close_notify. What came before is heard, and then its context
-// ends.
+// End closes the association with a close_notify. Messages that came before are handled first, and
+// then its context ends.
 func (c *Conn) End() error {
 	if e, ok := c.exchange.Conn.(established); ok {
 		e.hear()
@@ -293,7 +293,7 @@ func (c *Conn) End() error {
 	return c.exchange.Close()
 }
 
-// noCache: repeats are answered by exchange.
+// noCache caches nothing: exchange answers repeated requests.
 type noCache struct{}
 
 func (noCache) Load(string, *pool.Message) (bool, error) { return false, nil }

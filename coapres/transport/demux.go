@@ -8,7 +8,7 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// datagram takes a datagram apart. Each record goes its own way.
+// datagram splits a datagram into records and dispatches each of them.
 func (l *Listener) datagram(b []byte, from netip.AddrPort) {
 	lost := false
 	for len(b) > 0 {
@@ -25,14 +25,15 @@ func (l *Listener) datagram(b []byte, from netip.AddrPort) {
 	}
 }
 
-// record tells whether r is of a session that is not here: see [record.IsLost].
+// record dispatches one record. It tells whether r belongs to a session that this gateway does not
+// have: see [record.IsLost].
 func (l *Listener) record(r []byte, from netip.AddrPort) (lost bool) {
 	switch epoch := binary.BigEndian.Uint16(r[3:]); {
 	case r[0] == record.TLS12CID && record.IsEncrypted(r):
 		l.mu.Lock()
 		a := l.cids[[record.CIDSize]byte(r[11:])]
 		ok := a != nil && a.admits(r)
-		again := ok && a.phase == live && epoch == 1 && [6]byte(r[5:]) == [6]byte{} // the Finished, once more
+		again := ok && a.phase == live && epoch == 1 && [6]byte(r[5:]) == [6]byte{} // a repeated Finished
 		l.mu.Unlock()
 		if again {
 			a.again()
@@ -49,8 +50,9 @@ func (l *Listener) record(r []byte, from netip.AddrPort) (lost bool) {
 	return false
 }
 
-// plain is the whitelist of epoch 0. None of it is authenticated, so it reaches only associations
-// that are in their handshake: pion would end an established one.
+// plain lets through the plaintext records that a handshake needs. They are not authenticated, so
+// they reach only associations in their handshake: a plaintext alert would make pion end an
+// established one.
 func (l *Listener) plain(r []byte, from netip.AddrPort) {
 	switch {
 	case r[0] == record.Handshake && len(r) > record.HeaderSize && r[record.HeaderSize] == record.ClientHello:
@@ -68,8 +70,8 @@ func (l *Listener) plain(r []byte, from netip.AddrPort) {
 	l.counts.ignored.Add(1)
 }
 
-// toHalf gives a record to every association of an address that is in its handshake: which of them
-// it is for, only its keys can tell.
+// toHalf gives a record to each half-open association of an address. Only the keys can tell which
+// of them it is for.
 func (l *Listener) toHalf(r []byte, from netip.AddrPort, exchange bool) {
 	var to [maxPerPeer]*association
 	n := 0
@@ -89,8 +91,9 @@ func (l *Listener) toHalf(r []byte, from netip.AddrPort, exchange bool) {
 	}
 }
 
-// encrypted gives a record without CID to the live association of its address, and to those in
-// their handshake: it may be a Finished. lost tells that nobody has a session there.
+// encrypted gives a record without CID to the live association of its address. It also gives it to
+// the half-open ones, because it may be a Finished. lost tells that there is no session for that
+// address.
 func (l *Listener) encrypted(r []byte, from netip.AddrPort) (lost bool) {
 	var to [maxPerPeer + 1]*association
 	n := 0
@@ -118,8 +121,8 @@ func (l *Listener) encrypted(r []byte, from netip.AddrPort) (lost bool) {
 	return p == nil && record.IsLost(r)
 }
 
-// admits tells whether an encrypted record may reach pion, which keeps what comes before it has the
-// keys. The caller holds l.mu.
+// admits tells whether an encrypted record may reach pion. pion keeps records that come before it
+// has the keys, so their size and number are limited. The caller holds l.mu.
 func (a *association) admits(r []byte) bool {
 	if a.phase == live || a.finished.Load() {
 		return true
@@ -127,7 +130,7 @@ func (a *association) admits(r []byte) bool {
 	if !a.exchange || len(r) > earlyRecord || a.early >= earlyCount {
 		return false
 	}
-	if a.early == 0 { // the Finished is there, and if the key is right this one ends in a moment
+	if a.early == 0 { // this is the Finished: with the right key the handshake ends in a moment
 		time.AfterFunc(min(finishTime, a.l.cfg.Handshake), a.cancel)
 	}
 	a.early++
@@ -148,8 +151,8 @@ func (l *Listener) deliver(r []byte, from netip.AddrPort, ok bool, a *associatio
 	}
 }
 
-// moved notes a live association's new address. One that is there already keeps it: the CID finds
-// this one.
+// moved records a live association's new address. If another association is there already, that one
+// keeps the address: the CID still finds this one.
 func (l *Listener) moved(a *association) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"latchkey/keys"
 )
 
-// nodeEnd is what a node's association was opened with.
+// nodeEnd holds what [Conn.Renew] needs to open another association of the same node.
 type nodeEnd struct {
 	guard    *guard
 	gateway  *net.UDPAddr
@@ -22,7 +22,7 @@ type nodeEnd struct {
 
 // Dial opens an association as a node does: it proves the key in secret to the gateway at addr
 // ("host:port") and then answers the gateway's requests with h, which may be nil. The association
-// ends with ctx; see [Conn.Done].
+// ends when ctx ends; see [Conn.Done].
 func Dial(ctx context.Context, addr string, identity keys.ID, secret keys.Secret, h Handler) (*Conn, error) {
 	ua, err := net.ResolveUDPAddr("udp", addr)
 	if err != nil {
@@ -35,9 +35,9 @@ func Dial(ctx context.Context, addr string, identity keys.ID, secret keys.Secret
 	return s.dial(ctx, nodeEnd{gateway: ua, identity: identity, secret: secret}, h)
 }
 
-// Renew opens another association with the same key from the same port, and ends this one, without
-// a goodbye, when its handshake is complete. Until then, and when it fails, this one goes on. It is
-// for a node that was given a hint; c is one that [Dial] or Renew returned.
+// Renew opens another association with the same key from the same port. When its handshake is
+// complete, the old one ends without a close_notify. Until then, or if the handshake fails, the old
+// one stays in use. It is for a node that received a hint. c must come from [Dial] or Renew.
 func (c *Conn) Renew(ctx context.Context, h Handler) (*Conn, error) {
 	if c.node == nil {
 		return nil, errors.New("transport: the gateway begins no handshake")
@@ -94,8 +94,8 @@ func (s *nodeSocket) dial(ctx context.Context, e nodeEnd, h Handler) (*Conn, err
 	return c, nil
 }
 
-// Hinted holds a token when somebody has said, in the gateway's name and without any proof, that
-// the gateway does not have this session any more. [Conn.Ping] finds out. Only a node is told.
+// Hinted holds a token when a hint has come: somebody says, without proof, that the gateway does
+// not have this session any more. [Conn.Ping] finds out. Only a node's end gets hints.
 func (c *Conn) Hinted() <-chan struct{} {
 	if c.node == nil {
 		return nil
@@ -103,8 +103,8 @@ func (c *Conn) Hinted() <-chan struct{} {
 	return c.node.guard.hints
 }
 
-// pingLimit is how long Ping waits, and pingRepeat after what time it asks again, and after twice
-// that once more.
+// pingLimit is how long Ping waits. It repeats the ping after pingRepeat, and again after twice
+// that time.
 const (
 	pingLimit  = time.Second
 	pingRepeat = pingLimit / 4
@@ -112,8 +112,8 @@ const (
 
 var errNoPong = errors.New("transport: a ping was not answered")
 
-// Ping asks the other side for a Reset (RFC 7252 §4.3), three times within one second at the most.
-// It is nil when that came: whoever sent it has this association's keys.
+// Ping asks the other side for a Reset (RFC 7252 §4.3), at most three times within one second. It
+// returns nil if a Reset came: whoever sent it has this association's keys.
 func (c *Conn) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingLimit)
 	defer cancel()
@@ -135,7 +135,7 @@ func (c *Conn) Ping(ctx context.Context) error {
 	return nil
 }
 
-// ownSocket leaves the node's socket with its association.
+// ownSocket gives the node's socket the same life as its association.
 type ownSocket struct {
 	net.Conn
 	guard *guard

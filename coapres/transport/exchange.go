@@ -15,36 +15,37 @@ import (
 
 const maxRetransmit = 4 // MAX_RETRANSMIT (RFC 7252 §4.8)
 
-// exchange is CoAP's message layer (RFC 7252 §4) on one association, below go-coap: it filters what
-// is malformed, answers repeats of a request from its own memory, stamps each request with the time
-// it was read, and repeats our confirmable messages. go-coap's own repeats and reply cache are off:
-// the one has a fixed interval, the other is keyed by message ID alone.
+// exchange is CoAP's message layer (RFC 7252 §4) on one association, below go-coap. It drops
+// malformed messages, answers repeated requests from its own memory, records when each request was
+// read, and retransmits our confirmable messages. go-coap's own retransmission and reply cache are
+// off: the first has a fixed interval, the second is keyed by message ID alone.
 type exchange struct {
 	net.Conn // the DTLS connection: one Read is one record is one message
 	mover    mover
-	path     uint32 // of the reading goroutine: the last path that was followed
-	// Called by the reading goroutine, before the first message from a new address is passed on;
-	// nil: nobody.
+	path     uint32 // used by the reading goroutine; the last path that was followed
+	// Called by the reading goroutine before the first message from a new address is passed on; may
+	// be nil.
 	moved func()
-	// Called by the reading goroutine, for a request refused by its options alone; nil: nobody.
+	// Called by the reading goroutine for a request that is refused because of its options; may be
+	// nil.
 	refused func(code byte, why string)
 	idle    time.Duration
 	began   time.Time
 	close   sync.Once
 	heard   atomic.Int64  // when the last message was read: ns since began, by the monotonic clock
-	tokens  atomic.Uint32 // how many there were
+	tokens  atomic.Uint32 // how many were made
 
 	mu      sync.Mutex
-	in      message.Requests                   // guarded by mu; what the other side asks
+	in      message.Requests                   // guarded by mu; the other side's requests
 	out     map[uint16]*outgoing               // guarded by mu; our confirmable messages without an ACK
 	waiting map[uint16]context.CancelCauseFunc // guarded by mu; ends the call that waits for an answer
 	trip    message.RoundTrip                  // guarded by mu
 }
 
-// mover knows when the other side's address has changed.
+// mover knows how often the other side's address has changed.
 type mover interface {
 	Path() uint32   // grows with each change
-	Prove(n uint32) // what was sent on path n was answered
+	Prove(n uint32) // something sent on path n was answered
 }
 
 // fixed is a mover that never moves.
@@ -55,7 +56,7 @@ func (fixed) Prove(uint32) {}
 
 type outgoing struct {
 	b       []byte
-	path    uint32 // where it went last
+	path    uint32 // the path of the last transmission
 	sent    time.Time
 	timeout time.Duration
 	repeats int
@@ -71,12 +72,12 @@ func newExchange(c net.Conn, idle time.Duration) *exchange {
 		waiting: map[uint16]context.CancelCauseFunc{}}
 }
 
-// Path is a number that grows when the other side's address changes. Whether it is heard at the new
-// one, only an answer to something sent there can tell.
+// Path returns a number that grows when the other side's address changes. Only an answer to
+// something sent there proves the new address.
 func (x *exchange) Path() uint32 { return x.mover.Path() }
 
-// LastHeard is when the other side's newest message was read, whatever it was; the start of the
-// association if there was none.
+// LastHeard returns when the other side's newest message of any kind was read, or when the
+// association began.
 func (x *exchange) LastHeard() time.Time { return x.began.Add(time.Duration(x.heard.Load())) }
 
 // Read returns the next message that go-coap should see. A malformed or repeated one never ends the
@@ -118,7 +119,7 @@ func (x *exchange) Read(b []byte) (int, error) {
 	}
 }
 
-// receive tracks a well-formed message.
+// receive handles a well-formed message.
 func (x *exchange) receive(m []byte, at time.Time) (message.Verdict, []byte) {
 	typ, code, mid := m[0]>>4&3, m[1], binary.BigEndian.Uint16(m[2:])
 	x.mu.Lock()
@@ -132,11 +133,10 @@ func (x *exchange) receive(m []byte, at time.Time) (message.Verdict, []byte) {
 	return x.in.Receive(m, at)
 }
 
-// separate takes a response that is not in the ACK of its request, confirmable or not. It
-// acknowledges the request too, because the empty ACK before it may have been lost (RFC 7252
-// §5.2.2), so go-coap gets it as the ACK that it waits for. A confirmable one is acknowledged here,
-// each copy of it and also when nobody waits any more (§4.2): a Reset would say that it was never
-// asked for.
+// separate handles a response that is not in the ACK of its request. It acknowledges the request
+// too, because the empty ACK before it may have been lost (RFC 7252 §5.2.2). So go-coap gets it as
+// the ACK that it waits for. Each copy of a confirmable response is acknowledged here, even if
+// nobody waits any more (§4.2): a Reset would mean that nobody asked for it.
 func (x *exchange) separate(m, token []byte) (message.Verdict, []byte) {
 	confirmable := m[0]>>4&3 == message.CON
 	if !x.issued(token) {
@@ -156,7 +156,7 @@ func (x *exchange) separate(m, token []byte) (message.Verdict, []byte) {
 		}
 		o.timer.Stop()
 		delete(x.out, mid)
-		x.mover.Prove(o.path) // no sample of the round trip: the other side took its time
+		x.mover.Prove(o.path) // no sample of the round trip: it includes the other side's work
 		m[0] = m[0]&^0x30 | message.ACK<<4
 		binary.BigEndian.PutUint16(m[2:], mid)
 		break
@@ -167,22 +167,22 @@ func (x *exchange) separate(m, token []byte) (message.Verdict, []byte) {
 // token returns a token that is never used twice on this association (RFC 9175 §4.2).
 func (x *exchange) token() []byte { return binary.BigEndian.AppendUint32(nil, x.tokens.Add(1)) }
 
-// issued tells whether a token was ever one of ours: a response to what was never asked is rejected
-// (RFC 7252 §5.3.2).
+// issued tells whether we ever used a token: a response to no request of ours is rejected (RFC 7252
+// §5.3.2).
 func (x *exchange) issued(token []byte) bool {
 	return len(token) == 4 && binary.BigEndian.Uint32(token)-1 < x.tokens.Load()
 }
 
-// arrival returns when the request with this ID and token was read; ok is false if it is not known,
-// and then nothing may be done.
+// arrival returns when the request with this ID and token was read. If ok is false that is unknown,
+// and the request must not be handled.
 func (x *exchange) arrival(mid uint16, token []byte) (at time.Time, ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.in.Arrival(mid, token)
 }
 
-// Write sends one message of go-coap's: an answer is kept for repeats, a confirmable message is
-// repeated until it is acknowledged.
+// Write sends one message for go-coap. It keeps an answer for repetitions of its request, and
+// retransmits a confirmable message until it is acknowledged.
 func (x *exchange) Write(b []byte) (int, error) {
 	if len(b) >= 4 {
 		x.sending(b)
@@ -200,8 +200,8 @@ func (x *exchange) ping(mid uint16, repeat time.Duration) error {
 
 func (x *exchange) sending(b []byte) { x.track(b, 0) }
 
-// track takes note of a message. A confirmable one is repeated after timeout for the first time; 0:
-// as the round trip suggests.
+// track records a message that is being sent. A confirmable one is first retransmitted after
+// timeout; 0 means what the round trip suggests.
 func (x *exchange) track(b []byte, timeout time.Duration) {
 	typ, tkl, code, mid := b[0]>>4&3, int(b[0]&15), b[1], binary.BigEndian.Uint16(b[2:])
 	if tkl > message.MaxToken || 4+tkl > len(b) {
@@ -224,7 +224,7 @@ func (x *exchange) track(b []byte, timeout time.Duration) {
 
 func (x *exchange) repeat(mid uint16, o *outgoing) {
 	x.mu.Lock()
-	if x.out[mid] != o { // acknowledged or forgotten just now
+	if x.out[mid] != o { // acknowledged or forgotten meanwhile
 		x.mu.Unlock()
 		return
 	}
@@ -241,12 +241,12 @@ func (x *exchange) repeat(mid uint16, o *outgoing) {
 	o.timeout *= 2
 	o.timer.Reset(o.timeout)
 	x.mu.Unlock()
-	_, _ = x.Conn.Write(o.b) // a connection that is gone shows in Read
+	_, _ = x.Conn.Write(o.b) // if the connection is gone, Read returns the error
 }
 
-// acknowledged ends the repeats of a message, and what waits for an answer when it was reset. Only
-// one that was sent once gives a sample of the round trip (Karn's rule). A Reset of ours, and the
-// answer to a ping, are nothing to go-coap.
+// acknowledged stops the retransmission of a message. After a Reset it also ends the call that
+// waits for an answer. Only a message that was sent once gives a sample of the round trip (Karn's
+// rule). go-coap gets neither a Reset nor the answer to a ping.
 func (x *exchange) acknowledged(mid uint16, reset bool, at time.Time) message.Verdict {
 	o := x.out[mid]
 	if o == nil {
@@ -269,14 +269,14 @@ func (x *exchange) acknowledged(mid uint16, reset bool, at time.Time) message.Ve
 
 var errReset = errors.New("the other side does not know the request (Reset)")
 
-// await has end called if the message is reset.
+// await arranges that end is called if the message is answered with a Reset.
 func (x *exchange) await(mid uint16, end context.CancelCauseFunc) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.waiting[mid] = end
 }
 
-// forget ends the repeats of a request that nobody waits for any more.
+// forget stops the retransmission of a request that nobody waits for any more.
 func (x *exchange) forget(mid uint16) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -287,7 +287,7 @@ func (x *exchange) forget(mid uint16) {
 	}
 }
 
-// giveUp ends the repeats of a ping.
+// giveUp stops the retransmission of a ping.
 func (x *exchange) giveUp(mid uint16) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -297,8 +297,8 @@ func (x *exchange) giveUp(mid uint16) {
 	}
 }
 
-// Close ends all repeats and the DTLS connection, with a close_notify. Twice is harmless; either
-// call returns when it is done.
+// Close stops all retransmission and ends the DTLS connection with a close_notify. Twice is
+// harmless; both calls return when that is done.
 func (x *exchange) Close() (err error) {
 	x.close.Do(func() {
 		x.mu.Lock()

@@ -14,9 +14,9 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// nodeSocket is a node's socket below pion. It carries one association, and beside it for a while
-// the one that is to take its place: both from one port, so that the gateway finds the node where
-// it was.
+// nodeSocket is a node's socket below pion. It carries one association, and for a while also the
+// one that will replace it. Both use one port, so that the gateway finds the node at the same
+// address.
 type nodeSocket struct {
 	conn    *net.UDPConn
 	gateway netip.AddrPort
@@ -34,7 +34,7 @@ func openNodeSocket(gateway netip.AddrPort) (*nodeSocket, error) {
 	return &nodeSocket{conn: c, gateway: netip.AddrPortFrom(gateway.Addr().Unmap(), gateway.Port())}, nil
 }
 
-// add makes room for one more association; the first starts the reading. The socket closes with the
+// add adds an association; the first one starts the reading goroutine. The socket closes with the
 // last one.
 func (s *nodeSocket) add() (*guard, error) {
 	g := &guard{s: s, hints: make(chan struct{}, 1)}
@@ -64,14 +64,15 @@ func (s *nodeSocket) drop(g *guard) {
 	}
 }
 
-// all returns the associations of now, which nobody changes.
+// all returns the present associations in a slice that never changes.
 func (s *nodeSocket) all() []*guard {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.guards[:len(s.guards):len(s.guards)]
 }
 
-// read gives each association what it may see of each datagram, until the socket is closed.
+// read gives each association the records of each datagram that it may see, until the socket is
+// closed.
 func (s *nodeSocket) read() {
 	for buf := make([]byte, maxDatagram); ; {
 		n, from, err := s.conn.ReadFromUDPAddrPort(buf)
@@ -92,16 +93,15 @@ func (s *nodeSocket) read() {
 	}
 }
 
-// guard is one association's part of the socket: it lets through what the gateway may send, and
-// nothing in the clear once the handshake is complete. A forged plaintext record would end the
-// session otherwise.
+// guard is one association's part of the socket. It lets through what the gateway may send, and no
+// plaintext record once the handshake is complete: a forged one would end the session.
 type guard struct {
 	s     *nodeSocket
 	done  atomic.Bool   // the handshake is complete
 	mute  atomic.Bool   // nothing is sent any more
-	alert atomic.Uint32 // the last alert that came in the clear; whoever can send a datagram can send one
+	alert atomic.Uint32 // the last alert in the clear, which anybody can forge
 	hints chan struct{} // holds one token: a HelloRequest came
-	plain uint64        // of the reading goroutine; the number of the next plaintext record
+	plain uint64        // used by the reading goroutine; number of the next plaintext record
 
 	mu      sync.Mutex
 	queue   [][]byte  // guarded by mu
@@ -110,7 +110,8 @@ type guard struct {
 	wake    sync.Cond // of mu: ReadFrom has something to return
 }
 
-// take queues what may pass of a datagram. alone tells that the socket has no other association.
+// take queues the records of a datagram that may pass. alone tells that the socket has no other
+// association.
 func (g *guard) take(b []byte, alone bool) {
 	var kept []byte
 	for len(b) > 0 {
@@ -138,9 +139,9 @@ func (g *guard) take(b []byte, alone bool) {
 
 func (g *guard) admits(r []byte, alone bool) bool {
 	if r[0] == record.TLS12CID {
-		return false // we ask for none
+		return false // we offer no connection ID of our own
 	}
-	// A Finished is for the handshake, and all else for the session beside it.
+	// A Finished is for the handshake. All else is for the session beside it.
 	if binary.BigEndian.Uint16(r[3:]) > 0 {
 		return record.IsEncrypted(r) && (alone || (r[0] == record.Handshake) != g.done.Load())
 	}
@@ -178,9 +179,9 @@ func (g *guard) hinted(r []byte) {
 	}
 }
 
-// renumber counts the plaintext records by itself: nothing proves their numbers. A gateway that
-// answers a forged hello gives back the number that was in it (RFC 6347 §4.2.1), and after a high
-// one pion would take all that follows for old.
+// renumber gives plaintext records numbers of our own, because nothing authenticates theirs. The
+// gateway's answer to a forged hello has the number of that hello (RFC 6347 §4.2.1). After a high
+// number pion would drop all that follows as old.
 func (g *guard) renumber(r []byte) {
 	if r[3] == 0 && r[4] == 0 {
 		binary.BigEndian.PutUint64(r[3:], g.plain) // the epoch is 0
@@ -188,7 +189,7 @@ func (g *guard) renumber(r []byte) {
 	}
 }
 
-// refusal names the alert that came in the clear, for people; empty if none did.
+// refusal names the alert that came in the clear, for people. It is empty if none came.
 func (g *guard) refusal() string {
 	if d := g.alert.Load(); d != 0 {
 		return alert.Description(d).String()
@@ -196,8 +197,8 @@ func (g *guard) refusal() string {
 	return ""
 }
 
-// ReadFrom returns the next datagram, with what of it may pass. Its address is the one that pion
-// was given.
+// ReadFrom returns the allowed records of the next datagram. The address is the one that pion was
+// given.
 func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -222,7 +223,7 @@ func (g *guard) WriteTo(b []byte, to net.Addr) (int, error) {
 	return g.s.conn.WriteTo(b, to)
 }
 
-// Close leaves the socket to the association beside it, if there is one. Twice is harmless.
+// Close closes the socket, unless another association still uses it. Twice is harmless.
 func (g *guard) Close() error {
 	g.mu.Lock()
 	g.closed, g.queue = true, nil

@@ -12,8 +12,8 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// hello answers a ClientHello. It touches no live association: the new handshake runs beside it
-// (RFC 6347 §4.2.8).
+// hello answers a ClientHello. The new handshake runs beside a live association and does not change
+// it (RFC 6347 §4.2.8).
 func (l *Listener) hello(r []byte, from netip.AddrPort) {
 	now := time.Now()
 	l.counts.hellos.Add(1)
@@ -38,13 +38,13 @@ func (l *Listener) hello(r []byte, from netip.AddrPort) {
 		p = &peer{}
 	}
 	if p.live != nil && p.live.digest == digest {
-		l.mu.Unlock() // a late repeat of the hello that began it
+		l.mu.Unlock() // a late repetition of the hello that began it
 		return
 	}
 	for _, a := range p.half {
 		if a.digest == digest || !l.stateless && a.sameHello(h) {
 			l.mu.Unlock()
-			l.deliver(r, from, true, a) // a repeat, or the one with pion's own cookie
+			l.deliver(r, from, true, a) // a repetition, or the hello with pion's own cookie
 			return
 		}
 	}
@@ -82,15 +82,14 @@ func (l *Listener) hello(r []byte, from netip.AddrPort) {
 // sendCookie asks the address of a first hello to prove that it receives what we send.
 func (l *Listener) sendCookie(h record.Hello, from netip.AddrPort, known bool, now time.Time) {
 	if h.Number != 0 {
-		l.counts.ignored.Add(1) // a cookie of another time
+		l.counts.ignored.Add(1) // its cookie is wrong or has expired
 		return
 	}
 	l.socket.offer(l.cookies.MakeRequest(from, h, now), from, known)
 	l.counts.cookies.Add(1)
 }
 
-// addHalf makes room for an association that is in its handshake, and adds it. The caller holds
-// l.mu.
+// addHalf makes room for a half-open association and adds it. The caller holds l.mu.
 func (l *Listener) addHalf(a *association, p *peer) {
 	l.makeRoom(p, a.known)
 	l.peers[a.at] = p // makeRoom may have emptied it
@@ -103,10 +102,10 @@ func (l *Listener) addHalf(a *association, p *peer) {
 	}
 }
 
-// makeRoom evicts until one more half-open association fits: the oldest of its peer, then one of
-// those that have more than their share. A quarter is kept for known addresses and the rest for
-// strangers, who may not use that quarter; known addresses may use what is free. The caller holds
-// l.mu.
+// makeRoom evicts half-open associations until one more fits: first the oldest of the same peer,
+// then one of those that exceed their share. A quarter of the places is reserved for known
+// addresses, which may also use what strangers leave free. Strangers may not use that quarter. The
+// caller holds l.mu.
 func (l *Listener) makeRoom(p *peer, known bool) {
 	if len(p.half) >= maxPerPeer {
 		l.evict(p.half[0])
@@ -126,8 +125,8 @@ func (l *Listener) makeRoom(p *peer, known bool) {
 	}
 }
 
-// crowd is the oldest association of the source that has the most: nobody pushes out what came from
-// elsewhere while he has more himself.
+// crowd returns the oldest association of the source that has the most. So a flood from one source
+// evicts its own associations first.
 func crowd(half *list.List) (oldest *association) {
 	n := map[netip.Prefix]int{}
 	most := 0
@@ -148,10 +147,10 @@ func (l *Listener) evict(a *association) {
 	l.warnBusy(a.at)
 	a.evicted = true
 	l.dropLocked(a)
-	a.cancel() // its own goroutine does the rest
+	a.cancel() // the association's own goroutine does the rest
 }
 
-// warnBusy says it now and then: whoever floods us must not flood the log too.
+// warnBusy logs a warning, but rarely: whoever floods us must not flood the log too.
 func (l *Listener) warnBusy(from netip.AddrPort) {
 	l.busy.Do(func() {
 		l.log.Warn("handshakes refused: too many at once; devices come back by themselves", "addr",
@@ -165,7 +164,7 @@ func (l *Listener) newAssociation(from netip.AddrPort, h record.Hello,
 	a := &association{l: l, number: connNumber.Add(1), at: from, digest: digest, random: h.Random(),
 		current: from,
 		home:    from,
-		proven:  true} // its cookie came back; where pion asks for its own, that is shorter than any hello
+		proven:  true} // its cookie came back; pion's own, if it asks for one, is shorter than a hello
 	a.wake.L = &a.mu
 	_, _ = rand.Read(a.cid[:]) // never fails
 	dc, err := dtls.ServerWithOptions(a, peerAddr{from},
@@ -190,8 +189,8 @@ func (l *Listener) newAssociation(from netip.AddrPort, h record.Hello,
 	return a, ctx, nil
 }
 
-// sameHello tells whether h is of the same client's attempt: pion's own cookie leaves the random as
-// it was.
+// sameHello tells whether h belongs to the same attempt of a client. A hello that brings pion's own
+// cookie has the same random.
 func (a *association) sameHello(h record.Hello) bool {
 	return a.random == h.Random()
 }
@@ -218,14 +217,14 @@ func (l *Listener) handshake(ctx context.Context, a *association) {
 	}
 	old, cause := l.establish(a, id)
 	if cause != "" {
-		_ = a.dc.Close() // the other side has keys: it is told
+		_ = a.dc.Close() // the other side has the keys: send a close_notify
 		_ = a.Close()
 		l.failed(Failure{Addr: a.at, Identity: id, Cause: cause})
 		return
 	}
 	c := newConn(established{a.dc, a}, a.number, id, l.cfg.Idle)
 	c.moved, c.refused = l.cfg.Moved, l.cfg.Refused
-	if old != nil && old.at == a.at { // without a close_notify: the node there has new keys, or is another
+	if old != nil && old.at == a.at { // no close_notify: the node there has new keys, or is another node
 		old.mute.Store(true)
 	}
 	select {
@@ -240,14 +239,14 @@ func (l *Listener) handshake(ctx context.Context, a *association) {
 	}
 }
 
-// cause tells why a's handshake did not complete. The caller holds l.mu.
+// cause returns why a's handshake did not complete. The caller holds l.mu.
 func (a *association) cause(identity string) Cause {
 	switch a.alert.Load() {
 	case 40, 70, 71: // handshake_failure, protocol_version, insufficient_security (RFC 5246 §7.2.2)
 		return CauseSuite
 	}
 	switch {
-	case a.finished.Load(): // the key was proven, and the node said goodbye before we were through
+	case a.finished.Load(): // the key was proven, and the node closed before we had finished
 	case a.early > 0 && identity != "":
 		return CauseKey
 	case a.evicted:
@@ -256,9 +255,9 @@ func (a *association) cause(identity string) Cause {
 	return CauseAbandoned
 }
 
-// establish makes a the live association of its address. The one that it replaces is returned and
-// is to be ended: what was there before, or, when there is no more room, what the same key had
-// elsewhere.
+// establish makes a the live association of its address. It returns the association that the caller
+// must end: the one that was at this address, or, when there is no more room, the one that the same
+// key has elsewhere.
 func (l *Listener) establish(a *association, id string) (old *association, refused Cause) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -266,12 +265,12 @@ func (l *Listener) establish(a *association, id string) (old *association, refus
 		if a.evicted {
 			return nil, CauseBusy
 		}
-		return nil, CauseAbandoned // it has said goodbye already
+		return nil, CauseAbandoned // it has already closed
 	}
 	p := l.peers[a.at]
 	old = p.live
 	if old != nil && old.usesCID.Load() && *old.identity.Load() != id {
-		old = nil // another node's, which has moved on behind the same router: its CID finds it
+		old = nil // another node behind the same router, which has moved: its CID finds it
 	}
 	if old == nil && l.sessions >= l.cfg.MaxSessions {
 		if old = l.holders[id]; old == nil {

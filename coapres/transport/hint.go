@@ -11,30 +11,30 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// A hint is a HelloRequest in the clear (RFC 5246 §7.4.1.1): the gateway has no session with
-// whoever is at that address. It proves nothing, so a node only asks on its session whether that is
-// so. An encrypted one would end OpenSSL's sessions.
+// A hint is a HelloRequest in the clear (RFC 5246 §7.4.1.1). It says that the gateway has no
+// session with that address. It proves nothing, so a node only asks on its session whether that is
+// true. An encrypted HelloRequest would end OpenSSL's sessions.
 
-// What hints may cost: for one address and port, for one source, and for all.
+// Limits of hints: for one address and port, for one source, and for all.
 const (
 	hintPeerRate, hintPeerBurst     = 1, 3
 	hintSourceRate, hintSourceBurst = 20, 200
-	hintRate                        = 400 // as many as there are handshakes; twice as many at once
+	hintRate                        = 400 // as many as handshakes; twice as many at once
 	maxHinted                       = 8192
 	// After a ClientHello; libcoap with GnuTLS gives up its handshake at a hint.
 	hintRest  = 5 * time.Second
 	hintSlots = 1 << 16
 )
 
-// hints says where a hint may go. The caller locks.
+// hints decides to which addresses a hint may go. The caller locks.
 type hints struct {
 	shares *shares
 	peers  map[netip.AddrPort]*rate.Limiter
 
 	// When the last ClientHello came from one of the addresses that share a slot. Each address has
-	// two, and counts as noted if both are. Anybody can forge hellos from any number of addresses,
-	// and none may be forgotten. What many of them do is that a hint is not sent now and then: one
-	// in seven at 3,200 a second.
+	// two slots, and counts as noted if both are. So the table has a fixed size and forgets no
+	// hello, although anybody can forge hellos from any number of addresses. A flood of them only
+	// suppresses some hints: one in seven at 3,200 hellos a second.
 	seed  maphash.Seed
 	since time.Time
 	began [hintSlots]time.Duration
@@ -51,14 +51,14 @@ func (h *hints) slots(at netip.AddrPort) (one, other *time.Duration) {
 	return &h.began[sum%hintSlots], &h.began[sum>>32%hintSlots]
 }
 
-// note notes that a ClientHello of any kind came from an address: a handshake may be under way
-// there, with this gateway or with the one before its restart.
+// note records that a ClientHello of any kind came from an address: a handshake may be under way
+// there, with this gateway or with the one before a restart.
 func (h *hints) note(at netip.AddrPort, now time.Time) {
 	one, other := h.slots(at)
 	*one, *other = now.Sub(h.since), now.Sub(h.since)
 }
 
-// resting tells whether a handshake began at an address in the last seconds.
+// resting tells whether a handshake may be under way at an address.
 func (h *hints) resting(at netip.AddrPort, now time.Time) bool {
 	one, other := h.slots(at)
 	return now.Sub(h.since)-min(*one, *other) < hintRest
@@ -94,8 +94,8 @@ func (h *hints) allow(at netip.AddrPort, known bool, now time.Time) bool {
 	return true
 }
 
-// answerLost answers a datagram with lost records, all of it with one hint, unless a handshake is
-// under way where it came from.
+// answerLost answers a datagram with lost records by one hint, unless a handshake is under way at
+// its address.
 func (l *Listener) answerLost(from netip.AddrPort, now time.Time) {
 	l.mu.Lock()
 	p := l.peers[from]
@@ -112,9 +112,9 @@ func (l *Listener) hint(to netip.AddrPort, known bool) {
 	l.socket.offer(record.HelloRequest, to, known)
 }
 
-// Hint sends a hint to each of these addresses, once, in their order and no faster than handshakes
-// may come of it. It is for the start of a gateway: nodes that were at these addresses find out at
-// once that their sessions are gone. It returns when ctx ends, or all are sent.
+// Hint sends one hint to each of these addresses, in their order, and no faster than the gateway
+// can take the handshakes that follow. It is for the start of a gateway: nodes at these addresses
+// learn at once that their sessions are gone. It returns when all are sent or ctx ends.
 func (l *Listener) Hint(ctx context.Context, addrs []netip.AddrPort) {
 	pace := rate.NewLimiter(hintRate, 1)
 	for _, to := range addrs {

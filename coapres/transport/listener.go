@@ -30,25 +30,25 @@ type Config struct {
 	// HandshakeRate bounds handshakes per second, for addresses where no node was last seen and
 	// once more for those where one was. Default 400.
 	HandshakeRate int
-	// Handshake ends one that takes longer. Default 30 s.
+	// Handshake is the longest time of a handshake. Default 30 s.
 	Handshake time.Duration
-	// Idle ends an association that was silent for so long. Default 24 h.
+	// Idle ends an association after so long a silence. Default 24 h.
 	Idle time.Duration
 	Log  *slog.Logger
-	// Failed, if set, is told of each handshake that did not complete. It must not block.
+	// Failed, if set, is called for each handshake that did not complete. It must not block.
 	Failed func(Failure)
-	// Moved, if set, is told, in a goroutine of its own, that a node speaks from a new address: see
+	// Moved, if set, is called in a goroutine of its own when a node sends from a new address: see
 	// [Conn.Path].
 	Moved func(*Conn)
-	// Refused, if set, is told of each request that was refused because of its options, with the
+	// Refused, if set, is called for each request that was refused because of its options, with the
 	// code and the diagnostic payload of the answer. It must not block.
 	Refused func(c *Conn, code byte, why string)
 
-	stateful bool // as if pion had changed: see pioncookie.go
+	stateful bool // for tests: as if pion had changed, see pioncookie.go
 }
 
-// Listener accepts DTLS associations on one UDP socket. One goroutine takes every datagram apart
-// and gives each record to the association that it is for; all else it answers itself, or drops.
+// Listener accepts DTLS associations on one UDP socket. One goroutine splits every datagram and
+// gives each record to its association. It answers all other records itself, or drops them.
 type Listener struct {
 	cfg    Config
 	log    *slog.Logger
@@ -57,14 +57,14 @@ type Listener struct {
 	ctx    context.Context // ends with Close
 	stop   context.CancelFunc
 	ended  chan struct{} // closed when nothing is read any more
-	err    error         // why; set before ended is closed
+	err    error         // why it ended; set before ended is closed
 	close  sync.Once
 	wg     sync.WaitGroup
 	pion   *pionLog
 
-	cookies   *record.Cookies // of the reading goroutine
+	cookies   *record.Cookies // used by the reading goroutine
 	stateless bool
-	busy      rate.Sometimes // of the reading goroutine
+	busy      rate.Sometimes // used by the reading goroutine
 
 	mu       sync.Mutex
 	budget   *budget                               // guarded by mu
@@ -72,7 +72,7 @@ type Listener struct {
 	peers    map[netip.AddrPort]*peer              // guarded by mu
 	cids     map[[record.CIDSize]byte]*association // guarded by mu
 	strange  *list.List                            // guarded by mu; half-open associations, oldest first
-	reserved *list.List                            // guarded by mu; those of known addresses
+	reserved *list.List                            // guarded by mu; half-open ones of known addresses
 	sessions int                                   // guarded by mu; live associations
 	// Guarded by mu; the newest live association of each identity.
 	holders map[string]*association
@@ -87,24 +87,24 @@ type peer struct {
 	half []*association // oldest first
 }
 
-// Stats are counts since Listen, but for the first four.
+// Stats are counts since Listen, except for the first four.
 type Stats struct {
 	Sessions, HalfOpen int  // now
 	ReceiveBuffer      int  // bytes, as the kernel granted them; 0 if it does not say
-	Stateless          bool // a first ClientHello leaves nothing behind
+	Stateless          bool // a first ClientHello costs no memory
 
 	Hellos     uint64 // ClientHellos, of any kind
 	Cookies    uint64 // HelloVerifyRequests sent
 	Handshakes uint64 // begun: the cookie came back
 	Finished   uint64 // completed
 	// Sessions ended by a newer handshake from their own address, or with their own key when there
-	// is no room.
+	// was no room.
 	Replaced      uint64
 	Moved         uint64 // new addresses of sessions
-	Ignored       uint64 // records for nobody, or that nobody may send in the clear
-	Overflow      uint64 // records dropped because their association does not keep up
+	Ignored       uint64 // records for no association, or that may not come in the clear
+	Overflow      uint64 // records dropped because a queue was full
 	Undecryptable uint64 // records that failed to decrypt
-	Replayed      uint64 // records that came twice, or too late
+	Replayed      uint64 // records that came twice or too late
 	Lost          uint64 // datagrams that could not be sent
 	Hints         uint64 // HelloRequests sent: see [Listener.Hint]
 }
@@ -141,8 +141,8 @@ func Listen(cfg Config) (*Listener, error) {
 		cids: map[[record.CIDSize]byte]*association{}, strange: list.New(),
 		reserved: list.New(), holders: map[string]*association{}}
 	if !l.stateless {
-		l.log.Warn("a flood of hellos can use up memory: this build's pion is not the one it was made "+
-			"for, so take another build", "err", cookieErr)
+		l.log.Warn("this build has an unsuitable version of pion, so a flood of hellos can use up memory: "+
+			"use another build", "err", cookieErr)
 	}
 	if got := s.receiveBuffer; got > 0 && got < receiveBuffer {
 		l.log.Info("small receive buffer: bursts may lose datagrams; sysctl net.core.rmem_max=4194304 "+
@@ -168,7 +168,7 @@ func (l *Listener) Sessions() int {
 	return l.sessions
 }
 
-// Stats returns what was counted.
+// Stats returns the counts.
 func (l *Listener) Stats() Stats {
 	l.mu.Lock()
 	sessions, half := l.sessions, l.strange.Len()+l.reserved.Len()
@@ -185,7 +185,7 @@ func (l *Listener) Stats() Stats {
 		Hints: c.hints.Load()}
 }
 
-// drop takes an association out of every table.
+// drop removes an association from all tables.
 func (l *Listener) drop(a *association) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -232,8 +232,8 @@ func (l *Listener) AcceptWithContext(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// Close ends all handshakes, every association, with a close_notify, and the socket. Twice is
-// harmless.
+// Close ends all handshakes, ends all associations with a close_notify, and closes the socket.
+// Twice is harmless.
 func (l *Listener) Close() error {
 	var err error
 	l.close.Do(func() {
@@ -251,7 +251,7 @@ func (l *Listener) Close() error {
 		}
 		l.wg.Wait()
 		if err = l.socket.conn.Close(); errors.Is(err, net.ErrClosed) {
-			err = nil // lost before
+			err = nil // the socket was closed before
 		}
 		<-l.ended
 	})

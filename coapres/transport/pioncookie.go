@@ -8,12 +8,12 @@ import (
 	"github.com/pion/dtls/v3"
 )
 
-// pion makes its cookie when it makes the association, which is what a flood wants. We make ours
-// first and keep nothing; once it has come back, pion has to be told that it was its own. There is
-// no door for that: this file writes the one private field, dtls.Conn.state.cookie.
+// pion makes its cookie when it makes the association, so a flood of hellos would use up memory. We
+// make our own cookie first and store nothing. When it comes back, pion must take it for its own
+// cookie. pion has no API for this, so this file writes one private field, dtls.Conn.state.cookie.
 
-// cookieOffset is where in a dtls.Conn the cookie stands. With cookieErr, pion has changed: then it
-// sends cookies of its own, which cost an association each.
+// cookieOffset is the offset of the cookie in a dtls.Conn. If cookieErr is set, pion has changed.
+// Then pion sends cookies of its own, which cost an association each.
 var cookieOffset, cookieErr = findCookie(reflect.TypeFor[dtls.Conn]())
 
 func findCookie(conn reflect.Type) (uintptr, error) {

@@ -7,8 +7,8 @@ import (
 	"github.com/pion/logging"
 )
 
-// pionLog counts what pion only logs, and keeps its log out otherwise: it formats what came by
-// radio. What matters is logged here, once.
+// pionLog counts two things that pion only logs, and drops the rest of pion's log, which holds
+// bytes from the network. What matters is logged by this package, once.
 type pionLog struct {
 	*logging.DefaultLeveledLogger
 	undecryptable, replayed atomic.Uint64
@@ -19,10 +19,10 @@ func newPionLog() *pionLog {
 		logging.LogLevelDisabled, io.Discard)}
 }
 
-// NewLogger makes a pionLog its own factory: one serves all.
+// NewLogger returns l itself: one logger serves all.
 func (l *pionLog) NewLogger(string) logging.LeveledLogger { return l }
 
-// Debugf knows a line by its format, as pion v3.1.15 has it.
+// Debugf recognises a line by its format, as in pion v3.1.15.
 func (l *pionLog) Debugf(format string, _ ...any) {
 	switch format {
 	case "%s: decrypt failed: %s":

@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// Serve answers every association until ctx ends, then closes them, waits for their handlers and
-// returns nil. open is called before the first message of an association is read and may refuse it;
-// closed is called once after its end, when handlers may still be at work.
+// Serve answers every association until ctx ends. Then it closes them, waits for their handlers and
+// returns nil. open is called before the first message of an association is read, and may refuse
+// it. closed is called once after its end, while handlers may still run.
 func (l *Listener) Serve(ctx context.Context, h Handler, open func(*Conn) error, closed func(*Conn)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -29,7 +29,7 @@ func (l *Listener) Serve(ctx context.Context, h Handler, open func(*Conn) error,
 			if err := open(c); err != nil {
 				l.log.Info("session refused", "addr", c.RemoteAddr(), "err", err)
 				_ = c.exchange.Close()
-				_ = c.serve() // lets go-coap's own goroutines end
+				_ = c.serve() // go-coap's own goroutines end
 				c.finish()
 				return
 			}

@@ -16,14 +16,14 @@ import (
 )
 
 const (
-	maxDatagram   = 2048    // a record with a message of maxMessage bytes has less than 1,400
+	maxDatagram   = 2048    // a record with the longest message has less than 1,400
 	receiveBuffer = 4 << 20 // SO_RCVBUF
 	sendBuffer    = 1 << 20 // SO_SNDBUF
 	batchSize     = 32      // datagrams in one system call
-	kernelBytes   = 1024    // what a small datagram takes of the send buffer
+	kernelBytes   = 1024    // of the send buffer, for a small datagram
 )
 
-// buffers are of maxDatagram bytes.
+// buffers holds buffers of maxDatagram bytes.
 var buffers = sync.Pool{New: func() any { return new([maxDatagram]byte) }}
 
 // socket is one UDP socket, IPv4 or both families, that reads and writes many datagrams in one
@@ -39,10 +39,11 @@ type socket struct {
 	lost          atomic.Uint64 // datagrams that could not be sent
 
 	mu sync.Mutex
-	// Guarded by mu; bytes of the send buffer that are taken; 0 if the kernel does not say.
+	// Guarded by mu. It returns the bytes of the send buffer in use, or 0 if the kernel does not
+	// say.
 	unsent  func() int
 	waiting []ipv4.Message // guarded by mu; to be sent
-	sending bool           // guarded by mu; somebody is at it
+	sending bool           // guarded by mu; a caller is in the system call
 }
 
 func openSocket(addr string) (*socket, error) {
@@ -58,7 +59,7 @@ func openSocket(addr string) (*socket, error) {
 	if s.batch = ipv6.NewPacketConn(c); c.LocalAddr().(*net.UDPAddr).IP.To4() != nil {
 		s.batch = ipv4.NewPacketConn(c)
 	}
-	_ = c.SetReadBuffer(receiveBuffer) // what came of it is read back
+	_ = c.SetReadBuffer(receiveBuffer) // the size that was granted is read back
 	_ = c.SetWriteBuffer(sendBuffer)
 	raw, err := c.SyscallConn()
 	if err == nil {
@@ -81,8 +82,8 @@ func openSocket(addr string) (*socket, error) {
 	return s, nil
 }
 
-// read hands over each datagram until the socket is closed, and then returns nil. The bytes are
-// only valid during the call.
+// read calls handle with each datagram until the socket is closed, and then returns nil. The bytes
+// are only valid during the call.
 func (s *socket) read(handle func(b []byte, from netip.AddrPort)) error {
 	ms := make([]ipv4.Message, batchSize)
 	for i := range ms {
@@ -97,7 +98,7 @@ func (s *socket) read(handle func(b []byte, from netip.AddrPort)) error {
 			return nil
 		case failures == 100:
 			return err
-		default: // what an earlier datagram of ours met on its way
+		default: // an ICMP error about an earlier datagram of ours
 			failures++
 			time.Sleep(time.Millisecond)
 			continue
@@ -112,10 +113,11 @@ func (s *socket) read(handle func(b []byte, from netip.AddrPort)) error {
 	}
 }
 
-// offer sends a datagram to where nobody has proven a key. The kernel keeps what it cannot deliver
-// at once, and for an address of this network that nobody has it does so for seconds: it asks who
-// has it. Hellos from such an address would fill the send buffer with our answers, and then nobody
-// gets any. So all of them may only fill a quarter of it, and where a node was last seen a half.
+// offer sends a datagram to an address where nobody has proven a key. For an unused address of this
+// network the kernel keeps the datagram for seconds, while it looks for the owner (ARP). Hellos
+// from such addresses would fill the send buffer with our answers, and then nobody would get any.
+// So these datagrams may only fill a quarter of it, and a half if a node was last seen at the
+// address.
 func (s *socket) offer(b []byte, to netip.AddrPort, known bool) {
 	share := s.sendBuffer / 4
 	if known {
@@ -131,8 +133,8 @@ func (s *socket) offer(b []byte, to netip.AddrPort, known bool) {
 	s.write(b, to)
 }
 
-// full tells whether a write would wait until the kernel has sent something. Nobody may: one of the
-// writers is the goroutine that reads.
+// full tells whether a write would block until the kernel has sent something. No writer may block:
+// one of them is the reading goroutine.
 func (s *socket) full() bool {
 	s.mu.Lock()
 	n := s.unsent()
@@ -140,8 +142,8 @@ func (s *socket) full() bool {
 	return n > 0 && n >= s.sendBuffer
 }
 
-// write sends a datagram. What the send buffer has no room for is lost. While one caller is in the
-// system call, the others leave theirs to it, and it sends them all at once.
+// write sends a datagram, or loses it when the send buffer is full. While one caller is in the
+// system call, the others queue their datagrams, and that caller then sends them all at once.
 func (s *socket) write(b []byte, to netip.AddrPort) {
 	s.mu.Lock()
 	if s.sending {
@@ -178,7 +180,7 @@ func (s *socket) write(b []byte, to netip.AddrPort) {
 	}
 }
 
-// writeAll sends each message once; one that cannot be sent holds up no other.
+// writeAll sends each message once. One that cannot be sent does not stop the others.
 func (s *socket) writeAll(ms []ipv4.Message) {
 	for len(ms) > 0 {
 		n, err := 0, error(nil)

@@ -1,15 +1,15 @@
-// Package transport carries CoAP over DTLS 1.2 with pre-shared keys: a listener that tells which
-// key opened each association, and the same for a node's side. It is the only package that knows
-// pion. It does not know what a key opens, nor what a request means.
+// Package transport carries CoAP over DTLS 1.2 with pre-shared keys. It has a listener, which tells
+// which key opened each association, and the node's side. It is the only package that knows pion.
+// It does not know what a key opens, nor what a request means.
 //
-// The way of a datagram: socket reads it; Listener.datagram takes it apart and finds the
-// association of each record, or answers a ClientHello with a cookie; association queues the record
-// for pion, which decrypts it; exchange filters and repeats as CoAP asks; go-coap parses the
-// message and the Handler answers it. The way back is the same, from Conn to socket.
+// A datagram takes this way: socket reads it. Listener.datagram splits it and finds the association
+// of each record, or answers a ClientHello with a cookie. association queues the record for pion,
+// which decrypts it. exchange filters messages and retransmits as CoAP requires. go-coap parses the
+// message, and the Handler answers it. The answer goes the same way back, from Conn to socket.
 //
-// Beside stock pion's listener, go-coap's dtls.Server and libcoap: a forged plaintext datagram ends
-// no session, a node that begins anew on its port is served at once, and a ClientHello costs
-// nothing before its address is proven.
+// This differs from pion's own listener, go-coap's dtls.Server and libcoap: a forged plaintext
+// datagram ends no session, a node that starts again on the same port is served at once, and a
+// ClientHello costs no memory before its address is proven.
 package transport
 
 import (
@@ -23,7 +23,8 @@ import (
 	"github.com/pion/dtls/v3"
 )
 
-// suites are what we offer and accept, in the order of our preference: the small nodes' own first.
+// suites are the cipher suites that we offer and accept, in order of preference: first those of the
+// small nodes.
 var suites = []dtls.CipherSuiteID{
 	dtls.TLS_PSK_WITH_AES_128_CCM_8,
 	dtls.TLS_PSK_WITH_AES_128_CCM,
@@ -33,9 +34,9 @@ var suites = []dtls.CipherSuiteID{
 const (
 	handshakeTime  = 30 * time.Second
 	flightInterval = time.Second // a node's, RFC 6347 §4.2.4.1
-	// The gateway's own. A node that has lost something repeats its flight first, and that brings
-	// ours: a timer as short as the node's is of no use, and puts off the repeat of a node that
-	// takes ours for an answer, as GnuTLS does.
+	// The gateway's. A node that has lost a datagram retransmits its flight first, and then we
+	// retransmit ours. A timer as short as the node's would not help, and it would delay a node
+	// that takes our retransmission for an answer, as GnuTLS does.
 	patience     = 4 * time.Second
 	replayWindow = 64 // RFC 6347 §4.1.2.6 asks for at least 32
 	defaultIdle  = 24 * time.Hour
@@ -43,7 +44,7 @@ const (
 
 // temporary tells whether the connection goes on after this error of Read.
 func temporary(err error) bool {
-	// A record longer than the buffer, and what pion passes on without having closed.
+	// A record longer than the buffer, or an error after which pion has not closed.
 	var t *dtls.TemporaryError
 	var alert interface {
 		error

@@ -2,7 +2,7 @@ package transport
 
 import "golang.org/x/sys/unix"
 
-// unsent is how many bytes of a socket's send buffer are taken.
+// unsent returns how many bytes of a socket's send buffer are in use.
 func unsent(fd uintptr) int {
 	n, err := unix.IoctlGetInt(int(fd), unix.TIOCOUTQ)
 	if err != nil {

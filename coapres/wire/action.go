@@ -2,8 +2,7 @@ package wire
 
 import "fmt"
 
-// Action is what is asked of a target, or commanded of an actuator. The zero Action asks for
-// nothing.
+// Action is a request to a target or a command to an actuator. The zero Action asks for nothing.
 type Action uint8
 
 const (

@@ -20,7 +20,7 @@ const (
 )
 
 // head reads the start of a data item: its major type and argument, in the shortest form only (RFC
-// 8949 §4.2.1). Indefinite lengths, reserved forms and simple values have no head here.
+// 8949 §4.2.1). For indefinite lengths, reserved forms and simple values ok is false.
 func head(b []byte) (major byte, arg uint64, rest []byte, ok bool) {
 	if len(b) == 0 {
 		return 0, 0, nil, false
@@ -61,7 +61,7 @@ func appendHead(b []byte, major byte, arg uint64) []byte {
 }
 
 // parseCBOR reads one map with the labels above and elective keys in ascending order, and nothing
-// after it. It returns what is wrong, or nothing.
+// after it. It returns what is wrong, or an empty text.
 func (r *record) parseCBOR(sh *shape, b []byte) string {
 	major, pairs, b, ok := head(b)
 	if !ok || major != majorMap {
@@ -97,7 +97,7 @@ func (r *record) parseCBOR(sh *shape, b []byte) string {
 	return ""
 }
 
-// unknownKey names a small key alone: a large one may be anything.
+// unknownKey names only a small key: a large one may be anything.
 func unknownKey(key uint64) string {
 	if key > 255 {
 		return "unknown key"
@@ -153,7 +153,7 @@ func (r *record) parseValue(l label, b []byte) (rest []byte, ok bool) {
 	}
 	major, arg, b, ok := head(b)
 	switch {
-	case !ok || arg > maxCounter: // no field holds more, and here it fits an int64 with either sign
+	case !ok || arg > maxCounter: // no field holds more, and this fits an int64 with either sign
 		return nil, false
 	case fields[l].syntax == octets:
 		if major != majorBytes || arg > uint64(len(b)) {

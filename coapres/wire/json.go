@@ -10,9 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// parseJSON reads one object with the names of the fields. encoding/json's own decoding into
-// structs takes repeated names, names in another case and null; so this walks the tokens. It
-// returns what is wrong, or nothing.
+// parseJSON reads one object with the names of the fields. encoding/json accepts repeated names,
+// names in another case and null, so this function walks the tokens. It returns what is wrong, or
+// an empty text.
 func (r *record) parseJSON(sh *shape, b []byte) string {
 	if !utf8.Valid(b) || !json.Valid(b) { // Decoder.Token alone is too forgiving about commas
 		return "not one JSON value in UTF-8"
@@ -54,8 +54,8 @@ func (r *record) parseJSON(sh *shape, b []byte) string {
 	}
 }
 
-// skipJSON passes over the value of an elective member: a scalar, or an array of scalars. The whole
-// is known to be valid JSON.
+// skipJSON passes over the value of an elective member: a scalar, or an array of scalars. The
+// caller has checked that the body is valid JSON.
 func skipJSON(d *json.Decoder) bool {
 	t, err := d.Token()
 	if t != json.Delim('[') {

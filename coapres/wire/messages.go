@@ -37,7 +37,7 @@ func (s Scan) Append(dst []byte, f Format) ([]byte, error) {
 // Encode returns s in CBOR or JSON.
 func (s Scan) Encode(f Format) ([]byte, error) { return s.Append(nil, f) }
 
-// ParseAct reads what a switch asks, in CBOR or JSON. Errors wrap ErrMalformed or ErrFormat.
+// ParseAct reads a switch's request in CBOR or JSON. Errors wrap ErrMalformed or ErrFormat.
 func ParseAct(f Format, b []byte) (Act, error) {
 	var r record
 	if err := r.parse(&actShape, f, b); err != nil {
@@ -159,8 +159,8 @@ func (x Receipt) Append(dst []byte, f Format) ([]byte, error) {
 // Encode returns x in CBOR or JSON.
 func (x Receipt) Encode(f Format) ([]byte, error) { return x.Append(nil, f) }
 
-// putLevel writes the amount where one is expected, and where a caller gave one by mistake, for
-// check to refuse.
+// putLevel puts the level where one is expected. It also puts one that a caller gave by mistake, so
+// that check refuses it.
 func (r *record) putLevel(a Action, level uint8) {
 	if a == Level || level != 0 {
 		r.put(labelLevel, int64(level))
@@ -189,5 +189,5 @@ func (r *record) putState(s State) {
 	r.putOptional(labelLeft, int64(s.Left))
 }
 
-// clamp keeps a counter that is out of range out of range, and in an int64.
+// clamp makes a counter fit an int64; one that is out of range stays out of range.
 func clamp(n uint64) int64 { return int64(min(n, maxCounter+1)) }

@@ -10,7 +10,7 @@ import (
 type Format uint16
 
 const (
-	JSON      Format = 50  // the same structures with names, for people with a test client
+	JSON      Format = 50  // the same messages with names, for people with a test client
 	CBOR      Format = 60  // what nodes speak
 	SenMLJSON Format = 110 // reports (RFC 8428)
 	SenMLCBOR Format = 112 // reports (RFC 8428)
@@ -76,7 +76,7 @@ type field struct {
 	name     string
 	syntax   syntax
 	min, max int64
-	words    []string // of a word, from min on
+	words    []string // names of the values, from min on
 }
 
 var fields = [labelEnd]field{
@@ -112,10 +112,10 @@ type shape struct {
 	name     string
 	required set
 	optional set  // absent is zero, and zero is absent
-	grows    bool // elective members that are not known are skipped; otherwise refused
+	grows    bool // unknown elective members are skipped; otherwise they are refused
 }
 
-// record is a message between its struct and its bytes, the same for CBOR and JSON.
+// record is the form of a message between its struct and its bytes, the same for CBOR and JSON.
 type record struct {
 	present set
 	num     [labelEnd]int64
@@ -132,20 +132,20 @@ func (r *record) putUID(b []byte) {
 	r.uid = b
 }
 
-// putOptional leaves a zero out, so that a message has one encoding.
+// putOptional leaves out a zero, so that a message has one encoding.
 func (r *record) putOptional(l label, v int64) {
 	if v != 0 {
 		r.put(l, v)
 	}
 }
 
-// BodyError says what is wrong with a body: the message and the field or key and the rule, never a
-// value. It is an ErrMalformed.
+// BodyError says what is wrong with a body: it names the message, the field or key, and the rule,
+// never a value. It is an ErrMalformed.
 type BodyError struct{ Message, Why string }
 
 func (e *BodyError) Error() string { return "wire: " + e.Message + ": malformed: " + e.Why }
 
-// Unwrap makes it an ErrMalformed.
+// Unwrap returns ErrMalformed.
 func (e *BodyError) Unwrap() error { return ErrMalformed }
 
 func malformed(message, why string) error { return &BodyError{message, why} }
@@ -158,7 +158,7 @@ func tooLong(message string, limit int) error {
 	return fmt.Errorf("wire: %s: %w: %w, over %d bytes", message, ErrMalformed, ErrTooLong, limit)
 }
 
-// parse reads b into r and holds it against the shape. r.uid may point into b.
+// parse reads b into r and checks it against the shape. r.uid may point into b.
 func (r *record) parse(sh *shape, f Format, b []byte) error {
 	if f != CBOR && f != JSON {
 		return unsupported(sh.name, f)
@@ -181,7 +181,7 @@ func (r *record) parse(sh *shape, f Format, b []byte) error {
 	return nil
 }
 
-// append writes r after dst, if it is a message of that shape.
+// append appends r to dst if it is a message of that shape.
 func (r *record) append(dst []byte, sh *shape, f Format) ([]byte, error) {
 	if f != CBOR && f != JSON {
 		return dst, unsupported(sh.name, f)
@@ -195,8 +195,8 @@ func (r *record) append(dst []byte, sh *shape, f Format) ([]byte, error) {
 	return r.appendJSON(dst), nil
 }
 
-// check returns why r is not a message of that shape, or nothing. A person may spell out a zero in
-// JSON; in CBOR the bytes are unique.
+// check returns why r is not a message of that shape, or an empty text. In JSON an optional zero
+// may be spelled out; in CBOR it may not, so that the bytes are unique.
 func (r *record) check(sh *shape, f Format) string {
 	for l := labelN; l < labelEnd; l++ {
 		switch {
@@ -226,13 +226,13 @@ func (r *record) check(sh *shape, f Format) string {
 	return ""
 }
 
-// between holds the fields against each other. It is no function in the shape: called through one,
-// every record would go to the heap.
+// between checks the rules between fields. It is not a function in the shape: such a call would
+// move every record to the heap.
 func (r *record) between(sh *shape) string {
 	action := Action(r.num[labelAction])
 	switch {
 	case sh.required.has(labelAction) && (action == Level) != r.present.has(labelLevel):
-		return "level goes with the action level only, and always" // where zero is an amount too
+		return "level goes with the action level only, and always" // zero is a level too
 	case sh == &commandShape && r.num[labelID] == 0:
 		return "id is out of range"
 	case sh == &commandShape && action == Toggle:

@@ -35,7 +35,7 @@ type Measurement struct {
 	Name       string // 1…64 of A–Z a–z 0–9 - : . / _, the first a letter or digit
 	Unit       string // may be empty
 	Time       float64
-	UpdateTime float64 // seconds until the next reading at the latest, 0 if not said
+	UpdateTime float64 // seconds until the next reading at the latest, 0 if not given
 	Type       ValueType
 	Number     float64 // finite
 	Text       string
@@ -118,7 +118,7 @@ func (r Report) Append(dst []byte, f Format) ([]byte, error) {
 // Encode returns r as a SenML pack in CBOR (112) or JSON (110).
 func (r Report) Encode(f Format) ([]byte, error) { return r.Append(nil, f) }
 
-// resolve applies the base fields (RFC 8428 §4.1, §4.5) and lifts the age out.
+// resolve applies the base fields (RFC 8428 §4.1, §4.5) and takes out the age.
 func resolve(pack []senml) (r Report, why string) {
 	var base senml
 	seen := false
@@ -150,7 +150,7 @@ func resolve(pack []senml) (r Report, why string) {
 	return r, ""
 }
 
-// check returns why m cannot stand in a report, or nothing.
+// check returns why m cannot be in a report, or an empty text.
 func (m *Measurement) check() string {
 	switch {
 	case !validName(m.Name):

@@ -29,7 +29,7 @@ var (
 	labels     = []string{"n", "u", "v", "vs", "vb", "s", "t", "ut", "vd"}
 )
 
-// set takes one field. Values are float64, string or bool; anything else fits no label.
+// set sets one field. Values are float64, string or bool; anything else fits no label.
 func (s *senml) set(name string, v any) (why string) {
 	ok := true
 	switch name {
@@ -81,7 +81,7 @@ func take[T any](field **T, v any) bool {
 	return ok
 }
 
-// inherit lets the base fields of a record hold from that record on (RFC 8428 §4.1).
+// inherit takes over the base fields of rec, which apply from that record on (RFC 8428 §4.1).
 func (s *senml) inherit(rec *senml) {
 	s.baseName = later(s.baseName, rec.baseName)
 	s.baseTime = later(s.baseTime, rec.baseTime)
@@ -104,8 +104,8 @@ func or[T any](p *T) (v T) {
 	return v
 }
 
-// measure resolves a record (RFC 8428 §4.5): of a base value and a value, or a base sum and a sum,
-// the missing one is zero.
+// measure resolves a record (RFC 8428 §4.5). If only one of base value and value is there, the
+// other is zero; the same holds for base sum and sum.
 func (s *senml) measure(base *senml) (m Measurement, why string) {
 	m.Name = or(base.baseName) + or(s.name)
 	m.Unit = or(later(base.baseUnit, s.unit))
@@ -156,7 +156,7 @@ func must[T any](v T, err error) T {
 func parsePackCBOR(b []byte) (pack []senml, why string) {
 	var maps []map[any]any
 	if err := senmlDec.Unmarshal(b, &maps); err != nil {
-		return nil, "not a pack in CBOR" // the library's text may hold a piece of the body
+		return nil, "not a pack in CBOR" // the library's text may quote the body
 	}
 	pack = make([]senml, len(maps))
 	for i, fields := range maps {
@@ -178,8 +178,8 @@ func parsePackCBOR(b []byte) (pack []senml, why string) {
 	return pack, ""
 }
 
-// labelOf returns the name of a CBOR label. A name that has an integer is not taken as text, or a
-// field could come twice.
+// labelOf returns the name of a CBOR label. A name that has an integer label may not come as text:
+// a field could come twice.
 func labelOf(k any) (name string, ok bool) {
 	switch k := k.(type) {
 	case uint64:
@@ -255,7 +255,7 @@ func parsePackJSON(b []byte) (pack []senml, why string) {
 	return pack, ""
 }
 
-// packRecord is a resolved record in both encodings.
+// packRecord is a resolved record, for both encodings.
 type packRecord struct {
 	Name       string  `cbor:"0,keyasint" json:"n"`
 	Unit       string  `cbor:"1,keyasint,omitempty" json:"u,omitempty"`
@@ -296,7 +296,7 @@ func encodePack(ms []Measurement, f Format) ([]byte, error) {
 	return json.Marshal(pack)
 }
 
-// compact makes whole numbers integers, which CBOR writes in fewer bytes than floats.
+// compact turns whole numbers into integers, which take fewer bytes in CBOR than floats.
 func compact(v float64) any {
 	if v == math.Trunc(v) && math.Abs(v) <= maxCounter {
 		return int64(v)

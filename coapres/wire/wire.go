@@ -1,5 +1,5 @@
 // Package wire owns the bytes that a node and the gateway exchange. It sends nothing and decides
-// nothing; whether an age is fresh is not its question either.
+// nothing, and it does not judge whether an age is fresh.
 //
 // Each message is one CBOR map with small integer keys (Content-Format 60), in the core
 // deterministic encoding of RFC 8949 §4.2.1: keys ascending, integers and lengths in their shortest
@@ -11,8 +11,8 @@
 //
 // The format can grow. A key below 32 is critical, a key from 32 on is elective, as odd and even
 // option numbers are in CoAP (RFC 7252 §5.4.1); in JSON a name that begins with "x-" is elective,
-// any other critical. Whoever meets a critical member that he does not know refuses the message.
-// One that is elective and not known
+// any other critical. A receiver that does not know a critical member refuses the message. An
+// unknown elective member
 //
 //   - is skipped in a verdict, state and receipt, and means nothing: the message is what it would be without it;
 //   - is refused in a scan, act and command: what may move a door is understood as a whole, or not at all.
@@ -20,8 +20,8 @@
 // The value of an elective member is an integer, a byte string, a text string in UTF-8, false or
 // true, or one array of these (in JSON: a whole number, a string, false or true, or one array of
 // these). Arrays are not nested and there are no maps, so that it is skipped without recursion;
-// what needs more structure goes into a byte string. All else said above holds for elective members
-// too. Who adds one to verdicts adds it to all of them, in one length.
+// what needs more structure goes into a byte string. All rules above hold for elective members too.
+// A member that is added to verdicts must be in every verdict, with one length.
 //
 // All messages share one table of keys:
 //
@@ -55,16 +55,16 @@
 //	receipt  12 and a state's a4 08 19 1234 0a f5 0c 01 0d 19 0bb8
 //	                          {"id":4660,"on":true,"result":"done","left":3000}
 //
-// Rules between fields: level stands with the action level, always and only; in a state it is the
-// lamp's, and optional. A command is never toggle, its id is not 0, and duration stands with unlock
-// only. left stands with on true only. A verdict has one length for one last, whatever it says.
+// Rules between fields: level is there if and only if the action is level; in a state it is the
+// lamp's level, and optional. A command is never toggle, its id is not 0, and only unlock has a
+// duration. left is there only if on is true. The length of a verdict depends on last alone.
 //
 // A report is a SenML pack (RFC 8428) of at most 1,024 bytes and 16 records, in CBOR (112) or JSON
 // (110); see [ParseReport]. It grows as the RFC says (§4.4): a label that ends in "_" is critical,
 // any other elective.
 //
-// testdata/vectors.txt has these encodings, and what must be refused, for this package and for the
-// firmware.
+// testdata/vectors.txt has these encodings, and bodies that must be refused, for this package and
+// for the firmware.
 package wire
 
 // Scan is a card read, as a reader sends it.
@@ -74,7 +74,7 @@ type Scan struct {
 	Age int32  // ms from receiving the Echo to the tap; negative when the tap came first
 }
 
-// Act is what a switch asks of a target.
+// Act is a switch's request to a target.
 type Act struct {
 	N      uint64
 	Action Action
@@ -115,7 +115,7 @@ const (
 	ContactOpen    Contact = 2
 )
 
-// State is what an actuator is: commanded and sensed.
+// State is the state of an actuator: its output and its contact.
 type State struct {
 	ID      uint64 // last command obeyed in this association, 0 if none
 	On      bool   // relay or lamp is energised: a lock with On is unlocked
@@ -124,7 +124,7 @@ type State struct {
 	Left    uint32 // ms until a pulse ends by itself
 }
 
-// Result is what came of a command at the actuator. The zero value refused.
+// Result is the result of a command at the actuator. The zero value means refused.
 type Result uint8
 
 const (

@@ -22,7 +22,8 @@ func (o Outcome) String() string { return nameOf(outcomeNames[:], "verdict", uin
 func (c Contact) String() string { return nameOf(contactNames[:], "contact", uint8(c)) }
 func (r Result) String() string  { return nameOf(resultNames[:], "result", uint8(r)) }
 
-// Format implements [fmt.Formatter] for every verb: a UID never gets into a log by accident.
+// Format implements [fmt.Formatter] for every verb, so that a UID never gets into a log by
+// accident.
 func (s Scan) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "scan %d, uid of %d bytes, age %d ms", s.N, len(s.UID), s.Age)
 }

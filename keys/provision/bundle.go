@@ -22,15 +22,15 @@ const (
 	maxName    = 64
 )
 
-// ErrMalformed is wrapped by errors about a bundle that cannot be. Their text names the field,
-// never a value: one of them is the secret.
+// ErrMalformed is wrapped by all errors about a bundle that is not valid. Their text names the
+// field, never a value, because one of the values is the secret.
 var ErrMalformed = errors.New("malformed")
 
-// Bundle is all that goes into a device.
+// Bundle is all that a device needs to know.
 type Bundle struct {
 	Device   string // its name
 	Kind     keys.Kind
-	Targets  []string // names of what it stands at, moves or may ask for
+	Targets  []string // names of the targets that it stands at, moves or may ask for
 	Gateway  string   // host:port, an IPv6 address in brackets
 	Identity keys.ID
 	Secret   keys.Secret
@@ -38,8 +38,8 @@ type Bundle struct {
 
 func malformed(why string) error { return fmt.Errorf("provision: bundle: %w: %s", ErrMalformed, why) }
 
-// Check returns an error that wraps ErrMalformed if b could not be written into a device. Names are
-// those of the policy: a–z 0–9 . _ -.
+// Check returns an error that wraps ErrMalformed if a device could not use b. Names follow the rule
+// of the policy: a–z 0–9 . _ -.
 func (b Bundle) Check() error {
 	if !validName(b.Device) {
 		return malformed("device is not a name")
@@ -84,8 +84,8 @@ func validName(s string) bool {
 	return true
 }
 
-// CheckGateway tells whether a device could find its gateway at addr: host:port, an IPv6 address in
-// brackets.
+// CheckGateway returns an error if addr cannot be a gateway's address: host:port, an IPv6 address
+// in brackets.
 func CheckGateway(addr string) error {
 	_, _, err := Bundle{Gateway: addr}.address()
 	return err
@@ -161,8 +161,8 @@ func ParseBundle(r io.Reader) (Bundle, error) {
 	return bundle, nil
 }
 
-// members walks the tokens, because encoding/json's own decoding takes repeated names, names in
-// another case and null. Its errors are not passed on: they quote what they met.
+// members walks the tokens, because encoding/json accepts repeated names, names in another case and
+// null. Errors of encoding/json are not passed on, because they quote the input.
 func members(b []byte) (text map[string]string, targets []string, err error) {
 	notJSON := malformed("not one JSON object in UTF-8")
 	if !utf8.Valid(b) || !json.Valid(b) {

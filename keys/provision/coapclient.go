@@ -11,8 +11,8 @@ import (
 	"latchkey/keys"
 )
 
-// ErrNoClient is wrapped when the test client cannot play a device: it serves no resources, so
-// nobody can command it.
+// ErrNoClient is wrapped when the test client cannot play a device: the client serves no resources,
+// so nobody can command it.
 var ErrNoClient = errors.New("coap-client serves no resources")
 
 // The Content-Format numbers of JSON and of SenML as JSON (RFC 7252 §12.3, RFC 8428 §12.3).
@@ -21,8 +21,8 @@ const (
 	formatSenML = 110
 )
 
-// coapClient writes lines for coap-client-openssl 4.3 that play a device. -B 3 stops it where the
-// gateway's window for a scan ends; by itself it would repeat for 90 s.
+// coapClient writes command lines for coap-client-openssl 4.3 that play a device. -B 3 stops it
+// when the gateway's window for a scan ends; otherwise it would retransmit for 90 s.
 func (b Bundle) coapClient() ([]byte, error) {
 	var out bytes.Buffer
 	n := 0
@@ -68,7 +68,7 @@ func (b Bundle) coapClient() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// quoteShell makes s one word of a POSIX shell.
+// quoteShell quotes s as one word for a POSIX shell.
 func quoteShell(s string) string {
 	safe := func(c rune) bool {
 		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||

@@ -36,8 +36,8 @@ func ParseFormat(s string) (Format, error) {
 	return "", fmt.Errorf("provision: unknown format %q: want one of %v", s, Formats)
 }
 
-// Write writes b, with its secret in the clear, to w in one piece. Nothing is written if b is
-// malformed or has no such form.
+// Write writes b, with its secret in the clear, to w in one piece. If b is malformed or cannot be
+// written in that format, it writes nothing.
 func (b Bundle) Write(w io.Writer, f Format) error {
 	if err := b.Check(); err != nil {
 		return err
@@ -145,7 +145,7 @@ func (b Bundle) nvsCSV() ([]byte, error) {
 		{"identity", string(b.Identity)}, {"secret", b.Secret.Reveal()}, {"gateway", b.Gateway},
 		{"kind", string(b.Kind)}, {"device", b.Device}, {"targets", strings.Join(b.Targets, ",")},
 	} {
-		if kv[1] != "" { // the generator has no use for an empty string
+		if kv[1] != "" { // an empty string need not be stored
 			rows = append(rows, []string{kv[0], "data", "string", kv[1]})
 		}
 	}
@@ -161,7 +161,7 @@ func (b Bundle) qr() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := qr.Encode(string(text), qr.L); err != nil { // the drawing would go on without a code
+	if _, err := qr.Encode(string(text), qr.L); err != nil { // the drawing library would ignore this error
 		return nil, fmt.Errorf("provision: qr: the bundle of %s is too long for a code", b.Device)
 	}
 	var out bytes.Buffer

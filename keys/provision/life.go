@@ -1,5 +1,5 @@
-// Package provision mints keys, says how they change over a device's life, and writes what goes
-// into a device. It stores nothing: the store applies the changes that it returns.
+// Package provision mints keys, says how they change over a device's life, and writes bundles for
+// devices. It stores nothing: the store applies the changes that it returns.
 package provision
 
 import (
@@ -20,8 +20,8 @@ func New(device keys.RecordID) keys.Key {
 	}
 }
 
-// Rotate mints a new key for a device and returns it, and those of its keys that change: each that
-// is usable becomes retiring, and opens until the new one is used.
+// Rotate mints a new key for a device. It returns that key and the keys that change: each usable
+// key becomes retiring, and works until the new one is used.
 func Rotate(device keys.RecordID, all []keys.Key) (fresh keys.Key, changed []keys.Key) {
 	for _, k := range all {
 		if k.Device == device && k.State.Usable() && k.State != keys.Retiring {
@@ -32,9 +32,9 @@ func Rotate(device keys.RecordID, all []keys.Key) (fresh keys.Key, changed []key
 	return New(device), changed
 }
 
-// Used returns the keys that change because the one with that id completed a handshake: it becomes
-// active if it was pending, and then the device's retiring keys are revoked; the day of its last
-// use moves. A key that is not usable, or not there, changes nothing.
+// Used returns the keys that change because the key with that id completed a handshake. A pending
+// key becomes active, and then the device's retiring keys are revoked. The key's day of last use is
+// updated. If the key is missing or not usable, nothing changes.
 func Used(id keys.ID, all []keys.Key, at time.Time) (changed []keys.Key) {
 	device, first := keys.RecordID(""), false
 	for _, k := range all {
@@ -61,7 +61,7 @@ func Used(id keys.ID, all []keys.Key, at time.Time) (changed []keys.Key) {
 	return changed
 }
 
-// Revoke returns k as it is kept once revoked: without its secret, which nothing needs any more.
+// Revoke returns the revoked k, without its secret: nothing needs that any more.
 func Revoke(k keys.Key) keys.Key {
 	k.State = keys.Revoked
 	k.Secret = keys.Secret{}

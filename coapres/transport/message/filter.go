@@ -1,6 +1,6 @@
-// Package message is CoAP's message layer (RFC 7252 §3, §4) as pure bytes and state: what is
-// well-formed, which requests are repeats, how long to wait for an acknowledgement. It has no
-// socket, no goroutine and no clock: times are given to it.
+// Package message is CoAP's message layer (RFC 7252 §3, §4) as bytes and state. It tells which
+// messages are well-formed, which requests are repeated, and how long to wait for an
+// acknowledgement. It has no socket, no goroutine and no clock: callers pass the time.
 package message
 
 import (
@@ -27,19 +27,20 @@ const (
 	PayloadMarker byte = 0xff // stands between options and payload
 )
 
-// Verdict is what becomes of a received message.
+// Verdict says what to do with a received message.
 type Verdict uint8
 
 const (
-	Drop   Verdict = iota // not for us, and RFC 7252 asks for silence
-	Pass                  // well-formed; go-coap may have it
-	Answer                // not for go-coap; the accompanying bytes go back
+	Drop   Verdict = iota // RFC 7252 requires silence
+	Pass                  // well-formed: pass it to go-coap
+	Answer                // send back the bytes that come with this verdict
 )
 
-// Check walks one CoAP message (RFC 7252 §3) without allocating when it is fine. What is not
-// well-formed never reaches go-coap, which would end the whole session: a confirmable one is
-// answered with a Reset, all else with silence (§4.2, §4.3). An empty confirmable message is a ping
-// and gets its Reset here too. Requests with a critical option that we do not understand get 4.02.
+// Check walks one CoAP message (RFC 7252 §3) without allocating when it is fine. A malformed
+// message never reaches go-coap, which would end the whole session. If it is confirmable it is
+// answered with a Reset, otherwise it is dropped (§4.2, §4.3). An empty confirmable message is a
+// ping and gets its Reset here too. Requests with a critical option that we do not understand get
+// 4.02.
 func Check(m []byte) (Verdict, []byte) {
 	if len(m) < 4 || m[0]>>6 != 1 {
 		return Drop, nil
@@ -79,7 +80,7 @@ func Check(m []byte) (Verdict, []byte) {
 	return Answer, strconv.AppendInt(append(append(r, PayloadMarker), "option "...), int64(num), 10) // §5.5.2
 }
 
-// ReadRefusal is the diagnostic payload of an answer of check's, empty if it has none.
+// ReadRefusal returns the diagnostic payload of an answer that Check made, or nothing.
 func ReadRefusal(reply []byte) string {
 	if len(reply) < 4 || reply[1] == 0 {
 		return ""
@@ -90,11 +91,11 @@ func ReadRefusal(reply []byte) string {
 // MaxSize is how long a CoAP message in one record may be; RFC 7252 §4.6 suggests 1,152.
 const MaxSize = 1280
 
-// MakeReset is the Reset that rejects a confirmable message.
+// MakeReset returns the Reset that rejects a confirmable message.
 func MakeReset(m []byte) []byte { return []byte{0x40 | RST<<4, 0, m[2], m[3]} }
 
-// options walks options and payload. bad means a format error; refuse is the code for a request
-// with an option that we do not take, or 0, and refused the number of that option.
+// options walks options and payload. bad means a format error. refuse is the code for a request
+// with an option that we do not support, or 0; refused is the number of that option.
 func options(p []byte) (bad bool, refuse byte, refused int) {
 	num, last := 0, -1
 	for len(p) > 0 {

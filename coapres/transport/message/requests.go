@@ -9,21 +9,21 @@ import (
 
 const (
 	MaxInFlight  = 8                 // requests of one peer that are being handled
-	KeepAnswered = 16                // answered requests remembered for repeats
+	KeepAnswered = 16                // answered requests that are remembered
 	ExchangeLife = 247 * time.Second // EXCHANGE_LIFETIME (RFC 7252 §4.8.2)
 )
 
 var seed = maphash.MakeSeed()
 
-// Requests are what the other side of an association asks: those that are being handled, and the
-// answers of those that were, so that a repeat gets the same answer and nothing is done twice (RFC
-// 7252 §4.2). The zero value is ready for use; the caller locks.
+// Requests holds the other side's requests that are being handled, and the answers to earlier ones.
+// So a repeated request gets the same answer, and nothing is done twice (RFC 7252 §4.2). The zero
+// value is ready for use; the caller locks.
 type Requests struct {
 	in []received // oldest first
 }
 
-// received is a request of the peer's. A repeat is the same bytes; another message with the same ID
-// is another request.
+// received is one request of the peer. A repetition has the same bytes; a different message with
+// the same ID is a different request.
 type received struct {
 	mid    uint16
 	token  [MaxToken]byte
@@ -34,8 +34,8 @@ type received struct {
 	answer []byte    // nil while it is being handled
 }
 
-// Receive takes a well-formed request that was read at that time. It passes one that is new, drops
-// one that is being handled, and answers one that was answered.
+// Receive handles a well-formed request that was read at that time. It passes a new request, drops
+// one that is being handled, and repeats the answer to one that was answered.
 func (q *Requests) Receive(m []byte, at time.Time) (Verdict, []byte) {
 	typ, mid := m[0]>>4&3, binary.BigEndian.Uint16(m[2:])
 	sum, token := maphash.Bytes(seed, m), m[4:4+m[0]&15]
@@ -46,7 +46,8 @@ func (q *Requests) Receive(m []byte, at time.Time) (Verdict, []byte) {
 			waiting++
 		}
 		if r.answer == nil && r.mid == mid && bytes.Equal(r.token[:r.tkl], token) {
-			// A repeat, whom the answer serves too; or one whose answer could not be told from it.
+			// Either a repetition, which the coming answer serves too, or another request with the
+			// same ID and token, so that nobody could tell the two answers apart.
 			return Drop, nil
 		}
 		if r.mid != mid || r.sum != sum || at.Sub(r.at) > ExchangeLife {
@@ -58,7 +59,7 @@ func (q *Requests) Receive(m []byte, at time.Time) (Verdict, []byte) {
 		return Answer, r.answer
 	}
 	if waiting >= MaxInFlight {
-		return Drop, nil // a confirmable one comes again
+		return Drop, nil // the other side retransmits a confirmable request
 	}
 	r := received{mid: mid, tkl: uint8(len(token)), con: typ == CON, sum: sum, at: at}
 	copy(r.token[:], token)
@@ -69,7 +70,7 @@ func (q *Requests) Receive(m []byte, at time.Time) (Verdict, []byte) {
 	return Pass, nil
 }
 
-// Count is how many are remembered.
+// Count returns how many requests are remembered.
 func (q *Requests) Count() int { return len(q.in) }
 
 func (q *Requests) forgetOldest() {
@@ -81,8 +82,8 @@ func (q *Requests) forgetOldest() {
 	}
 }
 
-// Arrival returns when the request with this ID and token was read; ok is false if none is being
-// handled.
+// Arrival returns when the request with this ID and token was read. ok is false if no such request
+// is being handled.
 func (q *Requests) Arrival(mid uint16, token []byte) (at time.Time, ok bool) {
 	if r := q.find(func(r *received) bool {
 		return r.mid == mid &&
@@ -93,7 +94,7 @@ func (q *Requests) Arrival(mid uint16, token []byte) (at time.Time, ok bool) {
 	return time.Time{}, false
 }
 
-// Keep remembers an answer that is being sent, for repeats of its request.
+// Keep stores an answer that is being sent, for repetitions of its request.
 func (q *Requests) Keep(b []byte) {
 	typ, mid, token := b[0]>>4&3, binary.BigEndian.Uint16(b[2:]), b[4:4+b[0]&15]
 	r := q.find(func(r *received) bool {

@@ -10,22 +10,22 @@ import (
 )
 
 const (
-	CookieSize = 20              // as long as pion's
-	cookieLife = 5 * time.Minute // a key makes cookies for so long, and takes them for so long again
+	CookieSize = 20              // the same as pion's
+	cookieLife = 5 * time.Minute // a key makes cookies for this time, and accepts them for twice this time
 )
 
 // Cookies answers a first ClientHello without remembering it (RFC 6347 §4.2.1): the cookie is an
-// HMAC over the address. The RFC would include the hello. But when somebody forges hellos from a
-// node's address, the answers go to the node, which accepts the first one that arrives; with a
-// cookie for another hello it would then repeat in vain until its handshake ends. So each of these
-// cookies is accepted from that address. A cookie proves that its address receives what we send;
-// how many handshakes an address may begin is not decided here. For one goroutine.
+// HMAC over the address. The RFC would include the hello. But if somebody forges hellos from a
+// node's address, our answers go to the node, and it accepts the first one that arrives. With a
+// cookie for the forged hello it would retry in vain until its handshake times out. So any cookie
+// for an address is accepted from that address. A cookie proves only that its address receives what
+// we send; others limit how many handshakes an address may begin. Not safe for concurrent use.
 type Cookies struct {
-	keys    [2][32]byte // the present one, and the one before
+	keys    [2][32]byte // the present key, and the one before
 	rotated time.Time
 }
 
-// NewCookies makes cookies with keys of its own.
+// NewCookies returns a Cookies with new random keys.
 func NewCookies(now time.Time) *Cookies {
 	c := &Cookies{rotated: now}
 	for i := range c.keys {
@@ -61,8 +61,8 @@ func (c *Cookies) IsValid(from netip.AddrPort, h Hello, now time.Time) bool {
 		(hmac.Equal(h.Cookie, c.sum(0, from)) || hmac.Equal(h.Cookie, c.sum(1, from)))
 }
 
-// MakeRequest is the HelloVerifyRequest for h, in one record: 48 bytes, and the smallest hello has
-// 67.
+// MakeRequest returns the HelloVerifyRequest for h, in one record of 48 bytes. The smallest hello
+// has 67.
 func (c *Cookies) MakeRequest(from netip.AddrPort, h Hello, now time.Time) []byte {
 	c.rotate(now)
 	const n = 3 + CookieSize
@@ -71,6 +71,6 @@ func (c *Cookies) MakeRequest(from netip.AddrPort, h Hello, now time.Time) []byt
 	out = append(out, h.Record[5:11]...) // the record's number is the hello's
 	out = binary.BigEndian.AppendUint16(out, HandshakeHeaderSize+n)
 	out = append(out, HelloVerifyRequest, 0, 0, n, 0, 0, 0, 0, 0, 0, 0, n)
-	out = append(out, 0xfe, 0xff, CookieSize) // DTLS 1.0: asked of a server whatever will be negotiated
+	out = append(out, 0xfe, 0xff, CookieSize) // DTLS 1.0, whatever will be negotiated (RFC 6347 §4.2.1)
 	return append(out, c.sum(0, from)...)
 }

@@ -48,17 +48,17 @@ var (
 	errMalformed  = errors.New("malformed ClientHello")
 )
 
-// Hello is a ClientHello that stands whole in one record (RFC 5246 §7.4.1.2, RFC 6347 §4.2.1). Its
-// slices alias the record.
+// Hello is a ClientHello in one record (RFC 5246 §7.4.1.2, RFC 6347 §4.2.1). Its slices alias the
+// record.
 type Hello struct {
 	Record   []byte
 	Sequence uint64 // of the record
 	Number   uint16 // message_seq: 0 before, 1 after a HelloVerifyRequest
 	Cookie   []byte
-	CookieAt int // where in the record the cookie's length stands
+	CookieAt int // offset in the record of the cookie's length
 }
 
-// Split cuts the first record off a datagram. ok is false when the rest cannot be read.
+// Split splits the first record off a datagram. ok is false if there is no whole record.
 func Split(b []byte) (record, rest []byte, ok bool) {
 	head := HeaderSize
 	if len(b) > 0 && b[0] == TLS12CID {
@@ -74,8 +74,8 @@ func Split(b []byte) (record, rest []byte, ok bool) {
 	return b[:n], b[n:], true
 }
 
-// IsEncrypted tells whether pion decrypts a record before it accepts it. What it accepts as it is,
-// anybody can forge: all of epoch 0, with a connection ID too, and a ChangeCipherSpec of any epoch.
+// IsEncrypted tells whether pion decrypts a record before it accepts it. Anybody can forge the
+// others: all records of epoch 0, even with a connection ID, and a ChangeCipherSpec of any epoch.
 func IsEncrypted(r []byte) bool { return (r[3] != 0 || r[4] != 0) && r[0] != ChangeCipherSpec }
 
 // ParseHandshake returns type and message_seq of the one handshake message in a record. ok is false
@@ -139,14 +139,15 @@ func ParseHello(r []byte) (Hello, error) {
 	return h, nil
 }
 
-// Random is the client's random, which stays the same when the hello comes again with a cookie.
+// Random returns the client's random. It is the same when the hello comes again with a cookie.
 func (h Hello) Random() [32]byte { return [32]byte(h.Record[HeaderSize+HandshakeHeaderSize+2:]) }
 
-// Digest tells one hello from another: a repeat is the same message in another record.
+// Digest returns a hash of the hello's message. A repetition has the same message in another
+// record.
 func (h Hello) Digest() [32]byte { return sha256.Sum256(h.Record[HeaderSize:]) }
 
-// First is the hello that came before this one, which has our cookie: the same without the cookie,
-// message 0 in record 0.
+// First returns the hello that came before this one: the same without our cookie, as message 0 in
+// record 0.
 func (h Hello) First() []byte {
 	out := append(make([]byte, 0, len(h.Record)), h.Record[:h.CookieAt]...)
 	out = append(out, 0)

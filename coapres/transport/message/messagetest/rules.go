@@ -1,4 +1,4 @@
-// Package messagetest holds messages and what must become of each, for the tests of whatever reads
+// Package messagetest holds messages and the verdict on each, for the tests of code that reads
 // messages.
 package messagetest
 
@@ -10,7 +10,7 @@ import (
 	"latchkey/coapres/transport/message"
 )
 
-// Rule is one message and what becomes of it. The bytes are in hex; white space is for people.
+// Rule is one message and the verdict on it. The bytes are in hex; white space is for people.
 type Rule struct {
 	Name  string
 	In    string
@@ -23,7 +23,7 @@ func Decode(text string) ([]byte, error) {
 	return hex.DecodeString(strings.Join(strings.Fields(text), ""))
 }
 
-// All are the rules for framing, for the format of options, and for critical options.
+// All returns the rules for framing, for the format of options, and for critical options.
 func All() []Rule { return slices.Concat(framing, optionFormat, criticalOptions) }
 
 const rst = "70 00 1234" // what a confirmable message with ID 1234 gets when it is malformed
