@@ -13,10 +13,12 @@ import (
 	"latchkey/gateway/store/record"
 )
 
-// Where an actuator was last heard is kept so that a gateway that starts again can ask it first. It
-// is no policy: it makes no event and is under no digest, and what is sent there proves nothing.
+// The store keeps the last address of each actuator, so that a gateway that starts again can ask it
+// first. An address is not part of the policy: it makes no event and no digest covers it. It also
+// proves nothing about who is there.
 
-// Addresses returns where devices were last, by their record ids. The map is the caller's.
+// Addresses returns the last addresses of devices, by their record ids. The map belongs to the
+// caller.
 func (s *Store) Addresses(ctx context.Context) (map[access.ID]netip.AddrPort, error) {
 	out := make(map[access.ID]netip.AddrPort)
 	err := s.view(ctx, func(txn *badger.Txn) error {
@@ -31,10 +33,10 @@ func (s *Store) Addresses(ctx context.Context) (map[access.ID]netip.AddrPort, er
 	return out, nil
 }
 
-// PutAddresses notes where devices are, durably and in one write, at most [MaxChanges] of them:
-// left is how many had no place and are to be put again. A device that is not in the policy is
-// skipped, so there are never more than devices. Errors are ErrNoSpace, ErrFailed, ErrClosed, and
-// ctx.Err(): in that last case they may still be written.
+// PutAddresses stores the addresses of at most [MaxChanges] devices, durably and in one write. left
+// is how many did not fit; call again with those. A device that is not in the policy is skipped, so
+// there are never more addresses than devices. Errors are ErrNoSpace, ErrFailed, ErrClosed, and
+// ctx.Err(): then the addresses may still be written.
 func (s *Store) PutAddresses(ctx context.Context, at map[access.ID]netip.AddrPort) (left int, err error) {
 	err = s.submit(ctx, &request{run: func(b *batch) (err error) {
 		left, err = b.putAddresses(at)
@@ -71,7 +73,7 @@ func (b *batch) putAddresses(at map[access.ID]netip.AddrPort) (left int, err err
 	return left, nil
 }
 
-// addressesOf returns the keys of the addresses of the devices that a change removes.
+// addressesOf returns the keys of the addresses whose devices a change removes.
 func (b *batch) addressesOf(writes map[record.Key][]byte) (gone []record.Key) {
 	for key, plain := range writes {
 		if key.Kind() != record.KindDevice || plain != nil {
@@ -84,8 +86,8 @@ func (b *batch) addressesOf(writes map[record.Key][]byte) (gone []record.Key) {
 	return gone
 }
 
-// sameAddresses compares the addresses on disk with those in memory, and with the devices that
-// there are.
+// sameAddresses compares the addresses on disk with those in memory and with the devices of the
+// policy.
 func sameAddresses(disk, memory map[record.Key]netip.AddrPort, p *access.Policy) error {
 	for key, at := range disk {
 		if known, ok := memory[key]; !ok || known != at {

@@ -17,7 +17,7 @@ const maxCounter = 1<<53 - 1
 type Admission struct {
 	Decision access.Decision
 	Seq      uint64 // of the decision's event; the command's id
-	// The device's last attempt came again: Decision and Seq are the recorded ones, nothing was
+	// The device repeated its last attempt: Decision and Seq are the recorded ones, and nothing was
 	// written.
 	Duplicate bool
 	Outcome   access.Outcome // of the recorded attempt's command, if Duplicate and known
@@ -27,10 +27,10 @@ type Admission struct {
 }
 
 // Admit decides an attempt and makes the decision durable before it returns: one event, which moves
-// the counter too, in one synced batch. It fills in attempt.Last itself. Errors are ErrNoSpace
-// (would have been granted; nothing was written), ErrFailed, ErrClosed, ErrRefused for an attempt
-// that no device can make, and ctx.Err(): in that last case the decision may still become durable,
-// and nobody acts on it.
+// the counter too, in one synced batch. It fills in attempt.Last itself. Errors are ErrNoSpace (it
+// would have been granted; nothing was written), ErrFailed, ErrClosed, ErrRefused for an attempt
+// that no device can make, and ctx.Err(): then the decision may still become durable, but nobody
+// acts on it.
 func (s *Store) Admit(ctx context.Context, a access.Attempt) (Admission, error) {
 	if err := checkAttempt(&a); err != nil {
 		return Admission{}, err
@@ -52,8 +52,8 @@ func (s *Store) Admit(ctx context.Context, a access.Attempt) (Admission, error) 
 	return adm, nil
 }
 
-// checkAttempt refuses what would leave a record that cannot be: a device that is no id, a counter
-// that ends a reader's life.
+// checkAttempt refuses an attempt that would make an invalid record: a device without a valid id,
+// or a counter above the largest.
 func checkAttempt(a *access.Attempt) error {
 	if a.Device != "" {
 		if _, err := access.ParseID(string(a.Device)); err != nil {
@@ -99,8 +99,7 @@ func (b *batch) admit(a *access.Attempt, digest [32]byte) (Admission, error) {
 	return adm, nil
 }
 
-// mayKeep tells whether there is space for a decision. Locking a door takes a right away, as a
-// restriction does.
+// mayKeep tells whether there is space for a decision. Locking a door counts as a restriction.
 func (b *batch) mayKeep(action wire.Action, granted bool) bool {
 	switch sp := &b.w.space; {
 	case sp.none:
@@ -114,7 +113,7 @@ func (b *batch) mayKeep(action wire.Action, granted bool) bool {
 	}
 }
 
-// decisionEvent is a decision with the names of its parts as they are now.
+// decisionEvent returns the event of a decision, with the present names of all that it refers to.
 func (b *batch) decisionEvent(a *access.Attempt, d access.Decision, now time.Time) access.Event {
 	ev := access.Event{At: a.At, Kind: access.EventDecision, Source: a.Source, Action: a.Action,
 		Level: a.Level, Counter: a.Counter,

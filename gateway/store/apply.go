@@ -15,18 +15,18 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// MaxChanges is how many changes one [Store.Apply] takes. They become durable together or not at
-// all, and one transaction has a limit.
+// MaxChanges is how many changes one [Store.Apply] takes at most. They become durable together or
+// not at all, and a transaction has a limit.
 const MaxChanges = 1000
 
 const maxDetail = 1024
 
-// Apply makes changes the policy, all or none, with one event, and returns the event's sequence
-// number once they are durable and [Store.Snapshot] has them. Below the mark only restrictions are
-// made ([access.Restricts]); when there is no space even for them, and Options.Hold is set, they
-// act at once and the error is access.ErrNotDurable. Other errors are those of
-// [access.Policy.With], ErrTooBig (split it), ErrNoSpace, ErrFailed, ErrClosed, and ctx.Err(): in
-// that last case the changes may still be made.
+// Apply applies changes to the policy, all or none, with one event. It returns the event's sequence
+// number once the changes are durable and [Store.Snapshot] has them. When free space is below
+// Options.MinFree, only restrictions are accepted ([access.Restricts]). If there is no space even
+// for them, and Options.Hold is set, they take effect in memory and the error is
+// access.ErrNotDurable. Other errors are those of [access.Policy.With], ErrTooBig (split the
+// changes), ErrNoSpace, ErrFailed, ErrClosed, and ctx.Err(): then the changes may still be made.
 func (s *Store) Apply(ctx context.Context, actor string, changes ...access.Change) (uint64, error) {
 	switch {
 	case len(changes) == 0:
@@ -50,8 +50,8 @@ func (s *Store) Apply(ctx context.Context, actor string, changes ...access.Chang
 	return seq, nil
 }
 
-// storable returns the changes as they will be read back, so that the snapshot is what a reopened
-// store has.
+// storable returns the changes as they will be read back from disk, so that the snapshot equals
+// that of a reopened store.
 func storable(changes []access.Change) ([]access.Change, error) {
 	out := make([]access.Change, len(changes))
 	for i, c := range changes {
@@ -73,8 +73,8 @@ func storable(changes []access.Change) ([]access.Change, error) {
 	return out, nil
 }
 
-// change applies changes if there is space for them: for restrictions there is more, and without
-// any they act in memory.
+// change applies changes if there is space for them. Restrictions may use more space, and act in
+// memory if there is none.
 func (b *batch) change(actor string, changes []access.Change) (uint64, error) {
 	switch sp := &b.w.space; {
 	case !sp.low:
@@ -141,7 +141,7 @@ func (b *batch) apply(actor string, changes []access.Change, at time.Time) (uint
 	return ev.Seq, nil
 }
 
-// reserveLarge reserves space where a value goes that is too large for a memtable.
+// reserveLarge reserves space in the value log, for values that are too large for a memtable.
 func (b *batch) reserveLarge(st *staged) error {
 	if b.w.s.opts.InMemory {
 		return nil
@@ -169,8 +169,8 @@ type staged struct {
 	list      record.ChangeRecord
 }
 
-// stage works out what turns the records on disk into those of next. A record that several changes
-// touch is written once, as it ends up.
+// stage computes the writes that turn the records on disk into those of next. A record that several
+// changes touch is written once, in its final form.
 func (b *batch) stage(next *access.Policy, changes []access.Change) (*staged, error) {
 	st := &staged{writes: make(map[record.Key][]byte, len(changes)), tally: b.head.Policy}
 	for _, c := range changes {
@@ -205,8 +205,8 @@ func (b *batch) stage(next *access.Policy, changes []access.Change) (*staged, er
 	return st, nil
 }
 
-// ending returns the Badger key of the record that c is about and its plaintext in next, nil if it
-// is not there any more.
+// ending returns the Badger key of the record that c changes, and its plaintext in next, or nil if
+// it was deleted.
 func ending(next *access.Policy, c access.Change) (record.Key, []byte, error) {
 	r := c.Put
 	if r == nil {
@@ -219,7 +219,7 @@ func ending(next *access.Policy, c access.Change) (record.Key, []byte, error) {
 	return key, nil, err
 }
 
-// describe says for people what changes, in the names as they were before.
+// describe describes the changes for people, with the names from before them.
 func (b *batch) describe(changes []access.Change) string {
 	const shown = 8
 	lines := b.policy.DescribeAll(changes)

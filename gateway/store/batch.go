@@ -12,24 +12,24 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// batch is the state as it will be once its writes are committed. Each request in it sees those
-// before it.
+// batch is the future state: as it will be when its writes are committed. Each request in it sees
+// the changes of the requests before it.
 type batch struct {
 	w        *writer
 	policy   *access.Policy
 	head     record.Head
-	counters *record.Counters         // over the writer's
+	counters *record.Counters         // a layer over the writer's
 	leaves   map[access.ID]record.Sum // of the counter records in this batch
 	times    []eventTime              // of the events in this batch
-	page     record.Key               // the page that the next event goes into, if there is room
+	page     record.Key               // the page for the next event, if it has room
 	event    record.Encoder           // of one event
-	room     [512]byte                // of the first page; that of a few events needs no other
+	room     [512]byte                // memory of the first page, enough for a few events
 
 	writes map[record.Key][]byte // plaintexts; nil deletes
-	size   int                   // what they cost of a transaction's limit
-	raw    int                   // what they hold
+	size   int                   // their cost against a transaction's limit
+	raw    int                   // their length
 
-	answers []answer // to be given when it is durable
+	answers []answer // sent when the batch is durable
 }
 
 type eventTime struct {
@@ -47,8 +47,8 @@ func (w *writer) newBatch() *batch {
 	return b
 }
 
-// done empties a batch that was answered and keeps its memory for the next, unless it was a large
-// change: maps do not shrink.
+// done empties a batch whose requests were answered and keeps its memory for the next batch, but
+// not after a large change: maps do not shrink.
 func (b *batch) done() {
 	if len(b.writes) > maxBatch {
 		return
@@ -64,7 +64,7 @@ func (b *batch) done() {
 }
 
 // Limits of one transaction. Badger refuses 15% of a memtable in bytes, or that divided by a skip
-// list node in records; we stop at four fifths of it, so that a transaction never fails for its
+// list node in records; we stop at four fifths of that, so that no transaction fails because of its
 // size.
 const (
 	maxRaw     = 8 << 20
@@ -75,15 +75,15 @@ const (
 func (b *batch) maxBytes() int { return int(b.w.s.db.MaxBatchSize()) / 5 * 4 }
 func (b *batch) maxCount() int { return int(b.w.s.db.MaxBatchCount()) / 5 * 4 }
 
-// roomy tells whether there is room for one more attempt, event or sign-in, whatever it is.
+// roomy tells whether there is room for any one more attempt, event or sign-in.
 func (b *batch) roomy() bool { return b.fits(smallCount, smallBytes, smallBytes) }
 
 func (b *batch) fits(count, size, raw int) bool {
 	return len(b.writes)+count <= b.maxCount() && b.size+size <= b.maxBytes() && b.raw+raw <= maxRaw
 }
 
-// cost is what a record takes of a transaction's limit: large values go to the value log, where
-// there is one, and count as a pointer.
+// cost returns what a record takes of a transaction's limit. A large value goes to the value log,
+// if there is one, and counts as a pointer.
 func (b *batch) cost(key record.Key, plain []byte) int {
 	n := len(plain) + seal.Overhead
 	if n >= engine.ValueThreshold && !b.w.s.opts.InMemory {
@@ -102,7 +102,7 @@ func (b *batch) put(key record.Key, plain []byte) {
 	b.writes[key] = plain
 }
 
-// plain returns the plaintext of a policy record as of now, nil if there is none.
+// plain returns the present plaintext of a policy record, or nil if there is none.
 func (b *batch) plain(key record.Key) (plain []byte, err error) {
 	if p, ok := b.writes[key]; ok {
 		return p, nil
@@ -114,8 +114,8 @@ func (b *batch) plain(key record.Key) (plain []byte, err error) {
 	return plain, err
 }
 
-// maxPage is where a page of events is full: small enough to be read for one of them, and never in
-// the value log.
+// maxPage is the size at which a page of events is full. It is small enough to be read for one
+// event, and such a page never goes to the value log.
 const maxPage = 16 << 10
 
 // appendEvent chains ev to the batch, fills Seq, Prev and Hash, and moves the counters.
@@ -132,7 +132,7 @@ func (b *batch) appendEvent(ev *record.Event) error {
 	page, ok := b.writes[b.page]
 	if !ok || len(page)+len(body) > maxPage {
 		room := b.room[:0]
-		if len(b.times) > 0 { // taken by another page
+		if len(b.times) > 0 { // an earlier page of the batch uses it
 			room = make([]byte, 0, maxPage)
 		}
 		b.page, page = record.EventKey(ev.Seq), record.BeginPage(room, ev.Prev)
@@ -147,13 +147,13 @@ func (b *batch) appendEvent(ev *record.Event) error {
 	return nil
 }
 
-// checkpointEvents is after how many events the counters that they moved are written. A batch has
-// at most maxBatch more, so a checkpoint is at most 1,280 records, of 350 bytes at the very most,
-// and has room in an empty batch.
+// checkpointEvents is the number of events after which the counters that they moved are written. A
+// batch has at most maxBatch events more. So a checkpoint has at most 1,280 records of at most 350
+// bytes, and fits an empty batch.
 const checkpointEvents = 1024
 
-// checkpoint begins an empty batch with the counters that were moved since the last checkpoint, if
-// there are many.
+// checkpoint puts the counters that moved since the last checkpoint into an empty batch, if many
+// events have passed.
 func (b *batch) checkpoint() error {
 	w := b.w
 	if b.head.Seq-b.head.CountersAt < w.s.opts.checkpoint || w.space.full {
@@ -174,7 +174,8 @@ func (b *batch) checkpoint() error {
 		b.put(key, plain)
 	}
 	b.head.CountersAt = b.head.Seq
-	// Never while the arithmetic above holds; and without a checkpoint, opening only takes longer.
+	// This never happens while the arithmetic above is right. Without a checkpoint opening only
+	// takes longer.
 	if !b.roomy() {
 		*b = *w.newBatch()
 	}

@@ -11,12 +11,13 @@ import (
 	"latchkey/gateway/store/folder"
 )
 
-// ErrWhole is why a store is not set aside.
+// ErrWhole says that nothing is wrong with a store, so that it is not set aside or repaired.
 var ErrWhole = errors.New("the store is whole")
 
 // SetAside moves what is left of a store that cannot be opened into a folder below the data folder,
-// and returns its name; [Open] then makes a new store. Nothing is deleted. Where nothing is,
-// nothing is done. A store that is whole, or in use, or of a newer version, stays where it is.
+// and returns that folder's name. [Open] then makes a new store. SetAside deletes nothing. It does
+// nothing to an empty folder, and does not move a store that is whole, in use, or of a newer
+// version.
 func SetAside(ctx context.Context, o Options) (aside string, err error) {
 	o = o.withDefaults()
 	s := &Store{opts: o, log: o.Log}

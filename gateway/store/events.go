@@ -12,17 +12,18 @@ import (
 	"latchkey/gateway/store/record"
 )
 
-// Record chains an event that is neither a decision nor a policy change and returns it, durable,
-// with Seq, Prev, Hash and, if it was zero, At. A start event gets the policy digest. A receipt
-// also becomes the outcome of the attempt in Cause, for a repeat of it. Errors are ErrRefused,
-// ErrNoSpace (when nearly nothing is left), ErrFailed, ErrClosed and ctx.Err().
+// Record chains an event that is neither a decision nor a policy change. When it is durable, Record
+// returns it with Seq, Prev, Hash and, if it was zero, At. A start event gets the policy digest. A
+// receipt also becomes the outcome of the attempt in Cause, for a repetition of that attempt.
+// Errors are ErrRefused, ErrNoSpace (when nearly nothing is left), ErrFailed, ErrClosed and
+// ctx.Err().
 func (s *Store) Record(ctx context.Context, ev access.Event) (access.Event, error) {
 	return s.RecordQueued(ctx, ev, nil)
 }
 
-// RecordQueued is Record for who need not wait for the disk. queued is called once: when whatever
-// is asked of the store later sees the event and is not durable before it, or when the event is
-// refused.
+// RecordQueued is Record for callers that need not wait for the disk. queued is called once: when
+// the event is refused, or when its place is fixed, so that later requests to the store see it and
+// become durable after it.
 func (s *Store) RecordQueued(ctx context.Context, ev access.Event, queued func()) (access.Event, error) {
 	st := record.Event{Event: ev}
 	r := &request{run: func(b *batch) error { return b.record(&st) }, queued: queued}
@@ -36,7 +37,8 @@ func (b *batch) record(ev *record.Event) error {
 	if ev.Kind == access.EventDecision || ev.Kind == access.EventPolicy || ev.Kind == "" {
 		return fmt.Errorf("store: record %q event: %w", ev.Kind, ErrRefused)
 	}
-	// A receipt belongs to a command that there was space for: on a full disk, to lock a door.
+	// A receipt is always kept: it belongs to a command for which there was space, such as to lock
+	// a door.
 	if sp := &b.w.space; sp.none || sp.full && ev.Kind != access.EventReceipt {
 		return sp.err()
 	}
@@ -53,8 +55,8 @@ func (b *batch) record(ev *record.Event) error {
 	return b.appendEvent(ev)
 }
 
-// Events returns up to limit durable events from sequence number from upwards, oldest first. from 0
-// is 1.
+// Events returns up to limit durable events whose sequence number is from or above, oldest first. A
+// from of 0 means 1.
 func (s *Store) Events(ctx context.Context, from uint64, limit int) ([]access.Event, error) {
 	if err := s.usable(ctx); err != nil {
 		return nil, err
@@ -99,8 +101,8 @@ func (s *Store) Newest(ctx context.Context, n int) ([]access.Event, error) {
 	return s.Events(ctx, from, n)
 }
 
-// clockSlack is how many events in a row may be older than asked for before Since stops looking: a
-// clock that was wrong for a while leaves events with odd times between good ones.
+// clockSlack is how many events in a row may be too old before Since stops looking: a clock that
+// was wrong for a while leaves events with wrong times between good ones.
 const clockSlack = 4096
 
 // Since returns the newest events, up to limit of them, whose time is not before t, oldest first.
@@ -134,7 +136,7 @@ func (s *Store) Since(ctx context.Context, t time.Time, limit int) ([]access.Eve
 }
 
 // Changed returns a channel that is closed after the next commit with events, and when the store
-// closes. Take it first, then look with [Store.Events]: nothing is missed that way.
+// closes. Take the channel first and then read with [Store.Events], so that you miss no event.
 func (s *Store) Changed() <-chan struct{} {
 	s.wakeMu.Lock()
 	defer s.wakeMu.Unlock()

@@ -11,15 +11,15 @@ import (
 // maxHeld is how many restrictions act in memory at most.
 const maxHeld = 10_000
 
-// heldChange is a restriction that acts and could not be kept yet.
+// heldChange is a restriction that is in effect but not durable yet.
 type heldChange struct {
 	actor   string
 	changes []access.Change
 	at      time.Time
 }
 
-// hold makes a restriction act in memory. It becomes durable, with its event, as soon as there is
-// space. The error wraps [access.ErrNotDurable] if it acts.
+// hold puts a restriction into effect in memory. It becomes durable, with its event, as soon as
+// there is space. If it is in effect the error wraps [access.ErrNotDurable].
 func (b *batch) hold(actor string, changes []access.Change) error {
 	w := b.w
 	if !w.s.opts.Hold || len(w.held) >= maxHeld {
@@ -36,7 +36,7 @@ func (b *batch) hold(actor string, changes []access.Change) error {
 	return fmt.Errorf("store: %w", access.ErrNotDurable)
 }
 
-// keepHeld writes what acts in memory only, as soon as that is possible, one commit each.
+// keepHeld makes held restrictions durable if there is space, each in a commit of its own.
 func (w *writer) keepHeld() {
 	for len(w.held) > 0 && !w.space.none && w.s.Failed() == nil {
 		h := w.held[0]
@@ -45,7 +45,7 @@ func (w *writer) keepHeld() {
 		if errors.Is(err, ErrNoSpace) {
 			return
 		}
-		if err != nil { // nothing else was changed meanwhile, so it fits as it did
+		if err != nil { // nothing else has changed meanwhile, so it still fits the policy
 			w.s.log.Error("restriction not kept", "actor", h.actor, "err", err)
 		}
 		w.held = w.held[1:]

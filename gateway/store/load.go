@@ -13,7 +13,7 @@ import (
 	"latchkey/gateway/store/record"
 )
 
-// load reads and checks the database, or makes it, and returns the writer that goes on from there.
+// load reads and checks the database, or makes it, and returns a writer with its state.
 func (s *Store) load(ctx context.Context, sp space, state folder.State) (*writer, error) {
 	if state == folder.New {
 		if err := s.create(); err != nil {

@@ -12,10 +12,10 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// Open opens the store, or makes a new one in an empty folder, and checks all of it but the chain's
-// past (see [Store.Verify]). Sign-ins that have expired are deleted. It fails with ErrLocked while
-// another process has it, ErrSiteKey before anything is written, ErrNoSpace when there is hardly
-// any, ErrFormat, or ErrCorrupt with the name of a record. The caller closes it.
+// Open opens the store, or makes a new one in an empty folder. It checks all of it except older
+// events (see [Store.Verify]), and deletes sign-ins that have expired. It fails with ErrLocked
+// while another process has the store, ErrSiteKey before anything is written, ErrNoSpace when there
+// is hardly any, ErrFormat, or ErrCorrupt with the name of a file or record. The caller closes it.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o = o.withDefaults()
 	s := &Store{opts: o, log: o.Log, queue: make(chan *request, maxBatch), quit: make(chan struct{}),
@@ -75,7 +75,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// tryOut opens the store for a look, so that nothing is changed and nobody falls if it is damaged.
+// tryOut opens a copy of the store in a trial. A damaged store then changes nothing and does not
+// end this process.
 func (s *Store) tryOut(ctx context.Context, state folder.State) error {
 	if state == folder.New {
 		return nil
@@ -90,8 +91,7 @@ func (s *Store) tryOut(ctx context.Context, state folder.State) error {
 			ErrSiteKey, f.Check)
 	}
 	if errors.Is(err, ErrCorrupt) {
-		// A crash may leave a MANIFEST that names tables which were not kept, when it could not be
-		// synced.
+		// When MANIFEST could not be synced, a crash may leave one that names missing tables.
 		done, failed := s.repair(ctx, err, false)
 		if failed != nil {
 			return err
@@ -105,8 +105,8 @@ func (s *Store) tryOut(ctx context.Context, state folder.State) error {
 	return s.tidy(f, r)
 }
 
-// makeRoom sees that there is space for what Badger writes when it is opened: a memtable, and a
-// table of the one that was left.
+// makeRoom makes sure that there is space for what Badger writes when it opens: a memtable, and a
+// table with the content of the old one.
 func (s *Store) makeRoom(f folder.Files, sp *space) error {
 	sp.ballast = s.ballast
 	if sp.look(); sp.none {
@@ -116,13 +116,13 @@ func (s *Store) makeRoom(f folder.Files, sp *space) error {
 	return nil
 }
 
-// prepare takes the lock of the data folder. Everything after it is alone.
+// prepare locks the data folder, so that no other process uses it.
 func (s *Store) prepare(f folder.Files) (err error) {
 	s.lock, err = f.Lock()
 	return err
 }
 
-// abandon gives the lock back and returns err.
+// abandon releases the lock and returns err.
 func (s *Store) abandon(err error) error {
 	if s.lock != nil {
 		_ = s.lock.Close()
@@ -130,7 +130,7 @@ func (s *Store) abandon(err error) error {
 	return err
 }
 
-// engineConfig is how the database of this store is opened.
+// engineConfig returns the configuration of this store's database.
 func (s *Store) engineConfig() engine.Config {
 	c := engine.Config{MemTable: s.opts.memTable, Small: s.opts.small, Log: s.log, Ballast: s.ballast,
 		Quit:   s.quit,

@@ -8,7 +8,7 @@ import (
 	"latchkey/gateway/store/record"
 )
 
-// pace is how long commits take.
+// pace measures how long commits take.
 type pace struct {
 	began atomic.Int64 // of the commit under way, Unix ns; 0: none is
 	ended atomic.Int64 // of the last one
@@ -23,29 +23,29 @@ func (p *pace) end() {
 	p.ended.Store(now)
 }
 
-// probeEvery is how old a measurement may be. An idle store writes its head once in that time at
-// most, and only when somebody asks.
+// probeEvery is how old a measurement may be. An idle store writes its head at most once in that
+// time, and only when somebody asks for the pace.
 const probeEvery = 30 * time.Second
 
-// slowCommit is from what on a measurement is repeated sooner, so that a disk that is quick again
-// is soon known to be; but what is measured takes a tenth of the time at most, because a tap waits
-// behind it.
+// slowCommit is the duration from which a commit counts as slow. Then the measurement is repeated
+// sooner, to notice when the disk is fast again. But probes take at most a tenth of the time,
+// because a tap must wait for them.
 const (
 	slowCommit    = 250 * time.Millisecond
 	probeSlowDisk = 2 * time.Second
 	probeShare    = 10
 )
 
-// Pace tells how long the last commit took, or the one under way takes already if that is longer.
-// When the last was long ago it makes one, which changes nothing, and waits for it until ctx ends;
-// not when there is no space for it.
+// Pace returns how long the last commit took, or how long the present one has already taken if that
+// is longer. If the last commit was long ago, Pace makes one that changes nothing and waits for it
+// until ctx ends. It makes none when there is no space.
 func (s *Store) Pace(ctx context.Context) time.Duration {
 	old := probeEvery
 	if took := time.Duration(s.pace.took.Load()); took > slowCommit {
 		old = min(max(probeSlowDisk, probeShare*took), probeEvery)
 	}
 	if p := &s.pace; p.began.Load() == 0 && time.Since(time.Unix(0, p.ended.Load())) > old && s.Low() == nil {
-		// How long it takes is the answer, and Failed says the rest.
+		// Only its duration matters here; Failed tells of an error.
 		_ = s.submit(ctx, &request{between: (*writer).probe})
 	}
 	took := time.Duration(s.pace.took.Load())
@@ -55,7 +55,7 @@ func (s *Store) Pace(ctx context.Context) time.Duration {
 	return took
 }
 
-// probe writes the head as it is.
+// probe writes the head again, unchanged.
 func (w *writer) probe() error {
 	b := w.newBatch()
 	h, err := b.head.Encode()
@@ -67,7 +67,7 @@ func (w *writer) probe() error {
 	return w.s.Failed()
 }
 
-// Low returns nil, or why nothing is granted now: an error that is [ErrNoSpace].
+// Low returns [ErrNoSpace] if there is too little free space to grant anything, and nil otherwise.
 func (s *Store) Low() error {
 	if s.opts.InMemory && s.opts.Free == nil {
 		return nil

@@ -13,16 +13,16 @@ import (
 
 // Repaired is what a repair did.
 type Repaired struct {
-	Seq   uint64   `json:"seq"`             // newest event, up to which all verifies
+	Seq   uint64   `json:"seq"`             // newest event; all up to it are verified
 	Done  []string `json:"done"`            // what was done, for people
 	Aside string   `json:"aside,omitempty"` // folder with the files as they were
 }
 
-// Repair makes a store usable that was refused because of its MANIFEST, a missing table, or a file
-// that holds nothing. It goes back to the change sets whose tables are all there, and writes
-// nothing unless a trial proves the result: all events from the first to the newest that any file
-// or site.head knows, and the digests. It fails with ErrWhole where there is nothing to do, and
-// with the damage where it cannot prove anything.
+// Repair repairs a store that was refused because of its MANIFEST, a missing table, or a file
+// without content. It goes back to change sets whose tables all exist. It writes only if a trial
+// proves the result: all events from the first to the newest that any file or site.head knows, and
+// the digests. It fails with ErrWhole if nothing is wrong, and with the damage if it cannot prove a
+// result.
 func Repair(ctx context.Context, o Options) (*Repaired, error) {
 	o = o.withDefaults()
 	s := &Store{opts: o, log: o.Log}
@@ -46,9 +46,9 @@ func Repair(ctx context.Context, o Options) (*Repaired, error) {
 	return s.repair(ctx, err, true)
 }
 
-// repair finds a MANIFEST that a trial proves and puts it in place. why is the damage, nil if
-// site.check alone is missing. Unless it is asked for, only what a crash leaves is mended: change
-// sets whose tables were not kept.
+// repair finds a MANIFEST that a trial proves, and installs it. why is the damage, or nil if only
+// site.check is missing. Without asked it mends only what a crash leaves: change sets whose tables
+// are missing.
 func (s *Store) repair(ctx context.Context, why error, asked bool) (*Repaired, error) {
 	f := s.opts.files()
 	k, err := folder.ReadSiteKey(f.Key)
@@ -61,7 +61,7 @@ func (s *Store) repair(ctx context.Context, why error, asked bool) (*Repaired, e
 		return nil, why
 	}
 	if w, err := folder.ReadWitness(f.Head, k.DeriveKeys()); err != nil || w == nil && v.Live == nil {
-		// Without MANIFEST and site.head a table could be missing that nobody knows of.
+		// Without MANIFEST and site.head nobody could notice that a table is missing.
 		return nil, unproven(why)
 	}
 	for _, live := range p.ListCandidates(asked) {
@@ -84,7 +84,7 @@ func (s *Store) repair(ctx context.Context, why error, asked bool) (*Repaired, e
 	return nil, unproven(why)
 }
 
-// unproven adds to a damage that nothing could be proven.
+// unproven adds to a damage that no state could be proven.
 func unproven(why error) error {
 	var d *folder.Damage
 	if !errors.As(why, &d) {

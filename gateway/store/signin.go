@@ -13,17 +13,17 @@ import (
 	"latchkey/gateway/store/record"
 )
 
-// A sign-in is what a browser's session at the console is kept as. It is no policy: it makes no
-// event and is under no digest. A browser sends a token, and the SHA-256 of that is the sign-in's
-// id: what is in the database lets nobody in.
+// A sign-in is the stored form of a browser's session at the website. It is not part of the policy:
+// it makes no event and no digest covers it. The browser sends a token, and the sign-in's id is the
+// SHA-256 of that token. So nobody can sign in with what is in the database.
 
 const (
 	maxSignIns    = 1000
 	maxSignInData = 4 << 10
 )
 
-// SignIn returns the data of a sign-in, and false when there is none or it has expired. The data is
-// the caller's.
+// SignIn returns the data of a sign-in, and false if there is none or it has expired. The data
+// belongs to the caller.
 func (s *Store) SignIn(ctx context.Context, id [32]byte) (data []byte, ok bool, err error) {
 	key := record.SignInKey(id)
 	if r, held := s.unkept.Load(key); held {
@@ -47,10 +47,10 @@ func (s *Store) SignIn(ctx context.Context, id [32]byte) (data []byte, ok bool, 
 	return data, ok, err
 }
 
-// PutSignIn writes a sign-in, or writes it anew, durably. Data is at most 4 KB. At most 1,000 are
-// kept: beyond that the one that expires first goes. One that has expired already is deleted.
-// Errors are ErrTooBig, ErrNoSpace (when nearly nothing is left), ErrFailed, ErrClosed, and
-// ctx.Err(): in that last case it may still be written.
+// PutSignIn writes or overwrites a sign-in, durably. Data has at most 4 KB. At most 1,000 sign-ins
+// are kept: then the one that expires first is deleted. A sign-in that has already expired is
+// deleted. Errors are ErrTooBig, ErrNoSpace (when nearly nothing is left), ErrFailed, ErrClosed,
+// and ctx.Err(): then the sign-in may still be written.
 func (s *Store) PutSignIn(ctx context.Context, id [32]byte, data []byte, expiry time.Time) error {
 	if len(data) > maxSignInData {
 		return fmt.Errorf("store: sign-in of %d bytes: %w: want %d at most", len(data), ErrTooBig,
@@ -69,9 +69,8 @@ func (s *Store) PutSignIn(ctx context.Context, id [32]byte, data []byte, expiry 
 	}})
 }
 
-// DeleteSignIn takes a sign-in away, durably, however little space there is. Of one that is not
-// there it is nil. Errors are ErrFailed, ErrClosed, and ctx.Err(): in that last case it may still
-// be deleted.
+// DeleteSignIn deletes a sign-in, durably, even on a full disk. It returns nil if there is none.
+// Errors are ErrFailed, ErrClosed, and ctx.Err(): then the sign-in may still be deleted.
 func (s *Store) DeleteSignIn(ctx context.Context, id [32]byte) error {
 	return s.submit(ctx, &request{run: func(b *batch) error {
 		b.deleteSignIn(record.SignInKey(id))
@@ -79,8 +78,8 @@ func (s *Store) DeleteSignIn(ctx context.Context, id [32]byte) error {
 	}})
 }
 
-// holdSignIn keeps a sign-in in memory, where it is gone after a restart, so that somebody can
-// still get in and shut the doors.
+// holdSignIn keeps a sign-in in memory until a restart, so that somebody can still sign in and shut
+// the doors.
 func (b *batch) holdSignIn(key record.Key, r record.SignIn) error {
 	n := 0
 	b.w.s.unkept.Range(func(k, _ any) bool { n++; return true })
@@ -91,8 +90,9 @@ func (b *batch) holdSignIn(key record.Key, r record.SignIn) error {
 	return nil
 }
 
-// putSignIn goes on where policy changes end, with the space of restrictions: whoever looks after
-// the site must get in to see why, and to shut the doors. What it can take is bounded.
+// putSignIn still works when policy changes are refused, with the space of restrictions: somebody
+// must be able to sign in, see what is wrong, and shut the doors. The space that it can use is
+// bounded.
 func (b *batch) putSignIn(key record.Key, plain []byte, expiry time.Time) error {
 	if b.w.space.none {
 		return b.w.space.err()
@@ -119,8 +119,8 @@ func (b *batch) deleteSignIn(key record.Key) {
 	}
 }
 
-// sweepSignIns deletes what has expired and, while there are more than keep, what expires first. It
-// leaves room for one request more.
+// sweepSignIns deletes sign-ins that have expired and, while there are more than keep, the one that
+// expires first. It leaves room for one more request.
 func (b *batch) sweepSignIns(now time.Time, keep int) {
 	expiry := b.w.signIns
 	first := func(a, z record.Key) int { return expiry[a].Compare(expiry[z]) }

@@ -8,27 +8,27 @@ import (
 	"latchkey/gateway/store/folder"
 )
 
-// space is how much the writer may still write. It asks the file system before every batch, which
-// costs a microsecond.
+// space knows how much the writer may still write. It asks the file system before every batch,
+// which takes a microsecond.
 type space struct {
-	free    func() (uint64, error) // nil: there is no end of it
+	free    func() (uint64, error) // nil: unlimited
 	min     uint64
 	ballast *folder.Ballast
-	stuck   func() bool // whether a memtable waits for space already
+	stuck   func() bool // whether a memtable waits for space
 
-	low  bool // below min: no grants, no policy changes but restrictions
-	full bool // below a quarter of it: nothing but restrictions
-	none bool // not even those
+	low  bool // below min: nothing is granted, and only restrictions change the policy
+	full bool // below a quarter of min: only restrictions
+	none bool // not even restrictions
 }
 
-// defaultBallast leaves 32 MiB for compactions. Tests that are not about space have less.
+// defaultBallast leaves 32 MiB for compactions. Tests that are not about space use less.
 var defaultBallast int64 = 48 << 20
 
-// spaceEvery is how often a writer without work looks, while it waits for space.
+// spaceEvery is how often an idle writer checks the free space while it waits for space.
 const spaceEvery = time.Second
 
-// look asks, and takes what the ballast lacks. If the question itself fails the disk counts as
-// full. It tells whether the answer is another than before.
+// look asks for the free space and fills the ballast. If that fails the disk counts as full. It
+// tells whether the answer has changed.
 func (sp *space) look() (changed bool) {
 	if sp.free == nil {
 		return false
@@ -44,13 +44,13 @@ func (sp *space) look() (changed bool) {
 	return sp.low != low || sp.none != none
 }
 
-// restless tells whether it is to be looked again soon although nobody asks.
+// restless tells whether to look again soon, even without a request.
 func (sp *space) restless() bool {
 	return sp.free != nil && (sp.low || sp.ballast.Lacks())
 }
 
-// Space tells, in bytes, what the store takes on disk, what is free there, and below how much
-// nothing is granted any more. Of a store in memory it is errors.ErrUnsupported.
+// Space returns, in bytes, what the store takes on disk, what is free there, and the least free
+// space at which doors still open. For a store in memory the error is errors.ErrUnsupported.
 func (s *Store) Space() (used, free, least uint64, err error) {
 	if s.opts.InMemory {
 		return 0, 0, 0, fmt.Errorf("store: space: %w in memory", errors.ErrUnsupported)

@@ -1,6 +1,6 @@
-// Package store keeps policy, scan counters, the event chain, the console's sign-ins and where
-// actuators were last in Badger, sealed, behind one batching writer. It decides nothing about who
-// may do what, speaks no network protocol and gives no record out in its stored form.
+// Package store keeps the policy, scan counters, the event chain, the website's sign-ins and the
+// last addresses of actuators in Badger, sealed, behind one batching writer. It does not decide who
+// may do what, speaks no network protocol and returns no record in its stored form.
 package store
 
 import (
@@ -31,15 +31,15 @@ var (
 	ErrLocked = folder.ErrLocked
 	// The key is missing, malformed, readable by others or not this store's.
 	ErrSiteKey = seal.ErrSiteKey
-	// A file is missing, too much, too short or damaged, or a record does not open, vanished, or
-	// was put back; the text names it.
+	// A file is missing, unexpected, too short or damaged, or a record does not open, vanished, or
+	// was put back. The text names it.
 	ErrCorrupt = folder.ErrCorrupt
 	ErrFormat  = folder.ErrFormat  // this program cannot read it
-	ErrNoSpace = folder.ErrNoSpace // recovers by itself when there is space again
-	// ErrFailed is also what everything after it fails with, until the store is opened again.
+	ErrNoSpace = folder.ErrNoSpace // ends by itself when there is space again
+	// After a failed write every call returns ErrFailed, until the store is opened again.
 	ErrFailed = errors.New("a write to the disk failed")
 	ErrClosed = errors.New("closed")
-	// A change that must be split, or a sign-in; nothing of it was written.
+	// A change or a sign-in is too big. Nothing was written; a change can be split.
 	ErrTooBig  = errors.New("too big for one commit")
 	ErrRefused = record.ErrRefused // a malformed attempt or event
 )
@@ -47,8 +47,8 @@ var (
 // Damage is why a store is refused: see [folder.Damage].
 type Damage = folder.Damage
 
-// Options says where the store is and what it may rely on. The zero value of every field but Dir
-// and InMemory is usable.
+// Options says where the store is and how it behaves. Set Dir or InMemory; every other field may be
+// zero.
 type Options struct {
 	Dir      string // data folder: site.key, site.check and db/
 	InMemory bool   // for tests and benchmarks: nothing on disk, a random site key
@@ -56,41 +56,41 @@ type Options struct {
 
 	Now func() time.Time // time.Now if nil
 	Log *slog.Logger     // nothing is logged if nil
-	// Bytes; 64 MiB if zero. Below it no store is made, and grants and policy changes are refused
-	// but for restrictions.
+	// The least free space in bytes; 64 MiB if zero. Below it no store is made, nothing is granted,
+	// and of policy changes only restrictions are accepted.
 	MinFree uint64
 
-	// Hold lets restrictions act in memory when there is no space to keep them, for a process that
-	// goes on.
+	// Hold lets restrictions act in memory when there is no space for them. It is for a process
+	// that keeps running.
 	Hold bool
 
-	// Free tells the free bytes where the store is; the file system is asked if nil. Tests fill the
-	// disk here.
+	// Free returns the free bytes on the store's disk. If nil the file system is asked. Tests
+	// simulate a full disk with it.
 	Free func() (uint64, error)
-	// Fatal is told of the first error of the disk, and does not return in production: it ends the
-	// process, because nothing may be built on what was not written. If nil the store only fails.
-	// It is called from any goroutine.
+	// Fatal is called with the first error of the disk, from any goroutine. In production it does
+	// not return but ends the process, because nothing may build on a write that failed. If nil the
+	// store only fails.
 	Fatal func(error)
 
-	// BeforeCommit runs before each durable write, in the writer: tests stall or observe it here.
-	// nil in production.
+	// BeforeCommit is for tests, which delay or observe writes with it. The writer calls it before
+	// each durable write. nil in production.
 	BeforeCommit func()
-	// Fault runs after BeforeCommit; an error from it stands for a commit that failed. nil in
-	// production.
+	// Fault is for tests. It runs after BeforeCommit, and an error from it counts as a failed
+	// commit. nil in production.
 	Fault func() error
 
-	// Child makes a command that runs [TrialMain] in a process of its own, of the same program.
-	// Open tries the store out there before it opens it here, so that what a damaged file does to
-	// the database engine befalls the child. If nil it is tried out in this process.
+	// Child returns a command that runs [TrialMain] in a child process of the same program. Open
+	// tries the store out there first. So if a damaged file makes the database engine crash, only
+	// the child ends. If nil the trial runs in this process.
 	Child func(context.Context) *exec.Cmd
 
-	witness    time.Duration // how often site.head is written at the most; witnessEvery if zero
-	small      bool          // memtables of 256 KB, for tests of what Badger does with tables
-	checkpoint uint64        // after how many events the counters are written; checkpointEvents if zero
+	witness    time.Duration // least time between writes of site.head; witnessEvery if zero
+	small      bool          // memtables of 256 KB, for tests that need many tables
+	checkpoint uint64        // write the counters after so many events; checkpointEvents if zero
 	memTable   int64         // bytes of Badger's memtable; 4 MiB if zero
-	ballast    int64         // bytes that are set aside; defaultBallast if zero
+	ballast    int64         // bytes of the ballast; defaultBallast if zero
 
-	syncFault func() error // an error from it stands for a failed sync of MANIFEST
+	syncFault func() error // for tests: an error from it counts as a failed sync of MANIFEST
 }
 
 const defaultMinFree = 64 << 20
@@ -120,8 +120,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Store is an open store. Its methods may be called from any goroutine. Everything that writes goes
-// through one goroutine, which [Open] starts and [Store.Close] waits for.
+// Store is an open store. Its methods may be called from any goroutine. One goroutine does all
+// writing; [Open] starts it and [Store.Close] waits for it.
 type Store struct {
 	opts Options
 	log  *slog.Logger
@@ -132,7 +132,7 @@ type Store struct {
 	reader *reader.Reader
 	keys   seal.Keys
 	queue  chan *request
-	quit   chan struct{} // closed by Close: nothing more is taken
+	quit   chan struct{} // closed by Close: no more requests are accepted
 	gone   chan struct{} // closed when the writer has ended
 
 	witnessed chan struct{} // closed when site.head is not written any more; nil in memory
@@ -145,7 +145,7 @@ type Store struct {
 	held    atomic.Int64    // restrictions that act in memory only
 	pace    pace
 
-	unkept sync.Map // recordKey → record.SignIn: sign-ins that there was no space for
+	unkept sync.Map // recordKey → record.SignIn: sign-ins kept in memory only
 
 	verified atomic.Pointer[verification]
 
@@ -153,7 +153,7 @@ type Store struct {
 	// Guarded by wakeMu; closed after the next commit with events; nil while nobody waits.
 	wake chan struct{}
 
-	// Held for reading by everything but the writer that reads db: Close unmaps what they look at.
+	// Held for reading by all that read db, except the writer: Close unmaps the files.
 	reads sync.RWMutex
 
 	closeOnce sync.Once
@@ -162,7 +162,7 @@ type Store struct {
 
 // published is what readers see: one consistent state, replaced as a whole after each commit.
 type published struct {
-	policy *access.Policy // as it acts: with restrictions that are not durable
+	policy *access.Policy // in effect, with restrictions that are not durable
 	kept   *access.Policy // as it is on disk
 	head   record.Head
 }
@@ -171,8 +171,8 @@ type failure struct{ cause error }
 
 func (o Options) files() folder.Files { return folder.NameFiles(o.Dir, o.KeyFile) }
 
-// Snapshot returns the policy as of the last commit, and with the restrictions that act in memory
-// only. It is immutable.
+// Snapshot returns the policy after the last commit, together with the restrictions that act in
+// memory only. It is immutable.
 func (s *Store) Snapshot() *access.Policy { return s.now.Load().policy }
 
 // Head returns the sequence number and hash of the newest durable event; zero for an empty chain.
@@ -181,7 +181,7 @@ func (s *Store) Head() (seq uint64, hash access.Hash) {
 	return h.Seq, h.Hash
 }
 
-// Digest returns the keyed digest over all policy, device and key records as of the last commit.
+// Digest returns the keyed digest over all policy, device and key records after the last commit.
 func (s *Store) Digest() access.Hash { return access.Hash(s.now.Load().head.Policy.Sum.Bytes()) }
 
 // Tag returns a short text that is another one when anything of the record is: whoever has seen a
@@ -196,15 +196,15 @@ func (s *Store) Tag(r access.Record) (string, error) {
 	return hex.EncodeToString(sum[:8]), nil
 }
 
-// LastEventAt returns the latest time that any event after Site.TimeTrusted carries, and false when
-// there is none. A clock behind it is not to be trusted.
+// LastEventAt returns the latest time of any event after Site.TimeTrusted, and false if there is
+// none. A clock that is behind it is wrong.
 func (s *Store) LastEventAt() (time.Time, bool) {
 	at := s.now.Load().head.Latest
 	return at, !at.IsZero()
 }
 
-// CredentialID returns the id under which a card is kept: HMAC-SHA256 of its UID under a key
-// derived from the site key.
+// CredentialID returns the id of a card in the store: HMAC-SHA256 of its UID under a key derived
+// from the site key.
 func (s *Store) CredentialID(uid []byte) access.CredentialID {
 	return s.keys.CredentialID(uid)
 }
@@ -212,12 +212,12 @@ func (s *Store) CredentialID(uid []byte) access.CredentialID {
 // DecoySecret returns the site secret for [keys.Decoy]. The caller owns the copy.
 func (s *Store) DecoySecret() []byte { return append([]byte(nil), s.keys.Decoy...) }
 
-// BrowserSecret returns the site secret with which the console signs what a browser keeps in which
-// somebody has signed in. The caller owns the copy.
+// BrowserSecret returns the site secret that signs the cookie of a browser in which somebody has
+// signed in before. The caller owns the copy.
 func (s *Store) BrowserSecret() []byte { return append([]byte(nil), s.keys.Browser...) }
 
-// Failed returns nil, or why nothing is decided any more: an error that is [ErrFailed] and wraps
-// the cause.
+// Failed returns nil, or, after an error of the disk, an [ErrFailed] that wraps the cause. Then
+// nothing is decided any more.
 func (s *Store) Failed() error {
 	if f := s.failed.Load(); f != nil {
 		return fmt.Errorf("store: %w: %w", ErrFailed, f.cause)
@@ -225,8 +225,8 @@ func (s *Store) Failed() error {
 	return nil
 }
 
-// diskFailed ends the use of the store, and in production the process, before anything is done that
-// builds on what was not written.
+// diskFailed ends the use of the store, and in production the process, before anything builds on a
+// write that failed.
 func (s *Store) diskFailed(err error) {
 	if s.failed.CompareAndSwap(nil, &failure{err}) {
 		if s.opts.Fatal == nil {
@@ -234,13 +234,13 @@ func (s *Store) diskFailed(err error) {
 		}
 	}
 	if s.opts.Fatal != nil {
-		// Whoever comes second waits until the process has ended.
+		// A second caller waits here until the process has ended.
 		s.fatal.Do(func() { s.opts.Fatal(s.Failed()) })
 	}
 }
 
-// Close ends the writer, answers what is still queued with [ErrClosed], waits for reads under way,
-// and closes the database. Closing twice is harmless.
+// Close ends the writer, answers queued requests with [ErrClosed], waits for reads under way, and
+// closes the database. Closing twice is harmless.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.quit)
@@ -258,7 +258,7 @@ func (s *Store) Close() error {
 			s.closeErr = fmt.Errorf("store: close: %w", err)
 		}
 		if n, err := s.free(); err == nil {
-			s.ballast.Fill(n, s.opts.MinFree) // before somebody else takes what Badger has given back
+			s.ballast.Fill(n, s.opts.MinFree) // before another process takes the space that Badger has freed
 		}
 		if s.lock != nil {
 			_ = s.lock.Close() // releases the flock

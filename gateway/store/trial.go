@@ -26,32 +26,32 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// trial is the opening of a store for a look, which changes nothing. Badger gets a scratch folder
-// with copies of its small files, cut where it would cut them, and links to the tables and the
-// value log, which it opens for reading.
+// trial opens a store without changing it. Badger gets a scratch folder with copies of its small
+// files, cut where Badger would cut them, and links to the tables and the value log, which it opens
+// for reading only.
 type trial struct {
 	Dir     string `json:"dir"`
 	KeyFile string `json:"keyFile,omitempty"`
-	// Name of the scratch folder, which the parent removes: a child may end at any moment.
+	// Name of the scratch folder. The parent removes it, because a child may crash.
 	Scratch string `json:"scratch"`
 	All     bool   `json:"all,omitempty"` // read every byte and the whole chain, not only the newest part
 
-	// A repair asks what the store would be with other tables than MANIFEST names.
+	// For a repair: open the store with these tables instead of those that MANIFEST names.
 	Given bool              `json:"given,omitempty"`
 	Live  map[uint64]uint32 `json:"live,omitempty"`
 }
 
-// tried is what a trial found.
+// tried is the result of a trial.
 type tried struct {
 	Seq    uint64         `json:"seq"`
 	Hash   access.Hash    `json:"hash"`
 	Empty  []string       `json:"empty,omitempty"` // logs without a byte, which Badger cannot open
 	Damage *folder.Damage `json:"damage,omitempty"`
-	Error  string         `json:"error,omitempty"` // another error, and which
+	Error  string         `json:"error,omitempty"` // any other error, and its kind
 	Kind   string         `json:"kind,omitempty"`
 }
 
-// kinds are the sentinels that a child tells its parent of.
+// kinds are the sentinels that a child can report to its parent.
 var kinds = map[string]error{"format": ErrFormat, "site key": ErrSiteKey, "space": ErrNoSpace,
 	"corrupt": ErrCorrupt}
 
@@ -67,7 +67,7 @@ func (r *tried) err() error {
 	return nil
 }
 
-// told is an error that another process had.
+// told is an error that a child process reported.
 type told struct {
 	text string
 	is   error
@@ -76,8 +76,7 @@ type told struct {
 func (e told) Error() string { return e.text }
 func (e told) Unwrap() error { return e.is }
 
-// TrialMain tries a store out for the process that started this one, see [Options.Child], and
-// returns the exit status.
+// TrialMain runs a trial for the parent process, see [Options.Child], and returns the exit status.
 func TrialMain(in io.Reader, out io.Writer) int {
 	var t trial
 	if err := json.NewDecoder(in).Decode(&t); err != nil {
@@ -90,7 +89,7 @@ func TrialMain(in io.Reader, out io.Writer) int {
 	return 0
 }
 
-// try runs a trial, in a child if there is one.
+// try runs a trial, in a child process if Child is set.
 func (o Options) try(ctx context.Context, t trial) (*tried, error) {
 	t.Scratch = "latchkey-trial-" + rand.Text()
 	defer func() {
@@ -126,8 +125,8 @@ func (o Options) try(ctx context.Context, t trial) (*tried, error) {
 		"machine has memory and space left, and start again", o.Dir, err)
 }
 
-// blameFile finds which file the database engine broke down at. The survey of the child may have
-// read only a part of them, or a file that was whole then.
+// blameFile finds the file that made the database engine crash. The child's survey may have read
+// only a part of the files, or a file may have been damaged since.
 func (o Options) blameFile(why string) error {
 	if err := folder.TakeSurvey(o.files().DB, math.MaxInt64).Damage(); err != nil {
 		return err
@@ -135,7 +134,7 @@ func (o Options) blameFile(why string) error {
 	return crashed(why)
 }
 
-// lastWords is what a Go program that panicked or got a signal says first.
+// lastWords returns the first line that a Go program prints when it panics or gets a signal.
 func lastWords(stderr string) string {
 	for line := range strings.Lines(stderr) {
 		for _, mark := range []string{"panic: ", "fatal error: ", "SIGBUS", "SIGSEGV",
@@ -148,7 +147,7 @@ func lastWords(stderr string) string {
 	return ""
 }
 
-// crashed is the damage that only shows in how the database engine ends.
+// crashed returns the damage of a store whose files look whole, but make the database engine crash.
 func crashed(why string) *folder.Damage {
 	if len(why) > 120 {
 		why = why[:120]
@@ -166,7 +165,7 @@ func (t trial) run(ctx context.Context) (r *tried) {
 			r.Damage = crashed(fmt.Sprint(p))
 		}
 	}()
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file that got shorter is a SIGBUS
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file that became shorter raises SIGBUS
 	if err := t.look(ctx, r); err != nil && !errors.As(err, &r.Damage) {
 		r.Error = err.Error()
 		for name, kind := range kinds {
@@ -220,7 +219,7 @@ func (t trial) look(ctx context.Context, r *tried) error {
 	})
 }
 
-// blamed makes the error of a record, if it is one, say what is whole and what to do.
+// blamed adds to the error of a record what is whole and what to do.
 func (s *Store) blamed(ctx context.Context, txn *badger.Txn, err error) error {
 	var d *folder.Damage
 	if err == nil || errors.As(err, &d) || !errors.Is(err, ErrCorrupt) {
@@ -236,7 +235,7 @@ func (s *Store) blamed(ctx context.Context, txn *badger.Txn, err error) error {
 		Whole: "every file of db/ matches its checksums and " + whole, Do: folder.DoCopy}
 }
 
-// chainHolds is the newest event up to which the chain verifies by itself.
+// chainHolds returns the newest event up to which the chain is intact.
 func (s *Store) chainHolds(ctx context.Context, txn *badger.Txn) (last uint64) {
 	end := record.Head{Seq: math.MaxUint64}
 	_ = s.reader.Walk(ctx, txn, &end, 0, access.Hash{},
@@ -244,7 +243,7 @@ func (s *Store) chainHolds(ctx context.Context, txn *badger.Txn) (last uint64) {
 	return last
 }
 
-// open opens what the survey found, with these tables, in a scratch folder, and shows it to f.
+// open opens what the survey found, with these tables, in a scratch folder, and calls f with it.
 func (t trial) open(v *folder.Survey, k seal.SiteKey, live map[uint64]uint32,
 	f func(*Store, *badger.Txn) error) error {
 	dir, err := v.MakeScratch(t.Scratch, live)
@@ -262,8 +261,7 @@ func (t trial) open(v *folder.Survey, k seal.SiteKey, live map[uint64]uint32,
 	return s.db.View(func(txn *badger.Txn) error { return f(s, txn) })
 }
 
-// tidy does what Badger cannot do by itself, once a trial has passed: a log without a byte holds
-// nothing, and Badger does not open one.
+// tidy removes empty logs after a successful trial: they hold nothing, and Badger cannot open them.
 func (s *Store) tidy(f folder.Files, r *tried) error {
 	for _, name := range r.Empty {
 		if err := os.Remove(filepath.Join(f.DB, name)); err != nil {
@@ -271,13 +269,13 @@ func (s *Store) tidy(f folder.Files, r *tried) error {
 		}
 		s.log.Warn("empty log removed", "file", "db/"+name)
 	}
-	// From here on .mem files come and go until the store is open.
+	// From here on .mem files may change until the store is open.
 	if w, err := folder.ReadWitness(f.Head, s.keys); err != nil || w == nil || !w.Open {
 		return err
 	}
 	return s.ballast.Replace(f.Head, folder.Witness{Seq: r.Seq, Hash: r.Hash}.Text(s.keys))
 }
 
-// trialWait bounds a trial: of a million events it takes a second or two, from an SD card perhaps a
-// minute.
+// trialWait is the longest time of a trial. With a million events a trial takes a second or two,
+// from an SD card perhaps a minute.
 const trialWait = 10 * time.Minute

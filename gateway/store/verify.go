@@ -14,26 +14,27 @@ import (
 	"latchkey/gateway/store/record"
 )
 
-// Verify reads every table and walks the whole chain, and names the first file or event that is
-// missing, does not open, or does not follow the one before. Whatever is on disk, this process
-// lives on.
+// Verify reads every table and walks the whole chain. Its error names the first file or event that
+// is missing, does not open, or does not follow the one before. No damage on disk ends this
+// process.
 func (s *Store) Verify(ctx context.Context) error {
 	return s.verify(ctx, nil, nil)
 }
 
-// VerifyHead is [Store.Verify], and checks that the chain contains the event seq with that hash: a
-// head that was kept elsewhere. Only this finds a store that was rolled back or cut as a whole.
+// VerifyHead does the same as [Store.Verify], and checks that the chain contains the event seq with
+// that hash, which somebody kept elsewhere. Only this finds a store that was rolled back or cut off
+// as a whole.
 func (s *Store) VerifyHead(ctx context.Context, seq uint64, hash access.Hash) error {
 	return s.verify(ctx, &kept{seq, hash}, nil)
 }
 
-// VerifyQuietly is [Store.Verify] at a bounded rate: it works for a fifth of the time.
+// VerifyQuietly is [Store.Verify] at a limited rate: it works for a fifth of the time.
 func (s *Store) VerifyQuietly(ctx context.Context) error {
 	return s.verify(ctx, nil, &upkeep{quit: s.quit, since: time.Now()})
 }
 
-// Verified tells when all of the store was last verified by this process, up to which event, and
-// what was wrong; the zero time if it was not yet.
+// Verified returns when this process last verified the whole store, up to which event, and what was
+// wrong. The time is zero if it has not yet.
 func (s *Store) Verified() (at time.Time, seq uint64, problem error) {
 	if v := s.verified.Load(); v != nil {
 		return v.at, v.seq, v.problem
@@ -41,7 +42,7 @@ func (s *Store) Verified() (at time.Time, seq uint64, problem error) {
 	return time.Time{}, 0, nil
 }
 
-// verification is one that came to its end.
+// verification is the result of a complete verification.
 type verification struct {
 	at      time.Time
 	seq     uint64
@@ -53,7 +54,7 @@ type kept struct {
 	hash access.Hash
 }
 
-// upkeep is what a check that nobody waits for may take. A nil one may take all.
+// upkeep limits the rate of a check that nobody waits for. A nil upkeep does not limit.
 type upkeep struct {
 	quit  <-chan struct{}
 	since time.Time
@@ -94,8 +95,8 @@ func (s *Store) verify(ctx context.Context, k *kept, p *upkeep) error {
 	return err
 }
 
-// verifyTables reads the tables beside Badger, whose own list of them reads what it has mapped.
-// Before and after MANIFEST names it, a table may be half there.
+// verifyTables reads the table files itself, because Badger would read its memory maps. It reads
+// only tables that MANIFEST names, because others may be incomplete.
 func (s *Store) verifyTables(ctx context.Context, p *upkeep) error {
 	if s.opts.InMemory {
 		return nil
@@ -107,7 +108,7 @@ func (s *Store) verifyTables(ctx context.Context, p *upkeep) error {
 	}
 	for id := range live {
 		if err := folder.CheckTable(db, id); err != nil {
-			// A compaction may have taken it away meanwhile.
+			// A compaction may have deleted it meanwhile.
 			if now, merr := folder.ReadLiveTables(db); merr != nil {
 				return merr
 			} else if _, still := now[id]; still {
@@ -145,9 +146,8 @@ func (s *Store) verifyChain(ctx context.Context, txn *badger.Txn, k *kept, p *up
 	return img.Head.Seq, nil
 }
 
-// Check holds everything against everything: the chain, counters against events, policy against
-// digest, memory against disk, sign-ins too. It runs between two batches and holds up writers
-// meanwhile.
+// Check checks that everything agrees: the chain, counters and events, policy and digest, memory
+// and disk, sign-ins too. It runs between two batches, so writers wait meanwhile.
 func (s *Store) Check(ctx context.Context) error {
 	return s.submit(ctx, &request{between: func(w *writer) error { return w.check(ctx) }})
 }
@@ -223,7 +223,7 @@ func sameRecords(disk []access.Change, p *access.Policy) error {
 		}
 		got, ok := have[key]
 		if !ok && key == record.SiteKey && r == access.Record(record.Codecs.Policy.New().Site) {
-			continue // a site nobody has changed is not stored
+			continue // a site that nobody has changed is not stored
 		}
 		if !ok || got != string(plain) {
 			return fmt.Errorf("store: %v: memory and disk differ: %w", key, ErrCorrupt)
@@ -236,7 +236,7 @@ func sameRecords(disk []access.Change, p *access.Policy) error {
 	return nil
 }
 
-// onlyKnown finds keys of no known kind.
+// onlyKnown returns an error if there is a key of an unknown kind.
 func (s *Store) onlyKnown(txn *badger.Txn) error {
 	it := txn.NewIterator(badger.IteratorOptions{})
 	defer it.Close()

@@ -11,10 +11,10 @@ import (
 	"latchkey/gateway/store/record"
 )
 
-// witnessEvery is how long the database may be ahead of site.head while events come.
+// witnessEvery is how far the database may be ahead of site.head while events come.
 const witnessEvery = 10 * time.Second
 
-// holds tells whether a database has what the witness saw.
+// holds returns an error if the database lacks what site.head has seen.
 func (s *Store) holds(txn *badger.Txn, w *folder.Witness, h *record.Head, mems int) error {
 	const do = "put the whole data folder back from a copy; if db/ alone was put back, or an older " +
 		"latchkey has run on it since, remove site.head"
@@ -38,11 +38,11 @@ func (s *Store) holds(txn *badger.Txn, w *folder.Witness, h *record.Head, mems i
 	return err
 }
 
-// witnesses writes site.head until the store closes. A failure costs nothing but the witness.
+// witnesses writes site.head until the store closes. If that fails, only site.head is out of date.
 func (s *Store) witnesses() {
 	defer close(s.witnessed)
 	var last folder.Witness
-	wait := time.NewTimer(s.opts.witness / 10) // a command that looks something up is over by then
+	wait := time.NewTimer(s.opts.witness / 10) // a short command has ended by then
 	defer wait.Stop()
 	for {
 		select {
@@ -63,8 +63,8 @@ func (s *Store) witnesses() {
 	}
 }
 
-// lastWitness is written when nothing more is, and before Badger closes: it deletes the .mem file
-// then.
+// lastWitness writes site.head after the last event, before Badger closes and deletes the .mem
+// file.
 func (s *Store) lastWitness() error {
 	if s.opts.InMemory || s.Failed() != nil {
 		return nil

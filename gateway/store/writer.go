@@ -14,31 +14,32 @@ import (
 	"latchkey/gateway/store/record"
 )
 
-// maxBatch is how many requests go into one synced transaction at most.
+// maxBatch is the largest number of requests in one synced transaction.
 const maxBatch = 256
 
-// request is one wish to write. The writer calls run until it returns something else than
-// errNoRoom, and answers once.
+// request is one request to write. The writer calls run until it does not return errNoRoom, and
+// answers once.
 type request struct {
 	run     func(*batch) error  // changes the batch only if it returns nil
-	between func(*writer) error // instead of run: needs the writer alone, with nothing uncommitted
-	// Called once whatever is submitted later comes after it, or it is refused; nil: nobody asks.
+	between func(*writer) error // instead of run: runs between two batches, with nothing uncommitted
+	// Called once: when the request is refused, or when all later requests come after it. May be
+	// nil.
 	queued  func()
 	done    chan error // buffered
 	durable time.Time  // for the caller, after done
 }
 
-// answer is what a request gets once its batch is durable.
+// answer is what a request gets when its batch is durable.
 type answer struct {
 	to  *request
-	err error // why it changed nothing
+	err error // not nil: why it changed nothing
 }
 
-// errNoRoom asks the writer to commit what it has and to run the request again on an empty batch.
+// errNoRoom asks the writer to commit the batch and to run the request again on an empty one.
 var errNoRoom = errors.New("no room in this batch")
 
-// submit hands a request to the writer and waits. When ctx ends while it is queued or being
-// written, the caller gets ctx.Err() and the write may still happen.
+// submit queues a request for the writer and waits for the answer. If ctx ends meanwhile, the
+// caller gets ctx.Err() and the write may still happen.
 func (s *Store) submit(ctx context.Context, r *request) error {
 	r.done = make(chan error, 1)
 	err := s.enqueue(ctx, r)
@@ -77,19 +78,19 @@ func (s *Store) enqueue(ctx context.Context, r *request) error {
 	}
 }
 
-// writer is the one goroutine that writes. What it holds is nobody else's, and as of the last
-// commit; signIns and addrs are as of the batch in the making, and after one that fails there is no
-// other.
+// writer is the state of the one goroutine that writes. No other goroutine uses it. It is the state
+// after the last commit. Only signIns and addrs already include the open batch; if that fails there
+// is no next batch.
 type writer struct {
 	s        *Store
 	leaf     record.Leafer
 	space    space
 	counters *record.Counters
-	moved    map[access.ID]struct{}        // whose counters are not on disk as they are
+	moved    map[access.ID]struct{}        // devices whose counter records on disk are out of date
 	leaves   map[access.ID]record.Sum      // of the counter records on disk
 	signIns  map[record.Key]time.Time      // when each expires
-	addrs    map[record.Key]netip.AddrPort // where each device was last
-	held     []heldChange                  // restrictions that act and are not kept yet, oldest first
+	addrs    map[record.Key]netip.AddrPort // the last address of each device
+	held     []heldChange                  // restrictions that are in effect but not durable, oldest first
 	spare    *batch                        // an empty one; or nil
 }
 
@@ -114,7 +115,8 @@ func (w *writer) run() {
 	}
 }
 
-// lookAtSpace finds out what may be written now, and keeps the restrictions that wait for it.
+// lookAtSpace finds out what may be written now, and makes held restrictions durable if there is
+// space.
 func (w *writer) lookAtSpace() {
 	if w.space.look() {
 		switch {
@@ -127,7 +129,7 @@ func (w *writer) lookAtSpace() {
 		}
 	}
 	w.keepHeld()
-	if len(w.held) > 0 { // they are not in the policy that a batch decides by
+	if len(w.held) > 0 { // a batch decides by the durable policy, which lacks them
 		w.space.low, w.space.full, w.space.none = true, true, true
 	}
 	w.s.held.Store(int64(len(w.held)))
@@ -144,8 +146,8 @@ func (w *writer) refuseQueued() {
 	}
 }
 
-// batch runs first and whatever is queued behind it, commits it all at once, and answers. It
-// returns a request that must begin the next batch, or nil.
+// batch runs first and all that is queued behind it, commits them together, and answers. It returns
+// a request that must begin the next batch, or nil.
 func (w *writer) batch(first *request) (next *request) {
 	if err := w.s.Failed(); err != nil {
 		first.done <- err
@@ -184,8 +186,8 @@ func (w *writer) batch(first *request) (next *request) {
 	return next
 }
 
-// another returns what is queued, or nil. It gives way once first: callers that were just answered
-// come back within one batch.
+// another returns the next queued request, or nil. It first yields to other goroutines once, so
+// that callers that were just answered can come back within the same batch.
 func (w *writer) another() *request {
 	for range 2 {
 		select {
@@ -252,7 +254,7 @@ func (w *writer) commit(b *batch) error {
 	})
 }
 
-// settle makes counters that an event moved the writer's own.
+// settle copies counters that moved into the writer's own.
 func (w *writer) settle(over *record.Counters) {
 	for device, c := range over.ByDevice {
 		w.counters.Put(device, c)
@@ -260,7 +262,7 @@ func (w *writer) settle(over *record.Counters) {
 	}
 }
 
-// adopt makes a committed batch the state.
+// adopt makes a committed batch the present state.
 func (w *writer) adopt(b *batch) {
 	for device, leaf := range b.leaves {
 		w.leaves[device] = leaf

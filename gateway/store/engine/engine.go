@@ -1,6 +1,6 @@
-// Package engine runs Badger for the store, so that what Badger cannot cope with becomes an error
-// of whoever asked: a damaged file that makes it panic, a full disk that would send SIGBUS into its
-// maps, and a failed write after which it would go on. It knows no record, and what it holds is
+// Package engine runs Badger for the store and turns three faults into errors that the caller gets:
+// a damaged file, at which Badger panics; a full disk, which would raise SIGBUS in its memory maps;
+// and a failed write, after which Badger would go on. It knows no record, and all values in it are
 // sealed.
 package engine
 
@@ -17,20 +17,19 @@ import (
 	"latchkey/gateway/store/folder"
 )
 
-// Config says which database, and who is told of what. Only Dir, MemTable and Small matter to
-// [MakeOptions].
+// Config describes a database. [MakeOptions] uses only Dir, MemTable and Small.
 type Config struct {
 	Dir      string // db/; in memory if empty
 	MemTable int64  // bytes of a memtable
-	Small    bool   // memtables of 256 KB, for tests of what Badger does with tables
+	Small    bool   // memtables of 256 KB, for tests that need many tables
 
 	Log     *slog.Logger
-	Ballast *folder.Ballast // what a full disk is written from
-	Quit    <-chan struct{} // closed when nobody waits for space any more
-	// Failed is told of each error of the disk. Nothing may be built on what was not written, so in
-	// production it ends the process.
+	Ballast *folder.Ballast // space for writes on a full disk
+	Quit    <-chan struct{} // closed when waiting for space must end
+	// Failed is called with each error of the disk. In production it ends the process, because
+	// nothing may build on a write that failed.
 	Failed func(error)
-	// SyncFault is for tests: an error from it stands for a failed sync of MANIFEST.
+	// SyncFault is for tests: an error from it counts as a failed sync of MANIFEST.
 	SyncFault func() error
 }
 
@@ -38,7 +37,7 @@ type Config struct {
 type DB struct {
 	*badger.DB
 	cfg   Config
-	built atomic.Int64 // tables that the compaction under way has built
+	built atomic.Int64 // tables built by the running compaction
 	stuck atomic.Bool  // a memtable waits for space
 }
 
@@ -65,7 +64,7 @@ func Open(c Config) (*DB, error) {
 	return d, nil
 }
 
-// OpenScratch opens a copy of a database for reading alone. It tells nobody of anything.
+// OpenScratch opens a copy of a database for reading only. It does not report errors of the disk.
 func OpenScratch(dir string) (*DB, error) {
 	o := MakeOptions(Config{Dir: dir, MemTable: DefaultMemTable}).WithReadOnly(true).WithNumCompactors(0)
 	db, err := badger.Open(o)
@@ -83,12 +82,12 @@ func (d *DB) Close() error {
 
 func (d *DB) forget() { opened.CompareAndDelete(d.cfg.Dir, d) }
 
-// IsStuck tells whether a memtable waits for space, so that nothing more may be written.
+// IsStuck tells whether a memtable waits for space. Then nothing more may be written.
 func (d *DB) IsStuck() bool { return d != nil && d.stuck.Load() }
 
-// Look runs f in a read-only transaction, which reads what Badger has mapped. A file that got
-// shorter, or a damaged block, makes that panic: it is an error of who looks. Where Badger finds a
-// table's own index wrong it ends the process by itself, and the next start names the file.
+// Look runs f in a read-only transaction, which reads files that Badger has mapped. A file that
+// became shorter, or a damaged block, makes that panic; Look returns it as an error. If Badger
+// finds the index of a table wrong, Badger ends the process, and the next start names the file.
 func (d *DB) Look(f func(*badger.Txn) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -101,8 +100,8 @@ func (d *DB) Look(f func(*badger.Txn) error) (err error) {
 	return d.View(f)
 }
 
-// MakeOptions is a profile for a Raspberry Pi: a 4 MB memtable limits one transaction to about 600
-// KB and 6,500 records.
+// MakeOptions returns options that suit a Raspberry Pi. A memtable of 4 MB limits one transaction
+// to about 600 KB and 6,500 records.
 func MakeOptions(c Config) badger.Options {
 	bo := badger.DefaultOptions(c.Dir).
 		WithInMemory(c.Dir == "").
@@ -124,7 +123,7 @@ func MakeOptions(c Config) badger.Options {
 		bo = bo.WithMemTableSize(256 << 10).WithBaseTableSize(64 << 10).WithBaseLevelSize(128 << 10)
 	}
 	if c.Dir == "" {
-		// There is no value log, so large values count in full.
+		// In memory there is no value log, so large values count in full.
 		bo = bo.WithMemTableSize(8 << 20).WithValueThreshold(1 << 20)
 	}
 	return bo
@@ -133,14 +132,14 @@ func MakeOptions(c Config) badger.Options {
 // DefaultMemTable is how many bytes a memtable has.
 const DefaultMemTable = 4 << 20
 
-// ValueThreshold is from what size on values go to the value log, which costs a commit a second
-// sync. Pages of events never do.
+// ValueThreshold is the size from which values go to the value log, which costs a commit a second
+// sync. Pages of events are always smaller.
 const ValueThreshold = 32 << 10
 
-// openError makes a sentinel of what Badger only says in text.
+// openError turns errors that Badger only describes in text into sentinels.
 func openError(dir string, err error) error {
-	// Badger hides the cause in text. Ours is the lock that matters; this is somebody with Badger's
-	// own tools.
+	// Our own lock keeps out a second gateway. This one is for somebody who uses Badger's own
+	// tools.
 	if strings.Contains(err.Error(), "no space left on device") {
 		return fmt.Errorf("store: open database: %w: %w", folder.ErrNoSpace, err)
 	}

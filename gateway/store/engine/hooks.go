@@ -20,20 +20,20 @@ import (
 	"latchkey/gateway/store/folder"
 )
 
-// After an error of the disk Badger goes on: it repeats a flush and a compaction for ever, deletes
-// new tables that MANIFEST already names when the sync of MANIFEST failed, and loses the error of a
-// table that a compaction could not write (it passes a nil that was evaluated too early), so that
-// MANIFEST then deletes the old tables although their content is nowhere. So the first error ends
-// the process, and three hooks tell us of it in time: Badger's logger, its variable for syncing
+// After an error of the disk Badger goes on. It repeats a flush or a compaction for ever. When the
+// sync of MANIFEST fails, it deletes new tables that MANIFEST already names. When a compaction
+// cannot write a table, it loses that error (it passes a nil that was evaluated too early), and
+// MANIFEST then deletes the old tables although their content is nowhere else. So the first error
+// must end the process. Three hooks detect it in time: Badger's logger, its variable for syncing
 // MANIFEST, and its tracer, which makes compactions run one at a time.
 
-// badgerSync is how Badger syncs MANIFEST after it has written a change set to it, and before it
-// deletes a table.
+// badgerSync is the function with which Badger syncs MANIFEST after it has appended a change set,
+// and before it deletes a table.
 //
 //go:linkname badgerSync github.com/dgraph-io/badger/v4.syncFunc
 var badgerSync func(*os.File) error
 
-// opened are the open databases by their folders, for what Badger does behind our back.
+// opened holds the open databases by their folders, so that the hooks can find them.
 var opened sync.Map // string → *DB
 
 // findDB returns the open database that a file belongs to, or nil.
@@ -55,8 +55,8 @@ var hookBadger = sync.OnceValue(func() error {
 	return hookMmap()
 })
 
-// syncManifest is in the place of badgerSync. A change set that cannot be synced, or that lacks a
-// table, is taken back: what the database was before it is still there.
+// syncManifest replaces badgerSync. It removes a change set that cannot be synced, or that lacks a
+// table: the files of the state before it still exist.
 func syncManifest(f *os.File) error {
 	d := findDB(f.Name())
 	if d == nil {
@@ -98,13 +98,13 @@ func (d *DB) lostTable(c folder.LastChange) error {
 	return nil
 }
 
-// badgerLog hears what Badger says.
+// badgerLog receives Badger's log.
 type badgerLog struct{ db *DB }
 
 func (badgerLog) Infof(string, ...any) {}
 
-// builtTable is the text of Badger for each table that a compaction has built and is about to
-// write, with the keys in it.
+// builtTable is what Badger logs for each table that a compaction has built and will write next,
+// with the number of keys in it.
 const builtTable = "[%d] LOG Compact. Added %d keys."
 
 func (l badgerLog) Debugf(f string, a ...any) {
@@ -118,8 +118,8 @@ func (l badgerLog) Debugf(f string, a ...any) {
 func (l badgerLog) Errorf(f string, a ...any)   { l.heard(f, a) }
 func (l badgerLog) Warningf(f string, a ...any) { l.heard(f, a) }
 
-// harmless are parts of what Badger warns of and is no error of the disk, or is one that its caller
-// gets as well.
+// harmless lists parts of warnings that are not errors of the disk, or that Badger's caller gets as
+// well.
 var harmless = []string{
 	"might be too small",       // a cache
 	"Cache life expectancy",    //
@@ -141,9 +141,8 @@ func (l badgerLog) heard(f string, a []any) {
 	l.db.cfg.Failed(errors.New(text))
 }
 
-// oneCompaction is a tracer for Badger, which begins a span with each compaction and ends it when
-// that is over: with one span at a time there is one compaction at a time, and the tables built
-// since the last are its own.
+// oneCompaction is a tracer for Badger, which runs each compaction in a span. It allows one span at
+// a time, so there is one compaction at a time, and all tables built in a span belong to it.
 type oneCompaction struct{ noop.TracerProvider }
 
 type compactionTracer struct{ noop.Tracer }

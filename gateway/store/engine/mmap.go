@@ -17,12 +17,12 @@ import (
 	"latchkey/gateway/store/folder"
 )
 
-// Badger makes a file longer than what is in it, maps it and writes into the map. Where the disk
-// has no block for that the kernel sends SIGBUS, which ends any Go program. So every file gets its
-// blocks before it is mapped, and a full disk becomes an error.
+// Badger makes a file longer than its content, maps it and writes into the map. If the disk has no
+// block for such a write, the kernel sends SIGBUS, which ends a Go program. So we reserve the
+// blocks of every file before it is mapped, and a full disk becomes an error.
 
-// unixMapper is what golang.org/x/sys/unix maps files with, and Badger with that. Only the
-// beginning of the type is ours to know.
+// unixMapper is the variable with which golang.org/x/sys/unix, and so Badger, maps files. We use
+// only the first field of its type.
 //
 //go:linkname unixMapper golang.org/x/sys/unix.mapper
 var unixMapper *mmapper
@@ -57,15 +57,16 @@ func reservingMmap(addr, length uintptr, prot, flags, fd int, offset int64) (uin
 	return systemMmap(addr, length, prot, flags, fd, offset)
 }
 
-// logStart is how much of a value log gets its blocks when it is made: writes of its first and only
-// page. What a large value takes is reserved when there is one, see [folder.ReserveValueLog].
+// logStart is how many bytes of a new value log are reserved at once. Space for a large value is
+// reserved when it is written, see [folder.ReserveValueLog].
 const logStart = 64 << 10
 
-// waitForRoom is how often a table looks whether there is room for it.
+// waitForRoom is the time between two attempts to reserve space for a table.
 const waitForRoom = 100 * time.Millisecond
 
-// reserve gives a file its blocks, and takes them from the ballast if there are no others. A new
-// table waits for them: nobody waits for it, and what is in it is still elsewhere.
+// reserve reserves the blocks of a file, if need be with space of the ballast. For a new table it
+// waits until there is space. That is safe: nobody waits for the table, and its content still
+// exists elsewhere.
 func reserve(fd int, length int64) error {
 	var d *DB
 	name := ""
@@ -85,7 +86,7 @@ func reserve(fd int, length int64) error {
 			}
 		}
 		switch err := unix.Fallocate(fd, 0, 0, length); {
-		case err == nil, errors.Is(err, unix.EOPNOTSUPP): // there it is as Badger does it
+		case err == nil, errors.Is(err, unix.EOPNOTSUPP): // this file system cannot reserve
 			return nil
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -117,8 +118,8 @@ func reserve(fd int, length int64) error {
 	}
 }
 
-// nameOf returns the path of an open file; "" where /proc is not there to tell, and no ballast can
-// be taken.
+// nameOf returns the path of an open file. Without /proc it returns "", and then no ballast can be
+// used.
 func nameOf(fd int) string {
 	b := make([]byte, unix.PathMax)
 	n, err := unix.Readlink("/proc/self/fd/"+strconv.Itoa(fd), b)
@@ -128,8 +129,8 @@ func nameOf(fd int) string {
 	return string(b[:n])
 }
 
-// inCompaction tells whether Badger calls for a table of a compaction, which can wait, and not of a
-// flush.
+// inCompaction tells whether the calling goroutine of Badger makes a table for a compaction, which
+// can wait. Otherwise it is a flush.
 func inCompaction() bool {
 	pcs := make([]uintptr, 32)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs)])

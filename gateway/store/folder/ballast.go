@@ -12,24 +12,25 @@ import (
 )
 
 const (
-	// BallastKept is what only a memtable and its table get: 8 MB and 5 MB, and some for the file
-	// system. While there is as much, one more change can be kept. Compactions have the rest.
+	// BallastKept is the part that only a memtable and its table may use: 8 MB and 5 MB, and some
+	// for the file system. While it is there, one more change can be kept. Compactions may use the
+	// rest.
 	BallastKept = 16 << 20
 	ballastName = "ballast"
 )
 
-// Ballast is a file that holds space for what must be written on a full disk: a memtable, the table
-// that the one before becomes, and the restrictions in them. A nil one holds nothing.
+// Ballast is a file that reserves space for what must be written on a full disk: a memtable with
+// restrictions, and the table that the memtable before becomes. A nil Ballast holds nothing.
 type Ballast struct {
 	path string
-	size int64 // how much there is to be
+	size int64 // how much it should hold
 
 	mu   sync.Mutex
 	held int64 // guarded by mu; as stat(2) counts
 }
 
-// OpenBallast finds out what there is in a data folder from an earlier run. size is how much there
-// is to be.
+// OpenBallast opens the ballast of a data folder, which may exist from an earlier run. size is how
+// much it should hold.
 func OpenBallast(dir string, size int64) (*Ballast, error) {
 	b := &Ballast{path: filepath.Join(dir, ballastName), size: size}
 	return b, b.look()
@@ -47,7 +48,7 @@ func (b *Ballast) look() error {
 	case err != nil:
 		return fmt.Errorf("store: %s: %w", ballastName, err)
 	}
-	f, err := os.OpenFile(b.path, os.O_WRONLY, 0) // else it would give nothing back when it is needed
+	f, err := os.OpenFile(b.path, os.O_WRONLY, 0) // to shrink it later, we need this permission
 	if err != nil {
 		return DescribeUnreadable(ballastName, err)
 	}
@@ -56,7 +57,7 @@ func (b *Ballast) look() error {
 	return nil
 }
 
-// Has is how many bytes it holds.
+// Has returns how many bytes it holds.
 func (b *Ballast) Has() int64 {
 	if b == nil {
 		return 0
@@ -66,11 +67,11 @@ func (b *Ballast) Has() int64 {
 	return b.held
 }
 
-// Lacks tells whether it holds less than it is to.
+// Lacks tells whether it holds less than it should.
 func (b *Ballast) Lacks() bool { return b != nil && b.size-b.Has() >= 4096 }
 
-// Give frees so much, and a little for the file system's own use, if more than keep is left then.
-// Whoever asks takes it at once.
+// Give frees n bytes, and a little for the file system itself, if at least keep bytes stay in the
+// ballast. The caller uses the space at once.
 func (b *Ballast) Give(n, keep int64) bool {
 	if b == nil {
 		return false
@@ -89,9 +90,9 @@ func (b *Ballast) Give(n, keep int64) bool {
 	return true
 }
 
-// Fill takes what is missing, from a disk with so much free: below the mark what restrictions need
-// and no more, so that events go on; where those have ended too, whatever there is. It tells
-// whether it took anything.
+// Fill refills the ballast from a disk with so much free space. Below the mark it takes only what
+// restrictions need, so that events go on. When there is no space for events any more, it takes all
+// that it can. It tells whether it took anything.
 func (b *Ballast) Fill(free, mark uint64) bool {
 	if b == nil {
 		return false
@@ -121,7 +122,7 @@ func (b *Ballast) Fill(free, mark uint64) bool {
 	}
 	defer func() { _ = f.Close() }()
 	before := b.held
-	_ = unix.Fallocate(int(f.Fd()), 0, 0, b.held+take) // what it got, stat says
+	_ = unix.Fallocate(int(f.Fd()), 0, 0, b.held+take) // stat tells how much it got
 	var st unix.Stat_t
 	if unix.Fstat(int(f.Fd()), &st) != nil || f.Truncate(st.Blocks*512) != nil {
 		return false
@@ -130,8 +131,7 @@ func (b *Ballast) Fill(free, mark uint64) bool {
 	return b.held > before
 }
 
-// ReserveValueLog gives the newest value log its blocks, because a value is about to be written to
-// it.
+// ReserveValueLog reserves the blocks of the newest value log, before a value is written to it.
 func ReserveValueLog(db string) error {
 	logs, err := filepath.Glob(filepath.Join(db, "*.vlog"))
 	if err != nil || len(logs) == 0 {
@@ -152,12 +152,13 @@ func ReserveValueLog(db string) error {
 	return nil
 }
 
-// ManifestRoom is how many bytes MANIFEST always has blocks for, beyond its end: some dozens of
-// change sets. Badger appends one for each new table, and to a table that a full disk has room for
-// the ballast gave nothing.
+// ManifestRoom is how many bytes are always reserved behind the end of MANIFEST: enough for some
+// dozens of change sets. Badger appends a change set for each new table, also when that table
+// itself needed no ballast.
 const ManifestRoom = 16 << 10
 
-// ReserveManifest gives MANIFEST its room. Without, the store goes on, and ends when there is none.
+// ReserveManifest reserves that room. If it fails the store goes on, and ends when MANIFEST cannot
+// grow.
 func (b *Ballast) ReserveManifest(f *os.File) {
 	var st unix.Stat_t
 	if unix.Fstat(int(f.Fd()), &st) != nil || st.Blocks*512 >= st.Size+ManifestRoom {
@@ -172,8 +173,8 @@ func (b *Ballast) ReserveManifest(f *os.File) {
 	}
 }
 
-// ReserveOpenedManifest reserves room for the MANIFEST in db that Badger has just opened, and so
-// cut to its content.
+// ReserveOpenedManifest does the same when Badger has just opened the database, because opening
+// cuts MANIFEST to its content.
 func (b *Ballast) ReserveOpenedManifest(db string) error {
 	f, err := os.OpenFile(filepath.Join(db, "MANIFEST"), os.O_WRONLY, 0)
 	if err != nil {
@@ -183,7 +184,7 @@ func (b *Ballast) ReserveOpenedManifest(db string) error {
 	return f.Close()
 }
 
-// Replace replaces a small file of the data folder, on a full disk with space of the ballast.
+// Replace replaces a small file of the data folder. On a full disk it uses space of the ballast.
 func (b *Ballast) Replace(path string, text []byte) error {
 	err := replace(path, text)
 	if IsNoSpace(err) && b.Give(1<<16, 0) {
@@ -192,7 +193,7 @@ func (b *Ballast) Replace(path string, text []byte) error {
 	return err
 }
 
-// MeasureFree is how many bytes are free where dir is.
+// MeasureFree returns how many bytes are free on the disk of dir.
 func MeasureFree(dir string) (uint64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
@@ -201,7 +202,7 @@ func MeasureFree(dir string) (uint64, error) {
 	return st.Bavail * uint64(st.Bsize), nil
 }
 
-// MeasureUse is how many bytes a data folder takes on disk.
+// MeasureUse returns how many bytes a data folder takes on disk.
 func MeasureUse(dir string) (used uint64, err error) {
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -212,7 +213,7 @@ func MeasureUse(dir string) (used uint64, err error) {
 		}
 		var st unix.Stat_t
 		if err := unix.Lstat(path, &st); err == nil {
-			used += uint64(st.Blocks) * 512 // as stat(2) counts; files are longer than what is in them
+			used += uint64(st.Blocks) * 512 // as stat(2) counts; Badger's files are longer than their content
 		}
 		return nil
 	})

@@ -16,14 +16,14 @@ import (
 type State int
 
 const (
-	New        State = iota // nothing, or what a creation leaves that was cut before its first batch
-	Unfinished              // all but site.check, which a creation writes last
-	Made                    // a store: nothing is ever created in it
+	New        State = iota // nothing, or the rest of a creation that was cut off before its first batch
+	Unfinished              // all but site.check, which is written last
+	Made                    // a store, in which nothing is created any more
 )
 
-// FindSiteKey returns the site key of the store in f, and what there is. Only where there is no
-// site.check and no record does it write anything: the key, if there is none, and an empty folder
-// for the database.
+// FindSiteKey returns the site key of the store in f, and the state of the folder. It writes only
+// if there is no site.check and no record: the key, if there is none, and an empty folder for the
+// database.
 func FindSiteKey(f Files) (seal.SiteKey, State, error) {
 	gone, err := IsAbsent(f.Check)
 	if err != nil {
@@ -48,10 +48,10 @@ func FindSiteKey(f Files) (seal.SiteKey, State, error) {
 		return seal.SiteKey{}, 0, &Damage{Name: "db/",
 			What: "is empty, and site.check says that there was a database", Do: doBegin}
 	}
-	return k, Made, nil // the survey tells of whatever else is wrong
+	return k, Made, nil // the survey finds all else that is wrong
 }
 
-// beginAnew goes on with a creation. What an earlier one left in db/ is removed if there is no
+// beginAnew goes on with a creation. It removes what an earlier one left in db/ if there is no
 // record in it.
 func beginAnew(f Files) (seal.SiteKey, State, error) {
 	left, records, err := remains(f.DB)
@@ -83,8 +83,8 @@ func beginAnew(f Files) (seal.SiteKey, State, error) {
 	return k, New, SyncPath(f.Dir)
 }
 
-// remains lists what is in db/, and tells whether there may be a record in it. A creation that was
-// cut leaves no table, and logs in which no transaction is whole.
+// remains lists the files of db/, and tells whether there may be a record in them. A creation that
+// was cut off leaves no table, and only logs without a whole transaction.
 func remains(db string) (names []string, records bool, err error) {
 	inside, err := os.ReadDir(db)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -115,10 +115,10 @@ func remains(db string) (names []string, records bool, err error) {
 	return names, false, nil
 }
 
-// firstBatch is more than the first batch of a store takes of a .mem file.
+// firstBatch is an upper limit for the bytes of a store's first batch in a .mem file.
 const firstBatch = 2 << 10
 
-// FinishCreation makes what is in db/ durable, and then writes site.check, from which on nothing is
+// FinishCreation makes the files of db/ durable and then writes site.check. After that nothing is
 // created any more.
 func FinishCreation(k seal.SiteKey, f Files) error {
 	inside, err := os.ReadDir(f.DB)
@@ -137,13 +137,13 @@ func FinishCreation(k seal.SiteKey, f Files) error {
 	return nil
 }
 
-// silent is an error that is there for errors.Is and says nothing.
+// silent is an error without a text, for errors.Is.
 type silent struct{ error }
 
 func (silent) Error() string   { return "" }
 func (s silent) Unwrap() error { return s.error }
 
-// ReadSiteKey reads the key. One that is not there is fs.ErrNotExist, too.
+// ReadSiteKey reads the key. The error for a missing key is fs.ErrNotExist, too.
 func ReadSiteKey(path string) (seal.SiteKey, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -180,7 +180,8 @@ func keyUnreadable(path string, err error) error {
 	return fmt.Errorf("store: %w: %w", seal.ErrSiteKey, err)
 }
 
-// CheckKey tells whether site.check belongs to a key. Where there is none, it says nothing.
+// CheckKey returns an error if site.check belongs to another key. Without a site.check it returns
+// nil.
 func CheckKey(k seal.SiteKey, f Files) error {
 	path := f.Check
 	if gone, err := IsAbsent(path); err != nil || gone {

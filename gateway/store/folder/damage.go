@@ -13,9 +13,9 @@ import (
 	"unicode"
 )
 
-// Damage is why a store is refused: what is wrong with which file or record, what is known to be
-// whole, and what to do, in one sentence. It is [errCorrupt], unless it is about site.key. Nothing
-// on disk was changed.
+// Damage is the error for a store that is refused. It says in one sentence what is wrong with which
+// file or record, what is known to be whole, and what to do. It is [ErrCorrupt]. Nothing on disk
+// was changed.
 type Damage struct {
 	Name  string `json:"name"` // of a file, as the data folder has it, or of a record
 	What  string `json:"what"`
@@ -23,7 +23,7 @@ type Damage struct {
 	Do    string `json:"do"`
 }
 
-// What to do about a damage. The store cannot make up what is lost, so nothing else is promised.
+// What to do about a damage. The store cannot restore what is lost, so it promises nothing more.
 const (
 	doPutBack = "put it back from a copy of the data folder"
 	DoRepair  = "run latchkey store repair, which changes nothing unless it can prove the result, or put " +
@@ -43,10 +43,10 @@ func (d *Damage) Error() string {
 	return Printable(text + "; nothing was changed: " + d.Do)
 }
 
-// Is makes every damage errCorrupt.
+// Is reports that every damage is ErrCorrupt.
 func (d *Damage) Is(target error) bool { return target == ErrCorrupt }
 
-// Printable quotes what is no text: part of it may be bytes of a damaged file.
+// Printable quotes a text that is not printable: it may hold bytes of a damaged file.
 func Printable(s string) string {
 	var b strings.Builder
 	for _, r := range s {
@@ -62,7 +62,7 @@ func Printable(s string) string {
 	return b.String()
 }
 
-// DescribeUnreadable is the damage of a file that the system does not let us use.
+// DescribeUnreadable returns the damage for a file that the system does not let us use.
 func DescribeUnreadable(name string, err error) *Damage {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
@@ -75,8 +75,8 @@ func DescribeUnreadable(name string, err error) *Damage {
 	return d
 }
 
-// denied says why the system does not let us use a file: what its mode is, or that of the folder
-// which hides it, whose it is, and who we are.
+// denied says why the system does not let us use a file: the mode and owner of the file, or of the
+// folder that hides it, and our own user.
 func denied(path string) string {
 	at := path
 	info, err := os.Stat(at)

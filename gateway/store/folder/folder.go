@@ -1,8 +1,8 @@
-// Package folder knows the data folder of a store as files: which there are, how each must look,
-// what is missing or damaged, and how Badger's own files are read without Badger, which panics at
-// damaged ones. It plans and makes a repair, makes the files of a new store, and keeps the ballast
-// that a full disk is written from. It opens no database and knows no record: what is sealed stays
-// sealed.
+// Package folder checks the files of a store's data folder: which there must be, how each must
+// look, and which are missing or damaged. It reads Badger's files without Badger, which panics at
+// damaged ones. It also plans and makes a repair, makes the files of a new store, and keeps the
+// ballast, which reserves space for a full disk. It opens no database, knows no record and unseals
+// nothing.
 package folder
 
 import (
@@ -31,7 +31,8 @@ const FormatVersion = 1
 // Files are the paths of a data folder: the folder itself, site.key, site.check, site.head and db/.
 type Files struct{ Dir, Key, Check, Head, DB string }
 
-// NameFiles are the files of a data folder. keyFile is where the site key is, if not in it.
+// NameFiles returns the paths of a data folder. keyFile is the path of the site key if that is
+// elsewhere.
 func NameFiles(dir, keyFile string) Files {
 	f := Files{Dir: dir, Key: keyFile, Check: filepath.Join(dir, "site.check"),
 		Head: filepath.Join(dir, "site.head"),
@@ -48,8 +49,8 @@ func (f Files) IsEmpty() bool {
 	return len(inside) == 0 && (err == nil || errors.Is(err, fs.ErrNotExist))
 }
 
-// Lock makes the data folder if need be and takes its lock, which leaves no trace on disk and goes
-// when the file is closed. Whoever has it is alone.
+// Lock makes the data folder if need be and locks it. Only one process can hold the lock. It leaves
+// no trace on disk and ends when the file is closed.
 func (f Files) Lock() (*os.File, error) {
 	if f.Dir == "" {
 		return nil, errors.New("store: no data folder given")
@@ -74,7 +75,7 @@ func (f Files) Lock() (*os.File, error) {
 	return d, nil
 }
 
-// IsAbsent tells whether nothing has that name.
+// IsAbsent tells whether there is no file with that name.
 func IsAbsent(path string) (bool, error) {
 	_, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -83,8 +84,8 @@ func IsAbsent(path string) (bool, error) {
 	return false, err
 }
 
-// writeNew makes a file of mode 0600 that is either whole or not there, durable when it returns. It
-// replaces nothing.
+// writeNew makes a file of mode 0600 and makes it durable. After a crash the file is either whole
+// or missing. It replaces no file.
 func writeNew(path, text string) error {
 	// The folder's lock is held, so nobody makes the file between the look and the rename.
 	if gone, err := IsAbsent(path); err != nil || !gone {
@@ -93,7 +94,7 @@ func writeNew(path, text string) error {
 	return replace(path, []byte(text))
 }
 
-// replace is writeNew, in place of what is there.
+// replace is like writeNew, but may replace a file.
 func replace(path string, text []byte) (err error) {
 	tmp := path + "." + keys.Random(10)
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -117,7 +118,7 @@ func replace(path string, text []byte) (err error) {
 	return SyncPath(filepath.Dir(path))
 }
 
-// SyncPath makes a file, or which files a folder has, durable.
+// SyncPath makes a file, or the list of a folder's files, durable.
 func SyncPath(path string) error {
 	d, err := os.Open(path)
 	if err != nil {

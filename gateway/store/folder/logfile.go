@@ -9,18 +9,18 @@ import (
 	"strconv"
 )
 
-// Log is one of Badger's logs, read without Badger: a .mem holds the transactions that are in no
-// table yet, a .vlog large values.
+// Log is one of Badger's logs, read without Badger. A .mem holds the transactions that are not in a
+// table yet; a .vlog holds large values.
 //
 //	id of a key (8 bytes, 0) | unused (12) | entries | zeros
 //	entry = meta (1) | user meta (1) | sizes of key and value, expiry (varints) | key | value
 //	        | CRC-32C of all that (4)
 //
-// In a .mem a transaction ends with an entry that holds its version. Badger takes what follows the
-// last whole transaction for one that was being written, and cuts it off without a word. So whether
-// it is that must be found out here.
+// In a .mem a transaction ends with an entry that holds its version. Badger assumes that all bytes
+// after the last whole transaction are from a write that a crash cut off, and silently drops them.
+// So this package must find out whether they are.
 type Log struct {
-	End     int // behind the last whole transaction
+	End     int // offset behind the last whole transaction
 	Entries []LogEntry
 }
 
@@ -39,11 +39,11 @@ const (
 
 var txnEnd = []byte("!badger!txn")
 
-// ParseLog reads a log and returns an error if bytes of it are not as they were written.
+// ParseLog reads a log. It returns an error if bytes were changed after they were written.
 func ParseLog(b []byte) (*Log, error) {
 	l := &Log{End: min(logHeadSize, len(b))}
 	if len(bytes.TrimRight(b, "\x00")) == 0 && len(b) > logHeadSize || len(b) == 0 {
-		return l, nil // made, and nothing written yet
+		return l, nil // new: nothing was written yet
 	}
 	if len(b) < logHeadSize || binary.BigEndian.Uint64(b) != 0 {
 		return l, errors.New("does not begin as such a file does")
@@ -109,17 +109,16 @@ func parseEntry(b []byte, at int) (e LogEntry, ok bool) {
 	return e, true
 }
 
-// sectorSize is the least that a disk writes as a whole.
+// sectorSize is the smallest unit that a disk writes as a whole.
 const sectorSize = 512
 
-// torn tells whether the bytes from the bad entry at to used are what a crash leaves of the one
-// transaction that was being written, of this version if some of it is whole (0: none is, or the
-// log has no transactions). It was never acknowledged, so nothing is lost with it.
+// torn tells whether the bytes from the bad entry at `at` up to `used` can be the rest of a
+// transaction that a crash cut off. Such a transaction was never acknowledged, so nothing is lost
+// with it. version is the transaction's version if some entry of it is whole, else 0.
 //
-// A killed process leaves the entry that it was copying, and nothing behind it. Where in the entry
-// bytes are missing is the machine's: Go copies by blocks and stores the first one last, so it may
-// be the beginning. A power failure leaves sectors out, in any order. What is missing is zero in
-// both.
+// A killed process leaves a part of the entry that it was copying, and nothing behind it. The
+// missing part may be the beginning: Go copies in blocks and may store the first one last. A power
+// failure leaves out sectors, in any order. In both cases the missing bytes are zero.
 func torn(b []byte, at, used int, version uint64) bool {
 	follows := false
 	for i := at + 1; i < used; i++ {
@@ -128,7 +127,7 @@ func torn(b []byte, at, used int, version uint64) bool {
 			continue
 		}
 		if version != 0 && e.version != version {
-			return false // another one was begun, so this one was durable
+			return false // another one was begun, so this one was already durable
 		}
 		follows, version, i = true, e.version, i+e.Size-1
 	}
@@ -138,7 +137,7 @@ func torn(b []byte, at, used int, version uint64) bool {
 	return version == 0 || !wrongEnd(b[at:], used-at, version)
 }
 
-// lacksSector tells whether a sectorSize of those bytes was never written.
+// lacksSector tells whether one sector of those bytes was never written.
 func lacksSector(b []byte, at, used int) bool {
 	for from := at; from < used; {
 		to := min(from/sectorSize*sectorSize+sectorSize, used)
@@ -151,7 +150,7 @@ func lacksSector(b []byte, at, used int) bool {
 }
 
 // wrongEnd tells whether b, of which so much is used, is the end of the transaction of that version
-// but for a byte or two that are there and wrong. Bytes that are not there yet are zero.
+// except for a wrong byte or two. Bytes that were not written yet are zero.
 func wrongEnd(b []byte, used int, version uint64) bool {
 	text := strconv.FormatUint(version, 10)
 	want := []byte{metaFin, 0, byte(len(txnEnd) + 8), byte(len(text)), 0}
@@ -172,15 +171,15 @@ func wrongEnd(b []byte, used int, version uint64) bool {
 	return wrong && differ <= 2
 }
 
-// pointer is where a value is in the value log.
+// pointer is the place of a value in the value log.
 type pointer struct{ file, size, at uint32 }
 
-// points returns where the value of an entry is, if it is in the value log.
+// points returns the place of an entry's value, if that is in the value log.
 func (e *entry) points() (p pointer, ok bool) {
 	if e.meta&metaPointer == 0 || len(e.value) != 12 {
 		return p, false
 	}
-	// Badger writes its own memory.
+	// Badger writes the struct in the machine's byte order.
 	return pointer{binary.NativeEndian.Uint32(e.value), binary.NativeEndian.Uint32(e.value[4:]),
 		binary.NativeEndian.Uint32(e.value[8:])}, true
 }

@@ -14,14 +14,14 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// castagnoli is the checksum of everything that Badger writes.
+// castagnoli is the table of the checksum that Badger uses everywhere.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // manifest is Badger's MANIFEST: the sets of changes to the tables, in the order in which they were
-// made. A set is a change as a whole.
+// made. Each set applies as a whole.
 type manifest struct {
 	sets []changeSet
-	size int // of what is whole; a set that was being appended may follow
+	size int // length of all whole sets; a part of one more may follow
 }
 
 type changeSet struct {
@@ -32,8 +32,8 @@ type changeSet struct {
 // manifestHead is Badger's magic, our external magic 0, and Badger's version.
 var manifestHead = []byte{'B', 'd', 'g', 'r', 0, 0, 0, 8}
 
-// parseManifest reads a MANIFEST. Half a set at its end is what a crash leaves and is no error;
-// Badger cuts it off.
+// parseManifest reads a MANIFEST. A part of a set at its end is not an error: a crash leaves it,
+// and Badger cuts it off.
 func parseManifest(b []byte) (manifest, error) {
 	m := manifest{size: len(manifestHead)}
 	if len(b) < len(manifestHead) || string(b[:len(manifestHead)]) != string(manifestHead) {
@@ -60,17 +60,17 @@ func parseManifest(b []byte) (manifest, error) {
 	length := int64(binary.BigEndian.Uint32(rest))
 	if length <= int64(len(rest)-8) || crc32.Checksum(rest[8:],
 		castagnoli) == binary.BigEndian.Uint32(rest[4:]) {
-		return m, bad // it is all there
+		return m, bad // the set is complete, so its checksum must match
 	}
 	for i := 1; i+8 < len(rest); i++ {
 		if setSize(rest[i:]) > 8 {
-			return m, bad // a crash cuts the last set alone
+			return m, bad // a crash cuts off only the last set
 		}
 	}
 	return m, nil
 }
 
-// setSize is the size of a whole change set at the start of b, 0 if there is none.
+// setSize returns the size of the whole change set at the start of b, or 0 if there is none.
 func setSize(b []byte) int {
 	if len(b) < 8 {
 		return 0
@@ -82,7 +82,7 @@ func setSize(b []byte) int {
 	return int(8 + n)
 }
 
-// levels is which tables there are, and the level of each, after the first n change sets.
+// levels returns the tables that exist after the first n change sets, and the level of each.
 func (m *manifest) levels(n int) (map[uint64]uint32, error) {
 	tables := make(map[uint64]uint32)
 	for _, set := range m.sets[:n] {
@@ -103,7 +103,7 @@ func (m *manifest) levels(n int) (map[uint64]uint32, error) {
 	return tables, nil
 }
 
-// encodeManifest is a MANIFEST of one change set that makes those tables.
+// encodeManifest returns a MANIFEST of one change set that makes those tables.
 func encodeManifest(tables map[uint64]uint32) ([]byte, error) {
 	var set pb.ManifestChangeSet
 	for _, id := range slices.Sorted(maps.Keys(tables)) {
@@ -127,8 +127,8 @@ type LastChange struct {
 	Deletes bool  // whether it deletes one
 }
 
-// ReadLastChange reads the newest change set in a MANIFEST. The zero value is of one that is the
-// only one: Badger has just written MANIFEST anew, which it does after some 10,000 tables.
+// ReadLastChange reads the newest change set of a MANIFEST. It returns the zero value if that is
+// the only one: Badger has just rewritten MANIFEST, which it does after some 10,000 tables.
 func ReadLastChange(f *os.File) (last LastChange, err error) {
 	info, err := f.Stat()
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"latchkey/keys"
 )
 
-// Mend puts a proven state of the tables in place and says what it did, for people. What it
-// replaces is kept first, in the folder aside; that is empty if nothing was replaced.
+// Mend installs a proven state of the tables and says what it did, for people. Before it replaces
+// files it copies them into the folder aside. aside is empty if it replaced nothing.
 func Mend(f Files, k seal.SiteKey, v *Survey, live map[uint64]uint32,
 	now time.Time) (done []string, aside string, err error) {
 	files := map[string][]byte{}
@@ -55,8 +55,8 @@ func Mend(f Files, k seal.SiteKey, v *Survey, live map[uint64]uint32,
 	return done, aside, SyncPath(f.Dir)
 }
 
-// keepAside copies those files of db/ that are there into a new folder and returns its name, empty
-// if there are none.
+// keepAside copies those of the files that exist in db/ into a new folder. It returns the folder's
+// name, or nothing if there was no file.
 func keepAside(f Files, files map[string][]byte, now time.Time) (aside string, err error) {
 	dir := filepath.Join(f.Dir, "aside-"+now.UTC().Format("20060102T150405Z"))
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -78,7 +78,7 @@ func keepAside(f Files, files map[string][]byte, now time.Time) (aside string, e
 	return aside, nil
 }
 
-// put replaces a file of db/ by way of a name that a crash may leave there.
+// put replaces a file of db/. It writes to a name that Badger ignores if a crash leaves it there.
 func put(db, name string, content []byte) error {
 	tmp := filepath.Join(db, "MANIFEST-REWRITE")
 	if err := os.WriteFile(tmp, content, 0o600); err != nil {

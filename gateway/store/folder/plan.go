@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Plan is what a repair goes by.
+// Plan says what a repair may do.
 type Plan struct {
 	*Survey
 	whole map[uint64]span // tables that are whole, and the versions in them
@@ -22,15 +22,15 @@ func (s *span) add(version uint64) {
 	s.max = max(s.max, version)
 }
 
-// MakePlan looks at what a survey found. ok is false when it cannot be mended without the content
-// of a file that is not there.
+// MakePlan makes a plan from a survey. ok is false if a repair would need the content of a missing
+// file.
 func MakePlan(v *Survey, asked bool) (p *Plan, ok bool) {
 	p = &Plan{Survey: v, whole: map[uint64]span{}}
 	return p, p.possible(asked)
 }
 
-// possible tells whether all that is wrong can be mended without the content of a file that is not
-// there: the logs must be whole.
+// possible tells whether all damages can be mended without the content of a missing file. For that
+// the logs must be whole.
 func (p *Plan) possible(asked bool) bool {
 	mendable := func(name string) bool {
 		name = strings.TrimPrefix(name, "db/")
@@ -51,12 +51,12 @@ func (p *Plan) possible(asked bool) bool {
 	return true
 }
 
-// maxCandidates bounds how many states are tried.
+// maxCandidates limits how many states are tried.
 const maxCandidates = 32
 
-// ListCandidates are states of the tables, the likeliest first: without the change sets whose
-// tables were not kept; as it was after each set; and, as the last resort, all tables in one level,
-// where only their versions count.
+// ListCandidates returns states of the tables to try, the likeliest first: MANIFEST without the
+// change sets whose tables are missing; then its state after each set; and last all tables in one
+// level, where only their versions count.
 func (p *Plan) ListCandidates(asked bool) (out []map[uint64]uint32) {
 	add := func(live map[uint64]uint32) {
 		for id := range live {
@@ -94,8 +94,8 @@ func (p *Plan) ListCandidates(asked bool) (out []map[uint64]uint32) {
 	return out
 }
 
-// dropped tells whether a change set makes a table that is not there and that no later set takes
-// away: Badger deleted it when it could not sync MANIFEST.
+// dropped tells whether a change set makes a table that is missing although no later set deletes
+// it: Badger deleted the file when it could not sync MANIFEST.
 func (p *Plan) dropped(i int) bool {
 	for _, c := range p.manifest.sets[i].changes {
 		if _, live := p.Live[c.Id]; live {
@@ -107,11 +107,11 @@ func (p *Plan) dropped(i int) bool {
 	return false
 }
 
-// IsLossless tells whether a state of the tables holds, with the logs, all that any file has; and
-// all that a table had that is missing and was made of a .mem: that, or the next table, must go on
-// where the tables before it end.
+// IsLossless tells whether this state of the tables, together with the logs, holds every record
+// that any file has. It also checks that no flushed table is missing: each flush must go on where
+// the one before ends.
 func (p *Plan) IsLossless(live map[uint64]uint32) bool {
-	old := map[uint64]bool{} // deleted by MANIFEST, and not wanted back
+	old := map[uint64]bool{} // MANIFEST deleted them, so they are not needed
 	for _, set := range p.manifest.sets {
 		for _, c := range set.changes {
 			if c.Op != 0 {
@@ -139,9 +139,8 @@ func (p *Plan) IsLossless(live map[uint64]uint32) bool {
 	return p.contiguous()
 }
 
-// contiguous tells whether no flush is missing. Versions are numbers without a gap, and each batch
-// writes the head, so a table or log that goes on after others begins at the next one at the
-// latest.
+// contiguous tells whether no flush is missing. Versions have no gaps, and each batch writes the
+// head. So the table or log after a flush begins at the next version at the latest.
 func (p *Plan) contiguous() bool {
 	var before uint64
 	for i, set := range p.manifest.sets {
@@ -156,8 +155,8 @@ func (p *Plan) contiguous() bool {
 	return true
 }
 
-// next is the first version that was flushed by the sets from i on, or is in the logs; of none it
-// is out of reach.
+// next returns the first version that the sets from i on have flushed, or else the first in the
+// logs. If there is none it returns a number above all versions.
 func (p *Plan) next(i int) uint64 {
 	for _, set := range p.manifest.sets[i:] {
 		for _, c := range set.changes {

@@ -9,12 +9,12 @@ import (
 	"slices"
 )
 
-// ScratchParents are where the scratch folder may lie: in memory or with the temporary files, and
-// in the data folder if there is no room for it elsewhere.
+// ScratchParents returns the folders in which the scratch folder may be: in memory, with the
+// temporary files, or in the data folder if there is no room elsewhere.
 func ScratchParents(dir string) []string { return []string{"/dev/shm", os.TempDir(), dir} }
 
-// MakeScratch makes a folder of that name with what the survey found, as Badger would have it with
-// these tables: copies of the small files, cut where Badger would cut them, and links to the
+// MakeScratch makes a folder of that name from what the survey found, as Badger would have it with
+// these tables. It has copies of the small files, cut where Badger would cut them, and links to the
 // others. The caller removes it.
 func (v *Survey) MakeScratch(name string, live map[uint64]uint32) (dir string, err error) {
 	for _, parent := range ScratchParents(filepath.Dir(v.dir)) {

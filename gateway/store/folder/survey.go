@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// Survey is what lies in db/, found by reading alone: before Badger opens it, because Badger makes,
-// cuts and deletes files as it opens, and panics at a damaged one.
+// Survey is the result of reading db/ before Badger opens it. Opening makes, cuts and deletes
+// files, and panics at a damaged one; a survey only reads.
 type Survey struct {
 	dir      string
 	sizes    map[string]int64 // of every file
@@ -23,26 +23,26 @@ type Survey struct {
 	mems     map[uint64]*Log
 	vlogs    map[uint64]*Log
 	tables   map[uint64]*tableFile // those of live that are whole
-	points   map[pointer]string    // to values, and the file that points
-	left     int64                 // bytes of tables to be read yet
+	points   map[pointer]string    // pointers to values, and the file that has the pointer
+	left     int64                 // bytes of tables that may still be read
 	damages  []*Damage
 }
 
-// SurveyBytes is how much of the tables is read as a whole when a store is opened, newest first. Of
-// older ones only the index is read; a check of everything does the rest.
+// SurveyBytes is how many bytes of the tables are read in full when a store is opened, newest
+// tables first. Of older tables only the index is read; the daily check reads the rest.
 const SurveyBytes = 64 << 20
 
 const (
 	TableExt = ".sst"
 	MemExt   = ".mem"
 	VlogExt  = ".vlog"
-	// discardSize is that of DISCARD as Badger makes it, with what a collection of the value log
-	// could free. There is none.
+	// discardSize is the size of DISCARD, in which Badger counts what a collection of the value log
+	// could free. We never collect.
 	discardSize = 1 << 20
 )
 
-// TakeSurvey reads db/ and names every file that is missing, too much, too short, damaged or
-// unreadable. At most so many bytes of tables are read as a whole.
+// TakeSurvey reads db/ and names every file that is missing, unexpected, too short, damaged or
+// unreadable. It reads at most limit bytes of tables in full.
 func TakeSurvey(dir string, limit int64) *Survey {
 	v := &Survey{dir: dir, sizes: map[string]int64{}, mems: map[uint64]*Log{}, vlogs: map[uint64]*Log{},
 		tables: map[uint64]*tableFile{}, points: map[pointer]string{}, left: limit}
@@ -60,7 +60,8 @@ func TakeSurvey(dir string, limit int64) *Survey {
 	return v
 }
 
-// Damage returns the first of what was found, with the names of others, and how much is whole.
+// Damage returns the first damage that was found, with the names of some others, and how much is
+// whole.
 func (v *Survey) Damage() error {
 	if len(v.damages) == 0 {
 		return nil
@@ -104,8 +105,8 @@ func (v *Survey) unreadable(name string, err error) {
 	v.damages = append(v.damages, DescribeUnreadable("db/"+name, err))
 }
 
-// list finds which files there are. Other names than Badger's, and other things than files, do not
-// belong there.
+// list lists the files. Names that Badger does not use, and anything but a file, do not belong
+// there.
 func (v *Survey) list() bool {
 	inside, err := os.ReadDir(v.dir)
 	if err != nil {
@@ -141,7 +142,7 @@ func (v *Survey) list() bool {
 	return true
 }
 
-// fileID takes the name of one of Badger's files apart. One with a number is of the kind ext.
+// fileID parses the name of one of Badger's files. If it has a number, ext is its kind.
 func fileID(name string) (ext string, id uint64, known bool) {
 	switch name {
 	case "MANIFEST", "KEYREGISTRY", "DISCARD", "LOCK":
@@ -162,7 +163,7 @@ func fileName(ext string, id uint64) string {
 	return fmt.Sprintf("%06d%s", id, ext)
 }
 
-// ids are the numbers of the files of a kind, in order.
+// ids returns the numbers of the files of a kind, in order.
 func (v *Survey) ids(ext string) (out []uint64) {
 	for name := range v.sizes {
 		if e, id, _ := fileID(name); e == ext && ext != "" {
@@ -173,7 +174,7 @@ func (v *Survey) ids(ext string) (out []uint64) {
 	return out
 }
 
-// read returns a file's content. What cannot be read is found.
+// read returns a file's content. If it cannot be read, that is recorded as a damage.
 func (v *Survey) read(name, lost string) ([]byte, bool) {
 	b, err := os.ReadFile(filepath.Join(v.dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -202,8 +203,7 @@ func (v *Survey) readManifest() {
 	}
 }
 
-// registry is what follows 16 random bytes in a KEYREGISTRY of a database that is not encrypted by
-// Badger.
+// registry follows 16 random bytes in the KEYREGISTRY of a database that Badger does not encrypt.
 const registry = "Hello Badger"
 
 func (v *Survey) readRegistry() {
@@ -225,8 +225,8 @@ func (v *Survey) checkDiscard() {
 	}
 }
 
-// readLogs reads the .mem and the .vlog files. An empty one was just made, or was being deleted,
-// when the program ended.
+// readLogs reads the .mem and the .vlog files. An empty one was being made or deleted when the
+// program ended.
 func (v *Survey) readLogs() {
 	for _, ext := range []string{MemExt, VlogExt} {
 		for _, id := range v.ids(ext) {
@@ -302,7 +302,7 @@ func (v *Survey) readTable(id uint64) {
 	}
 }
 
-// tableError finds what the system says of a file, and tells whether it said something.
+// tableError records an error of the system as a damage, and tells whether there was one.
 func (v *Survey) tableError(name string, err error) bool {
 	var pe *fs.PathError
 	if !errors.As(err, &pe) {
@@ -312,8 +312,8 @@ func (v *Survey) tableError(name string, err error) bool {
 	return true
 }
 
-// withTable opens a table for f. An index that matches its checksum and is none makes its reader
-// panic.
+// withTable opens a table for f. It catches the panic of the index reader, in case an index is
+// malformed although its checksum matches.
 func (v *Survey) withTable(id uint64, f func(*tableFile) error) (err error) {
 	defer func() {
 		if recover() != nil {
@@ -336,8 +336,7 @@ func (v *Survey) withTable(id uint64, f func(*tableFile) error) (err error) {
 	return f(t)
 }
 
-// checkLevels finds tables that lie in one another's place: below level 0 no two hold the same
-// keys.
+// checkLevels finds tables that were exchanged: below level 0 no two tables hold the same keys.
 func (v *Survey) checkLevels() {
 	byLevel := map[uint32][]uint64{}
 	for id := range v.tables {
@@ -359,15 +358,15 @@ func (v *Survey) checkLevels() {
 	}
 }
 
-// farAhead is more tables than Badger begins at a time: a number further ahead is no table that it
-// was making when the program ended.
+// farAhead is more tables than Badger begins at a time. A table with a number further ahead cannot
+// be one that it was making when the program ended.
 const farAhead = 100
 
-// checkSpare looks at the tables that MANIFEST does not name. Badger deletes them, so they must be
-// what a crash leaves: not whole, because they were being made or deleted, or with nothing in them
-// that is not elsewhere.
+// checkSpare checks the tables that MANIFEST does not name. Badger deletes them, so they must be
+// the rest of a crash: either not whole, because they were being made or deleted, or with records
+// that are all elsewhere too.
 func (v *Survey) checkSpare() {
-	once, last := map[uint64]bool{}, uint64(0) // it named them, and they are out of date
+	once, last := map[uint64]bool{}, uint64(0) // MANIFEST named them once; they are out of date
 	for _, set := range v.manifest.sets {
 		for _, c := range set.changes {
 			once[c.Id], last = true, max(last, c.Id)
@@ -394,8 +393,8 @@ func (v *Survey) checkSpare() {
 	}
 }
 
-// without deletes from want the records that the tables of MANIFEST or the .mem files have as well,
-// as they are there or newer.
+// without deletes from want the records that the tables of MANIFEST or the .mem files also have, in
+// the same or a newer version.
 func (v *Survey) without(want map[string]uint64) {
 	have := func(e entry) {
 		if version, ok := want[e.key]; ok && e.version >= version {
@@ -412,7 +411,7 @@ func (v *Survey) without(want map[string]uint64) {
 	}
 }
 
-// checkPointers finds values that are to be in the value log and are not.
+// checkPointers finds values that should be in the value log and are not.
 func (v *Survey) checkPointers() {
 	found := map[string]bool{}
 	for p, from := range v.points {

@@ -170,7 +170,7 @@ func (t *tableFile) block(i int) ([]entry, error) {
 	return entries, nil
 }
 
-// blockEntries takes a block without its checksum apart.
+// blockEntries parses a block without its checksum.
 func blockEntries(body []byte) (out []entry, ok bool) {
 	count := int64(binary.BigEndian.Uint32(body[len(body)-4:]))
 	end := int64(len(body)) - 4 - 4*count

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// ReadLiveTables reads which tables MANIFEST names now, and the level of each.
+// ReadLiveTables returns the tables that MANIFEST names now, and the level of each.
 func ReadLiveTables(dir string) (map[uint64]uint32, error) {
 	b, err := os.ReadFile(filepath.Join(dir, "MANIFEST"))
 	if err != nil {
@@ -24,7 +24,7 @@ func ReadLiveTables(dir string) (map[uint64]uint32, error) {
 	return live, nil
 }
 
-// CheckTable reads all of a table and names what is wrong with it.
+// CheckTable reads a whole table and says what is wrong with it.
 func CheckTable(dir string, id uint64) error {
 	v := Survey{dir: dir}
 	err := v.withTable(id, func(t *tableFile) error { return t.check(nil) })
@@ -39,7 +39,7 @@ func CheckTable(dir string, id uint64) error {
 	return &Damage{Name: name, What: err.Error(), Do: DoCopy}
 }
 
-// EmptyLogs are the names of the logs without a byte.
+// EmptyLogs returns the names of the logs without a byte.
 func (v *Survey) EmptyLogs() (names []string) {
 	for _, ext := range []string{MemExt, VlogExt} {
 		for _, id := range v.ids(ext) {
@@ -51,7 +51,7 @@ func (v *Survey) EmptyLogs() (names []string) {
 	return names
 }
 
-// CountMems is how many whole .mem files there are.
+// CountMems returns how many whole .mem files there are.
 func (v *Survey) CountMems() int { return len(v.mems) }
 
 // eachEntry calls f with every entry of a table that is whole.
@@ -59,7 +59,7 @@ func (v *Survey) eachEntry(id uint64, f func(entry)) error {
 	return v.withTable(id, func(t *tableFile) error { return t.check(f) })
 }
 
-// newest is the newest version of each record in a table that is whole.
+// newest returns the newest version of each record in a table that is whole.
 func (v *Survey) newest(id uint64) (map[string]uint64, error) {
 	out := map[string]uint64{}
 	err := v.eachEntry(id, func(e entry) { out[e.key] = max(out[e.key], e.version) })

@@ -12,18 +12,18 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// Witness is what site.head says: an event that the database must have. Without it the loss of the
-// newest file of db/ could not be told from a store in which less has happened. It is written
-// beside the batches, a while after them, so it is never ahead of what is durable.
+// Witness is the content of site.head: an event that the database must have. Without it a store
+// that has lost its newest file would look like a whole store with fewer events. It is written some
+// time after the batches, so it is never ahead of what is durable.
 type Witness struct {
 	Seq  uint64
 	Hash [32]byte
-	Open bool // the store was open, and so there is a .mem file; else nothing came after that event
+	Open bool // the store was open, so there must be a .mem file; else that event is the last
 }
 
 const headPrefix = "latchkey-site-head-1 "
 
-// Text is the content of site.head.
+// Text returns the content of site.head.
 func (w Witness) Text(k seal.Keys) []byte {
 	state := "closed"
 	if w.Open {
@@ -33,7 +33,8 @@ func (w Witness) Text(k seal.Keys) []byte {
 	return []byte(line + " " + k.SignHead(line) + "\n")
 }
 
-// ReadWitness returns nil where there is none: a store of an older version has none.
+// ReadWitness reads site.head. It returns nil if there is none: a store of an older version has
+// none.
 func ReadWitness(path string, k seal.Keys) (*Witness, error) {
 	name := filepath.Base(path)
 	b, err := os.ReadFile(path)

@@ -14,8 +14,8 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// blamePolicy names the record that makes the policy disagree with its digest, by the lists of what
-// each policy event wrote.
+// blamePolicy names the record that makes the policy disagree with its digest. It uses the change
+// records, which list what each policy event wrote.
 func (r *Reader) blamePolicy(ctx context.Context, txn *badger.Txn) error {
 	if err := r.CompareChanges(ctx, txn); err != nil {
 		return err
@@ -23,7 +23,7 @@ func (r *Reader) blamePolicy(ctx context.Context, txn *badger.Txn) error {
 	return fmt.Errorf("store: policy: the records do not agree with their digest: %w", seal.ErrCorrupt)
 }
 
-// CompareChanges holds the policy records against the lists of what was written and names the first
+// CompareChanges compares the policy records with the change records and names the first record
 // that differs.
 func (r *Reader) CompareChanges(ctx context.Context, txn *badger.Txn) error {
 	want := make(map[record.Key][]byte) // empty: deleted
@@ -76,7 +76,7 @@ func (r *Reader) blameCounters(ctx context.Context, txn *badger.Txn, img *Image)
 	return fmt.Errorf("store: counters: the records do not agree with their digest: %w", seal.ErrCorrupt)
 }
 
-// ReplayCounters works out from the chain alone what the counter records must be.
+// ReplayCounters computes from the chain alone what the counter records must be.
 func (r *Reader) ReplayCounters(ctx context.Context, txn *badger.Txn,
 	h *record.Head) (*record.Counters, error) {
 	want := record.NewCounters(nil)
@@ -89,8 +89,8 @@ func (r *Reader) ReplayCounters(ctx context.Context, txn *badger.Txn,
 	return want, err
 }
 
-// CompareCounters names the first counter in got that is not as the chain has it. The attempt, and
-// when it was decided, are not in events of version 1.
+// CompareCounters names the first counter in got that differs from the chain. It cannot compare the
+// digest and time of an attempt from an event of version 1, which has neither.
 func CompareCounters(want, got *record.Counters) error {
 	for _, id := range slices.Sorted(maps.Keys(want.ByDevice)) {
 		w, g := *want.Find(id), got.Find(id)

@@ -12,8 +12,8 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// Chain reads events by their number in one transaction. It keeps the last page, so that neighbours
-// cost nothing.
+// Chain reads events by their number in one transaction. It keeps the last page, so that reading
+// neighbouring events is cheap.
 type Chain struct {
 	r    *Reader
 	txn  *badger.Txn
@@ -23,7 +23,7 @@ type Chain struct {
 // OpenChain reads events in txn.
 func (r *Reader) OpenChain(txn *badger.Txn) *Chain { return &Chain{r: r, txn: txn} }
 
-// ReadEvent returns the event with that number. One that is not there is seal.ErrCorrupt.
+// ReadEvent returns the event with that number. If it is missing the error is seal.ErrCorrupt.
 func (c *Chain) ReadEvent(seq uint64) (*record.Event, error) {
 	if ev := c.onPage(seq); ev != nil {
 		return ev, nil
@@ -64,7 +64,8 @@ func (c *Chain) ReadHash(seq uint64) (access.Hash, error) {
 	return ev.Hash, nil
 }
 
-// pageOf returns the number of the first event on the page that seq must be on, 0 if there is none.
+// pageOf returns the number of the first event on the page that must hold seq, or 0 if there is no
+// such page.
 func pageOf(txn *badger.Txn, seq uint64) uint64 {
 	if _, err := txn.Get([]byte(record.EventKey(seq))); err == nil {
 		return seq
@@ -78,9 +79,9 @@ func pageOf(txn *badger.Txn, seq uint64) uint64 {
 	return record.Key(it.Item().Key()).Seq()
 }
 
-// Walk checks that the events after seq, whose hash is prev, follow one another to the head, and
-// shows each to seen. It names the first event that is missing, does not open, or does not follow
-// the one before. An error from seen gets the event's name.
+// Walk checks the chain from the event after seq, whose hash is prev, up to the head, and calls
+// seen with each event. Its error names the first event that is missing, does not open, or does not
+// follow the one before. An error from seen is returned with the event's name.
 func (r *Reader) Walk(ctx context.Context, txn *badger.Txn, h *record.Head, seq uint64, prev access.Hash,
 	seen func(*record.Event) error) error {
 	err := r.from(ctx, txn, record.EventKey(seq+1), func(key record.Key, plain []byte) error {
@@ -119,8 +120,8 @@ func (r *Reader) Walk(ctx context.Context, txn *badger.Txn, h *record.Head, seq 
 	return nil
 }
 
-// lastPage returns the number of the first event on the last page in the database, whatever the
-// head says.
+// lastPage returns the number of the first event on the last page in the database. It does not use
+// the head.
 func lastPage(txn *badger.Txn) uint64 {
 	it := txn.NewIterator(badger.IteratorOptions{Reverse: true})
 	defer it.Close()

@@ -1,6 +1,6 @@
 // Package reader reads the records of a store in one transaction of Badger: one by its name, all of
-// a kind, the chain of events, or everything at once, which it holds against head, chain and
-// digests. It names the first record that does not agree. It writes nothing.
+// a kind, the chain of events, or everything at once. Everything is checked against head, chain and
+// digests, and an error names the first record that does not agree. The package writes nothing.
 package reader
 
 import (
@@ -27,20 +27,20 @@ type Reader struct {
 // New makes a reader with the keys of a site.
 func New(k seal.Keys) *Reader { return &Reader{seal.New(k.Seal), k.Digest} }
 
-// Image is what one reading of the database found: everything but the chain's past.
+// Image is everything in the database except older events.
 type Image struct {
 	Head     record.Head
 	Records  []access.Change  // every policy record, as a Put
 	policy   record.Tally     // computed, not as recorded
-	Counters *record.Counters // moved by the events since head.countersAt, over the counter records
+	Counters *record.Counters // the counter records, and over them the events since head.countersAt
 	Leaves   map[access.ID]record.Sum
 	counted  record.Tally                  // computed, over the counter records
-	odd      error                         // a counter record that names an event it cannot be of
+	odd      error                         // a counter record that names an event which did not move it
 	SignIns  map[record.Key]time.Time      // when each expires
-	Addrs    map[record.Key]netip.AddrPort // where each device was last
+	Addrs    map[record.Key]netip.AddrPort // the last address of each device
 }
 
-// Read reads everything but the chain's past and returns it only if it agrees with itself.
+// Read reads everything except older events, and returns an error if any of it does not agree.
 func (r *Reader) Read(ctx context.Context, txn *badger.Txn) (*Image, error) {
 	records := record.NewCounters(nil)
 	img := &Image{Counters: record.NewCounters(records), Leaves: make(map[access.ID]record.Sum),
@@ -120,7 +120,7 @@ func (r *Reader) ReadMeta(txn *badger.Txn, img *Image) error {
 	return nil
 }
 
-// agree holds head, chain, policy and counters against one another.
+// agree checks that head, chain, policy and counters agree.
 func (r *Reader) agree(ctx context.Context, txn *badger.Txn, img *Image) error {
 	h := &img.Head
 	if last := lastPage(txn); last > h.Seq {
@@ -158,7 +158,7 @@ func (r *Reader) agree(ctx context.Context, txn *badger.Txn, img *Image) error {
 	return nil
 }
 
-// Get returns a record's plaintext. A record that must be there and is not is seal.ErrCorrupt.
+// Get returns a record's plaintext. If there is no such record the error is seal.ErrCorrupt.
 func (r *Reader) Get(txn *badger.Txn, key record.Key) ([]byte, error) {
 	plain, err := r.Find(txn, key)
 	if err == nil && plain == nil {
@@ -167,7 +167,7 @@ func (r *Reader) Get(txn *badger.Txn, key record.Key) ([]byte, error) {
 	return plain, err
 }
 
-// Find returns a record's plaintext, nil if there is none.
+// Find returns a record's plaintext, or nil if there is none.
 func (r *Reader) Find(txn *badger.Txn, key record.Key) ([]byte, error) {
 	item, err := txn.Get([]byte(key))
 	if errors.Is(err, badger.ErrKeyNotFound) {
@@ -205,8 +205,8 @@ func (r *Reader) ForEach(ctx context.Context, txn *badger.Txn, kind byte,
 // from calls f with every record of one kind from a Badger key on.
 func (r *Reader) from(ctx context.Context, txn *badger.Txn, start record.Key,
 	f func(record.Key, []byte) error) error {
-	// Nothing is fetched ahead: Badger does that in goroutines of its own, where a panic at a
-	// damaged file ends the process.
+	// No prefetch: Badger does that in goroutines of its own, where a panic at a damaged file would
+	// end the process.
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{start.Kind()}})
 	defer it.Close()
 	for it.Seek([]byte(start)); it.Valid(); it.Next() {

@@ -11,7 +11,7 @@ type addressRecord struct {
 	Address string `cbor:"1,keyasint"`
 }
 
-// EncodeAddress returns the plaintext of where a device was last.
+// EncodeAddress returns the plaintext of a device's last address.
 func EncodeAddress(at netip.AddrPort) ([]byte, error) { return Encode(1, addressRecord{at.String()}) }
 
 // DecodeAddress reads what [EncodeAddress] made.

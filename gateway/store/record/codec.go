@@ -47,8 +47,8 @@ func Decode[R any](plain []byte) (R, error) {
 	return rec, err
 }
 
-// decodeUpTo reads a plaintext of a version up to the newest that there is of its kind. What an
-// older one lacks is for the caller to fill in.
+// decodeUpTo reads a plaintext of any version up to newest. The caller fills in what an older
+// version lacks.
 func decodeUpTo[R any](newest byte, plain []byte) (rec R, version byte, err error) {
 	if len(plain) == 0 {
 		return rec, 0, fmt.Errorf("empty: %w", seal.ErrCorrupt)
@@ -62,7 +62,7 @@ func decodeUpTo[R any](newest byte, plain []byte) (rec R, version byte, err erro
 	return rec, version, nil
 }
 
-// Stamp is an instant, to the nanosecond and without bounds that matter. nil is the zero time.
+// Stamp is an instant, to the nanosecond. It can hold any date. nil is the zero time.
 type Stamp struct {
 	_    struct{} `cbor:",toarray"`
 	Sec  int64

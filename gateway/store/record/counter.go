@@ -10,7 +10,7 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// Counter is the last scan counter taken from a device, and what became of that attempt. It is
+// Counter is the last scan counter accepted from a device, with the result of that attempt. It is
 // never changed in place.
 type Counter struct {
 	Last     uint64
@@ -21,20 +21,20 @@ type Counter struct {
 	Outcome  access.Outcome // empty until a receipt event
 }
 
-// Counters are what the chain says of each device's last attempt: a fold over its events, by take
-// alone, when they are written as when they are read again. The records on disk are that fold as of
-// head.countersAt, so that opening a store need not read the whole chain.
+// Counters holds each device's last attempt. It is computed from the events of the chain by Take
+// alone, both when events are written and when they are read again. The records on disk are its
+// state at head.countersAt, so that opening a store need not read the whole chain.
 type Counters struct {
-	Under    *Counters // what shows through where this one has nothing; or nil
+	Under    *Counters // used for devices that this layer does not have; or nil
 	ByDevice map[access.ID]*Counter
-	BySeq    map[uint64]access.ID // the device whose counter an event moved
+	BySeq    map[uint64]access.ID // the device whose counter the event moved
 }
 
 func NewCounters(under *Counters) *Counters {
 	return &Counters{Under: under, ByDevice: make(map[access.ID]*Counter), BySeq: make(map[uint64]access.ID)}
 }
 
-// Find returns the device's counter, nil if none was taken.
+// Find returns the device's counter, or nil if it has none.
 func (cs *Counters) Find(device access.ID) *Counter {
 	for ; cs != nil; cs = cs.Under {
 		if c := cs.ByDevice[device]; c != nil {
@@ -44,7 +44,7 @@ func (cs *Counters) Find(device access.ID) *Counter {
 	return nil
 }
 
-// Last returns the last counter taken from the device, 0 if none was.
+// Last returns the last counter accepted from the device, or 0.
 func (cs *Counters) Last(device access.ID) uint64 {
 	if c := cs.Find(device); c != nil {
 		return c.Last
@@ -52,8 +52,8 @@ func (cs *Counters) Last(device access.ID) uint64 {
 	return 0
 }
 
-// decided returns the device whose counter stands at the decision of that event; "" if there is
-// none any more.
+// decided returns the device whose last attempt was decided in that event, or "" if there is none
+// any more.
 func (cs *Counters) decided(seq uint64) access.ID {
 	for layer := cs; layer != nil; layer = layer.Under {
 		if device, ok := layer.BySeq[seq]; ok && cs.Find(device).Seq == seq {
@@ -70,9 +70,9 @@ func (cs *Counters) Put(device access.ID, c *Counter) {
 	cs.ByDevice[device], cs.BySeq[c.Seq] = c, device
 }
 
-// Take moves the counters as the event says. A decision moves its device's even when it denies, so
-// a captured scan cannot be tried again later; a receipt becomes the outcome of the attempt that it
-// belongs to.
+// Take applies an event to the counters. A decision moves its device's counter even when it denies,
+// so that a captured scan cannot be tried again later. A receipt becomes the outcome of its
+// attempt.
 func (cs *Counters) Take(ev *Event) {
 	switch ev.Kind {
 	case access.EventDecision:
@@ -125,23 +125,24 @@ func DecodeCounter(plain []byte) (Counter, error) {
 	return c, nil
 }
 
-// MovesCounter tells whether attempts of that source by that device move a counter.
+// MovesCounter tells whether an attempt of that source and device moves a counter.
 func MovesCounter(source access.Source, device access.ID) bool {
 	return device != "" && (source == access.ByCard || source == access.ByDevice)
 }
 
-// RepeatWindow is how long the same attempt gets the recorded answer again.
+// RepeatWindow is how long a repeated attempt gets the recorded answer.
 const RepeatWindow = 60 * time.Second
 
-// IsRepeat tells whether an attempt with this counter and digest is the recorded one come again, at
-// now. A clock that ran backwards since makes it none: the attempt is then replayed.
+// IsRepeat tells whether an attempt with this counter and digest repeats the recorded one within
+// RepeatWindow. If the clock ran backwards meanwhile it does not count as a repetition, but as a
+// replay.
 func (c *Counter) IsRepeat(n uint64, digest [32]byte, now time.Time) bool {
 	dt := now.UnixNano() - c.At
 	return c.Last == n && c.Digest == digest && dt >= 0 && dt <= int64(RepeatWindow)
 }
 
-// DigestAttempt tells attempts with the same counter apart. The age and the Echo stay out, so that
-// a repeat after 4.01 is the same.
+// DigestAttempt returns a hash that distinguishes attempts with the same counter. Age and Echo are
+// not in it, so a repetition after a 4.01 has the same digest.
 func DigestAttempt(a *access.Attempt) [32]byte {
 	b := make([]byte, 0, 128)
 	b = append(b, "latchkey attempt 1\x00"...)

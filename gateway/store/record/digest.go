@@ -43,14 +43,14 @@ func sumOf(b [32]byte) (a Sum) {
 	return a
 }
 
-// Shorten is the part of a leaf that a change record keeps: enough to tell versions of a record
-// apart.
+// Shorten returns the part of a leaf that a change record keeps. It is enough to distinguish
+// versions of a record.
 func (a Sum) Shorten() []byte {
 	b := a.Bytes()
 	return b[:16]
 }
 
-// Tally is the digest over a set of records, and how many they are.
+// Tally is the digest over a set of records, and their number.
 type Tally struct {
 	Sum   Sum
 	Count uint64

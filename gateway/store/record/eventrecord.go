@@ -13,14 +13,14 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// ErrRefused is why something is not stored.
+// ErrRefused is returned for a malformed attempt or event.
 var ErrRefused = errors.New("not something the store writes")
 
-// Event is an event with what the store alone needs of it.
+// Event is an event with two fields that only the store needs.
 type Event struct {
 	access.Event
-	Attempt [32]byte // see attemptDigest; zero for what moves no counter
-	// From At, when the attempt was made, to when it was decided; by the wall clock, so it may be
+	Attempt [32]byte // see DigestAttempt; zero if the event moves no counter
+	// From At, when the attempt was made, to its decision, by the wall clock. So it may be
 	// negative.
 	Waited time.Duration
 }
@@ -30,7 +30,7 @@ type Event struct {
 // (a CBOR sequence, RFC 8742). A page of version 1 has one event, without Attempt.
 const pageVersion = 2
 
-// eventRecord is the body of an event, but for the version in front of it.
+// eventRecord is the body of an event, without the version in front of it.
 type eventRecord struct {
 	At             int64       `cbor:"1,keyasint"` // Unix, ns
 	Kind           string      `cbor:"2,keyasint"`
@@ -67,11 +67,11 @@ func (n namedRecord) named() access.Named { return access.Named{ID: access.ID(n.
 
 func namedOf(n access.Named) namedRecord { return namedRecord{ID: string(n.ID), Name: n.Name} }
 
-// CleanText makes text that came from outside storable: CBOR text is UTF-8, and what is not could
-// not be read back.
+// CleanText makes text from outside storable: other text than UTF-8 could not be read back from
+// CBOR.
 func CleanText[S ~string](s S) S { return S(strings.ToValidUTF8(string(s), "\uFFFD")) }
 
-// Clean makes ev what will be read back.
+// Clean changes ev into what will be read back.
 func (ev *Event) Clean() {
 	ev.At = ev.At.Round(0).UTC()
 	for _, n := range []*access.Named{&ev.Device, &ev.Target, &ev.Person} {
@@ -85,29 +85,30 @@ func (ev *Event) Clean() {
 
 const (
 	eventLabel = "latchkey event 1\x00"
-	// MaxEventText bounds what the texts of one event hold together, so that a batch has room for
-	// many.
+	// MaxEventText limits the bytes of all texts of one event, so that a batch has room for many
+	// events.
 	MaxEventText = 4096
-	// MaxCounterText bounds what of them a counter keeps, so that a checkpoint has room in a batch.
+	// MaxCounterText limits the bytes of those texts that a counter keeps, so that a checkpoint
+	// fits a batch.
 	MaxCounterText = 160
 )
 
-// BeginPage begins a page in room, as far as that goes.
+// BeginPage begins a page in the memory of room.
 func BeginPage(room []byte, prev access.Hash) []byte {
 	return append(append(room, prev[:]...), pageVersion)
 }
 
-// Encoder is what an event is encoded in. The zero value is ready for use.
+// Encoder encodes events. The zero value is ready for use.
 type Encoder struct {
 	text bytes.Buffer
 	rec  eventRecord
 }
 
-// Reset forgets the event, and keeps the memory.
+// Reset forgets the event and keeps the memory.
 func (e *Encoder) Reset() { e.rec = eventRecord{} }
 
-// Encode returns what stands in a page for ev, and fills its hash. The result is good until the
-// next call.
+// Encode returns the bytes of ev in a page, and sets ev's hash. The result is valid until the next
+// call.
 func (e *Encoder) Encode(ev *Event) ([]byte, error) {
 	text, rec := &e.text, &e.rec
 	*rec = eventRecord{At: ev.At.UnixNano(), Kind: string(ev.Kind), Device: namedOf(ev.Device),
@@ -131,8 +132,8 @@ func (e *Encoder) Encode(ev *Event) ([]byte, error) {
 	return text.Bytes()[start:], nil
 }
 
-// hashPrefix makes text what is hashed in front of the body of an event, and returns its length: a
-// label, the hash of the event before and the version of the page.
+// hashPrefix writes to text what is hashed before the body of an event: a label, the hash of the
+// event before, and the version of the page. It returns its length.
 func hashPrefix(text *bytes.Buffer, prev access.Hash, version byte) int {
 	text.Reset()
 	text.WriteString(eventLabel)
@@ -141,7 +142,7 @@ func hashPrefix(text *bytes.Buffer, prev access.Hash, version byte) int {
 	return text.Len()
 }
 
-// DecodePage reads the events of a page whose first has the number seq.
+// DecodePage reads the events of a page. The first has the number seq.
 func DecodePage(seq uint64, plain []byte) ([]Event, error) {
 	var prev access.Hash
 	if len(plain) <= len(prev) {
@@ -192,7 +193,7 @@ func (rec *eventRecord) event() (Event, error) {
 		digestInto(&ev.Attempt, rec.Attempt))
 }
 
-// digestInto fills a digest that may be left out.
+// digestInto copies a digest that may be missing.
 func digestInto(dst *[32]byte, b []byte) error {
 	if n := copy(dst[:], b); n != len(b) || n != 0 && n != len(dst) {
 		return fmt.Errorf("digest length: %w", seal.ErrCorrupt)
@@ -209,7 +210,7 @@ func (ev eventText) len() int {
 
 type eventText access.Event
 
-// CheckEvent refuses what must not, or cannot, be stored.
+// CheckEvent refuses an event that must not or cannot be stored.
 func CheckEvent(ev *access.Event) error {
 	switch {
 	case len(ev.Card) > 4:

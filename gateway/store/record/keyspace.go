@@ -9,10 +9,10 @@ import (
 )
 
 // Key is a Badger key: one letter for the kind of record, and an id that is random, a keyed hash or
-// a sequence number. Names, UIDs and times never stand in one. FORMAT.md lists them.
+// a sequence number. A key never holds a name, a UID or a time. FORMAT.md lists them.
 type Key string
 
-// The records that are no part of the policy. Those of the policy have their letters beside their
+// The letters of records that are not part of the policy. Those of the policy are beside their
 // codecs.
 const (
 	KindMeta    = 'm'
@@ -33,7 +33,7 @@ const (
 	HeadKey   Key = "mh"
 )
 
-// NameKind is what people call the records whose Badger keys begin with the letter.
+// NameKind returns the name, for people, of the records whose Badger keys begin with the letter.
 func NameKind(letter byte) (string, bool) {
 	if c, ok := Codecs.byLetter[letter]; ok {
 		return c.of().KindName(), true
@@ -44,7 +44,7 @@ func NameKind(letter byte) (string, bool) {
 
 func MakeKey(kind byte, id access.ID) Key { return Key(string(rune(kind)) + string(id)) }
 
-// hashLen is the length of an id that is a hash, and no text.
+// hashLen is the length of an id that is a hash and not text.
 const hashLen = 32
 
 func SignInKey(id [hashLen]byte) Key { return Key("b" + string(id[:])) }
@@ -71,7 +71,7 @@ func (k Key) Kind() byte {
 
 func (k Key) ID() access.ID { return access.ID(k[1:]) }
 
-// Seq returns the sequence number in the key of an event or a change, 0 for a key of another
+// Seq returns the sequence number in the key of an event or a change, or 0 for a key of another
 // length.
 func (k Key) Seq() uint64 {
 	if len(k) != 9 {
@@ -91,7 +91,7 @@ func (k Key) String() string {
 	case !ok:
 		return "unknown record " + hex.EncodeToString([]byte(k))
 	case len(k) == 1:
-		return name + " record" // there is one
+		return name + " record" // there is only one
 	case k.Kind() == KindEvent || k.Kind() == KindChange:
 		return fmt.Sprintf("%s %d", name, k.Seq())
 	case len(k) == 1+hashLen:

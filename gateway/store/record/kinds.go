@@ -1,7 +1,6 @@
-// Package record is the stored form of everything that the store keeps: the Badger key, the version
-// and the plaintext of each record, the hashes that chain events, and the digests over many
-// records. It knows no database, seals nothing and gives only domain types out. FORMAT.md shows the
-// bytes.
+// Package record has the stored form of all that the store keeps: the Badger key, the version and
+// the plaintext of each record, the hashes that chain events, and the digests over many records. It
+// knows no database, seals nothing and returns only domain types. FORMAT.md shows the bytes.
 package record
 
 import (
@@ -12,8 +11,8 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// Codecs is how each kind of record of the policy is stored, in an order in which no kind refers to
-// a later one. These records are under the policy digest.
+// Codecs holds the codec of each kind of policy record. No kind refers to a later one. The policy
+// digest covers these records.
 var Codecs = newCodecs(
 	siteCodec,
 	personCodec,
@@ -27,22 +26,23 @@ var Codecs = newCodecs(
 	accountCodec,
 )
 
-// codec is how the records of one kind are stored: R is the record, by value, and S its stored form,
-// an xxxRecord. A record's id is only in its Badger key, which the seal binds to the value.
+// codec stores the records of one kind. R is the record, by value, and S its stored form, an
+// xxxRecord. A record's id is only in its Badger key, which the seal binds to the value.
 type codec[R, S any] struct {
 	kind   access.RecordKind
 	letter byte           // the Badger key is this letter and the id
-	id     func(R) string // looks at nothing but the record's id
+	id     func(R) string // reads only the record's id
 	pack   func(R) S
 	unpack func(id string, s S) (R, error) // may be given any id and any S
 
-	// since is the head's version from which on a store may hold such records. A program that writes
-	// an older head does not know them, and refuses the store. 0: from the first.
+	// since is the first version of the head with which a store may hold such records; 0 means the
+	// first of all. A program that only knows older heads does not know these records, and refuses
+	// the store.
 	since byte
 }
 
-// Codec is a codec of any type of record. A kind whose stored form has more than one version embeds
-// its codec in a type that encodes and decodes itself.
+// Codec is a codec for some type of record. A kind whose stored form has several versions embeds
+// its codec in a type with its own Encode and Decode.
 type Codec interface {
 	of() access.RecordKind
 	recordType() reflect.Type
@@ -85,7 +85,7 @@ type CodecTable struct {
 	since    byte          // of the newest kind
 }
 
-// newCodecs panics where two kinds would share a letter, and at a codec that does not fit its kind.
+// newCodecs panics if two kinds have the same letter, or if a codec does not fit its kind.
 func newCodecs(rows ...Codec) *CodecTable {
 	t := &CodecTable{Rows: rows, byType: map[reflect.Type]Codec{}, byLetter: map[byte]Codec{}}
 	var kinds []access.RecordKind
@@ -113,7 +113,7 @@ func (t *CodecTable) of(r access.Record) (Codec, error) {
 	return c, nil
 }
 
-// FindKey returns the Badger key of a policy record. Only the record's id is looked at.
+// FindKey returns the Badger key of a policy record. Only the record's id is used.
 func FindKey(r access.Record) (Key, error) {
 	c, err := Codecs.of(r)
 	if err != nil {
@@ -122,7 +122,7 @@ func FindKey(r access.Record) (Key, error) {
 	return c.key(r), nil
 }
 
-// EncodeRecord returns where a policy record is kept and its plaintext.
+// EncodeRecord returns the Badger key and the plaintext of a policy record.
 func EncodeRecord(r access.Record) (Key, []byte, error) {
 	c, err := Codecs.of(r)
 	if err != nil {
@@ -136,7 +136,7 @@ func EncodeRecord(r access.Record) (Key, []byte, error) {
 	return key, plain, nil
 }
 
-// DecodeRecord reads the plaintext of a policy record back.
+// DecodeRecord reads the plaintext of a policy record.
 func DecodeRecord(key Key, plain []byte) (access.Record, error) {
 	c, ok := Codecs.byLetter[key.Kind()]
 	if !ok {
@@ -145,7 +145,7 @@ func DecodeRecord(key Key, plain []byte) (access.Record, error) {
 	return c.Decode(key, plain)
 }
 
-// convert returns the texts as another type, nil for none.
+// convert returns the texts as another type, or nil if there are none.
 func convert[To, From ~string](in []From) []To {
 	if len(in) == 0 {
 		return nil

@@ -13,9 +13,8 @@ type FormatRecord struct {
 	Created *Stamp `cbor:"2,keyasint,omitempty"`
 }
 
-// Head is the state of the whole store in a few words. It is written with every batch, so a record
-// that vanished or was put back disagrees with it, and a head that was put back disagrees with the
-// chain.
+// Head is a summary of the whole store. It is written with every batch. So a record that vanished
+// or was put back disagrees with the head, and a head that was put back disagrees with the chain.
 type Head struct {
 	Seq        uint64 // newest event, 0 for none
 	Hash       access.Hash
@@ -23,7 +22,7 @@ type Head struct {
 	Policy     Tally     // over policy, device and key records
 	PolicyAt   uint64    // the policy event that carries policy's digest, 0 before the first
 	Counters   Tally     // over the counter records
-	CountersAt uint64    // the newest event that the counter records know of
+	CountersAt uint64    // the newest event that is in the counter records
 }
 
 // headVersion is the version of the head that this program writes. It also grows with each new kind
@@ -31,8 +30,8 @@ type Head struct {
 // refuses the store.
 var headVersion = max(4, Codecs.since)
 
-// headRecord is as since version 2. Version 1 has no CountersAt: there the counter records knew of
-// every event.
+// headRecord is the form since version 2. Version 1 has no CountersAt: in it the counter records
+// included every event.
 type headRecord struct {
 	Seq          uint64 `cbor:"1,keyasint"`
 	Hash         []byte `cbor:"2,keyasint"`
@@ -71,8 +70,8 @@ func DecodeHead(plain []byte) (Head, error) {
 		Counters: Tally{sumOf([32]byte(r.CounterSum)), r.CounterCount}, CountersAt: r.CountersAt}, nil
 }
 
-// ChangeRecord lists what one policy event wrote: enough to name the record that does not agree
-// with the digest.
+// ChangeRecord lists what one policy event wrote, so that a record that does not agree with the
+// digest can be named.
 type ChangeRecord struct {
 	Changed []ChangedRecord `cbor:"1,keyasint"`
 }

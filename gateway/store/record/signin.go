@@ -7,7 +7,7 @@ import (
 	"latchkey/gateway/store/seal"
 )
 
-// SignIn is what a browser's session at the console is kept as.
+// SignIn is the stored form of a browser's session at the website.
 type SignIn struct {
 	Data   []byte `cbor:"1,keyasint,omitempty"`
 	Expiry *Stamp `cbor:"2,keyasint,omitempty"`

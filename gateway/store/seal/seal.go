@@ -44,7 +44,7 @@ func (s Sealer) Seal(name string, plain []byte) []byte {
 	return s.aead.Seal(out, out[1:start], plain, []byte(name))
 }
 
-// Open returns the plaintext in memory of its own.
+// Open returns the plaintext in newly allocated memory.
 func (s Sealer) Open(name string, value []byte) ([]byte, error) {
 	if len(value) < Overhead || value[0] != sealVersion {
 		return nil, errSeal

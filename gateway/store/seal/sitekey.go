@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Sentinels for [errors.Is], of whatever is stored.
+// Sentinels for [errors.Is].
 var (
 	// It is missing, malformed, readable by others or not this store's.
 	ErrSiteKey = errors.New("site key")
@@ -25,11 +25,11 @@ const (
 	checkPrefix   = "latchkey-site-check-"
 )
 
-// crockford is the alphabet of every other text in latchkey, in lower case and without padding.
+// crockford is the encoding of all ids and secrets in latchkey: lower case, without padding.
 var crockford = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 
-// SiteKey is the 256-bit secret from which all others of a site are derived. It is used for nothing
-// but deriving.
+// SiteKey is the 256-bit secret from which all other keys of a site are derived. It is used for
+// nothing else.
 type SiteKey [siteKeyLen]byte
 
 // Format implements [fmt.Formatter] for every verb: a site key does not print.
@@ -39,7 +39,7 @@ func (SiteKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")
 func (k SiteKey) derive(label string) []byte {
 	b, err := hkdf.Key(sha256.New, k[:], nil, "latchkey "+label, 32)
 	if err != nil {
-		panic(err) // only for a length that HKDF cannot give
+		panic(err) // only for a length that HKDF cannot return
 	}
 	return b
 }
@@ -59,23 +59,23 @@ func (k SiteKey) DeriveKeys() Keys {
 		head:  k.derive("site head 1"), Browser: k.derive("browser 1")}
 }
 
-// CredentialID is the keyed hash under which a card is kept.
+// CredentialID returns the keyed hash that identifies a card in the store.
 func (k Keys) CredentialID(uid []byte) [32]byte {
 	m := hmac.New(sha256.New, k.credential)
 	m.Write(uid)
 	return [32]byte(m.Sum(nil))
 }
 
-// NewSiteKey makes a random one.
+// NewSiteKey returns a random site key.
 func NewSiteKey() (k SiteKey) {
 	_, _ = rand.Read(k[:]) // never fails: crypto/rand ends the program instead
 	return k
 }
 
-// Text is the content of site.key.
+// Text returns the content of site.key.
 func (k SiteKey) Text() string { return siteKeyPrefix + crockford.EncodeToString(k[:]) + "\n" }
 
-// ParseSiteKey accepts only what text returns. The error does not repeat the text.
+// ParseSiteKey accepts only what Text returns. The error does not repeat the text.
 func ParseSiteKey(s string) (k SiteKey, err error) {
 	rest, ok := strings.CutPrefix(s, siteKeyPrefix)
 	b, err := crockford.DecodeString(strings.TrimSuffix(rest, "\n"))
@@ -88,21 +88,22 @@ func ParseSiteKey(s string) (k SiteKey, err error) {
 	return k, nil
 }
 
-// CheckText is the content of site.check: it tells a wrong site key, or a newer format, before
+// CheckText returns the content of site.check. It shows a wrong site key or a newer format before
 // Badger is opened, because opening Badger writes.
 func (k SiteKey) CheckText(format int) string {
 	return fmt.Sprintf("%s%d %s\n", checkPrefix, format,
 		crockford.EncodeToString(k.derive(fmt.Sprintf("site check %d", format))))
 }
 
-// ParseCheck reads the format in a text that checkText made. ok is false for any other.
+// ParseCheck returns the format in a text that CheckText made. ok is false for any other text.
 func ParseCheck(text string) (format int, ok bool) {
 	var rest string
 	_, err := fmt.Sscanf(text, checkPrefix+"%d %s\n", &format, &rest)
 	return format, err == nil
 }
 
-// SignHead is what site.head says of one line, so that only this site can have written it.
+// SignHead returns the authentication code of one line of site.head, so that only this site can
+// have written it.
 func (k Keys) SignHead(line string) string {
 	m := hmac.New(sha256.New, k.head)
 	m.Write([]byte(line))
