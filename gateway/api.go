@@ -14,8 +14,8 @@ import (
 	"latchkey/gateway/website"
 )
 
-// policyStore is the store as the admin API sees it: a change goes through the gateway, so that the
-// sessions follow it.
+// policyStore is the store for the admin API. Changes go through the gateway, so that it can update
+// the sessions.
 type policyStore struct {
 	*store.Store
 	g *Gateway
@@ -25,8 +25,8 @@ func (s policyStore) Apply(ctx context.Context, actor string, changes ...access.
 	return s.g.Apply(ctx, actor, changes...)
 }
 
-// AdminHandler is the admin API of this gateway for whoever holds it in this process: such a caller
-// may do everything, unless the context of a request names another principal.
+// AdminHandler returns the admin API of this gateway for callers in this process. They may do
+// everything, unless the context of a request names another principal.
 func (g *Gateway) AdminHandler() http.Handler {
 	own := account.As(account.NewUnixPeer("admin"), g.api)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -49,7 +49,7 @@ func newAPI(g *Gateway) *admin.Handler {
 		GatewayAddrs: g.cfg.Announce, Website: site, Confinement: g.console.confinement, Health: g.checkHealth})
 }
 
-// sources are where the figures for Prometheus come from.
+// sources returns the functions that read the figures for Prometheus.
 func (g *Gateway) sources() observe.Sources {
 	return observe.Sources{Listener: g.listener, Store: g.store, MaxSessions: g.cfg.MaxSessions,
 		Online: g.sessions.Online, Alarms: func() int { return len(g.doors.Alarms("")) }, Doors: g.doors.CountDoors,
@@ -60,5 +60,5 @@ func (g *Gateway) sources() observe.Sources {
 		}}
 }
 
-// checkHealth finds why a card that may enter would not be let in now.
+// checkHealth returns the reasons why a card that may enter would not be let in now.
 func (g *Gateway) checkHealth() []doctor.Finding { return doctor.CheckHealth(g.store, g.clock.Trusted) }

@@ -10,13 +10,13 @@ import (
 	"latchkey/gateway/session"
 )
 
-// Apply changes the policy as the store does and then makes the sessions follow: those of a revoked
-// key or a removed device end at once, and a lockdown ends running pulses. A change that is
-// access.ErrNotDurable acts too.
+// Apply changes the policy through the store and then updates the sessions: those of a revoked key
+// or a removed device end at once, and a lockdown ends running pulses. It does so after
+// access.ErrNotDurable too.
 func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Change) (uint64, error) {
 	before := g.store.Snapshot()
 	seq, err := g.store.Apply(ctx, actor, changes...)
-	if err != nil && !errors.Is(err, access.ErrNotDurable) { // which acts as any other
+	if err != nil && !errors.Is(err, access.ErrNotDurable) { // such a change is in effect
 		return seq, err
 	}
 	after := g.store.Snapshot()
@@ -36,7 +36,7 @@ func (g *Gateway) Apply(ctx context.Context, actor string, changes ...access.Cha
 	return seq, err
 }
 
-// byLockdown is who asks for a lock when nobody does.
+// byLockdown is the operator's name in attempts that a lockdown makes.
 const byLockdown = "lockdown"
 
 // lock locks a door because of a lockdown. It is an attempt like any other, with an event of its
@@ -58,8 +58,8 @@ func (g *Gateway) lockAll(p *access.Policy) {
 	}
 }
 
-// keepShut locks a door that is found open in a lockdown: the command of the lockdown did not reach
-// it, or came before it was connected.
+// keepShut locks a door whose lock is found unlocked during a lockdown: the command of the lockdown
+// did not reach the lock.
 func (g *Gateway) keepShut(device access.ID) {
 	p := g.store.Snapshot()
 	if !p.Site.Lockdown {

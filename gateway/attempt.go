@@ -14,11 +14,11 @@ import (
 	"latchkey/gateway/store"
 )
 
-// diskWithin bounds the wait for a durable decision and for what came of it. Whoever asked has an
-// answer long before.
+// diskWithin bounds the wait until decision and outcome are durable. The device has an answer long
+// before.
 const diskWithin = 20 * time.Second
 
-// Timeline is when each step of one attempt was done, and what came of it.
+// Timeline says when each step of one attempt was done, and its outcome.
 type Timeline = observe.Timeline
 
 // attempt is one request to move a target, from the message that caused it to its durable outcome.
@@ -29,18 +29,18 @@ type attempt struct {
 	timeline Timeline
 
 	turn     limit.Turn[access.ID]
-	last     uint64        // the device's counter as of the decision
-	actuator access.Device // what was commanded
+	last     uint64        // the device's counter at the decision
+	actuator access.Device // the device that was commanded
 	detail   string        // why the command was not acknowledged, for people
 }
 
 // run takes the attempt through its stages. It calls answer once: with nil when the decision is
 // durable and the target has moved, or could not be moved; with an error when nothing was decided,
-// and then nothing moves. A device hears its verdict before the outcome is on disk, because nothing
-// that it hears depends on that record.
+// and then nothing moves. A device gets its verdict before the outcome is on disk, because the
+// verdict does not depend on that record.
 func (a *attempt) run(ctx context.Context, answer func(error)) {
-	// A session that ends meanwhile changes nothing: what was asked for is decided, and its outcome
-	// is kept.
+	// The attempt goes on if the session ends meanwhile: it is decided, and its outcome is
+	// recorded.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), diskWithin)
 	defer cancel()
 	a.timeline.Received, a.timeline.Fresh = a.asked.At, time.Now()
@@ -66,15 +66,15 @@ func (a *attempt) run(ctx context.Context, answer func(error)) {
 }
 
 // takeTurn waits until no other attempt of the device, or at the target, is under way. So copies of
-// one scan wait for the first and get the same outcome, never a second pulse; a target's commands
-// are sent in the order of their ids; and a toggle sees what the attempt before it did.
+// one scan wait for the first and get the same outcome, never a second pulse. A target's commands
+// are sent in the order of their ids. And a toggle sees the result of the attempt before it.
 func (a *attempt) takeTurn(ctx context.Context) (err error) {
 	a.turn, err = a.g.turns.Take(ctx, a.asked.Device, a.asked.Target)
 	return err
 }
 
-// decide has the store decide. The decision and the device's counter are on disk when it returns
-// nil.
+// decide lets the store decide. When it returns nil, the decision and the device's counter are on
+// disk.
 func (a *attempt) decide(ctx context.Context) error {
 	a.asked.ClockTrusted, _ = a.g.clock.Trusted(a.asked.At)
 	adm, err := a.g.store.Admit(ctx, a.asked)
@@ -89,7 +89,7 @@ func (a *attempt) decide(ctx context.Context) error {
 	return nil
 }
 
-// describe puts what was decided into the timeline.
+// describe puts the decision into the timeline.
 func (a *attempt) describe(p *access.Policy, adm store.Admission) {
 	a.timeline.Decided, a.timeline.Durable, a.timeline.Seq, a.timeline.Decision = adm.Decided, adm.Durable, adm.Seq, adm.Decision
 	a.timeline.Repeated, a.timeline.Outcome = adm.Duplicate, adm.Outcome
@@ -99,8 +99,8 @@ func (a *attempt) describe(p *access.Policy, adm store.Admission) {
 	}
 }
 
-// command has the actuator move the target, not later than coapres.CommandWindow after the message
-// that caused it was read, however long the disk took.
+// command lets the actuator move the target. It sends nothing later than coapres.CommandWindow
+// after the message that caused the attempt was read, however long the disk took.
 func (a *attempt) command(ctx context.Context) {
 	policy := a.g.store.Snapshot()
 	actuator, ok := policy.Actuator(a.asked.Target)
@@ -128,7 +128,7 @@ func (a *attempt) command(ctx context.Context) {
 		a.g.doors.Refresh(actuator.ID)
 	case access.OutcomeLate: // not sent
 		a.g.doors.Refresh(actuator.ID)
-	case access.OutcomeOffline: // not sent, and nobody to ask
+	case access.OutcomeOffline: // not sent, and no lock to ask
 	}
 }
 
@@ -150,7 +150,7 @@ func (a *attempt) commandFor(p *access.Policy) coapres.Command {
 	return c
 }
 
-// observe tells whoever counts and logs.
+// observe passes the timeline to metrics, log and Config.Timeline.
 func (a *attempt) observe(ctx context.Context) {
 	a.g.metrics.Observe(a.timeline)
 	a.g.latency.Observe(a.timeline)
@@ -167,19 +167,19 @@ func (a *attempt) observe(ctx context.Context) {
 	}
 }
 
-// recordOutcome writes what came of the command. The turn ends as soon as that is queued: the next
-// attempt is decided after it, sees it, and may share its commit.
+// recordOutcome writes the outcome of the command. The turn ends when that record is queued: the
+// next attempt is decided after it, sees it, and may share its commit.
 func (a *attempt) recordOutcome(ctx context.Context) {
 	outcome := access.Event{Kind: access.EventReceipt, Cause: a.timeline.Seq, Outcome: a.timeline.Outcome, Detail: a.detail,
 		Action: a.asked.Action, Level: a.asked.Level, Device: access.Named{ID: a.actuator.ID, Name: a.actuator.Name},
 		Target: access.Named{ID: a.asked.Target, Name: a.timeline.Target}}
 	if _, err := a.g.store.RecordQueued(ctx, outcome, a.turn.End); err != nil {
-		// The target has moved, or not, all the same.
+		// The target has moved, or not, even without the record.
 		a.g.log.Error("outcome not kept", "target", string(a.asked.Target), "event", a.timeline.Seq, "err", err)
 	}
 }
 
-// verdict is what the reader is told.
+// verdict returns the verdict for the reader.
 func (a *attempt) verdict() wire.Verdict {
 	v := wire.Verdict{Last: a.last}
 	switch {

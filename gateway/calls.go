@@ -11,7 +11,7 @@ import (
 	"latchkey/gateway/access"
 )
 
-// calls is what the resources ask of the gateway: [coapres.Calls].
+// calls implements [coapres.Calls].
 type calls struct{ g *Gateway }
 
 func (c calls) Scan(ctx context.Context, p *coapres.Peer, s wire.Scan, at time.Time) (wire.Verdict, error) {

@@ -12,7 +12,7 @@ import (
 	"latchkey/keys/provision"
 )
 
-// Config says how a gateway runs. Store is required and stays the caller's to close.
+// Config says how a gateway runs. Store is required, and the caller closes it.
 type Config struct {
 	Store  *store.Store
 	Listen string // UDP "host:port" for nodes; default ":5684"
@@ -20,22 +20,22 @@ type Config struct {
 	AdminSocket string
 	// Console is the website; nil: none.
 	Console *ConsoleConfig
-	// Announce is the "host:port" that goes into the bundles of new devices. If there is not
-	// exactly one, whoever adds a device has to say.
+	// Announce lists each "host:port" that may go into the bundles of new devices. If there is not
+	// exactly one, the request that adds a device must name it.
 	Announce []string
 	// Clock says what makes the time of day trustworthy; default clock.NTP.
 	Clock       clock.Source
 	MaxSessions int // default 10,000
 	// RequestRate bounds the requests per second of one session, HandshakeRate the handshakes per
-	// second of all: see coapres and transport, whose defaults are meant for doors. Only a
-	// measurement needs more.
+	// second of all. The defaults are in coapres and transport and are enough for doors; only
+	// benchmarks need more.
 	RequestRate, HandshakeRate int
-	// VerifyEvery is how often all that is on disk is verified; default once a day, and the first
-	// time a minute after the start.
+	// VerifyEvery is the time between verifications of the whole store; default one day. The first
+	// is a minute after the start.
 	VerifyEvery time.Duration
 	Version     string
 	Log         *slog.Logger
-	// Timeline, if set, is told of every attempt that was decided, when its outcome is known.
+	// Timeline, if set, is called with every decided attempt when its outcome is known.
 	Timeline func(Timeline)
 }
 
@@ -48,17 +48,17 @@ const (
 // ConfigError names the field of a [Config] that is out of its bounds, and the bound.
 type ConfigError struct {
 	Field string // its name in Go: MaxSessions, Console.Listen
-	Value string // what it holds, text in quotes
-	Want  string // what it may hold
+	Value string // its value; text is in quotes
+	Want  string // the values that it may have
 }
 
 func (e *ConfigError) Error() string {
 	return fmt.Sprintf("gateway: config: %s %s: want %s", e.Field, e.Value, e.Want)
 }
 
-// Validate returns a [ConfigError] for the first field that is out of its bounds. The zero value of
-// a field is its default. [New] calls it, and so can whoever reads a configuration before there is
-// a store: Store, Log and Timeline are not looked at.
+// Validate returns a [ConfigError] for the first field that is out of its bounds. A zero field has
+// its default. [New] calls it. It does not check Store, Log and Timeline, so it can also be called
+// before there is a store.
 func (c Config) Validate() error {
 	if _, err := net.ResolveUDPAddr("udp", c.Listen); c.Listen != "" && err != nil {
 		return wrongText("Listen", c.Listen, "host:port or :port, with a port up to 65535")

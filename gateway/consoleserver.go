@@ -18,17 +18,17 @@ import (
 	"latchkey/gateway/website/confine"
 )
 
-// ConsoleConfig says where the website is and who is near it. Listen and Certificate.Dir are
-// required.
+// ConsoleConfig says where the website listens and which visitors are local. Listen and
+// Certificate.Dir are required.
 //
 // The website is a process of its own: this program, started again with the one argument
 // [child.Command]. Its main function must call [child.Main] then, before anything else.
 type ConsoleConfig struct {
 	Listen string // TCP "host:port"; never the nodes' port
-	// Listener is used instead of Listen where a service manager hands one over.
+	// Listener is used instead of Listen if a service manager hands one over.
 	Listener net.Listener
 	Local    []netip.Prefix // see [account.Website]
-	// Dispensable: where the address is taken, the gateway goes on without its website and says so.
+	// Dispensable: if the address is in use, the gateway logs that and runs without its website.
 	// Doors do not depend on it.
 	Dispensable bool
 	Now         func() time.Time // of sign-ins; time.Now if nil
@@ -36,13 +36,13 @@ type ConsoleConfig struct {
 	Certificate certificate.Config
 }
 
-// urlOf is how people call the console: by the name that they gave it, else by the one that
-// browsers take for this machine, which is the only one besides where passkeys work.
+// urlOf returns the console's URL for people. It uses a name from the configuration, else
+// localhost: passkeys work only with these.
 func urlOf(cfg ConsoleConfig) string {
 	host, port := "localhost", strconv.Itoa(int(cfg.Certificate.Addr.Port()))
 	switch at := cfg.Certificate.Addr.Addr(); {
 	case cfg.Certificate.ACME != nil:
-		return "https://" + cfg.Certificate.ACME.Name + "/" // port 443 leads here, or there will be no certificate
+		return "https://" + cfg.Certificate.ACME.Name + "/" // port 443 must lead here
 	case len(cfg.Certificate.Names) > 0:
 		host = cfg.Certificate.Names[0]
 	case !at.IsLoopback() && !at.IsUnspecified():
@@ -55,15 +55,15 @@ func urlOf(cfg ConsoleConfig) string {
 type consoleServer struct {
 	listener    net.Listener
 	certificate *certificate.Source
-	site        *website.Server // nil until the API is there
+	site        *website.Server // nil until the API exists
 	url         string
 }
 
-// listenConsole binds the console's address. It has no pages yet: they need the admin API, which
-// tells where the console is.
+// listenConsole binds the console's address. There are no pages yet: they need the admin API, which
+// needs the console's URL first.
 func listenConsole(cfg ConsoleConfig, log *slog.Logger) (*consoleServer, error) {
 	if len(os.Args) > 1 && os.Args[1] == child.Command {
-		return nil, errors.New("gateway: console: this process is to be a website, and does not know it: its main function has to call child.Main")
+		return nil, errors.New("gateway: console: this process was started as the website: its main function must call child.Main")
 	}
 	l := cfg.Listener
 	if l == nil {
@@ -84,7 +84,7 @@ func listenConsole(cfg ConsoleConfig, log *slog.Logger) (*consoleServer, error) 
 	return &consoleServer{listener: l, certificate: source, url: urlOf(cfg)}, nil
 }
 
-// open says what the console's child is and what it may ask for.
+// open configures the console's child and what it may request.
 func (s *consoleServer) open(g *Gateway) {
 	s.site = website.New(website.Config{Listener: s.listener, Bounds: child.Connections, Child: child.Program, Certificates: s.certificate,
 		Settings: child.Settings{Hosts: s.certificate.Hosts(), ACME: g.cfg.Console.Certificate.ACME != nil,
@@ -106,7 +106,7 @@ func (s *consoleServer) close() error {
 	return nil
 }
 
-// confinement is what holds the website's process back; nil when there is no website.
+// confinement returns how the website's process is confined, or nil if there is no website.
 func (s *consoleServer) confinement() *doctor.Confinement {
 	if s == nil || s.site == nil {
 		return nil
@@ -117,10 +117,10 @@ func (s *consoleServer) confinement() *doctor.Confinement {
 	return &doctor.Confinement{Running: true, Lacks: confine.Look().Lacks()}
 }
 
-// owns tells whether a process is the website's, or comes from it.
+// owns tells whether a process is the website's or descends from it.
 func (s *consoleServer) owns(pid int) bool { return s != nil && s.site != nil && s.site.Owns(pid) }
 
-// ConsoleURL is how people call the console; empty when there is none.
+// ConsoleURL returns the console's URL for people, or nothing if there is no console.
 func (g *Gateway) ConsoleURL() string {
 	if g.console == nil {
 		return ""
@@ -128,7 +128,8 @@ func (g *Gateway) ConsoleURL() string {
 	return g.console.url
 }
 
-// ConsoleCertificate is where the console's certificate comes from; nil when there is no console.
+// ConsoleCertificate returns the source of the console's certificate, or nil if there is no
+// console.
 func (g *Gateway) ConsoleCertificate() *certificate.Source {
 	if g.console == nil {
 		return nil

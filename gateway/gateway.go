@@ -1,7 +1,7 @@
-// Package gateway joins the parts: it takes what nodes send, has it decided and kept, and commands
-// the actuators. This file says what is built, what runs and who closes what. The way of a scan is
-// [Gateway.onScan] and [attempt.run]; everything else serves these two. The package knows no HTTP
-// but its listeners' and no bytes on the wire.
+// Package gateway joins the parts: it receives the requests of nodes, lets the store decide and
+// record them, and commands the actuators. This file shows what is built, what runs and who closes
+// it. A scan goes through [Gateway.onScan] and [attempt.run]; everything else serves these two. The
+// package parses no HTTP and no bytes from the wire.
 package gateway
 
 import (
@@ -40,14 +40,14 @@ const (
 	unknownWindow = time.Minute
 	unknownPause  = 10 * time.Second // between scans of a reader that is slowed down
 
-	startWithin = 10 * time.Second // and stop: the events that say so
+	startWithin = 10 * time.Second // to write the event of the start, and of the stop
 )
 
 // Gateway is a running gateway. Its methods are safe for concurrent use.
 type Gateway struct {
 	cfg   Config
 	log   *slog.Logger
-	store *store.Store // the caller's to close
+	store *store.Store // the caller closes it
 	clock clock.Clock
 
 	// What is known besides the store, in memory.
@@ -58,21 +58,21 @@ type Gateway struct {
 	metrics  *observe.Metrics
 	latency  *observe.Latencies
 
-	// What an attempt waits for.
-	turns    limit.Turns[access.ID]    // of devices and of targets; whoever takes both takes the device's first
-	unknown  limit.Slowdown[access.ID] // of readers at which many unknown cards are tried
+	// Attempts wait here.
+	turns    limit.Turns[access.ID]    // of devices and of targets; an attempt takes its device first
+	unknown  limit.Slowdown[access.ID] // slows readers at which many unknown cards are tried
 	learners learn.Desk
 
-	// What serves. Close closes each of them.
+	// The servers. Close closes each of them.
 	listener *transport.Listener
 	server   *coapres.Server
-	api      *admin.Handler      // the admin API, one for the socket and the console
+	api      *admin.Handler      // the admin API, for both socket and console
 	admin    *adminsocket.Server // nil: none
 	console  *consoleServer      // nil: none
 
-	bg   sync.WaitGroup // goroutines that a message or a change started; each ends by itself within seconds
+	bg   sync.WaitGroup // goroutines started by a message or a change; each ends by itself within seconds
 	bgMu sync.Mutex
-	shut bool // guarded by bgMu; no new ones
+	shut bool // guarded by bgMu; no new goroutines
 }
 
 // New binds the sockets. Nothing is answered before Run.
@@ -105,7 +105,7 @@ func New(cfg Config) (*Gateway, error) {
 	return g, nil
 }
 
-// listen binds the nodes' port, the console's and the admin socket, and builds what answers there.
+// listen binds the nodes' port, the console's port and the admin socket, and builds their servers.
 func (g *Gateway) listen() (err error) {
 	g.server = &coapres.Server{Calls: calls{g}, Log: g.log}
 	g.listener, err = transport.Listen(transport.Config{Addr: g.cfg.Listen, PSK: g.nodes.FindPSK,
@@ -127,7 +127,7 @@ func (g *Gateway) listen() (err error) {
 			return err
 		}
 	}
-	g.api = newAPI(g) // which names the console's address
+	g.api = newAPI(g) // it needs the console's address
 	if g.console != nil {
 		g.console.open(g)
 	}
@@ -139,17 +139,17 @@ func (g *Gateway) listen() (err error) {
 	return nil
 }
 
-// Addr is where nodes find the gateway.
+// Addr returns the address of the nodes' port.
 func (g *Gateway) Addr() net.Addr { return g.listener.Addr() }
 
-// Run serves until ctx ends and then returns nil, with every session closed.
+// Run serves until ctx ends. Then it closes every session and returns nil.
 func (g *Gateway) Run(ctx context.Context) error {
 	if trusted, why := g.clock.Trusted(time.Now()); !trusted {
 		g.log.Error("clock not trusted: schedules deny until it is", "err", why)
 	}
 	err := g.record(access.Event{Kind: access.EventStart, Detail: g.cfg.Version, Digest: g.store.Digest()})
 	if errors.Is(err, store.ErrNoSpace) {
-		g.log.Error("no door opens until there is space; lockdown, revoke, suspend and lost go on working",
+		g.log.Error("no door opens until there is space; lockdown, revoke, suspend and lost still work",
 			"err", err)
 	} else if err != nil {
 		return errors.Join(err, g.Close())
@@ -157,7 +157,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.log.Info("listening", "addr", g.Addr().String())
 	doctor.LogReach(g.log, g.Addr())
 
-	parts, ctx := errgroup.WithContext(ctx) // the first that fails ends the others
+	parts, ctx := errgroup.WithContext(ctx) // the first one that fails ends the others
 	serve := func(f func(context.Context) error) { parts.Go(func() error { return f(ctx) }) }
 	serve(g.serveNodes)
 	if g.admin != nil {
@@ -192,7 +192,7 @@ func (g *Gateway) answer(c *transport.Conn, req, resp *pool.Message, at time.Tim
 	g.metrics.CountRequest(resp.Code().String())
 }
 
-// Close frees the sockets of a gateway that does not run, or ends one that does. Twice is harmless.
+// Close closes the sockets. A gateway that runs ends. Twice is harmless.
 func (g *Gateway) Close() (err error) {
 	g.bgMu.Lock()
 	g.shut = true
@@ -211,8 +211,8 @@ func (g *Gateway) Close() (err error) {
 	return err
 }
 
-// background runs f in a goroutine that Close waits for, unless the gateway is being closed
-// already, and tells which.
+// background runs f in a goroutine, for which Close waits, and returns true. If the gateway is
+// already being closed it returns false.
 func (g *Gateway) background(f func()) bool {
 	g.bgMu.Lock()
 	defer g.bgMu.Unlock()
@@ -222,8 +222,8 @@ func (g *Gateway) background(f func()) bool {
 	return !g.shut
 }
 
-// record writes an event that is not a decision. It has a bound of its own, so that it is not lost
-// because a context ended.
+// record writes an event that is not a decision. It has its own deadline, so that the event is not
+// lost because a context ended.
 func (g *Gateway) record(ev access.Event) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startWithin)
 	defer cancel()

@@ -12,7 +12,7 @@ import (
 	"latchkey/gateway/session"
 )
 
-// live is what the admin API asks of a running gateway: [admin.Live].
+// live implements [admin.Live] for a running gateway.
 type live struct{ g *Gateway }
 
 func (l live) Operate(
@@ -42,7 +42,7 @@ func (l live) Acknowledge(ctx context.Context, actor string, seq uint64, remark 
 
 func (l live) Alarms() []api.Alarm { return l.alarms("") }
 
-// alarms are those of one place, or all.
+// alarms returns the open alarms of one place, or all if place is empty.
 func (l live) alarms(place access.ID) []api.Alarm {
 	out := []api.Alarm{}
 	for _, a := range l.g.doors.Alarms(place) {

@@ -12,16 +12,16 @@ import (
 	"latchkey/gateway/learn"
 )
 
-// answerWithin is when a device is told that nothing is decided yet. From then on nothing is
-// commanded for it. The device itself gives up coapres.ScanWindow after the tap, and takes silence
-// for a lost session: the second between the two is for an answer that is lost and sent again.
+// answerWithin is when a device is told that nothing is decided yet. After that no command is sent
+// for it. The device itself gives up coapres.ScanWindow after the tap, and then takes the session
+// for lost. One second remains for an answer that is lost and retransmitted.
 const answerWithin = coapres.ScanWindow - time.Second
 
-// errSlow is what a device is told when its attempt is not durable yet.
+// errSlow is the answer to a device whose attempt is not durable in time.
 var errSlow = fmt.Errorf("gateway: %w within %v", coapres.ErrUndecided, answerWithin)
 
-// onScan is the way of a card from the reader to the door. It says who wants what; [attempt.run]
-// does the rest. A denial is a verdict. An error means that nothing was decided.
+// onScan handles a scan, from the reader to the door. It says who wants what; [attempt.run] does
+// the rest. A denial is a verdict. An error means that nothing was decided.
 func (g *Gateway) onScan(ctx context.Context, p *coapres.Peer, s wire.Scan, at time.Time) (wire.Verdict, error) {
 	if wait := g.unknown.Wait(p.Device, at); wait > 0 {
 		return wire.Verdict{}, &coapres.BusyError{RetryAfter: wait}
@@ -48,9 +48,8 @@ func (g *Gateway) onAct(ctx context.Context, p *coapres.Peer, target string, act
 		Action: act.Action, Level: act.Level, Counter: act.N, At: at})
 }
 
-// answerDevice runs the attempt of a device and returns the verdict, or errSlow when the device
-// will not listen any longer. The attempt goes on then: what it records stays, and a command that
-// would be late is not sent.
+// answerDevice runs the attempt of a device and returns the verdict, or errSlow if that takes too
+// long for the device. Then the attempt goes on and is recorded, but a late command is not sent.
 func (g *Gateway) answerDevice(ctx context.Context, p *coapres.Peer, of access.Attempt) (wire.Verdict, error) {
 	type answer struct {
 		wire.Verdict
@@ -86,8 +85,8 @@ func (g *Gateway) operate(ctx context.Context, of access.Attempt) (tl Timeline, 
 	return a.timeline, err
 }
 
-// unknownCard serves whoever waits to learn a card at this reader, and slows a reader that sees too
-// many.
+// unknownCard offers an unknown card to somebody who waits to learn one at this reader. It also
+// slows down a reader with too many unknown cards.
 func (g *Gateway) unknownCard(p *coapres.Peer, a access.Attempt, at time.Time) {
 	if g.learners.Offer(a.Device, learn.Card{ID: a.Credential, Tail: a.Tail}) || !g.unknown.Note(p.Device, at) {
 		return
@@ -97,7 +96,7 @@ func (g *Gateway) unknownCard(p *coapres.Peer, a access.Attempt, at time.Time) {
 		Detail: "ten unknown cards in a minute: one scan in 10 s until a minute after the last"})
 }
 
-// tail is the last two bytes of a UID in hex, so that people can tell cards apart.
+// tail returns the last two bytes of a UID in hex, so that people can tell cards apart.
 func tail(uid []byte) string {
 	if len(uid) < 2 {
 		return ""

@@ -13,15 +13,14 @@ import (
 const (
 	upkeepEvery = 2 * time.Second
 
-	// All that is on disk is verified soon after the start, and then once a day. The start itself
-	// has verified the newest part.
+	// The whole store is verified soon after the start, and then once a day. The start itself has
+	// verified the newest part.
 	verifyFirst = time.Minute
 	verifyEvery = 24 * time.Hour
 )
 
-// keepUp looks after what nobody calls for, until ctx ends. It ends the gateway when the store has
-// failed: nothing can be decided until the store is opened again and all of it checked, which is
-// for whoever restarts us.
+// keepUp does the periodic work until ctx ends. It ends the gateway when the store has failed: then
+// nothing can be decided until a restart has opened and checked the store again.
 func (g *Gateway) keepUp(ctx context.Context) error {
 	t := time.NewTicker(upkeepEvery)
 	defer t.Stop()
@@ -41,8 +40,8 @@ func (g *Gateway) keepUp(ctx context.Context) error {
 	}
 }
 
-// verify checks the whole store now and then, at a bounded rate, and says what it found. Decisions
-// do not read the disk, so they go on whatever that is.
+// verify checks the whole store from time to time, at a limited rate, and logs what it finds.
+// Decisions go on in any case, because they do not read the disk.
 func (g *Gateway) verify(ctx context.Context) error {
 	every := cmp.Or(g.cfg.VerifyEvery, verifyEvery)
 	wait := time.NewTimer(min(verifyFirst, every))

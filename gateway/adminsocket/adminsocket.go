@@ -1,6 +1,6 @@
 // Package adminsocket serves the admin API on a unix socket. Whoever can open the socket may do
-// everything: it has mode 0600, in a folder with mode 0700. Requests carry the user at the other
-// end as the kernel knows it. What the operations are, and who may do them, package admin says.
+// everything: it has mode 0600, in a folder with mode 0700. Each request carries the user at the
+// other end, as the kernel names it. Package admin defines the operations and who may do them.
 package adminsocket
 
 import (
@@ -17,7 +17,7 @@ import (
 	"latchkey/gateway/limit"
 )
 
-// Bounds of the socket. They keep a script that went wrong from taking the memory that doors need.
+// Bounds of the socket, so that a script that went wrong does not take the memory that doors need.
 var (
 	conns = limit.Connections{All: 64, EachAddr: 64, Known: 48, EachKnown: 48, Idle: 10 * time.Second}
 
@@ -35,8 +35,8 @@ type Server struct {
 	http     *http.Server
 }
 
-// Listen binds the socket in place of whatever is at its path. The caller holds the store's lock,
-// so what is there belongs to nobody any more. Processes that refuse tells are not served.
+// Listen binds the socket and replaces any file at its path. The caller holds the store's lock, so
+// no other gateway uses that file. Processes for which refuse is true are not served.
 func Listen(path string, refuse func(pid int) bool, api http.Handler) (*Server, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("gateway: admin socket: %w", err)
@@ -71,7 +71,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	return nil
 }
 
-// Close answers what is under way, for a moment, and ends the rest. Twice is harmless.
+// Close waits a moment for requests under way and ends the rest. Twice is harmless.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

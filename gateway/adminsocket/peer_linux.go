@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// userOf names the user at the other end of a unix socket, as the kernel knows it; empty if it does
-// not.
+// userOf returns the user at the other end of a unix socket, as the kernel names it, or nothing if
+// the kernel does not know.
 func userOf(c net.Conn) string {
 	cred := peerCredentials(c)
 	if cred == nil {
@@ -22,8 +22,8 @@ func userOf(c net.Conn) string {
 	return id
 }
 
-// peerCredentials are those of the process that connected a unix socket, nil if the kernel does not
-// know them.
+// peerCredentials returns the credentials of the process that connected a unix socket, or nil if
+// the kernel does not know them.
 func peerCredentials(c net.Conn) (cred *unix.Ucred) {
 	u, ok := c.(*net.UnixConn)
 	if !ok {

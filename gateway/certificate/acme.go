@@ -20,22 +20,22 @@ import (
 )
 
 const (
-	// acmeProtocol is what an ACME server asks for, alone, when it checks a name (RFC 8737).
+	// acmeProtocol is the only protocol that an ACME server offers when it checks a name (RFC
+	// 8737).
 	acmeProtocol = "acme-tls/1"
-	// again is how long it rests when certmagic, which tries again by itself for a month, has given
-	// up.
+	// again is the wait after certmagic has given up. certmagic itself tries for a month.
 	again = time.Hour
 )
 
-// ACME asks an ACME server (RFC 8555) for a certificate for one name. The server looks for the
-// console at port 443 of that name (TLS-ALPN-01, RFC 8737), so that port must lead to the console's
-// listener. Nothing listens on port 80.
+// ACME asks an ACME server (RFC 8555) for a certificate for one name. The server connects to port
+// 443 of that name (TLS-ALPN-01, RFC 8737), so that port must lead to the console's listener.
+// Nothing listens on port 80.
 type ACME struct {
-	Name      string         // the DNS name under which the console is reached from outside
+	Name      string         // the DNS name of the console from outside
 	Email     string         // optional: where the CA may write to
 	Directory string         // https URL; default Let's Encrypt
-	Roots     *x509.CertPool // whom to trust as the server at Directory; nil: those of this machine
-	Agreed    bool           // to the terms of the CA: without it nothing is asked for
+	Roots     *x509.CertPool // CAs of the server at Directory; nil: those of this machine
+	Agreed    bool           // to the terms of the CA; without it no certificate is requested
 }
 
 func (a *ACME) check(at netip.AddrPort) error {
@@ -44,7 +44,7 @@ func (a *ACME) check(at netip.AddrPort) error {
 	case err != nil:
 		return err
 	case !strings.Contains(host, "."):
-		return fmt.Errorf("certificate: ACME needs a name that the internet knows, and %s is none", host)
+		return fmt.Errorf("certificate: ACME needs a name in public DNS, and %s is none", host)
 	case !a.Agreed:
 		return errors.New("certificate: ACME: the CA's terms have to be agreed to first")
 	case !at.IsValid() || at.Port() == 0:
@@ -58,14 +58,14 @@ func (a *ACME) check(at netip.AddrPort) error {
 	return nil
 }
 
-// acme keeps the certificate of one name. Before run nothing of certmagic runs.
+// acme keeps the certificate of one name. certmagic does not run before run is called.
 type acme struct {
 	cfg     ACME
 	name    string
 	at      netip.AddrPort
 	dir     string
 	log     *slog.Logger
-	trouble *slog.Logger // the same, and what to look at
+	trouble *slog.Logger // the same, with a hint what to check
 	now     func() time.Time
 	running atomic.Pointer[managed]
 }
@@ -78,7 +78,7 @@ type managed struct {
 
 func newACME(cfg Config) *acme {
 	name, _ := parseHost(cfg.ACME.Name) // checked
-	// Whoever reads the log at night has to know where to look.
+	// Somebody who reads the log at night must see what to check.
 	check := fmt.Sprintf("does %s point to this network, and is port 443 there forwarded to %s?", name,
 		cfg.Addr)
 	log := cfg.Log.With("name", name)
@@ -86,8 +86,8 @@ func newACME(cfg Config) *acme {
 		log: log, trouble: log.With("check", check)}
 }
 
-// certificate answers the ACME server's check and visitors who ask for the name. It returns nil
-// when there is nothing for them yet.
+// certificate returns the certificate for the ACME server's check, or for visitors who ask for the
+// name. It returns nil if there is none yet.
 func (a *acme) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	m := a.running.Load()
 	if m == nil || !strings.EqualFold(hello.ServerName, a.name) {
@@ -99,7 +99,7 @@ func (a *acme) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
 	return a.leaf(), nil
 }
 
-// leaf is the certificate for the name, nil while there is none that is good.
+// leaf returns the certificate for the name, or nil while there is no valid one.
 func (a *acme) leaf() *tls.Certificate {
 	m := a.running.Load()
 	if m == nil {
@@ -114,8 +114,8 @@ func (a *acme) leaf() *tls.Certificate {
 	return nil
 }
 
-// run ends with ctx. What it started has ended then, or does so within moments, but for the
-// goroutine in which certmagic counts its requests: there is one a process, which only waits.
+// run gets and renews the certificate until ctx ends. Then all goroutines that it started end too,
+// except one in which certmagic counts requests: there is one in each process, and it only waits.
 func (a *acme) run(ctx context.Context) {
 	m := a.start()
 	a.running.Store(m)
@@ -137,12 +137,12 @@ func (a *acme) run(ctx context.Context) {
 	<-ctx.Done()
 }
 
-// obtain brings a certificate into memory, from storage or else from the server, for which
-// certmagic tries for up to 30 days.
+// obtain loads the certificate from storage, or else requests one from the server. certmagic tries
+// that for up to 30 days.
 func (a *acme) obtain(ctx context.Context, m *managed) error {
 	_, err := m.config.CacheManagedCertificate(ctx, a.name)
 	if errors.Is(err, fs.ErrNotExist) {
-		a.log.Info("ACME certificate asked for; until it is there the console has that of its own CA",
+		a.log.Info("ACME certificate requested; until it comes the console uses the one of its own CA",
 			"needs", fmt.Sprintf("port 443 of %s forwarded to %s", a.name, a.at))
 		if err := m.config.ObtainCertAsync(ctx, a.name); err != nil {
 			return err
@@ -153,11 +153,12 @@ func (a *acme) obtain(ctx context.Context, m *managed) error {
 		return fmt.Errorf("%s: %w", a.dir, err)
 	}
 	a.log.Info("ACME certificate in use")
-	// One that ended while the gateway was off is not left until certmagic looks by itself.
+	// Renew now a certificate that expired while the gateway was off. certmagic by itself would
+	// check later.
 	return m.cache.RenewManagedCertificates(ctx)
 }
 
-// start makes certmagic's parts. Its cache looks every ten minutes whether something has to be
+// start makes certmagic's parts. Its cache checks every ten minutes whether a certificate must be
 // renewed.
 func (a *acme) start() *managed {
 	m := &managed{}
@@ -167,17 +168,18 @@ func (a *acme) start() *managed {
 	m.config = certmagic.New(m.cache, certmagic.Config{Storage: &certmagic.FileStorage{Path: a.dir},
 		Logger:  log,
 		OnEvent: a.said,
-		OCSP:    certmagic.OCSPConfig{DisableStapling: true}}) // browsers do without, and it would ask one more host
+		OCSP:    certmagic.OCSPConfig{DisableStapling: true}}) // browsers do not need it
 	m.config.Issuers = []certmagic.Issuer{certmagic.NewACMEIssuer(m.config,
 		certmagic.ACMEIssuer{CA: a.cfg.Directory, Email: a.cfg.Email, Agreed: a.cfg.Agreed,
 			TrustedRoots: a.cfg.Roots, DisableHTTPChallenge: true, DisableDistributedSolvers: true,
-			// certmagic opens this port itself if it is free. It is the console's own, so it never is.
+			// certmagic would open this port itself if it were free. It is the console's port, so
+			// it never is.
 			ListenHost: a.at.Addr().String(), AltTLSALPNPort: int(a.at.Port()),
-			Logger: zap.NewNop()})} // what fails there is returned
+			Logger: zap.NewNop()})} // errors are returned, too
 	return m
 }
 
-// said logs what certmagic got.
+// said logs that certmagic got a certificate.
 func (a *acme) said(_ context.Context, event string, data map[string]any) error {
 	if event == "cert_obtained" {
 		a.log.Info("ACME certificate obtained", "renewal", data["renewal"])

@@ -241,7 +241,7 @@ func TestACMEConfigThatIsRefused(t *testing.T) {
 	}{
 		{"terms not agreed to", bound, ACME{Name: outside}, "agreed"},
 		{"no name", bound, ACME{Agreed: true}, "host name"},
-		{"name of this network only", bound, ACME{Name: "raspberrypi", Agreed: true}, "internet"},
+		{"name of this network only", bound, ACME{Name: "raspberrypi", Agreed: true}, "public DNS"},
 		{"an address", bound, ACME{Name: "192.0.2.1", Agreed: true}, "host name"},
 		{"the provider's own name", bound, ACME{Name: "duckdns.org", Agreed: true}, "others"},
 		{"no listener", netip.AddrPort{}, ACME{Name: outside, Agreed: true}, "bound"},

@@ -1,6 +1,6 @@
-// Package certificate is where the console's TLS certificate comes from: a CA of this gateway's
-// own, two files that the operator keeps, or an ACME server for a name that is reached from
-// outside. It opens no port and serves no page: the console's listener asks it in each handshake.
+// Package certificate provides the console's TLS certificate: from this gateway's own CA, from two
+// files of the operator, or from an ACME server for a public name. It opens no port and serves no
+// page. The console's listener asks it in each handshake.
 package certificate
 
 import (
@@ -16,36 +16,35 @@ import (
 	"time"
 )
 
-// CAFile is the own CA's certificate in [Config.Dir], in PEM.
+// CAFile is the file of the own CA's certificate in [Config.Dir], in PEM.
 const CAFile = "console-ca.pem"
 
-// Config says where the certificate comes from: from CertFile and KeyFile if they are set, from the
-// gateway's own CA otherwise, with ACME beside it if that is set.
+// Config says where the certificate comes from: from CertFile and KeyFile if they are set, else
+// from the gateway's own CA, and also from ACME if that is set.
 type Config struct {
-	// Dir is a folder that exists: console-ca.pem and console-ca.key lie there, and the folder
-	// acme.
+	// Dir is an existing folder. It holds console-ca.pem, console-ca.key and the folder acme.
 	Dir string
-	// Addr is where the console listens. With ACME the listener must be bound already: the ACME
-	// server's question comes in there.
+	// Addr is the address on which the console listens. With ACME the listener must be bound
+	// before: the ACME server connects to it.
 	Addr netip.AddrPort
-	// Names are host names and IP addresses, without a port, by which the console is called.
-	// localhost, the loopback addresses, this machine's name and Addr come by themselves. A name
-	// stands for those below it, too: the own CA may vouch for them.
+	// Names are host names and IP addresses of the console, without a port. localhost, the loopback
+	// addresses, this machine's name and Addr are added. A name includes its subdomains: the own CA
+	// may sign for them.
 	Names             []string
-	CertFile, KeyFile string // PEM; loaded again when they change
-	ACME              *ACME  // nil: not used, and nothing of it runs
+	CertFile, KeyFile string // PEM; reloaded when they change
+	ACME              *ACME  // nil: not used
 	Log               *slog.Logger
 	Now               func() time.Time // default time.Now
 }
 
-// Source gives out the certificate. Its methods are safe for concurrent use.
+// Source provides the certificate. Its methods are safe for concurrent use.
 type Source struct {
 	own   *own   // nil with files
 	given *given // nil without
 	acme  *acme  // nil without
 }
 
-// Open makes the own CA if there is none that fits, or loads the files. Nothing runs before
+// Open loads the files, or makes the own CA if there is none that fits. Nothing runs before
 // [Source.Run].
 func Open(cfg Config) (*Source, error) {
 	if cfg.Log == nil {
@@ -91,8 +90,8 @@ func openOwn(cfg Config) (*Source, error) {
 	return s, nil
 }
 
-// Hosts are the names by which the console may be called, in lower case; what a given certificate
-// has a wildcard for stands as *.NAME. Addresses are not among them.
+// Hosts returns the host names of the console, in lower case, without addresses. A wildcard of a
+// given certificate is listed as *.NAME.
 func (s *Source) Hosts() []string {
 	if s.own != nil {
 		return slices.Clone(s.own.names.hosts)
@@ -114,8 +113,8 @@ func (s *Source) Run(ctx context.Context) error {
 	return nil
 }
 
-// TLS returns what the console's listener serves with: TLS 1.2 or later, HTTP/2 or HTTP/1.1. The
-// caller owns it.
+// TLS returns the TLS settings of the console's listener: TLS 1.2 or later, HTTP/2 or HTTP/1.1. The
+// caller owns them.
 func (s *Source) TLS() *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: s.certificate}
@@ -137,7 +136,7 @@ func (s *Source) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, erro
 	return s.own.certificate(reachedAt(hello)), nil
 }
 
-// reachedAt is this machine's own address of the connection, or the zero Addr.
+// reachedAt returns this machine's own address of the connection, or the zero Addr.
 func reachedAt(hello *tls.ClientHelloInfo) netip.Addr {
 	if hello.Conn == nil || hello.Conn.LocalAddr() == nil {
 		return netip.Addr{}
@@ -158,7 +157,7 @@ func (s *Source) CA() []byte {
 	return encodeCertificate(s.own.authority().Raw)
 }
 
-// Fingerprint is the SHA-256 of the own CA's certificate, or of the given one, as browsers and
+// Fingerprint returns the SHA-256 of the own CA's certificate, or of the given one, as browsers and
 // phones show it: pairs of hex digits with colons.
 func (s *Source) Fingerprint() string {
 	var raw []byte

@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 )
 
-// maxFile bounds what is read of a file: a chain of certificates takes a few KB.
+// maxFile bounds the size of a file: a chain of certificates has a few KB.
 const maxFile = 1 << 20
 
 func encodeCertificate(der []byte) []byte {
@@ -38,7 +38,7 @@ func readFile(path string) ([]byte, error) {
 	return b, nil
 }
 
-// readBlock returns the first PEM block of a file. The error does not repeat what is in the file.
+// readBlock returns the first PEM block of a file. The error does not quote the file.
 func readBlock(path, kind string) ([]byte, error) {
 	b, err := readFile(path)
 	if err != nil {
@@ -75,7 +75,8 @@ func readKey(path string) (*ecdsa.PrivateKey, error) {
 	return nil, fmt.Errorf("certificate: %s holds no ECDSA key", path)
 }
 
-// writeWhole makes or replaces a file that is never seen in part and is durable when it returns.
+// writeWhole makes or replaces a file. Nobody ever sees a part of it, and it is durable when
+// writeWhole returns.
 func writeWhole(path string, b []byte, mode os.FileMode) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // 0600
 	if err != nil {

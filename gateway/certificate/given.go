@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// look is how often the files of a given certificate are looked at, at most.
+// look is the least time between two checks of the files of a given certificate.
 const look = time.Minute
 
 // given is a certificate that somebody else renews, in two files.
@@ -21,11 +21,11 @@ type given struct {
 
 	mu      sync.Mutex
 	current *tls.Certificate // guarded by mu
-	state   filesState       // guarded by mu; of the files that were tried last, good or not
+	state   filesState       // guarded by mu; of the files that were loaded last, successfully or not
 	looked  time.Time        // guarded by mu
 }
 
-// filesState tells one version of the two files from another.
+// filesState identifies a version of the two files.
 type filesState [2]struct {
 	size     int64
 	modified time.Time
@@ -43,14 +43,14 @@ func openGiven(cfg Config) (*given, error) {
 	g.state = state
 	for _, name := range cfg.Names {
 		if g.current.Leaf.VerifyHostname(name) != nil {
-			g.log.Warn("console certificate does not name the console: browsers will refuse it there", "file",
+			g.log.Warn("console certificate does not name the console: browsers will refuse it", "file",
 				g.certFile, "name", name)
 		}
 	}
 	return g, nil
 }
 
-// certificate returns the newest that could be loaded.
+// certificate returns the newest certificate that could be loaded.
 func (g *given) certificate() *tls.Certificate {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -59,11 +59,11 @@ func (g *given) certificate() *tls.Certificate {
 		return g.current
 	}
 	g.looked = now
-	state, err := g.stat() // before the files are read: what changes meanwhile is seen the next time
+	state, err := g.stat() // before the files are read, so that a change meanwhile is seen the next time
 	if err == nil && state == g.state {
 		return g.current
 	}
-	failed := err != nil && g.state == filesState{} // said before
+	failed := err != nil && g.state == filesState{} // logged before
 	g.state = state
 	if err == nil {
 		var c *tls.Certificate
@@ -73,7 +73,7 @@ func (g *given) certificate() *tls.Certificate {
 		}
 	}
 	if err != nil && !failed {
-		g.log.Error("new console certificate not taken, the one before is kept", "err", err)
+		g.log.Error("new console certificate not used, the old one stays", "err", err)
 	}
 	return g.current
 }
@@ -94,7 +94,7 @@ func (g *given) stat() (s filesState, err error) {
 	return s, nil
 }
 
-// load reads both files and refuses what no browser would take.
+// load reads both files and refuses a certificate that no browser would accept.
 func (g *given) load(now time.Time) (*tls.Certificate, error) {
 	certPEM, err1 := readFile(g.certFile)
 	keyPEM, err2 := readFile(g.keyFile)
@@ -107,7 +107,7 @@ func (g *given) load(now time.Time) (*tls.Certificate, error) {
 	}
 	switch leaf := c.Leaf; {
 	case now.After(leaf.NotAfter):
-		return nil, fmt.Errorf("certificate: %s has expired on %s: renew it", g.certFile,
+		return nil, fmt.Errorf("certificate: %s expired on %s: renew it", g.certFile,
 			leaf.NotAfter.UTC().Format(time.DateOnly))
 	case len(leaf.DNSNames) == 0 && len(leaf.IPAddresses) == 0:
 		return nil, fmt.Errorf("certificate: %s names no host (subjectAltName), and browsers refuse that",

@@ -91,7 +91,7 @@ func TestGivenCertificateThatIsRefused(t *testing.T) {
 		want      string
 	}{
 		{"key of another", cert, otherKey, "does not match"},
-		{"expired", old, oldKey, "has expired on "},
+		{"expired", old, oldKey, "expired on "},
 		{"no names", nameless, namelessKey, "names no host"},
 		{"empty certificate", nil, key, "cert.pem"},
 		{"empty key", cert, nil, "key.pem"},
@@ -151,7 +151,7 @@ func TestGivenCertificateIsLoadedAgain(t *testing.T) {
 		c.move(look)
 		served(newer)
 	}
-	if n := j.count("not taken"); n != 1 {
+	if n := j.count("not used"); n != 1 {
 		t.Errorf("a broken file was said %d times", n)
 	}
 	if err := os.Remove(f.key); err != nil {
@@ -161,7 +161,7 @@ func TestGivenCertificateIsLoadedAgain(t *testing.T) {
 		c.move(look)
 		served(newer)
 	}
-	if n := j.count("not taken"); n != 2 {
+	if n := j.count("not used"); n != 2 {
 		t.Errorf("a broken file and a missing one were said %d times", n)
 	}
 	f.write(t, cert, key)

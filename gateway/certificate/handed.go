@@ -7,11 +7,11 @@ import (
 	"net/netip"
 )
 
-// The certificate may be served by another process, which is handed leaves and knows neither the CA
-// nor the ACME account.
+// Another process may serve the certificate. It gets only leaves, and knows neither the CA nor the
+// ACME account.
 
-// Leaves returns the certificate for connections to an address of this machine, and, where ACME has
-// got one, the certificate for its name alone. They change; a pointer stands for one certificate.
+// Leaves returns the certificate for connections to an address of this machine and, if ACME has
+// one, the certificate for its name. A new certificate has a new pointer.
 func (s *Source) Leaves(local netip.Addr) (plain *tls.Certificate, name string, named *tls.Certificate) {
 	if s.given != nil {
 		return s.given.certificate(), "", nil
@@ -22,13 +22,13 @@ func (s *Source) Leaves(local netip.Addr) (plain *tls.Certificate, name string, 
 	return s.own.certificate(local), name, named
 }
 
-// Challenge returns what an ACME server wants to see that checks a name (RFC 8737) over a
-// connection with these ends.
+// Challenge returns the certificate for an ACME server that checks a name (RFC 8737) on a
+// connection between these two addresses.
 func (s *Source) Challenge(name string, local, remote net.Addr) (*tls.Certificate, error) {
 	if s.acme == nil {
 		return nil, errors.New("certificate: no ACME")
 	}
-	// certmagic asks the connection where it comes from, and breaks down without one.
+	// certmagic reads the addresses of the connection, and panics without one.
 	c, err := s.acme.certificate(&tls.ClientHelloInfo{ServerName: name,
 		SupportedProtos: []string{acmeProtocol}, Conn: ends{local: local, remote: remote}})
 	if c == nil && err == nil {
@@ -37,7 +37,7 @@ func (s *Source) Challenge(name string, local, remote net.Addr) (*tls.Certificat
 	return c, err
 }
 
-// ends is a connection of which there are only the addresses.
+// ends is a connection that has only addresses.
 type ends struct {
 	net.Conn
 	local, remote net.Addr

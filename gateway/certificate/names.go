@@ -12,17 +12,17 @@ import (
 	"golang.org/x/net/publicsuffix"
 )
 
-// names is what the console is called. The own CA may vouch for these and for nothing else.
+// names are the names and addresses of the console. The own CA may sign for these and for nothing
+// else.
 type names struct {
 	hosts []string
 	addrs []netip.Addr
-	// nets are further addresses that the CA may vouch for: a new lease from the router must not
-	// make a new CA.
+	// nets are further addresses that the CA may sign for, so that a new address from the router
+	// needs no new CA.
 	nets []netip.Prefix
 }
 
-// private are the networks that nobody else on the internet can be in: RFC 1918, RFC 6598, RFC
-// 4193.
+// private are the networks that the internet does not route: RFC 1918, RFC 6598, RFC 4193.
 var private = []netip.Prefix{
 	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"),
 	netip.MustParsePrefix("192.168.0.0/16"),
@@ -52,11 +52,11 @@ func namesOf(cfg Config) (names, error) {
 	return n, nil
 }
 
-// add takes a host name or an IP address from the configuration.
+// add adds a host name or an IP address from the configuration.
 func (n *names) add(s string) error {
 	if a, err := netip.ParseAddr(s); err == nil {
 		if a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() {
-			return fmt.Errorf("certificate: %s is not an address that a browser can go to", s)
+			return fmt.Errorf("certificate: %s is not an address that a browser can open", s)
 		}
 		n.addAddr(a.Unmap())
 		return nil
@@ -81,8 +81,8 @@ func (n *names) addHost(h string) {
 	}
 }
 
-// addHostname takes what this machine calls itself, and the name that multicast DNS gives it. What
-// is no name for a certificate is left out: nobody chose it for that.
+// addHostname adds this machine's host name and its name in multicast DNS. It skips a name that a
+// certificate cannot have: nobody chose it for that.
 func (n *names) addHostname(name string, err error) {
 	if err != nil {
 		return
@@ -95,9 +95,9 @@ func (n *names) addHostname(name string, err error) {
 	}
 }
 
-// addInterfaces takes this machine's public IPv4 addresses. Private ones come when somebody is
-// there (see own.certificate), and public IPv6 addresses of a host change by the day, so that a CA
-// for them would be of no use: they are for Names.
+// addInterfaces adds this machine's public IPv4 addresses. Private addresses are added when
+// somebody connects to them (see own.certificate). Public IPv6 addresses change daily, so a CA for
+// them would be useless; put them into Names.
 func (n *names) addInterfaces(addrs []net.Addr) {
 	for _, a := range addrs {
 		p, err := netip.ParsePrefix(a.String())
@@ -107,8 +107,8 @@ func (n *names) addInterfaces(addrs []net.Addr) {
 	}
 }
 
-// parseHost returns the name in lower case. A name under which everybody may have names of their
-// own is refused: the CA's constraint would hold for all of those.
+// parseHost returns the name in lower case. It refuses a public suffix such as co.uk: the CA could
+// then sign for names of strangers.
 func parseHost(s string) (string, error) {
 	host := strings.ToLower(strings.TrimSuffix(s, "."))
 	if !isHost(host) {
@@ -133,7 +133,7 @@ func isHost(s string) bool {
 			return false
 		}
 	}
-	// What ends with a number is read as an IPv4 address by browsers.
+	// Browsers read a name that ends with a number as an IPv4 address.
 	last := s[strings.LastIndexByte(s, '.')+1:]
 	return strings.Trim(last, "0123456789") != ""
 }
@@ -142,7 +142,7 @@ func within(nets []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(nets, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// ranges are the constraints for addresses.
+// ranges returns the CA's constraints for addresses.
 func (n names) ranges() []*net.IPNet {
 	nets := slices.Clone(n.nets)
 	for _, a := range n.addrs {
@@ -155,7 +155,7 @@ func (n names) ranges() []*net.IPNet {
 	return out
 }
 
-// coveredBy tells whether a CA may vouch for all of n.
+// coveredBy tells whether a CA may sign for all of n.
 func (n names) coveredBy(ca *x509.Certificate) bool {
 	for _, h := range n.hosts {
 		if !slices.ContainsFunc(ca.PermittedDNSDomains, func(d string) bool {

@@ -23,15 +23,15 @@ import (
 
 const (
 	caLife   = 10 * 365 * 24 * time.Hour
-	leafLife = 90 * 24 * time.Hour // Apple takes 825 days from a CA that a person installed, 398 from others
-	leafRest = 30 * 24 * time.Hour // what is left of a leaf when it is made anew
-	// early makes up for browsers whose clock is behind.
+	leafLife = 90 * 24 * time.Hour // Apple accepts 825 days from a CA that a person installed, else 398
+	leafRest = 30 * 24 * time.Hour // remaining life at which a leaf is replaced
+	// early is for browsers whose clock is behind.
 	early = time.Hour
-	// maxReached bounds how many addresses of its own a machine can bring into the leaf.
+	// maxReached bounds how many of this machine's addresses the leaf names.
 	maxReached = 64
 )
 
-// own is a CA made here, and a leaf of it that lives in memory only.
+// own is a CA made here, and its leaf, which is only in memory.
 type own struct {
 	dir   string
 	names names
@@ -41,10 +41,10 @@ type own struct {
 	mu   sync.Mutex
 	ca   authority        // guarded by mu
 	leaf *tls.Certificate // guarded by mu
-	// reached are addresses of this machine at which somebody was, and which the leaf names for
-	// that; guarded by mu.
+	// reached are addresses of this machine to which somebody connected, so the leaf names them;
+	// guarded by mu.
 	reached []netip.Addr
-	tried   time.Time // guarded by mu; when a leaf was last made, or failed to be
+	tried   time.Time // guarded by mu; when making a leaf was last tried
 }
 
 // authority is a CA's certificate and key.
@@ -65,8 +65,8 @@ func (o *own) authority() *x509.Certificate {
 	return o.ca.cert
 }
 
-// certificate returns the leaf, made anew when it nears its end, when the clock turns out to be
-// wrong by more than that, or when the console is reached at an address that came later.
+// certificate returns the leaf. It first makes a new one if the old one will soon expire or is not
+// valid yet, or if somebody connects to an address that the leaf does not name.
 func (o *own) certificate(at netip.Addr) *tls.Certificate {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -80,7 +80,7 @@ func (o *own) certificate(at netip.Addr) *tls.Certificate {
 	if late {
 		o.reached = append(o.reached, at)
 	} else if since := now.Sub(o.tried); since >= 0 && since < time.Minute {
-		return o.leaf // it failed just now, and said so
+		return o.leaf // making one has just failed, and that was logged
 	}
 	if err := o.renew(now); err != nil {
 		o.log.Error("console certificate not renewed", "err", err)
@@ -88,7 +88,7 @@ func (o *own) certificate(at netip.Addr) *tls.Certificate {
 	return o.leaf
 }
 
-// renew makes a leaf, and a CA before it if none is there that covers it. The caller holds mu.
+// renew makes a leaf. If no CA covers it, renew makes a CA first. The caller holds mu.
 func (o *own) renew(now time.Time) error {
 	o.tried = now
 	if err := o.ensureCA(now); err != nil {
@@ -102,8 +102,8 @@ func (o *own) renew(now time.Time) error {
 	return nil
 }
 
-// ensureCA loads the CA or makes one. A CA that does not fit any more is replaced, which everybody
-// who trusts it has to know.
+// ensureCA loads the CA or makes one. It replaces a CA that does not fit any more, and then
+// everybody who trusts the old one must install the new one.
 func (o *own) ensureCA(now time.Time) error {
 	if o.ca.cert != nil && o.ca.cert.NotAfter.After(now.Add(leafLife)) {
 		return nil
@@ -118,9 +118,9 @@ func (o *own) ensureCA(now time.Time) error {
 	case err != nil:
 		return err
 	case !o.names.coveredBy(ca.cert):
-		why = "it may not vouch for the names that the console has now"
+		why = "it may not sign for the present names of the console"
 	case !ca.cert.NotAfter.After(now.Add(leafLife)):
-		why = "it has ended, or soon will"
+		why = "it has expired, or soon will"
 	default:
 		o.ca = ca
 		return nil
@@ -132,7 +132,7 @@ func (o *own) ensureCA(now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("certificate: %w", err)
 	}
-	// The key first: a certificate that nobody can sign for must not be handed out.
+	// Write the key first, so that there is never a CA certificate without its key.
 	if err := errors.Join(writeWhole(keyFile, encodeKey(key), 0o600),
 		writeWhole(certFile, encodeCertificate(ca.cert.Raw), 0o644)); err != nil {
 		return fmt.Errorf("certificate: write the console's CA: %w", err)
@@ -147,8 +147,8 @@ func (o *own) ensureCA(now time.Time) error {
 	return nil
 }
 
-// errHalf is a CA of which only one file is there, or that of another: the program ended between
-// the two, or somebody removed one.
+// errHalf is the error for a CA with one file missing, or with files that do not match: the program
+// ended between writing the two, or somebody removed one.
 var errHalf = errors.New("not a pair")
 
 func loadCA(certFile, keyFile string) (authority, error) {
@@ -182,15 +182,15 @@ func loadCA(certFile, keyFile string) (authority, error) {
 	return authority{cert: cert, key: key}, nil
 }
 
-// newCA makes a CA that may vouch for n, as a TLS server, and for nothing else: its key cannot
-// speak for the rest of the web.
+// newCA makes a CA that may only sign certificates of TLS servers for n. So its key is of no use
+// for other websites.
 func newCA(n names, now time.Time) (authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return authority{}, fmt.Errorf("certificate: %w", err)
 	}
-	// A person who looks for it in a phone's list sees which machine's it is, and which of two is
-	// the old one.
+	// In a phone's list of CAs the name shows which machine it belongs to, and which of two is the
+	// older.
 	name := fmt.Sprintf("latchkey %.32s %s", n.hosts[len(n.hosts)-1], now.UTC().Format("2006-01-02 15:04"))
 	t := &x509.Certificate{SerialNumber: newSerial(), Subject: pkix.Name{CommonName: name,
 		Organization: []string{"latchkey"}},
@@ -207,7 +207,7 @@ func newCA(n names, now time.Time) (authority, error) {
 	return authority{cert: cert, key: key}, err
 }
 
-// sign makes a leaf with a key of its own, as Chromium and Apple ask for: names in subjectAltName,
+// sign makes a leaf with a new key, as Chromium and Apple require: names in subjectAltName,
 // serverAuth, a bounded life.
 func (a authority) sign(hosts []string, addrs []netip.Addr, now time.Time) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -233,7 +233,7 @@ func (a authority) sign(hosts []string, addrs []netip.Addr, now time.Time) (*tls
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
 }
 
-// newSerial is 127 random bits: RFC 5280 wants it positive and at most 20 bytes.
+// newSerial returns 127 random bits. RFC 5280 requires a positive number of at most 20 bytes.
 func newSerial() *big.Int {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead

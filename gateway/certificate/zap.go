@@ -8,8 +8,7 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// zapLog takes certmagic's errors over into our log. The rest of what it says is about its own
-// works.
+// zapLog copies certmagic's errors into our log. The rest of its log is about its internals.
 type zapLog struct {
 	log *slog.Logger
 }
@@ -35,7 +34,7 @@ func (z zapLog) Check(e zapcore.Entry, c *zapcore.CheckedEntry) *zapcore.Checked
 // Write implements [zapcore.Core].
 func (z zapLog) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	if e.Message == "could not get certificate from issuer" {
-		return nil // whoever tried says it again, and when the next try is
+		return nil // another line reports this with the time of the next try
 	}
 	z.log.Log(context.Background(), slog.LevelWarn, "ACME: "+e.Message, attrs(fields)...)
 	return nil
@@ -44,8 +43,8 @@ func (z zapLog) Write(e zapcore.Entry, fields []zapcore.Field) error {
 // Sync implements [zapcore.Core].
 func (zapLog) Sync() error { return nil }
 
-// taken are the fields of certmagic's that help a person, under our names. Others may hold what is
-// not for a log.
+// taken maps those of certmagic's fields that help a person to our names. Other fields may hold
+// secrets.
 var taken = map[string]string{"error": "err", "attempt": "attempt", "retrying_in": "again", "problem": "err"}
 
 func attrs(fields []zapcore.Field) (out []any) {

@@ -1,6 +1,5 @@
-// Package clock says whether this machine's time of day can be relied on for schedules. It measures
-// nothing and sets no clock; what needs only durations uses the monotonic clock and does not ask
-// here.
+// Package clock says whether this machine's time of day can be relied on for schedules. It sets no
+// clock. Code that needs only durations uses the monotonic clock and not this package.
 package clock
 
 import (
@@ -14,7 +13,7 @@ import (
 type Source string
 
 const (
-	NTP Source = "ntp" // the kernel says that an NTP client keeps its clock
+	NTP Source = "ntp" // the kernel says that an NTP client sets its clock
 	RTC Source = "rtc" // the machine has a clock with a battery, and somebody has set it
 )
 
@@ -24,11 +23,11 @@ type Clock struct {
 	LastEvent func() (time.Time, bool) // when the newest event was made, if there is one
 }
 
-// behind is how far the clock may stand behind the last event: two attempts may be stamped out of
-// order by a moment.
+// behind is how far the clock may be behind the last event: the times of two attempts may be a
+// moment out of order.
 const behind = 5 * time.Second
 
-// Trusted tells whether now may be the true time, and if not, why, for people.
+// Trusted tells whether now can be the true time, and if not, why, for people.
 func (c Clock) Trusted(now time.Time) (trusted bool, why string) {
 	if built := Built(); now.Before(built) {
 		return false, fmt.Sprintf("it says %s, before this program was built (%s)",
@@ -57,8 +56,8 @@ var oldest = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 // bytes.
 var released string
 
-// Built is the commit's time of this build, or a time before it. It is remembered, because every
-// decision asks.
+// Built returns the commit time of this build, or an earlier time. It is computed once, because
+// every decision needs it.
 var Built = sync.OnceValue(func() time.Time {
 	if t, err := time.Parse(time.RFC3339, released); err == nil && t.After(oldest) {
 		return t

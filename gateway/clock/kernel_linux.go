@@ -7,7 +7,7 @@ const (
 	timeError = 5    // TIME_ERROR
 )
 
-// kernelSynchronised asks the kernel whether an NTP client keeps its clock.
+// kernelSynchronised asks the kernel whether an NTP client sets its clock.
 func kernelSynchronised() (bool, error) {
 	var t unix.Timex
 	state, err := unix.Adjtimex(&t)

@@ -10,8 +10,8 @@ type Cause string
 
 const (
 	CauseUnknownIdentity Cause = "unknown-identity" // no device has it
-	CauseRevoked         Cause = "revoked"          // the identity of a key that opens nothing any more
-	CauseWrongKey        Cause = "wrong-key"        // the identity is a device's, the key is not
+	CauseRevoked         Cause = "revoked"          // the identity belongs to a revoked key
+	CauseWrongKey        Cause = "wrong-key"        // the identity is a device's, but the key is wrong
 	CauseNoCommonSuite   Cause = "no-common-suite"  // no suite or curve in common, or no extended master secret
 	CauseAbandoned       Cause = "abandoned"        // the peer stopped answering before it named itself
 	CauseBusy            Cause = "busy"             // too many handshakes at once
@@ -19,11 +19,11 @@ const (
 	CauseMalformed       Cause = "malformed"        // a hello that cannot be used
 )
 
-// Causes are all of them.
+// Causes lists all causes.
 var Causes = []Cause{CauseUnknownIdentity, CauseRevoked, CauseWrongKey, CauseNoCommonSuite, CauseAbandoned,
 	CauseBusy, CauseFull, CauseMalformed}
 
-// CauseNames are the texts of all causes.
+// CauseNames returns the texts of all causes.
 func CauseNames() []string {
 	names := make([]string, len(Causes))
 	for i, c := range Causes {
@@ -32,8 +32,8 @@ func CauseNames() []string {
 	return names
 }
 
-// CauseOf says what the wire must not: which of the three it was when a key was not proven. k is
-// the key of the identity that the peer claimed, if there is one.
+// CauseOf returns the cause of a failed handshake. If no key was proven, it distinguishes three
+// causes, which the peer must not learn. k is the key of the claimed identity, if known.
 func CauseOf(c transport.Cause, k keys.Key, known bool) Cause {
 	switch c {
 	case transport.CauseKey:

@@ -1,6 +1,6 @@
-// Package doctor remembers what went wrong between devices and the gateway, in bounded memory, and
-// says from that and from the policy what is wrong now and what to do about it. It mends nothing
-// and moves nothing; package admin puts its answers into HTTP.
+// Package doctor remembers what went wrong between devices and the gateway, in bounded memory. From
+// that and the policy it finds what is wrong now and what to do about it. It repairs nothing and
+// moves nothing. Package admin serves its answers.
 package doctor
 
 import (
@@ -19,25 +19,25 @@ import (
 const (
 	maxFindings = 200
 	maxStrange  = 16 // of them about peers that are no known device
-	// recently is how long a failure counts if no later success shows that it is over: what still
-	// fails comes again within that time.
+	// recently is how long a failure counts if no later success ends it. What still fails comes
+	// again within that time.
 	recently = time.Hour
-	// tight is how many times the least free space still is a finding.
+	// tight: free space below this many times the least is a finding.
 	tight = 4
 )
 
-// Facts are what a diagnosis is made from.
+// Facts is the input of a diagnosis.
 type Facts struct {
 	Now        time.Time
 	Policy     *access.Policy
 	Handshakes Handshakes
-	Devices    map[access.ID]Device // those that were there since the gateway's start
+	Devices    map[access.ID]Device // those that were connected since the gateway's start
 	Alarms     []Alarm              // that nobody has acknowledged, oldest first
 	Health     []Finding            // of [CheckHealth]
 	Clock      string               // why the clock is not trusted; empty: it is
-	Damage     error                // that the last check of all that is on disk found; nil: none
+	Damage     error                // what the last verification of the store found; nil: nothing
 	DamageAt   time.Time            // when it was found
-	Space      *Space               // nil: it is not known
+	Space      *Space               // nil: not known
 }
 
 // Device is what is known of a device's sessions.
@@ -45,11 +45,11 @@ type Device struct {
 	Online    bool
 	Addr      string // of the present or last session
 	LastHeard time.Time
-	MaxPulse  time.Duration // how long a lock holds an unlock at the most, as it said; 0: it did not say
-	Late      *LateScans    // nil: there were none
+	MaxPulse  time.Duration // a lock's longest unlock, as it said; 0: it did not say
+	Late      *LateScans    // nil: none
 }
 
-// Alarm is what is wrong at a place until somebody acknowledges it.
+// Alarm is an alarm that nobody has acknowledged.
 type Alarm struct {
 	Seq      uint64 // of its event
 	Place    string // the name of the door, or of the device
@@ -70,10 +70,10 @@ type Space struct {
 type Diagnosis struct {
 	Findings []Finding
 	More     int       // findings that were left out
-	Failures []Failure // newest first; of one device those that may be its own
+	Failures []Failure // newest first; for one device, those that may be its own
 }
 
-// examination is one diagnosis being made.
+// examination is a diagnosis under way.
 type examination struct {
 	Facts
 	Diagnosis
@@ -81,8 +81,8 @@ type examination struct {
 	room   int                     // for findings about strangers
 }
 
-// begin finds what concerns every device: of the gateway's own health a failed store alone if the
-// question is about one device.
+// begin finds what concerns all devices. If the question is about one device, it reports only a
+// failed store of the gateway's own health.
 func begin(f Facts, one bool) *examination {
 	x := &examination{Facts: f, failed: map[access.ID][]Failure{}, room: maxStrange,
 		Diagnosis: Diagnosis{Findings: []Finding{}, Failures: []Failure{}}}
@@ -107,7 +107,7 @@ func begin(f Facts, one bool) *examination {
 	return x
 }
 
-// Diagnose looks at everything. It changes f.Handshakes.Failures, where it names devices.
+// Diagnose examines everything. It also fills in the devices in f.Handshakes.Failures.
 func Diagnose(f Facts) Diagnosis {
 	x := begin(f, false)
 	if f.Clock != "" && !x.has(CodeClock) {
@@ -137,7 +137,7 @@ func Diagnose(f Facts) Diagnosis {
 	return x.Diagnosis
 }
 
-// DiagnoseDevice looks at one device. It changes f.Handshakes.Failures, where it names devices.
+// DiagnoseDevice examines one device. It also fills in the devices in f.Handshakes.Failures.
 func DiagnoseDevice(f Facts, d access.Device) Diagnosis {
 	x := begin(f, true)
 	x.alarms(&d)
@@ -176,7 +176,7 @@ func (x *examination) has(code string) bool {
 	return slices.ContainsFunc(x.Findings, func(f Finding) bool { return f.Code == code })
 }
 
-// alarms are those that nobody has acknowledged: all, or those of one device.
+// alarms reports the alarms that nobody has acknowledged, all or those of one device.
 func (x *examination) alarms(device *access.Device) {
 	for _, alarm := range x.Alarms {
 		if device != nil && device.ID != alarm.Device.ID {
@@ -192,7 +192,7 @@ func (x *examination) alarms(device *access.Device) {
 	}
 }
 
-// late is about scans that came too late to be decided.
+// late reports scans that came too late to be decided.
 func (x *examination) late(d access.Device) {
 	l := x.Devices[d.ID].Late
 	if l == nil || x.Now.Sub(l.Last) > recently {
@@ -204,7 +204,7 @@ func (x *examination) late(d access.Device) {
 		"If there is neither, somebody may hold back what the device sends; nothing opened by it")
 }
 
-// pulse is about a lock that does not hold as long as its door's pulse says.
+// pulse reports a lock that does not hold as long as its door's pulse.
 func (x *examination) pulse(d access.Device) {
 	if d.Kind != keys.KindLock || len(d.Targets) != 1 {
 		return
@@ -218,15 +218,15 @@ func (x *examination) pulse(d access.Device) {
 	}
 }
 
-// device finds what is wrong with a device, and tells whether it is not there and nothing that it
-// sent says why. asked: the question is about this one, so that what somebody did on purpose is
-// said too.
+// device finds what is wrong with a device. gone tells that the device is not connected and nothing
+// that it sent explains why. asked tells that the question is about this device; then a finding
+// about what somebody did on purpose is reported too.
 func (x *examination) device(d access.Device, asked bool) (gone bool) {
 	s, seen := x.Devices[d.ID]
 	ref, ids := nameDevice(x.Policy, d.ID), x.usable(d.ID)
 	found := false
 	for _, f := range x.failed[d.ID] {
-		// Of a device that is here, or is not to come, only what goes on is wrong.
+		// If a device is connected, or must not connect, only recent failures count.
 		old := x.Now.Sub(f.Last) > recently && (s.Online || len(ids) == 0 && !asked)
 		if !old && f.Last.After(x.completed(d.ID)) && (len(ids) > 0 || f.Cause == CauseRevoked) {
 			found = true
@@ -265,7 +265,7 @@ func (x *examination) device(d access.Device, asked bool) (gone bool) {
 
 func (x *examination) time(t time.Time) string { return t.In(x.Policy.Zone()).Format(time.DateTime) }
 
-// usable are the identities with which a device may come, newest last.
+// usable returns the identities with which a device may connect, newest last.
 func (x *examination) usable(id access.ID) (ids []string) {
 	for _, k := range x.Policy.KeysOf(id) {
 		if k.State.Usable() {
@@ -275,7 +275,8 @@ func (x *examination) usable(id access.ID) (ids []string) {
 	return ids
 }
 
-// completed is when a device last completed a handshake; zero if it has not since the start.
+// completed returns when a device last completed a handshake, or zero if it has not since the
+// start.
 func (x *examination) completed(id access.ID) (last time.Time) {
 	for _, k := range x.Policy.KeysOf(id) {
 		last = latest(last, x.Handshakes.Completed[k.ID])
@@ -283,7 +284,7 @@ func (x *examination) completed(id access.ID) (last time.Time) {
 	return last
 }
 
-// lastUsed is the day of a device's last handshake, from before the start too.
+// lastUsed returns the day of a device's last handshake, also one before the start.
 func (x *examination) lastUsed(id access.ID) (last time.Time) {
 	for _, k := range x.Policy.KeysOf(id) {
 		last = latest(last, k.LastUsed)

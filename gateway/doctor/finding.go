@@ -17,11 +17,11 @@ type Finding struct {
 	Do     string       `json:"do" doc:"what to do about it"`
 }
 
-// Codes of findings that are no cause of a failed handshake.
+// Codes of findings that are not causes of a failed handshake.
 const (
 	codeNoTraffic = "no-traffic" // nothing has come with any of the device's identities
-	codeOffline   = "offline"    // it was here, and is not
-	codeAlarm     = "alarm"      // one that nobody has acknowledged
+	codeOffline   = "offline"    // it was connected, and is not now
+	codeAlarm     = "alarm"      // an alarm that nobody has acknowledged
 	codeLate      = "late"       // scans come so late that they are not decided
 	codePulse     = "pulse"      // a door's pulse is longer than its lock holds
 )
@@ -34,26 +34,26 @@ const (
 	CodeSlow  = "slow"
 )
 
-// HealthCodes are the codes of what [CheckHealth] finds.
+// HealthCodes are the codes that [CheckHealth] uses.
 var HealthCodes = []string{CodeStore, CodeSpace, CodeSlow, CodeClock}
 
-// CodeWebsite is the code of a finding that keeps nobody out at a door.
+// CodeWebsite is the code of a finding about the website. It keeps no door shut.
 const CodeWebsite = "website"
 
-// StoreFinding is about a store that has failed.
+// StoreFinding returns the finding about a store that has failed.
 func StoreFinding(err error) Finding {
 	return Finding{Code: CodeStore, Do: "restart the gateway",
 		Text: "nothing can be decided, every door stays shut: " + access.PlainText(err.Error())}
 }
 
-// ClockFinding is about a clock that is not trusted.
+// ClockFinding returns the finding about a clock that is not trusted.
 func ClockFinding(why string) Finding {
 	return Finding{Code: CodeClock, Do: "set this machine's clock right",
 		Text: "the clock is not trusted, so what depends on the time denies: " + why}
 }
 
-// SpaceFinding is about a disk that is full, or nearly. held is how many restrictions act and are
-// not durable.
+// SpaceFinding returns the finding about a disk that is full, or nearly. held is how many
+// restrictions are in effect but not durable.
 func SpaceFinding(free, least uint64, held int, err error) Finding {
 	f := Finding{Code: CodeSpace,
 		Text: fmt.Sprintf("%s are free where the data lies; below %s no door opens",
@@ -70,13 +70,14 @@ func SpaceFinding(free, least uint64, held int, err error) Finding {
 	return f
 }
 
-// Confinement is what holds the website back that runs as a process of its own.
+// Confinement says how the website's process is confined.
 type Confinement struct {
 	Running bool   `json:"running" doc:"false when it cannot be confined: then there is no website"`
 	Lacks   string `json:"lacks,omitempty" doc:"what this machine's kernel does not have of the protection"`
 }
 
-// ConfinementFinding is about a website that does not run because nothing would hold it back.
+// ConfinementFinding returns the finding about a website that does not run because it cannot be
+// confined.
 func ConfinementFinding(lacks string) Finding {
 	return Finding{Code: CodeWebsite, Text: "there is no website, because this machine's kernel lacks " +
 		access.PlainText(lacks),

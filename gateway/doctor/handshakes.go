@@ -15,25 +15,25 @@ import (
 	"latchkey/keys"
 )
 
-// Handshakes is what a running gateway remembers of handshakes. It is bounded: a new failure evicts
-// an old one.
+// Handshakes is what a running gateway remembers of handshakes. Its size is bounded: a new failure
+// evicts an old one.
 type Handshakes struct {
-	Since         time.Time // nothing is known from before
+	Since         time.Time // the start of the record
 	Counts        []Count   // one for each cause
 	Failures      []Failure // newest first
 	Completed     map[keys.ID]time.Time
 	Live, MaxLive int // sessions, and how many there may be
 }
 
-// Count is how often something was the cause.
+// Count says how often one cause occurred.
 type Count struct {
 	Cause Cause     `json:"cause"`
 	Count uint64    `json:"count"`
 	Last  time.Time `json:"last,omitzero"`
 }
 
-// Failure is the handshakes of one identity, or of one address where none came, that failed for one
-// cause.
+// Failure is the failed handshakes of one identity with one cause. If no identity came, they are
+// those of one address.
 type Failure struct {
 	Cause    Cause        `json:"cause" doc:"unknown-identity, revoked, wrong-key, no-common-suite, abandoned, full or malformed"`
 	Identity string       `json:"identity,omitempty" doc:"as it was claimed, which proves nothing: what cannot be printed is escaped as in Go, and the rest after 64 bytes left out"`
@@ -45,7 +45,8 @@ type Failure struct {
 	Last     time.Time    `json:"last"`
 }
 
-// SecretShown stands for an identity that reads like a secret: it was put into the wrong field.
+// SecretShown replaces an identity that looks like a secret: somebody has put it into the wrong
+// field.
 const SecretShown = "[a secret]"
 
 const (
@@ -53,24 +54,24 @@ const (
 	maxClaim     = 64  // bytes of a claimed identity that are kept
 )
 
-// HandshakeLog remembers handshakes, for people, in memory and bounded. [NewHandshakeLog] makes
-// one. Its methods are safe for concurrent use.
+// HandshakeLog remembers handshakes for people, in bounded memory. [NewHandshakeLog] makes one. Its
+// methods are safe for concurrent use.
 type HandshakeLog struct {
 	since time.Time
 
 	mu        sync.Mutex
 	counts    map[Cause]*Count      // guarded by mu
 	failures  map[string]*recent    // guarded by mu; by kind of peer
-	completed map[keys.ID]time.Time // guarded by mu; the last handshake of each key that is there
+	completed map[keys.ID]time.Time // guarded by mu; the last handshake of each key
 }
 
-// recent are the failures of one kind of peer: those with a device's identity, and of the others
-// those that failed for one cause. What anybody can make up is kept apart, so that it evicts only
-// its like.
+// recent holds the failures of one kind of peer: those with a device's identity, or those of
+// strangers with one cause. Failures that a stranger can invent are kept apart, so that they evict
+// only each other.
 type recent = limit.Recent[failureKey, *Failure]
 
 type failureKey struct {
-	who   string // the identity as it is shown, or the address without its port
+	who   string // the identity as shown, or the address without its port
 	cause Cause
 }
 
@@ -86,7 +87,8 @@ func NewHandshakeLog(now time.Time) *HandshakeLog {
 	return l
 }
 
-// ShowClaim is a claimed identity as it may be shown and logged: it came from anybody.
+// ShowClaim returns a claimed identity in a form that is safe to show and log: anybody can send
+// one.
 func ShowClaim(identity string) string {
 	if len(identity) == keys.SecretLen {
 		if _, err := keys.ParseSecret(strings.ToLower(identity)); err == nil {
@@ -101,7 +103,8 @@ func ShowClaim(identity string) string {
 	return q[1:len(q)-1] + rest
 }
 
-// NoteFailure counts a handshake that failed, and keeps it. known: its identity is a device's.
+// NoteFailure counts and stores a failed handshake. known tells that its identity belongs to a
+// device.
 func (l *HandshakeLog) NoteFailure(got transport.Failure, cause Cause, known bool, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,7 +112,7 @@ func (l *HandshakeLog) NoteFailure(got transport.Failure, cause Cause, known boo
 	c.Count++
 	c.Last = now
 	if cause == CauseBusy {
-		return // it says nothing about the peer, whose address may be made up
+		return // it says nothing about the peer, whose address may be forged
 	}
 	key, kind := failureKey{ShowClaim(got.Identity), cause}, string(cause)
 	if got.Identity == "" {
@@ -135,28 +138,28 @@ func (l *HandshakeLog) NoteFailure(got transport.Failure, cause Cause, known boo
 	r.Set(key, f, now)
 }
 
-// NoteCompleted notes that a key has completed a handshake.
+// NoteCompleted records that a key has completed a handshake.
 func (l *HandshakeLog) NoteCompleted(k keys.ID, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.completed[k] = now
 }
 
-// ForgetRemoved drops what is known of keys that the policy no longer has.
+// ForgetRemoved forgets keys that the policy no longer has.
 func (l *HandshakeLog) ForgetRemoved(p *access.Policy) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	maps.DeleteFunc(l.completed, func(id keys.ID, _ time.Time) bool { _, ok := p.Keys[id]; return !ok })
 }
 
-// Count is how many handshakes failed for that cause.
+// Count returns how many handshakes failed with that cause.
 func (l *HandshakeLog) Count(c Cause) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.counts[c].Count
 }
 
-// Snapshot returns a copy of what is remembered, but for Live and MaxLive.
+// Snapshot returns a copy of all that is remembered, without Live and MaxLive.
 func (l *HandshakeLog) Snapshot() Handshakes {
 	l.mu.Lock()
 	defer l.mu.Unlock()

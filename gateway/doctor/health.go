@@ -13,10 +13,10 @@ import (
 // coapres.CommandWindow or not at all. The rest is for the network and the lock.
 const (
 	longestCommit = (coapres.CommandWindow - 300*time.Millisecond) / 2
-	healthWait    = longestCommit + 50*time.Millisecond // a commit that takes longer is an answer
+	healthWait    = longestCommit + 50*time.Millisecond // a longer commit is a finding anyway
 )
 
-// Store is what the health of a gateway is read from; see the methods of store.Store.
+// Store is the part of store.Store that CheckHealth uses.
 type Store interface {
 	Snapshot() *access.Policy
 	Failed() error
@@ -26,9 +26,9 @@ type Store interface {
 	Pace(ctx context.Context) time.Duration
 }
 
-// CheckHealth finds why a card that may enter would not be let in now, for everybody and every
-// door. What concerns one device or one person is not in it, and neither is a lockdown, which is
-// meant. trusted is what the clock says of a time of day.
+// CheckHealth returns the reasons why cards that may enter would not be let in now, at all doors.
+// It does not report what concerns one device or one person, nor a lockdown, which is intended.
+// trusted judges a time of day.
 func CheckHealth(st Store, trusted func(now time.Time) (bool, string)) (found []Finding) {
 	if err := st.Failed(); err != nil {
 		return append(found, StoreFinding(err))
@@ -54,7 +54,7 @@ func CheckHealth(st Store, trusted func(now time.Time) (bool, string)) (found []
 	return found
 }
 
-// timed tells whether any grant depends on the time of day.
+// timed tells whether any access depends on the time of day.
 func timed(p *access.Policy) bool {
 	for _, r := range p.Grants {
 		if r.Effect == access.Allow && (r.Schedule != "" || !r.From.IsZero() || !r.Until.IsZero()) {

@@ -7,16 +7,16 @@ import (
 	"latchkey/gateway/access"
 )
 
-// LateScans are the scans of a device, since the gateway's start, that came so long after the tap
-// that nothing was decided.
+// LateScans counts the scans of a device, since the gateway's start, that came too long after the
+// tap to be decided.
 type LateScans struct {
 	Count uint64    `json:"count"`
 	Last  time.Time `json:"last"`
 	After uint64    `json:"after" doc:"how many ms after the tap the last of them came"`
 }
 
-// LateLog remembers the scans of each device that came too late to be decided, in memory. The zero
-// value is ready for use, by many at a time.
+// LateLog remembers, in memory, the scans of each device that came too late to be decided. The zero
+// value is ready for use. Its methods are safe for concurrent use.
 type LateLog struct {
 	mu      sync.Mutex
 	devices map[access.ID]*LateScans // guarded by mu
@@ -37,7 +37,7 @@ func (l *LateLog) Note(device access.ID, after time.Duration, now time.Time) {
 	late.Count, late.Last, late.After = late.Count+1, now.UTC(), uint64(after.Milliseconds())
 }
 
-// Scans returns what is known of a device's late scans, nil if there were none.
+// Scans returns a device's late scans, or nil if there were none.
 func (l *LateLog) Scans(device access.ID) *LateScans {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -48,7 +48,7 @@ func (l *LateLog) Scans(device access.ID) *LateScans {
 	return nil
 }
 
-// Forget drops what is known of a removed device.
+// Forget forgets a removed device.
 func (l *LateLog) Forget(device access.ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

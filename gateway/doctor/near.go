@@ -8,13 +8,13 @@ import (
 	"latchkey/keys"
 )
 
-// maxSlips is how many characters of an identity a person gets wrong in one go.
+// maxSlips is how many wrong characters in an identity still count as a typing error.
 const maxSlips = 2
 
-// normalize drops what is easily typed too much: capitals, and spaces around.
+// normalize drops capitals and surrounding spaces, which people type by mistake.
 func normalize(text string) string { return strings.ToLower(strings.TrimSpace(text)) }
 
-// isNear tells whether b is a with at most maxSlips characters changed, put in or left out
+// isNear tells whether at most maxSlips characters are changed, added or missing between a and b
 // (Levenshtein's distance).
 func isNear(a, b string) bool {
 	if len(a)-len(b) > maxSlips || len(b)-len(a) > maxSlips {
@@ -25,7 +25,7 @@ func isNear(a, b string) bool {
 		row[j] = j
 	}
 	for i := range len(a) {
-		left := row[0] // of the row above, one to the left
+		left := row[0] // row[j-1] of the row above
 		row[0] = i + 1
 		least := row[0]
 		for j := range len(b) {
@@ -43,18 +43,18 @@ func isNear(a, b string) bool {
 	return row[len(b)] <= maxSlips
 }
 
-// Near is an identity that another one may be a slip of.
+// Near is an identity that somebody may have mistyped.
 type Near struct {
 	Identity keys.ID      `json:"identity"`
 	Device   access.Named `json:"device"`
 }
 
-// maxNear bounds how many are named.
+// maxNear bounds how many such identities are named.
 const maxNear = 3
 
-// nearest returns the identities of usable keys that somebody may have meant who typed text: at
-// most two characters are wrong, missing or too many, besides capitals and spaces around it; or
-// text is the name of a device, which is no identity.
+// nearest returns the identities of usable keys that somebody who typed text may have meant. Text
+// may have capitals, surrounding spaces, and two wrong, missing or extra characters. Or it is the
+// name of a device instead of its identity.
 func nearest(p *access.Policy, text string) (near []Near) {
 	add := func(k keys.Key) {
 		if k.State.Usable() && len(near) < maxNear {

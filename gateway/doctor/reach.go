@@ -7,8 +7,8 @@ import (
 	"net/netip"
 )
 
-// publicAddrs returns the addresses of this machine at which a socket that is bound to addr can be
-// reached from the internet, as far as can be seen from here: a router that forwards a port cannot.
+// publicAddrs returns the public addresses of this machine at which a socket bound to addr can be
+// reached. It cannot know whether a router forwards a port to this machine.
 func publicAddrs(addr net.Addr) ([]netip.Addr, error) {
 	at, err := netip.ParseAddrPort(addr.String())
 	if err != nil {
@@ -40,9 +40,9 @@ func isPublic(a netip.Addr) bool {
 	return a.IsGlobalUnicast() && !a.IsPrivate() && !shared.Contains(a)
 }
 
-// LogReach logs where the nodes' port, which is bound to addr, can be reached from.
+// LogReach logs whether the nodes' port, which is bound to addr, can be reached from the internet.
 func LogReach(log *slog.Logger, addr net.Addr) {
-	const unseen = "a router that forwards it to here cannot be seen from here; do not forward it"
+	const unseen = "this machine cannot know whether a router forwards the port to it; do not forward it"
 	addrs, err := publicAddrs(addr)
 	switch {
 	case err != nil:

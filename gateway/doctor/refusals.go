@@ -9,7 +9,7 @@ import (
 	"latchkey/gateway/limit"
 )
 
-// Refusal is a request between a device and the gateway that was refused.
+// Refusal is a request that the device or the gateway refused.
 type Refusal struct {
 	At       time.Time `json:"at"`
 	ByDevice bool      `json:"byDevice" doc:"the device refused what the gateway asked; otherwise the gateway what the device asked"`
@@ -18,20 +18,21 @@ type Refusal struct {
 	Why      string    `json:"why,omitempty" doc:"the member or option that was wrong, in the words of the side that refused"`
 }
 
-// keepRefusals is how many devices' last refusals are remembered; of more, the newest.
+// keepRefusals is for how many devices the last refusal is remembered; the oldest is evicted.
 const keepRefusals = 1024
 
-// RefusalLog remembers the last request of each device that either side refused, for people, in
-// memory. The zero value is ready for use, by many at a time.
+// RefusalLog remembers, in memory, the last request of each device that either side refused. The
+// zero value is ready for use. Its methods are safe for concurrent use.
 type RefusalLog struct {
 	mu   sync.Mutex
 	last limit.Recent[access.ID, Refusal] // guarded by mu
 }
 
-// unauthorized is how a node gets its first Echo, so it does not hide what else was wrong.
+// unauthorized is the code with which a node gets its first Echo. It must not replace another
+// refusal.
 const unauthorized = "4.01"
 
-// Note keeps a refusal of a device.
+// Note stores a refusal of a device.
 func (l *RefusalLog) Note(device access.ID, r coapres.Refusal) {
 	now := Refusal{At: r.At, ByDevice: r.ByDevice, Request: r.Request, Code: coapres.CodeText(r.Code),
 		Why: r.Why}
@@ -45,7 +46,7 @@ func (l *RefusalLog) Note(device access.ID, r coapres.Refusal) {
 	l.last.Set(device, now, now.At)
 }
 
-// Last returns the last refusal of a device, nil if there was none.
+// Last returns the last refusal of a device, or nil if there was none.
 func (l *RefusalLog) Last(device access.ID) *Refusal {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -15,7 +15,7 @@ const (
 	fullDo   = "start the gateway with a higher --max-sessions"
 )
 
-// claim is about handshakes that failed with an identity of a device.
+// claim reports handshakes that failed with an identity of a device.
 func (x *examination) claim(f *Failure, d access.Device, online, usable bool) {
 	ref := nameDevice(x.Policy, d.ID)
 	rekey := "latchkey device rekey " + d.Name + ", and put what that prints into it"
@@ -49,7 +49,7 @@ func (x *examination) claim(f *Failure, d access.Device, online, usable bool) {
 	}
 }
 
-// crowded is about peers that were turned away because too many came at once.
+// crowded reports peers that were refused because too many came at once.
 func (x *examination) crowded() {
 	for _, c := range x.Handshakes.Counts {
 		if c.Cause == CauseBusy && c.Count > 0 && x.Now.Sub(c.Last) <= recently {
@@ -62,8 +62,8 @@ func (x *examination) crowded() {
 	}
 }
 
-// stranger finds what a failure that names no device may mean, and tells whether it may be about
-// device, if that is not nil.
+// stranger reports a failure that names no device. If device is not nil, it tells whether the
+// failure may be about that device.
 func (x *examination) stranger(f *Failure, device *access.Device) bool {
 	if x.Now.Sub(f.Last) > recently || x.room == 0 {
 		return false
@@ -92,14 +92,14 @@ func (x *examination) stranger(f *Failure, device *access.Device) bool {
 		text = fmt.Sprintf("malformed. A peer came %s with a ClientHello that cannot be used", how)
 		do = whose + "it must speak DTLS 1.2 and send its ClientHello in one piece"
 	default:
-		return device != nil // lost packets, or a scanner: worth a look, and no finding of its own
+		return device != nil // lost packets or a port scanner: not a finding of its own
 	}
 	x.room--
 	x.find(string(f.Cause), access.Named{}, text, do)
 	return true
 }
 
-// mended tells whether each device whose identity it may have been has come in since.
+// mended tells whether every device that may have caused the failure has connected since.
 func (x *examination) mended(f *Failure) bool {
 	waits := func(n Near) bool { return !x.completed(n.Device.ID).After(f.Last) }
 	return len(f.Near) > 0 && !slices.ContainsFunc(f.Near, waits)
@@ -131,7 +131,7 @@ func unknown(f *Failure, how, whose, device string) (text, do string) {
 		"correct the identity in " + f.Near[0].Device.Name
 }
 
-// how is how often a failure came, when last and from where.
+// how says how often a failure came, when it came last, and from where.
 func (x *examination) how(f *Failure) string {
 	if f.Count == 1 {
 		return fmt.Sprintf("once, at %s from %s", x.time(f.Last), f.Addr)

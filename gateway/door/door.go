@@ -1,6 +1,6 @@
-// Package door says what a door is doing, from all that is known of it: one value with a headline,
-// and whether it was forced. It is made of facts with their times; it has no clock, takes no locks,
-// does no I/O, and moves nothing.
+// Package door works out the state of a door from all that is known of it, and tells whether it was
+// forced. Its input is facts with their times. It has no clock, takes no locks, does no I/O, and
+// moves nothing.
 package door
 
 import (
@@ -9,23 +9,24 @@ import (
 	"latchkey/coapres/wire"
 )
 
-// Headline is what a door is, in a word. The texts are stable. The zero value is not a headline.
+// Headline is the state of a door in a word. The texts are stable. The zero value is not a
+// headline.
 type Headline string
 
 // The headlines, most important first: the first one that applies is the door's.
 const (
-	Forced      Headline = "forced"      // it was opened without being unlocked, and nobody has acknowledged that
-	Tampered    Headline = "tampered"    // a device at it was tampered with, and nobody has acknowledged that
+	Forced      Headline = "forced"      // it was opened without being unlocked; not acknowledged
+	Tampered    Headline = "tampered"    // a device at it was tampered with; not acknowledged
 	Open        Headline = "open"        // its contact is open, whatever the lock says
 	Unlocked    Headline = "unlocked"    // until State.Until, if that is known
 	Unlocking   Headline = "unlocking"   // an unlock was sent, and the lock has not answered yet
-	Offline     Headline = "offline"     // nothing is known of it now: State.Last is from before
+	Offline     Headline = "offline"     // its lock is offline; State.Last is the last known state
 	Unknown     Headline = "unknown"     // it has no lock, or the lock has said nothing yet
 	Unconfirmed Headline = "unconfirmed" // it should be locked, and the lock has not said so since its pulse
-	Locked      Headline = "locked"      // the lock has said so since its last pulse, and no contact says otherwise
+	Locked      Headline = "locked"      // the lock said so after its last pulse, and no contact disagrees
 )
 
-// Headlines are all of them, in their order.
+// Headlines lists all headlines, in their order.
 var Headlines = []Headline{Forced, Tampered, Open, Unlocked, Unlocking, Offline, Unknown, Unconfirmed, Locked}
 
 var words = map[Headline]string{
@@ -35,49 +36,49 @@ var words = map[Headline]string{
 	Locked: "locked",
 }
 
-// Words is the headline for people.
+// Words returns the headline for people.
 func (h Headline) Words() string { return words[h] }
 
 // Alarm tells whether the headline stays until somebody acknowledges it.
 func (h Headline) Alarm() bool { return h == Forced || h == Tampered }
 
-// Facts are all that is known of a door. Whatever is zero is not known.
+// Facts is all that is known of a door. A zero field is not known.
 type Facts struct {
 	At     time.Time // now
 	Lock   Lock
-	Alarms []Headline // that nobody has acknowledged
+	Alarms []Headline // those that nobody has acknowledged
 }
 
-// Lock is what is known of a door's lock. What was commanded, what it said and what is sensed are
-// three things.
+// Lock is what is known of a door's lock. What was commanded, what it answered and what its contact
+// senses are three things.
 type Lock struct {
-	Fitted bool // there is one
+	Fitted bool // the door has a lock
 	Online bool // it is registered and alive
 
 	Command   wire.Action // the last command that was sent to it
 	CommandAt time.Time
-	Pulse     time.Duration // that the last command asked for, if it was an unlock
+	Pulse     time.Duration // of the last command, if it was an unlock
 
-	Known   bool       // Said holds: the lock said it in its present session, and has answered every command since
-	Said    wire.State // its last words; its contact is not looked at
+	Known   bool       // Said is of the present session, and the lock has answered every command since
+	Said    wire.State // its last answer; its contact is not used
 	SaidAt  time.Time
-	Contact wire.Contact // as sensed last, in its present session if it is online
+	Contact wire.Contact // the last reading, of its present session if it is online
 }
 
-// State is what a door is.
+// State is the state of a door.
 type State struct {
 	Headline Headline
-	Now      Headline  // what it is apart from alarms; the same as Headline when there is none
-	Until    time.Time // when Now is Unlocked: the pulse ends by itself; zero: it is not known to end
-	Last     Headline  // when Now is Offline: Unlocked, Open or Locked, as was known last; empty: nothing was
+	Now      Headline  // the headline without alarms
+	Until    time.Time // when Now is Unlocked: the end of the pulse; zero: not known
+	Last     Headline  // when Now is Offline: the last known of Unlocked, Open and Locked; empty: none
 	LastAt   time.Time
 }
 
-// answerWithin is how long an unlock without an answer counts as under way. After it the gateway
-// has given up waiting.
+// answerWithin is how long an unlock without an answer counts as under way. Then the gateway has
+// given up waiting.
 const answerWithin = 2 * time.Second
 
-// rules are the headlines that are no alarms, in their order, each with when it applies.
+// rules are the headlines that are not alarms, in their order, each with its condition.
 var rules = []struct {
 	headline Headline
 	applies  func(*Facts) bool
@@ -93,7 +94,7 @@ var rules = []struct {
 	{Locked, func(*Facts) bool { return true }},
 }
 
-// Of says what a door is.
+// Of returns the state of a door.
 func Of(f Facts) State {
 	var s State
 	for _, r := range rules {
@@ -120,15 +121,15 @@ func Of(f Facts) State {
 	return s
 }
 
-// said tells whether the lock's last words hold.
+// said tells whether the lock's last answer is still valid.
 func (f *Facts) said() bool { return f.Lock.Fitted && f.Lock.Online && f.Lock.Known }
 
-// unanswered tells whether an unlock was sent after the lock's last words.
+// unanswered tells whether an unlock was sent after the lock's last answer.
 func (f *Facts) unanswered() bool {
 	return f.Lock.Fitted && f.Lock.Command == wire.Unlock && f.Lock.CommandAt.After(f.Lock.SaidAt)
 }
 
-// PulseEnd is when the lock locks again by itself, by its own words; zero if they do not say.
+// PulseEnd returns when the lock will lock again by itself, as it said, or zero if it did not say.
 func (l *Lock) PulseEnd() time.Time {
 	if !l.Said.On || l.Said.Left == 0 {
 		return time.Time{}
@@ -141,7 +142,7 @@ func (f *Facts) pulseOver() bool {
 	return !end.IsZero() && !f.At.Before(end)
 }
 
-// last is what was known before the lock went.
+// last returns what was known before the lock went offline, and since when.
 func (f *Facts) last() (Headline, time.Time) {
 	switch {
 	case f.Lock.SaidAt.IsZero():

@@ -14,24 +14,24 @@ import (
 	"latchkey/gateway/door"
 )
 
-// An alarm is an event, and stays open until another event says who has acknowledged it. Nothing
-// else is kept of it: at the start the open alarms are found again by reading the newest events
-// backwards. That stays cheap however long the chain is, because an alarm that is still open is
-// told of again every restateAfter events, well within lookBack.
+// An alarm is an event. It stays open until another event says who has acknowledged it. There is no
+// other record of it: at the start the gateway finds open alarms by reading the newest events
+// backwards. That is fast however long the chain is, because the event of an open alarm is repeated
+// every restateAfter events, well within lookBack.
 const (
-	// lookBack is how many events are read at the start. Changes of the policy do not count: they
-	// come without a gateway, too.
+	// lookBack is how many events are read at the start. Changes of the policy do not count,
+	// because they also come while no gateway runs.
 	lookBack     = 4096
 	restateAfter = 1024
-	// againAfter is the least time between events that say that an open alarm happens again.
+	// againAfter is the least time between events about an open alarm that happens again.
 	againAfter = 10 * time.Minute
 	maxRemark  = 200              // bytes
-	keepWithin = 10 * time.Second // an alarm's event is not lost because a session ended
+	keepWithin = 10 * time.Second // for an alarm's event, even if its session has ended
 )
 
-// Alarm is what is wrong at a door until somebody acknowledges it.
+// Alarm is an alarm that nobody has acknowledged.
 type Alarm struct {
-	Seq    uint64 // of its event; 0: that could not be kept yet
+	Seq    uint64 // of its event; 0: it could not be written yet
 	At     time.Time
 	What   door.Headline
 	Device access.Named
@@ -40,26 +40,27 @@ type Alarm struct {
 	Last   time.Time
 }
 
-// place is what can have one open alarm of each kind.
+// place returns the target, or else the device. A place has at most one open alarm of each kind.
 func (a *Alarm) place() access.ID { return cmp.Or(a.Target.ID, a.Device.ID) }
 
-// alarm is one that is open.
+// alarm is an open alarm.
 type alarm struct {
 	Alarm
-	told      time.Time // when the last event told of it
-	mentioned uint64    // the newest event that tells of it
-	busy      bool      // an event of it is being kept
+	told      time.Time // when the last event about it was made
+	mentioned uint64    // the newest event about it
+	busy      bool      // an event about it is being written
 }
 
-// alarms are those that nobody has acknowledged, oldest first. The zero value is ready for use.
+// alarms holds the alarms that nobody has acknowledged, oldest first. The zero value is ready for
+// use.
 type alarms struct {
 	mu   sync.Mutex
 	open []*alarm      // guarded by mu
-	due  atomic.Uint64 // from this event on one of them is to be told of again; 0: there is none
+	due  atomic.Uint64 // from this event on the event of one of them must be repeated; 0: none
 }
 
-// Alarms returns those that nobody has acknowledged, oldest first; those of one place if it is not
-// empty.
+// Alarms returns the alarms that nobody has acknowledged, oldest first. If place is not empty it
+// returns only those of that place.
 func (w *Watch) Alarms(place access.ID) (out []Alarm) {
 	l := &w.alarms
 	l.mu.Lock()
@@ -72,7 +73,7 @@ func (w *Watch) Alarms(place access.ID) (out []Alarm) {
 	return out
 }
 
-// headlines are the kinds of alarms that are open at a place.
+// headlines returns the kinds of alarms that are open at a place.
 func (l *alarms) headlines(place access.ID) (out []door.Headline) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,7 +85,7 @@ func (l *alarms) headlines(place access.ID) (out []door.Headline) {
 	return out
 }
 
-// ForgetRemoved drops the alarms of what is no longer in the policy.
+// ForgetRemoved drops the alarms of places that are no longer in the policy.
 func (w *Watch) ForgetRemoved(p *access.Policy) {
 	l := &w.alarms
 	l.mu.Lock()
@@ -97,7 +98,7 @@ func (w *Watch) ForgetRemoved(p *access.Policy) {
 	l.plan()
 }
 
-// plan says when an alarm is to be told of again. The caller holds mu.
+// plan sets due: when the event of an alarm must be repeated. The caller holds mu.
 func (l *alarms) plan() {
 	due := uint64(0)
 	for _, a := range l.open {
@@ -108,7 +109,7 @@ func (l *alarms) plan() {
 	l.due.Store(due)
 }
 
-// raise makes an alarm, or counts one that is open already: a contact that bounces makes one.
+// raise opens an alarm, or counts one that is already open: a contact that bounces makes one alarm.
 func (w *Watch) raise(what door.Headline, p *coapres.Peer, now time.Time) {
 	next := &alarm{Alarm: Alarm{At: now, What: what, Device: named(p), Target: w.place(p.Device), Times: 1,
 		Last: now}, told: now, busy: true}
@@ -128,8 +129,8 @@ func (w *Watch) raise(what door.Headline, p *coapres.Peer, now time.Time) {
 	}
 }
 
-// raise counts an alarm, and opens it if none like it is open. It tells how often it happened, and
-// whether there is to be an event of it.
+// raise counts an alarm, and opens it if no such alarm is open. It returns how often the alarm
+// happened, and whether to make an event.
 func (l *alarms) raise(next *alarm, now time.Time) (times int, tell bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -147,12 +148,12 @@ func (l *alarms) raise(next *alarm, now time.Time) (times int, tell bool) {
 	return a.Times, tell
 }
 
-// alarmText is what an event says of an alarm.
+// alarmText is the text of an alarm's event.
 var alarmText = map[door.Headline]string{
 	door.Forced: "door opened without being unlocked", door.Tampered: "tampered with",
 }
 
-// keepAlarm makes the event of an alarm, or tells of an old one again. It has been marked as busy.
+// keepAlarm makes or repeats the event of an alarm. The caller has marked the alarm as busy.
 func (w *Watch) keepAlarm(a *alarm) {
 	ev := access.Event{Kind: access.EventAlarm, Device: a.Device, Target: a.Target, Cause: a.Seq,
 		Reason: access.Reason(a.What), Detail: alarmText[a.What]}
@@ -174,8 +175,8 @@ func (w *Watch) keepAlarm(a *alarm) {
 	l.plan()
 }
 
-// Restate tells again of open alarms that were last told of long ago, as of event seq, and of those
-// that could not be kept.
+// Restate repeats the events of open alarms if the last ones are long ago, as of event seq. It also
+// writes those that could not be written before.
 func (w *Watch) Restate(seq uint64) {
 	l := &w.alarms
 	l.mu.Lock()
@@ -194,15 +195,15 @@ func (w *Watch) Restate(seq uint64) {
 	}
 }
 
-// RestateIfDue is Restate for the way of a scan: it costs one comparison.
+// RestateIfDue is a fast Restate for every scan: if nothing is due it costs one comparison.
 func (w *Watch) RestateIfDue(seq uint64) {
 	if due := w.alarms.due.Load(); due != 0 && seq >= due {
 		w.Restate(seq)
 	}
 }
 
-// Acknowledge keeps who has taken note of an alarm, and ends it. It fails with [access.ErrNotFound]
-// if there is none.
+// Acknowledge records who has acknowledged an alarm, and ends it. It fails with
+// [access.ErrNotFound] if there is no such alarm.
 func (w *Watch) Acknowledge(ctx context.Context, actor string, seq uint64, remark string) (Alarm, error) {
 	if len(remark) > maxRemark {
 		return Alarm{}, fmt.Errorf("remark: %w: %d bytes: want %d at most",
@@ -268,7 +269,7 @@ func findOpenAlarms(ctx context.Context, st Store) ([]*alarm, error) {
 	}
 	out := make([]*alarm, 0, len(open))
 	for seq, a := range open {
-		// It may be older than what was read.
+		// It may be older than the events that were read.
 		if events, err := st.Events(ctx, seq, 1); err == nil && len(events) == 1 {
 			a.At = events[0].At
 		}

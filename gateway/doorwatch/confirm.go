@@ -12,16 +12,16 @@ import (
 	"latchkey/keys"
 )
 
-// asksAfter is when a lock is asked for its state once its pulse should have ended: then, and again
-// while it has not said that it is off. The first is a little later than the end, which two clocks
-// do not see at the same moment.
+// asksAfter says when a lock is asked for its state after its pulse should have ended: the first
+// time, and again until it says that it is off. The first time is a little late, because the clocks
+// of lock and gateway differ.
 var asksAfter = []time.Duration{50 * time.Millisecond, time.Second, 3 * time.Second}
 
-// askPause is the least time between questions to a lock that goes on naming another end.
+// askPause is the least time between questions to a lock that keeps giving a new end of its pulse.
 const askPause = time.Second
 
-// confirmations ask locks whose pulse should be over. One timer a device is used again and again:
-// each granted scan sets it. ask must be set before the first use.
+// confirmations asks locks whose pulse should be over. Each device has one timer, which every
+// granted scan sets again. ask must be set before the first use.
 type confirmations struct {
 	ask func(device access.ID)
 
@@ -30,14 +30,14 @@ type confirmations struct {
 	shut    bool                        // guarded by mu; no new ones
 }
 
-// confirmation is what is set for one device.
+// confirmation is the timer of one device.
 type confirmation struct {
 	timer *time.Timer
-	end   time.Time // of the pulse; zero: nothing is to be asked
-	try   int       // of asksAfter, the next one
+	end   time.Time // of the pulse; zero: do not ask
+	try   int       // index of the next try in asksAfter
 }
 
-// expect has the device asked after end, and again while nothing clears it.
+// expect arranges that the device is asked after end, and again until clear is called.
 func (c *confirmations) expect(device access.ID, end time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -56,11 +56,11 @@ func (c *confirmations) expect(device access.ID, end time.Time) {
 	p.timer.Reset(time.Until(end.Add(asksAfter[0])))
 }
 
-// due asks a device, and sets when it is asked again.
+// due asks a device, and sets the timer for the next try.
 func (c *confirmations) due(device access.ID) {
 	c.mu.Lock()
 	p := c.pending[device]
-	if p == nil || p.end.IsZero() || time.Now().Before(p.end.Add(asksAfter[p.try])) { // set anew meanwhile
+	if p == nil || p.end.IsZero() || time.Now().Before(p.end.Add(asksAfter[p.try])) { // set again meanwhile
 		c.mu.Unlock()
 		return
 	}
@@ -73,7 +73,7 @@ func (c *confirmations) due(device access.ID) {
 	c.ask(device)
 }
 
-// clear drops what was set for the device.
+// clear stops asking the device.
 func (c *confirmations) clear(device access.ID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -91,7 +91,7 @@ func (c *confirmations) forget(device access.ID) {
 	delete(c.pending, device)
 }
 
-// close stops all timers and takes no new ones.
+// close stops all timers. No new ones start after it.
 func (c *confirmations) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,14 +102,14 @@ func (c *confirmations) close() {
 	clear(c.pending)
 }
 
-// ExpectEnd sees to it that a lock is asked when the pulse that it spoke of should have ended.
+// ExpectEnd arranges that a lock is asked for its state when its pulse should have ended.
 func (w *Watch) ExpectEnd(device access.ID) { w.expectEnd(device, time.Time{}) }
 
-// expectEnd is ExpectEnd, but asks not before soonest.
+// expectEnd is ExpectEnd, but does not ask before soonest.
 func (w *Watch) expectEnd(device access.ID, soonest time.Time) {
 	v, ok := w.Sessions.View(device, time.Now())
 	if !ok || !v.Known {
-		return // the next reading tells
+		return // wait for the next reading
 	}
 	if !v.State.On {
 		w.confirms.clear(device)
@@ -118,7 +118,7 @@ func (w *Watch) expectEnd(device access.ID, soonest time.Time) {
 	lock := lockOf(v)
 	end := lock.PulseEnd()
 	if end.IsZero() {
-		return // on without an end, or about to end: it is asked again as was set before
+		return // no end, or about to end: keep the timer as it is
 	}
 	if end.Before(soonest) {
 		end = soonest
@@ -131,19 +131,19 @@ func (w *Watch) askEnd(device access.ID) {
 	w.Go(func() {
 		known, err := w.read(device, time.Now().Add(askPause))
 		if !known && errors.Is(err, session.ErrOffline) {
-			w.confirms.clear(device) // a new session is read as it begins
+			w.confirms.clear(device) // a new session is read when it begins
 		}
 	})
 }
 
-// Refresh reads an actuator's state in the background: what is known of it, and an Echo for the
-// next command.
+// Refresh reads an actuator's state in the background. That also brings an Echo for the next
+// command.
 func (w *Watch) Refresh(device access.ID) {
 	w.Go(func() { _, _ = w.read(device, time.Time{}) }) // read has logged it
 }
 
-// read asks an actuator for its state and follows what it says. If it is in a pulse, it is asked
-// again at the end of that, but not before soonest.
+// read asks an actuator for its state and acts on the answer. If a pulse is running, it arranges to
+// ask again at its end, but not before soonest.
 func (w *Watch) read(device access.ID, soonest time.Time) (known bool, err error) {
 	p, ok := w.Sessions.Peer(device)
 	if !ok {

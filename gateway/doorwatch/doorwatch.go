@@ -1,7 +1,7 @@
-// Package doorwatch follows what devices report and what locks say of themselves. It says what each
-// door is doing, finds doors that were forced and devices that were tampered with, and keeps such
-// an alarm until somebody acknowledges it by name. It moves no door: package door holds the rules,
-// and whoever has to lock one is told when a lock's state was read.
+// Package doorwatch follows what devices report and the states of locks. It knows the state of each
+// door, finds doors that were forced and devices that were tampered with, and keeps such an alarm
+// until somebody acknowledges it by name. It moves no door. Package door holds the rules.
+// [Config.StateRead] is called when a lock's state was read, so that the gateway can lock it.
 package doorwatch
 
 import (
@@ -19,21 +19,21 @@ import (
 	"latchkey/gateway/session"
 )
 
-// Config says what is watched. All fields are required.
+// Config is what a Watch needs. All fields are required.
 type Config struct {
 	Store    Store
 	Feed     Feed
 	Sessions *session.Table
 	Log      *slog.Logger
-	// Go runs f in a goroutine, unless the gateway is being closed, and tells which.
+	// Go runs f in a goroutine and returns true, or returns false if the gateway is being closed.
 	Go func(f func()) bool
-	// Answered is told from where an actuator has answered.
+	// Answered is called with the address from which an actuator has answered.
 	Answered func(device access.ID, at netip.AddrPort)
-	// StateRead is told of each actuator whose state was read.
+	// StateRead is called when an actuator's state was read.
 	StateRead func(device access.ID)
 }
 
-// Store is where the policy and the events are; *store.Store is one.
+// Store has the policy and the events. *store.Store is one.
 type Store interface {
 	Snapshot() *access.Policy
 	Record(ctx context.Context, ev access.Event) (access.Event, error)
@@ -41,7 +41,7 @@ type Store interface {
 	Head() (seq uint64, hash access.Hash)
 }
 
-// Feed is told what is new; *feed.Feed is one.
+// Feed takes new events and changes. *feed.Feed is one.
 type Feed interface {
 	Note(ev access.Event) (kept access.Event, ok bool)
 	DeviceChanged(device access.ID)
@@ -52,27 +52,28 @@ type Watch struct {
 	Config
 	alarms   alarms
 	confirms confirmations
-	told     limit.Every[reported] // bounds the events of what devices report
+	told     limit.Every[reported] // bounds the events that reports make
 
 	mu      sync.Mutex
 	devices map[access.ID]*device // guarded by mu
 }
 
-// device is what is remembered of one device.
+// device is what the watch remembers of one device.
 type device struct {
 	values   map[string]Reading
 	contact  door.Contact
-	tampered bool // as reported last, in time
+	tampered bool // as in the last report that was not late
 }
 
-// reported is what makes events at most once in reportInterval: reports of one name by one device.
+// reported identifies reports of one name by one device. They make at most one event in
+// reportInterval.
 type reported struct {
 	device access.ID
 	name   string
 }
 
-// New returns a watch that knows the alarms that nobody has acknowledged yet. Close stops its
-// timers.
+// New returns a watch. It reads from the store which alarms nobody has acknowledged. Close stops
+// its timers.
 func New(ctx context.Context, cfg Config) (*Watch, error) {
 	open, err := findOpenAlarms(ctx, cfg.Store)
 	if err != nil {
@@ -86,10 +87,10 @@ func New(ctx context.Context, cfg Config) (*Watch, error) {
 	return w, nil
 }
 
-// Close stops all timers. Questions that are under way end by themselves.
+// Close stops all timers. Readings that are under way end by themselves.
 func (w *Watch) Close() { w.confirms.close() }
 
-// Forget drops what is known of a removed device, but for its alarms.
+// Forget forgets a removed device, except its alarms.
 func (w *Watch) Forget(id access.ID) {
 	w.confirms.forget(id)
 	w.mu.Lock()
@@ -97,7 +98,7 @@ func (w *Watch) Forget(id access.ID) {
 	delete(w.devices, id)
 }
 
-// device returns what is remembered of a device. The caller holds mu.
+// device returns the entry of a device. The caller holds mu.
 func (w *Watch) device(id access.ID) *device {
 	d := w.devices[id]
 	if d == nil {
@@ -107,7 +108,7 @@ func (w *Watch) device(id access.ID) *device {
 	return d
 }
 
-// Door says what a door is now, of all that is known of it.
+// Door returns the present state of a door.
 func (w *Watch) Door(p *access.Policy, target access.ID, now time.Time) door.State {
 	f := door.Facts{At: now, Alarms: w.alarms.headlines(target)}
 	if lock, ok := p.Actuator(target); ok {
@@ -130,18 +131,18 @@ func (w *Watch) CountDoors(h door.Headline) (n int) {
 	return n
 }
 
-// lockOf is what a session tells of a lock.
+// lockOf returns what a session tells about a lock.
 func lockOf(v session.View) door.Lock {
 	l := door.Lock{Fitted: true, Online: v.Online, Command: v.Commanded.Action, CommandAt: v.CommandedAt,
 		Pulse: time.Duration(v.Commanded.Duration) * time.Millisecond,
 		Known: v.Known, Said: v.State, SaidAt: v.StateAt, Contact: v.Contact}
 	if v.Online && v.ContactAt.Before(v.Since) {
-		l.Contact = wire.ContactUnknown // it has not said so in this session
+		l.Contact = wire.ContactUnknown // it is not of this session
 	}
 	return l
 }
 
-// checkContact raises an alarm if the door at a lock was forced. reported: see
+// checkContact raises an alarm if the door at a lock was forced. For reported see
 // [door.Contact.Sense].
 func (w *Watch) checkContact(p *coapres.Peer, reported bool) {
 	now := time.Now()
@@ -157,10 +158,12 @@ func (w *Watch) checkContact(p *coapres.Peer, reported bool) {
 	}
 }
 
-// place names the door or lamp at which a device stands; zero if there is none, or several.
+// place returns the door or lamp at which a device stands, or zero if there is none or there are
+// several.
 func (w *Watch) place(device access.ID) access.Named { return PlaceOf(w.Store.Snapshot(), device) }
 
-// PlaceOf names the door or lamp at which a device stands; zero if there is none, or several.
+// PlaceOf returns the door or lamp at which a device stands, or zero if there is none or there are
+// several.
 func PlaceOf(p *access.Policy, device access.ID) access.Named {
 	if d := p.Devices[device]; len(d.Targets) == 1 {
 		return access.Named{ID: d.Targets[0], Name: p.Targets[d.Targets[0]].Name}

@@ -14,17 +14,17 @@ import (
 	"latchkey/keys"
 )
 
-// Names of measurements that mean something to the gateway. All others are kept and shown.
+// Names of measurements that the gateway understands. All others are only stored and shown.
 const (
 	reportContact = "contact" // boolean: true is open
 	reportTamper  = "tamper"  // boolean
 	reportBoot    = "boot"    // string: why the node started
-	reportExit    = "exit"    // boolean: true when somebody pressed the button inside, which needs no grant
+	reportExit    = "exit"    // boolean: true when somebody pressed the exit button inside
 )
 
 const (
 	maxReported = 16 // names kept per device
-	// reportInterval is the least time between events of one name that a device's reports cause.
+	// reportInterval is the least time between events that a device's reports of one name cause.
 	reportInterval = 10 * time.Second
 )
 
@@ -32,10 +32,10 @@ const (
 type Reading struct {
 	wire.Measurement
 	At   time.Time // when it came
-	Late bool      // it came without a fresh Echo: shown, and nothing follows from it
+	Late bool      // it came without a fresh Echo: it is shown and causes nothing
 }
 
-// Value is what was measured: a text, a truth value or a number.
+// Value returns the measured value: a text, a bool or a number.
 func (r Reading) Value() any {
 	switch r.Type {
 	case wire.TextValue:
@@ -48,9 +48,9 @@ func (r Reading) Value() any {
 	return r.Sum
 }
 
-// Report keeps what a node measured. Routine readings make no event. The exit button and a restart
-// do; tamper and a forced door are alarms. What comes late is shown, and hides nothing that comes
-// in time.
+// Report stores what a node measured. Routine readings make no event. The exit button and a restart
+// make one; tamper and a forced door are alarms. A late reading is shown, but never replaces one
+// that came in time.
 func (w *Watch) Report(p *coapres.Peer, r wire.Report, late bool) {
 	now := time.Now()
 	for _, m := range r.Measurements {
@@ -67,7 +67,7 @@ func (w *Watch) Report(p *coapres.Peer, r wire.Report, late bool) {
 		case m.Name == reportExit && m.Type == wire.FlagValue && m.Flag && p.Kind == keys.KindLock:
 			w.pressExit(p.Device, now)
 			w.noteReport(p, m.Name, now, "exit button pressed")
-			w.Refresh(p.Device) // it opens without asking: for how long, it says when asked
+			w.Refresh(p.Device) // the lock opened by itself: ask it for how long
 		case m.Name == reportBoot && m.Type == wire.TextValue:
 			w.noteReport(p, m.Name, now, fmt.Sprintf("started: %.32q", m.Text))
 		case m.Name == reportContact && m.Type == wire.FlagValue:
@@ -76,7 +76,7 @@ func (w *Watch) Report(p *coapres.Peer, r wire.Report, late bool) {
 	}
 }
 
-// noteReport makes an event of what a device reports, unless one of that name has just been made.
+// noteReport makes an event of a device's report, unless it has just made one of that name.
 func (w *Watch) noteReport(p *coapres.Peer, name string, now time.Time, detail string) {
 	if _, ok := w.told.Allow(reported{p.Device, name}, now); !ok {
 		return
@@ -86,7 +86,7 @@ func (w *Watch) noteReport(p *coapres.Peer, name string, now time.Time, detail s
 	w.Go(func() { w.Feed.Note(ev) })
 }
 
-// senseContact takes what a door's sensor reports.
+// senseContact handles a report of a door's contact.
 func (w *Watch) senseContact(p *coapres.Peer, open bool) {
 	sensed := wire.ContactClosed
 	if open {
@@ -108,7 +108,7 @@ func (w *Watch) keep(id access.ID, r Reading) {
 	}
 }
 
-// tamperBegins tells whether a device is tampered with now and was not before.
+// tamperBegins records a tamper report, and tells whether tampering begins with it.
 func (w *Watch) tamperBegins(id access.ID, tampered bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -124,7 +124,7 @@ func (w *Watch) pressExit(id access.ID, now time.Time) {
 	w.device(id).contact.PressExit(now)
 }
 
-// Readings are what a device has reported last, by name. The answer is the caller's.
+// Readings returns the last reading of each name from a device. The caller owns the slice.
 func (w *Watch) Readings(id access.ID) []Reading {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,4 +1,3 @@
-// Package e2e tests a whole gateway: real DTLS sessions, a real store, and whoever speaks with it,
-// such as coap-client, the firmware under QEMU, a browser, or somebody who floods or cuts the
-// power. It holds tests only.
+// Package e2e tests a whole gateway: with real DTLS sessions and a real store, against coap-client,
+// the firmware under QEMU, browsers, floods and power cuts. It holds tests only.
 package e2e

@@ -1,4 +1,4 @@
-// Package faultdisk is a small disk for tests, which they fill. It is in no program.
+// Package faultdisk gives tests a small disk that they can fill. No program uses it.
 package faultdisk
 
 import (
@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Mount mounts a file system of so many MiB for a test: "tmpfs", or "ext4" in a file.
+// Mount mounts a file system of mib MiB for a test: "tmpfs", or "ext4" in a file.
 func Mount(t testing.TB, kind string, mib int) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -46,7 +46,7 @@ func Mount(t testing.TB, kind string, mib int) string {
 	return mnt
 }
 
-// Fill takes every free block of a disk, at once.
+// Fill takes every free block of a disk at once. empty gives them back.
 func Fill(t testing.TB, mnt string) (empty func()) {
 	t.Helper()
 	path := filepath.Join(mnt, "filler")

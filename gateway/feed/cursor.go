@@ -7,11 +7,11 @@ import (
 	"latchkey/gateway/access"
 )
 
-// page is how many events a cursor reads at a time.
+// page is how many events a cursor reads at once.
 const page = 256
 
-// News is what a cursor found: events in the order of the chain, each once; and devices, each at
-// most once however often it changed. What is known of a device now has to be looked up.
+// News is what a cursor found: events in the order of the chain, each once, and devices that
+// changed, each at most once. The subscriber looks up the present state of a device itself.
 type News struct {
 	Events  []access.Event
 	Devices []access.ID
@@ -23,12 +23,12 @@ func (n News) empty() bool { return len(n.Events) == 0 && len(n.Devices) == 0 }
 type Cursor struct {
 	feed    *Feed
 	next    uint64 // the event that comes next
-	devices bool   // are subscribed to
-	seen    uint64 // the last change of a device that was told
+	devices bool   // whether to report devices
+	seen    uint64 // the last change of a device that was reported
 }
 
-// Events subscribes to the events from a sequence number upwards; 0 means those that come after
-// now.
+// Events subscribes to the events from a sequence number upwards. 0 means only those that come
+// after now.
 func (f *Feed) Events(from uint64) *Cursor {
 	if from == 0 {
 		head, _ := f.chain.Head()
@@ -37,7 +37,7 @@ func (f *Feed) Events(from uint64) *Cursor {
 	return &Cursor{feed: f, next: from}
 }
 
-// All subscribes to events as Events does, and to the devices that change from now on.
+// All subscribes to events as Events does, and to devices that change from now on.
 func (f *Feed) All(from uint64) *Cursor {
 	c := f.Events(from)
 	c.devices = true
@@ -45,11 +45,11 @@ func (f *Feed) All(from uint64) *Cursor {
 	return c
 }
 
-// Next waits until there is something new and returns it. It ends with the error of ctx, or with
-// what reading the chain gave; the cursor stays where it was then.
+// Next waits until there is something new and returns it. If ctx ends or the chain cannot be read,
+// it returns that error and the cursor does not move.
 func (c *Cursor) Next(ctx context.Context) (News, error) {
 	for {
-		// The channels first, then the look: nothing that happens in between is missed.
+		// Take the channels first, then look, so that nothing in between is missed.
 		events := c.feed.chain.Changed()
 		var devices <-chan struct{} // nil: never
 		if c.devices {
@@ -68,7 +68,7 @@ func (c *Cursor) Next(ctx context.Context) (News, error) {
 	}
 }
 
-// look returns what is new at this moment.
+// look returns what is new, without waiting.
 func (c *Cursor) look(ctx context.Context) (News, error) {
 	events, err := c.feed.chain.Events(ctx, c.next, page)
 	if err != nil {
@@ -84,7 +84,7 @@ func (c *Cursor) look(ctx context.Context) (News, error) {
 	return news, nil
 }
 
-// Await waits until there is an event with that number, for at most d, or until ctx ends.
+// Await waits until there is an event with that number, but at most for d and until ctx ends.
 func (f *Feed) Await(ctx context.Context, seq uint64, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -1,7 +1,6 @@
 // Package feed tells subscribers what is new: the events of the chain, and the devices of which
-// something else is known than before, such as a session, a reading or a state. It keeps no queue
-// for anybody. A subscriber reads at its own pace from a cursor, so a slow one costs nobody
-// anything and misses no event.
+// something has changed, such as a session, a reading or a state. It keeps no queues. Each
+// subscriber reads at its own pace from a cursor, so a slow one delays nobody and misses no event.
 package feed
 
 import (
@@ -14,28 +13,28 @@ import (
 	"latchkey/gateway/access"
 )
 
-// Chain is where events are read from and written to. *store.Store is one.
+// Chain is the chain of events. *store.Store is one.
 type Chain interface {
 	// Record chains an event that is neither a decision nor a policy change.
 	Record(ctx context.Context, ev access.Event) (access.Event, error)
 	// Events returns up to limit durable events from a sequence number upwards, oldest first.
 	Events(ctx context.Context, from uint64, limit int) ([]access.Event, error)
 	Head() (seq uint64, hash access.Hash)
-	// Changed returns a channel that is closed after the next new event, and when nothing more will
-	// come.
+	// Changed returns a channel that is closed after the next new event, or when there will be no
+	// more.
 	Changed() <-chan struct{}
 }
 
-// Feed is where changes are told and subscribed to. It is safe for concurrent use.
+// Feed takes changes and serves subscribers. It is safe for concurrent use.
 type Feed struct {
 	chain Chain
 	log   *slog.Logger
 
 	mu      sync.Mutex
 	changes uint64                      // guarded by mu; how many there were
-	order   list.List                   // guarded by mu; of *change, the newest at the back, one a device
+	order   list.List                   // guarded by mu; of *change, one a device, the newest at the back
 	last    map[access.ID]*list.Element // guarded by mu; the element of a device in order
-	wake    chan struct{}               // guarded by mu; closed at the next change; nil: nobody waits
+	wake    chan struct{}               // guarded by mu; closed at the next change; nil if nobody waits
 }
 
 // change is the last change of a device.
@@ -44,17 +43,17 @@ type change struct {
 	number uint64
 }
 
-// New returns the feed of a chain. Events that it cannot write are logged.
+// New returns the feed of a chain. It logs events that it cannot write.
 func New(chain Chain, log *slog.Logger) *Feed {
 	return &Feed{chain: chain, log: log, last: map[access.ID]*list.Element{}}
 }
 
-// recordWithin bounds how long an event may take that nobody waits for.
+// recordWithin bounds the time for writing an event in Note.
 const recordWithin = 10 * time.Second
 
-// Note chains an event that is neither a decision nor a policy change, for a caller that can do
-// nothing about a failure: that is logged, and ok is false then. It has its own deadline, so that
-// no event is lost because a session ended.
+// Note chains an event that is neither a decision nor a policy change. It is for callers that
+// cannot handle a failure: Note logs it and returns false. Note has its own deadline, so that no
+// event is lost because a session ended.
 func (f *Feed) Note(ev access.Event) (kept access.Event, ok bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), recordWithin)
 	defer cancel()
@@ -66,7 +65,7 @@ func (f *Feed) Note(ev access.Event) (kept access.Event, ok bool) {
 	return kept, true
 }
 
-// DeviceChanged says that something else is known of a device than before. It does not wait for
+// DeviceChanged reports that what is known of a device has changed. It does not wait for
 // subscribers.
 func (f *Feed) DeviceChanged(device access.ID) {
 	f.mu.Lock()
@@ -84,7 +83,7 @@ func (f *Feed) DeviceChanged(device access.ID) {
 	}
 }
 
-// DeviceRemoved forgets a device, so that the feed does not grow with those that are gone.
+// DeviceRemoved forgets a device, so that the feed does not keep removed devices.
 func (f *Feed) DeviceRemoved(device access.ID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -94,7 +93,7 @@ func (f *Feed) DeviceRemoved(device access.ID) {
 	}
 }
 
-// changed returns a channel that is closed at the next change of a device.
+// changed returns a channel that is closed when a device changes.
 func (f *Feed) changed() <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -104,8 +103,8 @@ func (f *Feed) changed() <-chan struct{} {
 	return f.wake
 }
 
-// since returns the devices that changed after a change, the one that changed last at the front,
-// and the number of the last change.
+// since returns the devices that changed after change number, the newest change first, and the
+// number of the last change.
 func (f *Feed) since(number uint64) (devices []access.ID, last uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -1,6 +1,6 @@
-// Package house puts together the records of a small house: doors and lamps with their devices, and
-// people with cards. The demo, the tests and the measurements furnish theirs with it. It keeps
-// nothing: whoever made a plan applies it.
+// Package house makes the records of a small house: doors and lamps with their devices, and people
+// with cards. The demo, the tests and the benchmarks use it. It stores nothing: the caller applies
+// the plan.
 package house
 
 import (
@@ -14,16 +14,16 @@ import (
 
 // Plan collects records. Set Card and At before the first of them.
 type Plan struct {
-	Card func(uid []byte) access.CredentialID // how the store identifies a card
+	Card func(uid []byte) access.CredentialID // the id of a card in the store
 	At   time.Time                            // when everything was created
 
 	Records []access.Record
 }
 
-// Add puts records into the plan as they are.
+// Add adds records to the plan.
 func (p *Plan) Add(records ...access.Record) { p.Records = append(p.Records, records...) }
 
-// Take returns what has to be changed for the plan to be there, and empties it.
+// Take returns the changes that make the plan's records, and empties the plan.
 func (p *Plan) Take() []access.Change {
 	changes := make([]access.Change, len(p.Records))
 	for i, r := range p.Records {
@@ -33,7 +33,7 @@ func (p *Plan) Take() []access.Change {
 	return changes
 }
 
-// Door adds a door whose lock is open for that long after each grant.
+// Door adds a door with that pulse.
 func (p *Plan) Door(name string, pulse time.Duration) access.ID {
 	return p.target(access.Target{Name: name, Kind: access.Door, Pulse: pulse})
 }
@@ -66,7 +66,7 @@ func (p *Plan) Person(name string, uid []byte) access.ID {
 	return id
 }
 
-// Allow grants a person or a switch everything at a target, always or on a schedule.
+// Allow grants a subject every action at a target, always or on a schedule.
 func (p *Plan) Allow(kind access.SubjectKind, subject, target, schedule access.ID) {
 	p.Add(access.Grant{ID: access.NewID(), SubjectKind: kind, Subject: subject, Target: target,
 		Schedule: schedule,

@@ -1,5 +1,5 @@
-// Package learn hands the next unknown card at a reader to whoever waits for it, so that a card can
-// be added by holding it to the reader. It decides nothing and keeps nothing.
+// Package learn passes the next unknown card at a reader to a caller that waits for it, so that a
+// card can be added by holding it to the reader. It decides nothing and stores nothing.
 package learn
 
 import (
@@ -10,23 +10,24 @@ import (
 	"latchkey/gateway/access"
 )
 
-// Desk knows who waits at which reader. The zero value is ready for use, by many at a time.
+// Desk knows at which readers somebody waits for a card. The zero value is ready for use. Its
+// methods are safe for concurrent use.
 type Desk struct {
 	mu      sync.Mutex
 	waiting map[access.ID]chan Card // guarded by mu
 }
 
-// Card is one that no policy knows.
+// Card is an unknown card.
 type Card struct {
 	ID   access.CredentialID
 	Tail string // of its UID, for people
 }
 
-// errLearning refuses a second one at the same reader: it would take the card of the first.
+// errLearning refuses a second caller at the same reader: it would take the card of the first.
 var errLearning = fmt.Errorf("%w: somebody is already waiting for a card there", access.ErrConflict)
 
 // Wait waits for the next unknown card at a reader until ctx ends. It fails with
-// [access.ErrConflict] if somebody is waiting there already.
+// [access.ErrConflict] if somebody is already waiting there.
 func (d *Desk) Wait(ctx context.Context, reader access.ID) (Card, error) {
 	ch := make(chan Card, 1)
 	d.mu.Lock()
@@ -54,7 +55,8 @@ func (d *Desk) Wait(ctx context.Context, reader access.ID) (Card, error) {
 	}
 }
 
-// Offer gives an unknown card to whoever waits for it and tells whether somebody did.
+// Offer passes an unknown card to the caller that waits at the reader, and tells whether there was
+// one.
 func (d *Desk) Offer(reader access.ID, card Card) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

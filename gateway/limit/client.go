@@ -5,15 +5,16 @@ import (
 	"net/netip"
 )
 
-// Client is who makes a request, for the sake of its budget only.
+// Client says whose budget a request uses.
 type Client struct {
-	Addr    string // where it comes from, as [AddrOf] names it
+	Addr    string // the source, as from [AddrOf]
 	Account string // who is signed in; empty: a stranger
-	Token   string // with which of the account's tokens; empty: none
+	Token   string // which of the account's tokens it used; empty: none
 }
 
-// AddrOf names the share of a remote address: an IPv4 address, or the /64 of an IPv6 one, since
-// whoever has one address of it has them all. What is no IP address has one share together.
+// AddrOf names the share of a remote address: the IPv4 address, or the /64 of an IPv6 address,
+// because one visitor usually has a whole /64. All texts that are not IP addresses have one share
+// together.
 func AddrOf(remote string) string {
 	ap, err := netip.ParseAddrPort(remote)
 	if err != nil {
@@ -29,12 +30,12 @@ func AddrOf(remote string) string {
 
 type clientKey struct{}
 
-// WithClient says who makes the requests of a context. [Handler] does so.
+// WithClient stores the client in a context. [NewHandler]'s handler does so for each request.
 func WithClient(ctx context.Context, c Client) context.Context {
 	return context.WithValue(ctx, clientKey{}, c)
 }
 
-// ClientOf is who makes the request of a context; the zero Client if nobody has said so.
+// ClientOf returns the client in a context, or the zero Client if there is none.
 func ClientOf(ctx context.Context) Client {
 	c, _ := ctx.Value(clientKey{}).(Client)
 	return c

@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// maxKeys is how many keys an [Every] or a [Slowdown] remembers. One that it forgets begins anew.
+// maxKeys is how many keys an [Every] or a [Slowdown] remembers. A key that is forgotten starts
+// again.
 const maxKeys = 4096
 
-// Every lets something happen for each key once in Pause on average, and counts what it refused
-// meanwhile. Burst of them may come at once; 0 is 1. Its methods are safe for concurrent use.
+// Every allows something once in Pause on average for each key, and counts how often it refused
+// meanwhile. Burst of them may come at once; 0 means 1. Its methods are safe for concurrent use.
 type Every[K comparable] struct {
 	Pause time.Duration
 	Burst int
@@ -18,14 +19,15 @@ type Every[K comparable] struct {
 	keys Recent[K, spending] // guarded by mu
 }
 
-// spending is what one key has used up. The rate is the "generic cell rate algorithm": a key that
-// uses up nothing has due in the past, and each time costs it one Pause.
+// spending is what one key has used up, by the "generic cell rate algorithm": each use moves due
+// one Pause ahead, and a key that rests has due in the past.
 type spending struct {
 	due    time.Time
-	missed int // since it was allowed last
+	missed int // refusals since it was last allowed
 }
 
-// Allow tells whether it may happen now, and if so, how often it was refused since the last time.
+// Allow tells whether it may happen now. missed is how often it was refused since it was last
+// allowed.
 func (e *Every[K]) Allow(key K, now time.Time) (missed int, ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -45,16 +47,16 @@ func (e *Every[K]) Allow(key K, now time.Time) (missed int, ok bool) {
 	return missed, ok
 }
 
-// Forget drops a key that is gone.
+// Forget drops a key.
 func (e *Every[K]) Forget(key K) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.keys.Delete(key)
 }
 
-// Slowdown slows a key down after something bad has happened there Count times within Window: then
-// only one request in Pause may pass, until Window after the last time. All fields are required.
-// Its methods are safe for concurrent use.
+// Slowdown slows a key down after Count bad things within Window: then only one request in Pause
+// may pass, until Window after the last bad thing. All fields are required. Its methods are safe
+// for concurrent use.
 type Slowdown[K comparable] struct {
 	Count         int
 	Window, Pause time.Duration
@@ -64,13 +66,13 @@ type Slowdown[K comparable] struct {
 }
 
 type record struct {
-	times []time.Time // the last Count times, a ring
+	times []time.Time // a ring of the last Count times
 	next  int
 	slow  time.Time // slowed down until then
-	free  time.Time // when the next request may pass, while it is slowed down
+	free  time.Time // while slowed down: when the next request may pass
 }
 
-// Wait returns how long a key has to wait; 0: its request may pass now.
+// Wait returns how long a key must wait; 0 means that its request may pass now.
 func (s *Slowdown[K]) Wait(key K, now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,8 +87,7 @@ func (s *Slowdown[K]) Wait(key K, now time.Time) time.Duration {
 	return 0
 }
 
-// Note counts that it happened once more. It tells whether the key is slowed down from now on and
-// was not before.
+// Note counts one more bad thing. It tells whether the slowdown begins with it.
 func (s *Slowdown[K]) Note(key K, now time.Time) (begins bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +99,7 @@ func (s *Slowdown[K]) Note(key K, now time.Time) (begins bool) {
 	s.keys.Set(key, r, now)
 	r.times[r.next] = now
 	r.next = (r.next + 1) % len(r.times)
-	oldest := r.times[r.next] // zero while fewer than Count have happened
+	oldest := r.times[r.next] // zero if there were fewer than Count
 	slowed := now.Before(r.slow)
 	if !slowed && (oldest.IsZero() || now.Sub(oldest) > s.Window) {
 		return false

@@ -9,24 +9,24 @@ import (
 	"time"
 )
 
-// Budget is what may be under way at a time: requests, and bytes of their bodies.
+// Budget bounds what is under way at one time: requests, and bytes of their bodies.
 type Budget struct{ Requests, Bytes int64 }
 
-// Class is the bounds of strangers, or of those who are signed in.
+// Class is the bounds for strangers, or for people who are signed in.
 type Class struct {
-	All   Budget        // and as many requests again in a reserve, where each address or account has one when others have used up the rest
+	All   Budget        // when used up, each address or account still has one of as many in reserve
 	Each  Budget        // of one address, or of one account
 	Body  int64         // bytes of one request's body
-	Read  time.Duration // in which a body must have come
-	Write time.Duration // in which an answer must have gone; the handler may set another deadline
-	// Rate and EachRate bound requests a second, in all and of one address; twice as many may come
-	// at once. 0: not bounded. They are for strangers: an account is bounded by what it has under
-	// way.
+	Read  time.Duration // longest time to read a body
+	Write time.Duration // longest time to write an answer; the handler may set another deadline
+	// Rate and EachRate bound the requests per second, in all and of one address. Twice as many may
+	// come at once; 0 means no bound. They are for strangers: an account is bounded only by what it
+	// has under way.
 	Rate, EachRate int
 }
 
-// Requests are a handler's bounds: who is signed in takes nothing of what strangers have, and they
-// nothing of his, also behind one address.
+// Requests are a handler's bounds. Strangers and people who are signed in have separate budgets,
+// even behind one address.
 type Requests struct{ Strangers, Known Class }
 
 // handler is what [NewHandler] returns.
@@ -35,22 +35,22 @@ type handler struct {
 	who    func(*http.Request) Client
 	bounds Requests
 	shares Shares
-	looks  Gate // entered while who is asked
+	looks  Gate // entered for the call of who
 
 	mu    sync.Mutex
 	rates rates // of strangers' requests; guarded by mu
 }
 
-// looksAtOnce bounds what is spent on requests before it is known whose budget they go on. Those
-// that wait for it cost no time of the processor.
+// looksAtOnce is how many requests are identified at one time. Until then nobody's budget pays for
+// them. Waiting requests use no CPU.
 const looksAtOnce = 2
 
-// retryAfter is how many seconds somebody should wait whose share is used up.
+// retryAfter is the Retry-After in seconds when a share is used up.
 const retryAfter = 2
 
-// NewHandler returns a handler that bounds what reaches next. who tells the account that a request
-// is of, and its token, cheaply: it is asked before anything is bounded, and it must not read the
-// body. next finds the client in the request's context.
+// NewHandler returns a handler that bounds the requests to next. who returns the account of a
+// request, and its token. who must be cheap, because it is called before anything is bounded, and
+// must not read the body. next finds the client in the request's context.
 func NewHandler(next http.Handler, who func(*http.Request) Client, b Requests) http.Handler {
 	return &handler{next: next, who: who, bounds: b, looks: NewGate(looksAtOnce),
 		rates: rates{all: b.Strangers.Rate, each: b.Strangers.EachRate}}
@@ -67,7 +67,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !ok {
-		return // nobody is there any more
+		return // the client has gone
 	}
 	conn.know(client.Account)
 	class, kind, of := &h.bounds.Strangers, "of strangers", client.Addr
@@ -80,7 +80,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusRequestEntityTooLarge,
 			"The request is longer than "+strconv.FormatInt(class.Body, 10)+" bytes.", client)
 		return
-	case size < 0: // as long as it turns out to be
+	case size < 0: // unknown length: count the longest
 		size = class.Body
 	}
 	release, full := h.shares.Take(
@@ -100,7 +100,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	release = sync.OnceFunc(release)
 	defer release()
 	out := http.NewResponseController(w)
-	_ = out.SetWriteDeadline(time.Now().Add(class.Write)) // not every writer has deadlines: those that come from the network do
+	_ = out.SetWriteDeadline(time.Now().Add(class.Write)) // some writers have no deadlines
 	if r.Body != nil && r.ContentLength != 0 {
 		_ = out.SetReadDeadline(time.Now().Add(class.Read))
 		r.Body = &body{ReadCloser: http.MaxBytesReader(w, r.Body, class.Body), out: out}
@@ -108,28 +108,28 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := context.WithValue(WithClient(r.Context(), client), releaseKey{}, release)
 	h.next.ServeHTTP(w, r.WithContext(ctx))
 	if r.ProtoMajor > 1 {
-		_ = out.Flush() // else the last of the answer waits for its reader after all is given back
+		_ = out.Flush() // write the end of the answer before the budget is given back
 	}
 }
 
 type releaseKey struct{}
 
-// Detach gives back what the request of a context has taken of a handler's budgets. It is for what
-// lasts and is counted by whoever serves it.
+// Detach gives back what the request of a context holds of a handler's budgets. It is for
+// long-lived requests that their own handler counts.
 func Detach(ctx context.Context) {
 	if release, ok := ctx.Value(releaseKey{}).(func()); ok {
 		release()
 	}
 }
 
-// allow counts one more request of a stranger, or refuses it.
+// allow counts a stranger's request, or refuses it.
 func (h *handler) allow(addr string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.rates.allow(addr, time.Now())
 }
 
-// client asks who makes a request, when it is its turn.
+// client identifies the client of a request, when it is the request's turn.
 func (h *handler) client(r *http.Request) (c Client, ok bool) {
 	addr := AddrOf(r.RemoteAddr)
 	if h.looks.Enter(r.Context()) != nil {
@@ -141,12 +141,12 @@ func (h *handler) client(r *http.Request) (c Client, ok bool) {
 	return c, true
 }
 
-// refuse answers at once and ends the connection, so that whoever goes on asking has to begin anew.
-// A stranger gets no text: in HTTP/2 it would wait until the other side makes room for it.
+// refuse answers at once and ends the connection, so that the client needs a new connection for its
+// next request. A stranger gets no text: in HTTP/2 a text would wait until the other side reads it.
 func refuse(w http.ResponseWriter, status int, text string, to Client) {
 	out := http.NewResponseController(w)
 	soon := time.Now().Add(time.Second)
-	_ = out.SetReadDeadline(soon) // for what an HTTP/1.1 server reads of a body that nobody wanted
+	_ = out.SetReadDeadline(soon) // an HTTP/1.1 server reads some of an unwanted body
 	_ = out.SetWriteDeadline(soon)
 	w.Header().Set("Connection", "close")
 	if to.Account == "" {
@@ -156,8 +156,8 @@ func refuse(w http.ResponseWriter, status int, text string, to Client) {
 	http.Error(w, text, status)
 }
 
-// body ends the deadline of a request's body when it has come: it would end the handler's work
-// otherwise, since the server reads on to learn whether the client is still there.
+// body removes the read deadline when the whole body has come. The server reads on, to notice when
+// the client leaves; the deadline would then end the handler's work.
 type body struct {
 	io.ReadCloser
 	out *http.ResponseController

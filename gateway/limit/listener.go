@@ -9,44 +9,44 @@ import (
 	"time"
 )
 
-// Connections are a listener's bounds. All of them are required, but for the rates.
+// Connections are a listener's bounds. All but the rates are required.
 type Connections struct {
-	All      int // at a time
-	EachAddr int // at a time, of one address
-	// Known and EachKnown are how many connections on which somebody is signed in, in all and of
-	// one account, are kept when room is needed. With more, those that were known first are as a
+	All      int // at one time
+	EachAddr int // at one time, of one address
+	// Known and EachKnown are how many connections on which somebody is signed in are kept when
+	// room is needed, in all and for one account. Beyond that the oldest of them count as a
 	// stranger's again. Known is less than All, so that strangers have room.
 	Known, EachKnown int
-	// Idle is how long a stranger's connection may be without a request under way, the handshake
-	// included.
+	// Idle is how long a stranger's connection may be idle: without a request under way. The
+	// handshake counts as idle.
 	Idle time.Duration
-	// Rate and EachRate bound new connections a second, in all and of one address; twice as many
-	// may come at once. A connection on which somebody is signed in counts for the account instead,
-	// as far as that may have as many as an address. 0: not bounded.
+	// Rate and EachRate bound the new connections per second, in all and of one address. Twice as
+	// many may come at once; 0 means no bound. When somebody signs in on a connection it counts for
+	// the account instead of the address, within the same rate.
 	Rate, EachRate int
-	// Pace is how many bytes a second are read of a stranger's connection; Burst of them may come
-	// at once, which is enough for a handshake, a page and a form. It bounds what weighs little and
-	// costs much, as requests that are taken back at once. 0: not bounded.
+	// Pace is how many bytes per second are read from a stranger's connection. Burst may come at
+	// once, which is enough for a handshake, a page and a form. It bounds small but costly input,
+	// such as requests that are cancelled at once. 0 means no bound.
 	Burst, Pace int
 }
 
-// Listener accepts connections within bounds. It never makes its caller wait for room: a stranger's
-// connection makes room for the new one, the oldest of the address that has the most of them. So
-// who comes from elsewhere gets in, and who fills the listener throws out himself.
+// Listener accepts connections within bounds. It never waits for room: it evicts a stranger's
+// connection, the oldest of the address that has the most. So visitors from other addresses get in,
+// and whoever fills the listener evicts his own connections.
 type Listener struct {
 	net.Listener
 	bounds Connections
-	// Known, if set before the first connection, hears which account a connection is kept for from
-	// now on. It must not block.
+	// Known, if set before the first connection, is called when a connection is kept for an
+	// account. It must not block.
 	Known func(c net.Conn, account string)
 
 	mu    sync.Mutex
-	open  []*conn // guarded by mu; in the order in which they came
-	known []*conn // guarded by mu; those that are kept, in the order in which they became so
+	open  []*conn // guarded by mu; oldest first
+	known []*conn // guarded by mu; connections that are kept, oldest sign-in first
 	rates rates   // guarded by mu
 }
 
-// NewListener returns a listener that takes its connections from l.
+// NewListener returns a listener that accepts connections from l.
 func NewListener(l net.Listener, b Connections) *Listener {
 	return &Listener{Listener: l, bounds: b, rates: rates{all: b.Rate, each: b.EachRate}}
 }
@@ -56,31 +56,31 @@ type conn struct {
 	net.Conn
 	of   *Listener
 	addr string
-	idle *time.Timer // runs while a stranger's connection has no request under way
+	idle *time.Timer // runs while a stranger's connection is idle
 	gone sync.Once
 	err  error // of closing; guarded by gone
-	in   paced // used by whoever reads
+	in   paced // used by the reader only
 
 	// Guarded by of.mu.
-	account string // who is signed in, while the connection is kept for that; empty: a stranger's
-	counted bool   // it has taken from the rate
+	account string // the account that the connection is kept for; empty: a stranger's
+	counted bool   // it was counted against the rate
 	active  int    // requests under way
 	strange int    // requests of strangers so far
 }
 
-// maxStrange is how many requests of strangers a connection may have; with the next it is closed.
-// So who asks for much, takes it back at once or never reads it, is bounded by the rate of
-// connections.
+// maxStrange is how many requests of strangers a connection may have; the next one closes it. So
+// somebody who sends many requests and cancels them or never reads the answers is bounded by the
+// rate of connections.
 const maxStrange = 200
 
-// Read reads no more of a stranger's connection than its pace allows, and waits for that.
+// Read reads a stranger's connection no faster than its pace.
 func (c *conn) Read(p []byte) (int, error) {
 	c.of.mu.Lock()
 	stranger := c.account == ""
 	c.of.mu.Unlock()
 	if pace := c.of.bounds.Pace; stranger && pace > 0 {
 		wait, most := c.in.next(time.Now(), c.of.bounds.Burst, pace)
-		time.Sleep(wait) // a deadline meanwhile is late by as much, an eighth of a second at most
+		time.Sleep(wait) // delays a deadline by an eighth of a second at most
 		p = p[:min(len(p), most)]
 	}
 	n, err := c.Conn.Read(p)
@@ -107,7 +107,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// admit lists a connection, and takes another off the list if that is what makes room.
+// admit adds a connection to the list. victim is one that it removed to make room.
 func (l *Listener) admit(c *conn, now time.Time) (victim *conn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -137,8 +137,8 @@ func (l *Listener) admit(c *conn, now time.Time) (victim *conn, ok bool) {
 	return victim, true
 }
 
-// crowded is the address that has the most strangers' connections, empty if there is none. The
-// caller holds mu.
+// crowded returns the address that has the most strangers' connections, or nothing. The caller
+// holds mu.
 func (l *Listener) crowded() (addr string) {
 	n := map[string]int{}
 	for _, c := range l.open {
@@ -152,8 +152,9 @@ func (l *Listener) crowded() (addr string) {
 	return addr
 }
 
-// oldest is the oldest stranger's connection of an address, or of all where addr is empty; without
-// one, the oldest on which nothing is under way, or nil. The caller holds mu.
+// oldest returns the oldest stranger's connection of an address, or of all addresses if addr is
+// empty. If there is none it returns the oldest connection without a request under way, or nil. The
+// caller holds mu.
 func (l *Listener) oldest(addr string) (spare *conn) {
 	for _, c := range l.open {
 		switch {
@@ -167,7 +168,7 @@ func (l *Listener) oldest(addr string) (spare *conn) {
 	return spare
 }
 
-// remove takes a connection off the lists. The caller holds mu.
+// remove removes a connection from the lists. The caller holds mu.
 func (l *Listener) remove(c *conn) {
 	is := func(o *conn) bool { return o == c }
 	l.open = slices.DeleteFunc(l.open, is)
@@ -177,8 +178,8 @@ func (l *Listener) remove(c *conn) {
 	}
 }
 
-// ConnContext is for [http.Server.ConnContext]: with it [Handler] finds the connection of a
-// request.
+// ConnContext is for [http.Server.ConnContext]. With it the handler of [NewHandler] finds the
+// connection of a request.
 func (l *Listener) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
@@ -196,7 +197,7 @@ func connOf(ctx context.Context) *conn {
 	return c
 }
 
-// NetConn is the connection itself.
+// NetConn returns the wrapped connection.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
 func (c *conn) Close() error {
@@ -209,7 +210,7 @@ func (c *conn) Close() error {
 	return c.err
 }
 
-// expire closes a stranger's connection that has been idle for its time.
+// expire closes a stranger's connection that has been idle for too long.
 func (c *conn) expire() {
 	c.of.mu.Lock()
 	over := c.active == 0 && c.account == ""
@@ -219,8 +220,8 @@ func (c *conn) expire() {
 	}
 }
 
-// begin notes that a request is under way: a stranger's, until its account is known. The connection
-// of a request may be nil.
+// begin records that a request is under way. It counts as a stranger's until its account is known.
+// c may be nil.
 func (c *conn) begin() {
 	if c == nil {
 		return
@@ -234,19 +235,19 @@ func (c *conn) begin() {
 		return
 	}
 	if c.strange++; c.strange > maxStrange {
-		go func() { _ = c.Close() }() // which takes the lock
+		go func() { _ = c.Close() }() // Close takes the lock
 	}
 }
 
-// KeepFor notes that an account is signed in on a connection that Accept has returned. It is for a
-// listener whose connections are served elsewhere.
+// KeepFor records that an account is signed in on a connection from Accept. It is for a listener
+// whose connections another process serves.
 func (l *Listener) KeepFor(c net.Conn, account string) {
 	if own, ok := c.(*conn); ok {
 		own.know(account)
 	}
 }
 
-// know notes that a request is of a signed-in account.
+// know records that a request is from a signed-in account.
 func (c *conn) know(account string) {
 	if c == nil || account == "" {
 		return
@@ -256,7 +257,7 @@ func (c *conn) know(account string) {
 	}
 }
 
-// noteKnown tells whether the connection was another's before.
+// noteKnown records the account, and tells whether that is a change.
 func (c *conn) noteKnown(account string) (changed bool) {
 	l := c.of
 	l.mu.Lock()
@@ -275,7 +276,7 @@ func (c *conn) noteKnown(account string) (changed bool) {
 	return changed
 }
 
-// keep makes a connection one of those that are kept. The caller holds mu.
+// keep keeps a connection for an account. The caller holds mu.
 func (l *Listener) keep(c *conn, account string) {
 	l.known = slices.DeleteFunc(l.known, func(o *conn) bool { return o == c })
 	c.account, c.strange = account, 0
@@ -304,7 +305,7 @@ func (l *Listener) keep(c *conn, account string) {
 	}
 }
 
-// end is for each begin.
+// end records that a request has ended. Call it once for each begin.
 func (c *conn) end() {
 	if c == nil {
 		return

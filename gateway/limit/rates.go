@@ -3,29 +3,29 @@ package limit
 import "time"
 
 const (
-	seconds  = 2    // seconds' worth that may come at once
+	seconds  = 2    // how many seconds' worth may come at once
 	maxRated = 4096 // addresses that are remembered
 )
 
-// rates bounds how often something happens, in all and for each address. What is 0 is not bounded.
+// rates bounds how often something happens, in all and for each address. 0 means no bound.
 type rates struct {
 	all, each int // a second
 	total     bucket
 	of        map[string]bucket
 }
 
-// bucket is what was spent and not given back by time, when it last changed.
+// bucket is a leaky bucket: how full it was when it last changed.
 type bucket struct {
 	spent float64
 	at    time.Time
 }
 
-// left is what is spent of it at now.
+// left returns how full it still is at now.
 func (b bucket) left(rate int, now time.Time) float64 {
 	return max(0, b.spent-now.Sub(b.at).Seconds()*float64(rate))
 }
 
-// allow counts one more, or refuses it.
+// allow counts one more, or returns false.
 func (r *rates) allow(addr string, now time.Time) bool {
 	if r.of == nil {
 		r.of = map[string]bucket{}
@@ -41,13 +41,13 @@ func (r *rates) allow(addr string, now time.Time) bool {
 	if len(r.of) >= maxRated {
 		r.forget(now)
 	}
-	if _, ok := r.of[addr]; ok || len(r.of) < maxRated { // with more at once the bound of all is what counts
+	if _, ok := r.of[addr]; ok || len(r.of) < maxRated { // with more addresses only the total is bounded
 		r.of[addr] = bucket{own + 1, now}
 	}
 	return true
 }
 
-// forget drops the addresses that have spent nothing any more.
+// forget drops the addresses whose buckets are empty.
 func (r *rates) forget(now time.Time) {
 	for addr, b := range r.of {
 		if b.left(r.each, now) == 0 {
@@ -56,7 +56,7 @@ func (r *rates) forget(now time.Time) {
 	}
 }
 
-// move gives one back and counts it for another, if that may have one more.
+// move counts one for another address instead, if that may have one more.
 func (r *rates) move(from, to string, now time.Time) {
 	r.total.spent = max(0, r.total.spent-1)
 	if !r.allow(to, now) {
@@ -69,16 +69,15 @@ func (r *rates) move(from, to string, now time.Time) {
 	}
 }
 
-// pieces is into how many parts a second's worth of a pace is divided: as long as that a reader
-// waits at most.
+// pieces is how many parts a second is divided into. A reader waits for one part at most.
 const pieces = 8
 
-// paced is how far a connection is ahead of its pace.
+// paced knows how far a connection is ahead of its pace.
 type paced struct {
 	spent bucket
 }
 
-// next is how long to wait before the next read, and how many bytes that may have.
+// next returns how long to wait before the next read, and how many bytes that may read.
 func (p *paced) next(now time.Time, burst, pace int) (wait time.Duration, most int) {
 	piece := max(1, pace/pieces)
 	spent := p.spent.left(pace, now)
@@ -89,5 +88,5 @@ func (p *paced) next(now time.Time, burst, pace int) (wait time.Duration, most i
 	return time.Second / pieces, piece
 }
 
-// took counts what was read.
+// took counts bytes that were read.
 func (p *paced) took(n int) { p.spent.spent += float64(n) }

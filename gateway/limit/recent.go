@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Recent keeps the values of the keys that were set last, Keep of them at most: who makes up keys
-// fills bounded memory. Keep is required. It is not safe for concurrent use.
+// Recent keeps at most Keep values, those of the keys that were set last. So invented keys cannot
+// fill the memory. Keep is required. It is not safe for concurrent use.
 type Recent[K comparable, V any] struct {
 	Keep   int
 	values map[K]dated[V]
@@ -23,8 +23,8 @@ func (r *Recent[K, V]) Get(key K) (value V, ok bool) {
 	return d.value, ok
 }
 
-// Set keeps a value as of now. A new key takes the place of the one that was set longest ago, if
-// there are as many as may be.
+// Set stores a value with the time now. If there is no room, a new key evicts the one that was set
+// longest ago.
 func (r *Recent[K, V]) Set(key K, value V, now time.Time) {
 	if _, ok := r.values[key]; !ok && len(r.values) >= r.Keep {
 		r.evictOldest()
@@ -38,10 +38,10 @@ func (r *Recent[K, V]) Set(key K, value V, now time.Time) {
 // Delete drops a key.
 func (r *Recent[K, V]) Delete(key K) { delete(r.values, key) }
 
-// Len is how many keys there are.
+// Len returns the number of keys.
 func (r *Recent[K, V]) Len() int { return len(r.values) }
 
-// Values are all of them, in no order.
+// Values returns all values, in no order.
 func (r *Recent[K, V]) Values() iter.Seq[V] {
 	return func(yield func(V) bool) {
 		for _, d := range r.values {

@@ -1,9 +1,9 @@
-// Package limit bounds what is spent on those who ask for it. For servers on a TCP or unix socket a
-// [Listener] bounds connections and a [Handler] requests, bytes and time, in all and for each
-// address and account, so that nobody uses up what others need. For whatever has a key, [Every]
-// bounds how often something happens, [Slowdown] slows down after too much of it, [Recent] keeps
-// the newest of it, and [Gate] and [Turns] let callers go one after the other. It knows no pages,
-// accounts or devices: its user says who asks. It grants nobody anything.
+// Package limit bounds what others can use up. For servers on a TCP or unix socket, a [Listener]
+// bounds connections, and a handler of [NewHandler] bounds requests, bytes and time. Both do so in
+// all and for each address and account, so that nobody uses up what others need. For anything with
+// a key, [Every] bounds how often it happens, [Slowdown] slows it down when it happens too often,
+// and [Recent] keeps the newest values. [Gate] and [Turns] let callers go one after the other. The
+// package knows no pages, accounts or devices, and grants nobody anything: its user says who asks.
 package limit
 
 import (
@@ -20,14 +20,14 @@ type Shares struct {
 
 type share struct{ what, of string }
 
-// Claim asks for N of What from the share of Of, which may hold Most at a time. Empty Of: that of
-// all together.
+// Claim asks for N of What from the share of Of, which may hold Most at one time. An empty Of is
+// the share of all together.
 type Claim struct {
 	What, Of string
 	N, Most  int64
 }
 
-// String names the share, for whoever is refused.
+// String names the share, for a refusal.
 func (c Claim) String() string {
 	if c.Of == "" {
 		return fmt.Sprintf("%s: %d in all", c.What, c.Most)
@@ -35,8 +35,8 @@ func (c Claim) String() string {
 	return fmt.Sprintf("%s: %d for %s", c.What, c.Most, c.Of)
 }
 
-// Take takes all that is claimed, or nothing. It returns what gives it back, to be called once; or
-// the share that has no room, and no function.
+// Take takes all claims or none. It returns a function that gives them back, to be called once. If
+// a share has no room it returns nil and that claim.
 func (s *Shares) Take(claims ...Claim) (release func(), full Claim) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -5,13 +5,13 @@ import (
 	"sync"
 )
 
-// Gate lets a number of callers in at a time; with 1, one after the other. [NewGate] makes one.
+// Gate lets in a number of callers at one time; with 1, one after the other. [NewGate] makes one.
 type Gate chan struct{}
 
-// NewGate returns a gate for so many at a time.
+// NewGate returns a gate for most callers at one time.
 func NewGate(most int) Gate { return make(Gate, most) }
 
-// Enter waits until there is room, or until ctx ends. Who has entered calls Leave once.
+// Enter waits until there is room, or until ctx ends. After entering, call Leave once.
 func (g Gate) Enter(ctx context.Context) error {
 	select {
 	case g <- struct{}{}:
@@ -21,34 +21,33 @@ func (g Gate) Enter(ctx context.Context) error {
 	}
 }
 
-// Leave makes room for the next.
+// Leave makes room for the next caller.
 func (g Gate) Leave() { <-g }
 
-// Turns lets those who want the same key go one after the other. The zero value is ready for use,
-// by many at a time.
+// Turns lets callers that want the same key go one after the other. The zero value is ready for
+// use. Its methods are safe for concurrent use.
 type Turns[K comparable] struct {
 	mu     sync.Mutex
-	places map[K]*place[K] // guarded by mu; only those that somebody holds or waits for
+	places map[K]*place[K] // guarded by mu; only places that are in use
 }
 
 // place is held by one caller at a time.
 type place[K comparable] struct {
 	key   K
 	gate  Gate
-	users int // who hold it or wait for it; guarded by Turns.mu
+	users int // callers that hold it or wait for it; guarded by Turns.mu
 }
 
-// Turn is what one caller holds: the places of one or two keys.
+// Turn holds the places of one or two keys for one caller.
 type Turn[K comparable] struct {
 	turns *Turns[K]
 	held  [2]*place[K]
 	n     int
 }
 
-// Take waits until nobody else holds the place of the first key or that of the second; a zero key
-// has none. A key that one caller names first and another one second would let the two wait for
-// each other for ever, so keys of one kind always come first. The error is that of ctx, and nothing
-// is held then.
+// Take waits until nobody else holds the place of the first or the second key. A zero key has no
+// place. Always name keys of the same kind first: if one caller names a key first and another names
+// it second, the two can deadlock. On an error, which is that of ctx, Take holds nothing.
 func (t *Turns[K]) Take(ctx context.Context, first, second K) (Turn[K], error) {
 	var none K
 	got := Turn[K]{turns: t}
@@ -68,7 +67,7 @@ func (t *Turns[K]) Take(ctx context.Context, first, second K) (Turn[K], error) {
 	return got, nil
 }
 
-// End gives the places back. Twice is harmless.
+// End releases the places. Twice is harmless.
 func (t *Turn[K]) End() {
 	for ; t.n > 0; t.n-- {
 		p := t.held[t.n-1]

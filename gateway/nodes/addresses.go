@@ -13,10 +13,10 @@ import (
 	"latchkey/keys"
 )
 
-// addressPause is how often addresses are written at most.
+// addressPause is the least time between writes of addresses.
 const addressPause = 10 * time.Second
 
-// addresses are the last addresses of actuators that are not on disk yet. The zero value is ready
+// addresses holds the last addresses of actuators that are not on disk yet. The zero value is ready
 // for use.
 type addresses struct {
 	mu      sync.Mutex
@@ -25,8 +25,8 @@ type addresses struct {
 	written time.Time                    // guarded by mu
 }
 
-// note takes the address from which an actuator has answered. Whoever is there need not be the
-// actuator tomorrow: it is a place to ask, and no more.
+// note records the address from which an actuator has answered. Another machine may have that
+// address tomorrow, so it is only a place to ask.
 func (a *addresses) note(device access.ID, at netip.AddrPort) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -43,7 +43,7 @@ func (a *addresses) note(device access.ID, at netip.AddrPort) {
 	a.waiting[device] = at
 }
 
-// due returns what is to be written now.
+// due returns the addresses to write now.
 func (a *addresses) due(now time.Time) map[access.ID]netip.AddrPort {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -54,7 +54,7 @@ func (a *addresses) due(now time.Time) map[access.ID]netip.AddrPort {
 	return maps.Clone(a.waiting)
 }
 
-// done notes that those were written.
+// done records that those were written.
 func (a *addresses) done(at map[access.ID]netip.AddrPort) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -68,7 +68,7 @@ func (a *addresses) done(at map[access.ID]netip.AddrPort) {
 	}
 }
 
-// forget drops what is known of a removed device.
+// forget forgets a removed device.
 func (a *addresses) forget(device access.ID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -76,11 +76,12 @@ func (a *addresses) forget(device access.ID) {
 	delete(a.kept, device)
 }
 
-// NoteAddress takes the address from which an actuator has answered, to ask there after a restart.
+// NoteAddress records the address from which an actuator has answered, to ask there after a
+// restart.
 func (n *Nodes) NoteAddress(device access.ID, at netip.AddrPort) { n.addresses.note(device, at) }
 
-// KeepAddresses writes where actuators are, if that is due. What cannot be written is tried again:
-// a gateway that starts without it finds its actuators later.
+// KeepAddresses writes the addresses of actuators, if that is due. It tries again later what it
+// cannot write: without an address a gateway only finds its actuator later after a start.
 func (n *Nodes) KeepAddresses(ctx context.Context, now time.Time) {
 	at := n.addresses.due(now)
 	if at == nil {
@@ -95,14 +96,13 @@ func (n *Nodes) KeepAddresses(ctx context.Context, now time.Time) {
 	}
 }
 
-// AskActuators has a hint sent to where each actuator was before the gateway stopped, locks first.
-// Those that do not know that their session is gone would find out when they renew their
-// registration, half a minute later.
+// AskActuators sends a hint to the last address of each actuator, locks first. Without a hint they
+// would notice only at their next registration, half a minute later, that their session is gone.
 func (n *Nodes) AskActuators(ctx context.Context, hint func(ctx context.Context, to []netip.AddrPort)) {
 	at, err := n.Store.Addresses(ctx)
 	if err != nil {
 		n.Log.Warn("actuators not asked", "err", err)
-		return // they come by themselves
+		return // they connect by themselves
 	}
 	n.addresses.done(at)
 	p := n.Store.Snapshot()

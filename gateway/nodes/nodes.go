@@ -1,6 +1,6 @@
-// Package nodes lets nodes in: it finds the key for a handshake, makes an association the session
-// of its device, ends it when its key is revoked, and tells people of what comes and goes, in
-// bounded numbers. It decides nothing about doors, and reads no request.
+// Package nodes admits nodes. It finds the key for a handshake, makes an association the session of
+// its device, and ends it when its key is revoked. It makes events of nodes that connect and
+// disconnect, at a bounded rate. It decides nothing about doors and reads no request.
 package nodes
 
 import (
@@ -23,14 +23,14 @@ import (
 )
 
 const (
-	changePause = 10 * time.Second // between events of a node that only comes and goes
+	changePause = 10 * time.Second // between events of a node that keeps connecting and disconnecting
 	changeBurst = 30
-	fullPause   = time.Minute // between events that there is no room for a session
+	fullPause   = time.Minute // between events about missing room for a session
 	latePause   = time.Minute // between events of one node whose scans come too late
 	applyWithin = 10 * time.Second
 )
 
-// Config says who may come in. All but RequestRate are required.
+// Config is what Nodes needs. All but RequestRate are required.
 type Config struct {
 	Store interface {
 		Snapshot() *access.Policy
@@ -42,10 +42,10 @@ type Config struct {
 		Note(ev access.Event) (kept access.Event, ok bool)
 	}
 	Sessions    *session.Table
-	MaxSessions int // as the listener has it
-	RequestRate int // requests per second of one session; 0: as coapres has it
+	MaxSessions int // the same as the listener's
+	RequestRate int // requests per second of one session; 0: the default of coapres
 	Log         *slog.Logger
-	// Go runs f in a goroutine, unless the gateway is being closed, and tells which.
+	// Go runs f in a goroutine and returns true, or returns false if the gateway is being closed.
 	Go func(f func()) bool
 	// Apply changes the policy.
 	Apply func(ctx context.Context, actor string, changes ...access.Change) (seq uint64, err error)
@@ -53,18 +53,17 @@ type Config struct {
 	Refresh func(device access.ID)
 }
 
-// Nodes are those that may come in, and what is remembered of them. The methods are safe for
-// concurrent use.
+// Nodes admits nodes and remembers their addresses. Its methods are safe for concurrent use.
 type Nodes struct {
 	Config
 	Handshakes *doctor.HandshakeLog
 	Refusals   doctor.RefusalLog
 	Late       doctor.LateLog
 
-	decoy     []byte // from which the keys of identities that nobody has are made
+	decoy     []byte // the secret for keys of unknown identities, see [keys.Decoy]
 	addresses addresses
-	// These bound events: of whoever comes and goes, of late scans, and that there is no room.
-	// Whoever holds one key could fill the disk with them.
+	// These bound the events about connections, late scans and missing room. Without a bound,
+	// somebody with one key could fill the disk.
 	changes, late limit.Every[access.ID]
 	full          limit.Every[struct{}]
 }
@@ -77,7 +76,7 @@ func New(cfg Config) *Nodes {
 	return n
 }
 
-// Forget drops what is remembered of a removed device.
+// Forget forgets a removed device.
 func (n *Nodes) Forget(device access.ID) {
 	n.Late.Forget(device)
 	n.late.Forget(device)
@@ -85,8 +84,8 @@ func (n *Nodes) Forget(device access.ID) {
 	n.addresses.forget(device)
 }
 
-// FindPSK finds the key of an identity. An unknown or revoked one meets a decoy, so that it fails
-// as a wrong key does.
+// FindPSK returns the key of an identity. For an unknown or revoked one it returns a decoy, so that
+// the handshake fails as with a wrong key.
 func (n *Nodes) FindPSK(identity []byte) []byte {
 	decoy := keys.Decoy(n.decoy, identity) // always computed: the same time for all
 	k, ok := n.Store.Snapshot().Keys[keys.ID(identity)]
@@ -96,7 +95,7 @@ func (n *Nodes) FindPSK(identity []byte) []byte {
 	return k.Secret.PSK()
 }
 
-// NoteFailure notes a handshake that did not complete.
+// NoteFailure records a handshake that did not complete.
 func (n *Nodes) NoteFailure(f transport.Failure, now time.Time) {
 	p := n.Store.Snapshot()
 	k, known := p.Keys[keys.ID(f.Identity)]
@@ -146,8 +145,8 @@ func (n *Nodes) OpenSession(c *transport.Conn) error {
 	if !ok {
 		return errOld
 	}
-	// Looked up again after the session stands in the table: a revocation between the two would
-	// miss it.
+	// Look the key up again now that the session is in the table: a revocation just before would
+	// have missed the session.
 	if k := n.Store.Snapshot().Keys[k.ID]; !k.State.Usable() {
 		n.Sessions.Closed(peer)
 		return errGone
@@ -163,7 +162,7 @@ func (n *Nodes) OpenSession(c *transport.Conn) error {
 	return nil
 }
 
-// CloseSession takes an association that has ended off the table.
+// CloseSession removes an association that has ended from the table.
 func (n *Nodes) CloseSession(c *transport.Conn) {
 	peer := c.Peer().(*coapres.Peer)
 	if n.Sessions.Closed(peer) {
@@ -172,8 +171,8 @@ func (n *Nodes) CloseSession(c *transport.Conn) {
 	}
 }
 
-// FollowAddress reads the state of an actuator that speaks from a new address: it gets no command
-// before it has answered from there.
+// FollowAddress reads the state of an actuator that sends from a new address: it gets no command
+// until it has answered from there.
 func (n *Nodes) FollowAddress(c *transport.Conn) {
 	peer, ok := c.Peer().(*coapres.Peer)
 	if !ok {
@@ -185,8 +184,7 @@ func (n *Nodes) FollowAddress(c *transport.Conn) {
 	}
 }
 
-// EndRevoked ends the sessions whose key opens nothing any more, or whose device is not what it was
-// when they began.
+// EndRevoked ends the sessions whose key is revoked, or whose device has changed since they began.
 func (n *Nodes) EndRevoked(p *access.Policy) {
 	gone := n.Sessions.EndIf(func(peer *coapres.Peer) bool {
 		k, ok := p.Keys[peer.Key]
@@ -199,7 +197,7 @@ func (n *Nodes) EndRevoked(p *access.Policy) {
 	}
 }
 
-// NoteSilent notes the nodes that have gone silent since the last call.
+// NoteSilent makes events of the nodes whose registration has expired since the last call.
 func (n *Nodes) NoteSilent(now time.Time) {
 	for _, p := range n.Sessions.Lapsed(now) {
 		n.Log.Warn("device silent", "device", p.Name, "addr", p.Addr)
@@ -207,8 +205,8 @@ func (n *Nodes) NoteSilent(now time.Time) {
 	}
 }
 
-// NoteChange makes an event of what a node does with its session, which it can do as often as it
-// likes.
+// NoteChange makes an event of a change of a node's session. A node can cause changes without end,
+// so the rate of events is bounded.
 func (n *Nodes) NoteChange(p *coapres.Peer, detail string) {
 	missed, ok := n.changes.Allow(p.Device, time.Now())
 	if !ok {
@@ -224,8 +222,8 @@ func (n *Nodes) noteSession(p *coapres.Peer, detail string) {
 	n.Feed.Note(access.Event{Kind: access.EventSession, Device: named(p), Detail: detail})
 }
 
-// NoteLate counts a scan that came too late to be decided, and makes an event of it, at most one
-// per node and minute. counter is the scan's.
+// NoteLate counts a scan that came too late to be decided, and makes at most one event per node and
+// minute. counter is the scan's.
 func (n *Nodes) NoteLate(p *coapres.Peer, counter uint64, after time.Duration) {
 	now := time.Now()
 	n.Late.Note(p.Device, after, now)
@@ -247,8 +245,8 @@ func (n *Nodes) NoteLate(p *coapres.Peer, counter uint64, after time.Duration) {
 	n.Go(func() { n.Feed.Note(ev) })
 }
 
-// advanceKeys moves a device's keys on when one of them has completed a handshake: pending becomes
-// active, and what it replaces is revoked.
+// advanceKeys updates a device's keys when one of them has completed a handshake: a pending key
+// becomes active, and the keys that it replaces are revoked.
 func (n *Nodes) advanceKeys(used keys.Key) {
 	var changes []access.Change
 	for _, k := range provision.Used(used.ID, n.Store.Snapshot().KeysOf(used.Device), time.Now()) {

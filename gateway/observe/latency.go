@@ -9,15 +9,14 @@ import (
 	"latchkey/gateway/access"
 )
 
-// Latency is how long attempts took, each counted once however often it was repeated.
+// Latency says how long attempts took. A repeated attempt counts once.
 type Latency struct {
 	Since   time.Time    `json:"since" doc:"the gateway's start"`
 	Durable Distribution `json:"durable" doc:"from reading the request to the decision on disk"`
 	Receipt Distribution `json:"receipt" doc:"from reading the request to the actuator's receipt, where it was done"`
 }
 
-// Distribution is how long many of one kind took. Times are in milliseconds; two digits of them are
-// exact.
+// Distribution is the distribution of many durations, in milliseconds. Two digits are exact.
 type Distribution struct {
 	Count int64   `json:"count"`
 	P50   float64 `json:"p50" doc:"ms; half took no longer"`
@@ -28,13 +27,13 @@ type Distribution struct {
 	Curve []Point `json:"curve" doc:"of all of them, for a plot; at most some hundred points"`
 }
 
-// Point of a curve: so many percent took no longer than that.
+// Point is a point of a curve: so many percent took no longer than that.
 type Point struct {
 	Percentile float64 `json:"percentile"`
 	MS         float64 `json:"ms"`
 }
 
-// Latencies counts how long attempts took since the gateway started. It takes 41 KB, however many
+// Latencies records how long attempts took since the gateway started. It takes 41 KB, however many
 // there are. [NewLatencies] makes one. Its methods are safe for concurrent use.
 type Latencies struct {
 	since time.Time
@@ -48,7 +47,7 @@ const (
 	latencyDigit = 2
 )
 
-// NewLatencies returns a count that begins now.
+// NewLatencies returns an empty record that begins now.
 func NewLatencies(now time.Time) *Latencies {
 	h := func() *hdrhistogram.Histogram {
 		return hdrhistogram.New(1, longestTold.Microseconds(),
@@ -57,7 +56,7 @@ func NewLatencies(now time.Time) *Latencies {
 	return &Latencies{since: now, durable: h(), receipt: h()}
 }
 
-// Observe counts an attempt once, however often it is repeated.
+// Observe records an attempt. It ignores repetitions.
 func (l *Latencies) Observe(tl Timeline) {
 	if tl.Repeated {
 		return
@@ -73,7 +72,7 @@ func (l *Latencies) Observe(tl Timeline) {
 	}
 }
 
-// Snapshot returns what was counted so far.
+// Snapshot returns what was recorded so far.
 func (l *Latencies) Snapshot() Latency {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,5 +93,5 @@ func distribution(h *hdrhistogram.Histogram) Distribution {
 	return d
 }
 
-// curveTicks are the points of a curve for each halving of what is beyond.
+// curveTicks is the number of points of a curve for each halving of the rest.
 const curveTicks = 4

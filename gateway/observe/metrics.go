@@ -14,7 +14,7 @@ import (
 	"latchkey/gateway/door"
 )
 
-// Sources are where the figures come from that are read when somebody asks. All are required.
+// Sources are the functions that read figures when somebody asks for them. All are required.
 type Sources struct {
 	Listener interface {
 		Sessions() int
@@ -26,7 +26,7 @@ type Sources struct {
 	}
 	MaxSessions  int
 	Online       func() int // devices that are registered and alive
-	Alarms       func() int // that nobody has acknowledged
+	Alarms       func() int // alarms that nobody has acknowledged
 	Doors        func(door.Headline) int
 	ClockTrusted func(now time.Time) (trusted bool, why string)
 
@@ -36,7 +36,7 @@ type Sources struct {
 	NotReady func(reason string) bool
 }
 
-// Metrics are the figures that GET /metrics shows. [NewMetrics] makes them. Its methods are safe
+// Metrics holds the figures that GET /metrics shows. [NewMetrics] makes it. Its methods are safe
 // for concurrent use.
 type Metrics struct {
 	registry         *prometheus.Registry
@@ -47,7 +47,7 @@ type Metrics struct {
 	durable, receipt prometheus.Histogram
 }
 
-// NewMetrics returns the figures, each of them there from the start.
+// NewMetrics returns the figures. Each of them is shown from the start, as 0.
 func NewMetrics(src Sources) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry()}
 	m.registerAttempts()
@@ -147,7 +147,7 @@ func (m *Metrics) registerTransport(src Sources) {
 		func() int { return int(src.Listener.Stats().ReceiveBuffer) })
 	gauge(m, "latchkey_stateless_cookie", "1 when a first ClientHello leaves nothing behind.", nil,
 		func() int { return oneIf(src.Listener.Stats().Stateless) })
-	for _, cause := range src.Causes { // all from the start, so that the first failure is an increase
+	for _, cause := range src.Causes { // shown from the start, so that the first failure is an increase
 		m.counter("latchkey_handshake_failures_total", "Handshakes that did not complete, by cause.",
 			prometheus.Labels{"cause": cause}, func() uint64 { return src.Failures(cause) })
 	}
@@ -176,7 +176,7 @@ func (m *Metrics) CountRequest(code string) { m.requests.WithLabelValues(code).I
 // CountUndecided counts an attempt that could not be decided.
 func (m *Metrics) CountUndecided() { m.undecided.Inc() }
 
-// Observe counts an attempt that was decided once, however often it is repeated.
+// Observe counts an attempt that was decided. It ignores repetitions.
 func (m *Metrics) Observe(tl Timeline) {
 	if tl.Repeated {
 		return

@@ -9,7 +9,7 @@ import (
 	"latchkey/gateway/access"
 )
 
-// OutcomeOf is the one place where an error of a command becomes an outcome.
+// OutcomeOf turns an error of a command into an outcome. No other function does.
 func OutcomeOf(err error) access.Outcome {
 	switch {
 	case err == nil:
@@ -24,8 +24,8 @@ func OutcomeOf(err error) access.Outcome {
 	return access.OutcomeUnknown
 }
 
-// ExplainFailure says in a sentence what kept a command from being acknowledged. The error itself
-// is for the log.
+// ExplainFailure says in a sentence why a command was not acknowledged. The error itself is for the
+// log.
 func ExplainFailure(err error) string {
 	var code *coapres.CodeError
 	switch {

@@ -1,5 +1,5 @@
-// Package session knows who is registered and alive now, and how to command them. It does not
-// decide who may, and keeps nothing on disk.
+// Package session knows which devices are registered and alive now, and sends commands to them. It
+// does not decide who may command, and stores nothing on disk.
 package session
 
 import (
@@ -20,7 +20,7 @@ import (
 // ErrOffline means that the device has no live session: nothing was sent.
 var ErrOffline = errors.New("offline")
 
-// ErrUnheard is an [ErrOffline] of a device that speaks from a new address and has not answered
+// ErrUnheard is an [ErrOffline] for a device that sends from a new address and has not answered
 // there.
 var ErrUnheard = fmt.Errorf("%w: not heard at its new address", ErrOffline)
 
@@ -33,7 +33,7 @@ type Table struct {
 	devices map[keys.RecordID]*device // guarded by mu; by device record id
 }
 
-// device is what is kept per device, across its sessions.
+// device is what the table keeps of a device across its sessions.
 type device struct {
 	name string
 	kind keys.Kind
@@ -47,15 +47,15 @@ type session struct {
 	number uint64
 	end    func()             // closes the association
 	turn   limit.Gate         // one command at a time
-	until  time.Time          // the registration lapses; zero: not registered
-	mute   time.Time          // when a command went unanswered: nothing is sent until the node speaks again; zero: never
+	until  time.Time          // end of the registration; zero: not registered
+	mute   time.Time          // when a command got no answer: send nothing until the node does; zero: never
 	read   context.CancelFunc // ends the reading under way; nil before the first
-	path   uint32             // the address, by its number, from which a reading was answered last
-	epoch  int                // grows when a command begins and when it ends: a reading from before tells nothing of what is now
+	path   uint32             // number of the address from which a reading was last answered
+	epoch  int                // grows when a command begins or ends, so that older readings are ignored
 }
 
-// View is what is known of a device. What was commanded, what it acknowledged and what it senses
-// are three things.
+// View is what is known of a device. What was commanded, what it acknowledged and what its contact
+// senses are three things.
 type View struct {
 	Device    keys.RecordID
 	Name      string
@@ -72,12 +72,12 @@ type View struct {
 	Known       bool       // false before the first reading and after a lost receipt: unknown is not locked
 	StateAt     time.Time
 
-	Contact   wire.Contact  // as sensed last, by a reading or by the node's own report
-	ContactAt time.Time     // before Since it is of an earlier session
-	MaxPulse  time.Duration // how long the node holds an unlock at the most, as it said; 0: it did not say
+	Contact   wire.Contact  // the last value, from a reading or from the node's own report
+	ContactAt time.Time     // if before Since, it is from an earlier session
+	MaxPulse  time.Duration // the node's longest unlock, as it said; 0: it did not say
 }
 
-// Expected is State moved on to now: a pulse that the node ends by itself has ended.
+// Expected returns State as it should be at now: a pulse that the node ends by itself has ended.
 func (v View) Expected(now time.Time) wire.State {
 	s := v.State
 	if s.On && s.Left > 0 {
@@ -90,9 +90,8 @@ func (v View) Expected(now time.Time) wire.State {
 // Unconfirmed tells whether a pulse should be over, and the device has not said so yet.
 func (v View) Unconfirmed(now time.Time) bool { return v.State.On && !v.Expected(now).On }
 
-// NewTable returns an empty table. changed, if not nil, is told of each device of which something
-// else is known than before. It is called with the table locked, so it must neither block nor call
-// the table.
+// NewTable returns an empty table. changed, if not nil, is called for each device whose View
+// changes. The table is locked meanwhile, so changed must neither block nor call the table.
 func NewTable(changed func(keys.RecordID)) *Table {
 	if changed == nil {
 		changed = func(keys.RecordID) {}
@@ -100,10 +99,9 @@ func NewTable(changed func(keys.RecordID)) *Table {
 	return &Table{devices: map[keys.RecordID]*device{}, changed: changed}
 }
 
-// Open makes p the session of its device and tells whether an older one was replaced; that one is
-// ended. number grows with each association that is begun: a session that is not the newest is
-// refused, for handshakes that follow one another closely may end in another order. end closes p's
-// association.
+// Open makes p the session of its device. replaced tells that it has ended an older session. number
+// grows with each association. ok is false if a newer session exists: two handshakes may end in
+// another order than they began. end closes p's association.
 func (t *Table) Open(p *coapres.Peer, number uint64, end func(), now time.Time) (replaced, ok bool) {
 	t.mu.Lock()
 	d := t.devices[p.Device]
@@ -128,7 +126,7 @@ func (t *Table) Open(p *coapres.Peer, number uint64, end func(), now time.Time) 
 	return old != nil, true
 }
 
-// Closed forgets p's session and tells whether it was its device's newest.
+// Closed forgets p's session and tells whether it was the newest of its device.
 func (t *Table) Closed(p *coapres.Peer) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -141,7 +139,7 @@ func (t *Table) Closed(p *coapres.Peer) bool {
 	return true
 }
 
-// ended keeps what is to be remembered of the session that ends. The caller holds mu.
+// ended stores what must be remembered of the session that ends. The caller holds mu.
 func (d *device) ended() {
 	d.view.LastHeard, d.view.MaxPulse = d.live.peer.Caller.LastHeard(), d.live.peer.MaxPulse()
 	d.live, d.view.Known = nil, false
@@ -155,7 +153,7 @@ func (t *Table) of(p *coapres.Peer) (*device, *session) {
 	return nil, nil
 }
 
-// Registered notes a registration or its update and tells whether the node was not registered
+// Registered records a registration or its update, and tells whether the node was not registered
 // before.
 func (t *Table) Registered(p *coapres.Peer, lifetime time.Duration, now time.Time) (first bool) {
 	t.mu.Lock()
@@ -172,7 +170,7 @@ func (t *Table) Registered(p *coapres.Peer, lifetime time.Duration, now time.Tim
 	return first
 }
 
-// Left notes that a node took its registration back.
+// Left records that a node removed its registration.
 func (t *Table) Left(p *coapres.Peer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -186,7 +184,7 @@ func (s *session) online(now time.Time) bool {
 	return s != nil && now.Before(s.until) && (s.mute.IsZero() || s.peer.Caller.LastHeard().After(s.mute))
 }
 
-// Lapsed returns the peers whose registration has run out since the last call.
+// Lapsed returns the peers whose registration has expired since the last call.
 func (t *Table) Lapsed(now time.Time) []*coapres.Peer {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -201,9 +199,9 @@ func (t *Table) Lapsed(now time.Time) []*coapres.Peer {
 	return out
 }
 
-// Command sends a command to a device and waits for its receipt, until the command's deadline at
-// the latest. Commands to one device go one at a time, and ahead of readings. The caller sees to it
-// that their ids grow: a node refuses others.
+// Command sends a command to a device and waits for its receipt, at most until the command's
+// deadline. Commands to one device are sent one at a time, and before readings. The caller makes
+// sure that their ids grow: a node refuses others.
 func (t *Table) Command(ctx context.Context, deviceID keys.RecordID, cmd coapres.Command) (wire.Receipt,
 	error) {
 	ctx, cancel := context.WithDeadline(ctx, cmd.Deadline())
@@ -237,8 +235,8 @@ func (t *Table) Command(ctx context.Context, deviceID keys.RecordID, cmd coapres
 	return r, err
 }
 
-// reach reads the state of a node that speaks from a new address: before it has answered from there
-// it is sent no command.
+// reach reads the state of a node that sends from a new address: the node gets no command until it
+// has answered from there.
 func (t *Table) reach(ctx context.Context, s *session) error {
 	path := s.peer.Caller.Path()
 	t.mu.Lock()
@@ -259,7 +257,7 @@ func (t *Table) reach(ctx context.Context, s *session) error {
 	return nil
 }
 
-// take waits for the turn to command a device.
+// take waits for its turn to command a device.
 func (t *Table) take(ctx context.Context, deviceID keys.RecordID) (s *session, err error) {
 	t.mu.Lock()
 	d := t.devices[deviceID]
@@ -286,7 +284,7 @@ func (t *Table) take(ctx context.Context, deviceID keys.RecordID) (s *session, e
 	return nil, err
 }
 
-// update changes s's device while s is still its session.
+// update calls f with s's device, if s is still its session.
 func (t *Table) update(s *session, f func(*device)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -296,8 +294,8 @@ func (t *Table) update(s *session, f func(*device)) {
 	}
 }
 
-// learn takes a state from the node, which was asked for it at that time. One that is older than
-// what is known changes nothing, nor does its contact if the node has reported that by itself
+// learn records a state that the node returned; asked is when it was asked. A state that is older
+// than the known one is ignored, and so is its contact if the node has reported the contact
 // meanwhile.
 func (d *device) learn(st wire.State, asked time.Time) {
 	if d.view.Known && st.ID < d.view.State.ID {
@@ -311,16 +309,16 @@ func (d *device) learn(st wire.State, asked time.Time) {
 	d.view.State, d.view.Known, d.view.StateAt = st, true, time.Now()
 }
 
-// sensed takes what a node says of its contact. The caller holds mu.
+// sensed records a value of the node's contact. The caller holds mu.
 func (d *device) sensed(c wire.Contact) {
 	if c != wire.ContactUnknown {
 		d.view.Contact, d.view.ContactAt = c, time.Now()
 	}
 }
 
-// Refresh reads an actuator's state, which also brings an Echo for the next command. A command that
-// comes meanwhile ends the reading, and so does the next reading. It tells whether the state is now
-// known from it.
+// Refresh reads an actuator's state, which also brings an Echo for the next command. A command or
+// another reading that comes meanwhile ends it. known tells whether the reading has given the
+// state.
 func (t *Table) Refresh(ctx context.Context, p *coapres.Peer) (known bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -351,7 +349,7 @@ func (t *Table) Refresh(ctx context.Context, p *coapres.Peer) (known bool, err e
 	return known, nil
 }
 
-// Sensed takes what a node reports of its target by itself.
+// Sensed records a contact that a node has reported by itself.
 func (t *Table) Sensed(p *coapres.Peer, c wire.Contact) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -392,7 +390,7 @@ func (t *Table) Peer(deviceID keys.RecordID) (*coapres.Peer, bool) {
 	return nil, false
 }
 
-// View returns what is known of a device; ok is false if it was never seen since the start.
+// View returns what is known of a device. ok is false if it was not seen since the start.
 func (t *Table) View(deviceID keys.RecordID, now time.Time) (v View, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -424,7 +422,7 @@ func (t *Table) Views(now time.Time) []View {
 	return out
 }
 
-// Online is how many devices are registered and alive now.
+// Online returns how many devices are registered and alive now.
 func (t *Table) Online() (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -437,8 +435,8 @@ func (t *Table) Online() (n int) {
 	return n
 }
 
-// LimitPulse is how long a device holds a pulse of that length: no longer than it said that it
-// holds any.
+// LimitPulse returns how long a device really holds such a pulse: not longer than the limit that it
+// gave.
 func (t *Table) LimitPulse(deviceID keys.RecordID, pulse time.Duration) time.Duration {
 	if v, ok := t.View(deviceID, time.Now()); ok && v.MaxPulse > 0 {
 		return min(pulse, v.MaxPulse)

@@ -12,44 +12,43 @@ import (
 	"time"
 )
 
-// The child asks for what the API has by HTTP/2 without TLS over a pair of sockets, so that a slow
-// stream blocks nobody. Each request says on which connection somebody asks. Where that leads to is
-// our own word.
+// The child sends requests to the API by HTTP/2 without TLS over a socket pair, so that a slow
+// stream blocks no other. Each request names the visitor's connection by its number. We look up the
+// address of that connection ourselves.
 
 // connectionHeader holds the number of the visitor's connection.
 const connectionHeader = "Latchkey-Connection"
 
-// challengePath is where the child asks for the certificate of an ACME check.
+// challengePath is the path at which the child requests the certificate of an ACME check.
 const challengePath = "/website/challenge"
 
 const (
-	apiStreams = 4096        // at a time: pages and event streams of all connections together
-	apiStream  = 64 << 10    // bytes that wait for the child on a stream
-	apiPair    = 1 << 20     // and on all
+	apiStreams = 4096        // at one time: pages and event streams of all connections together
+	apiStream  = 64 << 10    // unread bytes on a stream to the child
+	apiPair    = 1 << 20     // and on all streams
 	apiHead    = 64 << 10    // bytes of a request's head
 	challenged = time.Minute // how long an ACME check may take
 )
 
-// Visitor is who makes a request of the child: the ends of the connection, as the kernel has told
-// us.
+// Visitor is the visitor behind a request of the child: the two ends of the connection, which the
+// kernel has told us.
 type Visitor struct{ Remote, Local netip.AddrPort }
 
 type visitorKey struct{}
 
-// VisitorOf returns the visitor on whose behalf the child asks.
+// VisitorOf returns the visitor behind a request of the child.
 func VisitorOf(ctx context.Context) (Visitor, bool) {
 	v, ok := ctx.Value(visitorKey{}).(Visitor)
 	return v, ok
 }
 
-// PeerOf is the address at the other end of a visitor's connection, by our own word and not by the
-// child's.
+// PeerOf returns the visitor's address. It is from the kernel, not from the child.
 func PeerOf(r *http.Request) (netip.AddrPort, bool) {
 	v, ok := VisitorOf(r.Context())
 	return v.Remote, ok
 }
 
-// http2 bounds what either side keeps for the other.
+// http2 bounds what each side buffers for the other.
 func http2() *http.HTTP2Config {
 	return &http.HTTP2Config{MaxConcurrentStreams: apiStreams, MaxReceiveBufferPerStream: apiStream,
 		MaxReceiveBufferPerConnection: apiPair}
@@ -69,7 +68,7 @@ func (c *child) serveAPI(ctx context.Context) {
 	_ = server.Close()
 }
 
-// ServeHTTP answers a request of the child, for a connection that is open now.
+// ServeHTTP answers a request of the child, if its visitor's connection is open now.
 func (c *child) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id, err := strconv.ParseUint(r.Header.Get(connectionHeader), 10, 64)
 	conn := c.conn(id)
@@ -106,7 +105,7 @@ func (c *child) serveChallenge(w http.ResponseWriter, r *http.Request, conn net.
 	_ = json.NewEncoder(w).Encode(l)
 }
 
-// oneListener has one connection. Its Accept waits for the end after that.
+// oneListener accepts one connection. The next Accept waits until the end.
 type oneListener struct {
 	conn net.Conn
 

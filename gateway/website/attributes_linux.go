@@ -11,14 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// childAttributes has the child in a session of its own, which it does not survive us in.
+// childAttributes gives the child a session of its own and lets the kernel kill it when we end.
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// GuardDescriptors sees to it that no process which this one starts has a descriptor that this one
-// was started with, but for the first three: a service manager hands over sockets, and whoever
-// started it may have left more.
+// GuardDescriptors makes sure that processes which this one starts inherit none of its own
+// inherited descriptors except the first three: a service manager hands over sockets, and others
+// may have left more open.
 func GuardDescriptors() error {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {

@@ -27,35 +27,35 @@ const (
 	apiFile     = 4
 )
 
-const maxThreads = 64 // more is a mistake of ours, and the child's end
+const maxThreads = 64 // more would be a bug, and ends the child
 
 // Site is the child's side. It is a [net.Listener] of the connections that the parent passes on.
 type Site struct {
 	Settings   json.RawMessage
-	Protection confine.Protection // that this process has
+	Protection confine.Protection // of this process
 
 	control  *control
 	api      *http.ClientConn
 	conns    chan *passed
 	stopping chan struct{}
-	over     chan struct{} // closed when the parent says nothing any more
+	over     chan struct{} // closed when the control socket ends
 
 	once sync.Once
 }
 
-// Enter confines this process, greets the parent that started it, and returns when the parent has
-// sent its settings. What is read from files must have been read before, the site's time zone
-// excepted: the program holds all zones. An error ends the process.
+// Enter confines this process, tells its parent that it is ready, and returns when the parent has
+// sent the settings. The process cannot read files after that, so it must have read them before;
+// time zones are in the program. After an error the process must end.
 func Enter(bounds confine.Bounds) (*Site, error) {
 	debug.SetMaxThreads(maxThreads)
 	_, _ = time.Now().Zone() // reads the file of this machine's time zone
 	c, err := connOf(os.NewFile(controlFile, "control"))
 	if err != nil {
-		return nil, errors.New("website: this command is for the gateway, which starts it by itself")
+		return nil, errors.New("website: only the gateway starts this command")
 	}
 	pair, err := connOf(os.NewFile(apiFile, "api"))
 	if err != nil {
-		return nil, errors.New("website: this command is for the gateway, which starts it by itself")
+		return nil, errors.New("website: only the gateway starts this command")
 	}
 	s := &Site{control: &control{conn: c}, conns: make(chan *passed), stopping: make(chan struct{}),
 		over: make(chan struct{})}
@@ -81,8 +81,8 @@ func Enter(bounds confine.Bounds) (*Site, error) {
 	return s, nil
 }
 
-// dial makes the pair a connection of HTTP/2. A transport that dials by itself would dial once for
-// each of the first requests.
+// dial makes an HTTP/2 connection of the socket pair. A transport that dials by itself would dial
+// once for each of the first requests.
 func (s *Site) dial(pair net.Conn) error {
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
@@ -95,7 +95,7 @@ func (s *Site) dial(pair net.Conn) error {
 	return nil
 }
 
-// RoundTrip asks the parent, on behalf of the connection in the request's context.
+// RoundTrip sends a request to the parent, for the visitor's connection in the request's context.
 func (s *Site) RoundTrip(r *http.Request) (*http.Response, error) {
 	p, ok := r.Context().Value(connKey{}).(*passed)
 	if !ok {
@@ -106,7 +106,7 @@ func (s *Site) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.api.RoundTrip(out)
 }
 
-// ServeHTTP hands a request to the parent and answers as it does, each piece when it comes.
+// ServeHTTP passes a request to the parent and copies the answer, piece by piece as it comes.
 func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := r.Clone(r.Context())
 	out.URL.Scheme, out.URL.Host, out.Host, out.RequestURI = "http", "gateway", "", ""
@@ -119,7 +119,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	maps.Copy(w.Header(), resp.Header)
 	w.WriteHeader(resp.StatusCode)
 	flush := http.NewResponseController(w)
-	if resp.ContentLength < 0 { // it may be long until something happens
+	if resp.ContentLength < 0 { // a stream: send the header now
 		_ = flush.Flush()
 	}
 	b := make([]byte, 16<<10)
@@ -129,7 +129,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			if _, err := w.Write(b[:n]); err != nil {
 				return
 			}
-			_ = flush.Flush() // not every writer waits for more
+			_ = flush.Flush() // some writers cannot flush, and need not
 		}
 		if err != nil {
 			return
@@ -139,7 +139,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 type connKey struct{}
 
-// ConnContext is for [http.Server.ConnContext]: with it RoundTrip finds the connection of a
+// ConnContext is for [http.Server.ConnContext]. With it RoundTrip finds the connection of a
 // request.
 func (s *Site) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if p := passedOf(c); p != nil {
@@ -148,10 +148,11 @@ func (s *Site) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// Stopping is closed when the parent wants the process to end in good order, or has ended itself.
+// Stopping returns a channel that is closed when the process should end in good order, or the
+// parent has ended.
 func (s *Site) Stopping() <-chan struct{} { return s.stopping }
 
-// listen does what the parent says, until it says nothing any more.
+// listen handles the parent's messages until the control socket ends.
 func (s *Site) listen() {
 	defer close(s.over)
 	defer s.stop()
@@ -193,7 +194,7 @@ func (s *Site) stop() {
 	s.once.Do(func() { close(s.stopping) })
 }
 
-// receive makes a connection of a descriptor and hands it to Accept.
+// receive makes a connection of a descriptor and passes it to Accept.
 func (s *Site) receive(p *passed, file *os.File) error {
 	if file == nil {
 		return errors.New("website: a connection without a descriptor")
@@ -228,7 +229,7 @@ func (s *Site) Close() error {
 	return nil
 }
 
-// Addr is not known here.
+// Addr returns an empty address: the child does not know it.
 func (s *Site) Addr() net.Addr { return &net.TCPAddr{} }
 
 // Known tells the parent that an account is signed in on a connection.
@@ -238,11 +239,11 @@ func (s *Site) Known(c net.Conn, account string) {
 	}
 }
 
-// acmeProtocol is what an ACME server asks for, alone, when it checks a name (RFC 8737).
+// acmeProtocol is the only protocol that an ACME server offers when it checks a name (RFC 8737).
 const acmeProtocol = "acme-tls/1"
 
-// Certificate is for [tls.Config.GetCertificate]. Only an ACME server's check is answered by the
-// parent.
+// Certificate is for [tls.Config.GetCertificate]. It asks the parent only for the check of an ACME
+// server.
 func (s *Site) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	p := passedOf(hello.Conn)
 	if p == nil {
@@ -296,7 +297,7 @@ type passed struct {
 // Close ends the connection and tells the parent.
 func (p *passed) Close() error {
 	p.once.Do(func() {
-		if c, ok := p.Conn.(*net.TCPConn); ok { // the parent has a descriptor of it, too, until it hears that we are done
+		if c, ok := p.Conn.(*net.TCPConn); ok { // the parent has a descriptor, too
 			_, _ = c.CloseWrite(), c.CloseRead()
 		}
 		p.err = p.Conn.Close()
@@ -305,10 +306,10 @@ func (p *passed) Close() error {
 	return p.err
 }
 
-// NetConn is the connection itself.
+// NetConn returns the wrapped connection.
 func (p *passed) NetConn() net.Conn { return p.Conn }
 
-// passedOf finds our connection beneath what wraps it.
+// passedOf finds our connection inside its wrappers.
 func passedOf(c net.Conn) *passed {
 	for c != nil {
 		if p, ok := c.(*passed); ok {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// holding accepts connections that are for another process.
+// holding accepts connections for another process.
 type holding struct{ net.Listener }
 
 func (l holding) Accept() (net.Conn, error) {
@@ -21,10 +21,10 @@ func (l holding) Accept() (net.Conn, error) {
 	return hold(c)
 }
 
-// held is a connection that another process reads and writes. We keep a descriptor of it only to
-// end it, outside of the poller: what arrives on it does not wake us.
+// held is a connection that another process reads and writes. We keep a descriptor only to end it.
+// It is not in Go's poller, so data that arrives does not wake us.
 type held struct {
-	net.Conn // closed, for its addresses
+	net.Conn // already closed, kept for its addresses
 
 	mu sync.Mutex
 	fd int // guarded by mu; -1 once the connection is closed
@@ -53,7 +53,7 @@ func hold(c net.Conn) (*held, error) {
 // errGone is a connection that was closed before it could be passed on.
 var errGone = errors.New("website: the connection is gone")
 
-// use calls f with the descriptor, which stays open meanwhile.
+// use calls f with the descriptor and keeps it open meanwhile.
 func (h *held) use(f func(fd int) error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -70,13 +70,13 @@ func (h *held) Close() error {
 	if h.fd < 0 {
 		return net.ErrClosed
 	}
-	_ = unix.Shutdown(h.fd, unix.SHUT_RDWR) // fails when the other side has ended it
+	_ = unix.Shutdown(h.fd, unix.SHUT_RDWR) // fails if the other side has ended it
 	err := unix.Close(h.fd)
 	h.fd = -1
 	return err
 }
 
-// heldOf finds our connection beneath what wraps it.
+// heldOf finds our connection inside its wrappers.
 func heldOf(c net.Conn) *held {
 	for {
 		if h, ok := c.(*held); ok {

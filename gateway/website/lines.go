@@ -12,8 +12,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// The child's log is what a stranger may have written. So many lines of it are passed on, of
-// bounded length, without control characters.
+// A stranger may control the child's log. So the number and the length of its lines are bounded,
+// and control characters are removed.
 const (
 	maxLine   = 512
 	lineBurst = 200
@@ -21,21 +21,20 @@ const (
 	dropPause = 5 * time.Millisecond
 )
 
-// lines passes on what the child writes.
+// lines passes the child's log on to ours.
 type lines struct {
 	log  *slog.Logger
-	pace *rate.Limiter // outlives a child, so that one that dies again and again does not fill the log
+	pace *rate.Limiter // shared by all children, so that one that keeps dying does not fill the log
 
 	mu      sync.Mutex
-	rest    []byte // guarded by mu; of a line whose end has not come
-	long    bool   // guarded by mu; what comes is the end of a line that was too long
+	rest    []byte // guarded by mu; a line without its end
+	long    bool   // guarded by mu; skip the rest of a line that was too long
 	dropped int    // guarded by mu; lines
 }
 
 func newPace() *rate.Limiter { return rate.NewLimiter(rate.Every(lineEvery), lineBurst) }
 
-// Write never fails. It takes its time while lines are dropped, so that the child cannot keep us
-// busy.
+// Write never fails. It is slow while lines are dropped, so that the child cannot keep us busy.
 func (l *lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -70,7 +69,7 @@ func (l *lines) passOn() {
 	l.log.Log(context.Background(), level, "website says", "line", text)
 }
 
-// close passes on the last line and says how many were not.
+// close passes on the last line, and logs how many lines were dropped.
 func (l *lines) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,7 +80,7 @@ func (l *lines) close() {
 	}
 }
 
-// levelOf takes the level off a line that the child's own log made. Anything else is a warning.
+// levelOf splits the level off a line of the child's own log. Any other line is a warning.
 func levelOf(line string) (slog.Level, string) {
 	rest, ok := strings.CutPrefix(line, "level=")
 	if !ok {
@@ -95,7 +94,7 @@ func levelOf(line string) (slog.Level, string) {
 	return min(level, slog.LevelError), rest
 }
 
-// cleanText replaces what a terminal or a log viewer would act on.
+// cleanText replaces control characters, which a terminal or a log viewer could obey.
 func cleanText(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\t' {

@@ -17,43 +17,43 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The control socket is a SOCK_SEQPACKET pair: one message is one packet of JSON, and a
-// connection's descriptor travels beside its message.
+// The control socket is a SOCK_SEQPACKET pair. One message is one packet of JSON, and a
+// connection's descriptor is sent with its message.
 
-// message is what one process tells the other.
+// message is a message from one process to the other.
 type message struct {
 	Kind kind   `json:"kind"`
 	ID   uint64 `json:"id,omitempty"` // of a connection, or the number of a ping
 
-	Why      string          `json:"why,omitempty"`      // of unfit: what is missing
-	Account  string          `json:"account,omitempty"`  // of known: who is signed in on the connection
-	Settings json.RawMessage `json:"settings,omitempty"` // of settings
-	Leaf     *leaf           `json:"leaf,omitempty"`     // of certificate
+	Why      string          `json:"why,omitempty"`      // in unfit: what is missing
+	Account  string          `json:"account,omitempty"`  // in known: who is signed in on the connection
+	Settings json.RawMessage `json:"settings,omitempty"` // in settings
+	Leaf     *leaf           `json:"leaf,omitempty"`     // in certificate
 }
 
 type kind string
 
-// What the parent says.
+// Messages of the parent.
 const (
 	kindSettings    kind = "settings"
-	kindCertificate kind = "certificate" // for connections that come after it
+	kindCertificate kind = "certificate" // for later connections
 	kindConnection  kind = "connection"  // with its descriptor
 	kindPing        kind = "ping"
 	kindStop        kind = "stop"
 )
 
-// What the child says.
+// Messages of the child.
 const (
-	kindReady kind = "ready" // it is confined, and wants settings
-	kindUnfit kind = "unfit" // it cannot be confined, and ends
-	kindDone  kind = "done"  // with a connection
-	kindKnown kind = "known" // somebody is signed in on it
+	kindReady kind = "ready" // it is confined and waits for the settings
+	kindUnfit kind = "unfit" // it cannot be confined and ends
+	kindDone  kind = "done"  // a connection has ended
+	kindKnown kind = "known" // somebody is signed in on a connection
 	kindPong  kind = "pong"
 )
 
 // leaf is a certificate with its key.
 type leaf struct {
-	Name  string   `json:"name,omitempty"` // the one that it is for alone; empty: whoever asks for another
+	Name  string   `json:"name,omitempty"` // the only name that it is for; empty: all others
 	Chain [][]byte `json:"chain"`
 	Key   []byte   `json:"key"` // PKCS #8
 }
@@ -79,9 +79,9 @@ func (l *leaf) unpack() (*tls.Certificate, error) {
 }
 
 const (
-	maxToChild  = 64 << 10 // bytes of a message: a chain of certificates is the longest
+	maxToChild  = 64 << 10 // bytes of a message; the longest is a chain of certificates
 	maxToParent = 2 << 10
-	// sendWait is how long a message may wait for the other side to read what came before.
+	// sendWait is how long a message may wait until the other side has read earlier ones.
 	sendWait = 5 * time.Second
 )
 
@@ -89,10 +89,10 @@ const (
 type control struct {
 	conn *net.UnixConn
 
-	mu sync.Mutex // held while sending: a deadline is the socket's, so a second sender would prolong the first one's
+	mu sync.Mutex // held while sending: senders would share one deadline
 }
 
-// connOf makes a connection of a unix socket, and closes the file.
+// connOf makes a connection of a unix socket and closes the file.
 func connOf(f *os.File) (*net.UnixConn, error) {
 	c, err := net.FileConn(f)
 	_ = f.Close()
@@ -130,7 +130,7 @@ func (c *control) write(b, rights []byte) error {
 	return nil
 }
 
-// receive reads one message into buf. A descriptor that came with it is the caller's to close.
+// receive reads one message into buf. The caller closes the descriptor that came with it.
 func (c *control) receive(buf []byte) (m message, file *os.File, err error) {
 	rights := make([]byte, unix.CmsgSpace(4))
 	n, r, flags, _, err := c.conn.ReadMsgUnix(buf, rights)
@@ -149,7 +149,7 @@ func (c *control) receive(buf []byte) (m message, file *os.File, err error) {
 	switch {
 	case n == 0:
 		return m, file, io.EOF
-	case flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0: // with no descriptor free, the one that came is lost
+	case flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0: // without a free descriptor, the one that came is lost
 		return m, file, errors.New("website: a message was cut short")
 	}
 	d := json.NewDecoder(bytes.NewReader(buf[:n]))
@@ -160,7 +160,7 @@ func (c *control) receive(buf []byte) (m message, file *os.File, err error) {
 	return m, file, nil
 }
 
-// descriptor takes the one descriptor out of what came beside a message; nil if none did.
+// descriptor returns the descriptor that came with a message, or nil if none came.
 func descriptor(rights []byte) (*os.File, error) {
 	if len(rights) == 0 {
 		return nil, nil

@@ -20,7 +20,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// child is one life of the website's process.
+// child is one process of the website.
 type child struct {
 	s       *Server
 	cmd     *exec.Cmd
@@ -28,31 +28,32 @@ type child struct {
 	api     *net.UnixConn
 	lines   *lines
 	ready   chan struct{}
-	ended   chan struct{} // closed when the process is
+	ended   chan struct{} // closed when the process has ended
 	heard   atomic.Uint64 // the number of the last ping that it answered
 	given   certificates
 
 	mu    sync.Mutex
-	conns map[uint64]net.Conn // guarded by mu; that it has, nil once it has ended
+	conns map[uint64]net.Conn // guarded by mu; the child's connections; nil once it has ended
 	last  uint64              // guarded by mu; number of the last connection
 	why   string              // guarded by mu; why we killed it
 }
 
-// certificates are those that the child has; used by whoever passes connections.
+// certificates are the certificates that the child has. Used by the goroutine that passes
+// connections.
 type certificates struct{ plain, named *tls.Certificate }
 
-// The child's memory: what Go's runtime tries to keep to, and where the kernel says no. See
+// The memory limit of the child's Go runtime, which may exceed it. The kernel's limit is in
 // confine.Bounds.
 const memoryGoal = "GOMEMLIMIT=48MiB"
 
-// Messages of the child in a second. It says two words of a connection.
+// Messages of the child per second. It sends two for a connection.
 const (
 	messageRate  = 2000
 	messageBurst = 4000
 )
 
-// runChild starts a child and returns why it ended. When ctx ends it is told to stop, and killed if
-// it does not.
+// runChild starts a child and returns why it ended. When ctx ends it tells the child to stop, and
+// kills it if it does not.
 func (s *Server) runChild(ctx context.Context) (why string) {
 	c, err := s.startChild()
 	if err != nil {
@@ -80,8 +81,8 @@ func (s *Server) runChild(ctx context.Context) (why string) {
 	return c.epitaph()
 }
 
-// startChild starts the process with its two sockets, an environment that says nothing, and no
-// other descriptor of ours.
+// startChild starts the process with its two sockets, a minimal environment, and none of our other
+// descriptors.
 func (s *Server) startChild() (*child, error) {
 	controlSocket, theirControl, err := newPair(unix.SOCK_SEQPACKET)
 	if err != nil {
@@ -112,8 +113,8 @@ func (s *Server) startChild() (*child, error) {
 	return c, nil
 }
 
-// start starts the process from a thread that lasts as long as it: the kernel kills the child when
-// the thread that started it ends.
+// start starts the process from a thread that lives as long as the child: the kernel kills the
+// child when the thread that started it ends.
 func (c *child) start() error {
 	started := make(chan error)
 	go func() {
@@ -129,7 +130,7 @@ func (c *child) start() error {
 	return <-started
 }
 
-// stop tells the child to end, and ends it.
+// stop tells the child to end, and kills it if it does not.
 func (c *child) stop() {
 	_ = c.control.send(message{Kind: kindStop}, nil)
 	select {
@@ -140,7 +141,7 @@ func (c *child) stop() {
 	}
 }
 
-// kill ends the child. The first reason counts.
+// kill kills the child. The first reason is kept.
 func (c *child) kill(why string) {
 	c.mu.Lock()
 	if c.why == "" {
@@ -150,7 +151,7 @@ func (c *child) kill(why string) {
 	_ = c.cmd.Process.Kill()
 }
 
-// epitaph says why the child has ended.
+// epitaph returns why the child has ended.
 func (c *child) epitaph() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -165,19 +166,19 @@ func (c *child) epitaph() string {
 	return how
 }
 
-// listen hears what the child says.
+// listen handles the child's messages.
 func (c *child) listen() {
 	pace := rate.NewLimiter(messageRate, messageBurst)
 	buf := make([]byte, maxToParent)
 	for {
 		m, file, err := c.control.receive(buf)
 		if file != nil {
-			_ = file.Close() // we want none
+			_ = file.Close() // no message of the child has a descriptor
 		}
 		if err != nil {
 			why := "it sent what is no message: " + err.Error()
 			if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, unix.ECONNRESET) {
-				why = "" // it has ended, or is to
+				why = "" // it has ended, or was told to
 			}
 			c.kill(why)
 			return
@@ -229,7 +230,7 @@ func (c *child) hear(m message) error {
 	return nil
 }
 
-// offer takes connections while the child is ready.
+// offer offers the child for connections while it is ready.
 func (c *child) offer(ctx context.Context) {
 	select {
 	case <-c.ready:
@@ -247,8 +248,7 @@ func (c *child) offer(ctx context.Context) {
 	}
 }
 
-// watch pings the child and kills it when it does not answer: it may have been stopped, or be out
-// of memory.
+// watch pings the child and kills it if it does not answer: it may be stopped, or out of memory.
 func (c *child) watch(ctx context.Context) {
 	select {
 	case <-c.ready:
@@ -287,7 +287,7 @@ func (c *child) watch(ctx context.Context) {
 	}
 }
 
-// pass gives a connection to the child. One whose child has ended is over.
+// pass passes a connection to the child. If the child has ended it closes the connection.
 func (c *child) pass(conn net.Conn) {
 	if err := c.giveCertificates(conn); err != nil {
 		c.s.cfg.Log.Error("website connection not served", "err", err)
@@ -315,7 +315,7 @@ func (c *child) pass(conn net.Conn) {
 	}
 }
 
-// giveCertificates tells the child what the next connection is served with, where that is new.
+// giveCertificates sends the child the certificates for the next connection, if they have changed.
 func (c *child) giveCertificates(conn net.Conn) error {
 	plain, name, named := c.s.cfg.Certificates.Leaves(addrOf(conn.LocalAddr()))
 	if plain != c.given.plain {
@@ -341,14 +341,14 @@ func (c *child) giveCertificate(name string, of *tls.Certificate) error {
 	return c.control.send(message{Kind: kindCertificate, Leaf: l}, nil)
 }
 
-// conn is a connection that the child has, nil if it has not.
+// conn returns a connection of the child, or nil.
 func (c *child) conn(id uint64) net.Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.conns[id]
 }
 
-// take takes a connection off the child's.
+// take removes a connection from the child's and returns it.
 func (c *child) take(id uint64) net.Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -357,7 +357,7 @@ func (c *child) take(id uint64) net.Conn {
 	return conn
 }
 
-// drop closes what the child had.
+// drop closes all connections of the child.
 func (c *child) drop() {
 	c.mu.Lock()
 	all := c.conns
@@ -368,7 +368,7 @@ func (c *child) drop() {
 	}
 }
 
-// addrOf is the IP address of a TCP address.
+// addrOf returns the IP address of a TCP address.
 func addrOf(a net.Addr) netip.Addr {
 	ap, err := netip.ParseAddrPort(a.String())
 	if err != nil {

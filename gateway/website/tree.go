@@ -9,12 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxAncestors bounds how far up is looked.
+// maxAncestors bounds how many ancestors are checked.
 const maxAncestors = 64
 
-// Owns tells whether a process is the website's child, or comes from it: by its parents, or by the
-// session that the child began. It is for sockets that the child must not use, whatever a hole in
-// its confinement would let it do.
+// Owns tells whether a process is the website's child or descends from it, by its parents or by the
+// child's session. It protects sockets that the child must not use, even if there is a hole in its
+// confinement.
 func (s *Server) Owns(pid int) bool {
 	s.mu.Lock()
 	own := s.pid
@@ -29,7 +29,7 @@ func (s *Server) Owns(pid int) bool {
 		parent, session, ok := kin(pid)
 		switch {
 		case !ok:
-			return errors.Is(unix.Kill(pid, 0), unix.ESRCH) // who has ended since is owed nothing; another user's may be hidden from us
+			return errors.Is(unix.Kill(pid, 0), unix.ESRCH) // ended: refuse it; else it is another user's
 		case session == own:
 			return true
 		case parent <= 1:
@@ -37,10 +37,10 @@ func (s *Server) Owns(pid int) bool {
 		}
 		pid = parent
 	}
-	return true // so deep a tree is nobody's whom we know
+	return true // nobody we know has so deep a tree
 }
 
-// kin are the parent and the session of a process.
+// kin returns the parent and the session of a process.
 func kin(pid int) (parent, session int, ok bool) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {

@@ -1,8 +1,8 @@
-// Package website runs the website as a confined child of the gateway, so that whoever takes it
-// over has neither keys nor doors. [Server] is the gateway's side: it accepts connections within
-// bounds, passes each on as a descriptor, starts the child again when it dies, and answers its
-// requests. [Enter] is the child's side: it confines the process before it reads anything. The
-// package knows no pages and no accounts.
+// Package website runs the website as a confined child process of the gateway, so that somebody who
+// takes it over gets no keys and no doors. [Server] is the gateway's side: it accepts connections
+// within bounds, passes each to the child as a descriptor, restarts the child when it dies, and
+// answers its requests. [Enter] is the child's side: it confines the process before it reads
+// anything. The package knows no pages and no accounts.
 package website
 
 import (
@@ -26,30 +26,30 @@ import (
 	"latchkey/gateway/website/confine"
 )
 
-// Config says what is served by whom. All but Settings, Env and the times are required.
+// Config is what a Server needs. All but Settings, Env and the times are required.
 type Config struct {
 	Listener net.Listener // of TCP connections
 	Bounds   limit.Connections
-	// Child makes the command whose process calls [Enter]. Its environment, descriptors and
-	// attributes are set here.
+	// Child returns the command whose process calls [Enter]. The Server sets its environment,
+	// descriptors and attributes.
 	Child        func() *exec.Cmd
-	Settings     any      // JSON for the child, once it is confined
-	Env          []string // of the child, besides what it always has
+	Settings     any      // sent to the child as JSON when it is confined
+	Env          []string // further environment of the child
 	Certificates Certificates
-	API          http.Handler // what the child may ask for; [VisitorOf] tells on whose behalf
+	API          http.Handler // answers the child's requests; [VisitorOf] names the visitor
 	Log          *slog.Logger
 
-	Ping  time.Duration // between two pings; default 5 s
-	Hung  time.Duration // without an answer to a ping, until the child is killed; default 20 s
-	Grace time.Duration // to end in good order; default 2 s
+	Ping  time.Duration // time between two pings; default 5 s
+	Hung  time.Duration // time without an answer after which the child is killed; default 20 s
+	Grace time.Duration // time to end in good order; default 2 s
 }
 
-// Certificates is where the child's certificates come from.
+// Certificates provides the child's certificates.
 type Certificates interface {
 	// Leaves returns the certificate for connections to a local address, and the one for a single
 	// name if there is one.
 	Leaves(local netip.Addr) (plain *tls.Certificate, name string, named *tls.Certificate)
-	// Challenge returns what an ACME server wants to see that checks a name over this connection
+	// Challenge returns the certificate for an ACME server that checks a name over this connection
 	// (RFC 8737).
 	Challenge(name string, local, remote net.Addr) (*tls.Certificate, error)
 }
@@ -58,24 +58,24 @@ type Certificates interface {
 type Server struct {
 	cfg      Config
 	listener *limit.Listener
-	pace     *rate.Limiter // of the lines of the child's log
+	pace     *rate.Limiter // limits the lines of the child's log
 
-	fit chan *child // offers the child that takes connections
+	fit chan *child // the child that is ready for connections
 
 	mu    sync.Mutex
 	pid   int    // guarded by mu; of the child, 0 while there is none
 	unfit string // guarded by mu; why there is no website
 }
 
-// How long it rests before the next child: after a life of less than a minute twice as long as the
-// time before.
+// Waits before the next child is started. After a child that lived less than a minute the wait
+// doubles.
 const (
 	firstRest = 50 * time.Millisecond
 	maxRest   = 30 * time.Second
 	longLife  = time.Minute
 )
 
-// New returns a server that nobody is served by before Run.
+// New returns a server. It serves nobody before Run.
 func New(cfg Config) *Server {
 	defaults := func(d *time.Duration, to time.Duration) {
 		if *d == 0 {
@@ -88,20 +88,20 @@ func New(cfg Config) *Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	cfg.Bounds.Idle = math.MaxInt64 // which connections are idle is known where they are served
+	cfg.Bounds.Idle = math.MaxInt64 // only the child knows which connections are idle
 	return &Server{cfg: cfg, listener: limit.NewListener(holding{cfg.Listener}, cfg.Bounds), pace: newPace(),
 		fit: make(chan *child)}
 }
 
-// Unfit tells why there is no website; empty while there is one, or may be.
+// Unfit returns why there can be no website, or nothing.
 func (s *Server) Unfit() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.unfit
 }
 
-// Run serves until ctx ends, and returns nil then. It also goes on, without a website, where a
-// child cannot be confined. An error is the listener's.
+// Run serves until ctx ends, and then returns nil. If a child cannot be confined it goes on without
+// a website. An error is the listener's.
 func (s *Server) Run(ctx context.Context) error {
 	s.tellProtection()
 	ctx, cancel := context.WithCancel(ctx)
@@ -125,7 +125,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
-// tellProtection logs what the kernel lacks, where there is a website all the same.
+// tellProtection logs what protection the kernel lacks, although there is a website.
 func (s *Server) tellProtection() {
 	if p := confine.Look(); p.Seccomp && p.Landlock == 0 {
 		s.cfg.Log.Warn("website confined by one fence only", "lacks", p.Lacks())
@@ -134,7 +134,7 @@ func (s *Server) tellProtection() {
 	}
 }
 
-// Close closes the listener of a server that does not run, or ends one that does once its ctx ends.
+// Close closes the listener. A server that runs ends when its ctx ends.
 func (s *Server) Close() error {
 	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("website: %w", err)
@@ -142,8 +142,8 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// accept passes connections on. While there is no child, one waits here and the others in the
-// listener's backlog.
+// accept passes connections to the child. While there is no child, one waits here and the others
+// wait in the listener's backlog.
 func (s *Server) accept(ctx context.Context) error {
 	for {
 		c, err := s.listener.Accept()
@@ -163,7 +163,7 @@ func (s *Server) accept(ctx context.Context) error {
 	}
 }
 
-// keepChild has one child at a time until ctx ends, or until one says that it cannot be confined.
+// keepChild runs one child after the other until ctx ends, or until one cannot be confined.
 func (s *Server) keepChild(ctx context.Context) {
 	rest := firstRest
 	for {

@@ -1,5 +1,5 @@
-// Package child is what the website's process does: it confines itself, and serves the console's
-// pages on the connections that the gateway passes to it. The gateway's side is package website.
+// Package child is the website's process. It confines itself, and serves the console's pages on the
+// connections that the gateway passes to it. The gateway's side is package website.
 package child
 
 import (
@@ -23,13 +23,13 @@ import (
 	"latchkey/gateway/website/confine"
 )
 
-// Command is the one argument of a process that is to call [Main].
+// Command is the only argument of a process that must call [Main].
 const Command = "website-child"
 
-// Bounds of the console, so that a crowd of browsers, or of others, takes neither the memory nor
-// the time nor the files that doors need. Its README has them in a table.
+// Bounds of the console, so that many visitors cannot take the memory, time or files that doors
+// need. The console's README has them in a table.
 var (
-	// Connections are for the parent, which accepts them.
+	// Connections is for the parent, which accepts them.
 	Connections = limit.Connections{All: 256, EachAddr: 64, Known: 128, EachKnown: 24, Idle: 10 * time.Second,
 		Rate: 100, EachRate: 30,
 		Burst: 8 << 10, Pace: 4 << 10}
@@ -46,33 +46,34 @@ var (
 
 const maxHead = 16 << 10 // bytes of a request's head
 
-// http2 has few streams on a connection and small buffers. The defaults are made for servers with
-// memory to spare: a megabyte a connection.
+// http2 allows few streams on a connection and small buffers. With the defaults a connection can
+// take a megabyte.
 var http2 = http.HTTP2Config{MaxConcurrentStreams: 20, MaxReadFrameSize: 16 << 10,
 	MaxReceiveBufferPerConnection: 64 << 10,
 	MaxReceiveBufferPerStream:     64 << 10, WriteByteTimeout: 10 * time.Second}
 
-// processBounds are those of the child's process. It has GOMEMLIMIT besides, which what is in use
-// may exceed; the kernel says no at Data, of which Go reserves 64 MiB at once. There is room for
-// two descriptors of each connection, while one is made of the other.
+// processBounds are the bounds of the child's process. It also has GOMEMLIMIT, which memory in use
+// may exceed; the kernel allocates nothing beyond Data, of which Go reserves 64 MiB at once. A
+// connection needs two descriptors for a moment, so Files allows two for each.
 var processBounds = confine.Bounds{Files: 1024, Data: 192 << 20, OOMScore: 900}
 
-// Settings is what the child has to know.
+// Settings is what the child must know.
 type Settings struct {
-	Hosts []string // that the console answers to
-	ACME  bool     // an ACME server may come and check a name
-	Debug bool     // the log holds what is of use to developers only
+	Hosts []string // names of the console
+	ACME  bool     // an ACME server may check a name
+	Debug bool     // log messages for developers, too
 }
 
-// Program is this program as the website, also when its file has been replaced meanwhile.
+// Program returns the command that runs this program as the website, even if its file has been
+// replaced meanwhile.
 func Program() *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", Command)
 	cmd.Args[0] = os.Args[0]
 	return cmd
 }
 
-// Main serves the website for the gateway that has started this process, and returns the exit
-// status. It must be called before anything else is done: it confines the process.
+// Main serves the website for the gateway that started this process, and returns the exit status.
+// Call it before anything else, because it confines the process.
 func Main() int {
 	if err := serve(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -82,7 +83,7 @@ func Main() int {
 }
 
 func serve() error {
-	_ = mime.TypeByExtension(".css") // reads this machine's files of types
+	_ = mime.TypeByExtension(".css") // reads this machine's files of MIME types
 	site, err := website.Enter(processBounds)
 	if err != nil {
 		return err
@@ -96,8 +97,8 @@ func serve() error {
 	if err != nil {
 		return err
 	}
-	// The parent has bounded the connections already. This list knows what it cannot: on which of
-	// them requests are under way.
+	// The parent has already bounded the connections. Only this process knows on which of them
+	// requests are under way.
 	bounds := Connections
 	bounds.Rate, bounds.EachRate = 0, 0
 	bounds.All, bounds.EachAddr = bounds.All+slack, bounds.EachAddr+slack
@@ -115,8 +116,8 @@ func serve() error {
 		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHead,
 		HTTP2:    &http2,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		// Browsers watch events for as long as they are open, so their requests end when the
-		// gateway does, and not when they like.
+		// Browsers keep event streams open for as long as they can, so requests must end when the
+		// gateway ends.
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return listener.ConnContext(site.ConnContext(ctx, c), c)
@@ -139,14 +140,14 @@ func serve() error {
 }
 
 const (
-	// slack is how many connections more than the parent passes on the child may have: it learns a
-	// little later which were ended.
+	// slack is how many more connections the child may have than the parent: it learns a little
+	// later which were ended.
 	slack = 16
 	// certificateCheck is the protocol of an ACME server that checks a name (RFC 8737).
 	certificateCheck = "acme-tls/1"
 )
 
-// newLog writes lines for the parent, which has a clock of its own.
+// newLog returns a log whose lines the parent reads. The lines have no time: the parent adds it.
 func newLog(debug bool) *slog.Logger {
 	level := slog.LevelInfo
 	if debug {

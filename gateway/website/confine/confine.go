@@ -1,8 +1,7 @@
-// Package confine takes from a process what it does not need, before it reads anything that a
-// stranger sent or a key: opening files, making sockets, starting programs, reaching other
-// processes. A seccomp allow-list is the fence; Landlock is a second one where the kernel has it.
-// It does not bound what the process does with the descriptors that it has, nor how much of the
-// processor it uses.
+// Package confine confines a process before it reads a key or input of strangers. After that the
+// process cannot open files, make sockets, start programs or reach other processes. A seccomp
+// allow-list is the fence; Landlock is a second one if the kernel has it. The package does not
+// limit what the process does with its open descriptors, nor how much CPU it uses.
 package confine
 
 import (
@@ -10,37 +9,37 @@ import (
 	"fmt"
 )
 
-// ErrNoFence is why a process is not confined: the kernel, or this program's build for it, has no
-// seccomp filters.
+// ErrNoFence means that a process cannot be confined: there are no seccomp filters in the kernel,
+// or none for this architecture in this program.
 var ErrNoFence = errors.New("confine: no seccomp filter on this system")
 
-// Bounds are what a confined process may have.
+// Bounds limits what a confined process may use.
 type Bounds struct {
 	Files uint64 // open descriptors
 	Data  uint64 // bytes of writable memory, RLIMIT_DATA; Go reserves 64 MiB at once, so less than 80 MiB is not enough. 0: not bounded
-	// OOMScore goes to oom_score_adj: what a kernel that is short of memory ends first. 0: as the
-	// parent's.
+	// OOMScore is written to oom_score_adj: when memory is short the kernel ends the process with
+	// the highest score first. 0: the same as the parent's.
 	OOMScore int
-	// Strict ends the process at the first system call that is not on the list. Otherwise that
-	// fails with EPERM, and only what no mistake of ours asks for ends it. It has no effect in a
-	// program that is linked with C.
+	// Strict ends the process at the first system call that is not on the list. Otherwise such a
+	// call fails with EPERM, and only calls that a bug of ours never makes end the process. Strict
+	// has no effect in a program that is linked with C.
 	Strict bool
 }
 
-// Protection is what a kernel has to confine a process with.
+// Protection says what this kernel offers to confine a process.
 type Protection struct {
 	Seccomp  bool `json:"seccomp"`
 	Landlock int  `json:"landlock"` // version of its interface; 0: none
 }
 
-// Versions of Landlock's interface: from these on it holds back more than files.
+// Versions of Landlock's interface that restrict more than files.
 const (
 	landlockTCP   = 4 // TCP connections
 	landlockScope = 6 // signals and abstract sockets
 	landlockUnix  = 9 // unix sockets that have a path
 )
 
-// Lacks says in words what the kernel does not have; empty if it has all.
+// Lacks says in words what the kernel lacks. It is empty if nothing is missing.
 func (p Protection) Lacks() string {
 	switch {
 	case !p.Seccomp:

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Look says what this kernel has. It changes nothing.
+// Look returns what this kernel has. It changes nothing.
 func Look() Protection {
 	_, listed := lists[runtime.GOARCH]
 	p := Protection{Seccomp: listed && seccomp.Supported()}
@@ -23,15 +23,15 @@ func Look() Protection {
 	return p
 }
 
-// Apply confines this process with all of its threads, for ever. Without seccomp it returns
-// [ErrNoFence] and the process must not go on; what else the kernel lacks is not an error. Time
-// zones and whatever else lies in files must have been read before.
+// Apply confines this process with all its threads, for ever. Without seccomp it returns
+// [ErrNoFence] and the process must end; other protection that the kernel lacks is not an error.
+// Read time zones and all other files before.
 func Apply(b Bounds) (Protection, error) {
 	p := Look()
 	if !p.Seccomp {
 		return p, ErrNoFence
 	}
-	if b.OOMScore != 0 { // before the process is not dumpable any more: its files in /proc are root's then
+	if b.OOMScore != 0 { // before the process becomes undumpable: then root owns its files in /proc
 		if err := os.WriteFile("/proc/self/oom_score_adj", []byte(strconv.Itoa(b.OOMScore)), 0); err != nil {
 			return p, fmt.Errorf("confine: %w", err)
 		}
@@ -55,12 +55,11 @@ func Apply(b Bounds) (Protection, error) {
 			return p, fmt.Errorf("confine: bound of %s: %w", l.name, err)
 		}
 	}
-	// The filter is loaded by this thread for all of them; that it gains no privileges is asked of
-	// this one.
+	// This thread loads the filter for all threads. For that it must set no_new_privs itself.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	// Landlock takes effect in all threads. Best effort: an older kernel holds back less, and one
-	// without it nothing.
+	// Landlock takes effect in all threads. BestEffort: an older kernel restricts less, and one
+	// without Landlock nothing.
 	if err := landlock.V11.BestEffort().Restrict(); err != nil {
 		return p, fmt.Errorf("confine: Landlock: %w", err)
 	}
@@ -74,8 +73,8 @@ func Apply(b Bounds) (Protection, error) {
 	return p, nil
 }
 
-// failTSync makes it an error that a thread does not take the filter; without it the kernel returns
-// the thread's id, which the library takes for success.
+// failTSync makes the kernel return an error if a thread cannot take the filter. Without it the
+// kernel returns the thread's id, which the library takes for success.
 const failTSync = unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH
 
 func loadFilter(strict bool, flags seccomp.FilterFlag) error {

@@ -2,5 +2,5 @@
 
 package confine
 
-// The race detector reserves terabytes, so there is no bound of memory with it.
+// The race detector reserves terabytes, so memory is not bounded with it.
 const withRace = true

@@ -1,8 +1,8 @@
-// Command pebble is an ACME server for tests: Let's Encrypt's pebble, on loopback alone. It finds
-// every name at 127.0.0.1 and checks it at the port that -check-port says. It is a module of its
-// own so that nothing else carries it. The first line of standard output is where it is and whom to
-// trust, as {"directory":"https://…","server":"PEM","root":"PEM"}: the certificate of the server
-// itself, and the root of those that it gives out. It ends with standard input.
+// Command pebble is an ACME server for tests: Let's Encrypt's pebble, on loopback alone. It
+// resolves every name to 127.0.0.1 and checks it at the port given by -check-port. It is a module
+// of its own, so that no other program depends on it. The first line of standard output is
+// {"directory":"https://…","server":"PEM","root":"PEM"}: its address, the certificate of the server
+// itself, and the root of the certificates that it issues. It ends when standard input ends.
 package main
 
 import (
@@ -60,7 +60,7 @@ func serve(port int, life time.Duration) error {
 	return err
 }
 
-// resolve starts a DNS server and returns where it is. pebble asks over TCP.
+// resolve starts a DNS server and returns its address. pebble asks over TCP.
 func resolve() (string, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
