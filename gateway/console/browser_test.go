@@ -24,7 +24,7 @@ func TestFirstRun(t *testing.T) {
 	p.Fill("Set-up code", "aaaa-bbbb-cccc-dddd")
 	p.Fill("Name", "ada")
 	p.Fill("Password", password)
-	p.Fill("The same once more", password)
+	p.Fill("The same password again", password)
 	p.Expect("422")
 	p.Click("Make the account")
 	p.See("does not fit")
@@ -33,7 +33,7 @@ func TestFirstRun(t *testing.T) {
 	}
 	p.Fill("Set-up code", code.Code)
 	p.Fill("Password", password)
-	p.Fill("The same once more", password)
+	p.Fill("The same password again", password)
 	p.Click("Make the account")
 	p.See("No doors yet")
 	p.Click("Admins")

@@ -47,11 +47,11 @@ func TestDoorFromOutsideNeedsASecondStep(t *testing.T) {
 	secret := secretOn(p)
 	p.Fill("Code", "000000")
 	p.Expect("422")
-	p.Click("Ask me for codes")
+	p.Click("Use these codes")
 	p.See("does not fit")
 	used := code(t, secret, 0)
 	p.Fill("Code", used)
-	p.Click("Ask me for codes")
+	p.Click("Use these codes")
 	p.See("From now on you are asked for a code")
 	p.Click("Home") // the code was a second step, a moment ago
 	p.In("front-door").Click("Unlock 2s")
