@@ -76,7 +76,7 @@ type Device struct {
 	mu       sync.Mutex
 	counter  uint64        // guarded by mu
 	link     *link         // guarded by mu; nil while there is no registered session
-	linked   chan struct{} // guarded by mu; closed, and made anew, when link is set
+	linked   chan struct{} // guarded by mu; closed and replaced when link is set
 	sessions int           // guarded by mu
 }
 

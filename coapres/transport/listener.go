@@ -27,8 +27,8 @@ type Config struct {
 	// MaxHandshakes bounds half-open associations. Default 256; a quarter is kept for addresses
 	// where nodes were last seen.
 	MaxHandshakes int
-	// HandshakeRate bounds handshakes per second, for addresses where no node was last seen and
-	// once more for those where one was. Default 400.
+	// HandshakeRate bounds the handshakes per second of strangers' addresses. Addresses where a
+	// node was last seen have as many again. Default 400.
 	HandshakeRate int
 	// Handshake is the longest time of a handshake. Default 30 s.
 	Handshake time.Duration

@@ -101,8 +101,8 @@ func begin(f Facts, one bool) *examination {
 	if f.Damage != nil {
 		problem := access.PlainText(f.Damage.Error())
 		x.find(CodeStore, access.Named{},
-			"what is on disk is damaged, as was found at "+x.time(f.DamageAt)+": "+problem,
-			"keep a copy of the data folder, and put one back that is whole, before the gateway is restarted")
+			"the data on disk is damaged, found at "+x.time(f.DamageAt)+": "+problem,
+			"copy the data folder, and put back a whole copy from before, before you restart the gateway")
 	}
 	return x
 }
@@ -188,7 +188,7 @@ func (x *examination) alarms(device *access.Device) {
 		}
 		x.find(codeAlarm, alarm.Device, text,
 			fmt.Sprintf("look at the place; then, so that everybody knows that "+
-				"somebody did: latchkey alarm acknowledge %d", alarm.Seq))
+				"you did: latchkey alarm acknowledge %d", alarm.Seq))
 	}
 }
 
@@ -201,7 +201,7 @@ func (x *examination) late(d access.Device) {
 	text := fmt.Sprintf("%s: %s too late to be decided, the last at %s, %d ms after the tap", d.Name,
 		english.Plural(int(l.Count), "scan came", "scans came"), x.time(l.Last), l.After)
 	x.find(codeLate, nameDevice(x.Policy, d.ID), text, "look for a weak radio link or a busy network. "+
-		"If there is neither, somebody may hold back what the device sends; nothing opened by it")
+		"If there is neither, somebody may hold back what the device sends. Nothing opened")
 }
 
 // pulse reports a lock that does not hold as long as its door's pulse.
@@ -212,7 +212,7 @@ func (x *examination) pulse(d access.Device) {
 	t := x.Policy.Targets[d.Targets[0]]
 	if limit := x.Devices[d.ID].MaxPulse; limit > 0 && t.Pulse > limit {
 		x.find(codePulse, nameDevice(x.Policy, d.ID),
-			fmt.Sprintf("%s: its pulse is %v, and its lock %s lets go after %v", t.Name, t.Pulse, d.Name,
+			fmt.Sprintf("%s: its pulse is %v, but its lock %s holds only %v", t.Name, t.Pulse, d.Name,
 				limit),
 			fmt.Sprintf("latchkey target change %s --pulse %v", t.Name, limit))
 	}
@@ -236,15 +236,15 @@ func (x *examination) device(d access.Device, asked bool) (gone bool) {
 	switch {
 	case len(ids) == 0:
 		if asked && !found {
-			x.find(string(CauseRevoked), ref, d.Name+": none of its keys opens anything: they are revoked",
+			x.find(string(CauseRevoked), ref, d.Name+": its keys are revoked",
 				"if it is to come back: latchkey device rekey "+d.Name+", and put what that prints into it")
 		}
 		return false
 	case s.Online || found && !seen:
 		return false
 	}
-	do := "see that it has power and is in the network, that it calls this gateway and not another address, " +
-		"and that UDP is let through both ways"
+	do := "check that it has power and is in the network, that its gateway's address is this one, " +
+		"and that UDP passes in both directions"
 	if seen {
 		addr, _, _ := strings.Cut(s.Addr, "#")
 		text := fmt.Sprintf("%s: offline. It was last heard at %s from %s", d.Name, x.time(s.LastHeard), addr)
@@ -257,8 +257,8 @@ func (x *examination) device(d access.Device, asked bool) (gone bool) {
 		} else {
 			text += "; it was last connected on " + used.Format(time.DateOnly)
 		}
-		x.find(codeNoTraffic, ref, text, do+"; and that its identity is written as here. "+
-			"A try that fails shows when it is over, after half a minute")
+		x.find(codeNoTraffic, ref, text, do+"; and that its identity is the one above. "+
+			"A failed try is shown here after half a minute")
 	}
 	return !found
 }

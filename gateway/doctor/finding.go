@@ -56,11 +56,11 @@ func ClockFinding(why string) Finding {
 // restrictions are in effect but not durable.
 func SpaceFinding(free, least uint64, held int, err error) Finding {
 	f := Finding{Code: CodeSpace,
-		Text: fmt.Sprintf("%s are free where the data lies; below %s no door opens",
+		Text: fmt.Sprintf("%s are free on the disk of the data; below %s no door opens",
 			humanize.Bytes(free), humanize.Bytes(least)),
-		Do: "make room there, or move the data folder to a larger disk while the gateway is stopped"}
+		Do: "free some space, or move the data folder to a larger disk while the gateway is stopped"}
 	if err != nil {
-		f.Text = "how much is free where the data lies cannot be told, so no door opens: " +
+		f.Text = "the free space on the disk of the data is not known, so no door opens: " +
 			access.PlainText(err.Error())
 	}
 	if held > 0 {

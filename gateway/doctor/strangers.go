@@ -23,22 +23,22 @@ func (x *examination) claim(f *Failure, d access.Device, online, usable bool) {
 	switch f.Cause {
 	case CauseWrongKey:
 		text := "%s: wrong key. Its identity %s came %s, and its key was not proven"
-		do := "put the key into it that was printed for this identity, or mint another: " + rekey
+		do := "put the key into it that was printed for this identity, or make a new one: " + rekey
 		if online {
 			text += ", while the device itself is connected"
 			do = "look for a second board with this identity. " +
-				"If there is none somebody is guessing the key, which is hopeless"
+				"If there is none, somebody is guessing the key, which cannot succeed"
 		}
 		x.find(string(f.Cause), ref, fmt.Sprintf(text, d.Name, f.Identity, how), do)
 	case CauseRevoked:
 		do := "if it is to come back: " + rekey
 		if usable {
-			do = "put its newer key into it: if that is lost, " + rekey
+			do = "put its newer key into it; if that is lost: " + rekey
 		}
 		if online {
-			do = "look for an old board of it and switch that off"
+			do = "look for an old board of this device and switch it off"
 		}
-		text := fmt.Sprintf("%s: revoked. Its identity %s, whose key opens nothing any more, came %s",
+		text := fmt.Sprintf("%s: revoked. Its identity %s, whose key is revoked, came %s",
 			d.Name, f.Identity, how)
 		x.find(string(f.Cause), ref, text, do)
 	case CauseFull:
@@ -57,7 +57,7 @@ func (x *examination) crowded() {
 				fmt.Sprintf("%s since %s, last at %s: too many began at once",
 					english.Plural(int(c.Count), "handshake was refused", "handshakes were refused"),
 					x.time(x.Handshakes.Since), x.time(c.Last)),
-				"if it goes on, look for who floods the network; devices come back by themselves")
+				"if this goes on, find out who floods the network; devices come back by themselves")
 		}
 	}
 }
@@ -84,7 +84,7 @@ func (x *examination) stranger(f *Failure, device *access.Device) bool {
 		text, do = unknown(f, how, whose, name)
 	case CauseNoCommonSuite:
 		text = fmt.Sprintf("no common suite. A peer came %s, and offered no cipher suite and curve "+
-			"that the gateway takes, or no extended master secret", how)
+			"that the gateway accepts, or no extended master secret", how)
 		do = whose + "build it with PSK_WITH_AES_128_CCM_8 and extended master secret"
 	case CauseFull:
 		text, do = fmt.Sprintf(fullText, "a peer", how, x.Handshakes.MaxLive), fullDo
@@ -115,10 +115,10 @@ func unknown(f *Failure, how, whose, device string) (text, do string) {
 	case f.Identity == SecretShown:
 		return fmt.Sprintf("unknown identity. A peer came %s with a secret where its identity should be",
 				how),
-			whose + "the two are swapped in it, and the secret has been sent in the clear: latchkey device rekey " +
-				device + " mints another"
+			whose + "the two are swapped in it, and the secret was sent in the clear: latchkey device rekey " +
+				device + " makes another"
 	case len(f.Near) == 0:
-		return text, whose + "put its identity into it as latchkey device show " + device + " has it"
+		return text, whose + "put the identity into it that latchkey device show " + device + " prints"
 	case f.Near[0].Device.Name == normalize(f.Identity):
 		return text + ": it is a device's name", fmt.Sprintf("put %s into %s as its identity",
 			f.Near[len(f.Near)-1].Identity, f.Near[0].Device.Name)

@@ -3,7 +3,8 @@
 // all and for each address and account, so that nobody uses up what others need. For anything with
 // a key, [Every] bounds how often it happens, [Slowdown] slows it down when it happens too often,
 // and [Recent] keeps the newest values. [Gate] and [Turns] let callers go one after the other. The
-// package knows no pages, accounts or devices, and grants nobody anything: its user says who asks.
+// package knows no pages, accounts or devices, and grants nobody anything: its caller says who
+// makes a request.
 package limit
 
 import (

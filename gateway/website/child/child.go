@@ -53,7 +53,7 @@ var http2 = http.HTTP2Config{MaxConcurrentStreams: 20, MaxReadFrameSize: 16 << 1
 	MaxReceiveBufferPerStream:     64 << 10, WriteByteTimeout: 10 * time.Second}
 
 // processBounds are the bounds of the child's process. It also has GOMEMLIMIT, which memory in use
-// may exceed; the kernel allocates nothing beyond Data, of which Go reserves 64 MiB at once. A
+// may exceed; the kernel allocates nothing beyond Data. Go reserves 64 MiB of that at once. A
 // connection needs two descriptors for a moment, so Files allows two for each.
 var processBounds = confine.Bounds{Files: 1024, Data: 192 << 20, OOMScore: 900}
 
