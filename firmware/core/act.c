@@ -1,6 +1,6 @@
 #include "act.h"
 
-/* Says why the bytes are no command, or none for this actuator. */
+/* Says why the bytes are not a command for this actuator. */
 static void explain_bad_command(const struct lk_coap *m, bool parsed, struct lk_refusal *why)
 {
 	why->text = parsed ? "action" : "key";
@@ -25,8 +25,8 @@ static uint8_t obey_command(struct lk_link *l, struct lk_actuator *a, const stru
 		explain_bad_command(m, parsed, why);
 		return LK_COAP_BAD_REQUEST;
 	}
-	/* A command that was obeyed before gets its receipt, however late it comes: it moves nothing,
-	 * and 4.01 would say that nothing was done. */
+	/* A repeated command gets its receipt, however late it comes: it moves nothing, and a 4.01
+	 * would mean that nothing was done. */
 	enum lk_freshness fresh = LK_FRESH;
 	if (c.id != a->last)
 		fresh = lk_echoes_check(&l->issued, r->echo, r->echo_len, c.age, LK_COMMAND_WINDOW, l->dtls->read_at);

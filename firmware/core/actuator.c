@@ -54,8 +54,8 @@ void lk_actuator_obey(struct lk_actuator *a, const struct lk_command *c, uint32_
 		break;
 	}
 	a->last = c->id;
-	/* An unlock neither cuts short what the exit button began nor, unless it is longer, takes it
-	 * over: then it would end with the session. */
+	/* An unlock does not shorten a pulse of the exit button. It replaces that pulse only if it
+	 * is longer, because its own pulse would end with the session. */
 	if (level == 0 || a->commanded || !a->pulsing || (int32_t)(a->until - now - ms) < 0) {
 		a->commanded = true;
 		set(a, level, ms, now);

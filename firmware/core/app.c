@@ -5,7 +5,7 @@
 #include "err.h"
 
 enum {
-	LONGEST_WAIT = 50,     /* ms; the console is looked at between waits */
+	LONGEST_WAIT = 50,     /* ms; the console is read between waits */
 	HEALTH_EVERY = 600000, /* ms between reports of the supply and the signal */
 };
 
@@ -17,7 +17,7 @@ static void name_setting(const struct lk_port *p, const char *key)
 	p->print(p->ctx, " is missing, or no good\r\n");
 }
 
-/* Tells whether the settings are complete and this unit's, and logs what is wrong with them. */
+/* Tells whether the settings are complete and for this unit, and logs what is wrong with them. */
 static bool load_settings(const struct lk_part *part)
 {
 	struct lk_unit *u = part->unit;
@@ -67,7 +67,7 @@ static void start_unit(const struct lk_app *a, const struct lk_part *part, uint3
 		u->role->start(u, now);
 }
 
-/* There is one WiFi: the first unit's that has settings for it. */
+/* Joins the WiFi of the first unit that has settings for it. */
 static void join_network(const struct lk_app *a)
 {
 	const struct lk_port *p = a->port;
@@ -132,7 +132,7 @@ static uint32_t step_unit(struct lk_unit *u, uint32_t now)
 	return due;
 }
 
-/* What the light says of a unit, between verdicts. */
+/* The light's sign for a unit, between verdicts. */
 static enum lk_led_sign sign_of(const struct lk_unit *u)
 {
 	if (!u->ready)
@@ -163,7 +163,7 @@ void lk_app_step(struct lk_app *a)
 		if (health)
 			lk_unit_report(u, LK_REPORT_HEALTH);
 		due = sooner(due, step_unit(u, now));
-		if (sign == LK_LED_ONLINE) /* of two units, the first with trouble */
+		if (sign == LK_LED_ONLINE) /* the first unit that has trouble */
 			sign = sign_of(u);
 	}
 	lk_led_set_base(&a->led, sign);

@@ -26,12 +26,12 @@ struct lk_app {
 	uint32_t health; /* when to report it next */
 };
 
-/* Lets go of the output, reads the settings and starts the nodes; one whose settings are not
- * complete waits for them at the console. parts are at most LK_MOST_NODES; ports has one for each
- * of them. */
+/* Switches the output off, reads the settings and starts the nodes. A node whose settings are
+ * not complete waits for them at the console. parts are at most LK_MOST_NODES; ports has one for
+ * each of them. */
 void lk_app_init(struct lk_app *a, const struct lk_part *parts, const struct lk_port *ports);
 
-/* Does what is due, then waits in port->udp_wait until more is. */
+/* Does what is due, then waits in port->udp_wait until the next is due. */
 void lk_app_step(struct lk_app *a);
 
 /* What this image is made of. Each file of port/image is one. */

@@ -1,7 +1,6 @@
 /*
- * The part of CBOR (RFC 8949) that a node needs: the heads of items, in their shortest form, which
- * is the only one that is written and the only one that is read. What an item means is the caller's
- * business.
+ * The part of CBOR (RFC 8949) that a node needs: the heads of items. They are read and written in
+ * their shortest form only. The caller knows what an item means.
  */
 #ifndef LK_CBOR_H
 #define LK_CBOR_H
@@ -23,8 +22,8 @@ enum {
 	LK_CBOR_TRUE = 0xf5,
 };
 
-/* A writer on the caller's buffer. The first thing that does not fit makes len LK_ESPACE, and from
- * then on nothing is written. */
+/* A writer on the caller's buffer. When something does not fit, len becomes LK_ESPACE and
+ * nothing more is written. */
 struct lk_cbor {
 	uint8_t *buf;
 	size_t cap;

@@ -44,7 +44,7 @@ enum { LK_FORMAT_LINKS = 40, LK_FORMAT_CBOR = 60, LK_FORMAT_SENML_CBOR = 112 };
 
 enum { LK_COAP_TOKEN_MAX = 8 };
 
-/* A message that was read. Its pointers go into the datagram, whose owner keeps it as long as this
+/* A message that was read. Its pointers point into the datagram, which must live as long as this
  * is used. */
 struct lk_coap {
 	uint8_t type, code, token_len;
@@ -53,9 +53,9 @@ struct lk_coap {
 	size_t options_len, payload_len;
 };
 
-/* Reads one message with everything in it checked. LK_EMALFORMED for one that must be rejected,
- * with type and mid set (§4.2); LK_ENONE for one that must be ignored: too short for a header, or
- * of another version (§3). */
+/* Reads one message and checks all of it. LK_EMALFORMED: it must be rejected; type and mid are
+ * set (§4.2). LK_ENONE: it must be ignored, because it is too short for a header or of another
+ * version (§3). */
 int lk_coap_parse(struct lk_coap *m, const uint8_t *b, size_t n);
 
 struct lk_coap_option {
@@ -72,7 +72,7 @@ bool lk_coap_next(const struct lk_coap *m, struct lk_coap_option *o);
  * bytes. */
 uint32_t lk_coap_uint(const struct lk_coap_option *o);
 
-/* A message being written. What does not fit is remembered, and lk_coap_end says so. */
+/* A message that is being written. If something does not fit, lk_coap_end returns an error. */
 struct lk_coap_out {
 	uint8_t *b;
 	size_t cap, n;
@@ -89,10 +89,10 @@ void lk_coap_option_uint(struct lk_coap_out *o, uint16_t number, uint32_t value)
 /* One option for each part of a path like "rd/4f2a". */
 void lk_coap_option_path(struct lk_coap_out *o, uint16_t number, const char *path);
 
-/* Where the payload is to be written, and how much of it fits. */
+/* Returns where to write the payload, and in cap how much fits. */
 uint8_t *lk_coap_payload(struct lk_coap_out *o, size_t *cap);
-/* Ends the message with the payload length that was written there: negative, as an encoder may
- * return it, fails. Returns the length of the message or LK_ESPACE. */
+/* Ends the message with payload_len bytes of payload. A negative length, as an encoder may
+ * return, is an error. Returns the length of the message or LK_ESPACE. */
 int lk_coap_end(struct lk_coap_out *o, int payload_len);
 
 #endif

@@ -10,7 +10,7 @@ struct word {
 	bool open; /* the closing quote is missing */
 };
 
-/* What has a command of its name, in the order in which it is shown. */
+/* The values that have a command of their name, in the order in which they are shown. */
 static const char *const values[] = {"device", "kind", "targets", "gateway", "identity", "secret"};
 
 enum { KIND = 1, TARGETS = 2, VALUES = sizeof values / sizeof values[0] };
@@ -48,8 +48,7 @@ static void take(struct word *w, char *s)
 	}
 }
 
-/* name ends before anything of w that is beyond it is compared: no byte of a line equals its
- * NUL. */
+/* The comparison cannot read beyond the end of name: no byte of a line equals its NUL. */
 static bool is(const struct word *w, const char *name)
 {
 	for (const char *s = w->s; s < w->end; s++) {
@@ -60,7 +59,7 @@ static bool is(const struct word *w, const char *name)
 	return *name == '\0';
 }
 
-/* Tells whether what is typed next on this line is secret. */
+/* Tells whether the next character of this line belongs to a secret. */
 static bool hidden(struct lk_console *c)
 {
 	struct word w;

@@ -1,8 +1,8 @@
 /*
  * The serial console by which a node is provisioned, fed byte by byte. It takes the lines of
  * `latchkey device add` (--format text) as they are, and wifi SSID PASSWORD (in double quotes what
- * has spaces; no password for an open network), show, save, erase, reboot, help. Who holds the
- * cable can overwrite a secret and a password and never read one: they are echoed as '*' and not
+ * has spaces; no password for an open network), show, save, erase, reboot, help. Somebody at the
+ * cable can overwrite a secret or a password but never read one: they are echoed as '*' and not
  * printed in any answer.
  */
 #ifndef LK_CONSOLE_H
@@ -10,7 +10,7 @@
 
 #include "settings.h"
 
-enum { LK_CONSOLE_LINE = 160 }; /* characters of the longest line that is taken */
+enum { LK_CONSOLE_LINE = 160 }; /* characters of the longest line */
 
 /* The settings of one of the board's devices, as the commands change them. */
 struct lk_draft {
@@ -25,7 +25,7 @@ struct lk_console {
 	size_t n;
 	struct lk_draft *draft; /* the one that the commands change */
 	uint8_t len;
-	bool refused; /* the line is too long or has a byte that is not text; nothing of it will be obeyed */
+	bool refused; /* the line is too long or has a byte that is not text: it is ignored */
 	bool cr;      /* the last byte was CR: a LF after it ends no line of its own */
 	char line[LK_CONSOLE_LINE + 1];
 };

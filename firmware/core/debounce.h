@@ -1,4 +1,4 @@
-/* A contact that bounces: a change counts when it was still for a moment. */
+/* A contact that bounces: a change counts when the contact has been still for a moment. */
 #ifndef LK_DEBOUNCE_H
 #define LK_DEBOUNCE_H
 

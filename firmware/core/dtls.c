@@ -7,7 +7,7 @@
 enum {
 	FIRST_FLIGHT_WAIT = 1000, /* RFC 6347 §4.2.4.1 */
 	LAST_FLIGHT_WAIT = 8000,  /* so a handshake without answers ends after 15 s */
-	MOST_LOOKS = 16, /* at the socket in one call: a flood must not keep the loop from its watchdog */
+	MOST_LOOKS = 16, /* datagrams read in one call: a flood must not starve the watchdog */
 	RECORD_HEADER = 13,
 	RECORD_CCS = 20,
 	RECORD_HANDSHAKE = 22,
@@ -45,7 +45,7 @@ static int send_datagram(void *ctx, const unsigned char *b, size_t n)
 {
 	const struct lk_port *p = ((struct lk_dtls *)ctx)->port;
 
-	/* what the network does not take is lost, as it may be later on its way too */
+	/* a datagram that cannot be sent is lost, like one that is lost on its way */
 	(void)p->udp_send(p->own, b, n);
 	return (int)n;
 }
@@ -77,8 +77,8 @@ static bool is_hint(const uint8_t *b, size_t n)
 	       memcmp(b + 11, rest, sizeof rest) == 0;
 }
 
-/* Whose a datagram is: what a handshake consists of is for the association in its handshake, all
- * else for the one that is up. */
+/* Returns the association that a datagram is for: handshake records are for the one in its
+ * handshake, all else is for the one that is up. */
 static struct lk_dtls *owner(struct lk_dtls *d, const uint8_t *b, size_t n)
 {
 	bool handshake = n >= RECORD_HEADER && ((b[3] == 0 && b[4] == 0) || b[0] == RECORD_HANDSHAKE);
@@ -86,7 +86,7 @@ static struct lk_dtls *owner(struct lk_dtls *d, const uint8_t *b, size_t n)
 	return d->beside != NULL && handshake == d->up ? d->beside : d;
 }
 
-/* What the association beside has read for this one. */
+/* Returns the datagram that the association beside has read for this one. */
 static int take_held(struct lk_dtls *d, unsigned char *b, size_t cap)
 {
 	size_t n = d->held_n < cap ? d->held_n : cap;
@@ -108,7 +108,7 @@ static int recv_datagram(void *ctx, unsigned char *b, size_t cap)
 		d->looks--;
 		int n = p->udp_recv(p->own, b, cap);
 		if (n <= 0)
-			break; /* a failing socket is a silent gateway: timers end it */
+			break; /* a failing socket counts as a silent gateway: timers end it */
 		struct lk_dtls *to = owner(d, b, (size_t)n);
 		if (is_hint(b, (size_t)n)) {
 			if (d->up || d->beside != NULL)
@@ -240,7 +240,7 @@ int lk_dtls_save(struct lk_dtls *d, uint8_t *b, size_t cap)
 	size_t n = 0;
 	int err = d->up ? mbedtls_ssl_context_save(&d->ssl, b, cap, &n) : MBEDTLS_ERR_SSL_BAD_INPUT_DATA;
 
-	d->up = false; /* no goodbye either: the association goes on */
+	d->up = false; /* no close_notify: the association goes on after the sleep */
 	lk_dtls_close(d);
 	return err == 0 ? (int)n : LK_ECLOSED;
 }

@@ -15,8 +15,8 @@ enum lk_freshness lk_echo_judge(int32_t elapsed, int32_t age, int32_t window)
 	return elapsed - age > window ? LK_STALE : LK_FRESH;
 }
 
-/* Whether a stamp is further than an Echo's life from now, on either side: it lies a little ahead
- * when the caller's now is a moment old. */
+/* Tells whether a stamp is further from now than an Echo's life, before or after: it may be a
+ * little after now when the caller's now is a moment old. */
 static bool apart(uint32_t at, uint32_t now)
 {
 	return now - at + LK_ECHO_LIFE > 2 * (uint32_t)LK_ECHO_LIFE;
@@ -53,7 +53,7 @@ enum lk_freshness lk_echoes_check(
 	lk_echoes_expire(x, now);
 	for (size_t i = 0; i < LK_ECHO_KEEP && len == LK_ECHO_LEN; i++) {
 		uint8_t differs = !x->issued[i].used;
-		/* all of them: how far a guess was right must not show in the time */
+		/* all bytes: the time must not show how much of a guess was right */
 		for (size_t j = 0; j < LK_ECHO_LEN; j++)
 			differs |= x->issued[i].echo[j] ^ echo[j];
 		if (differs == 0)

@@ -1,18 +1,17 @@
 /*
- * Freshness: DTLS does not stop somebody who holds a datagram back and lets it go later, so what
- * opens a door carries an Echo (RFC 9175) and its age. The rule is the same as in coapres/echo.go,
- * and is held to the same vectors.
+ * Freshness: DTLS does not stop somebody who holds back a datagram and delivers it later. So every
+ * message that opens a door carries an Echo (RFC 9175) and an age. The rule is the same as in
+ * coapres/echo.go and is tested with the same vectors.
  *
- * Times are the board's uint32 milliseconds, which wrap after 49 days. Whatever is kept here is
- * dropped when it is ten minutes old, by the functions themselves and by the two that are called
- * lk_…_expire: the node's loop calls those, in each round or at least once a day, so that nothing
- * is still there when the clock comes round and would make it look new. A node whose clock stopped
- * must forget (lk_echoes_reset, lk_held_forget).
+ * Times are the board's uint32 milliseconds, which wrap after 49 days. Echoes are dropped when they
+ * are ten minutes old, by the functions themselves and by the two functions lk_…_expire. The node's
+ * loop calls these in each round, or at least once a day. Otherwise an old Echo would look new when
+ * the clock wraps. A node whose clock stopped must forget (lk_echoes_reset, lk_held_forget).
  *
- * A board's clock may move in steps of up to LK_CLOCK_STEP ms. A difference of two of its readings
- * is therefore off by up to one step, either way, and one step is given away so that doubt always
- * makes a message older: it is added to the time since an Echo was issued, and taken from an age.
- * This also keeps an age from looking like an intent that is still to come.
+ * A board's clock may move in steps of up to LK_CLOCK_STEP ms. So a difference of two readings may
+ * be wrong by one step in either direction. The functions correct by one step so that doubt always
+ * makes a message older: they add it to the time since an Echo was issued, and subtract it from an
+ * age. This also prevents an age that looks like an intent in the future.
  */
 #ifndef LK_ECHO_H
 #define LK_ECHO_H
@@ -29,14 +28,14 @@ enum {
 	LK_CLOCK_STEP = 10,    /* ms */
 
 	/* How long after the intent a message may still be obeyed. */
-	LK_SCAN_WINDOW = 3000,    /* scans, and what a switch asks */
+	LK_SCAN_WINDOW = 3000,    /* scans and a switch's requests */
 	LK_COMMAND_WINDOW = 1500, /* commands */
 };
 
 enum lk_freshness {
 	LK_STALE = 0, /* not provably recent: 4.01 and a new Echo */
 	LK_FRESH,     /* the intent is no older than the window */
-	LK_BAD_AGE,   /* an age that no sender may claim: 4.00 */
+	LK_BAD_AGE,   /* an impossible age: 4.00 */
 };
 
 /* The whole arithmetic of freshness, in ms: elapsed since the Echo was issued, by the issuer's
@@ -58,8 +57,8 @@ struct lk_echoes {
 void lk_echoes_reset(struct lk_echoes *x);
 void lk_echoes_expire(struct lk_echoes *x, uint32_t now);
 
-/* Makes an Echo of eight random bytes, stamped with now: the moment before the message that carries
- * it is sent. */
+/* Makes an Echo of eight random bytes, stamped with now: the time just before its message is
+ * sent. */
 void lk_echoes_issue(
 	struct lk_echoes *x, uint32_t now, const uint8_t random[LK_ECHO_LEN], uint8_t out[LK_ECHO_LEN]);
 
@@ -79,10 +78,10 @@ void lk_held_take(struct lk_held *h, const uint8_t *echo, size_t len, uint32_t n
 void lk_held_forget(struct lk_held *h);
 void lk_held_expire(struct lk_held *h, uint32_t now);
 
-/* Returns the length of the Echo to send, which is h->echo, and with it the age to claim for that
- * intent, negative when the intent came first; an age that is too old to be fresh stands for every
- * older intent. Without a usable Echo both are 0: the message is sent bare, and the answer brings
- * an Echo. */
+/* Returns the length of the Echo to send, which is h->echo, and in *age the age of that intent,
+ * negative if the intent came first. For a very old intent it is some age that is too old to be
+ * fresh. Without a usable Echo both are 0: then the message is sent without an Echo, and the
+ * answer brings one. */
 int lk_held_find_age(struct lk_held *h, uint32_t intent, uint32_t now, int32_t *age);
 
 #endif

@@ -1,5 +1,5 @@
-/* What a function that can fail returns: zero or a length when it did not, one of these when it
- * did. */
+/* A function that can fail returns zero or a length if it succeeds, and one of these if it
+ * fails. */
 #ifndef LK_ERR_H
 #define LK_ERR_H
 

@@ -66,7 +66,7 @@ uint32_t lk_exchange_due(const struct lk_exchange *x, uint32_t now)
 	return (int32_t)(x->due - now) < 0 ? 0 : x->due - now;
 }
 
-/* Only a request that was sent once gives a sample: of a repeated one nobody knows which copy was
+/* Only a request that was sent once gives a sample: otherwise nobody knows which copy was
  * answered (Karn). */
 static void sample(struct lk_exchange *x, uint32_t now)
 {
@@ -79,7 +79,7 @@ static void sample(struct lk_exchange *x, uint32_t now)
 	x->srtt = x->srtt == 0 ? rtt : (7 * x->srtt + rtt) / 8;
 }
 
-/* Whether a message has a token of ours: that of the request under way, or of one before it. */
+/* Tells whether a message has the token of our present request or of an earlier one. */
 static bool issued(const struct lk_exchange *x, const struct lk_coap *m, uint32_t *token)
 {
 	const uint8_t *b = m->token;
@@ -112,7 +112,7 @@ enum lk_exchange_match lk_exchange_take(struct lk_exchange *x, const struct lk_c
 	}
 	if (m->code >> 5 == 0 || !issued(x, m, &token) || token != x->token)
 		return LK_EXCHANGE_OTHER;
-	if (!separate) /* otherwise the other side took its time */
+	if (!separate) /* a separate response includes the other side's work */
 		sample(x, now);
 	x->active = false;
 	return LK_EXCHANGE_ANSWER;

@@ -4,7 +4,7 @@
 
 #include "err.h"
 
-enum { MOST_STALE = 2 }; /* times one intent is sent again after 4.01 */
+enum { MOST_STALE = 2 }; /* how often one intent is sent again after a 4.01 */
 
 bool lk_intent_take_verdict(struct lk_intent *i, int *verdict)
 {
@@ -115,7 +115,7 @@ void lk_intent_take_answer(struct lk_intent *i, struct lk_link *l, const struct 
 	static const char *const texts[] = {"verdict denied", "verdict granted", "verdict retry"};
 
 	if (l->dtls->read_at - i->at >= LK_SCAN_WINDOW)
-		return; /* too late to be shown, or asked again: lk_intent_expire ends it */
+		return; /* too late to show or to ask again: lk_intent_expire ends it */
 	if (m->code == LK_COAP_UNAUTHORIZED) {
 		i->stale++;
 		lk_link_log(l, "not fresh, asked again", i->stale);
@@ -135,9 +135,9 @@ void lk_intent_take_answer(struct lk_intent *i, struct lk_link *l, const struct 
 		end_intent(i, l, v.verdict, texts[v.verdict], (uint32_t)v.last);
 		return;
 	}
-	/* We were behind: flash was erased, or the board exchanged. */
+	/* Our counter is too low: flash was erased, or the board was replaced. */
 	lk_link_log(l, "counter was behind, now after", (uint32_t)v.last);
-	(void)lk_counter_catch_up(i->counter, l->port, v.last); /* if it cannot be kept, next says so */
+	(void)lk_counter_catch_up(i->counter, l->port, v.last); /* if not saved, the next call fails */
 	int err = lk_counter_take_next(i->counter, l->port, &i->n);
 	if (err < 0)
 		end_intent(i, l, err, "no verdict, counter cannot be kept", 0);

@@ -1,6 +1,6 @@
 /*
- * What a person wants: a card was read, or a button pressed. One intent at a time, from that moment
- * to the gateway's verdict.
+ * An intent of a person: a card was read, or a button was pressed. There is one intent at a time,
+ * until the gateway's verdict.
  */
 #ifndef LK_INTENT_H
 #define LK_INTENT_H
@@ -18,18 +18,19 @@ struct lk_intent {
 	uint8_t action;
 	uint8_t stale;    /* how often the gateway found it not fresh */
 	uint64_t n;       /* its scan counter */
-	uint32_t at;      /* when it was meant */
+	uint32_t at;      /* when the card was read or the button pressed */
 	uint32_t sent_at; /* when it was first sent in this association */
-	bool decided;     /* verdict is there to be taken */
+	bool decided;     /* there is a verdict to take */
 	int verdict;      /* enum lk_outcome or negative LK_E… */
 };
 
-/* Begins one: a card with this UID was read, or the button pressed, at that moment. False if the
- * one before has no verdict yet, or no counter could be reserved: nothing is sent then. */
+/* Begins an intent: a card with this UID was read, or the button was pressed, at that moment.
+ * False if the intent before has no verdict yet, or no counter could be reserved. Then nothing
+ * is sent. */
 bool lk_intent_scan(struct lk_intent *i, struct lk_link *l, const uint8_t *uid, size_t len, uint32_t at);
 bool lk_intent_press(struct lk_intent *i, struct lk_link *l, uint8_t action, uint32_t at);
 
-/* Sends the intent that has no verdict, for the first time or again. LK_ECLOSED as lk_link_send. */
+/* Sends or repeats the intent that has no verdict yet. LK_ECLOSED as lk_link_send. */
 int lk_intent_send(struct lk_intent *i, struct lk_link *l);
 
 /* Takes the answer to it. */
@@ -38,8 +39,8 @@ void lk_intent_take_answer(struct lk_intent *i, struct lk_link *l, const struct 
 /* Ends an intent whose window has passed; false if there is none. */
 bool lk_intent_expire(struct lk_intent *i, struct lk_link *l, uint32_t now);
 
-/* Takes the outcome of the last intent: true once for each. *verdict is enum lk_outcome, or
- * negative when none came in time. */
+/* Takes the outcome of the last intent. It returns true once for each intent. *verdict is enum
+ * lk_outcome, or negative when none came in time. */
 bool lk_intent_take_verdict(struct lk_intent *i, int *verdict);
 
 #endif

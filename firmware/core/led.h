@@ -1,4 +1,4 @@
-/* The one lamp that tells a person at the door what goes on. */
+/* The light that shows a person at the door what is going on. */
 #ifndef LK_LED_H
 #define LK_LED_H
 
@@ -21,9 +21,9 @@ struct lk_led {
 	uint32_t began;
 };
 
-/* What is shown from now on, after what is shown once. */
+/* Sets the sign that is shown whenever no other is. */
 void lk_led_set_base(struct lk_led *l, enum lk_led_sign sign);
-/* What is shown once from now. */
+/* Shows a sign once, beginning now. */
 void lk_led_show_once(struct lk_led *l, enum lk_led_sign sign, uint32_t now);
 /* Drives the lamp; returns ms until it is to be called again. */
 uint32_t lk_led_poll(struct lk_led *l, const struct lk_port *port, uint32_t now);

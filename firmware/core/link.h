@@ -1,8 +1,8 @@
 /*
  * The link of a node to its gateway: the DTLS association, the one request under way, the Echoes of
- * both sides, the clock and the log. intent, report, registration, serve and renewal stand on it;
- * node joins them. Nothing here knows what a request is for, or what is done when the association
- * is over: a function that finds it over returns LK_ECLOSED, and node does the rest.
+ * both sides, the clock and the log. intent, report, registration, serve and renewal use it; node
+ * joins them. The link does not know what a request means. When the association is over, a function
+ * returns LK_ECLOSED and node does the rest.
  */
 #ifndef LK_LINK_H
 #define LK_LINK_H
@@ -21,7 +21,7 @@ struct lk_link {
 	const struct lk_port *port;
 	const struct lk_settings *settings;
 	uint32_t sessions; /* associations so far */
-	uint32_t hold;     /* the gateway was busy: no report and no registration before */
+	uint32_t hold;     /* the gateway was busy: no report and no registration before this time */
 	enum lk_purpose purpose;
 	bool proven; /* something came back in this association */
 
@@ -53,7 +53,7 @@ void lk_link_swap(struct lk_link *l);
 /* Keeps the Echo that an answer carries, if any. */
 void lk_link_take_echo(struct lk_link *l, const struct lk_coap *m);
 
-/* Adds the newest Echo, if there is one, to a request about something that happened at that moment.
+/* Adds the newest Echo, if there is one, to a request about something that happened at `at`.
  * Returns the age to claim for it (lk_held_find_age). */
 int32_t lk_link_add_echo(struct lk_link *l, struct lk_coap_out *o, uint32_t at, uint32_t now);
 
@@ -64,21 +64,21 @@ void lk_link_forget_session(struct lk_link *l);
  * over. */
 int lk_link_send(struct lk_link *l, const uint8_t *b, int n);
 
-/* Sends the request that lk_exchange_begin began, with payload_len bytes of payload. One that does
- * not fit is logged and not sent. LK_ECLOSED when the association is over. */
+/* Sends the request that lk_exchange_begin began, with payload_len bytes of payload. A request
+ * that does not fit is logged and not sent. LK_ECLOSED when the association is over. */
 int lk_link_send_request(struct lk_link *l, struct lk_coap_out *o, int payload_len, enum lk_purpose purpose);
 
-/* Sends a message without content: an ACK, a ping, or a Reset for what is not understood (RFC 7252
- * §4.2), which also answers a ping. LK_ECLOSED when the association is over. */
+/* Sends an empty message: an ACK, a ping, or a Reset. A Reset rejects a message (RFC 7252 §4.2)
+ * or answers a ping. LK_ECLOSED when the association is over. */
 int lk_link_send_empty(struct lk_link *l, uint8_t type, uint16_t mid);
 
-/* Tells whether an answer says that the gateway has no time now. */
+/* Tells whether an answer says that the gateway is busy. */
 static inline bool lk_link_is_busy(uint8_t code)
 {
 	return code == LK_COAP_TOO_MANY_REQUESTS || code == LK_COAP_UNAVAILABLE;
 }
 
-/* Holds reports and registrations back for a while. */
+/* Delays reports and registrations for a while. */
 void lk_link_hold_requests(struct lk_link *l);
 
 #endif

@@ -43,7 +43,7 @@ static uint32_t step(struct lk_unit *u, uint32_t now)
 
 const struct lk_role lk_role_lock = {
 	LK_ROLE_TEXTS("lock"),
-	.without_settings = true, /* who is inside gets out all the same */
+	.without_settings = true, /* people inside must always get out */
 	.serves = &lk_act,
 	.init = init,
 	.start = start,

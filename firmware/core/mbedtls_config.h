@@ -43,7 +43,7 @@ void lk_port_free(void *p);
 #define MBEDTLS_SSL_IN_CONTENT_LEN 512
 #define MBEDTLS_SSL_OUT_CONTENT_LEN 512
 #define MBEDTLS_SSL_DTLS_MAX_BUFFERING 512
-/* The node asks to be sent no Connection ID and the gateway's has 8 bytes. */
+/* The node asks for no Connection ID of its own. The gateway's has 8 bytes. */
 #define MBEDTLS_SSL_CID_IN_LEN_MAX 1
 #define MBEDTLS_SSL_CID_OUT_LEN_MAX 16
 

@@ -48,11 +48,11 @@ enum {
 	HOLD_MS = 10,    /* the reset pin; doubled with each failure in a row */
 	BOOT_MS = 50,    /* the chip's crystal, for which the data sheet has no figure */
 	FIELD_MS = 10,   /* cards have 5 ms to wake up in a new field: twice that */
-	/* a frame, the card's time and its answer: 1.4 ms at most; or the chip's timer, a look later */
+	/* a frame, the card's time and its answer take 1.4 ms at most; else the chip's timer ends */
 	WAIT_MS = 2,
-	HUNG_MS = 20,    /* by then one of them has come */
+	HUNG_MS = 20,    /* by then one of the two has happened */
 	POLL_MS = 100,
-	RETRY_MS = 30,   /* a card was there but could not be read, perhaps because it was still on its way */
+	RETRY_MS = 30,   /* a card was there but could not be read; perhaps it was still moving */
 	GONE = 3,        /* misses */
 	DEAD = 5,        /* failures */
 	TRIES_MAX = 10,  /* 10 ms << 10 is the longest pause */
@@ -178,7 +178,7 @@ static uint32_t give_up(struct lk_mfrc522 *d)
 	uint32_t wait = POLL_MS;
 
 	if (d->state == ASK && !d->check) {
-		d->pick ^= 1; /* of three cards there is perhaps one only on the other side */
+		d->pick ^= 1; /* of three cards, perhaps only one has the other bit */
 		wait = RETRY_MS;
 	}
 	if (d->misses < GONE && !d->check)
@@ -206,7 +206,7 @@ static uint32_t finish(struct lk_mfrc522 *d)
 	return POLL_MS;
 }
 
-/* The soft reset is for a board without the pin. */
+/* The soft reset is for a board without the reset pin. */
 static uint32_t reset(struct lk_mfrc522 *d)
 {
 	set(d, COMMAND, CMD_SOFT_RESET);

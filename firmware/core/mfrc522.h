@@ -1,22 +1,24 @@
 /*
- * The card reader: NXP's MFRC522 over SPI. It reads the UID of ISO 14443-3 type A cards and nothing
- * else of them, and never blocks.
+ * The card reader: NXP's MFRC522 over SPI. It reads only the UID of ISO 14443-3 type A cards, and
+ * never blocks.
  *
  * Each step is a few short SPI transfers (LK_MFRC522_TRANSFERS at most), and a frame's answer is
  * collected in the next step, so a UID of 7 bytes takes about 10 ms. A poll sends REQA, which cards
- * do not answer once they were read and halted; only if nothing could be read, and a card was there
- * before, it sends WUPA and selects that very card. So a newcomer is read beside a card left on the
- * reader.
+ * that were read and halted do not answer. Only if nothing could be read and a card was there
+ * before, the poll sends WUPA and selects that card. So a new card is read even if another one
+ * stays on the reader.
  *
  * A UID is delivered once, when its card comes. The card is new again after three polls without it,
  * 300 ms. Of two cards at once one is read and halted, then the other. A UID counts only when one
- * card has accepted it whole, so two are never mixed; of four or more at once possibly none is
- * read. Random UIDs, which begin with 0x08, are delivered as any other: nobody will know them.
+ * card has accepted it whole, so the UIDs of two cards are never mixed; of four or more at once
+ * possibly none is read. Random UIDs, which begin with 0x08, are delivered like any other: the
+ * policy does not know them.
  *
  * Before each poll the registers are compared with what was written. If they differ, or a command
  * does not end, the chip is reset by its pin and set up anew, each time after a longer pause, up to
- * 10 s. It is also set up anew after ten minutes without a card, for a receiver that has gone deaf
- * shows in no register. VersionReg is not compared with a list: clones differ in it and work.
+ * 10 s. It is also set up anew after ten minutes without a card, because no register shows a
+ * receiver that does not receive any more. VersionReg is not compared with a list, because working
+ * clones have other values.
  */
 #ifndef LK_MFRC522_H
 #define LK_MFRC522_H
@@ -53,8 +55,8 @@ struct lk_mfrc522 {
 
 void lk_mfrc522_init(struct lk_mfrc522 *d);
 
-/* Does what is due at now and returns in how many ms to call again, at most 10240. Earlier calls do
- * nothing, later ones do no harm. */
+/* Does what is due at now and returns in how many ms to call again, at most 10240. An earlier
+ * call does nothing, a later one does no harm. */
 uint32_t lk_mfrc522_step(struct lk_mfrc522 *d, const struct lk_port *port, uint32_t now);
 
 /* The length of a new card's UID (4, 7 or 10), once per card, else 0. at is when the poll that read

@@ -58,7 +58,7 @@ bool lk_node_is_idle(const struct lk_node *n)
 
 /* ---- what people want ---- */
 
-/* Somebody waits for the verdict: the back-off is for nodes at which nobody waits. */
+/* Somebody waits for the verdict, so skip the back-off. */
 static void hurry(struct lk_node *n)
 {
 	if (n->state == LK_NODE_WAITING)
@@ -88,7 +88,7 @@ void lk_node_report(struct lk_node *n, uint8_t what)
 
 /* ---- the association ---- */
 
-/* Forgets what belongs to an association that is over, and lets a lock go. */
+/* Forgets an association that is over, and releases a lock. */
 static void leave_session(struct lk_node *n)
 {
 	n->renewal.state = LK_RENEWAL_NONE;
@@ -126,7 +126,7 @@ static void lose_session(struct lk_node *n, int err)
 	end_session(n, pause);
 }
 
-/* Takes what a function on the link returned: the association is over if that is an error. */
+/* Handles the result of a function of the link: after an error the association is over. */
 static void check(struct lk_node *n, int err)
 {
 	if (err < 0)
@@ -152,7 +152,7 @@ static void begin_session(struct lk_node *n)
 		n->served.resource->begin_session(n->served.actuator);
 }
 
-/* Resumes the association of before the sleep. False if there is none, or it cannot be resumed. */
+/* Resumes the association from before the sleep. False if there is none or it cannot be resumed. */
 static bool resume_session(struct lk_node *n)
 {
 	if (n->saved_len == 0)
@@ -274,7 +274,7 @@ static void take_message(struct lk_node *n, size_t len)
 			send_empty(n, LK_COAP_ACK, m.mid);
 		break;
 	case LK_EXCHANGE_RESET:
-		lose_session(n, LK_ENONE); /* a gateway that does not take our requests */
+		lose_session(n, LK_ENONE); /* the gateway rejects our requests */
 		break;
 	case LK_EXCHANGE_ACKED:
 		l->proven = true;
@@ -322,7 +322,7 @@ static void check_limits(struct lk_node *n, uint32_t now)
 	}
 }
 
-/* Sends what is to be asked of the gateway next; an intent goes before everything else. */
+/* Sends the next request to the gateway; an intent goes first. */
 static void send_next(struct lk_node *n, uint32_t now)
 {
 	struct lk_link *l = &n->link;

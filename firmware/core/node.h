@@ -1,8 +1,8 @@
 /*
  * A node's life with its gateway: handshake, registration, keep-alive, reconnect with jitter and
- * back-off. It joins what stands on the link: one intent at a time, reports, what the gateway asks,
- * and hints that the gateway lost the session. It knows no hardware beyond what struct lk_port
- * gives, and never waits.
+ * back-off. It joins the parts above the link: one intent at a time, reports, the gateway's
+ * requests, and hints that the gateway has lost the session. It knows only the hardware in struct
+ * lk_port, and never waits.
  */
 #ifndef LK_NODE_H
 #define LK_NODE_H
@@ -31,13 +31,13 @@ struct lk_node {
 	struct lk_dtls pair[2]; /* the link's */
 };
 
-/* A node that connects soon, unless it has an association to resume: then at once. The settings are
- * complete. served is NULL for a node that moves nothing. */
+/* Makes a node. It connects soon, or at once if it has an association to resume. The settings
+ * must be complete. served is NULL for a node that moves nothing. */
 void lk_node_init(struct lk_node *n, const struct lk_port *port, const struct lk_settings *s,
 	struct lk_counter *c, const struct lk_served *served);
 
-/* Continues an association from before deep sleep: state is wiped once it was taken, exchange and
- * location are set by the caller. */
+/* Continues an association from before deep sleep. state is wiped after use. The caller sets
+ * exchange and location. */
 void lk_node_resume(struct lk_node *n, uint8_t *state, uint16_t len);
 
 /* A card with this UID was read, or the button pressed, at that moment. False as lk_intent_scan. */

@@ -33,7 +33,7 @@ enum {
 
 struct lk_port {
 	void *ctx; /* the board, passed to each function but those that get own */
-	/* What one node has for itself, passed to the functions of the socket, the flash and the log. A
+	/* What belongs to one node, passed to the functions of the socket, the flash and the log. A
 	 * board with two nodes gives each a struct lk_port of its own, which differ in this. */
 	void *own;
 
@@ -78,9 +78,9 @@ struct lk_port {
 	void (*chip_reset)(void *ctx, bool held);
 
 	bool (*input)(void *ctx, enum lk_input which);
-	/* The relay (anything above 0 is on) or the lamp, 0…100. With ms above 0 the board itself lets
-	 * go after that time, by a timer that does not need this loop. Called with 0 before anything
-	 * else at boot. */
+	/* The relay (anything above 0 is on) or the lamp, 0…100. With ms above 0 the board itself
+	 * switches it off after that time, by a timer that does not need this loop. Called with 0
+	 * before anything else at boot. */
 	void (*output)(void *ctx, uint8_t level, uint32_t ms);
 	void (*led)(void *ctx, bool on);
 

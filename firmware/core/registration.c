@@ -16,8 +16,8 @@ int lk_registration_send(struct lk_registration *r, struct lk_link *l, const str
 	char lt[] = "lt=00000";
 	char ep[3 + sizeof l->settings->device] = "ep=";
 
-	/* What an update does not name stays as it was, so only a new registration says what the node
-	 * is (RFC 9176 §5.3.1). */
+	/* An update leaves unchanged what it does not name, so only a new registration says what the
+	 * node is (RFC 9176 §5.3.1). */
 	bool links = s->resource && !r->location[0];
 	size_t cap;
 	int len = 0;

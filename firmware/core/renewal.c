@@ -77,7 +77,7 @@ int lk_renewal_step(struct lk_renewal *r, struct lk_link *l, uint32_t now, uint3
 		r->state = LK_RENEWAL_PING;
 		r->pinged = now;
 		r->pings = 0;
-		/* not the request's under way */
+		/* differs from the message ID of the request under way */
 		r->ping = (uint16_t)(l->out.mid + 1 + lk_link_jitter(l, UINT16_MAX));
 		lk_link_log(l, "hint, asking the gateway", l->sessions);
 		break;

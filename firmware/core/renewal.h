@@ -1,7 +1,7 @@
 /*
- * What is done about a hint that the gateway does not have the session any more. Anybody can forge
- * a hint, so the gateway is asked on the session first; only when it does not answer is a new
- * session made, beside this one, which stays in use until the new one is there.
+ * Follows a hint that the gateway does not have the session any more. Anybody can forge a hint, so
+ * the node first asks the gateway on the session. Only if no answer comes, it makes a new session.
+ * The old one stays in use until the new one is ready.
  */
 #ifndef LK_RENEWAL_H
 #define LK_RENEWAL_H
@@ -29,7 +29,7 @@ enum { LK_RENEWED = 1 }; /* the handshake of the spare association is done: it t
  * 0, LK_RENEWED, or LK_ECLOSED as lk_link_send. */
 int lk_renewal_step(struct lk_renewal *r, struct lk_link *l, uint32_t now, uint32_t *due);
 
-/* Takes an answer to the ping. False: it is none. */
+/* Takes the answer to the ping. False if the message is not that answer. */
 bool lk_renewal_take_answer(struct lk_renewal *r, struct lk_link *l, const struct lk_coap *m);
 
 #endif

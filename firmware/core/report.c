@@ -17,8 +17,8 @@ void lk_report_pass_time(struct lk_report *r, uint32_t now)
 		r->second += 1000;
 		r->uptime++;
 	}
-	/* Reported now it would be taken for a press of now, and excuse a door that was forced
-	 * since. */
+	/* If it were reported now, the gateway would take it for a new press, and a door that was
+	 * forced since would raise no alarm. */
 	if (now - r->exit_at >= EXIT_COUNTS)
 		r->wanted &= (uint8_t)~LK_REPORT_EXIT;
 }
@@ -43,7 +43,7 @@ static const char *boot_text(enum lk_boot b)
 	}
 }
 
-/* What was open and is shut again is reported as both, in that order. */
+/* A contact that was open and is shut again is reported as both, in that order. */
 static void add_contact(struct lk_senml *s, const char *name, bool told, bool opened, bool open)
 {
 	if (opened)
@@ -94,7 +94,7 @@ int lk_report_send(struct lk_report *r, struct lk_link *l, const struct lk_actua
 
 void lk_report_take_answer(struct lk_report *r, struct lk_link *l, uint8_t code)
 {
-	/* What came to the gateway late has changed nothing there, and its answer does not say so. */
+	/* The gateway ignores a late report, but its answer does not say so. So report again. */
 	if (lk_link_is_busy(code) || l->dtls->read_at - l->out.sent >= LK_SCAN_WINDOW) {
 		r->wanted |= r->sending;
 		lk_link_hold_requests(l);

@@ -1,5 +1,5 @@
-/* What a node reports unasked: why it started, the door, the case, the exit button, its supply and
- * signal. */
+/* Reports that a node sends by itself: why it started, the door, the case, the exit button, its
+ * supply and signal. */
 #ifndef LK_REPORT_H
 #define LK_REPORT_H
 
@@ -31,7 +31,7 @@ void lk_report_add(struct lk_report *r, uint8_t what, uint32_t now);
  * reported. */
 void lk_report_pass_time(struct lk_report *r, uint32_t now);
 
-/* Puts what a report under way says back: it is reported again. */
+/* Requeues the content of a report under way, so that it is reported again. */
 void lk_report_requeue(struct lk_report *r);
 
 /* Sends what is wanted. LK_ECLOSED as lk_link_send. */

@@ -1,7 +1,7 @@
 /*
  * What a node serves beside /.well-known/core: the actuator that it moves, if there is one, as the
- * resource /act. It is a struct of functions, so that the image of a node that moves nothing holds
- * nothing of it.
+ * resource /act. It is a struct of functions, so that the image of a node that moves nothing does
+ * not contain its code.
  */
 #ifndef LK_RESOURCE_H
 #define LK_RESOURCE_H
@@ -18,8 +18,8 @@ struct lk_request {
 	size_t echo_len;
 };
 
-/* What a refusal says (RFC 7252 §5.5.2): the option or member that was wrong, and the number of one
- * that has no name here. */
+/* The text of a refusal (RFC 7252 §5.5.2): the option or member that was wrong, or its number if
+ * it has no name here. */
 struct lk_refusal {
 	const char *text;
 	uint16_t number; /* 0: none */

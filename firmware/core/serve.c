@@ -83,8 +83,9 @@ static uint8_t handle(struct lk_link *l, const struct lk_served *s, const struct
 	return LK_COAP_NOT_ALLOWED;
 }
 
-/* A request that comes twice is served twice rather than answered from memory (RFC 7252 §4.5 allows
- * it where nothing changes by it): a state is read, and a command with a known id moves nothing. */
+/* A repeated request is served again and not answered from memory. RFC 7252 §4.5 allows that if
+ * it changes nothing: reading a state changes nothing, and a command with a known id moves
+ * nothing. */
 int lk_serve_request(struct lk_link *l, const struct lk_served *s, const struct lk_coap *m)
 {
 	struct lk_request r;

@@ -76,8 +76,7 @@ static bool valid(const struct field *f, const char *s)
 	}
 }
 
-/* The length of the name of DNS or of the IPv4 address, which looks like one, that s begins with; 0
- * if there is none. */
+/* Returns the length of the DNS name or IPv4 address with which s begins, or 0. */
 static size_t dns(const char *s)
 {
 	size_t all = 0, n;
@@ -94,7 +93,7 @@ static size_t dns(const char *s)
 	return all;
 }
 
-/* The rest of what was there goes too: it may have been a longer secret. */
+/* Clear the rest as well: the old value may have been a longer secret. */
 static void copy(char *to, size_t size, const char *from, size_t n)
 {
 	lk_wipe(to, size);

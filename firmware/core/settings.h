@@ -1,9 +1,9 @@
 /*
- * What a node must know to find its WiFi and its gateway and to prove who it is. Kept in flash by
- * key, as text and without a closing NUL (one is taken off): identity, secret, gateway
- * ("host:port", IPv6 in brackets), kind, device, targets (by commas), ssid, password. But for the
- * last two these are the keys of `latchkey device add --format nvs-csv`, so a partition made from
- * that serves as it is.
+ * The settings with which a node finds its WiFi and its gateway and proves who it is. Flash holds
+ * them by key, as text without a closing NUL (one is removed when it is read): identity, secret,
+ * gateway ("host:port", IPv6 in brackets), kind, device, targets (by commas), ssid, password.
+ * Except for the last two these are the keys of `latchkey device add --format nvs-csv`, so a
+ * partition made from that can be used unchanged.
  */
 #ifndef LK_SETTINGS_H
 #define LK_SETTINGS_H
@@ -28,7 +28,7 @@ struct lk_settings {
 	char target[65];   /* the first of targets: what a switch asks for */
 	char ssid[33];     /* bytes of any character set but control characters */
 	char password[65]; /* empty: an open network */
-	const char *bad;   /* the key whose stored value was no good, or NULL */
+	const char *bad;   /* the key whose stored value was invalid, or NULL */
 };
 
 /* What `latchkey device add --format c-header` wrote, for an image that is built with its key. */
@@ -43,9 +43,9 @@ struct lk_bundle {
 
 /*
  * Reads the settings. Returns 0 when the node can work with them; LK_ENONE when something is
- * missing (lk_settings_find_missing tells what); LK_EMALFORMED when a stored value is no good, with
- * its key in s->bad; LK_EIO when flash cannot be read. s holds all that was good, in each case: a
- * console may go on from there.
+ * missing (lk_settings_find_missing tells what); LK_EMALFORMED when a stored value is invalid, with
+ * its key in s->bad; LK_EIO when flash cannot be read. In each case s holds all valid values, so
+ * that a console can add the others.
  */
 int lk_settings_load(struct lk_settings *s, const struct lk_port *port);
 
@@ -60,14 +60,14 @@ int lk_settings_save(const struct lk_settings *s, const struct lk_port *port);
 int lk_settings_set(struct lk_settings *s, const char *key, const char *value);
 
 /* Fills s from a bundle if load found no identity, no secret and no gateway; LK_ENONE and s
- * unchanged if it found one of them, LK_EMALFORMED if the bundle is no good: s is then empty. */
+ * unchanged if it found one of them, LK_EMALFORMED if the bundle is invalid: s is then empty. */
 int lk_settings_seed(struct lk_settings *s, const struct lk_bundle *b);
 
 /* Writes "host:port", or nothing if there is none, with a NUL. */
 void lk_settings_write_gateway(const struct lk_settings *s, char buf[LK_GATEWAY_TEXT]);
 
-/* The key of the first thing without which a node cannot work, or NULL. WiFi is not among them: a
- * board may have none. */
+/* Returns the key of the first setting that is missing and required, or NULL. WiFi is not
+ * required: a board may have none. */
 const char *lk_settings_find_missing(const struct lk_settings *s);
 
 /* Tells whether these are settings for an image of that role. */
@@ -75,7 +75,7 @@ bool lk_settings_fits(const struct lk_settings *s, const char *role);
 
 void lk_settings_wipe(struct lk_settings *s);
 
-/* Zeroes what held a secret, in a way that the compiler does not leave out. */
+/* Zeroes memory that held a secret, in a way that the compiler does not optimise away. */
 void lk_wipe(void *p, size_t n);
 
 #endif

@@ -44,8 +44,8 @@ static uint32_t get32(const uint8_t *b)
 	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
 }
 
-/* FNV-1a: tells memory that kept its content from memory that lost it, not from an attacker, who
- * cannot reach it. */
+/* FNV-1a shows whether the memory has kept its content. It is not against attackers, who cannot
+ * reach this memory. */
 static uint32_t checksum(const uint8_t *b)
 {
 	uint32_t h = 2166136261u;
@@ -86,7 +86,7 @@ int lk_sleep_load(struct lk_sleep *s, struct lk_node *n)
 	if (p->rtc_get(p->ctx, b, sizeof s->rtc) < 0)
 		return LK_ENONE;
 	if (p->rtc_set(p->ctx, erased, sizeof erased) < 0)
-		return LK_EIO; /* what cannot be erased must not be used */
+		return LK_EIO; /* a state that cannot be erased must not be used */
 	uint16_t len = (uint16_t)(b[LENGTH] << 8 | b[LENGTH + 1]);
 	if (get32(b) != MAGIC || get32(b + CHECKSUM) != checksum(b) || len > sizeof s->rtc - STATE ||
 		b[LENGTH - 1] != 0)

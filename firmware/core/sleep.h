@@ -17,9 +17,8 @@ struct lk_sleep {
  * handshake. */
 int lk_sleep_save(struct lk_sleep *s, struct lk_node *n);
 
-/* Reads and erases RTC memory, gives the counter its place within its block again and has n go on
- * with the association. LK_ENONE when there was nothing whole. s must live until n has
- * connected. */
+/* Reads and erases RTC memory, restores the counter, and lets n go on with the association.
+ * LK_ENONE if there was nothing usable. s must live until n has connected. */
 int lk_sleep_load(struct lk_sleep *s, struct lk_node *n);
 
 #endif

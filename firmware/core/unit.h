@@ -14,7 +14,7 @@ enum { LK_INPUTS_EVERY = 20 }; /* ms between two looks at the inputs */
 
 struct lk_unit;
 
-/* What a kind of device does on its board. The functions may be NULL, but for step. */
+/* What a kind of device does on its board. All functions except step may be NULL. */
 struct lk_role {
 	const char *kind;     /* as the gateway names it */
 	const char *started;  /* the log's line at boot */

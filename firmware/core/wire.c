@@ -24,8 +24,8 @@ enum {
 };
 
 /* A field without OPTIONAL is always in the map, one with it only when it is not zero. A field
- * without ZERO is never zero in the map. Both together are an amount: it is there exactly when the
- * action is level. */
+ * without ZERO is never zero in the map. A field with both is the level: it is there exactly
+ * when the action is level. */
 enum { OPTIONAL = 1, ZERO = 2, COMMAND = 4 };
 
 /*
@@ -123,8 +123,8 @@ static void store(void *m, uint32_t f, uint64_t v)
 	}
 }
 
-/* Whether a field may be in the map with that value, or may be left out. The fields that rule over
- * others have the smaller keys, so what has been met before is enough to know. */
+/* Tells whether a field may have that value in the map, or may be left out. Rules depend only on
+ * fields with smaller keys, which have been read before. */
 static bool fits(uint32_t f, bool present, uint64_t v, uint32_t *action, bool *on)
 {
 	if (!present)
@@ -217,7 +217,8 @@ static bool take_value(uint32_t f, void *m, const uint8_t **p, const uint8_t *en
 	return major == LK_CBOR_UINT || major == LK_CBOR_NINT;
 }
 
-/* Passes over the elective members at the end, none of which is known, and adds them to pairs. */
+/* Skips the elective members at the end, all of which are unknown, and adds their number to
+ * pairs. */
 static bool skip_elective(const uint8_t **p, const uint8_t *end, uint64_t *pairs)
 {
 	uint64_t last = ELECTIVE - 1, key;
@@ -231,10 +232,10 @@ static bool skip_elective(const uint8_t **p, const uint8_t *end, uint64_t *pairs
 	return true;
 }
 
-/* Walks through the fields that may come, not those that came: each of their keys is one byte, so a
- * key that is unknown, repeated or out of order is one that nobody is waiting for, and ends the
- * walk before the bytes do. Behind them come the elective members, in a message that grows. at
- * becomes the key where the walk ended, 0 if it did not end at one. */
+/* Walks through the fields of the shape and expects the key of each, which is one byte. An
+ * unknown, repeated or misplaced key matches no field and ends the walk before the bytes end.
+ * Behind them come the elective members, in a message that grows. at becomes the key where the
+ * walk ended, 0 if it did not end at one. */
 static bool walk(
 	const uint32_t *fields, bool grows, void *m, const uint8_t *p, const uint8_t *end, uint64_t *at)
 {

@@ -4,12 +4,12 @@
  * and each value has one encoding.
  *
  * An encoder returns the length, LK_ERANGE when the message would break a rule, or LK_ESPACE;
- * LK_WIRE_MAX bytes are always enough. After an error the buffer holds nothing of use.
+ * LK_WIRE_MAX bytes are always enough. After an error the content of the buffer is undefined.
  *
  * A parser returns 0, or LK_EMALFORMED for everything that an encoder would not write; then the
  * struct is all zero, which denies, refuses and asks for nothing. A verdict, state or receipt may
- * have elective members beside (keys from 32 on), which are skipped; a scan, act or command may
- * not. Whether an age is fresh is not its question: see echo.h.
+ * also have elective members (keys from 32 on), which are skipped; a scan, act or command may not.
+ * A parser does not judge whether an age is fresh: see echo.h.
  */
 #ifndef LK_WIRE_H
 #define LK_WIRE_H
@@ -27,7 +27,7 @@ enum {
 
 #define LK_COUNTER_MAX ((uint64_t)0x1fffffffffffff) /* 2^53−1, of counters and ids */
 
-/* What is asked of a target. 0 asks for nothing. */
+/* A request to a target or command to an actuator. 0 asks for nothing. */
 enum lk_action {
 	LK_UNLOCK = 1,
 	LK_LOCK = 2,
@@ -55,7 +55,7 @@ struct lk_scan {
 	int32_t age;             /* ms from receiving the Echo to the tap; negative when the tap came first */
 };
 
-/* What a switch asks. */
+/* A switch's request. */
 struct lk_act {
 	uint64_t n;
 	uint8_t action; /* enum lk_action */
@@ -63,7 +63,7 @@ struct lk_act {
 	int32_t age;
 };
 
-/* What a reader is told. */
+/* The answer to a reader. */
 struct lk_verdict {
 	uint8_t verdict; /* enum lk_outcome */
 	uint64_t last;   /* the last counter the gateway took from this device */
@@ -78,7 +78,7 @@ struct lk_command {
 	int32_t age;
 };
 
-/* What an actuator is: commanded and sensed. */
+/* The state of an actuator: its output and its contact. */
 struct lk_state {
 	uint64_t id;     /* the last command obeyed in this association, 0 if none */
 	bool on;         /* relay or lamp is energised: a lock that is on is unlocked */
@@ -107,8 +107,8 @@ int lk_command_parse(struct lk_command *m, const uint8_t *b, size_t n);
 int lk_state_parse(struct lk_state *m, const uint8_t *b, size_t n);
 int lk_receipt_parse(struct lk_receipt *m, const uint8_t *b, size_t n);
 
-/* The key at which a refused command is not one: a member that is missing, wrong, or not known. 0
- * if it has no key below 256. */
+/* Returns the key of the member that made a command invalid: it is missing, wrong or unknown. 0
+ * if there is no such key below 256. */
 uint8_t lk_command_find_fault(const uint8_t *b, size_t n);
 
 #endif

@@ -45,7 +45,7 @@ struct lk_esp {
 
 	esp_timer_handle_t every_second;
 	bool radio;         /* WiFi was started */
-	atomic_bool apart;  /* but is not connected, nor trying to be */
+	atomic_bool apart;  /* but is neither connected nor connecting */
 	atomic_bool joined; /* connected, with an address */
 
 	struct lk_esp_node nodes[LK_MOST_NODES];

@@ -11,8 +11,8 @@
 
 /* ---- flash: the NVS namespace "latchkey", and "latchkey-KIND" of a second node ---- */
 
-/* What is text is kept as NVS keeps text, so that a partition made from `latchkey device add
- * --format nvs-csv` serves as it is, and so that no key is there twice, once of each type. */
+/* Text is stored as NVS text, so that a partition made from `latchkey device add --format
+ * nvs-csv` can be used unchanged, and no key exists twice with two types. */
 static bool is_text(const char *key)
 {
 	static const char *const texts[] = {
@@ -82,7 +82,7 @@ void lk_esp_flash_open(struct lk_esp_node *n)
 
 /* ---- RTC memory ---- */
 
-/* It takes words only. Never initialised: that is what it is for. */
+/* Access is by words only. It is never initialised, so that it keeps its content. */
 static RTC_NOINIT_ATTR volatile uint32_t rtc[LK_RTC_MAX / 4];
 
 static int rtc_get(void *ctx, uint8_t *b, size_t n)

@@ -1,10 +1,10 @@
-/* What outlives a restart: flash by key, and RTC memory. */
+/* Memory that survives a restart: flash by key, and RTC memory. */
 #ifndef LK_FLASH_H
 #define LK_FLASH_H
 
 #include "esp.h"
 
-/* Opens a node's flash. On failure the node says that flash cannot be read, and stays shut. */
+/* Opens a node's flash. On failure the node reports that flash cannot be read, and stays shut. */
 void lk_esp_flash_open(struct lk_esp_node *n);
 
 /* As kv_get and kv_set of port.h. */

@@ -30,8 +30,8 @@ enum {
 
 static void try_to_connect(struct lk_esp *e) { atomic_store(&e->apart, esp_wifi_connect() != ESP_OK); }
 
-/* One timer that never stops: one that is started again from an event could be stopped by its own
- * callback that is just ending. */
+/* One timer that never stops. If an event started it again, its own callback, which may just be
+ * ending, could stop it. */
 static void each_second(void *arg)
 {
 	struct lk_esp *e = arg;
@@ -95,7 +95,7 @@ static int net_join(void *ctx, const char *ssid, const char *password)
 		return LK_ERANGE;
 	memcpy(c.sta.ssid, ssid, ssid_len);
 	memcpy(c.sta.password, password, password_len);
-	/* Without this an open network of the same name would do as well. */
+	/* Without this the node would also join an open network of the same name. */
 	c.sta.threshold.authmode = password_len > 0 ? WIFI_AUTH_WPA2_PSK : WIFI_AUTH_OPEN;
 	c.sta.pmf_cfg.capable = true;
 
@@ -186,7 +186,7 @@ static int udp_open(void *own, const char *host, uint16_t port)
 	node->sock = lwip_socket(AF_INET, SOCK_DGRAM, IPPROTO_UDP);
 	if (node->sock < 0)
 		return LK_EIO;
-	/* Connected: a datagram from elsewhere does not even reach us. */
+	/* Connected, so lwIP drops datagrams from other addresses. */
 	if (lwip_connect(node->sock, (const struct sockaddr *)&to, sizeof to) < 0) {
 		(void)lwip_close(node->sock);
 		node->sock = -1;
@@ -234,7 +234,7 @@ static bool wait_for_datagram(const struct lk_esp *e, uint32_t ms)
 	return false;
 }
 
-/* The serial line is no socket, so it is looked at between slices. */
+/* The serial line is not a socket, so it is checked between slices. */
 static void udp_wait(void *ctx, uint32_t ms)
 {
 	const struct lk_esp *e = ctx;

@@ -29,7 +29,7 @@ static int seed(struct lk_esp *e)
 	if (had == LK_EIO)
 		return LK_EIO;
 	if (had != HASH && !e->radio)
-		return LK_EAGAIN; /* nothing here yet that an attacker could not guess */
+		return LK_EAGAIN; /* an attacker could still guess the pool */
 	if (had != HASH)
 		memset(mix, 0, HASH);
 	esp_fill_random(mix + HASH, FIRST_MIX);
@@ -72,7 +72,7 @@ static int random_bytes(void *ctx, uint8_t *buf, size_t n)
 		n -= part;
 	}
 	if (err == 0)
-		err = stir(e, 'p', out); /* the pool moves on, so that who reads it later cannot tell what it gave */
+		err = stir(e, 'p', out); /* the pool changes, so that it does not reveal earlier output */
 	if (err == 0)
 		memcpy(e->pool, out, HASH);
 	memset(out, 0, sizeof out);

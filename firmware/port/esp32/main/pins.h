@@ -24,8 +24,8 @@
 /* The module's own light: high is lit. At the case, to ground while it is shut. */
 #define LK_COMMON .led = GPIO_NUM_2, .led_high = true, .tamper = LK_TAMPER ? GPIO_NUM_25 : GPIO_NUM_NC
 
-/* The bus is SPI3's own pins, which need no detour through the pin matrix. The reset has 10 kΩ to
- * ground: the chip stays off until we want it, and while we sleep. */
+/* The bus uses SPI3's own pins, which bypass the pin matrix. The reset has 10 kΩ to ground: the
+ * chip stays off until we want it, and while we sleep. */
 #define LK_CHIP \
 	.clock = GPIO_NUM_18, .miso = GPIO_NUM_19, .mosi = GPIO_NUM_23, .chip_select = GPIO_NUM_21, \
 	.chip_reset = GPIO_NUM_22

@@ -75,14 +75,14 @@ static void output(void *ctx, uint8_t level, uint32_t ms)
 
 	(void)esp_timer_stop(b->pulse);
 	if (level == 0 || (ms > 0 && esp_timer_start_once(b->pulse, (uint64_t)ms * 1000) != ESP_OK)) {
-		off(b); /* it is never on without its end in sight */
+		off(b); /* the output must never be on without its timer */
 		return;
 	}
 	if (!dim(b, level))
 		(void)gpio_set_level(LK_PIN_OUTPUT, 1);
 }
 
-/* The watchdog's last word before it restarts the board. */
+/* Called by the watchdog before it restarts the board. */
 void esp_task_wdt_isr_user_handler(void);
 
 void esp_task_wdt_isr_user_handler(void) { (void)gpio_set_level(LK_PIN_OUTPUT, 0); }
@@ -197,8 +197,7 @@ void lk_board_init(struct lk_port *port)
 	*port = b->port;
 	set_up_chip(b);
 
-	/* A board without its timers would open a door for ever, or hang for ever: better none at
-	 * all. */
+	/* Without its timers a board could open a door or hang for ever, so do not start at all. */
 	const esp_timer_create_args_t pulse = {
 		.callback = on_pulse_end, .arg = b, .dispatch_method = ESP_TIMER_TASK, .name = "pulse"};
 	if (esp_timer_create(&pulse, &b->pulse) != ESP_OK || esp_task_wdt_add(NULL) != ESP_OK)
