@@ -4,6 +4,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -28,13 +29,19 @@ type Send func(*http.Request) (*http.Response, error)
 
 // Call calls an operation. A refusal is a [*Problem].
 func Call[In, Out any](ctx context.Context, send Send, op api.Operation[In, Out], in In) (Out, error) {
-	var out Out
 	raw, err := CallRaw(ctx, send, op, in)
 	if err != nil {
-		return out, err
+		var none Out
+		return none, err
 	}
+	return Decode(op, raw)
+}
+
+// Decode reads an answer of an operation that [CallRaw] returned.
+func Decode[In, Out any](_ api.Operation[In, Out], raw []byte) (Out, error) {
+	var out Out
 	if err := json.Unmarshal(raw, &out); err != nil {
-		return out, fmt.Errorf("%s: the gateway's answer is not of this version: %w", op.ID, err)
+		return out, fmt.Errorf("the gateway's answer is not of this version: %w", err)
 	}
 	return out, nil
 }
@@ -48,7 +55,7 @@ func CallRaw[In, Out any](ctx context.Context, send Send, op api.Operation[In, O
 	defer func() { _ = body.Close() }()
 	raw, err := io.ReadAll(io.LimitReader(body, maxAnswer))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", op.ID, err)
+		return nil, fmt.Errorf("admin API: %w", err)
 	}
 	return bytes.TrimSpace(raw), nil
 }
@@ -89,12 +96,10 @@ func readProblem(resp *http.Response) *Problem {
 	p := &Problem{}
 	raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxProblem)) // what has come will do
 	if err := json.Unmarshal(raw, p); err != nil {
-		p = &Problem{Detail: "the admin API answered " + resp.Status}
+		p = &Problem{}
 	}
 	p.Status = resp.StatusCode
-	if p.Detail == "" {
-		p.Detail = http.StatusText(p.Status)
-	}
+	p.Detail = cmp.Or(p.Detail, p.Title, "the admin API answered "+resp.Status)
 	if after, err := time.ParseDuration(resp.Header.Get("Retry-After") + "s"); err == nil {
 		p.RetryAfter = after
 	}
