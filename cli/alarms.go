@@ -13,6 +13,7 @@ import (
 
 	"latchkey/cli/terminal"
 	"latchkey/gateway/admin/api"
+	"latchkey/keys/provision"
 )
 
 func statusCommand() spec {
@@ -112,7 +113,7 @@ func acknowledge(x *call) error {
 		}
 	}
 	if len(numbers) == 0 {
-		return fmt.Errorf("%s: it has no open alarm: latchkey alarm list shows those that nobody has acknowledged", terminal.QuoteWord(which))
+		return fmt.Errorf("%s: it has no open alarm: latchkey alarm list shows those that nobody has acknowledged", provision.QuoteShell(which))
 	}
 	for _, n := range numbers {
 		err := ask(x, http.MethodPost, at("/v1/alarms/%s/acknowledge", strconv.FormatUint(n, 10)), api.Acknowledgement{Remark: x.String("remark")},

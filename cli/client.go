@@ -14,15 +14,15 @@ import (
 	"syscall"
 	"time"
 
-	"latchkey/gateway/admin/api"
-	"latchkey/gateway/admin/client"
-
 	"latchkey/cli/settings"
 	"latchkey/cli/terminal"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
+	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/client"
 	"latchkey/gateway/clock"
 	"latchkey/gateway/store"
+	"latchkey/keys/provision"
 )
 
 // socketName is the admin API's unix socket in the data folder, while a gateway runs.
@@ -95,7 +95,7 @@ func (p place) try(ctx context.Context) (*connection, error) {
 	}
 	switch {
 	case p.live:
-		return nil, fmt.Errorf("%w on %s: start one with latchkey serve --data %s", errNoGateway, p.dir, terminal.QuoteWord(p.dir))
+		return nil, fmt.Errorf("%w on %s: start one with latchkey serve --data %s", errNoGateway, p.dir, provision.QuoteShell(p.dir))
 	case !p.makes && p.empty():
 		return nil, fmt.Errorf("there is no latchkey data in %s: latchkey target add makes the first, or name the folder with --data", p.dir)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"latchkey/cli/terminal"
 	"latchkey/gateway/clock"
+	"latchkey/keys/provision"
 )
 
 // spec is a command over the admin API.
@@ -160,9 +161,9 @@ func (x *call) again(dir string) string {
 	}
 	for i, w := range append(words, x.Args().Slice()...) {
 		if i < len(words) {
-			words[i] = terminal.QuoteWord(w)
+			words[i] = provision.QuoteShell(w)
 		} else {
-			words = append(words, terminal.QuoteWord(w))
+			words = append(words, provision.QuoteShell(w))
 		}
 	}
 	return strings.Join(words, " ")

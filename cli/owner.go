@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"syscall"
 
-	"latchkey/cli/terminal"
+	"latchkey/keys/provision"
 )
 
 // owned refuses a data folder that belongs to somebody else: what we wrote there, its owner could
@@ -33,7 +33,7 @@ func (p place) owned() error {
 	if u, err := user.LookupId(strconv.Itoa(int(st.Uid))); err == nil {
 		owner = u.Username
 	}
-	return fmt.Errorf("%s belongs to %s: sudo -u %s %s", p.dir, owner, terminal.QuoteWord(owner), p.again(p.dir))
+	return fmt.Errorf("%s belongs to %s: sudo -u %s %s", p.dir, owner, provision.QuoteShell(owner), p.again(p.dir))
 }
 
 // whoami is who makes the changes, for the events.

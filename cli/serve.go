@@ -17,6 +17,7 @@ import (
 	"latchkey/gateway"
 	"latchkey/gateway/store"
 	"latchkey/gateway/website"
+	"latchkey/keys/provision"
 )
 
 func serveCommand() *cli.Command {
@@ -93,10 +94,10 @@ func serve(c *cli.Context) error {
 
 // serveLine is the same command line in words for a shell, for another user.
 func serveLine(c *cli.Context, dir string) string {
-	line := "latchkey --data " + terminal.QuoteWord(dir) + " serve"
+	line := "latchkey --data " + provision.QuoteShell(dir) + " serve"
 	for _, name := range []string{"local-net", "console-name"} {
 		for _, v := range c.StringSlice(name) {
-			line += " --" + name + " " + terminal.QuoteWord(v)
+			line += " --" + name + " " + provision.QuoteShell(v)
 		}
 	}
 	for _, name := range []string{"listen", "announce", "clock", "max-sessions", "console", "console-cert", "console-key", "acme", "acme-email",
@@ -106,7 +107,7 @@ func serveLine(c *cli.Context, dir string) string {
 		case name == "acme-agree":
 			line += " --" + name
 		default:
-			line += " --" + name + " " + terminal.QuoteWord(fmt.Sprint(c.Value(name)))
+			line += " --" + name + " " + provision.QuoteShell(fmt.Sprint(c.Value(name)))
 		}
 	}
 	return line

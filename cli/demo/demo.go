@@ -94,7 +94,7 @@ One door (%s), its reader and lock, a lamp (%s) and its switch: %s over real DTL
   bob   may enter %s
 
 `, h.addr, h.dir, Door, Lamp, h.cast, "mon-fri 08:00-18:00")
-	me := terminal.QuoteWord(program()) + " --data " + terminal.QuoteWord(filepath.Join(h.dir, "data"))
+	me := provision.QuoteShell(program()) + " --data " + provision.QuoteShell(filepath.Join(h.dir, "data"))
 	h.out.printf(`The website:
   %ssetup   make yourself an account there, with the code %s
   Its certificate lives as long as the demo: tell your browser to go on, or to trust what this prints:

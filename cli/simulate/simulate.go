@@ -100,7 +100,7 @@ func simulate(c *cli.Context, kind keys.Kind) error {
 	if err := d.Ready(ready); err != nil {
 		return fmt.Errorf("no session with the gateway at %s within %v: is it running there? There, "+
 			"latchkey doctor --device %s says why (%w)",
-			b.Gateway, connectWithin, terminal.QuoteWord(b.Device), err)
+			b.Gateway, connectWithin, provision.QuoteShell(b.Device), err)
 	}
 	fmt.Fprintf(c.App.ErrWriter, "%s is connected to %s\n", b.Device, b.Gateway)
 	allTold := make(chan struct{})

@@ -30,18 +30,6 @@ func QuoteLine(text string) string {
 	return b.String()
 }
 
-// QuoteWord makes s one word of a POSIX shell.
-func QuoteWord(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
-			strings.ContainsRune("-._:/@%+,=", r)
-	}
-	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
 // JoinOr is a choice in words: a, b or c.
 func JoinOr(names []string) string { return english.WordSeries(names, "or") }
 

@@ -36,7 +36,7 @@ func (b Bundle) coapClient() ([]byte, error) {
 			"-e", payload, uri,
 		}
 		for i := range args {
-			args[i] = quoteShell(args[i])
+			args[i] = QuoteShell(args[i])
 		}
 		out.WriteString(strings.Join(args, " ") + "\n")
 	}
@@ -66,16 +66,4 @@ func (b Bundle) coapClient() ([]byte, error) {
 		return nil, fmt.Errorf("provision: coap-client for %s: a %s must answer commands and %w: use another format", b.Device, b.Kind, ErrNoClient)
 	}
 	return out.Bytes(), nil
-}
-
-// quoteShell quotes s as one word for a POSIX shell.
-func quoteShell(s string) string {
-	safe := func(c rune) bool {
-		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
-			strings.ContainsRune("-._:/@%+,", c)
-	}
-	if s != "" && strings.IndexFunc(s, func(c rune) bool { return !safe(c) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
