@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -27,7 +26,7 @@ func accountCommands() []spec {
 		{
 			name: "list", usage: "list everybody who may sign in at the website",
 			run: func(x *call) error {
-				return list(x, "/v1/accounts", "NAME ROLE STATUS STEPS TOKENS ID", func(a api.Account) []string {
+				return list(x, api.ListAccounts, api.ListQuery{}, "NAME ROLE STATUS STEPS TOKENS ID", func(a api.Account) []string {
 					status := "active"
 					if a.Disabled {
 						status = "disabled"
@@ -39,7 +38,9 @@ func accountCommands() []spec {
 		{
 			name: "role", args: "NAME ROLE", usage: "give an account another role: " + terminal.JoinOr(roleNames()),
 			run: func(x *call) error {
-				return changeAccount(x, api.AccountChange{Role: x.arg(1)}, func(a api.Account) string { return a.Name + " is " + string(a.Role) + " now" })
+				return changeAccount(x, api.AccountChange{Role: x.arg(1)}, func(a api.Account) string {
+					return a.Name + " is " + string(a.Role) + " now"
+				})
 			},
 		},
 		{
@@ -59,10 +60,12 @@ func accountCommands() []spec {
 		{
 			name: "sign-out", args: "NAME", usage: "sign an account out everywhere",
 			run: func(x *call) error {
-				return ask(x, http.MethodPost, at("/v1/accounts/%s/sign-out", x.arg(0)), nil, func(a api.Account) string { return a.Name + " is signed out everywhere" })
+				return ask(x, api.SignOut, api.At(x.arg(0)), func(a api.Account) string {
+					return a.Name + " is signed out everywhere"
+				})
 			},
 		},
-		removal("NAME", "remove an account with its passkeys and tokens", "/v1/accounts/%s"),
+		removal("NAME", "remove an account with its passkeys and tokens", api.RemoveAccount),
 	}
 }
 
@@ -105,11 +108,13 @@ func addAccount(x *call) error {
 		return err
 	}
 	in := api.NewAccount{Name: x.arg(0), Role: x.String("role"), Password: password}
-	return ask(x, http.MethodPost, "/v1/accounts", in, func(a api.Account) string { return fmt.Sprintf("added account %s, %s", a.Name, a.Role) })
+	return ask(x, api.AddAccount, api.With(in), func(a api.Account) string {
+		return fmt.Sprintf("added account %s, %s", a.Name, a.Role)
+	})
 }
 
 func changeAccount(x *call, change api.AccountChange, line func(api.Account) string) error {
-	return ask(x, http.MethodPatch, at("/v1/accounts/%s", x.arg(0)), change, line)
+	return ask(x, api.ChangeAccount, api.AtWith(x.arg(0), change), line)
 }
 
 // password reads one from standard input: twice and without showing it where that is a terminal,

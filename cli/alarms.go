@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -26,8 +25,7 @@ func status(x *call) error {
 	if err != nil {
 		return err
 	}
-	var s api.Status
-	raw, err := x.do(http.MethodGet, "/v1/status", nil, &s)
+	s, raw, err := callAPI(x, api.GetStatus, api.Nothing{})
 	if err != nil {
 		return err
 	}
@@ -83,7 +81,7 @@ func alarmCommands() []spec {
 			if err != nil {
 				return err
 			}
-			return list(x, "/v1/alarms", "NUMBER WHAT DOOR DEVICE AT TIMES", func(a api.Alarm) []string {
+			return list(x, api.ListAlarms, api.ListQuery{}, "NUMBER WHAT DOOR DEVICE AT TIMES", func(a api.Alarm) []string {
 				return []string{strconv.FormatUint(a.Seq, 10), string(a.What), a.Target.Name, a.Device.Name, inZone(a.At, zone), strconv.Itoa(a.Times)}
 			})
 		}},
@@ -97,8 +95,8 @@ func alarmCommands() []spec {
 
 // acknowledge ends one alarm by its number, or those of a door or of a device.
 func acknowledge(x *call) error {
-	var open struct{ Items []api.Alarm }
-	if _, err := x.do(http.MethodGet, "/v1/alarms", nil, &open); err != nil {
+	open, _, err := callAPI(x, api.ListAlarms, api.ListQuery{})
+	if err != nil {
 		return err
 	}
 	which := x.arg(0)
@@ -116,10 +114,10 @@ func acknowledge(x *call) error {
 		return fmt.Errorf("%s: it has no open alarm: latchkey alarm list shows those that nobody has acknowledged", provision.QuoteShell(which))
 	}
 	for _, n := range numbers {
-		err := ask(x, http.MethodPost, at("/v1/alarms/%s/acknowledge", strconv.FormatUint(n, 10)), api.Acknowledgement{Remark: x.String("remark")},
-			func(a api.Alarm) string {
-				return strings.TrimSpace(fmt.Sprintf("acknowledged: %s %s (event %d)", a.Target.Name, a.Words, a.Seq))
-			})
+		in := api.AlarmInput{Seq: n, Body: api.Acknowledgement{Remark: x.String("remark")}}
+		err := ask(x, api.AcknowledgeAlarm, in, func(a api.Alarm) string {
+			return strings.TrimSpace(fmt.Sprintf("acknowledged: %s %s (event %d)", a.Target.Name, a.Words, a.Seq))
+		})
 		if err != nil {
 			return err
 		}

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-
-	"latchkey/gateway/admin/api"
 
 	"github.com/urfave/cli/v2"
+
+	"latchkey/cli/connection"
+	"latchkey/gateway/admin/api"
 )
 
 func auditCommands() []spec {
@@ -21,7 +21,7 @@ func auditCommands() []spec {
 		{
 			name: "head", usage: "print the newest event's number and hash, to keep off this machine",
 			run: func(x *call) error {
-				return ask(x, http.MethodGet, "/v1/audit/head", nil, func(h api.Head) string { return h.Text })
+				return ask(x, api.GetHead, api.Nothing{}, func(h api.Head) string { return h.Text })
 			},
 		},
 	}
@@ -34,8 +34,12 @@ func verifyEvents(x *call) error {
 			return x.wrong("--head: want SEQ:HASH as latchkey audit head prints it")
 		}
 	}
-	var got api.Verified
-	raw, err := x.do(http.MethodPost, "/v1/audit/verify", api.VerifyRequest{Head: head}, &got)
+	at, err := x.connect()
+	if err != nil {
+		return err
+	}
+	at.Patience = connection.AnswerWait // a long chain takes minutes, and the answer begins after it
+	got, raw, err := callAPI(x, api.VerifyEvents, api.With(api.VerifyRequest{Head: head}))
 	if err != nil {
 		return err
 	}

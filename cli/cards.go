@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/connection"
 	"latchkey/cli/terminal"
 	"latchkey/gateway/admin/api"
 	"latchkey/keys"
@@ -44,7 +44,7 @@ func cardCommands() []spec {
 				if err != nil {
 					return err
 				}
-				return list(x, query("/v1/cards", "person", x.String("person")), "PERSON CARD STATUS FROM UNTIL ID", func(c api.Card) []string {
+				return list(x, api.ListCards, api.CardFilter{Person: x.String("person")}, "PERSON CARD STATUS FROM UNTIL ID", func(c api.Card) []string {
 					return []string{c.Person.Name, "…" + c.Tail, c.Status, inZone(c.From, zone), inZone(c.Until, zone), c.ID.String()[:16]}
 				})
 			},
@@ -52,12 +52,12 @@ func cardCommands() []spec {
 		{
 			name: "lost", args: "CARD", usage: "mark a card lost: it opens nothing any more. CARD is its id, the start of it, or its last four digits",
 			run: func(x *call) error {
-				return ask(x, http.MethodPatch, at("/v1/cards/%s", x.arg(0)), api.CardChange{Status: "lost"}, func(c api.Card) string {
+				return ask(x, api.ChangeCard, api.AtWith(x.arg(0), api.CardChange{Status: "lost"}), func(c api.Card) string {
 					return "card …" + c.Tail + " of " + c.Person.Name + " is lost"
 				})
 			},
 		},
-		removal("CARD", "remove a card", "/v1/cards/%s"),
+		removal("CARD", "remove a card", api.RemoveCard),
 	}
 }
 
@@ -81,12 +81,14 @@ func addCard(x *call) error {
 	if in.Until, err = x.time("until"); err != nil {
 		return err
 	}
-	err = ask(x, http.MethodPost, "/v1/cards", in, func(c api.Card) string { return "added card …" + c.Tail + " of " + c.Person.Name })
+	err = ask(x, api.AddCard, api.With(in), addedCard)
 	if err == nil {
 		x.note(copyNote)
 	}
 	return err
 }
+
+func addedCard(c api.Card) string { return "added card …" + c.Tail + " of " + c.Person.Name }
 
 // uid is the flag's value, or a line of standard input.
 func (x *call) uid() (string, error) {
@@ -112,19 +114,21 @@ func learnCard(x *call) error {
 	if wait < time.Second || wait > 5*time.Minute {
 		return x.wrong("--timeout is %v: want 1s to 5m", wait)
 	}
-	var reader api.Device
-	if _, err := x.do(http.MethodGet, at("/v1/devices/%s", x.String("reader")), nil, &reader); err != nil {
+	reader, _, err := callAPI(x, api.GetDevice, api.At(x.String("reader")))
+	if err != nil {
 		return err
 	}
 	if reader.Kind != string(keys.KindReader) {
 		return x.wrong("%s is a %s: name a reader; latchkey device list shows them", reader.Name, reader.Kind)
 	}
-	if _, err := x.do(http.MethodGet, at("/v1/persons/%s", x.String("person")), nil, &api.Person{}); err != nil {
+	if _, _, err := callAPI(x, api.GetPerson, api.At(x.String("person"))); err != nil {
 		return err
 	}
 	x.note("hold the card to %s now; waiting %v", x.String("reader"), wait)
-	in := api.LearnRequest{Reader: x.String("reader"), Person: x.String("person"), Seconds: int((wait + time.Second - 1) / time.Second)}
-	err := ask(x, http.MethodPost, "/v1/cards/learn", in, func(c api.Card) string { return "added card …" + c.Tail + " of " + c.Person.Name })
+	in := api.LearnRequest{Reader: x.String("reader"), Person: x.String("person"),
+		Seconds: int((wait + time.Second - 1) / time.Second)}
+	x.api.Patience = time.Duration(in.Seconds)*time.Second + connection.HeadWait
+	err = ask(x, api.LearnCard, api.With(in), addedCard)
 	if err == nil {
 		x.note(copyNote)
 	}

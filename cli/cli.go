@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/connection"
 	"latchkey/cli/demo"
 	"latchkey/cli/simulate"
 	"latchkey/cli/terminal"
@@ -74,7 +75,7 @@ func commands() []*cli.Command {
 	return []*cli.Command{
 		serveCommand(),
 		group("config", "the settings of serve", configCommands()...),
-		demo.Command(demo.Setting{Version: version(), Socket: socketName, Options: storeOptions}),
+		demo.Command(demo.Setting{Version: version(), Socket: connection.SocketName, Options: storeOptions}),
 		group("target", "doors and lamps", targetCommands()...),
 		group("device", "readers, switches, locks, lamps and sensors, and their keys", deviceCommands()...),
 		group("person", "who may hold cards", personCommands()...),

@@ -2,18 +2,20 @@ package cli
 
 import (
 	"cmp"
-	"encoding/json"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/connection"
 	"latchkey/cli/terminal"
+	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/client"
 	"latchkey/gateway/clock"
 	"latchkey/keys/provision"
 )
@@ -91,7 +93,7 @@ func (s spec) example(c *cli.Context) string {
 type call struct {
 	*cli.Context
 	spec spec
-	api  *connection // nil before the first request
+	api  *connection.Connection // nil before the first request
 	site *time.Location
 }
 
@@ -114,20 +116,21 @@ func (x *call) close() error {
 	if x.api == nil {
 		return nil
 	}
-	if x.api.notice != "" {
-		terminal.PrintLine(x.App.ErrWriter, "latchkey: "+x.api.notice)
+	if x.api.Notice != "" {
+		terminal.PrintLine(x.App.ErrWriter, "latchkey: "+x.api.Notice)
 	}
-	return x.api.close()
+	return x.api.Close()
 }
 
 // connect finds the gateway, or opens the store.
-func (x *call) connect() (*connection, error) {
+func (x *call) connect() (*connection.Connection, error) {
 	if x.api != nil {
 		return x.api, nil
 	}
 	var err error
-	x.api, err = connect(x.Context.Context, place{dir: x.String(dataFlag), live: x.spec.live, makes: x.spec.makes,
-		clock: clock.Source(cmp.Or(x.String("clock"), string(clock.NTP))), again: x.again})
+	x.api, err = connection.Place{Dir: x.String(dataFlag), Live: x.spec.live, Makes: x.spec.makes,
+		Clock:   clock.Source(cmp.Or(x.String("clock"), string(clock.NTP))),
+		Options: storeOptions, Version: version(), Again: x.again}.Open(x.Context.Context)
 	return x.api, err
 }
 
@@ -169,13 +172,24 @@ func (x *call) again(dir string) string {
 	return strings.Join(words, " ")
 }
 
-// do sends in, if it is not nil, fills out, if it is not nil, and returns the answer as it came.
-func (x *call) do(method, path string, in, out any) ([]byte, error) {
-	api, err := x.connect()
+// send sends a request to the gateway or to the store, which it finds first.
+func (x *call) send(r *http.Request) (*http.Response, error) {
+	at, err := x.connect()
 	if err != nil {
 		return nil, err
 	}
-	return api.do(x.Context.Context, method, path, in, out)
+	return at.Send(r)
+}
+
+// callAPI calls an operation and returns its answer, and the same as it came.
+func callAPI[In, Out any](x *call, op api.Operation[In, Out], in In) (out Out, raw []byte, err error) {
+	ctx, cancel := context.WithTimeout(x.Context.Context, connection.AnswerWait)
+	defer cancel()
+	if raw, err = client.CallRaw(ctx, x.send, op, in); err != nil {
+		return out, nil, err
+	}
+	out, err = client.Decode(op, raw)
+	return out, raw, err
 }
 
 // show prints the answer: as it came with --json, else what human writes.
@@ -189,22 +203,19 @@ func (x *call) show(raw []byte, human func(w io.Writer)) error {
 	return w.Flush()
 }
 
-// ask sends a request and prints the answer, in one line for people.
-func ask[V any](x *call, method, path string, in any, line func(V) string) error {
-	var v V
-	raw, err := x.do(method, path, in, &v)
+// ask calls an operation and prints its answer, in one line for people.
+func ask[In, Out any](x *call, op api.Operation[In, Out], in In, line func(Out) string) error {
+	out, raw, err := callAPI(x, op, in)
 	if err != nil {
 		return err
 	}
-	return x.show(raw, func(w io.Writer) { printLine(w, line(v)) })
+	return x.show(raw, func(w io.Writer) { printLine(w, line(out)) })
 }
 
 // list prints many records as a table: the first row of cells is the head.
-func list[V any](x *call, path string, head string, cells func(V) []string) error {
-	var answer struct {
-		Items []V `json:"items"`
-	}
-	raw, err := x.do(http.MethodGet, path, nil, &answer)
+func list[In, V any](x *call, op api.Operation[In, api.List[V]], in In, head string,
+	cells func(V) []string) error {
+	answer, raw, err := callAPI(x, op, in)
 	if err != nil {
 		return err
 	}
@@ -213,6 +224,28 @@ func list[V any](x *call, path string, head string, cells func(V) []string) erro
 		for _, v := range answer.Items {
 			printRow(w, cells(v))
 		}
+	})
+}
+
+// removal is the command that removes a record. It prints all that went with it.
+func removal(what, usage string, op api.Operation[api.ByRef, api.Changed]) spec {
+	return spec{name: "rm", args: what, usage: usage, run: func(x *call) error {
+		return showChanges(x, op, api.At(x.arg(0)))
+	}}
+}
+
+// showChanges calls an operation and prints what it changed.
+func showChanges[In any](x *call, op api.Operation[In, api.Changed], in In) error {
+	done, raw, err := callAPI(x, op, in)
+	if err != nil {
+		return err
+	}
+	return x.show(raw, func(w io.Writer) {
+		if len(done.Changes) == 0 {
+			printLine(w, "nothing to change")
+			return
+		}
+		printLine(w, "done: "+strings.Join(done.Changes, "\ndone: "))
 	})
 }
 
@@ -225,35 +258,4 @@ func printRow(w io.Writer, cells []string) {
 		}
 	}
 	printLine(w, strings.Join(cells, "\t"))
-}
-
-// at builds a path of the API; each of refs is a name or an id.
-func at(format string, refs ...string) string {
-	var escaped []any
-	for _, r := range refs {
-		// "." and ".." would be taken for parts of the path.
-		escaped = append(escaped, strings.ReplaceAll(url.PathEscape(r), ".", "%2E"))
-	}
-	return fmt.Sprintf(format, escaped...)
-}
-
-// query appends what is not empty.
-func query(path string, pairs ...string) string {
-	v := url.Values{}
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			v.Set(pairs[i], pairs[i+1])
-		}
-	}
-	if len(v) == 0 {
-		return path
-	}
-	return path + "?" + v.Encode()
-}
-
-func unmarshal(b []byte, v any) error {
-	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("the gateway's answer is not of this version: %w", err)
-	}
-	return nil
 }

@@ -1,13 +1,11 @@
 package cli
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,9 +27,9 @@ func welcome(c *cli.Context, g *gateway.Gateway) error {
 	if url == "" {
 		return nil
 	}
-	at := inProcess(g)
-	var setup api.Setup
-	if _, err := at.do(c.Context, http.MethodGet, "/v1/setup", nil, &setup); err != nil {
+	send := client.InProcess(g.AdminHandler()).RoundTrip
+	setup, err := client.Call(c.Context, send, api.GetSetup, api.Nothing{})
+	if err != nil {
 		return err
 	}
 	printLine(c.App.Writer, "website: "+url+elsewhere(c.String("console"), url))
@@ -41,11 +39,11 @@ func welcome(c *cli.Context, g *gateway.Gateway) error {
 	if !setup.Needed {
 		return nil
 	}
-	code, err := setupCode(c.Context, at)
+	made, err := client.Call(c.Context, send, api.MintSetupCode, api.Nothing{})
 	if err != nil {
 		return err
 	}
-	printLine(c.App.Writer, fmt.Sprintf("  nobody can sign in yet: make the first account at %ssetup with the code %s", url, code))
+	printLine(c.App.Writer, fmt.Sprintf("  nobody can sign in yet: make the first account at %ssetup with the code %s", url, made.Code))
 	return nil
 }
 
@@ -63,17 +61,6 @@ func elsewhere(listen, url string) string {
 	return " (from other machines " + terminal.JoinOr(hosts) + ")"
 }
 
-// inProcess is a client of a gateway in this process.
-func inProcess(g *gateway.Gateway) *connection {
-	return &connection{Client: http.Client{Transport: client.InProcess(g.AdminHandler())}}
-}
-
-func setupCode(ctx context.Context, at *connection) (string, error) {
-	var code api.SetupCode
-	_, err := at.do(ctx, http.MethodPost, "/v1/setup/code", nil, &code)
-	return code.Code, err
-}
-
 func consoleCommands() []spec {
 	return []spec{
 		{name: "setup", usage: "print a code for the website: it makes the first account, and lets an owner in who has lost password and phone", live: true, run: printSetup},
@@ -82,18 +69,14 @@ func consoleCommands() []spec {
 }
 
 func printSetup(x *call) error {
-	at, err := x.connect()
+	setup, _, err := callAPI(x, api.GetSetup, api.Nothing{})
 	if err != nil {
-		return err
-	}
-	var setup api.Setup
-	if _, err := at.do(x.Context.Context, http.MethodGet, "/v1/setup", nil, &setup); err != nil {
 		return err
 	}
 	if setup.URL == "" {
 		return errors.New("the gateway runs without its website: start it without --console off")
 	}
-	return ask(x, http.MethodPost, "/v1/setup/code", nil, func(c api.SetupCode) string {
+	return ask(x, api.MintSetupCode, api.Nothing{}, func(c api.SetupCode) string {
 		return "set-up code: " + c.Code + "\nType it at " + setup.URL + "setup within a day. It is good for one account, and voids the code before it."
 	})
 }

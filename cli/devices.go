@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strings"
 
@@ -40,7 +39,7 @@ func deviceCommands() []spec {
 			flags: []cli.Flag{&cli.StringFlag{Name: "key", Usage: "only the key with this identity"}},
 			run:   revokeDevice,
 		},
-		removal("NAME", "remove a device with its keys and grants", "/v1/devices/%s"),
+		removal("NAME", "remove a device with its keys and grants", api.RemoveDevice),
 	}
 }
 
@@ -69,26 +68,29 @@ func formatNames() (out []string) {
 
 func addDevice(x *call) error {
 	in := api.NewDevice{Name: x.arg(0), Kind: x.String("kind"), Targets: x.StringSlice("target"), Gateway: x.String("gateway")}
-	return x.handOver("added", in, func(got *api.Enrolled) ([]byte, error) { return x.do(http.MethodPost, "/v1/devices", in, got) })
+	return x.handOver("added", in, func() (api.Enrolled, []byte, error) {
+		return callAPI(x, api.AddDevice, api.With(in))
+	})
 }
 
 func rekeyDevice(x *call) error {
-	var d api.Device
-	if _, err := x.do(http.MethodGet, at("/v1/devices/%s", x.arg(0)), nil, &d); err != nil {
+	d, _, err := callAPI(x, api.GetDevice, api.At(x.arg(0)))
+	if err != nil {
 		return err
 	}
 	like := api.NewDevice{Name: d.Name, Kind: d.Kind, Gateway: x.String("gateway")}
 	for _, t := range d.Targets {
 		like.Targets = append(like.Targets, t.Name)
 	}
-	return x.handOver("a new key for", like, func(got *api.Enrolled) ([]byte, error) {
-		return x.do(http.MethodPost, at("/v1/devices/%s/keys", x.arg(0)), api.NewKey{Gateway: like.Gateway}, got)
+	return x.handOver("a new key for", like, func() (api.Enrolled, []byte, error) {
+		return callAPI(x, api.RekeyDevice, api.AtWith(x.arg(0), api.NewKey{Gateway: like.Gateway}))
 	})
 }
 
 // handOver asks for a secret and gives it to the person at the terminal, or to a file. It makes
 // sure before that the secret can be shown.
-func (x *call) handOver(done string, in api.NewDevice, ask func(*api.Enrolled) ([]byte, error)) (err error) {
+func (x *call) handOver(done string, in api.NewDevice,
+	ask func() (api.Enrolled, []byte, error)) (err error) {
 	format, err := provision.ParseFormat(cmp.Or(x.String("format"), string(provision.Text)))
 	if err != nil {
 		return x.wrong("there is no format %q: want %s", terminal.ShortenWord(x.String("format")), terminal.JoinOr(formatNames()))
@@ -109,8 +111,7 @@ func (x *call) handOver(done string, in api.NewDevice, ask func(*api.Enrolled) (
 		}
 		defer func() { err = out.finish(err) }()
 	}
-	var got api.Enrolled
-	raw, err := ask(&got)
+	got, raw, err := ask()
 	if err != nil {
 		return err
 	}
@@ -162,8 +163,8 @@ func parseBundle(answer []byte) (provision.Bundle, error) {
 	var outer struct {
 		Bundle json.RawMessage `json:"bundle"`
 	}
-	if err := unmarshal(answer, &outer); err != nil {
-		return provision.Bundle{}, err
+	if err := json.Unmarshal(answer, &outer); err != nil {
+		return provision.Bundle{}, fmt.Errorf("device: %w", err)
 	}
 	return provision.ParseBundle(bytes.NewReader(outer.Bundle))
 }
@@ -197,7 +198,7 @@ func listDevices(x *call) error {
 	if err != nil {
 		return err
 	}
-	return list(x, "/v1/devices", "NAME KIND TARGETS KEYS ONLINE HEARD ID", func(d api.Device) []string {
+	return list(x, api.ListDevices, api.ListQuery{}, "NAME KIND TARGETS KEYS ONLINE HEARD ID", func(d api.Device) []string {
 		online, heard := "", ""
 		if d.Live != nil {
 			online, heard = "no", inZone(d.Live.LastHeard, zone)
@@ -234,8 +235,7 @@ func showDevice(x *call) error {
 	if err != nil {
 		return err
 	}
-	var d api.Device
-	raw, err := x.do(http.MethodGet, at("/v1/devices/%s", x.arg(0)), nil, &d)
+	d, raw, err := callAPI(x, api.GetDevice, api.At(x.arg(0)))
 	if err != nil {
 		return err
 	}
@@ -280,16 +280,16 @@ func deviceState(kind string, l *api.DeviceStatus) string {
 
 func revokeDevice(x *call) error {
 	if key := x.String("key"); key != "" {
-		var d api.Device
-		if _, err := x.do(http.MethodGet, at("/v1/devices/%s", x.arg(0)), nil, &d); err != nil {
+		d, _, err := callAPI(x, api.GetDevice, api.At(x.arg(0)))
+		if err != nil {
 			return err
 		}
 		for _, k := range d.Keys {
 			if string(k.ID) == key {
-				return x.changed(http.MethodPost, at("/v1/keys/%s/revoke", key), nil)
+				return showChanges(x, api.RevokeKey, api.KeyInput{Key: key})
 			}
 		}
 		return x.wrong("%s has no key %q: latchkey device show %s lists them", d.Name, terminal.ShortenWord(key), d.Name)
 	}
-	return x.changed(http.MethodPost, at("/v1/devices/%s/revoke", x.arg(0)), nil)
+	return showChanges(x, api.RevokeDevice, api.At(x.arg(0)))
 }

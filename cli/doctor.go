@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strconv"
 	"strings"
 
@@ -33,8 +32,7 @@ func diagnose(x *call) error {
 	if err != nil {
 		return err
 	}
-	var d api.Diagnosis
-	raw, err := x.do(http.MethodGet, query("/v1/doctor", "device", x.String("device")), nil, &d)
+	d, raw, err := callAPI(x, api.Diagnose, api.DoctorInput{Device: x.String("device")})
 	if err != nil {
 		return err
 	}

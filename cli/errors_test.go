@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"testing"
 
+	"latchkey/cli/connection"
 	"latchkey/cli/terminal"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/client"
 )
 
 func TestExit(t *testing.T) {
@@ -21,11 +23,11 @@ func TestExit(t *testing.T) {
 		{"done", nil, 0, ""},
 		{"wrong use", terminal.UsageError{Text: "latchkey target add: want NAME"}, 2,
 			"latchkey target add: want NAME\n"},
-		{"no gateway here", fmt.Errorf("%w on x", errNoGateway), 3, "latchkey: no gateway is running on x\n"},
-		{"no gateway there", apiError{503, api.TypeNoGateway, "start one"}, 3, "latchkey: start one\n"},
-		{"busy", apiError{503, "", "closed"}, 1, "latchkey: closed\n"},
-		{"refused by the policy", apiError{422, "", "want a name"}, 2, "latchkey: want a name\n"},
-		{"taken", apiError{409, "", "taken"}, 1, "latchkey: taken\n"},
+		{"no gateway here", fmt.Errorf("%w on x", connection.ErrNoGateway), 3, "latchkey: no gateway is running on x\n"},
+		{"no gateway there", &client.Problem{Status: 503, Type: api.TypeNoGateway, Detail: "start one"}, 3, "latchkey: start one\n"},
+		{"busy", &client.Problem{Status: 503, Detail: "closed"}, 1, "latchkey: closed\n"},
+		{"refused by the policy", &client.Problem{Status: 422, Detail: "want a name"}, 2, "latchkey: want a name\n"},
+		{"taken", &client.Problem{Status: 409, Detail: "taken"}, 1, "latchkey: taken\n"},
 		{"interrupted", context.Canceled, 1, "latchkey: interrupted\n"},
 		{"lines and escapes stay on one line", errors.New("a\nb\x1b[31m\u202e"), 1, `latchkey: a\nb\x1b[31m\u202e` + "\n"},
 	} {
@@ -35,14 +37,5 @@ func TestExit(t *testing.T) {
 				t.Errorf("got %d %q, want %d %q", got, stderr.String(), tt.want, tt.text)
 			}
 		})
-	}
-}
-
-func TestPathsEscapeNames(t *testing.T) {
-	for in, want := range map[string]string{"ann": "/v1/persons/ann", "..": "/v1/persons/%2E%2E",
-		"a/b c?": "/v1/persons/a%2Fb%20c%3F"} {
-		if got := at("/v1/persons/%s", in); got != want {
-			t.Errorf("%q: got %s, want %s", in, got, want)
-		}
 	}
 }

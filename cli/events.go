@@ -7,9 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -17,6 +14,7 @@ import (
 	"latchkey/cli/terminal"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/client"
 )
 
 const (
@@ -59,13 +57,12 @@ func events(x *call) error {
 	}
 	next := uint64(0)
 	if limit > 0 {
-		var page api.Events
-		raw, err := x.do(http.MethodGet, query("/v1/events", "limit", strconv.Itoa(limit), "since", since), nil, &page)
+		page, raw, err := callAPI(x, api.ListEvents, api.EventQuery{Limit: limit, Since: since})
 		if err != nil {
 			return err
 		}
 		next = page.Next
-		if since != "" && !x.IsSet("limit") && len(page.Items) == limit {
+		if !since.IsZero() && !x.IsSet("limit") && len(page.Items) == limit {
 			x.note("note: these are the newest %d since then, there may be more before them", limit)
 		}
 		if err := x.showEvents(raw, page, zone, follow); err != nil || !follow {
@@ -78,20 +75,21 @@ func events(x *call) error {
 	return x.follow(next, zone)
 }
 
-// since is the flag as the API reads it.
-func (x *call) since() (string, error) {
+// since is the flag as a time, to the second; zero if it is not given.
+func (x *call) since() (time.Time, error) {
 	s := x.String("since")
 	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
-		return time.Now().Add(-d).UTC().Format(time.RFC3339), nil
+		return time.Now().Add(-d).Truncate(time.Second), nil
 	}
 	if _, err := access.ParseTime(s, time.UTC); errors.Is(err, access.ErrNoTime) && s != "" {
-		return "", x.wrong("--since %q: want a length of time like 2h or 36h, or a time like 2026-11-23 or \"2026-11-23 08:00\"", terminal.ShortenWord(s))
+		return time.Time{}, x.wrong("--since %q: want a length of time like 2h or 36h, "+
+			"or a time like 2026-11-23 or \"2026-11-23 08:00\"", terminal.ShortenWord(s))
 	}
 	t, err := x.time("since")
 	if err != nil || t == nil {
-		return "", err
+		return time.Time{}, err
 	}
-	return t.UTC().Format(time.RFC3339), nil
+	return t.Truncate(time.Second), nil
 }
 
 // showEvents prints a page: with --json as it came, or one event a line where more will follow.
@@ -122,27 +120,19 @@ func (x *call) showEvent(ev access.Event, zone *time.Location) error {
 
 // follow prints events until somebody interrupts it.
 func (x *call) follow(from uint64, zone *time.Location) error {
-	api, err := x.connect()
+	stream, err := client.Open(x.Context.Context, x.send, api.StreamEvents, api.StreamInput{From: from})
 	if err != nil {
 		return err
 	}
-	path := "/v1/events/stream"
-	if from > 0 {
-		path += "?" + url.Values{"from": {strconv.FormatUint(from, 10)}}.Encode()
-	}
-	resp, err := api.send(x.Context.Context, http.MethodGet, path, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	lines := bufio.NewScanner(resp.Body)
+	defer func() { _ = stream.Close() }()
+	lines := bufio.NewScanner(stream)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		var ev access.Event
-		if err := unmarshal(lines.Bytes(), &ev); err != nil {
+		news, err := client.Decode(api.StreamEvents, lines.Bytes())
+		if err != nil {
 			return err
 		}
-		if err := x.showEvent(ev, zone); err != nil {
+		if err := x.showEvent(news.Event, zone); err != nil {
 			return err
 		}
 	}

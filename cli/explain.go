@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -48,8 +47,7 @@ func explain(x *call) error {
 	if err != nil {
 		return err
 	}
-	var got api.Explanation
-	raw, err := x.do(http.MethodPost, "/v1/explain", in, &got)
+	got, raw, err := callAPI(x, api.Explain, api.With(in))
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"cmp"
-	"net/http"
 	"strings"
 	"time"
 
@@ -36,7 +35,7 @@ func grantCommands() []spec {
 			},
 			run: listGrants,
 		},
-		removal("ID", "remove a grant; grant list shows the ids", "/v1/grants/%s"),
+		removal("ID", "remove a grant; grant list shows the ids", api.RemoveGrant),
 	}
 }
 
@@ -45,15 +44,15 @@ func listGrants(x *call) error {
 	if err != nil {
 		return err
 	}
-	path := query("/v1/grants", "person", x.String("person"), "target", x.String("target"))
+	which := api.GrantFilter{Person: x.String("person"), Target: x.String("target")}
 	columns := "EFFECT WHO WHERE ACTIONS SCHEDULE FROM UNTIL ID"
-	if x.String("target") != "" {
+	if which.Target != "" {
 		columns += " FOR"
 	}
-	return list(x, path, columns, func(g api.Grant) []string {
+	return list(x, api.ListGrants, which, columns, func(g api.Grant) []string {
 		row := []string{g.Effect, grantWho(g), grantWhere(g), cmp.Or(grantActions(g), "all"), cmp.Or(g.Schedule.Name, "always"),
 			inZone(g.From, zone), inZone(g.Until, zone), string(g.ID)}
-		if x.String("target") != "" {
+		if which.Target != "" {
 			row = append(row, grantFor(g))
 		}
 		return row
@@ -94,7 +93,7 @@ func addGrant(x *call) (err error) {
 	if err != nil {
 		return err
 	}
-	return ask(x, http.MethodPost, "/v1/grants", in, func(g api.Grant) string {
+	return ask(x, api.AddGrant, api.With(in), func(g api.Grant) string {
 		what := "may " + cmp.Or(grantActions(g), "use")
 		if g.Effect == "deny" {
 			what = "may not " + cmp.Or(grantActions(g), "use")

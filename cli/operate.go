@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"net/http"
 	"strconv"
 
 	"latchkey/cli/terminal"
@@ -40,8 +39,8 @@ var outcomeTexts = map[access.Outcome]string{
 
 // operate moves a target. Whatever is not done is a failure.
 func (x *call) operate(target, action string, level uint8) error {
-	var got api.Operated
-	raw, err := x.do(http.MethodPost, "/v1/operate", api.Order{Target: target, Action: action, Level: level}, &got)
+	order := api.Order{Target: target, Action: action, Level: level}
+	got, raw, err := callAPI(x, api.Operate, api.With(order))
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"net/http"
 	"strconv"
 
 	"latchkey/gateway/access"
@@ -13,13 +12,16 @@ func personCommands() []spec {
 		{
 			name: "add", args: "NAME", usage: "add a person", makes: true,
 			run: func(x *call) error {
-				return ask(x, http.MethodPost, "/v1/persons", api.NewPerson{Name: x.arg(0)}, func(p api.Person) string { return "added person " + p.Name })
+				in := api.NewPerson{Name: x.arg(0)}
+				return ask(x, api.AddPerson, api.With(in), func(p api.Person) string {
+					return "added person " + p.Name
+				})
 			},
 		},
 		{
 			name: "list", usage: "list everybody",
 			run: func(x *call) error {
-				return list(x, "/v1/persons", "NAME STATUS CARDS GROUPS ID", func(p api.Person) []string {
+				return list(x, api.ListPersons, api.ListQuery{}, "NAME STATUS CARDS GROUPS ID", func(p api.Person) []string {
 					status := "active"
 					if p.Suspended {
 						status = "suspended"
@@ -30,13 +32,14 @@ func personCommands() []spec {
 		},
 		suspension("suspend", "let none of a person's cards open anything", true),
 		suspension("resume", "end a suspension", false),
-		removal("NAME", "remove a person with their cards, grants and memberships", "/v1/persons/%s"),
+		removal("NAME", "remove a person with their cards, grants and memberships", api.RemovePerson),
 	}
 }
 
 func suspension(name, usage string, on bool) spec {
 	return spec{name: name, args: "NAME", usage: usage, run: func(x *call) error {
-		return ask(x, http.MethodPatch, at("/v1/persons/%s", x.arg(0)), api.PersonChange{Suspended: &on}, func(p api.Person) string {
+		change := api.AtWith(x.arg(0), api.PersonChange{Suspended: &on})
+		return ask(x, api.ChangePerson, change, func(p api.Person) string {
 			if p.Suspended {
 				return p.Name + " is suspended"
 			}

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"net/http"
-
 	"latchkey/gateway/admin/api"
 )
 
@@ -13,15 +11,19 @@ func scheduleCommands() []spec {
 			usage: `add a schedule: "mon-fri 08:00-18:00, 2026-12-25 closed", in the site's time zone`,
 			run: func(x *call) error {
 				in := api.NewSchedule{Name: x.arg(0), Text: x.arg(1)}
-				return ask(x, http.MethodPost, "/v1/schedules", in, func(s api.Schedule) string { return "added schedule " + s.Name + ": " + s.Text })
+				return ask(x, api.AddSchedule, api.With(in), func(s api.Schedule) string {
+					return "added schedule " + s.Name + ": " + s.Text
+				})
 			},
 		},
 		{
 			name: "list", usage: "list schedules",
 			run: func(x *call) error {
-				return list(x, "/v1/schedules", "NAME WINDOWS ID", func(s api.Schedule) []string { return []string{s.Name, s.Text, string(s.ID)} })
+				return list(x, api.ListSchedules, api.ListQuery{}, "NAME WINDOWS ID", func(s api.Schedule) []string {
+					return []string{s.Name, s.Text, string(s.ID)}
+				})
 			},
 		},
-		removal("NAME", "remove a schedule that no grant uses", "/v1/schedules/%s"),
+		removal("NAME", "remove a schedule that no grant uses", api.RemoveSchedule),
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/connection"
 	"latchkey/cli/settings"
 	"latchkey/cli/terminal"
 	"latchkey/gateway"
@@ -47,11 +48,11 @@ func serve(c *cli.Context) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level}))
-	p := place{dir: c.String(dataFlag), again: func(dir string) string { return serveLine(c, dir) }}
-	if p.dir, err = filepath.Abs(p.dir); err != nil {
+	p := connection.Place{Dir: c.String(dataFlag), Again: func(dir string) string { return serveLine(c, dir) }}
+	if p.Dir, err = filepath.Abs(p.Dir); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
-	cfg, err := s.Gateway(p.dir)
+	cfg, err := s.Gateway(p.Dir)
 	if err != nil {
 		return err
 	}
@@ -64,10 +65,10 @@ func serve(c *cli.Context) error {
 	case socket != nil:
 		cfg.Console.Listener = socket
 	}
-	if err := p.owned(); err != nil {
+	if err := p.CheckOwner(); err != nil {
 		return err
 	}
-	o := storeOptions(p.dir)
+	o := storeOptions(p.Dir)
 	o.Hold = true
 	o.Log, o.Fatal = log, func(err error) {
 		log.Error("every door stays shut until the gateway has started again and read all of its store", "err", err)
@@ -78,7 +79,7 @@ func serve(c *cli.Context) error {
 		return err
 	}
 	defer func() { _ = st.Close() }()
-	cfg.Store, cfg.AdminSocket, cfg.Version, cfg.Log = st, filepath.Join(p.dir, socketName), version(), log
+	cfg.Store, cfg.AdminSocket, cfg.Version, cfg.Log = st, filepath.Join(p.Dir, connection.SocketName), version(), log
 	g, err := gateway.New(cfg)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w: another program has that port: stop it, or choose another one with --listen or --console", err)
@@ -115,7 +116,7 @@ func serveLine(c *cli.Context, dir string) string {
 
 // openWaiting opens the store and waits a while for a command that holds it.
 func openWaiting(ctx context.Context, o store.Options) (*store.Store, error) {
-	deadline := time.Now().Add(lockWait)
+	deadline := time.Now().Add(connection.LockWait)
 	for said := false; ; said = true {
 		st, err := store.Open(ctx, o)
 		if !errors.Is(err, store.ErrLocked) {
@@ -125,12 +126,12 @@ func openWaiting(ctx context.Context, o store.Options) (*store.Store, error) {
 			return nil, fmt.Errorf("%w: another latchkey serve runs on %s; stop it first, or give this one a --data of its own", err, o.Dir)
 		}
 		if !said {
-			o.Log.Warn("waiting for the store", "data", o.Dir, "for", lockWait.String())
+			o.Log.Warn("waiting for the store", "data", o.Dir, "for", connection.LockWait.String())
 		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(lockPoll):
+		case <-time.After(connection.LockPoll):
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/cli/connection"
 	"latchkey/cli/demo"
 	"latchkey/keys/provision"
 )
@@ -15,7 +16,7 @@ import (
 // built is a house for simulated nodes to connect to.
 func built(t *testing.T) *demo.House {
 	t.Helper()
-	h, err := demo.Build(t.Context(), demo.Setting{Socket: socketName, Options: storeOptions},
+	h, err := demo.Build(t.Context(), demo.Setting{Socket: connection.SocketName, Options: storeOptions},
 		&lockedBuffer{})
 	if err != nil {
 		t.Fatal(err)

@@ -3,16 +3,16 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/client"
 )
 
 func lockdownCommands() []spec {
 	set := func(name, usage string, on bool) spec {
 		return spec{name: name, usage: usage, makes: true, run: func(x *call) error {
-			return ask(x, http.MethodPut, "/v1/lockdown", api.Lockdown{On: on}, func(s api.Site) string {
+			return ask(x, api.SetLockdown, api.With(api.Lockdown{On: on}), func(s api.Site) string {
 				if s.Lockdown {
 					return "lockdown: doors stay shut for everybody; lamps are not affected"
 				}
@@ -25,15 +25,14 @@ func lockdownCommands() []spec {
 
 func timeCommands() []spec {
 	return []spec{{name: "trust", usage: "trust the clock, although recorded events are later than it", run: func(x *call) error {
-		err := ask(x, http.MethodPost, "/v1/time/trust", nil, func(s api.Site) string {
+		err := ask(x, api.TrustTime, api.Nothing{}, func(s api.Site) string {
 			return fmt.Sprintf("the clock is no longer compared with events up to %d", s.TimeTrusted)
 		})
 		if err != nil {
 			return err
 		}
-		var now api.Time
-		switch _, err := x.do(http.MethodGet, "/v1/time", nil, &now); {
-		case errors.As(err, new(apiError)): // no gateway runs, and nobody needs the time
+		switch now, _, err := callAPI(x, api.GetTime, api.Nothing{}); {
+		case errors.As(err, new(*client.Problem)): // no gateway runs, and nobody needs the time
 		case err != nil:
 			return err
 		case !now.Trusted:
@@ -47,9 +46,9 @@ func siteCommands() []spec {
 	return []spec{{name: "zone", args: "[ZONE]", usage: "show the time zone of schedules, or set it, like Europe/Berlin", makes: true, run: func(x *call) error {
 		line := func(s api.Site) string { return s.Zone }
 		if x.NArg() == 0 {
-			return ask(x, http.MethodGet, "/v1/site", nil, line)
+			return ask(x, api.GetSite, api.Nothing{}, line)
 		}
-		return ask(x, http.MethodPatch, "/v1/site", api.SiteChange{Zone: x.arg(0)}, line)
+		return ask(x, api.ChangeSite, api.With(api.SiteChange{Zone: x.arg(0)}), line)
 	}}}
 }
 
@@ -58,8 +57,8 @@ func (x *call) zone() (*time.Location, error) {
 	if x.site != nil {
 		return x.site, nil
 	}
-	var s api.Site
-	if _, err := x.do(http.MethodGet, "/v1/site", nil, &s); err != nil {
+	s, _, err := callAPI(x, api.GetSite, api.Nothing{})
+	if err != nil {
 		return nil, err
 	}
 	zone, err := time.LoadLocation(s.Zone)

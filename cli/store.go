@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"latchkey/cli/connection"
 	"latchkey/cli/terminal"
 	"latchkey/gateway/store"
 )
@@ -59,16 +60,16 @@ func storeCommands() []spec {
 // folder is the data folder of a command that works on it directly. No gateway may run on it: the
 // store's lock says whether one does.
 func (x *call) folder() (string, error) {
-	p := place{dir: x.String(dataFlag), again: x.again}
-	if p.dir == "" {
+	p := connection.Place{Dir: x.String(dataFlag), Again: x.again}
+	if p.Dir == "" {
 		return "", x.wrong("there is no home folder to keep data in: name one with --data DIR or LATCHKEY_DATA")
 	}
-	dir, err := filepath.Abs(p.dir)
+	dir, err := filepath.Abs(p.Dir)
 	if err != nil {
 		return "", err
 	}
-	p.dir = dir
-	return dir, p.owned()
+	p.Dir = dir
+	return dir, p.CheckOwner()
 }
 
 func beginAnew(x *call) error {

@@ -1,14 +1,11 @@
 package cli
 
 import (
-	"io"
-	"net/http"
-	"strings"
 	"time"
 
-	"latchkey/gateway/admin/api"
-
 	"github.com/urfave/cli/v2"
+
+	"latchkey/gateway/admin/api"
 )
 
 func targetCommands() []spec {
@@ -21,7 +18,7 @@ func targetCommands() []spec {
 			},
 			run: func(x *call) error {
 				in := api.NewTarget{Name: x.arg(0), Kind: x.String("kind"), Pulse: x.String("pulse")}
-				return ask(x, http.MethodPost, "/v1/targets", in, func(t api.Target) string {
+				return ask(x, api.AddTarget, api.With(in), func(t api.Target) string {
 					if t.Pulse == "" {
 						return "added " + t.Kind + " " + t.Name
 					}
@@ -41,7 +38,7 @@ func targetCommands() []spec {
 				if in == (api.TargetChange{}) {
 					return x.wrong("nothing to change: want --name or --pulse")
 				}
-				return ask(x, http.MethodPatch, at("/v1/targets/%s", x.arg(0)), in, func(t api.Target) string {
+				return ask(x, api.ChangeTarget, api.AtWith(x.arg(0), in), func(t api.Target) string {
 					if t.Pulse == "" {
 						return t.Kind + " " + t.Name
 					}
@@ -59,12 +56,12 @@ func targetCommands() []spec {
 				if err != nil {
 					return err
 				}
-				return list(x, "/v1/targets", "NAME KIND PULSE ACTUATOR STATE ID", func(t api.Target) []string {
+				return list(x, api.ListTargets, api.ListQuery{}, "NAME KIND PULSE ACTUATOR STATE ID", func(t api.Target) []string {
 					return []string{t.Name, t.Kind, t.Pulse, t.Actuator.Name, doorText(t, zone), string(t.ID)}
 				})
 			},
 		},
-		removal("NAME", "remove a target with its grants", "/v1/targets/%s"),
+		removal("NAME", "remove a target with its grants", api.RemoveTarget),
 	}
 }
 
@@ -77,28 +74,4 @@ func warnOfPulse(x *call, t api.Target) {
 	if d, err := time.ParseDuration(t.Pulse); err == nil && d > usualLimit && t.MaxPulse == "" {
 		x.note("note: no lock of %s has said yet that it holds so long. Each lets go at its own limit; the firmware's is %v", t.Name, usualLimit)
 	}
-}
-
-// removal is the command that removes what is named in the path. Everything that went with it is
-// told.
-func removal(what, usage, path string) spec {
-	return spec{name: "rm", args: what, usage: usage, run: func(x *call) error {
-		return x.changed(http.MethodDelete, at(path, x.arg(0)), nil)
-	}}
-}
-
-// changed sends a request whose answer says what was changed.
-func (x *call) changed(method, path string, in any) error {
-	var done api.Changed
-	raw, err := x.do(method, path, in, &done)
-	if err != nil {
-		return err
-	}
-	return x.show(raw, func(w io.Writer) {
-		if len(done.Changes) == 0 {
-			printLine(w, "nothing to change")
-			return
-		}
-		printLine(w, "done: "+strings.Join(done.Changes, "\ndone: "))
-	})
 }

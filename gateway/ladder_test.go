@@ -60,6 +60,7 @@ var ladder = map[string]float64{
 
 	"cli/terminal":         0,
 	"cli/settings":         8,
+	"cli/connection":       8.5,
 	"cli/simulate":         7,
 	"cli/demo":             8,
 	"cli":                  9,

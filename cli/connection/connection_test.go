@@ -1,4 +1,4 @@
-package cli
+package connection
 
 import (
 	"errors"
@@ -20,7 +20,7 @@ func TestNobodyAccepts(t *testing.T) {
 		t.Cleanup(func() { _ = unix.Close(fd) })
 		return fd
 	}
-	at := &unix.SockaddrUnix{Name: filepath.Join(dir, socketName)}
+	at := &unix.SockaddrUnix{Name: filepath.Join(dir, SocketName)}
 	deaf := socket()
 	if err := errors.Join(unix.Bind(deaf, at), unix.Listen(deaf, 0)); err != nil {
 		t.Fatal(err)
@@ -34,7 +34,7 @@ func TestNobodyAccepts(t *testing.T) {
 	if !errors.Is(err, unix.EAGAIN) {
 		t.Fatalf("got %v, want a queue that is full", err)
 	}
-	c, err := connect(t.Context(), place{dir: dir})
+	c, err := Place{Dir: dir}.Open(t.Context())
 	if !errors.As(err, new(silent)) {
 		t.Errorf("got %v, %v, want an error that says what to do", c, err)
 	}

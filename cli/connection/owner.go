@@ -1,4 +1,4 @@
-package cli
+package connection
 
 import (
 	"errors"
@@ -12,10 +12,10 @@ import (
 	"latchkey/keys/provision"
 )
 
-// owned refuses a data folder that belongs to somebody else: what we wrote there, its owner could
+// CheckOwner refuses a data folder that belongs to somebody else: what we wrote there, its owner could
 // not read.
-func (p place) owned() error {
-	info, err := os.Stat(p.dir)
+func (p Place) CheckOwner() error {
+	info, err := os.Stat(p.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -23,7 +23,7 @@ func (p place) owned() error {
 		return fmt.Errorf("data folder: %w", err)
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("data folder: %s is not a folder: name one with --data", p.dir)
+		return fmt.Errorf("data folder: %s is not a folder: name one with --data", p.Dir)
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || int(st.Uid) == os.Geteuid() {
@@ -33,11 +33,12 @@ func (p place) owned() error {
 	if u, err := user.LookupId(strconv.Itoa(int(st.Uid))); err == nil {
 		owner = u.Username
 	}
-	return fmt.Errorf("%s belongs to %s: sudo -u %s %s", p.dir, owner, provision.QuoteShell(owner), p.again(p.dir))
+	return fmt.Errorf("%s belongs to %s: sudo -u %s %s", p.Dir, owner, provision.QuoteShell(owner),
+		p.Again(p.Dir))
 }
 
-// whoami is who makes the changes, for the events.
-func whoami() string {
+// currentUser is who makes the changes, for the events.
+func currentUser() string {
 	name := strconv.Itoa(os.Geteuid())
 	if u, err := user.Current(); err == nil {
 		name = u.Username
