@@ -19,24 +19,21 @@ import (
 func accountCommands() []spec {
 	return []spec{
 		{
-			name: "add", args: "NAME", usage: "add an account for the website; its password is read from standard input", need: []string{"role"}, makes: true,
+			name: "add", args: "NAME", need: []string{"role"}, makes: true,
+			usage: "add an account for the website; its password is read from standard input",
 			flags: []cli.Flag{&cli.StringFlag{Name: "role", Usage: terminal.JoinOr(roleNames())}},
 			run:   addAccount,
 		},
 		{
 			name: "list", usage: "list everybody who may sign in at the website",
 			run: func(x *call) error {
-				return list(x, api.ListAccounts, api.ListQuery{}, "NAME ROLE STATUS STEPS TOKENS ID", func(a api.Account) []string {
-					status := "active"
-					if a.Disabled {
-						status = "disabled"
-					}
-					return []string{a.Name, string(a.Role), status, stepsOf(a), strconv.Itoa(len(a.Tokens)), string(a.ID)}
-				})
+				const head = "NAME ROLE STATUS STEPS TOKENS ID"
+				return list(x, api.ListAccounts, api.ListQuery{}, head, accountRow)
 			},
 		},
 		{
-			name: "role", args: "NAME ROLE", usage: "give an account another role: " + terminal.JoinOr(roleNames()),
+			name: "role", args: "NAME ROLE",
+			usage: "give an account another role: " + terminal.JoinOr(roleNames()),
 			run: func(x *call) error {
 				return changeAccount(x, api.AccountChange{Role: x.arg(1)}, func(a api.Account) string {
 					return a.Name + " is " + string(a.Role) + " now"
@@ -44,7 +41,8 @@ func accountCommands() []spec {
 			},
 		},
 		{
-			name: "password", args: "NAME", usage: "give an account another password, which is read from standard input",
+			name: "password", args: "NAME",
+			usage: "give an account another password, which is read from standard input",
 			run: func(x *call) error {
 				password, err := x.password()
 				if err != nil {
@@ -74,6 +72,14 @@ func roleNames() (out []string) {
 		out = append(out, string(r))
 	}
 	return out
+}
+
+func accountRow(a api.Account) []string {
+	status := "active"
+	if a.Disabled {
+		status = "disabled"
+	}
+	return []string{a.Name, string(a.Role), status, stepsOf(a), strconv.Itoa(len(a.Tokens)), string(a.ID)}
 }
 
 // stepsOf lists what an account is asked for.

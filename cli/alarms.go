@@ -16,7 +16,8 @@ import (
 )
 
 func statusCommand() spec {
-	return spec{name: "status", usage: "show what every door is now, and which alarms nobody has acknowledged", live: true, run: status}
+	return spec{name: "status", live: true, run: status,
+		usage: "show what every door is now, and which alarms nobody has acknowledged"}
 }
 
 // status prints what the doors are. An alarm that nobody has acknowledged is a failure.
@@ -76,21 +77,27 @@ func alarmLine(a api.Alarm, zone *time.Location) string {
 
 func alarmCommands() []spec {
 	return []spec{
-		{name: "list", usage: "list alarms that nobody has acknowledged", live: true, run: func(x *call) error {
-			zone, err := x.zone()
-			if err != nil {
-				return err
-			}
-			return list(x, api.ListAlarms, api.ListQuery{}, "NUMBER WHAT DOOR DEVICE AT TIMES", func(a api.Alarm) []string {
-				return []string{strconv.FormatUint(a.Seq, 10), string(a.What), a.Target.Name, a.Device.Name, inZone(a.At, zone), strconv.Itoa(a.Times)}
-			})
-		}},
+		{name: "list", usage: "list alarms that nobody has acknowledged", live: true, run: listAlarms},
 		{
-			name: "acknowledge", args: "NUMBER|DOOR", usage: "say that you have taken note of an alarm, or of all of a door: that ends them", live: true,
+			name: "acknowledge", args: "NUMBER|DOOR",
+			usage: "say that you have taken note of an alarm, or of all of a door: that ends them",
+			live:  true,
 			flags: []cli.Flag{&cli.StringFlag{Name: "remark", Usage: "what it was, for the events"}},
 			run:   acknowledge,
 		},
 	}
+}
+
+func listAlarms(x *call) error {
+	zone, err := x.zone()
+	if err != nil {
+		return err
+	}
+	return list(x, api.ListAlarms, api.ListQuery{}, "NUMBER WHAT DOOR DEVICE AT TIMES",
+		func(a api.Alarm) []string {
+			return []string{strconv.FormatUint(a.Seq, 10), string(a.What), a.Target.Name, a.Device.Name,
+				inZone(a.At, zone), strconv.Itoa(a.Times)}
+		})
 }
 
 // acknowledge ends one alarm by its number, or those of a door or of a device.
@@ -106,17 +113,20 @@ func acknowledge(x *call) error {
 		numbers = []uint64{number}
 	}
 	for _, a := range open.Items {
-		if err != nil && (a.Target.Name == which || string(a.Target.ID) == which || a.Device.Name == which || string(a.Device.ID) == which) {
+		if err != nil && (a.Target.Name == which || string(a.Target.ID) == which || a.Device.Name == which ||
+			string(a.Device.ID) == which) {
 			numbers = append(numbers, a.Seq)
 		}
 	}
 	if len(numbers) == 0 {
-		return fmt.Errorf("%s: it has no open alarm: latchkey alarm list shows those that nobody has acknowledged", provision.QuoteShell(which))
+		return fmt.Errorf("%s: it has no open alarm: "+
+			"latchkey alarm list shows those that nobody has acknowledged", provision.QuoteShell(which))
 	}
 	for _, n := range numbers {
 		in := api.AlarmInput{Seq: n, Body: api.Acknowledgement{Remark: x.String("remark")}}
 		err := ask(x, api.AcknowledgeAlarm, in, func(a api.Alarm) string {
-			return strings.TrimSpace(fmt.Sprintf("acknowledged: %s %s (event %d)", a.Target.Name, a.Words, a.Seq))
+			return strings.TrimSpace(fmt.Sprintf("acknowledged: %s %s (event %d)", a.Target.Name, a.Words,
+				a.Seq))
 		})
 		if err != nil {
 			return err

@@ -15,8 +15,10 @@ func auditCommands() []spec {
 	return []spec{
 		{
 			name: "verify", usage: "check the whole chain of events",
-			flags: []cli.Flag{&cli.StringFlag{Name: "head", Usage: "SEQ:HASH, as audit head printed it and as you kept it elsewhere; without it, a store that was rolled back as a whole is not noticed"}},
-			run:   verifyEvents,
+			flags: []cli.Flag{&cli.StringFlag{Name: "head",
+				Usage: "SEQ:HASH, as audit head printed it and as you kept it elsewhere; " +
+					"without it, a store that was rolled back as a whole is not noticed"}},
+			run: verifyEvents,
 		},
 		{
 			name: "head", usage: "print the newest event's number and hash, to keep off this machine",

@@ -15,7 +15,8 @@ import (
 	"latchkey/keys"
 )
 
-const copyNote = "note: a card's UID can be read and copied by anybody who holds it for a moment. It is a name, not a secret."
+const copyNote = "note: a card's UID can be read and copied by anybody who holds it for a moment. " +
+	"It is a name, not a secret."
 
 func cardCommands() []spec {
 	person := &cli.StringFlag{Name: "person", Usage: "who has it, by name or id"}
@@ -24,16 +25,20 @@ func cardCommands() []spec {
 			name: "add", args: "", usage: "give a person a card, by its UID", need: []string{"person", "uid"},
 			flags: append([]cli.Flag{
 				person,
-				&cli.StringFlag{Name: "uid", Usage: "in hex, like 04a1b2c3d4e580 or 04:A1:B2:C3:D4:E5:80; - reads it from standard input, so that the list of processes does not show it"},
+				&cli.StringFlag{Name: "uid",
+					Usage: "in hex, like 04a1b2c3d4e580 or 04:A1:B2:C3:D4:E5:80; " +
+						"- reads it from standard input, so that the list of processes does not show it"},
 			}, validity()...),
 			run: addCard,
 		},
 		{
-			name: "learn", usage: "give a person the next unknown card that is read at a reader", need: []string{"reader", "person"}, live: true,
+			name: "learn", usage: "give a person the next unknown card that is read at a reader",
+			need: []string{"reader", "person"}, live: true,
 			flags: []cli.Flag{
 				&cli.StringFlag{Name: "reader", Usage: "where the card will be read, by name or id"},
 				person,
-				&cli.DurationFlag{Name: "timeout", Usage: "how long to wait, up to 5m", Value: 30 * time.Second},
+				&cli.DurationFlag{Name: "timeout", Usage: "how long to wait, up to 5m",
+					Value: 30 * time.Second},
 			},
 			run: learnCard,
 		},
@@ -44,17 +49,22 @@ func cardCommands() []spec {
 				if err != nil {
 					return err
 				}
-				return list(x, api.ListCards, api.CardFilter{Person: x.String("person")}, "PERSON CARD STATUS FROM UNTIL ID", func(c api.Card) []string {
-					return []string{c.Person.Name, "…" + c.Tail, c.Status, inZone(c.From, zone), inZone(c.Until, zone), c.ID.String()[:16]}
-				})
+				return list(x, api.ListCards, api.CardFilter{Person: x.String("person")},
+					"PERSON CARD STATUS FROM UNTIL ID", func(c api.Card) []string {
+						return []string{c.Person.Name, "…" + c.Tail, c.Status, inZone(c.From, zone),
+							inZone(c.Until, zone), c.ID.String()[:16]}
+					})
 			},
 		},
 		{
-			name: "lost", args: "CARD", usage: "mark a card lost: it opens nothing any more. CARD is its id, the start of it, or its last four digits",
+			name: "lost", args: "CARD",
+			usage: "mark a card lost: it opens nothing any more. " +
+				"CARD is its id, the start of it, or its last four digits",
 			run: func(x *call) error {
-				return ask(x, api.ChangeCard, api.AtWith(x.arg(0), api.CardChange{Status: "lost"}), func(c api.Card) string {
-					return "card …" + c.Tail + " of " + c.Person.Name + " is lost"
-				})
+				return ask(x, api.ChangeCard, api.AtWith(x.arg(0), api.CardChange{Status: "lost"}),
+					func(c api.Card) string {
+						return "card …" + c.Tail + " of " + c.Person.Name + " is lost"
+					})
 			},
 		},
 		removal("CARD", "remove a card", api.RemoveCard),
@@ -64,7 +74,9 @@ func cardCommands() []spec {
 // validity is the flags of what may be valid for a time.
 func validity() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "from", Usage: "first moment at which it counts, like 2026-11-23 or \"2026-11-23 08:00\" in the site's time zone, or RFC 3339"},
+		&cli.StringFlag{Name: "from",
+			Usage: "first moment at which it counts, like 2026-11-23 or \"2026-11-23 08:00\" " +
+				"in the site's time zone, or RFC 3339"},
 		&cli.StringFlag{Name: "until", Usage: "first moment at which it no longer counts, in the same forms"},
 	}
 }

@@ -52,7 +52,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Usage:     "a gateway for doors and lamps: decides who may open what, and keeps a record",
 		UsageText: "latchkey [--data DIR] [--json] COMMAND …",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: dataFlag, Usage: "data folder", EnvVars: []string{"LATCHKEY_DATA"}, Value: defaultData(), TakesFile: true},
+			&cli.StringFlag{Name: dataFlag, Usage: "data folder", EnvVars: []string{"LATCHKEY_DATA"},
+				Value: defaultData(), TakesFile: true},
 			&cli.BoolFlag{Name: terminal.JSONFlag, Usage: "print the answer of the admin API as JSON"},
 		},
 		Commands:       commands(),

@@ -41,18 +41,19 @@ func group(name, usage string, of ...spec) *cli.Command {
 }
 
 func (s spec) command() *cli.Command {
-	return &cli.Command{Name: s.name, Usage: s.usage, ArgsUsage: s.args, Flags: s.flags, Action: func(c *cli.Context) (err error) {
-		if err := s.check(c); err != nil {
-			return err
-		}
-		x := &call{Context: c, spec: s}
-		defer func() {
-			if cerr := x.close(); err == nil {
-				err = cerr
+	return &cli.Command{Name: s.name, Usage: s.usage, ArgsUsage: s.args, Flags: s.flags,
+		Action: func(c *cli.Context) (err error) {
+			if err := s.check(c); err != nil {
+				return err
 			}
-		}()
-		return s.run(x)
-	}}
+			x := &call{Context: c, spec: s}
+			defer func() {
+				if cerr := x.close(); err == nil {
+					err = cerr
+				}
+			}()
+			return s.run(x)
+		}}
 }
 
 // check finds what is missing or too much.
@@ -67,7 +68,8 @@ func (s spec) check(c *cli.Context) error {
 		}
 	}
 	if c.NArg() > len(want) {
-		return terminal.WrongUse(c, "%q is too much: %s", terminal.ShortenWord(c.Args().Get(len(want))), s.example(c))
+		return terminal.WrongUse(c, "%q is too much: %s", terminal.ShortenWord(c.Args().Get(len(want))),
+			s.example(c))
 	}
 	for _, name := range s.need {
 		if c.String(name) == "" && len(c.StringSlice(name)) == 0 {

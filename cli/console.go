@@ -34,7 +34,8 @@ func welcome(c *cli.Context, g *gateway.Gateway) error {
 	}
 	printLine(c.App.Writer, "website: "+url+elsewhere(c.String("console"), url))
 	if g.ConsoleCertificate().CA() != nil {
-		printLine(c.App.Writer, "  its certificate is the gateway's own: latchkey console ca prints what a browser or phone has to trust")
+		printLine(c.App.Writer, "  its certificate is the gateway's own: "+
+			"latchkey console ca prints what a browser or phone has to trust")
 	}
 	if !setup.Needed {
 		return nil
@@ -43,7 +44,8 @@ func welcome(c *cli.Context, g *gateway.Gateway) error {
 	if err != nil {
 		return err
 	}
-	printLine(c.App.Writer, fmt.Sprintf("  nobody can sign in yet: make the first account at %ssetup with the code %s", url, made.Code))
+	printLine(c.App.Writer, fmt.Sprintf("  nobody can sign in yet: make the first account at %ssetup "+
+		"with the code %s", url, made.Code))
 	return nil
 }
 
@@ -52,7 +54,8 @@ func elsewhere(listen, url string) string {
 	at, err := net.ResolveTCPAddr("tcp", listen)
 	_, port, local := strings.Cut(strings.TrimSuffix(url, "/"), "https://localhost:")
 	hosts := settings.MachineAddrs()
-	if err != nil || at.IP != nil && !at.IP.IsUnspecified() || !local || len(hosts) == 0 || hosts[0] == "localhost" {
+	if err != nil || at.IP != nil && !at.IP.IsUnspecified() || !local || len(hosts) == 0 ||
+		hosts[0] == "localhost" {
 		return ""
 	}
 	for i, host := range hosts {
@@ -63,8 +66,11 @@ func elsewhere(listen, url string) string {
 
 func consoleCommands() []spec {
 	return []spec{
-		{name: "setup", usage: "print a code for the website: it makes the first account, and lets an owner in who has lost password and phone", live: true, run: printSetup},
-		{name: "ca", usage: "print the certificate that a browser or phone has to trust for the website", run: printCA},
+		{name: "setup", live: true, run: printSetup,
+			usage: "print a code for the website: it makes the first account, " +
+				"and lets an owner in who has lost password and phone"},
+		{name: "ca", usage: "print the certificate that a browser or phone has to trust for the website",
+			run: printCA},
 	}
 }
 
@@ -77,7 +83,8 @@ func printSetup(x *call) error {
 		return errors.New("the gateway runs without its website: start it without --console off")
 	}
 	return ask(x, api.MintSetupCode, api.Nothing{}, func(c api.SetupCode) string {
-		return "set-up code: " + c.Code + "\nType it at " + setup.URL + "setup within a day. It is good for one account, and voids the code before it."
+		return "set-up code: " + c.Code + "\nType it at " + setup.URL +
+			"setup within a day. It is good for one account, and voids the code before it."
 	})
 }
 
@@ -89,7 +96,8 @@ func printCA(x *call) error {
 	pem, err := os.ReadFile(filepath.Join(dir, certificate.CAFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no CA in %s: latchkey serve makes it when it starts, unless it is given a certificate", dir)
+		return fmt.Errorf("there is no CA in %s: "+
+			"latchkey serve makes it when it starts, unless it is given a certificate", dir)
 	case err != nil:
 		return fmt.Errorf("console CA: %w", err)
 	}

@@ -62,7 +62,9 @@ func TestDemoAtAPrompt(t *testing.T) {
 	if !strings.Contains(out.from(0), "coap-client-openssl -B 3") {
 		t.Error("the demo does not show a coap-client line")
 	}
-	if said := regexp.MustCompile(`\n  https://localhost:\d+/setup {3}make .* with the code [0-9a-z]{4}(-[0-9a-z]{4}){3}\n`); !said.MatchString(out.from(0)) {
+	said := regexp.MustCompile(`\n  https://localhost:\d+/setup {3}make .* with the code ` +
+		`[0-9a-z]{4}(-[0-9a-z]{4}){3}\n`)
+	if !said.MatchString(out.from(0)) {
 		t.Errorf("got\n%s\nwant the website's link and the code", out.from(0))
 	}
 	if path, err := os.Executable(); err != nil || !strings.Contains(out.from(0), "\n  "+path+" --data ") {

@@ -21,21 +21,26 @@ import (
 func deviceCommands() []spec {
 	return []spec{
 		{
-			name: "add", args: "NAME", usage: "enrol a device and print what goes into it: the secret is shown once", need: []string{"kind"}, makes: true,
+			name: "add", args: "NAME", need: []string{"kind"}, makes: true,
+			usage: "enrol a device and print what goes into it: the secret is shown once",
 			flags: append([]cli.Flag{
 				&cli.StringFlag{Name: "kind", Usage: terminal.JoinOr(kindNames())},
-				&cli.StringSliceFlag{Name: "target", Usage: "what it stands at, moves or may ask for; more than once for a switch"},
+				&cli.StringSliceFlag{Name: "target",
+					Usage: "what it stands at, moves or may ask for; more than once for a switch"},
 			}, bundleFlags()...),
 			run: addDevice,
 		},
 		{
-			name: "rekey", args: "NAME", usage: "mint another key for a device and print what goes into it: the older keys work until it is first used",
+			name: "rekey", args: "NAME",
+			usage: "mint another key for a device and print what goes into it: " +
+				"the older keys work until it is first used",
 			flags: bundleFlags(), run: rekeyDevice,
 		},
 		{name: "list", usage: "list devices", run: listDevices},
 		{name: "show", args: "NAME", usage: "show a device with its keys", run: showDevice},
 		{
-			name: "revoke", args: "NAME", usage: "revoke a device's keys: its session ends and it cannot come back",
+			name: "revoke", args: "NAME",
+			usage: "revoke a device's keys: its session ends and it cannot come back",
 			flags: []cli.Flag{&cli.StringFlag{Name: "key", Usage: "only the key with this identity"}},
 			run:   revokeDevice,
 		},
@@ -47,8 +52,10 @@ func deviceCommands() []spec {
 func bundleFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "format", Usage: terminal.JoinOr(formatNames()), DefaultText: "text"},
-		&cli.StringFlag{Name: "out", Usage: "write to this new file, which only you may read, instead of printing", TakesFile: true},
-		&cli.StringFlag{Name: "gateway", EnvVars: []string{"LATCHKEY_ANNOUNCE"}, Usage: "`HOST:PORT` that the device will call", DefaultText: "where the gateway listens"},
+		&cli.StringFlag{Name: "out", TakesFile: true,
+			Usage: "write to this new file, which only you may read, instead of printing"},
+		&cli.StringFlag{Name: "gateway", EnvVars: []string{"LATCHKEY_ANNOUNCE"},
+			Usage: "`HOST:PORT` that the device will call", DefaultText: "where the gateway listens"},
 	}
 }
 
@@ -67,7 +74,8 @@ func formatNames() (out []string) {
 }
 
 func addDevice(x *call) error {
-	in := api.NewDevice{Name: x.arg(0), Kind: x.String("kind"), Targets: x.StringSlice("target"), Gateway: x.String("gateway")}
+	in := api.NewDevice{Name: x.arg(0), Kind: x.String("kind"), Targets: x.StringSlice("target"),
+		Gateway: x.String("gateway")}
 	return x.handOver("added", in, func() (api.Enrolled, []byte, error) {
 		return callAPI(x, api.AddDevice, api.With(in))
 	})
@@ -93,7 +101,8 @@ func (x *call) handOver(done string, in api.NewDevice,
 	ask func() (api.Enrolled, []byte, error)) (err error) {
 	format, err := provision.ParseFormat(cmp.Or(x.String("format"), string(provision.Text)))
 	if err != nil {
-		return x.wrong("there is no format %q: want %s", terminal.ShortenWord(x.String("format")), terminal.JoinOr(formatNames()))
+		return x.wrong("there is no format %q: want %s", terminal.ShortenWord(x.String("format")),
+			terminal.JoinOr(formatNames()))
 	}
 	if x.json() && x.IsSet("format") && !x.IsSet("out") {
 		return x.wrong("--json and --format both say how to print: give one of them")
@@ -116,13 +125,15 @@ func (x *call) handOver(done string, in api.NewDevice,
 		return err
 	}
 	if err := x.hand(done, raw, got, format, out); err != nil {
-		return fmt.Errorf("%s has the key, but its secret could not be written: latchkey device rekey %[1]s makes another: %w", got.Name, err)
+		return fmt.Errorf("%s has the key, but its secret could not be written: "+
+			"latchkey device rekey %[1]s makes another: %w", got.Name, err)
 	}
 	return nil
 }
 
 // hand writes the bundle where it was asked for.
-func (x *call) hand(done string, raw []byte, got api.Enrolled, format provision.Format, out *secretFile) error {
+func (x *call) hand(done string, raw []byte, got api.Enrolled, format provision.Format,
+	out *secretFile) error {
 	bundle, err := parseBundle(raw)
 	if err != nil {
 		return err
@@ -141,13 +152,15 @@ func (x *call) hand(done string, raw []byte, got api.Enrolled, format provision.
 		return fmt.Errorf("device: %w", err)
 	}
 	return x.show(raw, func(w io.Writer) {
-		printLine(w, done+" "+got.Kind+" "+got.Name+"; what goes into it, with the secret, is in "+x.String("out"))
+		printLine(w, done+" "+got.Kind+" "+got.Name+
+			"; what goes into it, with the secret, is in "+x.String("out"))
 	})
 }
 
 // rehearse writes a bundle like the one to come, to nowhere.
 func (x *call) rehearse(in api.NewDevice, format provision.Format) error {
-	b := provision.Bundle{Device: in.Name, Kind: keys.Kind(in.Kind), Targets: in.Targets, Gateway: cmp.Or(in.Gateway, "gateway.example"+settings.DefaultListen),
+	b := provision.Bundle{Device: in.Name, Kind: keys.Kind(in.Kind), Targets: in.Targets,
+		Gateway:  cmp.Or(in.Gateway, "gateway.example"+settings.DefaultListen),
 		Identity: keys.NewID(), Secret: keys.NewSecret()}
 	if b.Check() != nil {
 		return nil // the admin API says better what is wrong
@@ -198,16 +211,17 @@ func listDevices(x *call) error {
 	if err != nil {
 		return err
 	}
-	return list(x, api.ListDevices, api.ListQuery{}, "NAME KIND TARGETS KEYS ONLINE HEARD ID", func(d api.Device) []string {
-		online, heard := "", ""
-		if d.Live != nil {
-			online, heard = "no", inZone(d.Live.LastHeard, zone)
-			if d.Live.Online {
-				online = "yes"
+	return list(x, api.ListDevices, api.ListQuery{}, "NAME KIND TARGETS KEYS ONLINE HEARD ID",
+		func(d api.Device) []string {
+			online, heard := "", ""
+			if d.Live != nil {
+				online, heard = "no", inZone(d.Live.LastHeard, zone)
+				if d.Live.Online {
+					online = "yes"
+				}
 			}
-		}
-		return []string{d.Name, d.Kind, names(d.Targets), keyStates(d.Keys), online, heard, string(d.ID)}
-	})
+			return []string{d.Name, d.Kind, names(d.Targets), keyStates(d.Keys), online, heard, string(d.ID)}
+		})
 }
 
 // keyStates says how many keys are in which state, the state that matters most first.
@@ -254,7 +268,8 @@ func showDevice(x *call) error {
 			printRow(w, []string{"heard", inZone(l.LastHeard, zone)})
 			printRow(w, []string{"state", deviceState(d.Kind, l)})
 			for _, r := range l.Reports {
-				printRow(w, []string{r.Name, strings.TrimSpace(fmt.Sprint(r.Value)+" "+r.Unit) + ", " + inZone(r.At, zone)})
+				printRow(w, []string{r.Name, strings.TrimSpace(fmt.Sprint(r.Value)+" "+r.Unit) + ", " +
+					inZone(r.At, zone)})
 			}
 		}
 	})
@@ -289,7 +304,8 @@ func revokeDevice(x *call) error {
 				return showChanges(x, api.RevokeKey, api.KeyInput{Key: key})
 			}
 		}
-		return x.wrong("%s has no key %q: latchkey device show %s lists them", d.Name, terminal.ShortenWord(key), d.Name)
+		return x.wrong("%s has no key %q: latchkey device show %s lists them", d.Name,
+			terminal.ShortenWord(key), d.Name)
 	}
 	return showChanges(x, api.RevokeDevice, api.At(x.arg(0)))
 }

@@ -48,12 +48,15 @@ func diagnose(x *call) error {
 			printLine(w, healthy(d))
 		}
 		if d.Device != nil && d.Device.Live != nil && d.Device.Live.Refused != nil {
-			printLine(w, refused(d.Device.Name, *d.Device.Live.Refused, inZone(d.Device.Live.Refused.At, zone)))
+			last := *d.Device.Live.Refused
+			printLine(w, refused(d.Device.Name, last, inZone(last.At, zone)))
 		}
 		if d.Device == nil {
-			printLine(w, fmt.Sprintf("sessions: %d of %d; failed handshakes since %s: %s", d.Sessions, d.Limit, inZone(d.Since, zone), counts(d.Counts)))
+			printLine(w, fmt.Sprintf("sessions: %d of %d; failed handshakes since %s: %s", d.Sessions,
+				d.Limit, inZone(d.Since, zone), counts(d.Counts)))
 			if s := d.Space; s != nil {
-				printLine(w, fmt.Sprintf("data: %s, and %s free", humanize.Bytes(s.Used), humanize.Bytes(s.Free)))
+				printLine(w, fmt.Sprintf("data: %s, and %s free", humanize.Bytes(s.Used),
+					humanize.Bytes(s.Free)))
 			}
 			if s := d.Website; s != nil && s.Running {
 				printLine(w, confinement(s.Lacks))
@@ -71,7 +74,8 @@ func diagnose(x *call) error {
 				printLine(w, fmt.Sprintf("and %d more, longer ago: --json has them", len(d.Failures)-i))
 				break
 			}
-			printRow(w, []string{string(f.Cause), terminal.QuoteLine(f.Identity), f.Device.Name, strconv.FormatUint(f.Count, 10), inZone(f.First, zone), inZone(f.Last, zone), f.Addr})
+			printRow(w, []string{string(f.Cause), terminal.QuoteLine(f.Identity), f.Device.Name,
+				strconv.FormatUint(f.Count, 10), inZone(f.First, zone), inZone(f.Last, zone), f.Addr})
 		}
 	})
 	switch n := len(d.Findings) + d.More; {
@@ -100,9 +104,11 @@ func refused(device string, r doctor.Refusal, at string) string {
 	if r.Request != "" {
 		request = r.Request
 	}
-	text := fmt.Sprintf("last refusal: %s, the gateway answered %s of %s with %s", at, request, device, r.Code)
+	text := fmt.Sprintf("last refusal: %s, the gateway answered %s of %s with %s", at, request, device,
+		r.Code)
 	if r.ByDevice {
-		text = fmt.Sprintf("last refusal: %s, %s answered %s of the gateway with %s", at, device, request, r.Code)
+		text = fmt.Sprintf("last refusal: %s, %s answered %s of the gateway with %s", at, device, request,
+			r.Code)
 	}
 	if r.Why != "" {
 		text += ": " + r.Why

@@ -22,7 +22,8 @@ func exit(stderr io.Writer, err error) int {
 	case errors.As(err, &usage):
 		terminal.PrintLine(stderr, usage.Text)
 		return 2
-	case errors.Is(err, connection.ErrNoGateway), errors.As(err, &refused) && refused.Type == api.TypeNoGateway:
+	case errors.Is(err, connection.ErrNoGateway),
+		errors.As(err, &refused) && refused.Type == api.TypeNoGateway:
 		terminal.PrintLine(stderr, "latchkey: "+err.Error())
 		return 3
 	case errors.As(err, &refused) &&

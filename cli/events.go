@@ -27,8 +27,11 @@ func eventsCommand() spec {
 		name: "events", usage: "show what happened, oldest first",
 		flags: []cli.Flag{
 			&cli.BoolFlag{Name: "follow", Usage: "show new events as they happen, until interrupted"},
-			&cli.StringFlag{Name: "since", Usage: "only from this time on: a length of time like 2h, a time like \"2026-11-23 08:00\" in the site's zone, or RFC 3339"},
-			&cli.IntFlag{Name: "limit", Usage: "how many at most, the newest, up to 1000", DefaultText: "50, or 1000 with --since"},
+			&cli.StringFlag{Name: "since",
+				Usage: "only from this time on: a length of time like 2h, " +
+					"a time like \"2026-11-23 08:00\" in the site's zone, or RFC 3339"},
+			&cli.IntFlag{Name: "limit", Usage: "how many at most, the newest, up to 1000",
+				DefaultText: "50, or 1000 with --since"},
 		},
 		run: events,
 	}
@@ -114,7 +117,8 @@ func (x *call) showEvent(ev access.Event, zone *time.Location) error {
 		_, err = x.App.Writer.Write(append(b, '\n'))
 		return err
 	}
-	_, err := fmt.Fprintf(x.App.Writer, "%s  %6d  %-8s  %s\n", inZone(ev.At, zone), ev.Seq, ev.Kind, eventLine(ev))
+	_, err := fmt.Fprintf(x.App.Writer, "%s  %6d  %-8s  %s\n", inZone(ev.At, zone), ev.Seq, ev.Kind,
+		eventLine(ev))
 	return err
 }
 

@@ -14,15 +14,19 @@ import (
 
 func explainCommand() spec {
 	return spec{
-		name: "explain", usage: "show what would be decided for a person, a card or a switch, and why", need: []string{"target"},
+		name: "explain", usage: "show what would be decided for a person, a card or a switch, and why",
+		need: []string{"target"},
 		flags: []cli.Flag{
 			&cli.StringFlag{Name: "person", Usage: "who: a person, as if with a valid card,"},
 			&cli.StringFlag{Name: "uid", Usage: "a card, in hex; - reads it from standard input,"},
 			&cli.StringFlag{Name: "device", Usage: "or a switch"},
 			&cli.StringFlag{Name: "target", Usage: "where: a door or a lamp"},
-			&cli.StringFlag{Name: "action", Usage: "unlock, lock, on, off or toggle", DefaultText: "unlock for a door, on for a lamp"},
-			&cli.StringFlag{Name: "at", Usage: "when, like \"2026-11-23 08:00\" in the site's time zone, or RFC 3339", DefaultText: "now"},
-			&cli.StringFlag{Name: "clock", Value: string(clock.NTP), EnvVars: []string{"LATCHKEY_CLOCK"}, Usage: "ntp or rtc, as for serve; not needed while a gateway runs"},
+			&cli.StringFlag{Name: "action", Usage: "unlock, lock, on, off or toggle",
+				DefaultText: "unlock for a door, on for a lamp"},
+			&cli.StringFlag{Name: "at", DefaultText: "now",
+				Usage: "when, like \"2026-11-23 08:00\" in the site's time zone, or RFC 3339"},
+			&cli.StringFlag{Name: "clock", Value: string(clock.NTP), EnvVars: []string{"LATCHKEY_CLOCK"},
+				Usage: "ntp or rtc, as for serve; not needed while a gateway runs"},
 		},
 		run: explain,
 	}
@@ -39,7 +43,8 @@ func explain(x *call) error {
 	if err != nil {
 		return err
 	}
-	in := api.Question{Person: x.String("person"), UID: uid, Device: x.String("device"), Target: x.String("target"), Action: x.String("action")}
+	in := api.Question{Person: x.String("person"), UID: uid, Device: x.String("device"),
+		Target: x.String("target"), Action: x.String("action")}
 	if in.At, err = x.time("at"); err != nil {
 		return err
 	}
@@ -60,7 +65,8 @@ func explain(x *call) error {
 		if got.Person.Name != "" {
 			who = ", for " + got.Person.Name
 		}
-		printLine(w, fmt.Sprintf("%s%s, at %s (rule %s)", verdict, who, got.At.In(zone).Format("Mon 2006-01-02 15:04:05 MST"), cmp.Or(got.Decision.Rule, "-")))
+		printLine(w, fmt.Sprintf("%s%s, at %s (rule %s)", verdict, who,
+			got.At.In(zone).Format("Mon 2006-01-02 15:04:05 MST"), cmp.Or(got.Decision.Rule, "-")))
 		for _, s := range got.Steps {
 			if strings.HasPrefix(s.Detail, "does not apply to ") {
 				continue

@@ -21,7 +21,9 @@ func grantCommands() []spec {
 				&cli.StringFlag{Name: "device", Usage: "or a switch"},
 				&cli.StringFlag{Name: "target", Usage: "where: a door or a lamp,"},
 				&cli.StringFlag{Name: "target-group", Usage: "or a group of targets"},
-				&cli.StringSliceFlag{Name: "action", Usage: "unlock, lock, on, off, toggle or level; more than once for several", DefaultText: "all that fit"},
+				&cli.StringSliceFlag{Name: "action",
+					Usage:       "unlock, lock, on, off, toggle or level; more than once for several",
+					DefaultText: "all that fit"},
 				&cli.StringFlag{Name: "schedule", Usage: "when", DefaultText: "always"},
 				&cli.BoolFlag{Name: "deny", Usage: "deny instead of allow: beats every grant that allows"},
 			}, validity()...),
@@ -31,7 +33,8 @@ func grantCommands() []spec {
 			name: "list", usage: "list grants",
 			flags: []cli.Flag{
 				&cli.StringFlag{Name: "person", Usage: "only those for this person, by name or by group"},
-				&cli.StringFlag{Name: "target", Usage: "only those for this target, by name or by group; also shows whom each lets in"},
+				&cli.StringFlag{Name: "target",
+					Usage: "only those for this target, by name or by group; also shows whom each lets in"},
 			},
 			run: listGrants,
 		},
@@ -50,7 +53,8 @@ func listGrants(x *call) error {
 		columns += " FOR"
 	}
 	return list(x, api.ListGrants, which, columns, func(g api.Grant) []string {
-		row := []string{g.Effect, grantWho(g), grantWhere(g), cmp.Or(grantActions(g), "all"), cmp.Or(g.Schedule.Name, "always"),
+		row := []string{g.Effect, grantWho(g), grantWhere(g), cmp.Or(grantActions(g), "all"),
+			cmp.Or(g.Schedule.Name, "always"),
 			inZone(g.From, zone), inZone(g.Until, zone), string(g.ID)}
 		if which.Target != "" {
 			row = append(row, grantFor(g))
@@ -78,8 +82,9 @@ func addGrant(x *call) (err error) {
 	if err := x.oneOf("target", "target-group"); err != nil {
 		return err
 	}
-	in := api.NewGrant{Person: x.String("person"), Group: x.String("group"), Device: x.String("device"), Target: x.String("target"),
-		TargetGroup: x.String("target-group"), Actions: x.StringSlice("action"), Schedule: x.String("schedule")}
+	in := api.NewGrant{Person: x.String("person"), Group: x.String("group"), Device: x.String("device"),
+		Target: x.String("target"), TargetGroup: x.String("target-group"),
+		Actions: x.StringSlice("action"), Schedule: x.String("schedule")}
 	if x.Bool("deny") {
 		in.Effect = "deny"
 	}
@@ -98,7 +103,8 @@ func addGrant(x *call) (err error) {
 		if g.Effect == "deny" {
 			what = "may not " + cmp.Or(grantActions(g), "use")
 		}
-		return grantWho(g) + " " + what + " " + grantWhere(g) + ", " + grantWhen(g, zone) + " (" + string(g.ID) + ")"
+		return grantWho(g) + " " + what + " " + grantWhere(g) + ", " + grantWhen(g, zone) + " (" +
+			string(g.ID) + ")"
 	})
 }
 

@@ -24,7 +24,8 @@ func inheritedListener() (net.Listener, error) {
 		return nil, nil
 	}
 	if count != "1" {
-		return nil, fmt.Errorf("the service manager hands over %s sockets: want one, the website's TCP socket", terminal.ShortenWord(count))
+		return nil, fmt.Errorf("the service manager hands over %s sockets: "+
+			"want one, the website's TCP socket", terminal.ShortenWord(count))
 	}
 	f := os.NewFile(3, "website socket")
 	l, err := net.FileListener(f)
@@ -33,7 +34,8 @@ func inheritedListener() (net.Listener, error) {
 		return nil, fmt.Errorf("the socket from the service manager: %w", err)
 	}
 	if _, ok := l.Addr().(*net.TCPAddr); !ok {
-		return nil, errors.Join(fmt.Errorf("the socket from the service manager is %s, no TCP socket", l.Addr().Network()), l.Close())
+		return nil, errors.Join(fmt.Errorf("the socket from the service manager is %s, no TCP socket",
+			l.Addr().Network()), l.Close())
 	}
 	return l, nil
 }

@@ -11,23 +11,26 @@ import (
 )
 
 func unlockCommand() spec {
-	return spec{name: "unlock", args: "DOOR", usage: "open a door now, for the time of its pulse", live: true, run: func(x *call) error { return x.operate(x.arg(0), "unlock", 0) }}
+	return spec{name: "unlock", args: "DOOR", usage: "open a door now, for the time of its pulse", live: true,
+		run: func(x *call) error { return x.operate(x.arg(0), "unlock", 0) }}
 }
 
 func lampCommands() (out []spec) {
 	for _, c := range []struct{ action, usage string }{
-		{"on", "switch a lamp on"}, {"off", "switch a lamp off"}, {"toggle", "switch a lamp on if it is off, and off if it is on"},
+		{"on", "switch a lamp on"}, {"off", "switch a lamp off"},
+		{"toggle", "switch a lamp on if it is off, and off if it is on"},
 	} {
 		out = append(out, spec{name: c.action, args: "LAMP", usage: c.usage, live: true,
 			run: func(x *call) error { return x.operate(x.arg(0), c.action, 0) }})
 	}
-	return append(out, spec{name: "level", args: "LAMP LEVEL", usage: "dim a lamp, 0 to 100", live: true, run: func(x *call) error {
-		n, err := strconv.ParseUint(x.arg(1), 10, 8)
-		if err != nil || n > 100 {
-			return x.wrong("there is no level %q: want 0 to 100", terminal.ShortenWord(x.arg(1)))
-		}
-		return x.operate(x.arg(0), "level", uint8(n))
-	}})
+	return append(out, spec{name: "level", args: "LAMP LEVEL", usage: "dim a lamp, 0 to 100", live: true,
+		run: func(x *call) error {
+			n, err := strconv.ParseUint(x.arg(1), 10, 8)
+			if err != nil || n > 100 {
+				return x.wrong("there is no level %q: want 0 to 100", terminal.ShortenWord(x.arg(1)))
+			}
+			return x.operate(x.arg(0), "level", uint8(n))
+		}})
 }
 
 var outcomeTexts = map[access.Outcome]string{

@@ -21,19 +21,21 @@ func personCommands() []spec {
 		{
 			name: "list", usage: "list everybody",
 			run: func(x *call) error {
-				return list(x, api.ListPersons, api.ListQuery{}, "NAME STATUS CARDS GROUPS ID", func(p api.Person) []string {
-					status := "active"
-					if p.Suspended {
-						status = "suspended"
-					}
-					return []string{p.Name, status, strconv.Itoa(p.Cards), names(p.Groups), string(p.ID)}
-				})
+				return list(x, api.ListPersons, api.ListQuery{}, "NAME STATUS CARDS GROUPS ID", personRow)
 			},
 		},
 		suspension("suspend", "let none of a person's cards open anything", true),
 		suspension("resume", "end a suspension", false),
 		removal("NAME", "remove a person with their cards, grants and memberships", api.RemovePerson),
 	}
+}
+
+func personRow(p api.Person) []string {
+	status := "active"
+	if p.Suspended {
+		status = "suspended"
+	}
+	return []string{p.Name, status, strconv.Itoa(p.Cards), names(p.Groups), string(p.ID)}
 }
 
 func suspension(name, usage string, on bool) spec {

@@ -19,11 +19,11 @@ func scheduleCommands() []spec {
 		{
 			name: "list", usage: "list schedules",
 			run: func(x *call) error {
-				return list(x, api.ListSchedules, api.ListQuery{}, "NAME WINDOWS ID", func(s api.Schedule) []string {
-					return []string{s.Name, s.Text, string(s.ID)}
-				})
+				return list(x, api.ListSchedules, api.ListQuery{}, "NAME WINDOWS ID", scheduleRow)
 			},
 		},
 		removal("NAME", "remove a schedule that no grant uses", api.RemoveSchedule),
 	}
 }
+
+func scheduleRow(s api.Schedule) []string { return []string{s.Name, s.Text, string(s.ID)} }

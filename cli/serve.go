@@ -48,7 +48,9 @@ func serve(c *cli.Context) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(c.App.ErrWriter, &slog.HandlerOptions{Level: level}))
-	p := connection.Place{Dir: c.String(dataFlag), Again: func(dir string) string { return serveLine(c, dir) }}
+	p := connection.Place{Dir: c.String(dataFlag), Again: func(dir string) string {
+		return serveLine(c, dir)
+	}}
 	if p.Dir, err = filepath.Abs(p.Dir); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
@@ -61,7 +63,8 @@ func serve(c *cli.Context) error {
 	case err != nil:
 		return err
 	case socket != nil && cfg.Console == nil:
-		return terminal.WrongUse(c, "--console is off, and the service manager hands over a socket for the website: leave one of them out")
+		return terminal.WrongUse(c, "--console is off, and the service manager hands over a socket "+
+			"for the website: leave one of them out")
 	case socket != nil:
 		cfg.Console.Listener = socket
 	}
@@ -71,7 +74,8 @@ func serve(c *cli.Context) error {
 	o := storeOptions(p.Dir)
 	o.Hold = true
 	o.Log, o.Fatal = log, func(err error) {
-		log.Error("every door stays shut until the gateway has started again and read all of its store", "err", err)
+		log.Error("every door stays shut until the gateway has started again and read all of its store",
+			"err", err)
 		os.Exit(1)
 	}
 	st, err := openWaiting(c.Context, o)
@@ -79,10 +83,12 @@ func serve(c *cli.Context) error {
 		return err
 	}
 	defer func() { _ = st.Close() }()
-	cfg.Store, cfg.AdminSocket, cfg.Version, cfg.Log = st, filepath.Join(p.Dir, connection.SocketName), version(), log
+	cfg.Store, cfg.AdminSocket, cfg.Version, cfg.Log = st, filepath.Join(p.Dir, connection.SocketName),
+		version(), log
 	g, err := gateway.New(cfg)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%w: another program has that port: stop it, or choose another one with --listen or --console", err)
+		return fmt.Errorf("%w: another program has that port: stop it, "+
+			"or choose another one with --listen or --console", err)
 	}
 	if err != nil {
 		return err
@@ -101,7 +107,8 @@ func serveLine(c *cli.Context, dir string) string {
 			line += " --" + name + " " + provision.QuoteShell(v)
 		}
 	}
-	for _, name := range []string{"listen", "announce", "clock", "max-sessions", "console", "console-cert", "console-key", "acme", "acme-email",
+	for _, name := range []string{"listen", "announce", "clock", "max-sessions", "console", "console-cert",
+		"console-key", "acme", "acme-email",
 		"acme-directory", "acme-agree", "log"} {
 		switch {
 		case !c.IsSet(name):
@@ -123,7 +130,8 @@ func openWaiting(ctx context.Context, o store.Options) (*store.Store, error) {
 			return st, err
 		}
 		if time.Now().After(deadline) {
-			return nil, fmt.Errorf("%w: another latchkey serve runs on %s; stop it first, or give this one a --data of its own", err, o.Dir)
+			return nil, fmt.Errorf("%w: another latchkey serve runs on %s; stop it first, "+
+				"or give this one a --data of its own", err, o.Dir)
 		}
 		if !said {
 			o.Log.Warn("waiting for the store", "data", o.Dir, "for", connection.LockWait.String())

@@ -129,7 +129,8 @@ func TestSimulationInJSON(t *testing.T) {
 
 	status, stdout, stderr := simulated(t, "04a1b2c3d4e580\n99887766\n", "reader", "--json", "--bundle",
 		bundleFile(t, h, demo.Tester))
-	want := `{"verdict":"granted","last":1,"counter":1}` + "\n" + `{"verdict":"denied","last":2,"counter":2}` + "\n"
+	want := `{"verdict":"granted","last":1,"counter":1}` + "\n" +
+		`{"verdict":"denied","last":2,"counter":2}` + "\n"
 	if status != 0 || stdout != want {
 		t.Errorf("reader: got %d, %q, %q, want %q", status, stdout, stderr, want)
 	}
@@ -145,7 +146,8 @@ func TestSimulationInJSON(t *testing.T) {
 	awaitText(t, errs, " is connected to ")
 	status, stdout, stderr = simulated(t, "desk level 40\ndesk unlock\nnowhere on\n", "switch", "--json",
 		"--bundle", bundleFile(t, h, demo.Switch))
-	want = `{"verdict":"granted","last":1,"counter":1}` + "\n" + `{"verdict":"denied","last":2,"counter":2}` + "\n" +
+	want = `{"verdict":"granted","last":1,"counter":1}` + "\n" +
+		`{"verdict":"denied","last":2,"counter":2}` + "\n" +
 		`{"error":"answered NotFound: no such thing for this device","counter":3}` + "\n"
 	if status != 0 || stdout != want {
 		t.Errorf("switch: got %d, %q, %q, want %q", status, stdout, stderr, want)

@@ -24,32 +24,35 @@ func lockdownCommands() []spec {
 }
 
 func timeCommands() []spec {
-	return []spec{{name: "trust", usage: "trust the clock, although recorded events are later than it", run: func(x *call) error {
-		err := ask(x, api.TrustTime, api.Nothing{}, func(s api.Site) string {
-			return fmt.Sprintf("the clock is no longer compared with events up to %d", s.TimeTrusted)
-		})
-		if err != nil {
-			return err
-		}
-		switch now, _, err := callAPI(x, api.GetTime, api.Nothing{}); {
-		case errors.As(err, new(*client.Problem)): // no gateway runs, and nobody needs the time
-		case err != nil:
-			return err
-		case !now.Trusted:
-			x.note("note: the clock is still not trusted: %s", now.Why)
-		}
-		return nil
-	}}}
+	return []spec{{name: "trust", usage: "trust the clock, although recorded events are later than it",
+		run: func(x *call) error {
+			err := ask(x, api.TrustTime, api.Nothing{}, func(s api.Site) string {
+				return fmt.Sprintf("the clock is no longer compared with events up to %d", s.TimeTrusted)
+			})
+			if err != nil {
+				return err
+			}
+			switch now, _, err := callAPI(x, api.GetTime, api.Nothing{}); {
+			case errors.As(err, new(*client.Problem)): // no gateway runs, and nobody needs the time
+			case err != nil:
+				return err
+			case !now.Trusted:
+				x.note("note: the clock is still not trusted: %s", now.Why)
+			}
+			return nil
+		}}}
 }
 
 func siteCommands() []spec {
-	return []spec{{name: "zone", args: "[ZONE]", usage: "show the time zone of schedules, or set it, like Europe/Berlin", makes: true, run: func(x *call) error {
-		line := func(s api.Site) string { return s.Zone }
-		if x.NArg() == 0 {
-			return ask(x, api.GetSite, api.Nothing{}, line)
-		}
-		return ask(x, api.ChangeSite, api.With(api.SiteChange{Zone: x.arg(0)}), line)
-	}}}
+	return []spec{{name: "zone", args: "[ZONE]",
+		usage: "show the time zone of schedules, or set it, like Europe/Berlin", makes: true,
+		run: func(x *call) error {
+			line := func(s api.Site) string { return s.Zone }
+			if x.NArg() == 0 {
+				return ask(x, api.GetSite, api.Nothing{}, line)
+			}
+			return ask(x, api.ChangeSite, api.With(api.SiteChange{Zone: x.arg(0)}), line)
+		}}}
 }
 
 // zone is the site's time zone.

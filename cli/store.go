@@ -52,8 +52,12 @@ func storeOptions(dir string) store.Options {
 
 func storeCommands() []spec {
 	return []spec{
-		{name: "new", usage: "make a new, empty store when the old one cannot be opened; the old one is set aside, not deleted", run: beginAnew},
-		{name: "repair", usage: "repair a store that was refused, if it can be proven that nothing is lost; else change nothing", run: repair},
+		{name: "new", run: beginAnew,
+			usage: "make a new, empty store when the old one cannot be opened; " +
+				"the old one is set aside, not deleted"},
+		{name: "repair", run: repair,
+			usage: "repair a store that was refused, if it can be proven that nothing is lost; " +
+				"else change nothing"},
 	}
 }
 
@@ -62,7 +66,8 @@ func storeCommands() []spec {
 func (x *call) folder() (string, error) {
 	p := connection.Place{Dir: x.String(dataFlag), Again: x.again}
 	if p.Dir == "" {
-		return "", x.wrong("there is no home folder to keep data in: name one with --data DIR or LATCHKEY_DATA")
+		return "", x.wrong("there is no home folder to keep data in: " +
+			"name one with --data DIR or LATCHKEY_DATA")
 	}
 	dir, err := filepath.Abs(p.Dir)
 	if err != nil {

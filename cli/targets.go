@@ -14,7 +14,8 @@ func targetCommands() []spec {
 			name: "add", args: "NAME", usage: "add a door or a lamp", need: []string{"kind"}, makes: true,
 			flags: []cli.Flag{
 				&cli.StringFlag{Name: "kind", Usage: "door or lamp"},
-				&cli.StringFlag{Name: "pulse", Usage: "how long an unlock lasts, 200ms to 60s; doors only", DefaultText: "3s"},
+				&cli.StringFlag{Name: "pulse", Usage: "how long an unlock lasts, 200ms to 60s; doors only",
+					DefaultText: "3s"},
 			},
 			run: func(x *call) error {
 				in := api.NewTarget{Name: x.arg(0), Kind: x.String("kind"), Pulse: x.String("pulse")}
@@ -56,9 +57,11 @@ func targetCommands() []spec {
 				if err != nil {
 					return err
 				}
-				return list(x, api.ListTargets, api.ListQuery{}, "NAME KIND PULSE ACTUATOR STATE ID", func(t api.Target) []string {
-					return []string{t.Name, t.Kind, t.Pulse, t.Actuator.Name, doorText(t, zone), string(t.ID)}
-				})
+				return list(x, api.ListTargets, api.ListQuery{}, "NAME KIND PULSE ACTUATOR STATE ID",
+					func(t api.Target) []string {
+						return []string{t.Name, t.Kind, t.Pulse, t.Actuator.Name, doorText(t, zone),
+							string(t.ID)}
+					})
 			},
 		},
 		removal("NAME", "remove a target with its grants", api.RemoveTarget),
@@ -72,6 +75,7 @@ const usualLimit = 10 * time.Second
 // how long it holds, a longer pulse is refused.
 func warnOfPulse(x *call, t api.Target) {
 	if d, err := time.ParseDuration(t.Pulse); err == nil && d > usualLimit && t.MaxPulse == "" {
-		x.note("note: no lock of %s has said yet that it holds so long. Each lets go at its own limit; the firmware's is %v", t.Name, usualLimit)
+		x.note("note: no lock of %s has said yet that it holds so long. "+
+			"Each lets go at its own limit; the firmware's is %v", t.Name, usualLimit)
 	}
 }

@@ -19,7 +19,8 @@ func versionCommand() spec {
 			Platform string `json:"platform"`
 			// Built is the commit's time, where the build knows it.
 			Built string `json:"built"`
-		}{version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, clock.Built().UTC().Format(time.RFC3339)}
+		}{version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH,
+			clock.Built().UTC().Format(time.RFC3339)}
 		raw, err := json.Marshal(v)
 		if err != nil {
 			return fmt.Errorf("version: %w", err)

@@ -46,7 +46,8 @@ func (c *Connection) Send(r *http.Request) (*http.Response, error) {
 	case err != nil && r.Context().Err() != nil:
 		return nil, r.Context().Err()
 	case err != nil:
-		return nil, fmt.Errorf("admin API: %w", errors.Unwrap(err)) // without the URL, which says nothing here
+		err = errors.Unwrap(err) // without the URL, which says nothing here
+		return nil, fmt.Errorf("admin API: %w", err)
 	}
 	if n := resp.Header.Get(api.NoticeHeader); n != "" && resp.StatusCode/100 == 2 {
 		c.Notice = n

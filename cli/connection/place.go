@@ -47,8 +47,8 @@ type Place struct {
 // Open connects to the gateway that runs on the data folder, or opens the store in it.
 func (p Place) Open(ctx context.Context) (*Connection, error) {
 	if p.Dir == "" {
-		return nil, terminal.UsageError{
-			Text: "latchkey: there is no home folder to keep data in: name one with --data DIR or LATCHKEY_DATA"}
+		return nil, terminal.UsageError{Text: "latchkey: there is no home folder to keep data in: " +
+			"name one with --data DIR or LATCHKEY_DATA"}
 	}
 	dir, err := filepath.Abs(p.Dir)
 	if err != nil {
@@ -91,8 +91,8 @@ func (p Place) try(ctx context.Context) (*Connection, error) {
 	h := admin.New(admin.Config{Store: s, Version: p.Version,
 		Clock:        clock.Clock{Source: p.Clock, LastEvent: s.LastEventAt}.Trusted,
 		GatewayAddrs: settings.AnnouncedAddrs(settings.DefaultListen)})
-	us := account.NewUnixPeer(currentUser())
-	return &Connection{http: http.Client{Transport: client.InProcess(account.As(us, h))}, closeStore: s.Close}, nil
+	api := client.InProcess(account.As(account.NewUnixPeer(currentUser()), h))
+	return &Connection{http: http.Client{Transport: api}, closeStore: s.Close}, nil
 }
 
 // dial returns nil and no error where no gateway listens.
@@ -106,8 +106,8 @@ func (p Place) dial(ctx context.Context) (*Connection, error) {
 		return nil, ctx.Err()
 	case errors.Is(err, syscall.EAGAIN) || errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, silent{LockWait} // nobody accepts what waits there already
-	default:
-		return nil, nil // whatever is wrong with the socket, the store's lock says whether somebody is at work
+	default: // whatever is wrong with the socket, the store's lock says whether somebody is at work
+		return nil, nil
 	}
 
 	// The connection that showed that somebody listens carries the first request.

@@ -63,7 +63,8 @@ func (b Bundle) coapClient() ([]byte, error) {
 	case keys.KindSensor:
 		line(formatSenML, `[{"n":"contact","vb":true}]`, "/report")
 	default:
-		return nil, fmt.Errorf("provision: coap-client for %s: a %s must answer commands and %w: use another format", b.Device, b.Kind, ErrNoClient)
+		return nil, fmt.Errorf("provision: coap-client for %s: a %s must answer commands and %w: "+
+			"use another format", b.Device, b.Kind, ErrNoClient)
 	}
 	return out.Bytes(), nil
 }

@@ -7,8 +7,8 @@ import (
 
 // A real shell takes what was quoted for the word that it was.
 func TestQuoteShell(t *testing.T) {
-	for _, s := range []string{"", "a", "a b", "'", "a'b''c", `"`, "$(id)", "`id`", "\\", "a\nb", "*", "~", "[a]",
-		"#", "{a,b}", "!", "a;b", "a=b", "=a", "é"} {
+	for _, s := range []string{"", "a", "a b", "'", "a'b''c", `"`, "$(id)", "`id`", "\\", "a\nb", "*", "~",
+		"[a]", "#", "{a,b}", "!", "a;b", "a=b", "=a", "é"} {
 		runs := shellArgs(t, "coap-client-openssl "+QuoteShell(s)+" end")
 		if want := [][]string{{s, "end"}}; !reflect.DeepEqual(runs, want) {
 			t.Errorf("%q: got %q", s, runs)
