@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"latchkey/gateway/admin/api"
@@ -100,8 +101,8 @@ func readProblem(resp *http.Response) *Problem {
 	}
 	p.Status = resp.StatusCode
 	p.Detail = cmp.Or(p.Detail, p.Title, "the admin API answered "+resp.Status)
-	if after, err := time.ParseDuration(resp.Header.Get("Retry-After") + "s"); err == nil {
-		p.RetryAfter = after
+	if seconds, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 31); err == nil {
+		p.RetryAfter = time.Duration(seconds) * time.Second
 	}
 	return p
 }
