@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"latchkey/gateway/admin/api"
 )
 
 // session is a connection with HTTP/2 whose owner keeps to no limit that the other side sets.
@@ -161,7 +163,7 @@ func (f *flood) events(ctx context.Context, c net.Conn) error {
 		return err
 	}
 	for range f.streams {
-		if _, err := s.head("GET", "/api/v1/events/stream", true, true,
+		if _, err := s.head(api.StreamEvents.Method, "/api"+api.StreamEvents.Path, true, true,
 			hpack.HeaderField{Name: "authorization", Value: "Bearer " + f.token}); err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -145,7 +144,7 @@ func buildHouse(ctx context.Context, out *console, set Setting, as cast, bobs st
 
 // newSetupCode asks for a code with which the website makes its first account.
 func newSetupCode(ctx context.Context, g *gateway.Gateway) (string, error) {
-	send := (&http.Client{Transport: client.InProcess(g.AdminHandler())}).Do
+	send := client.InProcess(g.AdminHandler()).RoundTrip
 	code, err := client.Call(ctx, send, api.MintSetupCode, api.Nothing{})
 	if err != nil {
 		return "", fmt.Errorf("demo: no set-up code: %w", err)

@@ -1,27 +1,20 @@
 package e2e
 
 import (
-	"encoding/json"
-	"net/http"
 	"testing"
 	"time"
 
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/client"
-
 	"latchkey/gateway/store"
 )
 
-func (s *site) latency() (l api.Latency) {
+func (s *site) latency() api.Latency {
 	s.t.Helper()
-	api := http.Client{Transport: client.InProcess(s.gw.AdminHandler())}
-	resp, err := api.Get("http://latchkey/v1/latency")
+	l, err := client.Call(s.t.Context(), client.InProcess(s.gw.AdminHandler()).RoundTrip, api.GetLatency,
+		api.Nothing{})
 	if err != nil {
 		s.t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if err := json.NewDecoder(resp.Body).Decode(&l); err != nil || resp.StatusCode != http.StatusOK {
-		s.t.Fatalf("got %s, %v", resp.Status, err)
 	}
 	return l
 }

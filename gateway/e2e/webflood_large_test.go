@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -139,26 +138,18 @@ func newWebsite(t *testing.T) *website {
 // people makes the accounts and the token, while the gateway is in this process.
 func (w *website) people() {
 	w.t.Helper()
-	gate := http.Client{Transport: client.InProcess(w.gw.AdminHandler())}
-	post := func(path, body string, out any) {
-		w.t.Helper()
-		resp, err := gate.Post("http://latchkey"+path, "application/json", strings.NewReader(body))
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		b, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode/100 != 2 {
-			w.t.Fatalf("%s: got %s %s, %v", path, resp.Status, b, err)
-		}
-		if err := json.Unmarshal(b, out); err != nil {
-			w.t.Fatal(err)
-		}
-	}
+	send := client.InProcess(w.gw.AdminHandler()).RoundTrip
 	for _, role := range []string{"owner", "viewer"} {
-		post("/v1/accounts", `{"name":"`+role+`","role":"`+role+`","password":"`+webPassword+`"}`, &api.Account{})
+		in := api.NewAccount{Name: role, Role: role, Password: webPassword}
+		if _, err := client.Call(w.t.Context(), send, api.AddAccount, api.With(in)); err != nil {
+			w.t.Fatal(err)
+		}
 	}
-	var minted api.MintedToken
-	post("/v1/accounts/viewer/tokens", `{"label":"one","scopes":["read"]}`, &minted)
+	minted, err := client.Call(w.t.Context(), send, api.AddToken,
+		api.AtWith("viewer", api.NewToken{Label: "one", Scopes: []access.Scope{access.ScopeRead}}))
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	if err := os.WriteFile(w.token, []byte(minted.Text), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
