@@ -49,7 +49,8 @@ func Command() *cli.Command {
 			sub(keys.KindReader, "present cards: each --uid once; without --uid, one UID in hex on each "+
 				"line of standard input",
 				&cli.StringSliceFlag{Name: "uid", Usage: "card UID in `HEX`"}),
-			sub(keys.KindSwitch, "press buttons: one \"TARGET ACTION [LEVEL]\" on each line of standard input"),
+			sub(keys.KindSwitch,
+				"press buttons: one \"TARGET ACTION [LEVEL]\" on each line of standard input"),
 			sub(keys.KindLock, "be a lock until interrupted, and show what it does; lines on standard "+
 				"input play its door: contact open, contact closed, tamper, exit"),
 			sub(keys.KindLamp, "be a lamp until interrupted, and show what it does"),
@@ -247,7 +248,8 @@ func parsePress(line string) (target string, action wire.Action, level uint8, er
 		return "", 0, 0, errors.New("want TARGET ACTION [LEVEL], like: desk toggle")
 	}
 	if action, err = wire.ParseAction(f[1]); err != nil {
-		return "", 0, 0, fmt.Errorf("there is no action %q: want on, off, toggle, level LEVEL, unlock or lock",
+		return "", 0, 0, fmt.Errorf("there is no action %q: "+
+			"want on, off, toggle, level LEVEL, unlock or lock",
 			terminal.ShortenWord(f[1]))
 	}
 	switch {
