@@ -103,7 +103,7 @@ func TestNamesInPaths(t *testing.T) {
 				t.Errorf("%q: got the members %v, want the one", name, members)
 			}
 			call(t, send, api.RemovePerson, api.At(name))
-			if got := call(t, send, api.ListPersons, api.Nothing{}); len(got.Items) != 0 {
+			if got := call(t, send, api.ListPersons, api.ListQuery{}); len(got.Items) != 0 {
 				t.Errorf("%q: got %v after it was removed, want nobody", name, got.Items)
 			}
 		}
@@ -278,7 +278,7 @@ func TestAnswersThatAreNoJSON(t *testing.T) {
 		w.WriteHeader(http.StatusBadGateway)
 		_, _ = io.WriteString(w, "<html><h1>Bad Gateway</h1>")
 	}
-	_, err = client.Call(t.Context(), serve(t, proxy), api.ListPersons, api.Nothing{})
+	_, err = client.Call(t.Context(), serve(t, proxy), api.ListPersons, api.ListQuery{})
 	var p *client.Problem
 	if !errors.As(err, &p) || p.Status != http.StatusBadGateway ||
 		p.Detail != "the admin API answered 502 Bad Gateway" {
@@ -314,7 +314,7 @@ func TestAnswersThatEndTooEarly(t *testing.T) {
 		var limit atomic.Int64
 		limit.Store(bytes)
 		send := sendTo(t, server, func(c net.Conn) net.Conn { return shortConn{c, &limit} })
-		raw, err = client.CallRaw(t.Context(), send, api.ListPersons, api.Nothing{})
+		raw, err = client.CallRaw(t.Context(), send, api.ListPersons, api.ListQuery{})
 		return raw, limit.Load(), err
 	}
 	const enough = 1 << 20
@@ -356,7 +356,7 @@ func TestCanceledContext(t *testing.T) {
 	_, err = client.Call(ctx, func(r *http.Request) (*http.Response, error) {
 		asked = r.Context().Err() == nil
 		return send(r)
-	}, api.ListPersons, api.Nothing{})
+	}, api.ListPersons, api.ListQuery{})
 	if !errors.Is(err, context.Canceled) || asked {
 		t.Errorf("canceled before: got %v, want that it is not asked", err)
 	}
