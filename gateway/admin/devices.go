@@ -82,7 +82,7 @@ func (a *server) enrol(ctx context.Context, in api.NewDevice) (api.Enrolled, err
 	if err != nil {
 		return api.Enrolled{}, err
 	}
-	return a.enrolled(d, b), nil
+	return a.enrolled(d, b)
 }
 
 // rekey puts a new key beside the older ones, which retire.
@@ -108,7 +108,7 @@ func (a *server) rekey(ctx context.Context, ref string, in api.NewKey) (api.Enro
 	if err != nil {
 		return api.Enrolled{}, err
 	}
-	return a.enrolled(d, b), nil
+	return a.enrolled(d, b)
 }
 
 // bundle is what goes into a device, but for its targets.
@@ -128,13 +128,13 @@ func (a *server) bundle(d access.Device, k keys.Key, gateway string) (provision.
 }
 
 // enrolled is the one answer with a secret.
-func (a *server) enrolled(d access.Device, b provision.Bundle) api.Enrolled {
-	return api.Enrolled{
-		Device: a.viewDevices()(a.Store.Snapshot(), d),
+func (a *server) enrolled(d access.Device, b provision.Bundle) (api.Enrolled, error) {
+	shown, err := view(a, a.Store.Snapshot(), d, a.viewDevices())
+	return api.Enrolled{Device: shown,
 		Bundle: api.Bundle{Device: b.Device, Kind: b.Kind, Targets: append([]string{}, b.Targets...),
 			Gateway: b.Gateway, Identity: b.Identity,
 			Secret: b.Secret.Reveal()},
-	}
+	}, err
 }
 
 func revocations(of []keys.Key) (changes []access.Change) {

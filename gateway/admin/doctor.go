@@ -41,8 +41,11 @@ func (a *server) diagnose(device string) (api.Diagnosis, error) {
 		if err != nil {
 			return api.Diagnosis{}, err
 		}
-		view := a.viewDevices()(f.Policy, d)
-		out.Device = &view
+		shown, err := view(a, f.Policy, d, a.viewDevices())
+		if err != nil {
+			return api.Diagnosis{}, err
+		}
+		out.Device = &shown
 		found = doctor.DiagnoseDevice(f, d)
 	} else {
 		if trusted, why := a.Live.ClockTrusted(f.Now); !trusted {

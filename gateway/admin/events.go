@@ -1,11 +1,14 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -20,6 +23,7 @@ import (
 const (
 	defaultEvents = 100
 	maxEvents     = 1000
+	maxLooked     = 20_000 // of events that are looked through for a text
 	writeWait     = 30 * time.Second
 )
 
@@ -86,35 +90,90 @@ func (a *server) watch(c limit.Client) (leave func(), err error) {
 	return leave, nil
 }
 
-func (a *server) events(ctx context.Context, in *api.EventQuery) (api.Events, error) {
-	limit := in.Limit
-	if limit == 0 {
-		limit = defaultEvents
+func (a *server) events(ctx context.Context, in *api.EventQuery) (out api.Events, err error) {
+	most := cmp.Or(in.Limit, defaultEvents)
+	from := in.From
+	if in.After != 0 {
+		from = in.After + 1
 	}
-	if !in.Since.IsZero() && in.From != 0 {
-		return api.Events{}, fmt.Errorf("events: %w: want from or since, not both", access.ErrInvalid)
+	if in.From != 0 && in.After != 0 || from != 0 && !in.Since.IsZero() {
+		return out, fmt.Errorf("events: %w: want from, after or since, not both", access.ErrInvalid)
 	}
 	head, _ := a.Store.Head()
-	out := api.Events{Items: []access.Event{}, Next: head + 1}
-	var err error
+	out.Next = head + 1
 	switch {
-	case !in.Since.IsZero():
-		out.Items, err = a.Store.Since(ctx, in.Since, limit)
-	case in.From != 0:
+	case from != 0:
 		if in.Wait > 0 {
-			a.Feed.Await(ctx, in.From, time.Duration(in.Wait)*time.Second)
+			a.Feed.Await(ctx, from, time.Duration(in.Wait)*time.Second)
 		}
-		out.Items, err = a.Store.Events(ctx, in.From, limit)
-		out.Next = max(in.From, 1)
+		out.Items, out.Next, err = a.eventsFrom(ctx, from, most, in.Q)
+	case in.Q != "":
+		out.Items, err = a.newestEvents(ctx, head, in.Since, most, in.Q)
+	case !in.Since.IsZero():
+		out.Items, err = a.Store.Since(ctx, in.Since, most)
 	default:
-		out.Items, err = a.Store.Events(ctx, head-min(head, uint64(limit))+1, limit)
+		out.Items, err = a.Store.Events(ctx, head-min(head, uint64(most))+1, most)
 	}
-	if n := len(out.Items); n > 0 {
+	if n := len(out.Items); n > 0 && in.Q == "" {
 		out.Next = out.Items[n-1].Seq + 1
-	} else {
-		out.Items = []access.Event{}
 	}
+	out.Items = append([]access.Event{}, out.Items...)
 	return out, err
+}
+
+// eventsFrom returns the events from a number upwards that have a text in their line, and where to
+// go on. An empty text is in each of them.
+func (a *server) eventsFrom(ctx context.Context, from uint64, most int, q string) (found []access.Event,
+	next uint64, err error) {
+	next = max(from, 1)
+	size := most
+	if q != "" {
+		size = maxEvents
+	}
+	for looked := 0; looked < maxLooked && len(found) < most; {
+		page, err := a.Store.Events(ctx, next, size)
+		if err != nil || len(page) == 0 {
+			return found, next, err
+		}
+		for _, ev := range page {
+			if len(found) == most {
+				break
+			}
+			if next = ev.Seq + 1; hasText(ev, q) {
+				found = append(found, ev)
+			}
+		}
+		if looked += len(page); q == "" {
+			break
+		}
+	}
+	return found, next, nil
+}
+
+// newestEvents returns the newest events that have a text in their line, oldest first, of those
+// whose time is not before since.
+func (a *server) newestEvents(ctx context.Context, head uint64, since time.Time, most int,
+	q string) (found []access.Event, err error) {
+	for end, looked := head, 0; end > 0 && looked < maxLooked && len(found) < most; {
+		from := end - min(end, maxEvents) + 1
+		page, err := a.Store.Events(ctx, from, int(end-from+1))
+		if err != nil {
+			return nil, err
+		}
+		for _, ev := range slices.Backward(page) {
+			if len(found) < most && hasText(ev, q) && !ev.At.Before(since) {
+				found = append(found, ev)
+			}
+		}
+		end, looked = from-1, looked+len(page)
+	}
+	slices.Reverse(found)
+	return found, nil
+}
+
+// hasText tells whether an event has a text in its line, in capitals or not.
+func hasText(ev access.Event, q string) bool {
+	return q == "" || strings.Contains(strings.ToLower(ev.Line()), strings.ToLower(q))
 }
 
 // news is a line of the stream that is no event.

@@ -10,7 +10,8 @@ import (
 func (a *server) siteRoutes() {
 	handle(a, api.GetSite,
 		func(context.Context, *api.Nothing) (api.Site, error) {
-			return viewSite(a.Store.Snapshot(), a.Store.Snapshot().Site), nil
+			p := a.Store.Snapshot()
+			return view(a, p, p.Site, viewSite)
 		})
 	handle(a, api.ChangeSite,
 		func(ctx context.Context, in *api.Body[api.SiteChange]) (api.Site, error) {

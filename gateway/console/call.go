@@ -21,7 +21,11 @@ const (
 func call[In, Out any](v *visit, op api.Operation[In, Out], in In) (Out, error) {
 	ctx, cancel := context.WithTimeout(v.r.Context(), callWait)
 	defer cancel()
-	return client.Call(ctx, v.send, op, in)
+	send := v.send
+	if tag := v.field("etag"); tag != "" && op.Matches { // the form shows a record as it was
+		send = client.IfMatch(send, tag)
+	}
+	return client.Call(ctx, send, op, in)
 }
 
 // list calls an operation that answers with many records, and returns those.

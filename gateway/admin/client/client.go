@@ -28,6 +28,15 @@ const host = "http://latchkey"
 // Send sends a request of the API and returns the answer, as [http.Client.Do] does.
 type Send func(*http.Request) (*http.Response, error)
 
+// IfMatch has a change refused, with a [*Problem] of the type [api.TypeChanged], if the record is not
+// the one with this tag by now.
+func IfMatch(send Send, tag string) Send {
+	return func(r *http.Request) (*http.Response, error) {
+		r.Header.Set("If-Match", `"`+tag+`"`)
+		return send(r)
+	}
+}
+
 // Call calls an operation. A refusal is a [*Problem].
 func Call[In, Out any](ctx context.Context, send Send, op api.Operation[In, Out], in In) (Out, error) {
 	raw, err := CallRaw(ctx, send, op, in)

@@ -1,0 +1,263 @@
+package admin_test
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"latchkey/gateway/access"
+	"latchkey/gateway/admin/api"
+)
+
+// Whoever walks a list in parts sees each record once, also when the last one that he saw is removed
+// meanwhile.
+func TestListsInParts(t *testing.T) {
+	s := newSite(t)
+	var want []string
+	for i := range 7 {
+		name := fmt.Sprintf("p%d", i)
+		s.must("POST", "/v1/persons", `{"name":"`+name+`"}`, nil)
+		want = append(want, name)
+	}
+	for limit := 1; limit <= 8; limit++ {
+		var got []string
+		after := ""
+		for {
+			var page api.List[api.Person]
+			s.must("GET", fmt.Sprintf("/v1/persons?limit=%d&after=%s", limit, url.QueryEscape(after)), "", &page)
+			if len(page.Items) > limit {
+				t.Fatalf("limit %d: got %d", limit, len(page.Items))
+			}
+			for _, p := range page.Items {
+				got = append(got, p.Name)
+			}
+			if after = page.Next; after == "" {
+				break
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("limit %d: got %v, want %v", limit, got, want)
+		}
+	}
+
+	var first, second api.List[api.Person]
+	s.must("GET", "/v1/persons?limit=3", "", &first)
+	s.must("DELETE", "/v1/persons/p2", "", nil)
+	s.must("GET", "/v1/persons?limit=2&after="+first.Next, "", &second)
+	if len(second.Items) != 2 || second.Items[0].Name != "p3" || second.Items[1].Name != "p4" {
+		t.Errorf("after p2, which is gone: got %v, want p3 and p4", second.Items)
+	}
+}
+
+func TestListsAreSearched(t *testing.T) {
+	s := furnished(t)
+	s.must("POST", "/v1/persons", `{"name":"Zoë Müller"}`, nil)
+	for path, want := range map[string]string{
+		"/v1/persons?q=müller":  `"name":"Zoë Müller"`,
+		"/v1/persons?q=STAFF":   `"name":"ann"`, // by the group
+		"/v1/devices?q=hall":    `"name":"hall-switch"`,
+		"/v1/targets?q=esk":     `"name":"desk"`,
+		"/v1/cards?q=e580":      `"tail":"e580"`,
+		"/v1/cards?q=ann":       `"tail":"e580"`,
+		"/v1/groups?q=staff":    `"name":"staff"`,
+		"/v1/schedules?q=Week":  `"name":"weekdays"`,
+		"/v1/grants?q=weekdays": `"effect":"allow"`,
+		"/v1/grants?q=front":    `"effect":"allow"`,
+		"/v1/events?q=Zo%C3%AB": `"kind":"policy"`,
+	} {
+		code, text := s.do("GET", path, "")
+		if code != 200 || strings.Count(text, want) != 1 {
+			t.Errorf("%s: got %d %s, want %s once", path, code, text, want)
+		}
+		base, _, _ := strings.Cut(path, "?")
+		if code, text := s.do("GET", base+"?q=nowhere-at-all", ""); code != 200 || !strings.Contains(text, `"items":[]`) {
+			t.Errorf("%s: got %d %s, want nothing", base, code, text)
+		}
+	}
+	for path, code := range map[string]int{
+		"/v1/persons?after=%21":                    422,
+		"/v1/persons?limit=0":                      422,
+		"/v1/persons?limit=10001":                  422,
+		"/v1/persons?q=" + strings.Repeat("x", 65): 422,
+	} {
+		if got, text := s.do("GET", path, ""); got != code {
+			t.Errorf("%s: got %d %s, want %d", path, got, text, code)
+		}
+	}
+}
+
+// A search through many events goes on where it stopped, and finds each once.
+func TestEventsAreSearchedInParts(t *testing.T) {
+	s := newSite(t)
+	for i := range 30 {
+		s.must("POST", "/v1/persons", fmt.Sprintf(`{"name":"%s-%d"}`, []string{"odd", "even"}[(i+1)%2], i), nil)
+	}
+	var got []uint64
+	from := uint64(1)
+	for {
+		var page api.Events
+		s.must("GET", fmt.Sprintf("/v1/events?from=%d&limit=4&q=EVEN-", from), "", &page)
+		if len(page.Items) == 0 {
+			break
+		}
+		for _, ev := range page.Items {
+			got = append(got, ev.Seq)
+		}
+		from = page.Next
+	}
+	var all api.Events
+	s.must("GET", "/v1/events?limit=1000&q=even-", "", &all)
+	if len(got) != 15 || len(all.Items) != 15 || !slices.IsSorted(got) {
+		t.Errorf("got %v in parts and %d at once, want the same 15", got, len(all.Items))
+	}
+	var newest, after api.Events
+	s.must("GET", "/v1/events?limit=2&q=even-", "", &newest)
+	if len(newest.Items) != 2 || newest.Items[1].Seq != got[len(got)-1] {
+		t.Errorf("got %v, want the newest two", newest.Items)
+	}
+	s.must("GET", fmt.Sprintf("/v1/events?after=%d", got[13]), "", &after)
+	if len(after.Items) != 3 || after.Items[0].Seq != got[13]+1 {
+		t.Errorf("after %d: got %v, want the three that follow", got[13], after.Items)
+	}
+}
+
+// The later of two editors hears that somebody else was quicker, whatever was changed.
+func TestLaterEditorHearsOfIt(t *testing.T) {
+	s := furnished(t)
+	var card api.List[api.Card]
+	s.must("GET", "/v1/cards", "", &card)
+	var grant api.List[api.Grant]
+	s.must("GET", "/v1/grants", "", &grant)
+	s.must("POST", "/v1/accounts", `{"name":"eva","role":"owner","password":"correct horse"}`, nil)
+	s.must("POST", "/v1/accounts", `{"name":"oscar","role":"viewer","password":"correct horse"}`, nil)
+	for _, tt := range []struct{ path, method, first, second string }{
+		{"/v1/targets/desk", "PATCH", `{"name":"desk2"}`, `{"name":"desk3"}`},
+		{"/v1/persons/ann", "PATCH", `{"suspended":true}`, `{"name":"anna"}`},
+		{"/v1/schedules/weekdays", "PATCH", `{"text":"mon 08:00-09:00"}`, `{"text":"tue 08:00-09:00"}`},
+		{"/v1/cards/" + card.Items[0].ID.String(), "PATCH", `{"status":"lost"}`, `{"status":"active"}`},
+		{"/v1/accounts/oscar", "PATCH", `{"role":"admin"}`, `{"role":"owner"}`},
+		{"/v1/accounts/eva", "PATCH", `{"password":"another horse"}`, `{"disabled":true}`},
+		{"/v1/site", "PATCH", `{"zone":"Europe/Berlin"}`, `{"zone":"Asia/Tokyo"}`},
+		{"/v1/grants/" + string(grant.Items[0].ID), "", "", ""},
+		{"/v1/groups/staff", "", "", ""},
+		{"/v1/devices/hall-switch", "", "", ""},
+	} {
+		seen := s.ask("GET", tt.path, "", "")
+		tag := seen.Header().Get("ETag")
+		if len(tag) != 18 || !strings.Contains(seen.Body.String(), `"etag":`+tag) {
+			t.Errorf("%s: got the tag %s, and %s", tt.path, tag, seen.Body)
+		}
+		byID := tt.path
+		if tt.first != "" {
+			if tt.path != "/v1/site" {
+				var r struct{ ID string }
+				s.must("GET", tt.path, "", &r)
+				byID = tt.path[:strings.LastIndexByte(tt.path, '/')+1] + r.ID
+			}
+			first := s.ask(tt.method, byID, tt.first, tag)
+			if first.Code != 200 || first.Header().Get("ETag") == tag {
+				t.Errorf("%s by the first: got %d %s", tt.path, first.Code, first.Body)
+			}
+			if second := s.ask(tt.method, byID, tt.second, tag); second.Code != 412 ||
+				!strings.Contains(second.Body.String(), api.TypeChanged) {
+				t.Errorf("%s by the second: got %d %s, want 412", tt.path, second.Code, second.Body)
+			}
+			if now := s.ask("GET", byID, "", ""); now.Header().Get("ETag") != first.Header().Get("ETag") {
+				t.Errorf("%s: the second changed it", tt.path)
+			}
+			if again := s.ask(tt.method, byID, tt.second, first.Header().Get("ETag")); again.Code != 200 {
+				t.Errorf("%s by the second, who has looked again: got %d %s", tt.path, again.Code, again.Body)
+			}
+			continue
+		}
+		if w := s.ask("DELETE", tt.path, "", `"0000000000000000"`); w.Code != 412 {
+			t.Errorf("%s removed as it is not: got %d %s, want 412", tt.path, w.Code, w.Body)
+		}
+		if w := s.ask("DELETE", tt.path, "", `"0000000000000000", `+tag); w.Code != 200 {
+			t.Errorf("%s removed as it is: got %d %s", tt.path, w.Code, w.Body)
+		}
+	}
+	if w := s.ask("POST", "/v1/persons", `{"name":"carl"}`, "*"); w.Code != 400 {
+		t.Errorf("If-Match where there is nothing to match: got %d %s, want 400", w.Code, w.Body)
+	}
+	if w := s.ask("PATCH", "/v1/persons/ann", `{"name":"x"}`, `W/"`+strings.Repeat("0", 16)+`"`); w.Code == 200 {
+		t.Errorf("a weak tag: got %d %s", w.Code, w.Body)
+	}
+}
+
+// What was made is where Location says.
+func TestLocation(t *testing.T) {
+	s := newSite(t)
+	s.must("POST", "/v1/accounts", `{"name":"eva","role":"owner","password":"correct horse"}`, nil)
+	for _, r := range [][2]string{
+		{"/v1/targets", `{"name":"front-door","kind":"door"}`},
+		{"/v1/devices", `{"name":"front-reader","kind":"reader","targets":["front-door"]}`},
+		{"/v1/persons", `{"name":"ann"}`},
+		{"/v1/cards", `{"person":"ann","uid":"04a1b2c3d4e580"}`},
+		{"/v1/groups", `{"name":"staff","members":["ann"]}`},
+		{"/v1/schedules", `{"name":"weekdays","text":"mon-fri 08:00-18:00"}`},
+		{"/v1/grants", `{"group":"staff","target":"front-door"}`},
+		{"/v1/accounts", `{"name":"oscar","role":"viewer"}`},
+		{"/v1/accounts/eva/tokens", `{"label":"script","scopes":["read"]}`},
+		{"/v1/accounts/eva/passkeys", `{"label":"key","id":"AAEC","credential":{"a":1}}`},
+	} {
+		w := s.ask("POST", r[0], r[1], "")
+		if w.Code != 201 {
+			t.Fatalf("%s: got %d %s", r[0], w.Code, w.Body)
+		}
+		base, _ := url.Parse("https://door.example/api" + r[0]) // a gateway's website has the API below /api
+		at, err := base.Parse(w.Header().Get("Location"))
+		if err != nil || !strings.HasPrefix(at.Path, "/api/v1/") {
+			t.Fatalf("%s: got Location %q, %v", r[0], w.Header().Get("Location"), err)
+		}
+		method := "GET"
+		if strings.Contains(at.Path, "/tokens/") || strings.Contains(at.Path, "/passkeys/") {
+			method = "DELETE" // these are shown with their account
+		}
+		if got := s.ask(method, strings.TrimPrefix(at.Path, "/api"), "", ""); got.Code != 200 {
+			t.Errorf("%s: %s %s: got %d %s", r[0], method, at.Path, got.Code, got.Body)
+		}
+	}
+}
+
+// A tag is another one when anything of a record is, and tells nothing else apart.
+func TestTag(t *testing.T) {
+	s := furnished(t)
+	p := s.store.Snapshot()
+	seen := map[string]access.Record{}
+	for r := range p.Records() {
+		tag, err := s.store.Tag(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, ok := seen[tag]; ok {
+			t.Errorf("%v and %v have the same tag", other, r)
+		}
+		seen[tag] = r
+		if again, _ := s.store.Tag(r); again != tag {
+			t.Errorf("%v: got %s and %s", r, tag, again)
+		}
+	}
+	if len(seen) < 10 {
+		t.Errorf("got %d records", len(seen))
+	}
+}
+
+// ask is do with If-Match, if that is not empty, and the whole answer.
+func (s *site) ask(method, path, body, match string) *httptest.ResponseRecorder {
+	s.t.Helper()
+	r := httptest.NewRequestWithContext(s.t.Context(), method, path, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if match != "" {
+		r.Header.Set("If-Match", match)
+	}
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	conforms(s.t, r, body, w)
+	return w
+}
