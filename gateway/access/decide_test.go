@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"latchkey/coapres/wire"
+	"latchkey/gateway/calendar"
 	"latchkey/keys"
 )
 
@@ -61,7 +62,7 @@ func TestAnInconsistentPolicyStaysShut(t *testing.T) {
 			if d := Decide(p, scan); !d.Granted {
 				t.Fatalf("before: got %+v, want granted", d)
 			}
-			p.weekly = map[ID]Weekly{}
+			p.weekly = map[ID]calendar.Weekly{}
 			if tt.want != ReasonClockUntrusted {
 				p = house(t)
 			}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"latchkey/gateway/calendar"
 	"latchkey/keys"
 )
 
@@ -70,7 +71,7 @@ func (t *Table) Kinds() []RecordKind { return slices.Clone(t.rows) }
 
 // New returns the empty policy of these kinds, in which the zone is UTC and nobody may do anything.
 func (t *Table) New() *Policy {
-	p := &Policy{kinds: t, zone: time.UTC, weekly: map[ID]Weekly{}, groupsOf: map[ID][]ID{},
+	p := &Policy{kinds: t, zone: time.UTC, weekly: map[ID]calendar.Weekly{}, groupsOf: map[ID][]ID{},
 		grantsAt: map[ID][]*Grant{}, actuators: map[ID]ID{}, keysOf: map[ID][]keys.ID{}}
 	for _, k := range t.rows {
 		k.clear(p)

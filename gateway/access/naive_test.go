@@ -1,12 +1,11 @@
 package access
 
 import (
-	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"latchkey/coapres/wire"
+	"latchkey/gateway/calendar/calendartest"
 	"latchkey/keys"
 )
 
@@ -91,7 +90,7 @@ func naive(p *Policy, a Attempt) Decision {
 			class = 5
 		case !g.Until.IsZero() && !a.At.Before(g.Until):
 			class = 6
-		case g.Schedule != "" && !naiveContains(p.Schedules[g.Schedule].Text, a.At.In(p.Zone())):
+		case g.Schedule != "" && !calendartest.Contains(p.Schedules[g.Schedule].Text, a.At.In(p.Zone())):
 			class = 4
 		default:
 			class = 2
@@ -134,64 +133,4 @@ func naiveMatch(p *Policy, g *Grant, a Attempt) bool {
 	target := g.Target == a.Target || g.TargetGroup != "" && slices.Contains(p.Groups[g.TargetGroup].Members,
 		a.Target)
 	return subject && target && (len(g.Actions) == 0 || slices.Contains(g.Actions, a.Action))
-}
-
-// naiveContains walks the canonical text: which items of today hold this minute, or which of
-// yesterday reach into it.
-func naiveContains(text string, local time.Time) bool {
-	y, m, d := local.Date()
-	today := fmt.Sprintf("%04d-%02d-%02d", y, m, d)
-	yesterday := time.Date(y, m, d-1, 0, 0, 0, 0, time.UTC)
-	now := local.Format("15:04")
-	day := func(date string, weekday time.Weekday) (hours []string, dated bool) {
-		for item := range strings.SplitSeq(text, ", ") {
-			on, window, _ := strings.Cut(item, " ")
-			if on == date {
-				dated = true
-			}
-			_ = window
-		}
-		for item := range strings.SplitSeq(text, ", ") {
-			on, window, _ := strings.Cut(item, " ")
-			if window == "closed" {
-				continue
-			}
-			if dated && on == date || !dated && naiveDays(on, weekday) {
-				hours = append(hours, window)
-			}
-		}
-		return hours, dated
-	}
-	hours, dated := day(today, local.Weekday())
-	for _, h := range hours {
-		start, end, _ := strings.Cut(h, "-")
-		if start < end && start <= now && now < end || start > end && start <= now {
-			return true
-		}
-	}
-	if dated {
-		return false
-	}
-	hours, _ = day(yesterday.Format(time.DateOnly), yesterday.Weekday())
-	return slices.ContainsFunc(hours, func(h string) bool {
-		start, end, _ := strings.Cut(h, "-")
-		return start > end && now < end
-	})
-}
-
-func naiveDays(on string, weekday time.Weekday) bool {
-	if on[0] >= '0' && on[0] <= '9' {
-		return false
-	}
-	if on == "daily" {
-		return true
-	}
-	week := "mon tue wed thu fri sat sun mon tue wed thu fri sat sun"
-	first, last, isRange := strings.Cut(on, "-")
-	if !isRange {
-		last = first
-	}
-	from := strings.Index(week, first)
-	to := from + strings.Index(week[from:], last)
-	return strings.Contains(week[from:to+3], strings.ToLower(weekday.String()[:3]))
 }

@@ -5,12 +5,13 @@ import (
 	"iter"
 	"time"
 
+	"latchkey/gateway/calendar"
 	"latchkey/keys"
 )
 
 // Sentinels for [errors.Is]. A change that is refused leaves the policy as it was.
 var (
-	ErrInvalid  = errors.New("invalid")   // a record or a change does not make sense
+	ErrInvalid  = calendar.ErrInvalid     // a record or a change does not make sense, or a schedule's text
 	ErrConflict = errors.New("conflict")  // the name is taken
 	ErrNotFound = errors.New("not found") // a record refers to nothing, or there is nothing to delete
 	ErrInUse    = errors.New("in use")    // something still refers to what would be deleted
@@ -34,11 +35,11 @@ type Policy struct {
 	Grants map[ID]*Grant
 
 	zone      *time.Location
-	weekly    map[ID]Weekly    // Schedules, parsed
-	groupsOf  map[ID][]ID      // person or target → groups it is in, sorted
-	grantsAt  map[ID][]*Grant  // target or target group → grants on it, sorted by subject and id
-	actuators map[ID]ID        // target → lock or lamp device
-	keysOf    map[ID][]keys.ID // device → keys, oldest first
+	weekly    map[ID]calendar.Weekly // Schedules, parsed
+	groupsOf  map[ID][]ID            // person or target → groups it is in, sorted
+	grantsAt  map[ID][]*Grant        // target or target group → grants on it, sorted by subject and id
+	actuators map[ID]ID              // target → lock or lamp device
+	keysOf    map[ID][]keys.ID       // device → keys, oldest first
 
 	kinds  *Table
 	tables [maxKinds]any // by row of kinds, map[K]R: the records that no field above holds

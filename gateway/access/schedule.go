@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"strings"
 	"time"
+
+	"latchkey/gateway/calendar"
 )
 
 // Schedule is weekly windows in the site's time zone, with dated exceptions. Text is its canonical
-// form; see [ParseSchedule].
+// form; see [calendar.ParseSchedule].
 type Schedule struct {
 	ID      ID        `json:"id"`
 	Name    string    `json:"name"`
@@ -26,7 +27,7 @@ var Schedules = &Kind[ID, Schedule]{
 	NameOf: func(r Schedule) string { return r.Name },
 
 	Normal: func(d *Draft, r Schedule) (Schedule, error) {
-		w, err := parseSchedule(r.Text)
+		w, err := calendar.ParseSchedule(r.Text)
 		if err != nil {
 			return r, fmt.Errorf("access: %s: %w", d.Label(r), err)
 		}
@@ -40,10 +41,10 @@ var Schedules = &Kind[ID, Schedule]{
 	Index: indexSchedules,
 
 	Label:   func(n Namer, r Schedule) string { return "schedule " + n.NameOr(r.Name, r.ID) },
-	Details: func(_ Namer, r Schedule) string { return ": " + Quote(shorten(r.Text)) },
+	Details: func(_ Namer, r Schedule) string { return ": " + Quote(calendar.ShortenSchedule(r.Text)) },
 	Difference: func(_ Namer, label string, b, a Schedule, say *Sentences) {
 		say.If(a.Name != b.Name, "rename ", label, " to ", Quote(a.Name))
-		say.If(a.Text != b.Text, "change ", label, " to ", Quote(shorten(a.Text)))
+		say.If(a.Text != b.Text, "change ", label, " to ", Quote(calendar.ShortenSchedule(a.Text)))
 	},
 
 	table: func(p *Policy) *map[ID]Schedule { return &p.Schedules },
@@ -57,7 +58,7 @@ func indexSchedules(d *Draft, e *Edit[ID, Schedule]) error {
 			delete(index, id)
 			continue
 		}
-		w, err := parseSchedule(r.Text)
+		w, err := calendar.ParseSchedule(r.Text)
 		if err != nil {
 			return fmt.Errorf("access: %s: %w", d.Label(r), err)
 		}
@@ -69,16 +70,3 @@ func indexSchedules(d *Draft, e *Edit[ID, Schedule]) error {
 
 // ScheduleByName returns the schedule of that name.
 func (p *Policy) ScheduleByName(name string) (Schedule, bool) { return Schedules.ByName(p, name) }
-
-// shorten cuts a schedule's text after an item, for a sentence.
-func shorten(s string) string {
-	const most = 120
-	if len(s) <= most {
-		return s
-	}
-	cut := strings.LastIndexByte(s[:most], ',') // schedule items are ASCII
-	if cut < 0 {
-		return "a long text"
-	}
-	return s[:cut] + ", …"
-}

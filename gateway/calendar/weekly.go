@@ -1,4 +1,4 @@
-package access
+package calendar
 
 import (
 	"fmt"
@@ -40,7 +40,7 @@ type exception struct {
 // civil is a date on the local calendar as yyyymmdd, so that dates compare as numbers.
 type civil int32
 
-func civilOf(t time.Time) civil {
+func toCivil(t time.Time) civil {
 	y, m, d := t.Date()
 	return civil(y*10000 + int(m)*100 + d)
 }
@@ -54,7 +54,7 @@ const everyDay weekdays = 1<<7 - 1
 
 var dayNames = [...]string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}
 
-func weekdayOf(d time.Weekday) weekdays { return 1 << ((d + 6) % 7) }
+func toWeekdays(d time.Weekday) weekdays { return 1 << ((d + 6) % 7) }
 
 // head tells whether the minute falls in the part of s on the day on which s starts.
 func (s span) head(minute int16) bool {
@@ -73,11 +73,11 @@ func (w Weekly) Contains(t time.Time, zone *time.Location) bool {
 	}
 	t = t.In(zone)
 	minute := int16(t.Hour()*60 + t.Minute())
-	if e, ok := w.exception(civilOf(t)); ok {
+	if e, ok := w.exception(toCivil(t)); ok {
 		return slices.ContainsFunc(e.spans, func(s span) bool { return s.head(minute) })
 	}
 	for _, x := range w.windows {
-		if x.days&weekdayOf(t.Weekday()) != 0 && x.head(minute) {
+		if x.days&toWeekdays(t.Weekday()) != 0 && x.head(minute) {
 			return true
 		}
 	}
@@ -85,11 +85,11 @@ func (w Weekly) Contains(t time.Time, zone *time.Location) bool {
 	// ago where clocks change.
 	y, m, d := t.Date()
 	before := time.Date(y, m, d-1, 12, 0, 0, 0, time.UTC)
-	if e, ok := w.exception(civilOf(before)); ok {
+	if e, ok := w.exception(toCivil(before)); ok {
 		return slices.ContainsFunc(e.spans, func(s span) bool { return s.tail(minute) })
 	}
 	for _, x := range w.windows {
-		if x.days&weekdayOf(before.Weekday()) != 0 && x.tail(minute) {
+		if x.days&toWeekdays(before.Weekday()) != 0 && x.tail(minute) {
 			return true
 		}
 	}
@@ -122,23 +122,23 @@ func (w Weekly) Day(date time.Time) (spans []Span, exceptional bool) {
 	}
 	y, m, d := date.Date()
 	before := time.Date(y, m, d-1, 12, 0, 0, 0, time.UTC) // as in Contains
-	e, exceptional := w.exception(civilOf(date))
+	e, exceptional := w.exception(toCivil(date))
 	for _, s := range e.spans {
 		heads(s)
 	}
 	if !exceptional {
 		for _, x := range w.windows {
-			if x.days&weekdayOf(date.Weekday()) != 0 {
+			if x.days&toWeekdays(date.Weekday()) != 0 {
 				heads(x.span)
 			}
 		}
-		if e, ok := w.exception(civilOf(before)); ok {
+		if e, ok := w.exception(toCivil(before)); ok {
 			for _, s := range e.spans {
 				tails(s)
 			}
 		} else {
 			for _, x := range w.windows {
-				if x.days&weekdayOf(before.Weekday()) != 0 {
+				if x.days&toWeekdays(before.Weekday()) != 0 {
 					tails(x.span)
 				}
 			}
@@ -182,6 +182,19 @@ func (w Weekly) String() string {
 	return strings.Join(items, ", ")
 }
 
+// ShortenSchedule cuts a schedule's text after an item, for a sentence.
+func ShortenSchedule(s string) string {
+	const most = 120
+	if len(s) <= most {
+		return s
+	}
+	cut := strings.LastIndexByte(s[:most], ',') // schedule items are ASCII
+	if cut < 0 {
+		return "a long text"
+	}
+	return s[:cut] + ", …"
+}
+
 func (s span) String() string {
 	return fmt.Sprintf("%02d:%02d-%02d:%02d", s.start/60, s.start%60, s.end/60, s.end%60)
 }
@@ -212,8 +225,8 @@ func (d weekdays) first() int {
 	return 0
 }
 
-// runs splits a set into runs of consecutive days. A run may go over the week's end, as in sat-mon.
-func (d weekdays) runs() []weekdays {
+// splitRuns splits a set into runs of consecutive days. A run may go over the week's end, as in sat-mon.
+func (d weekdays) splitRuns() []weekdays {
 	if d == everyDay {
 		return []weekdays{d}
 	}

@@ -1,4 +1,4 @@
-package access
+package calendar
 
 import (
 	"errors"
@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"latchkey/gateway/calendar/calendartest"
 )
 
 func TestParseScheduleIsCanonical(t *testing.T) {
@@ -193,7 +195,7 @@ func FuzzParseSchedule(f *testing.F) {
 		w.Contains(time.Unix(unix, 0), berlin) // any instant at all: no panic
 		at := time.Unix(unix%(400*365*24*3600), 0)
 		got := w.Contains(at, berlin)
-		if got != again.Contains(at, berlin) || got != naiveContains(canonical, at.In(berlin)) {
+		if got != again.Contains(at, berlin) || got != calendartest.Contains(canonical, at.In(berlin)) {
 			t.Fatalf("%q at %v: got %v, want what its canonical text and the naive reading say", canonical,
 				at, got)
 		}

@@ -1,9 +1,10 @@
-package access
+package calendar
 
 import (
 	"errors"
 	"testing"
 	"time"
+	_ "time/tzdata"
 )
 
 func zoneOf(t testing.TB, name string) *time.Location {

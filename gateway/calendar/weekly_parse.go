@@ -1,4 +1,4 @@
-package access
+package calendar
 
 import (
 	"cmp"
@@ -24,17 +24,9 @@ const (
 //	2026-12-31 08:00-12:00     an exception: only this window on this date; items of one date add up
 //
 // Times are the wall clock of the site's zone, in whole minutes. At most 64 weekly windows and
-// 4,096 bytes, which is 215 exceptions. Errors wrap [ErrInvalid].
+// 4,096 bytes, which is 215 exceptions. Errors wrap [ErrInvalid] and leave it to the caller to name
+// the schedule.
 func ParseSchedule(text string) (Weekly, error) {
-	w, err := parseSchedule(text)
-	if err != nil {
-		return Weekly{}, fmt.Errorf("access: schedule: %w", err)
-	}
-	return w, nil
-}
-
-// parseSchedule is ParseSchedule for a caller that names the schedule in its own error.
-func parseSchedule(text string) (Weekly, error) {
 	if len(text) > maxScheduleText {
 		return Weekly{}, fmt.Errorf("%w: %d bytes, at most %d", ErrInvalid, len(text), maxScheduleText)
 	}
@@ -108,7 +100,7 @@ func (b *scheduleBuilder) weekly() (Weekly, error) {
 		days[x.span] |= x.days
 	}
 	for s, set := range days {
-		for _, run := range set.runs() {
+		for _, run := range set.splitRuns() {
 			w.windows = append(w.windows, dayWindow{run, s})
 		}
 	}
@@ -145,7 +137,7 @@ func parseDate(s string) (civil, error) {
 	if err != nil || t.Year() < 1 {
 		return 0, fmt.Errorf("no such date: want one like 2026-12-25")
 	}
-	return civilOf(t), nil
+	return toCivil(t), nil
 }
 
 func parseDays(s string) (weekdays, error) {
