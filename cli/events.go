@@ -15,6 +15,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/client"
+	"latchkey/gateway/calendar"
 )
 
 const (
@@ -84,7 +85,7 @@ func (x *call) since() (time.Time, error) {
 	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
 		return time.Now().Add(-d).Truncate(time.Second), nil
 	}
-	if _, err := access.ParseTime(s, time.UTC); errors.Is(err, access.ErrNoTime) && s != "" {
+	if _, err := calendar.ParseTime(s, time.UTC); errors.Is(err, calendar.ErrNoTime) && s != "" {
 		return time.Time{}, x.wrong("--since %q: want a length of time like 2h or 36h, "+
 			"or a time like 2026-11-23 or \"2026-11-23 08:00\"", terminal.ShortenWord(s))
 	}

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"latchkey/cli/terminal"
-	"latchkey/gateway/access"
+	"latchkey/gateway/calendar"
 )
 
 // inZone writes a time for people; the zero time is empty.
@@ -23,7 +23,7 @@ func (x *call) time(flag string) (*time.Time, error) {
 	}
 	// A wrong time is refused before anything is opened, and only a wall clock needs to know the
 	// zone.
-	t, err := access.ParseTime(s, time.UTC)
+	t, err := calendar.ParseTime(s, time.UTC)
 	if err != nil {
 		return nil, x.wrong("--%s %q: %v", flag, terminal.ShortenWord(s), err)
 	}
@@ -34,7 +34,7 @@ func (x *call) time(flag string) (*time.Time, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t, err = access.ParseTime(s, zone); err != nil {
+	if t, err = calendar.ParseTime(s, zone); err != nil {
 		return nil, x.wrong("--%s %q: %v", flag, terminal.ShortenWord(s), err)
 	}
 	return &t, nil

@@ -11,6 +11,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/client"
+	"latchkey/gateway/calendar"
 	"latchkey/gateway/console/page"
 )
 
@@ -126,7 +127,7 @@ func (v *visit) wallTime(s string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	t, err := access.ParseTime(s, zone)
+	t, err := calendar.ParseTime(s, zone)
 	if err != nil {
 		return time.Time{}, newProblem(http.StatusUnprocessableEntity, "time: "+err.Error())
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"latchkey/gateway/access"
+	"latchkey/gateway/calendar"
 )
 
 // Week is a schedule in the week that is now, drawn by the template of that name.
@@ -47,7 +47,7 @@ func minuteX(minute int) float64 { return weekLeft + float64(minute)*weekHour/60
 
 // NewWeek makes the picture of a schedule. now is by the site's wall clock.
 func NewWeek(text string, now time.Time) (Week, error) {
-	s, err := access.ParseSchedule(text)
+	s, err := calendar.ParseSchedule(text)
 	if err != nil {
 		return Week{}, fmt.Errorf("page: kept schedule: %w", err)
 	}
