@@ -28,6 +28,7 @@ var ladder = map[string]float64{
 
 	"gateway/limit":        0,
 	"gateway/clock":        0,
+	"gateway/text":         0,
 	"gateway/calendar":     1,
 	"gateway/access":       2,
 	"gateway/door":         2,

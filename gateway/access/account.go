@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/gateway/text"
 	"latchkey/keys"
 )
 
@@ -103,7 +104,7 @@ var Accounts = &Kind[ID, Account]{
 	CheckAll: checkOwner,
 
 	Label:      func(n Namer, r Account) string { return "account " + n.NameOr(r.Name, r.ID) },
-	Details:    func(_ Namer, r Account) string { return ", " + Quote(string(r.Role)) },
+	Details:    func(_ Namer, r Account) string { return ", " + text.Quote(string(r.Role)) },
 	Difference: accountDifference,
 	Restricted: func(before, after Account) Account {
 		before.Disabled = true
@@ -163,9 +164,9 @@ func checkAccount(d *Draft, r Account) error {
 		case !t.ID.Valid() || t.Hash == Hash{}:
 			return errors.New("a token has no id or no hash")
 		case len(t.Scopes) == 0:
-			return fmt.Errorf("token %s has no scope: it could do nothing", Quote(t.Label))
+			return fmt.Errorf("token %s has no scope: it could do nothing", text.Quote(t.Label))
 		case slices.ContainsFunc(r.Tokens[:i], t.clashes):
-			return fmt.Errorf("there is a token %s already: choose another label", Quote(t.Label))
+			return fmt.Errorf("there is a token %s already: choose another label", text.Quote(t.Label))
 		}
 		for _, s := range t.Scopes {
 			if !slices.Contains(Scopes, s) {
@@ -176,7 +177,7 @@ func checkAccount(d *Draft, r Account) error {
 			return err
 		}
 	}
-	return cmp.Or(CheckID(r.ID), CheckHandle(r.Name))
+	return cmp.Or(CheckID(r.ID), text.CheckHandle(r.Name))
 }
 
 func (k Passkey) sameID(o Passkey) bool { return string(k.ID) == string(o.ID) }
@@ -185,8 +186,8 @@ func (k Passkey) sameID(o Passkey) bool { return string(k.ID) == string(o.ID) }
 func (t Token) clashes(o Token) bool { return t.ID == o.ID || t.Hash == o.Hash || t.Label == o.Label }
 
 func checkLabel(what, label string) error {
-	if len(label) < 1 || len(label) > maxName || !printable(label) {
-		return fmt.Errorf("the label of a %s: want 1 to %d bytes of printable text", what, maxName)
+	if len(label) < 1 || len(label) > text.MaxName || !text.IsPrintable(label) {
+		return fmt.Errorf("the label of a %s: want 1 to %d bytes of printable text", what, text.MaxName)
 	}
 	return nil
 }
@@ -220,8 +221,8 @@ func touchedAccount(e *Edit[ID, Account]) (r Account) {
 // accountDifference says in words how an account differs from what it was; secrets are only said to
 // have changed.
 func accountDifference(_ Namer, label string, b, a Account, say *Sentences) {
-	say.If(a.Name != b.Name, "rename ", label, " to ", Quote(a.Name))
-	say.If(a.Role != b.Role, "make ", label, " ", Quote(string(a.Role)))
+	say.If(a.Name != b.Name, "rename ", label, " to ", text.Quote(a.Name))
+	say.If(a.Role != b.Role, "make ", label, " ", text.Quote(string(a.Role)))
 	say.If(a.Disabled && !b.Disabled, "disable ", label)
 	say.If(!a.Disabled && b.Disabled, "enable ", label)
 	say.If(a.Password.Reveal() != b.Password.Reveal(), "set the password of ", label)
@@ -229,13 +230,13 @@ func accountDifference(_ Namer, label string, b, a Account, say *Sentences) {
 	say.If(a.TOTP.IsZero() && !b.TOTP.IsZero(), "remove one-time codes of ", label)
 	passkeys := func(r Account) (out []string) {
 		for _, k := range r.Passkeys {
-			out = append(out, Quote(k.Label))
+			out = append(out, text.Quote(k.Label))
 		}
 		return out
 	}
 	tokens := func(r Account) (out []string) {
 		for _, t := range r.Tokens {
-			out = append(out, Quote(t.Label))
+			out = append(out, text.Quote(t.Label))
 		}
 		return out
 	}

@@ -4,14 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
-
-// maxName is how many bytes a name may have.
-const maxName = 64
 
 // check checks each record that was put, and each that refers to a record which was deleted or has
 // changed so that the two may no longer fit.
@@ -188,28 +182,6 @@ func CheckID(id ID) error {
 		return errors.New("the id is not 10 characters of lower-case Crockford base32: use NewID")
 	}
 	return nil
-}
-
-// CheckHandle checks a name that stands in URLs and on command lines, for [Kind.Check].
-func CheckHandle(name string) error {
-	if len(name) < 1 || len(name) > maxName {
-		return fmt.Errorf("the name has %d bytes: want 1 to %d", len(name), maxName)
-	}
-	for i := range len(name) {
-		c := name[i]
-		plain := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
-		if !plain && (i == 0 || !strings.ContainsRune("._-", rune(c))) {
-			return errors.New("want a name of a-z 0-9 . _ - that starts with a letter or a digit")
-		}
-	}
-	return nil
-}
-
-// printable admits spaces inside, and no control or invisible formatting characters, which would
-// let two names look alike.
-func printable(s string) bool {
-	invisible := func(c rune) bool { return !unicode.IsPrint(c) }
-	return utf8.ValidString(s) && strings.TrimSpace(s) == s && strings.IndexFunc(s, invisible) < 0
 }
 
 // validWindow tells whether [from, until) holds an instant; a zero end is open.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"latchkey/gateway/text"
 )
 
 // CredentialID is a card as we keep it: HMAC-SHA256 of its UID under a key derived from the site
@@ -85,7 +87,7 @@ var Credentials = &Kind[CredentialID, Credential]{
 		if r.Person == "" {
 			return "card" // its id is a hash that nobody would recognise
 		}
-		return "card …" + Quote(r.Tail) + " of " + n.Name(r.Person)
+		return "card …" + text.Quote(r.Tail) + " of " + n.Name(r.Person)
 	},
 	Details: func(n Namer, r Credential) string {
 		s := n.validity(r.From, r.Until)
@@ -95,7 +97,7 @@ var Credentials = &Kind[CredentialID, Credential]{
 		return s
 	},
 	Difference: func(n Namer, label string, b, a Credential, say *Sentences) {
-		say.If(a.Status != b.Status, "mark ", label, " ", Quote(string(a.Status)))
+		say.If(a.Status != b.Status, "mark ", label, " ", text.Quote(string(a.Status)))
 		say.If(a.Person != b.Person, "give ", label, " to ", n.Name(a.Person))
 		sameWindow := a.From.Equal(b.From) && a.Until.Equal(b.Until)
 		say.If(!sameWindow, "make ", label, " valid", orAlways(n.validity(a.From, a.Until)))

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"latchkey/gateway/text"
 	"latchkey/keys"
 )
 
@@ -44,7 +45,7 @@ var Devices = &Kind[ID, Device]{
 	Index:   indexActuators,
 
 	Label: func(n Namer, r Device) string {
-		return Quote(cmp.Or(string(r.Kind), "device")) + " " + n.NameOr(r.Name, r.ID)
+		return text.Quote(cmp.Or(string(r.Kind), "device")) + " " + n.NameOr(r.Name, r.ID)
 	},
 	Details: func(n Namer, r Device) string {
 		if len(r.Targets) == 0 {
@@ -53,8 +54,8 @@ var Devices = &Kind[ID, Device]{
 		return " at " + n.Names(r.Targets)
 	},
 	Difference: func(n Namer, label string, b, a Device, say *Sentences) {
-		say.If(a.Name != b.Name, "rename ", label, " to ", Quote(a.Name))
-		say.If(a.Kind != b.Kind, "make ", label, " a ", Quote(string(a.Kind)))
+		say.If(a.Name != b.Name, "rename ", label, " to ", text.Quote(a.Name))
+		say.If(a.Kind != b.Kind, "make ", label, " a ", text.Quote(string(a.Kind)))
 		moved := !slices.Equal(a.Targets, b.Targets) && len(a.Targets) > 0
 		say.If(moved, "move ", label, " to ", n.Names(a.Targets))
 		say.If(len(a.Targets) == 0 && len(b.Targets) > 0, "take ", label, " from ", n.Names(b.Targets))
@@ -94,7 +95,7 @@ func checkDevice(d *Draft, r Device) error {
 	default:
 		return fmt.Errorf("kind %q: want one of %v", string(r.Kind), keys.Kinds)
 	}
-	return cmp.Or(CheckID(r.ID), CheckHandle(r.Name))
+	return cmp.Or(CheckID(r.ID), text.CheckHandle(r.Name))
 }
 
 // indexActuators brings Policy.actuators up to date, and refuses a target with two actuators.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"latchkey/coapres/wire"
+	"latchkey/gateway/text"
 	"latchkey/keys"
 )
 
@@ -190,7 +191,7 @@ func (p *Policy) grantsOf(subject ID) []*Grant {
 
 func (n Namer) grant(r *Grant) string {
 	if r.Subject == "" {
-		return "grant " + Quote(string(r.ID))
+		return "grant " + text.Quote(string(r.ID))
 	}
 	var b strings.Builder
 	if r.Effect == Deny {

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"latchkey/gateway/text"
 )
 
 // GroupOf is what a group holds.
@@ -53,7 +55,7 @@ var Groups = &Kind[ID, Group]{
 		if r.Of != OfPersons && r.Of != OfTargets {
 			return fmt.Errorf("of %q: want persons or targets", string(r.Of))
 		}
-		return cmp.Or(CheckID(r.ID), CheckHandle(r.Name))
+		return cmp.Or(CheckID(r.ID), text.CheckHandle(r.Name))
 	},
 	Index: indexGroups,
 
@@ -62,12 +64,12 @@ var Groups = &Kind[ID, Group]{
 		if len(r.Members) > 0 {
 			return " with " + n.Names(r.Members)
 		}
-		return " of " + Quote(string(r.Of))
+		return " of " + text.Quote(string(r.Of))
 	},
 	Difference: func(n Namer, label string, b, a Group, say *Sentences) {
 		added, gone := without(a.Members, b.Members), without(b.Members, a.Members)
-		say.If(a.Name != b.Name, "rename ", label, " to ", Quote(a.Name))
-		say.If(a.Of != b.Of, "make ", label, " one of ", Quote(string(a.Of)))
+		say.If(a.Name != b.Name, "rename ", label, " to ", text.Quote(a.Name))
+		say.If(a.Of != b.Of, "make ", label, " one of ", text.Quote(string(a.Of)))
 		say.If(len(added) > 0, "add ", n.Names(added), " to ", label)
 		say.If(len(gone) > 0, "take ", n.Names(gone), " from ", label)
 	},

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"latchkey/gateway/text"
 	"latchkey/keys"
 )
 
@@ -25,9 +26,9 @@ var Keys = &Kind[keys.ID, keys.Key]{
 
 	Label: func(n Namer, r keys.Key) string {
 		if r.Device == "" {
-			return "key " + Quote(string(r.ID))
+			return "key " + text.Quote(string(r.ID))
 		}
-		return "key " + Quote(string(r.ID)) + " of " + n.Name(r.Device)
+		return "key " + text.Quote(string(r.ID)) + " of " + n.Name(r.Device)
 	},
 	Difference: func(_ Namer, label string, b, a keys.Key, say *Sentences) {
 		say.If(a.State != b.State, stateVerb(a.State), " ", label)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/text"
 )
 
 // Badge is a record that this package does not know: a number on somebody's shirt.
@@ -31,7 +32,7 @@ var Badges = &access.Kind[access.ID, Badge]{
 	Normal:     func(_ *access.Draft, r Badge) (Badge, error) { return r, nil },
 	References: func(r Badge, to *access.References) { to.To(access.Persons, r.Person) },
 	Check: func(_ *access.Draft, r Badge) error {
-		return cmp.Or(access.CheckID(r.ID), access.CheckHandle(r.Name))
+		return cmp.Or(access.CheckID(r.ID), text.CheckHandle(r.Name))
 	},
 	CheckAll: func(d *access.Draft, e *access.Edit[access.ID, Badge]) error {
 		if len(e.All()) > 2 {
@@ -43,7 +44,7 @@ var Badges = &access.Kind[access.ID, Badge]{
 
 	Label: func(n access.Namer, r Badge) string { return "badge " + n.NameOr(r.Name, r.ID) },
 	Difference: func(n access.Namer, label string, b, a Badge, say *access.Sentences) {
-		say.If(a.Name != b.Name, "rename ", label, " to ", access.Quote(a.Name))
+		say.If(a.Name != b.Name, "rename ", label, " to ", text.Quote(a.Name))
 		say.If(a.Person != b.Person, "give ", label, " to ", n.Name(a.Person))
 		say.If(a.Void && !b.Void, "void ", label)
 	},

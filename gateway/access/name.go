@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"latchkey/gateway/text"
 )
 
 // Namer turns records and ids into words for people. It looks in now first, then in before: a
@@ -43,22 +45,22 @@ func (n Namer) full(r Record) Record {
 // Name returns the name of the record with that id, or the id if there is none.
 func (n Namer) Name(id ID) string {
 	if s, ok := n.put[id]; ok {
-		return Quote(s)
+		return text.Quote(s)
 	}
 	for _, p := range []*Policy{n.now, n.before} {
 		for _, k := range p.kinds.all() {
 			if name, ok := k.nameIn(p, id); ok {
-				return Quote(name)
+				return text.Quote(name)
 			}
 		}
 	}
-	return Quote(string(id))
+	return text.Quote(string(id))
 }
 
 // NameOr returns the name, or that of the record with that id if the name is empty.
 func (n Namer) NameOr(name string, id ID) string {
 	if name != "" {
-		return Quote(name)
+		return text.Quote(name)
 	}
 	return n.Name(id)
 }
@@ -74,15 +76,6 @@ func (n Namer) Names(ids []ID) string {
 		out = append(out[:5], strconv.Itoa(more)+" more")
 	}
 	return strings.Join(out, ", ")
-}
-
-// Quote quotes text that would not show as it is: a refused name must not write into a terminal or
-// a log.
-func Quote(s string) string {
-	if s == "" || !printable(s) {
-		return strconv.Quote(s)
-	}
-	return s
 }
 
 // validity says when a card or a grant is valid, by the site's wall clock.

@@ -2,9 +2,9 @@ package access
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"time"
+
+	"latchkey/gateway/text"
 )
 
 // Person is somebody who may hold cards.
@@ -27,19 +27,11 @@ var Persons = &Kind[ID, Person]{
 		r.Created = NormalTime(r.Created)
 		return r, nil
 	},
-	Check: func(d *Draft, r Person) error {
-		switch {
-		case len(r.Name) < 1 || len(r.Name) > maxName:
-			return fmt.Errorf("the name has %d bytes: want 1 to %d", len(r.Name), maxName)
-		case !printable(r.Name):
-			return errors.New("want a name of printable characters, without spaces at its ends")
-		}
-		return CheckID(r.ID)
-	},
+	Check: func(d *Draft, r Person) error { return cmp.Or(text.CheckName(r.Name), CheckID(r.ID)) },
 
 	Label: func(n Namer, r Person) string { return "person " + n.NameOr(r.Name, r.ID) },
 	Difference: func(_ Namer, label string, b, a Person, say *Sentences) {
-		say.If(a.Name != b.Name, "rename ", label, " to ", Quote(a.Name))
+		say.If(a.Name != b.Name, "rename ", label, " to ", text.Quote(a.Name))
 		say.If(a.Suspended && !b.Suspended, "suspend ", label)
 		say.If(!a.Suspended && b.Suspended, "resume ", label)
 	},

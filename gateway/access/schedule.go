@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"latchkey/gateway/calendar"
+	"latchkey/gateway/text"
 )
 
 // Schedule is weekly windows in the site's time zone, with dated exceptions. Text is its canonical
@@ -36,15 +37,15 @@ var Schedules = &Kind[ID, Schedule]{
 		return r, nil
 	},
 	Check: func(d *Draft, r Schedule) error {
-		return cmp.Or(CheckID(r.ID), CheckHandle(r.Name)) // the text was parsed when it was put
+		return cmp.Or(CheckID(r.ID), text.CheckHandle(r.Name)) // the text was parsed when it was put
 	},
 	Index: indexSchedules,
 
 	Label:   func(n Namer, r Schedule) string { return "schedule " + n.NameOr(r.Name, r.ID) },
-	Details: func(_ Namer, r Schedule) string { return ": " + Quote(calendar.ShortenSchedule(r.Text)) },
+	Details: func(_ Namer, r Schedule) string { return ": " + text.Quote(calendar.ShortenSchedule(r.Text)) },
 	Difference: func(_ Namer, label string, b, a Schedule, say *Sentences) {
-		say.If(a.Name != b.Name, "rename ", label, " to ", Quote(a.Name))
-		say.If(a.Text != b.Text, "change ", label, " to ", Quote(calendar.ShortenSchedule(a.Text)))
+		say.If(a.Name != b.Name, "rename ", label, " to ", text.Quote(a.Name))
+		say.If(a.Text != b.Text, "change ", label, " to ", text.Quote(calendar.ShortenSchedule(a.Text)))
 	},
 
 	table: func(p *Policy) *map[ID]Schedule { return &p.Schedules },

@@ -3,6 +3,8 @@ package access
 import (
 	"fmt"
 	"time"
+
+	"latchkey/gateway/text"
 )
 
 // Site is the one record about the whole site.
@@ -42,7 +44,7 @@ var Sites = &Kind[struct{}, Site]{
 	Difference: func(_ Namer, _ string, b, a Site, say *Sentences) {
 		say.If(a.Lockdown && !b.Lockdown, "start lockdown")
 		say.If(!a.Lockdown && b.Lockdown, "end lockdown")
-		say.If(a.Zone != b.Zone, "set time zone ", Quote(a.Zone))
+		say.If(a.Zone != b.Zone, "set time zone ", text.Quote(a.Zone))
 		say.If(a.TimeTrusted != b.TimeTrusted, "trust the time from now on")
 	},
 	Restricted: func(before, _ Site) Site { before.Lockdown = true; return before },

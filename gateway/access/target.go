@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"latchkey/coapres/wire"
+	"latchkey/gateway/text"
 )
 
 // Bounds of a door's pulse.
@@ -61,7 +62,7 @@ var Targets = &Kind[ID, Target]{
 	Check:   checkTarget,
 
 	Label: func(n Namer, r Target) string {
-		return Quote(cmp.Or(string(r.Kind), "target")) + " " + n.NameOr(r.Name, r.ID)
+		return text.Quote(cmp.Or(string(r.Kind), "target")) + " " + n.NameOr(r.Name, r.ID)
 	},
 	Details: func(_ Namer, r Target) string {
 		if r.Pulse == 0 {
@@ -70,8 +71,8 @@ var Targets = &Kind[ID, Target]{
 		return ", pulse " + r.Pulse.String()
 	},
 	Difference: func(_ Namer, label string, b, a Target, say *Sentences) {
-		say.If(a.Name != b.Name, "rename ", label, " to ", Quote(a.Name))
-		say.If(a.Kind != b.Kind, "make ", label, " a ", Quote(string(a.Kind)))
+		say.If(a.Name != b.Name, "rename ", label, " to ", text.Quote(a.Name))
+		say.If(a.Kind != b.Kind, "make ", label, " a ", text.Quote(string(a.Kind)))
 		say.If(a.Pulse != b.Pulse, "set pulse of ", label, " to ", a.Pulse.String())
 	},
 
@@ -91,7 +92,7 @@ func checkTarget(d *Draft, r Target) error {
 	default:
 		return fmt.Errorf("kind %q: want door or lamp", string(r.Kind))
 	}
-	return cmp.Or(CheckID(r.ID), CheckHandle(r.Name))
+	return cmp.Or(CheckID(r.ID), text.CheckHandle(r.Name))
 }
 
 // TargetByName returns the door or lamp of that name.

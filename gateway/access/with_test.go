@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"latchkey/coapres/wire"
+	"latchkey/gateway/text"
 	"latchkey/keys"
 )
 
@@ -191,7 +192,7 @@ func TestWithRefuses(t *testing.T) {
 			if !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("got %q, want a hint at %q", err, tt.says)
 			}
-			if !strings.HasPrefix(err.Error(), "access: ") || !printable(err.Error()) {
+			if !strings.HasPrefix(err.Error(), "access: ") || !text.IsPrintable(err.Error()) {
 				t.Errorf("got %q, want one printable line that starts with access:", err)
 			}
 		})

@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/text"
 	"latchkey/keys"
 )
 
@@ -99,7 +100,7 @@ func begin(f Facts, one bool) *examination {
 		}
 	}
 	if f.Damage != nil {
-		problem := access.PlainText(f.Damage.Error())
+		problem := text.MakePlain(f.Damage.Error())
 		x.find(CodeStore, access.Named{},
 			"the data on disk is damaged, found at "+x.time(f.DamageAt)+": "+problem,
 			"copy the data folder, and put back a whole copy from before, before you restart the gateway")

@@ -7,6 +7,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/text"
 )
 
 // Finding is one thing that is wrong.
@@ -43,7 +44,7 @@ const CodeWebsite = "website"
 // StoreFinding returns the finding about a store that has failed.
 func StoreFinding(err error) Finding {
 	return Finding{Code: CodeStore, Do: "restart the gateway",
-		Text: "nothing can be decided, every door stays shut: " + access.PlainText(err.Error())}
+		Text: "nothing can be decided, every door stays shut: " + text.MakePlain(err.Error())}
 }
 
 // ClockFinding returns the finding about a clock that is not trusted.
@@ -61,7 +62,7 @@ func SpaceFinding(free, least uint64, held int, err error) Finding {
 		Do: "free some space, or move the data folder to a larger disk while the gateway is stopped"}
 	if err != nil {
 		f.Text = "the free space on the disk of the data is not known, so no door opens: " +
-			access.PlainText(err.Error())
+			text.MakePlain(err.Error())
 	}
 	if held > 0 {
 		f.Text += fmt.Sprintf("; %s NOT durable",
@@ -80,6 +81,6 @@ type Confinement struct {
 // confined.
 func ConfinementFinding(lacks string) Finding {
 	return Finding{Code: CodeWebsite, Text: "there is no website, because this machine's kernel lacks " +
-		access.PlainText(lacks),
+		text.MakePlain(lacks),
 		Do: "start a kernel that has it, allow the gateway to use it, or run serve --console off"}
 }

@@ -1,4 +1,4 @@
-package access
+package text
 
 import (
 	"strings"
@@ -8,8 +8,9 @@ import (
 // maxText is how many bytes of a text people are shown.
 const maxText = 400
 
-// PlainText is an error's text for people: without the names of our packages in front, and bounded.
-func PlainText(text string) string {
+// MakePlain returns an error's text for people: without the names of our packages in front, and
+// bounded.
+func MakePlain(text string) string {
 	for cut := true; cut; {
 		cut = false
 		for _, prefix := range []string{"access: ", "store: ", "apply: ", "keys: ", "wire: "} {

@@ -1,0 +1,52 @@
+package text
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestQuote(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"a plain name stays", "ann", "ann"},
+		{"any script stays", "Zoë 山田", "Zoë 山田"},
+		{"nothing is shown as nothing", "", `""`},
+		{"an escape does not reach a terminal", "e\x1bve", `"e\x1bve"`},
+		{"a direction override shows", "e\u202eve", `"e\u202eve"`},
+		{"a space at the end shows", "eve ", `"eve "`},
+		{"bytes that are no text show", "e\xffve", `"e\xffve"`},
+	} {
+		if got := Quote(tt.in); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestMakePlain(t *testing.T) {
+	for _, tt := range []struct{ name, in, want string }{
+		{"a package in front goes", "access: person ann: invalid", "person ann: invalid"},
+		{"several go", "store: access: no", "no"},
+		{"a package inside stays", "person store: no", "person store: no"},
+	} {
+		if got := MakePlain(tt.in); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func FuzzShorten(f *testing.F) {
+	f.Add("short")
+	f.Add(strings.Repeat("ä", 400))
+	f.Add("x" + strings.Repeat("山", 400))
+	f.Fuzz(func(t *testing.T, s string) {
+		got := Shorten(s)
+		switch {
+		case len(s) <= maxText && got != s:
+			t.Errorf("got %q, want a short text as it was", got)
+		case len(got) > maxText+len(" … "):
+			t.Errorf("got %d bytes", len(got))
+		case utf8.ValidString(s) && !utf8.ValidString(got):
+			t.Errorf("%q: got half a letter", s)
+		}
+	})
+}
