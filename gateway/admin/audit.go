@@ -7,6 +7,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/text"
 )
 
 func (a *server) auditRoutes() {
@@ -25,7 +26,7 @@ func (a *server) auditRoutes() {
 			case ctx.Err() != nil:
 				return api.Verified{}, ctx.Err()
 			case err != nil:
-				return api.Verified{Seq: seq, Problem: access.PlainText(err.Error()), At: a.Now()}, nil
+				return api.Verified{Seq: seq, Problem: text.MakePlain(err.Error()), At: a.Now()}, nil
 			}
 			return api.Verified{OK: true, Seq: seq, At: a.Now()}, nil
 		})

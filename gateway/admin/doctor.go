@@ -10,6 +10,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/doctor"
+	"latchkey/gateway/text"
 )
 
 func (a *server) doctorRoutes() {
@@ -31,7 +32,7 @@ func (a *server) diagnose(device string) (api.Diagnosis, error) {
 	if at, seq, problem := a.Store.Verified(); !at.IsZero() {
 		out.Verified = &api.Verified{OK: problem == nil, Seq: seq, At: at}
 		if problem != nil {
-			out.Verified.Problem = access.PlainText(problem.Error())
+			out.Verified.Problem = text.MakePlain(problem.Error())
 		}
 		f.Damage, f.DamageAt = problem, at
 	}

@@ -10,6 +10,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/text"
 )
 
 func (a *server) grantRoutes() {
@@ -181,7 +182,7 @@ func parseAction(name string) (wire.Action, error) {
 	action, err := wire.ParseAction(name)
 	if err != nil {
 		return 0, fmt.Errorf("action %q: %w: want unlock, lock, on, off, toggle or level",
-			access.Shorten(name), access.ErrInvalid)
+			text.Shorten(name), access.ErrInvalid)
 	}
 	return action, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/text"
 )
 
 func (a *server) groupRoutes() {
@@ -57,7 +58,7 @@ func (a *server) groupRoutes() {
 			return put(ctx, a, func(p *access.Policy) (access.Group, error) {
 				g, id, err := findMembership(p, in)
 				if err == nil && !slices.Contains(g.Members, id) {
-					err = fmt.Errorf("%s is not in group %s: %w", access.Shorten(in.Member), g.Name,
+					err = fmt.Errorf("%s is not in group %s: %w", text.Shorten(in.Member), g.Name,
 						access.ErrNotFound)
 				}
 				g.Members = slices.DeleteFunc(slices.Clone(g.Members),

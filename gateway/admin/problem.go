@@ -15,6 +15,7 @@ import (
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/store"
+	"latchkey/gateway/text"
 )
 
 // ErrNoGateway is the error of what needs a running gateway where there is none.
@@ -62,7 +63,7 @@ func (a *server) problem(ctx context.Context, operation string, err error) error
 		a.Log.ErrorContext(ctx, "admin request", "operation", operation, "err", err)
 	}
 	return &huma.ErrorModel{Type: kind, Title: http.StatusText(status), Status: status,
-		Detail: access.PlainText(err.Error())}
+		Detail: text.MakePlain(err.Error())}
 }
 
 // unavailable is an error that may pass.
@@ -96,10 +97,10 @@ func plainProblem(_ huma.Context, _ string, v any) (any, error) {
 			what = append(what, "and more")
 			break
 		}
-		what = append(what, access.Shorten(strings.TrimPrefix(strings.TrimPrefix(e.Location, "body."),
+		what = append(what, text.Shorten(strings.TrimPrefix(strings.TrimPrefix(e.Location, "body."),
 			"body")+": "+e.Message))
 	}
 	plain := *m
-	plain.Detail, plain.Errors = access.Shorten(strings.TrimPrefix(strings.Join(what, "; "), ": ")), nil
+	plain.Detail, plain.Errors = text.Shorten(strings.TrimPrefix(strings.Join(what, "; "), ": ")), nil
 	return &plain, nil
 }

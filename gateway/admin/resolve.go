@@ -5,6 +5,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/text"
 )
 
 func missing(kind, ref string) error {
@@ -15,7 +16,7 @@ func missing(kind, ref string) error {
 	case "token", "passkey":
 		hint = "its account's page on the website lists what there is"
 	}
-	return fmt.Errorf("%s %q: %w: %s", kind, access.Shorten(ref), access.ErrNotFound, hint)
+	return fmt.Errorf("%s %q: %w: %s", kind, text.Shorten(ref), access.ErrNotFound, hint)
 }
 
 // named looks a record up by id, then by name.

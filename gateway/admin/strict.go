@@ -9,7 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"latchkey/gateway/access"
+	"latchkey/gateway/text"
 )
 
 // A member is its exact name: huma has this as a switch for the whole program only.
@@ -52,7 +52,7 @@ func scanJSON(d *json.Decoder) error {
 			if !in.value {
 				name := t.(string)
 				if in.names[name] {
-					return fmt.Errorf("member %q is there twice", access.Shorten(name))
+					return fmt.Errorf("member %q is there twice", text.Shorten(name))
 				}
 				in.names[name], in.value = true, true
 				continue

@@ -7,6 +7,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/text"
 )
 
 const defaultPulse = 3 * time.Second
@@ -68,7 +69,7 @@ func (a *server) newTarget(in api.NewTarget) (access.Target, error) {
 func parsePulse(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return 0, fmt.Errorf("pulse %q: %w: want a length of time like 3s or 500ms", access.Shorten(s),
+		return 0, fmt.Errorf("pulse %q: %w: want a length of time like 3s or 500ms", text.Shorten(s),
 			access.ErrInvalid)
 	}
 	return d, nil
