@@ -29,11 +29,11 @@ func Shorten(text string) string {
 		return text
 	}
 	cut := maxText / 2
-	for !utf8.RuneStart(text[cut]) {
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
 		cut--
 	}
 	tail := len(text) - maxText/2
-	for !utf8.RuneStart(text[tail]) {
+	for tail < len(text) && !utf8.RuneStart(text[tail]) {
 		tail++
 	}
 	return text[:cut] + " … " + text[tail:]

@@ -38,6 +38,7 @@ func FuzzShorten(f *testing.F) {
 	f.Add("short")
 	f.Add(strings.Repeat("ä", 400))
 	f.Add("x" + strings.Repeat("山", 400))
+	f.Add(strings.Repeat("\x80", 1000)) // no letter begins anywhere
 	f.Fuzz(func(t *testing.T, s string) {
 		got := Shorten(s)
 		switch {
