@@ -65,7 +65,7 @@ var Credentials = &Kind[CredentialID, Credential]{
 	Blank: func(id CredentialID) Credential { return Credential{ID: id} },
 
 	Normal: func(_ *Draft, r Credential) (Credential, error) {
-		r.From, r.Until, r.Created = NormalTime(r.From), NormalTime(r.Until), NormalTime(r.Created)
+		r.From, r.Until, r.Created = NormalizeTime(r.From), NormalizeTime(r.Until), NormalizeTime(r.Created)
 		return r, nil
 	},
 	References: func(r Credential, to *References) { to.To(Persons, r.Person) },

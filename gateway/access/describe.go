@@ -64,8 +64,8 @@ func (s *Sentences) If(is bool, parts ...string) {
 	}
 }
 
-// without returns the members of a that b lacks.
-func without[E comparable](a, b []E) []E {
+// Subtract returns the members of a that b lacks.
+func Subtract[E comparable](a, b []E) []E {
 	has := make(map[E]bool, len(b))
 	for _, e := range b {
 		has[e] = true

@@ -32,7 +32,7 @@ var Devices = &Kind[ID, Device]{
 
 	Normal: func(_ *Draft, r Device) (Device, error) {
 		r.Targets = slices.Clone(r.Targets)
-		r.Created = NormalTime(r.Created)
+		r.Created = NormalizeTime(r.Created)
 		return r, nil
 	},
 	References: func(r Device, to *References) {

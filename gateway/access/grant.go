@@ -53,8 +53,8 @@ var Grants = &Kind[ID, *Grant]{
 	Blank: func(id ID) *Grant { return &Grant{ID: id} },
 
 	Normal: func(_ *Draft, r *Grant) (*Grant, error) { // r is our own: unbox made it
-		r.Actions = normalList(r.Actions)
-		r.From, r.Until, r.Created = NormalTime(r.From), NormalTime(r.Until), NormalTime(r.Created)
+		r.Actions = NormalizeList(r.Actions)
+		r.From, r.Until, r.Created = NormalizeTime(r.From), NormalizeTime(r.Until), NormalizeTime(r.Created)
 		return r, nil
 	},
 	References: func(r *Grant, to *References) {

@@ -36,8 +36,8 @@ var Groups = &Kind[ID, Group]{
 	NameOf: func(r Group) string { return r.Name },
 
 	Normal: func(_ *Draft, r Group) (Group, error) {
-		r.Members = normalList(r.Members)
-		r.Created = NormalTime(r.Created)
+		r.Members = NormalizeList(r.Members)
+		r.Created = NormalizeTime(r.Created)
 		return r, nil
 	},
 	References: func(r Group, to *References) {
@@ -67,7 +67,7 @@ var Groups = &Kind[ID, Group]{
 		return " of " + text.Quote(string(r.Of))
 	},
 	Difference: func(n Namer, label string, b, a Group, say *Sentences) {
-		added, gone := without(a.Members, b.Members), without(b.Members, a.Members)
+		added, gone := Subtract(a.Members, b.Members), Subtract(b.Members, a.Members)
 		say.If(a.Name != b.Name, "rename ", label, " to ", text.Quote(a.Name))
 		say.If(a.Of != b.Of, "make ", label, " one of ", text.Quote(string(a.Of)))
 		say.If(len(added) > 0, "add ", n.Names(added), " to ", label)

@@ -67,7 +67,7 @@ func normalKey(d *Draft, k keys.Key) (keys.Key, error) {
 			return k, d.Invalid(k, "a key keeps its device and its secret: mint a new key")
 		}
 	}
-	k.Created, k.LastUsed = NormalTime(k.Created), NormalTime(k.LastUsed)
+	k.Created, k.LastUsed = NormalizeTime(k.Created), NormalizeTime(k.LastUsed)
 	return k, nil
 }
 

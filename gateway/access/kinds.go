@@ -25,7 +25,6 @@ var Standard = NewTable(
 	Keys,
 	Grants,
 	Groups,
-	Accounts,
 )
 
 // Table is the kinds of record that a policy can hold. It is immutable.

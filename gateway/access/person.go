@@ -24,7 +24,7 @@ var Persons = &Kind[ID, Person]{
 	NameOf: func(r Person) string { return r.Name },
 
 	Normal: func(_ *Draft, r Person) (Person, error) {
-		r.Created = NormalTime(r.Created)
+		r.Created = NormalizeTime(r.Created)
 		return r, nil
 	},
 	Check: func(d *Draft, r Person) error { return cmp.Or(text.CheckName(r.Name), CheckID(r.ID)) },

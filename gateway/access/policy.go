@@ -29,7 +29,6 @@ type Policy struct {
 	Keys        map[keys.ID]keys.Key
 	Groups      map[ID]Group
 	Schedules   map[ID]Schedule
-	Accounts    map[ID]Account
 	// By pointer, so that copying the map for a change stays cheap. As a [Record] a grant goes by
 	// value.
 	Grants map[ID]*Grant

@@ -34,12 +34,12 @@ type Change struct {
 	Delete Record
 }
 
-// NormalTime drops the monotonic reading and the zone, so that a record compares equal to its
+// NormalizeTime drops the monotonic reading and the zone, so that a record compares equal to its
 // stored copy.
-func NormalTime(t time.Time) time.Time { return t.Round(0).UTC() }
+func NormalizeTime(t time.Time) time.Time { return t.Round(0).UTC() }
 
-// normalList returns a sorted copy without duplicates, nil for none.
-func normalList[E ~string | ~uint8](s []E) []E {
+// NormalizeList returns a sorted copy without duplicates, nil for none.
+func NormalizeList[E ~string | ~uint8](s []E) []E {
 	if len(s) == 0 {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/keys"
 )
 
@@ -19,14 +20,14 @@ func TestRestricts(t *testing.T) {
 		Created: at}
 	grant := access.Grant{ID: "0000000004", SubjectKind: access.SubjectPerson, Subject: person.ID,
 		Target: door.ID, Effect: access.Allow}
-	account := access.Account{ID: "0000000005", Name: "keeper", Role: access.RoleOwner, Epoch: 3}
-	guest := access.Account{ID: "0000000006", Name: "guest", Role: access.RoleViewer, Epoch: 3}
+	account := accounts.Account{ID: "0000000005", Name: "keeper", Role: accounts.RoleOwner, Epoch: 3}
+	guest := accounts.Account{ID: "0000000006", Name: "guest", Role: accounts.RoleViewer, Epoch: 3}
 	var all []access.Change
 	for _, r := range []access.Record{access.Site{Zone: "UTC"}, person, card, door, lock, key, grant, account,
 		guest} {
 		all = append(all, access.Change{Put: r})
 	}
-	p, err := access.New().With(all...)
+	p, err := access.Standard.With(accounts.Kind).New().With(all...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,10 +52,10 @@ func TestRestricts(t *testing.T) {
 	lost.Status = access.CardLost
 	longer := lost
 	longer.Until = at.AddDate(9, 0, 0)
-	disabled := kept(guest).(access.Account)
+	disabled := kept(guest).(accounts.Account)
 	disabled.Disabled, disabled.Epoch = true, 4
 	promoted := disabled
-	promoted.Role = access.RoleOwner
+	promoted.Role = accounts.RoleOwner
 	older := disabled
 	older.Epoch = 2
 	put := func(r ...access.Record) (out []access.Change) {

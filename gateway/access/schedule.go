@@ -33,7 +33,7 @@ var Schedules = &Kind[ID, Schedule]{
 			return r, fmt.Errorf("access: %s: %w", d.Label(r), err)
 		}
 		r.Text = w.String()
-		r.Created = NormalTime(r.Created)
+		r.Created = NormalizeTime(r.Created)
 		return r, nil
 	},
 	Check: func(d *Draft, r Schedule) error {

@@ -55,7 +55,7 @@ var Targets = &Kind[ID, Target]{
 	NameOf: func(r Target) string { return r.Name },
 
 	Normal: func(_ *Draft, r Target) (Target, error) {
-		r.Created = NormalTime(r.Created)
+		r.Created = NormalizeTime(r.Created)
 		return r, nil
 	},
 	Recheck: func(before, after Target) bool { return before.Kind != after.Kind },

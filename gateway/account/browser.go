@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/keys"
 )
 
@@ -65,7 +66,7 @@ func (r *Registry) knows(ctx context.Context, id access.ID) string {
 func (r *Registry) knowsName(ctx context.Context, name string) (id access.ID, nonce string) {
 	p := r.cfg.Policy()
 	for _, k := range r.knownHere(ctx) {
-		if a, ok := p.Accounts[access.ID(k.id)]; ok && a.Name == name {
+		if a, ok := accounts.Kind.In(p)[access.ID(k.id)]; ok && a.Name == name {
 			return a.ID, k.nonce
 		}
 	}

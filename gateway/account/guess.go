@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 )
 
 // What can be guessed. Each has shares of its own: who types wrong passwords does not lock the
@@ -67,13 +68,13 @@ func (v *visit) strangers(what, name string) []share {
 const busyWait = 5 * time.Second
 
 // tryPassword returns whose password it is, if it is anybody's, and settles the try.
-func (r *Registry) tryPassword(ctx context.Context, t try, password string) (a access.Account, fits bool,
+func (r *Registry) tryPassword(ctx context.Context, t try, password string) (a accounts.Account, fits bool,
 	err error) {
 	v := visitOf(ctx)
 	leave := r.places.enter(ctx, t.isKnown(), v.from(), v.block())
 	if leave == nil {
 		r.tries.giveBack(t.taken)
-		return access.Account{}, false, later(busyWait, "too many are signing in now.")
+		return accounts.Account{}, false, later(busyWait, "too many are signing in now.")
 	}
 	defer leave()
 	a, fits, err = r.CheckPassword(ctx, clip(t.name), password)

@@ -15,6 +15,7 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 )
 
 // A passkey belongs to the name under which the console was called when it was made (WebAuthn's
@@ -45,7 +46,7 @@ func (r *Registry) relying(ctx context.Context) (*webauthn.WebAuthn, error) {
 }
 
 // holder is an account as the library asks for it.
-type holder struct{ access.Account }
+type holder struct{ accounts.Account }
 
 func (h holder) WebAuthnID() []byte          { return []byte(h.ID) }
 func (h holder) WebAuthnName() string        { return h.Name }
@@ -94,25 +95,25 @@ func beginLogin(rp *webauthn.WebAuthn, challenge []byte) (
 }
 
 // passkeyFits returns whose passkey has signed a challenge of ours.
-func (r *Registry) passkeyFits(ctx context.Context, signed string) (access.Account, error) {
+func (r *Registry) passkeyFits(ctx context.Context, signed string) (accounts.Account, error) {
 	rp, err := r.relying(ctx)
 	if err != nil {
-		return access.Account{}, err
+		return accounts.Account{}, err
 	}
 	parsed, err := protocol.ParseCredentialRequestResponseBytes([]byte(signed))
 	if err != nil {
-		return access.Account{}, errPasskey
+		return accounts.Account{}, errPasskey
 	}
 	challenge, made, ok := r.challenges.read(toSignIn, rp.Config.RPID,
 		parsed.Response.CollectedClientData.Challenge)
 	if !ok {
-		return access.Account{}, errPasskey
+		return accounts.Account{}, errPasskey
 	}
 	_, session, err := beginLogin(rp, challenge)
 	if err != nil {
-		return access.Account{}, fmt.Errorf("passkey: %w", err)
+		return accounts.Account{}, fmt.Errorf("passkey: %w", err)
 	}
-	var account access.Account
+	var account accounts.Account
 	find := func(_, handle []byte) (webauthn.User, error) {
 		var ok bool
 		if account, ok = r.account(access.ID(handle)); !ok { // the handle is an id, never a name
@@ -124,29 +125,29 @@ func (r *Registry) passkeyFits(ctx context.Context, signed string) (access.Accou
 	switch {
 	case err != nil:
 		r.cfg.Log.Debug("passkey refused", "from", visitOf(ctx).from(), "err", err) // whoever likes can make one of these
-		return access.Account{}, errPasskey
+		return accounts.Account{}, errPasskey
 	case used.Authenticator.CloneWarning:
 		r.cfg.Log.Warn("passkey refused: its counter went back, so there may be a copy of it", "account",
 			account.Name)
-		return access.Account{}, errPasskey
+		return accounts.Account{}, errPasskey
 	case !r.challenges.use(account.ID, made):
-		return access.Account{}, errPasskey
+		return accounts.Account{}, errPasskey
 	}
 	return account, r.keepPasskey(ctx, account, used)
 }
 
 // keepPasskey keeps the counter of a passkey that counts.
-func (r *Registry) keepPasskey(ctx context.Context, account access.Account, used *webauthn.Credential) error {
+func (r *Registry) keepPasskey(ctx context.Context, account accounts.Account, used *webauthn.Credential) error {
 	now, err := json.Marshal(used)
 	if err != nil {
 		return fmt.Errorf("passkey: %w", err)
 	}
-	same := func(k access.Passkey) bool { return bytes.Equal(k.ID, used.ID) }
+	same := func(k accounts.Passkey) bool { return bytes.Equal(k.ID, used.ID) }
 	if i := slices.IndexFunc(account.Passkeys, same); i < 0 || bytes.Equal(account.Passkeys[i].Credential,
 		now) {
 		return nil
 	}
-	return r.edit(ctx, PrincipalOf(ctx).Actor(), account.ID, func(a *access.Account) error {
+	return r.edit(ctx, PrincipalOf(ctx).Actor(), account.ID, func(a *accounts.Account) error {
 		i := slices.IndexFunc(a.Passkeys, same)
 		if i < 0 {
 			return errPasskey
@@ -172,7 +173,7 @@ func (r *Registry) AskNewPasskey(ctx context.Context) (any, error) {
 }
 
 // beginRegistration is as beginLogin, for a new passkey of whoever is signed in.
-func beginRegistration(rp *webauthn.WebAuthn, a access.Account, challenge []byte) (
+func beginRegistration(rp *webauthn.WebAuthn, a accounts.Account, challenge []byte) (
 	*protocol.CredentialCreation, *webauthn.SessionData, error,
 ) {
 	var has []protocol.CredentialDescriptor
@@ -221,8 +222,8 @@ func (r *Registry) AddPasskey(ctx context.Context, label, made string) error {
 		return fmt.Errorf("passkey: %w", err)
 	}
 	created := r.cfg.Now().UTC().Truncate(time.Second)
-	err = r.edit(ctx, PrincipalOf(ctx).Actor(), a.ID, func(a *access.Account) error {
-		a.Passkeys = append(a.Passkeys, access.Passkey{ID: key.ID, Label: label, Credential: credential,
+	err = r.edit(ctx, PrincipalOf(ctx).Actor(), a.ID, func(a *accounts.Account) error {
+		a.Passkeys = append(a.Passkeys, accounts.Passkey{ID: key.ID, Label: label, Credential: credential,
 			Created: created})
 		return nil
 	})

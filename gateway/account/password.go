@@ -13,22 +13,23 @@ import (
 	"github.com/alexedwards/argon2id"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/limit"
 	"latchkey/keys"
 )
 
 // CheckPassword returns whose password it is, if it is anybody's. An unknown name, a disabled
 // account and a wrong password cannot be told apart, also by the time it takes. It counts no tries.
-func (r *Registry) CheckPassword(ctx context.Context, name, password string) (a access.Account, fits bool,
+func (r *Registry) CheckPassword(ctx context.Context, name, password string) (a accounts.Account, fits bool,
 	err error) {
-	a, _ = r.cfg.Policy().AccountByName(name)
+	a, _ = accounts.Kind.ByName(r.cfg.Policy(), name)
 	hash := r.passwords.decoy
 	if !a.Disabled && !a.Password.IsZero() {
 		hash = a.Password.Reveal()
 	}
 	fits, old, err := r.passwords.fits(ctx, hash, password)
 	if err != nil || !fits {
-		return access.Account{}, false, err
+		return accounts.Account{}, false, err
 	}
 	if old {
 		r.renewPassword(ctx, a, password)
@@ -46,10 +47,10 @@ func (r *Registry) HashPassword(ctx context.Context, name, password string) (key
 
 // renewPassword keeps the password of an account as passwords are kept now. If that fails, it is
 // for the next sign-in to try.
-func (r *Registry) renewPassword(ctx context.Context, was access.Account, password string) {
+func (r *Registry) renewPassword(ctx context.Context, was accounts.Account, password string) {
 	hash, err := r.passwords.make(ctx, password)
 	if err == nil {
-		err = r.edit(ctx, "gateway", was.ID, func(a *access.Account) error {
+		err = r.edit(ctx, "gateway", was.ID, func(a *accounts.Account) error {
 			if a.Password.Reveal() == was.Password.Reveal() {
 				a.Password = hash
 			}

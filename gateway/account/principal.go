@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 )
 
 // Kind says what a principal is.
@@ -26,13 +27,13 @@ const (
 // Principal is who makes a request. The zero Principal is nobody.
 type Principal struct {
 	Kind    Kind
-	Account access.ID   // of a session and a script
-	Name    string      // of the account, or what a unix peer is called in events
-	Role    access.Role // of the account
-	Fresh   Freshness   // of a session
+	Account access.ID     // of a session and a script
+	Name    string        // of the account, or what a unix peer is called in events
+	Role    accounts.Role // of the account
+	Fresh   Freshness     // of a session
 
-	Token  access.ID      // of a script
-	Scopes []access.Scope // of that token
+	Token  access.ID        // of a script
+	Scopes []accounts.Scope // of that token
 }
 
 // NewUnixPeer is somebody on the gateway's machine, who is called so in events.
@@ -74,21 +75,21 @@ func (f Freshness) String() string {
 // Need is what an operation asks of whoever calls it. The zero Need is met by a unix peer alone, so
 // what an operation does not declare is refused to everybody else.
 type Need struct {
-	Role   access.Role  // the least role of an account; empty: no account's role is enough
-	Scope  access.Scope // that a token must have; empty: the operation is not for tokens
-	Fresh  Freshness    // that a session must have
-	Anyone bool         // it is about whoever asks, and for each of them
-	Own    bool         // a session may also call the operation for its own account, whatever its role is
-	Public bool         // the operation is there before somebody has signed in
+	Role   accounts.Role  // the least role of an account; empty: no account's role is enough
+	Scope  accounts.Scope // that a token must have; empty: the operation is not for tokens
+	Fresh  Freshness      // that a session must have
+	Anyone bool           // it is about whoever asks, and for each of them
+	Own    bool           // a session may also call the operation for its own account, whatever its role is
+	Public bool           // the operation is there before somebody has signed in
 }
 
 // scopeRole is the role that an account must have for its token to use a scope: a token may never
 // do more than who made it.
-var scopeRole = map[access.Scope]access.Role{
-	access.ScopeRead:   access.RoleViewer,
-	access.ScopeLamps:  access.RoleOperator,
-	access.ScopeDoors:  access.RoleOperator,
-	access.ScopeManage: access.RoleAdmin,
+var scopeRole = map[accounts.Scope]accounts.Role{
+	accounts.ScopeRead:   accounts.RoleViewer,
+	accounts.ScopeLamps:  accounts.RoleOperator,
+	accounts.ScopeDoors:  accounts.RoleOperator,
+	accounts.ScopeManage: accounts.RoleAdmin,
 }
 
 // Check returns why a principal may not call an operation, and nil if it may. own tells whether the
@@ -117,7 +118,7 @@ func (n Need) checkSession(p Principal, own bool) *Refusal {
 	switch {
 	case n.Public:
 		return nil
-	case own && n.Own && p.Role.Includes(access.RoleViewer), n.Role != "" && p.Role.Includes(n.Role):
+	case own && n.Own && p.Role.Includes(accounts.RoleViewer), n.Role != "" && p.Role.Includes(n.Role):
 	default:
 		why := "this is not for accounts"
 		if n.Role != "" {
@@ -145,8 +146,8 @@ func (n Need) checkScript(p Principal) *Refusal {
 	return nil
 }
 
-func withArticle(r access.Role) string {
-	if r == access.RoleViewer {
+func withArticle(r accounts.Role) string {
+	if r == accounts.RoleViewer {
 		return "a " + string(r)
 	}
 	return "an " + string(r)

@@ -12,6 +12,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/limit"
 )
 
@@ -47,7 +48,7 @@ type Config struct {
 	Policy func() *access.Policy
 	// Edit changes an account in place, durably. It fails with [access.ErrNotFound] if there is
 	// none.
-	Edit func(ctx context.Context, actor string, id access.ID, set func(*access.Account) error) error
+	Edit func(ctx context.Context, actor string, id access.ID, set func(*accounts.Account) error) error
 	// Record chains an event.
 	Record func(ctx context.Context, ev access.Event) (access.Event, error)
 	// ClockTrusted tells whether wall time can be relied on. nil: it can.
@@ -94,15 +95,15 @@ func New(cfg Config) *Registry {
 }
 
 // account returns an account as it is now, and false if there is none or it is disabled.
-func (r *Registry) account(id access.ID) (access.Account, bool) {
-	a, ok := r.cfg.Policy().Accounts[id]
+func (r *Registry) account(id access.ID) (accounts.Account, bool) {
+	a, ok := accounts.Kind.In(r.cfg.Policy())[id]
 	return a, ok && !a.Disabled
 }
 
 // edit changes an account in place. What it lists is set's own to change.
 func (r *Registry) edit(ctx context.Context, actor string, id access.ID,
-	set func(*access.Account) error) error {
-	return r.cfg.Edit(ctx, actor, id, func(a *access.Account) error {
+	set func(*accounts.Account) error) error {
+	return r.cfg.Edit(ctx, actor, id, func(a *accounts.Account) error {
 		a.Passkeys, a.Tokens = slices.Clone(a.Passkeys), slices.Clone(a.Tokens)
 		return set(a)
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 )
 
 // How long somebody stays signed in: at most, and without a visit.
@@ -141,25 +142,25 @@ func (r *Registry) session(ctx context.Context) Principal {
 
 // signedIn is the account of the sign-in that the context holds, zero if there is none. A sign-in
 // is over when its account is gone, disabled or in another epoch, and after a time without a visit.
-func (r *Registry) signedIn(ctx context.Context) access.Account {
+func (r *Registry) signedIn(ctx context.Context) accounts.Account {
 	id := r.sessions.GetString(ctx, sessionAccount)
 	if id == "" {
-		return access.Account{}
+		return accounts.Account{}
 	}
 	a, ok := r.account(access.ID(id))
 	if !ok || a.Epoch != uint64(r.sessions.GetInt64(ctx, sessionEpoch)) ||
 		r.since(ctx, sessionSeen) > idleFor {
-		return access.Account{}
+		return accounts.Account{}
 	}
 	return a
 }
 
 // Recognise notes that the visitor was here, and ends a sign-in that is over. It returns the
 // account that has signed in, zero if none has, and whether the visitor is on a local network.
-func (r *Registry) Recognise(ctx context.Context) (a access.Account, local bool, err error) {
+func (r *Registry) Recognise(ctx context.Context) (a accounts.Account, local bool, err error) {
 	v := visitOf(ctx)
 	if v == nil || r.sessions.GetString(ctx, sessionAccount) == "" {
-		return access.Account{}, v != nil && v.local, nil
+		return accounts.Account{}, v != nil && v.local, nil
 	}
 	a = r.signedIn(ctx)
 	if a.ID == "" {
@@ -173,24 +174,24 @@ func (r *Registry) Recognise(ctx context.Context) (a access.Account, local bool,
 
 // Pending is the account whose password a visitor gave a moment ago, and that owes a second step;
 // zero if there is none.
-func (r *Registry) Pending(ctx context.Context) access.Account {
+func (r *Registry) Pending(ctx context.Context) accounts.Account {
 	if visitOf(ctx) == nil {
-		return access.Account{}
+		return accounts.Account{}
 	}
 	id := r.sessions.GetString(ctx, sessionPending)
 	if id == "" || r.since(ctx, sessionPendingAt) > pendingFor {
-		return access.Account{}
+		return accounts.Account{}
 	}
 	a, ok := r.account(access.ID(id))
 	if !ok {
-		return access.Account{}
+		return accounts.Account{}
 	}
 	return a
 }
 
 // freshness is how sure it is that it is still the person who signed in. On a local network their
 // word is taken for it.
-func (r *Registry) freshness(ctx context.Context, a access.Account) Freshness {
+func (r *Registry) freshness(ctx context.Context, a accounts.Account) Freshness {
 	has := a.SecondStep()
 	switch {
 	case visitOf(ctx).local, has && r.since(ctx, sessionSecond) < secondFresh:

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 )
 
 // Proof is what somebody shows to prove that it is them: one of these.
@@ -176,15 +177,15 @@ func (r *Registry) ConfirmPassword(ctx context.Context, password string) error {
 }
 
 // visitor is the account of a visitor who has signed in; zero if it is no visitor, or has not.
-func (r *Registry) visitor(ctx context.Context) access.Account {
+func (r *Registry) visitor(ctx context.Context) accounts.Account {
 	if visitOf(ctx) == nil {
-		return access.Account{}
+		return accounts.Account{}
 	}
 	return r.signedIn(ctx)
 }
 
 // ownPassword tells whether it is the password of whoever is signed in.
-func (r *Registry) ownPassword(ctx context.Context, of access.Account, password string) (bool, error) {
+func (r *Registry) ownPassword(ctx context.Context, of accounts.Account, password string) (bool, error) {
 	if password == "" {
 		return false, nil
 	}
@@ -198,7 +199,7 @@ func (r *Registry) ownPassword(ctx context.Context, of access.Account, password 
 
 // secondFits checks a passkey or a one-time code, whichever came, and says which it was. Codes can
 // be guessed, so they are counted; passkeys cannot.
-func (r *Registry) secondFits(ctx context.Context, of access.Account, s Proof) (what string, ok bool,
+func (r *Registry) secondFits(ctx context.Context, of accounts.Account, s Proof) (what string, ok bool,
 	err error) {
 	if s.Passkey == "" {
 		ok, err = r.codeFits(ctx, of, s.Code)
@@ -212,7 +213,7 @@ func (r *Registry) secondFits(ctx context.Context, of access.Account, s Proof) (
 }
 
 // codeFits checks the one-time code that was typed. Each fits once.
-func (r *Registry) codeFits(ctx context.Context, of access.Account, code string) (bool, error) {
+func (r *Registry) codeFits(ctx context.Context, of accounts.Account, code string) (bool, error) {
 	t, err := r.try(ctx, wrongCode, of.Name, of.ID, r.knows(ctx, of.ID))
 	if err != nil {
 		return false, err
@@ -222,7 +223,7 @@ func (r *Registry) codeFits(ctx context.Context, of access.Account, code string)
 }
 
 // begin begins a sign-in. The caller has given the browser a new cookie.
-func (r *Registry) begin(ctx context.Context, a access.Account, how string, second bool) error {
+func (r *Registry) begin(ctx context.Context, a accounts.Account, how string, second bool) error {
 	r.rememberBrowser(ctx, a.ID)
 	r.guesses.forget(a.Name)
 	r.sessions.Remove(ctx, sessionPending)

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/keys"
 )
 
@@ -19,9 +20,9 @@ func NewTokenText() (text string, hash access.Hash) {
 
 // CheckToken returns whose token a script has sent, if it is anybody's now. It looks at every
 // token, so that the time it takes tells nothing of which one was nearly right.
-func (r *Registry) CheckToken(text string) (a access.Account, t access.Token, ok bool) {
+func (r *Registry) CheckToken(text string) (a accounts.Account, t accounts.Token, ok bool) {
 	hash := sha256.Sum256([]byte(text))
-	for _, of := range r.cfg.Policy().Accounts {
+	for _, of := range accounts.Kind.In(r.cfg.Policy()) {
 		for _, token := range of.Tokens {
 			if subtle.ConstantTimeCompare(hash[:], token.Hash[:]) == 1 && !of.Disabled && r.isValid(token) {
 				a, t, ok = of, token, true
@@ -32,7 +33,7 @@ func (r *Registry) CheckToken(text string) (a access.Account, t access.Token, ok
 }
 
 // isValid tells whether a token is not over. One that ends is, while nobody knows what time it is.
-func (r *Registry) isValid(t access.Token) bool {
+func (r *Registry) isValid(t accounts.Token) bool {
 	if t.Until.IsZero() {
 		return true
 	}

@@ -27,6 +27,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/client"
 	"latchkey/gateway/store"
@@ -146,7 +147,7 @@ func (w *website) people() {
 		}
 	}
 	minted, err := client.Call(w.t.Context(), send, api.AddToken,
-		api.AtWith("viewer", api.NewToken{Label: "one", Scopes: []access.Scope{access.ScopeRead}}))
+		api.AtWith("viewer", api.NewToken{Label: "one", Scopes: []accounts.Scope{accounts.ScopeRead}}))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/store/record"
 	"latchkey/keys"
 )
@@ -70,7 +71,7 @@ func TestPolicyEvent(t *testing.T) {
 
 func TestAccountEventHoldsNoSecret(t *testing.T) {
 	s := built(t, Options{})
-	keeper := s.Snapshot().Accounts[id("keeper")]
+	keeper := accounts.Kind.In(s.Snapshot())[id("keeper")]
 	other := keeper
 	other.ID, other.Name = id("other"), "other"
 	changed := keeper
@@ -91,13 +92,13 @@ func TestAccountEventHoldsNoSecret(t *testing.T) {
 func TestLargestAccountIsKept(t *testing.T) {
 	for _, dir := range []string{"", t.TempDir()} {
 		s := built(t, Options{Dir: dir})
-		r := access.Account{ID: id("large"), Name: "large", Role: access.RoleViewer, Password: keys.Hide(strings.Repeat("p", 512))}
+		r := accounts.Account{ID: id("large"), Name: "large", Role: accounts.RoleViewer, Password: keys.Hide(strings.Repeat("p", 512))}
 		for i := range 16 {
-			r.Passkeys = append(r.Passkeys, access.Passkey{ID: append(make([]byte, 1022), byte(i)), Label: fmt.Sprint("key ", i), Credential: make([]byte, 8<<10)})
+			r.Passkeys = append(r.Passkeys, accounts.Passkey{ID: append(make([]byte, 1022), byte(i)), Label: fmt.Sprint("key ", i), Credential: make([]byte, 8<<10)})
 		}
 		for i := range 32 {
-			r.Tokens = append(r.Tokens, access.Token{ID: id(fmt.Sprint("t", i)), Label: fmt.Sprint("token ", i), Hash: access.Hash{byte(i + 1)},
-				Scopes: []access.Scope{access.ScopeRead}})
+			r.Tokens = append(r.Tokens, accounts.Token{ID: id(fmt.Sprint("t", i)), Label: fmt.Sprint("token ", i), Hash: access.Hash{byte(i + 1)},
+				Scopes: []accounts.Scope{accounts.ScopeRead}})
 		}
 		for range 3 { // each time in place of the one before
 			r.Epoch++
@@ -106,7 +107,7 @@ func TestLargestAccountIsKept(t *testing.T) {
 		if dir != "" {
 			s = reopened(t, s)
 		}
-		if got := s.Snapshot().Accounts[r.ID]; !reflect.DeepEqual(got, r) {
+		if got := accounts.Kind.In(s.Snapshot())[r.ID]; !reflect.DeepEqual(got, r) {
 			t.Errorf("got %+v, want it as it was put", got)
 		}
 	}
@@ -128,7 +129,7 @@ func TestRefusedChangeChangesNothing(t *testing.T) {
 		"text that is not UTF-8":  {puts(access.Person{ID: id("eve"), Name: "e\xffve"}), access.ErrInvalid},
 		"name taken, good before": {puts(access.Person{ID: id("eve"), Name: "eve"}, access.Person{ID: id("adam"), Name: "ann"}), access.ErrConflict},
 		"unknown target":          {puts(access.Grant{ID: id("g9"), SubjectKind: access.SubjectPerson, Subject: id("ann"), Target: id("attic"), Effect: access.Allow}), access.ErrNotFound},
-		"no owner left":           {[]access.Change{{Delete: access.Account{ID: id("keeper")}}}, access.ErrInvalid},
+		"no owner left":           {[]access.Change{{Delete: accounts.Account{ID: id("keeper")}}}, access.ErrInvalid},
 		"still in use":            {[]access.Change{{Delete: access.Target{ID: id("front")}}}, access.ErrInUse},
 		"too many":                {many, ErrTooBig},
 	} {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/store/folder"
 )
 
@@ -168,10 +169,10 @@ func writeMain(args string) int {
 }
 
 // bigAccount is one that is in the value log.
-func bigAccount(i int) access.Account {
-	a := access.Account{ID: id(fmt.Sprint("account ", i)), Name: fmt.Sprint("account", i), Role: access.RoleViewer}
+func bigAccount(i int) accounts.Account {
+	a := accounts.Account{ID: id(fmt.Sprint("account ", i)), Name: fmt.Sprint("account", i), Role: accounts.RoleViewer}
 	for k := range byte(6) {
-		a.Passkeys = append(a.Passkeys, access.Passkey{ID: []byte{k + 1, byte(i)}, Label: fmt.Sprint("stick", k), Credential: bytes.Repeat([]byte{'x', k}, 3500)})
+		a.Passkeys = append(a.Passkeys, accounts.Passkey{ID: []byte{k + 1, byte(i)}, Label: fmt.Sprint("stick", k), Credential: bytes.Repeat([]byte{'x', k}, 3500)})
 	}
 	return a
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/store/record"
 	"latchkey/keys"
 )
@@ -103,11 +104,12 @@ func describe(t *testing.T, s *Store) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		line := fmt.Sprintf("%T %s", r, b)
+		// The files call an account as its type was called when they were written.
+		line := strings.Replace(fmt.Sprintf("%T %s", r, b), "accounts.Account", "access.Account", 1)
 		if k, ok := r.(keys.Key); ok {
 			line += " secret " + k.Secret.Reveal()
 		}
-		if a, ok := r.(access.Account); ok {
+		if a, ok := r.(accounts.Account); ok {
 			line += " password " + a.Password.Reveal() + " totp " + a.TOTP.Reveal()
 			for _, token := range a.Tokens {
 				line += " token " + token.Hash.String()

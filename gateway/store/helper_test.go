@@ -14,6 +14,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/keys"
 )
 
@@ -101,14 +102,14 @@ func house(s *Store) []access.Change {
 		access.Grant{ID: id("g2"), SubjectKind: access.SubjectPerson, Subject: id("bob"), TargetGroup: id("doors"),
 			Actions: []wire.Action{wire.Unlock}, Schedule: id("office"), Until: created.AddDate(9, 0, 0), Effect: access.Allow},
 		access.Grant{ID: id("g3"), SubjectKind: access.SubjectDevice, Subject: id("hall-switch"), Target: id("hall"), Effect: access.Allow},
-		access.Account{ID: id("keeper"), Name: "keeper", Role: access.RoleOwner, Password: keys.Hide(keeperPassword), TOTP: keys.Hide(keeperTOTP),
-			Passkeys: []access.Passkey{{ID: []byte{1, 0xff, 0}, Label: "phone", Credential: []byte(`{"publicKey":"pQECAyYg"}`), Created: created},
+		accounts.Account{ID: id("keeper"), Name: "keeper", Role: accounts.RoleOwner, Password: keys.Hide(keeperPassword), TOTP: keys.Hide(keeperTOTP),
+			Passkeys: []accounts.Passkey{{ID: []byte{1, 0xff, 0}, Label: "phone", Credential: []byte(`{"publicKey":"pQECAyYg"}`), Created: created},
 				{ID: []byte{2}, Label: "stick", Credential: []byte{0}}},
-			Tokens: []access.Token{{ID: id("token"), Label: "backup", Hash: access.Hash{1, 0xfe}, Scopes: []access.Scope{access.ScopeRead, access.ScopeLamps},
+			Tokens: []accounts.Token{{ID: id("token"), Label: "backup", Hash: access.Hash{1, 0xfe}, Scopes: []accounts.Scope{accounts.ScopeRead, accounts.ScopeLamps},
 				Until: created.AddDate(1, 0, 0), Created: created}, {ID: id("other token"), Label: "report", Hash: access.Hash{2},
-				Scopes: []access.Scope{access.ScopeRead}}},
+				Scopes: []accounts.Scope{accounts.ScopeRead}}},
 			Epoch: 7, Created: created},
-		access.Account{ID: id("guest"), Name: "guest", Role: access.RoleViewer, Disabled: true},
+		accounts.Account{ID: id("guest"), Name: "guest", Role: accounts.RoleViewer, Disabled: true},
 	)
 }
 

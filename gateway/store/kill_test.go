@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/faultdisk"
 	"latchkey/gateway/store/folder"
 )
@@ -39,7 +40,7 @@ func rushMain(dir string) int {
 		}
 	}
 	first := uint64(10) // that of the house is 7
-	for _, a := range s.Snapshot().Accounts {
+	for _, a := range accounts.Kind.In(s.Snapshot()) {
 		first = max(first, a.Epoch+1)
 	}
 	var wg sync.WaitGroup
@@ -107,7 +108,7 @@ func killsWriter(t *testing.T, kind string, full bool, times int) {
 			t.Fatalf("kill %d, after event %d: %v", i, event, err)
 		}
 		epoch := uint64(0)
-		for _, a := range s.Snapshot().Accounts {
+		for _, a := range accounts.Kind.In(s.Snapshot()) {
 			epoch = max(epoch, a.Epoch)
 		}
 		if seq, _ := s.Head(); seq < event || epoch < account {

@@ -11,6 +11,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/store/record"
 )
 
@@ -212,7 +213,7 @@ func randomChange(r *rand.Rand) access.Change {
 	n := r.IntN(5)
 	p := access.Person{ID: id(fmt.Sprint("someone", n)), Name: fmt.Sprint("someone", r.IntN(5))}
 	g := access.Grant{ID: id("g1"), SubjectKind: access.SubjectPerson, Subject: id("ann"), Target: id("front"), Effect: access.Allow}
-	a := access.Account{ID: p.ID, Name: p.Name, Role: access.Roles[r.IntN(len(access.Roles))], Disabled: r.IntN(4) == 0, Epoch: r.Uint64N(3)}
+	a := accounts.Account{ID: p.ID, Name: p.Name, Role: accounts.Roles[r.IntN(len(accounts.Roles))], Disabled: r.IntN(4) == 0, Epoch: r.Uint64N(3)}
 	switch r.IntN(9) {
 	case 6, 7:
 		return access.Change{Put: a}

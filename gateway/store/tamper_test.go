@@ -13,6 +13,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/store/engine"
 	"latchkey/gateway/store/record"
 	"latchkey/keys"
@@ -107,7 +108,7 @@ func changedHouse(s *Store) []access.Change {
 	group.Name = "gates"
 	grant := *p.Grants[id("g2")]
 	grant.Actions = []wire.Action{wire.Lock}
-	keeper := p.Accounts[id("keeper")]
+	keeper := accounts.Kind.In(p)[id("keeper")]
 	keeper.Epoch++
 	return puts(access.Site{Zone: "Europe/Paris"}, access.Person{ID: id("ann"), Name: "anna"}, card, key, sched, group, grant, keeper,
 		access.Target{ID: id("hall"), Name: "hallway", Kind: access.Lamp},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/store/seal"
 	"latchkey/keys"
 )
@@ -38,16 +39,16 @@ type tokenRecord struct {
 	Created *Stamp   `cbor:"6,keyasint,omitempty"`
 }
 
-var accountCodec = &codec[access.Account, accountRecord]{
-	kind:   access.Accounts,
+var accountCodec = &codec[accounts.Account, accountRecord]{
+	kind:   accounts.Kind,
 	letter: KindAccount,
-	id:     func(r access.Account) string { return string(r.ID) },
+	id:     func(r accounts.Account) string { return string(r.ID) },
 	pack:   packAccount,
 	unpack: unpackAccount,
 	since:  3,
 }
 
-func packAccount(r access.Account) accountRecord {
+func packAccount(r accounts.Account) accountRecord {
 	rec := accountRecord{Name: r.Name, Role: string(r.Role), Disabled: r.Disabled,
 		Password: r.Password.Reveal(),
 		TOTP:     r.TOTP.Reveal(), Epoch: r.Epoch, Created: MakeStamp(r.Created)}
@@ -62,20 +63,20 @@ func packAccount(r access.Account) accountRecord {
 	return rec
 }
 
-func unpackAccount(id string, s accountRecord) (access.Account, error) {
-	r := access.Account{ID: access.ID(id), Name: s.Name, Role: access.Role(s.Role), Disabled: s.Disabled,
+func unpackAccount(id string, s accountRecord) (accounts.Account, error) {
+	r := accounts.Account{ID: access.ID(id), Name: s.Name, Role: accounts.Role(s.Role), Disabled: s.Disabled,
 		Password: keys.Hide(s.Password), TOTP: keys.Hide(s.TOTP), Epoch: s.Epoch, Created: s.Created.Time()}
 	for _, k := range s.Passkeys {
-		r.Passkeys = append(r.Passkeys, access.Passkey{ID: k.ID, Label: k.Label, Credential: k.Credential,
+		r.Passkeys = append(r.Passkeys, accounts.Passkey{ID: k.ID, Label: k.Label, Credential: k.Credential,
 			Created: k.Created.Time()})
 	}
 	for _, t := range s.Tokens {
 		if len(t.Hash) != len(access.Hash{}) {
 			return r, fmt.Errorf("hash length of a token: %w", seal.ErrCorrupt)
 		}
-		r.Tokens = append(r.Tokens, access.Token{ID: access.ID(t.ID), Label: t.Label,
+		r.Tokens = append(r.Tokens, accounts.Token{ID: access.ID(t.ID), Label: t.Label,
 			Hash:   access.Hash(t.Hash),
-			Scopes: convert[access.Scope](t.Scopes), Until: t.Until.Time(), Created: t.Created.Time()})
+			Scopes: convert[accounts.Scope](t.Scopes), Until: t.Until.Time(), Created: t.Created.Time()})
 	}
 	return r, nil
 }

@@ -1,4 +1,6 @@
-package access
+// Package accounts is the kind of record that says who may sign in at the console, as what, and how
+// they prove who they are. It checks no password; package account does.
+package accounts
 
 import (
 	"cmp"
@@ -8,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/gateway/access"
 	"latchkey/gateway/text"
 	"latchkey/keys"
 )
@@ -48,7 +51,7 @@ var Scopes = []Scope{ScopeRead, ScopeLamps, ScopeDoors, ScopeManage}
 // Account is somebody who may sign in at the console. An account opens no door by itself: what is
 // opened at the console is an operator's attempt, under the account's name.
 type Account struct {
-	ID       ID          `json:"id"`
+	ID       access.ID   `json:"id"`
 	Name     string      `json:"name"`
 	Role     Role        `json:"role"`
 	Disabled bool        `json:"disabled,omitempty"`
@@ -71,12 +74,12 @@ type Passkey struct {
 
 // Token lets a script sign in. The text that the script sends is stored nowhere.
 type Token struct {
-	ID      ID        `json:"id"`
-	Label   string    `json:"label"`
-	Hash    Hash      `json:"-"` // SHA-256 of what the script sends
-	Scopes  []Scope   `json:"scopes"`
-	Until   time.Time `json:"until,omitzero"` // first instant after validity; zero: for ever
-	Created time.Time `json:"created"`
+	ID      access.ID   `json:"id"`
+	Label   string      `json:"label"`
+	Hash    access.Hash `json:"-"` // SHA-256 of what the script sends
+	Scopes  []Scope     `json:"scopes"`
+	Until   time.Time   `json:"until,omitzero"` // first instant after validity; zero: for ever
+	Created time.Time   `json:"created"`
 }
 
 // SecondStep tells whether the account has a second step of sign-in that it can be asked for.
@@ -90,51 +93,48 @@ const (
 	maxHidden     = 512
 )
 
-// Accounts is the kind of [Account].
-var Accounts = &Kind[ID, Account]{
+// Kind is the kind of [Account].
+var Kind = &access.Kind[access.ID, Account]{
 	Name:   "account",
-	ID:     func(r Account) ID { return r.ID },
-	Order:  cmp.Compare[ID],
-	Blank:  func(id ID) Account { return Account{ID: id} },
+	ID:     func(r Account) access.ID { return r.ID },
+	Order:  cmp.Compare[access.ID],
+	Blank:  func(id access.ID) Account { return Account{ID: id} },
 	NameOf: func(r Account) string { return r.Name },
 
-	Normal:   func(_ *Draft, r Account) (Account, error) { return r.normal(), nil },
+	Normal:   func(_ *access.Draft, r Account) (Account, error) { return r.normalize(), nil },
 	Leaf:     true,
 	Check:    checkAccount,
 	CheckAll: checkOwner,
 
-	Label:      func(n Namer, r Account) string { return "account " + n.NameOr(r.Name, r.ID) },
-	Details:    func(_ Namer, r Account) string { return ", " + text.Quote(string(r.Role)) },
-	Difference: accountDifference,
+	Label:      func(n access.Namer, r Account) string { return "account " + n.NameOr(r.Name, r.ID) },
+	Details:    func(_ access.Namer, r Account) string { return ", " + text.Quote(string(r.Role)) },
+	Difference: describeDifference,
 	Restricted: func(before, after Account) Account {
 		before.Disabled = true
 		before.Epoch = max(before.Epoch, after.Epoch) // which ends its sessions
 		return before
 	},
-
-	table: func(p *Policy) *map[ID]Account { return &p.Accounts },
 }
 
-// AccountByName returns the console's account of that name.
-func (p *Policy) AccountByName(name string) (Account, bool) { return Accounts.ByName(p, name) }
-
-// normal is the account as policies hold it. It shares nothing with the caller's.
-func (r Account) normal() Account {
-	r.Created = NormalTime(r.Created)
+// normalize returns the account as policies hold it. It shares nothing with the caller's.
+func (r Account) normalize() Account {
+	r.Created = access.NormalizeTime(r.Created)
 	r.Passkeys = slices.Clone(r.Passkeys)
 	for i := range r.Passkeys {
 		k := &r.Passkeys[i]
-		k.ID, k.Credential, k.Created = slices.Clone(k.ID), slices.Clone(k.Credential), NormalTime(k.Created)
+		k.ID, k.Credential = slices.Clone(k.ID), slices.Clone(k.Credential)
+		k.Created = access.NormalizeTime(k.Created)
 	}
 	r.Tokens = slices.Clone(r.Tokens)
 	for i := range r.Tokens {
 		t := &r.Tokens[i]
-		t.Scopes, t.Until, t.Created = normalList(t.Scopes), NormalTime(t.Until), NormalTime(t.Created)
+		t.Scopes = access.NormalizeList(t.Scopes)
+		t.Until, t.Created = access.NormalizeTime(t.Until), access.NormalizeTime(t.Created)
 	}
 	return r
 }
 
-func checkAccount(d *Draft, r Account) error {
+func checkAccount(d *access.Draft, r Account) error {
 	switch {
 	case !slices.Contains(Roles, r.Role):
 		return fmt.Errorf("role %q: want owner, admin, operator or viewer", string(r.Role))
@@ -161,7 +161,7 @@ func checkAccount(d *Draft, r Account) error {
 	}
 	for i, t := range r.Tokens {
 		switch {
-		case !t.ID.Valid() || t.Hash == Hash{}:
+		case !t.ID.Valid() || t.Hash == access.Hash{}:
 			return errors.New("a token has no id or no hash")
 		case len(t.Scopes) == 0:
 			return fmt.Errorf("token %s has no scope: it could do nothing", text.Quote(t.Label))
@@ -177,7 +177,7 @@ func checkAccount(d *Draft, r Account) error {
 			return err
 		}
 	}
-	return cmp.Or(CheckID(r.ID), text.CheckHandle(r.Name))
+	return cmp.Or(access.CheckID(r.ID), text.CheckHandle(r.Name))
 }
 
 func (k Passkey) sameID(o Passkey) bool { return string(k.ID) == string(o.ID) }
@@ -193,7 +193,7 @@ func checkLabel(what, label string) error {
 }
 
 // checkOwner refuses a change after which there are accounts, and nobody who may manage them.
-func checkOwner(d *Draft, e *Edit[ID, Account]) error {
+func checkOwner(d *access.Draft, e *access.Edit[access.ID, Account]) error {
 	accounts := e.All()
 	if len(accounts) == 0 {
 		return nil
@@ -208,7 +208,7 @@ func checkOwner(d *Draft, e *Edit[ID, Account]) error {
 
 // touchedAccount is the account that the refusal names: one that was an owner's, else the last that
 // was put.
-func touchedAccount(e *Edit[ID, Account]) (r Account) {
+func touchedAccount(e *access.Edit[access.ID, Account]) (r Account) {
 	for _, id := range e.Touched {
 		if was, is := e.Before(id); is && was.Role == RoleOwner {
 			return was
@@ -218,9 +218,9 @@ func touchedAccount(e *Edit[ID, Account]) (r Account) {
 	return r
 }
 
-// accountDifference says in words how an account differs from what it was; secrets are only said to
+// describeDifference says in words how an account differs from what it was; secrets are only said to
 // have changed.
-func accountDifference(_ Namer, label string, b, a Account, say *Sentences) {
+func describeDifference(_ access.Namer, label string, b, a Account, say *access.Sentences) {
 	say.If(a.Name != b.Name, "rename ", label, " to ", text.Quote(a.Name))
 	say.If(a.Role != b.Role, "make ", label, " ", text.Quote(string(a.Role)))
 	say.If(a.Disabled && !b.Disabled, "disable ", label)
@@ -245,7 +245,7 @@ func accountDifference(_ Namer, label string, b, a Account, say *Sentences) {
 		list func(Account) []string
 	}{{"passkey", passkeys}, {"token", tokens}} {
 		is, was := of.list(a), of.list(b)
-		in, gone := without(is, was), without(was, is)
+		in, gone := access.Subtract(is, was), access.Subtract(was, is)
 		say.If(len(in) > 0, "add ", of.what, " ", strings.Join(in, ", "), " to ", label)
 		say.If(len(gone) > 0, "remove ", of.what, " ", strings.Join(gone, ", "), " from ", label)
 	}
