@@ -12,7 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"latchkey/cli/terminal"
-	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/admin/api"
 )
 
@@ -68,7 +68,7 @@ func accountCommands() []spec {
 }
 
 func roleNames() (out []string) {
-	for _, r := range access.Roles {
+	for _, r := range accounts.Roles {
 		out = append(out, string(r))
 	}
 	return out

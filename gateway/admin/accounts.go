@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/admin/api"
 )
 
@@ -13,7 +14,7 @@ func (a *server) accountRoutes() {
 	handle(a, api.ListAccounts,
 		func(_ context.Context, in *api.ListQuery) (api.List[api.Account], error) {
 			p := a.Store.Snapshot()
-			return list(a, p, p.Accounts, catalog[access.Account, api.Account]{draw: viewAccount,
+			return list(a, p, accounts.Kind.In(p), catalog[accounts.Account, api.Account]{draw: viewAccount,
 				key: func(v api.Account) string { return v.Name }}, *in)
 		})
 	handle(a, api.AddAccount,
@@ -34,7 +35,7 @@ func (a *server) accountRoutes() {
 		})
 	handle(a, api.SignOut,
 		func(ctx context.Context, in *api.ByRef) (api.Account, error) {
-			return a.renewed(ctx)(a.editAccount(ctx, in.Ref, func(r *access.Account) error {
+			return a.renewed(ctx)(a.editAccount(ctx, in.Ref, func(r *accounts.Account) error {
 				r.Epoch++
 				return nil
 			}))
@@ -42,14 +43,14 @@ func (a *server) accountRoutes() {
 }
 
 func (a *server) addAccount(ctx context.Context, in api.NewAccount) (api.Account, error) {
-	r := access.Account{ID: access.NewID(), Name: in.Name, Role: access.Role(in.Role), Created: a.stamp()}
+	r := accounts.Account{ID: access.NewID(), Name: in.Name, Role: accounts.Role(in.Role), Created: a.stamp()}
 	if in.Password != "" {
 		var err error
 		if r.Password, err = a.accounts.HashPassword(ctx, in.Name, in.Password); err != nil {
 			return api.Account{}, err
 		}
 	}
-	return put(ctx, a, func(*access.Policy) (access.Account, error) { return r, nil }, viewAccount)
+	return put(ctx, a, func(*access.Policy) (accounts.Account, error) { return r, nil }, viewAccount)
 }
 
 func (a *server) changeAccount(ctx context.Context, ref string, in api.AccountChange) (api.Account, error) {
@@ -65,12 +66,12 @@ func (a *server) changeAccount(ctx context.Context, ref string, in api.AccountCh
 			return api.Account{}, err
 		}
 	}
-	return a.editAccount(ctx, string(r.ID), func(now *access.Account) error {
+	return a.editAccount(ctx, string(r.ID), func(now *accounts.Account) error {
 		ends := false
 		if in.Name != "" {
 			now.Name = in.Name
 		}
-		if role := access.Role(in.Role); role != "" && role != now.Role {
+		if role := accounts.Role(in.Role); role != "" && role != now.Role {
 			now.Role, ends = role, true
 		}
 		if in.Disabled != nil && *in.Disabled != now.Disabled {
@@ -87,9 +88,9 @@ func (a *server) changeAccount(ctx context.Context, ref string, in api.AccountCh
 }
 
 // editAccount changes an account in place. What it lists is set's own to change.
-func (a *server) editAccount(ctx context.Context, ref string, set func(*access.Account) error) (api.Account,
+func (a *server) editAccount(ctx context.Context, ref string, set func(*accounts.Account) error) (api.Account,
 	error) {
-	return put(ctx, a, func(p *access.Policy) (access.Account, error) {
+	return put(ctx, a, func(p *access.Policy) (accounts.Account, error) {
 		r, err := findAccount(p, ref)
 		if err != nil {
 			return r, err
@@ -110,9 +111,9 @@ func (a *server) renewed(ctx context.Context) func(api.Account, error) (api.Acco
 }
 
 // edit changes an account for the registry of accounts.
-func (a *server) edit(ctx context.Context, actor string, id access.ID, set func(*access.Account) error) error {
+func (a *server) edit(ctx context.Context, actor string, id access.ID, set func(*accounts.Account) error) error {
 	_, err := a.change(withActor(ctx, actor), func(p *access.Policy) ([]access.Change, error) {
-		r, ok := p.Accounts[id]
+		r, ok := accounts.Kind.In(p)[id]
 		if !ok {
 			return nil, missing("account", string(id))
 		}
@@ -134,7 +135,7 @@ func (a *server) clockTrusted(now time.Time) bool {
 // dropStep takes a second step away from an account. Sessions go on when one is added or another is
 // left: whoever has a session had to pass what was asked for then, and still does. With the last
 // one gone, all end: its owner notices, if it was somebody else who took it away.
-func dropStep(r *access.Account, drop func()) {
+func dropStep(r *accounts.Account, drop func()) {
 	had := r.SecondStep()
 	drop()
 	if had && !r.SecondStep() {
@@ -142,7 +143,7 @@ func dropStep(r *access.Account, drop func()) {
 	}
 }
 
-func viewAccount(_ *access.Policy, r access.Account) api.Account {
+func viewAccount(_ *access.Policy, r accounts.Account) api.Account {
 	v := api.Account{ID: r.ID, Name: r.Name, Role: r.Role, Disabled: r.Disabled, Password: !r.Password.IsZero(),
 		TOTP:     !r.TOTP.IsZero(),
 		Passkeys: []api.Passkey{}, Tokens: []api.Token{}, Epoch: r.Epoch, Created: r.Created}
@@ -156,6 +157,6 @@ func viewAccount(_ *access.Policy, r access.Account) api.Account {
 	return v
 }
 
-func viewToken(t access.Token) api.Token {
+func viewToken(t accounts.Token) api.Token {
 	return api.Token{ID: t.ID, Label: t.Label, Scopes: t.Scopes, Until: t.Until, Created: t.Created}
 }

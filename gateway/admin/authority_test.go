@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
 )
@@ -134,26 +135,26 @@ const me = access.ID("0123456789abcdef")
 // callers are principals of every kind, role, freshness and set of scopes, and of kinds, roles and
 // scopes that there are none of.
 func callers() (out []caller) {
-	roles := append(slices.Clone(access.Roles), "", "emperor")
+	roles := append(slices.Clone(accounts.Roles), "", "emperor")
 	out = append(out,
 		caller{name: "nobody"},
 		caller{name: "unix peer", Principal: account.NewUnixPeer("root")},
 		caller{name: "nobody who claims a role", Principal: account.Principal{Account: me,
-			Role: access.RoleOwner, Scopes: access.Scopes, Fresh: account.Second}, own: true},
+			Role: accounts.RoleOwner, Scopes: accounts.Scopes, Fresh: account.Second}, own: true},
 		caller{name: "integration", Principal: account.Principal{Kind: 99, Account: me,
-			Role: access.RoleOwner, Scopes: access.Scopes, Fresh: account.Second}, own: true})
+			Role: accounts.RoleOwner, Scopes: accounts.Scopes, Fresh: account.Second}, own: true})
 	for _, role := range roles {
 		for _, fresh := range []account.Freshness{account.Stale, account.Confirmed, account.Second} {
 			for _, own := range []bool{true, false} {
 				p := account.Principal{Kind: account.Session, Account: me, Name: "me", Role: role,
-					Fresh: fresh, Scopes: access.Scopes}
+					Fresh: fresh, Scopes: accounts.Scopes}
 				out = append(out, caller{fmt.Sprintf("session of %q, %v, own %v", role, fresh, own), p, own})
 			}
 		}
-		for set := range 1 << len(access.Scopes) {
+		for set := range 1 << len(accounts.Scopes) {
 			p := account.Principal{Kind: account.Script, Account: me, Name: "me", Role: role,
-				Fresh: account.Second, Scopes: []access.Scope{"everything"}}
-			for i, scope := range access.Scopes {
+				Fresh: account.Second, Scopes: []accounts.Scope{"everything"}}
+			for i, scope := range accounts.Scopes {
 				if set>>i&1 == 1 {
 					p.Scopes = append(p.Scopes, scope)
 				}
@@ -193,7 +194,7 @@ func (r rule) refusal(c caller) string {
 		return ""
 	case account.Script:
 		makers := map[string]int{"read": 1, "lamps": 2, "doors": 2, "manage": 3}[r.scope]
-		if makers > 0 && slices.Contains(c.Scopes, access.Scope(r.scope)) && role >= makers && enough {
+		if makers > 0 && slices.Contains(c.Scopes, accounts.Scope(r.scope)) && role >= makers && enough {
 			return ""
 		}
 		return account.TypeScope

@@ -11,6 +11,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/door"
@@ -216,8 +217,8 @@ func (a *server) describeHeaders(op api.Info, out reflect.Type) {
 
 // enums are the values of types that have few.
 var enums = map[reflect.Type][]any{
-	reflect.TypeFor[access.Role]():      values(access.Roles),
-	reflect.TypeFor[access.Scope]():     values(access.Scopes),
+	reflect.TypeFor[accounts.Role]():    values(accounts.Roles),
+	reflect.TypeFor[accounts.Scope]():   values(accounts.Scopes),
 	reflect.TypeFor[access.Reason]():    values(access.Reasons),
 	reflect.TypeFor[access.EventKind](): values(access.EventKinds),
 	reflect.TypeFor[access.Outcome](): values([]access.Outcome{access.OutcomeDone, access.OutcomeRefused,

@@ -11,7 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
 )
@@ -22,13 +22,13 @@ const needsExtension = "x-latchkey-needs"
 
 // shownNeed is a need in the OpenAPI document.
 type shownNeed struct {
-	When   string       `json:"when,omitempty" yaml:"when,omitempty"` // a member of the body and its value
-	Role   access.Role  `json:"role,omitempty" yaml:"role,omitempty"`
-	Scope  access.Scope `json:"scope,omitempty" yaml:"scope,omitempty"`
-	Fresh  string       `json:"fresh,omitempty" yaml:"fresh,omitempty"`
-	Own    bool         `json:"own,omitempty" yaml:"own,omitempty"`
-	Public bool         `json:"public,omitempty" yaml:"public,omitempty"`
-	Anyone bool         `json:"anyone,omitempty" yaml:"anyone,omitempty"`
+	When   string         `json:"when,omitempty" yaml:"when,omitempty"` // a member of the body and its value
+	Role   accounts.Role  `json:"role,omitempty" yaml:"role,omitempty"`
+	Scope  accounts.Scope `json:"scope,omitempty" yaml:"scope,omitempty"`
+	Fresh  string         `json:"fresh,omitempty" yaml:"fresh,omitempty"`
+	Own    bool           `json:"own,omitempty" yaml:"own,omitempty"`
+	Public bool           `json:"public,omitempty" yaml:"public,omitempty"`
+	Anyone bool           `json:"anyone,omitempty" yaml:"anyone,omitempty"`
 }
 
 func showNeeds(d api.Demand) (out []shownNeed) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/admin/api"
 )
 
@@ -19,17 +20,17 @@ func (a *server) passkeyRoutes() {
 			if err != nil {
 				return api.Account{}, err
 			}
-			k := access.Passkey{ID: in.Body.ID, Label: in.Body.Label, Credential: credential,
+			k := accounts.Passkey{ID: in.Body.ID, Label: in.Body.Label, Credential: credential,
 				Created: a.stamp()}
 			replyOf(ctx).location = "passkeys/" + base64.RawURLEncoding.EncodeToString(k.ID)
-			return a.editAccount(ctx, in.Ref, func(r *access.Account) error {
+			return a.editAccount(ctx, in.Ref, func(r *accounts.Account) error {
 				r.Passkeys = append(r.Passkeys, k)
 				return nil
 			})
 		})
 	handle(a, api.RemovePasskey,
 		func(ctx context.Context, in *api.PasskeyInput) (api.Account, error) {
-			return a.renewed(ctx)(a.editAccount(ctx, in.Ref, func(r *access.Account) error {
+			return a.renewed(ctx)(a.editAccount(ctx, in.Ref, func(r *accounts.Account) error {
 				i, err := findPasskey(r, in.ID)
 				if err == nil {
 					dropStep(r, func() { r.Passkeys = slices.Delete(r.Passkeys, i, i+1) })
@@ -39,9 +40,9 @@ func (a *server) passkeyRoutes() {
 		})
 }
 
-func findPasskey(r *access.Account, ref string) (int, error) {
+func findPasskey(r *accounts.Account, ref string) (int, error) {
 	id, err := base64.RawURLEncoding.Strict().DecodeString(ref)
-	i := slices.IndexFunc(r.Passkeys, func(k access.Passkey) bool { return bytes.Equal(k.ID, id) })
+	i := slices.IndexFunc(r.Passkeys, func(k accounts.Passkey) bool { return bytes.Equal(k.ID, id) })
 	if err != nil || i < 0 {
 		return 0, missing("passkey", ref)
 	}

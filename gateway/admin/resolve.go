@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/text"
 )
@@ -51,8 +52,8 @@ func findSchedule(p *access.Policy, ref string) (access.Schedule, error) {
 	return named("schedule", ref, p.Schedules, p.ScheduleByName)
 }
 
-func findAccount(p *access.Policy, ref string) (access.Account, error) {
-	return named("account", ref, p.Accounts, p.AccountByName)
+func findAccount(p *access.Policy, ref string) (accounts.Account, error) {
+	return named("account", ref, accounts.Kind.In(p), func(name string) (accounts.Account, bool) { return accounts.Kind.ByName(p, name) })
 }
 
 func findGrant(p *access.Policy, ref string) (access.Grant, error) {

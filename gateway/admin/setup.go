@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/admin/api"
 )
 
@@ -34,7 +35,7 @@ func (a *server) setupRoutes() {
 }
 
 // noAccounts tells whether the first account is still to be set up.
-func (a *server) noAccounts() bool { return len(a.Store.Snapshot().Accounts) == 0 }
+func (a *server) noAccounts() bool { return len(accounts.Kind.In(a.Store.Snapshot())) == 0 }
 
 // makeOwner makes an owner's account, or makes an account an owner's, without whatever somebody
 // else may have put in or may still have of it.
@@ -43,13 +44,13 @@ func (a *server) makeOwner(ctx context.Context, name, password string) (api.Acco
 	if err != nil {
 		return api.Account{}, err
 	}
-	return put(withActor(ctx, "set-up code"), a, func(p *access.Policy) (access.Account, error) {
-		r, ok := p.AccountByName(name)
+	return put(withActor(ctx, "set-up code"), a, func(p *access.Policy) (accounts.Account, error) {
+		r, ok := accounts.Kind.ByName(p, name)
 		if !ok {
-			return access.Account{ID: access.NewID(), Name: name, Role: access.RoleOwner, Password: hash,
+			return accounts.Account{ID: access.NewID(), Name: name, Role: accounts.RoleOwner, Password: hash,
 				Created: a.stamp()}, nil
 		}
-		return access.Account{ID: r.ID, Name: r.Name, Role: access.RoleOwner, Password: hash, Epoch: r.Epoch +
+		return accounts.Account{ID: r.ID, Name: r.Name, Role: accounts.RoleOwner, Password: hash, Epoch: r.Epoch +
 			1, Created: r.Created}, nil
 	}, viewAccount)
 }

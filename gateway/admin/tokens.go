@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
 )
@@ -17,8 +18,8 @@ func (a *server) tokenRoutes() {
 		})
 	handle(a, api.RemoveToken,
 		func(ctx context.Context, in *api.TokenInput) (api.Account, error) {
-			return a.editAccount(ctx, in.Ref, func(r *access.Account) error {
-				i := slices.IndexFunc(r.Tokens, func(t access.Token) bool { return string(t.ID) == in.ID })
+			return a.editAccount(ctx, in.Ref, func(r *accounts.Account) error {
+				i := slices.IndexFunc(r.Tokens, func(t accounts.Token) bool { return string(t.ID) == in.ID })
 				if i < 0 {
 					return missing("token", in.ID)
 				}
@@ -30,14 +31,14 @@ func (a *server) tokenRoutes() {
 
 func (a *server) mintToken(ctx context.Context, ref string, in api.NewToken) (api.MintedToken, error) {
 	text, hash := account.NewTokenText()
-	t := access.Token{ID: access.NewID(), Label: in.Label, Hash: hash, Scopes: in.Scopes,
+	t := accounts.Token{ID: access.NewID(), Label: in.Label, Hash: hash, Scopes: in.Scopes,
 		Until:   valueOf(in.Until),
 		Created: a.stamp()}
 	if in.Until != nil && !a.Now().Before(t.Until) {
 		return api.MintedToken{}, fmt.Errorf("until: %w: it is over already: want a time to come",
 			access.ErrInvalid)
 	}
-	_, err := a.editAccount(ctx, ref, func(r *access.Account) error {
+	_, err := a.editAccount(ctx, ref, func(r *accounts.Account) error {
 		r.Tokens = append(r.Tokens, t)
 		return nil
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
 	"latchkey/keys"
@@ -26,7 +27,7 @@ func (a *server) totpRoutes() {
 		})
 	handle(a, api.RemoveTOTP,
 		func(ctx context.Context, in *api.ByRef) (api.Account, error) {
-			return a.renewed(ctx)(a.editAccount(ctx, in.Ref, func(r *access.Account) error {
+			return a.renewed(ctx)(a.editAccount(ctx, in.Ref, func(r *accounts.Account) error {
 				dropStep(r, func() { r.TOTP = keys.Hidden{} })
 				return nil
 			}))
@@ -47,7 +48,7 @@ func (a *server) setTOTP(ctx context.Context, ref string, in api.TOTPChange) (ap
 			"check that the clocks of the phone and of this machine are right, and send the next one",
 			access.ErrInvalid)
 	}
-	out, err := a.editAccount(ctx, string(r.ID), func(r *access.Account) error {
+	out, err := a.editAccount(ctx, string(r.ID), func(r *accounts.Account) error {
 		r.TOTP = keys.Hide(secret)
 		return nil
 	})

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
 )
@@ -20,7 +20,7 @@ type tokenPage struct {
 func (v *visit) addToken() error {
 	in := api.NewToken{Label: v.field("label")}
 	for _, s := range v.r.PostForm["scope"] {
-		in.Scopes = append(in.Scopes, access.Scope(s))
+		in.Scopes = append(in.Scopes, accounts.Scope(s))
 	}
 	var err error
 	if in.Until, err = v.optionalTime("until"); err != nil {

@@ -6,20 +6,21 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 )
 
 // Account is somebody who may sign in at the console, in an answer: no secret of it is.
 type Account struct {
-	ID       access.ID   `json:"id"`
-	Name     string      `json:"name"`
-	Role     access.Role `json:"role" doc:"owner, admin, operator or viewer"`
-	Disabled bool        `json:"disabled,omitempty"`
-	Password bool        `json:"password" doc:"whether it has one: without, nobody signs in with it"`
-	TOTP     bool        `json:"totp" doc:"whether it is asked for one-time codes"`
-	Passkeys []Passkey   `json:"passkeys"`
-	Tokens   []Token     `json:"tokens"`
-	Epoch    uint64      `json:"epoch" doc:"a session that began under another one is over"`
-	Created  time.Time   `json:"created"`
+	ID       access.ID     `json:"id"`
+	Name     string        `json:"name"`
+	Role     accounts.Role `json:"role" doc:"owner, admin, operator or viewer"`
+	Disabled bool          `json:"disabled,omitempty"`
+	Password bool          `json:"password" doc:"whether it has one: without, nobody signs in with it"`
+	TOTP     bool          `json:"totp" doc:"whether it is asked for one-time codes"`
+	Passkeys []Passkey     `json:"passkeys"`
+	Tokens   []Token       `json:"tokens"`
+	Epoch    uint64        `json:"epoch" doc:"a session that began under another one is over"`
+	Created  time.Time     `json:"created"`
 	Tagged
 }
 
@@ -34,11 +35,11 @@ type Passkey struct {
 // Token lets a script in, in an answer: what the script sends is in the answer that mints it and in
 // no other.
 type Token struct {
-	ID      access.ID      `json:"id"`
-	Label   string         `json:"label"`
-	Scopes  []access.Scope `json:"scopes"`
-	Until   time.Time      `json:"until,omitzero" doc:"first instant after validity"`
-	Created time.Time      `json:"created"`
+	ID      access.ID        `json:"id"`
+	Label   string           `json:"label"`
+	Scopes  []accounts.Scope `json:"scopes"`
+	Until   time.Time        `json:"until,omitzero" doc:"first instant after validity"`
+	Created time.Time        `json:"created"`
 }
 
 // NewAccount asks for an account.

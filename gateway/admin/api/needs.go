@@ -4,28 +4,28 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/account"
 )
 
 // What operations ask of whoever calls them. Each declares one of these, or several by what is
 // asked for. Nothing else decides who may call it.
 var (
-	toLook    = account.Need{Role: access.RoleViewer, Scope: access.ScopeRead}
-	toSwitch  = account.Need{Role: access.RoleOperator, Scope: access.ScopeLamps}
-	toLock    = account.Need{Role: access.RoleOperator, Scope: access.ScopeDoors}
-	toUnlock  = account.Need{Role: access.RoleOperator, Scope: access.ScopeDoors, Fresh: account.Second}
-	toSecure  = account.Need{Role: access.RoleOperator, Scope: access.ScopeManage} // shuts every door
-	toManage  = account.Need{Role: access.RoleAdmin, Scope: access.ScopeManage, Fresh: account.Confirmed}
-	toGovern  = account.Need{Role: access.RoleOwner, Fresh: account.Confirmed} // other people's accounts
-	toReview  = account.Need{Role: access.RoleOwner}                           // looks at them
-	ownOrAll  = account.Need{Role: access.RoleOwner, Own: true}
+	toLook    = account.Need{Role: accounts.RoleViewer, Scope: accounts.ScopeRead}
+	toSwitch  = account.Need{Role: accounts.RoleOperator, Scope: accounts.ScopeLamps}
+	toLock    = account.Need{Role: accounts.RoleOperator, Scope: accounts.ScopeDoors}
+	toUnlock  = account.Need{Role: accounts.RoleOperator, Scope: accounts.ScopeDoors, Fresh: account.Second}
+	toSecure  = account.Need{Role: accounts.RoleOperator, Scope: accounts.ScopeManage} // shuts every door
+	toManage  = account.Need{Role: accounts.RoleAdmin, Scope: accounts.ScopeManage, Fresh: account.Confirmed}
+	toGovern  = account.Need{Role: accounts.RoleOwner, Fresh: account.Confirmed} // other people's accounts
+	toReview  = account.Need{Role: accounts.RoleOwner}                           // looks at them
+	ownOrAll  = account.Need{Role: accounts.RoleOwner, Own: true}
 	ownOnly   = account.Need{Own: true}
 	ownAgain  = account.Need{Own: true, Fresh: account.Confirmed}
 	publicly  = account.Need{Public: true}
 	anyone    = account.Need{Anyone: true}
-	signedIn  = account.Need{Role: access.RoleViewer} // in a browser
-	again     = account.Need{Role: access.RoleViewer, Fresh: account.Confirmed}
+	signedIn  = account.Need{Role: accounts.RoleViewer} // in a browser
+	again     = account.Need{Role: accounts.RoleViewer, Fresh: account.Confirmed}
 	onMachine = account.Need{} // of nobody but whoever is on the gateway's machine
 )
 

@@ -4,14 +4,14 @@ import (
 	"net/http"
 	"time"
 
-	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 )
 
 // NewToken asks for a token.
 type NewToken struct {
-	Label  string         `json:"label" doc:"1 to 64 bytes of printable text, to tell it apart"`
-	Scopes []access.Scope `json:"scopes" doc:"read, lamps, doors and manage, at least one of them"`
-	Until  *time.Time     `json:"until,omitempty" doc:"first instant after validity; for ever if left out"`
+	Label  string           `json:"label" doc:"1 to 64 bytes of printable text, to tell it apart"`
+	Scopes []accounts.Scope `json:"scopes" doc:"read, lamps, doors and manage, at least one of them"`
+	Until  *time.Time       `json:"until,omitempty" doc:"first instant after validity; for ever if left out"`
 }
 
 // MintedToken is a new token with what a script sends, in this one answer and in no other.

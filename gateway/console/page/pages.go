@@ -16,7 +16,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 )
 
 //go:embed all:templates static
@@ -83,7 +83,7 @@ func Parse() (*Pages, error) {
 		"span":     span,
 		"bytes":    humanize.Bytes,
 		"dict":     dict,
-		"roles":    func() []access.Role { return access.Roles },
+		"roles":    func() []accounts.Role { return accounts.Roles },
 		"pages":    func() []section { return sections },
 	})
 	pages := map[string]*template.Template{}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"latchkey/gateway/access"
+	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/admin/api"
 )
 
@@ -28,7 +28,7 @@ type View struct {
 }
 
 // May tells whether whoever is signed in has the role, or one that includes it.
-func (in *View) May(role string) bool { return in.Account.Role.Includes(access.Role(role)) }
+func (in *View) May(role string) bool { return in.Account.Role.Includes(accounts.Role(role)) }
 
 // In is a section of the site that a page belongs to, for the navigation.
 func (in *View) In(section string) bool {
