@@ -1,6 +1,6 @@
-// Package keys has the types of key identities and secrets; a secret does not print by accident.
-// The package mints and compares them. It does not store them, and it has no cryptography of its
-// own.
+// Package keys has the types of key identities and secrets, and of the ids and hashes of other
+// records; a secret does not print by accident. The package mints and compares them. It does not
+// store them, and it has no cryptography of its own.
 package keys
 
 import (

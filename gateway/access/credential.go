@@ -2,36 +2,17 @@ package access
 
 import (
 	"bytes"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"latchkey/gateway/text"
+	"latchkey/keys"
 )
 
-// CredentialID is a card as we keep it: HMAC-SHA256 of its UID under a key derived from the site
-// key. The UID itself is stored nowhere.
-type CredentialID [32]byte
-
-func (c CredentialID) String() string { return hex.EncodeToString(c[:]) }
-
-// MarshalText implements [encoding.TextMarshaler].
-func (c CredentialID) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
-
-// UnmarshalText implements [encoding.TextUnmarshaler].
-func (c *CredentialID) UnmarshalText(b []byte) error {
-	var id CredentialID
-	if len(b) != 2*len(id) { // hex.Decode panics on what does not fit
-		return fmt.Errorf("access: credential id: want %d hex digits", 2*len(id))
-	}
-	if _, err := hex.Decode(id[:], b); err != nil {
-		return fmt.Errorf("access: credential id: want %d hex digits", 2*len(id))
-	}
-	*c = id
-	return nil
-}
+// CredentialID is a card as we keep it.
+type CredentialID = keys.CredentialID
 
 func compareCredentials(a, b CredentialID) int { return bytes.Compare(a[:], b[:]) }
 

@@ -1,10 +1,10 @@
 package access
 
 import (
-	"encoding/hex"
 	"time"
 
 	"latchkey/coapres/wire"
+	"latchkey/keys"
 )
 
 // EventKind is what an event is about. The texts are stable.
@@ -58,17 +58,6 @@ const (
 	OutcomeLate    Outcome = "late"    // not sent: too long after its cause
 )
 
-// Hash is a SHA-256 value.
-type Hash [32]byte
-
-func (h Hash) String() string { return hex.EncodeToString(h[:]) }
-
-// MarshalText implements [encoding.TextMarshaler].
-func (h Hash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
-
-// UnmarshalText implements [encoding.TextUnmarshaler].
-func (h *Hash) UnmarshalText(b []byte) error { return (*CredentialID)(h).UnmarshalText(b) }
-
 // Named is a record as an event remembers it: the name stays readable after the record is gone.
 type Named struct {
 	ID   ID     `json:"id"`
@@ -96,8 +85,8 @@ type Event struct {
 	Outcome Outcome     `json:"outcome,omitempty"`
 	Detail  string      `json:"detail,omitempty"`
 	// ClockUntrusted is set on decisions made while the time was not trusted.
-	ClockUntrusted bool `json:"clockUntrusted,omitempty"`
-	Digest         Hash `json:"digest,omitzero"` // EventPolicy, EventStart: the policy digest (see the store)
-	Prev           Hash `json:"prev"`            // hash of the event before; zero for the first
-	Hash           Hash `json:"hash"`            // of this event, over its stored form with Prev
+	ClockUntrusted bool      `json:"clockUntrusted,omitempty"`
+	Digest         keys.Hash `json:"digest,omitzero"` // EventPolicy, EventStart: the policy digest (see the store)
+	Prev           keys.Hash `json:"prev"`            // hash of the event before; zero for the first
+	Hash           keys.Hash `json:"hash"`            // of this event, over its stored form with Prev
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 
-	"latchkey/gateway/access"
 	"latchkey/gateway/access/accounts"
 	"latchkey/keys"
 )
@@ -13,7 +12,7 @@ import (
 const maxTokenText = 128
 
 // NewTokenText makes what a script sends, and the hash of it that is kept.
-func NewTokenText() (text string, hash access.Hash) {
+func NewTokenText() (text string, hash keys.Hash) {
 	text = "lkt-" + keys.Random(26)
 	return text, sha256.Sum256([]byte(text))
 }

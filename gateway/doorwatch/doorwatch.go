@@ -17,6 +17,7 @@ import (
 	"latchkey/gateway/door"
 	"latchkey/gateway/limit"
 	"latchkey/gateway/session"
+	"latchkey/keys"
 )
 
 // Config is what a Watch needs. All fields are required.
@@ -38,7 +39,7 @@ type Store interface {
 	Snapshot() *access.Policy
 	Record(ctx context.Context, ev access.Event) (access.Event, error)
 	Events(ctx context.Context, from uint64, limit int) ([]access.Event, error)
-	Head() (seq uint64, hash access.Hash)
+	Head() (seq uint64, hash keys.Hash)
 }
 
 // Feed takes new events and changes. *feed.Feed is one.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/keys"
 )
 
 // Chain is the chain of events. *store.Store is one.
@@ -19,7 +20,7 @@ type Chain interface {
 	Record(ctx context.Context, ev access.Event) (access.Event, error)
 	// Events returns up to limit durable events from a sequence number upwards, oldest first.
 	Events(ctx context.Context, from uint64, limit int) ([]access.Event, error)
-	Head() (seq uint64, hash access.Hash)
+	Head() (seq uint64, hash keys.Hash)
 	// Changed returns a channel that is closed after the next new event, or when there will be no
 	// more.
 	Changed() <-chan struct{}

@@ -12,6 +12,7 @@ import (
 	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
 	"latchkey/gateway/door"
+	"latchkey/keys"
 )
 
 // Sources are the functions that read figures when somebody asks for them. All are required.
@@ -21,7 +22,7 @@ type Sources struct {
 		Stats() transport.Stats
 	}
 	Store interface {
-		Head() (seq uint64, hash access.Hash)
+		Head() (seq uint64, hash keys.Hash)
 		Verified() (at time.Time, seq uint64, problem error)
 	}
 	MaxSessions  int

@@ -9,6 +9,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store/record"
+	"latchkey/keys"
 )
 
 func TestAdmitWritesTheDecision(t *testing.T) {
@@ -28,7 +29,7 @@ func TestAdmitWritesTheDecision(t *testing.T) {
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	if _, hash := s.Head(); hash != got.Hash || got.Prev == (access.Hash{}) {
+	if _, hash := s.Head(); hash != got.Hash || got.Prev == (keys.Hash{}) {
 		t.Error("the event is not chained")
 	}
 }

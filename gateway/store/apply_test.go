@@ -97,7 +97,7 @@ func TestLargestAccountIsKept(t *testing.T) {
 			r.Passkeys = append(r.Passkeys, accounts.Passkey{ID: append(make([]byte, 1022), byte(i)), Label: fmt.Sprint("key ", i), Credential: make([]byte, 8<<10)})
 		}
 		for i := range 32 {
-			r.Tokens = append(r.Tokens, accounts.Token{ID: id(fmt.Sprint("t", i)), Label: fmt.Sprint("token ", i), Hash: access.Hash{byte(i + 1)},
+			r.Tokens = append(r.Tokens, accounts.Token{ID: id(fmt.Sprint("t", i)), Label: fmt.Sprint("token ", i), Hash: keys.Hash{byte(i + 1)},
 				Scopes: []accounts.Scope{accounts.ScopeRead}})
 		}
 		for range 3 { // each time in place of the one before

@@ -10,6 +10,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/store/record"
+	"latchkey/keys"
 )
 
 // Record chains an event that is neither a decision nor a policy change. When it is durable, Record
@@ -45,7 +46,7 @@ func (b *batch) record(ev *record.Event) error {
 	if ev.At.IsZero() {
 		ev.At = b.w.s.opts.Now()
 	}
-	ev.Digest = access.Hash{}
+	ev.Digest = keys.Hash{}
 	if ev.Kind == access.EventStart {
 		ev.Digest = b.head.Policy.Sum.Bytes()
 	}

@@ -10,6 +10,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/store/record"
+	"latchkey/keys"
 )
 
 func TestRecordFillsTheChain(t *testing.T) {
@@ -17,8 +18,8 @@ func TestRecordFillsTheChain(t *testing.T) {
 	s := built(t, Options{Now: c.Now})
 	seq, prev := s.Head()
 	at := time.Date(2026, 3, 2, 10, 0, 0, 5, time.FixedZone("CET", 3600))
-	ev := mustRecord(t, s, access.Event{Seq: 99, Hash: access.Hash{1}, Kind: access.EventReport, At: at, Detail: "tamper\xff"})
-	if ev.Seq != seq+1 || ev.Prev != prev || ev.Hash == (access.Hash{}) || !ev.At.Equal(at) {
+	ev := mustRecord(t, s, access.Event{Seq: 99, Hash: keys.Hash{1}, Kind: access.EventReport, At: at, Detail: "tamper\xff"})
+	if ev.Seq != seq+1 || ev.Prev != prev || ev.Hash == (keys.Hash{}) || !ev.At.Equal(at) {
 		t.Errorf("got %+v, want it chained to %d", ev, seq)
 	}
 	got := mustEvents(t, s, ev.Seq)[0]

@@ -216,9 +216,9 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add(string(record.AddressKey(id("front-lock"))), address)
 	var event record.Encoder
-	page := record.BeginPage(nil, access.Hash{})
+	page := record.BeginPage(nil, keys.Hash{})
 	for seq := range uint64(3) {
-		ev := record.Event{Event: access.Event{Seq: seq + 1, At: newClock().Now(), Kind: access.EventStart, Digest: access.Hash{1}}, Attempt: [32]byte{byte(seq)}}
+		ev := record.Event{Event: access.Event{Seq: seq + 1, At: newClock().Now(), Kind: access.EventStart, Digest: keys.Hash{1}}, Attempt: [32]byte{byte(seq)}}
 		body, err := event.Encode(&ev)
 		if err != nil {
 			f.Fatal(err)

@@ -24,6 +24,7 @@ import (
 	"latchkey/gateway/store/reader"
 	"latchkey/gateway/store/record"
 	"latchkey/gateway/store/seal"
+	"latchkey/keys"
 )
 
 // Sentinels for [errors.Is].
@@ -176,13 +177,13 @@ func (o Options) files() folder.Files { return folder.NameFiles(o.Dir, o.KeyFile
 func (s *Store) Snapshot() *access.Policy { return s.now.Load().policy }
 
 // Head returns the sequence number and hash of the newest durable event; zero for an empty chain.
-func (s *Store) Head() (seq uint64, hash access.Hash) {
+func (s *Store) Head() (seq uint64, hash keys.Hash) {
 	h := &s.now.Load().head
 	return h.Seq, h.Hash
 }
 
 // Digest returns the keyed digest over all policy, device and key records after the last commit.
-func (s *Store) Digest() access.Hash { return access.Hash(s.now.Load().head.Policy.Sum.Bytes()) }
+func (s *Store) Digest() keys.Hash { return keys.Hash(s.now.Load().head.Policy.Sum.Bytes()) }
 
 // Tag returns a short text that is another one when anything of the record is: whoever has seen a
 // record can tell by it whether that has changed since. No secret follows from it.

@@ -18,12 +18,12 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"latchkey/gateway/access"
 	"latchkey/gateway/store/engine"
 	"latchkey/gateway/store/folder"
 	"latchkey/gateway/store/reader"
 	"latchkey/gateway/store/record"
 	"latchkey/gateway/store/seal"
+	"latchkey/keys"
 )
 
 // trial opens a store without changing it. Badger gets a scratch folder with copies of its small
@@ -44,7 +44,7 @@ type trial struct {
 // tried is the result of a trial.
 type tried struct {
 	Seq    uint64         `json:"seq"`
-	Hash   access.Hash    `json:"hash"`
+	Hash   keys.Hash      `json:"hash"`
 	Empty  []string       `json:"empty,omitempty"` // logs without a byte, which Badger cannot open
 	Damage *folder.Damage `json:"damage,omitempty"`
 	Error  string         `json:"error,omitempty"` // any other error, and its kind
@@ -212,7 +212,7 @@ func (t trial) look(ctx context.Context, r *tried) error {
 			err = s.holds(txn, w, &img.Head, v.CountMems())
 		}
 		if err == nil && t.All {
-			err = s.reader.Walk(ctx, txn, &img.Head, 0, access.Hash{},
+			err = s.reader.Walk(ctx, txn, &img.Head, 0, keys.Hash{},
 				func(*record.Event) error { return nil })
 		}
 		return s.blamed(ctx, txn, err)
@@ -238,7 +238,7 @@ func (s *Store) blamed(ctx context.Context, txn *badger.Txn, err error) error {
 // chainHolds returns the newest event up to which the chain is intact.
 func (s *Store) chainHolds(ctx context.Context, txn *badger.Txn) (last uint64) {
 	end := record.Head{Seq: math.MaxUint64}
-	_ = s.reader.Walk(ctx, txn, &end, 0, access.Hash{},
+	_ = s.reader.Walk(ctx, txn, &end, 0, keys.Hash{},
 		func(ev *record.Event) error { last = ev.Seq; return nil })
 	return last
 }

@@ -12,6 +12,7 @@ import (
 	"latchkey/gateway/store/folder"
 	"latchkey/gateway/store/reader"
 	"latchkey/gateway/store/record"
+	"latchkey/keys"
 )
 
 // Verify reads every table and walks the whole chain. Its error names the first file or event that
@@ -24,7 +25,7 @@ func (s *Store) Verify(ctx context.Context) error {
 // VerifyHead does the same as [Store.Verify], and checks that the chain contains the event seq with
 // that hash, which somebody kept elsewhere. Only this finds a store that was rolled back or cut off
 // as a whole.
-func (s *Store) VerifyHead(ctx context.Context, seq uint64, hash access.Hash) error {
+func (s *Store) VerifyHead(ctx context.Context, seq uint64, hash keys.Hash) error {
 	return s.verify(ctx, &kept{seq, hash}, nil)
 }
 
@@ -51,7 +52,7 @@ type verification struct {
 
 type kept struct {
 	seq  uint64
-	hash access.Hash
+	hash keys.Hash
 }
 
 // upkeep limits the rate of a check that nobody waits for. A nil upkeep does not limit.
@@ -128,7 +129,7 @@ func (s *Store) verifyChain(ctx context.Context, txn *badger.Txn, k *kept, p *up
 	if err := s.reader.ReadMeta(txn, img); err != nil {
 		return 0, err
 	}
-	err := s.reader.Walk(ctx, txn, &img.Head, 0, access.Hash{}, func(ev *record.Event) error {
+	err := s.reader.Walk(ctx, txn, &img.Head, 0, keys.Hash{}, func(ev *record.Event) error {
 		if k != nil && k.seq == ev.Seq && ev.Hash != k.hash {
 			return fmt.Errorf("its hash is not the one kept elsewhere: %w", ErrCorrupt)
 		}
@@ -140,7 +141,7 @@ func (s *Store) verifyChain(ctx context.Context, txn *badger.Txn, k *kept, p *up
 	case k != nil && k.seq > last:
 		return 0, fmt.Errorf("store: event %d: missing: the chain ends at %d, so the store was rolled "+
 			"back or cut: %w", k.seq, last, ErrCorrupt)
-	case k != nil && k.seq == 0 && k.hash != (access.Hash{}):
+	case k != nil && k.seq == 0 && k.hash != (keys.Hash{}):
 		return 0, fmt.Errorf("store: head 0 has no hash: %w", ErrCorrupt)
 	}
 	return img.Head.Seq, nil
@@ -161,7 +162,7 @@ func (w *writer) check(ctx context.Context) error {
 		}
 		now := s.now.Load()
 		var latest time.Time
-		err = s.reader.Walk(ctx, txn, &img.Head, 0, access.Hash{}, func(ev *record.Event) error {
+		err = s.reader.Walk(ctx, txn, &img.Head, 0, keys.Hash{}, func(ev *record.Event) error {
 			if ev.Seq > now.policy.Site.TimeTrusted && ev.At.After(latest) {
 				latest = ev.At
 			}

@@ -6,9 +6,9 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"latchkey/gateway/access"
 	"latchkey/gateway/store/folder"
 	"latchkey/gateway/store/record"
+	"latchkey/keys"
 )
 
 // witnessEvery is how far the database may be ahead of site.head while events come.
@@ -30,7 +30,7 @@ func (s *Store) holds(txn *badger.Txn, w *folder.Witness, h *record.Head, mems i
 	}
 	c := s.reader.OpenChain(txn)
 	hash, err := c.ReadHash(w.Seq)
-	if err == nil && hash != access.Hash(w.Hash) {
+	if err == nil && hash != keys.Hash(w.Hash) {
 		return &folder.Damage{Name: "db/",
 			What: fmt.Sprintf("its event %d is not the one that site.head has seen: db/ is another "+
 				"store's, or an older copy that went on", w.Seq), Do: do}

@@ -74,12 +74,12 @@ type Passkey struct {
 
 // Token lets a script sign in. The text that the script sends is stored nowhere.
 type Token struct {
-	ID      access.ID   `json:"id"`
-	Label   string      `json:"label"`
-	Hash    access.Hash `json:"-"` // SHA-256 of what the script sends
-	Scopes  []Scope     `json:"scopes"`
-	Until   time.Time   `json:"until,omitzero"` // first instant after validity; zero: for ever
-	Created time.Time   `json:"created"`
+	ID      access.ID `json:"id"`
+	Label   string    `json:"label"`
+	Hash    keys.Hash `json:"-"` // SHA-256 of what the script sends
+	Scopes  []Scope   `json:"scopes"`
+	Until   time.Time `json:"until,omitzero"` // first instant after validity; zero: for ever
+	Created time.Time `json:"created"`
 }
 
 // SecondStep tells whether the account has a second step of sign-in that it can be asked for.
@@ -161,7 +161,7 @@ func checkAccount(d *access.Draft, r Account) error {
 	}
 	for i, t := range r.Tokens {
 		switch {
-		case !t.ID.Valid() || t.Hash == access.Hash{}:
+		case !t.ID.Valid() || t.Hash == keys.Hash{}:
 			return errors.New("a token has no id or no hash")
 		case len(t.Scopes) == 0:
 			return fmt.Errorf("token %s has no scope: it could do nothing", text.Quote(t.Label))

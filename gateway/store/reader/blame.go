@@ -9,9 +9,9 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"latchkey/gateway/access"
 	"latchkey/gateway/store/record"
 	"latchkey/gateway/store/seal"
+	"latchkey/keys"
 )
 
 // blamePolicy names the record that makes the policy disagree with its digest. It uses the change
@@ -80,7 +80,7 @@ func (r *Reader) blameCounters(ctx context.Context, txn *badger.Txn, img *Image)
 func (r *Reader) ReplayCounters(ctx context.Context, txn *badger.Txn,
 	h *record.Head) (*record.Counters, error) {
 	want := record.NewCounters(nil)
-	err := r.Walk(ctx, txn, h, 0, access.Hash{}, func(ev *record.Event) error {
+	err := r.Walk(ctx, txn, h, 0, keys.Hash{}, func(ev *record.Event) error {
 		if ev.Seq <= h.CountersAt {
 			want.Take(ev)
 		}

@@ -7,9 +7,9 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"latchkey/gateway/access"
 	"latchkey/gateway/store/record"
 	"latchkey/gateway/store/seal"
+	"latchkey/keys"
 )
 
 // Chain reads events by their number in one transaction. It keeps the last page, so that reading
@@ -53,13 +53,13 @@ func (c *Chain) onPage(seq uint64) *record.Event {
 }
 
 // ReadHash returns the hash of an event; that of event 0, before the first, is zero.
-func (c *Chain) ReadHash(seq uint64) (access.Hash, error) {
+func (c *Chain) ReadHash(seq uint64) (keys.Hash, error) {
 	if seq == 0 {
-		return access.Hash{}, nil
+		return keys.Hash{}, nil
 	}
 	ev, err := c.ReadEvent(seq)
 	if err != nil {
-		return access.Hash{}, err
+		return keys.Hash{}, err
 	}
 	return ev.Hash, nil
 }
@@ -82,7 +82,7 @@ func pageOf(txn *badger.Txn, seq uint64) uint64 {
 // Walk checks the chain from the event after seq, whose hash is prev, up to the head, and calls
 // seen with each event. Its error names the first event that is missing, does not open, or does not
 // follow the one before. An error from seen is returned with the event's name.
-func (r *Reader) Walk(ctx context.Context, txn *badger.Txn, h *record.Head, seq uint64, prev access.Hash,
+func (r *Reader) Walk(ctx context.Context, txn *badger.Txn, h *record.Head, seq uint64, prev keys.Hash,
 	seen func(*record.Event) error) error {
 	err := r.from(ctx, txn, record.EventKey(seq+1), func(key record.Key, plain []byte) error {
 		page, err := record.DecodePage(key.Seq(), plain)

@@ -71,11 +71,11 @@ func unpackAccount(id string, s accountRecord) (accounts.Account, error) {
 			Created: k.Created.Time()})
 	}
 	for _, t := range s.Tokens {
-		if len(t.Hash) != len(access.Hash{}) {
+		if len(t.Hash) != len(keys.Hash{}) {
 			return r, fmt.Errorf("hash length of a token: %w", seal.ErrCorrupt)
 		}
 		r.Tokens = append(r.Tokens, accounts.Token{ID: access.ID(t.ID), Label: t.Label,
-			Hash:   access.Hash(t.Hash),
+			Hash:   keys.Hash(t.Hash),
 			Scopes: convert[accounts.Scope](t.Scopes), Until: t.Until.Time(), Created: t.Created.Time()})
 	}
 	return r, nil

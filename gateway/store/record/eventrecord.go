@@ -11,6 +11,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/store/seal"
+	"latchkey/keys"
 )
 
 // ErrRefused is returned for a malformed attempt or event.
@@ -94,7 +95,7 @@ const (
 )
 
 // BeginPage begins a page in the memory of room.
-func BeginPage(room []byte, prev access.Hash) []byte {
+func BeginPage(room []byte, prev keys.Hash) []byte {
 	return append(append(room, prev[:]...), pageVersion)
 }
 
@@ -118,7 +119,7 @@ func (e *Encoder) Encode(ev *Event) ([]byte, error) {
 		Counter: ev.Counter, Granted: ev.Granted, Reason: string(ev.Reason), Rule: ev.Rule, Cause: ev.Cause,
 		Outcome: string(ev.Outcome),
 		Detail:  ev.Detail, ClockUntrusted: ev.ClockUntrusted, Waited: int64(ev.Waited)}
-	if ev.Digest != (access.Hash{}) {
+	if ev.Digest != (keys.Hash{}) {
 		rec.Digest = ev.Digest[:]
 	}
 	if ev.Attempt != [32]byte{} {
@@ -134,7 +135,7 @@ func (e *Encoder) Encode(ev *Event) ([]byte, error) {
 
 // hashPrefix writes to text what is hashed before the body of an event: a label, the hash of the
 // event before, and the version of the page. It returns its length.
-func hashPrefix(text *bytes.Buffer, prev access.Hash, version byte) int {
+func hashPrefix(text *bytes.Buffer, prev keys.Hash, version byte) int {
 	text.Reset()
 	text.WriteString(eventLabel)
 	text.Write(prev[:])
@@ -144,7 +145,7 @@ func hashPrefix(text *bytes.Buffer, prev access.Hash, version byte) int {
 
 // DecodePage reads the events of a page. The first has the number seq.
 func DecodePage(seq uint64, plain []byte) ([]Event, error) {
-	var prev access.Hash
+	var prev keys.Hash
 	if len(plain) <= len(prev) {
 		return nil, fmt.Errorf("too short: %w", seal.ErrCorrupt)
 	}

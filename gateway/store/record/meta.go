@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"time"
 
-	"latchkey/gateway/access"
 	"latchkey/gateway/store/seal"
+	"latchkey/keys"
 )
 
 type FormatRecord struct {
@@ -17,7 +17,7 @@ type FormatRecord struct {
 // or was put back disagrees with the head, and a head that was put back disagrees with the chain.
 type Head struct {
 	Seq        uint64 // newest event, 0 for none
-	Hash       access.Hash
+	Hash       keys.Hash
 	Latest     time.Time // latest time of the events after Site.TimeTrusted; zero for none
 	Policy     Tally     // over policy, device and key records
 	PolicyAt   uint64    // the policy event that carries policy's digest, 0 before the first
@@ -65,7 +65,7 @@ func DecodeHead(plain []byte) (Head, error) {
 	if len(r.Hash) != 32 || len(r.PolicySum) != 32 || len(r.CounterSum) != 32 {
 		return Head{}, fmt.Errorf("digest length: %w", seal.ErrCorrupt)
 	}
-	return Head{Seq: r.Seq, Hash: access.Hash(r.Hash), Latest: r.Latest.Time(),
+	return Head{Seq: r.Seq, Hash: keys.Hash(r.Hash), Latest: r.Latest.Time(),
 		Policy: Tally{sumOf([32]byte(r.PolicySum)), r.PolicyCount}, PolicyAt: r.PolicyAt,
 		Counters: Tally{sumOf([32]byte(r.CounterSum)), r.CounterCount}, CountersAt: r.CountersAt}, nil
 }
