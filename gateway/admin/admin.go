@@ -25,6 +25,7 @@ import (
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/feed"
 	"latchkey/gateway/limit"
+	"latchkey/keys"
 )
 
 // Store is what the policy and the events are read from and written to.
@@ -36,7 +37,7 @@ type Store interface {
 	feed.Chain
 	Since(ctx context.Context, t time.Time, limit int) ([]access.Event, error)
 	Verify(ctx context.Context) error
-	VerifyHead(ctx context.Context, seq uint64, hash access.Hash) error
+	VerifyHead(ctx context.Context, seq uint64, hash keys.Hash) error
 	// Verified tells when all of the store was last verified since it was opened, up to which
 	// event, and what was wrong.
 	Verified() (at time.Time, seq uint64, problem error)

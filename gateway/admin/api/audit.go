@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/keys"
 )
 
 // Head is the newest event, and with it the whole chain.
 type Head struct {
-	Seq  uint64      `json:"seq"`
-	Hash access.Hash `json:"hash"`
-	Text string      `json:"text" doc:"both in one word, to keep off the machine and verify against later"`
+	Seq  uint64    `json:"seq"`
+	Hash keys.Hash `json:"hash"`
+	Text string    `json:"text" doc:"both in one word, to keep off the machine and verify against later"`
 }
 
 // VerifyRequest asks whether the chain holds.
@@ -40,12 +41,12 @@ var (
 )
 
 // ParseHead reads SEQ:HASH.
-func ParseHead(s string) (uint64, access.Hash, error) {
-	var hash access.Hash
+func ParseHead(s string) (uint64, keys.Hash, error) {
+	var hash keys.Hash
 	left, right, _ := strings.Cut(strings.TrimSpace(s), ":")
 	seq, err := strconv.ParseUint(left, 10, 64)
 	if err != nil || hash.UnmarshalText([]byte(right)) != nil {
-		return 0, access.Hash{}, fmt.Errorf("head: %w: want SEQ:HASH as audit head prints it",
+		return 0, keys.Hash{}, fmt.Errorf("head: %w: want SEQ:HASH as audit head prints it",
 			access.ErrInvalid)
 	}
 	return seq, hash, nil
