@@ -12,9 +12,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"latchkey/cli/terminal"
-	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/client"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/calendar"
 )
 
@@ -109,7 +109,7 @@ func (x *call) showEvents(raw []byte, page api.Events, zone *time.Location, line
 	return nil
 }
 
-func (x *call) showEvent(ev access.Event, zone *time.Location) error {
+func (x *call) showEvent(ev audit.Event, zone *time.Location) error {
 	if x.json() {
 		b, err := json.Marshal(ev)
 		if err != nil {
@@ -151,4 +151,4 @@ func (x *call) follow(from uint64, zone *time.Location) error {
 }
 
 // eventLine is an event in one line, without its time and kind.
-func eventLine(ev access.Event) string { return terminal.QuoteLine(ev.Line()) }
+func eventLine(ev audit.Event) string { return terminal.QuoteLine(ev.Line()) }

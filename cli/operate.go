@@ -6,8 +6,8 @@ import (
 	"strconv"
 
 	"latchkey/cli/terminal"
-	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/audit"
 )
 
 func unlockCommand() spec {
@@ -33,11 +33,11 @@ func lampCommands() (out []spec) {
 		}})
 }
 
-var outcomeTexts = map[access.Outcome]string{
-	access.OutcomeRefused: "its device answered and did not do it",
-	access.OutcomeOffline: "its device is offline, so nothing was sent",
-	access.OutcomeUnknown: "its device did not answer, so its state is unknown",
-	access.OutcomeLate:    "it was too late to send the command",
+var outcomeTexts = map[audit.Outcome]string{
+	audit.OutcomeRefused: "its device answered and did not do it",
+	audit.OutcomeOffline: "its device is offline, so nothing was sent",
+	audit.OutcomeUnknown: "its device did not answer, so its state is unknown",
+	audit.OutcomeLate:    "it was too late to send the command",
 }
 
 // operate moves a target. Whatever is not done is a failure.
@@ -47,7 +47,7 @@ func (x *call) operate(target, action string, level uint8) error {
 	if err != nil {
 		return err
 	}
-	done := got.Granted && got.Outcome == access.OutcomeDone
+	done := got.Granted && got.Outcome == audit.OutcomeDone
 	if x.json() || done {
 		if err := x.show(raw, func(w io.Writer) {
 			printLine(w, fmt.Sprintf("%s: %s done (event %d)", target, action, got.Seq))

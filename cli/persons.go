@@ -3,8 +3,8 @@ package cli
 import (
 	"strconv"
 
-	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/audit"
 )
 
 func personCommands() []spec {
@@ -51,7 +51,7 @@ func suspension(name, usage string, on bool) spec {
 }
 
 // names lists the names of records in one cell.
-func names(refs []access.Named) string {
+func names(refs []audit.Named) string {
 	s := ""
 	for i, r := range refs {
 		if i > 0 {

@@ -8,6 +8,7 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/limit"
 	"latchkey/gateway/observe"
 	"latchkey/gateway/session"
@@ -104,7 +105,7 @@ func (a *attempt) describe(p *access.Policy, adm store.Admission) {
 func (a *attempt) command(ctx context.Context) {
 	policy := a.g.store.Snapshot()
 	actuator, ok := policy.Actuator(a.asked.Target)
-	a.timeline.Outcome = access.OutcomeOffline
+	a.timeline.Outcome = audit.OutcomeOffline
 	if !ok {
 		return
 	}
@@ -117,18 +118,18 @@ func (a *attempt) command(ctx context.Context) {
 		a.g.log.Warn("not acknowledged", "device", actuator.Name, "target", a.timeline.Target, "event", a.timeline.Seq, "err", err)
 	}
 	switch a.timeline.Outcome {
-	case access.OutcomeDone:
+	case audit.OutcomeDone:
 		a.timeline.Commanded, a.timeline.Acknowledged = sent, time.Now()
 		if r.State.On {
 			a.timeline.Holds = time.Duration(r.State.Left) * time.Millisecond
 		}
 		a.g.doors.ExpectEnd(actuator.ID)
-	case access.OutcomeUnknown, access.OutcomeRefused:
+	case audit.OutcomeUnknown, audit.OutcomeRefused:
 		a.timeline.Commanded = sent
 		a.g.doors.Refresh(actuator.ID)
-	case access.OutcomeLate: // not sent
+	case audit.OutcomeLate: // not sent
 		a.g.doors.Refresh(actuator.ID)
-	case access.OutcomeOffline: // not sent, and no lock to ask
+	case audit.OutcomeOffline: // not sent, and no lock to ask
 	}
 }
 
@@ -170,9 +171,9 @@ func (a *attempt) observe(ctx context.Context) {
 // recordOutcome writes the outcome of the command. The turn ends when that record is queued: the
 // next attempt is decided after it, sees it, and may share its commit.
 func (a *attempt) recordOutcome(ctx context.Context) {
-	outcome := access.Event{Kind: access.EventReceipt, Cause: a.timeline.Seq, Outcome: a.timeline.Outcome, Detail: a.detail,
-		Action: a.asked.Action, Level: a.asked.Level, Device: access.Named{ID: a.actuator.ID, Name: a.actuator.Name},
-		Target: access.Named{ID: a.asked.Target, Name: a.timeline.Target}}
+	outcome := audit.Event{Kind: audit.EventReceipt, Cause: a.timeline.Seq, Outcome: a.timeline.Outcome, Detail: a.detail,
+		Action: a.asked.Action, Level: a.asked.Level, Device: audit.Named{ID: a.actuator.ID, Name: a.actuator.Name},
+		Target: audit.Named{ID: a.asked.Target, Name: a.timeline.Target}}
 	if _, err := a.g.store.RecordQueued(ctx, outcome, a.turn.End); err != nil {
 		// The target has moved, or not, even without the record.
 		a.g.log.Error("outcome not kept", "target", string(a.asked.Target), "event", a.timeline.Seq, "err", err)
@@ -184,7 +185,7 @@ func (a *attempt) verdict() wire.Verdict {
 	v := wire.Verdict{Last: a.last}
 	switch {
 	case !a.timeline.Decision.Granted: // denied, which is the zero verdict
-	case a.timeline.Outcome == access.OutcomeDone:
+	case a.timeline.Outcome == audit.OutcomeDone:
 		v.Verdict = wire.Granted
 	default:
 		v.Verdict = wire.Retry

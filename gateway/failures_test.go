@@ -14,6 +14,7 @@ import (
 	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/clock"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/store"
@@ -335,7 +336,7 @@ func TestFullMakesOneEventAMinute(t *testing.T) {
 	}
 	var got []string
 	for _, ev := range evs {
-		if ev.Kind == access.EventFull {
+		if ev.Kind == audit.EventFull {
 			got = append(got, ev.Device.Name+": "+ev.Detail)
 		}
 	}

@@ -23,6 +23,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/adminsocket"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/clock"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/doorwatch"
@@ -147,7 +148,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if trusted, why := g.clock.Trusted(time.Now()); !trusted {
 		g.log.Error("clock not trusted: schedules deny until it is", "err", why)
 	}
-	err := g.record(access.Event{Kind: access.EventStart, Detail: g.cfg.Version, Digest: g.store.Digest()})
+	err := g.record(audit.Event{Kind: audit.EventStart, Detail: g.cfg.Version, Digest: g.store.Digest()})
 	if errors.Is(err, store.ErrNoSpace) {
 		g.log.Error("no door opens until there is space; lockdown, revoke, suspend and lost still work",
 			"err", err)
@@ -173,7 +174,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	err = errors.Join(parts.Wait(), g.Close())
 
 	if g.store.Failed() == nil {
-		if e := g.record(access.Event{Kind: access.EventStop}); !errors.Is(e, store.ErrNoSpace) {
+		if e := g.record(audit.Event{Kind: audit.EventStop}); !errors.Is(e, store.ErrNoSpace) {
 			err = errors.Join(err, e)
 		}
 	}
@@ -224,7 +225,7 @@ func (g *Gateway) background(f func()) bool {
 
 // record writes an event that is not a decision. It has its own deadline, so that the event is not
 // lost because a context ended.
-func (g *Gateway) record(ev access.Event) error {
+func (g *Gateway) record(ev audit.Event) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startWithin)
 	defer cancel()
 	if _, err := g.store.Record(ctx, ev); err != nil {

@@ -32,6 +32,7 @@ var ladder = map[string]float64{
 	"gateway/calendar":        1,
 	"gateway/access":          2,
 	"gateway/access/accounts": 2.1,
+	"gateway/audit":           2.1,
 	"gateway/door":            2,
 	"gateway/certificate":     2,
 	"gateway/store/seal":      0,

@@ -9,6 +9,7 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/learn"
 )
 
@@ -92,7 +93,7 @@ func (g *Gateway) unknownCard(p *coapres.Peer, a access.Attempt, at time.Time) {
 		return
 	}
 	g.log.Warn("too many unknown cards", "device", p.Name)
-	g.feed.Note(access.Event{Kind: access.EventThrottle, Device: access.Named{ID: p.Device, Name: p.Name},
+	g.feed.Note(audit.Event{Kind: audit.EventThrottle, Device: audit.Named{ID: p.Device, Name: p.Name},
 		Detail: "ten unknown cards in a minute: one scan in 10 s until a minute after the last"})
 }
 

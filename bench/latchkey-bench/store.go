@@ -16,6 +16,7 @@ import (
 	"latchkey/bench/server"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store"
 )
 
@@ -139,7 +140,7 @@ func (b *bench) admissions(where string, each time.Duration) (err error) {
 			return err
 		}
 		l, took = load.Closed(b.ctx, callers, each, func(ctx context.Context, _ int) error {
-			_, err := st.Record(ctx, access.Event{Kind: access.EventThrottle, Detail: "measured"})
+			_, err := st.Record(ctx, audit.Event{Kind: audit.EventThrottle, Detail: "measured"})
 			return err
 		})
 		if err := b.callers(fmt.Sprintf("%s, %d at once", where, callers), gatewayName+", append", l,

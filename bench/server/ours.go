@@ -13,7 +13,7 @@ import (
 	"latchkey/bench/load"
 	"latchkey/coapres/transport"
 	"latchkey/gateway"
-	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/clock"
 	"latchkey/gateway/store"
 )
@@ -152,7 +152,7 @@ func (s *steps) take(tl gateway.Timeline) {
 	s.of[StepFresh].Add(tl.Fresh.Sub(tl.Received), nil)
 	s.of[StepDecide].Add(tl.Decided.Sub(tl.Fresh), nil)
 	s.of[StepWrite].Add(tl.Durable.Sub(tl.Decided), nil)
-	if tl.Outcome == access.OutcomeDone {
+	if tl.Outcome == audit.OutcomeDone {
 		s.of[StepCommand].Add(tl.Acknowledged.Sub(tl.Durable), nil)
 	}
 }

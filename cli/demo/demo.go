@@ -20,6 +20,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store"
 	"latchkey/keys/provision"
 )
@@ -299,7 +300,7 @@ func (h *House) show(t told) {
 				s.what)
 			prev = s.at
 		}
-		if o := t.tl.Outcome; o != "" && o != access.OutcomeDone {
+		if o := t.tl.Outcome; o != "" && o != audit.OutcomeDone {
 			h.out.printf("  %-13s %s\n", "outcome", outcomeText(o))
 		}
 	}
@@ -333,15 +334,15 @@ func verdictText(v wire.Verdict) string {
 	return "denied"
 }
 
-func outcomeText(o access.Outcome) string {
+func outcomeText(o audit.Outcome) string {
 	switch o {
-	case access.OutcomeOffline:
+	case audit.OutcomeOffline:
 		return "offline: nothing was sent"
-	case access.OutcomeUnknown:
+	case audit.OutcomeUnknown:
 		return "unknown: sent, no receipt; the state counts as unknown, not as locked"
-	case access.OutcomeLate:
+	case audit.OutcomeLate:
 		return "late: not sent, too long after the tap"
-	case access.OutcomeRefused:
+	case audit.OutcomeRefused:
 		return "refused by the actuator"
 	}
 	return string(o)

@@ -13,6 +13,7 @@ import (
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/keys"
 )
 
@@ -150,8 +151,8 @@ func scanHeld(ctx context.Context, h *House) string {
 		return "want no verdict and no movement"
 	}
 	h.out.printf("  let through after %v: the gateway found it stale, nothing moved\n", heldFor)
-	var ev access.Event
-	came := func() bool { ev = h.newest(ctx, access.EventStale); return ev.Device.Name == Reader }
+	var ev audit.Event
+	came := func() bool { ev = h.newest(ctx, audit.EventStale); return ev.Device.Name == Reader }
 	if h.await(ctx, came) != nil {
 		return "no event says that the scan came late"
 	}
@@ -160,17 +161,17 @@ func scanHeld(ctx context.Context, h *House) string {
 }
 
 // newest is the newest event of a kind among the last; zero if there is none.
-func (h *House) newest(ctx context.Context, kind access.EventKind) access.Event {
+func (h *House) newest(ctx context.Context, kind audit.EventKind) audit.Event {
 	events, err := h.store.Newest(ctx, 50)
 	if err != nil {
-		return access.Event{}
+		return audit.Event{}
 	}
 	for _, ev := range slices.Backward(events) {
 		if ev.Kind == kind {
 			return ev
 		}
 	}
-	return access.Event{}
+	return audit.Event{}
 }
 
 // commandHeld wants the same of a command.
@@ -180,7 +181,7 @@ func commandHeld(ctx context.Context, h *House) string {
 	t := h.tap(ctx, h.people[0].uid)
 	h.show(t)
 	pauseAfter(ctx, over)
-	if t.err != nil || t.verdict.Verdict != wire.Retry || t.tl.Outcome != access.OutcomeUnknown ||
+	if t.err != nil || t.verdict.Verdict != wire.Retry || t.tl.Outcome != audit.OutcomeUnknown ||
 		h.nodes[Lock].Moves() != moves {
 		return "want the verdict retry, the outcome unknown and no movement"
 	}
@@ -223,7 +224,7 @@ func lockLost(ctx context.Context, h *House) string {
 		h.out.printf("  without a goodbye: the gateway learns it from the first command that nobody answers\n")
 		t := h.tap(ctx, h.people[0].uid)
 		h.show(t)
-		if t.err != nil || t.verdict.Verdict != wire.Retry || t.tl.Outcome != access.OutcomeUnknown {
+		if t.err != nil || t.verdict.Verdict != wire.Retry || t.tl.Outcome != audit.OutcomeUnknown {
 			return "want the verdict retry and the outcome unknown"
 		}
 	}
@@ -232,7 +233,7 @@ func lockLost(ctx context.Context, h *House) string {
 	}
 	t := h.tap(ctx, h.people[0].uid)
 	h.show(t)
-	if t.err != nil || t.verdict.Verdict != wire.Retry || t.tl.Outcome != access.OutcomeOffline {
+	if t.err != nil || t.verdict.Verdict != wire.Retry || t.tl.Outcome != audit.OutcomeOffline {
 		return "want the verdict retry and the outcome offline"
 	}
 	if err := h.PowerUp(ctx, Lock); err != nil {

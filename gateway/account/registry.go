@@ -13,6 +13,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/access/accounts"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/limit"
 )
 
@@ -50,7 +51,7 @@ type Config struct {
 	// none.
 	Edit func(ctx context.Context, actor string, id access.ID, set func(*accounts.Account) error) error
 	// Record chains an event.
-	Record func(ctx context.Context, ev access.Event) (access.Event, error)
+	Record func(ctx context.Context, ev audit.Event) (audit.Event, error)
 	// ClockTrusted tells whether wall time can be relied on. nil: it can.
 	ClockTrusted func(now time.Time) bool
 

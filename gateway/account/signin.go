@@ -13,6 +13,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/access/accounts"
+	"latchkey/gateway/audit"
 )
 
 // Proof is what somebody shows to prove that it is them: one of these.
@@ -259,7 +260,7 @@ func (r *Registry) RecordSignIn(ctx context.Context, name, from, how string, fai
 	default:
 		detail += fmt.Sprintf(": refused %d times, the last for %s", failed, inert(how))
 	}
-	ev, err := r.cfg.Record(ctx, access.Event{Kind: access.EventSignIn, Actor: inert(name), Detail: detail})
+	ev, err := r.cfg.Record(ctx, audit.Event{Kind: audit.EventSignIn, Actor: inert(name), Detail: detail})
 	return ev.Seq, err
 }
 

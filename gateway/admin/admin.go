@@ -22,6 +22,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/feed"
 	"latchkey/gateway/limit"
@@ -35,7 +36,7 @@ type Store interface {
 	Tag(r access.Record) (string, error)
 	Apply(ctx context.Context, actor string, changes ...access.Change) (seq uint64, err error)
 	feed.Chain
-	Since(ctx context.Context, t time.Time, limit int) ([]access.Event, error)
+	Since(ctx context.Context, t time.Time, limit int) ([]audit.Event, error)
 	Verify(ctx context.Context) error
 	VerifyHead(ctx context.Context, seq uint64, hash keys.Hash) error
 	// Verified tells when all of the store was last verified since it was opened, up to which

@@ -14,6 +14,7 @@ import (
 	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/door"
 	"latchkey/keys"
 )
@@ -217,12 +218,12 @@ func (a *server) describeHeaders(op api.Info, out reflect.Type) {
 
 // enums are the values of types that have few.
 var enums = map[reflect.Type][]any{
-	reflect.TypeFor[accounts.Role]():    values(accounts.Roles),
-	reflect.TypeFor[accounts.Scope]():   values(accounts.Scopes),
-	reflect.TypeFor[access.Reason]():    values(access.Reasons),
-	reflect.TypeFor[access.EventKind](): values(access.EventKinds),
-	reflect.TypeFor[access.Outcome](): values([]access.Outcome{access.OutcomeDone, access.OutcomeRefused,
-		access.OutcomeOffline, access.OutcomeUnknown, access.OutcomeLate}),
+	reflect.TypeFor[accounts.Role]():   values(accounts.Roles),
+	reflect.TypeFor[accounts.Scope]():  values(accounts.Scopes),
+	reflect.TypeFor[access.Reason]():   values(access.Reasons),
+	reflect.TypeFor[audit.EventKind](): values(audit.EventKinds),
+	reflect.TypeFor[audit.Outcome](): values([]audit.Outcome{audit.OutcomeDone, audit.OutcomeRefused,
+		audit.OutcomeOffline, audit.OutcomeUnknown, audit.OutcomeLate}),
 	reflect.TypeFor[door.Headline](): values(door.Headlines),
 	reflect.TypeFor[keys.Kind]():     values(keys.Kinds),
 	reflect.TypeFor[wire.Action]():   {"unlock", "lock", "on", "off", "toggle", "level"},

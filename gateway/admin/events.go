@@ -16,6 +16,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/limit"
 )
 
@@ -38,7 +39,7 @@ const (
 
 const ndjson = "application/x-ndjson"
 
-var eventType = reflect.TypeFor[access.Event]()
+var eventType = reflect.TypeFor[audit.Event]()
 
 func (a *server) eventRoutes() {
 	handle(a, api.ListEvents,

@@ -19,6 +19,7 @@ import (
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/door"
 )
@@ -27,7 +28,7 @@ import (
 type running struct {
 	cards    chan access.CredentialID // what readers will read
 	operated []string
-	outcome  access.Outcome
+	outcome  audit.Outcome
 	status   []api.DeviceStatus
 	door     api.DoorState
 	alarms   []api.Alarm
@@ -84,7 +85,7 @@ func (r *running) ClockTrusted(time.Time) (bool, string) { return false, "nobody
 func withLive(r *running) func(*admin.Config) { return func(c *admin.Config) { c.Live = r } }
 
 func TestOperate(t *testing.T) {
-	r := &running{outcome: access.OutcomeOffline}
+	r := &running{outcome: audit.OutcomeOffline}
 	s := furnished(t, withLive(r))
 	code, text := s.do("POST", "/v1/operate", `{"target":"front-door","action":"unlock"}`)
 	if want := `{"seq":7,"granted":true,"reason":"granted","outcome":"offline"}`; code != 200 || text != want {
@@ -204,7 +205,7 @@ func TestStream(t *testing.T) {
 		if want == head+1 {
 			s.must("POST", "/v1/persons", `{"name":"late"}`, nil)
 		}
-		var ev access.Event
+		var ev audit.Event
 		if !lines.Scan() || json.Unmarshal(lines.Bytes(), &ev) != nil || ev.Seq != want {
 			t.Fatalf("got %q %v, want event %d", lines.Text(), lines.Err(), want)
 		}

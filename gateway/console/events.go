@@ -11,6 +11,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/console/page"
 )
 
@@ -35,12 +36,12 @@ type eventsPage struct {
 	Shown   int    // how many are on a full page
 	Next    uint64 // the first event that is not here yet
 	Before  uint64 // this is a page of the past; 0: it is live
-	Kinds   []access.EventKind
+	Kinds   []audit.EventKind
 	Reasons []access.Reason
 }
 
 func (v *visit) showEvents() error {
-	p := eventsPage{Filter: v.filter(), Shown: eventsShown, Kinds: access.EventKinds, Reasons: access.Reasons}
+	p := eventsPage{Filter: v.filter(), Shown: eventsShown, Kinds: audit.EventKinds, Reasons: access.Reasons}
 	p.Before, _ = strconv.ParseUint(v.r.URL.Query().Get("before"), 10, 64)
 	var err error
 	if p.Targets, err = list(v, api.ListTargets, api.ListQuery{}); err != nil {
@@ -110,7 +111,7 @@ func (v *visit) eventsBefore(end uint64, f page.Filter,
 }
 
 // each calls f with every event that the filter takes, oldest first.
-func (v *visit) each(from uint64, end uint64, f func(access.Event) error) error {
+func (v *visit) each(from uint64, end uint64, f func(audit.Event) error) error {
 	filter := v.filter()
 	for from < end {
 		got, err := call(v, api.ListEvents, api.EventQuery{From: from, Limit: apiPage})
@@ -144,7 +145,7 @@ func (v *visit) exportCSV() error {
 	_ = out.Write([]string{"number", "time", "kind", "person", "card", "actor", "device", "target", "action",
 		"level", "granted", "reason", "outcome", "cause",
 		"rule", "detail", "hash"}) // what fails shows in out.Error
-	err = v.each(1, end, func(e access.Event) error {
+	err = v.each(1, end, func(e audit.Event) error {
 		action, level := "", ""
 		if e.Action != 0 {
 			action, level = e.Action.String(), strconv.Itoa(int(e.Level))
@@ -184,7 +185,7 @@ func (v *visit) exportJSON() error {
 		return nil // gone
 	}
 	between := "\n"
-	err = v.each(1, end, func(e access.Event) error {
+	err = v.each(1, end, func(e audit.Event) error {
 		b, err := json.Marshal(e)
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 )
 
 // Both exports hold what the filter takes, all of it and in order, as files to keep.
@@ -22,19 +23,19 @@ func TestExport(t *testing.T) {
 	for _, tt := range []struct {
 		query string
 		least int // events
-		want  func(access.Event) bool
+		want  func(audit.Event) bool
 	}{
-		{"", 10, func(access.Event) bool { return true }},
-		{"?kind=decision", 2, func(e access.Event) bool { return e.Kind == access.EventDecision }},
-		{"?reason=unknown-card", 1, func(e access.Event) bool { return e.Reason == access.ReasonUnknownCard }},
-		{"?person=ann&target=front-door", 1, func(e access.Event) bool {
+		{"", 10, func(audit.Event) bool { return true }},
+		{"?kind=decision", 2, func(e audit.Event) bool { return e.Kind == audit.EventDecision }},
+		{"?reason=unknown-card", 1, func(e audit.Event) bool { return e.Reason == access.ReasonUnknownCard }},
+		{"?person=ann&target=front-door", 1, func(e audit.Event) bool {
 			return e.Person.Name == "ann" &&
 				e.Target.Name == "front-door"
 		}},
-		{"?person=nobody", 0, func(access.Event) bool { return false }},
+		{"?person=nobody", 0, func(audit.Event) bool { return false }},
 	} {
 		resp, text := b.do("GET", "/events.json"+tt.query, "")
-		var events []access.Event
+		var events []audit.Event
 		if err := json.Unmarshal([]byte(text), &events); err != nil {
 			t.Fatalf("%s: %v in %.300s", tt.query, err, text)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/console/page"
 	"latchkey/keys"
 )
@@ -132,17 +133,17 @@ func outcome(t api.Target, order api.Order, got api.Operated) (string, bool) {
 		return fmt.Sprintf("%s was not %s: %s", t.Name, what, cmp.Or(why, string(got.Reason))), false
 	}
 	switch got.Outcome {
-	case access.OutcomeDone:
+	case audit.OutcomeDone:
 		said := fmt.Sprintf("%s is %s.", t.Name, what)
 		if got.Note != "" {
 			said += " " + page.Sentence(got.Note)
 		}
 		return said, true
-	case access.OutcomeRefused:
+	case audit.OutcomeRefused:
 		return fmt.Sprintf("%s was not %s: its device refused", t.Name, what), false
-	case access.OutcomeOffline:
+	case audit.OutcomeOffline:
 		return fmt.Sprintf("%s was not %s: its device is offline. See Devices", t.Name, what), false
-	case access.OutcomeLate:
+	case audit.OutcomeLate:
 		return fmt.Sprintf("%s was not %s: it took too long until the command could be sent", t.Name, what),
 			false
 	}

@@ -11,9 +11,9 @@ import (
 	"sync"
 	"time"
 
-	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/client"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/console/page"
 	"latchkey/gateway/limit"
 )
@@ -114,7 +114,7 @@ func (s *eventStream) Write(b []byte) (int, error) {
 }
 
 func (s *eventStream) event(line []byte) error {
-	var e access.Event
+	var e audit.Event
 	if err := json.Unmarshal(line, &e); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/console/webtest"
 )
 
@@ -56,9 +57,9 @@ func newTown(t *testing.T, local ...string) *house {
 	}
 	seq, _ := h.store.Head()
 	const heap = 125
-	report := access.Event{Kind: access.EventReport, Target: access.Named{ID: cellar.ID, Name: cellar.Name},
-		Person: access.Named{ID: first.ID, Name: first.Name}, Detail: "boot"}
-	routine := access.Event{Kind: access.EventSession, Detail: "registered"}
+	report := audit.Event{Kind: audit.EventReport, Target: audit.Named{ID: cellar.ID, Name: cellar.Name},
+		Person: audit.Named{ID: first.ID, Name: first.Name}, Detail: "boot"}
+	routine := audit.Event{Kind: audit.EventSession, Detail: "registered"}
 	h.record(heap, report)
 	h.record(townEvents-int(seq)-2*heap, routine)
 	h.record(heap, report)
@@ -66,7 +67,7 @@ func newTown(t *testing.T, local ...string) *house {
 }
 
 // record makes so many events.
-func (h *house) record(n int, e access.Event) {
+func (h *house) record(n int, e audit.Event) {
 	h.t.Helper()
 	var wg sync.WaitGroup
 	for w := range 32 {
@@ -130,7 +131,7 @@ func filteredEventsStayFiltered(t *testing.T, h *house) {
 	if err != nil || len(rows) != 251 {
 		t.Errorf("CSV: got %d rows, %v, want a head and the 250 of the cellar", len(rows), err)
 	}
-	var events []access.Event
+	var events []audit.Event
 	if err := json.Unmarshal([]byte(h.follow(p, "JSON")), &events); err != nil || len(events) != 250 {
 		t.Errorf("JSON: got %d events, %v, want the 250 of the cellar", len(events), err)
 	}
@@ -226,7 +227,7 @@ func answerIsOnThePressedCard(_ *testing.T, h *house, opts webtest.Options) {
 // A banner is one sentence, on any screen.
 func TestClockBannerIsASentence(t *testing.T) {
 	h := newHouse(t)
-	if _, err := h.store.Record(t.Context(), access.Event{Kind: access.EventSession,
+	if _, err := h.store.Record(t.Context(), audit.Event{Kind: audit.EventSession,
 		At: time.Now().Add(24 * time.Hour), Detail: "of tomorrow"}); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/text"
 	"latchkey/keys"
 )
@@ -55,7 +56,7 @@ type Alarm struct {
 	Seq      uint64 // of its event
 	Place    string // the name of the door, or of the device
 	Words    string // what is wrong
-	Device   access.Named
+	Device   audit.Named
 	At, Last time.Time
 	Times    int
 }
@@ -101,7 +102,7 @@ func begin(f Facts, one bool) *examination {
 	}
 	if f.Damage != nil {
 		problem := text.MakePlain(f.Damage.Error())
-		x.find(CodeStore, access.Named{},
+		x.find(CodeStore, audit.Named{},
 			"the data on disk is damaged, found at "+x.time(f.DamageAt)+": "+problem,
 			"copy the data folder, and put back a whole copy from before, before you restart the gateway")
 	}
@@ -161,7 +162,7 @@ func DiagnoseDevice(f Facts, d access.Device) Diagnosis {
 	return x.Diagnosis
 }
 
-func (x *examination) find(code string, device access.Named, text, do string) {
+func (x *examination) find(code string, device audit.Named, text, do string) {
 	x.add(Finding{code, device, text, do})
 }
 
@@ -300,6 +301,6 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-func nameDevice(p *access.Policy, id access.ID) access.Named {
-	return access.Named{ID: id, Name: p.Devices[id].Name}
+func nameDevice(p *access.Policy, id access.ID) audit.Named {
+	return audit.Named{ID: id, Name: p.Devices[id].Name}
 }

@@ -6,16 +6,16 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/dustin/go-humanize/english"
 
-	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/text"
 )
 
 // Finding is one thing that is wrong.
 type Finding struct {
-	Code   string       `json:"code" doc:"a cause of failed handshakes, or no-traffic, offline, late, pulse, alarm, clock, store, space, slow"`
-	Device access.Named `json:"device,omitzero"`
-	Text   string       `json:"text" doc:"what was found, for people"`
-	Do     string       `json:"do" doc:"what to do about it"`
+	Code   string      `json:"code" doc:"a cause of failed handshakes, or no-traffic, offline, late, pulse, alarm, clock, store, space, slow"`
+	Device audit.Named `json:"device,omitzero"`
+	Text   string      `json:"text" doc:"what was found, for people"`
+	Do     string      `json:"do" doc:"what to do about it"`
 }
 
 // Codes of findings that are not causes of a failed handshake.

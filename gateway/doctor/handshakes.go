@@ -11,6 +11,7 @@ import (
 
 	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/limit"
 	"latchkey/keys"
 )
@@ -35,14 +36,14 @@ type Count struct {
 // Failure is the failed handshakes of one identity with one cause. If no identity came, they are
 // those of one address.
 type Failure struct {
-	Cause    Cause        `json:"cause" doc:"unknown-identity, revoked, wrong-key, no-common-suite, abandoned, full or malformed"`
-	Identity string       `json:"identity,omitempty" doc:"as it was claimed, which proves nothing: what cannot be printed is escaped as in Go, and the rest after 64 bytes left out"`
-	Device   access.Named `json:"device,omitzero" doc:"whose key has that identity"`
-	Near     []Near       `json:"near,omitempty" doc:"identities that it may be a slip of; only where a finding says so"`
-	Addr     string       `json:"addr" doc:"where the last one came from, which proves nothing either"`
-	Count    uint64       `json:"count"`
-	First    time.Time    `json:"first"`
-	Last     time.Time    `json:"last"`
+	Cause    Cause       `json:"cause" doc:"unknown-identity, revoked, wrong-key, no-common-suite, abandoned, full or malformed"`
+	Identity string      `json:"identity,omitempty" doc:"as it was claimed, which proves nothing: what cannot be printed is escaped as in Go, and the rest after 64 bytes left out"`
+	Device   audit.Named `json:"device,omitzero" doc:"whose key has that identity"`
+	Near     []Near      `json:"near,omitempty" doc:"identities that it may be a slip of; only where a finding says so"`
+	Addr     string      `json:"addr" doc:"where the last one came from, which proves nothing either"`
+	Count    uint64      `json:"count"`
+	First    time.Time   `json:"first"`
+	Last     time.Time   `json:"last"`
 }
 
 // SecretShown replaces an identity that looks like a secret: somebody has put it into the wrong

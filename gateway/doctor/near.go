@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/keys"
 )
 
@@ -45,8 +46,8 @@ func isNear(a, b string) bool {
 
 // Near is an identity that somebody may have mistyped.
 type Near struct {
-	Identity keys.ID      `json:"identity"`
-	Device   access.Named `json:"device"`
+	Identity keys.ID     `json:"identity"`
+	Device   audit.Named `json:"device"`
 }
 
 // maxNear bounds how many such identities are named.

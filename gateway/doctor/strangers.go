@@ -8,6 +8,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 )
 
 const (
@@ -53,7 +54,7 @@ func (x *examination) claim(f *Failure, d access.Device, online, usable bool) {
 func (x *examination) crowded() {
 	for _, c := range x.Handshakes.Counts {
 		if c.Cause == CauseBusy && c.Count > 0 && x.Now.Sub(c.Last) <= recently {
-			x.find(string(c.Cause), access.Named{},
+			x.find(string(c.Cause), audit.Named{},
 				fmt.Sprintf("%s since %s, last at %s: too many began at once",
 					english.Plural(int(c.Count), "handshake was refused", "handshakes were refused"),
 					x.time(x.Handshakes.Since), x.time(c.Last)),
@@ -95,7 +96,7 @@ func (x *examination) stranger(f *Failure, device *access.Device) bool {
 		return device != nil // lost packets or a port scanner: not a finding of its own
 	}
 	x.room--
-	x.find(string(f.Cause), access.Named{}, text, do)
+	x.find(string(f.Cause), audit.Named{}, text, do)
 	return true
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"latchkey/coapres"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/door"
 )
 
@@ -34,9 +35,9 @@ type Alarm struct {
 	Seq    uint64 // of its event; 0: it could not be written yet
 	At     time.Time
 	What   door.Headline
-	Device access.Named
-	Target access.Named // zero: the device stands at no door or lamp, or at several
-	Times  int          // how often it happened since the gateway's start
+	Device audit.Named
+	Target audit.Named // zero: the device stands at no door or lamp, or at several
+	Times  int         // how often it happened since the gateway's start
 	Last   time.Time
 }
 
@@ -123,7 +124,7 @@ func (w *Watch) raise(what door.Headline, p *coapres.Peer, now time.Time) {
 		w.Go(func() {
 			detail := fmt.Sprintf("%s again, %d times since the alarm that nobody has acknowledged",
 				alarmText[what], times)
-			w.Feed.Note(access.Event{Kind: access.EventReport, Device: next.Device, Target: next.Target,
+			w.Feed.Note(audit.Event{Kind: audit.EventReport, Device: next.Device, Target: next.Target,
 				Detail: detail})
 		})
 	}
@@ -155,7 +156,7 @@ var alarmText = map[door.Headline]string{
 
 // keepAlarm makes or repeats the event of an alarm. The caller has marked the alarm as busy.
 func (w *Watch) keepAlarm(a *alarm) {
-	ev := access.Event{Kind: access.EventAlarm, Device: a.Device, Target: a.Target, Cause: a.Seq,
+	ev := audit.Event{Kind: audit.EventAlarm, Device: a.Device, Target: a.Target, Cause: a.Seq,
 		Reason: access.Reason(a.What), Detail: alarmText[a.What]}
 	if ev.Cause == 0 {
 		ev.At = a.At
@@ -225,7 +226,7 @@ func (w *Watch) Acknowledge(ctx context.Context, actor string, seq uint64, remar
 	a.busy = true
 	acknowledged := a.Alarm
 	l.mu.Unlock()
-	_, err := w.Store.Record(ctx, access.Event{Kind: access.EventAcknowledged, Actor: actor, Cause: seq,
+	_, err := w.Store.Record(ctx, audit.Event{Kind: audit.EventAcknowledged, Actor: actor, Cause: seq,
 		Device: a.Device, Target: a.Target, Reason: access.Reason(a.What), Detail: remark})
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -250,13 +251,13 @@ func findOpenAlarms(ctx context.Context, st Store) ([]*alarm, error) {
 			return nil, fmt.Errorf("doorwatch: open alarms: %w", err)
 		}
 		for _, ev := range slices.Backward(events) {
-			if ev.Kind != access.EventPolicy {
+			if ev.Kind != audit.EventPolicy {
 				looked++
 			}
 			switch ev.Kind {
-			case access.EventAcknowledged:
+			case audit.EventAcknowledged:
 				over[ev.Cause] = true
-			case access.EventAlarm:
+			case audit.EventAlarm:
 				seq := cmp.Or(ev.Cause, ev.Seq)
 				if !over[seq] && open[seq] == nil {
 					open[seq] = &alarm{Alarm: Alarm{Seq: seq, At: ev.At, What: door.Headline(ev.Reason),

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/door"
 	"latchkey/gateway/store"
 )
@@ -20,16 +21,16 @@ func TestLongOpenAlarmsAmongAMillionEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = st.Close() }()
-	record := func(ev access.Event) uint64 {
+	record := func(ev audit.Event) uint64 {
 		kept, err := st.Record(context.Background(), ev)
 		if err != nil {
 			t.Error(err)
 		}
 		return kept.Seq
 	}
-	alarm := access.Event{Kind: access.EventAlarm, Reason: access.Reason(door.Forced),
-		Device: access.Named{ID: "lock", Name: "front-lock"},
-		Target: access.Named{ID: "door", Name: "front-door"}, Detail: alarmText[door.Forced]}
+	alarm := audit.Event{Kind: audit.EventAlarm, Reason: access.Reason(door.Forced),
+		Device: audit.Named{ID: "lock", Name: "front-lock"},
+		Target: audit.Named{ID: "door", Name: "front-door"}, Detail: alarmText[door.Forced]}
 	alarm.Cause = record(alarm)
 	for _, events := range []int{10_000, 1_000_000} {
 		var wg sync.WaitGroup
@@ -37,7 +38,7 @@ func TestLongOpenAlarmsAmongAMillionEvents(t *testing.T) {
 		for range 256 {
 			wg.Go(func() {
 				for range (events - int(head)) / 256 {
-					record(access.Event{Kind: access.EventSession, Device: access.Named{ID: "reader",
+					record(audit.Event{Kind: audit.EventSession, Device: audit.Named{ID: "reader",
 						Name: "front-reader"}, Detail: "registered"})
 				}
 			})
@@ -45,7 +46,7 @@ func TestLongOpenAlarmsAmongAMillionEvents(t *testing.T) {
 		wg.Wait()
 		record(alarm) // told of again, as a gateway does every restateAfter events
 		for range restateAfter {
-			wg.Go(func() { record(access.Event{Kind: access.EventSession, Detail: "closed"}) })
+			wg.Go(func() { record(audit.Event{Kind: audit.EventSession, Detail: "closed"}) })
 		}
 		wg.Wait()
 		began := time.Now()

@@ -14,6 +14,7 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/door"
 	"latchkey/gateway/limit"
 	"latchkey/gateway/session"
@@ -37,14 +38,14 @@ type Config struct {
 // Store has the policy and the events. *store.Store is one.
 type Store interface {
 	Snapshot() *access.Policy
-	Record(ctx context.Context, ev access.Event) (access.Event, error)
-	Events(ctx context.Context, from uint64, limit int) ([]access.Event, error)
+	Record(ctx context.Context, ev audit.Event) (audit.Event, error)
+	Events(ctx context.Context, from uint64, limit int) ([]audit.Event, error)
 	Head() (seq uint64, hash keys.Hash)
 }
 
 // Feed takes new events and changes. *feed.Feed is one.
 type Feed interface {
-	Note(ev access.Event) (kept access.Event, ok bool)
+	Note(ev audit.Event) (kept audit.Event, ok bool)
 	DeviceChanged(device access.ID)
 }
 
@@ -161,15 +162,15 @@ func (w *Watch) checkContact(p *coapres.Peer, reported bool) {
 
 // place returns the door or lamp at which a device stands, or zero if there is none or there are
 // several.
-func (w *Watch) place(device access.ID) access.Named { return PlaceOf(w.Store.Snapshot(), device) }
+func (w *Watch) place(device access.ID) audit.Named { return PlaceOf(w.Store.Snapshot(), device) }
 
 // PlaceOf returns the door or lamp at which a device stands, or zero if there is none or there are
 // several.
-func PlaceOf(p *access.Policy, device access.ID) access.Named {
+func PlaceOf(p *access.Policy, device access.ID) audit.Named {
 	if d := p.Devices[device]; len(d.Targets) == 1 {
-		return access.Named{ID: d.Targets[0], Name: p.Targets[d.Targets[0]].Name}
+		return audit.Named{ID: d.Targets[0], Name: p.Targets[d.Targets[0]].Name}
 	}
-	return access.Named{}
+	return audit.Named{}
 }
 
-func named(p *coapres.Peer) access.Named { return access.Named{ID: p.Device, Name: p.Name} }
+func named(p *coapres.Peer) audit.Named { return audit.Named{ID: p.Device, Name: p.Name} }

@@ -10,6 +10,7 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/door"
 	"latchkey/keys"
 )
@@ -82,7 +83,7 @@ func (w *Watch) noteReport(p *coapres.Peer, name string, now time.Time, detail s
 		return
 	}
 	w.Log.Warn("device reports", "device", p.Name, "report", detail)
-	ev := access.Event{Kind: access.EventReport, Device: named(p), Target: w.place(p.Device), Detail: detail}
+	ev := audit.Event{Kind: audit.EventReport, Device: named(p), Target: w.place(p.Device), Detail: detail}
 	w.Go(func() { w.Feed.Note(ev) })
 }
 

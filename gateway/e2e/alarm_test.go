@@ -11,7 +11,7 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
-	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 )
@@ -39,7 +39,7 @@ func (c *rawClient) report(echo []byte, ms ...wire.Measurement) {
 // alarms are the events that reports have made, in order: alarms too.
 func (s *site) alarms() (details []string) {
 	for _, ev := range s.events() {
-		if ev.Kind == access.EventReport || ev.Kind == access.EventAlarm {
+		if ev.Kind == audit.EventReport || ev.Kind == audit.EventAlarm {
 			details = append(details, ev.Detail)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 )
@@ -128,7 +129,7 @@ func TestReaderThatNeverRests(t *testing.T) {
 			side.lock.Moves()-moves)
 	}
 	for _, ev := range d.events() {
-		if ev.Kind == access.EventSession && ev.Detail != "registered" {
+		if ev.Kind == audit.EventSession && ev.Detail != "registered" {
 			t.Errorf("got a session event of %s: %s", ev.Device.Name, ev.Detail)
 		}
 	}

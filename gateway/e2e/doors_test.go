@@ -15,6 +15,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/audit"
 	headline "latchkey/gateway/door"
 	"latchkey/gateway/store"
 	"latchkey/keys"
@@ -176,7 +177,7 @@ func TestForcedDoorStaysAnAlarmUntilAcknowledged(t *testing.T) {
 		t.Fatalf("got %+v, want one at front-door by front-lock", all)
 	}
 	ev := d.events()[a.Seq-1]
-	if ev.Kind != access.EventAlarm || ev.Target.ID != d.id || ev.Device.ID != d.lockID ||
+	if ev.Kind != audit.EventAlarm || ev.Target.ID != d.id || ev.Device.ID != d.lockID ||
 		ev.Reason != "forced" {
 		t.Errorf("got the event %+v, want an alarm of the door", ev)
 	}
@@ -212,7 +213,7 @@ func TestForcedDoorStaysAnAlarmUntilAcknowledged(t *testing.T) {
 		t.Errorf("a second time: got %d, want 404", code)
 	}
 	evs := d.events()
-	i := slices.IndexFunc(evs, func(e access.Event) bool { return e.Kind == access.EventAcknowledged })
+	i := slices.IndexFunc(evs, func(e audit.Event) bool { return e.Kind == audit.EventAcknowledged })
 	if i < 0 || evs[i].Actor != "carol" || evs[i].Detail != "the wind" || evs[i].Cause != a.Seq ||
 		evs[i].Target.ID != d.id {
 		t.Fatalf("got %+v, want who acknowledged it", evs)
@@ -222,7 +223,7 @@ func TestForcedDoorStaysAnAlarmUntilAcknowledged(t *testing.T) {
 	}
 	alarms := 0
 	for _, ev := range evs {
-		if ev.Kind == access.EventAlarm || ev.Kind == access.EventReport {
+		if ev.Kind == audit.EventAlarm || ev.Kind == audit.EventReport {
 			alarms++
 		}
 	}
@@ -301,7 +302,7 @@ func TestOldAlarmIsFoundAgain(t *testing.T) {
 	a := d.state().Alarms[0]
 	told := func() (n int) {
 		for _, ev := range d.events() {
-			if ev.Kind == access.EventAlarm {
+			if ev.Kind == audit.EventAlarm {
 				n++
 			}
 		}
@@ -313,7 +314,7 @@ func TestOldAlarmIsFoundAgain(t *testing.T) {
 			if head >= upTo {
 				return
 			}
-			if _, err := d.store.Record(t.Context(), access.Event{Kind: access.EventSession,
+			if _, err := d.store.Record(t.Context(), audit.Event{Kind: audit.EventSession,
 				Detail: "filler"}); err != nil {
 				t.Fatal(err)
 			}
@@ -349,9 +350,9 @@ func TestHeldBackScanIsTold(t *testing.T) {
 	if _, found := d.diagnose("front-reader"); found != "" {
 		t.Errorf("before: got %s", found)
 	}
-	stale := func() (of []access.Event) {
+	stale := func() (of []audit.Event) {
 		for _, ev := range d.events() {
-			if ev.Kind == access.EventStale {
+			if ev.Kind == audit.EventStale {
 				of = append(of, ev)
 			}
 		}
@@ -409,7 +410,7 @@ func TestPulseThatTheLockDoesNotHold(t *testing.T) {
 	}
 	var got api.Operated
 	d.ask("test", "POST", "/v1/operate", api.Order{Target: "front-door", Action: "unlock"}, &got)
-	if got.Outcome != access.OutcomeDone || got.Holds < 1000 || got.Holds > 2000 {
+	if got.Outcome != audit.OutcomeDone || got.Holds < 1000 || got.Holds > 2000 {
 		t.Errorf("got %+v, want it done, for 2000 ms", got)
 	}
 	if s := d.state(); s.Headline != headline.Unlocked || time.Until(s.Until) > 2*time.Second {

@@ -13,7 +13,7 @@ import (
 
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
-	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 )
 
 // through returns a way to the gateway that leads through a relay, and the relay once it was asked
@@ -82,7 +82,7 @@ func TestFirmwareCommandHeldBackOpensNothing(t *testing.T) {
 		<-over
 		d.lock.await(mark, 5*time.Second, "log command not fresh")
 		d.closed(0)
-		if got := d.timelines()[0].Outcome; got != access.OutcomeUnknown {
+		if got := d.timelines()[0].Outcome; got != audit.OutcomeUnknown {
 			t.Errorf("got outcome %q, want unknown", got)
 		}
 		d.works()
@@ -252,7 +252,7 @@ func TestFirmwareOnABadNetwork(t *testing.T) {
 		t.Logf("%d of %d taps granted", granted, taps)
 		seen := map[uint64]int{}
 		for _, ev := range d.events() {
-			if ev.Kind == access.EventDecision {
+			if ev.Kind == audit.EventDecision {
 				if seen[ev.Counter]++; seen[ev.Counter] > 1 {
 					t.Errorf("counter %d decided twice", ev.Counter)
 				}

@@ -13,7 +13,7 @@ import (
 	"latchkey/coapres/device"
 	"latchkey/coapres/transport"
 	"latchkey/coapres/wire"
-	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 )
@@ -97,7 +97,7 @@ func TestCommandHeldBackOpensNothing(t *testing.T) {
 	}
 	<-over
 	d.quiet(0)
-	if got := d.timelines()[0].Outcome; got != access.OutcomeUnknown {
+	if got := d.timelines()[0].Outcome; got != audit.OutcomeUnknown {
 		t.Errorf("got outcome %q, want unknown", got)
 	}
 	d.works(t)
@@ -126,7 +126,7 @@ func TestStalledDiskOpensNothing(t *testing.T) {
 	}
 	eventually(t, "the decision is durable", 10*time.Second, func() bool { return len(d.timelines()) == 1 })
 	d.quiet(0)
-	if tl := d.timelines()[0]; !tl.Decision.Granted || tl.Outcome != access.OutcomeLate {
+	if tl := d.timelines()[0]; !tl.Decision.Granted || tl.Outcome != audit.OutcomeLate {
 		t.Errorf("got %+v, want granted and late", tl)
 	}
 	d.works(t)

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"latchkey/coapres/wire"
-	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store"
 )
 
@@ -119,7 +119,7 @@ func TestRestrictionThatIsNotDurableSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, ev := range evs {
-		if ev.Kind == access.EventPolicy && strings.Contains(ev.Detail, "lockdown") {
+		if ev.Kind == audit.EventPolicy && strings.Contains(ev.Detail, "lockdown") {
 			return
 		}
 	}

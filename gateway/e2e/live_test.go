@@ -22,6 +22,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 )
@@ -63,7 +64,7 @@ func TestNewestSessionWins(t *testing.T) {
 	c := d.client(d.addr)
 	eventually(t, "the older session is ended", 5*time.Second, func() bool {
 		for _, ev := range d.events() {
-			if ev.Kind == access.EventSession && ev.Device.Name == "front-reader" &&
+			if ev.Kind == audit.EventSession && ev.Device.Name == "front-reader" &&
 				ev.Detail == "replaced by a newer session" {
 				return true
 			}
@@ -81,7 +82,7 @@ func TestLostLockIsNotLocked(t *testing.T) {
 	if err != nil || v.Verdict != wire.Retry {
 		t.Fatalf("without a lock: got %+v, %v, want retry", v, err)
 	}
-	if tl := d.timelines()[0]; tl.Outcome != access.OutcomeOffline || !tl.Commanded.IsZero() {
+	if tl := d.timelines()[0]; tl.Outcome != audit.OutcomeOffline || !tl.Commanded.IsZero() {
 		t.Errorf("got %+v, want offline and nothing sent", tl)
 	}
 	again, err := d.client(d.addr).repeat(t, v.Last)
@@ -158,7 +159,7 @@ func TestManyUnknownCardsSlowTheReader(t *testing.T) {
 	}
 	eventually(t, "an event says so", 5*time.Second, func() bool {
 		evs := d.events()
-		return evs[len(evs)-1].Kind == access.EventThrottle
+		return evs[len(evs)-1].Kind == audit.EventThrottle
 	})
 }
 
@@ -188,7 +189,7 @@ func TestClockThatIsNotTrusted(t *testing.T) {
 	}
 	eventually(t, "the outcome is kept", 5*time.Second, func() bool {
 		evs := d.events()
-		return evs[len(evs)-1].Kind == access.EventReceipt
+		return evs[len(evs)-1].Kind == audit.EventReceipt
 	})
 	site := d.store.Snapshot().Site
 	site.TimeTrusted, _ = d.store.Head()

@@ -7,6 +7,7 @@ import (
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 )
@@ -51,7 +52,7 @@ func TestLockdownReachesALockThatWasNotHeard(t *testing.T) {
 	eventually(t, "the door is locked once the lock is heard", 5*time.Second,
 		func() bool { return !d.lock.State().On })
 	for _, ev := range d.events() {
-		if ev.Kind == access.EventDecision && ev.Actor == "lockdown" && ev.Granted && ev.Action == wire.Lock {
+		if ev.Kind == audit.EventDecision && ev.Actor == "lockdown" && ev.Granted && ev.Action == wire.Lock {
 			return
 		}
 	}

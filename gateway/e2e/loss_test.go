@@ -10,6 +10,7 @@ import (
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 	"latchkey/keys/provision"
@@ -113,7 +114,7 @@ func (s *site) checkDecisions(t *testing.T, all []*lossyDoor) {
 	t.Helper()
 	decided, granted := map[string]int{}, map[access.ID]int{}
 	for _, ev := range s.events() {
-		if ev.Kind != access.EventDecision {
+		if ev.Kind != audit.EventDecision {
 			continue
 		}
 		decided[fmt.Sprintf("%s/%d", ev.Device.Name, ev.Counter)]++
@@ -139,9 +140,9 @@ func (s *site) checkDecisions(t *testing.T, all []*lossyDoor) {
 }
 
 // events returns the whole chain.
-func (s *site) events() []access.Event {
+func (s *site) events() []audit.Event {
 	s.t.Helper()
-	var all []access.Event
+	var all []audit.Event
 	for {
 		evs, err := s.store.Events(context.Background(), uint64(len(all))+1, 500)
 		if err != nil {
@@ -215,7 +216,7 @@ func TestRestart(t *testing.T) {
 	}
 	last := uint64(0)
 	for _, ev := range d.events() {
-		if ev.Kind == access.EventDecision && ev.Granted {
+		if ev.Kind == audit.EventDecision && ev.Granted {
 			if ev.Counter <= last {
 				t.Errorf("counter %d granted after %d", ev.Counter, last)
 			}

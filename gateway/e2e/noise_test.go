@@ -7,6 +7,7 @@ import (
 
 	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 )
@@ -29,7 +30,7 @@ func TestSessionEventsAreBounded(t *testing.T) {
 	s.stop()
 	got := 0
 	for _, ev := range s.events() {
-		if ev.Kind == access.EventSession && ev.Device.ID == id {
+		if ev.Kind == audit.EventSession && ev.Device.ID == id {
 			got++
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 )
@@ -60,7 +61,7 @@ func TestRevocationComesBeforeWhatWaited(t *testing.T) {
 	eventually(t, "both are decided", 5*time.Second, func() bool { return len(d.timelines()) == 2 })
 	var at uint64
 	for _, ev := range d.events() {
-		if ev.Kind == access.EventPolicy {
+		if ev.Kind == audit.EventPolicy {
 			at = ev.Seq
 		}
 	}
@@ -116,7 +117,7 @@ func TestVerdictDoesNotWaitForTheRecord(t *testing.T) {
 		t.Errorf("the lock moved %d times, want once", n)
 	}
 	events := d.events()
-	if last := events[len(events)-1]; last.Kind != access.EventReceipt || last.Outcome != access.OutcomeDone {
+	if last := events[len(events)-1]; last.Kind != audit.EventReceipt || last.Outcome != audit.OutcomeDone {
 		t.Errorf("got %+v, want the receipt", last)
 	}
 }

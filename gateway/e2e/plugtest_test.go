@@ -20,6 +20,7 @@ import (
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 )
@@ -392,8 +393,8 @@ func (p *plugHouse) scans(t *testing.T, s stock, args ...string) {
 	p.n++
 	p.moved("a scan", 1, 1, func() { scanned(t, s, p.n, args...) })
 	evs := p.events()
-	if i := slices.IndexFunc(evs, func(ev access.Event) bool {
-		return ev.Kind == access.EventDecision && ev.Granted && ev.Device.Name == "front-reader" &&
+	if i := slices.IndexFunc(evs, func(ev audit.Event) bool {
+		return ev.Kind == audit.EventDecision && ev.Granted && ev.Device.Name == "front-reader" &&
 			ev.Counter == p.n
 	}); i < 0 {
 		t.Errorf("no event tells of counter %d", p.n)
@@ -490,8 +491,8 @@ func observe(m *pool.Message) { m.SetObserve(0) }
 func (p *plugHouse) told(t *testing.T, past int, detail string) {
 	t.Helper()
 	eventually(t, "an event of the reader: "+detail, 5*time.Second, func() bool {
-		return slices.ContainsFunc(p.events()[past:], func(ev access.Event) bool {
-			return ev.Kind == access.EventSession && ev.Device.Name == "front-reader" && ev.Detail == detail
+		return slices.ContainsFunc(p.events()[past:], func(ev audit.Event) bool {
+			return ev.Kind == audit.EventSession && ev.Device.Name == "front-reader" && ev.Detail == detail
 		})
 	})
 }

@@ -12,7 +12,7 @@ import (
 
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
-	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 )
@@ -98,10 +98,10 @@ func TestLongSlowDisk(t *testing.T) {
 	d.open()
 	defer func() { _ = d.store.Close() }()
 	for _, ev := range d.events() {
-		if v, ok := decided[ev.Counter]; ok && ev.Kind == access.EventDecision && ev.Granted {
+		if v, ok := decided[ev.Counter]; ok && ev.Kind == audit.EventDecision && ev.Granted {
 			delete(decided, v.Last)
 		}
-		if ev.Kind == access.EventDecision && !ev.Granted {
+		if ev.Kind == audit.EventDecision && !ev.Granted {
 			t.Errorf("got %+v, want no card refused", ev)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/device"
 	"latchkey/coapres/wire"
-	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store"
 	"latchkey/keys"
 )
@@ -64,7 +64,7 @@ func TestTapsOnASlowDiskAreAnswered(t *testing.T) {
 // receipts is how many outcomes of commands are kept.
 func (s *site) receipts() (n int) {
 	for _, ev := range s.events() {
-		if ev.Kind == access.EventReceipt {
+		if ev.Kind == audit.EventReceipt {
 			n++
 		}
 	}
@@ -86,7 +86,7 @@ func TestOutcomeAndNextDecisionShareACommit(t *testing.T) {
 		case arm.CompareAndSwap(true, false):
 			queued := make(chan struct{})
 			go func() {
-				_, _ = d.store.RecordQueued(context.Background(), access.Event{Kind: access.EventReport,
+				_, _ = d.store.RecordQueued(context.Background(), audit.Event{Kind: audit.EventReport,
 					Detail: "of something else"}, func() { close(queued) })
 			}()
 			<-queued

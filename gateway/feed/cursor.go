@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 )
 
 // page is how many events a cursor reads at once.
@@ -13,7 +14,7 @@ const page = 256
 // News is what a cursor found: events in the order of the chain, each once, and devices that
 // changed, each at most once. The subscriber looks up the present state of a device itself.
 type News struct {
-	Events  []access.Event
+	Events  []audit.Event
 	Devices []access.ID
 }
 

@@ -11,15 +11,16 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/keys"
 )
 
 // Chain is the chain of events. *store.Store is one.
 type Chain interface {
 	// Record chains an event that is neither a decision nor a policy change.
-	Record(ctx context.Context, ev access.Event) (access.Event, error)
+	Record(ctx context.Context, ev audit.Event) (audit.Event, error)
 	// Events returns up to limit durable events from a sequence number upwards, oldest first.
-	Events(ctx context.Context, from uint64, limit int) ([]access.Event, error)
+	Events(ctx context.Context, from uint64, limit int) ([]audit.Event, error)
 	Head() (seq uint64, hash keys.Hash)
 	// Changed returns a channel that is closed after the next new event, or when there will be no
 	// more.
@@ -55,7 +56,7 @@ const recordWithin = 10 * time.Second
 // Note chains an event that is neither a decision nor a policy change. It is for callers that
 // cannot handle a failure: Note logs it and returns false. Note has its own deadline, so that no
 // event is lost because a session ended.
-func (f *Feed) Note(ev access.Event) (kept access.Event, ok bool) {
+func (f *Feed) Note(ev audit.Event) (kept audit.Event, ok bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), recordWithin)
 	defer cancel()
 	kept, err := f.chain.Record(ctx, ev)

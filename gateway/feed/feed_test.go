@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/feed"
 	"latchkey/gateway/store"
 )
@@ -33,7 +34,7 @@ func open(t *testing.T) (*feed.Feed, *store.Store) {
 
 func note(t *testing.T, f *feed.Feed) uint64 {
 	t.Helper()
-	ev, ok := f.Note(access.Event{Kind: access.EventReport})
+	ev, ok := f.Note(audit.Event{Kind: audit.EventReport})
 	if !ok {
 		t.Fatal("the event was not kept")
 	}
@@ -55,7 +56,7 @@ func TestCursorMissesNoEvent(t *testing.T) {
 	for range writers {
 		wg.Go(func() {
 			for range each {
-				if _, ok := f.Note(access.Event{Kind: access.EventReport}); !ok {
+				if _, ok := f.Note(audit.Event{Kind: audit.EventReport}); !ok {
 					t.Error("the event was not kept")
 				}
 			}
@@ -172,7 +173,7 @@ func TestAwait(t *testing.T) {
 	f, _ := open(t)
 	began := time.Now()
 	f.Await(bound(t), note(t, f), time.Minute) // it is there
-	go f.Note(access.Event{Kind: access.EventReport})
+	go f.Note(audit.Event{Kind: audit.EventReport})
 	f.Await(bound(t), 2, time.Minute)
 	if waited := time.Since(began); waited > 30*time.Second {
 		t.Errorf("waited %v for an event that came at once", waited)
@@ -188,8 +189,8 @@ func TestLostEventIsLogged(t *testing.T) {
 	_ = s.Close()
 	var out strings.Builder
 	f := feed.New(s, slog.New(slog.NewTextHandler(&out, nil)))
-	if _, ok := f.Note(access.Event{Kind: access.EventReport,
-		Device: access.Named{Name: "front-reader"}}); ok {
+	if _, ok := f.Note(audit.Event{Kind: audit.EventReport,
+		Device: audit.Named{Name: "front-reader"}}); ok {
 		t.Error("a closed store has kept an event")
 	}
 	for _, want := range []string{"event lost", "kind=report", "device=front-reader"} {

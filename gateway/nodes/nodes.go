@@ -14,6 +14,7 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/transport"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/doorwatch"
 	"latchkey/gateway/limit"
@@ -39,7 +40,7 @@ type Config struct {
 		Addresses(ctx context.Context) (map[access.ID]netip.AddrPort, error)
 	}
 	Feed interface {
-		Note(ev access.Event) (kept access.Event, ok bool)
+		Note(ev audit.Event) (kept audit.Event, ok bool)
 	}
 	Sessions    *session.Table
 	MaxSessions int // the same as the listener's
@@ -109,10 +110,10 @@ func (n *Nodes) NoteFailure(f transport.Failure, now time.Time) {
 	if _, ok := n.full.Allow(struct{}{}, now); !ok {
 		return
 	}
-	ev := access.Event{Kind: access.EventFull,
+	ev := audit.Event{Kind: audit.EventFull,
 		Detail: fmt.Sprintf("refused: the limit of live sessions is reached (%d)", n.MaxSessions)}
 	if known {
-		ev.Device = access.Named{ID: k.Device, Name: p.Devices[k.Device].Name}
+		ev.Device = audit.Named{ID: k.Device, Name: p.Devices[k.Device].Name}
 	}
 	n.Log.Error("no room for a session: start with a higher --max-sessions",
 		"device", ev.Device.Name, "max", n.MaxSessions)
@@ -219,7 +220,7 @@ func (n *Nodes) NoteChange(p *coapres.Peer, detail string) {
 }
 
 func (n *Nodes) noteSession(p *coapres.Peer, detail string) {
-	n.Feed.Note(access.Event{Kind: access.EventSession, Device: named(p), Detail: detail})
+	n.Feed.Note(audit.Event{Kind: audit.EventSession, Device: named(p), Detail: detail})
 }
 
 // NoteLate counts a scan that came too late to be decided, and makes at most one event per node and
@@ -235,7 +236,7 @@ func (n *Nodes) NoteLate(p *coapres.Peer, counter uint64, after time.Duration) {
 	if p.Kind == keys.KindSwitch {
 		what = "a press"
 	}
-	ev := access.Event{Kind: access.EventStale, Device: named(p), Counter: counter,
+	ev := audit.Event{Kind: audit.EventStale, Device: named(p), Counter: counter,
 		Target: doorwatch.PlaceOf(n.Store.Snapshot(), p.Device),
 		Detail: fmt.Sprintf("%s came %d ms after the tap, and was not decided", what, after.Milliseconds())}
 	if missed > 0 {
@@ -262,4 +263,4 @@ func (n *Nodes) advanceKeys(used keys.Key) {
 	}
 }
 
-func named(p *coapres.Peer) access.Named { return access.Named{ID: p.Device, Name: p.Name} }
+func named(p *coapres.Peer) audit.Named { return audit.Named{ID: p.Device, Name: p.Name} }

@@ -6,7 +6,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 )
 
 // Latency says how long attempts took. A repeated attempt counts once.
@@ -67,7 +67,7 @@ func (l *Latencies) Observe(tl Timeline) {
 		_ = h.RecordValue(min(max(d, time.Microsecond), longestTold).Microseconds()) // within its bounds
 	}
 	put(l.durable, tl.Durable.Sub(tl.Received))
-	if tl.Outcome == access.OutcomeDone {
+	if tl.Outcome == audit.OutcomeDone {
 		put(l.receipt, tl.Acknowledged.Sub(tl.Received))
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"latchkey/coapres/transport"
-	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/door"
 	"latchkey/keys"
 )
@@ -187,7 +187,7 @@ func (m *Metrics) Observe(tl Timeline) {
 	if tl.Outcome != "" {
 		m.outcomes.WithLabelValues(string(tl.Outcome)).Inc()
 	}
-	if tl.Outcome == access.OutcomeDone {
+	if tl.Outcome == audit.OutcomeDone {
 		m.receipt.Observe(tl.Acknowledged.Sub(tl.Received).Seconds())
 	}
 }

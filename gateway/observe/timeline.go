@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 )
 
 // Timeline says when each step of one attempt was done. A step that was not reached is zero.
@@ -19,7 +20,7 @@ type Timeline struct {
 	Device   string // its name; the operator's name if no device asked
 	Target   string
 	Decision access.Decision
-	Outcome  access.Outcome // of the command; empty if there was none
-	Holds    time.Duration  // how long the lock holds an unlock, as it said; 0: it did not say
-	Repeated bool           // a repetition of a decided attempt: nothing was done
+	Outcome  audit.Outcome // of the command; empty if there was none
+	Holds    time.Duration // how long the lock holds an unlock, as it said; 0: it did not say
+	Repeated bool          // a repetition of a decided attempt: nothing was done
 }

@@ -6,22 +6,22 @@ import (
 	"fmt"
 
 	"latchkey/coapres"
-	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 )
 
 // OutcomeOf turns an error of a command into an outcome. No other function does.
-func OutcomeOf(err error) access.Outcome {
+func OutcomeOf(err error) audit.Outcome {
 	switch {
 	case err == nil:
-		return access.OutcomeDone
+		return audit.OutcomeDone
 	case errors.Is(err, ErrOffline):
-		return access.OutcomeOffline
+		return audit.OutcomeOffline
 	case errors.Is(err, coapres.ErrLate):
-		return access.OutcomeLate
+		return audit.OutcomeLate
 	case errors.Is(err, coapres.ErrNotObeyed):
-		return access.OutcomeRefused
+		return audit.OutcomeRefused
 	}
-	return access.OutcomeUnknown
+	return audit.OutcomeUnknown
 }
 
 // ExplainFailure says in a sentence why a command was not acknowledged. The error itself is for the

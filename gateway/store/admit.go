@@ -7,6 +7,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/record"
 )
 
@@ -20,10 +21,10 @@ type Admission struct {
 	// The device repeated its last attempt: Decision and Seq are the recorded ones, and nothing was
 	// written.
 	Duplicate bool
-	Outcome   access.Outcome // of the recorded attempt's command, if Duplicate and known
-	Last      uint64         // the device's counter now; 0 for an operator's attempt
-	Decided   time.Time      // when the policy was asked
-	Durable   time.Time      // when the decision was on disk
+	Outcome   audit.Outcome // of the recorded attempt's command, if Duplicate and known
+	Last      uint64        // the device's counter now; 0 for an operator's attempt
+	Decided   time.Time     // when the policy was asked
+	Durable   time.Time     // when the decision was on disk
 }
 
 // Admit decides an attempt and makes the decision durable before it returns: one event, which moves
@@ -114,21 +115,21 @@ func (b *batch) mayKeep(action wire.Action, granted bool) bool {
 }
 
 // decisionEvent returns the event of a decision, with the present names of all that it refers to.
-func (b *batch) decisionEvent(a *access.Attempt, d access.Decision, now time.Time) access.Event {
-	ev := access.Event{At: a.At, Kind: access.EventDecision, Source: a.Source, Action: a.Action,
+func (b *batch) decisionEvent(a *access.Attempt, d access.Decision, now time.Time) audit.Event {
+	ev := audit.Event{At: a.At, Kind: audit.EventDecision, Source: a.Source, Action: a.Action,
 		Level: a.Level, Counter: a.Counter,
 		Granted: d.Granted, Reason: d.Reason, Rule: d.Rule, ClockUntrusted: !a.ClockTrusted}
 	if ev.At.IsZero() {
 		ev.At = now
 	}
 	if a.Device != "" {
-		ev.Device = access.Named{ID: a.Device, Name: b.policy.Devices[a.Device].Name}
+		ev.Device = audit.Named{ID: a.Device, Name: b.policy.Devices[a.Device].Name}
 	}
 	if a.Target != "" {
-		ev.Target = access.Named{ID: a.Target, Name: b.policy.Targets[a.Target].Name}
+		ev.Target = audit.Named{ID: a.Target, Name: b.policy.Targets[a.Target].Name}
 	}
 	if d.Person != "" {
-		ev.Person = access.Named{ID: d.Person, Name: b.policy.Persons[d.Person].Name}
+		ev.Person = audit.Named{ID: d.Person, Name: b.policy.Persons[d.Person].Name}
 	}
 	switch a.Source {
 	case access.ByCard:

@@ -8,6 +8,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/record"
 	"latchkey/keys"
 )
@@ -22,9 +23,9 @@ func TestAdmitWritesTheDecision(t *testing.T) {
 		t.Errorf("got %+v, want granted", adm)
 	}
 	got := mustEvents(t, s, adm.Seq)[0]
-	want := access.Event{Seq: 2, At: c.Now(), Kind: access.EventDecision, Source: access.ByCard, Card: "e580", Action: wire.Unlock, Counter: 7,
-		Device: access.Named{ID: id("front-reader"), Name: "front-reader"}, Target: access.Named{ID: id("front"), Name: "front"},
-		Person: access.Named{ID: id("ann"), Name: "ann"}, Granted: true, Reason: access.ReasonGranted, Rule: string(id("g1")),
+	want := audit.Event{Seq: 2, At: c.Now(), Kind: audit.EventDecision, Source: access.ByCard, Card: "e580", Action: wire.Unlock, Counter: 7,
+		Device: audit.Named{ID: id("front-reader"), Name: "front-reader"}, Target: audit.Named{ID: id("front"), Name: "front"},
+		Person: audit.Named{ID: id("ann"), Name: "ann"}, Granted: true, Reason: access.ReasonGranted, Rule: string(id("g1")),
 		ClockUntrusted: true, Prev: got.Prev, Hash: got.Hash}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -140,9 +141,9 @@ func TestCounterHoldsOverReopen(t *testing.T) {
 	c := newClock()
 	s := built(t, Options{Dir: t.TempDir(), Now: c.Now})
 	first := mustAdmit(t, s, scan(s, 5))
-	mustRecord(t, s, access.Event{Kind: access.EventReceipt, Cause: first.Seq, Outcome: access.OutcomeDone})
+	mustRecord(t, s, audit.Event{Kind: audit.EventReceipt, Cause: first.Seq, Outcome: audit.OutcomeDone})
 	s = reopened(t, s)
-	if got := mustAdmit(t, s, scan(s, 5)); !got.Duplicate || got.Outcome != access.OutcomeDone || got.Decision != first.Decision || got.Last != 5 {
+	if got := mustAdmit(t, s, scan(s, 5)); !got.Duplicate || got.Outcome != audit.OutcomeDone || got.Decision != first.Decision || got.Last != 5 {
 		t.Errorf("got %+v, want the recorded %+v", got, first)
 	}
 	if got := mustAdmit(t, s, scan(s, 4)); got.Decision.Reason != access.ReasonReplayed {

@@ -9,6 +9,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/engine"
 	"latchkey/gateway/store/folder"
 	"latchkey/gateway/store/record"
@@ -111,7 +112,7 @@ func (b *batch) apply(actor string, changes []access.Change, at time.Time) (uint
 	if err := b.reserveLarge(st); err != nil {
 		return 0, err
 	}
-	ev := record.Event{Event: access.Event{At: at, Kind: access.EventPolicy, Actor: actor,
+	ev := record.Event{Event: audit.Event{At: at, Kind: audit.EventPolicy, Actor: actor,
 		Digest: st.tally.Sum.Bytes(),
 		Detail: b.describe(changes)}}
 	trusted := b.policy.Site.TimeTrusted

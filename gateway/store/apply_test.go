@@ -15,6 +15,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/access/accounts"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/record"
 	"latchkey/keys"
 )
@@ -61,7 +62,7 @@ func TestPolicyEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	ev := mustEvents(t, s, seq)[0]
-	if ev.Kind != access.EventPolicy || ev.Actor != "root" || ev.Digest != s.Digest() || !strings.Contains(ev.Detail, "eve") {
+	if ev.Kind != audit.EventPolicy || ev.Actor != "root" || ev.Digest != s.Digest() || !strings.Contains(ev.Detail, "eve") {
 		t.Errorf("got %+v, want who, what and the digest", ev)
 	}
 	if ev := mustEvents(t, s, 1)[0]; !strings.Contains(ev.Detail, "and 10 more") || strings.Contains(ev.Detail, "0123456789abc") {

@@ -12,6 +12,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/record"
 )
 
@@ -36,7 +37,7 @@ func TestCountersHoldWithoutTheirRecords(t *testing.T) {
 			var last Admission
 			for n := range uint64(6) {
 				last = mustAdmit(t, s, scan(s, n+1))
-				mustRecord(t, s, access.Event{Kind: access.EventReceipt, Cause: last.Seq, Outcome: access.OutcomeRefused})
+				mustRecord(t, s, audit.Event{Kind: audit.EventReceipt, Cause: last.Seq, Outcome: audit.OutcomeRefused})
 			}
 			if n := counterRecords(s); n != test.records {
 				t.Errorf("got %d counter records, want %d", n, test.records)
@@ -44,7 +45,7 @@ func TestCountersHoldWithoutTheirRecords(t *testing.T) {
 			for range 2 {
 				s = reopened(t, s)
 				got := mustAdmit(t, s, scan(s, 6))
-				if !got.Duplicate || got.Seq != last.Seq || got.Outcome != access.OutcomeRefused || got.Decision != last.Decision || got.Last != 6 {
+				if !got.Duplicate || got.Seq != last.Seq || got.Outcome != audit.OutcomeRefused || got.Decision != last.Decision || got.Last != 6 {
 					t.Errorf("got %+v, want the recorded %+v", got, last)
 				}
 				other := scan(s, 6)
@@ -60,11 +61,11 @@ func TestCountersHoldWithoutTheirRecords(t *testing.T) {
 			// A receipt that comes after the checkpoint belongs to a decision before it.
 			adm := mustAdmit(t, s, scan(s, 7))
 			for range test.checkpoint % 5 {
-				mustRecord(t, s, access.Event{Kind: access.EventReport})
+				mustRecord(t, s, audit.Event{Kind: audit.EventReport})
 			}
-			mustRecord(t, s, access.Event{Kind: access.EventReceipt, Cause: adm.Seq, Outcome: access.OutcomeDone})
+			mustRecord(t, s, audit.Event{Kind: audit.EventReceipt, Cause: adm.Seq, Outcome: audit.OutcomeDone})
 			s = reopened(t, s)
-			if got := mustAdmit(t, s, scan(s, 7)); !got.Duplicate || got.Outcome != access.OutcomeDone {
+			if got := mustAdmit(t, s, scan(s, 7)); !got.Duplicate || got.Outcome != audit.OutcomeDone {
 				t.Errorf("got %+v, want done", got)
 			}
 		})
@@ -130,7 +131,7 @@ func TestLargestCheckpointFits(t *testing.T) {
 func TestCounterTextIsBounded(t *testing.T) {
 	s := built(t, Options{})
 	adm := mustAdmit(t, s, scan(s, 1))
-	_, err := s.Record(context.Background(), access.Event{Kind: access.EventReceipt, Cause: adm.Seq, Outcome: access.Outcome(strings.Repeat("x", record.MaxCounterText+1))})
+	_, err := s.Record(context.Background(), audit.Event{Kind: audit.EventReceipt, Cause: adm.Seq, Outcome: audit.Outcome(strings.Repeat("x", record.MaxCounterText+1))})
 	if !errors.Is(err, ErrRefused) {
 		t.Errorf("got %v, want ErrRefused", err)
 	}
@@ -143,12 +144,12 @@ func TestCounterTextIsBounded(t *testing.T) {
 func TestTextThatIsNotUTF8(t *testing.T) {
 	s := built(t, Options{Dir: t.TempDir(), checkpoint: 3})
 	adm := mustAdmit(t, s, scan(s, 1))
-	ev := mustRecord(t, s, access.Event{Kind: access.EventReceipt, Cause: adm.Seq, Outcome: "d\xffne"})
+	ev := mustRecord(t, s, audit.Event{Kind: audit.EventReceipt, Cause: adm.Seq, Outcome: "d\xffne"})
 	if ev.Outcome != "d\uFFFDne" {
 		t.Errorf("got %q, want what is stored", ev.Outcome)
 	}
 	for range 4 {
-		mustRecord(t, s, access.Event{Kind: "rep\xffort"})
+		mustRecord(t, s, audit.Event{Kind: "rep\xffort"})
 		s = reopened(t, s)
 		if got := mustAdmit(t, s, scan(s, 1)); got.Outcome != ev.Outcome {
 			t.Errorf("got %q, want %q", got.Outcome, ev.Outcome)
@@ -181,7 +182,7 @@ func TestTwoCountersOfOneEvent(t *testing.T) {
 	mustAdmit(t, s, a)
 	a.Device = id("back-reader")
 	mustAdmit(t, s, a)
-	mustRecord(t, s, access.Event{Kind: access.EventReport})
+	mustRecord(t, s, audit.Event{Kind: audit.EventReport})
 	h := s.now.Load().head
 	front, back := record.CounterKey(id("front-reader")), record.CounterKey(id("back-reader"))
 	closeChecked(t, s)

@@ -19,6 +19,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/access/accounts"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/folder"
 )
 
@@ -149,7 +150,7 @@ func writeMain(args string) int {
 		case i%10 == 3:
 			_, err = s.Admit(ctx, scan(s, uint64(time.Now().UnixNano()>>10)))
 		default:
-			_, err = s.Record(ctx, access.Event{Kind: access.EventReport, Detail: strings.Repeat(fmt.Sprint("report ", i, " "), 20)})
+			_, err = s.Record(ctx, audit.Event{Kind: audit.EventReport, Detail: strings.Repeat(fmt.Sprint("report ", i, " "), 20)})
 		}
 		if err != nil {
 			return 3

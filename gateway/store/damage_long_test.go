@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/folder"
 )
 
@@ -64,7 +64,7 @@ func TestLongMillion(t *testing.T) {
 	for range 256 {
 		wg.Go(func() {
 			for i := range 1_000_000 / 256 {
-				if _, err := s.Record(context.Background(), access.Event{Kind: access.EventReport, Detail: fmt.Sprint("door contact ", i)}); err != nil {
+				if _, err := s.Record(context.Background(), audit.Event{Kind: audit.EventReport, Detail: fmt.Sprint("door contact ", i)}); err != nil {
 					t.Error(err)
 					return
 				}

@@ -17,6 +17,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/folder"
 	"latchkey/gateway/store/record"
 )
@@ -48,7 +49,7 @@ func tabled(t testing.TB, rounds, events int) Options {
 		done := make(chan error, events)
 		for i := range events {
 			go func() {
-				_, err := s.Record(context.Background(), access.Event{Kind: access.EventReport, Detail: fmt.Sprintf("report %d %s", i, strings.Repeat("x", i%200))})
+				_, err := s.Record(context.Background(), audit.Event{Kind: audit.EventReport, Detail: fmt.Sprintf("report %d %s", i, strings.Repeat("x", i%200))})
 				done <- err
 			}()
 		}

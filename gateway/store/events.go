@@ -8,7 +8,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/record"
 	"latchkey/keys"
 )
@@ -18,39 +18,39 @@ import (
 // receipt also becomes the outcome of the attempt in Cause, for a repetition of that attempt.
 // Errors are ErrRefused, ErrNoSpace (when nearly nothing is left), ErrFailed, ErrClosed and
 // ctx.Err().
-func (s *Store) Record(ctx context.Context, ev access.Event) (access.Event, error) {
+func (s *Store) Record(ctx context.Context, ev audit.Event) (audit.Event, error) {
 	return s.RecordQueued(ctx, ev, nil)
 }
 
 // RecordQueued is Record for callers that need not wait for the disk. queued is called once: when
 // the event is refused, or when its place is fixed, so that later requests to the store see it and
 // become durable after it.
-func (s *Store) RecordQueued(ctx context.Context, ev access.Event, queued func()) (access.Event, error) {
+func (s *Store) RecordQueued(ctx context.Context, ev audit.Event, queued func()) (audit.Event, error) {
 	st := record.Event{Event: ev}
 	r := &request{run: func(b *batch) error { return b.record(&st) }, queued: queued}
 	if err := s.submit(ctx, r); err != nil {
-		return access.Event{}, err
+		return audit.Event{}, err
 	}
 	return st.Event, nil
 }
 
 func (b *batch) record(ev *record.Event) error {
-	if ev.Kind == access.EventDecision || ev.Kind == access.EventPolicy || ev.Kind == "" {
+	if ev.Kind == audit.EventDecision || ev.Kind == audit.EventPolicy || ev.Kind == "" {
 		return fmt.Errorf("store: record %q event: %w", ev.Kind, ErrRefused)
 	}
 	// A receipt is always kept: it belongs to a command for which there was space, such as to lock
 	// a door.
-	if sp := &b.w.space; sp.none || sp.full && ev.Kind != access.EventReceipt {
+	if sp := &b.w.space; sp.none || sp.full && ev.Kind != audit.EventReceipt {
 		return sp.err()
 	}
 	if ev.At.IsZero() {
 		ev.At = b.w.s.opts.Now()
 	}
 	ev.Digest = keys.Hash{}
-	if ev.Kind == access.EventStart {
+	if ev.Kind == audit.EventStart {
 		ev.Digest = b.head.Policy.Sum.Bytes()
 	}
-	if ev.Kind == access.EventReceipt && (ev.Cause == 0 || ev.Cause > b.head.Seq) {
+	if ev.Kind == audit.EventReceipt && (ev.Cause == 0 || ev.Cause > b.head.Seq) {
 		return fmt.Errorf("store: receipt of event %d: there is none: %w", ev.Cause, ErrRefused)
 	}
 	return b.appendEvent(ev)
@@ -58,7 +58,7 @@ func (b *batch) record(ev *record.Event) error {
 
 // Events returns up to limit durable events whose sequence number is from or above, oldest first. A
 // from of 0 means 1.
-func (s *Store) Events(ctx context.Context, from uint64, limit int) ([]access.Event, error) {
+func (s *Store) Events(ctx context.Context, from uint64, limit int) ([]audit.Event, error) {
 	if err := s.usable(ctx); err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (s *Store) Events(ctx context.Context, from uint64, limit int) ([]access.Ev
 		return nil, nil
 	}
 	last = min(last, from+uint64(limit)-1)
-	out := make([]access.Event, 0, last-from+1)
+	out := make([]audit.Event, 0, last-from+1)
 	err := s.view(ctx, func(txn *badger.Txn) error {
 		chain := s.reader.OpenChain(txn)
 		for seq := from; seq <= last; seq++ {
@@ -90,7 +90,7 @@ func (s *Store) Events(ctx context.Context, from uint64, limit int) ([]access.Ev
 }
 
 // Newest returns the newest n events, oldest first.
-func (s *Store) Newest(ctx context.Context, n int) ([]access.Event, error) {
+func (s *Store) Newest(ctx context.Context, n int) ([]audit.Event, error) {
 	last, _ := s.Head()
 	if n <= 0 {
 		return nil, nil
@@ -107,8 +107,8 @@ func (s *Store) Newest(ctx context.Context, n int) ([]access.Event, error) {
 const clockSlack = 4096
 
 // Since returns the newest events, up to limit of them, whose time is not before t, oldest first.
-func (s *Store) Since(ctx context.Context, t time.Time, limit int) ([]access.Event, error) {
-	var out []access.Event
+func (s *Store) Since(ctx context.Context, t time.Time, limit int) ([]audit.Event, error) {
+	var out []audit.Event
 	seq, _ := s.Head()
 	err := s.view(ctx, func(txn *badger.Txn) error {
 		chain := s.reader.OpenChain(txn)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/record"
 	"latchkey/keys"
 )
@@ -18,7 +19,7 @@ func TestRecordFillsTheChain(t *testing.T) {
 	s := built(t, Options{Now: c.Now})
 	seq, prev := s.Head()
 	at := time.Date(2026, 3, 2, 10, 0, 0, 5, time.FixedZone("CET", 3600))
-	ev := mustRecord(t, s, access.Event{Seq: 99, Hash: keys.Hash{1}, Kind: access.EventReport, At: at, Detail: "tamper\xff"})
+	ev := mustRecord(t, s, audit.Event{Seq: 99, Hash: keys.Hash{1}, Kind: audit.EventReport, At: at, Detail: "tamper\xff"})
 	if ev.Seq != seq+1 || ev.Prev != prev || ev.Hash == (keys.Hash{}) || !ev.At.Equal(at) {
 		t.Errorf("got %+v, want it chained to %d", ev, seq)
 	}
@@ -26,22 +27,22 @@ func TestRecordFillsTheChain(t *testing.T) {
 	if got.Hash != ev.Hash || got.Prev != prev || !got.At.Equal(at) || got.Detail != "tamper\uFFFD" {
 		t.Errorf("got %+v, want %+v with storable text", got, ev)
 	}
-	if ev := mustRecord(t, s, access.Event{Kind: access.EventStart}); !ev.At.Equal(c.Now()) || ev.Digest != s.Digest() {
+	if ev := mustRecord(t, s, audit.Event{Kind: audit.EventStart}); !ev.At.Equal(c.Now()) || ev.Digest != s.Digest() {
 		t.Errorf("got %+v, want the time and the policy digest", ev)
 	}
 }
 
 func TestRecordRefuses(t *testing.T) {
 	s := built(t, Options{})
-	for name, ev := range map[string]access.Event{
-		"a decision":            {Kind: access.EventDecision},
-		"a policy change":       {Kind: access.EventPolicy},
+	for name, ev := range map[string]audit.Event{
+		"a decision":            {Kind: audit.EventDecision},
+		"a policy change":       {Kind: audit.EventPolicy},
 		"no kind":               {},
-		"a whole UID":           {Kind: access.EventReport, Card: "04a1b2c3d4e580"},
-		"too much text":         {Kind: access.EventReport, Detail: strings.Repeat("x", record.MaxEventText)},
-		"a time beyond storing": {Kind: access.EventReport, At: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)},
-		"a receipt of nothing":  {Kind: access.EventReceipt},
-		"a receipt to come":     {Kind: access.EventReceipt, Cause: 1000},
+		"a whole UID":           {Kind: audit.EventReport, Card: "04a1b2c3d4e580"},
+		"too much text":         {Kind: audit.EventReport, Detail: strings.Repeat("x", record.MaxEventText)},
+		"a time beyond storing": {Kind: audit.EventReport, At: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"a receipt of nothing":  {Kind: audit.EventReceipt},
+		"a receipt to come":     {Kind: audit.EventReceipt, Cause: 1000},
 	} {
 		if got, err := s.Record(context.Background(), ev); !errors.Is(err, ErrRefused) || got.Seq != 0 {
 			t.Errorf("%s: got %+v, %v, want ErrRefused", name, got, err)
@@ -58,12 +59,12 @@ func TestReceiptBecomesTheOutcomeOfARepeat(t *testing.T) {
 	if got := mustAdmit(t, s, scan(s, 1)); !got.Duplicate || got.Outcome != "" {
 		t.Errorf("got %+v, want no outcome yet", got)
 	}
-	mustRecord(t, s, access.Event{Kind: access.EventReceipt, Cause: first.Seq, Outcome: access.OutcomeUnknown})
-	if got := mustAdmit(t, s, scan(s, 1)); got.Outcome != access.OutcomeUnknown {
+	mustRecord(t, s, audit.Event{Kind: audit.EventReceipt, Cause: first.Seq, Outcome: audit.OutcomeUnknown})
+	if got := mustAdmit(t, s, scan(s, 1)); got.Outcome != audit.OutcomeUnknown {
 		t.Errorf("got %+v, want unknown", got)
 	}
 	second := mustAdmit(t, s, scan(s, 2))
-	mustRecord(t, s, access.Event{Kind: access.EventReceipt, Cause: first.Seq, Outcome: access.OutcomeDone})
+	mustRecord(t, s, audit.Event{Kind: audit.EventReceipt, Cause: first.Seq, Outcome: audit.OutcomeDone})
 	if got := mustAdmit(t, s, scan(s, 2)); got.Seq != second.Seq || got.Outcome != "" {
 		t.Errorf("got %+v, want a receipt of an older decision to leave it alone", got)
 	}
@@ -75,10 +76,10 @@ func TestReadingEvents(t *testing.T) {
 	s := mustOpen(t, Options{Now: c.Now})
 	start := c.Now()
 	for range 10 {
-		mustRecord(t, s, access.Event{Kind: access.EventReport})
+		mustRecord(t, s, audit.Event{Kind: audit.EventReport})
 		c.move(time.Minute)
 	}
-	seqs := func(evs []access.Event, err error) (out []uint64) {
+	seqs := func(evs []audit.Event, err error) (out []uint64) {
 		t.Helper()
 		if err != nil {
 			t.Error(err)
@@ -120,9 +121,9 @@ func TestSinceLooksPastAWrongClock(t *testing.T) {
 	c := newClock()
 	s := mustOpen(t, Options{Now: c.Now})
 	at := c.Now()
-	mustRecord(t, s, access.Event{Kind: access.EventReport})
-	mustRecord(t, s, access.Event{Kind: access.EventStart, At: time.Unix(0, 0)})
-	mustRecord(t, s, access.Event{Kind: access.EventReport})
+	mustRecord(t, s, audit.Event{Kind: audit.EventReport})
+	mustRecord(t, s, audit.Event{Kind: audit.EventStart, At: time.Unix(0, 0)})
+	mustRecord(t, s, audit.Event{Kind: audit.EventReport})
 	evs, err := s.Since(context.Background(), at, 10)
 	if err != nil || len(evs) != 2 || evs[0].Seq != 1 {
 		t.Errorf("got %v, %v, want events 1 and 3", evs, err)
@@ -142,13 +143,13 @@ func TestLastEventAt(t *testing.T) {
 		}
 	}
 	future := c.Now().AddDate(5, 0, 0)
-	mustRecord(t, s, access.Event{Kind: access.EventStart, At: future})
+	mustRecord(t, s, audit.Event{Kind: audit.EventStart, At: future})
 	wantAt("a clock far ahead", future)
-	mustRecord(t, s, access.Event{Kind: access.EventStart})
+	mustRecord(t, s, audit.Event{Kind: audit.EventStart})
 	wantAt("a clock put right does not hide it", future)
 	s = reopened(t, s)
 	wantAt("after reopening", future)
-	ev := mustRecord(t, s, access.Event{Kind: access.EventTimeTrusted})
+	ev := mustRecord(t, s, audit.Event{Kind: audit.EventTimeTrusted})
 	mustApply(t, s, puts(access.Site{Zone: "UTC", TimeTrusted: ev.Seq})...)
 	wantAt("after somebody vouched for the clock", c.Now())
 	mustApply(t, s, puts(access.Site{Zone: "UTC", TimeTrusted: 1})...)
@@ -162,7 +163,7 @@ func TestLastEventAt(t *testing.T) {
 func TestReadersSurviveClose(t *testing.T) {
 	s := built(t, Options{Dir: t.TempDir()})
 	for range 200 {
-		mustRecord(t, s, access.Event{Kind: access.EventReport, Detail: strings.Repeat("x", 1000)})
+		mustRecord(t, s, audit.Event{Kind: audit.EventReport, Detail: strings.Repeat("x", 1000)})
 	}
 	var wg sync.WaitGroup
 	started := make(chan struct{}, 4)

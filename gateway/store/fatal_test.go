@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 )
 
 // childDir is the environment variable that makes the test program a store of its own in that
@@ -61,7 +61,7 @@ func child(dir string) {
 	for range 8 {
 		wg.Go(func() {
 			for {
-				ev, err := s.Record(context.Background(), access.Event{Kind: access.EventReport, Detail: detail})
+				ev, err := s.Record(context.Background(), audit.Event{Kind: audit.EventReport, Detail: detail})
 				switch {
 				case errors.Is(err, ErrNoSpace):
 					time.Sleep(10 * time.Millisecond) // until somebody makes room

@@ -20,6 +20,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/access/accounts"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/record"
 	"latchkey/keys"
 )
@@ -84,7 +85,7 @@ func opensFixture(t *testing.T, fixture string) {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 	// It goes on from there.
-	if got := mustAdmit(t, s, scan(s, 2)); !got.Duplicate || got.Outcome != access.OutcomeDone {
+	if got := mustAdmit(t, s, scan(s, 2)); !got.Duplicate || got.Outcome != audit.OutcomeDone {
 		t.Errorf("got %+v, want the recorded attempt", got)
 	}
 	mustApply(t, s, puts(access.Person{ID: id("eve"), Name: "eve"})...)
@@ -145,22 +146,22 @@ func writeFixture(t *testing.T) {
 	o := Options{Dir: t.TempDir(), Now: c.Now, BeforeCommit: g.beforeCommit, checkpoint: 6}
 	s := built(t, o)
 	ctx := context.Background()
-	mustRecord(t, s, access.Event{Kind: access.EventStart, Detail: "version 0.2.0"})
+	mustRecord(t, s, audit.Event{Kind: audit.EventStart, Detail: "version 0.2.0"})
 	mustAdmit(t, s, scan(s, 1))
 	lost := scan(s, 1)
 	lost.Credential, lost.Tail, lost.Device, lost.ClockTrusted = s.CredentialID([]byte{1, 2, 3, 4}), "0304", id("back-reader"), false
 	mustAdmit(t, s, lost)
 	mustApply(t, s, changedHouse(s)...)
 	mustApply(t, s, access.Change{Delete: access.Grant{ID: id("g3")}})
-	trusted := mustRecord(t, s, access.Event{Kind: access.EventTimeTrusted})
+	trusted := mustRecord(t, s, audit.Event{Kind: audit.EventTimeTrusted})
 	mustApply(t, s, puts(access.Site{Zone: "Europe/Paris", TimeTrusted: trusted.Seq})...)
 	adm := mustAdmit(t, s, scan(s, 2))
-	mustRecord(t, s, access.Event{Kind: access.EventReceipt, Cause: adm.Seq, Outcome: access.OutcomeDone, Device: access.Named{ID: id("front-lock"), Name: "front-lock"}})
+	mustRecord(t, s, audit.Event{Kind: audit.EventReceipt, Cause: adm.Seq, Outcome: audit.OutcomeDone, Device: audit.Named{ID: id("front-lock"), Name: "front-lock"}})
 	if _, err := s.Admit(ctx, access.Attempt{Source: access.ByOperator, Operator: "root", Target: id("hall"), Action: 6, Level: 40, At: c.Now()}); err != nil {
 		t.Fatal(err)
 	}
-	together(t, g, s, 3, func(i int) access.Event {
-		return access.Event{Kind: access.EventReport, Detail: fmt.Sprint("report ", i)}
+	together(t, g, s, 3, func(i int) audit.Event {
+		return audit.Event{Kind: audit.EventReport, Detail: fmt.Sprint("report ", i)}
 	})
 	mustPutSignIn(t, s, "phone", "signed in as keeper", c.Now().Add(time.Hour))
 	mustPutAddresses(t, s, map[access.ID]netip.AddrPort{id("front-lock"): netip.MustParseAddrPort("192.0.2.7:40001")})
@@ -218,7 +219,7 @@ func FuzzDecode(f *testing.F) {
 	var event record.Encoder
 	page := record.BeginPage(nil, keys.Hash{})
 	for seq := range uint64(3) {
-		ev := record.Event{Event: access.Event{Seq: seq + 1, At: newClock().Now(), Kind: access.EventStart, Digest: keys.Hash{1}}, Attempt: [32]byte{byte(seq)}}
+		ev := record.Event{Event: audit.Event{Seq: seq + 1, At: newClock().Now(), Kind: audit.EventStart, Digest: keys.Hash{1}}, Attempt: [32]byte{byte(seq)}}
 		body, err := event.Encode(&ev)
 		if err != nil {
 			f.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/access/accounts"
+	"latchkey/gateway/audit"
 	"latchkey/keys"
 )
 
@@ -178,7 +179,7 @@ func mustAdmit(t testing.TB, s *Store, a access.Attempt) Admission {
 	return adm
 }
 
-func mustRecord(t testing.TB, s *Store, ev access.Event) access.Event {
+func mustRecord(t testing.TB, s *Store, ev audit.Event) audit.Event {
 	t.Helper()
 	ev, err := s.Record(context.Background(), ev)
 	if err != nil {
@@ -217,7 +218,7 @@ func signIn(t testing.TB, s *Store, name string) string {
 	return string(data)
 }
 
-func mustEvents(t testing.TB, s *Store, from uint64) []access.Event {
+func mustEvents(t testing.TB, s *Store, from uint64) []audit.Event {
 	t.Helper()
 	evs, err := s.Events(context.Background(), from, 1<<20)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/access/accounts"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/faultdisk"
 	"latchkey/gateway/store/folder"
 )
@@ -62,7 +63,7 @@ func rushMain(dir string) int {
 	for k := range 6 {
 		again(func(i uint64) (string, error) {
 			detail := strings.Repeat(fmt.Sprint("report ", i, " "), 1+int(i)*(k+1)%90)
-			ev, err := s.Record(ctx, access.Event{Kind: access.EventReport, Detail: detail})
+			ev, err := s.Record(ctx, audit.Event{Kind: audit.EventReport, Detail: detail})
 			return fmt.Sprint("event ", ev.Seq), err
 		})
 	}

@@ -12,13 +12,14 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/access/accounts"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/record"
 )
 
 // model is what the store must do, in the most naive way.
 type model struct {
 	policy  *access.Policy
-	events  []access.Event // only what the model knows: kind, counter, reason
+	events  []audit.Event // only what the model knows: kind, counter, reason
 	counter map[access.ID]modelCounter
 	signIns map[string]modelSignIn
 }
@@ -63,7 +64,7 @@ func (m *model) admit(a access.Attempt, now time.Time) Admission {
 		a.Last = c.adm.Last
 	}
 	adm := Admission{Decision: access.Decide(m.policy, a), Last: a.Last}
-	m.events = append(m.events, access.Event{Kind: access.EventDecision, Counter: a.Counter, Reason: adm.Decision.Reason})
+	m.events = append(m.events, audit.Event{Kind: audit.EventDecision, Counter: a.Counter, Reason: adm.Decision.Reason})
 	adm.Seq = uint64(len(m.events))
 	if a.Source != access.ByOperator && a.Counter > a.Last {
 		adm.Last = a.Counter
@@ -72,8 +73,8 @@ func (m *model) admit(a access.Attempt, now time.Time) Admission {
 	return adm
 }
 
-func (m *model) receipt(cause uint64, o access.Outcome) {
-	m.events = append(m.events, access.Event{Kind: access.EventReceipt})
+func (m *model) receipt(cause uint64, o audit.Outcome) {
+	m.events = append(m.events, audit.Event{Kind: audit.EventReceipt})
 	for id, c := range m.counter {
 		if c.adm.Seq == cause {
 			c.adm.Outcome = o
@@ -116,7 +117,7 @@ func agree(t *testing.T, r *rand.Rand, steps int) {
 		}
 		if err == nil {
 			m.policy = next
-			m.events = append(m.events, access.Event{Kind: access.EventPolicy})
+			m.events = append(m.events, audit.Event{Kind: audit.EventPolicy})
 		}
 	}
 	apply(house(s)...)
@@ -133,9 +134,9 @@ func agree(t *testing.T, r *rand.Rand, steps int) {
 			}
 		case 0, 6, 7:
 			cause := uint64(1 + r.IntN(len(m.events)))
-			outcome := []access.Outcome{access.OutcomeDone, access.OutcomeOffline}[r.IntN(2)]
+			outcome := []audit.Outcome{audit.OutcomeDone, audit.OutcomeOffline}[r.IntN(2)]
 			m.receipt(cause, outcome)
-			mustRecord(t, s, access.Event{Kind: access.EventReceipt, Cause: cause, Outcome: outcome})
+			mustRecord(t, s, audit.Event{Kind: audit.EventReceipt, Cause: cause, Outcome: outcome})
 		case 1, 2, 5:
 			apply(randomChange(r))
 		case 8, 9, 10:

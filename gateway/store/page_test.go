@@ -11,13 +11,13 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/record"
 )
 
 // together makes n events durable in one commit, in the order of their details "1" to "n", and
 // returns the numbers of the first and last.
-func together(t *testing.T, g *gate, s *Store, n int, each func(i int) access.Event) (first, last uint64) {
+func together(t *testing.T, g *gate, s *Store, n int, each func(i int) audit.Event) (first, last uint64) {
 	t.Helper()
 	var wg sync.WaitGroup
 	g.behind(t, s, n, func() {
@@ -57,8 +57,8 @@ func TestEventsOfOneCommitShareAPage(t *testing.T) {
 	start := c.Now()
 	at := func(seq uint64) time.Time { return start.Add(time.Duration(seq) * time.Minute) }
 	// Events 1 and 12 stand alone, behind which the others are queued.
-	together(t, g, s, 10, func(i int) access.Event { return access.Event{Kind: access.EventReport, At: at(uint64(i) + 2)} })
-	together(t, g, s, 10, func(i int) access.Event { return access.Event{Kind: access.EventReport, At: at(uint64(i) + 13)} })
+	together(t, g, s, 10, func(i int) audit.Event { return audit.Event{Kind: audit.EventReport, At: at(uint64(i) + 2)} })
+	together(t, g, s, 10, func(i int) audit.Event { return audit.Event{Kind: audit.EventReport, At: at(uint64(i) + 13)} })
 	if got := fmt.Sprint(pages(t, s)); got != "[1 2 12 13]" {
 		t.Errorf("got pages %s, want [1 2 12 13]", got)
 	}
@@ -88,7 +88,7 @@ func TestFullPageIsFollowedByAnother(t *testing.T) {
 	g := newGate()
 	s := mustOpen(t, Options{Dir: t.TempDir(), BeforeCommit: g.beforeCommit})
 	long := strings.Repeat("x", 4000)
-	first, last := together(t, g, s, 20, func(int) access.Event { return access.Event{Kind: access.EventReport, Detail: long} })
+	first, last := together(t, g, s, 20, func(int) audit.Event { return audit.Event{Kind: audit.EventReport, Detail: long} })
 	if g.commits != 1 {
 		t.Errorf("got %d commits, want 1", g.commits)
 	}
@@ -120,7 +120,7 @@ func TestMissingOrForeignPageIsNamed(t *testing.T) {
 			o := Options{Dir: t.TempDir(), BeforeCommit: g.beforeCommit, checkpoint: 8}
 			s := mustOpen(t, o)
 			for range 2 { // events 1, 2 to 7, 8, 9 to 14; the commit of event 9 begins with a checkpoint
-				together(t, g, s, 6, func(int) access.Event { return access.Event{Kind: access.EventReport} })
+				together(t, g, s, 6, func(int) audit.Event { return audit.Event{Kind: audit.EventReport} })
 			}
 			if got := fmt.Sprint(pages(t, s), s.now.Load().head.CountersAt); got != "[1 2 8 9] 8" {
 				t.Fatalf("got pages and checkpoint %s", got)

@@ -13,6 +13,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/engine"
 	"latchkey/gateway/store/folder"
 	"latchkey/gateway/store/record"
@@ -39,11 +40,11 @@ func TestLowSpaceRefusesGrantsAndRecovers(t *testing.T) {
 	if got := mustAdmit(t, s, denied(2)); got.Decision.Reason != access.ReasonUnknownCard {
 		t.Errorf("got %+v, want it denied and recorded", got)
 	}
-	mustRecord(t, s, access.Event{Kind: access.EventReport})
+	mustRecord(t, s, audit.Event{Kind: audit.EventReport})
 	for _, nearly := range []func(){func() { free = defaultMinFree/4 - 1 }, func() { failing = errors.New("i/o error") }} {
 		nearly()
 		_, errAdmit := s.Admit(ctx, denied(3))
-		_, errRecord := s.Record(ctx, access.Event{Kind: access.EventReport})
+		_, errRecord := s.Record(ctx, audit.Event{Kind: audit.EventReport})
 		if !errors.Is(errAdmit, ErrNoSpace) || !errors.Is(errRecord, ErrNoSpace) {
 			t.Errorf("got %v and %v, want ErrNoSpace", errAdmit, errRecord)
 		}

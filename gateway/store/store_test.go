@@ -4,7 +4,7 @@ import (
 	"io/fs"
 	"testing"
 
-	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 )
 
 func walk(t testing.TB, fsys fs.FS, f func(path string, info fs.FileInfo, data []byte)) {
@@ -33,12 +33,12 @@ func TestSmoke(t *testing.T) {
 		if !adm.Decision.Granted || adm.Seq != 2 || adm.Last != 1 {
 			t.Errorf("got %+v", adm)
 		}
-		mustRecord(t, s, access.Event{Kind: access.EventReceipt, Cause: adm.Seq, Outcome: access.OutcomeDone})
+		mustRecord(t, s, audit.Event{Kind: audit.EventReceipt, Cause: adm.Seq, Outcome: audit.OutcomeDone})
 		if dir != "" {
 			s = reopened(t, s)
 		}
 		adm = mustAdmit(t, s, scan(s, 1))
-		if !adm.Duplicate || adm.Outcome != access.OutcomeDone {
+		if !adm.Duplicate || adm.Outcome != audit.OutcomeDone {
 			t.Errorf("got %+v", adm)
 		}
 	}

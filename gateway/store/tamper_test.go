@@ -14,6 +14,7 @@ import (
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
 	"latchkey/gateway/access/accounts"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/engine"
 	"latchkey/gateway/store/record"
 	"latchkey/keys"
@@ -79,13 +80,13 @@ func lived(t *testing.T) (o Options, before map[record.Key][]byte) {
 	s = mustOpen(t, o)
 	mustApply(t, s, changedHouse(s)...)
 	mustAdmit(t, s, scan(s, 2))
-	mustRecord(t, s, access.Event{Kind: access.EventStart})
+	mustRecord(t, s, audit.Event{Kind: audit.EventStart})
 	closeChecked(t, s)
 	return o, before
 }
 
 // forge is a page of version 2 with one event, as somebody with the site key could write it.
-func forge(t *testing.T, s *Store, ev access.Event) []byte {
+func forge(t *testing.T, s *Store, ev audit.Event) []byte {
 	t.Helper()
 	var event record.Encoder
 	body, err := event.Encode(&record.Event{Event: ev})
@@ -305,7 +306,7 @@ func TestVerifyNamesTheFirstBadEvent(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := mustOpen(t, Options{})
 			for range 10 {
-				mustRecord(t, s, access.Event{Kind: access.EventReport, Detail: "door forced"})
+				mustRecord(t, s, audit.Event{Kind: audit.EventReport, Detail: "door forced"})
 			}
 			var undo map[record.Key][]byte
 			if err := s.db.View(func(txn *badger.Txn) error {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/record"
 )
 
@@ -49,7 +50,7 @@ func (g *gate) behind(t *testing.T, s *Store, n int, f func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = s.Record(context.Background(), access.Event{Kind: access.EventReport, Detail: "stalled"})
+		_, _ = s.Record(context.Background(), audit.Event{Kind: audit.EventReport, Detail: "stalled"})
 	}()
 	<-g.arrived
 	g.set(false)
@@ -212,7 +213,7 @@ func TestFailedCommitEndsDeciding(t *testing.T) {
 			}
 			fail = false
 			_, errApply := s.Apply(ctx, "test", puts(access.Person{ID: id("eve"), Name: "eve"})...)
-			_, errRecord := s.Record(ctx, access.Event{Kind: access.EventStop})
+			_, errRecord := s.Record(ctx, audit.Event{Kind: audit.EventStop})
 			_, errEvents := s.Events(ctx, 1, 1)
 			for _, err := range []error{errApply, errRecord, errEvents, s.Verify(ctx), s.Check(ctx), s.Failed()} {
 				if !errors.Is(err, ErrFailed) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 )
 
 // EventQuery says which events: from a sequence number upwards, or the newest since a time, or else
@@ -20,8 +21,8 @@ type EventQuery struct {
 
 // Events is a page of events, oldest first.
 type Events struct {
-	Items []access.Event `json:"items"`
-	Next  uint64         `json:"next" doc:"from for what comes after these"`
+	Items []audit.Event `json:"items"`
+	Next  uint64        `json:"next" doc:"from for what comes after these"`
 }
 
 // StreamInput says where a stream starts.
@@ -32,7 +33,7 @@ type StreamInput struct {
 
 // News is a line of a stream: an event, or the devices of which something else is known than before.
 type News struct {
-	access.Event
+	audit.Event
 	Devices []access.ID `json:"devices,omitempty"`
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/doctor"
 	"latchkey/keys"
 )
@@ -60,12 +61,12 @@ type Order struct {
 
 // Operated is what came of an operator's attempt.
 type Operated struct {
-	Seq     uint64         `json:"seq" doc:"sequence number of the decision's event"`
-	Granted bool           `json:"granted"`
-	Reason  access.Reason  `json:"reason"`
-	Outcome access.Outcome `json:"outcome,omitempty" doc:"what came of the command: done, refused, offline, unknown or late; only when granted"`
-	Note    string         `json:"note,omitempty" doc:"what was done otherwise than the target says, for people"`
-	Holds   uint32         `json:"holds,omitempty" doc:"of an unlock: ms until the lock lets go by itself, as it says"`
+	Seq     uint64        `json:"seq" doc:"sequence number of the decision's event"`
+	Granted bool          `json:"granted"`
+	Reason  access.Reason `json:"reason"`
+	Outcome audit.Outcome `json:"outcome,omitempty" doc:"what came of the command: done, refused, offline, unknown or late; only when granted"`
+	Note    string        `json:"note,omitempty" doc:"what was done otherwise than the target says, for people"`
+	Holds   uint32        `json:"holds,omitempty" doc:"of an unlock: ms until the lock lets go by itself, as it says"`
 }
 
 // Status is the gateway at work.

@@ -1,6 +1,6 @@
 package api
 
-import "latchkey/gateway/access"
+import "latchkey/gateway/audit"
 
 // Ref is a record in an answer: its id to refer to it, its name to read.
-type Ref = access.Named
+type Ref = audit.Named

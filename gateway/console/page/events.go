@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 )
 
 // Filter says which events to show. Empty fields let everything through.
@@ -40,7 +40,7 @@ func (f Filter) values() url.Values {
 }
 
 // Matches tells whether the filter lets an event through.
-func (f Filter) Matches(e access.Event) bool {
+func (f Filter) Matches(e audit.Event) bool {
 	return (f.Person == "" || strings.Contains(strings.ToLower(e.Person.Name), strings.ToLower(f.Person))) &&
 		(f.Target == "" || e.Target.Name == f.Target || string(e.Target.ID) == f.Target) &&
 		(f.Reason == "" || string(e.Reason) == f.Reason || string(e.Outcome) == f.Reason) &&
@@ -49,21 +49,21 @@ func (f Filter) Matches(e access.Event) bool {
 
 // Row is an event in a table.
 type Row struct {
-	access.Event
+	audit.Event
 	Text string
 	Tone string // good, bad or plain
 }
 
 // NewRow makes the row of an event.
-func NewRow(e access.Event) Row {
+func NewRow(e audit.Event) Row {
 	r := Row{Event: e, Text: e.Line(), Tone: "plain"}
 	switch {
-	case e.Kind == access.EventDecision && e.Granted, e.Kind == access.EventReceipt &&
-		e.Outcome == access.OutcomeDone:
+	case e.Kind == audit.EventDecision && e.Granted, e.Kind == audit.EventReceipt &&
+		e.Outcome == audit.OutcomeDone:
 		r.Tone = "good"
-	case e.Kind == access.EventDecision, e.Kind == access.EventReceipt, e.Kind == access.EventThrottle,
-		e.Kind == access.EventReport,
-		e.Kind == access.EventAlarm, e.Kind == access.EventStale, e.Kind == access.EventFull:
+	case e.Kind == audit.EventDecision, e.Kind == audit.EventReceipt, e.Kind == audit.EventThrottle,
+		e.Kind == audit.EventReport,
+		e.Kind == audit.EventAlarm, e.Kind == audit.EventStale, e.Kind == audit.EventFull:
 		r.Tone = "bad"
 	}
 	return r

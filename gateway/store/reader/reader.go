@@ -13,6 +13,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/folder"
 	"latchkey/gateway/store/record"
 	"latchkey/gateway/store/seal"
@@ -148,7 +149,7 @@ func (r *Reader) agree(ctx context.Context, txn *badger.Txn, img *Image) error {
 		}
 	} else if ev, err := chain.ReadEvent(h.PolicyAt); err != nil {
 		return err
-	} else if ev.Kind != access.EventPolicy || ev.Digest != h.Policy.Sum.Bytes() {
+	} else if ev.Kind != audit.EventPolicy || ev.Digest != h.Policy.Sum.Bytes() {
 		return fmt.Errorf("store: event %d: does not carry the policy's digest: %w", h.PolicyAt,
 			seal.ErrCorrupt)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/seal"
 )
 
@@ -18,7 +19,7 @@ type Counter struct {
 	Seq      uint64   // of the decision's event
 	At       int64    // when it was decided, Unix ns by Options.Now
 	Decision access.Decision
-	Outcome  access.Outcome // empty until a receipt event
+	Outcome  audit.Outcome // empty until a receipt event
 }
 
 // Counters holds each device's last attempt. It is computed from the events of the chain by Take
@@ -75,7 +76,7 @@ func (cs *Counters) Put(device access.ID, c *Counter) {
 // attempt.
 func (cs *Counters) Take(ev *Event) {
 	switch ev.Kind {
-	case access.EventDecision:
+	case audit.EventDecision:
 		device := ev.Device.ID
 		if MovesCounter(ev.Source, device) && ev.Counter > cs.Last(device) {
 			cs.Put(device, &Counter{Last: ev.Counter, Digest: ev.Attempt, Seq: ev.Seq,
@@ -83,7 +84,7 @@ func (cs *Counters) Take(ev *Event) {
 				Decision: access.Decision{Granted: ev.Granted, Reason: ev.Reason, Rule: ev.Rule,
 					Person: ev.Person.ID}})
 		}
-	case access.EventReceipt:
+	case audit.EventReceipt:
 		if device := cs.decided(ev.Cause); device != "" {
 			c := *cs.Find(device)
 			c.Outcome = ev.Outcome
@@ -115,7 +116,7 @@ func DecodeCounter(plain []byte) (Counter, error) {
 	if err != nil {
 		return Counter{}, err
 	}
-	c := Counter{Last: r.Last, Seq: r.Seq, At: r.At, Outcome: access.Outcome(r.Outcome),
+	c := Counter{Last: r.Last, Seq: r.Seq, At: r.At, Outcome: audit.Outcome(r.Outcome),
 		Decision: access.Decision{Granted: r.Granted, Reason: access.Reason(r.Reason), Rule: r.Rule,
 			Person: access.ID(r.Person)}}
 	if len(r.Digest) != len(c.Digest) {

@@ -10,6 +10,7 @@ import (
 
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
+	"latchkey/gateway/audit"
 	"latchkey/gateway/store/seal"
 	"latchkey/keys"
 )
@@ -19,7 +20,7 @@ var ErrRefused = errors.New("not something the store writes")
 
 // Event is an event with two fields that only the store needs.
 type Event struct {
-	access.Event
+	audit.Event
 	Attempt [32]byte // see DigestAttempt; zero if the event moves no counter
 	// From At, when the attempt was made, to its decision, by the wall clock. So it may be
 	// negative.
@@ -64,9 +65,9 @@ type namedRecord struct {
 
 func (n namedRecord) IsZero() bool { return n.ID == "" && n.Name == "" }
 
-func (n namedRecord) named() access.Named { return access.Named{ID: access.ID(n.ID), Name: n.Name} }
+func (n namedRecord) named() audit.Named { return audit.Named{ID: access.ID(n.ID), Name: n.Name} }
 
-func namedOf(n access.Named) namedRecord { return namedRecord{ID: string(n.ID), Name: n.Name} }
+func namedOf(n audit.Named) namedRecord { return namedRecord{ID: string(n.ID), Name: n.Name} }
 
 // CleanText makes text from outside storable: other text than UTF-8 could not be read back from
 // CBOR.
@@ -75,7 +76,7 @@ func CleanText[S ~string](s S) S { return S(strings.ToValidUTF8(string(s), "\uFF
 // Clean changes ev into what will be read back.
 func (ev *Event) Clean() {
 	ev.At = ev.At.Round(0).UTC()
-	for _, n := range []*access.Named{&ev.Device, &ev.Target, &ev.Person} {
+	for _, n := range []*audit.Named{&ev.Device, &ev.Target, &ev.Person} {
 		n.ID, n.Name = CleanText(n.ID), CleanText(n.Name)
 	}
 	ev.Kind, ev.Source, ev.Reason, ev.Outcome = CleanText(ev.Kind), CleanText(ev.Source),
@@ -181,13 +182,13 @@ func DecodePage(seq uint64, plain []byte) ([]Event, error) {
 }
 
 func (rec *eventRecord) event() (Event, error) {
-	ev := Event{Event: access.Event{At: time.Unix(0, rec.At).UTC(), Kind: access.EventKind(rec.Kind),
+	ev := Event{Event: audit.Event{At: time.Unix(0, rec.At).UTC(), Kind: audit.EventKind(rec.Kind),
 		Device: rec.Device.named(),
 		Target: rec.Target.named(), Person: rec.Person.named(), Card: rec.Card, Actor: rec.Actor,
 		Source: access.Source(rec.Source),
 		Action: wire.Action(rec.Action), Level: rec.Level, Counter: rec.Counter, Granted: rec.Granted,
 		Reason: access.Reason(rec.Reason),
-		Rule:   rec.Rule, Cause: rec.Cause, Outcome: access.Outcome(rec.Outcome), Detail: rec.Detail,
+		Rule:   rec.Rule, Cause: rec.Cause, Outcome: audit.Outcome(rec.Outcome), Detail: rec.Detail,
 		ClockUntrusted: rec.ClockUntrusted},
 		Waited: time.Duration(rec.Waited)}
 	return ev, errors.Join(digestInto((*[32]byte)(&ev.Digest), rec.Digest),
@@ -209,10 +210,10 @@ func (ev eventText) len() int {
 		len(ev.Person.ID) + len(ev.Person.Name)
 }
 
-type eventText access.Event
+type eventText audit.Event
 
 // CheckEvent refuses an event that must not or cannot be stored.
-func CheckEvent(ev *access.Event) error {
+func CheckEvent(ev *audit.Event) error {
 	switch {
 	case len(ev.Card) > 4:
 		return fmt.Errorf("store: %s event: card is more than the last two bytes: %w", ev.Kind, ErrRefused)

@@ -1,9 +1,12 @@
-package access
+// Package audit says what an event is: one line of the record of what happened. It decides nothing
+// and keeps nothing; the store chains events, and feed hands them on.
+package audit
 
 import (
 	"time"
 
 	"latchkey/coapres/wire"
+	"latchkey/gateway/access"
 	"latchkey/keys"
 )
 
@@ -60,30 +63,30 @@ const (
 
 // Named is a record as an event remembers it: the name stays readable after the record is gone.
 type Named struct {
-	ID   ID     `json:"id"`
-	Name string `json:"name"`
+	ID   access.ID `json:"id"`
+	Name string    `json:"name"`
 }
 
 // Event is what happened. It is chained to the one before and never changed after.
 type Event struct {
-	Seq     uint64      `json:"seq"` // dense, from 1
-	At      time.Time   `json:"at"`  // wall clock of the gateway, whether trusted or not
-	Kind    EventKind   `json:"kind"`
-	Device  Named       `json:"device,omitzero"`
-	Target  Named       `json:"target,omitzero"`
-	Person  Named       `json:"person,omitzero"`
-	Card    string      `json:"card,omitempty"`  // last two bytes of the UID in hex
-	Actor   string      `json:"actor,omitempty"` // who changed the policy, operated or signed in
-	Source  Source      `json:"source,omitempty"`
-	Action  wire.Action `json:"action,omitempty"`
-	Level   uint8       `json:"level,omitempty"`
-	Counter uint64      `json:"counter,omitempty"`
-	Granted bool        `json:"granted,omitempty"`
-	Reason  Reason      `json:"reason,omitempty"`
-	Rule    string      `json:"rule,omitempty"`
-	Cause   uint64      `json:"cause,omitempty"` // sequence number of the decision that a receipt belongs to
-	Outcome Outcome     `json:"outcome,omitempty"`
-	Detail  string      `json:"detail,omitempty"`
+	Seq     uint64        `json:"seq"` // dense, from 1
+	At      time.Time     `json:"at"`  // wall clock of the gateway, whether trusted or not
+	Kind    EventKind     `json:"kind"`
+	Device  Named         `json:"device,omitzero"`
+	Target  Named         `json:"target,omitzero"`
+	Person  Named         `json:"person,omitzero"`
+	Card    string        `json:"card,omitempty"`  // last two bytes of the UID in hex
+	Actor   string        `json:"actor,omitempty"` // who changed the policy, operated or signed in
+	Source  access.Source `json:"source,omitempty"`
+	Action  wire.Action   `json:"action,omitempty"`
+	Level   uint8         `json:"level,omitempty"`
+	Counter uint64        `json:"counter,omitempty"`
+	Granted bool          `json:"granted,omitempty"`
+	Reason  access.Reason `json:"reason,omitempty"`
+	Rule    string        `json:"rule,omitempty"`
+	Cause   uint64        `json:"cause,omitempty"` // sequence number of the decision that a receipt belongs to
+	Outcome Outcome       `json:"outcome,omitempty"`
+	Detail  string        `json:"detail,omitempty"`
 	// ClockUntrusted is set on decisions made while the time was not trusted.
 	ClockUntrusted bool      `json:"clockUntrusted,omitempty"`
 	Digest         keys.Hash `json:"digest,omitzero"` // EventPolicy, EventStart: the policy digest (see the store)
