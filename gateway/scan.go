@@ -9,7 +9,6 @@ import (
 	"latchkey/coapres"
 	"latchkey/coapres/wire"
 	"latchkey/gateway/access"
-	"latchkey/gateway/audit"
 	"latchkey/gateway/learn"
 )
 
@@ -89,12 +88,9 @@ func (g *Gateway) operate(ctx context.Context, of access.Attempt) (tl Timeline, 
 // unknownCard offers an unknown card to somebody who waits to learn one at this reader. It also
 // slows down a reader with too many unknown cards.
 func (g *Gateway) unknownCard(p *coapres.Peer, a access.Attempt, at time.Time) {
-	if g.learners.Offer(a.Device, learn.Card{ID: a.Credential, Tail: a.Tail}) || !g.unknown.Note(p.Device, at) {
-		return
+	if !g.learners.Offer(a.Device, learn.Card{ID: a.Credential, Tail: a.Tail}) && g.unknown.Note(p.Device, at) {
+		g.nodes.NoteThrottled(p)
 	}
-	g.log.Warn("too many unknown cards", "device", p.Name)
-	g.feed.Note(audit.Event{Kind: audit.EventThrottle, Device: audit.Named{ID: p.Device, Name: p.Name},
-		Detail: "ten unknown cards in a minute: one scan in 10 s until a minute after the last"})
 }
 
 // tail returns the last two bytes of a UID in hex, so that people can tell cards apart.

@@ -246,6 +246,13 @@ func (n *Nodes) NoteLate(p *coapres.Peer, counter uint64, after time.Duration) {
 	n.Go(func() { n.Feed.Note(ev) })
 }
 
+// NoteThrottled makes an event of a reader that is slowed down for its unknown cards.
+func (n *Nodes) NoteThrottled(p *coapres.Peer) {
+	n.Log.Warn("too many unknown cards", "device", p.Name)
+	n.Feed.Note(audit.Event{Kind: audit.EventThrottle, Device: named(p),
+		Detail: "ten unknown cards in a minute: one scan in 10 s until a minute after the last"})
+}
+
 // advanceKeys updates a device's keys when one of them has completed a handshake: a pending key
 // becomes active, and the keys that it replaces are revoked.
 func (n *Nodes) advanceKeys(used keys.Key) {
