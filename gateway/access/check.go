@@ -7,29 +7,29 @@ import (
 	"time"
 )
 
-// check checks each record that was put, and each that refers to a record which was deleted or has
-// changed so that the two may no longer fit.
-func (d *Draft) check() error {
-	kinds := d.Base.kinds.all()
+// checkRecords checks each record that was put, and each that refers to a record which was deleted
+// or has changed so that the two may no longer fit.
+func (d *Draft) checkRecords() error {
+	kinds := d.Base.kinds.listKinds()
 	for _, k := range kinds {
-		k.lose(d)
+		k.noteLost(d)
 	}
 	for _, k := range kinds {
-		if err := k.check(d); err != nil {
+		if err := k.checkRecords(d); err != nil {
 			return err
 		}
 	}
 	for _, k := range kinds {
-		if err := k.checkAll(d); err != nil {
+		if err := k.checkWhole(d); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// lose notes the touched records of the kind whose referrers must be checked again.
-func (k *Kind[K, R]) lose(d *Draft) {
-	e := k.edited(d)
+// noteLost notes the touched records of the kind whose referrers must be checked again.
+func (k *Kind[K, R]) noteLost(d *Draft) {
+	e := k.findEdit(d)
 	if e == nil || k.Leaf {
 		return
 	}
@@ -48,11 +48,11 @@ func (k *Kind[K, R]) lose(d *Draft) {
 	}
 }
 
-// check checks the touched records and, if anything was lost, those that refer to it. Among several
-// errors of the latter it returns that of the smallest id, so that the same change is always
-// refused with the same words.
-func (k *Kind[K, R]) check(d *Draft) error {
-	if e := k.edited(d); e != nil {
+// checkRecords checks the touched records and, if anything was lost, those that refer to it. Among
+// several errors of the latter it returns that of the smallest id, so that the same change is
+// always refused with the same words.
+func (k *Kind[K, R]) checkRecords(d *Draft) error {
+	if e := k.findEdit(d); e != nil {
 		for _, id := range e.Touched {
 			if r, is := e.After(id); is {
 				if err := k.checkOne(d, r); err != nil {
@@ -92,7 +92,7 @@ func (k *Kind[K, R]) checkOne(d *Draft, r R) error {
 		d.refs = References{in: d.Next}
 		k.References(r, &d.refs)
 		if to := d.refs.missing; to != nil {
-			return d.dangling(k.ToRecord(r), to, d.refs.id)
+			return d.refuseDangling(k.ToRecord(r), to, d.refs.id)
 		}
 	}
 	if err := k.Check(d, r); err != nil {
@@ -120,14 +120,14 @@ func (k *Kind[K, R]) indexedReferrers(d *Draft) (found []R, ok bool) {
 		}
 		found = append(found, some...)
 	}
-	if e := k.edited(d); e != nil { // what was deleted does not matter, what was put is checked already
+	if e := k.findEdit(d); e != nil { // what was deleted does not matter, what was put is checked already
 		found = slices.DeleteFunc(found, func(r R) bool { return e.hasTouched(k.ID(r)) })
 	}
 	return found, true
 }
 
-func (k *Kind[K, R]) checkAll(d *Draft) error {
-	if e := k.edited(d); e != nil && k.CheckAll != nil {
+func (k *Kind[K, R]) checkWhole(d *Draft) error {
+	if e := k.findEdit(d); e != nil && k.CheckAll != nil {
 		return k.CheckAll(d, e)
 	}
 	return nil
@@ -151,24 +151,24 @@ func (f *References) To(kind RecordKind, id ID) {
 		f.found = f.found || f.lost[id]
 	case kind.isLeaf():
 		panic("access: " + kind.KindName() + " is a leaf, and a record refers to it")
-	case f.missing == nil && !kind.has(f.in, id):
+	case f.missing == nil && !kind.hasID(f.in, id):
 		f.missing, f.id = kind, id
 	}
 }
 
 // Label is the record in a few words, for errors.
-func (d *Draft) Label(r Record) string { return Namer{now: d.Next, before: d.Base}.label(r) }
+func (d *Draft) Label(r Record) string { return Namer{now: d.Next, before: d.Base}.makeLabel(r) }
 
 // Invalid is the error of a record that makes no sense.
 func (d *Draft) Invalid(r Record, format string, args ...any) error {
 	return fmt.Errorf("access: %s: %w: %w", d.Label(r), ErrInvalid, fmt.Errorf(format, args...))
 }
 
-// dangling is the error of a reference of r to a record that this change would delete, or that
-// never existed.
-func (d *Draft) dangling(r Record, kind RecordKind, id ID) error {
-	to := kind.blank(id)
-	if kind.has(d.Base, id) {
+// refuseDangling returns the error of a reference of r to a record that this change would delete,
+// or that never existed.
+func (d *Draft) refuseDangling(r Record, kind RecordKind, id ID) error {
+	to := kind.makeBlank(id)
+	if kind.hasID(d.Base, id) {
 		return fmt.Errorf("access: delete %s: %w: %s refers to it: delete or change that first",
 			d.Label(to), ErrInUse, d.Label(r))
 	}
@@ -184,7 +184,7 @@ func CheckID(id ID) error {
 	return nil
 }
 
-// validWindow tells whether [from, until) holds an instant; a zero end is open.
-func validWindow(from, until time.Time) bool {
+// isValidWindow tells whether [from, until) holds an instant; a zero end is open.
+func isValidWindow(from, until time.Time) bool {
 	return until.IsZero() || from.Before(until)
 }

@@ -58,7 +58,7 @@ var Credentials = &Kind[CredentialID, Credential]{
 			return errors.New("the tail is not the last two bytes of the UID as 4 lower-case hex digits")
 		case r.Status != CardActive && r.Status != CardLost:
 			return fmt.Errorf("status %q: want active or lost", string(r.Status))
-		case !validWindow(r.From, r.Until):
+		case !isValidWindow(r.From, r.Until):
 			return errors.New("it ends before it starts: set until after from")
 		}
 		return nil
@@ -71,7 +71,7 @@ var Credentials = &Kind[CredentialID, Credential]{
 		return "card …" + text.Quote(r.Tail) + " of " + n.Name(r.Person)
 	},
 	Details: func(n Namer, r Credential) string {
-		s := n.validity(r.From, r.Until)
+		s := n.describeValidity(r.From, r.Until)
 		if r.Status == CardLost {
 			s = ", lost" + s
 		}
@@ -81,7 +81,7 @@ var Credentials = &Kind[CredentialID, Credential]{
 		say.If(a.Status != b.Status, "mark ", label, " ", text.Quote(string(a.Status)))
 		say.If(a.Person != b.Person, "give ", label, " to ", n.Name(a.Person))
 		sameWindow := a.From.Equal(b.From) && a.Until.Equal(b.Until)
-		say.If(!sameWindow, "make ", label, " valid", orAlways(n.validity(a.From, a.Until)))
+		say.If(!sameWindow, "make ", label, " valid", orAlways(n.describeValidity(a.From, a.Until)))
 	},
 	Restricted: func(before, _ Credential) Credential { before.Status = CardLost; return before },
 	Follow:     func(r Credential, _ ID) (Change, bool) { return Change{Delete: r}, true },

@@ -13,7 +13,7 @@ import (
 // applies lets the attempt pass and the last one grants it. A nil policy denies with
 // [ReasonInternal].
 func Decide(p *Policy, a Attempt) Decision {
-	e := evaluation{p: p, a: a, who: whoAsks(a.Source)}
+	e := evaluation{p: p, a: a, who: findAsker(a.Source)}
 	return e.decide()
 }
 
@@ -31,7 +31,7 @@ const (
 	anyone = aCard | aSwitch | anOperator | aCardAtHand | aPersonOnly | nobody
 )
 
-func whoAsks(s Source) asker {
+func findAsker(s Source) asker {
 	switch s {
 	case ByCard:
 		return aCard
@@ -54,18 +54,18 @@ type step struct {
 
 // list is the order of evaluation. It stands nowhere else.
 var list = [...]step{
-	{"device", anyone &^ (aCardAtHand | aPersonOnly), (*evaluation).device},
-	{"key", aCard | aSwitch, (*evaluation).key},
-	{"counter", aCard | aSwitch, (*evaluation).counter},
-	{"target", anyone, (*evaluation).known},
-	{"action", anyone, (*evaluation).action},
-	{"lockdown", anyone, (*evaluation).lockdown},
-	{"card", aCard | aCardAtHand, (*evaluation).card},
-	{"card-status", aCard | aCardAtHand, (*evaluation).cardStatus},
-	{"card-validity", aCard | aCardAtHand, (*evaluation).cardValidity},
-	{"person", aCard | aCardAtHand | aPersonOnly, (*evaluation).holder},
-	{"operator", anOperator, (*evaluation).operator},
-	{"grants", anyone &^ anOperator, (*evaluation).grants},
+	{"device", anyone &^ (aCardAtHand | aPersonOnly), (*evaluation).checkDevice},
+	{"key", aCard | aSwitch, (*evaluation).checkKey},
+	{"counter", aCard | aSwitch, (*evaluation).checkCounter},
+	{"target", anyone, (*evaluation).checkTarget},
+	{"action", anyone, (*evaluation).checkAction},
+	{"lockdown", anyone, (*evaluation).checkLockdown},
+	{"card", aCard | aCardAtHand, (*evaluation).checkCard},
+	{"card-status", aCard | aCardAtHand, (*evaluation).checkCardStatus},
+	{"card-validity", aCard | aCardAtHand, (*evaluation).checkCardValidity},
+	{"person", aCard | aCardAtHand | aPersonOnly, (*evaluation).checkHolder},
+	{"operator", anOperator, (*evaluation).grantOperator},
+	{"grants", anyone &^ anOperator, (*evaluation).checkGrants},
 }
 
 // evaluation is the work on one attempt.
@@ -139,8 +139,8 @@ func (e *evaluation) holderID() ID {
 
 func (e *evaluation) say(format string, args ...any) { e.detail = fmt.Sprintf(format, args...) }
 
-// device lets a reader ask for its own target and a switch for any of its own.
-func (e *evaluation) device() Reason {
+// checkDevice lets a reader ask for its own target and a switch for any of its own.
+func (e *evaluation) checkDevice() Reason {
 	var kind keys.Kind
 	switch e.who {
 	case anOperator:
@@ -180,9 +180,9 @@ func (e *evaluation) device() Reason {
 	return ""
 }
 
-// key checks the key again, as the handshake did: an attempt that waited may be decided after its
-// key was revoked.
-func (e *evaluation) key() Reason {
+// checkKey checks the key again, as the handshake did: an attempt that waited may be decided after
+// its key was revoked.
+func (e *evaluation) checkKey() Reason {
 	k, ok := e.p.Keys[e.a.Key]
 	if e.a.Key != "" && !(ok && k.Device == e.a.Device && k.State.Usable()) {
 		if e.tracing {
@@ -200,7 +200,7 @@ func (e *evaluation) key() Reason {
 
 const maxCounter = 1<<53 - 1
 
-func (e *evaluation) counter() Reason {
+func (e *evaluation) checkCounter() Reason {
 	if n, last := e.a.Counter, e.a.Last; n <= last || n > maxCounter { // n ≥ 1 follows from n > last
 		if e.tracing {
 			e.say("counter %d does not go on from %d", n, last)
@@ -213,7 +213,7 @@ func (e *evaluation) counter() Reason {
 	return ""
 }
 
-func (e *evaluation) known() Reason {
+func (e *evaluation) checkTarget() Reason {
 	var ok bool
 	if e.target, ok = e.p.Targets[e.a.Target]; !ok {
 		if e.tracing {
@@ -227,7 +227,7 @@ func (e *evaluation) known() Reason {
 	return ""
 }
 
-func (e *evaluation) action() Reason {
+func (e *evaluation) checkAction() Reason {
 	if !e.target.Kind.Fits(e.a.Action) || e.a.Action == wire.Level && e.a.Level > 100 {
 		if e.tracing && e.a.Action == wire.Level {
 			e.say("level %d does not fit a %s", e.a.Level, e.target.Kind)
@@ -242,9 +242,9 @@ func (e *evaluation) action() Reason {
 	return ""
 }
 
-// lockdown keeps every door shut, for operators as well: to open one, they end the lockdown first.
-// Locking is always allowed.
-func (e *evaluation) lockdown() Reason {
+// checkLockdown keeps every door shut, for operators as well: to open one, they end the lockdown
+// first. Locking is always allowed.
+func (e *evaluation) checkLockdown() Reason {
 	shut := e.p.Site.Lockdown && e.target.Kind != Lamp && e.a.Action != wire.Lock
 	if e.tracing {
 		switch {
@@ -262,7 +262,7 @@ func (e *evaluation) lockdown() Reason {
 	return ""
 }
 
-func (e *evaluation) card() Reason {
+func (e *evaluation) checkCard() Reason {
 	var ok bool
 	if e.cred, ok = e.p.Credentials[e.a.Credential]; !ok {
 		if e.tracing {
@@ -276,7 +276,7 @@ func (e *evaluation) card() Reason {
 	return ""
 }
 
-func (e *evaluation) cardStatus() Reason {
+func (e *evaluation) checkCardStatus() Reason {
 	if e.tracing {
 		e.say("the card is %s", e.cred.Status)
 	}
@@ -289,7 +289,7 @@ func (e *evaluation) cardStatus() Reason {
 	return ReasonInternal
 }
 
-func (e *evaluation) cardValidity() Reason {
+func (e *evaluation) checkCardValidity() Reason {
 	c := &e.cred
 	reason := Reason("")
 	switch {
@@ -302,21 +302,21 @@ func (e *evaluation) cardValidity() Reason {
 		reason = ReasonCardExpired
 	}
 	if e.tracing {
-		valid := strings.TrimPrefix(Namer{now: e.p, before: e.p}.validity(c.From, c.Until), ", ")
+		valid := strings.TrimPrefix(Namer{now: e.p, before: e.p}.describeValidity(c.From, c.Until), ", ")
 		switch {
 		case valid == "":
 			e.say("valid for ever")
 		case reason == ReasonClockUntrusted:
 			e.say("valid %s, but the time is not trusted", valid)
 		default:
-			e.say("valid %s; now %s", valid, e.now())
+			e.say("valid %s; now %s", valid, e.describeNow())
 		}
 	}
 	return reason
 }
 
-// holder refuses a card whose person is suspended.
-func (e *evaluation) holder() Reason {
+// checkHolder refuses a card whose person is suspended.
+func (e *evaluation) checkHolder() Reason {
 	id := e.person.ID // aPersonOnly
 	if e.who != aPersonOnly {
 		id = e.cred.Person
@@ -340,16 +340,16 @@ func (e *evaluation) holder() Reason {
 	return ""
 }
 
-// operator grants what somebody with the admin API asks for. They need no grant, as they could give
-// themselves one.
-func (e *evaluation) operator() Reason {
+// grantOperator grants what somebody with the admin API asks for. They need no grant, as they could
+// give themselves one.
+func (e *evaluation) grantOperator() Reason {
 	if e.tracing {
 		e.say("an operator needs no grant")
 	}
 	return ReasonGranted
 }
 
-// now is the attempt's time as a person on the site would say it.
-func (e *evaluation) now() string {
+// describeNow returns the attempt's time as a person on the site would say it.
+func (e *evaluation) describeNow() string {
 	return e.a.At.In(e.p.Zone()).Format("Mon 2006-01-02 15:04:05")
 }

@@ -132,10 +132,10 @@ func (r dice) window() (from, until time.Time) {
 	if r.chance(30) {
 		until = r.instant()
 	}
-	if !validWindow(from, until) {
+	if !isValidWindow(from, until) {
 		from, until = until, from
 	}
-	if !validWindow(from, until) {
+	if !isValidWindow(from, until) {
 		return time.Time{}, time.Time{}
 	}
 	return from, until

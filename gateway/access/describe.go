@@ -16,13 +16,13 @@ func (p *Policy) Describe(c Change) string { return Namer{now: p, before: p}.des
 func (p *Policy) DescribeAll(changes []Change) []string {
 	n := Namer{now: p, before: p, put: map[ID]string{}}
 	for _, c := range changes {
-		k, ok := p.kinds.of(c.Put)
+		k, ok := p.kinds.findKind(c.Put)
 		if !ok {
 			continue
 		}
-		if _, known := k.get(p, c.Put); !known {
-			if name := k.nameOf(c.Put); name != "" {
-				n.put[k.idOf(c.Put)] = name
+		if _, known := k.findRecord(p, c.Put); !known {
+			if name := k.getName(c.Put); name != "" {
+				n.put[k.getID(c.Put)] = name
 			}
 		}
 	}
@@ -35,23 +35,23 @@ func (p *Policy) DescribeAll(changes []Change) []string {
 
 func (n Namer) describe(c Change) string {
 	if c.Delete != nil {
-		return "delete " + n.label(n.full(c.Delete))
+		return "delete " + n.makeLabel(n.findFull(c.Delete))
 	}
 	if c.Put == nil {
 		return "change nothing"
 	}
-	k, ok := n.now.kinds.of(c.Put)
+	k, ok := n.now.kinds.findKind(c.Put)
 	if !ok {
-		return "add " + n.label(c.Put)
+		return "add " + n.makeLabel(c.Put)
 	}
-	old, known := k.get(n.now, c.Put)
+	old, known := k.findRecord(n.now, c.Put)
 	if !known {
-		return "add " + n.label(c.Put) + k.details(n, c.Put)
+		return "add " + n.makeLabel(c.Put) + k.describeDetails(n, c.Put)
 	}
-	if diff := k.difference(n, old, c.Put); len(diff) > 0 {
+	if diff := k.describeDifference(n, old, c.Put); len(diff) > 0 {
 		return strings.Join(diff, ", ")
 	}
-	return "write " + k.label(n, old) + " again, unchanged"
+	return "write " + k.makeLabel(n, old) + " again, unchanged"
 }
 
 // Sentences collects what there is to say about a change of a record, for [Kind.Difference].

@@ -10,7 +10,7 @@ import (
 // order, up to the one that decided. Before the step "grants" it has one line for each grant that
 // matches, by id.
 func Explain(p *Policy, a Attempt) (Decision, []Step) {
-	return explain(evaluation{p: p, a: a, who: whoAsks(a.Source)})
+	return traceSteps(evaluation{p: p, a: a, who: findAsker(a.Source)})
 }
 
 // ExplainCard tells how a card would be decided at a target, at any reader there: the steps for the
@@ -19,7 +19,7 @@ func ExplainCard(
 	p *Policy, card CredentialID, target ID, action wire.Action, at time.Time, clockTrusted bool,
 ) (Decision, []Step) {
 	a := Attempt{Credential: card, Target: target, Action: action, At: at, ClockTrusted: clockTrusted}
-	return explain(evaluation{p: p, a: a, who: aCardAtHand})
+	return traceSteps(evaluation{p: p, a: a, who: aCardAtHand})
 }
 
 // ExplainPerson tells how a person with a valid card would be decided at a target: the steps for
@@ -29,10 +29,10 @@ func ExplainPerson(
 	p *Policy, person, target ID, action wire.Action, at time.Time, clockTrusted bool,
 ) (Decision, []Step) {
 	a := Attempt{Target: target, Action: action, At: at, ClockTrusted: clockTrusted}
-	return explain(evaluation{p: p, a: a, who: aPersonOnly, person: Person{ID: person}})
+	return traceSteps(evaluation{p: p, a: a, who: aPersonOnly, person: Person{ID: person}})
 }
 
-func explain(e evaluation) (Decision, []Step) {
+func traceSteps(e evaluation) (Decision, []Step) {
 	e.tracing = true
 	d := e.decide()
 	return d, e.trace

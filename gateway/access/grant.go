@@ -80,9 +80,9 @@ var Grants = &Kind[ID, *Grant]{
 	Check: checkGrant,
 	Index: indexGrants,
 
-	Label: func(n Namer, r *Grant) string { return n.grant(r) },
+	Label: func(n Namer, r *Grant) string { return n.describeGrant(r) },
 	Difference: func(n Namer, _ string, b, a *Grant, say *Sentences) {
-		was, is := n.grant(b), n.grant(a)
+		was, is := n.describeGrant(b), n.describeGrant(a)
 		say.If(was != is || a.SubjectKind != b.SubjectKind, "change ", was, " to ", is)
 	},
 	Follow: func(r *Grant, removed ID) (Change, bool) {
@@ -97,15 +97,15 @@ var Grants = &Kind[ID, *Grant]{
 	unboxID:   func(r Record) ID { return r.(Grant).ID },
 }
 
-// place is the target or the group that the grant is on: its key in Policy.grantsAt.
-func (g *Grant) place() ID { return cmp.Or(g.Target, g.TargetGroup) }
+// getPlace returns the target or the group that the grant is on: its key in Policy.grantsAt.
+func (g *Grant) getPlace() ID { return cmp.Or(g.Target, g.TargetGroup) }
 
 // grantReferrers asks the index. That knows nothing of schedules.
 func grantReferrers(p *Policy, id ID) ([]*Grant, bool) {
 	if _, is := p.Schedules[id]; is {
 		return nil, false
 	}
-	return append(p.grantsOf(id), p.grantsAt[id]...), true
+	return append(p.findGrants(id), p.grantsAt[id]...), true
 }
 
 func checkGrant(d *Draft, r *Grant) error {
@@ -115,7 +115,7 @@ func checkGrant(d *Draft, r *Grant) error {
 	switch {
 	case r.Effect != Allow && r.Effect != Deny:
 		return fmt.Errorf("effect %q: want allow or deny", string(r.Effect))
-	case !validWindow(r.From, r.Until):
+	case !isValidWindow(r.From, r.Until):
 		return errors.New("it ends before it starts: set until after from")
 	}
 	return CheckID(r.ID)
@@ -166,8 +166,8 @@ func compareGrants(a, b *Grant) int {
 	return cmp.Or(cmp.Compare(a.Subject, b.Subject), cmp.Compare(a.ID, b.ID))
 }
 
-// firstOf returns where the subject's grants begin in a list sorted by compareGrants.
-func firstOf(list []*Grant, subject ID) int {
+// findSubject returns where the subject's grants begin in a list sorted by compareGrants.
+func findSubject(list []*Grant, subject ID) int {
 	i, _ := slices.BinarySearchFunc(list, subject, func(g *Grant, s ID) int {
 		if g.Subject < s {
 			return -1
@@ -177,11 +177,11 @@ func firstOf(list []*Grant, subject ID) int {
 	return i
 }
 
-// grantsOf returns the grants to the subject, by id.
-func (p *Policy) grantsOf(subject ID) []*Grant {
+// findGrants returns the grants to the subject, by id.
+func (p *Policy) findGrants(subject ID) []*Grant {
 	var out []*Grant
 	for _, list := range p.grantsAt {
-		for i := firstOf(list, subject); i < len(list) && list[i].Subject == subject; i++ {
+		for i := findSubject(list, subject); i < len(list) && list[i].Subject == subject; i++ {
 			out = append(out, list[i])
 		}
 	}
@@ -189,7 +189,7 @@ func (p *Policy) grantsOf(subject ID) []*Grant {
 	return out
 }
 
-func (n Namer) grant(r *Grant) string {
+func (n Namer) describeGrant(r *Grant) string {
 	if r.Subject == "" {
 		return "grant " + text.Quote(string(r.ID))
 	}
@@ -197,13 +197,13 @@ func (n Namer) grant(r *Grant) string {
 	if r.Effect == Deny {
 		b.WriteString("deny ")
 	}
-	b.WriteString("grant " + n.Name(r.Subject) + " → " + n.Name(r.place()))
+	b.WriteString("grant " + n.Name(r.Subject) + " → " + n.Name(r.getPlace()))
 	for i, a := range r.Actions {
 		b.WriteString([]string{", ", " and "}[min(i, 1)] + a.String())
 	}
 	if r.Schedule != "" {
 		b.WriteString(", " + n.Name(r.Schedule))
 	}
-	b.WriteString(n.validity(r.From, r.Until))
+	b.WriteString(n.describeValidity(r.From, r.Until))
 	return b.String()
 }

@@ -18,17 +18,17 @@ func indexGrants(d *Draft, e *Edit[ID, *Grant]) error {
 	}
 	for _, id := range e.Touched {
 		if g, was := e.Before(id); was {
-			x := at(g.place())
+			x := at(g.getPlace())
 			x.less = append(x.less, g)
 		}
 		if g, is := e.After(id); is {
-			x := at(g.place())
+			x := at(g.getPlace())
 			x.more = append(x.more, g)
 		}
 	}
 	index := maps.Clone(d.Next.grantsAt)
 	for place, x := range differences {
-		if index[place] = merge(index[place], x.less, x.more); len(index[place]) == 0 {
+		if index[place] = mergeGrants(index[place], x.less, x.more); len(index[place]) == 0 {
 			delete(index, place)
 		}
 	}
@@ -36,9 +36,9 @@ func indexGrants(d *Draft, e *Edit[ID, *Grant]) error {
 	return nil
 }
 
-// merge returns a new sorted list without less and with more. Few changes are put in place one by
-// one; many are sorted once.
-func merge(list, less, more []*Grant) []*Grant {
+// mergeGrants returns a new sorted list without less and with more. Few changes are put in place
+// one by one; many are sorted once.
+func mergeGrants(list, less, more []*Grant) []*Grant {
 	out := make([]*Grant, 0, len(list)+len(more))
 	if len(less) > 16 {
 		gone := make(map[*Grant]bool, len(less))

@@ -5,30 +5,30 @@ import (
 	"maps"
 )
 
-// index updates the names and the policy's indexes, and copies those that change. It refuses a name
-// that is taken.
-func (d *Draft) index() error {
-	kinds := d.Base.kinds.all()
+// updateIndexes updates the names and the policy's indexes, and copies those that change. It
+// refuses a name that is taken.
+func (d *Draft) updateIndexes() error {
+	kinds := d.Base.kinds.listKinds()
 	for _, k := range kinds {
-		if err := k.rename(d); err != nil {
+		if err := k.indexNames(d); err != nil {
 			return err
 		}
 	}
 	for _, k := range kinds {
-		if err := k.index(d); err != nil {
+		if err := k.updateIndexes(d); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// rename removes all old names before it adds new ones, so that two records may swap theirs.
-func (k *Kind[K, R]) rename(d *Draft) error {
-	e := k.edited(d)
+// indexNames removes all old names before it adds new ones, so that two records may swap theirs.
+func (k *Kind[K, R]) indexNames(d *Draft) error {
+	e := k.findEdit(d)
 	if e == nil || k.NameOf == nil {
 		return nil
 	}
-	index, copied := k.names(d.Base), false
+	index, copied := k.listNames(d.Base), false
 	copyOnce := func() {
 		if !copied {
 			index, copied = maps.Clone(index), true
@@ -57,12 +57,12 @@ func (k *Kind[K, R]) rename(d *Draft) error {
 			index[k.NameOf(r)] = id
 		}
 	}
-	d.Next.names[d.Base.kinds.row(k)] = index
+	d.Next.names[d.Base.kinds.findRow(k)] = index
 	return nil
 }
 
-func (k *Kind[K, R]) index(d *Draft) error {
-	if e := k.edited(d); e != nil && k.Index != nil {
+func (k *Kind[K, R]) updateIndexes(d *Draft) error {
+	if e := k.findEdit(d); e != nil && k.Index != nil {
 		return k.Index(d, e)
 	}
 	return nil

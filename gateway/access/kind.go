@@ -83,31 +83,31 @@ type RecordKind interface {
 	RecordType() reflect.Type
 	isComplete() bool
 
-	clear(p *Policy)
-	get(p *Policy, r Record) (Record, bool)
-	has(p *Policy, id ID) bool
-	each(p *Policy, yield func(Record) bool) bool
-	blank(id ID) Record
-	idOf(r Record) ID
-	nameOf(r Record) string
-	nameIn(p *Policy, id ID) (string, bool)
+	clearRecords(p *Policy)
+	findRecord(p *Policy, r Record) (Record, bool)
+	hasID(p *Policy, id ID) bool
+	yieldRecords(p *Policy, yield func(Record) bool) bool
+	makeBlank(id ID) Record
+	getID(r Record) ID
+	getName(r Record) string
+	findName(p *Policy, id ID) (string, bool)
 
-	put(d *Draft, r Record) error
-	delete(d *Draft, r Record) bool
-	lose(d *Draft)
-	check(d *Draft) error
-	checkAll(d *Draft) error
-	rename(d *Draft) error
-	index(d *Draft) error
+	putRecord(d *Draft, r Record) error
+	deleteRecord(d *Draft, r Record) bool
+	noteLost(d *Draft)
+	checkRecords(d *Draft) error
+	checkWhole(d *Draft) error
+	indexNames(d *Draft) error
+	updateIndexes(d *Draft) error
 
 	isBlank(r Record) bool
-	label(n Namer, r Record) string
-	details(n Namer, r Record) string
-	difference(n Namer, before, after Record) []string
-	restricts(before, after Record) bool
-	stays(p *Policy, r Record) error
+	makeLabel(n Namer, r Record) string
+	describeDetails(n Namer, r Record) string
+	describeDifference(n Namer, before, after Record) []string
+	isRestriction(before, after Record) bool
+	checkStays(p *Policy, r Record) error
 	isLeaf() bool
-	follow(p *Policy, rm *removal)
+	followRemoval(p *Policy, rm *removal)
 }
 
 // In returns the policy's records of this kind. They are the policy's: never write to them.
@@ -115,7 +115,7 @@ func (k *Kind[K, R]) In(p *Policy) map[K]R {
 	if k.table != nil {
 		return *k.table(p)
 	}
-	row := p.kinds.row(k)
+	row := p.kinds.findRow(k)
 	if row < 0 {
 		return nil
 	}
@@ -123,25 +123,25 @@ func (k *Kind[K, R]) In(p *Policy) map[K]R {
 	return records
 }
 
-func (k *Kind[K, R]) set(p *Policy, records map[K]R) {
+func (k *Kind[K, R]) setRecords(p *Policy, records map[K]R) {
 	if k.table != nil {
 		*k.table(p) = records
 		return
 	}
-	p.tables[p.kinds.row(k)] = records
+	p.tables[p.kinds.findRow(k)] = records
 }
 
 // ByName returns the record of that name.
 func (k *Kind[K, R]) ByName(p *Policy, name string) (r R, ok bool) {
-	id, ok := k.names(p)[name]
+	id, ok := k.listNames(p)[name]
 	if ok {
 		r, ok = k.In(p)[id]
 	}
 	return r, ok
 }
 
-func (k *Kind[K, R]) names(p *Policy) map[string]K {
-	row := p.kinds.row(k)
+func (k *Kind[K, R]) listNames(p *Policy) map[string]K {
+	row := p.kinds.findRow(k)
 	if row < 0 {
 		return nil
 	}
@@ -149,9 +149,9 @@ func (k *Kind[K, R]) names(p *Policy) map[string]K {
 	return names
 }
 
-func (k *Kind[K, R]) clear(p *Policy) {
-	k.set(p, map[K]R{})
-	p.names[p.kinds.row(k)] = map[string]K{}
+func (k *Kind[K, R]) clearRecords(p *Policy) {
+	k.setRecords(p, map[K]R{})
+	p.names[p.kinds.findRow(k)] = map[string]K{}
 }
 
 // ToRecord returns the record by value, as [Policy.Get] does.
@@ -170,9 +170,9 @@ func (k *Kind[K, R]) FromRecord(r Record) R {
 	return r.(R)
 }
 
-// idIn returns the id of the record, which FromRecord would copy for a kind that is held by
+// getKey returns the id of the record, which FromRecord would copy for a kind that is held by
 // pointer.
-func (k *Kind[K, R]) idIn(r Record) K {
+func (k *Kind[K, R]) getKey(r Record) K {
 	if k.unboxID != nil {
 		return k.unboxID(r)
 	}
@@ -191,15 +191,15 @@ func (k *Kind[K, R]) RecordType() reflect.Type {
 	return reflect.TypeOf(k.box(k.Blank(none)))
 }
 
-func (k *Kind[K, R]) get(p *Policy, r Record) (Record, bool) {
-	kept, ok := k.In(p)[k.idIn(r)]
+func (k *Kind[K, R]) findRecord(p *Policy, r Record) (Record, bool) {
+	kept, ok := k.In(p)[k.getKey(r)]
 	if !ok {
 		return nil, false
 	}
 	return k.ToRecord(kept), true
 }
 
-func (k *Kind[K, R]) has(p *Policy, id ID) bool {
+func (k *Kind[K, R]) hasID(p *Policy, id ID) bool {
 	key, ok := any(id).(K)
 	if ok {
 		_, ok = k.In(p)[key]
@@ -207,7 +207,7 @@ func (k *Kind[K, R]) has(p *Policy, id ID) bool {
 	return ok
 }
 
-func (k *Kind[K, R]) each(p *Policy, yield func(Record) bool) bool {
+func (k *Kind[K, R]) yieldRecords(p *Policy, yield func(Record) bool) bool {
 	records := k.In(p)
 	ids := make([]K, 0, len(records))
 	for id := range records {
@@ -222,27 +222,27 @@ func (k *Kind[K, R]) each(p *Policy, yield func(Record) bool) bool {
 	return true
 }
 
-func (k *Kind[K, R]) blank(id ID) Record {
+func (k *Kind[K, R]) makeBlank(id ID) Record {
 	key, _ := any(id).(K)
 	return k.ToRecord(k.Blank(key))
 }
 
-// idOf returns the record's id, "" for a kind that has ids of another type, or none.
-func (k *Kind[K, R]) idOf(r Record) ID {
-	id, _ := any(k.idIn(r)).(ID)
+// getID returns the record's id, "" for a kind that has ids of another type, or none.
+func (k *Kind[K, R]) getID(r Record) ID {
+	id, _ := any(k.getKey(r)).(ID)
 	return id
 }
 
-// nameOf returns the record's name, "" for a kind without names.
-func (k *Kind[K, R]) nameOf(r Record) string {
+// getName returns the record's name, "" for a kind without names.
+func (k *Kind[K, R]) getName(r Record) string {
 	if k.NameOf == nil {
 		return ""
 	}
 	return k.NameOf(k.FromRecord(r))
 }
 
-// nameIn returns the name of the record with that id, if the policy has one of this kind.
-func (k *Kind[K, R]) nameIn(p *Policy, id ID) (string, bool) {
+// findName returns the name of the record with that id, if the policy has one of this kind.
+func (k *Kind[K, R]) findName(p *Policy, id ID) (string, bool) {
 	key, ok := any(id).(K)
 	if !ok || k.NameOf == nil {
 		return "", false
@@ -260,23 +260,23 @@ func (k *Kind[K, R]) isBlank(r Record) bool {
 	return reflect.DeepEqual(own, k.Blank(k.ID(own)))
 }
 
-func (k *Kind[K, R]) label(n Namer, r Record) string { return k.Label(n, k.FromRecord(r)) }
+func (k *Kind[K, R]) makeLabel(n Namer, r Record) string { return k.Label(n, k.FromRecord(r)) }
 
-func (k *Kind[K, R]) details(n Namer, r Record) string {
+func (k *Kind[K, R]) describeDetails(n Namer, r Record) string {
 	if k.Details == nil {
 		return ""
 	}
 	return k.Details(n, k.FromRecord(r))
 }
 
-func (k *Kind[K, R]) difference(n Namer, before, after Record) []string {
+func (k *Kind[K, R]) describeDifference(n Namer, before, after Record) []string {
 	var say Sentences
 	was := k.FromRecord(before)
 	k.Difference(n, k.Label(n, was), was, k.FromRecord(after), &say)
 	return say.said
 }
 
-func (k *Kind[K, R]) restricts(before, after Record) bool {
+func (k *Kind[K, R]) isRestriction(before, after Record) bool {
 	if k.Restricted == nil {
 		return false
 	}

@@ -58,7 +58,7 @@ func NewTable(kinds ...RecordKind) *Table {
 func (t *Table) With(kinds ...RecordKind) *Table {
 	rows := slices.Clone(t.rows)
 	for _, k := range kinds {
-		if t.row(k) < 0 {
+		if t.findRow(k) < 0 {
 			rows = append(rows, k)
 		}
 	}
@@ -73,9 +73,9 @@ func (t *Table) New() *Policy {
 	p := &Policy{kinds: t, zone: time.UTC, weekly: map[ID]calendar.Weekly{}, groupsOf: map[ID][]ID{},
 		grantsAt: map[ID][]*Grant{}, actuators: map[ID]ID{}, keysOf: map[ID][]keys.ID{}}
 	for _, k := range t.rows {
-		k.clear(p)
+		k.clearRecords(p)
 	}
-	if t.row(Sites) < 0 {
+	if t.findRow(Sites) < 0 {
 		return p
 	}
 	p, err := p.With(Change{Put: Site{Zone: "UTC"}})
@@ -85,8 +85,8 @@ func (t *Table) New() *Policy {
 	return p
 }
 
-// of returns the kind of the record. A nil table has none.
-func (t *Table) of(r Record) (RecordKind, bool) {
+// findKind returns the kind of the record. A nil table has none.
+func (t *Table) findKind(r Record) (RecordKind, bool) {
 	if t == nil {
 		return nil, false
 	}
@@ -94,16 +94,16 @@ func (t *Table) of(r Record) (RecordKind, bool) {
 	return k, ok
 }
 
-// row returns where the kind stands, -1 if it does not.
-func (t *Table) row(k RecordKind) int {
+// findRow returns where the kind stands, -1 if it does not.
+func (t *Table) findRow(k RecordKind) int {
 	if t == nil {
 		return -1
 	}
 	return slices.Index(t.rows, k)
 }
 
-// all returns the kinds in order. A nil table has none.
-func (t *Table) all() []RecordKind {
+// listKinds returns the kinds in order. A nil table has none.
+func (t *Table) listKinds() []RecordKind {
 	if t == nil {
 		return nil
 	}

@@ -16,24 +16,24 @@ type Namer struct {
 	put         map[ID]string // names given by changes that neither of the two holds
 }
 
-// label is a record in a few words: its kind and its name. A record that holds only its id is
-// looked up.
-func (n Namer) label(r Record) string {
-	k, ok := n.now.kinds.of(r)
+// makeLabel returns a record in a few words: its kind and its name. A record that holds only its id
+// is looked up.
+func (n Namer) makeLabel(r Record) string {
+	k, ok := n.now.kinds.findKind(r)
 	if !ok {
 		return "unknown record"
 	}
 	if k.isBlank(r) {
-		r = n.full(r)
+		r = n.findFull(r)
 	}
-	return k.label(n, r)
+	return k.makeLabel(n, r)
 }
 
-// label is the record in a few words, by the names of this policy.
-func (p *Policy) label(r Record) string { return Namer{now: p, before: p}.label(r) }
+// makeLabel returns the record in a few words, by the names of this policy.
+func (p *Policy) makeLabel(r Record) string { return Namer{now: p, before: p}.makeLabel(r) }
 
-// full returns the record itself where r may hold only its id.
-func (n Namer) full(r Record) Record {
+// findFull returns the record itself where r may hold only its id.
+func (n Namer) findFull(r Record) Record {
 	for _, p := range []*Policy{n.now, n.before} {
 		if found, ok := p.Get(r); ok {
 			return found
@@ -48,8 +48,8 @@ func (n Namer) Name(id ID) string {
 		return text.Quote(s)
 	}
 	for _, p := range []*Policy{n.now, n.before} {
-		for _, k := range p.kinds.all() {
-			if name, ok := k.nameIn(p, id); ok {
+		for _, k := range p.kinds.listKinds() {
+			if name, ok := k.findName(p, id); ok {
 				return text.Quote(name)
 			}
 		}
@@ -78,8 +78,8 @@ func (n Namer) Names(ids []ID) string {
 	return strings.Join(out, ", ")
 }
 
-// validity says when a card or a grant is valid, by the site's wall clock.
-func (n Namer) validity(from, until time.Time) (s string) {
+// describeValidity says when a card or a grant is valid, by the site's wall clock.
+func (n Namer) describeValidity(from, until time.Time) (s string) {
 	const layout = "2006-01-02 15:04"
 	if !from.IsZero() {
 		s += ", from " + from.In(n.now.Zone()).Format(layout)

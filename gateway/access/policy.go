@@ -52,19 +52,19 @@ func New() *Policy { return Standard.New() }
 // Get returns the record of the same kind and id as r, as the policy holds it: normalised by
 // [Policy.With].
 func (p *Policy) Get(r Record) (Record, bool) {
-	k, ok := p.kinds.of(r)
+	k, ok := p.kinds.findKind(r)
 	if !ok {
 		return nil, false
 	}
-	return k.get(p, r)
+	return k.findRecord(p, r)
 }
 
 // Records yields every record by value, in one order that depends only on the records: the site
 // first, then kind by kind, by id. Putting them all into an empty policy makes the same policy.
 func (p *Policy) Records() iter.Seq[Record] {
 	return func(yield func(Record) bool) {
-		for _, k := range p.kinds.all() {
-			if !k.each(p, yield) {
+		for _, k := range p.kinds.listKinds() {
+			if !k.yieldRecords(p, yield) {
 				return
 			}
 		}

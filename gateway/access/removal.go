@@ -17,22 +17,22 @@ import (
 func (p *Policy) Removal(r Record) ([]Change, error) {
 	found, ok := p.Get(r)
 	if !ok {
-		return nil, fmt.Errorf("access: remove %s: %w", p.label(r), ErrNotFound)
+		return nil, fmt.Errorf("access: remove %s: %w", p.makeLabel(r), ErrNotFound)
 	}
-	k, _ := p.kinds.of(found)
-	if err := k.stays(p, found); err != nil {
-		return nil, fmt.Errorf("access: remove %s: %w", p.label(found), err)
+	k, _ := p.kinds.findKind(found)
+	if err := k.checkStays(p, found); err != nil {
+		return nil, fmt.Errorf("access: remove %s: %w", p.makeLabel(found), err)
 	}
 	var rm removal
-	if id := k.idOf(found); id != "" && !k.isLeaf() {
+	if id := k.getID(found); id != "" && !k.isLeaf() {
 		rm.id, rm.refs.lost = id, map[ID]bool{id: true}
-		for _, other := range p.kinds.all() {
-			other.follow(p, &rm)
+		for _, other := range p.kinds.listKinds() {
+			other.followRemoval(p, &rm)
 		}
 	}
 	if len(rm.needing) > 0 {
 		return nil, fmt.Errorf("access: remove %s: %w by %s%s: remove that first",
-			p.label(found), ErrInUse, p.label(rm.needing[0]), andMore(len(rm.needing)))
+			p.makeLabel(found), ErrInUse, p.makeLabel(rm.needing[0]), andMore(len(rm.needing)))
 	}
 	return append(rm.changes, Change{Delete: found}), nil
 }
@@ -55,15 +55,15 @@ func andMore(n int) string {
 
 func (k *Kind[K, R]) isLeaf() bool { return k.Leaf }
 
-func (k *Kind[K, R]) stays(p *Policy, r Record) error {
+func (k *Kind[K, R]) checkStays(p *Policy, r Record) error {
 	if k.Stays == nil {
 		return nil
 	}
 	return k.Stays(p, k.FromRecord(r))
 }
 
-// follow notes what happens to the records of the kind.
-func (k *Kind[K, R]) follow(p *Policy, rm *removal) {
+// followRemoval notes what happens to the records of the kind.
+func (k *Kind[K, R]) followRemoval(p *Policy, rm *removal) {
 	found := k.referrersTo(p, rm)
 	rm.changes = slices.Grow(rm.changes, len(found))
 	for _, r := range found {

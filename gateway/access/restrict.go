@@ -15,12 +15,12 @@ func Restricts(p *Policy, changes ...Change) bool {
 		if c.Put == nil || c.Delete != nil {
 			return false
 		}
-		k, ok := p.kinds.of(c.Put)
+		k, ok := p.kinds.findKind(c.Put)
 		if !ok {
 			return false
 		}
-		before, ok := k.get(p, c.Put)
-		if !ok || !k.restricts(before, c.Put) {
+		before, ok := k.findRecord(p, c.Put)
+		if !ok || !k.isRestriction(before, c.Put) {
 			return false
 		}
 	}

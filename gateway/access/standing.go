@@ -36,8 +36,9 @@ var standings = [...]struct {
 	noBearing:       {ReasonNoGrant, "not in force now"},
 }
 
-// grants looks at every grant for the subject, alone or by group, on the target, alone or by group.
-func (e *evaluation) grants() Reason {
+// checkGrants looks at every grant for the subject, alone or by group, on the target, alone or by
+// group.
+func (e *evaluation) checkGrants() Reason {
 	nearest := noBearing
 	firstLine := len(e.trace)
 	e.grantsAt(&nearest, e.target.ID)
@@ -97,7 +98,7 @@ func (e *evaluation) grantsAt(nearest *standing, place ID) {
 }
 
 func (e *evaluation) grantsFor(nearest *standing, at []*Grant, kind SubjectKind, subject ID) {
-	for i := firstOf(at, subject); i < len(at) && at[i].Subject == subject; i++ {
+	for i := findSubject(at, subject); i < len(at) && at[i].Subject == subject; i++ {
 		g := at[i]
 		if g.SubjectKind != kind || len(g.Actions) > 0 && !slices.Contains(g.Actions, e.a.Action) {
 			continue
@@ -168,9 +169,9 @@ func (e *evaluation) inForce(g *Grant) standing {
 }
 
 func (e *evaluation) grantDetail(g *Grant, s standing) string {
-	detail := Namer{now: e.p, before: e.p}.grant(g) + ": " + standings[s].text
+	detail := Namer{now: e.p, before: e.p}.describeGrant(g) + ": " + standings[s].text
 	if s == outsideSchedule || s == notYet || s == expired {
-		detail += " (" + strings.TrimSpace(e.now()) + ")"
+		detail += " (" + strings.TrimSpace(e.describeNow()) + ")"
 	}
 	return detail
 }

@@ -16,14 +16,14 @@ import (
 func (p *Policy) With(changes ...Change) (*Policy, error) {
 	d := newDraft(p)
 	for _, c := range changes {
-		if err := d.apply(c); err != nil {
+		if err := d.applyChange(c); err != nil {
 			return nil, err
 		}
 	}
-	if err := d.check(); err != nil {
+	if err := d.checkRecords(); err != nil {
 		return nil, err
 	}
-	if err := d.index(); err != nil {
+	if err := d.updateIndexes(); err != nil {
 		return nil, err
 	}
 	return d.Next, nil
@@ -44,20 +44,20 @@ func newDraft(p *Policy) *Draft {
 	return &Draft{Base: p, Next: &next}
 }
 
-func (d *Draft) apply(c Change) error {
+func (d *Draft) applyChange(c Change) error {
 	switch {
 	case c.Put != nil && c.Delete == nil:
-		k, ok := d.Base.kinds.of(c.Put)
+		k, ok := d.Base.kinds.findKind(c.Put)
 		if !ok {
 			return fmt.Errorf("access: put: %w: %T is not a record by value", ErrInvalid, c.Put)
 		}
-		return k.put(d, c.Put)
+		return k.putRecord(d, c.Put)
 	case c.Delete != nil && c.Put == nil:
-		k, ok := d.Base.kinds.of(c.Delete)
+		k, ok := d.Base.kinds.findKind(c.Delete)
 		if !ok {
 			return fmt.Errorf("access: delete: %w: %T is not a record by value", ErrInvalid, c.Delete)
 		}
-		if !k.delete(d, c.Delete) {
+		if !k.deleteRecord(d, c.Delete) {
 			return fmt.Errorf("access: delete %s: %w", d.Label(c.Delete), ErrNotFound)
 		}
 		return nil
@@ -65,24 +65,24 @@ func (d *Draft) apply(c Change) error {
 	return fmt.Errorf("access: change: %w: set exactly one of Put and Delete", ErrInvalid)
 }
 
-func (k *Kind[K, R]) put(d *Draft, r Record) error {
+func (k *Kind[K, R]) putRecord(d *Draft, r Record) error {
 	normal, err := k.Normal(d, k.FromRecord(r))
 	if err != nil {
 		return err
 	}
-	id, e := k.ID(normal), k.edit(d)
-	e.touch(id)
+	id, e := k.ID(normal), k.beginEdit(d)
+	e.noteTouch(id)
 	e.after[id] = normal
 	return nil
 }
 
-func (k *Kind[K, R]) delete(d *Draft, r Record) bool {
-	id := k.idIn(r)
+func (k *Kind[K, R]) deleteRecord(d *Draft, r Record) bool {
+	id := k.getKey(r)
 	if _, ok := k.In(d.Next)[id]; !ok {
 		return false
 	}
-	e := k.edit(d)
-	e.touch(id)
+	e := k.beginEdit(d)
+	e.noteTouch(id)
 	delete(e.after, id)
 	if _, was := e.before[id]; !was {
 		e.undone = true
@@ -90,22 +90,22 @@ func (k *Kind[K, R]) delete(d *Draft, r Record) bool {
 	return true
 }
 
-// edited returns what the draft does to the kind, nil if it does nothing.
-func (k *Kind[K, R]) edited(d *Draft) *Edit[K, R] {
-	e, _ := d.edits[d.Base.kinds.row(k)].(*Edit[K, R])
+// findEdit returns what the draft does to the kind, nil if it does nothing.
+func (k *Kind[K, R]) findEdit(d *Draft) *Edit[K, R] {
+	e, _ := d.edits[d.Base.kinds.findRow(k)].(*Edit[K, R])
 	return e
 }
 
-// edit is edited, and begins with a copy of the kind's records.
-func (k *Kind[K, R]) edit(d *Draft) *Edit[K, R] {
-	if e := k.edited(d); e != nil {
+// beginEdit returns the same, and begins with a copy of the kind's records.
+func (k *Kind[K, R]) beginEdit(d *Draft) *Edit[K, R] {
+	if e := k.findEdit(d); e != nil {
 		return e
 	}
 	before := k.In(d.Base)
 	e := &Edit[K, R]{before: before, after: maps.Clone(before)}
 	e.Touched = e.room[:0]
-	k.set(d.Next, e.after)
-	d.edits[d.Base.kinds.row(k)] = e
+	k.setRecords(d.Next, e.after)
+	d.edits[d.Base.kinds.findRow(k)] = e
 	return e
 }
 
@@ -131,8 +131,8 @@ func (e *Edit[K, R]) After(id K) (R, bool) { r, ok := e.after[id]; return r, ok 
 // All returns every record of the kind as it will be. Do not write to it.
 func (e *Edit[K, R]) All() map[K]R { return e.after }
 
-// touch notes an id before its record is put or deleted.
-func (e *Edit[K, R]) touch(id K) {
+// noteTouch notes an id before its record is put or deleted.
+func (e *Edit[K, R]) noteTouch(id K) {
 	_, was := e.before[id]
 	_, is := e.after[id]
 	switch {

@@ -225,7 +225,8 @@ func (d weekdays) first() int {
 	return 0
 }
 
-// splitRuns splits a set into runs of consecutive days. A run may go over the week's end, as in sat-mon.
+// splitRuns splits a set into runs of consecutive days. A run may go over the week's end, as in
+// sat-mon.
 func (d weekdays) splitRuns() []weekdays {
 	if d == everyDay {
 		return []weekdays{d}
