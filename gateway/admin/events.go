@@ -118,13 +118,13 @@ func (a *server) events(ctx context.Context, in *api.EventQuery) (out api.Events
 	if n := len(out.Items); n > 0 && in.Q == "" {
 		out.Next = out.Items[n-1].Seq + 1
 	}
-	out.Items = append([]access.Event{}, out.Items...)
+	out.Items = append([]audit.Event{}, out.Items...)
 	return out, err
 }
 
 // eventsFrom returns the events from a number upwards that have a text in their line, and where to
 // go on. An empty text is in each of them.
-func (a *server) eventsFrom(ctx context.Context, from uint64, most int, q string) (found []access.Event,
+func (a *server) eventsFrom(ctx context.Context, from uint64, most int, q string) (found []audit.Event,
 	next uint64, err error) {
 	next = max(from, 1)
 	size := most
@@ -154,7 +154,7 @@ func (a *server) eventsFrom(ctx context.Context, from uint64, most int, q string
 // newestEvents returns the newest events that have a text in their line, oldest first, of those
 // whose time is not before since.
 func (a *server) newestEvents(ctx context.Context, head uint64, since time.Time, most int,
-	q string) (found []access.Event, err error) {
+	q string) (found []audit.Event, err error) {
 	for end, looked := head, 0; end > 0 && looked < maxLooked && len(found) < most; {
 		from := end - min(end, maxEvents) + 1
 		page, err := a.Store.Events(ctx, from, int(end-from+1))
@@ -173,7 +173,7 @@ func (a *server) newestEvents(ctx context.Context, head uint64, since time.Time,
 }
 
 // hasText tells whether an event has a text in its line, in capitals or not.
-func hasText(ev access.Event, q string) bool {
+func hasText(ev audit.Event, q string) bool {
 	return q == "" || strings.Contains(strings.ToLower(ev.Line()), strings.ToLower(q))
 }
 
