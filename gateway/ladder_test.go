@@ -51,6 +51,7 @@ var ladder = map[string]float64{
 	"gateway/observe":         4,
 	"gateway/nodes":           5,
 	"gateway/admin/api":       4.5,
+	"gateway/admin/openapi":   4.7,
 	"gateway/admin/client":    4.7,
 	"gateway/admin":           5,
 	"gateway/adminsocket":     6,
@@ -93,7 +94,8 @@ var alone = map[string][]string{
 		"gateway/store/reader"},
 	"google.golang.org/protobuf":    {"gateway/store/folder"},
 	"github.com/pion":               {"coapres/transport", "bench/load", "bench/server", "bench/peer_test"}, // stock go-coap beside ours, and a node that costs little
-	"github.com/danielgtaylor/huma": {"gateway/admin"},
+	"github.com/danielgtaylor/huma": {"gateway/admin", "gateway/admin/openapi"},
+	"github.com/pb33f":              {"gateway/admin_test"},
 	"github.com/urfave/cli":         {"cli", "cli/settings", "cli/demo", "cli/simulate", "cli/terminal"},
 	"github.com/plgd-dev/go-coap": {"coapres/transport", "coapres/transport/message_test", "gateway",
 		"coapres", "coapres/device", "gateway/session_test", "gateway/e2e_test", "bench/load", "bench/server",

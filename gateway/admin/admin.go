@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -22,6 +21,7 @@ import (
 	"latchkey/gateway/access"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/openapi"
 	"latchkey/gateway/audit"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/feed"
@@ -132,26 +132,19 @@ func New(cfg Config) *Handler {
 		cfg.Feed = feed.New(cfg.Store, cfg.Log)
 	}
 	mux := http.NewServeMux()
-	a := &server{Config: cfg, API: humago.New(mux, document(cfg.Version)), turn: limit.NewGate(1),
+	a := &server{Config: cfg, API: humago.New(mux, configure(cfg.Version)), turn: limit.NewGate(1),
 		demands: map[string]api.Demand{}}
 	a.accounts = account.New(account.Config{Policy: a.Store.Snapshot, Edit: a.edit, Record: a.Store.Record,
 		ClockTrusted: a.clockTrusted,
 		Website:      cfg.Website, Log: cfg.Log, Now: cfg.Now})
 	a.routes()
 	if cfg.Metrics != nil {
-		op := describe(api.GetMetrics)
-		op.Responses = map[string]*huma.Response{"200": {Description: "metrics",
-			Content: map[string]*huma.MediaType{"text/plain": {}}}}
-		for _, status := range op.Errors {
-			op.Responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status),
-				Content: map[string]*huma.MediaType{"application/problem+json": {
-					Schema: a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[huma.ErrorModel](), true, "")}}}
-		}
+		op := openapi.DescribeText(a.OpenAPI(), api.GetMetrics)
 		a.checkBefore(&op, api.GetMetrics.Needs, false)
 		a.OpenAPI().AddOperation(&op)
 		mux.Handle("GET /metrics", a.guard(api.GetMetrics.Needs, cfg.Metrics))
 	}
-	a.describeEnums()
+	openapi.DescribeEnums(a.OpenAPI())
 	return &Handler{bounded{mux}, a.accounts}
 }
 
@@ -177,6 +170,17 @@ func (a *server) routes() {
 	a.tokenRoutes()
 	a.setupRoutes()
 	a.sessionRoutes()
+}
+
+// configure is the document, and how huma reads and writes.
+func configure(version string) huma.Config {
+	cfg := openapi.Config(version)
+	strict := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strictUnmarshal}
+	cfg.Formats = map[string]huma.Format{"application/json": strict, "json": strict}
+	cfg.DefaultFormat = "application/json"
+	cfg.RejectUnknownQueryParameters = true
+	cfg.Transformers = []huma.Transformer{plainProblem}
+	return cfg
 }
 
 // change makes the changes that from derives from the policy as it is. Meanwhile no other change is

@@ -16,6 +16,7 @@ import (
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/openapi"
 	"latchkey/gateway/audit"
 	"latchkey/gateway/limit"
 )
@@ -46,7 +47,7 @@ func (a *server) eventRoutes() {
 		func(ctx context.Context, in *api.EventQuery) (api.Events, error) {
 			return a.events(ctx, in)
 		})
-	op := describe(api.StreamEvents)
+	op := openapi.Describe(api.StreamEvents)
 	op.Responses = map[string]*huma.Response{"200": {
 		Description: "events",
 		Content: map[string]*huma.MediaType{ndjson: {

@@ -11,47 +11,13 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"latchkey/gateway/access/accounts"
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/admin/openapi"
 )
 
-// needsExtension is the member of an operation in the OpenAPI document that says what the operation
-// needs.
-const needsExtension = "x-latchkey-needs"
-
-// shownNeed is a need in the OpenAPI document.
-type shownNeed struct {
-	When   string         `json:"when,omitempty" yaml:"when,omitempty"` // a member of the body and its value
-	Role   accounts.Role  `json:"role,omitempty" yaml:"role,omitempty"`
-	Scope  accounts.Scope `json:"scope,omitempty" yaml:"scope,omitempty"`
-	Fresh  string         `json:"fresh,omitempty" yaml:"fresh,omitempty"`
-	Own    bool           `json:"own,omitempty" yaml:"own,omitempty"`
-	Public bool           `json:"public,omitempty" yaml:"public,omitempty"`
-	Anyone bool           `json:"anyone,omitempty" yaml:"anyone,omitempty"`
-}
-
-func showNeeds(d api.Demand) (out []shownNeed) {
-	member, cases := d.Cases()
-	for _, c := range cases {
-		n := c.Need
-		shown := shownNeed{When: c.When(member), Role: n.Role, Scope: n.Scope, Own: n.Own, Public: n.Public,
-			Anyone: n.Anyone}
-		if n.Fresh != account.Stale {
-			shown.Fresh = n.Fresh.String()
-		}
-		out = append(out, shown)
-	}
-	return out
-}
-
-// checkBefore writes what an operation needs into its place in the document, and has it checked
-// before the body is parsed.
+// checkBefore has what an operation needs checked before the body is parsed.
 func (a *server) checkBefore(op *huma.Operation, d api.Demand, matches bool) {
-	if op.Extensions == nil {
-		op.Extensions = map[string]any{}
-	}
-	op.Extensions[needsExtension] = showNeeds(d)
 	a.demands[op.OperationID] = d
 	op.Middlewares = append(op.Middlewares, func(c huma.Context, next func(huma.Context)) {
 		p := account.PrincipalOf(c.Context())
@@ -129,7 +95,7 @@ type body[T any] struct {
 // nowhere else.
 func handle[In, Out any](a *server, op api.Operation[In, Out],
 	h func(context.Context, *In) (Out, error)) {
-	described := describe(op)
+	described := openapi.Describe(op)
 	a.checkBefore(&described, op.Needs, op.Matches)
 	huma.Register(a.API, described, func(ctx context.Context, in *In) (*body[Out], error) {
 		out, err := h(ctx, in)
@@ -146,7 +112,7 @@ func handle[In, Out any](a *server, op api.Operation[In, Out],
 		}
 		return b, nil
 	})
-	a.describeHeaders(op.Info, reflect.TypeFor[Out]())
+	openapi.DescribeHeaders(a.OpenAPI(), op)
 }
 
 // idOf returns the id of what an operation has made.

@@ -1,10 +1,13 @@
-package admin
+// Package openapi writes the OpenAPI document of the admin API, from the declarations of its
+// operations: what they are for, who may call them, what goes in and comes out, and how they fail.
+package openapi
 
 import (
 	"fmt"
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -18,8 +21,6 @@ import (
 	"latchkey/gateway/door"
 	"latchkey/keys"
 )
-
-// The OpenAPI document: what the declarations of the operations say, for other programs.
 
 const aboutAPI = `Administration of a latchkey gateway. Records are named in paths and bodies by their name or their id.
 
@@ -71,11 +72,11 @@ func tagOf(op api.Info) string {
 	return "gateway"
 }
 
-func document(version string) huma.Config {
+// Config is the document as it is before the first operation is in it.
+func Config(version string) huma.Config {
 	if version == "" {
 		version = "dev"
 	}
-	strict := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strictUnmarshal}
 	return huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
@@ -92,20 +93,17 @@ func document(version string) huma.Config {
 				},
 			},
 		},
-		OpenAPIPath:                  "/openapi",
-		Formats:                      map[string]huma.Format{"application/json": strict, "json": strict},
-		DefaultFormat:                "application/json",
-		RejectUnknownQueryParameters: true,
-		Transformers:                 []huma.Transformer{plainProblem},
+		OpenAPIPath: "/openapi",
 	}
 }
 
-// describe is an operation for the document.
-func describe[In, Out any](of api.Operation[In, Out]) huma.Operation {
+// Describe is an operation for the document.
+func Describe[In, Out any](of api.Operation[In, Out]) huma.Operation {
 	op := of.Info
 	out := huma.Operation{OperationID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary,
 		Description: describeNeeds(op.Needs), Tags: []string{tagOf(op)}, DefaultStatus: op.Status(),
-		Security: security(op.Needs), Errors: problemsOf(op, reflect.TypeFor[In]())}
+		Security: security(op.Needs), Errors: problemsOf(op, reflect.TypeFor[In]()),
+		Extensions: map[string]any{needsExtension: showNeeds(op.Needs)}}
 	if op.Matches {
 		out.Parameters = append(out.Parameters, &huma.Param{Name: "If-Match", In: "header",
 			Description: "the ETag of the record as you know it: the change is refused if it is another one by now",
@@ -133,6 +131,19 @@ func problemsOf(op api.Info, in reflect.Type) []int {
 	}
 	if op.Matches {
 		out = append(out, http.StatusPreconditionFailed)
+	}
+	return out
+}
+
+// DescribeText describes an operation that huma does not answer, and whose answers are text.
+func DescribeText[In, Out any](doc *huma.OpenAPI, op api.Operation[In, Out]) huma.Operation {
+	out := Describe(op)
+	out.Responses = map[string]*huma.Response{"200": {Description: op.Summary,
+		Content: map[string]*huma.MediaType{"text/plain": {}}}}
+	problem := doc.Components.Schemas.Schema(reflect.TypeFor[huma.ErrorModel](), true, "")
+	for _, status := range out.Errors {
+		out.Responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status),
+			Content: map[string]*huma.MediaType{"application/problem+json": {Schema: problem}}}
 	}
 	return out
 }
@@ -198,13 +209,13 @@ func describeNeed(n account.Need) string {
 	return text
 }
 
-// describeHeaders leaves those headers of an answer in the document that it can have.
-func (a *server) describeHeaders(op api.Info, out reflect.Type) {
-	item := a.OpenAPI().Paths[op.Path]
+// DescribeHeaders leaves those headers of an operation's answer in the document that it can have.
+func DescribeHeaders[In, Out any](doc *huma.OpenAPI, op api.Operation[In, Out]) {
+	item := doc.Paths[op.Path]
 	described := map[string]*huma.Operation{http.MethodGet: item.Get, http.MethodPost: item.Post,
 		http.MethodPut: item.Put, http.MethodPatch: item.Patch, http.MethodDelete: item.Delete}[op.Method]
 	for _, r := range described.Responses {
-		if _, ok := reflect.New(out).Interface().(interface{ Tag() string }); !ok {
+		if _, ok := any(new(Out)).(interface{ Tag() string }); !ok {
 			delete(r.Headers, "ETag")
 		}
 		if op.Status() != http.StatusCreated {
@@ -237,9 +248,9 @@ func values[T ~string](of []T) []any {
 	return out
 }
 
-// describeEnums writes into the document which values the members of all types can have.
-func (a *server) describeEnums() {
-	schemas := a.OpenAPI().Components.Schemas
+// DescribeEnums writes which values the members of all types in the document can have.
+func DescribeEnums(doc *huma.OpenAPI) {
+	schemas := doc.Components.Schemas
 	for name, s := range schemas.Map() {
 		if t := schemas.TypeFromRef("#/components/schemas/" + name); t != nil && t.Kind() == reflect.Struct {
 			describeMembers(t, s)
@@ -268,4 +279,33 @@ func describeMembers(t reflect.Type, s *huma.Schema) {
 			member.Enum = e
 		}
 	}
+}
+
+// needsExtension is the member of an operation in the OpenAPI document that says what the operation
+// needs.
+const needsExtension = "x-latchkey-needs"
+
+// shownNeed is a need in the OpenAPI document.
+type shownNeed struct {
+	When   string         `json:"when,omitempty" yaml:"when,omitempty"` // a member of the body and its value
+	Role   accounts.Role  `json:"role,omitempty" yaml:"role,omitempty"`
+	Scope  accounts.Scope `json:"scope,omitempty" yaml:"scope,omitempty"`
+	Fresh  string         `json:"fresh,omitempty" yaml:"fresh,omitempty"`
+	Own    bool           `json:"own,omitempty" yaml:"own,omitempty"`
+	Public bool           `json:"public,omitempty" yaml:"public,omitempty"`
+	Anyone bool           `json:"anyone,omitempty" yaml:"anyone,omitempty"`
+}
+
+func showNeeds(d api.Demand) (out []shownNeed) {
+	member, cases := d.Cases()
+	for _, c := range cases {
+		n := c.Need
+		shown := shownNeed{When: c.When(member), Role: n.Role, Scope: n.Scope, Own: n.Own, Public: n.Public,
+			Anyone: n.Anyone}
+		if n.Fresh != account.Stale {
+			shown.Fresh = n.Fresh.String()
+		}
+		out = append(out, shown)
+	}
+	return out
 }
