@@ -52,7 +52,7 @@ int lk_host_kv_get(const char *node, const char *key, uint8_t *b, size_t cap)
 	return r;
 }
 
-/* sync_folder makes what happened to the names in kv/ last. */
+/* Makes changes of names in kv/ durable. */
 static int sync_folder(void)
 {
 	int fd = open("kv", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
@@ -105,7 +105,7 @@ int lk_host_rtc_get(void *ctx, uint8_t *b, size_t n)
 		got = read(fd, b, n);
 		close(fd);
 	}
-	/* After power came on such memory holds anything. */
+	/* After power-on such memory holds random bytes. */
 	for (size_t i = got > 0 ? (size_t)got : 0; i < n; i++) {
 		b[i] = (uint8_t)(0xa5 + i);
 	}

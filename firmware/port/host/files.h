@@ -1,5 +1,5 @@
-/* What outlives the process, as files in the current directory: flash, RTC memory and why the next
- * process starts. */
+/* State that survives the process, as files in the current directory: flash, RTC memory and why
+ * the next process starts. */
 #ifndef LK_HOST_FILES_H
 #define LK_HOST_FILES_H
 
@@ -14,8 +14,8 @@ int lk_host_rtc_set(void *ctx, const uint8_t *b, size_t n);
 
 /* The next process starts as if by why. Without that the process ends here, with LK_HOST_FAILED. */
 void lk_host_leave_boot(enum lk_boot why);
-/* What the process before left, which is used up by this, or boot if it is not NULL: an enum
- * lk_boot, or LK_ERANGE. */
+/* Returns boot if it is not NULL, else the reason that the process before left, and removes it:
+ * an enum lk_boot, or LK_ERANGE. */
 int lk_host_boot_reason(const char *boot);
 
 #endif

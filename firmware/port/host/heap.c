@@ -9,7 +9,7 @@
 static struct lk_host_heap heap;
 static size_t limit; /* 0: none */
 
-/* What was asked for stands in front of a block. */
+/* Each block has its requested size in front of it. */
 union block {
 	size_t n;
 	max_align_t align;

@@ -22,7 +22,7 @@
 
 enum { WATCHDOG_MS = 5000 };
 
-/* What each node has for itself. */
+/* What belongs to one node. */
 struct node {
 	const char *name; /* "": the first */
 	int udp;          /* -1: none */
@@ -52,8 +52,8 @@ static uint64_t monotonic(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* say prints one line of the board, which never begins in the middle of one of the console's.
- * Called with mu held. */
+/* Prints one line of the board. It never begins in the middle of a line of the console. Called
+ * with mu held. */
 __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 {
 	va_list args;
@@ -75,14 +75,14 @@ static void set_output(uint8_t level, uint32_t ms)
 	}
 }
 
-/* stop takes mu for good, so nothing is printed after it. */
+/* Takes mu and never releases it, so nothing is printed after it. */
 static void stop(void)
 {
 	pthread_mutex_lock(&host.mu);
 	set_output(0, 0);
 }
 
-/* What goes on when the loop does not. */
+/* The timers, which run even if the loop hangs. */
 static void *timers(void *unused)
 {
 	(void)unused;
@@ -198,8 +198,7 @@ static void ask(enum lk_world_ask what)
 	}
 }
 
-/* read_stdin takes one byte, so that the world and the console are told in the order of the
- * lines. */
+/* Reads one byte, so that the world and the console get their lines in order. */
 static void read_stdin(void)
 {
 	uint8_t c;
@@ -224,7 +223,7 @@ static void port_udp_wait(void *ctx, uint32_t ms)
 	for (int i = 0; i < host.count; i++) {
 		fds[count++] = (struct pollfd){.fd = host.nodes[i].udp, .events = POLLIN};
 	}
-	/* What the world changes wakes no node: it finds out when it looks. */
+	/* A change in the world does not wake the node, which polls its inputs. */
 	while (!came && !lk_world_console_pending(&host.world)) {
 		bool any = poll(fds, count, end - now > INT_MAX ? INT_MAX : (int)(end - now)) > 0;
 

@@ -60,13 +60,13 @@ int lk_host_udp_send(int fd, const uint8_t *b, size_t n)
 	if (fd < 0) {
 		return LK_EIO;
 	}
-	/* The first try may only bring the news that nobody took the datagram before. */
+	/* The first try may only return the error of the datagram before, which nobody received. */
 	for (int i = 0; i < 2; i++) {
 		if (send(fd, b, n, 0) == (ssize_t)n) {
 			return (int)n;
 		}
 	}
-	/* Where nobody listens and where no way leads, a datagram is lost, as on the air. */
+	/* A datagram to an address without a listener or a route is lost, as by radio. */
 	return errno == EMSGSIZE || errno == EBADF ? LK_EIO : (int)n;
 }
 

@@ -44,8 +44,8 @@ int rt_file_write(const char *name, int how, const void *b, size_t n)
 /*
  * A key is a file of that name in the folder kv, empty or missing if there is no such key.
  * Semihosting cannot rename, so a value is first written with a checksum to a second file, KEY.new,
- * then to KEY; then KEY.new is emptied. A process killed in between leaves a KEY.new that is whole,
- * and counts, or one that is not, and does not.
+ * then to KEY; then KEY.new is emptied. A process killed in between leaves a KEY.new. If that is
+ * whole it is the value; otherwise it is ignored.
  */
 struct names {
 	char key[3 + NODE_MAX + 1 + KEY_MAX + 1];     /* the folder, the node and '-' */
@@ -91,7 +91,7 @@ static int settle(const struct names *f, size_t n)
 	return err != 0 ? err : rt_file_write(f->new, SIM_TRUNC | SIM_DSYNC, rt_page, 0);
 }
 
-/* Ends what a process killed in the middle of rt_key_set began. */
+/* Completes an rt_key_set in whose middle the process was killed. */
 static int recover(const struct names *f)
 {
 	uint8_t sum[SEAL];

@@ -54,8 +54,8 @@ static bool boot_word(struct lk_qemu_options *o, const char *s)
 	return false;
 }
 
-/* How the process before this one ended, which is how the node boots, unless an argument says
- * otherwise; the next one is told anew. */
+/* Reads how the process before ended, which is why the node boots unless an argument says
+ * otherwise, and resets that for the next process. */
 static void boot_file(struct lk_qemu_options *o)
 {
 	int n = rt_file_read("boot");

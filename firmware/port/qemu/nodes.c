@@ -24,8 +24,8 @@ static struct {
 
 void nodes_init(int n) { sockets.count = n > MOST_SOCKETS ? MOST_SOCKETS : n; }
 
-/* Takes the next socket that nobody has, emptied of what came for whoever had it before, in place
- * of fd (below 0: none). Its descriptor, or LK_EIO. */
+/* Replaces fd (below 0: none) by the next free socket, after dropping old datagrams from it.
+ * Returns its descriptor, or LK_EIO. */
 static int next_socket(int fd)
 {
 	int i = 0;
@@ -72,7 +72,7 @@ bool nodes_wait(uint32_t ms)
 {
 	int last = 0; /* stdin */
 
-	/* QEMU can wait for one descriptor only: the others are looked at. */
+	/* QEMU can wait for one descriptor only, so the others are polled. */
 	for (int i = 0; i < count; i++) {
 		if (nodes[i].udp < 0) {
 			continue;
@@ -96,8 +96,8 @@ static int udp_open(void *own, const char *host, uint16_t port)
 	return rt_count_run_with(n->udp < 0 ? n->udp : 0);
 }
 
-/* The first try may only bring the news that nobody took the datagram before. Where nobody listens,
- * one is lost, as on the air. */
+/* The first try may only return the error of the datagram before. A datagram without a listener
+ * is lost, as by radio. */
 static int udp_send(void *own, const uint8_t *b, size_t n)
 {
 	int fd = ((const struct node *)own)->udp;
@@ -120,7 +120,7 @@ static int udp_recv(void *own, uint8_t *b, size_t cap)
 		return 0;
 	}
 	rt_count_stop();
-	/* Twice: the first may only bring such news too. */
+	/* Twice: the first try may only return such an error, too. */
 	for (int i = 0; i < 2 && sim_wait(fd, 0) > 0; i++) {
 		int n = sim_read(fd, rt_page, cap < sizeof rt_page ? cap : sizeof rt_page);
 

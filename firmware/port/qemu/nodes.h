@@ -1,6 +1,6 @@
 /*
- * What each node on the board has for itself: its socket, its flash and its log. Whoever started
- * QEMU left sockets open; a node takes the next one each time it opens one.
+ * What belongs to each node on the board: its socket, its flash and its log. The program that
+ * starts QEMU leaves sockets open; a node takes the next one each time it opens one.
  */
 #ifndef LK_NODES_H
 #define LK_NODES_H

@@ -1,5 +1,5 @@
 /*
- * A board that is not there: a node's image for the ESP8266's core, run in QEMU, with the world of
+ * A simulated board: a node's image for the ESP8266's core, run in QEMU, with the world of
  * port/world at stdin and stdout. What is real is the instruction set, the memory map, the heap,
  * the stack, the timer and its interrupt. What is not: WiFi (always there), flash (files), the card
  * reader's chip (a model, behind spi), deep sleep and restart (the process exits, and whoever
@@ -15,7 +15,7 @@
 #include "simcall.h"
 #include "world.h"
 
-/* Stdin is looked at this often while the node waits for a datagram, since QEMU can wait for one
+/* How often stdin is polled while the node waits for a datagram: QEMU can wait for one
  * descriptor only. */
 enum { SLICE_MS = 10 };
 
@@ -142,7 +142,7 @@ static void do_ask(enum lk_world_ask ask)
 	}
 }
 
-/* What stands at stdin now. Its end is the end of the program. */
+/* Reads what is at stdin now. At its end the program ends. */
 static void look(void)
 {
 	static uint8_t in[256] __attribute__((aligned(256)));
@@ -266,7 +266,7 @@ static int port_rtc_get(void *ctx, uint8_t *b, size_t n)
 	}
 	rt_count_stop();
 	got = rt_file_read("rtc.bin");
-	/* After power came on such memory holds anything. */
+	/* After power-on such memory holds random bytes. */
 	for (size_t i = 0; i < n; i++) {
 		b[i] = (int)i < got ? rt_page[i] : (uint8_t)(0xA5 + i);
 	}

@@ -31,8 +31,8 @@
 /* The bus of the card reader is HSPI, whose clock, MISO and MOSI are fixed: 14 (D5), 12 (D6), 13
  * (D7). */
 #define LK_BUS .clock = LK_PIN_NONE, .miso = LK_PIN_NONE, .mosi = LK_PIN_NONE
-/* D8 is low at power-on: selected, but without a clock that does nothing. D2 has 10 kΩ to ground:
- * the chip stays off until we want it, and while we sleep. */
+/* D8 is low at power-on, so the chip is selected, but without a clock that does nothing. D2 has
+ * 10 kΩ to ground: the chip stays off until the program starts it, and during sleep. */
 #define LK_CHIP .chip_select = GPIO_NUM_15, .chip_reset = GPIO_NUM_4
 
 static const struct lk_esp_pins reader_pins = {

@@ -35,22 +35,22 @@ struct board {
 	bool chip;         /* the SPI driver is there */
 	bool adc;
 	bool dimming;      /* the PWM driver is there */
-	volatile uint32_t hold; /* ticks until the output is let go; 0: nothing to do */
-	volatile uint32_t unfed; /* ticks since the loop last said that it lives */
+	volatile uint32_t hold; /* ticks until the output is switched off; 0: none */
+	volatile uint32_t unfed; /* ticks since the loop last fed the watchdog */
 };
 
 /* ---- output, its timer and the watchdog ---- */
 
-/* The pin low, and after that not driven at all: PWM writes its level, but cannot drive it then,
- * and the resistor at the pin holds it low. Words of the peripheral, because what is in flash must
- * not be called from an interrupt while flash is written. */
+/* Sets the pin low and then stops driving it. PWM can still write its level but not drive it,
+ * and the resistor holds the pin low. This writes the peripheral's registers directly, because
+ * an interrupt must not call code in flash while flash is written. */
 static void IRAM_ATTR let_go(void)
 {
 	GPIO.out_w1tc = 1u << LK_PIN_OUTPUT;
 	GPIO.enable_w1tc = 1u << LK_PIN_OUTPUT;
 }
 
-/* Runs by the hardware's own timer, whatever the tasks do. */
+/* Called by the hardware timer's interrupt, whatever the tasks do. */
 static void IRAM_ATTR on_tick(void *arg)
 {
 	struct board *b = arg;
@@ -67,9 +67,9 @@ static void IRAM_ATTR on_tick(void *arg)
 		let_go();
 }
 
-/* An interrupt cannot restart the board; this is in a task above the loop's. abort is how the SDK
- * restarts after a crash, and it is what esp_reset_reason tells next time. Should even this task
- * hang, the chip's own watchdog restarts it. */
+/* An interrupt cannot restart the board, so this runs in a task with a higher priority than the
+ * loop. abort restarts the board as after a crash, and esp_reset_reason reports that at the next
+ * start. If even this task hangs, the chip's own watchdog restarts the board. */
 static void look_after_loop(void *arg)
 {
 	const struct board *b = arg;
@@ -115,7 +115,7 @@ static void output(void *ctx, uint8_t level, uint32_t ms)
 		(void)gpio_set_direction(LK_PIN_OUTPUT, GPIO_MODE_OUTPUT);
 		return;
 	}
-	b->hold = ms / TICK + (ms % TICK != 0); /* before the pin: it is never on without its end in sight */
+	b->hold = ms / TICK + (ms % TICK != 0); /* before the pin: never on without a timer */
 	if (!dim(b, level))
 		(void)gpio_set_level(LK_PIN_OUTPUT, 1);
 	(void)gpio_set_direction(LK_PIN_OUTPUT, GPIO_MODE_OUTPUT);
@@ -152,9 +152,9 @@ static int spi(void *ctx, const uint8_t *tx, uint8_t *rx, size_t n)
 	memset(&t, 0, sizeof t);
 	t.mosi = words;
 	t.bits.mosi = (n * 8) & 0x3ff;
-	/* Both ways at once: what comes in lands in the same sixteen words as what goes out. Asked for
-	 * bits.miso, the driver would also set usr_miso, a phase of its own after the one that sends.
-	 * So we send, and collect what came meanwhile. */
+	/* Full duplex: received bytes land in the same sixteen words as sent bytes. With bits.miso
+	 * the driver would also set usr_miso, which receives in a separate phase after sending. So
+	 * we only send, and then read what was received meanwhile. */
 	SPI1.user1.usr_miso_bitlen = (n * 8 - 1) & 0x1ff;
 	gpio_num_t select = (gpio_num_t)b->esp.pins->chip_select;
 	(void)gpio_set_level(select, 0);
@@ -231,8 +231,7 @@ void lk_board_init(struct lk_port *port)
 	adc_config_t adc = {.mode = ADC_READ_VDD_MODE, .clk_div = 8};
 	b->adc = adc_init(&adc) == ESP_OK;
 
-	/* A board without its timers would open a door for ever, or hang for ever: better none at
-	 * all. */
+	/* Without its timers a board could open a door or hang for ever, so do not start at all. */
 	const esp_timer_create_args_t watch = {
 		.callback = look_after_loop, .arg = b, .dispatch_method = ESP_TIMER_TASK, .name = "watch"};
 	esp_timer_handle_t timer;
