@@ -1,24 +1,24 @@
 # make demo    play with a gateway and simulated nodes; make demo-firmware with nodes that run the firmware
-# make test    everything that must hold, installing what it needs
-# make quick   what a minute can tell, with a warm build cache
-# make test-large   the part of make test that is about load: floods, ten thousand handshakes
-# make test-long    what takes too long for make test: all faults in all places, large sites; RUN=pattern PKGS=./… choose
-# make test-stress  each package's tests five times, and three times beside eight busy loops; run it until nothing remains
-# make check   vet, gofmt, staticcheck
-# make vulncheck    which known vulnerabilities of its modules reach the program
-# make build   bin/latchkey for this machine
-# make release  bin/release: stripped programs for Pis and servers, with their hashes; VERSION=… is what they say they are
-# make reproducible  builds a release twice, in two folders and without a common build cache, and compares the bytes
-# make firmware-host  bin/firmware/ROLE: the nodes' C firmware as processes of this machine
-# make firmware-test  what must hold of the firmware, alone and with the gateway, on this machine and in QEMU
-# make firmware-size  what it takes of an ESP8266's flash
-# make screenshots  a picture of every page of the website, in bin/screenshots, and those in its README anew
-# make bench-deps   the systems that the benchmarks are beside, installed where that is possible
-# make bench   latency, load, memory and bytes beside the systems that are here, in a few minutes; bench/README.md says what is in a number
-# make bench-full   all of it, beside all systems, in half an hour; the results go to bench/results
-# make bench-go     the Go benchmarks of the packages on the way of a scan
-# make bench-compare REF=main  those of this tree beside another commit's, in turn; bench/compare.sh says more
-# make bench-gate   allocations and bytes on the wire, which repeat exactly; in seconds
+# make test    run all tests; as root, install what they need
+# make quick   run the fast tests: a minute with a warm build cache
+# make test-large   run the load tests of make test: floods, ten thousand handshakes
+# make test-long    run tests that take too long for make test: all faults, large sites; RUN=pattern PKGS=./… choose
+# make test-stress  run each package's tests five times, and three times beside eight busy loops
+# make check   run vet, gofmt and staticcheck
+# make vulncheck    list known vulnerabilities of modules that reach the program
+# make build   build bin/latchkey for this machine
+# make release  build stripped programs for Pis and servers, with hashes, in bin/release; VERSION=… names the version
+# make reproducible  build a release twice, in two folders and with separate build caches, and compare the bytes
+# make firmware-host  build the C firmware as programs for this machine, in bin/firmware
+# make firmware-test  test the firmware, alone and with the gateway, on this machine and in QEMU
+# make firmware-size  show how much of an ESP8266's flash it takes
+# make screenshots  take a picture of every page of the website in bin/screenshots, and renew those in its README
+# make bench-deps   install the systems that the benchmarks compare with
+# make bench   measure latency, load, memory and bytes beside installed systems, in minutes; bench/README.md explains the numbers
+# make bench-full   measure all of it beside all systems, in half an hour; the results go to bench/results
+# make bench-go     run the Go benchmarks of the packages that a scan goes through
+# make bench-compare REF=main  run them for this tree and another commit in turn; see bench/compare.sh
+# make bench-gate   check allocations and bytes on the wire, which repeat exactly; takes seconds
 
 GO      ?= go
 # A count, not a time: the Go fuzzer sometimes takes its own time limit for a failure.
@@ -41,7 +41,7 @@ PEERS := $(patsubst %/go.mod,%,$(wildcard bench/peers/*/go.mod gateway/certifica
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cli/latchkey
 
-# Without a terminal to ask at, the demo tells its fixed story.
+# Without a terminal the demo plays its fixed story.
 demo: build
 	@if [ -t 0 ]; then $(BIN) demo; else $(BIN) demo --script; fi
 
@@ -49,7 +49,7 @@ demo: build
 demo-firmware: build firmware-host
 	@if [ -t 0 ]; then $(BIN) demo --firmware; else $(BIN) demo --firmware --script; fi
 
-# What there is to make.
+# Lists the targets.
 .PHONY: help
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
