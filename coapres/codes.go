@@ -33,7 +33,7 @@ var (
 	errLinks         = errors.New("links are not UTF-8")
 )
 
-// codeOf is the one place where an error becomes a response code (RFC 7252 §5.9).
+// codeOf turns an error into a response code (RFC 7252 §5.9). No other function does.
 func codeOf(err error) codes.Code {
 	var busy *BusyError
 	switch {

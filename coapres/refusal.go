@@ -27,7 +27,7 @@ type Refusal struct {
 	Why      string // the diagnostic payload; empty if there was none
 }
 
-// CodeText is a code as people write it, like 4.00.
+// CodeText returns a code as people write it, like 4.00.
 func CodeText(c codes.Code) string { return fmt.Sprintf("%d.%02d", c>>5, c&31) }
 
 // Refuse reports a refusal to Refused, if that is set.

@@ -223,7 +223,7 @@ func (s *Site) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends Accept.
+// Close makes Accept return.
 func (s *Site) Close() error {
 	s.stop()
 	return nil
