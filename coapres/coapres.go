@@ -83,7 +83,7 @@ func (s *Server) Serve(ctx context.Context, p *Peer, req, resp *pool.Message, at
 		why := diagnosticOf(err, req)
 		resp.SetBody(strings.NewReader(why)) // a diagnostic payload has no Content-Format (RFC 7252 §5.5.2)
 		p.Refuse(Refusal{At: at, Request: r.name(), Code: out.code, Why: why})
-		if out.code != codes.Unauthorized && p.complain() { // a 4.01 is how a node gets its first Echo
+		if out.code != codes.Unauthorized && p.mayLog() { // a 4.01 is how a node gets its first Echo
 			s.Log.Warn("request refused", "device", p.Name, "addr", p.Addr, "code", out.code.String(), "err",
 				err)
 		}
@@ -116,7 +116,7 @@ func (r *request) name() string {
 }
 
 func (s *Server) dispatch(ctx context.Context, r *request) (response, error) {
-	if !r.peer.spend(r.at) { // first, so that every request counts against the rate
+	if !r.peer.spendRequest(r.at) { // first, so that every request counts against the rate
 		return response{}, &BusyError{RetryAfter: time.Second}
 	}
 	path, err := pathOf(r.msg)
@@ -205,15 +205,16 @@ func (r *request) negotiate(res *resource) error {
 	return nil
 }
 
-// fresh checks that the request carries an Echo of ours and that its intent is within the window.
-func (r *request) fresh(age int32) error {
+// checkFresh checks that the request carries an Echo of ours and that its intent is within the
+// window.
+func (r *request) checkFresh(age int32) error {
 	return r.peer.Issued.Check(EchoOf(r.msg), age, ScanWindow, r.at)
 }
 
-// meant does the same for what somebody did at the node, and reports to Calls if it came late. n is
-// the counter of the request.
-func (s *Server) meant(r *request, age int32, n uint64) error {
-	err := r.fresh(age)
+// checkIntent does the same for what somebody did at the node, and reports to Calls if it came
+// late. n is the counter of the request.
+func (s *Server) checkIntent(r *request, age int32, n uint64) error {
+	err := r.checkFresh(age)
 	if err == nil {
 		return nil
 	}

@@ -54,8 +54,8 @@ func (p *Peer) MaxPulse() time.Duration {
 	return p.maxPulse
 }
 
-// spend takes one request from the peer's budget.
-func (p *Peer) spend(now time.Time) bool { return p.budget.AllowN(now, 1) }
+// spendRequest takes one request from the peer's budget.
+func (p *Peer) spendRequest(now time.Time) bool { return p.budget.AllowN(now, 1) }
 
-// complain tells whether a line about this peer may be logged now: at most one a second.
-func (p *Peer) complain() bool { return p.words.Allow() }
+// mayLog tells whether a line about this peer may be logged now: at most one a second.
+func (p *Peer) mayLog() bool { return p.words.Allow() }

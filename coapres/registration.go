@@ -62,7 +62,7 @@ func (s *Server) renew(_ context.Context, r *request) (response, error) {
 
 // leave serves the removal of a registration (RFC 9176 §5.3.2).
 func (s *Server) leave(_ context.Context, r *request) (response, error) {
-	if err := r.fresh(0); err != nil {
+	if err := r.checkFresh(0); err != nil {
 		return response{}, err
 	}
 	p := r.peer

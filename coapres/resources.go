@@ -83,7 +83,7 @@ func (s *Server) scan(ctx context.Context, r *request) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	if err := s.meant(r, scan.Age, scan.N); err != nil {
+	if err := s.checkIntent(r, scan.Age, scan.N); err != nil {
 		return response{}, err
 	}
 	v, err := s.Calls.Scan(ctx, r.peer, scan, r.at)
@@ -98,7 +98,7 @@ func (s *Server) act(ctx context.Context, r *request) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	if err := s.meant(r, a.Age, a.N); err != nil {
+	if err := s.checkIntent(r, a.Age, a.N); err != nil {
 		return response{}, err
 	}
 	v, err := s.Calls.Act(ctx, r.peer, r.param, a, r.at)
@@ -128,7 +128,7 @@ func (s *Server) report(_ context.Context, r *request) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	err = r.fresh(rep.Age)
+	err = r.checkFresh(rep.Age)
 	if err != nil && codeOf(err) != codes.Unauthorized {
 		return response{}, err
 	}

@@ -24,8 +24,8 @@ const (
 	earlyRecord = 256
 	earlyCount  = 32                     // how many of those pion gets; it keeps each that is too early
 	finishTime  = 5 * time.Second        // from the first of them to the end of the handshake
-	settleTime  = time.Millisecond       // see settle
-	hearTime    = 500 * time.Millisecond // see hear
+	moveTime    = time.Millisecond       // see awaitMove
+	drainTime   = 500 * time.Millisecond // see drainQueue
 	maxHeld     = 8                      // datagrams that are held until a new address is proven
 	// The longest record with an empty CoAP message, in bytes; a GET /act is longer.
 	pingRecord = 41
@@ -137,7 +137,7 @@ func (a *association) ReadFrom(b []byte) (int, net.Addr, error) {
 	a.turn++
 	if a.taken.n > 0 && a.taken.from != a.current {
 		a.mu.Unlock()
-		a.follow()
+		a.noteMove()
 		a.mu.Lock()
 	}
 	a.taken.n = 0
@@ -169,9 +169,9 @@ func (a *association) take(b []byte) (int, net.Addr, error) {
 	return n, peerAddr{d.from}, nil
 }
 
-// follow records that pion has moved the address. pion does that by itself, after the newest
+// noteMove records that pion has moved the address. pion does that by itself, after the newest
 // authenticated record with our CID (RFC 9146 §6).
-func (a *association) follow() {
+func (a *association) noteMove() {
 	a.mu.Lock()
 	to := a.dc.RemoteAddr().(peerAddr).AddrPort
 	if to == a.current {
@@ -187,14 +187,14 @@ func (a *association) follow() {
 	a.l.moved(a)
 }
 
-// settle waits while pion handles a record from a new address. pion passes on the record's content
-// before it moves the address, so an answer would go to the old address. The wait is bounded,
-// because pion may be waiting for us.
-func (a *association) settle() {
+// awaitMove waits while pion handles a record from a new address. pion passes on the record's
+// content before it moves the address, so an answer would go to the old address. The wait is
+// bounded, because pion may be waiting for us.
+func (a *association) awaitMove() {
 	a.mu.Lock()
 	foreign, turn := a.taken.n > 0 && a.taken.from != a.current, a.turn
 	a.mu.Unlock()
-	for end := time.Now().Add(settleTime); foreign && time.Now().Before(end); {
+	for end := time.Now().Add(moveTime); foreign && time.Now().Before(end); {
 		time.Sleep(10 * time.Microsecond)
 		a.mu.Lock()
 		foreign = a.turn == turn && !a.closed
@@ -202,12 +202,12 @@ func (a *association) settle() {
 	}
 }
 
-// hear stops queueing records and waits until those in the queue are handled. The wait is bounded,
-// because pion may be waiting for the reader.
-func (a *association) hear() {
+// drainQueue stops queueing records and waits until those in the queue are handled. The wait is
+// bounded, because pion may be waiting for the reader.
+func (a *association) drainQueue() {
 	a.mu.Lock()
 	a.ending = true
-	for end := time.Now().Add(hearTime); (len(a.queue) > 0 || !a.waiting) && !a.closed &&
+	for end := time.Now().Add(drainTime); (len(a.queue) > 0 || !a.waiting) && !a.closed &&
 		time.Now().Before(end); {
 		a.mu.Unlock()
 		time.Sleep(100 * time.Microsecond)
@@ -275,9 +275,9 @@ func (a *association) WriteTo(b []byte, to net.Addr) (int, error) {
 	moved := p.AddrPort != a.current
 	a.mu.Unlock()
 	if moved { // before pion has asked for the next record
-		a.follow()
+		a.noteMove()
 	}
-	switch ok, proven := a.may(b, p.AddrPort); {
+	switch ok, proven := a.maySend(b, p.AddrPort); {
 	case !ok:
 	case proven && a.finished.Load():
 		a.l.socket.write(b, p.AddrPort)
@@ -287,12 +287,12 @@ func (a *association) WriteTo(b []byte, to net.Addr) (int, error) {
 	return len(b), nil
 }
 
-// again retransmits our last flight when the node repeats its Finished (RFC 6347 §4.2.4): ours was
-// lost. pion does this too, but not when the other side is pion as well: that sends its Finished
-// with a connection ID under the same number each time, and pion drops it as a replay. Nothing
-// proves that the node sent the repetition. So the flight is sent rarely, only to a proven address,
-// and not after the node has sent application data.
-func (a *association) again() {
+// retransmitFlight retransmits our last flight when the node repeats its Finished (RFC 6347
+// §4.2.4): ours was lost. pion does this too, but not when the other side is pion as well: that
+// sends its Finished with a connection ID under the same number each time, and pion drops it as a
+// replay. Nothing proves that the node sent the repetition. So the flight is sent rarely, only to a
+// proven address, and not after the node has sent application data.
+func (a *association) retransmitFlight() {
 	now := time.Now()
 	a.mu.Lock()
 	b, to := a.last, a.current
@@ -305,10 +305,11 @@ func (a *association) again() {
 	a.l.socket.write(b, to)
 }
 
-// may tells whether a record may go to an address now, and whether the address is proven. Somebody
-// who copies a record and sends it from elsewhere moves the address there. So a new address gets
-// only pings until it is proven, and no more bytes than came from it (RFC 9146 §6). All else waits.
-func (a *association) may(b []byte, to netip.AddrPort) (ok, proven bool) {
+// maySend tells whether a record may go to an address now, and whether the address is proven.
+// Somebody who copies a record and sends it from elsewhere moves the address there. So a new
+// address gets only pings until it is proven, and no more bytes than came from it (RFC 9146 §6).
+// All else waits.
+func (a *association) maySend(b []byte, to netip.AddrPort) (ok, proven bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
@@ -387,7 +388,7 @@ func (e established) Read(b []byte) (int, error) {
 	e.association.mu.Lock()
 	e.last = nil
 	e.association.mu.Unlock()
-	e.settle()
+	e.awaitMove()
 	return n, err
 }
 

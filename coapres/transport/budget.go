@@ -95,9 +95,9 @@ func (s *shares) source(a netip.Addr, now time.Time) *rate.Limiter {
 	return l
 }
 
-// proven records the address where a key was proven. Each key has one address, so whoever holds a
-// stolen key cannot make a whole network known.
-func (b *budget) proven(identity string, a netip.Addr) {
+// noteProven records the address where a key was proven. Each key has one address, so whoever holds
+// a stolen key cannot make a whole network known.
+func (b *budget) noteProven(identity string, a netip.Addr) {
 	if _, ok := b.seen[identity]; !ok && len(b.seen) >= maxKnown {
 		for other := range b.seen { // any one
 			b.forget(other)

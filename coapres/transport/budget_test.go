@@ -35,7 +35,7 @@ func TestBudget(t *testing.T) {
 		t.Errorf("the first a second later: got %d, want %d", got, sourceRate)
 	}
 	node := addr4(99)
-	b.proven("lk-1", node)
+	b.noteProven("lk-1", node)
 	for i := range 100 { // everybody else uses up the total
 		b.count(addr4(1000+i), 100, now.Add(time.Second))
 	}
@@ -66,7 +66,7 @@ func TestBudgetIsBounded(t *testing.T) {
 	now := time.Now()
 	b := newBudget(totalRate)
 	for i := range 2 * maxKnown {
-		b.proven(fmt.Sprint(i), addr4(i))
+		b.noteProven(fmt.Sprint(i), addr4(i))
 		b.source(addr4(i), now).AllowN(now, 1)
 		if i == maxSources-1 {
 			break
@@ -79,7 +79,7 @@ func TestBudgetIsBounded(t *testing.T) {
 		t.Errorf("a minute later: got %d sources, want the new one alone", len(b.sources))
 	}
 	for i := range 2 * maxKnown {
-		b.proven(fmt.Sprint(i), addr4(i))
+		b.noteProven(fmt.Sprint(i), addr4(i))
 	}
 	if len(b.known) != maxKnown || len(b.seen) != maxKnown {
 		t.Errorf("got %d known addresses of %d keys, want %d", len(b.known), len(b.seen), maxKnown)
@@ -90,17 +90,17 @@ func TestBudgetIsBounded(t *testing.T) {
 func TestKnownAddresses(t *testing.T) {
 	b := newBudget(totalRate)
 	for i := range 1000 {
-		b.proven("lk-stolen", addr4(i))
+		b.noteProven("lk-stolen", addr4(i))
 	}
 	if len(b.known) != 1 || len(b.seen) != 1 || !b.isKnown(addr4(999)) {
 		t.Errorf("a key that was everywhere: got %d known addresses, want the last", len(b.known))
 	}
-	b.proven("lk-other", addr4(999))
-	b.proven("lk-stolen", addr4(1))
+	b.noteProven("lk-other", addr4(999))
+	b.noteProven("lk-stolen", addr4(1))
 	if !b.isKnown(addr4(999)) || !b.isKnown(addr4(1)) {
 		t.Error("an address is forgotten while another key was last proven there")
 	}
-	b.proven("lk-other", addr4(2))
+	b.noteProven("lk-other", addr4(2))
 	if b.isKnown(addr4(999)) {
 		t.Error("an address is known that both keys have left")
 	}

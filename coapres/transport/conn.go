@@ -42,7 +42,7 @@ type Conn struct {
 	refused  func(c *Conn, code byte, why string) // may be nil
 	unsent   func(error)
 	moves    atomic.Int64  // not yet reported to moved
-	ping     uint16        // used by the reading goroutine; the last one that follow sent
+	ping     uint16        // used by the reading goroutine; the last one that pingNewAddress sent
 	read     int64         // used by the reading goroutine; requests that go-coap was given
 	begun    atomic.Int64  // how many of them go-coap has passed to a handler
 	begins   chan struct{} // signalled when begun grows
@@ -93,7 +93,7 @@ func newConn(c net.Conn, number uint64, identity string, idle time.Duration) *Co
 	}
 }
 
-// Identity is the PSK identity whose key opened this association, proven by the handshake.
+// Identity returns the PSK identity whose key opened this association, proven by the handshake.
 func (c *Conn) Identity() string { return c.identity }
 
 // Home returns the other side's last proven address: one that answered what was sent there.
@@ -158,7 +158,7 @@ func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 	// A response that nobody waits for any more.
 	cfg.Handler = func(*responsewriter.ResponseWriter[*client.Conn], *pool.Message) {}
 	s := server.NewSession(ctx, coapNet.NewConn(c), message.MaxSize, message.MaxSize, true)
-	c.exchange.moved = c.follow
+	c.exchange.moved = c.pingNewAddress
 	if c.refused != nil {
 		c.exchange.refused = func(code byte, why string) { c.refused(c, code, why) }
 	}
@@ -227,10 +227,11 @@ func (c *Conn) finish() {
 	close(c.done)
 }
 
-// Context ends with the association.
+// Context returns a context that ends with the association.
 func (c *Conn) Context() context.Context { return c.cc.Context() }
 
-// Done is closed when the association has ended and its last handler has returned.
+// Done returns a channel that is closed when the association has ended and its last handler has
+// returned.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
 // Do sends a confirmable request and waits for its answer. It retransmits at intervals that the
@@ -256,20 +257,20 @@ func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
 	return a, err
 }
 
-// follow pings the other side at its new address (RFC 7252 §4.3). Whoever answers with a Reset has
-// the keys and receives what we send there. If the node moves again before it answers, only the
-// newest address is pinged.
-func (c *Conn) follow() {
+// pingNewAddress pings the other side at its new address (RFC 7252 §4.3). Whoever answers with a
+// Reset has the keys and receives what we send there. If the node moves again before it answers,
+// only the newest address is pinged.
+func (c *Conn) pingNewAddress() {
 	c.exchange.giveUp(c.ping)
 	c.ping = uint16(c.cc.GetMessageID())
 	_ = c.exchange.ping(c.ping, 0) // if the connection is gone, Read returns the error
 	if c.moved != nil && c.moves.Add(1) == 1 {
-		c.work.begin(c.tell)
+		c.work.begin(c.reportMoves)
 	}
 }
 
-// tell reports moves to c.moved, at most once a second.
-func (c *Conn) tell() {
+// reportMoves reports moves to c.moved, at most once a second.
+func (c *Conn) reportMoves() {
 	for {
 		n := c.moves.Load()
 		c.moved(c)
@@ -288,7 +289,7 @@ func (c *Conn) tell() {
 // then its context ends.
 func (c *Conn) End() error {
 	if e, ok := c.exchange.Conn.(established); ok {
-		e.hear()
+		e.drainQueue()
 	}
 	return c.exchange.Close()
 }

@@ -36,7 +36,7 @@ func (l *Listener) record(r []byte, from netip.AddrPort) (lost bool) {
 		again := ok && a.phase == live && epoch == 1 && [6]byte(r[5:]) == [6]byte{} // a repeated Finished
 		l.mu.Unlock()
 		if again {
-			a.again()
+			a.retransmitFlight()
 		}
 		l.deliver(r, from, ok, a)
 		return a == nil && record.IsLost(r)

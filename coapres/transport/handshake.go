@@ -116,18 +116,18 @@ func (l *Listener) makeRoom(p *peer, known bool) {
 		switch {
 		case !known && strange > 0 && strange >= l.cfg.MaxHandshakes-l.cfg.MaxHandshakes/4, full &&
 			reserved == 0:
-			l.evict(crowd(l.strange))
+			l.evict(findOldest(l.strange))
 		case full:
-			l.evict(crowd(l.reserved))
+			l.evict(findOldest(l.reserved))
 		default:
 			return
 		}
 	}
 }
 
-// crowd returns the oldest association of the source that has the most. So a flood from one source
-// evicts its own associations first.
-func crowd(half *list.List) (oldest *association) {
+// findOldest returns the oldest association of the source that has the most. So a flood from one
+// source evicts its own associations first.
+func findOldest(half *list.List) (oldest *association) {
 	n := map[netip.Prefix]int{}
 	most := 0
 	for e := half.Front(); e != nil; e = e.Next() {
@@ -234,7 +234,7 @@ func (l *Listener) handshake(ctx context.Context, a *association) {
 		_ = a.Close()
 	}
 	if old != nil {
-		old.hear()
+		old.drainQueue()
 		_ = old.dc.Close()
 	}
 }
@@ -289,7 +289,7 @@ func (l *Listener) establish(a *association, id string) (old *association, refus
 	l.sessions++
 	l.holders[id] = a
 	l.counts.finished.Add(1)
-	l.budget.proven(id, a.at.Addr())
+	l.budget.noteProven(id, a.at.Addr())
 	return old, ""
 }
 

@@ -158,10 +158,10 @@ func Listen(cfg Config) (*Listener, error) {
 	return l, nil
 }
 
-// Addr is the address the socket is bound to.
+// Addr returns the address that the socket is bound to.
 func (l *Listener) Addr() net.Addr { return l.socket.conn.LocalAddr() }
 
-// Sessions is the number of live associations.
+// Sessions returns the number of live associations.
 func (l *Listener) Sessions() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

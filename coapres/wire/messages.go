@@ -3,15 +3,16 @@ package wire
 import "bytes"
 
 var (
-	scanShape    = shape{name: "scan", required: of(labelN, labelUID), optional: of(labelAge)}
-	actShape     = shape{name: "act", required: of(labelN, labelAction), optional: of(labelLevel, labelAge)}
-	verdictShape = shape{name: "verdict", required: of(labelVerdict, labelLast), grows: true}
-	commandShape = shape{name: "command", required: of(labelID, labelAction),
-		optional: of(labelLevel, labelDuration, labelAge)}
-	stateShape = shape{name: "state", required: of(labelOn), optional: of(labelID, labelLevel, labelContact,
-		labelLeft), grows: true}
-	receiptShape = shape{name: "receipt", required: of(labelResult, labelOn),
-		optional: of(labelID, labelLevel, labelContact, labelLeft), grows: true}
+	scanShape = shape{name: "scan", required: makeSet(labelN, labelUID), optional: makeSet(labelAge)}
+	actShape  = shape{name: "act", required: makeSet(labelN, labelAction),
+		optional: makeSet(labelLevel, labelAge)}
+	verdictShape = shape{name: "verdict", required: makeSet(labelVerdict, labelLast), grows: true}
+	commandShape = shape{name: "command", required: makeSet(labelID, labelAction),
+		optional: makeSet(labelLevel, labelDuration, labelAge)}
+	stateShape = shape{name: "state", required: makeSet(labelOn),
+		optional: makeSet(labelID, labelLevel, labelContact, labelLeft), grows: true}
+	receiptShape = shape{name: "receipt", required: makeSet(labelResult, labelOn),
+		optional: makeSet(labelID, labelLevel, labelContact, labelLeft), grows: true}
 )
 
 // ParseScan reads a scan in CBOR or JSON. The UID is the caller's own copy. Errors wrap

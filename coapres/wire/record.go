@@ -98,7 +98,7 @@ var fields = [labelEnd]field{
 
 type set uint16
 
-func of(ls ...label) (s set) {
+func makeSet(ls ...label) (s set) {
 	for _, l := range ls {
 		s |= 1 << l
 	}

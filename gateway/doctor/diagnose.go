@@ -115,24 +115,24 @@ func Diagnose(f Facts) Diagnosis {
 	if f.Clock != "" && !x.has(CodeClock) {
 		x.add(ClockFinding(f.Clock))
 	}
-	x.alarms(nil)
+	x.reportAlarms(nil)
 	if s := f.Space; s != nil && s.Free < tight*s.Least && !x.has(CodeSpace) {
 		x.add(SpaceFinding(s.Free, s.Least, 0, nil))
 	}
-	x.crowded()
+	x.reportCrowd()
 	devices := make([]access.Device, 0, len(x.Policy.Devices))
 	for _, d := range x.Policy.Devices {
 		devices = append(devices, d)
 	}
 	slices.SortFunc(devices, func(a, b access.Device) int { return strings.Compare(a.Name, b.Name) })
 	for _, d := range devices {
-		x.late(d)
-		x.pulse(d)
-		x.device(d, false)
+		x.reportLate(d)
+		x.reportPulse(d)
+		x.examineDevice(d, false)
 	}
 	for _, f := range x.Handshakes.Failures {
 		if f.Device.ID == "" {
-			x.stranger(&f, nil)
+			x.reportStranger(&f, nil)
 		}
 		x.Failures = append(x.Failures, f)
 	}
@@ -142,22 +142,22 @@ func Diagnose(f Facts) Diagnosis {
 // DiagnoseDevice examines one device. It also fills in the devices in f.Handshakes.Failures.
 func DiagnoseDevice(f Facts, d access.Device) Diagnosis {
 	x := begin(f, true)
-	x.alarms(&d)
-	x.late(d)
-	x.pulse(d)
-	gone := x.device(d, true)
+	x.reportAlarms(&d)
+	x.reportLate(d)
+	x.reportPulse(d)
+	gone := x.examineDevice(d, true)
 	for _, f := range x.Handshakes.Failures {
 		switch {
 		case f.Device.ID == d.ID:
 			x.Failures = append(x.Failures, f)
 		case gone && f.Device.ID == "":
-			if x.stranger(&f, &d) {
+			if x.reportStranger(&f, &d) {
 				x.Failures = append(x.Failures, f)
 			}
 		}
 	}
 	if gone {
-		x.crowded()
+		x.reportCrowd()
 	}
 	return x.Diagnosis
 }
@@ -178,8 +178,8 @@ func (x *examination) has(code string) bool {
 	return slices.ContainsFunc(x.Findings, func(f Finding) bool { return f.Code == code })
 }
 
-// alarms reports the alarms that nobody has acknowledged, all or those of one device.
-func (x *examination) alarms(device *access.Device) {
+// reportAlarms reports the alarms that nobody has acknowledged, all or those of one device.
+func (x *examination) reportAlarms(device *access.Device) {
 	for _, alarm := range x.Alarms {
 		if device != nil && device.ID != alarm.Device.ID {
 			continue
@@ -194,8 +194,8 @@ func (x *examination) alarms(device *access.Device) {
 	}
 }
 
-// late reports scans that came too late to be decided.
-func (x *examination) late(d access.Device) {
+// reportLate reports scans that came too late to be decided.
+func (x *examination) reportLate(d access.Device) {
 	l := x.Devices[d.ID].Late
 	if l == nil || x.Now.Sub(l.Last) > recently {
 		return
@@ -206,8 +206,8 @@ func (x *examination) late(d access.Device) {
 		"If there is neither, somebody may hold back what the device sends. Nothing opened")
 }
 
-// pulse reports a lock that does not hold as long as its door's pulse.
-func (x *examination) pulse(d access.Device) {
+// reportPulse reports a lock that does not hold as long as its door's pulse.
+func (x *examination) reportPulse(d access.Device) {
 	if d.Kind != keys.KindLock || len(d.Targets) != 1 {
 		return
 	}
@@ -220,19 +220,19 @@ func (x *examination) pulse(d access.Device) {
 	}
 }
 
-// device finds what is wrong with a device. gone tells that the device is not connected and nothing
-// that it sent explains why. asked tells that the question is about this device; then a finding
-// about what somebody did on purpose is reported too.
-func (x *examination) device(d access.Device, asked bool) (gone bool) {
+// examineDevice finds what is wrong with a device. gone tells that the device is not connected and
+// nothing that it sent explains why. asked tells that the question is about this device; then a
+// finding about what somebody did on purpose is reported too.
+func (x *examination) examineDevice(d access.Device, asked bool) (gone bool) {
 	s, seen := x.Devices[d.ID]
-	ref, ids := nameDevice(x.Policy, d.ID), x.usable(d.ID)
+	ref, ids := nameDevice(x.Policy, d.ID), x.listUsable(d.ID)
 	found := false
 	for _, f := range x.failed[d.ID] {
 		// If a device is connected, or must not connect, only recent failures count.
 		old := x.Now.Sub(f.Last) > recently && (s.Online || len(ids) == 0 && !asked)
-		if !old && f.Last.After(x.completed(d.ID)) && (len(ids) > 0 || f.Cause == CauseRevoked) {
+		if !old && f.Last.After(x.findCompleted(d.ID)) && (len(ids) > 0 || f.Cause == CauseRevoked) {
 			found = true
-			x.claim(&f, d, s.Online, len(ids) > 0)
+			x.reportClaim(&f, d, s.Online, len(ids) > 0)
 		}
 	}
 	switch {
@@ -254,7 +254,7 @@ func (x *examination) device(d access.Device, asked bool) (gone bool) {
 	} else {
 		text := fmt.Sprintf("%s: nothing has come with %s since the gateway started at %s",
 			d.Name, strings.Join(ids, " or "), x.time(x.Handshakes.Since))
-		if used := x.lastUsed(d.ID); used.IsZero() {
+		if used := x.findLastUsed(d.ID); used.IsZero() {
 			text += ", and it has never been connected"
 		} else {
 			text += "; it was last connected on " + used.Format(time.DateOnly)
@@ -267,8 +267,8 @@ func (x *examination) device(d access.Device, asked bool) (gone bool) {
 
 func (x *examination) time(t time.Time) string { return t.In(x.Policy.Zone()).Format(time.DateTime) }
 
-// usable returns the identities with which a device may connect, newest last.
-func (x *examination) usable(id access.ID) (ids []string) {
+// listUsable returns the identities with which a device may connect, newest last.
+func (x *examination) listUsable(id access.ID) (ids []string) {
 	for _, k := range x.Policy.KeysOf(id) {
 		if k.State.Usable() {
 			ids = append(ids, string(k.ID))
@@ -277,17 +277,17 @@ func (x *examination) usable(id access.ID) (ids []string) {
 	return ids
 }
 
-// completed returns when a device last completed a handshake, or zero if it has not since the
+// findCompleted returns when a device last completed a handshake, or zero if it has not since the
 // start.
-func (x *examination) completed(id access.ID) (last time.Time) {
+func (x *examination) findCompleted(id access.ID) (last time.Time) {
 	for _, k := range x.Policy.KeysOf(id) {
 		last = latest(last, x.Handshakes.Completed[k.ID])
 	}
 	return last
 }
 
-// lastUsed returns the day of a device's last handshake, also one before the start.
-func (x *examination) lastUsed(id access.ID) (last time.Time) {
+// findLastUsed returns the day of a device's last handshake, also one before the start.
+func (x *examination) findLastUsed(id access.ID) (last time.Time) {
 	for _, k := range x.Policy.KeysOf(id) {
 		last = latest(last, k.LastUsed)
 	}

@@ -16,8 +16,8 @@ const (
 	fullDo   = "start the gateway with a higher --max-sessions"
 )
 
-// claim reports handshakes that failed with an identity of a device.
-func (x *examination) claim(f *Failure, d access.Device, online, usable bool) {
+// reportClaim reports handshakes that failed with an identity of a device.
+func (x *examination) reportClaim(f *Failure, d access.Device, online, usable bool) {
 	ref := nameDevice(x.Policy, d.ID)
 	rekey := "latchkey device rekey " + d.Name + ", and put what that prints into it"
 	how := x.how(f)
@@ -50,8 +50,8 @@ func (x *examination) claim(f *Failure, d access.Device, online, usable bool) {
 	}
 }
 
-// crowded reports peers that were refused because too many came at once.
-func (x *examination) crowded() {
+// reportCrowd reports peers that were refused because too many came at once.
+func (x *examination) reportCrowd() {
 	for _, c := range x.Handshakes.Counts {
 		if c.Cause == CauseBusy && c.Count > 0 && x.Now.Sub(c.Last) <= recently {
 			x.find(string(c.Cause), audit.Named{},
@@ -63,9 +63,9 @@ func (x *examination) crowded() {
 	}
 }
 
-// stranger reports a failure that names no device. If device is not nil, it tells whether the
+// reportStranger reports a failure that names no device. If device is not nil, it tells whether the
 // failure may be about that device.
-func (x *examination) stranger(f *Failure, device *access.Device) bool {
+func (x *examination) reportStranger(f *Failure, device *access.Device) bool {
 	if x.Now.Sub(f.Last) > recently || x.room == 0 {
 		return false
 	}
@@ -79,7 +79,7 @@ func (x *examination) stranger(f *Failure, device *access.Device) bool {
 	case CauseUnknownIdentity:
 		f.Near = nearest(x.Policy, f.Identity)
 		isDevice := func(n Near) bool { return n.Device.ID == device.ID }
-		if x.mended(f) || device != nil && len(f.Near) > 0 && !slices.ContainsFunc(f.Near, isDevice) {
+		if x.isMended(f) || device != nil && len(f.Near) > 0 && !slices.ContainsFunc(f.Near, isDevice) {
 			return false
 		}
 		text, do = unknown(f, how, whose, name)
@@ -100,9 +100,9 @@ func (x *examination) stranger(f *Failure, device *access.Device) bool {
 	return true
 }
 
-// mended tells whether every device that may have caused the failure has connected since.
-func (x *examination) mended(f *Failure) bool {
-	waits := func(n Near) bool { return !x.completed(n.Device.ID).After(f.Last) }
+// isMended tells whether every device that may have caused the failure has connected since.
+func (x *examination) isMended(f *Failure) bool {
+	waits := func(n Near) bool { return !x.findCompleted(n.Device.ID).After(f.Last) }
 	return len(f.Near) > 0 && !slices.ContainsFunc(f.Near, waits)
 }
 

@@ -94,8 +94,8 @@ var rules = []struct {
 	{Locked, func(*Facts) bool { return true }},
 }
 
-// Of returns the state of a door.
-func Of(f Facts) State {
+// FindState returns the state of a door.
+func FindState(f Facts) State {
 	var s State
 	for _, r := range rules {
 		if r.applies(&f) {

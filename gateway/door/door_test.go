@@ -101,7 +101,7 @@ func (s *teller) sense(m []string) {
 
 func (s *teller) expect(m []string) {
 	s.f.At = at(m[1])
-	got := Of(s.f)
+	got := FindState(s.f)
 	s.seen[got.Headline] = true
 	text := string(got.Headline)
 	if got.Now != got.Headline {
@@ -151,7 +151,7 @@ func TestLockedIsSaidOnlyAfterTheLockSaidSo(t *testing.T) {
 			Said: wire.State{On: pick(2) == 1, Left: 3000}, SaidAt: began.Add(seconds[pick(len(seconds))]),
 			Contact: contacts[pick(len(contacts))],
 			Command: commands[pick(len(commands))], CommandAt: began.Add(seconds[pick(len(seconds))])}
-		s := Of(Facts{At: began.Add(time.Hour), Lock: l})
+		s := FindState(Facts{At: began.Add(time.Hour), Lock: l})
 		if !slices.Contains(Headlines, s.Headline) {
 			t.Fatalf("got %q of %+v", s.Headline, l)
 		}

@@ -119,7 +119,7 @@ func (w *Watch) Door(p *access.Policy, target access.ID, now time.Time) door.Sta
 			f.Lock = lockOf(v)
 		}
 	}
-	return door.Of(f)
+	return door.FindState(f)
 }
 
 // CountDoors counts the doors with a headline.

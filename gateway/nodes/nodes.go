@@ -257,7 +257,7 @@ func (n *Nodes) NoteThrottled(p *coapres.Peer) {
 // becomes active, and the keys that it replaces are revoked.
 func (n *Nodes) advanceKeys(used keys.Key) {
 	var changes []access.Change
-	for _, k := range provision.Used(used.ID, n.Store.Snapshot().KeysOf(used.Device), time.Now()) {
+	for _, k := range provision.MarkUsed(used.ID, n.Store.Snapshot().KeysOf(used.Device), time.Now()) {
 		changes = append(changes, access.Change{Put: k})
 	}
 	if len(changes) == 0 {

@@ -58,7 +58,7 @@ func (b *batch) putAddresses(at map[access.ID]netip.AddrPort) (left int, err err
 		if _, ok := b.policy.Devices[device]; !ok || !at[device].IsValid() || b.w.addrs[key] == at[device] {
 			continue
 		}
-		if written == MaxChanges || !b.roomy() {
+		if written == MaxChanges || !b.hasRoom() {
 			left++
 			continue
 		}

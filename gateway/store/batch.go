@@ -75,8 +75,8 @@ const (
 func (b *batch) maxBytes() int { return int(b.w.s.db.MaxBatchSize()) / 5 * 4 }
 func (b *batch) maxCount() int { return int(b.w.s.db.MaxBatchCount()) / 5 * 4 }
 
-// roomy tells whether there is room for any one more attempt, event or sign-in.
-func (b *batch) roomy() bool { return b.fits(smallCount, smallBytes, smallBytes) }
+// hasRoom tells whether there is room for any one more attempt, event or sign-in.
+func (b *batch) hasRoom() bool { return b.fits(smallCount, smallBytes, smallBytes) }
 
 func (b *batch) fits(count, size, raw int) bool {
 	return len(b.writes)+count <= b.maxCount() && b.size+size <= b.maxBytes() && b.raw+raw <= maxRaw
@@ -176,7 +176,7 @@ func (b *batch) checkpoint() error {
 	b.head.CountersAt = b.head.Seq
 	// This never happens while the arithmetic above is right. Without a checkpoint opening only
 	// takes longer.
-	if !b.roomy() {
+	if !b.hasRoom() {
 		*b = *w.newBatch()
 	}
 	return nil

@@ -70,7 +70,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	go w.run()
 	if !o.InMemory {
 		s.witnessed = make(chan struct{})
-		go s.witnesses()
+		go s.keepWitness()
 	}
 	return s, nil
 }
@@ -102,7 +102,7 @@ func (s *Store) tryOut(ctx context.Context, state folder.State) error {
 	if err != nil {
 		return err
 	}
-	return s.tidy(f, r)
+	return s.removeEmptyLogs(f, r)
 }
 
 // makeRoom makes sure that there is space for what Badger writes when it opens: a memtable, and a

@@ -125,7 +125,7 @@ func (b *batch) sweepSignIns(now time.Time, keep int) {
 	expiry := b.w.signIns
 	first := func(a, z record.Key) int { return expiry[a].Compare(expiry[z]) }
 	for _, key := range slices.SortedFunc(maps.Keys(expiry), first) {
-		if expiry[key].After(now) && len(expiry) <= keep || !b.roomy() {
+		if expiry[key].After(now) && len(expiry) <= keep || !b.hasRoom() {
 			return
 		}
 		b.deleteSignIn(key)

@@ -44,8 +44,8 @@ func (sp *space) look() (changed bool) {
 	return sp.low != low || sp.none != none
 }
 
-// restless tells whether to look again soon, even without a request.
-func (sp *space) restless() bool {
+// mustLookAgain tells whether to look again soon, even without a request.
+func (sp *space) mustLookAgain() bool {
 	return sp.free != nil && (sp.low || sp.ballast.Lacks())
 }
 

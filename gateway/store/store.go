@@ -252,7 +252,7 @@ func (s *Store) Close() error {
 		}
 		s.reads.Lock()
 		defer s.reads.Unlock()
-		if err := s.lastWitness(); err != nil {
+		if err := s.writeLastWitness(); err != nil {
 			s.log.Warn("site.head not written", "err", err)
 		}
 		if err := s.db.Close(); err != nil {

@@ -209,7 +209,7 @@ func (t trial) look(ctx context.Context, r *tried) error {
 			_, err = record.Codecs.Policy.New().With(img.Records...)
 		}
 		if err == nil && w != nil {
-			err = s.holds(txn, w, &img.Head, v.CountMems())
+			err = s.checkWitness(txn, w, &img.Head, v.CountMems())
 		}
 		if err == nil && t.All {
 			err = s.reader.Walk(ctx, txn, &img.Head, 0, keys.Hash{},
@@ -261,8 +261,9 @@ func (t trial) open(v *folder.Survey, k seal.SiteKey, live map[uint64]uint32,
 	return s.db.View(func(txn *badger.Txn) error { return f(s, txn) })
 }
 
-// tidy removes empty logs after a successful trial: they hold nothing, and Badger cannot open them.
-func (s *Store) tidy(f folder.Files, r *tried) error {
+// removeEmptyLogs removes empty logs after a successful trial: they hold nothing, and Badger cannot
+// open them.
+func (s *Store) removeEmptyLogs(f folder.Files, r *tried) error {
 	for _, name := range r.Empty {
 		if err := os.Remove(filepath.Join(f.DB, name)); err != nil {
 			return fmt.Errorf("store: %w", err)

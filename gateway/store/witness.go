@@ -14,8 +14,8 @@ import (
 // witnessEvery is how far the database may be ahead of site.head while events come.
 const witnessEvery = 10 * time.Second
 
-// holds returns an error if the database lacks what site.head has seen.
-func (s *Store) holds(txn *badger.Txn, w *folder.Witness, h *record.Head, mems int) error {
+// checkWitness returns an error if the database lacks what site.head has seen.
+func (s *Store) checkWitness(txn *badger.Txn, w *folder.Witness, h *record.Head, mems int) error {
 	const do = "put the whole data folder back from a copy; if db/ alone was put back, or an older " +
 		"latchkey has run on it since, remove site.head"
 	if w.Seq > h.Seq {
@@ -38,8 +38,9 @@ func (s *Store) holds(txn *badger.Txn, w *folder.Witness, h *record.Head, mems i
 	return err
 }
 
-// witnesses writes site.head until the store closes. If that fails, only site.head is out of date.
-func (s *Store) witnesses() {
+// keepWitness writes site.head until the store closes. If that fails, only site.head is out of
+// date.
+func (s *Store) keepWitness() {
 	defer close(s.witnessed)
 	var last folder.Witness
 	wait := time.NewTimer(s.opts.witness / 10) // a short command has ended by then
@@ -63,9 +64,9 @@ func (s *Store) witnesses() {
 	}
 }
 
-// lastWitness writes site.head after the last event, before Badger closes and deletes the .mem
+// writeLastWitness writes site.head after the last event, before Badger closes and deletes the .mem
 // file.
-func (s *Store) lastWitness() error {
+func (s *Store) writeLastWitness() error {
 	if s.opts.InMemory || s.Failed() != nil {
 		return nil
 	}

@@ -98,7 +98,7 @@ func (w *writer) run() {
 	defer close(w.s.gone)
 	for {
 		var again <-chan time.Time
-		if w.space.restless() {
+		if w.space.mustLookAgain() {
 			again = time.After(spaceEvery)
 		}
 		select {
@@ -164,7 +164,7 @@ func (w *writer) batch(first *request) (next *request) {
 		return nil
 	}
 	for r := first; r != nil; {
-		if r.between != nil || !b.roomy() {
+		if r.between != nil || !b.hasRoom() {
 			next = r
 			break
 		}
@@ -179,16 +179,16 @@ func (w *writer) batch(first *request) (next *request) {
 		b.answers = append(b.answers, answer{r, err})
 		r = nil
 		if len(b.answers) < maxBatch {
-			r = w.another()
+			r = w.nextQueued()
 		}
 	}
 	w.finish(b)
 	return next
 }
 
-// another returns the next queued request, or nil. It first yields to other goroutines once, so
+// nextQueued returns the next queued request, or nil. It first yields to other goroutines once, so
 // that callers that were just answered can come back within the same batch.
-func (w *writer) another() *request {
+func (w *writer) nextQueued() *request {
 	for range 2 {
 		select {
 		case r := <-w.s.queue:
@@ -254,8 +254,8 @@ func (w *writer) commit(b *batch) error {
 	})
 }
 
-// settle copies counters that moved into the writer's own.
-func (w *writer) settle(over *record.Counters) {
+// mergeCounters copies counters that moved into the writer's own.
+func (w *writer) mergeCounters(over *record.Counters) {
 	for device, c := range over.ByDevice {
 		w.counters.Put(device, c)
 		w.moved[device] = struct{}{}
@@ -268,7 +268,7 @@ func (w *writer) adopt(b *batch) {
 		w.leaves[device] = leaf
 		delete(w.moved, device)
 	}
-	w.settle(b.counters)
+	w.mergeCounters(b.counters)
 	next := &published{policy: b.policy, kept: b.policy, head: b.head}
 	if len(w.held) > 0 {
 		next.policy = w.s.now.Load().policy

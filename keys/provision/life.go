@@ -32,10 +32,10 @@ func Rotate(device keys.RecordID, all []keys.Key) (fresh keys.Key, changed []key
 	return New(device), changed
 }
 
-// Used returns the keys that change because the key with that id completed a handshake. A pending
-// key becomes active, and then the device's retiring keys are revoked. The key's day of last use is
-// updated. If the key is missing or not usable, nothing changes.
-func Used(id keys.ID, all []keys.Key, at time.Time) (changed []keys.Key) {
+// MarkUsed returns the keys that change because the key with that id completed a handshake. A
+// pending key becomes active, and then the device's retiring keys are revoked. The key's day of
+// last use is updated. If the key is missing or not usable, nothing changes.
+func MarkUsed(id keys.ID, all []keys.Key, at time.Time) (changed []keys.Key) {
 	device, first := keys.RecordID(""), false
 	for _, k := range all {
 		if k.ID != id || !k.State.Usable() {

@@ -67,18 +67,18 @@ func TestMakeBeforeBreak(t *testing.T) {
 	old := New("d1")
 	all := []keys.Key{other, old}
 
-	all = apply(all, Used(old.ID, all, at)...)
+	all = apply(all, MarkUsed(old.ID, all, at)...)
 	check("a first handshake makes it active", all, keys.Pending, keys.Active)
 	if !all[1].LastUsed.Equal(day) {
 		t.Errorf("last used: got %v, want %v", all[1].LastUsed, day)
 	}
-	if again := Used(old.ID, all, at); len(again) != 0 {
+	if again := MarkUsed(old.ID, all, at); len(again) != 0 {
 		t.Errorf("a second handshake on that day: got %d changes, want none", len(again))
 	}
-	if next := Used(old.ID, all, at.Add(24*time.Hour)); len(next) != 1 || next[0].State != keys.Active {
+	if next := MarkUsed(old.ID, all, at.Add(24*time.Hour)); len(next) != 1 || next[0].State != keys.Active {
 		t.Errorf("the next day: got %d changes, want 1", len(next))
 	}
-	if back := Used(old.ID, all, at.Add(-72*time.Hour)); len(back) != 0 {
+	if back := MarkUsed(old.ID, all, at.Add(-72*time.Hour)); len(back) != 0 {
 		t.Errorf("a clock that went back: got %d changes, want none", len(back))
 	}
 
@@ -89,18 +89,18 @@ func TestMakeBeforeBreak(t *testing.T) {
 		t.Error("the old secret is gone before the new one is used")
 	}
 
-	all = apply(all, Used(old.ID, all, at.Add(24*time.Hour))...)
+	all = apply(all, MarkUsed(old.ID, all, at.Add(24*time.Hour))...)
 	check("the old one in between changes nothing", all, keys.Pending, keys.Retiring, keys.Pending)
 
-	all = apply(all, Used(fresh.ID, all, at)...)
+	all = apply(all, MarkUsed(fresh.ID, all, at)...)
 	check("the new one's first handshake revokes the old one", all, keys.Pending, keys.Revoked, keys.Active)
 	if !all[1].Secret.IsZero() {
 		t.Error("a revoked key keeps its secret")
 	}
-	if changed := Used(old.ID, all, at); len(changed) != 0 {
+	if changed := MarkUsed(old.ID, all, at); len(changed) != 0 {
 		t.Errorf("a revoked key is used: got %d changes, want none", len(changed))
 	}
-	if changed := Used("lk-nobody0000", all, at); len(changed) != 0 {
+	if changed := MarkUsed("lk-nobody0000", all, at); len(changed) != 0 {
 		t.Errorf("an unknown key is used: got %d changes, want none", len(changed))
 	}
 }
@@ -111,7 +111,7 @@ func TestRotateTwiceBeforeUse(t *testing.T) {
 	all := append(apply([]keys.Key{first}, changed...), second)
 	third, changed := Rotate("d1", all)
 	all = append(apply(all, changed...), third)
-	all = apply(all, Used(third.ID, all, time.Now())...)
+	all = apply(all, MarkUsed(third.ID, all, time.Now())...)
 	want := []keys.State{keys.Revoked, keys.Revoked, keys.Active}
 	for i, got := range states(all) {
 		if got != want[i] {

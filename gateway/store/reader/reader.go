@@ -195,7 +195,7 @@ func (r *Reader) unseal(key record.Key, item *badger.Item) (plain []byte, err er
 // name.
 func (r *Reader) ForEach(ctx context.Context, txn *badger.Txn, kind byte,
 	f func(record.Key, []byte) error) error {
-	return r.from(ctx, txn, record.Key(kind), func(key record.Key, plain []byte) error {
+	return r.forEachFrom(ctx, txn, record.Key(kind), func(key record.Key, plain []byte) error {
 		if err := f(key, plain); err != nil {
 			return fmt.Errorf("store: %v: %w", key, err)
 		}
@@ -203,8 +203,8 @@ func (r *Reader) ForEach(ctx context.Context, txn *badger.Txn, kind byte,
 	})
 }
 
-// from calls f with every record of one kind from a Badger key on.
-func (r *Reader) from(ctx context.Context, txn *badger.Txn, start record.Key,
+// forEachFrom calls f with every record of one kind from a Badger key on.
+func (r *Reader) forEachFrom(ctx context.Context, txn *badger.Txn, start record.Key,
 	f func(record.Key, []byte) error) error {
 	// No prefetch: Badger does that in goroutines of its own, where a panic at a damaged file would
 	// end the process.

@@ -36,7 +36,7 @@ const (
 // NameKind returns the name, for people, of the records whose Badger keys begin with the letter.
 func NameKind(letter byte) (string, bool) {
 	if c, ok := Codecs.byLetter[letter]; ok {
-		return c.of().KindName(), true
+		return c.recordKind().KindName(), true
 	}
 	name, ok := otherKinds[letter]
 	return name, ok

@@ -44,7 +44,7 @@ type codec[R, S any] struct {
 // Codec is a codec for some type of record. A kind whose stored form has several versions embeds
 // its codec in a type with its own Encode and Decode.
 type Codec interface {
-	of() access.RecordKind
+	recordKind() access.RecordKind
 	recordType() reflect.Type
 	Prefix() byte
 	sinceHead() byte
@@ -53,10 +53,10 @@ type Codec interface {
 	Decode(key Key, plain []byte) (access.Record, error)
 }
 
-func (c *codec[R, S]) of() access.RecordKind    { return c.kind }
-func (c *codec[R, S]) recordType() reflect.Type { return reflect.TypeFor[R]() }
-func (c *codec[R, S]) Prefix() byte             { return c.letter }
-func (c *codec[R, S]) sinceHead() byte          { return c.since }
+func (c *codec[R, S]) recordKind() access.RecordKind { return c.kind }
+func (c *codec[R, S]) recordType() reflect.Type      { return reflect.TypeFor[R]() }
+func (c *codec[R, S]) Prefix() byte                  { return c.letter }
+func (c *codec[R, S]) sinceHead() byte               { return c.since }
 
 func (c *codec[R, S]) key(r access.Record) Key {
 	return Key(string(rune(c.letter)) + c.id(r.(R)))
@@ -90,22 +90,22 @@ func newCodecs(rows ...Codec) *CodecTable {
 	t := &CodecTable{Rows: rows, byType: map[reflect.Type]Codec{}, byLetter: map[byte]Codec{}}
 	var kinds []access.RecordKind
 	for _, c := range rows {
-		name := c.of().KindName()
+		name := c.recordKind().KindName()
 		if t.byLetter[c.Prefix()] != nil || otherKinds[c.Prefix()] != "" {
 			panic(fmt.Sprintf("store: %s: the letter %c is taken", name, c.Prefix()))
 		}
-		if c.recordType() != c.of().RecordType() {
+		if c.recordType() != c.recordKind().RecordType() {
 			panic(fmt.Sprintf("store: %s: its codec is for a %v", name, c.recordType()))
 		}
 		t.byLetter[c.Prefix()], t.byType[c.recordType()] = c, c
-		kinds, t.since = append(kinds, c.of()), max(t.since, c.sinceHead())
+		kinds, t.since = append(kinds, c.recordKind()), max(t.since, c.sinceHead())
 	}
 	t.Policy = access.Standard.With(kinds...)
 	return t
 }
 
-// of returns the codec of the record's kind.
-func (t *CodecTable) of(r access.Record) (Codec, error) {
+// find returns the codec of the record's kind.
+func (t *CodecTable) find(r access.Record) (Codec, error) {
 	c, ok := t.byType[reflect.TypeOf(r)]
 	if !ok {
 		return nil, fmt.Errorf("store: no record is a %T: %w", r, access.ErrInvalid)
@@ -115,7 +115,7 @@ func (t *CodecTable) of(r access.Record) (Codec, error) {
 
 // FindKey returns the Badger key of a policy record. Only the record's id is used.
 func FindKey(r access.Record) (Key, error) {
-	c, err := Codecs.of(r)
+	c, err := Codecs.find(r)
 	if err != nil {
 		return "", err
 	}
@@ -124,7 +124,7 @@ func FindKey(r access.Record) (Key, error) {
 
 // EncodeRecord returns the Badger key and the plaintext of a policy record.
 func EncodeRecord(r access.Record) (Key, []byte, error) {
-	c, err := Codecs.of(r)
+	c, err := Codecs.find(r)
 	if err != nil {
 		return "", nil, err
 	}
