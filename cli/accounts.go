@@ -25,7 +25,7 @@ func accountCommands() []spec {
 			run:   addAccount,
 		},
 		{
-			name: "list", usage: "list everybody who may sign in at the website",
+			name: "list", usage: "list the accounts of the website",
 			run: func(x *call) error {
 				const head = "NAME ROLE STATUS STEPS TOKENS ID"
 				return list(x, api.ListAccounts, api.ListQuery{}, head, accountRow)
@@ -42,19 +42,19 @@ func accountCommands() []spec {
 		},
 		{
 			name: "password", args: "NAME",
-			usage: "give an account another password, which is read from standard input",
+			usage: "give an account a new password, which is read from standard input",
 			run: func(x *call) error {
 				password, err := x.password()
 				if err != nil {
 					return err
 				}
 				return changeAccount(x, api.AccountChange{Password: &password}, func(a api.Account) string {
-					return a.Name + " has another password, and is signed out everywhere"
+					return a.Name + " has a new password, and is signed out everywhere"
 				})
 			},
 		},
-		ability("disable", "let nobody sign in with an account, and sign it out everywhere", true),
-		ability("enable", "let an account that was disabled sign in again", false),
+		ability("disable", "disable an account, and sign it out everywhere", true),
+		ability("enable", "enable a disabled account", false),
 		{
 			name: "sign-out", args: "NAME", usage: "sign an account out everywhere",
 			run: func(x *call) error {
@@ -133,13 +133,13 @@ func (x *call) password() (string, error) {
 		}
 		again, err := x.hidden(in, "once more: ")
 		if err == nil && first != again {
-			err = errors.New("the two passwords are not the same: nothing was changed")
+			err = errors.New("the two passwords differ: nothing was changed")
 		}
 		return first, err
 	}
 	line, err := terminal.NewLineReader(io.LimitReader(x.App.Reader, 1024)).Next(x.Context.Context)
 	if errors.Is(err, io.EOF) {
-		return "", x.wrong("there is no password on standard input: write it there, in a line")
+		return "", x.wrong("there is no password on standard input: write it there, on one line")
 	}
 	return line, err
 }

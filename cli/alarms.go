@@ -17,7 +17,7 @@ import (
 
 func statusCommand() spec {
 	return spec{name: "status", live: true, run: status,
-		usage: "show what every door is now, and which alarms nobody has acknowledged"}
+		usage: "show the state of every door, and open alarms"}
 }
 
 // status prints what the doors are. An alarm that nobody has acknowledged is a failure.
@@ -80,9 +80,9 @@ func alarmCommands() []spec {
 		{name: "list", usage: "list alarms that nobody has acknowledged", live: true, run: listAlarms},
 		{
 			name: "acknowledge", args: "NUMBER|DOOR",
-			usage: "say that you have taken note of an alarm, or of all of a door: that ends them",
+			usage: "acknowledge an alarm, or all alarms of a door, by your name; that ends them",
 			live:  true,
-			flags: []cli.Flag{&cli.StringFlag{Name: "remark", Usage: "what it was, for the events"}},
+			flags: []cli.Flag{&cli.StringFlag{Name: "remark", Usage: "what the cause was; kept in the event"}},
 			run:   acknowledge,
 		},
 	}

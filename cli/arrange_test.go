@@ -46,7 +46,7 @@ func TestArrange(t *testing.T) {
 		{name: "a value that is a flag", in: "target add x --kind --pulse 3s", wrong: "--kind needs a value"},
 		{name: "no value", in: "target add x --kind", wrong: "--kind needs a value"},
 		{name: "the same flag twice", in: "target add x --kind door --kind lamp",
-			wrong: "--kind is there twice"},
+			wrong: "--kind is given twice"},
 		{name: "a switch with a value", in: "target list --json=door", wrong: "takes no value"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

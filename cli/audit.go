@@ -16,8 +16,8 @@ func auditCommands() []spec {
 		{
 			name: "verify", usage: "check the whole chain of events",
 			flags: []cli.Flag{&cli.StringFlag{Name: "head",
-				Usage: "SEQ:HASH, as audit head printed it and as you kept it elsewhere; " +
-					"without it, a store that was rolled back as a whole is not noticed"}},
+				Usage: "SEQ:HASH that audit head printed and that you kept elsewhere; " +
+					"only this shows that a store was rolled back as a whole"}},
 			run: verifyEvents,
 		},
 		{

@@ -19,7 +19,7 @@ const copyNote = "note: a card's UID can be read and copied by anybody who holds
 	"It is a name, not a secret."
 
 func cardCommands() []spec {
-	person := &cli.StringFlag{Name: "person", Usage: "who has it, by name or id"}
+	person := &cli.StringFlag{Name: "person", Usage: "the person who has it, by name or id"}
 	return []spec{
 		{
 			name: "add", args: "", usage: "give a person a card, by its UID", need: []string{"person", "uid"},
@@ -27,7 +27,7 @@ func cardCommands() []spec {
 				person,
 				&cli.StringFlag{Name: "uid",
 					Usage: "in hex, like 04a1b2c3d4e580 or 04:A1:B2:C3:D4:E5:80; " +
-						"- reads it from standard input, so that the list of processes does not show it"},
+						"- reads it from standard input, so that the process list does not show it"},
 			}, validity()...),
 			run: addCard,
 		},
@@ -59,7 +59,7 @@ func cardCommands() []spec {
 		{
 			name: "lost", args: "CARD",
 			usage: "mark a card lost: it opens nothing any more. " +
-				"CARD is its id, the start of it, or its last four digits",
+				"CARD is its id, the start of the id, or its last four digits",
 			run: func(x *call) error {
 				return ask(x, api.ChangeCard, api.AtWith(x.arg(0), api.CardChange{Status: "lost"}),
 					func(c api.Card) string {
@@ -75,9 +75,9 @@ func cardCommands() []spec {
 func validity() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "from",
-			Usage: "first moment at which it counts, like 2026-11-23 or \"2026-11-23 08:00\" " +
+			Usage: "first moment at which it is valid, like 2026-11-23 or \"2026-11-23 08:00\" " +
 				"in the site's time zone, or RFC 3339"},
-		&cli.StringFlag{Name: "until", Usage: "first moment at which it no longer counts, in the same forms"},
+		&cli.StringFlag{Name: "until", Usage: "first moment at which it is invalid, in the same forms"},
 	}
 }
 

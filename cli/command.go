@@ -68,7 +68,7 @@ func (s spec) check(c *cli.Context) error {
 		}
 	}
 	if c.NArg() > len(want) {
-		return terminal.WrongUse(c, "%q is too much: %s", terminal.ShortenWord(c.Args().Get(len(want))),
+		return terminal.WrongUse(c, "%q is too many: %s", terminal.ShortenWord(c.Args().Get(len(want))),
 			s.example(c))
 	}
 	for _, name := range s.need {

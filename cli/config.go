@@ -12,7 +12,7 @@ import (
 
 func configCommands() []spec {
 	return []spec{{name: "show", flags: settings.Flags(), run: showConfig,
-		usage: "print each setting that serve would start with here, and where its value comes from"}}
+		usage: "print each setting that serve would use, and where its value comes from"}}
 }
 
 // showConfig refuses what serve would refuse, so a file can be tried before the gateway is

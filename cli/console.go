@@ -34,8 +34,8 @@ func welcome(c *cli.Context, g *gateway.Gateway) error {
 	}
 	printLine(c.App.Writer, "website: "+url+elsewhere(c.String("console"), url))
 	if g.ConsoleCertificate().CA() != nil {
-		printLine(c.App.Writer, "  its certificate is the gateway's own: "+
-			"latchkey console ca prints what a browser or phone has to trust")
+		printLine(c.App.Writer, "  its certificate is from the gateway's own CA: "+
+			"latchkey console ca prints what browsers and phones must trust")
 	}
 	if !setup.Needed {
 		return nil
@@ -67,9 +67,9 @@ func elsewhere(listen, url string) string {
 func consoleCommands() []spec {
 	return []spec{
 		{name: "setup", live: true, run: printSetup,
-			usage: "print a code for the website: it makes the first account, " +
-				"and lets an owner in who has lost password and phone"},
-		{name: "ca", usage: "print the certificate that a browser or phone has to trust for the website",
+			usage: "print a set-up code for the website: it makes the first account, " +
+				"or lets an owner back in who has lost password and phone"},
+		{name: "ca", usage: "print the CA certificate that browsers and phones must trust for the website",
 			run: printCA},
 	}
 }
@@ -84,7 +84,7 @@ func printSetup(x *call) error {
 	}
 	return ask(x, api.MintSetupCode, api.Nothing{}, func(c api.SetupCode) string {
 		return "set-up code: " + c.Code + "\nType it at " + setup.URL +
-			"setup within a day. It is good for one account, and voids the code before it."
+			"setup within a day. It works for one account. Earlier codes are void."
 	})
 }
 
@@ -97,7 +97,7 @@ func printCA(x *call) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("there is no CA in %s: "+
-			"latchkey serve makes it when it starts, unless it is given a certificate", dir)
+			"latchkey serve makes it at its start, unless it is given a certificate", dir)
 	case err != nil:
 		return fmt.Errorf("console CA: %w", err)
 	}

@@ -17,9 +17,9 @@ func TestFirmwareDemoStory(t *testing.T) {
 	out, errs := &lockedBuffer{}, &lockedBuffer{}
 	got := Main([]string{"demo", "--script", "--firmware", "--firmware-dir", programs, "--verbose"}, nil, out,
 		errs)
-	if text := out.from(0); got != 0 || errs.len() > 0 || !strings.Contains(text, "All went as told") ||
+	if text := out.from(0); got != 0 || errs.len() > 0 || !strings.Contains(text, "All went as expected") ||
 		!strings.Contains(text, "front-lock: registered") {
-		t.Errorf("got exit %d, %q, and\n%s\nwant 0, nothing, and that all went as told", got, errs.from(0),
+		t.Errorf("got exit %d, %q, and\n%s\nwant 0, nothing, and that all went as expected", got, errs.from(0),
 			text)
 	}
 }
@@ -40,7 +40,7 @@ func TestFirmwareDemoInterrupted(t *testing.T) {
 	interrupt()
 	within(t, "the story to end", done)
 	if got := errs.from(0); status != 1 || got != "latchkey: interrupted\n" || strings.Contains(out.from(0),
-		"NOT AS TOLD") {
+		"NOT AS EXPECTED") {
 		t.Errorf("got %d %q, and\n%s\nwant 1, that it was interrupted, and no fault", status, got,
 			out.from(0))
 	}

@@ -24,7 +24,7 @@ func TestDemoAtAPrompt(t *testing.T) {
 		{"lockdown", "lockdown on, or lockdown off"},
 		{"tap ann", "granted, and done"},
 		{"lockdown on", "lockdown is on"},
-		{"lockdown on", "the lockdown is on already"},
+		{"lockdown on", "the lockdown is already on"},
 		{"tap ann", "lockdown"},
 		{"lockdown off", "lockdown is off"},
 		{"lock off", ""},
@@ -85,7 +85,7 @@ func TestInterruptedStoryIsNotWrong(t *testing.T) {
 	interrupt()
 	within(t, "the story to end", done)
 	if got := errs.from(0); status != 1 || got != "latchkey: interrupted\n" || strings.Contains(out.from(0),
-		"NOT AS TOLD") {
+		"NOT AS EXPECTED") {
 		t.Errorf("got %d %q, and\n%s\nwant 1, that it was interrupted, and no fault", status, got,
 			out.from(0))
 	}

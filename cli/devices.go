@@ -22,18 +22,18 @@ func deviceCommands() []spec {
 	return []spec{
 		{
 			name: "add", args: "NAME", need: []string{"kind"}, makes: true,
-			usage: "enrol a device and print what goes into it: the secret is shown once",
+			usage: "enrol a device and print its bundle: the secret is shown once",
 			flags: append([]cli.Flag{
 				&cli.StringFlag{Name: "kind", Usage: terminal.JoinOr(kindNames())},
 				&cli.StringSliceFlag{Name: "target",
-					Usage: "what it stands at, moves or may ask for; more than once for a switch"},
+					Usage: "the door or lamp that it stands at or moves; a switch may have several"},
 			}, bundleFlags()...),
 			run: addDevice,
 		},
 		{
 			name: "rekey", args: "NAME",
-			usage: "mint another key for a device and print what goes into it: " +
-				"the older keys work until it is first used",
+			usage: "make a new key for a device and print its bundle: " +
+				"the old keys work until the new one is first used",
 			flags: bundleFlags(), run: rekeyDevice,
 		},
 		{name: "list", usage: "list devices", run: listDevices},
@@ -55,7 +55,7 @@ func bundleFlags() []cli.Flag {
 		&cli.StringFlag{Name: "out", TakesFile: true,
 			Usage: "write to this new file, which only you may read, instead of printing"},
 		&cli.StringFlag{Name: "gateway", EnvVars: []string{"LATCHKEY_ANNOUNCE"},
-			Usage: "`HOST:PORT` that the device will call", DefaultText: "where the gateway listens"},
+			Usage: "`HOST:PORT` that the device will call", DefaultText: "the gateway's own address"},
 	}
 }
 
@@ -105,7 +105,7 @@ func (x *call) handOver(done string, in api.NewDevice,
 			terminal.JoinOr(formatNames()))
 	}
 	if x.json() && x.IsSet("format") && !x.IsSet("out") {
-		return x.wrong("--json and --format both say how to print: give one of them")
+		return x.wrong("--json and --format exclude each other: give one of them")
 	}
 	if err := x.rehearse(in, format); err != nil {
 		return err
@@ -116,7 +116,7 @@ func (x *call) handOver(done string, in api.NewDevice,
 	var out *secretFile
 	if path := x.String("out"); path != "" {
 		if out, err = createSecretFile(path); err != nil {
-			return x.wrong("--out: %v: want a file that is not there yet, in a folder that is", err)
+			return x.wrong("--out: %v: want a new file in an existing folder", err)
 		}
 		defer func() { err = out.finish(err) }()
 	}
@@ -126,7 +126,7 @@ func (x *call) handOver(done string, in api.NewDevice,
 	}
 	if err := x.hand(done, raw, got, format, out); err != nil {
 		return fmt.Errorf("%s has the key, but its secret could not be written: "+
-			"latchkey device rekey %[1]s makes another: %w", got.Name, err)
+			"make another with latchkey device rekey %[1]s: %w", got.Name, err)
 	}
 	return nil
 }
@@ -153,7 +153,7 @@ func (x *call) hand(done string, raw []byte, got api.Enrolled, format provision.
 	}
 	return x.show(raw, func(w io.Writer) {
 		printLine(w, done+" "+got.Kind+" "+got.Name+
-			"; what goes into it, with the secret, is in "+x.String("out"))
+			"; its bundle with the secret is in "+x.String("out"))
 	})
 }
 

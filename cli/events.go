@@ -29,7 +29,7 @@ func eventsCommand() spec {
 		flags: []cli.Flag{
 			&cli.BoolFlag{Name: "follow", Usage: "show new events as they happen, until interrupted"},
 			&cli.StringFlag{Name: "since",
-				Usage: "only from this time on: a length of time like 2h, " +
+				Usage: "only from this time on: a duration like 2h, " +
 					"a time like \"2026-11-23 08:00\" in the site's zone, or RFC 3339"},
 			&cli.IntFlag{Name: "limit", Usage: "how many at most, the newest, up to 1000",
 				DefaultText: "50, or 1000 with --since"},
@@ -67,7 +67,7 @@ func events(x *call) error {
 		}
 		next = page.Next
 		if !since.IsZero() && !x.IsSet("limit") && len(page.Items) == limit {
-			x.note("note: these are the newest %d since then, there may be more before them", limit)
+			x.note("note: these are the newest %d since then; there may be older ones", limit)
 		}
 		if err := x.showEvents(raw, page, zone, follow); err != nil || !follow {
 			return err
@@ -86,7 +86,7 @@ func (x *call) since() (time.Time, error) {
 		return time.Now().Add(-d).Truncate(time.Second), nil
 	}
 	if _, err := calendar.ParseTime(s, time.UTC); errors.Is(err, calendar.ErrNoTime) && s != "" {
-		return time.Time{}, x.wrong("--since %q: want a length of time like 2h or 36h, "+
+		return time.Time{}, x.wrong("--since %q: want a duration like 2h or 36h, "+
 			"or a time like 2026-11-23 or \"2026-11-23 08:00\"", terminal.ShortenWord(s))
 	}
 	t, err := x.time("since")

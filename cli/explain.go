@@ -17,7 +17,7 @@ func explainCommand() spec {
 		name: "explain", usage: "show what would be decided for a person, a card or a switch, and why",
 		need: []string{"target"},
 		flags: []cli.Flag{
-			&cli.StringFlag{Name: "person", Usage: "who: a person, as if with a valid card,"},
+			&cli.StringFlag{Name: "person", Usage: "who: a person with a valid card,"},
 			&cli.StringFlag{Name: "uid", Usage: "a card, in hex; - reads it from standard input,"},
 			&cli.StringFlag{Name: "device", Usage: "or a switch"},
 			&cli.StringFlag{Name: "target", Usage: "where: a door or a lamp"},

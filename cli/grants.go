@@ -14,7 +14,7 @@ import (
 func grantCommands() []spec {
 	return []spec{
 		{
-			name: "add", usage: "allow somebody something, or deny it",
+			name: "add", usage: "allow or deny somebody the use of a door or lamp",
 			flags: append([]cli.Flag{
 				&cli.StringFlag{Name: "person", Usage: "who: a person,"},
 				&cli.StringFlag{Name: "group", Usage: "a group of persons,"},
@@ -25,7 +25,7 @@ func grantCommands() []spec {
 					Usage:       "unlock, lock, on, off, toggle or level; more than once for several",
 					DefaultText: "all that fit"},
 				&cli.StringFlag{Name: "schedule", Usage: "when", DefaultText: "always"},
-				&cli.BoolFlag{Name: "deny", Usage: "deny instead of allow: beats every grant that allows"},
+				&cli.BoolFlag{Name: "deny", Usage: "deny instead of allow; a deny beats every allow"},
 			}, validity()...),
 			run: addGrant,
 		},
@@ -34,7 +34,7 @@ func grantCommands() []spec {
 			flags: []cli.Flag{
 				&cli.StringFlag{Name: "person", Usage: "only those for this person, by name or by group"},
 				&cli.StringFlag{Name: "target",
-					Usage: "only those for this target, by name or by group; also shows whom each lets in"},
+					Usage: "only those for this target, by name or by group; also lists whom each lets in"},
 			},
 			run: listGrants,
 		},
@@ -117,7 +117,7 @@ func grantWhen(g api.Grant, zone *time.Location) string {
 	if !g.Until.IsZero() {
 		when += " until " + inZone(g.Until, zone)
 		if !g.Until.After(time.Now()) {
-			when += ", which is over"
+			when += ", which has ended"
 		}
 	}
 	return cmp.Or(strings.TrimSpace(when), "always")

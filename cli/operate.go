@@ -11,7 +11,7 @@ import (
 )
 
 func unlockCommand() spec {
-	return spec{name: "unlock", args: "DOOR", usage: "open a door now, for the time of its pulse", live: true,
+	return spec{name: "unlock", args: "DOOR", usage: "open a door now for one pulse", live: true,
 		run: func(x *call) error { return x.operate(x.arg(0), "unlock", 0) }}
 }
 
@@ -34,7 +34,7 @@ func lampCommands() (out []spec) {
 }
 
 var outcomeTexts = map[audit.Outcome]string{
-	audit.OutcomeRefused: "its device answered and did not do it",
+	audit.OutcomeRefused: "its device refused",
 	audit.OutcomeOffline: "its device is offline, so nothing was sent",
 	audit.OutcomeUnknown: "its device did not answer, so its state is unknown",
 	audit.OutcomeLate:    "it was too late to send the command",

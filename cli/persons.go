@@ -24,8 +24,8 @@ func personCommands() []spec {
 				return list(x, api.ListPersons, api.ListQuery{}, "NAME STATUS CARDS GROUPS ID", personRow)
 			},
 		},
-		suspension("suspend", "let none of a person's cards open anything", true),
-		suspension("resume", "end a suspension", false),
+		suspension("suspend", "suspend a person: none of their cards opens anything", true),
+		suspension("resume", "end the suspension of a person", false),
 		removal("NAME", "remove a person with their cards, grants and memberships", api.RemovePerson),
 	}
 }

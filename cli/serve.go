@@ -24,7 +24,7 @@ import (
 func serveCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "serve",
-		Usage: "run the gateway until it is told to stop",
+		Usage: "run the gateway",
 		Flags: settings.Flags(),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
@@ -63,8 +63,8 @@ func serve(c *cli.Context) error {
 	case err != nil:
 		return err
 	case socket != nil && cfg.Console == nil:
-		return terminal.WrongUse(c, "--console is off, and the service manager hands over a socket "+
-			"for the website: leave one of them out")
+		return terminal.WrongUse(c, "--console is off, but the service manager hands over a socket "+
+			"for the website: remove one of the two")
 	case socket != nil:
 		cfg.Console.Listener = socket
 	}
@@ -74,7 +74,7 @@ func serve(c *cli.Context) error {
 	o := storeOptions(p.Dir)
 	o.Hold = true
 	o.Log, o.Fatal = log, func(err error) {
-		log.Error("every door stays shut until the gateway has started again and read all of its store",
+		log.Error("every door stays shut until the gateway has started again and checked its store",
 			"err", err)
 		os.Exit(1)
 	}

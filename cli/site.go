@@ -24,7 +24,7 @@ func lockdownCommands() []spec {
 }
 
 func timeCommands() []spec {
-	return []spec{{name: "trust", usage: "trust the clock, although recorded events are later than it",
+	return []spec{{name: "trust", usage: "trust the clock, although it is behind recorded events",
 		run: func(x *call) error {
 			err := ask(x, api.TrustTime, api.Nothing{}, func(s api.Site) string {
 				return fmt.Sprintf("the clock is no longer compared with events up to %d", s.TimeTrusted)

@@ -56,7 +56,7 @@ func storeCommands() []spec {
 			usage: "make a new, empty store when the old one cannot be opened; " +
 				"the old one is set aside, not deleted"},
 		{name: "repair", run: repair,
-			usage: "repair a store that was refused, if it can be proven that nothing is lost; " +
+			usage: "repair a refused store if this provably loses nothing; " +
 				"else change nothing"},
 	}
 }
@@ -98,7 +98,7 @@ func beginAnew(x *call) error {
 	}
 	printLine(x.App.Writer, "a new store is in "+dir+": no card opens anything yet")
 	if aside != "" {
-		printLine(x.App.Writer, "what was left of the old one is in "+aside)
+		printLine(x.App.Writer, "the rest of the old one is in "+aside)
 	}
 	return nil
 }
@@ -125,7 +125,7 @@ func repair(x *call) error {
 	for _, what := range done.Done {
 		printLine(x.App.Writer, what)
 	}
-	printLine(x.App.Writer, fmt.Sprintf("the store in %s is whole: events 1 to %d verify", dir, done.Seq))
+	printLine(x.App.Writer, fmt.Sprintf("the store in %s is whole: events 1 to %d verified", dir, done.Seq))
 	if done.Aside != "" {
 		printLine(x.App.Writer, "what was replaced is in "+done.Aside)
 	}

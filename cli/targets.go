@@ -75,7 +75,7 @@ const usualLimit = 10 * time.Second
 // how long it holds, a longer pulse is refused.
 func warnOfPulse(x *call, t api.Target) {
 	if d, err := time.ParseDuration(t.Pulse); err == nil && d > usualLimit && t.MaxPulse == "" {
-		x.note("note: no lock of %s has said yet that it holds so long. "+
-			"Each lets go at its own limit; the firmware's is %v", t.Name, usualLimit)
+		x.note("note: the lock of %s may not hold that long. "+
+			"It has not told its limit yet; the limit of the firmware is %v", t.Name, usualLimit)
 	}
 }

@@ -82,6 +82,6 @@ func (c *Connection) begin(r *http.Request) (*http.Response, error) {
 type silent struct{ after time.Duration }
 
 func (e silent) Error() string {
-	return fmt.Sprintf("the gateway runs and does not answer, for %v now: look at its log, "+
-		"and restart it if that says nothing. Whether this was done is not known", e.after)
+	return fmt.Sprintf("the gateway runs but has not answered for %v: look at its log, "+
+		"and restart it if that says nothing. It is not known whether this was done", e.after)
 }

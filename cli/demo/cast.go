@@ -34,7 +34,7 @@ func castFlags() []cli.Flag {
 		&cli.BoolFlag{Name: firmwareFlag,
 			Usage: "nodes that run the firmware, as processes of this machine, instead of simulated ones"},
 		&cli.StringFlag{Name: firmwareDirFlag, EnvVars: []string{firmwareEnv}, TakesFile: true,
-			Usage: "`folder` of the programs that make firmware-host builds; default: firmware, beside " +
+			Usage: "`folder` with the programs of make firmware-host; default: firmware, beside " +
 				"this program"},
 		&cli.BoolFlag{Name: verboseFlag, Usage: "with --firmware: show what the nodes log"},
 	}

@@ -36,18 +36,18 @@ type Setting struct {
 func Command(set Setting) *cli.Command {
 	return &cli.Command{
 		Name: "demo",
-		Usage: "a gateway with a door, a lamp and their nodes, simulated or running the firmware, to play " +
+		Usage: "play with a gateway, a door, a lamp and their nodes, which are simulated or run the firmware" +
 			"with",
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "script",
-				Usage: "play a fixed story without questions, and exit 0 only if all of it went as expected"},
+				Usage: "play a fixed story without questions, and exit 0 only if all goes as expected"},
 		}, castFlags()...),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return terminal.WrongUse(c, "demo takes no arguments, only flags")
 			}
 			if c.Bool(terminal.JSONFlag) {
-				return terminal.WrongUse(c, "it talks to a person and has no --json: leave it out")
+				return terminal.WrongUse(c, "the demo has no --json: leave it out")
 			}
 			as, err := chooseCast(c)
 			if err != nil {
@@ -98,7 +98,7 @@ One door (%s), its reader and lock, a lamp (%s) and its switch: %s over real DTL
 	me := provision.QuoteShell(program()) + " --data " + provision.QuoteShell(filepath.Join(h.dir, "data"))
 	h.out.printf(`The website:
   %ssetup   make yourself an account there, with the code %s
-  Its certificate lives as long as the demo: tell your browser to go on, or to trust what this prints:
+  Its certificate is valid during the demo only. Tell your browser to continue, or to trust what this prints:
   %s console ca
 
 `, h.gw.ConsoleURL(), h.code, me)
@@ -125,7 +125,7 @@ func (h *House) help() {
   press                   press the lamp's switch
   hold scan|command       an attacker holds the next scan, or the next command, back for 5 s
   replay                  an attacker sends the reader's last datagrams again
-  lock off|on             take the lock's power away, or give it back
+  lock off|on             switch the lock's power off or on
   lockdown on|off         shut the door for everybody
   events                  the last ten events
   quit
@@ -147,7 +147,7 @@ func (h *House) obey(ctx context.Context, words []string) bool {
 		h.holdBack(arg)
 	case "replay":
 		h.replay(h.captured())
-		h.out.printf("  sent again; DTLS drops what it has seen, and the counter what is old\n")
+		h.out.printf("  sent again; DTLS drops repeated datagrams, and the counter refuses old scans\n")
 	case "lock":
 		h.lockPower(ctx, arg)
 	case "lockdown":
@@ -172,7 +172,7 @@ func (h *House) lockdown(ctx context.Context, arg string) {
 	}
 	site := h.store.Snapshot().Site
 	if site.Lockdown == (arg == "on") {
-		h.out.printf("  the lockdown is %s already\n", arg)
+		h.out.printf("  the lockdown is already %s\n", arg)
 		return
 	}
 	site.Lockdown = arg == "on"
@@ -339,7 +339,7 @@ func outcomeText(o audit.Outcome) string {
 	case audit.OutcomeOffline:
 		return "offline: nothing was sent"
 	case audit.OutcomeUnknown:
-		return "unknown: sent, no receipt; the state counts as unknown, not as locked"
+		return "unknown: sent, but no receipt came, so the state is unknown"
 	case audit.OutcomeLate:
 		return "late: not sent, too long after the tap"
 	case audit.OutcomeRefused:
@@ -348,4 +348,4 @@ func outcomeText(o audit.Outcome) string {
 	return string(o)
 }
 
-var errStory = errors.New("demo: not everything went as told")
+var errStory = errors.New("demo: not everything went as expected")

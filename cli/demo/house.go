@@ -256,7 +256,7 @@ func (h *House) await(ctx context.Context, f func() bool) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-deadline:
-			return errors.New("demo: the nodes did not come up")
+			return errors.New("demo: the nodes did not connect")
 		case <-time.After(10 * time.Millisecond):
 		}
 	}

@@ -65,7 +65,7 @@ func tellStory(ctx context.Context, out *console, set Setting, as cast) error {
 		}
 		if wrong != "" {
 			failed++
-			out.printf("  NOT AS TOLD: %s\n", wrong)
+			out.printf("  NOT AS EXPECTED: %s\n", wrong)
 		}
 	}
 	err = h.store.Verify(ctx)
@@ -74,10 +74,10 @@ func tellStory(ctx context.Context, out *console, set Setting, as cast) error {
 	}
 	if err != nil {
 		failed++
-		out.printf("\nNOT AS TOLD: %v\n", err)
+		out.printf("\nNOT AS EXPECTED: %v\n", err)
 	}
 	if seq, hash := h.store.Head(); failed == 0 {
-		out.printf("\nAll went as told. The chain of %d events verifies; its head is %d:%s.\n", seq, seq,
+		out.printf("\nAll went as expected. The chain of %d events is whole; its head is %d:%s.\n", seq, seq,
 			hash)
 		return nil
 	}
@@ -134,7 +134,7 @@ func replayed(ctx context.Context, h *House) string {
 	h.replay(old)
 	pause(ctx, time.Second)
 	if _, n := h.decisions(); n != decided || h.nodes[Lock].Moves() != moves {
-		return "something came of it"
+		return "the gateway decided something or something moved"
 	}
 	h.out.printf("  datagrams sent again: %d; nothing was decided, nothing moved\n", len(old))
 	return ""
@@ -221,7 +221,7 @@ func lampSwitched(ctx context.Context, h *House) string {
 func lockLost(ctx context.Context, h *House) string {
 	h.nodes[Lock].off()
 	if !h.cast.goodbye() {
-		h.out.printf("  without a goodbye: the gateway learns it from the first command that nobody answers\n")
+		h.out.printf("  no goodbye from the lock: the gateway notices when a command gets no answer\n")
 		t := h.tap(ctx, h.people[0].uid)
 		h.show(t)
 		if t.err != nil || t.verdict.Verdict != wire.Retry || t.tl.Outcome != audit.OutcomeUnknown {
@@ -229,7 +229,7 @@ func lockLost(ctx context.Context, h *House) string {
 		}
 	}
 	if h.await(ctx, func() bool { return !h.online(Lock) }) != nil {
-		return "the gateway still counts the lock as there"
+		return "the gateway still counts the lock as online"
 	}
 	t := h.tap(ctx, h.people[0].uid)
 	h.show(t)
@@ -250,7 +250,7 @@ func readerRevoked(ctx context.Context, h *House) string {
 		return err.Error()
 	}
 	if h.await(ctx, func() bool { return !h.online(Reader) }) != nil || time.Since(began) > time.Second {
-		return "its session lived on for more than a second"
+		return "its session did not end within a second"
 	}
 	h.out.printf("  its session ended after %.2f ms\n", ms(time.Since(began)))
 	t := h.tap(ctx, h.people[0].uid)

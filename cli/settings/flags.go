@@ -15,10 +15,10 @@ const configFlag = "config"
 func Flags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.PathFlag{Name: configFlag,
-			Usage: "`file` in TOML with what is not on the command line and not in the environment"},
+			Usage: "TOML `file` with settings; the command line and the environment go first"},
 		&cli.StringFlag{Name: "listen", Value: DefaultListen, Usage: "UDP `address` for nodes"},
 		&cli.StringFlag{Name: "announce",
-			Usage: "`host:port` that new devices are told to call; default: the address in --listen, or " +
+			Usage: "`host:port` where new devices find the gateway; default: the address in --listen, or " +
 				"this machine's"},
 		&cli.StringFlag{Name: "clock", Value: string(clock.NTP),
 			Usage: "what makes the time of day trustworthy: ntp (the kernel is synchronised) or rtc " +
@@ -30,7 +30,7 @@ func Flags() []cli.Flag {
 			Usage: "`network` like 192.168.1.0/24, from which people open doors on the website without a " +
 				"second step"},
 		&cli.StringSliceFlag{Name: "console-name",
-			Usage: "`name` or address by which the website is called, besides localhost and this " +
+			Usage: "`name` or address of the website, besides localhost and this " +
 				"machine's name"},
 		&cli.PathFlag{Name: "console-cert",
 			Usage: "`file` with the website's certificate; default: one from the gateway's own CA"},

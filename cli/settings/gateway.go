@@ -59,7 +59,7 @@ func (s *Settings) console(dir string) (*gateway.ConsoleConfig, error) {
 	if addr == "off" {
 		for _, name := range []string{"local-net", "console-name", "console-cert", "console-key", "acme"} {
 			if s.IsSet(name) {
-				return nil, s.wrong(name, "is for the website, and %s is off: leave one of them out",
+				return nil, s.wrong(name, "is for the website, but %s is off: remove one of the two",
 					s.label("console"))
 			}
 		}
@@ -82,7 +82,7 @@ func (s *Settings) console(dir string) (*gateway.ConsoleConfig, error) {
 	}
 	if name := s.String("acme"); name != "" {
 		if !s.Bool("acme-agree") {
-			return nil, s.wrong("acme", "%s: read the terms of the ACME server first, then say --acme-agree",
+			return nil, s.wrong("acme", "%s: read the terms of the ACME server first, then add --acme-agree",
 				terminal.ShortenWord(name))
 		}
 		cfg.Certificate.ACME = &certificate.ACME{Name: name, Email: s.String("acme-email"),

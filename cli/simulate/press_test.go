@@ -22,8 +22,8 @@ func TestParsePress(t *testing.T) {
 		{"level without a number is not off", "desk level", 0, 0, "needs a number of 0 to 100"},
 		{"above the highest level", "desk level 101", 0, 0, `there is no level "101"`},
 		{"a level below", "desk level -1", 0, 0, `there is no level "-1"`},
-		{"a number that nobody uses", "desk toggle 40", 0, 0, `"40" is too much`},
-		{"two levels", "desk level 40 50", 0, 0, `"50" is too much`},
+		{"a number that nobody uses", "desk toggle 40", 0, 0, `"40" is too many`},
+		{"two levels", "desk level 40 50", 0, 0, `"50" is too many`},
 		{"no action", "desk", 0, 0, "want TARGET ACTION [LEVEL]"},
 		{"an unknown action", "desk frob", 0, 0, `there is no action "frob": want on, off, toggle, level LEVEL, unlock or lock`},
 	} {

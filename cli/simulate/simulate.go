@@ -91,7 +91,7 @@ func simulate(c *cli.Context, kind keys.Kind) error {
 		<-done
 		if err := counters.write(d.Counter()); err != nil {
 			terminal.PrintLine(c.App.ErrWriter,
-				fmt.Sprintf("latchkey: the scan counter is not kept, so the next scan may need a second "+
+				fmt.Sprintf("latchkey: the scan counter was not saved, so the next scan may need a second "+
 					"try: %v", err))
 		}
 	}()
@@ -99,7 +99,7 @@ func simulate(c *cli.Context, kind keys.Kind) error {
 	ready, cancel := context.WithTimeout(ctx, connectWithin)
 	defer cancel()
 	if err := d.Ready(ready); err != nil {
-		return fmt.Errorf("no session with the gateway at %s within %v: is it running there? There, "+
+		return fmt.Errorf("no session with the gateway at %s within %v: is it running there? On that machine "+
 			"latchkey doctor --device %s says why (%w)",
 			b.Gateway, connectWithin, provision.QuoteShell(b.Device), err)
 	}
@@ -262,7 +262,7 @@ func parsePress(line string) (target string, action wire.Action, level uint8, er
 		}
 		level = uint8(n)
 	case len(f) > 2:
-		return "", 0, 0, fmt.Errorf("%q is too much: want TARGET ACTION, and a LEVEL only after level, "+
+		return "", 0, 0, fmt.Errorf("%q is too many: want TARGET ACTION, and a LEVEL only after level, "+
 			"like: desk level 40", terminal.ShortenWord(f[len(f)-1]))
 	}
 	return f[0], action, level, nil
@@ -311,7 +311,7 @@ func showState(c *cli.Context, kind keys.Kind, st wire.State) {
 	}
 	b, err := st.Encode(wire.JSON)
 	if err != nil {
-		terminal.PrintLine(c.App.ErrWriter, fmt.Sprintf("latchkey: a state that cannot be: %v", err))
+		terminal.PrintLine(c.App.ErrWriter, fmt.Sprintf("latchkey: invalid state: %v", err))
 		return
 	}
 	fmt.Fprintf(c.App.Writer, "%s\n", b)

@@ -112,7 +112,7 @@ func (a *arrangement) flag(word string, after []string) (used int, err error) {
 	}
 	name = f.Names()[0]
 	if slices.Contains(a.seen, f) && !isSlice(f) {
-		return 0, a.wrong("--%s is there twice: give it once", name)
+		return 0, a.wrong("--%s is given twice: give it once", name)
 	}
 	a.seen = append(a.seen, f)
 	if !takesValue(f) {
@@ -122,7 +122,7 @@ func (a *arrangement) flag(word string, after []string) (used int, err error) {
 		}
 		on, err := strconv.ParseBool(value)
 		if err != nil {
-			return 0, a.wrong("--%s is on when it is there and takes no value", name)
+			return 0, a.wrong("--%s takes no value", name)
 		}
 		*to = append(*to, fmt.Sprintf("--%s=%v", name, on))
 		return 0, nil
