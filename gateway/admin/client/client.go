@@ -62,8 +62,9 @@ func CallRaw[In, Out any](ctx context.Context, send Send, op api.Operation[In, O
 	if err != nil {
 		return nil, err
 	}
+	body = http.MaxBytesReader(nil, body, maxAnswer)
 	defer func() { _ = body.Close() }()
-	raw, err := io.ReadAll(io.LimitReader(body, maxAnswer))
+	raw, err := io.ReadAll(body)
 	if err != nil {
 		return nil, fmt.Errorf("admin API: %w", err)
 	}
