@@ -261,3 +261,43 @@ func (s *site) ask(method, path, body, match string) *httptest.ResponseRecorder 
 	conforms(s.t, r, body, w)
 	return w
 }
+
+// If-Match that names no tag of the record stops a change, however it is written.
+func TestIfMatchAsWritten(t *testing.T) {
+	s := furnished(t)
+	tag := s.ask("GET", "/v1/persons/ann", "", "").Header().Get("ETag")
+	const other = `"0123456789abcdef"`
+	for _, tt := range []struct {
+		match []string
+		code  int
+	}{
+		{nil, 200},
+		{[]string{"*"}, 200},
+		{[]string{tag}, 200},
+		{[]string{other + "," + tag}, 200},
+		{[]string{other, tag}, 200},
+		{[]string{""}, 412},
+		{[]string{"", other}, 412},
+		{[]string{","}, 412},
+		{[]string{other}, 412},
+		{[]string{`"a,*,b"`}, 412},
+		{[]string{"W/" + tag}, 412},
+		{[]string{strings.Trim(tag, `"`)}, 412},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), "PATCH", "/v1/persons/ann", strings.NewReader(`{"suspended":false}`))
+		r.Header.Set("Content-Type", "application/json")
+		for _, m := range tt.match {
+			r.Header.Add("If-Match", m)
+		}
+		w := httptest.NewRecorder()
+		if s.ServeHTTP(w, r); w.Code != tt.code {
+			t.Errorf("If-Match %q: got %d %s, want %d", tt.match, w.Code, w.Body, tt.code)
+		}
+	}
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/v1/devices/front-lock/revoke", nil)
+	r.Header["If-Match"] = []string{""}
+	w := httptest.NewRecorder()
+	if s.ServeHTTP(w, r); w.Code != 400 {
+		t.Errorf("an empty If-Match where there is nothing to match: got %d %s, want 400", w.Code, w.Body)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path"
 	"reflect"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -27,8 +28,8 @@ func (a *server) checkBefore(op *huma.Operation, d api.Demand, matches bool) {
 			_ = json.NewEncoder(c.BodyWriter()).Encode(problemOf(refused)) // the client is gone
 			return
 		}
-		reply := &reply{ifMatch: c.Header("If-Match")}
-		if reply.ifMatch != "" && !matches {
+		reply := &reply{ifMatch: headerValues(c, "If-Match")}
+		if len(reply.ifMatch) > 0 && !matches {
 			c.SetHeader("Content-Type", "application/problem+json")
 			c.SetStatus(http.StatusBadRequest)
 			_ = json.NewEncoder(c.BodyWriter()).Encode(&huma.ErrorModel{Status: http.StatusBadRequest,
@@ -42,9 +43,19 @@ func (a *server) checkBefore(op *huma.Operation, d api.Demand, matches bool) {
 
 // reply is what a request says besides its input, and what an answer says besides its body.
 type reply struct {
-	ifMatch  string // which tag the record to be changed should have; see RFC 9110, section 13.1.1
-	notice   string // what the caller must know besides: that a change is not durable
-	location string // of what was made, relative to the request; empty: its id follows the path
+	ifMatch  []string // which tag the record to be changed should have; see RFC 9110, section 13.1.1
+	notice   string   // what the caller must know besides: that a change is not durable
+	location string   // of what was made, relative to the request; empty: its id follows the path
+}
+
+// headerValues returns the values of a header, which may be there several times, or be empty.
+func headerValues(c huma.Context, name string) (values []string) {
+	c.EachHeader(func(n, value string) {
+		if strings.EqualFold(n, name) {
+			values = append(values, value)
+		}
+	})
+	return values
 }
 
 type replyKey struct{}

@@ -22,18 +22,22 @@ var errChanged = errors.New("somebody else has changed it meanwhile: look at it 
 // one than is kept. kept is nil where there is none.
 func (a *server) checkMatch(ctx context.Context, kept access.Record) error {
 	reply := replyOf(ctx)
-	if reply == nil || reply.ifMatch == "" {
+	if reply == nil || len(reply.ifMatch) == 0 {
 		return nil
 	}
 	if kept == nil {
 		return errChanged
 	}
+	match := strings.Join(reply.ifMatch, ",")
+	if strings.TrimSpace(match) == "*" { // among others it would be a part of somebody else's tag
+		return nil
+	}
 	tag, err := a.Store.Tag(kept)
 	if err != nil {
 		return err
 	}
-	for want := range strings.SplitSeq(reply.ifMatch, ",") {
-		if want = strings.TrimSpace(want); want == "*" || want == quoteTag(tag) {
+	for want := range strings.SplitSeq(match, ",") {
+		if strings.TrimSpace(want) == quoteTag(tag) {
 			return nil
 		}
 	}
