@@ -95,6 +95,10 @@ func (s *Site) dial(pair net.Conn) error {
 	return nil
 }
 
+// ofConnection are headers about the visitor's connection. All visitors' requests share one
+// connection to the parent, which knows nothing of these and would not be used again after a close.
+var ofConnection = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Transfer-Encoding", "Upgrade"}
+
 // RoundTrip sends a request to the parent, for the visitor's connection in the request's context.
 func (s *Site) RoundTrip(r *http.Request) (*http.Response, error) {
 	p, ok := r.Context().Value(connKey{}).(*passed)
@@ -102,6 +106,10 @@ func (s *Site) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errors.New("website: a request of nobody")
 	}
 	out := r.Clone(r.Context())
+	out.Close = false
+	for _, name := range ofConnection {
+		out.Header.Del(name)
+	}
 	out.Header.Set(connectionHeader, strconv.FormatUint(p.id, 10))
 	return s.api.RoundTrip(out)
 }

@@ -79,6 +79,7 @@ func childMain(role string) int {
 			}
 		}
 	})
+	mux.Handle("/pass/", http.StripPrefix("/pass", site))
 	mux.HandleFunc("/panic", func(http.ResponseWriter, *http.Request) {
 		go func() { panic("a mistake of ours\x1b[2J") }()
 		time.Sleep(time.Minute)

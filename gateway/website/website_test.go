@@ -228,6 +228,33 @@ func TestPagesComeFromTheChild(t *testing.T) {
 	s.eventually("what the child says is logged", func() bool { return strings.Contains(s.log.String(), `settings={\"name\":\"door\"}`) })
 }
 
+// What a visitor says of the connection to us is not about ours to the parent: a request to close it
+// must not end the website for everybody.
+func TestVisitorsConnectionIsTheirsAlone(t *testing.T) {
+	s := newSite(t, "strict", nil)
+	for _, head := range []string{"Connection: close", "Connection: TE, close", "Connection: Upgrade", "Upgrade: h2c",
+		"TE: deflate", "Keep-Alive: timeout=5", "Proxy-Connection: keep-alive"} {
+		c := s.visitor()
+		c.Transport.(*http.Transport).ForceAttemptHTTP2 = false
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+s.addr+"/pass/api/who", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, value, _ := strings.Cut(head, ": ")
+		r.Header.Set(name, value)
+		resp, err := c.Do(r)
+		if err != nil {
+			t.Fatalf("%s: %v", head, err)
+		}
+		text, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK || !strings.Contains(string(text), "true") {
+			t.Errorf("%s: got %d %q, want the answer of the API", head, resp.StatusCode, text)
+		}
+		s.want(s.visitor(), "/api/who", "true")
+	}
+}
+
 func TestManyStreamsDoNotHoldUpPages(t *testing.T) {
 	s := newSite(t, "strict", nil)
 	for range 270 { // more than the 250 streams that HTTP/2 allows by itself
