@@ -116,6 +116,10 @@ func (s *Site) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // ServeHTTP passes a request to the parent and copies the answer, piece by piece as it comes.
 func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == challengePath { // it is ours, not the visitors'
+		http.NotFound(w, r)
+		return
+	}
 	out := r.Clone(r.Context())
 	out.URL.Scheme, out.URL.Host, out.Host, out.RequestURI = "http", "gateway", "", ""
 	resp, err := s.RoundTrip(out)

@@ -310,6 +310,20 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
+// The key of an ACME check is for the child, and for no visitor.
+func TestVisitorsGetNoChallenge(t *testing.T) {
+	s := newSite(t, "strict", nil)
+	s.leaves.challenge.Store(newCertificate(t, "challenge"))
+	for _, path := range []string{"/pass/website/challenge", "/pass/website/%63hallenge"} {
+		if got, err := s.get(s.visitor(), path+"?name=door.example"); err == nil || strings.Contains(got, "Key") {
+			t.Errorf("%s: got %.40q, %v", path, got, err)
+		}
+	}
+	if n := s.api.Load(); n != 0 {
+		t.Errorf("got %d requests of the API, want none", n)
+	}
+}
+
 func TestChildStartsAgain(t *testing.T) {
 	s := newSite(t, "site", nil)
 	s.want(s.visitor(), "/hello", "127")
