@@ -100,6 +100,7 @@ type Config struct {
 type server struct {
 	Config
 	huma.API
+	look limit.Gate // held while events are searched: many searches at once would keep the processor from scans
 	turn limit.Gate // held from reading a policy to the end of the change made from it, so that no change undoes another
 
 	demands  map[string]api.Demand // what each operation needs, by its id
@@ -132,7 +133,7 @@ func New(cfg Config) *Handler {
 		cfg.Feed = feed.New(cfg.Store, cfg.Log)
 	}
 	mux := http.NewServeMux()
-	a := &server{Config: cfg, API: humago.New(mux, configure(cfg.Version)), turn: limit.NewGate(1),
+	a := &server{Config: cfg, API: humago.New(mux, configure(cfg.Version)), look: limit.NewGate(1), turn: limit.NewGate(1),
 		demands: map[string]api.Demand{}}
 	a.accounts = account.New(account.Config{Policy: a.Store.Snapshot, Edit: a.edit, Record: a.Store.Record,
 		ClockTrusted: a.clockTrusted,

@@ -96,7 +96,7 @@ func (a *server) events(ctx context.Context, in *api.EventQuery) (out api.Events
 	most := cmp.Or(in.Limit, defaultEvents)
 	from := in.From
 	if in.After != 0 {
-		from = in.After + 1
+		from = max(in.After, in.After+1) // after the last number there is, there is nothing
 	}
 	if in.From != 0 && in.After != 0 || from != 0 && !in.Since.IsZero() {
 		return out, fmt.Errorf("events: %w: want from, after or since, not both", access.ErrInvalid)
@@ -131,6 +131,10 @@ func (a *server) eventsFrom(ctx context.Context, from uint64, most int, q string
 	size := most
 	if q != "" {
 		size = maxEvents
+		if err := a.look.Enter(ctx); err != nil {
+			return nil, next, err
+		}
+		defer a.look.Leave()
 	}
 	for looked := 0; looked < maxLooked && len(found) < most; {
 		page, err := a.Store.Events(ctx, next, size)
@@ -156,6 +160,10 @@ func (a *server) eventsFrom(ctx context.Context, from uint64, most int, q string
 // whose time is not before since.
 func (a *server) newestEvents(ctx context.Context, head uint64, since time.Time, most int,
 	q string) (found []audit.Event, err error) {
+	if err := a.look.Enter(ctx); err != nil {
+		return nil, err
+	}
+	defer a.look.Leave()
 	for end, looked := head, 0; end > 0 && looked < maxLooked && len(found) < most; {
 		from := end - min(end, maxEvents) + 1
 		page, err := a.Store.Events(ctx, from, int(end-from+1))

@@ -1,15 +1,22 @@
 package admin_test
 
 import (
+	"context"
 	"fmt"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"latchkey/gateway/access"
+	"latchkey/gateway/admin"
 	"latchkey/gateway/admin/api"
+	"latchkey/gateway/audit"
+	"latchkey/gateway/store"
 )
 
 // Whoever walks a list in parts sees each record once, also when the last one that he saw is removed
@@ -299,5 +306,59 @@ func TestIfMatchAsWritten(t *testing.T) {
 	w := httptest.NewRecorder()
 	if s.ServeHTTP(w, r); w.Code != 400 {
 		t.Errorf("an empty If-Match where there is nothing to match: got %d %s, want 400", w.Code, w.Body)
+	}
+}
+
+// After the greatest number there is nothing, and not the newest.
+func TestNothingAfterTheLastNumber(t *testing.T) {
+	s := furnished(t)
+	r := httptest.NewRequestWithContext(t.Context(), "GET", "/v1/events?after=18446744073709551615", nil)
+	w := httptest.NewRecorder()
+	if s.ServeHTTP(w, r); w.Code != 200 || !strings.Contains(w.Body.String(), `"items":[]`) {
+		t.Errorf("got %d %.200s, want nothing", w.Code, w.Body)
+	}
+}
+
+// watched is a store that counts how many read events at the same time.
+type watched struct {
+	*store.Store
+	now, most atomic.Int32
+}
+
+func (w *watched) Events(ctx context.Context, from uint64, limit int) ([]audit.Event, error) {
+	n := w.now.Add(1)
+	defer w.now.Add(-1)
+	for most := w.most.Load(); n > most && !w.most.CompareAndSwap(most, n); most = w.most.Load() {
+	}
+	runtime.Gosched() // let another in, if one may come in
+	return w.Store.Events(ctx, from, limit)
+}
+
+// Searches go one after the other, since all at once would take the processor from a scan at a door.
+func TestOneSearchAtATime(t *testing.T) {
+	w := &watched{}
+	s := newSite(t, func(c *admin.Config) {
+		w.Store = c.Store.(*store.Store)
+		c.Store = w
+	})
+	for i := range 50 {
+		s.must("POST", "/v1/persons", fmt.Sprintf(`{"name":"p%d"}`, i), nil)
+	}
+	var wg sync.WaitGroup
+	for i := range 32 {
+		path := []string{"/v1/events?q=p7", "/v1/events?from=1&q=p7"}[i%2]
+		wg.Go(func() {
+			for range 20 {
+				r := httptest.NewRequestWithContext(t.Context(), "GET", path, nil)
+				out := httptest.NewRecorder()
+				if s.ServeHTTP(out, r); out.Code != 200 || !strings.Contains(out.Body.String(), "add person p7") {
+					t.Errorf("%s: got %d %.200s", path, out.Code, out.Body)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := w.most.Load(); n != 1 {
+		t.Errorf("%d searches were under way at once, want 1", n)
 	}
 }

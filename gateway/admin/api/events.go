@@ -12,11 +12,11 @@ import (
 // simply the newest.
 type EventQuery struct {
 	From  uint64    `query:"from" doc:"sequence number of the first"`
-	After uint64    `query:"after" doc:"the same as from, by the number of the last event before"`
+	After uint64    `query:"after" doc:"the same as from, by the number of the last event before; 0 is the same as left out, and from=1 begins with the first event"`
 	Since time.Time `query:"since" doc:"the newest whose time is not before this, RFC 3339"`
 	Limit int       `query:"limit" minimum:"1" maximum:"1000" doc:"at most so many; 100 if left out"`
 	Wait  int       `query:"wait" minimum:"0" maximum:"60" doc:"with from: seconds to wait for the first event where there is none yet"`
-	Q     string    `query:"q" maxLength:"64" doc:"only events that have this text in their line; capitals do not matter. At most 20,000 events are looked through: next says where to go on"`
+	Q     string    `query:"q" maxLength:"64" doc:"only events that have this text in their line; capitals do not matter. At most 20,000 events are looked through. With from or after, next says where to go on; without, only the newest are looked through, and next is for those to come"`
 }
 
 // Events is a page of events, oldest first.
