@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 
 	"latchkey/gateway/access"
 	"latchkey/gateway/admin"
@@ -360,5 +362,30 @@ func TestOneSearchAtATime(t *testing.T) {
 	wg.Wait()
 	if n := w.most.Load(); n != 1 {
 		t.Errorf("%d searches were under way at once, want 1", n)
+	}
+}
+
+// A body that does not come in time ends with an answer that the document has.
+func TestBodyThatDoesNotCome(t *testing.T) {
+	s := newSite(t)
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/v1/persons", iotest.ErrReader(os.ErrDeadlineExceeded))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	if s.ServeHTTP(w, r); w.Code != 408 {
+		t.Errorf("got %d %s, want 408", w.Code, w.Body)
+	}
+	conforms(t, r, "", w)
+}
+
+// Also an operation that takes nothing can be asked wrongly.
+func TestNothingIsAskedWrongly(t *testing.T) {
+	s := newSite(t)
+	for _, path := range []string{"/healthz", "/v1/site", "/v1/audit/head", "/v1/setup", "/v1/session/client"} {
+		if code, text := s.do("GET", path+"?x=1", ""); code != 422 {
+			t.Errorf("%s with a parameter: got %d %s, want 422", path, code, text)
+		}
+		if w := s.ask("GET", path, "", "*"); w.Code != 400 {
+			t.Errorf("%s with If-Match: got %d %s, want 400", path, w.Code, w.Body)
+		}
 	}
 }

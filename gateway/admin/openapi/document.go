@@ -114,16 +114,18 @@ func Describe[In, Out any](of api.Operation[In, Out]) huma.Operation {
 
 // problemsOf are the statuses with which an operation may fail. in is what it takes.
 func problemsOf(op api.Info, in reflect.Type) []int {
-	out := []int{http.StatusTooManyRequests, http.StatusServiceUnavailable}
+	// Any operation may come with an If-Match that it does not know, or with an unknown parameter.
+	out := []int{http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusTooManyRequests,
+		http.StatusServiceUnavailable}
 	_, cases := op.Needs.Cases()
 	if !slices.ContainsFunc(cases, func(c api.Case) bool { return c.Need.Anyone }) {
 		out = append(out, http.StatusUnauthorized, http.StatusForbidden)
 	}
 	if in.NumField() > 0 {
-		out = append(out, http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity)
+		out = append(out, http.StatusNotFound)
 	}
 	if op.Method != http.MethodGet {
-		out = append(out, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
+		out = append(out, http.StatusConflict, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
 			http.StatusInsufficientStorage)
 	}
 	if op.Method == http.MethodPost {
@@ -214,6 +216,9 @@ func DescribeHeaders[In, Out any](doc *huma.OpenAPI, op api.Operation[In, Out]) 
 	item := doc.Paths[op.Path]
 	described := map[string]*huma.Operation{http.MethodGet: item.Get, http.MethodPost: item.Post,
 		http.MethodPut: item.Put, http.MethodPatch: item.Patch, http.MethodDelete: item.Delete}[op.Method]
+	described.Responses["429"].Headers = map[string]*huma.Param{"Retry-After": {
+		Description: "after how many seconds it is worth trying again, where that is known",
+		Schema:      &huma.Schema{Type: "integer"}}}
 	for _, r := range described.Responses {
 		if _, ok := any(new(Out)).(interface{ Tag() string }); !ok {
 			delete(r.Headers, "ETag")
