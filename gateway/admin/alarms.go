@@ -17,11 +17,19 @@ func (a *server) alarmRoutes() {
 			if a.Live == nil {
 				return api.List[api.Alarm]{}, ErrNoGateway
 			}
-			return cut(a.Live.Alarms(),
-				func(v api.Alarm) string {
-					return fmt.Sprintf("%s %020d %s", v.At.UTC().Format(timeOrder), v.Seq, v.Device.ID)
-				},
+			alarms := a.Live.Alarms()
+			entries := make([]entry[api.Alarm], len(alarms))
+			for i, v := range alarms {
+				key := fmt.Sprintf("%s %020d %s", v.At.UTC().Format(timeOrder), v.Seq, v.Device.ID)
+				entries[i] = entry[api.Alarm]{key: key, view: v}
+			}
+			entries, next, err := cut(entries,
 				func(v api.Alarm) []string { return []string{v.Words, v.Target.Name, v.Device.Name} }, *in)
+			out := api.List[api.Alarm]{Items: []api.Alarm{}, Next: next}
+			for _, e := range entries {
+				out.Items = append(out.Items, e.view)
+			}
+			return out, err
 		})
 	handle(a, api.AcknowledgeAlarm,
 		func(ctx context.Context, in *api.AlarmInput) (api.Alarm, error) {

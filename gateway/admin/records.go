@@ -50,13 +50,18 @@ func quoteTag(tag string) string { return `"` + tag + `"` }
 func view[R access.Record, V any](a *server, p *access.Policy, r R,
 	draw func(*access.Policy, R) V) (V, error) {
 	v := draw(p, r)
-	tagged, ok := any(&v).(interface{ SetTag(string) })
+	return v, a.tag(&v, r)
+}
+
+// tag writes the tag of a record into the view of it, if that has a place for one.
+func (a *server) tag(view any, r access.Record) error {
+	tagged, ok := view.(interface{ SetTag(string) })
 	if !ok {
-		return v, nil
+		return nil
 	}
 	tag, err := a.Store.Tag(r)
 	tagged.SetTag(tag)
-	return v, err
+	return err
 }
 
 // show answers with one record.
@@ -117,49 +122,64 @@ type catalog[R access.Record, V any] struct {
 	text func(V) []string // in which somebody may search, besides the key; nil: only there
 }
 
+// entry is what can be listed.
+type entry[V any] struct {
+	key    string
+	view   V
+	record access.Record // that is shown, if it is one
+}
+
 // list answers with the records that are asked for.
 func list[K comparable, R access.Record, V any](a *server, p *access.Policy, records map[K]R,
 	c catalog[R, V], in api.ListQuery) (api.List[V], error) {
-	items := make([]V, 0, len(records))
+	entries := make([]entry[V], 0, len(records))
 	for _, r := range records {
-		v, err := view(a, p, r, c.draw)
-		if err != nil {
+		v := c.draw(p, r)
+		entries = append(entries, entry[V]{c.key(v), v, r})
+	}
+	entries, next, err := cut(entries, c.text, in)
+	if err != nil {
+		return api.List[V]{}, err
+	}
+	out := api.List[V]{Items: make([]V, 0, len(entries)), Next: next}
+	for _, e := range entries {
+		if err := a.tag(&e.view, e.record); err != nil {
 			return api.List[V]{}, err
 		}
-		items = append(items, v)
+		out.Items = append(out.Items, e.view)
 	}
-	return cut(items, c.key, c.text, in)
+	return out, nil
 }
 
-// cut sorts what can be listed, and leaves what is asked for.
-func cut[V any](items []V, key func(V) string, text func(V) []string,
-	in api.ListQuery) (out api.List[V], err error) {
-	slices.SortFunc(items, func(x, y V) int { return strings.Compare(key(x), key(y)) })
+// cut leaves what is asked for of what can be listed, sorted by key.
+func cut[V any](entries []entry[V], text func(V) []string, in api.ListQuery) (kept []entry[V], next string,
+	err error) {
 	if in.Q != "" {
 		q := strings.ToLower(in.Q)
-		items = slices.DeleteFunc(items, func(v V) bool {
-			texts := []string{key(v)}
+		entries = slices.DeleteFunc(entries, func(e entry[V]) bool {
+			texts := []string{e.key}
 			if text != nil {
-				texts = text(v)
+				texts = text(e.view)
 			}
 			return !slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(strings.ToLower(s), q) })
 		})
 	}
+	slices.SortFunc(entries, func(x, y entry[V]) int { return strings.Compare(x.key, y.key) })
 	if in.After != "" {
 		last, err := base64.RawURLEncoding.DecodeString(in.After)
 		if err != nil {
-			return out, fmt.Errorf("after: %w: want what an answer gave as next", access.ErrInvalid)
+			return nil, "", fmt.Errorf("after: %w: want what an answer gave as next", access.ErrInvalid)
 		}
-		n, found := slices.BinarySearchFunc(items, string(last), func(v V, s string) int { return strings.Compare(key(v), s) })
+		n, found := slices.BinarySearchFunc(entries, string(last),
+			func(e entry[V], key string) int { return strings.Compare(e.key, key) })
 		if found {
 			n++
 		}
-		items = items[n:]
+		entries = entries[n:]
 	}
-	if n := cmp.Or(in.Limit, len(items)); n < len(items) {
-		items = items[:n]
-		out.Next = base64.RawURLEncoding.EncodeToString([]byte(key(items[n-1])))
+	if n := cmp.Or(in.Limit, len(entries)); n < len(entries) {
+		entries = entries[:n]
+		next = base64.RawURLEncoding.EncodeToString([]byte(entries[n-1].key))
 	}
-	out.Items = append([]V{}, items...)
-	return out, nil
+	return entries, next, nil
 }
