@@ -62,7 +62,8 @@ var tags = []*huma.Tag{
 
 // tagOf returns the group of an operation.
 func tagOf(op api.Info) string {
-	part, _, _ := strings.Cut(strings.TrimPrefix(op.Path, "/v1/"), "/")
+	parts := strings.Split(op.Path, "/") // an empty one, the version, and the group
+	part := parts[min(2, len(parts)-1)]
 	switch {
 	case slices.ContainsFunc(tags, func(t *huma.Tag) bool { return t.Name == part }):
 		return part
