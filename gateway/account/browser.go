@@ -15,11 +15,11 @@ import (
 	"latchkey/keys"
 )
 
-// A browser in which somebody has signed in keeps a cookie that says so:
-// "1.UNTIL.ACCOUNT.NONCE….MAC", with an account and a nonce for each of those who did. It gives no
-// right and asks for nothing less: it only leads to shares of tries that strangers cannot use up
-// (OWASP's "device cookies"). The nonce is new at each sign-in, and a share belongs to a nonce: who
-// steals the cookie has few tries.
+// When somebody signs in, the browser gets a cookie that remembers it:
+// "1.UNTIL.ACCOUNT.NONCE….MAC", with an account and a nonce for each account that has signed in
+// there. The cookie grants no right and replaces no password or second step. It only selects shares
+// of tries that strangers cannot use up (OWASP's "device cookies"). The nonce is new at each
+// sign-in, and a share belongs to a nonce, so a thief of the cookie has few tries.
 
 const (
 	browserCookie     = "__Host-latchkey-browser"
@@ -28,11 +28,12 @@ const (
 	maxBrowserCookie  = 512                  // bytes
 )
 
-// known is an account that has signed in in a browser, and how that browser's share is called.
+// known is an account that has signed in with a browser, and the nonce that names that browser's
+// share.
 type known struct{ id, nonce string }
 
-// knownHere are the accounts of the visitor's cookie, the latest first; none if we have not signed
-// it, or if it is over.
+// knownHere returns the accounts of the visitor's cookie, the latest first. It returns none if our
+// signature is not on the cookie, or if the cookie has expired.
 func (r *Registry) knownHere(ctx context.Context) (out []known) {
 	value := visitOf(ctx).browser
 	cut := strings.LastIndexByte(value, '.')
@@ -40,7 +41,7 @@ func (r *Registry) knownHere(ctx context.Context) (out []known) {
 		!hmac.Equal([]byte(value[cut+1:]), []byte(r.signBrowser(value[:cut]))) {
 		return nil
 	}
-	parts := strings.Split(value[:cut], ".") // what we have signed is as we make it
+	parts := strings.Split(value[:cut], ".") // the signature is ours, so the format is ours as well
 	until, err := strconv.ParseInt(parts[1], 10, 64)
 	if err != nil || r.now().Unix() >= until {
 		return nil
@@ -51,7 +52,7 @@ func (r *Registry) knownHere(ctx context.Context) (out []known) {
 	return out
 }
 
-// knows returns the nonce under which the browser knows an account; empty if it does not.
+// knows returns the nonce of an account in this browser; empty if the account never signed in here.
 func (r *Registry) knows(ctx context.Context, id access.ID) string {
 	for _, k := range r.knownHere(ctx) {
 		if k.id == string(id) {
@@ -61,7 +62,7 @@ func (r *Registry) knows(ctx context.Context, id access.ID) string {
 	return ""
 }
 
-// knowsName is the same for the name of an account. It asks only for accounts that have signed in
+// knowsName is the same for the name of an account. It looks up only accounts that have signed in
 // here.
 func (r *Registry) knowsName(ctx context.Context, name string) (id access.ID, nonce string) {
 	p := r.cfg.Policy()
@@ -73,7 +74,7 @@ func (r *Registry) knowsName(ctx context.Context, name string) (id access.ID, no
 	return "", ""
 }
 
-// rememberBrowser tells the browser that the account has signed in in it.
+// rememberBrowser sets the cookie which says that the account has signed in with this browser.
 func (r *Registry) rememberBrowser(ctx context.Context, id access.ID) {
 	text := "1." + strconv.FormatInt(r.now().Add(browserFor).Unix(), 10) + "." + string(id) + "." +
 		keys.Random(16)

@@ -11,23 +11,24 @@ import (
 	"latchkey/gateway/access"
 )
 
-// challenges are what browsers are asked to sign with a passkey. Nothing is kept of one that is
-// asked for, so nobody makes another's void by asking for many: it carries when it was made, by the
-// clock since the start, and a MAC under a key of this start. Each account's answers must be to
-// later and later ones, so each is good once (as a one-time code is, RFC 6238, 5.2).
+// challenges makes and checks what browsers sign with a passkey. A challenge is not stored, so a
+// visitor who asks for many makes nobody else's invalid. It carries the time since the gateway's
+// start at which it was made, and a MAC under a key that is new at each start. An account may only
+// answer a challenge that is later than the last one it answered, so each is good once (as a
+// one-time code is, RFC 6238, 5.2).
 type challenges struct {
 	key   []byte
 	now   func() time.Time
 	start time.Time
 
 	mu   sync.Mutex
-	last map[access.ID]time.Duration // guarded by mu; when the last challenge was made that an account has answered
+	last map[access.ID]time.Duration // guarded by mu; when the last answered challenge was made
 }
 
 // challengeFor is how long a challenge can be answered.
 const challengeFor = 5 * time.Minute
 
-// What a challenge is for: an answer to one is none to another.
+// What a challenge is for. A challenge for one purpose is refused for another.
 const toSignIn = "sign in"
 
 func toAdd(id access.ID) string { return "add a passkey to " + string(id) }
@@ -36,7 +37,7 @@ func newChallenges(now func() time.Time) challenges {
 	return challenges{key: randomKey(), now: now, start: now(), last: map[access.ID]time.Duration{}}
 }
 
-const challengeHead = 8 + 16 // nanoseconds since the start, and what makes it the only one of that moment
+const challengeHead = 8 + 16 // nanoseconds since the start, and a nonce
 
 func (c *challenges) make(what, site string) []byte {
 	b := binary.BigEndian.AppendUint64(nil, uint64(c.now().Sub(c.start)))
@@ -51,8 +52,8 @@ func (c *challenges) mac(what, site string, head []byte) []byte {
 	return m.Sum(nil)
 }
 
-// read takes a challenge as the browser sends it back, if it is ours, for this, and not too old.
-// made is when it was made.
+// read checks a challenge that the browser sent back: that we made it, for this purpose, and not
+// too long ago. made is when it was made.
 func (c *challenges) read(what, site, text string) (challenge []byte, made time.Duration, ok bool) {
 	b, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || len(b) != challengeHead+sha256.Size ||
@@ -64,8 +65,8 @@ func (c *challenges) read(what, site, text string) (challenge []byte, made time.
 	return b, made, age >= -time.Minute && age <= challengeFor
 }
 
-// use marks that an account has answered a challenge, and tells whether it had not answered it, or
-// a later one, before.
+// use records that an account has answered a challenge. It returns false if the account had already
+// answered this one or a later one.
 func (c *challenges) use(id access.ID, made time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

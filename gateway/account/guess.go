@@ -12,24 +12,26 @@ import (
 	"latchkey/gateway/access/accounts"
 )
 
-// What can be guessed. Each has shares of its own: who types wrong passwords does not lock the
-// second step of who knows the right one.
+// What can be guessed. Each has shares of its own, so somebody who types wrong passwords cannot
+// lock the second step for a person who knows the right password.
 const (
 	wrongPassword = "password"
 	wrongCode     = "one-time code"
 )
 
-// try is one password or code that is checked.
+// try is one check of a password or a code.
 type try struct {
 	what, name string
 	taken      []share // where it was taken from
 }
 
-// known tells whether it is of somebody who is signed in, or has signed in in this browser before.
+// known tells whether the try comes from somebody who is signed in, or from a browser in which the
+// account has signed in before.
 func (t try) isKnown() bool { return t.taken[0].kind == forBrowser || t.taken[0].kind == forSignedIn }
 
-// try takes a try for an account, which need not exist. id and nonce are the account's and the
-// browser's for it, if it is known here. The error says how long to wait.
+// try takes a try for an account, which need not exist. If the account has signed in with this
+// browser before, id is the account's and nonce is the browser's for it. The error says how long to
+// wait.
 func (r *Registry) try(ctx context.Context, what, name string, id access.ID, nonce string) (try, error) {
 	var sets [][]share
 	if nonce != "" {
@@ -48,9 +50,9 @@ func (r *Registry) try(ctx context.Context, what, name string, id access.ID, non
 	return try{what, name, taken}, nil
 }
 
-// strangers are the shares of a browser that has not signed in before. Those on a local network are
-// counted apart, so that the others cannot use up their tries. Codes are asked for only after the
-// right password, so there the address alone does not count again.
+// strangers returns the shares of a browser that has not signed in before. Strangers on a local
+// network are counted apart, so that the others cannot use up their tries. A code is asked for only
+// after the right password, so codes have no share for the address alone.
 func (v *visit) strangers(what, name string) []share {
 	address, around, side := v.from(), v.block(), "outside"
 	if v.local {
@@ -64,10 +66,10 @@ func (v *visit) strangers(what, name string) []share {
 	return set
 }
 
-// busyWait is how long somebody waits for whom there is no place.
+// busyWait is how long a visitor waits when all places for checking passwords are taken.
 const busyWait = 5 * time.Second
 
-// tryPassword returns whose password it is, if it is anybody's, and settles the try.
+// tryPassword returns the account of that name if the password is right, and settles the try.
 func (r *Registry) tryPassword(ctx context.Context, t try, password string) (a accounts.Account, fits bool,
 	err error) {
 	v := visitOf(ctx)
@@ -81,8 +83,8 @@ func (r *Registry) tryPassword(ctx context.Context, t try, password string) (a a
 	return a, fits, r.settle(ctx, t, fits, err)
 }
 
-// settle gives a try back that was right, or that could not be checked. Of wrong ones it makes an
-// event where they begin to look like guessing.
+// settle gives a try back if it was right, or if it could not be checked. When wrong tries begin to
+// look like guessing, it records an event.
 func (r *Registry) settle(ctx context.Context, t try, right bool, err error) error {
 	if right || err != nil {
 		r.tries.giveBack(t.taken)
@@ -98,13 +100,13 @@ func (r *Registry) settle(ctx context.Context, t try, right bool, err error) err
 	return nil
 }
 
-// later makes a refusal of whoever has to wait.
+// later makes the refusal for a visitor who has to wait.
 func later(wait time.Duration, why string) error {
 	return &Refusal{Status: http.StatusTooManyRequests, Type: TypeWait, Wait: wait,
 		Detail: fmt.Sprintf("%s Wait %s, then try again", why, roughly(wait))}
 }
 
-// roughly is a time in words, rounded up.
+// roughly writes a duration in words, rounded up.
 func roughly(d time.Duration) string {
 	if minutes := int(math.Ceil(d.Minutes())); d > 2*time.Minute {
 		return fmt.Sprint(minutes, " minutes")
@@ -115,8 +117,8 @@ func roughly(d time.Duration) string {
 // guessesForEvent is how many wrong passwords and codes in a row look like guessing.
 const guessesForEvent = 5
 
-// guesses counts what was wrong for a name since it was right, since the last event about it, or
-// for a day.
+// guesses counts the wrong tries for a name. The count starts again after a right one, after an
+// event about the name, and after a day.
 type guesses struct {
 	mu sync.Mutex
 	of map[uint64]guess // guarded by mu

@@ -19,10 +19,10 @@ import (
 )
 
 // A passkey belongs to the name under which the console was called when it was made (WebAuthn's
-// relying party id), so each name is its own relying party, and a bare address is none.
+// relying party id), so each name is a relying party of its own. A bare address cannot be one.
 
-// HasPasskeys tells whether passkeys can be made and used where a browser has called the website by
-// a host.
+// HasPasskeys tells whether passkeys can be made and used in a browser that called the website by
+// this host.
 func HasPasskeys(host string) bool {
 	_, err := netip.ParseAddr(NameOf(host))
 	return err != nil
@@ -45,7 +45,7 @@ func (r *Registry) relying(ctx context.Context) (*webauthn.WebAuthn, error) {
 	return rp, nil
 }
 
-// holder is an account as the library asks for it.
+// holder is an account in the form that the library needs.
 type holder struct{ accounts.Account }
 
 func (h holder) WebAuthnID() []byte          { return []byte(h.ID) }
@@ -55,14 +55,14 @@ func (h holder) WebAuthnDisplayName() string { return h.Name }
 func (h holder) WebAuthnCredentials() (out []webauthn.Credential) {
 	for _, k := range h.Passkeys {
 		var c webauthn.Credential
-		if json.Unmarshal(k.Credential, &c) == nil { // one that cannot be read lets nobody in
+		if json.Unmarshal(k.Credential, &c) == nil { // a record that cannot be read lets nobody in
 			out = append(out, c)
 		}
 	}
 	return out
 }
 
-// errPasskey is the same whatever was wrong: who is refused learns nothing by trying.
+// errPasskey is the same whatever was wrong, so that a try reveals nothing.
 var errPasskey = &Refusal{Status: http.StatusUnauthorized, Type: TypeWrong,
 	Detail: "this passkey does not fit here. Use another one, or another way"}
 
@@ -72,8 +72,8 @@ var errNoName = &Refusal{Status: http.StatusConflict,
 var errUnmade = &Refusal{Status: http.StatusUnprocessableEntity,
 	Detail: "the browser made no passkey that fits here. Try again, or use one-time codes"}
 
-// AskPasskey gives a browser something to sign, for whoever it may be. The answer is for the
-// browser's script.
+// AskPasskey gives a browser a challenge to sign, before we know whose passkey it will be. The
+// answer is for the browser's script.
 func (r *Registry) AskPasskey(ctx context.Context) (any, error) {
 	rp, err := r.relying(ctx)
 	if err != nil {
@@ -86,7 +86,8 @@ func (r *Registry) AskPasskey(ctx context.Context) (any, error) {
 	return options.Response, nil
 }
 
-// beginLogin makes what a browser is asked, and what its answer is compared with, from a challenge.
+// beginLogin makes two things from a challenge: the options that the browser gets, and the session
+// that its answer is compared with.
 func beginLogin(rp *webauthn.WebAuthn, challenge []byte) (
 	*protocol.CredentialAssertion, *webauthn.SessionData, error,
 ) {
@@ -94,7 +95,7 @@ func beginLogin(rp *webauthn.WebAuthn, challenge []byte) (
 		webauthn.WithChallenge(challenge))
 }
 
-// passkeyFits returns whose passkey has signed a challenge of ours.
+// passkeyFits returns the account whose passkey has signed a challenge of ours.
 func (r *Registry) passkeyFits(ctx context.Context, signed string) (accounts.Account, error) {
 	rp, err := r.relying(ctx)
 	if err != nil {
@@ -124,7 +125,7 @@ func (r *Registry) passkeyFits(ctx context.Context, signed string) (accounts.Acc
 	_, used, err := rp.ValidatePasskeyLogin(find, *session, parsed)
 	switch {
 	case err != nil:
-		r.cfg.Log.Debug("passkey refused", "from", visitOf(ctx).from(), "err", err) // whoever likes can make one of these
+		r.cfg.Log.Debug("passkey refused", "from", visitOf(ctx).from(), "err", err) // anybody can cause this line
 		return accounts.Account{}, errPasskey
 	case used.Authenticator.CloneWarning:
 		r.cfg.Log.Warn("passkey refused: its counter went back, so there may be a copy of it", "account",
@@ -136,7 +137,7 @@ func (r *Registry) passkeyFits(ctx context.Context, signed string) (accounts.Acc
 	return account, r.keepPasskey(ctx, account, used)
 }
 
-// keepPasskey keeps the counter of a passkey that counts.
+// keepPasskey stores the new counter of a passkey that has one.
 func (r *Registry) keepPasskey(ctx context.Context, account accounts.Account, used *webauthn.Credential) error {
 	now, err := json.Marshal(used)
 	if err != nil {
@@ -157,8 +158,8 @@ func (r *Registry) keepPasskey(ctx context.Context, account accounts.Account, us
 	})
 }
 
-// AskNewPasskey tells a browser of whoever has signed in what passkey to make. The answer is for
-// the browser's script.
+// AskNewPasskey tells the browser of a visitor who has signed in which passkey to make. The answer
+// is for the browser's script.
 func (r *Registry) AskNewPasskey(ctx context.Context) (any, error) {
 	rp, err := r.relying(ctx)
 	if err != nil {
@@ -172,7 +173,7 @@ func (r *Registry) AskNewPasskey(ctx context.Context) (any, error) {
 	return options.Response, nil
 }
 
-// beginRegistration is as beginLogin, for a new passkey of whoever is signed in.
+// beginRegistration does what beginLogin does, for a new passkey of the account.
 func beginRegistration(rp *webauthn.WebAuthn, a accounts.Account, challenge []byte) (
 	*protocol.CredentialCreation, *webauthn.SessionData, error,
 ) {
@@ -189,7 +190,7 @@ func beginRegistration(rp *webauthn.WebAuthn, a accounts.Account, challenge []by
 			UserVerification: protocol.VerificationRequired}))
 }
 
-// AddPasskey gives whoever has signed in the passkey that their browser made.
+// AddPasskey adds the passkey that the browser made to the account that has signed in.
 func (r *Registry) AddPasskey(ctx context.Context, label, made string) error {
 	rp, err := r.relying(ctx)
 	if err != nil {

@@ -18,8 +18,9 @@ import (
 	"latchkey/keys"
 )
 
-// CheckPassword returns whose password it is, if it is anybody's. An unknown name, a disabled
-// account and a wrong password cannot be told apart, also by the time it takes. It counts no tries.
+// CheckPassword returns the account of that name if the password is right. A caller cannot tell an
+// unknown name, a disabled account and a wrong password apart, not even by the time that the check
+// takes. It counts no tries.
 func (r *Registry) CheckPassword(ctx context.Context, name, password string) (a accounts.Account, fits bool,
 	err error) {
 	a, _ = accounts.Kind.ByName(r.cfg.Policy(), name)
@@ -34,19 +35,19 @@ func (r *Registry) CheckPassword(ctx context.Context, name, password string) (a 
 	if old {
 		r.renewPassword(ctx, a, password)
 	}
-	// As it was when the check began: had it changed meanwhile, its epoch is another one, and so
-	// the session is over before it begins.
+	// We return the account as it was when the check began. If it was changed meanwhile, it has
+	// another epoch, so that the session is over before it begins.
 	return a, true, nil
 }
 
-// HashPassword returns what is kept of a new password of the account with that name. It fails with
-// [access.ErrInvalid] where that is no good password.
+// HashPassword returns the hash to store for a new password of the account with that name. It fails
+// with [access.ErrInvalid] if the password is too weak or not valid text.
 func (r *Registry) HashPassword(ctx context.Context, name, password string) (keys.Hidden, error) {
 	return r.passwords.hash(ctx, name, password)
 }
 
-// renewPassword keeps the password of an account as passwords are kept now. If that fails, it is
-// for the next sign-in to try.
+// renewPassword hashes the password of an account again with the parameters of today. If that
+// fails, the next sign-in tries again.
 func (r *Registry) renewPassword(ctx context.Context, was accounts.Account, password string) {
 	hash, err := r.passwords.make(ctx, password)
 	if err == nil {
@@ -69,10 +70,10 @@ var hashParams = argon2id.Params{Memory: 19 << 10, Iterations: 2, Parallelism: 1
 // hashesAtOnce bounds the memory that a flood of sign-ins takes: a small machine has 512 MB.
 const hashesAtOnce = 2
 
-// hasher turns passwords into what is kept of them, and back into whether they fit.
+// hasher hashes passwords, and checks them against stored hashes.
 type hasher struct {
 	room  limit.Gate
-	decoy string // a hash of nothing anybody knows, as costly to check as any
+	decoy string // the hash of a random password, as costly to check as any other
 }
 
 func newHasher() hasher {
@@ -84,7 +85,7 @@ func newHasher() hasher {
 		text(b[:hashParams.SaltLength]), text(b[hashParams.SaltLength:]))}
 }
 
-// hash returns what is kept of a new password of the account with that name.
+// hash returns the hash to store for a new password of the account with that name.
 func (h hasher) hash(ctx context.Context, name, password string) (keys.Hidden, error) {
 	if err := acceptable(name, password); err != nil {
 		return keys.Hidden{}, err
@@ -104,8 +105,8 @@ func (h hasher) make(ctx context.Context, password string) (keys.Hidden, error) 
 	return keys.Hide(hash), nil
 }
 
-// fits tells whether a password is the one of a hash, and whether the hash is made as none is any
-// more.
+// fits tells whether a password matches a hash, and whether the hash has parameters that are out of
+// date.
 func (h hasher) fits(ctx context.Context, hash, password string) (fits, old bool, err error) {
 	if err := h.room.Enter(ctx); err != nil {
 		return false, false, err
@@ -124,8 +125,8 @@ const (
 	maxPassword = 256
 )
 
-// usual are what people choose who must choose ten characters. No rule asks for capitals or digits,
-// and no password expires.
+// usual are the passwords that people choose most often when ten characters are required. No rule
+// asks for capitals or digits, and no password expires.
 var usual = []string{
 	"0123456789", "1234567890", "0987654321", "12345678910", "1q2w3e4r5t", "1q2w3e4r5t6y", "qwertyuiop",
 	"qwertzuiop", "asdfghjkl1",
@@ -134,15 +135,16 @@ var usual = []string{
 	"administrator", "adminadmin", "admin12345", "latchkey123", "latchkeylatchkey",
 }
 
-// acceptable tells why something is no password for the account with that name, by NIST SP 800-63B,
-// 3.1.1.2: length counts, and what is tried first is refused. The error does not repeat it.
+// acceptable returns why the account with that name cannot have this password, after NIST SP
+// 800-63B, 3.1.1.2: length counts, and passwords that an attacker tries first are refused. The
+// error does not repeat the password.
 func acceptable(name, password string) error {
 	low := strings.ToLower(password)
 	why := ""
 	switch {
 	case len(password) < minPassword || len(password) > maxPassword:
 		why = fmt.Sprintf("it has %d bytes: want %d to %d", len(password), minPassword, maxPassword)
-	case !utf8.ValidString(password) || strings.ContainsRune(password, utf8.RuneError): // JSON turns what is not UTF-8 into the latter
+	case !utf8.ValidString(password) || strings.ContainsRune(password, utf8.RuneError): // JSON's mark for invalid UTF-8
 		why = "it is not UTF-8: want text"
 	case len(name) > 2 && strings.Contains(low, strings.ToLower(name)):
 		why = "the name of the account is in it: choose another"

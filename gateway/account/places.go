@@ -7,10 +7,11 @@ import (
 	"latchkey/gateway/limit"
 )
 
-// places is where passwords are checked: one at a time for strangers and one for whoever is signed
-// in or has signed in in this browser before, since each takes 19 MB and much of a small machine.
-// So strangers, however many, keep nobody waiting who is known, and none of them keeps the others
-// waiting: of one address only so many wait at a time, and of the block around it.
+// places bounds how many passwords are checked at once, since each check takes 19 MB and much of a
+// small machine: one at a time for strangers, and one at a time for people who are signed in or
+// have signed in with this browser before. However many strangers come, a known person need not
+// wait for them. One stranger cannot keep the others waiting either: only a few may wait from one
+// address at a time, and from the block around it.
 type places struct {
 	strangers, known limit.Gate // one at a time each
 
@@ -18,7 +19,7 @@ type places struct {
 	waiting map[string]int // guarded by mu; by address and by block, and all under ""
 }
 
-// How many wait, or are being checked, at once.
+// How many may wait or be checked at once.
 const (
 	waitingOfAddress = 2
 	waitingOfBlock   = 4
@@ -30,8 +31,8 @@ func newPlaces() places {
 	return places{strangers: limit.NewGate(1), known: limit.NewGate(1), waiting: map[string]int{}}
 }
 
-// enter waits for a place, and returns what leaves it again; nil if too many wait already, or if
-// ctx ends.
+// enter waits for a place, and returns the function that leaves it again. It returns nil if too
+// many wait already, or if ctx ends.
 func (p *places) enter(ctx context.Context, known bool, address, block string) (leave func()) {
 	room, most := p.strangers, map[string]int{"": waitingStrangers, "address " + address: waitingOfAddress,
 		"block " + block: waitingOfBlock}

@@ -1,7 +1,7 @@
-// Package account says who asks the gateway for something: somebody on its own machine, an account
-// that has signed in at the website, or a script with a token. It says what an operation may ask of
-// them, and decides whether they meet it. It neither serves requests nor knows what the operations
-// do.
+// Package account says who makes a request: somebody on the gateway's own machine, an account that
+// has signed in at the website, or a script with a token. It defines what an operation may require
+// of them, and decides whether they meet it. It does not serve the operations and does not know
+// what they do.
 package account
 
 import (
@@ -18,8 +18,8 @@ import (
 type Kind uint8
 
 const (
-	Nobody   Kind = iota // nobody has signed in, or nobody vouches for who it is
-	UnixPeer             // may open the admin socket, or holds the data folder itself: may do everything
+	Nobody   Kind = iota // nobody has signed in, or we cannot tell who it is
+	UnixPeer             // has opened the admin socket or the data folder itself; may do everything
 	Session              // has signed in with an account in a browser
 	Script               // has a token of an account
 )
@@ -36,10 +36,11 @@ type Principal struct {
 	Scopes []accounts.Scope // of that token
 }
 
-// NewUnixPeer is somebody on the gateway's machine, who is called so in events.
+// NewUnixPeer returns the principal of somebody on the gateway's machine. Events call them by this
+// name.
 func NewUnixPeer(name string) Principal { return Principal{Kind: UnixPeer, Name: name} }
 
-// Actor is what events call the principal.
+// Actor returns the name that events use for the principal.
 func (p Principal) Actor() string {
 	switch p.Kind {
 	case UnixPeer:
@@ -52,13 +53,13 @@ func (p Principal) Actor() string {
 	return "console"
 }
 
-// Freshness is how sure it is that a session is still used by whoever signed in. A greater one
-// includes the lesser ones.
+// Freshness says how sure we are that the person who signed in is still the one who uses the
+// session. A greater one includes the lesser ones.
 type Freshness uint8
 
 const (
 	Stale     Freshness = iota
-	Confirmed           // a second step in the last 15 minutes; the password, where there is no second step
+	Confirmed           // a second step in the last 15 minutes; the password if the account has none
 	Second              // a second step within the last two minutes
 )
 
@@ -72,19 +73,19 @@ func (f Freshness) String() string {
 	return "-"
 }
 
-// Need is what an operation asks of whoever calls it. The zero Need is met by a unix peer alone, so
-// what an operation does not declare is refused to everybody else.
+// Need is what an operation requires of its caller. Only a unix peer meets the zero Need, so an
+// operation that declares nothing is refused to everybody else.
 type Need struct {
 	Role   accounts.Role  // the least role of an account; empty: no account's role is enough
-	Scope  accounts.Scope // that a token must have; empty: the operation is not for tokens
+	Scope  accounts.Scope // that a token must have; empty: no token may call the operation
 	Fresh  Freshness      // that a session must have
-	Anyone bool           // it is about whoever asks, and for each of them
-	Own    bool           // a session may also call the operation for its own account, whatever its role is
-	Public bool           // the operation is there before somebody has signed in
+	Anyone bool           // everybody may call it, signed in or not: it concerns only its caller
+	Own    bool           // every session may call the operation for its own account, whatever its role
+	Public bool           // the operation can be called before sign-in
 }
 
-// scopeRole is the role that an account must have for its token to use a scope: a token may never
-// do more than who made it.
+// scopeRole is the role that an account must have before its token can use a scope: a token may
+// never do more than the account that made it.
 var scopeRole = map[accounts.Scope]accounts.Role{
 	accounts.ScopeRead:   accounts.RoleViewer,
 	accounts.ScopeLamps:  accounts.RoleOperator,
@@ -92,8 +93,8 @@ var scopeRole = map[accounts.Scope]accounts.Role{
 	accounts.ScopeManage: accounts.RoleAdmin,
 }
 
-// Check returns why a principal may not call an operation, and nil if it may. own tells whether the
-// operation is about the principal's own account.
+// Check returns nil if the principal may call an operation, and otherwise the reason why not. own
+// says that the operation concerns the principal's own account.
 func (n Need) Check(p Principal, own bool) *Refusal {
 	if n.Anyone && p.Kind <= Script {
 		return nil
@@ -111,7 +112,7 @@ func (n Need) Check(p Principal, own bool) *Refusal {
 		}
 	}
 	return &Refusal{Status: http.StatusUnauthorized, Type: TypeSignIn,
-		Detail: "you are not signed in, or not any more: sign in and try again"}
+		Detail: "you are not signed in, or your sign-in has ended: sign in and try again"}
 }
 
 func (n Need) checkSession(p Principal, own bool) *Refusal {
@@ -120,7 +121,7 @@ func (n Need) checkSession(p Principal, own bool) *Refusal {
 		return nil
 	case own && n.Own && p.Role.Includes(accounts.RoleViewer), n.Role != "" && p.Role.Includes(n.Role):
 	default:
-		why := "this is not for accounts"
+		why := "no account may do this"
 		if n.Role != "" {
 			why = "you are signed in as " + p.Name + ", who is " + withArticle(p.Role) +
 				". This needs " + withArticle(n.Role)
@@ -129,7 +130,7 @@ func (n Need) checkSession(p Principal, own bool) *Refusal {
 	}
 	if p.Fresh < n.Fresh {
 		return &Refusal{Status: http.StatusForbidden, Type: TypeStep, Fresh: n.Fresh,
-			Detail: "show again that it is you: use a passkey, or type a code or your password"}
+			Detail: "confirm again that it is you: use a passkey, or type a code or your password"}
 	}
 	return nil
 }
@@ -137,11 +138,11 @@ func (n Need) checkSession(p Principal, own bool) *Refusal {
 func (n Need) checkScript(p Principal) *Refusal {
 	switch {
 	case n.Scope == "":
-		return &Refusal{Status: http.StatusForbidden, Type: TypeScope, Detail: "this is not for tokens"}
+		return &Refusal{Status: http.StatusForbidden, Type: TypeScope, Detail: "no token may do this"}
 	case !slices.Contains(p.Scopes, n.Scope) || !p.Role.Includes(scopeRole[n.Scope]) ||
 		!p.Role.Includes(n.Role):
 		return &Refusal{Status: http.StatusForbidden, Type: TypeScope,
-			Detail: "this needs the scope " + string(n.Scope) + ", and an account whose role may do that"}
+			Detail: "this needs the scope " + string(n.Scope) + ", and an account whose role may use it"}
 	}
 	return nil
 }
@@ -156,13 +157,13 @@ func withArticle(r accounts.Role) string {
 // Types of the problems that refusals become, so that a client need not read their text.
 const (
 	TypeSignIn = "urn:latchkey:problem:sign-in" // nobody has signed in
-	TypeRole   = "urn:latchkey:problem:role"    // the account's role is not enough
+	TypeRole   = "urn:latchkey:problem:role"    // the account's role is too low
 	TypeScope  = "urn:latchkey:problem:scope"   // the token's scopes are not enough
 	TypeStep   = "urn:latchkey:problem:step"    // a second step, or the password, must be given again
 
 	TypeWrong   = "urn:latchkey:problem:wrong"    // a password, code or passkey is wrong
 	TypeWait    = "urn:latchkey:problem:wait"     // too many tries: wait
-	TypeNotKept = "urn:latchkey:problem:not-kept" // it can be neither read nor kept who has signed in
+	TypeNotKept = "urn:latchkey:problem:not-kept" // sign-ins can be neither read nor stored now
 )
 
 // Refusal is why a principal may not call an operation.
@@ -170,7 +171,7 @@ type Refusal struct {
 	Status int // of HTTP
 	Type   string
 	Fresh  Freshness     // that is needed, where Type is TypeStep
-	Wait   time.Duration // before it is worth trying again; 0: not known
+	Wait   time.Duration // how long to wait before another try; 0: not known
 	Detail string        // for people
 }
 
@@ -178,18 +179,19 @@ func (r *Refusal) Error() string { return r.Detail }
 
 type principalKey struct{}
 
-// WithPrincipal says who makes the requests of a context.
+// WithPrincipal returns a context whose requests are made by this principal.
 func WithPrincipal(ctx context.Context, p Principal) context.Context {
 	return context.WithValue(ctx, principalKey{}, p)
 }
 
-// PrincipalOf is who makes the request of a context: nobody, if nobody has said so.
+// PrincipalOf returns the principal who makes the request of a context. Without [WithPrincipal]
+// that is nobody.
 func PrincipalOf(ctx context.Context) Principal {
 	p, _ := ctx.Value(principalKey{}).(Principal)
 	return p
 }
 
-// As returns a handler whose requests are all made by one principal, whoever calls it.
+// As returns a handler that treats every request as made by one principal.
 func As(p Principal, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r.WithContext(WithPrincipal(r.Context(), p)))

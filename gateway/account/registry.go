@@ -24,21 +24,21 @@ type SignIns interface {
 	DeleteSignIn(ctx context.Context, id [32]byte) error
 }
 
-// Website is what is known of the website whose visitors sign in. The zero Website has no visitors.
+// Website describes the website whose visitors sign in. With the zero Website nobody can sign in.
 type Website struct {
-	SignIns SignIns // where it is kept who has signed in; nil: nobody can
+	SignIns SignIns // where sign-ins are stored; nil: nobody can sign in
 
-	// Hosts are the names, without port, that the website answers to; *.NAME stands for all right
-	// below it. Passkeys are for these alone. Empty: every name.
+	// Hosts are the names, without port, that the website answers to; *.NAME stands for all names
+	// one label below NAME. Passkeys work only under these names. Empty: every name.
 	Hosts []string
-	// Local are the networks whose people open doors without a second step. Loopback is not among
-	// them unless it is named: behind a reverse proxy everybody comes from there.
+	// Local are the networks from which people open doors without a second step. Loopback counts
+	// only if it is listed, because behind a reverse proxy every visitor comes from there.
 	Local []netip.Prefix
-	// BrowserKey signs what a browser keeps in which somebody has signed in. If it is empty there
-	// is one until the program ends.
+	// BrowserKey signs the cookie that remembers who has signed in with a browser. If it is empty,
+	// New makes a key that lasts until the program ends.
 	BrowserKey []byte
-	// Peer tells the address at the other end of the visitor's connection. nil: it is what the
-	// website says, see [Describe].
+	// Peer returns the address at the other end of the visitor's connection. nil: the website's
+	// word is taken for it, see [Describe].
 	Peer func(*http.Request) (addr netip.AddrPort, ok bool)
 
 	Now func() time.Time // of sign-ins; that of the configuration if nil
@@ -60,8 +60,8 @@ type Config struct {
 	Now     func() time.Time // time.Now if nil
 }
 
-// Registry checks who signs in, and knows who has. A gateway has one: it remembers what must not be
-// tried too often, and what may be used once only.
+// Registry checks sign-ins, and knows who is signed in. A gateway has exactly one, because it
+// counts tries and remembers which codes and challenges were used.
 type Registry struct {
 	cfg        Config
 	now        func() time.Time
@@ -101,7 +101,7 @@ func (r *Registry) account(id access.ID) (accounts.Account, bool) {
 	return a, ok && !a.Disabled
 }
 
-// edit changes an account in place. What it lists is set's own to change.
+// edit changes an account in place. set gets a copy, lists included, that it may change.
 func (r *Registry) edit(ctx context.Context, actor string, id access.ID,
 	set func(*accounts.Account) error) error {
 	return r.cfg.Edit(ctx, actor, id, func(a *accounts.Account) error {

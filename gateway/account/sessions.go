@@ -15,18 +15,18 @@ import (
 	"latchkey/gateway/access/accounts"
 )
 
-// How long somebody stays signed in: at most, and without a visit.
+// How long somebody stays signed in: in all, and without a visit.
 const (
 	signedInFor = 7 * 24 * time.Hour
 	idleFor     = 24 * time.Hour
-	seenEvery   = time.Hour // how exactly the last visit is kept: each time is a write to disk
+	seenEvery   = time.Hour // the last visit is stored this often, since each time is a write to disk
 )
 
-// pendingFor is how long a right password waits for its second step: longer than somebody who typed
-// wrong codes has to wait.
+// pendingFor is how long we wait for the second step after a right password. It is longer than the
+// wait after wrong codes.
 const pendingFor = 2 * longestWait
 
-// How long a second step, or a password given again, is fresh.
+// How long a second step, or a repeated password, is fresh.
 const (
 	secondFresh  = 2 * time.Minute
 	confirmFresh = 15 * time.Minute
@@ -43,11 +43,11 @@ const (
 	sessionPendingAt = "pendingAt"
 )
 
-// SessionCookie is the cookie of a sign-in. A browser takes such a name only over TLS, from this
-// host, for all of it.
+// SessionCookie is the cookie of a sign-in. A browser accepts a name that begins with __Host- only
+// over TLS, from this host, and for all its paths.
 const SessionCookie = "__Host-latchkey"
 
-// newSessions is not made by scs.New, which starts a goroutine that nobody ends.
+// newSessions does not call scs.New, which starts a goroutine that nobody ends.
 func newSessions(cfg Config) *scs.SessionManager {
 	s := &scs.SessionManager{
 		Store:    signIns{cfg.Website.SignIns},
@@ -58,17 +58,17 @@ func newSessions(cfg Config) *scs.SessionManager {
 	}
 	s.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
 		if r.Context().Err() != nil {
-			return // nobody is there to read an answer
+			return // nobody is left to read an answer
 		}
 		cfg.Log.Error("sign-in not kept", "err", err)
 		writeProblem(w, http.StatusServiceUnavailable, TypeNotKept,
-			"who is signed in can be neither read nor kept now: the gateway's log says why")
+			"sign-ins can be neither read nor stored now: the gateway's log says why")
 	}
 	return s
 }
 
-// signIns is what scs keeps, under the hash of the cookie: who reads the store cannot make a cookie
-// of it.
+// signIns stores the sessions of scs under the hash of the cookie, so that nobody who reads the
+// store learns a cookie.
 type signIns struct{ kept SignIns }
 
 func (s signIns) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
@@ -83,7 +83,7 @@ func (s signIns) DeleteCtx(ctx context.Context, token string) error {
 	return s.kept.DeleteSignIn(ctx, sha256.Sum256([]byte(token)))
 }
 
-// The same without a context, for which scs asks and which it does not call.
+// The same without a context. The interface of scs requires them, but scs does not call them.
 
 func (s signIns) Find(token string) ([]byte, bool, error) {
 	return s.FindCtx(context.Background(), token)
@@ -95,9 +95,9 @@ func (s signIns) Commit(token string, b []byte, expiry time.Time) error {
 
 func (s signIns) Delete(token string) error { return s.DeleteCtx(context.Background(), token) }
 
-// decodedOnce is scs's own format of sign-ins, which is slow to decode: each call of the API that a
-// page makes reads the same one. What is remembered is found by the hash of what was read, so it is
-// never older than the store.
+// decodedOnce is a cache in front of scs's own format of sign-ins, which is slow to decode: each
+// API call of a page reads the same one. An entry is found by the hash of the stored bytes, so it
+// is never older than the store.
 type decodedOnce struct {
 	scs.GobCodec
 
@@ -110,7 +110,7 @@ type decoded struct {
 	values   map[string]any
 }
 
-// maxDecoded bounds what is remembered, in 1 MB or so.
+// maxDecoded bounds the entries, which take about 1 MB.
 const maxDecoded = 1024
 
 func (c *decodedOnce) Decode(b []byte) (deadline time.Time, values map[string]any, err error) {
@@ -130,8 +130,8 @@ func (c *decodedOnce) Decode(b []byte) (deadline time.Time, values map[string]an
 	return d.deadline, maps.Clone(d.values), nil
 }
 
-// session is the principal of a visit's sign-in: nobody, if nobody has signed in or the sign-in is
-// over.
+// session returns the principal of a visit's sign-in: nobody, if nobody has signed in or the
+// sign-in has ended.
 func (r *Registry) session(ctx context.Context) Principal {
 	a := r.signedIn(ctx)
 	if a.ID == "" {
@@ -140,8 +140,9 @@ func (r *Registry) session(ctx context.Context) Principal {
 	return Principal{Kind: Session, Account: a.ID, Name: a.Name, Role: a.Role, Fresh: r.freshness(ctx, a)}
 }
 
-// signedIn is the account of the sign-in that the context holds, zero if there is none. A sign-in
-// is over when its account is gone, disabled or in another epoch, and after a time without a visit.
+// signedIn returns the account of the sign-in that the context holds, zero if there is none. A
+// sign-in ends when its account is removed, disabled or in another epoch, and after a time without
+// a visit.
 func (r *Registry) signedIn(ctx context.Context) accounts.Account {
 	id := r.sessions.GetString(ctx, sessionAccount)
 	if id == "" {
@@ -155,7 +156,7 @@ func (r *Registry) signedIn(ctx context.Context) accounts.Account {
 	return a
 }
 
-// Recognise notes that the visitor was here, and ends a sign-in that is over. It returns the
+// Recognise records that the visitor was here, and removes a sign-in that has ended. It returns the
 // account that has signed in, zero if none has, and whether the visitor is on a local network.
 func (r *Registry) Recognise(ctx context.Context) (a accounts.Account, local bool, err error) {
 	v := visitOf(ctx)
@@ -172,8 +173,8 @@ func (r *Registry) Recognise(ctx context.Context) (a accounts.Account, local boo
 	return a, v.local, nil
 }
 
-// Pending is the account whose password a visitor gave a moment ago, and that owes a second step;
-// zero if there is none.
+// Pending returns the account for which the visitor gave the right password a moment ago, and whose
+// second step is still due; zero if there is none.
 func (r *Registry) Pending(ctx context.Context) accounts.Account {
 	if visitOf(ctx) == nil {
 		return accounts.Account{}
@@ -189,8 +190,8 @@ func (r *Registry) Pending(ctx context.Context) accounts.Account {
 	return a
 }
 
-// freshness is how sure it is that it is still the person who signed in. On a local network their
-// word is taken for it.
+// freshness says how sure we are that the visitor is still the person who signed in. On a local
+// network we trust that they are.
 func (r *Registry) freshness(ctx context.Context, a accounts.Account) Freshness {
 	has := a.SecondStep()
 	switch {
@@ -203,9 +204,9 @@ func (r *Registry) freshness(ctx context.Context, a accounts.Account) Freshness 
 	return Stale
 }
 
-// since is how long ago something happened that the sign-in remembers. What lies ahead by more than
-// a clock is corrected by is too long ago for anything: a machine that starts with a clock of last
-// week makes no step fresh.
+// since returns how long ago a stored time was. A time in the future, by more than a small
+// correction of the clock, counts as very long ago: a machine that starts with a clock of last week
+// must make no step fresh.
 func (r *Registry) since(ctx context.Context, what string) time.Duration {
 	d := r.now().Sub(time.Unix(r.sessions.GetInt64(ctx, what), 0))
 	if d < -time.Minute {
@@ -226,9 +227,9 @@ func (r *Registry) SignOut(ctx context.Context) error {
 	return r.sessions.Destroy(ctx)
 }
 
-// Renew keeps a visitor's browser signed in when all others of its account were signed out. It
-// shows nothing of who is there: what was confirmed stays as old as it was. On anybody else's
-// account it does nothing.
+// Renew keeps a visitor's browser signed in when all other browsers of its account were signed out.
+// It proves nothing about the person, so the last confirmation stays as old as it was. For anybody
+// else's account it does nothing.
 func (r *Registry) Renew(ctx context.Context, id access.ID) error {
 	if !r.isVisitor(ctx, id) {
 		return nil
@@ -244,8 +245,8 @@ func (r *Registry) Renew(ctx context.Context, id access.ID) error {
 	return nil
 }
 
-// StepAdded goes on as if the new step of an account had been given: to make it, it was. On anybody
-// else's account it does nothing.
+// StepAdded treats the new second step of an account as given, because adding it included a use of
+// it. For anybody else's account it does nothing.
 func (r *Registry) StepAdded(ctx context.Context, id access.ID) {
 	if r.isVisitor(ctx, id) {
 		r.remember(ctx, sessionSecond)
@@ -253,7 +254,7 @@ func (r *Registry) StepAdded(ctx context.Context, id access.ID) {
 	}
 }
 
-// isVisitor tells whether a request is a visitor's who has signed in with the account.
+// isVisitor tells whether the request comes from a visitor who has signed in with the account.
 func (r *Registry) isVisitor(ctx context.Context, id access.ID) bool {
 	p := PrincipalOf(ctx)
 	return visitOf(ctx) != nil && p.Kind == Session && p.Account == id

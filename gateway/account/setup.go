@@ -11,28 +11,30 @@ import (
 	"latchkey/keys"
 )
 
-// MintSetUp mints the code that makes an owner: good for a day and for one account. The one before
-// is void.
+// MintSetUp mints the code that makes an owner. It is good for a day and for one account. It
+// replaces the code before.
 func (r *Registry) MintSetUp(ctx context.Context) (code string, err error) {
 	return r.setup.mint(ctx, r.cfg.Now())
 }
 
-// UseSetUp calls f if the code is the one that was minted, which is void as soon as f has no error.
+// UseSetUp calls f if the code is the one that was minted last. The code is used up when f returns
+// no error.
 func (r *Registry) UseSetUp(ctx context.Context, code string, f func() error) error {
 	return r.setup.use(ctx, code, r.cfg.Now(), f)
 }
 
 const setupLife = 24 * time.Hour
 
-// errSetup is the same for a wrong code and for one that is void.
+// errSetup is the same for a wrong code and for one that was used, replaced or has expired.
 var errSetup = &Refusal{Status: http.StatusForbidden, Type: TypeWrong,
-	Detail: "this set-up code does not fit, or not any more: latchkey console setup, on the gateway's machine, prints a new one"}
+	Detail: "this set-up code is wrong, or it was used, replaced or has expired: " +
+		"latchkey console setup, on the gateway's machine, prints a new one"}
 
-// setup is the code that makes an owner. It is in memory only, so a restart voids it too. Wrong
-// codes do not: it has 80 bits, which nobody guesses in a day, and anybody could keep an owner out
-// who needs it.
+// setup holds the code that makes an owner. It is in memory only, so a restart ends it too. Wrong
+// tries do not end it: nobody guesses 80 bits in a day, and otherwise anybody could keep out an
+// owner who needs the code.
 type setup struct {
-	turn limit.Gate // held while the code is looked at, until what it was for is done
+	turn limit.Gate // held from the check of the code until f has returned
 	code string     // without dashes; empty: none
 	made time.Time
 }
@@ -46,7 +48,8 @@ func (s *setup) mint(ctx context.Context, now time.Time) (string, error) {
 	return s.code[:4] + "-" + s.code[4:8] + "-" + s.code[8:12] + "-" + s.code[12:], nil
 }
 
-// use calls f if the code is the one that was minted, which is void as soon as f has no error.
+// use calls f if the code is the one that was minted last. The code is used up when f returns no
+// error.
 func (s *setup) use(ctx context.Context, code string, now time.Time, f func() error) error {
 	if err := s.turn.Enter(ctx); err != nil {
 		return err

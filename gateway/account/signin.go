@@ -16,28 +16,28 @@ import (
 	"latchkey/gateway/audit"
 )
 
-// Proof is what somebody shows to prove that it is them: one of these.
+// Proof is how somebody proves who they are. One field is set.
 type Proof struct {
-	Passkey  string // what a browser's passkey has signed, as the browser's script writes it in JSON
+	Passkey  string // the browser's answer to a challenge, as its script writes it in JSON
 	Code     string // a one-time code
 	Password string
 }
 
 func (s Proof) empty() bool { return s == Proof{} }
 
-var errNoVisit = &Refusal{Status: http.StatusConflict, Detail: "this is for visitors of the website"}
+var errNoVisit = &Refusal{Status: http.StatusConflict, Detail: "only a visitor of the website can do this"}
 
-// errNoStep answers a form without a passkey, a code or a password: that is nobody's try.
+// errNoStep answers a form without a passkey, a code or a password. It does not count as a try.
 var errNoStep = &Refusal{Status: http.StatusUnprocessableEntity,
-	Detail: "nothing was sent that shows who you are. Use a passkey, or type a code"}
+	Detail: "neither a passkey nor a code was sent. Use a passkey, or type a code"}
 
 func wrong(detail string) error {
 	return &Refusal{Status: http.StatusUnauthorized, Type: TypeWrong, Detail: detail}
 }
 
-// SignIn takes a name and a password. The answer to a wrong one is the same whether there is such
-// an account or not, and takes as long. pending tells that the password was right and a second step
-// is due.
+// SignIn signs in with a name and a password. The answer to a wrong password is the same, and takes
+// as long, whether the account exists or not. pending says that the password was right and a second
+// step is due.
 func (r *Registry) SignIn(ctx context.Context, name, password string) (pending bool, err error) {
 	if visitOf(ctx) == nil {
 		return false, errNoVisit
@@ -63,14 +63,15 @@ func (r *Registry) SignIn(ctx context.Context, name, password string) (pending b
 	if a.SecondStep() {
 		r.sessions.Put(ctx, sessionPending, string(a.ID))
 		r.remember(ctx, sessionPendingAt)
-		// The store keeps a number of sign-ins, and what ends first makes room.
+		// The store keeps a bounded number of sign-ins. When it is full, the one that ends first is
+		// dropped.
 		r.sessions.SetDeadline(ctx, r.now().Add(pendingFor))
 		return true, nil
 	}
 	return false, r.begin(ctx, a, "password", false)
 }
 
-// SignInSecond takes the second step of whoever gave a right password a moment ago.
+// SignInSecond takes the second step of a visitor who gave the right password a moment ago.
 func (r *Registry) SignInSecond(ctx context.Context, s Proof) error {
 	if visitOf(ctx) == nil {
 		return errNoVisit
@@ -96,8 +97,8 @@ func (r *Registry) SignInSecond(ctx context.Context, s Proof) error {
 	return r.begin(ctx, a, "password and "+what, true)
 }
 
-// SignInPasskey signs in whoever has the passkey. It asks for a finger or a code of its own, so it
-// is both steps.
+// SignInPasskey signs in with a passkey. A passkey asks for a finger or a code of its own, so it
+// counts as both steps.
 func (r *Registry) SignInPasskey(ctx context.Context, signed string) error {
 	if visitOf(ctx) == nil {
 		return errNoVisit
@@ -115,7 +116,7 @@ func (r *Registry) SignInPasskey(ctx context.Context, signed string) error {
 	return r.begin(ctx, a, "passkey", true)
 }
 
-// SignInSetUp signs in the owner that a set-up code has just made, where that was done on the
+// SignInSetUp signs in the owner that a set-up code has just made, if the request came through the
 // website.
 func (r *Registry) SignInSetUp(ctx context.Context, id access.ID) error {
 	if visitOf(ctx) == nil {
@@ -131,7 +132,7 @@ func (r *Registry) SignInSetUp(ctx context.Context, id access.ID) error {
 	return r.begin(ctx, a, "set-up code", false)
 }
 
-// Confirm takes a step of whoever is signed in, so that they are fresh again.
+// Confirm takes a step from somebody who is signed in, and makes their sign-in fresh again.
 func (r *Registry) Confirm(ctx context.Context, s Proof) error {
 	a := r.visitor(ctx)
 	if a.ID == "" {
@@ -160,7 +161,7 @@ func (r *Registry) Confirm(ctx context.Context, s Proof) error {
 	return nil
 }
 
-// ConfirmPassword takes the password of whoever is signed in, who wants another one.
+// ConfirmPassword checks the old password of somebody who is signed in and wants a new one.
 func (r *Registry) ConfirmPassword(ctx context.Context, password string) error {
 	a := r.visitor(ctx)
 	if a.ID == "" {
@@ -177,7 +178,8 @@ func (r *Registry) ConfirmPassword(ctx context.Context, password string) error {
 	return nil
 }
 
-// visitor is the account of a visitor who has signed in; zero if it is no visitor, or has not.
+// visitor returns the account of a visitor who has signed in; zero if the request is not a
+// visitor's, or nobody has signed in.
 func (r *Registry) visitor(ctx context.Context) accounts.Account {
 	if visitOf(ctx) == nil {
 		return accounts.Account{}
@@ -185,7 +187,7 @@ func (r *Registry) visitor(ctx context.Context) accounts.Account {
 	return r.signedIn(ctx)
 }
 
-// ownPassword tells whether it is the password of whoever is signed in.
+// ownPassword tells whether this is the password of the account that is signed in.
 func (r *Registry) ownPassword(ctx context.Context, of accounts.Account, password string) (bool, error) {
 	if password == "" {
 		return false, nil
@@ -198,8 +200,8 @@ func (r *Registry) ownPassword(ctx context.Context, of accounts.Account, passwor
 	return fits && a.ID == of.ID, err
 }
 
-// secondFits checks a passkey or a one-time code, whichever came, and says which it was. Codes can
-// be guessed, so they are counted; passkeys cannot.
+// secondFits checks the passkey or the one-time code that came, and returns which of the two it
+// was. A code can be guessed, so tries are counted; a passkey cannot.
 func (r *Registry) secondFits(ctx context.Context, of accounts.Account, s Proof) (what string, ok bool,
 	err error) {
 	if s.Passkey == "" {
@@ -213,7 +215,7 @@ func (r *Registry) secondFits(ctx context.Context, of accounts.Account, s Proof)
 	return "passkey", err == nil && a.ID == of.ID, err
 }
 
-// codeFits checks the one-time code that was typed. Each fits once.
+// codeFits checks the one-time code that was typed. Each code is accepted once.
 func (r *Registry) codeFits(ctx context.Context, of accounts.Account, code string) (bool, error) {
 	t, err := r.try(ctx, wrongCode, of.Name, of.ID, r.knows(ctx, of.ID))
 	if err != nil {
@@ -245,8 +247,8 @@ func (r *Registry) begin(ctx context.Context, a accounts.Account, how string, se
 // recordWait bounds how long an event may take to become durable.
 const recordWait = 10 * time.Second
 
-// RecordSignIn makes an event of a sign-in, or of so many that were refused, and returns its
-// number. It has a bound of its own: the event must not be lost because a browser was closed.
+// RecordSignIn records an event about a sign-in, or about a number of refused ones, and returns its
+// number. It has a time limit of its own: the event must not be lost because a browser was closed.
 func (r *Registry) RecordSignIn(ctx context.Context, name, from, how string, failed int) (seq uint64,
 	err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWait)
@@ -264,11 +266,11 @@ func (r *Registry) RecordSignIn(ctx context.Context, name, from, how string, fai
 	return ev.Seq, err
 }
 
-// maxInert bounds, in bytes, what is kept of what anybody may send.
+// maxInert bounds, in bytes, how much of a text from a stranger is stored.
 const maxInert = 64
 
-// inert is a text of anybody's as it may stand in an event: short, and quoted where it would not
-// show as it is.
+// inert makes a stranger's text safe for an event: it is shortened, and quoted if it has characters
+// that would not be visible.
 func inert(s string) string {
 	rest := ""
 	if len(s) > maxInert {
@@ -285,7 +287,7 @@ func inert(s string) string {
 	return s + rest
 }
 
-// clip bounds what somebody typed before it goes anywhere.
+// clip shortens what somebody typed before it is passed on.
 func clip(s string) string {
 	const most = 256
 	if len(s) > most {

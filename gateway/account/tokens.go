@@ -8,17 +8,17 @@ import (
 	"latchkey/keys"
 )
 
-// maxTokenText bounds, in bytes, what is looked at as a token.
+// maxTokenText bounds, in bytes, a text that is checked as a token.
 const maxTokenText = 128
 
-// NewTokenText makes what a script sends, and the hash of it that is kept.
+// NewTokenText makes the text that a script sends, and the hash of it that is stored.
 func NewTokenText() (text string, hash keys.Hash) {
 	text = "lkt-" + keys.Random(26)
 	return text, sha256.Sum256([]byte(text))
 }
 
-// CheckToken returns whose token a script has sent, if it is anybody's now. It looks at every
-// token, so that the time it takes tells nothing of which one was nearly right.
+// CheckToken returns the account of the token that a script has sent, if there is a valid one. It
+// compares with every token, so that the time it takes does not reveal which one was nearly right.
 func (r *Registry) CheckToken(text string) (a accounts.Account, t accounts.Token, ok bool) {
 	hash := sha256.Sum256([]byte(text))
 	for _, of := range accounts.Kind.In(r.cfg.Policy()) {
@@ -31,7 +31,8 @@ func (r *Registry) CheckToken(text string) (a accounts.Account, t accounts.Token
 	return a, t, ok
 }
 
-// isValid tells whether a token is not over. One that ends is, while nobody knows what time it is.
+// isValid tells whether a token has not expired. While the clock is not trusted, a token with an
+// end counts as expired.
 func (r *Registry) isValid(t accounts.Token) bool {
 	if t.Until.IsZero() {
 		return true
@@ -40,7 +41,7 @@ func (r *Registry) isValid(t accounts.Token) bool {
 	return (r.cfg.ClockTrusted == nil || r.cfg.ClockTrusted(now)) && now.Before(t.Until)
 }
 
-// script is the principal of a token: nobody, if it is nobody's.
+// script returns the principal of a token. An unknown token gives nobody.
 func (r *Registry) script(text string) Principal {
 	a, t, ok := r.CheckToken(text)
 	if !ok {

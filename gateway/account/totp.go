@@ -14,8 +14,8 @@ import (
 	"latchkey/gateway/access"
 )
 
-// NewCodes makes a secret for one-time codes of 160 bits, as RFC 4226, 4 asks for, in base32 and as
-// a URI. Nothing keeps it yet.
+// NewCodes makes a secret of 160 bits for one-time codes, as RFC 4226, 4 requires, in base32 and as
+// a URI. It does not store the secret.
 func NewCodes(account string) (secret, uri string, err error) {
 	k, err := totp.Generate(totp.GenerateOpts{Issuer: "latchkey", AccountName: account, SecretSize: 20,
 		Digits:    otp.DigitsSix,
@@ -26,7 +26,7 @@ func NewCodes(account string) (secret, uri string, err error) {
 	return k.Secret(), k.URL(), nil
 }
 
-// ParseCodes returns the secret of one-time codes as it is kept, of one that somebody typed. It
+// ParseCodes turns a secret of one-time codes that somebody typed into the form that is stored. It
 // fails with [access.ErrInvalid].
 func ParseCodes(text string) (secret string, err error) {
 	secret = strings.ToUpper(strings.ReplaceAll(text, " ", ""))
@@ -37,13 +37,13 @@ func ParseCodes(text string) (secret string, err error) {
 	return secret, nil
 }
 
-// CheckCode tells whether a one-time code is an account's. Each fits once.
+// CheckCode tells whether a one-time code belongs to an account. Each code is accepted once.
 func (r *Registry) CheckCode(id access.ID, code string) bool {
 	a, ok := r.account(id)
 	return ok && !a.TOTP.IsZero() && r.codes.use(id, stepsOf(a.TOTP.Reveal(), code, r.now()))
 }
 
-// CodeFits tells whether a code is one of a secret's now.
+// CodeFits tells whether a code belongs to a secret at this time.
 func (r *Registry) CodeFits(secret, code string) bool { return len(stepsOf(secret, code, r.now())) > 0 }
 
 // UseCode marks a code of an account's new secret as used.
@@ -54,7 +54,8 @@ func (r *Registry) UseCode(id access.ID, secret, code string) {
 // totpPeriod is how long a code is shown, in seconds.
 const totpPeriod = 30
 
-// stepsOf returns the time steps, of the one now and those beside it, that a code belongs to.
+// stepsOf returns the time steps that a code belongs to, among the present one, the one before and
+// the one after.
 func stepsOf(secret, code string, now time.Time) (steps []int64) {
 	code = strings.ReplaceAll(code, " ", "") // as phones show it
 	opts := hotp.ValidateOpts{Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1}
@@ -67,17 +68,18 @@ func stepsOf(secret, code string, now time.Time) (steps []int64) {
 	return steps
 }
 
-// usedCodes remembers the last time step that each account has used, so that a code that somebody
-// saw is of no more use to them: RFC 6238, 5.2. It is in memory only: a code seen just before a
-// restart could be used again within a minute and a half. Refusing what is older than the start
-// would keep people out for that long, and after a power cut they are at the door at once.
+// usedCodes remembers the last time step that each account has used, so that nobody can use a code
+// again that they saw somebody type: RFC 6238, 5.2. It is in memory only, so a code seen just
+// before a restart could be used again within a minute and a half. If we refused all codes from
+// before the start, people would be kept out for that long, and after a power cut they stand at the
+// door at once.
 type usedCodes struct {
 	mu   sync.Mutex
 	last map[access.ID]int64 // guarded by mu
 }
 
-// use takes one of the steps that come after those used, the earliest, and tells whether there is
-// any.
+// use marks the earliest of the steps that is later than the last used one. It returns false if
+// there is none.
 func (u *usedCodes) use(id access.ID, steps []int64) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()

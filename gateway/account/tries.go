@@ -8,17 +8,19 @@ import (
 	"time"
 )
 
-// tries bounds how often passwords and codes can be guessed. It is in memory: a restart forgets it.
+// tries bounds how often passwords and codes can be guessed. It is in memory only, so a restart
+// clears it.
 //
-// A try is taken from shares: so many at once, and one comes back each quarter of an hour or so. It
-// is taken before the check, so that many at once gain nothing, and given back if the answer was
-// right: who knows the password spends nothing. A refused try takes nothing and remembers nothing,
-// so only who pays with a check of a password fills the memory.
+// A try is taken from shares. A share holds a number of tries, and one comes back about every
+// quarter of an hour. A try is taken before the check, so that many at once gain nothing. It is
+// given back if the answer was right, so somebody who knows the password spends nothing. A refused
+// try takes nothing and stores nothing, so an attacker can fill the memory only at the price of one
+// password check for each entry.
 //
-// A stranger's try is taken from the share of the account and the address, of the account and the
-// block around that address, of all strangers for that account, and of the address for all
-// accounts. A browser that has signed in before has a share of its own, which no stranger can use
-// up.
+// A stranger's try is taken from four shares: that of the account and the address, that of the
+// account and the block around that address, that of all strangers for the account, and that of the
+// address for all accounts. A browser that has signed in before has a share of its own, which no
+// stranger can use up.
 type tries struct {
 	now func() time.Time
 
@@ -38,22 +40,23 @@ const (
 	forPair        shareKind = iota // strangers at one address, for one account
 	forPairBlock                    // strangers in one block of addresses, for one account
 	forAccount                      // all strangers, for one account
-	forAddress                      // strangers at one address, for whatever account
-	forBlock                        // strangers in one block of addresses, for whatever account
+	forAddress                      // strangers at one address, for all accounts
+	forBlock                        // strangers in one block of addresses, for all accounts
 	forBrowser                      // a browser in which the account has signed in before
-	forBrowserLong                  // the same over days: a stolen cookie is not good for guessing for ever
-	forSignedIn                     // whoever is signed in with one account
+	forBrowserLong                  // the same over days: a stolen cookie must not allow guessing for ever
+	forSignedIn                     // everybody who is signed in with one account
 	forEvent                        // events about one name
 	forEvents                       // events about all names
 )
 
-// longestWait is how long a try takes to come back to what one person may use. The second step
-// waits longer.
+// longestWait is how long it takes until one person has a try again. The wait for a second step is
+// longer than that.
 const longestWait = 15 * time.Minute
 
-// limits says how many tries a share holds, and how fast they come back. Three blocks of addresses
-// that never rest take 60 tries at once and 12 an hour, so they leave something of forAccount; who
-// attacks from more keeps every browser out that is new.
+// limits says how many tries a share holds, and how fast they come back. An attacker with three
+// blocks of addresses who never rests takes 60 tries at once and 12 an hour, which leaves a part of
+// forAccount. An attacker with more blocks can keep out every browser that has not signed in
+// before.
 var limits = [...]allowance{
 	forPair:        {burst: 10, every: longestWait},
 	forPairBlock:   {burst: 20, every: longestWait},
@@ -72,18 +75,18 @@ type allowance struct {
 	every time.Duration
 }
 
-// maxDebts bounds what one kind of share remembers, in 1 MB or so.
+// maxDebts bounds the entries of one kind of share, which take about 1 MB.
 const maxDebts = 1 << 14
 
 var triesSeed = maphash.MakeSeed()
 
-// shareOf is the share of whatever the parts name.
+// shareOf returns the share that the parts name.
 func shareOf(kind shareKind, parts ...string) share {
 	return share{kind, maphash.String(triesSeed, strings.Join(parts, "\x00"))}
 }
 
-// begin takes a try from all shares of the first set that has one in each. If no set has, it tells
-// how long to wait for one.
+// begin takes a try from every share of one set: the first set that has a try left in each share.
+// If there is none, it returns how long to wait.
 func (t *tries) begin(sets ...[]share) (taken []share, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -106,8 +109,8 @@ func (t *tries) begin(sets ...[]share) (taken []share, wait time.Duration) {
 	return nil, wait
 }
 
-// giveBack returns a try that was right, and only that: what others owe at the same address, or for
-// the same account, they go on owing.
+// giveBack returns one right try to its shares. Wrong tries of others at the same address, or for
+// the same account, still count.
 func (t *tries) giveBack(taken []share) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -116,15 +119,15 @@ func (t *tries) giveBack(taken []share) {
 	}
 }
 
-// ledger is who owes tries in one kind of share. Where it is full it forgets who owes least, so
-// that nobody who is locked out can be pushed out of memory by names or addresses that were tried
-// less.
+// ledger counts the tries that were taken from shares of one kind. When it is full it drops the
+// entry with the fewest, so that an attacker cannot clear a lock-out by trying many other names or
+// addresses.
 type ledger struct {
 	of    map[uint64]*debt
 	least debts
 }
 
-// debt is a token bucket as one time (GCRA): when all tries have come back.
+// debt is a token bucket stored as one time (GCRA): the time at which all tries have come back.
 type debt struct {
 	key  uint64
 	paid time.Time
@@ -166,10 +169,10 @@ func (l *ledger) giveBack(key uint64, lim allowance) {
 	}
 }
 
-// drop forgets who owes least.
+// drop removes the entry with the fewest taken tries.
 func (l *ledger) drop() { delete(l.of, heap.Pop(&l.least).(*debt).key) }
 
-// debts is a heap of [container/heap] by when they are paid.
+// debts is a heap for [container/heap], ordered by the time at which all tries have come back.
 type debts []*debt
 
 func (h debts) Len() int           { return len(h) }

@@ -14,20 +14,20 @@ import (
 	"latchkey/gateway/limit"
 )
 
-// The website is a client of the admin API like any other, and whoever calls the API through it is
-// a visitor. With each request it hands over the visitor's cookies, or token, as they came.
-// Besides, it says in headers from where the visitor came.
+// The website is a client of the admin API like any other. A visitor is somebody who calls the API
+// through the website. With each request the website passes on the visitor's cookies, or token,
+// unchanged. In headers it also says where the visitor comes from.
 const (
 	addrHeader    = "Latchkey-Visitor-Address" // host:port at the other end of the visitor's connection
 	hostHeader    = "Latchkey-Visitor-Host"    // the host that the visitor's request names, with its port
-	proxiedHeader = "Latchkey-Visitor-Proxied" // the request came through a proxy, which may be anywhere
+	proxiedHeader = "Latchkey-Visitor-Proxied" // through a proxy, so the visitor may be anywhere
 )
 
-// cookieNames are the cookies that are ours to read and to set.
+// cookieNames are the cookies that we read and set.
 var cookieNames = []string{SessionCookie, browserCookie}
 
-// Describe writes into the headers of a request to the admin API who the visitor is that has made
-// the request in. Cookies are the visitor's: those that came, or those that were set since.
+// Describe writes into the headers of a request to the admin API which visitor made the request in.
+// cookies are the visitor's: those that came with in, or those that were set since.
 func Describe(out http.Header, in *http.Request, cookies []*http.Cookie) {
 	out.Set(addrHeader, in.RemoteAddr)
 	out.Set(hostHeader, in.Host)
@@ -49,13 +49,13 @@ func Describe(out http.Header, in *http.Request, cookies []*http.Cookie) {
 	}
 }
 
-// Bearer is the token that a script has sent, and false if it cannot be one.
+// Bearer returns the token that a script has sent, and false if the text cannot be a token.
 func Bearer(r *http.Request) (text string, ok bool) {
 	text, ok = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	return text, ok && len(text) <= maxTokenText
 }
 
-// HasCookie tells whether a request has the cookie of somebody who has signed in, or once had.
+// HasCookie tells whether a request has the cookie of a sign-in, which may have ended.
 func HasCookie(r *http.Request) (value string, ok bool) {
 	c, err := r.Cookie(SessionCookie)
 	if err != nil {
@@ -75,14 +75,14 @@ type visit struct {
 
 type visitKey struct{}
 
-// visitOf is the visit of a context; nil when the request did not come through the website.
+// visitOf returns the visit of a context; nil if the request did not come through the website.
 func visitOf(ctx context.Context) *visit {
 	v, _ := ctx.Value(visitKey{}).(*visit)
 	return v
 }
 
-// newVisit reads what the website says of a visitor. What cannot be read is unknown, and nobody
-// unknown is local.
+// newVisit reads what the website says about a visitor. A header that cannot be read counts as
+// unknown, and an unknown address is never local.
 func (r *Registry) newVisit(w http.ResponseWriter, in *http.Request) *visit {
 	peer := r.cfg.Website.Peer
 	if peer == nil {
@@ -103,15 +103,15 @@ func (r *Registry) newVisit(w http.ResponseWriter, in *http.Request) *visit {
 	return v
 }
 
-// from names the other end for events and for lock-outs: an IPv6 network counts as one, since
-// whoever has it has all its addresses.
+// from names the visitor's address for events and lock-outs. An IPv6 network counts as one address,
+// since its holder has all addresses in it.
 func (v *visit) from() string { return v.network(32, 64) }
 
-// block names the block of addresses around the other end: what one customer of a provider may have
-// a lot of.
+// block names the block of addresses around the visitor's. One customer of a provider may have many
+// addresses in a block.
 func (v *visit) block() string { return v.network(24, 48) }
 
-// network is so much of the address at the other end.
+// network returns the network of this size around the visitor's address.
 func (v *visit) network(bits4, bits6 int) string {
 	if !v.addr.IsValid() {
 		return "an unknown address"
@@ -127,13 +127,13 @@ func (v *visit) network(bits4, bits6 int) string {
 	return p.String()
 }
 
-// isOurs tells whether the website is known by the host of a visit, so that a passkey may be for
-// it. An address is nobody's name.
+// isOurs tells whether a host is one of the website's names, so that a passkey may be for it.
+// Addresses pass as well; HasPasskeys refuses them.
 func (r *Registry) isOurs(host string) bool { return KnowsHost(r.cfg.Website.Hosts, host) }
 
 // KnowsHost tells whether a host, with or without a port, is one of the names. *.NAME stands for
-// all names right below NAME, and no names at all for every host. An address is nobody's name, so
-// no foreign name can be behind it.
+// all names one label below NAME. An empty list allows every host. An address is always allowed,
+// because an attacker's name cannot hide behind it.
 func KnowsHost(names []string, host string) bool {
 	if len(names) == 0 {
 		return true
@@ -146,7 +146,7 @@ func KnowsHost(names []string, host string) bool {
 	return slices.Contains(names, host) || above != "" && slices.Contains(names, "*."+above)
 }
 
-// NameOf is a request's host without its port.
+// NameOf returns a request's host without its port.
 func NameOf(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -154,12 +154,11 @@ func NameOf(host string) string {
 	return strings.ToLower(strings.Trim(host, "[]"))
 }
 
-// checkEvery is the time after which it is looked again whether a request's principal is still
-// signed in.
+// checkEvery is how often we check whether the principal of a running request is still signed in.
 const checkEvery = 15 * time.Second
 
-// Visitors returns a handler for the requests of the website's visitors. It finds out who makes
-// each of them, from its cookie or its token alone, and ends a request whose principal is signed
+// Visitors returns a handler for the requests of the website's visitors. It finds the principal of
+// each request by the cookie or the token alone, and ends the request when that principal is signed
 // out meanwhile. next finds the principal in the request's context.
 func (r *Registry) Visitors(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
@@ -197,7 +196,7 @@ func (r *Registry) Visitors(next http.Handler) http.Handler {
 	})
 }
 
-// serve has next serve a request, until its principal is signed out.
+// serve lets next serve a request until its principal is signed out.
 func (r *Registry) serve(
 	w http.ResponseWriter, in *http.Request, next http.Handler, v *visit, p Principal,
 	still func(context.Context) bool,
@@ -228,17 +227,18 @@ func (r *Registry) serve(
 	next.ServeHTTP(w, in.WithContext(ctx))
 }
 
-// ClientPath is where the admin API says on whose budget a visitor's requests go. That is asked of
-// every request before anything bounds it, so it is answered before everything else, and cheaply.
+// ClientPath is where the admin API says which account a visitor's requests are counted for. The
+// website asks this for every request before any limit applies, so the answer comes before
+// everything else and is cheap.
 const ClientPath = "/v1/session/client"
 
-// Client is on whose budget a visitor's requests go: nobody's account, of a stranger.
+// Client says which account a visitor's requests are counted for. For a stranger it is empty.
 type Client struct {
 	Account access.ID `json:"account,omitempty" doc:"left out of somebody who has not signed in"`
 	Token   access.ID `json:"token,omitempty"`
 }
 
-// serveClient says whose a cookie or a token is. It changes nothing.
+// serveClient says which account a cookie or a token belongs to. It changes nothing.
 func (r *Registry) serveClient(w http.ResponseWriter, in *http.Request) {
 	var c Client
 	if text, ok := Bearer(in); ok {

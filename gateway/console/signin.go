@@ -86,9 +86,9 @@ func (v *visit) signInSecond() error {
 	return v.redirect(v.wantedPage())
 }
 
-// errNoStep answers a form without a passkey, a code or a password: that is nobody's try.
+// errNoStep answers a form without a passkey, a code or a password. It does not count as a try.
 var errNoStep = newProblem(http.StatusUnprocessableEntity,
-	"Nothing was sent that shows who you are. Use a passkey, or type a code.")
+	"Neither a passkey nor a code was sent. Use a passkey, or type a code.")
 
 func (v *visit) noStep() bool { return v.stepTyped() == api.Proof{} }
 

@@ -101,7 +101,7 @@ func (v *visit) serve() error {
 func (v *visit) welcome() error {
 	if v.r.Method != http.MethodGet || v.r.Header.Get("Accept") == "text/event-stream" {
 		return newProblem(http.StatusUnauthorized,
-			"You are not signed in, or not any more. Sign in and try again.")
+			"You are not signed in, or your sign-in has ended. Sign in and try again.")
 	}
 	if v.session.SetUp {
 		return v.redirect("/setup")
