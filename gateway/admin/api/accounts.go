@@ -9,17 +9,17 @@ import (
 	"latchkey/gateway/access/accounts"
 )
 
-// Account is somebody who may sign in at the console, in an answer: no secret of it is.
+// Account is somebody who may sign in at the console, as answers show it, without its secrets.
 type Account struct {
 	ID       access.ID     `json:"id"`
 	Name     string        `json:"name"`
 	Role     accounts.Role `json:"role" doc:"owner, admin, operator or viewer"`
 	Disabled bool          `json:"disabled,omitempty"`
-	Password bool          `json:"password" doc:"whether it has one: without, nobody signs in with it"`
-	TOTP     bool          `json:"totp" doc:"whether it is asked for one-time codes"`
+	Password bool          `json:"password" doc:"whether it has a password; without one nobody can sign in with a name and a password"`
+	TOTP     bool          `json:"totp" doc:"whether sign-in asks for a one-time code"`
 	Passkeys []Passkey     `json:"passkeys"`
 	Tokens   []Token       `json:"tokens"`
-	Epoch    uint64        `json:"epoch" doc:"a session that began under another one is over"`
+	Epoch    uint64        `json:"epoch" doc:"a session that began under another epoch has ended"`
 	Created  time.Time     `json:"created"`
 	Tagged
 }
@@ -28,12 +28,12 @@ type Account struct {
 type Passkey struct {
 	ID         []byte          `json:"id" doc:"the credential id; in paths it is base64url without padding"`
 	Label      string          `json:"label"`
-	Credential json.RawMessage `json:"credential" doc:"public key, counter and flags, as they are kept"`
+	Credential json.RawMessage `json:"credential" doc:"public key, counter and flags, as they are stored"`
 	Created    time.Time       `json:"created"`
 }
 
-// Token lets a script in, in an answer: what the script sends is in the answer that mints it and in
-// no other.
+// Token lets a script call the API. The text that the script sends is only in the answer that mints
+// the token.
 type Token struct {
 	ID      access.ID        `json:"id"`
 	Label   string           `json:"label"`
@@ -49,12 +49,12 @@ type NewAccount struct {
 	Password string `json:"password,omitempty" doc:"10 to 256 bytes of text; without one nobody can sign in yet"`
 }
 
-// AccountChange changes an account. All but a new name, and an end of being disabled, ends its
-// sessions.
+// AccountChange changes an account. Each change ends the sessions of the account, except a new name
+// and enabling it again.
 type AccountChange struct {
 	Name     string  `json:"name,omitempty"`
 	Role     string  `json:"role,omitempty" enum:"owner,admin,operator,viewer"`
-	Disabled *bool   `json:"disabled,omitempty" doc:"true: nobody signs in with it and none of its tokens fits"`
+	Disabled *bool   `json:"disabled,omitempty" doc:"true: nobody can sign in with it, and its tokens are refused"`
 	Password *string `json:"password,omitempty" doc:"10 to 256 bytes of text"`
 }
 
@@ -62,10 +62,10 @@ type AccountChange struct {
 var (
 	ListAccounts = declare[ListQuery, List[Account]](toReview,
 		http.MethodGet, "/v1/accounts", "list-accounts",
-		"Everybody who may sign in at the console, by name")
+		"List the accounts that may sign in at the console, by name")
 	AddAccount = declare[Body[NewAccount], Account](toGovern,
 		http.MethodPost, "/v1/accounts", "add-account",
-		"Add an account. The first is an owner's")
+		"Add an account. The first must be an owner")
 	GetAccount = declare[ByRef, Account](ownOrAll, http.MethodGet, "/v1/accounts/{ref}", "get-account",
 		"One account")
 	ChangeAccount = declare[RefBody[AccountChange], Account](toGovern,

@@ -11,19 +11,19 @@ import (
 	"latchkey/keys"
 )
 
-// Head is the newest event, and with it the whole chain.
+// Head identifies the newest event, and so the whole chain before it.
 type Head struct {
 	Seq  uint64    `json:"seq"`
 	Hash keys.Hash `json:"hash"`
-	Text string    `json:"text" doc:"both in one word, to keep off the machine and verify against later"`
+	Text string    `json:"text" doc:"both in one word. Store it on another machine, to verify the chain against it later"`
 }
 
 // VerifyRequest asks whether the chain holds.
 type VerifyRequest struct {
-	Head string `json:"head,omitempty" doc:"a head kept elsewhere, SEQ:HASH: only with one is a store found that was cut or rolled back as a whole"`
+	Head string `json:"head,omitempty" doc:"a head that was stored elsewhere, SEQ:HASH. Without one, the check cannot find out that the whole store was truncated or rolled back"`
 }
 
-// Verified is what the check found.
+// Verified is the result of a check.
 type Verified struct {
 	OK      bool      `json:"ok"`
 	Seq     uint64    `json:"seq" doc:"newest event"`
@@ -34,7 +34,7 @@ type Verified struct {
 // Operations on the chain of events.
 var (
 	GetHead = declare[Nothing, Head](toLook, http.MethodGet, "/v1/audit/head", "get-head",
-		"The newest event's number and hash")
+		"Get the newest event's number and hash")
 	VerifyEvents = declare[Body[VerifyRequest], Verified](toLook,
 		http.MethodPost, "/v1/audit/verify", "verify-events",
 		"Check the whole chain of events")

@@ -7,10 +7,10 @@ import (
 	"latchkey/gateway/access"
 )
 
-// Card is a credential in an answer. Its UID is kept nowhere; the tail is what people tell cards
-// apart by.
+// Card is a credential in an answer. Its UID is stored nowhere; people tell cards apart by the
+// tail.
 type Card struct {
-	ID      access.CredentialID `json:"id" doc:"keyed hash of the UID, in hex; the first 8 digits or more stand for it"`
+	ID      access.CredentialID `json:"id" doc:"keyed hash of the UID, in hex; in a request the first 8 digits or more are enough"`
 	Person  Ref                 `json:"person"`
 	Tail    string              `json:"tail" doc:"the UID's last two bytes in hex"`
 	Status  string              `json:"status" doc:"active or lost"`
@@ -45,21 +45,21 @@ type CardFilter struct {
 // LearnRequest asks for the next unknown card at a reader.
 type LearnRequest struct {
 	Reader  string `json:"reader" doc:"name or id of the device"`
-	Person  string `json:"person" doc:"name or id of who gets the card"`
+	Person  string `json:"person" doc:"name or id of the person who gets the card"`
 	Seconds int    `json:"seconds,omitempty" minimum:"1" maximum:"300" doc:"how long to wait; 30 if left out"`
 }
 
 // Operations on cards.
 var (
 	ListCards = declare[CardFilter, List[Card]](toLook, http.MethodGet, "/v1/cards", "list-cards",
-		"All cards, by person")
+		"List all cards, by person")
 	AddCard = declare[Body[NewCard], Card](toManage, http.MethodPost, "/v1/cards", "add-card",
 		"Give a person a card, by its UID")
 	GetCard = declare[ByRef, Card](toLook, http.MethodGet, "/v1/cards/{ref}", "get-card",
 		"One card")
 	ChangeCard = declare[RefBody[CardChange], Card](toManage,
 		http.MethodPatch, "/v1/cards/{ref}", "change-card",
-		"Mark a card lost or active, or change its validity").matching()
+		"Mark a card as lost or active, or change its validity").matching()
 	RemoveCard = declare[ByRef, Changed](toManage, http.MethodDelete, "/v1/cards/{ref}", "remove-card",
 		"Remove a card").matching()
 	LearnCard = declare[Body[LearnRequest], Card](toManage,

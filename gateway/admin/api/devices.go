@@ -8,14 +8,14 @@ import (
 	"latchkey/keys"
 )
 
-// Device is what is enrolled, in an answer.
+// Device is an enrolled device in an answer.
 type Device struct {
 	ID      access.ID     `json:"id"`
 	Name    string        `json:"name"`
 	Kind    string        `json:"kind" doc:"reader, switch, lock, lamp or sensor"`
 	Targets []Ref         `json:"targets,omitempty"`
 	Keys    []Key         `json:"keys" doc:"oldest first"`
-	Live    *DeviceStatus `json:"live,omitempty" doc:"only from a running gateway that has heard of the device"`
+	Live    *DeviceStatus `json:"live,omitempty" doc:"only if a gateway is running and has heard from the device"`
 	Created time.Time     `json:"created"`
 	Tagged
 }
@@ -26,19 +26,19 @@ type Key struct {
 	State    string    `json:"state" doc:"pending, active, retiring or revoked"`
 	Created  time.Time `json:"created"`
 	LastUsed time.Time `json:"lastUsed,omitzero" doc:"last completed handshake, to the day"`
-	LastSeen time.Time `json:"lastSeen,omitzero" doc:"the same to the second, only from a running gateway and since its start"`
+	LastSeen time.Time `json:"lastSeen,omitzero" doc:"the same to the second, since the gateway's start; only if a gateway is running"`
 }
 
 // NewDevice asks for a device.
 type NewDevice struct {
 	Name    string   `json:"name" doc:"1 to 64 of a-z 0-9 . _ -"`
 	Kind    string   `json:"kind" enum:"reader,switch,lock,lamp,sensor"`
-	Targets []string `json:"targets,omitempty" doc:"names or ids of what it stands at, moves or may ask for"`
-	Gateway string   `json:"gateway,omitempty" doc:"host:port that the device will call, if not the gateway's own"`
+	Targets []string `json:"targets,omitempty" doc:"names or ids of the targets that it stands at, moves or may ask for"`
+	Gateway string   `json:"gateway,omitempty" doc:"host:port that the device will connect to, if not the gateway's own"`
 }
 
-// Enrolled is a new device with all that goes into it. The secret is in this one answer and in no
-// other.
+// Enrolled is a new device with everything that must be installed on it. Only this answer holds the
+// secret.
 type Enrolled struct {
 	Device
 	Bundle Bundle `json:"bundle"`
@@ -56,7 +56,7 @@ type Bundle struct {
 
 // NewKey asks for another key of a device.
 type NewKey struct {
-	Gateway string `json:"gateway,omitempty" doc:"host:port that the device will call, if not the gateway's own"`
+	Gateway string `json:"gateway,omitempty" doc:"host:port that the device will connect to, if not the gateway's own"`
 }
 
 // KeyInput names a key in the path.
@@ -67,11 +67,11 @@ type KeyInput struct {
 // Operations on devices.
 var (
 	ListDevices = declare[ListQuery, List[Device]](toLook, http.MethodGet, "/v1/devices", "list-devices",
-		"All devices, by name")
+		"List all devices, by name")
 	AddDevice = declare[Body[NewDevice], Enrolled](toManage, http.MethodPost, "/v1/devices", "add-device",
 		"Enrol a device: the answer holds its secret, once")
 	GetDevice = declare[ByRef, Device](toLook, http.MethodGet, "/v1/devices/{ref}", "get-device",
-		"One device with its keys")
+		"Get one device with its keys")
 	RemoveDevice = declare[ByRef, Changed](toManage,
 		http.MethodDelete, "/v1/devices/{ref}", "remove-device",
 		"Remove a device with its keys and grants").matching()

@@ -7,28 +7,28 @@ import (
 	"latchkey/gateway/doctor"
 )
 
-// Diagnosis is what is wrong with the devices' way to the gateway, as the gateway sees it.
+// Diagnosis says what keeps devices from reaching the gateway, as far as the gateway can see.
 type Diagnosis struct {
-	Findings []doctor.Finding    `json:"findings" doc:"what is wrong and what to do; none when nothing is"`
-	More     int                 `json:"more,omitempty" doc:"further findings that were left out"`
-	Device   *Device             `json:"device,omitempty" doc:"the one that was asked about"`
-	Since    time.Time           `json:"since" doc:"the gateway's start: nothing is known of handshakes before"`
+	Findings []doctor.Finding    `json:"findings" doc:"what is wrong and what to do; empty if nothing is wrong"`
+	More     int                 `json:"more,omitempty" doc:"how many further findings were left out"`
+	Device   *Device             `json:"device,omitempty" doc:"the device that the request named"`
+	Since    time.Time           `json:"since" doc:"the gateway's start; handshakes before it are unknown"`
 	Sessions int                 `json:"sessions" doc:"live ones"`
-	Limit    int                 `json:"limit" doc:"how many sessions there may be"`
-	Space    *doctor.Space       `json:"space,omitempty" doc:"where policy and events lie; left out when that is in memory"`
-	Website  *doctor.Confinement `json:"website,omitempty" doc:"what holds the website back; left out when there is none"`
-	Verified *Verified           `json:"verified,omitempty" doc:"what the last check of all files and events found; left out before the first since the start"`
-	Counts   []doctor.Count      `json:"counts" doc:"handshakes that failed since then, of all peers"`
-	Failures []doctor.Failure    `json:"failures" doc:"newest first; of one device those with its identities, and while it is not there those that name no device"`
+	Limit    int                 `json:"limit" doc:"the largest number of sessions"`
+	Space    *doctor.Space       `json:"space,omitempty" doc:"the disk that holds policy and events; left out if they are in memory"`
+	Website  *doctor.Confinement `json:"website,omitempty" doc:"how the website's process is confined; left out if there is no website"`
+	Verified *Verified           `json:"verified,omitempty" doc:"the result of the last check of all files and events; left out before the first check since the start"`
+	Counts   []doctor.Count      `json:"counts" doc:"handshakes that failed since the start, of all peers"`
+	Failures []doctor.Failure    `json:"failures" doc:"newest first. For one device: those with its identities and, while it has no session, those that name no device"`
 }
 
-// DoctorInput says what to look at.
+// DoctorInput says which device to examine.
 type DoctorInput struct {
 	Device string `query:"device" doc:"name or id; everything if left out"`
 }
 
-// Operations that look for what is wrong.
+// Operations that diagnose.
 var (
 	Diagnose = declare[DoctorInput, Diagnosis](toLook, http.MethodGet, "/v1/doctor", "diagnose",
-		"Why devices do not come in, and what to do about it")
+		"Find out why devices cannot connect, and what to do about it")
 )

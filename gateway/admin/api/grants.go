@@ -8,7 +8,7 @@ import (
 	"latchkey/gateway/access"
 )
 
-// Grant is who may do what, where and when, in an answer.
+// Grant says who may do what, where and when, in an answer.
 type Grant struct {
 	ID          access.ID     `json:"id"`
 	Effect      string        `json:"effect" doc:"allow or deny"`
@@ -22,11 +22,11 @@ type Grant struct {
 	From        time.Time     `json:"from,omitzero" doc:"first instant"`
 	Until       time.Time     `json:"until,omitzero" doc:"first instant after"`
 	Created     time.Time     `json:"created"`
-	Holders     []Ref         `json:"holders,omitempty" doc:"only where a target was asked for: the persons that it is for, alone or in the group, without the suspended"`
+	Holders     []Ref         `json:"holders,omitempty" doc:"only if the request named a target: the persons that the grant is for, alone or by their group, without suspended ones"`
 	Tagged
 }
 
-// NewGrant asks for a grant. Records are named by name or id.
+// NewGrant asks for a grant. It refers to records by name or id.
 type NewGrant struct {
 	Effect      string     `json:"effect,omitempty" enum:"allow,deny" doc:"allow if left out"`
 	Person      string     `json:"person,omitempty" doc:"exactly one of person, group and device"`
@@ -34,7 +34,7 @@ type NewGrant struct {
 	Device      string     `json:"device,omitempty" doc:"a switch"`
 	Target      string     `json:"target,omitempty" doc:"exactly one of target and targetGroup"`
 	TargetGroup string     `json:"targetGroup,omitempty"`
-	Actions     []string   `json:"actions,omitempty" doc:"of unlock, lock, on, off, toggle, level; none: all that fit the target"`
+	Actions     []string   `json:"actions,omitempty" doc:"any of unlock, lock, on, off, toggle, level; none: all that fit the target"`
 	Schedule    string     `json:"schedule,omitempty" doc:"none: always"`
 	From        *time.Time `json:"from,omitempty" doc:"first instant"`
 	Until       *time.Time `json:"until,omitempty" doc:"first instant after"`
@@ -50,11 +50,11 @@ type GrantFilter struct {
 // Operations on grants.
 var (
 	ListGrants = declare[GrantFilter, List[Grant]](toLook, http.MethodGet, "/v1/grants", "list-grants",
-		"All grants, by who they are for")
+		"List all grants, ordered by person, group or device")
 	AddGrant = declare[Body[NewGrant], Grant](toManage, http.MethodPost, "/v1/grants", "add-grant",
 		"Allow or deny something to a person, a group or a switch")
 	GetGrant = declare[ByRef, Grant](toLook, http.MethodGet, "/v1/grants/{ref}", "get-grant",
-		"One grant, by id")
+		"Get one grant, by id")
 	RemoveGrant = declare[ByRef, Changed](toManage, http.MethodDelete, "/v1/grants/{ref}", "remove-grant",
 		"Remove a grant, by id").matching()
 )

@@ -33,13 +33,13 @@ type MemberInput struct {
 // Operations on groups.
 var (
 	ListGroups = declare[ListQuery, List[Group]](toLook, http.MethodGet, "/v1/groups", "list-groups",
-		"All groups, by name")
+		"List all groups, by name")
 	AddGroup = declare[Body[NewGroup], Group](toManage, http.MethodPost, "/v1/groups", "add-group",
 		"Add a group")
 	GetGroup = declare[ByRef, Group](toLook, http.MethodGet, "/v1/groups/{ref}", "get-group",
 		"One group")
 	RemoveGroup = declare[ByRef, Changed](toManage, http.MethodDelete, "/v1/groups/{ref}", "remove-group",
-		"Remove a group with the grants to and on it").matching()
+		"Remove a group, with the grants to it and on it").matching()
 	JoinGroup = declare[MemberInput, Group](toManage,
 		http.MethodPut, "/v1/groups/{ref}/members/{member}", "join-group",
 		"Put a person or target into a group").matching()

@@ -6,7 +6,7 @@ import (
 	"latchkey/gateway/observe"
 )
 
-// What is known of how long attempts took, as the API answers it.
+// Measurements of how long attempts took, as the API answers them.
 type (
 	Latency      = observe.Latency
 	Distribution = observe.Distribution
@@ -16,7 +16,7 @@ type (
 // Operations that measure.
 var (
 	GetLatency = declare[Nothing, Latency](toLook, http.MethodGet, "/v1/latency", "get-latency",
-		"How long attempts took since the gateway started")
+		"Measure how long attempts took since the gateway started")
 	GetMetrics = declare[Nothing, string](toLook, http.MethodGet, "/metrics", "get-metrics",
-		"Figures for Prometheus")
+		"Get the metrics for Prometheus")
 )

@@ -11,33 +11,33 @@ import (
 	"latchkey/keys"
 )
 
-// DeviceStatus is what a running gateway knows of a device. What was commanded, what was
-// acknowledged and what is sensed are three things: State is the second and third, and means
-// something only while Known.
+// DeviceStatus is what a running gateway knows about a device. What was commanded, what was
+// acknowledged and what is sensed are three things. State is the second and third, and is valid
+// only while Known is true.
 type DeviceStatus struct {
 	Device    access.ID `json:"device"`
-	Online    bool      `json:"online" doc:"registered, and not lapsed"`
-	Since     time.Time `json:"since,omitzero" doc:"of the present or last session"`
+	Online    bool      `json:"online" doc:"it is registered, and the registration has not expired"`
+	Since     time.Time `json:"since,omitzero" doc:"start of the present or last session"`
 	Addr      string    `json:"addr,omitempty"`
-	Identity  keys.ID   `json:"identity,omitempty" doc:"of the session's key"`
+	Identity  keys.ID   `json:"identity,omitempty" doc:"id of the session's key"`
 	LastHeard time.Time `json:"lastHeard,omitzero"`
 
 	Commanded   wire.Action `json:"commanded,omitempty" doc:"the last command that was sent"`
 	CommandedAt time.Time   `json:"commandedAt,omitzero"`
-	Known       bool        `json:"known" doc:"false before the first reading, after a lost receipt, and once a pulse should be over until the device has said so: unknown is not locked"`
-	State       *State      `json:"state,omitempty" doc:"as last acknowledged or read"`
+	Known       bool        `json:"known" doc:"false before the first reading, after a lost receipt, and from the end of a pulse until the device confirms it. Unknown does not mean locked"`
+	State       *State      `json:"state,omitempty" doc:"as last acknowledged or reported"`
 	StateAt     time.Time   `json:"stateAt,omitzero"`
 
-	MaxPulse  uint32            `json:"maxPulse,omitempty" doc:"ms that a lock holds an unlock at the most, as it said; left out if it did not"`
-	LateScans *doctor.LateScans `json:"lateScans,omitempty" doc:"scans that came too late to be decided, if there were any"`
+	MaxPulse  uint32            `json:"maxPulse,omitempty" doc:"the longest unlock in ms, as the lock has reported; left out if it has not"`
+	LateScans *doctor.LateScans `json:"lateScans,omitempty" doc:"scans that came too late to be decided; left out if there were none"`
 
-	Reports []Reading       `json:"reports,omitempty" doc:"the last of each"`
-	Refused *doctor.Refusal `json:"refused,omitempty" doc:"the last request that was refused, since the gateway's start"`
+	Reports []Reading       `json:"reports,omitempty" doc:"the last reading of each name"`
+	Refused *doctor.Refusal `json:"refused,omitempty" doc:"the last request of the device that was refused since the gateway's start"`
 }
 
-// State is what an actuator says of itself.
+// State is what an actuator reports about itself.
 type State struct {
-	On      bool   `json:"on" doc:"relay or lamp is energised: a lock that is on is unlocked"`
+	On      bool   `json:"on" doc:"the relay or lamp is on; a lock that is on is unlocked"`
 	Level   uint8  `json:"level,omitempty"`
 	Contact string `json:"contact,omitempty" doc:"open or closed"`
 	Left    uint32 `json:"left,omitempty" doc:"ms until a pulse ends by itself"`
@@ -49,40 +49,40 @@ type Reading struct {
 	Unit  string    `json:"unit,omitempty"`
 	Value any       `json:"value"`
 	At    time.Time `json:"at"`
-	Late  bool      `json:"late,omitempty" doc:"it came too late to count as the present state"`
+	Late  bool      `json:"late,omitempty" doc:"it came too late to count as the present value"`
 }
 
-// Order asks for a target to be moved.
+// Order asks for a target to be moved, such as a door to be unlocked.
 type Order struct {
 	Target string `json:"target" doc:"name or id"`
 	Action string `json:"action" enum:"unlock,lock,on,off,toggle,level"`
 	Level  uint8  `json:"level,omitempty" maximum:"100" doc:"for the action level"`
 }
 
-// Operated is what came of an operator's attempt.
+// Operated is the result of an operator's attempt.
 type Operated struct {
 	Seq     uint64        `json:"seq" doc:"sequence number of the decision's event"`
 	Granted bool          `json:"granted"`
 	Reason  access.Reason `json:"reason"`
-	Outcome audit.Outcome `json:"outcome,omitempty" doc:"what came of the command: done, refused, offline, unknown or late; only when granted"`
-	Note    string        `json:"note,omitempty" doc:"what was done otherwise than the target says, for people"`
-	Holds   uint32        `json:"holds,omitempty" doc:"of an unlock: ms until the lock lets go by itself, as it says"`
+	Outcome audit.Outcome `json:"outcome,omitempty" doc:"result of the command: done, refused, offline, unknown or late; only if the attempt was granted"`
+	Note    string        `json:"note,omitempty" doc:"how the result differs from the target's settings, for people"`
+	Holds   uint32        `json:"holds,omitempty" doc:"after an unlock: ms until the lock locks again by itself, as it has reported"`
 }
 
-// Status is the gateway at work.
+// Status is the state of the running gateway.
 type Status struct {
 	Version  string         `json:"version"`
 	Time     Time           `json:"time"`
 	Lockdown bool           `json:"lockdown"`
 	Devices  []DeviceStatus `json:"devices"`
-	Doors    []Target       `json:"doors" doc:"by name, with what each is now"`
-	Alarms   []Alarm        `json:"alarms" doc:"that nobody has acknowledged, oldest first"`
+	Doors    []Target       `json:"doors" doc:"all doors by name, each with its state"`
+	Alarms   []Alarm        `json:"alarms" doc:"alarms that nobody has acknowledged, oldest first"`
 }
 
 // Health is whether the gateway can do its work.
 type Health struct {
 	Status  string `json:"status" doc:"ok"`
-	Gateway bool   `json:"gateway" doc:"false when only the data folder is open"`
+	Gateway bool   `json:"gateway" doc:"false if no gateway is running and only the data folder is open"`
 	Version string `json:"version"`
 }
 
@@ -90,9 +90,10 @@ type Health struct {
 var (
 	Operate = declareCases[Body[Order], Operated]("action", []Case{{"unlock", toUnlock}, {"lock", toLock},
 		{"on", toSwitch}, {"off", toSwitch}, {"toggle", toSwitch}, {"level", toSwitch}},
-		http.MethodPost, "/v1/operate", "operate", "Move a target now, as an operator")
+		http.MethodPost, "/v1/operate", "operate", "Open, lock or switch a target now, as an operator")
 	GetStatus = declare[Nothing, Status](toLook, http.MethodGet, "/v1/status", "get-status",
-		"What the running gateway knows of its devices")
+		"Get what the running gateway knows about its devices")
 	GetHealth = declare[Nothing, Health](toLook, http.MethodGet, "/healthz", "get-health",
-		"Whether a card that may enter would be let in now. A lockdown is meant, and is no illness")
+		"Check whether a valid card would be let in now. "+
+			"A lockdown is intended and does not count as a fault")
 )

@@ -8,8 +8,8 @@ import (
 	"latchkey/gateway/account"
 )
 
-// What operations ask of whoever calls them. Each declares one of these, or several by what is
-// asked for. Nothing else decides who may call it.
+// What operations require of their callers. Each operation declares one of these, or one for each
+// value of a member of its body. Nothing else decides who may call it.
 var (
 	toLook    = account.Need{Role: accounts.RoleViewer, Scope: accounts.ScopeRead}
 	toSwitch  = account.Need{Role: accounts.RoleOperator, Scope: accounts.ScopeLamps}
@@ -17,8 +17,8 @@ var (
 	toUnlock  = account.Need{Role: accounts.RoleOperator, Scope: accounts.ScopeDoors, Fresh: account.Second}
 	toSecure  = account.Need{Role: accounts.RoleOperator, Scope: accounts.ScopeManage} // shuts every door
 	toManage  = account.Need{Role: accounts.RoleAdmin, Scope: accounts.ScopeManage, Fresh: account.Confirmed}
-	toGovern  = account.Need{Role: accounts.RoleOwner, Fresh: account.Confirmed} // other people's accounts
-	toReview  = account.Need{Role: accounts.RoleOwner}                           // looks at them
+	toGovern  = account.Need{Role: accounts.RoleOwner, Fresh: account.Confirmed} // changes others' accounts
+	toReview  = account.Need{Role: accounts.RoleOwner}                           // reads others' accounts
 	ownOrAll  = account.Need{Role: accounts.RoleOwner, Own: true}
 	ownOnly   = account.Need{Own: true}
 	ownAgain  = account.Need{Own: true, Fresh: account.Confirmed}
@@ -26,13 +26,15 @@ var (
 	anyone    = account.Need{Anyone: true}
 	signedIn  = account.Need{Role: accounts.RoleViewer} // in a browser
 	again     = account.Need{Role: accounts.RoleViewer, Fresh: account.Confirmed}
-	onMachine = account.Need{} // of nobody but whoever is on the gateway's machine
+	onMachine = account.Need{} // only somebody on the gateway's machine
 )
 
-// ToLook is what it takes to read anything that is no account: also the OpenAPI document.
+// ToLook is the need of every operation that reads anything but accounts. It also holds for the
+// OpenAPI document.
 func ToLook() account.Need { return toLook }
 
-// Demand is what one operation needs: the same always, or by the value of a member of the body.
+// Demand is what one operation needs: always the same, or something else for each value of a member
+// of the body.
 type Demand struct {
 	always account.Need
 	member string // of the body; empty: always
@@ -45,7 +47,8 @@ type Case struct {
 	Need  account.Need
 }
 
-// Cases returns what is needed, by what. Where it is always the same there is one, without a value.
+// Cases returns the needs with their values. If the need is always the same, there is one case
+// without a value.
 func (d Demand) Cases() (member string, cases []Case) {
 	if d.member == "" {
 		return "", []Case{{Need: d.always}}
@@ -53,10 +56,10 @@ func (d Demand) Cases() (member string, cases []Case) {
 	return d.member, d.cases
 }
 
-// Refuse tells why a principal may not call the operation whatever it asks for, before the body is
-// read; nil: it may. own says that the operation is on the principal's own account. Where the need
-// depends on the body, Refuse refuses only those who are nobody: the others are told what they lack
-// when it is known what they ask for.
+// Refuse is called before the body is read. It returns why a principal may not call the operation
+// whatever the body says, or nil. own says that the operation is on the principal's own account. If
+// the need depends on the body, Refuse refuses only Nobody; everybody else is checked once the body
+// is known.
 func (d Demand) Refuse(p account.Principal, own bool) *account.Refusal {
 	if d.member == "" {
 		return d.always.Check(p, own)
@@ -69,8 +72,9 @@ func (d Demand) Refuse(p account.Principal, own bool) *account.Refusal {
 	return onMachine.Check(p, own)
 }
 
-// Need returns what is needed for one value of the member. A value that no case names is for nobody
-// but whoever is on the machine; the schema of the operation refuses it anyway.
+// Need returns what is needed for one value of the member. For a value without a case it returns
+// the zero Need, which only a unix peer meets; the schema of the operation refuses such a value
+// anyway.
 func (d Demand) Need(value any) account.Need {
 	if d.member == "" {
 		return d.always

@@ -1,7 +1,7 @@
-// Package api says what the admin API is: its operations, what each of them needs of whoever calls
-// it, and what goes in and comes out as JSON. Package admin answers the operations, package client
-// calls them; both take them from here, so they cannot disagree. Whoever adds an operation adds it
-// here and gives admin a function for it.
+// Package api declares the admin API: its operations, what each of them requires of its caller, and
+// the JSON that goes in and comes out. Package admin answers the operations and package client
+// calls them. Both use these declarations, so they cannot disagree. To add an operation, declare it
+// here and give admin a function for it.
 package api
 
 import (
@@ -11,22 +11,22 @@ import (
 	"latchkey/gateway/account"
 )
 
-// Operation is one operation of the API. In is what it takes: parts of the path (tag path), of the
-// query (tag query), headers (tag header), and a field Body for what is sent as JSON. Out is the
-// JSON that it answers.
+// Operation is one operation of the API. In is its input: parts of the path (tag path) and of the
+// query (tag query), headers (tag header), and a field Body for the JSON in the body. Out is the
+// JSON of the answer.
 type Operation[In, Out any] struct {
 	Info
 }
 
-// Info is what is known of an operation without its types.
+// Info describes an operation without the types of its input and output.
 type Info struct {
 	ID      string // such as "add-person"
 	Method  string // of HTTP
-	Path    string // with {names} of what In says; see [http.ServeMux]
+	Path    string // with {names} of fields of In; see [http.ServeMux]
 	Summary string // for people
 	Needs   Demand
-	// Matches says that the operation changes one record, and not if a header If-Match names the tag
-	// of another content than it has.
+	// Matches says that the operation changes one record and honours the header If-Match: it
+	// refuses if the record has another tag by now.
 	Matches bool
 }
 
@@ -38,30 +38,29 @@ func (i Info) Status() int {
 	return http.StatusOK
 }
 
-// declare makes an operation that always needs the same.
+// declare makes an operation that always has the same need.
 func declare[In, Out any](need account.Need, method, path, id, summary string) Operation[In, Out] {
 	return Operation[In, Out]{Info{ID: id, Method: method, Path: path, Summary: summary,
 		Needs: Demand{always: need}}}
 }
 
-// matching is the same operation, with If-Match.
+// matching returns the same operation, with If-Match.
 func (o Operation[In, Out]) matching() Operation[In, Out] {
 	o.Matches = true
 	return o
 }
 
-// declareCases makes an operation that needs different things for different values of a member of
-// its body.
+// declareCases makes an operation with one need for each value of a member of its body.
 func declareCases[In, Out any](member string, cases []Case,
 	method, path, id, summary string) Operation[In, Out] {
 	return Operation[In, Out]{Info{ID: id, Method: method, Path: path, Summary: summary,
 		Needs: Demand{member: member, cases: cases}}}
 }
 
-// Nothing is what an operation takes that takes nothing.
+// Nothing is the input of an operation without input.
 type Nothing struct{}
 
-// Body is what an operation takes that takes only JSON. [With] makes one.
+// Body is the input of an operation that takes only JSON. [With] makes one.
 type Body[T any] struct{ Body T }
 
 // ByRef names a record in the path. [At] makes one.
@@ -86,20 +85,20 @@ func AtWith[S ~string, T any](ref S, body T) RefBody[T] { return RefBody[T]{At(r
 
 // ListQuery asks for a part of a list.
 type ListQuery struct {
-	Limit int    `query:"limit" minimum:"1" maximum:"10000" doc:"at most so many; all of them if left out"`
-	After string `query:"after" maxLength:"1024" doc:"what an answer gave as next: only what follows there"`
-	Q     string `query:"q" maxLength:"64" doc:"only those that have this text in one of their names; capitals do not matter"`
+	Limit int    `query:"limit" minimum:"1" maximum:"10000" doc:"the largest number of records in the answer; all of them if left out"`
+	After string `query:"after" maxLength:"1024" doc:"the value of next from the answer before: continue after it"`
+	Q     string `query:"q" maxLength:"64" doc:"only records with this text in one of their names; upper and lower case are the same"`
 }
 
 // List is an answer with many records.
 type List[T any] struct {
 	Items []T    `json:"items"`
-	Next  string `json:"next,omitempty" doc:"after for what follows these; left out when nothing does"`
+	Next  string `json:"next,omitempty" doc:"the value of after that continues the list; left out at its end"`
 }
 
-// Tagged is part of each record in an answer that can be changed.
+// Tagged is embedded in the answers about records that can be changed.
 type Tagged struct {
-	ETag string `json:"etag,omitempty" doc:"another one when the record is: with it in If-Match, a change is refused if somebody else was quicker"`
+	ETag string `json:"etag,omitempty" doc:"a tag that changes with the record. Send it in If-Match, and a change is refused if somebody else has changed the record since"`
 }
 
 // Tag returns the record's tag.
@@ -114,12 +113,13 @@ type Changed struct {
 	Changes []string `json:"changes" doc:"what was done, one sentence each"`
 }
 
-// NoticeHeader carries one sentence that whoever asked must see: a change acts, and is not durable.
+// NoticeHeader carries one sentence that the caller must see: a change has taken effect but is not
+// durable.
 const NoticeHeader = "Latchkey-Notice"
 
-// TypeNoGateway is the type of the problem when an operation needs a running gateway and there is
-// none, so that a client need not read its text.
+// TypeNoGateway is the type of the problem if an operation needs a running gateway and there is
+// none. With it a client need not read the text.
 const TypeNoGateway = "urn:latchkey:problem:no-gateway"
 
-// TypeChanged is the type of the problem when a record is not what If-Match says.
+// TypeChanged is the type of the problem if the record has another tag than If-Match says.
 const TypeChanged = "urn:latchkey:problem:changed"

@@ -25,5 +25,5 @@ var (
 		"Give an account a passkey")
 	RemovePasskey = declare[PasskeyInput, Account](ownAgain,
 		http.MethodDelete, "/v1/accounts/{ref}/passkeys/{id}", "remove-passkey",
-		"Take a passkey from an account")
+		"Remove a passkey from an account")
 )

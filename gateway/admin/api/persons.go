@@ -7,12 +7,12 @@ import (
 	"latchkey/gateway/access"
 )
 
-// Person is somebody in an answer.
+// Person is a person in an answer.
 type Person struct {
 	ID        access.ID `json:"id"`
 	Name      string    `json:"name"`
 	Suspended bool      `json:"suspended,omitempty"`
-	Cards     int       `json:"cards" doc:"how many are active"`
+	Cards     int       `json:"cards" doc:"how many active cards they have"`
 	Groups    []Ref     `json:"groups,omitempty"`
 	Created   time.Time `json:"created"`
 	Tagged
@@ -23,7 +23,7 @@ type NewPerson struct {
 	Name string `json:"name" doc:"1 to 64 bytes of printable text"`
 }
 
-// PersonChange changes somebody.
+// PersonChange changes a person.
 type PersonChange struct {
 	Name      string `json:"name,omitempty"`
 	Suspended *bool  `json:"suspended,omitempty" doc:"true: none of their cards opens anything"`
@@ -32,7 +32,7 @@ type PersonChange struct {
 // Operations on persons.
 var (
 	ListPersons = declare[ListQuery, List[Person]](toLook, http.MethodGet, "/v1/persons", "list-persons",
-		"Everybody, by name")
+		"List all persons, by name")
 	AddPerson = declare[Body[NewPerson], Person](toManage, http.MethodPost, "/v1/persons", "add-person",
 		"Add a person")
 	GetPerson = declare[ByRef, Person](toLook, http.MethodGet, "/v1/persons/{ref}", "get-person",

@@ -2,5 +2,5 @@ package api
 
 import "latchkey/gateway/audit"
 
-// Ref is a record in an answer: its id to refer to it, its name to read.
+// Ref names a record in an answer: the id is for requests, the name is for people.
 type Ref = audit.Named

@@ -32,7 +32,7 @@ type ScheduleChange struct {
 var (
 	ListSchedules = declare[ListQuery, List[Schedule]](toLook,
 		http.MethodGet, "/v1/schedules", "list-schedules",
-		"All schedules, by name")
+		"List all schedules, by name")
 	AddSchedule = declare[Body[NewSchedule], Schedule](toManage,
 		http.MethodPost, "/v1/schedules", "add-schedule",
 		"Add a schedule")

@@ -6,16 +6,16 @@ import (
 	"latchkey/gateway/account"
 )
 
-// Session is who makes a request through the website, and whether they may do what is asked about.
+// Session says who makes a request through the website, and whether they may call an operation.
 type Session struct {
-	Account *Account `json:"account,omitempty" doc:"that has signed in; left out if none has"`
+	Account *Account `json:"account,omitempty" doc:"the account that has signed in; left out if nobody has"`
 	Local   bool     `json:"local,omitempty" doc:"the visitor is on a network where doors open without a second step"`
-	Pending *Pending `json:"pending,omitempty" doc:"the password was right, and one of these is due"`
-	SetUp   bool     `json:"setUp,omitempty" doc:"there is no account yet: the first is to be set up"`
-	Refused *Refused `json:"refused,omitempty" doc:"why the operation that was asked about would be refused"`
+	Pending *Pending `json:"pending,omitempty" doc:"the password was right, and one of these second steps is due"`
+	SetUp   bool     `json:"setUp,omitempty" doc:"there is no account yet: the first must be set up"`
+	Refused *Refused `json:"refused,omitempty" doc:"why the operation in the query would be refused"`
 }
 
-// Pending is which second steps an account has.
+// Pending says which second steps an account has.
 type Pending struct {
 	TOTP     bool `json:"totp"`
 	Passkeys bool `json:"passkeys"`
@@ -25,30 +25,30 @@ type Pending struct {
 type Refused struct {
 	Status int    `json:"status" doc:"of HTTP"`
 	Type   string `json:"type" doc:"urn:latchkey:problem:sign-in, role or step"`
-	Fresh  string `json:"fresh,omitempty" enum:"confirmed,second" doc:"how lately a second step must have been given, where the type is step"`
+	Fresh  string `json:"fresh,omitempty" enum:"confirmed,second" doc:"how recent the second step must be, if the type is step"`
 	Detail string `json:"detail"`
 }
 
 // SessionQuery asks about an operation.
 type SessionQuery struct {
-	Operation string `query:"operation" maxLength:"64" doc:"id of an operation; where it needs different things for different values in its body, a space and the value follow"`
+	Operation string `query:"operation" maxLength:"64" doc:"id of an operation. If its need depends on a value in the body, add a space and the value"`
 }
 
-// Credentials are what somebody signs in with: a name and a password, or a passkey.
+// Credentials are how somebody signs in: with a name and a password, or with a passkey.
 type Credentials struct {
 	Name     string `json:"name,omitempty"`
 	Password string `json:"password,omitempty"`
 	Passkey  string `json:"passkey,omitempty" doc:"what a passkey has signed, as the browser gives it in JSON"`
 }
 
-// Proof is what somebody shows to prove that it is still them: one of these.
+// Proof is how somebody proves that it is still them. One field is set.
 type Proof struct {
 	Passkey  string `json:"passkey,omitempty" doc:"what a passkey has signed, as the browser gives it in JSON"`
 	Code     string `json:"code,omitempty" doc:"a one-time code"`
-	Password string `json:"password,omitempty" doc:"where the account has no second step"`
+	Password string `json:"password,omitempty" doc:"if the account has no second step"`
 }
 
-// NewOwnPassword asks for another password of whoever has signed in.
+// NewOwnPassword asks to change the password of the caller's account.
 type NewOwnPassword struct {
 	Old string `json:"old"`
 	New string `json:"new" doc:"10 to 256 bytes of text"`
@@ -57,33 +57,33 @@ type NewOwnPassword struct {
 // MadePasskey is a passkey that a browser has just made.
 type MadePasskey struct {
 	Label string `json:"label" doc:"1 to 64 bytes of printable text, to tell it apart"`
-	Made  string `json:"made" doc:"what the browser gives, in JSON"`
+	Made  string `json:"made" doc:"the browser's answer, in JSON"`
 }
 
-// Operations of whoever signs in.
+// Operations on one's own sign-in.
 var (
 	GetSession = declare[SessionQuery, Session](publicly, http.MethodGet, "/v1/session", "get-session",
-		"Who has signed in, and whether they may call an operation now")
+		"Get who has signed in, and whether they may call an operation now")
 	GetClient = declare[Nothing, account.Client](anyone, http.MethodGet, account.ClientPath, "get-client",
-		"On whose budget the visitor's requests go. It changes nothing")
+		"Get the account that the visitor's requests are counted for. It changes nothing")
 	SignIn = declare[Body[Credentials], Session](publicly, http.MethodPost, "/v1/session", "sign-in",
 		"Sign in with a name and a password, or with a passkey")
 	SignInSecond = declare[Body[Proof], Session](publicly,
 		http.MethodPost, "/v1/session/second", "sign-in-second",
-		"Give the second step that a right password is waiting for")
+		"Give the second step after a right password")
 	AskPasskey = declare[Nothing, any](publicly, http.MethodPost, "/v1/session/passkey", "ask-passkey",
-		"What a browser is to sign with a passkey")
+		"Get a challenge that a browser signs with a passkey")
 	Confirm = declare[Body[Proof], Session](signedIn, http.MethodPost, "/v1/session/step", "confirm",
-		"Give a second step again, or the password where there is none")
+		"Give a second step again, or the password if the account has none")
 	SignOutHere = declare[Nothing, Session](signedIn, http.MethodDelete, "/v1/session", "sign-out-here",
 		"Sign out in this browser")
 	ChangePassword = declare[Body[NewOwnPassword], Account](again,
 		http.MethodPut, "/v1/session/password", "change-password",
-		"Change the password of whoever has signed in, and sign every other browser out")
+		"Change the caller's own password, and sign every other browser out")
 	AskNewPasskey = declare[Nothing, any](signedIn,
 		http.MethodPost, "/v1/session/passkeys/new", "ask-new-passkey",
-		"What passkey a browser is to make")
+		"Get the options for a new passkey")
 	AddOwnPasskey = declare[Body[MadePasskey], Account](again,
 		http.MethodPost, "/v1/session/passkeys", "add-own-passkey",
-		"Give whoever has signed in the passkey that their browser made")
+		"Add the passkey that the browser made to the caller's account")
 )

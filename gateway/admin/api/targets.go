@@ -16,8 +16,8 @@ type Target struct {
 	Actuator Ref       `json:"actuator,omitzero" doc:"the lock or lamp device that moves it"`
 	Created  time.Time `json:"created"`
 
-	State    *DoorState `json:"state,omitempty" doc:"what it is now; doors only, from a running gateway"`
-	MaxPulse string     `json:"maxPulse,omitempty" doc:"how long its lock holds an unlock at the most, whatever the pulse, as the lock says; left out while it has not said so"`
+	State    *DoorState `json:"state,omitempty" doc:"the state of a door; only if a gateway is running"`
+	MaxPulse string     `json:"maxPulse,omitempty" doc:"the longest unlock that its lock allows, whatever the pulse; left out until the lock has reported it"`
 	Tagged
 }
 
@@ -28,7 +28,7 @@ type NewTarget struct {
 	Pulse string `json:"pulse,omitempty" doc:"like 3s or 500ms; doors only, 3s if left out" example:"3s"`
 }
 
-// TargetChange changes what is there.
+// TargetChange changes a target.
 type TargetChange struct {
 	Name  string `json:"name,omitempty"`
 	Pulse string `json:"pulse,omitempty"`
@@ -37,11 +37,11 @@ type TargetChange struct {
 // Operations on targets.
 var (
 	ListTargets = declare[ListQuery, List[Target]](toLook, http.MethodGet, "/v1/targets", "list-targets",
-		"All doors and lamps, by name")
+		"List all doors and lamps, by name")
 	AddTarget = declare[Body[NewTarget], Target](toManage, http.MethodPost, "/v1/targets", "add-target",
 		"Add a door or a lamp")
 	GetTarget = declare[ByRef, Target](toLook, http.MethodGet, "/v1/targets/{ref}", "get-target",
-		"One door or lamp")
+		"Get one door or lamp")
 	ChangeTarget = declare[RefBody[TargetChange], Target](toManage,
 		http.MethodPatch, "/v1/targets/{ref}", "change-target",
 		"Rename a target or change its pulse").matching()

@@ -14,7 +14,7 @@ type NewToken struct {
 	Until  *time.Time       `json:"until,omitempty" doc:"first instant after validity; for ever if left out"`
 }
 
-// MintedToken is a new token with what a script sends, in this one answer and in no other.
+// MintedToken is a new token with the text that a script sends. Only this answer holds that text.
 type MintedToken struct {
 	Token
 	Text string `json:"token"`
@@ -33,5 +33,5 @@ var (
 		"Mint a token for a script: the answer holds it, once")
 	RemoveToken = declare[TokenInput, Account](ownOnly,
 		http.MethodDelete, "/v1/accounts/{ref}/tokens/{id}", "remove-token",
-		"Take a token back: it lets nobody in any more")
+		"Revoke a token")
 )
