@@ -61,7 +61,7 @@ func (a *server) changeAccount(ctx context.Context, ref string, in api.AccountCh
 	if in.Name != "" {
 		r.Name = in.Name
 	}
-	if in.Password != nil { // hashed before the turn to change anything comes: it takes long
+	if in.Password != nil { // hashed before we wait for the turn to change records, as hashing takes long
 		if r.Password, err = a.accounts.HashPassword(ctx, r.Name, *in.Password); err != nil {
 			return api.Account{}, err
 		}
@@ -87,7 +87,7 @@ func (a *server) changeAccount(ctx context.Context, ref string, in api.AccountCh
 	})
 }
 
-// editAccount changes an account in place. What it lists is set's own to change.
+// editAccount changes an account in place. set gets a copy, lists included, that it may change.
 func (a *server) editAccount(ctx context.Context, ref string, set func(*accounts.Account) error) (api.Account,
 	error) {
 	return put(ctx, a, func(p *access.Policy) (accounts.Account, error) {
@@ -100,7 +100,8 @@ func (a *server) editAccount(ctx context.Context, ref string, set func(*accounts
 	}, viewAccount)
 }
 
-// renewed keeps the browser signed in that has ended all sessions of its own account, or may have.
+// renewed keeps the caller's browser signed in after a change that may have ended all sessions of
+// the caller's own account.
 func (a *server) renewed(ctx context.Context) func(api.Account, error) (api.Account, error) {
 	return func(out api.Account, err error) (api.Account, error) {
 		if err != nil {
@@ -123,7 +124,7 @@ func (a *server) edit(ctx context.Context, actor string, id access.ID, set func(
 	return err
 }
 
-// clockTrusted tells whether wall time can be relied on.
+// clockTrusted tells whether the clock can be trusted.
 func (a *server) clockTrusted(now time.Time) bool {
 	if a.Live == nil {
 		return true
@@ -132,9 +133,9 @@ func (a *server) clockTrusted(now time.Time) bool {
 	return trusted
 }
 
-// dropStep takes a second step away from an account. Sessions go on when one is added or another is
-// left: whoever has a session had to pass what was asked for then, and still does. With the last
-// one gone, all end: its owner notices, if it was somebody else who took it away.
+// dropStep removes a second step from an account. Sessions continue when a step is added or another
+// one is left, because each session has passed what was required of it. When the last step is
+// removed, all sessions end, so that the owner of the account notices if it was somebody else.
 func dropStep(r *accounts.Account, drop func()) {
 	had := r.SecondStep()
 	drop()

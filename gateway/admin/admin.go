@@ -1,8 +1,8 @@
 // Package admin is the HTTP/JSON interface to the policy, the events and the running gateway, with
 // its OpenAPI 3.1 document. Each operation declares what it needs, and is refused to a principal
-// ([account.Principal], in the request's context) that does not meet it. It shapes requests and
-// answers: whether a change makes sense is for access to say, what is kept is for the store, who
-// the principal is for account. It does not listen.
+// ([account.Principal], in the request's context) that does not meet it. It translates requests and
+// answers. Package access checks whether a change makes sense, store keeps the records, and account
+// finds the principal. It does not listen.
 package admin
 
 import (
@@ -29,26 +29,26 @@ import (
 	"latchkey/keys"
 )
 
-// Store is what the policy and the events are read from and written to.
+// Store holds the policy and the events.
 type Store interface {
 	Snapshot() *access.Policy
-	// Tag returns a short text that is another one when anything of the record is.
+	// Tag returns a short text that changes with anything in the record.
 	Tag(r access.Record) (string, error)
 	Apply(ctx context.Context, actor string, changes ...access.Change) (seq uint64, err error)
 	feed.Chain
 	Since(ctx context.Context, t time.Time, limit int) ([]audit.Event, error)
 	Verify(ctx context.Context) error
 	VerifyHead(ctx context.Context, seq uint64, hash keys.Hash) error
-	// Verified tells when all of the store was last verified since it was opened, up to which
+	// Verified returns when the whole store was last verified since it was opened, up to which
 	// event, and what was wrong.
 	Verified() (at time.Time, seq uint64, problem error)
 	CredentialID(uid []byte) access.CredentialID
-	// Space tells, in bytes, what is used, what is free, and below how much nothing is granted;
-	// errors.ErrUnsupported in memory.
+	// Space returns, in bytes, the used space, the free space, and the free space below which
+	// nothing is granted. It returns errors.ErrUnsupported in memory.
 	Space() (used, free, least uint64, err error)
 }
 
-// Live is what only a running gateway can do.
+// Live is the running gateway, for the operations that need one.
 type Live interface {
 	// Operate decides an operator's attempt and, if it is granted, commands the target. at is when
 	// the request arrived.
@@ -58,45 +58,47 @@ type Live interface {
 	// two bytes in hex.
 	Learn(ctx context.Context, reader access.ID) (card access.CredentialID, tail string, err error)
 	Status() []api.DeviceStatus
-	// Door says what a door is now.
+	// Door returns the state of a door.
 	Door(target access.ID) api.DoorState
-	// Alarms are those that nobody has acknowledged, oldest first. The answer is the caller's.
+	// Alarms returns the alarms that nobody has acknowledged, oldest first. The slice is the
+	// caller's.
 	Alarms() []api.Alarm
-	// Acknowledge keeps who has taken note of an alarm, and ends it. It fails with
-	// access.ErrNotFound if there is none.
+	// Acknowledge records who has acknowledged an alarm, and ends it. It fails with
+	// access.ErrNotFound if there is no such alarm.
 	Acknowledge(ctx context.Context, actor string, seq uint64, remark string) (api.Alarm, error)
-	// Handshakes tells what is remembered of them. The answer is the caller's.
+	// Handshakes returns what is remembered of handshakes. The answer is the caller's.
 	Handshakes() doctor.Handshakes
 	Latency() api.Latency
-	// ClockTrusted tells whether wall time can be relied on, and if not, why.
+	// ClockTrusted tells whether the clock can be trusted, and if not, why.
 	ClockTrusted(now time.Time) (trusted bool, why string)
 }
 
-// Config says what the handler works on. Store is required.
+// Config holds what the handler needs. Store is required.
 type Config struct {
 	Store Store
-	Live  Live       // nil when no gateway runs here: what needs one then answers 503
+	Live  Live       // nil if no gateway runs here: operations that need one then answer 503
 	Feed  *feed.Feed // of Store; one is made if nil
-	// Clock tells whether a gateway on this store would trust a time of day, and why not. Asked
-	// only without Live; nil: it would.
+	// Clock tells whether a gateway on this store would trust the clock, and if not, why. It is
+	// called only without Live; nil: the clock is trusted.
 	Clock func(now time.Time) (trusted bool, why string)
 
 	Log     *slog.Logger // nothing is logged if nil
 	Metrics http.Handler // served at /metrics; 404 if nil
 	Version string       // of the program, for the document and /healthz
-	// GatewayAddrs are the host:port at which nodes may find the gateway. One goes into the bundles
-	// of new devices; if there are none, or several, whoever adds a device has to say.
+	// GatewayAddrs are the host:port at which devices may find the gateway. If there is exactly
+	// one, it goes into the bundles of new devices; otherwise each request for a new device must
+	// name one.
 	GatewayAddrs []string
 	ConsoleURL   string // where people find the console; may be empty
 
 	Website account.Website // whose visitors sign in
 
-	Confinement func() *doctor.Confinement // what holds the website back; nil: there is none
-	Health      func() []doctor.Finding    // why a card that may enter would not be let in now; none: it would
+	Confinement func() *doctor.Confinement // how the website's process is confined; nil: there is no website
+	Health      func() []doctor.Finding    // why a valid card would not be let in now; none: it would
 	Now         func() time.Time           // time.Now if nil
 }
 
-// server is what the functions that answer operations have in common.
+// server holds what the functions that answer operations share.
 type server struct {
 	Config
 	huma.API
@@ -108,20 +110,19 @@ type server struct {
 	streams  limit.Shares
 }
 
-// Handler is the admin API. Who makes a request is the principal of its context, and nobody if
-// there is none.
+// Handler returns the admin API. The principal of a request is that of its context, or nobody if
+// the context has none.
 type Handler struct {
 	bounded
 	accounts *account.Registry
 }
 
-// Visitors is the same API for the website, whose visitors sign in through it: who makes a request
-// is found out from the cookie or the token that comes with it, and from nothing else.
+// Visitors returns the same API for the website, whose visitors sign in through it. The principal
+// of a request is found by the cookie or the token that comes with it, and by nothing else.
 func (h *Handler) Visitors() http.Handler { return h.accounts.Visitors(h) }
 
-// New returns the handler. It serves until its caller stops calling it and starts no goroutine. A
-// gateway has one: what must not be tried too often, and what may be used once only, is remembered
-// in it.
+// New returns the handler. It starts no goroutine and need not be closed. A gateway has exactly
+// one, because it counts tries and remembers which codes and challenges were used.
 func New(cfg Config) *Handler {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -173,7 +174,7 @@ func (a *server) routes() {
 	a.sessionRoutes()
 }
 
-// configure is the document, and how huma reads and writes.
+// configure returns the document, and how huma reads and writes JSON.
 func configure(version string) huma.Config {
 	cfg := openapi.Config(version)
 	strict := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strictUnmarshal}
@@ -184,8 +185,8 @@ func configure(version string) huma.Config {
 	return cfg
 }
 
-// change makes the changes that from derives from the policy as it is. Meanwhile no other change is
-// made through this handler.
+// change makes the changes that from derives from the present policy. No other change is made
+// through this handler meanwhile.
 func (a *server) change(ctx context.Context, from func(p *access.Policy) ([]access.Change, error)) (api.Changed,
 	error) {
 	if err := a.turn.Enter(ctx); err != nil {
@@ -201,7 +202,7 @@ func (a *server) change(ctx context.Context, from func(p *access.Policy) ([]acce
 		kept, ok := p.Get(c.Put)
 		return ok && reflect.DeepEqual(kept, c.Put)
 	})
-	if len(changes) == 0 { // it is so already
+	if len(changes) == 0 { // nothing to change
 		seq, _ := a.Store.Head()
 		return api.Changed{Seq: seq, Changes: []string{}}, nil
 	}
@@ -215,12 +216,12 @@ func (a *server) change(ctx context.Context, from func(p *access.Policy) ([]acce
 	return changed, err
 }
 
-// stamp is now as records carry it.
+// stamp returns the present time in the form that records carry.
 func (a *server) stamp() time.Time { return a.Now().UTC().Truncate(time.Second) }
 
 type actorKey struct{}
 
-// withActor says who made a change that the principal did not make by himself.
+// withActor names who made a change, if that is not the principal itself.
 func withActor(ctx context.Context, actor string) context.Context {
 	return context.WithValue(ctx, actorKey{}, actor)
 }

@@ -8,7 +8,7 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-// timeOrder writes times so that texts are ordered as they are.
+// timeOrder formats times so that their texts sort like the times.
 const timeOrder = "2006-01-02T15:04:05.000000000"
 
 func (a *server) alarmRoutes() {
@@ -40,7 +40,8 @@ func (a *server) alarmRoutes() {
 		})
 }
 
-// viewTargets returns the view of a target, with what the gateway knows of it at this moment.
+// viewTargets returns the function that draws a target, with what the gateway knows about it at
+// this moment.
 func (a *server) viewTargets() func(*access.Policy, access.Target) api.Target {
 	return func(p *access.Policy, t access.Target) api.Target {
 		v := viewTarget(p, t)

@@ -20,7 +20,7 @@ func (a *server) doctorRoutes() {
 		})
 }
 
-// diagnose has the doctor look at everything, or at one device.
+// diagnose lets the doctor examine everything, or one device.
 func (a *server) diagnose(device string) (api.Diagnosis, error) {
 	if a.Live == nil {
 		return api.Diagnosis{}, ErrNoGateway
@@ -69,7 +69,7 @@ func (a *server) diagnose(device string) (api.Diagnosis, error) {
 	return out, nil
 }
 
-// facts are those that concern everybody.
+// facts returns the facts that do not concern a single device.
 func (a *server) facts() doctor.Facts {
 	f := doctor.Facts{Now: a.Now(), Policy: a.Store.Snapshot(), Devices: map[access.ID]doctor.Device{}}
 	for _, s := range a.Live.Status() {
@@ -87,8 +87,8 @@ func (a *server) facts() doctor.Facts {
 	return f
 }
 
-// space is how much there is on disk; nil if the data is in memory, or if it cannot be told and the
-// findings say so already.
+// space returns the space on disk. It returns nil if the data is in memory, or if the space is
+// unknown and the findings say so already.
 func (a *server) space(health []doctor.Finding) (*doctor.Space, error) {
 	used, free, least, err := a.Store.Space()
 	known := slices.ContainsFunc(health, func(f doctor.Finding) bool { return f.Code == doctor.CodeSpace })

@@ -21,20 +21,20 @@ import (
 	"latchkey/gateway/limit"
 )
 
-// Bounds of what one answer holds and how long it waits.
+// Bounds on the size of one answer and on the wait for it.
 const (
 	defaultEvents = 100
 	maxEvents     = 1000
-	maxLooked     = 20_000 // of events that are looked through for a text
+	maxLooked     = 20_000 // events that are searched for a text
 	writeWait     = 30 * time.Second
 )
 
-// How many streams of events there are at a time, in all and for one address, account and token.
-// This is where those of browsers, scripts and the admin socket are counted, each once.
+// How many streams of events there may be at a time, in all and for one address, account and token.
+// Streams of browsers, scripts and the admin socket are all counted here, each once.
 const (
 	maxStreams   = 128
 	addrStreams  = 48
-	ownStreams   = 12 // fewer than a browser has on one connection, so that its pages have some left
+	ownStreams   = 12 // fewer than the streams of one connection, so that a browser can still load pages
 	tokenStreams = 8
 )
 
@@ -56,7 +56,7 @@ func (a *server) eventRoutes() {
 	}}
 	a.checkBefore(&op, api.StreamEvents.Needs, false)
 	huma.Register(a.API, op, func(ctx context.Context, in *api.StreamInput) (*huma.StreamResponse, error) {
-		if a.Live == nil { // nobody else writes to the store while this process has it
+		if a.Live == nil { // no other process can write to the store while this one has it open
 			return nil, a.problem(ctx, op.OperationID, ErrNoGateway)
 		}
 		leave, err := a.watch(limit.ClientOf(ctx))
@@ -72,7 +72,7 @@ func (a *server) eventRoutes() {
 	})
 }
 
-// watch counts one more stream of a client, until leave is called.
+// watch counts a stream of the client until leave is called.
 func (a *server) watch(c limit.Client) (leave func(), err error) {
 	const what = "streams of events"
 	claims := []limit.Claim{{What: what, N: 1, Most: maxStreams}}
@@ -123,8 +123,8 @@ func (a *server) events(ctx context.Context, in *api.EventQuery) (out api.Events
 	return out, err
 }
 
-// eventsFrom returns the events from a number upwards that have a text in their line, and where to
-// go on. An empty text is in each of them.
+// eventsFrom returns the events from a number upwards whose line contains a text, and the number to
+// continue at. An empty text matches every event.
 func (a *server) eventsFrom(ctx context.Context, from uint64, most int, q string) (found []audit.Event,
 	next uint64, err error) {
 	next = max(from, 1)
@@ -156,8 +156,8 @@ func (a *server) eventsFrom(ctx context.Context, from uint64, most int, q string
 	return found, next, nil
 }
 
-// newestEvents returns the newest events that have a text in their line, oldest first, of those
-// whose time is not before since.
+// newestEvents returns the newest events, oldest first, whose line contains a text and whose time
+// is not before since.
 func (a *server) newestEvents(ctx context.Context, head uint64, since time.Time, most int,
 	q string) (found []audit.Event, err error) {
 	if err := a.look.Enter(ctx); err != nil {
@@ -181,18 +181,18 @@ func (a *server) newestEvents(ctx context.Context, head uint64, since time.Time,
 	return found, nil
 }
 
-// hasText tells whether an event has a text in its line, in capitals or not.
+// hasText tells whether the line of an event contains a text. Upper and lower case are the same.
 func hasText(ev audit.Event, q string) bool {
 	return q == "" || strings.Contains(strings.ToLower(ev.Line()), strings.ToLower(q))
 }
 
-// news is a line of the stream that is no event.
+// news is a line of the stream about devices.
 type news struct {
 	Devices []access.ID `json:"devices"`
 }
 
-// stream writes what is new until the client or the store is gone. Each page is flushed: somebody
-// is watching.
+// stream writes news until the client disconnects or the store is closed. It flushes each page,
+// since somebody is watching.
 func (a *server) stream(ctx context.Context, w http.ResponseWriter, in *api.StreamInput) {
 	cursor := a.Feed.Events(in.From)
 	if in.Devices {
@@ -201,11 +201,11 @@ func (a *server) stream(ctx context.Context, w http.ResponseWriter, in *api.Stre
 	out := http.NewResponseController(w)
 	w.Header().Set("Content-Type", ndjson)
 	w.WriteHeader(http.StatusOK)
-	_ = out.Flush() // a writer that cannot be flushed will show the events later
+	_ = out.Flush() // a writer that cannot be flushed sends the events later
 	lines := json.NewEncoder(w)
 	lines.SetEscapeHTML(false)
 	write := func(line any) error {
-		_ = out.SetWriteDeadline(time.Now().Add(writeWait)) // not every writer has one
+		_ = out.SetWriteDeadline(time.Now().Add(writeWait)) // not every writer has a deadline
 		return lines.Encode(line)
 	}
 	for {

@@ -58,7 +58,7 @@ func (a *server) explain(in api.Question) (api.Explanation, error) {
 		out.Decision, out.Steps = access.Explain(p, access.Attempt{Source: access.ByDevice, Device: d.ID,
 			Target: target.ID, Action: action,
 			Level: in.Level, Counter: 1, At: out.At, ClockTrusted: out.ClockTrusted})
-		// Nothing was asked, so there is no counter to tell about.
+		// No attempt was made, so there is no counter to show.
 		out.Steps = slices.DeleteFunc(out.Steps, func(s access.Step) bool { return s.Rule == "counter" })
 	default:
 		id, err := a.cardOf(p, in)
@@ -85,8 +85,9 @@ func (a *server) cardOf(p *access.Policy, in api.Question) (access.CredentialID,
 	return a.Store.CredentialID(uid), nil
 }
 
-// moment is when the question is about. A time that somebody names is true by what they say; now is
-// what the clock can be trusted for, and why says why it cannot.
+// moment returns the time that the question is about, and whether it is trusted. A time in the
+// request is trusted. Without one it is now, as far as the clock is trusted; why says why it is
+// not.
 func (a *server) moment(in api.Question) (at time.Time, trusted bool, why string) {
 	at, trusted = a.Now(), true
 	switch {

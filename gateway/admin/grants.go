@@ -71,7 +71,7 @@ func (a *server) listGrants(in *api.GrantFilter) (api.List[api.Grant], error) {
 		}}, in.ListQuery)
 }
 
-// withGroups returns the id of a person or a target and those of the groups that it is in.
+// withGroups returns the id of a person or a target, and the ids of the groups that hold it.
 func withGroups(p *access.Policy, id access.ID) map[access.ID]bool {
 	out := map[access.ID]bool{id: true}
 	for _, g := range p.Groups {
@@ -82,8 +82,8 @@ func withGroups(p *access.Policy, id access.ID) map[access.ID]bool {
 	return out
 }
 
-// holders returns the persons for whom a grant is, by name. only, if not nil, says which may be
-// among them.
+// holders returns the persons that a grant is for, by name. If only is not nil, other persons are
+// left out.
 func holders(p *access.Policy, g *access.Grant, only map[access.ID]bool) (out []api.Ref) {
 	ids := []access.ID{g.Subject}
 	switch g.SubjectKind {
@@ -101,7 +101,7 @@ func holders(p *access.Policy, g *access.Grant, only map[access.ID]bool) (out []
 	return out
 }
 
-// orderOf sorts grants by subject, then by place, then by id.
+// orderOf returns the sort key of a grant: subject, then place, then id.
 func orderOf(g api.Grant) string {
 	return g.Person.Name + g.Group.Name + g.Device.Name + "\x00" + g.Target.Name + g.TargetGroup.Name +
 		"\x00" + string(g.ID)

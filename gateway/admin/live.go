@@ -33,7 +33,7 @@ func (a *server) liveRoutes() {
 		})
 }
 
-// sick says in a sentence why a card that may enter would not be let in.
+// sick returns, in a sentence, why a valid card would not be let in.
 func sick(found []doctor.Finding) string {
 	texts := make([]string, len(found))
 	for i, f := range found {
@@ -66,8 +66,8 @@ func (a *server) operate(ctx context.Context, in api.Order, at time.Time) (api.O
 	return done, err
 }
 
-// pulseSlack is by how much less than the pulse a lock may name as what is left of it, since its
-// answer takes time.
+// pulseSlack is how much shorter than the pulse the time may be that a lock reports as left, since
+// its answer takes time.
 const pulseSlack = 500 * time.Millisecond
 
 func (a *server) status() (api.Status, error) {

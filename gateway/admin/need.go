@@ -17,7 +17,7 @@ import (
 	"latchkey/gateway/admin/openapi"
 )
 
-// checkBefore has what an operation needs checked before the body is parsed.
+// checkBefore checks the need of an operation before the body is parsed.
 func (a *server) checkBefore(op *huma.Operation, d api.Demand, matches bool) {
 	a.demands[op.OperationID] = d
 	op.Middlewares = append(op.Middlewares, func(c huma.Context, next func(huma.Context)) {
@@ -34,14 +34,15 @@ func (a *server) checkBefore(op *huma.Operation, d api.Demand, matches bool) {
 			c.SetStatus(http.StatusBadRequest)
 			_ = json.NewEncoder(c.BodyWriter()).Encode(&huma.ErrorModel{Status: http.StatusBadRequest,
 				Title:  http.StatusText(http.StatusBadRequest),
-				Detail: "this operation does not know If-Match"}) // the client is gone
+				Detail: "this operation does not support If-Match"}) // the client is gone
 			return
 		}
 		next(huma.WithValue(c, replyKey{}, reply))
 	})
 }
 
-// reply is what a request says besides its input, and what an answer says besides its body.
+// reply holds what travels in headers: in the request besides its input, and in the answer besides
+// its body.
 type reply struct {
 	ifMatch  []string // which tag the record to be changed should have; see RFC 9110, section 13.1.1
 	notice   string   // what the caller must know besides: that a change is not durable
@@ -60,14 +61,14 @@ func headerValues(c huma.Context, name string) (values []string) {
 
 type replyKey struct{}
 
-// replyOf returns nil where no operation is at work.
+// replyOf returns the reply of a context, nil outside an operation.
 func replyOf(ctx context.Context) *reply {
 	r, _ := ctx.Value(replyKey{}).(*reply)
 	return r
 }
 
-// ownAccount tells whether an operation on an account is about the principal's own. It must be
-// named by its id: another account could have its name a moment later.
+// ownAccount tells whether an operation on an account concerns the principal's own. The account
+// must be named by its id, because another account could have its name a moment later.
 func ownAccount(p account.Principal, ref string) bool {
 	return p.Account != "" && ref == string(p.Account)
 }
@@ -77,7 +78,7 @@ func problemOf(r *account.Refusal) *huma.ErrorModel {
 		Detail: r.Detail}
 }
 
-// guard puts a need before a handler that is no operation of huma's.
+// guard checks a need before a handler that is not an operation of huma's.
 func (a *server) guard(d api.Demand, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if refused := d.Refuse(account.PrincipalOf(r.Context()), false); refused != nil {
@@ -94,16 +95,15 @@ func writeRefusal(w http.ResponseWriter, r *account.Refusal) {
 	_ = json.NewEncoder(w).Encode(problemOf(r)) // the client is gone
 }
 
-// body is an answer as huma sends it.
+// body is the form of an answer that huma sends.
 type body[T any] struct {
-	Notice   string `header:"Latchkey-Notice" doc:"what the caller must know besides: that a change is not durable"`
+	Notice   string `header:"Latchkey-Notice" doc:"a warning to the caller: the change is not durable"`
 	ETag     string `header:"ETag" doc:"the member etag of a record, in quotes"`
-	Location string `header:"Location" doc:"of what was made"`
+	Location string `header:"Location" doc:"of the new record"`
 	Body     T
 }
 
-// handle registers the function that answers an operation. Its errors become problems here and
-// nowhere else.
+// handle registers the function that answers an operation. Errors become problems only here.
 func handle[In, Out any](a *server, op api.Operation[In, Out],
 	h func(context.Context, *In) (Out, error)) {
 	described := openapi.Describe(op)
@@ -126,11 +126,11 @@ func handle[In, Out any](a *server, op api.Operation[In, Out],
 	openapi.DescribeHeaders(a.OpenAPI(), op)
 }
 
-// idOf returns the id of what an operation has made.
+// idOf returns the id of the record that an operation has made.
 func idOf(out any) string { return fmt.Sprint(reflect.ValueOf(out).FieldByName("ID")) }
 
-// handleCases registers an operation that needs different things for different values of a member
-// of its body, which value reads from the input.
+// handleCases registers an operation with one need for each value of a member of its body. value
+// reads that member from the input.
 func handleCases[In, Out any](a *server, op api.Operation[In, Out], value func(*In) any,
 	h func(context.Context, *In) (Out, error)) {
 	handle(a, op, func(ctx context.Context, in *In) (Out, error) {

@@ -49,7 +49,7 @@ func findPasskey(r *accounts.Account, ref string) (int, error) {
 	return i, nil
 }
 
-// object is a JSON object in its shortest form.
+// object returns a JSON object in its shortest form.
 func object(raw json.RawMessage) ([]byte, error) {
 	var b bytes.Buffer
 	if json.Compact(&b, raw) != nil || b.Len() == 0 || b.Bytes()[0] != '{' {

@@ -55,8 +55,8 @@ func viewPerson(p *access.Policy, r access.Person) api.Person {
 	return v
 }
 
-// viewPersons returns the view of a person. It counts everybody's cards in one pass: one pass for
-// each person is too slow for thousands.
+// viewPersons returns the function that draws a person. It counts all cards in one pass, as one
+// pass for each person is too slow for thousands.
 func viewPersons(p *access.Policy) func(*access.Policy, access.Person) api.Person {
 	cards := map[access.ID]int{}
 	for _, c := range p.Credentials {

@@ -18,7 +18,7 @@ import (
 	"latchkey/gateway/text"
 )
 
-// ErrNoGateway is the error of what needs a running gateway where there is none.
+// ErrNoGateway is the error of an operation that needs a running gateway if there is none.
 var ErrNoGateway = errors.New("this needs a running gateway: start one with latchkey serve")
 
 // problem maps an error to an HTTP status and a body of RFC 9457.
@@ -66,17 +66,17 @@ func (a *server) problem(ctx context.Context, operation string, err error) error
 		Detail: text.MakePlain(err.Error())}
 }
 
-// unavailable is an error that may pass.
+// unavailable is an error that may go away by itself.
 type unavailable struct{ error }
 
 func (u unavailable) Unwrap() error { return u.error }
 
-// crowded is an error of somebody who has as much under way as may be.
+// crowded is the error of a client that has reached its limit.
 type crowded struct{ error }
 
 func (c crowded) Unwrap() error { return c.error }
 
-// invalid makes an error about what was asked for one that wraps [access.ErrInvalid].
+// invalid turns an error about the request into one that wraps [access.ErrInvalid].
 func invalid(err error) error {
 	if err == nil {
 		return nil
@@ -84,8 +84,8 @@ func invalid(err error) error {
 	return fmt.Errorf("%w: %w", access.ErrInvalid, err)
 }
 
-// plainProblem puts what was wrong with a request into one sentence, and drops the values: among
-// them may be a card's UID.
+// plainProblem puts the errors of a request into one sentence. It drops the values, because one of
+// them may be the UID of a card.
 func plainProblem(_ huma.Context, _ string, v any) (any, error) {
 	m, ok := v.(*huma.ErrorModel)
 	if !ok || len(m.Errors) == 0 {

@@ -13,13 +13,13 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-// What the operations on all kinds of records have in common.
+// What the operations on all kinds of records share.
 
-// errChanged is the error of a change to a record that is not what the caller has seen.
+// errChanged is the error of a change to a record that has changed since the caller saw it.
 var errChanged = errors.New("somebody else has changed it meanwhile: look at it as it is now")
 
-// checkMatch refuses a change if the request says with If-Match that the record should be another
-// one than is kept. kept is nil where there is none.
+// checkMatch refuses a change if the tag of the kept record is not in the request's If-Match. kept
+// is nil if there is no record.
 func (a *server) checkMatch(ctx context.Context, kept access.Record) error {
 	reply := replyOf(ctx)
 	if reply == nil || len(reply.ifMatch) == 0 {
@@ -46,7 +46,7 @@ func (a *server) checkMatch(ctx context.Context, kept access.Record) error {
 
 func quoteTag(tag string) string { return `"` + tag + `"` }
 
-// view shows a record as the caller gets it.
+// view returns a record in the form that the caller gets, with its tag.
 func view[R access.Record, V any](a *server, p *access.Policy, r R,
 	draw func(*access.Policy, R) V) (V, error) {
 	v := draw(p, r)
@@ -64,7 +64,7 @@ func (a *server) tag(view any, r access.Record) error {
 	return err
 }
 
-// show answers with one record.
+// show returns one record in the form that the caller gets.
 func show[R access.Record, V any](a *server, ref string, find func(*access.Policy, string) (R, error),
 	draw func(*access.Policy, R) V) (V, error) {
 	p := a.Store.Snapshot()
@@ -100,7 +100,7 @@ func put[R access.Record, V any](ctx context.Context, a *server, from func(*acce
 	return view(a, p, record, draw)
 }
 
-// remove deletes a record and all that belongs to it.
+// remove deletes a record and everything that belongs to it.
 func remove[R access.Record](ctx context.Context, a *server, ref string,
 	find func(*access.Policy, string) (R, error)) (api.Changed, error) {
 	return a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
@@ -115,11 +115,11 @@ func remove[R access.Record](ctx context.Context, a *server, ref string,
 	})
 }
 
-// catalog says how the records of one kind are listed.
+// catalog describes the list of one kind of record.
 type catalog[R access.Record, V any] struct {
 	draw func(*access.Policy, R) V
-	key  func(V) string   // by which they are sorted; each has another one
-	text func(V) []string // in which somebody may search, besides the key; nil: only there
+	key  func(V) string   // sort key, different for each
+	text func(V) []string // texts that a search looks at; nil: only the key
 }
 
 // entry is what can be listed.

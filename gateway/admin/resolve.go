@@ -20,7 +20,7 @@ func missing(kind, ref string) error {
 	return fmt.Errorf("%s %q: %w: %s", kind, text.Shorten(ref), access.ErrNotFound, hint)
 }
 
-// named looks a record up by id, then by name.
+// named looks up a record by id, then by name.
 func named[R any](kind, ref string, byID map[access.ID]R, byName func(string) (R, bool)) (R, error) {
 	if r, ok := byID[access.ID(ref)]; ok {
 		return r, nil

@@ -16,7 +16,8 @@ import (
 // maxBody bounds a request's body.
 const maxBody = 1 << 20
 
-// bounded limits requests, and answers with a problem where the mux would with plain text.
+// bounded limits the size of requests, and answers with a problem where the mux would answer with
+// plain text.
 type bounded struct{ mux *http.ServeMux }
 
 func (b bounded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -26,7 +27,7 @@ func (b bounded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Body != nil {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	}
-	if strings.HasPrefix(r.URL.Path, "/openapi") { // huma's own, which no operation declares
+	if strings.HasPrefix(r.URL.Path, "/openapi") { // huma's own route, which no operation declares
 		if refused := api.ToLook().Check(account.PrincipalOf(r.Context()), false); refused != nil {
 			writeRefusal(w, refused)
 			return
@@ -46,8 +47,8 @@ func (b bounded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 type arrivedKey struct{}
 
-// arrived is when the request began to arrive, which is the intent behind a command: the body may
-// have been slow.
+// arrived returns when the request began to arrive. A command counts from that moment, because the
+// body may have been slow.
 func arrived(ctx context.Context) time.Time {
 	if t, ok := ctx.Value(arrivedKey{}).(time.Time); ok {
 		return t

@@ -9,15 +9,15 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-// sessionRoutes are for the website, which passes on its visitors' cookies and sets those of the
-// answers.
+// sessionRoutes are the operations for the website, which passes on its visitors' cookies and sets
+// the cookies of the answers.
 func (a *server) sessionRoutes() {
 	handle(a, api.GetSession,
 		func(ctx context.Context, in *api.SessionQuery) (api.Session, error) {
 			return a.session(ctx, in.Operation)
 		})
 	handle(a, api.GetClient,
-		func(ctx context.Context, _ *api.Nothing) (account.Client, error) { // of visitors, account answers before this is reached
+		func(ctx context.Context, _ *api.Nothing) (account.Client, error) { // account answers visitors
 			p := account.PrincipalOf(ctx)
 			return account.Client{Account: p.Account, Token: p.Token}, nil
 		})
@@ -49,7 +49,8 @@ func (a *server) sessionRoutes() {
 	a.ownRoutes()
 }
 
-// ownRoutes are what people do to their own accounts, besides what an owner does to everybody's.
+// ownRoutes are the operations on the caller's own account. Those on everybody's accounts are for
+// owners.
 func (a *server) ownRoutes() {
 	handle(a, api.ChangePassword,
 		func(ctx context.Context, in *api.Body[api.NewOwnPassword]) (api.Account, error) {
@@ -77,7 +78,7 @@ func (a *server) ownRoutes() {
 		})
 }
 
-// nowSignedIn is who has signed in after an operation.
+// nowSignedIn returns who is signed in after an operation.
 func (a *server) nowSignedIn(ctx context.Context, err error) (api.Session, error) {
 	if err != nil {
 		return api.Session{}, err
@@ -106,8 +107,8 @@ func (a *server) session(ctx context.Context, operation string) (out api.Session
 	if !ok {
 		return out, missing("operation", id)
 	}
-	// An operation on an account is asked about as one on one's own: whoever may call it for others
-	// has a role for that.
+	// A question about an operation on an account means the caller's own account: whoever may call
+	// it for others has a role for that.
 	if r := d.Need(value).Check(account.PrincipalOf(ctx), true); r != nil {
 		out.Refused = &api.Refused{Status: r.Status, Type: r.Type, Detail: r.Detail}
 		if r.Fresh != account.Stale {

@@ -34,11 +34,11 @@ func (a *server) setupRoutes() {
 		})
 }
 
-// noAccounts tells whether the first account is still to be set up.
+// noAccounts tells whether there is no account yet.
 func (a *server) noAccounts() bool { return len(accounts.Kind.In(a.Store.Snapshot())) == 0 }
 
-// makeOwner makes an owner's account, or makes an account an owner's, without whatever somebody
-// else may have put in or may still have of it.
+// makeOwner makes an owner's account, or turns an account into an owner's. It removes everything
+// that somebody else may have added to the account or may still know of it.
 func (a *server) makeOwner(ctx context.Context, name, password string) (api.Account, error) {
 	hash, err := a.accounts.HashPassword(ctx, name, password)
 	if err != nil {

@@ -12,14 +12,14 @@ import (
 	"latchkey/gateway/text"
 )
 
-// A member is its exact name: huma has this as a switch for the whole program only.
+// Names of members must match exactly: huma offers this only as a switch for the whole program.
 func init() { huma.ValidateStrictCasing = true }
 
-// maxDepth is more than any body here nests.
+// maxDepth is deeper than any body of the API.
 const maxDepth = 16
 
-// strictUnmarshal decodes one JSON value and refuses what different readers would read differently:
-// a member twice, or more after the value. Unknown members are refused by the schema.
+// strictUnmarshal decodes one JSON value. It refuses a member that occurs twice, and data after the
+// value, since different readers would read them differently. The schema refuses unknown members.
 func strictUnmarshal(data []byte, v any) error {
 	if err := scanJSON(json.NewDecoder(bytes.NewReader(data))); err != nil {
 		return err
@@ -27,7 +27,7 @@ func strictUnmarshal(data []byte, v any) error {
 	return json.Unmarshal(data, v)
 }
 
-// level is one object or array that is open.
+// level is one open object or array.
 type level struct {
 	names map[string]bool // of an object, nil for an array
 	value bool            // in an object, the next token is a value
@@ -52,7 +52,7 @@ func scanJSON(d *json.Decoder) error {
 			if !in.value {
 				name := t.(string)
 				if in.names[name] {
-					return fmt.Errorf("member %q is there twice", text.Shorten(name))
+					return fmt.Errorf("member %q occurs twice", text.Shorten(name))
 				}
 				in.names[name], in.value = true, true
 				continue

@@ -75,7 +75,7 @@ func parsePulse(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// checkPulse refuses a pulse that is longer than the door's lock says that it holds.
+// checkPulse refuses a pulse that is longer than the door's lock has reported as its longest.
 func (a *server) checkPulse(p *access.Policy, t access.Target) error {
 	lock, ok := p.Actuator(t.ID)
 	if a.Live == nil || !ok {

@@ -44,7 +44,7 @@ func (a *server) setTOTP(ctx context.Context, ref string, in api.TOTPChange) (ap
 		return api.Account{}, err
 	}
 	if !a.accounts.CodeFits(secret, in.Code) {
-		return api.Account{}, fmt.Errorf("code: %w: it does not fit: "+
+		return api.Account{}, fmt.Errorf("code: %w: it is wrong: "+
 			"check that the clocks of the phone and of this machine are right, and send the next one",
 			access.ErrInvalid)
 	}

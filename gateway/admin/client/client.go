@@ -1,5 +1,5 @@
-// Package client calls the operations of the admin API. What there is to call, with what, stands in
-// package api.
+// Package client calls the operations of the admin API. Package api declares the operations and
+// their input.
 package client
 
 import (
@@ -16,20 +16,20 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-// maxAnswer bounds what is read of an answer, in bytes: a list of every card of a big site fits.
+// maxAnswer bounds an answer, in bytes. A list of all cards of a big site fits.
 const maxAnswer = 256 << 20
 
-// maxProblem bounds what is read of a refusal.
+// maxProblem bounds a refusal, in bytes.
 const maxProblem = 1 << 16
 
-// host stands in each request. Whoever sends it knows where the API is.
+// host is the host in each request. The sender decides where the request goes.
 const host = "http://latchkey"
 
 // Send sends a request of the API and returns the answer, as [http.Client.Do] does.
 type Send func(*http.Request) (*http.Response, error)
 
-// IfMatch has a change refused, with a [*Problem] of the type [api.TypeChanged], if the record is not
-// the one with this tag by now.
+// IfMatch makes the gateway refuse a change, with a [*Problem] of the type [api.TypeChanged], if
+// the record has another tag by now.
 func IfMatch(send Send, tag string) Send {
 	return func(r *http.Request) (*http.Response, error) {
 		r.Header.Set("If-Match", `"`+tag+`"`)
@@ -105,7 +105,7 @@ func (p *Problem) Error() string { return p.Detail }
 
 func readProblem(resp *http.Response) *Problem {
 	p := &Problem{}
-	raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxProblem)) // what has come will do
+	raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxProblem)) // a part of the text is enough
 	if err := json.Unmarshal(raw, p); err != nil {
 		p = &Problem{}
 	}

@@ -7,8 +7,8 @@ import (
 	"net/http"
 )
 
-// InProcess returns a transport that hands requests to a handler without a network, each with its
-// context. An answer is whole before anybody sees it, so it must end by itself.
+// InProcess returns a transport that hands requests and their contexts to a handler without a
+// network. It returns an answer when the answer is complete, so answers must end by themselves.
 func InProcess(h http.Handler) http.RoundTripper { return inProcess{h} }
 
 type inProcess struct{ h http.Handler }

@@ -15,7 +15,7 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-// NewRequest writes a call of an operation as a request.
+// NewRequest returns the request that calls an operation.
 func NewRequest[In, Out any](ctx context.Context, op api.Operation[In, Out], in In) (*http.Request, error) {
 	parts := parts{path: op.Path, query: url.Values{}, header: http.Header{}}
 	if err := parts.add(reflect.ValueOf(in)); err != nil {
@@ -33,7 +33,7 @@ func NewRequest[In, Out any](ctx context.Context, op api.Operation[In, Out], in 
 	return r, nil
 }
 
-// parts is a request in the making.
+// parts are the parts of a request that is being built.
 type parts struct {
 	path   string
 	query  url.Values
@@ -41,7 +41,7 @@ type parts struct {
 	body   io.Reader
 }
 
-// add puts each field of an operation's input where its tag says: what is zero is left out of the
+// add puts each field of an operation's input where its tag says. A zero value is left out of the
 // query and of the header.
 func (p *parts) add(in reflect.Value) error {
 	for i := range in.NumField() {
@@ -77,5 +77,6 @@ func text(v reflect.Value) string {
 	return fmt.Sprint(v)
 }
 
-// escape makes one segment of a path of any text. "." and ".." would be taken for parts of it.
+// escape turns any text into one segment of a path. "." and ".." need it too, since they have a
+// meaning in a path.
 func escape(s string) string { return strings.ReplaceAll(url.PathEscape(s), ".", "%2E") }

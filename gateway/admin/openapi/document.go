@@ -1,5 +1,6 @@
-// Package openapi writes the OpenAPI document of the admin API, from the declarations of its
-// operations: what they are for, who may call them, what goes in and comes out, and how they fail.
+// Package openapi writes the OpenAPI document of the admin API from the declarations of its
+// operations: their purpose, their callers, their input and output, and how they fail. It answers
+// no request.
 package openapi
 
 import (
@@ -73,7 +74,7 @@ func tagOf(op api.Info) string {
 	return "gateway"
 }
 
-// Config is the document as it is before the first operation is in it.
+// Config returns the document without operations.
 func Config(version string) huma.Config {
 	if version == "" {
 		version = "dev"
@@ -90,7 +91,8 @@ func Config(version string) huma.Config {
 				SecuritySchemes: map[string]*huma.SecurityScheme{
 					schemeToken: {Type: "http", Scheme: "bearer", Description: "A token of an account. It has scopes."},
 					schemeCookie: {Type: "apiKey", In: "cookie", Name: account.SessionCookie,
-						Description: "Of somebody who has signed in. What they may do depends on the account's role."},
+						Description: "The sign-in of a visitor. " +
+							"What they may do depends on the account's role."},
 				},
 			},
 		},
@@ -98,7 +100,7 @@ func Config(version string) huma.Config {
 	}
 }
 
-// Describe is an operation for the document.
+// Describe returns the entry of an operation in the document.
 func Describe[In, Out any](of api.Operation[In, Out]) huma.Operation {
 	op := of.Info
 	out := huma.Operation{OperationID: op.ID, Method: op.Method, Path: op.Path, Summary: op.Summary,
@@ -107,13 +109,14 @@ func Describe[In, Out any](of api.Operation[In, Out]) huma.Operation {
 		Extensions: map[string]any{needsExtension: showNeeds(op.Needs)}}
 	if op.Matches {
 		out.Parameters = append(out.Parameters, &huma.Param{Name: "If-Match", In: "header",
-			Description: "the ETag of the record as you know it: the change is refused if it is another one by now",
-			Schema:      &huma.Schema{Type: "string"}})
+			Description: "the ETag of the record that you have seen. " +
+				"The change is refused if the record has another ETag by now",
+			Schema: &huma.Schema{Type: "string"}})
 	}
 	return out
 }
 
-// problemsOf are the statuses with which an operation may fail. in is what it takes.
+// problemsOf returns the statuses with which an operation may fail. in is the type of its input.
 func problemsOf(op api.Info, in reflect.Type) []int {
 	// Any operation may come with an If-Match that it does not know, or with an unknown parameter.
 	out := []int{http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusTooManyRequests,
@@ -138,7 +141,7 @@ func problemsOf(op api.Info, in reflect.Type) []int {
 	return out
 }
 
-// DescribeText describes an operation that huma does not answer, and whose answers are text.
+// DescribeText describes an operation that answers with text and that huma does not serve.
 func DescribeText[In, Out any](doc *huma.OpenAPI, op api.Operation[In, Out]) huma.Operation {
 	out := Describe(op)
 	out.Responses = map[string]*huma.Response{"200": {Description: op.Summary,
@@ -151,7 +154,7 @@ func DescribeText[In, Out any](doc *huma.OpenAPI, op api.Operation[In, Out]) hum
 	return out
 }
 
-// security says with what a visitor of the website may be let in.
+// security returns the security schemes that an operation accepts.
 func security(d api.Demand) []map[string][]string {
 	out := []map[string][]string{}
 	_, cases := d.Cases()
@@ -169,7 +172,7 @@ func security(d api.Demand) []map[string][]string {
 	return out
 }
 
-// describeNeeds says for people who may call an operation.
+// describeNeeds returns sentences for people that say who may call an operation.
 func describeNeeds(d api.Demand) string {
 	member, cases := d.Cases()
 	var out []string
@@ -212,7 +215,7 @@ func describeNeed(n account.Need) string {
 	return text
 }
 
-// DescribeHeaders leaves those headers of an operation's answer in the document that it can have.
+// DescribeHeaders removes from the document the headers that the answer of an operation never has.
 func DescribeHeaders[In, Out any](doc *huma.OpenAPI, op api.Operation[In, Out]) {
 	item := doc.Paths[op.Path]
 	described := map[string]*huma.Operation{http.MethodGet: item.Get, http.MethodPost: item.Post,
@@ -233,7 +236,7 @@ func DescribeHeaders[In, Out any](doc *huma.OpenAPI, op api.Operation[In, Out]) 
 	}
 }
 
-// enums are the values of types that have few.
+// enums are the values of the types that have only a few.
 var enums = map[reflect.Type][]any{
 	reflect.TypeFor[accounts.Role]():   values(accounts.Roles),
 	reflect.TypeFor[accounts.Scope]():  values(accounts.Scopes),
@@ -254,7 +257,7 @@ func values[T ~string](of []T) []any {
 	return out
 }
 
-// DescribeEnums writes which values the members of all types in the document can have.
+// DescribeEnums adds these values to the members of all types in the document.
 func DescribeEnums(doc *huma.OpenAPI) {
 	schemas := doc.Components.Schemas
 	for name, s := range schemas.Map() {
@@ -287,11 +290,10 @@ func describeMembers(t reflect.Type, s *huma.Schema) {
 	}
 }
 
-// needsExtension is the member of an operation in the OpenAPI document that says what the operation
-// needs.
+// needsExtension is the member of an operation in the OpenAPI document that holds its needs.
 const needsExtension = "x-latchkey-needs"
 
-// shownNeed is a need in the OpenAPI document.
+// shownNeed is the form of a need in the OpenAPI document.
 type shownNeed struct {
 	When   string         `json:"when,omitempty" yaml:"when,omitempty"` // a member of the body and its value
 	Role   accounts.Role  `json:"role,omitempty" yaml:"role,omitempty"`
