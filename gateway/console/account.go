@@ -29,10 +29,10 @@ func (v *visit) showAccount() error {
 	return v.show(v.status(), "account", p)
 }
 
-// own names the account that is signed in.
+// own returns the input that names the account which is signed in.
 func (v *visit) own() api.ByRef { return api.At(v.account.ID) }
 
-// keepAccount goes on with the account as a change of it has left it.
+// keepAccount replaces the visit's account by the changed one.
 func (v *visit) keepAccount(now api.Account, err error) error {
 	if err == nil {
 		v.account = now
@@ -40,7 +40,8 @@ func (v *visit) keepAccount(now api.Account, err error) error {
 	return err
 }
 
-// changePassword takes the old one, too, so that a browser that was left open is not enough.
+// changePassword requires the old password too, so that nobody can change it from a browser that
+// was left open.
 func (v *visit) changePassword() error {
 	in := api.NewOwnPassword{Old: v.r.PostForm.Get("old"), New: v.r.PostForm.Get("password")}
 	if in.New != v.r.PostForm.Get("repeat") {

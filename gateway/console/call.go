@@ -22,20 +22,20 @@ func call[In, Out any](v *visit, op api.Operation[In, Out], in In) (Out, error) 
 	ctx, cancel := context.WithTimeout(v.r.Context(), callWait)
 	defer cancel()
 	send := v.send
-	if tag := v.field("etag"); tag != "" && op.Matches { // the form shows a record as it was
+	if tag := v.field("etag"); tag != "" && op.Matches { // the form shows an earlier state of the record
 		send = client.IfMatch(send, tag)
 	}
 	return client.Call(ctx, send, op, in)
 }
 
-// list calls an operation that answers with many records, and returns those.
+// list calls an operation that answers with a list, and returns its records.
 func list[In, T any](v *visit, op api.Operation[In, api.List[T]], in In) ([]T, error) {
 	l, err := call(v, op, in)
 	return l.Items, err
 }
 
-// send sends a request of the API on behalf of the visitor, or takes the answer that was asked for
-// early. It passes on what the head of the answer has for the browser.
+// send sends a request to the API on behalf of the visitor, or takes the answer of an early
+// request. It passes the headers that are for the browser on to it.
 func (v *visit) send(r *http.Request) (*http.Response, error) {
 	resp, err := v.answer(r)
 	if err != nil {
@@ -64,12 +64,12 @@ func (v *visit) answer(r *http.Request) (*http.Response, error) {
 		}
 		return resp, err
 	}
-	delete(v.early, key) // who asks again wants to know what is now
+	delete(v.early, key) // a second request must see the present state
 	<-a.done             // ends with the visit, at the latest
 	return a.resp, a.err
 }
 
-// describe hands over who the visitor is.
+// describe writes into the request who the visitor is.
 func (v *visit) describe(out *http.Request) {
 	if v.token {
 		out.Header.Set("Authorization", v.r.Header.Get("Authorization"))
@@ -79,7 +79,8 @@ func (v *visit) describe(out *http.Request) {
 	account.Describe(out.Header, v.r, v.cookies)
 }
 
-// takeCookies gives the browser the cookies that an answer of the API sets, and goes on with them.
+// takeCookies passes the cookies that an answer of the API sets on to the browser, and uses them
+// for later requests of the visit.
 func (v *visit) takeCookies(set []*http.Cookie) {
 	for _, c := range set {
 		v.cookies = append(slices.DeleteFunc(v.cookies,

@@ -20,8 +20,8 @@ const (
 	maxClients = 1024
 )
 
-// clients remembers for a moment whose cookies and tokens are, by their SHA-256: many requests at
-// once of one browser or script then cost one look, and a page costs none.
+// clients is a cache of the accounts of cookies and tokens, by their SHA-256. Many requests at once
+// from one browser or script then need one lookup, and requests for pages need none.
 type clients struct {
 	mu    sync.Mutex
 	known map[[sha256.Size]byte]remembered // guarded by mu
@@ -32,7 +32,7 @@ type remembered struct {
 	at time.Time
 }
 
-// find returns whose it was at some time since then.
+// find returns the client that was remembered for a key, if it was stored after since.
 func (c *clients) find(key [sha256.Size]byte, since time.Time) (limit.Client, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -40,7 +40,8 @@ func (c *clients) find(key [sha256.Size]byte, since time.Time) (limit.Client, bo
 	return got.Client, ok && got.at.After(since)
 }
 
-// remember keeps whose it is now. What is nobody's is forgotten: it would only push others out.
+// remember stores the client of a key. A key without an account is removed, because it would only
+// evict others.
 func (c *clients) remember(key [sha256.Size]byte, who limit.Client, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -49,13 +50,13 @@ func (c *clients) remember(key [sha256.Size]byte, who limit.Client, now time.Tim
 		return
 	}
 	if c.known == nil || len(c.known) >= maxClients {
-		c.known = map[[sha256.Size]byte]remembered{} // each is found again by one look
+		c.known = map[[sha256.Size]byte]remembered{} // each costs one lookup again
 	}
 	c.known[key] = remembered{who, now}
 }
 
-// clientKey is what a request's client is remembered by; token tells that it is a script's. A
-// request that has neither a token nor a cookie has none.
+// clientKey returns the key under which a request's client is remembered; token says that it is a
+// script's. A request with neither a token nor a cookie has no key.
 func clientKey(r *http.Request) (key [sha256.Size]byte, token, ok bool) {
 	if text, ok := account.Bearer(r); ok {
 		return sha256.Sum256([]byte("token " + text)), true, true
@@ -64,8 +65,9 @@ func clientKey(r *http.Request) (key [sha256.Size]byte, token, ok bool) {
 	return sha256.Sum256([]byte("cookie " + text)), false, ok
 }
 
-// Client tells on whose budget a request goes: who is signed in, or whose token it has. It changes
-// nothing, and what a request may do does not depend on it. Who cannot be looked up is a stranger.
+// Client returns the account that a request is counted for: the one that is signed in, or that of
+// the token. It changes nothing and is used for limits only, never for permissions. If the lookup
+// fails, the request counts as a stranger's.
 func (c *Console) Client(r *http.Request) limit.Client {
 	key, token, ok := clientKey(r)
 	if !ok {

@@ -1,6 +1,6 @@
 // Package console is the website: doors, lamps, events, people and devices, in HTML that works
-// without scripts. It is a client of the admin API's and has no other way to the policy, nor to who
-// has signed in; it neither listens nor knows of certificates.
+// without scripts. It reads and changes everything through the admin API, sign-ins included. It
+// does not listen and knows no certificates.
 package console
 
 import (
@@ -15,23 +15,23 @@ import (
 	"latchkey/gateway/console/page"
 )
 
-// Config says what the console works on. API is required.
+// Config holds what the console needs. API is required.
 type Config struct {
-	// API is the admin API as it is for visitors of the website: the console hands over their
-	// cookies and tokens with each request, and sets the cookies of the answers.
-	// One that is also an [http.RoundTripper] is asked by that where an answer ends by itself.
+	// API is the admin API for visitors of the website. The console passes on their cookies and
+	// tokens with each request, and sets the cookies of the answers. If API is also an
+	// [http.RoundTripper], the console uses RoundTrip for answers that end by themselves.
 	API http.Handler
 	// Hosts are the names, without port, that the console answers to, besides addresses; *.NAME
-	// stands for all right below it. A request for any other is refused, so that a foreign name
-	// that was made to point here (DNS rebinding) reaches nothing. Empty: every host.
+	// stands for all names one label below NAME. A request for any other host is refused, which
+	// stops DNS rebinding: an attacker's name that points to this address. Empty: every host.
 	Hosts []string
 
 	Log *slog.Logger     // nothing is logged if nil
 	Now func() time.Time // time.Now if nil
 }
 
-// Console is the website. It is an [http.Handler] for a TLS listener: its cookies reach it over
-// nothing else. It knows nothing of who has signed in but what the admin API says.
+// Console is the website. It is an [http.Handler] for a TLS listener, as browsers send its cookies
+// only over TLS. All that it knows about sign-ins comes from the admin API.
 type Console struct {
 	cfg     Config
 	api     http.Client
@@ -79,7 +79,7 @@ func New(cfg Config) (*Console, error) {
 
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }
 
-// Patterns are those of every page and form, as [http.ServeMux] has them.
+// Patterns returns the patterns of all pages and forms, in the form of [http.ServeMux].
 func (c *Console) Patterns() []string {
 	out := make([]string, 0, len(c.routes))
 	for _, r := range c.routes {
@@ -91,15 +91,15 @@ func (c *Console) Patterns() []string {
 // route is one page or form.
 type route struct {
 	pattern   string
-	operation string // of the admin API, which says who may; public: everybody, signed in or not
+	operation string // of the admin API, whose need decides who may; public: everybody, signed in or not
 	serve     func(*visit) error
 }
 
-// public marks the few pages that are there before somebody is signed in.
+// public marks the few pages that can be seen before sign-in.
 const public = ""
 
-// table is every page and form there is, and the operation of the admin API that it is for: who may
-// call that may see the page. What is not here is not served.
+// table lists every page and form with its operation of the admin API: a visitor who may call the
+// operation may see the page. Other addresses are not served.
 func (c *Console) table() []route {
 	return []route{
 		{"GET /sign-in", public, (*visit).showSignIn},
@@ -185,8 +185,8 @@ func (c *Console) table() []route {
 	}
 }
 
-// immutable lets browsers keep what is compiled in; pages ask for it under a name that changes with
-// its content.
+// immutable lets browsers cache static files for ever. Pages refer to a file by a name that changes
+// with its content.
 func immutable(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/") || r.URL.Path == "" {

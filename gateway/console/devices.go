@@ -53,11 +53,11 @@ func (v *visit) addDevice() error {
 	return v.showBundle(got)
 }
 
-// bundlePage is all that goes into a device. It is the answer to the form that made it and there is
-// no other way to see it.
+// bundlePage is everything that must be installed on a device. It is the answer to the form that
+// added the device, and cannot be shown again.
 type bundlePage struct {
 	api.Enrolled
-	Code  template.URL // the picture of the JSON form
+	Code  template.URL // the QR code of the JSON form
 	Forms []form
 }
 
@@ -149,7 +149,7 @@ func (v *visit) showDevice() error {
 	return v.show(v.status(), "device", p)
 }
 
-// namedDevice is the device that the address names, for the doctor.
+// namedDevice returns the doctor's input for the device in the address.
 func (v *visit) namedDevice() api.DoctorInput {
 	return api.DoctorInput{Device: v.r.PathValue("device")}
 }
@@ -185,7 +185,7 @@ type targetPage struct {
 	Grants  []api.Grant
 }
 
-// Tone is the colour of what a door is now: red for an alarm, green for locked.
+// Tone returns the colour of a door's state: red for an alarm, green for locked.
 func (p targetPage) Tone() string {
 	if p.State == nil {
 		return ""
@@ -259,7 +259,7 @@ func (v *visit) removeTarget() error {
 	return v.done("/devices", "%s", changes(done))
 }
 
-// devicesOf are the devices of a kind.
+// devicesOf returns the devices of a kind.
 func (v *visit) devicesOf(kind string) (of []api.Device, err error) {
 	all, err := list(v, api.ListDevices, api.ListQuery{})
 	for _, d := range all {

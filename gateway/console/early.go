@@ -9,29 +9,29 @@ import (
 	"latchkey/gateway/admin/client"
 )
 
-// question is a call of the API that a page will make. It only reads.
+// question is a call of the API that a page is going to make. It only reads.
 type question func(*visit) (*http.Request, error)
 
-// ask is the question that says nothing but what it is: of a list, all of it.
+// ask returns a question without input. Of a list it asks for all.
 func ask[In, Out any](op api.Operation[In, Out]) question {
 	return askWith(op, func(*visit) (nothing In) { return nothing })
 }
 
-// askWith is the question with what the visit says.
+// askWith returns a question whose input comes from the visit.
 func askWith[In, Out any](op api.Operation[In, Out], in func(*visit) In) question {
 	return func(v *visit) (*http.Request, error) { return client.NewRequest(v.r.Context(), op, in(v)) }
 }
 
-// askNamed is the question about the record that the address names.
+// askNamed returns the question about the record that the address names.
 func askNamed[Out any](op api.Operation[api.ByRef, Out], name string) question {
 	return askWith(op, func(v *visit) api.ByRef { return v.named(name) })
 }
 
-// frameQuestions are what every page of somebody who is signed in asks.
+// frameQuestions are the questions of every page after sign-in.
 var frameQuestions = []question{ask(api.GetSite), ask(api.GetTime), ask(api.ListAlarms)}
 
-// pageQuestions are what a page asks besides, by the pattern of its route. What depends on an answer
-// is not here.
+// pageQuestions are the other questions of a page, by the pattern of its route. Questions that
+// depend on an answer are not among them.
 var pageQuestions = map[string][]question{
 	"GET /{$}":    {ask(api.ListTargets), ask(api.ListDevices), ask(api.GetHealth)},
 	"GET /events": {ask(api.ListTargets), askWith(api.ListEvents, (*visit).newestEvents)},
@@ -56,17 +56,17 @@ var pageQuestions = map[string][]question{
 	"GET /admins": {ask(api.ListAccounts)},
 }
 
-// grantQuestions are what a form for grants asks.
+// grantQuestions are the questions of a form for grants.
 var grantQuestions = []question{ask(api.ListTargets), ask(api.ListGroups), ask(api.ListSchedules)}
 
-// early is an answer that was asked for before it is needed.
+// early is an answer that was requested before the page needs it.
 type early struct {
 	resp *http.Response
 	err  error
 	done chan struct{} // closed when the answer is there
 }
 
-// askEarly asks several questions at once: the API is another process, and each of them takes its
+// askEarly asks several questions at once, because the API is another process and each call takes
 // time.
 func (v *visit) askEarly(questions ...question) {
 	if v.early == nil {
@@ -75,7 +75,7 @@ func (v *visit) askEarly(questions ...question) {
 	for _, q := range questions {
 		r, err := q(v)
 		if err != nil {
-			continue // the page asks again, and hears why
+			continue // the page asks again and gets the error
 		}
 		v.describe(r)
 		a := &early{done: make(chan struct{})}
@@ -87,7 +87,7 @@ func (v *visit) askEarly(questions ...question) {
 	}
 }
 
-// fetch returns an answer whose body is there already.
+// fetch returns an answer whose body has been read.
 func fetch(api *http.Client, r *http.Request) (*http.Response, error) {
 	resp, err := api.Do(r)
 	if err != nil {
@@ -100,5 +100,5 @@ func fetch(api *http.Client, r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// keyOf tells requests of the API apart that have no body.
+// keyOf returns a key for a request of the API without a body.
 func keyOf(r *http.Request) string { return r.Method + " " + r.URL.String() }

@@ -17,8 +17,8 @@ import (
 
 const (
 	eventsShown  = 100    // on one page
-	eventsLooked = 20_000 // looked through for one page; then there is a link to go on
-	apiPage      = 1000   // what the API gives at once
+	eventsLooked = 20_000 // searched for one page; after that the page has a link to continue
+	apiPage      = 1000   // the most that the API returns at once
 )
 
 func (v *visit) filter() page.Filter {
@@ -31,10 +31,10 @@ type eventsPage struct {
 	Filter  page.Filter
 	Rows    []page.Row
 	Targets []api.Target
-	Older   uint64 // before which event to go on; 0: that was all
-	Last    uint64 // the newest that was looked at
-	Shown   int    // how many are on a full page
-	Next    uint64 // the first event that is not here yet
+	Older   uint64 // the next page begins before this event; 0: there is none
+	Last    uint64 // the newest event that was searched
+	Shown   int    // how many events a full page has
+	Next    uint64 // the number of the next event
 	Before  uint64 // this is a page of the past; 0: it is live
 	Kinds   []audit.EventKind
 	Reasons []access.Reason
@@ -63,7 +63,8 @@ func (v *visit) showEvents() error {
 	return v.show(v.status(), "events", p)
 }
 
-// newestEvents asks where the events end: for the page of the newest with those that it begins with.
+// newestEvents asks for the newest event. For the first page it asks for all events that the page
+// begins with.
 func (v *visit) newestEvents() api.EventQuery {
 	if before, _ := strconv.ParseUint(v.r.URL.Query().Get("before"), 10, 64); before > 0 {
 		return api.EventQuery{Limit: 1}
@@ -71,14 +72,14 @@ func (v *visit) newestEvents() api.EventQuery {
 	return api.EventQuery{Limit: apiPage}
 }
 
-// nextEvent is the number that the next event will have.
+// nextEvent returns the number that the next event will have.
 func (v *visit) nextEvent() (uint64, error) {
 	got, err := call(v, api.ListEvents, api.EventQuery{Limit: 1})
 	return got.Next, err
 }
 
-// eventsBefore returns the newest events before end that the filter takes, newest first, and where
-// to go on. It need not ask for those that are among the newest.
+// eventsBefore returns the newest events before end that match the filter, newest first, and the
+// number to continue at. It does not ask again for events that are in newest.
 func (v *visit) eventsBefore(end uint64, f page.Filter,
 	newest api.Events) (rows []page.Row, older uint64, err error) {
 	looked := 0
@@ -110,7 +111,7 @@ func (v *visit) eventsBefore(end uint64, f page.Filter,
 	return rows, end, nil
 }
 
-// each calls f with every event that the filter takes, oldest first.
+// each calls f with every event that matches the filter, oldest first.
 func (v *visit) each(from uint64, end uint64, f func(audit.Event) error) error {
 	filter := v.filter()
 	for from < end {
@@ -134,7 +135,7 @@ func (v *visit) each(from uint64, end uint64, f func(audit.Event) error) error {
 	return nil
 }
 
-// exportCSV writes what the filter takes, for a spreadsheet.
+// exportCSV writes the events that match the filter, for a spreadsheet.
 func (v *visit) exportCSV() error {
 	end, err := v.nextEvent()
 	if err != nil {
@@ -144,7 +145,7 @@ func (v *visit) exportCSV() error {
 	out := csv.NewWriter(v.w)
 	_ = out.Write([]string{"number", "time", "kind", "person", "card", "actor", "device", "target", "action",
 		"level", "granted", "reason", "outcome", "cause",
-		"rule", "detail", "hash"}) // what fails shows in out.Error
+		"rule", "detail", "hash"}) // out.Error returns a failure later
 	err = v.each(1, end, func(e audit.Event) error {
 		action, level := "", ""
 		if e.Action != 0 {
@@ -164,8 +165,8 @@ func (v *visit) exportCSV() error {
 	return v.cut(err, out.Error())
 }
 
-// inert keeps a spreadsheet from taking a name for a formula. Some take the wide signs for those,
-// too.
+// inert keeps a spreadsheet from reading a name as a formula. Some spreadsheets also accept the
+// wide forms of the signs.
 func inert(cell string) string {
 	if first, _ := utf8.DecodeRuneInString(cell); cell != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠",
 		first) {
@@ -174,7 +175,7 @@ func inert(cell string) string {
 	return cell
 }
 
-// exportJSON writes what the filter takes as one array.
+// exportJSON writes the events that match the filter as one array.
 func (v *visit) exportJSON() error {
 	end, err := v.nextEvent()
 	if err != nil {
@@ -205,8 +206,8 @@ func (v *visit) download(kind, name string) {
 	v.w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
 }
 
-// cut ends a download that cannot go on in a way that nobody takes for its end: it has begun, so
-// there is no other way to say so.
+// cut aborts a download that cannot continue, so that the browser does not take it for complete.
+// The answer has begun, so its status cannot be changed any more.
 func (v *visit) cut(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {

@@ -10,12 +10,12 @@ import (
 const (
 	maxForm = 16 << 10 // bytes of a form: the longest has a passkey in it
 	maxCall = 64 << 10 // and of what a script sends
-	// writeWait is how long the browser may take for what comes next, where that is more than a
-	// page: a download, a stream of events.
+	// writeWait is how long the browser may take to read the next part of an answer that is longer
+	// than a page: a download, a stream of events.
 	writeWait = 30 * time.Second
 )
 
-// guarded is what holds for every request, before it is known who asks.
+// guarded checks every request before we know who makes it.
 func (c *Console) guarded(next http.Handler) http.Handler {
 	cross := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -34,8 +34,9 @@ func (c *Console) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// harden says what a browser may do with anything that comes from host. What a browser keeps about
-// localhost would hold for every other program of its machine too, and nobody is between.
+// harden sets the headers that restrict what a browser may do with answers from host. It sets no
+// HSTS for localhost: that would affect every other program on the machine, and nobody is in
+// between.
 func harden(h http.Header, host string) {
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "+
 		"manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
@@ -51,12 +52,12 @@ func harden(h http.Header, host string) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// knowsHost tells whether the console is known by the host that a request names.
+// knowsHost tells whether the host of a request is one of the console's names.
 func (c *Console) knowsHost(host string) bool { return account.KnowsHost(c.cfg.Hosts, host) }
 
-// foreign tells of a request that another site's page made and that is not somebody following a
-// link: in a frame, as a picture, by a script. Browsers say so in Fetch Metadata; what is no
-// browser does not, and has no cookie either.
+// foreign tells whether another site's page made a request in a frame, as a picture or by a script.
+// A followed link is not foreign. Browsers say so in Fetch Metadata; other clients do not, but have
+// no cookie either.
 func foreign(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Dest") {
 	case "iframe", "frame", "embed", "object", "fencedframe":
@@ -69,9 +70,9 @@ func foreign(r *http.Request) bool {
 	return false
 }
 
-// elsewhere tells of a request whose page is not from here: another host, another port, or the same
-// host without TLS, whose answers anybody between could have written. A browser that is told to
-// send no referrer says "null", and then says by Fetch Metadata where the page is from.
+// elsewhere tells whether the page behind a request has another origin: another host, another port,
+// or the same host without TLS, where anybody in between could have written the page. A browser
+// that must not send a referrer sends "null"; then Fetch Metadata says where the page comes from.
 func elsewhere(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" || origin == "null" && r.Header.Get("Sec-Fetch-Site") == "same-origin" {
@@ -80,5 +81,5 @@ func elsewhere(r *http.Request) bool {
 	return origin != "https://"+r.Host
 }
 
-// refuse answers without a page: whoever sees this did not come by the console's own pages.
+// refuse answers with plain text. The console's own pages never lead here.
 func refuse(w http.ResponseWriter, status int, text string) { http.Error(w, text, status) }

@@ -11,11 +11,11 @@ import (
 
 type healthPage struct {
 	Health    api.Health
-	Sick      string // why nothing can be decided; empty when it can
+	Sick      string // why no card can be let in; empty if cards can
 	Diagnosis api.Diagnosis
 	Head      api.Head
 	Verified  *api.Verified
-	Failed    []doctor.Count // causes that there were
+	Failed    []doctor.Count // causes of failed handshakes
 	Latency   api.Latency
 	Plot      page.LatencyPlot
 	Online    int
@@ -62,7 +62,7 @@ func (v *visit) health(verified *api.Verified) error {
 	return v.show(v.status(), "health", p)
 }
 
-// healthz asks whether a card that may enter would be let in. sick says why not.
+// healthz asks whether a valid card would be let in. sick says why not.
 func (v *visit) healthz() (h api.Health, sick string, err error) {
 	h, err = call(v, api.GetHealth, api.Nothing{})
 	if p := (*client.Problem)(nil); errors.As(err, &p) {
@@ -71,7 +71,7 @@ func (v *visit) healthz() (h api.Health, sick string, err error) {
 	return h, "", err
 }
 
-// verifyEvents reads the whole chain, or compares it with a head that was kept elsewhere.
+// verifyEvents reads the whole chain, or compares it with a head that was stored elsewhere.
 func (v *visit) verifyEvents() error {
 	got, err := call(v, api.VerifyEvents, api.With(api.VerifyRequest{Head: clip(v.field("head"))}))
 	if err != nil {

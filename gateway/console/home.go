@@ -16,7 +16,7 @@ import (
 type home struct {
 	Doors, Lamps []page.Card
 	Local        bool
-	Sick         string // why a card that may enter would not be let in; empty when it would
+	Sick         string // why a valid card would not be let in; empty if it would
 }
 
 func (v *visit) showHome() error {
@@ -64,7 +64,7 @@ func (v *visit) cards() ([]page.Card, error) {
 	return cards, nil
 }
 
-// acknowledge ends an alarm, by the name of whoever is signed in.
+// acknowledge ends an alarm in the name of the account that is signed in.
 func (v *visit) acknowledge() error {
 	seq, err := strconv.ParseUint(v.r.PathValue("alarm"), 10, 64)
 	if err != nil {
@@ -123,7 +123,7 @@ func (v *visit) operate(order api.Order) error {
 	return v.doneAt(t.ID, text)
 }
 
-// outcome says what came of an order, and whether it was done.
+// outcome returns the result of an order in words, and whether it was done.
 func outcome(t api.Target, order api.Order, got api.Operated) (string, bool) {
 	what := map[string]string{"unlock": "unlocked", "lock": "locked", "on": "switched on",
 		"off": "switched off", "toggle": "switched",

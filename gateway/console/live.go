@@ -22,8 +22,8 @@ import (
 // still holds.
 const heartbeat = 15 * time.Second
 
-// live sends events as they happen, each as a row of the table of events, until the browser goes or
-// the sign-in is over.
+// live sends events as they happen, each as a row of the table of events, until the browser
+// disconnects or the sign-in ends.
 func (v *visit) live() error {
 	in, err := v.view("events", nil)
 	if err != nil {
@@ -39,7 +39,7 @@ func (v *visit) live() error {
 	if err == nil {
 		r.Body = http.NoBody
 		v.describe(r)
-		v.cfg.API.ServeHTTP(out, r) // until ctx ends, the sign-in, or the gateway
+		v.cfg.API.ServeHTTP(out, r) // until ctx, the sign-in or the gateway ends
 	}
 	if out.status == http.StatusOK && ctx.Err() == nil && !v.stillHere() {
 		out.sayOver()
@@ -56,8 +56,9 @@ func (v *visit) live() error {
 	return err
 }
 
-// firstEvent is where the browser wants its stream to begin: after the last event that it has, or at
-// the first that its page has not; 0: with what comes next.
+// firstEvent returns the number of the event at which the browser wants its stream to begin: the
+// one after the last that it has received, or the first that is not on its page; 0: only new
+// events.
 func (v *visit) firstEvent() uint64 {
 	last := v.r.Header.Get("Last-Event-ID")
 	if n, err := strconv.ParseUint(last, 10, 64); err == nil {
@@ -70,7 +71,7 @@ func (v *visit) firstEvent() uint64 {
 	return n
 }
 
-// eventStream makes server-sent events of the lines that the API writes, one JSON object each.
+// eventStream turns the lines that the API writes, one JSON object each, into server-sent events.
 type eventStream struct {
 	v      *visit
 	in     *page.View
@@ -86,19 +87,19 @@ type eventStream struct {
 
 func (s *eventStream) Header() http.Header { return s.header }
 
-// WriteHeader begins the browser's stream when the API has begun its own.
+// WriteHeader starts the browser's stream when the API has started its own.
 func (s *eventStream) WriteHeader(status int) {
 	if s.status = status; status != http.StatusOK {
 		return
 	}
-	limit.Detach(s.v.r.Context()) // the API counts it from here on
+	limit.Detach(s.v.r.Context()) // from here on the API counts the stream
 	s.v.w.Header().Set("Content-Type", "text/event-stream")
 	_ = s.send(": welcome\n\n") // ends the stream if the browser is gone
 }
 
 func (s *eventStream) Write(b []byte) (int, error) {
 	if s.status != http.StatusOK {
-		return len(b), nil // why: the browser gets our own words
+		return len(b), nil // the body says why, but the browser gets our own words
 	}
 	s.line = append(s.line, b...)
 	for {
@@ -131,7 +132,7 @@ func (s *eventStream) event(line []byte) error {
 		strings.ReplaceAll(strings.TrimSpace(html), "\n", "\ndata: ")))
 }
 
-// sayOver tells the browser that the sign-in is over, and ends the stream.
+// sayOver tells the browser that the sign-in has ended, and ends the stream.
 func (s *eventStream) sayOver() {
 	_ = s.send("event: over\ndata:\n\n") // the stream ends in any case
 	s.end()
@@ -148,14 +149,14 @@ func (s *eventStream) send(text string) error {
 	return s.flush.Flush()
 }
 
-// stillHere tells whether the sign-in of the visit goes on.
+// stillHere tells whether the sign-in of the visit still holds.
 func (v *visit) stillHere() bool {
 	now, err := call(v, api.GetClient, api.Nothing{})
 	return err == nil && now.Account != ""
 }
 
-// beat ends the stream when the sign-in is over, and notices a browser that has gone without saying
-// so.
+// beat ends the stream when the sign-in has ended. It also detects a browser that has disconnected
+// silently.
 func (s *eventStream) beat(ctx context.Context) {
 	t := time.NewTicker(heartbeat)
 	defer t.Stop()

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// A note is what the next page says of what was done. The browser keeps it meanwhile: it is the
-// browser's own, and the page escapes it.
+// A note is the text with which the next page says what was done. Until then it is a cookie in the
+// browser. A visitor can forge only their own note, and the page escapes it.
 type note struct {
 	Text string `json:"text"`
-	At   string `json:"at,omitempty"` // the id of the card that says it; empty: above all
+	At   string `json:"at,omitempty"` // the id of the card that shows it; empty: the top of the page
 }
 
 const (
@@ -30,7 +30,7 @@ func (v *visit) keepNote(n note) {
 	v.setNote(base64.RawURLEncoding.EncodeToString(b), 60)
 }
 
-// takeNote is what the page is to say, once.
+// takeNote returns the note that the page must show, and deletes it from the browser.
 func (v *visit) takeNote() (n note) {
 	c, err := v.r.Cookie(noteCookie)
 	if err != nil || c.Value == "" {

@@ -8,13 +8,13 @@ import (
 	"latchkey/gateway/admin/client"
 )
 
-// beginPasskey gives a browser something to sign, for whoever it may be.
+// beginPasskey gives a browser a challenge to sign, before we know whose passkey it will be.
 func (v *visit) beginPasskey() error { return passOn(v, api.AskPasskey) }
 
-// beginNewPasskey tells a browser what to make.
+// beginNewPasskey gives a browser the options for a new passkey.
 func (v *visit) beginNewPasskey() error { return passOn(v, api.AskNewPasskey) }
 
-// passOn gives a browser's script what the API answers.
+// passOn passes the API's answer on to a browser's script.
 func passOn(v *visit, op api.Operation[api.Nothing, any]) error {
 	ctx, cancel := context.WithTimeout(v.r.Context(), callWait)
 	defer cancel()

@@ -18,7 +18,7 @@ const peopleShown = 200 // on one page; a search finds the others
 type peoplePage struct {
 	Search string
 	People []api.Person
-	More   int // that are not shown
+	More   int // how many are not shown
 	All    int
 }
 
@@ -51,9 +51,9 @@ func (v *visit) addPerson() error {
 type personPage struct {
 	api.Person
 	HasCards  []api.Card
-	Grants    []api.Grant // to this person; those of groups are under Inherited
+	Grants    []api.Grant // to this person alone; those to groups are in Inherited
 	Inherited []api.Grant
-	Groups    []api.Group // that the person is not in
+	Groups    []api.Group // groups that the person is not in
 	Readers   []api.Device
 	Grant     grantForm
 }
@@ -93,7 +93,7 @@ func (v *visit) showPerson() error {
 	return v.show(v.status(), "person", p)
 }
 
-// cardsOfPerson and grantsOfPerson ask for what the person has that the address names.
+// cardsOfPerson and grantsOfPerson ask for the cards and grants of the person in the address.
 func (v *visit) cardsOfPerson() api.CardFilter {
 	return api.CardFilter{Person: v.r.PathValue("person")}
 }
@@ -102,7 +102,7 @@ func (v *visit) grantsOfPerson() api.GrantFilter {
 	return api.GrantFilter{Person: v.r.PathValue("person")}
 }
 
-// groupsWithout returns the groups that somebody could still join.
+// groupsWithout returns the groups that the person could still join.
 func groupsWithout(who api.Person, groups []api.Group) (others []api.Group) {
 	in := map[access.ID]bool{}
 	for _, g := range who.Groups {
@@ -140,7 +140,7 @@ func (v *visit) removePerson() error {
 	return v.done("/people", "%s", changes(done))
 }
 
-// changes is what a change did, in a sentence.
+// changes returns, in a sentence, what a change did.
 func changes(c api.Changed) string {
 	if len(c.Changes) == 0 {
 		return "It is so already."
@@ -166,7 +166,7 @@ func (v *visit) addCard() error {
 	return v.showAgain(err, (*visit).showPerson)
 }
 
-// optionalTime is a field with a date and a time, nil if it is empty.
+// optionalTime reads a field with a date and a time; nil if it is empty.
 func (v *visit) optionalTime(name string) (*time.Time, error) {
 	s := v.field(name)
 	if s == "" {
@@ -176,11 +176,11 @@ func (v *visit) optionalTime(name string) (*time.Time, error) {
 	return &t, err
 }
 
-// learnFor is how long a reader is watched for a card.
+// learnFor is how long we wait for a card at a reader.
 const learnFor = 45 * time.Second
 
-// learnCard answers when a card was held to the reader, or nobody did. A browser waits for that as
-// for any page.
+// learnCard answers when a card was held to the reader, or when the time is up. The browser waits
+// for it as for any page.
 func (v *visit) learnCard() error {
 	_ = http.NewResponseController(v.w).SetWriteDeadline(time.Now().Add(learnFor + writeWait))
 	ctx, cancel := context.WithTimeout(v.r.Context(), learnFor+writeWait/2)

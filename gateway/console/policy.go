@@ -10,9 +10,9 @@ import (
 	"latchkey/gateway/console/page"
 )
 
-// Groups, grants and schedules: what is between people and doors.
+// Groups, grants and schedules: the rules between people and doors.
 
-// grantForm is what a grant can be made of.
+// grantForm holds the choices for a new grant.
 type grantForm struct {
 	Subject   string // person/ID, group/ID or device/ID
 	Targets   []api.Target
@@ -20,7 +20,7 @@ type grantForm struct {
 	Schedules []api.Schedule
 }
 
-// grantForm asks for what a grant can be made of, besides the groups.
+// grantForm asks for the choices for a new grant, except the groups.
 func (v *visit) grantForm(groups []api.Group) (f grantForm, err error) {
 	if f.Targets, err = list(v, api.ListTargets, api.ListQuery{}); err != nil {
 		return f, err
@@ -34,7 +34,7 @@ func (v *visit) grantForm(groups []api.Group) (f grantForm, err error) {
 	return f, err
 }
 
-// addGrant makes a grant. It goes back to the page of whom it is for.
+// addGrant makes a grant, and goes back to the page of the person or group that it is for.
 func (v *visit) addGrant() error {
 	in := api.NewGrant{Effect: v.field("effect"), Schedule: v.field("schedule")}
 	kind, id, _ := strings.Cut(v.field("subject"), "/")
@@ -121,8 +121,8 @@ func (v *visit) addGroup() error {
 
 type groupPage struct {
 	api.Group
-	Others []api.Ref // who or what could be added
-	More   string    // that the list of them does not go so far; empty: it does
+	Others []api.Ref // persons or targets that could be added
+	More   string    // says that the list is incomplete; empty: it is complete
 	Grants []api.Grant
 	Grant  grantForm
 }

@@ -7,7 +7,7 @@ import (
 	"latchkey/gateway/console/page"
 )
 
-// show writes a page. It is made whole before anything is sent.
+// show writes a page. It draws the whole page before it sends anything.
 func (v *visit) show(status int, name string, data any) error {
 	in, err := v.view(name, data)
 	if err != nil {
@@ -19,15 +19,15 @@ func (v *visit) show(status int, name string, data any) error {
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.w.WriteHeader(status)
-	_, _ = b.WriteTo(v.w) // whoever asked is gone
+	_, _ = b.WriteTo(v.w) // the browser is gone
 	return nil
 }
 
-// view is what stands on every page, with the data of this one.
+// view returns what every page shows, with the data of this one.
 func (v *visit) view(name string, data any) (*page.View, error) {
 	in := &page.View{Page: name, Account: v.account, Problem: v.problem, At: v.where, Typed: v.r.PostForm,
 		Now: v.cfg.Now(), Data: data, Zone: time.UTC}
-	if v.r.Header.Get("Latchkey-Refresh") == "" { // a page that renews itself must not take what the next one is to say
+	if v.r.Header.Get("Latchkey-Refresh") == "" { // the note is for the next page
 		n := v.takeNote()
 		in.Note = n.Text
 		if in.Problem == "" {
@@ -35,7 +35,7 @@ func (v *visit) view(name string, data any) (*page.View, error) {
 		}
 	}
 	if v.account.ID == "" {
-		return in, nil // whoever is not signed in learns nothing of the site
+		return in, nil // a visitor who is not signed in learns nothing about the site
 	}
 	var err error
 	if in.Site, err = v.askSite(); err != nil {
@@ -54,7 +54,8 @@ func (v *visit) view(name string, data any) (*page.View, error) {
 	return in, err
 }
 
-// askSite asks for the site, once in a visit: whoever changes it goes on to another page.
+// askSite asks for the site, once in a visit. A visit that changes the site ends with a redirect,
+// so the answer cannot be out of date.
 func (v *visit) askSite() (api.Site, error) {
 	if v.site == nil {
 		site, err := call(v, api.GetSite, api.Nothing{})

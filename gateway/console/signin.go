@@ -8,11 +8,11 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-// wantedPage is where somebody wanted to go.
+// wantedPage returns the page that the visitor wanted before sign-in.
 func (v *visit) wantedPage() string { return cleanPage(v.r.Form.Get("to")) }
 
-// cleanPage is the page that an address without a host names; the first where that could be another
-// site's.
+// cleanPage returns the page that an address without a host names. If the address could lead to
+// another site, it returns the first page.
 func cleanPage(to string) string {
 	u, err := url.Parse(to)
 	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path,
@@ -32,7 +32,7 @@ func (v *visit) showSignIn() error {
 	return v.show(v.status(), "sign-in", v.wantedPage())
 }
 
-// signIn takes a name and a password.
+// signIn signs in with a name and a password.
 func (v *visit) signIn() error {
 	in := api.Credentials{Name: v.field("name"), Password: v.r.PostForm.Get("password")}
 	if in.Name == "" || in.Password == "" {
@@ -49,7 +49,7 @@ func (v *visit) signIn() error {
 	return v.redirect(v.wantedPage())
 }
 
-// signInPasskey signs in whoever has the passkey.
+// signInPasskey signs in with a passkey.
 func (v *visit) signInPasskey() error {
 	if v.noStep() {
 		return v.showAgain(errNoStep, (*visit).showSignIn)
@@ -92,14 +92,14 @@ var errNoStep = newProblem(http.StatusUnprocessableEntity,
 
 func (v *visit) noStep() bool { return v.stepTyped() == api.Proof{} }
 
-// stepTyped is what came with the form to show who it is.
+// stepTyped returns the second step that came with the form.
 func (v *visit) stepTyped() api.Proof {
 	return api.Proof{Passkey: v.field("step-passkey"), Code: clip(strings.ReplaceAll(v.field("step-code"),
 		" ", "")),
 		Password: v.r.PostForm.Get("step-password")}
 }
 
-// status is that of a page which says that something is wrong.
+// status returns the HTTP status of a page that may show a problem.
 func (v *visit) status() int {
 	switch {
 	case v.mustWait:
@@ -110,7 +110,7 @@ func (v *visit) status() int {
 	return http.StatusOK
 }
 
-// clip bounds what somebody typed before it goes anywhere.
+// clip shortens what somebody typed before it is passed on.
 func clip(s string) string {
 	const most = 256
 	if len(s) > most {
@@ -133,9 +133,9 @@ func (v *visit) showSetup() error {
 	return v.show(v.status(), "setup", v.session.SetUp)
 }
 
-// setUp makes the first owner, or lets somebody back in who has read a new code at the machine.
-// Nobody guesses a code of 80 bits, so tries are not counted: this is the way in that must be open
-// while somebody guesses passwords.
+// setUp makes the first owner, or lets an owner back in with a new code from the machine. Tries are
+// not counted, since nobody guesses a code of 80 bits: this way in must stay open while an attacker
+// guesses passwords.
 func (v *visit) setUp() error {
 	name, password := v.field("name"), v.r.PostForm.Get("password")
 	if password != v.r.PostForm.Get("repeat") {

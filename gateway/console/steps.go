@@ -10,8 +10,8 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-// sure tells whether what is needed comes with this form. If not, it shows the page that asks,
-// which sends the same form again.
+// sure tells whether the second step, or the password, came with this form. If not, it shows the
+// page that asks for it, which sends the same form again.
 func (v *visit) sure(fresh string) (bool, error) {
 	has := secondStep(v.account)
 	door := fresh == account.Second.String()
@@ -28,7 +28,7 @@ func (v *visit) sure(fresh string) (bool, error) {
 	return false, v.show(v.status(), "step", v.stepForm(has))
 }
 
-// stepGiven checks what was typed on the page that asks.
+// stepGiven checks the step that came with the form.
 func (v *visit) stepGiven(has bool) (bool, error) {
 	if v.noStep() {
 		return false, nil
@@ -42,7 +42,7 @@ func (v *visit) stepGiven(has bool) (bool, error) {
 	return true, nil
 }
 
-// stepForm is the form that is sent again with the step.
+// stepForm is the page that asks for the step. It repeats the form.
 type stepForm struct {
 	Action string
 	Fields []field

@@ -11,7 +11,7 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-// tokenPage is a token that is shown once.
+// tokenPage shows a new token, once.
 type tokenPage struct {
 	api.MintedToken
 	Host string
@@ -38,14 +38,15 @@ func (v *visit) removeToken() error {
 	if err := v.keepAccount(call(v, api.RemoveToken, in)); err != nil {
 		return v.showAgain(err, (*visit).showAccount)
 	}
-	return v.done("/account", "The token lets nobody in any more.")
+	return v.done("/account", "The token is revoked.")
 }
 
-// scriptWait bounds a request of a script; what streams ends then, too, and goes on with another.
+// scriptWait bounds a request of a script. A stream ends then too; the script continues it with a
+// new request.
 const scriptWait = 15 * time.Minute
 
-// script answers requests with a token, with no cookie and no page: the admin API under /api/, as
-// far as the token's scopes go.
+// script answers requests with a token: the admin API under /api/, as far as the token's scopes
+// allow. It uses no cookies and no pages.
 func (c *Console) script(w http.ResponseWriter, r *http.Request) {
 	if _, ok := account.Bearer(r); !ok {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="latchkey"`)
@@ -65,5 +66,5 @@ func (c *Console) script(w http.ResponseWriter, r *http.Request) {
 func apiProblem(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"title": http.StatusText(status), "status": status, "detail": detail}) // whoever asked is gone
+	_ = json.NewEncoder(w).Encode(map[string]any{"title": http.StatusText(status), "status": status, "detail": detail}) // the client is gone
 }

@@ -9,8 +9,8 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-// totpPage shows a secret that nothing keeps yet: it comes back with the form that proves that a
-// phone has it.
+// totpPage shows a secret that is not stored yet. The form sends it back with a code, which proves
+// that a phone has it.
 type totpPage struct {
 	Secret string
 	Code   template.URL

@@ -17,26 +17,27 @@ import (
 	"latchkey/gateway/limit"
 )
 
-// visit is one request, by whoever is signed in.
+// visit is one request of a visitor.
 type visit struct {
 	*Console
 	w        http.ResponseWriter
 	r        *http.Request
 	route    route
-	cookies  []*http.Cookie // the browser's, as they came or were set since
-	token    bool           // the request is a script's: its token goes along instead of cookies
+	cookies  []*http.Cookie // the browser's: those that came, or were set since
+	token    bool           // the request is a script's: we pass on its token instead of cookies
 	session  api.Session
 	account  api.Account       // zero: nobody is signed in
 	door     bool              // a second step is asked for to open a door
-	where    string            // the id of the card on the page that the problem belongs to; empty: it is the page's
-	problem  string            // why what was asked for did not work, for the page that says so
-	mustWait bool              // that is why, and the answer says how long
-	notice   string            // what the API said besides its answer: that a change is not durable
+	where    string            // the id of the card that the problem belongs to; empty: the whole page
+	problem  string            // why the request failed, for the page that says so
+	mustWait bool              // the visitor must wait; the answer says how long
+	notice   string            // a warning of the API: a change is not durable
 	site     *api.Site         // nil: not asked for yet
 	early    map[string]*early // answers of the API, by [keyOf]
 }
 
-// serveRoute answers at a route: who is it, may they, are they still there? Only then the page.
+// serveRoute answers at a route. It finds out who the visitor is and whether they may see the page
+// before it serves the page.
 func (c *Console) serveRoute(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := newVisit(c, w, r)
@@ -51,7 +52,7 @@ func newVisit(c *Console, w http.ResponseWriter, r *http.Request) *visit {
 	return &visit{Console: c, w: w, r: r, cookies: r.Cookies()}
 }
 
-// recognise finds who is signed in, and whether they may do what the route is for.
+// recognise finds out who is signed in, and whether they may call the route's operation.
 func (v *visit) recognise() error {
 	now, err := call(v, api.GetSession, api.SessionQuery{Operation: v.route.operation})
 	if err != nil {
@@ -68,7 +69,7 @@ func (v *visit) recognise() error {
 }
 
 func (v *visit) serve() error {
-	known := limit.ClientOf(v.r.Context()).Account != "" // strangers are asked about first, with one call
+	known := limit.ClientOf(v.r.Context()).Account != "" // for strangers we ask this first, in one call
 	if known && v.r.Method == http.MethodGet && v.route.operation != public {
 		v.askEarly(slices.Concat(frameQuestions, pageQuestions[v.route.pattern])...)
 	}
@@ -76,7 +77,7 @@ func (v *visit) serve() error {
 		return err
 	}
 	if v.route.operation != public && v.account.ID == "" {
-		return v.welcome() // whatever the form says
+		return v.welcome() // whatever the form contains
 	}
 	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
 	if err := v.r.ParseForm(); err != nil {
@@ -97,7 +98,7 @@ func (v *visit) serve() error {
 	return v.route.serve(v)
 }
 
-// welcome sends somebody who is not signed in to where they can, and there only.
+// welcome redirects a visitor who is not signed in to the page where they can sign in.
 func (v *visit) welcome() error {
 	if v.r.Method != http.MethodGet || v.r.Header.Get("Accept") == "text/event-stream" {
 		return newProblem(http.StatusUnauthorized,
@@ -114,7 +115,7 @@ func (v *visit) redirect(to string) error {
 	return nil
 }
 
-// done goes back to a page, which says what happened.
+// done redirects to a page, which says what was done.
 func (v *visit) done(to, format string, args ...any) error {
 	return v.doneFor("", to, fmt.Sprintf(format, args...))
 }
@@ -127,18 +128,19 @@ func (v *visit) doneFor(at, to, text string) error {
 	return v.redirect(to)
 }
 
-// doneAt is done for one card on the first page: what happened is said there, where somebody looks.
+// doneAt is done for one card on the first page. The text stands at that card, where the visitor
+// looks.
 func (v *visit) doneAt(target access.ID, text string) error {
 	return v.doneFor(string(target), "/#t-"+string(target), text)
 }
 
-// fail shows why something did not work, where that can be a page.
+// fail shows why something did not work, as a page if possible.
 func (v *visit) fail(err error) {
 	p := newProblem(http.StatusInternalServerError,
 		"Something went wrong here. The gateway's log says more.")
 	if !errors.As(err, &p) {
 		if v.r.Context().Err() != nil {
-			return // nobody is there to read it
+			return // nobody is left to read it
 		}
 		v.cfg.Log.Error("console request", "route", v.route.pattern, "err", err)
 	}
@@ -152,8 +154,8 @@ func (v *visit) fail(err error) {
 	}
 }
 
-// showAgain shows the page of a form once more, with what was typed, when what it asked for was wrong;
-// any other error stays one.
+// showAgain shows the page of a form again, with what was typed, if the input was wrong. It returns
+// any other error.
 func (v *visit) showAgain(err error, show func(*visit) error) error {
 	var p *client.Problem
 	if err == nil || !errors.As(err, &p) || isRefusal(p) || p.Status >= 500 &&
@@ -164,30 +166,30 @@ func (v *visit) showAgain(err error, show func(*visit) error) error {
 	return show(v)
 }
 
-// problemPage is a page that says only why something did not work.
+// problemPage is a page that only says why something did not work.
 type problemPage struct {
 	Title  string // in a word
 	Detail string
 }
 
-// newProblem is a refusal of the console's own.
+// newProblem makes a refusal by the console itself.
 func newProblem(status int, detail string) *client.Problem {
 	return &client.Problem{Status: status, Title: http.StatusText(status), Detail: detail}
 }
 
-// isRefusal tells whether whoever asked may not, whatever they ask for.
+// isRefusal tells whether the visitor is refused whatever the form says.
 func isRefusal(p *client.Problem) bool {
 	return p.Type == account.TypeRole || p.Type == account.TypeStep || p.Type == account.TypeSignIn
 }
 
-// field is what was typed, without spaces around it.
+// field returns what was typed into a field, without spaces around it.
 func (v *visit) field(name string) string { return strings.TrimSpace(v.r.PostForm.Get(name)) }
 
-// named is the record whose id or name the address has there.
+// named returns the record whose id or name is in this part of the address.
 func (v *visit) named(name string) api.ByRef { return api.At(v.r.PathValue(name)) }
 
-// addressOf is the page of a record, by its id or name. "." and ".." would be taken for parts of the
-// path.
+// addressOf returns the address of a record's page, by its id or name. It also escapes "." and
+// "..", since they have a meaning in a path.
 func addressOf[S ~string](section string, ref S) string {
 	return section + strings.ReplaceAll(url.PathEscape(string(ref)), ".", "%2E")
 }

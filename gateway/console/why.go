@@ -21,20 +21,20 @@ type whyPage struct {
 	Switches []api.Device
 	Who      string // kind and id in one: person/ID, device/ID or card/ID
 	Cards    []api.Card
-	Name     string   // a person's, typed because the list does not go so far
-	More     []string // which lists do not go so far
+	Name     string   // a person's name, typed because the list is incomplete
+	More     []string // which lists are incomplete
 	Target   string
 	Action   string
-	At       string // as a browser's field for date and time has it
+	At       string // in the format of a browser's field for date and time
 	Answer   *api.Explanation
 	Steps    []access.Step
 }
 
-// maxChoices bounds a list to choose from; beyond it names are typed.
+// maxChoices bounds a list to choose from. Other names must be typed.
 const maxChoices = 500
 
-// choices are the first of all, and the one that was chosen before if it is further down. more says
-// so in words if there are others.
+// choices returns the first records of all, and the one that was chosen before. If it leaves others
+// out, more says so in words.
 func choices[T any](all []T, what string, chosen func(T) bool) (some []T, more string) {
 	if len(all) <= maxChoices {
 		return all, ""
@@ -46,8 +46,8 @@ func choices[T any](all []T, what string, chosen func(T) bool) (some []T, more s
 	return some, fmt.Sprintf("%d of %d %s", len(some), len(all), what)
 }
 
-// showWhy asks what would be decided, and why. Nothing is changed by asking, so it is a page like
-// any other and can be kept as a link.
+// showWhy asks what would be decided, and why. The question changes nothing, so the page has an
+// address that can be stored as a link.
 func (v *visit) showWhy() error {
 	q := v.r.URL.Query()
 	p := whyPage{Who: q.Get("who"), Name: strings.TrimSpace(q.Get("name")), Target: q.Get("target"),
@@ -134,7 +134,7 @@ func (v *visit) wallTime(s string) (time.Time, error) {
 	return t, nil
 }
 
-// zone is that of the site's wall clock.
+// zone returns the time zone of the site.
 func (v *visit) zone() (*time.Location, error) {
 	site, err := v.askSite()
 	if err != nil {

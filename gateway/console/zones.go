@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// zones remembers the time zone of the site: to load one looks for files each time.
+// zones caches the time zone of the site, since loading one searches for files each time.
 type zones struct {
 	mu   sync.Mutex
 	last *time.Location // guarded by mu; nil before the first

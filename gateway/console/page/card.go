@@ -12,32 +12,32 @@ import (
 // sensed are three things.
 type Card struct {
 	api.Target
-	Status *api.DeviceStatus // of the device that moves it; nil when there is none, or nothing was ever heard of it
+	Status *api.DeviceStatus // of the device that moves it; nil if there is none or it is unknown
 	Reader *api.DeviceStatus // of a door's reader
-	Word   string            // what it is now, in words: locked, unlocked, on, off, unknown
+	Word   string            // its state in words: locked, unlocked, on, off, unknown
 	Tone   string            // good, open, bad, off or unknown, for its colour
 }
 
-// Again is in how many milliseconds it is worth looking again, because something ends by itself; 0:
-// nothing does.
+// Again returns after how many milliseconds the page should refresh the card, because something
+// ends by itself; 0: never.
 func (c Card) Again(now time.Time) int64 {
 	switch {
 	case c.State == nil:
 		return 0
 	case c.State.Now == door.Unlocked && !c.State.Until.IsZero():
-		return max(c.State.Until.Sub(now).Milliseconds(), 0) + 200 // the lock is asked at the end of its pulse
+		return max(c.State.Until.Sub(now).Milliseconds(), 0) + 200 // the gateway asks the lock then
 	case c.State.Now == door.Unlocked, c.State.Now == door.Unlocking, c.State.Now == door.Unconfirmed:
 		return 1000
 	case c.State.Now == door.Open, c.State.Headline.Alarm():
-		return 3000 // a contact that moves makes no event
+		return 3000 // a change of the contact is not an event
 	}
 	return 0
 }
 
-// Online tells whether it can be moved now.
+// Online tells whether the device that moves the target is connected.
 func (c Card) Online() bool { return c.Status != nil && c.Status.Online }
 
-// Level is a lamp's, in percent.
+// Level returns the level of a lamp in percent.
 func (c Card) Level() int {
 	switch {
 	case c.Status == nil || c.Status.State == nil || !c.Status.State.On:
@@ -48,7 +48,7 @@ func (c Card) Level() int {
 	return int(c.Status.State.Level)
 }
 
-// Commanded is the last command in words.
+// Commanded returns the last command in words.
 func (c Card) Commanded() string {
 	if c.Status == nil || c.Status.Commanded == 0 {
 		return ""
@@ -56,8 +56,8 @@ func (c Card) Commanded() string {
 	return c.Status.Commanded.String()
 }
 
-// Opens is how long an unlock lasts: no longer than the lock holds, if it has said how long that
-// is.
+// Opens returns how long an unlock lasts: the pulse, or less if the lock has reported a shorter
+// limit.
 func (c Card) Opens() string {
 	pulse, err := time.ParseDuration(c.Pulse)
 	limit, unknown := time.ParseDuration(c.MaxPulse)
@@ -67,7 +67,7 @@ func (c Card) Opens() string {
 	return c.Pulse
 }
 
-// Said is what its device acknowledged last, or said when it was asked.
+// Said returns the state that the device acknowledged or reported last.
 func (c Card) Said() string {
 	switch {
 	case c.Status == nil || !c.Status.Known || c.Status.State == nil:
@@ -80,7 +80,7 @@ func (c Card) Said() string {
 	return "locked"
 }
 
-// Left is how long an unlocked door stays so, when that is known.
+// Left returns how long an unlocked door stays unlocked, if that is known.
 func (c Card) Left(now time.Time) string {
 	if c.State == nil || c.State.Headline != door.Unlocked || c.State.Until.IsZero() {
 		return ""
@@ -88,7 +88,7 @@ func (c Card) Left(now time.Time) string {
 	return fmt.Sprintf("%.0f s", max(c.State.Until.Sub(now), 0).Seconds())
 }
 
-// Contact is what the door's sensor says: open or closed, empty when that is not known.
+// Contact returns what the door's sensor reports: open or closed, empty if that is not known.
 func (c Card) Contact() string {
 	if c.Status == nil || !c.Status.Known || c.Status.State == nil {
 		return ""
@@ -96,15 +96,15 @@ func (c Card) Contact() string {
 	return c.Status.State.Contact
 }
 
-// NewCard makes the card of a target. mover is what is known of the device that moves it, and reader of
-// the one at it; nil: nothing.
+// NewCard makes the card of a target. mover is the status of the device that moves it, reader that
+// of the reader at it; nil: unknown.
 func NewCard(t api.Target, mover, reader *api.DeviceStatus) Card {
 	c := Card{Target: t, Status: mover, Reader: reader}
 	c.Word, c.Tone = stateOf(t, mover)
 	return c
 }
 
-// stateOf is what a target is now. Unknown is not locked.
+// stateOf returns the state of a target. Unknown does not mean locked.
 func stateOf(t api.Target, s *api.DeviceStatus) (word, tone string) {
 	switch {
 	case t.State != nil:
@@ -119,7 +119,7 @@ func stateOf(t api.Target, s *api.DeviceStatus) (word, tone string) {
 	return "off", "off"
 }
 
-// DoorTone is the colour of a door's headline.
+// DoorTone returns the colour of a door's headline.
 func DoorTone(h door.Headline) string {
 	switch {
 	case h.Alarm():

@@ -11,11 +11,11 @@ import (
 // Device is a device in a list.
 type Device struct {
 	api.Device
-	Key *api.Key // the newest that opens something; nil: it is revoked
+	Key *api.Key // the newest key that is not revoked; nil: all are
 }
 
-// Reading is the last value of a name that the device reported, with its unit; empty when there is
-// none.
+// Reading returns the last value with this name that the device reported, with its unit; empty if
+// there is none.
 func (d Device) Reading(name string) string {
 	if d.Live == nil {
 		return ""
@@ -28,7 +28,7 @@ func (d Device) Reading(name string) string {
 	return ""
 }
 
-// ValueText is a reading with its unit.
+// ValueText returns a reading with its unit.
 func ValueText(r api.Reading) string {
 	switch x := r.Value.(type) {
 	case float64:

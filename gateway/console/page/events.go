@@ -9,7 +9,7 @@ import (
 	"latchkey/gateway/audit"
 )
 
-// Filter says which events to show. Empty fields let everything through.
+// Filter says which events to show. An empty field matches every event.
 type Filter struct {
 	Person string // part of the name
 	Target string
@@ -17,11 +17,11 @@ type Filter struct {
 	Kind   string
 }
 
-// Query is the filter as it stands in an address behind the question mark. It is escaped, and a
-// template must not do so again.
+// Query returns the filter as the query of an address, after the question mark. It is escaped, so a
+// template must not escape it again.
 func (f Filter) Query() template.URL { return template.URL(f.values().Encode()) }
 
-// QueryBefore is the same, for what was before an event.
+// QueryBefore is the same, for the events before a number.
 func (f Filter) QueryBefore(seq uint64) template.URL {
 	q := f.values()
 	q.Set("before", strconv.FormatUint(seq, 10))
@@ -39,7 +39,7 @@ func (f Filter) values() url.Values {
 	return q
 }
 
-// Matches tells whether the filter lets an event through.
+// Matches tells whether an event matches the filter.
 func (f Filter) Matches(e audit.Event) bool {
 	return (f.Person == "" || strings.Contains(strings.ToLower(e.Person.Name), strings.ToLower(f.Person))) &&
 		(f.Target == "" || e.Target.Name == f.Target || string(e.Target.ID) == f.Target) &&

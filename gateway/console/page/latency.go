@@ -10,8 +10,8 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-// LatencyPlot is how long attempts took by percentile, drawn by the template of that name. Each
-// step to the right is ten times rarer, as HDR histograms are plotted.
+// LatencyPlot shows how long attempts took, by percentile. The template of that name draws it. Each
+// step to the right is ten times rarer, as in plots of HDR histograms.
 type LatencyPlot struct {
 	Percentiles []plotTick // along the bottom
 	Times       []plotTick // up the left side, in milliseconds
@@ -25,7 +25,7 @@ type plotTick struct {
 
 type plotCurve struct {
 	Name   string
-	Class  string // its look, in console.css
+	Class  string // its style, in console.css
 	Points string // as <polyline> takes them
 	Y      int    // of its line in the legend
 }
@@ -39,7 +39,7 @@ const (
 	plotLegend = 12 // from one line of the legend to the next
 )
 
-// NewLatencyPlot draws what there is. Without any curve the times go from 1 to 10 ms.
+// NewLatencyPlot plots the curves that have data. Without any curve the times go from 1 to 10 ms.
 func NewLatencyPlot(l api.Latency) LatencyPlot {
 	distributions := []struct {
 		name, class string
@@ -92,8 +92,8 @@ func NewLatencyPlot(l api.Latency) LatencyPlot {
 	return p
 }
 
-// plottable leaves out the maximum, which has no place on an axis of rarity, and times of zero,
-// which have no logarithm.
+// plottable removes two kinds of points: the maximum, which has no place on an axis of rarity, and
+// times of zero, which have no logarithm.
 func plottable(curve []api.Point) (points []api.Point) {
 	for _, pt := range curve {
 		if pt.Percentile < 100 && pt.MS > 0 {
@@ -103,7 +103,8 @@ func plottable(curve []api.Point) (points []api.Point) {
 	return points
 }
 
-// rarity of what is beyond a percentile: 0 for all, 1 for one in ten, 2 for one in a hundred.
+// rarity returns how rare times beyond a percentile are: 0 for all, 1 for one in ten, 2 for one in
+// a hundred.
 func rarity(percentile float64) float64 { return -math.Log10(1 - percentile/100) }
 
 // percentileTicks are 0, 50, 90, 99, 99.9 and so on, up to a rarity.
@@ -115,7 +116,8 @@ func percentileTicks(rarest float64) []float64 {
 	return ticks
 }
 
-// timeTicks are powers of ten from low to high, and their doubles and fives where there is room.
+// timeTicks are the powers of ten from low to high. If there is room, twice and five times each are
+// added.
 func timeTicks(low, high float64) (ticks []float64) {
 	const crowded = 3.5 // decades
 	steps := []float64{1, 2, 5}
@@ -157,10 +159,10 @@ func roundUp(v float64) float64 {
 
 func inTenths(v float64) float64 { return math.Round(v*10) / 10 }
 
-// shortNumber has no more than nine digits: decades that were multiplied up are not exact.
+// shortNumber writes at most nine digits, since products of decades are not exact.
 func shortNumber(v float64) string { return strconv.FormatFloat(math.Round(v*1e9)/1e9, 'f', -1, 64) }
 
-// span is a time in milliseconds as people say it: two digits of it.
+// span writes a time in milliseconds for people, with two digits.
 func span(ms float64) string {
 	d := time.Duration(ms * float64(time.Millisecond))
 	switch {

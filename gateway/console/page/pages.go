@@ -1,6 +1,6 @@
 // Package page draws the pages of the website: templates, what stands on all of them, pictures of
-// schedules and latencies, and how doors, lamps, devices and events look. It shows what it is given:
-// it asks nobody and knows nothing of requests.
+// schedules and latencies, and how doors, lamps, devices and events look. It shows only the data
+// that it is given. It calls no API and knows nothing about requests.
 package page
 
 import (
@@ -50,7 +50,7 @@ type Pages struct {
 // Draw returns the whole page that the view names.
 func (p *Pages) Draw(in *View) (*bytes.Buffer, error) { return p.execute(in.Page, "layout", in) }
 
-// DrawPart returns a piece of the page that the view names, for what is sent live.
+// DrawPart returns a piece of the page that the view names, for live updates.
 func (p *Pages) DrawPart(name string, in *View) (*bytes.Buffer, error) {
 	return p.execute(in.Page, name, in)
 }
@@ -67,7 +67,7 @@ func (p *Pages) execute(page, name string, in any) (*bytes.Buffer, error) {
 	return &b, nil
 }
 
-// Parse reads each page together with what all of them share.
+// Parse reads each page together with the templates that all pages share.
 func Parse() (*Pages, error) {
 	names, err := fs.Glob(files, "templates/*.html")
 	if err != nil {
@@ -109,7 +109,8 @@ func Parse() (*Pages, error) {
 	return &Pages{pages}, nil
 }
 
-// stampStatic names each file's content, so that a browser asks anew exactly when it has changed.
+// stampStatic returns a hash of each file's content. It is part of the address, so that a browser
+// loads a file again only after a change.
 func stampStatic() (map[string]string, error) {
 	stamps := map[string]string{}
 	entries, err := fs.ReadDir(files, "static")
@@ -130,7 +131,7 @@ func dict(pairs ...any) (map[string]any, error) {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		name, ok := pairs[i].(string)
 		if !ok {
-			return nil, fmt.Errorf("dict: %v is no name", pairs[i])
+			return nil, fmt.Errorf("dict: %v is not a name", pairs[i])
 		}
 		m[name] = pairs[i+1]
 	}

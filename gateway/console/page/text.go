@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Sentence makes the API's words one for a page.
+// Sentence turns a text of the API into a sentence for a page.
 func Sentence(s string) string {
 	if s = Capital(s); s != "" && !strings.HasSuffix(s, ".") {
 		s += "."
@@ -14,7 +14,7 @@ func Sentence(s string) string {
 	return s
 }
 
-// Capital begins with a capital letter.
+// Capital returns the text with a capital first letter.
 func Capital(s string) string {
 	first, n := utf8.DecodeRuneInString(s)
 	if n == 0 || first == utf8.RuneError {

@@ -11,26 +11,26 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-// View is what every page shows, and what is its own in Data.
+// View is what every page shows. Data is for this page alone.
 type View struct {
 	Page    string
 	Account api.Account
 	Site    api.Site
-	Alarms  []api.Alarm // that nobody has acknowledged
+	Alarms  []api.Alarm // alarms that nobody has acknowledged
 	Clock   string      // why the time is not trusted; empty when it is
-	Note    string      // what has just been done
+	Note    string      // what was just done
 	Problem string      // why it was not
-	At      string      // the id of the card that Note or Problem belongs to; empty: the page's
+	At      string      // the id of the card that Note or Problem belongs to; empty: the whole page
 	Typed   url.Values
 	Now     time.Time
 	Data    any
 	Zone    *time.Location // of the site's wall clock
 }
 
-// May tells whether whoever is signed in has the role, or one that includes it.
+// May tells whether the account that is signed in has the role, or one that includes it.
 func (in *View) May(role string) bool { return in.Account.Role.Includes(accounts.Role(role)) }
 
-// In is a section of the site that a page belongs to, for the navigation.
+// In returns the section of the site that a page belongs to, for the navigation.
 func (in *View) In(section string) bool {
 	return section == map[string]string{"home": "home", "events": "events", "people": "people",
 		"person": "people", "groups": "people", "group": "people",
@@ -39,8 +39,8 @@ func (in *View) In(section string) bool {
 		"account": "account", "admins": "admins"}[in.Page]
 }
 
-// Old is what was typed into a field of a form that did not work, so that nothing is lost; only for
-// the form that says so by its name.
+// Old returns what was typed into a field of a form that failed, so that the visitor need not type
+// it again. It returns nothing for the page's other forms.
 func (in *View) Old(form, name string) string {
 	if in.Problem == "" || in.Typed.Get("form") != form {
 		return ""
@@ -48,7 +48,7 @@ func (in *View) Old(form, name string) string {
 	return in.Typed.Get(name)
 }
 
-// When is a time by the site's wall clock.
+// When writes a time by the site's wall clock.
 func (in *View) When(t time.Time) string {
 	if t.IsZero() {
 		return "never"
@@ -56,19 +56,19 @@ func (in *View) When(t time.Time) string {
 	return t.In(in.Zone).Format("2006-01-02 15:04:05")
 }
 
-// DoorText is what a door is, in a line.
+// DoorText returns the state of a door in a line.
 func (in *View) DoorText(s *api.DoorState) string { return s.Text(in.When) }
 
-// DoorNow is what a door is apart from alarms.
+// DoorNow returns the state of a door without regard to alarms.
 func (in *View) DoorNow(s *api.DoorState) string { return s.NowText(in.When) }
 
-// Day is a date by the site's calendar.
+// Day writes a date by the site's calendar.
 func (in *View) Day(t time.Time) string { return t.In(in.Zone).Format(time.DateOnly) }
 
-// ISO is a time for machines.
+// ISO writes a time for machines.
 func (in *View) ISO(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// Ago is how long ago a time was, roughly.
+// Ago returns roughly how long ago a time was.
 func (in *View) Ago(t time.Time) string {
 	if t.IsZero() {
 		return "never"
@@ -88,7 +88,7 @@ var agoUnits = []humanize.RelTimeMagnitude{
 	{D: math.MaxInt64, Format: "%d days %s", DivBy: 24 * time.Hour},
 }
 
-// With is the view with other data, for a part of a page.
+// With returns the view with other data, for a part of a page.
 func (in *View) With(data any) *View {
 	part := *in
 	part.Data = data

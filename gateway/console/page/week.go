@@ -8,7 +8,7 @@ import (
 	"latchkey/gateway/calendar"
 )
 
-// Week is a schedule in the week that is now, drawn by the template of that name.
+// Week shows a schedule in the present week. The template of that name draws it.
 type Week struct {
 	Days  []weekDay
 	Now   weekMark
@@ -40,16 +40,16 @@ const (
 	weekHour = 12
 	weekTop  = 16
 	weekRow  = 22
-	weekNext = 5 // exceptions that are told
+	weekNext = 5 // exceptions that are listed
 )
 
 func minuteX(minute int) float64 { return weekLeft + float64(minute)*weekHour/60 }
 
-// NewWeek makes the picture of a schedule. now is by the site's wall clock.
+// NewWeek makes the picture of a schedule. now is the time on the site's wall clock.
 func NewWeek(text string, now time.Time) (Week, error) {
 	s, err := calendar.ParseSchedule(text)
 	if err != nil {
-		return Week{}, fmt.Errorf("page: kept schedule: %w", err)
+		return Week{}, fmt.Errorf("page: stored schedule: %w", err)
 	}
 	y, m, d := now.Date()
 	today := time.Date(y, m, d, 12, 0, 0, 0, time.UTC) // noon of a day on the calendar, which every calendar has
