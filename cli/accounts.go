@@ -82,7 +82,7 @@ func accountRow(a api.Account) []string {
 	return []string{a.Name, string(a.Role), status, stepsOf(a), strconv.Itoa(len(a.Tokens)), string(a.ID)}
 }
 
-// stepsOf lists what an account is asked for.
+// stepsOf lists the sign-in steps of an account.
 func stepsOf(a api.Account) string {
 	var s []string
 	if a.Password {
@@ -123,8 +123,8 @@ func changeAccount(x *call, change api.AccountChange, line func(api.Account) str
 	return ask(x, api.ChangeAccount, api.AtWith(x.arg(0), change), line)
 }
 
-// password reads one from standard input: twice and without showing it where that is a terminal,
-// else a line.
+// password reads a password from standard input. On a terminal it reads it twice and does not show
+// it; else it reads a line.
 func (x *call) password() (string, error) {
 	if in, ok := x.App.Reader.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
 		first, err := x.hidden(in, "password: ")

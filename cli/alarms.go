@@ -20,7 +20,7 @@ func statusCommand() spec {
 		usage: "show the state of every door, and open alarms"}
 }
 
-// status prints what the doors are. An alarm that nobody has acknowledged is a failure.
+// status prints the state of the doors. An alarm that nobody has acknowledged is a failure.
 func status(x *call) error {
 	zone, err := x.zone()
 	if err != nil {
@@ -55,7 +55,7 @@ func alarmed(n int) error {
 	return fmt.Errorf("%s that nobody has acknowledged", english.Plural(n, "alarm", ""))
 }
 
-// doorText is what a door is now; empty for a lamp, and without a gateway.
+// doorText returns the state of a door; empty for a lamp, and without a gateway.
 func doorText(t api.Target, zone *time.Location) string {
 	if t.State == nil {
 		return ""
@@ -100,7 +100,7 @@ func listAlarms(x *call) error {
 		})
 }
 
-// acknowledge ends one alarm by its number, or those of a door or of a device.
+// acknowledge ends one alarm by its number, or all alarms of a door or a device.
 func acknowledge(x *call) error {
 	open, _, err := callAPI(x, api.ListAlarms, api.ListQuery{})
 	if err != nil {

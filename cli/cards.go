@@ -71,7 +71,7 @@ func cardCommands() []spec {
 	}
 }
 
-// validity is the flags of what may be valid for a time.
+// validity returns the flags of records that may be valid for a limited time.
 func validity() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "from",
@@ -102,7 +102,7 @@ func addCard(x *call) error {
 
 func addedCard(c api.Card) string { return "added card …" + c.Tail + " of " + c.Person.Name }
 
-// uid is the flag's value, or a line of standard input.
+// uid returns the flag's value, or a line of standard input.
 func (x *call) uid() (string, error) {
 	if x.String("uid") != "-" {
 		return x.String("uid"), nil

@@ -34,8 +34,8 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return exit(stderr, run(ctx, args, stdin, stdout, stderr))
 }
 
-// interrupts are the signals that end a command in order. A terminal that closes sends SIGHUP;
-// under nohup it is ignored and stays so.
+// interrupts are the signals that end a command cleanly. A terminal that closes sends SIGHUP; under
+// nohup that signal stays ignored.
 func interrupts() []os.Signal {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) {
@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Reader:         stdin,
 		Writer:         stdout,
 		ErrWriter:      stderr,
-		ExitErrHandler: func(*cli.Context, error) {}, // Main's business
+		ExitErrHandler: func(*cli.Context, error) {}, // Main prints errors itself
 		OnUsageError:   wrongUse,
 	}
 	quiet(app.Commands)
@@ -104,7 +104,7 @@ func commands() []*cli.Command {
 	}
 }
 
-// quiet keeps urfave/cli from printing a page where one line is wanted.
+// quiet keeps urfave/cli from printing a page where one line is enough.
 func quiet(commands []*cli.Command) {
 	for _, c := range commands {
 		c.OnUsageError = wrongUse
@@ -117,7 +117,7 @@ func wrongUse(c *cli.Context, err error, _ bool) error {
 	return terminal.WrongUse(c, "%v", err)
 }
 
-// defaultData is where the data is when nobody says.
+// defaultData returns the data folder if no flag names one.
 func defaultData() string {
 	if os.Geteuid() == 0 {
 		return "/var/lib/latchkey"

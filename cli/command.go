@@ -28,7 +28,7 @@ type spec struct {
 	flags []cli.Flag
 	need  []string // flags that must be given
 	live  bool     // needs a running gateway
-	makes bool     // may be the first command ever, and then makes the data folder
+	makes bool     // makes the data folder if there is none
 	run   func(x *call) error
 }
 
@@ -56,7 +56,7 @@ func (s spec) command() *cli.Command {
 		}}
 }
 
-// check finds what is missing or too much.
+// check finds missing and superfluous arguments.
 func (s spec) check(c *cli.Context) error {
 	want := strings.Fields(s.args)
 	for i, name := range want {
@@ -79,7 +79,7 @@ func (s spec) check(c *cli.Context) error {
 	return nil
 }
 
-// example is how the command is written, with what it needs.
+// example returns how to write the command, with the flags that it needs.
 func (s spec) example(c *cli.Context) string {
 	words := []string{terminal.NameCommand(c)}
 	if s.args != "" {
@@ -91,7 +91,7 @@ func (s spec) example(c *cli.Context) string {
 	return strings.Join(words, " ")
 }
 
-// call is one command at work.
+// call is one run of a command.
 type call struct {
 	*cli.Context
 	spec spec
@@ -107,7 +107,7 @@ func (x *call) arg(i int) string { return x.Args().Get(i) }
 
 func (x *call) json() bool { return x.Bool(terminal.JSONFlag) }
 
-// note tells the person at the terminal something that is no part of the answer.
+// note tells the person at the terminal something that is not part of the answer.
 func (x *call) note(format string, a ...any) {
 	if !x.json() {
 		terminal.PrintLine(x.App.ErrWriter, fmt.Sprintf(format, a...))
@@ -136,8 +136,8 @@ func (x *call) connect() (*connection.Connection, error) {
 	return x.api, err
 }
 
-// again is the same command line in words for a shell, for another user; what it should not show is
-// left to standard input.
+// again returns the same command line for a shell, for another user to type. It leaves out secrets;
+// the command reads them from standard input.
 func (x *call) again(dir string) string {
 	words := []string{"latchkey", "--data", dir}
 	words = append(words, strings.Fields(strings.TrimPrefix(terminal.NameCommand(x.Context), "latchkey"))...)
@@ -183,7 +183,7 @@ func (x *call) send(r *http.Request) (*http.Response, error) {
 	return at.Send(r)
 }
 
-// callAPI calls an operation and returns its answer, and the same as it came.
+// callAPI calls an operation and returns its answer, decoded and as JSON.
 func callAPI[In, Out any](x *call, op api.Operation[In, Out], in In) (out Out, raw []byte, err error) {
 	ctx, cancel := context.WithTimeout(x.Context.Context, connection.AnswerWait)
 	defer cancel()
@@ -194,7 +194,7 @@ func callAPI[In, Out any](x *call, op api.Operation[In, Out], in In) (out Out, r
 	return out, raw, err
 }
 
-// show prints the answer: as it came with --json, else what human writes.
+// show prints the answer: with --json unchanged, else the text that human writes.
 func (x *call) show(raw []byte, human func(w io.Writer)) error {
 	if x.json() {
 		_, err := x.App.Writer.Write(append(raw, '\n'))
@@ -229,7 +229,7 @@ func list[In, V any](x *call, op api.Operation[In, api.List[V]], in In, head str
 	})
 }
 
-// removal is the command that removes a record. It prints all that went with it.
+// removal returns the command that removes a record. It prints everything that was removed with it.
 func removal(what, usage string, op api.Operation[api.ByRef, api.Changed]) spec {
 	return spec{name: "rm", args: what, usage: usage, run: func(x *call) error {
 		return showChanges(x, op, api.At(x.arg(0)))

@@ -20,8 +20,8 @@ import (
 	"latchkey/gateway/certificate"
 )
 
-// welcome says where the website is, and while nobody can sign in there, the code that makes the
-// first account.
+// welcome prints where the website is. While there is no account, it also prints the code that
+// makes the first one.
 func welcome(c *cli.Context, g *gateway.Gateway) error {
 	url := g.ConsoleURL()
 	if url == "" {
@@ -49,7 +49,8 @@ func welcome(c *cli.Context, g *gateway.Gateway) error {
 	return nil
 }
 
-// elsewhere is how other machines call a website that is called localhost here, if they reach it.
+// elsewhere returns the address under which other machines may reach a website that is called
+// localhost here.
 func elsewhere(listen, url string) string {
 	at, err := net.ResolveTCPAddr("tcp", listen)
 	_, port, local := strings.Cut(strings.TrimSuffix(url, "/"), "https://localhost:")

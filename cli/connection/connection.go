@@ -1,5 +1,5 @@
 // Package connection finds the admin API for a command: in the gateway that runs on a data folder,
-// or else in this process, on the store of that folder. What is asked there is not its business.
+// or else in this process, on the store of that folder. It does not know what the requests mean.
 package connection
 
 import (
@@ -22,7 +22,7 @@ const (
 // Connection speaks to the admin API, in a running gateway or in this process.
 type Connection struct {
 	Patience time.Duration // how long a running gateway may take to begin its answer
-	Notice   string        // what the person at the terminal must know besides the answers
+	Notice   string        // a warning to the person at the terminal, besides the answers
 
 	http       http.Client
 	closeStore func() error // nil with a running gateway
@@ -57,7 +57,7 @@ func (c *Connection) Send(r *http.Request) (*http.Response, error) {
 
 // begin returns an answer whose head has come in time. Its body may take longer.
 func (c *Connection) begin(r *http.Request) (*http.Response, error) {
-	if c.closeStore != nil { // this process answers itself, and is at work as long as it does not
+	if c.closeStore != nil { // this process answers itself, so no answer means that it is still working
 		return c.http.Do(r)
 	}
 	within := c.Patience
@@ -78,7 +78,7 @@ func (c *Connection) begin(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// silent is a gateway that is there and does not answer.
+// silent is the error of a gateway that runs but does not answer.
 type silent struct{ after time.Duration }
 
 func (e silent) Error() string {

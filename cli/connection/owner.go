@@ -12,8 +12,8 @@ import (
 	"latchkey/keys/provision"
 )
 
-// CheckOwner refuses a data folder that belongs to somebody else: what we wrote there, its owner could
-// not read.
+// CheckOwner refuses a data folder that belongs to another user, who could not read the files that
+// we write there.
 func (p Place) CheckOwner() error {
 	info, err := os.Stat(p.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -37,7 +37,7 @@ func (p Place) CheckOwner() error {
 		p.Again(p.Dir))
 }
 
-// currentUser is who makes the changes, for the events.
+// currentUser returns the name of who makes the changes, for the events.
 func currentUser() string {
 	name := strconv.Itoa(os.Geteuid())
 	if u, err := user.Current(); err == nil {

@@ -27,13 +27,13 @@ const SocketName = "admin.sock"
 // ErrNoGateway is the error of a command that needs a running gateway.
 var ErrNoGateway = errors.New("no gateway is running")
 
-// Somebody else may hold the store for a moment: another command, or a gateway that starts.
+// Another command, or a gateway that starts, may hold the store for a moment.
 const (
 	LockWait = 10 * time.Second
 	LockPoll = 100 * time.Millisecond
 )
 
-// Place is where a command wants to work.
+// Place says where a command works.
 type Place struct {
 	Dir     string                         // the data folder
 	Live    bool                           // only with a running gateway
@@ -105,8 +105,8 @@ func (p Place) dial(ctx context.Context) (*Connection, error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case errors.Is(err, syscall.EAGAIN) || errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, silent{LockWait} // nobody accepts what waits there already
-	default: // whatever is wrong with the socket, the store's lock says whether somebody is at work
+		return nil, silent{LockWait} // nobody accepts the connections that wait there
+	default: // whatever is wrong with the socket, the store's lock says whether a process uses the store
 		return nil, nil
 	}
 
@@ -126,7 +126,7 @@ func (p Place) dial(ctx context.Context) (*Connection, error) {
 	}}}, nil
 }
 
-// empty tells whether there is no store yet.
+// empty tells whether the folder has no store yet.
 func (p Place) empty() bool {
 	for _, name := range []string{"db", "site.key"} {
 		if _, err := os.Lstat(filepath.Join(p.Dir, name)); err == nil {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// checkRecords checks each record that was put, and each that refers to a record which was deleted
-// or has changed so that the two may no longer fit.
+// checkRecords checks two kinds of records: those that were put, and those that refer to a record
+// which was deleted or has changed so that they may no longer fit.
 func (d *Draft) checkRecords() error {
 	kinds := d.Base.kinds.listKinds()
 	for _, k := range kinds {
@@ -48,9 +48,9 @@ func (k *Kind[K, R]) noteLost(d *Draft) {
 	}
 }
 
-// checkRecords checks the touched records and, if anything was lost, those that refer to it. Among
-// several errors of the latter it returns that of the smallest id, so that the same change is
-// always refused with the same words.
+// checkRecords checks the touched records and, if any record was lost, the records that refer to
+// it. If several of those have errors, it returns that of the smallest id, so that the same change
+// is always refused with the same words.
 func (k *Kind[K, R]) checkRecords(d *Draft) error {
 	if e := k.findEdit(d); e != nil {
 		for _, id := range e.Touched {
@@ -107,8 +107,8 @@ func (k *Kind[K, R]) refersToLost(d *Draft, r R) bool {
 	return d.refs.found
 }
 
-// indexedReferrers asks the kind's index for the records that refer to what the draft loses. It
-// gives up where it is quicker to look through all of them.
+// indexedReferrers asks the kind's index for the records that refer to lost ones. It gives up if a
+// search through all records is quicker.
 func (k *Kind[K, R]) indexedReferrers(d *Draft) (found []R, ok bool) {
 	if k.referrers == nil || len(d.lost) > 16 {
 		return nil, false
@@ -120,7 +120,7 @@ func (k *Kind[K, R]) indexedReferrers(d *Draft) (found []R, ok bool) {
 		}
 		found = append(found, some...)
 	}
-	if e := k.findEdit(d); e != nil { // what was deleted does not matter, what was put is checked already
+	if e := k.findEdit(d); e != nil { // deleted records do not matter, put ones are checked already
 		found = slices.DeleteFunc(found, func(r R) bool { return e.hasTouched(k.ID(r)) })
 	}
 	return found, true
@@ -133,8 +133,8 @@ func (k *Kind[K, R]) checkWhole(d *Draft) error {
 	return nil
 }
 
-// References is told what a record refers to. It answers one of two questions about that: whether a
-// record of a set is among them, or which of them is missing in a policy.
+// References receives the references of a record. It answers one of two questions about them:
+// whether one of them leads into a set, or which of them is missing in a policy.
 type References struct {
 	lost  map[ID]bool // the set; nil to ask the second question
 	found bool
@@ -156,10 +156,10 @@ func (f *References) To(kind RecordKind, id ID) {
 	}
 }
 
-// Label is the record in a few words, for errors.
+// Label returns the record in a few words, for errors.
 func (d *Draft) Label(r Record) string { return Namer{now: d.Next, before: d.Base}.makeLabel(r) }
 
-// Invalid is the error of a record that makes no sense.
+// Invalid returns the error of a record that makes no sense.
 func (d *Draft) Invalid(r Record, format string, args ...any) error {
 	return fmt.Errorf("access: %s: %w: %w", d.Label(r), ErrInvalid, fmt.Errorf(format, args...))
 }

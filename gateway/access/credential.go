@@ -11,13 +11,13 @@ import (
 	"latchkey/keys"
 )
 
-// CredentialID is a card as we keep it.
+// CredentialID is the id of a card: a keyed hash of its UID.
 type CredentialID = keys.CredentialID
 
 func compareCredentials(a, b CredentialID) int { return bytes.Compare(a[:], b[:]) }
 
-// CredentialStatus is whether a card is in use. The zero status is not, so a half-read record opens
-// nothing.
+// CredentialStatus says whether a card is in use. The zero status is not in use, so a half-read
+// record opens nothing.
 type CredentialStatus string
 
 const (

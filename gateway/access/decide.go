@@ -9,15 +9,14 @@ import (
 	"latchkey/keys"
 )
 
-// Decide decides an attempt by the policy and nothing else. It denies unless every step that
-// applies lets the attempt pass and the last one grants it. A nil policy denies with
-// [ReasonInternal].
+// Decide decides an attempt by the policy alone. It denies unless every step that applies lets the
+// attempt pass and the last one grants it. A nil policy denies with [ReasonInternal].
 func Decide(p *Policy, a Attempt) Decision {
 	e := evaluation{p: p, a: a, who: findAsker(a.Source)}
 	return e.decide()
 }
 
-// asker is who makes an attempt, as a bit for the column "for" of the list.
+// asker says who makes an attempt, as a bit for the column "for" of the list.
 type asker uint8
 
 const (
@@ -43,7 +42,7 @@ func findAsker(s Source) asker {
 	return nobody
 }
 
-// step is one line of the list: what it is called in [Decision.Rule], for whom it applies, and the
+// step is one line of the list: its name in [Decision.Rule], the askers that it applies to, and the
 // rule. The rule returns "" to pass the attempt on; any reason ends the evaluation, and only
 // [ReasonGranted] opens.
 type step struct {
@@ -52,7 +51,7 @@ type step struct {
 	rule func(*evaluation) Reason
 }
 
-// list is the order of evaluation. It stands nowhere else.
+// list is the order of evaluation. No other place repeats it.
 var list = [...]step{
 	{"device", anyone &^ (aCardAtHand | aPersonOnly), (*evaluation).checkDevice},
 	{"key", aCard | aSwitch, (*evaluation).checkKey},
@@ -125,8 +124,8 @@ func outcome(r Reason) string {
 	return "deny"
 }
 
-// holderID is the person whose card it is, even if the evaluation ended before it looked for them:
-// the event of a denied attempt names them too.
+// holderID returns the person who holds the card, even if the evaluation ended before it looked the
+// person up: the event of a denied attempt names them too.
 func (e *evaluation) holderID() ID {
 	switch e.who {
 	case aCard, aCardAtHand:
@@ -180,8 +179,8 @@ func (e *evaluation) checkDevice() Reason {
 	return ""
 }
 
-// checkKey checks the key again, as the handshake did: an attempt that waited may be decided after
-// its key was revoked.
+// checkKey checks the key again after the handshake, because the key may have been revoked while
+// the attempt waited.
 func (e *evaluation) checkKey() Reason {
 	k, ok := e.p.Keys[e.a.Key]
 	if e.a.Key != "" && !(ok && k.Device == e.a.Device && k.State.Usable()) {
@@ -340,8 +339,8 @@ func (e *evaluation) checkHolder() Reason {
 	return ""
 }
 
-// grantOperator grants what somebody with the admin API asks for. They need no grant, as they could
-// give themselves one.
+// grantOperator grants every request of somebody with the admin API. They need no grant, as they
+// could give themselves one.
 func (e *evaluation) grantOperator() Reason {
 	if e.tracing {
 		e.say("an operator needs no grant")

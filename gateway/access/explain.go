@@ -13,8 +13,8 @@ func Explain(p *Policy, a Attempt) (Decision, []Step) {
 	return traceSteps(evaluation{p: p, a: a, who: findAsker(a.Source)})
 }
 
-// ExplainCard tells how a card would be decided at a target, at any reader there: the steps for the
-// reader and its counter are skipped, all others are those of a scan.
+// ExplainCard returns the decision for a card at any reader of a target. It skips the steps for the
+// reader and its counter; all other steps are those of a scan.
 func ExplainCard(
 	p *Policy, card CredentialID, target ID, action wire.Action, at time.Time, clockTrusted bool,
 ) (Decision, []Step) {
@@ -22,9 +22,9 @@ func ExplainCard(
 	return traceSteps(evaluation{p: p, a: a, who: aCardAtHand})
 }
 
-// ExplainPerson tells how a person with a valid card would be decided at a target: the steps for
-// the reader, its counter and the card are skipped, all others are those of a scan. Never act on
-// it.
+// ExplainPerson returns the decision for a person with a valid card at a target. It skips the steps
+// for the reader, its counter and the card; all other steps are those of a scan. Never open a door
+// because of it.
 func ExplainPerson(
 	p *Policy, person, target ID, action wire.Action, at time.Time, clockTrusted bool,
 ) (Decision, []Step) {

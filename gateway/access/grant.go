@@ -21,7 +21,7 @@ const (
 	Deny  Effect = "deny"
 )
 
-// SubjectKind is who a grant is for.
+// SubjectKind says what kind of subject a grant is for.
 type SubjectKind string
 
 const (
@@ -100,7 +100,7 @@ var Grants = &Kind[ID, *Grant]{
 // getPlace returns the target or the group that the grant is on: its key in Policy.grantsAt.
 func (g *Grant) getPlace() ID { return cmp.Or(g.Target, g.TargetGroup) }
 
-// grantReferrers asks the index. That knows nothing of schedules.
+// grantReferrers asks the index, which does not hold schedules.
 func grantReferrers(p *Policy, id ID) ([]*Grant, bool) {
 	if _, is := p.Schedules[id]; is {
 		return nil, false

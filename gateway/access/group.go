@@ -10,7 +10,7 @@ import (
 	"latchkey/gateway/text"
 )
 
-// GroupOf is what a group holds.
+// GroupOf says what a group holds.
 type GroupOf string
 
 const (

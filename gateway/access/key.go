@@ -50,12 +50,12 @@ var Keys = &Kind[keys.ID, keys.Key]{
 	referrers: func(p *Policy, device ID) ([]keys.Key, bool) { return p.KeysOf(device), true },
 }
 
-// stateOrder is how far a key is in its life; an unknown state is 0.
+// stateOrder returns the position of a state in a key's life; 0 for an unknown state.
 var stateOrder = map[keys.State]int{keys.Pending: 1, keys.Active: 2, keys.Retiring: 3, keys.Revoked: 4}
 
 // normalKey compares the key with the step before and with the base, so that nobody can revive a
-// key by deleting and putting it in one change. A revoked key may lose its secret, as nothing needs
-// it.
+// key by deleting and putting it in one change. A revoked key may be put without its secret, since
+// nothing needs the secret any more.
 func normalKey(d *Draft, k keys.Key) (keys.Key, error) {
 	for _, p := range []*Policy{d.Next, d.Base} {
 		old, ok := p.Keys[k.ID]

@@ -36,8 +36,8 @@ type Kind[K comparable, R any] struct {
 	// are then checked again, as when the record is deleted. nil: no change matters to them.
 	Recheck func(before, after R) bool
 
-	// Check returns what is wrong with a record, and what to do, without naming the record. All
-	// records that it refers to exist.
+	// Check returns what is wrong with a record, and what to do, without naming the record. When it
+	// is called, all records that r refers to exist.
 	Check func(d *Draft, r R) error
 	// CheckAll checks what a change as a whole does to records of this kind. nil: nothing to check.
 	CheckAll func(d *Draft, e *Edit[K, R]) error
@@ -59,7 +59,8 @@ type Kind[K comparable, R any] struct {
 	// too, or put without the reference. If it returns false, r needs that record, and the removal
 	// is refused. nil: r needs all records that it refers to.
 	Follow func(r R, removed ID) (Change, bool)
-	// Stays says why a record cannot be removed, whatever refers to it. nil: it can.
+	// Stays returns why a record cannot be removed, even if nothing refers to it. nil: records of
+	// this kind can be removed.
 	Stays func(p *Policy, r R) error
 
 	// table is the field of Policy with the records of this kind. nil: they are in Policy.tables.

@@ -17,9 +17,9 @@ var (
 	ErrInUse    = errors.New("in use")    // something still refers to what would be deleted
 )
 
-// Policy is every record, consistent and immutable: make one with [New] and [Policy.With], share it
-// between goroutines freely, and never write to its maps or through their values. References always
-// lead to a record, and names are unique per kind.
+// Policy holds all records. It is consistent and immutable: make one with [New] and [Policy.With],
+// share it between goroutines freely, and never write to its maps or through their values. Every
+// reference leads to a record, and names are unique per kind.
 type Policy struct {
 	Site        Site
 	Persons     map[ID]Person

@@ -8,7 +8,7 @@ import (
 	"latchkey/keys"
 )
 
-// ID is the id of a record of the policy. People use names; everything that refers uses ids.
+// ID is the id of a record of the policy. People use names; references use ids.
 type ID = keys.RecordID
 
 // ParseID accepts only the canonical form.

@@ -6,14 +6,14 @@ import (
 )
 
 // Removal returns the changes that delete r and what belongs to it, for one call of [Policy.With];
-// r needs only its id. A person takes their cards, grants and memberships along, a device its keys
-// and grants, a group the grants to and on it, a target its grants and memberships. What would
-// change somebody else's access or leave a device without work is refused with [ErrInUse]: a target
-// that a device points at, a schedule that a grant uses, a key of an enrolled device. Without such
-// a record the error wraps [ErrNotFound].
+// r needs only its id. With a person it deletes their cards, grants and memberships; with a device
+// its keys and grants; with a group the grants to it and on it; with a target its grants and
+// memberships. It refuses with [ErrInUse] to remove a target that a device points at, a schedule
+// that a grant uses, or a key of an enrolled device, because that would change somebody else's
+// access or leave a device without work. If r does not exist, the error wraps [ErrNotFound].
 //
-// Deny grants are removed as well: show the description of each change (see [Policy.DescribeAll])
-// to the person who asks for it.
+// Deny grants are removed as well, so show the description of each change (see
+// [Policy.DescribeAll]) to the person who requested the removal.
 func (p *Policy) Removal(r Record) ([]Change, error) {
 	found, ok := p.Get(r)
 	if !ok {
@@ -37,7 +37,7 @@ func (p *Policy) Removal(r Record) ([]Change, error) {
 	return append(rm.changes, Change{Delete: found}), nil
 }
 
-// removal is what the removal of one record means for those that refer to it.
+// removal collects what the removal of one record does to the records that refer to it.
 type removal struct {
 	id      ID
 	refs    References // finds that id
@@ -45,7 +45,7 @@ type removal struct {
 	needing []Record   // those that need the record
 }
 
-// andMore says how many more there are than the first of n.
+// andMore returns how many there are besides the first of n, in words.
 func andMore(n int) string {
 	if n == 1 {
 		return ""

@@ -24,7 +24,7 @@ const (
 	Lamp TargetKind = "lamp"
 )
 
-// Fits tells whether the action may be asked of a target of this kind.
+// Fits tells whether an action is possible for a target of this kind.
 func (k TargetKind) Fits(a wire.Action) bool {
 	switch k {
 	case Door:

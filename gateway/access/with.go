@@ -35,7 +35,7 @@ type Draft struct {
 	Next *Policy // as it will be
 
 	edits [maxKinds]any // by row of the table, *Edit[K, R]; nil: nothing of the kind was touched
-	lost  map[ID]bool   // deleted, or changed so that what refers to them must be checked again
+	lost  map[ID]bool   // deleted, or changed so that records which refer to them must be checked again
 	refs  References
 }
 
@@ -96,7 +96,8 @@ func (k *Kind[K, R]) findEdit(d *Draft) *Edit[K, R] {
 	return e
 }
 
-// beginEdit returns the same, and begins with a copy of the kind's records.
+// beginEdit returns what the draft does to the kind. If that is nothing yet, it begins with a copy
+// of the kind's records.
 func (k *Kind[K, R]) beginEdit(d *Draft) *Edit[K, R] {
 	if e := k.findEdit(d); e != nil {
 		return e
@@ -119,7 +120,7 @@ type Edit[K comparable, R any] struct {
 	room          [8]K
 }
 
-// manyTouched is from how many ids on a map is quicker to search than a list.
+// manyTouched is the number of ids from which a map is quicker to search than a list.
 const manyTouched = 32
 
 // Before returns the record as it was.

@@ -23,10 +23,10 @@ const (
 	RoleOwner    Role = "owner"    // accounts
 	RoleAdmin    Role = "admin"    // people, cards, grants, devices
 	RoleOperator Role = "operator" // doors and lamps
-	RoleViewer   Role = "viewer"   // only looks
+	RoleViewer   Role = "viewer"   // may only read
 )
 
-// Roles are all roles, the most powerful first.
+// Roles holds all roles, the most powerful first.
 var Roles = []Role{RoleOwner, RoleAdmin, RoleOperator, RoleViewer}
 
 // Includes tells whether r may do all that least may do.
@@ -48,18 +48,18 @@ const (
 // Scopes are all scopes.
 var Scopes = []Scope{ScopeRead, ScopeLamps, ScopeDoors, ScopeManage}
 
-// Account is somebody who may sign in at the console. An account opens no door by itself: what is
-// opened at the console is an operator's attempt, under the account's name.
+// Account is somebody who may sign in at the console. An account opens no door by itself: a door
+// opened at the console is an operator's attempt in the account's name.
 type Account struct {
 	ID       access.ID   `json:"id"`
 	Name     string      `json:"name"`
 	Role     Role        `json:"role"`
 	Disabled bool        `json:"disabled,omitempty"`
-	Password keys.Hidden `json:"-"` // argon2id, in PHC's string format; zero: none, and none fits
+	Password keys.Hidden `json:"-"` // argon2id, in PHC's string format; zero: no password is accepted
 	TOTP     keys.Hidden `json:"-"` // base32 secret of RFC 6238; zero: none
 	Passkeys []Passkey   `json:"passkeys,omitempty"`
 	Tokens   []Token     `json:"tokens,omitempty"`
-	Epoch    uint64      `json:"epoch"` // sessions that began in another epoch have ended
+	Epoch    uint64      `json:"epoch"` // a session that began in another epoch has ended
 	Created  time.Time   `json:"created"`
 }
 
@@ -72,20 +72,20 @@ type Passkey struct {
 	Created    time.Time `json:"created"`
 }
 
-// Token lets a script sign in. The text that the script sends is stored nowhere.
+// Token lets a script sign in. The text that the script sends is not stored.
 type Token struct {
 	ID      access.ID `json:"id"`
 	Label   string    `json:"label"`
-	Hash    keys.Hash `json:"-"` // SHA-256 of what the script sends
+	Hash    keys.Hash `json:"-"` // SHA-256 of the text that the script sends
 	Scopes  []Scope   `json:"scopes"`
 	Until   time.Time `json:"until,omitzero"` // first instant after validity; zero: for ever
 	Created time.Time `json:"created"`
 }
 
-// SecondStep tells whether the account has a second step of sign-in that it can be asked for.
+// SecondStep tells whether the account has a passkey or one-time codes for a second step.
 func (r Account) SecondStep() bool { return !r.TOTP.IsZero() || len(r.Passkeys) > 0 }
 
-// Bounds of an account's lists, which are searched at each use.
+// Bounds of an account's lists, which are searched at every sign-in.
 const (
 	maxPasskeys   = 16
 	maxTokens     = 32
@@ -111,12 +111,13 @@ var Kind = &access.Kind[access.ID, Account]{
 	Difference: describeDifference,
 	Restricted: func(before, after Account) Account {
 		before.Disabled = true
-		before.Epoch = max(before.Epoch, after.Epoch) // which ends its sessions
+		before.Epoch = max(before.Epoch, after.Epoch) // a new epoch ends its sessions
 		return before
 	},
 }
 
-// normalize returns the account as policies hold it. It shares nothing with the caller's.
+// normalize returns the account in the form that policies hold. It shares no memory with the
+// caller's.
 func (r Account) normalize() Account {
 	r.Created = access.NormalizeTime(r.Created)
 	r.Passkeys = slices.Clone(r.Passkeys)
@@ -182,7 +183,7 @@ func checkAccount(d *access.Draft, r Account) error {
 
 func (k Passkey) sameID(o Passkey) bool { return string(k.ID) == string(o.ID) }
 
-// clashes tells whether the two could be taken for one another.
+// clashes tells whether people could mistake one of the two for the other.
 func (t Token) clashes(o Token) bool { return t.ID == o.ID || t.Hash == o.Hash || t.Label == o.Label }
 
 func checkLabel(what, label string) error {
@@ -192,7 +193,7 @@ func checkLabel(what, label string) error {
 	return nil
 }
 
-// checkOwner refuses a change after which there are accounts, and nobody who may manage them.
+// checkOwner refuses a change after which there are accounts, but nobody may manage them.
 func checkOwner(d *access.Draft, e *access.Edit[access.ID, Account]) error {
 	accounts := e.All()
 	if len(accounts) == 0 {
@@ -206,8 +207,8 @@ func checkOwner(d *access.Draft, e *access.Edit[access.ID, Account]) error {
 	return d.Invalid(touchedAccount(e), "no account would be an owner's: make another owner first")
 }
 
-// touchedAccount is the account that the refusal names: one that was an owner's, else the last that
-// was put.
+// touchedAccount returns the account that the refusal names: one that was an owner's, else the last
+// that was put.
 func touchedAccount(e *access.Edit[access.ID, Account]) (r Account) {
 	for _, id := range e.Touched {
 		if was, is := e.Before(id); is && was.Role == RoleOwner {
@@ -218,8 +219,8 @@ func touchedAccount(e *access.Edit[access.ID, Account]) (r Account) {
 	return r
 }
 
-// describeDifference says in words how an account differs from what it was; secrets are only said to
-// have changed.
+// describeDifference says in words how an account has changed. Of a secret it says only that it
+// changed.
 func describeDifference(_ access.Namer, label string, b, a Account, say *access.Sentences) {
 	say.If(a.Name != b.Name, "rename ", label, " to ", text.Quote(a.Name))
 	say.If(a.Role != b.Role, "make ", label, " ", text.Quote(string(a.Role)))
