@@ -1,3 +1,3 @@
-// Package bench measures the way of a scan as a whole. What belongs to one package is measured
-// beside it; README.md says what is in each number.
+// Package bench measures the whole way of a scan. Benchmarks of a single package stand beside that
+// package. README.md says what is in each number.
 package bench

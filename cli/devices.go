@@ -95,8 +95,8 @@ func rekeyDevice(x *call) error {
 	})
 }
 
-// handOver asks for a secret and gives it to the person at the terminal, or to a file. It makes
-// sure before that the secret can be shown.
+// handOver requests a secret and gives it to the person at the terminal, or writes it to a file. It
+// first makes sure that the secret can be shown.
 func (x *call) handOver(done string, in api.NewDevice,
 	ask func() (api.Enrolled, []byte, error)) (err error) {
 	format, err := provision.ParseFormat(cmp.Or(x.String("format"), string(provision.Text)))
@@ -131,7 +131,7 @@ func (x *call) handOver(done string, in api.NewDevice,
 	return nil
 }
 
-// hand writes the bundle where it was asked for.
+// hand writes the bundle to the place that the flags name.
 func (x *call) hand(done string, raw []byte, got api.Enrolled, format provision.Format,
 	out *secretFile) error {
 	bundle, err := parseBundle(raw)
@@ -157,13 +157,13 @@ func (x *call) hand(done string, raw []byte, got api.Enrolled, format provision.
 	})
 }
 
-// rehearse writes a bundle like the one to come, to nowhere.
+// rehearse writes a made-up bundle and discards it, to find errors before the real one is made.
 func (x *call) rehearse(in api.NewDevice, format provision.Format) error {
 	b := provision.Bundle{Device: in.Name, Kind: keys.Kind(in.Kind), Targets: in.Targets,
 		Gateway:  cmp.Or(in.Gateway, "gateway.example"+settings.DefaultListen),
 		Identity: keys.NewID(), Secret: keys.NewSecret()}
 	if b.Check() != nil {
-		return nil // the admin API says better what is wrong
+		return nil // the admin API gives a better error
 	}
 	if err := b.Write(io.Discard, format); err != nil {
 		return x.wrong("%s", strings.TrimPrefix(err.Error(), "provision: "))

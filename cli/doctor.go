@@ -26,7 +26,7 @@ func doctorCommand() spec {
 	}
 }
 
-// diagnose prints what is wrong. Whatever is found is a failure.
+// diagnose prints what is wrong. Every finding is a failure.
 func diagnose(x *call) error {
 	zone, err := x.zone()
 	if err != nil {
@@ -89,7 +89,7 @@ func diagnose(x *call) error {
 	return nil
 }
 
-// confinement says what holds the website back, and what would if the kernel had it.
+// confinement says how the website's process is confined, and which protection the kernel lacks.
 func confinement(lacks string) string {
 	if lacks == "" {
 		return "website: confined by seccomp and Landlock"
@@ -97,8 +97,8 @@ func confinement(lacks string) string {
 	return "website: confined by seccomp; the kernel lacks " + terminal.QuoteLine(lacks)
 }
 
-// refused says what was last refused, and why. It need not be wrong now: a node may have mended it
-// since.
+// refused says which request was refused last, and why. The cause may be gone, since a node may
+// have corrected it.
 func refused(device string, r doctor.Refusal, at string) string {
 	request := "a request"
 	if r.Request != "" {
@@ -116,7 +116,7 @@ func refused(device string, r doctor.Refusal, at string) string {
 	return terminal.QuoteLine(text)
 }
 
-// healthy says what nothing wrong means.
+// healthy returns the line for a gateway without findings.
 func healthy(d api.Diagnosis) string {
 	if d.Device == nil {
 		return "nothing is wrong: every device that may connect is online"
@@ -124,7 +124,7 @@ func healthy(d api.Diagnosis) string {
 	return d.Device.Name + ": nothing is wrong, it is online"
 }
 
-// counts are the causes that there were.
+// counts returns the causes of failed handshakes.
 func counts(of []doctor.Count) string {
 	var out []string
 	for _, c := range of {

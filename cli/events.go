@@ -96,7 +96,8 @@ func (x *call) since() (time.Time, error) {
 	return t.Truncate(time.Second), nil
 }
 
-// showEvents prints a page: with --json as it came, or one event a line where more will follow.
+// showEvents prints a page of events: with --json unchanged, or one event per line if more will
+// follow.
 func (x *call) showEvents(raw []byte, page api.Events, zone *time.Location, lines bool) error {
 	if x.json() && !lines {
 		return x.show(raw, nil)

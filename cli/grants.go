@@ -63,7 +63,7 @@ func listGrants(x *call) error {
 	})
 }
 
-// grantFor names those whom a grant is for.
+// grantFor names the person, group or device that a grant is for.
 func grantFor(g api.Grant) string {
 	if g.Device.ID != "" {
 		return g.Device.Name
@@ -108,7 +108,7 @@ func addGrant(x *call) (err error) {
 	})
 }
 
-// grantWhen says when a grant counts.
+// grantWhen says when a grant is valid.
 func grantWhen(g api.Grant, zone *time.Location) string {
 	when := g.Schedule.Name
 	if !g.From.IsZero() {

@@ -40,7 +40,7 @@ var outcomeTexts = map[audit.Outcome]string{
 	audit.OutcomeLate:    "it was too late to send the command",
 }
 
-// operate moves a target. Whatever is not done is a failure.
+// operate moves a target. Every result other than done is a failure.
 func (x *call) operate(target, action string, level uint8) error {
 	order := api.Order{Target: target, Action: action, Level: level}
 	got, raw, err := callAPI(x, api.Operate, api.With(order))

@@ -17,7 +17,7 @@ import (
 	"latchkey/gateway/store"
 )
 
-// trialName is the hidden command that tries a store out for the process that started it.
+// trialName is the hidden command that opens a store on trial for the process that started it.
 const trialName = "store-trial"
 
 func trialCommand() *cli.Command {
@@ -41,8 +41,8 @@ func trialChild(ctx context.Context) *exec.Cmd {
 	return cmd
 }
 
-// storeOptions is how every command opens the store: it is tried out in a child, and the first
-// error of the disk ends this process.
+// storeOptions are the options with which every command opens the store: a child process opens it
+// on trial first, and the first error of the disk ends this process.
 func storeOptions(dir string) store.Options {
 	return store.Options{Dir: dir, Child: trialChild, Fatal: func(err error) {
 		terminal.PrintLine(os.Stderr, "latchkey: "+err.Error())

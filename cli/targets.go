@@ -68,11 +68,11 @@ func targetCommands() []spec {
 	}
 }
 
-// usualLimit is how long latchkey's own locks hold at the most.
+// usualLimit is the longest unlock of latchkey's own locks.
 const usualLimit = 10 * time.Second
 
-// warnOfPulse says that a pulse may be longer than the door's lock holds. Once the lock has said
-// how long it holds, a longer pulse is refused.
+// warnOfPulse warns that a pulse may be longer than the longest unlock of the door's lock. Once the
+// lock has reported that limit, a longer pulse is refused.
 func warnOfPulse(x *call, t api.Target) {
 	if d, err := time.ParseDuration(t.Pulse); err == nil && d > usualLimit && t.MaxPulse == "" {
 		x.note("note: the lock of %s may not hold that long. "+

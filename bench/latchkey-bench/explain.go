@@ -2,7 +2,7 @@ package main
 
 import "latchkey/bench/report"
 
-// Why ours is where it is, beside the best peer, and what it would take.
+// Why our figure is worse than the best peer's, and how it could be better.
 const (
 	layers = "stock pion and go-coap: a goroutine for each message and 60 or so objects, where libcoap " +
 		"has one loop in C. It would take a record loop and a " +

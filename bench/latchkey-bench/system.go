@@ -29,7 +29,7 @@ type system struct {
 	here  func() bool // nil: always
 }
 
-// target is a system at work.
+// target is a running system.
 type target struct {
 	addr   string
 	secret keys.Secret
@@ -64,7 +64,7 @@ var systems = []system{
 
 func debian() bool { return !slices.Contains(peer.Missing(), "libcoap3-bin") }
 
-// some are the systems of these names, or all, that are here.
+// some returns the systems with these names, or all, that are installed here.
 func some(names ...string) (chosen []system) {
 	for _, s := range systems {
 		if (len(names) == 0 || slices.Contains(names, s.name)) && (s.here == nil || s.here()) {
@@ -115,7 +115,7 @@ func (b *bench) folder() string {
 	return filepath.Join(b.tmp, fmt.Sprintf("store-%d", time.Now().UnixNano()))
 }
 
-// payload is what is sent where nothing but the round trip counts.
+// payload is what is sent when only the round trip counts.
 var payload = make([]byte, peer.Payload)
 
 type floorSession struct{ *load.Session }
@@ -150,8 +150,8 @@ func (s putSession) exchange() error {
 	return err
 }
 
-// source is the loopback address that the n-th node speaks from: some servers bound what comes from
-// one.
+// source returns the loopback address of the n-th node. Nodes differ in it because some servers
+// limit the requests from one address.
 func source(n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, 1 + byte(n>>16), byte(n >> 8), byte(n)})
 }
@@ -210,8 +210,8 @@ func (r *reader) take(a message.Message) {
 	}
 }
 
-// exchange presents the card once. Without a fresh Echo it is asked to say it again, as any node
-// is.
+// exchange presents the card once. Without a fresh Echo the gateway asks for a repeat, as it does
+// with any node.
 func (r *reader) exchange() error {
 	r.counter++
 	intent := time.Now()

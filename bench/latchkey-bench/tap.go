@@ -176,7 +176,7 @@ func (b *bench) mqttTaps(n int, synced bool, all *curves) (err error) {
 	return nil
 }
 
-// add adds a time that is negative if it did not come within 3 s.
+// add adds a time. A negative one means that nothing came within 3 s.
 func add(l *load.Latencies, d time.Duration) {
 	if d < 0 {
 		l.Add(3*time.Second, load.ErrPatience)
@@ -185,8 +185,8 @@ func add(l *load.Latencies, d time.Duration) {
 	l.Add(d, nil)
 }
 
-// syncAlone appends 200 bytes to a file and syncs it, by the clock, which is what the decision's
-// write cannot be quicker than.
+// syncAlone appends 200 bytes to a file and syncs it, at the same pace. No write of a decision can
+// be quicker than that.
 func (b *bench) syncAlone(n int, all *curves) (err error) {
 	f, err := os.Create(filepath.Join(b.tmp, "sync"))
 	if err != nil {
@@ -204,7 +204,7 @@ func (b *bench) syncAlone(n int, all *curves) (err error) {
 	return nil
 }
 
-// trips measures round trips by the clock, one session in turn after the other.
+// trips measures round trips at a fixed pace, one session after the other.
 func (b *bench) trips(s system, n int, all *curves) (err error) {
 	const sessions = 16
 	t, err := s.start(b, server.Order{Sessions: sessions, Unbound: true})

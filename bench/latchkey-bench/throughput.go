@@ -95,7 +95,7 @@ func (b *bench) throughput(s system, n int, each time.Duration, all *curves) (er
 // mallocs is how many objects the server has allocated, 0 where nobody can tell.
 func (t *target) mallocs() uint64 {
 	if t.own != nil {
-		n, _ := t.own.Mallocs() // a server that is gone shows in what is asked of it next
+		n, _ := t.own.Mallocs() // if the server has ended, the next request fails
 		return n
 	}
 	if t.peer != nil {
@@ -108,8 +108,8 @@ func (t *target) mallocs() uint64 {
 // abreast is how many handshakes a generator has under way at once.
 const abreast = 16
 
-// openAll opens n sessions, perSecond of them at most, or as they come. What it returns is to be
-// closed, with an error too.
+// openAll opens n sessions, at most perSecond in a second if that is set. Close the sessions that
+// it returns, even if it also returns an error.
 func openAll(ctx context.Context, s system, t *target, n, perSecond int) ([]exchanger, error) {
 	var mu sync.Mutex
 	var failed error

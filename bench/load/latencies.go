@@ -8,11 +8,11 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Longest is the longest time that Latencies tell from a longer one.
+// Longest is the longest time that Latencies record; a longer one counts as this.
 const Longest = time.Minute
 
-// Latencies are the times of many operations, of those that failed too. Three digits are kept. It
-// is safe for concurrent use.
+// Latencies holds the times of many operations, failed ones included, with three digits. It is safe
+// for concurrent use.
 type Latencies struct {
 	mu     sync.Mutex
 	h      *hdrhistogram.Histogram // guarded by mu; in 100 ns
@@ -27,8 +27,8 @@ func NewLatencies() *Latencies {
 	return &Latencies{h: hdrhistogram.New(1, int64(Longest/grain), 3)}
 }
 
-// Add adds an operation that took d. One that failed counts with the time that somebody waited for
-// it: leaving it out would flatter.
+// Add adds an operation that took d. A failed operation counts with its time as well, since the
+// figures would be too good without it.
 func (l *Latencies) Add(d time.Duration, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -55,20 +55,20 @@ func (l *Latencies) Merge(o *Latencies) {
 	}
 }
 
-// Count is how many operations there were.
+// Count returns the number of operations.
 func (l *Latencies) Count() int { l.mu.Lock(); defer l.mu.Unlock(); return int(l.h.TotalCount()) }
 
-// Failed is how many operations failed, and why the first of them did.
+// Failed returns how many operations failed, and why the first of them did.
 func (l *Latencies) Failed() (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.failed, l.first }
 
-// At is the time in µs within which a share of the operations was done; share is a percentage.
+// At returns the time in µs within which a share of the operations was done; share is a percentage.
 func (l *Latencies) At(percentile float64) float64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return micros(l.h.ValueAtQuantile(percentile))
 }
 
-// Max is the longest, in µs.
+// Max returns the longest time in µs.
 func (l *Latencies) Max() float64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,8 +77,8 @@ func (l *Latencies) Max() float64 {
 
 func micros(v int64) float64 { return float64(v) * float64(grain) / float64(time.Microsecond) }
 
-// Curve is the distribution: percentiles, and the µs of each. It ends where one operation alone is
-// left.
+// Curve returns the distribution: percentiles, and the time of each in µs. It ends at the
+// percentile beyond which there is one operation.
 func (l *Latencies) Curve() [][2]float64 {
 	n := l.Count()
 	var points [][2]float64

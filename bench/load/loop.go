@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Closed has each of the workers do one operation after the other for so long. The times are those
-// of the operations; the rate depends on them, so a stall of the server makes fewer operations and
-// hides itself: what is asked of a closed loop is how much can be done, not how long it takes.
+// Closed lets each worker do one operation after the other for the given time. It measures how many
+// operations are possible, not how long one takes: during a stall of the server there are fewer
+// operations, so the times do not show it.
 func Closed(ctx context.Context, workers int, d time.Duration,
 	do func(ctx context.Context, worker int) error) (*Latencies, time.Duration) {
 	l := NewLatencies()
@@ -31,11 +31,11 @@ func Closed(ctx context.Context, workers int, d time.Duration,
 	return l, time.Since(began)
 }
 
-// Open does n operations by the clock, rate of them a second, whatever becomes of those before.
-// They are shared out among the workers in turn; one that finds its worker busy waits for it. Times
-// count from when an operation was due, so that a stall counts with every operation that it held
-// up. do is told that moment, and returns the moment that ends the operation, or an error; with the
-// zero time it ends when do returns.
+// Open starts n operations at a fixed rate per second, whether or not earlier ones have ended. The
+// workers take them in turn; an operation whose worker is busy waits for it. The time of an
+// operation counts from the moment when it was due, so that a stall counts in every operation that
+// it delayed. do gets that moment. It returns the moment at which the operation ended, or an error;
+// the zero time means the return of do.
 func Open(ctx context.Context, workers int, rate float64, n int,
 	do func(ctx context.Context, worker int, due time.Time) (time.Time, error)) *Latencies {
 	l := NewLatencies()
@@ -74,7 +74,7 @@ func Open(ctx context.Context, workers int, rate float64, n int,
 	return l
 }
 
-// until waits for a moment and tells whether it came before ctx ended.
+// until waits for a moment, and returns false if ctx ended before it.
 func until(ctx context.Context, t time.Time) bool {
 	wait := time.Until(t)
 	if wait <= 0 {
@@ -90,7 +90,7 @@ func until(ctx context.Context, t time.Time) bool {
 	}
 }
 
-// Rest waits for so long, or fails when ctx ends before.
+// Rest waits for the given time. It fails if ctx ends before that.
 func Rest(ctx context.Context, d time.Duration) error {
 	if !until(ctx, time.Now().Add(d)) {
 		return ctx.Err()

@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// Process is a server under test, in a process of its own. It belongs to whoever started it, and to
-// nobody else.
+// Process is a server under test, in a process of its own. Only the code that started it may use
+// it.
 type Process struct {
 	cmd   *exec.Cmd
 	ended chan struct{}
 	err   error // how it ended, once ended is closed
 }
 
-// Usage is what a process has taken from the machine, as the kernel counts it.
+// Usage is the CPU time and memory of a process, as the kernel counts them.
 type Usage struct {
 	CPU  time.Duration // user and system, since its start, of all its threads
 	RSS  int64         // bytes resident now
@@ -47,7 +47,7 @@ func Start(ctx context.Context, cmd *exec.Cmd, cpus []int) (*Process, error) {
 // PID is the process's id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Ended is closed when the process has ended, asked or not.
+// Ended is closed when the process has ended, by itself or by Stop.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
 // Stop asks the process to end, waits for it for 10 s, and then kills it. Twice is harmless. A

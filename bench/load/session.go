@@ -17,9 +17,8 @@ import (
 	"latchkey/keys"
 )
 
-// Session is a node reduced to what a measurement needs: one association and one confirmable
-// request at a time, so that the generator costs less than what it measures. It is not safe for
-// concurrent use.
+// Session is a minimal node: one association and one confirmable request at a time, so that the
+// generator uses less CPU than the server that it measures. It is not safe for concurrent use.
 type Session struct {
 	conn  net.Conn
 	lower *socket
@@ -27,7 +26,7 @@ type Session struct {
 	in    []byte
 	out   []byte
 	opts  []byte
-	// Repeats is how many requests had to be sent again.
+	// Repeats is how many requests were retransmitted.
 	Repeats int
 }
 
@@ -102,8 +101,8 @@ func (s *Session) Close() error {
 	return errors.Join(s.conn.Close(), closed(s.lower.Close()))
 }
 
-// Move goes on from another port, as a node that slept does: only a connection ID tells the server
-// whose records these are.
+// Move continues from another port, as a node does after sleep. Only the connection ID tells the
+// server which session the records belong to.
 func (s *Session) Move() error { return s.lower.move() }
 
 func closed(err error) error {
@@ -122,7 +121,7 @@ type Request struct {
 	Payload []byte
 }
 
-// Echo sends bytes that come back as they are: the floor, which speaks no CoAP.
+// Echo sends bytes and expects the same bytes back, without CoAP. It measures the floor.
 func (s *Session) Echo(b []byte) error {
 	deadline := time.Now().Add(patience)
 	if err := s.conn.SetReadDeadline(deadline); err != nil {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// socket is a node's UDP socket that can be changed for another under pion.
+// socket is a node's UDP socket. It can be replaced while pion uses it.
 type socket struct{ now atomic.Pointer[net.UDPConn] }
 
 func newSocket(from *net.UDPAddr) (*socket, error) {

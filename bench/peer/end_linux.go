@@ -5,5 +5,6 @@ import (
 	"syscall"
 )
 
-// endWithUs has the kernel end the peer when this process is killed and cannot do it any more.
+// endWithUs makes the kernel end the peer when this process is killed and can no longer do so
+// itself.
 func endWithUs(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

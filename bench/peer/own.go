@@ -16,8 +16,8 @@ import (
 // GoCoAPDTLS2Name is the name of that peer in the results.
 const GoCoAPDTLS2Name = "go-coap-dtls2"
 
-// Figures are what a peer of ours in Go holds, in bytes, and how many objects it has allocated
-// since its start.
+// Figures are the memory of a peer that we wrote in Go, in bytes, and the number of objects that it
+// has allocated since its start.
 type Figures struct {
 	Sessions   int    `json:"sessions"`
 	Goroutines int    `json:"goroutines"`
@@ -26,14 +26,14 @@ type Figures struct {
 	Mallocs    uint64 `json:"mallocs"`
 }
 
-// talk is what a peer of ours says and is told by lines of JSON.
+// talk exchanges lines of JSON with a peer that we wrote.
 type talk struct {
 	in  io.Writer
 	out *bufio.Reader
 	end io.ReadCloser // of which out reads
 }
 
-// hello is the first line of a peer of ours.
+// hello is the first line of a peer that we wrote.
 type hello struct {
 	Addr    string `json:"addr"`
 	Version string `json:"version"`
@@ -60,7 +60,7 @@ func GoCoAPDTLS2(ctx context.Context, cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Figures asks a peer of ours, which collects its garbage first if it is to.
+// Figures asks a peer for its figures. If collect is true the peer collects its garbage first.
 func (s *Server) Figures(collect bool) (f Figures, err error) {
 	if s.talk == nil {
 		return f, fmt.Errorf("%s has no figures", s.Name)
@@ -91,8 +91,8 @@ func (c Config) build(ctx context.Context, module, dir string) (*exec.Cmd, error
 	return exec.Command(out), nil
 }
 
-// own starts a peer of ours, which is told its order, if it has one, and then says what goes into
-// h. It ends when this process does.
+// own starts a peer that we wrote, sends it its order, if there is one, and reads its first line
+// into h. The peer ends when this process does.
 func (c Config) own(ctx context.Context, s *Server, cmd *exec.Cmd, order, h any) (*Server, error) {
 	said := &tail{}
 	cmd.Stderr = said
@@ -115,7 +115,7 @@ func (c Config) own(ctx context.Context, s *Server, cmd *exec.Cmd, order, h any)
 	})
 }
 
-// read reads one line of JSON, for as long as a peer may take.
+// read reads one line of JSON, within the time that a peer may take.
 func (t *talk) read(into any) error {
 	if f, ok := t.end.(*os.File); ok {
 		if err := f.SetReadDeadline(time.Now().Add(patient)); err != nil {

@@ -1,6 +1,6 @@
 // Package peer starts the systems that people would use instead, each in a process of its own on
 // 127.0.0.1, with a key that it is given, and returns when it answers. It sends them no load and
-// measures only what no other generator could: the way of a tap over MQTT.
+// measures only taps over MQTT, for which there is no other generator.
 package peer
 
 import (
@@ -37,10 +37,10 @@ func Request(id uint16) []byte {
 
 const uriPath = 11 // RFC 7252 §5.10; the length of Path is below 13 and stands in the same byte
 
-// patient is how long a peer may take until it answers.
+// patient is how long a peer may take until its first answer.
 const patient = 10 * time.Second
 
-// Config is what every peer is started with.
+// Config holds what every peer needs to start.
 type Config struct {
 	Root     string      // of this repository, for peers that are built from it
 	CPUs     []int       // that it keeps to; none: any
@@ -48,14 +48,14 @@ type Config struct {
 	Identity keys.ID     // that the peer knows, if it knows identities at all
 }
 
-// Server is a peer at work.
+// Server is a running peer.
 type Server struct {
 	*load.Process
 	Name    string // as in the results
 	Addr    string // host:port
 	Version string
 	talk    *talk  // with a peer of ours, or nil
-	tidy    func() // what is left to do when it has ended, or nil
+	tidy    func() // cleans up when it has ended, or nil
 }
 
 // Stop ends the peer and takes its files away.
@@ -67,7 +67,7 @@ func (s *Server) Stop() error {
 	return err
 }
 
-// program is one that a peer needs, with the Debian package that has it.
+// program is a program that a peer needs, with the Debian package that has it.
 type program struct{ name, pkg string }
 
 var programs = []program{
@@ -80,7 +80,7 @@ var programs = []program{
 
 const mosquittoHeader = "/usr/include/mosquitto.h"
 
-// Missing names the Debian packages that the peers need and that are not here, each once.
+// Missing returns the Debian packages that the peers need and that are not installed, each once.
 func Missing() []string {
 	var pkgs []string
 	need := func(pkg string) {
@@ -120,8 +120,8 @@ func find(name string) (string, error) {
 	return "", fmt.Errorf("%s is not here", name)
 }
 
-// launch starts a peer, and ends it again if it does not answer in time. What it prints is in the
-// error then, and lost otherwise.
+// launch starts a peer, and ends it again if it does not answer in time. Then the error holds its
+// output, which is dropped otherwise.
 func (c Config) launch(ctx context.Context, s *Server, cmd *exec.Cmd,
 	answers func(context.Context) error) (*Server, error) {
 	said := &tail{}
@@ -189,7 +189,7 @@ func freeTCPs(n int) ([]int, error) {
 	return ports, nil
 }
 
-// accepts tells whether a TCP server is there.
+// accepts tells whether a TCP server accepts a connection.
 func accepts(addr string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		var d net.Dialer

@@ -16,7 +16,7 @@ import (
 	"latchkey/keys/provision"
 )
 
-// cast is who plays the nodes of the demo.
+// cast says which programs play the nodes of the demo.
 type cast struct {
 	programs string // folder of the firmware's programs, one per kind; empty: simulated nodes
 	verbose  bool   // show what these programs log
@@ -71,7 +71,7 @@ func chooseCast(c *cli.Context) (cast, error) {
 	return cast{programs: dir, verbose: c.Bool(verboseFlag)}, nil
 }
 
-// String is what the nodes are, to be followed by how they are connected.
+// String says what the nodes are. A text that says how they are connected can follow.
 func (a cast) String() string {
 	if a.programs == "" {
 		return "simulated nodes"
@@ -91,7 +91,7 @@ func (a cast) patience() time.Duration {
 	return 2 * patienceOfNodes
 }
 
-// between is how long a reader needs between two cards to see the first one go.
+// between is how long a reader needs between two cards to notice that the first one was removed.
 func (a cast) between() time.Duration {
 	if a.programs == "" {
 		return 0
@@ -99,7 +99,7 @@ func (a cast) between() time.Duration {
 	return device.CardAway
 }
 
-// goodbye tells whether the gateway hears from a node that its power goes.
+// goodbye tells whether a node says goodbye to the gateway when its power is cut.
 func (a cast) goodbye() bool { return a.programs == "" }
 
 // startProgram starts a node that runs the firmware. Its flash is a folder of its own in the
@@ -128,8 +128,8 @@ func (h *House) startProgram(b provision.Bundle, changed func(wire.State)) error
 	return nil
 }
 
-// shows waits until a node's state is as a verdict says. What a program did before it answered may
-// be read after that.
+// shows waits until a node's state matches a verdict. The state may be read a moment after the
+// answer.
 func (h *House) shows(ctx context.Context, f func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

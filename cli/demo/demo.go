@@ -25,7 +25,7 @@ import (
 	"latchkey/keys/provision"
 )
 
-// Setting is what the demo has from the program that it is part of.
+// Setting is what the program gives the demo.
 type Setting struct {
 	Version string
 	Socket  string                         // name of the admin API's socket in a data folder
@@ -240,7 +240,7 @@ func (h *House) showEvents(ctx context.Context) {
 	}
 }
 
-// told is what one attempt brought.
+// told is the result of one attempt.
 type told struct {
 	verdict wire.Verdict
 	err     error
@@ -312,7 +312,7 @@ func (h *House) show(t told) {
 		verdictText(t.verdict))
 }
 
-// rule is what people call the rule that decided.
+// rule returns the name of the deciding rule for people.
 func (h *House) rule(rule string) string {
 	p := h.store.Snapshot()
 	g, ok := p.Grants[access.ID(rule)]

@@ -26,7 +26,7 @@ import (
 	"latchkey/keys/provision"
 )
 
-// House is what the demo lives in: a gateway on 127.0.0.1 with its store in a temporary folder, and
+// House is the stage of the demo: a gateway on 127.0.0.1 with its store in a temporary folder, and
 // nodes that reach it over real DTLS through relays, so that the demo can play the attacker too.
 type House struct {
 	out   *console
@@ -53,7 +53,7 @@ type House struct {
 	seen int              // guarded by mu; attempts decided
 }
 
-// node is what the demo wants of a device.
+// node is what the demo needs from a device.
 type node interface {
 	Scan(ctx context.Context, uid []byte) (wire.Verdict, error)
 	Ask(ctx context.Context, target string, a wire.Action, level uint8) (wire.Verdict, error)
@@ -83,13 +83,14 @@ const (
 	doorPulse          = 3 * time.Second
 )
 
-// thisMachine counts as local in the demo, where no reverse proxy makes everybody come from there.
+// thisMachine counts as local in the demo, since there is no reverse proxy behind which every
+// visitor has this address.
 var thisMachine = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
 var stranger = []byte{0x04, 0xde, 0xad, 0xbe, 0xef, 0x00, 0x01}
 
-// buildHouse makes everything and waits until every node is registered. bobs is the schedule that
-// bob's grant has.
+// buildHouse makes everything and waits until every node is registered. bobs is the schedule of
+// bob's grant.
 func buildHouse(ctx context.Context, out *console, set Setting, as cast, bobs string) (h *House, err error) {
 	h = &House{out: out, cast: as, bundles: map[string]provision.Bundle{}, nodes: map[string]*powered{},
 		relays: map[string]*device.Relay{},
@@ -238,7 +239,7 @@ func (h *House) known(name string) bool {
 	return false
 }
 
-// online tells whether the gateway counts a device as there.
+// online tells whether the gateway counts a device as online.
 func (h *House) online(name string) bool {
 	for _, v := range h.gw.Views() {
 		if v.Name == name {
@@ -277,10 +278,10 @@ func (h *House) decisions() (gateway.Timeline, int) {
 	return h.last, h.seen
 }
 
-// Bundle is what was made for a device when it was enrolled.
+// Bundle returns the bundle that was made when a device was enrolled.
 func (h *House) Bundle(name string) provision.Bundle { return h.bundles[name] }
 
-// State is what a node does now.
+// State returns the present state of a node.
 func (h *House) State(name string) wire.State { return h.nodes[name].State() }
 
 // CutPower takes the power of a device away, if it has any.
@@ -296,7 +297,7 @@ func Build(ctx context.Context, set Setting, out io.Writer) (*House, error) {
 	return buildHouse(ctx, &console{w: out}, set, cast{}, "mon-fri 08:00-18:00")
 }
 
-// revoke makes a device's key open nothing.
+// revoke revokes a device's keys.
 func (h *House) revoke(ctx context.Context, name string) error {
 	k, ok := h.store.Snapshot().Keys[keys.ID(h.bundles[name].Identity)]
 	if !ok {

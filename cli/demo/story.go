@@ -20,15 +20,14 @@ import (
 // heldFor is how long the demo's attacker keeps a datagram.
 const heldFor = 5 * time.Second
 
-// chapter is one part of the story: what is done, and what must come of it. It returns what went
-// otherwise, or nothing.
+// chapter is one part of the story: an action and its expected result. It returns what differed, or
+// nothing.
 type chapter struct {
 	title string
 	play  func(context.Context, *House) string
 }
 
-// story is what the demo tells, in this order; each chapter leaves the house as it found it, but
-// for the last.
+// story holds the chapters in order. Each leaves the house as it found it, except the last.
 var story = []chapter{
 	{"ann holds her card to the reader", granted},
 	{"bob comes outside his hours", deniedBecause(func(h *House) []byte { return h.people[1].uid },
@@ -43,7 +42,7 @@ var story = []chapter{
 	{"the reader is stolen, and its key revoked", readerRevoked},
 }
 
-// tellStory plays every chapter and returns an error if one went otherwise.
+// tellStory plays every chapter and returns an error if one did not end as expected.
 func tellStory(ctx context.Context, out *console, set Setting, as cast) error {
 	// A weekday that is not today, in any time zone.
 	day := strings.ToLower(time.Now().AddDate(0, 0, 3).Weekday().String()[:3])
@@ -84,7 +83,7 @@ func tellStory(ctx context.Context, out *console, set Setting, as cast) error {
 	return errStory
 }
 
-// granted wants the door to open within the tap and to shut by itself.
+// granted checks that the door opens within the tap and shuts by itself.
 func granted(ctx context.Context, h *House) string {
 	moves := h.nodes[Lock].Moves()
 	t := h.tap(ctx, h.people[0].uid)
@@ -140,7 +139,7 @@ func replayed(ctx context.Context, h *House) string {
 	return ""
 }
 
-// scanHeld wants nothing to move, during the hold or after it.
+// scanHeld checks that nothing moves while the scan is held back, or after it.
 func scanHeld(ctx context.Context, h *House) string {
 	moves := h.nodes[Lock].Moves()
 	_, over := h.relays[Reader].Hold(device.Up, heldFor)
@@ -174,7 +173,7 @@ func (h *House) newest(ctx context.Context, kind audit.EventKind) audit.Event {
 	return audit.Event{}
 }
 
-// commandHeld wants the same of a command.
+// commandHeld checks the same for a command.
 func commandHeld(ctx context.Context, h *House) string {
 	moves := h.nodes[Lock].Moves()
 	_, over := h.relays[Lock].Hold(device.Down, heldFor)
@@ -189,7 +188,7 @@ func commandHeld(ctx context.Context, h *House) string {
 	return h.recovered(ctx)
 }
 
-// recovered wants the next tap to work, once the nodes are back.
+// recovered checks that the next tap works once the nodes are back.
 func (h *House) recovered(ctx context.Context) string {
 	if h.await(ctx, func() bool { return h.online(Reader) && h.known(Lock) }) != nil {
 		return "reader and lock did not come back"
@@ -203,7 +202,7 @@ func (h *House) recovered(ctx context.Context) string {
 	return ""
 }
 
-// lampSwitched wants the lamp to go on and off again.
+// lampSwitched checks that the lamp goes on and off again.
 func lampSwitched(ctx context.Context, h *House) string {
 	for _, want := range []bool{true, false} {
 		t := h.press(ctx)
@@ -217,7 +216,7 @@ func lampSwitched(ctx context.Context, h *House) string {
 	return ""
 }
 
-// lockLost wants a verdict that does not promise an open door.
+// lockLost checks that the verdict does not promise an open door.
 func lockLost(ctx context.Context, h *House) string {
 	h.nodes[Lock].off()
 	if !h.cast.goodbye() {
@@ -242,7 +241,7 @@ func lockLost(ctx context.Context, h *House) string {
 	return h.recovered(ctx)
 }
 
-// readerRevoked wants the session to end at once and the reader to stay out.
+// readerRevoked checks that the session ends at once and that the reader cannot connect again.
 func readerRevoked(ctx context.Context, h *House) string {
 	_, decided := h.decisions()
 	began := time.Now()
@@ -261,7 +260,7 @@ func readerRevoked(ctx context.Context, h *House) string {
 	return ""
 }
 
-// pauseAfter gives what was held back a second to do harm.
+// pauseAfter waits a second, in which a datagram that was held back could do harm.
 func pauseAfter(ctx context.Context, over <-chan struct{}) {
 	select {
 	case <-ctx.Done():

@@ -15,8 +15,8 @@ import (
 	"latchkey/keys"
 )
 
-// website wants an owner to make an account there, to switch the lamp and to open the door, and
-// nobody without one.
+// website checks that an owner can make an account, switch the lamp and open the door, and that a
+// stranger cannot.
 func website(ctx context.Context, h *House) string {
 	b, err := newBrowser(h)
 	if err != nil {

@@ -20,13 +20,13 @@ func (s *Settings) LogLevel() (level slog.Level, err error) {
 	return level, nil
 }
 
-// settingOf are the settings that fields of [gateway.Config] are made of.
+// settingOf maps fields of [gateway.Config] to the settings that they come from.
 var settingOf = map[string]string{"Listen": "listen", "Announce": "announce", "Clock": "clock",
 	"MaxSessions":    "max-sessions",
 	"Console.Listen": "console", "Console.Local": "local-net"}
 
-// Gateway is what a gateway with its data in dir is made of, but for the store, the log, the admin
-// socket and the version.
+// Gateway returns the configuration of a gateway with its data in dir, without the store, the log,
+// the admin socket and the version.
 func (s *Settings) Gateway(dir string) (gateway.Config, error) {
 	listen, most := s.String("listen"), s.Int("max-sessions")
 	cfg := gateway.Config{Listen: listen, Announce: AnnouncedAddrs(listen),
@@ -40,7 +40,7 @@ func (s *Settings) Gateway(dir string) (gateway.Config, error) {
 		return cfg, err
 	}
 	err = cfg.Validate()
-	if listen == "" { // which would be the default there
+	if listen == "" { // an empty address would mean the default there
 		err = &gateway.ConfigError{Field: "Listen", Value: `""`, Want: "host:port or :port"}
 	}
 	if most == 0 {

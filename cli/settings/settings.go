@@ -70,7 +70,7 @@ func Read(c *cli.Context) (*Settings, error) {
 	return s, nil
 }
 
-// label is how the person who gave a value knows it.
+// label returns the name of a value where the person gave it.
 func (s *Settings) label(name string) string {
 	switch s.from[name] {
 	case fromEnvironment:

@@ -9,9 +9,9 @@ import (
 	"latchkey/coapres/device"
 )
 
-// notices is the log of a simulated node, which has a record for each attempt at a session that
-// failed or ended, made into what a person wants to know: that a session was lost, once, and that
-// there is another.
+// notices reads the log of a simulated node, which has a record for each session that failed or
+// ended. It turns these records into two messages for a person: the session was lost, and there is
+// a new one.
 type notices struct {
 	of     *device.Device // set before it runs
 	failed chan int       // holds the newest: how many sessions there were when an attempt failed
@@ -23,7 +23,7 @@ func (n *notices) Enabled(context.Context, slog.Level) bool { return true }
 func (n *notices) WithAttrs([]slog.Attr) slog.Handler       { return n }
 func (n *notices) WithGroup(string) slog.Handler            { return n }
 
-// Handle never waits for who reads. It is called by the node alone, one record at a time.
+// Handle never waits for the reader of the notices. Only the node calls it, one record at a time.
 func (n *notices) Handle(context.Context, slog.Record) error {
 	select {
 	case <-n.failed:

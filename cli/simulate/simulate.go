@@ -125,8 +125,8 @@ func simulate(c *cli.Context, kind keys.Kind) error {
 // flash.
 type counterFile string
 
-// read returns the last counter used, 0 if there is none: the gateway puts a node right that has
-// forgotten.
+// read returns the last counter used, 0 if there is none. The gateway corrects a node that has lost
+// its counter.
 func (f counterFile) read() uint64 {
 	b, err := os.ReadFile(string(f))
 	if err != nil {
@@ -146,7 +146,7 @@ func (f counterFile) write(n uint64) error {
 	return os.WriteFile(string(f), []byte(strconv.FormatUint(n, 10)+"\n"), 0o600)
 }
 
-// howToBundle is what to do without a bundle.
+// howToBundle says how to get a bundle.
 const howToBundle = "make one with latchkey device add … --format json --out FILE"
 
 func readBundle(c *cli.Context) (provision.Bundle, error) {
@@ -217,7 +217,7 @@ var doorLines = map[string]wire.Measurement{
 	"exit":           {Name: "exit", Type: wire.FlagValue, Flag: true},
 }
 
-// playDoor does to a lock's door what standard input says, until that ends.
+// playDoor plays the events of a lock's door that standard input names, until its end.
 func playDoor(ctx context.Context, c *cli.Context, d *device.Device) error {
 	return terminal.NewLineReader(c.App.Reader).ForEach(ctx, func(line string) error {
 		line = strings.Join(strings.Fields(line), " ")
@@ -241,7 +241,8 @@ func playDoor(ctx context.Context, c *cli.Context, d *device.Device) error {
 	})
 }
 
-// parsePress reads TARGET ACTION [LEVEL]. The level stands there exactly when the action needs one.
+// parsePress reads TARGET ACTION [LEVEL]. LEVEL is required if the action needs one, and refused
+// otherwise.
 func parsePress(line string) (target string, action wire.Action, level uint8, err error) {
 	f := strings.Fields(line)
 	if len(f) < 2 {
@@ -317,7 +318,7 @@ func showState(c *cli.Context, kind keys.Kind, st wire.State) {
 	fmt.Fprintf(c.App.Writer, "%s\n", b)
 }
 
-// DescribeState says what a simulated actuator does now.
+// DescribeState returns the state of a simulated actuator in words.
 func DescribeState(kind keys.Kind, st wire.State) string {
 	switch {
 	case kind == keys.KindLock && st.On:

@@ -15,8 +15,8 @@ func PrintLine(w io.Writer, text string) {
 	_, _ = fmt.Fprintln(w, QuoteLine(text)) // there is nobody to tell
 }
 
-// QuoteLine quotes what would move the cursor or break the line: part of it may have come from
-// outside.
+// QuoteLine quotes characters that would move the cursor or break the line, because part of the
+// text may come from outside.
 func QuoteLine(text string) string {
 	var b strings.Builder
 	for _, r := range text {
@@ -30,10 +30,10 @@ func QuoteLine(text string) string {
 	return b.String()
 }
 
-// JoinOr is a choice in words: a, b or c.
+// JoinOr returns a choice in words: a, b or c.
 func JoinOr(names []string) string { return english.WordSeries(names, "or") }
 
-// ShortenWord keeps a mistake short enough to be read.
+// ShortenWord shortens a mistyped word for an error.
 func ShortenWord(s string) string {
 	if len(s) > 64 {
 		return strings.ToValidUTF8(s[:64], "") + "…"

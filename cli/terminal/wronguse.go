@@ -22,7 +22,7 @@ func WrongUse(c *cli.Context, format string, a ...any) error {
 	return UsageError{NameCommand(c) + ": " + fmt.Sprintf(format, a...)}
 }
 
-// NameCommand is what the user wrote to get here: latchkey target add.
+// NameCommand returns the command as the user wrote it: latchkey target add.
 func NameCommand(c *cli.Context) string {
 	if c == nil || c.Command == nil {
 		return "latchkey"
