@@ -21,7 +21,7 @@ const (
 )
 
 // bench compiles one changed file and runs the tests that its object can reach. Each is first tried
-// as plain code; what lives is tried with the sanitizers as well.
+// as plain code; a change that no test sees is tried with the sanitizers as well.
 type bench struct {
 	flags []string          // of every compile
 	tests map[string][]test // by file, the most likely to see a change first
@@ -126,7 +126,7 @@ func (b *bench) measure(t string) error {
 	return nil
 }
 
-// try tells how a change of a file ends.
+// try returns how a change of a file ends.
 func (b *bench) try(m mutant, src string) (string, error) {
 	if len(b.tests[m.file]) == 0 {
 		return lives, nil
@@ -140,7 +140,8 @@ func (b *bench) try(m mutant, src string) (string, error) {
 		if err := os.WriteFile(changed, []byte(m.apply(src)), 0o644); err != nil {
 			return "", err
 		}
-		// What lives costs the most time, so this is asked before the slow second variant.
+		// Changes that no test sees cost the most time, so we check for the same code before the
+		// slow second variant.
 		if i == 1 && b.sameCode(m, changed, src) {
 			return same, nil
 		}
@@ -161,8 +162,8 @@ func (b *bench) try(m mutant, src string) (string, error) {
 	return lives, nil
 }
 
-// Of the changed file we make a shared library: so the tests of a file are linked once and not once
-// for each change.
+// We compile the changed file into a shared library, so that the tests of a file are linked once
+// and not once for each change.
 func (v variant) shared() []string { return append([]string{"-fPIC", "-shared"}, v.flags...) }
 func (v variant) archives() []string {
 	return []string{"build/" + v.name + "/libcore.a", "build/" + v.name + "/libmbedtls.a"}
@@ -234,8 +235,8 @@ func (b *bench) compile(flags []string, from, to string, more ...string) bool {
 	return exec.Command("gcc", append(append(args, from), append(more, "-o", to)...)...).Run() == nil
 }
 
-// runTest runs a test for at most so much time of the processor; the machine may be busy, so that
-// the clock on the wall gives it ten times as much.
+// runTest runs a test within a limit of CPU time. The limit of wall time is ten times as long,
+// since the machine may be busy.
 func runTest(program string, limit time.Duration) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*limit)
 	defer cancel()

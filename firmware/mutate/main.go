@@ -1,6 +1,6 @@
-// Command mutate changes the firmware's core in one small place at a time and tells which changes
-// no unit test sees. It does not know whether a change matters: those that do not are listed, each
-// with its reason.
+// Command mutate changes the firmware's core in one small place at a time and lists the changes
+// that no unit test detects. It does not know whether a change matters: changes that do not matter
+// are listed in a file, each with its reason.
 //
 // It runs in firmware/, by its Makefile: make mutate, make mutate-fixed.
 package main

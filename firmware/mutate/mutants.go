@@ -62,7 +62,7 @@ func mutants(file, src string) []mutant {
 	}
 	logged := 0
 	for i, t := range ts {
-		if ps[i].begins && t.text == "lk_link_log" { // what a log says is no behaviour
+		if ps[i].begins && t.text == "lk_link_log" { // the text of a log is not behaviour
 			for logged = i; logged < len(ts) && ts[logged].text != ";"; {
 				logged++
 			}
@@ -81,7 +81,7 @@ func mutants(file, src string) []mutant {
 			change = halfAndTwice
 		}
 		for k, s := range change(t.text) {
-			if k > 0 || !dimension(ts, i) { // room that is not used makes no difference
+			if k > 0 || !dimension(ts, i) { // unused room makes no difference
 				inLine(i, t.at, end, s)
 			}
 		}
@@ -132,8 +132,9 @@ func dimension(ts []token, i int) bool {
 		ts[i-3].text != "return"
 }
 
-// halfAndTwice returns those of a named number, as a time of 60000 ms: no test should mind one
-// millisecond. Small ones and those in hexadecimal are lengths and codes, and get their neighbours.
+// halfAndTwice returns half and twice a named number, such as a time of 60000 ms, since no test
+// should depend on one millisecond. Small numbers and hexadecimal ones are lengths and codes; they
+// get their neighbours instead.
 func halfAndTwice(text string) []string {
 	v, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || v < 30 {
@@ -172,8 +173,8 @@ func match(ts []token, open int) int {
 	return 0
 }
 
-// removable tells whether a statement can go: it is no declaration, no control flow but break and
-// continue, and not only there for a compiler that complains of what is not used.
+// removable tells whether a statement can be removed. Declarations cannot, nor control flow except
+// break and continue, nor statements that only silence a warning about unused values.
 func removable(ts []token) bool {
 	first := ts[0].text
 	switch first {

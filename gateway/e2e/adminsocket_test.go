@@ -12,8 +12,8 @@ import (
 	"latchkey/gateway/store"
 )
 
-// The admin socket is for those who may do everything, and no script of theirs that went wrong
-// takes what doors need.
+// Whoever opens the admin socket may do everything, but a script there that runs wild cannot use up
+// what doors need.
 func TestAdminSocketIsBounded(t *testing.T) {
 	s := newSite(t, store.Options{})
 	ask := func(method, path string, body io.Reader) (int, func()) {

@@ -36,7 +36,7 @@ func (c *rawClient) report(echo []byte, ms ...wire.Measurement) {
 	}
 }
 
-// alarms are the events that reports have made, in order: alarms too.
+// alarms returns the events of reports in order, alarms included.
 func (s *site) alarms() (details []string) {
 	for _, ev := range s.events() {
 		if ev.Kind == audit.EventReport || ev.Kind == audit.EventAlarm {
@@ -46,7 +46,7 @@ func (s *site) alarms() (details []string) {
 	return details
 }
 
-// A report that is held back makes no event, and does not keep the next one from making it.
+// A report that was held back records no event, and the next report still records its own.
 func TestLateReportHidesNothing(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
@@ -81,7 +81,8 @@ func TestEveryAlarmOfAReportIsKept(t *testing.T) {
 	})
 }
 
-// Who presses the button inside may open the door; somebody who presses it on a switch may not.
+// Somebody who presses the exit button inside may open the door; somebody who presses it on a
+// switch may not.
 func TestExitButtonIsNotAForcedDoor(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})

@@ -50,9 +50,9 @@ func (c *rawClient) tap(n uint64, uid []byte) (code codes.Code, v wire.Verdict, 
 	return resp.Code(), v, time.Duration(seconds) * time.Second
 }
 
-// A reader that scans a thousand times a second, each time truly and with a card that opens its own
-// door, gets what it is allowed and is told for all else when to come again. It stops nobody else's
-// tap, its session goes on, and when it has waited it is served again.
+// A reader that sends a thousand valid scans a second gets decisions up to its limit; for the
+// others it is told when to try again. It stops nobody else's tap, its session continues, and after
+// the wait it is served again.
 func TestReaderThatNeverRests(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})

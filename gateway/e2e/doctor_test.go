@@ -124,7 +124,7 @@ func sorted(list string) string {
 	return strings.Join(all, ", ")
 }
 
-// A device that was here and went is offline; what is told of it is when it was last heard.
+// A device that was online and has left is offline; doctor says when it was last heard.
 func TestDoctorTellsWhoWent(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, store.Options{})

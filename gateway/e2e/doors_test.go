@@ -56,8 +56,8 @@ func (d *door) state() api.DoorState {
 	return *t.State
 }
 
-// A lock that stops in the middle of its pulse is not shown as locked, by anything, until it has
-// said so.
+// A lock that stops in the middle of its pulse is shown as locked nowhere until it has confirmed
+// it.
 func TestLockThatStopsInItsPulseIsNotLocked(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
@@ -118,7 +118,8 @@ func TestLockedIsConfirmedAfterThePulse(t *testing.T) {
 	t.Logf("locked %v after the end of the pulse", time.Since(end).Round(time.Millisecond))
 }
 
-// The exit button opens without asking: the gateway finds out for how long.
+// The exit button opens the door without a request to the gateway, which then finds out for how
+// long.
 func TestExitButtonIsAnUnlockedDoor(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
@@ -144,8 +145,7 @@ func (d *door) contact(open bool) {
 	}
 }
 
-// A forced door is an alarm at its door until somebody acknowledges it, over a restart too, and
-// then not any more.
+// A forced door is an alarm at its door until somebody acknowledges it, even after a restart.
 func TestForcedDoorStaysAnAlarmUntilAcknowledged(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
@@ -235,7 +235,7 @@ func TestForcedDoorStaysAnAlarmUntilAcknowledged(t *testing.T) {
 	if s := d.state(); s.Headline.Alarm() {
 		t.Errorf("after another restart: got %+v", s)
 	}
-	// What happens next is an alarm of its own, however soon.
+	// The next cause is an alarm of its own, however soon it comes.
 	d.settled()
 	d.contact(true)
 	eventually(t, "the next one is an alarm", 10*time.Second,
@@ -289,8 +289,8 @@ func TestTamperedReaderIsAnAlarmOfItsDoor(t *testing.T) {
 	})
 }
 
-// An alarm stays open however much happens after it, and only a bounded part of the events is read
-// for it at the start.
+// An alarm stays open however many events follow, and the start reads only a bounded part of the
+// events to find it.
 func TestOldAlarmIsFoundAgain(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
@@ -366,8 +366,8 @@ func TestHeldBackScanIsTold(t *testing.T) {
 		}
 		<-over
 		eventually(t, "the scan is told of", 5*time.Second, func() bool { return len(stale()) > 0 })
-		// After so long a silence the reader trusts its session no more; the next scan must meet
-		// the new one.
+		// After this long a silence the reader does not trust its session any more. The next scan
+		// must use the new one.
 		eventually(t, "the reader has another session", 5*time.Second,
 			func() bool { return d.reader.Sessions() > was })
 	}
@@ -384,8 +384,8 @@ func TestHeldBackScanIsTold(t *testing.T) {
 	})
 }
 
-// A lock says how long it holds: a longer pulse is refused, or ends when the lock ends it, and that
-// is said.
+// A lock reports its longest unlock. A longer pulse is refused, or ends when the lock ends it, and
+// the answer says so.
 func TestPulseThatTheLockDoesNotHold(t *testing.T) {
 	t.Parallel()
 	d := &door{site: newSite(t, store.Options{})}

@@ -109,7 +109,7 @@ func TestFirmwareCommandHeldBackOpensOnce(t *testing.T) {
 	})
 }
 
-// What was captured is sent again, into the session it came from and into the next, in both
+// The attacker sends captured datagrams again, in the same session and in the next, in both
 // directions.
 func TestFirmwareReplayOpensNothing(t *testing.T) {
 	t.Parallel()
@@ -197,7 +197,7 @@ func recorded(r *device.Relay, way device.Direction) func() [][]byte {
 	}
 }
 
-// inTheClear is a record in the clear, or of an epoch that it lies about.
+// inTheClear is an unencrypted record, or one with a forged epoch.
 func inTheClear(typ, epoch byte, b []byte) []byte {
 	return append([]byte{typ, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 99, byte(len(b) >> 8), byte(len(b))}, b...)
 }
@@ -229,7 +229,8 @@ func TestFirmwareWithTheWrongKey(t *testing.T) {
 	})
 }
 
-// A wire that loses, repeats and reorders: doors open, none twice for one tap.
+// The network loses, duplicates and reorders datagrams: doors open, and none opens twice for one
+// tap.
 func TestFirmwareOnABadNetwork(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, m machine) {

@@ -10,8 +10,8 @@ import (
 	"latchkey/coapres/device"
 )
 
-// Whoever keeps a lock from its gateway, forces the door and shuts it again is told on when the
-// lock is back.
+// An attacker cuts a lock off from its gateway, forces the door and shuts it again. The lock
+// reports it when it is back.
 func TestFirmwareTellsOfADoorForcedWithoutASession(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, m machine) {

@@ -149,8 +149,8 @@ func TestFirmwareReaderAndLockOnOneBoard(t *testing.T) {
 	})
 }
 
-// The gateway stops with a goodbye, in the middle of a pulse: the relay lets go, both devices are
-// back soon, and meanwhile the door opens from inside only.
+// The gateway stops with a goodbye in the middle of a pulse. The relay releases, both devices are
+// back soon, and meanwhile the door opens only from inside.
 func TestFirmwareBoardWhoseGatewayStops(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, m machine) {

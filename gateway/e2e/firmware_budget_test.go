@@ -77,8 +77,8 @@ func (f *firmware) stat(mark int) (heap, peak, stack int) {
 }
 
 // Every role within its budget, in the very image that the other tests run. Instructions are the
-// least of a few rounds: what is more is what the node does while it waits, as looking at its
-// inputs, and a datagram sent again when this machine is slow.
+// least of a few rounds. Other rounds also count what the node does while it waits, such as reading
+// its inputs, and retransmissions when this machine is slow.
 func TestFirmwareBudgets(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})

@@ -19,8 +19,8 @@ var (
 	carlsID  = []byte{0x04, 1, 2, 3, 4, 5, 6, 7, 8, 9}
 )
 
-// The main job: a card that may, one that may not, one that nobody knows, one that is new. UIDs of
-// all three lengths.
+// The main job: a card that is granted, one that is denied, an unknown one and a new one, with UIDs
+// of all three lengths.
 func TestFirmwareOpensTheDoor(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, m machine) {

@@ -121,8 +121,8 @@ func TestFirmwareWakesWithoutAHandshake(t *testing.T) {
 			t.Errorf("got %d handshakes, want two", got)
 		}
 
-		// A gateway that forgot the association while the reader slept: the same tap gets a
-		// handshake, and its verdict.
+		// The gateway has lost the association while the reader slept: the same tap makes a
+		// handshake and still gets its verdict.
 		r.await(mark, 60*time.Second, "log asleep")
 		d.lock.Close()
 		d.stop()
@@ -198,7 +198,8 @@ func TestFirmwareGatewayIsKilled(t *testing.T) {
 	})
 }
 
-// Without memory for a handshake a node says so, keeps nothing, and comes back when there is some.
+// Without memory for a handshake a node says so, frees everything, and connects again when there is
+// memory.
 func TestFirmwareOutOfMemory(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, m machine) {

@@ -188,8 +188,8 @@ func newFirmDoor(t *testing.T, m machine, reader, lock func(gateway string) stri
 
 func direct(gateway string) string { return gateway }
 
-// closed wants the lock off, and to have gone on moves times in all, once everything that was let
-// through has had its effect.
+// closed checks that the lock is off and has been switched on moves times in all, after every
+// datagram that passed has had its effect.
 func (d *firmDoor) closed(moves int) {
 	d.t.Helper()
 	deadline := time.After(1500 * time.Millisecond)

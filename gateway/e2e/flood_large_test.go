@@ -156,8 +156,8 @@ func flood(t *testing.T, program, to string, sources, rate int, delay time.Durat
 	return said
 }
 
-// Twenty thousand hellos of nobody, five thousand a second: they cost the gateway next to nothing,
-// they are sent no more bytes than they sent, and whoever has a key is served as before, near or
+// Twenty thousand hellos from strangers, five thousand a second, cost the gateway next to nothing.
+// It sends no more bytes than it receives, and serves every node with a key as before: near or
 // behind a slow radio, in a session or with a new one.
 func TestLargeFlood(t *testing.T) {
 	bin := t.TempDir()

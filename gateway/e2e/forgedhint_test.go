@@ -15,8 +15,8 @@ import (
 	"latchkey/keys"
 )
 
-// TestForgedHintsAtFullRate: whoever forges 2,000 hints a second causes a ping in 5 s, and no more:
-// no session ends, no handshake begins, and a scan is granted meanwhile.
+// TestForgedHintsAtFullRate: an attacker who forges 2,000 hints a second causes one ping in 5 s and
+// nothing else. No session ends, no handshake begins, and a scan is granted meanwhile.
 func TestForgedHintsAtFullRate(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})

@@ -31,8 +31,8 @@ func relay(t *testing.T, gateway string) *device.Relay {
 	return r
 }
 
-// quiet waits until everything that was let through has had its effect, and fails if the lock moved
-// more than moves times in all.
+// quiet waits until every datagram that passed has had its effect, and fails if the lock moved more
+// than moves times in all.
 func (d *door) quiet(moves int) {
 	d.t.Helper()
 	deadline := time.After(1500 * time.Millisecond)
@@ -132,8 +132,8 @@ func TestStalledDiskOpensNothing(t *testing.T) {
 	d.works(t)
 }
 
-// rawClient is a reader that does what it is told: it neither stops in time nor tells the truth unless
-// asked to.
+// rawClient is a reader that a test controls fully. It sends late scans and wrong ages if the test
+// says so.
 type rawClient struct {
 	t    *testing.T
 	conn *transport.Conn

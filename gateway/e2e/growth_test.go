@@ -103,8 +103,8 @@ func lockOf(t *testing.T, state []byte, more string, pairs byte) transport.Handl
 	}
 }
 
-// A node of a later version works with this gateway as far as it does not insist on being
-// understood.
+// A node of a later version works with this gateway as long as its new members and options are
+// elective.
 func TestNewerNode(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -145,7 +145,7 @@ func TestNewerNode(t *testing.T) {
 	}
 }
 
-// What may move a door is understood as a whole, or nothing is decided.
+// A message that may move a door must be understood as a whole, or nothing is decided.
 func TestNewerScanDecidesNothing(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})

@@ -26,8 +26,7 @@ func (s *site) call(method, path, body string) *httptest.ResponseRecorder {
 	return w
 }
 
-// sick waits until /healthz, the doctor and the metric say the same: what stands in the way, or ""
-// for nothing.
+// sick waits until /healthz, the doctor and the metric agree on the fault, or on "" for none.
 func (s *site) sick(reason, text string) {
 	s.t.Helper()
 	want := http.StatusOK
@@ -95,8 +94,8 @@ func TestFullDiskShutsDoorsAndTakesRestrictions(t *testing.T) {
 	}
 }
 
-// The disk cannot be asked, so there is not even the space of restrictions: they act and the answer
-// says that they are not durable.
+// The free space is unknown, so not even restrictions can be stored. They take effect, and the
+// answer says that they are not durable.
 func TestRestrictionThatIsNotDurableSaysSo(t *testing.T) {
 	t.Parallel()
 	var broken atomic.Bool

@@ -27,10 +27,10 @@ const (
 // chatClients are those of [chats].
 var chatClients = []string{"openssl s_client", "gnutls-cli", "mbedtls"}
 
-// hint is a HelloRequest in the clear.
+// hint is an unencrypted HelloRequest.
 var hint = []byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
-// lost are records of sessions that nobody has.
+// lost are records of unknown sessions.
 func lost() [][]byte {
 	plain := append([]byte{23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 40}, make([]byte, 40)...)
 	cid := append([]byte{25, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 0, 40},
@@ -182,7 +182,7 @@ func hints(r *device.Relay, n int) {
 	}
 }
 
-// Whoever forges hints ends no session of a stack that does not know them.
+// Forged hints end no session of a stack that does not know hints.
 func TestStockSessionsLiveThroughHints(t *testing.T) {
 	t.Parallel()
 	for _, name := range chatClients {
@@ -259,8 +259,8 @@ func TestStockLocksLiveThroughHints(t *testing.T) {
 	}
 }
 
-// The gateway sends no hint to where a handshake is under way, whatever comes from there, so each
-// client gets in. libcoap with GnuTLS would give up at one.
+// The gateway sends no hint to an address where a handshake is under way, whatever comes from
+// there, so each client completes its handshake. libcoap with GnuTLS would give up at one.
 func TestStockHandshakesGetNoHints(t *testing.T) {
 	t.Parallel()
 	disturbed := func(t *testing.T, d *door) (*device.Relay, *atomic.Int32) {

@@ -4,9 +4,9 @@ package e2e
 
 import "testing"
 
-// Whoever forges records with numbers of his choice ends most handshakes of other people's stacks:
-// none of it is authenticated, and a later number makes what the gateway sends an old one. Our
-// nodes count by themselves.
+// An attacker who forges records with chosen numbers ends most handshakes of other stacks, since
+// these records are not authenticated, and a higher number makes the gateway's records look old.
+// Our nodes keep their own count.
 func TestLongStockHandshakesUnderForgedNumbers(t *testing.T) {
 	underForgedHints(t, ahead(), func(client string, _ int) bool { return client == "latchkey" })
 }

@@ -157,8 +157,8 @@ func opensslConf(settings string) string {
 		"\n"
 }
 
-// Who has no key learns nothing about keys: a wrong key, an identity that never was and a revoked
-// key look alike, datagram by datagram.
+// An attacker without a key learns nothing about keys: a wrong key, an unknown identity and a
+// revoked key look the same, datagram by datagram.
 func TestFailedHandshakesLookAlike(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
@@ -224,8 +224,8 @@ func (d *door) try(name string, env []string, k keys.Key, wait string) attempt {
 	return a
 }
 
-// A capture shows nothing of what was said, and with the key it shows a scan like any other CoAP,
-// to a program that is not ours.
+// A capture reveals nothing of the messages. With the key, a program that is not ours decodes a
+// scan in it like any other CoAP.
 func TestCapture(t *testing.T) {
 	t.Parallel()
 	program(t, "tshark", tsharkPackage)

@@ -99,8 +99,8 @@ func (s stock) post(path, body string, args ...string) string {
 
 func scanJSON(n int, uid string) string { return fmt.Sprintf(`{"n":%d,"uid":"%s"}`, n, uid) }
 
-// moved runs f and fails unless exactly so many attempts were decided and the lock went on exactly
-// so often meanwhile.
+// moved runs f, and fails unless exactly this number of attempts was decided and the lock was
+// switched on exactly this often meanwhile.
 func (d *door) moved(rule string, decisions, moves int, f func()) {
 	d.t.Helper()
 	past, before := len(d.timelines()), d.lock.Moves()
@@ -230,7 +230,7 @@ func links(t *testing.T, s stock, want []string) {
 	}
 }
 
-// What a stock client must not do gets the code for it. Nothing is decided and nothing moves.
+// A forbidden request of a stock client gets the right code. Nothing is decided and nothing moves.
 func TestStockClientIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, name := range stockClients {

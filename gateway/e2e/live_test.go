@@ -313,7 +313,8 @@ func TestFailedCommitKeepsEveryDoorShut(t *testing.T) {
 	}
 }
 
-// Who follows the devices hears of each thing that leaves no event: a session, a state, a reading.
+// A client that follows the devices is told of each change without an event: a session, a state, a
+// reading.
 func TestStreamTellsOfDevices(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})

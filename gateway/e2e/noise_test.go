@@ -12,7 +12,7 @@ import (
 	"latchkey/keys"
 )
 
-// Whoever holds a key and opens one session after the other does not fill the disk with events.
+// An attacker with a key who opens one session after the other cannot fill the disk with events.
 func TestSessionEventsAreBounded(t *testing.T) {
 	s := newSite(t, store.Options{})
 	front := s.target("front", access.Door, time.Second)

@@ -18,7 +18,7 @@ import (
 	"latchkey/keys"
 )
 
-// A scan that waited behind another is decided by what holds when its turn comes.
+// A scan that waited behind another is decided by the policy at the time of its turn.
 func TestRevocationComesBeforeWhatWaited(t *testing.T) {
 	t.Parallel()
 	var stall atomic.Bool
@@ -73,8 +73,8 @@ func TestRevocationComesBeforeWhatWaited(t *testing.T) {
 	}
 }
 
-// The reader knows that the door has opened before the record of that is on disk. Whoever asks
-// again waits for the record, and gets the same.
+// The reader knows that the door has opened before the receipt is on disk. A repeat of the scan
+// waits for the receipt and gets the same answer.
 func TestVerdictDoesNotWaitForTheRecord(t *testing.T) {
 	t.Parallel()
 	var lock atomic.Pointer[device.Device] // set: hold the first commit after it has moved

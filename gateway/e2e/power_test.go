@@ -232,7 +232,7 @@ func (d *door) asksAndDies(t *testing.T, addr string, args ...string) string {
 	return string(printed)
 }
 
-// remains wants the gateway to have one session: that of whoever has lost its power.
+// remains checks that the gateway has one session: that of the node that has lost its power.
 func (d *door) remains(rule string) {
 	d.t.Helper()
 	if got := d.metric("latchkey_sessions"); got != 1 {
@@ -243,8 +243,8 @@ func (d *door) remains(rule string) {
 // fewest are the datagrams each way of a handshake and a request.
 var fewest = [2]int{4, 3}
 
-// Whichever one datagram of a handshake and of the first request is lost, either way, the node
-// comes in, by its own repeats or ours.
+// If any one datagram of a handshake or of the first request is lost, in either direction, the node
+// still connects, by its retransmissions or ours.
 func TestHandshakeSurvivesALoss(t *testing.T) {
 	t.Parallel()
 	for _, name := range append([]string{"latchkey", "openssl"}, stockClients...) {
