@@ -29,8 +29,8 @@ func (v *visit) showAccount() error {
 	return v.show(v.status(), "account", p)
 }
 
-// own returns the input that names the account which is signed in.
-func (v *visit) own() api.ByRef { return api.At(v.account.ID) }
+// nameAccount returns the input that names the account which is signed in.
+func (v *visit) nameAccount() api.ByRef { return api.At(v.account.ID) }
 
 // keepAccount replaces the visit's account by the changed one.
 func (v *visit) keepAccount(now api.Account, err error) error {
@@ -55,7 +55,7 @@ func (v *visit) changePassword() error {
 }
 
 func (v *visit) signOutEverywhere() error {
-	if err := v.keepAccount(call(v, api.SignOut, v.own())); err != nil {
+	if err := v.keepAccount(call(v, api.SignOut, v.nameAccount())); err != nil {
 		return v.showAgain(err, (*visit).showAccount)
 	}
 	return v.done("/account", "Every other browser is signed out.")

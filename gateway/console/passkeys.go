@@ -36,7 +36,7 @@ func (v *visit) addPasskey() error {
 }
 
 func (v *visit) removePasskey() error {
-	in := api.PasskeyInput{ByRef: v.own(), ID: v.r.PathValue("passkey")}
+	in := api.PasskeyInput{ByRef: v.nameAccount(), ID: v.r.PathValue("passkey")}
 	if err := v.keepAccount(call(v, api.RemovePasskey, in)); err != nil {
 		return v.showAgain(err, (*visit).showAccount)
 	}

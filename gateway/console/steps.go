@@ -10,9 +10,9 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-// sure tells whether the second step, or the password, came with this form. If not, it shows the
-// page that asks for it, which sends the same form again.
-func (v *visit) sure(fresh string) (bool, error) {
+// requireStep tells whether the second step, or the password, came with this form. If not, it shows
+// the page that asks for it, which sends the same form again.
+func (v *visit) requireStep(fresh string) (bool, error) {
 	has := secondStep(v.account)
 	door := fresh == account.Second.String()
 	if door && !has {

@@ -34,7 +34,7 @@ func (v *visit) addToken() error {
 }
 
 func (v *visit) removeToken() error {
-	in := api.TokenInput{ByRef: v.own(), ID: v.r.PathValue("token")}
+	in := api.TokenInput{ByRef: v.nameAccount(), ID: v.r.PathValue("token")}
 	if err := v.keepAccount(call(v, api.RemoveToken, in)); err != nil {
 		return v.showAgain(err, (*visit).showAccount)
 	}

@@ -17,7 +17,7 @@ type totpPage struct {
 }
 
 func (v *visit) beginTOTP() error {
-	made, err := call(v, api.MakeTOTP, v.own())
+	made, err := call(v, api.MakeTOTP, v.nameAccount())
 	if err != nil {
 		return v.showAgain(err, (*visit).showAccount)
 	}
@@ -42,7 +42,7 @@ func (v *visit) setTOTP() error {
 }
 
 func (v *visit) removeTOTP() error {
-	if err := v.keepAccount(call(v, api.RemoveTOTP, v.own())); err != nil {
+	if err := v.keepAccount(call(v, api.RemoveTOTP, v.nameAccount())); err != nil {
 		return v.showAgain(err, (*visit).showAccount)
 	}
 	return v.done("/account", "You are not asked for codes any more.")

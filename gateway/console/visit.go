@@ -89,7 +89,7 @@ func (v *visit) serve() error {
 	switch refused := v.session.Refused; {
 	case refused == nil:
 	case refused.Type == account.TypeStep:
-		if ok, err := v.sure(refused.Fresh); !ok || err != nil {
+		if ok, err := v.requireStep(refused.Fresh); !ok || err != nil {
 			return err
 		}
 	default:
