@@ -1,10 +1,10 @@
-// Package report keeps what a run of the benchmarks measured, as figures with every round in them,
-// and shows it: JSON, Markdown, pictures. It measures nothing.
+// Package report stores the results of a run of the benchmarks, as figures with all their rounds,
+// and shows them as JSON, Markdown and pictures. It measures nothing.
 package report
 
 import "time"
 
-// Run is all that one run measured, and on what.
+// Run holds all results of one run, and the machine that it ran on.
 type Run struct {
 	Form        string            `json:"form"` // "short" or "full"
 	Began       time.Time         `json:"began"`
@@ -60,8 +60,8 @@ type Figure struct {
 	Note   string    `json:"note,omitempty"` // about this row; shown under the table
 }
 
-// Floor is the system that does as little as can be done: all others are shown as a multiple of it
-// too.
+// Floor is the system that does as little as possible. All others are also shown as a multiple of
+// it.
 const Floor = "floor"
 
 // Own begins the name of every system that is ours; the rest are peers.

@@ -14,9 +14,9 @@ import (
 	"latchkey/keys"
 )
 
-// House is what a gateway under test knows: doors, each with a reader and a lock, and a card that
-// opens it alone; readers at doors that have no lock; and grants of people who never come. All keys
-// share one secret.
+// House is the policy of a gateway under test: doors, each with a reader, a lock and a card that
+// opens only this door; readers at doors without a lock; and grants of people who never come. All
+// keys share one secret.
 type House struct {
 	Doors   int `json:"doors"`
 	Readers int `json:"readers"` // at doors without a lock
@@ -50,8 +50,8 @@ func Stranger() []byte { return []byte{0xff, 0xff, 0xff, 0xff} }
 // grantsEach is how many grants each of those people has who never come.
 const grantsEach = 10
 
-// enough is how many records are applied at once: with those of one more door or person they still
-// fit into a batch.
+// enough is the number of records after which a batch is applied. The records of one more door or
+// person still fit into it.
 const enough = store.MaxChanges - 100
 
 // Build gives a store the policy of the house. The keys have been used today, or a gateway would

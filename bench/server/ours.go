@@ -20,7 +20,7 @@ import (
 
 const anyPort = "127.0.0.1:0"
 
-// floor is the least that a server can do.
+// floor is a server that does as little as possible.
 func floor() (holder, error) {
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -45,7 +45,7 @@ func floor() (holder, error) {
 // unbound is more than one generator can do.
 const unbound = 1_000_000
 
-// ours is the listener of package transport, as the gateway runs it, with nothing above.
+// ours is the listener of package transport as the gateway runs it, without the gateway.
 func ours(o Order) (holder, error) {
 	cfg := transport.Config{Addr: anyPort, MaxSessions: o.Sessions,
 		PSK: func([]byte) []byte { return o.Secret.PSK() }}
@@ -71,7 +71,7 @@ func ours(o Order) (holder, error) {
 	}}, nil
 }
 
-// whole is a gateway that knows a house.
+// whole is a gateway with the policy of a house.
 func whole(o Order) (holder, error) {
 	ctx := context.Background()
 	st, err := store.Open(ctx, store.Options{Dir: o.Dir, InMemory: o.Dir == ""})

@@ -1,7 +1,7 @@
-// Package server runs the servers that are measured and are written in Go, each in a process of its
-// own: this program once more, with the words of [Args]. What it is told and what it tells are
-// lines of JSON at its standard input and output; it ends when its input does. Servers of others,
-// as programs of their own, are not here.
+// Package server runs the measured servers that are written in Go, each in a process of its own:
+// this program once more, with the arguments of [Args]. Such a process reads lines of JSON from its
+// standard input and answers with lines of JSON on its standard output; it ends when its input
+// ends. The package does not start the programs of others.
 package server
 
 import (
@@ -49,8 +49,8 @@ type Order struct {
 	Unbound bool `json:"unbound"`
 }
 
-// Figures are what a process holds after a collection, with its free memory given back: without
-// that, RSS is what the collector has not yet come to. Memory is in bytes.
+// Figures are the memory of a process after a garbage collection, with free memory returned to the
+// system; otherwise RSS would include garbage. Memory is in bytes.
 type Figures struct {
 	Sessions   int   `json:"sessions"`
 	Goroutines int   `json:"goroutines"`
@@ -183,7 +183,7 @@ func open(name string, o Order) (holder, error) {
 	return holder{}, errors.New("no such server")
 }
 
-// figures collects twice, because pools keep what they had for one collection more.
+// figures collects twice, because pools keep their objects over one collection.
 func figures() (*Figures, error) {
 	runtime.GC()
 	debug.FreeOSMemory()
@@ -197,7 +197,7 @@ func figures() (*Figures, error) {
 		RSS: u.RSS, Peak: u.Peak}, nil
 }
 
-// fail ends a server that does not serve any more.
+// fail ends a server that cannot serve any more.
 func fail(err error) {
 	fmt.Fprintln(os.Stderr, "server ended:", err)
 	os.Exit(1)
@@ -256,7 +256,7 @@ func (s *Server) ask(question string) (a answer, err error) {
 	return a, err
 }
 
-// Figures tells what the server holds, after a collection of its garbage.
+// Figures returns the memory of the server after a garbage collection.
 func (s *Server) Figures() (Figures, error) {
 	a, err := s.ask(askFigures)
 	if err != nil || a.Figures == nil {
@@ -265,13 +265,13 @@ func (s *Server) Figures() (Figures, error) {
 	return *a.Figures, nil
 }
 
-// Sessions is how many sessions the server has now.
+// Sessions returns how many sessions the server has now.
 func (s *Server) Sessions() (int, error) {
 	a, err := s.ask(askSessions)
 	return a.Sessions, err
 }
 
-// Mallocs is how many objects the server has allocated since its start.
+// Mallocs returns how many objects the server has allocated since its start.
 func (s *Server) Mallocs() (uint64, error) {
 	a, err := s.ask(askMallocs)
 	return a.Mallocs, err
@@ -294,8 +294,8 @@ func (s *Server) Stop() error {
 	return s.Process.Stop()
 }
 
-// Settle waits until the server has no session any more, for some 30 s at most, and then for so
-// long.
+// Settle waits until the server has no session any more, for about 30 s at most, and then for the
+// given time.
 func (s *Server) Settle(ctx context.Context, idle time.Duration) (Figures, error) {
 	const patient = 30 * time.Second
 	for end := time.Now().Add(patient); ; {

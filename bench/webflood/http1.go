@@ -18,7 +18,7 @@ func (f *flood) idle(_ context.Context, c net.Conn) error {
 	return over(err)
 }
 
-// over is an error also where the other side has ended the connection in good order.
+// over is an error even if the other side has ended the connection in good order.
 func over(err error) error {
 	if err == nil {
 		return io.EOF
@@ -102,7 +102,7 @@ func (f *flood) chunks(ctx context.Context, c net.Conn) error {
 	return f.drip(ctx, c, "1;more=more\r\nx\r\n")
 }
 
-// largeBody alternates between a length that is refused by itself and one that is not told.
+// largeBody alternates between a length that is refused at once and a body of unknown length.
 func (f *flood) largeBody(_ context.Context, c net.Conn) error {
 	length, chunk := "Content-Length: 1073741824", strings.Repeat("x", 32<<10)
 	if f.requests.Add(1)%2 == 0 {

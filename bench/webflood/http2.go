@@ -15,7 +15,7 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-// session is a connection with HTTP/2 whose owner keeps to no limit that the other side sets.
+// session is an HTTP/2 connection that ignores the limits of the other side.
 type session struct {
 	f     *flood
 	heard chan struct{} // closed when the connection has ended
@@ -43,7 +43,7 @@ func (f *flood) begin(c net.Conn, window uint32) (*session, error) {
 	return s, nil
 }
 
-// listen reads what comes and does the least that HTTP/2 asks for.
+// listen reads frames and does only what HTTP/2 requires.
 func (s *session) listen() {
 	defer close(s.heard)
 	dec := hpack.NewDecoder(4096, nil)

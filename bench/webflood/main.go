@@ -1,6 +1,6 @@
-// Command webflood does to a website on this machine what somebody would who wants its memory, its
-// time or its connections, and counts what it gets back. It has no account, but for one flood that
-// needs a token, and speaks to loopback alone.
+// Command webflood attacks a website on this machine: it tries to use up its memory, its time or
+// its connections, and counts the answers. It has no account, except for one flood that needs a
+// token, and connects to loopback only.
 package main
 
 import (
@@ -65,8 +65,8 @@ type flood struct {
 	made, failed, ended, requests, answers, refused, sent atomic.Int64
 }
 
-// kind is a way to be a nuisance: what is done with a connection, until it ends. It gets a TLS
-// connection, or where bare is set one of TCP.
+// kind is one kind of attack: what it does with a connection until the connection ends. It gets a
+// TLS connection, or a TCP connection if bare is set.
 type kind struct {
 	name  string
 	about string

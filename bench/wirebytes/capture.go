@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// quiet is for how long nothing must come before a piece of work counts as over: TCP puts an
-// acknowledgement off by 40 ms.
+// quiet is how long no packet may come before a piece of work counts as finished, since TCP delays
+// an acknowledgement by 40 ms.
 const quiet = 100 * time.Millisecond
 
 // Capture counts what goes over loopback to and from one port while it runs. It needs dumpcap,
@@ -25,7 +25,7 @@ const quiet = 100 * time.Millisecond
 type Capture struct {
 	cmd   *exec.Cmd
 	port  uint16
-	probe *net.UDPConn // sends to itself: what was before a probe has been seen when the probe is
+	probe *net.UDPConn // sends to itself: when a probe is seen, all packets before it were seen
 	said  bytes.Buffer // by dumpcap; read only after done
 	news  chan struct{}
 	done  chan struct{}
@@ -37,8 +37,8 @@ type Capture struct {
 	probed uint64  // guarded by mu; the newest probe that was seen
 }
 
-// Start returns when the capture sees what is sent. It ends with ctx or Close, whatever is first.
-// The caller owns it; it is for one goroutine.
+// Start returns when the capture works. It ends with ctx or Close, whatever is first. The caller
+// owns it; it is for one goroutine.
 func Start(ctx context.Context, port int) (*Capture, error) {
 	probe, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {

@@ -11,8 +11,7 @@ import (
 )
 
 // Measure counts what goes to and from a port, UDP or TCP, while connect runs, and then while more
-// runs, each with what follows until it is quiet. Whatever else is said at that port meanwhile
-// counts too.
+// runs, each with what follows until it is quiet. Other packets at that port count too.
 func Measure(ctx context.Context, port int, connect, more func() error) (first, further Traffic, err error) {
 	c, err := Start(ctx, port)
 	if err != nil {

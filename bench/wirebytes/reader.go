@@ -41,7 +41,7 @@ type Reader struct {
 	held coapres.Held
 }
 
-// Connect is all that a reader says until it knows the verdict of its first card: handshake,
+// Connect sends everything that a reader sends until the verdict of its first card: handshake,
 // registration, scan. The session ends with ctx, which has no deadline of the call, or with Close.
 func (r *Reader) Connect(ctx context.Context) error {
 	conn, err := transport.Dial(ctx, r.Gateway, r.Identity, r.Secret, nil)
@@ -62,8 +62,8 @@ func (r *Reader) Connect(ctx context.Context) error {
 	return r.Scan(ctx)
 }
 
-// Scan presents the card and waits for the verdict, which has to be granted: that is the way on
-// which everything is said.
+// Scan presents the card and waits for the verdict, which must be granted, since only then all
+// messages are sent.
 func (r *Reader) Scan(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, coapres.ScanWindow)
 	defer cancel()

@@ -1,6 +1,6 @@
 // Package wirebytes counts what goes over the network for a piece of work: datagrams and bytes,
-// each way, from a capture on loopback. It looks into nothing above UDP and TCP, and says nothing
-// of what is good.
+// each way, from a capture on loopback. It reads nothing above UDP and TCP, and does not judge the
+// figures.
 package wirebytes
 
 // Count is what went one way.
