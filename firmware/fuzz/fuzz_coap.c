@@ -1,4 +1,4 @@
-/* Any bytes: what is read as a message is written again with the same meaning, and never longer. */
+/* Any bytes: a message that parses encodes to the same meaning again, and never to more bytes. */
 #include <stdlib.h>
 #include <string.h>
 

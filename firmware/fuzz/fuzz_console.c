@@ -1,7 +1,7 @@
 /*
- * Bytes typed at the console. Secrets are made of '~' in passwords and 'z' in keys, which no
- * message has and which nothing else that is typed has; so none of them may ever be printed,
- * whatever comes before, between and after them.
+ * Bytes typed at the console. Passwords consist of '~' and keys of 'z'. No message and no other
+ * typed text has these letters, so the console must never print one, whatever comes before, between
+ * and after the secrets.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -69,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			must((s->host[0] == '\0') == (s->port == 0));
 		}
 	}
-	/* All that could be typed could be saved and loads as it was. */
+	/* Every setting that the console accepted is saved, and loads unchanged. */
 	board.kv_power = -1;
 	must(lk_settings_save(&one.settings, &board.port) == 0);
 	(void)lk_settings_load(&loaded, &board.port);

@@ -1,4 +1,4 @@
-/* The freshness rule, worked out once more where no number can overflow. */
+/* The freshness rule, computed a second time with numbers that cannot overflow. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,8 +10,8 @@ static enum lk_freshness judge(int64_t elapsed, int64_t age, int64_t window)
 {
 	if (age < -60000 || age > 601000)
 		return LK_BAD_AGE;
-	/* The time since the intent, and by how much the intent lies ahead, in which two clocks may
-	 * differ by a thousandth and a ms. */
+	/* The time since the intent, and how far the intent may lie in the future: two clocks may differ
+	 * by a thousandth and a ms. */
 	int64_t since = elapsed - age, ahead = -since;
 	if (elapsed < 0 || elapsed > 600000 || since > window || (ahead - 1) * 1000 > elapsed)
 		return LK_STALE;
@@ -23,8 +23,8 @@ static uint32_t word(const uint8_t *b)
 	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
 }
 
-/* Where the rule has its edges, an arbitrary word rarely is: a small number is an edge and a little
- * more or less. */
+/* An arbitrary word is rarely near a limit of the rule, so a small number means a limit and a
+ * little more or less. */
 static int32_t near_an_edge(const uint8_t *b)
 {
 	static const int32_t edges[] = {0, 1500, 3000, 599999, 600000, 601000, -60000, -3000, -1500, 999, 300000,
@@ -48,8 +48,8 @@ static void one_rule(const uint8_t *b)
 		abort();
 }
 
-/* A node's life: what is issued, forgotten and checked while a 64-bit clock runs, against a memory
- * that never forgets by itself. */
+/* A node's life: Echoes are issued, expire and are checked while a 64-bit clock runs. We compare
+ * with a memory from which nothing expires by itself. */
 static void one_life(const uint8_t *b, size_t size)
 {
 	struct lk_echoes x = {0};

@@ -1,9 +1,9 @@
 /*
- * The chip and the cards are not to be trusted. The first byte says where the rest goes: 0 it is
- * what SPI reads · 1 it is what the registers of an answer read, the others are the model's · 2 it
- * is exclusive-ored with what the model's SPI reads · else it is a script of cards, disturbed
- * answers and broken chips. In a script each UID delivered is one of a card that was there, and at
- * the end the reader works again.
+ * The driver must not trust the chip and the cards. The first byte says how the rest is used: 0 it
+ * is what SPI reads · 1 it is what the registers of an answer read, and the model gives the others ·
+ * 2 it is exclusive-ored with what the model's SPI reads · else it is a script of cards, disturbed
+ * answers and broken chips. In a script each delivered UID must be that of a card that was there,
+ * and at the end the reader must work again.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /*
- * A node in session, and any messages of its gateway's, in the form of test/trace.h. It neither
- * crashes nor hangs, and what it sends is CoAP. Its output moves only by a command that carries an
- * Echo of the node's own, or by the exit button; a door's never for longer than the limit, and
- * never on after its session is lost.
+ * A node with a session, and any messages from its gateway, in the form of test/trace.h. The node
+ * neither crashes nor hangs, and sends only CoAP. Only a command with an Echo of the node's own, or
+ * the exit button, moves its output. A door's output is never on for longer than the limit, and
+ * never after the session is lost.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Flash with any content: what loads obeys the rules, and loads again as it was once saved; so does
- * what a value is set to. */
+/* Flash with any content: settings that load obey the rules, and load unchanged after a save. The
+ * same holds for values that are set. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /*
- * The first byte chooses a message and a direction. Bytes: no parser crashes, and what parses is
- * the one encoding of its value, but for elective members behind it. Values: what encodes parses to
- * the same value, and needs as much room as its length and no more.
+ * The first byte chooses a message and a direction. From bytes: no parser crashes, and a body that
+ * parses is the only encoding of its value, apart from elective members at its end. From values: an
+ * encoded value parses to the same value, and the encoder needs no more room than its length.
  */
 #include <stdbool.h>
 #include <stdlib.h>
@@ -33,7 +33,7 @@ static void from_bytes(int kind, const uint8_t *b, size_t n)
 		must(memcmp(out, b, n) == 0);
 		return;
 	}
-	/* What is more in it are elective members, behind all that are known. */
+	/* The rest are elective members, after all known ones. */
 	size_t head = b[0] == 0xb8 ? 2 : 1, known = (size_t)len - 1;
 	must(kind == VERDICT || kind == STATE || kind == RECEIPT);
 	must(head + known < n && memcmp(out + 1, b + head, known) == 0);

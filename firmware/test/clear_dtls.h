@@ -9,7 +9,7 @@
 #include "dtls.h"
 #include "err.h"
 
-/* What the next calls of lk_dtls_open, lk_dtls_resume and lk_dtls_due come to. */
+/* What the next calls of lk_dtls_open, lk_dtls_resume and lk_dtls_due return. */
 static int clear_open, clear_resume;
 static uint32_t clear_due = UINT32_MAX;
 
@@ -20,7 +20,7 @@ int lk_dtls_open(struct lk_dtls *d, const struct lk_port *port, const char *iden
 	return clear_open;
 }
 
-/* What the next handshakes come to: 0, LK_EAGAIN or LK_ECLOSED. */
+/* The result of the next handshakes: 0, LK_EAGAIN or LK_ECLOSED. */
 static int clear_handshake;
 
 void lk_dtls_share(struct lk_dtls *d, struct lk_dtls *old)
@@ -47,7 +47,7 @@ int lk_dtls_send(struct lk_dtls *d, const uint8_t *b, size_t n)
 	return d->up ? d->port->udp_send(d->port->own, b, n) : LK_ECLOSED;
 }
 
-/* What the next calls of lk_dtls_recv come to; 0: to what there is. */
+/* What the next calls of lk_dtls_recv return; 0: the datagram that is there. */
 static int clear_recv;
 
 int lk_dtls_recv(struct lk_dtls *d, uint8_t *b, size_t cap)

@@ -1,7 +1,7 @@
 /*
  * The tests' board: flash, RTC memory, a clock, a socket, a serial line and pins, all in memory.
- * Time passes only in udp_wait and fake_pass. What the node did is there to be read; what the board
- * gives it is there to be set. Also the heap, with a limit.
+ * Time passes only in udp_wait and fake_pass. A test reads here what the node did, and sets what
+ * the board gives to the node. It also holds the heap, with a limit.
  */
 #ifndef LK_FAKE_PORT_H
 #define LK_FAKE_PORT_H

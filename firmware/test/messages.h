@@ -1,4 +1,4 @@
-/* Each message of wire.h by its number, for what treats all of them alike. */
+/* Each message of wire.h by its number, for tests that treat all of them the same. */
 #ifndef MESSAGES_H
 #define MESSAGES_H
 

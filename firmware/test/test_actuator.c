@@ -1,4 +1,4 @@
-/* The relay and the lamp: what moves them, for how long, and what does not. */
+/* The relay and the lamp: what moves them and for how long, and what must not move them. */
 #include "actuator.h"
 #include "check.h"
 #include "err.h"
@@ -86,8 +86,8 @@ static void the_same_command_again_moves_nothing(void)
 	CHECK(r.result == LK_DONE && board.level == 0 && !a.pulsing);
 }
 
-/* A new association has obeyed nothing yet: the receipt of the one before answers no command of
- * it. */
+/* A new association has obeyed no command yet, so the receipt of the one before must not answer its
+ * commands. */
 static void a_new_association_knows_no_receipt_of_the_old_one(void)
 {
 	begin(false);
@@ -230,8 +230,7 @@ static void the_links_say_how_long_a_lock_holds(void)
 	CHECK(n == (int)strlen(lamp) && memcmp(got, lamp, (size_t)n) == 0);
 }
 
-/* A door that is commanded to open for a moment does not stay open for as long as the command
- * before said. */
+/* A command to open the door for a moment shortens a longer pulse of the command before. */
 static void a_shorter_command_cuts_the_longer_one_short(void)
 {
 	begin(false);

@@ -1,6 +1,6 @@
 /*
- * The firmware's side of a comparison with the gateway's parsers: coapres/wire gives it bodies on
- * standard input and reads on standard output what became of them.
+ * The firmware's side of a comparison with the gateway's parsers: coapres/wire writes bodies to its
+ * standard input and reads the results from its standard output.
  *
  *     in:  kind, length in two bytes, body        kind by messages.h
  *     out: 0, if it is refused; otherwise the length of what its values encode to, and that
