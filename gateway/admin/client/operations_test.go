@@ -67,7 +67,7 @@ var written = regexp.MustCompile(`["\x60](http://[a-z]+)?(/api)?/v1/`)
 // Whoever calls an operation names it, and does not write its path once more.
 func TestPathsStandInPackageAPI(t *testing.T) {
 	const root = "../../.."
-	mayWrite := []string{"gateway/admin/api", "gateway/admin", "gateway/account"}
+	mayWrite := []string{"gateway/admin/api", "gateway/admin", "gateway/admin/openapi", "gateway/account"}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
