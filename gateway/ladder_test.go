@@ -95,7 +95,6 @@ var alone = map[string][]string{
 	"google.golang.org/protobuf":    {"gateway/store/folder"},
 	"github.com/pion":               {"coapres/transport", "bench/load", "bench/server", "bench/peer_test"}, // stock go-coap beside ours, and a node that costs little
 	"github.com/danielgtaylor/huma": {"gateway/admin", "gateway/admin/openapi"},
-	"github.com/pb33f":              {"gateway/admin_test"},
 	"github.com/urfave/cli":         {"cli", "cli/settings", "cli/demo", "cli/simulate", "cli/terminal"},
 	"github.com/plgd-dev/go-coap": {"coapres/transport", "coapres/transport/message_test", "gateway",
 		"coapres", "coapres/device", "gateway/session_test", "gateway/e2e_test", "bench/load", "bench/server",

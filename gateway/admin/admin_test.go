@@ -66,7 +66,7 @@ func (s *site) do(method, path, body string) (int, string) {
 	}
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
-	conforms(s.t, r, body, w)
+	noteExchange(s.t, r, body, w)
 	b, err := io.ReadAll(w.Body)
 	if err != nil {
 		s.t.Fatal(err)

@@ -267,7 +267,7 @@ func (s *site) ask(method, path, body, match string) *httptest.ResponseRecorder 
 	}
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
-	conforms(s.t, r, body, w)
+	noteExchange(s.t, r, body, w)
 	return w
 }
 
@@ -374,7 +374,7 @@ func TestBodyThatDoesNotCome(t *testing.T) {
 	if s.ServeHTTP(w, r); w.Code != 408 {
 		t.Errorf("got %d %s, want 408", w.Code, w.Body)
 	}
-	conforms(t, r, "", w)
+	noteExchange(t, r, "", w)
 }
 
 // Also an operation that takes nothing can be asked wrongly.
