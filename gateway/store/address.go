@@ -38,11 +38,15 @@ func (s *Store) Addresses(ctx context.Context) (map[access.ID]netip.AddrPort, er
 // there are never more addresses than devices. Errors are ErrNoSpace, ErrFailed, ErrClosed, and
 // ctx.Err(): then the addresses may still be written.
 func (s *Store) PutAddresses(ctx context.Context, at map[access.ID]netip.AddrPort) (left int, err error) {
+	rest := 0
 	err = s.submit(ctx, &request{run: func(b *batch) (err error) {
-		left, err = b.putAddresses(at)
+		rest, err = b.putAddresses(at)
 		return err
 	}})
-	return left, err
+	if err != nil {
+		return 0, err // the writer may be at work on rest still
+	}
+	return rest, nil
 }
 
 func (b *batch) putAddresses(at map[access.ID]netip.AddrPort) (left int, err error) {

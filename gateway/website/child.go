@@ -111,7 +111,11 @@ func (s *Site) RoundTrip(r *http.Request) (*http.Response, error) {
 		out.Header.Del(name)
 	}
 	out.Header.Set(connectionHeader, strconv.FormatUint(p.id, 10))
-	return s.api.RoundTrip(out)
+	resp, err := s.api.RoundTrip(out)
+	if err != nil && s.api.Err() != nil {
+		s.stop() // this process is of no use any more: the parent starts another one
+	}
+	return resp, err
 }
 
 // ServeHTTP passes a request to the parent and copies the answer, piece by piece as it comes.

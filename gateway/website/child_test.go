@@ -97,6 +97,9 @@ func childMain(role string) int {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	})
+	mux.HandleFunc("/cut", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprint(w, "cut: ", site.Cut())
+	})
 	mux.HandleFunc("/attack", func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.URL.Query().Get("parent"))
 		_, _ = io.WriteString(w, attack(r.URL.Query().Get("what"), r.URL.Query().Get("dir"), n))

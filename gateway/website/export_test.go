@@ -15,3 +15,6 @@ func (s *Site) Forge(id string) (status int, err error) {
 	}
 	return resp.StatusCode, resp.Body.Close()
 }
+
+// Cut ends the way to the parent, as a mistake in this process might.
+func (s *Site) Cut() error { return s.api.Close() }

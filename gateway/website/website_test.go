@@ -255,6 +255,17 @@ func TestVisitorsConnectionIsTheirsAlone(t *testing.T) {
 	}
 }
 
+// A website that cannot reach its parent any more ends, and the next one can.
+func TestWebsiteWithoutItsParentIsReplaced(t *testing.T) {
+	s := newSite(t, "strict", nil)
+	s.want(s.visitor(), "/api/who", "true")
+	s.want(s.visitor(), "/cut", "cut: <nil>")
+	s.eventually("a website that reaches its parent", func() bool {
+		got, err := s.get(s.visitor(), "/api/who")
+		return err == nil && strings.Contains(got, "true")
+	})
+}
+
 func TestManyStreamsDoNotHoldUpPages(t *testing.T) {
 	s := newSite(t, "strict", nil)
 	for range 270 { // more than the 250 streams that HTTP/2 allows by itself
