@@ -22,6 +22,7 @@ import (
 	"latchkey/gateway/account"
 	"latchkey/gateway/admin/api"
 	"latchkey/gateway/admin/openapi"
+	"latchkey/gateway/admin/strictjson"
 	"latchkey/gateway/audit"
 	"latchkey/gateway/doctor"
 	"latchkey/gateway/feed"
@@ -174,10 +175,16 @@ func (a *server) routes() {
 	a.sessionRoutes()
 }
 
+// Names of members must match exactly: huma offers this only as a switch for the whole program.
+func init() {
+	huma.ValidateStrictCasing = true
+	huma.DefaultArrayNullable = false // an empty list is [] everywhere
+}
+
 // configure returns the document, and how huma reads and writes JSON.
 func configure(version string) huma.Config {
 	cfg := openapi.Config(version)
-	strict := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strictUnmarshal}
+	strict := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strictjson.Unmarshal}
 	cfg.Formats = map[string]huma.Format{"application/json": strict, "json": strict}
 	cfg.DefaultFormat = "application/json"
 	cfg.RejectUnknownQueryParameters = true

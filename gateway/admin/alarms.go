@@ -47,6 +47,7 @@ func (a *server) viewTargets() func(*access.Policy, access.Target) api.Target {
 		v := viewTarget(p, t)
 		if a.Live != nil && t.Kind == access.Door {
 			s := a.Live.Door(t.ID)
+			s.Alarms = notNil(s.Alarms)
 			v.State = &s
 			if s.MaxPulse > 0 {
 				v.MaxPulse = s.MaxPulse.String()

@@ -12,6 +12,8 @@ func (a *server) latencyRoutes() {
 			if a.Live == nil {
 				return api.Latency{}, ErrNoGateway
 			}
-			return a.Live.Latency(), nil
+			l := a.Live.Latency()
+			l.Durable.Curve, l.Receipt.Curve = notNil(l.Durable.Curve), notNil(l.Receipt.Curve)
+			return l, nil
 		})
 }

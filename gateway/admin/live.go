@@ -83,8 +83,6 @@ func (a *server) status() (api.Status, error) {
 	all, err := list(a, p, p.Targets, catalog[access.Target, api.Target]{draw: a.viewTargets(),
 		key: func(v api.Target) string { return v.Name }}, api.ListQuery{})
 	s.Doors = slices.DeleteFunc(all.Items, func(t api.Target) bool { return t.State == nil })
-	if s.Devices == nil {
-		s.Devices = []api.DeviceStatus{}
-	}
+	s.Devices, s.Alarms = notNil(s.Devices), notNil(s.Alarms)
 	return s, err
 }

@@ -183,3 +183,11 @@ func cut[V any](entries []entry[V], text func(V) []string, in api.ListQuery) (ke
 	}
 	return entries, next, nil
 }
+
+// notNil returns a list that is [] in JSON if it is empty.
+func notNil[T any](items []T) []T {
+	if items == nil {
+		return []T{}
+	}
+	return items
+}

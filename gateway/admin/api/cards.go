@@ -13,7 +13,7 @@ type Card struct {
 	ID      access.CredentialID `json:"id" doc:"keyed hash of the UID, in hex; in a request the first 8 digits or more are enough"`
 	Person  Ref                 `json:"person"`
 	Tail    string              `json:"tail" doc:"the UID's last two bytes in hex"`
-	Status  string              `json:"status" doc:"active or lost"`
+	Status  string              `json:"status" enum:"active,lost" doc:"active or lost"`
 	From    time.Time           `json:"from,omitzero" doc:"first instant of validity"`
 	Until   time.Time           `json:"until,omitzero" doc:"first instant after validity"`
 	Created time.Time           `json:"created"`

@@ -12,7 +12,7 @@ import (
 type Device struct {
 	ID      access.ID     `json:"id"`
 	Name    string        `json:"name"`
-	Kind    string        `json:"kind" doc:"reader, switch, lock, lamp or sensor"`
+	Kind    string        `json:"kind" enum:"reader,switch,lock,lamp,sensor" doc:"reader, switch, lock, lamp or sensor"`
 	Targets []Ref         `json:"targets,omitempty"`
 	Keys    []Key         `json:"keys" doc:"oldest first"`
 	Live    *DeviceStatus `json:"live,omitempty" doc:"only if a gateway is running and has heard from the device"`
@@ -23,7 +23,7 @@ type Device struct {
 // Key is one of a device's secrets, without the secret.
 type Key struct {
 	ID       keys.ID   `json:"id" doc:"the PSK identity"`
-	State    string    `json:"state" doc:"pending, active, retiring or revoked"`
+	State    string    `json:"state" enum:"pending,active,retiring,revoked" doc:"pending, active, retiring or revoked"`
 	Created  time.Time `json:"created"`
 	LastUsed time.Time `json:"lastUsed,omitzero" doc:"last completed handshake, to the day"`
 	LastSeen time.Time `json:"lastSeen,omitzero" doc:"the same to the second, since the gateway's start; only if a gateway is running"`

@@ -11,7 +11,7 @@ import (
 // Grant says who may do what, where and when, in an answer.
 type Grant struct {
 	ID          access.ID     `json:"id"`
-	Effect      string        `json:"effect" doc:"allow or deny"`
+	Effect      string        `json:"effect" enum:"allow,deny" doc:"allow or deny"`
 	Person      Ref           `json:"person,omitzero" doc:"exactly one of person, group and device"`
 	Group       Ref           `json:"group,omitzero"`
 	Device      Ref           `json:"device,omitzero"`

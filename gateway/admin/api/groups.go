@@ -11,7 +11,7 @@ import (
 type Group struct {
 	ID      access.ID `json:"id"`
 	Name    string    `json:"name"`
-	Of      string    `json:"of" doc:"persons or targets"`
+	Of      string    `json:"of" enum:"persons,targets" doc:"persons or targets"`
 	Members []Ref     `json:"members"`
 	Created time.Time `json:"created"`
 	Tagged

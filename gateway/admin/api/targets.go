@@ -11,7 +11,7 @@ import (
 type Target struct {
 	ID       access.ID `json:"id"`
 	Name     string    `json:"name"`
-	Kind     string    `json:"kind" doc:"door or lamp"`
+	Kind     string    `json:"kind" enum:"door,lamp" doc:"door or lamp"`
 	Pulse    string    `json:"pulse,omitempty" doc:"how long an unlock lasts, like 3s; doors only"`
 	Actuator Ref       `json:"actuator,omitzero" doc:"the lock or lamp device that moves it"`
 	Created  time.Time `json:"created"`

@@ -1,4 +1,6 @@
-package admin
+// Package strictjson decodes JSON that different programs could not read differently. It does not
+// know which members a value may have: the schema of an operation says that.
+package strictjson
 
 import (
 	"bytes"
@@ -7,20 +9,15 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"latchkey/gateway/text"
 )
-
-// Names of members must match exactly: huma offers this only as a switch for the whole program.
-func init() { huma.ValidateStrictCasing = true }
 
 // maxDepth is deeper than any body of the API.
 const maxDepth = 16
 
-// strictUnmarshal decodes one JSON value. It refuses a member that occurs twice, and data after the
+// Unmarshal decodes one JSON value. It refuses a member that occurs twice, and data after the
 // value, since different readers would read them differently. The schema refuses unknown members.
-func strictUnmarshal(data []byte, v any) error {
+func Unmarshal(data []byte, v any) error {
 	if err := scanJSON(json.NewDecoder(bytes.NewReader(data))); err != nil {
 		return err
 	}
