@@ -500,7 +500,7 @@ func TestSetUpIsOpenUnderSiege(t *testing.T) {
 			"password": {"wrong wrong wrong"}}.Encode())
 		resp, text := thief.do("POST", "/setup", url.Values{"name": {"owner"},
 			"code": {"0000-0000-0000-0000"}, "password": {password}, "repeat": {password}}.Encode())
-		if resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(text, "does not fit") {
+		if resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(text, "set-up code is wrong") {
 			t.Fatalf("a wrong set-up code: got %s", resp.Status)
 		}
 	}

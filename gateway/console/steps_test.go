@@ -48,7 +48,7 @@ func TestDoorFromOutsideNeedsASecondStep(t *testing.T) {
 	p.Fill("Code", "000000")
 	p.Expect("422")
 	p.Click("Use these codes")
-	p.See("does not fit")
+	p.See("it is wrong")
 	used := code(t, secret, 0)
 	p.Fill("Code", used)
 	p.Click("Use these codes")
