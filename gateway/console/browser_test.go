@@ -27,7 +27,7 @@ func TestFirstRun(t *testing.T) {
 	p.Fill("The same password again", password)
 	p.Expect("422")
 	p.Click("Make the account")
-	p.See("does not fit")
+	p.See("set-up code is wrong")
 	if got := p.Value("Name"); got != "ada" {
 		t.Errorf("after a wrong code the name is %q, want ada", got)
 	}

@@ -233,7 +233,7 @@ func TestEmptyIsNoTry(t *testing.T) {
 	for range 50 {
 		for _, form := range [][]string{{"step-passkey", ""}, {"step-code", ""}, {"step-code", " "}, {}} {
 			if w := b.post("/sign-in/second", form...); w.Code != http.StatusUnprocessableEntity ||
-				!strings.Contains(note(w), "Nothing was sent") {
+				!strings.Contains(note(w), "Neither a passkey nor a code was sent") {
 				t.Fatalf("a second step with nothing: got %d %s, want 422", w.Code, note(w))
 			}
 		}
