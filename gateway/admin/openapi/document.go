@@ -129,7 +129,8 @@ func problemsOf(op api.Info, in reflect.Type) []int {
 		out = append(out, http.StatusNotFound)
 	}
 	if op.Method != http.MethodGet {
-		out = append(out, http.StatusConflict, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
+		out = append(out, http.StatusConflict, http.StatusRequestTimeout,
+			http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
 			http.StatusInsufficientStorage)
 	}
 	if op.Method == http.MethodPost {
@@ -210,7 +211,8 @@ func describeNeed(n account.Need) string {
 	case account.Confirmed:
 		text += " Somebody who has signed in must have confirmed that it is them a short time ago."
 	case account.Second:
-		text += " Somebody who has signed in must have given a second step a short time ago, unless they are on a local network."
+		text += " Somebody who has signed in must have given a second step a short time ago, " +
+			"unless they are on a local network."
 	}
 	return text
 }
