@@ -119,3 +119,15 @@ func TestAddressTampered(t *testing.T) {
 	wantAddresses(t, s, "removed", map[access.ID]netip.AddrPort{})
 	closeChecked(t, s)
 }
+
+// A caller that gives up does not look at what the writer is still writing.
+func TestPutAddressesGivenUp(t *testing.T) {
+	s := mustOpen(t, Options{InMemory: true})
+	for range 300 {
+		ctx, cancel := context.WithCancel(t.Context())
+		go cancel()
+		if left, err := s.PutAddresses(ctx, map[access.ID]netip.AddrPort{}); err != nil && left != 0 {
+			t.Fatalf("got %d left and %v, want none", left, err)
+		}
+	}
+}
