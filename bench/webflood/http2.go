@@ -55,15 +55,15 @@ func (s *session) listen() {
 		switch fr := fr.(type) {
 		case *http2.SettingsFrame:
 			if !fr.IsAck() {
-				s.write(func() error { return s.frames.WriteSettingsAck() })
+				err = s.write(func() error { return s.frames.WriteSettingsAck() })
 			}
 		case *http2.PingFrame:
 			if !fr.IsAck() {
-				s.write(func() error { return s.frames.WritePing(true, fr.Data) })
+				err = s.write(func() error { return s.frames.WritePing(true, fr.Data) })
 			}
 		case *http2.DataFrame:
 			if n := uint32(len(fr.Data())); n > 0 {
-				s.write(func() error { return s.frames.WriteWindowUpdate(0, n) })
+				err = s.write(func() error { return s.frames.WriteWindowUpdate(0, n) })
 			}
 		case *http2.RSTStreamFrame:
 			s.f.refused.Add(1)
@@ -75,6 +75,9 @@ func (s *session) listen() {
 				fields[0].Value >= "400" {
 				s.f.refused.Add(1)
 			}
+		}
+		if err != nil {
+			return
 		}
 	}
 }

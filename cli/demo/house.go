@@ -299,7 +299,7 @@ func Build(ctx context.Context, set Setting, out io.Writer) (*House, error) {
 
 // revoke revokes a device's keys.
 func (h *House) revoke(ctx context.Context, name string) error {
-	k, ok := h.store.Snapshot().Keys[keys.ID(h.bundles[name].Identity)]
+	k, ok := h.store.Snapshot().Keys[h.bundles[name].Identity]
 	if !ok {
 		return fmt.Errorf("demo: %s has no key", name)
 	}

@@ -54,7 +54,7 @@ type Listener struct {
 	log    *slog.Logger
 	socket *socket
 	accept chan *Conn
-	ctx    context.Context // ends with Close
+	ctx    context.Context //nolint:containedctx // it ends with Close, not with a caller
 	stop   context.CancelFunc
 	ended  chan struct{} // closed when nothing is read any more
 	err    error         // why it ended; set before ended is closed

@@ -183,14 +183,14 @@ func TestCAIsReplacedBeforeItEnds(t *testing.T) {
 	ln, at := listen(t)
 	c, j := newClock(), newJournal()
 	s := open(t, Config{Dir: t.TempDir(), Addr: at, Now: c.now, Log: j.logger()})
-	addr, before, print := serve(t, s, ln), s.CA(), s.Fingerprint()
+	addr, before, fingerprint := serve(t, s, ln), s.CA(), s.Fingerprint()
 	c.move(caLife - leafLife)
 	var unknown x509.UnknownAuthorityError
 	if _, err := meet(addr, "localhost", pool(before), c.now()); !errors.As(err, &unknown) {
 		t.Errorf("who trusts the old CA: got %v", err)
 	}
 	mustMeet(t, addr, "localhost", pool(s.CA()), c.now())
-	if bytes.Equal(before, s.CA()) || print == s.Fingerprint() || j.count("console CA replaced") != 1 {
+	if bytes.Equal(before, s.CA()) || fingerprint == s.Fingerprint() || j.count("console CA replaced") != 1 {
 		text, _ := j.read()
 		t.Errorf("the CA is the same, or its end was not said:\n%s", text)
 	}

@@ -263,7 +263,7 @@ func (v *visit) removeTarget() error {
 func (v *visit) devicesOf(kind string) (of []api.Device, err error) {
 	all, err := list(v, api.ListDevices, api.ListQuery{})
 	for _, d := range all {
-		if string(d.Kind) == kind {
+		if d.Kind == kind {
 			of = append(of, d)
 		}
 	}

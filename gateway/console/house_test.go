@@ -203,7 +203,7 @@ func (h *house) run(b api.Bundle) *device.Device {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	d := device.New(device.Config{Name: b.Device, Kind: keys.Kind(b.Kind), Gateway: h.gw.Addr().String(),
+	d := device.New(device.Config{Name: b.Device, Kind: b.Kind, Gateway: h.gw.Addr().String(),
 		Identity: b.Identity, Secret: secret,
 		Retry: 50 * time.Millisecond})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -142,10 +142,10 @@ func (m *Metrics) registerTransport(src Sources) {
 			func() uint64 { return c.of(src.Listener.Stats()) })
 	}
 	gauge(m, "latchkey_handshakes_open", "Handshakes under way.", nil,
-		func() int { return int(src.Listener.Stats().HalfOpen) })
+		func() int { return src.Listener.Stats().HalfOpen })
 	gauge(m, "latchkey_receive_buffer_bytes", "What the kernel holds for us at most; 0 if it does not say.",
 		nil,
-		func() int { return int(src.Listener.Stats().ReceiveBuffer) })
+		func() int { return src.Listener.Stats().ReceiveBuffer })
 	gauge(m, "latchkey_stateless_cookie", "1 when a first ClientHello leaves nothing behind.", nil,
 		func() int { return oneIf(src.Listener.Stats().Stateless) })
 	for _, cause := range src.Causes { // shown from the start, so that the first failure is an increase

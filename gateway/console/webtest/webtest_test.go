@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"html"
-	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -34,11 +33,11 @@ func siteWith(t *testing.T, cert tls.Certificate, body string) (origin string) {
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy",
 			"default-src 'self'; script-src 'self'; img-src * data:; style-src 'unsafe-inline'")
-		io.WriteString(w, head+"<body><main>"+body+"</main>")
+		fmt.Fprint(w, head+"<body><main>"+body+"</main>")
 	})
 	mux.HandleFunc("GET /page.js", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/javascript")
-		io.WriteString(w, scripts[r.URL.RawQuery])
+		fmt.Fprint(w, scripts[r.URL.RawQuery])
 	})
 	mux.HandleFunc("POST /sent", func(w http.ResponseWriter, r *http.Request) {
 		if err := r.ParseForm(); err != nil {
@@ -58,14 +57,14 @@ func siteWith(t *testing.T, cert tls.Certificate, body string) (origin string) {
 	})
 	mux.HandleFunc("GET /stream", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
-		io.WriteString(w, "data: the door opened\n\n")
+		fmt.Fprint(w, "data: the door opened\n\n")
 		http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	})
 	mux.HandleFunc("GET /list.csv", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Disposition", "attachment")
 		w.Header().Set("Content-Type", "text/csv")
-		io.WriteString(w, "a,b\n")
+		fmt.Fprint(w, "a,b\n")
 	})
 	s := httptest.NewUnstartedServer(mux)
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
