@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"regexp"
 	"strconv"
 	"strings"
@@ -29,6 +30,11 @@ func TestMain(m *testing.M) {
 }
 
 func TestScript(t *testing.T) {
+	if signal.Ignored(syscall.SIGHUP) { // as under nohup: the commands would inherit it
+		hangup := make(chan os.Signal, 1)
+		signal.Notify(hangup, syscall.SIGHUP)
+		defer signal.Stop(hangup)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -54,7 +60,7 @@ func TestScript(t *testing.T) {
 			"listens":  listens,
 			"appears":  appears,
 			"freeport": freeport,
-			"signal":   signal,
+			"signal":   sendSignal,
 		},
 	})
 }
@@ -153,9 +159,9 @@ func until(ts *testscript.TestScript, what string, is func() bool) {
 	}
 }
 
-// signal sends every command in the background HUP, as a terminal that closes does, or STOP, or
+// sendSignal sends every command in the background HUP, as a terminal that closes does, or STOP, or
 // CONT.
-func signal(ts *testscript.TestScript, _ bool, args []string) {
+func sendSignal(ts *testscript.TestScript, _ bool, args []string) {
 	number := map[string]syscall.Signal{"HUP": syscall.SIGHUP, "STOP": syscall.SIGSTOP,
 		"CONT": syscall.SIGCONT}[args[0]]
 	for _, c := range ts.BackgroundCmds() {
