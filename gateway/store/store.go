@@ -253,7 +253,8 @@ func (s *Store) Close() error {
 		s.reads.Lock()
 		defer s.reads.Unlock()
 		if err := s.writeLastWitness(); err != nil {
-			s.log.Warn("site.head not written", "err", err)
+			// In production this ends the process, before Badger deletes the .mem file.
+			s.diskFailed(fmt.Errorf("site.head: %w", err))
 		}
 		if err := s.db.Close(); err != nil {
 			s.closeErr = fmt.Errorf("store: close: %w", err)

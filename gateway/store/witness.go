@@ -65,9 +65,10 @@ func (s *Store) keepWitness() {
 }
 
 // writeLastWitness writes site.head after the last event, before Badger closes and deletes the .mem
-// file.
+// file: a site.head that asks for that file would have the store refused. After a failure the last
+// event is the last one that is known to be durable.
 func (s *Store) writeLastWitness() error {
-	if s.opts.InMemory || s.Failed() != nil {
+	if s.opts.InMemory {
 		return nil
 	}
 	w := folder.Witness{}
