@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-// README.md says why each module is here that go.mod requires directly, and names no other.
+// README.md gives a reason for each module that go.mod requires directly, and for no other.
 func TestEachDirectRequirementHasAReason(t *testing.T) {
 	direct := linesOf(t, "../go.mod", func(line string) (string, bool) {
 		path, version, found := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "require "), " ")
 		return path, found && strings.HasPrefix(version, "v") && !strings.HasSuffix(version, "// indirect")
 	})
 	if len(direct) < 10 {
-		t.Fatalf("go.mod was not understood: got %q", direct)
+		t.Fatalf("go.mod cannot be parsed: got only the modules %q", direct)
 	}
 	named := linesOf(t, "../README.md", func(line string) (string, bool) {
 		cells := strings.Split(line, "|")
@@ -29,17 +29,17 @@ func TestEachDirectRequirementHasAReason(t *testing.T) {
 	})
 	for _, path := range direct {
 		if !slices.Contains(named, path) {
-			t.Errorf("README.md does not say why %s is here", path)
+			t.Errorf("README.md gives no reason for %s", path)
 		}
 	}
 	for _, path := range named {
 		if !slices.Contains(direct, path) {
-			t.Errorf("README.md says why %s is here, but go.mod does not require it directly", path)
+			t.Errorf("README.md gives a reason for %s, but go.mod does not require it directly", path)
 		}
 	}
 }
 
-// linesOf returns what take finds in the lines of a file.
+// linesOf calls take for each line of a file, and returns the results for which ok is true.
 func linesOf(t *testing.T, name string, take func(line string) (found string, ok bool)) (all []string) {
 	t.Helper()
 	f, err := os.Open(name)

@@ -22,24 +22,29 @@ func TestConfigNamesTheFieldAndTheBound(t *testing.T) {
 		field string
 		want  string
 	}{
-		"a port beyond 65535":      {gateway.Config{Listen: ":99999"}, "Listen", `":99999": want host:port`},
-		"nodes cannot call port 0": {gateway.Config{Announce: []string{"192.0.2.1:5684", "192.0.2.1:0"}}, "Announce", `"192.0.2.1:0": want host:port`},
-		"a clock of another kind":  {gateway.Config{Clock: "gps"}, "Clock", `"gps": want ntp or rtc`},
+		"a port beyond 65535": {gateway.Config{Listen: ":99999"}, "Listen", `":99999": want host:port`},
+		"an announced address with port 0": {
+			gateway.Config{Announce: []string{"192.0.2.1:5684", "192.0.2.1:0"}}, "Announce",
+			`"192.0.2.1:0": want host:port`},
+		"an unknown kind of clock": {gateway.Config{Clock: "gps"}, "Clock", `"gps": want ntp or rtc`},
 		"too many sessions": {gateway.Config{MaxSessions: 1_000_001}, "MaxSessions",
 			"1000001: want 1…1000000"},
-		"fewer sessions than none": {gateway.Config{MaxSessions: -1}, "MaxSessions", "-1: want 1…1000000"},
-		"a path too long to bind": {gateway.Config{AdminSocket: strings.Repeat("d", 108)}, "AdminSocket",
+		"a negative limit of sessions": {gateway.Config{MaxSessions: -1}, "MaxSessions",
+			"-1: want 1…1000000"},
+		"a socket path that is too long to bind": {gateway.Config{AdminSocket: strings.Repeat("d", 108)},
+			"AdminSocket",
 			"want a path of up to 107 bytes"},
 		"a negative request rate":   {gateway.Config{RequestRate: -1}, "RequestRate", "-1: want 0"},
 		"a negative handshake rate": {gateway.Config{HandshakeRate: -1}, "HandshakeRate", "-1: want 0"},
-		"time that runs backwards": {gateway.Config{VerifyEvery: -time.Second}, "VerifyEvery",
+		"a negative interval": {gateway.Config{VerifyEvery: -time.Second}, "VerifyEvery",
 			"-1s: want 0"},
-		"no address of the website": {gateway.Config{Console: console("")}, "Console.Listen", `"": want host:port`},
-		"an address in a network": {gateway.Config{Console: console(":0",
+		"a website without an address": {gateway.Config{Console: console("")}, "Console.Listen",
+			`"": want host:port`},
+		"an address instead of a network": {gateway.Config{Console: console(":0",
 			netip.MustParsePrefix("192.168.1.7/24"))}, "Console.Local", "want a network like"},
-		"no network": {gateway.Config{Console: console(":0", netip.Prefix{})}, "Console.Local",
+		"an empty network": {gateway.Config{Console: console(":0", netip.Prefix{})}, "Console.Local",
 			"want a network like"},
-		"nowhere for certificates": {gateway.Config{Console: &gateway.ConsoleConfig{Listen: ":0"}},
+		"no folder for certificates": {gateway.Config{Console: &gateway.ConsoleConfig{Listen: ":0"}},
 			"Console.Certificate.Dir", "want a folder"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -56,7 +61,7 @@ func TestConfigNamesTheFieldAndTheBound(t *testing.T) {
 			netip.MustParsePrefix("fd12:3456::/64"))}
 	for name, cfg := range map[string]gateway.Config{"only defaults": {}, "all at their bounds": whole} {
 		if err := cfg.Validate(); err != nil {
-			t.Errorf("%s: got %v, want none", name, err)
+			t.Errorf("%s: got %v, want no error", name, err)
 		}
 	}
 }

@@ -10,11 +10,12 @@ import (
 	"testing"
 )
 
-// floors is the rung of each top folder. What is imported from another one stands lower.
+// floors is the rung of each top folder. A package may import from another folder only if that
+// folder has a lower rung.
 var floors = map[string]int{"keys": 0, "coapres": 1, "gateway": 2, "cli": 3, "bench": 3, "firmware": 3}
 
-// ladder is the rung of each package. Imports go down, never sideways; a new package picks a rung
-// here.
+// ladder is the rung of each package. A package may import only packages on lower rungs. A new
+// package gets its rung here.
 var ladder = map[string]float64{
 	"keys":                                  0,
 	"keys/provision":                        1,
@@ -82,19 +83,20 @@ var ladder = map[string]float64{
 	"bench/latchkey-bench": 10,
 	"firmware/mutate":      0,
 
-	"gateway/calendar/calendartest": 11, // above the programs, so that only tests import them
+	"gateway/calendar/calendartest": 11, // above the programs, so that only tests may import them
 	"gateway/e2e":                   11,
 	"gateway/faultdisk":             11,
 	"gateway/console/webtest":       11,
 }
 
-// alone are the modules that only these packages may import, tests included; with _test, the tests
-// alone.
+// alone are the modules that only these packages and their tests may import. Where the name ends in
+// _test, only the tests of the package may.
 var alone = map[string][]string{
 	"github.com/dgraph-io/badger": {"gateway/store", "gateway/store/engine", "gateway/store/folder",
 		"gateway/store/reader"},
-	"google.golang.org/protobuf":    {"gateway/store/folder"},
-	"github.com/pion":               {"coapres/transport", "bench/load", "bench/server", "bench/peer_test"}, // stock go-coap beside ours, and a node that costs little
+	"google.golang.org/protobuf": {"gateway/store/folder"},
+	// bench compares with stock go-coap, and its load uses a node that costs little.
+	"github.com/pion":               {"coapres/transport", "bench/load", "bench/server", "bench/peer_test"},
 	"github.com/danielgtaylor/huma": {"gateway/admin", "gateway/admin/openapi"},
 	"github.com/urfave/cli":         {"cli", "cli/settings", "cli/demo", "cli/simulate", "cli/terminal"},
 	"github.com/plgd-dev/go-coap": {"coapres/transport", "coapres/transport/message_test", "gateway",
@@ -117,8 +119,8 @@ var alone = map[string][]string{
 	"github.com/landlock-lsm":           {"gateway/website/confine"},
 }
 
-// blind tells which standard packages a package must not have: the policy has no clock of its own
-// and does no I/O.
+// blind are the standard packages that a package must not import: the policy has no clock of its
+// own and does no I/O.
 var blind = map[string][]string{
 	"gateway/access":   {"os", "net", "io/fs", "log/slog", "context", "sync"},
 	"gateway/calendar": {"os", "net", "io/fs", "log/slog", "context", "sync"},
@@ -192,7 +194,7 @@ func checkImports(t *testing.T, pkg, path string) {
 		}
 		for _, std := range blind[pkg] {
 			if !test && name == std {
-				t.Errorf("%s imports %s: %s is a pure function over what it is given", path, name, pkg)
+				t.Errorf("%s imports %s: package %s is pure and does no I/O", path, name, pkg)
 			}
 		}
 	}

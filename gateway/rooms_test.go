@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// picture is what has to be true of rooms.svg: a group for each package, and arrows between
+// picture is the part of rooms.svg that is checked: a group for each package, and arrows between
 // folders.
 type picture struct {
 	Rooms []struct {
@@ -21,12 +21,12 @@ type picture struct {
 		Texts []string `xml:"text"`
 	} `xml:"g"`
 	Arrows []struct {
-		Folders string `xml:"id,attr"` // who imports, and from whom
+		Folders string `xml:"id,attr"` // the importing folder and the imported one
 	} `xml:"path"`
 }
 
-// The picture in README.md has a room for each package of the ladder and for no other, and what may
-// be imported stands lower.
+// The picture in README.md has a room for each package of the ladder and for no other. A package
+// that another one may import stands lower than that one.
 func TestPictureShowsTheLadder(t *testing.T) {
 	b, err := os.ReadFile("rooms.svg")
 	if err != nil {
@@ -37,13 +37,13 @@ func TestPictureShowsTheLadder(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(p.Rooms) == 0 || len(p.Arrows) == 0 {
-		t.Fatal("the picture was not understood")
+		t.Fatal("found no rooms or no arrows in the picture")
 	}
 	at := map[string][2]int{}
 	for _, r := range p.Rooms {
 		folder, _, _ := strings.Cut(r.Package, "/")
 		if _, twice := at[r.Package]; twice {
-			t.Errorf("%s is there twice", r.Package)
+			t.Errorf("%s is in the picture twice", r.Package)
 		}
 		if _, ok := ladder[r.Package]; !ok {
 			t.Errorf("%s is in the picture, but has no rung", r.Package)
@@ -58,7 +58,7 @@ func TestPictureShowsTheLadder(t *testing.T) {
 			}
 		}
 		if at[r.Package] = place; floors[folder] == 0 && folder != "keys" {
-			t.Errorf("%s: no folder %s", r.Package, folder)
+			t.Errorf("%s: the folder %s has no rung", r.Package, folder)
 		}
 	}
 	for _, pkg := range slices.Sorted(maps.Keys(ladder)) {
@@ -69,12 +69,12 @@ func TestPictureShowsTheLadder(t *testing.T) {
 	checkHeights(t, at)
 	for _, a := range p.Arrows {
 		if from, to, ok := strings.Cut(a.Folders, " "); !ok || floors[to] >= floors[from] {
-			t.Errorf("an arrow leads from %s to %s", from, to)
+			t.Errorf("an arrow leads from %s to %s, which is not lower", from, to)
 		}
 	}
 }
 
-// checkHeights finds each package that may import another one and does not stand above it.
+// checkHeights checks that each package stands above all packages that it may import.
 func checkHeights(t *testing.T, at map[string][2]int) {
 	t.Helper()
 	for upper, u := range at {
@@ -86,7 +86,7 @@ func checkHeights(t *testing.T, at map[string][2]int) {
 				above = ladder[upper] > ladder[lower]
 			}
 			if above && u[1] >= l[1] {
-				t.Errorf("%s may import %s and does not stand above it", upper, lower)
+				t.Errorf("%s may import %s, but does not stand above it", upper, lower)
 			}
 		}
 	}

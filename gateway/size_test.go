@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// How large a room may be, without its tests: whoever reads one has to hold it in his head.
+// Limits on the size of code without its tests, so that a reader can keep a package in mind.
 const (
 	maxFileLines     = 450
 	maxFunctionLines = 70
@@ -20,7 +20,7 @@ const (
 	maxRootLines     = 1200 // of the package gateway, which only joins the others
 )
 
-// tooLarge are the packages and functions that are larger still. Nothing may be added here.
+// tooLarge are the files, packages and functions that exceed a limit. Nothing may be added here.
 var tooLarge = map[string]bool{
 	"firmware/mutate/mutants.go mutants": true,
 }
@@ -50,7 +50,7 @@ func TestSizes(t *testing.T) {
 		lines := bytes.Count(src, []byte("\n"))
 		packages[filepath.ToSlash(filepath.Dir(rel))] += lines
 		if lines > maxFileLines && !tooLarge[name] {
-			t.Errorf("%s has %d lines, and a file may have %d: part it by idea", name, lines, maxFileLines)
+			t.Errorf("%s has %d lines, but a file may have %d: split it by idea", name, lines, maxFileLines)
 		}
 		checkFunctions(t, name, src)
 		return nil
@@ -64,14 +64,14 @@ func TestSizes(t *testing.T) {
 			most = maxRootLines
 		}
 		if lines >= most && !tooLarge[pkg] {
-			t.Errorf("package %s has %d lines, and it must have fewer than %d: find the room in it", pkg,
-				lines, most)
+			t.Errorf("package %s has %d lines, but it must have fewer than %d: move a part into a package of its own",
+				pkg, lines, most)
 		}
 	}
 }
 
-// checkFunctions finds functions that are too long. The lines of a table do not count: of the
-// composite literal that a function returns at its end.
+// checkFunctions checks the length of functions. If a function ends by returning a composite
+// literal, a table, the lines of the literal do not count.
 func checkFunctions(t *testing.T, name string, src []byte) {
 	t.Helper()
 	files := token.NewFileSet()
@@ -89,7 +89,7 @@ func checkFunctions(t *testing.T, name string, src []byte) {
 			lines -= files.Position(table.End()).Line - files.Position(table.Pos()).Line
 		}
 		if lines > maxFunctionLines && !tooLarge[name+" "+fn.Name.Name] {
-			t.Errorf("%s: %s has %d lines, and a function may have %d: part it, or make it a table",
+			t.Errorf("%s: %s has %d lines, but a function may have %d: split it, or make it a table",
 				name, fn.Name.Name, lines, maxFunctionLines)
 		}
 	}
