@@ -12,8 +12,8 @@ import (
 	"latchkey/gateway/store"
 )
 
-// Whoever opens the admin socket may do everything, but a script there that runs wild cannot use up
-// what doors need.
+// A client of the admin socket may do everything, but a script that runs wild there cannot use up
+// the resources that doors need.
 func TestAdminSocketIsBounded(t *testing.T) {
 	s := newSite(t, store.Options{})
 	ask := func(method, path string, body io.Reader) (int, func()) {
@@ -27,12 +27,13 @@ func TestAdminSocketIsBounded(t *testing.T) {
 		}
 		if body != nil {
 			r.Header.Set("Content-Type", "application/json")
-			r.Header.Set("Expect", "100-continue") // or the client may still be writing when it is refused
+			// Otherwise the client may still be writing when it is refused.
+			r.Header.Set("Expect", "100-continue")
 		}
 		c := http.Client{Transport: &http.Transport{DisableKeepAlives: true,
 			ExpectContinueTimeout: 20 * time.Second, DialContext: func(ctx context.Context, _,
 				_ string) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, "unix", s.socket())
+				return new(net.Dialer).DialContext(ctx, "unix", s.socketPath())
 			}}}
 		resp, err := c.Do(r)
 		if err != nil {
@@ -50,7 +51,7 @@ func TestAdminSocketIsBounded(t *testing.T) {
 	}
 	var idle []net.Conn
 	for range 80 {
-		c, err := net.Dial("unix", s.socket())
+		c, err := net.Dial("unix", s.socketPath())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +61,7 @@ func TestAdminSocketIsBounded(t *testing.T) {
 	want(200, "GET", "/v1/site", nil)
 	_ = idle[0].SetReadDeadline(time.Now().Add(10 * time.Second))
 	if _, err := idle[0].Read(make([]byte, 1)); err != io.EOF {
-		t.Errorf("the first of 80 connections: got %v, want it closed", err)
+		t.Errorf("the oldest of 80 connections: got %v, want it closed", err)
 	}
 	want(413, "POST", "/v1/persons", strings.NewReader(`{"name":"`+strings.Repeat("x", 1<<20)+`"}`))
 	want(200, "GET", "/v1/site", nil)

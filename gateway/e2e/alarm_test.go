@@ -16,12 +16,12 @@ import (
 	"latchkey/keys"
 )
 
-func flag(name string, v bool) wire.Measurement {
+func makeFlag(name string, v bool) wire.Measurement {
 	return wire.Measurement{Name: name, Type: wire.FlagValue, Flag: v}
 }
 
-// report sends measurements with an Echo, or without one, which is late.
-func (c *rawClient) report(echo []byte, ms ...wire.Measurement) {
+// sendReport sends measurements. Without an Echo the gateway treats them as late.
+func (c *rawClient) sendReport(echo []byte, ms ...wire.Measurement) {
 	c.t.Helper()
 	b, err := wire.Report{Measurements: ms}.Encode(wire.SenMLCBOR)
 	if err != nil {
@@ -36,9 +36,9 @@ func (c *rawClient) report(echo []byte, ms ...wire.Measurement) {
 	}
 }
 
-// alarms returns the events of reports in order, alarms included.
-func (s *site) alarms() (details []string) {
-	for _, ev := range s.events() {
+// listAlarmDetails returns the details of all report and alarm events, in order.
+func (s *site) listAlarmDetails() (details []string) {
+	for _, ev := range s.listEvents() {
 		if ev.Kind == audit.EventReport || ev.Kind == audit.EventAlarm {
 			details = append(details, ev.Detail)
 		}
@@ -46,49 +46,49 @@ func (s *site) alarms() (details []string) {
 	return details
 }
 
-// A report that was held back records no event, and the next report still records its own.
+// A report that was delayed on its way makes no event, and the next report still makes its own.
 func TestLateReportHidesNothing(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	c := d.client(d.addr)
-	c.report(c.echo(), flag("tamper", false))
-	c.report(nil, flag("tamper", true))
-	if got := d.alarms(); len(got) > 0 {
+	c := d.dialReader(d.addr)
+	c.sendReport(c.fetchEcho(), makeFlag("tamper", false))
+	c.sendReport(nil, makeFlag("tamper", true))
+	if got := d.listAlarmDetails(); len(got) > 0 {
 		t.Errorf("a late report made the events %q", got)
 	}
-	c.report(c.echo(), flag("tamper", true))
+	c.sendReport(c.fetchEcho(), makeFlag("tamper", true))
 	eventually(t, "the next report makes the event", 5*time.Second,
-		func() bool { return slices.Equal(d.alarms(), []string{"tampered with"}) })
+		func() bool { return slices.Equal(d.listAlarmDetails(), []string{"tampered with"}) })
 }
 
 func TestEveryAlarmOfAReportIsKept(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
-	d.settled()
+	d.lock = d.runNode("front-lock", keys.KindLock, d.lockKey, d.addr)
+	d.awaitLockState()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	boot := wire.Measurement{Name: "boot", Type: wire.TextValue, Text: "power"}
-	if err := d.lock.Report(ctx, wire.Report{Measurements: []wire.Measurement{boot, flag("tamper", true),
-		flag("contact", true)}}); err != nil {
+	if err := d.lock.Report(ctx, wire.Report{Measurements: []wire.Measurement{boot, makeFlag("tamper", true),
+		makeFlag("contact", true)}}); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"door opened without being unlocked", `started: "power"`, "tampered with"}
 	eventually(t, "all three are events", 5*time.Second, func() bool {
-		got := d.alarms()
+		got := d.listAlarmDetails()
 		slices.Sort(got)
 		return slices.Equal(got, want)
 	})
 }
 
-// Somebody who presses the exit button inside may open the door; somebody who presses it on a
-// switch may not.
+// After a press of the lock's exit button the door may open without an alarm. A reader that reports
+// an exit button changes nothing: only the lock's report counts.
 func TestExitButtonIsNotAForcedDoor(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
-	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
-	d.settled()
+	d.lock = d.runNode("front-lock", keys.KindLock, d.lockKey, d.addr)
+	d.reader = d.runNode("front-reader", keys.KindReader, d.readerKey, d.addr)
+	d.awaitLockState()
 	report := func(n *device.Device, ms ...wire.Measurement) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -97,13 +97,14 @@ func TestExitButtonIsNotAForcedDoor(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	report(d.reader, flag("exit", true))
-	report(d.lock, flag("exit", true))
-	report(d.lock, flag("contact", true))
-	report(d.lock, flag("tamper", true)) // the last one: what comes before it is decided
+	report(d.reader, makeFlag("exit", true))
+	report(d.lock, makeFlag("exit", true))
+	report(d.lock, makeFlag("contact", true))
+	// The last report: once it is an event, the earlier ones have been handled.
+	report(d.lock, makeFlag("tamper", true))
 	eventually(t, "the tamper contact is an event", 5*time.Second,
-		func() bool { return slices.Contains(d.alarms(), "tampered with") })
-	got := d.alarms()
+		func() bool { return slices.Contains(d.listAlarmDetails(), "tampered with") })
+	got := d.listAlarmDetails()
 	slices.Sort(got)
 	if want := []string{"exit button pressed", "tampered with"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

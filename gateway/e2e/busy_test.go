@@ -21,8 +21,9 @@ import (
 	"latchkey/keys"
 )
 
-// tap sends a true scan with that counter and returns the answer and how long it asks to wait.
-func (c *rawClient) tap(n uint64, uid []byte) (code codes.Code, v wire.Verdict, wait time.Duration) {
+// sendScan sends a fresh scan with the counter n and returns the answer, with the time to wait that
+// it names (Max-Age).
+func (c *rawClient) sendScan(n uint64, uid []byte) (code codes.Code, v wire.Verdict, wait time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	now := time.Now()
@@ -50,37 +51,37 @@ func (c *rawClient) tap(n uint64, uid []byte) (code codes.Code, v wire.Verdict, 
 	return resp.Code(), v, time.Duration(seconds) * time.Second
 }
 
-// A reader that sends a thousand valid scans a second gets decisions up to its limit; for the
-// others it is told when to try again. It stops nobody else's tap, its session continues, and after
-// the wait it is served again.
+// A reader that sends a thousand valid scans a second gets decisions up to its limit. The other
+// scans are refused, and each answer says when to try again. Taps at other doors are served, the
+// reader's session continues, and after the wait its scans are decided again.
 func TestReaderThatNeverRests(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.connect(d.addr, d.addr)
-	side := &door{site: d.site, id: d.target("side-door", access.Door, time.Second)}
-	side.readerID, side.readerKey = d.enrol("side-reader", keys.KindReader, side.id)
-	side.lockID, side.lockKey = d.enrol("side-lock", keys.KindLock, side.id)
+	d.connectNodes(d.addr, d.addr)
+	side := &door{site: d.site, id: d.addTarget("side-door", access.Door, time.Second)}
+	side.readerID, side.readerKey = d.enrolDevice("side-reader", keys.KindReader, side.id)
+	side.lockID, side.lockKey = d.enrolDevice("side-lock", keys.KindLock, side.id)
 	bobsCard := []byte{0xb0, 0xb0, 0xb0, 0xb0}
-	d.person("bob", bobsCard, side.id)
-	side.lock = d.node("side-lock", keys.KindLock, side.lockKey, d.addr)
-	side.settled()
-	c := side.client(d.addr)
-	c.echo()
+	d.addPerson("bob", bobsCard, side.id)
+	side.lock = d.runNode("side-lock", keys.KindLock, side.lockKey, d.addr)
+	side.awaitLockState()
+	c := side.dialReader(d.addr)
+	c.fetchEcho()
 
 	const scans, burst, perSecond = 1500, 20, 10
 	var (
 		wg               sync.WaitGroup
 		mu               sync.Mutex
 		decided, refused int           // guarded by mu
-		longest          time.Duration // guarded by mu; what it was asked to wait
+		longest          time.Duration // guarded by mu; the longest wait that an answer named
 		sent             atomic.Uint64
 	)
 	pace, began := rate.NewLimiter(1000, 1), time.Now()
-	for range 2 { // as many as may be on their way at once
+	for range 2 { // NSTART: as many requests as may be outstanding
 		wg.Go(func() {
 			for n := sent.Add(1); n <= scans; n = sent.Add(1) {
 				_ = pace.Wait(context.Background()) // with no deadline it does not fail
-				code, _, wait := c.tap(n, bobsCard)
+				code, _, wait := c.sendScan(n, bobsCard)
 				mu.Lock()
 				switch longest = max(longest, wait); {
 				case code == codes.Changed:
@@ -88,7 +89,8 @@ func TestReaderThatNeverRests(t *testing.T) {
 				case code == codes.TooManyRequests && wait >= time.Second && wait <= 10*time.Second:
 					refused++
 				default:
-					t.Errorf("scan %d: got %s and %v to wait, want it decided, or 4.29 with a few seconds to wait", n, code, wait)
+					t.Errorf("scan %d: got %s and a wait of %v, want a verdict, or 4.29 and a wait of 1 to 10 s",
+						n, code, wait)
 				}
 				mu.Unlock()
 			}
@@ -113,7 +115,8 @@ func TestReaderThatNeverRests(t *testing.T) {
 	t.Logf("%d scans in %v: %d decided, %d refused; %d taps at the other door", scans, elapsed, decided,
 		refused, taps)
 	if got := d.lock.Moves(); got != taps || taps < 5 {
-		t.Errorf("the other lock moved %d times for %d taps, want once for each of five at least", got, taps)
+		t.Errorf("the other lock moved %d times for %d taps, want once for each tap, and five taps at least",
+			got, taps)
 	}
 	if most := int(burst+perSecond*elapsed.Seconds()) + 1; decided < burst-1 || decided > most ||
 		decided+refused != scans {
@@ -121,14 +124,14 @@ func TestReaderThatNeverRests(t *testing.T) {
 			burst-1, most, scans)
 	}
 
-	<-time.After(longest) // as it was told
+	<-time.After(longest) // as the answer demanded
 	moves := side.lock.Moves()
-	if code, v, _ := c.tap(scans+1, bobsCard); code != codes.Changed || v.Verdict != wire.Granted ||
+	if code, v, _ := c.sendScan(scans+1, bobsCard); code != codes.Changed || v.Verdict != wire.Granted ||
 		side.lock.Moves() != moves+1 {
-		t.Errorf("when it has waited: got %s %+v and %d moves, want granted and one", code, v,
+		t.Errorf("after the wait: got %s %+v and %d moves, want granted and one move", code, v,
 			side.lock.Moves()-moves)
 	}
-	for _, ev := range d.events() {
+	for _, ev := range d.listEvents() {
 		if ev.Kind == audit.EventSession && ev.Detail != "registered" {
 			t.Errorf("got a session event of %s: %s", ev.Device.Name, ev.Detail)
 		}

@@ -20,8 +20,8 @@ import (
 	"latchkey/keys/provision"
 )
 
-// diagnose asks the admin API what is wrong with a device, or with any if none is named, and
-// returns the findings' codes too.
+// diagnose asks the admin API what is wrong with a device, or with all devices if the name is
+// empty. found lists the devices and codes of the findings.
 func (s *site) diagnose(device string) (d api.Diagnosis, found string) {
 	s.t.Helper()
 	w := httptest.NewRecorder()
@@ -36,19 +36,19 @@ func (s *site) diagnose(device string) (d api.Diagnosis, found string) {
 	return d, strings.Join(codes, ", ")
 }
 
-// Nodes fail for each reason over real DTLS, and the gateway tells them apart.
+// Handshakes over real DTLS fail for each possible reason, and the doctor names the right one.
 func TestDoctorTellsFailuresApart(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	_, revoked := d.enrol("back-reader", keys.KindReader, d.id)
-	_, mistyped := d.enrol("side-reader", keys.KindReader, d.id)
-	d.enrol("unplugged", keys.KindReader, d.id)
-	d.revoke(revoked)
-	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
-	d.settled()
+	_, revoked := d.enrolDevice("back-reader", keys.KindReader, d.id)
+	_, mistyped := d.enrolDevice("side-reader", keys.KindReader, d.id)
+	d.enrolDevice("unplugged", keys.KindReader, d.id)
+	d.revokeKey(revoked)
+	d.lock = d.runNode("front-lock", keys.KindLock, d.lockKey, d.addr)
+	d.awaitLockState()
 	if got, found := d.diagnose("front-lock"); found != "" || got.Device.Live == nil ||
 		!got.Device.Live.Online || got.Device.Keys[0].LastSeen.IsZero() {
-		t.Errorf("a lock that is there: got %+v, want nothing wrong", got)
+		t.Errorf("an online lock: got %+v, want no finding", got)
 	}
 
 	slip := mistyped
@@ -66,8 +66,8 @@ func TestDoctorTellsFailuresApart(t *testing.T) {
 			}
 		})
 	}
-	refuses(t, "a suite that is not ours", d.handshake(d.addr, nil, "-dtls1_2", "-cipher",
-		"PSK-AES128-GCM-SHA256"))
+	wantRefusal(t, "a suite that the gateway does not offer",
+		d.tryHandshake(d.addr, nil, "-dtls1_2", "-cipher", "PSK-AES128-GCM-SHA256"))
 	wg.Wait()
 	want := map[doctor.Cause]uint64{doctor.CauseWrongKey: 1, doctor.CauseRevoked: 1,
 		doctor.CauseUnknownIdentity: 2, doctor.CauseNoCommonSuite: 1}
@@ -87,17 +87,18 @@ func TestDoctorTellsFailuresApart(t *testing.T) {
 		{"a mistyped identity", "side-reader",
 			"side-reader no-traffic, no-common-suite, unknown-identity, unknown-identity",
 			"it is nearly " + string(mistyped.ID) + " of side-reader", ""},
-		{"no traffic, and what strangers sent", "unplugged",
+		{"no traffic, beside failures of unknown devices", "unplugged",
 			"unplugged no-traffic, no-common-suite, unknown-identity", "if it is unplugged, ", "nearly"},
-		{"a lock that is there", "front-lock", "", "", "if it is"},
+		{"an online lock", "front-lock", "", "", "if it is"},
 	} {
 		got, found := d.diagnose(tc.device)
 		text, err := json.Marshal(got)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if sorted(found) != sorted(tc.found) || !strings.Contains(string(text), tc.says) || tc.hides != "" &&
-			strings.Contains(string(text), tc.hides) {
+		if sortList(found) != sortList(tc.found) || !strings.Contains(string(text), tc.says) ||
+			tc.hides != "" &&
+				strings.Contains(string(text), tc.hides) {
 			t.Errorf("%s: got %s\n%s\nwant %s, with %q and without %q", tc.rule, found, text, tc.found,
 				tc.says, tc.hides)
 		}
@@ -106,29 +107,29 @@ func TestDoctorTellsFailuresApart(t *testing.T) {
 		}
 	}
 	_, found := d.diagnose("")
-	if want := "back-reader revoked, front-reader wrong-key, side-reader no-traffic, unplugged no-traffic, no-common-suite, unknown-identity, unknown-identity"; sorted(found) != sorted(want) {
+	if want := "back-reader revoked, front-reader wrong-key, side-reader no-traffic, unplugged no-traffic, no-common-suite, unknown-identity, unknown-identity"; sortList(found) != sortList(want) {
 		t.Errorf("got %s, want %s", found, want)
 	}
 
-	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
+	d.reader = d.runNode("front-reader", keys.KindReader, d.readerKey, d.addr)
 	if got, found := d.diagnose("front-reader"); found != "" || len(got.Failures) != 1 {
-		t.Errorf("with the right key: got %s and %d failures, want nothing wrong and the one before", found,
+		t.Errorf("with the right key: got %s and %d failures, want no finding and the earlier failure", found,
 			len(got.Failures))
 	}
 }
 
-// sorted puts a list in one order: failures of one moment come in any.
-func sorted(list string) string {
+// sortList sorts a list, because failures of the same moment come in any order.
+func sortList(list string) string {
 	all := strings.Split(list, ", ")
 	slices.Sort(all)
 	return strings.Join(all, ", ")
 }
 
-// A device that was online and has left is offline; doctor says when it was last heard.
+// For a device that was online and has left, the doctor says when it was last heard.
 func TestDoctorTellsWhoWent(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, store.Options{})
-	_, k := s.enrol("meter", keys.KindSensor, s.target("desk", access.Lamp, 0))
+	_, k := s.enrolDevice("meter", keys.KindSensor, s.addTarget("desk", access.Lamp, 0))
 	c, err := transport.Dial(t.Context(), s.addr, k.ID, k.Secret, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -140,13 +141,13 @@ func TestDoctorTellsWhoWent(t *testing.T) {
 		func() bool { _, found := s.diagnose("meter"); return found == "meter offline" })
 	d, _ := s.diagnose("")
 	if len(d.Findings) != 1 || !strings.Contains(d.Findings[0].Text, "last heard at ") ||
-		!strings.HasSuffix(d.Findings[0].Text, "from 127.0.0.1:"+port(s.gw.Views()[0].Addr)) {
-		t.Errorf("got %+v, want that it is offline, and since when", d.Findings)
+		!strings.HasSuffix(d.Findings[0].Text, "from 127.0.0.1:"+portOf(s.gw.Views()[0].Addr)) {
+		t.Errorf("got %+v, want one finding: offline, last heard at a time, from its address", d.Findings)
 	}
 }
 
-// port is that of an association's address.
-func port(addr string) string {
+// portOf returns the port in an association's address.
+func portOf(addr string) string {
 	_, rest, _ := strings.Cut(addr, ":")
 	p, _, _ := strings.Cut(rest, "#")
 	return p

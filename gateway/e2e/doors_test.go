@@ -21,8 +21,8 @@ import (
 	"latchkey/keys"
 )
 
-// ask calls the admin API of a running gateway as somebody, and returns the status.
-func (s *site) ask(actor, method, path string, in, out any) int {
+// askAPI calls the admin API in this process as the local user actor, and returns the status.
+func (s *site) askAPI(actor, method, path string, in, out any) int {
 	s.t.Helper()
 	var body strings.Builder
 	if in != nil {
@@ -45,54 +45,54 @@ func (s *site) ask(actor, method, path string, in, out any) int {
 	return w.Code
 }
 
-// state is what the API says of the door.
-func (d *door) state() api.DoorState {
+// doorState returns the door's state from the admin API.
+func (d *door) doorState() api.DoorState {
 	d.t.Helper()
 	var t api.Target
-	if code := d.ask("test", "GET", "/v1/targets/front-door", nil, &t); code != http.StatusOK ||
+	if code := d.askAPI("test", "GET", "/v1/targets/front-door", nil, &t); code != http.StatusOK ||
 		t.State == nil {
 		d.t.Fatalf("got %d %+v, want the door's state", code, t)
 	}
 	return *t.State
 }
 
-// A lock that stops in the middle of its pulse is shown as locked nowhere until it has confirmed
-// it.
+// When a lock stops answering in the middle of its pulse, the API does not show the door as locked
+// until the lock has confirmed it.
 func TestLockThatStopsInItsPulseIsNotLocked(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	r := relay(t, d.addr)
-	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, r.Addr())
-	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
-	d.settled()
-	eventually(t, "the lock has said that it is locked", 5*time.Second,
-		func() bool { return d.state().Headline == headline.Locked })
+	r := newRelay(t, d.addr)
+	d.lock = d.runNode("front-lock", keys.KindLock, d.lockKey, r.Addr())
+	d.reader = d.runNode("front-reader", keys.KindReader, d.readerKey, d.addr)
+	d.awaitLockState()
+	eventually(t, "the lock has reported that it is locked", 5*time.Second,
+		func() bool { return d.doorState().Headline == headline.Locked })
 	if v, err := d.scan(annsCard); err != nil || v.Verdict != wire.Granted {
 		t.Fatalf("got %+v, %v, want granted", v, err)
 	}
-	_, over := r.Hold(device.Up, 6*time.Second) // longer than all three questions wait
-	s := d.state()
+	_, released := r.Hold(device.Up, 6*time.Second) // longer than the gateway's three tries to read the state
+	s := d.doorState()
 	if s.Headline != headline.Unlocked || time.Until(s.Until) > time.Second {
 		t.Fatalf("got %+v, want unlocked for a second", s)
 	}
 	seen := map[headline.Headline]bool{}
 	for held := true; held; {
 		select {
-		case <-over:
+		case <-released:
 			held = false
 		case <-time.After(20 * time.Millisecond):
-			s := d.state()
+			s := d.doorState()
 			select {
-			case <-over: // it may have answered by now
+			case <-released: // the lock may have answered meanwhile
 				continue
 			default:
 			}
 			seen[s.Headline] = true
 			var status api.Status
-			d.ask("test", "GET", "/v1/status", nil, &status)
+			d.askAPI("test", "GET", "/v1/status", nil, &status)
 			for _, l := range status.Devices {
 				if l.Device == d.lockID && l.Known && !l.State.On {
-					t.Fatalf("got %+v while nothing is heard of the lock", l)
+					t.Fatalf("got %+v while the lock cannot be heard, want it not off", l)
 				}
 			}
 		}
@@ -101,82 +101,82 @@ func TestLockThatStopsInItsPulseIsNotLocked(t *testing.T) {
 		t.Errorf("got %v, want unlocked and then unconfirmed", seen)
 	}
 	eventually(t, "the lock is heard again, and locked", 10*time.Second,
-		func() bool { return d.state().Headline == headline.Locked })
+		func() bool { return d.doorState().Headline == headline.Locked })
 }
 
-// A healthy lock is locked again right after its pulse, without anything else that happens.
+// After a pulse the gateway reads the lock's state by itself, so the door is soon shown as locked.
 func TestLockedIsConfirmedAfterThePulse(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.connect(d.addr, d.addr)
+	d.connectNodes(d.addr, d.addr)
 	if v, err := d.scan(annsCard); err != nil || v.Verdict != wire.Granted {
 		t.Fatalf("got %+v, %v, want granted", v, err)
 	}
-	end := d.state().Until
+	end := d.doorState().Until
 	eventually(t, "the lock has confirmed that its pulse is over", 10*time.Second,
-		func() bool { return d.state().Headline == headline.Locked })
+		func() bool { return d.doorState().Headline == headline.Locked })
 	t.Logf("locked %v after the end of the pulse", time.Since(end).Round(time.Millisecond))
 }
 
-// The exit button opens the door without a request to the gateway, which then finds out for how
-// long.
+// The exit button opens the door without a request to the gateway. The gateway then reads from the
+// lock for how long.
 func TestExitButtonIsAnUnlockedDoor(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.connect(d.addr, d.addr)
+	d.connectNodes(d.addr, d.addr)
 	d.lock.Exit()
 	if err := d.lock.Report(t.Context(),
-		wire.Report{Measurements: []wire.Measurement{flag("exit", true)}}); err != nil {
+		wire.Report{Measurements: []wire.Measurement{makeFlag("exit", true)}}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the door is unlocked", 2*time.Second,
-		func() bool { return d.state().Headline == headline.Unlocked })
+		func() bool { return d.doorState().Headline == headline.Unlocked })
 	eventually(t, "the door is locked again", 15*time.Second,
-		func() bool { return d.state().Headline == headline.Locked })
+		func() bool { return d.doorState().Headline == headline.Locked })
 }
 
-// contact reports the door's contact.
-func (d *door) contact(open bool) {
+// reportContact sets the door's contact and reports it.
+func (d *door) reportContact(open bool) {
 	d.t.Helper()
 	d.lock.SetContact(map[bool]wire.Contact{true: wire.ContactOpen, false: wire.ContactClosed}[open])
 	if err := d.lock.Report(d.t.Context(),
-		wire.Report{Measurements: []wire.Measurement{flag("contact", open)}}); err != nil {
+		wire.Report{Measurements: []wire.Measurement{makeFlag("contact", open)}}); err != nil {
 		d.t.Fatal(err)
 	}
 }
 
-// A forced door is an alarm at its door until somebody acknowledges it, even after a restart.
+// A forced door is an alarm until somebody acknowledges it, also after a restart.
 func TestForcedDoorStaysAnAlarmUntilAcknowledged(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.connect(d.addr, d.addr)
-	d.contact(false)
-	d.contact(true)
+	d.connectNodes(d.addr, d.addr)
+	d.reportContact(false)
+	d.reportContact(true)
 	eventually(t, "the alarm is kept", 5*time.Second,
-		func() bool { s := d.state(); return len(s.Alarms) == 1 && s.Alarms[0].Seq > 0 })
-	if s := d.state(); s.Headline != headline.Forced || s.Now != headline.Open {
+		func() bool { s := d.doorState(); return len(s.Alarms) == 1 && s.Alarms[0].Seq > 0 })
+	if s := d.doorState(); s.Headline != headline.Forced || s.Now != headline.Open {
 		t.Errorf("got %+v, want forced and open", s)
 	}
 	for range 4 { // a contact that bounces
 		var bounces []wire.Measurement
 		for range 5 {
-			bounces = append(bounces, flag("contact", false), flag("contact", true))
+			bounces = append(bounces, makeFlag("contact", false), makeFlag("contact", true))
 		}
 		if err := d.lock.Report(t.Context(), wire.Report{Measurements: bounces}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	d.contact(false)
+	d.reportContact(false)
 	eventually(t, "every opening is counted", 5*time.Second,
-		func() bool { return d.state().Alarms[0].Times == 21 })
+		func() bool { return d.doorState().Alarms[0].Times == 21 })
 	var all struct{ Items []api.Alarm }
-	d.ask("test", "GET", "/v1/alarms", nil, &all)
-	a := d.state().Alarms[0]
+	d.askAPI("test", "GET", "/v1/alarms", nil, &all)
+	a := d.doorState().Alarms[0]
 	if len(all.Items) != 1 || all.Items[0] != a || a.Target.Name != "front-door" ||
 		a.Device.Name != "front-lock" {
 		t.Fatalf("got %+v, want one at front-door by front-lock", all)
 	}
-	ev := d.events()[a.Seq-1]
+	ev := d.listEvents()[a.Seq-1]
 	if ev.Kind != audit.EventAlarm || ev.Target.ID != d.id || ev.Device.ID != d.lockID ||
 		ev.Reason != "forced" {
 		t.Errorf("got the event %+v, want an alarm of the door", ev)
@@ -186,7 +186,8 @@ func TestForcedDoorStaysAnAlarmUntilAcknowledged(t *testing.T) {
 		d.gw.AdminHandler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 		return w.Body.String()
 	}
-	if got := metrics(); !strings.Contains(got, "latchkey_alarms 1\n") || !strings.Contains(got, `latchkey_doors{state="forced"} 1`) {
+	if got := metrics(); !strings.Contains(got, "latchkey_alarms 1\n") ||
+		!strings.Contains(got, `latchkey_doors{state="forced"} 1`) {
 		t.Errorf("the metrics show no alarm")
 	}
 	if got, found := d.diagnose(""); found != "front-lock alarm" || !strings.Contains(got.Findings[0].Text,
@@ -196,30 +197,30 @@ func TestForcedDoorStaysAnAlarmUntilAcknowledged(t *testing.T) {
 
 	d.stop()
 	d.start()
-	if s := d.state(); s.Headline != headline.Forced || len(s.Alarms) != 1 || s.Alarms[0].Seq != a.Seq ||
+	if s := d.doorState(); s.Headline != headline.Forced || len(s.Alarms) != 1 || s.Alarms[0].Seq != a.Seq ||
 		!s.Alarms[0].At.Equal(a.At) {
 		t.Errorf("after a restart: got %+v, want the same alarm", s)
 	}
 	path := fmt.Sprintf("/v1/alarms/%d/acknowledge", a.Seq)
-	if code := d.ask("carol", "POST", path, api.Acknowledgement{Remark: strings.Repeat("x", 201)},
+	if code := d.askAPI("carol", "POST", path, api.Acknowledgement{Remark: strings.Repeat("x", 201)},
 		nil); code != http.StatusUnprocessableEntity {
 		t.Errorf("a long remark: got %d, want 422", code)
 	}
-	if code := d.ask("carol", "POST", path, api.Acknowledgement{Remark: "the wind"},
+	if code := d.askAPI("carol", "POST", path, api.Acknowledgement{Remark: "the wind"},
 		&a); code != http.StatusOK {
 		t.Fatalf("got %d", code)
 	}
-	if code := d.ask("dave", "POST", path, api.Acknowledgement{}, nil); code != http.StatusNotFound {
+	if code := d.askAPI("dave", "POST", path, api.Acknowledgement{}, nil); code != http.StatusNotFound {
 		t.Errorf("a second time: got %d, want 404", code)
 	}
-	evs := d.events()
+	evs := d.listEvents()
 	i := slices.IndexFunc(evs, func(e audit.Event) bool { return e.Kind == audit.EventAcknowledged })
 	if i < 0 || evs[i].Actor != "carol" || evs[i].Detail != "the wind" || evs[i].Cause != a.Seq ||
 		evs[i].Target.ID != d.id {
 		t.Fatalf("got %+v, want who acknowledged it", evs)
 	}
-	if s := d.state(); s.Headline.Alarm() || len(s.Alarms) != 0 {
-		t.Errorf("once acknowledged: got %+v", s)
+	if s := d.doorState(); s.Headline.Alarm() || len(s.Alarms) != 0 {
+		t.Errorf("after the acknowledgement: got %+v, want no alarm", s)
 	}
 	alarms := 0
 	for _, ev := range evs {
@@ -232,76 +233,78 @@ func TestForcedDoorStaysAnAlarmUntilAcknowledged(t *testing.T) {
 	}
 	d.stop()
 	d.start()
-	if s := d.state(); s.Headline.Alarm() {
-		t.Errorf("after another restart: got %+v", s)
+	if s := d.doorState(); s.Headline.Alarm() {
+		t.Errorf("after another restart: got %+v, want no alarm", s)
 	}
-	// The next cause is an alarm of its own, however soon it comes.
-	d.settled()
-	d.contact(true)
+	// The next forced opening is an alarm of its own, however soon it follows.
+	d.awaitLockState()
+	d.reportContact(true)
 	eventually(t, "the next one is an alarm", 10*time.Second,
-		func() bool { s := d.state(); return s.Headline == headline.Forced && s.Alarms[0].Seq > a.Seq })
+		func() bool { s := d.doorState(); return s.Headline == headline.Forced && s.Alarms[0].Seq > a.Seq })
 }
 
-// The lock is cut off while its door is forced: it is an alarm as soon as it is heard again.
+// A door is forced while its lock is disconnected. The gateway raises the alarm when it reads the
+// lock's state after the reconnect.
 func TestDoorForcedWhileItsLockWasCutOff(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.connect(d.addr, d.addr)
-	d.contact(false)
+	d.connectNodes(d.addr, d.addr)
+	d.reportContact(false)
 	d.lock.SetContact(wire.ContactOpen)
 	d.lock.Drop()
-	eventually(t, "the reading finds it", 10*time.Second,
-		func() bool { return d.state().Headline == headline.Forced })
+	eventually(t, "the lock's state shows the forced door", 10*time.Second,
+		func() bool { return d.doorState().Headline == headline.Forced })
 }
 
-// A door that is opened within its pulse is open, and no alarm; when it is shut again it is locked.
+// A door that somebody opens during the pulse is shown as open and raises no alarm. Once it is shut
+// and the pulse is over, it is shown as locked.
 func TestOpenedDoorIsOpen(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.connect(d.addr, d.addr)
-	d.contact(false)
+	d.connectNodes(d.addr, d.addr)
+	d.reportContact(false)
 	if v, err := d.scan(annsCard); err != nil || v.Verdict != wire.Granted {
 		t.Fatalf("got %+v, %v, want granted", v, err)
 	}
-	d.contact(true)
-	if s := d.state(); s.Headline != headline.Open {
+	d.reportContact(true)
+	if s := d.doorState(); s.Headline != headline.Open {
 		t.Errorf("got %+v, want open", s)
 	}
 	eventually(t, "the pulse is over", 10*time.Second, func() bool { return !d.lock.State().On })
-	d.contact(false)
-	eventually(t, "it is locked", 10*time.Second,
-		func() bool { return d.state().Headline == headline.Locked })
-	if s := d.state(); len(s.Alarms) > 0 {
+	d.reportContact(false)
+	eventually(t, "the door is locked", 10*time.Second,
+		func() bool { return d.doorState().Headline == headline.Locked })
+	if s := d.doorState(); len(s.Alarms) > 0 {
 		t.Errorf("got %+v, want no alarm", s)
 	}
 }
 
-// A tamper contact is an alarm at the door where the device stands.
+// A tampered reader raises an alarm at the door it belongs to.
 func TestTamperedReaderIsAnAlarmOfItsDoor(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	c := d.client(d.addr)
-	c.report(c.echo(), flag("tamper", true))
+	c := d.dialReader(d.addr)
+	c.sendReport(c.fetchEcho(), makeFlag("tamper", true))
 	eventually(t, "the door is tampered with", 5*time.Second, func() bool {
-		s := d.state()
+		s := d.doorState()
 		return s.Headline == headline.Tampered && s.Now == headline.Offline &&
 			s.Alarms[0].Device.ID == d.readerID
 	})
 }
 
-// An alarm stays open however many events follow, and the start reads only a bounded part of the
-// events to find it.
+// The gateway reads only a bounded number of the newest events at its start. So while an alarm is
+// open it is recorded again now and then, and the start always finds it.
 func TestOldAlarmIsFoundAgain(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.connect(d.addr, d.addr)
-	d.contact(false)
-	d.contact(true)
+	d.connectNodes(d.addr, d.addr)
+	d.reportContact(false)
+	d.reportContact(true)
 	eventually(t, "the alarm is kept", 5*time.Second,
-		func() bool { s := d.state(); return len(s.Alarms) == 1 && s.Alarms[0].Seq > 0 })
-	a := d.state().Alarms[0]
-	told := func() (n int) {
-		for _, ev := range d.events() {
+		func() bool { s := d.doorState(); return len(s.Alarms) == 1 && s.Alarms[0].Seq > 0 })
+	a := d.doorState().Alarms[0]
+	countAlarms := func() (n int) {
+		for _, ev := range d.listEvents() {
 			if ev.Kind == audit.EventAlarm {
 				n++
 			}
@@ -321,29 +324,30 @@ func TestOldAlarmIsFoundAgain(t *testing.T) {
 		}
 	}
 	fill(a.Seq + 1100)
-	eventually(t, "it is told of again", 15*time.Second, func() bool { return told() == 2 })
+	eventually(t, "the alarm is recorded again", 15*time.Second, func() bool { return countAlarms() == 2 })
 	d.stop()
 	d.start()
-	if s := d.state(); len(s.Alarms) != 1 || s.Alarms[0].Seq != a.Seq || !s.Alarms[0].At.Equal(a.At) {
+	if s := d.doorState(); len(s.Alarms) != 1 || s.Alarms[0].Seq != a.Seq || !s.Alarms[0].At.Equal(a.At) {
 		t.Errorf("got %+v, want the alarm of event %d", s, a.Seq)
 	}
-	if code := d.ask("carol", "POST", fmt.Sprintf("/v1/alarms/%d/acknowledge", a.Seq),
+	if code := d.askAPI("carol", "POST", fmt.Sprintf("/v1/alarms/%d/acknowledge", a.Seq),
 		api.Acknowledgement{}, nil); code != http.StatusOK {
 		t.Errorf("got %d", code)
 	}
 	d.stop()
 	d.start()
-	if s := d.state(); len(s.Alarms) > 0 {
+	if s := d.doorState(); len(s.Alarms) > 0 {
 		t.Errorf("got %+v, want none", s)
 	}
 }
 
-// A scan that is held back leaves one event, which says how late it was, and a finding.
-func TestHeldBackScanIsTold(t *testing.T) {
+// Scans that an attacker delays leave one event, which says how late the scan was, and one finding
+// that counts them.
+func TestDelayedScanIsReported(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	r := relay(t, d.addr)
-	d.connect(r.Addr(), d.addr)
+	r := newRelay(t, d.addr)
+	d.connectNodes(r.Addr(), d.addr)
 	if v, err := d.scan(annsCard); err != nil || v.Verdict != wire.Granted {
 		t.Fatalf("got %+v, %v, want granted", v, err)
 	}
@@ -351,7 +355,7 @@ func TestHeldBackScanIsTold(t *testing.T) {
 		t.Errorf("before: got %s", found)
 	}
 	stale := func() (of []audit.Event) {
-		for _, ev := range d.events() {
+		for _, ev := range d.listEvents() {
 			if ev.Kind == audit.EventStale {
 				of = append(of, ev)
 			}
@@ -360,14 +364,13 @@ func TestHeldBackScanIsTold(t *testing.T) {
 	}
 	for range 2 {
 		was := d.reader.Sessions()
-		_, over := r.Hold(device.Up, 4*time.Second)
+		_, released := r.Hold(device.Up, 4*time.Second)
 		if v, err := d.scan(annsCard); err == nil {
 			t.Fatalf("got %+v, want no verdict", v)
 		}
-		<-over
-		eventually(t, "the scan is told of", 5*time.Second, func() bool { return len(stale()) > 0 })
-		// After this long a silence the reader does not trust its session any more. The next scan
-		// must use the new one.
+		<-released
+		eventually(t, "an event reports the scan", 5*time.Second, func() bool { return len(stale()) > 0 })
+		// After so long a silence the reader opens a new session. The next scan must use it.
 		eventually(t, "the reader has another session", 5*time.Second,
 			func() bool { return d.reader.Sessions() > was })
 	}
@@ -384,42 +387,42 @@ func TestHeldBackScanIsTold(t *testing.T) {
 	})
 }
 
-// A lock reports its longest unlock. A longer pulse is refused, or ends when the lock ends it, and
-// the answer says so.
-func TestPulseThatTheLockDoesNotHold(t *testing.T) {
+// A lock reports the longest pulse that it allows. The gateway refuses to configure a longer one.
+// One that was configured before ends when the lock ends it, and the answer says so.
+func TestPulseLongerThanTheLockAllows(t *testing.T) {
 	t.Parallel()
 	d := &door{site: newSite(t, store.Options{})}
-	d.id = d.target("front-door", access.Door, 30*time.Second)
-	d.lockID, d.lockKey = d.enrol("front-lock", keys.KindLock, d.id)
-	d.lock = d.run(device.Config{Name: "front-lock", Kind: keys.KindLock, MaxPulse: 2 * time.Second},
+	d.id = d.addTarget("front-door", access.Door, 30*time.Second)
+	d.lockID, d.lockKey = d.enrolDevice("front-lock", keys.KindLock, d.id)
+	d.lock = d.runDevice(device.Config{Name: "front-lock", Kind: keys.KindLock, MaxPulse: 2 * time.Second},
 		d.lockKey, d.addr)
-	d.settled()
+	d.awaitLockState()
 	var target api.Target
-	d.ask("test", "GET", "/v1/targets/front-door", nil, &target)
+	d.askAPI("test", "GET", "/v1/targets/front-door", nil, &target)
 	if target.Pulse != "30s" || target.MaxPulse != "2s" {
-		t.Errorf("got %+v, want a pulse of 30s and a lock that holds 2s", target)
+		t.Errorf("got %+v, want a pulse of 30s and a lock that allows 2s", target)
 	}
 	if _, found := d.diagnose(""); found != "front-lock pulse" {
-		t.Errorf("got %s, want that the pulse is too long", found)
+		t.Errorf("got %s, want the finding of a pulse that is too long", found)
 	}
 	var problem struct{ Detail string }
-	if code := d.ask("test", "PATCH", "/v1/targets/front-door", api.TargetChange{Pulse: "10s"},
+	if code := d.askAPI("test", "PATCH", "/v1/targets/front-door", api.TargetChange{Pulse: "10s"},
 		&problem); code != http.StatusUnprocessableEntity ||
 		!strings.Contains(problem.Detail, "the lock front-lock holds 2s at the most") {
-		t.Errorf("got %d %s, want 422 and how long the lock holds", code, problem.Detail)
+		t.Errorf("got %d %s, want 422 and the longest pulse of the lock", code, problem.Detail)
 	}
 	var got api.Operated
-	d.ask("test", "POST", "/v1/operate", api.Order{Target: "front-door", Action: "unlock"}, &got)
+	d.askAPI("test", "POST", "/v1/operate", api.Order{Target: "front-door", Action: "unlock"}, &got)
 	if got.Outcome != audit.OutcomeDone || got.Holds < 1000 || got.Holds > 2000 {
 		t.Errorf("got %+v, want it done, for 2000 ms", got)
 	}
-	if s := d.state(); s.Headline != headline.Unlocked || time.Until(s.Until) > 2*time.Second {
+	if s := d.doorState(); s.Headline != headline.Unlocked || time.Until(s.Until) > 2*time.Second {
 		t.Errorf("got %+v, want it unlocked for 2 s at the most", s)
 	}
 	eventually(t, "the pulse is over and confirmed", 15*time.Second,
-		func() bool { return d.state().Headline == headline.Locked })
-	if code := d.ask("test", "PATCH", "/v1/targets/front-door", api.TargetChange{Pulse: "2s"},
+		func() bool { return d.doorState().Headline == headline.Locked })
+	if code := d.askAPI("test", "PATCH", "/v1/targets/front-door", api.TargetChange{Pulse: "2s"},
 		nil); code != http.StatusOK {
-		t.Errorf("a pulse that the lock holds: got %d, want 200", code)
+		t.Errorf("a pulse that the lock allows: got %d, want 200", code)
 	}
 }

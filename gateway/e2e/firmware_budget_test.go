@@ -18,12 +18,12 @@ import (
 	"latchkey/keys"
 )
 
-// What a node may take of an ESP8266. Code and constants are held by make -C firmware size, frames
-// by qemu-size.
+// What a node may use of an ESP8266. `make -C firmware size` checks the size of code and constants,
+// and qemu-size that of stack frames.
 const (
 	mostHandshake = 620_000 // instructions, from the first byte of the ClientHello to the end
 	mostScan      = 40_000  // instructions, from the intent to the verdict
-	mostHeap      = 5_632   // bytes asked for at once, by Mbed TLS alone; while a session is renewed it has two associations
+	mostHeap      = 5_632   // bytes, of Mbed TLS alone; it has two associations while a session is renewed
 	mostStack     = 2_048   // bytes, with the board's own functions
 	mostSaved     = 400     // bytes of an association in RTC memory
 	mostDatagram  = 512     // bytes
@@ -31,9 +31,9 @@ const (
 
 var statLine = regexp.MustCompile(` stat heap=(\d+) peak=(\d+) stack=(\d+) `)
 
-// spent returns the instructions from the newest line with one text to the next with another, from
-// mark on.
-func (f *firmware) spent(mark int, from, to string) int {
+// countInstructions returns the number of instructions between the first line after mark that
+// contains from and the first that contains to.
+func (f *firmware) countInstructions(mark int, from, to string) int {
 	f.t.Helper()
 	count := func(line string) int {
 		n, err := strconv.Atoi(line[:strings.IndexByte(line, ' ')])
@@ -42,30 +42,30 @@ func (f *firmware) spent(mark int, from, to string) int {
 		}
 		return n
 	}
-	began := count(f.await(mark, 30*time.Second, from))
-	return count(f.await(mark, 30*time.Second, to)) - began
+	began := count(f.awaitLine(mark, 30*time.Second, from))
+	return count(f.awaitLine(mark, 30*time.Second, to)) - began
 }
 
-func held(t *testing.T, what string, got, most int) {
+func checkAtMost(t *testing.T, what string, got, most int) {
 	t.Helper()
 	if got <= 0 || got > most {
 		t.Errorf("%s: got %d, want at most %d", what, got, most)
 	}
 }
 
-// memory reads the next stat line from mark on, and holds it to the budget.
-func (f *firmware) memory(mark int) (heap, peak, stack int) {
+// checkMemory reads the first stat line after mark and checks it against the budget.
+func (f *firmware) checkMemory(mark int) (heap, peak, stack int) {
 	f.t.Helper()
-	heap, peak, stack = f.stat(mark)
-	held(f.t, "heap", peak, mostHeap)
-	held(f.t, "stack", stack, mostStack)
+	heap, peak, stack = f.readStat(mark)
+	checkAtMost(f.t, "heap", peak, mostHeap)
+	checkAtMost(f.t, "stack", stack, mostStack)
 	return heap, peak, stack
 }
 
-// stat reads the next stat line from mark on.
-func (f *firmware) stat(mark int) (heap, peak, stack int) {
+// readStat reads the first stat line after mark.
+func (f *firmware) readStat(mark int) (heap, peak, stack int) {
 	f.t.Helper()
-	line := f.await(mark, 5*time.Second, " stat ")
+	line := f.awaitLine(mark, 5*time.Second, " stat ")
 	m := statLine.FindStringSubmatch(line)
 	if m == nil {
 		f.t.Fatalf("%q is no stat line", line)
@@ -76,21 +76,21 @@ func (f *firmware) stat(mark int) (heap, peak, stack int) {
 	return heap, peak, stack
 }
 
-// Every role within its budget, in the very image that the other tests run. Instructions are the
-// least of a few rounds. Other rounds also count what the node does while it waits, such as reading
-// its inputs, and retransmissions when this machine is slow.
+// Every role stays within its budget, in the same image that the other tests run. Of the
+// instructions the smallest of a few rounds counts: the other rounds include what the node does
+// while it waits, such as reading its inputs, and retransmissions when this machine is slow.
 func TestFirmwareBudgets(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	desk := d.target("desk", access.Lamp, 0)
-	_, lampKey := d.enrol("desk-lamp", keys.KindLamp, desk)
-	buttonID, buttonKey := d.enrol("hall-switch", keys.KindSwitch, desk)
-	d.apply(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: buttonID,
+	desk := d.addTarget("desk", access.Lamp, 0)
+	_, lampKey := d.enrolDevice("desk-lamp", keys.KindLamp, desk)
+	buttonID, buttonKey := d.enrolDevice("hall-switch", keys.KindSwitch, desk)
+	d.applyRecords(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: buttonID,
 		Target: desk, Effect: access.Allow, Created: time.Now()})
 	var mu sync.Mutex
 	longest := map[string]int{}
 	start := func(role, name string, k keys.Key, target string) *firmware {
-		r := relay(t, d.addr)
+		r := newRelay(t, d.addr)
 		r.Tap(func(dir device.Direction, b []byte) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -98,14 +98,14 @@ func TestFirmwareBudgets(t *testing.T) {
 				longest[role] = max(longest[role], len(b))
 			}
 		})
-		return d.firmware(lx106, role, name, k, r.Addr(), target)
+		return d.runFirmware(lx106, role, name, k, r.Addr(), target)
 	}
 	lock, lamp := start("lock", "front-lock", d.lockKey, ""), start("lamp", "desk-lamp", lampKey, "")
 	reader, button := start("reader", "front-reader", d.readerKey, ""), start("switch", "hall-switch",
 		buttonKey, "desk")
-	lock.ready()
-	lamp.ready()
-	d.settled()
+	lock.waitUntilReady()
+	lamp.waitUntilReady()
+	d.awaitLockState()
 
 	const rounds = 5
 	var table strings.Builder
@@ -116,18 +116,17 @@ func TestFirmwareBudgets(t *testing.T) {
 	}{
 		{"reader", reader, func() (wire.Verdict, error) { return reader.scan(annsCard) }},
 		{"switch", button, func() (wire.Verdict, error) {
-			return button.Ask(t.Context(), "desk", wire.Toggle,
-				0)
+			return button.Ask(t.Context(), "desk", wire.Toggle, 0)
 		}},
 		{"lock", lock, nil},
 		{"lamp", lamp, nil},
 	} {
-		n.ready()
+		n.waitUntilReady()
 		var handshakes, asks []int
 		for range rounds {
 			mark := n.Mark()
 			n.powerCycle()
-			handshakes = append(handshakes, n.spent(mark, " log connecting", " log session up"))
+			handshakes = append(handshakes, n.countInstructions(mark, " log connecting", " log session up"))
 			if n.ask == nil {
 				continue
 			}
@@ -135,21 +134,21 @@ func TestFirmwareBudgets(t *testing.T) {
 			if v, err := n.ask(); err != nil || v.Verdict != wire.Granted {
 				t.Fatalf("%s: got %+v, %v, want granted", n.role, v, err)
 			}
-			asks = append(asks, n.spent(mark, " log asking", " log verdict"))
+			asks = append(asks, n.countInstructions(mark, " log asking", " log verdict"))
 		}
 		mark := n.Mark()
 		n.Tell("!stat")
-		heap, peak, stack := n.memory(mark)
+		heap, peak, stack := n.checkMemory(mark)
 		least, most := bounds(handshakes)
 		fmt.Fprintf(&table, "\n%-7s handshake %d…%d", n.role, least, most)
-		held(t, n.role+": handshake", least, mostHandshake)
+		checkAtMost(t, n.role+": handshake", least, mostHandshake)
 		if n.ask != nil {
 			least, most = bounds(asks)
 			fmt.Fprintf(&table, ", intent to verdict %d…%d", least, most)
-			held(t, n.role+": intent to verdict", least, mostScan)
+			checkAtMost(t, n.role+": intent to verdict", least, mostScan)
 		}
 		mu.Lock()
-		held(t, n.role+": datagram", longest[n.role], mostDatagram)
+		checkAtMost(t, n.role+": datagram", longest[n.role], mostDatagram)
 		fmt.Fprintf(&table, ", heap %d peak %d, stack %d, longest datagram %d", heap, peak, stack,
 			longest[n.role])
 		mu.Unlock()

@@ -15,37 +15,37 @@ import (
 )
 
 var (
-	bobsCard = []byte{0x08, 0x11, 0x22, 0x33} // of four bytes
+	bobsCard = []byte{0x08, 0x11, 0x22, 0x33} // a UID of four bytes
 	carlsID  = []byte{0x04, 1, 2, 3, 4, 5, 6, 7, 8, 9}
 )
 
-// The main job: a card that is granted, one that is denied, an unknown one and a new one, with UIDs
-// of all three lengths.
+// A card that is granted, one that is denied, an unknown one and one that was added later, with
+// UIDs of all three lengths.
 func TestFirmwareOpensTheDoor(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, m machine) {
-		d := newFirmDoor(t, m, direct, direct)
-		other := d.target("back-door", access.Door, time.Second)
-		d.person("bob", bobsCard, other)
-		d.person("carl", carlsID, d.id)
+	onEachMachine(t, func(t *testing.T, m machine) {
+		d := newFirmDoor(t, m, directWay, directWay)
+		other := d.addTarget("back-door", access.Door, time.Second)
+		d.addPerson("bob", bobsCard, other)
+		d.addPerson("carl", carlsID, d.id)
 
 		for _, v := range d.gw.Views() {
 			if v.Name == "front-lock" && v.MaxPulse != 10*time.Second {
-				t.Errorf("got a lock that holds %v, want 10s", v.MaxPulse)
+				t.Errorf("got a longest pulse of %v, want 10s", v.MaxPulse)
 			}
 		}
-		d.reader.tap(annsCard, wire.Granted)
+		d.reader.wantVerdict(annsCard, wire.Granted)
 		if !d.lock.State().On {
 			t.Error("granted, and the lock is off")
 		}
 		eventually(t, "the pulse ends by itself", 3*time.Second, func() bool { return !d.lock.State().On })
-		d.reader.tap(bobsCard, wire.Denied)
-		d.reader.tap([]byte{1, 2, 3, 4}, wire.Denied)
-		d.reader.tap(carlsID, wire.Granted)
+		d.reader.wantVerdict(bobsCard, wire.Denied)
+		d.reader.wantVerdict([]byte{1, 2, 3, 4}, wire.Denied)
+		d.reader.wantVerdict(carlsID, wire.Granted)
 		var reasons []access.Reason
-		for i, tl := range d.timelines() {
+		for i, tl := range d.listTimelines() {
 			reasons = append(reasons, tl.Decision.Reason)
-			if got := d.events(); tl.Seq == 0 || got[tl.Seq-1].Counter != uint64(i+1) {
+			if got := d.listEvents(); tl.Seq == 0 || got[tl.Seq-1].Counter != uint64(i+1) {
 				t.Errorf("decision %d: got %+v, want the counter %d", i, got[tl.Seq-1], i+1)
 			}
 		}
@@ -53,27 +53,27 @@ func TestFirmwareOpensTheDoor(t *testing.T) {
 			access.ReasonGranted}; !slices.Equal(reasons, want) {
 			t.Errorf("got %q, want %q", reasons, want)
 		}
-		d.closed(2)
+		d.wantClosed(2)
 		if r, l := d.reader.Sessions(), d.lock.Sessions(); r != 1 || l != 1 {
-			t.Errorf("got %d and %d sessions, want one each", r, l)
+			t.Errorf("got %d sessions of the reader and %d of the lock, want one each", r, l)
 		}
 	})
 }
 
-// A switch toggles its lamp; the command line dims it.
+// A switch toggles its lamp.
 func TestFirmwareSwitchesALamp(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, m machine) {
+	onEachMachine(t, func(t *testing.T, m machine) {
 		s := newSite(t, store.Options{})
-		desk := s.target("desk", access.Lamp, 0)
-		buttonID, buttonKey := s.enrol("hall-switch", keys.KindSwitch, desk)
-		_, lampKey := s.enrol("desk-lamp", keys.KindLamp, desk)
-		s.apply(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: buttonID,
+		desk := s.addTarget("desk", access.Lamp, 0)
+		buttonID, buttonKey := s.enrolDevice("hall-switch", keys.KindSwitch, desk)
+		_, lampKey := s.enrolDevice("desk-lamp", keys.KindLamp, desk)
+		s.applyRecords(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: buttonID,
 			Target: desk, Effect: access.Allow, Created: time.Now()})
-		lamp := s.firmware(m, "lamp", "desk-lamp", lampKey, s.addr, "")
-		button := s.firmware(m, "switch", "hall-switch", buttonKey, s.addr, "desk")
-		lamp.ready()
-		button.ready()
+		lamp := s.runFirmware(m, "lamp", "desk-lamp", lampKey, s.addr, "")
+		button := s.runFirmware(m, "switch", "hall-switch", buttonKey, s.addr, "desk")
+		lamp.waitUntilReady()
+		button.waitUntilReady()
 		eventually(t, "the lamp's state is known", 5*time.Second, func() bool {
 			return slices.ContainsFunc(s.gw.Views(),
 				func(v session.View) bool { return v.Name == "desk-lamp" && v.Known })
@@ -94,17 +94,17 @@ func TestFirmwareSwitchesALamp(t *testing.T) {
 	})
 }
 
-// The exit button opens by itself, says so, and the door may then open; a door that opens without
-// it is forced.
+// The exit button opens the door without the gateway, and the lock reports the press. An opening
+// after it raises no alarm.
 func TestFirmwareDoorContactAndExitButton(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, m machine) {
-		d := newFirmDoor(t, m, nil, direct)
+	onEachMachine(t, func(t *testing.T, m machine) {
+		d := newFirmDoor(t, m, nil, directWay)
 		d.lock.Tell("!button 1")
 		eventually(t, "the lock is on", time.Second, func() bool { return d.lock.State().On })
 		d.lock.Tell("!button 0\n!contact 1")
 		eventually(t, "the exit is an event", 5*time.Second,
-			func() bool { return slices.Contains(d.alarms(), "exit button pressed") })
+			func() bool { return slices.Contains(d.listAlarmDetails(), "exit button pressed") })
 		contact := func(want wire.Contact) func() bool {
 			return func() bool {
 				for _, v := range d.gw.Views() {
@@ -120,8 +120,8 @@ func TestFirmwareDoorContactAndExitButton(t *testing.T) {
 		d.lock.Tell("!contact 0\n!tamper 1")
 		eventually(t, "the shut door is known", 5*time.Second, contact(wire.ContactClosed))
 		eventually(t, "the open case is an event", 5*time.Second,
-			func() bool { return slices.Contains(d.alarms(), "tampered with") })
-		if got := d.alarms(); slices.Contains(got, "door opened without being unlocked") {
+			func() bool { return slices.Contains(d.listAlarmDetails(), "tampered with") })
+		if got := d.listAlarmDetails(); slices.Contains(got, "door opened without being unlocked") {
 			t.Errorf("got %q: nobody forced the door", got)
 		}
 	})
@@ -129,11 +129,11 @@ func TestFirmwareDoorContactAndExitButton(t *testing.T) {
 
 func TestFirmwareReportsAForcedDoor(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, m machine) {
-		d := newFirmDoor(t, m, nil, direct)
+	onEachMachine(t, func(t *testing.T, m machine) {
+		d := newFirmDoor(t, m, nil, directWay)
 		d.lock.Tell("!contact 1")
 		eventually(t, "the forced door is an event", 5*time.Second, func() bool {
-			return slices.Contains(d.alarms(), "door opened without being unlocked")
+			return slices.Contains(d.listAlarmDetails(), "door opened without being unlocked")
 		})
 	})
 }

@@ -18,12 +18,12 @@ import (
 	"latchkey/keys"
 )
 
-// machine is what the firmware runs on in a test: this one, with the sanitizers, or the ESP8266's
-// instruction set.
+// machine is what the firmware runs on in a test: this host, with or without sanitizers, or an
+// emulator of the ESP8266's instruction set.
 type machine struct {
 	name     string
-	emulator string // "": none
-	image    string // of a role, %s
+	emulator string // its path; empty: none
+	image    string // path of the program; %s stands for the role
 }
 
 var (
@@ -32,8 +32,8 @@ var (
 		emulator: "../../firmware/build/qemu/run"}
 )
 
-// built is the path of what the Makefile builds, from everywhere.
-func built(t *testing.T, path string) string {
+// findBuilt returns the absolute path of a file that the Makefile builds.
+func findBuilt(t *testing.T, path string) string {
 	t.Helper()
 	abs, err := filepath.Abs(path)
 	if err == nil {
@@ -45,45 +45,45 @@ func built(t *testing.T, path string) string {
 	return abs
 }
 
-// onEach runs a test with the firmware on each machine.
-func onEach(t *testing.T, f func(t *testing.T, m machine)) {
+// onEachMachine runs a test with the firmware on each machine.
+func onEachMachine(t *testing.T, f func(t *testing.T, m machine)) {
 	t.Helper()
 	for _, m := range []machine{host, lx106} {
 		t.Run(m.name, func(t *testing.T) { f(t, m) })
 	}
 }
 
-// firmware is a node that runs it.
+// firmware is a node that runs the firmware.
 type firmware struct {
 	*device.Program
-	t    *testing.T
-	dir  string // its flash
-	dies bool   // it is meant to
+	t      *testing.T
+	dir    string // the folder that stands for its flash
+	mayDie bool   // the test expects the program to end with an error
 
 	mu    sync.Mutex
 	lines []string // guarded by mu; what it printed
 }
 
-// firmware runs a node until the test ends. role is a kind, reader-battery, or reader-lock: its
-// reader.
-func (s *site) firmware(m machine, role, name string, k keys.Key, addr, target string) *firmware {
+// runFirmware runs a node until the test ends. role is a kind, reader-battery or reader-lock. The
+// key of a reader-lock is that of its reader.
+func (s *site) runFirmware(m machine, role, name string, k keys.Key, addr, target string) *firmware {
 	s.t.Helper()
-	return s.firmwareIn(s.t.TempDir(), m, role, name, k, addr, target)
+	return s.runFirmwareIn(s.t.TempDir(), m, role, name, k, addr, target)
 }
 
-// firmwareIn does so with flash that may have been used before.
-func (s *site) firmwareIn(dir string, m machine, role, name string, k keys.Key, addr,
+// runFirmwareIn is runFirmware with a flash that may have been used before.
+func (s *site) runFirmwareIn(dir string, m machine, role, name string, k keys.Key, addr,
 	target string) *firmware {
 	s.t.Helper()
 	kind, _, _ := strings.Cut(role, "-")
 	emulator := m.emulator
 	if emulator != "" {
-		emulator = built(s.t, emulator)
+		emulator = findBuilt(s.t, emulator)
 	}
 	f := &firmware{t: s.t, dir: dir}
 	p, err := device.StartProgram(device.ProgramConfig{Name: name, Kind: keys.Kind(kind), Target: target,
 		Gateway: addr, Identity: k.ID, Secret: k.Secret,
-		Dir: dir, Program: built(s.t, fmt.Sprintf(m.image, role)), Emulator: emulator,
+		Dir: dir, Program: findBuilt(s.t, fmt.Sprintf(m.image, role)), Emulator: emulator,
 		Line: func(line string) {
 			f.mu.Lock()
 			f.lines = append(f.lines, line)
@@ -97,7 +97,7 @@ func (s *site) firmwareIn(dir string, m machine, role, name string, k keys.Key, 
 	}
 	f.Program = p
 	s.t.Cleanup(func() {
-		if err := p.Err(); err != nil && !f.dies {
+		if err := p.Err(); err != nil && !f.mayDie {
 			s.t.Error(err)
 		}
 		p.Close()
@@ -105,9 +105,9 @@ func (s *site) firmwareIn(dir string, m machine, role, name string, k keys.Key, 
 	return f
 }
 
-// await returns the first line from mark on that holds one of texts. It comes within the time given
-// on a quiet machine.
-func (f *firmware) await(mark int, within time.Duration, texts ...string) string {
+// awaitLine returns the first line after mark that contains one of texts. within is how long that
+// takes at most on a quiet machine.
+func (f *firmware) awaitLine(mark int, within time.Duration, texts ...string) string {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*within)
 	defer cancel()
@@ -118,8 +118,8 @@ func (f *firmware) await(mark int, within time.Duration, texts ...string) string
 	return line
 }
 
-// said counts the lines so far that hold a text.
-func (f *firmware) said(text string) (n int) {
+// countLines returns how many lines so far contain text.
+func (f *firmware) countLines(text string) (n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, line := range f.lines {
@@ -130,9 +130,10 @@ func (f *firmware) said(text string) (n int) {
 	return n
 }
 
-func (f *firmware) ready() {
+func (f *firmware) waitUntilReady() {
 	f.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // a node that failed often waits long
+	// A node waits long after several failures.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := f.Ready(ctx); err != nil {
 		f.t.Fatal(err)
@@ -147,7 +148,7 @@ func (f *firmware) powerCycle() {
 	if err := f.PowerCycle(ctx); err != nil {
 		f.t.Fatal(err)
 	}
-	f.ready()
+	f.waitUntilReady()
 }
 
 func (f *firmware) scan(uid []byte) (wire.Verdict, error) {
@@ -156,8 +157,8 @@ func (f *firmware) scan(uid []byte) (wire.Verdict, error) {
 	return f.Scan(ctx, uid)
 }
 
-// tap wants a verdict.
-func (f *firmware) tap(uid []byte, want wire.Outcome) {
+// wantVerdict scans a card and checks the verdict.
+func (f *firmware) wantVerdict(uid []byte, want wire.Outcome) {
 	f.t.Helper()
 	if v, err := f.scan(uid); err != nil || v.Verdict != want {
 		f.t.Fatalf("got %+v, %v, want %s", v, err, want)
@@ -170,27 +171,28 @@ type firmDoor struct {
 	reader, lock *firmware
 }
 
-// firmDoor starts reader and lock, each with the gateway at the address given; "" leaves it out.
+// newFirmDoor starts a lock and a reader. lock and reader return the address at which each of them
+// reaches the gateway; a node whose function is nil is left out.
 func newFirmDoor(t *testing.T, m machine, reader, lock func(gateway string) string) *firmDoor {
 	t.Helper()
 	d := &firmDoor{door: newDoor(t, store.Options{})}
 	if lock != nil {
-		d.lock = d.firmware(m, "lock", "front-lock", d.lockKey, lock(d.addr), "")
-		d.lock.ready()
-		d.settled()
+		d.lock = d.runFirmware(m, "lock", "front-lock", d.lockKey, lock(d.addr), "")
+		d.lock.waitUntilReady()
+		d.awaitLockState()
 	}
 	if reader != nil {
-		d.reader = d.firmware(m, "reader", "front-reader", d.readerKey, reader(d.addr), "")
-		d.reader.ready()
+		d.reader = d.runFirmware(m, "reader", "front-reader", d.readerKey, reader(d.addr), "")
+		d.reader.waitUntilReady()
 	}
 	return d
 }
 
-func direct(gateway string) string { return gateway }
+func directWay(gateway string) string { return gateway }
 
-// closed checks that the lock is off and has been switched on moves times in all, after every
-// datagram that passed has had its effect.
-func (d *firmDoor) closed(moves int) {
+// wantClosed checks that the lock has been switched on moves times in all. It waits until every
+// datagram that was sent has had its effect.
+func (d *firmDoor) wantClosed(moves int) {
 	d.t.Helper()
 	deadline := time.After(1500 * time.Millisecond)
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -199,25 +201,25 @@ func (d *firmDoor) closed(moves int) {
 		select {
 		case <-deadline:
 			if got := d.lock.Moves(); got != moves {
-				d.t.Fatalf("the lock went on %d times, want %d", got, moves)
+				d.t.Fatalf("the lock was switched on %d times, want %d", got, moves)
 			}
 			return
 		case <-tick.C:
 			if got := d.lock.Moves(); got > moves {
-				d.t.Fatalf("the lock went on %d times, want %d", got, moves)
+				d.t.Fatalf("the lock was switched on %d times, want %d", got, moves)
 			}
 		}
 	}
 }
 
-// works taps as a person would until the door opens.
-func (d *firmDoor) works() {
+// tapUntilOpen taps until the door opens, and waits until it is shut again.
+func (d *firmDoor) tapUntilOpen() {
 	d.t.Helper()
 	moves := d.lock.Moves()
 	eventually(d.t, "the door opens for the next tap", 40*time.Second, func() bool {
 		v, err := d.reader.scan(annsCard)
 		return err == nil && v.Verdict == wire.Granted
 	})
-	eventually(d.t, "the lock went on", time.Second, func() bool { return d.lock.Moves() > moves })
-	eventually(d.t, "and off again", 3*time.Second, func() bool { return !d.lock.State().On })
+	eventually(d.t, "the lock was switched on", time.Second, func() bool { return d.lock.Moves() > moves })
+	eventually(d.t, "the lock is off again", 3*time.Second, func() bool { return !d.lock.State().On })
 }

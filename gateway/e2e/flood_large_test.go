@@ -21,17 +21,18 @@ import (
 	"latchkey/keys"
 )
 
-// What a flood may do to a gateway.
+// The floods of this test, and what they may cost the gateway.
 const (
 	floodSources = 20_000
 	floodRate    = 5000
-	mostGrowth   = 32 << 20 // bytes of resident memory while it lasts
-	mostKept     = 16 << 20 // and when it is over
+	mostGrowth   = 32 << 20 // bytes of resident memory during the flood
+	mostKept     = 16 << 20 // bytes of resident memory after it
 	farAway      = 60 * time.Millisecond
 )
 
-// serveApart ends the gateway of a site and serves its store from a process of its own, on the same
-// port: by a program, or by words before it that become it. It returns the process id.
+// serveApart ends the gateway of a site and serves its store from another process, on the same
+// port. program is the latchkey program, and may have a command line before it that executes it. It
+// returns the process ID.
 func (s *site) serveApart(program ...string) int {
 	s.t.Helper()
 	s.stop()
@@ -54,7 +55,7 @@ func (s *site) serveApart(program ...string) int {
 		if err := <-ended; err != nil {
 			s.t.Errorf("latchkey serve: %v\n%s", err, log.String())
 		}
-		s.open() // for the check at the end
+		s.openStore() // for the check at the end
 	})
 	eventually(s.t, "the gateway listens", 20*time.Second, func() bool {
 		select {
@@ -68,11 +69,11 @@ func (s *site) serveApart(program ...string) int {
 	return cmd.Process.Pid
 }
 
-// resident is a process's resident memory in bytes.
-func resident(t *testing.T, pid int) int { return statusOf(t, pid, "VmRSS") }
+// residentMemory returns a process's resident memory in bytes.
+func residentMemory(t *testing.T, pid int) int { return readStatus(t, pid, "VmRSS") }
 
-// statusOf is a size that the kernel tells of a process, in bytes.
-func statusOf(t *testing.T, pid int, name string) int {
+// readStatus returns a size from /proc/PID/status, in bytes.
+func readStatus(t *testing.T, pid int, name string) int {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -91,7 +92,7 @@ func statusOf(t *testing.T, pid int, name string) int {
 	return 0
 }
 
-// entrance is a door in a test with its nodes.
+// entrance is a door of a test, with its nodes and a card.
 type entrance struct {
 	name   string
 	uid    []byte
@@ -101,8 +102,8 @@ type entrance struct {
 	worst  time.Duration
 }
 
-// tap wants the door to open within a second.
-func (e *entrance) tap(t *testing.T) {
+// tapInTime taps and checks that the door opens within a second.
+func (e *entrance) tapInTime(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -116,9 +117,9 @@ func (e *entrance) tap(t *testing.T) {
 	e.worst = max(e.worst, took)
 }
 
-// comes has a node with this key begin anew, far away, and returns how long it took until it was
+// timeRegistration starts a node with this key and returns how long it took until it was
 // registered.
-func comes(t *testing.T, k keys.Key, addr string) time.Duration {
+func timeRegistration(t *testing.T, k keys.Key, addr string) time.Duration {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	d := device.New(device.Config{Name: "side-reader", Kind: keys.KindReader, Gateway: addr, Identity: k.ID,
@@ -135,8 +136,8 @@ func comes(t *testing.T, k keys.Key, addr string) time.Duration {
 	return time.Since(began)
 }
 
-// flood runs the command and returns what it counted. It may be called in any goroutine.
-func flood(t *testing.T, program, to string, sources, rate int, delay time.Duration) map[string]int {
+// runFlood runs the flood program and returns its counts. It may be called in any goroutine.
+func runFlood(t *testing.T, program, to string, sources, rate int, delay time.Duration) map[string]int {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -156,9 +157,9 @@ func flood(t *testing.T, program, to string, sources, rate int, delay time.Durat
 	return said
 }
 
-// Twenty thousand hellos from strangers, five thousand a second, cost the gateway next to nothing.
-// It sends no more bytes than it receives, and serves every node with a key as before: near or
-// behind a slow radio, in a session or with a new one.
+// Twenty thousand ClientHellos from unknown addresses, five thousand a second, cost the gateway
+// almost nothing. It sends no more bytes than it receives, and serves every node with a key as
+// before: near or far, in an old session or a new one.
 func TestLargeFlood(t *testing.T) {
 	bin := t.TempDir()
 	gatewayProgram, floodProgram := buildCommand(t, bin, "latchkey/cli/latchkey"),
@@ -168,13 +169,13 @@ func TestLargeFlood(t *testing.T) {
 	type pair struct{ reader, lock keys.Key }
 	all := map[string]pair{}
 	for _, e := range doors {
-		id := s.target(e.name, access.Door, time.Second)
-		_, readerKey := s.enrol(e.name+"-reader", keys.KindReader, id)
-		_, lockKey := s.enrol(e.name+"-lock", keys.KindLock, id)
-		s.person(e.name+"-person", e.uid, id)
+		id := s.addTarget(e.name, access.Door, time.Second)
+		_, readerKey := s.enrolDevice(e.name+"-reader", keys.KindReader, id)
+		_, lockKey := s.enrolDevice(e.name+"-lock", keys.KindLock, id)
+		s.addPerson(e.name+"-person", e.uid, id)
 		all[e.name] = pair{readerKey, lockKey}
 	}
-	_, sideKey := s.enrol("side-reader", keys.KindReader, s.target("side", access.Door, time.Second))
+	_, sideKey := s.enrolDevice("side-reader", keys.KindReader, s.addTarget("side", access.Door, time.Second))
 	pid := s.serveApart(gatewayProgram)
 	addr := func(name string) string {
 		if name == "near" {
@@ -183,21 +184,21 @@ func TestLargeFlood(t *testing.T) {
 		return newRouter(t, s.addr, farAway).addr()
 	}
 	for _, e := range doors {
-		e.lock = s.node(e.name+"-lock", keys.KindLock, all[e.name].lock, addr(e.name))
-		e.reader = s.node(e.name+"-reader", keys.KindReader, all[e.name].reader, addr(e.name))
+		e.lock = s.runNode(e.name+"-lock", keys.KindLock, all[e.name].lock, addr(e.name))
+		e.reader = s.runNode(e.name+"-reader", keys.KindReader, all[e.name].reader, addr(e.name))
 	}
 	for _, e := range doors { // the first tap may wait for the lock's state
 		eventually(t, e.name+" opens", 10*time.Second, func() bool {
 			v, err := e.reader.Scan(context.Background(), e.uid)
 			return err == nil && v.Verdict == wire.Granted
 		})
-		e.tap(t)
+		e.tapInTime(t)
 	}
-	comes(t, sideKey, addr("far"))
-	before := resident(t, pid)
+	timeRegistration(t, sideKey, addr("far"))
+	before := residentMemory(t, pid)
 
 	said := make(chan map[string]int, 1)
-	go func() { said <- flood(t, floodProgram, s.addr, floodSources, floodRate, farAway) }()
+	go func() { said <- runFlood(t, floodProgram, s.addr, floodSources, floodRate, farAway) }()
 	over := make(chan struct{})
 	var wg sync.WaitGroup
 	during := func(f func()) {
@@ -215,23 +216,24 @@ func TestLargeFlood(t *testing.T) {
 	}
 	for _, e := range doors {
 		e.taps, e.worst = 0, 0
-		during(func() { e.tap(t) })
+		during(func() { e.tapInTime(t) })
 	}
 	var handshakes []time.Duration
 	side := addr("far")
-	during(func() { handshakes = append(handshakes, comes(t, sideKey, side)) })
+	during(func() { handshakes = append(handshakes, timeRegistration(t, sideKey, side)) })
 	peak := before
-	during(func() { peak = max(peak, resident(t, pid)) })
+	during(func() { peak = max(peak, residentMemory(t, pid)) })
 	whole := <-said
 	close(over)
 	wg.Wait()
-	after := resident(t, pid)
+	after := residentMemory(t, pid)
 	for end := time.Now().Add(10 * time.Second); after > before+mostKept &&
-		time.Now().Before(end); after = resident(t, pid) {
+		time.Now().Before(end); after = residentMemory(t, pid) {
 		time.Sleep(100 * time.Millisecond)
 	}
-	patient := flood(t, floodProgram, s.addr, 300, 300, 3*time.Second) // a gateway that repeats itself does so after a second
-	t.Logf("flood: %v, and with patience %v", whole, patient)
+	// 3 s are long enough to see whether the gateway retransmits.
+	patient := runFlood(t, floodProgram, s.addr, 300, 300, 3*time.Second)
+	t.Logf("flood: %v, and with a long wait for answers %v", whole, patient)
 	t.Logf("resident: %d KiB before, %d at most, %d after", before>>10, peak>>10, after>>10)
 	for _, e := range doors {
 		t.Logf("%s: %d taps, %v at most", e.name, e.taps, e.worst)
@@ -251,17 +253,17 @@ func TestLargeFlood(t *testing.T) {
 	if whole["sent"] != floodSources || whole["milliseconds"] > 2*1000*floodSources/floodRate ||
 		whole["answered"] < floodSources/2 ||
 		patient["answered"] != 300 {
-		t.Errorf("got %v and %v: want %d hellos, about %d a second, and most of them answered, or little is shown", whole, patient,
-			floodSources, floodRate)
+		t.Errorf("got %v and %v: want %d hellos, about %d a second, most of them answered: otherwise this test shows little",
+			whole, patient, floodSources, floodRate)
 	}
 	if more := max(whole["excess"], patient["excess"]); more > 0 {
-		t.Errorf("an address that proved nothing was sent %d bytes more than came from it", more)
+		t.Errorf("the gateway sent %d bytes more to an unproven address than came from it", more)
 	}
 	if peak-before >= mostGrowth {
 		t.Errorf("resident memory grew by %d KiB, want less than %d", (peak-before)>>10, mostGrowth>>10)
 	}
 	if after-before > mostKept {
-		t.Errorf("%d KiB more than before are still resident, want %d at most", (after-before)>>10,
-			mostKept>>10)
+		t.Errorf("after the flood resident memory is %d KiB larger than before, want %d at most",
+			(after-before)>>10, mostKept>>10)
 	}
 }

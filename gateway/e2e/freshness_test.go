@@ -18,10 +18,11 @@ import (
 	"latchkey/keys"
 )
 
-// heldBack is how long the attacker keeps a datagram.
-const heldBack = 5 * time.Second
+// holdTime is how long the attacker delays datagrams. It is longer than any scan or command stays
+// fresh.
+const holdTime = 5 * time.Second
 
-func relay(t *testing.T, gateway string) *device.Relay {
+func newRelay(t *testing.T, gateway string) *device.Relay {
 	t.Helper()
 	r, err := device.NewRelay(gateway, 1)
 	if err != nil {
@@ -31,9 +32,9 @@ func relay(t *testing.T, gateway string) *device.Relay {
 	return r
 }
 
-// quiet waits until every datagram that passed has had its effect, and fails if the lock moved more
-// than moves times in all.
-func (d *door) quiet(moves int) {
+// wantNoMoreMoves waits until every datagram that was sent has had its effect, and checks that the
+// lock has moved at most moves times in all.
+func (d *door) wantNoMoreMoves(moves int) {
 	d.t.Helper()
 	deadline := time.After(1500 * time.Millisecond)
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -53,22 +54,22 @@ func (d *door) quiet(moves int) {
 func TestScanHeldBackOpensNothing(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	r := relay(t, d.addr)
-	d.connect(r.Addr(), d.addr)
-	_, over := r.Hold(device.Up, heldBack)
+	r := newRelay(t, d.addr)
+	d.connectNodes(r.Addr(), d.addr)
+	_, released := r.Hold(device.Up, holdTime)
 	if v, err := d.scan(annsCard); !errors.Is(err, device.ErrNoVerdict) {
 		t.Fatalf("got %+v, %v, want no verdict", v, err)
 	}
-	<-over
-	d.quiet(0)
-	if tl := d.timelines(); len(tl) != 0 {
+	<-released
+	d.wantNoMoreMoves(0)
+	if tl := d.listTimelines(); len(tl) != 0 {
 		t.Fatalf("got decisions %+v, want none", tl)
 	}
-	d.works(t)
+	d.tapUntilOpen(t)
 }
 
-// works taps once more, as a person would, and wants the door to open.
-func (d *door) works(t *testing.T) {
+// tapUntilOpen taps until the door opens, and checks that the lock moved once.
+func (d *door) tapUntilOpen(t *testing.T) {
 	t.Helper()
 	moves := d.lock.Moves()
 	eventually(t, "the door opens for the next tap", 20*time.Second, func() bool {
@@ -76,16 +77,16 @@ func (d *door) works(t *testing.T) {
 		return err == nil && v.Verdict == wire.Granted
 	})
 	if got := d.lock.Moves(); got != moves+1 {
-		t.Errorf("the lock moved %d times for one verdict", got-moves)
+		t.Errorf("the lock moved %d times for one verdict, want once", got-moves)
 	}
 }
 
 func TestCommandHeldBackOpensNothing(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	r := relay(t, d.addr)
-	d.connect(d.addr, r.Addr())
-	_, over := r.Hold(device.Down, heldBack)
+	r := newRelay(t, d.addr)
+	d.connectNodes(d.addr, r.Addr())
+	_, released := r.Hold(device.Down, holdTime)
 	v, err := d.scan(annsCard)
 	if err != nil || v.Verdict != wire.Retry {
 		t.Fatalf("got %+v, %v, want retry", v, err)
@@ -95,12 +96,12 @@ func TestCommandHeldBackOpensNothing(t *testing.T) {
 			t.Errorf("after a lost receipt the state is %+v, want unknown", view.State)
 		}
 	}
-	<-over
-	d.quiet(0)
-	if got := d.timelines()[0].Outcome; got != audit.OutcomeUnknown {
+	<-released
+	d.wantNoMoreMoves(0)
+	if got := d.listTimelines()[0].Outcome; got != audit.OutcomeUnknown {
 		t.Errorf("got outcome %q, want unknown", got)
 	}
-	d.works(t)
+	d.tapUntilOpen(t)
 }
 
 func TestStalledDiskOpensNothing(t *testing.T) {
@@ -108,39 +109,39 @@ func TestStalledDiskOpensNothing(t *testing.T) {
 	var stall atomic.Bool
 	d := newDoor(t, store.Options{BeforeCommit: func() {
 		if stall.CompareAndSwap(true, false) {
-			time.Sleep(heldBack)
+			time.Sleep(holdTime)
 		}
 	}})
-	d.connect(d.addr, d.addr)
+	d.connectNodes(d.addr, d.addr)
 	stall.Store(true)
 	v, err := d.scan(annsCard)
 	if code := (*device.CodeError)(nil); !errors.As(err, &code) || code.Code != codes.ServiceUnavailable ||
 		code.Why != "not decided in time" {
-		t.Fatalf("got %+v, %v, want 5.03 and no silence", v, err)
+		t.Fatalf("got %+v, %v, want 5.03, not silence", v, err)
 	}
-	if n := len(d.timelines()); n != 0 {
-		t.Errorf("got %d attempts over, want the answer before", n)
+	if n := len(d.listTimelines()); n != 0 {
+		t.Errorf("got %d finished attempts, want the answer before the attempt is finished", n)
 	}
 	if n := d.reader.Sessions(); n != 1 {
-		t.Errorf("got %d sessions, want the reader's first to go on", n)
+		t.Errorf("got %d sessions, want the reader's first session to continue", n)
 	}
-	eventually(t, "the decision is durable", 10*time.Second, func() bool { return len(d.timelines()) == 1 })
-	d.quiet(0)
-	if tl := d.timelines()[0]; !tl.Decision.Granted || tl.Outcome != audit.OutcomeLate {
+	eventually(t, "the decision is durable", 10*time.Second,
+		func() bool { return len(d.listTimelines()) == 1 })
+	d.wantNoMoreMoves(0)
+	if tl := d.listTimelines()[0]; !tl.Decision.Granted || tl.Outcome != audit.OutcomeLate {
 		t.Errorf("got %+v, want granted and late", tl)
 	}
-	d.works(t)
+	d.tapUntilOpen(t)
 }
 
-// rawClient is a reader that a test controls fully. It sends late scans and wrong ages if the test
-// says so.
+// rawClient is a reader that the test controls fully: it can send late scans and wrong ages.
 type rawClient struct {
 	t    *testing.T
 	conn *transport.Conn
 	held coapres.Held
 }
 
-func (d *door) client(addr string) *rawClient {
+func (d *door) dialReader(addr string) *rawClient {
 	d.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	c, err := transport.Dial(ctx, addr, d.readerKey.ID, d.readerKey.Secret, nil)
@@ -152,21 +153,21 @@ func (d *door) client(addr string) *rawClient {
 	return &rawClient{t: d.t, conn: c}
 }
 
-func (c *rawClient) post(path string, echo []byte, body []byte, within time.Duration) (coapres.Answer, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), within)
+func (c *rawClient) postRequest(path string, echo, body []byte, limit time.Duration) (coapres.Answer, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	return coapres.Call(ctx, c.conn, &c.held, coapres.Request{Method: codes.POST, Path: path, Echo: echo,
 		Format: wire.CBOR, Body: body})
 }
 
-// scan sends a scan with an Echo and an age of the caller's choice.
+// scan sends a scan with any Echo and any age.
 func (c *rawClient) scan(n uint64, uid, echo []byte, age int32) (codes.Code, wire.Verdict) {
 	c.t.Helper()
 	b, err := wire.Scan{N: n, UID: uid, Age: age}.Encode(wire.CBOR)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	a, err := c.post("/scan", echo, b, 10*time.Second)
+	a, err := c.postRequest("/scan", echo, b, 10*time.Second)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -174,41 +175,42 @@ func (c *rawClient) scan(n uint64, uid, echo []byte, age int32) (codes.Code, wir
 	return a.Code, v
 }
 
-// echo returns a fresh Echo of the gateway's.
-func (c *rawClient) echo() []byte {
+// fetchEcho returns a fresh Echo from the gateway.
+func (c *rawClient) fetchEcho() []byte {
 	c.t.Helper()
-	if _, err := c.post("/rd", nil, nil, 5*time.Second); err != nil {
+	if _, err := c.postRequest("/rd", nil, nil, 5*time.Second); err != nil {
 		c.t.Fatal(err)
 	}
 	e, _ := c.held.Age(time.Now(), time.Now())
 	return e
 }
 
-// A node without an Echo taps; the answer that brings one is held back. The client then repeats by
-// itself, and tells the truth about its age: the tap was before the Echo.
+// A reader without an Echo sends a scan, and the attacker delays the answer that brings the Echo.
+// The reader then repeats the scan with its true age, which says that the tap was before the Echo,
+// and the gateway refuses it.
 func TestEchoHeldBackOpensNothing(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	r := relay(t, d.addr)
-	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
-	d.settled()
-	c := d.client(r.Addr())
-	_, over := r.Hold(device.Down, heldBack)
+	r := newRelay(t, d.addr)
+	d.lock = d.runNode("front-lock", keys.KindLock, d.lockKey, d.addr)
+	d.awaitLockState()
+	c := d.dialReader(r.Addr())
+	_, released := r.Hold(device.Down, holdTime)
 	tapped := time.Now()
 	if code, _ := c.scan(1, annsCard, nil, 0); code != codes.Unauthorized {
 		t.Fatalf("without an Echo: got %s, want 4.01", code)
 	}
-	<-over
-	if got := time.Since(tapped); got < heldBack {
-		t.Fatalf("the Echo came after %v, so nothing was held back", got)
+	<-released
+	if got := time.Since(tapped); got < holdTime {
+		t.Fatalf("the Echo came after %v, so nothing was delayed", got)
 	}
-	for range 3 { // repeats of the same intent, each with the newest Echo
+	for range 3 { // repetitions of the same intent, each with the newest Echo
 		echo, age := c.held.Age(tapped, time.Now())
 		if code, _ := c.scan(1, annsCard, echo, age); code != codes.Unauthorized {
 			t.Fatalf("repeat: got %s, want 4.01", code)
 		}
 	}
-	d.quiet(0)
+	d.wantNoMoreMoves(0)
 	echo, age := c.held.Age(time.Now(), time.Now())
 	if code, v := c.scan(1, annsCard, echo, age); code != codes.Changed || v.Verdict != wire.Granted {
 		t.Fatalf("a new tap: got %s %+v, want granted", code, v)
@@ -218,53 +220,54 @@ func TestEchoHeldBackOpensNothing(t *testing.T) {
 func TestLiesAndReplays(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
-	d.settled()
-	c := d.client(d.addr)
-	echo := c.echo()
-	refused := func(rule string, want, got codes.Code) {
+	d.lock = d.runNode("front-lock", keys.KindLock, d.lockKey, d.addr)
+	d.awaitLockState()
+	c := d.dialReader(d.addr)
+	echo := c.fetchEcho()
+	wantCode := func(rule string, want, got codes.Code) {
 		t.Helper()
 		if got != want {
 			t.Errorf("%s: got %s, want %s", rule, got, want)
 		}
 	}
 	code, _ := c.scan(1, annsCard, echo, 60_000)
-	refused("an age that says the tap is still to come", codes.Unauthorized, code)
-	code, _ = c.scan(1, annsCard, c.echo(), -4000)
-	refused("an age that says the tap was 4 s ago", codes.Unauthorized, code)
-	code, _ = c.scan(1, annsCard, c.echo(), -60_001)
-	refused("an impossible age", codes.BadRequest, code)
+	wantCode("an age that puts the tap in the future", codes.Unauthorized, code)
+	code, _ = c.scan(1, annsCard, c.fetchEcho(), -4000)
+	wantCode("an age that says the tap was 4 s ago", codes.Unauthorized, code)
+	code, _ = c.scan(1, annsCard, c.fetchEcho(), -60_001)
+	wantCode("an impossible age", codes.BadRequest, code)
 	code, _ = c.scan(1, annsCard, []byte("12345678"), 0)
-	refused("an Echo that nobody issued", codes.Unauthorized, code)
-	old := c.echo()
+	wantCode("an Echo that the gateway did not issue", codes.Unauthorized, code)
+	old := c.fetchEcho()
 	for range 4 {
-		c.echo()
+		c.fetchEcho()
 	}
 	code, _ = c.scan(1, annsCard, old, 0)
-	refused("the fifth Echo back", codes.Unauthorized, code)
-	d.quiet(0)
+	wantCode("the Echo before the last four", codes.Unauthorized, code)
+	d.wantNoMoreMoves(0)
 
-	code, v := c.scan(7, annsCard, c.echo(), 0)
+	code, v := c.scan(7, annsCard, c.fetchEcho(), 0)
 	if code != codes.Changed || v != (wire.Verdict{Verdict: wire.Granted, Last: 7}) {
-		t.Fatalf("a true scan: got %s %+v, want granted", code, v)
+		t.Fatalf("a fresh scan: got %s %+v, want granted", code, v)
 	}
-	if code, v = c.scan(7, annsCard, c.echo(), 0); code != codes.Changed || v.Verdict != wire.Granted {
+	if code, v = c.scan(7, annsCard, c.fetchEcho(), 0); code != codes.Changed || v.Verdict != wire.Granted {
 		t.Errorf("the same intent again: got %s %+v, want the same verdict", code, v)
 	}
-	if code, v = c.scan(7, []byte{9, 9, 9, 9}, c.echo(), 0); code != codes.Changed ||
+	if code, v = c.scan(7, []byte{9, 9, 9, 9}, c.fetchEcho(), 0); code != codes.Changed ||
 		v != (wire.Verdict{Last: 7}) {
 		t.Errorf("the same counter with another card: got %s %+v, want denied", code, v)
 	}
-	if code, v = c.scan(6, annsCard, c.echo(), 0); code != codes.Changed || v != (wire.Verdict{Last: 7}) {
+	if code, v = c.scan(6, annsCard, c.fetchEcho(), 0); code != codes.Changed ||
+		v != (wire.Verdict{Last: 7}) {
 		t.Errorf("an older counter: got %s %+v, want denied", code, v)
 	}
 	if got := d.lock.Moves(); got != 1 {
 		t.Errorf("the lock moved %d times, want once", got)
 	}
-	mine := c.echo()
-	other := d.client(d.addr) // a newer session of the same device
+	mine := c.fetchEcho()
+	other := d.dialReader(d.addr) // a newer session of the same device
 	code, _ = other.scan(8, annsCard, mine, 0)
-	refused("an Echo of another association", codes.Unauthorized, code)
+	wantCode("an Echo of another association", codes.Unauthorized, code)
 	if got := d.lock.Moves(); got != 1 {
 		t.Errorf("the lock moved %d times, want once", got)
 	}

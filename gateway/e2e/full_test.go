@@ -26,8 +26,7 @@ import (
 	"latchkey/keys"
 )
 
-// ownGateway is a gateway in a process of its own on the store of a site, whose own gateway has
-// ended.
+// ownGateway serves a site's store from another process, after the site's own gateway has ended.
 type ownGateway struct {
 	d       *door
 	program string
@@ -50,11 +49,11 @@ func (a *ownGateway) start() {
 	cmd, ended := a.cmd, a.ended
 	go func() { ended <- cmd.Wait() }()
 	eventually(a.d.t, "the gateway listens", 20*time.Second,
-		func() bool { a.lives(); return strings.Contains(a.log.String(), "msg=listening") })
+		func() bool { a.checkAlive(); return strings.Contains(a.log.String(), "msg=listening") })
 }
 
-// lives checks that the process has not ended by itself.
-func (a *ownGateway) lives() {
+// checkAlive checks that the process has not ended by itself.
+func (a *ownGateway) checkAlive() {
 	a.d.t.Helper()
 	select {
 	case err := <-a.ended:
@@ -64,10 +63,10 @@ func (a *ownGateway) lives() {
 	}
 }
 
-// end ends the process with a signal and waits for it.
-func (a *ownGateway) end(sig syscall.Signal) {
+// endProcess ends the process with a signal and waits for it.
+func (a *ownGateway) endProcess(sig syscall.Signal) {
 	a.d.t.Helper()
-	a.lives()
+	a.checkAlive()
 	if err := a.cmd.Process.Signal(sig); err != nil {
 		a.d.t.Fatal(err)
 	}
@@ -76,8 +75,8 @@ func (a *ownGateway) end(sig syscall.Signal) {
 	}
 }
 
-// ask asks the admin API. The status is 0 when there is no answer.
-func (a *ownGateway) ask(method, path, body string) (status int, notice, text string) {
+// askAPI calls the admin API. The status is 0 if there is no answer.
+func (a *ownGateway) askAPI(method, path, body string) (status int, notice, text string) {
 	req, err := http.NewRequest(method, "http://latchkey"+path, strings.NewReader(body))
 	if err != nil {
 		a.d.t.Fatal(err)
@@ -94,23 +93,24 @@ func (a *ownGateway) ask(method, path, body string) (status int, notice, text st
 	return resp.StatusCode, resp.Header.Get("Latchkey-Notice"), string(b)
 }
 
-func (a *ownGateway) health(want int) {
+func (a *ownGateway) waitForHealth(want int) {
 	a.d.t.Helper()
 	var status int
 	var text string
 	eventually(a.d.t, fmt.Sprint("healthz says ", want), 10*time.Second, func() bool {
-		a.lives()
-		status, _, text = a.ask("GET", "/healthz", "")
+		a.checkAlive()
+		status, _, text = a.askAPI("GET", "/healthz", "")
 		return status == want
 	})
 	if want != http.StatusOK && !strings.Contains(text, "no door opens") {
-		a.d.t.Errorf("healthz: got %s, want why", text)
+		a.d.t.Errorf("healthz: got %s, want that no door opens", text)
 	}
 }
 
-const restricted = 1000 // persons who are suspended while the disk is full
+const restricted = 1000 // persons that the test suspends while the disk is full
 
-// fullDisk fills the disk of a real gateway within 0.2 s, several times, under taps and changes.
+// fullDisk fills the disk of a real gateway several times, each time within 0.2 s, while a card
+// taps and another client changes the policy.
 func fullDisk(t *testing.T, kind string, times int) {
 	mnt := faultdisk.Mount(t, kind, 320)
 	d := newDoor(t, store.Options{Dir: filepath.Join(mnt, "data")})
@@ -119,7 +119,7 @@ func fullDisk(t *testing.T, kind string, times int) {
 		staff = append(staff, access.Person{ID: access.NewID(), Name: fmt.Sprint("staff", i),
 			Created: time.Now()})
 	}
-	d.apply(staff...)
+	d.applyRecords(staff...)
 	d.stop()
 	if err := d.store.Close(); err != nil {
 		t.Fatal(err)
@@ -127,15 +127,15 @@ func fullDisk(t *testing.T, kind string, times int) {
 	a := &ownGateway{d: d, program: buildCommand(t, t.TempDir(), "latchkey/cli/latchkey")}
 	a.api = http.Client{Timeout: 20 * time.Second,
 		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", d.socket())
+			return new(net.Dialer).DialContext(ctx, "unix", d.socketPath())
 		}}}
 	a.start()
-	t.Cleanup(func() { d.open() }) // for the check at the end
-	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
-	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
+	t.Cleanup(func() { d.openStore() }) // for the check at the end
+	d.lock = d.runNode("front-lock", keys.KindLock, d.lockKey, d.addr)
+	d.reader = d.runNode("front-reader", keys.KindReader, d.readerKey, d.addr)
 
-	// Somebody adds people all the time.
-	var added []string // read once changes has ended
+	// Another client adds persons all the time.
+	var added []string // read only after changes has ended
 	var additions atomic.Int64
 	stop, changes := make(chan struct{}), sync.WaitGroup{}
 	changes.Go(func() {
@@ -146,26 +146,27 @@ func fullDisk(t *testing.T, kind string, times int) {
 			default:
 			}
 			name := fmt.Sprintf("guest%d", i)
-			switch status, _, _ := a.ask("POST", "/v1/persons", `{"name":"`+name+`"}`); status {
+			switch status, _, _ := a.askAPI("POST", "/v1/persons", `{"name":"`+name+`"}`); status {
 			case http.StatusCreated:
 				added = append(added, name)
 				additions.Add(1)
 			default:
-				time.Sleep(10 * time.Millisecond) // full, or restarting
+				time.Sleep(10 * time.Millisecond) // the disk is full, or the gateway is restarting
 			}
 		}
 	})
-	opens := func(what string) {
+	waitForEntry := func(what string) {
 		t.Helper()
 		eventually(t, what, 30*time.Second, func() bool {
-			a.lives()
+			a.checkAlive()
 			v, err := d.scan(annsCard)
-			return err == nil && (v.Verdict == wire.Granted || v.Verdict == wire.Retry) // a lock comes back later than its gateway
+			// The lock may reconnect later than the reader.
+			return err == nil && (v.Verdict == wire.Granted || v.Verdict == wire.Retry)
 		})
 	}
 	suspended := 0
 	for n := range times {
-		opens("the card is let in")
+		waitForEntry("the card is let in")
 		wait := time.NewTimer(time.Duration(rand.IntN(1500)) * time.Millisecond)
 		for busy := true; busy; {
 			select {
@@ -178,30 +179,32 @@ func fullDisk(t *testing.T, kind string, times int) {
 		began := time.Now()
 		empty := faultdisk.Fill(t, mnt)
 		took := time.Since(began)
-		a.health(http.StatusServiceUnavailable)
+		a.waitForHealth(http.StatusServiceUnavailable)
 		moves := d.lock.Moves()
 		if v, err := d.scan(annsCard); err == nil && v.Verdict == wire.Granted {
 			t.Errorf("a tap on a full disk: got %+v", v)
 		}
-		if n == 0 { // all at once; they are to be there after each restart
+		if n == 0 { // all in the first round; they must survive each restart
 			for ; suspended < restricted; suspended++ {
-				status, notice, text := a.ask("PATCH", fmt.Sprint("/v1/persons/staff", suspended), `{"suspended":true}`)
+				status, notice, text := a.askAPI("PATCH", fmt.Sprint("/v1/persons/staff", suspended),
+					`{"suspended":true}`)
 				if status != http.StatusOK || notice != "" {
 					t.Fatalf("restriction %d on a full disk: got %d %q %s, want it kept", suspended, status,
 						notice, text)
 				}
 			}
 		}
-		if status, notice, text := a.ask("PUT", "/v1/lockdown", `{"on":true}`); status != http.StatusOK || notice != "" {
+		if status, notice, text := a.askAPI("PUT", "/v1/lockdown", `{"on":true}`); status != http.StatusOK ||
+			notice != "" {
 			t.Errorf("lockdown on a full disk: got %d %q %s", status, notice, text)
 		}
 		for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL} {
-			a.end(sig)
+			a.endProcess(sig)
 			a.start()
-			a.health(http.StatusServiceUnavailable)
+			a.waitForHealth(http.StatusServiceUnavailable)
 		}
 		var site struct{ Lockdown bool }
-		if _, _, text := a.ask("GET", "/v1/site", ""); json.Unmarshal([]byte(text), &site) != nil ||
+		if _, _, text := a.askAPI("GET", "/v1/site", ""); json.Unmarshal([]byte(text), &site) != nil ||
 			!site.Lockdown {
 			t.Errorf("after a restart: got %s, want the lockdown", text)
 		}
@@ -209,17 +212,17 @@ func fullDisk(t *testing.T, kind string, times int) {
 			t.Errorf("the lock moved %d times while the disk was full", got-moves)
 		}
 		empty()
-		a.health(http.StatusOK)
-		if status, _, text := a.ask("PUT", "/v1/lockdown", `{"on":false}`); status != http.StatusOK {
+		a.waitForHealth(http.StatusOK)
+		if status, _, text := a.askAPI("PUT", "/v1/lockdown", `{"on":false}`); status != http.StatusOK {
 			t.Errorf("with space again: got %d %s", status, text)
 		}
 		t.Logf("%s, fill %d in %v: %d people added, %d suspended", kind, n+1, took.Round(time.Millisecond),
 			additions.Load(), suspended)
 	}
-	opens("the card is let in again")
+	waitForEntry("the card is let in again")
 	close(stop)
 	changes.Wait()
-	a.end(syscall.SIGTERM)
+	a.endProcess(syscall.SIGTERM)
 	st, err := store.Open(context.Background(), d.opts)
 	if err != nil {
 		t.Fatal(err)
@@ -231,12 +234,12 @@ func fullDisk(t *testing.T, kind string, times int) {
 	}
 	for _, name := range added {
 		if _, ok := names[name]; !ok {
-			t.Errorf("%s was added and is not there", name)
+			t.Errorf("%s was added but is missing", name)
 		}
 	}
 	for i := range suspended {
 		if !names[fmt.Sprint("staff", i)].Suspended {
-			t.Errorf("staff%d was suspended and is not", i)
+			t.Errorf("staff%d was suspended but is not any more", i)
 		}
 	}
 	if err := errors.Join(st.Verify(context.Background()), st.Close()); err != nil {

@@ -12,34 +12,34 @@ import (
 	"latchkey/gateway/store"
 )
 
-// The firmware's handshake lives through hints at each of its stages, whatever their numbers are.
+// Forged hints, with any record number and at any stage, do not make the firmware's handshake fail.
 func TestFirmwareHandshakesUnderForgedHints(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
 	for s, stage := range stages {
 		t.Run(stage.name, func(t *testing.T) {
-			r := relay(t, d.addr)
-			sent := forge(r, s, ahead())
-			f := d.firmware(plain, "lock", "front-lock", d.lockKey, r.Addr(), "")
+			r := newRelay(t, d.addr)
+			sent := forgeHints(r, s, ahead())
+			f := d.runFirmware(plainHost, "lock", "front-lock", d.lockKey, r.Addr(), "")
 			f.t = t
-			f.ready()
+			f.waitUntilReady()
 			if !sent.Load() {
 				t.Error("no hint was sent")
 			}
 			f.Close()
 		})
 	}
-	if got := d.metric("latchkey_handshakes_completed_total"); got != len(stages) {
+	if got := d.readMetric("latchkey_handshakes_completed_total"); got != len(stages) {
 		t.Errorf("got %d handshakes, want %d, each at the first try", got, len(stages))
 	}
 }
 
-// The firmware at 2,000 forged hints a second asks once in 5 s, keeps its session and opens its
-// door meanwhile.
+// An attacker forges 2,000 hints a second. The firmware pings the gateway once in 5 s, keeps its
+// session and opens its door meanwhile.
 func TestFirmwareForgedHintsAtFullRate(t *testing.T) {
 	t.Parallel()
-	way, r := through(t)
-	d := newFirmDoor(t, plain, direct, way)
+	way, r := newRelayWay(t)
+	d := newFirmDoor(t, plainHost, directWay, way)
 	var records, handshakes, answers atomic.Int64
 	r().Tap(func(dir device.Direction, b []byte) {
 		switch {
@@ -61,22 +61,23 @@ func TestFirmwareForgedHintsAtFullRate(t *testing.T) {
 			case <-end:
 				return sent
 			case <-tick.C:
-				hints(r(), 2)
+				sendHints(r(), 2)
 				sent += 2
 			}
 		}
 	}
 	began := time.Now()
 	sent := flood(6*time.Second, nil)
-	asked := d.lock.said(followed)
+	asked := d.lock.countLines(followedLine)
 	most := int(time.Since(began)/(5*time.Second)) + 1
-	t.Logf("%d hints in %v: it asked %d times and sent %d records, the gateway %d", sent,
+	t.Logf("%d hints in %v: the lock asked %d times and sent %d records, the gateway %d", sent,
 		time.Since(began).Round(time.Millisecond), asked, records.Load(), answers.Load())
 	if asked < 1 || asked > most {
-		t.Errorf("it asked %d times, want 1 to %d", asked, most)
+		t.Errorf("the lock asked %d times, want 1 to %d", asked, most)
 	}
-	if n, limit := records.Load(), int64(most*(1+4)+3); n > limit || answers.Load() > limit { // as in TestForgedHintsAtFullRate
-		t.Errorf("it sent %d records and the gateway %d, want at most %d", n, answers.Load(), limit)
+	// The limit is that of TestForgedHintsAtFullRate.
+	if n, limit := records.Load(), int64(most*(1+4)+3); n > limit || answers.Load() > limit {
+		t.Errorf("the lock sent %d records and the gateway %d, want at most %d", n, answers.Load(), limit)
 	}
 	over := make(chan struct{})
 	go func() {
@@ -88,6 +89,6 @@ func TestFirmwareForgedHintsAtFullRate(t *testing.T) {
 	flood(time.Minute, over)
 	<-over
 	if n := handshakes.Load(); n > 0 {
-		t.Errorf("it sent %d handshake records, want its session to go on", n)
+		t.Errorf("the lock sent %d handshake records, want none: its session continues", n)
 	}
 }

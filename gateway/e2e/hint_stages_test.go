@@ -14,9 +14,9 @@ import (
 	"latchkey/keys"
 )
 
-// messages are the types of the handshake messages in the clear of a datagram, and whether it holds
-// an encrypted one: a Finished.
-func messages(b []byte) (types []byte, finished bool) {
+// parseMessages returns the types of the plaintext handshake messages in a datagram, and whether it
+// contains an encrypted one, which is a Finished.
+func parseMessages(b []byte) (types []byte, finished bool) {
 	for len(b) >= 25 {
 		n := 13 + int(binary.BigEndian.Uint16(b[11:]))
 		if b[0] == 25 || n > len(b) {
@@ -31,28 +31,28 @@ func messages(b []byte) (types []byte, finished bool) {
 	return types, finished || len(b) > 14 && b[0] == 20 && b[14] == 22 || len(b) > 0 && b[0] == 25
 }
 
-// stages are when a forger sends his hints. Each is told of every datagram and says whether this is
-// the one after which.
+// stages are the points of a handshake after which a forger sends his hints. now is called with
+// every datagram and tells whether this is the one.
 var stages = []struct {
 	name string
 	now  func(hellos int, dir device.Direction, b []byte) bool
 }{
 	{"after the ClientHello", func(hellos int, dir device.Direction, b []byte) bool { return hellos == 1 }},
-	{"after the HelloVerifyRequest", func(hellos int, dir device.Direction,
-		b []byte) bool {
+	{"after the HelloVerifyRequest", func(hellos int, dir device.Direction, b []byte) bool {
 		return hellos == 2
 	}},
 	{"after the ServerHelloDone", func(_ int, dir device.Direction, b []byte) bool {
-		types, _ := messages(b)
+		types, _ := parseMessages(b)
 		return dir == device.Down && bytes.IndexByte(types, 14) >= 0
 	}},
 	{"after the client's Finished", func(_ int, dir device.Direction, b []byte) bool {
-		_, finished := messages(b)
+		_, finished := parseMessages(b)
 		return dir == device.Up && finished
 	}},
 }
 
-// ahead are hints with the record numbers that a client waits for, which the gateway never sends.
+// ahead returns hints with the record numbers that a client expects next. The gateway never sends
+// such hints.
 func ahead() (all [][]byte) {
 	for n := range byte(12) {
 		b := bytes.Clone(hint)
@@ -62,12 +62,12 @@ func ahead() (all [][]byte) {
 	return all
 }
 
-// forge has a relay send hints to its node once, at a stage. sent tells that it did.
-func forge(r *device.Relay, stage int, hints [][]byte) (sent *atomic.Bool) {
+// forgeHints makes a relay send hints to its node once, at a stage. sent becomes true then.
+func forgeHints(r *device.Relay, stage int, hints [][]byte) (sent *atomic.Bool) {
 	sent = new(atomic.Bool)
 	hellos := 0
 	at := func(dir device.Direction, b []byte) bool {
-		if types, _ := messages(b); dir == device.Up && bytes.IndexByte(types, 1) >= 0 {
+		if types, _ := parseMessages(b); dir == device.Up && bytes.IndexByte(types, 1) >= 0 {
 			hellos++
 		}
 		return !sent.Load() && stages[stage].now(hellos, dir, b)
@@ -75,7 +75,7 @@ func forge(r *device.Relay, stage int, hints [][]byte) (sent *atomic.Bool) {
 	var due atomic.Bool
 	r.Lose(func(dir device.Direction, b []byte) bool {
 		due.Store(at(dir, b))
-		return due.Load() && dir == device.Down // it goes by the hands of the forger
+		return due.Load() && dir == device.Down // the tap below forwards it, so that the hints come after it
 	})
 	r.Tap(func(dir device.Direction, b []byte) {
 		if !due.Swap(false) {
@@ -92,8 +92,8 @@ func forge(r *device.Relay, stage int, hints [][]byte) (sent *atomic.Bool) {
 	return sent
 }
 
-// tries has a client of a kind ask the gateway through a relay and tells whether it got its answer.
-func (d *door) tries(t *testing.T, name string, addr string) (ok bool, said string) {
+// tryClient starts a client that sends a request to addr, and tells whether it got an answer.
+func (d *door) tryClient(t *testing.T, name string, addr string) (ok bool, said string) {
 	t.Helper()
 	switch {
 	case name == "latchkey":
@@ -110,52 +110,52 @@ func (d *door) tries(t *testing.T, name string, addr string) (ok bool, said stri
 		<-done
 		return err == nil, ""
 	case strings.HasPrefix(name, "coap-client"):
-		c := d.stock(name, d.readerKey)
+		c := d.stockClient(name, d.readerKey)
 		c.t, c.addr = t, addr
-		said = c.call("/.well-known/core")
+		said = c.sendRequest("/.well-known/core")
 		return strings.Contains(said, "</scan>"), said
 	}
-	c := chats(t, addr, d.readerKey)[name]()
-	return c.gets(1, 12*time.Second), string(c.all())
+	c := newChats(t, addr, d.readerKey)[name]()
+	return c.getAnswer(1, 12*time.Second), string(c.allPrinted())
 }
 
-// underForgedHints has each client make a handshake at each stage of which somebody forges hints.
-// lives tells whether it must get in.
-func underForgedHints(t *testing.T, hints [][]byte, lives func(client string, stage int) bool) {
+// checkUnderForgedHints makes handshakes with each client, one per stage, and forges hints at that
+// stage. mustConnect tells whether the handshake must succeed.
+func checkUnderForgedHints(t *testing.T, hints [][]byte, mustConnect func(client string, stage int) bool) {
 	for _, name := range append(append([]string{"latchkey"}, chatClients...), stockClients...) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDoor(t, store.Options{})
 			for s, stage := range stages {
-				r := relay(t, d.addr)
-				sent := forge(r, s, hints)
+				r := newRelay(t, d.addr)
+				sent := forgeHints(r, s, hints)
 				began := time.Now()
-				ok, said := d.tries(t, name, r.Addr())
+				ok, said := d.tryClient(t, name, r.Addr())
 				_ = r.Close()
-				t.Logf("%s: got in: %v, in %v", stage.name, ok, time.Since(began).Round(time.Millisecond))
+				t.Logf("%s: connected: %v, in %v", stage.name, ok, time.Since(began).Round(time.Millisecond))
 				switch {
 				case !sent.Load():
 					t.Errorf("%s: no hint was sent", stage.name)
-				case !ok && lives(name, s):
-					t.Errorf("%s: it did not get in, and printed %q", stage.name, said)
+				case !ok && mustConnect(name, s):
+					t.Errorf("%s: it did not connect, and printed %q", stage.name, said)
 				}
 			}
-			if ok, said := d.tries(t, name, d.addr); !ok {
-				t.Errorf("when nobody forges any: it did not get in, and printed %q", said)
+			if ok, said := d.tryClient(t, name, d.addr); !ok {
+				t.Errorf("without forged hints: it did not connect, and printed %q", said)
 			}
-			if got := d.metric("latchkey_hints_total"); got != 0 {
-				t.Errorf("got %d hints of the gateway", got)
+			if got := d.readMetric("latchkey_hints_total"); got != 0 {
+				t.Errorf("the gateway sent %d hints, want none", got)
 			}
 		})
 	}
 }
 
-// Hints as the gateway sends them, forged in the middle of a handshake. After their first
-// ClientHello GnuTLS and Mbed TLS give up at one; it is where the gateway sends none. From then on
-// its record number is an old one, and every client goes on.
+// Hints like the gateway's own, forged in the middle of a handshake. After their first ClientHello,
+// GnuTLS and Mbed TLS give up when a hint comes; the gateway itself sends none then. At later
+// stages the hint's record number is old, so every client ignores it.
 func TestStockHandshakesUnderForgedHints(t *testing.T) {
 	t.Parallel()
-	underForgedHints(t, [][]byte{hint}, func(client string, stage int) bool {
+	checkUnderForgedHints(t, [][]byte{hint}, func(client string, stage int) bool {
 		return stage > 0 || client == "latchkey" || strings.Contains(client, "openssl")
 	})
 }

@@ -23,7 +23,7 @@ import (
 	"latchkey/keys/provision"
 )
 
-// capture is what somebody on the network sees.
+// capture stores the datagrams that somebody on the network would see.
 type capture struct {
 	mu  sync.Mutex
 	all []datagram // guarded by mu
@@ -35,10 +35,11 @@ type datagram struct {
 	b   []byte
 }
 
-// tapped returns a relay to the gateway and all that goes through it.
-func (s *site) tapped() (*device.Relay, *capture) {
+// newTappedRelay returns a relay to the gateway, and a capture of all datagrams that pass through
+// it.
+func (s *site) newTappedRelay() (*device.Relay, *capture) {
 	s.t.Helper()
-	r, c := relay(s.t, s.addr), &capture{}
+	r, c := newRelay(s.t, s.addr), &capture{}
 	r.Tap(func(dir device.Direction, b []byte) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -60,17 +61,17 @@ const (
 	contentCID       = 25
 )
 
-// record is what the outside of a DTLS record tells.
+// record is what can be seen of a DTLS record without its key.
 type record struct {
 	content byte
 	epoch   uint16
 	size    int
-	message byte   // handshake in the clear: its type
-	number  uint16 // and its message_seq, which a repeat keeps
+	message byte   // its type, if it is a plaintext handshake message
+	number  uint16 // its message_seq, which a retransmission keeps
 }
 
-// records walks a datagram without connection IDs (RFC 6347 §4.1).
-func (d datagram) records() (all []record) {
+// parseRecords returns the records of a datagram without connection IDs (RFC 6347 §4.1).
+func (d datagram) parseRecords() (all []record) {
 	for b := d.b; len(b) >= 13; {
 		r := record{content: b[0], epoch: binary.BigEndian.Uint16(b[3:]),
 			size: int(binary.BigEndian.Uint16(b[11:]))}
@@ -85,18 +86,18 @@ func (d datagram) records() (all []record) {
 	return all
 }
 
-// attempt is one handshake as seen from outside.
+// attempt is what can be seen of one handshake without the key.
 type attempt struct {
-	said    []string // each new thing that was said: direction and size of its datagram, in order
-	repeats int      // datagrams of the gateway's that said nothing new
-	alerts  int      // of the gateway's
-	opened  bool     // the gateway went on to the encrypted epoch
-	printed string   // by the client, without the time
+	messages []string // direction and size of each datagram with new records, in order
+	repeats  int      // the gateway's datagrams without new records
+	alerts   int      // sent by the gateway
+	opened   bool     // the gateway sent encrypted records
+	printed  string   // by the client, without times
 }
 
-// seen leaves out repeats, which follow the clock, and the client's goodbye, which comes when it
-// has given up.
-func (c *capture) seen() (a attempt) {
+// summarizeAttempt leaves out retransmissions, which depend on the time, and the client's
+// close_notify, which comes when it has given up.
+func (c *capture) summarizeAttempt() (a attempt) {
 	type said struct {
 		dir device.Direction
 		record
@@ -104,7 +105,7 @@ func (c *capture) seen() (a attempt) {
 	before := map[said]bool{}
 	for _, d := range c.datagrams() {
 		fresh, goodbye := false, false
-		for _, r := range d.records() {
+		for _, r := range d.parseRecords() {
 			s := said{d.dir, r}
 			fresh = fresh || !before[s]
 			before[s] = true
@@ -118,7 +119,7 @@ func (c *capture) seen() (a attempt) {
 		}
 		switch {
 		case fresh && !goodbye:
-			a.said = append(a.said, fmt.Sprintf("%s %d", [...]string{"up", "down"}[d.dir], len(d.b)))
+			a.messages = append(a.messages, fmt.Sprintf("%s %d", [...]string{"up", "down"}[d.dir], len(d.b)))
 		case !fresh && d.dir == device.Down:
 			a.repeats++
 		}
@@ -128,8 +129,9 @@ func (c *capture) seen() (a attempt) {
 
 var logTime = regexp.MustCompile(`[A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d\.\d{3} `)
 
-// stockSuites are the key exchanges that the stock clients offer, and how to make each of them
-// offer the one without Diffie-Hellman, whose sessions can be read by who has the key.
+// stockSuites returns, by key exchange and client, the environment that makes a stock client offer
+// that key exchange. Sessions of the plain PSK exchange, without Diffie-Hellman, can be decrypted
+// with the key.
 func stockSuites(t *testing.T) map[string]map[string][]string {
 	t.Helper()
 	dir := t.TempDir()
@@ -140,8 +142,8 @@ func stockSuites(t *testing.T) map[string]map[string][]string {
 		}
 		return path
 	}
-	// OpenSSL's has no switch for it; on a curve that the gateway has not, only the plain exchange
-	// is left.
+	// OpenSSL has no switch for it. With a curve that the gateway does not have, only the plain
+	// exchange is possible.
 	plainOpenSSL := "OPENSSL_CONF=" + write("openssl.cnf", opensslConf("Groups = P-521"))
 	plainGnuTLS := "GNUTLS_SYSTEM_PRIORITY_FILE=" + write("gnutls",
 		"[overrides]\ntls-disabled-kx = ECDHE-PSK\n")
@@ -151,20 +153,20 @@ func stockSuites(t *testing.T) map[string]map[string][]string {
 	}
 }
 
-// opensslConf is an openssl.cnf that sets these for every program.
+// opensslConf returns an openssl.cnf that applies settings to every program.
 func opensslConf(settings string) string {
 	return "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = ours\n[ours]\n" + settings +
 		"\n"
 }
 
-// An attacker without a key learns nothing about keys: a wrong key, an unknown identity and a
-// revoked key look the same, datagram by datagram.
+// An attacker without a key learns nothing about keys: with a wrong key, an unknown identity and a
+// revoked key the gateway sends the same datagrams.
 func TestFailedHandshakesLookAlike(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
-	_, revoked := d.enrol("old-reader", keys.KindReader, d.id)
-	d.revoke(revoked)
+	d.lock = d.runNode("front-lock", keys.KindLock, d.lockKey, d.addr)
+	_, revoked := d.enrolDevice("old-reader", keys.KindReader, d.id)
+	d.revokeKey(revoked)
 	unknown := provision.New("nobody")
 	wrong := keys.Key{ID: d.readerKey.ID, Secret: unknown.Secret}
 	cases := []struct {
@@ -174,29 +176,34 @@ func TestFailedHandshakesLookAlike(t *testing.T) {
 	readers := 0
 	for suite, programs := range stockSuites(t) {
 		for _, name := range stockClients {
-			readers++ // each its own: the newest session of a device ends the one before
-			_, own := d.enrol(fmt.Sprintf("reader-%d", readers), keys.KindReader, d.id)
+			// Each client is a device of its own, because a new session of a device ends its old
+			// one.
+			readers++
+			_, own := d.enrolDevice(fmt.Sprintf("reader-%d", readers), keys.KindReader, d.id)
 			t.Run(suite+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				got := make([]attempt, len(cases))
 				var wg sync.WaitGroup
 				for i, tc := range cases {
-					wg.Go(func() { got[i] = d.try(name, programs[name], tc.key, "6") }) // in which the gateway repeats its flight
+					// The client waits 6 s, in which the gateway retransmits its flight.
+					wg.Go(func() { got[i] = d.tryScan(name, programs[name], tc.key, "6") })
 				}
 				var right attempt
-				wg.Go(func() { right = d.try(name, programs[name], own, "10") })
+				wg.Go(func() { right = d.tryScan(name, programs[name], own, "10") })
 				wg.Wait()
 				if !right.opened || !strings.Contains(right.printed, `"verdict":"denied"`) {
 					t.Errorf("the right key: got %+v, want a verdict", right)
 				}
 				for i, a := range got {
-					t.Logf("%s: %v and %d repeats; %s", cases[i].name, a.said, a.repeats, a.printed)
-					if a.opened || a.alerts > 0 || len(a.said) < 5 || strings.Contains(a.printed, "verdict") {
-						t.Errorf("%s: got %+v, want a handshake that ends in silence", cases[i].name, a)
+					t.Logf("%s: %v and %d repeats; %s", cases[i].name, a.messages, a.repeats, a.printed)
+					if a.opened || a.alerts > 0 || len(a.messages) < 5 ||
+						strings.Contains(a.printed, "verdict") {
+						t.Errorf("%s: got %+v, want a handshake that gets no further answer", cases[i].name,
+							a)
 					}
-					if !slices.Equal(a.said, got[0].said) || a.printed != got[0].printed {
-						t.Errorf("%s: got %v and %q, want as with a %s: %v and %q", cases[i].name, a.said,
-							a.printed, cases[0].name, got[0].said, got[0].printed)
+					if !slices.Equal(a.messages, got[0].messages) || a.printed != got[0].printed {
+						t.Errorf("%s: got %v and %q, want the same as with a %s: %v and %q", cases[i].name,
+							a.messages, a.printed, cases[0].name, got[0].messages, got[0].printed)
 					}
 					if a.repeats < 1 || a.repeats > got[0].repeats+2 || a.repeats < got[0].repeats-2 {
 						t.Errorf("%s: got %d repeats, want about %d", cases[i].name, a.repeats,
@@ -206,39 +213,39 @@ func TestFailedHandshakesLookAlike(t *testing.T) {
 			})
 		}
 	}
-	t.Cleanup(func() { // after them all
+	t.Cleanup(func() { // runs after all parallel subtests
 		if got := d.lock.Moves(); got != 0 {
 			t.Errorf("the lock moved %d times, want never", got)
 		}
 	})
 }
 
-// try scans an unknown card with that key until the client gives up.
-func (d *door) try(name string, env []string, k keys.Key, wait string) attempt {
-	r, c := d.tapped()
-	s := d.stock(name, k)
+// tryScan sends a scan of an unknown card with a key, until the client gives up.
+func (d *door) tryScan(name string, env []string, k keys.Key, wait string) attempt {
+	r, c := d.newTappedRelay()
+	s := d.stockClient(name, k)
 	s.addr, s.env, s.wait = r.Addr(), env, wait
-	printed := logTime.ReplaceAllString(s.post("/scan", scanJSON(1, "01020304")), "")
-	a := c.seen()
+	printed := logTime.ReplaceAllString(s.postRequest("/scan", scanJSON(1, "01020304")), "")
+	a := c.summarizeAttempt()
 	a.printed = printed
 	return a
 }
 
-// A capture reveals nothing of the messages. With the key, a program that is not ours decodes a
-// scan in it like any other CoAP.
+// A capture reveals nothing of the messages. With the key, tshark decodes a scan in it like any
+// other CoAP message.
 func TestCapture(t *testing.T) {
 	t.Parallel()
-	program(t, "tshark", tsharkPackage)
+	findProgram(t, "tshark", tsharkPackage)
 	d := newDoor(t, store.Options{})
-	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
-	d.settled()
+	d.lock = d.runNode("front-lock", keys.KindLock, d.lockKey, d.addr)
+	d.awaitLockState()
 	n := 0
 	stockScan := func(name string, env []string) *capture {
-		r, c := d.tapped()
-		s := d.stock(name, d.readerKey)
+		r, c := d.newTappedRelay()
+		s := d.stockClient(name, d.readerKey)
 		s.addr, s.env = r.Addr(), env
 		n++
-		if got := s.post("/scan", scanJSON(n, hex.EncodeToString(annsCard))); !strings.Contains(got,
+		if got := s.postRequest("/scan", scanJSON(n, hex.EncodeToString(annsCard))); !strings.Contains(got,
 			"granted") {
 			t.Fatalf("%s: got %q, want granted", name, got)
 		}
@@ -247,7 +254,7 @@ func TestCapture(t *testing.T) {
 	suites := stockSuites(t)
 	for _, tc := range []struct {
 		name   string
-		opens  bool // for who has the key
+		opens  bool // the key decrypts it
 		format string
 		scan   func() *capture
 	}{
@@ -262,20 +269,20 @@ func TestCapture(t *testing.T) {
 		{"coap-client-gnutls, forward secret", false, "",
 			func() *capture { return stockScan("coap-client-gnutls", nil) }},
 		{"our own reader, with a connection ID", true, "application/cbor", func() *capture {
-			r, c := d.tapped()
-			d.reader = d.run(device.Config{Name: "front-reader", Kind: keys.KindReader, Counter: 100},
+			r, c := d.newTappedRelay()
+			d.reader = d.runDevice(device.Config{Name: "front-reader", Kind: keys.KindReader, Counter: 100},
 				d.readerKey, r.Addr())
-			d.works(t)
+			d.tapUntilOpen(t)
 			return c
 		}},
 	} {
 		c := tc.scan()
-		c.keepsSecrets(t, tc.name, d.readerKey)
-		file := c.pcap(t)
-		if got := decoded(t, file); got != "" {
-			t.Errorf("%s: without the key tshark shows %q", tc.name, got)
+		c.checkSecrets(t, tc.name, d.readerKey)
+		file := c.writePcap(t)
+		if got := decodeCapture(t, file); got != "" {
+			t.Errorf("%s: without the key tshark shows %q, want nothing", tc.name, got)
 		}
-		shown := decoded(t, file, "-o", "dtls.psk:"+hexOf(d.readerKey))
+		shown := decodeCapture(t, file, "-o", "dtls.psk:"+secretInHex(d.readerKey))
 		t.Logf("%s: %d datagrams; with the key:\n%s", tc.name, len(c.datagrams()), shown)
 		if !tc.opens {
 			if shown != "" {
@@ -294,16 +301,16 @@ func TestCapture(t *testing.T) {
 	}
 }
 
-// keepsSecrets fails if anything that was said, or the key, can be read in the capture. The
-// identity can: it names nobody.
-func (c *capture) keepsSecrets(t *testing.T, name string, k keys.Key) {
+// checkSecrets fails if any content of the messages, or the key, can be read in the capture. The
+// identity may be read, because it names nobody.
+func (c *capture) checkSecrets(t *testing.T, name string, k keys.Key) {
 	t.Helper()
 	var all []byte
 	for _, d := range c.datagrams() {
 		all = append(all, d.b...)
 	}
 	if !bytes.Contains(all, []byte(k.ID)) {
-		t.Errorf("%s: the capture does not even show the identity, so it is not one of this scan", name)
+		t.Errorf("%s: the capture does not show the identity, so it is not a capture of this scan", name)
 	}
 	for what, secret := range map[string][]byte{
 		"the UID":           annsCard,
@@ -315,11 +322,11 @@ func (c *capture) keepsSecrets(t *testing.T, name string, k keys.Key) {
 		"the answer":        []byte("granted"),
 		"the path":          []byte("scan"),
 		"the secret":        k.Secret.PSK(),
-		"the secret in hex": []byte(hexOf(k)),
+		"the secret in hex": []byte(secretInHex(k)),
 		"half the secret":   k.Secret.PSK()[:13],
 	} {
 		if bytes.Contains(all, secret) {
-			t.Errorf("%s: the capture shows %s in the clear", name, what)
+			t.Errorf("%s: the capture shows %s in plaintext", name, what)
 		}
 	}
 }
@@ -329,8 +336,8 @@ const (
 	gatewayPort = 5684
 )
 
-// pcap writes the capture as a file for tshark: IPv4 and UDP around each datagram, no link layer.
-func (c *capture) pcap(t *testing.T) string {
+// writePcap writes the capture to a file for tshark, with IPv4 and UDP headers and no link layer.
+func (c *capture) writePcap(t *testing.T) string {
 	t.Helper()
 	le, be := binary.LittleEndian, binary.BigEndian
 	f := le.AppendUint32(nil, 0xa1b2c3d4)
@@ -358,19 +365,19 @@ func (c *capture) pcap(t *testing.T) string {
 	return path
 }
 
-// decoded is one line code|path|format for each CoAP message that tshark finds; the path is that of
-// the request, and begins with the port if the client sent it.
-func decoded(t *testing.T, file string, args ...string) string {
+// decodeCapture returns one line code|path|format for each CoAP message that tshark finds. The path
+// is that of the request, and begins with the port if the client sent it.
+func decodeCapture(t *testing.T, file string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(program(t, "tshark", tsharkPackage), append([]string{"-n", "-r", file,
+	cmd := exec.Command(findProgram(t, "tshark", tsharkPackage), append([]string{"-n", "-r", file,
 		"-d", fmt.Sprintf("udp.port==%d,dtls", gatewayPort), "-d", fmt.Sprintf("dtls.port==%d,coap",
 			gatewayPort),
 		"-Y", "coap", "-T", "fields", "-E", "separator=|", "-e", "coap.code", "-e", "coap.opt.uri_path_recon",
 		"-e", "coap.opt.ctype"}, args...)...)
-	cmd.Env = append(os.Environ(), "HOME="+t.TempDir()) // nobody's own settings
+	cmd.Env = append(os.Environ(), "HOME="+t.TempDir()) // without the settings of the user who runs the test
 	var out, complaints bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaints
-	finish(t, cmd)
+	runToEnd(t, cmd)
 	if !cmd.ProcessState.Success() {
 		t.Fatalf("tshark: %s", complaints.String())
 	}

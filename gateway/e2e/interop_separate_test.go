@@ -21,20 +21,20 @@ import (
 
 const coapDevPackage = "libcoap3-dev"
 
-// stockLock is bench/peers/libcoap-lock: a lock that is libcoap and nothing of ours.
+// stockLock runs bench/peers/libcoap-lock, a lock that uses libcoap and none of our code.
 type stockLock struct {
 	mu    sync.Mutex
 	lines []string // guarded by mu
 }
 
-// stockLock runs one whose gateway is at addr until the test ends, and waits until it is
-// registered.
-func (d *door) stockLock(t *testing.T, tls, addr, answer string) *stockLock {
+// runStockLock runs a stockLock against the gateway at addr until the test ends, and waits until it
+// is registered.
+func (d *door) runStockLock(t *testing.T, tls, addr, answer string) *stockLock {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "lock")
-	gcc := exec.Command(program(t, "gcc", "gcc"), "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1",
+	gcc := exec.Command(findProgram(t, "gcc", "gcc"), "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1",
 		"../../bench/peers/libcoap-lock/lock.c", "-lcoap-3-"+tls, "-o", path)
-	if out := output(t, gcc); out != "" {
+	if out := runProgram(t, gcc); out != "" {
 		t.Fatalf("gcc with %s: %s", coapDevPackage, out)
 	}
 	host, port, _ := strings.Cut(addr, ":")
@@ -71,24 +71,24 @@ func (d *door) stockLock(t *testing.T, tls, addr, answer string) *stockLock {
 		t.Fatal(err)
 	}
 	eventually(t, "libcoap's lock is registered", 15*time.Second,
-		func() bool { return slices.Contains(l.said(), "registered") })
+		func() bool { return slices.Contains(l.printedLines(), "registered") })
 	return l
 }
 
-func (l *stockLock) said() []string {
+func (l *stockLock) printedLines() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.lines)
 }
 
-// An empty ACK is the shortest that a lock sends: 4 bytes in a record of CCM_8 or CHACHA20, without
-// a connection ID.
-func emptyACK(b []byte) bool {
+// isEmptyACK recognises an encrypted empty ACK by its size, because no other message of the lock is
+// as short: 4 bytes in a record of CCM_8 or CHACHA20 without a connection ID.
+func isEmptyACK(b []byte) bool {
 	return len(b) >= 13 && b[0] == 23 && (len(b) == 13+8+4+8 || len(b) == 13+4+16)
 }
 
-// A lock of libcoap answers in the ACK, or on its own with the ACK before it lost. The door opens
-// once, and the reader is told so.
+// A libcoap lock answers in the ACK, or with a separate response after an empty ACK, which may be
+// lost. The door opens once, and the reader gets the verdict granted.
 func TestStockLockAnswersSeparately(t *testing.T) {
 	t.Parallel()
 	for _, tls := range []string{"openssl", "gnutls"} {
@@ -100,27 +100,26 @@ func TestStockLockAnswersSeparately(t *testing.T) {
 				t.Run(fmt.Sprintf("%s %s lost=%v", tls, answer, lost), func(t *testing.T) {
 					t.Parallel()
 					d := newDoor(t, store.Options{})
-					r := relay(t, d.addr)
+					r := newRelay(t, d.addr)
 					var dropped atomic.Int32
 					if lost {
 						r.Lose(func(dir device.Direction, b []byte) bool {
-							if dir == device.Up && emptyACK(b) {
+							if dir == device.Up && isEmptyACK(b) {
 								dropped.Add(1)
 								return true
 							}
 							return false
 						})
 					}
-					l := d.stockLock(t, tls, r.Addr(), answer)
-					d.settled() // by a GET, answered in the same way
-					d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
+					l := d.runStockLock(t, tls, r.Addr(), answer)
+					d.awaitLockState() // the gateway's GET is answered in the same way
+					d.reader = d.runNode("front-reader", keys.KindReader, d.readerKey, d.addr)
 					v, err := d.scan(annsCard)
 					if err != nil || v.Verdict != wire.Granted {
 						t.Errorf("got %v, %v, want granted: the door is open", v, err)
 					}
-					posts := slices.DeleteFunc(l.said(), func(s string) bool {
-						return !strings.HasPrefix(s,
-							"post")
+					posts := slices.DeleteFunc(l.printedLines(), func(s string) bool {
+						return !strings.HasPrefix(s, "post")
 					})
 					if len(posts) != 1 {
 						t.Errorf("got %q, want one command", posts)

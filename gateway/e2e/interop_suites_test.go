@@ -15,34 +15,36 @@ import (
 	"latchkey/gateway/store"
 )
 
-// ourSuites are the only ones that open a session, by OpenSSL's names.
+// ourSuites are the suites that the gateway accepts, by OpenSSL's names.
 var ourSuites = []string{"PSK-AES128-CCM8", "PSK-AES128-CCM", "ECDHE-PSK-CHACHA20-POLY1305"}
 
-// ciphers lists the suites of TLS 1.2 and before that OpenSSL has, the weakest too.
+// ciphers returns OpenSSL's suites of TLS 1.2 and older, including the weakest ones.
 func ciphers(t *testing.T, list string) []string {
 	t.Helper()
-	all := strings.Split(strings.TrimSpace(output(t, exec.Command(program(t, "openssl", opensslPackage),
-		"ciphers", list+":@SECLEVEL=0"))), ":")
-	return slices.DeleteFunc(all, func(name string) bool { return strings.HasPrefix(name, "TLS_") }) // of TLS 1.3, always listed
+	all := strings.Split(strings.TrimSpace(runProgram(t,
+		exec.Command(findProgram(t, "openssl", opensslPackage), "ciphers", list+":@SECLEVEL=0"))), ":")
+	// TLS 1.3 suites are always listed.
+	return slices.DeleteFunc(all, func(name string) bool { return strings.HasPrefix(name, "TLS_") })
 }
 
-// handshake has openssl s_client try one and returns what it printed.
-func (d *door) handshake(addr string, env []string, args ...string) string {
+// tryHandshake runs openssl s_client with the reader's key and returns what it printed.
+func (d *door) tryHandshake(addr string, env []string, args ...string) string {
 	d.t.Helper()
-	cmd := exec.Command(program(d.t, "openssl", opensslPackage), append([]string{"s_client", "-connect", addr,
-		"-psk", hexOf(d.readerKey), "-psk_identity", string(d.readerKey.ID)}, args...)...)
+	cmd := exec.Command(findProgram(d.t, "openssl", opensslPackage),
+		append([]string{"s_client", "-connect", addr,
+			"-psk", secretInHex(d.readerKey), "-psk_identity", string(d.readerKey.ID)}, args...)...)
 	cmd.Env = append(os.Environ(), env...)
-	return output(d.t, cmd)
+	return runProgram(d.t, cmd)
 }
 
 const (
 	established = "Cipher is "
 	nothing     = "Cipher is (NONE)"
-	refusal     = "SSL alert number" // it came from the gateway: OpenSSL did not give up by itself
+	refusal     = "SSL alert number" // the gateway sent an alert, so OpenSSL did not give up by itself
 )
 
-// opens wants a handshake that completes on this suite, refuses one that the gateway turns down.
-func opens(t *testing.T, rule, suite, printed string) {
+// wantSession checks that s_client completed its handshake with this suite.
+func wantSession(t *testing.T, rule, suite, printed string) {
 	t.Helper()
 	for _, want := range []string{established + suite + "\n", "Protocol  : DTLSv1.2\n",
 		"Extended master secret: yes\n"} {
@@ -52,21 +54,22 @@ func opens(t *testing.T, rule, suite, printed string) {
 	}
 }
 
-func refuses(t *testing.T, rule, printed string) {
+// wantRefusal checks that the gateway refused the handshake with an alert.
+func wantRefusal(t *testing.T, rule, printed string) {
 	t.Helper()
 	if !strings.Contains(printed, nothing) || !strings.Contains(printed, refusal) {
 		t.Errorf("%s: want a handshake that the gateway refuses, got\n%s", rule, printed)
 	}
 }
 
-// Of all suites that OpenSSL has, the gateway takes three.
+// The gateway accepts three of all the suites that OpenSSL has.
 func TestOnlyOurSuites(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
 	suites := ciphers(t, "PSK")
 	for _, name := range ourSuites {
 		if !slices.Contains(suites, name) {
-			t.Fatalf("OpenSSL has no %s, so nothing is shown", name)
+			t.Fatalf("OpenSSL has no %s, so this test would show nothing", name)
 		}
 	}
 	if len(suites) < 20 {
@@ -78,11 +81,11 @@ func TestOnlyOurSuites(t *testing.T) {
 		wg.Go(func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
-			printed := d.handshake(d.addr, nil, "-dtls1_2", "-cipher", name+":@SECLEVEL=0")
+			printed := d.tryHandshake(d.addr, nil, "-dtls1_2", "-cipher", name+":@SECLEVEL=0")
 			if slices.Contains(ourSuites, name) {
-				opens(t, name, name, printed)
+				wantSession(t, name, name, printed)
 			} else {
-				refuses(t, name, printed)
+				wantRefusal(t, name, printed)
 			}
 		})
 	}
@@ -90,22 +93,24 @@ func TestOnlyOurSuites(t *testing.T) {
 	t.Logf("%d suites with a pre-shared key, one by one", len(suites))
 
 	rest := slices.DeleteFunc(suites, func(name string) bool { return slices.Contains(ourSuites, name) })
-	refuses(t, "all others with a pre-shared key at once", d.handshake(d.addr, nil, "-dtls1_2", "-cipher",
-		strings.Join(rest, ":")+":@SECLEVEL=0"))
+	wantRefusal(t, "all others with a pre-shared key at once",
+		d.tryHandshake(d.addr, nil, "-dtls1_2", "-cipher", strings.Join(rest, ":")+":@SECLEVEL=0"))
 	foreign := ciphers(t, "ALL:COMPLEMENTOFALL:!PSK:!SRP")
-	refuses(t, "all without a pre-shared key at once", d.handshake(d.addr, nil, "-dtls1_2", "-cipher",
+	wantRefusal(t, "all without a pre-shared key at once", d.tryHandshake(d.addr, nil, "-dtls1_2", "-cipher",
 		strings.Join(foreign, ":")+":@SECLEVEL=0"))
 }
 
 func TestOnlyDTLS12(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	opens(t, "any version", ourSuites[0], d.handshake(d.addr, nil, "-dtls", "-cipher",
+	wantSession(t, "any version", ourSuites[0], d.tryHandshake(d.addr, nil, "-dtls", "-cipher",
 		ourSuites[0]+":@SECLEVEL=0"))
-	refuses(t, "DTLS 1.0", d.handshake(d.addr, nil, "-dtls1", "-cipher", "ALL:COMPLEMENTOFALL:@SECLEVEL=0"))
+	wantRefusal(t, "DTLS 1.0", d.tryHandshake(d.addr, nil, "-dtls1", "-cipher",
+		"ALL:COMPLEMENTOFALL:@SECLEVEL=0"))
 }
 
-// A handshake that does not bind its keys to itself (RFC 7627) is refused.
+// The gateway refuses a handshake without the extended master secret, which binds the keys to the
+// handshake (RFC 7627).
 func TestExtendedMasterSecretRequired(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
@@ -114,8 +119,8 @@ func TestExtendedMasterSecretRequired(t *testing.T) {
 		if err := os.WriteFile(conf, []byte(opensslConf(settings)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r, c := d.tapped()
-		printed = d.handshake(r.Addr(), []string{"OPENSSL_CONF=" + conf}, "-dtls1_2", "-cipher",
+		r, c := d.newTappedRelay()
+		printed = d.tryHandshake(r.Addr(), []string{"OPENSSL_CONF=" + conf}, "-dtls1_2", "-cipher",
 			ourSuites[0]+":@SECLEVEL=0")
 		for _, g := range c.datagrams() {
 			if g.dir == device.Up {
@@ -127,8 +132,8 @@ func TestExtendedMasterSecretRequired(t *testing.T) {
 	}
 	with, long := try("Options = ExtendedMasterSecret")
 	without, short := try("Options = -ExtendedMasterSecret")
-	opens(t, "with it", ourSuites[0], with)
-	refuses(t, "without it", without)
+	wantSession(t, "with it", ourSuites[0], with)
+	wantRefusal(t, "without it", without)
 	extension, _ := hex.DecodeString("00170000")
 	if !bytes.Contains(long, extension) || bytes.Contains(short, extension) ||
 		len(long)-len(short) != len(extension) {

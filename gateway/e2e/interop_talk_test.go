@@ -18,17 +18,17 @@ import (
 	"latchkey/keys"
 )
 
-// pdu is a CoAP message as coap-client shows it.
+// pdu is a CoAP message as coap-client logs it.
 type pdu struct{ typ, code, mid, token, options, payload string }
 
 var shown = regexp.MustCompile(`^v:1 t:(\w+) c:(\S+) i:([0-9a-f]{4}) \{([0-9a-f]*)\} \[ (.*?) ?\](?: :: (.*))?$`)
 
-// displays is what coap-client prints before what it shows to people: any answer but a 4.01, which
-// it answers by itself.
+// displays is what coap-client prints before an answer that it shows to its user. It does not show
+// a 4.01 with an Echo, but repeats the request.
 const displays = "process incoming "
 
-// asks tells whether a message wants an answer.
-func (m pdu) asks() bool { return m.code[0] >= 'A' || m.code == "0.00" && m.typ == "CON" }
+// needsAnswer tells whether a message is a request or a ping.
+func (m pdu) needsAnswer() bool { return m.code[0] >= 'A' || m.code == "0.00" && m.typ == "CON" }
 
 func (m pdu) option(name string) (values []string) {
 	for o := range strings.SplitSeq(m.options, ", ") {
@@ -39,31 +39,34 @@ func (m pdu) option(name string) (values []string) {
 	return values
 }
 
-// talk is what was said in a session of coap-client.
+// talk is the messages of one session of coap-client.
 type talk struct {
-	all     []pdu // a repeat is not shown
+	all     []pdu // without retransmissions
 	printed string
 }
 
-func (d *door) as(t *testing.T, k keys.Key) stock {
+func (d *door) clientFor(t *testing.T, k keys.Key) stock {
 	t.Helper()
-	s := d.stock("coap-client-openssl", k)
+	s := d.stockClient("coap-client-openssl", k)
 	s.t = t
 	return s
 }
 
-// talk makes one request, and what follows from it, and shows all of it.
-func (s stock) talk(path string, args ...string) (c talk) {
+// recordTalk makes one request and returns all messages of its session.
+func (s stock) recordTalk(path string, args ...string) (c talk) {
 	s.t.Helper()
-	c.printed = s.call(path, append([]string{"-v", "7", "-w"}, args...)...)
+	c.printed = s.sendRequest(path, append([]string{"-v", "7", "-w"}, args...)...)
 	for line := range strings.Lines(c.printed) {
 		f := shown.FindStringSubmatch(strings.TrimSuffix(line, "\n"))
 		if f == nil {
 			continue
 		}
 		m := pdu{f[1], f[2], f[3], f[4], f[5], strings.TrimSuffix(strings.TrimPrefix(f[6], "'"), "'")}
-		if last := len(c.all) - 1; last >= 0 && m.asks() && c.all[last].asks() && m.mid == c.all[last].mid {
-			c.all[last] = m // it is shown when the client has it, when it is sent, and when it is sent again
+		if last := len(c.all) - 1; last >= 0 && m.needsAnswer() && c.all[last].needsAnswer() &&
+			m.mid == c.all[last].mid {
+			// The client logs a message when it is built, when it is sent, and at each
+			// retransmission.
+			c.all[last] = m
 			continue
 		}
 		c.all = append(c.all, m)
@@ -71,13 +74,13 @@ func (s stock) talk(path string, args ...string) (c talk) {
 	return c
 }
 
-// answered wants the n-th request to be answered with that code, in one message (RFC 7252 §5.2),
-// and every other once too. What came must be shown to whoever asked.
-func (c talk) answered(t *testing.T, n int, code string) pdu {
+// wantAnswer checks that each request got one answer, in one message (RFC 7252 §5.2), and that the
+// answer to the n-th has this code. The client must also have shown that answer to its user.
+func (c talk) wantAnswer(t *testing.T, n int, code string) pdu {
 	t.Helper()
 	for i, m := range c.all {
-		if m.asks() != (i%2 == 0) {
-			t.Fatalf("message %d: want a request and one answer in turn, got\n%s", i, c.printed)
+		if m.needsAnswer() != (i%2 == 0) {
+			t.Fatalf("message %d: want requests and answers in turn, got\n%s", i, c.printed)
 		}
 	}
 	if len(c.all)%2 != 0 || len(c.all) < 2*n+2 {
@@ -91,9 +94,9 @@ func (c talk) answered(t *testing.T, n int, code string) pdu {
 	formats := len(a.option("Content-Format"))
 	switch refused := code[0] >= '4'; {
 	case refused && (a.payload == "" || formats != 0): // RFC 7252 §5.5.2
-		t.Errorf("got %+v, want to be told why, in a payload without a format", a)
+		t.Errorf("got %+v, want a diagnostic payload, without a Content-Format", a)
 	case !refused && a.payload != "" && formats != 1:
-		t.Errorf("got %+v, want to be told its format", a)
+		t.Errorf("got %+v, want one Content-Format", a)
 	}
 	show := a.payload
 	if code[0] >= '4' {
@@ -106,7 +109,7 @@ func (c talk) answered(t *testing.T, n int, code string) pdu {
 	return a
 }
 
-// displayed is what the client shows of the first answer.
+// displayed returns what the client shows its user of the first answer.
 func (c talk) displayed() string {
 	_, after, _ := strings.Cut(c.printed, displays)
 	_, after, _ = strings.Cut(after, "\n")
@@ -114,15 +117,16 @@ func (c talk) displayed() string {
 	return line
 }
 
-// repeated wants the client to have sent something again so many times.
-func (c talk) repeated(t *testing.T, want int) {
+// wantRepeats checks how many retransmissions the client sent.
+func (c talk) wantRepeats(t *testing.T, want int) {
 	t.Helper()
 	if got := strings.Count(c.printed, ": retransmission #"); got != want {
-		t.Errorf("the client sent %d messages again, want %d:\n%s", got, want, c.printed)
+		t.Errorf("the client sent %d retransmissions, want %d:\n%s", got, want, c.printed)
 	}
 }
 
-// bare is a session of openssl s_client, in which a test says what coap-client does not.
+// bare is a session of openssl s_client, through which a test sends messages that coap-client
+// cannot send.
 type bare struct {
 	t   *testing.T
 	in  io.Writer
@@ -130,12 +134,12 @@ type bare struct {
 	mid int32
 }
 
-// sClient starts openssl s_client with a key and the program's own arguments.
+// sClient starts openssl s_client with a key and more arguments.
 func sClient(t *testing.T, addr string, k keys.Key, args ...string) (cmd *exec.Cmd, in io.Writer,
 	out io.Reader) {
 	t.Helper()
-	cmd = exec.Command(program(t, "openssl", opensslPackage),
-		append([]string{"s_client", "-dtls1_2", "-quiet", "-connect", addr, "-psk", hexOf(k),
+	cmd = exec.Command(findProgram(t, "openssl", opensslPackage),
+		append([]string{"s_client", "-dtls1_2", "-quiet", "-connect", addr, "-psk", secretInHex(k),
 			"-psk_identity", string(k.ID)}, args...)...)
 	in, err := cmd.StdinPipe()
 	if err == nil {
@@ -150,13 +154,13 @@ func sClient(t *testing.T, addr string, k keys.Key, args ...string) (cmd *exec.C
 	return cmd, in, out
 }
 
-func (d *door) dtls(t *testing.T, k keys.Key) *bare {
+func (d *door) openDTLS(t *testing.T, k keys.Key) *bare {
 	t.Helper()
 	cmd, in, out := sClient(t, d.addr, k)
 	c := &bare{t: t, in: in, out: make(chan []byte, 16)}
 	go func() {
 		defer close(c.out)
-		for buf := make([]byte, 2048); ; { // it writes what a record holds at once
+		for buf := make([]byte, 2048); ; { // s_client writes the content of a record in one write
 			n, err := out.Read(buf)
 			if err != nil {
 				return
@@ -173,14 +177,14 @@ func (d *door) dtls(t *testing.T, k keys.Key) *bare {
 	return c
 }
 
-func (c *bare) say(b []byte) {
+func (c *bare) sendBytes(b []byte) {
 	c.t.Helper()
 	if _, err := c.in.Write(b); err != nil {
 		c.t.Fatal(err)
 	}
 }
 
-func (c *bare) hear() []byte {
+func (c *bare) receiveBytes() []byte {
 	c.t.Helper()
 	select {
 	case b, ok := <-c.out:
@@ -189,12 +193,13 @@ func (c *bare) hear() []byte {
 		}
 	case <-time.After(10 * time.Second):
 	}
-	c.t.Fatal("openssl s_client heard nothing")
+	c.t.Fatal("openssl s_client received nothing")
 	return nil
 }
 
-// ask wants the next message to be the answer to a request, with that code and of the right type.
-func (c *bare) ask(typ message.Type, method codes.Code, path string, token []byte, code codes.Code,
+// sendRequest sends a request and checks that the next message is its answer, with this code and of
+// the right type.
+func (c *bare) sendRequest(typ message.Type, method codes.Code, path string, token []byte, code codes.Code,
 	more ...func(*pool.Message)) *pool.Message {
 	c.t.Helper()
 	c.mid++
@@ -213,9 +218,9 @@ func (c *bare) ask(typ message.Type, method codes.Code, path string, token []byt
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.say(b)
+	c.sendBytes(b)
 	a := pool.NewMessage(context.Background())
-	heard := c.hear()
+	heard := c.receiveBytes()
 	if _, err := a.UnmarshalWithDecoder(coder.DefaultCoder, heard); err != nil {
 		c.t.Fatalf("%x: %v", heard, err)
 	}
@@ -233,12 +238,12 @@ func (c *bare) ask(typ message.Type, method codes.Code, path string, token []byt
 	return a
 }
 
-// ping wants the next message to be the Reset for an empty one: four bytes for four bytes (RFC 7252
-// §4.3).
-func (c *bare) ping() {
+// checkPing sends a CoAP ping, an empty message, and checks that the next message is its Reset (RFC
+// 7252 §4.3).
+func (c *bare) checkPing() {
 	c.t.Helper()
-	c.say([]byte{0x40, 0, 0xbe, 0xef})
-	if got := c.hear(); !slices.Equal(got, []byte{0x70, 0, 0xbe, 0xef}) {
+	c.sendBytes([]byte{0x40, 0, 0xbe, 0xef})
+	if got := c.receiveBytes(); !slices.Equal(got, []byte{0x70, 0, 0xbe, 0xef}) {
 		c.t.Errorf("got %x, want the Reset of a ping", got)
 	}
 }

@@ -19,15 +19,16 @@ func (s *site) latency() api.Latency {
 	return l
 }
 
-// A decision counts when it is on disk, and a receipt when there is one.
+// A decision is counted when it is on disk, and a receipt when it comes. A denied scan has no
+// receipt.
 func TestLatencyCounts(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
 	if l := d.latency(); l.Durable.Count != 0 || l.Receipt.Count != 0 || l.Durable.Curve == nil ||
 		time.Since(l.Since) > time.Minute {
-		t.Errorf("got %+v at the start, want nothing yet", l)
+		t.Errorf("got %+v at the start, want no measurements", l)
 	}
-	d.connect(d.addr, d.addr)
+	d.connectNodes(d.addr, d.addr)
 	for _, uid := range [][]byte{annsCard, {9, 9, 9, 9}, annsCard} {
 		if _, err := d.scan(uid); err != nil {
 			t.Fatal(err)
@@ -45,7 +46,7 @@ func TestLatencyCounts(t *testing.T) {
 		last := api.Point{}
 		for _, p := range of.Curve {
 			if p.Percentile < last.Percentile || p.MS < last.MS || p.Percentile > 100 {
-				t.Errorf("%s: got %v after %v, want a curve that only rises", name, p, last)
+				t.Errorf("%s: got %v after %v, want a rising curve", name, p, last)
 			}
 			last = p
 		}

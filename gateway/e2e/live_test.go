@@ -27,14 +27,14 @@ import (
 	"latchkey/keys"
 )
 
-func TestRevokedKeyIsOutAtOnce(t *testing.T) {
+func TestRevokedKeyLosesItsSessionAtOnce(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.connect(d.addr, d.addr)
+	d.connectNodes(d.addr, d.addr)
 	began := time.Now()
-	d.revoke(d.readerKey)
+	d.revokeKey(d.readerKey)
 	eventually(t, "the session is closed within a second", time.Second-time.Since(began),
-		func() bool { return !d.online(d.readerID) })
+		func() bool { return !d.isOnline(d.readerID) })
 	sessions := d.reader.Sessions()
 	if v, err := d.scan(annsCard); err == nil {
 		t.Errorf("after the revocation: got %+v, want no verdict", v)
@@ -47,8 +47,8 @@ func TestRevokedKeyIsOutAtOnce(t *testing.T) {
 	}
 }
 
-// online tells whether the gateway counts a device as there.
-func (s *site) online(id access.ID) bool {
+// isOnline tells whether the gateway shows a device as online.
+func (s *site) isOnline(id access.ID) bool {
 	for _, v := range s.gw.Views() {
 		if v.Device == id {
 			return v.Online
@@ -60,10 +60,10 @@ func (s *site) online(id access.ID) bool {
 func TestNewestSessionWins(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.connect(d.addr, d.addr)
-	c := d.client(d.addr)
-	eventually(t, "the older session is ended", 5*time.Second, func() bool {
-		for _, ev := range d.events() {
+	d.connectNodes(d.addr, d.addr)
+	c := d.dialReader(d.addr)
+	eventually(t, "the older session has ended", 5*time.Second, func() bool {
+		for _, ev := range d.listEvents() {
 			if ev.Kind == audit.EventSession && ev.Device.Name == "front-reader" &&
 				ev.Detail == "replaced by a newer session" {
 				return true
@@ -77,24 +77,24 @@ func TestNewestSessionWins(t *testing.T) {
 func TestLostLockIsNotLocked(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
+	d.reader = d.runNode("front-reader", keys.KindReader, d.readerKey, d.addr)
 	v, err := d.scan(annsCard)
 	if err != nil || v.Verdict != wire.Retry {
 		t.Fatalf("without a lock: got %+v, %v, want retry", v, err)
 	}
-	if tl := d.timelines()[0]; tl.Outcome != audit.OutcomeOffline || !tl.Commanded.IsZero() {
+	if tl := d.listTimelines()[0]; tl.Outcome != audit.OutcomeOffline || !tl.Commanded.IsZero() {
 		t.Errorf("got %+v, want offline and nothing sent", tl)
 	}
-	again, err := d.client(d.addr).repeat(t, v.Last)
+	again, err := d.dialReader(d.addr).repeatScan(t, v.Last)
 	if err != nil || again.Verdict != wire.Retry {
 		t.Errorf("the same scan again: got %+v, %v, want retry", again, err)
 	}
 }
 
-// repeat sends ann's scan with that counter.
-func (c *rawClient) repeat(t *testing.T, n uint64) (wire.Verdict, error) {
+// repeatScan sends a scan of ann's card with the counter n.
+func (c *rawClient) repeatScan(t *testing.T, n uint64) (wire.Verdict, error) {
 	t.Helper()
-	code, v := c.scan(n, annsCard, c.echo(), 0)
+	code, v := c.scan(n, annsCard, c.fetchEcho(), 0)
 	if code != codes.Changed {
 		return v, &device.CodeError{Code: code}
 	}
@@ -104,12 +104,12 @@ func (c *rawClient) repeat(t *testing.T, n uint64) (wire.Verdict, error) {
 func TestSwitchAndLamp(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, store.Options{})
-	desk := s.target("desk", access.Lamp, 0)
-	other := s.target("other", access.Lamp, 0)
-	switchID, switchKey := s.enrol("hall-switch", keys.KindSwitch, desk)
-	_, lampKey := s.enrol("desk-lamp", keys.KindLamp, desk)
-	sw := s.node("hall-switch", keys.KindSwitch, switchKey, s.addr)
-	lamp := s.node("desk-lamp", keys.KindLamp, lampKey, s.addr)
+	desk := s.addTarget("desk", access.Lamp, 0)
+	other := s.addTarget("other", access.Lamp, 0)
+	switchID, switchKey := s.enrolDevice("hall-switch", keys.KindSwitch, desk)
+	_, lampKey := s.enrolDevice("desk-lamp", keys.KindLamp, desk)
+	sw := s.runNode("hall-switch", keys.KindSwitch, switchKey, s.addr)
+	lamp := s.runNode("desk-lamp", keys.KindLamp, lampKey, s.addr)
 	ask := func(target string, a wire.Action, level uint8) (wire.Verdict, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -118,7 +118,7 @@ func TestSwitchAndLamp(t *testing.T) {
 	if v, err := ask("desk", wire.On, 0); err != nil || v.Verdict != wire.Denied {
 		t.Fatalf("without a grant: got %+v, %v, want denied", v, err)
 	}
-	s.apply(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: switchID,
+	s.applyRecords(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: switchID,
 		Target: desk, Effect: access.Allow, Created: time.Now()})
 	for _, step := range []struct {
 		action wire.Action
@@ -136,7 +136,7 @@ func TestSwitchAndLamp(t *testing.T) {
 	}
 	var code *device.CodeError
 	if _, err := ask("other", wire.On, 0); !errors.As(err, &code) || code.Code != codes.NotFound {
-		t.Errorf("a target that is not the switch's: got %v, want 4.04", err)
+		t.Errorf("a target that the switch may not operate: got %v, want 4.04", err)
 	}
 	_ = other
 	if v, err := ask("desk", wire.Unlock, 0); err != nil || v.Verdict != wire.Denied {
@@ -147,7 +147,7 @@ func TestSwitchAndLamp(t *testing.T) {
 func TestManyUnknownCardsSlowTheReader(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.connect(d.addr, d.addr)
+	d.connectNodes(d.addr, d.addr)
 	for i := range 10 {
 		if v, err := d.scan([]byte{1, 1, 1, byte(i)}); err != nil || v.Verdict != wire.Denied {
 			t.Fatalf("unknown card %d: got %+v, %v, want denied", i, v, err)
@@ -158,7 +158,7 @@ func TestManyUnknownCardsSlowTheReader(t *testing.T) {
 		t.Errorf("the eleventh: got %v, want 4.29", err)
 	}
 	eventually(t, "an event says so", 5*time.Second, func() bool {
-		evs := d.events()
+		evs := d.listEvents()
 		return evs[len(evs)-1].Kind == audit.EventThrottle
 	})
 }
@@ -166,42 +166,42 @@ func TestManyUnknownCardsSlowTheReader(t *testing.T) {
 func TestClockThatIsNotTrusted(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	var ahead atomic.Int64 // by how much the store's clock was wrong when it stamped events
+	var ahead atomic.Int64 // by how much the store's clock is ahead when it stamps events
 	ahead.Store(int64(48 * time.Hour))
 	d := newDoor(t, store.Options{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
 	hours := access.Schedule{ID: access.NewID(), Name: "daily", Text: "daily 00:00-24:00", Created: now}
 	bob := access.Person{ID: access.NewID(), Name: "bob", Created: now}
 	bobsCard := []byte{0xb0, 0xb0, 0xb0, 0xb0}
-	d.apply(hours, bob,
+	d.applyRecords(hours, bob,
 		access.Credential{ID: d.store.CredentialID(bobsCard), Person: bob.ID, Tail: "b0b0",
 			Status: access.CardActive, Created: now},
 		access.Grant{ID: access.NewID(), SubjectKind: access.SubjectPerson, Subject: bob.ID, Target: d.id,
 			Schedule: hours.ID, Effect: access.Allow, Created: now})
-	d.connect(d.addr, d.addr)
+	d.connectNodes(d.addr, d.addr)
 	if v, err := d.scan(bobsCard); err != nil || v.Verdict != wire.Denied {
-		t.Fatalf("the clock is behind the last event: got %+v, %v, want denied", v, err)
+		t.Fatalf("a clock behind the last event: got %+v, %v, want denied", v, err)
 	}
-	if got := d.timelines()[0].Decision.Reason; got != access.ReasonClockUntrusted {
+	if got := d.listTimelines()[0].Decision.Reason; got != access.ReasonClockUntrusted {
 		t.Errorf("got %s, want clock-untrusted", got)
 	}
 	if v, err := d.scan(annsCard); err != nil || v.Verdict != wire.Granted {
-		t.Errorf("an always-grant: got %+v, %v, want granted", v, err)
+		t.Errorf("a grant without a schedule: got %+v, %v, want granted", v, err)
 	}
 	eventually(t, "the outcome is kept", 5*time.Second, func() bool {
-		evs := d.events()
+		evs := d.listEvents()
 		return evs[len(evs)-1].Kind == audit.EventReceipt
 	})
 	site := d.store.Snapshot().Site
 	site.TimeTrusted, _ = d.store.Head()
 	ahead.Store(0)
-	d.apply(site)
+	d.applyRecords(site)
 	if v, err := d.scan(bobsCard); err != nil || v.Verdict != wire.Granted {
 		t.Errorf("after time trust: got %+v, %v, want granted", v, err)
 	}
 }
 
-// post asks the admin API of a running gateway.
-func (s *site) post(path string, in, out any) int {
+// postToSocket calls the admin API through its socket.
+func (s *site) postToSocket(path string, in, out any) int {
 	s.t.Helper()
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -209,7 +209,7 @@ func (s *site) post(path string, in, out any) int {
 	}
 	client := http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", s.socket())
+			return (&net.Dialer{}).DialContext(ctx, "unix", s.socketPath())
 		}}}
 	resp, err := client.Post("http://latchkey"+path, "application/json", bytes.NewReader(body))
 	if err != nil {
@@ -222,13 +222,13 @@ func (s *site) post(path string, in, out any) int {
 	return resp.StatusCode
 }
 
-func (s *site) socket() string { return filepath.Join(s.dir, "admin.sock") }
+func (s *site) socketPath() string { return filepath.Join(s.dir, "admin.sock") }
 
 func TestOperatorAndLockdown(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.connect(d.addr, d.addr)
-	if info, err := os.Stat(d.socket()); err != nil || info.Mode().Perm() != 0o600 {
+	d.connectNodes(d.addr, d.addr)
+	if info, err := os.Stat(d.socketPath()); err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("got socket %v, %v, want mode 0600", info, err)
 	}
 	var got struct {
@@ -236,7 +236,7 @@ func TestOperatorAndLockdown(t *testing.T) {
 		Reason  string
 		Outcome string
 	}
-	if status := d.post("/v1/operate", map[string]any{"target": "front-door", "action": "unlock"},
+	if status := d.postToSocket("/v1/operate", map[string]any{"target": "front-door", "action": "unlock"},
 		&got); status != http.StatusOK || got.Outcome != "done" {
 		t.Fatalf("unlock: got %d %+v, want done", status, got)
 	}
@@ -245,19 +245,19 @@ func TestOperatorAndLockdown(t *testing.T) {
 	}
 	site := d.store.Snapshot().Site
 	site.Lockdown = true
-	d.apply(site)
+	d.applyRecords(site)
 	eventually(t, "a lockdown ends the pulse", 900*time.Millisecond,
 		func() bool { return !d.lock.State().On })
 	if v, err := d.scan(annsCard); err != nil || v.Verdict != wire.Denied {
 		t.Errorf("in a lockdown: got %+v, %v, want denied", v, err)
 	}
-	d.post("/v1/operate", map[string]any{"target": "front-door", "action": "unlock"}, &got)
+	d.postToSocket("/v1/operate", map[string]any{"target": "front-door", "action": "unlock"}, &got)
 	if got.Granted || got.Reason != string(access.ReasonLockdown) {
 		t.Errorf("an operator in a lockdown: got %+v, want lockdown", got)
 	}
 	site.Lockdown = false
-	d.apply(site)
-	d.works(t)
+	d.applyRecords(site)
+	d.tapUntilOpen(t)
 }
 
 func TestWrongConfiguration(t *testing.T) {
@@ -280,8 +280,8 @@ func TestWrongConfiguration(t *testing.T) {
 	}
 }
 
-// A commit that fails ends deciding: nothing moves, the node is told, and the gateway ends rather
-// than go on without a record.
+// After a failed commit nothing is decided any more: no lock moves, the reader gets an error, and
+// the gateway ends, because it must not decide without a record.
 func TestFailedCommitKeepsEveryDoorShut(t *testing.T) {
 	t.Parallel()
 	var broken atomic.Bool
@@ -291,8 +291,8 @@ func TestFailedCommitKeepsEveryDoorShut(t *testing.T) {
 		}
 		return nil
 	}})
-	d.connect(d.addr, d.addr)
-	d.fails = true
+	d.connectNodes(d.addr, d.addr)
+	d.mayFail = true
 	broken.Store(true)
 	for range 2 {
 		var code *device.CodeError
@@ -300,7 +300,7 @@ func TestFailedCommitKeepsEveryDoorShut(t *testing.T) {
 			t.Errorf("got %+v, %v, want 5.03", v, err)
 		}
 	}
-	broken.Store(false) // too late: what is in memory may not be what is on disk
+	broken.Store(false) // too late: memory and disk may differ
 	if v, err := d.scan(annsCard); err == nil {
 		t.Errorf("after the fault: got %+v, want no verdict", v)
 	}
@@ -308,14 +308,14 @@ func TestFailedCommitKeepsEveryDoorShut(t *testing.T) {
 		t.Errorf("the lock moved %d times", got)
 	}
 	d.wait()
-	if !errors.Is(d.ended, store.ErrFailed) {
-		t.Errorf("the gateway ended with %v, want the failed commit", d.ended)
+	if !errors.Is(d.runError, store.ErrFailed) {
+		t.Errorf("the gateway ended with %v, want the failed commit", d.runError)
 	}
 }
 
-// A client that follows the devices is told of each change without an event: a session, a state, a
-// reading.
-func TestStreamTellsOfDevices(t *testing.T) {
+// A client of the stream of devices also gets the changes that make no event: sessions, states and
+// readings.
+func TestStreamReportsDevices(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
 	server := httptest.NewServer(d.gw.AdminHandler())
@@ -333,7 +333,7 @@ func TestStreamTellsOfDevices(t *testing.T) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	lines := bufio.NewScanner(resp.Body)
-	hears := func(of ...access.ID) {
+	wantDevices := func(of ...access.ID) {
 		t.Helper()
 		for len(of) > 0 && lines.Scan() {
 			var line struct{ Devices []access.ID }
@@ -343,15 +343,15 @@ func TestStreamTellsOfDevices(t *testing.T) {
 			of = slices.DeleteFunc(of, func(id access.ID) bool { return slices.Contains(line.Devices, id) })
 		}
 		if len(of) > 0 {
-			t.Fatalf("the stream ended without a word of %v: %v", of, lines.Err())
+			t.Fatalf("the stream ended and did not name %v: %v", of, lines.Err())
 		}
 	}
-	d.connect(d.addr, d.addr)
-	hears(d.lockID, d.readerID)
+	d.connectNodes(d.addr, d.addr)
+	wantDevices(d.lockID, d.readerID)
 	r := wire.Report{Measurements: []wire.Measurement{{Name: "volts", Unit: "V", Type: wire.NumberValue,
 		Number: 3.1}}}
 	if err := d.reader.Report(ctx, r); err != nil {
 		t.Fatal(err)
 	}
-	hears(d.readerID)
+	wantDevices(d.readerID)
 }

@@ -30,8 +30,9 @@ type lossyDoor struct {
 	moved []time.Time // guarded by mu; when the lock went on
 }
 
-// A thousand taps at twenty doors through a network that loses a tenth each way, repeats and
-// reorders. Most doors open in time; none opens twice for one tap, and no tap is decided twice.
+// A thousand taps at twenty doors, through a network that loses a tenth of the datagrams each way,
+// and duplicates and reorders others. Most doors open in time. No door opens twice for one tap, and
+// no tap is decided twice.
 func TestLossyNetwork(t *testing.T) {
 	const doors, taps = 20, 50
 	s := newSite(t, store.Options{})
@@ -41,26 +42,26 @@ func TestLossyNetwork(t *testing.T) {
 	for i := range all {
 		d := &lossyDoor{uid: []byte{4, 3, 2, byte(i)}, verdict: map[uint64]bool{}}
 		all[i] = d
-		d.target = s.target(fmt.Sprintf("door-%d", i), access.Door, 300*time.Millisecond)
-		_, readerKey := s.enrol(fmt.Sprintf("reader-%d", i), keys.KindReader, d.target)
-		_, lockKey := s.enrol(fmt.Sprintf("lock-%d", i), keys.KindLock, d.target)
-		s.person(fmt.Sprintf("person-%d", i), d.uid, d.target)
+		d.target = s.addTarget(fmt.Sprintf("door-%d", i), access.Door, 300*time.Millisecond)
+		_, readerKey := s.enrolDevice(fmt.Sprintf("reader-%d", i), keys.KindReader, d.target)
+		_, lockKey := s.enrolDevice(fmt.Sprintf("lock-%d", i), keys.KindLock, d.target)
+		s.addPerson(fmt.Sprintf("person-%d", i), d.uid, d.target)
 		r, err := device.NewRelay(s.addr, uint64(i)+1)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = r.Close() })
-		d.lock = s.run(device.Config{Name: fmt.Sprintf("lock-%d", i), Kind: keys.KindLock,
-			Changed: d.changed}, lockKey, r.Addr())
-		d.reader = s.run(device.Config{Name: fmt.Sprintf("reader-%d", i), Kind: keys.KindReader}, readerKey,
-			r.Addr())
+		d.lock = s.runDevice(device.Config{Name: fmt.Sprintf("lock-%d", i), Kind: keys.KindLock,
+			Changed: d.noteState}, lockKey, r.Addr())
+		d.reader = s.runDevice(device.Config{Name: fmt.Sprintf("reader-%d", i), Kind: keys.KindReader},
+			readerKey, r.Addr())
 		r.Impair(bad)
 		wg.Go(func() {
-			pace := time.NewTicker(150 * time.Millisecond) // a quick hand; ten requests a second are a reader's rate
+			pace := time.NewTicker(150 * time.Millisecond) // below a reader's limit of ten requests a second
 			defer pace.Stop()
 			for range taps {
 				<-pace.C
-				d.tap()
+				d.tapOnce()
 			}
 		})
 	}
@@ -80,7 +81,7 @@ func TestLossyNetwork(t *testing.T) {
 	s.checkDecisions(t, all)
 }
 
-func (d *lossyDoor) changed(st wire.State) {
+func (d *lossyDoor) noteState(st wire.State) {
 	if st.On {
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -88,7 +89,7 @@ func (d *lossyDoor) changed(st wire.State) {
 	}
 }
 
-func (d *lossyDoor) tap() {
+func (d *lossyDoor) tapOnce() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	began := time.Now()
@@ -108,12 +109,12 @@ func (d *lossyDoor) tap() {
 	d.missed = append(d.missed, v.Verdict.String())
 }
 
-// checkDecisions reads the whole chain: at most one decision per device and counter, exactly one
-// where a verdict came, and no more pulses than granted decisions.
+// checkDecisions reads all events and checks them: at most one decision per device and counter,
+// exactly one for each verdict, and no more pulses than granted decisions.
 func (s *site) checkDecisions(t *testing.T, all []*lossyDoor) {
 	t.Helper()
 	decided, granted := map[string]int{}, map[access.ID]int{}
-	for _, ev := range s.events() {
+	for _, ev := range s.listEvents() {
 		if ev.Kind != audit.EventDecision {
 			continue
 		}
@@ -130,7 +131,7 @@ func (s *site) checkDecisions(t *testing.T, all []*lossyDoor) {
 	for i, d := range all {
 		for counter := range d.verdict {
 			if decided[fmt.Sprintf("reader-%d/%d", i, counter)] != 1 {
-				t.Errorf("reader-%d: a verdict for counter %d without its decision", i, counter)
+				t.Errorf("reader-%d: got a verdict for counter %d, but no decision", i, counter)
 			}
 		}
 		if got := d.lock.Moves(); got > granted[d.target] {
@@ -139,8 +140,8 @@ func (s *site) checkDecisions(t *testing.T, all []*lossyDoor) {
 	}
 }
 
-// events returns the whole chain.
-func (s *site) events() []audit.Event {
+// listEvents returns all events of the store.
+func (s *site) listEvents() []audit.Event {
 	s.t.Helper()
 	var all []audit.Event
 	for {
@@ -155,12 +156,12 @@ func (s *site) events() []audit.Event {
 	}
 }
 
-// A restart in the middle: the chain verifies, the counter holds, and what was captured before is
-// refused after.
+// After a restart the chain of events verifies, counters still only grow, and datagrams captured
+// before it have no effect.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	r := relay(t, d.addr)
+	r := newRelay(t, d.addr)
 	var mu sync.Mutex
 	var captured [][]byte
 	r.Tap(func(dir device.Direction, b []byte) {
@@ -170,9 +171,9 @@ func TestRestart(t *testing.T) {
 			captured = append(captured, append([]byte(nil), b...))
 		}
 	})
-	d.connect(r.Addr(), d.addr)
+	d.connectNodes(r.Addr(), d.addr)
 	for range 3 {
-		d.works(t)
+		d.tapUntilOpen(t)
 	}
 	counter := d.reader.Counter()
 	mu.Lock()
@@ -183,39 +184,39 @@ func TestRestart(t *testing.T) {
 		for _, b := range old {
 			r.Inject(device.Up, b)
 		}
-		d.quiet(3)
+		d.wantNoMoreMoves(3)
 	}
-	replay() // into the session they came from
+	replay() // into the session in which they were captured
 	d.stop()
 	if err := d.store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	d.open()
+	d.openStore()
 	if err := d.store.Verify(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	d.start()
 	d.reader.Drop()
 	d.lock.Drop()
-	replay() // into a gateway that has forgotten every session
-	d.settled()
-	d.works(t)
+	replay() // into a gateway without any session
+	d.awaitLockState()
+	d.tapUntilOpen(t)
 	old = append([][]byte(nil), old...)
-	d.quiet(4)
-	for _, b := range old { // into a later session of the same node
+	d.wantNoMoreMoves(4)
+	for _, b := range old { // into a later session of the same reader
 		r.Inject(device.Up, b)
 	}
-	d.quiet(4)
-	d.works(t)
+	d.wantNoMoreMoves(4)
+	d.tapUntilOpen(t)
 	if got := d.reader.Counter(); got < counter+2 {
 		t.Errorf("got counter %d after the restart, want above %d", got, counter+1)
 	}
-	c := d.client(d.addr)
-	if code, v := c.scan(counter, annsCard, c.echo(), 0); v.Verdict != wire.Denied {
-		t.Errorf("a counter of before: got %s %+v, want denied", code, v)
+	c := d.dialReader(d.addr)
+	if code, v := c.scan(counter, annsCard, c.fetchEcho(), 0); v.Verdict != wire.Denied {
+		t.Errorf("an old counter: got %s %+v, want denied", code, v)
 	}
 	last := uint64(0)
-	for _, ev := range d.events() {
+	for _, ev := range d.listEvents() {
 		if ev.Kind == audit.EventDecision && ev.Granted {
 			if ev.Counter <= last {
 				t.Errorf("counter %d granted after %d", ev.Counter, last)
@@ -225,23 +226,23 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// A node that has forgotten its counter is put right within the same tap.
+// A reader that has lost its counter gets the right one within the same tap.
 func TestForgottenCounter(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.connect(d.addr, d.addr)
+	d.connectNodes(d.addr, d.addr)
 	for range 4 {
-		d.works(t)
+		d.tapUntilOpen(t)
 	}
-	d.reader = d.run(device.Config{Name: "front-reader", Kind: keys.KindReader}, d.readerKey, d.addr)
+	d.reader = d.runDevice(device.Config{Name: "front-reader", Kind: keys.KindReader}, d.readerKey, d.addr)
 	v, err := d.scan(annsCard)
 	if err != nil || v != (wire.Verdict{Verdict: wire.Granted, Last: 5}) {
 		t.Errorf("got %+v, %v, want granted with counter 5", v, err)
 	}
 }
 
-// revoke makes a device's key open nothing.
-func (s *site) revoke(k keys.Key) {
+// revokeKey revokes a device's key.
+func (s *site) revokeKey(k keys.Key) {
 	s.t.Helper()
-	s.apply(provision.Revoke(k))
+	s.applyRecords(provision.Revoke(k))
 }

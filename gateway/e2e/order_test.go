@@ -18,8 +18,9 @@ import (
 	"latchkey/keys"
 )
 
-// A scan that waited behind another is decided by the policy at the time of its turn.
-func TestRevocationComesBeforeWhatWaited(t *testing.T) {
+// A scan that waits behind another one is decided by the policy that is in force when its turn
+// comes.
+func TestRevocationAppliesToWaitingScans(t *testing.T) {
 	t.Parallel()
 	var stall atomic.Bool
 	stalled, release := make(chan struct{}), make(chan struct{})
@@ -29,10 +30,10 @@ func TestRevocationComesBeforeWhatWaited(t *testing.T) {
 			<-release
 		}
 	}})
-	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
-	d.settled()
-	c := d.client(d.addr)
-	echo := c.echo()
+	d.lock = d.runNode("front-lock", keys.KindLock, d.lockKey, d.addr)
+	d.awaitLockState()
+	c := d.dialReader(d.addr)
+	echo := c.fetchEcho()
 	stall.Store(true)
 	var wg sync.WaitGroup
 	send := func(n uint64) {
@@ -41,31 +42,32 @@ func TestRevocationComesBeforeWhatWaited(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			_, _ = c.post("/scan", echo, b, 5*time.Second) // its session ends meanwhile
+			// An error is expected, because the session ends.
+			_, _ = c.postRequest("/scan", echo, b, 5*time.Second)
 		})
 	}
 	send(1)
 	<-stalled
 	sent := time.Now()
 	send(2)
-	eventually(t, "the second scan is there", 5*time.Second,
-		func() bool { return d.heard(d.readerID).After(sent) })
+	eventually(t, "the gateway has read the second scan", 5*time.Second,
+		func() bool { return d.lastHeard(d.readerID).After(sent) })
 	revoked := make(chan struct{})
 	go func() {
 		defer close(revoked)
-		d.revoke(d.readerKey)
+		d.revokeKey(d.readerKey)
 	}()
 	close(release)
 	<-revoked
 	wg.Wait()
-	eventually(t, "both are decided", 5*time.Second, func() bool { return len(d.timelines()) == 2 })
+	eventually(t, "both are decided", 5*time.Second, func() bool { return len(d.listTimelines()) == 2 })
 	var at uint64
-	for _, ev := range d.events() {
+	for _, ev := range d.listEvents() {
 		if ev.Kind == audit.EventPolicy {
 			at = ev.Seq
 		}
 	}
-	for _, tl := range d.timelines() {
+	for _, tl := range d.listTimelines() {
 		if tl.Seq > at && tl.Decision.Reason != access.ReasonKeyRevoked {
 			t.Errorf("event %d, after the revocation in event %d: got %+v, want key-revoked", tl.Seq, at,
 				tl.Decision)
@@ -73,11 +75,11 @@ func TestRevocationComesBeforeWhatWaited(t *testing.T) {
 	}
 }
 
-// The reader knows that the door has opened before the receipt is on disk. A repeat of the scan
-// waits for the receipt and gets the same answer.
+// The reader gets its verdict before the receipt is on disk. A repetition of the scan waits for the
+// receipt and gets the same verdict.
 func TestVerdictDoesNotWaitForTheRecord(t *testing.T) {
 	t.Parallel()
-	var lock atomic.Pointer[device.Device] // set: hold the first commit after it has moved
+	var lock atomic.Pointer[device.Device] // if set, the first commit after this lock's move is held
 	held, release := make(chan struct{}), make(chan struct{})
 	d := newDoor(t, store.Options{BeforeCommit: func() {
 		if l := lock.Load(); l != nil && l.Moves() > 0 && lock.CompareAndSwap(l, nil) {
@@ -85,12 +87,12 @@ func TestVerdictDoesNotWaitForTheRecord(t *testing.T) {
 			<-release
 		}
 	}})
-	let := sync.OnceFunc(func() { close(release) })
-	defer let()
-	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
-	d.settled()
-	c := d.client(d.addr)
-	first, second := c.echo(), c.echo()
+	releaseCommit := sync.OnceFunc(func() { close(release) })
+	defer releaseCommit()
+	d.lock = d.runNode("front-lock", keys.KindLock, d.lockKey, d.addr)
+	d.awaitLockState()
+	c := d.dialReader(d.addr)
+	first, second := c.fetchEcho(), c.fetchEcho()
 	lock.Store(d.lock)
 	if code, v := c.scan(1, annsCard, first, 0); code != codes.Changed || v.Verdict != wire.Granted {
 		t.Fatalf("got %v, %+v while the outcome is being written, want granted", code, v)
@@ -102,28 +104,28 @@ func TestVerdictDoesNotWaitForTheRecord(t *testing.T) {
 		_, v := c.scan(1, annsCard, second, 0)
 		again <- v
 	}()
-	eventually(t, "the repeat is there", 5*time.Second,
-		func() bool { return d.heard(d.readerID).After(sent) })
+	eventually(t, "the gateway has read the repetition", 5*time.Second,
+		func() bool { return d.lastHeard(d.readerID).After(sent) })
 	select {
 	case v := <-again:
 		t.Errorf("got %+v before the outcome was written", v)
 	case <-time.After(100 * time.Millisecond):
 	}
-	let()
+	releaseCommit()
 	if v := <-again; v.Verdict != wire.Granted {
-		t.Errorf("the repeat got %+v, want granted", v)
+		t.Errorf("the repetition: got %+v, want granted", v)
 	}
 	if n := d.lock.Moves(); n != 1 {
 		t.Errorf("the lock moved %d times, want once", n)
 	}
-	events := d.events()
+	events := d.listEvents()
 	if last := events[len(events)-1]; last.Kind != audit.EventReceipt || last.Outcome != audit.OutcomeDone {
 		t.Errorf("got %+v, want the receipt", last)
 	}
 }
 
-// heard is when the last message of a device was read.
-func (s *site) heard(id access.ID) time.Time {
+// lastHeard returns when the gateway read the last message of a device.
+func (s *site) lastHeard(id access.ID) time.Time {
 	for _, v := range s.gw.Views() {
 		if v.Device == id {
 			return v.LastHeard
@@ -132,19 +134,19 @@ func (s *site) heard(id access.ID) time.Time {
 	return time.Time{}
 }
 
-// Commands of one door are sent in the order of their ids, whichever reader they come from: the
-// lock refuses a lower one.
+// Commands to one lock are sent in the order of their IDs, whichever reader caused them, because
+// the lock refuses a lower ID.
 func TestManyReadersAtOneDoor(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.connect(d.addr, d.addr)
+	d.connectNodes(d.addr, d.addr)
 	var wg sync.WaitGroup
 	for i := range 6 {
 		name := fmt.Sprintf("reader-%d", i)
-		_, k := d.enrol(name, keys.KindReader, d.id)
-		r := d.node(name, keys.KindReader, k, d.addr)
+		_, k := d.enrolDevice(name, keys.KindReader, d.id)
+		r := d.runNode(name, keys.KindReader, k, d.addr)
 		wg.Go(func() {
-			for range 15 { // what a reader may ask in a burst
+			for range 15 { // the burst that a reader may send
 				if v, err := r.Scan(context.Background(), annsCard); err != nil || v.Verdict != wire.Granted {
 					t.Errorf("%s: got %+v, %v, want granted", name, v, err)
 				}
@@ -154,22 +156,22 @@ func TestManyReadersAtOneDoor(t *testing.T) {
 	wg.Wait()
 }
 
-// A toggle sees what the one before it did, also when that is still on its way.
-func TestTwoTogglesAreNone(t *testing.T) {
+// A toggle takes the result of the one before it into account, also while that is still under way.
+func TestTwoTogglesCancelOut(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, store.Options{})
-	desk := s.target("desk", access.Lamp, 0)
-	r := relay(t, s.addr)
-	lampID, lampKey := s.enrol("desk-lamp", keys.KindLamp, desk)
-	lamp := s.node("desk-lamp", keys.KindLamp, lampKey, r.Addr())
+	desk := s.addTarget("desk", access.Lamp, 0)
+	r := newRelay(t, s.addr)
+	lampID, lampKey := s.enrolDevice("desk-lamp", keys.KindLamp, desk)
+	lamp := s.runNode("desk-lamp", keys.KindLamp, lampKey, r.Addr())
 	var switches []*device.Device
 	for _, name := range []string{"left-switch", "right-switch"} {
-		id, k := s.enrol(name, keys.KindSwitch, desk)
-		s.apply(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: id, Target: desk,
-			Effect: access.Allow, Created: time.Now()})
-		switches = append(switches, s.node(name, keys.KindSwitch, k, s.addr))
+		id, k := s.enrolDevice(name, keys.KindSwitch, desk)
+		s.applyRecords(access.Grant{ID: access.NewID(), SubjectKind: access.SubjectDevice, Subject: id,
+			Target: desk, Effect: access.Allow, Created: time.Now()})
+		switches = append(switches, s.runNode(name, keys.KindSwitch, k, s.addr))
 	}
-	eventually(t, "the lamp is there", 5*time.Second, func() bool { return s.online(lampID) })
+	eventually(t, "the lamp is online", 5*time.Second, func() bool { return s.isOnline(lampID) })
 	r.Hold(device.Down, 300*time.Millisecond) // a slow radio at the lamp
 	var wg sync.WaitGroup
 	for _, sw := range switches {

@@ -15,17 +15,17 @@ import (
 	"latchkey/keys"
 )
 
-// cycles is how often a node loses its power, or its port.
+// cycles is how often a node loses its power or its port.
 const cycles = 20
 
-// power gives the reader of a door its power, through a router. The function that it returns takes
-// it away, without a goodbye.
-func (d *door) power(r *router) (off func()) {
+// powerReader starts the door's reader behind a router. The function that it returns cuts the
+// reader's power, so no close_notify is sent.
+func (d *door) powerReader(r *router) (off func()) {
 	d.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	d.reader = device.New(device.Config{Name: "front-reader", Kind: keys.KindReader, Gateway: r.addr(),
 		Identity: d.readerKey.ID,
-		Secret:   d.readerKey.Secret, Counter: d.counter(), Retry: 50 * time.Millisecond})
+		Secret:   d.readerKey.Secret, Counter: d.readerCounter(), Retry: 50 * time.Millisecond})
 	reader, done := d.reader, make(chan struct{})
 	go func() {
 		defer close(done)
@@ -33,22 +33,22 @@ func (d *door) power(r *router) (off func()) {
 			d.t.Errorf("reader: %v", err)
 		}
 	}()
-	off = func() { r.off(); cancel(); <-done }
+	off = func() { r.cutPower(); cancel(); <-done }
 	return off
 }
 
-// counter is what the reader keeps in its flash.
-func (d *door) counter() uint64 {
+// readerCounter returns the counter that the reader keeps in its flash.
+func (d *door) readerCounter() uint64 {
 	if d.reader == nil {
 		return 0
 	}
 	return d.reader.Counter()
 }
 
-// granted taps until the door opens, which it does at the first tap: on a busy machine, where a
-// verdict may take longer than a tap is good for, one in five may need another. A node that is
-// locked out needs more.
-func (d *door) granted(rule string, began time.Time) {
+// tapUntilGranted taps until the door opens. Usually the first tap opens it. On a busy machine a
+// verdict may take longer than a scan stays fresh, so one tap in five may be repeated; a reader
+// that the gateway does not serve would need more.
+func (d *door) tapUntilGranted(rule string, began time.Time) {
 	d.t.Helper()
 	d.taps++
 	v, err := d.scan(annsCard)
@@ -66,81 +66,82 @@ func (d *door) granted(rule string, began time.Time) {
 	}
 }
 
-// A reader that lost its power comes back on its port while the gateway still has its session, and
-// opens the door at once.
+// A reader that lost its power comes back on the same port while the gateway still has its old
+// session. It opens the door at once.
 func TestReaderLosesPower(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
-	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
-	d.settled()
+	d.lock = d.runNode("front-lock", keys.KindLock, d.lockKey, d.addr)
+	d.awaitLockState()
 	r := newRouter(t, d.addr, 0)
 	for range cycles + 1 {
 		began := time.Now()
-		off := d.power(r)
-		d.granted("with power", began)
+		off := d.powerReader(r)
+		d.tapUntilGranted("with power", began)
 		off()
 	}
 }
 
-// The same while somebody forges hellos from the reader's address, and the radio is slow.
+// The same while an attacker forges ClientHellos from the reader's address, near and far from the
+// gateway.
 func TestReaderLosesPowerUnderForgedHellos(t *testing.T) {
 	t.Parallel()
 	for name, far := range map[string]time.Duration{"near": 0, "60 ms away": 60 * time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDoor(t, store.Options{})
-			d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
-			d.settled()
+			d.lock = d.runNode("front-lock", keys.KindLock, d.lockKey, d.addr)
+			d.awaitLockState()
 			r := newRouter(t, d.addr, far)
-			off := d.power(r)
-			d.granted("before", time.Now())
-			began, stop := time.Now(), r.forge()
+			off := d.powerReader(r)
+			d.tapUntilGranted("before", time.Now())
+			began, stop := time.Now(), r.forgeHellos()
 			for i := range 5 {
 				off()
 				back := time.Now()
-				off = d.power(r)
+				off = d.powerReader(r)
 				ready, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 				if err := d.reader.Ready(ready); err != nil {
-					t.Errorf("power cycle %d: not back within 30 s: %v", i, err)
+					t.Errorf("power cycle %d: no session within 30 s: %v", i, err)
 				}
-				d.granted("under forged hellos", back)
+				d.tapUntilGranted("under forged hellos", back)
 				cancel()
 			}
 			n := stop()
 			if rate := float64(n) / time.Since(began).Seconds(); rate < 500 {
-				t.Errorf("only %.0f hellos a second were forged, so little is shown", rate)
+				t.Errorf("only %.0f hellos a second were forged, which shows little", rate)
 			}
 			off()
 		})
 	}
 }
 
-// A reader whose port changes in the middle of a session goes on in it: the connection ID says who
-// it is.
+// When the port of a reader changes in the middle of a session, the session continues: the gateway
+// finds it by its connection ID.
 func TestReadersPortChanges(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
 	r := newRouter(t, d.addr, 0)
-	d.connect(r.addr(), d.addr)
-	pace := time.NewTicker(120 * time.Millisecond) // ten requests a second are a reader's rate
+	d.connectNodes(r.addr(), d.addr)
+	pace := time.NewTicker(120 * time.Millisecond) // below a reader's limit of ten requests a second
 	defer pace.Stop()
 	for range cycles {
 		r.rebind(t)
-		d.granted("from a new port", time.Now())
+		d.tapUntilGranted("from a new port", time.Now())
 		<-pace.C
 	}
 	if got := d.reader.Sessions(); got != 1 {
-		t.Errorf("got %d sessions, want the first to go on", got)
+		t.Errorf("got %d sessions, want the first to continue", got)
 	}
 }
 
-// A lock whose port changed has its state read as soon as it speaks, so that the next command finds
-// a proven address, and a fresh Echo.
+// When the port of a lock has changed, the gateway reads its state after its next message. So the
+// next command has a proven address and a fresh Echo.
 func TestLocksPortChanges(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{})
 	r := newRouter(t, d.addr, 0)
-	d.connect(d.addr, r.addr())
+	d.connectNodes(d.addr, r.addr())
 	read := func() time.Time {
 		for _, v := range d.gw.Views() {
 			if v.Device == d.lockID {
@@ -153,25 +154,25 @@ func TestLocksPortChanges(t *testing.T) {
 		before := read()
 		r.rebind(t)
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		if err := d.lock.Report(ctx, wire.Report{Measurements: []wire.Measurement{flag("tamper",
+		if err := d.lock.Report(ctx, wire.Report{Measurements: []wire.Measurement{makeFlag("tamper",
 			false)}}); err != nil {
 			t.Error(err)
 		}
 		cancel()
-		eventually(t, "its state is read from its new address", 5*time.Second,
+		eventually(t, "the gateway reads its state at the new address", 5*time.Second,
 			func() bool { return read().After(before) })
-		if d.granted("a lock at a new port", time.Now()); d.lock.Moves() != i+1 {
-			t.Errorf("move %d: the lock moved %d times", i, d.lock.Moves())
+		if d.tapUntilGranted("a lock at a new port", time.Now()); d.lock.Moves() != i+1 {
+			t.Errorf("after change %d: the lock moved %d times, want one more than before", i, d.lock.Moves())
 		}
 		eventually(t, "the door is shut again", 5*time.Second, func() bool { return !d.lock.State().On })
 	}
 	if got := d.lock.Sessions(); got != 1 {
-		t.Errorf("got %d sessions, want the first to go on", got)
+		t.Errorf("got %d sessions, want the first to continue", got)
 	}
 }
 
-// Stock clients have no connection ID. OpenSSL's is killed on a port and comes back on it;
-// libcoap's go through a router, which loses their goodbyes.
+// Stock clients have no connection ID. OpenSSL's is killed and comes back on the same port.
+// libcoap's go through a router, which drops their close_notify.
 func TestStockClientsLosePower(t *testing.T) {
 	t.Parallel()
 	for _, name := range append([]string{"openssl"}, stockClients...) {
@@ -183,11 +184,11 @@ func TestStockClientsLosePower(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = free.Close()
-			ask := func() string { return d.asksAndDies(t, d.addr, "-bind", free.LocalAddr().String()) }
+			ask := func() string { return d.askAndKill(t, d.addr, "-bind", free.LocalAddr().String()) }
 			if name != "openssl" {
-				c := d.stock(name, d.readerKey)
+				c := d.stockClient(name, d.readerKey)
 				c.addr = newRouter(t, d.addr, 0).addr()
-				ask = func() string { return c.call("/.well-known/core") }
+				ask = func() string { return c.sendRequest("/.well-known/core") }
 			}
 			for i := range cycles + 1 {
 				began := time.Now()
@@ -195,22 +196,22 @@ func TestStockClientsLosePower(t *testing.T) {
 				if took := time.Since(began); took > 10*time.Second || !strings.Contains(got, "</scan>") {
 					t.Errorf("power cycle %d: got %q after %v, want an answer at once", i, got, took)
 				}
-				d.remains(fmt.Sprintf("after power cycle %d", i))
+				d.wantOneSession(fmt.Sprintf("after power cycle %d", i))
 			}
 		})
 	}
 }
 
-// asksAndDies has openssl s_client ask for the gateway's resources, kills it when it has an answer,
-// or after a minute, and returns what it printed.
-func (d *door) asksAndDies(t *testing.T, addr string, args ...string) string {
+// askAndKill requests the gateway's resources through openssl s_client, kills it when the answer
+// has come or after a minute, and returns what it printed.
+func (d *door) askAndKill(t *testing.T, addr string, args ...string) string {
 	t.Helper()
 	cmd, in, out := sClient(t, addr, d.readerKey, append(args, "-cipher", ourSuites[0]+":@SECLEVEL=0")...)
 	limit := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 	defer limit.Stop()
 	answered := make(chan struct{})
 	defer close(answered)
-	go func() { // a confirmable request is repeated
+	go func() { // it retransmits the confirmable request
 		for {
 			_, _ = io.WriteString(in, "\x40\x01\x00\x01\xbb.well-known\x04core") // CON GET /.well-known/core
 			select {
@@ -232,15 +233,15 @@ func (d *door) asksAndDies(t *testing.T, addr string, args ...string) string {
 	return string(printed)
 }
 
-// remains checks that the gateway has one session: that of the node that has lost its power.
-func (d *door) remains(rule string) {
+// wantOneSession checks that the gateway has one session, that of the node that lost its power.
+func (d *door) wantOneSession(rule string) {
 	d.t.Helper()
-	if got := d.metric("latchkey_sessions"); got != 1 {
-		d.t.Errorf("%s: got %d sessions, want one of a node that is dead", rule, got)
+	if got := d.readMetric("latchkey_sessions"); got != 1 {
+		d.t.Errorf("%s: got %d sessions, want the one of the dead node", rule, got)
 	}
 }
 
-// fewest are the datagrams each way of a handshake and a request.
+// fewest is the least number of datagrams each way of a handshake and a request.
 var fewest = [2]int{4, 3}
 
 // If any one datagram of a handshake or of the first request is lost, in either direction, the node
@@ -250,7 +251,7 @@ func TestHandshakeSurvivesALoss(t *testing.T) {
 	for _, name := range append([]string{"latchkey", "openssl"}, stockClients...) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			each := losesOne(t, name, 0, 0)
+			each := loseOneDatagram(t, name, 0, 0)
 			if each[0] < fewest[0] || each[1] < fewest[1] {
 				t.Fatalf("got %v datagrams, want a handshake and a request", each)
 			}
@@ -258,7 +259,7 @@ func TestHandshakeSurvivesALoss(t *testing.T) {
 				for i := range each[way] {
 					t.Run(fmt.Sprintf("datagram %d %s", i+1, direction), func(t *testing.T) {
 						t.Parallel()
-						losesOne(t, name, way, i+1)
+						loseOneDatagram(t, name, way, i+1)
 					})
 				}
 			}
@@ -266,9 +267,9 @@ func TestHandshakeSurvivesALoss(t *testing.T) {
 	}
 }
 
-// losesOne has a client come in while the datagram of that number is lost, and returns how many
-// went each way.
-func losesOne(t *testing.T, name string, way, number int) (datagrams [2]int) {
+// loseOneDatagram connects a client while the network loses the datagram with this number, and
+// returns how many were sent each way. The number 0 loses none.
+func loseOneDatagram(t *testing.T, name string, way, number int) (datagrams [2]int) {
 	t.Helper()
 	d := newDoor(t, store.Options{})
 	r := newRouter(t, d.addr, 0)
@@ -279,28 +280,29 @@ func losesOne(t *testing.T, name string, way, number int) (datagrams [2]int) {
 	got := ""
 	switch name {
 	case "latchkey":
-		d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
-		d.settled()
-		off := d.power(r)
-		d.granted("with one loss", began)
+		d.lock = d.runNode("front-lock", keys.KindLock, d.lockKey, d.addr)
+		d.awaitLockState()
+		off := d.powerReader(r)
+		d.tapUntilGranted("with one loss", began)
 		off()
 	case "openssl":
-		got = d.asksAndDies(t, r.addr())
+		got = d.askAndKill(t, r.addr())
 	default:
-		c := d.stock(name, d.readerKey)
+		c := d.stockClient(name, d.readerKey)
 		c.addr = r.addr()
-		got = c.call("/.well-known/core")
+		got = c.sendRequest("/.well-known/core")
 	}
 	if name != "latchkey" && !strings.Contains(got, "</scan>") {
 		t.Errorf("got %q, want an answer", got)
 	}
 	if took := time.Since(began); took > 40*time.Second {
-		t.Errorf("came in after %v, want a repeat or two", took)
+		t.Errorf("connected after %v, want it after one or two retransmissions", took)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if number > r.count[way] && number <= fewest[way] { // a busy machine may have counted a repeat
-		t.Errorf("only %d datagrams went, so none was lost", r.count[way])
+	// On a busy machine the counts may include retransmissions.
+	if number > r.count[way] && number <= fewest[way] {
+		t.Errorf("only %d datagrams were sent, so none was lost", r.count[way])
 	}
 	return r.count
 }

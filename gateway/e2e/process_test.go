@@ -20,11 +20,12 @@ import (
 	"latchkey/gateway/store"
 )
 
-// servesApart names the environment variable in which a process of this test binary finds the
-// folder that it is to serve, and on which address.
+// servesApart is the environment variable that tells a process of this test binary to serve a
+// store: it holds the folder and the address.
 const servesApart = "LATCHKEY_TEST_SERVES"
 
-// TestServesApart is no test: it is the gateway of a test that kills one.
+// TestServesApart is no test: it is the gateway that other tests run as a process, so that they can
+// kill it.
 func TestServesApart(t *testing.T) {
 	dir, addr, ok := strings.Cut(os.Getenv(servesApart), "|")
 	if !ok {
@@ -47,28 +48,29 @@ func TestServesApart(t *testing.T) {
 	}
 }
 
-// process is a gateway that runs apart from the test.
+// process is a gateway in a process of its own.
 type process struct {
 	t     *testing.T
 	cmd   *exec.Cmd
 	log   processLog
 	ended chan error
-	bound time.Time // when its socket was
+	bound time.Time // when its socket was bound
 }
 
-// leave ends the gateway of a site and closes its store, which is opened again for the check at the
-// end.
-func (s *site) leave() {
+// handOverStore ends the gateway of a site and closes its store, so that another process can open
+// it. At the end of the test the store is opened again for its check.
+func (s *site) handOverStore() {
 	s.t.Helper()
 	s.stop()
 	if err := s.store.Close(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(s.open)
+	s.t.Cleanup(s.openStore)
 }
 
-// process serves the site's store on its port. It returns when the socket is bound.
-func (s *site) process() *process {
+// runProcess serves the site's store on the site's port from a process. It returns when the socket
+// is bound.
+func (s *site) runProcess() *process {
 	s.t.Helper()
 	p := &process{t: s.t, ended: make(chan error, 1), cmd: exec.Command(os.Args[0],
 		"-test.run=^TestServesApart$")}
@@ -103,13 +105,13 @@ func (s *site) process() *process {
 	}
 }
 
-// kill ends it at once, as a crash does.
+// kill ends the process at once, like a crash.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.ended
 }
 
-// stop ends it in good order.
+// stop ends the process regularly.
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	late := time.AfterFunc(20*time.Second, func() { _ = p.cmd.Process.Kill() })
@@ -119,7 +121,7 @@ func (p *process) stop() {
 	}
 }
 
-// processLog is what a process prints.
+// processLog stores what a process prints.
 type processLog struct {
 	mu  sync.Mutex
 	buf bytes.Buffer // guarded by mu

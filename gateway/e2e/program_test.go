@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// buildCommand builds a command of ours.
+// buildCommand builds a command of this module and returns its path.
 func buildCommand(t *testing.T, dir, pkg string) string {
 	t.Helper()
 	path := filepath.Join(dir, filepath.Base(pkg))
@@ -21,7 +21,7 @@ func buildCommand(t *testing.T, dir, pkg string) string {
 	return path
 }
 
-// syncBuffer is what a process prints.
+// syncBuffer stores what a process prints.
 type syncBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer // guarded by mu

@@ -10,5 +10,5 @@ import (
 // The same as TestLongBackAfterAKill, with the firmware.
 func TestLongFirmwareBackAfterAKill(t *testing.T) {
 	d := newKillable(t, 99, firmwareNodes)
-	d.within(20, 1500*time.Millisecond, 4*time.Second)
+	d.checkKills(20, 1500*time.Millisecond, 4*time.Second)
 }

@@ -9,13 +9,14 @@ import (
 	"latchkey/keys"
 )
 
-// plain is this machine without the sanitizers: a hundred of those would not fit.
-var plain = machine{name: "plain", image: "../../bin/firmware/%s"}
+// plainHost is this host without the sanitizers: a hundred nodes with sanitizers would need too
+// much memory.
+var plainHost = machine{name: "plain", image: "../../bin/firmware/%s"}
 
-// firmwareNodes runs nodes in C.
+// firmwareNodes returns a runner of nodes with the firmware.
 func firmwareNodes(d *door) runner {
 	return func(name string, kind keys.Kind, k keys.Key) node {
-		return d.firmware(plain, string(kind), name, k, d.addr, "")
+		return d.runFirmware(plainHost, string(kind), name, k, d.addr, "")
 	}
 }
 
@@ -23,5 +24,5 @@ func firmwareNodes(d *door) runner {
 func TestFirmwareBackAfterAKill(t *testing.T) {
 	t.Parallel()
 	d := newKillable(t, 4, firmwareNodes)
-	d.within(3, 10*1100*time.Millisecond, 40*time.Second)
+	d.checkKills(3, 10*1100*time.Millisecond, 40*time.Second)
 }

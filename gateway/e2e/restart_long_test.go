@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A hundred nodes and one, the gateway killed twenty times.
+// 101 nodes, and a gateway that is killed twenty times.
 func TestLongBackAfterAKill(t *testing.T) {
-	d := newKillable(t, 99, simulated)
-	d.within(20, 1500*time.Millisecond, 4*time.Second)
+	d := newKillable(t, 99, simulatedNodes)
+	d.checkKills(20, 1500*time.Millisecond, 4*time.Second)
 }

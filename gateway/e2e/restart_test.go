@@ -15,26 +15,26 @@ import (
 	"latchkey/keys"
 )
 
-// killable is a door with its reader and lock among other nodes, served by a process that can be
-// killed.
+// killable is a door with its reader and lock, and other nodes, whose gateway is a process that can
+// be killed.
 type killable struct {
 	*door
 	process *process
 	tap     func(context.Context) (wire.Verdict, error)
-	ready   func(context.Context) error // every node is registered
+	ready   func(context.Context) error // waits until every node is registered
 }
 
 // runner runs one node until the test ends and returns it.
 type runner func(name string, kind keys.Kind, k keys.Key) node
 
-// node is a simulated one or the firmware.
+// node is a simulated node or one with the firmware.
 type node interface {
 	Ready(context.Context) error
 	Scan(context.Context, []byte) (wire.Verdict, error)
 }
 
-// newKillable makes a door and so many nodes more, half of them lamps and half of them readers of
-// the door.
+// newKillable makes a door and other nodes, half of them lamps and half of them more readers of the
+// door.
 func newKillable(t *testing.T, others int, with func(*door) runner) *killable {
 	t.Helper()
 	d := &killable{door: newDoor(t, store.Options{})}
@@ -49,16 +49,16 @@ func newKillable(t *testing.T, others int, with func(*door) runner) *killable {
 	for i := range others {
 		if i%2 == 0 {
 			name := fmt.Sprintf("lamp-%d", i)
-			_, k := d.enrol(name, keys.KindLamp, d.target(name, access.Lamp, 0))
+			_, k := d.enrolDevice(name, keys.KindLamp, d.addTarget(name, access.Lamp, 0))
 			all = append(all, enrolled{name, keys.KindLamp, k})
 			continue
 		}
 		name := fmt.Sprintf("reader-%d", i)
-		_, k := d.enrol(name, keys.KindReader, d.id)
+		_, k := d.enrolDevice(name, keys.KindReader, d.id)
 		all = append(all, enrolled{name, keys.KindReader, k})
 	}
-	d.leave()
-	d.process = d.site.process()
+	d.handOverStore()
+	d.process = d.site.runProcess()
 	t.Cleanup(func() { d.process.stop() })
 	var nodes []node
 	for _, e := range all {
@@ -76,8 +76,8 @@ func newKillable(t *testing.T, others int, with func(*door) runner) *killable {
 	return d
 }
 
-// simulated runs nodes in Go.
-func simulated(d *door) runner {
+// simulatedNodes returns a runner of nodes in Go.
+func simulatedNodes(d *door) runner {
 	return func(name string, kind keys.Kind, k keys.Key) node {
 		n := device.New(device.Config{Name: name, Kind: kind, Gateway: d.addr, Identity: k.ID,
 			Secret: k.Secret})
@@ -92,8 +92,8 @@ func simulated(d *door) runner {
 	}
 }
 
-// opens taps until the door opens and returns how often that took.
-func (d *killable) opens(limit time.Duration) (taps int) {
+// tapUntilOpen taps until the door opens and returns the number of taps.
+func (d *killable) tapUntilOpen(limit time.Duration) (taps int) {
 	d.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -108,36 +108,36 @@ func (d *killable) opens(limit time.Duration) (taps int) {
 	return taps
 }
 
-// killed kills the gateway, starts it again after a twentieth of a second, and returns how long
-// after its socket was bound the first tap opened the door.
-func (d *killable) killed() (took time.Duration, taps int) {
+// killGateway kills the gateway and starts it again after 50 ms. It returns the time from the bind
+// of its socket to the first tap that opened the door, and the number of taps.
+func (d *killable) killGateway() (took time.Duration, taps int) {
 	d.t.Helper()
 	d.process.kill()
 	time.Sleep(50 * time.Millisecond) // as a supervisor does
-	d.process = d.site.process()
-	taps = d.opens(time.Minute)
+	d.process = d.site.runProcess()
+	taps = d.tapUntilOpen(time.Minute)
 	return time.Since(d.process.bound), taps
 }
 
-// trial kills the gateway so many times, each time when all nodes are there and the last pulse is
-// over.
-func (d *killable) trial(kills int) (took []time.Duration) {
+// killRepeatedly kills the gateway kills times, each time after all nodes are registered and follow
+// hints again. It returns the times of killGateway, sorted.
+func (d *killable) killRepeatedly(kills int) (took []time.Duration) {
 	d.t.Helper()
-	all := func() {
+	waitForAll := func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := d.ready(ctx); err != nil {
 			d.t.Fatal(err)
 		}
 	}
-	all()
-	d.opens(20 * time.Second)
-	d.kept()
+	waitForAll()
+	d.tapUntilOpen(20 * time.Second)
+	d.waitForSavedAddresses()
 	for i := range kills {
-		all()
-		d.opens(20 * time.Second)
-		d.rested()
-		t, taps := d.killed()
+		waitForAll()
+		d.tapUntilOpen(20 * time.Second)
+		d.waitForHintPause()
+		t, taps := d.killGateway()
 		d.t.Logf("kill %d: opened %v after the socket was bound, at tap %d", i+1, t.Round(time.Millisecond),
 			taps)
 		took = append(took, t)
@@ -148,37 +148,38 @@ func (d *killable) trial(kills int) (took []time.Duration) {
 	return took
 }
 
-// within wants so many kills to be over within these times.
-func (d *killable) within(kills int, median, worst time.Duration) {
+// checkKills kills the gateway kills times and checks the times until the door opens.
+func (d *killable) checkKills(kills int, median, worst time.Duration) {
 	d.t.Helper()
-	took := d.trial(kills)
+	took := d.killRepeatedly(kills)
 	if m, w := took[len(took)/2], took[len(took)-1]; m > median || w > worst {
 		d.t.Errorf("got %v at the median and %v at worst, want %v and %v; usual is 1.1 s", m, w, median,
 			worst)
 	}
 }
 
-// rested waits until nodes would follow a hint at once.
-func (d *killable) rested() {
+// waitForHintPause waits until nodes follow a hint at once: they ignore hints for 5 s after a ping.
+func (d *killable) waitForHintPause() {
 	began := time.Now()
-	eventually(d.t, "a ping of before does not count any more", 30*time.Second,
+	eventually(d.t, "the pause after the last ping is over", 30*time.Second,
 		func() bool { return time.Since(began) > 6*time.Second })
 }
 
-// kept waits until the gateway has had the time to write where its actuators are.
-func (d *killable) kept() {
+// waitForSavedAddresses waits for longer than the gateway takes to write the addresses of its
+// actuators to disk.
+func (d *killable) waitForSavedAddresses() {
 	began := time.Now()
 	eventually(d.t, "the addresses are on disk", 30*time.Second,
 		func() bool { return time.Since(began) > 13*time.Second })
 }
 
-// A gateway that was killed has its doors back within seconds: it asks its lock whether it still
-// has a session, and the reader as soon as that speaks. Without that they find out half a minute
-// later.
+// A gateway that was killed opens doors again within seconds. At its start it sends hints to the
+// saved addresses of its locks, and it answers the reader's first record with one. Without hints
+// the nodes would notice only half a minute later.
 func TestBackAfterAKill(t *testing.T) {
 	t.Parallel()
-	d := newKillable(t, 6, simulated)
-	d.within(3, 10*1100*time.Millisecond, 40*time.Second)
+	d := newKillable(t, 6, simulatedNodes)
+	d.checkKills(3, 10*1100*time.Millisecond, 40*time.Second)
 	if log := d.process.log.String(); strings.Contains(log, "level=ERROR") {
 		t.Errorf("got errors:\n%s", log)
 	}

@@ -11,26 +11,27 @@ import (
 	"time"
 )
 
-// router stands between one node and the gateway, which hears the node from the router's address.
-// It loses every goodbye that it can tell from other records: who is behind it has lost its power.
+// router stands between one node and the gateway, which sees the router's address. It drops every
+// record that it recognises as an alert, because a node that loses its power sends no close_notify.
 type router struct {
 	gateway *net.UDPAddr
-	far     time.Duration // added each way
+	delay   time.Duration // added to each datagram, in each direction
 	front   *net.UDPConn
 	ways    [2]chan parcel // to the gateway, to the node
 	wg      sync.WaitGroup
-	backs   sync.WaitGroup // who reads what the gateway sends
+	backs   sync.WaitGroup // goroutines that read what the gateway sends
 
-	mu    sync.Mutex
-	back  *net.UDPConn            // guarded by mu
-	node  netip.AddrPort          // guarded by mu; who spoke last
-	dead  map[netip.AddrPort]bool // guarded by mu; who is not heard any more
-	hello []byte                  // guarded by mu; the first datagram of all
-	count [2]int                  // guarded by mu; datagrams each way
-	lose  [2]int                  // guarded by mu; which of them is lost, counted from 1; 0: none
+	mu   sync.Mutex
+	back *net.UDPConn   // guarded by mu
+	node netip.AddrPort // guarded by mu; the newest sender
+	// Guarded by mu; addresses of nodes without power, whose datagrams are dropped.
+	dead  map[netip.AddrPort]bool
+	hello []byte // guarded by mu; the first datagram from a node
+	count [2]int // guarded by mu; datagrams in each direction
+	lose  [2]int // guarded by mu; the number of the one to lose, from 1; 0: none
 }
 
-// parcel is a datagram on its way.
+// parcel is a delayed datagram.
 type parcel struct {
 	due time.Time
 	b   []byte
@@ -46,7 +47,7 @@ func newRouter(t *testing.T, gateway string, far time.Duration) *router {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &router{gateway: to, far: far, front: front, ways: [2]chan parcel{make(chan parcel, 1000),
+	r := &router{gateway: to, delay: far, front: front, ways: [2]chan parcel{make(chan parcel, 1000),
 		make(chan parcel, 1000)},
 		dead: map[netip.AddrPort]bool{}}
 	r.rebind(t)
@@ -65,7 +66,7 @@ func newRouter(t *testing.T, gateway string, far time.Duration) *router {
 				close(r.ways[0])
 				return
 			}
-			r.up(buf[:n], from)
+			r.handleUp(buf[:n], from)
 		}
 	})
 	t.Cleanup(func() {
@@ -80,10 +81,10 @@ func newRouter(t *testing.T, gateway string, far time.Duration) *router {
 	return r
 }
 
-// addr is where the node finds its gateway.
+// addr returns the address at which the node reaches the gateway.
 func (r *router) addr() string { return r.front.LocalAddr().String() }
 
-func (r *router) up(b []byte, from netip.AddrPort) {
+func (r *router) handleUp(b []byte, from netip.AddrPort) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.dead[from] || len(b) == 0 || b[0] == contentAlert {
@@ -95,13 +96,13 @@ func (r *router) up(b []byte, from netip.AddrPort) {
 	r.pass(0, b)
 }
 
-// pass sets a datagram on its way. One too many is lost, as on any way. The caller holds r.mu.
+// pass queues a datagram, or drops it when the queue is full. The caller holds r.mu.
 func (r *router) pass(way int, b []byte) {
 	if r.count[way]++; r.count[way] == r.lose[way] {
 		return
 	}
 	select {
-	case r.ways[way] <- parcel{time.Now().Add(r.far), bytes.Clone(b)}:
+	case r.ways[way] <- parcel{time.Now().Add(r.delay), bytes.Clone(b)}:
 	default:
 	}
 }
@@ -120,7 +121,7 @@ func (r *router) deliver(b []byte) {
 	_, _ = r.front.WriteToUDPAddrPort(b, r.node)
 }
 
-// rebind gives the node another port.
+// rebind changes the port at which the gateway sees the node.
 func (r *router) rebind(t *testing.T) {
 	t.Helper()
 	back, err := net.DialUDP("udp", nil, r.gateway)
@@ -140,7 +141,7 @@ func (r *router) rebind(t *testing.T) {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			if err == nil { // and not that the gateway is down for now
+			if err == nil { // other errors come from a gateway that is down for now
 				r.mu.Lock()
 				r.pass(1, buf[:n])
 				r.mu.Unlock()
@@ -149,16 +150,16 @@ func (r *router) rebind(t *testing.T) {
 	})
 }
 
-// off takes the node's power: nothing of it is heard any more.
-func (r *router) off() {
+// cutPower drops all later datagrams of the present node, as if it had lost its power.
+func (r *router) cutPower() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.dead[r.node] = true
 }
 
-// forge sends hellos of nobody from the node's address, a thousand a second, until the function
-// that it returns is called, which tells how many.
-func (r *router) forge() (stop func() int) {
+// forgeHellos sends forged ClientHellos from the node's address, a thousand a second. stop ends
+// that and returns how many were sent.
+func (r *router) forgeHellos() (stop func() int) {
 	ended, sent := make(chan struct{}), make(chan int)
 	go func() {
 		n, began := 0, time.Now()
@@ -170,12 +171,13 @@ func (r *router) forge() (stop func() int) {
 				return
 			case <-tick.C:
 			}
-			for ; n < int(time.Since(began)/time.Millisecond); n++ { // a busy machine loses ticks
+			// Catch up, because the ticker drops ticks on a busy machine.
+			for ; n < int(time.Since(began)/time.Millisecond); n++ {
 				r.mu.Lock()
 				h := bytes.Clone(r.hello)
 				r.mu.Unlock()
 				_, _ = rand.Read(h[27:59]) // the client's random
-				_, _ = rand.Read(h[5:11])  // the record's number, which the gateway's answer has too
+				_, _ = rand.Read(h[5:11])  // the record's number, which the gateway's answer repeats
 				r.inject(h)
 			}
 		}

@@ -19,8 +19,8 @@ import (
 	"latchkey/keys"
 )
 
-// site is a whole house for a test: a store on disk, a gateway on loopback, and nodes that speak to
-// it over real DTLS.
+// site is a whole house for a test: a store on disk, a gateway on loopback, and nodes that connect
+// to it over real DTLS.
 type site struct {
 	t     *testing.T
 	dir   string
@@ -29,14 +29,14 @@ type site struct {
 	gw    *gateway.Gateway
 	addr  string
 
-	stop   func()        // ends the gateway
-	wait   func()        // waits for its end
-	ended  error         // what its Run returned
-	verify time.Duration // how often the gateway verifies its store; as usual if zero
-	said   io.Writer     // gets the gateway's log too, if set
-	fails  bool          // it is meant to end with an error, and its store to have failed
-	mu     sync.Mutex
-	past   []gateway.Timeline // guarded by mu
+	stop          func()        // ends the gateway
+	wait          func()        // waits for its end
+	runError      error         // what its Run returned
+	verifyEvery   time.Duration // how often the gateway verifies its store; 0: the default
+	logTo         io.Writer     // receives the gateway's log, if set
+	mayFail       bool          // the test expects the gateway and the store to fail
+	mu            sync.Mutex
+	seenTimelines []gateway.Timeline // guarded by mu
 }
 
 var annsCard = []byte{0x04, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}
@@ -49,11 +49,11 @@ func newSite(t *testing.T, opts store.Options) *site {
 		s.dir = t.TempDir()
 	}
 	s.opts.Dir = s.dir
-	s.open()
+	s.openStore()
 	s.start()
 	t.Cleanup(func() {
 		s.stop()
-		if err := s.store.Check(context.Background()); err != nil && !s.fails {
+		if err := s.store.Check(context.Background()); err != nil && !s.mayFail {
 			t.Errorf("store check: %v", err)
 		}
 		if err := s.store.Close(); err != nil {
@@ -63,7 +63,7 @@ func newSite(t *testing.T, opts store.Options) *site {
 	return s
 }
 
-func (s *site) open() {
+func (s *site) openStore() {
 	s.t.Helper()
 	st, err := store.Open(context.Background(), s.opts)
 	if err != nil {
@@ -72,22 +72,22 @@ func (s *site) open() {
 	s.store = st
 }
 
-// start runs a gateway; the second time on the same port.
+// start runs a gateway. Later starts use the port of the first one.
 func (s *site) start() {
 	s.t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	if s.said != nil {
-		log = slog.New(slog.NewTextHandler(s.said, nil))
+	if s.logTo != nil {
+		log = slog.New(slog.NewTextHandler(s.logTo, nil))
 	}
-	gw, err := gateway.New(gateway.Config{Store: s.store, Listen: s.addr, AdminSocket: s.socket(),
-		Clock: clock.RTC, Log: log, VerifyEvery: s.verify,
+	gw, err := gateway.New(gateway.Config{Store: s.store, Listen: s.addr, AdminSocket: s.socketPath(),
+		Clock: clock.RTC, Log: log, VerifyEvery: s.verifyEvery,
 		Timeline: func(tl gateway.Timeline) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.past = append(s.past, tl)
+			s.seenTimelines = append(s.seenTimelines, tl)
 		}})
 	if err != nil {
 		s.t.Fatal(err)
@@ -99,7 +99,7 @@ func (s *site) start() {
 	s.wait = sync.OnceFunc(func() {
 		select {
 		case err := <-done:
-			if s.ended = err; err != nil && !s.fails {
+			if s.runError = err; err != nil && !s.mayFail {
 				s.t.Errorf("gateway: %v", err)
 			}
 		case <-time.After(20 * time.Second):
@@ -109,20 +109,20 @@ func (s *site) start() {
 	s.stop = func() { cancel(); s.wait() }
 }
 
-func (s *site) timelines() []gateway.Timeline {
+func (s *site) listTimelines() []gateway.Timeline {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]gateway.Timeline(nil), s.past...)
+	return append([]gateway.Timeline(nil), s.seenTimelines...)
 }
 
-// apply changes the policy through the gateway.
-func (s *site) apply(records ...access.Record) {
+// applyRecords writes policy records through the gateway.
+func (s *site) applyRecords(records ...access.Record) {
 	s.t.Helper()
-	s.build(func(p *house.Plan) { p.Add(records...) })
+	s.applyPlan(func(p *house.Plan) { p.Add(records...) })
 }
 
-// build changes the policy by a plan.
-func (s *site) build(plan func(*house.Plan)) {
+// applyPlan changes the policy by a plan.
+func (s *site) applyPlan(plan func(*house.Plan)) {
 	s.t.Helper()
 	p := &house.Plan{Card: s.store.CredentialID, At: time.Now()}
 	plan(p)
@@ -131,9 +131,9 @@ func (s *site) build(plan func(*house.Plan)) {
 	}
 }
 
-func (s *site) target(name string, kind access.TargetKind, pulse time.Duration) (id access.ID) {
+func (s *site) addTarget(name string, kind access.TargetKind, pulse time.Duration) (id access.ID) {
 	s.t.Helper()
-	s.build(func(p *house.Plan) {
+	s.applyPlan(func(p *house.Plan) {
 		if kind == access.Lamp {
 			id = p.Lamp(name)
 		} else {
@@ -143,30 +143,31 @@ func (s *site) target(name string, kind access.TargetKind, pulse time.Duration) 
 	return id
 }
 
-// enrol makes a device with a key and returns what goes into it.
-func (s *site) enrol(name string, kind keys.Kind, targets ...access.ID) (id access.ID, k keys.Key) {
+// enrolDevice makes a device and returns its ID and its key.
+func (s *site) enrolDevice(name string, kind keys.Kind, targets ...access.ID) (id access.ID, k keys.Key) {
 	s.t.Helper()
-	s.build(func(p *house.Plan) { id, k = p.Device(name, kind, targets...) })
+	s.applyPlan(func(p *house.Plan) { id, k = p.Device(name, kind, targets...) })
 	return id, k
 }
 
-// person makes a person with a card who may do everything with the target, always.
-func (s *site) person(name string, uid []byte, target access.ID) (id access.ID) {
+// addPerson adds a person with a card, who may always do everything with the target.
+func (s *site) addPerson(name string, uid []byte, target access.ID) (id access.ID) {
 	s.t.Helper()
-	s.build(func(p *house.Plan) {
+	s.applyPlan(func(p *house.Plan) {
 		id = p.Person(name, uid)
 		p.Allow(access.SubjectPerson, id, target, "")
 	})
 	return id
 }
 
-// node runs a device against addr until the test ends and waits until it is registered.
-func (s *site) node(name string, kind keys.Kind, k keys.Key, addr string) *device.Device {
+// runNode runs a device against the gateway at addr until the test ends, and waits until it is
+// registered.
+func (s *site) runNode(name string, kind keys.Kind, k keys.Key, addr string) *device.Device {
 	s.t.Helper()
-	return s.run(device.Config{Name: name, Kind: kind}, k, addr)
+	return s.runDevice(device.Config{Name: name, Kind: kind}, k, addr)
 }
 
-func (s *site) run(cfg device.Config, k keys.Key, addr string) *device.Device {
+func (s *site) runDevice(cfg device.Config, k keys.Key, addr string) *device.Device {
 	s.t.Helper()
 	cfg.Gateway, cfg.Identity, cfg.Secret, cfg.Retry = addr, k.ID, k.Secret, 50*time.Millisecond
 	d := device.New(cfg)
@@ -187,7 +188,7 @@ func (s *site) run(cfg device.Config, k keys.Key, addr string) *device.Device {
 	return d
 }
 
-// eventually waits until f is true, which takes no longer than within on a quiet machine.
+// eventually waits until f is true. within is how long that takes at most on a quiet machine.
 func eventually(t *testing.T, what string, within time.Duration, f func() bool) {
 	t.Helper()
 	deadline := time.After(10 * within)
@@ -202,7 +203,7 @@ func eventually(t *testing.T, what string, within time.Duration, f func() bool) 
 	}
 }
 
-// door is a site with one door, its reader and lock, and ann who may open it.
+// door is a site with one door, its reader and lock, and ann, who may open it.
 type door struct {
 	*site
 	id        access.ID
@@ -213,29 +214,29 @@ type door struct {
 	readerID  access.ID
 	lockID    access.ID
 
-	taps, again int // see granted
+	taps, again int // see tapUntilGranted
 }
 
 func newDoor(t *testing.T, opts store.Options) *door {
 	t.Helper()
 	d := &door{site: newSite(t, opts)}
-	d.id = d.target("front-door", access.Door, time.Second)
-	d.readerID, d.readerKey = d.enrol("front-reader", keys.KindReader, d.id)
-	d.lockID, d.lockKey = d.enrol("front-lock", keys.KindLock, d.id)
-	d.person("ann", annsCard, d.id)
+	d.id = d.addTarget("front-door", access.Door, time.Second)
+	d.readerID, d.readerKey = d.enrolDevice("front-reader", keys.KindReader, d.id)
+	d.lockID, d.lockKey = d.enrolDevice("front-lock", keys.KindLock, d.id)
+	d.addPerson("ann", annsCard, d.id)
 	return d
 }
 
-// connect runs the reader and the lock, each through the address given.
-func (d *door) connect(readerAddr, lockAddr string) {
+// connectNodes runs the reader and the lock, each against the gateway at its address.
+func (d *door) connectNodes(readerAddr, lockAddr string) {
 	d.t.Helper()
-	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, lockAddr)
-	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, readerAddr)
-	d.settled()
+	d.lock = d.runNode("front-lock", keys.KindLock, d.lockKey, lockAddr)
+	d.reader = d.runNode("front-reader", keys.KindReader, d.readerKey, readerAddr)
+	d.awaitLockState()
 }
 
-// settled waits until the lock's state was read, so that the gateway holds an Echo of it.
-func (d *door) settled() {
+// awaitLockState waits until the gateway has read the lock's state, and so has an Echo from it.
+func (d *door) awaitLockState() {
 	d.t.Helper()
 	eventually(d.t, "the lock's state is known", 5*time.Second, func() bool {
 		for _, v := range d.gw.Views() {

@@ -17,17 +17,18 @@ import (
 	"latchkey/keys"
 )
 
-// TestLongSlowDisk: each sync of a real gateway takes 700 ms. Cards are answered late and right, no
-// verdict comes before its decision is durable, and all is as before once the disk is quick again.
+// Each sync of a real gateway's disk takes 700 ms. Scans get late but correct answers, and no
+// verdict comes before its decision is durable. Once the disk is quick again, cards are granted at
+// once.
 func TestLongSlowDisk(t *testing.T) {
 	const sync = 700 * time.Millisecond
 	d := newDoor(t, store.Options{Dir: t.TempDir()})
-	d.leave()
-	p := d.process()
+	d.handOverStore()
+	p := d.runProcess()
 	defer p.stop()
-	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
-	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
-	d.granted("on a quick disk", time.Now())
+	d.lock = d.runNode("front-lock", keys.KindLock, d.lockKey, d.addr)
+	d.reader = d.runNode("front-reader", keys.KindReader, d.readerKey, d.addr)
+	d.tapUntilGranted("on a quick disk", time.Now())
 	slow := exec.Command("strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace=msync,fsync,fdatasync", "-e",
 		"inject=msync,fsync,fdatasync:delay_exit=700000",
 		"-p", strconv.Itoa(p.cmd.Process.Pid))
@@ -41,8 +42,8 @@ func TestLongSlowDisk(t *testing.T) {
 		_, _ = d.scan(annsCard)
 		return time.Since(began) >= sync
 	})
-	// A commit is two syncs. A tap waits for the one under way and for its own: people who come one
-	// after the other are let in, or told to try again.
+	// A commit is two syncs. A tap waits for the commit under way and for its own. People who come
+	// one after the other are granted, or told to try again.
 	pace := time.NewTicker(7 * time.Second)
 	defer pace.Stop()
 	tap := func() {
@@ -63,17 +64,17 @@ func TestLongSlowDisk(t *testing.T) {
 		answers[v.Verdict.String()]++
 		decided[v.Last] = v
 		if took < sync {
-			t.Errorf("got %v after %v, want no verdict before a sync is over", v, took)
+			t.Errorf("got %v after %v, want the verdict after a sync at least", v, took)
 		}
 		if v.Verdict != wire.Granted && v.Verdict != wire.Retry {
-			t.Errorf("got %v of a card that may enter", v)
+			t.Errorf("got %v for a card that may enter, want granted or retry", v)
 		}
 	}
 	for range 4 {
 		<-pace.C
 		tap()
 	}
-	for range 8 { // back to back
+	for range 8 { // without a pause
 		tap()
 	}
 	if n := d.reader.Sessions(); n != 1 {
@@ -81,11 +82,11 @@ func TestLongSlowDisk(t *testing.T) {
 	}
 	t.Log(answers)
 	if answers["granted"]+answers["retry"] == 0 {
-		t.Error("no card was answered")
+		t.Error("no scan got a verdict")
 	}
-	_ = slow.Process.Signal(os.Interrupt) // it lets go of the gateway
+	_ = slow.Process.Signal(os.Interrupt) // strace detaches from the gateway
 	_ = slow.Wait()
-	eventually(t, "a quick disk again", time.Minute, func() bool {
+	eventually(t, "the disk is quick again", time.Minute, func() bool {
 		began := time.Now()
 		v, err := d.scan(annsCard)
 		if err == nil {
@@ -95,17 +96,17 @@ func TestLongSlowDisk(t *testing.T) {
 	})
 	p.kill()
 	p.ended <- nil
-	d.open()
+	d.openStore()
 	defer func() { _ = d.store.Close() }()
-	for _, ev := range d.events() {
+	for _, ev := range d.listEvents() {
 		if v, ok := decided[ev.Counter]; ok && ev.Kind == audit.EventDecision && ev.Granted {
 			delete(decided, v.Last)
 		}
 		if ev.Kind == audit.EventDecision && !ev.Granted {
-			t.Errorf("got %+v, want no card refused", ev)
+			t.Errorf("got %+v, want no card denied", ev)
 		}
 	}
 	if len(decided) > 0 {
-		t.Errorf("verdicts without a durable decision: %v", decided)
+		t.Errorf("got verdicts without a durable decision: %v", decided)
 	}
 }

@@ -18,19 +18,20 @@ import (
 	"latchkey/keys"
 )
 
-// Taps back to back, and a commit takes longer than a command may wait. Each tap has an answer
-// while the reader listens, none costs the reader its session, and the door stays shut.
+// A reader taps without a pause, and each commit takes longer than a command may wait. Each tap
+// gets an answer while the reader waits for it, the reader keeps its session, and the door stays
+// shut.
 func TestTapsOnASlowDiskAreAnswered(t *testing.T) {
 	t.Parallel()
 	const commit = coapres.CommandWindow + 100*time.Millisecond
 	var slow atomic.Bool
 	d := newDoor(t, store.Options{BeforeCommit: func() {
 		if slow.Load() {
-			time.Sleep(commit) // what the disk takes
+			time.Sleep(commit) // stands for a slow disk
 		}
 	}})
-	d.connect(d.addr, d.addr)
-	d.granted("on a quick disk", time.Now())
+	d.connectNodes(d.addr, d.addr)
+	d.tapUntilGranted("on a quick disk", time.Now())
 	slow.Store(true)
 	defer slow.Store(false)
 	moves := d.lock.Moves()
@@ -47,23 +48,24 @@ func TestTapsOnASlowDiskAreAnswered(t *testing.T) {
 		case v.Verdict != wire.Retry:
 			t.Errorf("tap %d: got %v, want retry", i, v)
 		case took < commit:
-			t.Errorf("tap %d: got %v after %v, before its decision can be durable", i, v, took)
+			t.Errorf("tap %d: got %v after %v, which is before its decision can be durable", i, v, took)
 		}
 	}
 	if n := d.reader.Sessions(); n != 1 {
 		t.Errorf("got %d sessions, want the reader's first to go on", n)
 	}
 	slow.Store(false)
-	eventually(t, "every tap has its outcome", 10*time.Second, func() bool { return d.receipts() == 1+5 })
+	eventually(t, "the outcome of every tap is recorded", 10*time.Second,
+		func() bool { return d.countReceipts() == 1+5 })
 	if n := d.lock.Moves() - moves; n != 0 {
-		t.Errorf("the lock moved %d times, want no late command", n)
+		t.Errorf("the lock moved %d times, want no command that is late", n)
 	}
-	d.works(t)
+	d.tapUntilOpen(t)
 }
 
-// receipts is how many outcomes of commands are kept.
-func (s *site) receipts() (n int) {
-	for _, ev := range s.events() {
+// countReceipts returns the number of events with an outcome of a command.
+func (s *site) countReceipts() (n int) {
+	for _, ev := range s.listEvents() {
 		if ev.Kind == audit.EventReceipt {
 			n++
 		}
@@ -71,13 +73,16 @@ func (s *site) receipts() (n int) {
 	return n
 }
 
-// The outcome of a tap waits for a commit that is nothing to it. The next tap's decision is written
-// together with it: a tap never waits for more than the commit under way and its own.
+// The outcome of a tap waits for a commit of something else. The next tap's decision is then
+// written in the same commit as the outcome: a tap never waits for more than the commit under way
+// and its own.
 func TestOutcomeAndNextDecisionShareACommit(t *testing.T) {
 	t.Parallel()
-	var arm atomic.Bool // the next commit is of a decision: have an event ready behind it, and hold that
+	// If arm is set, the next commit is a decision: queue an event behind it, and hold that event's
+	// commit.
+	var arm atomic.Bool
 	var hold atomic.Bool
-	var commits, moved atomic.Int64 // moved: how many there were when the lock last moved
+	var commits, moved atomic.Int64 // moved: the number of commits when the lock last moved
 	held, release := make(chan struct{}), make(chan struct{})
 	var d *door
 	d = newDoor(t, store.Options{BeforeCommit: func() {
@@ -99,19 +104,20 @@ func TestOutcomeAndNextDecisionShareACommit(t *testing.T) {
 			}
 		}
 	}})
-	d.lock = d.run(device.Config{Name: "front-lock", Kind: keys.KindLock, Changed: func(st wire.State) {
+	d.lock = d.runDevice(device.Config{Name: "front-lock", Kind: keys.KindLock, Changed: func(st wire.State) {
 		if st.On {
 			moved.Store(commits.Load())
 		}
 	}}, d.lockKey, d.addr)
-	d.settled()
-	c := d.client(d.addr)
-	let := sync.OnceFunc(func() { close(release) })
-	t.Cleanup(let)                 // before the site ends
-	for n := uint64(1); ; n += 2 { // until the second scan comes to the store in time, which nothing here can see
-		eventually(t, "the outcomes of the scans before are kept", 5*time.Second,
-			func() bool { return d.receipts() == int(n-1) })
-		first, second := c.echo(), c.echo()
+	d.awaitLockState()
+	c := d.dialReader(d.addr)
+	releaseCommit := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(releaseCommit) // before the site ends
+	// Repeat until the second scan reaches the store in time, which this test cannot observe.
+	for n := uint64(1); ; n += 2 {
+		eventually(t, "the outcomes of the earlier scans are recorded", 5*time.Second,
+			func() bool { return d.countReceipts() == int(n-1) })
+		first, second := c.fetchEcho(), c.fetchEcho()
 		arm.Store(true)
 		if code, v := c.scan(n, annsCard, first, 0); code != codes.Changed || v.Verdict != wire.Granted {
 			t.Fatalf("got %v, %+v, want granted", code, v)
@@ -123,8 +129,8 @@ func TestOutcomeAndNextDecisionShareACommit(t *testing.T) {
 			_, v := c.scan(n+1, annsCard, second, 0)
 			done <- v
 		}()
-		eventually(t, "the second scan is there", 5*time.Second,
-			func() bool { return d.heard(d.readerID).After(sent) })
+		eventually(t, "the gateway has read the second scan", 5*time.Second,
+			func() bool { return d.lastHeard(d.readerID).After(sent) })
 		<-time.After(time.Duration(n) * 20 * time.Millisecond)
 		before := commits.Load()
 		release <- struct{}{}
@@ -133,7 +139,7 @@ func TestOutcomeAndNextDecisionShareACommit(t *testing.T) {
 		}
 		if got := moved.Load() - before; got == 1 {
 			return
-		} else if n > 8 { // more than a reader may ask at once
+		} else if n > 8 { // more scans than the burst of a reader
 			t.Fatalf("got %d commits until the second decision is durable, want one", got)
 		}
 	}

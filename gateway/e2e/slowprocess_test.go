@@ -26,12 +26,14 @@ import (
 	"latchkey/keys"
 )
 
-// Beside a real gateway whose disk takes 700 ms a sync: /healthz is 503 and says why, and answers
-// within a second, the website has its pages, and doctor says what is wrong. Taps go on meanwhile.
+// The disk of a real gateway takes 700 ms for each sync. /healthz answers 503 with the reason,
+// within a second, the website still shows its pages, and the doctor says what is wrong. Taps are
+// answered meanwhile.
 func TestSlowDiskIsSeenFromOutside(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{Dir: t.TempDir()})
-	if w := d.call("POST", "/v1/accounts", `{"name":"owner","role":"owner","password":"correct horse battery"}`); w.Code/100 != 2 {
+	if w := d.callAPI("POST", "/v1/accounts",
+		`{"name":"owner","role":"owner","password":"correct horse battery"}`); w.Code/100 != 2 {
 		t.Fatalf("account: got %d %s", w.Code, w.Body)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -42,19 +44,19 @@ func TestSlowDiskIsSeenFromOutside(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	d.leave()
+	d.handOverStore()
 	a := &ownGateway{d: d, program: buildCommand(t, t.TempDir(), "latchkey/cli/latchkey"), console: at}
 	a.api = http.Client{Timeout: 10 * time.Second,
 		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(d.dir, "admin.sock"))
 		}}}
 	a.start()
-	t.Cleanup(func() { a.end(syscall.SIGTERM) })
-	d.lock = d.node("front-lock", keys.KindLock, d.lockKey, d.addr)
-	d.reader = d.node("front-reader", keys.KindReader, d.readerKey, d.addr)
-	d.granted("on a quick disk", time.Now())
-	a.health(http.StatusOK)
-	owner := a.browser()
+	t.Cleanup(func() { a.endProcess(syscall.SIGTERM) })
+	d.lock = d.runNode("front-lock", keys.KindLock, d.lockKey, d.addr)
+	d.reader = d.runNode("front-reader", keys.KindReader, d.readerKey, d.addr)
+	d.tapUntilGranted("on a quick disk", time.Now())
+	a.waitForHealth(http.StatusOK)
+	owner := a.signInOwner()
 
 	slow := exec.Command("strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace=msync,fsync,fdatasync", "-e",
 		"inject=msync,fsync,fdatasync:delay_exit=700000",
@@ -62,13 +64,13 @@ func TestSlowDiskIsSeenFromOutside(t *testing.T) {
 	if err := slow.Start(); err != nil {
 		t.Fatal(err)
 	}
-	letGo := func() { _ = slow.Process.Signal(os.Interrupt); _ = slow.Wait() }
-	defer letGo()
+	detach := func() { _ = slow.Process.Signal(os.Interrupt); _ = slow.Wait() }
+	defer detach()
 	began := time.Now()
 	var worst time.Duration
 	eventually(t, "healthz says that the disk is slow", 4*time.Second, func() bool {
 		asked := time.Now()
-		status, _, text := a.ask("GET", "/healthz", "")
+		status, _, text := a.askAPI("GET", "/healthz", "")
 		worst = max(worst, time.Since(asked))
 		return status == http.StatusServiceUnavailable && strings.Contains(text, "the disk takes")
 	})
@@ -119,18 +121,18 @@ func TestSlowDiskIsSeenFromOutside(t *testing.T) {
 	if n := d.reader.Sessions(); n != 1 {
 		t.Errorf("got %d sessions, want the reader's first to go on", n)
 	}
-	letGo()
-	d.works(t)
-	a.health(http.StatusOK)
+	detach()
+	d.tapUntilOpen(t)
+	a.waitForHealth(http.StatusOK)
 }
 
-// ownersBrowser is a browser in which the owner has signed in.
+// ownersBrowser is a browser in which the owner is signed in.
 type ownersBrowser struct {
 	http.Client
 	port string
 }
 
-func (a *ownGateway) browser() *ownersBrowser {
+func (a *ownGateway) signInOwner() *ownersBrowser {
 	t := a.d.t
 	t.Helper()
 	pem, err := os.ReadFile(filepath.Join(a.d.dir, "console-ca.pem"))
@@ -152,7 +154,7 @@ func (a *ownGateway) browser() *ownersBrowser {
 	_, b.port, _ = net.SplitHostPort(a.console)
 	resp, err := b.PostForm(fmt.Sprintf("https://localhost:%s/sign-in", b.port), url.Values{"name": {"owner"},
 		"password": {"correct horse battery"}})
-	if err != nil || resp.StatusCode != http.StatusOK { // it follows to the first page
+	if err != nil || resp.StatusCode != http.StatusOK { // the client follows the redirect to the first page
 		t.Fatalf("sign in: got %v, %v", resp, err)
 	}
 	_ = resp.Body.Close()

@@ -12,20 +12,20 @@ import (
 	"latchkey/gateway/store"
 )
 
-// TestDamageIsFoundWhileTheGatewayRuns: the check that it makes by itself finds it and says so
-// everywhere, and doors go on, because decisions do not read the disk.
+// The gateway's periodic check finds damage in the store and reports it in the doctor, the metrics
+// and the log. Doors still open, because decisions do not read the disk.
 func TestDamageIsFoundWhileTheGatewayRuns(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, store.Options{Dir: t.TempDir()})
 	said := &processLog{}
-	d.verify, d.said = 100*time.Millisecond, said
+	d.verifyEvery, d.logTo = 100*time.Millisecond, said
 	d.stop()
-	if err := d.store.Close(); err != nil { // which makes a table of what there is
+	if err := d.store.Close(); err != nil { // which writes the data to a table file
 		t.Fatal(err)
 	}
-	d.open()
+	d.openStore()
 	d.start()
-	d.connect(d.addr, d.addr)
+	d.connectNodes(d.addr, d.addr)
 	tables, err := filepath.Glob(filepath.Join(d.dir, "db", "*.sst"))
 	if err != nil || len(tables) == 0 {
 		t.Fatalf("got %v, %v, want a table", tables, err)
@@ -36,13 +36,13 @@ func TestDamageIsFoundWhileTheGatewayRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.verified(t, "", "")
-	d.granted("while the store is whole", time.Now())
+	d.waitForVerification(t, "", "")
+	d.tapUntilGranted("while the store is whole", time.Now())
 	for _, damage := range []struct {
 		name string
 		do   func() error
 	}{
-		{"flipped", func() error { return write(table, whole[len(whole)/3]^1, int64(len(whole)/3)) }},
+		{"flipped", func() error { return writeByte(table, whole[len(whole)/3]^1, int64(len(whole)/3)) }},
 		{"emptied", func() error { return os.Truncate(table, 0) }},
 		{"removed", func() error { return os.Rename(table, filepath.Join(d.dir, "gone")) }},
 	} {
@@ -50,24 +50,28 @@ func TestDamageIsFoundWhileTheGatewayRuns(t *testing.T) {
 		if err := damage.do(); err != nil {
 			t.Fatal(err)
 		}
-		d.verified(t, damage.name, name)
+		d.waitForVerification(t, damage.name, name)
 		eventually(t, damage.name+": the log says so", time.Minute, func() bool {
-			return strings.Contains(said.String()[before:], `level=ERROR msg="store damaged" err="store: `+name)
+			return strings.Contains(said.String()[before:],
+				`level=ERROR msg="store damaged" err="store: `+name)
 		})
-		d.granted("while a table is "+damage.name, time.Now())
-		if w := d.call("GET", "/healthz", ""); w.Code != http.StatusOK {
-			t.Errorf("%s: healthz: got %d %s: a card that may enter is let in", damage.name, w.Code, w.Body)
+		d.tapUntilGranted("while a table is "+damage.name, time.Now())
+		if w := d.callAPI("GET", "/healthz", ""); w.Code != http.StatusOK {
+			t.Errorf("%s: healthz: got %d %s: want 200, because doors still open", damage.name, w.Code,
+				w.Body)
 		}
-		for _, ask := range [][3]string{{"GET", "/v1/events?limit=200"}, {"POST", "/v1/persons", `{"name":"person-` + damage.name + `"}`}} {
-			if w := d.call(ask[0], ask[1], ask[2]); w.Code >= 300 && !strings.Contains(w.Body.String(),
+		for _, ask := range [][3]string{{"GET", "/v1/events?limit=200"},
+			{"POST", "/v1/persons", `{"name":"person-` + damage.name + `"}`}} {
+			if w := d.callAPI(ask[0], ask[1], ask[2]); w.Code >= 300 && !strings.Contains(w.Body.String(),
 				"latchkey audit verify tells which") &&
 				!strings.Contains(w.Body.String(), "the seal does not open") {
-				t.Errorf("%s: %s %s: got %d %s, want it done, or why not", damage.name, ask[0], ask[1],
-					w.Code, w.Body)
+				t.Errorf("%s: %s %s: got %d %s, want success, or the reason why not", damage.name, ask[0],
+					ask[1], w.Code, w.Body)
 			}
 		}
-		d.granted("after what reads the "+damage.name+" table", time.Now())
-		// It is put back, into the file that is mapped if that is still there.
+		d.tapUntilGranted("after reads of the "+damage.name+" table", time.Now())
+		// Restore the content, in the same file if it still exists, because the gateway has it
+		// mapped.
 		if _, err := os.Stat(table); err != nil {
 			err = os.Rename(filepath.Join(d.dir, "gone"), table)
 			if err != nil {
@@ -82,12 +86,12 @@ func TestDamageIsFoundWhileTheGatewayRuns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.verified(t, damage.name+" and put back", "")
+		d.waitForVerification(t, damage.name+" and restored", "")
 	}
 }
 
-// write writes one byte at an offset.
-func write(path string, b byte, at int64) error {
+// writeByte writes one byte at an offset.
+func writeByte(path string, b byte, at int64) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
@@ -96,9 +100,9 @@ func write(path string, b byte, at int64) error {
 	return errors.Join(err, f.Close())
 }
 
-// verified waits until the doctor and the metrics say that the store was verified, with a damage of
-// the named file or, with "", as whole.
-func (d *door) verified(t *testing.T, when, file string) {
+// waitForVerification waits until the doctor and the metrics show the result of a verification:
+// damage of the named file, or no damage if file is empty.
+func (d *door) waitForVerification(t *testing.T, when, file string) {
 	t.Helper()
 	metric := "latchkey_store_damaged 0"
 	if file != "" {
@@ -110,7 +114,7 @@ func (d *door) verified(t *testing.T, when, file string) {
 			t.Log(text)
 		}
 	}()
-	eventually(t, when+": the doctor says of the store what is true", time.Minute, func() bool {
+	eventually(t, when+": the doctor shows the state of the store", time.Minute, func() bool {
 		diagnosis, found := d.diagnose("")
 		text = found
 		if diagnosis.Verified == nil || diagnosis.Verified.OK != (file == "") ||
@@ -118,6 +122,6 @@ func (d *door) verified(t *testing.T, when, file string) {
 			return false
 		}
 		return strings.Contains(found, "store") == (file != "") &&
-			strings.Contains(d.call("GET", "/metrics", "").Body.String(), metric)
+			strings.Contains(d.callAPI("GET", "/metrics", "").Body.String(), metric)
 	})
 }

@@ -34,21 +34,21 @@ import (
 	"latchkey/keys"
 )
 
-// What a flood of the website may do to a gateway.
+// What a flood of the website may cost the gateway.
 const (
-	webMemory = 256 << 20              // bytes that the gateway's control group may have
-	webChild  = 64 << 20               // and that of the website's process
-	webGrowth = 64 << 20               // bytes of resident memory, of all floods together
+	webMemory = 256 << 20              // the memory limit of the gateway's control group, in bytes
+	webChild  = 64 << 20               // and of the website process's
+	webGrowth = 64 << 20               // bytes of resident memory, over all floods
 	webTap    = 200 * time.Millisecond // a tap, at the 99th percentile
-	webPage   = 2 * time.Second        // a page for an owner at another address
+	webPage   = 2 * time.Second        // a page for an owner at an address that does not flood
 )
 
-// webFlood is one kind of flood, as bench/webflood takes it.
+// webFlood is one flood, in the terms of bench/webflood.
 type webFlood struct {
 	kind           string
 	conns, streams int
 	from           string
-	token          bool // of a viewer
+	token          bool // with the viewer's token
 }
 
 const attacker = "127.0.0.1"
@@ -63,21 +63,21 @@ var shortFloods = []webFlood{
 	{"resets", 256, 1, attacker, false},
 }
 
-// Seven floods, one after the other: the gateway lives in 256 MB, doors open, and an owner sees the
-// website.
+// Seven floods, one after the other. The gateway stays within 256 MB, doors open, and an owner can
+// use the website.
 func TestLargeWebFloods(t *testing.T) { floodWebsite(t, shortFloods, 5*time.Second) }
 
-// website is a site whose gateway runs in a control group of its own, on the first CPU, with an
-// owner and a viewer who has a token.
+// website is a site whose gateway runs in a control group of its own, on the first CPU. It has an
+// owner's account, and a viewer's with a token.
 type website struct {
 	*site
 	pid     int
-	at      string // of its console
-	group   string // of the control group
-	child   string // of the control group for the website's process
+	at      string // the website's address
+	group   string // path of the control group
+	child   string // path of the control group for the website's process
 	roots   *x509.CertPool
-	token   string // a file with it
-	program string // that floods
+	token   string // path of a file with the viewer's token
+	program string // path of the flood program
 	cpus    []int
 	doors   []*entrance
 }
@@ -87,17 +87,17 @@ const webPassword = "correct horse battery"
 func newWebsite(t *testing.T) *website {
 	t.Helper()
 	bin := t.TempDir()
-	w := &website{site: newSite(t, store.Options{}), token: filepath.Join(bin, "token"), cpus: apart(t),
+	w := &website{site: newSite(t, store.Options{}), token: filepath.Join(bin, "token"), cpus: splitCPUs(t),
 		group: memoryGroup(t, "gateway", webMemory), child: memoryGroup(t, "website", webChild)}
 	program := buildCommand(t, bin, "latchkey/cli/latchkey")
 	w.program = buildCommand(t, bin, "latchkey/bench/webflood")
-	for i := range 2 { // ten taps a second are more than one reader may send
+	for i := range 2 { // two, because the test taps ten times a second and a reader may not
 		e := &entrance{name: fmt.Sprintf("door-%d", i), uid: []byte{4, 3, 2, byte(i)}}
-		id := w.target(e.name, access.Door, time.Second)
-		w.person(e.name+"-person", e.uid, id)
+		id := w.addTarget(e.name, access.Door, time.Second)
+		w.addPerson(e.name+"-person", e.uid, id)
 		w.doors = append(w.doors, e)
 	}
-	w.people()
+	w.addAccounts()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -111,14 +111,15 @@ func newWebsite(t *testing.T) *website {
 	var connect []pair
 	for _, e := range w.doors {
 		id, _ := w.store.Snapshot().TargetByName(e.name)
-		_, readerKey := w.enrol(e.name+"-reader", keys.KindReader, id.ID)
-		_, lockKey := w.enrol(e.name+"-lock", keys.KindLock, id.ID)
+		_, readerKey := w.enrolDevice(e.name+"-reader", keys.KindReader, id.ID)
+		_, lockKey := w.enrolDevice(e.name+"-lock", keys.KindLock, id.ID)
 		connect = append(connect, pair{
-			func() { e.reader = w.node(e.name+"-reader", keys.KindReader, readerKey, w.addr) },
-			func() { e.lock = w.node(e.name+"-lock", keys.KindLock, lockKey, w.addr) },
+			func() { e.reader = w.runNode(e.name+"-reader", keys.KindReader, readerKey, w.addr) },
+			func() { e.lock = w.runNode(e.name+"-lock", keys.KindLock, lockKey, w.addr) },
 		})
 	}
-	w.pid = w.serveApart("sh", "-c", `echo $$ >"$0" && exec taskset -c "$@"`, filepath.Join(w.group, "cgroup.procs"), strconv.Itoa(w.cpus[0]), program)
+	w.pid = w.serveApart("sh", "-c", `echo $$ >"$0" && exec taskset -c "$@"`,
+		filepath.Join(w.group, "cgroup.procs"), strconv.Itoa(w.cpus[0]), program)
 	pem, err := os.ReadFile(filepath.Join(w.dir, "console-ca.pem"))
 	if err != nil {
 		t.Fatal(err)
@@ -136,8 +137,8 @@ func newWebsite(t *testing.T) *website {
 	return w
 }
 
-// people makes the accounts and the token, while the gateway is in this process.
-func (w *website) people() {
+// addAccounts makes the accounts and the token, while the gateway still runs in this process.
+func (w *website) addAccounts() {
 	w.t.Helper()
 	send := client.InProcess(w.gw.AdminHandler()).RoundTrip
 	for _, role := range []string{"owner", "viewer"} {
@@ -156,8 +157,7 @@ func (w *website) people() {
 	}
 }
 
-// memoryGroup makes a control group that may have so much memory, and removes it when the test has
-// ended.
+// memoryGroup makes a control group with a memory limit, and removes it at the end of the test.
 func memoryGroup(t *testing.T, name string, limit int) string {
 	t.Helper()
 	dir := fmt.Sprintf("/sys/fs/cgroup/memory/latchkey-test-%d-%s", os.Getpid(), name)
@@ -166,7 +166,7 @@ func memoryGroup(t *testing.T, name string, limit int) string {
 	}
 	t.Cleanup(func() {
 		if err := os.Remove(dir); err != nil {
-			t.Errorf("the control group is left: %v", err)
+			t.Errorf("the control group was not removed: %v", err)
 		}
 	})
 	if err := os.WriteFile(filepath.Join(dir, "memory.limit_in_bytes"), []byte(strconv.Itoa(limit)),
@@ -176,9 +176,9 @@ func memoryGroup(t *testing.T, name string, limit int) string {
 	return dir
 }
 
-// apart leaves the first CPU to the gateway: this process, with its nodes and browsers, has the
-// last one for the time of the test.
-func apart(t *testing.T) []int {
+// splitCPUs leaves the first CPU to the gateway: during the test this process, with its nodes and
+// browsers, runs on the last one. It returns the two.
+func splitCPUs(t *testing.T) []int {
 	t.Helper()
 	var all unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &all); err != nil {
@@ -203,7 +203,7 @@ func apart(t *testing.T) []int {
 		}
 		for _, task := range tasks {
 			id, _ := strconv.Atoi(task.Name())
-			_ = unix.SchedSetaffinity(id, to) // a thread that has ended meanwhile needs none
+			_ = unix.SchedSetaffinity(id, to) // it fails for a thread that has ended meanwhile
 		}
 	}
 	move(&last)
@@ -211,15 +211,14 @@ func apart(t *testing.T) []int {
 	return cpus
 }
 
-// children are the website's processes, one after the other.
+// children records the website's processes, of which one runs at a time.
 type children struct {
 	mu   sync.Mutex
 	pids []int // guarded by mu
-	peak int   // guarded by mu; bytes of resident memory, of any of them
+	peak int   // guarded by mu; the most resident memory of any of them, in bytes
 }
 
-// limitChildren gives each of the website's processes no more than webChild bytes, from soon after
-// its start on.
+// limitChildren limits each of the website's processes to webChild bytes, soon after its start.
 func (w *website) limitChildren() *children {
 	w.t.Helper()
 	over, ended := make(chan struct{}), make(chan struct{})
@@ -228,7 +227,7 @@ func (w *website) limitChildren() *children {
 		defer close(ended)
 		for pace := time.NewTicker(20 * time.Millisecond); ; {
 			if pid := findChild(w.pid); pid != 0 {
-				c.note(pid, w.child)
+				c.noteChild(pid, w.child)
 			}
 			select {
 			case <-over:
@@ -242,7 +241,7 @@ func (w *website) limitChildren() *children {
 	return c
 }
 
-func (c *children) note(pid int, group string) {
+func (c *children) noteChild(pid int, group string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !slices.Contains(c.pids, pid) {
@@ -256,18 +255,19 @@ func (c *children) note(pid int, group string) {
 	}
 }
 
-// visitor is somebody's browser, at an address of this machine.
+// visitor is a browser at a loopback address.
 type visitor struct {
 	http.Client
 	w     *website
 	name  string
-	path  string // of the page that is looked at
+	path  string // URL of the page that it loads
 	pages int
 	worst time.Duration
-	wrong string // the first page that was none
+	wrong string // what was wrong with the first page that failed
 }
 
-// visitor has a new connection for each page, or one for all.
+// visitor returns a visitor that opens a new connection for each page if fresh is true, and
+// otherwise keeps one.
 func (w *website) visitor(name, addr, path string, fresh bool) *visitor {
 	w.t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -298,8 +298,8 @@ func (v *visitor) signIn() {
 	_ = resp.Body.Close()
 }
 
-// look wants the page.
-func (v *visitor) look() {
+// loadPage loads the page and notes if it fails or is slow.
+func (v *visitor) loadPage() {
 	began := time.Now()
 	resp, err := v.Get(v.path)
 	what := fmt.Sprint(err)
@@ -316,8 +316,8 @@ func (v *visitor) look() {
 	}
 }
 
-// run floods the website and returns what the program counted.
-func (w *website) run(f webFlood, lasts time.Duration) string {
+// runWebFlood floods the website and returns the flood program's counts.
+func (w *website) runWebFlood(f webFlood, lasts time.Duration) string {
 	args := []string{"-c", strconv.Itoa(w.cpus[1]), "nice", "-n", "5", w.program, "-to", w.at, "-kind",
 		f.kind, "-from", f.from,
 		"-connections", strconv.Itoa(f.conns), "-streams", strconv.Itoa(f.streams), "-time", lasts.String()}
@@ -334,8 +334,8 @@ func (w *website) run(f webFlood, lasts time.Duration) string {
 	return strings.ReplaceAll(strings.TrimSpace(string(out)), "\n", ", ")
 }
 
-// taps has a door tapped five times a second until over is closed. It returns how long each took,
-// from when it was due.
+// tapUntil taps five times a second until over is closed. It returns how long each tap took, from
+// the time at which it was due.
 func (e *entrance) tapUntil(t *testing.T, over chan struct{}) (took []time.Duration) {
 	pace := time.NewTicker(200 * time.Millisecond)
 	defer pace.Stop()
@@ -355,16 +355,16 @@ func (e *entrance) tapUntil(t *testing.T, over chan struct{}) (took []time.Durat
 	}
 }
 
-// floodWebsite has a gateway live through floods. From several addresses they leave no room for new
-// connections, and only what is open is sure.
+// floodWebsite floods a gateway and checks taps, pages and memory. Floods from several addresses
+// take all places for new connections, so then only pages on an open connection are checked.
 func floodWebsite(t *testing.T, floods []webFlood, lasts time.Duration) {
 	w := newWebsite(t)
 	lives := w.limitChildren()
 	stranger := w.visitor("a stranger at another address", "127.0.0.3", "/sign-in", true)
-	stranger.look()
-	before := resident(t, w.pid)
+	stranger.loadPage()
+	before := residentMemory(t, w.pid)
 	owner := w.visitor("the owner at another address", "127.0.0.2", "/", true)
-	beside := w.visitor("the owner behind the flood's own address, on an open connection", attacker, "/",
+	beside := w.visitor("the owner at the flood's own address, on an open connection", attacker, "/",
 		false)
 	owner.signIn()
 	beside.signIn()
@@ -386,7 +386,7 @@ func floodWebsite(t *testing.T, floods []webFlood, lasts time.Duration) {
 			v.pages, v.worst, v.wrong = 0, 0, ""
 			wg.Go(func() {
 				for pace := time.NewTicker(500 * time.Millisecond); ; {
-					v.look()
+					v.loadPage()
 					select {
 					case <-over:
 						pace.Stop()
@@ -396,17 +396,18 @@ func floodWebsite(t *testing.T, floods []webFlood, lasts time.Duration) {
 				}
 			})
 		}
-		said := w.run(f, lasts)
+		said := w.runWebFlood(f, lasts)
 		close(over)
 		wg.Wait()
 		slices.Sort(taps)
 		p99 := taps[(len(taps)-1)*99/100]
-		now := resident(t, w.pid)
+		now := residentMemory(t, w.pid)
 		t.Logf("%s, %d × %d: %s", f.kind, f.conns, f.streams, said)
 		t.Logf("  %d taps: p50 %v, p99 %v; resident %d KiB, %d before all", len(taps), taps[len(taps)/2], p99,
 			now>>10, before>>10)
 		if want := int(lasts/time.Second) * 8; len(taps) < want || p99 > webTap {
-			t.Errorf("%s: %d taps, p99 %v: want %d at least, within %v", f.kind, len(taps), p99, want, webTap)
+			t.Errorf("%s: %d taps, p99 %v: want %d taps at least, within %v", f.kind, len(taps), p99, want,
+				webTap)
 		}
 		for _, v := range visitors {
 			t.Logf("  %s: %d pages, %v at most", v.name, v.pages, v.worst)
@@ -421,12 +422,12 @@ func floodWebsite(t *testing.T, floods []webFlood, lasts time.Duration) {
 		t.Errorf("%d processes of the website, want one that lives in %d KiB", len(lives.pids), webChild>>10)
 	}
 	lives.mu.Unlock()
-	if grown := peak(t, w.pid) - before; grown >= webGrowth {
+	if grown := peakMemory(t, w.pid) - before; grown >= webGrowth {
 		t.Errorf("resident memory grew by %d KiB, want less than %d", grown>>10, webGrowth>>10)
 	} else {
 		t.Logf("resident memory grew by %d KiB at most", grown>>10)
 	}
 }
 
-// peak is the most resident memory that a process has had, in bytes.
-func peak(t *testing.T, pid int) int { return statusOf(t, pid, "VmHWM") }
+// peakMemory returns the most resident memory that a process has had, in bytes.
+func peakMemory(t *testing.T, pid int) int { return readStatus(t, pid, "VmHWM") }

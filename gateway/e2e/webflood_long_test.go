@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// many are attackers whose addresses have shares of their own.
+// many are attackers' addresses, each with a share of its own of the connections.
 var many = strings.Join([]string{"127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.1.4", "127.0.1.5", "127.0.1.6",
 	"127.0.1.7", "127.0.1.8"}, ",")
 
-// The same, longer, and whatever else is near: handshakes, frames of HTTP/2, answers that nobody
-// reads, passwords.
+// The same floods for longer, and others: unfinished handshakes, HTTP/2 frames, answers that nobody
+// reads.
 func TestLongWebFloods(t *testing.T) {
 	floodWebsite(t, slices.Concat(shortFloods, []webFlood{
 		{"silent", 256, 1, attacker, false},
@@ -26,8 +26,8 @@ func TestLongWebFloods(t *testing.T) {
 	}), 15*time.Second)
 }
 
-// From eight addresses at once there is no room for new connections, but doors open, and who has a
-// connection keeps it.
+// Floods from eight addresses at once take all places for new connections, but doors open, and open
+// connections stay usable.
 func TestLongWebFloodsFromManyAddresses(t *testing.T) {
 	floodWebsite(t, []webFlood{
 		{"posts", 250, 240, many, false},

@@ -18,9 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The released program serves the website from a child, on a socket that a service manager has
-// handed over. The child has neither that socket nor the nodes'; when it dies there is another one,
-// and it ends with the gateway, also when that is killed.
+// The released program serves the website from a child process, on a socket that a service manager
+// has handed over. The child has neither that socket nor the nodes' socket. When it dies, the
+// gateway starts another one. When the gateway ends, even by a kill, the child ends too.
 func TestWebsiteOfTheProgram(t *testing.T) {
 	dir := t.TempDir()
 	program := buildCommand(t, dir, "latchkey/cli/latchkey")
@@ -34,7 +34,8 @@ func TestWebsiteOfTheProgram(t *testing.T) {
 	}
 	t.Cleanup(func() { _, _ = l.Close(), socket.Close() })
 	data := filepath.Join(dir, "data")
-	cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"`, program, "--data", data, "serve", "--listen", "127.0.0.1:0", "--clock", "rtc")
+	cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@"`, program, "--data", data,
+		"serve", "--listen", "127.0.0.1:0", "--clock", "rtc")
 	var log syncBuffer
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = &log, &log, []*os.File{socket}
 	if err := cmd.Start(); err != nil {
@@ -44,7 +45,7 @@ func TestWebsiteOfTheProgram(t *testing.T) {
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
 	roots := x509.NewCertPool()
-	eventually(t, "the CA is there", 20*time.Second, func() bool {
+	eventually(t, "the CA's certificate is written", 20*time.Second, func() bool {
 		pem, err := os.ReadFile(filepath.Join(data, "console-ca.pem"))
 		return err == nil && roots.AppendCertsFromPEM(pem)
 	})
@@ -75,8 +76,9 @@ func TestWebsiteOfTheProgram(t *testing.T) {
 			sockets++
 		}
 	}
-	if os.Getuid() == 0 && (err != nil || sockets > 3) { // the two of its parent, and perhaps the connection of a moment ago
-		t.Errorf("the child has %d sockets, %v", sockets, err)
+	// Its own sockets are the two to its parent, and perhaps the connection of the last page.
+	if os.Getuid() == 0 && (err != nil || sockets > 3) {
+		t.Errorf("the child has %d sockets, %v, want at most 3", sockets, err)
 	}
 	if status := statusLine(t, child, "Seccomp"); status != "2" {
 		t.Errorf("Seccomp of the child: got %s, want 2, a filter", status)
@@ -94,11 +96,11 @@ func TestWebsiteOfTheProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-ended
-	eventually(t, "the child has ended, too", 20*time.Second,
+	eventually(t, "the child has ended too", 20*time.Second,
 		func() bool { return unix.Kill(child, 0) != nil })
 }
 
-// childOf is the website's process of a gateway.
+// childOf returns the process ID of a gateway's website, and fails the test if there is none.
 func childOf(t *testing.T, parent int) int {
 	t.Helper()
 	pid := findChild(parent)
@@ -108,7 +110,7 @@ func childOf(t *testing.T, parent int) int {
 	return pid
 }
 
-// findChild is childOf that returns 0 if there is none.
+// findChild returns the process ID of a gateway's website, or 0 if there is none.
 func findChild(parent int) int {
 	tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", parent))
 	for _, task := range tasks {
@@ -124,7 +126,7 @@ func findChild(parent int) int {
 	return 0
 }
 
-// statusLine is a line of a process's status.
+// statusLine returns the value of a line of /proc/PID/status.
 func statusLine(t *testing.T, pid int, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
