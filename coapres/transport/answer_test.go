@@ -8,12 +8,12 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// The answers to a hello carry its record's number (RFC 6347 §4.2.1): a client that had to repeat
-// its first would take others for old.
+// The answers to a hello have its record's number (RFC 6347 §4.2.1). A client that retransmitted
+// its hello would drop an answer with a lower number as old.
 func TestAnswersHaveTheNumberOfTheirHello(t *testing.T) {
-	s := listen(t, Config{Handshake: time.Second}, echo)
-	node, c := newRaw(t, "127.0.0.1", s.Addr(), nil), newRaw(t, "127.0.0.1", s.Addr(), nil)
-	if err := node.hello(); err != nil {
+	s := startSite(t, Config{Handshake: time.Second}, answerEcho)
+	node, c := newRawClient(t, "127.0.0.1", s.Addr(), nil), newRawClient(t, "127.0.0.1", s.Addr(), nil)
+	if err := node.sayHello(); err != nil {
 		t.Fatal(err)
 	}
 	b := bytes.Clone(node.sent[0])
@@ -24,14 +24,16 @@ func TestAnswersHaveTheNumberOfTheirHello(t *testing.T) {
 		b[10] = byte(want.number)
 		c.send(b)
 		var answer []byte
-		if err := c.hear(5*time.Second, func(r []byte) bool { answer = bytes.Clone(r); return true }); err != nil {
+		if err := c.receiveUntil(5*time.Second,
+			func(r []byte) bool { answer = bytes.Clone(r); return true }); err != nil {
 			t.Fatal(err)
 		}
-		if got := number(answer); answer[record.HeaderSize] != want.typ || got != want.number {
-			t.Errorf("got message %d in record %d, want %d in %d", answer[record.HeaderSize], got, want.typ, want.number)
+		if got := recordNumber(answer); answer[record.HeaderSize] != want.typ || got != want.number {
+			t.Errorf("got message %d in record %d, want %d in %d", answer[record.HeaderSize], got, want.typ,
+				want.number)
 		}
 		if want.typ == record.HelloVerifyRequest {
-			b = withCookie(b, answer)
+			b = addCookie(b, answer)
 		}
 	}
 }

@@ -104,8 +104,8 @@ type datagram struct {
 	from netip.AddrPort
 }
 
-// push queues one record for pion, or drops it when the queue is full.
-func (a *association) push(r []byte, from netip.AddrPort, room int) bool {
+// queueRecord queues one record for pion, or drops it when the queue is full.
+func (a *association) queueRecord(r []byte, from netip.AddrPort, room int) bool {
 	a.mu.Lock()
 	if a.closed || a.ending || len(a.queue) >= room {
 		a.mu.Unlock()
@@ -131,7 +131,7 @@ func (a *association) push(r []byte, from netip.AddrPort, room int) bool {
 
 // ReadFrom gives pion the next record. When pion calls it, pion has finished the record before.
 // Every idle session waits in this function. Go shrinks a stack of which less than a quarter is in
-// use, so whatever needs stack is in take.
+// use, so whatever needs stack is in takeRecord.
 func (a *association) ReadFrom(b []byte) (int, net.Addr, error) {
 	a.mu.Lock()
 	a.turn++
@@ -146,13 +146,13 @@ func (a *association) ReadFrom(b []byte) (int, net.Addr, error) {
 		a.wake.Wait()
 	}
 	a.waiting = false
-	n, from, err := a.take(b)
+	n, from, err := a.takeRecord(b)
 	a.mu.Unlock()
 	return n, from, err
 }
 
-// take returns what ReadFrom returns once it need not wait any more. The caller holds a.mu.
-func (a *association) take(b []byte) (int, net.Addr, error) {
+// takeRecord returns what ReadFrom returns once it need not wait any more. The caller holds a.mu.
+func (a *association) takeRecord(b []byte) (int, net.Addr, error) {
 	switch {
 	case a.closed:
 		return 0, nil, net.ErrClosed
@@ -184,7 +184,7 @@ func (a *association) noteMove() {
 	}
 	a.path++
 	a.mu.Unlock()
-	a.l.moved(a)
+	a.l.recordMove(a)
 }
 
 // awaitMove waits while pion handles a record from a new address. pion passes on the record's
@@ -257,7 +257,7 @@ func (a *association) WriteTo(b []byte, to net.Addr) (int, error) {
 		setCookie(a.dc, a.cookie)
 		second := a.second
 		a.second = nil
-		a.push(second, a.current, queueHalf)
+		a.queueRecord(second, a.current, queueHalf)
 		return len(b), nil
 	case b[0] == record.Alert && len(b) == record.HeaderSize+2 && b[record.HeaderSize] == 2:
 		a.alert.Store(uint32(b[record.HeaderSize+1]))
@@ -282,7 +282,7 @@ func (a *association) WriteTo(b []byte, to net.Addr) (int, error) {
 	case proven && a.finished.Load():
 		a.l.socket.write(b, p.AddrPort)
 	default:
-		a.l.socket.offer(b, p.AddrPort, a.known)
+		a.l.socket.writeUnproven(b, p.AddrPort, a.known)
 	}
 	return len(b), nil
 }
@@ -346,7 +346,7 @@ func renumber(b []byte, shift uint64) []byte {
 
 // Close ends the association. It sends nothing and does not wait. Twice is harmless.
 func (a *association) Close() error {
-	a.l.drop(a)
+	a.l.dropAssociation(a)
 	a.mu.Lock()
 	a.closed = true
 	for _, d := range a.queue {

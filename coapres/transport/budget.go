@@ -46,15 +46,15 @@ func newShares(total, perSource, sourceBurst int) *shares {
 		perSource: rate.Limit(perSource), sourceBurst: sourceBurst, sources: map[netip.Prefix]*rate.Limiter{}}
 }
 
-// allow takes a token for one handshake, if there is one. known tells whether the address may use
-// the reserved share.
-func (b *budget) allow(a netip.Addr, now time.Time) (ok, known bool) {
+// allowHandshake takes a token for one handshake, if there is one. known tells whether the address
+// may use the reserved share.
+func (b *budget) allowHandshake(a netip.Addr, now time.Time) (ok, known bool) {
 	a = a.WithZone("")
 	known = b.isKnown(a)
 	if known && b.reserved.AllowN(now, 1) {
 		return true, true
 	}
-	s := b.source(a, now)
+	s := b.findBucket(a, now)
 	return (s == nil || s.AllowN(now, 1)) && b.total.AllowN(now, 1), known
 }
 
@@ -73,9 +73,9 @@ func sourceOf(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// source returns the bucket of an address. It is nil when there are too many sources to tell apart;
-// then only the total is limited.
-func (s *shares) source(a netip.Addr, now time.Time) *rate.Limiter {
+// findBucket returns the bucket of an address. It is nil when there are too many sources to tell
+// apart; then only the total is limited.
+func (s *shares) findBucket(a netip.Addr, now time.Time) *rate.Limiter {
 	p := sourceOf(a)
 	if l := s.sources[p]; l != nil {
 		return l
@@ -100,17 +100,17 @@ func (s *shares) source(a netip.Addr, now time.Time) *rate.Limiter {
 func (b *budget) noteProven(identity string, a netip.Addr) {
 	if _, ok := b.seen[identity]; !ok && len(b.seen) >= maxKnown {
 		for other := range b.seen { // any one
-			b.forget(other)
+			b.forgetIdentity(other)
 			break
 		}
 	}
-	b.forget(identity)
+	b.forgetIdentity(identity)
 	a = a.WithZone("")
 	b.seen[identity] = a
 	b.known[a]++
 }
 
-func (b *budget) forget(identity string) {
+func (b *budget) forgetIdentity(identity string) {
 	a, ok := b.seen[identity]
 	if !ok {
 		return

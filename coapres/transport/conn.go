@@ -31,22 +31,22 @@ type Handler func(c *Conn, req, resp *pool.Message, at time.Time)
 // from [Listener.AcceptWithContext].
 type Conn struct {
 	*exchange
-	identity string
-	number   uint64
-	remote   stableAddr
-	cc       *client.Conn
-	node     *nodeEnd // nil at the gateway's end
-	peer     any
-	work     work
-	moved    func(*Conn)                          // may be nil
-	refused  func(c *Conn, code byte, why string) // may be nil
-	unsent   func(error)
-	moves    atomic.Int64  // not yet reported to moved
-	ping     uint16        // used by the reading goroutine; the last one that pingNewAddress sent
-	read     int64         // used by the reading goroutine; requests that go-coap was given
-	begun    atomic.Int64  // how many of them go-coap has passed to a handler
-	begins   chan struct{} // signalled when begun grows
-	done     chan struct{}
+	identity  string
+	number    uint64
+	remote    stableAddr
+	cc        *client.Conn
+	node      *nodeEnd // nil at the gateway's end
+	peer      any
+	work      work
+	moved     func(*Conn)                          // may be nil
+	refused   func(c *Conn, code byte, why string) // may be nil
+	logUnsent func(error)
+	moves     atomic.Int64  // not yet reported to moved
+	ping      uint16        // used by the reading goroutine; the last one that pingNewAddress sent
+	read      int64         // used by the reading goroutine; requests that go-coap was given
+	begun     atomic.Int64  // how many of them go-coap has passed to a handler
+	begins    chan struct{} // signalled when begun grows
+	done      chan struct{}
 }
 
 // work counts the messages of one association that are being handled.
@@ -123,8 +123,8 @@ func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 	cfg := client.DefaultConfig
 	cfg.Common = config.NewCommon[*client.Conn]()
-	c.unsent = func(err error) { log.Debug("message not sent", "addr", c.remote.String(), "err", err) }
-	cfg.Errors = c.unsent // by default go-coap prints them to standard output
+	c.logUnsent = func(err error) { log.Debug("message not sent", "addr", c.remote.String(), "err", err) }
+	cfg.Errors = c.logUnsent // by default go-coap prints them to standard output
 	cfg.MessagePool = messages
 	cfg.ReceivedMessageQueueSize = message.MaxInFlight
 	cfg.LimitClientParallelRequests = 16
@@ -134,7 +134,7 @@ func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 	cfg.TransmissionNStart = 2
 	cfg.TransmissionAcknowledgeTimeout = message.ExchangeLife
 	cfg.TransmissionMaxRetransmit = 1
-	cfg.GetToken = func() (coap.Token, error) { return c.exchange.token(), nil }
+	cfg.GetToken = func() (coap.Token, error) { return c.exchange.makeToken(), nil }
 	cfg.ProcessReceivedMessage = func(m *pool.Message, cc *client.Conn,
 		match config.HandlerFunc[*client.Conn]) {
 		// go-coap would look for a request's token among those of our own requests. But each side
@@ -142,7 +142,7 @@ func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 		if isRequest(m) {
 			match = func(w *responsewriter.ResponseWriter[*client.Conn],
 				req *pool.Message) {
-				c.answer(h, req, w.Message())
+				c.answerRequest(h, req, w.Message())
 			}
 			c.work.begin(func() { cc.ProcessReceivedMessageWithHandler(m, match) }) // bounded by maxInFlight
 			c.begun.Add(1)
@@ -190,16 +190,16 @@ func (c *Conn) Read(b []byte) (int, error) {
 func (c *Conn) Write(b []byte) (int, error) {
 	n, err := c.exchange.Write(b)
 	if err != nil && len(b) > 1 && b[1]>>5 >= 2 {
-		c.unsent(err)
+		c.logUnsent(err)
 		return len(b), nil
 	}
 	return n, err
 }
 
-// answer lets h fill the response to a request. It is piggybacked on the ACK of a confirmable
-// request, and non-confirmable otherwise (RFC 7252 §5.2).
-func (c *Conn) answer(h Handler, req, resp *pool.Message) {
-	at, ok := c.arrival(uint16(req.MessageID()), req.Token())
+// answerRequest lets h fill the response to a request. It is piggybacked on the ACK of a
+// confirmable request, and non-confirmable otherwise (RFC 7252 §5.2).
+func (c *Conn) answerRequest(h Handler, req, resp *pool.Message) {
+	at, ok := c.findArrival(uint16(req.MessageID()), req.Token())
 	if !ok {
 		return
 	}
@@ -241,14 +241,14 @@ func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
 	if _, ok := req.Context().Deadline(); !ok {
 		return nil, fmt.Errorf("transport: request without a deadline")
 	}
-	req.SetToken(c.exchange.token())
+	req.SetToken(c.exchange.makeToken())
 	req.SetType(coap.Confirmable)
 	req.SetMessageID(c.cc.GetMessageID())
 	mid := uint16(req.MessageID())
 	ctx, cancel := context.WithCancelCause(req.Context())
 	defer cancel(nil)
-	c.await(mid, cancel)
-	defer c.forget(mid)
+	c.awaitReset(mid, cancel)
+	defer c.forgetRequest(mid)
 	req.SetContext(ctx)
 	a, err := c.cc.Do(req)
 	if err != nil && context.Cause(ctx) == errReset {
@@ -261,9 +261,9 @@ func (c *Conn) Do(req *pool.Message) (*pool.Message, error) {
 // Reset has the keys and receives what we send there. If the node moves again before it answers,
 // only the newest address is pinged.
 func (c *Conn) pingNewAddress() {
-	c.exchange.giveUp(c.ping)
+	c.exchange.forgetPing(c.ping)
 	c.ping = uint16(c.cc.GetMessageID())
-	_ = c.exchange.ping(c.ping, 0) // if the connection is gone, Read returns the error
+	_ = c.exchange.sendPing(c.ping, 0) // if the connection is gone, Read returns the error
 	if c.moved != nil && c.moves.Add(1) == 1 {
 		c.work.begin(c.reportMoves)
 	}

@@ -30,21 +30,21 @@ func TestHandlerOncePerRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int32
 		var at time.Time
-		_, peer := memLink(t, func(c *Conn, req, resp *pool.Message, read time.Time) {
+		_, peer := newMemLink(t, func(c *Conn, req, resp *pool.Message, read time.Time) {
 			calls.Add(1)
 			at = read
 			time.Sleep(500 * time.Millisecond)
-			echo(c, req, resp, read)
+			answerEcho(c, req, resp, read)
 		})
-		m := con(t, 7, "token", "body")
+		m := makeCON(t, 7, "token", "body")
 		began := time.Now()
 		for range 4 { // three of them while the first is in flight
 			_, _ = peer.Write(m)
 			time.Sleep(100 * time.Millisecond)
 		}
-		first := peer.next(time.Second)
+		first := peer.nextDatagram(time.Second)
 		_, _ = peer.Write(m)
-		second := peer.next(time.Second)
+		second := peer.nextDatagram(time.Second)
 		if calls.Load() != 1 {
 			t.Errorf("the handler was called %d times, want once", calls.Load())
 		}
@@ -52,35 +52,35 @@ func TestHandlerOncePerRequest(t *testing.T) {
 			t.Errorf("the request was read at %v, want %v", at, began)
 		}
 		if first == nil || !bytes.Equal(first, second) {
-			t.Errorf("got %x and for the repeat %x, want the same bytes", first, second)
+			t.Errorf("got %x and for the repetition %x, want the same bytes", first, second)
 		}
 		if want := append([]byte{0x65, 0x45, 0, 7}, "token\xffbody"...); !bytes.Equal(first, want) {
 			t.Errorf("got %x, want %x", first, want)
 		}
-		if got := peer.next(time.Minute); got != nil {
-			t.Errorf("got %x more, want nothing", got)
+		if got := peer.nextDatagram(time.Minute); got != nil {
+			t.Errorf("got %x, want no further message", got)
 		}
 	})
 }
 
 func TestAnswerTypes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, peer := memLink(t, echo)
-		_, _ = peer.Write(non(t, 7, "t", "x"))
-		if got := peer.next(time.Second); len(got) < 4 || got[0] != 0x51 || got[1] != 0x45 {
+		_, peer := newMemLink(t, answerEcho)
+		_, _ = peer.Write(makeNON(t, 7, "t", "x"))
+		if got := peer.nextDatagram(time.Second); len(got) < 4 || got[0] != 0x51 || got[1] != 0x45 {
 			t.Errorf("a non-confirmable request: got %x, want a non-confirmable 2.05", got)
 		}
 		_, _ = peer.Write([]byte{0x40, 0, 0, 9})
-		if got := peer.next(time.Second); !bytes.Equal(got, []byte{0x70, 0, 0, 9}) {
+		if got := peer.nextDatagram(time.Second); !bytes.Equal(got, []byte{0x70, 0, 0, 9}) {
 			t.Errorf("a ping: got %x, want a Reset", got)
 		}
 		_, _ = peer.Write([]byte{0x40, 31, 0, 10}) // 0.31
-		if got := peer.next(time.Second); len(got) < 2 || got[1] != 0x45 {
+		if got := peer.nextDatagram(time.Second); len(got) < 2 || got[1] != 0x45 {
 			t.Errorf("an unknown method: got %x, want it handled", got)
 		}
-		silent, other := memLink(t, nil)
-		_, _ = other.Write(con(t, 1, "t", "x"))
-		if got := other.next(time.Second); len(got) < 2 || got[1] != byte(codes.NotFound) {
+		silent, other := newMemLink(t, nil)
+		_, _ = other.Write(makeCON(t, 1, "t", "x"))
+		if got := other.nextDatagram(time.Second); len(got) < 2 || got[1] != byte(codes.NotFound) {
 			t.Errorf("without a handler: got %x, want 4.04", got)
 		}
 		if silent.Identity() != "lk-memory" {
@@ -89,60 +89,60 @@ func TestAnswerTypes(t *testing.T) {
 	})
 }
 
-// A handler that waits holds up nothing else: not other requests, not answers to our own.
-func TestWaitingHandlerHoldsUpNothing(t *testing.T) {
+// A handler that waits delays neither other requests nor answers to our own requests.
+func TestWaitingHandlerDelaysNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		c, peer := memLink(t, func(c *Conn, req, resp *pool.Message, at time.Time) {
+		c, peer := newMemLink(t, func(c *Conn, req, resp *pool.Message, at time.Time) {
 			if b, _ := req.ReadBody(); string(b) == "wait" {
 				<-release
 			}
-			echo(c, req, resp, at)
+			answerEcho(c, req, resp, at)
 		})
 		for mid := range uint16(message.MaxInFlight - 1) {
-			_, _ = peer.Write(con(t, mid, "t", "wait"))
+			_, _ = peer.Write(makeCON(t, mid, "t", "wait"))
 		}
-		_, _ = peer.Write(con(t, 100, "t", "go"))
-		if got := peer.next(time.Second); len(got) < 4 || got[3] != 100 {
+		_, _ = peer.Write(makeCON(t, 100, "t", "go"))
+		if got := peer.nextDatagram(time.Second); len(got) < 4 || got[3] != 100 {
 			t.Errorf("got %x, want the answer to the last request", got)
 		}
 		asked := make(chan error)
 		go func() {
-			_, err := post(c, "x", time.Second)
+			_, err := postEcho(c, "x", time.Second)
 			asked <- err
 		}()
-		req := peer.next(time.Second)
+		req := peer.nextDatagram(time.Second)
 		_, _ = peer.Write(append([]byte{0x64, 0x45}, req[2:8]...))
 		if err := <-asked; err != nil {
 			t.Errorf("our own request: %v", err)
 		}
 		close(release)
 		for range message.MaxInFlight - 1 {
-			if peer.next(time.Second) == nil {
+			if peer.nextDatagram(time.Second) == nil {
 				t.Error("a request that waited was not answered")
 			}
 		}
 	})
 }
 
-// Both sides count tokens and message IDs for themselves, so they use the same ones. Each asks the
-// other at the same time, and again from within the handler.
+// Each side makes its own tokens and message IDs, so both use the same ones. Here each side sends
+// requests at the same time, and more requests from within its handler, and no answer is confused.
 func TestTokensOfBothSidesStayApart(t *testing.T) {
-	s := listen(t, Config{}, func(c *Conn, req, resp *pool.Message, at time.Time) {
+	s := startSite(t, Config{}, func(c *Conn, req, resp *pool.Message, at time.Time) {
 		b, _ := req.ReadBody()
-		back, err := post(c, "back "+string(b), 5*time.Second)
+		back, err := postEcho(c, "back "+string(b), 5*time.Second)
 		if err != nil {
 			back = err.Error()
 		}
 		resp.SetCode(codes.Content)
 		resp.SetBody(strings.NewReader("gateway " + back))
 	})
-	c := s.dial(t, func(_ *Conn, req, resp *pool.Message, _ time.Time) {
+	c := s.dialKnown(t, func(_ *Conn, req, resp *pool.Message, _ time.Time) {
 		b, _ := req.ReadBody()
 		resp.SetCode(codes.Content)
 		resp.SetBody(strings.NewReader("node " + string(b)))
 	})
-	g := within(t, s.opened)
+	g := receiveFrom(t, s.opened)
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
@@ -152,7 +152,7 @@ func TestTokensOfBothSidesStayApart(t *testing.T) {
 				if i%2 == 1 {
 					conn, want = g, "node "+body
 				}
-				if got, err := post(conn, body, 5*time.Second); err != nil || got != want {
+				if got, err := postEcho(conn, body, 5*time.Second); err != nil || got != want {
 					t.Errorf("got %q, %v, want %q", got, err, want)
 					return
 				}
@@ -176,116 +176,123 @@ func TestDo(t *testing.T) {
 		}},
 		{"ends at its deadline when nobody answers", func(t *testing.T, c *Conn, _ *memConn) {
 			began := time.Now()
-			_, err := post(c, "x", 1500*time.Millisecond)
-			if got := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || got != 1500*time.Millisecond {
+			_, err := postEcho(c, "x", 1500*time.Millisecond)
+			if got := time.Since(began); !errors.Is(err, context.DeadlineExceeded) ||
+				got != 1500*time.Millisecond {
 				t.Errorf("got %v after %v, want its deadline", err, got)
 			}
 		}},
-		{"repeats nothing after its deadline", func(t *testing.T, c *Conn, peer *memConn) {
-			_, _ = post(c, "x", 1200*time.Millisecond)
+		{"sends no retransmission after its deadline", func(t *testing.T, c *Conn, peer *memConn) {
+			_, _ = postEcho(c, "x", 1200*time.Millisecond)
 			for len(peer.in) > 0 {
 				<-peer.in
 			}
-			if got := peer.next(time.Minute); got != nil {
+			if got := peer.nextDatagram(time.Minute); got != nil {
 				t.Errorf("got %x", got)
 			}
 		}},
-		{"an ACK alone is no answer, and ends the repeats", func(t *testing.T, c *Conn, peer *memConn) {
+		{"an empty ACK is no answer, but ends the retransmission",
+			func(t *testing.T, c *Conn, peer *memConn) {
+				done := make(chan error)
+				go func() {
+					_, err := postEcho(c, "x", 10*time.Second)
+					done <- err
+				}()
+				req := peer.nextDatagram(time.Second)
+				_, _ = peer.Write([]byte{0x60, 0, req[2], req[3]})
+				if got := peer.nextDatagram(8 * time.Second); got != nil {
+					t.Errorf("got %x after the ACK", got)
+				}
+				_, _ = peer.Write(append([]byte{0x44, 0x45, 0xab, 0xcd}, req[4:8]...)) // a separate response
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+				if got := peer.nextDatagram(time.Second); !bytes.Equal(got, []byte{0x60, 0, 0xab, 0xcd}) {
+					t.Errorf("a confirmable response got %x, want an empty ACK", got)
+				}
+				_, _ = peer.Write(append([]byte{0x44, 0x45, 0xab, 0xcd}, req[4:8]...))
+				if got := peer.nextDatagram(time.Second); !bytes.Equal(got, []byte{0x60, 0, 0xab, 0xcd}) {
+					t.Errorf("its repetition got %x, want an empty ACK", got)
+				}
+			}},
+		{"an answer with another token is ignored", func(t *testing.T, c *Conn, peer *memConn) {
 			done := make(chan error)
 			go func() {
-				_, err := post(c, "x", 10*time.Second)
+				_, err := postEcho(c, "x", 2*time.Second)
 				done <- err
 			}()
-			req := peer.next(time.Second)
-			_, _ = peer.Write([]byte{0x60, 0, req[2], req[3]})
-			if got := peer.next(8 * time.Second); got != nil {
-				t.Errorf("got %x after the ACK", got)
-			}
-			_, _ = peer.Write(append([]byte{0x44, 0x45, 0xab, 0xcd}, req[4:8]...)) // a separate response
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-			if got := peer.next(time.Second); !bytes.Equal(got, []byte{0x60, 0, 0xab, 0xcd}) {
-				t.Errorf("a confirmable response got %x, want an empty ACK", got)
-			}
-			_, _ = peer.Write(append([]byte{0x44, 0x45, 0xab, 0xcd}, req[4:8]...))
-			if got := peer.next(time.Second); !bytes.Equal(got, []byte{0x60, 0, 0xab, 0xcd}) {
-				t.Errorf("its repeat got %x, want an empty ACK", got)
-			}
-		}},
-		{"an answer with another token is not its answer", func(t *testing.T, c *Conn, peer *memConn) {
-			done := make(chan error)
-			go func() {
-				_, err := post(c, "x", 2*time.Second)
-				done <- err
-			}()
-			req := peer.next(time.Second)
+			req := peer.nextDatagram(time.Second)
 			_, _ = peer.Write([]byte{0x64, 0x45, req[2], req[3], 9, 9, 9, 9})
 			if err := <-done; !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("got %v, want its deadline", err)
 			}
 		}},
-		{"an answer to what was never asked is rejected", func(t *testing.T, c *Conn, peer *memConn) {
-			for _, token := range []string{"", "\x00\x00\x00\x00", "\x00\x00\x00\x01", "\x00\x00\x00\x01\x00", "\xff\xff\xff\xff"} {
-				m := encoded(t, coap.Confirmable, codes.Content, 0xabcd, []byte(token), "", "x")
-				_, _ = peer.Write(m)
-				if got := peer.next(time.Second); !bytes.Equal(got, []byte{0x70, 0, 0xab, 0xcd}) {
-					t.Errorf("token %x: got %x, want a Reset", token, got)
+		{"an answer with a token that was never used is rejected",
+			func(t *testing.T, c *Conn, peer *memConn) {
+				for _, token := range []string{"", "\x00\x00\x00\x00", "\x00\x00\x00\x01",
+					"\x00\x00\x00\x01\x00",
+					"\xff\xff\xff\xff"} {
+					m := encodeMessage(t, coap.Confirmable, codes.Content, 0xabcd, []byte(token), "", "x")
+					_, _ = peer.Write(m)
+					if got := peer.nextDatagram(time.Second); !bytes.Equal(got, []byte{0x70, 0, 0xab, 0xcd}) {
+						t.Errorf("token %x: got %x, want a Reset", token, got)
+					}
+					_, _ = peer.Write(encodeMessage(t, coap.NonConfirmable, codes.Content, 0xabce,
+						[]byte(token), "", "x"))
+					if got := peer.nextDatagram(time.Second); got != nil {
+						t.Errorf("token %x, non-confirmable: got %x, want no answer", token, got)
+					}
 				}
-				_, _ = peer.Write(encoded(t, coap.NonConfirmable, codes.Content, 0xabce, []byte(token), "", "x"))
-				if got := peer.next(time.Second); got != nil {
-					t.Errorf("token %x, non-confirmable: got %x, want silence", token, got)
+				if c.Context().Err() != nil {
+					t.Error("the answers ended the session")
 				}
-			}
-			if c.Context().Err() != nil {
-				t.Error("it ended the session")
-			}
-		}},
-		{"ends when the peer is gone", func(t *testing.T, c *Conn, peer *memConn) {
+			}},
+		{"ends when the peer closes", func(t *testing.T, c *Conn, peer *memConn) {
 			time.AfterFunc(time.Second, func() { _ = peer.Close() })
 			began := time.Now()
-			_, err := post(c, "x", time.Minute)
+			_, err := postEcho(c, "x", time.Minute)
 			if got := time.Since(began); err == nil || got != time.Second {
 				t.Errorf("got %v after %v, want an error after 1 s", err, got)
 			}
 		}},
-		{"ends when the association is ended here", func(t *testing.T, c *Conn, _ *memConn) {
+		{"ends when this side ends the association", func(t *testing.T, c *Conn, _ *memConn) {
 			time.AfterFunc(time.Second, func() { _ = c.End() })
 			began := time.Now()
-			_, err := post(c, "x", time.Minute)
+			_, err := postEcho(c, "x", time.Minute)
 			if got := time.Since(began); err == nil || got != time.Second {
 				t.Errorf("got %v after %v, want an error after 1 s", err, got)
 			}
-			if _, err = post(c, "x", time.Minute); err == nil || time.Since(began) != time.Second {
+			if _, err = postEcho(c, "x", time.Minute); err == nil || time.Since(began) != time.Second {
 				t.Errorf("after the end: got %v, want an error at once", err)
 			}
 		}},
-		{"a second request does not wait behind one that is not answered", func(t *testing.T, c *Conn, peer *memConn) {
-			go func() { _, _ = post(c, "read", 5*time.Second) }()
-			if peer.next(time.Second) == nil {
-				t.Fatal("nothing sent")
-			}
-			done := make(chan error)
-			go func() {
-				_, err := post(c, "command", time.Second)
-				done <- err
-			}()
-			req := peer.next(100 * time.Millisecond)
-			if req == nil {
-				t.Fatal("the second request waits behind the first")
-			}
-			_, _ = peer.Write(append([]byte{0x64, 0x45}, req[2:8]...))
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-		}},
+		{"a second request does not wait for the first one's answer",
+			func(t *testing.T, c *Conn, peer *memConn) {
+				go func() { _, _ = postEcho(c, "read", 5*time.Second) }()
+				if peer.nextDatagram(time.Second) == nil {
+					t.Fatal("nothing sent")
+				}
+				done := make(chan error)
+				go func() {
+					_, err := postEcho(c, "command", time.Second)
+					done <- err
+				}()
+				req := peer.nextDatagram(100 * time.Millisecond)
+				if req == nil {
+					t.Fatal("the second request waits for the answer to the first one")
+				}
+				_, _ = peer.Write(append([]byte{0x64, 0x45}, req[2:8]...))
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			}},
 		{"no token is used twice", func(t *testing.T, c *Conn, peer *memConn) {
 			seen := map[string]bool{}
 			for range 100 {
-				_, _ = post(c, "x", time.Millisecond)
-				m := coap.Token(peer.next(time.Second)[4:8]).String()
+				_, _ = postEcho(c, "x", time.Millisecond)
+				m := coap.Token(peer.nextDatagram(time.Second)[4:8]).String()
 				if seen[m] {
-					t.Fatalf("token %s again", m)
+					t.Fatalf("token %s was used twice", m)
 				}
 				seen[m] = true
 			}
@@ -293,27 +300,27 @@ func TestDo(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c, peer := memLink(t, nil)
+				c, peer := newMemLink(t, nil)
 				tc.do(t, c, peer)
 			})
 		})
 	}
 }
 
-// Done means that nothing of the association runs any more.
+// Done is closed only after all handlers of the association have returned.
 func TestDoneWaitsForHandlers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ended atomic.Bool
-		c, peer := memLink(t, func(*Conn, *pool.Message, *pool.Message, time.Time) {
+		c, peer := newMemLink(t, func(*Conn, *pool.Message, *pool.Message, time.Time) {
 			time.Sleep(5 * time.Second)
 			ended.Store(true)
 		})
-		_, _ = peer.Write(con(t, 1, "t", "x"))
+		_, _ = peer.Write(makeCON(t, 1, "t", "x"))
 		synctest.Wait()
 		_ = c.End()
 		<-c.Done()
 		if !ended.Load() {
-			t.Error("done while a handler is at work")
+			t.Error("the association is done while a handler still runs")
 		}
 		if c.Context().Err() == nil {
 			t.Error("its context has not ended")
@@ -321,26 +328,27 @@ func TestDoneWaitsForHandlers(t *testing.T) {
 	})
 }
 
-// both returns the two ends of a new session. Before the gateway's end is open, pion may drop what
-// comes.
-func (s *site) both(t *testing.T) (*dtls.Conn, *Conn) {
+// openSession returns the two ends of a new session. It waits for the gateway's end, because before
+// that pion may drop records.
+func (s *site) openSession(t *testing.T) (*dtls.Conn, *Conn) {
 	t.Helper()
-	dc, err := s.raw(t, dtls.WithCipherSuites(suites...))
+	dc, err := s.dialDTLS(t, dtls.WithCipherSuites(suites...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return dc, within(t, s.opened)
+	return dc, receiveFrom(t, s.opened)
 }
 
-// What was said before a node left is heard, however soon after it the node left.
-func TestRequestBeforeTheEndIsHeard(t *testing.T) {
+// Requests that a node sends right before its close_notify are handled.
+func TestRequestBeforeTheEndIsHandled(t *testing.T) {
 	heard := make(chan string, 8)
-	s := listen(t, Config{}, func(_ *Conn, req, _ *pool.Message, _ time.Time) { heard <- string(req.Token()) })
+	s := startSite(t, Config{},
+		func(_ *Conn, req, _ *pool.Message, _ time.Time) { heard <- string(req.Token()) })
 	for range 50 {
-		dc, _ := s.both(t)
+		dc, _ := s.openSession(t)
 		got, want := map[string]bool{}, map[string]bool{"a": true, "b": true, "c": true}
 		for token := range want {
-			if _, err := dc.Write(con(t, uint16(token[0]), token, "x")); err != nil {
+			if _, err := dc.Write(makeCON(t, uint16(token[0]), token, "x")); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -348,7 +356,7 @@ func TestRequestBeforeTheEndIsHeard(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range want {
-			got[within(t, heard)] = true
+			got[receiveFrom(t, heard)] = true
 		}
 		if !maps.Equal(got, want) {
 			t.Fatalf("got requests %v, want %v", got, want)
@@ -356,58 +364,63 @@ func TestRequestBeforeTheEndIsHeard(t *testing.T) {
 	}
 }
 
-// The same when this side ends it, as the gateway does when the node has opened another one.
-func TestRequestBeforeOurEndIsHeard(t *testing.T) {
+// The same when this side ends the session.
+func TestRequestBeforeOurEndIsHandled(t *testing.T) {
 	heard := make(chan string, 8)
-	s := listen(t, Config{}, func(_ *Conn, req, _ *pool.Message, _ time.Time) { heard <- string(req.Token()) })
+	s := startSite(t, Config{},
+		func(_ *Conn, req, _ *pool.Message, _ time.Time) { heard <- string(req.Token()) })
 	for i := range 50 {
-		node, c := s.rawSession(t, "127.0.0.1", i%2 == 0)
-		s.datagram(node.seal(protocol.ContentTypeApplicationData, con(t, 1, "t", "x")), node.addr())
-		_ = c.End() // not a moment later
-		if got := within(t, heard); got != "t" {
+		node, c := s.openRawSession(t, "127.0.0.1", i%2 == 0)
+		s.handleDatagram(node.encryptRecord(protocol.ContentTypeApplicationData, makeCON(t, 1, "t", "x")),
+			node.localAddr())
+		_ = c.End() // at once
+		if got := receiveFrom(t, heard); got != "t" {
 			t.Fatalf("got %q, want the request", got)
 		}
-		s.datagram(node.seal(protocol.ContentTypeApplicationData, con(t, 2, "late", "x")), node.addr())
-		within(t, s.closed)
+		s.handleDatagram(node.encryptRecord(protocol.ContentTypeApplicationData, makeCON(t, 2, "late", "x")),
+			node.localAddr())
+		receiveFrom(t, s.closed)
 		_ = node.conn.Close()
 	}
 	if len(heard) > 0 {
-		t.Errorf("got %q, want nothing of what came after the end", <-heard)
+		t.Errorf("got %q, want no request that came after the end", <-heard)
 	}
 }
 
-// And when another session takes its place at its address.
-func TestRequestBeforeAnotherSessionIsHeard(t *testing.T) {
+// The same when a new session replaces it at its address.
+func TestRequestBeforeAnotherSessionIsHandled(t *testing.T) {
 	heard := make(chan string, 8)
-	s := listen(t, Config{}, func(_ *Conn, req, _ *pool.Message, _ time.Time) { heard <- string(req.Token()) })
+	s := startSite(t, Config{},
+		func(_ *Conn, req, _ *pool.Message, _ time.Time) { heard <- string(req.Token()) })
 	for i := range 50 {
-		node, _ := s.rawSession(t, "127.0.0.1", i%2 == 0)
-		next := rawAt(node.conn, s.secret.PSK())
+		node, _ := s.openRawSession(t, "127.0.0.1", i%2 == 0)
+		next := newRawClientOn(node.conn, s.secret.PSK())
 		next.seen[node.server], next.sequence[0] = true, node.sequence[0]
-		if err := next.do(stepHello); err != nil {
+		if err := next.doStep(stepHello); err != nil {
 			t.Fatal(err)
 		}
-		next.hand = func(b []byte) { s.datagram(b, node.addr()) }
-		node.hand = next.hand
-		_, _ = next.do(stepKeyExchange), next.do(stepChangeCipher)
-		node.encrypted(protocol.ContentTypeApplicationData, con(t, 1, "t", "x"))
-		_ = next.do(stepFinished)
-		if got := within(t, heard); got != "t" {
+		next.deliverTo = func(b []byte) { s.handleDatagram(b, node.localAddr()) }
+		node.deliverTo = next.deliverTo
+		_, _ = next.doStep(stepKeyExchange), next.doStep(stepChangeCipher)
+		node.sendEncrypted(protocol.ContentTypeApplicationData, makeCON(t, 1, "t", "x"))
+		_ = next.doStep(stepFinished)
+		if got := receiveFrom(t, heard); got != "t" {
 			t.Fatalf("round %d: got %q, want the request", i, got)
 		}
-		within(t, s.closed)
-		within(t, s.opened)
+		receiveFrom(t, s.closed)
+		receiveFrom(t, s.opened)
 		_ = node.conn.Close()
 	}
 }
 
-// torn is a connection that can be read and no longer be written to.
+// torn is a connection that can be read but not written.
 type torn struct{ *memConn }
 
 func (torn) Write([]byte) (int, error) { return 0, net.ErrClosed }
 
-// Whoever runs a gateway reads its standard output; go-coap would write there.
-func TestAnswerToSomebodyWhoLeftIsLogged(t *testing.T) {
+// By default go-coap prints an answer that cannot be sent to standard output. It must go to our log
+// instead.
+func TestUnsentAnswerIsLogged(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -417,12 +430,13 @@ func TestAnswerToSomebodyWhoLeftIsLogged(t *testing.T) {
 	defer func() { os.Stdout = stdout }()
 	var text bytes.Buffer
 	synctest.Test(t, func(t *testing.T) {
-		a, peer := memPair()
-		c := runLogged(t, torn{a}, echo, slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug})))
-		_, _ = peer.Write(con(t, 1, "t", "x"))
+		a, peer := newMemPair()
+		c := runConnLogged(t, torn{a}, answerEcho,
+			slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug})))
+		_, _ = peer.Write(makeCON(t, 1, "t", "x"))
 		synctest.Wait()
 		if c.Context().Err() != nil {
-			t.Error("the association has ended, although the node may have more to say")
+			t.Error("the association has ended, although the node may send more")
 		}
 		_ = c.End()
 		<-c.Done()
@@ -433,28 +447,28 @@ func TestAnswerToSomebodyWhoLeftIsLogged(t *testing.T) {
 		t.Errorf("printed %q, %v, want nothing", printed, err)
 	}
 	if !strings.Contains(text.String(), "message not sent") {
-		t.Errorf("logged %q, want that the answer was not sent", text.String())
+		t.Errorf("logged %q, want a line about the unsent answer", text.String())
 	}
 }
 
-// Who answers a request with a Reset will not answer it: the call ends, long before its deadline.
+// A Reset means that no answer will come, so it ends the call long before its deadline.
 func TestResetEndsTheCall(t *testing.T) {
-	c, peer := memLink(t, nil)
+	c, peer := newMemLink(t, nil)
 	done := make(chan error, 1)
 	began := time.Now()
 	go func() {
-		_, err := post(c, "hello", patienceOfTests)
+		_, err := postEcho(c, "hello", patienceOfTests)
 		done <- err
 	}()
-	m := peer.next(time.Second)
+	m := peer.nextDatagram(time.Second)
 	if len(m) < 4 {
 		t.Fatalf("got % x, want a request", m)
 	}
 	_, _ = peer.Write([]byte{0x70, 0, m[2], m[3]})
-	if err := within(t, done); !errors.Is(err, errReset) || time.Since(began) > patienceOfTests/2 {
+	if err := receiveFrom(t, done); !errors.Is(err, errReset) || time.Since(began) > patienceOfTests/2 {
 		t.Errorf("got %v after %v, want errReset at once", err, time.Since(began))
 	}
-	if m := peer.next(2 * time.Second); m != nil {
-		t.Errorf("got % x after the Reset, want no repeat", m)
+	if m := peer.nextDatagram(2 * time.Second); m != nil {
+		t.Errorf("got % x after the Reset, want no retransmission", m)
 	}
 }

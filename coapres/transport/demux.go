@@ -8,8 +8,8 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// datagram splits a datagram into records and dispatches each of them.
-func (l *Listener) datagram(b []byte, from netip.AddrPort) {
+// handleDatagram splits a datagram into records and dispatches each of them.
+func (l *Listener) handleDatagram(b []byte, from netip.AddrPort) {
 	lost := false
 	for len(b) > 0 {
 		r, rest, ok := record.Split(b)
@@ -17,7 +17,7 @@ func (l *Listener) datagram(b []byte, from netip.AddrPort) {
 			l.counts.ignored.Add(1)
 			break
 		}
-		lost = l.record(r, from) || lost
+		lost = l.dispatchRecord(r, from) || lost
 		b = rest
 	}
 	if lost {
@@ -25,9 +25,9 @@ func (l *Listener) datagram(b []byte, from netip.AddrPort) {
 	}
 }
 
-// record dispatches one record. It tells whether r belongs to a session that this gateway does not
-// have: see [record.IsLost].
-func (l *Listener) record(r []byte, from netip.AddrPort) (lost bool) {
+// dispatchRecord dispatches one record. It tells whether r belongs to a session that this gateway
+// does not have: see [record.IsLost].
+func (l *Listener) dispatchRecord(r []byte, from netip.AddrPort) (lost bool) {
 	switch epoch := binary.BigEndian.Uint16(r[3:]); {
 	case r[0] == record.TLS12CID && record.IsEncrypted(r):
 		l.mu.Lock()
@@ -38,41 +38,41 @@ func (l *Listener) record(r []byte, from netip.AddrPort) (lost bool) {
 		if again {
 			a.retransmitFlight()
 		}
-		l.deliver(r, from, ok, a)
+		l.deliverRecord(r, from, ok, a)
 		return a == nil && record.IsLost(r)
 	case record.IsEncrypted(r):
-		return l.encrypted(r, from)
+		return l.dispatchEncrypted(r, from)
 	case epoch == 0:
-		l.plain(r, from)
+		l.dispatchPlaintext(r, from)
 	default:
 		l.counts.ignored.Add(1)
 	}
 	return false
 }
 
-// plain lets through the plaintext records that a handshake needs. They are not authenticated, so
-// they reach only associations in their handshake: a plaintext alert would make pion end an
-// established one.
-func (l *Listener) plain(r []byte, from netip.AddrPort) {
+// dispatchPlaintext lets through the plaintext records that a handshake needs. They are not
+// authenticated, so they reach only associations in their handshake: a plaintext alert would make
+// pion end an established one.
+func (l *Listener) dispatchPlaintext(r []byte, from netip.AddrPort) {
 	switch {
 	case r[0] == record.Handshake && len(r) > record.HeaderSize && r[record.HeaderSize] == record.ClientHello:
-		l.hello(r, from)
+		l.answerHello(r, from)
 		return
 	case r[0] == record.Handshake:
 		if typ, number, ok := record.ParseHandshake(r); ok && typ == record.ClientKeyExchange && number == 2 {
-			l.toHalf(r, from, true)
+			l.deliverToHalfOpen(r, from, true)
 			return
 		}
 	case r[0] == record.ChangeCipherSpec && len(r) == record.HeaderSize+1 && r[record.HeaderSize] == 1:
-		l.toHalf(r, from, false)
+		l.deliverToHalfOpen(r, from, false)
 		return
 	}
 	l.counts.ignored.Add(1)
 }
 
-// toHalf gives a record to each half-open association of an address. Only the keys can tell which
-// of them it is for.
-func (l *Listener) toHalf(r []byte, from netip.AddrPort, exchange bool) {
+// deliverToHalfOpen gives a record to each half-open association of an address. Only the keys can
+// tell which of them it is for.
+func (l *Listener) deliverToHalfOpen(r []byte, from netip.AddrPort, exchange bool) {
 	var to [maxPerPeer]*association
 	n := 0
 	l.mu.Lock()
@@ -84,17 +84,17 @@ func (l *Listener) toHalf(r []byte, from netip.AddrPort, exchange bool) {
 	}
 	l.mu.Unlock()
 	for _, a := range to[:n] {
-		l.deliver(r, from, true, a)
+		l.deliverRecord(r, from, true, a)
 	}
 	if n == 0 {
 		l.counts.ignored.Add(1)
 	}
 }
 
-// encrypted gives a record without CID to the live association of its address. It also gives it to
-// the half-open ones, because it may be a Finished. lost tells that there is no session for that
-// address.
-func (l *Listener) encrypted(r []byte, from netip.AddrPort) (lost bool) {
+// dispatchEncrypted gives a record without CID to the live association of its address. It also
+// gives it to the half-open ones, because it may be a Finished. lost tells that there is no session
+// for that address.
+func (l *Listener) dispatchEncrypted(r []byte, from netip.AddrPort) (lost bool) {
 	var to [maxPerPeer + 1]*association
 	n := 0
 	l.mu.Lock()
@@ -113,7 +113,7 @@ func (l *Listener) encrypted(r []byte, from netip.AddrPort) (lost bool) {
 	}
 	l.mu.Unlock()
 	for _, a := range to[:n] {
-		l.deliver(r, from, true, a)
+		l.deliverRecord(r, from, true, a)
 	}
 	if n == 0 {
 		l.counts.ignored.Add(1)
@@ -137,7 +137,7 @@ func (a *association) admits(r []byte) bool {
 	return true
 }
 
-func (l *Listener) deliver(r []byte, from netip.AddrPort, ok bool, a *association) {
+func (l *Listener) deliverRecord(r []byte, from netip.AddrPort, ok bool, a *association) {
 	if !ok {
 		l.counts.ignored.Add(1)
 		return
@@ -146,20 +146,20 @@ func (l *Listener) deliver(r []byte, from netip.AddrPort, ok bool, a *associatio
 	if !a.finished.Load() {
 		room = queueHalf
 	}
-	if !a.push(r, from, room) {
+	if !a.queueRecord(r, from, room) {
 		l.counts.overflow.Add(1)
 	}
 }
 
-// moved records a live association's new address. If another association is there already, that one
-// keeps the address: the CID still finds this one.
-func (l *Listener) moved(a *association) {
+// recordMove records a live association's new address. If another association is at that address
+// already, it keeps the address: the CID still finds this one.
+func (l *Listener) recordMove(a *association) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if a.phase != live {
 		return
 	}
-	l.counts.moved.Add(1)
+	l.counts.recordMove.Add(1)
 	a.mu.Lock()
 	to := a.current
 	a.mu.Unlock()

@@ -52,7 +52,7 @@ func (c *Conn) Renew(ctx context.Context, h Handler) (*Conn, error) {
 }
 
 func (s *nodeSocket) dial(ctx context.Context, e nodeEnd, h Handler) (*Conn, error) {
-	g, err := s.add()
+	g, err := s.addGuard()
 	if err != nil {
 		return nil, fmt.Errorf("transport: dial %s: %w", e.gateway, err)
 	}
@@ -76,7 +76,7 @@ func (s *nodeSocket) dial(ctx context.Context, e nodeEnd, h Handler) (*Conn, err
 	if err := dc.HandshakeContext(hctx); err != nil {
 		_ = dc.Close()
 		_ = g.Close()
-		if why := g.refusal(); why != "" {
+		if why := g.nameAlert(); why != "" {
 			err = fmt.Errorf("%w (somebody at its address says %s)", err, why)
 		}
 		return nil, fmt.Errorf("transport: handshake with %s: %w", e.gateway, err)
@@ -120,9 +120,9 @@ func (c *Conn) Ping(ctx context.Context) error {
 	pong, answered := context.WithCancelCause(ctx)
 	defer answered(nil)
 	mid := uint16(c.cc.GetMessageID())
-	c.await(mid, answered)
-	defer c.forget(mid)
-	if err := c.exchange.ping(mid, pingRepeat); err != nil {
+	c.awaitReset(mid, answered)
+	defer c.forgetRequest(mid)
+	if err := c.exchange.sendPing(mid, pingRepeat); err != nil {
 		return err
 	}
 	select {

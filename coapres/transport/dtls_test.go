@@ -20,8 +20,8 @@ import (
 	"latchkey/keys"
 )
 
-// raw is a DTLS client without CoAP above it.
-func (s *site) raw(t *testing.T, opts ...dtls.ClientOption) (*dtls.Conn, error) {
+// dialDTLS opens a DTLS session without CoAP above it.
+func (s *site) dialDTLS(t *testing.T, opts ...dtls.ClientOption) (*dtls.Conn, error) {
 	t.Helper()
 	pc, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -43,7 +43,7 @@ func (s *site) raw(t *testing.T, opts ...dtls.ClientOption) (*dtls.Conn, error) 
 }
 
 func TestSuites(t *testing.T) {
-	s := listen(t, Config{}, echo)
+	s := startSite(t, Config{}, answerEcho)
 	for _, tc := range []struct {
 		name  string
 		suite dtls.CipherSuiteID
@@ -59,7 +59,7 @@ func TestSuites(t *testing.T) {
 		{"PSK_WITH_CHACHA20_POLY1305_SHA256", dtls.TLS_PSK_WITH_CHACHA20_POLY1305_SHA256, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			dc, err := s.raw(t, dtls.WithCipherSuites(tc.suite))
+			dc, err := s.dialDTLS(t, dtls.WithCipherSuites(tc.suite))
 			if (err == nil) != tc.want {
 				t.Fatalf("got %v, want a session: %v", err, tc.want)
 			}
@@ -70,7 +70,7 @@ func TestSuites(t *testing.T) {
 			if !ok || st.CipherSuiteID != tc.suite {
 				t.Errorf("got suite %v, want %v", st.CipherSuiteID, tc.suite)
 			}
-			if got := within(t, s.opened).Identity(); got != string(known) {
+			if got := receiveFrom(t, s.opened).Identity(); got != string(known) {
 				t.Errorf("got identity %q", got)
 			}
 		})
@@ -78,28 +78,29 @@ func TestSuites(t *testing.T) {
 }
 
 func TestExtendedMasterSecretIsRequired(t *testing.T) {
-	s := listen(t, Config{}, echo)
-	if _, err := s.raw(t, dtls.WithCipherSuites(suites...), dtls.WithExtendedMasterSecret(dtls.DisableExtendedMasterSecret)); err == nil {
+	s := startSite(t, Config{}, answerEcho)
+	if _, err := s.dialDTLS(t, dtls.WithCipherSuites(suites...),
+		dtls.WithExtendedMasterSecret(dtls.DisableExtendedMasterSecret)); err == nil {
 		t.Error("a client without it opened a session")
 	}
-	eventually(t, "the failure is told", func() bool { return len(s.failures()) > 0 })
+	eventually(t, "the failure is reported", func() bool { return len(s.listFailures()) > 0 })
 }
 
-// Whatever comes in one record, the session goes on.
+// Whatever a record contains, the session continues.
 func TestGarbageDoesNotEndASession(t *testing.T) {
-	s := listen(t, Config{}, echo)
-	dc, err := s.raw(t, dtls.WithCipherSuites(suites...))
+	s := startSite(t, Config{}, answerEcho)
+	dc, err := s.dialDTLS(t, dtls.WithCipherSuites(suites...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := within(t, s.opened)
+	g := receiveFrom(t, s.opened)
 	mid := uint16(0)
-	works := func(after string) {
+	checkRequest := func(after string) {
 		t.Helper()
 		mid++
-		want := ack(t, mid, "t", "fine")
+		want := makeACK(t, mid, "t", "fine")
 		want[1] = 0x45
-		if _, err := dc.Write(con(t, mid, "t", "fine")); err != nil {
+		if _, err := dc.Write(makeCON(t, mid, "t", "fine")); err != nil {
 			t.Fatalf("after %s: %v", after, err)
 		}
 		_ = dc.SetReadDeadline(time.Now().Add(5 * time.Second))
@@ -109,11 +110,11 @@ func TestGarbageDoesNotEndASession(t *testing.T) {
 				t.Fatalf("after %s: %v", after, err)
 			}
 			if bytes.Equal(buf[:n], want) {
-				return // what came before were Resets
+				return // messages before it were Resets
 			}
 		}
 	}
-	works("nothing")
+	checkRequest("nothing")
 	for _, r := range messagetest.All() {
 		if r.Want == message.Pass {
 			continue
@@ -127,59 +128,61 @@ func TestGarbageDoesNotEndASession(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		works(r.Name)
+		checkRequest(r.Name)
 	}
 	for name, b := range map[string][]byte{
-		"an empty record":                       {},
-		"one byte":                              {0x40},
-		"text":                                  []byte("GET / HTTP/1.1\r\n\r\n"),
-		"a record of 1,281 bytes":               padded(t, message.MaxSize+1),
-		"a record of 1,473 bytes":               padded(t, 1473),
-		"a record of 4,000 bytes":               padded(t, 4000),
-		"zeros":                                 make([]byte, 100),
-		"an answer that nobody asked for":       ack(t, 4711, "t", "x"),
-		"a confirmable answer nobody asked for": {0x41, 0x45, 0, 9, 't'},
-		"a Reset for nothing":                   {0x70, 0, 9, 9},
-		"an ACK for nothing":                    {0x60, 0, 9, 9},
-		"a Reset for an answer":                 {0x70, 0, 0, 1},
+		"an empty record":                    {},
+		"one byte":                           {0x40},
+		"text":                               []byte("GET / HTTP/1.1\r\n\r\n"),
+		"a record of 1,281 bytes":            makePadded(t, message.MaxSize+1),
+		"a record of 1,473 bytes":            makePadded(t, 1473),
+		"a record of 4,000 bytes":            makePadded(t, 4000),
+		"zeros":                              make([]byte, 100),
+		"an answer to no request":            makeACK(t, 4711, "t", "x"),
+		"a confirmable answer to no request": {0x41, 0x45, 0, 9, 't'},
+		"a Reset for nothing":                {0x70, 0, 9, 9},
+		"an ACK for nothing":                 {0x60, 0, 9, 9},
+		"a Reset for an answer":              {0x70, 0, 0, 1},
 	} {
 		if _, err := dc.Write(b); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		works(name)
+		checkRequest(name)
 	}
 	if g.Context().Err() != nil || s.Sessions() != 1 {
 		t.Error("the session has ended")
 	}
 }
 
-// padded is a request of n bytes.
-func padded(t *testing.T, n int) []byte {
-	m := con(t, 60000, "t", "x")
+// makePadded makes a request of n bytes.
+func makePadded(t *testing.T, n int) []byte {
+	m := makeCON(t, 60000, "t", "x")
 	return append(m, bytes.Repeat([]byte("x"), n-len(m))...)
 }
 
 func TestLargestMessage(t *testing.T) {
-	s := listen(t, Config{}, func(c *Conn, req, resp *pool.Message, at time.Time) { echo(c, req, resp, at) })
-	c := s.dial(t, nil)
+	s := startSite(t, Config{},
+		func(c *Conn, req, resp *pool.Message, at time.Time) { answerEcho(c, req, resp, at) })
+	c := s.dialKnown(t, nil)
 	for _, n := range []int{1, 1024, 1200} {
 		want := strings.Repeat("x", n)
-		if got, err := post(c, want, 5*time.Second); err != nil || got != want {
+		if got, err := postEcho(c, want, 5*time.Second); err != nil || got != want {
 			t.Errorf("a body of %d bytes: got %d back, %v", n, len(got), err)
 		}
 	}
 }
 
-// A node whose port changes, as behind a router that forgot it, is known by its connection ID.
+// The gateway finds a node whose port has changed by its connection ID.
 func TestPortChanges(t *testing.T) {
-	s := listen(t, Config{}, echo)
-	n, c := s.throughNAT(t, echo)
-	g := within(t, s.opened)
+	s := startSite(t, Config{}, answerEcho)
+	n, c := s.throughNAT(t, answerEcho)
+	g := receiveFrom(t, s.opened)
 	for range 3 {
-		if got, err := post(c, "from the node", 5*time.Second); err != nil || got != "from the node" {
+		if got, err := postEcho(c, "from the node", 5*time.Second); err != nil || got != "from the node" {
 			t.Fatalf("got %q, %v", got, err)
 		}
-		if got, err := post(g, "from the gateway", 5*time.Second); err != nil || got != "from the gateway" {
+		if got, err := postEcho(g, "from the gateway", 5*time.Second); err != nil ||
+			got != "from the gateway" {
 			t.Fatalf("got %q, %v", got, err)
 		}
 		n.rebind(t)
@@ -190,11 +193,11 @@ func TestPortChanges(t *testing.T) {
 }
 
 func TestStableAddr(t *testing.T) {
-	s := listen(t, Config{}, echo)
+	s := startSite(t, Config{}, answerEcho)
 	seen := map[string]bool{}
 	for range 3 {
-		s.dial(t, nil)
-		g := within(t, s.opened)
+		s.dialKnown(t, nil)
+		g := receiveFrom(t, s.opened)
 		a := g.RemoteAddr()
 		if a.Network() != "udp" || !strings.HasPrefix(a.String(), "127.0.0.1:") || seen[a.String()] {
 			t.Errorf("got %v, want an address and a number of its own", a)
@@ -222,27 +225,27 @@ func TestDialEnds(t *testing.T) {
 		}
 	})
 	t.Run("the association with its context", func(t *testing.T) {
-		s := listen(t, Config{}, echo)
+		s := startSite(t, Config{}, answerEcho)
 		ctx, cancel := context.WithCancel(context.Background())
 		c, err := Dial(ctx, s.Addr().String(), known, s.secret, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		g := within(t, s.opened)
+		g := receiveFrom(t, s.opened)
 		cancel()
-		within(t, c.Done())
-		if within(t, s.closed) != g { // a close_notify told it
-			t.Error("the gateway does not know")
+		receiveFrom(t, c.Done())
+		if receiveFrom(t, s.closed) != g { // the node sent a close_notify
+			t.Error("another session ended at the gateway")
 		}
-		within(t, g.Done())
+		receiveFrom(t, g.Done())
 	})
-	t.Run("a request when the gateway goes", func(t *testing.T) {
-		s := listen(t, Config{}, func(c *Conn, _, _ *pool.Message, _ time.Time) { _ = c.End() })
-		c := s.dial(t, nil)
-		if _, err := post(c, "x", 20*time.Second); err == nil {
+	t.Run("a request when the gateway ends the session", func(t *testing.T) {
+		s := startSite(t, Config{}, func(c *Conn, _, _ *pool.Message, _ time.Time) { _ = c.End() })
+		c := s.dialKnown(t, nil)
+		if _, err := postEcho(c, "x", 20*time.Second); err == nil {
 			t.Error("got no error")
 		}
-		within(t, c.Done())
+		receiveFrom(t, c.Done())
 	})
 }
 
@@ -264,20 +267,21 @@ func TestTemporary(t *testing.T) {
 		{"the idle time", &dtls.TimeoutError{Err: context.DeadlineExceeded}, false},
 		{"a closed socket", net.ErrClosed, false},
 	} {
-		if got := temporary(tc.err); got != tc.want {
+		if got := isTemporary(tc.err); got != tc.want {
 			t.Errorf("%s: got %v, want %v", tc.name, got, tc.want)
 		}
 	}
 }
 
-// Somebody lets a record of the node leave from his own address, and the session moves there. He
-// gets pings alone, never more than he sent, and the node has its session back with its next word.
+// An attacker sends a captured record of the node from his own address, so the session moves there.
+// The gateway sends him only pings, and no more bytes than he sent. The node's next record moves
+// the session back.
 func TestStolenAddress(t *testing.T) {
 	moved := make(chan *Conn, 8)
-	s := listen(t, Config{Moved: func(c *Conn) { moved <- c }}, echo)
-	n, c := s.throughNAT(t, echo)
-	g := within(t, s.opened)
-	if _, err := post(c, "here", 5*time.Second); err != nil {
+	s := startSite(t, Config{Moved: func(c *Conn) { moved <- c }}, answerEcho)
+	n, c := s.throughNAT(t, answerEcho)
+	g := receiveFrom(t, s.opened)
+	if _, err := postEcho(c, "here", 5*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	thief, err := net.DialUDP("udp", nil, s.Addr().(*net.UDPAddr))
@@ -285,19 +289,19 @@ func TestStolenAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer thief.Close()
-	n.divert(thief)
-	n.heard()
+	n.divertNext(thief)
+	n.takeSizes()
 	answer := make(chan string, 1)
 	go func() {
-		got, err := post(c, "a longer request, so that there is something to gain", 8*time.Second)
+		got, err := postEcho(c, "a longer request, so that there is something to gain", 8*time.Second)
 		answer <- got + fmt.Sprint(err)
 	}()
-	if within(t, moved) != g {
-		t.Fatal("another session was told")
+	if receiveFrom(t, moved) != g {
+		t.Fatal("Moved was called with another session")
 	}
 	command := make(chan error, 1)
 	go func() {
-		_, err := post(g, "a command", 8*time.Second)
+		_, err := postEcho(g, "a command", 8*time.Second)
 		command <- err
 	}()
 	got, buf := 0, make([]byte, 2048)
@@ -308,7 +312,7 @@ func TestStolenAddress(t *testing.T) {
 			break
 		}
 		if k > pingRecord {
-			t.Errorf("the thief got %d bytes at once, want a ping", k)
+			t.Errorf("the thief got a datagram of %d bytes, want only pings", k)
 		}
 		got += k
 	}
@@ -316,42 +320,45 @@ func TestStolenAddress(t *testing.T) {
 	sent := n.stolen
 	n.mu.Unlock()
 	if got == 0 || got > sent {
-		t.Errorf("the thief got %d bytes for %d, want a ping and no more than he sent", got, sent)
+		t.Errorf("the thief got %d bytes and sent %d, want a ping and no more than he sent", got, sent)
 	}
-	if got := within(t, answer); !strings.HasSuffix(got, "gain<nil>") {
+	if got := receiveFrom(t, answer); !strings.HasSuffix(got, "gain<nil>") {
 		t.Errorf("the node got %q", got)
 	}
-	if err := within(t, command); err != nil {
+	if err := receiveFrom(t, command); err != nil {
 		t.Errorf("the command: got %v", err)
 	}
 	if g.Path() != 2 || s.Sessions() != 1 {
-		t.Errorf("got path %d, want 2: there and back", g.Path())
+		t.Errorf("got path %d, want 2: to the thief and back", g.Path())
 	}
 }
 
-// pion moves the address some time before it asks for the next record, and others write meanwhile:
-// to an address that has not proven itself that is as much as to any such. What was made for where
-// the node was before still goes there.
+// pion moves the address some time before it reads the next record, and other goroutines write
+// meanwhile. Writes to the new address obey the limit for unproven addresses, and writes to the old
+// address still go there.
 func TestWhatIsWrittenDuringAMove(t *testing.T) {
-	s := listen(t, Config{}, echo)
-	h, err := record.ParseHello(helloBytes(1, make([]byte, record.CookieSize)))
+	s := startSite(t, Config{}, answerEcho)
+	h, err := record.ParseHello(makeHello(1, make([]byte, record.CookieSize)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, after := newRaw(t, "127.0.0.1", s.Addr(), nil), newRaw(t, "127.0.0.1", s.Addr(), nil)
+	before, after := newRawClient(t, "127.0.0.1", s.Addr(), nil), newRawClient(t, "127.0.0.1", s.Addr(), nil)
 	s.mu.Lock()
-	a, _, err := s.newAssociation(after.addr(), h, h.Digest()) // where pion is already
+	a, _, err := s.newAssociation(after.localAddr(), h, h.Digest()) // pion has already moved to this address
 	s.mu.Unlock()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer a.cancel()
-	a.current, a.home, a.taken = before.addr(), before.addr(), datagram{n: 2 * pingRecord, from: after.addr()}
-	makeRecord := func(n int) []byte { return append([]byte{record.TLS12CID, 0xfe, 0xfd, 0, 1}, make([]byte, n-5)...) }
+	a.current, a.home, a.taken = before.localAddr(), before.localAddr(),
+		datagram{n: 2 * pingRecord, from: after.localAddr()}
+	makeRecord := func(n int) []byte {
+		return append([]byte{record.TLS12CID, 0xfe, 0xfd, 0, 1}, make([]byte, n-5)...)
+	}
 	write := func(n int, to *rawClient) {
 		t.Helper()
-		if got, err := a.WriteTo(makeRecord(n), peerAddr{to.addr()}); got != n || err != nil {
-			t.Errorf("got %d, %v, want it taken", got, err)
+		if got, err := a.WriteTo(makeRecord(n), peerAddr{to.localAddr()}); got != n || err != nil {
+			t.Errorf("got %d, %v, want all bytes accepted", got, err)
 		}
 	}
 	write(100, after)
@@ -359,69 +366,70 @@ func TestWhatIsWrittenDuringAMove(t *testing.T) {
 		write(pingRecord, after)
 	}
 	write(100, before)
-	got := after.within(100 * time.Millisecond)
-	if got != 2*pingRecord || before.within(100*time.Millisecond) != 100 || a.Path() != 1 {
-		t.Errorf("got %d bytes where it is and path %d, want two pings and 1, and 100 bytes where it was", got, a.Path())
+	got := after.countBytes(100 * time.Millisecond)
+	if got != 2*pingRecord || before.countBytes(100*time.Millisecond) != 100 || a.Path() != 1 {
+		t.Errorf("got %d bytes at the new address and path %d, want two pings and path 1, and 100 bytes at the old address",
+			got, a.Path())
 	}
-	a.Prove(0) // an answer to what was sent where it was before says nothing of where it is
-	if got := after.within(100 * time.Millisecond); got != 0 {
-		t.Errorf("got %d bytes at an address that has not proven itself", got)
+	a.Prove(0) // an answer to a message on the old path does not prove the new address
+	if got := after.countBytes(100 * time.Millisecond); got != 0 {
+		t.Errorf("got %d bytes at an unproven address, want none", got)
 	}
 	a.Prove(1)
-	if got := after.within(100 * time.Millisecond); got != 100 {
-		t.Errorf("got %d bytes when the address is proven, want the 100 that waited", got)
+	if got := after.countBytes(100 * time.Millisecond); got != 100 {
+		t.Errorf("got %d bytes when the address is proven, want the 100 that were held", got)
 	}
 }
 
-// pion writes from many goroutines, and moves the address before it says so. What it has for an
-// address that has not proven itself stays here.
+// pion writes from many goroutines, and may write to a new address before we have recorded the
+// move. Messages to an address that is not proven are held.
 func TestAnswersInAMove(t *testing.T) {
-	s := listen(t, Config{}, echo)
-	c, _ := s.rawSession(t, "127.0.0.1", true)
-	a := s.only(t)
-	victim := newRaw(t, "127.0.0.2", s.Addr(), s.secret.PSK())
+	s := startSite(t, Config{}, answerEcho)
+	c, _ := s.openRawSession(t, "127.0.0.1", true)
+	a := s.findOnlyAssociation(t)
+	victim := newRawClient(t, "127.0.0.2", s.Addr(), s.secret.PSK())
 	answer := make([]byte, 1000)
 	copy(answer, []byte{record.TLS12CID, 0xfe, 0xfd, 0, 1})
 	for range 8 {
-		if _, err := a.WriteTo(answer, peerAddr{victim.addr()}); err != nil {
+		if _, err := a.WriteTo(answer, peerAddr{victim.localAddr()}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := a.WriteTo(answer, peerAddr{c.addr()}); err != nil {
+	if _, err := a.WriteTo(answer, peerAddr{c.localAddr()}); err != nil {
 		t.Fatal(err)
 	}
-	hears := func(c *rawClient, limit time.Duration) bool {
+	receives := func(c *rawClient, limit time.Duration) bool {
 		_ = c.conn.SetReadDeadline(time.Now().Add(limit))
 		_, err := c.conn.Read(make([]byte, 2048))
 		return err == nil
 	}
-	if !hears(c, 5*time.Second) {
-		t.Error("the node heard nothing at its address")
+	if !receives(c, 5*time.Second) {
+		t.Error("the node received nothing at its address")
 	}
-	if hears(victim, 200*time.Millisecond) {
-		t.Error("an address that has proven nothing was sent an answer")
+	if receives(victim, 200*time.Millisecond) {
+		t.Error("an unproven address received an answer")
 	}
 }
 
-// A node that speaks from another address with each word costs no more than one that has moved
-// once.
+// A node whose address changes with each record costs no more than one that has moved once.
 func TestManyMoves(t *testing.T) {
-	told, release := make(chan *Conn, 1000), make(chan struct{})
+	reported, release := make(chan *Conn, 1000), make(chan struct{})
 	free := sync.OnceFunc(func() { close(release) })
 	defer free()
-	s := listen(t, Config{Moved: func(c *Conn) { told <- c; <-release }}, echo)
-	c, g := s.rawSession(t, "127.0.0.1", true)
+	s := startSite(t, Config{Moved: func(c *Conn) { reported <- c; <-release }}, answerEcho)
+	c, g := s.openRawSession(t, "127.0.0.1", true)
 	var from []*rawClient
 	for range 10 {
-		from = append(from, newRaw(t, "127.0.0.2", s.Addr(), s.secret.PSK()))
+		from = append(from, newRawClient(t, "127.0.0.2", s.Addr(), s.secret.PSK()))
 	}
 	const moves = 300
 	for i := range moves {
 		c.mid++
-		_, _ = from[i%len(from)].conn.Write(c.seal(protocol.ContentTypeApplicationData, get(c.mid)))
-		eventually(t, "the session follows", func() bool { return g.Path() == uint32(i+1) })
+		_, _ = from[i%len(from)].conn.Write(c.encryptRecord(protocol.ContentTypeApplicationData,
+			makeGET(c.mid)))
+		eventually(t, "the session moves", func() bool { return g.Path() == uint32(i+1) })
 	}
-	eventually(t, "the last address alone is asked", func() bool {
+	eventually(t, "only the newest address is pinged", func() bool {
 		g.exchange.mu.Lock()
 		defer g.exchange.mu.Unlock()
 		for _, o := range g.out {
@@ -429,15 +437,16 @@ func TestManyMoves(t *testing.T) {
 		}
 		return false
 	})
-	if n := len(told); n != 1 {
-		t.Errorf("told %d times at once", n)
+	if n := len(reported); n != 1 {
+		t.Errorf("Moved was called %d times at once, want once", n)
 	}
 	free()
-	eventually(t, "the moves since then are told of too, once", func() bool { return len(told) == 2 && g.moves.Load() == 0 })
+	eventually(t, "the later moves are reported too, once",
+		func() bool { return len(reported) == 2 && g.moves.Load() == 0 })
 }
 
-// only is the one association there is.
-func (s *site) only(t *testing.T) (a *association) {
+// findOnlyAssociation returns the listener's only association.
+func (s *site) findOnlyAssociation(t *testing.T) (a *association) {
 	t.Helper()
 	s.Listener.mu.Lock()
 	defer s.Listener.mu.Unlock()

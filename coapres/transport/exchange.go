@@ -22,7 +22,7 @@ const maxRetransmit = 4 // MAX_RETRANSMIT (RFC 7252 §4.8)
 type exchange struct {
 	net.Conn // the DTLS connection: one Read is one record is one message
 	mover    mover
-	path     uint32 // used by the reading goroutine; the last path that was followed
+	path     uint32 // used by the reading goroutine; the last path that moved was called for
 	// Called by the reading goroutine before the first message from a new address is passed on; may
 	// be nil.
 	moved func()
@@ -90,7 +90,7 @@ func (x *exchange) Read(b []byte) (int, error) {
 		n, err := x.Conn.Read(b)
 		at := time.Now()
 		if err != nil {
-			if temporary(err) {
+			if isTemporary(err) {
 				continue
 			}
 			return 0, err
@@ -106,7 +106,7 @@ func (x *exchange) Read(b []byte) (int, error) {
 			x.refused(reply[1], why)
 		}
 		if v == message.Pass {
-			v, reply = x.receive(m, at)
+			v, reply = x.handleMessage(m, at)
 		}
 		if reply != nil {
 			if _, err := x.Conn.Write(reply); err != nil {
@@ -119,27 +119,27 @@ func (x *exchange) Read(b []byte) (int, error) {
 	}
 }
 
-// receive handles a well-formed message.
-func (x *exchange) receive(m []byte, at time.Time) (message.Verdict, []byte) {
+// handleMessage handles a well-formed message.
+func (x *exchange) handleMessage(m []byte, at time.Time) (message.Verdict, []byte) {
 	typ, code, mid := m[0]>>4&3, m[1], binary.BigEndian.Uint16(m[2:])
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if typ == message.ACK || typ == message.RST {
-		return x.acknowledged(mid, typ == message.RST, at), nil
+		return x.handleAcknowledgement(mid, typ == message.RST, at), nil
 	}
 	if code>>5 != 0 {
-		return x.separate(m, m[4:4+m[0]&15])
+		return x.handleSeparateResponse(m, m[4:4+m[0]&15])
 	}
 	return x.in.Receive(m, at)
 }
 
-// separate handles a response that is not in the ACK of its request. It acknowledges the request
-// too, because the empty ACK before it may have been lost (RFC 7252 §5.2.2). So go-coap gets it as
-// the ACK that it waits for. Each copy of a confirmable response is acknowledged here, even if
-// nobody waits any more (§4.2): a Reset would mean that nobody asked for it.
-func (x *exchange) separate(m, token []byte) (message.Verdict, []byte) {
+// handleSeparateResponse handles a response that is not in the ACK of its request. It acknowledges
+// the request too, because the empty ACK before it may have been lost (RFC 7252 §5.2.2). So go-coap
+// gets it as the ACK that it waits for. Each copy of a confirmable response is acknowledged here,
+// even if nobody waits any more (§4.2): a Reset would mean that nobody asked for it.
+func (x *exchange) handleSeparateResponse(m, token []byte) (message.Verdict, []byte) {
 	confirmable := m[0]>>4&3 == message.CON
-	if !x.issued(token) {
+	if !x.hasIssued(token) {
 		if confirmable {
 			return message.Answer, message.MakeReset(m)
 		}
@@ -164,18 +164,18 @@ func (x *exchange) separate(m, token []byte) (message.Verdict, []byte) {
 	return message.Pass, reply
 }
 
-// token returns a token that is never used twice on this association (RFC 9175 §4.2).
-func (x *exchange) token() []byte { return binary.BigEndian.AppendUint32(nil, x.tokens.Add(1)) }
+// makeToken returns a token that is never used twice on this association (RFC 9175 §4.2).
+func (x *exchange) makeToken() []byte { return binary.BigEndian.AppendUint32(nil, x.tokens.Add(1)) }
 
-// issued tells whether we ever used a token: a response to no request of ours is rejected (RFC 7252
-// §5.3.2).
-func (x *exchange) issued(token []byte) bool {
+// hasIssued tells whether we ever used a token: a response to no request of ours is rejected (RFC
+// 7252 §5.3.2).
+func (x *exchange) hasIssued(token []byte) bool {
 	return len(token) == 4 && binary.BigEndian.Uint32(token)-1 < x.tokens.Load()
 }
 
-// arrival returns when the request with this ID and token was read. If ok is false that is unknown,
-// and the request must not be handled.
-func (x *exchange) arrival(mid uint16, token []byte) (at time.Time, ok bool) {
+// findArrival returns when the request with this ID and token was read. If ok is false that is
+// unknown, and the request must not be handled.
+func (x *exchange) findArrival(mid uint16, token []byte) (at time.Time, ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.in.Arrival(mid, token)
@@ -185,20 +185,21 @@ func (x *exchange) arrival(mid uint16, token []byte) (at time.Time, ok bool) {
 // retransmits a confirmable message until it is acknowledged.
 func (x *exchange) Write(b []byte) (int, error) {
 	if len(b) >= 4 {
-		x.sending(b)
+		x.trackSent(b)
 	}
 	return x.Conn.Write(b)
 }
 
-// ping asks for a Reset (RFC 7252 §4.3).
-func (x *exchange) ping(mid uint16, repeat time.Duration) error {
+// sendPing asks for a Reset (RFC 7252 §4.3). The ping is first retransmitted after repeat; 0 means
+// what the round trip suggests.
+func (x *exchange) sendPing(mid uint16, repeat time.Duration) error {
 	b := []byte{0x40 | message.CON<<4, 0, byte(mid >> 8), byte(mid)}
 	x.track(b, repeat)
 	_, err := x.Conn.Write(b)
 	return err
 }
 
-func (x *exchange) sending(b []byte) { x.track(b, 0) }
+func (x *exchange) trackSent(b []byte) { x.track(b, 0) }
 
 // track records a message that is being sent. A confirmable one is first retransmitted after
 // timeout; 0 means what the round trip suggests.
@@ -217,19 +218,19 @@ func (x *exchange) track(b []byte, timeout time.Duration) {
 			timeout = x.trip.Timeout()
 		}
 		o := &outgoing{b: bytes.Clone(b), path: x.mover.Path(), sent: time.Now(), timeout: timeout}
-		o.timer = time.AfterFunc(o.timeout, func() { x.repeat(mid, o) })
+		o.timer = time.AfterFunc(o.timeout, func() { x.retransmit(mid, o) })
 		x.out[mid] = o
 	}
 }
 
-func (x *exchange) repeat(mid uint16, o *outgoing) {
+func (x *exchange) retransmit(mid uint16, o *outgoing) {
 	x.mu.Lock()
 	if x.out[mid] != o { // acknowledged or forgotten meanwhile
 		x.mu.Unlock()
 		return
 	}
 	if o.repeats >= maxRetransmit {
-		// Otherwise a separate response may still acknowledge it, and forget deletes it.
+		// Otherwise a separate response may still acknowledge it, and forgetRequest deletes it.
 		if x.waiting[mid] == nil {
 			delete(x.out, mid)
 		}
@@ -244,10 +245,10 @@ func (x *exchange) repeat(mid uint16, o *outgoing) {
 	_, _ = x.Conn.Write(o.b) // if the connection is gone, Read returns the error
 }
 
-// acknowledged stops the retransmission of a message. After a Reset it also ends the call that
-// waits for an answer. Only a message that was sent once gives a sample of the round trip (Karn's
-// rule). go-coap gets neither a Reset nor the answer to a ping.
-func (x *exchange) acknowledged(mid uint16, reset bool, at time.Time) message.Verdict {
+// handleAcknowledgement stops the retransmission of a message. After a Reset it also ends the call
+// that waits for an answer. Only a message that was sent once gives a sample of the round trip
+// (Karn's rule). go-coap gets neither a Reset nor the answer to a ping.
+func (x *exchange) handleAcknowledgement(mid uint16, reset bool, at time.Time) message.Verdict {
 	o := x.out[mid]
 	if o == nil {
 		return message.Pass
@@ -269,15 +270,15 @@ func (x *exchange) acknowledged(mid uint16, reset bool, at time.Time) message.Ve
 
 var errReset = errors.New("the other side does not know the request (Reset)")
 
-// await arranges that end is called if the message is answered with a Reset.
-func (x *exchange) await(mid uint16, end context.CancelCauseFunc) {
+// awaitReset arranges that end is called if the message is answered with a Reset.
+func (x *exchange) awaitReset(mid uint16, end context.CancelCauseFunc) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.waiting[mid] = end
 }
 
-// forget stops the retransmission of a request that nobody waits for any more.
-func (x *exchange) forget(mid uint16) {
+// forgetRequest stops the retransmission of a request that nobody waits for any more.
+func (x *exchange) forgetRequest(mid uint16) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	delete(x.waiting, mid)
@@ -287,8 +288,8 @@ func (x *exchange) forget(mid uint16) {
 	}
 }
 
-// giveUp stops the retransmission of a ping.
-func (x *exchange) giveUp(mid uint16) {
+// forgetPing stops the retransmission of a ping.
+func (x *exchange) forgetPing(mid uint16) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if o := x.out[mid]; o != nil && o.b[1] == 0 {

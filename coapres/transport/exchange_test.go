@@ -13,7 +13,7 @@ import (
 	"latchkey/coapres/transport/message"
 )
 
-// layer is an exchange whose messages go into a channel, and the other end of its connection.
+// layer is an exchange that passes its messages to a channel, with the other end of its connection.
 type layer struct {
 	*exchange
 	passed chan []byte
@@ -21,7 +21,7 @@ type layer struct {
 }
 
 func newLayer(t *testing.T) *layer {
-	a, b := memPair()
+	a, b := newMemPair()
 	l := &layer{exchange: newExchange(a, time.Hour), passed: make(chan []byte, 64), peer: b}
 	done := make(chan struct{})
 	go func() {
@@ -41,8 +41,8 @@ func newLayer(t *testing.T) *layer {
 	return l
 }
 
-// gets sends m to the exchange and tells whether it got through to CoAP.
-func (l *layer) gets(m []byte) bool {
+// passesRequest sends m to the exchange and tells whether the exchange passed it on to CoAP.
+func (l *layer) passesRequest(m []byte) bool {
 	_, _ = l.peer.Write(m)
 	synctest.Wait()
 	select {
@@ -53,15 +53,15 @@ func (l *layer) gets(m []byte) bool {
 	}
 }
 
-func (l *layer) sends(t *testing.T, m []byte) {
+func (l *layer) sendMessage(t *testing.T, m []byte) {
 	t.Helper()
 	if _, err := l.Write(m); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// said is what the other end hears at this moment, nil if nothing.
-func (l *layer) said() []byte {
+// takeSent returns the next message that the exchange has sent, or nil if there is none.
+func (l *layer) takeSent() []byte {
 	synctest.Wait()
 	select {
 	case m := <-l.peer.in:
@@ -71,60 +71,60 @@ func (l *layer) said() []byte {
 	}
 }
 
-// pending is how many messages would be repeated.
-func (l *layer) pending() int {
+// countPending returns how many messages would be retransmitted.
+func (l *layer) countPending() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.out)
 }
 
-func con(t *testing.T, mid uint16, token, body string) []byte {
-	return encoded(t, coap.Confirmable, codes.POST, mid, []byte(token), "scan", body)
+func makeCON(t *testing.T, mid uint16, token, body string) []byte {
+	return encodeMessage(t, coap.Confirmable, codes.POST, mid, []byte(token), "scan", body)
 }
 
-func non(t *testing.T, mid uint16, token, body string) []byte {
-	return encoded(t, coap.NonConfirmable, codes.POST, mid, []byte(token), "scan", body)
+func makeNON(t *testing.T, mid uint16, token, body string) []byte {
+	return encodeMessage(t, coap.NonConfirmable, codes.POST, mid, []byte(token), "scan", body)
 }
 
-func ack(t *testing.T, mid uint16, token, body string) []byte {
-	return encoded(t, coap.Acknowledgement, codes.Changed, mid, []byte(token), "", body)
+func makeACK(t *testing.T, mid uint16, token, body string) []byte {
+	return encodeMessage(t, coap.Acknowledgement, codes.Changed, mid, []byte(token), "", body)
 }
 
 func TestRepeatsOfARequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLayer(t)
-		first := con(t, 7, "a", "one")
-		if !l.gets(first) {
-			t.Fatal("a request did not get through")
+		first := makeCON(t, 7, "a", "one")
+		if !l.passesRequest(first) {
+			t.Fatal("a request was not passed on")
 		}
-		if l.gets(first) || l.said() != nil {
-			t.Error("a repeat of a request in flight was not dropped in silence")
+		if l.passesRequest(first) || l.takeSent() != nil {
+			t.Error("the repetition of a request in flight was passed on or answered, want it dropped")
 		}
-		if l.gets(con(t, 7, "a", "two")) || l.said() != nil {
-			t.Error("a request that cannot be told from one in flight was not dropped")
+		if l.passesRequest(makeCON(t, 7, "a", "two")) || l.takeSent() != nil {
+			t.Error("a request with the ID and token of one in flight was passed on or answered, want it dropped")
 		}
-		if !l.gets(con(t, 7, "b", "one")) {
-			t.Error("the same ID with another token is another request, and was dropped")
+		if !l.passesRequest(makeCON(t, 7, "b", "one")) {
+			t.Error("a request with the same ID and another token was dropped, want it passed on")
 		}
-		one := ack(t, 7, "a", "answer one")
-		l.sends(t, one)
-		l.said()
+		one := makeACK(t, 7, "a", "answer one")
+		l.sendMessage(t, one)
+		l.takeSent()
 		for range 3 {
-			if l.gets(first) {
-				t.Error("a repeat got through")
+			if l.passesRequest(first) {
+				t.Error("a repetition was passed on")
 			}
-			if got := l.said(); !bytes.Equal(got, one) {
-				t.Errorf("a repeat got %x, want the same bytes %x", got, one)
+			if got := l.takeSent(); !bytes.Equal(got, one) {
+				t.Errorf("a repetition got %x, want the same bytes %x", got, one)
 			}
 		}
-		if !l.gets(con(t, 7, "a", "two")) {
-			t.Error("the same ID and token with other bytes is another request, and was dropped")
+		if !l.passesRequest(makeCON(t, 7, "a", "two")) {
+			t.Error("a request with the same ID and token but other bytes was dropped, want it passed on")
 		}
-		two := ack(t, 7, "b", "answer two")
-		l.sends(t, two)
-		l.said()
-		if l.gets(con(t, 7, "b", "one")) || !bytes.Equal(l.said(), two) {
-			t.Error("a repeat of the second request did not get the second answer")
+		two := makeACK(t, 7, "b", "answer two")
+		l.sendMessage(t, two)
+		l.takeSent()
+		if l.passesRequest(makeCON(t, 7, "b", "one")) || !bytes.Equal(l.takeSent(), two) {
+			t.Error("the repetition of the second request did not get the second answer")
 		}
 	})
 }
@@ -132,22 +132,24 @@ func TestRepeatsOfARequest(t *testing.T) {
 func TestAnswersFindTheirRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLayer(t)
-		l.gets(non(t, 1, "x", ""))
-		l.gets(con(t, 2, "x", ""))
-		l.sends(t, encoded(t, coap.NonConfirmable, codes.Changed, 900, []byte("x"), "", "for the first"))
-		l.sends(t, ack(t, 2, "x", "for the second"))
-		l.said()
-		l.said()
-		if l.gets(con(t, 2, "x", "")); !bytes.Equal(l.said(), ack(t, 2, "x", "for the second")) {
-			t.Error("a repeat got the answer of a non-confirmable request with the same token")
+		l.passesRequest(makeNON(t, 1, "x", ""))
+		l.passesRequest(makeCON(t, 2, "x", ""))
+		l.sendMessage(t, encodeMessage(t, coap.NonConfirmable, codes.Changed, 900, []byte("x"), "",
+			"for the first"))
+		l.sendMessage(t, makeACK(t, 2, "x", "for the second"))
+		l.takeSent()
+		l.takeSent()
+		if l.passesRequest(makeCON(t, 2, "x", "")); !bytes.Equal(l.takeSent(),
+			makeACK(t, 2, "x", "for the second")) {
+			t.Error("a repetition got the answer to a non-confirmable request with the same token")
 		}
-		if l.gets(non(t, 1, "x", "")) || l.said() != nil {
-			t.Error("a repeat of a non-confirmable request was not dropped in silence")
+		if l.passesRequest(makeNON(t, 1, "x", "")) || l.takeSent() != nil {
+			t.Error("the repetition of a non-confirmable request was passed on or answered, want it dropped")
 		}
-		l.gets(con(t, 3, "", ""))
-		l.sends(t, []byte{0x60, 0, 0, 3}) // an empty ACK, for a response of the peer's own
-		l.said()
-		if l.gets(con(t, 3, "", "")) || l.said() != nil {
+		l.passesRequest(makeCON(t, 3, "", ""))
+		l.sendMessage(t, []byte{0x60, 0, 0, 3}) // an empty ACK, for a response of the peer's own
+		l.takeSent()
+		if l.passesRequest(makeCON(t, 3, "", "")) || l.takeSent() != nil {
 			t.Error("an empty ACK was taken for the answer to a request")
 		}
 	})
@@ -156,17 +158,17 @@ func TestAnswersFindTheirRequests(t *testing.T) {
 func TestRepeatAfterTheExchangeLifetimeIsNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLayer(t)
-		m := con(t, 7, "a", "")
-		l.gets(m)
-		l.sends(t, ack(t, 7, "a", ""))
-		l.said()
+		m := makeCON(t, 7, "a", "")
+		l.passesRequest(m)
+		l.sendMessage(t, makeACK(t, 7, "a", ""))
+		l.takeSent()
 		time.Sleep(message.ExchangeLife)
-		if l.gets(m) || l.said() == nil {
-			t.Error("after 247 s it is still a repeat, and was not answered")
+		if l.passesRequest(m) || l.takeSent() == nil {
+			t.Error("after 247 s a repetition was passed on or not answered, want the stored answer")
 		}
 		time.Sleep(time.Millisecond)
-		if !l.gets(m) {
-			t.Error("after more than 247 s it is another request, and was dropped")
+		if !l.passesRequest(m) {
+			t.Error("after more than 247 s the same message was dropped, want it passed on as a new request")
 		}
 	})
 }
@@ -175,50 +177,50 @@ func TestInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLayer(t)
 		for mid := range uint16(message.MaxInFlight) {
-			if !l.gets(con(t, mid, "t", "")) {
+			if !l.passesRequest(makeCON(t, mid, "t", "")) {
 				t.Fatalf("request %d of %d was dropped", mid+1, message.MaxInFlight)
 			}
 		}
-		if l.gets(con(t, 100, "t", "")) || l.said() != nil {
-			t.Error("one request too many was not dropped in silence")
+		if l.passesRequest(makeCON(t, 100, "t", "")) || l.takeSent() != nil {
+			t.Error("a request above the limit was passed on or answered, want it dropped")
 		}
-		if !l.gets(ack(t, 5000, "ours", "")) {
-			t.Error("an answer to us was held up by requests in flight")
+		if !l.passesRequest(makeACK(t, 5000, "ours", "")) {
+			t.Error("an answer to our request was not passed on while requests are in flight")
 		}
-		l.sends(t, ack(t, 3, "t", ""))
-		l.said()
-		if !l.gets(con(t, 100, "t", "")) {
-			t.Error("when one is answered the next must get through")
+		l.sendMessage(t, makeACK(t, 3, "t", ""))
+		l.takeSent()
+		if !l.passesRequest(makeCON(t, 100, "t", "")) {
+			t.Error("after one answer the next request was not passed on")
 		}
 	})
 }
 
-// A session that lives long uses each message ID many times.
+// A long session uses each message ID many times.
 func TestNoStaleAnswers(t *testing.T) {
 	x := newExchange(nil, time.Hour)
 	at := time.Now()
 	for i := range uint32(200_000) {
 		token := binary.BigEndian.AppendUint32(nil, i)
 		m := append([]byte{0x44, 2, byte(i >> 8), byte(i)}, token...)
-		if v, _ := x.receive(m, at); v != message.Pass {
+		if v, _ := x.handleMessage(m, at); v != message.Pass {
 			t.Fatalf("request %d: got %d, want it to pass", i, v)
 		}
-		got, ok := x.arrival(uint16(i), token)
+		got, ok := x.findArrival(uint16(i), token)
 		if !ok || !got.Equal(at) {
-			t.Fatalf("request %d: its arrival is %v, %v", i, got, ok)
+			t.Fatalf("request %d: got the arrival %v, %v, want %v", i, got, ok, at)
 		}
 		a := append([]byte{0x64, 0x44, byte(i >> 8), byte(i)}, token...)
-		x.sending(a)
-		if v, reply := x.receive(m, at); v != message.Answer || !bytes.Equal(reply, a) {
-			t.Fatalf("repeat of request %d: got %d %x, want its own answer %x", i, v, reply, a)
+		x.trackSent(a)
+		if v, reply := x.handleMessage(m, at); v != message.Answer || !bytes.Equal(reply, a) {
+			t.Fatalf("repetition of request %d: got %d %x, want its own answer %x", i, v, reply, a)
 		}
 		at = at.Add(time.Millisecond)
 	}
 	if x.in.Count() > message.KeepAnswered {
 		t.Errorf("got %d requests remembered, want at most %d", x.in.Count(), message.KeepAnswered)
 	}
-	if _, ok := x.arrival(1, []byte{0, 0, 0, 1}); ok {
-		t.Error("a request that was answered is still to be handled")
+	if _, ok := x.findArrival(1, []byte{0, 0, 0, 1}); ok {
+		t.Error("an answered request still has an arrival")
 	}
 }
 
@@ -230,21 +232,21 @@ func TestLastHeard(t *testing.T) {
 			t.Errorf("before any message: got %v, want the start %v", got, began)
 		}
 		time.Sleep(time.Minute)
-		l.gets([]byte{1, 2, 3})
+		l.passesRequest([]byte{1, 2, 3})
 		if got := l.LastHeard(); !got.Equal(began.Add(time.Minute)) {
-			t.Errorf("got %v, want the minute's end, whatever it was that came", got)
+			t.Errorf("got %v, want the time of the message, even of a malformed one", got)
 		}
 	})
 }
 
 func TestIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, b := memPair()
+		a, b := newMemPair()
 		x := newExchange(a, time.Minute)
 		ended := make(chan time.Time)
 		go func() {
 			_, err := x.Read(make([]byte, message.MaxSize))
-			if !idleTimeout(err) {
+			if !isIdleTimeout(err) {
 				t.Errorf("got %v, want a timeout", err)
 			}
 			ended <- time.Now()

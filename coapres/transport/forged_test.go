@@ -9,9 +9,9 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// forged are records of an encrypted epoch, or with a connection ID, that nobody had keys for. cid
-// is the one that stands on the wire.
-func forged(cid []byte) map[string][]byte {
+// makeForged makes records of an encrypted epoch, or with the connection ID cid, without knowing a
+// key.
+func makeForged(cid []byte) map[string][]byte {
 	makeRecord := func(typ, epoch byte, cid []byte, body ...byte) []byte {
 		b := append([]byte{typ, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 99}, cid...)
 		return append(append(b, 0, byte(len(body))), body...)
@@ -36,51 +36,52 @@ func forged(cid []byte) map[string][]byte {
 	return f
 }
 
-// Whoever has seen a session on the wire, but not its keys, cannot end it: neither does the
-// gateway, nor is the node told to.
+// An attacker who sees a session's records but not its keys cannot end it: the gateway neither ends
+// the session nor sends the node an alert.
 func TestForgedEncryptedRecords(t *testing.T) {
-	s := listen(t, Config{}, echo)
+	s := startSite(t, Config{}, answerEcho)
 	for _, cid := range []bool{false, true} {
-		c, g := s.rawSession(t, "127.0.0.1", cid)
+		c, g := s.openRawSession(t, "127.0.0.1", cid)
 		elsewhere, err := net.DialUDP("udp", nil, s.Addr().(*net.UDPAddr))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer elsewhere.Close()
-		for name, b := range forged(c.cid) {
+		for name, b := range makeForged(c.cid) {
 			for _, u := range []*net.UDPConn{c.conn, elsewhere} {
 				if _, err := u.Write(b); err != nil {
 					t.Fatal(err)
 				}
-				_ = c.do(stepData)
+				_ = c.doStep(stepData)
 				alerted := false
-				err := c.hear(10*time.Second, func(r []byte) bool {
-					if _, ok := c.open(r, record.Alert); ok {
+				err := c.receiveUntil(10*time.Second, func(r []byte) bool {
+					if _, ok := c.decryptRecord(r, record.Alert); ok {
 						alerted = true
 					}
-					return c.answers(r, c.mid)
+					return c.isAnswer(r, c.mid)
 				})
 				if err != nil || alerted || g.Context().Err() != nil {
-					t.Fatalf("cid %v, after %s: answered: %v, the node was told to end its session: %v", cid, name, err, alerted)
+					t.Fatalf("cid %v, after %s: answered: %v, the node got an alert: %v", cid, name, err,
+						alerted)
 				}
 			}
 		}
 	}
 	if got := s.Stats(); got.Sessions != 2 || got.Moved != 0 {
-		t.Errorf("got %+v, want both sessions where they were", got)
+		t.Errorf("got %+v, want both sessions at their old addresses", got)
 	}
 }
 
-// The same at a node.
+// Nor can he end it at the node.
 func TestForgedEncryptedRecordsAtANode(t *testing.T) {
-	s := listen(t, Config{}, echo)
+	s := startSite(t, Config{}, answerEcho)
 	n, c := s.throughNAT(t, nil)
-	g := within(t, s.opened)
-	for name, b := range forged(nil) {
+	g := receiveFrom(t, s.opened)
+	for name, b := range makeForged(nil) {
 		n.mu.Lock()
 		_, _ = n.front.WriteToUDP(b, n.node)
 		n.mu.Unlock()
-		if got, err := post(c, name, 5*time.Second); err != nil || got != name {
+		if got, err := postEcho(c, name, 5*time.Second); err != nil || got != name {
 			t.Fatalf("after %s: got %q, %v", name, got, err)
 		}
 	}
@@ -89,23 +90,24 @@ func TestForgedEncryptedRecordsAtANode(t *testing.T) {
 	}
 }
 
-// A repeat of the node's hello in a record with a high number does not make its next records old.
+// After a forged repetition of the node's hello with a high record number, the gateway still
+// accepts the node's next records.
 func TestForgedNumberInAHandshake(t *testing.T) {
-	s := listen(t, Config{}, echo)
-	c := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
-	if err := c.hello(); err != nil {
+	s := startSite(t, Config{}, answerEcho)
+	c := newRawClient(t, "127.0.0.1", s.Addr(), s.secret.PSK())
+	if err := c.sayHello(); err != nil {
 		t.Fatal(err)
 	}
 	b := bytes.Clone(c.sent[len(c.sent)-1])
 	b[5] = 0x7f
 	c.send(b)
 	for _, step := range []step{stepKeyExchange, stepChangeCipher, stepFinished} {
-		_ = c.do(step)
+		_ = c.doStep(step)
 	}
-	if within(t, s.opened) == nil {
+	if receiveFrom(t, s.opened) == nil {
 		t.Fatal("no session")
 	}
-	if err := c.request(); err != nil {
+	if err := c.requestOnce(); err != nil {
 		t.Error(err)
 	}
 }

@@ -34,9 +34,9 @@ func openNodeSocket(gateway netip.AddrPort) (*nodeSocket, error) {
 	return &nodeSocket{conn: c, gateway: netip.AddrPortFrom(gateway.Addr().Unmap(), gateway.Port())}, nil
 }
 
-// add adds an association; the first one starts the reading goroutine. The socket closes with the
-// last one.
-func (s *nodeSocket) add() (*guard, error) {
+// addGuard adds an association. The first one starts the reading goroutine, and the socket closes
+// with the last one.
+func (s *nodeSocket) addGuard() (*guard, error) {
 	g := &guard{s: s, hints: make(chan struct{}, 1)}
 	g.wake.L = &g.mu
 	s.mu.Lock()
@@ -50,7 +50,7 @@ func (s *nodeSocket) add() (*guard, error) {
 	return g, nil
 }
 
-func (s *nodeSocket) drop(g *guard) {
+func (s *nodeSocket) removeGuard(g *guard) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, o := range s.guards {
@@ -64,8 +64,8 @@ func (s *nodeSocket) drop(g *guard) {
 	}
 }
 
-// all returns the present associations in a slice that never changes.
-func (s *nodeSocket) all() []*guard {
+// listGuards returns the present associations in a slice that never changes.
+func (s *nodeSocket) listGuards() []*guard {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.guards[:len(s.guards):len(s.guards)]
@@ -77,7 +77,7 @@ func (s *nodeSocket) read() {
 	for buf := make([]byte, maxDatagram); ; {
 		n, from, err := s.conn.ReadFromUDPAddrPort(buf)
 		if err != nil {
-			for _, g := range s.all() {
+			for _, g := range s.listGuards() {
 				_ = g.Close()
 			}
 			return
@@ -86,9 +86,9 @@ func (s *nodeSocket) read() {
 			from.Addr().Unmap().WithZone("") != s.gateway.Addr().WithZone("") {
 			continue
 		}
-		guards := s.all()
+		guards := s.listGuards()
 		for _, g := range guards {
-			g.take(buf[:n], len(guards) == 1)
+			g.queueRecords(buf[:n], len(guards) == 1)
 		}
 	}
 }
@@ -99,7 +99,7 @@ type guard struct {
 	s     *nodeSocket
 	done  atomic.Bool   // the handshake is complete
 	mute  atomic.Bool   // nothing is sent any more
-	alert atomic.Uint32 // the last alert in the clear, which anybody can forge
+	alert atomic.Uint32 // the last plaintext alert, which anybody can forge
 	hints chan struct{} // holds one token: a HelloRequest came
 	plain uint64        // used by the reading goroutine; number of the next plaintext record
 
@@ -110,9 +110,9 @@ type guard struct {
 	wake    sync.Cond // of mu: ReadFrom has something to return
 }
 
-// take queues the records of a datagram that may pass. alone tells that the socket has no other
-// association.
-func (g *guard) take(b []byte, alone bool) {
+// queueRecords queues the records of a datagram that may pass. alone tells that the socket has no
+// other association.
+func (g *guard) queueRecords(b []byte, alone bool) {
 	var kept []byte
 	for len(b) > 0 {
 		r, rest, ok := record.Split(b)
@@ -154,7 +154,7 @@ func (g *guard) admits(r []byte, alone bool) bool {
 		return !g.done.Load() && len(r) == record.HeaderSize+1 && r[record.HeaderSize] == 1
 	case record.Handshake:
 		if g.done.Load() {
-			g.hinted(r)
+			g.noteHint(r)
 			return false
 		}
 		typ, number, ok := record.ParseHandshake(r)
@@ -169,7 +169,7 @@ func (g *guard) admits(r []byte, alone bool) bool {
 	return false
 }
 
-func (g *guard) hinted(r []byte) {
+func (g *guard) noteHint(r []byte) {
 	if !record.IsHelloRequest(r) {
 		return
 	}
@@ -189,8 +189,9 @@ func (g *guard) renumber(r []byte) {
 	}
 }
 
-// refusal names the alert that came in the clear, for people. It is empty if none came.
-func (g *guard) refusal() string {
+// nameAlert returns the name of the plaintext alert that came last, for the error message. It is
+// empty if none came.
+func (g *guard) nameAlert() string {
 	if d := g.alert.Load(); d != 0 {
 		return alert.Description(d).String()
 	}
@@ -229,7 +230,7 @@ func (g *guard) Close() error {
 	g.closed, g.queue = true, nil
 	g.mu.Unlock()
 	g.wake.Signal()
-	g.s.drop(g)
+	g.s.removeGuard(g)
 	return nil
 }
 

@@ -12,19 +12,19 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// hello answers a ClientHello. The new handshake runs beside a live association and does not change
-// it (RFC 6347 §4.2.8).
-func (l *Listener) hello(r []byte, from netip.AddrPort) {
+// answerHello answers a ClientHello. The new handshake runs beside a live association and does not
+// change it (RFC 6347 §4.2.8).
+func (l *Listener) answerHello(r []byte, from netip.AddrPort) {
 	now := time.Now()
 	l.counts.hellos.Add(1)
 	l.mu.Lock()
-	l.hints.note(from, now)
+	l.hints.noteHello(from, now)
 	known := l.budget.isKnown(from.Addr())
 	l.mu.Unlock()
 	h, err := record.ParseHello(r)
 	if err != nil {
 		l.counts.ignored.Add(1)
-		l.failed(Failure{Addr: from, Cause: CauseMalformed})
+		l.reportFailure(Failure{Addr: from, Cause: CauseMalformed})
 		return
 	}
 	if l.stateless && !l.cookies.IsValid(from, h, now) {
@@ -44,7 +44,7 @@ func (l *Listener) hello(r []byte, from netip.AddrPort) {
 	for _, a := range p.half {
 		if a.digest == digest || !l.stateless && a.sameHello(h) {
 			l.mu.Unlock()
-			l.deliver(r, from, true, a) // a repetition, or the hello with pion's own cookie
+			l.deliverRecord(r, from, true, a) // a repetition, or the hello with pion's own cookie
 			return
 		}
 	}
@@ -52,11 +52,11 @@ func (l *Listener) hello(r []byte, from netip.AddrPort) {
 		l.mu.Unlock()
 		return
 	}
-	ok, known := l.budget.allow(from.Addr(), now)
+	ok, known := l.budget.allowHandshake(from.Addr(), now)
 	if !ok {
 		l.mu.Unlock()
 		l.warnBusy(from)
-		l.failed(Failure{Addr: from, Cause: CauseBusy})
+		l.reportFailure(Failure{Addr: from, Cause: CauseBusy})
 		return
 	}
 	a, ctx, err := l.newAssociation(from, h, digest)
@@ -73,8 +73,8 @@ func (l *Listener) hello(r []byte, from netip.AddrPort) {
 		a.cookie, a.second = append([]byte(nil), h.Cookie...), append([]byte(nil), r...)
 		a.shift = h.Sequence - 1
 	}
-	a.push(first, from, queueHalf)
-	l.wg.Go(func() { l.handshake(ctx, a) })
+	a.queueRecord(first, from, queueHalf)
+	l.wg.Go(func() { l.runHandshake(ctx, a) })
 	l.mu.Unlock()
 	l.counts.handshakes.Add(1)
 }
@@ -85,7 +85,7 @@ func (l *Listener) sendCookie(h record.Hello, from netip.AddrPort, known bool, n
 		l.counts.ignored.Add(1) // its cookie is wrong or has expired
 		return
 	}
-	l.socket.offer(l.cookies.MakeRequest(from, h, now), from, known)
+	l.socket.writeUnproven(l.cookies.MakeRequest(from, h, now), from, known)
 	l.counts.cookies.Add(1)
 }
 
@@ -98,12 +98,12 @@ func (l *Listener) addHalf(a *association, p *peer) {
 	if a.known {
 		a.slot = l.reserved.PushBack(a)
 	} else {
-		a.slot = l.strange.PushBack(a)
+		a.slot = l.strangers.PushBack(a)
 	}
 }
 
 // makeRoom evicts half-open associations until one more fits: first the oldest of the same peer,
-// then one of those that exceed their share. A quarter of the places is reserved for known
+// then those of whichever group exceeds its share. A quarter of the places is reserved for known
 // addresses, which may also use what strangers leave free. Strangers may not use that quarter. The
 // caller holds l.mu.
 func (l *Listener) makeRoom(p *peer, known bool) {
@@ -111,12 +111,12 @@ func (l *Listener) makeRoom(p *peer, known bool) {
 		l.evict(p.half[0])
 	}
 	for {
-		strange, reserved := l.strange.Len(), l.reserved.Len()
+		strange, reserved := l.strangers.Len(), l.reserved.Len()
 		full := strange+reserved >= l.cfg.MaxHandshakes
 		switch {
 		case !known && strange > 0 && strange >= l.cfg.MaxHandshakes-l.cfg.MaxHandshakes/4, full &&
 			reserved == 0:
-			l.evict(findOldest(l.strange))
+			l.evict(findOldest(l.strangers))
 		case full:
 			l.evict(findOldest(l.reserved))
 		default:
@@ -177,7 +177,7 @@ func (l *Listener) newAssociation(from netip.AddrPort, h record.Hello,
 		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
 		dtls.WithConnectionIDGenerator(func() []byte { a.usesCID.Store(true); return a.cid[:] }),
 		dtls.WithReplayProtectionWindow(replayWindow),
-		dtls.WithFlightInterval(patience),
+		dtls.WithFlightInterval(gatewayFlightInterval),
 		dtls.WithLoggerFactory(l.pion),
 	)
 	if err != nil {
@@ -195,8 +195,8 @@ func (a *association) sameHello(h record.Hello) bool {
 	return a.random == h.Random()
 }
 
-// handshake runs one handshake to its end and hands the association over.
-func (l *Listener) handshake(ctx context.Context, a *association) {
+// runHandshake runs one handshake to its end and passes the association to Serve.
+func (l *Listener) runHandshake(ctx context.Context, a *association) {
 	defer a.cancel()
 	err := a.dc.HandshakeContext(ctx)
 	id := ""
@@ -205,13 +205,13 @@ func (l *Listener) handshake(ctx context.Context, a *association) {
 	}
 	if err != nil {
 		l.mu.Lock()
-		f := Failure{Addr: a.at, Identity: id, Cause: a.cause(id)}
+		f := Failure{Addr: a.at, Identity: id, Cause: a.findCause(id)}
 		l.mu.Unlock()
 		a.mute.Store(true)
 		_ = a.dc.Close()
 		_ = a.Close()
 		if l.ctx.Err() == nil {
-			l.failed(f)
+			l.reportFailure(f)
 		}
 		return
 	}
@@ -219,7 +219,7 @@ func (l *Listener) handshake(ctx context.Context, a *association) {
 	if cause != "" {
 		_ = a.dc.Close() // the other side has the keys: send a close_notify
 		_ = a.Close()
-		l.failed(Failure{Addr: a.at, Identity: id, Cause: cause})
+		l.reportFailure(Failure{Addr: a.at, Identity: id, Cause: cause})
 		return
 	}
 	c := newConn(established{a.dc, a}, a.number, id, l.cfg.Idle)
@@ -239,8 +239,8 @@ func (l *Listener) handshake(ctx context.Context, a *association) {
 	}
 }
 
-// cause returns why a's handshake did not complete. The caller holds l.mu.
-func (a *association) cause(identity string) Cause {
+// findCause returns why a's handshake did not complete. The caller holds l.mu.
+func (a *association) findCause(identity string) Cause {
 	switch a.alert.Load() {
 	case 40, 70, 71: // handshake_failure, protocol_version, insufficient_security (RFC 5246 §7.2.2)
 		return CauseSuite
@@ -278,7 +278,7 @@ func (l *Listener) establish(a *association, id string) (old *association, refus
 			return nil, CauseFull
 		}
 	}
-	l.leaveHalf(a, p)
+	l.removeHalf(a, p)
 	if old != nil {
 		l.dropLocked(old)
 		l.counts.replaced.Add(1)
@@ -293,14 +293,14 @@ func (l *Listener) establish(a *association, id string) (old *association, refus
 	return old, ""
 }
 
-func (l *Listener) leaveHalf(a *association, p *peer) {
+func (l *Listener) removeHalf(a *association, p *peer) {
 	if a.slot == nil {
 		return
 	}
 	if a.known {
 		l.reserved.Remove(a.slot)
 	} else {
-		l.strange.Remove(a.slot)
+		l.strangers.Remove(a.slot)
 	}
 	a.slot = nil
 	for i, o := range p.half {
@@ -311,7 +311,7 @@ func (l *Listener) leaveHalf(a *association, p *peer) {
 	}
 }
 
-func (l *Listener) failed(f Failure) {
+func (l *Listener) reportFailure(f Failure) {
 	if l.cfg.Failed != nil {
 		l.cfg.Failed(f)
 	}

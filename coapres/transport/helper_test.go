@@ -28,8 +28,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// memConn is one end of a network in memory that keeps datagrams apart. It has no socket, so it may
-// stand in a synctest bubble.
+// memConn is one end of a datagram connection in memory. It has no socket, so it can be used in a
+// synctest bubble.
 type memConn struct {
 	in       <-chan []byte
 	out      chan<- []byte
@@ -39,7 +39,7 @@ type memConn struct {
 	deadline atomic.Pointer[time.Time]
 }
 
-func memPair() (a, b *memConn) {
+func newMemPair() (a, b *memConn) {
 	up, down := make(chan []byte, 1024), make(chan []byte, 1024)
 	a = &memConn{in: down, out: up, closed: make(chan struct{})}
 	b = &memConn{in: up, out: down, closed: make(chan struct{}), other: a.closed}
@@ -82,8 +82,8 @@ func (c *memConn) SetDeadline(t time.Time) error      { return c.SetReadDeadline
 func (c *memConn) SetReadDeadline(t time.Time) error  { c.deadline.Store(&t); return nil }
 func (c *memConn) SetWriteDeadline(_ time.Time) error { return nil }
 
-// next is the next datagram, or nil if none comes within d.
-func (c *memConn) next(d time.Duration) []byte {
+// nextDatagram returns the next datagram, or nil if none comes within d.
+func (c *memConn) nextDatagram(d time.Duration) []byte {
 	select {
 	case m := <-c.in:
 		return m
@@ -92,19 +92,20 @@ func (c *memConn) next(d time.Duration) []byte {
 	}
 }
 
-// memLink runs a Conn over memory and returns it with the other end. It ends with the test.
-func memLink(t *testing.T, h Handler) (*Conn, *memConn) {
+// newMemLink runs a Conn over a memory connection until the test ends, and returns it with the
+// other end.
+func newMemLink(t *testing.T, h Handler) (*Conn, *memConn) {
 	t.Helper()
-	a, b := memPair()
-	return run(t, a, h), b
+	a, b := newMemPair()
+	return runConn(t, a, h), b
 }
 
-func run(t *testing.T, nc net.Conn, h Handler) *Conn {
+func runConn(t *testing.T, nc net.Conn, h Handler) *Conn {
 	t.Helper()
-	return runLogged(t, nc, h, orDiscard(nil))
+	return runConnLogged(t, nc, h, orDiscard(nil))
 }
 
-func runLogged(t *testing.T, nc net.Conn, h Handler, log *slog.Logger) *Conn {
+func runConnLogged(t *testing.T, nc net.Conn, h Handler, log *slog.Logger) *Conn {
 	t.Helper()
 	c := newConn(nc, connNumber.Add(1), "lk-memory", time.Hour)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -141,8 +142,9 @@ const (
 	another keys.ID = "lk-9876543210"
 )
 
-// listen starts a listener that knows one key. What cfg leaves out is filled in.
-func listen(t testing.TB, cfg Config, h Handler) *site {
+// startSite starts a listener and serves it until the test ends. It knows the identities known and
+// another. cfg need not have an address or a key look-up.
+func startSite(t testing.TB, cfg Config, h Handler) *site {
 	t.Helper()
 	s := &site{secret: keys.NewSecret(), opened: make(chan *Conn, 64), closed: make(chan *Conn, 64)}
 	cfg.Addr = freshAddr()
@@ -165,11 +167,12 @@ func listen(t testing.TB, cfg Config, h Handler) *site {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() {
-		served <- l.Serve(ctx, h, func(c *Conn) error { s.opened <- c; return nil }, func(c *Conn) { s.closed <- c })
+		served <- l.Serve(ctx, h, func(c *Conn) error { s.opened <- c; return nil },
+			func(c *Conn) { s.closed <- c })
 	}()
 	s.end = sync.OnceFunc(func() {
 		cancel()
-		if err := within(t, served); err != nil {
+		if err := receiveFrom(t, served); err != nil {
 			t.Errorf("serve: got %v, want nil when its context ends", err)
 		}
 		if got := l.Sessions(); got != 0 {
@@ -186,23 +189,23 @@ func listen(t testing.TB, cfg Config, h Handler) *site {
 	return s
 }
 
-func (s *site) failures() []Failure {
+func (s *site) listFailures() []Failure {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Failure(nil), s.failed...)
 }
 
-// dial opens an association that ends with the test.
-func (s *site) dial(t *testing.T, h Handler) *Conn {
+// dialKnown opens an association of the node known, which ends with the test.
+func (s *site) dialKnown(t *testing.T, h Handler) *Conn {
 	t.Helper()
-	c, err := s.try(t, s.Addr().String(), known, s.secret, h)
+	c, err := s.tryDial(t, s.Addr().String(), known, s.secret, h)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-func (s *site) try(t *testing.T, addr string, id keys.ID, secret keys.Secret, h Handler) (*Conn, error) {
+func (s *site) tryDial(t *testing.T, addr string, id keys.ID, secret keys.Secret, h Handler) (*Conn, error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	give := time.AfterFunc(patienceOfTests, cancel)
@@ -214,34 +217,34 @@ func (s *site) try(t *testing.T, addr string, id keys.ID, secret keys.Secret, h 
 	}
 	t.Cleanup(func() {
 		cancel()
-		within(t, c.Done())
+		receiveFrom(t, c.Done())
 	})
 	return c, nil
 }
 
-// patienceOfTests is how long a test waits for what comes at once on a quiet machine.
+// patienceOfTests is how long a test waits for something that happens at once on a quiet machine.
 const patienceOfTests = time.Minute
 
-// addresses counts the loopback addresses that the tests of this process have listened on.
+// addresses counts the loopback addresses on which the tests of this process have listened.
 var addresses atomic.Uint32
 
-// freshAddr is a loopback address that nothing else has listened on: a port that becomes free is
-// given to the next who asks, and a peer of the test that had it would arrive there.
+// freshAddr returns a loopback address on which nothing has listened before. The kernel soon reuses
+// a port that becomes free, and then late datagrams of an earlier test would arrive there.
 func freshAddr() string {
 	n := addresses.Add(1)
 	return fmt.Sprintf("127.%d.%d.%d:0", loopback(), n/250%200, 1+n%250)
 }
 
-// loopback is the second byte of this process's own loopback addresses.
+// loopback returns the second byte of this process's own loopback addresses.
 func loopback() int { return 64 + os.Getpid()%128 }
 
-// within receives from c, or fails the test after a while.
-func within[T any](t testing.TB, c <-chan T) (v T) {
+// receiveFrom receives from c, or fails the test after patienceOfTests.
+func receiveFrom[T any](t testing.TB, c <-chan T) (v T) {
 	t.Helper()
 	select {
 	case v = <-c:
 	case <-time.After(patienceOfTests):
-		t.Errorf("nothing came within %v", patienceOfTests)
+		t.Errorf("received nothing within %v", patienceOfTests)
 	}
 	return v
 }
@@ -261,8 +264,8 @@ func eventually(t testing.TB, what string, f func() bool) {
 	}
 }
 
-// post asks the other side and returns the body of its answer.
-func post(c *Conn, body string, limit time.Duration) (string, error) {
+// postEcho sends a request to the other side and returns the body of the answer.
+func postEcho(c *Conn, body string, limit time.Duration) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	m := pool.NewMessage(ctx)
@@ -280,15 +283,15 @@ func post(c *Conn, body string, limit time.Duration) (string, error) {
 	return string(b), err
 }
 
-// echo answers with what was sent.
-func echo(_ *Conn, req, resp *pool.Message, _ time.Time) {
+// answerEcho answers a request with its own body.
+func answerEcho(_ *Conn, req, resp *pool.Message, _ time.Time) {
 	b, _ := req.ReadBody()
 	resp.SetCode(codes.Content)
 	resp.SetBody(strings.NewReader(string(b)))
 }
 
-// helloBytes is a ClientHello as small as one can be: one suite, no extensions.
-func helloBytes(number byte, cookie []byte) []byte {
+// makeHello makes the smallest ClientHello: one suite, no extensions.
+func makeHello(number byte, cookie []byte) []byte {
 	body := append([]byte{0xfe, 0xfd}, bytes.Repeat([]byte{7}, 32)...)
 	body = append(body, 0, byte(len(cookie)))
 	body = append(body, cookie...)
@@ -299,8 +302,9 @@ func helloBytes(number byte, cookie []byte) []byte {
 	return append(r, body...)
 }
 
-// encoded builds one message with go-coap's coder.
-func encoded(t testing.TB, typ coap.Type, code codes.Code, mid uint16, token []byte, path, body string) []byte {
+// encodeMessage encodes a message with go-coap's coder.
+func encodeMessage(t testing.TB, typ coap.Type, code codes.Code, mid uint16, token []byte, path,
+	body string) []byte {
 	t.Helper()
 	m := coap.Message{Type: typ, Code: code, MessageID: int32(mid), Token: token, Payload: []byte(body)}
 	if path != "" {

@@ -11,7 +11,7 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// A hint is a HelloRequest in the clear (RFC 5246 §7.4.1.1). It says that the gateway has no
+// A hint is a HelloRequest in plaintext (RFC 5246 §7.4.1.1). It says that the gateway has no
 // session with that address. It proves nothing, so a node only asks on its session whether that is
 // true. An encrypted HelloRequest would end OpenSSL's sessions.
 
@@ -51,26 +51,26 @@ func (h *hints) slots(at netip.AddrPort) (one, other *time.Duration) {
 	return &h.began[sum%hintSlots], &h.began[sum>>32%hintSlots]
 }
 
-// note records that a ClientHello of any kind came from an address: a handshake may be under way
-// there, with this gateway or with the one before a restart.
-func (h *hints) note(at netip.AddrPort, now time.Time) {
+// noteHello records that a ClientHello of any kind came from an address: a handshake may be under
+// way there, with this gateway or with the one before a restart.
+func (h *hints) noteHello(at netip.AddrPort, now time.Time) {
 	one, other := h.slots(at)
 	*one, *other = now.Sub(h.since), now.Sub(h.since)
 }
 
-// resting tells whether a handshake may be under way at an address.
-func (h *hints) resting(at netip.AddrPort, now time.Time) bool {
+// mayBeInHandshake tells whether a handshake may be under way at an address.
+func (h *hints) mayBeInHandshake(at netip.AddrPort, now time.Time) bool {
 	one, other := h.slots(at)
 	return now.Sub(h.since)-min(*one, *other) < hintRest
 }
 
-// allow takes a token for one hint.
-func (h *hints) allow(at netip.AddrPort, known bool, now time.Time) bool {
+// allowHint takes a token for one hint.
+func (h *hints) allowHint(at netip.AddrPort, known bool, now time.Time) bool {
 	p := h.peers[at]
 	if p != nil && !p.AllowN(now, 1) {
 		return false
 	}
-	if s := h.shares.source(at.Addr(), now); s != nil && !s.AllowN(now, 1) {
+	if s := h.shares.findBucket(at.Addr(), now); s != nil && !s.AllowN(now, 1) {
 		return false
 	}
 	if !(known && h.shares.reserved.AllowN(now, 1)) && !h.shares.total.AllowN(now, 1) {
@@ -100,16 +100,17 @@ func (l *Listener) answerLost(from netip.AddrPort, now time.Time) {
 	l.mu.Lock()
 	p := l.peers[from]
 	known := l.budget.isKnown(from.Addr())
-	ok := (p == nil || len(p.half) == 0) && !l.hints.resting(from, now) && l.hints.allow(from, known, now)
+	ok := (p == nil || len(p.half) == 0) && !l.hints.mayBeInHandshake(from, now) &&
+		l.hints.allowHint(from, known, now)
 	l.mu.Unlock()
 	if ok {
-		l.hint(from, known)
+		l.sendHint(from, known)
 	}
 }
 
-func (l *Listener) hint(to netip.AddrPort, known bool) {
+func (l *Listener) sendHint(to netip.AddrPort, known bool) {
 	l.counts.hints.Add(1)
-	l.socket.offer(record.HelloRequest, to, known)
+	l.socket.writeUnproven(record.HelloRequest, to, known)
 }
 
 // Hint sends one hint to each of these addresses, in their order, and no faster than the gateway
@@ -122,10 +123,10 @@ func (l *Listener) Hint(ctx context.Context, addrs []netip.AddrPort) {
 			continue
 		}
 		l.mu.Lock()
-		free := l.peers[to] == nil && !l.hints.resting(to, time.Now())
+		free := l.peers[to] == nil && !l.hints.mayBeInHandshake(to, time.Now())
 		l.mu.Unlock()
 		if free {
-			l.hint(to, true)
+			l.sendHint(to, true)
 		}
 	}
 }

@@ -18,7 +18,8 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// stockConfig is what a program with stock pion would say, with a connection ID or without.
+// stockConfig returns the configuration of a program with stock pion, with or without a connection
+// ID.
 func (s *site) stockConfig(cid bool) *piondtls.Config {
 	c := &piondtls.Config{
 		PSK:                  func([]byte) ([]byte, error) { return s.secret.PSK(), nil },
@@ -32,38 +33,39 @@ func (s *site) stockConfig(cid bool) *piondtls.Config {
 	return c
 }
 
-// Stock go-coap on stock pion lives through hints while it is idle, and gets none from us in its
+// Stock go-coap on stock pion ignores hints while it is idle, and gets none from us during its
 // handshake.
-func TestStockGoCoAPLivesThroughHints(t *testing.T) {
-	s := listen(t, Config{}, echo)
+func TestStockGoCoAPSurvivesHints(t *testing.T) {
+	s := startSite(t, Config{}, answerEcho)
 	for _, cid := range []bool{false, true} {
 		n := newNAT(t, s.Addr())
 		stop := make(chan struct{})
 		done := make(chan struct{})
 		hellos := s.Stats().Hellos
-		go func() { // whatever comes from its address meanwhile
+		go func() { // send records from its address that would otherwise get a hint
 			defer close(done)
-			eventually(t, "it has said hello", func() bool { return s.Stats().Hellos > hellos })
+			eventually(t, "it has sent its hello", func() bool { return s.Stats().Hellos > hellos })
 			for {
 				select {
 				case <-stop:
 					return
 				case <-time.After(time.Millisecond):
-					n.inject(recordOf(record.ApplicationData, 1, 60))
-					n.inject(recordOf(record.TLS12CID, 1, 60))
+					n.sendToGateway(newRecord(record.ApplicationData, 1, 60))
+					n.sendToGateway(newRecord(record.TLS12CID, 1, 60))
 				}
 			}
 		}()
-		c, err := dtls.Dial(n.addr(), s.stockConfig(cid), coapOptions.WithPeriodicRunner(periodic.New(t.Context().Done(), 100*time.Millisecond)))
+		c, err := dtls.Dial(n.addr(), s.stockConfig(cid),
+			coapOptions.WithPeriodicRunner(periodic.New(t.Context().Done(), 100*time.Millisecond)))
 		close(stop)
 		<-done
 		if err != nil {
 			t.Fatalf("cid %v: %v", cid, err)
 		}
-		within(t, s.opened)
+		receiveFrom(t, s.opened)
 		for i := range 5 {
 			for range 400 {
-				n.toNode(record.HelloRequest)
+				n.sendToNode(record.HelloRequest)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			a, err := c.Get(ctx, "/echo")
@@ -73,35 +75,37 @@ func TestStockGoCoAPLivesThroughHints(t *testing.T) {
 			}
 		}
 		if got := s.Stats(); got.Hints != 0 {
-			t.Errorf("cid %v: got %d hints", cid, got.Hints)
+			t.Errorf("cid %v: got %d hints, want none", cid, got.Hints)
 		}
 		_ = c.Close()
 		<-c.Done()
-		within(t, s.closed)
+		receiveFrom(t, s.closed)
 	}
 }
 
-// What somebody forges in the middle of stock pion's handshake, which go-coap leaves to it, with
-// the number of ours. After its first ClientHello it takes the hint for the first message of the
-// gateway and drops the HelloVerifyRequest; at every later stage it goes on.
-func TestStockPionLivesThroughForgedHints(t *testing.T) {
-	s := listen(t, Config{}, echo)
+// An attacker forges hints with our record number during the handshake of stock pion, which go-coap
+// uses. After the first ClientHello pion takes the hint for the gateway's first message and drops
+// the HelloVerifyRequest. At every later stage the handshake succeeds.
+func TestStockPionSurvivesForgedHints(t *testing.T) {
+	s := startSite(t, Config{}, answerEcho)
 	for i, stage := range []struct {
 		name  string
-		after func(hellos int, up bool, b []byte) bool // it comes behind this datagram
+		after func(hellos int, up bool, b []byte) bool // tells whether the hint follows this datagram
 	}{
 		{"after the ClientHello", func(hellos int, up bool, _ []byte) bool { return up && hellos == 1 }},
-		{"after the HelloVerifyRequest", func(hellos int, up bool, _ []byte) bool { return up && hellos == 2 }},
+		{"after the HelloVerifyRequest",
+			func(hellos int, up bool, _ []byte) bool { return up && hellos == 2 }},
 		{"after the ServerHelloDone", func(_ int, up bool, b []byte) bool {
 			return up && b[0] == record.Handshake && b[record.HeaderSize] == record.ClientKeyExchange
 		}},
-		{"after the client's Finished", func(_ int, up bool, b []byte) bool { return !up && b[0] == record.ChangeCipherSpec }},
+		{"after the client's Finished",
+			func(_ int, up bool, b []byte) bool { return !up && b[0] == record.ChangeCipherSpec }},
 	} {
 		for _, cid := range []bool{false, true} {
 			n := newNAT(t, s.Addr())
-			var mu sync.Mutex // the two directions
+			var mu sync.Mutex // the two directions run in goroutines of their own
 			var hellos, sent int
-			n.tapped(func(up bool, b []byte) {
+			n.tapDatagrams(func(up bool, b []byte) {
 				mu.Lock()
 				defer mu.Unlock()
 				if up && b[0] == record.Handshake && b[record.HeaderSize] == record.ClientHello {
@@ -109,7 +113,7 @@ func TestStockPionLivesThroughForgedHints(t *testing.T) {
 				}
 				if sent == 0 && stage.after(hellos, up, b) {
 					sent++
-					n.toNode(record.HelloRequest)
+					n.sendToNode(record.HelloRequest)
 				}
 			})
 			to, err := net.ResolveUDPAddr("udp", n.addr())
@@ -122,20 +126,20 @@ func TestStockPionLivesThroughForgedHints(t *testing.T) {
 			}
 			limit := 10 * time.Second
 			if i == 0 {
-				limit = time.Second // it waits as long as it may
+				limit = time.Second // the handshake fails only at its time limit
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			err = c.HandshakeContext(ctx)
 			cancel()
 			t.Logf("%s, cid %v: %v", stage.name, cid, err)
 			if err == nil {
-				within(t, s.opened) // before it may say goodbye
+				receiveFrom(t, s.opened) // before it sends its close_notify
 			} else if i > 0 {
 				t.Errorf("%s, cid %v: %v", stage.name, cid, err)
 			}
 			_ = c.Close()
 			if err == nil {
-				within(t, s.closed)
+				receiveFrom(t, s.closed)
 			}
 			mu.Lock()
 			if sent == 0 {
@@ -145,6 +149,6 @@ func TestStockPionLivesThroughForgedHints(t *testing.T) {
 		}
 	}
 	if got := s.Stats().Hints; got != 0 {
-		t.Errorf("got %d hints of ours", got)
+		t.Errorf("the gateway sent %d hints, want none", got)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// recordOf makes a record of a type and an epoch with so many bytes in all.
-func recordOf(typ, epoch byte, size int) []byte {
+// newRecord makes a record of a type and an epoch, with size bytes in all.
+func newRecord(typ, epoch byte, size int) []byte {
 	r := make([]byte, size)
 	copy(r, []byte{typ, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 7})
 	head := record.HeaderSize
@@ -25,10 +25,10 @@ func recordOf(typ, epoch byte, size int) []byte {
 	return r
 }
 
-// unknownPeer is a socket that the gateway knows nothing of.
+// unknownPeer is a socket whose address the gateway does not know.
 type unknownPeer struct{ *net.UDPConn }
 
-func newUnknown(t *testing.T, to net.Addr) unknownPeer {
+func newUnknownPeer(t *testing.T, to net.Addr) unknownPeer {
 	t.Helper()
 	c, err := net.DialUDP("udp", nil, to.(*net.UDPAddr))
 	if err != nil {
@@ -38,8 +38,8 @@ func newUnknown(t *testing.T, to net.Addr) unknownPeer {
 	return unknownPeer{c}
 }
 
-// answers sends datagrams and returns what comes back until nothing has for a while.
-func (s unknownPeer) answers(t *testing.T, datagrams ...[]byte) (got [][]byte) {
+// collectAnswers sends datagrams and returns the answers, until none comes for a while.
+func (s unknownPeer) collectAnswers(t *testing.T, datagrams ...[]byte) (got [][]byte) {
 	t.Helper()
 	for _, b := range datagrams {
 		if _, err := s.Write(b); err != nil {
@@ -59,37 +59,37 @@ func (s unknownPeer) answers(t *testing.T, datagrams ...[]byte) (got [][]byte) {
 	}
 }
 
-// What cannot be attributed is answered with a hint if it is application data of a session, and
-// nothing else is.
+// Only application data of a session that the gateway does not have is answered with a hint.
 func TestHintIsTheAnswerToApplicationData(t *testing.T) {
-	s := listen(t, Config{}, echo)
+	s := startSite(t, Config{}, answerEcho)
 	for _, tc := range []struct {
 		rule string
 		b    []byte
 		hint bool
 	}{
-		{"application data", recordOf(record.ApplicationData, 1, 60), true},
-		{"of a later epoch", recordOf(record.ApplicationData, 2, 60), true},
-		{"with a connection ID", recordOf(record.TLS12CID, 1, 60), true},
-		{"as long as a hint", recordOf(record.ApplicationData, 1, 25), true},
-		{"shorter than a hint", recordOf(record.ApplicationData, 1, 24), false},
-		{"with a connection ID, shorter than a hint", recordOf(record.TLS12CID, 1, 24), false},
-		{"application data in the clear", recordOf(record.ApplicationData, 0, 60), false},
-		{"a connection ID in the clear", recordOf(record.TLS12CID, 0, 60), false},
-		{"a Finished", recordOf(record.Handshake, 1, 60), false},
-		{"an encrypted alert", recordOf(record.Alert, 1, 60), false},
-		{"a ChangeCipherSpec", recordOf(record.ChangeCipherSpec, 1, 60), false},
+		{"application data", newRecord(record.ApplicationData, 1, 60), true},
+		{"application data of a later epoch", newRecord(record.ApplicationData, 2, 60), true},
+		{"a record with a connection ID", newRecord(record.TLS12CID, 1, 60), true},
+		{"a record as long as a hint", newRecord(record.ApplicationData, 1, 25), true},
+		{"a record shorter than a hint", newRecord(record.ApplicationData, 1, 24), false},
+		{"a record with a connection ID, shorter than a hint", newRecord(record.TLS12CID, 1, 24), false},
+		{"plaintext application data", newRecord(record.ApplicationData, 0, 60), false},
+		{"a plaintext record with a connection ID", newRecord(record.TLS12CID, 0, 60), false},
+		{"a Finished", newRecord(record.Handshake, 1, 60), false},
+		{"an encrypted alert", newRecord(record.Alert, 1, 60), false},
+		{"a ChangeCipherSpec", newRecord(record.ChangeCipherSpec, 1, 60), false},
 		{"a hint", record.HelloRequest, false},
-		{"an alert in the clear", recordOf(record.Alert, 0, 60), false},
-		{"an unknown type", recordOf(99, 1, 60), false},
+		{"a plaintext alert", newRecord(record.Alert, 0, 60), false},
+		{"an unknown type", newRecord(99, 1, 60), false},
 	} {
-		got := newUnknown(t, s.Addr()).answers(t, tc.b)
+		got := newUnknownPeer(t, s.Addr()).collectAnswers(t, tc.b)
 		if tc.hint != (len(got) == 1) || len(got) > 1 {
 			t.Errorf("%s: got %d answers, want a hint: %v", tc.rule, len(got), tc.hint)
 		}
 		for _, b := range got {
 			if !bytes.Equal(b, record.HelloRequest) || len(b) > len(tc.b) {
-				t.Errorf("%s: got %x for %d bytes, want a HelloRequest in the clear", tc.rule, b, len(tc.b))
+				t.Errorf("%s: got %x for %d bytes, want a plaintext HelloRequest, no longer than that",
+					tc.rule, b, len(tc.b))
 			}
 		}
 	}
@@ -98,18 +98,18 @@ func TestHintIsTheAnswerToApplicationData(t *testing.T) {
 	}
 }
 
-// However much comes, an address gets few hints, and fewer bytes than came.
+// An address gets few hints, however many datagrams come from it.
 func TestHintsAreFew(t *testing.T) {
-	s := listen(t, Config{}, echo)
-	c := newUnknown(t, s.Addr())
+	s := startSite(t, Config{}, answerEcho)
+	c := newUnknownPeer(t, s.Addr())
 	var many []byte
 	for range 20 {
-		many = append(many, recordOf(record.ApplicationData, 1, 60)...)
+		many = append(many, newRecord(record.ApplicationData, 1, 60)...)
 	}
 	began := time.Now()
 	got := 0
 	for range 50 {
-		got += len(c.answers(t, many, many, many))
+		got += len(c.collectAnswers(t, many, many, many))
 		if time.Since(began) > 2*time.Second {
 			break
 		}
@@ -117,8 +117,8 @@ func TestHintsAreFew(t *testing.T) {
 	if most := hintPeerBurst + int(time.Since(began)/time.Second)*hintPeerRate + 1; got < 1 || got > most {
 		t.Errorf("got %d hints in %v, want 1 to %d", got, time.Since(began), most)
 	}
-	for range 3 * hintSourceBurst / 10 { // other ports of the same address
-		o := newUnknown(t, s.Addr())
+	for range 3 * hintSourceBurst / 10 { // from other ports of the same address
+		o := newUnknownPeer(t, s.Addr())
 		for range 10 {
 			_, _ = o.Write(many)
 		}
@@ -135,107 +135,112 @@ func TestHintsAreFew(t *testing.T) {
 	}
 }
 
-// Limits that hold over time, without any.
+// The limits of hints for strangers, known addresses and after a hello, with a simulated clock.
 func TestHintShares(t *testing.T) {
 	now := time.Now()
 	h := newHints(now)
 	at := func(net, host, port int) netip.AddrPort {
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(net >> 8), byte(net), byte(host)}), uint16(port))
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(net >> 8), byte(net), byte(host)}),
+			uint16(port))
 	}
 	total := 0
 	for i := range 20_000 {
-		if h.allow(at(i%60_000, 1, 1), false, now) {
+		if h.allowHint(at(i%60_000, 1, 1), false, now) {
 			total++
 		}
 	}
 	if total != 2*hintRate {
 		t.Errorf("got %d hints at once to strangers, want %d", total, 2*hintRate)
 	}
-	if !h.allow(at(1, 2, 1), true, now) {
+	if !h.allowHint(at(1, 2, 1), true, now) {
 		t.Error("strangers have used up the share of known addresses")
 	}
 	for i := range 100 {
 		now = now.Add(time.Second)
 		for j := range 2 * hintRate {
-			h.allow(at(i, j%250, j), false, now)
+			h.allowHint(at(i, j%250, j), false, now)
 		}
 	}
 	if len(h.peers) > maxHinted || len(h.shares.sources) > maxSources {
-		t.Errorf("got %d addresses and %d sources kept", len(h.peers), len(h.shares.sources))
+		t.Errorf("got %d addresses and %d sources stored, want at most the limits", len(h.peers),
+			len(h.shares.sources))
 	}
-	h.note(at(1, 1, 1), now)
+	h.noteHello(at(1, 1, 1), now)
 	for rule, tc := range map[string]struct {
 		after time.Duration
 		want  bool
-	}{"at once": {0, true}, "just before the rest is over": {hintRest - 1, true}, "afterwards": {hintRest, false}} {
-		if got := h.resting(at(1, 1, 1), now.Add(tc.after)); got != tc.want {
-			t.Errorf("%s: resting %v, want %v", rule, got, tc.want)
+	}{"at once": {0, true}, "just before 5 s have passed": {hintRest - 1, true},
+		"after 5 s": {hintRest, false}} {
+		if got := h.mayBeInHandshake(at(1, 1, 1), now.Add(tc.after)); got != tc.want {
+			t.Errorf("%s: may be in a handshake: got %v, want %v", rule, got, tc.want)
 		}
 	}
 	forged := 0
 	for i := range 16_000 { // in 5 s
-		h.note(at(i, i%250, i), now)
+		h.noteHello(at(i, i%250, i), now)
 	}
 	for i := range 1000 {
-		if h.resting(at(20_000+i, 1, 1), now) {
+		if h.mayBeInHandshake(at(20_000+i, 1, 1), now) {
 			forged++
 		}
 	}
 	if forged > 250 {
-		t.Errorf("16,000 forged hellos keep hints from %d of 1,000 other addresses, want some 150", forged)
+		t.Errorf("16,000 forged hellos suppress hints to %d of 1,000 other addresses, want about 150", forged)
 	}
 }
 
-// Where a handshake is under way or has just begun, and where somebody has a session, nobody is
-// told anything.
+// An address gets no hint while a handshake is under way there or has just begun, nor while it has
+// a session.
 func TestNoHintWhileAHandshakeIsUnderWay(t *testing.T) {
-	s := listen(t, Config{}, echo)
-	silent := func(rule string, c *rawClient) {
+	s := startSite(t, Config{}, answerEcho)
+	wantNoHint := func(rule string, c *rawClient) {
 		t.Helper()
-		for _, b := range [][]byte{recordOf(record.ApplicationData, 1, 60), recordOf(record.TLS12CID, 1, 60)} {
+		for _, b := range [][]byte{newRecord(record.ApplicationData, 1, 60),
+			newRecord(record.TLS12CID, 1, 60)} {
 			c.send(b)
-			if err := c.hear(150*time.Millisecond, record.IsHelloRequest); err == nil {
+			if err := c.receiveUntil(150*time.Millisecond, record.IsHelloRequest); err == nil {
 				t.Errorf("%s: a record of type %d was answered with a hint", rule, b[0])
 			}
 		}
 	}
-	half := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
-	if err := half.hello(); err != nil {
+	half := newRawClient(t, "127.0.0.1", s.Addr(), s.secret.PSK())
+	if err := half.sayHello(); err != nil {
 		t.Fatal(err)
 	}
-	first := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
+	first := newRawClient(t, "127.0.0.1", s.Addr(), s.secret.PSK())
 	hellos := s.Stats().Hellos
 	first.send(half.sent[0])
 	eventually(t, "the hello was read", func() bool { return s.Stats().Hellos > hellos })
-	silent("after a first hello", first)
-	silent("half way", half)
+	wantNoHint("after a first hello", first)
+	wantNoHint("in the middle of a handshake", half)
 	for _, cid := range []bool{false, true} {
-		c, _ := s.rawSession(t, "127.0.0.1", cid)
-		silent("with a session", c)
-		_ = c.do(stepClose)
-		within(t, s.closed)
-		silent("when it is over, soon after it began", c)
+		c, _ := s.openRawSession(t, "127.0.0.1", cid)
+		wantNoHint("with a session", c)
+		_ = c.doStep(stepClose)
+		receiveFrom(t, s.closed)
+		wantNoHint("after the session, soon after its handshake", c)
 	}
 }
 
-// A session without connection ID whose address moves cannot be found any more: its node gets the
-// hint at the new one.
+// The gateway cannot find a session without a connection ID when the address changes, so the new
+// address gets a hint.
 func TestHintAfterAMoveWithoutConnectionID(t *testing.T) {
-	s := listen(t, Config{}, echo)
-	c, _ := s.rawSession(t, "127.0.0.1", false)
-	got := newUnknown(t, s.Addr()).answers(t, c.seal(record.ApplicationData, get(1)))
+	s := startSite(t, Config{}, answerEcho)
+	c, _ := s.openRawSession(t, "127.0.0.1", false)
+	got := newUnknownPeer(t, s.Addr()).collectAnswers(t, c.encryptRecord(record.ApplicationData, makeGET(1)))
 	if len(got) != 1 || !record.IsHelloRequest(got[0]) {
 		t.Errorf("got %x, want a hint", got)
 	}
-	if err := c.request(); err != nil {
-		t.Errorf("the session does not go on where it was: %v", err)
+	if err := c.requestOnce(); err != nil {
+		t.Errorf("the session does not continue at its old address: %v", err)
 	}
 }
 
-// Whatever is sent to one gateway with another's address: they do not answer each other.
+// Two gateways do not answer each other's answers, whatever somebody sends to one of them with the
+// other's address.
 func TestTwoGatewaysDoNotAnswerEachOther(t *testing.T) {
-	a, b := listen(t, Config{}, echo), listen(t, Config{}, echo)
-	// Each takes the middle for the other.
+	a, b := startSite(t, Config{}, answerEcho), startSite(t, Config{}, answerEcho)
+	// Each gateway takes this socket for the other gateway.
 	middle, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
@@ -246,9 +251,10 @@ func TestTwoGatewaysDoNotAnswerEachOther(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, typ := range []byte{record.ChangeCipherSpec, record.Alert, record.Handshake, record.ApplicationData, 24, record.TLS12CID, 26} {
+	for _, typ := range []byte{record.ChangeCipherSpec, record.Alert, record.Handshake,
+		record.ApplicationData, 24, record.TLS12CID, 26} {
 		for epoch := range byte(3) {
-			to(a, recordOf(typ, epoch, 100))
+			to(a, newRecord(typ, epoch, 100))
 		}
 	}
 	to(a, record.HelloRequest)
@@ -266,18 +272,20 @@ func TestTwoGatewaysDoNotAnswerEachOther(t *testing.T) {
 		}
 	}
 	if sent := a.Stats().Hints + b.Stats().Hints; passed != int(sent) || sent == 0 || b.Stats().Hints != 0 {
-		t.Errorf("got %d datagrams, %d hints of the first and %d of the second, want the first's alone", passed, a.Stats().Hints, b.Stats().Hints)
+		t.Errorf("got %d datagrams, %d hints of the first and %d of the second, want only hints of the first",
+			passed, a.Stats().Hints, b.Stats().Hints)
 	}
 }
 
-// After a start each address is asked once, in order, and none that has come back meanwhile.
+// At the start of a gateway each address gets one hint, in order, except those that already have a
+// session.
 func TestHintsAtTheStart(t *testing.T) {
-	s := listen(t, Config{}, echo)
-	there, _ := s.rawSession(t, "127.0.0.1", true)
+	s := startSite(t, Config{}, answerEcho)
+	there, _ := s.openRawSession(t, "127.0.0.1", true)
 	var sockets []unknownPeer
 	var addrs []netip.AddrPort
 	for range 20 {
-		c := newUnknown(t, s.Addr())
+		c := newUnknownPeer(t, s.Addr())
 		sockets = append(sockets, c)
 		addrs = append(addrs, c.LocalAddr().(*net.UDPAddr).AddrPort())
 	}
@@ -285,85 +293,86 @@ func TestHintsAtTheStart(t *testing.T) {
 	began := time.Now()
 	s.Hint(t.Context(), addrs)
 	if took := time.Since(began); took < time.Duration(len(sockets)-1)*time.Second/hintRate {
-		t.Errorf("got %d hints within %v, want them no faster than handshakes may come", len(sockets), took)
+		t.Errorf("got %d hints within %v, want them no faster than the rate of handshakes", len(sockets),
+			took)
 	}
 	for i, c := range sockets {
-		if got := c.answers(t); len(got) != 1 || !record.IsHelloRequest(got[0]) {
+		if got := c.collectAnswers(t); len(got) != 1 || !record.IsHelloRequest(got[0]) {
 			t.Errorf("address %d: got %x, want one hint", i, got)
 		}
 	}
-	if err := there.hear(100*time.Millisecond, record.IsHelloRequest); err == nil {
-		t.Error("who has a session was asked")
+	if err := there.receiveUntil(100*time.Millisecond, record.IsHelloRequest); err == nil {
+		t.Error("an address with a session got a hint")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	s.Hint(ctx, addrs) // ends
+	s.Hint(ctx, addrs) // returns, because its context has ended
 }
 
-// A node answers a hint with a ping, whoever sent it, and keeps its session if that is answered;
-// else it opens another from the same port while the old one is still there.
+// After a hint a node pings the gateway and keeps its session if the ping is answered. Renew opens
+// another session from the same port while the old one is still open.
 func TestNodeFollowsAHint(t *testing.T) {
-	s := listen(t, Config{}, echo)
-	n, c := s.throughNAT(t, echo)
-	g := within(t, s.opened)
+	s := startSite(t, Config{}, answerEcho)
+	n, c := s.throughNAT(t, answerEcho)
+	g := receiveFrom(t, s.opened)
 	for range 1000 {
-		n.toNode(record.HelloRequest)
+		n.sendToNode(record.HelloRequest)
 	}
-	within(t, c.Hinted())
+	receiveFrom(t, c.Hinted())
 	if err := c.Ping(t.Context()); err != nil {
 		t.Fatalf("ping: %v", err)
 	}
 	for range 1000 {
-		n.toNode(record.HelloRequest)
+		n.sendToNode(record.HelloRequest)
 	}
-	if got, err := post(g, "still", 5*time.Second); err != nil || got != "still" {
+	if got, err := postEcho(g, "still", 5*time.Second); err != nil || got != "still" {
 		t.Errorf("after hints: got %q, %v", got, err)
 	}
 	from := c.node.guard.LocalAddr().String()
-	next, err := c.Renew(t.Context(), echo)
+	next, err := c.Renew(t.Context(), answerEcho)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = next.End(); within(t, next.Done()) }()
-	within(t, c.Done())
-	within(t, s.closed)
-	g = within(t, s.opened)
+	defer func() { _ = next.End(); receiveFrom(t, next.Done()) }()
+	receiveFrom(t, c.Done())
+	receiveFrom(t, s.closed)
+	g = receiveFrom(t, s.opened)
 	if got := next.node.guard.LocalAddr().String(); got != from {
-		t.Errorf("got port %s, want that of before, %s", got, from)
+		t.Errorf("got port %s, want the same as before, %s", got, from)
 	}
 	for range 1000 {
-		n.toNode(record.HelloRequest)
+		n.sendToNode(record.HelloRequest)
 	}
-	if got, err := post(g, "new", 5*time.Second); err != nil || got != "new" {
+	if got, err := postEcho(g, "new", 5*time.Second); err != nil || got != "new" {
 		t.Errorf("on the new session: got %q, %v", got, err)
 	}
-	if got, err := post(next, "up", 5*time.Second); err != nil || got != "up" {
+	if got, err := postEcho(next, "up", 5*time.Second); err != nil || got != "up" {
 		t.Errorf("on the new session: got %q, %v", got, err)
 	}
 }
 
-// While the new handshake gets no answer the old session goes on, and a hint in the middle of a
-// handshake does nothing.
-func TestOldSessionGoesOnUntilTheNewOneIsThere(t *testing.T) {
-	s := listen(t, Config{}, echo)
-	n, c := s.throughNAT(t, echo)
-	g := within(t, s.opened)
+// While a new handshake gets no answer, the old session continues, and hints during the handshake
+// have no effect.
+func TestOldSessionContinuesUntilTheNewOneIsOpen(t *testing.T) {
+	s := startSite(t, Config{}, answerEcho)
+	n, c := s.throughNAT(t, answerEcho)
+	g := receiveFrom(t, s.opened)
 	s.Listener.mu.Lock()
-	s.Listener.budget = newBudget(0) // no handshake begins
+	s.Listener.budget = newBudget(0) // no handshake may begin
 	s.Listener.mu.Unlock()
 	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 	defer cancel()
 	failed := make(chan error, 1)
 	go func() {
-		_, err := c.Renew(ctx, echo)
+		_, err := c.Renew(ctx, answerEcho)
 		failed <- err
 	}()
 	for i := 0; ; i++ {
-		n.toNode(record.HelloRequest)
-		if got, err := post(c, "up", 5*time.Second); err != nil || got != "up" {
+		n.sendToNode(record.HelloRequest)
+		if got, err := postEcho(c, "up", 5*time.Second); err != nil || got != "up" {
 			t.Fatalf("got %q, %v", got, err)
 		}
-		if got, err := post(g, "down", 5*time.Second); err != nil || got != "down" {
+		if got, err := postEcho(g, "down", 5*time.Second); err != nil || got != "down" {
 			t.Fatalf("got %q, %v", got, err)
 		}
 		select {
@@ -371,7 +380,7 @@ func TestOldSessionGoesOnUntilTheNewOneIsThere(t *testing.T) {
 			if err == nil || i < 10 {
 				t.Errorf("got %v after %d requests, want an error after many", err, i)
 			}
-			if got, err := post(c, "after", 5*time.Second); err != nil || got != "after" {
+			if got, err := postEcho(c, "after", 5*time.Second); err != nil || got != "after" {
 				t.Errorf("afterwards: got %q, %v", got, err)
 			}
 			return

@@ -66,18 +66,18 @@ type Listener struct {
 	stateless bool
 	busy      rate.Sometimes // used by the reading goroutine
 
-	mu       sync.Mutex
-	budget   *budget                               // guarded by mu
-	hints    *hints                                // guarded by mu
-	peers    map[netip.AddrPort]*peer              // guarded by mu
-	cids     map[[record.CIDSize]byte]*association // guarded by mu
-	strange  *list.List                            // guarded by mu; half-open associations, oldest first
-	reserved *list.List                            // guarded by mu; half-open ones of known addresses
-	sessions int                                   // guarded by mu; live associations
+	mu        sync.Mutex
+	budget    *budget                               // guarded by mu
+	hints     *hints                                // guarded by mu
+	peers     map[netip.AddrPort]*peer              // guarded by mu
+	cids      map[[record.CIDSize]byte]*association // guarded by mu
+	strangers *list.List                            // guarded by mu; half-open associations, oldest first
+	reserved  *list.List                            // guarded by mu; half-open ones of known addresses
+	sessions  int                                   // guarded by mu; live associations
 	// Guarded by mu; the newest live association of each identity.
 	holders map[string]*association
 	counts  struct { // see Stats
-		hellos, cookies, handshakes, finished, replaced, moved, ignored, overflow, hints atomic.Uint64
+		hellos, cookies, handshakes, finished, replaced, recordMove, ignored, overflow, hints atomic.Uint64
 	}
 }
 
@@ -138,7 +138,7 @@ func Listen(cfg Config) (*Listener, error) {
 		cookies: record.NewCookies(time.Now()), stateless: cookieErr == nil && !cfg.stateful,
 		busy:   rate.Sometimes{Interval: 10 * time.Second},
 		budget: newBudget(cfg.HandshakeRate), hints: newHints(time.Now()), peers: map[netip.AddrPort]*peer{},
-		cids: map[[record.CIDSize]byte]*association{}, strange: list.New(),
+		cids: map[[record.CIDSize]byte]*association{}, strangers: list.New(),
 		reserved: list.New(), holders: map[string]*association{}}
 	if !l.stateless {
 		l.log.Warn("this build has an unsuitable version of pion, so a flood of hellos can use up memory: "+
@@ -151,7 +151,7 @@ func Listen(cfg Config) (*Listener, error) {
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	go func() {
 		defer close(l.ended)
-		if l.err = s.read(l.datagram); l.err == nil {
+		if l.err = s.read(l.handleDatagram); l.err == nil {
 			l.err = net.ErrClosed
 		}
 	}()
@@ -171,22 +171,22 @@ func (l *Listener) Sessions() int {
 // Stats returns the counts.
 func (l *Listener) Stats() Stats {
 	l.mu.Lock()
-	sessions, half := l.sessions, l.strange.Len()+l.reserved.Len()
+	sessions, half := l.sessions, l.strangers.Len()+l.reserved.Len()
 	l.mu.Unlock()
 	c := &l.counts
 	return Stats{Sessions: sessions, HalfOpen: half, ReceiveBuffer: l.socket.receiveBuffer,
 		Stateless: l.stateless,
 		Hellos:    c.hellos.Load(), Cookies: c.cookies.Load(), Handshakes: c.handshakes.Load(),
 		Finished: c.finished.Load(),
-		Replaced: c.replaced.Load(), Moved: c.moved.Load(), Ignored: c.ignored.Load(),
+		Replaced: c.replaced.Load(), Moved: c.recordMove.Load(), Ignored: c.ignored.Load(),
 		Overflow:      c.overflow.Load(),
 		Undecryptable: l.pion.undecryptable.Load(), Replayed: l.pion.replayed.Load(),
 		Lost:  l.socket.lost.Load(),
 		Hints: c.hints.Load()}
 }
 
-// drop removes an association from all tables.
-func (l *Listener) drop(a *association) {
+// dropAssociation removes an association from all tables.
+func (l *Listener) dropAssociation(a *association) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.dropLocked(a)
@@ -209,7 +209,7 @@ func (l *Listener) dropLocked(a *association) {
 	if p == nil {
 		return
 	}
-	l.leaveHalf(a, p)
+	l.removeHalf(a, p)
 	if p.live == a {
 		p.live = nil
 	}

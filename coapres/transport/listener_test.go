@@ -21,25 +21,26 @@ import (
 )
 
 func TestIdentityIsProven(t *testing.T) {
-	s := listen(t, Config{}, echo)
-	c := s.dial(t, nil)
-	if got := within(t, s.opened).Identity(); got != string(known) {
+	s := startSite(t, Config{}, answerEcho)
+	c := s.dialKnown(t, nil)
+	if got := receiveFrom(t, s.opened).Identity(); got != string(known) {
 		t.Errorf("got %q, want %q", got, known)
 	}
-	if got, err := post(c, "hello", 5*time.Second); err != nil || got != "hello" {
+	if got, err := postEcho(c, "hello", 5*time.Second); err != nil || got != "hello" {
 		t.Errorf("got %q, %v", got, err)
 	}
 	_ = c.End()
-	within(t, s.closed)
-	eventually(t, "the session is counted out", func() bool { return s.Sessions() == 0 })
-	if got := s.failures(); len(got) != 0 {
+	receiveFrom(t, s.closed)
+	eventually(t, "the session is not counted any more", func() bool { return s.Sessions() == 0 })
+	if got := s.listFailures(); len(got) != 0 {
 		t.Errorf("got failures %v, want none", got)
 	}
 }
 
-// A wrong key and an unknown identity fail alike: the same datagrams, then silence.
+// With a wrong key and with an unknown identity the gateway sends the same datagrams, and then
+// nothing.
 func TestWrongKeyAndUnknownIdentityLookAlike(t *testing.T) {
-	s := listen(t, Config{Handshake: 700 * time.Millisecond}, echo)
+	s := startSite(t, Config{Handshake: 700 * time.Millisecond}, answerEcho)
 	n := newNAT(t, s.Addr())
 	var sizes [2][]int
 	for i, tc := range []struct {
@@ -56,8 +57,8 @@ func TestWrongKeyAndUnknownIdentityLookAlike(t *testing.T) {
 		if strings.Contains(err.Error(), tc.secret.Reveal()) {
 			t.Error("the error shows the key")
 		}
-		eventually(t, "the failure is told", func() bool { return len(s.failures()) == i+1 })
-		sizes[i] = n.heard()
+		eventually(t, "the failure is reported", func() bool { return len(s.listFailures()) == i+1 })
+		sizes[i] = n.takeSizes()
 	}
 	if len(sizes[0]) < 2 || !slices.Equal(sizes[0], sizes[1]) {
 		t.Errorf("got datagrams of %v and %v bytes, want the same", sizes[0], sizes[1])
@@ -68,34 +69,35 @@ func TestWrongKeyAndUnknownIdentityLookAlike(t *testing.T) {
 }
 
 func TestMaxSessions(t *testing.T) {
-	s := listen(t, Config{MaxSessions: 1}, echo)
-	first := s.dial(t, nil)
-	within(t, s.opened)
-	second, err := s.try(t, s.Addr().String(), another, s.secret, nil)
+	s := startSite(t, Config{MaxSessions: 1}, answerEcho)
+	first := s.dialKnown(t, nil)
+	receiveFrom(t, s.opened)
+	second, err := s.tryDial(t, s.Addr().String(), another, s.secret, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	within(t, second.Done())
-	eventually(t, "the refusal is told", func() bool { return len(s.failures()) > 0 })
-	if got := s.failures(); len(got) != 1 || got[0].Cause != CauseFull || got[0].Identity != string(another) {
-		t.Errorf("got failures %+v, want one for want of room", got)
+	receiveFrom(t, second.Done())
+	eventually(t, "the refusal is reported", func() bool { return len(s.listFailures()) > 0 })
+	if got := s.listFailures(); len(got) != 1 || got[0].Cause != CauseFull ||
+		got[0].Identity != string(another) {
+		t.Errorf("got failures %+v, want one with the cause full", got)
 	}
-	if got, err := post(first, "still here", 5*time.Second); err != nil || got != "still here" {
+	if got, err := postEcho(first, "still here", 5*time.Second); err != nil || got != "still here" {
 		t.Errorf("the first session: got %q, %v", got, err)
 	}
-	again := s.dial(t, nil) // who holds a session may always begin it anew
-	within(t, first.Done())
-	if got, err := post(again, "anew", 5*time.Second); err != nil || got != "anew" || s.Sessions() != 1 {
+	again := s.dialKnown(t, nil) // a node with a session may always replace it
+	receiveFrom(t, first.Done())
+	if got, err := postEcho(again, "anew", 5*time.Second); err != nil || got != "anew" || s.Sessions() != 1 {
 		t.Errorf("the same node again: got %q, %v, %d sessions", got, err, s.Sessions())
 	}
 	_ = again.End()
 	eventually(t, "there is room again", func() bool { return s.Sessions() == 0 })
-	if _, err := post(s.dial(t, nil), "x", 5*time.Second); err != nil {
+	if _, err := postEcho(s.dialKnown(t, nil), "x", 5*time.Second); err != nil {
 		t.Error(err)
 	}
 }
 
-// lines counts log lines.
+// lines stores log lines.
 type lines struct {
 	mu  sync.Mutex
 	buf bytes.Buffer // guarded by mu
@@ -107,21 +109,24 @@ func (l *lines) Write(b []byte) (int, error) {
 	return l.buf.Write(b)
 }
 
-func (l *lines) all() []string {
+func (l *lines) list() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.FieldsFunc(l.buf.String(), func(r rune) bool { return r == '\n' })
 }
 
-// Many who return their cookie and say no more: the oldest go, the log stays short, and a node
-// comes in all the same.
+// When many peers return their cookie and then send nothing, the oldest are evicted, the log stays
+// short, and a node can still open a session.
 func TestMaxHandshakes(t *testing.T) {
 	var log lines
-	s := listen(t, Config{MaxHandshakes: 4, Handshake: 500 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil))}, echo)
+	s := startSite(t, Config{MaxHandshakes: 4, Handshake: 500 * time.Millisecond,
+		Log: slog.New(slog.NewTextHandler(&log, nil))}, answerEcho)
 	n, c := s.throughNAT(t, nil)
-	within(t, s.opened) // or its goodbye could come first, and count as a failure
+	// Otherwise its close_notify could come before the handshake is complete, and count as a
+	// failure.
+	receiveFrom(t, s.opened)
 	_ = c.End()
-	hello := n.firstFlight()
+	hello := n.firstHello()
 	const flood = 60
 	for range flood {
 		u, err := net.DialUDP("udp", nil, s.Addr().(*net.UDPAddr))
@@ -129,44 +134,45 @@ func TestMaxHandshakes(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer u.Close()
-		halfOpen(t, u, hello)
+		beginHandshake(t, u, hello)
 		if got := s.Stats().HalfOpen; got > 4 {
 			t.Fatalf("got %d half-open associations, want 4 at most", got)
 		}
 	}
-	if _, err := post(s.dial(t, nil), "x", 5*time.Second); err != nil {
+	if _, err := postEcho(s.dialKnown(t, nil), "x", 5*time.Second); err != nil {
 		t.Error(err)
 	}
-	eventually(t, "every handshake has failed", func() bool { return len(s.failures()) == flood && s.Stats().HalfOpen == 0 })
+	eventually(t, "every handshake has failed",
+		func() bool { return len(s.listFailures()) == flood && s.Stats().HalfOpen == 0 })
 	busy := 0
-	for _, f := range s.failures() {
+	for _, f := range s.listFailures() {
 		if f.Cause == CauseBusy {
 			busy++
 		}
 	}
 	if busy < flood-8 {
-		t.Errorf("%d of %d had to go, want most", busy, flood)
+		t.Errorf("%d of %d were evicted, want most", busy, flood)
 	}
-	if got := log.all(); len(got) != 1 || !strings.Contains(got[0], "level=WARN") {
+	if got := log.list(); len(got) != 1 || !strings.Contains(got[0], "level=WARN") {
 		t.Errorf("got the log %q, want one warning", got)
 	}
 }
 
 func TestIdleTimeEndsASilentSession(t *testing.T) {
-	s := listen(t, Config{Idle: 400 * time.Millisecond}, echo)
-	silent, lively := s.dial(t, nil), s.dial(t, nil)
-	within(t, s.opened)
-	within(t, s.opened)
+	s := startSite(t, Config{Idle: 400 * time.Millisecond}, answerEcho)
+	silent, lively := s.dialKnown(t, nil), s.dialKnown(t, nil)
+	receiveFrom(t, s.opened)
+	receiveFrom(t, s.opened)
 	for tick := time.NewTicker(50 * time.Millisecond); ; {
-		if _, err := post(lively, "x", 5*time.Second); err != nil {
-			t.Fatalf("a session that speaks was ended: %v", err)
+		if _, err := postEcho(lively, "x", 5*time.Second); err != nil {
+			t.Fatalf("an active session has ended: %v", err)
 		}
 		select {
 		case <-silent.Done():
 			tick.Stop()
-			within(t, s.closed)
+			receiveFrom(t, s.closed)
 			if got := s.Sessions(); got != 1 {
-				t.Errorf("got %d sessions, want the lively one", got)
+				t.Errorf("got %d sessions, want the active one", got)
 			}
 			return
 		case <-tick.C:
@@ -176,29 +182,30 @@ func TestIdleTimeEndsASilentSession(t *testing.T) {
 
 func TestServeEndsWithItsContext(t *testing.T) {
 	began, release := make(chan struct{}), make(chan struct{})
-	s := listen(t, Config{}, func(c *Conn, req, resp *pool.Message, at time.Time) {
+	s := startSite(t, Config{}, func(c *Conn, req, resp *pool.Message, at time.Time) {
 		close(began)
 		<-release
 	})
-	c := s.dial(t, nil)
-	go func() { _, _ = post(c, "x", 5*time.Second) }()
-	within(t, began)
+	c := s.dialKnown(t, nil)
+	go func() { _, _ = postEcho(c, "x", 5*time.Second) }()
+	receiveFrom(t, began)
 	ended := make(chan struct{})
 	go func() { s.end(); close(ended) }()
-	within(t, s.closed)
-	within(t, c.Done()) // the node was told
+	receiveFrom(t, s.closed)
+	receiveFrom(t, c.Done()) // the node got a close_notify
 	select {
 	case <-ended:
-		t.Error("Serve returned while a handler was at work")
+		t.Error("Serve returned while a handler still ran")
 	default:
 	}
 	close(release)
-	within(t, ended)
+	receiveFrom(t, ended)
 }
 
 func TestCloseEndsEverything(t *testing.T) {
 	before := goleak.IgnoreCurrent()
-	l, err := Listen(Config{Addr: freshAddr(), PSK: func([]byte) []byte { return []byte("a key that somebody else has") }})
+	l, err := Listen(Config{Addr: freshAddr(),
+		PSK: func([]byte) []byte { return []byte("a key that somebody else has") }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +218,7 @@ func TestCloseEndsEverything(t *testing.T) {
 			failed <- err
 		}()
 	}
-	eventually(t, "both handshakes are on their way", func() bool { return l.Stats().HalfOpen == 2 })
+	eventually(t, "both handshakes are under way", func() bool { return l.Stats().HalfOpen == 2 })
 	if err := l.Close(); err != nil {
 		t.Errorf("got %v", err)
 	}
@@ -223,14 +230,14 @@ func TestCloseEndsEverything(t *testing.T) {
 	}
 	cancel()
 	for range 2 {
-		if err := within(t, failed); err == nil {
+		if err := receiveFrom(t, failed); err == nil {
 			t.Error("a handshake with a closed listener completed")
 		}
 	}
 	goleak.VerifyNone(t, before)
 }
 
-// An association whose handshake is complete but that nobody accepts must not hold up Close.
+// An association that nobody accepts after its handshake must not block Close.
 func TestCloseWithoutServe(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	secret := keys.NewSecret()
@@ -238,7 +245,7 @@ func TestCloseWithoutServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.AcceptWithContext(expired(t)); !errors.Is(err, context.Canceled) {
+	if _, err := l.AcceptWithContext(expiredContext(t)); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want its context's error", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -250,17 +257,17 @@ func TestCloseWithoutServe(t *testing.T) {
 	eventually(t, "the handshake is complete on both sides", func() bool { return l.Sessions() == 1 })
 	closed := make(chan error, 1)
 	go func() { closed <- l.Close() }()
-	if err := within(t, closed); err != nil {
+	if err := receiveFrom(t, closed); err != nil {
 		t.Errorf("got %v", err)
 	}
-	within(t, c.Done())
+	receiveFrom(t, c.Done())
 	if got := l.Sessions(); got != 0 {
 		t.Errorf("got %d sessions", got)
 	}
 	goleak.VerifyNone(t, before)
 }
 
-func expired(t *testing.T) context.Context {
+func expiredContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	return ctx
@@ -274,23 +281,24 @@ func TestCloseEndsServe(t *testing.T) {
 	}
 	served, opened := make(chan error, 1), make(chan *Conn, 1)
 	go func() {
-		served <- l.Serve(context.Background(), echo, func(c *Conn) error { opened <- c; return nil }, func(*Conn) {})
+		served <- l.Serve(context.Background(), answerEcho, func(c *Conn) error { opened <- c; return nil },
+			func(*Conn) {})
 	}()
 	c, err := Dial(t.Context(), l.Addr().String(), known, secret, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	within(t, opened)
+	receiveFrom(t, opened)
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := within(t, served); !errors.Is(err, net.ErrClosed) {
+	if err := receiveFrom(t, served); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("got %v, want net.ErrClosed", err)
 	}
-	within(t, c.Done())
+	receiveFrom(t, c.Done())
 }
 
-// A socket that is gone ends Serve with an error; it must not spin.
+// If the socket is closed, Serve returns an error and does not loop.
 func TestLostSocketEndsServe(t *testing.T) {
 	l, err := Listen(Config{Addr: freshAddr(), PSK: func([]byte) []byte { return nil }})
 	if err != nil {
@@ -299,8 +307,8 @@ func TestLostSocketEndsServe(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- l.Serve(context.Background(), nil, nil, nil) }()
 	_ = l.socket.conn.Close()
-	if err := within(t, served); err == nil {
-		t.Error("got nil, want why nothing is accepted any more")
+	if err := receiveFrom(t, served); err == nil {
+		t.Error("got nil, want an error")
 	}
 	if err := l.Close(); err != nil {
 		t.Error(err)
@@ -310,29 +318,32 @@ func TestLostSocketEndsServe(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	secret := keys.NewSecret()
 	var log lines
-	l, err := Listen(Config{Addr: freshAddr(), PSK: func([]byte) []byte { return secret.PSK() }, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	l, err := Listen(Config{Addr: freshAddr(), PSK: func([]byte) []byte { return secret.PSK() },
+		Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() {
-		served <- l.Serve(ctx, echo, func(*Conn) error { return errors.New("not you") }, func(*Conn) { t.Error("closed what was never open") })
+		served <- l.Serve(ctx, answerEcho, func(*Conn) error { return errors.New("not you") },
+			func(*Conn) { t.Error("closed was called for a session that was refused") })
 	}()
 	switch c, err := Dial(ctx, l.Addr().String(), known, secret, nil); {
 	case err == nil:
-		within(t, c.Done())
-	case !strings.Contains(err.Error(), "CloseNotify"): // else it was refused before it had finished its own side of the handshake
+		receiveFrom(t, c.Done())
+	// Otherwise it was refused before it had completed the handshake itself.
+	case !strings.Contains(err.Error(), "CloseNotify"):
 		t.Fatal(err)
 	}
-	eventually(t, "nothing is counted", func() bool { return l.Sessions() == 0 })
+	eventually(t, "no session is counted", func() bool { return l.Sessions() == 0 })
 	cancel()
-	if err := within(t, served); err != nil {
+	if err := receiveFrom(t, served); err != nil {
 		t.Error(err)
 	}
 	_ = l.Close()
-	if got := strings.Join(log.all(), "\n"); !strings.Contains(got, "not you") {
-		t.Errorf("got the log %q, want why it was refused", got)
+	if got := strings.Join(log.list(), "\n"); !strings.Contains(got, "not you") {
+		t.Errorf("got the log %q, want the reason of the refusal", got)
 	}
 }
 
@@ -354,8 +365,8 @@ func TestListenErrors(t *testing.T) {
 	}
 }
 
-// When Serve and Close have returned the port is free, also when nodes end their sessions at the
-// same moment.
+// When Serve and Close have returned, the port is free, even if nodes end their sessions at the
+// same time.
 func TestPortIsFreeAfterClose(t *testing.T) {
 	addr := freshAddr()
 	secret := keys.NewSecret()
@@ -368,7 +379,8 @@ func TestPortIsFreeAfterClose(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		served, opened := make(chan error, 1), make(chan *Conn, 3)
 		go func() {
-			served <- l.Serve(ctx, echo, func(c *Conn) error { opened <- c; return nil }, func(*Conn) {})
+			served <- l.Serve(ctx, answerEcho, func(c *Conn) error { opened <- c; return nil },
+				func(*Conn) {})
 		}()
 		var nodes []*Conn
 		for range 3 {
@@ -376,38 +388,38 @@ func TestPortIsFreeAfterClose(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			within(t, opened)
+			receiveFrom(t, opened)
 			nodes = append(nodes, c)
 		}
 		go func() { _ = nodes[0].End() }()
 		cancel()
-		if err := within(t, served); err != nil {
+		if err := receiveFrom(t, served); err != nil {
 			t.Error(err)
 		}
 		if err := l.Close(); err != nil {
 			t.Error(err)
 		}
 		for _, c := range nodes {
-			within(t, c.Done())
+			receiveFrom(t, c.Done())
 		}
 	}
 }
 
-// Addresses where a key was proven keep their share of the half-open associations, whatever comes
-// from elsewhere.
+// Handshakes from other addresses do not evict those from addresses where a key was proven, which
+// have a reserved share.
 func TestReservedShare(t *testing.T) {
-	s := listen(t, Config{MaxHandshakes: 8}, echo)
+	s := startSite(t, Config{MaxHandshakes: 8}, answerEcho)
 	n, c := s.throughNAT(t, nil) // from 127.0.0.1
-	within(t, s.opened)          // the node is through with its handshake before the listener is
+	receiveFrom(t, s.opened)     // the node completes its handshake before the listener does
 	_ = c.End()
-	hello := n.firstFlight()
+	hello := n.firstHello()
 	from := func(host string) {
 		u, err := net.DialUDP("udp", &net.UDPAddr{IP: net.ParseIP(host)}, s.Addr().(*net.UDPAddr))
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = u.Close() })
-		halfOpen(t, u, hello)
+		beginHandshake(t, u, hello)
 	}
 	from("127.0.0.1")
 	from("127.0.0.1")
@@ -417,19 +429,20 @@ func TestReservedShare(t *testing.T) {
 	if got := s.Stats().HalfOpen; got != 8 {
 		t.Errorf("got %d half-open associations, want 8", got)
 	}
-	eventually(t, "24 strangers had to go", func() bool { return len(s.failures()) == 24 })
-	for _, f := range s.failures() {
+	eventually(t, "24 strangers are evicted", func() bool { return len(s.listFailures()) == 24 })
+	for _, f := range s.listFailures() {
 		if f.Addr.Addr().String() != "127.0.0.2" || f.Cause != CauseBusy {
-			t.Errorf("got %+v, want only strangers to go", f)
+			t.Errorf("got %+v, want only strangers evicted", f)
 		}
 	}
 }
 
-// Who returns his cookie may begin so many handshakes and no more; others come in meanwhile.
+// The handshakes that one source may begin are limited, even with a valid cookie, and other sources
+// can connect meanwhile.
 func TestHandshakesOfOneSource(t *testing.T) {
-	s := listen(t, Config{Handshake: time.Second}, echo)
-	c := newRaw(t, "127.0.0.2", s.Addr(), nil)
-	if err := c.hello(); err != nil {
+	s := startSite(t, Config{Handshake: time.Second}, answerEcho)
+	c := newRawClient(t, "127.0.0.2", s.Addr(), nil)
+	if err := c.sayHello(); err != nil {
 		t.Fatal(err)
 	}
 	again := c.sent[len(c.sent)-1]
@@ -437,7 +450,8 @@ func TestHandshakesOfOneSource(t *testing.T) {
 	const more = 2 * sourceBurst
 	for i := range more {
 		b := bytes.Clone(again)
-		binary.BigEndian.PutUint32(b[record.HeaderSize+record.HandshakeHeaderSize+2:], uint32(i)) // another random
+		// Give it another random, so that it begins another handshake.
+		binary.BigEndian.PutUint32(b[record.HeaderSize+record.HandshakeHeaderSize+2:], uint32(i))
 		c.send(b)
 		time.Sleep(50 * time.Microsecond)
 		open = max(open, s.Stats().HalfOpen)
@@ -445,16 +459,18 @@ func TestHandshakesOfOneSource(t *testing.T) {
 	if open != maxPerPeer {
 		t.Errorf("got %d handshakes of one address at once, want %d", open, maxPerPeer)
 	}
-	if _, err := post(s.dial(t, nil), "x", 5*time.Second); err != nil {
+	if _, err := postEcho(s.dialKnown(t, nil), "x", 5*time.Second); err != nil {
 		t.Errorf("another source: %v", err)
 	}
-	most := sourceBurst + int(sourceRate*time.Since(began).Seconds()) + 2 // that one, and the first
+	// The two more are the first handshake and the one from the other source.
+	most := sourceBurst + int(sourceRate*time.Since(began).Seconds()) + 2
 	if got := s.Stats(); got.Hellos < more || got.Handshakes > uint64(most) || got.Handshakes < sourceBurst {
-		t.Errorf("got %d handshakes begun of %d hellos, want %d to %d", got.Handshakes, got.Hellos, sourceBurst, most)
+		t.Errorf("got %d handshakes begun of %d hellos, want %d to %d", got.Handshakes, got.Hellos,
+			sourceBurst, most)
 	}
-	eventually(t, "who was refused is told of", func() bool {
+	eventually(t, "the refused handshakes are reported", func() bool {
 		n := 0
-		for _, f := range s.failures() {
+		for _, f := range s.listFailures() {
 			if f.Cause == CauseBusy {
 				n++
 			}
@@ -463,21 +479,21 @@ func TestHandshakesOfOneSource(t *testing.T) {
 	})
 }
 
-// Who floods from an address where a node was seen, be it behind the same router or with a stolen
-// key, pushes out only what is his own: neither the strangers nor the other known addresses.
-func TestKnownAddressPushesOutItsOwn(t *testing.T) {
-	s := listen(t, Config{MaxHandshakes: 16}, echo)
+// A flood from a known address, from behind the node's router or with a stolen key, evicts only
+// handshakes from that address: neither those of strangers nor those of other known addresses.
+func TestKnownAddressEvictsItsOwn(t *testing.T) {
+	s := startSite(t, Config{MaxHandshakes: 16}, answerEcho)
 	for host, id := range map[string]keys.ID{"127.0.0.2": known, "127.0.0.3": another} {
-		c := newRaw(t, host, s.Addr(), s.secret.PSK())
+		c := newRawClient(t, host, s.Addr(), s.secret.PSK())
 		c.identity = string(id)
-		if err := c.handshake(); err != nil {
+		if err := c.completeHandshake(); err != nil {
 			t.Fatal(err)
 		}
-		within(t, s.opened)
+		receiveFrom(t, s.opened)
 	}
 	begins := func(host string) *rawClient {
-		c := newRaw(t, host, s.Addr(), s.secret.PSK())
-		if err := c.hello(); err != nil {
+		c := newRawClient(t, host, s.Addr(), s.secret.PSK())
+		if err := c.sayHello(); err != nil {
 			t.Fatal(err)
 		}
 		return c
@@ -487,18 +503,19 @@ func TestKnownAddressPushesOutItsOwn(t *testing.T) {
 	for range flood {
 		begins("127.0.0.2")
 	}
-	eventually(t, "those too many had to go", func() bool { return len(s.failures()) == flood+len(waiting)-16 })
-	for _, f := range s.failures() {
+	eventually(t, "the excess handshakes are evicted",
+		func() bool { return len(s.listFailures()) == flood+len(waiting)-16 })
+	for _, f := range s.listFailures() {
 		if f.Addr.Addr().String() != "127.0.0.2" || f.Cause != CauseBusy {
-			t.Errorf("got %+v, want only his own to go", f)
+			t.Errorf("got %+v, want only handshakes of the flood evicted", f)
 		}
 	}
 	for _, c := range waiting {
 		for _, st := range []step{stepKeyExchange, stepChangeCipher, stepFinished} {
-			_ = c.do(st)
+			_ = c.doStep(st)
 		}
-		within(t, s.opened)
-		if err := c.request(); err != nil {
+		receiveFrom(t, s.opened)
+		if err := c.requestOnce(); err != nil {
 			t.Error(err)
 		}
 	}

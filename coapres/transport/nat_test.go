@@ -10,8 +10,7 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// nat stands between a node and the gateway and may change the port from which the gateway hears
-// the node.
+// nat stands between a node and the gateway, and can change the port that the gateway sees.
 type nat struct {
 	gateway *net.UDPAddr
 	front   *net.UDPConn
@@ -20,11 +19,11 @@ type nat struct {
 	mu     sync.Mutex
 	node   *net.UDPAddr            // guarded by mu
 	back   *net.UDPConn            // guarded by mu
-	down   []int                   // guarded by mu; sizes of what the gateway sent
-	up     [][]byte                // guarded by mu; what the node sent
-	tap    func(up bool, b []byte) // guarded by mu; see tapped
-	stolen int                     // guarded by mu; bytes that left so
-	away   *net.UDPConn            // guarded by mu; what the node sends next leaves from here instead, once
+	down   []int                   // guarded by mu; sizes of the gateway's datagrams
+	up     [][]byte                // guarded by mu; the node's datagrams
+	tap    func(up bool, b []byte) // guarded by mu; see tapDatagrams
+	stolen int                     // guarded by mu; bytes of the diverted datagram
+	away   *net.UDPConn            // guarded by mu; if set, sends the node's next datagram
 }
 
 func newNAT(t *testing.T, gateway net.Addr) *nat {
@@ -67,11 +66,11 @@ func newNAT(t *testing.T, gateway net.Addr) *nat {
 	return n
 }
 
-// throughNAT opens a known node's association through a nat of its own.
+// throughNAT opens an association of the node known through a nat of its own.
 func (s *site) throughNAT(t *testing.T, h Handler) (*nat, *Conn) {
 	t.Helper()
 	n := newNAT(t, s.Addr())
-	c, err := s.try(t, n.addr(), known, s.secret, h)
+	c, err := s.tryDial(t, n.addr(), known, s.secret, h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +79,7 @@ func (s *site) throughNAT(t *testing.T, h Handler) (*nat, *Conn) {
 
 func (n *nat) addr() string { return n.front.LocalAddr().String() }
 
-// rebind gives the node a new port.
+// rebind changes the port that the gateway sees.
 func (n *nat) rebind(t *testing.T) {
 	t.Helper()
 	back, err := net.DialUDP("udp", nil, n.gateway)
@@ -112,15 +111,15 @@ func (n *nat) rebind(t *testing.T) {
 	})
 }
 
-// tapped has f see each datagram before it goes on. f may call toNode.
-func (n *nat) tapped(f func(up bool, b []byte)) {
+// tapDatagrams calls f with each datagram before it is passed on. f may call sendToNode.
+func (n *nat) tapDatagrams(f func(up bool, b []byte)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.tap = f
 }
 
-// heard is the sizes of what the gateway has sent since the last call.
-func (n *nat) heard() []int {
+// takeSizes returns the sizes of the gateway's datagrams since the last call.
+func (n *nat) takeSizes() []int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	d := n.down
@@ -128,29 +127,30 @@ func (n *nat) heard() []int {
 	return d
 }
 
-// firstFlight is the node's first datagram, a ClientHello.
-func (n *nat) firstFlight() []byte {
+// firstHello returns the node's first datagram, a ClientHello.
+func (n *nat) firstHello() []byte {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.up[0]
 }
 
-// divert sends what the node sends next from u.
-func (n *nat) divert(u *net.UDPConn) {
+// divertNext sends the node's next datagram from u.
+func (n *nat) divertNext(u *net.UDPConn) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.away = u
 }
 
-// inject sends a datagram to the gateway from the node's address.
-func (n *nat) inject(b []byte) {
+// sendToGateway sends a datagram to the gateway from the node's address.
+func (n *nat) sendToGateway(b []byte) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	_, _ = n.back.Write(b)
 }
 
-// withCookie is the second ClientHello after first and the HelloVerifyRequest that answered it.
-func withCookie(first, verify []byte) []byte {
+// addCookie makes the second ClientHello from the first one and the HelloVerifyRequest that
+// answered it.
+func addCookie(first, verify []byte) []byte {
 	h, err := record.ParseHello(first)
 	if err != nil {
 		panic(err)
@@ -169,9 +169,9 @@ func withCookie(first, verify []byte) []byte {
 	return out
 }
 
-// halfOpen says hello from u, returns the cookie and says no more. It returns when the listener has
-// answered.
-func halfOpen(t *testing.T, u *net.UDPConn, hello []byte) {
+// beginHandshake sends a hello from u, returns the cookie and sends nothing more. It returns when
+// the listener has answered.
+func beginHandshake(t *testing.T, u *net.UDPConn, hello []byte) {
 	t.Helper()
 	buf := make([]byte, 2048)
 	for _, kind := range []byte{record.HelloVerifyRequest, record.ServerHello} {
@@ -184,7 +184,7 @@ func halfOpen(t *testing.T, u *net.UDPConn, hello []byte) {
 			t.Fatalf("got % x, %v, want a message of type %d", buf[:min(n, 32)], err, kind)
 		}
 		if kind == record.HelloVerifyRequest {
-			hello = withCookie(hello, buf[:n])
+			hello = addCookie(hello, buf[:n])
 		}
 	}
 }

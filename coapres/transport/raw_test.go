@@ -24,58 +24,60 @@ import (
 	"latchkey/coapres/transport/record"
 )
 
-// rawClient is a node that can be told to do any step of a handshake at any time, each in a
-// datagram of its own. Formats and keys are pion's; what is sent when, is the test's.
+// rawClient is a node that can do any step of a handshake at any time, each in a datagram of its
+// own. pion's packages encode the messages and derive the keys; the test decides what is sent when.
 type rawClient struct {
-	conn     *net.UDPConn
-	identity string
-	psk      []byte
-	asksCID  bool           // for one of the gateway's; it has none of its own
-	hand     func(b []byte) // takes what is sent instead of the network, if there is one
+	conn      *net.UDPConn
+	identity  string
+	psk       []byte
+	asksCID   bool           // whether it asks for a connection ID of the gateway's; it offers none itself
+	deliverTo func(b []byte) // if set, gets each datagram instead of the socket
 
-	random     handshake.Random
-	cookie     []byte
-	seen       map[handshake.Random]bool // of ServerHellos that were answers to earlier hellos
-	transcript []byte                    // from the ClientHello with the cookie on; nil: no answer to a hello yet
+	random handshake.Random
+	cookie []byte
+	seen   map[handshake.Random]bool // randoms of ServerHellos that answered earlier hellos
+	// Handshake messages from the ClientHello with the cookie on; nil until a hello is answered.
+	transcript []byte
 	server     handshake.Random
-	sequence   [2]uint64 // the next record's number in each epoch
-	master     []byte    // nil: no keys
+	sequence   [2]uint64 // number of the next record, for each epoch
+	master     []byte    // nil until there are keys
 	cipher     *ciphersuite.CCM
-	cid        []byte // the gateway's: it stands in what is encrypted
-	changed    bool   // a ChangeCipherSpec was sent: alerts are encrypted
+	cid        []byte // the gateway's connection ID, which encrypted records must have
+	changed    bool   // a ChangeCipherSpec was sent, so alerts are encrypted
 	mid        uint16
 	sent       [][]byte
 }
 
-// newRaw makes a client that sends from an address ("127.0.0.1") to the gateway at to.
-func newRaw(t testing.TB, from string, to net.Addr, psk []byte) *rawClient {
+// newRawClient makes a client that sends from an address ("127.0.0.1") to the gateway at to.
+func newRawClient(t testing.TB, from string, to net.Addr, psk []byte) *rawClient {
 	t.Helper()
 	u, err := net.DialUDP("udp", &net.UDPAddr{IP: net.ParseIP(from)}, to.(*net.UDPAddr))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = u.Close() })
-	return rawAt(u, psk)
+	return newRawClientOn(u, psk)
 }
 
-// rawSession opens a session from an address, with a connection ID of the gateway's or without, and
-// returns both its ends.
-func (s *site) rawSession(t testing.TB, from string, cid bool) (*rawClient, *Conn) {
+// openRawSession opens a session from an address, with or without a connection ID of the gateway's,
+// and returns both ends.
+func (s *site) openRawSession(t testing.TB, from string, cid bool) (*rawClient, *Conn) {
 	t.Helper()
-	c := newRaw(t, from, s.Addr(), s.secret.PSK())
+	c := newRawClient(t, from, s.Addr(), s.secret.PSK())
 	c.asksCID = cid
-	if err := c.handshake(); err != nil {
+	if err := c.completeHandshake(); err != nil {
 		t.Fatal(err)
 	}
-	return c, within(t, s.opened)
+	return c, receiveFrom(t, s.opened)
 }
 
-func rawAt(u *net.UDPConn, psk []byte) *rawClient {
+func newRawClientOn(u *net.UDPConn, psk []byte) *rawClient {
 	zero := make([]byte, 16)
-	return &rawClient{conn: u, identity: string(known), psk: psk, seen: map[handshake.Random]bool{}, cipher: ccm8(zero, zero, zero, zero)}
+	return &rawClient{conn: u, identity: string(known), psk: psk, seen: map[handshake.Random]bool{},
+		cipher: newCCM8(zero, zero, zero, zero)}
 }
 
-func ccm8(localKey, localIV, remoteKey, remoteIV []byte) *ciphersuite.CCM {
+func newCCM8(localKey, localIV, remoteKey, remoteIV []byte) *ciphersuite.CCM {
 	c, err := ciphersuite.NewCCM(ciphersuite.CCMTagLength8, localKey, localIV, remoteKey, remoteIV)
 	if err != nil {
 		panic(err) // the lengths are ours
@@ -83,78 +85,82 @@ func ccm8(localKey, localIV, remoteKey, remoteIV []byte) *ciphersuite.CCM {
 	return c
 }
 
-// step is something a client can send.
+// step is one thing that a client can send.
 type step byte
 
 const (
-	stepHello step = iota // all until the gateway's ServerHelloDone: two hellos, the second with the cookie
+	// Two hellos, the second with the cookie, and then the wait for the gateway's ServerHelloDone.
+	stepHello step = iota
 	stepKeyExchange
 	stepChangeCipher
 	stepFinished
-	stepData   // a CoAP GET: encrypted when there are keys
+	stepData   // a CoAP GET, encrypted if there are keys
 	stepClose  // close_notify
 	stepFatal  // a fatal alert
-	stepsCount // how many there are
+	stepsCount // the number of steps
 )
 
 func (s step) String() string {
 	return [...]string{"hello", "key", "ccs", "finished", "data", "close", "fatal"}[s]
 }
 
-func (c *rawClient) do(s step) (err error) {
+func (c *rawClient) doStep(s step) (err error) {
 	switch s {
 	case stepHello:
-		err = c.hello()
+		err = c.sayHello()
 	case stepKeyExchange:
-		c.keyExchange()
+		c.sendKeyExchange()
 	case stepChangeCipher:
-		c.plain(protocol.ContentTypeChangeCipherSpec, []byte{1})
+		c.sendPlaintext(protocol.ContentTypeChangeCipherSpec, []byte{1})
 		c.changed = true
 	case stepFinished:
-		c.encrypted(protocol.ContentTypeHandshake, c.finished())
+		c.sendEncrypted(protocol.ContentTypeHandshake, c.makeFinished())
 	case stepData:
 		c.mid++
-		if b := get(c.mid); c.master != nil {
-			c.encrypted(protocol.ContentTypeApplicationData, b)
+		if b := makeGET(c.mid); c.master != nil {
+			c.sendEncrypted(protocol.ContentTypeApplicationData, b)
 		} else {
-			c.plain(protocol.ContentTypeApplicationData, b)
+			c.sendPlaintext(protocol.ContentTypeApplicationData, b)
 		}
 	case stepClose:
-		c.alert(alert.Warning, alert.CloseNotify)
+		c.sendAlert(alert.Warning, alert.CloseNotify)
 	case stepFatal:
-		c.alert(alert.Fatal, alert.HandshakeFailure)
+		c.sendAlert(alert.Fatal, alert.HandshakeFailure)
 	}
 	return err
 }
 
-// hello begins anew.
-func (c *rawClient) hello() error {
+// sayHello begins a new handshake, up to the ServerHelloDone.
+func (c *rawClient) sayHello() error {
 	if err := c.random.Populate(); err != nil {
 		return err
 	}
 	c.transcript, c.master, c.changed, c.sequence[1] = nil, nil, false, 0
-	m := &handshake.MessageClientHello{Version: protocol.Version1_2, Random: c.random, CipherSuiteIDs: []uint16{uint16(suites[0])},
+	m := &handshake.MessageClientHello{Version: protocol.Version1_2, Random: c.random,
+		CipherSuiteIDs:     []uint16{uint16(suites[0])},
 		CompressionMethods: []*protocol.CompressionMethod{{}},
 		Extensions:         []extension.Extension{&extension.UseExtendedMasterSecret{Supported: true}}}
 	if c.asksCID {
 		m.Extensions = append(m.Extensions, &extension.ConnectionID{})
 	}
 	first := c.sequence[0]
-	err := c.ask(func() { c.plain(protocol.ContentTypeHandshake, marshal(0, m)) }, func(r []byte) bool {
-		typ, _, ok := record.ParseHandshake(r)
-		if !ok || r[0] != record.Handshake || typ != record.HelloVerifyRequest || number(r) < first {
-			return false
-		}
-		c.cookie = bytes.Clone(r[record.HeaderSize+record.HandshakeHeaderSize+3:])
-		m.Cookie = c.cookie
-		return true
-	})
+	err := c.sendUntil(func() { c.sendPlaintext(protocol.ContentTypeHandshake, marshal(0, m)) },
+		func(r []byte) bool {
+			typ, _, ok := record.ParseHandshake(r)
+			if !ok || r[0] != record.Handshake || typ != record.HelloVerifyRequest ||
+				recordNumber(r) < first {
+				return false
+			}
+			c.cookie = bytes.Clone(r[record.HeaderSize+record.HandshakeHeaderSize+3:])
+			m.Cookie = c.cookie
+			return true
+		})
 	if err != nil {
 		return fmt.Errorf("no HelloVerifyRequest: %w", err)
 	}
 	second := marshal(1, m)
 	var answer []byte
-	err = c.ask(func() { c.plain(protocol.ContentTypeHandshake, second) }, func(r []byte) bool {
+	err = c.sendUntil(func() { c.sendPlaintext(protocol.ContentTypeHandshake, second) }, func(r []byte) bool {
 		typ, _, ok := record.ParseHandshake(r)
 		if !ok || r[0] != record.Handshake || r[4] != 0 {
 			return false
@@ -187,27 +193,28 @@ func (c *rawClient) hello() error {
 	return nil
 }
 
-func (c *rawClient) keyExchange() {
+func (c *rawClient) sendKeyExchange() {
 	m := marshal(2, &handshake.MessageClientKeyExchange{IdentityHint: []byte(c.identity)})
 	if c.transcript != nil && c.master == nil {
 		c.transcript = append(c.transcript, m...)
 		sum := sha256.Sum256(c.transcript)
 		master, err := prf.ExtendedMasterSecret(prf.PSKPreMasterSecret(c.psk), sum[:], sha256.New)
 		if err != nil {
-			panic(err) // only of a hash that fails, as those below
+			panic(err) // only if the hash fails; the same holds for the panics below
 		}
 		client, server := c.random.MarshalFixed(), c.server.MarshalFixed()
 		k, err := prf.GenerateEncryptionKeys(master, client[:], server[:], 0, 16, 4, sha256.New)
 		if err != nil {
 			panic(err)
 		}
-		c.master, c.cipher = master, ccm8(k.ClientWriteKey, k.ClientWriteIV, k.ServerWriteKey, k.ServerWriteIV)
+		c.master, c.cipher = master, newCCM8(k.ClientWriteKey, k.ClientWriteIV, k.ServerWriteKey,
+			k.ServerWriteIV)
 	}
-	c.plain(protocol.ContentTypeHandshake, m)
+	c.sendPlaintext(protocol.ContentTypeHandshake, m)
 }
 
-// finished is the Finished message, of zeros where there are no keys.
-func (c *rawClient) finished() []byte {
+// makeFinished makes the Finished message. Without keys its verify data is zero.
+func (c *rawClient) makeFinished() []byte {
 	verify := make([]byte, 12)
 	if c.master != nil {
 		var err error
@@ -218,23 +225,25 @@ func (c *rawClient) finished() []byte {
 	return marshal(3, &handshake.MessageFinished{VerifyData: verify})
 }
 
-// handshake opens a session. What is not answered is sent again.
-func (c *rawClient) handshake() error {
-	if err := c.hello(); err != nil {
+// completeHandshake opens a session. It repeats what is not answered.
+func (c *rawClient) completeHandshake() error {
+	if err := c.sayHello(); err != nil {
 		return err
 	}
 	last := func() {
 		for _, s := range []step{stepKeyExchange, stepChangeCipher, stepFinished} {
-			_ = c.do(s)
+			_ = c.doStep(s)
 		}
 	}
-	err := c.ask(last, func(r []byte) bool {
-		b, ok := c.open(r, record.Handshake)
+	err := c.sendUntil(last, func(r []byte) bool {
+		b, ok := c.decryptRecord(r, record.Handshake)
 		if !ok {
 			return false
 		}
-		want, err := prf.VerifyDataServer(c.master, append(bytes.Clone(c.transcript), c.finished()...), sha256.New)
-		return err == nil && len(b) > record.HandshakeHeaderSize && bytes.Equal(b[record.HandshakeHeaderSize:], want)
+		want, err := prf.VerifyDataServer(c.master, append(bytes.Clone(c.transcript), c.makeFinished()...),
+			sha256.New)
+		return err == nil && len(b) > record.HandshakeHeaderSize &&
+			bytes.Equal(b[record.HandshakeHeaderSize:], want)
 	})
 	if err != nil {
 		return fmt.Errorf("no Finished: %w", err)
@@ -242,57 +251,62 @@ func (c *rawClient) handshake() error {
 	return nil
 }
 
-// request sends a request, once, and waits for its answer.
-func (c *rawClient) request() error {
-	_ = c.do(stepData)
-	return c.answered(c.mid)
+// requestOnce sends a request once and waits for its answer.
+func (c *rawClient) requestOnce() error {
+	_ = c.doStep(stepData)
+	return c.awaitAnswer(c.mid)
 }
 
-// answered waits for the answer to a request that was sent.
-func (c *rawClient) answered(mid uint16) error {
-	return c.hear(10*time.Second, func(r []byte) bool { return c.answers(r, mid) })
+// awaitAnswer waits for the answer to the request with a message ID.
+func (c *rawClient) awaitAnswer(mid uint16) error {
+	return c.receiveUntil(10*time.Second, func(r []byte) bool { return c.isAnswer(r, mid) })
 }
 
-func (c *rawClient) answers(r []byte, mid uint16) bool {
-	b, ok := c.open(r, 23)
-	return ok && len(b) >= 4 && b[0]>>4&3 == message.ACK && b[1] == byte(codes.Content) && binary.BigEndian.Uint16(b[2:]) == mid
+func (c *rawClient) isAnswer(r []byte, mid uint16) bool {
+	b, ok := c.decryptRecord(r, 23)
+	return ok && len(b) >= 4 && b[0]>>4&3 == message.ACK && b[1] == byte(codes.Content) &&
+		binary.BigEndian.Uint16(b[2:]) == mid
 }
 
-// get is a GET with a message ID.
-func get(mid uint16) []byte {
-	return []byte{0x40 | message.CON<<4 | 2, byte(codes.GET), byte(mid >> 8), byte(mid), byte(mid >> 8), byte(mid), byte(coap.URIPath)<<4 | 1, 'x'}
+// makeGET makes a GET with a message ID.
+func makeGET(mid uint16) []byte {
+	return []byte{0x40 | message.CON<<4 | 2, byte(codes.GET), byte(mid >> 8), byte(mid), byte(mid >> 8),
+		byte(mid), byte(coap.URIPath)<<4 | 1, 'x'}
 }
 
 func marshal(number uint16, m handshake.Message) []byte {
 	b, err := (&handshake.Handshake{Header: handshake.Header{MessageSequence: number}, Message: m}).Marshal()
 	if err != nil {
-		panic(err) // of a message that the test made wrong
+		panic(err) // the test made a wrong message
 	}
 	return b
 }
 
-// number is a record's own.
-func number(r []byte) uint64 { return binary.BigEndian.Uint64(r[3:]) & (1<<48 - 1) }
+// recordNumber returns a record's sequence number.
+func recordNumber(r []byte) uint64 { return binary.BigEndian.Uint64(r[3:]) & (1<<48 - 1) }
 
-func (c *rawClient) header(typ protocol.ContentType, epoch uint16, n int) recordlayer.Header {
-	h := recordlayer.Header{ContentType: typ, ContentLen: uint16(n), Version: protocol.Version1_2, Epoch: epoch, SequenceNumber: c.sequence[epoch]}
+func (c *rawClient) nextHeader(typ protocol.ContentType, epoch uint16, n int) recordlayer.Header {
+	h := recordlayer.Header{ContentType: typ, ContentLen: uint16(n), Version: protocol.Version1_2,
+		Epoch: epoch, SequenceNumber: c.sequence[epoch]}
 	c.sequence[epoch]++
 	return h
 }
 
-func (c *rawClient) plain(typ protocol.ContentType, body []byte) {
-	h := c.header(typ, 0, len(body))
+func (c *rawClient) sendPlaintext(typ protocol.ContentType, body []byte) {
+	h := c.nextHeader(typ, 0, len(body))
 	b, err := h.Marshal()
 	if err != nil {
-		panic(err) // of a number that is too high
+		panic(err) // only if the sequence number is too high
 	}
 	c.send(append(b, body...))
 }
 
-func (c *rawClient) encrypted(typ protocol.ContentType, body []byte) { c.send(c.seal(typ, body)) }
+func (c *rawClient) sendEncrypted(typ protocol.ContentType, body []byte) {
+	c.send(c.encryptRecord(typ, body))
+}
 
-// seal makes a record of epoch 1, with the gateway's connection ID where it gave one.
-func (c *rawClient) seal(typ protocol.ContentType, body []byte) []byte {
+// encryptRecord makes a record of epoch 1, with the gateway's connection ID if it gave one.
+func (c *rawClient) encryptRecord(typ protocol.ContentType, body []byte) []byte {
 	var err error
 	if len(c.cid) > 0 {
 		if body, err = (&recordlayer.InnerPlaintext{Content: body, RealType: typ}).Marshal(); err != nil {
@@ -300,7 +314,7 @@ func (c *rawClient) seal(typ protocol.ContentType, body []byte) []byte {
 		}
 		typ = protocol.ContentTypeConnectionID
 	}
-	h := c.header(typ, 1, len(body))
+	h := c.nextHeader(typ, 1, len(body))
 	if typ == protocol.ContentTypeConnectionID {
 		h.ConnectionID = c.cid
 	}
@@ -314,8 +328,8 @@ func (c *rawClient) seal(typ protocol.ContentType, body []byte) []byte {
 	return b
 }
 
-// open decrypts a record of one type.
-func (c *rawClient) open(r []byte, typ byte) (body []byte, ok bool) {
+// decryptRecord decrypts a record, if it has this type.
+func (c *rawClient) decryptRecord(r []byte, typ byte) (body []byte, ok bool) {
 	if r[0] != typ || r[4] != 1 || c.master == nil {
 		return nil, false
 	}
@@ -326,38 +340,38 @@ func (c *rawClient) open(r []byte, typ byte) (body []byte, ok bool) {
 	return b[record.HeaderSize:], true
 }
 
-func (c *rawClient) alert(level alert.Level, what alert.Description) {
+func (c *rawClient) sendAlert(level alert.Level, what alert.Description) {
 	if body := []byte{byte(level), byte(what)}; c.changed {
-		c.encrypted(protocol.ContentTypeAlert, body)
+		c.sendEncrypted(protocol.ContentTypeAlert, body)
 	} else {
-		c.plain(protocol.ContentTypeAlert, body)
+		c.sendPlaintext(protocol.ContentTypeAlert, body)
 	}
 }
 
 func (c *rawClient) send(b []byte) {
 	c.sent = append(c.sent, b)
-	if c.hand != nil {
-		c.hand(b)
+	if c.deliverTo != nil {
+		c.deliverTo(b)
 		return
 	}
-	_, _ = c.conn.Write(b) // what is lost is missed by whoever waits for its answer
+	_, _ = c.conn.Write(b) // a test that waits for the answer notices a loss
 }
 
-var errSilent = errors.New("nothing came of what was waited for")
+var errSilent = errors.New("the expected record did not come")
 
-// ask sends until a record comes that take takes.
-func (c *rawClient) ask(send func(), take func(r []byte) bool) (err error) {
+// sendUntil calls send every 500 ms until take accepts a record.
+func (c *rawClient) sendUntil(send func(), take func(r []byte) bool) (err error) {
 	for range 20 {
 		send()
-		if err = c.hear(500*time.Millisecond, take); err == nil {
+		if err = c.receiveUntil(500*time.Millisecond, take); err == nil {
 			return nil
 		}
 	}
 	return err
 }
 
-// hear reads until a record comes that take takes.
-func (c *rawClient) hear(limit time.Duration, take func(r []byte) bool) error {
+// receiveUntil reads records until take accepts one.
+func (c *rawClient) receiveUntil(limit time.Duration, take func(r []byte) bool) error {
 	_ = c.conn.SetReadDeadline(time.Now().Add(limit))
 	for buf := make([]byte, maxDatagram); ; {
 		n, err := c.conn.Read(buf)
@@ -377,8 +391,8 @@ func (c *rawClient) hear(limit time.Duration, take func(r []byte) bool) error {
 	}
 }
 
-// within is how many bytes come in that time.
-func (c *rawClient) within(limit time.Duration) (sum int) {
+// countBytes returns how many bytes arrive within limit.
+func (c *rawClient) countBytes(limit time.Duration) (sum int) {
 	_ = c.conn.SetReadDeadline(time.Now().Add(limit))
 	for buf := make([]byte, maxDatagram); ; {
 		n, err := c.conn.Read(buf)
@@ -390,66 +404,67 @@ func (c *rawClient) within(limit time.Duration) (sum int) {
 }
 
 func TestRawClient(t *testing.T) {
-	s := listen(t, Config{}, echo)
+	s := startSite(t, Config{}, answerEcho)
 	for _, cid := range []bool{false, true} {
-		c := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
+		c := newRawClient(t, "127.0.0.1", s.Addr(), s.secret.PSK())
 		c.asksCID = cid
-		if err := c.handshake(); err != nil {
+		if err := c.completeHandshake(); err != nil {
 			t.Fatalf("cid %v: %v", cid, err)
 		}
-		g := within(t, s.opened)
+		g := receiveFrom(t, s.opened)
 		if got := len(c.cid); g.Identity() != string(known) || (got == record.CIDSize) != cid {
 			t.Errorf("cid %v: got %q, a connection ID of %d bytes", cid, g.Identity(), got)
 		}
 		for range 3 {
-			if err := c.request(); err != nil {
+			if err := c.requestOnce(); err != nil {
 				t.Errorf("cid %v: no answer: %v", cid, err)
 			}
 		}
-		_ = c.do(stepClose)
-		within(t, s.closed)
+		_ = c.doStep(stepClose)
+		receiveFrom(t, s.closed)
 	}
 }
 
-// A node may speak at any length as soon as it has our Finished, which may be before the listener
-// is through with the handshake.
+// A node may send messages of any length as soon as it has our Finished, which may be before the
+// listener has completed the handshake.
 func TestFirstMessageMayBeLong(t *testing.T) {
-	s := listen(t, Config{}, echo)
-	long := append(append(get(1), message.PayloadMarker), bytes.Repeat([]byte("a"), 1000)...)
+	s := startSite(t, Config{}, answerEcho)
+	long := append(append(makeGET(1), message.PayloadMarker), bytes.Repeat([]byte("a"), 1000)...)
 	for i := range 100 {
-		c := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
-		if err := c.handshake(); err != nil {
+		c := newRawClient(t, "127.0.0.1", s.Addr(), s.secret.PSK())
+		if err := c.completeHandshake(); err != nil {
 			t.Fatal(err)
 		}
-		c.encrypted(protocol.ContentTypeApplicationData, long)
-		if err := c.hear(time.Second, func(r []byte) bool { return c.answers(r, 1) }); err != nil {
+		c.sendEncrypted(protocol.ContentTypeApplicationData, long)
+		if err := c.receiveUntil(time.Second, func(r []byte) bool { return c.isAnswer(r, 1) }); err != nil {
 			t.Fatalf("session %d: no answer to its first message of %d bytes: %v", i, len(long), err)
 		}
-		_ = c.do(stepClose)
-		within(t, s.opened)
-		within(t, s.closed)
+		_ = c.doStep(stepClose)
+		receiveFrom(t, s.opened)
+		receiveFrom(t, s.closed)
 	}
 }
 
-// Of two handshakes that end in another order than they began, the number still tells which is
-// newer.
+// If two handshakes end in the opposite order to that in which they began, Number still tells which
+// one began later.
 func TestNumbersFollowTheHellos(t *testing.T) {
-	s := listen(t, Config{}, echo)
+	s := startSite(t, Config{}, answerEcho)
 	var nodes [2]*rawClient
 	for i := range nodes {
-		nodes[i] = newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
-		if err := nodes[i].hello(); err != nil {
+		nodes[i] = newRawClient(t, "127.0.0.1", s.Addr(), s.secret.PSK())
+		if err := nodes[i].sayHello(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var numbers [2]uint64
 	for _, i := range []int{1, 0} {
 		for _, st := range []step{stepKeyExchange, stepChangeCipher, stepFinished} {
-			_ = nodes[i].do(st)
+			_ = nodes[i].doStep(st)
 		}
-		numbers[i] = within(t, s.opened).Number()
+		numbers[i] = receiveFrom(t, s.opened).Number()
 	}
 	if numbers[0] == 0 || numbers[1] <= numbers[0] {
-		t.Errorf("got %d, and %d for the newer", numbers[0], numbers[1])
+		t.Errorf("got the numbers %d, and %d for the newer session, want the newer one's larger", numbers[0],
+			numbers[1])
 	}
 }

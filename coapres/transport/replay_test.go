@@ -9,14 +9,15 @@ import (
 	"github.com/plgd-dev/go-coap/v3/message/pool"
 )
 
-// What was captured of a session has no effect when it is sent again: not in it, not after its end,
-// not in the node's next session, neither from the node's port nor from another; with and without a
+// Replayed datagrams of a session have no effect: not in the session, not after its end, and not in
+// the node's next session, whether they come from the node's port or another one, with or without a
 // connection ID.
-func TestCaptureSentAgain(t *testing.T) {
+func TestReplayHasNoEffect(t *testing.T) {
 	var calls atomic.Int64
-	s := listen(t, Config{Handshake: time.Second}, func(c *Conn, req, resp *pool.Message, at time.Time) { calls.Add(1); echo(c, req, resp, at) })
+	s := startSite(t, Config{Handshake: time.Second},
+		func(c *Conn, req, resp *pool.Message, at time.Time) { calls.Add(1); answerEcho(c, req, resp, at) })
 	for _, cid := range []bool{false, true} {
-		c := newRaw(t, "127.0.0.1", s.Addr(), s.secret.PSK())
+		c := newRawClient(t, "127.0.0.1", s.Addr(), s.secret.PSK())
 		c.asksCID = cid
 		elsewhere, err := net.DialUDP("udp", nil, s.Addr().(*net.UDPAddr))
 		if err != nil {
@@ -24,7 +25,7 @@ func TestCaptureSentAgain(t *testing.T) {
 		}
 		defer elsewhere.Close()
 		var capture [][]byte
-		again := func(when string, refused int) {
+		replay := func(when string, refused int) {
 			t.Helper()
 			was, before := calls.Load(), s.Stats()
 			for _, b := range capture {
@@ -34,8 +35,8 @@ func TestCaptureSentAgain(t *testing.T) {
 					}
 				}
 			}
-			if c.master != nil { // all of it has been read when this is answered
-				if err := c.request(); err != nil {
+			if c.master != nil { // when this is answered, the gateway has read the whole capture
+				if err := c.requestOnce(); err != nil {
 					t.Errorf("cid %v, %s: %v", cid, when, err)
 				}
 				was++
@@ -44,21 +45,23 @@ func TestCaptureSentAgain(t *testing.T) {
 				t.Errorf("cid %v, %s: %d requests were handled again", cid, when, got-was)
 			}
 			got := s.Stats()
-			if n := got.Replayed + got.Undecryptable - before.Replayed - before.Undecryptable; n < uint64(refused) { // more, when a handshake began again too
-				t.Errorf("cid %v, %s: %d records came to a session and were refused, want at least %d", cid, when, n, refused)
+			// There are more if the replay also began a handshake.
+			if n := got.Replayed + got.Undecryptable - before.Replayed - before.Undecryptable; n < uint64(refused) {
+				t.Errorf("cid %v, %s: a session refused %d records, want at least %d", cid, when, n, refused)
 			}
 			if got.Moved != 0 || len(s.opened) != 0 || len(s.closed) != 0 {
-				t.Errorf("cid %v, %s: got %+v, %d opened, %d closed; want nothing", cid, when, got, len(s.opened), len(s.closed))
+				t.Errorf("cid %v, %s: got %+v, %d opened, %d closed; want no change", cid, when, got,
+					len(s.opened), len(s.closed))
 			}
 		}
 		begin := func() *Conn {
 			t.Helper()
-			if err := c.handshake(); err != nil {
+			if err := c.completeHandshake(); err != nil {
 				t.Fatal(err)
 			}
-			g := within(t, s.opened)
+			g := receiveFrom(t, s.opened)
 			for range 3 {
-				if err := c.request(); err != nil {
+				if err := c.requestOnce(); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -67,27 +70,28 @@ func TestCaptureSentAgain(t *testing.T) {
 		begin()
 		capture = append(capture, c.sent...)
 		if cid {
-			again("in the same session", 2*4) // its Finished and three requests, from both ports
+			replay("in the same session", 2*4) // the Finished and three requests, each from both ports
 		} else {
-			again("in the same session", 4)
+			replay("in the same session", 4)
 		}
-		_ = c.do(stepClose)
-		within(t, s.closed)
+		_ = c.doStep(stepClose)
+		receiveFrom(t, s.closed)
 		capture = append(capture, c.sent[len(c.sent)-1])
 		c.master = nil
-		again("after its end", 0)
-		eventually(t, "a handshake that was begun again has ended", func() bool { return s.Stats().HalfOpen == 0 })
-		_ = c.hear(10*time.Millisecond, func([]byte) bool { return false }) // its answers
+		replay("after its end", 0)
+		eventually(t, "a handshake that the replay began has ended",
+			func() bool { return s.Stats().HalfOpen == 0 })
+		_ = c.receiveUntil(10*time.Millisecond, func([]byte) bool { return false }) // reads its answers
 		g := begin()
 		if cid {
-			again("in the next session", 0) // which has another ID
+			replay("in the next session", 0) // it has another connection ID, so the records reach no session
 		} else {
-			again("in the next session", 5)
+			replay("in the next session", 5)
 		}
 		if g.Context().Err() != nil || s.Sessions() != 1 {
-			t.Errorf("cid %v: %d sessions, want the node's own", cid, s.Sessions())
+			t.Errorf("cid %v: %d sessions, want only the node's", cid, s.Sessions())
 		}
-		_ = c.do(stepClose)
-		within(t, s.closed)
+		_ = c.doStep(stepClose)
+		receiveFrom(t, s.closed)
 	}
 }

@@ -36,7 +36,7 @@ func (l *Listener) Serve(ctx context.Context, h Handler, open func(*Conn) error,
 			stop := context.AfterFunc(ctx, func() { _ = c.End() })
 			err := c.serve()
 			stop()
-			if err != nil && idleTimeout(err) {
+			if err != nil && isIdleTimeout(err) {
 				l.log.Info("session idle", "addr", c.RemoteAddr())
 			}
 			closed(c)

@@ -76,7 +76,7 @@ func openSocket(addr string) (*socket, error) {
 		return nil, fmt.Errorf("transport: listen %s: %w", addr, err)
 	}
 	s.unsent = func() (n int) {
-		_ = raw.Control(func(fd uintptr) { n = unsent(fd) })
+		_ = raw.Control(func(fd uintptr) { n = readUnsent(fd) })
 		return n
 	}
 	return s, nil
@@ -113,12 +113,12 @@ func (s *socket) read(handle func(b []byte, from netip.AddrPort)) error {
 	}
 }
 
-// offer sends a datagram to an address where nobody has proven a key. For an unused address of this
-// network the kernel keeps the datagram for seconds, while it looks for the owner (ARP). Hellos
-// from such addresses would fill the send buffer with our answers, and then nobody would get any.
-// So these datagrams may only fill a quarter of it, and a half if a node was last seen at the
+// writeUnproven sends a datagram to an address where nobody has proven a key. For an unused address
+// of this network the kernel keeps the datagram for seconds, while it looks for the owner (ARP).
+// Hellos from such addresses would fill the send buffer with our answers, and then nobody would get
+// any. So these datagrams may only fill a quarter of it, and a half if a node was last seen at the
 // address.
-func (s *socket) offer(b []byte, to netip.AddrPort, known bool) {
+func (s *socket) writeUnproven(b []byte, to netip.AddrPort, known bool) {
 	share := s.sendBuffer / 4
 	if known {
 		share = s.sendBuffer / 2
@@ -133,9 +133,9 @@ func (s *socket) offer(b []byte, to netip.AddrPort, known bool) {
 	s.write(b, to)
 }
 
-// full tells whether a write would block until the kernel has sent something. No writer may block:
-// one of them is the reading goroutine.
-func (s *socket) full() bool {
+// isFull tells whether a write would block until the kernel has sent something. No writer may
+// block: one of them is the reading goroutine.
+func (s *socket) isFull() bool {
 	s.mu.Lock()
 	n := s.unsent()
 	s.mu.Unlock()
@@ -159,7 +159,7 @@ func (s *socket) write(b []byte, to netip.AddrPort) {
 	}
 	s.sending = true
 	s.mu.Unlock()
-	if s.full() {
+	if s.isFull() {
 		s.lost.Add(1)
 	} else if _, err := s.conn.WriteToUDPAddrPort(b, to); err != nil {
 		s.lost.Add(1)
@@ -184,7 +184,7 @@ func (s *socket) write(b []byte, to netip.AddrPort) {
 func (s *socket) writeAll(ms []ipv4.Message) {
 	for len(ms) > 0 {
 		n, err := 0, error(nil)
-		if s.full() {
+		if s.isFull() {
 			s.lost.Add(uint64(len(ms)))
 			return
 		}

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A socket of both families, with many writers at once: each datagram arrives once, from and at
-// either family.
+// On a socket of both families, with many writers at once, each datagram of either family arrives
+// once.
 func TestSocket(t *testing.T) {
 	s, err := openSocket(":0")
 	if err != nil {
@@ -24,8 +24,10 @@ func TestSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if most, err := strconv.Atoi(strings.TrimSpace(string(limit))); err != nil || s.receiveBuffer != min(most, receiveBuffer) {
-		t.Errorf("got a receive buffer of %d bytes, want %d, or the most that the kernel allows: %d, %v", s.receiveBuffer, receiveBuffer, most, err)
+	if most, err := strconv.Atoi(strings.TrimSpace(string(limit))); err != nil ||
+		s.receiveBuffer != min(most, receiveBuffer) {
+		t.Errorf("got a receive buffer of %d bytes, want %d, or the most that the kernel allows: %d, %v",
+			s.receiveBuffer, receiveBuffer, most, err)
 	}
 	type got struct {
 		body string
@@ -46,12 +48,14 @@ func TestSocket(t *testing.T) {
 		if _, err := c.Write([]byte("hello")); err != nil {
 			t.Fatal(err)
 		}
-		g := within(t, in)
+		g := receiveFrom(t, in)
 		if g.body != "hello" || g.from != c.LocalAddr().(*net.UDPAddr).AddrPort() {
-			t.Errorf("%s: got %q from %s, want hello from %s", host, g.body[:min(len(g.body), 16)], g.from, c.LocalAddr())
+			t.Errorf("%s: got %q from %s, want hello from %s", host, g.body[:min(len(g.body), 16)], g.from,
+				c.LocalAddr())
 		}
 		const writers, each = 8, 50
-		underway := make(chan struct{}, 64) // the other side's buffer is small, and its reader may be slow
+		// Limits what is under way, because the other side's buffer is small.
+		underway := make(chan struct{}, 64)
 		var wg sync.WaitGroup
 		for w := range writers {
 			wg.Go(func() {
@@ -79,12 +83,12 @@ func TestSocket(t *testing.T) {
 	}
 	s.write([]byte("x"), netip.MustParseAddrPort("127.0.0.1:0"))
 	if got := s.lost.Load(); got != 1 {
-		t.Errorf("got %d lost, want the one to port 0", got)
+		t.Errorf("got %d lost datagrams, want the one to port 0", got)
 	}
 	if err := s.conn.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := within(t, done); err != nil {
+	if err := receiveFrom(t, done); err != nil {
 		t.Errorf("read after close: got %v, want nil", err)
 	}
 }
@@ -102,26 +106,26 @@ func TestOpenSocketRefuses(t *testing.T) {
 	}
 }
 
-// fill makes a socket believe that so much of its send buffer is taken.
-func (s *socket) fill(n int) {
+// fillSendBuffer makes a socket believe that n bytes of its send buffer are in use.
+func (s *socket) fillSendBuffer(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unsent = func() int { return n }
 }
 
-// Who says hello from an address that nobody has would fill the send buffer with our answers, which
-// the kernel keeps for seconds. The nodes are answered all the same, no writer ever waits, and last
-// the strangers hear nothing.
+// Hellos from unused addresses would fill the send buffer with our answers, which the kernel keeps
+// for seconds. So strangers are the first that get no answer when the buffer fills. Nodes still get
+// answers and commands, and no writer ever waits.
 func TestSendBufferIsKeptFromStrangers(t *testing.T) {
-	s := listen(t, Config{}, echo)
-	c := s.dial(t, echo) // from here on 127.0.0.1 is known
-	g := within(t, s.opened)
+	s := startSite(t, Config{}, answerEcho)
+	c := s.dialKnown(t, answerEcho) // from here on 127.0.0.1 is known
+	g := receiveFrom(t, s.opened)
 	n := newNAT(t, s.Addr())
-	if _, err := s.try(t, n.addr(), known, s.secret, nil); err != nil {
+	if _, err := s.tryDial(t, n.addr(), known, s.secret, nil); err != nil {
 		t.Fatal(err)
 	}
-	within(t, s.opened)
-	hello := n.firstFlight()
+	receiveFrom(t, s.opened)
+	hello := n.firstHello()
 	greeted := func(host string) bool {
 		u, err := net.DialUDP("udp", &net.UDPAddr{IP: net.ParseIP(host)}, s.Addr().(*net.UDPAddr))
 		if err != nil {
@@ -154,30 +158,32 @@ func TestSendBufferIsKeptFromStrangers(t *testing.T) {
 		{all / 2, false, false},
 		{all - 1, false, false},
 	} {
-		s.socket.fill(tc.taken)
+		s.socket.fillSendBuffer(tc.taken)
 		if got := greeted("127.0.0.2"); got != tc.stranger {
-			t.Errorf("%d of %d bytes taken: a stranger was answered: %v, want %v", tc.taken, all, got, tc.stranger)
+			t.Errorf("%d of %d bytes taken: a stranger was answered: %v, want %v", tc.taken, all, got,
+				tc.stranger)
 		}
 		if got := greeted("127.0.0.1"); got != tc.known {
-			t.Errorf("%d of %d bytes taken: an address where a node was seen was answered: %v, want %v", tc.taken, all, got, tc.known)
+			t.Errorf("%d of %d bytes taken: an address where a node was seen was answered: %v, want %v",
+				tc.taken, all, got, tc.known)
 		}
-		if _, err := post(c, "tap", 5*time.Second); err != nil {
+		if _, err := postEcho(c, "tap", 5*time.Second); err != nil {
 			t.Errorf("%d of %d bytes taken: no answer to a node: %v", tc.taken, all, err)
 		}
-		if _, err := post(g, "command", 5*time.Second); err != nil {
+		if _, err := postEcho(g, "command", 5*time.Second); err != nil {
 			t.Errorf("%d of %d bytes taken: no command to a node: %v", tc.taken, all, err)
 		}
 	}
-	s.socket.fill(all)
+	s.socket.fillSendBuffer(all)
 	before := s.Stats().Lost
 	answer := make(chan error, 1)
 	go func() {
-		_, err := post(c, "tap", 5*time.Second)
+		_, err := postEcho(c, "tap", 5*time.Second)
 		answer <- err
 	}()
-	eventually(t, "the answer is lost, and nobody waits", func() bool { return s.Stats().Lost > before })
-	s.socket.fill(0)
-	if err := within(t, answer); err != nil {
-		t.Errorf("once there is room again: %v", err)
+	eventually(t, "the answer is lost, and no writer waits", func() bool { return s.Stats().Lost > before })
+	s.socket.fillSendBuffer(0)
+	if err := receiveFrom(t, answer); err != nil {
+		t.Errorf("with space in the buffer again: %v", err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"latchkey/coapres/transport/message"
 )
 
-// question is a confirmable request, and what came back.
+// question is a confirmable request and its answer.
 type question struct {
 	mid    uint16
 	token  []byte
@@ -25,14 +25,14 @@ type question struct {
 	answer []byte
 }
 
-// ask sends questions with different message IDs all at once and takes an answer for each. A
-// handler's answer is its number among all, and then what it was asked.
-func ask(t *testing.T, dc *dtls.Conn, qs []*question) {
+// askAll sends questions with different message IDs at once and checks the answer to each. An
+// answer is the number of the handler's call, and then the request.
+func askAll(t *testing.T, dc *dtls.Conn, qs []*question) {
 	t.Helper()
 	open := map[uint16]*question{}
 	for _, q := range qs {
 		open[q.mid] = q
-		if _, err := dc.Write(con(t, q.mid, string(q.token), q.body)); err != nil {
+		if _, err := dc.Write(makeCON(t, q.mid, string(q.token), q.body)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -43,36 +43,40 @@ func ask(t *testing.T, dc *dtls.Conn, qs []*question) {
 			t.Fatalf("%d of %d requests were not answered: %v", len(open), len(qs), err)
 		}
 		if n < 4 || open[binary.BigEndian.Uint16(buf[2:])] == nil {
-			t.Fatalf("got %x, to nothing that was asked", buf[:n])
+			t.Fatalf("got %x, which answers no open request", buf[:n])
 		}
 		q := open[binary.BigEndian.Uint16(buf[2:])]
 		delete(open, q.mid)
 		q.answer = bytes.Clone(buf[:n])
-		head := append([]byte{0x60 | byte(len(q.token)), byte(codes.Content), byte(q.mid >> 8), byte(q.mid)}, q.token...)
+		head := append([]byte{0x60 | byte(len(q.token)), byte(codes.Content), byte(q.mid >> 8), byte(q.mid)},
+			q.token...)
 		text, ok := bytes.CutPrefix(q.answer, append(head, message.PayloadMarker))
-		if _, what, _ := strings.Cut(string(text), " "); !ok || what != fmt.Sprintf("%d %x %s", q.mid, q.token, q.body) {
-			t.Fatalf("ID %d, token %x, body %s: got %x %q, want an answer to that", q.mid, q.token, q.body, q.answer, text)
+		if _, what, _ := strings.Cut(string(text), " "); !ok ||
+			what != fmt.Sprintf("%d %x %s", q.mid, q.token, q.body) {
+			t.Fatalf("ID %d, token %x, body %s: got %x %q, want the answer to this request", q.mid, q.token,
+				q.body, q.answer, text)
 		}
 	}
 }
 
-// manyRequests makes more than n requests on one session, as many at once as may be, with message
-// IDs that come round after so many. Half of them are earlier ones once more: as they were, with
-// another body, another token or another ID.
-func manyRequests(t *testing.T, n, ids uint32) {
+// checkManyRequests makes more than n requests on one session, as many at once as are allowed.
+// There are ids different message IDs. Half of the requests are variants of earlier ones:
+// unchanged, with another body, another token or another ID.
+func checkManyRequests(t *testing.T, n, ids uint32) {
 	var calls atomic.Uint32
-	s := listen(t, Config{}, func(_ *Conn, req, resp *pool.Message, _ time.Time) {
+	s := startSite(t, Config{}, func(_ *Conn, req, resp *pool.Message, _ time.Time) {
 		b, _ := req.ReadBody()
 		resp.SetCode(codes.Content)
-		resp.SetBody(strings.NewReader(fmt.Sprintf("%d %d %x %s", calls.Add(1), req.MessageID(), []byte(req.Token()), b)))
+		resp.SetBody(strings.NewReader(fmt.Sprintf("%d %d %x %s", calls.Add(1), req.MessageID(),
+			[]byte(req.Token()), b)))
 	})
-	dc, err := s.raw(t, dtls.WithCipherSuites(suites[0]))
+	dc, err := s.dialDTLS(t, dtls.WithCipherSuites(suites[0]))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := within(t, s.opened)
+	c := receiveFrom(t, s.opened)
 	var i, handled uint32
-	next := func() *question { // tokens of 1 to 8 bytes; the short ones come round too
+	next := func() *question { // tokens of 1 to 8 bytes; the short ones are used again too
 		i++
 		token := binary.BigEndian.AppendUint64(nil, uint64(i))
 		return &question{mid: uint16(i % ids), token: token[7-i%8:], body: fmt.Sprint(i)}
@@ -82,8 +86,10 @@ func manyRequests(t *testing.T, n, ids uint32) {
 		for range message.MaxInFlight {
 			first = append(first, next())
 		}
-		ask(t, dc, first)
-		for j, q := range slices.Backward(first) { // the one before the most others last
+		askAll(t, dc, first)
+		// In reverse order, so that most other requests come between the first one and its
+		// repetition.
+		for j, q := range slices.Backward(first) {
 			again := *q
 			switch j % 4 {
 			case 0:
@@ -97,10 +103,10 @@ func manyRequests(t *testing.T, n, ids uint32) {
 			}
 			second = append(second, &again)
 		}
-		ask(t, dc, second)
+		askAll(t, dc, second)
 		for j, q := range repeats {
 			if want := first[4-4*j].answer; !bytes.Equal(q.answer, want) {
-				t.Fatalf("a repeat got %q, want the same bytes %q", q.answer, want)
+				t.Fatalf("a repetition got %q, want the same bytes %q", q.answer, want)
 			}
 		}
 		handled += uint32(len(first) + len(second) - len(repeats))
@@ -115,6 +121,6 @@ func manyRequests(t *testing.T, n, ids uint32) {
 	}
 }
 
-// Message IDs come round every 64 requests here; a cache keyed by them would answer with what was
-// asked before.
-func TestManyRequestsOnOneSession(t *testing.T) { manyRequests(t, 5000, 64) }
+// Message IDs are used again after 64 requests here. A cache keyed by message ID alone would return
+// old answers.
+func TestManyRequestsOnOneSession(t *testing.T) { checkManyRequests(t, 5000, 64) }

@@ -2,10 +2,11 @@
 // which key opened each association, and the node's side. It is the only package that knows pion.
 // It does not know what a key opens, nor what a request means.
 //
-// A datagram takes this way: socket reads it. Listener.datagram splits it and finds the association
-// of each record, or answers a ClientHello with a cookie. association queues the record for pion,
-// which decrypts it. exchange filters messages and retransmits as CoAP requires. go-coap parses the
-// message, and the Handler answers it. The answer goes the same way back, from Conn to socket.
+// A datagram takes this way: socket reads it. Listener.handleDatagram splits it and finds the
+// association of each record, or answers a ClientHello with a cookie. association queues the record
+// for pion, which decrypts it. exchange filters messages and retransmits as CoAP requires. go-coap
+// parses the message, and the Handler answers it. The answer goes the same way back, from Conn to
+// socket.
 //
 // This differs from pion's own listener, go-coap's dtls.Server and libcoap: a forged plaintext
 // datagram ends no session, a node that starts again on the same port is served at once, and a
@@ -37,13 +38,13 @@ const (
 	// The gateway's. A node that has lost a datagram retransmits its flight first, and then we
 	// retransmit ours. A timer as short as the node's would not help, and it would delay a node
 	// that takes our retransmission for an answer, as GnuTLS does.
-	patience     = 4 * time.Second
-	replayWindow = 64 // RFC 6347 §4.1.2.6 asks for at least 32
-	defaultIdle  = 24 * time.Hour
+	gatewayFlightInterval = 4 * time.Second
+	replayWindow          = 64 // RFC 6347 §4.1.2.6 asks for at least 32
+	defaultIdle           = 24 * time.Hour
 )
 
-// temporary tells whether the connection goes on after this error of Read.
-func temporary(err error) bool {
+// isTemporary tells whether the connection continues after this error of Read.
+func isTemporary(err error) bool {
 	// A record longer than the buffer, or an error after which pion has not closed.
 	var t *dtls.TemporaryError
 	var alert interface {
@@ -54,8 +55,8 @@ func temporary(err error) bool {
 		!alert.IsFatalOrCloseNotify()
 }
 
-// idleTimeout tells whether nothing was heard for the idle time.
-func idleTimeout(err error) bool {
+// isIdleTimeout tells whether nothing was received for the idle time.
+func isIdleTimeout(err error) bool {
 	var t net.Error
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &t) && t.Timeout()
 }

@@ -20,19 +20,21 @@ func TestUnsent(t *testing.T) {
 		t.Fatal(err)
 	}
 	hold := func(on int) {
-		if err := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_CORK, on) }); err != nil {
+		if err := raw.Control(func(fd uintptr) {
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_CORK, on)
+		}); err != nil {
 			t.Fatal(err)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	hold(1) // the kernel keeps what is sent
+	hold(1) // the kernel keeps datagrams back
 	if _, err := s.conn.WriteTo(make([]byte, 1000), s.conn.LocalAddr()); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.unsent(); got < 1000 || got > 8000 {
-		t.Errorf("of 1000 bytes that wait: got %d, want those and what the kernel adds", got)
+		t.Errorf("with 1000 bytes unsent: got %d, want those and the kernel's overhead", got)
 	}
 	hold(0)
 	eventually(t, "all is sent", func() bool { return s.unsent() == 0 })

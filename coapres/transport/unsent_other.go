@@ -2,4 +2,4 @@
 
 package transport
 
-func unsent(uintptr) int { return 0 }
+func readUnsent(uintptr) int { return 0 }

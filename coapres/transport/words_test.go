@@ -20,7 +20,7 @@ import (
 	"latchkey/keys"
 )
 
-// word is what a client sends, step by step.
+// word is a sequence of steps that a client does.
 type word []step
 
 func (w word) String() string {
@@ -31,7 +31,7 @@ func (w word) String() string {
 	return strings.Join(s, " ")
 }
 
-func (w word) hellos() (n int) {
+func (w word) countHellos() (n int) {
 	for _, s := range w {
 		if s == stepHello {
 			n++
@@ -40,8 +40,8 @@ func (w word) hellos() (n int) {
 	return n
 }
 
-// words are all of up to n steps.
-func words(n int) (all []word) {
+// listWords returns all words of 1 to n steps.
+func listWords(n int) (all []word) {
 	last := []word{nil}
 	for range n {
 		var next []word
@@ -56,24 +56,24 @@ func words(n int) (all []word) {
 	return all
 }
 
-// say sends a word. Its hellos wait for the pace: a listener refuses more handshakes than its
-// budget has.
-func (c *rawClient) say(w word, pace *rate.Limiter) error {
+// sendWord does the steps of a word. Its hellos wait for pace, because the listener refuses
+// handshakes above its budget.
+func (c *rawClient) sendWord(w word, pace *rate.Limiter) error {
 	for i, s := range w {
 		if s == stepHello {
 			if err := pace.Wait(context.Background()); err != nil {
 				return err
 			}
 		}
-		if err := c.do(s); err != nil {
+		if err := c.doStep(s); err != nil {
 			return fmt.Errorf("%v, step %d: %w", w, i+1, err)
 		}
 	}
 	return nil
 }
 
-// each runs f for 0…n-1 on some goroutines.
-func each(n int, f func(i int) error) error {
+// runParallel calls f for 0…n-1 on 64 goroutines.
+func runParallel(n int, f func(i int) error) error {
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	errs := make([]error, 64)
@@ -88,45 +88,47 @@ func each(n int, f func(i int) error) error {
 	return errors.Join(errs...)
 }
 
-// All that can be said to a gateway in four steps: only a handshake opens a session, and nothing
-// stays behind of all the others. Two steps of it may come in either order: they are datagrams, and
-// the keys show in the Finished alone.
+// Of all words of up to four steps only a complete handshake opens a session, and the others leave
+// nothing behind. The key exchange and the ChangeCipherSpec may come in either order, because
+// datagrams may be reordered and only the Finished needs the keys.
 func TestWordsOfAStranger(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	var calls atomic.Int64
-	s := listen(t, Config{Handshake: time.Second, MaxHandshakes: 4096}, func(c *Conn, req, resp *pool.Message, at time.Time) {
-		calls.Add(1)
-		echo(c, req, resp, at)
-	})
-	all := words(4)
+	s := startSite(t, Config{Handshake: time.Second, MaxHandshakes: 4096},
+		func(c *Conn, req, resp *pool.Message, at time.Time) {
+			calls.Add(1)
+			answerEcho(c, req, resp, at)
+		})
+	all := listWords(4)
 	if len(all) != 2800 {
 		t.Fatalf("got %d words", len(all))
 	}
 	pace := rate.NewLimiter(totalRate*9/10, totalBurst/2)
 	said := make([]*rawClient, len(all))
 	want := map[string]bool{"hello key ccs finished": true, "hello ccs key finished": true}
-	err := each(len(all), func(i int) error {
-		c := newRaw(t, fmt.Sprintf("127.0.%d.%d", 1+i/250, 1+i%250), s.Addr(), s.secret.PSK()) // an address may begin few handshakes
+	err := runParallel(len(all), func(i int) error {
+		// Addresses of their own, because one address may begin only a few handshakes.
+		c := newRawClient(t, fmt.Sprintf("127.0.%d.%d", 1+i/250, 1+i%250), s.Addr(), s.secret.PSK())
 		c.asksCID = i%2 == 1
 		said[i] = c
-		return c.say(all[i], pace)
+		return c.sendWord(all[i], pace)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	from, hellos := map[netip.AddrPort]int{}, 0
 	for i, c := range said {
-		from[c.addr()] = i
-		hellos += all[i].hellos()
+		from[c.localAddr()] = i
+		hellos += all[i].countHellos()
 	}
 	if got := s.Stats().Handshakes; got < uint64(hellos) {
-		t.Errorf("got %d handshakes begun, want one at least for each of %d hellos", got, hellos)
+		t.Errorf("got %d handshakes begun, want at least one for each of %d hellos", got, hellos)
 	}
 	eventually(t, "no handshake is left", func() bool { return s.Stats().HalfOpen == 0 })
 	got := map[string]bool{}
 	var open []*rawClient
 	for range len(want) {
-		c := within(t, s.opened)
+		c := receiveFrom(t, s.opened)
 		if c == nil {
 			break
 		}
@@ -144,61 +146,63 @@ func TestWordsOfAStranger(t *testing.T) {
 	if n := calls.Load(); n != 0 {
 		t.Errorf("a handler was called %d times", n)
 	}
-	for _, c := range open { // these are in: that shows what the others were kept from
-		if err := c.request(); err != nil {
+	for _, c := range open { // these sessions work, so the other words were refused something real
+		if err := c.requestOnce(); err != nil {
 			t.Error(err)
 		}
-		_ = c.do(stepClose)
-		within(t, s.closed)
+		_ = c.doStep(stepClose)
+		receiveFrom(t, s.closed)
 	}
 	if n := calls.Load(); n != int64(len(want)) {
-		t.Errorf("handlers were called %d times by %d sessions that asked once", n, len(want))
+		t.Errorf("handlers were called %d times for one request of each of %d sessions", n, len(want))
 	}
-	eventually(t, "nothing is left", func() bool { return s.Sessions() == 0 })
+	eventually(t, "no session is left", func() bool { return s.Sessions() == 0 })
 	s.mu.Lock()
 	if len(s.peers) != 0 || len(s.cids) != 0 || len(s.holders) != 0 {
-		t.Errorf("left behind: %d peers, %d connection IDs, %d holders", len(s.peers), len(s.cids), len(s.holders))
+		t.Errorf("left behind: %d peers, %d connection IDs, %d holders", len(s.peers), len(s.cids),
+			len(s.holders))
 	}
 	s.mu.Unlock()
 	s.end()
 	goleak.VerifyNone(t, before)
 }
 
-func (c *rawClient) addr() netip.AddrPort {
+func (c *rawClient) localAddr() netip.AddrPort {
 	return netip.MustParseAddrPort(c.conn.LocalAddr().String())
 }
 
-// The same said from the address of a live session, by somebody who has seen all of it but its key:
-// no request of the session is lost.
+// An attacker who knows all of a live session but its key sends every word from its address. No
+// request of the session is lost.
 func TestWordsFromALiveAddress(t *testing.T) {
-	s := listen(t, Config{Handshake: time.Second, MaxHandshakes: 4096}, echo)
+	s := startSite(t, Config{Handshake: time.Second, MaxHandshakes: 4096}, answerEcho)
 	pace := rate.NewLimiter(2*totalRate*8/10, totalBurst/2) // known addresses have a share of their own
-	all := words(4)
+	all := listWords(4)
 	live := make([]*rawClient, 64)
 	for i := range live {
-		live[i] = newRaw(t, fmt.Sprintf("127.0.2.%d", 1+i), s.Addr(), s.secret.PSK())
+		live[i] = newRawClient(t, fmt.Sprintf("127.0.2.%d", 1+i), s.Addr(), s.secret.PSK())
 		live[i].asksCID = i%2 == 1
 	}
-	if err := each(len(live), func(i int) error { return live[i].handshake() }); err != nil {
+	if err := runParallel(len(live), func(i int) error { return live[i].completeHandshake() }); err != nil {
 		t.Fatal(err)
 	}
 	for range live {
-		within(t, s.opened)
+		receiveFrom(t, s.opened)
 	}
 	was := s.Stats()
-	// Each word is said to two of them: one with a connection ID, one without.
-	err := each(len(live), func(i int) error {
+	// Each word is sent from the addresses of two sessions: one with a connection ID, one without.
+	err := runParallel(len(live), func(i int) error {
 		c, wrong := live[i], keys.NewSecret().PSK()
 		for k := i; k < 2*len(all); k += len(live) {
 			w := all[k/2]
-			forger := rawAt(c.conn, wrong)
+			forger := newRawClientOn(c.conn, wrong)
 			forger.asksCID = c.asksCID
-			forger.cid = c.cid // until it is given one of its own
+			forger.cid = c.cid // until the gateway gives it one
 			forger.seen, forger.sequence = c.seen, c.sequence
-			err := forger.say(w, pace)
-			c.sequence[0] = forger.sequence[0] // answers to one forger are none to the next
+			err := forger.sendWord(w, pace)
+			// So that the next forger does not take the answers to this one for its own.
+			c.sequence[0] = forger.sequence[0]
 			if err == nil {
-				err = c.request()
+				err = c.requestOnce()
 			}
 			if err != nil {
 				return fmt.Errorf("after %v: %w", w, err)
@@ -211,18 +215,21 @@ func TestWordsFromALiveAddress(t *testing.T) {
 	}
 	hellos := 0
 	for _, w := range all {
-		hellos += 2 * w.hellos()
+		hellos += 2 * w.countHellos()
 	}
 	now := s.Stats()
-	if now.Sessions != len(live) || now.Finished != was.Finished || now.Replaced != 0 || now.Moved != 0 || len(s.opened) != 0 || len(s.closed) != 0 {
-		t.Errorf("got %+v, want the sessions as they were", now)
+	if now.Sessions != len(live) || now.Finished != was.Finished || now.Replaced != 0 || now.Moved != 0 ||
+		len(s.opened) != 0 || len(s.closed) != 0 {
+		t.Errorf("got %+v, want the sessions unchanged", now)
 	}
-	// A forger who had no answer in time asked again, which begins another.
-	if got := now.Handshakes - was.Handshakes; got < uint64(hellos) || now.Undecryptable == was.Undecryptable {
-		t.Errorf("got %d handshakes begun and %d records that failed to decrypt, want the attack: %d hellos at least", got, now.Undecryptable-was.Undecryptable, hellos)
+	// A forger that got no answer in time sent its hello again, which begins another handshake.
+	if got := now.Handshakes - was.Handshakes; got < uint64(hellos) ||
+		now.Undecryptable == was.Undecryptable {
+		t.Errorf("got %d handshakes begun and %d records that failed to decrypt, want at least one handshake for each of %d hellos, and some such records",
+			got, now.Undecryptable-was.Undecryptable, hellos)
 	}
 	eventually(t, "no handshake is left", func() bool { return s.Stats().HalfOpen == 0 })
-	if err := each(len(live), func(i int) error { return live[i].request() }); err != nil {
+	if err := runParallel(len(live), func(i int) error { return live[i].requestOnce() }); err != nil {
 		t.Error(err)
 	}
 }
