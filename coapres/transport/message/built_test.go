@@ -11,8 +11,9 @@ import (
 	"latchkey/coapres/transport/message/messagetest"
 )
 
-// built builds one message with go-coap's coder.
-func built(t testing.TB, typ coap.Type, code codes.Code, mid uint16, token []byte, path, body string) []byte {
+// buildMessage encodes a message with go-coap's coder.
+func buildMessage(t testing.TB, typ coap.Type, code codes.Code, mid uint16, token []byte, path,
+	body string) []byte {
 	t.Helper()
 	m := coap.Message{Type: typ, Code: code, MessageID: int32(mid), Token: token, Payload: []byte(body)}
 	if path != "" {
@@ -26,8 +27,8 @@ func built(t testing.TB, typ coap.Type, code codes.Code, mid uint16, token []byt
 	return b[:n]
 }
 
-// decode returns the bytes of a text in hex.
-func decode(t *testing.T, text string) []byte {
+// decodeHex returns the bytes of a text in hex.
+func decodeHex(t *testing.T, text string) []byte {
 	t.Helper()
 	b, err := messagetest.Decode(text)
 	if err != nil {

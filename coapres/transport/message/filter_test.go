@@ -14,13 +14,14 @@ import (
 func TestCheck(t *testing.T) {
 	for _, r := range messagetest.All() {
 		t.Run(r.Name, func(t *testing.T) {
-			in := decode(t, r.In)
+			in := decodeHex(t, r.In)
 			got, reply := message.Check(in)
 			if got != r.Want {
 				t.Fatalf("got %d, want %d", got, r.Want)
 			}
-			want := decode(t, r.Reply)
-			if len(want) > 1 && want[1]>>5 >= 4 { // a refusal, which names the option: see TestRefusalNamesTheOption
+			want := decodeHex(t, r.Reply)
+			// The refusal also has a payload, see TestRefusalNamesTheOption.
+			if len(want) > 1 && want[1]>>5 >= 4 {
 				reply = reply[:min(len(reply), len(want))]
 			}
 			if !bytes.Equal(reply, want) {
@@ -31,13 +32,13 @@ func TestCheck(t *testing.T) {
 }
 
 func TestCheckDoesNotAllocate(t *testing.T) {
-	m := built(t, coap.Confirmable, codes.POST, 1, []byte{1, 2, 3, 4}, "scan", "body")
+	m := buildMessage(t, coap.Confirmable, codes.POST, 1, []byte{1, 2, 3, 4}, "scan", "body")
 	if got := testing.AllocsPerRun(100, func() { message.Check(m) }); got != 0 {
-		t.Errorf("got %v allocations for a good message, want none", got)
+		t.Errorf("got %v allocations for a well-formed message, want none", got)
 	}
 }
 
-// A refusal says which option it is about (RFC 7252 §5.5.2).
+// A refusal names the option that caused it (RFC 7252 §5.5.2).
 func TestRefusalNamesTheOption(t *testing.T) {
 	for in, want := range map[string]string{
 		"44 01 1234 01020304 90":               "option 9",
@@ -49,16 +50,17 @@ func TestRefusalNamesTheOption(t *testing.T) {
 		"40 01 1234 10 d1 15 61":               "option 1",
 		"48 01 1234 ffffffffffffffff 90 ff 61": "option 9",
 	} {
-		b := decode(t, in)
+		b := decodeHex(t, in)
 		v, reply := message.Check(b)
 		if v != message.Answer || message.ReadRefusal(reply) != want {
-			t.Errorf("%s: got %d %x, want one that says %q", in, v, reply, want)
+			t.Errorf("%s: got %d %x, want a refusal that says %q", in, v, reply, want)
 		}
 		if v, _ := message.Check(reply); v != message.Pass {
-			t.Errorf("%s: the answer %x is not well-formed", in, reply)
+			t.Errorf("%s: the refusal %x is not well-formed", in, reply)
 		}
 	}
-	if got := message.ReadRefusal(message.MakeReset([]byte{0x40, 1, 2, 3})) + message.ReadRefusal(nil); got != "" {
-		t.Errorf("got %q of what refuses nothing", got)
+	if got := message.ReadRefusal(message.MakeReset([]byte{0x40, 1, 2, 3})) +
+		message.ReadRefusal(nil); got != "" {
+		t.Errorf("messages that are no refusal: got %q, want nothing", got)
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"latchkey/coapres/transport/message/messagetest"
 )
 
-// What check lets through must be CoAP for go-coap too: one message that its coder refuses would
-// end the session.
+// go-coap must accept every message that Check passes, because a message that its coder refuses
+// would end the session.
 func FuzzCheck(f *testing.F) {
 	for _, r := range messagetest.All() {
 		b, err := hex.DecodeString(strings.Join(strings.Fields(r.In), ""))
@@ -27,17 +27,17 @@ func FuzzCheck(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if len(in) > message.MaxSize {
-			return // Read has no room for it
+			return // Read never returns it
 		}
 		v, reply := message.Check(in)
 		switch v {
 		case message.Drop:
 			if reply != nil {
-				t.Errorf("dropped, and answered with %x", reply)
+				t.Errorf("dropped, but answered with %x", reply)
 			}
 		case message.Answer:
 			if got, more := message.Check(reply); got != message.Pass || more != nil {
-				t.Errorf("its own answer %x does not pass", reply)
+				t.Errorf("Check does not pass its own answer %x", reply)
 			}
 			if in[0]>>4&3 != message.CON || reply[2] != in[2] || reply[3] != in[3] {
 				t.Errorf("%x is no answer to %x", reply, in)
@@ -48,23 +48,26 @@ func FuzzCheck(f *testing.F) {
 				t.Errorf("go-coap would end the session: %v", err)
 			}
 			if m.Code() == codes.Empty && (m.Type() == coap.Confirmable || m.Type() == coap.NonConfirmable) {
-				t.Error("an empty message got through")
+				t.Error("an empty message passed")
 			}
 		}
 	})
 }
 
-// What go-coap builds from what we may ask for always passes.
+// Check passes every message that go-coap builds from valid values.
 func FuzzBuilt(f *testing.F) {
-	f.Add(uint8(0), uint8(2), uint16(7), []byte{1}, "scan", "lt=90", []byte("12345678"), uint16(60), []byte("body"))
+	f.Add(uint8(0), uint8(2), uint16(7), []byte{1}, "scan", "lt=90", []byte("12345678"), uint16(60),
+		[]byte("body"))
 	f.Add(uint8(2), uint8(0x44), uint16(0), []byte{}, "", "", []byte{}, uint16(0), []byte{})
-	f.Fuzz(func(t *testing.T, typ, code uint8, mid uint16, token []byte, path, query string, echo []byte, format uint16, body []byte) {
+	f.Fuzz(func(t *testing.T, typ, code uint8, mid uint16, token []byte, path, query string, echo []byte,
+		format uint16, body []byte) {
 		typ &= 3
 		class := code >> 5
 		request := class == 0
 		switch {
-		case code == 0, class == 1, class > 5, typ == message.RST, typ == message.ACK && request, len(token) > message.MaxToken, len(query) > 255:
-			return // no message with these exists
+		case code == 0, class == 1, class > 5, typ == message.RST, typ == message.ACK &&
+			request, len(token) > message.MaxToken, len(query) > 255:
+			return // there is no such message
 		}
 		m := pool.NewMessage(context.Background())
 		m.SetType(coap.Type(typ))
