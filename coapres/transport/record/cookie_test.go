@@ -10,18 +10,18 @@ import (
 func TestCookies(t *testing.T) {
 	now := time.Now()
 	from := netip.MustParseAddrPort("192.0.2.1:5684")
-	first, err := ParseHello(HelloRecord(0, nil))
+	first, err := ParseHello(makeHello(0, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := NewCookies(now)
 	request := c.MakeRequest(from, first, now)
 	if len(request) >= len(first.Record) {
-		t.Errorf("got %d bytes for the smallest hello, of %d", len(request), len(first.Record))
+		t.Errorf("got %d bytes for the smallest hello of %d, want fewer", len(request), len(first.Record))
 	}
 	cookie := request[HeaderSize+HandshakeHeaderSize+3:]
 	second := func(change func(r []byte)) Hello {
-		r := HelloRecord(1, cookie)
+		r := makeHello(1, cookie)
 		change(r)
 		h, err := ParseHello(r)
 		if err != nil {
@@ -34,35 +34,36 @@ func TestCookies(t *testing.T) {
 		t.Fatal("the cookie is refused")
 	}
 	if c.IsValid(from, first, now) {
-		t.Error("no cookie: taken")
+		t.Error("a hello without a cookie is accepted")
 	}
-	for name, a := range map[string]string{"address": "192.0.2.2:5684", "port": "192.0.2.1:5685", "family": "[::1]:5684"} {
+	for name, a := range map[string]string{"address": "192.0.2.2:5684", "port": "192.0.2.1:5685",
+		"family": "[::1]:5684"} {
 		if c.IsValid(netip.MustParseAddrPort(a), good, now) {
-			t.Errorf("from another %s: taken", name)
+			t.Errorf("the cookie from another %s is accepted", name)
 		}
 	}
 	if c.IsValid(from, second(func(r []byte) { r[HeaderSize+HandshakeHeaderSize+36]++ }), now) {
-		t.Error("another cookie: taken")
+		t.Error("another cookie is accepted")
 	}
-	// What the node was sent for a hello that somebody forged from its address lets it in as well.
+	// A node may return the cookie that it got for a hello that somebody forged from its address.
 	if !c.IsValid(from, second(func(r []byte) { r[HeaderSize+HandshakeHeaderSize+2]++ }), now) {
-		t.Error("the cookie for another hello from there: refused")
+		t.Error("the cookie for another hello from the same address is refused")
 	}
 	if other := NewCookies(now); other.IsValid(from, good, now) {
-		t.Error("another listener takes it")
+		t.Error("another listener accepts the cookie")
 	}
 	if !c.IsValid(from, good, now.Add(cookieLife)) {
-		t.Error("refused when its key has been followed by one")
+		t.Error("the cookie is refused after one change of the key")
 	}
 	if c.IsValid(from, good, now.Add(2*cookieLife)) {
-		t.Error("taken when its key has been followed by two")
+		t.Error("the cookie is accepted after two changes of the key")
 	}
 	late := NewCookies(now)
 	cookie = late.MakeRequest(from, first, now)[HeaderSize+HandshakeHeaderSize+3:]
 	if late.IsValid(from, second(func([]byte) {}), now.Add(3*cookieLife)) {
-		t.Error("taken after a long silence")
+		t.Error("the cookie is accepted after a long time without hellos")
 	}
 	if bytes.Equal(c.keys[0][:], c.keys[1][:]) {
-		t.Error("the key does not change")
+		t.Error("both keys are the same")
 	}
 }

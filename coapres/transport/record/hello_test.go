@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// helloRecord is a ClientHello as small as one can be: one suite, no extensions.
-func HelloRecord(number byte, cookie []byte) []byte {
+// makeHello makes the smallest ClientHello: one suite, no extensions.
+func makeHello(number byte, cookie []byte) []byte {
 	body := append([]byte{0xfe, 0xfd}, bytes.Repeat([]byte{7}, 32)...)
 	body = append(body, 0, byte(len(cookie)))
 	body = append(body, cookie...)
@@ -20,32 +20,39 @@ func HelloRecord(number byte, cookie []byte) []byte {
 }
 
 func TestParseHello(t *testing.T) {
-	whole := HelloRecord(1, []byte("cookie"))
+	whole := makeHello(1, []byte("cookie"))
 	h, err := ParseHello(whole)
 	if err != nil || string(h.Cookie) != "cookie" || h.Number != 1 || h.Sequence != 1 {
 		t.Fatalf("got %+v, %v", h, err)
 	}
-	if got := h.First(); !bytes.Equal(got, HelloRecord(0, nil)) {
-		t.Errorf("the hello before it: got % x", got)
+	if got := h.First(); !bytes.Equal(got, makeHello(0, nil)) {
+		t.Errorf("the first hello: got % x", got)
 	}
 	for name, tc := range map[string]struct {
 		change func(r []byte) []byte
 		want   error
 	}{
-		"cut off":                  {func(r []byte) []byte { return r[:len(r)-1] }, errFragmented},
-		"a fragment":               {func(r []byte) []byte { r[HeaderSize+3]++; return r }, errFragmented},
-		"a later fragment":         {func(r []byte) []byte { r[HeaderSize+8] = 1; return r }, errFragmented},
-		"two messages":             {func(r []byte) []byte { return append(r, r[HeaderSize:]...) }, errFragmented},
-		"a header alone":           {func(r []byte) []byte { return r[:HeaderSize+5] }, errFragmented},
-		"a session id too long":    {func(r []byte) []byte { r[HeaderSize+HandshakeHeaderSize+34] = 200; return r }, errMalformed},
-		"a cookie too long":        {func(r []byte) []byte { r[HeaderSize+HandshakeHeaderSize+35] = 200; return r }, errMalformed},
-		"no suites":                {func(r []byte) []byte { r[len(r)-5] = 0; return r }, errMalformed},
-		"half a suite":             {func(r []byte) []byte { r[len(r)-5] = 3; return r }, errMalformed},
-		"no compression methods":   {func(r []byte) []byte { r[len(r)-2] = 0; return r }, errMalformed},
-		"extensions of no length":  {func(r []byte) []byte { return lengthen(r, 1) }, errMalformed},
-		"extensions cut off":       {func(r []byte) []byte { r = lengthen(r, 2); r[len(r)-1] = 9; return r }, errMalformed},
-		"something after its end":  {func(r []byte) []byte { return lengthen(r, 3) }, errMalformed},
-		"extensions, none in them": {func(r []byte) []byte { return lengthen(r, 2) }, nil},
+		"truncated":        {func(r []byte) []byte { return r[:len(r)-1] }, errFragmented},
+		"a fragment":       {func(r []byte) []byte { r[HeaderSize+3]++; return r }, errFragmented},
+		"a later fragment": {func(r []byte) []byte { r[HeaderSize+8] = 1; return r }, errFragmented},
+		"two messages": {func(r []byte) []byte { return append(r, r[HeaderSize:]...) },
+			errFragmented},
+		"only a header": {func(r []byte) []byte { return r[:HeaderSize+5] }, errFragmented},
+		"a session id too long": {func(r []byte) []byte { r[HeaderSize+HandshakeHeaderSize+34] = 200; return r },
+			errMalformed},
+		"a cookie too long": {func(r []byte) []byte { r[HeaderSize+HandshakeHeaderSize+35] = 200; return r },
+			errMalformed},
+		"no suites":                   {func(r []byte) []byte { r[len(r)-5] = 0; return r }, errMalformed},
+		"half a suite":                {func(r []byte) []byte { r[len(r)-5] = 3; return r }, errMalformed},
+		"no compression methods":      {func(r []byte) []byte { r[len(r)-2] = 0; return r }, errMalformed},
+		"half a length of extensions": {func(r []byte) []byte { return lengthen(r, 1) }, errMalformed},
+		"truncated extensions": {func(r []byte) []byte {
+			r = lengthen(r, 2)
+			r[len(r)-1] = 9
+			return r
+		}, errMalformed},
+		"bytes after its end":         {func(r []byte) []byte { return lengthen(r, 3) }, errMalformed},
+		"an empty list of extensions": {func(r []byte) []byte { return lengthen(r, 2) }, nil},
 	} {
 		if _, err := ParseHello(tc.change(bytes.Clone(whole))); !errors.Is(err, tc.want) {
 			t.Errorf("%s: got %v, want %v", name, err, tc.want)
@@ -57,7 +64,8 @@ func TestParseHello(t *testing.T) {
 func lengthen(r []byte, n int) []byte {
 	r = append(r, make([]byte, n)...)
 	binary.BigEndian.PutUint16(r[11:], uint16(len(r)-HeaderSize))
-	r[HeaderSize+3], r[HeaderSize+11] = byte(len(r)-HeaderSize-HandshakeHeaderSize), byte(len(r)-HeaderSize-HandshakeHeaderSize)
+	r[HeaderSize+3], r[HeaderSize+11] = byte(len(r)-HeaderSize-HandshakeHeaderSize),
+		byte(len(r)-HeaderSize-HandshakeHeaderSize)
 	return r
 }
 
@@ -74,12 +82,12 @@ func TestSplitRecord(t *testing.T) {
 	}
 	for i := range plain {
 		if _, _, ok := Split(plain[:i]); ok {
-			t.Errorf("%d bytes of it: got a record", i)
+			t.Errorf("its first %d bytes: got a record", i)
 		}
 	}
 	for i := range withCID {
 		if _, _, ok := Split(withCID[:i]); ok {
-			t.Errorf("%d bytes with a CID: got a record", i)
+			t.Errorf("the first %d bytes of one with a CID: got a record", i)
 		}
 	}
 	for _, version := range [][2]byte{{3, 3}, {0xfe, 0xfc}, {0, 0}} {
