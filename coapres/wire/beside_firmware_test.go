@@ -13,16 +13,16 @@ import (
 	"testing"
 )
 
-// besideKinds are the messages by their numbers in firmware/test/messages.h.
+// besideKinds are the kinds of messages, in the order of their numbers in firmware/test/messages.h.
 var besideKinds = []string{"scan", "act", "verdict", "command", "state", "receipt"}
 
-// body is what both sides are asked about.
+// body is a body that both parsers get.
 type body struct {
 	kind int
 	b    []byte
 }
 
-// bodies makes them: vectors, and what comes of them by cuts, changes and additions.
+// bodies makes bodies from the vectors, by truncation, changes and additions.
 type bodies struct {
 	*rand.Rand
 	seeds [][][]byte // by kind
@@ -30,10 +30,10 @@ type bodies struct {
 
 func newBodies(t *testing.T, seed uint64) *bodies {
 	g := &bodies{Rand: rand.New(rand.NewPCG(seed, 16)), seeds: make([][][]byte, len(besideKinds))}
-	for _, v := range vectors(t) {
+	for _, v := range readVectors(t) {
 		for kind, name := range besideKinds {
 			if v.words[0] == name {
-				g.seeds[kind] = append(g.seeds[kind], v.body(t))
+				g.seeds[kind] = append(g.seeds[kind], v.parseBody(t))
 			}
 		}
 	}
@@ -53,7 +53,7 @@ func (g *bodies) next() body {
 	return body{kind, b}
 }
 
-// change does one thing to b: half of the time it keeps the outer form and adds a member.
+// change makes one change to b: in half of the cases it adds a member to the outer map.
 func (g *bodies) change(b []byte) []byte {
 	if len(b) == 0 {
 		return []byte{byte(g.Uint32())}
@@ -76,7 +76,7 @@ func (g *bodies) change(b []byte) []byte {
 	return b
 }
 
-// grow adds a member at the end, counted in the head of the map if that is one.
+// grow appends a member to b, if b is a map.
 func (g *bodies) grow(b []byte) []byte {
 	major, pairs, rest, ok := head(b)
 	if !ok || major != majorMap || pairs > 1000 {
@@ -90,7 +90,7 @@ func (g *bodies) grow(b []byte) []byte {
 	return append(append(appendHead(nil, majorMap, pairs+1), rest...), member...)
 }
 
-// utf8Bytes are bytes that are UTF-8 together now and then.
+// utf8Bytes are bytes that sometimes form valid UTF-8.
 const utf8Bytes = "a\xc3\xa9\xe2\x82\xac\xf0\x90\xed\x80\xbf"
 
 func (g *bodies) value(b []byte, depth int) []byte {
@@ -127,8 +127,8 @@ func (g *bodies) value(b []byte, depth int) []byte {
 	return b
 }
 
-// The firmware's parsers take and refuse the same bodies as ours, and read the same values from
-// them.
+// The firmware's parsers accept and refuse the same bodies as the parsers in Go, and get the same
+// values from them.
 func TestFirmwareParsesTheSame(t *testing.T) {
 	const path, n = "../../firmware/build/san/beside_wire", 400_000
 	if _, err := os.Stat(path); err != nil {
@@ -157,7 +157,7 @@ func TestFirmwareParsesTheSame(t *testing.T) {
 			_, _ = w.Write(binary.BigEndian.AppendUint16([]byte{byte(x.kind)}, uint16(len(x.b))))
 			_, _ = w.Write(x.b)
 		}
-		_ = w.Flush() // a program that ended shows in what is read
+		_ = w.Flush() // if the program has ended, reading its output fails
 		_ = in.Close()
 	}()
 	var good, grown [6]int
@@ -171,7 +171,7 @@ func TestFirmwareParsesTheSame(t *testing.T) {
 			_, err = io.ReadFull(r, theirs)
 		}
 		if err != nil {
-			t.Fatalf("%s %x: the firmware's side ended: %v, %v", besideKinds[x.kind], x.b, err, cmd.Wait())
+			t.Fatalf("%s %x: the firmware's program ended: %v, %v", besideKinds[x.kind], x.b, err, cmd.Wait())
 		}
 		ours := []byte{}
 		if m, err := parsers[besideKinds[x.kind]](CBOR, x.b); err == nil {
@@ -190,12 +190,13 @@ func TestFirmwareParsesTheSame(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
 	}
-	t.Logf("%d bodies: taken %v, with elective members %v, in the order of %v", n, good, grown, besideKinds)
+	t.Logf("%d bodies: accepted %v, with elective members %v, in the order of %v", n, good, grown,
+		besideKinds)
 	for kind, name := range besideKinds {
 		if grows := name == "verdict" || name == "state" || name == "receipt"; good[kind] < n/200 ||
 			grows != (grown[kind] > n/1000) {
-			t.Errorf("%s: %d taken, %d with elective members: the comparison shows little", name, good[kind],
-				grown[kind])
+			t.Errorf("%s: %d accepted, %d with elective members: the comparison shows little", name,
+				good[kind], grown[kind])
 		}
 	}
 }

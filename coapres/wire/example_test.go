@@ -6,7 +6,7 @@ import (
 	"latchkey/coapres/wire"
 )
 
-// A reader sends a card as CBOR and understands the answer.
+// A reader encodes a scan as CBOR and parses the verdict.
 func Example() {
 	scan := wire.Scan{N: 42, UID: []byte{0x04, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}, Age: -12}
 	body, err := scan.Encode(wire.CBOR)
@@ -23,7 +23,7 @@ func Example() {
 	// granted 42 <nil>
 }
 
-// A person who tries a gateway out writes JSON.
+// Somebody who tries out a gateway by hand can send JSON.
 func ExampleParseScan() {
 	scan, err := wire.ParseScan(wire.JSON, []byte(`{"n":1,"uid":"04a1b2c3d4e580"}`))
 	fmt.Println(scan.N, len(scan.UID), err)
@@ -35,7 +35,7 @@ func ExampleParseScan() {
 	// wire: scan: malformed: uid is missing
 }
 
-// A lock answers a command with a receipt: what it did, and its state after that.
+// A lock answers a command with a receipt: the result, and its new state.
 func ExampleParseCommand() {
 	body, err := wire.Command{ID: 7, Action: wire.Unlock, Duration: 3000}.Encode(wire.JSON)
 	fmt.Println(string(body), err)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// known is b without the elective members that nobody knows, worked out by somebody else's library.
-func known(t testing.TB, b []byte) []byte {
+// dropElective returns b without unknown elective members, by an independent library.
+func dropElective(t testing.TB, b []byte) []byte {
 	t.Helper()
 	var m map[uint64]any
 	if err := strict.Unmarshal(b, &m); err != nil {
@@ -23,15 +23,15 @@ func known(t testing.TB, b []byte) []byte {
 	return less
 }
 
-// fuzz holds a parser to this: no panic; CBOR that parses is the one encoding of its value, but for
-// elective members; JSON that parses survives a round trip.
-func fuzz(f *testing.F, kind string) {
+// fuzzParser checks a parser: it does not panic, CBOR that parses is the only encoding of its value
+// except for elective members, and JSON that parses survives a round trip.
+func fuzzParser(f *testing.F, kind string) {
 	parse := parsers[kind]
-	for _, v := range vectors(f) {
+	for _, v := range readVectors(f) {
 		if v.words[0] != kind {
 			continue
 		}
-		b := v.body(f)
+		b := v.parseBody(f)
 		f.Add(b, false)
 		if m, err := parse(CBOR, b); err == nil {
 			j, _ := m.Encode(JSON)
@@ -60,7 +60,7 @@ func fuzz(f *testing.F, kind string) {
 				t.Fatalf("got %d bytes, want at most %d", len(enc), MaxBody)
 			}
 			if other == CBOR && format == CBOR {
-				if want := known(t, b); !bytes.Equal(enc, want) || len(enc) == len(b) &&
+				if want := dropElective(t, b); !bytes.Equal(enc, want) || len(enc) == len(b) &&
 					!bytes.Equal(enc, b) {
 					t.Fatalf("%x: got %x, want %x", b, enc, want)
 				}
@@ -72,12 +72,12 @@ func fuzz(f *testing.F, kind string) {
 	})
 }
 
-func FuzzParseScan(f *testing.F)    { fuzz(f, "scan") }
-func FuzzParseAct(f *testing.F)     { fuzz(f, "act") }
-func FuzzParseVerdict(f *testing.F) { fuzz(f, "verdict") }
-func FuzzParseCommand(f *testing.F) { fuzz(f, "command") }
-func FuzzParseReceipt(f *testing.F) { fuzz(f, "receipt") }
-func FuzzParseState(f *testing.F)   { fuzz(f, "state") }
+func FuzzParseScan(f *testing.F)    { fuzzParser(f, "scan") }
+func FuzzParseAct(f *testing.F)     { fuzzParser(f, "act") }
+func FuzzParseVerdict(f *testing.F) { fuzzParser(f, "verdict") }
+func FuzzParseCommand(f *testing.F) { fuzzParser(f, "command") }
+func FuzzParseReceipt(f *testing.F) { fuzzParser(f, "receipt") }
+func FuzzParseState(f *testing.F)   { fuzzParser(f, "state") }
 
 func FuzzParseReport(f *testing.F) {
 	for _, tc := range packs {
@@ -88,7 +88,7 @@ func FuzzParseReport(f *testing.F) {
 		}
 	}
 	for _, p := range cborPacks {
-		f.Add(unhex(f, p.hex), false)
+		f.Add(decodeHex(f, p.hex), false)
 	}
 	f.Fuzz(func(t *testing.T, b []byte, isJSON bool) {
 		format := SenMLCBOR
@@ -105,7 +105,7 @@ func FuzzParseReport(f *testing.F) {
 		for _, other := range []Format{SenMLCBOR, SenMLJSON} {
 			enc, err := r.Encode(other)
 			if errors.Is(err, ErrTooLong) || r.Age == 0 && len(r.Measurements) == 0 {
-				continue // a base name repeated in every record, or an age of zero alone
+				continue // a base name makes each record too long, or an age of zero is alone
 			}
 			if err != nil {
 				t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func unhex(t testing.TB, s string) []byte {
+func decodeHex(t testing.TB, s string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
 	if err != nil {
@@ -19,32 +19,33 @@ func unhex(t testing.TB, s string) []byte {
 	return b
 }
 
-func num(name, unit string, time, v float64) Measurement {
+func makeNumber(name, unit string, time, v float64) Measurement {
 	return Measurement{Name: name, Unit: unit, Time: time, Type: NumberValue, Number: v}
 }
 
 var electric = Report{Measurements: []Measurement{
-	num("urn:dev:ow:10e2073a0108006:voltage", "V", 1276020076.001, 120.1),
-	num("urn:dev:ow:10e2073a0108006:current", "A", 1276020071.001, 1.2),
-	num("urn:dev:ow:10e2073a0108006:current", "A", 1276020072.001, 1.3),
-	num("urn:dev:ow:10e2073a0108006:current", "A", 1276020073.001, 1.4),
-	num("urn:dev:ow:10e2073a0108006:current", "A", 1276020074.001, 1.5),
-	num("urn:dev:ow:10e2073a0108006:current", "A", 1276020075.001, 1.6),
-	num("urn:dev:ow:10e2073a0108006:current", "A", 1276020076.001, 1.7),
+	makeNumber("urn:dev:ow:10e2073a0108006:voltage", "V", 1276020076.001, 120.1),
+	makeNumber("urn:dev:ow:10e2073a0108006:current", "A", 1276020071.001, 1.2),
+	makeNumber("urn:dev:ow:10e2073a0108006:current", "A", 1276020072.001, 1.3),
+	makeNumber("urn:dev:ow:10e2073a0108006:current", "A", 1276020073.001, 1.4),
+	makeNumber("urn:dev:ow:10e2073a0108006:current", "A", 1276020074.001, 1.5),
+	makeNumber("urn:dev:ow:10e2073a0108006:current", "A", 1276020075.001, 1.6),
+	makeNumber("urn:dev:ow:10e2073a0108006:current", "A", 1276020076.001, 1.7),
 }}
 
-func one(m Measurement) *Report { return &Report{Measurements: []Measurement{m}} }
+func makeReport(m Measurement) *Report { return &Report{Measurements: []Measurement{m}} }
 
-// packs: a nil want is refused.
+// packs are JSON packs and the reports in them; a pack with a nil want is malformed.
 var packs = []struct {
 	name, json string
 	want       *Report
 }{
-	{"RFC 8428 §5.1.1", `[{"n":"urn:dev:ow:10e2073a01080063","u":"Cel","v":23.1}]`, one(num("urn:dev:ow:10e2073a01080063", "Cel", 0, 23.1))},
+	{"RFC 8428 §5.1.1", `[{"n":"urn:dev:ow:10e2073a01080063","u":"Cel","v":23.1}]`,
+		makeReport(makeNumber("urn:dev:ow:10e2073a01080063", "Cel", 0, 23.1))},
 	{"RFC 8428 §5.1.2", `[{"bn":"urn:dev:ow:10e2073a01080063:","n":"voltage","u":"V","v":120.1},{"n":"current","u":"A","v":1.2}]`,
 		&Report{Measurements: []Measurement{
-			num("urn:dev:ow:10e2073a01080063:voltage", "V", 0, 120.1),
-			num("urn:dev:ow:10e2073a01080063:current", "A", 0, 1.2),
+			makeNumber("urn:dev:ow:10e2073a01080063:voltage", "V", 0, 120.1),
+			makeNumber("urn:dev:ow:10e2073a01080063:current", "A", 0, 1.2),
 		}}},
 	{"RFC 8428 §5.1.2, with time", `[{"bn":"urn:dev:ow:10e2073a0108006:","bt":1.276020076001e+09,"bu":"A","bver":5,"n":"voltage","u":"V","v":120.1},
 		{"n":"current","t":-5,"v":1.2},{"n":"current","t":-4,"v":1.3},{"n":"current","t":-3,"v":1.4},
@@ -52,37 +53,47 @@ var packs = []struct {
 	{"RFC 8428 §5.1.3", `[{"bn":"urn:dev:ow:10e2073a01080063","bt":1.320067464e+09,"bu":"%RH","v":20},
 		{"u":"lon","v":24.30621},{"u":"lat","v":60.07965},{"t":60,"v":20.3}]`,
 		&Report{Measurements: []Measurement{
-			num("urn:dev:ow:10e2073a01080063", "%RH", 1320067464, 20), num("urn:dev:ow:10e2073a01080063",
-				"lon", 1320067464, 24.30621),
-			num("urn:dev:ow:10e2073a01080063", "lat", 1320067464, 60.07965),
-			num("urn:dev:ow:10e2073a01080063", "%RH", 1320067524, 20.3),
+			makeNumber("urn:dev:ow:10e2073a01080063", "%RH", 1320067464, 20),
+			makeNumber("urn:dev:ow:10e2073a01080063", "lon", 1320067464, 24.30621),
+			makeNumber("urn:dev:ow:10e2073a01080063", "lat", 1320067464, 60.07965),
+			makeNumber("urn:dev:ow:10e2073a01080063", "%RH", 1320067524, 20.3),
 		}}},
-	{"RFC 8428 §5.1.5, but for the data value", `[{"bn":"urn:dev:ow:10e2073a01080063:","n":"temp","u":"Cel","v":23.1},{"n":"label","vs":"Machine Room"},{"n":"open","vb":false}]`,
+	{"RFC 8428 §5.1.5, without the data value",
+		`[{"bn":"urn:dev:ow:10e2073a01080063:","n":"temp","u":"Cel","v":23.1},{"n":"label","vs":"Machine Room"},{"n":"open","vb":false}]`,
 		&Report{Measurements: []Measurement{
-			num("urn:dev:ow:10e2073a01080063:temp", "Cel", 0, 23.1),
+			makeNumber("urn:dev:ow:10e2073a01080063:temp", "Cel", 0, 23.1),
 			{Name: "urn:dev:ow:10e2073a01080063:label", Type: TextValue, Text: "Machine Room"},
 			{Name: "urn:dev:ow:10e2073a01080063:open", Type: FlagValue},
 		}}},
-	{"the age is lifted out", `[{"n":"age","u":"ms","v":-250},{"n":"contact","vb":true}]`,
+	{"the record age becomes the age of the report",
+		`[{"n":"age","u":"ms","v":-250},{"n":"contact","vb":true}]`,
 		&Report{Age: -250, Measurements: []Measurement{{Name: "contact", Type: FlagValue, Flag: true}}}},
 	{"the age takes the base unit", `[{"n":"rssi","u":"dBm","v":-60},{"bu":"ms","n":"age","v":7}]`,
-		&Report{Age: 7, Measurements: []Measurement{num("rssi", "dBm", 0, -60)}}},
-	{"an age under a base name is a measurement", `[{"bn":"x/","n":"age","u":"ms","v":7}]`, one(num("x/age", "ms", 0, 7))},
+		&Report{Age: 7, Measurements: []Measurement{makeNumber("rssi", "dBm", 0, -60)}}},
+	{"an age under a base name is a measurement", `[{"bn":"x/","n":"age","u":"ms","v":7}]`,
+		makeReport(makeNumber("x/age", "ms", 0, 7))},
 	{"an age of zero alone", `[{"n":"age","u":"ms","v":0}]`, &Report{}},
 	{"base value is added", `[{"bv":20,"n":"a","v":0.5},{"n":"b"}]`,
-		&Report{Measurements: []Measurement{num("a", "", 0, 20.5), num("b", "", 0, 20)}}},
-	{"base value leaves other types alone", `[{"bv":20,"n":"a","vs":"x"}]`, one(Measurement{Name: "a", Type: TextValue, Text: "x"})},
-	{"a sum alone", `[{"n":"a","s":12}]`, one(Measurement{Name: "a", HasSum: true, Sum: 12})},
-	{"base sum is added", `[{"bs":5,"n":"a","v":1,"s":12}]`, one(Measurement{Name: "a", Type: NumberValue, Number: 1, HasSum: true, Sum: 17})},
-	{"update time", `[{"n":"a","v":1,"ut":60}]`, one(Measurement{Name: "a", Type: NumberValue, Number: 1, UpdateTime: 60})},
-	{"a base field holds until the next", `[{"bn":"a","v":1},{"bn":"b","v":2},{"v":3}]`,
-		&Report{Measurements: []Measurement{num("a", "", 0, 1), num("b", "", 0, 2), num("b", "", 0, 3)}}},
-	{"unknown labels are ignored", `[{"n":"a","v":1,"zz":{"deep":[1,{"n":2}]},"N":"b","V":2}]`, one(num("a", "", 0, 1))},
-	{"the default version spelled out later", `[{"n":"a","v":1},{"bver":10,"n":"b","v":1}]`,
-		&Report{Measurements: []Measurement{num("a", "", 0, 1), num("b", "", 0, 1)}}},
-	{"the longest name", `[{"n":"` + strings.Repeat("n", MaxName) + `","v":1}]`, one(num(strings.Repeat("n", MaxName), "", 0, 1))},
-	{"the longest text", `[{"n":"a","vs":"` + strings.Repeat("é", MaxText/2) + `"}]`, one(Measurement{Name: "a", Type: TextValue, Text: strings.Repeat("é", MaxText/2)})},
-	{"an empty text", `[{"n":"a","vs":""}]`, one(Measurement{Name: "a", Type: TextValue})},
+		&Report{Measurements: []Measurement{makeNumber("a", "", 0, 20.5), makeNumber("b", "", 0, 20)}}},
+	{"base value does not change other types", `[{"bv":20,"n":"a","vs":"x"}]`,
+		makeReport(Measurement{Name: "a", Type: TextValue, Text: "x"})},
+	{"a sum alone", `[{"n":"a","s":12}]`, makeReport(Measurement{Name: "a", HasSum: true, Sum: 12})},
+	{"base sum is added", `[{"bs":5,"n":"a","v":1,"s":12}]`,
+		makeReport(Measurement{Name: "a", Type: NumberValue, Number: 1, HasSum: true, Sum: 17})},
+	{"update time", `[{"n":"a","v":1,"ut":60}]`,
+		makeReport(Measurement{Name: "a", Type: NumberValue, Number: 1, UpdateTime: 60})},
+	{"a base field applies until the next one", `[{"bn":"a","v":1},{"bn":"b","v":2},{"v":3}]`,
+		&Report{Measurements: []Measurement{makeNumber("a", "", 0, 1), makeNumber("b", "", 0, 2),
+			makeNumber("b", "", 0, 3)}}},
+	{"unknown labels are ignored", `[{"n":"a","v":1,"zz":{"deep":[1,{"n":2}]},"N":"b","V":2}]`,
+		makeReport(makeNumber("a", "", 0, 1))},
+	{"the default version in a later record", `[{"n":"a","v":1},{"bver":10,"n":"b","v":1}]`,
+		&Report{Measurements: []Measurement{makeNumber("a", "", 0, 1), makeNumber("b", "", 0, 1)}}},
+	{"the longest name", `[{"n":"` + strings.Repeat("n", MaxName) + `","v":1}]`,
+		makeReport(makeNumber(strings.Repeat("n", MaxName), "", 0, 1))},
+	{"the longest text", `[{"n":"a","vs":"` + strings.Repeat("é", MaxText/2) + `"}]`,
+		makeReport(Measurement{Name: "a", Type: TextValue, Text: strings.Repeat("é", MaxText/2)})},
+	{"an empty text", `[{"n":"a","vs":""}]`, makeReport(Measurement{Name: "a", Type: TextValue})},
 
 	{"empty body", ``, nil},
 	{"null", `null`, nil},
@@ -97,7 +108,7 @@ var packs = []struct {
 	{"two values", `[{"n":"a","v":1,"vs":"x"}]`, nil},
 	{"two values, no number", `[{"n":"a","vb":true,"vs":"x"}]`, nil},
 	{"a data value", `[{"n":"nfc-reader","vd":"aGkgCg"}]`, nil},
-	{"a label to be understood", `[{"n":"a","v":1,"zz_":1}]`, nil},
+	{"an unknown critical label", `[{"n":"a","v":1,"zz_":1}]`, nil},
 	{"a label twice", `[{"n":"a","n":"a","v":1}]`, nil},
 	{"an unknown label twice", `[{"n":"a","v":1,"zz":1,"zz":1}]`, nil},
 	{"a name with a space", `[{"n":"a b","v":1}]`, nil},
@@ -143,19 +154,20 @@ var cborPacks = []struct {
 	{"RFC 8428 §6", `87a721781b75726e3a6465763a6f773a3130653230373361303130383030363a22fb41d303a15b00106223614120050067766f6c7461676501615602fb405e066666666666
 		a3006763757272656e74062402fb3ff3333333333333a3006763757272656e74062302fb3ff4cccccccccccda3006763757272656e74062202fb3ff6666666666666
 		a3006763757272656e74062102f93e00a3006763757272656e74062002fb3ff999999999999aa3006763757272656e74060002fb3ffb333333333333`, &electric},
-	{"the age is lifted out", "82 a3 00 63616765 01 626d73 02 38f9 a2 00 6161 04 f5",
+	{"the record age becomes the age of the report", "82 a3 00 63616765 01 626d73 02 38f9 a2 00 6161 04 f5",
 		&Report{Age: -250, Measurements: []Measurement{{Name: "a", Type: FlagValue, Flag: true}}}},
-	{"unknown labels are ignored", "81 a4 00 6161 02 01 09 81 01 627a7a f6", one(num("a", "", 0, 1))},
+	{"unknown labels are ignored", "81 a4 00 6161 02 01 09 81 01 627a7a f6",
+		makeReport(makeNumber("a", "", 0, 1))},
 	{"floats of every size", "83 a2 00 6161 02 f93e00 a2 00 6161 02 fa3fc00000 a2 00 6161 02 fb3ff8000000000000",
-		&Report{Measurements: []Measurement{num("a", "", 0, 1.5), num("a", "", 0, 1.5),
-			num("a", "", 0, 1.5)}}},
+		&Report{Measurements: []Measurement{makeNumber("a", "", 0, 1.5), makeNumber("a", "", 0, 1.5),
+			makeNumber("a", "", 0, 1.5)}}},
 
 	{"empty body", "", nil},
 	{"null", "f6", nil},
 	{"an empty pack", "80", nil},
 	{"a record that is null", "81 f6", nil},
 	{"a map", "a2 00 6161 02 01", nil},
-	{"a label to be understood", "81 a3 00 6161 02 01 627a5f 01", nil},
+	{"an unknown critical label", "81 a3 00 6161 02 01 627a5f 01", nil},
 	{"a label twice", "81 a3 00 6161 02 01 02 01", nil},
 	{"a label as integer and as text", "81 a3 00 6161 02 01 6176 02", nil},
 	{"a label that is a boolean", "81 a3 00 6161 02 01 f5 02", nil},
@@ -180,7 +192,7 @@ var cborPacks = []struct {
 func TestReportCBOR(t *testing.T) {
 	for _, tc := range cborPacks {
 		t.Run(tc.name, func(t *testing.T) {
-			checkReport(t, SenMLCBOR, unhex(t, tc.hex), tc.want)
+			checkReport(t, SenMLCBOR, decodeHex(t, tc.hex), tc.want)
 		})
 	}
 }
@@ -190,7 +202,7 @@ func checkReport(t *testing.T, f Format, b []byte, want *Report) {
 	got, err := ParseReport(f, b)
 	if want == nil {
 		if !errors.Is(err, ErrMalformed) || !reflect.DeepEqual(got, Report{}) {
-			t.Fatalf("got %+v, %v, want ErrMalformed and nothing", got, err)
+			t.Fatalf("got %+v, %v, want ErrMalformed and an empty report", got, err)
 		}
 		return
 	}
@@ -213,7 +225,8 @@ func checkReport(t *testing.T, f Format, b []byte, want *Report) {
 
 func TestReportEncoding(t *testing.T) {
 	r := Report{Age: -250, Measurements: []Measurement{
-		{Name: "contact", Type: FlagValue, Flag: true}, num("vcc", "V", 0, 3.5), num("rssi", "dBm", 0, -61),
+		{Name: "contact", Type: FlagValue, Flag: true}, makeNumber("vcc", "V", 0, 3.5),
+		makeNumber("rssi", "dBm", 0, -61),
 	}}
 	b, err := r.Encode(SenMLCBOR)
 	want := "84 a3 00 63616765 01 626d73 02 38f9 a2 00 67636f6e74616374 04 f5 a3 00 63766363 01 6156 02 f94300 a3 00 6472737369 01 6364426d 02 383c"
@@ -246,18 +259,18 @@ func TestImpossibleReports(t *testing.T) {
 	for name, r := range map[string]Report{
 		"nothing":                   {},
 		"sixteen records and age":   long,
-		"no name":                   *one(Measurement{Type: NumberValue}),
-		"no value":                  *one(Measurement{Name: "a"}),
-		"unknown type":              *one(Measurement{Name: "a", Type: 4}),
-		"not a number":              *one(num("a", "", 0, math.NaN())),
-		"infinite time":             *one(num("a", "", math.Inf(1), 0)),
-		"the name age is taken":     *one(num("age", "ms", 0, 0)),
-		"text that is not UTF-8":    *one(Measurement{Name: "a", Type: TextValue, Text: "\xff"}),
-		"a unit longer than a text": *one(num("a", strings.Repeat("u", MaxText+1), 0, 0)),
+		"no name":                   *makeReport(Measurement{Type: NumberValue}),
+		"no value":                  *makeReport(Measurement{Name: "a"}),
+		"unknown type":              *makeReport(Measurement{Name: "a", Type: 4}),
+		"not a number":              *makeReport(makeNumber("a", "", 0, math.NaN())),
+		"infinite time":             *makeReport(makeNumber("a", "", math.Inf(1), 0)),
+		"the reserved name age":     *makeReport(makeNumber("age", "ms", 0, 0)),
+		"text that is not UTF-8":    *makeReport(Measurement{Name: "a", Type: TextValue, Text: "\xff"}),
+		"a unit longer than a text": *makeReport(makeNumber("a", strings.Repeat("u", MaxText+1), 0, 0)),
 	} {
 		for _, f := range []Format{SenMLCBOR, SenMLJSON} {
 			if b, err := r.Append([]byte("kept"), f); !errors.Is(err, ErrMalformed) || string(b) != "kept" {
-				t.Errorf("%s: got %q, %v, want ErrMalformed and the slice as it was", name, b, err)
+				t.Errorf("%s: got %q, %v, want ErrMalformed and an unchanged slice", name, b, err)
 			}
 		}
 	}

@@ -13,23 +13,23 @@ import (
 	"testing"
 )
 
-// message is what the six messages have in common.
+// message is the interface of the six messages.
 type message interface {
 	Encode(Format) ([]byte, error)
 	Append([]byte, Format) ([]byte, error)
 }
 
-func parser[M message](parse func(Format, []byte) (M, error)) func(Format, []byte) (message, error) {
+func adaptParser[M message](parse func(Format, []byte) (M, error)) func(Format, []byte) (message, error) {
 	return func(f Format, b []byte) (message, error) { return parse(f, b) }
 }
 
 var parsers = map[string]func(Format, []byte) (message, error){
-	"scan":    parser(ParseScan),
-	"act":     parser(ParseAct),
-	"verdict": parser(ParseVerdict),
-	"command": parser(ParseCommand),
-	"state":   parser(ParseState),
-	"receipt": parser(ParseReceipt),
+	"scan":    adaptParser(ParseScan),
+	"act":     adaptParser(ParseAct),
+	"verdict": adaptParser(ParseVerdict),
+	"command": adaptParser(ParseCommand),
+	"state":   adaptParser(ParseState),
+	"receipt": adaptParser(ParseReceipt),
 }
 
 // vector is one line of testdata/vectors.txt.
@@ -40,7 +40,7 @@ type vector struct {
 
 func (v vector) name() string { return fmt.Sprintf("line %d", v.line) }
 
-func vectors(t testing.TB) (vs []vector) {
+func readVectors(t testing.TB) (vs []vector) {
 	t.Helper()
 	f, err := os.Open("testdata/vectors.txt")
 	if err != nil {
@@ -64,7 +64,7 @@ func vectors(t testing.TB) (vs []vector) {
 	return vs
 }
 
-func (v vector) body(t testing.TB) []byte {
+func (v vector) parseBody(t testing.TB) []byte {
 	t.Helper()
 	if v.words[2] == "-" {
 		return nil
@@ -76,20 +76,20 @@ func (v vector) body(t testing.TB) []byte {
 	return b
 }
 
-// fields is where the fields of a line begin.
-func (v vector) fields() int {
+// fieldsAt returns the index of a line's first field.
+func (v vector) fieldsAt() int {
 	if v.words[1] == "more" {
 		return 4
 	}
 	return 3
 }
 
-// want builds the message from the fields of a line; every field must be named once.
-func (v vector) want(t *testing.T) message {
+// parseMessage builds the message from the fields of a line. Every field must be named once.
+func (v vector) parseMessage(t *testing.T) message {
 	t.Helper()
 	num := map[string]int64{}
 	var uid []byte
-	for _, w := range v.words[v.fields():] {
+	for _, w := range v.words[v.fieldsAt():] {
 		name, value, _ := strings.Cut(w, "=")
 		var err error
 		if name == "uid" {
@@ -143,7 +143,7 @@ func (v vector) want(t *testing.T) message {
 
 func TestVectors(t *testing.T) {
 	seen := map[string]int{}
-	for _, v := range vectors(t) {
+	for _, v := range readVectors(t) {
 		kind, verdict := v.words[0], v.words[1]
 		if kind == "echo" || kind == "report" {
 			continue
@@ -153,7 +153,7 @@ func TestVectors(t *testing.T) {
 			t.Fatalf("%s: unknown message %q", v.name(), kind)
 		}
 		seen[kind+" "+verdict]++
-		b := v.body(t)
+		b := v.parseBody(t)
 		got, err := parse(CBOR, b)
 		switch verdict {
 		case "bad":
@@ -162,14 +162,14 @@ func TestVectors(t *testing.T) {
 			}
 			zero := reflect.Zero(reflect.TypeOf(got)).Interface()
 			if !reflect.DeepEqual(got, zero) {
-				t.Errorf("%s: a refused body left something behind", v.name())
+				t.Errorf("%s: the message of a refused body is not empty", v.name())
 			}
 		case "ok", "more":
 			if err != nil {
 				t.Errorf("%s: %v", v.name(), err)
 				continue
 			}
-			want, known := v.want(t), v.words[v.fields()-1]
+			want, known := v.parseMessage(t), v.words[v.fieldsAt()-1]
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("%s: got %#v, want %#v", v.name(), got, want)
 			}
@@ -208,8 +208,8 @@ func roundTripJSON(t *testing.T, parse func(Format, []byte) (message, error), m 
 	}
 }
 
-// The freshness rule is somebody else's code; here it is worked out without any bound on the
-// integers, so that the file is right.
+// The freshness rule is in another package. This test computes it with integers of any size, to
+// check the file itself.
 func TestEchoVectors(t *testing.T) {
 	n := func(s string) *big.Int {
 		i, ok := new(big.Int).SetString(s, 10)
@@ -223,7 +223,7 @@ func TestEchoVectors(t *testing.T) {
 	}
 	less := func(a, b *big.Int) bool { return a.Cmp(b) < 0 }
 	count := map[string]int{}
-	for _, v := range vectors(t) {
+	for _, v := range readVectors(t) {
 		if v.words[0] != "echo" {
 			continue
 		}
@@ -253,8 +253,8 @@ func TestEchoVectors(t *testing.T) {
 	}
 }
 
-// measurement reads one record of a report line.
-func (v vector) measurement(t *testing.T, word string) (m Measurement) {
+// parseMeasurement parses one record of a report line.
+func (v vector) parseMeasurement(t *testing.T, word string) (m Measurement) {
 	t.Helper()
 	spec, value, ok := strings.Cut(word, "=")
 	parts := strings.Split(spec, ":")
@@ -284,7 +284,7 @@ func (v vector) measurement(t *testing.T, word string) (m Measurement) {
 
 func TestReportVectors(t *testing.T) {
 	n := 0
-	for _, v := range vectors(t) {
+	for _, v := range readVectors(t) {
 		if v.words[0] != "report" {
 			continue
 		}
@@ -295,9 +295,9 @@ func TestReportVectors(t *testing.T) {
 		}
 		want := Report{Age: int32(age)}
 		for _, w := range v.words[3:] {
-			want.Measurements = append(want.Measurements, v.measurement(t, w))
+			want.Measurements = append(want.Measurements, v.parseMeasurement(t, w))
 		}
-		if got, err := ParseReport(SenMLCBOR, unhex(t, v.words[1])); err != nil ||
+		if got, err := ParseReport(SenMLCBOR, decodeHex(t, v.words[1])); err != nil ||
 			!reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v, %v, want %+v", v.name(), got, err, want)
 		}

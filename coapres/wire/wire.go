@@ -14,8 +14,9 @@
 // any other critical. A receiver that does not know a critical member refuses the message. An
 // unknown elective member
 //
-//   - is skipped in a verdict, state and receipt, and means nothing: the message is what it would be without it;
-//   - is refused in a scan, act and command: what may move a door is understood as a whole, or not at all.
+//   - is skipped in a verdict, state and receipt: the message means the same as without it;
+//   - is refused in a scan, act and command: a message that may move a door must be understood as a
+//     whole.
 //
 // The value of an elective member is an integer, a byte string, a text string in UTF-8, false or
 // true, or one array of these (in JSON: a whole number, a string, false or true, or one array of
