@@ -17,14 +17,14 @@ import (
 	"latchkey/keys"
 )
 
-// Two people tap while the first scan hangs: the second tap is as old as it is, however long it
-// stood in the queue.
-func TestQueuedTapGrowsOld(t *testing.T) {
+// Two people tap while the gateway does not answer the first scan. The age of the second tap counts
+// from the tap, however long it waited in the queue.
+func TestQueuedTapAges(t *testing.T) {
 	t.Parallel()
 	p := newPost(t)
 	deciding, release := make(chan struct{}), make(chan struct{})
 	scans := 0
-	p.answer(func() (wire.Verdict, error) {
+	p.setAnswer(func() (wire.Verdict, error) {
 		scans++
 		if scans == 1 {
 			close(deciding)
@@ -32,7 +32,7 @@ func TestQueuedTapGrowsOld(t *testing.T) {
 		<-release
 		return wire.Verdict{Verdict: wire.Granted, Last: uint64(scans)}, nil
 	})
-	d, _ := p.node(device.Config{Kind: keys.KindReader}, p.addr)
+	d, _ := p.runNode(device.Config{Kind: keys.KindReader}, p.addr)
 	type result struct {
 		err  error
 		took time.Duration
@@ -58,10 +58,10 @@ func TestQueuedTapGrowsOld(t *testing.T) {
 	}
 }
 
-// A tap that meets no session has no verdict, as one that met silence.
+// A tap without a session ends with ErrNoVerdict, like one that gets no answer.
 func TestScanWithoutASession(t *testing.T) {
 	t.Parallel()
-	nobody, err := net.ListenPacket("udp", "127.0.0.1:0") // it never answers
+	nobody, err := net.ListenPacket("udp", "127.0.0.1:0") // a gateway that never answers
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestScanWithoutASession(t *testing.T) {
 	go func() { done <- d.Run(ctx) }()
 	if _, err := d.Scan(ctx, []byte{1, 2, 3, 4}); !errors.Is(err, device.ErrNoVerdict) ||
 		!strings.Contains(err.Error(), "not connected") {
-		t.Errorf("got %v, want no verdict, and why", err)
+		t.Errorf("got %v, want ErrNoVerdict and the reason", err)
 	}
 	if got := d.Counter(); got != 0 {
 		t.Errorf("got counter %d, want none used", got)
@@ -84,22 +84,22 @@ func TestScanWithoutASession(t *testing.T) {
 	}
 }
 
-// A tap that brought no verdict ends the session, and the next goes by the one after it, however
-// soon it comes. A caller in a hurry says nothing about the session.
+// A tap without a verdict ends the session, and the next tap uses a new session, however soon it
+// comes. If the caller's own deadline ends the tap early, the session continues.
 func TestTapAfterSilence(t *testing.T) {
 	for name, c := range map[string]struct {
 		patience time.Duration
 		sessions int
-	}{"in a hurry": {50 * time.Millisecond, 1}, "patient": {time.Minute, 2}} {
+	}{"the caller's deadline is short": {50 * time.Millisecond, 1}, "the caller waits": {time.Minute, 2}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPost(t)
 			release := make(chan struct{})
-			p.answer(func() (wire.Verdict, error) {
+			p.setAnswer(func() (wire.Verdict, error) {
 				<-release
 				return wire.Verdict{Verdict: wire.Granted, Last: 1}, nil
 			})
-			d, _ := p.node(device.Config{Kind: keys.KindReader}, p.addr)
+			d, _ := p.runNode(device.Config{Kind: keys.KindReader}, p.addr)
 			ctx, cancel := context.WithTimeout(context.Background(), c.patience)
 			defer cancel()
 			if _, err := d.Scan(ctx, []byte{1, 2, 3, 4}); !errors.Is(err, device.ErrNoVerdict) {
@@ -119,12 +119,12 @@ func TestTapAfterSilence(t *testing.T) {
 
 func TestUnlockWithoutDuration(t *testing.T) {
 	p := newPost(t)
-	d, peer := p.node(device.Config{Kind: keys.KindLock}, p.addr)
-	if r, err := command(peer, wire.Command{ID: 1, Action: wire.Unlock}); err != nil || !r.On ||
+	d, peer := p.runNode(device.Config{Kind: keys.KindLock}, p.addr)
+	if r, err := sendCommand(peer, wire.Command{ID: 1, Action: wire.Unlock}); err != nil || !r.On ||
 		r.Left < 2000 || r.Left > 3000 {
 		t.Errorf("got %+v, %v, want the lock's own pulse of 3 s", r, err)
 	}
-	if r, err := command(peer, wire.Command{ID: 2, Action: wire.Lock}); err != nil || r.On {
+	if r, err := sendCommand(peer, wire.Command{ID: 2, Action: wire.Lock}); err != nil || r.On {
 		t.Errorf("lock: got %+v, %v", r, err)
 	}
 	if got := d.Moves(); got != 1 {
@@ -134,21 +134,21 @@ func TestUnlockWithoutDuration(t *testing.T) {
 
 func TestShortLimitBoundsUnlockWithoutDuration(t *testing.T) {
 	p := newPost(t)
-	d, peer := p.node(device.Config{Kind: keys.KindLock, MaxPulse: 100 * time.Millisecond}, p.addr)
-	if r, err := command(peer, wire.Command{ID: 1, Action: wire.Unlock}); err != nil || r.Left > 100 {
+	d, peer := p.runNode(device.Config{Kind: keys.KindLock, MaxPulse: 100 * time.Millisecond}, p.addr)
+	if r, err := sendCommand(peer, wire.Command{ID: 1, Action: wire.Unlock}); err != nil || r.Left > 100 {
 		t.Errorf("got %+v, %v, want 100 ms at most", r, err)
 	}
-	until(t, "the pulse ends by itself", func() bool { return !d.State().On })
+	eventually(t, "the pulse ends by itself", func() bool { return !d.State().On })
 }
 
-// A pulse that another replaced must not end it.
+// The end of an older pulse must not end a newer one.
 func TestNewerPulseOutlivesTheOlder(t *testing.T) {
 	p := newPost(t)
 	changes := make(chan wire.State, 16)
-	_, peer := p.node(device.Config{Kind: keys.KindLock, Changed: func(s wire.State) { changes <- s }},
+	_, peer := p.runNode(device.Config{Kind: keys.KindLock, Changed: func(s wire.State) { changes <- s }},
 		p.addr)
 	for id, ms := range []uint32{200, 800} {
-		if _, err := command(peer, wire.Command{ID: uint64(id + 1), Action: wire.Unlock,
+		if _, err := sendCommand(peer, wire.Command{ID: uint64(id + 1), Action: wire.Unlock,
 			Duration: ms}); err != nil {
 			t.Fatal(err)
 		}
@@ -164,14 +164,14 @@ func TestNewerPulseOutlivesTheOlder(t *testing.T) {
 	}
 }
 
-func TestOutputLetsGoWhenTheNodeStops(t *testing.T) {
+func TestOutputSwitchesOffWhenTheNodeStops(t *testing.T) {
 	p := newPost(t)
 	d := device.New(device.Config{Kind: keys.KindLamp, Gateway: p.addr, Identity: p.identity,
 		Secret: p.secret})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
-	if r, err := command(p.peer(), wire.Command{ID: 1, Action: wire.On}); err != nil || !r.On {
+	if r, err := sendCommand(p.awaitPeer(), wire.Command{ID: 1, Action: wire.On}); err != nil || !r.On {
 		t.Errorf("on: got %+v, %v", r, err)
 	}
 	cancel()
@@ -179,22 +179,21 @@ func TestOutputLetsGoWhenTheNodeStops(t *testing.T) {
 		t.Errorf("got %v, want nil when its context ends", err)
 	}
 	if d.State().On {
-		t.Error("a node without power has its lamp on")
+		t.Error("the lamp is on after the node has stopped")
 	}
 }
 
-// What a newer association commands counts for itself: ids are compared within one association
-// only.
+// Command IDs are compared only within one association, so a new association may use lower ones.
 func TestIdsCountPerAssociation(t *testing.T) {
 	p := newPost(t)
-	d, peer := p.node(device.Config{Kind: keys.KindLamp}, p.addr)
-	if _, err := command(peer, wire.Command{ID: 100, Action: wire.On}); err != nil {
+	d, peer := p.runNode(device.Config{Kind: keys.KindLamp}, p.addr)
+	if _, err := sendCommand(peer, wire.Command{ID: 100, Action: wire.On}); err != nil {
 		t.Fatal(err)
 	}
 	d.Drop()
-	peer = p.peer()
-	if r, err := command(peer, wire.Command{ID: 7, Action: wire.Off}); err != nil || r.ID != 7 || r.On {
-		t.Errorf("got %+v, %v, want it obeyed", r, err)
+	peer = p.awaitPeer()
+	if r, err := sendCommand(peer, wire.Command{ID: 7, Action: wire.Off}); err != nil || r.ID != 7 || r.On {
+		t.Errorf("got %+v, %v, want it done", r, err)
 	}
 }
 
@@ -208,21 +207,22 @@ func TestWhatANodeServes(t *testing.T) {
 		body   string
 		want   codes.Code
 	}{
-		{"what it is", keys.KindLock, codes.GET, "/.well-known/core", 0, "", codes.Content},
-		{"which nobody may change", keys.KindLock, codes.POST, "/.well-known/core", 0, "",
+		{"its links", keys.KindLock, codes.GET, "/.well-known/core", 0, "", codes.Content},
+		{"links cannot be changed", keys.KindLock, codes.POST, "/.well-known/core", 0, "",
 			codes.MethodNotAllowed},
 		{"its state", keys.KindLamp, codes.GET, "/act", wire.CBOR, "", codes.Content},
-		{"a reader has none", keys.KindReader, codes.GET, "/act", wire.CBOR, "", codes.NotFound},
+		{"a reader has no state", keys.KindReader, codes.GET, "/act", wire.CBOR, "", codes.NotFound},
 		{"no other method", keys.KindLamp, codes.DELETE, "/act", 0, "", codes.MethodNotAllowed},
 		{"no other path", keys.KindLamp, codes.GET, "/act/more", 0, "", codes.NotFound},
-		{"a command in JSON", keys.KindLamp, codes.POST, "/act", wire.JSON, `{"id":1,"action":"on"}`, codes.UnsupportedMediaType},
-		{"a command that is none", keys.KindLamp, codes.POST, "/act", wire.CBOR, "on", codes.BadRequest},
+		{"a command in JSON", keys.KindLamp, codes.POST, "/act", wire.JSON, `{"id":1,"action":"on"}`,
+			codes.UnsupportedMediaType},
+		{"a malformed command", keys.KindLamp, codes.POST, "/act", wire.CBOR, "on", codes.BadRequest},
 		{"a command too long", keys.KindLamp, codes.POST, "/act", wire.CBOR, fmt.Sprintf("%129s", ""),
 			codes.RequestEntityTooLarge},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			p := newPost(t)
-			d, peer := p.node(device.Config{Kind: c.kind}, p.addr)
+			d, peer := p.runNode(device.Config{Kind: c.kind}, p.addr)
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			defer cancel()
 			r := coapres.Request{Method: c.method, Path: c.path, Format: c.format}
@@ -234,7 +234,7 @@ func TestWhatANodeServes(t *testing.T) {
 				t.Errorf("got %s, %v, want %s", a.Code, err, c.want)
 			}
 			if d.Moves() != 0 {
-				t.Error("it moved")
+				t.Error("the node moved")
 			}
 		})
 	}

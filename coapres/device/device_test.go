@@ -22,8 +22,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// post is the gateway's end of one node's associations: it registers them, and its test commands
-// them.
+// post is a gateway for one node: it accepts the node's registrations, and the test sends commands
+// to it.
 type post struct {
 	t        *testing.T
 	addr     string
@@ -32,21 +32,21 @@ type post struct {
 	peers    chan *coapres.Peer
 	end      func()
 
-	mu    sync.Mutex
-	scan  func() (wire.Verdict, error) // guarded by mu
-	scans []uint64                     // guarded by mu; the counters that came
-	adds  []byte                       // guarded by mu; a member that verdicts have besides
+	mu     sync.Mutex
+	scan   func() (wire.Verdict, error) // guarded by mu
+	scans  []uint64                     // guarded by mu; the counters of the scans so far
+	member []byte                       // guarded by mu; if set, appended to each verdict
 }
 
 func newPost(t *testing.T) *post {
 	p := &post{t: t, addr: "127.0.0.1:0", identity: keys.NewID(), secret: keys.NewSecret(),
 		peers: make(chan *coapres.Peer, 8)}
-	p.open()
+	p.startGateway()
 	t.Cleanup(func() { p.end() })
 	return p
 }
 
-func (p *post) open() {
+func (p *post) startGateway() {
 	l, err := transport.Listen(transport.Config{Addr: p.addr,
 		PSK: func([]byte) []byte { return p.secret.PSK() }})
 	if err != nil {
@@ -59,7 +59,7 @@ func (p *post) open() {
 	go func() {
 		done <- l.Serve(ctx, func(c *transport.Conn, req, resp *pool.Message, at time.Time) {
 			server.Serve(c.Context(), c.Peer().(*coapres.Peer), req, resp, at)
-			p.add(resp)
+			p.addMember(resp)
 		}, func(c *transport.Conn) error {
 			c.SetPeer(coapres.NewPeer("d", "node", keys.KindReader, p.identity, "", c))
 			return nil
@@ -99,22 +99,22 @@ func (p *post) Left(*coapres.Peer)                             {}
 func (p *post) Report(*coapres.Peer, wire.Report, bool)        {}
 func (p *post) Targets(*coapres.Peer) []string                 { return nil }
 
-// counters are those of the scans that came, in this order.
-func (p *post) counters() []uint64 {
+// listCounters returns the counters of the scans so far, in their order.
+func (p *post) listCounters() []uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.scans)
 }
 
-// answer says what comes of scans from now on.
-func (p *post) answer(f func() (wire.Verdict, error)) {
+// setAnswer sets the function that decides scans from now on.
+func (p *post) setAnswer(f func() (wire.Verdict, error)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.scan = f
 }
 
-// node runs a device and returns it with the gateway's end of its association.
-func (p *post) node(cfg device.Config, addr string) (*device.Device, *coapres.Peer) {
+// runNode runs a device and returns it with the gateway's end of its association.
+func (p *post) runNode(cfg device.Config, addr string) (*device.Device, *coapres.Peer) {
 	p.t.Helper()
 	cfg.Gateway, cfg.Identity, cfg.Secret, cfg.Retry = addr, p.identity, p.secret, 20*time.Millisecond
 	d := device.New(cfg)
@@ -122,7 +122,7 @@ func (p *post) node(cfg device.Config, addr string) (*device.Device, *coapres.Pe
 	done := make(chan struct{})
 	go func() { defer close(done); _ = d.Run(ctx) }() // returns nil when ctx ends
 	p.t.Cleanup(func() { cancel(); <-done })
-	peer := p.peer()
+	peer := p.awaitPeer()
 	ready, stop := context.WithTimeout(context.Background(), 15*time.Second)
 	defer stop()
 	if err := d.Ready(ready); err != nil {
@@ -131,7 +131,7 @@ func (p *post) node(cfg device.Config, addr string) (*device.Device, *coapres.Pe
 	return d, peer
 }
 
-func (p *post) peer() *coapres.Peer {
+func (p *post) awaitPeer() *coapres.Peer {
 	p.t.Helper()
 	select {
 	case peer := <-p.peers:
@@ -142,11 +142,11 @@ func (p *post) peer() *coapres.Peer {
 	}
 }
 
-func command(peer *coapres.Peer, cmd wire.Command) (wire.Receipt, error) {
+func sendCommand(peer *coapres.Peer, cmd wire.Command) (wire.Receipt, error) {
 	return coapres.Actuate(context.Background(), peer, coapres.Command{Command: cmd, Intent: time.Now()})
 }
 
-func until(t *testing.T, what string, f func() bool) {
+func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
 	deadline := time.After(10 * time.Second)
 	tick := time.NewTicker(2 * time.Millisecond)
@@ -163,42 +163,43 @@ func until(t *testing.T, what string, f func() bool) {
 func TestLock(t *testing.T) {
 	p := newPost(t)
 	changes := make(chan wire.State, 16)
-	d, peer := p.node(device.Config{Kind: keys.KindLock, MaxPulse: 300 * time.Millisecond,
+	d, peer := p.runNode(device.Config{Kind: keys.KindLock, MaxPulse: 300 * time.Millisecond,
 		Changed: func(s wire.State) { changes <- s }}, p.addr)
 	d.SetContact(wire.ContactClosed)
 
 	began := time.Now()
-	r, err := command(peer, wire.Command{ID: 5, Action: wire.Unlock, Duration: 60_000})
+	r, err := sendCommand(peer, wire.Command{ID: 5, Action: wire.Unlock, Duration: 60_000})
 	if err != nil || r.Result != wire.Done || !r.On || r.Left == 0 || r.Left > 300 || r.ID != 5 ||
 		r.Contact != wire.ContactClosed {
 		t.Fatalf("unlock: got %+v, %v", r, err)
 	}
-	again, err := command(peer, wire.Command{ID: 5, Action: wire.Unlock, Duration: 60_000})
+	again, err := sendCommand(peer, wire.Command{ID: 5, Action: wire.Unlock, Duration: 60_000})
 	if err != nil || again != r || d.Moves() != 1 {
 		t.Errorf("the same id: got %+v, %v and %d moves, want the same receipt and one move", again, err,
 			d.Moves())
 	}
-	if r, err := command(peer, wire.Command{ID: 4, Action: wire.Lock}); !errors.Is(err,
+	if r, err := sendCommand(peer, wire.Command{ID: 4, Action: wire.Lock}); !errors.Is(err,
 		coapres.ErrNotObeyed) || r.Result != wire.Refused || !d.State().On {
 		t.Errorf("a lower id: got %+v, %v, want refused", r, err)
 	}
-	until(t, "the pulse ends at the lock's own limit", func() bool { return !d.State().On })
+	eventually(t, "the pulse ends at the lock's own limit", func() bool { return !d.State().On })
 	if took := time.Since(began); took < 250*time.Millisecond || took > 20*time.Second {
-		t.Errorf("the pulse took %v, want 300 ms whatever was commanded", took)
+		t.Errorf("the pulse took %v, want 300 ms, whatever the command said", took)
 	}
 	if first, second := <-changes, <-changes; !first.On || second.On {
-		t.Errorf("told of %+v and %+v, want on and off", first, second)
+		t.Errorf("Changed was called with %+v and %+v, want on and off", first, second)
 	}
 	for _, a := range []wire.Action{wire.On, wire.Off} {
-		if _, err := command(peer, wire.Command{ID: 10, Action: a}); !errors.Is(err, coapres.ErrNotObeyed) {
+		_, err := sendCommand(peer, wire.Command{ID: 10, Action: a})
+		if !errors.Is(err, coapres.ErrNotObeyed) {
 			t.Errorf("%s at a lock: got %v, want not obeyed", a, err)
 		}
 	}
-	if r, err := command(peer, wire.Command{ID: 11, Action: wire.Unlock, Duration: 60_000}); err != nil ||
+	if r, err := sendCommand(peer, wire.Command{ID: 11, Action: wire.Unlock, Duration: 60_000}); err != nil ||
 		!r.On {
 		t.Errorf("the next: got %+v, %v", r, err)
 	}
-	if r, err := command(peer, wire.Command{ID: 12, Action: wire.Lock}); err != nil || r.On ||
+	if r, err := sendCommand(peer, wire.Command{ID: 12, Action: wire.Lock}); err != nil || r.On ||
 		d.State().Left != 0 {
 		t.Errorf("lock ends a pulse: got %+v, %v", r, err)
 	}
@@ -206,9 +207,9 @@ func TestLock(t *testing.T) {
 
 func TestStaleCommandMovesNothing(t *testing.T) {
 	p := newPost(t)
-	d, peer := p.node(device.Config{Kind: keys.KindLock}, p.addr)
+	d, peer := p.runNode(device.Config{Kind: keys.KindLock}, p.addr)
 	if _, err := coapres.ReadState(context.Background(), peer); err == nil {
-		t.Fatal("a reading without a deadline")
+		t.Fatal("ReadState without a deadline: got no error")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -218,10 +219,10 @@ func TestStaleCommandMovesNothing(t *testing.T) {
 		age  int32
 		want codes.Code
 	}{
-		{"no Echo of anybody's", "x", 0, codes.Unauthorized},
-		{"not its Echo", "12345678", 0, codes.Unauthorized},
-		{"its cause lies 2 s back", "", -2000, codes.Unauthorized},
-		{"its cause is still to come", "", 60_000, codes.Unauthorized},
+		{"an Echo of a wrong length", "x", 0, codes.Unauthorized},
+		{"an Echo that the node did not issue", "12345678", 0, codes.Unauthorized},
+		{"an intent 2 s ago", "", -2000, codes.Unauthorized},
+		{"an intent in the future", "", 60_000, codes.Unauthorized},
 		{"an impossible age", "", -60_001, codes.BadRequest},
 		{"fresh", "", 0, codes.Changed},
 	} {
@@ -250,7 +251,7 @@ func TestStaleCommandMovesNothing(t *testing.T) {
 
 func TestLamp(t *testing.T) {
 	p := newPost(t)
-	d, peer := p.node(device.Config{Kind: keys.KindLamp}, p.addr)
+	d, peer := p.runNode(device.Config{Kind: keys.KindLamp}, p.addr)
 	for i, c := range []struct {
 		cmd  wire.Command
 		want wire.State
@@ -263,11 +264,11 @@ func TestLamp(t *testing.T) {
 	} {
 		c.cmd.ID = uint64(i + 1)
 		c.want.ID = c.cmd.ID
-		if r, err := command(peer, c.cmd); err != nil || r.State != c.want {
+		if r, err := sendCommand(peer, c.cmd); err != nil || r.State != c.want {
 			t.Errorf("%v %d: got %+v, %v, want %+v", c.cmd.Action, c.cmd.Level, r, err, c.want)
 		}
 	}
-	if _, err := command(peer, wire.Command{ID: 99, Action: wire.Unlock, Duration: 1000}); !errors.Is(err,
+	if _, err := sendCommand(peer, wire.Command{ID: 99, Action: wire.Unlock, Duration: 1000}); !errors.Is(err,
 		coapres.ErrNotObeyed) || d.State().On {
 		t.Errorf("unlock at a lamp: got %v, want not obeyed", err)
 	}
@@ -275,8 +276,9 @@ func TestLamp(t *testing.T) {
 
 func TestReaderHasNothingToCommand(t *testing.T) {
 	p := newPost(t)
-	_, peer := p.node(device.Config{Kind: keys.KindReader}, p.addr)
-	if _, err := command(peer, wire.Command{ID: 1, Action: wire.On}); !errors.Is(err, coapres.ErrNotObeyed) {
+	_, peer := p.runNode(device.Config{Kind: keys.KindReader}, p.addr)
+	_, err := sendCommand(peer, wire.Command{ID: 1, Action: wire.On})
+	if !errors.Is(err, coapres.ErrNotObeyed) {
 		t.Errorf("got %v, want not obeyed", err)
 	}
 }
@@ -289,7 +291,7 @@ func TestScanStopsThreeSecondsAfterTheTap(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = r.Close() }()
-	d, _ := p.node(device.Config{Kind: keys.KindReader}, r.Addr())
+	d, _ := p.runNode(device.Config{Kind: keys.KindReader}, r.Addr())
 	r.Impair(device.Impairment{Loss: 1})
 	began := time.Now()
 	_, err = d.Scan(context.Background(), []byte{1, 2, 3, 4})
@@ -298,41 +300,41 @@ func TestScanStopsThreeSecondsAfterTheTap(t *testing.T) {
 		t.Errorf("got %v after %v, want no verdict after 3 s", err, took)
 	}
 	r.Impair(device.Impairment{})
-	p.peer() // it comes back by itself
-	until(t, "the next tap works", func() bool {
+	p.awaitPeer() // the node reconnects by itself
+	eventually(t, "the next tap works", func() bool {
 		v, err := d.Scan(context.Background(), []byte{1, 2, 3, 4})
 		return err == nil && v.Verdict == wire.Granted
 	})
 }
 
-func TestComesBackToARestartedGateway(t *testing.T) {
+func TestReconnectsToARestartedGateway(t *testing.T) {
 	t.Parallel()
 	p := newPost(t)
-	d, _ := p.node(device.Config{Kind: keys.KindReader}, p.addr)
+	d, _ := p.runNode(device.Config{Kind: keys.KindReader}, p.addr)
 	p.end()
-	p.open()
-	p.peer()
-	until(t, "it is registered a second time", func() bool { return d.Sessions() == 2 })
+	p.startGateway()
+	p.awaitPeer()
+	eventually(t, "the node is registered a second time", func() bool { return d.Sessions() == 2 })
 }
 
-func TestCounterIsPutRight(t *testing.T) {
+func TestCounterIsCorrected(t *testing.T) {
 	t.Parallel()
 	p := newPost(t)
 	asked := 0
-	p.answer(func() (wire.Verdict, error) {
+	p.setAnswer(func() (wire.Verdict, error) {
 		if asked++; asked == 1 {
 			return wire.Verdict{Last: 41}, nil
 		}
 		return wire.Verdict{Verdict: wire.Granted, Last: 42}, nil
 	})
-	d, _ := p.node(device.Config{Kind: keys.KindReader, Counter: 3}, p.addr)
+	d, _ := p.runNode(device.Config{Kind: keys.KindReader, Counter: 3}, p.addr)
 	v, err := d.Scan(context.Background(), []byte{1, 2, 3, 4})
-	if scans := p.counters(); err != nil || v.Verdict != wire.Granted || d.Counter() != 42 ||
+	if scans := p.listCounters(); err != nil || v.Verdict != wire.Granted || d.Counter() != 42 ||
 		!slices.Equal(scans, []uint64{4, 42}) {
 		t.Errorf("got %+v, %v with counter %d after %d, want granted with 42 after 4 and 42", v, err,
 			d.Counter(), scans)
 	}
-	p.answer(func() (wire.Verdict, error) { return wire.Verdict{}, errors.New("the disk is full") })
+	p.setAnswer(func() (wire.Verdict, error) { return wire.Verdict{}, errors.New("the disk is full") })
 	var code *device.CodeError
 	if _, err := d.Scan(context.Background(), []byte{1, 2, 3, 4}); !errors.As(err, &code) ||
 		code.Code != codes.ServiceUnavailable {

@@ -18,7 +18,7 @@ import (
 
 var annsCard = []byte{0x04, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}
 
-// A reader and a lock in Go, at a real gateway. The firmware for a board does the same.
+// A reader and a lock in Go, with a real gateway. The firmware of a board does the same.
 func Example() {
 	home, err := openHome()
 	if err != nil {
@@ -29,13 +29,13 @@ func Example() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 
-	// The lock says what it does.
+	// The lock calls Changed with each new state.
 	moved := make(chan wire.State, 8)
 	lock := device.New(device.Config{Name: "front-lock", Kind: keys.KindLock, Gateway: home.addr,
 		Identity: home.lock.ID, Secret: home.lock.Secret, Changed: func(s wire.State) { moved <- s }})
 	go lock.Run(ctx)
 
-	// The reader holds a card to itself.
+	// The reader scans a card.
 	reader := device.New(device.Config{Name: "front-reader", Kind: keys.KindReader, Gateway: home.addr,
 		Identity: home.reader.ID, Secret: home.reader.Secret})
 	go reader.Run(ctx)
@@ -48,7 +48,7 @@ func Example() {
 	fmt.Println(verdict.Verdict, err)
 	fmt.Println("unlocked:", (<-moved).On)
 
-	verdict, err = reader.Scan(ctx, []byte{1, 2, 3, 4}) // a stranger's
+	verdict, err = reader.Scan(ctx, []byte{1, 2, 3, 4}) // an unknown card
 	fmt.Println(verdict.Verdict, err)
 	// Output:
 	// granted <nil>
@@ -71,7 +71,7 @@ func openHome() (home, error) {
 		return home{}, err
 	}
 
-	// One door with its reader and its lock, and a person with a card who may come in.
+	// One door with its reader and its lock, and a person with a card who may open it.
 	plan := house.Plan{Card: st.CredentialID, At: time.Now()}
 	door := plan.Door("front-door", time.Second)
 	_, reader := plan.Device("front-reader", keys.KindReader, door)

@@ -11,23 +11,23 @@ import (
 	"latchkey/keys"
 )
 
-// The firmware, and a gateway that says more than it knows.
+// The firmware works with a newer gateway, whose messages have members that it does not know.
 func TestFirmwareNewerGateway(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	p := newPost(t)
-	p.readsGrown(p.reader(ctx, t.TempDir(), nil))
-	p.peer()
+	p.checkNewerVerdicts(p.runReader(ctx, t.TempDir(), nil))
+	p.awaitPeer()
 	lock, err := device.StartProgram(device.ProgramConfig{Name: "node", Kind: keys.KindLock, Gateway: p.addr,
 		Identity: p.identity, Secret: p.secret,
-		Dir: t.TempDir(), Program: firmware(t, "lock-san")})
+		Dir: t.TempDir(), Program: findFirmware(t, "lock-san")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(lock.Close)
-	peer := p.peer()
+	peer := p.awaitPeer()
 	if err := lock.Ready(ctx); err != nil {
 		t.Fatal(err)
 	}
-	p.obeysWhole(peer, lock.Moves)
+	p.checkNewerCommands(peer, lock.Moves)
 }

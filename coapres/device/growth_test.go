@@ -22,49 +22,48 @@ var (
 	critical = []byte{0x18, 0x1f, 0x01}                          // 31: 1
 )
 
-// with is a map of fewer than 23 members with one more at its end.
-func with(b, member []byte) []byte { return append(append([]byte{b[0] + 1}, b[1:]...), member...) }
+// growMap appends a member to an encoded map of fewer than 23 members.
+func growMap(b, member []byte) []byte { return append(append([]byte{b[0] + 1}, b[1:]...), member...) }
 
-// grows has the gateway's verdicts hold one more member from now on, as those of a newer gateway
-// may.
-func (p *post) grows(member []byte) {
+// setMember adds a member to the gateway's verdicts from now on, as a newer gateway might.
+func (p *post) setMember(member []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.adds = member
+	p.member = member
 }
 
-func (p *post) add(resp *pool.Message) {
+func (p *post) addMember(resp *pool.Message) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.adds == nil || resp.Body() == nil || resp.Code() != codes.Changed {
+	if p.member == nil || resp.Body() == nil || resp.Code() != codes.Changed {
 		return
 	}
 	b, err := io.ReadAll(resp.Body())
 	if err != nil {
 		p.t.Error(err)
 	}
-	resp.SetBody(bytes.NewReader(with(b, p.adds)))
+	resp.SetBody(bytes.NewReader(growMap(b, p.member)))
 }
 
-// scanner is a reader of any make.
+// scanner is a simulated reader or one with the firmware.
 type scanner interface {
 	Scan(ctx context.Context, uid []byte) (wire.Verdict, error)
 }
 
-// readsGrown wants a reader to take what a newer gateway may add to a verdict, and to refuse what
-// it must understand.
-func (p *post) readsGrown(r scanner) {
+// checkNewerVerdicts checks that a reader ignores an unknown elective member of a verdict, and
+// refuses a verdict with an unknown critical one.
+func (p *post) checkNewerVerdicts(r scanner) {
 	p.t.Helper()
 	for _, tc := range []struct {
 		rule   string
 		member []byte
 		want   bool
 	}{
-		{"an old gateway", nil, true},
-		{"a newer gateway", elective, true},
-		{"a gateway that wants to be understood", critical, false},
+		{"no more members", nil, true},
+		{"an elective member", elective, true},
+		{"a critical member", critical, false},
 	} {
-		p.grows(tc.member)
+		p.setMember(tc.member)
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		v, err := r.Scan(ctx, []byte{1, 2, 3, 4})
 		cancel()
@@ -72,11 +71,12 @@ func (p *post) readsGrown(r scanner) {
 			p.t.Errorf("%s: got %+v, %v, want granted %v", tc.rule, v, err, tc.want)
 		}
 	}
-	p.grows(nil)
+	p.setMember(nil)
 }
 
-// obeysWhole wants a lock to move for a command that it understands as a whole alone.
-func (p *post) obeysWhole(peer *coapres.Peer, moves func() int) {
+// checkNewerCommands checks that a lock refuses a command with any unknown member, and names the
+// member.
+func (p *post) checkNewerCommands(peer *coapres.Peer, moves func() int) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -84,11 +84,11 @@ func (p *post) obeysWhole(peer *coapres.Peer, moves func() int) {
 		rule   string
 		member []byte
 		want   codes.Code
-		key    string // that it names when it refuses
+		key    string // what the refusal names
 	}{
 		{"an elective member", elective, codes.BadRequest, "key 40"},
 		{"a critical member", critical, codes.BadRequest, "key 31"},
-		{"nothing more", nil, codes.Changed, ""},
+		{"no more members", nil, codes.Changed, ""},
 	} {
 		if _, err := coapres.ReadState(ctx, peer); err != nil {
 			p.t.Fatal(err)
@@ -100,7 +100,7 @@ func (p *post) obeysWhole(peer *coapres.Peer, moves func() int) {
 			p.t.Fatal(err)
 		}
 		if tc.member != nil {
-			b = with(b, tc.member)
+			b = growMap(b, tc.member)
 		}
 		a, err := coapres.Call(ctx, peer.Caller, &peer.Held, coapres.Request{Method: codes.POST, Path: "/act",
 			Echo: echo, Format: wire.CBOR, Body: b})
@@ -111,7 +111,8 @@ func (p *post) obeysWhole(peer *coapres.Peer, moves func() int) {
 			p.t.Errorf("a command with %s: the lock says %q, want %q in it", tc.rule, why, tc.key)
 		}
 		if tc.want == codes.Changed {
-			until(p.t, "the lock has moved", func() bool { return moves() == 1 }) // a program tells of it after its receipt
+			// A program reports it after its receipt.
+			eventually(p.t, "the lock has moved", func() bool { return moves() == 1 })
 		} else if got := moves(); got != 0 {
 			p.t.Errorf("a command with %s: the lock moved %d times", tc.rule, got)
 		}
@@ -120,8 +121,8 @@ func (p *post) obeysWhole(peer *coapres.Peer, moves func() int) {
 
 func TestNewerGateway(t *testing.T) {
 	p := newPost(t)
-	reader, _ := p.node(device.Config{Kind: keys.KindReader}, p.addr)
-	p.readsGrown(reader)
-	lock, peer := p.node(device.Config{Kind: keys.KindLock}, p.addr)
-	p.obeysWhole(peer, lock.Moves)
+	reader, _ := p.runNode(device.Config{Kind: keys.KindReader}, p.addr)
+	p.checkNewerVerdicts(reader)
+	lock, peer := p.runNode(device.Config{Kind: keys.KindLock}, p.addr)
+	p.checkNewerCommands(peer, lock.Moves)
 }

@@ -12,8 +12,8 @@ import (
 
 var hint = []byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
-// A gateway that was restarted while a registration was under way hints as soon as that is
-// repeated. The node does not wait until its time is up.
+// A gateway restarts while a registration is under way, and answers the retransmission with a hint.
+// The node then does not wait until the registration times out.
 func TestHintWhileARegistrationIsUnderWay(t *testing.T) {
 	p := newPost(t)
 	r, err := device.NewRelay(p.addr, 1)
@@ -46,7 +46,7 @@ func TestHintWhileARegistrationIsUnderWay(t *testing.T) {
 	}
 	t.Logf("registered after %v, %d hellos", time.Since(began).Round(time.Millisecond), hellos.Load())
 	if got := r.Flows(); got != 1 {
-		t.Errorf("got %d ports, want the new session from that of the first", got)
+		t.Errorf("got %d ports, want the new session from the same port", got)
 	}
 	cancel()
 	<-done

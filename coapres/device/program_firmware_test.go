@@ -18,8 +18,8 @@ import (
 	"latchkey/keys"
 )
 
-// firmware is the path of a program that make firmware-test builds.
-func firmware(t *testing.T, name string) string {
+// findFirmware returns the path of a program that make firmware-test builds.
+func findFirmware(t *testing.T, name string) string {
 	t.Helper()
 	path, err := filepath.Abs("../../bin/firmware/" + name)
 	if err == nil {
@@ -31,12 +31,12 @@ func firmware(t *testing.T, name string) string {
 	return path
 }
 
-// reader starts a reader with its flash in dir, and waits until it is registered.
-func (p *post) reader(ctx context.Context, dir string, line func(string)) *device.Program {
+// runReader starts a reader with its flash in dir, and waits until it is registered.
+func (p *post) runReader(ctx context.Context, dir string, line func(string)) *device.Program {
 	p.t.Helper()
 	r, err := device.StartProgram(device.ProgramConfig{Name: "node", Kind: keys.KindReader, Gateway: p.addr,
 		Identity: p.identity, Secret: p.secret,
-		Dir: dir, Program: firmware(p.t, "reader-san"), Line: line})
+		Dir: dir, Program: findFirmware(p.t, "reader-san"), Line: line})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -47,13 +47,13 @@ func (p *post) reader(ctx context.Context, dir string, line func(string)) *devic
 	return r
 }
 
-// A power cut, a restart, the watchdog and a new start on the same flash: the node comes back by
-// itself, and its counter goes on.
-func TestFirmwareComesBack(t *testing.T) {
+// After a power cut, a restart, a watchdog reset and a new start with the same flash, the node
+// reconnects by itself and its counter continues.
+func TestFirmwareReconnects(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	p, dir := newPost(t), t.TempDir()
-	r := p.reader(ctx, dir, nil)
+	r := p.runReader(ctx, dir, nil)
 	scan := func() {
 		t.Helper()
 		if v, err := r.Scan(ctx, []byte{1, 2, 3, 4}); err != nil || v.Verdict != wire.Granted {
@@ -86,16 +86,16 @@ func TestFirmwareComesBack(t *testing.T) {
 	}
 	r.Close()
 	typed := false
-	r = p.reader(ctx, dir, func(line string) { typed = typed || strings.Contains(line, "set; ") })
+	r = p.runReader(ctx, dir, func(line string) { typed = typed || strings.Contains(line, "set; ") })
 	scan()
 	r.Close()
 	if typed {
-		t.Error("it was provisioned again, and its flash holds the settings")
+		t.Error("the node was provisioned again, although its flash has the settings")
 	}
-	got := p.counters()
+	got := p.listCounters()
 	for i := 1; i < len(got); i++ {
 		if got[i] <= got[i-1] {
-			t.Errorf("got counters %d, want each above the one before", got)
+			t.Errorf("got counters %d, want each larger than the one before", got)
 		}
 	}
 	if len(got) != 5 {
@@ -109,7 +109,7 @@ func TestFirmwareKeepsItsSecret(t *testing.T) {
 	p, dir := newPost(t), t.TempDir()
 	var mu sync.Mutex
 	var lines []string
-	r := p.reader(ctx, dir, func(line string) {
+	r := p.runReader(ctx, dir, func(line string) {
 		mu.Lock()
 		defer mu.Unlock()
 		lines = append(lines, line)
@@ -123,7 +123,7 @@ func TestFirmwareKeepsItsSecret(t *testing.T) {
 	defer mu.Unlock()
 	if all := strings.Join(lines, "\n"); strings.Contains(all, p.secret.Reveal()) ||
 		!strings.Contains(all, "secret ****") {
-		t.Error("its lines hold the secret, or no stars in its place")
+		t.Error("its lines contain the secret, or no stars in its place")
 	}
 	found := false
 	err := filepath.WalkDir(dir+"/kv", func(path string, d fs.DirEntry, err error) error {
@@ -132,40 +132,42 @@ func TestFirmwareKeepsItsSecret(t *testing.T) {
 		}
 		info, err := d.Info()
 		if err == nil && info.Mode().Perm()&0o077 != 0 {
-			t.Errorf("%s: got mode %v, want nothing for others", path, info.Mode())
+			t.Errorf("%s: got mode %v, want no access for others", path, info.Mode())
 		}
 		found = found || d.Name() == "secret"
 		return err
 	})
 	if err != nil || !found {
-		t.Errorf("got %v, and a secret in its flash: %v", err, found)
+		t.Errorf("got %v, found the secret in its flash: %v", err, found)
 	}
 }
 
-// What a program is told that makes no sense ends it loudly.
-func TestFirmwareRefusesANonsenseWorld(t *testing.T) {
+// An unknown command of the simulated world ends the program with an error.
+func TestFirmwareRefusesAnUnknownCommand(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	r := newPost(t).reader(ctx, t.TempDir(), nil)
+	r := newPost(t).runReader(ctx, t.TempDir(), nil)
 	r.Tell("!nonsense")
-	if _, err := r.Await(ctx, r.Mark(), "what it never says"); err == nil || !strings.Contains(err.Error(),
-		"device: node: exit status 2") {
+	_, err := r.Await(ctx, r.Mark(), "a text that it never prints")
+	if err == nil || !strings.Contains(err.Error(), "device: node: exit status 2") {
 		t.Errorf("got %v, want its exit status", err)
 	}
 }
 
-// A program whose starter is gone, whatever the reason, has read the last of its stdin, and ends.
-func TestFirmwareEndsWithItsStarter(t *testing.T) {
+// When the process that started a program is gone, the program reads the end of its standard input
+// and ends.
+func TestFirmwareEndsWithItsParent(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	p, dir := newPost(t), t.TempDir()
-	p.reader(ctx, dir, nil).Close()
+	p.runReader(ctx, dir, nil).Close()
 	for name, hang := range map[string]string{"one that works": "", "one that hangs": "!hang\n"} {
-		cmd := exec.CommandContext(ctx, firmware(t, "reader-san"))
+		cmd := exec.CommandContext(ctx, findFirmware(t, "reader-san"))
 		cmd.Dir = dir
 		cmd.Stdin = strings.NewReader(hang)
 		if err := cmd.Run(); ctx.Err() != nil || (err != nil) != (hang != "") {
-			t.Errorf("%s: got %v, %v, want it to end, in order only if it works", name, err, ctx.Err())
+			t.Errorf("%s: got %v, %v, want it to end, without an error only if it does not hang", name, err,
+				ctx.Err())
 		}
 	}
 }

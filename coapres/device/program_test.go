@@ -17,17 +17,17 @@ import (
 	"latchkey/keys"
 )
 
-// script starts a program that is no firmware, but speaks as one does.
-func script(t *testing.T, lines ...string) *device.Program {
+// startScript starts a shell script that prints lines like the firmware.
+func startScript(t *testing.T, lines ...string) *device.Program {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "reader")
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+strings.Join(lines, "\n")+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return program(t, path)
+	return startProgram(t, path)
 }
 
-func program(t *testing.T, path string) *device.Program {
+func startProgram(t *testing.T, path string) *device.Program {
 	t.Helper()
 	p, err := device.StartProgram(device.ProgramConfig{Name: "front-reader", Kind: keys.KindReader,
 		Gateway:  "127.0.0.1:9",
@@ -39,9 +39,9 @@ func program(t *testing.T, path string) *device.Program {
 	return p
 }
 
-// soon bounds what must not wait for a program that is gone. It is well below every bound in
-// Program.
-func soon(t *testing.T, what string, f func()) {
+// wantSoon fails if f takes 5 s, which is well below every limit in Program: f must not wait for a
+// program that has ended.
+func wantSoon(t *testing.T, what string, f func()) {
 	t.Helper()
 	done := make(chan struct{})
 	go func() { defer close(done); f() }()
@@ -52,40 +52,43 @@ func soon(t *testing.T, what string, f func()) {
 	}
 }
 
-// refuses wants every call that needs a program to say soon why there is none.
-func refuses(t *testing.T, p *device.Program, want string) {
+// wantRefusals checks that every call that needs the program soon returns an error with the reason
+// why it has ended.
+func wantRefusals(t *testing.T, p *device.Program, want string) {
 	t.Helper()
 	ctx := context.Background()
 	for _, call := range []struct {
 		name string
 		do   func() error
 	}{
-		{"Await", func() error { _, err := p.Await(ctx, 0, "what it never said"); return err }}, // and now it has ended
+		// Returns once the program has ended.
+		{"Await", func() error { _, err := p.Await(ctx, 0, "a text that it never printed"); return err }},
 		{"Ready", func() error { return p.Ready(ctx) }},
 		{"Scan", func() error { _, err := p.Scan(ctx, []byte{1, 2, 3, 4}); return err }},
 		{"Wake", func() error { return p.Wake(ctx) }},
 		{"PowerCycle", func() error { return p.PowerCycle(ctx) }},
 	} {
-		soon(t, call.name, func() {
+		wantSoon(t, call.name, func() {
 			if err := call.do(); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: got %v, want %q", call.name, err, want)
 			}
 		})
 	}
-	soon(t, "Tell", func() { p.Tell("!card") })
+	wantSoon(t, "Tell", func() { p.Tell("!card") })
 }
 
 func TestProgramThatEndsSaysWhy(t *testing.T) {
 	for _, tt := range []struct{ rule, path, text, want string }{
-		{rule: "is not there", path: "/nowhere/reader",
+		{rule: "does not exist", path: "/nowhere/reader",
 			want: "device: front-reader: fork/exec /nowhere/reader: no such file"},
 		{rule: "is no program", path: "program_test.go", want: "permission denied"},
-		{rule: "fails", text: "echo 0 log the chip burns 7; exit 7", want: `device: front-reader: exit status 7; its last line: "0 log the chip burns 7"`},
-		{rule: "fails and says nothing", text: "exit 1", want: "device: front-reader: exit status 1"},
-		{rule: "ends, and neither sleeps nor restarts", text: "exit 0",
+		{rule: "fails", text: "echo 0 log the chip burns 7; exit 7",
+			want: `device: front-reader: exit status 7; its last line: "0 log the chip burns 7"`},
+		{rule: "fails and prints nothing", text: "exit 1", want: "device: front-reader: exit status 1"},
+		{rule: "ends without a sleep or a restart", text: "exit 0",
 			want: "device: front-reader: it ended"},
 		{rule: "is killed", text: "kill -9 $$", want: "device: front-reader: signal: killed"},
-		{rule: "prints a line without end",
+		{rule: "prints an endless line",
 			text: "while :; do echo -n aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; done",
 			want: "token too long"},
 	} {
@@ -97,39 +100,40 @@ func TestProgramThatEndsSaysWhy(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				soon(t, "StartProgram", func() { p = program(t, path) })
+				wantSoon(t, "StartProgram", func() { p = startProgram(t, path) })
 			} else {
-				soon(t, "StartProgram", func() { p = script(t, tt.text) })
+				wantSoon(t, "StartProgram", func() { p = startScript(t, tt.text) })
 			}
-			refuses(t, p, tt.want)
+			wantRefusals(t, p, tt.want)
 			if err := p.Err(); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
-			soon(t, "Close", p.Close)
+			wantSoon(t, "Close", p.Close)
 		})
 	}
 }
 
 func TestProgramWithoutPower(t *testing.T) {
-	p := script(t, "echo 0 log registered 90; sleep 1000") // sleep holds its output too
+	p := startScript(t, "echo 0 log registered 90; sleep 1000") // sleep keeps the output open too
 	if err := p.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	soon(t, "Close, and again", func() { p.Close(); p.Close() })
-	refuses(t, p, "device: front-reader has no power")
+	wantSoon(t, "Close, and again", func() { p.Close(); p.Close() })
+	wantRefusals(t, p, "device: front-reader has no power")
 	if err := p.Err(); err != nil {
-		t.Errorf("got %v, want nothing: it did not end by itself", err)
+		t.Errorf("got %v, want nil, because it did not end by itself", err)
 	}
 	if line, err := p.Await(t.Context(), 0, "registered"); err != nil || line != "0 log registered 90" {
-		t.Errorf("what it said before: got %q, %v", line, err)
+		t.Errorf("a line from before: got %q, %v", line, err)
 	}
 }
 
 func TestProgramStartsAgain(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	// It restarts, is reset by its watchdog, sleeps, and then stays.
-	p := script(t, `if [ -e starts ]; then read -r n <starts; else n=0; fi`, `echo $((n+1)) >starts`, `case $n in`,
+	// It restarts, is reset by its watchdog, sleeps, and then keeps running.
+	p := startScript(t, `if [ -e starts ]; then read -r n <starts; else n=0; fi`, `echo $((n+1)) >starts`,
+		`case $n in`,
 		`0) exit 3;;`, `1) exit 4;;`, `2) echo 0 sleep 1000; exit 0;;`, `esac`, `echo 0 log start $n; cat`)
 	if err := p.Wake(ctx); err != nil {
 		t.Fatal(err)
@@ -152,15 +156,16 @@ func TestProgramStartsAgain(t *testing.T) {
 	}
 }
 
-func TestProgramThatIsLateSaysWhatItSaidLast(t *testing.T) {
-	p := script(t, "echo 0 log not provisioned: type help 0; cat >/dev/null")
+func TestTimeoutHasTheLastLine(t *testing.T) {
+	p := startScript(t, "echo 0 log not provisioned: type help 0; cat >/dev/null")
 	if _, err := p.Await(t.Context(), 0, "type help"); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	err := p.Ready(ctx)
-	if want := `; its last line: "0 log not provisioned: type help 0"`; !errors.Is(err, context.DeadlineExceeded) || !strings.HasSuffix(err.Error(), want) {
+	if want := `; its last line: "0 log not provisioned: type help 0"`; !errors.Is(err,
+		context.DeadlineExceeded) || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("got %v, want a deadline and %s", err, want)
 	}
 }
@@ -184,7 +189,8 @@ func TestProgramsVerdict(t *testing.T) {
 	} {
 		t.Run(tt.said, func(t *testing.T) {
 			t.Parallel()
-			p := script(t, fmt.Sprintf(`while read -r line; do case $line in "!card "*) echo "0 log %s";; esac; done`, tt.said))
+			p := startScript(t, fmt.Sprintf(`while read -r line; do case $line in "!card "*) echo "0 log %s";; esac; done`,
+				tt.said))
 			v, err := p.Scan(t.Context(), []byte{1, 2, 3, 4})
 			var code *device.CodeError
 			switch {

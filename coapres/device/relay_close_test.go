@@ -11,9 +11,9 @@ import (
 	"latchkey/coapres/device"
 )
 
-// What is sent while a hold lets go stays behind what was held.
-func TestNothingOvertakesWhatWasHeld(t *testing.T) {
-	node, r, gateway := wireOf(t, 1)
+// When a hold ends, datagrams that are sent at that time come after the held ones.
+func TestNothingOvertakesHeldDatagrams(t *testing.T) {
+	node, r, gateway := newRelayBetween(t, 1)
 	_, over := r.Hold(device.Up, 30*time.Millisecond)
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -30,7 +30,7 @@ func TestNothingOvertakesWhatWasHeld(t *testing.T) {
 		}
 	})
 	last := ""
-	for _, got := range receive(t, gateway, 200*time.Millisecond) {
+	for _, got := range receiveAll(t, gateway, 200*time.Millisecond) {
 		if got <= last {
 			t.Fatalf("%s came after %s", got, last)
 		}
@@ -40,25 +40,25 @@ func TestNothingOvertakesWhatWasHeld(t *testing.T) {
 }
 
 func TestRelayReorders(t *testing.T) {
-	node, r, gateway := wireOf(t, 3)
+	node, r, gateway := newRelayBetween(t, 3)
 	r.Impair(device.Impairment{Reorder: 0.5})
 	for n := range 40 {
 		if _, err := fmt.Fprintf(node, "%02d", n); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got, ordered := receive(t, gateway, 200*time.Millisecond), true
+	got, ordered := receiveAll(t, gateway, 200*time.Millisecond), true
 	for i := 1; i < len(got); i++ {
 		ordered = ordered && got[i] > got[i-1]
 	}
 	if len(got) != 40 || ordered {
-		t.Errorf("got %d datagrams, in order %v, want all 40 in disorder", len(got), ordered)
+		t.Errorf("got %d datagrams, in order %v, want all 40, reordered", len(got), ordered)
 	}
 }
 
 func TestClosedRelayLeavesNothing(t *testing.T) {
 	before := goleak.IgnoreCurrent()
-	node, r, gateway := wireOf(t, 1)
+	node, r, gateway := newRelayBetween(t, 1)
 	r.Impair(device.Impairment{Reorder: 1})
 	if _, err := node.Write([]byte("late")); err != nil {
 		t.Fatal(err)
@@ -73,9 +73,9 @@ func TestClosedRelayLeavesNothing(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-	for _, got := range receive(t, gateway, 150*time.Millisecond) {
+	for _, got := range receiveAll(t, gateway, 150*time.Millisecond) {
 		if got == "held" {
-			t.Error("what was held got through after Close")
+			t.Error("a held datagram was delivered after Close")
 		}
 	}
 	goleak.VerifyNone(t, before)

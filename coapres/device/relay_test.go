@@ -10,8 +10,8 @@ import (
 	"latchkey/coapres/device"
 )
 
-// wireOf is a node's socket, a relay, and the gateway's socket.
-func wireOf(t *testing.T, seed uint64) (node *net.UDPConn, r *device.Relay, gateway *net.UDPConn) {
+// newRelayBetween returns a node's socket, a relay, and the gateway's socket.
+func newRelayBetween(t *testing.T, seed uint64) (node *net.UDPConn, r *device.Relay, gateway *net.UDPConn) {
 	t.Helper()
 	gateway, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -31,8 +31,8 @@ func wireOf(t *testing.T, seed uint64) (node *net.UDPConn, r *device.Relay, gate
 	return node, r, gateway
 }
 
-// receive reads what comes within a moment of silence.
-func receive(t *testing.T, c *net.UDPConn, silence time.Duration) (all []string) {
+// receiveAll reads datagrams until none has come for the time silence.
+func receiveAll(t *testing.T, c *net.UDPConn, silence time.Duration) (all []string) {
 	t.Helper()
 	buf := make([]byte, 100)
 	for {
@@ -47,25 +47,26 @@ func receive(t *testing.T, c *net.UDPConn, silence time.Duration) (all []string)
 	}
 }
 
-func TestRelayRepeatsWithItsSeed(t *testing.T) {
+func TestRelayIsReproducibleWithItsSeed(t *testing.T) {
 	var runs [3]string
 	for i, seed := range []uint64{7, 7, 8} {
-		node, r, gateway := wireOf(t, seed)
+		node, r, gateway := newRelayBetween(t, seed)
 		r.Impair(device.Impairment{Loss: 0.3, Duplicate: 0.2})
 		for n := range 60 {
 			if _, err := fmt.Fprintf(node, "%d", n); err != nil {
 				t.Fatal(err)
 			}
 		}
-		runs[i] = fmt.Sprint(receive(t, gateway, 200*time.Millisecond))
+		runs[i] = fmt.Sprint(receiveAll(t, gateway, 200*time.Millisecond))
 	}
 	if runs[0] != runs[1] || runs[0] == runs[2] {
-		t.Errorf("got\n%s\n%s\n%s\nwant the first two alike", runs[0], runs[1], runs[2])
+		t.Errorf("got\n%s\n%s\n%s\nwant the first two equal and the third different", runs[0], runs[1],
+			runs[2])
 	}
 }
 
-func TestRelayHoldsAndLetsGoInOrder(t *testing.T) {
-	node, r, gateway := wireOf(t, 1)
+func TestRelayHoldsAndReleasesInOrder(t *testing.T) {
+	node, r, gateway := newRelayBetween(t, 1)
 	var seen bytes.Buffer
 	tapped := make(chan struct{}, 8)
 	r.Tap(func(dir device.Direction, b []byte) {
@@ -83,22 +84,22 @@ func TestRelayHoldsAndLetsGoInOrder(t *testing.T) {
 		<-tapped
 	}
 	<-started
-	if got := receive(t, gateway, 100*time.Millisecond); len(got) > 0 {
-		t.Errorf("got %v while held", got)
+	if got := receiveAll(t, gateway, 100*time.Millisecond); len(got) > 0 {
+		t.Errorf("got %v during the hold, want nothing", got)
 	}
 	<-over
 	if took := time.Since(began); took < 300*time.Millisecond {
-		t.Errorf("let go after %v", took)
+		t.Errorf("released after %v, want at least 300 ms", took)
 	}
 	r.Inject(device.Up, []byte("again"))
-	if got := fmt.Sprint(receive(t, gateway, 100*time.Millisecond)); got != "[a b c again]" ||
+	if got := fmt.Sprint(receiveAll(t, gateway, 100*time.Millisecond)); got != "[a b c again]" ||
 		seen.String() != "abc" {
-		t.Errorf("got %s and saw %s, want a b c, then what was injected", got, seen.String())
+		t.Errorf("got %s and saw %s, want a b c, then the injected datagram", got, seen.String())
 	}
 }
 
 func TestRelayAnswersEachNode(t *testing.T) {
-	node, _, gateway := wireOf(t, 1)
+	node, _, gateway := newRelayBetween(t, 1)
 	if _, err := node.Write([]byte("question")); err != nil {
 		t.Fatal(err)
 	}
@@ -113,24 +114,24 @@ func TestRelayAnswersEachNode(t *testing.T) {
 	if _, err := gateway.WriteToUDP([]byte("answer"), from); err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprint(receive(t, node, 300*time.Millisecond)); got != "[answer]" {
+	if got := fmt.Sprint(receiveAll(t, node, 300*time.Millisecond)); got != "[answer]" {
 		t.Errorf("got %s, want the answer", got)
 	}
 }
 
-func TestRelayHoldsOneAndLetsTheRestBy(t *testing.T) {
-	node, r, gateway := wireOf(t, 1)
+func TestRelayHoldsOneAndPassesTheRest(t *testing.T) {
+	node, r, gateway := newRelayBetween(t, 1)
 	_, over := r.HoldOne(device.Up, 200*time.Millisecond)
 	for _, s := range []string{"a", "b", "c"} {
 		if _, err := node.Write([]byte(s)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := fmt.Sprint(receive(t, gateway, 50*time.Millisecond)); got != "[b c]" {
+	if got := fmt.Sprint(receiveAll(t, gateway, 50*time.Millisecond)); got != "[b c]" {
 		t.Errorf("during the hold: got %s, want [b c]", got)
 	}
 	<-over
-	if got := fmt.Sprint(receive(t, gateway, 100*time.Millisecond)); got != "[a]" {
+	if got := fmt.Sprint(receiveAll(t, gateway, 100*time.Millisecond)); got != "[a]" {
 		t.Errorf("after it: got %s, want [a]", got)
 	}
 }
