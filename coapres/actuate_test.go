@@ -17,8 +17,8 @@ import (
 	"latchkey/keys"
 )
 
-// lock is the other end of an association: it answers each request with the next of its answers,
-// and then with silence.
+// lock is the other end of an association. It answers each request with the next of its answers,
+// and does not answer when there are no more.
 type lock struct {
 	answers []answered
 	got     []wire.Command
@@ -81,18 +81,18 @@ func TestActuate(t *testing.T) {
 	for _, c := range []struct {
 		rule    string
 		answers []answered
-		late    time.Duration // the intent lies so far back
+		late    time.Duration // how long ago the intent was
 		want    error
 		sends   int
 		within  time.Duration
 	}{
-		{"obeyed at once", []answered{{code: codes.Changed, receipt: done}}, 0, nil, 1, 0},
-		{"a repeat after 4.01", []answered{stale, {code: codes.Changed, receipt: done}}, 0, nil, 2, 0},
-		{"three times at most", []answered{stale, stale, stale, stale}, 0, ErrNotObeyed, 3, 0},
-		{"silence until the window ends", nil, 0, ErrNoReceipt, 1, CommandWindow},
+		{"done at once", []answered{{code: codes.Changed, receipt: done}}, 0, nil, 1, 0},
+		{"repeated after a 4.01", []answered{stale, {code: codes.Changed, receipt: done}}, 0, nil, 2, 0},
+		{"sent three times at most", []answered{stale, stale, stale, stale}, 0, ErrNotObeyed, 3, 0},
+		{"no answer until the window ends", nil, 0, ErrNoReceipt, 1, CommandWindow},
 		{"an answer after the window", []answered{{code: codes.Changed, receipt: done,
 			after: 2 * time.Second}}, 0, ErrNoReceipt, 1, CommandWindow},
-		{"the window is the intent's", nil, time.Second, ErrNoReceipt, 1, 500 * time.Millisecond},
+		{"the window begins at the intent", nil, time.Second, ErrNoReceipt, 1, 500 * time.Millisecond},
 		{"too late to send", nil, CommandWindow, ErrLate, 0, 0},
 		{"4.01 too late to repeat", []answered{{code: codes.Unauthorized, echo: "newecho1",
 			after: 600 * time.Millisecond},
@@ -116,7 +116,7 @@ func TestActuate(t *testing.T) {
 				t.Errorf("%s: got %+v, %v, want %v", c.rule, r, err, c.want)
 			}
 			if err != nil && r.Result == wire.Done {
-				t.Errorf("%s: an error with a receipt that says done", c.rule)
+				t.Errorf("%s: got an error and a receipt of the result done", c.rule)
 			}
 			if len(l.got) != c.sends {
 				t.Errorf("%s: sent %d times, want %d", c.rule, len(l.got), c.sends)
@@ -129,35 +129,35 @@ func TestActuate(t *testing.T) {
 				t.Errorf("%s: first sent with Echo %q and age %d", c.rule, l.echoes[0], l.got[0].Age)
 			}
 			if c.sends > 1 && (l.echoes[1] != "newecho1" || l.got[1].Age > 0) {
-				t.Errorf("%s: repeated with Echo %q and age %d, want the new Echo and an intent before it",
+				t.Errorf("%s: repeated with Echo %q and age %d, want the new Echo and an age before it",
 					c.rule, l.echoes[1], l.got[1].Age)
 			}
 		})
 	}
 }
 
-// asleep is t on a machine whose wall clock has gone on by d since, while its monotonic clock stood
-// still.
-func asleep(t *testing.T, at time.Time, d time.Duration) time.Time {
+// addSleep returns the time at as if the machine had slept for d since then: its wall clock ran,
+// but its monotonic clock stood still.
+func addSleep(t *testing.T, at time.Time, d time.Duration) time.Time {
 	t.Helper()
-	// package time keeps wall seconds above 30 bits of nanoseconds, when there is a monotonic
-	// reading.
+	// If there is a monotonic reading, package time stores the wall seconds above 30 bits of
+	// nanoseconds.
 	out := at
 	*(*uint64)(unsafe.Pointer(&out)) -= uint64(d/time.Second) << 30
 	if at.Sub(out) != 0 || at.Round(0).Sub(out.Round(0)) != d {
-		t.Fatal("package time keeps time in another way now")
+		t.Fatal("package time has changed how it stores times")
 	}
 	return out
 }
 
-// The gateway's machine was suspended between the scan and its command. All it has measured across
-// that is worthless: the lock would find the command fresh.
-func TestNothingIsCommandedAfterASleep(t *testing.T) {
+// The gateway's machine was suspended between the scan and its command. The age that it measures is
+// then too small, and the lock would take the command for fresh.
+func TestNoCommandIsSentAfterASleep(t *testing.T) {
 	done := wire.Receipt{Result: wire.Done, State: wire.State{ID: 7, On: true, Left: 3000}}
 	l := &lock{answers: []answered{{code: codes.Unauthorized, echo: "newecho1"},
 		{code: codes.Changed, receipt: done}}}
 	p := NewPeer("d", "front-lock", keys.KindLock, "lk-0000000000", "", l)
-	tapped := asleep(t, time.Now(), time.Hour)
+	tapped := addSleep(t, time.Now(), time.Hour)
 	p.Held.Take([]byte("oldecho1"), tapped)
 	if r, err := Actuate(context.Background(), p, unlockSeven(tapped)); !errors.Is(err, ErrLate) ||
 		len(l.got) > 0 {

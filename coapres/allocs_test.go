@@ -18,15 +18,15 @@ import (
 	"latchkey/keys"
 )
 
-// door is a gateway that grants at once.
+// door is a gateway that grants every scan at once.
 type door struct{ Calls }
 
 func (door) Scan(_ context.Context, _ *Peer, s wire.Scan, _ time.Time) (wire.Verdict, error) {
 	return wire.Verdict{Verdict: wire.Granted, Last: s.N}, nil
 }
 
-// One scan from message to answer, without what the gateway does in between. Whoever changes the
-// figure on purpose puts the new one here.
+// Counts the allocations of one scan, from the message to its answer, without the gateway's
+// decision. If you change the figure on purpose, put the new one here.
 func TestGateAllocationsOfARequest(t *testing.T) {
 	const want = 8
 	p := newDesk(t, keys.KindReader).peer
@@ -50,7 +50,7 @@ func TestGateAllocationsOfARequest(t *testing.T) {
 	req.SetOptionBytes(optionEcho, shown.echo[:])
 	req.SetBody(bytes.NewReader(body))
 	got := testing.AllocsPerRun(200, func() {
-		p.Issued.issued[0] = shown // answers issue others, and only four are known
+		p.Issued.issued[0] = shown // each answer issues another Echo, and only four are stored
 		p.Issued.next = 1
 		resp.Reset()
 		s.Serve(ctx, p, req, resp, at)

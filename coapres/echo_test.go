@@ -58,32 +58,33 @@ func TestEchoes(t *testing.T) {
 		}
 		first := mine.Issue(time.Now())
 		check("at once", first, 0, nil)
-		check("an Echo may serve twice: counters stop replays", first, 0, nil)
-		check("the tap was three seconds before the Echo came", first, -3000, nil)
-		check("a millisecond earlier", first, -3001, ErrStale)
+		check("an Echo may be used twice, because counters stop replays", first, 0, nil)
+		check("a tap three seconds before the Echo came", first, -3000, nil)
+		check("a tap one millisecond earlier", first, -3001, ErrStale)
 		check("an impossible age", first, -60_001, errAgeBounds)
-		check("the tap is still to come", first, 2, ErrStale)
-		check("nobody issued it", Echo{1}, 0, ErrStale)
-		check("another association's", other.Issue(time.Now()), 0, ErrStale)
+		check("a tap in the future", first, 2, ErrStale)
+		check("an Echo that was not issued", Echo{1}, 0, ErrStale)
+		check("an Echo of another association", other.Issue(time.Now()), 0, ErrStale)
 		if err := mine.Check(nil, 0, ScanWindow, time.Now()); !errors.Is(err, ErrStale) {
 			t.Errorf("no Echo: got %v, want stale", err)
 		}
 		time.Sleep(9 * time.Minute)
-		check("nine minutes old, tapped now", first, 9*60_000, nil)
-		check("nine minutes old, tapped four seconds ago", first, 9*60_000-4000, ErrStale)
+		check("an Echo of nine minutes ago, tapped now", first, 9*60_000, nil)
+		check("an Echo of nine minutes ago, tapped four seconds ago", first, 9*60_000-4000, ErrStale)
 		time.Sleep(time.Minute + time.Millisecond)
-		check("more than ten minutes old", first, 10*60_000, ErrStale)
+		check("an Echo of more than ten minutes ago", first, 10*60_000, ErrStale)
 		second := mine.Issue(time.Now())
 		for range echoKeep - 1 {
 			mine.Issue(time.Now())
 		}
-		check("the fourth back", second, 0, nil)
+		check("the oldest of the last four", second, 0, nil)
 		mine.Issue(time.Now())
-		check("the fifth back", second, 0, ErrStale)
+		check("the one before the last four", second, 0, ErrStale)
 	})
 }
 
-// A machine that slept, or whose clock was set, forgets: its monotonic time may have stood still.
+// If the wall clock and the monotonic clock have moved apart, the machine slept or its clock was
+// set, and the Echoes must be forgotten.
 func TestSlipped(t *testing.T) {
 	at := time.Now()
 	for _, c := range []struct {
@@ -91,17 +92,18 @@ func TestSlipped(t *testing.T) {
 		monotonic, wall time.Duration
 		want            bool
 	}{
-		{"both clocks move alike", time.Hour, time.Hour, false},
-		{"a second apart is still alike", time.Minute, time.Minute + time.Second, false},
-		{"asleep for a moment more", time.Minute, time.Minute + time.Second + time.Millisecond, true},
-		{"set back", time.Minute, time.Minute - 2*time.Second, true},
+		{"both clocks moved by the same time", time.Hour, time.Hour, false},
+		{"a difference of one second is allowed", time.Minute, time.Minute + time.Second, false},
+		{"a larger difference means that the machine slept", time.Minute,
+			time.Minute + time.Second + time.Millisecond, true},
+		{"the clock was set back", time.Minute, time.Minute - 2*time.Second, true},
 	} {
 		if got := apart(c.monotonic, c.wall); got != c.want {
 			t.Errorf("%s: got %v, want %v", c.rule, got, c.want)
 		}
 	}
 	if Slept(at, at.Add(time.Hour)) {
-		t.Error("time that only passed has slipped")
+		t.Error("Slept is true although only time has passed")
 	}
 }
 
@@ -114,32 +116,33 @@ func TestHeld(t *testing.T) {
 		h.Take(nil, time.Now())
 		h.Take(make([]byte, 41), time.Now())
 		if e, _ := h.Age(time.Now(), time.Now()); e != nil {
-			t.Error("an empty Echo, or one of 41 bytes, was kept")
+			t.Error("an empty Echo, or one of 41 bytes, was stored")
 		}
 		tapped := time.Now()
 		time.Sleep(1500*time.Millisecond + time.Microsecond)
 		h.Take([]byte("12345678"), time.Now())
 		if _, age := h.Age(tapped, time.Now()); age != -1501 {
-			t.Errorf("the tap came first: got age %d, want -1501, rounded down", age)
+			t.Errorf("a tap before the Echo: got age %d, want -1501, rounded down", age)
 		}
 		time.Sleep(2*time.Second + 999*time.Microsecond)
 		if _, age := h.Age(time.Now(), time.Now()); age != 2000 {
-			t.Errorf("the tap came later: got age %d, want 2000, rounded down", age)
+			t.Errorf("a tap after the Echo: got age %d, want 2000, rounded down", age)
 		}
 		time.Sleep(10 * time.Minute)
 		if e, _ := h.Age(time.Now(), time.Now()); e != nil {
-			t.Error("an Echo of more than ten minutes is still shown")
+			t.Error("an Echo of more than ten minutes ago is still used")
 		}
 		h.Take([]byte("12345678"), time.Now())
 		h.Forget()
 		if e, _ := h.Age(time.Now(), time.Now()); e != nil {
-			t.Error("a forgotten Echo is still shown")
+			t.Error("a forgotten Echo is still used")
 		}
 	})
 }
 
-// Whatever the network does: if both clocks run at the same rate and the sender tells the truth,
-// what is called fresh is never older than the window. And what took no detour is fresh.
+// If both clocks run at the same rate and the sender sends its true age, a tap that is judged fresh
+// is never older than the window, however long the network delays datagrams. And a tap without such
+// delays is judged fresh.
 func TestFreshIsRecent(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	fresh := 0
@@ -147,13 +150,14 @@ func TestFreshIsRecent(t *testing.T) {
 		synthetic := func(limit time.Duration) time.Duration { return time.Duration(r.Int64N(int64(limit))) }
 		start := time.Now()
 		issued := start.Add(synthetic(time.Minute))
-		received := issued.Add(synthetic(6 * time.Second)) // the Echo's way to the node, perhaps held back
+		// The Echo reaches the node, perhaps delayed by an attacker.
+		received := issued.Add(synthetic(6 * time.Second))
 		tapped := received.Add(synthetic(20*time.Second) - 8*time.Second)
 		sent := received
 		if tapped.After(received) {
 			sent = tapped
 		}
-		arrived := sent.Add(synthetic(6 * time.Second)) // the scan's way to the gateway, perhaps held back
+		arrived := sent.Add(synthetic(6 * time.Second)) // the scan reaches the gateway, perhaps delayed too
 		var x Echoes
 		var h Held
 		e := x.Issue(issued)
@@ -170,7 +174,7 @@ func TestFreshIsRecent(t *testing.T) {
 		detour := received.Sub(issued) + arrived.Sub(sent)
 		waited := max(received.Sub(tapped), 0)
 		if err != nil && detour+waited < ScanWindow-3*time.Millisecond && age > minAge {
-			t.Fatalf("stale %v after the tap, with %v of detours: %v", old, detour, err)
+			t.Fatalf("stale %v after the tap, with delays of %v: %v", old, detour, err)
 		}
 	}
 	if fresh < 1000 {

@@ -14,15 +14,15 @@ import (
 	"github.com/plgd-dev/go-coap/v3/udp/coder"
 )
 
-// table is every code that the resources may answer with.
-var table = []codes.Code{codes.Content, codes.Created, codes.Changed, codes.Deleted, codes.BadRequest,
+// allCodes are the codes that the resources may answer with.
+var allCodes = []codes.Code{codes.Content, codes.Created, codes.Changed, codes.Deleted, codes.BadRequest,
 	codes.Unauthorized, codes.Forbidden,
 	codes.NotFound, codes.MethodNotAllowed, codes.NotAcceptable, codes.RequestEntityTooLarge,
 	codes.UnsupportedMediaType,
 	codes.TooManyRequests, codes.ServiceUnavailable}
 
-// FuzzServe sends any well-formed CoAP message at the resources: no panic, a code of the table, and
-// nothing impossible reaches the gateway.
+// FuzzServe sends well-formed CoAP messages to the resources. They must not panic, they must answer
+// with one of allCodes, and no invalid values may reach the gateway.
 func FuzzServe(f *testing.F) {
 	for kind := range keys.Kinds {
 		f.Add(uint8(kind), []byte("\x40\x02\x00\x01\xb4scan\x11\x32\xff{\"n\":1,\"uid\":\"04a1b2c3d4e580\"}"))
@@ -41,20 +41,21 @@ func FuzzServe(f *testing.F) {
 		s := &Server{Calls: l, Log: slog.New(slog.DiscardHandler)}
 		p := NewPeer("d", "node", keys.Kinds[int(kind)%len(keys.Kinds)], "lk-0000000000", "", nil)
 		now := time.Now()
-		if e := EchoOf(req); len(e) == echoLen { // as if it were one of ours, so that what lies behind freshness is reached
+		// Make it a valid one, so that the code after the freshness check is reached.
+		if e := EchoOf(req); len(e) == echoLen {
 			p.Issued.issued[0] = stamped{Echo(e), now}
 		}
 		resp := pool.NewMessage(context.Background())
 		s.Serve(context.Background(), p, req, resp, now)
-		if !slices.Contains(table, resp.Code()) {
-			t.Errorf("got %s, which is not in the table", resp.Code())
+		if !slices.Contains(allCodes, resp.Code()) {
+			t.Errorf("got %s, which is not in allCodes", resp.Code())
 		}
 		if n := l.scan.N; slices.Contains(l.asked, "scan") &&
 			(n == 0 || n >= 1<<53 || p.Kind != keys.KindReader) {
-			t.Errorf("a %s asked with counter %d", p.Kind, n)
+			t.Errorf("the gateway got a scan of a %s with counter %d", p.Kind, n)
 		}
 		if l.act.Action != 0 && (!l.act.Action.Valid() || p.Kind != keys.KindSwitch) {
-			t.Errorf("a %s asked for %v", p.Kind, l.act.Action)
+			t.Errorf("the gateway got the action %v of a %s", l.act.Action, p.Kind)
 		}
 	})
 }

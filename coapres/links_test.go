@@ -11,23 +11,24 @@ func TestParseMaxPulse(t *testing.T) {
 		rule, links string
 		want        time.Duration
 	}{
-		{"as our nodes say it", ActLink(10 * time.Second), 10 * time.Second},
-		{"a node that says nothing", ActLink(0), 0},
+		{"as our nodes send it", ActLink(10 * time.Second), 10 * time.Second},
+		{"a link without it", ActLink(0), 0},
 		{"no links", "", 0},
-		{"in quotes", `</act>;maxpulse="2500"`, 2500 * time.Millisecond},
-		{"in another case", `</act>;MaxPulse=1`, time.Millisecond},
-		{"behind another link", `</sensors/t>;rt="t;x,</act>;maxpulse=9",</act>;ct=60;maxpulse=7`, 7 * time.Millisecond},
+		{"a value in quotes", `</act>;maxpulse="2500"`, 2500 * time.Millisecond},
+		{"a name in another case", `</act>;MaxPulse=1`, time.Millisecond},
+		{"after another link", `</sensors/t>;rt="t;x,</act>;maxpulse=9",</act>;ct=60;maxpulse=7`,
+			7 * time.Millisecond},
 		{"with spaces", ` </act> ; rt="a" ; maxpulse=7 `, 7 * time.Millisecond},
-		{"of another link", `</other>;maxpulse=7,</act>;rt="a"`, 0},
+		{"an attribute of another link", `</other>;maxpulse=7,</act>;rt="a"`, 0},
 		{"zero", `</act>;maxpulse=0`, 0},
 		{"not a number", `</act>;maxpulse=ten`, 0},
-		{"below zero", `</act>;maxpulse=-1`, 0},
+		{"negative", `</act>;maxpulse=-1`, 0},
 		{"too large", `</act>;maxpulse=4294967296`, 0},
 		{"the largest", `</act>;maxpulse=4294967295`, 4294967295 * time.Millisecond},
 		{"without a value", `</act>;maxpulse`, 0},
 		{"not links", `act maxpulse=7`, 0},
-		{"cut short", `</act`, 0},
-		{"a quote that never ends", `</act>;rt="a;maxpulse=7`, 0},
+		{"truncated", `</act`, 0},
+		{"an open quote", `</act>;rt="a;maxpulse=7`, 0},
 	} {
 		if got := parseMaxPulse(c.links); got != c.want {
 			t.Errorf("%s: got %v, want %v", c.rule, got, c.want)
@@ -35,23 +36,24 @@ func TestParseMaxPulse(t *testing.T) {
 	}
 }
 
-// Whatever a node sends, the parser ends and gives a length of time that fits its 32 bits, and it
-// finds what our own nodes say in front of any text.
+// Whatever a node sends, the parser terminates and returns a duration of at most 32 bits of
+// milliseconds, and it finds the link of our own nodes before any other text.
 func FuzzParseMaxPulse(f *testing.F) {
-	for _, s := range []string{ActLink(10 * time.Second), `</a>;b="c,d";e,</act>;maxpulse=1`, `<<<>;,;,"`, `</act>;;;,,`} {
+	for _, s := range []string{ActLink(10 * time.Second), `</a>;b="c,d";e,</act>;maxpulse=1`, `<<<>;,;,"`,
+		`</act>;;;,,`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, links string) {
 		if got := parseMaxPulse(links); got < 0 || got > 4294967295*time.Millisecond {
-			t.Errorf("got %v", got)
+			t.Errorf("got %v, want at most 32 bits of milliseconds", got)
 		}
 		if got := parseMaxPulse(ActLink(7*time.Second) + "," + links); got != 7*time.Second {
-			t.Errorf("with ours in front: got %v", got)
+			t.Errorf("after our own link: got %v, want 7s", got)
 		}
 		for rest := links; rest != ""; {
 			_, _, next := nextLink(rest)
 			if len(next) >= len(rest) || !strings.HasSuffix(rest, next) {
-				t.Fatalf("of %q remains %q", rest, next)
+				t.Fatalf("after the first link of %q remains %q, want a shorter suffix", rest, next)
 			}
 			rest = next
 		}

@@ -21,7 +21,7 @@ const MaxDiagnostic = 64
 // Refusal is a request that was answered with 4.xx or 5.xx, by either side.
 type Refusal struct {
 	At       time.Time
-	ByDevice bool   // the device refused what the gateway asked; otherwise the gateway refused what the device asked
+	ByDevice bool   // the device refused the gateway's request; otherwise the gateway refused the device's
 	Request  string // like "POST /scan"; empty if the request was refused before its path was read
 	Code     codes.Code
 	Why      string // the diagnostic payload; empty if there was none

@@ -26,22 +26,22 @@ func locationOf(m *pool.Message) string {
 	return s
 }
 
-// RFC 9176 §5.3.1: an update that names no lifetime keeps the one before.
+// An update without a lifetime keeps the one before (RFC 9176 §5.3.1).
 func TestUpdateKeepsTheLifetime(t *testing.T) {
 	d := newDesk(t, keys.KindLock)
-	location := locationOf(d.ask(codes.POST, "/rd", nil, query("lt=600")))
-	for _, q := range [][]func(*pool.Message){nil, {query("lt=30")}, {query("ep=node")}} {
-		if got := d.ask(codes.POST, location, nil, q...).Code(); got != codes.Changed {
+	location := locationOf(d.sendRequest(codes.POST, "/rd", nil, withQuery("lt=600")))
+	for _, q := range [][]func(*pool.Message){nil, {withQuery("lt=30")}, {withQuery("ep=node")}} {
+		if got := d.sendRequest(codes.POST, location, nil, q...).Code(); got != codes.Changed {
 			t.Errorf("update: got %s, want 2.04", got)
 		}
 	}
 	for _, q := range []string{"lt=0", "lt=4294967296", "lt=-1", "lt=", "lt=1.5", "lt", "lt=+5"} {
-		if got := d.ask(codes.POST, location, nil, query(q)).Code(); got != codes.BadRequest {
+		if got := d.sendRequest(codes.POST, location, nil, withQuery(q)).Code(); got != codes.BadRequest {
 			t.Errorf("?%s: got %s, want 4.00", q, got)
 		}
 	}
-	d.ask(codes.POST, location, nil)
-	again := d.ask(codes.POST, "/rd", nil) // a registration that names none gets ours
+	d.sendRequest(codes.POST, location, nil)
+	again := d.sendRequest(codes.POST, "/rd", nil) // a registration without a lifetime gets the default
 	if got := locationOf(again); again.Code() != codes.Created || got != location {
 		t.Errorf("registered again: got %s at %q, want 2.01 at %q", again.Code(), got, location)
 	}
@@ -52,28 +52,30 @@ func TestUpdateKeepsTheLifetime(t *testing.T) {
 	}
 }
 
-func TestRegistrationOfAnother(t *testing.T) {
+func TestRegistrationOfAnotherDevice(t *testing.T) {
 	mine, other := newDesk(t, keys.KindLock), newDesk(t, keys.KindLock)
-	mine.ask(codes.POST, "/rd", nil)
-	location := locationOf(other.ask(codes.POST, "/rd", nil))
-	if got := mine.ask(codes.POST, location, nil).Code(); got != codes.NotFound {
+	mine.sendRequest(codes.POST, "/rd", nil)
+	location := locationOf(other.sendRequest(codes.POST, "/rd", nil))
+	if got := mine.sendRequest(codes.POST, location, nil).Code(); got != codes.NotFound {
 		t.Errorf("update: got %s, want 4.04", got)
 	}
-	if got := mine.ask(codes.DELETE, location, nil, mine.fresh()).Code(); got != codes.NotFound {
+	if got := mine.sendRequest(codes.DELETE, location, nil,
+		mine.withFreshEcho()).Code(); got != codes.NotFound {
 		t.Errorf("removal: got %s, want 4.04", got)
 	}
 	if slices.Contains(mine.ledger.asked, "left") || slices.Contains(other.ledger.asked, "left") {
-		t.Error("somebody left")
+		t.Error("a registration was removed")
 	}
-	if got := mine.ask(codes.POST, "/rd", nil, query("ep=")).Code(); got != codes.Forbidden {
+	if got := mine.sendRequest(codes.POST, "/rd", nil, withQuery("ep=")).Code(); got != codes.Forbidden {
 		t.Errorf("an empty name: got %s, want 4.03", got)
 	}
-	if got := mine.ask(codes.POST, "/rd", nil, query("ep=node"),
-		query("ep=node")).Code(); got != codes.BadRequest {
-		t.Errorf("its name twice: got %s, want 4.00", got)
+	if got := mine.sendRequest(codes.POST, "/rd", nil, withQuery("ep=node"),
+		withQuery("ep=node")).Code(); got != codes.BadRequest {
+		t.Errorf("the name twice: got %s, want 4.00", got)
 	}
-	if got := mine.ask(codes.POST, "/rd", nil, query("base=coaps://elsewhere"), query("d=home"),
-		query("et=x")).Code(); got != codes.Created {
+	if got := mine.sendRequest(codes.POST, "/rd", nil, withQuery("base=coaps://elsewhere"),
+		withQuery("d=home"),
+		withQuery("et=x")).Code(); got != codes.Created {
 		t.Errorf("parameters that we do not use: got %s, want 2.01", got)
 	}
 }
@@ -81,18 +83,18 @@ func TestRegistrationOfAnother(t *testing.T) {
 func TestFilterNeedsTheAttribute(t *testing.T) {
 	d := newDesk(t, keys.KindReader)
 	for _, q := range []string{"if", "if=", "if=*", "rt", "rt=", "href", "=", "", "ct=60"} {
-		if got := bodyText(t, d.ask(codes.GET, "/.well-known/core", nil, query(q))); got != "" {
+		if got := readText(t, d.sendRequest(codes.GET, "/.well-known/core", nil, withQuery(q))); got != "" {
 			t.Errorf("?%s: got %s, want no link", q, got)
 		}
 		d.peer = newDesk(t, keys.KindReader).peer
 	}
-	if got := bodyText(t, d.ask(codes.GET, "/.well-known/core", nil, query("rt=latchkey.*"),
-		query("href=/s*"))); !strings.HasPrefix(got, "</scan>") {
-		t.Errorf("two filters: got %s, want what fits both", got)
+	if got := readText(t, d.sendRequest(codes.GET, "/.well-known/core", nil, withQuery("rt=latchkey.*"),
+		withQuery("href=/s*"))); !strings.HasPrefix(got, "</scan>") {
+		t.Errorf("two filters: got %s, want the link that matches both", got)
 	}
 }
 
-// manyTargets is a house with more targets than a message can name.
+// manyTargets is a gateway with more targets than one message can list.
 type manyTargets struct{ *ledger }
 
 func (manyTargets) Targets(*Peer) []string {
@@ -106,29 +108,30 @@ func (manyTargets) Targets(*Peer) []string {
 func TestLinksThatDoNotFit(t *testing.T) {
 	d := newDesk(t, keys.KindSwitch)
 	d.server.Calls = manyTargets{d.ledger}
-	got := bodyText(t, d.ask(codes.GET, "/.well-known/core", nil))
+	got := readText(t, d.sendRequest(codes.GET, "/.well-known/core", nil))
 	if len(got) > wire.MaxReport || len(got) < wire.MaxReport-100 || !strings.HasSuffix(got, `;ct="60 50"`) {
 		t.Errorf("got %d bytes that end in %q, want whole links that nearly fill %d", len(got),
 			got[max(0, len(got)-20):], wire.MaxReport)
 	}
-	if got := bodyText(t, d.ask(codes.GET, "/.well-known/core", nil,
-		query("href=/act/target-099"))); !strings.HasPrefix(got, "</act/target-099>") {
-		t.Errorf("a filter before the cut: got %q", got)
+	if got := readText(t, d.sendRequest(codes.GET, "/.well-known/core", nil,
+		withQuery("href=/act/target-099"))); !strings.HasPrefix(got, "</act/target-099>") {
+		t.Errorf("a filter: got %q, want a link that did not fit before", got)
 	}
 }
 
-// A path is its segments: a slash within one, or an empty one, is another path.
+// A path consists of its segments: a slash in a segment, or an empty segment, makes it another
+// path.
 func TestHostilePaths(t *testing.T) {
 	for _, c := range []struct {
 		rule     string
 		segments []string
 		want     codes.Code
 	}{
-		{"as it should be", []string{"scan"}, codes.Unauthorized},
-		{"an empty segment behind", []string{"scan", ""}, codes.NotFound},
-		{"an empty segment before", []string{"", "scan"}, codes.NotFound},
-		{"a slash behind", []string{"scan/"}, codes.NotFound},
-		{"a slash before", []string{"/scan"}, codes.NotFound},
+		{"the right path", []string{"scan"}, codes.Unauthorized},
+		{"an empty segment at the end", []string{"scan", ""}, codes.NotFound},
+		{"an empty segment at the beginning", []string{"", "scan"}, codes.NotFound},
+		{"a slash at the end", []string{"scan/"}, codes.NotFound},
+		{"a slash at the beginning", []string{"/scan"}, codes.NotFound},
 		{"two segments in one", []string{"act/desk"}, codes.NotFound},
 		{"a target with a slash", []string{"act", "desk/.."}, codes.NotFound},
 		{"no target", []string{"act"}, codes.NotFound},
@@ -156,16 +159,16 @@ func TestHostilePaths(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", c.rule, got, c.want)
 		}
 		if len(d.ledger.asked) > 0 {
-			t.Errorf("%s: asked %v", c.rule, d.ledger.asked)
+			t.Errorf("%s: the gateway was asked %v, want nothing", c.rule, d.ledger.asked)
 		}
 	}
 }
 
-// Every 2.xx and every 4.01 brings an Echo that is good for the next message; no two are alike.
+// Every 2.xx and every 4.01 has a new Echo, which is valid for the next message.
 func TestEchoOfEverySuccess(t *testing.T) {
 	d := newDesk(t, keys.KindSwitch)
 	seen := map[string]bool{}
-	take := func(what string, m *pool.Message) {
+	checkEcho := func(what string, m *pool.Message) {
 		t.Helper()
 		e := EchoOf(m)
 		if len(e) != echoLen || seen[string(e)] {
@@ -173,16 +176,18 @@ func TestEchoOfEverySuccess(t *testing.T) {
 		}
 		seen[string(e)] = true
 		if err := d.peer.Issued.Check(e, 0, ScanWindow, time.Now()); err != nil {
-			t.Errorf("%s: its Echo: %v", what, err)
+			t.Errorf("%s: the Echo is not valid: %v", what, err)
 		}
 	}
-	registered := d.ask(codes.POST, "/rd", nil)
-	take("2.01", registered)
-	take("2.02", d.ask(codes.DELETE, locationOf(registered), nil, d.fresh()))
-	take("2.04", d.ask(codes.POST, "/act/desk", actJSON, format(wire.JSON), d.fresh()))
-	take("2.04 to a late report", d.ask(codes.POST, "/report", []byte(`[{"n":"rssi","v":1}]`), format(wire.SenMLJSON)))
-	take("2.05", d.ask(codes.GET, "/act/desk", nil))
-	take("4.01", d.ask(codes.POST, "/act/desk", actJSON, format(wire.JSON)))
+	registered := d.sendRequest(codes.POST, "/rd", nil)
+	checkEcho("2.01", registered)
+	checkEcho("2.02", d.sendRequest(codes.DELETE, locationOf(registered), nil, d.withFreshEcho()))
+	checkEcho("2.04", d.sendRequest(codes.POST, "/act/desk", actJSON, withFormat(wire.JSON),
+		d.withFreshEcho()))
+	checkEcho("2.04 to a late report",
+		d.sendRequest(codes.POST, "/report", []byte(`[{"n":"rssi","v":1}]`), withFormat(wire.SenMLJSON)))
+	checkEcho("2.05", d.sendRequest(codes.GET, "/act/desk", nil))
+	checkEcho("4.01", d.sendRequest(codes.POST, "/act/desk", actJSON, withFormat(wire.JSON)))
 }
 
 func TestReportFormats(t *testing.T) {
@@ -205,7 +210,8 @@ func TestReportFormats(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := newDesk(t, keys.KindSensor)
-		if got := d.ask(codes.POST, "/report", b, format(c.said), d.fresh()).Code(); got != c.want {
+		if got := d.sendRequest(codes.POST, "/report", b, withFormat(c.said),
+			d.withFreshEcho()).Code(); got != c.want {
 			t.Errorf("%d said to be %d: got %s, want %s", c.as, c.said, got, c.want)
 		}
 		if slices.Contains(d.ledger.asked, "late") {
@@ -217,23 +223,24 @@ func TestReportFormats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := d.ask(codes.POST, "/report", b, format(wire.SenMLCBOR)).Code(); got != codes.BadRequest ||
+	if got := d.sendRequest(codes.POST, "/report", b,
+		withFormat(wire.SenMLCBOR)).Code(); got != codes.BadRequest ||
 		len(d.ledger.asked) > 0 {
 		t.Errorf("an impossible age: got %s and asked %v, want 4.00", got, d.ledger.asked)
 	}
 }
 
-// One line a second, however many requests are refused; the next second may say so again.
+// However many requests are refused, one line a second is logged.
 func TestComplaints(t *testing.T) {
 	d := newDesk(t, keys.KindReader)
 	for range 15 {
-		d.ask(codes.POST, "/scan", scanJSON, format(wire.CBOR))
+		d.sendRequest(codes.POST, "/scan", scanJSON, withFormat(wire.CBOR))
 	}
 	if got := strings.Count(d.log.String(), "\n"); got > 2 {
-		t.Errorf("got %d lines, want one a second", got)
+		t.Errorf("got %d lines, want at most one a second", got)
 	}
 	if log := d.log.String(); !strings.Contains(log, "device=node") ||
 		!strings.Contains(log, "code=BadRequest") || strings.Contains(log, "04a1") {
-		t.Errorf("got %s, want the device and the code, and nothing of the body", log)
+		t.Errorf("got %s, want the device and the code, and no part of the body", log)
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"latchkey/keys"
 )
 
-// ledger is a gateway that writes down what it is asked.
+// ledger is a gateway that records the calls to it.
 type ledger struct {
 	asked   []string
 	late    []string
@@ -66,7 +66,7 @@ func (l *ledger) Report(_ *Peer, r wire.Report, late bool) {
 }
 func (l *ledger) Targets(*Peer) []string { return []string{"desk", "hall"} }
 
-// desk is a server and one peer of it, without a network.
+// desk is a server with one peer, without a network.
 type desk struct {
 	t      *testing.T
 	server *Server
@@ -83,8 +83,8 @@ func newDesk(t *testing.T, kind keys.Kind) *desk {
 	return d
 }
 
-// ask is one request; option changes it.
-func (d *desk) ask(method codes.Code, path string, body []byte,
+// sendRequest makes one request, to which options are applied.
+func (d *desk) sendRequest(method codes.Code, path string, body []byte,
 	options ...func(*pool.Message)) *pool.Message {
 	d.t.Helper()
 	req := pool.NewMessage(context.Background())
@@ -104,23 +104,23 @@ func (d *desk) ask(method codes.Code, path string, body []byte,
 	return resp
 }
 
-func format(f wire.Format) func(*pool.Message) {
+func withFormat(f wire.Format) func(*pool.Message) {
 	return func(m *pool.Message) { m.SetContentFormat(message.MediaType(f)) }
 }
 
-func accept(f wire.Format) func(*pool.Message) {
+func withAccept(f wire.Format) func(*pool.Message) {
 	return func(m *pool.Message) { m.SetAccept(message.MediaType(f)) }
 }
 
-func query(q string) func(*pool.Message) { return func(m *pool.Message) { m.AddQuery(q) } }
+func withQuery(q string) func(*pool.Message) { return func(m *pool.Message) { m.AddQuery(q) } }
 
-// fresh shows an Echo that was just issued.
-func (d *desk) fresh() func(*pool.Message) {
+// withFreshEcho adds an Echo that was just issued.
+func (d *desk) withFreshEcho() func(*pool.Message) {
 	e := d.peer.Issued.Issue(time.Now())
 	return func(m *pool.Message) { m.SetOptionBytes(optionEcho, e[:]) }
 }
 
-func bodyText(t *testing.T, m *pool.Message) string {
+func readText(t *testing.T, m *pool.Message) string {
 	t.Helper()
 	b, err := body(m, wire.MaxReport)
 	if err != nil {
@@ -153,19 +153,20 @@ func TestWhatEachKindMayCall(t *testing.T) {
 	for _, c := range calls {
 		for _, k := range append(slices.Clone(keys.Kinds), "", "enrol") {
 			d := newDesk(t, k)
-			opts := []func(*pool.Message){d.fresh()}
+			opts := []func(*pool.Message){d.withFreshEcho()}
 			if c.body != nil {
-				opts = append(opts, format(c.format))
+				opts = append(opts, withFormat(c.format))
 			}
 			want := c.want
 			if !slices.Contains(c.kinds, k) {
 				want = codes.Forbidden
 			}
-			if got := d.ask(c.method, c.path, c.body, opts...).Code(); got != want {
+			if got := d.sendRequest(c.method, c.path, c.body, opts...).Code(); got != want {
 				t.Errorf("%s %s by %q: got %s, want %s", c.method, c.path, k, got, want)
 			}
 			if want == codes.Forbidden && len(d.ledger.asked) > 0 {
-				t.Errorf("%s %s by %q: refused, and asked %v", c.method, c.path, k, d.ledger.asked)
+				t.Errorf("%s %s by %q: refused, but the gateway was asked %v", c.method, c.path, k,
+					d.ledger.asked)
 			}
 		}
 	}
@@ -181,56 +182,65 @@ func TestRefusals(t *testing.T) {
 		opts   []func(*pool.Message)
 		want   codes.Code
 	}{
-		{"no such resource", codes.GET, "/nothing", nil, nil, codes.NotFound},
+		{"an unknown resource", codes.GET, "/nothing", nil, nil, codes.NotFound},
 		{"a longer path", codes.POST, "/scan/more", scanJSON, nil, codes.NotFound},
-		{"no path at all", codes.GET, "/", nil, nil, codes.NotFound},
-		{"no such method", codes.GET, "/scan", nil, nil, codes.MethodNotAllowed},
+		{"no path", codes.GET, "/", nil, nil, codes.NotFound},
+		{"a method that the resource does not have", codes.GET, "/scan", nil, nil, codes.MethodNotAllowed},
 		{"a method of RFC 8132", codes.Code(5), "/scan", scanJSON, nil, codes.MethodNotAllowed},
 		{"a body without a format", codes.POST, "/scan", scanJSON, nil, codes.UnsupportedMediaType},
-		{"a format that is not spoken", codes.POST, "/scan", scanJSON, []func(*pool.Message){format(0)},
+		{"an unknown format", codes.POST, "/scan", scanJSON, []func(*pool.Message){withFormat(0)},
 			codes.UnsupportedMediaType},
-		{"an answer in a format that is not spoken", codes.POST, "/scan", scanJSON,
-			[]func(*pool.Message){format(wire.JSON), accept(0)}, codes.NotAcceptable},
-		{"a body too long", codes.POST, "/scan", long, []func(*pool.Message){format(wire.JSON)},
+		{"an unknown format in Accept", codes.POST, "/scan", scanJSON,
+			[]func(*pool.Message){withFormat(wire.JSON), withAccept(0)}, codes.NotAcceptable},
+		{"a body too long", codes.POST, "/scan", long, []func(*pool.Message){withFormat(wire.JSON)},
 			codes.RequestEntityTooLarge},
 		{"no body", codes.POST, "/scan", nil, nil, codes.BadRequest},
-		{"JSON in name only", codes.POST, "/scan", []byte(`{"n":1`), []func(*pool.Message){format(wire.JSON)}, codes.BadRequest},
-		{"JSON said to be CBOR", codes.POST, "/scan", scanJSON, []func(*pool.Message){format(wire.CBOR)},
+		{"malformed JSON", codes.POST, "/scan", []byte(`{"n":1`),
+			[]func(*pool.Message){withFormat(wire.JSON)}, codes.BadRequest},
+		{"JSON with the format CBOR", codes.POST, "/scan", scanJSON,
+			[]func(*pool.Message){withFormat(wire.CBOR)},
 			codes.BadRequest},
-		{"an unknown field", codes.POST, "/scan", []byte(`{"n":1,"uid":"04a1b2c3","door":"any"}`), []func(*pool.Message){format(wire.JSON)}, codes.BadRequest},
-		{"a field twice", codes.POST, "/scan", []byte(`{"n":1,"n":2,"uid":"04a1b2c3"}`), []func(*pool.Message){format(wire.JSON)}, codes.BadRequest},
-		{"counter zero", codes.POST, "/scan", []byte(`{"n":0,"uid":"04a1b2c3"}`), []func(*pool.Message){format(wire.JSON)}, codes.BadRequest},
-		{"a UID of five bytes", codes.POST, "/scan", []byte(`{"n":1,"uid":"04a1b2c3d4"}`), []func(*pool.Message){format(wire.JSON)}, codes.BadRequest},
-		{"an impossible age", codes.POST, "/scan", []byte(`{"n":1,"uid":"04a1b2c3","age":601001}`), []func(*pool.Message){format(wire.JSON)}, codes.BadRequest},
-		{"no Echo", codes.POST, "/scan", scanJSON, []func(*pool.Message){format(wire.JSON)},
+		{"an unknown field", codes.POST, "/scan", []byte(`{"n":1,"uid":"04a1b2c3","door":"any"}`),
+			[]func(*pool.Message){withFormat(wire.JSON)}, codes.BadRequest},
+		{"a field twice", codes.POST, "/scan", []byte(`{"n":1,"n":2,"uid":"04a1b2c3"}`),
+			[]func(*pool.Message){withFormat(wire.JSON)}, codes.BadRequest},
+		{"counter zero", codes.POST, "/scan", []byte(`{"n":0,"uid":"04a1b2c3"}`),
+			[]func(*pool.Message){withFormat(wire.JSON)}, codes.BadRequest},
+		{"a UID of five bytes", codes.POST, "/scan", []byte(`{"n":1,"uid":"04a1b2c3d4"}`),
+			[]func(*pool.Message){withFormat(wire.JSON)}, codes.BadRequest},
+		{"an impossible age", codes.POST, "/scan", []byte(`{"n":1,"uid":"04a1b2c3","age":601001}`),
+			[]func(*pool.Message){withFormat(wire.JSON)}, codes.BadRequest},
+		{"no Echo", codes.POST, "/scan", scanJSON, []func(*pool.Message){withFormat(wire.JSON)},
 			codes.Unauthorized},
-		{"another one's name", codes.POST, "/rd", nil, []func(*pool.Message){query("ep=other")},
+		{"the name of another device", codes.POST, "/rd", nil, []func(*pool.Message){withQuery("ep=other")},
 			codes.Forbidden},
-		{"a lifetime of nothing", codes.POST, "/rd", nil, []func(*pool.Message){query("lt=0")},
+		{"a lifetime of zero", codes.POST, "/rd", nil, []func(*pool.Message){withQuery("lt=0")},
 			codes.BadRequest},
-		{"a lifetime that is no number", codes.POST, "/rd", nil, []func(*pool.Message){query("lt=long")},
+		{"a lifetime that is no number", codes.POST, "/rd", nil, []func(*pool.Message){withQuery("lt=long")},
 			codes.BadRequest},
-		{"two lifetimes", codes.POST, "/rd", nil, []func(*pool.Message){query("lt=1"), query("lt=2")},
+		{"two lifetimes", codes.POST, "/rd", nil, []func(*pool.Message){withQuery("lt=1"), withQuery("lt=2")},
 			codes.BadRequest},
 		{"links that are not text", codes.POST, "/rd", []byte{0xff},
-			[]func(*pool.Message){format(LinkFormat)}, codes.BadRequest},
-		{"a registration that is not there", codes.POST, "/rd/none", nil, nil, codes.NotFound},
-		{"removing one without an Echo", codes.DELETE, "/rd/none", nil, nil, codes.Unauthorized},
-		{"a report that is not SenML", codes.POST, "/report", []byte(`{"v":1}`), []func(*pool.Message){format(wire.SenMLJSON)}, codes.BadRequest},
+			[]func(*pool.Message){withFormat(LinkFormat)}, codes.BadRequest},
+		{"an unknown registration", codes.POST, "/rd/none", nil, nil, codes.NotFound},
+		{"the removal of a registration without an Echo", codes.DELETE, "/rd/none", nil, nil,
+			codes.Unauthorized},
+		{"a report that is not SenML", codes.POST, "/report", []byte(`{"v":1}`),
+			[]func(*pool.Message){withFormat(wire.SenMLJSON)}, codes.BadRequest},
 	} {
 		d := newDesk(t, keys.KindReader)
-		resp := d.ask(c.method, c.path, c.body, c.opts...)
+		resp := d.sendRequest(c.method, c.path, c.body, c.opts...)
 		if got := resp.Code(); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.rule, got, c.want)
 		}
 		if len(d.ledger.asked) > 0 {
-			t.Errorf("%s: refused, and asked %v", c.rule, d.ledger.asked)
+			t.Errorf("%s: refused, but the gateway was asked %v", c.rule, d.ledger.asked)
 		}
 		if _, err := resp.GetOptionBytes(optionEcho); (err == nil) != (c.want == codes.Unauthorized) {
-			t.Errorf("%s: got Echo %v; 4.01 brings one, no other refusal does", c.rule, err == nil)
+			t.Errorf("%s: got an Echo: %v, want one only with 4.01", c.rule, err == nil)
 		}
 		if log := d.log.String(); strings.Contains(log, "a1b2c3") || strings.Count(log, "\n") > 1 {
-			t.Errorf("%s: got log %q, want one line at most and nothing of the body", c.rule, log)
+			t.Errorf("%s: got log %q, want one line at most and no part of the body", c.rule, log)
 		}
 	}
 }
@@ -248,15 +258,16 @@ func TestScanInBothFormats(t *testing.T) {
 	}{
 		{"CBOR is answered in CBOR", cbor, wire.CBOR, wire.CBOR, nil},
 		{"JSON is answered in JSON", scanJSON, wire.JSON, wire.JSON, nil},
-		{"unless something else is asked for", scanJSON, wire.JSON, wire.CBOR,
-			[]func(*pool.Message){accept(wire.CBOR)}},
+		{"JSON is answered in CBOR if Accept says so", scanJSON, wire.JSON, wire.CBOR,
+			[]func(*pool.Message){withAccept(wire.CBOR)}},
 		{"elective options are ignored", cbor, wire.CBOR, wire.CBOR, []func(*pool.Message){
 			func(m *pool.Message) { m.SetOptionBytes(292, []byte{1}) },
 			func(m *pool.Message) { m.SetOptionUint32(60, 9000) }}},
 	} {
 		d := newDesk(t, keys.KindReader)
 		d.ledger.verdict = wire.Verdict{Verdict: wire.Granted, Last: 1}
-		resp := d.ask(codes.POST, "/scan", c.body, append(c.opts, format(c.in), d.fresh())...)
+		resp := d.sendRequest(codes.POST, "/scan", c.body,
+			append(c.opts, withFormat(c.in), d.withFreshEcho())...)
 		if resp.Code() != codes.Changed {
 			t.Errorf("%s: got %s", c.rule, resp.Code())
 			continue
@@ -264,7 +275,7 @@ func TestScanInBothFormats(t *testing.T) {
 		if f, err := resp.ContentFormat(); err != nil || wire.Format(f) != c.want {
 			t.Errorf("%s: got format %d, %v, want %d", c.rule, f, err, c.want)
 		}
-		v, err := wire.ParseVerdict(c.want, []byte(bodyText(t, resp)))
+		v, err := wire.ParseVerdict(c.want, []byte(readText(t, resp)))
 		if err != nil || v != d.ledger.verdict {
 			t.Errorf("%s: got %+v, %v, want %+v", c.rule, v, err, d.ledger.verdict)
 		}
@@ -280,15 +291,16 @@ func TestCodesOfTheGatewaysErrors(t *testing.T) {
 		want codes.Code
 		why  string
 	}{
-		{errors.New("the disk is full"), codes.ServiceUnavailable, "could not decide"}, // what is wrong here is nothing to a node
+		// A node does not learn the gateway's errors.
+		{errors.New("the disk is full"), codes.ServiceUnavailable, "could not decide"},
 		{ErrNotFound, codes.NotFound, "no such thing for this device"},
 		{&BusyError{RetryAfter: 9500 * time.Millisecond}, codes.TooManyRequests, "over its rate"},
 	} {
 		d := newDesk(t, keys.KindReader)
 		d.ledger.err = c.err
-		resp := d.ask(codes.POST, "/scan", scanJSON, format(wire.JSON), d.fresh())
-		if resp.Code() != c.want || bodyText(t, resp) != c.why {
-			t.Errorf("%v: got %s %q, want %s %q", c.err, resp.Code(), bodyText(t, resp), c.want, c.why)
+		resp := d.sendRequest(codes.POST, "/scan", scanJSON, withFormat(wire.JSON), d.withFreshEcho())
+		if resp.Code() != c.want || readText(t, resp) != c.why {
+			t.Errorf("%v: got %s %q, want %s %q", c.err, resp.Code(), readText(t, resp), c.want, c.why)
 		}
 		if age, err := resp.Options().GetUint32(message.MaxAge); c.want == codes.TooManyRequests &&
 			(err != nil || age != 10) {
@@ -298,11 +310,12 @@ func TestCodesOfTheGatewaysErrors(t *testing.T) {
 }
 
 func TestRateOfOnePeer(t *testing.T) {
-	for _, path := range []string{"/.well-known/core", "/nothing", "/act/front-door"} { // served, not there, not for a reader
+	// A path that is served, one that does not exist, and one that a reader may not use.
+	for _, path := range []string{"/.well-known/core", "/nothing", "/act/front-door"} {
 		d := newDesk(t, keys.KindReader)
 		refused := 0
 		for range 200 {
-			if resp := d.ask(codes.GET, path, nil); resp.Code() == codes.TooManyRequests {
+			if resp := d.sendRequest(codes.GET, path, nil); resp.Code() == codes.TooManyRequests {
 				refused++
 				if age, err := resp.Options().GetUint32(message.MaxAge); err != nil || age == 0 {
 					t.Fatalf("%s: got Max-Age %d, %v, want one", path, age, err)
@@ -310,7 +323,7 @@ func TestRateOfOnePeer(t *testing.T) {
 			}
 		}
 		if refused < 150 {
-			t.Errorf("%s: got %d of 200 refused, want all beyond the burst", path, refused)
+			t.Errorf("%s: got %d of 200 refused, want all above the burst", path, refused)
 		}
 		if got := strings.Count(d.log.String(), "\n"); got > 2 {
 			t.Errorf("%s: got %d log lines in less than a second, want one", path, got)
@@ -320,7 +333,8 @@ func TestRateOfOnePeer(t *testing.T) {
 
 func TestRegistration(t *testing.T) {
 	d := newDesk(t, keys.KindLock)
-	resp := d.ask(codes.POST, "/rd", []byte(`</act>;rt="latchkey.act"`), format(LinkFormat), query("ep=node"), query("lt=90"))
+	resp := d.sendRequest(codes.POST, "/rd", []byte(`</act>;rt="latchkey.act"`), withFormat(LinkFormat),
+		withQuery("ep=node"), withQuery("lt=90"))
 	location := ""
 	for _, o := range resp.Options() {
 		if o.ID == message.LocationPath {
@@ -330,16 +344,17 @@ func TestRegistration(t *testing.T) {
 	if resp.Code() != codes.Created || !strings.HasPrefix(location, "/rd/") || len(location) < 6 {
 		t.Fatalf("got %s at %q, want 2.01 at /rd/…", resp.Code(), location)
 	}
-	if got := d.ask(codes.POST, location, nil, query("lt=4294967295")).Code(); got != codes.Changed {
+	if got := d.sendRequest(codes.POST, location, nil,
+		withQuery("lt=4294967295")).Code(); got != codes.Changed {
 		t.Errorf("update: got %s, want 2.04", got)
 	}
-	if got := d.ask(codes.DELETE, location, nil).Code(); got != codes.Unauthorized {
+	if got := d.sendRequest(codes.DELETE, location, nil).Code(); got != codes.Unauthorized {
 		t.Errorf("removal without an Echo: got %s, want 4.01", got)
 	}
-	if got := d.ask(codes.DELETE, location, nil, d.fresh()).Code(); got != codes.Deleted {
+	if got := d.sendRequest(codes.DELETE, location, nil, d.withFreshEcho()).Code(); got != codes.Deleted {
 		t.Errorf("removal: got %s, want 2.02", got)
 	}
-	if got := d.ask(codes.POST, location, nil).Code(); got != codes.NotFound {
+	if got := d.sendRequest(codes.POST, location, nil).Code(); got != codes.NotFound {
 		t.Errorf("update after removal: got %s, want 4.04", got)
 	}
 	if want := []string{"registered 1m30s", "registered 24h0m0s", "left"}; !slices.Equal(d.ledger.asked,
@@ -348,39 +363,39 @@ func TestRegistration(t *testing.T) {
 	}
 }
 
-// A lock says in its registration how long it holds at the most. An update leaves it; a new
-// registration that says nothing takes it back.
-func TestRegistrationSaysTheLongestPulse(t *testing.T) {
+// A lock's registration contains its longest pulse. An update keeps it, and a new registration
+// without it removes it.
+func TestRegistrationHasTheLongestPulse(t *testing.T) {
 	d := newDesk(t, keys.KindLock)
-	d.ask(codes.POST, "/rd", []byte(ActLink(10*time.Second)), format(LinkFormat))
+	d.sendRequest(codes.POST, "/rd", []byte(ActLink(10*time.Second)), withFormat(LinkFormat))
 	if got := d.peer.MaxPulse(); got != 10*time.Second {
 		t.Errorf("got %v, want 10s", got)
 	}
-	d.ask(codes.POST, "/rd/"+d.peer.registration, nil)
+	d.sendRequest(codes.POST, "/rd/"+d.peer.registration, nil)
 	if got := d.peer.MaxPulse(); got != 10*time.Second {
 		t.Errorf("after an update: got %v, want 10s", got)
 	}
-	d.ask(codes.POST, "/rd", nil)
+	d.sendRequest(codes.POST, "/rd", nil)
 	if got := d.peer.MaxPulse(); got != 0 {
-		t.Errorf("after a registration without it: got %v, want nothing known", got)
+		t.Errorf("after a registration without it: got %v, want it unknown, 0", got)
 	}
 }
 
-// A scan that was held back is refused as before, and told of. One without an Echo, as the first of
-// a session, is not.
-func TestLateScansAreTold(t *testing.T) {
+// A scan that was delayed is refused and reported to the gateway. A scan without an Echo, like the
+// first of a session, is refused but not reported.
+func TestLateScansAreReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, keys.KindReader)
-		d.ask(codes.POST, "/scan", scanJSON, format(wire.JSON))
+		d.sendRequest(codes.POST, "/scan", scanJSON, withFormat(wire.JSON))
 		e := d.peer.Issued.Issue(time.Now())
 		echo := func(m *pool.Message) { m.SetOptionBytes(optionEcho, e[:]) }
 		time.Sleep(5 * time.Second)
-		if got := d.ask(codes.POST, "/scan", scanJSON, format(wire.JSON),
+		if got := d.sendRequest(codes.POST, "/scan", scanJSON, withFormat(wire.JSON),
 			echo).Code(); got != codes.Unauthorized {
 			t.Errorf("got %s, want 4.01", got)
 		}
 		if want := []string{"1 after 5s"}; !slices.Equal(d.ledger.late, want) || len(d.ledger.asked) > 0 {
-			t.Errorf("got %q and %q, want %q alone", d.ledger.late, d.ledger.asked, want)
+			t.Errorf("got %q and %q, want only %q", d.ledger.late, d.ledger.asked, want)
 		}
 	})
 }
@@ -393,31 +408,33 @@ func TestCoreLinks(t *testing.T) {
 	}{
 		{keys.KindReader, "", `</rd>;rt="core.rd";ct="40",</report>;rt="latchkey.report";ct="112 110",</scan>;rt="latchkey.scan";ct="60 50"`},
 		{keys.KindReader, "rt=latchkey.scan", `</scan>;rt="latchkey.scan";ct="60 50"`},
-		{keys.KindReader, "rt=latchkey.*", `</report>;rt="latchkey.report";ct="112 110",</scan>;rt="latchkey.scan";ct="60 50"`},
+		{keys.KindReader, "rt=latchkey.*",
+			`</report>;rt="latchkey.report";ct="112 110",</scan>;rt="latchkey.scan";ct="60 50"`},
 		{keys.KindReader, "if=*", ""},
 		{keys.KindReader, "colour=red", ""},
-		{keys.KindSwitch, "if=core.a", `</act/desk>;rt="latchkey.act";if="core.a";ct="60 50",</act/hall>;rt="latchkey.act";if="core.a";ct="60 50"`},
+		{keys.KindSwitch, "if=core.a",
+			`</act/desk>;rt="latchkey.act";if="core.a";ct="60 50",</act/hall>;rt="latchkey.act";if="core.a";ct="60 50"`},
 		{keys.KindSwitch, "href=/act/d*", `</act/desk>;rt="latchkey.act";if="core.a";ct="60 50"`},
 		{keys.KindLock, "href=/scan", ""},
 	} {
 		d := newDesk(t, c.kind)
 		var opts []func(*pool.Message)
 		if c.query != "" {
-			opts = append(opts, query(c.query))
+			opts = append(opts, withQuery(c.query))
 		}
-		resp := d.ask(codes.GET, "/.well-known/core", nil, opts...)
-		if got := bodyText(t, resp); resp.Code() != codes.Content || got != c.want {
+		resp := d.sendRequest(codes.GET, "/.well-known/core", nil, opts...)
+		if got := readText(t, resp); resp.Code() != codes.Content || got != c.want {
 			t.Errorf("%s ?%s: got %s %s\nwant %s", c.kind, c.query, resp.Code(), got, c.want)
 		}
 	}
 }
 
-func TestLateReportIsSaidToBeLate(t *testing.T) {
+func TestReportWithoutAnEchoIsLate(t *testing.T) {
 	d := newDesk(t, keys.KindSensor)
 	pack := []byte(`[{"n":"contact","vb":true}]`)
-	d.ask(codes.POST, "/report", pack, format(wire.SenMLJSON))
-	d.ask(codes.POST, "/report", pack, format(wire.SenMLJSON), d.fresh())
-	d.ask(codes.POST, "/report", pack, format(wire.JSON), d.fresh())
+	d.sendRequest(codes.POST, "/report", pack, withFormat(wire.SenMLJSON))
+	d.sendRequest(codes.POST, "/report", pack, withFormat(wire.SenMLJSON), d.withFreshEcho())
+	d.sendRequest(codes.POST, "/report", pack, withFormat(wire.JSON), d.withFreshEcho())
 	if want := []string{"report", "late", "report", "report"}; !slices.Equal(d.ledger.asked, want) {
 		t.Errorf("got %v, want %v", d.ledger.asked, want)
 	}
