@@ -134,7 +134,7 @@ func TestDoctorTellsWhoWent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "its session is there", 5*time.Second, func() bool { return len(s.gw.Views()) == 1 })
+	eventually(t, "it has a session", 5*time.Second, func() bool { return len(s.gw.Views()) == 1 })
 	_ = c.End()
 	<-c.Done()
 	eventually(t, "it is offline", 5*time.Second,

@@ -92,7 +92,7 @@ func TestLockThatStopsInItsPulseIsNotLocked(t *testing.T) {
 			d.askAPI("test", "GET", "/v1/status", nil, &status)
 			for _, l := range status.Devices {
 				if l.Device == d.lockID && l.Known && !l.State.On {
-					t.Fatalf("got %+v while the lock cannot be heard, want it not off", l)
+					t.Fatalf("got %+v while the gateway does not hear the lock, want it not off", l)
 				}
 			}
 		}
@@ -100,7 +100,7 @@ func TestLockThatStopsInItsPulseIsNotLocked(t *testing.T) {
 	if seen[headline.Locked] || !seen[headline.Unlocked] || !seen[headline.Unconfirmed] {
 		t.Errorf("got %v, want unlocked and then unconfirmed", seen)
 	}
-	eventually(t, "the lock is heard again, and locked", 10*time.Second,
+	eventually(t, "the gateway hears the lock again, and it is locked", 10*time.Second,
 		func() bool { return d.doorState().Headline == headline.Locked })
 }
 

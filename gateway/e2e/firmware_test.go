@@ -140,7 +140,7 @@ func (f *firmware) waitUntilReady() {
 	}
 }
 
-// powerCycle has the node start anew, without a goodbye, and register again.
+// powerCycle restarts the node without a close_notify, and waits until it has registered again.
 func (f *firmware) powerCycle() {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)

@@ -108,7 +108,7 @@ func TestForgedHintsAtFullRate(t *testing.T) {
 	}
 	for i, who := range []string{"reader", "lock"} {
 		if n := handshakes[i].Load(); n > 0 {
-			t.Errorf("%s: sent %d handshake records, want its session to go on", who, n)
+			t.Errorf("%s: sent %d handshake records, want none: its session continues", who, n)
 		}
 	}
 }

@@ -231,8 +231,8 @@ func (d *door) tryScan(name string, env []string, k keys.Key, wait string) attem
 	return a
 }
 
-// A capture reveals nothing of the messages. With the key, tshark decodes a scan in it like any
-// other CoAP message.
+// A capture does not reveal the messages. With the key, tshark decodes a scan in it like any other
+// CoAP message.
 func TestCapture(t *testing.T) {
 	t.Parallel()
 	findProgram(t, "tshark", tsharkPackage)

@@ -157,7 +157,7 @@ func TestManyUnknownCardsSlowTheReader(t *testing.T) {
 	if _, err := d.scan([]byte{1, 1, 1, 99}); !errors.As(err, &code) || code.Code != codes.TooManyRequests {
 		t.Errorf("the eleventh: got %v, want 4.29", err)
 	}
-	eventually(t, "an event says so", 5*time.Second, func() bool {
+	eventually(t, "an event of the throttling", 5*time.Second, func() bool {
 		evs := d.listEvents()
 		return evs[len(evs)-1].Kind == audit.EventThrottle
 	})
@@ -168,7 +168,9 @@ func TestClockThatIsNotTrusted(t *testing.T) {
 	now := time.Now()
 	var ahead atomic.Int64 // by how much the store's clock is ahead when it stamps events
 	ahead.Store(int64(48 * time.Hour))
-	d := newDoor(t, store.Options{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+	d := newDoor(t, store.Options{
+		Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) },
+	})
 	hours := access.Schedule{ID: access.NewID(), Name: "daily", Text: "daily 00:00-24:00", Created: now}
 	bob := access.Person{ID: access.NewID(), Name: "bob", Created: now}
 	bobsCard := []byte{0xb0, 0xb0, 0xb0, 0xb0}

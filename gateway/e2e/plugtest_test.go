@@ -160,7 +160,8 @@ var plugCore = []plugtest{
 		}
 	}},
 	{"TD_COAP_CORE_14", "GET with several Uri-Query", "", func(t *testing.T, p *plugHouse) {
-		c := p.clientFor(t, p.switchKey).recordTalk("/.well-known/core?rt=latchkey.act&if=core.a&href=/act/desk")
+		c := p.clientFor(t, p.switchKey).
+			recordTalk("/.well-known/core?rt=latchkey.act&if=core.a&href=/act/desk")
 		if a := c.wantAnswer(t, 0, "2.05"); len(c.all[0].option("Uri-Query")) != 3 ||
 			!slices.Equal(hrefs(a.payload), []string{"/act/desk"}) {
 			t.Errorf("%v: got %s, want the one link that matches all three", c.all[0].option("Uri-Query"),

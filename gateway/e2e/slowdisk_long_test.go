@@ -78,7 +78,7 @@ func TestLongSlowDisk(t *testing.T) {
 		tap()
 	}
 	if n := d.reader.Sessions(); n != 1 {
-		t.Errorf("got %d sessions, want the reader's first to go on", n)
+		t.Errorf("got %d sessions, want the reader's first to continue", n)
 	}
 	t.Log(answers)
 	if answers["granted"]+answers["retry"] == 0 {

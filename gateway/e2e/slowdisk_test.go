@@ -52,7 +52,7 @@ func TestTapsOnASlowDiskAreAnswered(t *testing.T) {
 		}
 	}
 	if n := d.reader.Sessions(); n != 1 {
-		t.Errorf("got %d sessions, want the reader's first to go on", n)
+		t.Errorf("got %d sessions, want the reader's first to continue", n)
 	}
 	slow.Store(false)
 	eventually(t, "the outcome of every tap is recorded", 10*time.Second,

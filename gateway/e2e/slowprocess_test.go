@@ -119,7 +119,7 @@ func TestSlowDiskIsSeenFromOutside(t *testing.T) {
 	}
 	<-tapped
 	if n := d.reader.Sessions(); n != 1 {
-		t.Errorf("got %d sessions, want the reader's first to go on", n)
+		t.Errorf("got %d sessions, want the reader's first to continue", n)
 	}
 	detach()
 	d.tapUntilOpen(t)
