@@ -150,7 +150,7 @@ func (l *Listener) evict(a *association) {
 	a.cancel() // the association's own goroutine does the rest
 }
 
-// warnBusy logs a warning, but rarely: whoever floods us must not flood the log too.
+// warnBusy logs a warning, but rarely: a flood of handshakes must not flood the log too.
 func (l *Listener) warnBusy(from netip.AddrPort) {
 	l.busy.Do(func() {
 		l.log.Warn("handshakes refused: too many at once; devices come back by themselves", "addr",

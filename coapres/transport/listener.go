@@ -101,7 +101,7 @@ type Stats struct {
 	// was no room.
 	Replaced      uint64
 	Moved         uint64 // new addresses of sessions
-	Ignored       uint64 // records for no association, or that may not come in the clear
+	Ignored       uint64 // records for no association, or that must not come in plaintext
 	Overflow      uint64 // records dropped because a queue was full
 	Undecryptable uint64 // records that failed to decrypt
 	Replayed      uint64 // records that came twice or too late
