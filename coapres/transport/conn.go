@@ -144,7 +144,7 @@ func (c *Conn) start(ctx context.Context, h Handler, log *slog.Logger) {
 				req *pool.Message) {
 				c.answerRequest(h, req, w.Message())
 			}
-			c.work.begin(func() { cc.ProcessReceivedMessageWithHandler(m, match) }) // bounded by maxInFlight
+			c.work.begin(func() { cc.ProcessReceivedMessageWithHandler(m, match) }) // at most message.MaxInFlight
 			c.begun.Add(1)
 			select {
 			case c.begins <- struct{}{}:
