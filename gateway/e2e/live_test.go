@@ -85,6 +85,7 @@ func TestLostLockIsNotLocked(t *testing.T) {
 	if tl := d.listTimelines()[0]; tl.Outcome != audit.OutcomeOffline || !tl.Commanded.IsZero() {
 		t.Errorf("got %+v, want offline and nothing sent", tl)
 	}
+	d.endNode(d.readerKey)
 	again, err := d.dialReader(d.addr).repeatScan(t, v.Last)
 	if err != nil || again.Verdict != wire.Retry {
 		t.Errorf("the same scan again: got %+v, %v, want retry", again, err)

@@ -211,6 +211,7 @@ func TestRestart(t *testing.T) {
 	if got := d.reader.Counter(); got < counter+2 {
 		t.Errorf("got counter %d after the restart, want above %d", got, counter+1)
 	}
+	d.endNode(d.readerKey)
 	c := d.dialReader(d.addr)
 	if code, v := c.scan(counter, annsCard, c.fetchEcho(), 0); v.Verdict != wire.Denied {
 		t.Errorf("an old counter: got %s %+v, want denied", code, v)

@@ -36,6 +36,7 @@ type site struct {
 	logTo         io.Writer     // receives the gateway's log, if set
 	mayFail       bool          // the test expects the gateway and the store to fail
 	mu            sync.Mutex
+	nodes         map[keys.ID]func() // guarded by mu; each ends the node that holds the key
 	seenTimelines []gateway.Timeline // guarded by mu
 }
 
@@ -44,7 +45,7 @@ var annsCard = []byte{0x04, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}
 // newSite opens a store on disk and starts a gateway on it.
 func newSite(t *testing.T, opts store.Options) *site {
 	t.Helper()
-	s := &site{t: t, dir: opts.Dir, opts: opts, addr: "127.0.0.1:0"}
+	s := &site{t: t, dir: opts.Dir, opts: opts, addr: "127.0.0.1:0", nodes: map[keys.ID]func(){}}
 	if s.dir == "" {
 		s.dir = t.TempDir()
 	}
@@ -179,13 +180,25 @@ func (s *site) runDevice(cfg device.Config, k keys.Key, addr string) *device.Dev
 			s.t.Errorf("%s: %v", cfg.Name, err)
 		}
 	}()
-	s.t.Cleanup(func() { cancel(); <-done })
+	end := func() { cancel(); <-done }
+	s.t.Cleanup(end)
+	s.mu.Lock()
+	s.nodes[k.ID] = end
+	s.mu.Unlock()
 	ready, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
 	if err := d.Ready(ready); err != nil {
 		s.t.Fatal(err)
 	}
 	return d
+}
+
+// endNode ends the node that holds a key, so that another client can have its session.
+func (s *site) endNode(k keys.Key) {
+	s.mu.Lock()
+	end := s.nodes[k.ID]
+	s.mu.Unlock()
+	end()
 }
 
 // eventually waits until f is true. within is how long that takes at most on a quiet machine.

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -111,6 +112,13 @@ func TestOutcomeAndNextDecisionShareACommit(t *testing.T) {
 	}}, d.lockKey, d.addr)
 	d.awaitLockState()
 	c := d.dialReader(d.addr)
+	// The gateway records these things in goroutines of their own.
+	eventually(t, "the nodes' first use of their keys and the lock's registration are recorded", 5*time.Second,
+		func() bool {
+			k := d.store.Snapshot().Keys
+			return k[d.lockKey.ID].State == keys.Active && k[d.readerKey.ID].State == keys.Active &&
+				slices.ContainsFunc(d.listEvents(), func(ev audit.Event) bool { return ev.Kind == audit.EventSession })
+		})
 	releaseCommit := sync.OnceFunc(func() { close(release) })
 	t.Cleanup(releaseCommit) // before the site ends
 	// Repeat until the second scan reaches the store in time, which this test cannot observe.
