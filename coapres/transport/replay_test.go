@@ -46,7 +46,8 @@ func TestReplayHasNoEffect(t *testing.T) {
 			}
 			got := s.Stats()
 			// There are more if the replay also began a handshake.
-			if n := got.Replayed + got.Undecryptable - before.Replayed - before.Undecryptable; n < uint64(refused) {
+			n := got.Replayed + got.Undecryptable - before.Replayed - before.Undecryptable
+			if n < uint64(refused) {
 				t.Errorf("cid %v, %s: a session refused %d records, want at least %d", cid, when, n, refused)
 			}
 			if got.Moved != 0 || len(s.opened) != 0 || len(s.closed) != 0 {
