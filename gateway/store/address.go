@@ -21,7 +21,7 @@ import (
 // caller.
 func (s *Store) Addresses(ctx context.Context) (map[access.ID]netip.AddrPort, error) {
 	out := make(map[access.ID]netip.AddrPort)
-	err := s.view(ctx, func(txn *badger.Txn) error {
+	err := s.readIfOpen(ctx, func(txn *badger.Txn) error {
 		return s.reader.ForEach(ctx, txn, record.KindAddress, func(key record.Key, plain []byte) (err error) {
 			out[key.ID()], err = record.DecodeAddress(plain)
 			return err
@@ -77,8 +77,8 @@ func (b *batch) putAddresses(at map[access.ID]netip.AddrPort) (left int, err err
 	return left, nil
 }
 
-// addressesOf returns the keys of the addresses whose devices a change removes.
-func (b *batch) addressesOf(writes map[record.Key][]byte) (gone []record.Key) {
+// listRemovedAddresses returns the keys of the addresses whose devices a change removes.
+func (b *batch) listRemovedAddresses(writes map[record.Key][]byte) (gone []record.Key) {
 	for key, plain := range writes {
 		if key.Kind() != record.KindDevice || plain != nil {
 			continue
@@ -90,9 +90,9 @@ func (b *batch) addressesOf(writes map[record.Key][]byte) (gone []record.Key) {
 	return gone
 }
 
-// sameAddresses compares the addresses on disk with those in memory and with the devices of the
+// compareAddresses compares the addresses on disk with those in memory and with the devices of the
 // policy.
-func sameAddresses(disk, memory map[record.Key]netip.AddrPort, p *access.Policy) error {
+func compareAddresses(disk, memory map[record.Key]netip.AddrPort, p *access.Policy) error {
 	for key, at := range disk {
 		if known, ok := memory[key]; !ok || known != at {
 			return fmt.Errorf("store: %v: memory and disk differ: %w", key, ErrCorrupt)

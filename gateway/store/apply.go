@@ -82,7 +82,7 @@ func (b *batch) change(actor string, changes []access.Change) (uint64, error) {
 	case !access.Restricts(b.w.s.Snapshot(), changes...):
 		return 0, sp.err()
 	case sp.none:
-		return 0, b.hold(actor, changes)
+		return 0, b.holdChange(actor, changes)
 	}
 	return b.apply(actor, changes, b.w.s.opts.Now())
 }
@@ -101,11 +101,11 @@ func (b *batch) apply(actor string, changes []access.Change, at time.Time) (uint
 		return 0, fmt.Errorf("store: apply: %w", err)
 	}
 	listKey := record.ChangeKey(b.head.Seq + 1)
-	gone := b.addressesOf(st.writes)
+	gone := b.listRemovedAddresses(st.writes)
 	for _, key := range gone {
-		st.size += b.cost(key, nil)
+		st.size += b.measureCost(key, nil)
 	}
-	if !b.fits(len(st.writes)+len(gone)+1+smallCount, st.size+b.cost(listKey, list)+smallBytes,
+	if !b.fits(len(st.writes)+len(gone)+1+smallCount, st.size+b.measureCost(listKey, list)+smallBytes,
 		st.raw+len(list)+smallBytes) {
 		return 0, errNoRoom
 	}
@@ -182,7 +182,7 @@ func (b *batch) stage(next *access.Policy, changes []access.Change) (*staged, er
 		if _, done := st.writes[key]; done {
 			continue
 		}
-		old, err := b.plain(key)
+		old, err := b.findPlain(key)
 		if err != nil {
 			return nil, err
 		}
@@ -199,7 +199,7 @@ func (b *batch) stage(next *access.Policy, changes []access.Change) (*staged, er
 			short = leaf.Shorten()
 		}
 		st.writes[key] = plain
-		st.size += b.cost(key, plain)
+		st.size += b.measureCost(key, plain)
 		st.raw += len(plain)
 		st.list.Changed = append(st.list.Changed, record.ChangedRecord{Key: []byte(key), Leaf: short})
 	}
@@ -237,7 +237,7 @@ func (b *batch) describe(changes []access.Change) string {
 // latestAfter returns the latest time of the events after seq.
 func (b *batch) latestAfter(seq uint64) (latest eventTime, err error) {
 	durable, _ := b.w.s.Head()
-	err = b.w.s.look(func(txn *badger.Txn) error {
+	err = b.w.s.readDB(func(txn *badger.Txn) error {
 		chain := b.w.s.reader.OpenChain(txn)
 		for n := seq + 1; n <= durable; n++ {
 			ev, err := chain.ReadEvent(n)

@@ -47,9 +47,9 @@ func (w *writer) newBatch() *batch {
 	return b
 }
 
-// done empties a batch whose requests were answered and keeps its memory for the next batch, but
+// recycle empties a batch whose requests were answered and keeps its memory for the next batch, but
 // not after a large change: maps do not shrink.
-func (b *batch) done() {
+func (b *batch) recycle() {
 	if len(b.writes) > maxBatch {
 		return
 	}
@@ -82,9 +82,9 @@ func (b *batch) fits(count, size, raw int) bool {
 	return len(b.writes)+count <= b.maxCount() && b.size+size <= b.maxBytes() && b.raw+raw <= maxRaw
 }
 
-// cost returns what a record takes of a transaction's limit. A large value goes to the value log,
-// if there is one, and counts as a pointer.
-func (b *batch) cost(key record.Key, plain []byte) int {
+// measureCost returns what a record takes of a transaction's limit. A large value goes to the value
+// log, if there is one, and counts as a pointer.
+func (b *batch) measureCost(key record.Key, plain []byte) int {
 	n := len(plain) + seal.Overhead
 	if n >= engine.ValueThreshold && !b.w.s.opts.InMemory {
 		n = 12
@@ -94,20 +94,20 @@ func (b *batch) cost(key record.Key, plain []byte) int {
 
 func (b *batch) put(key record.Key, plain []byte) {
 	if old, ok := b.writes[key]; ok {
-		b.size -= b.cost(key, old)
+		b.size -= b.measureCost(key, old)
 		b.raw -= len(old)
 	}
-	b.size += b.cost(key, plain)
+	b.size += b.measureCost(key, plain)
 	b.raw += len(plain)
 	b.writes[key] = plain
 }
 
-// plain returns the present plaintext of a policy record, or nil if there is none.
-func (b *batch) plain(key record.Key) (plain []byte, err error) {
+// findPlain returns the present plaintext of a policy record, or nil if there is none.
+func (b *batch) findPlain(key record.Key) (plain []byte, err error) {
 	if p, ok := b.writes[key]; ok {
 		return p, nil
 	}
-	err = b.w.s.look(func(txn *badger.Txn) (err error) {
+	err = b.w.s.readDB(func(txn *badger.Txn) (err error) {
 		plain, err = b.w.s.reader.Find(txn, key)
 		return err
 	})

@@ -22,7 +22,7 @@ func SetAside(ctx context.Context, o Options) (aside string, err error) {
 	o = o.withDefaults()
 	s := &Store{opts: o, log: o.Log}
 	f := o.files()
-	if err := s.prepare(f); err != nil {
+	if err := s.lockFolder(f); err != nil {
 		return "", err
 	}
 	defer func() { _ = s.lock.Close() }()
@@ -37,7 +37,7 @@ func SetAside(ctx context.Context, o Options) (aside string, err error) {
 	if len(left) == 0 {
 		return "", nil
 	}
-	switch _, err := o.try(ctx, trial{Dir: f.Dir, KeyFile: f.Key}); {
+	switch _, err := o.runTrial(ctx, trial{Dir: f.Dir, KeyFile: f.Key}); {
 	case err == nil:
 		return "", fmt.Errorf("store: %s: %w, and was kept: to begin anew, move it away yourself", f.Dir,
 			ErrWhole)

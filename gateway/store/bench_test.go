@@ -95,7 +95,7 @@ func BenchmarkLoad(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		var img *reader.Image
-		err := s.look(func(txn *badger.Txn) (err error) {
+		err := s.readDB(func(txn *badger.Txn) (err error) {
 			img, err = s.reader.Read(context.Background(), txn)
 			return err
 		})

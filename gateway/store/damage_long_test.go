@@ -85,7 +85,7 @@ func TestLongMillion(t *testing.T) {
 	t.Logf("%d events in %d tables, %d MB", seq, tables, size>>20)
 	for _, all := range []bool{false, true} {
 		began := time.Now()
-		if _, err := o.try(t.Context(), trial{Dir: o.Dir, All: all}); err != nil {
+		if _, err := o.runTrial(t.Context(), trial{Dir: o.Dir, All: all}); err != nil {
 			t.Fatal(err)
 		}
 		t.Logf("trial in a child, all of it %v: %v", all, time.Since(began))

@@ -306,7 +306,7 @@ func TestDamageWhileRunning(t *testing.T) {
 			}
 			wantNamed(t, err.Error(), "db/000002.sst")
 			// The walk alone, which reads what is mapped, survives it as well.
-			err = s.view(t.Context(), func(txn *badger.Txn) error { _, err := s.verifyChain(t.Context(), txn, nil, nil); return err })
+			err = s.readIfOpen(t.Context(), func(txn *badger.Txn) error { _, err := s.verifyChain(t.Context(), txn, nil, nil); return err })
 			t.Log(err)
 			if !errors.Is(err, ErrCorrupt) {
 				t.Errorf("got %v, want a damage", err)
@@ -324,7 +324,7 @@ func TestScratchIsRemoved(t *testing.T) {
 	o := fresh(t)
 	told := filepath.Join(t.TempDir(), "told")
 	o.Child = func(ctx context.Context) *exec.Cmd { return self(ctx, "die "+told) }
-	if _, err := o.try(t.Context(), trial{Dir: o.Dir}); err == nil {
+	if _, err := o.runTrial(t.Context(), trial{Dir: o.Dir}); err == nil {
 		t.Error("got no error of a child that was killed")
 	}
 	dir, err := os.ReadFile(told)

@@ -27,14 +27,14 @@ func (s *Store) Record(ctx context.Context, ev audit.Event) (audit.Event, error)
 // become durable after it.
 func (s *Store) RecordQueued(ctx context.Context, ev audit.Event, queued func()) (audit.Event, error) {
 	st := record.Event{Event: ev}
-	r := &request{run: func(b *batch) error { return b.record(&st) }, queued: queued}
+	r := &request{run: func(b *batch) error { return b.recordEvent(&st) }, queued: queued}
 	if err := s.submit(ctx, r); err != nil {
 		return audit.Event{}, err
 	}
 	return st.Event, nil
 }
 
-func (b *batch) record(ev *record.Event) error {
+func (b *batch) recordEvent(ev *record.Event) error {
 	if ev.Kind == audit.EventDecision || ev.Kind == audit.EventPolicy || ev.Kind == "" {
 		return fmt.Errorf("store: record %q event: %w", ev.Kind, ErrRefused)
 	}
@@ -59,7 +59,7 @@ func (b *batch) record(ev *record.Event) error {
 // Events returns up to limit durable events whose sequence number is from or above, oldest first. A
 // from of 0 means 1.
 func (s *Store) Events(ctx context.Context, from uint64, limit int) ([]audit.Event, error) {
-	if err := s.usable(ctx); err != nil {
+	if err := s.checkUsable(ctx); err != nil {
 		return nil, err
 	}
 	from = max(from, 1)
@@ -69,7 +69,7 @@ func (s *Store) Events(ctx context.Context, from uint64, limit int) ([]audit.Eve
 	}
 	last = min(last, from+uint64(limit)-1)
 	out := make([]audit.Event, 0, last-from+1)
-	err := s.view(ctx, func(txn *badger.Txn) error {
+	err := s.readIfOpen(ctx, func(txn *badger.Txn) error {
 		chain := s.reader.OpenChain(txn)
 		for seq := from; seq <= last; seq++ {
 			if err := ctx.Err(); err != nil {
@@ -110,7 +110,7 @@ const clockSlack = 4096
 func (s *Store) Since(ctx context.Context, t time.Time, limit int) ([]audit.Event, error) {
 	var out []audit.Event
 	seq, _ := s.Head()
-	err := s.view(ctx, func(txn *badger.Txn) error {
+	err := s.readIfOpen(ctx, func(txn *badger.Txn) error {
 		chain := s.reader.OpenChain(txn)
 		for older := 0; seq > 0 && older < clockSlack && len(out) < limit; seq-- {
 			if err := ctx.Err(); err != nil {
@@ -147,7 +147,7 @@ func (s *Store) Changed() <-chan struct{} {
 	return s.wake
 }
 
-func (s *Store) signal() {
+func (s *Store) wakeFollowers() {
 	s.wakeMu.Lock()
 	defer s.wakeMu.Unlock()
 	if s.wake != nil {

@@ -18,9 +18,9 @@ type heldChange struct {
 	at      time.Time
 }
 
-// hold puts a restriction into effect in memory. It becomes durable, with its event, as soon as
-// there is space. If it is in effect the error wraps [access.ErrNotDurable].
-func (b *batch) hold(actor string, changes []access.Change) error {
+// holdChange puts a restriction into effect in memory. It becomes durable, with its event, as soon
+// as there is space. If it is in effect the error wraps [access.ErrNotDurable].
+func (b *batch) holdChange(actor string, changes []access.Change) error {
 	w := b.w
 	if !w.s.opts.Hold || len(w.held) >= maxHeld {
 		return w.space.err()
@@ -49,7 +49,7 @@ func (w *writer) keepHeld() {
 			w.s.log.Error("restriction not kept", "actor", h.actor, "err", err)
 		}
 		w.held = w.held[1:]
-		w.finish(b)
+		w.finishBatch(b)
 	}
 }
 

@@ -22,7 +22,7 @@ func (s *Store) load(ctx context.Context, sp space, state folder.State) (*writer
 		s.log.Info("store made", "dir", s.opts.Dir)
 	}
 	var img *reader.Image
-	err := s.look(func(txn *badger.Txn) (err error) {
+	err := s.readDB(func(txn *badger.Txn) (err error) {
 		img, err = s.reader.Read(ctx, txn)
 		return err
 	})
@@ -40,7 +40,7 @@ func (s *Store) load(ctx context.Context, sp space, state folder.State) (*writer
 	s.now.Store(&published{policy: p, kept: p, head: img.Head})
 	b := w.newBatch()
 	b.sweepSignIns(s.opts.Now(), maxSignIns)
-	w.finish(b)
+	w.finishBatch(b)
 	return w, s.Failed()
 }
 

@@ -24,13 +24,13 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	key, state := seal.NewSiteKey(), folder.New
 	if !o.InMemory {
 		f := o.files()
-		if err := s.prepare(f); err != nil {
+		if err := s.lockFolder(f); err != nil {
 			return nil, err
 		}
 		if sp.free == nil {
 			sp.free = func() (uint64, error) { return folder.MeasureFree(f.Dir) }
 		}
-		if sp.look(); sp.low && f.IsEmpty() {
+		if sp.measure(); sp.low && f.IsEmpty() {
 			return nil, s.abandon(sp.err())
 		}
 		var err error
@@ -84,7 +84,7 @@ func (s *Store) tryOut(ctx context.Context, state folder.State) error {
 	ctx, cancel := context.WithTimeout(ctx, trialWait)
 	defer cancel()
 	f := s.opts.files()
-	r, err := s.opts.try(ctx, trial{Dir: f.Dir, KeyFile: f.Key})
+	r, err := s.opts.runTrial(ctx, trial{Dir: f.Dir, KeyFile: f.Key})
 	if state == folder.Unfinished && (err != nil || r.Seq > 0) {
 		return fmt.Errorf("store: %w: %s is missing, and db/ is not as a creation leaves it that was cut; "+
 			"nothing was changed: put it back, or run latchkey store repair",
@@ -97,7 +97,7 @@ func (s *Store) tryOut(ctx context.Context, state folder.State) error {
 			return err
 		}
 		s.log.Warn("store repaired", "done", strings.Join(done.Done, ", "), "aside", done.Aside)
-		r, err = s.opts.try(ctx, trial{Dir: f.Dir, KeyFile: f.Key})
+		r, err = s.opts.runTrial(ctx, trial{Dir: f.Dir, KeyFile: f.Key})
 	}
 	if err != nil {
 		return err
@@ -109,15 +109,15 @@ func (s *Store) tryOut(ctx context.Context, state folder.State) error {
 // table with the content of the old one.
 func (s *Store) makeRoom(f folder.Files, sp *space) error {
 	sp.ballast = s.ballast
-	if sp.look(); sp.none {
+	if sp.measure(); sp.none {
 		return fmt.Errorf("store: %w: make room on the disk that %s is on: it takes %d MiB to begin",
 			ErrNoSpace, f.Dir, folder.BallastKept>>20)
 	}
 	return nil
 }
 
-// prepare locks the data folder, so that no other process uses it.
-func (s *Store) prepare(f folder.Files) (err error) {
+// lockFolder locks the data folder, so that no other process uses it.
+func (s *Store) lockFolder(f folder.Files) (err error) {
 	s.lock, err = f.Lock()
 	return err
 }
@@ -134,7 +134,7 @@ func (s *Store) abandon(err error) error {
 func (s *Store) engineConfig() engine.Config {
 	c := engine.Config{MemTable: s.opts.memTable, Small: s.opts.small, Log: s.log, Ballast: s.ballast,
 		Quit:   s.quit,
-		Failed: s.diskFailed, SyncFault: s.opts.syncFault}
+		Failed: s.failDisk, SyncFault: s.opts.syncFault}
 	if !s.opts.InMemory {
 		c.Dir = s.opts.files().DB
 	}

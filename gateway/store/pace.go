@@ -63,7 +63,7 @@ func (w *writer) probe() error {
 		return err
 	}
 	b.put(record.HeadKey, h)
-	w.finish(b)
+	w.finishBatch(b)
 	return w.s.Failed()
 }
 
@@ -73,7 +73,7 @@ func (s *Store) Low() error {
 		return nil
 	}
 	sp := space{min: s.opts.MinFree}
-	if n, err := s.free(); err != nil || n < sp.min || s.held.Load() > 0 {
+	if n, err := s.measureFree(); err != nil || n < sp.min || s.held.Load() > 0 {
 		return sp.err()
 	}
 	return nil

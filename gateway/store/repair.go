@@ -30,7 +30,7 @@ func Repair(ctx context.Context, o Options) (*Repaired, error) {
 	if _, err := os.Stat(f.DB); err != nil {
 		return nil, folder.DescribeUnreadable("db/", err)
 	}
-	if err := s.prepare(f); err != nil {
+	if err := s.lockFolder(f); err != nil {
 		return nil, err
 	}
 	defer func() { _ = s.lock.Close() }()
@@ -38,7 +38,7 @@ func Repair(ctx context.Context, o Options) (*Repaired, error) {
 	if err != nil {
 		return nil, folder.DescribeUnreadable(filepath.Base(f.Check), err)
 	}
-	if _, err = o.try(ctx, trial{Dir: f.Dir, KeyFile: f.Key, All: true}); err == nil && !gone {
+	if _, err = o.runTrial(ctx, trial{Dir: f.Dir, KeyFile: f.Key, All: true}); err == nil && !gone {
 		return nil, fmt.Errorf("store: %s: %w", f.Dir, ErrWhole)
 	} else if err != nil && !errors.Is(err, ErrCorrupt) {
 		return nil, err
@@ -68,7 +68,7 @@ func (s *Store) repair(ctx context.Context, why error, asked bool) (*Repaired, e
 		if !p.IsLossless(live) {
 			continue
 		}
-		r, err := s.opts.try(ctx, trial{Dir: f.Dir, KeyFile: f.Key, All: true, Live: live, Given: true})
+		r, err := s.opts.runTrial(ctx, trial{Dir: f.Dir, KeyFile: f.Key, All: true, Live: live, Given: true})
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}

@@ -28,9 +28,9 @@ func (s *Store) SignIn(ctx context.Context, id [32]byte) (data []byte, ok bool, 
 	key := record.SignInKey(id)
 	if r, held := s.unkept.Load(key); held {
 		r := r.(record.SignIn)
-		return r.Data, r.Expiry.Time().After(s.opts.Now()), s.usable(ctx)
+		return r.Data, r.Expiry.Time().After(s.opts.Now()), s.checkUsable(ctx)
 	}
-	err = s.view(ctx, func(txn *badger.Txn) error {
+	err = s.readIfOpen(ctx, func(txn *badger.Txn) error {
 		plain, err := s.reader.Find(txn, key)
 		if err != nil || plain == nil {
 			return err
@@ -132,8 +132,8 @@ func (b *batch) sweepSignIns(now time.Time, keep int) {
 	}
 }
 
-// sameSignIns compares the sign-ins on disk with those in memory.
-func sameSignIns(disk, memory map[record.Key]time.Time) error {
+// compareSignIns compares the sign-ins on disk with those in memory.
+func compareSignIns(disk, memory map[record.Key]time.Time) error {
 	for key, expiry := range disk {
 		if at, known := memory[key]; !known || !at.Equal(expiry) {
 			return fmt.Errorf("store: %v: memory and disk differ: %w", key, ErrCorrupt)

@@ -27,9 +27,9 @@ var defaultBallast int64 = 48 << 20
 // spaceEvery is how often an idle writer checks the free space while it waits for space.
 const spaceEvery = time.Second
 
-// look asks for the free space and fills the ballast. If that fails the disk counts as full. It
+// measure asks for the free space and fills the ballast. If that fails the disk counts as full. It
 // tells whether the answer has changed.
-func (sp *space) look() (changed bool) {
+func (sp *space) measure() (changed bool) {
 	if sp.free == nil {
 		return false
 	}
@@ -44,8 +44,8 @@ func (sp *space) look() (changed bool) {
 	return sp.low != low || sp.none != none
 }
 
-// mustLookAgain tells whether to look again soon, even without a request.
-func (sp *space) mustLookAgain() bool {
+// mustMeasureAgain tells whether to look again soon, even without a request.
+func (sp *space) mustMeasureAgain() bool {
 	return sp.free != nil && (sp.low || sp.ballast.Lacks())
 }
 
@@ -55,7 +55,7 @@ func (s *Store) Space() (used, free, least uint64, err error) {
 	if s.opts.InMemory {
 		return 0, 0, 0, fmt.Errorf("store: space: %w in memory", errors.ErrUnsupported)
 	}
-	if free, err = s.free(); err != nil {
+	if free, err = s.measureFree(); err != nil {
 		return 0, 0, 0, fmt.Errorf("store: %w", err)
 	}
 	used, err = folder.MeasureUse(s.opts.Dir)
@@ -65,7 +65,7 @@ func (s *Store) Space() (used, free, least uint64, err error) {
 	return used, free, s.opts.MinFree, nil
 }
 
-func (s *Store) free() (uint64, error) {
+func (s *Store) measureFree() (uint64, error) {
 	if s.opts.Free != nil {
 		return s.opts.Free()
 	}

@@ -226,9 +226,9 @@ func (s *Store) Failed() error {
 	return nil
 }
 
-// diskFailed ends the use of the store, and in production the process, before anything builds on a
+// failDisk ends the use of the store, and in production the process, before anything builds on a
 // write that failed.
-func (s *Store) diskFailed(err error) {
+func (s *Store) failDisk(err error) {
 	if s.failed.CompareAndSwap(nil, &failure{err}) {
 		if s.opts.Fatal == nil {
 			s.log.Error("disk failed", "err", s.Failed())
@@ -246,7 +246,7 @@ func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.quit)
 		<-s.gone
-		s.signal() // wakes followers, who then see the store closed
+		s.wakeFollowers() // wakes followers, who then see the store closed
 		if s.witnessed != nil {
 			<-s.witnessed
 		}
@@ -254,12 +254,12 @@ func (s *Store) Close() error {
 		defer s.reads.Unlock()
 		if err := s.writeLastWitness(); err != nil {
 			// In production this ends the process, before Badger deletes the .mem file.
-			s.diskFailed(fmt.Errorf("site.head: %w", err))
+			s.failDisk(fmt.Errorf("site.head: %w", err))
 		}
 		if err := s.db.Close(); err != nil {
 			s.closeErr = fmt.Errorf("store: close: %w", err)
 		}
-		if n, err := s.free(); err == nil {
+		if n, err := s.measureFree(); err == nil {
 			s.ballast.Fill(n, s.opts.MinFree) // before another process takes the space that Badger has freed
 		}
 		if s.lock != nil {
@@ -269,21 +269,21 @@ func (s *Store) Close() error {
 	return s.closeErr
 }
 
-// view runs f in a read-only transaction, unless the store is closed or failed.
-func (s *Store) view(ctx context.Context, f func(*badger.Txn) error) error {
+// readIfOpen runs f in a read-only transaction, unless the store is closed or failed.
+func (s *Store) readIfOpen(ctx context.Context, f func(*badger.Txn) error) error {
 	s.reads.RLock()
 	defer s.reads.RUnlock()
-	if err := s.usable(ctx); err != nil {
+	if err := s.checkUsable(ctx); err != nil {
 		return err
 	}
-	return s.look(f)
+	return s.readDB(f)
 }
 
-// look runs f in a read-only transaction: see [engine.DB.Look].
-func (s *Store) look(f func(*badger.Txn) error) error { return s.db.Look(f) }
+// readDB runs f in a read-only transaction: see [engine.DB.ReadTxn].
+func (s *Store) readDB(f func(*badger.Txn) error) error { return s.db.ReadTxn(f) }
 
-// usable returns why the store cannot be read any more, or nil.
-func (s *Store) usable(ctx context.Context) error {
+// checkUsable returns why the store cannot be read any more, or nil.
+func (s *Store) checkUsable(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -89,8 +89,8 @@ func TrialMain(in io.Reader, out io.Writer) int {
 	return 0
 }
 
-// try runs a trial, in a child process if Child is set.
-func (o Options) try(ctx context.Context, t trial) (*tried, error) {
+// runTrial runs a trial, in a child process if Child is set.
+func (o Options) runTrial(ctx context.Context, t trial) (*tried, error) {
 	t.Scratch = "latchkey-trial-" + rand.Text()
 	defer func() {
 		for _, parent := range folder.ScratchParents(t.Dir) {
@@ -166,7 +166,7 @@ func (t trial) run(ctx context.Context) (r *tried) {
 		}
 	}()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file that became shorter raises SIGBUS
-	if err := t.look(ctx, r); err != nil && !errors.As(err, &r.Damage) {
+	if err := t.examine(ctx, r); err != nil && !errors.As(err, &r.Damage) {
 		r.Error = err.Error()
 		for name, kind := range kinds {
 			if errors.Is(err, kind) {
@@ -177,7 +177,7 @@ func (t trial) run(ctx context.Context) (r *tried) {
 	return r
 }
 
-func (t trial) look(ctx context.Context, r *tried) error {
+func (t trial) examine(ctx context.Context, r *tried) error {
 	f := Options{Dir: t.Dir, KeyFile: t.KeyFile}.files()
 	k, err := folder.ReadSiteKey(f.Key)
 	if err != nil {
@@ -215,18 +215,18 @@ func (t trial) look(ctx context.Context, r *tried) error {
 			err = s.reader.Walk(ctx, txn, &img.Head, 0, keys.Hash{},
 				func(*record.Event) error { return nil })
 		}
-		return s.blamed(ctx, txn, err)
+		return s.explainDamage(ctx, txn, err)
 	})
 }
 
-// blamed adds to the error of a record what is whole and what to do.
-func (s *Store) blamed(ctx context.Context, txn *badger.Txn, err error) error {
+// explainDamage adds to the error of a record what is whole and what to do.
+func (s *Store) explainDamage(ctx context.Context, txn *badger.Txn, err error) error {
 	var d *folder.Damage
 	if err == nil || errors.As(err, &d) || !errors.Is(err, ErrCorrupt) {
 		return err
 	}
 	name, what, _ := strings.Cut(strings.TrimPrefix(err.Error(), "store: "), ": ")
-	last := s.chainHolds(ctx, txn)
+	last := s.findIntactEnd(ctx, txn)
 	whole := "no event verifies"
 	if last > 0 {
 		whole = fmt.Sprintf("events 1 to %d verify", last)
@@ -235,8 +235,8 @@ func (s *Store) blamed(ctx context.Context, txn *badger.Txn, err error) error {
 		Whole: "every file of db/ matches its checksums and " + whole, Do: folder.DoCopy}
 }
 
-// chainHolds returns the newest event up to which the chain is intact.
-func (s *Store) chainHolds(ctx context.Context, txn *badger.Txn) (last uint64) {
+// findIntactEnd returns the newest event up to which the chain is intact.
+func (s *Store) findIntactEnd(ctx context.Context, txn *badger.Txn) (last uint64) {
 	end := record.Head{Seq: math.MaxUint64}
 	_ = s.reader.Walk(ctx, txn, &end, 0, keys.Hash{},
 		func(ev *record.Event) error { last = ev.Seq; return nil })

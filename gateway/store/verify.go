@@ -83,7 +83,7 @@ func (p *upkeep) rest(ctx context.Context) error {
 
 func (s *Store) verify(ctx context.Context, k *kept, p *upkeep) error {
 	var seq uint64
-	err := s.view(ctx, func(txn *badger.Txn) error {
+	err := s.readIfOpen(ctx, func(txn *badger.Txn) error {
 		err := s.verifyTables(ctx, p)
 		if err == nil {
 			seq, err = s.verifyChain(ctx, txn, k, p)
@@ -155,7 +155,7 @@ func (s *Store) Check(ctx context.Context) error {
 
 func (w *writer) check(ctx context.Context) error {
 	s := w.s
-	return s.look(func(txn *badger.Txn) error {
+	return s.readDB(func(txn *badger.Txn) error {
 		img, err := s.reader.Read(ctx, txn)
 		if err != nil {
 			return err
@@ -181,7 +181,7 @@ func (w *writer) check(ctx context.Context) error {
 		if err := s.reader.CompareChanges(ctx, txn); err != nil {
 			return err
 		}
-		if err := sameRecords(img.Records, now.kept); err != nil {
+		if err := compareRecords(img.Records, now.kept); err != nil {
 			return err
 		}
 		want, err := s.reader.ReplayCounters(ctx, txn, &img.Head)
@@ -197,18 +197,18 @@ func (w *writer) check(ctx context.Context) error {
 					ErrCorrupt)
 			}
 		}
-		if err := sameSignIns(img.SignIns, w.signIns); err != nil {
+		if err := compareSignIns(img.SignIns, w.signIns); err != nil {
 			return err
 		}
-		if err := sameAddresses(img.Addrs, w.addrs, now.policy); err != nil {
+		if err := compareAddresses(img.Addrs, w.addrs, now.policy); err != nil {
 			return err
 		}
-		return s.onlyKnown(txn)
+		return s.checkKinds(txn)
 	})
 }
 
-// sameRecords compares the records on disk with a policy, in their stored form.
-func sameRecords(disk []access.Change, p *access.Policy) error {
+// compareRecords compares the records on disk with a policy, in their stored form.
+func compareRecords(disk []access.Change, p *access.Policy) error {
 	have := make(map[record.Key]string, len(disk))
 	for _, c := range disk {
 		key, plain, err := record.EncodeRecord(c.Put)
@@ -237,8 +237,8 @@ func sameRecords(disk []access.Change, p *access.Policy) error {
 	return nil
 }
 
-// onlyKnown returns an error if there is a key of an unknown kind.
-func (s *Store) onlyKnown(txn *badger.Txn) error {
+// checkKinds returns an error if there is a key of an unknown kind.
+func (s *Store) checkKinds(txn *badger.Txn) error {
 	it := txn.NewIterator(badger.IteratorOptions{})
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {

@@ -65,7 +65,7 @@ func (s *Store) submit(ctx context.Context, r *request) error {
 }
 
 func (s *Store) enqueue(ctx context.Context, r *request) error {
-	if err := s.usable(ctx); err != nil {
+	if err := s.checkUsable(ctx); err != nil {
 		return err
 	}
 	select {
@@ -98,27 +98,27 @@ func (w *writer) run() {
 	defer close(w.s.gone)
 	for {
 		var again <-chan time.Time
-		if w.space.mustLookAgain() {
+		if w.space.mustMeasureAgain() {
 			again = time.After(spaceEvery)
 		}
 		select {
 		case <-again:
-			w.lookAtSpace()
+			w.measureSpace()
 		case <-w.s.quit:
 			w.refuseQueued()
 			return
 		case r := <-w.s.queue:
 			for r != nil {
-				r = w.batch(r)
+				r = w.runBatch(r)
 			}
 		}
 	}
 }
 
-// lookAtSpace finds out what may be written now, and makes held restrictions durable if there is
+// measureSpace finds out what may be written now, and makes held restrictions durable if there is
 // space.
-func (w *writer) lookAtSpace() {
-	if w.space.look() {
+func (w *writer) measureSpace() {
+	if w.space.measure() {
 		switch {
 		case w.space.none:
 			w.s.log.Error("no space: restrictions act in memory only", "err", w.space.err())
@@ -146,9 +146,9 @@ func (w *writer) refuseQueued() {
 	}
 }
 
-// batch runs first and all that is queued behind it, commits them together, and answers. It returns
-// a request that must begin the next batch, or nil.
-func (w *writer) batch(first *request) (next *request) {
+// runBatch runs first and all that is queued behind it, commits them together, and answers. It
+// returns a request that must begin the next batch, or nil.
+func (w *writer) runBatch(first *request) (next *request) {
 	if err := w.s.Failed(); err != nil {
 		first.done <- err
 		return nil
@@ -157,7 +157,7 @@ func (w *writer) batch(first *request) (next *request) {
 		first.done <- first.between(w)
 		return nil
 	}
-	w.lookAtSpace()
+	w.measureSpace()
 	b := w.newBatch()
 	if err := b.checkpoint(); err != nil {
 		first.done <- err
@@ -182,7 +182,7 @@ func (w *writer) batch(first *request) (next *request) {
 			r = w.nextQueued()
 		}
 	}
-	w.finish(b)
+	w.finishBatch(b)
 	return next
 }
 
@@ -200,11 +200,11 @@ func (w *writer) nextQueued() *request {
 	return nil
 }
 
-// finish makes the batch durable, shows it to readers, and only then answers.
-func (w *writer) finish(b *batch) {
+// finishBatch makes the batch durable, shows it to readers, and only then answers.
+func (w *writer) finishBatch(b *batch) {
 	err := w.commit(b)
 	if err != nil {
-		w.s.diskFailed(err)
+		w.s.failDisk(err)
 		err = w.s.Failed()
 	} else if len(b.writes) > 0 {
 		w.adopt(b)
@@ -217,7 +217,7 @@ func (w *writer) finish(b *batch) {
 		}
 		a.to.done <- a.err
 	}
-	b.done()
+	b.recycle()
 }
 
 func (w *writer) commit(b *batch) error {
@@ -275,6 +275,6 @@ func (w *writer) adopt(b *batch) {
 	}
 	before := w.s.now.Swap(next)
 	if b.head.Seq != before.head.Seq {
-		w.s.signal()
+		w.s.wakeFollowers()
 	}
 }

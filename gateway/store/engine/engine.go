@@ -33,7 +33,7 @@ type Config struct {
 	SyncFault func() error
 }
 
-// DB is an open database. Read it by [DB.Look].
+// DB is an open database. Read it by [DB.ReadTxn].
 type DB struct {
 	*badger.DB
 	cfg   Config
@@ -85,10 +85,10 @@ func (d *DB) forget() { opened.CompareAndDelete(d.cfg.Dir, d) }
 // IsStuck tells whether a memtable waits for space. Then nothing more may be written.
 func (d *DB) IsStuck() bool { return d != nil && d.stuck.Load() }
 
-// Look runs f in a read-only transaction, which reads files that Badger has mapped. A file that
-// became shorter, or a damaged block, makes that panic; Look returns it as an error. If Badger
+// ReadTxn runs f in a read-only transaction, which reads files that Badger has mapped. A file that
+// became shorter, or a damaged block, makes that panic; ReadTxn returns it as an error. If Badger
 // finds the index of a table wrong, Badger ends the process, and the next start names the file.
-func (d *DB) Look(f func(*badger.Txn) error) (err error) {
+func (d *DB) ReadTxn(f func(*badger.Txn) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {

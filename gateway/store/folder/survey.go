@@ -387,8 +387,8 @@ func (v *Survey) checkSpare() {
 		}
 		v.without(want)
 		if len(want) > 0 {
-			v.find("MANIFEST", fmt.Sprintf("does not name db/%s, which holds %d records that are nowhere else",
-				fileName(TableExt, id), len(want)), DoRepair)
+			v.find("MANIFEST", fmt.Sprintf("does not name db/%s, which holds %d records "+
+				"that are nowhere else", fileName(TableExt, id), len(want)), DoRepair)
 		}
 	}
 }
