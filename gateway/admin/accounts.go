@@ -10,12 +10,12 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-func (a *server) accountRoutes() {
+func (a *server) addAccountRoutes() {
 	handle(a, api.ListAccounts,
 		func(_ context.Context, in *api.ListQuery) (api.List[api.Account], error) {
 			p := a.Store.Snapshot()
-			return list(a, p, accounts.Kind.In(p), catalog[accounts.Account, api.Account]{draw: viewAccount,
-				key: func(v api.Account) string { return v.Name }}, *in)
+			return listRecords(a, p, accounts.Kind.In(p), catalog[accounts.Account, api.Account]{
+				draw: viewAccount, key: func(v api.Account) string { return v.Name }}, *in)
 		})
 	handle(a, api.AddAccount,
 		func(ctx context.Context, in *api.Body[api.NewAccount]) (api.Account, error) {
@@ -23,7 +23,7 @@ func (a *server) accountRoutes() {
 		})
 	handle(a, api.GetAccount,
 		func(_ context.Context, in *api.ByRef) (api.Account, error) {
-			return show(a, in.Ref, findAccount, viewAccount)
+			return showRecord(a, in.Ref, findAccount, viewAccount)
 		})
 	handle(a, api.ChangeAccount,
 		func(ctx context.Context, in *api.RefBody[api.AccountChange]) (api.Account, error) {
@@ -31,11 +31,11 @@ func (a *server) accountRoutes() {
 		})
 	handle(a, api.RemoveAccount,
 		func(ctx context.Context, in *api.ByRef) (api.Changed, error) {
-			return remove(ctx, a, in.Ref, findAccount)
+			return removeRecord(ctx, a, in.Ref, findAccount)
 		})
 	handle(a, api.SignOut,
 		func(ctx context.Context, in *api.ByRef) (api.Account, error) {
-			return a.renewed(ctx)(a.editAccount(ctx, in.Ref, func(r *accounts.Account) error {
+			return a.renewSession(ctx)(a.editAccount(ctx, in.Ref, func(r *accounts.Account) error {
 				r.Epoch++
 				return nil
 			}))
@@ -43,14 +43,15 @@ func (a *server) accountRoutes() {
 }
 
 func (a *server) addAccount(ctx context.Context, in api.NewAccount) (api.Account, error) {
-	r := accounts.Account{ID: access.NewID(), Name: in.Name, Role: accounts.Role(in.Role), Created: a.stamp()}
+	r := accounts.Account{ID: access.NewID(), Name: in.Name, Role: accounts.Role(in.Role),
+		Created: a.makeStamp()}
 	if in.Password != "" {
 		var err error
 		if r.Password, err = a.accounts.HashPassword(ctx, in.Name, in.Password); err != nil {
 			return api.Account{}, err
 		}
 	}
-	return put(ctx, a, func(*access.Policy) (accounts.Account, error) { return r, nil }, viewAccount)
+	return putRecord(ctx, a, func(*access.Policy) (accounts.Account, error) { return r, nil }, viewAccount)
 }
 
 func (a *server) changeAccount(ctx context.Context, ref string, in api.AccountChange) (api.Account, error) {
@@ -88,9 +89,9 @@ func (a *server) changeAccount(ctx context.Context, ref string, in api.AccountCh
 }
 
 // editAccount changes an account in place. set gets a copy, lists included, that it may change.
-func (a *server) editAccount(ctx context.Context, ref string, set func(*accounts.Account) error) (api.Account,
-	error) {
-	return put(ctx, a, func(p *access.Policy) (accounts.Account, error) {
+func (a *server) editAccount(ctx context.Context, ref string,
+	set func(*accounts.Account) error) (api.Account, error) {
+	return putRecord(ctx, a, func(p *access.Policy) (accounts.Account, error) {
 		r, err := findAccount(p, ref)
 		if err != nil {
 			return r, err
@@ -100,9 +101,9 @@ func (a *server) editAccount(ctx context.Context, ref string, set func(*accounts
 	}, viewAccount)
 }
 
-// renewed keeps the caller's browser signed in after a change that may have ended all sessions of
-// the caller's own account.
-func (a *server) renewed(ctx context.Context) func(api.Account, error) (api.Account, error) {
+// renewSession keeps the caller's browser signed in after a change that may have ended all sessions
+// of the caller's own account.
+func (a *server) renewSession(ctx context.Context) func(api.Account, error) (api.Account, error) {
 	return func(out api.Account, err error) (api.Account, error) {
 		if err != nil {
 			return api.Account{}, err
@@ -111,12 +112,13 @@ func (a *server) renewed(ctx context.Context) func(api.Account, error) (api.Acco
 	}
 }
 
-// edit changes an account for the registry of accounts.
-func (a *server) edit(ctx context.Context, actor string, id access.ID, set func(*accounts.Account) error) error {
-	_, err := a.change(withActor(ctx, actor), func(p *access.Policy) ([]access.Change, error) {
+// editRegistered changes an account for the registry of accounts.
+func (a *server) editRegistered(ctx context.Context, actor string, id access.ID,
+	set func(*accounts.Account) error) error {
+	_, err := a.makeChange(withActor(ctx, actor), func(p *access.Policy) ([]access.Change, error) {
 		r, ok := accounts.Kind.In(p)[id]
 		if !ok {
-			return nil, missing("account", string(id))
+			return nil, missingError("account", string(id))
 		}
 		err := set(&r)
 		return []access.Change{{Put: r}}, err
@@ -124,8 +126,8 @@ func (a *server) edit(ctx context.Context, actor string, id access.ID, set func(
 	return err
 }
 
-// clockTrusted tells whether the clock can be trusted.
-func (a *server) clockTrusted(now time.Time) bool {
+// trustsClock tells whether the clock can be trusted.
+func (a *server) trustsClock(now time.Time) bool {
 	if a.Live == nil {
 		return true
 	}
@@ -145,9 +147,9 @@ func dropStep(r *accounts.Account, drop func()) {
 }
 
 func viewAccount(_ *access.Policy, r accounts.Account) api.Account {
-	v := api.Account{ID: r.ID, Name: r.Name, Role: r.Role, Disabled: r.Disabled, Password: !r.Password.IsZero(),
-		TOTP:     !r.TOTP.IsZero(),
-		Passkeys: []api.Passkey{}, Tokens: []api.Token{}, Epoch: r.Epoch, Created: r.Created}
+	v := api.Account{ID: r.ID, Name: r.Name, Role: r.Role, Disabled: r.Disabled,
+		Password: !r.Password.IsZero(), TOTP: !r.TOTP.IsZero(), Passkeys: []api.Passkey{},
+		Tokens: []api.Token{}, Epoch: r.Epoch, Created: r.Created}
 	for _, k := range r.Passkeys {
 		v.Passkeys = append(v.Passkeys, api.Passkey{ID: k.ID, Label: k.Label, Credential: k.Credential,
 			Created: k.Created})

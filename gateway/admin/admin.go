@@ -103,8 +103,11 @@ type Config struct {
 type server struct {
 	Config
 	huma.API
-	look limit.Gate // held while events are searched: many searches at once would keep the processor from scans
-	turn limit.Gate // held from reading a policy to the end of the change made from it, so that no change undoes another
+	// look is held while events are searched: many searches at once would delay scans.
+	look limit.Gate
+	// turn is held from reading a policy to the end of the change made from it, so that no change
+	// undoes another.
+	turn limit.Gate
 
 	demands  map[string]api.Demand // what each operation needs, by its id
 	accounts *account.Registry
@@ -135,12 +138,12 @@ func New(cfg Config) *Handler {
 		cfg.Feed = feed.New(cfg.Store, cfg.Log)
 	}
 	mux := http.NewServeMux()
-	a := &server{Config: cfg, API: humago.New(mux, configure(cfg.Version)), look: limit.NewGate(1), turn: limit.NewGate(1),
-		demands: map[string]api.Demand{}}
-	a.accounts = account.New(account.Config{Policy: a.Store.Snapshot, Edit: a.edit, Record: a.Store.Record,
-		ClockTrusted: a.clockTrusted,
-		Website:      cfg.Website, Log: cfg.Log, Now: cfg.Now})
-	a.routes()
+	a := &server{Config: cfg, API: humago.New(mux, configure(cfg.Version)), look: limit.NewGate(1),
+		turn: limit.NewGate(1), demands: map[string]api.Demand{}}
+	a.accounts = account.New(account.Config{Policy: a.Store.Snapshot, Edit: a.editRegistered,
+		Record: a.Store.Record, ClockTrusted: a.trustsClock, Website: cfg.Website, Log: cfg.Log,
+		Now: cfg.Now})
+	a.addRoutes()
 	if cfg.Metrics != nil {
 		op := openapi.DescribeText(a.OpenAPI(), api.GetMetrics)
 		a.checkBefore(&op, api.GetMetrics.Needs, false)
@@ -151,28 +154,28 @@ func New(cfg Config) *Handler {
 	return &Handler{bounded{mux}, a.accounts}
 }
 
-func (a *server) routes() {
-	a.siteRoutes()
-	a.targetRoutes()
-	a.deviceRoutes()
-	a.personRoutes()
-	a.cardRoutes()
-	a.groupRoutes()
-	a.scheduleRoutes()
-	a.grantRoutes()
-	a.explainRoutes()
-	a.eventRoutes()
-	a.auditRoutes()
-	a.liveRoutes()
-	a.alarmRoutes()
-	a.doctorRoutes()
-	a.latencyRoutes()
-	a.accountRoutes()
-	a.totpRoutes()
-	a.passkeyRoutes()
-	a.tokenRoutes()
-	a.setupRoutes()
-	a.sessionRoutes()
+func (a *server) addRoutes() {
+	a.addSiteRoutes()
+	a.addTargetRoutes()
+	a.addDeviceRoutes()
+	a.addPersonRoutes()
+	a.addCardRoutes()
+	a.addGroupRoutes()
+	a.addScheduleRoutes()
+	a.addGrantRoutes()
+	a.addExplainRoutes()
+	a.addEventRoutes()
+	a.addAuditRoutes()
+	a.addLiveRoutes()
+	a.addAlarmRoutes()
+	a.addDoctorRoutes()
+	a.addLatencyRoutes()
+	a.addAccountRoutes()
+	a.addTotpRoutes()
+	a.addPasskeyRoutes()
+	a.addTokenRoutes()
+	a.addSetupRoutes()
+	a.addSessionRoutes()
 }
 
 // Names of members must match exactly: huma offers this only as a switch for the whole program.
@@ -192,10 +195,10 @@ func configure(version string) huma.Config {
 	return cfg
 }
 
-// change makes the changes that from derives from the present policy. No other change is made
+// makeChange makes the changes that from derives from the present policy. No other change is made
 // through this handler meanwhile.
-func (a *server) change(ctx context.Context, from func(p *access.Policy) ([]access.Change, error)) (api.Changed,
-	error) {
+func (a *server) makeChange(ctx context.Context,
+	from func(p *access.Policy) ([]access.Change, error)) (api.Changed, error) {
 	if err := a.turn.Enter(ctx); err != nil {
 		return api.Changed{}, err
 	}
@@ -223,8 +226,8 @@ func (a *server) change(ctx context.Context, from func(p *access.Policy) ([]acce
 	return changed, err
 }
 
-// stamp returns the present time in the form that records carry.
-func (a *server) stamp() time.Time { return a.Now().UTC().Truncate(time.Second) }
+// makeStamp returns the present time in the form that records carry.
+func (a *server) makeStamp() time.Time { return a.Now().UTC().Truncate(time.Second) }
 
 type actorKey struct{}
 

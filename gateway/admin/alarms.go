@@ -11,7 +11,7 @@ import (
 // timeOrder formats times so that their texts sort like the times.
 const timeOrder = "2006-01-02T15:04:05.000000000"
 
-func (a *server) alarmRoutes() {
+func (a *server) addAlarmRoutes() {
 	handle(a, api.ListAlarms,
 		func(_ context.Context, in *api.ListQuery) (api.List[api.Alarm], error) {
 			if a.Live == nil {
@@ -23,7 +23,7 @@ func (a *server) alarmRoutes() {
 				key := fmt.Sprintf("%s %020d %s", v.At.UTC().Format(timeOrder), v.Seq, v.Device.ID)
 				entries[i] = entry[api.Alarm]{key: key, view: v}
 			}
-			entries, next, err := cut(entries,
+			entries, next, err := selectEntries(entries,
 				func(v api.Alarm) []string { return []string{v.Words, v.Target.Name, v.Device.Name} }, *in)
 			out := api.List[api.Alarm]{Items: []api.Alarm{}, Next: next}
 			for _, e := range entries {

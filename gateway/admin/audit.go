@@ -10,7 +10,7 @@ import (
 	"latchkey/gateway/text"
 )
 
-func (a *server) auditRoutes() {
+func (a *server) addAuditRoutes() {
 	handle(a, api.GetHead,
 		func(context.Context, *api.Nothing) (api.Head, error) {
 			seq, hash := a.Store.Head()

@@ -12,7 +12,7 @@ import (
 	"latchkey/keys"
 )
 
-func (a *server) cardRoutes() {
+func (a *server) addCardRoutes() {
 	handle(a, api.ListCards,
 		func(_ context.Context, in *api.CardFilter) (api.List[api.Card], error) {
 			return a.listCards(in)
@@ -29,11 +29,11 @@ func (a *server) cardRoutes() {
 		})
 	handle(a, api.GetCard,
 		func(_ context.Context, in *api.ByRef) (api.Card, error) {
-			return show(a, in.Ref, findCard, viewCard)
+			return showRecord(a, in.Ref, findCard, viewCard)
 		})
 	handle(a, api.ChangeCard,
 		func(ctx context.Context, in *api.RefBody[api.CardChange]) (api.Card, error) {
-			return put(ctx, a, func(p *access.Policy) (access.Credential, error) {
+			return putRecord(ctx, a, func(p *access.Policy) (access.Credential, error) {
 				c, err := findCard(p, in.Ref)
 				if in.Body.Status != "" {
 					c.Status = access.CredentialStatus(in.Body.Status)
@@ -49,7 +49,7 @@ func (a *server) cardRoutes() {
 		})
 	handle(a, api.RemoveCard,
 		func(ctx context.Context, in *api.ByRef) (api.Changed, error) {
-			return remove(ctx, a, in.Ref, findCard)
+			return removeRecord(ctx, a, in.Ref, findCard)
 		})
 	handle(a, api.LearnCard,
 		func(ctx context.Context, in *api.Body[api.LearnRequest]) (api.Card, error) {
@@ -72,15 +72,15 @@ func (a *server) listCards(in *api.CardFilter) (api.List[api.Card], error) {
 			}
 		}
 	}
-	return list(a, p, cards, catalog[access.Credential, api.Card]{draw: viewCard,
+	return listRecords(a, p, cards, catalog[access.Credential, api.Card]{draw: viewCard,
 		key:  func(v api.Card) string { return v.Person.Name + "\x00" + v.ID.String() },
 		text: func(v api.Card) []string { return []string{v.Person.Name, v.Tail} }}, in.ListQuery)
 }
 
-// addCard refuses a card that somebody has: giving it to another person is removing it first, so
-// that it is never by accident.
+// addCard refuses a card that somebody has. To give it to another person, one must remove it first,
+// so that this never happens by accident.
 func (a *server) addCard(ctx context.Context, person string, card access.Credential) (api.Card, error) {
-	return put(ctx, a, func(p *access.Policy) (access.Credential, error) {
+	return putRecord(ctx, a, func(p *access.Policy) (access.Credential, error) {
 		who, err := findPerson(p, person)
 		if err != nil {
 			return access.Credential{}, err
@@ -89,7 +89,7 @@ func (a *server) addCard(ctx context.Context, person string, card access.Credent
 			return c, fmt.Errorf("card …%s: %w: it is already %s's, %s: remove it first", c.Tail,
 				access.ErrConflict, p.Persons[c.Person].Name, c.Status)
 		}
-		card.Person, card.Status, card.Created = who.ID, access.CardActive, a.stamp()
+		card.Person, card.Status, card.Created = who.ID, access.CardActive, a.makeStamp()
 		return card, nil
 	}, viewCard)
 }
@@ -106,7 +106,8 @@ func (a *server) learnCard(ctx context.Context, in api.LearnRequest) (api.Card, 
 		return api.Card{}, err
 	}
 	if reader.Kind != keys.KindReader {
-		return api.Card{}, fmt.Errorf("%s is a %s: %w: name a reader", reader.Name, reader.Kind, access.ErrInvalid)
+		return api.Card{}, fmt.Errorf("%s is a %s: %w: name a reader", reader.Name, reader.Kind,
+			access.ErrInvalid)
 	}
 	if _, err := findPerson(p, in.Person); err != nil {
 		return api.Card{}, err
@@ -119,7 +120,8 @@ func (a *server) learnCard(ctx context.Context, in api.LearnRequest) (api.Card, 
 	defer cancel()
 	id, tail, err := a.Live.Learn(listen, reader.ID)
 	if err != nil && listen.Err() != nil && ctx.Err() == nil {
-		return api.Card{}, noCard{fmt.Sprintf("no unknown card at %s within %v; one that somebody has already does not count", reader.Name, wait)}
+		return api.Card{}, noCard{fmt.Sprintf("no unknown card at %s within %v; "+
+			"one that somebody has already does not count", reader.Name, wait)}
 	}
 	if err != nil {
 		return api.Card{}, fmt.Errorf("%s: %w", reader.Name, err)
@@ -144,11 +146,11 @@ func parseUID(s string) ([]byte, error) {
 	return b, nil
 }
 
-// minCardPrefix is how many digits of a card's id stand for it.
+// minCardPrefix is how many digits of a card's id are enough to name it.
 const minCardPrefix = 8
 
-// findCard looks a card up by its id, by the start of its id, or by its tail where only one card
-// ends so.
+// findCard looks a card up by its id, by the start of its id, or by its tail if no other card has
+// the same tail.
 func findCard(p *access.Policy, ref string) (access.Credential, error) {
 	ref = strings.TrimPrefix(strings.ToLower(ref), "…") // as lists show a tail
 	var id access.CredentialID
@@ -156,18 +158,18 @@ func findCard(p *access.Policy, ref string) (access.Credential, error) {
 		if c, ok := p.Credentials[id]; ok {
 			return c, nil
 		}
-		return access.Credential{}, missing("card", ref)
+		return access.Credential{}, missingError("card", ref)
 	}
 	var found []access.Credential
 	for _, c := range p.Credentials {
-		if len(ref) == 4 && c.Tail == ref || len(ref) >= minCardPrefix && strings.HasPrefix(c.ID.String(),
-			ref) {
+		if len(ref) == 4 && c.Tail == ref ||
+			len(ref) >= minCardPrefix && strings.HasPrefix(c.ID.String(), ref) {
 			found = append(found, c)
 		}
 	}
 	switch len(found) {
 	case 0:
-		return access.Credential{}, missing("card", ref)
+		return access.Credential{}, missingError("card", ref)
 	case 1:
 		return found[0], nil
 	}

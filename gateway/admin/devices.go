@@ -12,12 +12,13 @@ import (
 	"latchkey/keys/provision"
 )
 
-func (a *server) deviceRoutes() {
+func (a *server) addDeviceRoutes() {
 	handle(a, api.ListDevices,
 		func(_ context.Context, in *api.ListQuery) (api.List[api.Device], error) {
 			p := a.Store.Snapshot()
-			return list(a, p, p.Devices, catalog[access.Device, api.Device]{draw: a.viewDevices(),
-				key: func(v api.Device) string { return v.Name }, text: func(v api.Device) []string { return append(namesOf(v.Targets), v.Name) }}, *in)
+			return listRecords(a, p, p.Devices, catalog[access.Device, api.Device]{draw: a.viewDevices(),
+				key:  func(v api.Device) string { return v.Name },
+				text: func(v api.Device) []string { return append(namesOf(v.Targets), v.Name) }}, *in)
 		})
 	handle(a, api.AddDevice,
 		func(ctx context.Context, in *api.Body[api.NewDevice]) (api.Enrolled, error) {
@@ -25,11 +26,11 @@ func (a *server) deviceRoutes() {
 		})
 	handle(a, api.GetDevice,
 		func(_ context.Context, in *api.ByRef) (api.Device, error) {
-			return show(a, in.Ref, findDevice, a.viewDevices())
+			return showRecord(a, in.Ref, findDevice, a.viewDevices())
 		})
 	handle(a, api.RemoveDevice,
 		func(ctx context.Context, in *api.ByRef) (api.Changed, error) {
-			return remove(ctx, a, in.Ref, findDevice)
+			return removeRecord(ctx, a, in.Ref, findDevice)
 		})
 	handle(a, api.RekeyDevice,
 		func(ctx context.Context, in *api.RefBody[api.NewKey]) (api.Enrolled, error) {
@@ -37,17 +38,17 @@ func (a *server) deviceRoutes() {
 		})
 	handle(a, api.RevokeDevice,
 		func(ctx context.Context, in *api.ByRef) (api.Changed, error) {
-			return a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
+			return a.makeChange(ctx, func(p *access.Policy) ([]access.Change, error) {
 				d, err := findDevice(p, in.Ref)
 				return revocations(p.KeysOf(d.ID)), err
 			})
 		})
 	handle(a, api.RevokeKey,
 		func(ctx context.Context, in *api.KeyInput) (api.Changed, error) {
-			return a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
+			return a.makeChange(ctx, func(p *access.Policy) ([]access.Change, error) {
 				k, ok := p.Keys[keys.ID(in.Key)]
 				if !ok {
-					return nil, missing("key", in.Key)
+					return nil, missingError("key", in.Key)
 				}
 				return revocations([]keys.Key{k}), nil
 			})
@@ -58,13 +59,13 @@ func (a *server) deviceRoutes() {
 // bundle: a secret that could not be shown would be lost.
 func (a *server) enrol(ctx context.Context, in api.NewDevice) (api.Enrolled, error) {
 	kind := keys.Kind(in.Kind)
-	d := access.Device{ID: access.NewID(), Name: in.Name, Kind: kind, Created: a.stamp()}
+	d := access.Device{ID: access.NewID(), Name: in.Name, Kind: kind, Created: a.makeStamp()}
 	key := provision.New(d.ID)
 	b, err := a.bundle(d, key, in.Gateway)
 	if err != nil {
 		return api.Enrolled{}, err
 	}
-	_, err = a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
+	_, err = a.makeChange(ctx, func(p *access.Policy) ([]access.Change, error) {
 		for _, ref := range in.Targets {
 			t, err := findTarget(p, ref)
 			if err != nil {
@@ -77,7 +78,7 @@ func (a *server) enrol(ctx context.Context, in api.NewDevice) (api.Enrolled, err
 		if _, err := p.With(changes...); err != nil {
 			return nil, err // says more than the bundle's check
 		}
-		return changes, invalid(b.Check())
+		return changes, markInvalid(b.Check())
 	})
 	if err != nil {
 		return api.Enrolled{}, err
@@ -89,7 +90,7 @@ func (a *server) enrol(ctx context.Context, in api.NewDevice) (api.Enrolled, err
 func (a *server) rekey(ctx context.Context, ref string, in api.NewKey) (api.Enrolled, error) {
 	var d access.Device
 	var b provision.Bundle
-	_, err := a.change(ctx, func(p *access.Policy) (changes []access.Change, err error) {
+	_, err := a.makeChange(ctx, func(p *access.Policy) (changes []access.Change, err error) {
 		if d, err = findDevice(p, ref); err != nil {
 			return nil, err
 		}
@@ -103,7 +104,7 @@ func (a *server) rekey(ctx context.Context, ref string, in api.NewKey) (api.Enro
 		for _, t := range d.Targets {
 			b.Targets = append(b.Targets, p.Targets[t].Name)
 		}
-		return changes, invalid(b.Check())
+		return changes, markInvalid(b.Check())
 	})
 	if err != nil {
 		return api.Enrolled{}, err
@@ -118,9 +119,11 @@ func (a *server) bundle(d access.Device, k keys.Key, gateway string) (provision.
 	case n == 1:
 		gateway = a.GatewayAddrs[0]
 	case n == 0:
-		return provision.Bundle{}, fmt.Errorf("gateway: %w: say where the device finds it (on the command line: --gateway HOST:PORT)", access.ErrInvalid)
+		return provision.Bundle{}, fmt.Errorf("gateway: %w: say where the device finds it "+
+			"(on the command line: --gateway HOST:PORT)", access.ErrInvalid)
 	default:
-		return provision.Bundle{}, fmt.Errorf("gateway: %w: this machine has several addresses (%s): say which of them the device can reach (on the command line: --gateway HOST:PORT)",
+		return provision.Bundle{}, fmt.Errorf("gateway: %w: this machine has several addresses (%s): "+
+			"say which of them the device can reach (on the command line: --gateway HOST:PORT)",
 			access.ErrInvalid, strings.Join(a.GatewayAddrs, ", "))
 	}
 	return provision.Bundle{Device: d.Name, Kind: d.Kind, Gateway: gateway, Identity: k.ID, Secret: k.Secret},
@@ -129,7 +132,7 @@ func (a *server) bundle(d access.Device, k keys.Key, gateway string) (provision.
 
 // enrolled is the one answer with a secret.
 func (a *server) enrolled(d access.Device, b provision.Bundle) (api.Enrolled, error) {
-	shown, err := view(a, a.Store.Snapshot(), d, a.viewDevices())
+	shown, err := viewRecord(a, a.Store.Snapshot(), d, a.viewDevices())
 	return api.Enrolled{Device: shown,
 		Bundle: api.Bundle{Device: b.Device, Kind: b.Kind, Targets: append([]string{}, b.Targets...),
 			Gateway: b.Gateway, Identity: b.Identity,
@@ -157,8 +160,8 @@ func (a *server) viewDevices() func(*access.Policy, access.Device) api.Device {
 		}
 	}
 	return func(p *access.Policy, d access.Device) api.Device {
-		v := api.Device{ID: d.ID, Name: d.Name, Kind: string(d.Kind), Targets: refs(p, d.Targets, targetRef),
-			Keys: []api.Key{}, Live: live[d.ID],
+		v := api.Device{ID: d.ID, Name: d.Name, Kind: string(d.Kind),
+			Targets: makeRefs(p, d.Targets, targetRef), Keys: []api.Key{}, Live: live[d.ID],
 			Created: d.Created}
 		for _, k := range p.KeysOf(d.ID) {
 			v.Keys = append(v.Keys, api.Key{ID: k.ID, State: string(k.State), Created: k.Created,

@@ -13,7 +13,7 @@ import (
 	"latchkey/gateway/text"
 )
 
-func (a *server) doctorRoutes() {
+func (a *server) addDoctorRoutes() {
 	handle(a, api.Diagnose,
 		func(_ context.Context, in *api.DoctorInput) (api.Diagnosis, error) {
 			return a.diagnose(in.Device)
@@ -42,7 +42,7 @@ func (a *server) diagnose(device string) (api.Diagnosis, error) {
 		if err != nil {
 			return api.Diagnosis{}, err
 		}
-		shown, err := view(a, f.Policy, d, a.viewDevices())
+		shown, err := viewRecord(a, f.Policy, d, a.viewDevices())
 		if err != nil {
 			return api.Diagnosis{}, err
 		}

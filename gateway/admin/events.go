@@ -42,7 +42,7 @@ const ndjson = "application/x-ndjson"
 
 var eventType = reflect.TypeFor[audit.Event]()
 
-func (a *server) eventRoutes() {
+func (a *server) addEventRoutes() {
 	handle(a, api.ListEvents,
 		func(ctx context.Context, in *api.EventQuery) (api.Events, error) {
 			return a.events(ctx, in)
@@ -57,11 +57,11 @@ func (a *server) eventRoutes() {
 	a.checkBefore(&op, api.StreamEvents.Needs, false)
 	huma.Register(a.API, op, func(ctx context.Context, in *api.StreamInput) (*huma.StreamResponse, error) {
 		if a.Live == nil { // no other process can write to the store while this one has it open
-			return nil, a.problem(ctx, op.OperationID, ErrNoGateway)
+			return nil, a.makeProblem(ctx, op.OperationID, ErrNoGateway)
 		}
 		leave, err := a.watch(limit.ClientOf(ctx))
 		if err != nil {
-			return nil, a.problem(ctx, op.OperationID, err)
+			return nil, a.makeProblem(ctx, op.OperationID, err)
 		}
 		return &huma.StreamResponse{Body: func(c huma.Context) {
 			defer leave()
@@ -87,7 +87,8 @@ func (a *server) watch(c limit.Client) (leave func(), err error) {
 	}
 	leave, full := a.streams.Take(claims...)
 	if leave == nil {
-		return nil, crowded{fmt.Errorf("too many are watching (%v): end one of them, or ask for pages of events", full)}
+		return nil, crowded{fmt.Errorf("too many are watching (%v): end one of them, "+
+			"or ask for pages of events", full)}
 	}
 	return leave, nil
 }
@@ -222,6 +223,7 @@ func (a *server) stream(ctx context.Context, w http.ResponseWriter, in *api.Stre
 			return
 		}
 		_ = out.Flush()
-		_ = out.SetWriteDeadline(time.Time{}) // in HTTP/2 it would end the stream while there is nothing to write
+		// In HTTP/2 the deadline would end the stream while there is nothing to write.
+		_ = out.SetWriteDeadline(time.Time{})
 	}
 }

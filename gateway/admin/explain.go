@@ -11,7 +11,7 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-func (a *server) explainRoutes() {
+func (a *server) addExplainRoutes() {
 	handle(a, api.Explain,
 		func(_ context.Context, in *api.Body[api.Question]) (api.Explanation, error) {
 			return a.explain(in.Body)
@@ -20,7 +20,7 @@ func (a *server) explainRoutes() {
 
 func (a *server) explain(in api.Question) (api.Explanation, error) {
 	p := a.Store.Snapshot()
-	if err := oneOf("person, card, uid and device", in.Person, in.Card, in.UID, in.Device); err != nil {
+	if err := checkOneOf("person, card, uid and device", in.Person, in.Card, in.UID, in.Device); err != nil {
 		return api.Explanation{}, err
 	}
 	target, err := findTarget(p, in.Target)

@@ -13,23 +13,23 @@ import (
 	"latchkey/gateway/text"
 )
 
-func (a *server) grantRoutes() {
+func (a *server) addGrantRoutes() {
 	handle(a, api.ListGrants,
 		func(_ context.Context, in *api.GrantFilter) (api.List[api.Grant], error) {
 			return a.listGrants(in)
 		})
 	handle(a, api.AddGrant,
 		func(ctx context.Context, in *api.Body[api.NewGrant]) (api.Grant, error) {
-			return put(ctx, a, func(p *access.Policy) (access.Grant, error) { return a.newGrant(p, in.Body) },
-				viewGrant)
+			return putRecord(ctx, a,
+				func(p *access.Policy) (access.Grant, error) { return a.newGrant(p, in.Body) }, viewGrant)
 		})
 	handle(a, api.GetGrant,
 		func(_ context.Context, in *api.ByRef) (api.Grant, error) {
-			return show(a, in.Ref, findGrant, viewGrant)
+			return showRecord(a, in.Ref, findGrant, viewGrant)
 		})
 	handle(a, api.RemoveGrant,
 		func(ctx context.Context, in *api.ByRef) (api.Changed, error) {
-			return remove(ctx, a, in.Ref, findGrant)
+			return removeRecord(ctx, a, in.Ref, findGrant)
 		})
 }
 
@@ -64,7 +64,7 @@ func (a *server) listGrants(in *api.GrantFilter) (api.List[api.Grant], error) {
 		}
 		return v
 	}
-	return list(a, p, chosen, catalog[access.Grant, api.Grant]{draw: draw, key: orderOf,
+	return listRecords(a, p, chosen, catalog[access.Grant, api.Grant]{draw: draw, key: orderOf,
 		text: func(v api.Grant) []string {
 			return []string{v.Person.Name, v.Group.Name, v.Device.Name, v.Target.Name, v.TargetGroup.Name,
 				v.Schedule.Name}
@@ -107,7 +107,7 @@ func orderOf(g api.Grant) string {
 		"\x00" + string(g.ID)
 }
 
-func oneOf(what string, set ...string) error {
+func checkOneOf(what string, set ...string) error {
 	n := 0
 	for _, s := range set {
 		if s != "" {
@@ -121,13 +121,13 @@ func oneOf(what string, set ...string) error {
 }
 
 func (a *server) newGrant(p *access.Policy, in api.NewGrant) (g access.Grant, err error) {
-	if err := oneOf("person, group and device", in.Person, in.Group, in.Device); err != nil {
+	if err := checkOneOf("person, group and device", in.Person, in.Group, in.Device); err != nil {
 		return g, err
 	}
-	if err := oneOf("target and target group", in.Target, in.TargetGroup); err != nil {
+	if err := checkOneOf("target and target group", in.Target, in.TargetGroup); err != nil {
 		return g, err
 	}
-	g = access.Grant{ID: access.NewID(), Effect: access.Allow, Created: a.stamp()}
+	g = access.Grant{ID: access.NewID(), Effect: access.Allow, Created: a.makeStamp()}
 	if in.Effect != "" {
 		g.Effect = access.Effect(in.Effect)
 	}

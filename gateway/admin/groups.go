@@ -13,18 +13,19 @@ import (
 	"latchkey/gateway/text"
 )
 
-func (a *server) groupRoutes() {
+func (a *server) addGroupRoutes() {
 	handle(a, api.ListGroups,
 		func(_ context.Context, in *api.ListQuery) (api.List[api.Group], error) {
 			p := a.Store.Snapshot()
-			return list(a, p, p.Groups, catalog[access.Group, api.Group]{draw: viewGroup,
-				key: func(v api.Group) string { return v.Name }, text: func(v api.Group) []string { return append(namesOf(v.Members), v.Name) }}, *in)
+			return listRecords(a, p, p.Groups, catalog[access.Group, api.Group]{draw: viewGroup,
+				key:  func(v api.Group) string { return v.Name },
+				text: func(v api.Group) []string { return append(namesOf(v.Members), v.Name) }}, *in)
 		})
 	handle(a, api.AddGroup,
 		func(ctx context.Context, in *api.Body[api.NewGroup]) (api.Group, error) {
-			return put(ctx, a, func(p *access.Policy) (access.Group, error) {
+			return putRecord(ctx, a, func(p *access.Policy) (access.Group, error) {
 				g := access.Group{ID: access.NewID(), Name: in.Body.Name,
-					Of: access.GroupOf(cmp.Or(in.Body.Of, string(access.OfPersons))), Created: a.stamp()}
+					Of: access.GroupOf(cmp.Or(in.Body.Of, string(access.OfPersons))), Created: a.makeStamp()}
 				for _, ref := range in.Body.Members {
 					id, err := findMember(p, g, ref)
 					if err != nil {
@@ -37,15 +38,15 @@ func (a *server) groupRoutes() {
 		})
 	handle(a, api.GetGroup,
 		func(_ context.Context, in *api.ByRef) (api.Group, error) {
-			return show(a, in.Ref, findGroup, viewGroup)
+			return showRecord(a, in.Ref, findGroup, viewGroup)
 		})
 	handle(a, api.RemoveGroup,
 		func(ctx context.Context, in *api.ByRef) (api.Changed, error) {
-			return remove(ctx, a, in.Ref, findGroup)
+			return removeRecord(ctx, a, in.Ref, findGroup)
 		})
 	handle(a, api.JoinGroup,
 		func(ctx context.Context, in *api.MemberInput) (api.Group, error) {
-			return put(ctx, a, func(p *access.Policy) (access.Group, error) {
+			return putRecord(ctx, a, func(p *access.Policy) (access.Group, error) {
 				g, id, err := findMembership(p, in)
 				if !slices.Contains(g.Members, id) {
 					g.Members = append(slices.Clone(g.Members), id)
@@ -55,7 +56,7 @@ func (a *server) groupRoutes() {
 		})
 	handle(a, api.LeaveGroup,
 		func(ctx context.Context, in *api.MemberInput) (api.Group, error) {
-			return put(ctx, a, func(p *access.Policy) (access.Group, error) {
+			return putRecord(ctx, a, func(p *access.Policy) (access.Group, error) {
 				g, id, err := findMembership(p, in)
 				if err == nil && !slices.Contains(g.Members, id) {
 					err = fmt.Errorf("%s is not in group %s: %w", text.Shorten(in.Member), g.Name,
@@ -91,18 +92,19 @@ func viewGroup(p *access.Policy, g access.Group) api.Group {
 	if g.Of == access.OfTargets {
 		ref = targetRef
 	}
-	v := api.Group{ID: g.ID, Name: g.Name, Of: string(g.Of), Members: refs(p, g.Members, ref), Created: g.Created}
+	v := api.Group{ID: g.ID, Name: g.Name, Of: string(g.Of), Members: makeRefs(p, g.Members, ref),
+		Created: g.Created}
 	slices.SortFunc(v.Members, func(x, y api.Ref) int { return strings.Compare(x.Name, y.Name) })
 	return v
 }
 
-func sortedGroups(p *access.Policy) []access.Group {
+func sortGroups(p *access.Policy) []access.Group {
 	return slices.SortedFunc(maps.Values(p.Groups),
 		func(x, y access.Group) int { return strings.Compare(x.Name, y.Name) })
 }
 
-func memberships(p *access.Policy, of access.GroupOf, member access.ID) (out []api.Ref) {
-	for _, g := range sortedGroups(p) {
+func listMemberships(p *access.Policy, of access.GroupOf, member access.ID) (out []api.Ref) {
+	for _, g := range sortGroups(p) {
 		if g.Of == of && slices.Contains(g.Members, member) {
 			out = append(out, groupRef(p, g.ID))
 		}

@@ -6,7 +6,7 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-func (a *server) latencyRoutes() {
+func (a *server) addLatencyRoutes() {
 	handle(a, api.GetLatency,
 		func(context.Context, *api.Nothing) (api.Latency, error) {
 			if a.Live == nil {

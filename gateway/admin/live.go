@@ -13,14 +13,14 @@ import (
 	"latchkey/gateway/doctor"
 )
 
-func (a *server) liveRoutes() {
+func (a *server) addLiveRoutes() {
 	handleCases(a, api.Operate, func(in *api.Body[api.Order]) any { return in.Body.Action },
 		func(ctx context.Context, in *api.Body[api.Order]) (api.Operated, error) {
-			return a.operate(ctx, in.Body, arrived(ctx))
+			return a.operate(ctx, in.Body, arrivedAt(ctx))
 		})
 	handle(a, api.GetStatus,
 		func(context.Context, *api.Nothing) (api.Status, error) {
-			return a.status()
+			return a.makeStatus()
 		})
 	handle(a, api.GetHealth,
 		func(context.Context, *api.Nothing) (api.Health, error) {
@@ -55,8 +55,8 @@ func (a *server) operate(ctx context.Context, in api.Order, at time.Time) (api.O
 		return api.Operated{}, err
 	}
 	if !t.Kind.Fits(action) {
-		return api.Operated{}, fmt.Errorf("%s is a %s: %w: %v does not fit it", t.Name, t.Kind, access.ErrInvalid,
-			action)
+		return api.Operated{}, fmt.Errorf("%s is a %s: %w: %v does not fit it", t.Name, t.Kind,
+			access.ErrInvalid, action)
 	}
 	done, err := a.Live.Operate(ctx, actorOf(ctx), t.ID, action, in.Level, at)
 	if holds := time.Duration(done.Holds) * time.Millisecond; holds > 0 && holds+pulseSlack < t.Pulse {
@@ -70,7 +70,7 @@ func (a *server) operate(ctx context.Context, in api.Order, at time.Time) (api.O
 // its answer takes time.
 const pulseSlack = 500 * time.Millisecond
 
-func (a *server) status() (api.Status, error) {
+func (a *server) makeStatus() (api.Status, error) {
 	if a.Live == nil {
 		return api.Status{}, ErrNoGateway
 	}
@@ -80,7 +80,7 @@ func (a *server) status() (api.Status, error) {
 		Alarms: a.Live.Alarms(),
 		Time:   api.Time{Now: now.UTC(), Zone: site.Zone, Trusted: trusted, Why: why}}
 	p := a.Store.Snapshot()
-	all, err := list(a, p, p.Targets, catalog[access.Target, api.Target]{draw: a.viewTargets(),
+	all, err := listRecords(a, p, p.Targets, catalog[access.Target, api.Target]{draw: a.viewTargets(),
 		key: func(v api.Target) string { return v.Name }}, api.ListQuery{})
 	s.Doors = slices.DeleteFunc(all.Items, func(t api.Target) bool { return t.State == nil })
 	s.Devices, s.Alarms = notNil(s.Devices), notNil(s.Alarms)

@@ -111,7 +111,7 @@ func handle[In, Out any](a *server, op api.Operation[In, Out],
 	huma.Register(a.API, described, func(ctx context.Context, in *In) (*body[Out], error) {
 		out, err := h(ctx, in)
 		if err != nil {
-			return nil, a.problem(ctx, op.ID, err)
+			return nil, a.makeProblem(ctx, op.ID, err)
 		}
 		reply := replyOf(ctx)
 		b := &body[Out]{Notice: reply.notice, Body: out}

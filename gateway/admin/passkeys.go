@@ -13,7 +13,7 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-func (a *server) passkeyRoutes() {
+func (a *server) addPasskeyRoutes() {
 	handle(a, api.AddPasskey,
 		func(ctx context.Context, in *api.RefBody[api.NewPasskey]) (api.Account, error) {
 			credential, err := object(in.Body.Credential)
@@ -21,7 +21,7 @@ func (a *server) passkeyRoutes() {
 				return api.Account{}, err
 			}
 			k := accounts.Passkey{ID: in.Body.ID, Label: in.Body.Label, Credential: credential,
-				Created: a.stamp()}
+				Created: a.makeStamp()}
 			replyOf(ctx).location = "passkeys/" + base64.RawURLEncoding.EncodeToString(k.ID)
 			return a.editAccount(ctx, in.Ref, func(r *accounts.Account) error {
 				r.Passkeys = append(r.Passkeys, k)
@@ -30,7 +30,7 @@ func (a *server) passkeyRoutes() {
 		})
 	handle(a, api.RemovePasskey,
 		func(ctx context.Context, in *api.PasskeyInput) (api.Account, error) {
-			return a.renewed(ctx)(a.editAccount(ctx, in.Ref, func(r *accounts.Account) error {
+			return a.renewSession(ctx)(a.editAccount(ctx, in.Ref, func(r *accounts.Account) error {
 				i, err := findPasskey(r, in.ID)
 				if err == nil {
 					dropStep(r, func() { r.Passkeys = slices.Delete(r.Passkeys, i, i+1) })
@@ -44,7 +44,7 @@ func findPasskey(r *accounts.Account, ref string) (int, error) {
 	id, err := base64.RawURLEncoding.Strict().DecodeString(ref)
 	i := slices.IndexFunc(r.Passkeys, func(k accounts.Passkey) bool { return bytes.Equal(k.ID, id) })
 	if err != nil || i < 0 {
-		return 0, missing("passkey", ref)
+		return 0, missingError("passkey", ref)
 	}
 	return i, nil
 }

@@ -7,27 +7,27 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-func (a *server) personRoutes() {
+func (a *server) addPersonRoutes() {
 	handle(a, api.ListPersons,
 		func(_ context.Context, in *api.ListQuery) (api.List[api.Person], error) {
 			p := a.Store.Snapshot()
-			return list(a, p, p.Persons, catalog[access.Person, api.Person]{draw: viewPersons(p),
+			return listRecords(a, p, p.Persons, catalog[access.Person, api.Person]{draw: viewPersons(p),
 				key:  func(v api.Person) string { return v.Name },
 				text: func(v api.Person) []string { return append(namesOf(v.Groups), v.Name) }}, *in)
 		})
 	handle(a, api.AddPerson,
 		func(ctx context.Context, in *api.Body[api.NewPerson]) (api.Person, error) {
-			return put(ctx, a, func(*access.Policy) (access.Person, error) {
-				return access.Person{ID: access.NewID(), Name: in.Body.Name, Created: a.stamp()}, nil
+			return putRecord(ctx, a, func(*access.Policy) (access.Person, error) {
+				return access.Person{ID: access.NewID(), Name: in.Body.Name, Created: a.makeStamp()}, nil
 			}, viewPerson)
 		})
 	handle(a, api.GetPerson,
 		func(_ context.Context, in *api.ByRef) (api.Person, error) {
-			return show(a, in.Ref, findPerson, viewPerson)
+			return showRecord(a, in.Ref, findPerson, viewPerson)
 		})
 	handle(a, api.ChangePerson,
 		func(ctx context.Context, in *api.RefBody[api.PersonChange]) (api.Person, error) {
-			return put(ctx, a, func(p *access.Policy) (access.Person, error) {
+			return putRecord(ctx, a, func(p *access.Policy) (access.Person, error) {
 				r, err := findPerson(p, in.Ref)
 				if in.Body.Name != "" {
 					r.Name = in.Body.Name
@@ -40,7 +40,7 @@ func (a *server) personRoutes() {
 		})
 	handle(a, api.RemovePerson,
 		func(ctx context.Context, in *api.ByRef) (api.Changed, error) {
-			return remove(ctx, a, in.Ref, findPerson)
+			return removeRecord(ctx, a, in.Ref, findPerson)
 		})
 }
 
@@ -51,7 +51,7 @@ func viewPerson(p *access.Policy, r access.Person) api.Person {
 			v.Cards++
 		}
 	}
-	v.Groups = memberships(p, access.OfPersons, r.ID)
+	v.Groups = listMemberships(p, access.OfPersons, r.ID)
 	return v
 }
 
@@ -65,7 +65,7 @@ func viewPersons(p *access.Policy) func(*access.Policy, access.Person) api.Perso
 		}
 	}
 	groups := map[access.ID][]api.Ref{}
-	for _, g := range sortedGroups(p) {
+	for _, g := range sortGroups(p) {
 		if g.Of == access.OfPersons {
 			for _, m := range g.Members {
 				groups[m] = append(groups[m], groupRef(p, g.ID))

@@ -21,8 +21,8 @@ import (
 // ErrNoGateway is the error of an operation that needs a running gateway if there is none.
 var ErrNoGateway = errors.New("this needs a running gateway: start one with latchkey serve")
 
-// problem maps an error to an HTTP status and a body of RFC 9457.
-func (a *server) problem(ctx context.Context, operation string, err error) error {
+// makeProblem maps an error to an HTTP status and a body of RFC 9457.
+func (a *server) makeProblem(ctx context.Context, operation string, err error) error {
 	status, kind := http.StatusInternalServerError, ""
 	if refused := (*account.Refusal)(nil); errors.As(err, &refused) {
 		if refused.Wait > 0 {
@@ -76,8 +76,8 @@ type crowded struct{ error }
 
 func (c crowded) Unwrap() error { return c.error }
 
-// invalid turns an error about the request into one that wraps [access.ErrInvalid].
-func invalid(err error) error {
+// markInvalid turns an error about the request into one that wraps [access.ErrInvalid].
+func markInvalid(err error) error {
 	if err == nil {
 		return nil
 	}

@@ -46,8 +46,8 @@ func (a *server) checkMatch(ctx context.Context, kept access.Record) error {
 
 func quoteTag(tag string) string { return `"` + tag + `"` }
 
-// view returns a record in the form that the caller gets, with its tag.
-func view[R access.Record, V any](a *server, p *access.Policy, r R,
+// viewRecord returns a record in the form that the caller gets, with its tag.
+func viewRecord[R access.Record, V any](a *server, p *access.Policy, r R,
 	draw func(*access.Policy, R) V) (V, error) {
 	v := draw(p, r)
 	return v, a.tag(&v, r)
@@ -64,8 +64,8 @@ func (a *server) tag(view any, r access.Record) error {
 	return err
 }
 
-// show returns one record in the form that the caller gets.
-func show[R access.Record, V any](a *server, ref string, find func(*access.Policy, string) (R, error),
+// showRecord returns one record in the form that the caller gets.
+func showRecord[R access.Record, V any](a *server, ref string, find func(*access.Policy, string) (R, error),
 	draw func(*access.Policy, R) V) (V, error) {
 	p := a.Store.Snapshot()
 	r, err := find(p, ref)
@@ -73,14 +73,14 @@ func show[R access.Record, V any](a *server, ref string, find func(*access.Polic
 		var none V
 		return none, err
 	}
-	return view(a, p, r, draw)
+	return viewRecord(a, p, r, draw)
 }
 
-// put writes a record, new or changed, and returns it as the policy keeps it.
-func put[R access.Record, V any](ctx context.Context, a *server, from func(*access.Policy) (R, error),
+// putRecord writes a record, new or changed, and returns it as the policy keeps it.
+func putRecord[R access.Record, V any](ctx context.Context, a *server, from func(*access.Policy) (R, error),
 	draw func(*access.Policy, R) V) (V, error) {
 	var record R
-	_, err := a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
+	_, err := a.makeChange(ctx, func(p *access.Policy) ([]access.Change, error) {
 		r, err := from(p)
 		if err != nil {
 			return nil, err
@@ -97,13 +97,13 @@ func put[R access.Record, V any](ctx context.Context, a *server, from func(*acce
 	if kept, ok := p.Get(record); ok {
 		record = kept.(R)
 	}
-	return view(a, p, record, draw)
+	return viewRecord(a, p, record, draw)
 }
 
-// remove deletes a record and everything that belongs to it.
-func remove[R access.Record](ctx context.Context, a *server, ref string,
+// removeRecord deletes a record and everything that belongs to it.
+func removeRecord[R access.Record](ctx context.Context, a *server, ref string,
 	find func(*access.Policy, string) (R, error)) (api.Changed, error) {
-	return a.change(ctx, func(p *access.Policy) ([]access.Change, error) {
+	return a.makeChange(ctx, func(p *access.Policy) ([]access.Change, error) {
 		r, err := find(p, ref)
 		if err != nil {
 			return nil, err
@@ -129,15 +129,15 @@ type entry[V any] struct {
 	record access.Record // that is shown, if it is one
 }
 
-// list answers with the records that are asked for.
-func list[K comparable, R access.Record, V any](a *server, p *access.Policy, records map[K]R,
+// listRecords answers with the records that are asked for.
+func listRecords[K comparable, R access.Record, V any](a *server, p *access.Policy, records map[K]R,
 	c catalog[R, V], in api.ListQuery) (api.List[V], error) {
 	entries := make([]entry[V], 0, len(records))
 	for _, r := range records {
 		v := c.draw(p, r)
 		entries = append(entries, entry[V]{c.key(v), v, r})
 	}
-	entries, next, err := cut(entries, c.text, in)
+	entries, next, err := selectEntries(entries, c.text, in)
 	if err != nil {
 		return api.List[V]{}, err
 	}
@@ -151,9 +151,9 @@ func list[K comparable, R access.Record, V any](a *server, p *access.Policy, rec
 	return out, nil
 }
 
-// cut leaves what is asked for of what can be listed, sorted by key.
-func cut[V any](entries []entry[V], text func(V) []string, in api.ListQuery) (kept []entry[V], next string,
-	err error) {
+// selectEntries returns the entries that a query asks for, sorted by key.
+func selectEntries[V any](entries []entry[V], text func(V) []string,
+	in api.ListQuery) (kept []entry[V], next string, err error) {
 	if in.Q != "" {
 		q := strings.ToLower(in.Q)
 		entries = slices.DeleteFunc(entries, func(e entry[V]) bool {
@@ -161,7 +161,8 @@ func cut[V any](entries []entry[V], text func(V) []string, in api.ListQuery) (ke
 			if text != nil {
 				texts = text(e.view)
 			}
-			return !slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(strings.ToLower(s), q) })
+			return !slices.ContainsFunc(texts,
+				func(s string) bool { return strings.Contains(strings.ToLower(s), q) })
 		})
 	}
 	slices.SortFunc(entries, func(x, y entry[V]) int { return strings.Compare(x.key, y.key) })

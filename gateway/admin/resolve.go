@@ -9,7 +9,7 @@ import (
 	"latchkey/gateway/text"
 )
 
-func missing(kind, ref string) error {
+func missingError(kind, ref string) error {
 	hint := "latchkey " + kind + " list shows what there is"
 	switch kind {
 	case "key":
@@ -20,8 +20,8 @@ func missing(kind, ref string) error {
 	return fmt.Errorf("%s %q: %w: %s", kind, text.Shorten(ref), access.ErrNotFound, hint)
 }
 
-// named looks up a record by id, then by name.
-func named[R any](kind, ref string, byID map[access.ID]R, byName func(string) (R, bool)) (R, error) {
+// findNamed looks up a record by id, then by name.
+func findNamed[R any](kind, ref string, byID map[access.ID]R, byName func(string) (R, bool)) (R, error) {
 	if r, ok := byID[access.ID(ref)]; ok {
 		return r, nil
 	}
@@ -29,38 +29,39 @@ func named[R any](kind, ref string, byID map[access.ID]R, byName func(string) (R
 		return r, nil
 	}
 	var none R
-	return none, missing(kind, ref)
+	return none, missingError(kind, ref)
 }
 
 func findPerson(p *access.Policy, ref string) (access.Person, error) {
-	return named("person", ref, p.Persons, p.PersonByName)
+	return findNamed("person", ref, p.Persons, p.PersonByName)
 }
 
 func findTarget(p *access.Policy, ref string) (access.Target, error) {
-	return named("target", ref, p.Targets, p.TargetByName)
+	return findNamed("target", ref, p.Targets, p.TargetByName)
 }
 
 func findDevice(p *access.Policy, ref string) (access.Device, error) {
-	return named("device", ref, p.Devices, p.DeviceByName)
+	return findNamed("device", ref, p.Devices, p.DeviceByName)
 }
 
 func findGroup(p *access.Policy, ref string) (access.Group, error) {
-	return named("group", ref, p.Groups, p.GroupByName)
+	return findNamed("group", ref, p.Groups, p.GroupByName)
 }
 
 func findSchedule(p *access.Policy, ref string) (access.Schedule, error) {
-	return named("schedule", ref, p.Schedules, p.ScheduleByName)
+	return findNamed("schedule", ref, p.Schedules, p.ScheduleByName)
 }
 
 func findAccount(p *access.Policy, ref string) (accounts.Account, error) {
-	return named("account", ref, accounts.Kind.In(p), func(name string) (accounts.Account, bool) { return accounts.Kind.ByName(p, name) })
+	return findNamed("account", ref, accounts.Kind.In(p),
+		func(name string) (accounts.Account, bool) { return accounts.Kind.ByName(p, name) })
 }
 
 func findGrant(p *access.Policy, ref string) (access.Grant, error) {
 	if g, ok := p.Grants[access.ID(ref)]; ok {
 		return *g, nil
 	}
-	return access.Grant{}, missing("grant", ref)
+	return access.Grant{}, missingError("grant", ref)
 }
 
 func personRef(p *access.Policy, id access.ID) api.Ref {
@@ -79,7 +80,7 @@ func scheduleRef(p *access.Policy, id access.ID) api.Ref {
 	return api.Ref{ID: id, Name: p.Schedules[id].Name}
 }
 
-func refs(p *access.Policy, ids []access.ID, ref func(*access.Policy, access.ID) api.Ref) []api.Ref {
+func makeRefs(p *access.Policy, ids []access.ID, ref func(*access.Policy, access.ID) api.Ref) []api.Ref {
 	out := make([]api.Ref, 0, len(ids))
 	for _, id := range ids {
 		out = append(out, ref(p, id))

@@ -7,27 +7,27 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-func (a *server) scheduleRoutes() {
+func (a *server) addScheduleRoutes() {
 	handle(a, api.ListSchedules,
 		func(_ context.Context, in *api.ListQuery) (api.List[api.Schedule], error) {
 			p := a.Store.Snapshot()
-			return list(a, p, p.Schedules, catalog[access.Schedule, api.Schedule]{draw: viewSchedule,
+			return listRecords(a, p, p.Schedules, catalog[access.Schedule, api.Schedule]{draw: viewSchedule,
 				key: func(v api.Schedule) string { return v.Name }}, *in)
 		})
 	handle(a, api.AddSchedule,
 		func(ctx context.Context, in *api.Body[api.NewSchedule]) (api.Schedule, error) {
-			return put(ctx, a, func(*access.Policy) (access.Schedule, error) {
+			return putRecord(ctx, a, func(*access.Policy) (access.Schedule, error) {
 				return access.Schedule{ID: access.NewID(), Name: in.Body.Name, Text: in.Body.Text,
-					Created: a.stamp()}, nil
+					Created: a.makeStamp()}, nil
 			}, viewSchedule)
 		})
 	handle(a, api.GetSchedule,
 		func(_ context.Context, in *api.ByRef) (api.Schedule, error) {
-			return show(a, in.Ref, findSchedule, viewSchedule)
+			return showRecord(a, in.Ref, findSchedule, viewSchedule)
 		})
 	handle(a, api.ChangeSchedule,
 		func(ctx context.Context, in *api.RefBody[api.ScheduleChange]) (api.Schedule, error) {
-			return put(ctx, a, func(p *access.Policy) (access.Schedule, error) {
+			return putRecord(ctx, a, func(p *access.Policy) (access.Schedule, error) {
 				s, err := findSchedule(p, in.Ref)
 				if in.Body.Name != "" {
 					s.Name = in.Body.Name
@@ -40,7 +40,7 @@ func (a *server) scheduleRoutes() {
 		})
 	handle(a, api.RemoveSchedule,
 		func(ctx context.Context, in *api.ByRef) (api.Changed, error) {
-			return remove(ctx, a, in.Ref, findSchedule)
+			return removeRecord(ctx, a, in.Ref, findSchedule)
 		})
 }
 

@@ -47,9 +47,9 @@ func (b bounded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 type arrivedKey struct{}
 
-// arrived returns when the request began to arrive. A command counts from that moment, because the
-// body may have been slow.
-func arrived(ctx context.Context) time.Time {
+// arrivedAt returns when the request began to arrive. A command counts from that moment, because
+// the body may have been slow.
+func arrivedAt(ctx context.Context) time.Time {
 	if t, ok := ctx.Value(arrivedKey{}).(time.Time); ok {
 		return t
 	}
@@ -71,5 +71,7 @@ func (b bounded) allowed(r *http.Request) (methods []string) {
 func writeProblem(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(&huma.ErrorModel{Title: http.StatusText(status), Status: status, Detail: detail}) // the client is gone
+	// An error means that the client is gone.
+	_ = json.NewEncoder(w).Encode(&huma.ErrorModel{Title: http.StatusText(status), Status: status,
+		Detail: detail})
 }

@@ -9,9 +9,9 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-// sessionRoutes are the operations for the website, which passes on its visitors' cookies and sets
-// the cookies of the answers.
-func (a *server) sessionRoutes() {
+// addSessionRoutes adds the operations for the website, which passes on its visitors' cookies and
+// sets the cookies of the answers.
+func (a *server) addSessionRoutes() {
 	handle(a, api.GetSession,
 		func(ctx context.Context, in *api.SessionQuery) (api.Session, error) {
 			return a.session(ctx, in.Operation)
@@ -46,19 +46,20 @@ func (a *server) sessionRoutes() {
 		func(ctx context.Context, _ *api.Nothing) (api.Session, error) {
 			return api.Session{}, a.accounts.SignOut(ctx)
 		})
-	a.ownRoutes()
+	a.addOwnRoutes()
 }
 
-// ownRoutes are the operations on the caller's own account. Those on everybody's accounts are for
-// owners.
-func (a *server) ownRoutes() {
+// addOwnRoutes adds the operations on the caller's own account. Those on everybody's accounts are
+// for owners.
+func (a *server) addOwnRoutes() {
 	handle(a, api.ChangePassword,
 		func(ctx context.Context, in *api.Body[api.NewOwnPassword]) (api.Account, error) {
 			if err := a.accounts.ConfirmPassword(ctx, in.Body.Old); err != nil {
 				return api.Account{}, err
 			}
 			id := account.PrincipalOf(ctx).Account
-			return a.renewed(ctx)(a.changeAccount(ctx, string(id), api.AccountChange{Password: &in.Body.New}))
+			change := api.AccountChange{Password: &in.Body.New}
+			return a.renewSession(ctx)(a.changeAccount(ctx, string(id), change))
 		})
 	handle(a, api.AskNewPasskey,
 		func(ctx context.Context, _ *api.Nothing) (any, error) {
@@ -69,7 +70,7 @@ func (a *server) ownRoutes() {
 			if err := a.accounts.AddPasskey(ctx, in.Body.Label, in.Body.Made); err != nil {
 				return api.Account{}, err
 			}
-			out, err := show(a, string(account.PrincipalOf(ctx).Account), findAccount, viewAccount)
+			out, err := showRecord(a, string(account.PrincipalOf(ctx).Account), findAccount, viewAccount)
 			if n := len(out.Passkeys); n > 0 { // the new one is the last
 				replyOf(ctx).location = "../accounts/" + string(out.ID) + "/passkeys/" +
 					base64.RawURLEncoding.EncodeToString(out.Passkeys[n-1].ID)
@@ -91,7 +92,7 @@ func (a *server) session(ctx context.Context, operation string) (out api.Session
 	if err != nil {
 		return api.Session{}, err
 	}
-	out.Local, out.SetUp = local, a.noAccounts()
+	out.Local, out.SetUp = local, a.hasNoAccounts()
 	if of.ID != "" {
 		v := viewAccount(nil, of)
 		out.Account = &v
@@ -105,7 +106,7 @@ func (a *server) session(ctx context.Context, operation string) (out api.Session
 	id, value, _ := strings.Cut(operation, " ")
 	d, ok := a.demands[id]
 	if !ok {
-		return out, missing("operation", id)
+		return out, missingError("operation", id)
 	}
 	// A question about an operation on an account means the caller's own account: whoever may call
 	// it for others has a role for that.

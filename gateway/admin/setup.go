@@ -8,10 +8,10 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-func (a *server) setupRoutes() {
+func (a *server) addSetupRoutes() {
 	handle(a, api.GetSetup,
 		func(context.Context, *api.Nothing) (api.Setup, error) {
-			return api.Setup{Needed: a.noAccounts(), URL: a.ConsoleURL}, nil
+			return api.Setup{Needed: a.hasNoAccounts(), URL: a.ConsoleURL}, nil
 		})
 	handle(a, api.MintSetupCode,
 		func(ctx context.Context, _ *api.Nothing) (api.SetupCode, error) {
@@ -34,8 +34,8 @@ func (a *server) setupRoutes() {
 		})
 }
 
-// noAccounts tells whether there is no account yet.
-func (a *server) noAccounts() bool { return len(accounts.Kind.In(a.Store.Snapshot())) == 0 }
+// hasNoAccounts tells whether there is no account yet.
+func (a *server) hasNoAccounts() bool { return len(accounts.Kind.In(a.Store.Snapshot())) == 0 }
 
 // makeOwner makes an owner's account, or turns an account into an owner's. It removes everything
 // that somebody else may have added to the account or may still know of it.
@@ -44,13 +44,13 @@ func (a *server) makeOwner(ctx context.Context, name, password string) (api.Acco
 	if err != nil {
 		return api.Account{}, err
 	}
-	return put(withActor(ctx, "set-up code"), a, func(p *access.Policy) (accounts.Account, error) {
+	return putRecord(withActor(ctx, "set-up code"), a, func(p *access.Policy) (accounts.Account, error) {
 		r, ok := accounts.Kind.ByName(p, name)
 		if !ok {
 			return accounts.Account{ID: access.NewID(), Name: name, Role: accounts.RoleOwner, Password: hash,
-				Created: a.stamp()}, nil
+				Created: a.makeStamp()}, nil
 		}
-		return accounts.Account{ID: r.ID, Name: r.Name, Role: accounts.RoleOwner, Password: hash, Epoch: r.Epoch +
-			1, Created: r.Created}, nil
+		return accounts.Account{ID: r.ID, Name: r.Name, Role: accounts.RoleOwner, Password: hash,
+			Epoch: r.Epoch + 1, Created: r.Created}, nil
 	}, viewAccount)
 }

@@ -7,11 +7,11 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-func (a *server) siteRoutes() {
+func (a *server) addSiteRoutes() {
 	handle(a, api.GetSite,
 		func(context.Context, *api.Nothing) (api.Site, error) {
 			p := a.Store.Snapshot()
-			return view(a, p, p.Site, viewSite)
+			return viewRecord(a, p, p.Site, viewSite)
 		})
 	handle(a, api.ChangeSite,
 		func(ctx context.Context, in *api.Body[api.SiteChange]) (api.Site, error) {
@@ -38,7 +38,7 @@ func (a *server) siteRoutes() {
 }
 
 func (a *server) changeSite(ctx context.Context, set func(*access.Site)) (api.Site, error) {
-	return put(ctx, a, func(p *access.Policy) (access.Site, error) {
+	return putRecord(ctx, a, func(p *access.Policy) (access.Site, error) {
 		s := p.Site
 		set(&s)
 		return s, nil

@@ -12,25 +12,25 @@ import (
 
 const defaultPulse = 3 * time.Second
 
-func (a *server) targetRoutes() {
+func (a *server) addTargetRoutes() {
 	handle(a, api.ListTargets,
 		func(_ context.Context, in *api.ListQuery) (api.List[api.Target], error) {
 			p := a.Store.Snapshot()
-			return list(a, p, p.Targets, catalog[access.Target, api.Target]{draw: a.viewTargets(),
+			return listRecords(a, p, p.Targets, catalog[access.Target, api.Target]{draw: a.viewTargets(),
 				key: func(v api.Target) string { return v.Name }}, *in)
 		})
 	handle(a, api.AddTarget,
 		func(ctx context.Context, in *api.Body[api.NewTarget]) (api.Target, error) {
-			return put(ctx, a, func(*access.Policy) (access.Target, error) { return a.newTarget(in.Body) },
-				a.viewTargets())
+			return putRecord(ctx, a,
+				func(*access.Policy) (access.Target, error) { return a.newTarget(in.Body) }, a.viewTargets())
 		})
 	handle(a, api.GetTarget,
 		func(_ context.Context, in *api.ByRef) (api.Target, error) {
-			return show(a, in.Ref, findTarget, a.viewTargets())
+			return showRecord(a, in.Ref, findTarget, a.viewTargets())
 		})
 	handle(a, api.ChangeTarget,
 		func(ctx context.Context, in *api.RefBody[api.TargetChange]) (api.Target, error) {
-			return put(ctx, a, func(p *access.Policy) (access.Target, error) {
+			return putRecord(ctx, a, func(p *access.Policy) (access.Target, error) {
 				t, err := findTarget(p, in.Ref)
 				if err != nil {
 					return t, err
@@ -48,13 +48,13 @@ func (a *server) targetRoutes() {
 		})
 	handle(a, api.RemoveTarget,
 		func(ctx context.Context, in *api.ByRef) (api.Changed, error) {
-			return remove(ctx, a, in.Ref, findTarget)
+			return removeRecord(ctx, a, in.Ref, findTarget)
 		})
 }
 
 func (a *server) newTarget(in api.NewTarget) (access.Target, error) {
 	t := access.Target{ID: access.NewID(), Name: in.Name, Kind: access.TargetKind(in.Kind),
-		Created: a.stamp()}
+		Created: a.makeStamp()}
 	if t.Kind == access.Door && in.Pulse == "" {
 		t.Pulse = defaultPulse
 	}

@@ -11,7 +11,7 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-func (a *server) tokenRoutes() {
+func (a *server) addTokenRoutes() {
 	handle(a, api.AddToken,
 		func(ctx context.Context, in *api.RefBody[api.NewToken]) (api.MintedToken, error) {
 			return a.mintToken(ctx, in.Ref, in.Body)
@@ -21,7 +21,7 @@ func (a *server) tokenRoutes() {
 			return a.editAccount(ctx, in.Ref, func(r *accounts.Account) error {
 				i := slices.IndexFunc(r.Tokens, func(t accounts.Token) bool { return string(t.ID) == in.ID })
 				if i < 0 {
-					return missing("token", in.ID)
+					return missingError("token", in.ID)
 				}
 				r.Tokens = slices.Delete(r.Tokens, i, i+1)
 				return nil
@@ -33,7 +33,7 @@ func (a *server) mintToken(ctx context.Context, ref string, in api.NewToken) (ap
 	text, hash := account.NewTokenText()
 	t := accounts.Token{ID: access.NewID(), Label: in.Label, Hash: hash, Scopes: in.Scopes,
 		Until:   valueOf(in.Until),
-		Created: a.stamp()}
+		Created: a.makeStamp()}
 	if in.Until != nil && !a.Now().Before(t.Until) {
 		return api.MintedToken{}, fmt.Errorf("until: %w: it is over already: want a time to come",
 			access.ErrInvalid)

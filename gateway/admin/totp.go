@@ -11,7 +11,7 @@ import (
 	"latchkey/keys"
 )
 
-func (a *server) totpRoutes() {
+func (a *server) addTotpRoutes() {
 	handle(a, api.MakeTOTP,
 		func(_ context.Context, in *api.ByRef) (api.TOTPSecret, error) {
 			r, err := findAccount(a.Store.Snapshot(), in.Ref)
@@ -27,7 +27,7 @@ func (a *server) totpRoutes() {
 		})
 	handle(a, api.RemoveTOTP,
 		func(ctx context.Context, in *api.ByRef) (api.Account, error) {
-			return a.renewed(ctx)(a.editAccount(ctx, in.Ref, func(r *accounts.Account) error {
+			return a.renewSession(ctx)(a.editAccount(ctx, in.Ref, func(r *accounts.Account) error {
 				dropStep(r, func() { r.TOTP = keys.Hidden{} })
 				return nil
 			}))

@@ -77,7 +77,8 @@ var (
 		"Remove a device with its keys and grants").matching()
 	RekeyDevice = declare[RefBody[NewKey], Enrolled](toManage,
 		http.MethodPost, "/v1/devices/{ref}/keys", "rekey-device",
-		"Mint another key for a device: the answer holds its secret, once. The older keys work until the new one is first used")
+		"Mint another key for a device: the answer holds its secret, once. "+
+			"The older keys work until the new one is first used")
 	RevokeDevice = declare[ByRef, Changed](toManage,
 		http.MethodPost, "/v1/devices/{ref}/revoke", "revoke-device",
 		"Revoke every key of a device: its session ends and it cannot come back")

@@ -30,5 +30,6 @@ var (
 			"It is good for a day and for one account, and replaces the code before")
 	SetUp = declare[Body[SetUpRequest], Account](publicly, http.MethodPost, "/v1/setup", "set-up",
 		"Make an owner's account with the code, or turn an existing account "+
-			"back into an owner's with only this password. A visitor of the website is then signed in with it")
+			"back into an owner's with only this password. "+
+			"A visitor of the website is then signed in with it")
 )

@@ -84,12 +84,14 @@ func Config(version string) huma.Config {
 			OpenAPI: "3.1.0",
 			Info:    &huma.Info{Title: "latchkey", Version: version, Description: aboutAPI},
 			Servers: []*huma.Server{{URL: ".",
-				Description: "Where this document is: below /api on the website, at the root on the socket admin.sock"}},
+				Description: "Where this document is: below /api on the website, " +
+					"at the root on the socket admin.sock"}},
 			Tags: tags,
 			Components: &huma.Components{
 				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
-					schemeToken: {Type: "http", Scheme: "bearer", Description: "A token of an account. It has scopes."},
+					schemeToken: {Type: "http", Scheme: "bearer",
+						Description: "A token of an account. It has scopes."},
 					schemeCookie: {Type: "apiKey", In: "cookie", Name: account.SessionCookie,
 						Description: "The sign-in of a visitor. " +
 							"What they may do depends on the account's role."},
