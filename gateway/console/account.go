@@ -21,12 +21,12 @@ type passkeyRow struct {
 }
 
 func (v *visit) showAccount() error {
-	p := accountPage{Local: v.session.Local, Second: secondStep(v.account),
+	p := accountPage{Local: v.session.Local, Second: hasSecondStep(v.account),
 		Named: account.HasPasskeys(v.r.Host)}
 	for _, k := range v.account.Passkeys {
 		p.Passkeys = append(p.Passkeys, passkeyRow{k, base64.RawURLEncoding.EncodeToString(k.ID)})
 	}
-	return v.show(v.status(), "account", p)
+	return v.showPage(v.chooseStatus(), "account", p)
 }
 
 // nameAccount returns the input that names the account which is signed in.
@@ -51,14 +51,14 @@ func (v *visit) changePassword() error {
 	if err := v.keepAccount(call(v, api.ChangePassword, api.With(in))); err != nil {
 		return v.showAgain(err, (*visit).showAccount)
 	}
-	return v.done("/account", "The password is changed. Every other browser is signed out.")
+	return v.reportDone("/account", "The password is changed. Every other browser is signed out.")
 }
 
 func (v *visit) signOutEverywhere() error {
 	if err := v.keepAccount(call(v, api.SignOut, v.nameAccount())); err != nil {
 		return v.showAgain(err, (*visit).showAccount)
 	}
-	return v.done("/account", "Every other browser is signed out.")
+	return v.reportDone("/account", "Every other browser is signed out.")
 }
 
 type adminsPage struct {
@@ -70,26 +70,26 @@ func (v *visit) showAdmins() error {
 	if err != nil {
 		return err
 	}
-	return v.show(v.status(), "admins", adminsPage{accounts})
+	return v.showPage(v.chooseStatus(), "admins", adminsPage{accounts})
 }
 
 func (v *visit) addAdmin() error {
-	in := api.NewAccount{Name: v.field("name"), Role: v.field("role"),
+	in := api.NewAccount{Name: v.readField("name"), Role: v.readField("role"),
 		Password: v.r.PostForm.Get("password")}
 	a, err := call(v, api.AddAccount, api.With(in))
 	if err != nil {
 		return v.showAgain(err, (*visit).showAdmins)
 	}
-	return v.done("/admins", "%s can sign in now, as %s.", a.Name, a.Role)
+	return v.reportDone("/admins", "%s can sign in now, as %s.", a.Name, a.Role)
 }
 
 func (v *visit) changeAdmin() error {
 	change := api.AccountChange{}
-	switch v.field("do") {
+	switch v.readField("do") {
 	case "role":
-		change.Role = v.field("role")
+		change.Role = v.readField("role")
 	case "disable", "enable":
-		disabled := v.field("do") == "disable"
+		disabled := v.readField("do") == "disable"
 		change.Disabled = &disabled
 	case "password":
 		password := v.r.PostForm.Get("password")
@@ -100,13 +100,13 @@ func (v *visit) changeAdmin() error {
 	if _, err := call(v, api.ChangeAccount, api.AtWith(v.r.PathValue("account"), change)); err != nil {
 		return v.showAgain(err, (*visit).showAdmins)
 	}
-	return v.done("/admins", "Saved.")
+	return v.reportDone("/admins", "Saved.")
 }
 
 func (v *visit) removeAdmin() error {
-	done, err := call(v, api.RemoveAccount, v.named("account"))
+	done, err := call(v, api.RemoveAccount, v.readRef("account"))
 	if err != nil {
 		return v.showAgain(err, (*visit).showAdmins)
 	}
-	return v.done("/admins", "%s", changes(done))
+	return v.reportDone("/admins", "%s", describeChanges(done))
 }

@@ -22,7 +22,7 @@ func call[In, Out any](v *visit, op api.Operation[In, Out], in In) (Out, error) 
 	ctx, cancel := context.WithTimeout(v.r.Context(), callWait)
 	defer cancel()
 	send := v.send
-	if tag := v.field("etag"); tag != "" && op.Matches { // the form shows an earlier state of the record
+	if tag := v.readField("etag"); tag != "" && op.Matches { // the form shows an earlier state of the record
 		send = client.IfMatch(send, tag)
 	}
 	return client.Call(ctx, send, op, in)
@@ -57,7 +57,7 @@ func (v *visit) answer(r *http.Request) (*http.Response, error) {
 	key := keyOf(r)
 	a := v.early[key]
 	if a == nil {
-		v.describe(r)
+		v.describeVisitor(r)
 		resp, err := v.api.Do(r)
 		if err == nil {
 			resp.Body = http.MaxBytesReader(nil, resp.Body, maxAnswer)
@@ -69,8 +69,8 @@ func (v *visit) answer(r *http.Request) (*http.Response, error) {
 	return a.resp, a.err
 }
 
-// describe writes into the request who the visitor is.
-func (v *visit) describe(out *http.Request) {
+// describeVisitor writes into the request who the visitor is.
+func (v *visit) describeVisitor(out *http.Request) {
 	if v.token {
 		out.Header.Set("Authorization", v.r.Header.Get("Authorization"))
 		account.Describe(out.Header, v.r, nil)

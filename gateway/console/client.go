@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	clientFor = 2 * time.Second // that it is remembered whose a cookie or a token is, for budgets only
-	// pageFor is that of requests for pages: each of them finds out anyway who is signed in, and what
-	// is remembered follows.
+	// clientFor is how long we remember whose a cookie or a token is. Only budgets use it.
+	clientFor = 2 * time.Second
+	// pageFor is the same for requests for pages. It is longer, since each of them finds out anyway
+	// who is signed in, and remembers it.
 	pageFor    = time.Minute
 	maxClients = 1024
 )

@@ -72,8 +72,8 @@ func New(cfg Config) (*Console, error) {
 		c.mux.Handle(r.pattern, c.serveRoute(r))
 	}
 	c.mux.Handle("GET /static/", http.StripPrefix("/static/", immutable(http.FileServerFS(static))))
-	c.mux.Handle("/api/", http.StripPrefix("/api", http.HandlerFunc(c.script)))
-	c.handler = c.guarded(c.mux)
+	c.mux.Handle("/api/", http.StripPrefix("/api", http.HandlerFunc(c.serveScript)))
+	c.handler = c.guardHandler(c.mux)
 	return c, nil
 }
 
@@ -116,14 +116,14 @@ func (c *Console) table() []route {
 		{"POST /lamps/{target}", api.Operate.ID + " on", (*visit).operateLamp},
 		{"POST /doors/{target}/unlock", api.Operate.ID + " unlock", (*visit).unlockDoor},
 		{"POST /doors/{target}/lock", api.Operate.ID + " lock", (*visit).lockDoor},
-		{"POST /alarms/{alarm}/acknowledge", api.AcknowledgeAlarm.ID, (*visit).acknowledge},
+		{"POST /alarms/{alarm}/acknowledge", api.AcknowledgeAlarm.ID, (*visit).acknowledgeAlarm},
 		{"POST /lockdown/on", api.SetLockdown.ID + " true", (*visit).startLockdown},
 		{"POST /lockdown/off", api.SetLockdown.ID + " false", (*visit).endLockdown},
 
 		{"GET /events", api.ListEvents.ID, (*visit).showEvents},
 		{"GET /events.csv", api.ListEvents.ID, (*visit).exportCSV},
 		{"GET /events.json", api.ListEvents.ID, (*visit).exportJSON},
-		{"GET /live", api.StreamEvents.ID, (*visit).live},
+		{"GET /live", api.StreamEvents.ID, (*visit).streamEvents},
 
 		{"GET /why", api.Explain.ID, (*visit).showWhy},
 

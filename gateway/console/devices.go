@@ -36,11 +36,11 @@ func (v *visit) showDevices() error {
 	if p.Targets, err = list(v, api.ListTargets, api.ListQuery{}); err != nil {
 		return err
 	}
-	return v.show(v.status(), "devices", p)
+	return v.showPage(v.chooseStatus(), "devices", p)
 }
 
 func (v *visit) addDevice() error {
-	in := api.NewDevice{Name: v.field("name"), Kind: v.field("kind"), Gateway: v.field("gateway")}
+	in := api.NewDevice{Name: v.readField("name"), Kind: v.readField("kind"), Gateway: v.readField("gateway")}
 	for _, t := range v.r.PostForm["target"] {
 		if t != "" {
 			in.Targets = append(in.Targets, t)
@@ -69,8 +69,7 @@ func (v *visit) showBundle(got api.Enrolled) error {
 		return err
 	}
 	b := provision.Bundle{Device: got.Bundle.Device, Kind: got.Bundle.Kind, Targets: got.Bundle.Targets,
-		Gateway:  got.Bundle.Gateway,
-		Identity: got.Bundle.Identity, Secret: secret}
+		Gateway: got.Bundle.Gateway, Identity: got.Bundle.Identity, Secret: secret}
 	p := bundlePage{Enrolled: got}
 	for _, f := range []struct {
 		format provision.Format
@@ -92,7 +91,7 @@ func (v *visit) showBundle(got api.Enrolled) error {
 			p.Code = template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(code.PNG()))
 		}
 	}
-	return v.show(http.StatusOK, "bundle", p)
+	return v.showPage(http.StatusOK, "bundle", p)
 }
 
 type devicePage struct {
@@ -110,7 +109,7 @@ type reading struct {
 }
 
 func (v *visit) showDevice() error {
-	d, err := call(v, api.GetDevice, v.named("device"))
+	d, err := call(v, api.GetDevice, v.readRef("device"))
 	if err != nil {
 		return err
 	}
@@ -121,7 +120,7 @@ func (v *visit) showDevice() error {
 		}
 	}
 	slices.Reverse(p.Keys)
-	sick, err := call(v, api.Diagnose, v.namedDevice())
+	sick, err := call(v, api.Diagnose, v.nameDevice())
 	if err != nil {
 		return err
 	}
@@ -132,7 +131,7 @@ func (v *visit) showDevice() error {
 		if err != nil {
 			return err
 		}
-		if p.Grant, err = v.grantForm(groups); err != nil {
+		if p.Grant, err = v.makeGrantForm(groups); err != nil {
 			return err
 		}
 		p.Grant.Subject = "device/" + string(d.ID)
@@ -146,16 +145,16 @@ func (v *visit) showDevice() error {
 			}
 		}
 	}
-	return v.show(v.status(), "device", p)
+	return v.showPage(v.chooseStatus(), "device", p)
 }
 
-// namedDevice returns the doctor's input for the device in the address.
-func (v *visit) namedDevice() api.DoctorInput {
+// nameDevice returns the doctor's input for the device in the address.
+func (v *visit) nameDevice() api.DoctorInput {
 	return api.DoctorInput{Device: v.r.PathValue("device")}
 }
 
 func (v *visit) rekeyDevice() error {
-	in := api.NewKey{Gateway: v.field("gateway")}
+	in := api.NewKey{Gateway: v.readField("gateway")}
 	got, err := call(v, api.RekeyDevice, api.AtWith(v.r.PathValue("device"), in))
 	if err != nil {
 		return v.showAgain(err, (*visit).showDevice)
@@ -164,19 +163,19 @@ func (v *visit) rekeyDevice() error {
 }
 
 func (v *visit) revokeDevice() error {
-	done, err := call(v, api.RevokeDevice, v.named("device"))
+	done, err := call(v, api.RevokeDevice, v.readRef("device"))
 	if err != nil {
 		return v.showAgain(err, (*visit).showDevice)
 	}
-	return v.done(addressOf("/devices/", v.r.PathValue("device")), "%s", changes(done))
+	return v.reportDone(addressOf("/devices/", v.r.PathValue("device")), "%s", describeChanges(done))
 }
 
 func (v *visit) removeDevice() error {
-	done, err := call(v, api.RemoveDevice, v.named("device"))
+	done, err := call(v, api.RemoveDevice, v.readRef("device"))
 	if err != nil {
 		return v.showAgain(err, (*visit).showDevice)
 	}
-	return v.done("/devices", "%s", changes(done))
+	return v.reportDone("/devices", "%s", describeChanges(done))
 }
 
 type targetPage struct {
@@ -194,7 +193,7 @@ func (p targetPage) Tone() string {
 }
 
 func (v *visit) showTarget() error {
-	target, err := call(v, api.GetTarget, v.named("target"))
+	target, err := call(v, api.GetTarget, v.readRef("target"))
 	if err != nil {
 		return err
 	}
@@ -228,39 +227,40 @@ func (v *visit) showTarget() error {
 			p.Grants = append(p.Grants, g)
 		}
 	}
-	return v.show(v.status(), "target", p)
+	return v.showPage(v.chooseStatus(), "target", p)
 }
 
 func (v *visit) addTarget() error {
-	in := api.NewTarget{Name: v.field("name"), Kind: v.field("kind")}
+	in := api.NewTarget{Name: v.readField("name"), Kind: v.readField("kind")}
 	if in.Kind == string(access.Door) {
-		in.Pulse = v.field("pulse")
+		in.Pulse = v.readField("pulse")
 	}
 	t, err := call(v, api.AddTarget, api.With(in))
 	if err != nil {
 		return v.showAgain(err, (*visit).showDevices)
 	}
-	return v.done("/devices", "%s %s is here now. Add the device that moves it.", page.Capital(t.Kind), t.Name)
+	return v.reportDone("/devices", "%s %s is here now. Add the device that moves it.",
+		page.Capital(t.Kind), t.Name)
 }
 
 func (v *visit) changeTarget() error {
-	change := api.TargetChange{Name: v.field("name"), Pulse: v.field("pulse")}
+	change := api.TargetChange{Name: v.readField("name"), Pulse: v.readField("pulse")}
 	if _, err := call(v, api.ChangeTarget, api.AtWith(v.r.PathValue("target"), change)); err != nil {
 		return v.showAgain(err, (*visit).showTarget)
 	}
-	return v.done("/devices", "Saved.")
+	return v.reportDone("/devices", "Saved.")
 }
 
 func (v *visit) removeTarget() error {
-	done, err := call(v, api.RemoveTarget, v.named("target"))
+	done, err := call(v, api.RemoveTarget, v.readRef("target"))
 	if err != nil {
 		return v.showAgain(err, (*visit).showTarget)
 	}
-	return v.done("/devices", "%s", changes(done))
+	return v.reportDone("/devices", "%s", describeChanges(done))
 }
 
-// devicesOf returns the devices of a kind.
-func (v *visit) devicesOf(kind string) (of []api.Device, err error) {
+// listDevicesOf returns the devices of a kind.
+func (v *visit) listDevicesOf(kind string) (of []api.Device, err error) {
 	all, err := list(v, api.ListDevices, api.ListQuery{})
 	for _, d := range all {
 		if d.Kind == kind {

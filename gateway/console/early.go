@@ -24,7 +24,7 @@ func askWith[In, Out any](op api.Operation[In, Out], in func(*visit) In) questio
 
 // askNamed returns the question about the record that the address names.
 func askNamed[Out any](op api.Operation[api.ByRef, Out], name string) question {
-	return askWith(op, func(v *visit) api.ByRef { return v.named(name) })
+	return askWith(op, func(v *visit) api.ByRef { return v.readRef(name) })
 }
 
 // frameQuestions are the questions of every page after sign-in.
@@ -34,7 +34,7 @@ var frameQuestions = []question{ask(api.GetSite), ask(api.GetTime), ask(api.List
 // depend on an answer are not among them.
 var pageQuestions = map[string][]question{
 	"GET /{$}":    {ask(api.ListTargets), ask(api.ListDevices), ask(api.GetHealth)},
-	"GET /events": {ask(api.ListTargets), askWith(api.ListEvents, (*visit).newestEvents)},
+	"GET /events": {ask(api.ListTargets), askWith(api.ListEvents, (*visit).queryNewestEvents)},
 	"GET /why":    {ask(api.ListTargets), ask(api.ListPersons), ask(api.ListCards), ask(api.ListDevices)},
 
 	"GET /people": {ask(api.ListPersons)},
@@ -47,7 +47,7 @@ var pageQuestions = map[string][]question{
 	"GET /schedules": {ask(api.ListSchedules), ask(api.ListGrants)},
 
 	"GET /devices":          {ask(api.ListDevices), ask(api.ListTargets)},
-	"GET /devices/{device}": {askNamed(api.GetDevice, "device"), askWith(api.Diagnose, (*visit).namedDevice)},
+	"GET /devices/{device}": {askNamed(api.GetDevice, "device"), askWith(api.Diagnose, (*visit).nameDevice)},
 	"GET /targets/{target}": {askNamed(api.GetTarget, "target"), ask(api.ListDevices), ask(api.ListGroups),
 		ask(api.ListGrants)},
 
@@ -77,7 +77,7 @@ func (v *visit) askEarly(questions ...question) {
 		if err != nil {
 			continue // the page asks again and gets the error
 		}
-		v.describe(r)
+		v.describeVisitor(r)
 		a := &early{done: make(chan struct{})}
 		v.early[keyOf(r)] = a
 		go func() {

@@ -21,9 +21,9 @@ const (
 	apiPage      = 1000   // the most that the API returns at once
 )
 
-func (v *visit) filter() page.Filter {
+func (v *visit) readFilter() page.Filter {
 	q := v.r.URL.Query()
-	get := func(name string) string { return clip(strings.TrimSpace(q.Get(name))) }
+	get := func(name string) string { return clipText(strings.TrimSpace(q.Get(name))) }
 	return page.Filter{Person: get("person"), Target: get("target"), Reason: get("reason"), Kind: get("kind")}
 }
 
@@ -41,13 +41,14 @@ type eventsPage struct {
 }
 
 func (v *visit) showEvents() error {
-	p := eventsPage{Filter: v.filter(), Shown: eventsShown, Kinds: audit.EventKinds, Reasons: access.Reasons}
+	p := eventsPage{Filter: v.readFilter(), Shown: eventsShown, Kinds: audit.EventKinds,
+		Reasons: access.Reasons}
 	p.Before, _ = strconv.ParseUint(v.r.URL.Query().Get("before"), 10, 64)
 	var err error
 	if p.Targets, err = list(v, api.ListTargets, api.ListQuery{}); err != nil {
 		return err
 	}
-	newest, err := call(v, api.ListEvents, v.newestEvents())
+	newest, err := call(v, api.ListEvents, v.queryNewestEvents())
 	if err != nil {
 		return err
 	}
@@ -60,12 +61,12 @@ func (v *visit) showEvents() error {
 	if p.Rows, p.Older, err = v.eventsBefore(end, p.Filter, newest); err != nil {
 		return err
 	}
-	return v.show(v.status(), "events", p)
+	return v.showPage(v.chooseStatus(), "events", p)
 }
 
-// newestEvents asks for the newest event. For the first page it asks for all events that the page
-// begins with.
-func (v *visit) newestEvents() api.EventQuery {
+// queryNewestEvents returns the query for the newest event. On the first page it is the query for
+// all events with which the page begins.
+func (v *visit) queryNewestEvents() api.EventQuery {
 	if before, _ := strconv.ParseUint(v.r.URL.Query().Get("before"), 10, 64); before > 0 {
 		return api.EventQuery{Limit: 1}
 	}
@@ -113,7 +114,7 @@ func (v *visit) eventsBefore(end uint64, f page.Filter,
 
 // each calls f with every event that matches the filter, oldest first.
 func (v *visit) each(from uint64, end uint64, f func(audit.Event) error) error {
-	filter := v.filter()
+	filter := v.readFilter()
 	for from < end {
 		got, err := call(v, api.ListEvents, api.EventQuery{From: from, Limit: apiPage})
 		if err != nil {
@@ -144,32 +145,31 @@ func (v *visit) exportCSV() error {
 	v.download("text/csv; charset=utf-8", "latchkey-events.csv")
 	out := csv.NewWriter(v.w)
 	_ = out.Write([]string{"number", "time", "kind", "person", "card", "actor", "device", "target", "action",
-		"level", "granted", "reason", "outcome", "cause",
-		"rule", "detail", "hash"}) // out.Error returns a failure later
+		"level", "granted", "reason", "outcome", "cause", "rule", "detail", "hash"})
+	// out.Error returns a failure of Write later.
 	err = v.each(1, end, func(e audit.Event) error {
 		action, level := "", ""
 		if e.Action != 0 {
 			action, level = e.Action.String(), strconv.Itoa(int(e.Level))
 		}
 		cells := []string{strconv.FormatUint(e.Seq, 10), e.At.UTC().Format(time.RFC3339Nano), string(e.Kind),
-			e.Person.Name, e.Card, e.Actor, e.Device.Name,
-			e.Target.Name, action, level, strconv.FormatBool(e.Granted), string(e.Reason), string(e.Outcome),
-			strconv.FormatUint(e.Cause, 10), e.Rule, e.Detail,
-			e.Hash.String()}
+			e.Person.Name, e.Card, e.Actor, e.Device.Name, e.Target.Name, action, level,
+			strconv.FormatBool(e.Granted), string(e.Reason), string(e.Outcome),
+			strconv.FormatUint(e.Cause, 10), e.Rule, e.Detail, e.Hash.String()}
 		for i := range cells {
 			cells[i] = inert(cells[i])
 		}
 		return out.Write(cells)
 	})
 	out.Flush()
-	return v.cut(err, out.Error())
+	return v.abortDownload(err, out.Error())
 }
 
 // inert keeps a spreadsheet from reading a name as a formula. Some spreadsheets also accept the
 // wide forms of the signs.
 func inert(cell string) string {
-	if first, _ := utf8.DecodeRuneInString(cell); cell != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠",
-		first) {
+	first, _ := utf8.DecodeRuneInString(cell)
+	if cell != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
 		return "'" + cell
 	}
 	return cell
@@ -198,7 +198,7 @@ func (v *visit) exportJSON() error {
 	if err == nil {
 		_, err = v.w.Write([]byte("\n]\n"))
 	}
-	return v.cut(err)
+	return v.abortDownload(err)
 }
 
 func (v *visit) download(kind, name string) {
@@ -206,9 +206,9 @@ func (v *visit) download(kind, name string) {
 	v.w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
 }
 
-// cut aborts a download that cannot continue, so that the browser does not take it for complete.
+// abortDownload aborts a download that failed, so that the browser does not take it for complete.
 // The answer has begun, so its status cannot be changed any more.
-func (v *visit) cut(errs ...error) error {
+func (v *visit) abortDownload(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {
 			v.cfg.Log.Warn("console export cut short", "err", err)

@@ -15,18 +15,18 @@ const (
 	writeWait = 30 * time.Second
 )
 
-// guarded checks every request before we know who makes it.
-func (c *Console) guarded(next http.Handler) http.Handler {
+// guardHandler checks every request before we know who makes it.
+func (c *Console) guardHandler(next http.Handler) http.Handler {
 	cross := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxCall)
 		harden(w.Header(), r.Host)
 		switch {
 		case !c.knowsHost(r.Host):
-			refuse(w, http.StatusMisdirectedRequest,
+			refuseRequest(w, http.StatusMisdirectedRequest,
 				"This is not the name of this console. Use the address that latchkey serve prints.")
 		case cross.Check(r) != nil || foreign(r) || elsewhere(r):
-			refuse(w, http.StatusForbidden,
+			refuseRequest(w, http.StatusForbidden,
 				"Another site asked for this. Open the console's own pages instead.")
 		default:
 			next.ServeHTTP(w, r)
@@ -38,14 +38,16 @@ func (c *Console) guarded(next http.Handler) http.Handler {
 // HSTS for localhost: that would affect every other program on the machine, and nobody is in
 // between.
 func harden(h http.Header, host string) {
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "+
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; "+
+		"img-src 'self' data:; connect-src 'self'; "+
 		"manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), publickey-credentials-get=(self), publickey-credentials-create=(self)")
+	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), "+
+		"publickey-credentials-get=(self), publickey-credentials-create=(self)")
 	if account.NameOf(host) != "localhost" {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
@@ -81,5 +83,5 @@ func elsewhere(r *http.Request) bool {
 	return origin != "https://"+r.Host
 }
 
-// refuse answers with plain text. The console's own pages never lead here.
-func refuse(w http.ResponseWriter, status int, text string) { http.Error(w, text, status) }
+// refuseRequest answers with plain text. The console's own pages never lead here.
+func refuseRequest(w http.ResponseWriter, status int, text string) { http.Error(w, text, status) }

@@ -115,7 +115,7 @@ func TestOriginIsComparedWithItsScheme(t *testing.T) {
 				}
 			}
 			w := httptest.NewRecorder()
-			(&Console{}).guarded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w,
+			(&Console{}).guardHandler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w,
 				r)
 			if w.Code != tt.want {
 				t.Errorf("%s to %s from %q, %q: got %d, want %d", method, tt.host, tt.origin, tt.site, w.Code,

@@ -27,7 +27,7 @@ func (v *visit) showHealth() error { return v.health(nil) }
 func (v *visit) health(verified *api.Verified) error {
 	p := healthPage{Verified: verified}
 	var err error
-	if p.Health, p.Sick, err = v.healthz(); err != nil {
+	if p.Health, p.Sick, err = v.askHealth(); err != nil {
 		return err
 	}
 	if p.Diagnosis, err = call(v, api.Diagnose, api.DoctorInput{}); err != nil {
@@ -59,11 +59,11 @@ func (v *visit) health(verified *api.Verified) error {
 		return err
 	}
 	p.Devices = len(devices)
-	return v.show(v.status(), "health", p)
+	return v.showPage(v.chooseStatus(), "health", p)
 }
 
-// healthz asks whether a valid card would be let in. sick says why not.
-func (v *visit) healthz() (h api.Health, sick string, err error) {
+// askHealth asks whether a valid card would be let in. sick says why not.
+func (v *visit) askHealth() (h api.Health, sick string, err error) {
 	h, err = call(v, api.GetHealth, api.Nothing{})
 	if p := (*client.Problem)(nil); errors.As(err, &p) {
 		return h, page.Sentence(p.Detail), nil
@@ -73,7 +73,7 @@ func (v *visit) healthz() (h api.Health, sick string, err error) {
 
 // verifyEvents reads the whole chain, or compares it with a head that was stored elsewhere.
 func (v *visit) verifyEvents() error {
-	got, err := call(v, api.VerifyEvents, api.With(api.VerifyRequest{Head: clip(v.field("head"))}))
+	got, err := call(v, api.VerifyEvents, api.With(api.VerifyRequest{Head: clipText(v.readField("head"))}))
 	if err != nil {
 		return v.showAgain(err, (*visit).showHealth)
 	}
@@ -81,8 +81,8 @@ func (v *visit) verifyEvents() error {
 }
 
 func (v *visit) changeSite() error {
-	if _, err := call(v, api.ChangeSite, api.With(api.SiteChange{Zone: v.field("zone")})); err != nil {
+	if _, err := call(v, api.ChangeSite, api.With(api.SiteChange{Zone: v.readField("zone")})); err != nil {
 		return v.showAgain(err, (*visit).showHealth)
 	}
-	return v.done("/health", "Saved.")
+	return v.reportDone("/health", "Saved.")
 }

@@ -20,12 +20,12 @@ type home struct {
 }
 
 func (v *visit) showHome() error {
-	cards, err := v.cards()
+	cards, err := v.listCards()
 	if err != nil {
 		return err
 	}
 	h := home{Local: v.session.Local}
-	if _, h.Sick, err = v.healthz(); err != nil {
+	if _, h.Sick, err = v.askHealth(); err != nil {
 		return err
 	}
 	for _, c := range cards {
@@ -35,10 +35,10 @@ func (v *visit) showHome() error {
 			h.Lamps = append(h.Lamps, c)
 		}
 	}
-	return v.show(v.status(), "home", h)
+	return v.showPage(v.chooseStatus(), "home", h)
 }
 
-func (v *visit) cards() ([]page.Card, error) {
+func (v *visit) listCards() ([]page.Card, error) {
 	targets, err := list(v, api.ListTargets, api.ListQuery{})
 	if err != nil {
 		return nil, err
@@ -64,25 +64,25 @@ func (v *visit) cards() ([]page.Card, error) {
 	return cards, nil
 }
 
-// acknowledge ends an alarm in the name of the account that is signed in.
-func (v *visit) acknowledge() error {
+// acknowledgeAlarm ends an alarm in the name of the account that is signed in.
+func (v *visit) acknowledgeAlarm() error {
 	seq, err := strconv.ParseUint(v.r.PathValue("alarm"), 10, 64)
 	if err != nil {
 		return v.showAgain(newProblem(http.StatusUnprocessableEntity, "An alarm is named by its number."),
 			(*visit).showHome)
 	}
 	a, err := call(v, api.AcknowledgeAlarm, api.AlarmInput{Seq: seq,
-		Body: api.Acknowledgement{Remark: v.field("remark")}})
+		Body: api.Acknowledgement{Remark: v.readField("remark")}})
 	if err != nil {
 		return v.showAgain(err, (*visit).showHome)
 	}
-	return v.done("/", "You have acknowledged the alarm: %s %s.", cmp.Or(a.Target.Name, a.Device.Name),
+	return v.reportDone("/", "You have acknowledged the alarm: %s %s.", cmp.Or(a.Target.Name, a.Device.Name),
 		a.Words)
 }
 
 func (v *visit) operateLamp() error {
-	order := api.Order{Target: v.r.PathValue("target"), Action: v.field("action")}
-	if level := v.field("level"); order.Action == "level" {
+	order := api.Order{Target: v.r.PathValue("target"), Action: v.readField("action")}
+	if level := v.readField("level"); order.Action == "level" {
 		n, err := strconv.ParseUint(level, 10, 8)
 		if err != nil || n > 100 {
 			return v.showAgain(newProblem(http.StatusUnprocessableEntity,
@@ -120,7 +120,7 @@ func (v *visit) operate(order api.Order) error {
 	if !ok {
 		return v.showAgain(newProblem(http.StatusConflict, text), (*visit).showHome)
 	}
-	return v.doneAt(t.ID, text)
+	return v.reportDoneAtCard(t.ID, text)
 }
 
 // outcome returns the result of an order in words, and whether it was done.
@@ -151,14 +151,14 @@ func outcome(t api.Target, order api.Order, got api.Operated) (string, bool) {
 }
 
 func (v *visit) startLockdown() error {
-	return v.lockdown(true, "Lockdown: every door stays shut, for everybody.")
+	return v.setLockdown(true, "Lockdown: every door stays shut, for everybody.")
 }
 
-func (v *visit) endLockdown() error { return v.lockdown(false, "The lockdown is over.") }
+func (v *visit) endLockdown() error { return v.setLockdown(false, "The lockdown is over.") }
 
-func (v *visit) lockdown(on bool, text string) error {
+func (v *visit) setLockdown(on bool, text string) error {
 	if _, err := call(v, api.SetLockdown, api.With(api.Lockdown{On: on})); err != nil {
 		return v.showAgain(err, (*visit).showHome)
 	}
-	return v.done("/", "%s", text)
+	return v.reportDone("/", "%s", text)
 }

@@ -18,27 +18,27 @@ import (
 	"latchkey/gateway/limit"
 )
 
-// heartbeat is the time between signs of life, with each of which it is checked whether the sign-in
-// still holds.
+// heartbeat is the time between two keep-alive comments in the stream. Before each, we check that
+// the sign-in still holds.
 const heartbeat = 15 * time.Second
 
-// live sends events as they happen, each as a row of the table of events, until the browser
+// streamEvents sends events as they happen, each as a row of the table of events, until the browser
 // disconnects or the sign-in ends.
-func (v *visit) live() error {
-	in, err := v.view("events", nil)
+func (v *visit) streamEvents() error {
+	in, err := v.makeView("events", nil)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(v.r.Context())
 	defer cancel()
-	out := &eventStream{v: v, in: in, filter: v.filter(), flush: http.NewResponseController(v.w), end: cancel,
-		header: http.Header{}, status: http.StatusOK}
+	out := &eventStream{v: v, in: in, filter: v.readFilter(), flush: http.NewResponseController(v.w),
+		end: cancel, header: http.Header{}, status: http.StatusOK}
 	var wg sync.WaitGroup
 	wg.Go(func() { out.beat(ctx) })
 	r, err := client.NewRequest(ctx, api.StreamEvents, api.StreamInput{From: v.firstEvent()})
 	if err == nil {
 		r.Body = http.NoBody
-		v.describe(r)
+		v.describeVisitor(r)
 		v.cfg.API.ServeHTTP(out, r) // until ctx, the sign-in or the gateway ends
 	}
 	if out.status == http.StatusOK && ctx.Err() == nil && !v.stillHere() {

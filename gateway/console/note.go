@@ -47,7 +47,6 @@ func (v *visit) takeNote() (n note) {
 func (v *visit) dropNote() { v.setNote("", -1) }
 
 func (v *visit) setNote(value string, seconds int) {
-	http.SetCookie(v.w, &http.Cookie{Name: noteCookie, Value: value, Path: "/", MaxAge: seconds, Secure: true,
-		HttpOnly: true,
-		SameSite: http.SameSiteStrictMode})
+	http.SetCookie(v.w, &http.Cookie{Name: noteCookie, Value: value, Path: "/", MaxAge: seconds,
+		Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 }

@@ -28,11 +28,11 @@ func passOn(v *visit, op api.Operation[api.Nothing, any]) error {
 }
 
 func (v *visit) addPasskey() error {
-	in := api.MadePasskey{Label: v.field("label"), Made: v.r.PostForm.Get("made")}
+	in := api.MadePasskey{Label: v.readField("label"), Made: v.r.PostForm.Get("made")}
 	if err := v.keepAccount(call(v, api.AddOwnPasskey, api.With(in))); err != nil {
 		return v.showAgain(err, (*visit).showAccount)
 	}
-	return v.done("/account", "The passkey is yours now. It is for %s only.", account.NameOf(v.r.Host))
+	return v.reportDone("/account", "The passkey is yours now. It is for %s only.", account.NameOf(v.r.Host))
 }
 
 func (v *visit) removePasskey() error {
@@ -40,5 +40,5 @@ func (v *visit) removePasskey() error {
 	if err := v.keepAccount(call(v, api.RemovePasskey, in)); err != nil {
 		return v.showAgain(err, (*visit).showAccount)
 	}
-	return v.done("/account", "The passkey is removed.")
+	return v.reportDone("/account", "The passkey is removed.")
 }

@@ -27,7 +27,7 @@ func (v *visit) showPeople() error {
 	if err != nil {
 		return err
 	}
-	p := peoplePage{Search: clip(strings.TrimSpace(v.r.URL.Query().Get("search"))), All: len(all)}
+	p := peoplePage{Search: clipText(strings.TrimSpace(v.r.URL.Query().Get("search"))), All: len(all)}
 	for _, who := range all {
 		if strings.Contains(strings.ToLower(who.Name), strings.ToLower(p.Search)) {
 			p.People = append(p.People, who)
@@ -36,15 +36,15 @@ func (v *visit) showPeople() error {
 	if len(p.People) > peopleShown {
 		p.More, p.People = len(p.People)-peopleShown, p.People[:peopleShown]
 	}
-	return v.show(v.status(), "people", p)
+	return v.showPage(v.chooseStatus(), "people", p)
 }
 
 func (v *visit) addPerson() error {
-	who, err := call(v, api.AddPerson, api.With(api.NewPerson{Name: v.field("name")}))
+	who, err := call(v, api.AddPerson, api.With(api.NewPerson{Name: v.readField("name")}))
 	if err != nil {
 		return v.showAgain(err, (*visit).showPeople)
 	}
-	return v.done(addressOf("/people/", who.ID),
+	return v.reportDone(addressOf("/people/", who.ID),
 		"%s is here now. Add a card, and a grant that says what it opens.", who.Name)
 }
 
@@ -59,7 +59,7 @@ type personPage struct {
 }
 
 func (v *visit) showPerson() error {
-	who, err := call(v, api.GetPerson, v.named("person"))
+	who, err := call(v, api.GetPerson, v.readRef("person"))
 	if err != nil {
 		return err
 	}
@@ -83,14 +83,14 @@ func (v *visit) showPerson() error {
 		return err
 	}
 	p.Groups = groupsWithout(p.Person, groups)
-	if p.Readers, err = v.devicesOf("reader"); err != nil {
+	if p.Readers, err = v.listDevicesOf("reader"); err != nil {
 		return err
 	}
-	if p.Grant, err = v.grantForm(groups); err != nil {
+	if p.Grant, err = v.makeGrantForm(groups); err != nil {
 		return err
 	}
 	p.Grant.Subject = "person/" + string(p.ID)
-	return v.show(v.status(), "person", p)
+	return v.showPage(v.chooseStatus(), "person", p)
 }
 
 // cardsOfPerson and grantsOfPerson ask for the cards and grants of the person in the address.
@@ -117,31 +117,31 @@ func groupsWithout(who api.Person, groups []api.Group) (others []api.Group) {
 }
 
 func (v *visit) changePerson() error {
-	change := api.PersonChange{Name: v.field("name")}
-	switch v.field("do") {
+	change := api.PersonChange{Name: v.readField("name")}
+	switch v.readField("do") {
 	case "suspend", "resume":
-		suspended := v.field("do") == "suspend"
+		suspended := v.readField("do") == "suspend"
 		change = api.PersonChange{Suspended: &suspended}
 	}
 	who, err := call(v, api.ChangePerson, api.AtWith(v.r.PathValue("person"), change))
 	if err != nil {
 		return v.showAgain(err, (*visit).showPerson)
 	}
-	return v.done("/people/"+string(who.ID), "%s",
+	return v.reportDone("/people/"+string(who.ID), "%s",
 		map[bool]string{true: who.Name + " is suspended: no card of theirs opens anything.",
 			false: "Saved."}[who.Suspended])
 }
 
 func (v *visit) removePerson() error {
-	done, err := call(v, api.RemovePerson, v.named("person"))
+	done, err := call(v, api.RemovePerson, v.readRef("person"))
 	if err != nil {
 		return v.showAgain(err, (*visit).showPerson)
 	}
-	return v.done("/people", "%s", changes(done))
+	return v.reportDone("/people", "%s", describeChanges(done))
 }
 
 // changes returns, in a sentence, what a change did.
-func changes(c api.Changed) string {
+func describeChanges(c api.Changed) string {
 	if len(c.Changes) == 0 {
 		return "It is so already."
 	}
@@ -155,24 +155,24 @@ func changes(c api.Changed) string {
 func (v *visit) backToPerson() string { return addressOf("/people/", v.r.PathValue("person")) }
 
 func (v *visit) addCard() error {
-	in := api.NewCard{Person: v.r.PathValue("person"), UID: v.field("uid")}
+	in := api.NewCard{Person: v.r.PathValue("person"), UID: v.readField("uid")}
 	var err error
-	if in.Until, err = v.optionalTime("until"); err == nil {
+	if in.Until, err = v.readOptionalTime("until"); err == nil {
 		var card api.Card
 		if card, err = call(v, api.AddCard, api.With(in)); err == nil {
-			return v.done(v.backToPerson(), "Card …%s is %s's now.", card.Tail, card.Person.Name)
+			return v.reportDone(v.backToPerson(), "Card …%s is %s's now.", card.Tail, card.Person.Name)
 		}
 	}
 	return v.showAgain(err, (*visit).showPerson)
 }
 
-// optionalTime reads a field with a date and a time; nil if it is empty.
-func (v *visit) optionalTime(name string) (*time.Time, error) {
-	s := v.field(name)
+// readOptionalTime reads a field with a date and a time; nil if it is empty.
+func (v *visit) readOptionalTime(name string) (*time.Time, error) {
+	s := v.readField(name)
 	if s == "" {
 		return nil, nil
 	}
-	t, err := v.wallTime(s)
+	t, err := v.readWallTime(s)
 	return &t, err
 }
 
@@ -185,48 +185,48 @@ func (v *visit) learnCard() error {
 	_ = http.NewResponseController(v.w).SetWriteDeadline(time.Now().Add(learnFor + writeWait))
 	ctx, cancel := context.WithTimeout(v.r.Context(), learnFor+writeWait/2)
 	defer cancel()
-	in := api.LearnRequest{Reader: v.field("reader"), Person: v.r.PathValue("person"),
+	in := api.LearnRequest{Reader: v.readField("reader"), Person: v.r.PathValue("person"),
 		Seconds: int(learnFor / time.Second)}
 	card, err := client.Call(ctx, v.send, api.LearnCard, api.With(in))
 	if err != nil {
 		return v.showAgain(err, (*visit).showPerson)
 	}
-	return v.done(v.backToPerson(), "Card …%s is %s's now.", card.Tail, card.Person.Name)
+	return v.reportDone(v.backToPerson(), "Card …%s is %s's now.", card.Tail, card.Person.Name)
 }
 
 func (v *visit) changeCard() error {
-	change := api.CardChange{Status: v.field("status")}
+	change := api.CardChange{Status: v.readField("status")}
 	card, err := call(v, api.ChangeCard, api.AtWith(v.r.PathValue("card"), change))
 	if err != nil {
 		return err
 	}
-	return v.done("/people/"+string(card.Person.ID), "Card …%s is %s.", card.Tail, card.Status)
+	return v.reportDone("/people/"+string(card.Person.ID), "Card …%s is %s.", card.Tail, card.Status)
 }
 
 func (v *visit) removeCard() error {
-	card, err := call(v, api.GetCard, v.named("card"))
+	card, err := call(v, api.GetCard, v.readRef("card"))
 	if err != nil {
 		return err
 	}
-	done, err := call(v, api.RemoveCard, v.named("card"))
+	done, err := call(v, api.RemoveCard, v.readRef("card"))
 	if err != nil {
 		return err
 	}
-	return v.done("/people/"+string(card.Person.ID), "%s", changes(done))
+	return v.reportDone("/people/"+string(card.Person.ID), "%s", describeChanges(done))
 }
 
 func (v *visit) joinGroup() error {
-	in := api.MemberInput{ByRef: api.At(v.field("group")), Member: v.r.PathValue("person")}
+	in := api.MemberInput{ByRef: api.At(v.readField("group")), Member: v.r.PathValue("person")}
 	if _, err := call(v, api.JoinGroup, in); err != nil {
 		return v.showAgain(err, (*visit).showPerson)
 	}
-	return v.done(v.backToPerson(), "Saved.")
+	return v.reportDone(v.backToPerson(), "Saved.")
 }
 
 func (v *visit) leaveGroup() error {
-	in := api.MemberInput{ByRef: v.named("group"), Member: v.r.PathValue("person")}
+	in := api.MemberInput{ByRef: v.readRef("group"), Member: v.r.PathValue("person")}
 	if _, err := call(v, api.LeaveGroup, in); err != nil {
 		return v.showAgain(err, (*visit).showPerson)
 	}
-	return v.done(v.backToPerson(), "Saved.")
+	return v.reportDone(v.backToPerson(), "Saved.")
 }

@@ -20,8 +20,8 @@ type grantForm struct {
 	Schedules []api.Schedule
 }
 
-// grantForm asks for the choices for a new grant, except the groups.
-func (v *visit) grantForm(groups []api.Group) (f grantForm, err error) {
+// makeGrantForm asks for the choices for a new grant, except the groups.
+func (v *visit) makeGrantForm(groups []api.Group) (f grantForm, err error) {
 	if f.Targets, err = list(v, api.ListTargets, api.ListQuery{}); err != nil {
 		return f, err
 	}
@@ -36,8 +36,8 @@ func (v *visit) grantForm(groups []api.Group) (f grantForm, err error) {
 
 // addGrant makes a grant, and goes back to the page of the person or group that it is for.
 func (v *visit) addGrant() error {
-	in := api.NewGrant{Effect: v.field("effect"), Schedule: v.field("schedule")}
-	kind, id, _ := strings.Cut(v.field("subject"), "/")
+	in := api.NewGrant{Effect: v.readField("effect"), Schedule: v.readField("schedule")}
+	kind, id, _ := strings.Cut(v.readField("subject"), "/")
 	page, back := (*visit).showPerson, addressOf("/people/", id)
 	switch kind {
 	case "person":
@@ -52,30 +52,30 @@ func (v *visit) addGrant() error {
 		v.r.SetPathValue("device", id)
 		page, back = (*visit).showDevice, addressOf("/devices/", id)
 	}
-	place, id, _ := strings.Cut(v.field("place"), "/")
+	place, id, _ := strings.Cut(v.readField("place"), "/")
 	if place == "group" {
 		in.TargetGroup = id
 	} else {
 		in.Target = id
 	}
 	var err error
-	if in.From, err = v.optionalTime("from"); err == nil {
-		if in.Until, err = v.optionalTime("until"); err == nil {
+	if in.From, err = v.readOptionalTime("from"); err == nil {
+		if in.Until, err = v.readOptionalTime("until"); err == nil {
 			_, err = call(v, api.AddGrant, api.With(in))
 		}
 	}
 	if err != nil {
 		return v.showAgain(err, page)
 	}
-	return v.done(back, "Saved.")
+	return v.reportDone(back, "Saved.")
 }
 
 func (v *visit) removeGrant() error {
-	g, err := call(v, api.GetGrant, v.named("grant"))
+	g, err := call(v, api.GetGrant, v.readRef("grant"))
 	if err != nil {
 		return err
 	}
-	done, err := call(v, api.RemoveGrant, v.named("grant"))
+	done, err := call(v, api.RemoveGrant, v.readRef("grant"))
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (v *visit) removeGrant() error {
 	case g.Device.ID != "":
 		back = "/devices/" + string(g.Device.ID)
 	}
-	return v.done(back, "%s", changes(done))
+	return v.reportDone(back, "%s", describeChanges(done))
 }
 
 type groupsPage struct {
@@ -108,15 +108,15 @@ func (v *visit) showGroups() error {
 		p.Grants[g.Group.ID]++
 		p.Grants[g.TargetGroup.ID]++
 	}
-	return v.show(v.status(), "groups", p)
+	return v.showPage(v.chooseStatus(), "groups", p)
 }
 
 func (v *visit) addGroup() error {
-	g, err := call(v, api.AddGroup, api.With(api.NewGroup{Name: v.field("name"), Of: v.field("of")}))
+	g, err := call(v, api.AddGroup, api.With(api.NewGroup{Name: v.readField("name"), Of: v.readField("of")}))
 	if err != nil {
 		return v.showAgain(err, (*visit).showGroups)
 	}
-	return v.done("/groups/"+string(g.ID), "%s is here now.", g.Name)
+	return v.reportDone("/groups/"+string(g.ID), "%s is here now.", g.Name)
 }
 
 type groupPage struct {
@@ -128,7 +128,7 @@ type groupPage struct {
 }
 
 func (v *visit) showGroup() error {
-	group, err := call(v, api.GetGroup, v.named("group"))
+	group, err := call(v, api.GetGroup, v.readRef("group"))
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (v *visit) showGroup() error {
 	if err != nil {
 		return err
 	}
-	if p.Grant, err = v.grantForm(groups); err != nil {
+	if p.Grant, err = v.makeGrantForm(groups); err != nil {
 		return err
 	}
 	p.Grant.Subject = "group/" + string(p.ID)
@@ -160,7 +160,7 @@ func (v *visit) showGroup() error {
 		in[m.ID] = true
 	}
 	all = slices.DeleteFunc(all, func(r api.Ref) bool { return in[r.ID] })
-	p.Others, p.More = choices(all, "that could be added", func(api.Ref) bool { return false })
+	p.Others, p.More = limitChoices(all, "that could be added", func(api.Ref) bool { return false })
 	grants, err := list(v, api.ListGrants, api.GrantFilter{})
 	if err != nil {
 		return err
@@ -170,33 +170,34 @@ func (v *visit) showGroup() error {
 			p.Grants = append(p.Grants, g)
 		}
 	}
-	return v.show(v.status(), "group", p)
+	return v.showPage(v.chooseStatus(), "group", p)
 }
 
 func (v *visit) backToGroup() string { return addressOf("/groups/", v.r.PathValue("group")) }
 
 func (v *visit) addMember() error {
-	in := api.MemberInput{ByRef: v.named("group"), Member: cmp.Or(v.field("name"), v.field("member"))}
+	in := api.MemberInput{ByRef: v.readRef("group"),
+		Member: cmp.Or(v.readField("name"), v.readField("member"))}
 	if _, err := call(v, api.JoinGroup, in); err != nil {
 		return v.showAgain(err, (*visit).showGroup)
 	}
-	return v.done(v.backToGroup(), "Saved.")
+	return v.reportDone(v.backToGroup(), "Saved.")
 }
 
 func (v *visit) removeMember() error {
-	in := api.MemberInput{ByRef: v.named("group"), Member: v.r.PathValue("member")}
+	in := api.MemberInput{ByRef: v.readRef("group"), Member: v.r.PathValue("member")}
 	if _, err := call(v, api.LeaveGroup, in); err != nil {
 		return v.showAgain(err, (*visit).showGroup)
 	}
-	return v.done(v.backToGroup(), "Saved.")
+	return v.reportDone(v.backToGroup(), "Saved.")
 }
 
 func (v *visit) removeGroup() error {
-	done, err := call(v, api.RemoveGroup, v.named("group"))
+	done, err := call(v, api.RemoveGroup, v.readRef("group"))
 	if err != nil {
 		return v.showAgain(err, (*visit).showGroup)
 	}
-	return v.done("/groups", "%s", changes(done))
+	return v.reportDone("/groups", "%s", describeChanges(done))
 }
 
 type schedulesPage struct {
@@ -218,7 +219,7 @@ func (v *visit) showSchedules() error {
 	for _, g := range grants {
 		p.Grants[g.Schedule.ID]++
 	}
-	zone, err := v.zone()
+	zone, err := v.findZone()
 	if err != nil {
 		return err
 	}
@@ -227,29 +228,29 @@ func (v *visit) showSchedules() error {
 			return err
 		}
 	}
-	return v.show(v.status(), "schedules", p)
+	return v.showPage(v.chooseStatus(), "schedules", p)
 }
 
 func (v *visit) addSchedule() error {
-	in := api.NewSchedule{Name: v.field("name"), Text: v.field("text")}
+	in := api.NewSchedule{Name: v.readField("name"), Text: v.readField("text")}
 	if _, err := call(v, api.AddSchedule, api.With(in)); err != nil {
 		return v.showAgain(err, (*visit).showSchedules)
 	}
-	return v.done("/schedules", "Saved.")
+	return v.reportDone("/schedules", "Saved.")
 }
 
 func (v *visit) changeSchedule() error {
-	change := api.ScheduleChange{Name: v.field("name"), Text: v.field("text")}
+	change := api.ScheduleChange{Name: v.readField("name"), Text: v.readField("text")}
 	if _, err := call(v, api.ChangeSchedule, api.AtWith(v.r.PathValue("schedule"), change)); err != nil {
 		return v.showAgain(err, (*visit).showSchedules)
 	}
-	return v.done("/schedules", "Saved.")
+	return v.reportDone("/schedules", "Saved.")
 }
 
 func (v *visit) removeSchedule() error {
-	done, err := call(v, api.RemoveSchedule, v.named("schedule"))
+	done, err := call(v, api.RemoveSchedule, v.readRef("schedule"))
 	if err != nil {
 		return v.showAgain(err, (*visit).showSchedules)
 	}
-	return v.done("/schedules", "%s", changes(done))
+	return v.reportDone("/schedules", "%s", describeChanges(done))
 }

@@ -7,9 +7,9 @@ import (
 	"latchkey/gateway/console/page"
 )
 
-// show writes a page. It draws the whole page before it sends anything.
-func (v *visit) show(status int, name string, data any) error {
-	in, err := v.view(name, data)
+// showPage writes a page. It draws the whole page before it sends anything.
+func (v *visit) showPage(status int, name string, data any) error {
+	in, err := v.makeView(name, data)
 	if err != nil {
 		return err
 	}
@@ -23,8 +23,8 @@ func (v *visit) show(status int, name string, data any) error {
 	return nil
 }
 
-// view returns what every page shows, with the data of this one.
-func (v *visit) view(name string, data any) (*page.View, error) {
+// makeView returns what every page shows, with the data of this one.
+func (v *visit) makeView(name string, data any) (*page.View, error) {
 	in := &page.View{Page: name, Account: v.account, Problem: v.problem, At: v.where, Typed: v.r.PostForm,
 		Now: v.cfg.Now(), Data: data, Zone: time.UTC}
 	if v.r.Header.Get("Latchkey-Refresh") == "" { // the note is for the next page

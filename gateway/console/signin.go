@@ -15,8 +15,8 @@ func (v *visit) wantedPage() string { return cleanPage(v.r.Form.Get("to")) }
 // another site, it returns the first page.
 func cleanPage(to string) string {
 	u, err := url.Parse(to)
-	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path,
-		"//") || strings.ContainsAny(to, "\\\r\n") {
+	if err != nil || u.IsAbs() || u.Host != "" || strings.ContainsAny(to, "\\\r\n") ||
+		!strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "//") {
 		return "/"
 	}
 	return u.RequestURI()
@@ -29,12 +29,12 @@ func (v *visit) showSignIn() error {
 	if v.session.SetUp {
 		return v.redirect("/setup")
 	}
-	return v.show(v.status(), "sign-in", v.wantedPage())
+	return v.showPage(v.chooseStatus(), "sign-in", v.wantedPage())
 }
 
 // signIn signs in with a name and a password.
 func (v *visit) signIn() error {
-	in := api.Credentials{Name: v.field("name"), Password: v.r.PostForm.Get("password")}
+	in := api.Credentials{Name: v.readField("name"), Password: v.r.PostForm.Get("password")}
 	if in.Name == "" || in.Password == "" {
 		return v.showAgain(newProblem(http.StatusUnprocessableEntity,
 			"Type your name and your password."), (*visit).showSignIn)
@@ -51,10 +51,10 @@ func (v *visit) signIn() error {
 
 // signInPasskey signs in with a passkey.
 func (v *visit) signInPasskey() error {
-	if v.noStep() {
+	if v.lacksStep() {
 		return v.showAgain(errNoStep, (*visit).showSignIn)
 	}
-	in := api.Credentials{Passkey: v.field("step-passkey")}
+	in := api.Credentials{Passkey: v.readField("step-passkey")}
 	if _, err := call(v, api.SignIn, api.With(in)); err != nil {
 		return v.showAgain(err, (*visit).showSignIn)
 	}
@@ -65,7 +65,7 @@ func (v *visit) showSecond() error {
 	if v.session.Pending == nil {
 		return v.redirect("/sign-in")
 	}
-	return v.show(v.status(), "second", secondForm{Account: *v.session.Pending, To: v.wantedPage()})
+	return v.showPage(v.chooseStatus(), "second", secondForm{Account: *v.session.Pending, To: v.wantedPage()})
 }
 
 type secondForm struct {
@@ -77,10 +77,10 @@ func (v *visit) signInSecond() error {
 	if v.session.Pending == nil {
 		return v.redirect("/sign-in")
 	}
-	if v.noStep() {
+	if v.lacksStep() {
 		return v.showAgain(errNoStep, (*visit).showSecond)
 	}
-	if _, err := call(v, api.SignInSecond, api.With(v.stepTyped())); err != nil {
+	if _, err := call(v, api.SignInSecond, api.With(v.readStep())); err != nil {
 		return v.showAgain(err, (*visit).showSecond)
 	}
 	return v.redirect(v.wantedPage())
@@ -90,17 +90,17 @@ func (v *visit) signInSecond() error {
 var errNoStep = newProblem(http.StatusUnprocessableEntity,
 	"Neither a passkey nor a code was sent. Use a passkey, or type a code.")
 
-func (v *visit) noStep() bool { return v.stepTyped() == api.Proof{} }
+func (v *visit) lacksStep() bool { return v.readStep() == api.Proof{} }
 
-// stepTyped returns the second step that came with the form.
-func (v *visit) stepTyped() api.Proof {
-	return api.Proof{Passkey: v.field("step-passkey"), Code: clip(strings.ReplaceAll(v.field("step-code"),
-		" ", "")),
+// readStep returns the second step that came with the form.
+func (v *visit) readStep() api.Proof {
+	code := strings.ReplaceAll(v.readField("step-code"), " ", "")
+	return api.Proof{Passkey: v.readField("step-passkey"), Code: clipText(code),
 		Password: v.r.PostForm.Get("step-password")}
 }
 
-// status returns the HTTP status of a page that may show a problem.
-func (v *visit) status() int {
+// chooseStatus returns the HTTP status of a page that may show a problem.
+func (v *visit) chooseStatus() int {
 	switch {
 	case v.mustWait:
 		return http.StatusTooManyRequests
@@ -110,8 +110,8 @@ func (v *visit) status() int {
 	return http.StatusOK
 }
 
-// clip shortens what somebody typed before it is passed on.
-func clip(s string) string {
+// clipText shortens what somebody typed before it is passed on.
+func clipText(s string) string {
 	const most = 256
 	if len(s) > most {
 		return strings.ToValidUTF8(s[:most], "")
@@ -119,7 +119,7 @@ func clip(s string) string {
 	return s
 }
 
-func secondStep(a api.Account) bool { return a.TOTP || len(a.Passkeys) > 0 }
+func hasSecondStep(a api.Account) bool { return a.TOTP || len(a.Passkeys) > 0 }
 
 func (v *visit) signOut() error {
 	if _, err := call(v, api.SignOutHere, api.Nothing{}); err != nil {
@@ -130,19 +130,19 @@ func (v *visit) signOut() error {
 }
 
 func (v *visit) showSetup() error {
-	return v.show(v.status(), "setup", v.session.SetUp)
+	return v.showPage(v.chooseStatus(), "setup", v.session.SetUp)
 }
 
 // setUp makes the first owner, or lets an owner back in with a new code from the machine. Tries are
 // not counted, since nobody guesses a code of 80 bits: this way in must stay open while an attacker
 // guesses passwords.
 func (v *visit) setUp() error {
-	name, password := v.field("name"), v.r.PostForm.Get("password")
+	name, password := v.readField("name"), v.r.PostForm.Get("password")
 	if password != v.r.PostForm.Get("repeat") {
 		return v.showAgain(newProblem(http.StatusUnprocessableEntity,
 			"The two passwords are not the same."), (*visit).showSetup)
 	}
-	in := api.SetUpRequest{Code: clip(v.field("code")), Name: name, Password: password}
+	in := api.SetUpRequest{Code: clipText(v.readField("code")), Name: name, Password: password}
 	if _, err := call(v, api.SetUp, api.With(in)); err != nil {
 		return v.showAgain(err, (*visit).showSetup)
 	}

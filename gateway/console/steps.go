@@ -13,7 +13,7 @@ import (
 // requireStep tells whether the second step, or the password, came with this form. If not, it shows
 // the page that asks for it, which sends the same form again.
 func (v *visit) requireStep(fresh string) (bool, error) {
-	has := secondStep(v.account)
+	has := hasSecondStep(v.account)
 	door := fresh == account.Second.String()
 	if door && !has {
 		return false, newProblem(http.StatusForbidden,
@@ -25,18 +25,17 @@ func (v *visit) requireStep(fresh string) (bool, error) {
 	if given || err != nil {
 		return given, err
 	}
-	return false, v.show(v.status(), "step", v.stepForm(has))
+	return false, v.showPage(v.chooseStatus(), "step", v.stepForm(has))
 }
 
 // stepGiven checks the step that came with the form.
 func (v *visit) stepGiven(has bool) (bool, error) {
-	if v.noStep() {
+	if v.lacksStep() {
 		return false, nil
 	}
-	if _, err := call(v, api.Confirm, api.With(v.stepTyped())); err != nil {
+	if _, err := call(v, api.Confirm, api.With(v.readStep())); err != nil {
 		return false, v.showAgain(err, func(v *visit) error {
-			return v.show(v.status(), "step",
-				v.stepForm(has))
+			return v.showPage(v.chooseStatus(), "step", v.stepForm(has))
 		})
 	}
 	return true, nil

@@ -18,19 +18,19 @@ type tokenPage struct {
 }
 
 func (v *visit) addToken() error {
-	in := api.NewToken{Label: v.field("label")}
+	in := api.NewToken{Label: v.readField("label")}
 	for _, s := range v.r.PostForm["scope"] {
 		in.Scopes = append(in.Scopes, accounts.Scope(s))
 	}
 	var err error
-	if in.Until, err = v.optionalTime("until"); err != nil {
+	if in.Until, err = v.readOptionalTime("until"); err != nil {
 		return v.showAgain(err, (*visit).showAccount)
 	}
 	got, err := call(v, api.AddToken, api.AtWith(v.account.ID, in))
 	if err != nil {
 		return v.showAgain(err, (*visit).showAccount)
 	}
-	return v.show(http.StatusOK, "token", tokenPage{got, v.r.Host})
+	return v.showPage(http.StatusOK, "token", tokenPage{got, v.r.Host})
 }
 
 func (v *visit) removeToken() error {
@@ -38,16 +38,16 @@ func (v *visit) removeToken() error {
 	if err := v.keepAccount(call(v, api.RemoveToken, in)); err != nil {
 		return v.showAgain(err, (*visit).showAccount)
 	}
-	return v.done("/account", "The token is revoked.")
+	return v.reportDone("/account", "The token is revoked.")
 }
 
 // scriptWait bounds a request of a script. A stream ends then too; the script continues it with a
 // new request.
 const scriptWait = 15 * time.Minute
 
-// script answers requests with a token: the admin API under /api/, as far as the token's scopes
-// allow. It uses no cookies and no pages.
-func (c *Console) script(w http.ResponseWriter, r *http.Request) {
+// serveScript answers requests with a token: the admin API under /api/, as far as the token's
+// scopes allow. It uses no cookies and no pages.
+func (c *Console) serveScript(w http.ResponseWriter, r *http.Request) {
 	if _, ok := account.Bearer(r); !ok {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="latchkey"`)
 		apiProblem(w, http.StatusUnauthorized,
@@ -66,5 +66,6 @@ func (c *Console) script(w http.ResponseWriter, r *http.Request) {
 func apiProblem(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"title": http.StatusText(status), "status": status, "detail": detail}) // the client is gone
+	problem := map[string]any{"title": http.StatusText(status), "status": status, "detail": detail}
+	_ = json.NewEncoder(w).Encode(problem) // an error means that the client is gone
 }

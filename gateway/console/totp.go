@@ -29,21 +29,21 @@ func (v *visit) showTOTP(secret, uri string) error {
 	if code, err := qr.Encode(uri, qr.M); uri != "" && err == nil {
 		p.Code = template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(code.PNG()))
 	}
-	return v.show(v.status(), "totp", p)
+	return v.showPage(v.chooseStatus(), "totp", p)
 }
 
 func (v *visit) setTOTP() error {
-	secret := clip(v.field("secret"))
-	in := api.TOTPChange{Secret: secret, Code: clip(v.field("code"))}
+	secret := clipText(v.readField("secret"))
+	in := api.TOTPChange{Secret: secret, Code: clipText(v.readField("code"))}
 	if err := v.keepAccount(call(v, api.SetTOTP, api.AtWith(v.account.ID, in))); err != nil {
 		return v.showAgain(err, func(v *visit) error { return v.showTOTP(secret, "") })
 	}
-	return v.done("/account", "From now on you are asked for a code.")
+	return v.reportDone("/account", "From now on you are asked for a code.")
 }
 
 func (v *visit) removeTOTP() error {
 	if err := v.keepAccount(call(v, api.RemoveTOTP, v.nameAccount())); err != nil {
 		return v.showAgain(err, (*visit).showAccount)
 	}
-	return v.done("/account", "You are not asked for codes any more.")
+	return v.reportDone("/account", "You are not asked for codes any more.")
 }

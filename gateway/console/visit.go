@@ -93,7 +93,8 @@ func (v *visit) serve() error {
 			return err
 		}
 	default:
-		return &client.Problem{Status: refused.Status, Type: refused.Type, Detail: page.Sentence(refused.Detail)}
+		return &client.Problem{Status: refused.Status, Type: refused.Type,
+			Detail: page.Sentence(refused.Detail)}
 	}
 	return v.route.serve(v)
 }
@@ -115,12 +116,12 @@ func (v *visit) redirect(to string) error {
 	return nil
 }
 
-// done redirects to a page, which says what was done.
-func (v *visit) done(to, format string, args ...any) error {
-	return v.doneFor("", to, fmt.Sprintf(format, args...))
+// reportDone redirects to a page, which says what was done.
+func (v *visit) reportDone(to, format string, args ...any) error {
+	return v.keepNoteAndRedirect("", to, fmt.Sprintf(format, args...))
 }
 
-func (v *visit) doneFor(at, to, text string) error {
+func (v *visit) keepNoteAndRedirect(at, to, text string) error {
 	if v.notice != "" {
 		text += " " + page.Sentence(v.notice)
 	}
@@ -128,10 +129,10 @@ func (v *visit) doneFor(at, to, text string) error {
 	return v.redirect(to)
 }
 
-// doneAt is done for one card on the first page. The text stands at that card, where the visitor
-// looks.
-func (v *visit) doneAt(target access.ID, text string) error {
-	return v.doneFor(string(target), "/#t-"+string(target), text)
+// reportDoneAtCard redirects to the first page, which shows the text at the target's card, where
+// the visitor looks.
+func (v *visit) reportDoneAtCard(target access.ID, text string) error {
+	return v.keepNoteAndRedirect(string(target), "/#t-"+string(target), text)
 }
 
 // fail shows why something did not work, as a page if possible.
@@ -145,12 +146,13 @@ func (v *visit) fail(err error) {
 		v.cfg.Log.Error("console request", "route", v.route.pattern, "err", err)
 	}
 	if v.r.Header.Get("Accept") == "text/event-stream" {
-		refuse(v.w, p.Status, p.Detail)
+		refuseRequest(v.w, p.Status, p.Detail)
 		return
 	}
-	if err := v.show(p.Status, "problem", problemPage{http.StatusText(p.Status), p.Detail}); err != nil {
+	said := problemPage{http.StatusText(p.Status), p.Detail}
+	if err := v.showPage(p.Status, "problem", said); err != nil {
 		v.cfg.Log.Error("console request", "route", v.route.pattern, "err", err)
-		refuse(v.w, p.Status, p.Detail)
+		refuseRequest(v.w, p.Status, p.Detail)
 	}
 }
 
@@ -158,8 +160,8 @@ func (v *visit) fail(err error) {
 // any other error.
 func (v *visit) showAgain(err error, show func(*visit) error) error {
 	var p *client.Problem
-	if err == nil || !errors.As(err, &p) || isRefusal(p) || p.Status >= 500 &&
-		p.Status != http.StatusGatewayTimeout {
+	if err == nil || !errors.As(err, &p) || isRefusal(p) ||
+		p.Status >= 500 && p.Status != http.StatusGatewayTimeout {
 		return err
 	}
 	v.problem = page.Sentence(p.Detail)
@@ -182,11 +184,11 @@ func isRefusal(p *client.Problem) bool {
 	return p.Type == account.TypeRole || p.Type == account.TypeStep || p.Type == account.TypeSignIn
 }
 
-// field returns what was typed into a field, without spaces around it.
-func (v *visit) field(name string) string { return strings.TrimSpace(v.r.PostForm.Get(name)) }
+// readField returns what was typed into a field, without spaces around it.
+func (v *visit) readField(name string) string { return strings.TrimSpace(v.r.PostForm.Get(name)) }
 
-// named returns the record whose id or name is in this part of the address.
-func (v *visit) named(name string) api.ByRef { return api.At(v.r.PathValue(name)) }
+// readRef returns the record whose id or name is in this part of the address.
+func (v *visit) readRef(name string) api.ByRef { return api.At(v.r.PathValue(name)) }
 
 // addressOf returns the address of a record's page, by its id or name. It also escapes "." and
 // "..", since they have a meaning in a path.

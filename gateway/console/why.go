@@ -33,9 +33,9 @@ type whyPage struct {
 // maxChoices bounds a list to choose from. Other names must be typed.
 const maxChoices = 500
 
-// choices returns the first records of all, and the one that was chosen before. If it leaves others
-// out, more says so in words.
-func choices[T any](all []T, what string, chosen func(T) bool) (some []T, more string) {
+// limitChoices returns the first records of all, and the one that was chosen before. If it leaves
+// others out, more says so in words.
+func limitChoices[T any](all []T, what string, chosen func(T) bool) (some []T, more string) {
 	if len(all) <= maxChoices {
 		return all, ""
 	}
@@ -57,7 +57,7 @@ func (v *visit) showWhy() error {
 		return err
 	}
 	if p.Name != "" {
-		p.Who = "person/" + clip(p.Name)
+		p.Who = "person/" + clipText(p.Name)
 	}
 	persons, err := list(v, api.ListPersons, api.ListQuery{})
 	if err != nil {
@@ -68,14 +68,12 @@ func (v *visit) showWhy() error {
 		return err
 	}
 	var more [2]string
-	p.Persons, more[0] = choices(persons, "people",
+	p.Persons, more[0] = limitChoices(persons, "people",
 		func(r api.Person) bool { return "person/"+string(r.ID) == p.Who })
-	p.Cards, more[1] = choices(cards, "cards", func(r api.Card) bool {
-		return fmt.Sprint("card/",
-			r.ID) == p.Who
-	})
+	p.Cards, more[1] = limitChoices(cards, "cards",
+		func(r api.Card) bool { return fmt.Sprint("card/", r.ID) == p.Who })
 	p.More = slices.DeleteFunc(more[:], func(s string) bool { return s == "" })
-	if p.Switches, err = v.devicesOf("switch"); err != nil {
+	if p.Switches, err = v.listDevicesOf("switch"); err != nil {
 		return err
 	}
 	if p.Who != "" && p.Target != "" {
@@ -87,7 +85,7 @@ func (v *visit) showWhy() error {
 	if err != nil {
 		return err
 	}
-	return v.show(v.status(), "why", p)
+	return v.showPage(v.chooseStatus(), "why", p)
 }
 
 func (v *visit) explain(p *whyPage) error {
@@ -102,7 +100,7 @@ func (v *visit) explain(p *whyPage) error {
 		in.Person = id
 	}
 	if p.At != "" {
-		at, err := v.wallTime(p.At)
+		at, err := v.readWallTime(p.At)
 		if err != nil {
 			return err
 		}
@@ -121,9 +119,9 @@ func (v *visit) explain(p *whyPage) error {
 	return nil
 }
 
-// wallTime reads a date and a time in the site's zone, as a browser's field sends them.
-func (v *visit) wallTime(s string) (time.Time, error) {
-	zone, err := v.zone()
+// readWallTime reads a date and a time in the site's zone, as a browser's field sends them.
+func (v *visit) readWallTime(s string) (time.Time, error) {
+	zone, err := v.findZone()
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -134,8 +132,8 @@ func (v *visit) wallTime(s string) (time.Time, error) {
 	return t, nil
 }
 
-// zone returns the time zone of the site.
-func (v *visit) zone() (*time.Location, error) {
+// findZone returns the time zone of the site.
+func (v *visit) findZone() (*time.Location, error) {
 	site, err := v.askSite()
 	if err != nil {
 		return nil, err

@@ -52,7 +52,8 @@ func NewWeek(text string, now time.Time) (Week, error) {
 		return Week{}, fmt.Errorf("page: stored schedule: %w", err)
 	}
 	y, m, d := now.Date()
-	today := time.Date(y, m, d, 12, 0, 0, 0, time.UTC) // noon of a day on the calendar, which every calendar has
+	// We count with noon in UTC, since every day has one.
+	today := time.Date(y, m, d, 12, 0, 0, 0, time.UTC)
 	monday := today.AddDate(0, 0, -int(today.Weekday()+6)%7)
 	var w Week
 	for hour := 0; hour <= 24; hour += 6 {

@@ -40,9 +40,11 @@ func (p *Page) Axe() []Violation {
 		return chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](string(axe),
 			func(e *runtime.EvaluateParams) { e.ReturnByValue = new(false) }))
 	})
-	return evaluate[[]Violation](p, "run axe-core", `axe.run(document, {resultTypes: ['violations'], preload: false}).then(r => r.violations
-		.filter(v => v.impact === 'serious' || v.impact === 'critical')
-		.map(v => ({rule: v.id, impact: v.impact, help: v.help, targets: v.nodes.map(n => n.target.join(' '))})))`)
+	return evaluate[[]Violation](p, "run axe-core", `
+		axe.run(document, {resultTypes: ['violations'], preload: false}).then(r => r.violations
+			.filter(v => v.impact === 'serious' || v.impact === 'critical')
+			.map(v => ({rule: v.id, impact: v.impact, help: v.help,
+				targets: v.nodes.map(n => n.target.join(' '))})))`)
 }
 
 // axeCore is read from the folder where npm puts it. The tests of any package find it, from the
@@ -60,7 +62,8 @@ func axeCore() ([]byte, error) {
 	axe, err := os.ReadFile(filepath.Join(dir, "gateway", "console", "webtest", "node_modules", "axe-core",
 		"axe.min.js"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.New("webtest: no axe-core: make deps installs it, or npm ci in gateway/console/webtest")
+		return nil, errors.New("webtest: no axe-core: make deps installs it, " +
+			"or npm ci in gateway/console/webtest")
 	}
 	return axe, err
 }

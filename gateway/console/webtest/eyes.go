@@ -66,7 +66,8 @@ func (p *Page) Screenshot(file string) {
 	p.settle()
 	p.do("take a picture", func(ctx context.Context) error {
 		size, err := chromedp.Run(ctx, chromedp.Evaluate[struct{ Width, Height float64 }](
-			`(e => ({width: innerWidth, height: Math.max(innerHeight, e.scrollHeight)}))(document.documentElement)`))
+			`(e => ({width: innerWidth, height: Math.max(innerHeight, e.scrollHeight)}))(
+				document.documentElement)`))
 		if err != nil {
 			return err
 		}
@@ -97,7 +98,8 @@ func (p *Page) FirstPaint() time.Duration {
 	p.t.Helper()
 	var ms float64
 	p.until("wait for the first paint", func(ctx context.Context) (err error) {
-		ms, err = chromedp.Run(ctx, chromedp.Evaluate[float64](`performance.getEntriesByName('first-contentful-paint')[0].startTime`))
+		ms, err = chromedp.Run(ctx, chromedp.Evaluate[float64](
+			`performance.getEntriesByName('first-contentful-paint')[0].startTime`))
 		return err
 	})
 	return time.Duration(ms * float64(time.Millisecond))
@@ -131,8 +133,10 @@ func (p *Page) SeeOnScreen(selector string) {
 		}
 		why, err := on[string](ctx, thing, `function() {
 			const r = this.getBoundingClientRect()
-			return r.height && r.top >= 0 && r.left >= 0 && r.bottom <= innerHeight && r.right <= innerWidth ? ''
-				: 'it is from ' + Math.round(r.top) + ' to ' + Math.round(r.bottom) + ' of a screen of ' + innerHeight
+			if (r.height && r.top >= 0 && r.left >= 0 && r.bottom <= innerHeight && r.right <= innerWidth)
+				return ''
+			return 'it is from ' + Math.round(r.top) + ' to ' + Math.round(r.bottom) +
+				' of a screen of ' + innerHeight
 		}`)
 		if err == nil && why != "" {
 			err = errors.New(why)

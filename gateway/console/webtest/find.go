@@ -46,7 +46,8 @@ func (p *Page) find(ctx context.Context, what string, of roles) (runtime.RemoteO
 			return "", err
 		}
 		if at, err = within(ctx, at, part, parts); err == nil {
-			at, err = onObject(ctx, at, `function() { return this.localName === 'th' ? this.closest('tr') : this }`)
+			at, err = onObject(ctx, at,
+				`function() { return this.localName === 'th' ? this.closest('tr') : this }`)
 		}
 	}
 	if err != nil || what == "" {

@@ -188,7 +188,10 @@ const (
 				ev.stopImmediatePropagation()
 			}
 			for (const t of types) addEventListener(t, guard, {capture: true})
-			return {x, y, ask() { for (const t of types) removeEventListener(t, guard, {capture: true}); return clicked }}
+			return {x, y, ask() {
+				for (const t of types) removeEventListener(t, guard, {capture: true})
+				return clicked
+			}}
 		}
 		throw new Error('something is in front of it, or it has no place')
 	}`
@@ -232,7 +235,8 @@ func (p *Page) click(ctx context.Context, thing runtime.RemoteObjectID) error {
 		return err
 	}
 	// The page that it was on may be gone by now, which is what a click is for.
-	if clicked, err := on[bool](ctx, aimed, `function() { return this.ask() }`); err == nil && !clicked && !p.opts.NoScript {
+	clicked, err := on[bool](ctx, aimed, `function() { return this.ask() }`)
+	if err == nil && !clicked && !p.opts.NoScript {
 		return errors.New("it moved away from under the mouse")
 	}
 	return nil
@@ -240,7 +244,8 @@ func (p *Page) click(ctx context.Context, thing runtime.RemoteObjectID) error {
 
 // write replaces the text of the field that has the focus.
 func write(ctx context.Context, value string) error {
-	all := input.DispatchKeyEventParams{Type: "rawKeyDown", Key: "a", Code: "KeyA", WindowsVirtualKeyCode: 'A', Modifiers: 2, // Ctrl
+	all := input.DispatchKeyEventParams{Type: "rawKeyDown", Key: "a", Code: "KeyA",
+		WindowsVirtualKeyCode: 'A', Modifiers: 2, // Ctrl
 		Commands: []string{"selectAll"}}
 	up := all
 	up.Type, up.Commands = "keyUp", nil

@@ -23,7 +23,7 @@ type record struct {
 	main     cdp.FrameID                  // guarded by mu; the page itself, as opposed to a frame in it
 	problems []string                     // guarded by mu
 	expected []string                     // guarded by mu
-	told     map[network.RequestID]bool   // guarded by mu; requests that are among the problems: Chromium tells of most twice
+	told     map[network.RequestID]bool   // guarded by mu; requests in problems: Chromium reports most twice
 	urls     map[network.RequestID]string // guarded by mu
 	requests []string                     // guarded by mu
 	bytes    int64                        // guarded by mu; received for the page that is open

@@ -84,11 +84,12 @@ func StartTrusting(t testing.TB, ca *x509.Certificate) *Browser {
 	return b
 }
 
-// launch starts Chromium with a home of its own, where it finds whom to trust.
+// launch starts Chromium with a home of its own, which holds the certificates that it trusts.
 func launch(ca *x509.Certificate) (*Browser, error) {
 	program, err := exec.LookPath("chromium")
 	if err != nil {
-		return nil, errors.New("webtest: no chromium: make deps installs it, or apt-get install chromium fonts-dejavu-core libnss3-tools")
+		return nil, errors.New("webtest: no chromium: make deps installs it, " +
+			"or apt-get install chromium fonts-dejavu-core libnss3-tools")
 	}
 	home, err := os.MkdirTemp("", "webtest-")
 	if err != nil {
