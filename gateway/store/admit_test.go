@@ -15,17 +15,21 @@ import (
 
 func TestAdmitWritesTheDecision(t *testing.T) {
 	c := newClock()
-	s := built(t, Options{Now: c.Now})
+	s := buildHouse(t, Options{Now: c.Now})
 	a := scan(s, 7)
 	a.ClockTrusted = false
 	adm := mustAdmit(t, s, a)
-	if !adm.Decision.Granted || adm.Last != 7 || adm.Duplicate || adm.Seq != 2 || !adm.Decided.Equal(c.Now()) || !adm.Durable.Equal(c.Now()) {
+	if !adm.Decision.Granted || adm.Last != 7 || adm.Duplicate || adm.Seq != 2 ||
+		!adm.Decided.Equal(c.Now()) || !adm.Durable.Equal(c.Now()) {
 		t.Errorf("got %+v, want granted", adm)
 	}
 	got := mustEvents(t, s, adm.Seq)[0]
-	want := audit.Event{Seq: 2, At: c.Now(), Kind: audit.EventDecision, Source: access.ByCard, Card: "e580", Action: wire.Unlock, Counter: 7,
-		Device: audit.Named{ID: id("front-reader"), Name: "front-reader"}, Target: audit.Named{ID: id("front"), Name: "front"},
-		Person: audit.Named{ID: id("ann"), Name: "ann"}, Granted: true, Reason: access.ReasonGranted, Rule: string(id("g1")),
+	want := audit.Event{Seq: 2, At: c.Now(), Kind: audit.EventDecision, Source: access.ByCard, Card: "e580",
+		Action: wire.Unlock, Counter: 7,
+		Device: audit.Named{ID: id("front-reader"), Name: "front-reader"},
+		Target: audit.Named{ID: id("front"), Name: "front"},
+		Person: audit.Named{ID: id("ann"), Name: "ann"}, Granted: true, Reason: access.ReasonGranted,
+		Rule:           string(id("g1")),
 		ClockUntrusted: true, Prev: got.Prev, Hash: got.Hash}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -44,19 +48,23 @@ func TestReplayRules(t *testing.T) {
 		want   access.Reason
 		dup    bool
 	}{
-		{name: "the same at once is a repeat", want: access.ReasonGranted, dup: true},
-		{name: "the same at 60 s is a repeat", wait: record.RepeatWindow, want: access.ReasonGranted, dup: true},
-		{name: "the same past 60 s is replayed", wait: record.RepeatWindow + 1, want: access.ReasonReplayed},
+		{name: "the same again at once is a repeat", want: access.ReasonGranted, dup: true},
+		{name: "the same after 60 s is a repeat", wait: record.RepeatWindow, want: access.ReasonGranted,
+			dup: true},
+		{name: "the same after more than 60 s is replayed", wait: record.RepeatWindow + 1,
+			want: access.ReasonReplayed},
 		{name: "the same before it was decided is replayed", wait: -1, want: access.ReasonReplayed},
 		{name: "another card with the same counter is replayed", want: access.ReasonReplayed,
 			change: func(s *Store, a *access.Attempt) { a.Credential = s.CredentialID([]byte{1, 2, 3, 4}) }},
-		{name: "another source with the same counter is replayed", want: access.ReasonUnknownDevice, // the device comes before the counter
+		// the device is checked before the counter
+		{name: "another source with the same counter is replayed", want: access.ReasonUnknownDevice,
 			change: func(_ *Store, a *access.Attempt) { a.Source = access.ByDevice }},
 		{name: "a lower counter is replayed", want: access.ReasonReplayed,
 			change: func(_ *Store, a *access.Attempt) { a.Counter = tap - 1 }},
-		{name: "what the caller says about the last counter is nothing", want: access.ReasonReplayed,
+		{name: "the last counter that the caller gives is ignored", want: access.ReasonReplayed,
 			change: func(_ *Store, a *access.Attempt) { a.Counter, a.Last = tap-1, 0 }},
-		{name: "another time of the tap is still a repeat", want: access.ReasonGranted, dup: true,
+		{name: "the same with another time of the tap is still a repeat", want: access.ReasonGranted,
+			dup:    true,
 			change: func(_ *Store, a *access.Attempt) { a.At = a.At.Add(time.Second) }},
 		{name: "the next counter is a new attempt", want: access.ReasonGranted,
 			change: func(_ *Store, a *access.Attempt) { a.Counter++ }},
@@ -66,7 +74,7 @@ func TestReplayRules(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			c := newClock()
-			s := built(t, Options{Now: c.Now})
+			s := buildHouse(t, Options{Now: c.Now})
 			first := mustAdmit(t, s, scan(s, tap))
 			c.move(test.wait)
 			a := scan(s, repeat)
@@ -92,8 +100,9 @@ func TestReplayRules(t *testing.T) {
 }
 
 func TestSwitchRepeatNeedsTheSameAction(t *testing.T) {
-	s := built(t, Options{})
-	a := access.Attempt{Source: access.ByDevice, Device: id("hall-switch"), Target: id("hall"), Action: wire.Level, Level: 40, Counter: 1, At: time.Now()}
+	s := buildHouse(t, Options{})
+	a := access.Attempt{Source: access.ByDevice, Device: id("hall-switch"), Target: id("hall"),
+		Action: wire.Level, Level: 40, Counter: 1, At: time.Now()}
 	first := mustAdmit(t, s, a)
 	if !first.Decision.Granted {
 		t.Fatalf("got %+v, want granted", first)
@@ -116,22 +125,23 @@ func TestSwitchRepeatNeedsTheSameAction(t *testing.T) {
 
 func TestReplayedAttemptKeepsTheRecord(t *testing.T) {
 	c := newClock()
-	s := built(t, Options{Now: c.Now})
+	s := buildHouse(t, Options{Now: c.Now})
 	first := mustAdmit(t, s, scan(s, 5))
 	mustAdmit(t, s, scan(s, 3))
 	if got := mustAdmit(t, s, scan(s, 5)); !got.Duplicate || got.Seq != first.Seq {
-		t.Errorf("got %+v, want event %d again", got, first.Seq)
+		t.Errorf("got %+v, want event %d repeated", got, first.Seq)
 	}
 }
 
 func TestCounterMovesWhenDenied(t *testing.T) {
-	s := built(t, Options{})
+	s := buildHouse(t, Options{})
 	mustApply(t, s, access.Change{Delete: access.Grant{ID: id("g1")}})
 	got := mustAdmit(t, s, scan(s, 9))
 	if got.Decision.Granted || got.Last != 9 {
 		t.Errorf("got %+v, want denied at 9", got)
 	}
-	mustApply(t, s, puts(access.Grant{ID: id("g1"), SubjectKind: access.SubjectPerson, Subject: id("ann"), Target: id("front"), Effect: access.Allow})...)
+	mustApply(t, s, putAll(access.Grant{ID: id("g1"), SubjectKind: access.SubjectPerson, Subject: id("ann"),
+		Target: id("front"), Effect: access.Allow})...)
 	if got := mustAdmit(t, s, scan(s, 8)); got.Decision.Reason != access.ReasonReplayed {
 		t.Errorf("got %+v, want replayed", got)
 	}
@@ -139,32 +149,34 @@ func TestCounterMovesWhenDenied(t *testing.T) {
 
 func TestCounterHoldsOverReopen(t *testing.T) {
 	c := newClock()
-	s := built(t, Options{Dir: t.TempDir(), Now: c.Now})
+	s := buildHouse(t, Options{Dir: t.TempDir(), Now: c.Now})
 	first := mustAdmit(t, s, scan(s, 5))
 	mustRecord(t, s, audit.Event{Kind: audit.EventReceipt, Cause: first.Seq, Outcome: audit.OutcomeDone})
-	s = reopened(t, s)
-	if got := mustAdmit(t, s, scan(s, 5)); !got.Duplicate || got.Outcome != audit.OutcomeDone || got.Decision != first.Decision || got.Last != 5 {
+	s = reopen(t, s)
+	if got := mustAdmit(t, s, scan(s, 5)); !got.Duplicate || got.Outcome != audit.OutcomeDone ||
+		got.Decision != first.Decision || got.Last != 5 {
 		t.Errorf("got %+v, want the recorded %+v", got, first)
 	}
 	if got := mustAdmit(t, s, scan(s, 4)); got.Decision.Reason != access.ReasonReplayed {
 		t.Errorf("got %+v, want replayed", got)
 	}
 	c.move(-time.Hour)
-	s = reopened(t, s)
+	s = reopen(t, s)
 	if got := mustAdmit(t, s, scan(s, 5)); got.Duplicate || got.Decision.Reason != access.ReasonReplayed {
-		t.Errorf("clock ran back: got %+v, want replayed", got)
+		t.Errorf("clock was set back: got %+v, want replayed", got)
 	}
 }
 
 func TestOperatorTouchesNoCounter(t *testing.T) {
-	s := built(t, Options{})
-	a := access.Attempt{Source: access.ByOperator, Operator: "root", Target: id("front"), Action: wire.Unlock, ClockTrusted: true, At: time.Now()}
+	s := buildHouse(t, Options{})
+	a := access.Attempt{Source: access.ByOperator, Operator: "root", Target: id("front"), Action: wire.Unlock,
+		ClockTrusted: true, At: time.Now()}
 	mustAdmit(t, s, scan(s, 7))
 	one, two := mustAdmit(t, s, a), mustAdmit(t, s, a)
 	if one.Duplicate || two.Duplicate || one.Last != 0 || two.Seq != one.Seq+1 {
 		t.Errorf("got %+v and %+v, want two events", one, two)
 	}
-	a.Device = id("front-reader") // which no operator has
+	a.Device = id("front-reader") // an operator has no device
 	if got := mustAdmit(t, s, a); got.Last != 0 {
 		t.Errorf("got %+v, want no counter", got)
 	}
@@ -174,9 +186,9 @@ func TestOperatorTouchesNoCounter(t *testing.T) {
 }
 
 func TestImpossibleAttemptsAreRefused(t *testing.T) {
-	s := built(t, Options{})
+	s := buildHouse(t, Options{})
 	for name, change := range map[string]func(*access.Attempt){
-		"counter past 2^53-1":     func(a *access.Attempt) { a.Counter = 1 << 53 },
+		"counter above 2^53-1":    func(a *access.Attempt) { a.Counter = 1 << 53 },
 		"whole UID as tail":       func(a *access.Attempt) { a.Tail = "04a1b2c3d4e580" },
 		"device that is no id":    func(a *access.Attempt) { a.Device = "front\xff" },
 		"operator with a counter": func(a *access.Attempt) { a.Source = access.ByOperator },
@@ -200,7 +212,7 @@ func TestZeroAdmissionDenies(t *testing.T) {
 }
 
 func TestZeroAttemptIsDeniedAndRecorded(t *testing.T) {
-	s := built(t, Options{})
+	s := buildHouse(t, Options{})
 	if got := mustAdmit(t, s, access.Attempt{}); got.Decision.Granted || got.Seq != 2 {
 		t.Errorf("got %+v, want denied as event 2", got)
 	}

@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// One admission at a time, in memory: the decision, its event, sealed, and the batch that Badger
-// writes. Whoever changes the figure on purpose puts the new one here.
+// One admission at a time, in memory: the decision, its sealed event, and the batch that Badger
+// writes. If you change the figure on purpose, put the new one here.
 func TestGateAllocationsOfAnAdmission(t *testing.T) {
 	const want = 55
-	s := built(t, Options{})
+	s := buildHouse(t, Options{})
 	a := scan(s, 0)
 	got := testing.AllocsPerRun(500, func() {
 		a.Counter++

@@ -20,8 +20,8 @@ import (
 	"latchkey/keys"
 )
 
-// contents is a policy as text, with secrets, for comparing.
-func contents(t testing.TB, p *access.Policy) []string {
+// describePolicy returns a policy as text, with secrets, so that tests can compare it.
+func describePolicy(t testing.TB, p *access.Policy) []string {
 	t.Helper()
 	var out []string
 	for r := range p.Records() {
@@ -43,11 +43,11 @@ func contents(t testing.TB, p *access.Policy) []string {
 }
 
 func TestPolicyHoldsOverReopen(t *testing.T) {
-	s := built(t, Options{Dir: t.TempDir()})
-	mustApply(t, s, changedHouse(s)...)
-	want, digest := contents(t, s.Snapshot()), s.Digest()
-	s = reopened(t, s)
-	if got := contents(t, s.Snapshot()); !slices.Equal(got, want) {
+	s := buildHouse(t, Options{Dir: t.TempDir()})
+	mustApply(t, s, changeHouse(s)...)
+	want, digest := describePolicy(t, s.Snapshot()), s.Digest()
+	s = reopen(t, s)
+	if got := describePolicy(t, s.Snapshot()); !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
 	if s.Digest() != digest {
@@ -56,22 +56,24 @@ func TestPolicyHoldsOverReopen(t *testing.T) {
 }
 
 func TestPolicyEvent(t *testing.T) {
-	s := built(t, Options{})
-	seq, err := s.Apply(context.Background(), "root", puts(access.Person{ID: id("eve"), Name: "eve"})...)
+	s := buildHouse(t, Options{})
+	seq, err := s.Apply(context.Background(), "root", putAll(access.Person{ID: id("eve"), Name: "eve"})...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ev := mustEvents(t, s, seq)[0]
-	if ev.Kind != audit.EventPolicy || ev.Actor != "root" || ev.Digest != s.Digest() || !strings.Contains(ev.Detail, "eve") {
-		t.Errorf("got %+v, want who, what and the digest", ev)
+	if ev.Kind != audit.EventPolicy || ev.Actor != "root" || ev.Digest != s.Digest() ||
+		!strings.Contains(ev.Detail, "eve") {
+		t.Errorf("got %+v, want the actor, the change and the digest in it", ev)
 	}
-	if ev := mustEvents(t, s, 1)[0]; !strings.Contains(ev.Detail, "and 10 more") || strings.Contains(ev.Detail, "0123456789abc") {
+	if ev := mustEvents(t, s, 1)[0]; !strings.Contains(ev.Detail, "and 10 more") ||
+		strings.Contains(ev.Detail, "0123456789abc") {
 		t.Errorf("got %q, want a short text without secrets", ev.Detail)
 	}
 }
 
 func TestAccountEventHoldsNoSecret(t *testing.T) {
-	s := built(t, Options{})
+	s := buildHouse(t, Options{})
 	keeper := accounts.Kind.In(s.Snapshot())[id("keeper")]
 	other := keeper
 	other.ID, other.Name = id("other"), "other"
@@ -92,64 +94,76 @@ func TestAccountEventHoldsNoSecret(t *testing.T) {
 
 func TestLargestAccountIsKept(t *testing.T) {
 	for _, dir := range []string{"", t.TempDir()} {
-		s := built(t, Options{Dir: dir})
-		r := accounts.Account{ID: id("large"), Name: "large", Role: accounts.RoleViewer, Password: keys.Hide(strings.Repeat("p", 512))}
+		s := buildHouse(t, Options{Dir: dir})
+		r := accounts.Account{ID: id("large"), Name: "large", Role: accounts.RoleViewer,
+			Password: keys.Hide(strings.Repeat("p", 512))}
 		for i := range 16 {
-			r.Passkeys = append(r.Passkeys, accounts.Passkey{ID: append(make([]byte, 1022), byte(i)), Label: fmt.Sprint("key ", i), Credential: make([]byte, 8<<10)})
+			r.Passkeys = append(r.Passkeys, accounts.Passkey{ID: append(make([]byte, 1022), byte(i)),
+				Label: fmt.Sprint("key ", i), Credential: make([]byte, 8<<10)})
 		}
 		for i := range 32 {
-			r.Tokens = append(r.Tokens, accounts.Token{ID: id(fmt.Sprint("t", i)), Label: fmt.Sprint("token ", i), Hash: keys.Hash{byte(i + 1)},
+			r.Tokens = append(r.Tokens, accounts.Token{ID: id(fmt.Sprint("t", i)),
+				Label: fmt.Sprint("token ", i), Hash: keys.Hash{byte(i + 1)},
 				Scopes: []accounts.Scope{accounts.ScopeRead}})
 		}
-		for range 3 { // each time in place of the one before
+		for range 3 { // each time it replaces the one before
 			r.Epoch++
 			mustApply(t, s, access.Change{Put: r})
 		}
 		if dir != "" {
-			s = reopened(t, s)
+			s = reopen(t, s)
 		}
 		if got := accounts.Kind.In(s.Snapshot())[r.ID]; !reflect.DeepEqual(got, r) {
-			t.Errorf("got %+v, want it as it was put", got)
+			t.Errorf("got %+v, want the account that was put", got)
 		}
 	}
 }
 
 func TestRefusedChangeChangesNothing(t *testing.T) {
 	ctx := context.Background()
-	s := built(t, Options{})
-	before, digest := contents(t, s.Snapshot()), s.Digest()
+	s := buildHouse(t, Options{})
+	before, digest := describePolicy(t, s.Snapshot()), s.Digest()
 	many := make([]access.Change, MaxChanges+1)
 	for name, test := range map[string]struct {
 		changes []access.Change
 		want    error
 	}{
-		"nothing":                 {nil, access.ErrInvalid},
-		"neither put nor delete":  {[]access.Change{{}}, access.ErrInvalid},
-		"both put and delete":     {[]access.Change{{Put: access.Site{Zone: "UTC"}, Delete: access.Site{}}}, access.ErrInvalid},
-		"no record":               {puts("ann"), access.ErrInvalid},
-		"text that is not UTF-8":  {puts(access.Person{ID: id("eve"), Name: "e\xffve"}), access.ErrInvalid},
-		"name taken, good before": {puts(access.Person{ID: id("eve"), Name: "eve"}, access.Person{ID: id("adam"), Name: "ann"}), access.ErrConflict},
-		"unknown target":          {puts(access.Grant{ID: id("g9"), SubjectKind: access.SubjectPerson, Subject: id("ann"), Target: id("attic"), Effect: access.Allow}), access.ErrNotFound},
-		"no owner left":           {[]access.Change{{Delete: accounts.Account{ID: id("keeper")}}}, access.ErrInvalid},
-		"still in use":            {[]access.Change{{Delete: access.Target{ID: id("front")}}}, access.ErrInUse},
-		"too many":                {many, ErrTooBig},
+		"nothing":                {nil, access.ErrInvalid},
+		"neither put nor delete": {[]access.Change{{}}, access.ErrInvalid},
+		"both put and delete": {[]access.Change{{Put: access.Site{Zone: "UTC"}, Delete: access.Site{}}},
+			access.ErrInvalid},
+		"no record":              {putAll("ann"), access.ErrInvalid},
+		"text that is not UTF-8": {putAll(access.Person{ID: id("eve"), Name: "e\xffve"}), access.ErrInvalid},
+		"name taken, after a valid change": {putAll(access.Person{ID: id("eve"), Name: "eve"},
+			access.Person{ID: id("adam"), Name: "ann"}), access.ErrConflict},
+		"unknown target": {putAll(access.Grant{ID: id("g9"), SubjectKind: access.SubjectPerson,
+			Subject: id("ann"), Target: id("attic"), Effect: access.Allow}), access.ErrNotFound},
+		"no owner left": {[]access.Change{{Delete: accounts.Account{ID: id("keeper")}}},
+			access.ErrInvalid},
+		"still in use": {[]access.Change{{Delete: access.Target{ID: id("front")}}},
+			access.ErrInUse},
+		"too many": {many, ErrTooBig},
 	} {
 		if seq, err := s.Apply(ctx, "test", test.changes...); !errors.Is(err, test.want) || seq != 0 {
 			t.Errorf("%s: got %d, %v, want %v", name, seq, err, test.want)
 		}
 	}
-	if seq, _ := s.Head(); seq != 1 || s.Digest() != digest || !slices.Equal(contents(t, s.Snapshot()), before) {
-		t.Error("a refused change left something")
+	if seq, _ := s.Head(); seq != 1 || s.Digest() != digest ||
+		!slices.Equal(describePolicy(t, s.Snapshot()), before) {
+		t.Error("a refused change changed something")
 	}
 }
 
 func TestBigChanges(t *testing.T) {
 	for _, dir := range []string{"", t.TempDir()} {
-		s := built(t, Options{Dir: dir})
+		s := buildHouse(t, Options{Dir: dir})
 		grants := make([]access.Change, 0, MaxChanges)
 		for i := range MaxChanges {
-			grants = append(grants, access.Change{Put: access.Grant{ID: id(fmt.Sprint("big", i)), SubjectKind: access.SubjectPerson, Subject: id("ann"),
-				Target: id("front"), Schedule: id("office"), Actions: []wire.Action{wire.Unlock}, Effect: access.Allow}})
+			grants = append(grants,
+				access.Change{Put: access.Grant{ID: id(fmt.Sprint("big", i)),
+					SubjectKind: access.SubjectPerson, Subject: id("ann"),
+					Target: id("front"), Schedule: id("office"), Actions: []wire.Action{wire.Unlock},
+					Effect: access.Allow}})
 		}
 		mustApply(t, s, grants...)
 		members := make([]access.Change, 0, MaxChanges)
@@ -161,7 +175,7 @@ func TestBigChanges(t *testing.T) {
 		}
 		mustApply(t, s, append(members, access.Change{Put: group})...)
 		if dir != "" {
-			s = reopened(t, s)
+			s = reopen(t, s)
 		}
 		if n := len(s.Snapshot().Grants); n != MaxChanges+3 {
 			t.Errorf("got %d grants, want %d", n, MaxChanges+3)
@@ -174,15 +188,16 @@ func TestBigChanges(t *testing.T) {
 }
 
 func TestChangeOfTooManyBytesIsRefusedWhole(t *testing.T) {
-	s := built(t, Options{Dir: t.TempDir()})
+	s := buildHouse(t, Options{Dir: t.TempDir()})
 	longText := ""
 	for day := range 20 {
 		longText += fmt.Sprintf(", 2026-01-%02d 10:00-11:00", day+1)
 	}
 	var changes []access.Change
 	for i := range MaxChanges {
-		changes = append(changes, access.Change{Put: access.Schedule{ID: id(fmt.Sprint(i)), Name: fmt.Sprint("s", i),
-			Text: "mon-fri 08:00-18:00" + longText}})
+		changes = append(changes,
+			access.Change{Put: access.Schedule{ID: id(fmt.Sprint(i)), Name: fmt.Sprint("s", i),
+				Text: "mon-fri 08:00-18:00" + longText}})
 	}
 	seq, err := s.Apply(context.Background(), "test", changes...)
 	if errors.Is(err, access.ErrInvalid) {
@@ -192,41 +207,42 @@ func TestChangeOfTooManyBytesIsRefusedWhole(t *testing.T) {
 		t.Errorf("got %d, %v, want ErrTooBig", seq, err)
 	}
 	if len(s.Snapshot().Schedules) != 1 {
-		t.Errorf("got %d schedules, want what was there", len(s.Snapshot().Schedules))
+		t.Errorf("got %d schedules, want only the one of before", len(s.Snapshot().Schedules))
 	}
 	mustApply(t, s, changes[:200]...)
 }
 
 func TestPutAndDeleteInOneChange(t *testing.T) {
-	s := built(t, Options{Dir: t.TempDir()})
+	s := buildHouse(t, Options{Dir: t.TempDir()})
 	eve := access.Person{ID: id("eve"), Name: "eve"}
 	mustApply(t, s, access.Change{Put: eve}, access.Change{Delete: eve})
 	mustApply(t, s, access.Change{Put: eve}, access.Change{Put: access.Person{ID: id("eve"), Name: "eva"}})
 	mustApply(t, s, access.Change{Delete: eve}, access.Change{Put: eve})
-	s = reopened(t, s)
+	s = reopen(t, s)
 	if p, ok := s.Snapshot().PersonByName("eve"); !ok || p.ID != eve.ID {
 		t.Errorf("got %+v, want eve", p)
 	}
 }
 
 func TestDeletedDeviceKeepsItsCounter(t *testing.T) {
-	s := built(t, Options{Dir: t.TempDir()})
+	s := buildHouse(t, Options{Dir: t.TempDir()})
 	mustAdmit(t, s, scan(s, 5))
 	reader := s.Snapshot().Devices[id("front-reader")]
 	key := s.Snapshot().Keys["lk-0123456789"]
 	key.State = keys.Revoked
 	mustApply(t, s, access.Change{Put: key})
 	mustApply(t, s, access.Change{Delete: key}, access.Change{Delete: reader})
-	s = reopened(t, s)
-	mustApply(t, s, puts(reader)...)
+	s = reopen(t, s)
+	mustApply(t, s, putAll(reader)...)
 	if got := mustAdmit(t, s, scan(s, 4)); got.Decision.Reason != access.ReasonReplayed {
 		t.Errorf("got %+v, want replayed", got)
 	}
 }
 
 func TestRevisionsAreListed(t *testing.T) {
-	s := built(t, Options{})
-	seq := mustApply(t, s, access.Change{Delete: access.Grant{ID: id("g1")}}, access.Change{Put: access.Person{ID: id("eve"), Name: "eve"}})
+	s := buildHouse(t, Options{})
+	seq := mustApply(t, s, access.Change{Delete: access.Grant{ID: id("g1")}},
+		access.Change{Put: access.Person{ID: id("eve"), Name: "eve"}})
 	err := s.db.View(func(txn *badger.Txn) error {
 		plain, err := s.reader.Get(txn, record.ChangeKey(seq))
 		if err != nil {
@@ -237,7 +253,9 @@ func TestRevisionsAreListed(t *testing.T) {
 		for _, c := range rec.Changed {
 			got[record.Key(c.Key)] = len(c.Leaf)
 		}
-		if want := map[record.Key]int{record.MakeKey(record.KindGrant, id("g1")): 0, record.MakeKey(record.KindPerson, id("eve")): 16}; !maps.Equal(got, want) {
+		want := map[record.Key]int{record.MakeKey(record.KindGrant, id("g1")): 0,
+			record.MakeKey(record.KindPerson, id("eve")): 16}
+		if !maps.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 		return err

@@ -14,13 +14,13 @@ import (
 	"latchkey/gateway/store/record"
 )
 
-// sdCard is how much longer a sync takes on a Pi's card than on the disk of a machine that runs
-// benchmarks, at the least.
+// sdCard is how much longer, at least, a sync takes on a Raspberry Pi's card than on the disk of a
+// machine that runs benchmarks.
 const sdCard = 5 * time.Millisecond
 
-// BenchmarkAdmit is a decision, and the event that keeps it and moves the counter, durable; the
-// policy is the small house. "disk" syncs every batch, "disk+5ms" waits in each commit too, as for
-// an SD card.
+// BenchmarkAdmit measures a decision and its event, which moves the counter, until both are
+// durable. The policy is the small house. "disk" syncs every batch; "disk+5ms" also waits in each
+// commit, like an SD card.
 func BenchmarkAdmit(b *testing.B) {
 	for _, where := range []string{"memory", "disk", "disk+5ms"} {
 		for _, callers := range []int{1, 64, 256} {
@@ -35,7 +35,7 @@ func BenchmarkAdmit(b *testing.B) {
 				if !o.InMemory {
 					o.Dir = b.TempDir()
 				}
-				s := built(b, o)
+				s := buildHouse(b, o)
 				var n atomic.Uint64
 				a := scan(s, 1)
 				b.ReportAllocs()
@@ -59,8 +59,8 @@ func BenchmarkAdmit(b *testing.B) {
 	}
 }
 
-// admitOne scans at one of 64 readers, most of which the policy does not know: they are denied,
-// with an event and a counter.
+// admitOne scans at one of 64 readers. The policy knows only one of them; the others are denied,
+// and still get an event and a counter.
 func admitOne(b *testing.B, s *Store, a access.Attempt, n uint64) {
 	a.Counter = n
 	if n%64 != 0 {
@@ -78,17 +78,18 @@ var readers = func() (ids [64]access.ID) {
 	return ids
 }()
 
-// BenchmarkLoad reads a policy of 10,000 persons, each with a card, from Badger and checks it, as
-// Open does.
+// BenchmarkLoad reads a policy of 10,000 persons, each with a card, from Badger and checks it, like
+// Open.
 func BenchmarkLoad(b *testing.B) {
 	const persons = 10_000
-	s := built(b, Options{})
+	s := buildHouse(b, Options{})
 	for start := 0; start < persons; start += MaxChanges / 2 {
 		var changes []access.Change
 		for n := start; n < start+MaxChanges/2; n++ {
 			name := fmt.Sprintf("person-%d", n)
-			card := access.Credential{ID: s.CredentialID([]byte(name)), Person: id(name), Tail: "04a1", Status: access.CardActive}
-			changes = append(changes, puts(access.Person{ID: id(name), Name: name}, card)...)
+			card := access.Credential{ID: s.CredentialID([]byte(name)), Person: id(name), Tail: "04a1",
+				Status: access.CardActive}
+			changes = append(changes, putAll(access.Person{ID: id(name), Name: name}, card)...)
 		}
 		mustApply(b, s, changes...)
 	}

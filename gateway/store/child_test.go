@@ -23,22 +23,23 @@ import (
 	"latchkey/gateway/store/folder"
 )
 
-// childEnv makes this test binary another program: a trial, or a process that writes to a store
-// until it is killed.
+// childEnv is the environment variable that makes this test binary another program: a trial, or a
+// process that writes to a store until it is killed.
 const childEnv = "LATCHKEY_STORE_TEST"
 
-// smallEnv makes memtables so small that a writer of some thousand events flushes and compacts.
+// smallEnv makes memtables so small that a process that writes a few thousand events flushes and
+// compacts.
 const smallEnv = "LATCHKEY_STORE_TEST_SMALL"
 
-// stracedEnv says that strace is the parent.
+// stracedEnv says that strace is the parent process.
 const stracedEnv = "LATCHKEY_STORE_TEST_STRACED"
 
-// stubbornEnv lets a writer go on after an error that the database engine logs, until a commit
-// fails or 4 s are over.
+// stubbornEnv makes a writer continue after an error that the database engine logs, until a commit
+// fails or 4 s have passed.
 const stubbornEnv = "LATCHKEY_STORE_TEST_STUBBORN"
 
 func childMain(what string) int {
-	if os.Getenv(stracedEnv) != "" { // whoever kills strace means the process
+	if os.Getenv(stracedEnv) != "" { // when strace is killed, this process must end too
 		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 			return 2
 		}
@@ -61,18 +62,18 @@ func childMain(what string) int {
 	return 2
 }
 
-// self is this test binary as another program.
-func self(ctx context.Context, what string) *exec.Cmd {
+// makeChild returns a command that runs this test binary as another program.
+func makeChild(ctx context.Context, what string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
 	cmd.Env = append(os.Environ(), childEnv+"="+what, "GORACE=atexit_sleep_ms=0")
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
 }
 
-func trialChild(ctx context.Context) *exec.Cmd { return self(ctx, "trial") }
+func makeTrialChild(ctx context.Context) *exec.Cmd { return makeChild(ctx, "trial") }
 
-// dieMain is a trial that is killed when it has made its scratch folder. It writes to a file where
-// that is.
+// dieMain is a trial that kills itself after it has made its scratch folder. It writes the folder's
+// path to a file.
 func dieMain(file string) int {
 	var t trial
 	if err := json.NewDecoder(os.Stdin).Decode(&t); err != nil {
@@ -87,7 +88,7 @@ func dieMain(file string) int {
 	return 2
 }
 
-// shortenMain is a trial in which a file gets shorter once it is mapped.
+// shortenMain is a trial in which a file becomes shorter after it has been mapped.
 func shortenMain(file string) int {
 	go func() {
 		for {
@@ -113,15 +114,16 @@ func panicMain() int {
 	return <-done
 }
 
-// writeMain writes to the store in a folder and says what is durable: "FOLDER EVENTS". At the first
-// commit that fails it ends.
+// writeMain gets "FOLDER EVENTS". It writes events to the store in the folder and prints what is
+// durable. It ends at the first commit that fails.
 func writeMain(args string) int {
 	dir, count, _ := strings.Cut(args, " ")
 	n, err := strconv.Atoi(count)
 	if err != nil {
 		return 2
 	}
-	o := Options{Dir: dir, Now: newClock().Now, MinFree: 1, witness: 20 * time.Millisecond, small: os.Getenv(smallEnv) != ""}
+	o := Options{Dir: dir, Now: newClock().Now, MinFree: 1, witness: 20 * time.Millisecond,
+		small: os.Getenv(smallEnv) != ""}
 	if os.Getenv(stubbornEnv) == "" {
 		o.Fatal = func(error) { os.Exit(4) }
 	} else {
@@ -150,14 +152,15 @@ func writeMain(args string) int {
 		case i%10 == 3:
 			_, err = s.Admit(ctx, scan(s, uint64(time.Now().UnixNano()>>10)))
 		default:
-			_, err = s.Record(ctx, audit.Event{Kind: audit.EventReport, Detail: strings.Repeat(fmt.Sprint("report ", i, " "), 20)})
+			_, err = s.Record(ctx, audit.Event{Kind: audit.EventReport,
+				Detail: strings.Repeat(fmt.Sprint("report ", i, " "), 20)})
 		}
 		if err != nil {
 			return 3
 		}
 		ack()
 	}
-	for { // a witness of the newest event, as there is after some seconds
+	for { // wait until site.head has the newest event, as it does after some seconds
 		w, err := folder.ReadWitness(o.files().Head, s.keys)
 		if seq, _ := s.Head(); err == nil && w != nil && w.Open && w.Seq == seq {
 			break
@@ -169,16 +172,18 @@ func writeMain(args string) int {
 	return 0
 }
 
-// bigAccount is one that is in the value log.
+// bigAccount returns an account that is so large that Badger puts it into the value log.
 func bigAccount(i int) accounts.Account {
-	a := accounts.Account{ID: id(fmt.Sprint("account ", i)), Name: fmt.Sprint("account", i), Role: accounts.RoleViewer}
+	a := accounts.Account{ID: id(fmt.Sprint("account ", i)), Name: fmt.Sprint("account", i),
+		Role: accounts.RoleViewer}
 	for k := range byte(6) {
-		a.Passkeys = append(a.Passkeys, accounts.Passkey{ID: []byte{k + 1, byte(i)}, Label: fmt.Sprint("stick", k), Credential: bytes.Repeat([]byte{'x', k}, 3500)})
+		a.Passkeys = append(a.Passkeys, accounts.Passkey{ID: []byte{k + 1, byte(i)},
+			Label: fmt.Sprint("stick", k), Credential: bytes.Repeat([]byte{'x', k}, 3500)})
 	}
 	return a
 }
 
-// written is what a process that writes said.
+// written is what a process that writes has printed.
 type written struct {
 	seq  uint64
 	hash string
@@ -186,8 +191,8 @@ type written struct {
 	text string // of a refusal
 }
 
-// follow reads what a writer says and kills it when it is done.
-func follow(t testing.TB, cmd *exec.Cmd) (w written) {
+// followWriter reads what a writer prints and kills it when it is done.
+func followWriter(t testing.TB, cmd *exec.Cmd) (w written) {
 	t.Helper()
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -209,7 +214,9 @@ func follow(t testing.TB, cmd *exec.Cmd) (w written) {
 		}
 		if line == "done" {
 			if filepath.Base(cmd.Path) == "strace" {
-				_ = in.Close() // killing strace would leave the process alone; it ends without closing the store
+				// Killing strace would not end the process. This ends it, without closing the
+				// store.
+				_ = in.Close()
 				continue
 			}
 			_ = cmd.Process.Kill()
@@ -220,10 +227,11 @@ func follow(t testing.TB, cmd *exec.Cmd) (w written) {
 	return w
 }
 
-// killed is a store whose writer was killed after so many events, with what it had said is durable.
-func killed(t testing.TB, dir string, events int) written {
+// killWriter runs a writer of that many events and kills it. It returns what the writer printed as
+// durable.
+func killWriter(t testing.TB, dir string, events int) written {
 	t.Helper()
-	w := follow(t, self(t.Context(), fmt.Sprint("write ", dir, " ", events)))
+	w := followWriter(t, makeChild(t.Context(), fmt.Sprint("write ", dir, " ", events)))
 	if w.text != "done" || w.seq == 0 {
 		t.Fatalf("got %+v, want a writer that is done", w)
 	}

@@ -17,16 +17,16 @@ import (
 	"latchkey/gateway/store/folder"
 )
 
-// TestLongDamage damages every file of every shape in every way that damages lists, each on a copy
-// of its own.
+// TestLongDamage damages every file of every shape in every way of listDamages, each on a copy of
+// its own.
 func TestLongDamage(t *testing.T) {
 	r := rand.New(rand.NewPCG(16, 2))
 	total, refused := 0, 0
-	for _, sh := range shapes(t, 7, 715) {
-		for _, d := range damages(t, sh.opts.Dir, r) {
+	for _, sh := range makeShapes(t, 7, 715) {
+		for _, d := range listDamages(t, sh.opts.Dir, r) {
 			t.Run(sh.name+"/"+strings.ReplaceAll(d.name, "/", " "), func(t *testing.T) {
 				total++
-				if text := d.holds(t, sh); text != "" {
+				if text := d.checkHolds(t, sh); text != "" {
 					refused++
 					t.Log(text)
 				} else {
@@ -38,8 +38,8 @@ func TestLongDamage(t *testing.T) {
 	t.Logf("%d damages: %d refused, %d opened with their contents", total, refused, total-refused)
 }
 
-// TestLongEIO is 60 runs in which every sync fails from the n-th on, and 40 in which only those of
-// MANIFEST and folders do.
+// TestLongEIO makes 60 runs in which every sync from the n-th on fails, and 40 in which only those
+// of MANIFEST and of folders fail.
 func TestLongEIO(t *testing.T) {
 	var numbers []int
 	for n := range 20 {
@@ -50,21 +50,23 @@ func TestLongEIO(t *testing.T) {
 	failSyncs(t, eios[2], numbers, 1)
 }
 
-// TestLongCreationCut cuts a creation at each of the first calls of each kind.
+// TestLongCreationCut kills a creation at each of the first system calls of each kind.
 func TestLongCreationCut(t *testing.T) {
 	cutCreation(t, []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20})
 }
 
-// TestLongMillion says what it costs to try out, open and verify a store of a million events.
+// TestLongMillion measures how long it takes to try out, open and verify a store of a million
+// events.
 func TestLongMillion(t *testing.T) {
-	o := Options{Dir: filepath.Join(t.TempDir(), "data"), Child: trialChild}
+	o := Options{Dir: filepath.Join(t.TempDir(), "data"), Child: makeTrialChild}
 	s := mustOpen(t, o)
 	mustApply(t, s, house(s)...)
 	var wg sync.WaitGroup
 	for range 256 {
 		wg.Go(func() {
 			for i := range 1_000_000 / 256 {
-				if _, err := s.Record(context.Background(), audit.Event{Kind: audit.EventReport, Detail: fmt.Sprint("door contact ", i)}); err != nil {
+				if _, err := s.Record(context.Background(), audit.Event{Kind: audit.EventReport,
+					Detail: fmt.Sprint("door contact ", i)}); err != nil {
 					t.Error(err)
 					return
 				}
@@ -96,7 +98,8 @@ func TestLongMillion(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("open, trial included: %v", time.Since(began))
-	for name, f := range map[string]func(context.Context) error{"verify": s.Verify, "verify quietly": s.VerifyQuietly} {
+	for name, f := range map[string]func(context.Context) error{"verify": s.Verify,
+		"verify quietly": s.VerifyQuietly} {
 		began := time.Now()
 		if err := f(t.Context()); err != nil {
 			t.Error(err)

@@ -26,19 +26,19 @@ import (
 type shape struct {
 	name string
 	opts Options
-	want string // its contents
+	want string // its contents, by describeStore
 }
 
-// fresh is a store right after its creation.
-func fresh(t testing.TB) Options {
-	o := Options{Dir: filepath.Join(t.TempDir(), "data"), Now: newClock().Now, Child: trialChild}
-	closeChecked(t, mustOpen(t, o))
+// makeFresh makes a store and closes it.
+func makeFresh(t testing.TB) Options {
+	o := Options{Dir: filepath.Join(t.TempDir(), "data"), Now: newClock().Now, Child: makeTrialChild}
+	checkAndClose(t, mustOpen(t, o))
 	return o
 }
 
-// tabled is a store with several tables and a value log, closed in order.
-func tabled(t testing.TB, rounds, events int) Options {
-	o := Options{Dir: filepath.Join(t.TempDir(), "data"), Now: newClock().Now, Child: trialChild}
+// makeTables makes a store with several tables and a value log, and closes it properly.
+func makeTables(t testing.TB, rounds, events int) Options {
+	o := Options{Dir: filepath.Join(t.TempDir(), "data"), Now: newClock().Now, Child: makeTrialChild}
 	for round := range rounds {
 		s := mustOpen(t, o)
 		if round == 0 {
@@ -49,7 +49,8 @@ func tabled(t testing.TB, rounds, events int) Options {
 		done := make(chan error, events)
 		for i := range events {
 			go func() {
-				_, err := s.Record(context.Background(), audit.Event{Kind: audit.EventReport, Detail: fmt.Sprintf("report %d %s", i, strings.Repeat("x", i%200))})
+				_, err := s.Record(context.Background(), audit.Event{Kind: audit.EventReport,
+					Detail: fmt.Sprintf("report %d %s", i, strings.Repeat("x", i%200))})
 				done <- err
 			}()
 		}
@@ -58,28 +59,29 @@ func tabled(t testing.TB, rounds, events int) Options {
 				t.Fatal(err)
 			}
 		}
-		closeChecked(t, s)
+		checkAndClose(t, s)
 	}
 	return o
 }
 
-// shapes are stores of three kinds, with their contents.
-func shapes(t *testing.T, rounds, events int) []shape {
-	dead := Options{Dir: filepath.Join(t.TempDir(), "data"), Now: newClock().Now, Child: trialChild}
-	killed(t, dead.Dir, 40)
-	out := []shape{{name: "fresh", opts: fresh(t)}, {name: "tables", opts: tabled(t, rounds, events)}, {name: "killed", opts: dead}}
+// makeShapes makes stores of three kinds, and reads their contents.
+func makeShapes(t *testing.T, rounds, events int) []shape {
+	dead := Options{Dir: filepath.Join(t.TempDir(), "data"), Now: newClock().Now, Child: makeTrialChild}
+	killWriter(t, dead.Dir, 40)
+	out := []shape{{name: "fresh", opts: makeFresh(t)}, {name: "tables", opts: makeTables(t, rounds, events)},
+		{name: "killed", opts: dead}}
 	for i := range out {
 		o := out[i].opts
 		o.Dir = filepath.Join(t.TempDir(), "data")
 		copyFolder(t, o.Dir, out[i].opts.Dir)
 		s := mustOpen(t, o)
-		out[i].want = describe(t, s)
-		closeChecked(t, s)
+		out[i].want = describeStore(t, s)
+		checkAndClose(t, s)
 	}
 	return out
 }
 
-// copyFolder copies files as they are, without writing their zeros at the end.
+// copyFolder copies files. Zeros at the end of a file become a hole.
 func copyFolder(t testing.TB, to, from string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Join(to, "db"), 0o700); err != nil {
@@ -87,21 +89,23 @@ func copyFolder(t testing.TB, to, from string) {
 	}
 	walk(t, os.DirFS(from), func(path string, info os.FileInfo, data []byte) {
 		path = filepath.Join(to, path)
-		if err := errors.Join(os.WriteFile(path, bytes.TrimRight(data, "\x00"), info.Mode().Perm()), os.Truncate(path, info.Size())); err != nil {
+		if err := errors.Join(os.WriteFile(path, bytes.TrimRight(data, "\x00"), info.Mode().Perm()),
+			os.Truncate(path, info.Size())); err != nil {
 			t.Fatal(err)
 		}
 	})
 }
 
-// damaged is one thing that is done to a folder.
+// damaged is one way to damage a folder.
 type damaged struct {
 	name string
-	file string // that is named; or what else is, one of them
+	file string // the file that the error must name; with "|", one of several
 	do   func(dir string) error
 }
 
-// damages are many of them for a store: of every file, by a generator that repeats exactly.
-func damages(t testing.TB, dir string, r *rand.Rand) (out []damaged) {
+// listDamages returns many ways to damage a store, some for every file. A seeded generator makes
+// them, so that a run can be repeated.
+func listDamages(t testing.TB, dir string, r *rand.Rand) (out []damaged) {
 	var files []string
 	walk(t, os.DirFS(dir), func(path string, _ os.FileInfo, _ []byte) { files = append(files, path) })
 	add := func(name, file string, do func(dir string) error) { out = append(out, damaged{name, file, do}) }
@@ -116,12 +120,14 @@ func damages(t testing.TB, dir string, r *rand.Rand) (out []damaged) {
 			if used == 0 {
 				continue
 			}
-			add(fmt.Sprintf("bit of byte %d of %d flipped in %s", at, used, file), file, func(dir string) error {
-				return rewrite(filepath.Join(dir, file), func(b []byte) []byte { b[at] ^= bit; return b })
-			})
+			add(fmt.Sprintf("bit of byte %d of %d flipped in %s", at, used, file), file,
+				func(dir string) error {
+					return rewrite(filepath.Join(dir, file), func(b []byte) []byte { b[at] ^= bit; return b })
+				})
 		}
 		for _, size := range []int{0, used / 2, used - 1} {
-			add(fmt.Sprintf("%s cut at %d of %d", file, size, used), file, func(dir string) error { return os.Truncate(filepath.Join(dir, file), int64(max(size, 0))) })
+			add(fmt.Sprintf("%s cut at %d of %d", file, size, used), file,
+				func(dir string) error { return os.Truncate(filepath.Join(dir, file), int64(max(size, 0))) })
 		}
 		add(file+" removed", file, func(dir string) error { return os.Remove(filepath.Join(dir, file)) })
 		add("a byte added to "+file, file, func(dir string) error {
@@ -149,9 +155,11 @@ func damages(t testing.TB, dir string, r *rand.Rand) (out []damaged) {
 	add("MANIFEST-REWRITE left", "db/MANIFEST-REWRITE", func(dir string) error {
 		return os.WriteFile(filepath.Join(dir, "db/MANIFEST-REWRITE"), []byte("Bdgr"), 0o600)
 	})
-	add("a folder in db", "db/old", func(dir string) error { return os.Mkdir(filepath.Join(dir, "db/old"), 0o700) })
+	add("a folder in db", "db/old",
+		func(dir string) error { return os.Mkdir(filepath.Join(dir, "db/old"), 0o700) })
 	add("db a file", "db/", func(dir string) error {
-		return errors.Join(os.RemoveAll(filepath.Join(dir, "db")), os.WriteFile(filepath.Join(dir, "db"), []byte("x"), 0o600))
+		return errors.Join(os.RemoveAll(filepath.Join(dir, "db")), os.WriteFile(filepath.Join(dir, "db"),
+			[]byte("x"), 0o600))
 	})
 	add("db empty", "db/", func(dir string) error {
 		return errors.Join(os.RemoveAll(filepath.Join(dir, "db")), os.Mkdir(filepath.Join(dir, "db"), 0o700))
@@ -172,9 +180,10 @@ func rewrite(path string, f func([]byte) []byte) error {
 	return os.WriteFile(path, f(b), info.Mode())
 }
 
-// holds damages a copy of the store and opens it: it is refused in one sentence that names the file
-// or a record, and nothing is changed; or it opens with its contents. It tells which.
-func (d damaged) holds(t *testing.T, sh shape) (refusal string) {
+// checkHolds damages a copy of the store and opens it. Either the store is refused, in one sentence
+// that names the file or a record, and nothing has changed; or it opens with its contents. It
+// returns the refusal, or "".
+func (d damaged) checkHolds(t *testing.T, sh shape) (refusal string) {
 	t.Helper()
 	o := sh.opts
 	o.Dir = filepath.Join(t.TempDir(), "data")
@@ -182,35 +191,40 @@ func (d damaged) holds(t *testing.T, sh shape) (refusal string) {
 	if err := d.do(o.Dir); err != nil {
 		t.Fatal(err)
 	}
-	before := tree(t, o.Dir)
+	before := describeTree(t, o.Dir)
 	s, err := Open(context.Background(), o)
 	if err == nil {
-		if got := describe(t, s); got != sh.want {
-			t.Errorf("%s: %s: opened with other contents:\n%s\nwant\n%s", sh.name, d.name, head3(got), head3(sh.want))
+		if got := describeStore(t, s); got != sh.want {
+			t.Errorf("%s: %s: opened with other contents:\n%s\nwant\n%s", sh.name, d.name, firstLines(got),
+				firstLines(sh.want))
 		}
-		closeChecked(t, s)
+		checkAndClose(t, s)
 		return ""
 	}
-	if after := tree(t, o.Dir); after != before {
+	if after := describeTree(t, o.Dir); after != before {
 		t.Errorf("%s: %s: the folder changed:\n%s\nwas\n%s", sh.name, d.name, after, before)
 	}
 	text := err.Error()
 	if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrSiteKey) && !errors.Is(err, ErrFormat) {
-		t.Errorf("%s: %s: got %q, want a damage", sh.name, d.name, text)
+		t.Errorf("%s: %s: got %q, want an error that says what is damaged", sh.name, d.name, text)
 	}
-	if strings.ContainsAny(text, "\n\t\x00") || strings.Contains(text, "goroutine") || folder.Printable(text) != text {
+	if strings.ContainsAny(text, "\n\t\x00") || strings.Contains(text, "goroutine") ||
+		folder.Printable(text) != text {
 		t.Errorf("%s: %s: got %q, want one sentence", sh.name, d.name, text)
 	}
-	if !slices.ContainsFunc(strings.Split(d.file, "|"), func(name string) bool { return strings.Contains(text, name) }) && !namesRecord(text) && !strings.Contains(text, "store: db/: ") {
+	if !slices.ContainsFunc(strings.Split(d.file, "|"),
+		func(name string) bool { return strings.Contains(text, name) }) && !namesRecord(text) &&
+		!strings.Contains(text, "store: db/: ") {
 		t.Errorf("%s: %s: got %q, want it to name %s or a record", sh.name, d.name, text, d.file)
 	}
-	if !strings.Contains(text, "nothing was changed") && !errors.Is(err, ErrSiteKey) && !errors.Is(err, ErrFormat) {
+	if !strings.Contains(text, "nothing was changed") && !errors.Is(err, ErrSiteKey) &&
+		!errors.Is(err, ErrFormat) {
 		t.Errorf("%s: %s: got %q, want what to do", sh.name, d.name, text)
 	}
 	return text
 }
 
-func head3(s string) string {
+func firstLines(s string) string {
 	lines := strings.SplitN(s, "\n", 4)
 	return strings.Join(lines[:min(3, len(lines))], "\n")
 }
@@ -224,69 +238,71 @@ func namesRecord(text string) bool {
 	return strings.HasPrefix(text, "store: format record") || strings.HasPrefix(text, "store: head record")
 }
 
-// TestDamage does a sample of what TestLongDamage does.
+// TestDamage makes a sample of the damages of TestLongDamage.
 func TestDamage(t *testing.T) {
 	r := rand.New(rand.NewPCG(16, 2))
-	all := shapes(t, 2, 100)
+	all := makeShapes(t, 2, 100)
 	for range 25 {
 		sh := all[r.IntN(len(all))]
-		ds := damages(t, sh.opts.Dir, r)
+		ds := listDamages(t, sh.opts.Dir, r)
 		d := ds[r.IntN(len(ds))]
-		t.Logf("%s: %s: %s", sh.name, d.name, d.holds(t, sh))
+		t.Logf("%s: %s: %s", sh.name, d.name, d.checkHolds(t, sh))
 	}
 }
 
-// TestLinkedDatabase: db/ may be a link to another disk. A link to nowhere is a damage.
+// TestLinkedDatabase: db/ may be a link to another disk. A link without a target counts as damage.
 func TestLinkedDatabase(t *testing.T) {
-	o := fresh(t)
+	o := makeFresh(t)
 	away := filepath.Join(t.TempDir(), "away")
 	if err := errors.Join(os.Rename(o.files().DB, away), os.Symlink(away, o.files().DB)); err != nil {
 		t.Fatal(err)
 	}
-	closeChecked(t, mustOpen(t, o))
+	checkAndClose(t, mustOpen(t, o))
 	remove(t, away)
-	wantNamed(t, refused(t, o), "store: db/: is missing")
+	wantNamed(t, openRefused(t, o), "store: db/: is missing")
 	if err := os.Mkdir(away, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	wantNamed(t, refused(t, o), "store: db/: is empty")
+	wantNamed(t, openRefused(t, o), "store: db/: is empty")
 	if inside, err := os.ReadDir(away); err != nil || len(inside) != 0 {
-		t.Errorf("got %v, %v, want nothing made", inside, err)
+		t.Errorf("got %v, %v, want that nothing was made in the folder", inside, err)
 	}
 }
 
-// TestAnotherStoresDatabase does not open with this store's key.
+// TestAnotherStoresDatabase: another store's db/ does not open with this store's key.
 func TestAnotherStoresDatabase(t *testing.T) {
-	o, other := fresh(t), fresh(t)
+	o, other := makeFresh(t), makeFresh(t)
 	remove(t, o.files().DB)
 	remove(t, o.files().Head)
 	if err := os.Rename(other.files().DB, o.files().DB); err != nil {
 		t.Fatal(err)
 	}
-	wantNamed(t, refused(t, o), "format record")
+	wantNamed(t, openRefused(t, o), "format record")
 }
 
-// TestEmptyLogsAreRemoved: a crash leaves logs without a byte, and Badger does not open one.
+// TestEmptyLogsAreRemoved: a crash can leave empty logs, which Badger cannot open.
 func TestEmptyLogsAreRemoved(t *testing.T) {
-	o := fresh(t)
+	o := makeFresh(t)
 	for _, name := range []string{"00009.mem", "000009.vlog", "000050.sst"} {
 		if err := os.WriteFile(filepath.Join(o.files().DB, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	closeChecked(t, mustOpen(t, o))
+	checkAndClose(t, mustOpen(t, o))
 }
 
-// TestDamageWhileRunning: a damage that comes while the store is open is an error of the check, and
-// of nobody else.
+// TestDamageWhileRunning: if a file is damaged while the store is open, only the verification
+// fails, and the process does not end.
 func TestDamageWhileRunning(t *testing.T) {
 	for name, do := range map[string]func(path string) error{
-		"cut":     func(path string) error { return os.Truncate(path, 10) },
-		"flipped": func(path string) error { return rewrite(path, func(b []byte) []byte { b[len(b)/2] ^= 1; return b }) },
+		"cut": func(path string) error { return os.Truncate(path, 10) },
+		"flipped": func(path string) error {
+			return rewrite(path, func(b []byte) []byte { b[len(b)/2] ^= 1; return b })
+		},
 		"emptied": func(path string) error { return os.Truncate(path, 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := tabled(t, 2, 300)
+			o := makeTables(t, 2, 300)
 			s, err := Open(t.Context(), o)
 			if err != nil {
 				t.Fatal(err)
@@ -302,30 +318,33 @@ func TestDamageWhileRunning(t *testing.T) {
 			}
 			err = s.Verify(t.Context())
 			if !errors.Is(err, ErrCorrupt) {
-				t.Fatalf("got %v, want a damage", err)
+				t.Fatalf("got %v, want ErrCorrupt", err)
 			}
 			wantNamed(t, err.Error(), "db/000002.sst")
-			// The walk alone, which reads what is mapped, survives it as well.
-			err = s.readIfOpen(t.Context(), func(txn *badger.Txn) error { _, err := s.verifyChain(t.Context(), txn, nil, nil); return err })
+			// The walk alone, which reads the mapped files, does not end the process either.
+			err = s.readIfOpen(t.Context(), func(txn *badger.Txn) error {
+				_, err := s.verifyChain(t.Context(), txn, nil, nil)
+				return err
+			})
 			t.Log(err)
 			if !errors.Is(err, ErrCorrupt) {
-				t.Errorf("got %v, want a damage", err)
+				t.Errorf("got %v, want ErrCorrupt", err)
 			}
 			if _, _, problem := s.Verified(); problem == nil {
-				t.Error("nothing is said of the problem")
+				t.Error("Verified does not return the problem")
 			}
 			_ = s.Close()
 		})
 	}
 }
 
-// TestScratchIsRemoved, also when the child ends in the middle.
+// TestScratchIsRemoved: the scratch folder is removed even if the child is killed.
 func TestScratchIsRemoved(t *testing.T) {
-	o := fresh(t)
+	o := makeFresh(t)
 	told := filepath.Join(t.TempDir(), "told")
-	o.Child = func(ctx context.Context) *exec.Cmd { return self(ctx, "die "+told) }
+	o.Child = func(ctx context.Context) *exec.Cmd { return makeChild(ctx, "die "+told) }
 	if _, err := o.runTrial(t.Context(), trial{Dir: o.Dir}); err == nil {
-		t.Error("got no error of a child that was killed")
+		t.Error("got no error although the child was killed")
 	}
 	dir, err := os.ReadFile(told)
 	if err != nil {

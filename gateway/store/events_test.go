@@ -16,33 +16,36 @@ import (
 
 func TestRecordFillsTheChain(t *testing.T) {
 	c := newClock()
-	s := built(t, Options{Now: c.Now})
+	s := buildHouse(t, Options{Now: c.Now})
 	seq, prev := s.Head()
 	at := time.Date(2026, 3, 2, 10, 0, 0, 5, time.FixedZone("CET", 3600))
-	ev := mustRecord(t, s, audit.Event{Seq: 99, Hash: keys.Hash{1}, Kind: audit.EventReport, At: at, Detail: "tamper\xff"})
+	ev := mustRecord(t, s, audit.Event{Seq: 99, Hash: keys.Hash{1}, Kind: audit.EventReport, At: at,
+		Detail: "tamper\xff"})
 	if ev.Seq != seq+1 || ev.Prev != prev || ev.Hash == (keys.Hash{}) || !ev.At.Equal(at) {
-		t.Errorf("got %+v, want it chained to %d", ev, seq)
+		t.Errorf("got %+v, want it chained to event %d", ev, seq)
 	}
 	got := mustEvents(t, s, ev.Seq)[0]
 	if got.Hash != ev.Hash || got.Prev != prev || !got.At.Equal(at) || got.Detail != "tamper\uFFFD" {
 		t.Errorf("got %+v, want %+v with storable text", got, ev)
 	}
-	if ev := mustRecord(t, s, audit.Event{Kind: audit.EventStart}); !ev.At.Equal(c.Now()) || ev.Digest != s.Digest() {
+	if ev := mustRecord(t, s, audit.Event{Kind: audit.EventStart}); !ev.At.Equal(c.Now()) ||
+		ev.Digest != s.Digest() {
 		t.Errorf("got %+v, want the time and the policy digest", ev)
 	}
 }
 
 func TestRecordRefuses(t *testing.T) {
-	s := built(t, Options{})
+	s := buildHouse(t, Options{})
 	for name, ev := range map[string]audit.Event{
-		"a decision":            {Kind: audit.EventDecision},
-		"a policy change":       {Kind: audit.EventPolicy},
-		"no kind":               {},
-		"a whole UID":           {Kind: audit.EventReport, Card: "04a1b2c3d4e580"},
-		"too much text":         {Kind: audit.EventReport, Detail: strings.Repeat("x", record.MaxEventText)},
-		"a time beyond storing": {Kind: audit.EventReport, At: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)},
-		"a receipt of nothing":  {Kind: audit.EventReceipt},
-		"a receipt to come":     {Kind: audit.EventReceipt, Cause: 1000},
+		"a decision":      {Kind: audit.EventDecision},
+		"a policy change": {Kind: audit.EventPolicy},
+		"no kind":         {},
+		"a whole UID":     {Kind: audit.EventReport, Card: "04a1b2c3d4e580"},
+		"too much text": {Kind: audit.EventReport,
+			Detail: strings.Repeat("x", record.MaxEventText)},
+		"a time beyond storing":   {Kind: audit.EventReport, At: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"a receipt of nothing":    {Kind: audit.EventReceipt},
+		"a receipt of the future": {Kind: audit.EventReceipt, Cause: 1000},
 	} {
 		if got, err := s.Record(context.Background(), ev); !errors.Is(err, ErrRefused) || got.Seq != 0 {
 			t.Errorf("%s: got %+v, %v, want ErrRefused", name, got, err)
@@ -54,7 +57,7 @@ func TestRecordRefuses(t *testing.T) {
 }
 
 func TestReceiptBecomesTheOutcomeOfARepeat(t *testing.T) {
-	s := built(t, Options{})
+	s := buildHouse(t, Options{})
 	first := mustAdmit(t, s, scan(s, 1))
 	if got := mustAdmit(t, s, scan(s, 1)); !got.Duplicate || got.Outcome != "" {
 		t.Errorf("got %+v, want no outcome yet", got)
@@ -66,7 +69,7 @@ func TestReceiptBecomesTheOutcomeOfARepeat(t *testing.T) {
 	second := mustAdmit(t, s, scan(s, 2))
 	mustRecord(t, s, audit.Event{Kind: audit.EventReceipt, Cause: first.Seq, Outcome: audit.OutcomeDone})
 	if got := mustAdmit(t, s, scan(s, 2)); got.Seq != second.Seq || got.Outcome != "" {
-		t.Errorf("got %+v, want a receipt of an older decision to leave it alone", got)
+		t.Errorf("got %+v, want that a receipt of an older decision does not change it", got)
 	}
 }
 
@@ -104,7 +107,7 @@ func TestReadingEvents(t *testing.T) {
 		{"newest", seqs(s.Newest(ctx, 4)), 7, 10},
 		{"more newest than there are", seqs(s.Newest(ctx, 400)), 1, 10},
 		{"since", seqs(s.Since(ctx, start.Add(5*time.Minute), 100)), 6, 10},
-		{"since, the newest of them", seqs(s.Since(ctx, start, 2)), 9, 10},
+		{"since, only the newest", seqs(s.Since(ctx, start, 2)), 9, 10},
 		{"since later", seqs(s.Since(ctx, c.Now(), 100)), 0, 0},
 	} {
 		n := int(test.last - test.first)
@@ -146,22 +149,22 @@ func TestLastEventAt(t *testing.T) {
 	mustRecord(t, s, audit.Event{Kind: audit.EventStart, At: future})
 	wantAt("a clock far ahead", future)
 	mustRecord(t, s, audit.Event{Kind: audit.EventStart})
-	wantAt("a clock put right does not hide it", future)
-	s = reopened(t, s)
+	wantAt("a corrected clock does not hide it", future)
+	s = reopen(t, s)
 	wantAt("after reopening", future)
 	ev := mustRecord(t, s, audit.Event{Kind: audit.EventTimeTrusted})
-	mustApply(t, s, puts(access.Site{Zone: "UTC", TimeTrusted: ev.Seq})...)
+	mustApply(t, s, putAll(access.Site{Zone: "UTC", TimeTrusted: ev.Seq})...)
 	wantAt("after somebody vouched for the clock", c.Now())
-	mustApply(t, s, puts(access.Site{Zone: "UTC", TimeTrusted: 1})...)
-	wantAt("later events only", c.Now())
-	mustApply(t, s, puts(access.Site{Zone: "UTC"})...)
-	wantAt("taken back", future)
-	s = reopened(t, s)
-	wantAt("taken back, after reopening", future)
+	mustApply(t, s, putAll(access.Site{Zone: "UTC", TimeTrusted: 1})...)
+	wantAt("only later events count", c.Now())
+	mustApply(t, s, putAll(access.Site{Zone: "UTC"})...)
+	wantAt("the trust is withdrawn", future)
+	s = reopen(t, s)
+	wantAt("the trust is withdrawn, after reopening", future)
 }
 
 func TestReadersSurviveClose(t *testing.T) {
-	s := built(t, Options{Dir: t.TempDir()})
+	s := buildHouse(t, Options{Dir: t.TempDir()})
 	for range 200 {
 		mustRecord(t, s, audit.Event{Kind: audit.EventReport, Detail: strings.Repeat("x", 1000)})
 	}

@@ -19,18 +19,22 @@ import (
 	"latchkey/gateway/audit"
 )
 
-// childDir is the environment variable that makes the test program a store of its own in that
-// folder, and nothing else.
+// childDir is the environment variable that makes the test binary a process that only writes to a
+// store in that folder.
 const (
-	childDir   = "LATCHKEY_TEST_STORE"
-	childFault = "LATCHKEY_TEST_FAULT" // what of it fails: "table N", the Nth from now on; "manifest N", its Nth sync
+	childDir = "LATCHKEY_TEST_STORE"
+	// childFault says what fails: "table N", the Nth table from now on; "manifest N", the Nth sync
+	// of MANIFEST.
+	childFault = "LATCHKEY_TEST_FAULT"
 )
 
-// smallTable makes Badger write a table after some 70 events of a child, and compact soon.
+// smallTable is a size of memtables with which Badger writes a table after about 70 events of a
+// child, and soon compacts.
 const smallTable = 256 << 10
 
-// child records events until the disk fails, and writes the number of each that is durable.
-func child(dir string) {
+// runChildStore records events until the disk fails, and prints the number of each event that is
+// durable.
+func runChildStore(dir string) {
 	fatal := func(err error) {
 		fmt.Fprintln(os.Stderr, "fatal:", err)
 		os.Exit(1)
@@ -50,18 +54,19 @@ func child(dir string) {
 	}
 	s, err := Open(context.Background(), o)
 	if err == nil && kind == "table" {
-		err = takeTable(o.files().DB, nth)
+		err = blockTable(o.files().DB, nth)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "open:", err)
 		os.Exit(2)
 	}
-	detail := strings.Repeat("all of this is to be there again. ", 40)
+	detail := strings.Repeat("all of this must be there again. ", 40)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
 			for {
-				ev, err := s.Record(context.Background(), audit.Event{Kind: audit.EventReport, Detail: detail})
+				ev, err := s.Record(context.Background(), audit.Event{Kind: audit.EventReport,
+					Detail: detail})
 				switch {
 				case errors.Is(err, ErrNoSpace):
 					time.Sleep(10 * time.Millisecond) // until somebody makes room
@@ -74,15 +79,16 @@ func child(dir string) {
 		})
 	}
 	wg.Wait()
-	select {} // Fatal is to end it, not the store's users
+	select {} // Fatal must end the process, not the users of the store
 }
 
-// fault runs a child under strace with one fault and returns the last event that it said was
-// durable, and what it said in the end.
-func fault(t *testing.T, dir, inject string) (durable uint64, said string) {
+// runWithFault runs a child under strace, which injects one fault. It returns the last event that
+// the child printed as durable, and what it wrote to standard error.
+func runWithFault(t *testing.T, dir, inject string) (durable uint64, said string) {
 	t.Helper()
 	const calls = "msync,fsync,fdatasync"
-	return runChild(t, dir, exec.Command("strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace="+calls, "-e", "inject="+calls+":"+inject, os.Args[0]), "")
+	return runChild(t, dir, exec.Command("strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace="+calls, "-e",
+		"inject="+calls+":"+inject, os.Args[0]), "")
 }
 
 func runChild(t *testing.T, dir string, cmd *exec.Cmd, how string) (durable uint64, said string) {
@@ -108,13 +114,13 @@ func runChild(t *testing.T, dir string, cmd *exec.Cmd, how string) (durable uint
 	err = cmd.Wait()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
-		t.Errorf("got %v, want that the process ends by itself with status 1: %s", err, stderr.String())
+		t.Errorf("got %v, want the process to end by itself with status 1: %s", err, stderr.String())
 	}
 	return durable, stderr.String()
 }
 
-// survives opens a store after a fault and checks that what was durable is there.
-func survives(t *testing.T, dir, inject string, durable uint64) {
+// checkSurvived opens a store after a fault and checks that it has everything that was durable.
+func checkSurvived(t *testing.T, dir, inject string, durable uint64) {
 	t.Helper()
 	s, err := Open(context.Background(), Options{Dir: dir, memTable: smallTable})
 	if err != nil {
@@ -127,65 +133,67 @@ func survives(t *testing.T, dir, inject string, durable uint64) {
 	if err := s.Verify(context.Background()); err != nil {
 		t.Errorf("%s: %v", inject, err)
 	}
-	closeChecked(t, s)
+	checkAndClose(t, s)
 }
 
-// seeded is a folder with a store of some tables in it.
-func seeded(t *testing.T) string {
+// seedStore makes a store with some tables, closes it, and returns its folder.
+func seedStore(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	s := built(t, Options{Dir: dir, memTable: smallTable})
-	closeChecked(t, s)
+	s := buildHouse(t, Options{Dir: dir, memTable: smallTable})
+	checkAndClose(t, s)
 	return dir
 }
 
 func TestFailedSyncEndsTheProcess(t *testing.T) {
-	// The threads of a process count each for itself, so a late fault needs many syncs. One that
-	// comes once is the worse: Badger goes on.
+	// strace counts the calls of each thread separately, so a late fault needs many syncs. A fault
+	// that happens only once is worse, because Badger continues.
 	for _, when := range []string{"5+", "40+", "150+", "60", "150+97"} {
 		t.Run(when, func(t *testing.T) {
 			t.Parallel()
-			dir := seeded(t)
-			durable, said := fault(t, dir, "error=EIO:when="+when)
-			if lines := strings.Count(said, "\n"); lines != 1 || !strings.Contains(said, "input/output error") {
+			dir := seedStore(t)
+			durable, said := runWithFault(t, dir, "error=EIO:when="+when)
+			if lines := strings.Count(said, "\n"); lines != 1 ||
+				!strings.Contains(said, "input/output error") {
 				t.Errorf("got %q, want one line with the error", said)
 			}
 			if tables, _ := filepath.Glob(filepath.Join(dir, "db", "*.sst")); len(tables) > 40 {
 				t.Errorf("got %d tables for %d events, want few", len(tables), durable)
 			}
-			survives(t, dir, when, durable)
+			checkSurvived(t, dir, when, durable)
 		})
 	}
 }
 
-// Badger goes on with a compaction that could not write one of its tables, and then deletes the old
-// ones.
+// If a compaction cannot write one of its tables, Badger continues, and then deletes the old
+// tables.
 func TestCompactionThatLosesATable(t *testing.T) {
 	caught := false
 	for n := 5; n < 20 && !caught; n++ {
-		dir, how := seeded(t), fmt.Sprint("table ", n)
+		dir, how := seedStore(t), fmt.Sprint("table ", n)
 		durable, said := runChild(t, dir, exec.Command(os.Args[0]), how)
 		caught = strings.Contains(said, "a compaction built")
-		survives(t, dir, how, durable)
+		checkSurvived(t, dir, how, durable)
 	}
 	if !caught {
-		t.Error("no compaction was hit, so nothing is shown")
+		t.Error("no compaction failed, so this test has shown nothing")
 	}
 }
 
 func TestFailedSyncOfManifestTakesTheChangeBack(t *testing.T) {
 	for _, after := range []string{"1", "2", "6", "11"} {
-		dir := seeded(t)
+		dir := seedStore(t)
 		durable, said := runChild(t, dir, exec.Command(os.Args[0]), "manifest "+after)
 		if !strings.Contains(said, "MANIFEST: input/output error") {
 			t.Errorf("got %q", said)
 		}
-		survives(t, dir, "MANIFEST", durable)
+		checkSurvived(t, dir, "MANIFEST", durable)
 	}
 }
 
-// takeTable takes the name of the Nth table from now on.
-func takeTable(db string, n int) error {
+// blockTable makes an empty file with the name of the Nth table from now on, so that Badger cannot
+// make that table.
+func blockTable(db string, n int) error {
 	tables, err := filepath.Glob(filepath.Join(db, "*.sst"))
 	newest := 0
 	for _, name := range tables {

@@ -25,25 +25,26 @@ import (
 	"latchkey/keys"
 )
 
-var update = flag.Bool("update", false, "write the newest of testdata anew; when a record changes, make a new folder instead")
+var update = flag.Bool("update", false,
+	"write the newest folder of testdata again; if a record changes, make a new folder instead")
 
-// newest is what writeFixture writes. In v1 every event is a record of its own, and the counters
-// are always on disk; v2 has no accounts and no sign-ins; v3 has no addresses.
+// newest is the folder that writeFixture writes. In v1 every event is a record of its own, and the
+// counters are always on disk; v2 has no accounts and no sign-ins; v3 has no addresses.
 const newest = "testdata/v4"
 
-// TestStoredOldDatabaseOpens loads what stores of each version wrote, as keys and sealed values,
-// and reads it. The site.key among it is the key of that store and of no other.
+// TestStoredOldDatabaseOpens loads the keys and sealed values that stores of each version wrote,
+// and reads them. The site.key in a folder of testdata is used by that store alone.
 func TestStoredOldDatabaseOpens(t *testing.T) {
 	if *update {
 		writeFixture(t)
 	}
 	for _, fixture := range []string{"testdata/v1", "testdata/v2", "testdata/v3", newest} {
-		t.Run(filepath.Base(fixture), func(t *testing.T) { opensFixture(t, fixture) })
+		t.Run(filepath.Base(fixture), func(t *testing.T) { checkFixture(t, fixture) })
 	}
 }
 
-// storedFixture opens a store of which fixture holds the keys and sealed values.
-func storedFixture(t *testing.T, fixture string) *Store {
+// loadFixture opens a store of which fixture holds the keys and sealed values.
+func loadFixture(t *testing.T, fixture string) *Store {
 	t.Helper()
 	c := newClock()
 	o := Options{Dir: t.TempDir(), Now: c.Now}
@@ -60,7 +61,7 @@ func storedFixture(t *testing.T, fixture string) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw(t, o.Dir, func(txn *badger.Txn) error {
+	editRaw(t, o.Dir, func(txn *badger.Txn) error {
 		for line := range strings.Lines(string(dump)) {
 			var key, value []byte
 			if _, err := fmt.Sscanf(line, "%x %x", &key, &value); err != nil {
@@ -75,25 +76,25 @@ func storedFixture(t *testing.T, fixture string) *Store {
 	return mustOpen(t, o)
 }
 
-func opensFixture(t *testing.T, fixture string) {
-	s := storedFixture(t, fixture)
+func checkFixture(t *testing.T, fixture string) {
+	s := loadFixture(t, fixture)
 	want, err := os.ReadFile(filepath.Join(fixture, "want.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := describe(t, s); got != string(want) {
+	if got := describeStore(t, s); got != string(want) {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
-	// It goes on from there.
+	// New attempts and changes still work.
 	if got := mustAdmit(t, s, scan(s, 2)); !got.Duplicate || got.Outcome != audit.OutcomeDone {
 		t.Errorf("got %+v, want the recorded attempt", got)
 	}
-	mustApply(t, s, puts(access.Person{ID: id("eve"), Name: "eve"})...)
-	reopened(t, s)
+	mustApply(t, s, putAll(access.Person{ID: id("eve"), Name: "eve"})...)
+	reopen(t, s)
 }
 
-// describe is everything in a store that a reader of it can see.
-func describe(t *testing.T, s *Store) string {
+// describeStore returns, as text, everything in a store that its readers can see.
+func describeStore(t *testing.T, s *Store) string {
 	t.Helper()
 	var out bytes.Buffer
 	seq, hash := s.Head()
@@ -105,7 +106,7 @@ func describe(t *testing.T, s *Store) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The files call an account as its type was called when they were written.
+		// The files have the name that the type of accounts had when they were written.
 		line := strings.Replace(fmt.Sprintf("%T %s", r, b), "accounts.Account", "access.Account", 1)
 		if k, ok := r.(keys.Key); ok {
 			line += " secret " + k.Secret.Reveal()
@@ -144,30 +145,34 @@ func writeFixture(t *testing.T) {
 	c := newClock()
 	g := newGate()
 	o := Options{Dir: t.TempDir(), Now: c.Now, BeforeCommit: g.beforeCommit, checkpoint: 6}
-	s := built(t, o)
+	s := buildHouse(t, o)
 	ctx := context.Background()
 	mustRecord(t, s, audit.Event{Kind: audit.EventStart, Detail: "version 0.2.0"})
 	mustAdmit(t, s, scan(s, 1))
 	lost := scan(s, 1)
-	lost.Credential, lost.Tail, lost.Device, lost.ClockTrusted = s.CredentialID([]byte{1, 2, 3, 4}), "0304", id("back-reader"), false
+	lost.Credential, lost.Tail, lost.Device, lost.ClockTrusted = s.CredentialID([]byte{1, 2, 3, 4}), "0304",
+		id("back-reader"), false
 	mustAdmit(t, s, lost)
-	mustApply(t, s, changedHouse(s)...)
+	mustApply(t, s, changeHouse(s)...)
 	mustApply(t, s, access.Change{Delete: access.Grant{ID: id("g3")}})
 	trusted := mustRecord(t, s, audit.Event{Kind: audit.EventTimeTrusted})
-	mustApply(t, s, puts(access.Site{Zone: "Europe/Paris", TimeTrusted: trusted.Seq})...)
+	mustApply(t, s, putAll(access.Site{Zone: "Europe/Paris", TimeTrusted: trusted.Seq})...)
 	adm := mustAdmit(t, s, scan(s, 2))
-	mustRecord(t, s, audit.Event{Kind: audit.EventReceipt, Cause: adm.Seq, Outcome: audit.OutcomeDone, Device: audit.Named{ID: id("front-lock"), Name: "front-lock"}})
-	if _, err := s.Admit(ctx, access.Attempt{Source: access.ByOperator, Operator: "root", Target: id("hall"), Action: 6, Level: 40, At: c.Now()}); err != nil {
+	mustRecord(t, s, audit.Event{Kind: audit.EventReceipt, Cause: adm.Seq, Outcome: audit.OutcomeDone,
+		Device: audit.Named{ID: id("front-lock"), Name: "front-lock"}})
+	if _, err := s.Admit(ctx, access.Attempt{Source: access.ByOperator, Operator: "root", Target: id("hall"),
+		Action: 6, Level: 40, At: c.Now()}); err != nil {
 		t.Fatal(err)
 	}
-	together(t, g, s, 3, func(i int) audit.Event {
+	recordTogether(t, g, s, 3, func(i int) audit.Event {
 		return audit.Event{Kind: audit.EventReport, Detail: fmt.Sprint("report ", i)}
 	})
 	mustPutSignIn(t, s, "phone", "signed in as keeper", c.Now().Add(time.Hour))
-	mustPutAddresses(t, s, map[access.ID]netip.AddrPort{id("front-lock"): netip.MustParseAddrPort("192.0.2.7:40001")})
-	want := describe(t, s)
-	closeChecked(t, s)
-	all := rawAll(t, o.Dir)
+	mustPutAddresses(t, s,
+		map[access.ID]netip.AddrPort{id("front-lock"): netip.MustParseAddrPort("192.0.2.7:40001")})
+	want := describeStore(t, s)
+	checkAndClose(t, s)
+	all := readRaw(t, o.Dir)
 	var dump bytes.Buffer
 	var names []record.Key
 	for key := range all {
@@ -188,15 +193,16 @@ func writeFixture(t *testing.T) {
 	if err := os.MkdirAll(newest, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, b := range map[string][]byte{"site.key": site, "site.check": check, "records.txt": dump.Bytes(), "want.txt": []byte(want)} {
+	for name, b := range map[string][]byte{"site.key": site, "site.check": check,
+		"records.txt": dump.Bytes(), "want.txt": []byte(want)} {
 		if err := os.WriteFile(filepath.Join(newest, name), b, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// FuzzDecode reads records, sign-ins and events from plaintexts, which only a holder of the site
-// key can make. What reads is stable.
+// FuzzDecode decodes records, sign-ins and events from plaintexts, which only a holder of the site
+// key can make. What it can decode stays the same when it is encoded and decoded again.
 func FuzzDecode(f *testing.F) {
 	s := mustOpen(f, Options{})
 	for _, c := range house(s) {
@@ -219,7 +225,8 @@ func FuzzDecode(f *testing.F) {
 	var event record.Encoder
 	page := record.BeginPage(nil, keys.Hash{})
 	for seq := range uint64(3) {
-		ev := record.Event{Event: audit.Event{Seq: seq + 1, At: newClock().Now(), Kind: audit.EventStart, Digest: keys.Hash{1}}, Attempt: [32]byte{byte(seq)}}
+		ev := record.Event{Event: audit.Event{Seq: seq + 1, At: newClock().Now(), Kind: audit.EventStart,
+			Digest: keys.Hash{1}}, Attempt: [32]byte{byte(seq)}}
 		body, err := event.Encode(&ev)
 		if err != nil {
 			f.Fatal(err)
@@ -245,7 +252,7 @@ func FuzzDecode(f *testing.F) {
 			if err != nil || len(back) != len(page) {
 				t.Fatalf("got %+v, %v, want %+v", back, err, page)
 			}
-			for i := range page { // what a version, or a form of the same value, changes is the hash alone
+			for i := range page { // another version, or another form of the same value, changes only the hash
 				back[i].Prev, back[i].Hash = page[i].Prev, page[i].Hash
 				if back[i] != page[i] {
 					t.Errorf("got %+v, want %+v", back[i], page[i])
@@ -289,7 +296,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		r, err = record.DecodeRecord(k, once)
 		if err != nil {
-			t.Fatalf("reads and is written so that it does not: %v", err)
+			t.Fatalf("decodes, but not after it is encoded again: %v", err)
 		}
 		if _, twice, err := record.EncodeRecord(r); err != nil || !bytes.Equal(once, twice) {
 			t.Errorf("%v: got %x, then %x", k, once, twice)

@@ -18,10 +18,10 @@ import (
 	"latchkey/gateway/store/folder"
 )
 
-// fills runs a store that writes as fast as it can on a small disk, which somebody else fills at
-// random moments. The process is to live, and everything that was durable to be there. It returns
-// how many events there were.
-func fills(t *testing.T, kind string, times int) (events uint64) {
+// fillDisk runs a process that writes to a store as fast as it can, on a small disk that the test
+// fills at random moments. The process must not end, and everything that was durable must be there
+// afterwards. It returns how many events there were.
+func fillDisk(t *testing.T, kind string, times int) (events uint64) {
 	t.Helper()
 	mnt := faultdisk.Mount(t, kind, 256)
 	dir := filepath.Join(mnt, "data")
@@ -56,7 +56,7 @@ func fills(t *testing.T, kind string, times int) (events uint64) {
 			case <-time.After(time.Millisecond):
 			}
 			if time.Now().After(deadline) {
-				t.Fatal("no more events with space again")
+				t.Fatal("no more events although there is space again")
 			}
 		}
 	}
@@ -66,7 +66,8 @@ func fills(t *testing.T, kind string, times int) (events uint64) {
 		select {
 		case err := <-ended:
 			t.Fatalf("the process has ended: %v: %s", err, stderr.String())
-		case <-time.After(time.Duration(rand.IntN(300)) * time.Millisecond): // a random time in which it is full
+		// the disk stays full for a random time
+		case <-time.After(time.Duration(rand.IntN(300)) * time.Millisecond):
 		}
 		empty()
 	}
@@ -75,31 +76,31 @@ func fills(t *testing.T, kind string, times int) (events uint64) {
 		t.Fatalf("%v: %v: %s", err, <-ended, stderr.String())
 	}
 	<-ended
-	survives(t, dir, kind, durable.Load())
+	checkSurvived(t, dir, kind, durable.Load())
 	return durable.Load()
 }
 
 func TestDiskIsFilledAtOnce(t *testing.T) {
 	for _, kind := range []string{"tmpfs", "ext4"} {
-		t.Run(kind, func(t *testing.T) { t.Log(fills(t, kind, 3), "events") })
+		t.Run(kind, func(t *testing.T) { t.Log(fillDisk(t, kind, 3), "events") })
 	}
 }
 
-// TestManifestHasRoom: a table for which there was still space needs a line in MANIFEST when there
-// is none any more.
+// TestManifestHasRoom: MANIFEST must still get its change set for a table that was written with the
+// last space of the disk.
 func TestManifestHasRoom(t *testing.T) {
 	for _, kind := range []string{"tmpfs", "ext4"} {
 		t.Run(kind, func(t *testing.T) {
 			mnt := faultdisk.Mount(t, kind, 128)
 			dir := filepath.Join(mnt, "data")
-			s := built(t, Options{Dir: dir, memTable: smallTable, MinFree: 1})
+			s := buildHouse(t, Options{Dir: dir, memTable: smallTable, MinFree: 1})
 			if err := s.Close(); err != nil { // it writes a table
 				t.Fatal(err)
 			}
 			if s, err := Open(t.Context(), Options{Dir: dir, memTable: smallTable, MinFree: 1}); err != nil {
 				t.Fatal(err)
 			} else {
-				defer closeChecked(t, s)
+				defer checkAndClose(t, s)
 			}
 			empty := faultdisk.Fill(t, mnt)
 			defer empty()

@@ -27,13 +27,13 @@ func TestMain(m *testing.M) {
 	}
 	if dir := os.Getenv(childDir); dir != "" {
 		defaultBallast = usual
-		child(dir)
+		runChildStore(dir)
 		return
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// clock is a wall clock that moves only when told.
+// clock is a wall clock that moves only when a test calls move.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time // guarded by mu
@@ -53,7 +53,7 @@ func (c *clock) move(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// id is the id of the record of that name in tests.
+// id returns the id of the record with that name in tests.
 func id(name string) access.ID {
 	sum := sha256.Sum256([]byte(name))
 	out := make([]byte, 10)
@@ -63,14 +63,14 @@ func id(name string) access.ID {
 	return access.ID(out)
 }
 
-func puts(records ...access.Record) (out []access.Change) {
+func putAll(records ...access.Record) (out []access.Change) {
 	for _, r := range records {
 		out = append(out, access.Change{Put: r})
 	}
 	return out
 }
 
-// annUID is the card of ann, who may open the front door. Nobody else may.
+// annUID is the UID of ann's card. She may open the front door, and nobody else may.
 var annUID = []byte{0x04, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}
 
 const (
@@ -84,37 +84,51 @@ func house(s *Store) []access.Change {
 	if err != nil {
 		panic(err)
 	}
-	return puts(
+	return putAll(
 		access.Site{Zone: "Europe/Berlin"},
 		access.Person{ID: id("ann"), Name: "ann", Created: created},
 		access.Person{ID: id("bob"), Name: "bob", Suspended: true},
-		access.Credential{ID: s.CredentialID(annUID), Person: id("ann"), Tail: "e580", Status: access.CardActive, Created: created},
-		access.Credential{ID: s.CredentialID([]byte{1, 2, 3, 4}), Person: id("bob"), Tail: "0304", Status: access.CardLost, From: created,
+		access.Credential{ID: s.CredentialID(annUID), Person: id("ann"), Tail: "e580",
+			Status: access.CardActive, Created: created},
+		access.Credential{ID: s.CredentialID([]byte{1, 2, 3, 4}), Person: id("bob"), Tail: "0304",
+			Status: access.CardLost, From: created,
 			Until: created.AddDate(400, 0, 0)},
 		access.Target{ID: id("front"), Name: "front", Kind: access.Door, Pulse: 3 * time.Second},
 		access.Target{ID: id("hall"), Name: "hall", Kind: access.Lamp},
-		access.Device{ID: id("front-reader"), Name: "front-reader", Kind: keys.KindReader, Targets: []access.ID{id("front")}},
-		access.Device{ID: id("front-lock"), Name: "front-lock", Kind: keys.KindLock, Targets: []access.ID{id("front")}},
-		access.Device{ID: id("hall-switch"), Name: "hall-switch", Kind: keys.KindSwitch, Targets: []access.ID{id("hall")}},
-		keys.Key{ID: "lk-0123456789", Device: id("front-reader"), Secret: secret, State: keys.Active, Created: created},
+		access.Device{ID: id("front-reader"), Name: "front-reader", Kind: keys.KindReader,
+			Targets: []access.ID{id("front")}},
+		access.Device{ID: id("front-lock"), Name: "front-lock", Kind: keys.KindLock,
+			Targets: []access.ID{id("front")}},
+		access.Device{ID: id("hall-switch"), Name: "hall-switch", Kind: keys.KindSwitch,
+			Targets: []access.ID{id("hall")}},
+		keys.Key{ID: "lk-0123456789", Device: id("front-reader"), Secret: secret, State: keys.Active,
+			Created: created},
 		access.Group{ID: id("doors"), Name: "doors", Of: access.OfTargets, Members: []access.ID{id("front")}},
 		access.Schedule{ID: id("office"), Name: "office", Text: "mon-fri 08:00-18:00"},
-		access.Grant{ID: id("g1"), SubjectKind: access.SubjectPerson, Subject: id("ann"), Target: id("front"), Effect: access.Allow},
-		access.Grant{ID: id("g2"), SubjectKind: access.SubjectPerson, Subject: id("bob"), TargetGroup: id("doors"),
-			Actions: []wire.Action{wire.Unlock}, Schedule: id("office"), Until: created.AddDate(9, 0, 0), Effect: access.Allow},
-		access.Grant{ID: id("g3"), SubjectKind: access.SubjectDevice, Subject: id("hall-switch"), Target: id("hall"), Effect: access.Allow},
-		accounts.Account{ID: id("keeper"), Name: "keeper", Role: accounts.RoleOwner, Password: keys.Hide(keeperPassword), TOTP: keys.Hide(keeperTOTP),
-			Passkeys: []accounts.Passkey{{ID: []byte{1, 0xff, 0}, Label: "phone", Credential: []byte(`{"publicKey":"pQECAyYg"}`), Created: created},
+		access.Grant{ID: id("g1"), SubjectKind: access.SubjectPerson, Subject: id("ann"), Target: id("front"),
+			Effect: access.Allow},
+		access.Grant{ID: id("g2"), SubjectKind: access.SubjectPerson, Subject: id("bob"),
+			TargetGroup: id("doors"),
+			Actions:     []wire.Action{wire.Unlock}, Schedule: id("office"), Until: created.AddDate(9, 0, 0),
+			Effect: access.Allow},
+		access.Grant{ID: id("g3"), SubjectKind: access.SubjectDevice, Subject: id("hall-switch"),
+			Target: id("hall"), Effect: access.Allow},
+		accounts.Account{ID: id("keeper"), Name: "keeper", Role: accounts.RoleOwner,
+			Password: keys.Hide(keeperPassword), TOTP: keys.Hide(keeperTOTP),
+			Passkeys: []accounts.Passkey{{ID: []byte{1, 0xff, 0}, Label: "phone",
+				Credential: []byte(`{"publicKey":"pQECAyYg"}`), Created: created},
 				{ID: []byte{2}, Label: "stick", Credential: []byte{0}}},
-			Tokens: []accounts.Token{{ID: id("token"), Label: "backup", Hash: keys.Hash{1, 0xfe}, Scopes: []accounts.Scope{accounts.ScopeRead, accounts.ScopeLamps},
-				Until: created.AddDate(1, 0, 0), Created: created}, {ID: id("other token"), Label: "report", Hash: keys.Hash{2},
+			Tokens: []accounts.Token{{ID: id("token"), Label: "backup", Hash: keys.Hash{1, 0xfe},
+				Scopes: []accounts.Scope{accounts.ScopeRead, accounts.ScopeLamps},
+				Until:  created.AddDate(1, 0, 0), Created: created}, {ID: id("other token"), Label: "report",
+				Hash:   keys.Hash{2},
 				Scopes: []accounts.Scope{accounts.ScopeRead}}},
 			Epoch: 7, Created: created},
 		accounts.Account{ID: id("guest"), Name: "guest", Role: accounts.RoleViewer, Disabled: true},
 	)
 }
 
-// mustOpen opens a store that the test closes, after its consistency check.
+// mustOpen opens a store. At its end the test checks that it is consistent, and closes it.
 func mustOpen(t testing.TB, o Options) *Store {
 	t.Helper()
 	if o.Dir == "" {
@@ -124,13 +138,13 @@ func mustOpen(t testing.TB, o Options) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { closeChecked(t, s) })
+	t.Cleanup(func() { checkAndClose(t, s) })
 	return s
 }
 
-// closeChecked ends every use of a store in a test. A failed or closed store cannot be checked any
-// more.
-func closeChecked(t testing.TB, s *Store) {
+// checkAndClose checks that a store is consistent, and closes it. A failed or closed store cannot
+// be checked.
+func checkAndClose(t testing.TB, s *Store) {
 	t.Helper()
 	select {
 	case <-s.gone:
@@ -146,15 +160,15 @@ func closeChecked(t testing.TB, s *Store) {
 	}
 }
 
-// reopened closes s, with its check, and opens it again.
-func reopened(t testing.TB, s *Store) *Store {
+// reopen checks and closes s, and opens it again.
+func reopen(t testing.TB, s *Store) *Store {
 	t.Helper()
-	closeChecked(t, s)
+	checkAndClose(t, s)
 	return mustOpen(t, s.opts)
 }
 
-// built is a store with the house in it.
-func built(t testing.TB, o Options) *Store {
+// buildHouse opens a store and puts the house into it.
+func buildHouse(t testing.TB, o Options) *Store {
 	t.Helper()
 	s := mustOpen(t, o)
 	mustApply(t, s, house(s)...)
@@ -188,7 +202,7 @@ func mustRecord(t testing.TB, s *Store, ev audit.Event) audit.Event {
 	return ev
 }
 
-// cookie is the id of the sign-in of that name in tests.
+// cookie returns the id of the sign-in with that name in tests.
 func cookie(name string) [32]byte { return sha256.Sum256([]byte(name)) }
 
 func mustPutSignIn(t testing.TB, s *Store, name, data string, expiry time.Time) {
@@ -205,7 +219,7 @@ func mustDeleteSignIn(t testing.TB, s *Store, name string) {
 	}
 }
 
-// signIn is the data of a sign-in; "none" if there is none.
+// readSignIn returns the data of a sign-in; "none" if there is none.
 func signIn(t testing.TB, s *Store, name string) string {
 	t.Helper()
 	data, ok, err := s.SignIn(context.Background(), cookie(name))
@@ -227,14 +241,15 @@ func mustEvents(t testing.TB, s *Store, from uint64) []audit.Event {
 	return evs
 }
 
-// scan is ann's card at the front reader.
+// scan is an attempt with ann's card at the front reader.
 func scan(s *Store, n uint64) access.Attempt {
-	return access.Attempt{Source: access.ByCard, Device: id("front-reader"), Credential: s.CredentialID(annUID), Tail: "e580",
+	return access.Attempt{Source: access.ByCard, Device: id("front-reader"),
+		Credential: s.CredentialID(annUID), Tail: "e580",
 		Target: id("front"), Action: wire.Unlock, Counter: n, At: s.opts.Now(), ClockTrusted: true}
 }
 
-// tree is every file below dir with its mode, time and a hash of its content.
-func tree(t testing.TB, dir string) string {
+// describeTree lists every file below dir with its mode, its time and a hash of its content.
+func describeTree(t testing.TB, dir string) string {
 	t.Helper()
 	out := ""
 	fsys := os.DirFS(dir)

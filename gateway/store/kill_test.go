@@ -21,13 +21,14 @@ import (
 	"latchkey/gateway/store/folder"
 )
 
-// rushMain writes to the store in a folder as fast as it can, batches of all kinds, and says what
-// is durable: "event SEQ", "account N", "sign-in N".
+// rushMain writes to the store in a folder as fast as it can, in batches of all kinds, and prints
+// what is durable: "event SEQ", "account N", "sign-in N".
 func rushMain(dir string) int {
-	o := Options{Dir: dir, MinFree: 1, memTable: smallTable, ballast: 24 << 20, witness: 20 * time.Millisecond, Fatal: func(err error) {
-		fmt.Println("failed:", err)
-		os.Exit(4)
-	}}
+	o := Options{Dir: dir, MinFree: 1, memTable: smallTable, ballast: 24 << 20,
+		witness: 20 * time.Millisecond, Fatal: func(err error) {
+			fmt.Println("failed:", err)
+			os.Exit(4)
+		}}
 	s, err := Open(context.Background(), o)
 	if err != nil {
 		fmt.Println("refused:", err)
@@ -40,7 +41,7 @@ func rushMain(dir string) int {
 			return 4
 		}
 	}
-	first := uint64(10) // that of the house is 7
+	first := uint64(10) // the house has an account with epoch 7
 	for _, a := range accounts.Kind.In(s.Snapshot()) {
 		first = max(first, a.Epoch+1)
 	}
@@ -81,27 +82,27 @@ func rushMain(dir string) int {
 	return 3
 }
 
-// killsWriter kills a process that writes at random moments, so many times, on a small disk of that
-// kind, which may be full then, or in a folder of the test. Each time the store opens by itself and
-// holds what was durable.
-func killsWriter(t *testing.T, kind string, full bool, times int) {
+// killWriterOften runs a process that writes and kills it at a random moment, so many times. The
+// store is on a small disk of that kind, which may be full then, or in a folder of the test. Each
+// time the store must open without help and have everything that was durable.
+func killWriterOften(t *testing.T, kind string, full bool, times int) {
 	mnt := t.TempDir()
 	if kind != "" {
 		mnt = faultdisk.Mount(t, kind, 256)
 	}
 	torn, events := 0, uint64(0)
 	for i := range times {
-		dir := filepath.Join(mnt, fmt.Sprint("data", i/5)) // some in a row on one store
+		dir := filepath.Join(mnt, fmt.Sprint("data", i/5)) // five times in a row on one store
 		if i%5 == 0 && i > 0 {
 			remove(t, filepath.Join(mnt, fmt.Sprint("data", i/5-1)))
 		}
-		event, account, signIn := killedRush(t, dir, func() func() {
+		event, account, signIn := killRush(t, dir, func() func() {
 			if !full {
 				return func() {}
 			}
 			return faultdisk.Fill(t, mnt)
 		})
-		if cutLogs(t, dir) {
+		if hasTornLog(t, dir) {
 			torn++
 		}
 		s, err := Open(t.Context(), Options{Dir: dir, MinFree: 1, memTable: smallTable})
@@ -113,30 +114,32 @@ func killsWriter(t *testing.T, kind string, full bool, times int) {
 			epoch = max(epoch, a.Epoch)
 		}
 		if seq, _ := s.Head(); seq < event || epoch < account {
-			t.Errorf("kill %d: got event %d and account %d, want %d and %d, which were durable", i, seq, epoch, event, account)
+			t.Errorf("kill %d: got event %d and account %d, want %d and %d, which were durable", i, seq,
+				epoch, event, account)
 		}
 		if signIn > 0 {
 			data, ok, err := s.SignIn(t.Context(), cookie(fmt.Sprint(signIn%50)))
-			if n := uint64(0); err != nil || !ok || !scanned(string(data), &n) || n < signIn {
+			if n := uint64(0); err != nil || !ok || !parseNumber(string(data), &n) || n < signIn {
 				t.Errorf("kill %d: got sign-in %q, %v, want %d, which was durable", i, data, err, signIn)
 			}
 		}
 		if err := s.Verify(t.Context()); err != nil {
 			t.Errorf("kill %d: %v", i, err)
 		}
-		closeChecked(t, s)
+		checkAndClose(t, s)
 		events = max(events, event)
 	}
-	t.Logf("%d kills, %d of them in the middle of a write; %d events in a store at the most", times, torn, events)
+	t.Logf("%d kills, %d of them in the middle of a write; at most %d events in a store", times,
+		torn, events)
 }
 
-func scanned(s string, n *uint64) bool { _, err := fmt.Sscan(s, n); return err == nil }
+func parseNumber(s string, n *uint64) bool { _, err := fmt.Sscan(s, n); return err == nil }
 
-// killedRush runs a writer until it is killed, and returns the newest of each kind that it said is
+// killRush runs a writer and kills it, and returns the newest of each kind that it printed as
 // durable.
-func killedRush(t *testing.T, dir string, fill func() (empty func())) (event, account, signIn uint64) {
+func killRush(t *testing.T, dir string, fill func() (empty func())) (event, account, signIn uint64) {
 	t.Helper()
-	cmd := self(t.Context(), "rush "+dir)
+	cmd := makeChild(t.Context(), "rush "+dir)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +153,7 @@ func killedRush(t *testing.T, dir string, fill func() (empty func())) (event, ac
 	for lines := bufio.NewScanner(out); lines.Scan(); acks++ {
 		what, rest, _ := strings.Cut(lines.Text(), " ")
 		n := uint64(0)
-		scanned(rest, &n)
+		parseNumber(rest, &n)
 		switch what {
 		case "event":
 			event = max(event, n)
@@ -174,8 +177,8 @@ func killedRush(t *testing.T, dir string, fill func() (empty func())) (event, ac
 	return event, account, signIn
 }
 
-// cutLogs tells whether a log ends in the middle of something.
-func cutLogs(t *testing.T, dir string) (torn bool) {
+// hasTornLog tells whether a log ends in the middle of an entry.
+func hasTornLog(t *testing.T, dir string) (torn bool) {
 	t.Helper()
 	walk(t, os.DirFS(filepath.Join(dir, "db")), func(path string, _ os.FileInfo, b []byte) {
 		if ext := filepath.Ext(path); ext != folder.MemExt && ext != folder.VlogExt {
@@ -188,5 +191,5 @@ func cutLogs(t *testing.T, dir string) (torn bool) {
 	return torn
 }
 
-// TestKilledWriter does a part of what TestLongKilledWriter does.
-func TestKilledWriter(t *testing.T) { killsWriter(t, "", false, 12) }
+// TestKilledWriter is a short form of TestLongKilledWriter.
+func TestKilledWriter(t *testing.T) { killWriterOften(t, "", false, 12) }

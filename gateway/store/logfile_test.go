@@ -16,14 +16,15 @@ import (
 
 const (
 	logHead = 20  // bytes in front of the first entry
-	sector  = 512 // the least that a disk writes as a whole
+	sector  = 512 // the smallest unit that a disk writes as a whole
 )
 
-// logs are the newest .mem and the value log of a killed store, without the zeros at their ends.
-func logs(t *testing.T) map[string][]byte {
+// makeLogs returns the newest .mem file and the value log of a store whose process was killed,
+// without the zeros at their ends.
+func makeLogs(t *testing.T) map[string][]byte {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
-	killed(t, dir, 70)
+	killWriter(t, dir, 70)
 	out := map[string][]byte{}
 	walk(t, os.DirFS(filepath.Join(dir, "db")), func(path string, _ os.FileInfo, b []byte) {
 		ext := filepath.Ext(path)
@@ -39,13 +40,14 @@ func logs(t *testing.T) map[string][]byte {
 	return out
 }
 
-// copied is what a copy of b to the place at of a map leaves there when it does not come beyond the
-// page that limit is in: the kernel stops it where it stops a process that is killed, at its first
-// touch of a page.
-func copied(t *testing.T, b []byte, at, limit int) []byte {
+// copyUpTo copies b to offset at of a mapping in which the page of limit cannot be touched, and
+// returns what the copy has left there. A process that is killed while it copies also stops at its
+// first access to a page.
+func copyUpTo(t *testing.T, b []byte, at, limit int) []byte {
 	t.Helper()
 	page := os.Getpagesize()
-	m, err := unix.Mmap(-1, 0, (at+len(b)+page-1)/page*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	m, err := unix.Mmap(-1, 0, (at+len(b)+page-1)/page*page, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,12 +71,12 @@ func copied(t *testing.T, b []byte, at, limit int) []byte {
 	return bytes.Clone(m[at : at+len(b)])
 }
 
-// TestLogOfKilledWriter: wherever the copy of the last entry is stopped, the log is one that ends
-// before its transaction.
+// TestLogOfKilledWriter: wherever the copy of the last entry stops, the log still parses, and ends
+// before that entry's transaction.
 func TestLogOfKilledWriter(t *testing.T) {
 	page := os.Getpagesize()
 	heads := 0
-	for ext, b := range logs(t) {
+	for ext, b := range makeLogs(t) {
 		l, err := folder.ParseLog(b)
 		if err != nil {
 			t.Fatal(err)
@@ -82,20 +84,23 @@ func TestLogOfKilledWriter(t *testing.T) {
 		for i := range l.Entries {
 			e := &l.Entries[i]
 			whole := b[e.At : e.At+e.Size]
-			end := endBefore(t, b, e.At)
+			end := findEndBefore(t, b, e.At)
 			try := func(how string, part []byte) {
 				t.Helper()
 				if bytes.Equal(part, whole) {
 					return
 				}
-				got, err := folder.ParseLog(append(append(bytes.Clone(b[:e.At]), part...), make([]byte, 1<<10)...))
+				got, err := folder.ParseLog(append(append(bytes.Clone(b[:e.At]), part...),
+					make([]byte, 1<<10)...))
 				if err != nil || got.End != end {
-					t.Errorf("%s: entry %d of %d bytes, %s: got the end %d, %v, want %d", ext, i, e.Size, how, got.End, err, end)
+					t.Errorf("%s: entry %d of %d bytes, %s: got the end %d, %v, want %d", ext, i, e.Size, how,
+						got.End, err, end)
 				}
 			}
 			for n := range e.Size {
 				if i%5 == 0 && e.Size < 1<<12 || n%997 == 0 {
-					try(fmt.Sprintf("cut at byte %d", n), append(bytes.Clone(whole[:n]), make([]byte, e.Size-n)...))
+					try(fmt.Sprintf("cut at byte %d", n),
+						append(bytes.Clone(whole[:n]), make([]byte, e.Size-n)...))
 				}
 			}
 			for n := 1; n < min(64, e.Size); n += 1 + i%5 {
@@ -104,7 +109,7 @@ func TestLogOfKilledWriter(t *testing.T) {
 			for _, off := range []int{page - 1, page - 33, page - 100, page - e.Size/2, e.At % page} {
 				off = (off%page + page) % page
 				for limit := page; limit < off+e.Size; limit += page {
-					part := copied(t, whole, off, limit)
+					part := copyUpTo(t, whole, off, limit)
 					if len(part) > 0 && part[0] == 0 && len(bytes.Trim(part, "\x00")) > 0 {
 						heads++
 					}
@@ -116,8 +121,8 @@ func TestLogOfKilledWriter(t *testing.T) {
 	t.Logf("%d copies lacked their beginning", heads)
 }
 
-// endBefore is where the last whole transaction before an entry ends.
-func endBefore(t *testing.T, b []byte, at int) int {
+// findEndBefore returns where the last whole transaction before an entry ends.
+func findEndBefore(t *testing.T, b []byte, at int) int {
 	t.Helper()
 	l, err := folder.ParseLog(b[:at])
 	if err != nil {
@@ -126,16 +131,16 @@ func endBefore(t *testing.T, b []byte, at int) int {
 	return l.End
 }
 
-// TestLogFlips: a flipped bit is a damage unless it is in the last transaction, which may also have
-// been cut.
+// TestLogFlips: a flipped bit counts as damage unless it is in the last transaction, which may also
+// have been cut.
 func TestLogFlips(t *testing.T) {
 	r := rand.New(rand.NewPCG(16, 5))
-	for ext, b := range logs(t) {
+	for ext, b := range makeLogs(t) {
 		l, err := folder.ParseLog(b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		last := endBefore(t, b, l.Entries[len(l.Entries)-1].At)
+		last := findEndBefore(t, b, l.Entries[len(l.Entries)-1].At)
 		tolerated, tries := 0, 0
 		for range 500 {
 			at := logHead + r.IntN(len(b)-logHead)
@@ -157,24 +162,26 @@ func TestLogFlips(t *testing.T) {
 				tries++
 			}
 		}
-		t.Logf("%s: of %d flips in the last transaction %d look like one that was cut", ext, tries, tolerated)
+		t.Logf("%s: of %d flips in the last transaction, %d look like a transaction that was cut", ext,
+			tries, tolerated)
 	}
 }
 
-// TestLogHoles: a power failure leaves sectors of the last transaction out, and of no other.
+// TestLogHoles: a power failure can lose sectors of the last transaction, but of no other.
 func TestLogHoles(t *testing.T) {
-	for ext, b := range logs(t) {
+	for ext, b := range makeLogs(t) {
 		l, err := folder.ParseLog(b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		last := endBefore(t, b, l.Entries[len(l.Entries)-1].At)
+		last := findEndBefore(t, b, l.Entries[len(l.Entries)-1].At)
 		for from := 0; from < len(b); from += sector {
 			bad := bytes.Clone(b)
 			clear(bad[from:min(from+sector, len(b))])
 			got, err := folder.ParseLog(bad)
 			switch before := from < last; {
-			case before && ext == folder.MemExt && err == nil && from >= sector: // what points to a value tells whether it was durable
+			// the .mem file's pointer to a value says whether that value was durable
+			case before && ext == folder.MemExt && err == nil && from >= sector:
 				t.Errorf("%s: sector at %d of a whole transaction: got the end %d", ext, from, got.End)
 			case !before && err != nil:
 				t.Errorf("%s: sector at %d of the last transaction, from %d on: %v", ext, from, last, err)

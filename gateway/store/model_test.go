@@ -16,7 +16,7 @@ import (
 	"latchkey/gateway/store/record"
 )
 
-// model is what the store must do, in the most naive way.
+// model does what the store must do, in the simplest way.
 type model struct {
 	policy  *access.Policy
 	events  []audit.Event // only what the model knows: kind, counter, reason
@@ -35,7 +35,7 @@ type modelSignIn struct {
 	expiry time.Time
 }
 
-// sweep is what opening a store does.
+// sweep removes expired sign-ins, as opening a store does.
 func (m *model) sweep(now time.Time) {
 	maps.DeleteFunc(m.signIns, func(_ string, in modelSignIn) bool { return !in.expiry.After(now) })
 }
@@ -54,7 +54,8 @@ func (m *model) admit(a access.Attempt, now time.Time) Admission {
 		if a.Source == access.ByCard {
 			same = same && c.attempt.Credential == a.Credential
 		} else {
-			same = same && c.attempt.Target == a.Target && c.attempt.Action == a.Action && c.attempt.Level == a.Level
+			same = same && c.attempt.Target == a.Target && c.attempt.Action == a.Action &&
+				c.attempt.Level == a.Level
 		}
 		if dt := now.Sub(c.at); same && dt >= 0 && dt <= time.Minute {
 			dup := c.adm
@@ -64,7 +65,8 @@ func (m *model) admit(a access.Attempt, now time.Time) Admission {
 		a.Last = c.adm.Last
 	}
 	adm := Admission{Decision: access.Decide(m.policy, a), Last: a.Last}
-	m.events = append(m.events, audit.Event{Kind: audit.EventDecision, Counter: a.Counter, Reason: adm.Decision.Reason})
+	m.events = append(m.events, audit.Event{Kind: audit.EventDecision, Counter: a.Counter,
+		Reason: adm.Decision.Reason})
 	adm.Seq = uint64(len(m.events))
 	if a.Source != access.ByOperator && a.Counter > a.Last {
 		adm.Last = a.Counter
@@ -83,21 +85,21 @@ func (m *model) receipt(cause uint64, o audit.Outcome) {
 	}
 }
 
-// TestStoreAgreesWithModel runs random operations, failed commits and reopenings among them,
-// against the model.
+// TestStoreAgreesWithModel runs random operations on a store and on the model, with failed commits
+// and reopenings among them.
 func TestStoreAgreesWithModel(t *testing.T) {
 	for _, steps := range []struct{ runs, n int }{{8, 100}, {1, 1000}} {
 		for run := range steps.runs {
 			seed := rand.Uint64()
 			t.Run(fmt.Sprintf("%d steps, %d", steps.n, run), func(t *testing.T) {
 				t.Logf("seed %d", seed)
-				agree(t, rand.New(rand.NewPCG(seed, 0)), steps.n)
+				compareWithModel(t, rand.New(rand.NewPCG(seed, 0)), steps.n)
 			})
 		}
 	}
 }
 
-func agree(t *testing.T, r *rand.Rand, steps int) {
+func compareWithModel(t *testing.T, r *rand.Rand, steps int) {
 	ctx := context.Background()
 	c := newClock()
 	var fail bool
@@ -108,7 +110,8 @@ func agree(t *testing.T, r *rand.Rand, steps int) {
 		return nil
 	}}
 	s := mustOpen(t, o)
-	m := &model{policy: record.Codecs.Policy.New(), counter: map[access.ID]modelCounter{}, signIns: map[string]modelSignIn{}}
+	m := &model{policy: record.Codecs.Policy.New(), counter: map[access.ID]modelCounter{},
+		signIns: map[string]modelSignIn{}}
 	apply := func(changes ...access.Change) {
 		next, want := m.policy.With(changes...)
 		_, err := s.Apply(ctx, "test", changes...)
@@ -140,7 +143,8 @@ func agree(t *testing.T, r *rand.Rand, steps int) {
 		case 1, 2, 5:
 			apply(randomChange(r))
 		case 8, 9, 10:
-			name, in := fmt.Sprint("browser", r.IntN(4)), modelSignIn{fmt.Sprint("data", r.IntN(9)), c.Now().Add(time.Duration(r.IntN(300)-10) * time.Second)}
+			name, in := fmt.Sprint("browser", r.IntN(4)), modelSignIn{fmt.Sprint("data", r.IntN(9)),
+				c.Now().Add(time.Duration(r.IntN(300)-10) * time.Second)}
 			if m.signIns[name] = in; !in.expiry.After(c.Now()) {
 				delete(m.signIns, name)
 			}
@@ -151,7 +155,8 @@ func agree(t *testing.T, r *rand.Rand, steps int) {
 			mustDeleteSignIn(t, s, name)
 		case 3:
 			fail = true
-			if err := s.DeleteSignIn(ctx, cookie("browser0")); m.signIn("browser0", c.Now()) != "none" && !errors.Is(err, ErrFailed) {
+			if err := s.DeleteSignIn(ctx, cookie("browser0")); m.signIn("browser0", c.Now()) != "none" &&
+				!errors.Is(err, ErrFailed) {
 				t.Fatalf("got %v, want ErrFailed", err)
 			}
 			if _, err := s.Admit(ctx, access.Attempt{Source: access.ByOperator}); !errors.Is(err, ErrFailed) {
@@ -162,7 +167,7 @@ func agree(t *testing.T, r *rand.Rand, steps int) {
 		case 4:
 			m.sweep(c.Now())
 			if r.IntN(4) > 0 {
-				s = reopened(t, s)
+				s = reopen(t, s)
 				break
 			}
 			if err := s.Close(); err != nil {
@@ -189,7 +194,8 @@ func agree(t *testing.T, r *rand.Rand, steps int) {
 			t.Fatalf("got %+v, want %+v", ev, w)
 		}
 	}
-	if got, want := contents(t, s.Snapshot()), contents(t, m.policy); fmt.Sprint(got) != fmt.Sprint(want) {
+	if got, want := describePolicy(t, s.Snapshot()),
+		describePolicy(t, m.policy); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -199,9 +205,11 @@ func randomAttempt(r *rand.Rand, s *Store, m *model) access.Attempt {
 	a.ClockTrusted = r.IntN(3) > 0
 	switch r.IntN(8) {
 	case 0:
-		return access.Attempt{Source: access.ByOperator, Operator: "root", Target: id("front"), Action: wire.Unlock, At: a.At}
+		return access.Attempt{Source: access.ByOperator, Operator: "root", Target: id("front"),
+			Action: wire.Unlock, At: a.At}
 	case 1, 2:
-		a.Source, a.Device, a.Target, a.Action = access.ByDevice, id("hall-switch"), id("hall"), wire.On+wire.Action(r.IntN(3))
+		a.Source, a.Device, a.Target, a.Action = access.ByDevice, id("hall-switch"), id("hall"),
+			wire.On+wire.Action(r.IntN(3))
 	case 3:
 		a.Credential[0] ^= 1
 	}
@@ -213,8 +221,10 @@ func randomAttempt(r *rand.Rand, s *Store, m *model) access.Attempt {
 func randomChange(r *rand.Rand) access.Change {
 	n := r.IntN(5)
 	p := access.Person{ID: id(fmt.Sprint("someone", n)), Name: fmt.Sprint("someone", r.IntN(5))}
-	g := access.Grant{ID: id("g1"), SubjectKind: access.SubjectPerson, Subject: id("ann"), Target: id("front"), Effect: access.Allow}
-	a := accounts.Account{ID: p.ID, Name: p.Name, Role: accounts.Roles[r.IntN(len(accounts.Roles))], Disabled: r.IntN(4) == 0, Epoch: r.Uint64N(3)}
+	g := access.Grant{ID: id("g1"), SubjectKind: access.SubjectPerson, Subject: id("ann"),
+		Target: id("front"), Effect: access.Allow}
+	a := accounts.Account{ID: p.ID, Name: p.Name, Role: accounts.Roles[r.IntN(len(accounts.Roles))],
+		Disabled: r.IntN(4) == 0, Epoch: r.Uint64N(3)}
 	switch r.IntN(9) {
 	case 6, 7:
 		return access.Change{Put: a}
@@ -225,7 +235,8 @@ func randomChange(r *rand.Rand) access.Change {
 	case 1:
 		return access.Change{Delete: g}
 	case 2:
-		return access.Change{Put: access.Site{Zone: "UTC", Lockdown: r.IntN(2) == 0, TimeTrusted: uint64(r.IntN(20))}}
+		return access.Change{Put: access.Site{Zone: "UTC", Lockdown: r.IntN(2) == 0,
+			TimeTrusted: uint64(r.IntN(20))}}
 	case 3:
 		return access.Change{Put: p}
 	}

@@ -15,12 +15,13 @@ import (
 	"latchkey/gateway/store/record"
 )
 
-// together makes n events durable in one commit, in the order of their details "1" to "n", and
-// returns the numbers of the first and last.
-func together(t *testing.T, g *gate, s *Store, n int, each func(i int) audit.Event) (first, last uint64) {
+// recordTogether makes n events durable in one commit, in the order in which each returns them, and
+// returns the numbers of the first and the last.
+func recordTogether(t *testing.T, g *gate, s *Store, n int, each func(i int) audit.Event) (first,
+	last uint64) {
 	t.Helper()
 	var wg sync.WaitGroup
-	g.behind(t, s, n, func() {
+	g.runBehind(t, s, n, func() {
 		for i := range n {
 			wg.Go(func() {
 				if _, err := s.Record(context.Background(), each(i)); err != nil {
@@ -35,14 +36,15 @@ func together(t *testing.T, g *gate, s *Store, n int, each func(i int) audit.Eve
 	return last - uint64(n) + 1, last
 }
 
-// pages is the number of the first event of each page on disk.
-func pages(t *testing.T, s *Store) (firsts []uint64) {
+// listPages returns the number of the first event of each page on disk.
+func listPages(t *testing.T, s *Store) (firsts []uint64) {
 	t.Helper()
 	err := s.db.View(func(txn *badger.Txn) error {
-		return s.reader.ForEach(context.Background(), txn, record.KindEvent, func(key record.Key, _ []byte) error {
-			firsts = append(firsts, key.Seq())
-			return nil
-		})
+		return s.reader.ForEach(context.Background(), txn, record.KindEvent,
+			func(key record.Key, _ []byte) error {
+				firsts = append(firsts, key.Seq())
+				return nil
+			})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -56,13 +58,15 @@ func TestEventsOfOneCommitShareAPage(t *testing.T) {
 	s := mustOpen(t, Options{Dir: t.TempDir(), Now: c.Now, BeforeCommit: g.beforeCommit})
 	start := c.Now()
 	at := func(seq uint64) time.Time { return start.Add(time.Duration(seq) * time.Minute) }
-	// Events 1 and 12 stand alone, behind which the others are queued.
-	together(t, g, s, 10, func(i int) audit.Event { return audit.Event{Kind: audit.EventReport, At: at(uint64(i) + 2)} })
-	together(t, g, s, 10, func(i int) audit.Event { return audit.Event{Kind: audit.EventReport, At: at(uint64(i) + 13)} })
-	if got := fmt.Sprint(pages(t, s)); got != "[1 2 12 13]" {
+	// Events 1 and 12 are in commits of their own; the others are queued behind them.
+	recordTogether(t, g, s, 10,
+		func(i int) audit.Event { return audit.Event{Kind: audit.EventReport, At: at(uint64(i) + 2)} })
+	recordTogether(t, g, s, 10,
+		func(i int) audit.Event { return audit.Event{Kind: audit.EventReport, At: at(uint64(i) + 13)} })
+	if got := fmt.Sprint(listPages(t, s)); got != "[1 2 12 13]" {
 		t.Errorf("got pages %s, want [1 2 12 13]", got)
 	}
-	s = reopened(t, s)
+	s = reopen(t, s)
 	for first := uint64(1); first <= 22; first++ {
 		for _, limit := range []int{1, 3, 100} {
 			evs, err := s.Events(ctx, first, limit)
@@ -71,7 +75,8 @@ func TestEventsOfOneCommitShareAPage(t *testing.T) {
 			}
 			want := min(limit, 22-int(first)+1)
 			if len(evs) != want || evs[0].Seq != first || evs[want-1].Seq != first+uint64(want)-1 {
-				t.Errorf("from %d, at most %d: got %d events from %d, want %d", first, limit, len(evs), evs[0].Seq, want)
+				t.Errorf("from %d, at most %d: got %d events from %d, want %d", first, limit, len(evs),
+					evs[0].Seq, want)
 			}
 		}
 	}
@@ -88,31 +93,35 @@ func TestFullPageIsFollowedByAnother(t *testing.T) {
 	g := newGate()
 	s := mustOpen(t, Options{Dir: t.TempDir(), BeforeCommit: g.beforeCommit})
 	long := strings.Repeat("x", 4000)
-	first, last := together(t, g, s, 20, func(int) audit.Event { return audit.Event{Kind: audit.EventReport, Detail: long} })
+	first, last := recordTogether(t, g, s, 20,
+		func(int) audit.Event { return audit.Event{Kind: audit.EventReport, Detail: long} })
 	if g.commits != 1 {
 		t.Errorf("got %d commits, want 1", g.commits)
 	}
-	firsts := pages(t, s)
+	firsts := listPages(t, s)
 	if n := len(firsts) - 1; n < 4 || n > 6 {
 		t.Errorf("got %d pages for 80 KB, want five of 16 KB", n)
 	}
 	if evs := mustEvents(t, s, first); len(evs) != 20 || evs[19].Seq != last || evs[7].Detail != long {
 		t.Errorf("got %d events, want 20", len(evs))
 	}
-	reopened(t, s)
+	reopen(t, s)
 }
 
 func TestMissingOrForeignPageIsNamed(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		tamper func(txn *badger.Txn) error
-		open   string // what opening says; empty: it opens, since the chain's past is for Verify
+		open   string // the error of Open; empty: it opens, since only Verify reads old events
 		verify string
 	}{
-		{"removed, of the past", func(txn *badger.Txn) error { return txn.Delete([]byte(record.EventKey(2))) }, "", "event 2 is missing"},
-		{"removed, the newest", func(txn *badger.Txn) error { return txn.Delete([]byte(record.EventKey(9))) }, "event 9: missing", ""},
-		{"an older one in its place", func(txn *badger.Txn) error {
-			return txn.Set([]byte(record.EventKey(9)), rawGet(t, txn, record.EventKey(2)))
+		{"an old one removed",
+			func(txn *badger.Txn) error { return txn.Delete([]byte(record.EventKey(2))) }, "",
+			"event 2 is missing"},
+		{"the newest removed", func(txn *badger.Txn) error { return txn.Delete([]byte(record.EventKey(9))) },
+			"event 9: missing", ""},
+		{"the newest replaced by an older one", func(txn *badger.Txn) error {
+			return txn.Set([]byte(record.EventKey(9)), getRaw(t, txn, record.EventKey(2)))
 		}, "event 9", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -120,16 +129,17 @@ func TestMissingOrForeignPageIsNamed(t *testing.T) {
 			o := Options{Dir: t.TempDir(), BeforeCommit: g.beforeCommit, checkpoint: 8}
 			s := mustOpen(t, o)
 			for range 2 { // events 1, 2 to 7, 8, 9 to 14; the commit of event 9 begins with a checkpoint
-				together(t, g, s, 6, func(int) audit.Event { return audit.Event{Kind: audit.EventReport} })
+				recordTogether(t, g, s, 6,
+					func(int) audit.Event { return audit.Event{Kind: audit.EventReport} })
 			}
-			if got := fmt.Sprint(pages(t, s), s.now.Load().head.CountersAt); got != "[1 2 8 9] 8" {
-				t.Fatalf("got pages and checkpoint %s", got)
+			if got := fmt.Sprint(listPages(t, s), s.now.Load().head.CountersAt); got != "[1 2 8 9] 8" {
+				t.Fatalf("got pages and checkpoint %s, want [1 2 8 9] 8", got)
 			}
-			closeChecked(t, s)
-			undo := rawAll(t, o.Dir)
-			raw(t, o.Dir, test.tamper)
+			checkAndClose(t, s)
+			undo := readRaw(t, o.Dir)
+			editRaw(t, o.Dir, test.tamper)
 			if test.open != "" {
-				wantNamed(t, refused(t, o), test.open)
+				wantNamed(t, openRefused(t, o), test.open)
 			} else {
 				s, err := Open(context.Background(), o)
 				if err != nil {
@@ -144,8 +154,9 @@ func TestMissingOrForeignPageIsNamed(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			raw(t, o.Dir, func(txn *badger.Txn) error {
-				return errors.Join(txn.Set([]byte(record.EventKey(2)), undo[record.EventKey(2)]), txn.Set([]byte(record.EventKey(9)), undo[record.EventKey(9)]))
+			editRaw(t, o.Dir, func(txn *badger.Txn) error {
+				return errors.Join(txn.Set([]byte(record.EventKey(2)), undo[record.EventKey(2)]),
+					txn.Set([]byte(record.EventKey(9)), undo[record.EventKey(9)]))
 			})
 		})
 	}

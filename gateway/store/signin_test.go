@@ -22,11 +22,12 @@ func wantSignIn(t *testing.T, s *Store, name, want string) {
 	}
 }
 
-// storedSignIns is how many sign-ins are on disk in an open store.
-func storedSignIns(t *testing.T, s *Store) (n int) {
+// countSignIns returns how many sign-ins an open store has on disk.
+func countSignIns(t *testing.T, s *Store) (n int) {
 	t.Helper()
 	err := s.db.View(func(txn *badger.Txn) error {
-		return s.reader.ForEach(context.Background(), txn, record.KindSignIn, func(record.Key, []byte) error { n++; return nil })
+		return s.reader.ForEach(context.Background(), txn, record.KindSignIn,
+			func(record.Key, []byte) error { n++; return nil })
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -40,18 +41,18 @@ func TestSignInLastsUntilItExpires(t *testing.T) {
 	mustPutSignIn(t, s, "phone", "ann", c.Now().Add(time.Hour))
 	mustPutSignIn(t, s, "laptop", "", c.Now().Add(2*time.Hour))
 	c.move(time.Hour - 1)
-	s = reopened(t, s)
+	s = reopen(t, s)
 	wantSignIn(t, s, "phone", "ann")
 	wantSignIn(t, s, "laptop", "")
 	wantSignIn(t, s, "tablet", "none")
 	c.move(1)
 	wantSignIn(t, s, "phone", "none")
-	if n := storedSignIns(t, s); n != 2 {
+	if n := countSignIns(t, s); n != 2 {
 		t.Errorf("got %d on disk before the store is opened again, want 2", n)
 	}
-	s = reopened(t, s)
+	s = reopen(t, s)
 	wantSignIn(t, s, "laptop", "")
-	if n := storedSignIns(t, s); n != 1 {
+	if n := countSignIns(t, s); n != 1 {
 		t.Errorf("got %d on disk, want the expired one swept", n)
 	}
 }
@@ -64,14 +65,18 @@ func TestSignInIsReplacedAndDeleted(t *testing.T) {
 		do   func()
 		want string
 	}{
-		{"deleting one that is not there", func() { mustDeleteSignIn(t, s, "phone") }, "none"},
+		{"deleting one that does not exist", func() { mustDeleteSignIn(t, s, "phone") }, "none"},
 		{"the first", func() { mustPutSignIn(t, s, "phone", "ann", c.Now().Add(time.Hour)) }, "ann"},
-		{"another in its place", func() { mustPutSignIn(t, s, "phone", "bob", c.Now().Add(time.Minute)) }, "bob"},
+		{"another replaces it", func() { mustPutSignIn(t, s, "phone", "bob", c.Now().Add(time.Minute)) },
+			"bob"},
 		{"one that has expired already", func() { mustPutSignIn(t, s, "phone", "eve", c.Now()) }, "none"},
 		{"one without an expiry", func() { mustPutSignIn(t, s, "phone", "eve", time.Time{}) }, "none"},
-		{"the largest", func() { mustPutSignIn(t, s, "phone", strings.Repeat("x", 4096), c.Now().Add(time.Hour)) }, strings.Repeat("x", 4096)},
+		{"the largest", func() {
+			mustPutSignIn(t, s, "phone", strings.Repeat("x", 4096), c.Now().Add(time.Hour))
+		}, strings.Repeat("x", 4096)},
 		{"one that is too large", func() {
-			if err := s.PutSignIn(context.Background(), cookie("phone"), make([]byte, 4097), c.Now().Add(time.Hour)); !errors.Is(err, ErrTooBig) {
+			if err := s.PutSignIn(context.Background(), cookie("phone"), make([]byte, 4097),
+				c.Now().Add(time.Hour)); !errors.Is(err, ErrTooBig) {
 				t.Errorf("got %v, want ErrTooBig", err)
 			}
 		}, strings.Repeat("x", 4096)},
@@ -82,13 +87,13 @@ func TestSignInIsReplacedAndDeleted(t *testing.T) {
 			if got := signIn(t, s, "phone"); got != step.want {
 				t.Errorf("%s%s: got %.10q, want %.10q", step.name, when, got, step.want)
 			}
-			s = reopened(t, s)
+			s = reopen(t, s)
 		}
 	}
 }
 
 func TestSignInMakesNoEvent(t *testing.T) {
-	s := built(t, Options{Dir: t.TempDir()})
+	s := buildHouse(t, Options{Dir: t.TempDir()})
 	seq, hash := s.Head()
 	digest, changed := s.Digest(), s.Changed()
 	mustPutSignIn(t, s, "phone", "ann", time.Now().Add(time.Hour))
@@ -99,9 +104,9 @@ func TestSignInMakesNoEvent(t *testing.T) {
 		t.Error("followers of events were woken")
 	default:
 	}
-	s = reopened(t, s)
+	s = reopen(t, s)
 	if n, h := s.Head(); n != seq || h != hash || s.Digest() != digest {
-		t.Errorf("got head %d, digest %v, want them as they were", n, s.Digest())
+		t.Errorf("got head %d, digest %v, want them unchanged", n, s.Digest())
 	}
 	if err := s.Verify(context.Background()); err != nil {
 		t.Error(err)
@@ -112,43 +117,43 @@ func TestFullOfSignIns(t *testing.T) {
 	c := newClock()
 	s := mustOpen(t, Options{Dir: t.TempDir(), Now: c.Now})
 	const longest = maxSignIns * time.Second
-	for i := range maxSignIns { // of all, number 500 expires first, then number 501
+	for i := range maxSignIns { // number 500 expires first, then number 501
 		n := (i + maxSignIns - 500) % maxSignIns
 		mustPutSignIn(t, s, fmt.Sprint(i), "x", c.Now().Add(longest+time.Duration(n)*time.Second))
 	}
-	mustPutSignIn(t, s, "499", "y", c.Now().Add(2*longest)) // takes nobody's place
+	mustPutSignIn(t, s, "499", "y", c.Now().Add(2*longest)) // replaces itself, so no other is deleted
 	wantSignIn(t, s, "500", "x")
 	mustPutSignIn(t, s, "one more", "x", c.Now().Add(longest))
 	wantSignIn(t, s, "500", "none")
 	wantSignIn(t, s, "501", "x")
 	mustPutSignIn(t, s, "and more", "x", c.Now().Add(3*longest))
 	wantSignIn(t, s, "one more", "none")
-	if n := storedSignIns(t, s); n != maxSignIns {
+	if n := countSignIns(t, s); n != maxSignIns {
 		t.Errorf("got %d, want %d", n, maxSignIns)
 	}
 	c.move(longest + 10*time.Second) // 501 to 510 have expired
 	mustPutSignIn(t, s, "later", "x", c.Now().Add(longest))
-	if n := storedSignIns(t, s); n != maxSignIns-9 {
-		t.Errorf("got %d, want all that had expired swept at once", n)
+	if n := countSignIns(t, s); n != maxSignIns-9 {
+		t.Errorf("got %d, want all expired ones deleted at once", n)
 	}
 	for _, name := range []string{"511", "499", "and more", "later"} {
 		if signIn(t, s, name) == "none" {
-			t.Errorf("%s went before it expired", name)
+			t.Errorf("%s was deleted before it expired", name)
 		}
 	}
-	s = reopened(t, s)
+	s = reopen(t, s)
 	wantSignIn(t, s, "later", "x")
 }
 
-// A database may come to hold more than are kept when old files are put back into it.
+// A database can have more sign-ins than the limit if somebody put old files back into it.
 func TestMoreSignInsThanAreKept(t *testing.T) {
 	c := newClock()
 	o := Options{Dir: t.TempDir(), Now: c.Now}
 	s := mustOpen(t, o)
-	closeChecked(t, s)
+	checkAndClose(t, s)
 	for _, live := range []bool{false, true} {
 		for part := range 7 { // more than fit into one transaction
-			raw(t, o.Dir, func(txn *badger.Txn) error {
+			editRaw(t, o.Dir, func(txn *badger.Txn) error {
 				for i := range maxSignIns {
 					key, expiry := record.SignInKey(cookie(fmt.Sprint(part, i))), c.Now()
 					if live {
@@ -167,27 +172,28 @@ func TestMoreSignInsThanAreKept(t *testing.T) {
 		}
 		for range 2 {
 			s = mustOpen(t, o)
-			closeChecked(t, s)
+			checkAndClose(t, s)
 		}
 		want := 0
 		if live {
 			want = maxSignIns
 		}
 		s = mustOpen(t, o)
-		if n := storedSignIns(t, s); n != want {
+		if n := countSignIns(t, s); n != want {
 			t.Errorf("got %d, want %d", n, want)
 		}
 		if live {
 			wantSignIn(t, s, fmt.Sprint(6, 999), "")
 		}
-		closeChecked(t, s)
+		checkAndClose(t, s)
 	}
 }
 
 func TestSignInsShareACommitWithDecisions(t *testing.T) {
 	for _, checkpoint := range []uint64{0, 1, 2} {
 		c, g := newClock(), newGate()
-		s := built(t, Options{Dir: t.TempDir(), Now: c.Now, BeforeCommit: g.beforeCommit, checkpoint: checkpoint})
+		s := buildHouse(t, Options{Dir: t.TempDir(), Now: c.Now, BeforeCommit: g.beforeCommit,
+			checkpoint: checkpoint})
 		ctx := context.Background()
 		mustPutSignIn(t, s, "old", "ann", c.Now().Add(time.Hour))
 		jobs := []func() error{
@@ -202,7 +208,7 @@ func TestSignInsShareACommitWithDecisions(t *testing.T) {
 			func() error { return s.DeleteSignIn(ctx, cookie("laptop")) },
 		}
 		var wg sync.WaitGroup
-		g.behind(t, s, len(jobs), func() {
+		g.runBehind(t, s, len(jobs), func() {
 			for i, job := range jobs {
 				wg.Go(func() {
 					if err := job(); err != nil {
@@ -216,22 +222,23 @@ func TestSignInsShareACommitWithDecisions(t *testing.T) {
 		if g.commits != 1 {
 			t.Errorf("got %d commits, want 1", g.commits)
 		}
-		mustPutSignIn(t, s, "alone", "ann", c.Now().Add(time.Hour)) // at a checkpoint, where there is one
-		s = reopened(t, s)
-		for name, want := range map[string]string{"phone": "ann", "old": "none", "laptop": "none", "alone": "ann"} {
+		mustPutSignIn(t, s, "alone", "ann", c.Now().Add(time.Hour)) // with a checkpoint, if there is one
+		s = reopen(t, s)
+		for name, want := range map[string]string{"phone": "ann", "old": "none", "laptop": "none",
+			"alone": "ann"} {
 			wantSignIn(t, s, name, want)
 		}
 		if got := mustAdmit(t, s, scan(s, 1)); !got.Duplicate || !got.Decision.Granted {
 			t.Errorf("got %+v, want the recorded decision", got)
 		}
-		if n, _ := s.Head(); n != 4 { // the house, what the others waited behind, the decision, the policy
+		if n, _ := s.Head(); n != 4 { // the house, the event that held the queue, the decision, the policy
 			t.Errorf("got %d events, want 4", n)
 		}
 	}
 }
 
 func TestSignInsFromManySides(t *testing.T) {
-	s := built(t, Options{Dir: t.TempDir()})
+	s := buildHouse(t, Options{Dir: t.TempDir()})
 	ctx := context.Background()
 	expiry := time.Now().Add(time.Hour)
 	var wg sync.WaitGroup
@@ -241,10 +248,12 @@ func TestSignInsFromManySides(t *testing.T) {
 			for n := range uint64(20) {
 				want := fmt.Sprint(n)
 				err := s.PutSignIn(ctx, cookie(name), []byte(want), expiry)
-				if data, ok, rerr := s.SignIn(ctx, cookie(name)); err != nil || rerr != nil || !ok || string(data) != want {
+				if data, ok, rerr := s.SignIn(ctx, cookie(name)); err != nil || rerr != nil || !ok ||
+					string(data) != want {
 					t.Errorf("got %q, %v, %v, %v, want what was put", data, ok, err, rerr)
 				}
-				if _, err := s.Admit(ctx, access.Attempt{Source: access.ByOperator, Operator: name, Target: id("front")}); err != nil {
+				if _, err := s.Admit(ctx, access.Attempt{Source: access.ByOperator, Operator: name,
+					Target: id("front")}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -256,7 +265,7 @@ func TestSignInsFromManySides(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	s = reopened(t, s)
+	s = reopen(t, s)
 	for i := range 8 {
 		wantSignIn(t, s, fmt.Sprint("browser", i), []string{"none", "19"}[i%2])
 	}
@@ -286,10 +295,10 @@ func TestSignInOfAFailedCommit(t *testing.T) {
 			t.Errorf("%s: got %v, %v, want ErrFailed", name, ok, err)
 		}
 		fail = false
-		s = reopened(t, s)
+		s = reopen(t, s)
 		wantSignIn(t, s, "phone", "ann")
 	}
-	closeChecked(t, s)
+	checkAndClose(t, s)
 	if err := s.PutSignIn(ctx, cookie("phone"), nil, expiry); !errors.Is(err, ErrClosed) {
 		t.Errorf("got %v, want ErrClosed", err)
 	}
@@ -299,10 +308,12 @@ func TestSignInsAndSpace(t *testing.T) {
 	ctx := context.Background()
 	c := newClock()
 	free := uint64(1 << 30)
-	s := built(t, Options{Dir: t.TempDir(), Now: c.Now, Free: func() (uint64, error) { return free, nil }})
+	s := buildHouse(t, Options{Dir: t.TempDir(), Now: c.Now,
+		Free: func() (uint64, error) { return free, nil }})
 	mustPutSignIn(t, s, "phone", "ann", c.Now().Add(time.Hour))
 	free = defaultMinFree - 1
-	mustPutSignIn(t, s, "laptop", "ann", c.Now().Add(time.Hour)) // whoever makes room must get in
+	// whoever wants to free space must be able to sign in
+	mustPutSignIn(t, s, "laptop", "ann", c.Now().Add(time.Hour))
 	free = defaultMinFree/4 - 1
 	if err := s.PutSignIn(ctx, cookie("tablet"), nil, c.Now().Add(time.Hour)); !errors.Is(err, ErrNoSpace) {
 		t.Errorf("got %v, want ErrNoSpace", err)
@@ -313,10 +324,10 @@ func TestSignInsAndSpace(t *testing.T) {
 	}
 }
 
-// A program that does not know sign-ins and accounts reads heads up to version 2.
+// A version of the program that does not know sign-ins and accounts can read heads up to version 2.
 func TestOldStoreGoesOnInTheNewestVersion(t *testing.T) {
 	for name, was := range map[string]byte{"testdata/v1": 1, "testdata/v2": 2, "testdata/v3": 3, newest: 4} {
-		s := storedFixture(t, name)
+		s := loadFixture(t, name)
 		version := func() (v byte) {
 			if err := s.db.View(func(txn *badger.Txn) error {
 				plain, err := s.reader.Get(txn, record.HeadKey)
@@ -340,59 +351,61 @@ func TestOldStoreGoesOnInTheNewestVersion(t *testing.T) {
 }
 
 func TestTamperedSignInIsNamed(t *testing.T) {
-	o, _ := lived(t)
+	o, _ := makeLived(t)
 	key, other := record.SignInKey(cookie("phone")), record.SignInKey(cookie("laptop"))
 	s := mustOpen(t, o)
-	closeChecked(t, s)
-	now := rawAll(t, o.Dir)[key]
+	checkAndClose(t, s)
+	now := readRaw(t, o.Dir)[key]
 	for name, test := range map[string]struct {
 		at    record.Key
 		value []byte
 	}{
-		"flipped bit":              {key, append(append([]byte(nil), now[:30]...), append([]byte{now[30] ^ 4}, now[31:]...)...)},
+		"flipped bit": {key, append(append([]byte(nil), now[:30]...),
+			append([]byte{now[30] ^ 4}, now[31:]...)...)},
 		"empty":                    {key, []byte{}},
 		"moved to another browser": {other, now},
 		"no sign-in":               {key, s.sealer.Seal(string(key), []byte{1, 0xa1, 3, 0})},
 		"no 32 bytes":              {key[:20], s.sealer.Seal(string(key[:20]), []byte{1, 0xa0})},
 	} {
 		t.Run(name, func(t *testing.T) {
-			raw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(test.at), test.value) })
-			wantNamed(t, refused(t, o), test.at.String())
-			raw(t, o.Dir, func(txn *badger.Txn) error {
+			editRaw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(test.at), test.value) })
+			wantNamed(t, openRefused(t, o), test.at.String())
+			editRaw(t, o.Dir, func(txn *badger.Txn) error {
 				return errors.Join(txn.Delete([]byte(test.at)), txn.Set([]byte(key), now))
 			})
 		})
 	}
 	s = mustOpen(t, o)
 	wantSignIn(t, s, "phone", "signed in as keeper")
-	if err := s.db.Update(func(txn *badger.Txn) error { return txn.Set([]byte(key), []byte{1}) }); err != nil {
+	if err := s.db.Update(
+		func(txn *badger.Txn) error { return txn.Set([]byte(key), []byte{1}) }); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok, err := s.SignIn(context.Background(), cookie("phone")); ok || !errors.Is(err, ErrCorrupt) {
 		t.Errorf("got %v, %v, want ErrCorrupt", ok, err)
 	}
-	mustDeleteSignIn(t, s, "phone") // whatever it is
+	mustDeleteSignIn(t, s, "phone") // even if it cannot be read
 }
 
-// A sign-in that was put back lasts no longer than it would have.
+// A deleted sign-in that somebody puts back still expires at its time.
 func TestSignInPutBackLastsUntilItsExpiry(t *testing.T) {
 	c := newClock()
 	o := Options{Dir: t.TempDir(), Now: c.Now}
 	s := mustOpen(t, o)
 	mustPutSignIn(t, s, "phone", "ann", c.Now().Add(time.Hour))
-	closeChecked(t, s)
-	old := rawAll(t, o.Dir)
+	checkAndClose(t, s)
+	old := readRaw(t, o.Dir)
 	s = mustOpen(t, o)
 	mustDeleteSignIn(t, s, "phone")
-	closeChecked(t, s)
+	checkAndClose(t, s)
 	key := record.SignInKey(cookie("phone"))
-	raw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(key), old[key]) })
+	editRaw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(key), old[key]) })
 	s = mustOpen(t, o)
 	wantSignIn(t, s, "phone", "ann")
 	c.move(time.Hour)
 	wantSignIn(t, s, "phone", "none")
-	s = reopened(t, s)
-	if n := storedSignIns(t, s); n != 0 {
+	s = reopen(t, s)
+	if n := countSignIns(t, s); n != 0 {
 		t.Errorf("got %d, want none", n)
 	}
 }
@@ -414,12 +427,13 @@ func TestCheckSeesASignInThatItDoesNotKnow(t *testing.T) {
 	} {
 		var was []byte
 		if err := s.db.Update(func(txn *badger.Txn) error {
-			was = rawGet(t, txn, key)
+			was = getRaw(t, txn, key)
 			return test.do(txn, was)
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Check(ctx); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), test.key.String()) {
+		if err := s.Check(ctx); !errors.Is(err, ErrCorrupt) ||
+			!strings.Contains(err.Error(), test.key.String()) {
 			t.Errorf("%s: got %v, want %v named", name, err, test.key)
 		}
 		if err := s.db.Update(func(txn *badger.Txn) error { return test.undo(txn, was) }); err != nil {

@@ -32,16 +32,25 @@ func TestSiteKeyRefusalsTouchNothing(t *testing.T) {
 		text   string
 	}{
 		{"key missing", func(t *testing.T, f folder.Files) { remove(t, f.Key) }, ErrSiteKey, "missing"},
-		{"key and check missing", func(t *testing.T, f folder.Files) { remove(t, f.Key); remove(t, f.Check) }, ErrSiteKey, "missing"},
-		{"key missing before the database was made", func(t *testing.T, f folder.Files) { remove(t, f.Key); remove(t, f.DB) }, ErrSiteKey, "missing"},
-		{"database missing", func(t *testing.T, f folder.Files) { remove(t, f.DB) }, ErrCorrupt, "latchkey store new"},
-		{"another key", func(t *testing.T, f folder.Files) { write(t, f.Key, seal.NewSiteKey().Text(), 0o600) }, ErrSiteKey, "not the key of this store"},
+		{"key and check missing", func(t *testing.T, f folder.Files) { remove(t, f.Key); remove(t, f.Check) },
+			ErrSiteKey, "missing"},
+		{"key missing before the database was made",
+			func(t *testing.T, f folder.Files) { remove(t, f.Key); remove(t, f.DB) }, ErrSiteKey, "missing"},
+		{"database missing", func(t *testing.T, f folder.Files) { remove(t, f.DB) }, ErrCorrupt,
+			"latchkey store new"},
+		{"another key", func(t *testing.T, f folder.Files) {
+			write(t, f.Key, seal.NewSiteKey().Text(), 0o600)
+		}, ErrSiteKey,
+			"not the key of this store"},
 		{"key readable by others", func(t *testing.T, f folder.Files) {
 			if err := os.Chmod(f.Key, 0o640); err != nil {
 				t.Fatal(err)
 			}
 		}, ErrSiteKey, "chmod 600"},
-		{"key malformed", func(t *testing.T, f folder.Files) { write(t, f.Key, "latchkey-site-key-1 nonsense\n", 0o600) }, ErrSiteKey, "52 characters"},
+		{"key malformed", func(t *testing.T, f folder.Files) {
+			write(t, f.Key, "latchkey-site-key-1 nonsense\n", 0o600)
+		}, ErrSiteKey,
+			"52 characters"},
 		{"key in upper case", func(t *testing.T, f folder.Files) {
 			b, _ := os.ReadFile(f.Key)
 			write(t, f.Key, strings.ToUpper(string(b)), 0o600)
@@ -50,9 +59,12 @@ func TestSiteKeyRefusalsTouchNothing(t *testing.T) {
 			b, _ := os.ReadFile(f.Key)
 			write(t, f.Key, strings.TrimSpace(string(b)), 0o600)
 		}, ErrSiteKey, "canonical"},
-		{"key empty", func(t *testing.T, f folder.Files) { write(t, f.Key, "", 0o600) }, ErrSiteKey, "52 characters"},
-		{"check missing", func(t *testing.T, f folder.Files) { remove(t, f.Check) }, ErrSiteKey, "site.check is missing"},
-		{"check malformed", func(t *testing.T, f folder.Files) { write(t, f.Check, "?", 0o600) }, ErrCorrupt, "site.check"},
+		{"key empty", func(t *testing.T, f folder.Files) { write(t, f.Key, "", 0o600) }, ErrSiteKey,
+			"52 characters"},
+		{"check missing", func(t *testing.T, f folder.Files) { remove(t, f.Check) }, ErrSiteKey,
+			"site.check is missing"},
+		{"check malformed", func(t *testing.T, f folder.Files) { write(t, f.Check, "?", 0o600) }, ErrCorrupt,
+			"site.check"},
 		{"newer format", func(t *testing.T, f folder.Files) {
 			write(t, f.Check, fmt.Sprintf("latchkey-site-check-%d %s\n", folder.FormatVersion+1, "x"), 0o600)
 		}, ErrFormat, "newer"},
@@ -60,14 +72,14 @@ func TestSiteKeyRefusalsTouchNothing(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			o := Options{Dir: t.TempDir()}
-			closeChecked(t, built(t, o))
+			checkAndClose(t, buildHouse(t, o))
 			test.tamper(t, o.files())
-			before := tree(t, o.Dir)
+			before := describeTree(t, o.Dir)
 			_, err := Open(context.Background(), o)
 			if !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.text) {
 				t.Errorf("got %v, want %v with %q", err, test.want, test.text)
 			}
-			if after := tree(t, o.Dir); after != before {
+			if after := describeTree(t, o.Dir); after != before {
 				t.Errorf("the folder changed:\n%s\nwas\n%s", after, before)
 			}
 		})
@@ -84,7 +96,8 @@ func remove(t *testing.T, path string) {
 func TestNewStoreFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "var", "latchkey")
 	s := mustOpen(t, Options{Dir: dir})
-	for path, want := range map[string]os.FileMode{dir: 0o700, s.opts.files().DB: 0o700, s.opts.files().Key: 0o600, s.opts.files().Check: 0o600} {
+	f := s.opts.files()
+	for path, want := range map[string]os.FileMode{dir: 0o700, f.DB: 0o700, f.Key: 0o600, f.Check: 0o600} {
 		info, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)
@@ -95,13 +108,13 @@ func TestNewStoreFiles(t *testing.T) {
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 3 {
-		t.Errorf("got %v, want site.key, site.check and db, and site.head after a while", entries)
+		t.Errorf("got %v, want site.key, site.check and db; site.head comes later", entries)
 	}
 }
 
 func TestKeyFileElsewhere(t *testing.T) {
 	o := Options{Dir: t.TempDir(), KeyFile: filepath.Join(t.TempDir(), "key")}
-	s := reopened(t, built(t, o))
+	s := reopen(t, buildHouse(t, o))
 	if _, err := os.Stat(filepath.Join(o.Dir, "site.key")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v, want no key in the data folder", err)
 	}
@@ -113,9 +126,12 @@ func TestKeyFileElsewhere(t *testing.T) {
 func TestCrashWhileBeingMade(t *testing.T) {
 	for name, left := range map[string]func(f folder.Files) error{
 		"only a temporary key": func(f folder.Files) error { return os.WriteFile(f.Key+".tmp", nil, 0o600) },
-		"only the key":         func(f folder.Files) error { return os.WriteFile(f.Key, []byte(seal.NewSiteKey().Text()), 0o600) },
+		"only the key": func(f folder.Files) error {
+			return os.WriteFile(f.Key, []byte(seal.NewSiteKey().Text()), 0o600)
+		},
 		"key and folder": func(f folder.Files) error {
-			return errors.Join(os.WriteFile(f.Key, []byte(seal.NewSiteKey().Text()), 0o600), os.Mkdir(f.DB, 0o700))
+			return errors.Join(os.WriteFile(f.Key, []byte(seal.NewSiteKey().Text()), 0o600),
+				os.Mkdir(f.DB, 0o700))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -123,7 +139,7 @@ func TestCrashWhileBeingMade(t *testing.T) {
 			if err := left(o.files()); err != nil {
 				t.Fatal(err)
 			}
-			reopened(t, built(t, o))
+			reopen(t, buildHouse(t, o))
 		})
 	}
 }
@@ -137,10 +153,10 @@ func TestDerivedKeysStayTheSame(t *testing.T) {
 	}
 	decoy[0] ^= 1
 	if bytes.Equal(decoy, s.DecoySecret()) {
-		t.Error("the caller's copy is the store's")
+		t.Error("the secret is not a copy: changing it changes the store's")
 	}
 	decoy[0] ^= 1
-	s = reopened(t, s)
+	s = reopen(t, s)
 	if s.CredentialID(annUID) != card || !bytes.Equal(s.DecoySecret(), decoy) {
 		t.Error("derived keys changed over a reopen")
 	}

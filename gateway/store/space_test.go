@@ -23,7 +23,7 @@ func TestLowSpaceRefusesGrantsAndRecovers(t *testing.T) {
 	ctx := context.Background()
 	free := uint64(1 << 30)
 	var failing error
-	s := built(t, Options{Dir: t.TempDir(), Free: func() (uint64, error) { return free, failing }})
+	s := buildHouse(t, Options{Dir: t.TempDir(), Free: func() (uint64, error) { return free, failing }})
 	denied := func(n uint64) access.Attempt {
 		a := scan(s, n)
 		a.Credential[0] ^= 1
@@ -34,14 +34,16 @@ func TestLowSpaceRefusesGrantsAndRecovers(t *testing.T) {
 	if !errors.Is(err, ErrNoSpace) || adm != (Admission{}) {
 		t.Errorf("grant: got %+v, %v, want ErrNoSpace", adm, err)
 	}
-	if _, err := s.Apply(ctx, "test", puts(access.Person{ID: id("eve"), Name: "eve"})...); !errors.Is(err, ErrNoSpace) {
+	if _, err := s.Apply(ctx, "test", putAll(access.Person{ID: id("eve"), Name: "eve"})...); !errors.Is(err,
+		ErrNoSpace) {
 		t.Errorf("apply: got %v, want ErrNoSpace", err)
 	}
 	if got := mustAdmit(t, s, denied(2)); got.Decision.Reason != access.ReasonUnknownCard {
 		t.Errorf("got %+v, want it denied and recorded", got)
 	}
 	mustRecord(t, s, audit.Event{Kind: audit.EventReport})
-	for _, nearly := range []func(){func() { free = defaultMinFree/4 - 1 }, func() { failing = errors.New("i/o error") }} {
+	for _, nearly := range []func(){func() { free = defaultMinFree/4 - 1 },
+		func() { failing = errors.New("i/o error") }} {
 		nearly()
 		_, errAdmit := s.Admit(ctx, denied(3))
 		_, errRecord := s.Record(ctx, audit.Event{Kind: audit.EventReport})
@@ -67,13 +69,14 @@ func TestLowSpaceOpensNothing(t *testing.T) {
 }
 
 func restriction(n int) access.Change {
-	return access.Change{Put: access.Person{ID: id(fmt.Sprint("person ", n)), Name: fmt.Sprint("person ", n), Suspended: true}}
+	return access.Change{Put: access.Person{ID: id(fmt.Sprint("person ", n)), Name: fmt.Sprint("person ", n),
+		Suspended: true}}
 }
 
-// crowd is a store with n persons who can be suspended.
-func crowd(t *testing.T, o Options, n int) *Store {
+// makeCrowd makes a store with n persons who can be suspended.
+func makeCrowd(t *testing.T, o Options, n int) *Store {
 	t.Helper()
-	s := built(t, o)
+	s := buildHouse(t, o)
 	for from := 0; from < n; from += MaxChanges {
 		var changes []access.Change
 		for i := from; i < min(n, from+MaxChanges); i++ {
@@ -97,7 +100,7 @@ func TestRestrictionsAreKeptOnAFullDisk(t *testing.T) {
 		}
 		return 1 << 30, nil
 	}}
-	s := crowd(t, o, many)
+	s := makeCrowd(t, o, many)
 	full.Store(true)
 	for i := range many {
 		if _, err := s.Apply(ctx, "test", restriction(i)); err != nil {
@@ -105,20 +108,23 @@ func TestRestrictionsAreKeptOnAFullDisk(t *testing.T) {
 		}
 	}
 	mustApply(t, s, access.Change{Put: access.Site{Zone: "Europe/Berlin", Lockdown: true}})
-	if _, err := s.Apply(ctx, "test", access.Change{Put: access.Site{Zone: "Europe/Berlin"}}); !errors.Is(err, ErrNoSpace) {
+	if _, err := s.Apply(ctx, "test", access.Change{Put: access.Site{Zone: "Europe/Berlin"}}); !errors.Is(err,
+		ErrNoSpace) {
 		t.Errorf("end of the lockdown: got %v, want ErrNoSpace", err)
 	}
-	if _, err := s.Apply(ctx, "test", puts(access.Person{ID: id("eve"), Name: "eve"})...); !errors.Is(err, ErrNoSpace) {
+	if _, err := s.Apply(ctx, "test", putAll(access.Person{ID: id("eve"), Name: "eve"})...); !errors.Is(err,
+		ErrNoSpace) {
 		t.Errorf("a new person: got %v, want ErrNoSpace", err)
 	}
 	lock := scan(s, 0)
-	lock.Source, lock.Operator, lock.Device, lock.Credential, lock.Tail, lock.Action = access.ByOperator, "lockdown", "", access.CredentialID{}, "", wire.Lock
+	lock.Source, lock.Operator, lock.Device, lock.Credential, lock.Tail, lock.Action = access.ByOperator,
+		"lockdown", "", access.CredentialID{}, "", wire.Lock
 	if got := mustAdmit(t, s, lock); !got.Decision.Granted {
 		t.Errorf("lock: got %+v, want it granted", got.Decision)
 	}
-	s = reopened(t, s) // while it is full
+	s = reopen(t, s) // while the disk is full
 	if p := s.Snapshot(); !p.Site.Lockdown || !p.Persons[id("person 1199")].Suspended {
-		t.Error("a restriction is not there after a restart")
+		t.Error("a restriction is lost after a restart")
 	}
 }
 
@@ -131,7 +137,7 @@ func TestRestrictionsActInMemoryWhenNothingIsLeft(t *testing.T) {
 		}
 		return 1 << 30, nil
 	}}
-	s := crowd(t, o, 2)
+	s := makeCrowd(t, o, 2)
 	before, _ := s.Head()
 	full.Store(true)
 	for i := range 2 {
@@ -139,11 +145,13 @@ func TestRestrictionsActInMemoryWhenNothingIsLeft(t *testing.T) {
 			t.Errorf("got %v, want ErrNotDurable", err)
 		}
 	}
-	if _, err := s.Apply(ctx, "test", access.Change{Put: access.Person{ID: id("person 0"), Name: "person 0"}}); !errors.Is(err, ErrNoSpace) {
+	if _, err := s.Apply(ctx, "test",
+		access.Change{Put: access.Person{ID: id("person 0"), Name: "person 0"}}); !errors.Is(err,
+		ErrNoSpace) {
 		t.Errorf("no longer suspended: got %v, want ErrNoSpace", err)
 	}
 	if p := s.Snapshot(); !p.Persons[id("person 0")].Suspended || !p.Persons[id("person 1")].Suspended {
-		t.Error("they do not act")
+		t.Error("the restrictions are not in effect")
 	}
 	if seq, _ := s.Head(); seq != before {
 		t.Errorf("got event %d, want none", seq)
@@ -151,28 +159,30 @@ func TestRestrictionsActInMemoryWhenNothingIsLeft(t *testing.T) {
 	if _, err := s.Admit(ctx, scan(s, 1)); !errors.Is(err, ErrNoSpace) {
 		t.Errorf("got %v, want ErrNoSpace", err)
 	}
-	full.Store(false) // and nobody calls
+	full.Store(false) // the writer must notice it without a request
 	waitFor(t, func() bool { seq, _ := s.Head(); return seq == before+2 })
-	s = reopened(t, s)
+	s = reopen(t, s)
 	if p := s.Snapshot(); !p.Persons[id("person 0")].Suspended || !p.Persons[id("person 1")].Suspended {
-		t.Error("they were not kept")
+		t.Error("the restrictions are lost after a restart")
 	}
 	if got := mustAdmit(t, s, scan(s, 1)); !got.Decision.Granted {
 		t.Errorf("got %+v, want granted again", got)
 	}
 }
 
-// A process that ends does not tell of what would end with it.
+// A process that soon ends must not say that a restriction is in effect, because the restriction
+// would end with the process.
 func TestCommandHoldsNothingInMemory(t *testing.T) {
 	full := false
-	s := crowd(t, Options{Dir: t.TempDir(), Free: func() (uint64, error) {
+	s := makeCrowd(t, Options{Dir: t.TempDir(), Free: func() (uint64, error) {
 		if full {
 			return 0, nil
 		}
 		return 1 << 30, nil
 	}}, 1)
 	full = true
-	if _, err := s.Apply(context.Background(), "test", restriction(0)); !errors.Is(err, ErrNoSpace) || errors.Is(err, access.ErrNotDurable) {
+	if _, err := s.Apply(context.Background(), "test", restriction(0)); !errors.Is(err, ErrNoSpace) ||
+		errors.Is(err, access.ErrNotDurable) {
 		t.Errorf("got %v, want ErrNoSpace", err)
 	}
 }
@@ -183,13 +193,14 @@ func TestLocked(t *testing.T) {
 	if _, err := Open(context.Background(), o); !errors.Is(err, ErrLocked) {
 		t.Errorf("got %v, want ErrLocked", err)
 	}
-	closeChecked(t, s)
-	db, err := badger.Open(engine.MakeOptions(engine.Config{Dir: o.files().DB, MemTable: engine.DefaultMemTable}))
+	checkAndClose(t, s)
+	db, err := badger.Open(engine.MakeOptions(engine.Config{Dir: o.files().DB,
+		MemTable: engine.DefaultMemTable}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(context.Background(), o); !errors.Is(err, ErrLocked) {
-		t.Errorf("held by a tool of Badger's: got %v, want ErrLocked", err)
+		t.Errorf("locked by a tool of Badger's: got %v, want ErrLocked", err)
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
@@ -200,8 +211,8 @@ func TestLocked(t *testing.T) {
 func TestNewerFormatIsRefused(t *testing.T) {
 	o := Options{Dir: t.TempDir()}
 	s := mustOpen(t, o)
-	closeChecked(t, s)
-	raw(t, o.Dir, func(txn *badger.Txn) error {
+	checkAndClose(t, s)
+	editRaw(t, o.Dir, func(txn *badger.Txn) error {
 		plain, err := record.Encode(1, record.FormatRecord{Format: folder.FormatVersion + 1})
 		if err != nil {
 			return err
@@ -215,10 +226,12 @@ func TestNewerFormatIsRefused(t *testing.T) {
 
 func TestRecordOfNewerVersionIsRefused(t *testing.T) {
 	o := Options{Dir: t.TempDir()}
-	s := built(t, o)
-	closeChecked(t, s)
+	s := buildHouse(t, o)
+	checkAndClose(t, s)
 	key := record.MakeKey(record.KindPerson, id("ann"))
-	raw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(key), s.sealer.Seal(string(key), []byte{2, 0xa0})) })
+	editRaw(t, o.Dir, func(txn *badger.Txn) error {
+		return txn.Set([]byte(key), s.sealer.Seal(string(key), []byte{2, 0xa0}))
+	})
 	_, err := Open(context.Background(), o)
 	if !errors.Is(err, ErrFormat) {
 		t.Fatalf("got %v, want ErrFormat", err)
@@ -238,7 +251,7 @@ func TestOpenNeedsAFolder(t *testing.T) {
 }
 func TestSpace(t *testing.T) {
 	free, failing := uint64(7<<30), error(nil)
-	s := built(t, Options{Dir: t.TempDir(), Free: func() (uint64, error) { return free, failing }})
+	s := buildHouse(t, Options{Dir: t.TempDir(), Free: func() (uint64, error) { return free, failing }})
 	before, got, least, err := s.Space()
 	if err != nil || got != free || least != defaultMinFree || before < 4096 || before > 64<<20 {
 		t.Errorf("got %d used, %d free, %d at least, %v", before, got, least, err)
@@ -257,7 +270,7 @@ func TestSpace(t *testing.T) {
 		t.Fatal(err)
 	}
 	if after, _, _, err := s.Space(); err != nil || after > before+2<<20 {
-		t.Errorf("got %d used, %v: a hole in a file takes nothing", after, err)
+		t.Errorf("got %d used, %v, want that a hole in a file takes no space", after, err)
 	}
 	failing = errors.New("i/o error")
 	if _, _, _, err := s.Space(); !errors.Is(err, failing) {
@@ -269,29 +282,30 @@ func TestSpace(t *testing.T) {
 	}
 }
 
-// What is refused because of the space was asked for before the space was looked at, and not behind
-// it in the same batch.
+// Only a request that came before the space was measured is refused for lack of space, not those
+// that came later into the same batch.
 func TestSpaceIsThereForWhoeverAsksAfterwards(t *testing.T) {
 	ctx := context.Background()
 	var s *Store
 	var full atomic.Bool
 	second := make(chan error, 1)
-	s = built(t, Options{Dir: t.TempDir(), Free: func() (uint64, error) {
+	s = buildHouse(t, Options{Dir: t.TempDir(), Free: func() (uint64, error) {
 		if !full.CompareAndSwap(true, false) {
 			return 1 << 30, nil
 		}
-		go func() { // the writer has its answer soon, and has not acted on it yet
-			_, err := s.Apply(ctx, "test", puts(access.Person{ID: id("eve"), Name: "eve"})...)
+		go func() { // the writer gets its answer soon, and has not used it yet
+			_, err := s.Apply(ctx, "test", putAll(access.Person{ID: id("eve"), Name: "eve"})...)
 			second <- err
 		}()
 		waitFor(t, func() bool { return len(s.queue) == 1 })
 		return 0, nil
 	}})
 	full.Store(true)
-	if _, err := s.Apply(ctx, "test", puts(access.Person{ID: id("bob"), Name: "bob"})...); !errors.Is(err, ErrNoSpace) {
+	if _, err := s.Apply(ctx, "test", putAll(access.Person{ID: id("bob"), Name: "bob"})...); !errors.Is(err,
+		ErrNoSpace) {
 		t.Errorf("before: got %v, want ErrNoSpace", err)
 	}
 	if err := <-second; err != nil {
-		t.Errorf("afterwards: got %v, want it made", err)
+		t.Errorf("afterwards: got %v, want the change made", err)
 	}
 }

@@ -28,14 +28,14 @@ func walk(t testing.TB, fsys fs.FS, f func(path string, info fs.FileInfo, data [
 
 func TestSmoke(t *testing.T) {
 	for _, dir := range []string{"", t.TempDir()} {
-		s := built(t, Options{Dir: dir})
+		s := buildHouse(t, Options{Dir: dir})
 		adm := mustAdmit(t, s, scan(s, 1))
 		if !adm.Decision.Granted || adm.Seq != 2 || adm.Last != 1 {
 			t.Errorf("got %+v", adm)
 		}
 		mustRecord(t, s, audit.Event{Kind: audit.EventReceipt, Cause: adm.Seq, Outcome: audit.OutcomeDone})
 		if dir != "" {
-			s = reopened(t, s)
+			s = reopen(t, s)
 		}
 		adm = mustAdmit(t, s, scan(s, 1))
 		if !adm.Duplicate || adm.Outcome != audit.OutcomeDone {

@@ -20,10 +20,11 @@ import (
 	"latchkey/keys"
 )
 
-// raw opens the database of a closed store without us.
-func raw(t *testing.T, dir string, f func(txn *badger.Txn) error) {
+// editRaw opens the database of a closed store directly with Badger.
+func editRaw(t *testing.T, dir string, f func(txn *badger.Txn) error) {
 	t.Helper()
-	db, err := badger.Open(engine.MakeOptions(engine.Config{Dir: Options{Dir: dir}.files().DB, MemTable: engine.DefaultMemTable}))
+	db, err := badger.Open(engine.MakeOptions(engine.Config{Dir: Options{Dir: dir}.files().DB,
+		MemTable: engine.DefaultMemTable}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +36,7 @@ func raw(t *testing.T, dir string, f func(txn *badger.Txn) error) {
 	}
 }
 
-func rawGet(t *testing.T, txn *badger.Txn, key record.Key) []byte {
+func getRaw(t *testing.T, txn *badger.Txn, key record.Key) []byte {
 	t.Helper()
 	item, err := txn.Get([]byte(key))
 	if err != nil {
@@ -48,11 +49,11 @@ func rawGet(t *testing.T, txn *badger.Txn, key record.Key) []byte {
 	return v
 }
 
-// rawAll is every key and value of a closed store.
-func rawAll(t *testing.T, dir string) map[record.Key][]byte {
+// readRaw returns every key and value of a closed store.
+func readRaw(t *testing.T, dir string) map[record.Key][]byte {
 	t.Helper()
 	all := make(map[record.Key][]byte)
-	raw(t, dir, func(txn *badger.Txn) error {
+	editRaw(t, dir, func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.DefaultIteratorOptions)
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
@@ -67,26 +68,27 @@ func rawAll(t *testing.T, dir string) map[record.Key][]byte {
 	return all
 }
 
-// lived is a closed store with a bit of everything in it, and a copy of its folder from before the
-// last changes.
-func lived(t *testing.T) (o Options, before map[record.Key][]byte) {
+// makeLived makes a store with a record of every kind, and closes it. before are the keys and
+// values from before the last changes.
+func makeLived(t *testing.T) (o Options, before map[record.Key][]byte) {
 	t.Helper()
 	o = Options{Dir: t.TempDir(), Now: newClock().Now, checkpoint: 1} // so that there is a counter record
-	s := built(t, o)
+	s := buildHouse(t, o)
 	mustAdmit(t, s, scan(s, 1))
 	mustPutSignIn(t, s, "phone", "signed in as keeper", o.Now().Add(time.Hour))
-	closeChecked(t, s)
-	before = rawAll(t, o.Dir)
+	checkAndClose(t, s)
+	before = readRaw(t, o.Dir)
 	s = mustOpen(t, o)
-	mustApply(t, s, changedHouse(s)...)
+	mustApply(t, s, changeHouse(s)...)
 	mustAdmit(t, s, scan(s, 2))
 	mustRecord(t, s, audit.Event{Kind: audit.EventStart})
-	closeChecked(t, s)
+	checkAndClose(t, s)
 	return o, before
 }
 
-// forge is a page of version 2 with one event, as somebody with the site key could write it.
-func forge(t *testing.T, s *Store, ev audit.Event) []byte {
+// forgePage returns a page of version 2 with one event, as somebody with the site key could write
+// it.
+func forgePage(t *testing.T, s *Store, ev audit.Event) []byte {
 	t.Helper()
 	var event record.Encoder
 	body, err := event.Encode(&record.Event{Event: ev})
@@ -96,8 +98,8 @@ func forge(t *testing.T, s *Store, ev audit.Event) []byte {
 	return s.sealer.Seal(string(record.EventKey(ev.Seq)), append(record.BeginPage(nil, ev.Prev), body...))
 }
 
-// changedHouse changes one record of every kind.
-func changedHouse(s *Store) []access.Change {
+// changeHouse changes one record of every kind.
+func changeHouse(s *Store) []access.Change {
 	p := s.Snapshot()
 	card := p.Credentials[s.CredentialID(annUID)]
 	card.Tail = "e581"
@@ -111,13 +113,15 @@ func changedHouse(s *Store) []access.Change {
 	grant.Actions = []wire.Action{wire.Lock}
 	keeper := accounts.Kind.In(p)[id("keeper")]
 	keeper.Epoch++
-	return puts(access.Site{Zone: "Europe/Paris"}, access.Person{ID: id("ann"), Name: "anna"}, card, key, sched, group, grant, keeper,
+	return putAll(access.Site{Zone: "Europe/Paris"}, access.Person{ID: id("ann"), Name: "anna"}, card, key,
+		sched, group, grant, keeper,
 		access.Target{ID: id("hall"), Name: "hallway", Kind: access.Lamp},
-		access.Device{ID: id("hall-switch"), Name: "hallway-switch", Kind: keys.KindSwitch, Targets: []access.ID{id("hall")}})
+		access.Device{ID: id("hall-switch"), Name: "hallway-switch", Kind: keys.KindSwitch,
+			Targets: []access.ID{id("hall")}})
 }
 
-// everyKind is one record of each kind and how an error names it.
-func everyKind(s *Store) map[record.Key]string {
+// listKinds returns one record of each kind, and how an error names it.
+func listKinds(s *Store) map[record.Key]string {
 	uid := s.CredentialID(annUID)
 	card := record.Key("c" + string(uid[:]))
 	return map[record.Key]string{
@@ -134,12 +138,13 @@ func everyKind(s *Store) map[record.Key]string {
 		record.CounterKey(id("front-reader")):                "counter \"" + string(id("front-reader")),
 		record.EventKey(5):                                   "event 5", // the newest
 		record.EventKey(3):                                   "event 3", // the policy's
-		record.EventKey(4):                                   "event 4", // the one that the counter records know of
+		// the one that the counter records refer to
+		record.EventKey(4): "event 4",
 	}
 }
 
-// refused opens a store that must not open, and returns the error's text.
-func refused(t *testing.T, o Options) string {
+// openRefused opens a store that must not open, and returns the error's text.
+func openRefused(t *testing.T, o Options) string {
 	t.Helper()
 	s, err := Open(context.Background(), o)
 	if err == nil {
@@ -160,16 +165,16 @@ func wantNamed(t *testing.T, got, name string) {
 }
 
 func TestTamperedRecordIsNamed(t *testing.T) {
-	o, before := lived(t)
-	now := rawAll(t, o.Dir)
+	o, before := makeLived(t)
+	now := readRaw(t, o.Dir)
 	s, err := Open(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	closeChecked(t, s)
-	for key, name := range everyKind(s) {
+	checkAndClose(t, s)
+	for key, name := range listKinds(s) {
 		t.Run(name, func(t *testing.T) {
-			defer raw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(key), now[key]) })
+			defer editRaw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(key), now[key]) })
 			tampered := map[string][]byte{"vanished": nil, "empty": {}}
 			for what, at := range map[string]int{"version": 0, "text": 30} {
 				b := append([]byte(nil), now[key]...)
@@ -180,65 +185,65 @@ func TestTamperedRecordIsNamed(t *testing.T) {
 				tampered["put back"] = old
 			}
 			for what, value := range tampered {
-				raw(t, o.Dir, func(txn *badger.Txn) error {
+				editRaw(t, o.Dir, func(txn *badger.Txn) error {
 					if value == nil {
 						return txn.Delete([]byte(key))
 					}
 					return txn.Set([]byte(key), value)
 				})
 				t.Log(what)
-				wantNamed(t, refused(t, o), name)
+				wantNamed(t, openRefused(t, o), name)
 			}
 		})
 	}
 }
 
 func TestSwappedRecordsDoNotOpen(t *testing.T) {
-	o, _ := lived(t)
+	o, _ := makeLived(t)
 	a, b := record.MakeKey(record.KindGrant, id("g1")), record.MakeKey(record.KindGrant, id("g3"))
-	raw(t, o.Dir, func(txn *badger.Txn) error {
-		va, vb := rawGet(t, txn, a), rawGet(t, txn, b)
+	editRaw(t, o.Dir, func(txn *badger.Txn) error {
+		va, vb := getRaw(t, txn, a), getRaw(t, txn, b)
 		return errors.Join(txn.Set([]byte(a), vb), txn.Set([]byte(b), va))
 	})
-	wantNamed(t, refused(t, o), "grant")
+	wantNamed(t, openRefused(t, o), "grant")
 }
 
 func TestDeletedRecordPutBackIsNamed(t *testing.T) {
-	o, _ := lived(t)
-	old := rawAll(t, o.Dir)
+	o, _ := makeLived(t)
+	old := readRaw(t, o.Dir)
 	s := mustOpen(t, o)
 	mustApply(t, s, access.Change{Delete: access.Grant{ID: id("g1")}})
-	closeChecked(t, s)
+	checkAndClose(t, s)
 	key := record.MakeKey(record.KindGrant, id("g1"))
-	raw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(key), old[key]) })
-	got := refused(t, o)
+	editRaw(t, o.Dir, func(txn *badger.Txn) error { return txn.Set([]byte(key), old[key]) })
+	got := openRefused(t, o)
 	wantNamed(t, got, key.String())
 	wantNamed(t, got, "deleted and is back")
 }
 
 func TestPolicyPutBackWithItsHeadIsRefused(t *testing.T) {
-	o, before := lived(t)
-	raw(t, o.Dir, func(txn *badger.Txn) error {
-		for key, v := range before { // everything but the events since
+	o, before := makeLived(t)
+	editRaw(t, o.Dir, func(txn *badger.Txn) error {
+		for key, v := range before { // everything except the events since then
 			if err := txn.Set([]byte(key), v); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	wantNamed(t, refused(t, o), "head record: older than event 5")
+	wantNamed(t, openRefused(t, o), "head record: older than event 5")
 }
 
 func TestWholeRollbackIsFoundByAHeadKeptElsewhere(t *testing.T) {
-	o, before := lived(t)
+	o, before := makeLived(t)
 	s := mustOpen(t, o)
 	seq, hash := s.Head()
 	if err := s.VerifyHead(context.Background(), seq, hash); err != nil {
 		t.Error(err)
 	}
-	closeChecked(t, s)
-	raw(t, o.Dir, func(txn *badger.Txn) error {
-		for key := range rawKeys(txn) {
+	checkAndClose(t, s)
+	editRaw(t, o.Dir, func(txn *badger.Txn) error {
+		for key := range listRaw(txn) {
 			if _, ok := before[key]; !ok {
 				if err := txn.Delete([]byte(key)); err != nil {
 					return err
@@ -252,15 +257,15 @@ func TestWholeRollbackIsFoundByAHeadKeptElsewhere(t *testing.T) {
 		}
 		return nil
 	})
-	wantNamed(t, refused(t, o), "site.head has seen event")
+	wantNamed(t, openRefused(t, o), "site.head has seen event")
 	remove(t, o.files().Head) // as it is when the whole folder is rolled back
 	s = mustOpen(t, o)
 	if err := s.Verify(context.Background()); err != nil {
-		t.Errorf("got %v, want a rolled back store to verify by itself", err)
+		t.Errorf("got %v, want that a rolled back store verifies without a kept head", err)
 	}
 	err := s.VerifyHead(context.Background(), seq, hash)
 	if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "rolled back") {
-		t.Errorf("got %v, want a rollback", err)
+		t.Errorf("got %v, want an error that says it was rolled back", err)
 	}
 	hash[3] ^= 1
 	if err := s.VerifyHead(context.Background(), 1, hash); !errors.Is(err, ErrCorrupt) {
@@ -268,7 +273,7 @@ func TestWholeRollbackIsFoundByAHeadKeptElsewhere(t *testing.T) {
 	}
 }
 
-func rawKeys(txn *badger.Txn) map[record.Key]bool {
+func listRaw(txn *badger.Txn) map[record.Key]bool {
 	out := make(map[record.Key]bool)
 	it := txn.NewIterator(badger.IteratorOptions{})
 	defer it.Close()
@@ -285,22 +290,25 @@ func TestVerifyNamesTheFirstBadEvent(t *testing.T) {
 		tamper func(s *Store, txn *badger.Txn) error
 		want   string
 	}{
-		{"removed", func(s *Store, txn *badger.Txn) error { return txn.Delete([]byte(record.EventKey(7))) }, "event 7 is missing"},
+		{"removed", func(s *Store, txn *badger.Txn) error { return txn.Delete([]byte(record.EventKey(7))) },
+			"event 7 is missing"},
 		{"changed by somebody with the site key", func(s *Store, txn *badger.Txn) error {
 			ev := mustEvents(t, s, 7)[0]
 			ev.Detail = "nothing"
-			return txn.Set([]byte(record.EventKey(7)), forge(t, s, ev))
+			return txn.Set([]byte(record.EventKey(7)), forgePage(t, s, ev))
 		}, "event 8: does not follow event 7"},
 		{"swapped", func(s *Store, txn *badger.Txn) error {
-			a, b := rawGet(t, txn, record.EventKey(6)), rawGet(t, txn, record.EventKey(7))
+			a, b := getRaw(t, txn, record.EventKey(6)), getRaw(t, txn, record.EventKey(7))
 			return errors.Join(txn.Set([]byte(record.EventKey(6)), b), txn.Set([]byte(record.EventKey(7)), a))
 		}, "event 6"},
 		{"flipped", func(s *Store, txn *badger.Txn) error {
-			v := rawGet(t, txn, record.EventKey(7))
+			v := getRaw(t, txn, record.EventKey(7))
 			v[len(v)/2] ^= 1
 			return txn.Set([]byte(record.EventKey(7)), v)
 		}, "event 7"},
-		{"first removed", func(s *Store, txn *badger.Txn) error { return txn.Delete([]byte(record.EventKey(1))) }, "event 1 is missing"},
+		{"the first removed", func(s *Store, txn *badger.Txn) error {
+			return txn.Delete([]byte(record.EventKey(1)))
+		}, "event 1 is missing"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -312,7 +320,7 @@ func TestVerifyNamesTheFirstBadEvent(t *testing.T) {
 			if err := s.db.View(func(txn *badger.Txn) error {
 				undo = map[record.Key][]byte{}
 				for n := uint64(1); n <= 10; n++ {
-					undo[record.EventKey(n)] = rawGet(t, txn, record.EventKey(n))
+					undo[record.EventKey(n)] = getRaw(t, txn, record.EventKey(n))
 				}
 				return nil
 			}); err != nil {
@@ -330,7 +338,7 @@ func TestVerifyNamesTheFirstBadEvent(t *testing.T) {
 			}
 			wantNamed(t, err.Error(), test.want)
 			if err := s.Check(ctx); !errors.Is(err, ErrCorrupt) {
-				t.Errorf("got %v, want the check to see it", err)
+				t.Errorf("got %v, want that the check finds it too", err)
 			}
 			if err := s.db.Update(func(txn *badger.Txn) error {
 				for key, v := range maps.All(undo) {
@@ -347,10 +355,10 @@ func TestVerifyNamesTheFirstBadEvent(t *testing.T) {
 }
 
 func TestNothingReadableIsOnDisk(t *testing.T) {
-	o, _ := lived(t)
-	for _, secret := range []string{"anna", "front-reader", "0123456789abcdefghjkmnpqrs", string(annUID), "weekdays", "granted", "keeper", "argon2id",
-		keeperTOTP, "publicKey"} {
-		for key, v := range rawAll(t, o.Dir) {
+	o, _ := makeLived(t)
+	for _, secret := range []string{"anna", "front-reader", "0123456789abcdefghjkmnpqrs", string(annUID),
+		"weekdays", "granted", "keeper", "argon2id", keeperTOTP, "publicKey"} {
+		for key, v := range readRaw(t, o.Dir) {
 			if strings.Contains(string(key), secret) || strings.Contains(string(v), secret) {
 				t.Errorf("%v holds %q in the clear", key, secret)
 			}

@@ -14,7 +14,7 @@ import (
 	"latchkey/gateway/store/folder"
 )
 
-// awaitWitness makes an event, and waits until site.head has seen it while the store is open.
+// awaitWitness makes an event, and waits until site.head has it while the store is open.
 func awaitWitness(t *testing.T, s *Store) {
 	t.Helper()
 	mustAdmit(t, s, access.Attempt{Source: access.ByOperator, Operator: "root", Target: id("front")})
@@ -39,10 +39,11 @@ func TestFailedStoreOpensAfterItsClose(t *testing.T) {
 		}
 		return nil
 	}}
-	s := built(t, o)
+	s := buildHouse(t, o)
 	awaitWitness(t, s)
 	fail = true
-	if _, err := s.Apply(context.Background(), "test", access.Change{Put: access.Site{Zone: "UTC"}}); !errors.Is(err, ErrFailed) {
+	_, err := s.Apply(context.Background(), "test", access.Change{Put: access.Site{Zone: "UTC"}})
+	if !errors.Is(err, ErrFailed) {
 		t.Fatalf("got %v, want ErrFailed", err)
 	}
 	fail = false
@@ -58,9 +59,9 @@ func TestCloseWithoutSiteHead(t *testing.T) {
 	failed := make(chan error, 1)
 	o := Options{Dir: t.TempDir(), witness: 50 * time.Millisecond, Fatal: func(err error) {
 		failed <- err
-		runtime.Goexit() // this test's process goes on, the store's does not
+		runtime.Goexit() // in production the process would end here
 	}}
-	s := built(t, o)
+	s := buildHouse(t, o)
 	awaitWitness(t, s)
 	seq := mustApply(t, s, access.Change{Put: access.Site{Zone: "UTC", Lockdown: true}})
 	head := s.opts.files().Head
@@ -89,6 +90,7 @@ func TestCloseWithoutSiteHead(t *testing.T) {
 	}
 	again := mustOpen(t, after)
 	if got, _ := again.Head(); got != seq || !again.Snapshot().Site.Lockdown {
-		t.Errorf("got event %d, lockdown %v, want %d and the lockdown", got, again.Snapshot().Site.Lockdown, seq)
+		t.Errorf("got event %d, lockdown %v, want event %d and the lockdown", got,
+			again.Snapshot().Site.Lockdown, seq)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"latchkey/gateway/store/record"
 )
 
-// gate stalls the writer right before it commits, and counts commits.
+// gate can hold the writer right before it commits, and counts commits.
 type gate struct {
 	mu      sync.Mutex
 	commits int // guarded by mu
@@ -42,9 +42,9 @@ func (g *gate) set(stall bool) {
 	g.stall, g.commits = stall, 0
 }
 
-// behind runs f while the writer is held at a commit, then waits until n requests are queued, and
-// lets the writer go.
-func (g *gate) behind(t *testing.T, s *Store, n int, f func()) {
+// runBehind runs f while the writer is held at a commit, then waits until n requests are queued,
+// and releases the writer.
+func (g *gate) runBehind(t *testing.T, s *Store, n int, f func()) {
 	t.Helper()
 	g.set(true)
 	done := make(chan struct{})
@@ -70,15 +70,15 @@ func waitFor(t *testing.T, ok func() bool) {
 		}
 		<-tick.C
 	}
-	t.Fatal("waited in vain")
+	t.Fatal("the condition did not become true in time")
 }
 
 func TestQueuedAttemptsShareOneCommit(t *testing.T) {
 	g := newGate()
-	s := built(t, Options{Dir: t.TempDir(), BeforeCommit: g.beforeCommit})
+	s := buildHouse(t, Options{Dir: t.TempDir(), BeforeCommit: g.beforeCommit})
 	var wg sync.WaitGroup
 	seqs := make([]uint64, 64)
-	g.behind(t, s, 64, func() {
+	g.runBehind(t, s, 64, func() {
 		for i := range seqs {
 			wg.Go(func() {
 				a := scan(s, 1)
@@ -106,7 +106,7 @@ func TestQueuedAttemptsShareOneCommit(t *testing.T) {
 
 func TestSameCounterTwiceInOneBatch(t *testing.T) {
 	g := newGate()
-	s := built(t, Options{BeforeCommit: g.beforeCommit})
+	s := buildHouse(t, Options{BeforeCommit: g.beforeCommit})
 	other := s.CredentialID([]byte{9, 9, 9, 9})
 	got := make(chan Admission, 3)
 	admit := func(a access.Attempt) {
@@ -118,7 +118,7 @@ func TestSameCounterTwiceInOneBatch(t *testing.T) {
 	}
 	a, b := scan(s, 1), scan(s, 1)
 	b.Credential = other
-	g.behind(t, s, 3, func() {
+	g.runBehind(t, s, 3, func() {
 		go admit(a)
 		waitFor(t, func() bool { return len(s.queue) == 1 })
 		go admit(a)
@@ -137,16 +137,17 @@ func TestSameCounterTwiceInOneBatch(t *testing.T) {
 		}
 	}
 	if granted != 1 || repeats != 1 || replayed != 1 || g.commits != 1 {
-		t.Errorf("got %d granted, %d repeats, %d replayed in %d commits, want one each", granted, repeats, replayed, g.commits)
+		t.Errorf("got %d granted, %d repeats, %d replayed in %d commits, want one each", granted, repeats,
+			replayed, g.commits)
 	}
 }
 
 func TestDecisionSeesThePolicyChangeBeforeItInTheBatch(t *testing.T) {
 	g := newGate()
-	s := built(t, Options{BeforeCommit: g.beforeCommit})
+	s := buildHouse(t, Options{BeforeCommit: g.beforeCommit})
 	applied := make(chan error, 1)
 	admitted := make(chan Admission, 1)
-	g.behind(t, s, 2, func() {
+	g.runBehind(t, s, 2, func() {
 		go func() {
 			_, err := s.Apply(context.Background(), "test", access.Change{Delete: access.Grant{ID: id("g1")}})
 			applied <- err
@@ -169,10 +170,10 @@ func TestDecisionSeesThePolicyChangeBeforeItInTheBatch(t *testing.T) {
 }
 
 func TestSnapshotIsNewBeforeTheAnswer(t *testing.T) {
-	s := built(t, Options{})
+	s := buildHouse(t, Options{})
 	for i := range 50 {
 		name := fmt.Sprint("p", i)
-		mustApply(t, s, puts(access.Person{ID: id(name), Name: name})...)
+		mustApply(t, s, putAll(access.Person{ID: id(name), Name: name})...)
 		if _, ok := s.Snapshot().PersonByName(name); !ok {
 			t.Fatalf("%s is not in the snapshot", name)
 		}
@@ -199,7 +200,7 @@ func TestFailedCommitEndsDeciding(t *testing.T) {
 				}
 				return nil
 			}}
-			s := built(t, o)
+			s := buildHouse(t, o)
 			mustAdmit(t, s, scan(s, 1))
 			seq, hash := s.Head()
 			policy := s.Snapshot()
@@ -212,16 +213,17 @@ func TestFailedCommitEndsDeciding(t *testing.T) {
 				t.Errorf("got %v, want the cause in it", err)
 			}
 			fail = false
-			_, errApply := s.Apply(ctx, "test", puts(access.Person{ID: id("eve"), Name: "eve"})...)
+			_, errApply := s.Apply(ctx, "test", putAll(access.Person{ID: id("eve"), Name: "eve"})...)
 			_, errRecord := s.Record(ctx, audit.Event{Kind: audit.EventStop})
 			_, errEvents := s.Events(ctx, 1, 1)
-			for _, err := range []error{errApply, errRecord, errEvents, s.Verify(ctx), s.Check(ctx), s.Failed()} {
+			for _, err := range []error{errApply, errRecord, errEvents, s.Verify(ctx), s.Check(ctx),
+				s.Failed()} {
 				if !errors.Is(err, ErrFailed) {
 					t.Errorf("got %v, want ErrFailed", err)
 				}
 			}
 			if n, h := s.Head(); n != seq || h != hash || s.Snapshot() != policy {
-				t.Error("the state moved with a failed commit")
+				t.Error("the state changed although the commit failed")
 			}
 			_ = s.Close()
 			s = mustOpen(t, o)
@@ -238,7 +240,7 @@ func TestFailedCommitEndsDeciding(t *testing.T) {
 func TestEveryoneInAFailedBatchIsTold(t *testing.T) {
 	g := newGate()
 	var fail bool
-	s := built(t, Options{BeforeCommit: g.beforeCommit, Fault: func() error {
+	s := buildHouse(t, Options{BeforeCommit: g.beforeCommit, Fault: func() error {
 		if fail {
 			return errors.New("i/o error")
 		}
@@ -246,7 +248,7 @@ func TestEveryoneInAFailedBatchIsTold(t *testing.T) {
 	}})
 	errs := make(chan error, 8)
 	fail = true
-	g.behind(t, s, 8, func() {
+	g.runBehind(t, s, 8, func() {
 		for i := range 8 {
 			go func() {
 				_, err := s.Admit(context.Background(), scan(s, uint64(i+1)))
@@ -263,10 +265,10 @@ func TestEveryoneInAFailedBatchIsTold(t *testing.T) {
 
 func TestCallerMayLeave(t *testing.T) {
 	g := newGate()
-	s := built(t, Options{BeforeCommit: g.beforeCommit})
+	s := buildHouse(t, Options{BeforeCommit: g.beforeCommit})
 	ctx, cancel := context.WithCancel(context.Background())
 	left := make(chan error, 1)
-	g.behind(t, s, 1, func() {
+	g.runBehind(t, s, 1, func() {
 		go func() {
 			_, err := s.Admit(ctx, scan(s, 1))
 			left <- err
@@ -289,7 +291,7 @@ func TestCallerMayLeave(t *testing.T) {
 }
 
 func TestCloseAnswersEveryone(t *testing.T) {
-	s := built(t, Options{})
+	s := buildHouse(t, Options{})
 	ctx := context.Background()
 	var wg sync.WaitGroup
 	for i := range 200 {

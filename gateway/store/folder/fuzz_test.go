@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What a MANIFEST says of the tables is the same when it is written anew, and nothing makes its reader
+// A MANIFEST that is read and written again names the same tables, and no input makes the reader
 // panic.
 func FuzzParseManifest(f *testing.F) {
 	for _, live := range []map[uint64]uint32{{}, {1: 0}, {1: 0, 2: 1, 7: 6}} {
@@ -39,7 +39,7 @@ func FuzzParseManifest(f *testing.F) {
 	})
 }
 
-// Nothing makes the reader of a log panic, and it ends within the log.
+// No input makes the reader of a log panic, and the end that it finds is within the log.
 func FuzzParseLog(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(make([]byte, 64))

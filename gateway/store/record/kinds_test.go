@@ -2,7 +2,8 @@ package record
 
 import "testing"
 
-// A kind without a codec would be refused when it is first put, on somebody's site.
+// Without this test, a kind without a codec would only fail when somebody puts the first record of
+// it.
 func TestEveryKindHasACodec(t *testing.T) {
 	for _, k := range Codecs.Policy.Kinds() {
 		if c, ok := Codecs.byType[k.RecordType()]; !ok || c.recordKind() != k {

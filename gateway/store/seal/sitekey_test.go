@@ -22,7 +22,7 @@ func FuzzParseSiteKey(f *testing.F) {
 	f.Add("latchkey-site-key-1 ")
 	f.Fuzz(func(t *testing.T, text string) {
 		if k, err := ParseSiteKey(text); err == nil && k.Text() != text {
-			t.Errorf("%q parses and is written otherwise", text)
+			t.Errorf("%q parses, but Text returns another text", text)
 		}
 	})
 }
