@@ -24,14 +24,17 @@ type operation struct {
 	needs            []struct{ When, Role, Scope, Fresh, Own, Public, Anyone any }
 }
 
-// operations reads the OpenAPI document.
-func operations(t *testing.T, s *site) (out []operation) {
+// listOperations reads the OpenAPI document.
+func listOperations(t *testing.T, s *site) (out []operation) {
 	t.Helper()
 	var doc struct {
 		Paths map[string]map[string]struct {
 			OperationID string
 			RequestBody any
-			Needs       []struct{ When, Role, Scope, Fresh, Own, Public, Anyone any } `json:"x-latchkey-needs"`
+			Needs       []struct {
+				When, Role, Scope, Fresh, Own, Public,
+				Anyone any
+			} `json:"x-latchkey-needs"`
 		}
 	}
 	s.must("GET", "/openapi.json", "", &doc)
@@ -49,7 +52,7 @@ func operations(t *testing.T, s *site) (out []operation) {
 type rule struct {
 	id, when           string
 	role, scope, fresh string
-	who                string // own, public, anyone or machine: besides, or instead of, a role
+	who                string // own, public, anyone or machine: who may call it besides that role, or instead
 }
 
 func (r rule) String() string {
@@ -77,8 +80,8 @@ func readRules(t *testing.T) (out []rule, lines []string) {
 	return out, lines
 }
 
-// What the operations declare is what was reviewed: a changed declaration, and a new operation,
-// show in the table's diff.
+// The operations declare what a person has reviewed. A changed declaration or a new operation fails
+// here until it is in the table, so that it shows in a diff.
 func TestDeclarationsAreReviewed(t *testing.T) {
 	s := newSite(t, func(c *admin.Config) { c.Metrics = http.NotFoundHandler() })
 	or := func(v any) string {
@@ -88,7 +91,7 @@ func TestDeclarationsAreReviewed(t *testing.T) {
 		return "-"
 	}
 	var got []string
-	for _, op := range operations(t, s) {
+	for _, op := range listOperations(t, s) {
 		if len(op.needs) == 0 {
 			t.Errorf("%s declares nothing", op.id)
 		}
@@ -112,12 +115,12 @@ func TestDeclarationsAreReviewed(t *testing.T) {
 	slices.Sort(want)
 	for _, line := range got {
 		if !slices.Contains(want, line) {
-			t.Errorf("declared, and not in testdata/operations.txt: %s", line)
+			t.Errorf("declared, but not in testdata/operations.txt: %s", line)
 		}
 	}
 	for _, line := range want {
 		if !slices.Contains(got, line) {
-			t.Errorf("in testdata/operations.txt, and not declared: %s", line)
+			t.Errorf("in testdata/operations.txt, but not declared: %s", line)
 		}
 	}
 }
@@ -132,9 +135,9 @@ type caller struct {
 // me is the account of every caller that has one.
 const me = access.ID("0123456789abcdef")
 
-// callers are principals of every kind, role, freshness and set of scopes, and of kinds, roles and
-// scopes that there are none of.
-func callers() (out []caller) {
+// listCallers returns principals of every kind, role, freshness and set of scopes, also of kinds,
+// roles and scopes that do not exist.
+func listCallers() (out []caller) {
 	roles := append(slices.Clone(accounts.Roles), "", "emperor")
 	out = append(out,
 		caller{name: "nobody"},
@@ -165,12 +168,12 @@ func callers() (out []caller) {
 	return out
 }
 
-// rank orders roles; what is no role has none.
+// rank orders roles. A text that is no role has rank 0.
 var rank = map[string]int{"viewer": 1, "operator": 2, "admin": 3, "owner": 4}
 
-// refusal says by the reviewed table which problem a caller gets; empty: it may. It is another way
-// to say what [account.Need.Check] does.
-func (r rule) refusal(c caller) string {
+// findRefusal returns, by the reviewed table, which problem a caller gets; empty: none. It is a
+// second implementation of [account.Need.Check].
+func (r rule) findRefusal(c caller) string {
 	role := rank[string(c.Role)]
 	enough := rank[r.role] > 0 && role >= rank[r.role]
 	known := c.Kind == account.Nobody || c.Kind == account.UnixPeer || c.Kind == account.Session ||
@@ -206,9 +209,9 @@ func (r rule) refusal(c caller) string {
 	return account.TypeSignIn
 }
 
-// request makes a request that changes nothing even where it may: of what is not there, or what is
-// so already.
-func (o operation) request(t *testing.T, r rule, c caller) *http.Request {
+// makeRequest returns a request that changes nothing even if it is allowed: it names records that
+// do not exist, or asks for the present state.
+func (o operation) makeRequest(t *testing.T, r rule, c caller) *http.Request {
 	t.Helper()
 	ref := "nothing"
 	if c.own && strings.HasPrefix(o.path, "/v1/accounts/") {
@@ -246,14 +249,14 @@ func (o operation) request(t *testing.T, r rule, c caller) *http.Request {
 
 var refusals = []string{account.TypeSignIn, account.TypeRole, account.TypeScope, account.TypeStep}
 
-// Every operation of the document refuses every principal that does not have what the reviewed
-// table asks for, and no other.
+// Every operation of the document refuses exactly those principals that do not have what the
+// reviewed table requires.
 func TestEveryOperationAndEveryPrincipal(t *testing.T) {
 	s := newSite(t, func(c *admin.Config) { c.Metrics = http.NotFoundHandler() })
 	api := s.unvouched
 	rules, _ := readRules(t)
 	byID := map[string]operation{}
-	for _, op := range operations(t, s) {
+	for _, op := range listOperations(t, s) {
 		byID[op.id] = op
 		if !slices.ContainsFunc(rules, func(r rule) bool { return r.id == op.id }) {
 			t.Errorf("%s is not in testdata/operations.txt", op.id)
@@ -270,12 +273,12 @@ func TestEveryOperationAndEveryPrincipal(t *testing.T) {
 			t.Errorf("there is no operation %s", r.id)
 			continue
 		}
-		for _, c := range callers() {
+		for _, c := range listCallers() {
 			rows++
 			w := httptest.NewRecorder()
-			api.ServeHTTP(w, op.request(t, r, c))
+			api.ServeHTTP(w, op.makeRequest(t, r, c))
 			var problem struct{ Type string }
-			_ = json.Unmarshal(w.Body.Bytes(), &problem) // an answer that is no object is no refusal
+			_ = json.Unmarshal(w.Body.Bytes(), &problem) // an answer that is not an object is not a refusal
 			got := problem.Type
 			if !slices.Contains(refusals, got) {
 				got = ""
@@ -285,7 +288,7 @@ func TestEveryOperationAndEveryPrincipal(t *testing.T) {
 			}
 			own := c
 			own.own = c.own && strings.HasPrefix(op.path, "/v1/accounts/")
-			want := r.refusal(own)
+			want := r.findRefusal(own)
 			status := map[string]int{account.TypeSignIn: 401, account.TypeRole: 403, account.TypeScope: 403,
 				account.TypeStep: 403}[want]
 			if got != want || want != "" && w.Code != status {

@@ -26,7 +26,7 @@ var exchanges struct {
 	lines bytes.Buffer // guarded by mu
 }
 
-// exchange is one of them, as lint/conform.mjs reads it.
+// exchange is one request and its answer, in the form that lint/conform.mjs reads.
 type exchange struct {
 	Test   string     `json:"test"`
 	Method string     `json:"method"`
@@ -38,15 +38,16 @@ type exchange struct {
 	Body   string     `json:"body"`
 }
 
-// noteExchange keeps a request and its answer for the comparison with the OpenAPI document.
+// noteExchange stores a request and its answer, to compare them with the OpenAPI document later.
 func noteExchange(t *testing.T, r *http.Request, sent string, w *httptest.ResponseRecorder) {
 	t.Helper()
 	if strings.HasPrefix(r.URL.Path, "/openapi") || w.Code == http.StatusMethodNotAllowed ||
 		strings.Contains(w.Body.String(), "there is nothing here") {
-		return // no operation
+		return // this is not an operation
 	}
 	kind, _, _ := strings.Cut(w.Header().Get("Content-Type"), ";")
-	line, err := json.Marshal(exchange{t.Name(), strings.ToLower(r.Method), r.URL.EscapedPath(), r.URL.Query(),
+	line, err := json.Marshal(exchange{t.Name(), strings.ToLower(r.Method), r.URL.EscapedPath(),
+		r.URL.Query(),
 		sent, w.Code, kind, w.Body.String()})
 	if err != nil {
 		t.Fatal(err)
@@ -56,14 +57,14 @@ func noteExchange(t *testing.T, r *http.Request, sent string, w *httptest.Respon
 	exchanges.lines.Write(append(line, '\n'))
 }
 
-// What is in the OpenAPI document is what the API does: whatever the tests asked, and whatever they
-// got, must be described there. A program that we did not write reads the schemas.
+// The OpenAPI document describes what the API does: every request of the tests, and every answer,
+// must be described there. A validator that we did not write checks them against the schemas.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if code == 0 && exchanges.lines.Len() > 0 {
 		if out, err := compareExchanges(); err != nil {
-			fmt.Printf("--- FAIL: the OpenAPI document does not have what the tests saw: %v (make deps installs what it takes)\n%s\n",
-				err, out)
+			fmt.Printf("--- FAIL: the OpenAPI document does not have what the tests saw: %v "+
+				"(make deps installs what it takes)\n%s\n", err, out)
 			code = 1
 		}
 	}

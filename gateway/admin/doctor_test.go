@@ -17,24 +17,25 @@ import (
 func TestDoctorNeedsAGateway(t *testing.T) {
 	if code, text := newSite(t).do("GET", "/v1/doctor", ""); code != 503 ||
 		!strings.Contains(text, api.TypeNoGateway) {
-		t.Errorf("got %d %s, want 503 for want of a gateway", code, text)
+		t.Errorf("got %d %s, want 503 because no gateway runs", code, text)
 	}
 }
 
-// ill is what a gateway says whose store has failed for that reason, if any.
-func ill(err error) []doctor.Finding {
+// findFailure returns the findings of a gateway whose store has failed with err; none if err is
+// nil.
+func findFailure(err error) []doctor.Finding {
 	if err == nil {
 		return nil
 	}
 	return []doctor.Finding{doctor.StoreFinding(err)}
 }
 
-// What ails the gateway itself comes first, and is no matter of one device but for a store that has
-// failed.
+// Findings about the gateway itself come first. A diagnosis of one device has none of them except a
+// failed store.
 func TestDoctorLooksAtTheGatewayToo(t *testing.T) {
 	var sick error
 	s := newSite(t, withLive(&running{}),
-		func(c *admin.Config) { c.Health = func() []doctor.Finding { return ill(sick) } })
+		func(c *admin.Config) { c.Health = func() []doctor.Finding { return findFailure(sick) } })
 	s.must("POST", "/v1/targets", `{"name":"door","kind":"door","pulse":"3s"}`, nil)
 	s.must("POST", "/v1/devices", `{"name":"meter","kind":"sensor","targets":["door"]}`, nil)
 	for _, tc := range []struct {
@@ -54,7 +55,7 @@ func TestDoctorLooksAtTheGatewayToo(t *testing.T) {
 		for _, f := range d.Findings {
 			codes = append(codes, f.Code)
 			if f.Text == "" || f.Do == "" {
-				t.Errorf("%s: got %+v, want what was found and what to do", tc.path, f)
+				t.Errorf("%s: got %+v, want a text and what to do", tc.path, f)
 			}
 		}
 		if got := strings.Join(codes, " "); got != tc.want {
@@ -63,11 +64,11 @@ func TestDoctorLooksAtTheGatewayToo(t *testing.T) {
 	}
 	var d api.Diagnosis
 	if s.must("GET", "/v1/doctor", "", &d); !strings.Contains(fmt.Sprint(d.Findings), "nobody set it") {
-		t.Errorf("got %+v, want why the clock is not trusted", d.Findings)
+		t.Errorf("got %+v, want the reason why the clock is not trusted", d.Findings)
 	}
 }
 
-// Of a full disk one hears while doors still open.
+// The doctor reports a disk that is nearly full while doors still open.
 func TestDoctorLooksAtTheDisk(t *testing.T) {
 	free := uint64(300 << 20)
 	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir(),
@@ -80,7 +81,7 @@ func TestDoctorLooksAtTheDisk(t *testing.T) {
 	var d api.Diagnosis
 	if s.must("GET", "/v1/doctor", "", &d); d.Space == nil || d.Space.Free != free || d.Space.Used == 0 ||
 		len(d.Findings) != 1 {
-		t.Errorf("got %+v and %+v, want the space, and nothing wrong but the clock", d.Space, d.Findings)
+		t.Errorf("got %+v and %+v, want the space, and only the finding about the clock", d.Space, d.Findings)
 	}
 	free = 200 << 20
 	s.must("GET", "/v1/doctor", "", &d)
@@ -90,14 +91,15 @@ func TestDoctorLooksAtTheDisk(t *testing.T) {
 	}
 }
 
-// A big site with everything switched off, and an API that answers all the same.
+// The answer is bounded even if a big site has every device switched off.
 func TestDoctorIsBounded(t *testing.T) {
 	r := &running{past: doctor.Handshakes{Since: time.Now()}}
 	s := newSite(t, withLive(r))
 	s.must("POST", "/v1/targets", `{"name":"door","kind":"door","pulse":"3s"}`, nil)
 	const devices = 230
 	for i := range devices {
-		s.must("POST", "/v1/devices", fmt.Sprintf(`{"name":"meter-%d","kind":"sensor","targets":["door"]}`, i), nil)
+		s.must("POST", "/v1/devices", fmt.Sprintf(`{"name":"meter-%d","kind":"sensor","targets":["door"]}`,
+			i), nil)
 	}
 	for i := range 2000 {
 		r.past.Failures = append(r.past.Failures, doctor.Failure{Cause: doctor.CauseUnknownIdentity,

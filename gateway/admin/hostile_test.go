@@ -15,9 +15,9 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-// Whatever is sent gets a 4xx and a problem of one kind, and changes nothing.
+// Every hostile request gets a status of 4xx and a problem, and changes nothing.
 func TestHostileRequests(t *testing.T) {
-	s := furnished(t)
+	s := furnishSite(t)
 	before, _ := s.store.Head()
 	big := strings.Repeat("a", 64<<10)
 	deep := strings.Repeat(`[`, 200) + strings.Repeat(`]`, 200)
@@ -26,7 +26,8 @@ func TestHostileRequests(t *testing.T) {
 		{"a name of 64 KB", "POST", "/v1/persons", `{"name":"` + big + `"}`},
 		{"a reference of 64 KB", "GET", "/v1/persons/" + big, ``},
 		{"a card id that is too long", "GET", "/v1/cards/" + strings.Repeat("ab", 33), ``},
-		{"a head that is too long", "POST", "/v1/audit/verify", `{"head":"1:` + strings.Repeat("ab", 33) + `"}`},
+		{"a head that is too long", "POST", "/v1/audit/verify", `{"head":"1:` + strings.Repeat("ab", 33) +
+			`"}`},
 		{"a body over a megabyte", "POST", "/v1/persons", `{"name":"` + strings.Repeat(big, 20) + `"}`},
 		{"control characters", "POST", "/v1/persons", `{"name":"a\u001b[31m"}`},
 		{"a raw control character", "POST", "/v1/persons", "{\"name\":\"a\x1b\"}"},
@@ -50,13 +51,14 @@ func TestHostileRequests(t *testing.T) {
 		{"not JSON", "POST", "/v1/persons", `name=x`},
 		{"a level of 256", "POST", "/v1/operate", `{"target":"desk","action":"level","level":256}`},
 		{"a negative level", "POST", "/v1/explain", `{"person":"ann","target":"desk","level":-1}`},
-		{"a time that is none", "POST", "/v1/cards", `{"person":"ann","uid":"01020304","from":"yesterday"}`},
-		{"an end before the start", "POST", "/v1/cards", `{"person":"ann","uid":"01020304","from":"2026-02-01T00:00:00Z","until":"2026-01-01T00:00:00Z"}`},
+		{"an invalid time", "POST", "/v1/cards", `{"person":"ann","uid":"01020304","from":"yesterday"}`},
+		{"an end before the start", "POST", "/v1/cards",
+			`{"person":"ann","uid":"01020304","from":"2026-02-01T00:00:00Z","until":"2026-01-01T00:00:00Z"}`},
 		{"the wrong method", "DELETE", "/v1/persons", ``},
-		{"an odd method", "BREW", "/v1/persons", ``},
+		{"an unknown method", "BREW", "/v1/persons", ``},
 		{"no such path", "GET", "/v1/secrets", ``},
 		{"a path upwards", "GET", "/v1/persons/%2E%2E", ``},
-		{"a number that is none", "GET", "/v1/events?from=-1", ``},
+		{"a negative number", "GET", "/v1/events?from=-1", ``},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			code, text := s.do(tt.method, tt.path, tt.body)
@@ -84,8 +86,8 @@ func TestHostileRequests(t *testing.T) {
 	}
 }
 
-// A secret is in the answer that makes it and nowhere else; a UID is in no answer at all, whatever
-// was wrong with the request.
+// A secret is only in the answer to the request that made it. A UID is in no answer, whatever was
+// wrong with the request.
 func TestSecretsLeaveOnce(t *testing.T) {
 	var log bytes.Buffer
 	s := newSite(t, func(c *admin.Config) {
@@ -121,7 +123,7 @@ func TestSecretsLeaveOnce(t *testing.T) {
 	}
 	do("POST", "/v1/explain", `{"uid":"`+uid+`","target":"front-door"}`)
 	do("POST", "/v1/explain", `{"uid":"`+uid+`","target":"nowhere"}`)
-	for _, path := range everyGet(s) {
+	for _, path := range listGetPaths(s) {
 		do("GET", path, "")
 	}
 	do("POST", "/v1/devices/r/revoke", "")
@@ -129,16 +131,16 @@ func TestSecretsLeaveOnce(t *testing.T) {
 	do("GET", "/v1/events?from=1", "")
 	for name, text := range map[string]string{"answers": all.String(), "log": log.String()} {
 		if strings.Contains(text, secret) {
-			t.Errorf("%s: the secret is there again", name)
+			t.Errorf("%s: the secret is in it", name)
 		}
 		if strings.Contains(text, uid[:8]) {
-			t.Errorf("%s: the UID is there: %s", name, text[max(strings.Index(text, uid[:8])-200, 0):][:300])
+			t.Errorf("%s: the UID is in it: %s", name, text[max(strings.Index(text, uid[:8])-200, 0):][:300])
 		}
 	}
 }
 
-// everyGet returns a path for each GET operation that has an answer here.
-func everyGet(s *site) (paths []string) {
+// listGetPaths returns a path for each GET operation of the document.
+func listGetPaths(s *site) (paths []string) {
 	var doc struct {
 		Paths map[string]map[string]any
 	}
@@ -151,10 +153,11 @@ func everyGet(s *site) (paths []string) {
 	return append(paths, "/openapi.json", "/openapi.yaml")
 }
 
-// Two handlers on one store: the store decides who comes first, and nothing is lost.
+// With two handlers on one store, the store decides which change comes first, and no change is
+// lost.
 func TestConcurrentChanges(t *testing.T) {
-	s := furnished(t)
-	other := &site{t: t, store: s.store, Handler: asTester(admin.New(admin.Config{Store: s.store}))}
+	s := furnishSite(t)
+	other := &site{t: t, store: s.store, Handler: serveAsTester(admin.New(admin.Config{Store: s.store}))}
 	const n = 16
 	var wg sync.WaitGroup
 	codes := make([]int, n)

@@ -21,8 +21,8 @@ import (
 	"latchkey/gateway/store"
 )
 
-// Whoever walks a list in parts sees each record once, also when the last one that he saw is removed
-// meanwhile.
+// A client that reads a list in parts sees each record once, even if the last record of a part is
+// removed meanwhile.
 func TestListsInParts(t *testing.T) {
 	s := newSite(t)
 	var want []string
@@ -36,7 +36,8 @@ func TestListsInParts(t *testing.T) {
 		after := ""
 		for {
 			var page api.List[api.Person]
-			s.must("GET", fmt.Sprintf("/v1/persons?limit=%d&after=%s", limit, url.QueryEscape(after)), "", &page)
+			s.must("GET", fmt.Sprintf("/v1/persons?limit=%d&after=%s", limit, url.QueryEscape(after)), "",
+				&page)
 			if len(page.Items) > limit {
 				t.Fatalf("limit %d: got %d", limit, len(page.Items))
 			}
@@ -57,12 +58,12 @@ func TestListsInParts(t *testing.T) {
 	s.must("DELETE", "/v1/persons/p2", "", nil)
 	s.must("GET", "/v1/persons?limit=2&after="+first.Next, "", &second)
 	if len(second.Items) != 2 || second.Items[0].Name != "p3" || second.Items[1].Name != "p4" {
-		t.Errorf("after p2, which is gone: got %v, want p3 and p4", second.Items)
+		t.Errorf("after p2, which was removed: got %v, want p3 and p4", second.Items)
 	}
 }
 
 func TestListsAreSearched(t *testing.T) {
-	s := furnished(t)
+	s := furnishSite(t)
 	s.must("POST", "/v1/persons", `{"name":"Zoë Müller"}`, nil)
 	for path, want := range map[string]string{
 		"/v1/persons?q=müller":  `"name":"Zoë Müller"`,
@@ -82,7 +83,8 @@ func TestListsAreSearched(t *testing.T) {
 			t.Errorf("%s: got %d %s, want %s once", path, code, text, want)
 		}
 		base, _, _ := strings.Cut(path, "?")
-		if code, text := s.do("GET", base+"?q=nowhere-at-all", ""); code != 200 || !strings.Contains(text, `"items":[]`) {
+		if code, text := s.do("GET", base+"?q=nowhere-at-all", ""); code != 200 ||
+			!strings.Contains(text, `"items":[]`) {
 			t.Errorf("%s: got %d %s, want nothing", base, code, text)
 		}
 	}
@@ -98,11 +100,12 @@ func TestListsAreSearched(t *testing.T) {
 	}
 }
 
-// A search through many events goes on where it stopped, and finds each once.
+// A search through many events continues where it stopped, and finds each event once.
 func TestEventsAreSearchedInParts(t *testing.T) {
 	s := newSite(t)
 	for i := range 30 {
-		s.must("POST", "/v1/persons", fmt.Sprintf(`{"name":"%s-%d"}`, []string{"odd", "even"}[(i+1)%2], i), nil)
+		s.must("POST", "/v1/persons", fmt.Sprintf(`{"name":"%s-%d"}`, []string{"odd", "even"}[(i+1)%2], i),
+			nil)
 	}
 	var got []uint64
 	from := uint64(1)
@@ -133,9 +136,9 @@ func TestEventsAreSearchedInParts(t *testing.T) {
 	}
 }
 
-// The later of two editors hears that somebody else was quicker, whatever was changed.
-func TestLaterEditorHearsOfIt(t *testing.T) {
-	s := furnished(t)
+// If two people edit a record, the later one gets 412, whatever was changed.
+func TestLaterEditorIsRefused(t *testing.T) {
+	s := furnishSite(t)
 	var card api.List[api.Card]
 	s.must("GET", "/v1/cards", "", &card)
 	var grant api.List[api.Grant]
@@ -175,29 +178,30 @@ func TestLaterEditorHearsOfIt(t *testing.T) {
 				t.Errorf("%s by the second: got %d %s, want 412", tt.path, second.Code, second.Body)
 			}
 			if now := s.ask("GET", byID, "", ""); now.Header().Get("ETag") != first.Header().Get("ETag") {
-				t.Errorf("%s: the second changed it", tt.path)
+				t.Errorf("%s: the refused change was made", tt.path)
 			}
 			if again := s.ask(tt.method, byID, tt.second, first.Header().Get("ETag")); again.Code != 200 {
-				t.Errorf("%s by the second, who has looked again: got %d %s", tt.path, again.Code, again.Body)
+				t.Errorf("%s by the second with the new tag: got %d %s", tt.path, again.Code, again.Body)
 			}
 			continue
 		}
 		if w := s.ask("DELETE", tt.path, "", `"0000000000000000"`); w.Code != 412 {
-			t.Errorf("%s removed as it is not: got %d %s, want 412", tt.path, w.Code, w.Body)
+			t.Errorf("%s removed with a wrong tag: got %d %s, want 412", tt.path, w.Code, w.Body)
 		}
 		if w := s.ask("DELETE", tt.path, "", `"0000000000000000", `+tag); w.Code != 200 {
-			t.Errorf("%s removed as it is: got %d %s", tt.path, w.Code, w.Body)
+			t.Errorf("%s removed with its tag: got %d %s", tt.path, w.Code, w.Body)
 		}
 	}
 	if w := s.ask("POST", "/v1/persons", `{"name":"carl"}`, "*"); w.Code != 400 {
-		t.Errorf("If-Match where there is nothing to match: got %d %s, want 400", w.Code, w.Body)
+		t.Errorf("If-Match for an operation without a record: got %d %s, want 400", w.Code, w.Body)
 	}
-	if w := s.ask("PATCH", "/v1/persons/ann", `{"name":"x"}`, `W/"`+strings.Repeat("0", 16)+`"`); w.Code == 200 {
+	if w := s.ask("PATCH", "/v1/persons/ann", `{"name":"x"}`,
+		`W/"`+strings.Repeat("0", 16)+`"`); w.Code == 200 {
 		t.Errorf("a weak tag: got %d %s", w.Code, w.Body)
 	}
 }
 
-// What was made is where Location says.
+// Location names the new record.
 func TestLocation(t *testing.T) {
 	s := newSite(t)
 	s.must("POST", "/v1/accounts", `{"name":"eva","role":"owner","password":"correct horse"}`, nil)
@@ -232,9 +236,9 @@ func TestLocation(t *testing.T) {
 	}
 }
 
-// A tag is another one when anything of a record is, and tells nothing else apart.
+// Different records have different tags, and the same record always has the same one.
 func TestTag(t *testing.T) {
-	s := furnished(t)
+	s := furnishSite(t)
 	p := s.store.Snapshot()
 	seen := map[string]access.Record{}
 	for r := range p.Records() {
@@ -255,7 +259,7 @@ func TestTag(t *testing.T) {
 	}
 }
 
-// ask is do with If-Match, if that is not empty, and the whole answer.
+// ask is like do, with the header If-Match unless match is empty. It returns the whole answer.
 func (s *site) ask(method, path, body, match string) *httptest.ResponseRecorder {
 	s.t.Helper()
 	r := httptest.NewRequestWithContext(s.t.Context(), method, path, strings.NewReader(body))
@@ -271,9 +275,9 @@ func (s *site) ask(method, path, body, match string) *httptest.ResponseRecorder 
 	return w
 }
 
-// If-Match that names no tag of the record stops a change, however it is written.
+// If-Match prevents a change if it does not have the tag of the record, however it is written.
 func TestIfMatchAsWritten(t *testing.T) {
-	s := furnished(t)
+	s := furnishSite(t)
 	tag := s.ask("GET", "/v1/persons/ann", "", "").Header().Get("ETag")
 	const other = `"0123456789abcdef"`
 	for _, tt := range []struct {
@@ -293,7 +297,8 @@ func TestIfMatchAsWritten(t *testing.T) {
 		{[]string{"W/" + tag}, 412},
 		{[]string{strings.Trim(tag, `"`)}, 412},
 	} {
-		r := httptest.NewRequestWithContext(t.Context(), "PATCH", "/v1/persons/ann", strings.NewReader(`{"suspended":false}`))
+		r := httptest.NewRequestWithContext(t.Context(), "PATCH", "/v1/persons/ann",
+			strings.NewReader(`{"suspended":false}`))
 		r.Header.Set("Content-Type", "application/json")
 		for _, m := range tt.match {
 			r.Header.Add("If-Match", m)
@@ -307,13 +312,13 @@ func TestIfMatchAsWritten(t *testing.T) {
 	r.Header["If-Match"] = []string{""}
 	w := httptest.NewRecorder()
 	if s.ServeHTTP(w, r); w.Code != 400 {
-		t.Errorf("an empty If-Match where there is nothing to match: got %d %s, want 400", w.Code, w.Body)
+		t.Errorf("an empty If-Match for an operation without a record: got %d %s, want 400", w.Code, w.Body)
 	}
 }
 
-// After the greatest number there is nothing, and not the newest.
+// After the largest number there are no events. The answer must not be the newest ones.
 func TestNothingAfterTheLastNumber(t *testing.T) {
-	s := furnished(t)
+	s := furnishSite(t)
 	r := httptest.NewRequestWithContext(t.Context(), "GET", "/v1/events?after=18446744073709551615", nil)
 	w := httptest.NewRecorder()
 	if s.ServeHTTP(w, r); w.Code != 200 || !strings.Contains(w.Body.String(), `"items":[]`) {
@@ -321,7 +326,7 @@ func TestNothingAfterTheLastNumber(t *testing.T) {
 	}
 }
 
-// watched is a store that counts how many read events at the same time.
+// watched is a store that counts how many callers read events at the same time.
 type watched struct {
 	*store.Store
 	now, most atomic.Int32
@@ -332,11 +337,11 @@ func (w *watched) Events(ctx context.Context, from uint64, limit int) ([]audit.E
 	defer w.now.Add(-1)
 	for most := w.most.Load(); n > most && !w.most.CompareAndSwap(most, n); most = w.most.Load() {
 	}
-	runtime.Gosched() // let another in, if one may come in
+	runtime.Gosched() // let another caller run, if it is allowed to
 	return w.Store.Events(ctx, from, limit)
 }
 
-// Searches go one after the other, since all at once would take the processor from a scan at a door.
+// Searches run one after the other, since many at once would delay a scan at a door.
 func TestOneSearchAtATime(t *testing.T) {
 	w := &watched{}
 	s := newSite(t, func(c *admin.Config) {
@@ -353,7 +358,8 @@ func TestOneSearchAtATime(t *testing.T) {
 			for range 20 {
 				r := httptest.NewRequestWithContext(t.Context(), "GET", path, nil)
 				out := httptest.NewRecorder()
-				if s.ServeHTTP(out, r); out.Code != 200 || !strings.Contains(out.Body.String(), "add person p7") {
+				if s.ServeHTTP(out, r); out.Code != 200 ||
+					!strings.Contains(out.Body.String(), "add person p7") {
 					t.Errorf("%s: got %d %.200s", path, out.Code, out.Body)
 				}
 			}
@@ -361,14 +367,15 @@ func TestOneSearchAtATime(t *testing.T) {
 	}
 	wg.Wait()
 	if n := w.most.Load(); n != 1 {
-		t.Errorf("%d searches were under way at once, want 1", n)
+		t.Errorf("%d searches ran at once, want 1", n)
 	}
 }
 
-// A body that does not come in time ends with an answer that the document has.
+// If a body does not come in time, the answer is one that the document describes.
 func TestBodyThatDoesNotCome(t *testing.T) {
 	s := newSite(t)
-	r := httptest.NewRequestWithContext(t.Context(), "POST", "/v1/persons", iotest.ErrReader(os.ErrDeadlineExceeded))
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/v1/persons",
+		iotest.ErrReader(os.ErrDeadlineExceeded))
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	if s.ServeHTTP(w, r); w.Code != 408 {
@@ -377,10 +384,11 @@ func TestBodyThatDoesNotCome(t *testing.T) {
 	noteExchange(t, r, "", w)
 }
 
-// Also an operation that takes nothing can be asked wrongly.
-func TestNothingIsAskedWrongly(t *testing.T) {
+// An operation without input refuses a parameter and If-Match.
+func TestOperationWithoutInputRefusesInput(t *testing.T) {
 	s := newSite(t)
-	for _, path := range []string{"/healthz", "/v1/site", "/v1/audit/head", "/v1/setup", "/v1/session/client"} {
+	for _, path := range []string{"/healthz", "/v1/site", "/v1/audit/head", "/v1/setup",
+		"/v1/session/client"} {
 		if code, text := s.do("GET", path+"?x=1", ""); code != 422 {
 			t.Errorf("%s with a parameter: got %d %s, want 422", path, code, text)
 		}

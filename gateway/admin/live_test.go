@@ -24,9 +24,9 @@ import (
 	"latchkey/gateway/door"
 )
 
-// running stands for a gateway where only one that runs can answer.
+// running stands in for a running gateway, for operations that need one.
 type running struct {
-	cards    chan access.CredentialID // what readers will read
+	cards    chan access.CredentialID // the cards that readers will read
 	operated []string
 	outcome  audit.Outcome
 	status   []api.DeviceStatus
@@ -39,7 +39,7 @@ type running struct {
 func (r *running) Operate(_ context.Context, actor string, target access.ID, a wire.Action, level uint8,
 	at time.Time) (api.Operated, error) {
 	if at.IsZero() || time.Since(at) > time.Minute {
-		return api.Operated{}, errors.New("no intent")
+		return api.Operated{}, errors.New("the request has no time of arrival")
 	}
 	r.operated = append(r.operated, actor+" "+a.String())
 	return api.Operated{Seq: 7, Granted: true, Reason: access.ReasonGranted, Outcome: r.outcome}, nil
@@ -86,12 +86,14 @@ func withLive(r *running) func(*admin.Config) { return func(c *admin.Config) { c
 
 func TestOperate(t *testing.T) {
 	r := &running{outcome: audit.OutcomeOffline}
-	s := furnished(t, withLive(r))
+	s := furnishSite(t, withLive(r))
 	code, text := s.do("POST", "/v1/operate", `{"target":"front-door","action":"unlock"}`)
-	if want := `{"seq":7,"granted":true,"reason":"granted","outcome":"offline"}`; code != 200 || text != want {
+	if want := `{"seq":7,"granted":true,"reason":"granted","outcome":"offline"}`; code != 200 ||
+		text != want {
 		t.Errorf("got %d %s, want 200 %s", code, text, want)
 	}
-	req := httptest.NewRequestWithContext(account.WithPrincipal(t.Context(), account.NewUnixPeer("carol")), "POST", "/v1/operate", strings.NewReader(`{"target":"desk","action":"on"}`))
+	req := httptest.NewRequestWithContext(account.WithPrincipal(t.Context(), account.NewUnixPeer("carol")),
+		"POST", "/v1/operate", strings.NewReader(`{"target":"desk","action":"on"}`))
 	s.ServeHTTP(httptest.NewRecorder(), req)
 	if got, want := strings.Join(r.operated, ", "), "tester unlock, carol on"; got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -103,7 +105,7 @@ func TestOperate(t *testing.T) {
 
 func TestLearnedCardBelongsToThePerson(t *testing.T) {
 	r := &running{cards: make(chan access.CredentialID, 1)}
-	s := furnished(t, withLive(r))
+	s := furnishSite(t, withLive(r))
 	r.cards <- access.CredentialID{1, 2, 3}
 	var card api.Card
 	s.must("POST", "/v1/cards/learn", `{"reader":"front-reader","person":"ann"}`, &card)
@@ -114,7 +116,7 @@ func TestLearnedCardBelongsToThePerson(t *testing.T) {
 
 func TestLearningEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := furnished(t, withLive(&running{}))
+		s := furnishSite(t, withLive(&running{}))
 		began := time.Now()
 		code, text := s.do("POST", "/v1/cards/learn", `{"reader":"front-reader","person":"ann","seconds":20}`)
 		if took := time.Since(began); code != http.StatusGatewayTimeout || took != 20*time.Second ||
@@ -126,7 +128,7 @@ func TestLearningEnds(t *testing.T) {
 
 func TestStatusAndClock(t *testing.T) {
 	r := &running{}
-	s := furnished(t, withLive(r))
+	s := furnishSite(t, withLive(r))
 	var d api.Device
 	s.must("GET", "/v1/devices/front-lock", "", &d)
 	r.status = []api.DeviceStatus{{Device: d.ID, Online: true, Known: true, State: &api.State{On: true}}}
@@ -135,7 +137,8 @@ func TestStatusAndClock(t *testing.T) {
 		t.Errorf("got %+v, want an online lock that is on", d.Live)
 	}
 	_, text := s.do("GET", "/v1/status", "")
-	if !strings.Contains(text, `"trusted":false,"why":"nobody set it"`) || !strings.Contains(text, `"online":true`) {
+	if !strings.Contains(text, `"trusted":false,"why":"nobody set it"`) ||
+		!strings.Contains(text, `"online":true`) {
 		t.Errorf("got status %s", text)
 	}
 	_, text = s.do("POST", "/v1/explain", `{"person":"ann","target":"front-door"}`)
@@ -146,18 +149,18 @@ func TestStatusAndClock(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	var sick error
-	s := newSite(t, func(c *admin.Config) { c.Health = func() []doctor.Finding { return ill(sick) } })
+	s := newSite(t, func(c *admin.Config) { c.Health = func() []doctor.Finding { return findFailure(sick) } })
 	if code, _ := s.do("GET", "/healthz", ""); code != 200 {
 		t.Errorf("got %d, want 200", code)
 	}
 	sick = errors.New("a commit failed; reopen it")
 	if code, text := s.do("GET", "/healthz", ""); code != 503 || !strings.Contains(text, "a commit failed") {
-		t.Errorf("got %d %s, want 503 and why", code, text)
+		t.Errorf("got %d %s, want 503 and the reason", code, text)
 	}
 }
 
 func TestWaitingForAnEvent(t *testing.T) {
-	s := furnished(t)
+	s := furnishSite(t)
 	head, _ := s.store.Head()
 	done := make(chan string, 1)
 	go func() {
@@ -185,7 +188,7 @@ func jsonOf(t *testing.T, v any) string {
 }
 
 func TestStream(t *testing.T) {
-	s := furnished(t, withLive(&running{}))
+	s := furnishSite(t, withLive(&running{}))
 	server := httptest.NewServer(s)
 	defer server.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

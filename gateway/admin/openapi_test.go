@@ -11,7 +11,7 @@ import (
 	"latchkey/gateway/admin"
 )
 
-// routes is every route of the API. What is added here is added to a client's world.
+// routes lists every route of the API, because a change of them changes what clients can rely on.
 var routes = []string{
 	"DELETE /v1/cards/{ref}", "DELETE /v1/devices/{ref}", "DELETE /v1/grants/{ref}",
 	"DELETE /v1/groups/{ref}",
@@ -91,9 +91,10 @@ func TestOpenAPI(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got routes\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	for _, m := range regexp.MustCompile(`"\$ref":"#/components/schemas/(\w+)"`).FindAllStringSubmatch(text, -1) {
+	for _, m := range regexp.MustCompile(`"\$ref":"#/components/schemas/(\w+)"`).FindAllStringSubmatch(text,
+		-1) {
 		if doc.Components.Schemas[m[1]] == nil {
-			t.Errorf("schema %s is referred to and not there", m[1])
+			t.Errorf("the document refers to schema %s, which is not in it", m[1])
 		}
 	}
 	if code, text := s.do("GET", "/openapi.yaml", ""); code != 200 ||

@@ -19,12 +19,15 @@ import (
 func TestSetUp(t *testing.T) {
 	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 	s := newSite(t, withLive(&running{}),
-		func(c *admin.Config) { c.Now = func() time.Time { return now }; c.ConsoleURL = "https://door.example/" })
+		func(c *admin.Config) {
+			c.Now = func() time.Time { return now }
+			c.ConsoleURL = "https://door.example/"
+		})
 	needed := func() (got api.Setup) {
 		s.must("GET", "/v1/setup", "", &got)
 		var session api.Session
 		if s.must("GET", "/v1/session", "", &session); session.SetUp != got.Needed {
-			t.Errorf("a session says set up: %v, want %v", session.SetUp, got.Needed)
+			t.Errorf("the session says that a set-up is needed: %v, want %v", session.SetUp, got.Needed)
 		}
 		return got
 	}
@@ -34,10 +37,11 @@ func TestSetUp(t *testing.T) {
 		return got.Code
 	}
 	use := func(code, name string) (int, string) {
-		return s.do("POST", "/v1/setup", `{"code":"`+code+`","name":"`+name+`","password":"`+adasPassword+`"}`)
+		return s.do("POST", "/v1/setup",
+			`{"code":"`+code+`","name":"`+name+`","password":"`+adasPassword+`"}`)
 	}
 	if got := needed(); !got.Needed || got.URL != "https://door.example/" {
-		t.Errorf("got %+v, want that somebody has to set it up", got)
+		t.Errorf("got %+v, want that a set-up is needed", got)
 	}
 	if status, _ := use("", "ada"); status != 403 {
 		t.Errorf("before there is a code: got %d, want 403", status)
@@ -47,36 +51,38 @@ func TestSetUp(t *testing.T) {
 	if code == first || len(code) != 19 {
 		t.Fatalf("got codes of %d and %d characters, want two", len(first), len(code))
 	}
-	for name, text := range map[string]string{"none": "", "the one before": first,
+	for name, text := range map[string]string{"none": "", "an older code": first,
 		"a wrong one": "0000-0000-0000-0000", "half of it": code[:9]} {
 		if status, answer := use(text, "ada"); status != 403 || strings.Contains(answer, code) ||
 			!strings.Contains(answer, "latchkey console setup") {
-			t.Errorf("%s: got %d %s, want 403 and where to get one", name, status, answer)
+			t.Errorf("%s: got %d %s, want 403 and how to get a code", name, status, answer)
 		}
 	}
-	if status, text := s.do("POST", "/v1/setup", `{"code":"`+code+`","name":"ada","password":"short"}`); status != 422 {
-		t.Errorf("a short password: got %d %s, want 422 and the code not used up", status, text)
+	if status, text := s.do("POST", "/v1/setup",
+		`{"code":"`+code+`","name":"ada","password":"short"}`); status != 422 {
+		t.Errorf("a short password: got %d %s, want 422, and the code still valid", status, text)
 	}
-	if status, text := use(strings.ToUpper(strings.ReplaceAll(code, "-", " ")), "ada"); status != 200 || !strings.Contains(text, `"role":"owner"`) {
+	if status, text := use(strings.ToUpper(strings.ReplaceAll(code, "-", " ")), "ada"); status != 200 ||
+		!strings.Contains(text, `"role":"owner"`) {
 		t.Fatalf("got %d %s, want an owner", status, text)
 	}
 	if needed().Needed {
-		t.Error("set up, and it is still needed")
+		t.Error("an account was made, but a set-up is still needed")
 	}
 	if status, _ := use(code, "eve"); status != 403 {
 		t.Errorf("the second time: got %d, want 403", status)
 	}
-	// Somebody who lost everything comes back, and nothing that another had put into the account is
-	// left.
+	// An owner who has lost password and phone gets back in. Whatever somebody else had put into
+	// the account is removed.
 	s.must("PATCH", "/v1/accounts/ada", `{"password":"stolen brown foxes"}`, nil)
 	s.must("POST", "/v1/accounts/ada/tokens", `{"label":"x","scopes":["doors"]}`, nil)
 	s.must("POST", "/v1/accounts/ada/passkeys", `{"label":"x","id":"AQID","credential":{}}`, nil)
-	before := s.account("ada")
+	before := s.findAccount("ada")
 	if status, text := use(mint(), "ada"); status != 200 {
 		t.Fatalf("got %d %s, want the account back", status, text)
 	}
-	if a := s.account("ada"); a.ID != before.ID || len(a.Passkeys)+len(a.Tokens) != 0 ||
-		a.Epoch <= before.Epoch || !s.password("ada", adasPassword) {
+	if a := s.findAccount("ada"); a.ID != before.ID || len(a.Passkeys)+len(a.Tokens) != 0 ||
+		a.Epoch <= before.Epoch || !s.checkPassword("ada", adasPassword) {
 		t.Errorf("got %+v, want it without passkeys, tokens and sessions, and with the new password", a)
 	}
 	late := mint()
@@ -91,15 +97,16 @@ func TestSetUp(t *testing.T) {
 		}
 	}
 	if status, text := use(guessed, "ada"); status != 200 {
-		t.Errorf("after many guesses of somebody's: got %d %s, want the code to be good: it is the way back in", status, text)
+		t.Errorf("after many guesses: got %d %s, want the code still valid, as it is the owner's way back in",
+			status, text)
 	}
 	if status, text := newSite(t).do("POST", "/v1/setup/code", ""); status != 503 ||
 		!strings.Contains(text, api.TypeNoGateway) {
-		t.Errorf("without a gateway: got %d %s, want 503: the code would be forgotten at once", status, text)
+		t.Errorf("without a gateway: got %d %s, want 503, as the code would be lost at once", status, text)
 	}
 }
 
-// Who signs in is an event, whatever was typed.
+// Every sign-in makes an event, whatever was typed.
 func TestSignIns(t *testing.T) {
 	s := newSite(t)
 	for _, tt := range []struct {
@@ -111,7 +118,8 @@ func TestSignIns(t *testing.T) {
 			"from 192.0.2.1, with password and passkey"},
 		{"refused", "ada", "192.0.2.1", "password", 7, "ada",
 			"from 192.0.2.1: refused 7 times, the last for password"},
-		{"what a terminal would obey", "a\x1b[2Jb", "x", "password", 1, `"a\x1b[2Jb"`, "from x: refused for password"},
+		{"a name with a control sequence", "a\x1b[2Jb", "x", "password", 1, `"a\x1b[2Jb"`,
+			"from x: refused for password"},
 		{"64 KB", strings.Repeat("a", 64<<10), "x", "password", 0, strings.Repeat("a", 64) + "…",
 			"from x, with password"},
 		{"nothing", "", "", "", 0, `""`, `from "", with ""`},
@@ -128,8 +136,8 @@ func TestSignIns(t *testing.T) {
 	}
 }
 
-// What lets somebody in is in the answer that makes it and nowhere else: no other answer, no event,
-// no log, and nothing on disk.
+// A secret with which somebody can sign in is only in the answer to the request that made it: in no
+// other answer, event or log, and not on disk.
 func TestAccountSecretsLeaveOnce(t *testing.T) {
 	var log, all bytes.Buffer
 	dir := t.TempDir()
@@ -161,8 +169,8 @@ func TestAccountSecretsLeaveOnce(t *testing.T) {
 	do("POST", "/v1/session", `{"name":"ada","password":"`+adasPassword+`"}`)
 	do("POST", "/v1/session", `{"name":"ada","password":["`+adasPassword+`"]}`)
 	do("PATCH", "/v1/accounts/ada", `{"password":"`+adasPassword+`","x":1}`)
-	for _, path := range everyGet(s) {
-		if path != "/v1/events/stream" { // which does not end; /v1/events has the same
+	for _, path := range listGetPaths(s) {
+		if path != "/v1/events/stream" { // it does not end, and /v1/events has the same events
 			do("GET", path, "")
 		}
 	}
@@ -170,7 +178,7 @@ func TestAccountSecretsLeaveOnce(t *testing.T) {
 	do("GET", "/v1/events?from=1", "")
 	if !strings.Contains(all.String(), "ada") || !strings.Contains(all.String(),
 		"set one-time codes of account ada") {
-		t.Fatal("the story is not in the answers")
+		t.Fatal("the account and its codes are not in the answers, so this test shows nothing")
 	}
 	if err := st.Close(); err != nil {
 		t.Fatal(err)

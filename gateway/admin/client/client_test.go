@@ -21,7 +21,7 @@ import (
 	"latchkey/gateway/store"
 )
 
-// newHandler is the admin API over a real store in memory.
+// newHandler returns the admin API over a real store in memory.
 func newHandler(t *testing.T, set ...func(*admin.Config)) *admin.Handler {
 	t.Helper()
 	s, err := store.Open(t.Context(), store.Options{InMemory: true})
@@ -44,10 +44,11 @@ func newHandler(t *testing.T, set ...func(*admin.Config)) *admin.Handler {
 	return admin.New(cfg)
 }
 
-// onMachine makes every request one of somebody on the gateway's machine.
-func onMachine(h http.Handler) http.Handler { return account.As(account.NewUnixPeer("tester"), h) }
+// serveOnMachine serves every request as that of somebody on the gateway's machine.
+func serveOnMachine(h http.Handler) http.Handler { return account.As(account.NewUnixPeer("tester"), h) }
 
-// serve serves a handler on a TCP port of this machine and returns what sends requests there.
+// serve serves a handler on a TCP port of this machine, and returns a function that sends requests
+// there.
 func serve(t *testing.T, h http.Handler) client.Send {
 	t.Helper()
 	s := httptest.NewServer(h)
@@ -55,7 +56,7 @@ func serve(t *testing.T, h http.Handler) client.Send {
 	return sendTo(t, s, func(c net.Conn) net.Conn { return c })
 }
 
-// sendTo sends requests to a server, on connections that pass through wrap.
+// sendTo returns a function that sends requests to a server, on connections that pass through wrap.
 func sendTo(t *testing.T, s *httptest.Server, wrap func(net.Conn) net.Conn) client.Send {
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		c, err := new(net.Dialer).DialContext(ctx, "tcp", s.Listener.Addr().String())
@@ -68,12 +69,12 @@ func sendTo(t *testing.T, s *httptest.Server, wrap func(net.Conn) net.Conn) clie
 	return (&http.Client{Transport: transport}).Do
 }
 
-// bothWays runs a test in one process with the API, and over a network.
-func bothWays(t *testing.T, f func(t *testing.T, send client.Send)) {
+// runBothWays runs a test in the same process as the API, and over a network.
+func runBothWays(t *testing.T, f func(t *testing.T, send client.Send)) {
 	t.Run("in process", func(t *testing.T) {
-		f(t, client.InProcess(onMachine(newHandler(t))).RoundTrip)
+		f(t, client.InProcess(serveOnMachine(newHandler(t))).RoundTrip)
 	})
-	t.Run("over a network", func(t *testing.T) { f(t, serve(t, onMachine(newHandler(t)))) })
+	t.Run("over a network", func(t *testing.T) { f(t, serve(t, serveOnMachine(newHandler(t)))) })
 }
 
 func call[In, Out any](t *testing.T, send client.Send, op api.Operation[In, Out], in In) Out {
@@ -85,10 +86,10 @@ func call[In, Out any](t *testing.T, send client.Send, op api.Operation[In, Out]
 	return out
 }
 
-// A record is found under its name, whatever that looks like in a path. One that is called "/" is
-// found by its id alone: http.ServeMux takes %2F for the slash at the end of a path.
+// A record is found under its name, whatever characters the name has. Only a record with the name
+// "/" is found by its id alone, because http.ServeMux takes %2F for the slash at the end of a path.
 func TestNamesInPaths(t *testing.T) {
-	bothWays(t, func(t *testing.T, send client.Send) {
+	runBothWays(t, func(t *testing.T, send client.Send) {
 		staff := call(t, send, api.AddGroup, api.With(api.NewGroup{Name: "staff"}))
 		for _, name := range []string{"ann", "a/b", "//", ".", "..", "../..", "a/../b", "%", "%2F", "%zz",
 			"100 %", "a b", "a+b", "a?b=c", "a#b", "a;b", "a&b", `a\b`, `"a"`, "{ref}", "a:b", "*",
@@ -110,7 +111,7 @@ func TestNamesInPaths(t *testing.T) {
 	})
 }
 
-// A name cannot make another request of a request.
+// A name cannot turn a request into another one.
 func TestNamesStayInTheirPlace(t *testing.T) {
 	for in, want := range map[string]string{"ann": "/v1/persons/ann", "..": "/v1/persons/%2E%2E",
 		"a/b c?": "/v1/persons/a%2Fb%20c%3F", "": "/v1/persons/", "{ref}": "/v1/persons/%7Bref%7D",
@@ -125,16 +126,16 @@ func TestNamesStayInTheirPlace(t *testing.T) {
 	if want := "/v1/groups/%7Bmember%7D/members/a%2Fb"; err != nil || r.URL.RequestURI() != want {
 		t.Errorf("got %v, %v, want %s", r.URL, err, want)
 	}
-	_, err = client.Call(t.Context(), client.InProcess(onMachine(newHandler(t))).RoundTrip,
+	_, err = client.Call(t.Context(), client.InProcess(serveOnMachine(newHandler(t))).RoundTrip,
 		api.GetPerson, api.At(""))
 	if p := (*client.Problem)(nil); !errors.As(err, &p) || p.Status != http.StatusNotFound {
-		t.Errorf("nobody's name: got %v, want that there is nothing", err)
+		t.Errorf("an empty name: got %v, want 404", err)
 	}
 }
 
-// What is zero is left out of a query, and means the same to the API as if it had never been there.
+// A zero value is left out of a query, and the API treats a missing parameter the same way.
 func TestZeroValuesInQueries(t *testing.T) {
-	bothWays(t, func(t *testing.T, send client.Send) {
+	runBothWays(t, func(t *testing.T, send client.Send) {
 		for _, name := range []string{"ann", "bob", "eve"} {
 			call(t, send, api.AddPerson, api.With(api.NewPerson{Name: name}))
 		}
@@ -171,14 +172,14 @@ func TestZeroValuesInQueries(t *testing.T) {
 		}
 		_, err := client.Call(t.Context(), spy, api.ListCards, api.CardFilter{Person: "a & b=c"})
 		if err == nil || query != "person=a+%26+b%3Dc" {
-			t.Errorf("asked with %q: got %v, want that there is nobody of that name", query, err)
+			t.Errorf("asked with %q: got %v, want that there is nobody with that name", query, err)
 		}
 	})
 }
 
-// A refusal says what is wrong, and when to ask again where that is known.
+// A refusal says what is wrong.
 func TestProblems(t *testing.T) {
-	bothWays(t, func(t *testing.T, send client.Send) {
+	runBothWays(t, func(t *testing.T, send client.Send) {
 		ann := api.With(api.NewPerson{Name: "ann"})
 		call(t, send, api.AddPerson, ann)
 		for _, tt := range []struct {
@@ -215,10 +216,10 @@ func TestProblems(t *testing.T) {
 	})
 }
 
-// Whoever guesses is told how long to wait.
+// After too many guesses, the refusal says how long to wait.
 func TestProblemSaysWhenToAskAgain(t *testing.T) {
 	h := newHandler(t)
-	call(t, client.InProcess(onMachine(h)).RoundTrip, api.AddAccount,
+	call(t, client.InProcess(serveOnMachine(h)).RoundTrip, api.AddAccount,
 		api.With(api.NewAccount{Name: "oz", Role: "owner", Password: "seven green birds"}))
 	website := client.InProcess(h.Visitors())
 	visitor := func(r *http.Request) (*http.Response, error) {
@@ -239,32 +240,32 @@ func TestProblemSaysWhenToAskAgain(t *testing.T) {
 		}
 		if p.Status != http.StatusTooManyRequests || p.Type != account.TypeWait ||
 			p.RetryAfter < time.Minute || p.RetryAfter > 15*time.Minute {
-			t.Errorf("got %+v, want that one has to wait some minutes", *p)
+			t.Errorf("got %+v, want a wait of some minutes", *p)
 		}
 		return
 	}
-	t.Error("20 guesses, and nobody has to wait")
+	t.Error("got no wait after 20 guesses")
 }
 
-// An answer that is no JSON is an error and no answer: one of the API, or one of whatever stands
-// before it.
+// An answer that is not JSON is an error, whether it comes from the API or from a proxy in front of
+// it.
 func TestAnswersThatAreNoJSON(t *testing.T) {
 	metrics := func(c *admin.Config) {
 		c.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "latchkey_sessions 0\n")
 		})
 	}
-	send := serve(t, onMachine(newHandler(t, metrics)))
+	send := serve(t, serveOnMachine(newHandler(t, metrics)))
 	if raw, err := client.CallRaw(t.Context(), send, api.GetMetrics, api.Nothing{}); err != nil ||
 		string(raw) != "latchkey_sessions 0" {
-		t.Errorf("got %q, %v, want it as it came", raw, err)
+		t.Errorf("got %q, %v, want the answer unchanged", raw, err)
 	}
 	out, err := client.Call(t.Context(), send, api.GetMetrics, api.Nothing{})
 	if err == nil || out != "" || !strings.Contains(err.Error(), "not of this version") {
-		t.Errorf("got %q, %v, want that it was not understood", out, err)
+		t.Errorf("got %q, %v, want an error", out, err)
 	}
 	if p := (*client.Problem)(nil); errors.As(err, &p) {
-		t.Errorf("got %+v, and nothing was refused", *p)
+		t.Errorf("got %+v, want another error, as nothing was refused", *p)
 	}
 
 	gone := httptest.NewServer(nil)
@@ -304,7 +305,7 @@ func (c shortConn) Read(b []byte) (int, error) {
 
 // An answer that ends too early is an error, wherever it ends.
 func TestAnswersThatEndTooEarly(t *testing.T) {
-	h := onMachine(newHandler(t))
+	h := serveOnMachine(newHandler(t))
 	for _, name := range []string{"ann", "bob"} {
 		call(t, client.InProcess(h).RoundTrip, api.AddPerson, api.With(api.NewPerson{Name: name}))
 	}
@@ -333,11 +334,11 @@ func TestAnswersThatEndTooEarly(t *testing.T) {
 	}
 }
 
-// Who gives up is told so, and the API stops its work for them.
+// A caller that cancels gets context.Canceled, and the API stops working for it.
 func TestCanceledContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	h := onMachine(newHandler(t))
+	h := serveOnMachine(newHandler(t))
 	send := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cancel() // while the API waits for an event
 		h.ServeHTTP(w, r)
@@ -358,6 +359,6 @@ func TestCanceledContext(t *testing.T) {
 		return send(r)
 	}, api.ListPersons, api.ListQuery{})
 	if !errors.Is(err, context.Canceled) || asked {
-		t.Errorf("canceled before: got %v, want that it is not asked", err)
+		t.Errorf("canceled before: got %v, want context.Canceled and no request", err)
 	}
 }

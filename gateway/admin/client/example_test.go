@@ -13,8 +13,8 @@ import (
 	"latchkey/gateway/store"
 )
 
-// An operation of package api says what goes in and what comes out. Here the API answers in this
-// process; a program elsewhere gives the Do of an [http.Client] that reaches it.
+// An operation of package api says what its input and its output are. Here the API answers in this
+// process. A program elsewhere passes the Do method of an [http.Client] that reaches the API.
 func Example() {
 	ctx := context.Background()
 	s, err := store.Open(ctx, store.Options{InMemory: true})
@@ -25,7 +25,7 @@ func Example() {
 	h := account.As(account.NewUnixPeer("example"), admin.New(admin.Config{Store: s}))
 	send := client.InProcess(h).RoundTrip
 
-	// What goes in as JSON, and what comes out.
+	// The input is sent as JSON, and the answer is decoded.
 	ann, err := client.Call(ctx, send, api.AddPerson, api.With(api.NewPerson{Name: "ann"}))
 	fmt.Println(ann.Name, err)
 

@@ -19,8 +19,8 @@ import (
 // declared finds the declarations of operations in the text of package api.
 var declared = regexp.MustCompile(`http\.Method(\w+),\s+("[^"]+"|account\.ClientPath),\s+"([a-z-]+)"`)
 
-// What this package can call is what the API answers: each operation that package api declares
-// stands in the OpenAPI document, and no other does.
+// This package can call exactly what the API answers: the OpenAPI document has each operation that
+// package api declares, and no other.
 func TestEveryOperationIsAnswered(t *testing.T) {
 	files, err := filepath.Glob("../api/*.go")
 	if err != nil {
@@ -38,7 +38,7 @@ func TestEveryOperationIsAnswered(t *testing.T) {
 		}
 	}
 
-	h := onMachine(newHandler(t, func(c *admin.Config) { c.Metrics = http.NotFoundHandler() }))
+	h := serveOnMachine(newHandler(t, func(c *admin.Config) { c.Metrics = http.NotFoundHandler() }))
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/openapi.json", nil))
 	var doc struct {
@@ -56,7 +56,7 @@ func TestEveryOperationIsAnswered(t *testing.T) {
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) || len(got) == 0 {
-		t.Errorf("the document has\n%s\nand declared is\n%s", strings.Join(got, "\n"),
+		t.Errorf("the document has\n%s\nbut package api declares\n%s", strings.Join(got, "\n"),
 			strings.Join(want, "\n"))
 	}
 }
@@ -64,7 +64,7 @@ func TestEveryOperationIsAnswered(t *testing.T) {
 // written finds a path of the API, with or without the website's prefix.
 var written = regexp.MustCompile(`["\x60](http://[a-z]+)?(/api)?/v1/`)
 
-// Whoever calls an operation names it, and does not write its path once more.
+// Only package api has the paths of operations. Other packages name the operation.
 func TestPathsStandInPackageAPI(t *testing.T) {
 	const root = "../../.."
 	mayWrite := []string{"gateway/admin/api", "gateway/admin", "gateway/admin/openapi", "gateway/account"}

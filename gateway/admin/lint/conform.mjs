@@ -1,5 +1,6 @@
-// conform.mjs DOCUMENT < EXCHANGES: compares requests and answers, one JSON object a line, with an OpenAPI document. Each
-// answer must be described, with its status, its type and its body; and so must each request that was carried out.
+// conform.mjs DOCUMENT < EXCHANGES: compares requests and answers, one JSON object a line, with an
+// OpenAPI document. The document must describe each answer, with its status, its type and its body,
+// and each request that was carried out.
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import Ajv from "ajv/dist/2020.js";
@@ -11,21 +12,25 @@ formats(ajv);
 ajv.addSchema(doc, "doc");
 const compiled = new Map();
 
-// validator returns the schema at a place in the document, ready to use.
+// validator returns a function that checks a value against the schema at a place in the document.
 function validator(...place) {
-  const ref = "doc#/" + place.map((p) => encodeURIComponent(p.replaceAll("~", "~0").replaceAll("/", "~1"))).join("/");
+  const escape = (p) => encodeURIComponent(p.replaceAll("~", "~0").replaceAll("/", "~1"));
+  const ref = "doc#/" + place.map(escape).join("/");
   if (!compiled.has(ref)) compiled.set(ref, ajv.compile({ $ref: ref }));
   return compiled.get(ref);
 }
 
 const templates = Object.keys(doc.paths).map((path) => ({
   path,
-  fixed: path.replace(/\{\w+\}/g, "").length, // of two that fit, the one with more letters of its own is meant
+  // If several templates match a path, the one with the most fixed characters is the right one.
+  fixed: path.replace(/\{\w+\}/g, "").length,
   form: new RegExp("^" + path.replace(/[.*+?^$()|[\]\\]/g, "\\$&").replace(/\{\w+\}/g, "([^/]+)") + "$"),
 }));
 
 function check({ method, path, query, sent, status, type, body }) {
-  const found = templates.filter((t) => t.form.test(path) && doc.paths[t.path][method]).sort((a, b) => b.fixed - a.fixed)[0];
+  const found = templates
+    .filter((t) => t.form.test(path) && doc.paths[t.path][method])
+    .sort((a, b) => b.fixed - a.fixed)[0];
   if (!found) return [`no operation ${method} ${path}`];
   const op = doc.paths[found.path][method];
   const wrong = [];
@@ -33,7 +38,7 @@ function check({ method, path, query, sent, status, type, body }) {
   if (status < 300) {
     for (const [name, values] of Object.entries(query ?? {})) {
       const i = (op.parameters ?? []).findIndex((p) => p.in === "query" && p.name === name);
-      if (i < 0) wrong.push(`the query has ${name}, and the document has not`);
+      if (i < 0) wrong.push(`the query has ${name}, which the document does not have`);
       for (const value of i < 0 ? [] : values) {
         const want = op.parameters[i].schema.type;
         const valid = validator("paths", found.path, method, "parameters", String(i), "schema");
@@ -41,8 +46,8 @@ function check({ method, path, query, sent, status, type, body }) {
         if (value !== "" && !valid(v)) fail(`the query's ${name}`, valid);
       }
     }
-    if (op.requestBody?.required && !sent) wrong.push("a body is required, and none was sent");
-    if (sent && !op.requestBody) wrong.push("a body was sent, and the document has none");
+    if (op.requestBody?.required && !sent) wrong.push("a body is required, but none was sent");
+    if (sent && !op.requestBody) wrong.push("a body was sent, but the document has none");
     if (sent && op.requestBody) {
       const valid = validator("paths", found.path, method, "requestBody", "content", "application/json", "schema");
       if (!valid(JSON.parse(sent))) fail("the request", valid);
