@@ -12,8 +12,8 @@ import (
 	"latchkey/gateway/console/webtest"
 )
 
-// contact moves the door's contact, which the lock reports.
-func (h *house) contact(open bool) {
+// moveContact opens or closes the door's contact. The lock reports it.
+func (h *house) moveContact(open bool) {
 	h.t.Helper()
 	h.lock.SetContact(map[bool]wire.Contact{true: wire.ContactOpen, false: wire.ContactClosed}[open])
 	ctx, cancel := context.WithTimeout(h.t.Context(), 10*time.Second)
@@ -24,12 +24,12 @@ func (h *house) contact(open bool) {
 	}
 }
 
-// force opens the door without unlocking it, and returns the alarm.
-func (h *house) force() (a api.Alarm) {
+// forceDoor opens the door without unlocking it, and returns the alarm.
+func (h *house) forceDoor() (a api.Alarm) {
 	h.t.Helper()
-	h.contact(false)
-	h.contact(true)
-	h.eventually("the alarm is kept", func() bool {
+	h.moveContact(false)
+	h.moveContact(true)
+	h.eventually("the alarm is recorded", func() bool {
 		var all struct{ Items []api.Alarm }
 		h.must("GET", "/v1/alarms", "", &all)
 		if len(all.Items) == 1 {
@@ -40,30 +40,30 @@ func (h *house) force() (a api.Alarm) {
 	return a
 }
 
-// A forced door turns red by itself on a page that is open, everywhere, and stays so until somebody
-// acknowledges it.
+// A forced door turns red on every open page without a reload, and stays red until somebody
+// acknowledges the alarm.
 func TestForcedDoorIsRedUntilAcknowledged(t *testing.T) {
 	for name, opts := range map[string]webtest.Options{"desk": {}, "phone": {Width: 390, Height: 844,
 		Phone: true, Dark: true}, "without scripts": {NoScript: true}} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t, here)
-			p := h.signedIn("owner", opts)
+			p := h.openSignedIn("owner", opts)
 			p.In("front-door").See("locked")
-			a := h.force()
+			a := h.forceDoor()
 			if opts.NoScript {
 				p.Open("/")
 			}
 			door := p.In("front-door")
 			door.See("opened without being unlocked")
 			door.See("now open")
-			h.contact(false)
+			h.moveContact(false)
 			if opts.NoScript {
 				p.Open("/")
 			}
 			door.See("now locked")
 			p.In(`#t-` + string(a.Target.ID) + `[data-tone="bad"]`).See("opened without being unlocked")
-			if !opts.NoScript { // which axe is
-				h.look(p, "home-alarm", name)
+			if !opts.NoScript { // axe is a script
+				h.checkLook(p, "home-alarm", name)
 			}
 			p.Open("/targets/front-door")
 			p.See("opened without being unlocked; now locked")
@@ -83,23 +83,23 @@ func TestForcedDoorIsRedUntilAcknowledged(t *testing.T) {
 	}
 }
 
-// An operator acknowledges; a viewer sees the alarm and cannot, and neither can a script that may
-// only look.
+// An operator can acknowledge an alarm. A viewer sees it but cannot acknowledge it, and neither can
+// a script without the scope doors.
 func TestWhoMayAcknowledge(t *testing.T) {
 	h := newHouse(t, here)
-	h.account("vic", "viewer")
-	h.account("otto", "operator")
-	a := h.force()
+	h.addAccount("vic", "viewer")
+	h.addAccount("otto", "operator")
+	a := h.forceDoor()
 	path := fmt.Sprintf("/alarms/%d/acknowledge", a.Seq)
-	viewer := h.browser().signedIn("vic")
+	viewer := h.newBrowser().signIn("vic")
 	if _, text := viewer.do("GET", "/", ""); !strings.Contains(text, "opened without being unlocked") ||
 		strings.Contains(text, path) {
-		t.Error("a viewer does not see the alarm, or a way to acknowledge it")
+		t.Error("a viewer does not see the alarm, or sees a way to acknowledge it")
 	}
 	if resp, _ := viewer.do("POST", path, ""); resp.StatusCode != 403 {
 		t.Errorf("a viewer: got %s, want 403", resp.Status)
 	}
-	script := h.browser()
+	script := h.newBrowser()
 	for scope, want := range map[string]int{"read": 403, "lamps": 403, "doors": 200} {
 		var minted api.MintedToken
 		h.must("POST", "/v1/accounts/otto/tokens", `{"label":"`+scope+`","scopes":["`+scope+`"]}`, &minted)
@@ -113,20 +113,20 @@ func TestWhoMayAcknowledge(t *testing.T) {
 			}
 		}
 		if scope == "doors" {
-			a = h.force()
+			a = h.forceDoor()
 			path = fmt.Sprintf("/alarms/%d/acknowledge", a.Seq)
 		}
 	}
-	if resp, text := h.browser().signedIn("otto").do("POST", path, "remark=wind"); resp.StatusCode != 303 {
+	if resp, text := h.newBrowser().signIn("otto").do("POST", path, "remark=wind"); resp.StatusCode != 303 {
 		t.Errorf("an operator: got %s %s, want 303", resp.Status, text)
 	}
 }
 
-// The pulse ends, and the page says "locked" soon after, although nothing else happens that would
-// make it look again.
+// The page says "locked" soon after the end of the pulse, although nothing else happens that would
+// make it load again.
 func TestLockedIsShownSoonAfterThePulse(t *testing.T) {
 	h := newHouse(t, here)
-	p := h.signedIn("owner", webtest.Options{})
+	p := h.openSignedIn("owner", webtest.Options{})
 	p.See("● live")
 	h.must("POST", "/v1/operate", `{"target":"front-door","action":"unlock"}`, nil)
 	p.In("front-door").See("unlocked")
@@ -135,7 +135,7 @@ func TestLockedIsShownSoonAfterThePulse(t *testing.T) {
 	p.In("front-door").See("locked")
 	took := time.Since(began)
 	t.Logf("shown %v after the end of the pulse", took.Round(time.Millisecond))
-	if took > 10*time.Second { // the page looks again every 15 s in any case
+	if took > 10*time.Second { // the page loads again every 15 s in any case
 		t.Errorf("shown only %v after the end of the pulse", took)
 	}
 }

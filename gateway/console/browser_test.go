@@ -15,10 +15,10 @@ import (
 const here = "127.0.0.0/8"
 
 func TestFirstRun(t *testing.T) {
-	h := emptyHouse(t)
+	h := newEmptyHouse(t)
 	var code api.SetupCode
 	h.must("POST", "/v1/setup/code", "", &code)
-	p := h.page(webtest.Options{})
+	p := h.openPage(webtest.Options{})
 	p.Open("/")
 	p.See("Nobody can sign in yet")
 	p.Fill("Set-up code", "aaaa-bbbb-cccc-dddd")
@@ -42,7 +42,7 @@ func TestFirstRun(t *testing.T) {
 
 func TestWrongPasswordsHaveToWait(t *testing.T) {
 	h := newHouse(t)
-	p := h.page(webtest.Options{})
+	p := h.openPage(webtest.Options{})
 	p.Open("/")
 	for range 10 {
 		p.Fill("Name", "owner")
@@ -63,7 +63,7 @@ func TestLampIsSwitched(t *testing.T) {
 		Phone: true}, "without scripts": {NoScript: true}} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)
-			p := h.signedIn("owner", opts)
+			p := h.openSignedIn("owner", opts)
 			p.In("hall").Click("On")
 			h.eventually("the lamp is on", func() bool { return h.lamp.State().On })
 			p.See("hall is switched on")
@@ -79,16 +79,17 @@ func TestLampIsSwitched(t *testing.T) {
 	}
 }
 
-// What happens elsewhere moves nothing under a mouse that is down, and is shown when it is up.
+// While a mouse button is down, the page does not change. It shows what happened elsewhere when the
+// button is up.
 func TestNothingMovesUnderTheMouse(t *testing.T) {
 	h := newHouse(t)
-	p := h.signedIn("owner", webtest.Options{})
+	p := h.openSignedIn("owner", webtest.Options{})
 	release := p.In("hall").Hold("On")
 	asked := len(p.Requests())
 	h.must("POST", "/v1/operate", `{"target":"hall","action":"level","level":40}`, nil)
 	h.eventually("the page has asked again", func() bool { return len(p.Requests()) > asked })
 	h.eventually("the lamp is at 40 %", func() bool { return h.lamp.State().Level == 40 })
-	time.Sleep(time.Second) // in which it would be drawn
+	time.Sleep(time.Second) // the page would be drawn in this time
 	if got := p.In("hall").Text(); !strings.HasPrefix(got, "hall off ") {
 		t.Errorf("under the mouse the card became %q, want the lamp off as before", got)
 	}
@@ -101,10 +102,10 @@ func TestNothingMovesUnderTheMouse(t *testing.T) {
 
 func TestDoorIsUnlockedAndTheEventArrivesLive(t *testing.T) {
 	h := newHouse(t, here)
-	log := h.signedIn("owner", webtest.Options{})
+	log := h.openSignedIn("owner", webtest.Options{})
 	log.Click("Events")
 	log.See("● live")
-	p := h.signedIn("owner", webtest.Options{})
+	p := h.openSignedIn("owner", webtest.Options{})
 	p.In("front-door").Click("Unlock 2s")
 	h.eventually("the lock has let go", func() bool { return h.lock.State().On })
 	p.See("front-door is unlocked")
@@ -115,7 +116,7 @@ func TestDoorIsUnlockedAndTheEventArrivesLive(t *testing.T) {
 
 func TestCardIsLearned(t *testing.T) {
 	h := newHouse(t, here)
-	p := h.signedIn("owner", webtest.Options{})
+	p := h.openSignedIn("owner", webtest.Options{})
 	p.Click("People")
 	p.Fill("Name", "bob")
 	p.Click("Add")
@@ -125,7 +126,7 @@ func TestCardIsLearned(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		var err error
-		for ctx.Err() == nil { // until somebody waits for it, it is a card that nobody has
+		for ctx.Err() == nil { // until the page waits for a card, this one is only an unknown card
 			if _, err = h.door.Scan(ctx, []byte{4, 5, 6, 7, 8, 9, 0xbe}); err != nil {
 				break
 			}
@@ -152,7 +153,7 @@ func TestDenialIsExplained(t *testing.T) {
 	h := newHouse(t)
 	h.must("POST", "/v1/persons", `{"name":"eve"}`, nil)
 	h.must("POST", "/v1/cards", `{"person":"eve","uid":"0102030e"}`, nil)
-	p := h.signedIn("owner", webtest.Options{})
+	p := h.openSignedIn("owner", webtest.Options{})
 	if v, err := h.door.Scan(t.Context(), []byte{1, 2, 3, 0x0e}); err != nil || v.Verdict != wire.Denied {
 		t.Fatalf("got %v, %v, want denied", v, err)
 	}
@@ -170,7 +171,7 @@ func TestDenialIsExplained(t *testing.T) {
 
 func TestDeviceIsProvisionedOnceAndRevoked(t *testing.T) {
 	h := newHouse(t, here)
-	p := h.signedIn("owner", webtest.Options{})
+	p := h.openSignedIn("owner", webtest.Options{})
 	p.Click("Devices")
 	part := p.In("#add-device")
 	part.Fill("Name", "back-reader")
@@ -195,8 +196,8 @@ func TestDeviceIsProvisionedOnceAndRevoked(t *testing.T) {
 
 func TestViewerOnlyLooks(t *testing.T) {
 	h := newHouse(t, here)
-	h.account("vic", "viewer")
-	p := h.signedIn("vic", webtest.Options{})
+	h.addAccount("vic", "viewer")
+	p := h.openSignedIn("vic", webtest.Options{})
 	for _, text := range []string{"Unlock", "Lockdown…", "Admins"} {
 		p.DontSee(text)
 	}
@@ -207,7 +208,7 @@ func TestViewerOnlyLooks(t *testing.T) {
 
 func TestEverythingWorksWithoutScripts(t *testing.T) {
 	h := newHouse(t, here)
-	p := h.signedIn("owner", webtest.Options{NoScript: true})
+	p := h.openSignedIn("owner", webtest.Options{NoScript: true})
 	p.In("front-door").Click("Unlock 2s")
 	h.eventually("the lock has let go", func() bool { return h.lock.State().On })
 	p.See("front-door is unlocked")
@@ -231,11 +232,11 @@ func TestEverythingWorksWithoutScripts(t *testing.T) {
 	p.See("Sign in")
 }
 
-// A name that is hostile is shown as it is everywhere, and does nothing.
+// Every page shows a hostile name as text, and the name has no effect.
 func TestHostileNamesAreInert(t *testing.T) {
 	h := newHouse(t, here)
 	const name = `=cmd|"/c calc"!A1<img src=x onerror=alert(1)>'{{.}}`
-	p := h.signedIn("owner", webtest.Options{})
+	p := h.openSignedIn("owner", webtest.Options{})
 	p.Click("People")
 	p.Fill("Name", name)
 	p.Click("Add")
@@ -244,20 +245,22 @@ func TestHostileNamesAreInert(t *testing.T) {
 		p.In("Pages").Click(page)
 		p.See(name[:20])
 	}
-	b := h.browser().signedIn("owner")
+	b := h.newBrowser().signIn("owner")
 	_, csv := b.do("GET", "/events.csv", "")
 	for line := range strings.Lines(csv) {
 		for cell := range strings.SplitSeq(line, ",") {
-			if cell = strings.Trim(cell, `"`); strings.HasPrefix(cell, "=") || strings.HasPrefix(cell, "+") || strings.HasPrefix(cell, "@") {
+			if cell = strings.Trim(cell, `"`); strings.HasPrefix(cell, "=") || strings.HasPrefix(cell, "+") ||
+				strings.HasPrefix(cell, "@") {
 				t.Errorf("a cell would be a formula: %s", cell)
 			}
 		}
 	}
 	resp, text := b.do("POST", "/people", "name="+strings.Repeat("x", 10_000))
 	if resp.StatusCode != 422 || !strings.Contains(text, "want 1 to 64") {
-		t.Errorf("a name of 10,000 bytes: got %s, want 422 and what to do", resp.Status)
+		t.Errorf("a name of 10,000 bytes: got %s, want 422 and the allowed length", resp.Status)
 	}
-	for n, want := range map[int]int{20_000: 400, 70_000: 413} { // more than a form may have, and more than any request
+	// more than a form may have, and more than any request may have
+	for n, want := range map[int]int{20_000: 400, 70_000: 413} {
 		if resp, _ := b.do("POST", "/people", "name="+strings.Repeat("x", n)); resp.StatusCode != want {
 			t.Errorf("a form of %d bytes: got %s, want %d", n, resp.Status, want)
 		}

@@ -13,7 +13,8 @@ import (
 	"latchkey/gateway/limit"
 )
 
-// looks passes calls of the API on, and counts those that ask on whose budget a request goes.
+// looks passes calls of the API on, and counts those that ask for which account a request is
+// counted.
 type looks struct {
 	next http.Handler
 
@@ -37,8 +38,9 @@ func (l *looks) take() (n int) {
 	return n
 }
 
-// A page finds out who is signed in, so nobody need ask before; about other requests it is asked
-// anew some seconds later. Whose sign-in is over is a stranger after the next page.
+// The account of a request for a page is remembered for a minute, because the page itself finds out
+// who is signed in. For other requests it is asked again after two seconds. When a sign-in has
+// ended, the next page makes its requests count as a stranger's.
 func TestWhoseRequestItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCastle(t)
@@ -53,7 +55,7 @@ func TestWhoseRequestItIs(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.console = site
-		b := c.client("192.0.2.1:1")
+		b := c.newClient("192.0.2.1:1")
 		b.post("/sign-in", "name", "al", "password", password)
 		request := func(path string) *http.Request {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://door.example"+path, nil)
@@ -84,7 +86,8 @@ func TestWhoseRequestItIs(t *testing.T) {
 		whose("/people", known, 1)
 
 		time.Sleep(minute - time.Second)
-		site.ServeHTTP(httptest.NewRecorder(), request("/account")) // whose page it is shows again
+		// this page finds out again who is signed in
+		site.ServeHTTP(httptest.NewRecorder(), request("/account"))
 		time.Sleep(minute - time.Second)
 		whose("/people", known, 0)
 

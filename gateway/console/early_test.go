@@ -15,8 +15,8 @@ import (
 	"latchkey/gateway/limit"
 )
 
-// rounds passes calls of the API on. It answers who is signed in only after a number of others have
-// come, and notes what comes after that.
+// rounds passes calls of the API on. It answers the call for the session only after a number of
+// other calls have arrived, and records the calls that arrive after that.
 type rounds struct {
 	next    http.Handler
 	arrived chan struct{}
@@ -24,7 +24,7 @@ type rounds struct {
 	mu       sync.Mutex
 	want     int      // calls besides that for the session; guarded by mu
 	answered bool     // guarded by mu
-	missing  int      // of those that were wanted; guarded by mu
+	missing  int      // calls that did not arrive in time; guarded by mu
 	late     []string // guarded by mu
 }
 
@@ -66,8 +66,8 @@ func (a *rounds) awaitOthers() {
 	a.answered = true
 }
 
-// A page asks the API for all that it shows at once, together with who is signed in. What depends on
-// an answer comes after.
+// A page makes its calls of the API at once, together with the call for the session. Only calls
+// that depend on an answer come later.
 func TestPagesAskAtOnce(t *testing.T) {
 	h := newHouse(t)
 	for _, made := range [][2]string{
@@ -78,12 +78,13 @@ func TestPagesAskAtOnce(t *testing.T) {
 	} {
 		h.must("POST", "/v1/"+made[0], made[1], nil)
 	}
-	// The gateway answers for somebody at the machine, and the store's sign-ins for the browser.
+	// Calls are made as somebody on the machine, except that the session is that of the browser's
+	// cookie.
 	mux := http.NewServeMux()
 	mux.Handle("/", h.gw.AdminHandler())
 	mux.Handle(api.GetSession.Path,
 		admin.New(admin.Config{Store: h.store, Website: account.Website{SignIns: h.store}}).Visitors())
-	b := (&castle{t: t}).client("192.0.2.1:1")
+	b := (&castle{t: t}).newClient("192.0.2.1:1")
 	var err error
 	if b.c.console, err = console.New(console.Config{API: mux}); err != nil {
 		t.Fatal(err)
@@ -139,7 +140,7 @@ func TestPagesAskAtOnce(t *testing.T) {
 				len(a.arrived), a.want)
 		}
 		if !slices.Equal(a.late, tt.late) {
-			t.Errorf("%s: got %q after that, want %q", tt.path, a.late, tt.late)
+			t.Errorf("%s: got the later calls %q, want %q", tt.path, a.late, tt.late)
 		}
 		a.mu.Unlock()
 	}

@@ -10,12 +10,12 @@ import (
 	"latchkey/gateway/admin/api"
 )
 
-// Two people have the same form open. The later of them hears that the other was quicker, on a page
-// that shows the record as it is now, and can save after all.
-func TestLaterOfTwoFormsHearsOfIt(t *testing.T) {
+// Two people have the same form open. The one who saves later is refused, on a page with the
+// present record, and can then save.
+func TestLaterOfTwoFormsIsRefused(t *testing.T) {
 	h := newHouse(t)
-	h.account("eva", "owner")
-	b := h.browser().signedIn("eva")
+	h.addAccount("eva", "owner")
+	b := h.newBrowser().signIn("eva")
 	tag := regexp.MustCompile(`name="etag" value="([0-9a-f]{16})"`)
 	save := func(text, seen string) (int, string) {
 		resp, page := b.do("POST", "/schedules/night", url.Values{"form": {"night"}, "etag": {seen},
@@ -26,12 +26,12 @@ func TestLaterOfTwoFormsHearsOfIt(t *testing.T) {
 	_, page := b.do("GET", "/schedules", "")
 	seen := tag.FindAllStringSubmatch(page, -1)
 	if len(seen) == 0 {
-		t.Fatal("the form carries no tag")
+		t.Fatal("the form has no tag")
 	}
 	var night api.Schedule
 	h.must("GET", "/v1/schedules/night", "", &night)
 	if !strings.Contains(page, night.ETag) {
-		t.Fatal("the form does not carry the tag of its record")
+		t.Fatal("the form does not have the tag of its record")
 	}
 
 	if code, text := save("tue 20:00-22:00", night.ETag); code != http.StatusSeeOther {
@@ -39,16 +39,16 @@ func TestLaterOfTwoFormsHearsOfIt(t *testing.T) {
 	}
 	code, page := save("wed 20:00-22:00", night.ETag)
 	if code != http.StatusUnprocessableEntity || !strings.Contains(page, "omebody else has changed it") {
-		t.Fatalf("the second: got %d, want 422, as of every form that is not saved, and why", code)
+		t.Fatalf("the second: got %d, want 422, as for every form that is not saved, and the reason", code)
 	}
 	h.must("GET", "/v1/schedules/night", "", &night)
 	if night.Text != "tue 20:00-22:00" {
-		t.Fatalf("got %q, want what the first saved", night.Text)
+		t.Fatalf("got %q, want the text that the first has saved", night.Text)
 	}
 	if !strings.Contains(page, night.ETag) {
-		t.Fatal("the page that says so does not carry the tag of now")
+		t.Fatal("the page of the refusal does not have the present tag")
 	}
 	if code, text := save("wed 20:00-22:00", night.ETag); code != http.StatusSeeOther {
-		t.Fatalf("the second, who has heard of it: got %d %s", code, text)
+		t.Fatalf("the second, with the present tag: got %d %s", code, text)
 	}
 }

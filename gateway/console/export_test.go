@@ -11,7 +11,8 @@ import (
 	"latchkey/gateway/audit"
 )
 
-// Both exports hold what the filter takes, all of it and in order, as files to keep.
+// Both exports have every event that matches the filter, in order, and are sent as files to
+// download.
 func TestExport(t *testing.T) {
 	h := newHouse(t)
 	for _, uid := range [][]byte{{4, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0x80}, {9, 9, 9, 9}} {
@@ -19,7 +20,7 @@ func TestExport(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b := h.browser().signedIn("owner")
+	b := h.newBrowser().signIn("owner")
 	for _, tt := range []struct {
 		query string
 		least int // events
@@ -29,8 +30,7 @@ func TestExport(t *testing.T) {
 		{"?kind=decision", 2, func(e audit.Event) bool { return e.Kind == audit.EventDecision }},
 		{"?reason=unknown-card", 1, func(e audit.Event) bool { return e.Reason == access.ReasonUnknownCard }},
 		{"?person=ann&target=front-door", 1, func(e audit.Event) bool {
-			return e.Person.Name == "ann" &&
-				e.Target.Name == "front-door"
+			return e.Person.Name == "ann" && e.Target.Name == "front-door"
 		}},
 		{"?person=nobody", 0, func(audit.Event) bool { return false }},
 	} {
@@ -45,7 +45,7 @@ func TestExport(t *testing.T) {
 			t.Fatalf("%s: %v in %.300s", tt.query, err, text)
 		}
 		if len(events) < tt.least || len(rows) != len(events)+1 || rows[0][0] != "number" {
-			t.Errorf("%s: got %d events and %d rows under a head, want %d at least, and the same", tt.query,
+			t.Errorf("%s: got %d events and %d rows, want the same number, at least %d", tt.query,
 				len(events), len(rows)-1, tt.least)
 			continue
 		}
@@ -57,7 +57,9 @@ func TestExport(t *testing.T) {
 				t.Errorf("%s: got the row %q for event %d", tt.query, row, e.Seq)
 			}
 		}
-		for kind, name := range map[string]string{resp.Header.Get("Content-Disposition"): "latchkey-events.json", csvResp.Header.Get("Content-Disposition"): "latchkey-events.csv"} {
+		for kind, name := range map[string]string{
+			resp.Header.Get("Content-Disposition"):    "latchkey-events.json",
+			csvResp.Header.Get("Content-Disposition"): "latchkey-events.csv"} {
 			if how, params, err := mime.ParseMediaType(kind); err != nil || how != "attachment" ||
 				params["filename"] != name {
 				t.Errorf("got %q, want a file %s", kind, name)

@@ -10,8 +10,8 @@ import (
 	"latchkey/gateway/store"
 )
 
-// A disk without space: Home says that no door opens, and whoever presses the switch of a lockdown
-// reads that it acts and would not outlast a restart.
+// When the disk is full, Home says that no door opens. Whoever starts a lockdown reads that it is
+// in effect but would not survive a restart.
 func TestLockdownOnAFullDisk(t *testing.T) {
 	for name, opts := range map[string]webtest.Options{"desk": {}, "phone": {Width: 390, Height: 844,
 		Phone: true, Dark: true}, "without scripts": {NoScript: true}} {
@@ -19,13 +19,13 @@ func TestLockdownOnAFullDisk(t *testing.T) {
 			t.Parallel()
 			var free atomic.Int64
 			free.Store(1 << 30)
-			h := furnish(emptyHouseOn(t, store.Options{Hold: true, Free: func() (uint64, error) {
+			h := furnish(newEmptyHouseOn(t, store.Options{Hold: true, Free: func() (uint64, error) {
 				if n := free.Load(); n >= 0 {
 					return uint64(n), nil
 				}
 				return 0, errors.New("i/o error") // not even restrictions can be kept
 			}}, here))
-			p := h.signedIn("owner", opts)
+			p := h.openSignedIn("owner", opts)
 			p.DontSee("Cards that may enter are kept out.")
 			free.Store(0)
 			p.Open("/")
@@ -38,14 +38,14 @@ func TestLockdownOnAFullDisk(t *testing.T) {
 			p.Click("Lockdown…")
 			p.Click("Start a lockdown")
 			p.See("Lockdown: every door stays shut, for everybody.")
-			p.See("It acts now, but it is NOT durable: the disk is full, and it is lost if the gateway stops before there is space again.")
+			p.See("It acts now, but it is NOT durable: the disk is full, and it is lost if the gateway " +
+				"stops before there is space again.")
 			p.In("Pages").Click("Home")
 			p.See("Every door stays shut, for everybody.")
 			p.See("1 restriction acts in memory and is NOT durable")
 			free.Store(1 << 30)
-			h.eventually("the lockdown is kept", func() bool {
-				return h.store.Held() == 0 &&
-					h.store.Low() == nil
+			h.eventually("the lockdown is durable", func() bool {
+				return h.store.Held() == 0 && h.store.Low() == nil
 			})
 			p.Open("/")
 			p.DontSee("Cards that may enter are kept out.")
@@ -54,7 +54,7 @@ func TestLockdownOnAFullDisk(t *testing.T) {
 			var site api.Site
 			h.must("GET", "/v1/site", "", &site)
 			if site.Lockdown {
-				t.Error("the lockdown goes on")
+				t.Error("the lockdown has not ended")
 			}
 		})
 	}

@@ -6,13 +6,14 @@ import (
 	"testing"
 )
 
-func TestOurs(t *testing.T) {
+func TestKnowsHost(t *testing.T) {
 	c := &Console{cfg: Config{Hosts: []string{"localhost", "door.example", "*.wild.example"}}}
 	for host, want := range map[string]bool{
 		"localhost": true, "localhost:8443": true, "LocalHost:8443": true, "door.example": true,
 		"DOOR.EXAMPLE:443": true,
-		"a.wild.example":   true, "a.wild.example:8443": true, "wild.example": false, "a.b.wild.example": false,
-		"evil.example": false, "door.example.evil.example": false, "evildoor.example": false,
+		"a.wild.example":   true, "a.wild.example:8443": true, "wild.example": false,
+		"a.b.wild.example": false,
+		"evil.example":     false, "door.example.evil.example": false, "evildoor.example": false,
 		"a.door.example": false, "example": false,
 		"127.0.0.1": true, "127.0.0.1:8443": true, "[::1]:8443": true, "[::1]": true, "192.0.2.1:8443": true,
 		"": false, ":8443": false, "*.wild.example": true, "[": false, "door.example.": false,
@@ -22,11 +23,11 @@ func TestOurs(t *testing.T) {
 		}
 	}
 	if !(&Console{}).knowsHost("anything.example") {
-		t.Error("without names there is nothing to compare with, so every one is ours")
+		t.Error("without a list of names, every name must be accepted")
 	}
 }
 
-func TestWhereToGo(t *testing.T) {
+func TestCleanPage(t *testing.T) {
 	for to, want := range map[string]string{
 		"/people?x=1": "/people?x=1", "/": "/", "": "/", "people": "/", "https://evil.example/": "/",
 		"//evil.example/": "/", "/\\evil.example": "/",
@@ -44,7 +45,7 @@ func TestForeign(t *testing.T) {
 		name, method, site, mode, dest string
 		want                           bool
 	}{
-		{"no browser", "POST", "", "", "", false},
+		{"a client that is no browser", "POST", "", "", "", false},
 		{"somebody who types the address", "GET", "none", "navigate", "document", false},
 		{"a page of ours", "POST", "same-origin", "navigate", "document", false},
 		{"a link from another site", "GET", "cross-site", "navigate", "document", false},
@@ -82,8 +83,8 @@ func TestInert(t *testing.T) {
 	}
 }
 
-// A page of the same host that came without TLS can have been written by anybody between, and is
-// not from here.
+// A page that came from the same host without TLS counts as foreign, since anybody in between can
+// have written it.
 func TestOriginIsComparedWithItsScheme(t *testing.T) {
 	for _, tt := range []struct {
 		host, origin, site string
@@ -115,8 +116,8 @@ func TestOriginIsComparedWithItsScheme(t *testing.T) {
 				}
 			}
 			w := httptest.NewRecorder()
-			(&Console{}).guardHandler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w,
-				r)
+			nothing := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+			(&Console{}).guardHandler(nothing).ServeHTTP(w, r)
 			if w.Code != tt.want {
 				t.Errorf("%s to %s from %q, %q: got %d, want %d", method, tt.host, tt.origin, tt.site, w.Code,
 					tt.want)

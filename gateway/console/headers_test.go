@@ -5,21 +5,22 @@ import (
 	"testing"
 )
 
-// What a browser is told with every answer, whoever asks and whatever for.
+// Every answer has the headers that restrict what a browser may do with it.
 func TestHeaders(t *testing.T) {
 	h := newHouse(t, here)
-	b := h.browser()
+	b := h.newBrowser()
 	for _, path := range []string{"/sign-in", "/", "/live", "/nothing", "/static/console.js", "/static/",
 		"/api/v1/targets"} {
 		resp, _ := b.do("GET", path, "")
 		for name, want := range map[string]string{
-			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; " +
+				"img-src 'self' data:; connect-src 'self'; " +
 				"manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 			"X-Content-Type-Options":       "nosniff",
 			"Referrer-Policy":              "same-origin",
 			"Cross-Origin-Opener-Policy":   "same-origin",
 			"Cross-Origin-Resource-Policy": "same-origin",
-			"Strict-Transport-Security":    "", // it would hold for whatever else is on localhost
+			"Strict-Transport-Security":    "", // it would affect every other program on localhost
 		} {
 			if got := resp.Header.Get(name); got != want {
 				t.Errorf("%s: got %s %q, want %q", path, name, got, want)
@@ -27,7 +28,7 @@ func TestHeaders(t *testing.T) {
 		}
 		if got := resp.Header.Get("Cache-Control"); got != "no-store" && (path != "/static/console.js" ||
 			!strings.Contains(got, "immutable")) {
-			t.Errorf("%s: got Cache-Control %q, want that nothing is kept but what never changes", path, got)
+			t.Errorf("%s: got Cache-Control %q, want that only static files are stored", path, got)
 		}
 	}
 	b.header.Set("Host", "127.0.0.1")

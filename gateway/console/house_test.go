@@ -58,11 +58,11 @@ type house struct {
 	ahead *atomic.Int64  // how far the clock of sign-ins is ahead, in ns
 }
 
-// newHouse has an owner, who is called owner. Local are the networks whose people open doors
+// newHouse makes a house with an account "owner". local are the networks from which doors open
 // without a second step.
 func newHouse(t *testing.T, local ...string) *house {
 	t.Helper()
-	return furnish(emptyHouse(t, local...))
+	return furnish(newEmptyHouse(t, local...))
 }
 
 func furnish(h *house) *house {
@@ -73,9 +73,9 @@ func furnish(h *house) *house {
 	h.must("POST", "/v1/persons", `{"name":"ann"}`, nil)
 	h.must("POST", "/v1/cards", `{"person":"ann","uid":"`+annsCard+`"}`, nil)
 	h.must("POST", "/v1/grants", `{"person":"ann","target":"front-door"}`, nil)
-	h.door = h.node("front-reader", "reader", "front-door")
-	h.lock = h.node("front-lock", "lock", "front-door")
-	h.lamp = h.node("hall-lamp", "lamp", "hall")
+	h.door = h.enrolNode("front-reader", "reader", "front-door")
+	h.lock = h.enrolNode("front-lock", "lock", "front-door")
+	h.lamp = h.enrolNode("hall-lamp", "lamp", "hall")
 	h.eventually("the lock's and the lamp's state are known", func() bool {
 		var s api.Status
 		h.must("GET", "/v1/status", "", &s)
@@ -90,13 +90,13 @@ func furnish(h *house) *house {
 	return h
 }
 
-// emptyHouse has nobody and nothing yet.
-func emptyHouse(t *testing.T, local ...string) *house {
+// newEmptyHouse makes a house without accounts, doors and people.
+func newEmptyHouse(t *testing.T, local ...string) *house {
 	t.Helper()
-	return emptyHouseOn(t, store.Options{}, local...)
+	return newEmptyHouseOn(t, store.Options{}, local...)
 }
 
-func emptyHouseOn(t *testing.T, opts store.Options, local ...string) *house {
+func newEmptyHouseOn(t *testing.T, opts store.Options, local ...string) *house {
 	t.Helper()
 	dir := t.TempDir()
 	opts.Dir = filepath.Join(dir, "data")
@@ -107,7 +107,7 @@ func emptyHouseOn(t *testing.T, opts store.Options, local ...string) *house {
 	ahead := new(atomic.Int64)
 	cfg := gateway.Config{Store: st, Listen: "127.0.0.1:0", Clock: clock.RTC,
 		Announce: []string{"127.0.0.1:5684"},
-		Console: &gateway.ConsoleConfig{Listen: "127.0.0.1:0", Certificate: certificateFiles(t, dir),
+		Console: &gateway.ConsoleConfig{Listen: "127.0.0.1:0", Certificate: writeCertificate(t, dir),
 			Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }}}
 	for _, s := range local {
 		cfg.Console.Local = append(cfg.Console.Local, netip.MustParsePrefix(s))
@@ -135,13 +135,13 @@ func emptyHouseOn(t *testing.T, opts store.Options, local ...string) *house {
 		api: http.Client{Transport: client.InProcess(gw.AdminHandler())}}
 }
 
-// byClock sets the clock of the house's sign-ins so far ahead as set says.
-func (h *house) byClock() (same *house, set func(ahead time.Duration)) {
+// withClock returns the house and a function that sets the clock of its sign-ins ahead.
+func (h *house) withClock() (same *house, set func(ahead time.Duration)) {
 	return h, func(d time.Duration) { h.ahead.Store(int64(d)) }
 }
 
-// certificateFiles writes the certificate that the test's browser trusts.
-func certificateFiles(t *testing.T, dir string) certificate.Config {
+// writeCertificate writes the certificate that the test's browser trusts.
+func writeCertificate(t *testing.T, dir string) certificate.Config {
 	t.Helper()
 	c := webtest.Certificate(t)
 	key, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
@@ -163,7 +163,7 @@ func certificateFiles(t *testing.T, dir string) certificate.Config {
 	return cfg
 }
 
-// must asks the admin API as somebody at the machine.
+// must calls the admin API as somebody on the machine. The call must succeed.
 func (h *house) must(method, path, body string, out any) {
 	h.t.Helper()
 	r, err := http.NewRequestWithContext(h.t.Context(), method, "http://latchkey"+path,
@@ -189,15 +189,15 @@ func (h *house) must(method, path, body string, out any) {
 	}
 }
 
-// node enrols a device and runs it until the test ends.
-func (h *house) node(name, kind, target string) *device.Device {
+// enrolNode enrols a device, and runs it until the test ends.
+func (h *house) enrolNode(name, kind, target string) *device.Device {
 	h.t.Helper()
 	var got api.Enrolled
 	h.must("POST", "/v1/devices", `{"name":"`+name+`","kind":"`+kind+`","targets":["`+target+`"]}`, &got)
-	return h.run(got.Bundle)
+	return h.runNode(got.Bundle)
 }
 
-func (h *house) run(b api.Bundle) *device.Device {
+func (h *house) runNode(b api.Bundle) *device.Device {
 	h.t.Helper()
 	secret, err := keys.ParseSecret(b.Secret)
 	if err != nil {
@@ -236,17 +236,17 @@ func (h *house) eventually(what string, f func() bool) {
 	}
 }
 
-// page opens a tab on the console.
-func (h *house) page(opts webtest.Options) *webtest.Page {
+// openPage opens a tab on the console.
+func (h *house) openPage(opts webtest.Options) *webtest.Page {
 	h.t.Helper()
 	opts.Site = h.url
 	return webtest.Start(h.t).Page(h.t, opts)
 }
 
-// signedIn opens a tab in which somebody is signed in.
-func (h *house) signedIn(name string, opts webtest.Options) *webtest.Page {
+// openSignedIn opens a tab and signs somebody in there.
+func (h *house) openSignedIn(name string, opts webtest.Options) *webtest.Page {
 	h.t.Helper()
-	p := h.page(opts)
+	p := h.openPage(opts)
 	h.signIn(p, name)
 	return p
 }
@@ -260,29 +260,30 @@ func (h *house) signIn(p *webtest.Page, name string) {
 	p.See("Doors")
 }
 
-// account adds somebody who can sign in.
-func (h *house) account(name, role string) {
+// addAccount adds an account that can sign in.
+func (h *house) addAccount(name, role string) {
 	h.t.Helper()
 	h.must("POST", "/v1/accounts", `{"name":"`+name+`","role":"`+role+`","password":"`+password+`"}`, nil)
 }
 
-// browser is a client without a browser's rules, for what a browser would not send.
+// browser is an HTTP client that, unlike a real browser, sends whatever a test wants.
 type browser struct {
 	h *house
 	http.Client
 	header http.Header // of each request
 }
 
-func (h *house) browser() *browser {
+func (h *house) newBrowser() *browser {
 	h.t.Helper()
 	jar := &jar{cookies: map[string]*http.Cookie{}}
 	return &browser{h: h, header: http.Header{}, Client: http.Client{Jar: jar, Timeout: 30 * time.Second,
 		Transport: &http.Transport{
-			TLSClientConfig: &tls.Config{RootCAs: webtest.Roots(h.t)}, ForceAttemptHTTP2: true, MaxIdleConns: 1},
+			TLSClientConfig: &tls.Config{RootCAs: webtest.Roots(h.t)}, ForceAttemptHTTP2: true,
+			MaxIdleConns: 1},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
-// jar sends every cookie everywhere: the rules of real ones are not what is tested.
+// jar sends every cookie with every request. Tests do not depend on the rules of real cookie jars.
 type jar struct{ cookies map[string]*http.Cookie }
 
 func (j *jar) SetCookies(_ *url.URL, cookies []*http.Cookie) {
@@ -323,7 +324,8 @@ func (b *browser) do(method, path, form string) (*http.Response, string) {
 	if err != nil {
 		b.h.t.Fatal(err)
 	}
-	if resp.StatusCode == http.StatusTooManyRequests && len(text) == 0 { // strangers may ask only so often: the answer says when to come again
+	// The number of requests of strangers is limited; the answer says when to try again.
+	if resp.StatusCode == http.StatusTooManyRequests && len(text) == 0 {
 		wait, err := strconv.Atoi(resp.Header.Get("Retry-After"))
 		if err != nil {
 			b.h.t.Fatalf("%s %s: 429 without the time to wait: %v", method, path, err)
@@ -334,8 +336,8 @@ func (b *browser) do(method, path, form string) (*http.Response, string) {
 	return resp, string(text)
 }
 
-// signedIn signs somebody in.
-func (b *browser) signedIn(name string) *browser {
+// signIn signs somebody in.
+func (b *browser) signIn(name string) *browser {
 	b.h.t.Helper()
 	resp, text := b.do("POST", "/sign-in", url.Values{"name": {name}, "password": {password}}.Encode())
 	if resp.StatusCode != http.StatusSeeOther {

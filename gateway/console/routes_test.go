@@ -10,13 +10,13 @@ import (
 	"latchkey/gateway/console"
 )
 
-// open are the routes that are there for whoever is not signed in.
+// open lists the routes that need no sign-in.
 var open = map[string]bool{"GET /sign-in": true, "POST /sign-in": true, "GET /sign-in/second": true,
 	"POST /sign-in/second": true, "GET /setup": true, "POST /setup": true,
 	"POST /sign-in/passkey": true, "POST /passkey": true}
 
-// patterns are those of the console's router.
-func patterns(t *testing.T, h *house) []string {
+// listPatterns returns the patterns of all pages and forms of the console.
+func listPatterns(t *testing.T, h *house) []string {
 	t.Helper()
 	c, err := console.New(console.Config{API: h.gw.AdminHandler()})
 	if err != nil {
@@ -29,8 +29,9 @@ func patterns(t *testing.T, h *house) []string {
 	return all
 }
 
-// split makes a request of a pattern, for things that are there.
-func split(pattern string) (method, path string) {
+// splitPattern returns the method of a pattern and a path that matches it, with names of records
+// that exist.
+func splitPattern(pattern string) (method, path string) {
 	method, path, _ = strings.Cut(pattern, " ")
 	path = strings.ReplaceAll(path, "{$}", "")
 	for name, value := range map[string]string{"target": "hall", "person": "ann", "card": "e580",
@@ -40,19 +41,19 @@ func split(pattern string) (method, path string) {
 	return method, regexp.MustCompile(`\{\w+\}`).ReplaceAllString(path, "nothing")
 }
 
-// Every route there is refuses whoever is not signed in, has not the role, comes from another site,
-// or has it in a frame; and nothing is changed.
+// Every route refuses requests without a sign-in, from another site or in a frame, and they change
+// nothing.
 func TestEveryRouteRefuses(t *testing.T) {
 	h := newHouse(t, here)
-	h.account("vic", "viewer")
-	h.account("oz", "operator")
-	h.account("al", "admin")
-	all := patterns(t, h)
-	nobody, owner := h.browser(), h.browser().signedIn("owner")
+	h.addAccount("vic", "viewer")
+	h.addAccount("oz", "operator")
+	h.addAccount("al", "admin")
+	all := listPatterns(t, h)
+	nobody, owner := h.newBrowser(), h.newBrowser().signIn("owner")
 	var before, after api.Head
 	h.must("GET", "/v1/audit/head", "", &before)
 	for _, pattern := range all {
-		method, path := split(pattern)
+		method, path := splitPattern(pattern)
 		if !open[pattern] {
 			resp, text := nobody.do(method, path, "")
 			to := resp.Header.Get("Location")
@@ -65,7 +66,7 @@ func TestEveryRouteRefuses(t *testing.T) {
 				t.Errorf("%s, not signed in: got %s %.100s, want it refused", pattern, resp.Status, text)
 			}
 			if strings.Contains(text, "front-door") {
-				t.Errorf("%s tells somebody who is not signed in of front-door", pattern)
+				t.Errorf("%s shows front-door to somebody who is not signed in", pattern)
 			}
 		}
 		for _, headers := range []map[string]string{
@@ -105,16 +106,16 @@ func TestEveryRouteRefuses(t *testing.T) {
 	}
 }
 
-// What needs a role is refused to everybody below it, whatever it is.
+// Every route that needs a role refuses all lower roles.
 func TestEveryRouteNeedsItsRole(t *testing.T) {
 	h := newHouse(t, here)
 	names := map[string]string{"viewer": "vic", "operator": "oz", "admin": "al"}
 	for role, name := range names {
-		h.account(name, role)
+		h.addAccount(name, role)
 	}
 	who := map[string]*browser{}
 	for role, name := range names {
-		who[role] = h.browser().signedIn(name)
+		who[role] = h.newBrowser().signIn(name)
 	}
 	var before, after api.Head
 	h.must("GET", "/v1/audit/head", "", &before)
@@ -122,7 +123,7 @@ func TestEveryRouteNeedsItsRole(t *testing.T) {
 		"owner": {"viewer", "operator", "admin"}}
 	n := 0
 	for pattern, least := range leasts {
-		method, path := split(pattern)
+		method, path := splitPattern(pattern)
 		for _, role := range below[least] {
 			n++
 			if resp, _ := who[role].do(method, path, ""); resp.StatusCode != http.StatusForbidden {
@@ -131,13 +132,13 @@ func TestEveryRouteNeedsItsRole(t *testing.T) {
 		}
 	}
 	if n < 60 {
-		t.Errorf("tried %d, want every route that changes something", n)
+		t.Errorf("tried %d requests, want every route that changes something", n)
 	}
 	h.must("GET", "/v1/audit/head", "", &after)
 	if before != after {
 		t.Errorf("got event %d after %d, want none from requests that were refused", after.Seq, before.Seq)
 	}
-	for _, pattern := range patterns(t, h) {
+	for _, pattern := range listPatterns(t, h) {
 		if _, listed := leasts[pattern]; !listed && !open[pattern] && strings.HasPrefix(pattern, "POST ") &&
 			!own[pattern] {
 			t.Errorf("%s changes something: say who may, in leasts", pattern)
@@ -145,8 +146,8 @@ func TestEveryRouteNeedsItsRole(t *testing.T) {
 	}
 }
 
-// own are the forms about the account that is signed in, and the one that only reads: they are for
-// everybody who is.
+// own lists the forms that every role may send: those about the own account, and the one that only
+// reads.
 var own = map[string]bool{"POST /sign-out": true, "POST /account/password": true,
 	"POST /account/sign-out": true, "POST /health/verify": true,
 	"POST /account/passkey": true, "POST /account/passkeys": true,
@@ -154,7 +155,8 @@ var own = map[string]bool{"POST /sign-out": true, "POST /account/password": true
 	"POST /account/totp": true, "POST /account/totp/remove": true, "POST /account/tokens": true,
 	"POST /account/tokens/{token}/remove": true}
 
-// leasts says who may, apart from the router, so that a slip there shows.
+// leasts lists the least role for each route, independently of the router, so that a mistake there
+// is found.
 var leasts = map[string]string{
 	"POST /lamps/{target}": "operator", "POST /doors/{target}/unlock": "operator",
 	"POST /doors/{target}/lock": "operator", "POST /lockdown/on": "operator",
@@ -167,12 +169,14 @@ var leasts = map[string]string{
 	"POST /cards/{card}/remove": "admin", "POST /groups": "admin",
 	"POST /groups/{group}/members": "admin", "POST /groups/{group}/members/{member}/remove": "admin",
 	"POST /groups/{group}/remove": "admin",
-	"POST /grants":                "admin", "POST /grants/{grant}/remove": "admin", "POST /schedules": "admin",
+	"POST /grants":                "admin", "POST /grants/{grant}/remove": "admin",
+	"POST /schedules":                   "admin",
 	"POST /schedules/{schedule}":        "admin",
 	"POST /schedules/{schedule}/remove": "admin", "POST /devices": "admin",
 	"POST /devices/{device}/rekey": "admin", "POST /devices/{device}/revoke": "admin",
 	"POST /devices/{device}/remove": "admin", "POST /targets": "admin", "POST /targets/{target}": "admin",
 	"POST /targets/{target}/remove": "admin",
-	"POST /site":                    "admin", "GET /admins": "owner", "POST /admins": "owner", "POST /admins/{account}": "owner",
+	"POST /site":                    "admin", "GET /admins": "owner", "POST /admins": "owner",
+	"POST /admins/{account}":        "owner",
 	"POST /admins/{account}/remove": "owner",
 }

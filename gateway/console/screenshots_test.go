@@ -14,29 +14,34 @@ import (
 
 var shots = flag.String("screenshots", "", "write a picture of each page to this folder")
 
-// views are how people look at a page.
+// views are the kinds of screens on which the pages are tested.
 var views = map[string]webtest.Options{
 	"desk-light": {Width: 1280, Height: 800}, "desk-dark": {Width: 1280, Height: 800, Dark: true},
 	"phone-light": {Width: 390, Height: 844, Phone: true}, "phone-dark": {Width: 390, Height: 844,
 		Phone: true, Dark: true},
 }
 
-// TestPages opens every page on a phone and at a desk, in light and in dark: nothing is wrong in
-// the browser's eyes, or in axe's.
+// TestPages opens every page on a phone and at a desk, in light and in dark. Neither the browser
+// nor axe may report a problem.
 func TestPages(t *testing.T) {
 	h := newHouse(t, here)
 	today := time.Now().UTC().Format(time.DateOnly)
 	for _, r := range [][2]string{
 		{"/v1/targets", `{"name":"back-door","kind":"door"}`},
-		{"/v1/persons", `{"name":"bob"}`}, {"/v1/persons", `{"name":"Çelik Ümit"}`}, {"/v1/cards", `{"person":"bob","uid":"0102030e"}`},
-		{"/v1/groups", `{"name":"staff","members":["ann","bob"]}`}, {"/v1/schedules", `{"name":"weekdays","text":"mon-fri 08:00-18:00, sat 09:00-12:00, ` + today + ` 10:00-14:00, 2031-12-25 closed"}`},
+		{"/v1/persons", `{"name":"bob"}`}, {"/v1/persons", `{"name":"Çelik Ümit"}`},
+		{"/v1/cards", `{"person":"bob","uid":"0102030e"}`},
+		{"/v1/groups", `{"name":"staff","members":["ann","bob"]}`},
+		{"/v1/schedules", `{"name":"weekdays","text":"mon-fri 08:00-18:00, sat 09:00-12:00, ` + today +
+			` 10:00-14:00, 2031-12-25 closed"}`},
 		{"/v1/schedules", `{"name":"nights","text":"mon-thu 22:00-06:00, fri 23:30-24:00"}`},
-		{"/v1/grants", `{"group":"staff","target":"front-door","schedule":"weekdays"}`}, {"/v1/grants", `{"person":"bob","target":"back-door","effect":"deny"}`},
-		{"/v1/devices", `{"name":"back-lock","kind":"lock","targets":["back-door"]}`}, {"/v1/devices", `{"name":"wall-switch","kind":"switch","targets":["hall"]}`},
+		{"/v1/grants", `{"group":"staff","target":"front-door","schedule":"weekdays"}`},
+		{"/v1/grants", `{"person":"bob","target":"back-door","effect":"deny"}`},
+		{"/v1/devices", `{"name":"back-lock","kind":"lock","targets":["back-door"]}`},
+		{"/v1/devices", `{"name":"wall-switch","kind":"switch","targets":["hall"]}`},
 	} {
 		h.must("POST", r[0], r[1], nil)
 	}
-	h.account("vic", "viewer")
+	h.addAccount("vic", "viewer")
 	for range 20 { // for the latency plot
 		h.must("POST", "/v1/operate", `{"target":"hall","action":"toggle"}`, nil)
 	}
@@ -62,13 +67,13 @@ func TestPages(t *testing.T) {
 		"why":    "/why?who=person/" + string(ann.ID) + "&target=" + string(door.ID), "health": "/health",
 		"account": "/account", "admins": "/admins"}
 	for name, opts := range views {
-		p := h.page(opts)
+		p := h.openPage(opts)
 		p.Open("/sign-in")
-		h.look(p, "sign-in", name)
+		h.checkLook(p, "sign-in", name)
 		h.signIn(p, "owner")
 		for page, path := range pages {
 			p.Open(path)
-			h.look(p, page, name)
+			h.checkLook(p, page, name)
 			if size := p.Size(); size > 100_000 {
 				t.Errorf("%s has %d bytes, want 100 KB at most", page, size)
 			}
@@ -79,23 +84,24 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestPagesOnTheWay does the same with what is seen between pages, each of them once.
+// TestPagesOnTheWay does the same with the pages that are shown only once, such as those of set-up
+// and sign-in.
 func TestPagesOnTheWay(t *testing.T) {
 	for name, opts := range views {
 		t.Run(name, func(t *testing.T) {
-			h := emptyHouse(t) // loopback is outside
-			p := h.page(opts)
+			h := newEmptyHouse(t) // loopback is outside
+			p := h.openPage(opts)
 			var setup api.SetupCode
 			h.must("POST", "/v1/setup/code", "", &setup)
 			p.Open("/")
-			h.look(p, "setup", name)
+			h.checkLook(p, "setup", name)
 			p.Fill("Set-up code", setup.Code)
 			p.Fill("Name", "owner")
 			p.Fill("Password", password)
 			p.Fill("The same password again", password)
 			p.Click("Make the account")
 			p.See("No doors yet")
-			h.look(p, "home-empty", name)
+			h.checkLook(p, "home-empty", name)
 			h.must("POST", "/v1/targets", `{"name":"front-door","kind":"door","pulse":"2s"}`, nil)
 			p.Open("/devices")
 			add := p.In("#add-device")
@@ -104,18 +110,18 @@ func TestPagesOnTheWay(t *testing.T) {
 			add.Select("At", "front-door")
 			add.Click("Add, and show its key once")
 			p.See("This is shown once")
-			h.look(p, "bundle", name)
+			h.checkLook(p, "bundle", name)
 			p.Open("/account")
 			p.Click("Make a token…")
 			p.Fill("What it is for", "lamps at dusk")
 			p.Click("Make the token")
 			p.See("This is shown once")
-			h.look(p, "token", name)
+			h.checkLook(p, "token", name)
 			p.Open("/account")
 			p.Click("Set up one-time codes")
-			h.look(p, "totp", name)
-			secret := secretOn(p)
-			p.Fill("Code", code(t, secret, 0))
+			h.checkLook(p, "totp", name)
+			secret := readSecret(p)
+			p.Fill("Code", makeCode(t, secret, 0))
 			p.Click("Use these codes")
 			p.See("From now on you are asked for a code")
 			p.Click("Sign out")
@@ -123,29 +129,29 @@ func TestPagesOnTheWay(t *testing.T) {
 			p.Fill("Password", password)
 			p.Click("Sign in")
 			p.See("Second step")
-			h.look(p, "second", name)
-			p.Fill("Code from your authenticator app", code(t, secret, 1))
+			h.checkLook(p, "second", name)
+			p.Fill("Code from your authenticator app", makeCode(t, secret, 1))
 			p.Click("Sign in")
 			p.See("Doors")
-			h.account("al", "admin")
-			later, set := h.byClock()
-			again := later.page(opts)
+			h.addAccount("al", "admin")
+			later, set := h.withClock()
+			again := later.openPage(opts)
 			later.signIn(again, "al")
 			set(time.Hour)
 			again.Open("/people")
 			again.Fill("Name", "ann")
 			again.Click("Add")
 			again.See("Before this is done")
-			h.look(again, "step", name)
+			h.checkLook(again, "step", name)
 			p.Expect("404")
 			p.Open("/people/nobody")
-			h.look(p, "problem", name)
+			h.checkLook(p, "problem", name)
 		})
 	}
 }
 
-// look keeps a picture, if they are asked for, and asks axe.
-func (h *house) look(p *webtest.Page, page, name string) {
+// checkLook checks a page with axe, and writes a picture of it if -screenshots is set.
+func (h *house) checkLook(p *webtest.Page, page, name string) {
 	h.t.Helper()
 	if *shots != "" {
 		dir := filepath.Join(*shots, page)

@@ -24,20 +24,20 @@ import (
 	"latchkey/gateway/store"
 )
 
-// castle is a console over a real admin API and a real store, without a network and with one clock
-// that a test moves: hours pass at once.
+// castle is a console over a real admin API and a real store, without a network. A test moves its
+// clock, so that hours pass at once.
 type castle struct {
 	t       *testing.T
 	now     time.Time
 	api     http.Client
-	site    http.Handler // the API as it is for the console
+	site    http.Handler // the API for visitors, which the console uses
 	console http.Handler
 	kept    *kept
 	secret  string // of the owner's one-time codes
 	used    int64  // the last time step of which the owner has typed the code
 }
 
-// newCastle has an owner with a password and one-time codes.
+// newCastle makes a castle whose owner has a password and one-time codes.
 func newCastle(t *testing.T) *castle {
 	t.Helper()
 	c := &castle{t: t, now: time.Now()}
@@ -65,12 +65,12 @@ func newCastle(t *testing.T) *castle {
 	var made api.TOTPSecret
 	c.must("POST", "/v1/accounts/owner/totp", "", &made)
 	c.secret = made.Secret
-	c.must("PUT", "/v1/accounts/owner/totp", `{"secret":"`+c.secret+`","code":"`+c.code()+`"}`, nil)
-	c.now = c.now.Add(time.Minute) // the next code is a new one
+	c.must("PUT", "/v1/accounts/owner/totp", `{"secret":"`+c.secret+`","code":"`+c.nextCode()+`"}`, nil)
+	c.now = c.now.Add(time.Minute) // so that the next code is another one
 	return c
 }
 
-// kept is where sign-ins are kept, and notes until when.
+// kept passes sign-ins on to the store, and records when each expires.
 type kept struct {
 	account.SignIns
 	until map[[32]byte]time.Time
@@ -86,16 +86,17 @@ func (k *kept) DeleteSignIn(ctx context.Context, id [32]byte) error {
 	return k.SignIns.DeleteSignIn(ctx, id)
 }
 
-// expiries are until when each sign-in is kept.
-func (c *castle) expiries() []time.Time { return slices.Collect(maps.Values(c.kept.until)) }
+// listExpiries returns when each sign-in expires.
+func (c *castle) listExpiries() []time.Time { return slices.Collect(maps.Values(c.kept.until)) }
 
 func (c *castle) must(method, path, body string, out any) {
 	c.t.Helper()
 	(&house{t: c.t, api: c.api}).must(method, path, body, out)
 }
 
-// code is the owner's next one-time code: each fits once, so the clock goes on where it must.
-func (c *castle) code() string {
+// nextCode returns the owner's next one-time code. Each code can be used once, so it moves the
+// clock if necessary.
+func (c *castle) nextCode() string {
 	c.t.Helper()
 	if step := c.now.Unix() / 30; step <= c.used {
 		c.now = c.now.Add(time.Duration(c.used+1-step) * 30 * time.Second)
@@ -115,7 +116,7 @@ type rawClient struct {
 	cookies map[string]string
 }
 
-func (c *castle) client(addr string) *rawClient {
+func (c *castle) newClient(addr string) *rawClient {
 	return &rawClient{c: c, addr: addr, cookies: map[string]string{}}
 }
 
@@ -141,44 +142,44 @@ func (b *rawClient) post(path string, pairs ...string) *httptest.ResponseRecorde
 	return w
 }
 
-// guess sends a wrong password of the owner's.
+// guess sends a wrong password for the owner's account.
 func (b *rawClient) guess() *httptest.ResponseRecorder {
 	b.c.t.Helper()
 	w := b.post("/sign-in", "name", "owner", "password", "wrong wrong wrong")
 	if w.Code == http.StatusSeeOther {
-		b.c.t.Fatal("a wrong password was right")
+		b.c.t.Fatal("a wrong password was accepted")
 	}
 	return w
 }
 
-// signIn signs the owner in with password and code, and says at which step it ended if it did.
+// signIn signs the owner in with password and code. If that fails, it returns at which step.
 func (b *rawClient) signIn() (ended string) {
 	b.c.t.Helper()
 	if w := b.post("/sign-in", "name", "owner", "password", password); w.Code != http.StatusSeeOther {
-		return fmt.Sprint("password: ", w.Code, " ", note(w))
+		return fmt.Sprint("password: ", w.Code, " ", readNote(w))
 	}
-	if w := b.post("/sign-in/second", "step-code", b.c.code()); w.Code != http.StatusSeeOther ||
+	if w := b.post("/sign-in/second", "step-code", b.c.nextCode()); w.Code != http.StatusSeeOther ||
 		w.Header().Get("Location") != "/" {
-		return fmt.Sprint("code: ", w.Code, " ", note(w))
+		return fmt.Sprint("code: ", w.Code, " ", readNote(w))
 	}
 	return ""
 }
 
-// forget makes it a browser in which nobody has signed in yet.
-func (b *rawClient) forget() { b.cookies = map[string]string{} }
+// dropCookies turns it into a browser in which nobody has signed in yet.
+func (b *rawClient) dropCookies() { b.cookies = map[string]string{} }
 
-// note is what a page says was wrong.
-func note(w *httptest.ResponseRecorder) string {
+// readNote returns the problem that a page shows.
+func readNote(w *httptest.ResponseRecorder) string {
 	_, text, _ := strings.Cut(w.Body.String(), `role="alert">`)
 	text, _, _ = strings.Cut(text, "<")
 	return text
 }
 
-// Five wrong passwords of anybody's once kept the owner out for good: his right one spent the one
-// try that came back, and left none for his code.
-func TestGuessesElsewhereLeaveTheOwnerHisSecondStep(t *testing.T) {
+// Guesses from elsewhere must not lock the owner out. In an older design the owner's right password
+// used up the only try that became free, and none was left for the code.
+func TestGuessesElsewhereLeaveTheOwnersSecondStep(t *testing.T) {
 	c := newCastle(t)
-	thief, owner := c.client("203.0.113.9:1"), c.client("192.0.2.7:1")
+	thief, owner := c.newClient("203.0.113.9:1"), c.newClient("192.0.2.7:1")
 	for range 30 {
 		thief.guess()
 	}
@@ -188,12 +189,12 @@ func TestGuessesElsewhereLeaveTheOwnerHisSecondStep(t *testing.T) {
 	}
 }
 
-// From ten guesses on, the wait once was longer than the page of the second step lasted.
+// The second step stays possible for longer than the longest wait after wrong codes.
 func TestSecondStepLastsLongerThanTheLongestWait(t *testing.T) {
 	c := newCastle(t)
-	owner := c.client("192.0.2.7:1")
+	owner := c.newClient("192.0.2.7:1")
 	if w := owner.post("/sign-in", "name", "owner", "password", password); w.Code != http.StatusSeeOther {
-		t.Fatalf("got %d %s", w.Code, note(w))
+		t.Fatalf("got %d %s", w.Code, readNote(w))
 	}
 	var w *httptest.ResponseRecorder
 	for range 50 {
@@ -208,24 +209,24 @@ func TestSecondStepLastsLongerThanTheLongestWait(t *testing.T) {
 	}
 	c.now = c.now.Add(15*time.Minute + time.Second)
 	if wait > 15*time.Minute {
-		t.Errorf("got to wait %v, want 15 minutes at most", wait)
+		t.Errorf("got a wait of %v, want 15 minutes at most", wait)
 	}
-	if w := owner.post("/sign-in/second", "step-code", c.code()); w.Code != http.StatusSeeOther ||
+	if w := owner.post("/sign-in/second", "step-code", c.nextCode()); w.Code != http.StatusSeeOther ||
 		w.Header().Get("Location") != "/" {
 		t.Errorf("the right code after the longest wait: got %d to %q %s, want the owner in", w.Code,
-			w.Header().Get("Location"), note(w))
+			w.Header().Get("Location"), readNote(w))
 	}
 }
 
-// An empty password, code or passkey is nobody's try, and a wait is 429 with how long.
+// An empty password, code or passkey does not count as a try. A wait is a 429 that says how long.
 func TestEmptyIsNoTry(t *testing.T) {
 	c := newCastle(t)
-	b := c.client("192.0.2.7:1")
+	b := c.newClient("192.0.2.7:1")
 	for range 50 {
 		for path, form := range map[string][]string{"/sign-in": {"name", "owner", "password", ""},
 			"/sign-in/passkey": {"step-passkey", ""}} {
 			if w := b.post(path, form...); w.Code != http.StatusUnprocessableEntity {
-				t.Fatalf("%s with nothing: got %d %s, want 422", path, w.Code, note(w))
+				t.Fatalf("%s with nothing: got %d %s, want 422", path, w.Code, readNote(w))
 			}
 		}
 	}
@@ -233,40 +234,41 @@ func TestEmptyIsNoTry(t *testing.T) {
 	for range 50 {
 		for _, form := range [][]string{{"step-passkey", ""}, {"step-code", ""}, {"step-code", " "}, {}} {
 			if w := b.post("/sign-in/second", form...); w.Code != http.StatusUnprocessableEntity ||
-				!strings.Contains(note(w), "Neither a passkey nor a code was sent") {
-				t.Fatalf("a second step with nothing: got %d %s, want 422", w.Code, note(w))
+				!strings.Contains(readNote(w), "Neither a passkey nor a code was sent") {
+				t.Fatalf("a second step with nothing: got %d %s, want 422", w.Code, readNote(w))
 			}
 		}
 	}
 	if ended := b.signIn(); ended != "" {
-		t.Errorf("after nothing at all: got %s, want the owner in", ended)
+		t.Errorf("after empty forms: got %s, want the owner in", ended)
 	}
 	b.post("/sign-out")
 	for range 10 {
 		b.guess()
 	}
-	b.guess() // in this browser the owner has signed in: it has ten tries, and then those of a stranger
+	b.guess() // the owner has signed in with this browser: it has ten tries, and then those of a stranger
 	for range 9 {
 		b.guess()
 	}
 	if w := b.guess(); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "900" ||
-		!strings.Contains(note(w), "Wait 15 minutes") {
+		!strings.Contains(readNote(w), "Wait 15 minutes") {
 		t.Errorf("got %d, Retry-After %q, %q, want 429 and 15 minutes", w.Code, w.Header().Get("Retry-After"),
-			note(w))
+			readNote(w))
 	}
 }
 
-// Whoever is right spends nothing, but clears nothing that others owe at the same address either.
+// A successful sign-in uses up no try, but it also gives no tries back to others at the same
+// address.
 func TestSuccessClearsNothingForOthers(t *testing.T) {
 	c := newCastle(t)
 	c.must("POST", "/v1/accounts", `{"name":"vic","role":"viewer","password":"`+password+`"}`, nil)
-	vic := c.client("192.0.2.7:1")
+	vic := c.newClient("192.0.2.7:1")
 	tries := 0
-	for name := range 40 { // as viewer, in between, vic signs in and guesses for others
+	for name := range 40 { // vic signs in as himself, and guesses passwords of others in between
 		if w := vic.post("/sign-in", "name", "vic", "password", password); w.Code != http.StatusSeeOther {
 			break
 		}
-		vic.forget()
+		vic.dropCookies()
 		if w := vic.post("/sign-in", "name", fmt.Sprint("name", name), "password",
 			"wrong wrong wrong"); w.Code == http.StatusTooManyRequests {
 			break
@@ -274,37 +276,38 @@ func TestSuccessClearsNothingForOthers(t *testing.T) {
 		tries++
 	}
 	if tries != 30 {
-		t.Errorf("got %d tries of one address, want 30: signing in as oneself gives none back", tries)
+		t.Errorf("got %d tries from one address, want 30, since a sign-in gives none back", tries)
 	}
 	if w := vic.post("/sign-in", "name", "vic", "password", password); w.Code != http.StatusTooManyRequests {
 		t.Errorf("got %d, want that the address waits", w.Code)
 	}
 }
 
-// Somebody who is signed in goes on being asked, whatever strangers do, and guesses for nobody
-// else.
+// Somebody who is signed in has own tries for the second step: strangers cannot use them up, and a
+// stolen sign-in gives no more tries than those.
 func TestSignedInStepsHaveTheirOwnTries(t *testing.T) {
 	c := newCastle(t)
-	owner, thief := c.client("192.0.2.7:1"), c.client("192.0.2.7:2") // behind one proxy
+	owner, thief := c.newClient("192.0.2.7:1"), c.newClient("192.0.2.7:2") // behind one proxy
 	if ended := owner.signIn(); ended != "" {
 		t.Fatal(ended)
 	}
-	delete(owner.cookies, "__Host-latchkey-browser") // signed in before there were such cookies
+	// like somebody who signed in before such cookies existed
+	delete(owner.cookies, "__Host-latchkey-browser")
 	c.now = c.now.Add(16 * time.Minute)
 	for range 30 {
 		thief.guess()
 	}
 	if w := owner.post("/groups", "name", "g", "of", "persons", "step-code",
-		c.code()); w.Code != http.StatusSeeOther {
-		t.Errorf("the step of somebody who is signed in: got %d %s, want it done", w.Code, note(w))
+		c.nextCode()); w.Code != http.StatusSeeOther {
+		t.Errorf("the step of somebody who is signed in: got %d %s, want it done", w.Code, readNote(w))
 	}
-	// A stolen cookie of a sign-in guesses no more than that, also where it changes its token by
+	// A thief with a stolen sign-in has no more guesses than that, even if they change its token by
 	// signing out the others.
 	c.now = c.now.Add(16 * time.Minute)
 	guesses := 0
 	for range 60 {
 		if w := owner.post("/account/sign-out"); w.Code != http.StatusSeeOther {
-			t.Fatalf("got %d %s", w.Code, note(w))
+			t.Fatalf("got %d %s", w.Code, readNote(w))
 		}
 		w := owner.post("/groups", "name", "g2", "of", "persons", "step-code", "000000")
 		if w.Header().Get("Retry-After") != "" { // the page itself needs a gateway
@@ -317,13 +320,13 @@ func TestSignedInStepsHaveTheirOwnTries(t *testing.T) {
 	}
 }
 
-// The browser's cookie gives no right, is the account's alone, and is good for few tries wherever
-// it is.
+// The cookie of a known browser gives no rights. It is valid for one account only, and for few
+// tries, wherever it is used.
 func TestBrowserCookie(t *testing.T) {
 	c := newCastle(t)
 	c.must("POST", "/v1/accounts", `{"name":"vic","role":"viewer","password":"`+password+`"}`, nil)
 	const name = "__Host-latchkey-browser"
-	owner := c.client("192.0.2.7:1")
+	owner := c.newClient("192.0.2.7:1")
 	if ended := owner.signIn(); ended != "" {
 		t.Fatal(ended)
 	}
@@ -332,35 +335,36 @@ func TestBrowserCookie(t *testing.T) {
 		t.Fatalf("got the cookie %q, want one that names nobody", stolen)
 	}
 	if w := owner.get("/people", name); w.Code != http.StatusSeeOther {
-		t.Errorf("the cookie alone: got %d, want that it lets nobody in", w.Code)
+		t.Errorf("the cookie alone: got %d, want that it does not sign in", w.Code)
 	}
 	botnet := func() {
 		for i := range 101 {
-			c.client(fmt.Sprintf("203.0.%d.9:1", i)).guess()
+			c.newClient(fmt.Sprintf("203.0.%d.9:1", i)).guess()
 		}
 	}
 	botnet()
-	fresh := c.client("198.51.100.7:1")
+	fresh := c.newClient("198.51.100.7:1")
 	if ended := fresh.signIn(); !strings.HasPrefix(ended, "password: 429") {
-		t.Fatalf("a new browser under attack from 101 networks: got %q, want that it waits, or this test shows nothing", ended)
+		t.Fatalf("a new browser under attack from 101 networks: got %q, want that it must wait, or this "+
+			"test shows nothing", ended)
 	}
-	vic := c.client("198.51.100.8:1")
+	vic := c.newClient("198.51.100.8:1")
 	vic.post("/sign-in", "name", "vic", "password", password)
 	for what, cookie := range map[string]string{"nothing": "", "noise": "x",
 		"a cookie of another account": vic.cookies[name], "dots": "....",
 		"another MAC": stolen[:len(stolen)-1] + "A", "no MAC": stolen[:strings.LastIndex(stolen, ".")+1],
 		"a longer life": "1.9" + stolen[2:],
-		"much":          strings.Repeat("1.", 4000)} {
+		"too long":      strings.Repeat("1.", 4000)} {
 		if cookie == stolen {
-			continue // the one in 64 whose last character is A
+			continue // one cookie in 64 ends with A
 		}
-		b := c.client("198.51.100.9:1")
+		b := c.newClient("198.51.100.9:1")
 		b.cookies[name] = cookie
 		if ended := b.signIn(); !strings.HasPrefix(ended, "password: 429") {
 			t.Errorf("with %s: got %q, want it treated as a new browser", what, ended)
 		}
 	}
-	thief := c.client("203.0.113.7:1")
+	thief := c.newClient("203.0.113.7:1")
 	thief.cookies[name] = stolen
 	guesses := 0
 	for range 20 {
@@ -376,7 +380,7 @@ func TestBrowserCookie(t *testing.T) {
 	botnet()
 	fresh.cookies[name] = stolen
 	if ended := fresh.signIn(); !strings.HasPrefix(ended, "password: 429") {
-		t.Errorf("after 400 days: got %q, want the cookie over", ended)
+		t.Errorf("after 400 days: got %q, want the cookie expired", ended)
 	}
 }
 
@@ -391,21 +395,21 @@ func (b *rawClient) get(path, only string) *httptest.ResponseRecorder {
 	return w
 }
 
-// Who keeps right passwords coming, without a second step, signs nobody out: what waits for its
-// second step makes room first.
+// Somebody who has the password but no second step cannot sign others out: sign-ins that wait for
+// their second step are deleted first.
 func TestPendingStepsMakeRoomFirst(t *testing.T) {
 	c := newCastle(t)
-	owner := c.client("192.0.2.7:1")
+	owner := c.newClient("192.0.2.7:1")
 	if ended := owner.signIn(); ended != "" {
 		t.Fatal(ended)
 	}
 	for i := range 30 {
-		b := c.client(fmt.Sprintf("203.0.113.%d:1", i))
+		b := c.newClient(fmt.Sprintf("203.0.113.%d:1", i))
 		if w := b.post("/sign-in", "name", "owner", "password", password); w.Code != http.StatusSeeOther {
-			t.Fatalf("got %d %s", w.Code, note(w))
+			t.Fatalf("got %d %s", w.Code, readNote(w))
 		}
 	}
-	deadlines := c.expiries()
+	deadlines := c.listExpiries()
 	long := 0
 	for _, at := range deadlines {
 		if at.After(c.now.Add(time.Hour)) {
@@ -413,12 +417,13 @@ func TestPendingStepsMakeRoomFirst(t *testing.T) {
 		}
 	}
 	if len(deadlines) != 31 || long != 1 {
-		t.Errorf("got %d sign-ins kept, %d of them for long, want 31, and the owner's alone for long",
+		t.Errorf("got %d sign-ins, %d of them for more than an hour, want 31, and only the owner's for so "+
+			"long",
 			len(deadlines), long)
 	}
 }
 
-// attack says from where the i-th guess comes.
+// attack returns the address of the i-th guess.
 type attack func(i int) string
 
 var attacks = map[string]attack{
@@ -429,21 +434,21 @@ var attacks = map[string]attack{
 	"from a /48": func(i int) string { return fmt.Sprintf("[2001:db8:bad:%x::1]:1", i%65536) },
 }
 
-// siege is so long an attack that never rests on an owner with password and one-time code, who
-// signs in every four hours: from a browser that he has used before, with a passkey, and from a new
-// browser each time. It reports how often the new browser got in.
-func siege(t *testing.T, from attack, long time.Duration) {
+// runSiege attacks without a pause, for so long, an owner with password and one-time codes. Every
+// four hours the owner signs in: from a browser used before, with a passkey, and from a new
+// browser. It reports how often the new browser got in.
+func runSiege(t *testing.T, from attack, long time.Duration) {
 	t.Helper()
 	c := newCastle(t)
 	k := newSoftKey(c, "owner")
-	home := c.client("192.0.2.7:1")
+	home := c.newClient("192.0.2.7:1")
 	if ended := home.signIn(); ended != "" {
 		t.Fatal(ended)
 	}
 	guesses, next, visits, fresh := 0, 0, 0, 0
-	storm := func() { // takes what there is to take, and some more
+	storm := func() { // uses up all tries that there are, and some more
 		for waits := 0; waits < 12; next++ {
-			if w := c.client(from(next)).guess(); w.Code == http.StatusTooManyRequests {
+			if w := c.newClient(from(next)).guess(); w.Code == http.StatusTooManyRequests {
 				waits++
 			} else {
 				guesses++
@@ -458,55 +463,58 @@ func siege(t *testing.T, from attack, long time.Duration) {
 		visits++
 		at := c.now.Sub(start).Round(time.Minute)
 		home.post("/sign-out")
-		home.guess() // he mistypes, too
+		home.guess() // the owner mistypes once, too
 		if ended := home.signIn(); ended != "" {
 			t.Errorf("after %v, from a browser used before: %s", at, ended)
 		}
 		storm()
-		b := c.client("192.0.2.9:1")
+		b := c.newClient("192.0.2.9:1")
 		if w := b.post("/sign-in/passkey", "step-passkey",
-			k.sign("door.example", b.challenge())); w.Header().Get("Location") != "/" {
-			t.Errorf("after %v, with a passkey: got %d %s", at, w.Code, note(w))
+			k.signChallenge("door.example", b.askChallenge())); w.Header().Get("Location") != "/" {
+			t.Errorf("after %v, with a passkey: got %d %s", at, w.Code, readNote(w))
 		}
 		storm()
-		if c.client("198.51.100.7:1").signIn() == "" {
+		if c.newClient("198.51.100.7:1").signIn() == "" {
 			fresh++
 		}
 	}
-	t.Logf("%v: %d guesses of the attacker's were checked; of %d visits from a new browser %d got in", long,
+	t.Logf("%v: %d guesses of the attacker were checked; of %d visits from a new browser, %d got in", long,
 		guesses, visits, fresh)
 	if name := t.Name(); (strings.Contains(name, "one_address") || strings.Contains(name, "48")) &&
 		fresh != visits {
-		t.Errorf("of %d visits from a new browser %d got in, want all: the attacker has one block of addresses", visits, fresh)
+		t.Errorf("of %d visits from a new browser, %d got in, want all, since the attacker has only one "+
+			"block of addresses", visits, fresh)
 	}
 }
 
-// The same for two days is TestLongSiege.
+// TestSiege is a short form of TestLongSiege.
 func TestSiege(t *testing.T) {
 	for name, attack := range attacks {
-		t.Run(name, func(t *testing.T) { siege(t, attack, 4*time.Hour) })
+		t.Run(name, func(t *testing.T) { runSiege(t, attack, 4*time.Hour) })
 	}
 }
 
-// The way in that is always there: the set-up code, which nobody can use up.
+// The set-up code always lets the owner in, even under attack, because wrong codes are not counted.
 func TestSetUpIsOpenUnderSiege(t *testing.T) {
-	h := emptyHouse(t)
+	h := newEmptyHouse(t)
 	h.must("POST", "/v1/accounts", `{"name":"owner","role":"owner","password":"`+password+`"}`, nil)
 	var code api.SetupCode
 	h.must("POST", "/v1/setup/code", "", &code)
-	thief, owner := h.browser(), h.browser() // of one address
+	thief, owner := h.newBrowser(), h.newBrowser() // at the same address
 	for range 40 {
 		thief.do("POST", "/sign-in", url.Values{"name": {"owner"},
 			"password": {"wrong wrong wrong"}}.Encode())
 		resp, text := thief.do("POST", "/setup", url.Values{"name": {"owner"},
 			"code": {"0000-0000-0000-0000"}, "password": {password}, "repeat": {password}}.Encode())
-		if resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(text, "set-up code is wrong") {
+		if resp.StatusCode != http.StatusUnprocessableEntity ||
+			!strings.Contains(text, "set-up code is wrong") {
 			t.Fatalf("a wrong set-up code: got %s", resp.Status)
 		}
 	}
 	if resp, _ := owner.do("POST", "/sign-in", url.Values{"name": {"owner"},
 		"password": {password}}.Encode()); resp.StatusCode != http.StatusTooManyRequests {
-		t.Fatalf("a new browser at the thief's address: got %s, want that it waits, or this test shows nothing", resp.Status)
+		t.Fatalf("a new browser at the thief's address: got %s, want that it must wait, or this test "+
+			"shows nothing", resp.Status)
 	}
 	fresh := "another horse battery"
 	resp, text := owner.do("POST", "/setup", url.Values{"name": {"owner"}, "code": {code.Code},

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Two days of an attack, over the pages and with real checks of passwords.
+// TestLongSiege attacks for two days, through the pages and with real checks of passwords.
 func TestLongSiege(t *testing.T) {
 	for name, attack := range attacks {
-		t.Run(name, func(t *testing.T) { siege(t, attack, 48*time.Hour) })
+		t.Run(name, func(t *testing.T) { runSiege(t, attack, 48*time.Hour) })
 	}
 }

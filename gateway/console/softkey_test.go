@@ -17,8 +17,8 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 )
 
-// softKey is a passkey in software, by W3C WebAuthn 6.1 and 6.3.3. Chromium's own is in the browser
-// tests; this one follows a clock that a test moves.
+// softKey is a passkey in software, by W3C WebAuthn 6.1 and 6.3.3. The browser tests use Chromium's
+// own. This one works with a clock that a test moves.
 type softKey struct {
 	t       *testing.T
 	key     *ecdsa.PrivateKey
@@ -40,7 +40,8 @@ func newSoftKey(c *castle, account string) *softKey {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	cose := append([]byte{0xa5, 1, 2, 3, 0x26, 0x20, 1, 0x21, 0x58, 32}, point[1:33]...) // RFC 9053, 7.1.1: EC2, ES256, P-256
+	// RFC 9053, 7.1.1: EC2, ES256, P-256
+	cose := append([]byte{0xa5, 1, 2, 3, 0x26, 0x20, 1, 0x21, 0x58, 32}, point[1:33]...)
 	cose = append(append(cose, 0x22, 0x58, 32), point[33:]...)
 	credential, err := json.Marshal(webauthn.Credential{ID: k.id, PublicKey: cose, AttestationType: "none",
 		Flags: webauthn.CredentialFlags{UserPresent: true, UserVerified: true}})
@@ -55,8 +56,8 @@ func newSoftKey(c *castle, account string) *softKey {
 	return k
 }
 
-// sign answers a challenge of the site.
-func (k *softKey) sign(site, challenge string) string {
+// signChallenge returns the answer to a challenge of the site.
+func (k *softKey) signChallenge(site, challenge string) string {
 	k.t.Helper()
 	client, err := json.Marshal(map[string]any{"type": "webauthn.get", "challenge": challenge,
 		"origin": "https://" + site, "crossOrigin": false})
@@ -64,7 +65,8 @@ func (k *softKey) sign(site, challenge string) string {
 		k.t.Fatal(err)
 	}
 	rp, hash := sha256.Sum256([]byte(site)), sha256.Sum256(client)
-	data := binary.BigEndian.AppendUint32(append(rp[:], 0x05), 0) // present and verified; it counts nothing
+	// present and verified; the signature counter is 0
+	data := binary.BigEndian.AppendUint32(append(rp[:], 0x05), 0)
 	digest := sha256.Sum256(append(data[:len(data):len(data)], hash[:]...))
 	sig, err := ecdsa.SignASN1(rand.Reader, k.key, digest[:])
 	if err != nil {
@@ -80,8 +82,8 @@ func (k *softKey) sign(site, challenge string) string {
 	return string(out)
 }
 
-// challenge asks for something to sign.
-func (b *rawClient) challenge() string {
+// askChallenge asks the site for a challenge.
+func (b *rawClient) askChallenge() string {
 	b.c.t.Helper()
 	b.c.now = b.c.now.Add(time.Second)
 	w := b.post("/passkey")
@@ -92,49 +94,49 @@ func (b *rawClient) challenge() string {
 	return options.Challenge
 }
 
-// Each challenge is good for one answer, for some minutes, and here; and nobody makes another's
-// void by asking for many.
+// Each challenge is valid for one answer, for five minutes, and on this site only. Nobody can make
+// other challenges void by asking for many.
 func TestPasskeyChallenges(t *testing.T) {
 	c := newCastle(t)
 	k := newSoftKey(c, "owner")
-	owner := c.client("192.0.2.7:1")
+	owner := c.newClient("192.0.2.7:1")
 	in := func(signed string) bool {
 		t.Helper()
-		b := c.client("192.0.2.8:1") // whoever has an answer may bring it
+		b := c.newClient("192.0.2.8:1") // an answer may come from another browser
 		return b.post("/sign-in/passkey", "step-passkey", signed).Header().Get("Location") == "/"
 	}
-	first := owner.challenge()
+	first := owner.askChallenge()
 	for range 3000 {
-		c.client("203.0.113.9:1").post("/passkey")
+		c.newClient("203.0.113.9:1").post("/passkey")
 	}
-	signed := k.sign("door.example", first)
+	signed := k.signChallenge("door.example", first)
 	if !in(signed) {
-		t.Error("while others ask for many: got refused, want in")
+		t.Error("while others ask for many challenges: got refused, want in")
 	}
 	if in(signed) {
 		t.Error("the same answer again: got in")
 	}
-	older, newer := owner.challenge(), owner.challenge()
-	if !in(k.sign("door.example", newer)) || in(k.sign("door.example", older)) {
-		t.Error("want the newer in, and the older void after it")
+	older, newer := owner.askChallenge(), owner.askChallenge()
+	if !in(k.signChallenge("door.example", newer)) || in(k.signChallenge("door.example", older)) {
+		t.Error("want the newer challenge in, and the older one void after it")
 	}
-	late := owner.challenge()
+	late := owner.askChallenge()
 	c.now = c.now.Add(5*time.Minute + 1)
-	if in(k.sign("door.example", late)) {
+	if in(k.signChallenge("door.example", late)) {
 		t.Error("after five minutes: got in")
 	}
-	good := owner.challenge()
+	good := owner.askChallenge()
 	for what, text := range map[string]string{"none": "", "noise": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-		"a bit of another": good[:len(good)-2] + "AA",
-		"padded":           good + "=", "long": strings.Repeat("A", 1000)} {
-		if text != good && in(k.sign("door.example", text)) {
+		"another end": good[:len(good)-2] + "AA",
+		"padded":      good + "=", "long": strings.Repeat("A", 1000)} {
+		if text != good && in(k.signChallenge("door.example", text)) {
 			t.Errorf("a challenge that is not ours (%s): got in", what)
 		}
 	}
-	if in(k.sign("evil.example", good)) {
+	if in(k.signChallenge("evil.example", good)) {
 		t.Error("signed for another site: got in")
 	}
-	if !in(k.sign("door.example", good)) {
+	if !in(k.signChallenge("door.example", good)) {
 		t.Error("wrong answers made the challenge void")
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"latchkey/gateway/console/webtest"
 )
 
-// code is what a phone with the secret shows, so many steps from now.
-func code(t *testing.T, secret string, step int) string {
+// makeCode returns the code that a phone with the secret shows, so many steps of 30 s from now.
+func makeCode(t *testing.T, secret string, step int) string {
 	t.Helper()
 	c, err := totp.GenerateCode(secret, time.Now().Add(time.Duration(step)*30*time.Second))
 	if err != nil {
@@ -24,9 +24,10 @@ func code(t *testing.T, secret string, step int) string {
 	return c
 }
 
-// secretOn is the secret of one-time codes that a page shows.
-func secretOn(p *webtest.Page) string {
-	secret := regexp.MustCompile(`Secret ([A-Z2-7]{32})`).FindStringSubmatch(strings.ReplaceAll(p.Text(), "\n", " "))
+// readSecret returns the secret of one-time codes that a page shows.
+func readSecret(p *webtest.Page) string {
+	secret := regexp.MustCompile(`Secret ([A-Z2-7]{32})`).FindStringSubmatch(strings.ReplaceAll(p.Text(),
+		"\n", " "))
 	if secret == nil {
 		return ""
 	}
@@ -35,7 +36,7 @@ func secretOn(p *webtest.Page) string {
 
 func TestDoorFromOutsideNeedsASecondStep(t *testing.T) {
 	h := newHouse(t) // no network is local: loopback is outside
-	p := h.signedIn("owner", webtest.Options{})
+	p := h.openSignedIn("owner", webtest.Options{})
 	p.Expect("403")
 	p.In("front-door").Click("Unlock 2s")
 	p.See("your account has none")
@@ -44,21 +45,21 @@ func TestDoorFromOutsideNeedsASecondStep(t *testing.T) {
 	}
 	p.Open("/account")
 	p.Click("Set up one-time codes")
-	secret := secretOn(p)
+	secret := readSecret(p)
 	p.Fill("Code", "000000")
 	p.Expect("422")
 	p.Click("Use these codes")
 	p.See("it is wrong")
-	used := code(t, secret, 0)
+	used := makeCode(t, secret, 0)
 	p.Fill("Code", used)
 	p.Click("Use these codes")
 	p.See("From now on you are asked for a code")
-	p.Click("Home") // the code was a second step, a moment ago
+	p.Click("Home") // the code of a moment ago counts as second step
 	p.In("front-door").Click("Unlock 2s")
 	p.See("front-door is unlocked")
 	h.eventually("the lock has let go", func() bool { return h.lock.Moves() > 0 })
 
-	again := h.page(webtest.Options{})
+	again := h.openPage(webtest.Options{})
 	again.Open("/sign-in")
 	again.Fill("Name", "owner")
 	again.Fill("Password", password)
@@ -68,14 +69,14 @@ func TestDoorFromOutsideNeedsASecondStep(t *testing.T) {
 	again.Expect("422")
 	again.Click("Sign in")
 	again.See("wrong, or was used already")
-	again.Fill("Code from your authenticator app", code(t, secret, 1))
+	again.Fill("Code from your authenticator app", makeCode(t, secret, 1))
 	again.Click("Sign in")
 	again.See("Doors")
 }
 
 func TestPasskeySignsInAndOpensADoorFromOutside(t *testing.T) {
 	h := newHouse(t)
-	p := h.signedIn("owner", webtest.Options{})
+	p := h.openSignedIn("owner", webtest.Options{})
 	p.Authenticator()
 	p.Click("Account")
 	p.Fill("What to call it", "phone")
@@ -87,7 +88,7 @@ func TestPasskeySignsInAndOpensADoorFromOutside(t *testing.T) {
 	p.In("front-door").Click("Unlock 2s")
 	p.See("front-door is unlocked")
 	h.eventually("the lock has let go", func() bool { return h.lock.Moves() > 0 })
-	// With a password alone nobody is in, and nothing but the passkey is asked for.
+	// The password alone is not enough, and the page asks only for the passkey.
 	p.Click("Sign out")
 	p.Fill("Name", "owner")
 	p.Fill("Password", password)
@@ -115,7 +116,7 @@ func TestForwardedRequestIsOutside(t *testing.T) {
 	h := newHouse(t, here)
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Proto",
 		"X-Forwarded-Anything"} {
-		b := h.browser().signedIn("owner")
+		b := h.newBrowser().signIn("owner")
 		b.header.Set(name, "for=127.0.0.1")
 		resp, text := b.do("POST", "/doors/front-door/unlock", "")
 		if resp.StatusCode != http.StatusForbidden || !strings.Contains(text, "second step") ||
@@ -124,9 +125,9 @@ func TestForwardedRequestIsOutside(t *testing.T) {
 				h.lock.Moves())
 		}
 	}
-	b := h.browser().signedIn("owner")
+	b := h.newBrowser().signIn("owner")
 	if resp, text := b.do("POST", "/doors/front-door/unlock", ""); resp.StatusCode != http.StatusSeeOther {
-		t.Errorf("without: got %s %s, want the door to open", resp.Status, text)
+		t.Errorf("without such a header: got %s %s, want the door to open", resp.Status, text)
 	}
 }
 
@@ -158,18 +159,18 @@ func TestSignInsEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h.must("PATCH", "/v1/accounts/owner", `{"password":"`+password+`"}`, nil)
-			ending, other := h.browser().signedIn("owner"), h.browser().signedIn("owner")
+			ending, other := h.newBrowser().signIn("owner"), h.newBrowser().signIn("owner")
 			if !in(ending) || !in(other) {
-				t.Fatal("not signed in to begin with")
+				t.Fatal("the browsers are not signed in at the start")
 			}
-			stolen := ending.cookie()
+			stolen := ending.findCookie()
 			end(ending, other)
 			ending.Jar.(*jar).cookies = map[string]*http.Cookie{stolen.Name: stolen}
 			if in(ending) {
-				t.Error("it goes on")
+				t.Error("the sign-in has not ended")
 			}
 			if name != "by signing out" && name != "at the machine" && !in(other) {
-				t.Error("the browser that asked for it is signed out, too")
+				t.Error("the browser that sent the request is signed out too")
 			}
 		})
 	}
@@ -177,41 +178,42 @@ func TestSignInsEnd(t *testing.T) {
 
 func TestSignInGetsANewCookie(t *testing.T) {
 	h := newHouse(t)
-	b := h.browser()
+	b := h.newBrowser()
 	const planted = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 	b.Jar.(*jar).cookies["__Host-latchkey"] = &http.Cookie{Name: "__Host-latchkey", Value: planted}
-	b.signedIn("owner")
-	first := b.cookie()
+	b.signIn("owner")
+	first := b.findCookie()
 	if first.Value == planted || !first.Secure || !first.HttpOnly ||
 		first.SameSite != http.SameSiteStrictMode || first.Path != "/" || first.Domain != "" {
 		t.Errorf("got %v", first)
 	}
-	b.signedIn("owner")
-	if b.cookie().Value == first.Value {
+	b.signIn("owner")
+	if b.findCookie().Value == first.Value {
 		t.Error("the second sign-in has the cookie of the first")
 	}
 	b.Jar.(*jar).cookies[first.Name] = first
 	if resp, _ := b.do("GET", "/", ""); resp.StatusCode != http.StatusSeeOther {
-		t.Errorf("the first cookie after the second sign-in: got %s, want that it is void", resp.Status)
+		t.Errorf("the first cookie after the second sign-in: got %s, want it no longer valid", resp.Status)
 	}
 }
 
-// Who guesses learns nothing of who there is, and the record tells of it.
+// Somebody who guesses passwords does not learn which accounts exist, and the guesses are recorded.
 func TestGuessing(t *testing.T) {
 	h := newHouse(t)
 	answers := map[string][]string{}
 	for _, name := range []string{"owner", "nobody"} {
-		b := h.browser()
+		b := h.newBrowser()
 		for range 11 {
 			resp, text := b.do("POST", "/sign-in", url.Values{"name": {name},
 				"password": {"wrong wrong wrong"}}.Encode())
-			text = regexp.MustCompile(`Wait \d+ \w+`).ReplaceAllString(strings.ReplaceAll(text, name, "NAME"), "Wait some")
+			text = regexp.MustCompile(`Wait \d+ \w+`).ReplaceAllString(strings.ReplaceAll(text, name, "NAME"),
+				"Wait some")
 			answers[name] = append(answers[name], resp.Status+text)
 		}
 	}
 	for i, text := range answers["owner"] {
 		if text != answers["nobody"][i] {
-			t.Errorf("try %d: got %s for an account that there is, and %s for none", i+1, text,
+			t.Errorf("try %d: got %s for an account that exists, and %s for one that does not", i+1, text,
 				answers["nobody"][i])
 		}
 		if late := i >= 10; strings.Contains(text, "429 Too Many Requests") != late ||
@@ -228,14 +230,16 @@ func TestGuessing(t *testing.T) {
 			told[e.Actor] = e.Detail
 		}
 	}
-	for _, name := range []string{"owner", "nobody"} { // one of each: a second within a quarter of an hour tells nothing new
+	// There is one event for each name, because a second one follows only after a quarter of an
+	// hour.
+	for _, name := range []string{"owner", "nobody"} {
 		if want := "from 127.0.0.1: refused 5 times, the last for password"; told[name] != want {
 			t.Errorf("%s: got the event %q, want %q", name, told[name], want)
 		}
 	}
 }
 
-func (b *browser) cookie() *http.Cookie {
+func (b *browser) findCookie() *http.Cookie {
 	b.h.t.Helper()
 	c := b.Jar.(*jar).cookies["__Host-latchkey"]
 	if c == nil {
@@ -246,18 +250,19 @@ func (b *browser) cookie() *http.Cookie {
 
 func TestTokenDoesWhatItsScopesSay(t *testing.T) {
 	h := newHouse(t)
-	h.account("vic", "viewer")
+	h.addAccount("vic", "viewer")
 	mint := func(account, scopes string) *browser {
 		var got api.MintedToken
-		h.must("POST", "/v1/accounts/"+account+"/tokens", `{"label":"`+scopes+`","scopes":["`+strings.ReplaceAll(scopes, " ", `","`)+`"]}`, &got)
-		b := h.browser()
+		h.must("POST", "/v1/accounts/"+account+"/tokens",
+			`{"label":"`+scopes+`","scopes":["`+strings.ReplaceAll(scopes, " ", `","`)+`"]}`, &got)
+		b := h.newBrowser()
 		b.header.Set("Authorization", "Bearer "+got.Text)
 		b.header.Set("Content-Type", "application/json")
 		return b
 	}
 	who := map[string]*browser{"read": mint("owner", "read"), "lamps": mint("owner", "lamps"),
 		"doors": mint("owner", "doors"), "manage": mint("owner", "manage"),
-		"all of a viewer": mint("vic", "read lamps doors manage"), "none": h.browser()}
+		"all of a viewer": mint("vic", "read lamps doors manage"), "none": h.newBrowser()}
 	who["none"].header.Set("Authorization", "Bearer lkt-aaaaaaaaaaaaaaaaaaaaaaaaaa")
 	for _, tt := range []struct{ method, path, body, who string }{
 		{"GET", "/v1/status", "", "read, all of a viewer"},
@@ -284,18 +289,18 @@ func TestTokenDoesWhatItsScopesSay(t *testing.T) {
 			}
 		}
 	}
-	// A cookie is no token, and a token is no cookie.
-	if resp, _ := h.browser().signedIn("owner").do("GET", "/api/v1/status",
+	// The API below /api refuses cookies, and pages refuse tokens.
+	if resp, _ := h.newBrowser().signIn("owner").do("GET", "/api/v1/status",
 		""); resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("the API with a cookie: got %s, want 401", resp.Status)
 	}
 	if resp, _ := who["manage"].do("GET", "/people", ""); resp.StatusCode == http.StatusOK {
-		t.Error("a page with a token")
+		t.Error("a page was shown to a request with a token")
 	}
 }
 
-// What only scripts can do is not offered without them; with them it is, also on a page that a
-// script put in place.
+// Without scripts no page offers a passkey. With scripts it does, also on a page that a script has
+// loaded.
 func TestPasskeyIsOfferedOnlyWithScripts(t *testing.T) {
 	h := newHouse(t)
 	for _, tt := range []struct {
@@ -306,12 +311,14 @@ func TestPasskeyIsOfferedOnlyWithScripts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			account, h := tt.account, *h
 			h.t = t
-			h.account(account, "owner")
+			h.addAccount(account, "owner")
 			var made api.TOTPSecret
 			h.must("POST", "/v1/accounts/"+account+"/totp", "", &made)
-			h.must("PUT", "/v1/accounts/"+account+"/totp", `{"secret":"`+made.Secret+`","code":"`+code(t, made.Secret, -1)+`"}`, nil)
-			h.must("POST", "/v1/accounts/"+account+"/passkeys", `{"label":"phone","id":"`+tt.passkey+`","credential":{}}`, nil)
-			p := h.page(tt.opts)
+			h.must("PUT", "/v1/accounts/"+account+"/totp", `{"secret":"`+made.Secret+`","code":"`+makeCode(t,
+				made.Secret, -1)+`"}`, nil)
+			h.must("POST", "/v1/accounts/"+account+"/passkeys",
+				`{"label":"phone","id":"`+tt.passkey+`","credential":{}}`, nil)
+			p := h.openPage(tt.opts)
 			offered := func(text string) {
 				t.Helper()
 				if tt.opts.NoScript {
@@ -327,7 +334,7 @@ func TestPasskeyIsOfferedOnlyWithScripts(t *testing.T) {
 			p.Click("Sign in")
 			p.See("Code from your authenticator app")
 			offered("Use a passkey")
-			p.Fill("Code from your authenticator app", code(t, made.Secret, 0))
+			p.Fill("Code from your authenticator app", makeCode(t, made.Secret, 0))
 			p.Click("Sign in")
 			p.See("Doors")
 			p.Open("/account")

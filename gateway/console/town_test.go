@@ -20,8 +20,8 @@ const (
 	townEvents = 30_000
 )
 
-// newTown is a house with 600 people, 60 doors and lamps, and 30,000 events. Of those, 250 are of
-// the cellar, in two heaps that lie further apart than one page looks.
+// newTown makes a house with 600 people, 60 doors and lamps, and 30,000 events. 250 events are of
+// the cellar, in two groups that are further apart than one page searches.
 func newTown(t *testing.T, local ...string) *house {
 	t.Helper()
 	h := newHouse(t, local...)
@@ -60,14 +60,14 @@ func newTown(t *testing.T, local ...string) *house {
 	report := audit.Event{Kind: audit.EventReport, Target: audit.Named{ID: cellar.ID, Name: cellar.Name},
 		Person: audit.Named{ID: first.ID, Name: first.Name}, Detail: "boot"}
 	routine := audit.Event{Kind: audit.EventSession, Detail: "registered"}
-	h.record(heap, report)
-	h.record(townEvents-int(seq)-2*heap, routine)
-	h.record(heap, report)
+	h.recordEvents(heap, report)
+	h.recordEvents(townEvents-int(seq)-2*heap, routine)
+	h.recordEvents(heap, report)
 	return h
 }
 
-// record makes so many events.
-func (h *house) record(n int, e audit.Event) {
+// recordEvents records n events.
+func (h *house) recordEvents(n int, e audit.Event) {
 	h.t.Helper()
 	var wg sync.WaitGroup
 	for w := range 32 {
@@ -83,18 +83,18 @@ func (h *house) record(n int, e audit.Event) {
 	wg.Wait()
 }
 
-// follow returns what a link of the page leads to.
-func (h *house) follow(p *webtest.Page, link string) string {
+// followLink returns the content behind a link of the page.
+func (h *house) followLink(p *webtest.Page, link string) string {
 	h.t.Helper()
 	path, ok := strings.CutPrefix(p.Link(link), h.url)
 	if !ok {
 		h.t.Fatalf("%s leads to another site", link)
 	}
-	_, text := h.browser().signedIn("owner").do("GET", path, "")
+	_, text := h.newBrowser().signIn("owner").do("GET", path, "")
 	return text
 }
 
-// TestTown follows the links of a large site as people do.
+// TestTown uses the pages of a large site as people do.
 func TestTown(t *testing.T) {
 	h := newTown(t, here)
 	h.must("PATCH", "/v1/targets/front-door", `{"name":"z-front-door"}`, nil) // the last of 59 doors
@@ -107,7 +107,7 @@ func TestTown(t *testing.T) {
 		{"long lists say what they leave out", longListsSayWhatTheyLeaveOut},
 		{"the answer is on the pressed card, on a phone",
 			func(t *testing.T, h *house) { answerIsOnThePressedCard(t, h, webtest.Options{Phone: true}) }},
-		{"and without scripts", func(t *testing.T, h *house) {
+		{"the answer is on the pressed card, without scripts", func(t *testing.T, h *house) {
 			answerIsOnThePressedCard(t, h, webtest.Options{Phone: true, NoScript: true})
 		}},
 	} {
@@ -120,22 +120,23 @@ func TestTown(t *testing.T) {
 }
 
 func filteredEventsStayFiltered(t *testing.T, h *house) {
-	p := h.signedIn("owner", webtest.Options{})
+	p := h.openSignedIn("owner", webtest.Options{})
 	p.Click("Events")
 	p.Select("Door or lamp", "cellar")
 	p.Select("Kind", "report")
 	p.Fill("Person", "çelik & co, 50%")
 	p.Click("Show")
 	p.See("cellar")
-	rows, err := csv.NewReader(strings.NewReader(h.follow(p, "CSV"))).ReadAll()
+	rows, err := csv.NewReader(strings.NewReader(h.followLink(p, "CSV"))).ReadAll()
 	if err != nil || len(rows) != 251 {
 		t.Errorf("CSV: got %d rows, %v, want a head and the 250 of the cellar", len(rows), err)
 	}
 	var events []audit.Event
-	if err := json.Unmarshal([]byte(h.follow(p, "JSON")), &events); err != nil || len(events) != 250 {
+	if err := json.Unmarshal([]byte(h.followLink(p, "JSON")), &events); err != nil || len(events) != 250 {
 		t.Errorf("JSON: got %d events, %v, want the 250 of the cellar", len(events), err)
 	}
-	// 100, then the 25 that are left of 20,000 events, then none among the rest but the old heap.
+	// A page shows 100, the next one the 25 that are left among 20,000 events, and the others the
+	// older group.
 	shown := func(want int) {
 		t.Helper()
 		if got := strings.Count(p.In("#events").Text(), "cellar"); got != want {
@@ -157,7 +158,7 @@ func filteredEventsStayFiltered(t *testing.T, h *house) {
 }
 
 func searchSaysWhereItLooked(_ *testing.T, h *house) {
-	p := h.signedIn("owner", webtest.Options{})
+	p := h.openSignedIn("owner", webtest.Options{})
 	p.Click("Events")
 	p.Fill("Person", "nobody")
 	p.Click("Show")
@@ -170,7 +171,7 @@ func searchSaysWhereItLooked(_ *testing.T, h *house) {
 func longListsSayWhatTheyLeaveOut(_ *testing.T, h *house) {
 	h.must("POST", "/v1/groups", `{"name":"staff","members":["ann"]}`, nil)
 	h.must("POST", "/v1/grants", `{"group":"staff","target":"z-front-door"}`, nil)
-	p := h.signedIn("owner", webtest.Options{})
+	p := h.openSignedIn("owner", webtest.Options{})
 	p.Click("Why")
 	p.See("500 of 600 people and 500 of 600 cards")
 	p.Fill("Or a person's name", "p598")
@@ -186,7 +187,7 @@ func longListsSayWhatTheyLeaveOut(_ *testing.T, h *house) {
 	p.Fill("Search", "p597")
 	p.Press("Enter")
 	p.Click(".list a")
-	p.Click("why?") // the page of a card that the list leaves out
+	p.Click("why?") // a link for a card that the list leaves out
 	p.See("0255, p597")
 	p.Select("Where", "z-front-door")
 	p.Click("Explain")
@@ -204,11 +205,11 @@ func longListsSayWhatTheyLeaveOut(_ *testing.T, h *house) {
 	p.See("p598")
 }
 
-// The answer is on the card, and stays there when the page renews itself; also where the card is
-// far down on a phone.
+// The answer is shown on the pressed card, also if that is far down on a phone, and stays there
+// when the page updates itself.
 func answerIsOnThePressedCard(_ *testing.T, h *house, opts webtest.Options) {
 	moves := h.lock.Moves()
-	p := h.signedIn("owner", opts)
+	p := h.openSignedIn("owner", opts)
 	p.In("z-front-door").Click("Unlock 2s")
 	h.eventually("the lock has let go", func() bool { return h.lock.Moves() > moves })
 	p.In("z-front-door").See("z-front-door is unlocked")
@@ -216,7 +217,7 @@ func answerIsOnThePressedCard(_ *testing.T, h *house, opts webtest.Options) {
 	h.eventually("the pulse is over", func() bool { return !h.lock.State().On })
 	if !opts.NoScript {
 		p.In("z-front-door").See("locked")
-		p.In("z-front-door").See("z-front-door is unlocked") // although pages have renewed it
+		p.In("z-front-door").See("z-front-door is unlocked") // although the page has updated the card
 	}
 	p.Expect("422")
 	p.In("d07").Click("Unlock 3s")
@@ -224,7 +225,7 @@ func answerIsOnThePressedCard(_ *testing.T, h *house, opts webtest.Options) {
 	p.In("d07").SeeOnScreen(".note")
 }
 
-// A banner is one sentence, on any screen.
+// The banner about the clock is a sentence, on any screen.
 func TestClockBannerIsASentence(t *testing.T) {
 	h := newHouse(t)
 	if _, err := h.store.Record(t.Context(), audit.Event{Kind: audit.EventSession,
@@ -235,7 +236,7 @@ func TestClockBannerIsASentence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := *h
 			h.t = t
-			p := h.signedIn("owner", opts)
+			p := h.openSignedIn("owner", opts)
 			p.In(".banner").See("The clock is not trusted, so what depends on the time is denied. It says ")
 		})
 	}

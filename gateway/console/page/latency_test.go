@@ -31,13 +31,18 @@ func TestLatencyIsDrawn(t *testing.T) {
 		{Percentile: 50, MS: 0.8}, {Percentile: 90, MS: 3}, {Percentile: 100, MS: 9}}}
 	for name, tt := range map[string]struct {
 		of      api.Latency
-		strokes []string // curves and words that are there
+		strokes []string // the curves and words that the picture must have
 		without []string
 	}{
-		"both":         {api.Latency{Durable: some, Receipt: some}, []string{`class="durable"`, `class="receipt"`, "decision on disk", "door or lamp moved"}, nil},
-		"no receipts":  {api.Latency{Durable: some}, []string{`class="durable"`, "decision on disk"}, []string{`class="receipt"`, "door or lamp moved"}},
-		"nothing":      {api.Latency{}, []string{"latency, ms"}, []string{`class="durable"`, `class="receipt"`}},
-		"only maximum": {api.Latency{Durable: api.Distribution{Count: 1, Curve: []api.Point{{Percentile: 100, MS: 1}}}}, []string{"percentile"}, []string{`class="durable"`}},
+		"both": {api.Latency{Durable: some, Receipt: some},
+			[]string{`class="durable"`, `class="receipt"`, "decision on disk", "door or lamp moved"}, nil},
+		"no receipts": {api.Latency{Durable: some}, []string{`class="durable"`, "decision on disk"},
+			[]string{`class="receipt"`, "door or lamp moved"}},
+		"nothing": {api.Latency{}, []string{"latency, ms"},
+			[]string{`class="durable"`, `class="receipt"`}},
+		"only maximum": {api.Latency{Durable: api.Distribution{Count: 1,
+			Curve: []api.Point{{Percentile: 100, MS: 1}}}}, []string{"percentile"},
+			[]string{`class="durable"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			svg, err := pages.execute("health", "latency", NewLatencyPlot(tt.of))
@@ -62,7 +67,7 @@ func TestLatencyIsDrawn(t *testing.T) {
 				}
 			}
 			if strings.Contains(svg.String(), "NaN") || strings.Contains(svg.String(), "Inf") {
-				t.Error("a number is none")
+				t.Error("the picture has NaN or Inf as a number")
 			}
 		})
 	}

@@ -13,9 +13,11 @@ func TestWeek(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A Sunday, on which the clocks have just changed.
+	// A Sunday on which the clocks have just changed.
 	now := time.Date(2026, 10, 25, 12, 30, 0, 0, berlin)
-	w, err := NewWeek("mon-fri 08:00-18:00, sat 22:00-06:00, 2026-10-21 closed, 2026-10-25 10:00-11:00, 2026-12-25 closed", now)
+	w, err := NewWeek(
+		"mon-fri 08:00-18:00, sat 22:00-06:00, 2026-10-21 closed, 2026-10-25 10:00-11:00, 2026-12-25 closed",
+		now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,11 +48,11 @@ func TestWeek(t *testing.T) {
 		t.Errorf("got %q, want the week in words", w.Text)
 	}
 	if want := []string{"2026-10-25 10:00-11:00", "2026-12-25 closed"}; !slices.Equal(w.Next, want) {
-		t.Errorf("got %q to come, want %q", w.Next, want)
+		t.Errorf("got the next exceptions %q, want %q", w.Next, want)
 	}
 }
 
-func TestWeekTellsTheNearestExceptionsOnly(t *testing.T) {
+func TestWeekListsOnlyTheNextExceptions(t *testing.T) {
 	var items []string
 	for i := range 20 {
 		items = append(items, fmt.Sprintf("2027-01-%02d closed", i+1))
@@ -60,6 +62,6 @@ func TestWeekTellsTheNearestExceptionsOnly(t *testing.T) {
 		t.Errorf("got %q, %v, want %d from 2027-01-03", w.Next, err, weekNext)
 	}
 	if _, err := NewWeek("sometimes", time.Now()); err == nil {
-		t.Error("got a picture of no schedule")
+		t.Error("got a picture of an invalid schedule")
 	}
 }

@@ -12,20 +12,20 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Violation is one rule of accessibility that a page breaks.
+// Violation is a rule of accessibility that a page breaks.
 type Violation struct {
-	Rule    string   // axe-core's id of it
+	Rule    string   // the id of the rule in axe-core
 	Impact  string   // serious or critical
 	Help    string   // what to do
-	Targets []string // selectors of where
+	Targets []string // selectors of the elements
 }
 
 func (v Violation) String() string {
 	return fmt.Sprintf("%s (%s): %s: %q", v.Rule, v.Impact, v.Help, v.Targets)
 }
 
-// Axe returns what axe-core finds serious or critical on the page. The page's scripts must not be
-// switched off.
+// Axe returns the violations on the page that axe-core calls serious or critical. Scripts must not
+// be switched off.
 func (p *Page) Axe() []Violation {
 	p.t.Helper()
 	if p.opts.NoScript {
@@ -47,8 +47,8 @@ func (p *Page) Axe() []Violation {
 				targets: v.nodes.map(n => n.target.join(' '))})))`)
 }
 
-// axeCore is read from the folder where npm puts it. The tests of any package find it, from the
-// module's root.
+// axeCore reads axe-core from the folder where npm installs it. It finds that folder from the root
+// of the module, so that the tests of any package can use it.
 func axeCore() ([]byte, error) {
 	dir, err := os.Getwd()
 	if err != nil {

@@ -38,7 +38,7 @@ func newAuthority() (*authority, error) {
 	return &authority{cert: cert, key: key}, err
 }
 
-// sign signs with the authority's key; a nil parent is the certificate itself.
+// sign signs cert with the key by. If parent is nil, cert is self-signed.
 func sign(cert, parent *x509.Certificate, key, by *ecdsa.PrivateKey) (der []byte, err error) {
 	if cert.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120)); err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func Certificate(t testing.TB) tls.Certificate {
 	return cert
 }
 
-// Roots trust what [Certificate] returns, for a client that is no browser.
+// Roots returns a pool that trusts what [Certificate] returns, for a client that is not a browser.
 func Roots(t testing.TB) *x509.CertPool {
 	t.Helper()
 	ca, err := ownCA()

@@ -12,7 +12,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Text is the text to be seen, with single spaces.
+// Text returns the visible text, with single spaces.
 func (p *Page) Text() string {
 	p.t.Helper()
 	var seen string
@@ -23,8 +23,8 @@ func (p *Page) Text() string {
 	return seen
 }
 
-// See waits until a text is to be seen. What a style sheet makes of its letters counts: capitals
-// are capitals.
+// See waits until a text is visible. It compares the text as a style sheet shows it, for instance
+// in capitals.
 func (p *Page) See(text string) {
 	p.t.Helper()
 	p.until(fmt.Sprintf("see %q", text), func(ctx context.Context) error {
@@ -35,7 +35,7 @@ func (p *Page) See(text string) {
 	})
 }
 
-// DontSee waits until a text is no longer to be seen.
+// DontSee waits until a text is no longer visible.
 func (p *Page) DontSee(text string) {
 	p.t.Helper()
 	p.until(fmt.Sprintf("not see %q", text), func(ctx context.Context) error {
@@ -60,7 +60,7 @@ func (p *Page) seen(ctx context.Context) (string, error) {
 
 func words(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// Screenshot writes a picture of the whole page, beyond what fits the window, as PNG.
+// Screenshot writes a picture of the whole page as PNG, not only of what fits the window.
 func (p *Page) Screenshot(file string) {
 	p.t.Helper()
 	p.settle()
@@ -81,9 +81,9 @@ func (p *Page) Screenshot(file string) {
 	})
 }
 
-// Size is how many bytes were received for the page that is open and all that belongs to it, heads
-// of answers included, as they were sent: compressed, if they were. What the browser kept from
-// before costs nothing; what is still coming, as a stream of events, is not counted.
+// Size returns how many bytes were received for the open page and all that it loads, with headers,
+// as they were sent: compressed, if they were. What came from the browser's cache is not counted,
+// and neither is an answer that has not ended, such as a stream of events.
 func (p *Page) Size() int64 {
 	p.t.Helper()
 	p.settle()
@@ -92,7 +92,7 @@ func (p *Page) Size() int64 {
 	return p.rec.bytes
 }
 
-// FirstPaint is the time from the start of the navigation until the first text or picture was
+// FirstPaint returns the time from the start of the navigation until the first text or picture was
 // drawn.
 func (p *Page) FirstPaint() time.Duration {
 	p.t.Helper()
@@ -105,7 +105,7 @@ func (p *Page) FirstPaint() time.Duration {
 	return time.Duration(ms * float64(time.Millisecond))
 }
 
-// Link is where a link leads that is called so.
+// Link returns the address that the link with this name leads to.
 func (p *Page) Link(what string) string {
 	p.t.Helper()
 	var to string
@@ -122,8 +122,8 @@ func (p *Page) Link(what string) string {
 	return to
 }
 
-// SeeOnScreen waits until what a selector names within the page's part is to be seen without
-// scrolling, all of it.
+// SeeOnScreen waits until all of an element is visible without scrolling. The selector names the
+// element within the page's part.
 func (p *Page) SeeOnScreen(selector string) {
 	p.t.Helper()
 	p.until(fmt.Sprintf("see %s on the screen", selector), func(ctx context.Context) error {

@@ -14,7 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// roles are what a name can belong to, in Chromium's words.
+// roles is a set of accessibility roles, by Chromium's names.
 type roles map[string]bool
 
 func rolesOf(names ...string) roles {
@@ -37,8 +37,8 @@ var (
 		"figure")
 )
 
-// find returns the one thing within the page's part that a person would mean: by its accessible
-// name, or by a selector, which starts with "#", "." or "[".
+// find returns the one element within the page's part that has this accessible name and one of the
+// roles, or that matches a selector, which starts with "#", "." or "[".
 func (p *Page) find(ctx context.Context, what string, of roles) (runtime.RemoteObjectID, error) {
 	at, err := document(ctx)
 	for _, part := range p.in {
@@ -105,12 +105,12 @@ func selected(ctx context.Context, at runtime.RemoteObjectID, selector string) (
 	return onObject(ctx, at, `function(s) { return this.querySelector(s) }`, selector)
 }
 
-// on returns what a function is, whose this is an object of the page.
+// on calls a function with an object of the page as this, and returns its result.
 func on[T any](ctx context.Context, at runtime.RemoteObjectID, function string, args ...any) (T, error) {
 	return chromedp.Run(ctx, chromedp.CallFunctionOn[T](function, onto(at), args...))
 }
 
-// onObject is the same for what is an object itself.
+// onObject does the same for a function that returns an object.
 func onObject(ctx context.Context, at runtime.RemoteObjectID, function string,
 	args ...any) (runtime.RemoteObjectID, error) {
 	o, err := chromedp.Run(ctx, chromedp.CallFunctionOn[*runtime.RemoteObject](function, onto(at), args...))
@@ -129,7 +129,7 @@ func onto(at runtime.RemoteObjectID) chromedp.CallOption {
 	}
 }
 
-// text is the string of a JSON value, and empty for any other.
+// text returns the string that a JSON value is; empty if it is not a string.
 func text(v []byte) (s string) {
 	if json.Unmarshal(v, &s) != nil {
 		return ""

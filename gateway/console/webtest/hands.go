@@ -11,10 +11,10 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// Click presses the button, link, box or the like that is called so, or that a selector names, in
-// its middle with the mouse. It waits until the thing is there, enabled and not covered, and then
-// for the page that comes of it. Where a live page moves or replaces the thing under the mouse,
-// nothing is pressed, and it tries again.
+// Click clicks with the mouse on the middle of the button, link, box or the like that has this name
+// or matches a selector. It waits until the element is there, enabled and not covered, and
+// afterwards for the page that it leads to. If a live page moves or replaces the element under the
+// mouse, Click does not click anything else, and tries again.
 func (p *Page) Click(what string) {
 	p.t.Helper()
 	p.settle()
@@ -28,7 +28,8 @@ func (p *Page) Click(what string) {
 	p.settle()
 }
 
-// Hold presses the mouse on what is called so and does not let it go, which is for what it returns.
+// Hold presses the mouse button on the element with this name and keeps it down until release is
+// called.
 func (p *Page) Hold(what string) (release func()) {
 	p.t.Helper()
 	p.settle()
@@ -52,9 +53,8 @@ func (p *Page) Hold(what string) (release func()) {
 	}
 }
 
-// Fill writes a value into the field with this label, in place of what it held. The form of a date,
-// a time, a colour or a range is the one that HTML gives its value: "2026-11-29", "18:30",
-// "#ff8800", "40".
+// Fill replaces the value of the field with this label. Dates, times, colours and ranges have the
+// form of their values in HTML: "2026-11-29", "18:30", "#ff8800", "40".
 func (p *Page) Fill(label, value string) {
 	p.t.Helper()
 	p.settle()
@@ -85,8 +85,8 @@ func (p *Page) Fill(label, value string) {
 	})
 }
 
-// Select takes an option of the list with this label by the arrow keys. A page that acts on each
-// change sees each option on the way.
+// Select chooses an option of the list with this label by the arrow keys. A page that acts on each
+// change also sees the options in between.
 func (p *Page) Select(label, option string) {
 	p.t.Helper()
 	p.settle()
@@ -115,8 +115,8 @@ func (p *Page) Select(label, option string) {
 	p.settle()
 }
 
-// Press presses a key where the focus is: Tab, Enter, Escape, Space, Home, End, ArrowUp, ArrowDown,
-// ArrowLeft or ArrowRight.
+// Press presses a key in the element with the focus: Tab, Enter, Escape, Space, Home, End, ArrowUp,
+// ArrowDown, ArrowLeft or ArrowRight.
 func (p *Page) Press(key string) {
 	p.t.Helper()
 	p.settle()
@@ -124,9 +124,9 @@ func (p *Page) Press(key string) {
 	p.settle()
 }
 
-// A page that is live may have replaced a thing since it was found: each of these looks first.
+// A live page may have replaced an element since it was found, so each of these checks that first.
 const (
-	// A field that Chromium gives a picker or parts has no text to write into.
+	// Text cannot be typed into a field for which Chromium shows a picker or several parts.
 	isTyped = `function() {
 		if (!this.isConnected) throw new Error('it has been replaced')
 		if (this.disabled || this.readOnly) throw new Error('it cannot be changed')
@@ -166,9 +166,9 @@ const (
 		if (this.selectedOptions[0]?.label.trim() !== want) throw new Error('it did not take the option')
 		return true
 	}`
-	// Where the middle of a thing is. A box whose own square is hidden is pressed by its label, as
-	// a person does. Until it is asked whether it was clicked, what the mouse starts anywhere else
-	// than on that thing does not reach the page.
+	// Returns the middle of an element. A box whose own square is hidden is clicked on its label,
+	// as a person does. Until ask is called, mouse events that begin on another element do not
+	// reach the page.
 	aim = `function() {
 		if (!this.isConnected) throw new Error('it has been replaced')
 		if (this.matches(':disabled, [aria-disabled=true]')) throw new Error('it is disabled')
@@ -197,7 +197,7 @@ const (
 	}`
 )
 
-// point is where on the screen, in CSS pixels.
+// point is a place on the screen, in CSS pixels.
 type point struct{ X, Y float64 }
 
 func (p *Page) aim(ctx context.Context, thing runtime.RemoteObjectID) (aimed runtime.RemoteObjectID, at point,
@@ -224,8 +224,8 @@ func mouse(ctx context.Context, at point, events ...input.DispatchMouseEventPara
 	return nil
 }
 
-// click moves the mouse to the middle of a thing, once it can be reached, and clicks once, or tells
-// that it moved away. Without scripts nothing does, and no listener would say what was hit.
+// click moves the mouse to the middle of an element and clicks once, or returns an error if the
+// element moved away. Without scripts nothing moves, and no listener could tell what was hit.
 func (p *Page) click(ctx context.Context, thing runtime.RemoteObjectID) error {
 	aimed, at, err := p.aim(ctx, thing)
 	if err != nil {
@@ -234,7 +234,7 @@ func (p *Page) click(ctx context.Context, thing runtime.RemoteObjectID) error {
 	if err := mouse(ctx, at, append(down[:len(down):len(down)], up...)...); err != nil {
 		return err
 	}
-	// The page that it was on may be gone by now, which is what a click is for.
+	// An error here is not a failure: the click may have led to another page.
 	clicked, err := on[bool](ctx, aimed, `function() { return this.ask() }`)
 	if err == nil && !clicked && !p.opts.NoScript {
 		return errors.New("it moved away from under the mouse")
@@ -279,7 +279,7 @@ func press(ctx context.Context, key string) error {
 	return nil
 }
 
-// Value is what the field with this label holds.
+// Value returns the value of the field with this label.
 func (p *Page) Value(label string) string {
 	p.t.Helper()
 	var v string
@@ -294,7 +294,7 @@ func (p *Page) Value(label string) string {
 	return v
 }
 
-// Focused is the tag of what has the focus and the text in it, as "button Save".
+// Focused returns the tag and the text of the element with the focus, like "button Save".
 func (p *Page) Focused() string {
 	p.t.Helper()
 	return evaluate[string](p, "say what has the focus",

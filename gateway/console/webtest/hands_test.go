@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-const form = `<h1>A form</h1><a href="#f">Skip</a> <a href="/list.csv">List</a> <a href="/list.csv" download>Save the list</a>
+const form = `<h1>A form</h1><a href="#f">Skip</a> <a href="/list.csv">List</a>
+<a href="/list.csv" download>Save the list</a>
 <form id="f" method="post" action="/sent">
 <label for="n">Your name</label><input id="n" name="name" value="old">
 <label>Password <input type="password" name="password"></label>
@@ -19,8 +20,8 @@ const form = `<h1>A form</h1><a href="#f">Skip</a> <a href="/list.csv">List</a> 
 <label>Day <input type="date" name="day"></label>
 <label>Level <input type="range" name="level" min="0" max="100"></label>
 <label>Note <textarea name="note">x</textarea></label>
-<label>Lamp <select name="lamp"><option disabled selected>choose</option><option>Hall</option><option>Porch</option>
-<option>Attic</option></select></label>
+<label>Lamp <select name="lamp"><option disabled selected>choose</option><option>Hall</option>
+<option>Porch</option><option>Attic</option></select></label>
 <fieldset><legend>When</legend><label><input type="radio" name="when" value="now">Now</label>
 <label><input type="radio" name="when" value="later">Later</label></fieldset>
 <style>.off { position: absolute; clip-path: inset(50%); width: 1px; height: 1px }</style>
@@ -29,14 +30,14 @@ const form = `<h1>A form</h1><a href="#f">Skip</a> <a href="/list.csv">List</a> 
 <div style="height: 3000px"></div>
 <button>Send</button></form>`
 
-// What the main actions of a website need works the same without scripts.
+// The methods for forms and links work the same without scripts.
 func TestFormWorks(t *testing.T) {
 	t.Parallel()
 	for name, noScript := range map[string]bool{"with scripts": false, "without scripts": true} {
 		for _, phone := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s phone %v", name, phone), func(t *testing.T) {
 				t.Parallel()
-				p := Start(t).Page(t, Options{Site: site(t, form), NoScript: noScript, Phone: phone})
+				p := Start(t).Page(t, Options{Site: serveSite(t, form), NoScript: noScript, Phone: phone})
 				p.Open("/")
 				p.See("A form")
 				p.DontSee("Extra")
@@ -60,7 +61,8 @@ func TestFormWorks(t *testing.T) {
 				p.Click("Save the list")
 				p.Click("Send")
 				p.See("Got it")
-				want := "day=2026-11-29&extra=e&floor=2&lamp=Porch&level=40&name=Ann+%C3%9C&note=&password=two+words&sure=yes&when=later"
+				want := "day=2026-11-29&extra=e&floor=2&lamp=Porch&level=40&name=Ann+%C3%9C&note=&" +
+					"password=two+words&sure=yes&when=later"
 				if got := p.Text(); got != "Got it "+want {
 					t.Errorf("got %q, want %q", got, "Got it "+want)
 				}
@@ -71,25 +73,31 @@ func TestFormWorks(t *testing.T) {
 
 func TestNoScriptRunsNone(t *testing.T) {
 	t.Parallel()
-	p := Start(t).Page(t, Options{Site: site(t, `<noscript>no scripts here</noscript><script src="/page.js?error"></script>`), NoScript: true})
+	p := Start(t).Page(t,
+		Options{Site: serveSite(t,
+			`<noscript>no scripts here</noscript><script src="/page.js?error"></script>`),
+			NoScript: true})
 	p.Open("/")
 	p.See("no scripts here")
 }
 
 func TestSeesWhatAScriptChangesLater(t *testing.T) {
 	t.Parallel()
-	p := Start(t).Page(t, Options{Site: site(t, `<p>the lamp is off</p><button>On</button><script src="/page.js?later"></script>`)})
+	p := Start(t).Page(t,
+		Options{Site: serveSite(t,
+			`<p>the lamp is off</p><button>On</button><script src="/page.js?later"></script>`)})
 	p.Open("/")
 	p.Click("On")
 	p.See("the lamp is on")
 	p.DontSee("off")
 }
 
-// A page that moves and replaces what is on it all the time: whatever is pressed is what was meant.
+// Even on a page that moves and replaces its elements all the time, the right element is clicked.
 func TestPageThatMoves(t *testing.T) {
 	t.Parallel()
 	for _, phone := range []bool{false, true} {
-		p := Start(t).Page(t, Options{Phone: phone, Site: site(t, `<style>button, label { display: block; height: 40px; margin: 0; padding: 0 }</style>
+		p := Start(t).Page(t, Options{Phone: phone, Site: serveSite(t, `
+			<style>button, label { display: block; height: 40px; margin: 0; padding: 0 }</style>
 			<p></p><form method="post" action="/sent"><label>Level <input type="range" name="level"></label>
 			<button name="b" value="right">Right</button><button name="b" value="wrong">Wrong</button></form>
 			<script src="/page.js?live"></script>`)})
@@ -98,17 +106,19 @@ func TestPageThatMoves(t *testing.T) {
 			p.Fill("Level", "40")
 			p.Click("Right")
 			if got := p.Text(); got != "Got it b=right&level=40" {
-				t.Errorf("phone %v: got %q, want that of the right button", phone, got)
+				t.Errorf("phone %v: got %q, want the form of the right button", phone, got)
 			}
 		}
 	}
 }
 
-// A stream of events that does not end is no page that is still loading, and leaving it is no
+// A page with an endless stream of events counts as loaded, and leaving it does not count as a
 // failed request.
 func TestStreamOfEvents(t *testing.T) {
 	t.Parallel()
-	p := Start(t).Page(t, Options{Site: site(t, `<p>nothing yet</p><a href="/got">Leave</a><script src="/page.js?stream"></script>`)})
+	p := Start(t).Page(t,
+		Options{Site: serveSite(t,
+			`<p>nothing yet</p><a href="/got">Leave</a><script src="/page.js?stream"></script>`)})
 	p.Open("/")
 	p.See("the door opened")
 	p.Click("Leave")
@@ -117,9 +127,10 @@ func TestStreamOfEvents(t *testing.T) {
 	p.See("the door opened")
 }
 
-func TestKeepsToAPart(t *testing.T) {
+func TestInLooksOnlyInAPart(t *testing.T) {
 	t.Parallel()
-	p := Start(t).Page(t, Options{Site: site(t, `<section aria-labelledby="a"><h2 id="a">Front</h2><form method="post" action="/sent">
+	p := Start(t).Page(t, Options{Site: serveSite(t, `
+		<section aria-labelledby="a"><h2 id="a">Front</h2><form method="post" action="/sent">
 		<button name="unlock" value="front">Unlock</button></form></section>
 		<section aria-labelledby="b" id="back"><h2 id="b">Back</h2><form method="post" action="/sent">
 		<button name="unlock" value="back">Unlock</button></form></section>
@@ -135,7 +146,7 @@ func TestKeepsToAPart(t *testing.T) {
 
 func TestKeyboard(t *testing.T) {
 	t.Parallel()
-	p := Start(t).Page(t, Options{Site: site(t, `<form method="post" action="/sent">
+	p := Start(t).Page(t, Options{Site: serveSite(t, `<form method="post" action="/sent">
 		<label>Name <input name="name" value="x"></label><button name="b" value="1">Save</button></form>`)})
 	p.Open("/")
 	p.Press("Tab")
@@ -149,7 +160,8 @@ func TestKeyboard(t *testing.T) {
 
 func TestPagesHaveCookiesOfTheirOwn(t *testing.T) {
 	t.Parallel()
-	b, origin := Start(t), site(t, `<form method="post" action="/sent"><button name="who" value="ann">Sign in</button></form>`)
+	b, origin := Start(t), serveSite(t, `
+		<form method="post" action="/sent"><button name="who" value="ann">Sign in</button></form>`)
 	ann, bob := b.Page(t, Options{Site: origin}), b.Page(t, Options{Site: origin})
 	ann.Open("/")
 	ann.Click("Sign in")
@@ -160,7 +172,9 @@ func TestPagesHaveCookiesOfTheirOwn(t *testing.T) {
 
 func TestPasskey(t *testing.T) {
 	t.Parallel()
-	p := Start(t).Page(t, Options{Site: site(t, `<p>none</p><button>Add a passkey</button><script src="/page.js?passkey"></script>`)})
+	p := Start(t).Page(t,
+		Options{Site: serveSite(t,
+			`<p>none</p><button>Add a passkey</button><script src="/page.js?passkey"></script>`)})
 	p.Authenticator()
 	p.Open("/")
 	p.Click("Add a passkey")
@@ -169,7 +183,8 @@ func TestPasskey(t *testing.T) {
 
 func TestAnotherTabIsNoticed(t *testing.T) {
 	t.Parallel()
-	p := Start(t).Page(t, Options{Site: site(t, `<button>Open</button><script src="/page.js?opener"></script>`)})
+	p := Start(t).Page(t,
+		Options{Site: serveSite(t, `<button>Open</button><script src="/page.js?opener"></script>`)})
 	p.Open("/")
 	p.Click("Open")
 	p.Expect("another tab")
@@ -178,7 +193,8 @@ func TestAnotherTabIsNoticed(t *testing.T) {
 func TestAxe(t *testing.T) {
 	t.Parallel()
 	b := Start(t)
-	bad := b.Page(t, Options{Site: site(t, `<h1>Lamp</h1><img src="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=">
+	bad := b.Page(t, Options{Site: serveSite(t, `
+		<h1>Lamp</h1><img src="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=">
 		<p style="color:#ccc;background:#fff">faint</p>`)})
 	bad.Open("/")
 	found := map[string]Violation{}
@@ -188,24 +204,26 @@ func TestAxe(t *testing.T) {
 	for _, rule := range []string{"image-alt", "color-contrast"} {
 		if v := found[rule]; len(v.Targets) != 1 || v.Help == "" || v.Impact != "critical" &&
 			v.Impact != "serious" {
-			t.Errorf("%s: got %v, want one serious place", rule, v)
+			t.Errorf("%s: got %v, want one serious violation", rule, v)
 		}
 	}
-	good := b.Page(t, Options{Site: site(t, `<h1>Lamp</h1><p>plain</p>`)})
+	good := b.Page(t, Options{Site: serveSite(t, `<h1>Lamp</h1><p>plain</p>`)})
 	good.Open("/")
 	if got := good.Axe(); len(got) != 0 {
-		t.Errorf("got %v of a plain page, want nothing", got)
+		t.Errorf("got %v for a plain page, want no violation", got)
 	}
 }
 
-func TestMeasures(t *testing.T) {
+func TestSizeAndFirstPaint(t *testing.T) {
 	t.Parallel()
 	const filler = 50_000
-	p := Start(t).Page(t, Options{Site: site(t, `<h1>Big</h1><!--`+strings.Repeat("x", filler)+`--><script src="/page.js?nothing"></script>`)})
+	p := Start(t).Page(t,
+		Options{Site: serveSite(t, `<h1>Big</h1><!--`+strings.Repeat("x",
+			filler)+`--><script src="/page.js?nothing"></script>`)})
 	p.Open("/")
 	for range 2 {
 		if got := p.Size(); got < filler || got > filler+2000 {
-			t.Errorf("got %d bytes, want %d and a little", got, filler)
+			t.Errorf("got %d bytes, want a little more than %d", got, filler)
 		}
 		if got := p.FirstPaint(); got <= 0 || got > patience {
 			t.Errorf("got a first paint after %v, want some milliseconds", got)
@@ -226,8 +244,9 @@ func TestScreenshot(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tc.opts.Site = site(t, `<style>:root { color-scheme: light dark }
-				body { margin: 0; padding: 0.1px; box-sizing: border-box; height: 2000px; font: 2rem sans-serif }
+			tc.opts.Site = serveSite(t, `<style>:root { color-scheme: light dark }
+				body { margin: 0; padding: 0.1px; box-sizing: border-box; height: 2000px;
+					font: 2rem sans-serif }
 				@media (prefers-color-scheme: light) { body { background: #fff } }
 				@media (prefers-color-scheme: dark) { body { background: #000 } }</style>
 				<p>Front door: shut</p><p>Öffnen, fermé, 25 °C</p>`)
@@ -254,10 +273,10 @@ func TestScreenshot(t *testing.T) {
 	}
 }
 
-func TestFillTakesADateOnly(t *testing.T) {
+func TestFillRefusesTextForADate(t *testing.T) {
 	t.Parallel()
-	b, origin := Start(t), site(t, `<label>Day <input type="date"></label>`)
-	got := failing(t, func(tb testing.TB) {
+	b, origin := Start(t), serveSite(t, `<label>Day <input type="date"></label>`)
+	got := runFailing(t, func(tb testing.TB) {
 		p := b.Page(tb, Options{Site: origin})
 		p.Open("/")
 		p.patience = time.Second
@@ -270,7 +289,10 @@ func TestFillTakesADateOnly(t *testing.T) {
 
 func TestLinkAndScreen(t *testing.T) {
 	t.Parallel()
-	p := Start(t).Page(t, Options{Site: site(t, `<a href="/x?a=1&amp;b=%2F">Go</a><p class="near">here</p><div style="height: 3000px"></div><p class="far">there</p>`)})
+	p := Start(t).Page(t,
+		Options{Site: serveSite(t,
+			`<a href="/x?a=1&amp;b=%2F">Go</a><p class="near">here</p>
+			<div style="height: 3000px"></div><p class="far">there</p>`)})
 	p.Open("/")
 	if got, want := p.Link("Go"), p.URL()+"x?a=1&b=%2F"; got != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -285,7 +307,7 @@ func TestLinkAndScreen(t *testing.T) {
 		q.t, q.patience = t, 100*time.Millisecond
 		q.Link("Stay")
 	}} {
-		if said := failing(t, see); said == "" {
+		if said := runFailing(t, see); said == "" {
 			t.Errorf("%s: got no failure, want one", what)
 		}
 	}

@@ -16,27 +16,27 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Options are how somebody looks at the website. Site is required.
+// Options says how somebody looks at the website. Site is required.
 type Options struct {
-	Site          string // its origin, as "https://localhost:8443"; a request to any other fails the test
+	Site          string // its origin, like "https://localhost:8443"; a request to another one fails the test
 	Width, Height int64  // in CSS pixels; 1280 by 800 if zero, 390 by 844 of a phone
 	Phone         bool   // a phone's screen, two pixels to a CSS pixel, and touch
-	Dark          bool   // the person likes it dark
+	Dark          bool   // the person prefers dark colours
 	NoScript      bool   // scripts are switched off
 }
 
-// Page is a tab with cookies of its own, as a second person would have. Its methods wait up to 10 s
-// for what they need; what they do not get then ends the test, with the text that was to be seen.
-// They find things by what Chromium tells a screen reader, and act by mouse and keyboard, so that
-// they need no script of the page. They are for one goroutine.
+// Page is a tab with its own cookies, like that of a second person. Its methods wait for what they
+// need, at most a minute; if they do not get it, they end the test with the visible text. They find
+// elements by the names that Chromium gives a screen reader, and act by mouse and keyboard, so they
+// need no script in the page. They may be called from one goroutine only.
 type Page struct {
 	t    testing.TB
 	ctx  context.Context // chromedp's
 	rec  *record
 	opts Options
 
-	patience time.Duration // shorter where a test wants to see it end
-	in       []string      // the parts of the page, each within the one before, that the helpers keep to
+	patience time.Duration // bounds each wait; tests of failures make it short
+	in       []string      // the parts of the page, each within the one before, in which the methods look
 }
 
 // Page opens a tab. When the test ends, it fails if the page had an error that the test did not
@@ -73,8 +73,8 @@ func (b *Browser) Page(t testing.TB, opts Options) *Page {
 	return p
 }
 
-// judge fails the test for what was not expected. It waits for what was: a request fails when it
-// fails. A last call of the page makes sure that all that happened before it is known.
+// judge fails the test if there were problems that it did not expect, or if expected ones do not
+// come in time. A last call of the page makes sure that all earlier problems are known.
 func (p *Page) judge() {
 	ctx, cancel := context.WithTimeout(p.ctx, p.patience)
 	defer cancel()
@@ -95,7 +95,7 @@ func (p *Page) judge() {
 	}
 }
 
-// dismiss says no to every dialog, which would stop the page.
+// dismiss closes every dialog, because a dialog stops the page.
 func (p *Page) dismiss() {
 	for {
 		select {
@@ -103,8 +103,8 @@ func (p *Page) dismiss() {
 			return
 		case <-p.rec.dialogs:
 			ctx, cancel := context.WithTimeout(p.ctx, p.patience)
-			// The dialog may be gone with its page; one that is not stops the next helper, which
-			// then says so.
+			// An error means that the dialog has ended with its page. If it has not, the next
+			// method fails and says so.
 			_, _ = chromedp.Call(ctx, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{})
 			cancel()
 		}
@@ -136,14 +136,14 @@ func (p *Page) emulate(ctx context.Context) error {
 	return errors.Join(err, err2, err3, err4)
 }
 
-// Expect says that a problem whose text has this in it may and must happen, before the test ends.
+// Expect says that a problem whose text contains this must happen before the test ends.
 func (p *Page) Expect(text string) {
 	p.rec.mu.Lock()
 	defer p.rec.mu.Unlock()
 	p.rec.expected = append(p.rec.expected, text)
 }
 
-// Problems returns what happened so far and was not expected.
+// Problems returns the problems so far that were not expected.
 func (p *Page) Problems() []string {
 	problems, _ := p.rec.unexpected()
 	return problems
@@ -156,7 +156,7 @@ func (p *Page) Requests() []string {
 	return append([]string(nil), p.rec.requests...)
 }
 
-// Open goes to a path of the site and waits until it is loaded.
+// Open opens a path of the site and waits until it has loaded.
 func (p *Page) Open(path string) {
 	p.t.Helper()
 	p.do("open "+path, func(ctx context.Context) error {
@@ -165,21 +165,22 @@ func (p *Page) Open(path string) {
 	})
 }
 
-// URL is where the page is.
+// URL returns the address of the page.
 func (p *Page) URL() string {
 	p.t.Helper()
 	return evaluate[string](p, "say where the page is", "location.href")
 }
 
-// In returns the same page for helpers that keep to one part of it: the region, form, list or the
-// like with this accessible name, the row of a table with this header, or what a selector names.
+// In returns the same page with methods that look only in one part of it: the region, form, list or
+// the like with this accessible name, the row of a table with this header, or the element that a
+// selector names.
 func (p *Page) In(part string) *Page {
 	q := *p
 	q.in = append(append([]string(nil), p.in...), part)
 	return &q
 }
 
-// do does one thing within the bound.
+// do runs f once, for at most p.patience. An error ends the test.
 func (p *Page) do(what string, f func(context.Context) error) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, p.patience)
@@ -189,13 +190,13 @@ func (p *Page) do(what string, f func(context.Context) error) {
 	}
 }
 
-// until tries again until it works.
+// until runs f until it succeeds.
 func (p *Page) until(what string, f func(context.Context) error) {
 	p.t.Helper()
 	p.do(what, func(ctx context.Context) error { return poll(ctx, f) })
 }
 
-// poll tries until it works or ctx ends, and then returns why it did not.
+// poll runs f until it succeeds. If ctx ends first, it returns the last error of f.
 func poll(ctx context.Context, f func(context.Context) error) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -213,8 +214,8 @@ func poll(ctx context.Context, f func(context.Context) error) error {
 	return nil
 }
 
-// evaluate returns what an expression is, or what its promise becomes. With scripts switched off it
-// works too, unless it waits for a timer.
+// evaluate returns the value of an expression, or of its promise. It also works if scripts are
+// switched off, unless the expression waits for a timer.
 func evaluate[T any](p *Page, what, expression string) (v T) {
 	p.t.Helper()
 	p.do(what, func(ctx context.Context) (err error) {
@@ -225,8 +226,8 @@ func evaluate[T any](p *Page, what, expression string) (v T) {
 	return v
 }
 
-// settle waits until the page that the last action asked for is there. Chromium tells of the wish
-// before it answers the call.
+// settle waits until the page that the last action asked for has loaded. Chromium reports the
+// request for a page before it answers the call.
 func (p *Page) settle() {
 	p.t.Helper()
 	p.until("wait for the page", func(ctx context.Context) error {
@@ -241,7 +242,7 @@ func (p *Page) settle() {
 	})
 }
 
-// fatal ends the test, saying what a person would have seen.
+// fatal ends the test with the text that a person would have seen.
 func (p *Page) fatal(what string, err error) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, time.Second)

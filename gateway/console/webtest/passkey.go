@@ -7,8 +7,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Authenticator gives the page's browser a place for passkeys, as a phone or a laptop has: it keeps
-// them itself, and at once says yes for a person whom it knows. It is there until the page ends.
+// Authenticator adds a virtual authenticator to the page's browser, like that of a phone or a
+// laptop: it stores passkeys, and answers at once for a verified user. It exists until the page
+// ends.
 func (p *Page) Authenticator() {
 	p.t.Helper()
 	p.do("add an authenticator", func(ctx context.Context) error {

@@ -14,9 +14,9 @@ import (
 	"github.com/chromedp/cdproto/target"
 )
 
-// record is what a page did. Chromium tells it in the order in which things happened.
+// record holds what a page did. Chromium reports events in the order in which they happened.
 type record struct {
-	origin  string        // what requests may go to
+	origin  string        // requests may only go there
 	dialogs chan struct{} // one for each that opened
 
 	mu       sync.Mutex
@@ -35,8 +35,8 @@ func newRecord(origin string) *record {
 		urls: map[network.RequestID]string{}}
 }
 
-// see takes one event of the page. It must not call the browser: it runs where its answers are
-// read.
+// see records one event of the page. It must not call the browser, since it runs in the goroutine
+// that reads the browser's answers.
 func (r *record) see(ev any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,8 +88,8 @@ func (r *record) network(ev any) {
 	case *network.EventLoadingFinished:
 		r.bytes += int64(ev.EncodedDataLength)
 	case *network.EventLoadingFailed:
-		// What is cancelled was given up by the page itself, as it is when its reader leaves. What
-		// the policy stopped is in the console.
+		// A cancelled request was given up by the page itself, for instance because another page is
+		// loaded. One that the security policy stopped is also in the console.
 		if !ev.Canceled && ev.BlockedReason != "csp" && !r.toldOf(ev.RequestID) {
 			r.problem("request failed: %s %s (%s)", ev.ErrorText, ev.BlockedReason, r.urls[ev.RequestID])
 		}
@@ -121,8 +121,7 @@ func (r *record) problem(format string, args ...any) {
 	r.problems = append(r.problems, fmt.Sprintf(format, args...))
 }
 
-// unexpected returns the problems that no expectation is about, and the expectations that no
-// problem met.
+// unexpected returns the problems that were not expected, and the expectations without a problem.
 func (r *record) unexpected() (problems, unmet []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

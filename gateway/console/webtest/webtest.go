@@ -1,6 +1,6 @@
-// Package webtest runs the console in Chromium for tests: a person's words for what to click, fill
-// and see, and a record of all that a page did. It knows nothing of the console's pages, and no
-// program imports it.
+// Package webtest runs a website in Chromium for tests. Tests name what to click, fill and see as a
+// person does, and a test fails at any problem that the page has. It does not know the console's
+// pages, and only tests import it.
 package webtest
 
 import (
@@ -22,22 +22,22 @@ import (
 // patience bounds each wait of a helper.
 const patience = time.Minute
 
-// Browser is one Chromium, with a profile of its own that ends with it.
+// Browser is one Chromium process with its own profile, which is removed when it ends.
 type Browser struct {
-	ctx   context.Context // chromedp's: it is how its calls find the browser
-	home  string          // what it writes is here, and goes with it
+	ctx   context.Context // chromedp's, by which its calls find the browser
+	home  string          // the folder for all that it writes; removed when it ends
 	close func()
 }
 
-// shared is the browser of a test binary. It is there from the first Start until the end of Run.
+// shared is the browser of a test binary. It runs from the first Start until the end of Run.
 var shared struct {
 	mu      sync.Mutex
-	running bool     // guarded by mu; whether somebody will end the browser
+	running bool     // guarded by mu; whether Run is running, which ends the browser
 	browser *Browser // guarded by mu
 }
 
 // Run runs the tests of a binary, ends the browser that they shared, and returns the exit status.
-// It is for TestMain.
+// TestMain calls it.
 func Run(m *testing.M) int {
 	shared.mu.Lock()
 	shared.running = true
@@ -72,8 +72,8 @@ func Start(t testing.TB) *Browser {
 	return shared.browser
 }
 
-// StartTrusting returns a browser of the test's own, which trusts one certificate authority alone
-// and ends with the test. It takes half a second more than [Start].
+// StartTrusting returns a browser for one test, which trusts only one certificate authority and
+// ends with the test. It takes half a second longer than [Start].
 func StartTrusting(t testing.TB, ca *x509.Certificate) *Browser {
 	t.Helper()
 	b, err := launch(ca)
@@ -102,8 +102,8 @@ func launch(ca *x509.Certificate) (*Browser, error) {
 	alloc, end := chromedp.NewExecAllocator(context.Background(), flags(program, home)...)
 	ctx, _ := chromedp.NewContext(alloc)
 	stop := func() {
-		// Asked, Chromium ends its own processes first; killed, it leaves them to write into the
-		// folder for a moment.
+		// If we ask Chromium to end, it ends its child processes first. If we killed it, they would
+		// still write into the folder for a moment.
 		bound, cancel := context.WithTimeout(ctx, patience)
 		_ = chromedp.Cancel(bound)
 		cancel()
@@ -117,8 +117,8 @@ func launch(ca *x509.Certificate) (*Browser, error) {
 	return &Browser{ctx: ctx, home: home, close: stop}, nil
 }
 
-// flags makes a Chromium that speaks to nobody but this machine, and that takes nothing from the
-// environment: no proxy, no secret.
+// flags returns options for a Chromium that connects only to this machine and takes nothing from
+// the environment: no proxy and no secret.
 func flags(program, home string) []chromedp.ExecAllocatorOption {
 	return append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program),
@@ -131,15 +131,15 @@ func flags(program, home string) []chromedp.ExecAllocatorOption {
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-gpu", true),
 		chromedp.Flag("lang", "en-US"),
-		// The renderers are most of its memory. A test has a page or two.
+		// The renderers need most of the memory. A test has one or two pages.
 		chromedp.Flag("renderer-process-limit", "4"),
 		chromedp.Flag("js-flags", "--max-old-space-size=256"),
 		chromedp.Flag("disk-cache-size", "16777216"),
 	)
 }
 
-// trust writes the database in which Chromium looks for the authorities that its user added.
-// Chromium reads it once, as it starts.
+// trust writes the database of the certificate authorities that a user of Chromium has added.
+// Chromium reads it once, when it starts.
 func trust(home string, ca *x509.Certificate) error {
 	db, file := filepath.Join(home, ".pki", "nssdb"), filepath.Join(home, "ca.pem")
 	if err := os.MkdirAll(db, 0o700); err != nil {

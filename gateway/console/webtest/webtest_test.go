@@ -21,13 +21,17 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(Run(m)) }
 
-const head = `<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>Test</title>
+const head = `<!doctype html><html lang="en"><meta name="viewport" content="width=device-width">
+<title>Test</title>
 <link rel="icon" href="data:,">`
 
-// site serves one page of HTML at "/", and what a form sent to "/sent".
-func site(t *testing.T, body string) (origin string) { return siteWith(t, Certificate(t), body) }
+// serveSite serves one page of HTML at "/", takes a form at "/sent", and shows what it sent at
+// "/got".
+func serveSite(t *testing.T, body string) (origin string) {
+	return serveSiteWith(t, Certificate(t), body)
+}
 
-func siteWith(t *testing.T, cert tls.Certificate, body string) (origin string) {
+func serveSiteWith(t *testing.T, cert tls.Certificate, body string) (origin string) {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
@@ -77,7 +81,7 @@ func siteWith(t *testing.T, cert tls.Certificate, body string) (origin string) {
 	return "https://localhost:" + port
 }
 
-// scripts are what "/page.js?NAME" serves.
+// scripts are the scripts that "/page.js?NAME" serves.
 var scripts = map[string]string{
 	"error":     `console.error("the lamp", 7, "fell")`,
 	"warning":   `console.warn("hot")`,
@@ -86,8 +90,10 @@ var scripts = map[string]string{
 	"alert":     `alert("hello")`,
 	"worker":    `new Worker("/page.js?nothing")`,
 	"fetch":     `fetch("/nowhere")`,
-	"stream":    `new EventSource("/stream").onmessage = e => { document.querySelector("p").textContent = e.data }`,
-	"opener":    `document.querySelector("button").onclick = () => open("/got")`,
+	"stream": `new EventSource("/stream").onmessage = e => {
+		document.querySelector("p").textContent = e.data
+	}`,
+	"opener": `document.querySelector("button").onclick = () => open("/got")`,
 	"later": `document.querySelector("button").onclick = () => setTimeout(() => {
 		document.querySelector("p").textContent = "the lamp is on"
 	}, 100)`,
@@ -99,31 +105,37 @@ var scripts = map[string]string{
 		main.innerHTML = shown
 		main.querySelector("p").style.height = n++ % 2 * 40 + "px"
 		main.querySelector("input").value = value
-		setTimeout(move, wait *= 1.06) // slower and slower, so that it can be met
+		setTimeout(move, wait *= 1.06) // slower and slower, so that the mouse can hit it
 	}
 	move()`,
 	"passkey": `document.querySelector("button").onclick = async () => {
-		const k = await navigator.credentials.create({publicKey: {challenge: new Uint8Array(32), rp: {name: "Test"},
-			user: {id: new Uint8Array(16), name: "ann", displayName: "Ann"},
+		const k = await navigator.credentials.create({publicKey: {challenge: new Uint8Array(32),
+			rp: {name: "Test"}, user: {id: new Uint8Array(16), name: "ann", displayName: "Ann"},
 			pubKeyCredParams: [{type: "public-key", alg: -7}, {type: "public-key", alg: -257}],
 			authenticatorSelection: {residentKey: "required", userVerification: "required"}}})
-		const had = await navigator.credentials.get({publicKey: {challenge: new Uint8Array(32), userVerification: "required"}})
+		const had = await navigator.credentials.get({publicKey: {challenge: new Uint8Array(32),
+			userVerification: "required"}})
 		document.querySelector("p").textContent = had.id === k.id ? "the passkey is known" : "another passkey"
 	}`,
 }
 
-func TestNotices(t *testing.T) {
+func TestProblemsAreNoticed(t *testing.T) {
 	t.Parallel()
 	b := Start(t)
 	for name, tc := range map[string]struct {
 		body string
 		want []string
 	}{
-		"an error in the console":     {`<script src="/page.js?error"></script>`, []string{`console error: "the lamp" 7 "fell"`}},
-		"a warning in the console":    {`<script src="/page.js?warning"></script>`, []string{`console warning: "hot"`}},
-		"an exception":                {`<script src="/page.js?exception"></script>`, []string{"exception: Uncaught TypeError"}},
-		"a promise that nobody held":  {`<script src="/page.js?rejection"></script>`, []string{"nobody home"}},
-		"a script that the CSP stops": {`<script>document.title = "in"</script>`, []string{"Content Security Policy"}},
+		"an error in the console": {`<script src="/page.js?error"></script>`,
+			[]string{`console error: "the lamp" 7 "fell"`}},
+		"a warning in the console": {`<script src="/page.js?warning"></script>`,
+			[]string{`console warning: "hot"`}},
+		"an exception": {`<script src="/page.js?exception"></script>`,
+			[]string{"exception: Uncaught TypeError"}},
+		"a rejected promise that nobody handles": {`<script src="/page.js?rejection"></script>`,
+			[]string{"nobody home"}},
+		"a script that the CSP stops": {`<script>document.title = "in"</script>`,
+			[]string{"Content Security Policy"}},
 		"a style sheet that CSP stops": {`<link rel="stylesheet" href="https://elsewhere.example/a.css">`,
 			[]string{"Content Security Policy", "another host"}},
 		"a request to another host": {`<img src="https://elsewhere.example/a.png" alt="">`,
@@ -133,17 +145,19 @@ func TestNotices(t *testing.T) {
 			[]string{"request to another host: https://192.0.2.1/a.png", "net::ERR_NAME_NOT_RESOLVED"}},
 		"a request to another port": {`<img src="https://localhost:1/a.png" alt="">`,
 			[]string{"request to another host: https://localhost:1/a.png", "net::ERR_"}},
-		"a picture that is not there": {`<img src="/a.png" alt="">`, []string{"status of 404"}},
-		"a fetch that fails":          {`<script src="/page.js?fetch"></script>`, []string{"/nowhere"}},
-		"a dialog":                    {`<script src="/page.js?alert"></script>`, []string{"dialog: alert: hello"}},
-		"a worker":                    {`<script src="/page.js?worker"></script>`, []string{"worker whose requests nobody watches"}},
+		"a missing picture":  {`<img src="/a.png" alt="">`, []string{"status of 404"}},
+		"a fetch that fails": {`<script src="/page.js?fetch"></script>`, []string{"/nowhere"}},
+		"a dialog": {`<script src="/page.js?alert"></script>`,
+			[]string{"dialog: alert: hello"}},
+		"a worker": {`<script src="/page.js?worker"></script>`,
+			[]string{"worker whose requests nobody watches"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := b.Page(t, Options{Site: site(t, tc.body)})
+			p := b.Page(t, Options{Site: serveSite(t, tc.body)})
 			p.Open("/")
 			for _, want := range tc.want {
-				p.Expect(want) // which fails the test by itself if it does not come
+				p.Expect(want) // fails the test if the problem does not come
 			}
 		})
 	}
@@ -151,7 +165,7 @@ func TestNotices(t *testing.T) {
 
 func TestQuietPageHasNoProblem(t *testing.T) {
 	t.Parallel()
-	origin := site(t, `<h1>Quiet</h1>`)
+	origin := serveSite(t, `<h1>Quiet</h1>`)
 	p := Start(t).Page(t, Options{Site: origin})
 	p.Open("/")
 	p.See("Quiet")
@@ -163,7 +177,7 @@ func TestQuietPageHasNoProblem(t *testing.T) {
 	}
 }
 
-// ledger is a test that fails without failing its own: it holds what the harness says to it.
+// ledger is a testing.TB that records failures instead of failing the test.
 type ledger struct {
 	testing.TB
 	said []string
@@ -177,8 +191,8 @@ func (l *ledger) Errorf(f string, args ...any) { l.said = append(l.said, fmt.Spr
 func (l *ledger) Fatal(args ...any)            { l.Error(args...); runtime.Goexit() }
 func (l *ledger) Fatalf(f string, args ...any) { l.Errorf(f, args...); runtime.Goexit() }
 
-// failing runs a test and returns all that it failed with.
-func failing(t *testing.T, test func(testing.TB)) string {
+// runFailing runs a test and returns all its failure messages.
+func runFailing(t *testing.T, test func(testing.TB)) string {
 	t.Helper()
 	l := &ledger{TB: t}
 	done := make(chan struct{})
@@ -195,7 +209,7 @@ func failing(t *testing.T, test func(testing.TB)) string {
 	return strings.Join(l.said, "\n")
 }
 
-func TestFails(t *testing.T) {
+func TestFailuresAreReported(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		body string
@@ -204,30 +218,32 @@ func TestFails(t *testing.T) {
 	}{
 		"at a problem that was not expected": {`<script src="/page.js?error"></script>`,
 			func(*Page) {}, []string{"the page had a problem", "the lamp"}},
-		"when an expected problem did not come": {`quiet`, func(p *Page) { p.Expect("smoke") }, []string{`no problem with ["smoke"]`}},
-		"with the text when one is not seen": {`<p>the door is shut`,
+		"when an expected problem does not come": {`quiet`, func(p *Page) { p.Expect("smoke") },
+			[]string{`no problem with ["smoke"]`}},
+		"with the visible text when a text is missing": {`<p>the door is shut`,
 			func(p *Page) { p.See("open") }, []string{`see "open"`, "it is not there", "the door is shut"}},
 		"when a text stays": {`<p>the door is shut`,
 			func(p *Page) { p.DontSee("shut") }, []string{`not see "shut"`, "it is there"}},
-		"at a button that is not there": {`<button>Lock</button>`,
+		"at a missing button": {`<button>Lock</button>`,
 			func(p *Page) { p.Click("Unlock") }, []string{`nothing of that kind is called "Unlock"`, "Lock"}},
 		"at a button that is hidden": {`<button hidden>Unlock</button>`,
 			func(p *Page) { p.Click("Unlock") }, []string{`nothing of that kind`}},
-		"at a button that is off": {`<button disabled>Unlock</button>`,
+		"at a disabled button": {`<button disabled>Unlock</button>`,
 			func(p *Page) { p.Click("Unlock") }, []string{"it is disabled"}},
-		"at a button under something else": {`<button>Unlock</button><div style="position:fixed;inset:0">wait</div>`,
+		"at a button under something else": {
+			`<button>Unlock</button><div style="position:fixed;inset:0">wait</div>`,
 			func(p *Page) { p.Click("Unlock") }, []string{"in front of it"}},
-		"at two of the same name": {`<button>Unlock</button><button>Unlock</button>`,
+		"at two buttons with the same name": {`<button>Unlock</button><button>Unlock</button>`,
 			func(p *Page) { p.Click("Unlock") }, []string{"2 things are called"}},
 		"at a field without a label": {`Name <input name="a">`,
 			func(p *Page) { p.Fill("Name", "Ann") }, []string{`nothing of that kind is called "Name"`}},
-		"at an option that is not there": {`<label>Lamp <select><option>Hall</select></label>`,
+		"at a missing option": {`<label>Lamp <select><option>Hall</select></label>`,
 			func(p *Page) { p.Select("Lamp", "Porch") }, []string{"no such option, but Hall"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, origin := Start(t), site(t, tc.body)
-			got := failing(t, func(tb testing.TB) {
+			b, origin := Start(t), serveSite(t, tc.body)
+			got := runFailing(t, func(tb testing.TB) {
 				p := b.Page(tb, Options{Site: origin})
 				p.Open("/")
 				p.patience = time.Second
@@ -267,8 +283,8 @@ func TestTrustsItsOwnAuthorityAlone(t *testing.T) {
 		"the authority of another browser": {mine, Certificate(t), "net::ERR_CERT_AUTHORITY_INVALID"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			origin := siteWith(t, tc.cert, "in")
-			if got := failing(t, func(tb testing.TB) {
+			origin := serveSiteWith(t, tc.cert, "in")
+			if got := runFailing(t, func(tb testing.TB) {
 				tc.b.Page(tb,
 					Options{Site: origin}).Open("/")
 			}); !strings.Contains(got, tc.want) {
@@ -276,12 +292,12 @@ func TestTrustsItsOwnAuthorityAlone(t *testing.T) {
 			}
 		})
 	}
-	p := mine.Page(t, Options{Site: siteWith(t, cert, "in")})
+	p := mine.Page(t, Options{Site: serveSiteWith(t, cert, "in")})
 	p.Open("/")
 	p.See("in")
 }
 
-// Nothing is skipped where a program is missing: the test says what to install.
+// If a program is missing, tests are not skipped but fail, and say what to install.
 func TestSaysWhatIsMissing(t *testing.T) {
 	ca, err := newAuthority()
 	if err != nil {
@@ -323,27 +339,28 @@ func TestLeavesNothingBehind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := processesOf(t, b.home); got == 0 {
+	if got := countProcesses(t, b.home); got == 0 {
 		t.Error("got no process of the browser, want some")
 	}
 	b.close()
-	if got := processesOf(t, b.home); got != 0 {
-		t.Errorf("got %d processes of a browser that ended, want none", got)
+	if got := countProcesses(t, b.home); got != 0 {
+		t.Errorf("got %d processes of a browser that has ended, want none", got)
 	}
 	if _, err := os.Stat(b.home); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("got %v of the browser's home, want that it is gone", err)
+		t.Errorf("got %v for the browser's home, want it removed", err)
 	}
 }
 
-// processesOf counts the processes that were told of a folder.
-func processesOf(t *testing.T, dir string) (n int) {
+// countProcesses counts the processes that have a folder in their command line.
+func countProcesses(t *testing.T, dir string) (n int) {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		if line, err := os.ReadFile(f); err == nil && strings.Contains(string(line), dir) { // one that cannot be read has just ended
+		// a process whose file cannot be read has just ended
+		if line, err := os.ReadFile(f); err == nil && strings.Contains(string(line), dir) {
 			n++
 		}
 	}
