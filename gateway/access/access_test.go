@@ -9,7 +9,7 @@ import (
 	"latchkey/keys"
 )
 
-// id is the id of the record of that name in tests.
+// id returns the id of the record with that name in tests.
 func id(name string) ID {
 	sum := sha256.Sum256([]byte(name))
 	out := make([]byte, 10)
@@ -60,7 +60,7 @@ func key(n byte, device string, state keys.State) keys.Key {
 		Created: time.Date(2026, 1, 1, int(n), 0, 0, 0, time.UTC)}
 }
 
-func puts(records ...Record) []Change {
+func putAll(records ...Record) []Change {
 	var out []Change
 	for _, r := range records {
 		out = append(out, Change{Put: r})
@@ -77,8 +77,8 @@ func mustWith(t testing.TB, p *Policy, changes ...Change) *Policy {
 	return next
 }
 
-// house is a small site with one of everything.
-func house(t testing.TB) *Policy {
+// makeHouse makes the policy of a small site with records of every kind.
+func makeHouse(t testing.TB) *Policy {
 	t.Helper()
 	g := grant("g-ann", "ann", "front-door")
 	g.Schedule = id("weekdays")
@@ -86,7 +86,7 @@ func house(t testing.TB) *Policy {
 		TargetGroup: id("outer"), Effect: Allow}
 	sw := Grant{ID: id("g-switch"), SubjectKind: SubjectDevice, Subject: id("hall-switch"),
 		Target: id("hall-lamp"), Effect: Allow}
-	return mustWith(t, New(), puts(
+	return mustWith(t, New(), putAll(
 		Site{Zone: "Europe/Berlin"}, person("ann"), person("bob"), card("ann", "04a1"), card("bob", "04b2"),
 		door("front-door"), door("back-door"), lamp("hall-lamp"),
 		device(keys.KindReader, "front-reader", "front-door"), device(keys.KindLock, "front-lock",

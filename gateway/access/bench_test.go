@@ -9,20 +9,20 @@ import (
 	"latchkey/keys"
 )
 
-// town has 100,000 grants: 10,000 persons, each with one for ten of 100 doors, and half of them on
-// a schedule.
-func town(tb testing.TB) *Policy {
-	changes := puts(Site{Zone: "Europe/Berlin"},
+// makeTown makes a policy with 100,000 grants: each of 10,000 persons has one for ten of 100 doors,
+// and half of the grants have a schedule.
+func makeTown(tb testing.TB) *Policy {
+	changes := putAll(Site{Zone: "Europe/Berlin"},
 		schedule("weekdays", "mon-fri 08:00-18:00, 2026-12-25 closed"))
 	for d := range 100 {
 		name := fmt.Sprintf("door-%d", d)
-		changes = append(changes, puts(door(name), device(keys.KindReader, "reader-"+name, name))...)
+		changes = append(changes, putAll(door(name), device(keys.KindReader, "reader-"+name, name))...)
 	}
 	for n := range 10_000 {
 		name := fmt.Sprintf("person-%d", n)
 		c := card(name, "04a1")
 		c.ID = cardID(name)
-		changes = append(changes, puts(person(name), c)...)
+		changes = append(changes, putAll(person(name), c)...)
 		for i := range 10 {
 			g := grant(fmt.Sprintf("grant-%d-%d", n, i), name, fmt.Sprintf("door-%d", (n+i)%100))
 			if i%2 == 0 {
@@ -41,9 +41,9 @@ func scan(n int) Attempt {
 		At: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), ClockTrusted: true}
 }
 
-// BenchmarkDecide is the decision only, over 1,000 different cards and 100,000 grants.
+// BenchmarkDecide measures only the decision, for 1,000 different cards and 100,000 grants.
 func BenchmarkDecide(b *testing.B) {
-	p := town(b)
+	p := makeTown(b)
 	scans := make([]Attempt, 1000)
 	for i := range scans {
 		scans[i] = scan(i * 7)
@@ -58,9 +58,9 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// BenchmarkWith is one grant put into 100,000.
+// BenchmarkWith puts one grant into a policy of 100,000.
 func BenchmarkWith(b *testing.B) {
-	p := town(b)
+	p := makeTown(b)
 	c := Change{Put: grant("one-more", "person-77", "door-5")}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -70,10 +70,10 @@ func BenchmarkWith(b *testing.B) {
 	}
 }
 
-// BenchmarkRemoval is one person of 10,000 taken away with their card and ten grants, which looks
-// at every record that may refer to them.
+// BenchmarkRemoval removes one person of 10,000 with their card and ten grants. This reads every
+// record that may refer to them.
 func BenchmarkRemoval(b *testing.B) {
-	p := town(b)
+	p := makeTown(b)
 	b.ReportAllocs()
 	for b.Loop() {
 		changes, err := p.Removal(Person{ID: id("person-77")})
@@ -86,9 +86,9 @@ func BenchmarkRemoval(b *testing.B) {
 	}
 }
 
-// BenchmarkLoad is a policy of 100,000 grants made of its records, as at start.
+// BenchmarkLoad makes a policy of 100,000 grants from its records, as at a start.
 func BenchmarkLoad(b *testing.B) {
-	p := town(b)
+	p := makeTown(b)
 	var changes []Change
 	for r := range p.Records() {
 		changes = append(changes, Change{Put: r})
@@ -102,7 +102,7 @@ func BenchmarkLoad(b *testing.B) {
 }
 
 func TestDecideAllocatesOnce(t *testing.T) {
-	p, a := house(t), Attempt{Source: ByCard, Device: id("front-reader"), Credential: cardID("04a1"),
+	p, a := makeHouse(t), Attempt{Source: ByCard, Device: id("front-reader"), Credential: cardID("04a1"),
 		Target: id("front-door"), Action: wire.Unlock, Counter: 1,
 		At: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC), ClockTrusted: true}
 	if got := testing.AllocsPerRun(100, func() { Decide(p, a) }); got != 1 {

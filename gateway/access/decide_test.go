@@ -17,7 +17,7 @@ func TestTheZeroDecisionDenies(t *testing.T) {
 	if (Decision{}).Granted {
 		t.Error("the zero decision grants")
 	}
-	p := house(t)
+	p := makeHouse(t)
 	for _, a := range []Attempt{{}, {Source: ByCard}, {Source: ByDevice}, {Source: ByOperator},
 		{Source: "person", Target: id("front-door"), Action: wire.Unlock}} {
 		if d := Decide(p, a); d.Granted || d.Reason == "" || d.Rule == "" {
@@ -32,7 +32,7 @@ func TestTheZeroDecisionDenies(t *testing.T) {
 	}
 }
 
-// With never makes such policies; a defect elsewhere might.
+// With never makes such policies, but a defect elsewhere might.
 func TestAnInconsistentPolicyStaysShut(t *testing.T) {
 	scan := Attempt{Source: ByCard, Device: id("front-reader"), Credential: cardID("04a1"),
 		Target: id("front-door"), Action: wire.Unlock,
@@ -43,8 +43,12 @@ func TestAnInconsistentPolicyStaysShut(t *testing.T) {
 		want  Reason
 	}{
 		{"a card without a person", func(p *Policy) { delete(p.Persons, id("ann")) }, ReasonInternal},
-		{"a card without a status", func(p *Policy) { p.Credentials[cardID("04a1")] = Credential{Person: id("ann")} }, ReasonInternal},
-		{"a target of no kind", func(p *Policy) { p.Targets[id("front-door")] = Target{ID: id("front-door")} }, ReasonWrongAction},
+		{"a card without a status",
+			func(p *Policy) { p.Credentials[cardID("04a1")] = Credential{Person: id("ann")} },
+			ReasonInternal},
+		{"a target of no kind",
+			func(p *Policy) { p.Targets[id("front-door")] = Target{ID: id("front-door")} },
+			ReasonWrongAction},
 		{"grants without an effect", func(p *Policy) {
 			for _, g := range p.Grants {
 				g.Effect = ""
@@ -58,24 +62,24 @@ func TestAnInconsistentPolicyStaysShut(t *testing.T) {
 		}, ReasonClockUntrusted},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := house(t)
+			p := makeHouse(t)
 			if d := Decide(p, scan); !d.Granted {
 				t.Fatalf("before: got %+v, want granted", d)
 			}
 			p.weekly = map[ID]calendar.Weekly{}
 			if tt.want != ReasonClockUntrusted {
-				p = house(t)
+				p = makeHouse(t)
 			}
 			tt.spoil(p)
 			if d, steps := Explain(p, scan); d.Granted || d.Reason != tt.want {
-				t.Errorf("got %+v, want %s\n%s", d, tt.want, show(steps))
+				t.Errorf("got %+v, want %s\n%s", d, tt.want, formatSteps(steps))
 			}
 		})
 	}
 }
 
 func TestExplainReadsWell(t *testing.T) {
-	p := house(t)
+	p := makeHouse(t)
 	at := time.Date(2026, 11, 23, 20, 0, 0, 0, time.UTC)
 	p = mustWith(t, p, Change{Delete: Grant{ID: id("g-staff")}})
 	_, steps := Explain(p, Attempt{Source: ByCard, Device: id("front-reader"), Credential: cardID("04a1"),
@@ -113,13 +117,15 @@ func TestExplainReadsWell(t *testing.T) {
 	}
 }
 
-// dice builds random policies and attempts over a few names, so that they meet often.
+// dice makes random policies and attempts with only a few names, so that an attempt often matches a
+// record.
 type dice struct{ *rand.Rand }
 
 func (r dice) one(names ...string) string { return names[r.IntN(len(names))] }
 func (r dice) chance(percent int) bool    { return r.IntN(100) < percent }
 
-// instant is mostly an edge of something: whole hours of a few days around the end of summer time.
+// instant returns a time that is often the start or the end of a window: mostly a whole hour, in a
+// few days around the end of summer time.
 func (r dice) instant() time.Time {
 	t := time.Date(2026, 10, 23, r.IntN(24*5), 0, 0, 0, time.UTC)
 	return t.Add([]time.Duration{0, 0, -1, 30 * time.Minute}[r.IntN(4)])
@@ -197,7 +203,7 @@ func (r dice) grant() Grant {
 }
 
 func (r dice) policy(t *testing.T) *Policy {
-	changes := puts(Site{Zone: r.one("UTC", "Europe/Berlin"), Lockdown: r.chance(5)},
+	changes := putAll(Site{Zone: r.one("UTC", "Europe/Berlin"), Lockdown: r.chance(5)},
 		door("door-a"), door("door-b"), lamp("lamp-a"),
 		device(keys.KindReader, "reader-a", "door-a"), device(keys.KindReader, "reader-b", "door-b"),
 		device(keys.KindReader, "reader-c", "lamp-a"),
@@ -222,7 +228,7 @@ func (r dice) policy(t *testing.T) *Policy {
 		if r.chance(10) {
 			c.Status = CardLost
 		}
-		changes = append(changes, puts(Person{ID: id(name), Name: name, Suspended: r.chance(10)}, c)...)
+		changes = append(changes, putAll(Person{ID: id(name), Name: name, Suspended: r.chance(10)}, c)...)
 	}
 	for range r.IntN(12) {
 		changes = append(changes, Change{Put: r.grant()})
@@ -265,7 +271,7 @@ func (r dice) attempt() Attempt {
 	if r.chance(30) {
 		a.Key = diceKey(r.IntN(len(diceKeys) + 1))
 	}
-	// Now and then something is off.
+	// Sometimes one part of the attempt is wrong.
 	switch r.IntN(30) {
 	case 0:
 		a.Device = id(r.one("lock-a", "nothing", "switch-a", "reader-a"))
@@ -285,7 +291,7 @@ func (r dice) attempt() Attempt {
 	return a
 }
 
-// Decide, Explain and the naive evaluator agree on everything, whatever way a policy came about.
+// Decide, Explain and the naive evaluator always agree, however a policy was made.
 func TestDecideAgreesWithTheNaiveEvaluator(t *testing.T) {
 	counts := map[Reason]int{}
 	rounds := 400
@@ -295,7 +301,7 @@ func TestDecideAgreesWithTheNaiveEvaluator(t *testing.T) {
 	for seed := range rounds {
 		r := dice{rand.New(rand.NewPCG(uint64(seed), 1))}
 		p := r.policy(t)
-		fresh := mustWith(t, New(), puts(slices.Collect(p.Records())...)...)
+		fresh := mustWith(t, New(), putAll(slices.Collect(p.Records())...)...)
 		if !reflect.DeepEqual(p, fresh) {
 			t.Fatalf("seed %d: the policy differs from one made of its records", seed)
 		}
@@ -303,14 +309,14 @@ func TestDecideAgreesWithTheNaiveEvaluator(t *testing.T) {
 			a := r.attempt()
 			got := Decide(p, a)
 			explained, steps := Explain(p, a)
-			if want := naive(p, a); got != want || explained != want {
+			if want := decideNaively(p, a); got != want || explained != want {
 				t.Fatalf("seed %d, %+v:\nDecide  %+v\nExplain %+v\nnaive   %+v\n%s", seed, a, got, explained,
-					want, show(steps))
+					want, formatSteps(steps))
 			}
 			counts[got.Reason]++
 		}
 	}
-	for _, reason := range reasonsInSource(t) {
+	for _, reason := range readReasons(t) {
 		if counts[reason] == 0 && reason != ReasonInternal {
 			t.Errorf("reason %q never came up", reason)
 		}
@@ -318,16 +324,16 @@ func TestDecideAgreesWithTheNaiveEvaluator(t *testing.T) {
 	t.Logf("reasons: %v", counts)
 }
 
-// Ids are random, so two kinds hardly share one; if they do, a grant to the one is none to the
-// other.
+// Ids are random, so records of two kinds hardly ever share one. If they do, a grant to one is not
+// a grant to the other.
 func TestAnIDSharedByTwoKindsIsNotShared(t *testing.T) {
-	p := house(t)
+	p := makeHouse(t)
 	twin := Person{ID: id("staff"), Name: "twin"}
-	p = mustWith(t, p, puts(twin, changed(card("ann", "04f0"),
+	p = mustWith(t, p, putAll(twin, changeCopy(card("ann", "04f0"),
 		func(c *Credential) { c.Person = twin.ID }))...)
 	a := Attempt{Source: ByCard, Device: id("front-reader"), Credential: cardID("04f0"),
 		Target: id("front-door"), Action: wire.Unlock, Counter: 1}
-	if d := Decide(p, a); d.Granted || d != naive(p, a) {
+	if d := Decide(p, a); d.Granted || d != decideNaively(p, a) {
 		t.Errorf("got %+v, want no grant", d)
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"latchkey/keys"
 )
 
-// A policy is made of records. Each change makes another one, and a decision looks at nothing else.
+// A policy consists of records. Each change makes another policy, and a decision depends on nothing
+// else.
 func Example() {
 	door := access.Target{ID: access.NewID(), Name: "front-door", Kind: access.Door,
 		Pulse: 3 * time.Second}
@@ -40,7 +41,7 @@ func Example() {
 	decision = access.Decide(policy, tap)
 	fmt.Println("Friday, 18:59:", decision.Granted, decision.Reason)
 
-	// The same evaluation tells why, step by step.
+	// Explain makes the same decision and says why, step by step.
 	_, steps := access.Explain(policy, tap)
 	last := steps[len(steps)-1]
 	fmt.Println(last.Rule+":", last.Outcome)
@@ -50,7 +51,7 @@ func Example() {
 	// grants: deny
 }
 
-// References have to lead somewhere, or there is no new policy.
+// A record may only refer to records that exist. Otherwise there is no new policy.
 func ExamplePolicy_With() {
 	strangers := access.Credential{ID: access.CredentialID{1}, Person: access.NewID(),
 		Status: access.CardActive}

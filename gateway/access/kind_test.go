@@ -13,7 +13,7 @@ import (
 	"latchkey/gateway/text"
 )
 
-// Badge is a record that this package does not know: a number on somebody's shirt.
+// Badge is a record that package access does not know: a number on somebody's shirt.
 type Badge struct {
 	ID     access.ID
 	Name   string
@@ -21,7 +21,7 @@ type Badge struct {
 	Void   bool
 }
 
-// Badges is a kind as another package defines it, with nothing but what is exported.
+// Badges is a kind as another package can define it, using only exported names.
 var Badges = &access.Kind[access.ID, Badge]{
 	Name:   "badge",
 	ID:     func(r Badge) access.ID { return r.ID },
@@ -76,7 +76,7 @@ func TestKindOfAnotherPackage(t *testing.T) {
 	if !slices.Contains(slices.Collect(p.Records()), access.Record(seven)) {
 		t.Error("records: the badge is not among them")
 	}
-	if again, err := withBadges.New().With(puts(slices.Collect(p.Records())...)...); err != nil ||
+	if again, err := withBadges.New().With(putAll(slices.Collect(p.Records())...)...); err != nil ||
 		!reflect.DeepEqual(again, p) {
 		t.Errorf("the policy made of its records: got %v, %v, want the same", again, err)
 	}
@@ -108,7 +108,7 @@ func TestKindOfAnotherPackageFollows(t *testing.T) {
 	ann, bob := access.Person{ID: "0000000001", Name: "ann"}, access.Person{ID: "0000000002", Name: "bob"}
 	seven := Badge{ID: "0000000007", Name: "seven", Person: ann.ID}
 	master := Badge{ID: "0000000008", Name: "master", Person: bob.ID}
-	p, err := withBadges.New().With(puts(ann, bob, seven, master)...)
+	p, err := withBadges.New().With(putAll(ann, bob, seven, master)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestKindOfAnotherPackageFollows(t *testing.T) {
 func TestKindOfAnotherPackageIsChecked(t *testing.T) {
 	ann := access.Person{ID: "0000000001", Name: "ann"}
 	seven := Badge{ID: "0000000007", Name: "seven", Person: ann.ID}
-	p, err := withBadges.New().With(puts(ann, seven)...)
+	p, err := withBadges.New().With(putAll(ann, seven)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,30 +142,32 @@ func TestKindOfAnotherPackageIsChecked(t *testing.T) {
 		want    error
 		says    string
 	}{
-		{"of nobody", puts(Badge{ID: "0000000008", Name: "x", Person: "0000000002"}), access.ErrNotFound,
+		{"of nobody", putAll(Badge{ID: "0000000008", Name: "x", Person: "0000000002"}), access.ErrNotFound,
 			"person 0000000002"},
-		{"with a bad name", puts(Badge{ID: "0000000008", Name: "X", Person: ann.ID}), access.ErrInvalid,
+		{"with a bad name", putAll(Badge{ID: "0000000008", Name: "X", Person: ann.ID}), access.ErrInvalid,
 			"badge X"},
-		{"with a name that is taken", puts(Badge{ID: "0000000008", Name: "seven", Person: ann.ID}),
+		{"with a name that is taken", putAll(Badge{ID: "0000000008", Name: "seven", Person: ann.ID}),
 			access.ErrConflict, "seven"},
-		{"three", puts(Badge{ID: "0000000008", Name: "x", Person: ann.ID}, Badge{ID: "0000000009", Name: "y",
-			Person: ann.ID}),
+		{"three", putAll(Badge{ID: "0000000008", Name: "x", Person: ann.ID},
+			Badge{ID: "0000000009", Name: "y",
+				Person: ann.ID}),
 			access.ErrInvalid, "no more"},
 		{"deleting its person", []access.Change{{Delete: ann}}, access.ErrInUse, "badge seven refers to it"},
-		{"deleting what is not there", []access.Change{{Delete: Badge{ID: "0000000008"}}}, access.ErrNotFound,
+		{"deleting a badge that does not exist", []access.Change{{Delete: Badge{ID: "0000000008"}}},
+			access.ErrNotFound,
 			"badge"},
-		{"by pointer", puts(&seven), access.ErrInvalid, "by value"},
+		{"by pointer", putAll(&seven), access.ErrInvalid, "by value"},
 	} {
 		if _, err := p.With(tt.changes...); !errors.Is(err, tt.want) || !strings.Contains(err.Error(),
 			tt.says) {
 			t.Errorf("%s: got %v, want %v with a hint at %q", tt.name, err, tt.want, tt.says)
 		}
 	}
-	if _, err := access.New().With(puts(seven)...); !errors.Is(err, access.ErrInvalid) {
-		t.Errorf("a kind that the table has not: got %v, want ErrInvalid", err)
+	if _, err := access.New().With(putAll(seven)...); !errors.Is(err, access.ErrInvalid) {
+		t.Errorf("a kind that is not in the table: got %v, want ErrInvalid", err)
 	}
 	if _, ok := access.New().Get(seven); ok || Badges.In(access.New()) != nil {
-		t.Error("a kind that the table has not: got a record")
+		t.Error("a kind that is not in the table: got a record")
 	}
 }
 
@@ -188,7 +190,7 @@ func TestTableRefuses(t *testing.T) {
 	}
 }
 
-func puts(records ...access.Record) (out []access.Change) {
+func putAll(records ...access.Record) (out []access.Change) {
 	for _, r := range records {
 		out = append(out, access.Change{Put: r})
 	}

@@ -9,9 +9,9 @@ import (
 	"latchkey/keys"
 )
 
-// naive decides the slow and plain way, from the exported records only: another reading of the
-// rules, to be compared with Decide.
-func naive(p *Policy, a Attempt) Decision {
+// decideNaively decides in a slow and simple way, from the exported records only. It is a second
+// implementation of the rules, with which Decide is compared.
+func decideNaively(p *Policy, a Attempt) Decision {
 	no := func(r Reason, rule string) Decision {
 		d := Decision{Reason: r, Rule: rule}
 		if a.Source == ByCard {
@@ -74,11 +74,11 @@ func naive(p *Policy, a Attempt) Decision {
 			return no(ReasonPersonSuspended, "person")
 		}
 	}
-	// Each class of grant, nearest first; the first class with a member decides, by its smallest
-	// id.
+	// The grants by class, the most relevant class first. The first class that is not empty
+	// decides, by its smallest id.
 	classes := [7][]ID{}
 	for _, g := range p.Grants {
-		if !naiveMatch(p, g, a) {
+		if !matchesNaively(p, g, a) {
 			continue
 		}
 		timed := g.Schedule != "" || !g.From.IsZero() || !g.Until.IsZero()
@@ -119,7 +119,7 @@ func naive(p *Policy, a Attempt) Decision {
 	return no(ReasonNoGrant, "grants")
 }
 
-func naiveMatch(p *Policy, g *Grant, a Attempt) bool {
+func matchesNaively(p *Policy, g *Grant, a Attempt) bool {
 	holder := p.Credentials[a.Credential].Person
 	subject := false
 	switch g.SubjectKind {

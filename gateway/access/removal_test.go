@@ -37,7 +37,7 @@ func TestRemoval(t *testing.T) {
 		{"a grant", Grant{ID: id("g-staff")}, []string{"delete grant staff → outer"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := mustWith(t, house(t), puts(schedule("nights", "daily 22:00-06:00"),
+			p := mustWith(t, makeHouse(t), putAll(schedule("nights", "daily 22:00-06:00"),
 				grant("g-bob", "bob", "back-door"))...)
 			changes, err := p.Removal(tt.remove)
 			if err != nil {
@@ -47,7 +47,7 @@ func TestRemoval(t *testing.T) {
 				t.Errorf("got  %q\nwant %q", got, tt.want)
 			}
 			next := mustWith(t, p, changes...)
-			sameAsFresh(t, next)
+			checkIndexes(t, next)
 			if _, still := next.Get(tt.remove); still {
 				t.Error("the record is still there")
 			}
@@ -67,11 +67,11 @@ func TestRemovalRefuses(t *testing.T) {
 		{"a target that devices point at", Target{ID: id("front-door")}, ErrInUse, "front-"},
 		{"a schedule that a grant uses", Schedule{ID: id("weekdays")}, ErrInUse,
 			"grant ann → front-door, weekdays"},
-		{"a person who is not there", Person{ID: id("eve")}, ErrNotFound, "person"},
-		{"what is no record", "ann", ErrNotFound, "unknown"},
+		{"a person who does not exist", Person{ID: id("eve")}, ErrNotFound, "person"},
+		{"a value that is not a record", "ann", ErrNotFound, "unknown"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := house(t).Removal(tt.remove)
+			got, err := makeHouse(t).Removal(tt.remove)
 			if !errors.Is(err, tt.want) || got != nil || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("got %v, %v, want %v with a hint at %q", got, err, tt.want, tt.says)
 			}
@@ -81,7 +81,7 @@ func TestRemovalRefuses(t *testing.T) {
 
 func TestDescribe(t *testing.T) {
 	until := time.Date(2026, 12, 1, 11, 0, 0, 0, time.UTC)
-	p := house(t)
+	p := makeHouse(t)
 	ann := p.Grants[id("g-ann")]
 	for _, tt := range []struct {
 		change Change
@@ -89,7 +89,7 @@ func TestDescribe(t *testing.T) {
 	}{
 		{Change{Put: person("eve")}, "add person eve"},
 		{Change{Put: card("ann", "04a9")}, "add card …04a9 of ann"},
-		{Change{Put: changed(card("ann", "04a9"), func(c *Credential) {
+		{Change{Put: changeCopy(card("ann", "04a9"), func(c *Credential) {
 			c.Status, c.Until = CardLost,
 				until
 		})}, "add card …04a9 of ann, lost, until 2026-12-01 12:00"},
@@ -102,23 +102,23 @@ func TestDescribe(t *testing.T) {
 		{Change{Put: group(OfPersons, "guests", "bob", "ann")}, "add group guests with ann, bob"},
 		{Change{Put: group(OfTargets, "inner")}, "add group inner of targets"},
 		{Change{Put: schedule("nights", "fri 22:00-06:00")}, "add schedule nights: fri 22:00-06:00"},
-		{Change{Put: changed(grant("g", "bob", "front-door"),
+		{Change{Put: changeCopy(grant("g", "bob", "front-door"),
 			func(g *Grant) { g.Schedule = id("weekdays") })}, "add grant bob → front-door, weekdays"},
-		{Change{Put: changed(grant("g", "bob", "front-door"), func(g *Grant) {
+		{Change{Put: changeCopy(grant("g", "bob", "front-door"), func(g *Grant) {
 			g.Effect, g.Actions, g.From, g.Until = Deny, []wire.Action{wire.Unlock, wire.Lock}, until,
 				until.Add(time.Hour)
 		})}, "add deny grant bob → front-door, unlock and lock, from 2026-12-01 12:00, until 2026-12-01 13:00"},
 
 		{Change{Put: Site{Zone: "Europe/Berlin", Lockdown: true}}, "start lockdown"},
 		{Change{Put: Site{Zone: "UTC", TimeTrusted: 7}}, "set time zone UTC, trust the time from now on"},
-		{Change{Put: changed(person("ann"), func(r *Person) { r.Name, r.Suspended = "anna", true })},
+		{Change{Put: changeCopy(person("ann"), func(r *Person) { r.Name, r.Suspended = "anna", true })},
 			"rename person ann to anna, suspend person ann"},
 		{Change{Put: person("ann")}, "write person ann again, unchanged"},
-		{Change{Put: changed(card("ann", "04a1"), func(c *Credential) { c.Status = CardLost })},
+		{Change{Put: changeCopy(card("ann", "04a1"), func(c *Credential) { c.Status = CardLost })},
 			"mark card …04a1 of ann lost"},
-		{Change{Put: changed(card("bob", "04a1"), func(c *Credential) { c.Until = until })},
+		{Change{Put: changeCopy(card("bob", "04a1"), func(c *Credential) { c.Until = until })},
 			"give card …04a1 of ann to bob, make card …04a1 of ann valid until 2026-12-01 12:00"},
-		{Change{Put: changed(door("front-door"), func(r *Target) {
+		{Change{Put: changeCopy(door("front-door"), func(r *Target) {
 			r.Name, r.Pulse = "main-door",
 				time.Second
 		})},
@@ -131,12 +131,14 @@ func TestDescribe(t *testing.T) {
 		{Change{Put: key(1, "front-reader", keys.Revoked)}, "revoke key lk-00000000a1 of front-reader"},
 		{Change{Put: key(1, "front-reader", keys.Retiring)}, "retire key lk-00000000a1 of front-reader"},
 		{Change{Put: key(2, "front-reader", keys.Active)}, "activate key lk-00000000a2 of front-reader"},
-		{Change{Put: changed(key(1, "front-reader", keys.Active), func(k *keys.Key) { k.LastUsed = until })},
+		{Change{Put: changeCopy(key(1, "front-reader", keys.Active),
+			func(k *keys.Key) { k.LastUsed = until })},
 			"note use of key lk-00000000a1 of front-reader"},
 		{Change{Put: group(OfPersons, "staff", "ann")}, "take bob from group staff"},
-		{Change{Put: changed(schedule("weekdays", "sat 08:00-09:00"), func(r *Schedule) { r.Name = "sat" })},
+		{Change{Put: changeCopy(schedule("weekdays", "sat 08:00-09:00"),
+			func(r *Schedule) { r.Name = "sat" })},
 			"rename schedule weekdays to sat, change schedule weekdays to sat 08:00-09:00"},
-		{Change{Put: changed(*ann, func(g *Grant) { g.Schedule = "" })},
+		{Change{Put: changeCopy(*ann, func(g *Grant) { g.Schedule = "" })},
 			"change grant ann → front-door, weekdays to grant ann → front-door"},
 
 		{Change{Delete: Person{ID: id("ann")}}, "delete person ann"},
@@ -152,9 +154,9 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-func TestDescribeAllKnowsNamesOfTheSameStep(t *testing.T) {
-	p := house(t)
-	got := p.DescribeAll(puts(grant("g", "eve", "side-door"), card("eve", "04e3"), person("eve"),
+func TestDescribeAllUsesNamesOfTheSameStep(t *testing.T) {
+	p := makeHouse(t)
+	got := p.DescribeAll(putAll(grant("g", "eve", "side-door"), card("eve", "04e3"), person("eve"),
 		door("side-door")))
 	want := []string{"add grant eve → side-door", "add card …04e3 of eve", "add person eve",
 		"add door side-door, pulse 3s"}
@@ -163,15 +165,15 @@ func TestDescribeAllKnowsNamesOfTheSameStep(t *testing.T) {
 	}
 }
 
-func TestDescribeKeepsSecretsAndIsShort(t *testing.T) {
-	p := house(t)
+func TestDescribeShowsNoSecretsAndIsShort(t *testing.T) {
+	p := makeHouse(t)
 	var people []string
 	var changes []Change
 	for i := range 40 {
 		people = append(people, fmt.Sprintf("person-%02d", i))
 		changes = append(changes, Change{Put: person(people[i])})
 	}
-	changes = append(changes, puts(group(OfPersons, "many", people...),
+	changes = append(changes, putAll(group(OfPersons, "many", people...),
 		schedule("long", strings.Repeat("mon 08:00-09:00,", 20)+"mon 08:00-09:00"))...)
 	for r := range p.Records() {
 		changes = append(changes, Change{Put: r}, Change{Delete: r})

@@ -18,9 +18,9 @@ import (
 	"latchkey/keys"
 )
 
-// TestStories runs testdata/*.txt: sentences that put records and attempts with the decision
-// expected of them. Each attempt is also explained and put to the naive evaluator, and all three
-// must agree. Every reason in the source must come up.
+// TestStories runs testdata/*.txt: sentences that put records, and attempts with the expected
+// decision. Decide, Explain and the naive evaluator decide each attempt, and all three must agree.
+// Every reason in the source must occur.
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -34,7 +34,7 @@ func TestStories(t *testing.T) {
 		}
 		for i, story := range strings.Split("\n"+string(text), "\nstory ") {
 			if i == 0 {
-				continue // what stands before the first story is comment
+				continue // the text before the first story is a comment
 			}
 			name, body, _ := strings.Cut(story, "\n")
 			t.Run(name, func(t *testing.T) {
@@ -43,15 +43,16 @@ func TestStories(t *testing.T) {
 			})
 		}
 	}
-	for _, r := range reasonsInSource(t) {
+	for _, r := range readReasons(t) {
 		if !seen[r] {
-			t.Errorf("reason %q: no story comes to it", r)
+			t.Errorf("reason %q: no story ends with it", r)
 		}
 	}
 }
 
-// reasonsInSource reads the constants of type Reason, so that a new one cannot be forgotten here.
-func reasonsInSource(t *testing.T) []Reason {
+// readReasons reads the constants of type Reason from the source, so that no new one is forgotten
+// here.
+func readReasons(t *testing.T) []Reason {
 	file, err := parser.ParseFile(token.NewFileSet(), "attempt.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +86,7 @@ type teller struct {
 	seen    map[Reason]bool
 }
 
-// A sentence is a pattern and what it does with the parts in brackets.
+// A sentence is a pattern, and a function that gets the parts in brackets.
 var sentences = []struct {
 	pattern *regexp.Regexp
 	tell    func(*teller, []string)
@@ -122,7 +123,8 @@ var sentences = []struct {
 		s.put(group(GroupOf(m[2]), m[1], strings.Split(m[3], ", ")...))
 	}},
 	{is(`(?:(g\d): )?(\S+) may( not)? (\w+) (\S+?)(?: on (\S+))?` + window), (*teller).grant},
-	{is(`(end )?lockdown`), func(s *teller, m []string) { s.put(Site{Zone: s.p.Site.Zone, Lockdown: m[1] == ""}) }},
+	{is(`(end )?lockdown`),
+		func(s *teller, m []string) { s.put(Site{Zone: s.p.Site.Zone, Lockdown: m[1] == ""}) }},
 	{is(`clock (un)?trusted`), func(s *teller, m []string) { s.trusted = m[1] == "" }},
 	{is(`at ` + when + ` (.+): (?:(granted)|denied: (\S+)) by (\S+)`), (*teller).attempt},
 }
@@ -173,7 +175,8 @@ func (s *teller) time(text string) time.Time {
 	return at
 }
 
-// ruleID is the id of the grant that a story calls g1: such ids sort as they read.
+// ruleID returns the id of the grant that a story calls g1, g2 and so on. The ids sort like these
+// labels.
 func ruleID(label string) ID { return ID(label + "0000000000"[len(label):]) }
 
 func (s *teller) grant(m []string) {
@@ -261,15 +264,15 @@ func (s *teller) attempt(m []string) {
 		s.t.Errorf("%s: Decide says %+v, Explain says %+v", who, got, d)
 	}
 	if p != nil {
-		if got := naive(p, a); got != d {
+		if got := decideNaively(p, a); got != d {
 			s.t.Errorf("%s: the naive evaluator says %+v, Decide says %+v", who, got, d)
 		}
 	}
 	if !s.trusted {
 		return
 	}
-	// Through any reader there, a card comes to what it comes to at this one, unless the reader,
-	// its key or the counter was the reason.
+	// ExplainCard decides for any reader at the target. It must agree, unless the reader, its key
+	// or the counter was the reason.
 	if got, _ := ExplainCard(p, a.Credential, a.Target, a.Action, at, true); a.Source == ByCard &&
 		a.Level == 0 && p != nil && d.Rule != "device" && d.Rule != "key" && d.Rule != "counter" && got != d {
 		s.t.Errorf("%s: ExplainCard says %+v, Decide says %+v", who, got, d)
@@ -308,7 +311,7 @@ func (s *teller) expect(who string, d Decision, steps []Step, reason Reason, rul
 	s.t.Helper()
 	s.seen[d.Reason] = true
 	if d.Reason != reason || d.Rule != rule || d.Granted != (reason == ReasonGranted) {
-		s.t.Errorf("%s: got %+v, want %s by %s\n%s", who, d, reason, rule, show(steps))
+		s.t.Errorf("%s: got %+v, want %s by %s\n%s", who, d, reason, rule, formatSteps(steps))
 	}
 	last := steps[len(steps)-1]
 	if want := map[bool]string{true: "allow", false: "deny"}[d.Granted]; last.Outcome != want {
@@ -321,7 +324,7 @@ func (s *teller) expect(who string, d Decision, steps []Step, reason Reason, rul
 	}
 }
 
-func show(steps []Step) string {
+func formatSteps(steps []Step) string {
 	var b strings.Builder
 	for _, x := range steps {
 		fmt.Fprintf(&b, "  %-14s %-5s %s\n", x.Rule, x.Outcome, x.Detail)

@@ -31,21 +31,23 @@ func TestAccountRefuses(t *testing.T) {
 		{"no id", func(r *accounts.Account) { r.ID = "" }, "NewID"},
 		{"a long secret", func(r *accounts.Account) { r.TOTP = keys.Hide(strings.Repeat("x", 513)) },
 			"longer than 512"},
-		{"17 passkeys", func(r *accounts.Account) { r.Passkeys = make([]accounts.Passkey, 17) }, "16 at most"},
+		{"17 passkeys", func(r *accounts.Account) { r.Passkeys = make([]accounts.Passkey, 17) },
+			"16 at most"},
 		{"a passkey twice", func(r *accounts.Account) { r.Passkeys = []accounts.Passkey{passkey, passkey} },
 			"twice"},
 		{"33 tokens", func(r *accounts.Account) { r.Tokens = make([]accounts.Token, 33) }, "32 at most"},
 		{"a token without a scope", func(r *accounts.Account) {
 			r.Tokens = []accounts.Token{{ID: token.ID, Label: "script", Hash: token.Hash}}
 		}, "no scope"},
-		{"two tokens of one label", func(r *accounts.Account) { r.Tokens = []accounts.Token{token, token} },
+		{"two tokens with the same label",
+			func(r *accounts.Account) { r.Tokens = []accounts.Token{token, token} },
 			"another label"},
-		{"a label that does not show", func(r *accounts.Account) {
+		{"a label with a control character", func(r *accounts.Account) {
 			r.Tokens = []accounts.Token{token}
 			r.Tokens[0].Label = "a\x1bb"
 		}, "printable"},
 		{"no owner", func(r *accounts.Account) { r.Role = accounts.RoleAdmin }, "another owner first"},
-		{"no owner who may sign in", func(r *accounts.Account) { r.Disabled = true }, "another owner first"},
+		{"no owner who can sign in", func(r *accounts.Account) { r.Disabled = true }, "another owner first"},
 	} {
 		r := owner()
 		tt.change(&r)
@@ -56,7 +58,7 @@ func TestAccountRefuses(t *testing.T) {
 	}
 }
 
-// A policy shares no memory with the account that was put.
+// A policy shares no memory with the account that was put into it.
 func TestAccountIsCopied(t *testing.T) {
 	r := owner()
 	r.Created = time.Now()
