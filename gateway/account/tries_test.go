@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// clock is a time that a test moves.
+// clock is a clock that a test moves.
 type clock struct{ at time.Time }
 
 func (c *clock) now() time.Time { return c.at }
@@ -19,9 +19,9 @@ func newTries() (*tries, *clock) {
 	return &tries{now: c.now}, c
 }
 
-// all takes tries from one share until none is left, and says how many there were and how long the
-// next one takes.
-func (t *tries) all(s share) (n int, wait time.Duration) {
+// takeAll takes tries from one share until none is left. It returns how many there were and how
+// long one must wait for the next.
+func (t *tries) takeAll(s share) (n int, wait time.Duration) {
 	for ; ; n++ {
 		taken, wait := t.begin([]share{s})
 		if taken == nil {
@@ -34,34 +34,34 @@ func TestShares(t *testing.T) {
 	for kind, lim := range limits {
 		tr, c := newTries()
 		s := shareOf(shareKind(kind), "ada")
-		if n, wait := tr.all(s); n != lim.burst || wait != lim.every {
-			t.Errorf("kind %d: got %d tries, then to wait %v, want %d and %v", kind, n, wait, lim.burst,
+		if n, wait := tr.takeAll(s); n != lim.burst || wait != lim.every {
+			t.Errorf("kind %d: got %d tries, then a wait of %v, want %d and %v", kind, n, wait, lim.burst,
 				lim.every)
 		}
-		if n, _ := tr.all(shareOf(shareKind(kind), "bob")); n != lim.burst {
+		if n, _ := tr.takeAll(shareOf(shareKind(kind), "bob")); n != lim.burst {
 			t.Errorf("kind %d: somebody else: got %d tries, want %d", kind, n, lim.burst)
 		}
-		for range 1000 { // whoever hammers does not make the wait longer
+		for range 1000 { // refused tries do not make the wait longer
 			tr.begin([]share{s})
 		}
 		c.at = c.at.Add(lim.every - 1)
-		if n, wait := tr.all(s); n != 0 || wait != 1 {
-			t.Errorf("kind %d: a moment too early: got %d tries and to wait %v, want none, and 1ns", kind, n,
+		if n, wait := tr.takeAll(s); n != 0 || wait != 1 {
+			t.Errorf("kind %d: 1ns too early: got %d tries and a wait of %v, want none, and 1ns", kind, n,
 				wait)
 		}
 		c.at = c.at.Add(1)
-		if n, _ := tr.all(s); n != 1 {
+		if n, _ := tr.takeAll(s); n != 1 {
 			t.Errorf("kind %d: after the wait: got %d tries, want 1", kind, n)
 		}
 		c.at = c.at.Add(time.Duration(2*lim.burst) * lim.every)
-		if n, _ := tr.all(s); n != lim.burst {
+		if n, _ := tr.takeAll(s); n != lim.burst {
 			t.Errorf("kind %d: long after: got %d tries, want %d and no more", kind, n, lim.burst)
 		}
 	}
 }
 
-// A try that is right is given back, and nothing else is.
-func TestWhoIsRightSpendsNothing(t *testing.T) {
+// A successful try is given back, but no other one.
+func TestSuccessUsesUpNoTry(t *testing.T) {
 	tr, _ := newTries()
 	set := []share{shareOf(forPair, "ada", "192.0.2.1"), shareOf(forAddress, "192.0.2.1")}
 	other := []share{shareOf(forPair, "bob", "192.0.2.1"), shareOf(forAddress, "192.0.2.1")}
@@ -71,19 +71,20 @@ func TestWhoIsRightSpendsNothing(t *testing.T) {
 	for range 100 {
 		taken, wait := tr.begin(set)
 		if taken == nil {
-			t.Fatalf("got to wait %v, want none", wait)
+			t.Fatalf("got a wait of %v, want none", wait)
 		}
 		tr.giveBack(taken)
 	}
-	if n, _ := tr.all(shareOf(forAddress, "192.0.2.1")); n != limits[forAddress].burst-7 {
-		t.Errorf("got %d tries left at the address, want %d: who was right clears nothing that others owe", n,
+	if n, _ := tr.takeAll(shareOf(forAddress, "192.0.2.1")); n != limits[forAddress].burst-7 {
+		t.Errorf("got %d tries left at the address, want %d, since a success gives no tries back to "+
+			"others", n,
 			limits[forAddress].burst-7)
 	}
-	tr.giveBack([]share{shareOf(forPair, "nobody")}) // which was forgotten meanwhile
+	tr.giveBack([]share{shareOf(forPair, "nobody")}) // as if it had been forgotten meanwhile
 }
 
-// The first set that has a try pays; if none has, it pays to wait for the one that has one first,
-// and nothing is taken of any.
+// A try is taken from the first set that has one. If none has one, the wait is that of the set that
+// has one first, and no set loses anything.
 func TestSetsAreTriedInOrder(t *testing.T) {
 	tr, c := newTries()
 	browser, strangers := shareOf(forBrowser, "x"), shareOf(forAccount, "ada")
@@ -95,28 +96,28 @@ func TestSetsAreTriedInOrder(t *testing.T) {
 	if taken, _ := tr.begin([]share{browser}, []share{strangers}); taken == nil || taken[0] != strangers {
 		t.Fatalf("got %v, want a stranger's", taken)
 	}
-	tr.all(strangers)
+	tr.takeAll(strangers)
 	if taken, wait := tr.begin([]share{browser}, []share{strangers}); taken != nil ||
 		wait != limits[forAccount].every {
-		t.Errorf("got %v and to wait %v, want none, and the shorter wait", taken, wait)
+		t.Errorf("got %v and a wait of %v, want none, and the shorter wait", taken, wait)
 	}
 	c.at = c.at.Add(limits[forBrowser].every)
 	pair := shareOf(forPair, "ada", "192.0.2.1")
-	tr.all(pair)
+	tr.takeAll(pair)
 	if taken, _ := tr.begin([]share{strangers, pair}); taken != nil {
 		t.Fatal("a set gave a try although one of its shares has none")
 	}
-	if n, _ := tr.all(strangers); n != 3 {
-		t.Errorf("got %d tries left, want 3: what was refused takes nothing", n)
+	if n, _ := tr.takeAll(strangers); n != 3 {
+		t.Errorf("got %d tries left, want 3, since a refused try takes nothing", n)
 	}
 }
 
-// Who is locked out is not pushed out of memory by others who were tried less, however many: an
+// A share without tries is not evicted by shares that were used less, however many there are: an
 // IPv6 /48 has 65,536 networks.
 func TestRememberedTriesAreBounded(t *testing.T) {
 	tr, c := newTries()
 	locked := shareOf(forAccount, "ada")
-	tr.all(locked)
+	tr.takeAll(locked)
 	for i := range 4 * maxDebts {
 		tr.begin([]share{shareOf(forAccount, fmt.Sprint("name ", i))})
 		tr.begin([]share{shareOf(forPair, fmt.Sprint("name ", i))})
@@ -130,20 +131,21 @@ func TestRememberedTriesAreBounded(t *testing.T) {
 		}
 	}
 	if n := len(tr.shares[forAddress].of); n != 0 {
-		t.Errorf("got %d addresses remembered, want none: a try that is refused remembers nothing", n)
+		t.Errorf("got %d addresses remembered, want none, since a refused try is not remembered", n)
 	}
 	if taken, _ := tr.begin([]share{locked}); taken != nil {
-		t.Error("the name that was locked has a try")
+		t.Error("the name without tries got one")
 	}
-	if n, _ := tr.all(shareOf(forAccount,
+	if n, _ := tr.takeAll(shareOf(forAccount,
 		fmt.Sprint("name ", 4*maxDebts-1))); n != limits[forAccount].burst-1 {
-		t.Errorf("the newest: got %d tries, want %d: one that is new where there is no room counts, too", n,
+		t.Errorf("the newest: got %d tries, want %d, since a new share counts even if there is no room "+
+			"for it", n,
 			limits[forAccount].burst-1)
 	}
 	c.at = c.at.Add(24 * time.Hour)
 	tr.begin([]share{locked})
 	if n := len(tr.shares[forAccount].of); n != 1 {
-		t.Errorf("got %d names remembered a day later, want 1: what is paid is forgotten", n)
+		t.Errorf("got %d names remembered a day later, want 1, since shares with all tries are forgotten", n)
 	}
 }
 
@@ -174,8 +176,8 @@ func TestGuessesAreCountedUntilTheyAreOld(t *testing.T) {
 	}
 }
 
-// Strangers wait for strangers; who is known does not. Of one address and its block only so many
-// wait.
+// Strangers wait for other strangers, and known visitors do not. The number that may wait is
+// limited for each address and each block.
 func TestPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlaces()
@@ -210,25 +212,25 @@ func TestPlaces(t *testing.T) {
 		second := check("a second of the same address", "waits", in(false, "a1", "a"))
 		check("a third", "refused", in(false, "a1", "a"))
 		check("another address of the block", "waits", in(false, "a2", "a"))
-		check("its second", "waits", in(false, "a2", "a"))
+		check("the second of that address", "waits", in(false, "a2", "a"))
 		check("the fifth of the block", "refused", in(false, "a3", "a"))
-		check("somebody who is known, at the same address", "in", in(true, "a1", "a"))
+		check("a known visitor at the same address", "in", in(true, "a1", "a"))
 		leaves[0]()
-		check("the one who waited longest, after the first has left", "in", second)
+		check("the one who has waited longest, after the first has left", "in", second)
 		for i := range waitingStrangers - 3 {
-			check("one of a crowd", "waits", in(false, fmt.Sprint("b", i), fmt.Sprint("b", i)))
+			check("one of many others", "waits", in(false, fmt.Sprint("b", i), fmt.Sprint("b", i)))
 		}
 		check("one too many", "refused", in(false, "c", "c"))
 		leaves[1]()
-		check("somebody who is known, beside the crowd", "in", in(true, "c", "c"))
+		check("a known visitor while many wait", "in", in(true, "c", "c"))
 		for len(leaves) > 3 {
 			leaves = leaves[:len(leaves)-1]
 		}
 	})
 }
 
-// A browser's cookie that was stolen is good for so many tries a day, and over months for fewer.
-func TestStolenCookieIsNotGoodForEver(t *testing.T) {
+// A stolen browser cookie gives a limited number of tries a day, and over months even fewer.
+func TestStolenCookieGivesFewTries(t *testing.T) {
 	tr, c := newTries()
 	set := []share{shareOf(forBrowser, "x"), shareOf(forBrowserLong, "x")}
 	n := 0
@@ -242,9 +244,9 @@ func TestStolenCookieIsNotGoodForEver(t *testing.T) {
 	}
 }
 
-// Two days, in which somebody takes every try that there is, each minute, for passwords and for
-// codes. siege_test.go does so over the pages, with passkeys, and for as long as there is time for
-// real checks of passwords.
+// For two days an attacker takes every possible try each minute, for passwords and for codes.
+// siege_test.go of the console does the same through the pages, with passkeys and real checks of
+// passwords, for a shorter time.
 func TestTwoDaysOfGuessing(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -261,8 +263,7 @@ func TestTwoDaysOfGuessing(t *testing.T) {
 		{"from 1,000 addresses", func(i int) string { return fmt.Sprintf("100.64.%d.9:1", i%1000/4) }, false,
 			100 + 48*12},
 		{"from everywhere", func(i int) string {
-			return fmt.Sprintf("%d.%d.%d.9:1", 1+i>>16&127, i>>8&255,
-				i&255)
+			return fmt.Sprintf("%d.%d.%d.9:1", 1+i>>16&127, i>>8&255, i&255)
 		}, false, 100 + 48*12},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -272,7 +273,7 @@ func TestTwoDaysOfGuessing(t *testing.T) {
 				return context.WithValue(t.Context(), visitKey{},
 					&visit{addr: netip.MustParseAddrPort(addr).Addr()})
 			}
-			// signIn is right, after so many wrong tries, at both steps.
+			// signIn makes that many wrong tries and then a right one, at both steps.
 			signIn := func(addr, nonce string, wrong int) bool {
 				for _, what := range []string{wrongPassword, wrongCode} {
 					for range wrong {
@@ -288,7 +289,7 @@ func TestTwoDaysOfGuessing(t *testing.T) {
 			}
 			guessed, visits, fresh := 0, 0, 0
 			for i, n := 0, 0; i < 48*60; i++ {
-				for refused := 0; refused < 4; n++ { // a refused one is one more address
+				for refused := 0; refused < 4; n++ { // the attacker goes on to the next address
 					got, err := c.try(at(tt.from(n)), wrongPassword, "owner", "", "")
 					if _, other := c.try(at(tt.from(n)), wrongCode, "owner", "", ""); err != nil &&
 						other != nil {
@@ -302,16 +303,17 @@ func TestTwoDaysOfGuessing(t *testing.T) {
 					continue
 				}
 				visits++
-				if !signIn("192.0.2.7:1", fmt.Sprint("nonce ", visits), 2) { // the nonce is new at each sign-in
-					t.Errorf("visit %d from a browser used before: kept out", visits)
+				// the nonce is new at each sign-in
+				if !signIn("192.0.2.7:1", fmt.Sprint("nonce ", visits), 2) {
+					t.Errorf("visit %d from a browser used before: refused", visits)
 				}
 				if signIn("198.51.100.7:1", "", 0) {
 					fresh++
 				}
 			}
-			t.Logf("%d guesses; of %d visits from a new browser %d got in", guessed, visits, fresh)
+			t.Logf("%d guesses; of %d visits from a new browser, %d got in", guessed, visits, fresh)
 			if tt.fresh && fresh != visits {
-				t.Errorf("of %d visits from a new browser %d got in, want all", visits, fresh)
+				t.Errorf("of %d visits from a new browser, %d got in, want all", visits, fresh)
 			}
 			if guessed > tt.most+1 {
 				t.Errorf("got %d guesses, want %d at most", guessed, tt.most)
