@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// askSocket names the environment variable of a process that connects to a socket and says whether
-// somebody answers.
+// askSocket is the environment variable that makes this test binary a process that connects to a
+// socket. Its exit status says whether it got an answer.
 const askSocket = "LATCHKEY_TEST_SOCKET"
 
 func TestMain(m *testing.M) {
@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// askOnce returns 0 if it reads something.
+// askOnce returns 0 if it can read a byte from the socket.
 func askOnce(path string) int {
 	c, err := net.Dial("unix", path)
 	if err != nil {
@@ -32,7 +32,7 @@ func askOnce(path string) int {
 	return 0
 }
 
-// The socket closes the connections of the processes that it is told to, and of no others.
+// The socket closes the connections of the processes that the function refuses, and no others.
 func TestSocketRefusesProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "admin.sock")
 	l, err := net.Listen("unix", path)
