@@ -28,19 +28,19 @@ func TestParseTime(t *testing.T) {
 		{"a wall clock is the site's", "2026-11-23 08:00", berlin, "2026-11-23T07:00:00Z", nil},
 		{"with seconds", "2026-07-01 08:00:30", berlin, "2026-07-01T06:00:30Z", nil},
 		{"with a T", "2026-07-01T08:00", berlin, "2026-07-01T06:00:00Z", nil},
-		{"a date is its midnight", "2026-07-01", berlin, "2026-06-30T22:00:00Z", nil},
+		{"a date means its midnight", "2026-07-01", berlin, "2026-06-30T22:00:00Z", nil},
 		{"the last minute before a gap", "2026-03-29 01:59", berlin, "2026-03-29T00:59:00Z", nil},
 		{"in the gap", "2026-03-29 02:00", berlin, "", errSkipped},
 		{"the first minute after it", "2026-03-29 03:00", berlin, "2026-03-29T01:00:00Z", nil},
 		{"the last minute before a repeat", "2026-10-25 01:59", berlin, "2026-10-24T23:59:00Z", nil},
-		{"the first time round or the second", "2026-10-25 02:00", berlin, "", errAmbiguous},
+		{"an hour that occurs twice", "2026-10-25 02:00", berlin, "", errAmbiguous},
 		{"the first minute after it", "2026-10-25 03:00", berlin, "2026-10-25T02:00:00Z", nil},
-		{"half an hour is a repeat too", "2026-04-05 01:45", lordHowe, "", errAmbiguous},
+		{"half an hour that occurs twice", "2026-04-05 01:45", lordHowe, "", errAmbiguous},
 		{"no such day", "2026-02-30", berlin, "", ErrNoTime},
 		{"no such hour", "2026-02-20 24:01", berlin, "", ErrNoTime},
 		{"a word", "yesterday", berlin, "", ErrNoTime},
 		{"nothing", "", berlin, "", ErrNoTime},
-		{"before any door", "1812-01-01", berlin, "", ErrNoTime},
+		{"a date long ago", "1812-01-01", berlin, "", ErrNoTime},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := ParseTime(tt.in, tt.zone)
@@ -51,7 +51,7 @@ func TestParseTime(t *testing.T) {
 	}
 }
 
-// What parses is shown on the wall clock as it was written, and reads back to the same instant.
+// A time that parses, and is written as RFC 3339, parses again to the same instant.
 func FuzzParseTime(f *testing.F) {
 	for _, s := range []string{"2026-11-23 08:00", "2026-03-29 02:30", "2026-10-25 02:30",
 		"2026-11-23T08:00:00Z", "2026-11-23"} {
@@ -65,7 +65,7 @@ func FuzzParseTime(f *testing.F) {
 		}
 		again, err := ParseTime(at.Format(time.RFC3339Nano), zone)
 		if err != nil || !again.Equal(at) {
-			t.Errorf("%q is %v: got %v and %v again", s, at, again, err)
+			t.Errorf("%q is %v: parsed again, got %v and %v", s, at, again, err)
 		}
 	})
 }

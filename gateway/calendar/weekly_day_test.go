@@ -16,19 +16,23 @@ func TestDay(t *testing.T) {
 		exceptional      bool
 	}{
 		{"a window", "mon 08:00-09:00", "2026-11-23", []Span{{480, 540}}, false},
-		{"a day without one", "mon 08:00-09:00", "2026-11-24", nil, false},
+		{"a day without a window", "mon 08:00-09:00", "2026-11-24", nil, false},
 		{"to midnight", "mon 08:00-24:00", "2026-11-23", []Span{{480, 1440}}, false},
-		{"the evening of a night", "mon 22:00-06:00", "2026-11-23", []Span{{1320, 1440}}, false},
-		{"the morning of a night", "mon 22:00-06:00", "2026-11-24", []Span{{0, 360}}, false},
-		{"both, every day", "daily 22:00-06:00", "2026-11-24", []Span{{0, 360}, {1320, 1440}}, false},
+		{"the evening of a window over midnight", "mon 22:00-06:00", "2026-11-23",
+			[]Span{{1320, 1440}}, false},
+		{"the morning of a window over midnight", "mon 22:00-06:00", "2026-11-24", []Span{{0, 360}}, false},
+		{"a window over midnight every day", "daily 22:00-06:00", "2026-11-24",
+			[]Span{{0, 360}, {1320, 1440}}, false},
 		{"overlaps join", "mon 08:00-12:00, mon 10:00-14:00, mon 14:00-15:00", "2026-11-23",
 			[]Span{{480, 900}}, false},
 		{"a closed date", "daily 00:00-24:00, 2026-12-25 closed", "2026-12-25", nil, true},
-		{"an exception takes the night before away", "daily 22:00-06:00, 2026-12-25 10:00-11:00",
+		{"an exception replaces the morning of the night before", "daily 22:00-06:00, 2026-12-25 10:00-11:00",
 			"2026-12-25", []Span{{600, 660}}, true},
-		{"and goes on into the next morning", "2026-12-25 22:00-02:00", "2026-12-26", []Span{{0, 120}},
+		{"an exception over midnight continues in the next morning", "2026-12-25 22:00-02:00", "2026-12-26",
+			[]Span{{0, 120}},
 			false},
-		{"a closed date leaves no night behind", "daily 22:00-06:00, 2026-12-25 closed", "2026-12-26",
+		{"a closed date has no night that continues in the next morning",
+			"daily 22:00-06:00, 2026-12-25 closed", "2026-12-26",
 			[]Span{{1320, 1440}}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -47,7 +51,7 @@ func TestDay(t *testing.T) {
 	}
 }
 
-// Day tells of every minute what Contains tells, also where clocks change.
+// Day and Contains agree for every minute, also on days when the clocks change.
 func TestDayIsWhatContainsSays(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
@@ -68,8 +72,7 @@ func TestDayIsWhatContainsSays(t *testing.T) {
 				}
 				minute := at.Hour()*60 + at.Minute()
 				got := slices.ContainsFunc(spans, func(s Span) bool {
-					return minute >= s.Start &&
-						minute < s.End
+					return minute >= s.Start && minute < s.End
 				})
 				if want := w.Contains(at, start.Location()); got != want {
 					t.Fatalf("%s at %v: got %v, want %v", w, at, got, want)
@@ -86,7 +89,7 @@ func TestDayIsWhatContainsSays(t *testing.T) {
 		}
 	}
 	if inside < 1000 {
-		t.Errorf("got %d minutes inside: the schedules say nothing", inside)
+		t.Errorf("got only %d minutes inside, so this test shows nothing", inside)
 	}
 }
 

@@ -12,16 +12,16 @@ import (
 
 func TestParseScheduleIsCanonical(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
-		{"canonical text stays", "mon-fri 08:00-18:00, sat 09:00-13:00",
+		{"canonical text does not change", "mon-fri 08:00-18:00, sat 09:00-13:00",
 			"mon-fri 08:00-18:00, sat 09:00-13:00"},
-		{"days of one window join", "wed 08:00-09:00, mon 08:00-09:00,tue 08:00-09:00",
+		{"days with the same window are joined", "wed 08:00-09:00, mon 08:00-09:00,tue 08:00-09:00",
 			"mon-wed 08:00-09:00"},
 		{"all seven days are daily", "mon-sat 08:00-09:00, sun 08:00-09:00", "daily 08:00-09:00"},
-		{"a range may go over the week's end", "sun 08:00-09:00, sat 08:00-09:00, mon 08:00-09:00",
+		{"a range may go over the end of the week", "sun 08:00-09:00, sat 08:00-09:00, mon 08:00-09:00",
 			"sat-mon 08:00-09:00"},
-		{"a range round to the day before is daily", "wed-tue 08:00-09:00", "daily 08:00-09:00"},
+		{"a range to the day before is daily", "wed-tue 08:00-09:00", "daily 08:00-09:00"},
 		{"midnight as an end is 24:00", "fri 22:00-00:00", "fri 22:00-24:00"},
-		{"what is said twice stands once",
+		{"an item that is there twice is written once",
 			"fri 22:00-06:00, fri 22:00-06:00, 2026-12-25 closed, 2026-12-25 closed",
 			"fri 22:00-06:00, 2026-12-25 closed"},
 		{"case and spaces do not matter", "  MON-Fri   08:00-18:00 ", "mon-fri 08:00-18:00"},
@@ -30,7 +30,7 @@ func TestParseScheduleIsCanonical(t *testing.T) {
 		{"exceptions sort by date and come last",
 			"2026-12-31 14:00-15:00, 2026-12-25 closed, 2026-12-31 08:00-12:00, daily 00:00-24:00",
 			"daily 00:00-24:00, 2026-12-25 closed, 2026-12-31 08:00-12:00, 2026-12-31 14:00-15:00"},
-		{"a 29th of February that exists", "2028-02-29 closed", "2028-02-29 closed"},
+		{"the 29th of February of a leap year", "2028-02-29 closed", "2028-02-29 closed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w, err := ParseSchedule(tt.text)
@@ -115,9 +115,9 @@ func TestContains(t *testing.T) {
 		{"a night does not begin on its own morning", "sun 22:00-06:00", "2026-11-22T05:00:00Z", time.UTC,
 			false},
 		{"nil is UTC", "mon 08:00-09:00", "2026-11-23T08:30:00Z", nil, true},
-		{"spring: the left-out hour holds no instant, before", "sun 02:00-03:00", "2026-03-29T00:59:59Z",
+		{"spring: the skipped hour contains no instant, before", "sun 02:00-03:00", "2026-03-29T00:59:59Z",
 			berlin, false},
-		{"spring: the left-out hour holds no instant, after", "sun 02:00-03:00", "2026-03-29T01:00:00Z",
+		{"spring: the skipped hour contains no instant, after", "sun 02:00-03:00", "2026-03-29T01:00:00Z",
 			berlin, false},
 		{"spring: a window that begins in the gap begins after it", "sun 02:30-04:00", "2026-03-29T01:00:00Z",
 			berlin, true},
@@ -192,11 +192,12 @@ func FuzzParseSchedule(f *testing.F) {
 		if got := again.String(); got != canonical {
 			t.Fatalf("%q: got %q, then %q", text, canonical, got)
 		}
-		w.Contains(time.Unix(unix, 0), berlin) // any instant at all: no panic
+		w.Contains(time.Unix(unix, 0), berlin) // must not panic for any instant
 		at := time.Unix(unix%(400*365*24*3600), 0)
 		got := w.Contains(at, berlin)
 		if got != again.Contains(at, berlin) || got != calendartest.Contains(canonical, at.In(berlin)) {
-			t.Fatalf("%q at %v: got %v, want what its canonical text and the naive reading say", canonical,
+			t.Fatalf("%q at %v: got %v, want the same as for its canonical text and by the naive way",
+				canonical,
 				at, got)
 		}
 	})

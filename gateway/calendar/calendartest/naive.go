@@ -1,5 +1,5 @@
-// Package calendartest reads a schedule the slow and plain way, for tests that compare the result
-// with the calendar's.
+// Package calendartest evaluates a schedule in a slow and simple way, for tests that compare the
+// result with that of package calendar.
 package calendartest
 
 import (
@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Contains walks the canonical text: which items of today hold this minute, or which of
-// yesterday reach into it.
+// Contains searches the canonical text for an item of today that contains this minute, or for one
+// of yesterday that reaches into it.
 func Contains(text string, local time.Time) bool {
 	y, m, d := local.Date()
 	today := fmt.Sprintf("%04d-%02d-%02d", y, m, d)
