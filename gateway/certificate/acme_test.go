@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// pebble is an ACME server that runs as a process: see peers/pebble.
+// pebble is an ACME server that runs as a process of its own: see peers/pebble.
 type pebble struct {
 	Directory    string
 	Server, Root string // PEM
@@ -39,7 +39,7 @@ var buildPebble = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// startPebble starts a server that checks names at port of 127.0.0.1.
+// startPebble starts a server that validates names at this port of 127.0.0.1.
 func startPebble(t *testing.T, port uint16, args ...string) *pebble {
 	t.Helper()
 	path, err := buildPebble()
@@ -65,8 +65,8 @@ func startPebble(t *testing.T, port uint16, args ...string) *pebble {
 	return p
 }
 
-// run runs s until stop or the end of the test.
-func run(t *testing.T, s *Source) (stop func()) {
+// runSource runs s until stop is called or the test ends.
+func runSource(t *testing.T, s *Source) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -84,7 +84,7 @@ const outside = "door.example.org"
 
 func (p *pebble) config(dir string, at netip.AddrPort, j *journal) Config {
 	return Config{Dir: dir, Addr: at, Log: j.logger(),
-		ACME: &ACME{Name: outside, Directory: p.Directory, Roots: pool([]byte(p.Server)), Agreed: true}}
+		ACME: &ACME{Name: outside, Directory: p.Directory, Roots: makePool([]byte(p.Server)), Agreed: true}}
 }
 
 func TestACME(t *testing.T) {
@@ -92,42 +92,43 @@ func TestACME(t *testing.T) {
 	ln, at := listen(t)
 	p := startPebble(t, at.Port())
 	s := open(t, p.config(dir, at, j))
-	addr, public := serve(t, s, ln), pool([]byte(p.Root))
+	addr, public := serve(t, s, ln), makePool([]byte(p.Root))
 
-	// Before it is there, whoever trusts the own CA comes in under the same name.
-	mustMeet(t, addr, outside, pool(s.CA()), time.Now())
-	if _, err := meet(addr, outside, public, time.Now()); err == nil {
-		t.Fatal("the ACME certificate is there before it was asked for")
+	// Before the ACME certificate is there, a client that trusts the own CA can connect under the
+	// same name.
+	mustConnect(t, addr, outside, makePool(s.CA()), time.Now())
+	if _, err := connect(addr, outside, public, time.Now()); err == nil {
+		t.Fatal("the ACME certificate is there before it was requested")
 	}
-	stop := run(t, s)
+	stop := runSource(t, s)
 	j.wait(t, "ACME certificate in use")
-	leaf := mustMeet(t, addr, outside, public, time.Now())
-	// Others than visitors from outside still get the own one.
-	mustMeet(t, addr, "localhost", pool(s.CA()), time.Now())
-	mustMeet(t, addr, "127.0.0.1", pool(s.CA()), time.Now())
+	leaf := mustConnect(t, addr, outside, public, time.Now())
+	// Under other names clients still get the certificate of the own CA.
+	mustConnect(t, addr, "localhost", makePool(s.CA()), time.Now())
+	mustConnect(t, addr, "127.0.0.1", makePool(s.CA()), time.Now())
 	if n := j.count("level=WARN") + j.count("level=ERROR"); n != 0 {
 		text, _ := j.read()
-		t.Errorf("something is wrong in the log:\n%s", text)
+		t.Errorf("the log has warnings or errors:\n%s", text)
 	}
 	stop()
-	mustMeet(t, addr, outside, pool(s.CA()), time.Now())
+	mustConnect(t, addr, outside, makePool(s.CA()), time.Now())
 	p.stop()
 
-	// After a restart it comes from storage: there is no server to ask any more.
+	// After a restart the certificate comes from storage, because the server has stopped.
 	j = newJournal()
 	again, at := listen(t)
 	s = open(t, p.config(dir, at, j))
 	addr = serve(t, s, again)
-	run(t, s)
+	runSource(t, s)
 	j.wait(t, "ACME certificate in use")
-	if got := mustMeet(t, addr, outside, public, time.Now()); !got.Equal(leaf) {
+	if got := mustConnect(t, addr, outside, public, time.Now()); !got.Equal(leaf) {
 		t.Error("another certificate is served after a restart")
 	}
-	onlyOwner(t, filepath.Join(dir, "acme"))
+	checkModes(t, filepath.Join(dir, "acme"))
 }
 
-// onlyOwner checks that nobody else may read what lies in dir.
-func onlyOwner(t *testing.T, dir string) {
+// checkModes checks that nobody else may read the files in dir.
+func checkModes(t *testing.T, dir string) {
 	t.Helper()
 	keys := 0
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
@@ -153,31 +154,31 @@ func TestACMECertificateThatEndedIsRenewed(t *testing.T) {
 	ln, at := listen(t)
 	p := startPebble(t, at.Port(), "-life", "5s")
 	s := open(t, p.config(dir, at, j))
-	addr, public := serve(t, s, ln), pool([]byte(p.Root))
-	stop := run(t, s)
+	addr, public := serve(t, s, ln), makePool([]byte(p.Root))
+	stop := runSource(t, s)
 	j.wait(t, "ACME certificate in use")
-	first := mustMeet(t, addr, outside, public, time.Now())
+	first := mustConnect(t, addr, outside, public, time.Now())
 	stop()
 
-	// The gateway is off until the certificate has ended.
+	// The gateway is off until the certificate has expired.
 	<-time.After(time.Until(first.NotAfter))
 	j = newJournal()
 	again, at2 := listen(t)
 	p2 := startPebble(t, at2.Port())
 	cfg := p2.config(dir, at2, j)
-	// The server is the same for the gateway as long as its URL is: what is kept of the one must
-	// not be of use to the other.
+	// Its URL tells the gateway which server it is. The new server has another URL, so nothing
+	// stored for the first one is used for it.
 	s = open(t, cfg)
 	addr = serve(t, s, again)
-	mustMeet(t, addr, outside, pool(s.CA()), time.Now())
-	run(t, s)
+	mustConnect(t, addr, outside, makePool(s.CA()), time.Now())
+	runSource(t, s)
 	j.wait(t, "ACME certificate in use")
-	if got := mustMeet(t, addr, outside, pool([]byte(p2.Root)), time.Now()); got.Equal(first) {
-		t.Error("the certificate that ended is served")
+	if got := mustConnect(t, addr, outside, makePool([]byte(p2.Root)), time.Now()); got.Equal(first) {
+		t.Error("the expired certificate is served")
 	}
 }
 
-// What a person finds in the log when port 443 is not forwarded.
+// If port 443 is not forwarded, the log says so, once for each try.
 func TestACMEThatIsRefused(t *testing.T) {
 	closed, nobody := listen(t)
 	if err := closed.Close(); err != nil {
@@ -188,7 +189,7 @@ func TestACMEThatIsRefused(t *testing.T) {
 	p := startPebble(t, nobody.Port())
 	s := open(t, p.config(t.TempDir(), at, j))
 	addr := serve(t, s, ln)
-	run(t, s)
+	runSource(t, s)
 	j.wait(t, "will retry")
 	for _, want := range []string{"level=WARN", "name=" + outside, "does " + outside +
 		" point to this network", at.String(), "Failed to connect", "again=1m0s"} {
@@ -201,18 +202,18 @@ func TestACMEThatIsRefused(t *testing.T) {
 		text, _ := j.read()
 		t.Errorf("%d lines for one try:\n%s", n, text)
 	}
-	mustMeet(t, addr, outside, pool(s.CA()), time.Now())
+	mustConnect(t, addr, outside, makePool(s.CA()), time.Now())
 }
 
-// Who is no ACME server, or asks for another name, learns nothing and gets no certificate from
-// certmagic.
+// A client that pretends to be an ACME server gets no certificate from certmagic, neither for the
+// name nor for another one.
 func TestACMECheckThatNobodyAskedFor(t *testing.T) {
 	ln, at := listen(t)
 	p := startPebble(t, at.Port())
 	j := newJournal()
 	s := open(t, p.config(t.TempDir(), at, j))
 	addr := serve(t, s, ln)
-	run(t, s)
+	runSource(t, s)
 	j.wait(t, "ACME certificate in use")
 	for name, want := range map[string]bool{outside: false, "../../" + outside: true,
 		"other.example.org": true} {
@@ -223,7 +224,8 @@ func TestACMECheckThatNobodyAskedFor(t *testing.T) {
 			continue
 		}
 		if err == nil {
-			if got := c.ConnectionState().PeerCertificates[0]; got.CheckSignatureFrom(s.own.authority()) != nil {
+			got := c.ConnectionState().PeerCertificates[0]
+			if got.CheckSignatureFrom(s.own.authority()) != nil {
 				t.Errorf("%s: got a certificate that is not of the own CA", name)
 			}
 			_ = c.Close()

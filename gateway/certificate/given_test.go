@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// files are a certificate and its key as an operator keeps them.
+// files names the files of a certificate and its key that an operator provides.
 type files struct{ cert, key string }
 
 func newFiles(t *testing.T) files {
@@ -20,8 +20,8 @@ func newFiles(t *testing.T) files {
 	return files{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
 }
 
-// issuer is a CA of somebody else.
-func issuer(t *testing.T) authority {
+// makeIssuer makes a CA that is not the gateway's.
+func makeIssuer(t *testing.T) authority {
 	t.Helper()
 	ca, err := newCA(names{hosts: []string{"example.org"}}, time.Now())
 	if err != nil {
@@ -30,7 +30,7 @@ func issuer(t *testing.T) authority {
 	return ca
 }
 
-func pair(t *testing.T, ca authority, now time.Time, hosts ...string) (cert, key []byte) {
+func makePair(t *testing.T, ca authority, now time.Time, hosts ...string) (cert, key []byte) {
 	t.Helper()
 	c, err := ca.sign(hosts, nil, now)
 	if err != nil {
@@ -53,14 +53,15 @@ func (f files) write(t *testing.T, cert, key []byte) {
 }
 
 func TestGivenCertificate(t *testing.T) {
-	ca, f, j := issuer(t), newFiles(t), newJournal()
-	cert, key := pair(t, ca, time.Now(), "door.example.org")
+	ca, f, j := makeIssuer(t), newFiles(t), newJournal()
+	cert, key := makePair(t, ca, time.Now(), "door.example.org")
 	f.write(t, cert, key)
 	ln, at := listen(t)
 	dir := t.TempDir()
 	s := open(t, Config{Dir: dir, Addr: at, Names: []string{"door.example.org", "gate.example.org"},
 		CertFile: f.cert, KeyFile: f.key, Log: j.logger()})
-	leaf := mustMeet(t, serve(t, s, ln), "door.example.org", pool(encodeCertificate(ca.cert.Raw)), time.Now())
+	leaf := mustConnect(t, serve(t, s, ln), "door.example.org", makePool(encodeCertificate(ca.cert.Raw)),
+		time.Now())
 	if !bytes.Equal(encodeCertificate(leaf.Raw), cert) {
 		t.Error("another certificate is served")
 	}
@@ -75,16 +76,16 @@ func TestGivenCertificate(t *testing.T) {
 	}
 	if j.count("does not name the console") != 1 || j.count("name=gate.example.org") != 1 {
 		text, _ := j.read()
-		t.Errorf("a name that is not in it should be said, and no other:\n%s", text)
+		t.Errorf("want one warning about the missing name, and no other:\n%s", text)
 	}
 }
 
 func TestGivenCertificateThatIsRefused(t *testing.T) {
-	ca, now := issuer(t), time.Now()
-	cert, key := pair(t, ca, now, "door.example.org")
-	_, otherKey := pair(t, ca, now, "door.example.org")
-	old, oldKey := pair(t, ca, now.Add(-leafLife-time.Hour), "door.example.org")
-	nameless, namelessKey := pair(t, ca, now)
+	ca, now := makeIssuer(t), time.Now()
+	cert, key := makePair(t, ca, now, "door.example.org")
+	_, otherKey := makePair(t, ca, now, "door.example.org")
+	old, oldKey := makePair(t, ca, now.Add(-leafLife-time.Hour), "door.example.org")
+	nameless, namelessKey := makePair(t, ca, now)
 	for _, c := range []struct {
 		name      string
 		cert, key []byte
@@ -96,7 +97,7 @@ func TestGivenCertificateThatIsRefused(t *testing.T) {
 		{"empty certificate", nil, key, "cert.pem"},
 		{"empty key", cert, nil, "key.pem"},
 		{"certificate cut off", cert[:100], key, "cert.pem"},
-		{"endless", bytes.Repeat([]byte("a"), maxFile+1), key, "longer"},
+		{"too long", bytes.Repeat([]byte("a"), maxFile+1), key, "longer"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFiles(t)
@@ -107,7 +108,7 @@ func TestGivenCertificateThatIsRefused(t *testing.T) {
 			}
 			if err != nil && len(c.key) > 0 && strings.Contains(err.Error(), strings.Split(string(c.key),
 				"\n")[1]) {
-				t.Errorf("the key stands in the error")
+				t.Errorf("the error contains the key")
 			}
 		})
 	}
@@ -120,39 +121,39 @@ func TestGivenCertificateThatIsRefused(t *testing.T) {
 			Agreed: true}, Addr: netip.MustParseAddrPort("127.0.0.1:8443")},
 	} {
 		if _, err := Open(cfg); err == nil {
-			t.Errorf("%s: taken", name)
+			t.Errorf("%s: accepted, want an error", name)
 		}
 	}
 }
 
 func TestGivenCertificateIsLoadedAgain(t *testing.T) {
-	ca, f, j, c := issuer(t), newFiles(t), newJournal(), newClock()
-	cert, key := pair(t, ca, c.now(), "door.example.org")
+	ca, f, j, c := makeIssuer(t), newFiles(t), newJournal(), newClock()
+	cert, key := makePair(t, ca, c.now(), "door.example.org")
 	f.write(t, cert, key)
 	ln, at := listen(t)
 	s := open(t, Config{Addr: at, CertFile: f.cert, KeyFile: f.key, Log: j.logger(), Now: c.now})
-	addr, roots := serve(t, s, ln), pool(encodeCertificate(ca.cert.Raw))
+	addr, roots := serve(t, s, ln), makePool(encodeCertificate(ca.cert.Raw))
 	served := func(want []byte) {
 		t.Helper()
-		if leaf := mustMeet(t, addr, "door.example.org", roots,
+		if leaf := mustConnect(t, addr, "door.example.org", roots,
 			c.now()); !bytes.Equal(encodeCertificate(leaf.Raw), want) {
 			t.Error("another certificate is served")
 		}
 	}
-	newer, newerKey := pair(t, ca, c.now(), "door.example.org")
+	newer, newerKey := makePair(t, ca, c.now(), "door.example.org")
 	f.write(t, newer, newerKey)
 	c.move(look - time.Second)
-	served(cert) // not looked at yet
+	served(cert) // the files have not been read again yet
 	c.move(time.Second)
 	served(newer)
 
 	f.write(t, newer[:50], newerKey)
-	for range 3 { // said once only
+	for range 3 { // it is logged only once
 		c.move(look)
 		served(newer)
 	}
 	if n := j.count("not used"); n != 1 {
-		t.Errorf("a broken file was said %d times", n)
+		t.Errorf("a broken file was logged %d times, want once", n)
 	}
 	if err := os.Remove(f.key); err != nil {
 		t.Fatal(err)
@@ -162,7 +163,7 @@ func TestGivenCertificateIsLoadedAgain(t *testing.T) {
 		served(newer)
 	}
 	if n := j.count("not used"); n != 2 {
-		t.Errorf("a broken file and a missing one were said %d times", n)
+		t.Errorf("a broken file and a missing one were logged %d times, want twice", n)
 	}
 	f.write(t, cert, key)
 	c.move(look)
@@ -171,7 +172,7 @@ func TestGivenCertificateIsLoadedAgain(t *testing.T) {
 
 func TestGivenKeyThatOthersMayRead(t *testing.T) {
 	f, j, c := newFiles(t), newJournal(), newClock()
-	cert, key := pair(t, issuer(t), c.now(), "door.example.org")
+	cert, key := makePair(t, makeIssuer(t), c.now(), "door.example.org")
 	f.write(t, cert, key)
 	if err := os.Chmod(f.key, 0o644); err != nil {
 		t.Fatal(err)
@@ -184,6 +185,6 @@ func TestGivenKeyThatOthersMayRead(t *testing.T) {
 		}
 	}
 	if n := j.count("chmod 600"); n != 1 {
-		t.Errorf("said %d times, want once", n)
+		t.Errorf("logged %d times, want once", n)
 	}
 }

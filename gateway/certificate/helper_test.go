@@ -19,13 +19,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// certmagic's one goroutine a process (see acme.run), and one a lock file, which ends within
-	// five seconds of the file.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).permit"),
+	// certmagic starts one goroutine in each process (see acme.run), and one for each lock file,
+	// which ends within five seconds after the file is removed.
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).permit"),
 		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"))
 }
 
-// journal is a log that can be read and waited for.
+// journal is a log that tests can read, and in which they can wait for a text.
 type journal struct {
 	mu   sync.Mutex
 	text bytes.Buffer  // guarded by mu
@@ -71,7 +72,7 @@ func (j *journal) wait(t *testing.T, what string) {
 	}
 }
 
-// clock is a time that a test moves.
+// clock is a clock that a test moves.
 type clock struct {
 	mu sync.Mutex
 	at time.Time // guarded by mu
@@ -110,7 +111,8 @@ func listen(t *testing.T) (net.Listener, netip.AddrPort) {
 	return ln, ln.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// serve runs an HTTPS server with what s gives out until the test ends, and returns its address.
+// serve runs an HTTPS server with the certificates of s until the test ends, and returns its
+// address.
 func serve(t *testing.T, s *Source, ln net.Listener) string {
 	t.Helper()
 	srv := &http.Server{TLSConfig: s.TLS(), Handler: http.NotFoundHandler(),
@@ -125,9 +127,8 @@ func serve(t *testing.T, s *Source, ln net.Listener) string {
 	return ln.Addr().String()
 }
 
-// meet makes a connection as a browser does that was sent to name, and returns the leaf that it
-// got.
-func meet(addr, name string, roots *x509.CertPool, now time.Time) (tls.ConnectionState, error) {
+// connect connects like a browser that opens https://NAME, and returns the state of the connection.
+func connect(addr, name string, roots *x509.CertPool, now time.Time) (tls.ConnectionState, error) {
 	d := tls.Dialer{Config: &tls.Config{ServerName: name, RootCAs: roots, NextProtos: []string{"h2",
 		"http/1.1"}, Time: func() time.Time { return now }}}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -139,16 +140,16 @@ func meet(addr, name string, roots *x509.CertPool, now time.Time) (tls.Connectio
 	return c.(*tls.Conn).ConnectionState(), c.Close()
 }
 
-func mustMeet(t *testing.T, addr, name string, roots *x509.CertPool, now time.Time) *x509.Certificate {
+func mustConnect(t *testing.T, addr, name string, roots *x509.CertPool, now time.Time) *x509.Certificate {
 	t.Helper()
-	state, err := meet(addr, name, roots, now)
+	state, err := connect(addr, name, roots, now)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
 	return state.PeerCertificates[0]
 }
 
-func pool(pems ...[]byte) *x509.CertPool {
+func makePool(pems ...[]byte) *x509.CertPool {
 	p := x509.NewCertPool()
 	for _, b := range pems {
 		p.AppendCertsFromPEM(b)

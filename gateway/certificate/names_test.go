@@ -12,13 +12,13 @@ func TestParseHost(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
 		{"in lower case", "Door.Example.ORG", "door.example.org"},
 		{"without the last dot", "door.example.org.", "door.example.org"},
-		{"one label that is no public suffix", "raspberrypi", "raspberrypi"},
-		{"below a suffix that a provider shares", "ann.duckdns.org", "ann.duckdns.org"},
+		{"a single label that is not a public suffix", "raspberrypi", "raspberrypi"},
+		{"below a suffix that a provider shares among customers", "ann.duckdns.org", "ann.duckdns.org"},
 		{"another script, encoded", "xn--tr-xka.example", "xn--tr-xka.example"},
-		{"another script, as it is", "tür.example", ""},
+		{"another script, not encoded", "tür.example", ""},
 		{"a top-level domain", "dev", ""},
 		{"a public suffix of two labels", "co.uk", ""},
-		{"a suffix that a provider shares", "duckdns.org", ""},
+		{"a suffix that a provider shares among customers", "duckdns.org", ""},
 		{"with a port", "door.example.org:8443", ""},
 		{"with a scheme", "https://door.example.org", ""},
 		{"a wildcard", "*.example.org", ""},
@@ -47,7 +47,7 @@ func FuzzParseHost(f *testing.F) {
 			return
 		}
 		if again, err := parseHost(host); again != host || err != nil {
-			t.Errorf("%q: got %q, and from that %q, %v", s, host, again, err)
+			t.Errorf("%q: got %q, and parsed again %q, %v", s, host, again, err)
 		}
 		if _, err := netip.ParseAddr(host); err == nil {
 			t.Errorf("%q is an address", s)
@@ -59,7 +59,7 @@ func TestNamesThatAreRefused(t *testing.T) {
 	for _, name := range []string{"0.0.0.0", "::", "fe80::1%eth0", "224.0.0.1", "org", "192.0.2.1:8443",
 		"[::1]"} {
 		if _, err := Open(Config{Dir: t.TempDir(), Names: []string{name}}); err == nil {
-			t.Errorf("%s was taken", name)
+			t.Errorf("%s was accepted", name)
 		}
 	}
 }

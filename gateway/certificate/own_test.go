@@ -22,7 +22,7 @@ func TestBrowserThatTrustsTheCA(t *testing.T) {
 	ln, at := listen(t)
 	s := open(t, Config{Dir: t.TempDir(), Addr: at, Names: []string{"Door.Example.org", "192.0.2.7",
 		"2001:db8::7"}})
-	addr, roots, now := serve(t, s, ln), pool(s.CA()), time.Now()
+	addr, roots, now := serve(t, s, ln), makePool(s.CA()), time.Now()
 	names := []string{"localhost", "127.0.0.1", "::1", "door.example.org", "192.0.2.7", "2001:db8::7"}
 	if host, err := os.Hostname(); err == nil {
 		if h, err := parseHost(host); err == nil {
@@ -30,18 +30,18 @@ func TestBrowserThatTrustsTheCA(t *testing.T) {
 		}
 	}
 	for _, name := range names {
-		if state, err := meet(addr, name, roots, now); err != nil || state.Version != tls.VersionTLS13 ||
+		if state, err := connect(addr, name, roots, now); err != nil || state.Version != tls.VersionTLS13 ||
 			state.NegotiatedProtocol != "h2" {
 			t.Errorf("%s: got version %x, protocol %q, %v", name, state.Version, state.NegotiatedProtocol,
 				err)
 		}
 	}
 	var wrong x509.HostnameError
-	if _, err := meet(addr, "other.example.org", roots, now); !errors.As(err, &wrong) {
+	if _, err := connect(addr, "other.example.org", roots, now); !errors.As(err, &wrong) {
 		t.Errorf("another name: got %v", err)
 	}
 	var unknown x509.UnknownAuthorityError
-	if _, err := meet(addr, "localhost", pool(), now); !errors.As(err, &unknown) {
+	if _, err := connect(addr, "localhost", makePool(), now); !errors.As(err, &unknown) {
 		t.Errorf("without the CA: got %v", err)
 	}
 }
@@ -52,7 +52,7 @@ func TestOldTLSIsRefused(t *testing.T) {
 	addr := serve(t, s, ln)
 	for version, taken := range map[uint16]bool{tls.VersionTLS11: false, tls.VersionTLS12: true,
 		tls.VersionTLS13: true} {
-		c, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: pool(s.CA()), MinVersion: version,
+		c, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: makePool(s.CA()), MinVersion: version,
 			MaxVersion: version})
 		if (err == nil) != taken {
 			t.Errorf("%s: got %v", tls.VersionName(version), err)
@@ -63,11 +63,12 @@ func TestOldTLSIsRefused(t *testing.T) {
 	}
 }
 
-// What Chromium and Apple ask of a certificate (Apple HT210176 and HT211025), beyond what Go asks.
-func TestLeafIsWhatBrowsersTake(t *testing.T) {
+// The leaf meets the rules of Chromium and Apple for certificates (Apple HT210176 and HT211025),
+// which are stricter than Go's.
+func TestLeafMeetsRulesOfBrowsers(t *testing.T) {
 	ln, at := listen(t)
 	s := open(t, Config{Dir: t.TempDir(), Addr: at})
-	leaf := mustMeet(t, serve(t, s, ln), "localhost", pool(s.CA()), time.Now())
+	leaf := mustConnect(t, serve(t, s, ln), "localhost", makePool(s.CA()), time.Now())
 	if life := leaf.NotAfter.Sub(leaf.NotBefore); life > 398*24*time.Hour {
 		t.Errorf("life: got %v", life)
 	}
@@ -93,7 +94,8 @@ func TestLeafIsWhatBrowsersTake(t *testing.T) {
 	}
 }
 
-// Whoever trusts the CA must not trust it for the rest of the web, even when its key is stolen.
+// A browser that trusts the CA trusts it only for the console's names, not for the rest of the web,
+// even if its key is stolen.
 func TestCAVouchesForNothingElse(t *testing.T) {
 	s := open(t, Config{Dir: t.TempDir(), Addr: netip.MustParseAddrPort("192.168.1.10:8443"),
 		Names: []string{"door.example.org"}})
@@ -109,17 +111,17 @@ func TestCAVouchesForNothingElse(t *testing.T) {
 		{name: "the console's address", addrs: []string{"192.168.1.10"}, good: true},
 		{name: "another name", hosts: []string{"bank.example"}},
 		{name: "a name above", hosts: []string{"example.org"}},
-		{name: "a name that ends alike", hosts: []string{"outdoor.example.org"}},
+		{name: "a name with the same end", hosts: []string{"outdoor.example.org"}},
 		{name: "a wildcard above", hosts: []string{"*.example.org"}},
-		{name: "another name beside ours", hosts: []string{"door.example.org", "bank.example"}},
+		{name: "another name besides ours", hosts: []string{"door.example.org", "bank.example"}},
 		{name: "another address", addrs: []string{"192.168.1.11"}},
 		{name: "another IPv6 address", addrs: []string{"2001:db8::1"}},
 		{name: "the console's name for another use", hosts: []string{"door.example.org"},
 			usage: x509.ExtKeyUsageCodeSigning},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			leaf := forge(t, ca, c.hosts, c.addrs, c.usage)
-			_, err := leaf.Verify(x509.VerifyOptions{Roots: pool(s.CA()),
+			leaf := forgeLeaf(t, ca, c.hosts, c.addrs, c.usage)
+			_, err := leaf.Verify(x509.VerifyOptions{Roots: makePool(s.CA()),
 				KeyUsages: []x509.ExtKeyUsage{max(c.usage, x509.ExtKeyUsageServerAuth)}})
 			if invalid := (x509.CertificateInvalidError{}); c.good != (err == nil) || err != nil &&
 				!errors.As(err, &invalid) {
@@ -129,8 +131,8 @@ func TestCAVouchesForNothingElse(t *testing.T) {
 	}
 }
 
-// forge makes a leaf with a CA's key, for whatever is asked.
-func forge(t *testing.T, ca authority, hosts, addrs []string, usage x509.ExtKeyUsage) *x509.Certificate {
+// forgeLeaf makes a leaf with a CA's key, for any names and usage.
+func forgeLeaf(t *testing.T, ca authority, hosts, addrs []string, usage x509.ExtKeyUsage) *x509.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -157,9 +159,9 @@ func TestLeafIsRenewed(t *testing.T) {
 	ln, at := listen(t)
 	c := newClock()
 	s := open(t, Config{Dir: t.TempDir(), Addr: at, Now: c.now})
-	addr, roots := serve(t, s, ln), pool(s.CA())
+	addr, roots := serve(t, s, ln), makePool(s.CA())
 	const day = 24 * time.Hour
-	last := mustMeet(t, addr, "localhost", roots, c.now())
+	last := mustConnect(t, addr, "localhost", roots, c.now())
 	for _, step := range []struct {
 		name  string
 		move  time.Duration
@@ -167,11 +169,11 @@ func TestLeafIsRenewed(t *testing.T) {
 	}{
 		{"not before 60 days", 60*day - time.Minute, false},
 		{"after 60 days", time.Minute, true},
-		{"when nobody came for a year", 365 * day, true},
-		{"when the clock was years ahead", -300 * day, true},
+		{"after a year without a visitor", 365 * day, true},
+		{"after the clock was ahead and is set back", -300 * day, true},
 	} {
 		c.move(step.move)
-		leaf := mustMeet(t, addr, "localhost", roots, c.now())
+		leaf := mustConnect(t, addr, "localhost", roots, c.now())
 		if fresh := !leaf.Equal(last); fresh != step.fresh {
 			t.Errorf("%s: got a new leaf %t, want %t", step.name, fresh, step.fresh)
 		}
@@ -186,13 +188,13 @@ func TestCAIsReplacedBeforeItEnds(t *testing.T) {
 	addr, before, fingerprint := serve(t, s, ln), s.CA(), s.Fingerprint()
 	c.move(caLife - leafLife)
 	var unknown x509.UnknownAuthorityError
-	if _, err := meet(addr, "localhost", pool(before), c.now()); !errors.As(err, &unknown) {
-		t.Errorf("who trusts the old CA: got %v", err)
+	if _, err := connect(addr, "localhost", makePool(before), c.now()); !errors.As(err, &unknown) {
+		t.Errorf("a client that trusts only the old CA: got %v, want an unknown authority", err)
 	}
-	mustMeet(t, addr, "localhost", pool(s.CA()), c.now())
+	mustConnect(t, addr, "localhost", makePool(s.CA()), c.now())
 	if bytes.Equal(before, s.CA()) || fingerprint == s.Fingerprint() || j.count("console CA replaced") != 1 {
 		text, _ := j.read()
-		t.Errorf("the CA is the same, or its end was not said:\n%s", text)
+		t.Errorf("the CA is still the same, or its replacement was not logged:\n%s", text)
 	}
 }
 
@@ -206,8 +208,8 @@ func TestCAIsKeptWhileItCovers(t *testing.T) {
 		replaced bool
 	}{
 		{"the same names", "127.0.0.1:8443", []string{"door.example.org"}, false},
-		{"a name less", "127.0.0.1:8443", nil, false},
-		{"a name below", "127.0.0.1:8443", []string{"west.door.example.org"}, false},
+		{"one name fewer", "127.0.0.1:8443", nil, false},
+		{"a name below a known one", "127.0.0.1:8443", []string{"west.door.example.org"}, false},
 		{"another port", "127.0.0.1:443", nil, false},
 		{"a new name", "127.0.0.1:8443", []string{"gate.example.org"}, true},
 		{"a new address", "192.168.1.10:8443", []string{"gate.example.org"}, true},
@@ -221,7 +223,7 @@ func TestCAIsKeptWhileItCovers(t *testing.T) {
 			if replaced := !bytes.Equal(s.CA(), first); replaced != c.replaced ||
 				(j.count("console CA replaced") == 1) != c.replaced {
 				text, _ := j.read()
-				t.Errorf("replaced: got %t, want %t, and said:\n%s", replaced, c.replaced, text)
+				t.Errorf("replaced: got %t, want %t, and logged:\n%s", replaced, c.replaced, text)
 			}
 			first = s.CA()
 		})
@@ -255,17 +257,16 @@ func TestDamagedFilesOfTheCA(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		damage func(cert, key string) error
-		want   string // in the error; empty: a new CA is made, and that is said
+		want   string // a part of the error; empty: a new CA is made, and that is logged
 	}{
 		{"key that others may read", func(_, key string) error { return os.Chmod(key, 0o640) }, "chmod 600"},
 		{"key that is cut off", func(_, key string) error { return os.Truncate(key, 60) }, "console-ca.key"},
-		{"certificate that is empty", func(cert, _ string) error { return os.Truncate(cert, 0) },
+		{"certificate file that is empty", func(cert, _ string) error { return os.Truncate(cert, 0) },
 			"console-ca.pem"},
-		{"certificate that is another thing", func(cert, _ string) error {
-			return os.WriteFile(cert, foreign,
-				0o644)
+		{"certificate file with another content", func(cert, _ string) error {
+			return os.WriteFile(cert, foreign, 0o644)
 		}, "console-ca.pem"},
-		{"certificate that is endless", func(cert, _ string) error { return os.Truncate(cert, 1<<30) },
+		{"certificate file that is too long", func(cert, _ string) error { return os.Truncate(cert, 1<<30) },
 			"longer"},
 		{"key is gone", func(_, key string) error { return os.Remove(key) }, ""},
 		{"certificate is gone", func(cert, _ string) error { return os.Remove(cert) }, ""},
@@ -286,13 +287,13 @@ func TestDamagedFilesOfTheCA(t *testing.T) {
 				return
 			}
 			if err != nil || bytes.Equal(s.CA(), before) || j.count("console CA replaced") != 1 {
-				t.Errorf("got %v, and the same CA or no word of it", err)
+				t.Errorf("got %v, and the CA is still the same, or its replacement was not logged", err)
 			}
 		})
 	}
 }
 
-// placed is a connection whose end here has another address.
+// placed is a connection with another local address.
 type placed struct {
 	net.Conn
 	at net.Addr
@@ -300,7 +301,8 @@ type placed struct {
 
 func (p placed) LocalAddr() net.Addr { return p.at }
 
-// A Pi that listens everywhere may get its address from the router after the gateway has started.
+// If a Raspberry Pi listens on all addresses, it may get its address from the router only after the
+// gateway has started.
 func TestAddressThatCameLater(t *testing.T) {
 	s := open(t, Config{Dir: t.TempDir(), Addr: netip.MustParseAddrPort("[::]:8443")})
 	for _, c := range []struct {
@@ -310,13 +312,13 @@ func TestAddressThatCameLater(t *testing.T) {
 		{"192.168.178.20", true},
 		{"fd00::20", true},
 		{"100.101.102.103", true},
-		{"2001:db8::20", false}, // public: for Names
+		{"2001:db8::20", false}, // a public address must be in Names
 	} {
 		near, far := net.Pipe()
 		server := tls.Server(placed{near, &net.TCPAddr{IP: net.ParseIP(c.at), Port: 8443}}, s.TLS())
 		done := make(chan error, 1)
 		go func() { done <- errors.Join(server.Handshake(), near.Close()) }()
-		client := tls.Client(far, &tls.Config{ServerName: c.at, RootCAs: pool(s.CA())})
+		client := tls.Client(far, &tls.Config{ServerName: c.at, RootCAs: makePool(s.CA())})
 		err := client.Handshake()
 		if (err == nil) != c.named {
 			t.Errorf("%s: got %v", c.at, err)
