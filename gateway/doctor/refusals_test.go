@@ -9,7 +9,7 @@ import (
 	"latchkey/gateway/access"
 )
 
-// However many devices there are, so many are remembered: those that were refused last.
+// The log remembers only the devices that were refused last, however many devices there are.
 func TestRefusalsAreBounded(t *testing.T) {
 	var l RefusalLog
 	began := time.Now()
@@ -18,6 +18,6 @@ func TestRefusalsAreBounded(t *testing.T) {
 	}
 	known := func(i int) bool { return l.Last(access.ID(strconv.Itoa(i))) != nil }
 	if l.last.Len() != keepRefusals || known(0) || !known(keepRefusals) || !known(2*keepRefusals-1) {
-		t.Errorf("got %d, want the newest %d", l.last.Len(), keepRefusals)
+		t.Errorf("got %d devices, want the newest %d", l.last.Len(), keepRefusals)
 	}
 }
