@@ -14,11 +14,11 @@ import (
 	"latchkey/coapres/wire"
 )
 
-// began is when every story begins.
+// began is the time at which every story begins.
 var began = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 
-// TestStories runs testdata/*.txt: sentences that change what is known, and what the door is then.
-// Every headline must come up.
+// TestStories runs testdata/*.txt: sentences that change what is known about a door, and the state
+// that it must then have. Every headline must occur.
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -32,7 +32,7 @@ func TestStories(t *testing.T) {
 		}
 		for i, story := range strings.Split("\n"+string(text), "\nstory ") {
 			if i == 0 {
-				continue // what stands before the first story is comment
+				continue // the text before the first story is a comment
 			}
 			name, body, _ := strings.Cut(story, "\n")
 			t.Run(name, func(t *testing.T) { (&teller{t: t, seen: seen}).tell(body) })
@@ -40,7 +40,7 @@ func TestStories(t *testing.T) {
 	}
 	for _, h := range Headlines {
 		if !seen[h] {
-			t.Errorf("headline %q: no story comes to it", h)
+			t.Errorf("headline %q: no story has it", h)
 		}
 		if h.Words() == "" {
 			t.Errorf("headline %q has no words", h)
@@ -60,7 +60,9 @@ var sentences = []struct {
 	tell    func(*teller, []string)
 }{
 	{is(`lock`), func(s *teller, _ []string) { s.f.Lock.Fitted = true }},
-	{is(`online`), func(s *teller, _ []string) { s.f.Lock.Online, s.f.Lock.Contact = true, wire.ContactUnknown }},
+	{is(`online`), func(s *teller, _ []string) {
+		s.f.Lock.Online, s.f.Lock.Contact = true, wire.ContactUnknown
+	}},
 	{is(`offline`), func(s *teller, _ []string) { s.f.Lock.Online, s.f.Lock.Known = false, false }},
 	{is(`nothing is known`), func(s *teller, _ []string) { s.f.Lock.Known = false }},
 	{is(`at ([\d.]+) lock says (on|off)(?: for ([\d.]+))?`), func(s *teller, m []string) {
@@ -85,7 +87,7 @@ var sentences = []struct {
 
 func is(pattern string) *regexp.Regexp { return regexp.MustCompile(`^` + pattern + `$`) }
 
-// at is a moment of the story; an empty one is its beginning.
+// at returns a time of the story, in seconds from its beginning; empty: its beginning.
 func at(seconds string) time.Time {
 	n, _ := strconv.ParseFloat(seconds, 64)
 	return began.Add(time.Duration(math.Round(n*1000)) * time.Millisecond)
@@ -138,8 +140,8 @@ func (s *teller) tell(body string) {
 	}
 }
 
-// Whatever is known, there is a headline, and "locked" only by the lock's own words, with the relay
-// off, since the last unlock.
+// There is always a headline. It is "locked" only if the lock itself has said, since the last
+// unlock, that its relay is off.
 func TestLockedIsSaidOnlyAfterTheLockSaidSo(t *testing.T) {
 	contacts := []wire.Contact{wire.ContactUnknown, wire.ContactClosed, wire.ContactOpen}
 	commands := []wire.Action{0, wire.Unlock, wire.Lock}
@@ -153,7 +155,7 @@ func TestLockedIsSaidOnlyAfterTheLockSaidSo(t *testing.T) {
 			Command: commands[pick(len(commands))], CommandAt: began.Add(seconds[pick(len(seconds))])}
 		s := FindState(Facts{At: began.Add(time.Hour), Lock: l})
 		if !slices.Contains(Headlines, s.Headline) {
-			t.Fatalf("got %q of %+v", s.Headline, l)
+			t.Fatalf("got the unknown headline %q for %+v", s.Headline, l)
 		}
 		if s.Headline != Locked {
 			continue
@@ -161,10 +163,10 @@ func TestLockedIsSaidOnlyAfterTheLockSaidSo(t *testing.T) {
 		locked++
 		if !l.Fitted || !l.Online || !l.Known || l.Said.On || l.Contact == wire.ContactOpen ||
 			l.Command == wire.Unlock && l.CommandAt.After(l.SaidAt) {
-			t.Fatalf("got locked of %+v", l)
+			t.Fatalf("got locked for %+v", l)
 		}
 	}
 	if locked == 0 {
-		t.Error("nothing is ever locked")
+		t.Error("got locked for no facts at all, so this test shows nothing")
 	}
 }
