@@ -14,7 +14,7 @@ import (
 	"latchkey/gateway/store"
 )
 
-// What the open alarms cost at the start does not grow with the chain.
+// The time to find the open alarms at a start does not grow with the number of events.
 func TestLongOpenAlarmsAmongAMillionEvents(t *testing.T) {
 	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir()})
 	if err != nil {
@@ -44,7 +44,7 @@ func TestLongOpenAlarmsAmongAMillionEvents(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		record(alarm) // told of again, as a gateway does every restateAfter events
+		record(alarm) // the gateway repeats an open alarm every restateAfter events
 		for range restateAfter {
 			wg.Go(func() { record(audit.Event{Kind: audit.EventSession, Detail: "closed"}) })
 		}

@@ -8,7 +8,7 @@ import (
 	"latchkey/gateway/limit"
 )
 
-func TestReportsAreTold(t *testing.T) {
+func TestWhichReportsBecomeEvents(t *testing.T) {
 	type step struct {
 		at   time.Duration
 		name string
@@ -18,11 +18,13 @@ func TestReportsAreTold(t *testing.T) {
 		rule  string
 		steps []step
 	}{
-		{"each press and each restart is told", []step{{0, reportExit, true}, {reportInterval, reportExit,
-			true}}},
-		{"not too often", []step{{0, reportBoot, true}, {reportInterval - 1, reportBoot, false},
-			{reportInterval, reportBoot, true}}},
-		{"one name does not hide another", []step{{0, reportBoot, true}, {1, reportExit, true}}},
+		{"each press of the exit button and each restart becomes an event",
+			[]step{{0, reportExit, true}, {reportInterval, reportExit,
+				true}}},
+		{"repeated reports are limited",
+			[]step{{0, reportBoot, true}, {reportInterval - 1, reportBoot, false},
+				{reportInterval, reportBoot, true}}},
+		{"each kind of report is limited separately", []step{{0, reportBoot, true}, {1, reportExit, true}}},
 	} {
 		told := limit.Every[reported]{Pause: reportInterval}
 		now := time.Now()
