@@ -1,4 +1,4 @@
-// Package faultdisk gives tests a small disk that they can fill. No program uses it.
+// Package faultdisk makes a small disk that a test can fill. Only tests import it.
 package faultdisk
 
 import (
@@ -46,7 +46,7 @@ func Mount(t testing.TB, kind string, mib int) string {
 	return mnt
 }
 
-// Fill takes every free block of a disk at once. empty gives them back.
+// Fill takes every free block of a disk at once. empty frees them.
 func Fill(t testing.TB, mnt string) (empty func()) {
 	t.Helper()
 	path := filepath.Join(mnt, "filler")
