@@ -17,7 +17,7 @@ import (
 	"latchkey/gateway/store"
 )
 
-func open(t *testing.T) (*feed.Feed, *store.Store) {
+func openFeed(t *testing.T) (*feed.Feed, *store.Store) {
 	t.Helper()
 	s, err := store.Open(context.Background(), store.Options{InMemory: true})
 	if err != nil {
@@ -32,17 +32,17 @@ func open(t *testing.T) (*feed.Feed, *store.Store) {
 	return feed.New(s, slog.New(slog.DiscardHandler)), s
 }
 
-func note(t *testing.T, f *feed.Feed) uint64 {
+func recordEvent(t *testing.T, f *feed.Feed) uint64 {
 	t.Helper()
 	ev, ok := f.Note(audit.Event{Kind: audit.EventReport})
 	if !ok {
-		t.Fatal("the event was not kept")
+		t.Fatal("the event was not recorded")
 	}
 	return ev.Seq
 }
 
-// bound ends a test that waits for something that does not come.
-func bound(t *testing.T) context.Context {
+// boundWait returns a context that ends after a minute, so that a test does not wait for ever.
+func boundWait(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
@@ -50,19 +50,19 @@ func bound(t *testing.T) context.Context {
 }
 
 func TestCursorMissesNoEvent(t *testing.T) {
-	f, _ := open(t)
+	f, _ := openFeed(t)
 	const each, writers = 100, 4
 	var wg sync.WaitGroup
 	for range writers {
 		wg.Go(func() {
 			for range each {
 				if _, ok := f.Note(audit.Event{Kind: audit.EventReport}); !ok {
-					t.Error("the event was not kept")
+					t.Error("the event was not recorded")
 				}
 			}
 		})
 	}
-	ctx, cursor := bound(t), f.Events(1)
+	ctx, cursor := boundWait(t), f.Events(1)
 	for want := uint64(1); want <= each*writers; {
 		news, err := cursor.Next(ctx)
 		if err != nil {
@@ -79,18 +79,18 @@ func TestCursorMissesNoEvent(t *testing.T) {
 }
 
 func TestWhereACursorBegins(t *testing.T) {
-	f, _ := open(t)
-	for range 600 { // more than is read at a time
-		note(t, f)
+	f, _ := openFeed(t)
+	for range 600 { // more than a cursor reads at a time
+		recordEvent(t, f)
 	}
 	for _, from := range []uint64{1, 300, 601, 0} {
 		cursor, want := f.Events(from), from
-		last := note(t, f)
-		if from == 0 { // only what comes after now
+		last := recordEvent(t, f)
+		if from == 0 { // only events from now on
 			want = last
 		}
 		for want <= last {
-			news, err := cursor.Next(bound(t))
+			news, err := cursor.Next(boundWait(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -105,7 +105,7 @@ func TestWhereACursorBegins(t *testing.T) {
 }
 
 func TestDevices(t *testing.T) {
-	f, _ := open(t)
+	f, _ := openFeed(t)
 	f.DeviceChanged("before0000")
 	all, events := f.All(0), f.Events(0)
 	for range 3 {
@@ -116,30 +116,30 @@ func TestDevices(t *testing.T) {
 	f.DeviceChanged("front00000")
 	f.DeviceRemoved("gone000000")
 	f.DeviceRemoved("never00000")
-	news, err := all.Next(bound(t))
+	news, err := all.Next(boundWait(t))
 	slices.Sort(news.Devices)
 	if err != nil || !slices.Equal(news.Devices, []access.ID{"front00000", "hall000000"}) ||
 		len(news.Events) != 0 {
 		t.Errorf("got %v, %v, want front and hall, each once", news, err)
 	}
-	seq := note(t, f)
-	if news, err := all.Next(bound(t)); err != nil || len(news.Devices) != 0 || len(news.Events) != 1 ||
+	seq := recordEvent(t, f)
+	if news, err := all.Next(boundWait(t)); err != nil || len(news.Devices) != 0 || len(news.Events) != 1 ||
 		news.Events[0].Seq != seq {
 		t.Errorf("got %v, %v, want event %d alone", news, err, seq)
 	}
-	if news, err := events.Next(bound(t)); err != nil || len(news.Devices) != 0 || len(news.Events) != 1 {
+	if news, err := events.Next(boundWait(t)); err != nil || len(news.Devices) != 0 || len(news.Events) != 1 {
 		t.Errorf("a subscriber of events: got %v, %v, want the event alone", news, err)
 	}
 }
 
-// A cursor that waits is woken by either of the two.
+// A cursor that waits is woken by an event and by a change of a device.
 func TestCursorIsWoken(t *testing.T) {
-	f, _ := open(t)
+	f, _ := openFeed(t)
 	cursor := f.All(0)
-	for _, wake := range []func(){func() { note(t, f) }, func() { f.DeviceChanged("front00000") }} {
+	for _, wake := range []func(){func() { recordEvent(t, f) }, func() { f.DeviceChanged("front00000") }} {
 		got := make(chan error, 1)
 		go func() {
-			_, err := cursor.Next(bound(t))
+			_, err := cursor.Next(boundWait(t))
 			got <- err
 		}()
 		wake()
@@ -158,8 +158,8 @@ func TestCursorEnds(t *testing.T) {
 		"with the store":   {func(s *store.Store, _ func()) { _ = s.Close() }, store.ErrClosed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, s := open(t)
-			ctx, cancel := context.WithCancel(bound(t))
+			f, s := openFeed(t)
+			ctx, cancel := context.WithCancel(boundWait(t))
 			defer cancel()
 			go test.end(s, cancel)
 			if _, err := f.All(0).Next(ctx); !errors.Is(err, test.want) {
@@ -170,28 +170,28 @@ func TestCursorEnds(t *testing.T) {
 }
 
 func TestAwait(t *testing.T) {
-	f, _ := open(t)
+	f, _ := openFeed(t)
 	began := time.Now()
-	f.Await(bound(t), note(t, f), time.Minute) // it is there
+	f.Await(boundWait(t), recordEvent(t, f), time.Minute) // the event exists already
 	go f.Note(audit.Event{Kind: audit.EventReport})
-	f.Await(bound(t), 2, time.Minute)
+	f.Await(boundWait(t), 2, time.Minute)
 	if waited := time.Since(began); waited > 30*time.Second {
 		t.Errorf("waited %v for an event that came at once", waited)
 	}
-	f.Await(bound(t), 9, time.Millisecond)
-	ctx, cancel := context.WithCancel(bound(t))
+	f.Await(boundWait(t), 9, time.Millisecond)
+	ctx, cancel := context.WithCancel(boundWait(t))
 	cancel()
 	f.Await(ctx, 9, time.Minute)
 }
 
 func TestLostEventIsLogged(t *testing.T) {
-	_, s := open(t)
+	_, s := openFeed(t)
 	_ = s.Close()
 	var out strings.Builder
 	f := feed.New(s, slog.New(slog.NewTextHandler(&out, nil)))
 	if _, ok := f.Note(audit.Event{Kind: audit.EventReport,
 		Device: audit.Named{Name: "front-reader"}}); ok {
-		t.Error("a closed store has kept an event")
+		t.Error("a closed store has recorded an event")
 	}
 	for _, want := range []string{"event lost", "kind=report", "device=front-reader"} {
 		if !strings.Contains(out.String(), want) {
@@ -200,7 +200,7 @@ func TestLostEventIsLogged(t *testing.T) {
 	}
 }
 
-// What a feed remembers does not grow with the number of changes, only with that of the devices.
+// The memory of a feed grows only with the number of devices, not with the number of changes.
 func BenchmarkDeviceChanged(b *testing.B) {
 	f := feed.New(nil, nil)
 	ids := make([]access.ID, 1000)
