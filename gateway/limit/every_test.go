@@ -19,11 +19,11 @@ func TestRecentKeepsTheNewest(t *testing.T) {
 	r.Set("2", 20, began.Add(5))
 	r.Set("5", 5, began.Add(6))
 	if got, want := slices.Sorted(r.Values()), []int{4, 5, 20}; !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v: the others were set longer ago", got, want)
+		t.Errorf("got %v, want %v, since the others were set longer ago", got, want)
 	}
 	r.Delete("2")
 	if _, ok := r.Get("2"); ok || r.Len() != 2 {
-		t.Errorf("got %d, and what was deleted: %v", r.Len(), ok)
+		t.Errorf("got %d values, and the deleted one found: %v", r.Len(), ok)
 	}
 }
 
@@ -38,26 +38,26 @@ func TestEvery(t *testing.T) {
 	}
 	for range 5 {
 		if _, ok := e.Allow("front", now); ok {
-			t.Error("one too many")
+			t.Error("an event over the limit was allowed")
 		}
 	}
 	if _, ok := e.Allow("back", now); !ok {
-		t.Error("another key has to be silent too")
+		t.Error("another key is limited too")
 	}
 	if _, ok := e.Allow("front", now.Add(pause-1)); ok {
-		t.Error("the next came too early")
+		t.Error("the next event was allowed too early")
 	}
 	if missed, ok := e.Allow("front", now.Add(pause)); !ok || missed != 6 {
 		t.Errorf("later: got %d missed, %v, want 6", missed, ok)
 	}
-	for i := range burst + 1 { // long after, all of the burst is back and no more
+	for i := range burst + 1 { // long after, the whole burst is allowed again, but not more
 		if _, ok := e.Allow("front", now.Add(time.Hour)); ok != (i < burst) {
 			t.Errorf("event %d an hour later: got %v", i, ok)
 		}
 	}
 	e.Forget("front")
 	if _, ok := e.Allow("front", now); !ok {
-		t.Error("what is forgotten has to be silent")
+		t.Error("a forgotten key is still limited")
 	}
 }
 
@@ -77,7 +77,7 @@ func TestEveryWithoutABurst(t *testing.T) {
 	}
 }
 
-// Whoever makes up keys fills bounded memory.
+// Invented keys can fill only a bounded amount of memory.
 func TestKeysAreBounded(t *testing.T) {
 	e, s := Every[int]{Pause: time.Hour}, Slowdown[int]{Count: 2, Window: time.Minute, Pause: time.Second}
 	now := time.Now()
@@ -90,7 +90,7 @@ func TestKeysAreBounded(t *testing.T) {
 		t.Errorf("got %d and %d keys, want %d", e.keys.Len(), s.keys.Len(), maxKeys)
 	}
 	if _, ok := e.Allow(2*maxKeys-1, now); ok {
-		t.Error("the newest was forgotten")
+		t.Error("the newest key was forgotten")
 	}
 }
 
@@ -102,7 +102,7 @@ func TestSlowdown(t *testing.T) {
 		t.Error("slowed down by fewer than three in a minute")
 	}
 	if wait := s.Wait("front", now.Add(window+2)); wait != 0 {
-		t.Errorf("got %v to wait before it is slowed down", wait)
+		t.Errorf("got a wait of %v before it is slowed down", wait)
 	}
 	now = now.Add(window + 3)
 	if !s.Note("front", now) {
@@ -113,17 +113,17 @@ func TestSlowdown(t *testing.T) {
 		{window, 0}, {window, 0},
 	} {
 		if got := s.Wait("front", now.Add(step.at)); got != step.want {
-			t.Errorf("after %v: got %v to wait, want %v", step.at, got, step.want)
+			t.Errorf("after %v: got a wait of %v, want %v", step.at, got, step.want)
 		}
 	}
 	if s.Note("back", now); s.Wait("back", now) != 0 {
-		t.Error("another one is slowed down too")
+		t.Error("another key is slowed down too")
 	}
 	if s.Note("front", now.Add(window-1)) {
-		t.Error("it was slowed down already")
+		t.Error("the beginning of a slowdown was reported twice")
 	}
 	if s.Wait("front", now.Add(window+pause)) != 0 || s.Wait("front", now.Add(window+pause)) != pause {
-		t.Error("the last time does not make it last longer")
+		t.Error("the last event does not make the slowdown longer")
 	}
 }
 
@@ -143,7 +143,7 @@ func TestTurns(t *testing.T) {
 		synctest.Wait()
 		select {
 		case err := <-waited:
-			t.Fatalf("got %v while somebody has the turn", err)
+			t.Fatalf("got %v while another caller has the turn", err)
 		default:
 		}
 		gone, cancel := context.WithCancel(t.Context())
@@ -158,7 +158,7 @@ func TestTurns(t *testing.T) {
 		}
 		synctest.Wait()
 		if len(turns.places) != 0 {
-			t.Errorf("got %v, want nothing of turns that are over", turns.places)
+			t.Errorf("got %v, want no memory of turns that have ended", turns.places)
 		}
 	})
 }

@@ -23,7 +23,7 @@ func TestSharesAreTakenWholeOrNotAtAll(t *testing.T) {
 	}
 	third, _ := s.Take(claim("bob")...)
 	if third == nil {
-		t.Fatal("what ann was refused is held")
+		t.Fatal("the refused claim of ann takes room")
 	}
 	if again, full := s.Take(claim("cid")...); again != nil || full.Of != "" {
 		t.Errorf("a fourth in all: got %v, want the share of all to be full", full)
@@ -32,13 +32,13 @@ func TestSharesAreTakenWholeOrNotAtAll(t *testing.T) {
 	second()
 	third()
 	if len(s.held) > 0 {
-		t.Errorf("what is given back is held: %v", s.held)
+		t.Errorf("claims that were given back still take room: %v", s.held)
 	}
 	if whole, full := s.Take(Claim{"bytes", "", 10, 10}); whole == nil {
-		t.Errorf("all that there is: got %v", full)
+		t.Errorf("a claim of the whole room: got %v", full)
 	}
 	if more, _ := s.Take(Claim{"bytes", "", 1, 10}); more != nil {
-		t.Error("one byte more than there is was given")
+		t.Error("one byte over the limit was given")
 	}
 }
 
@@ -56,8 +56,8 @@ func TestAddrOf(t *testing.T) {
 	}
 }
 
-// listed is a connection of a listener that needs no socket.
-func listed(l *Listener, addr, account string) *conn {
+// makeConn makes a connection of a listener without a socket.
+func makeConn(l *Listener, addr, account string) *conn {
 	return &conn{of: l, addr: addr, account: account, counted: true}
 }
 
@@ -67,42 +67,47 @@ func TestWhoMakesRoom(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		open  []c
-		busy  []int // of open, with a request under way
-		comes string
-		out   int // of open; -1: nobody
+		busy  []int  // of open, with a request under way
+		comes string // the address of a new connection
+		out   int    // the index in open of the connection that is closed; -1: none
 		ok    bool
 	}{
 		{"there is room", []c{{"a", ""}, {"a", ""}}, nil, "a", -1, true},
-		{"an address that has its share loses its oldest", []c{{"b", ""}, {"a", ""}, {"a", ""}, {"a", ""},
-			{"a", ""}}, nil, "a", 1, true},
-		{"also where a request is under way on it", []c{{"a", ""}, {"a", ""}, {"a", ""}, {"a", ""}}, []int{0},
+		{"an address at its limit loses its oldest connection",
+			[]c{{"b", ""}, {"a", ""}, {"a", ""}, {"a", ""},
+				{"a", ""}}, nil, "a", 1, true},
+		{"the oldest is closed even if it has a request under way", []c{{"a", ""}, {"a", ""}, {"a", ""},
+			{"a", ""}}, []int{0},
 			"a", 0, true},
-		{"not the one on which somebody is signed in", []c{{"a", "ann"}, {"a", ""}, {"a", ""}, {"a", ""}},
+		{"a connection with a sign-in is not closed", []c{{"a", "ann"}, {"a", ""}, {"a", ""}, {"a", ""}},
 			nil, "a", 1, true},
-		{"with all full the most crowded address makes room", []c{{"b", ""}, {"c", ""}, {"a", ""}, {"a", ""},
-			{"d", ""}, {"a", ""}}, nil, "e", 2, true},
-		{"those who are signed in make no crowd", []c{{"a", "ann"}, {"a", "ann"}, {"a", "bob"}, {"c", ""},
+		{"at the total limit the address with most connections loses one",
+			[]c{{"b", ""}, {"c", ""}, {"a", ""}, {"a", ""},
+				{"d", ""}, {"a", ""}}, nil, "e", 2, true},
+		{"connections with a sign-in are not counted for that", []c{{"a", "ann"}, {"a", "ann"},
+			{"a", "bob"}, {"c", ""},
 			{"b", ""}, {"b", ""}}, nil, "d", 4, true},
-		{"where all are signed in, one on which nothing is under way", []c{{"a", "ann"}, {"a", "ann"},
+		{"if all have a sign-in, one without a request is closed", []c{{"a", "ann"}, {"a", "ann"},
 			{"a", "bob"}, {"a", "cid"}}, []int{0}, "a", 1, true},
-		{"and without one nobody", []c{{"a", "ann"}, {"a", "ann"}, {"a", "bob"}, {"a", "cid"}},
+		{"if all have a sign-in and a request, the new one is refused", []c{{"a", "ann"}, {"a", "ann"},
+			{"a", "bob"}, {"a", "cid"}},
 			[]int{0, 1, 2, 3}, "a", -1, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := NewListener(nil, bounds)
 			for _, o := range tt.open {
-				l.open = append(l.open, listed(l, o.addr, o.account))
+				l.open = append(l.open, makeConn(l, o.addr, o.account))
 			}
 			for _, i := range tt.busy {
 				l.open[i].active = 1
 			}
 			was := slices.Clone(l.open)
-			victim, ok := l.admit(listed(l, tt.comes, ""), time.Now())
+			victim, ok := l.admit(makeConn(l, tt.comes, ""), time.Now())
 			if got := slices.Index(was, victim); got != tt.out || ok != tt.ok {
-				t.Errorf("got %d out and %v, want %d and %v", got, ok, tt.out, tt.ok)
+				t.Errorf("got %d closed and %v, want %d and %v", got, ok, tt.out, tt.ok)
 			}
 			if victim != nil && slices.Contains(l.open, victim) {
-				t.Error("what is out is listed")
+				t.Error("the closed connection is still listed")
 			}
 		})
 	}
@@ -111,7 +116,7 @@ func TestWhoMakesRoom(t *testing.T) {
 func TestWhoIsKept(t *testing.T) {
 	l := NewListener(nil, Connections{All: 10, EachAddr: 10, Known: 3, EachKnown: 2, Idle: time.Hour})
 	come := func(account string) *conn {
-		c := listed(l, "a", "")
+		c := makeConn(l, "a", "")
 		if _, ok := l.admit(c, time.Now()); !ok {
 			t.Fatal("no room")
 		}
@@ -129,13 +134,13 @@ func TestWhoIsKept(t *testing.T) {
 	}
 	a1, a2 := come("ann"), come("ann")
 	kept(a1, a2)
-	a3 := come("ann") // her share is two
+	a3 := come("ann") // the limit for one account is two
 	kept(a2, a3)
 	b := come("bob")
 	kept(a2, a3, b)
-	c := come("cid") // three in all
+	c := come("cid") // the limit for all is three
 	kept(a3, b, c)
-	a1.know("ann") // known again
+	a1.know("ann") // the connection is known again
 	kept(b, c, a1)
 	b.know("dan") // another person in the same browser
 	kept(b, c, a1)
@@ -144,7 +149,7 @@ func TestWhoIsKept(t *testing.T) {
 	}
 	if err := func() error { l.mu.Lock(); defer l.mu.Unlock(); l.remove(c); return nil }(); err != nil ||
 		len(l.known) != 2 {
-		t.Errorf("a connection that is closed is kept: %v", l.known)
+		t.Errorf("a closed connection is still kept: %v", l.known)
 	}
 }
 
@@ -168,20 +173,20 @@ func TestRates(t *testing.T) {
 	}
 	r.move("a", "ann", now)
 	if got := many(r, "a", 1000); got != 1 {
-		t.Errorf("after one came back: got %d, want 1", got)
+		t.Errorf("after one was given back: got %d, want 1", got)
 	}
 	for range 100 {
 		r.move("a", "ann", now)
 	}
 	if got := many(r, "a", 1000); got != 19 {
-		t.Errorf("after more came back than ann may have: got %d, want 19", got)
+		t.Errorf("after more were given back than ann may have: got %d, want 19", got)
 	}
 	all := 0
 	for i := range 1000 {
 		all += many(r, "b"+string(rune(i)), 1)
 	}
 	if all > 200 || all < 100 {
-		t.Errorf("of many addresses: got %d, want what is left of 200", all)
+		t.Errorf("from many addresses: got %d, want the rest of 200", all)
 	}
 	if got := many(&rates{}, "a", 1000); got != 1000 {
 		t.Errorf("without bounds: got %d, want all", got)
@@ -225,10 +230,10 @@ func TestPaced(t *testing.T) {
 	}
 }
 
-// A request that is taken back before it is known whose it is counts as a stranger's.
-func TestTakenBackBeforeItIsLookedAt(t *testing.T) {
+// A request that is cancelled before its account is known counts as a stranger's.
+func TestCancelledBeforeItsAccountIsKnown(t *testing.T) {
 	l := NewListener(nil, Connections{All: 1, EachAddr: 1, Idle: time.Hour})
-	c := listed(l, "a", "")
+	c := makeConn(l, "a", "")
 	l.admit(c, time.Now())
 	h := NewHandler(nil, nil, Requests{}).(*handler)
 	for range looksAtOnce {

@@ -32,14 +32,14 @@ var (
 	connections = limit.Connections{All: 8, EachAddr: 4, Known: 4, EachKnown: 2, Idle: 10 * time.Second}
 )
 
-// server serves over TLS: who has a header Account is signed in. /wait answers when the test says
-// so, /body what was sent.
+// server serves over TLS. A request with the header Account is signed in. /wait answers when the
+// test closes open; /body answers with what was sent.
 type server struct {
 	*httptest.Server
 	t       *testing.T
 	entered chan limit.Client
 	open    chan struct{} // closed: /wait answers
-	ended   chan error    // why the context of /wait has ended before that
+	ended   chan error    // the cause if the context of /wait ends before that
 }
 
 func serve(t *testing.T, c limit.Connections, b limit.Requests) *server {
@@ -62,8 +62,7 @@ func serve(t *testing.T, c limit.Connections, b limit.Requests) *server {
 		<-s.open
 	})
 	mux.HandleFunc("/page", func(w http.ResponseWriter, _ *http.Request) {
-		_,
-			_ = io.WriteString(w, "a page")
+		_, _ = io.WriteString(w, "a page")
 	})
 	mux.HandleFunc("/body", func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
@@ -83,8 +82,8 @@ func serve(t *testing.T, c limit.Connections, b limit.Requests) *server {
 	return s
 }
 
-// from is a client with connections of its own, at an address of this machine.
-func (s *server) from(addr string) *http.Client {
+// newClient returns a client with its own connections from an address of this machine.
+func (s *server) newClient(addr string) *http.Client {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(addr)}}
 	tr := &http.Transport{DialContext: d.DialContext,
 		TLSClientConfig:   s.Client().Transport.(*http.Transport).TLSClientConfig.Clone(),
@@ -93,7 +92,7 @@ func (s *server) from(addr string) *http.Client {
 	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
 }
 
-// ask returns the status of an answer, 0 where there was none.
+// ask sends a request and returns the status of the answer; 0 if there is none.
 func (s *server) ask(c *http.Client, account, path string, body io.Reader) int {
 	r, err := http.NewRequest(http.MethodPost, s.URL+path, body)
 	if err != nil {
@@ -112,67 +111,68 @@ func (s *server) ask(c *http.Client, account, path string, body io.Reader) int {
 	return resp.StatusCode
 }
 
-// wait has n requests under way, each on a connection of its own.
-func (s *server) wait(n int, addr, account string) {
+// holdRequests starts n requests that stay under way, each on a connection of its own.
+func (s *server) holdRequests(n int, addr, account string) {
 	s.t.Helper()
 	for range n {
-		go s.ask(s.from(addr), account, "/wait", nil)
+		go s.ask(s.newClient(addr), account, "/wait", nil)
 		select {
 		case c := <-s.entered:
 			if c.Account != account || c.Addr != addr {
 				s.t.Errorf("got %+v, want %s at %s", c, account, addr)
 			}
 		case <-time.After(10 * time.Second):
-			s.t.Fatal("a request has not got in")
+			s.t.Fatal("a request has not reached its handler")
 		}
 	}
 }
 
 func (s *server) want(status int, addr, account, path string, body io.Reader) {
 	s.t.Helper()
-	if got := s.ask(s.from(addr), account, path, body); got != status {
+	if got := s.ask(s.newClient(addr), account, path, body); got != status {
 		s.t.Errorf("%q at %s: POST %s: got %d, want %d", account, addr, path, got, status)
 	}
 }
 
-func TestStrangersTakeNothingOfThoseWhoAreSignedIn(t *testing.T) {
+func TestStrangersDoNotLimitSignedInClients(t *testing.T) {
 	t.Parallel()
 	s := serve(t, limit.Connections{All: 50, EachAddr: 50, Known: 40, EachKnown: 20, Idle: 10 * time.Second},
 		requests)
-	s.wait(2, "127.0.0.1", "")
-	s.want(429, "127.0.0.1", "", "/body", nil) // the share of the address
+	s.holdRequests(2, "127.0.0.1", "")
+	s.want(429, "127.0.0.1", "", "/body", nil) // the limit of the address
 	s.want(200, "127.0.0.2", "", "/body", nil)
-	s.wait(2, "127.0.0.2", "")
+	s.holdRequests(2, "127.0.0.2", "")
 	s.want(429, "127.0.0.2", "", "/body", nil)
-	s.want(200, "127.0.0.3", "", "/body", nil) // all strangers together have what they may, and yet each address has one more
+	// The limit of all strangers is reached, but each new address may still have one request.
+	s.want(200, "127.0.0.3", "", "/body", nil)
 	for _, addr := range []string{"127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.6"} {
-		s.wait(1, addr, "")
+		s.holdRequests(1, addr, "")
 		s.want(429, addr, "", "/body", nil)
 	}
 	s.want(429, "127.0.0.7", "", "/body", nil)
 	s.want(200, "127.0.0.1", "ann", "/body", nil)
-	s.wait(2, "127.0.0.1", "ann")
-	s.want(429, "127.0.0.4", "ann", "/body", nil) // her share, wherever she is
+	s.holdRequests(2, "127.0.0.1", "ann")
+	s.want(429, "127.0.0.4", "ann", "/body", nil) // the limit of the account, at any address
 	s.want(200, "127.0.0.1", "bob", "/body", nil)
-	for range 3 { // what lasts is for others to count
-		go s.ask(s.from("127.0.0.1"), "cid", "/last", nil)
+	for range 3 { // detached requests are not counted here
+		go s.ask(s.newClient("127.0.0.1"), "cid", "/last", nil)
 		<-s.entered
 	}
 	s.want(200, "127.0.0.1", "cid", "/body", nil)
 	close(s.open)
 }
 
-// Strangers may ask so often; who is signed in at the same address may ask on.
+// The rate of strangers' requests is limited; signed-in clients at the same address are not.
 func TestRateOfStrangersRequests(t *testing.T) {
 	t.Parallel()
 	b := requests
 	b.Strangers.Rate, b.Strangers.EachRate = 1, 1
 	s := serve(t, limit.Connections{All: 50, EachAddr: 50, Known: 40, EachKnown: 20, Idle: 10 * time.Second},
 		b)
-	for _, addr := range []string{"127.0.0.1", "127.0.0.2"} { // the second finds what all may used up
+	for _, addr := range []string{"127.0.0.1", "127.0.0.2"} { // the first uses up the rate of all
 		got := map[int]int{}
 		for range 10 {
-			got[s.ask(s.from(addr), "", "/body", nil)]++
+			got[s.ask(s.newClient(addr), "", "/body", nil)]++
 		}
 		if got[429] == 0 || got[200]+got[429] != 10 || got[200] == 0 && addr == "127.0.0.1" {
 			t.Errorf("%s: got %v, want the first answered, and others refused", addr, got)
@@ -191,14 +191,14 @@ func TestBodies(t *testing.T) {
 		body   io.Reader
 		status int
 	}{
-		{"as long as may be", strings.NewReader(strings.Repeat("x", 1000)), 200},
-		{"longer", strings.NewReader(strings.Repeat("x", 1001)), 413},
-		{"longer without saying so", io.MultiReader(strings.NewReader(strings.Repeat("x", 1001))), 400},
-		{"without a length", io.MultiReader(strings.NewReader("x")), 200},
+		{"as long as allowed", strings.NewReader(strings.Repeat("x", 1000)), 200},
+		{"too long", strings.NewReader(strings.Repeat("x", 1001)), 413},
+		{"too long, without a length", io.MultiReader(strings.NewReader(strings.Repeat("x", 1001))), 400},
+		{"short, without a length", io.MultiReader(strings.NewReader("x")), 200},
 		{"none", nil, 200},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := s.ask(s.from("127.0.0.1"), "", "/body", tt.body); got != tt.status {
+			if got := s.ask(s.newClient("127.0.0.1"), "", "/body", tt.body); got != tt.status {
 				t.Errorf("got %d, want %d", got, tt.status)
 			}
 		})
@@ -209,16 +209,16 @@ func TestBodyThatNeverEnds(t *testing.T) {
 	t.Parallel()
 	s := serve(t, connections, requests)
 	for _, account := range []string{"", "ann"} {
-		body, _ := io.Pipe() // the client closes it when the answer is there
-		if got := s.ask(s.from("127.0.0.1"), account, "/body", body); got != 400 {
+		body, _ := io.Pipe() // the client closes it when the answer arrives
+		if got := s.ask(s.newClient("127.0.0.1"), account, "/body", body); got != 400 {
 			t.Errorf("%q: got %d, want 400 when the time for a body is over", account, got)
 		}
 	}
-	s.want(200, "127.0.0.1", "", "/body", nil) // what it took was given back
+	s.want(200, "127.0.0.1", "", "/body", nil) // its claim was given back
 }
 
-// An HTTP/1.1 server reads on when the body has come, to learn whether the client is still there:
-// the body's deadline must not end the request.
+// An HTTP/1.1 server keeps reading after the body, to notice when the client disconnects. The
+// deadline for the body must not end the request then.
 func TestDeadlineOfTheBodyIsNotThatOfTheAnswer(t *testing.T) {
 	t.Parallel()
 	s := serve(t, connections, requests)
@@ -239,7 +239,7 @@ func TestDeadlineOfTheBodyIsNotThatOfTheAnswer(t *testing.T) {
 	}
 }
 
-// dial returns a connection whose other end speaks this protocol.
+// dial returns a TLS connection with this protocol.
 func (s *server) dial(proto string) *tls.Conn {
 	s.t.Helper()
 	cfg := s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
@@ -252,8 +252,8 @@ func (s *server) dial(proto string) *tls.Conn {
 	return c
 }
 
-// closed waits until the other side has ended the connection.
-func closed(c net.Conn, within time.Duration) bool {
+// isClosed waits until the other side has closed the connection, and tells whether it did.
+func isClosed(c net.Conn, within time.Duration) bool {
 	_ = c.SetReadDeadline(time.Now().Add(within))
 	_, err := io.Copy(io.Discard, c)
 	var timeout net.Error
@@ -271,8 +271,8 @@ func TestIdleConnectionsOfStrangers(t *testing.T) {
 	}
 	defer func() { _ = silent.Close() }()
 	for name, c := range map[string]net.Conn{"no handshake": silent,
-		"HTTP/1.1 without a request": s.dial("http/1.1"), "HTTP/2 without a hello": s.dial("h2")} {
-		if !closed(c, 10*time.Second) {
+		"HTTP/1.1 without a request": s.dial("http/1.1"), "HTTP/2 without a preface": s.dial("h2")} {
+		if !isClosed(c, 10*time.Second) {
 			t.Errorf("%s: the connection is still open", name)
 		}
 	}
@@ -290,16 +290,16 @@ func TestIdleConnectionsOfStrangers(t *testing.T) {
 		if !want {
 			within = 2 * b.Idle
 		}
-		if got := closed(c, within); got != want {
+		if got := isClosed(c, within); got != want {
 			t.Errorf("%q: after an answer: closed is %v, want %v", account, got, want)
 		}
 	}
 }
 
-func TestANewConnectionThrowsOutTheOldestOfACrowd(t *testing.T) {
+func TestNewConnectionClosesTheOldestOfAFullAddress(t *testing.T) {
 	t.Parallel()
 	s := serve(t, connections, requests)
-	signedIn := s.from("127.0.0.1")
+	signedIn := s.newClient("127.0.0.1")
 	if got := s.ask(signedIn, "ann", "/body", nil); got != 200 {
 		t.Fatalf("got %d", got)
 	}
@@ -308,13 +308,13 @@ func TestANewConnectionThrowsOutTheOldestOfACrowd(t *testing.T) {
 		crowd = append(crowd, s.dial("http/1.1"))
 	}
 	for i, c := range crowd[:17] {
-		if !closed(c, 10*time.Second) {
-			t.Errorf("connection %d of the crowd is still open", i)
+		if !isClosed(c, 10*time.Second) {
+			t.Errorf("connection %d is still open", i)
 		}
 	}
 	for i, c := range crowd[17:] {
-		if closed(c, 100*time.Millisecond) {
-			t.Errorf("connection %d of the crowd is closed, though there is room", 17+i)
+		if isClosed(c, 100*time.Millisecond) {
+			t.Errorf("connection %d is closed although there is room", 17+i)
 		}
 	}
 	s.want(200, "127.0.0.2", "", "/body", nil)
@@ -325,15 +325,15 @@ func TestANewConnectionThrowsOutTheOldestOfACrowd(t *testing.T) {
 	}
 	r.Header.Set("Account", "ann")
 	if resp, err := signedIn.Do(r); err != nil || resp.StatusCode != 200 || !reused {
-		t.Errorf("somebody who is signed in lost the connection to the crowd: %v", err)
+		t.Errorf("a signed-in client lost its connection because of the others: %v", err)
 	} else {
 		_ = resp.Body.Close()
 	}
 }
 
-// unheard is a connection with HTTP/2 whose owner makes room for no answer, with a function that
-// asks for a page on a stream.
-func (s *server) unheard() (*http2.Framer, func(stream uint32) error) {
+// openUnread opens a connection with HTTP/2 whose window has no room for answers. The function
+// requests a page on a stream.
+func (s *server) openUnread() (*http2.Framer, func(stream uint32) error) {
 	s.t.Helper()
 	c := s.dial("h2")
 	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
@@ -356,11 +356,11 @@ func (s *server) unheard() (*http2.Framer, func(stream uint32) error) {
 	}
 }
 
-// An answer that waits for its reader is under way, though its handler has long ended.
+// A request whose answer waits for its reader counts as under way, although its handler has ended.
 func TestAnswersThatNobodyReadsAreUnderWay(t *testing.T) {
 	t.Parallel()
 	s := serve(t, connections, requests)
-	frames, ask := s.unheard()
+	frames, ask := s.openUnread()
 	for i := range uint32(3) {
 		if err := ask(2*i + 1); err != nil {
 			t.Fatal(err)
@@ -381,14 +381,14 @@ func TestAnswersThatNobodyReadsAreUnderWay(t *testing.T) {
 		}
 	}
 	if got["200"] != 2 || got["429"] != 1 {
-		t.Errorf("got %v, want two answers, and no room for a third", got)
+		t.Errorf("got %v, want two answers and one refusal", got)
 	}
 }
 
-func TestRequestsThatAreTakenBackCount(t *testing.T) {
+func TestCancelledRequestsCount(t *testing.T) {
 	t.Parallel()
 	s := serve(t, connections, requests)
-	frames, ask := s.unheard()
+	frames, ask := s.openUnread()
 	asked := 0
 	go func() {
 		for id := uint32(1); asked < 100_000; id += 2 {
@@ -408,18 +408,18 @@ func TestRequestsThatAreTakenBackCount(t *testing.T) {
 	}
 }
 
-// What a stranger sends is read at a pace, what somebody sends who is signed in is not.
+// The body of a stranger's request is read at a limited pace; that of a signed-in client is not.
 func TestPace(t *testing.T) {
 	t.Parallel()
 	paced := connections
-	paced.Burst, paced.Pace = 4<<10, 4<<10 // at which what follows takes longer than a stranger has
+	paced.Burst, paced.Pace = 4<<10, 4<<10 // at this pace the body takes longer than a stranger's deadline
 	long := requests
 	long.Strangers.Body, long.Strangers.All.Bytes, long.Strangers.Each.Bytes = 64<<10, 64<<10, 64<<10
 	long.Known = long.Strangers
 	long.Known.Read = 20 * time.Second
 	s := serve(t, paced, long)
 	for account, status := range map[string]int{"": 400, "ann": 200} {
-		c := s.from("127.0.0.1")
+		c := s.newClient("127.0.0.1")
 		for _, body := range []string{"x", strings.Repeat("x", 50<<10)} {
 			if got := s.ask(c, account, "/body", strings.NewReader(body)); len(body) > 1 && got != status {
 				t.Errorf("%q: %d bytes: got %d, want %d", account, len(body), got, status)
@@ -428,12 +428,12 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// With HTTP/2 an answer waits for room that the client makes. A refusal needs none.
+// With HTTP/2 an answer waits until the client's window has room. A refusal must not wait for that.
 func TestRefusalIsNotHeldUp(t *testing.T) {
 	t.Parallel()
 	s := serve(t, connections, requests)
-	s.wait(2, "127.0.0.1", "")
-	frames, ask := s.unheard()
+	s.holdRequests(2, "127.0.0.1", "")
+	frames, ask := s.openUnread()
 	if err := ask(1); err != nil {
 		t.Fatal(err)
 	}
@@ -441,7 +441,7 @@ func TestRefusalIsNotHeldUp(t *testing.T) {
 	for !ended || !away {
 		fr, err := frames.ReadFrame()
 		if err != nil {
-			t.Fatalf("the stream has ended is %v, the connection ends is %v: %v", ended, away, err)
+			t.Fatalf("stream ended: %v, GOAWAY received: %v: %v", ended, away, err)
 		}
 		switch fr := fr.(type) {
 		case *http2.HeadersFrame:
@@ -453,7 +453,7 @@ func TestRefusalIsNotHeldUp(t *testing.T) {
 	close(s.open)
 }
 
-// traceReuse tells whether a request went over a connection that was there.
+// traceReuse records whether a request uses a connection that existed already.
 func traceReuse(ctx context.Context, reused *bool) context.Context {
 	return httptrace.WithClientTrace(ctx,
 		&httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { *reused = i.Reused }})
