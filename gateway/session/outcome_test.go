@@ -12,8 +12,8 @@ import (
 	"latchkey/coapres"
 )
 
-// An event says in a sentence why a command was not acknowledged. What Go, go-coap or the network
-// call it is for the log.
+// An event says in a sentence why a command was not acknowledged. The texts of Go, go-coap and the
+// network are only for the log.
 func TestExplainFailure(t *testing.T) {
 	write := errors.New("cannot write request: cannot write request")
 	for _, c := range []struct {
@@ -36,7 +36,7 @@ func TestExplainFailure(t *testing.T) {
 			t.Errorf("%v: got %q, want %q", c.err, got, c.want)
 		}
 		if strings.Contains(got, "cannot write") {
-			t.Errorf("%v: got %q, which is Go's", c.err, got)
+			t.Errorf("%v: got %q, which contains the text of a library", c.err, got)
 		}
 	}
 }

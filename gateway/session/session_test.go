@@ -29,13 +29,13 @@ const (
 	identity = keys.ID("lk-0123456789")
 )
 
-// site is a listener whose associations are all of one lock, and a table of its sessions.
+// site is a listener, all of whose associations belong to one lock, and the table of its sessions.
 type site struct {
 	*Table
 	addr   string
 	secret keys.Secret
 	peers  chan *coapres.Peer
-	gone   chan bool // for each association that ended: was it its device's newest
+	gone   chan bool // for each association that ended: whether it was the newest of its device
 }
 
 func newSite(t *testing.T) *site {
@@ -75,14 +75,15 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// node is the lock's end of an association. It answers as the test says, one request at a time.
+// node is the lock's end of an association. It answers one request at a time, with what the test
+// puts into answer.
 type node struct {
 	*transport.Conn
-	asked  chan wire.Command // what came, in order; a command of id 0 is a reading
-	answer chan wire.State   // what the next one is answered with
+	asked  chan wire.Command // the requests, in order; id 0 means a reading of the state
+	answer chan wire.State   // the answer to the next request
 }
 
-// connect opens an association of the lock and returns both ends of it.
+// connect opens an association of the lock and returns both of its ends.
 func (s *site) connect(t *testing.T) (*node, *coapres.Peer) {
 	t.Helper()
 	n := &node{asked: make(chan wire.Command, 8), answer: make(chan wire.State, 8)}
@@ -129,8 +130,8 @@ func (s *site) connect(t *testing.T) (*node, *coapres.Peer) {
 	return n, <-s.peers
 }
 
-// speak sends the gateway a request, as a node does that is alive.
-func (n *node) speak(t *testing.T) {
+// sendRequest sends the gateway a request, which shows that the node is alive.
+func (n *node) sendRequest(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -141,11 +142,11 @@ func (n *node) speak(t *testing.T) {
 	}
 }
 
-func (s *site) view(t *testing.T) View {
+func (s *site) findView(t *testing.T) View {
 	t.Helper()
 	v, ok := s.View(doorID, time.Now())
 	if !ok {
-		t.Fatal("the device was never seen")
+		t.Fatal("the table has no session of the device")
 	}
 	return v
 }
@@ -175,10 +176,10 @@ func TestOnline(t *testing.T) {
 		t.Errorf("never seen: got %v, want ErrOffline", err)
 	}
 	if _, ok := s.View(doorID, now); ok {
-		t.Error("never seen: got a view of it")
+		t.Error("never seen: got a view of the device")
 	}
 	if _, ok := s.Peer(doorID); ok {
-		t.Error("never seen: got a session of it")
+		t.Error("never seen: got a session of the device")
 	}
 	n, p := s.connect(t)
 	online := func(rule string, at time.Time, want bool) {
@@ -190,7 +191,7 @@ func TestOnline(t *testing.T) {
 	}
 	online("not registered", now, false)
 	if !s.Registered(p, 90*time.Second, now) {
-		t.Error("the first registration is not one")
+		t.Error("the first registration does not count as the first")
 	}
 	online("registered", now, true)
 	if s.Registered(p, 90*time.Second, now) {
@@ -205,11 +206,11 @@ func TestOnline(t *testing.T) {
 		t.Errorf("got %v lapsed, want the lock", got)
 	}
 	if got := s.Lapsed(now.Add(91 * time.Second)); len(got) != 0 {
-		t.Errorf("got %d lapsed again, want each told once", len(got))
+		t.Errorf("got %d lapsed again, want each reported once", len(got))
 	}
 	s.Registered(p, 90*time.Second, now)
 	s.Left(p)
-	online("took its registration back", now, false)
+	online("deregistered", now, false)
 	if _, err := s.Command(context.Background(), doorID, coapres.Command{Command: unlock(2),
 		Intent: time.Now()}); !errors.Is(err, ErrOffline) {
 		t.Errorf("got %v, want ErrOffline", err)
@@ -229,23 +230,23 @@ func TestCommandAndItsReceipt(t *testing.T) {
 	s := newSite(t)
 	n, p := s.connect(t)
 	s.Registered(p, 90*time.Second, time.Now())
-	if v := s.view(t); v.Known || v.Commanded != (wire.Command{}) {
+	if v := s.findView(t); v.Known || v.Commanded != (wire.Command{}) {
 		t.Errorf("got %+v, want nothing known yet", v)
 	}
 	out := s.command(unlock(7), time.Now())
 	if cmd := <-n.asked; cmd.ID != 7 || cmd.Action != wire.Unlock || cmd.Duration != 3000 {
 		t.Errorf("got %+v, want the command", cmd)
 	}
-	if v := s.view(t); v.Known || v.Commanded.ID != 7 {
-		t.Errorf("got %+v, want it commanded and its state not known", v)
+	if v := s.findView(t); v.Known || v.Commanded.ID != 7 {
+		t.Errorf("got %+v, want the command in it and the state unknown", v)
 	}
 	n.answer <- wire.State{ID: 7, On: true, Left: 3000, Contact: wire.ContactOpen}
 	if r := <-out; r.err != nil || !r.State.On {
 		t.Errorf("got %+v, want the receipt", r)
 	}
-	v := s.view(t)
+	v := s.findView(t)
 	if !v.Known || !v.State.On || v.State.Contact != wire.ContactOpen {
-		t.Errorf("got %+v, want what was acknowledged", v)
+		t.Errorf("got %+v, want the acknowledged state", v)
 	}
 	if st := v.Expected(v.StateAt.Add(2 * time.Second)); !st.On || st.Left != 1000 {
 		t.Errorf("in its pulse: got %+v", st)
@@ -254,8 +255,8 @@ func TestCommandAndItsReceipt(t *testing.T) {
 		t.Errorf("after its pulse: got %+v", st)
 	}
 	s.Sensed(p, wire.ContactClosed)
-	if v := s.view(t); v.State.Contact != wire.ContactClosed {
-		t.Errorf("got %+v, want what it sensed since", v)
+	if v := s.findView(t); v.State.Contact != wire.ContactClosed {
+		t.Errorf("got %+v, want the contact that was sensed since", v)
 	}
 }
 
@@ -269,7 +270,7 @@ func TestCommandsGoOneAtATime(t *testing.T) {
 	two := s.command(wire.Command{ID: 2, Action: wire.Lock}, intent)
 	late := s.command(wire.Command{ID: 3, Action: wire.Lock}, intent.Add(-coapres.CommandWindow))
 	if r := <-late; !errors.Is(r.err, coapres.ErrLate) {
-		t.Errorf("got %v, want ErrLate for one that waited past its window", r.err)
+		t.Errorf("got %v, want ErrLate for a command that waited longer than its window", r.err)
 	}
 	if len(n.asked) > 0 {
 		t.Errorf("got command %+v while the first is under way", <-n.asked)
@@ -285,12 +286,13 @@ func TestCommandsGoOneAtATime(t *testing.T) {
 	if r := <-two; r.err != nil {
 		t.Error(r.err)
 	}
-	if v := s.view(t); v.State.On || v.State.ID != 2 || len(n.asked) > 0 {
+	if v := s.findView(t); v.State.On || v.State.ID != 2 || len(n.asked) > 0 {
 		t.Errorf("got %+v, want it locked by the second", v)
 	}
 }
 
-// A lost receipt leaves the state unknown, and nothing more is sent until the node speaks.
+// After a lost receipt the state is unknown, and nothing more is sent until the node sends a
+// request.
 func TestLostReceipt(t *testing.T) {
 	s := newSite(t)
 	n, p := s.connect(t)
@@ -309,23 +311,24 @@ func TestLostReceipt(t *testing.T) {
 	if cmd := <-n.asked; cmd.ID != 2 {
 		t.Errorf("got %+v, want it sent", cmd)
 	}
-	if v := s.view(t); v.Known || v.Online || v.Commanded.ID != 2 {
+	if v := s.findView(t); v.Known || v.Online || v.Commanded.ID != 2 {
 		t.Errorf("got %+v, want its state unknown and the lock offline", v)
 	}
 	if r := <-s.command(unlock(3), time.Now()); !errors.Is(r.err, ErrOffline) {
 		t.Errorf("got %v, want ErrOffline at once", r.err)
 	}
-	n.speak(t)
-	if v := s.view(t); v.Known || !v.Online {
+	n.sendRequest(t)
+	if v := s.findView(t); v.Known || !v.Online {
 		t.Errorf("got %+v, want it online and its state still unknown", v)
 	}
-	n.answer <- wire.State{ID: 2, On: true, Left: 1000} // the command that hangs, whose answer nobody waits for
+	// the answer to the command without a receipt, for which nobody waits any more
+	n.answer <- wire.State{ID: 2, On: true, Left: 1000}
 	n.answer <- wire.State{ID: 4, On: true, Left: 3000}
 	if r := <-s.command(unlock(4), time.Now()); r.err != nil {
-		t.Errorf("got %v, want it commanded again", r.err)
+		t.Errorf("got %v, want the next command to succeed", r.err)
 	}
-	if v := s.view(t); !v.Known || v.State.ID != 4 {
-		t.Errorf("got %+v, want it known again", v)
+	if v := s.findView(t); !v.Known || v.State.ID != 4 {
+		t.Errorf("got %+v, want the state known again", v)
 	}
 }
 
@@ -346,39 +349,39 @@ func TestReadings(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-n.asked
-	if v := s.view(t); !v.Known || !v.State.On || v.State.ID != 5 || v.Commanded.ID != 0 {
-		t.Errorf("got %+v, want what was read", v)
+	if v := s.findView(t); !v.Known || !v.State.On || v.State.ID != 5 || v.Commanded.ID != 0 {
+		t.Errorf("got %+v, want the state that was read", v)
 	}
 	n.answer <- wire.State{ID: 4}
 	if err := <-refresh(); err != nil {
 		t.Fatal(err)
 	}
 	<-n.asked
-	if v := s.view(t); !v.State.On || v.State.ID != 5 {
-		t.Errorf("got %+v, want a reading from before the last command to change nothing", v)
+	if v := s.findView(t); !v.State.On || v.State.ID != 5 {
+		t.Errorf("got %+v, want that a reading from before the last command changes nothing", v)
 	}
 	reading := refresh()
 	<-n.asked
 	out := s.command(unlock(6), time.Now())
 	if err := <-reading; !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want the command to end a reading that waits", err)
+		t.Errorf("got %v, want that the command cancels a reading that waits", err)
 	}
 	<-n.asked
 	st := wire.State{ID: 6, On: true, Left: 3000}
-	n.answer <- st // the reading's, which nobody waits for
+	n.answer <- st // the answer to the cancelled reading
 	n.answer <- st
 	if r := <-out; r.err != nil {
 		t.Error(r.err)
 	}
 }
 
-// A reading that was answered before a command was obeyed, and arrives after its receipt was lost,
-// says nothing of the door.
+// A command has no receipt. A reading that the node made before it obeyed the command, but that
+// arrives later, does not tell the state of the door.
 func TestOldReadingDoesNotHideALostReceipt(t *testing.T) {
 	s := newSite(t)
 	n, p := s.connect(t)
 	s.Registered(p, 90*time.Second, time.Now())
-	n.speak(t)
+	n.sendRequest(t)
 	out := s.command(unlock(11), time.Now().Add(300*time.Millisecond-coapres.CommandWindow))
 	<-n.asked
 	known := make(chan bool, 1)
@@ -393,23 +396,23 @@ func TestOldReadingDoesNotHideALostReceipt(t *testing.T) {
 	if r := <-out; !errors.Is(r.err, coapres.ErrNoReceipt) {
 		t.Fatalf("got %v, want ErrNoReceipt", r.err)
 	}
-	n.answer <- wire.State{ID: 11, On: true} // the command's, which is lost
+	n.answer <- wire.State{ID: 11, On: true} // the receipt, which comes too late
 	n.answer <- wire.State{ID: 10}
 	if <-known {
 		t.Error("the reading counts")
 	}
-	if v := s.view(t); v.Known {
+	if v := s.findView(t); v.Known {
 		t.Errorf("got %+v, want its state unknown", v)
 	}
 }
 
-// A reading that was on its way while the node reported its contact by itself does not put the
-// contact back.
+// If a node reports its contact while an older reading is on its way, the reading does not
+// overwrite the reported contact.
 func TestOldReadingDoesNotHideAReport(t *testing.T) {
 	s := newSite(t)
 	n, p := s.connect(t)
 	s.Registered(p, 90*time.Second, time.Now())
-	n.speak(t)
+	n.sendRequest(t)
 	done := make(chan error, 1)
 	go func() { _, err := s.Refresh(context.Background(), p); done <- err }()
 	<-n.asked
@@ -418,7 +421,7 @@ func TestOldReadingDoesNotHideAReport(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if v := s.view(t); !v.Known || v.Contact != wire.ContactOpen || v.State.Contact != wire.ContactOpen {
+	if v := s.findView(t); !v.Known || v.Contact != wire.ContactOpen || v.State.Contact != wire.ContactOpen {
 		t.Errorf("got %+v, want the contact that was reported", v)
 	}
 }
@@ -432,14 +435,14 @@ func TestCommandTooLateIsNotCommanded(t *testing.T) {
 			coapres.ErrLate) {
 			t.Fatalf("got %v, want ErrLate", r.err)
 		}
-		if v := s.view(t); v.Commanded.ID != 0 || len(n.asked) > 0 {
+		if v := s.findView(t); v.Commanded.ID != 0 || len(n.asked) > 0 {
 			t.Fatalf("got %+v, want nothing sent and nothing commanded", v)
 		}
 	}
 }
 
-// A node that registers again and again while nothing reaches it leaves no readings that a command
-// would wait behind.
+// A node may register again and again while nothing reaches it. The readings that this causes must
+// not delay a command.
 func TestReadingsDoNotHoldUpACommand(t *testing.T) {
 	s := newSite(t)
 	n, p := s.connect(t)
@@ -486,19 +489,19 @@ func TestNewestSessionWins(t *testing.T) {
 		t.Error("the older session is still the device's")
 	}
 	if replaced, ok := s.Open(old, 0, func() {}, time.Now()); replaced || ok {
-		t.Error("a session that was begun before the newest one was let in after it")
+		t.Error("a session older than the newest one was opened after it")
 	}
 	if p, ok := s.Peer(doorID); !ok || p != newest {
-		t.Error("a session that was begun before is the device's")
+		t.Error("an older session became the device's")
 	}
-	if s.Registered(old, 90*time.Second, time.Now()); s.view(t).Online {
+	if s.Registered(old, 90*time.Second, time.Now()); s.findView(t).Online {
 		t.Error("a registration in a replaced session made the device online")
 	}
 	s.Left(old)
 	s.Sensed(old, wire.ContactOpen)
 	if _, err := s.Refresh(context.Background(), old); !errors.Is(err, ErrOffline) ||
-		s.view(t).State.Contact != wire.ContactUnknown {
-		t.Errorf("got %v, want nothing from a replaced session", err)
+		s.findView(t).State.Contact != wire.ContactUnknown {
+		t.Errorf("got %v, want that a replaced session changes nothing", err)
 	}
 	s.Registered(newest, 90*time.Second, time.Now())
 	n.answer <- wire.State{ID: 1}
@@ -525,9 +528,9 @@ func TestEndIf(t *testing.T) {
 		t.Errorf("got %v ended, want the lock's", got)
 	}
 	if r := <-out; !errors.Is(r.err, coapres.ErrNoReceipt) {
-		t.Errorf("got %v, want a command under way to have no receipt", r.err)
+		t.Errorf("got %v, want ErrNoReceipt for the command under way", r.err)
 	}
-	if v := s.view(t); v.Online || v.Known {
+	if v := s.findView(t); v.Online || v.Known {
 		t.Errorf("got %+v, want it offline and unknown", v)
 	}
 	if newest := <-s.gone; newest {
@@ -540,8 +543,8 @@ func TestEndIf(t *testing.T) {
 	}
 }
 
-// newRouter forwards between a node and the gateway. move gives the node another port, as the
-// gateway sees it.
+// newRouter forwards datagrams between a node and the gateway. move changes the port that the
+// gateway sees for the node.
 func newRouter(t *testing.T, gateway string) (addr string, move func()) {
 	t.Helper()
 	ua, err := net.ResolveUDPAddr("udp", gateway)
@@ -605,7 +608,7 @@ func newRouter(t *testing.T, gateway string) (addr string, move func()) {
 	return front.LocalAddr().String(), move
 }
 
-// A lock that speaks from a new address has its state read there before it is sent a command.
+// If a lock sends from a new address, the gateway reads its state there before it sends a command.
 func TestCommandAfterAMove(t *testing.T) {
 	s := newSite(t)
 	var move func()
@@ -615,7 +618,7 @@ func TestCommandAfterAMove(t *testing.T) {
 	for i, want := range [][]uint64{{1}, {0, 2}, {3}} {
 		if i == 1 {
 			move()
-			n.speak(t)
+			n.sendRequest(t)
 			if got := p.Caller.Path(); got != 1 {
 				t.Fatalf("got path %d after a move, want 1", got)
 			}
@@ -633,13 +636,13 @@ func TestCommandAfterAMove(t *testing.T) {
 		}
 	}
 	move()
-	n.speak(t)
+	n.sendRequest(t)
 	done := s.command(unlock(9), time.Now())
 	if got := <-n.asked; got.ID != 0 {
 		t.Errorf("got command %d at a new address, want a reading", got.ID)
 	}
-	if r := <-done; !errors.Is(r.err, ErrOffline) { // never answered
-		t.Errorf("got %+v, want ErrOffline: nothing was sent", r)
+	if r := <-done; !errors.Is(r.err, ErrOffline) { // the reading was not answered
+		t.Errorf("got %+v, want ErrOffline, as no command was sent", r)
 	}
 	n.answer <- wire.State{ID: 3}
 	if len(n.asked) != 0 {
