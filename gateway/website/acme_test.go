@@ -36,8 +36,8 @@ func TestACMECheckThroughTheChild(t *testing.T) {
 		}
 		cfg.Certificates = source
 	})
-	s.want(s.visitor(), "/hello", "127.0.0.1") // the child serves its first certificate
-	if err := s.meet(name, public); err == nil {
+	s.want(s.newVisitor(), "/hello", "127.0.0.1") // the child serves its first certificate
+	if err := s.connect(name, public); err == nil {
 		t.Fatal("the ACME certificate is there before it was requested")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -49,14 +49,15 @@ func TestACMECheckThroughTheChild(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	s.eventually("the child serves the ACME certificate", func() bool { return s.meet(name, public) == nil })
-	if err := s.meet("localhost", public); err == nil {
+	s.eventually("the child serves the ACME certificate",
+		func() bool { return s.connect(name, public) == nil })
+	if err := s.connect("localhost", public); err == nil {
 		t.Error("a visitor of another name got the ACME certificate")
 	}
 }
 
-// meet opens a connection as a browser that trusts only these CAs.
-func (s *site) meet(name string, trusted *x509.CertPool) error {
+// connect opens a connection like a browser that trusts only these CAs.
+func (s *site) connect(name string, trusted *x509.CertPool) error {
 	c, err := tls.Dial("tcp", s.addr, &tls.Config{ServerName: name, RootCAs: trusted})
 	if err != nil {
 		return err
@@ -86,14 +87,14 @@ func startACMEServer(t *testing.T, port uint16) (directory string, server, root 
 			t.Error(err)
 		}
 	})
-	var is struct{ Directory, Server, Root string }
+	var printed struct{ Directory, Server, Root string }
 	line, err := bufio.NewReader(out).ReadBytes('\n')
-	if err := errors.Join(err, json.Unmarshal(line, &is)); err != nil {
+	if err := errors.Join(err, json.Unmarshal(line, &printed)); err != nil {
 		t.Fatal(err)
 	}
 	server, root = x509.NewCertPool(), x509.NewCertPool()
-	if !server.AppendCertsFromPEM([]byte(is.Server)) || !root.AppendCertsFromPEM([]byte(is.Root)) {
-		t.Fatal("the ACME server says no certificates")
+	if !server.AppendCertsFromPEM([]byte(printed.Server)) || !root.AppendCertsFromPEM([]byte(printed.Root)) {
+		t.Fatal("the ACME server has printed no certificates")
 	}
-	return is.Directory, server, root
+	return printed.Directory, server, root
 }

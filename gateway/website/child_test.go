@@ -20,34 +20,34 @@ import (
 	"latchkey/gateway/website/confine"
 )
 
-// childRole names the environment variable that makes a process of this test binary a website.
+// childRole is the environment variable that makes this test binary the website's child.
 const childRole = "LATCHKEY_TEST_WEBSITE"
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(childRole); role != "" {
 		os.Exit(childMain(role))
 	}
-	// As the gateway is.
+	// The gateway is not dumpable either.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())
 }
 
-func bounds(strict bool) confine.Bounds {
+func makeBounds(strict bool) confine.Bounds {
 	return confine.Bounds{Files: 1024, Data: 192 << 20, OOMScore: 900, Strict: strict}
 }
 
-// childMain is a website for tests: it answers a few pages, and does what an attacker would who has
-// taken it over.
+// childMain is a website for tests. It serves a few pages, and makes the attacks of somebody who
+// has taken it over.
 func childMain(role string) int {
-	if role == "unfit" { // as where there is no seccomp: a filter above that refuses more filters
-		if err := withoutSeccomp(); err != nil {
+	if role == "unfit" { // as on a kernel without seccomp: an outer filter refuses further filters
+		if err := disableSeccomp(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 	}
-	site, err := website.Enter(bounds(role == "strict"))
+	site, err := website.Enter(makeBounds(role == "strict"))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -102,7 +102,7 @@ func childMain(role string) int {
 	})
 	mux.HandleFunc("/attack", func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.URL.Query().Get("parent"))
-		_, _ = io.WriteString(w, attack(r.URL.Query().Get("what"), r.URL.Query().Get("dir"), n))
+		_, _ = io.WriteString(w, runAttack(r.URL.Query().Get("what"), r.URL.Query().Get("dir"), n))
 	})
 	listener := limit.NewListener(site, limit.Connections{All: 300, EachAddr: 300, Known: 100, EachKnown: 100,
 		Idle: time.Minute})
@@ -129,8 +129,8 @@ func childMain(role string) int {
 	return 0
 }
 
-// attack tries what somebody would who has taken the website over, and says what came of it.
-func attack(what, dir string, parent int) string {
+// runAttack makes one attack and returns its result.
+func runAttack(what, dir string, parent int) string {
 	try, ok := attacks[what]
 	if !ok {
 		return "no such attack"
@@ -141,7 +141,7 @@ func attack(what, dir string, parent int) string {
 	return "done"
 }
 
-// result of a system call by its number, so that no library stands between.
+// call makes a system call by its number, so that no library is in between.
 func call(number uintptr, args ...uintptr) error {
 	var a [6]uintptr
 	copy(a[:], args)
@@ -172,8 +172,8 @@ func read(path string) error {
 	return err
 }
 
-// withoutSeccomp makes this process one of a kernel that has no filters.
-func withoutSeccomp() error {
+// disableSeccomp makes the kernel look to this process like one without seccomp filters.
+func disableSeccomp() error {
 	return seccomp.LoadFilter(seccomp.Filter{NoNewPrivs: true, Flag: seccomp.FilterFlagTSync,
 		Policy: seccomp.Policy{DefaultAction: seccomp.ActionAllow,
 			Syscalls: []seccomp.SyscallGroup{{Names: []string{"seccomp"},

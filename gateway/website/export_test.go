@@ -2,7 +2,7 @@ package website
 
 import "net/http"
 
-// Forge asks the parent for something on behalf of any connection.
+// Forge sends the parent a request on behalf of any connection.
 func (s *Site) Forge(id string) (status int, err error) {
 	r, err := http.NewRequest(http.MethodGet, "http://gateway/api/who", http.NoBody)
 	if err != nil {
@@ -16,5 +16,5 @@ func (s *Site) Forge(id string) (status int, err error) {
 	return resp.StatusCode, resp.Body.Close()
 }
 
-// Cut ends the way to the parent, as a mistake in this process might.
+// Cut closes the connection to the parent, as a bug in this process might.
 func (s *Site) Cut() error { return s.api.Close() }

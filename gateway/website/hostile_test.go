@@ -20,9 +20,9 @@ import (
 	"latchkey/gateway/website"
 )
 
-// prey is what an attacker wants: a folder with a key and a socket, which is this process's own,
-// and ports that listen.
-func prey(t *testing.T) (dir string, reached func() bool) {
+// makePrey makes what an attacker wants: the working directory of this process with a key and a
+// socket, and ports that listen. reached tells whether somebody connected to them.
+func makePrey(t *testing.T) (dir string, reached func() bool) {
 	t.Helper()
 	dir = t.TempDir()
 	t.Chdir(dir)
@@ -49,7 +49,7 @@ func prey(t *testing.T) (dir string, reached func() bool) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _, _, _, _ = u.Close(), a.Close(), tcp.Close(), udp.Close() })
-	// A descriptor that a careless service manager left to us.
+	// A descriptor that a careless service manager left open.
 	if err := unix.Dup3(int(open(t, "site.key").Fd()), leaked, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -81,36 +81,35 @@ func open(t *testing.T, path string) *os.File {
 	return f
 }
 
-// Whoever has taken the website over gets none of what an attacker would want: it is refused, or
-// the child ends.
+// Somebody who has taken over the website succeeds with no attack: it is refused, or the child
+// ends.
 func TestHostileChild(t *testing.T) {
-	dir, reached := prey(t)
-	bounded := []string{"take all memory", "flood the log"} // may be done, at the child's cost
+	dir, reached := makePrey(t)
+	bounded := []string{"take all memory", "flood the log"} // these may succeed, as they harm only the child
 	for _, what := range slices.Sorted(maps.Keys(attacks)) {
 		t.Run(what, func(t *testing.T) {
 			s := newSite(t, "hostile", func(c *website.Config) { c.Ping = 50 * time.Millisecond })
-			s.want(s.visitor(), "/hello", "127")
+			s.want(s.newVisitor(), "/hello", "127")
 			q := url.Values{"what": {what}, "dir": {dir}, "parent": {strconv.Itoa(os.Getpid())}}
-			got, err := s.get(s.visitor(), "/attack?"+q.Encode())
+			got, err := s.get(s.newVisitor(), "/attack?"+q.Encode())
 			if got == "no such attack" || got == "done" && !slices.Contains(bounded, what) {
 				t.Errorf("got %q\n%s", got, s.log)
 			}
-			if err != nil { // it ended, and why is logged
+			if err != nil { // the child ended, and the log must say why
 				got = "ended"
 				s.eventually("its end is logged", func() bool {
-					return strings.Contains(s.log.String(),
-						"website ended")
+					return strings.Contains(s.log.String(), "website ended")
 				})
 			}
 			if reached() {
-				t.Error("somebody was reached")
+				t.Error("the child reached a socket or a port")
 			}
 			s.eventually("there is a website",
-				func() bool { _, err := s.get(s.visitor(), "/hello"); return err == nil })
+				func() bool { _, err := s.get(s.newVisitor(), "/hello"); return err == nil })
 			s.stop()
 			if n := strings.Count(s.log.String(), "\n"); n > 250 || strings.ContainsAny(s.log.String(),
 				"\x1b\x07") {
-				t.Errorf("%d lines of log, or control characters", n)
+				t.Errorf("got %d lines of log, or control characters in it", n)
 			}
 			t.Logf("%s: %s", what, got)
 			for line := range strings.Lines(s.log.String()) {
@@ -122,31 +121,31 @@ func TestHostileChild(t *testing.T) {
 	}
 }
 
-// It asks the API only for connections that are open now, and for nothing else over the pair.
+// The child can call the API only on behalf of connections that are open now.
 func TestRequestsOfNobody(t *testing.T) {
 	s := newSite(t, "hostile", nil)
-	s.want(s.visitor(), "/hello", "127")
+	s.want(s.newVisitor(), "/hello", "127")
 	for _, id := range []string{"", "0", "999", "x"} {
-		got, err := s.get(s.visitor(), "/forge?id="+id)
+		got, err := s.get(s.newVisitor(), "/forge?id="+id)
 		if err != nil || got != strconv.Itoa(http.StatusMisdirectedRequest) {
 			t.Errorf("connection %q: got %q, %v, want 421", id, got, err)
 		}
 	}
 	if n := s.api.Load(); n > 0 {
-		t.Errorf("%d requests of nobody came to the API", n)
+		t.Errorf("%d requests without a connection reached the API", n)
 	}
 }
 
-// The child and what comes from it are known, whoever else runs is not theirs.
+// Owns knows the child and its descendants, and no other process.
 func TestWhoseProcess(t *testing.T) {
 	s := newSite(t, "site", nil)
-	s.want(s.visitor(), "/hello", "127")
+	s.want(s.newVisitor(), "/hello", "127")
 	other := exec.Command("sleep", "60")
 	if err := other.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = other.Process.Kill(); _ = other.Wait() })
-	child := s.child()
+	child := s.findChild()
 	for pid, want := range map[int]bool{child: true, os.Getpid(): false, other.Process.Pid: false, 1: false,
 		0: false} {
 		if got := s.server.Owns(pid); got != want {
@@ -163,18 +162,18 @@ func TestWhoseProcess(t *testing.T) {
 	}
 	s.stop()
 	if s.server.Owns(child) {
-		t.Error("a process of before")
+		t.Error("an ended child still counts as the website's")
 	}
 }
 
-// asNobody names the environment variable of a process that runs these tests as somebody without
-// rights.
+// asNobody is the environment variable that makes this test binary run these tests as a user
+// without rights.
 const asNobody = "LATCHKEY_TEST_NOBODY"
 
-// The same where neither the gateway nor its website is root: the files are their own then.
+// The same for a gateway and a website that do not run as root, but own their files.
 func TestHostileChildOfNobody(t *testing.T) {
 	if os.Getenv(asNobody) != "" || os.Getuid() != 0 {
-		return // that is how it runs anyway
+		return // this process does not run as root anyway
 	}
 	dir, err := os.MkdirTemp("/tmp", "latchkey-nobody-")
 	if err != nil {

@@ -31,14 +31,14 @@ import (
 	"latchkey/gateway/website"
 )
 
-// site is a website whose child is this test binary.
+// site is a website that runs this test binary as its child.
 type site struct {
 	t      *testing.T
 	server *website.Server
 	addr   string
 	log    *buffer
 	leaves *leaves
-	api    atomic.Int64 // requests that came to the API
+	api    atomic.Int64 // requests that reached the API
 	stop   func()       // waits for the end
 
 	idle []func() // close connections that are not used
@@ -78,7 +78,7 @@ func newSite(t *testing.T, role string, change func(*website.Config)) *site {
 	return s
 }
 
-// serveAPI is what the gateway would answer.
+// serveAPI answers like the gateway's API.
 func (s *site) serveAPI(w http.ResponseWriter, r *http.Request) {
 	s.api.Add(1)
 	if r.URL.Path == "/api/forever" {
@@ -96,8 +96,8 @@ func (s *site) serveAPI(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprint(w, v.Remote, " ", ok)
 }
 
-// visitor is somebody with connections of their own.
-func (s *site) visitor() *http.Client {
+// newVisitor returns a client with its own connections.
+func (s *site) newVisitor() *http.Client {
 	tr := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	s.idle = append(s.idle, tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
@@ -133,8 +133,9 @@ func (s *site) eventually(what string, ok func() bool) {
 	}
 }
 
-// child is the process id of the website's child; it has one as soon as a page was there.
-func (s *site) child() int {
+// findChild returns the process id of the website's child. There is one once a page has been
+// served.
+func (s *site) findChild() int {
 	s.t.Helper()
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
@@ -152,7 +153,7 @@ func (s *site) child() int {
 	return 0
 }
 
-// leaves has certificates, as the gateway would.
+// leaves returns certificates, like the gateway.
 type leaves struct {
 	plain, named, challenge atomic.Pointer[tls.Certificate]
 }
@@ -183,7 +184,7 @@ func newCertificate(t *testing.T, name string) *tls.Certificate {
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// buffer is a log.
+// buffer is a log that several goroutines may write and read.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer // guarded by mu
@@ -201,11 +202,11 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// Pages, answers of the API and streams come through the child, under the strictest filter: a call
-// too many would end it.
+// The child serves pages, answers of the API and streams under the strictest filter, which ends it
+// at any system call that is not in the list.
 func TestPagesComeFromTheChild(t *testing.T) {
 	s := newSite(t, "strict", nil)
-	c := s.visitor()
+	c := s.newVisitor()
 	s.want(c, "/hello", "127.0.0.1:")
 	page, err := s.get(c, "/hello")
 	if err != nil {
@@ -214,7 +215,7 @@ func TestPagesComeFromTheChild(t *testing.T) {
 	s.want(c, "/api/who", page+" true") // the address is the parent's word, and the same
 	var wg sync.WaitGroup
 	for range 8 {
-		c := s.visitor()
+		c := s.newVisitor()
 		wg.Go(func() {
 			for range 50 {
 				if _, err := s.get(c, "/api/who"); err != nil {
@@ -225,18 +226,20 @@ func TestPagesComeFromTheChild(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	s.eventually("what the child says is logged", func() bool { return strings.Contains(s.log.String(), `settings={\"name\":\"door\"}`) })
+	s.eventually("what the child says is logged",
+		func() bool { return strings.Contains(s.log.String(), `settings={\"name\":\"door\"}`) })
 }
 
-// What a visitor says of the connection to us is not about ours to the parent: a request to close it
-// must not end the website for everybody.
+// The headers that a visitor sends about its connection do not apply to the child's connection to
+// the parent: a request to close it must not end the website for everybody.
 func TestVisitorsConnectionIsTheirsAlone(t *testing.T) {
 	s := newSite(t, "strict", nil)
-	for _, head := range []string{"Connection: close", "Connection: TE, close", "Connection: Upgrade", "Upgrade: h2c",
-		"TE: deflate", "Keep-Alive: timeout=5", "Proxy-Connection: keep-alive"} {
-		c := s.visitor()
+	for _, head := range []string{"Connection: close", "Connection: TE, close", "Connection: Upgrade",
+		"Upgrade: h2c", "TE: deflate", "Keep-Alive: timeout=5", "Proxy-Connection: keep-alive"} {
+		c := s.newVisitor()
 		c.Transport.(*http.Transport).ForceAttemptHTTP2 = false
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+s.addr+"/pass/api/who", http.NoBody)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+s.addr+"/pass/api/who",
+			http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -251,25 +254,25 @@ func TestVisitorsConnectionIsTheirsAlone(t *testing.T) {
 		if resp.StatusCode != http.StatusOK || !strings.Contains(string(text), "true") {
 			t.Errorf("%s: got %d %q, want the answer of the API", head, resp.StatusCode, text)
 		}
-		s.want(s.visitor(), "/api/who", "true")
+		s.want(s.newVisitor(), "/api/who", "true")
 	}
 }
 
-// A website that cannot reach its parent any more ends, and the next one can.
+// If a child cannot reach its parent any more, it ends, and the next one can.
 func TestWebsiteWithoutItsParentIsReplaced(t *testing.T) {
 	s := newSite(t, "strict", nil)
-	s.want(s.visitor(), "/api/who", "true")
-	s.want(s.visitor(), "/cut", "cut: <nil>")
+	s.want(s.newVisitor(), "/api/who", "true")
+	s.want(s.newVisitor(), "/cut", "cut: <nil>")
 	s.eventually("a website that reaches its parent", func() bool {
-		got, err := s.get(s.visitor(), "/api/who")
+		got, err := s.get(s.newVisitor(), "/api/who")
 		return err == nil && strings.Contains(got, "true")
 	})
 }
 
 func TestManyStreamsDoNotHoldUpPages(t *testing.T) {
 	s := newSite(t, "strict", nil)
-	for range 270 { // more than the 250 streams that HTTP/2 allows by itself
-		resp, err := s.visitor().Get("https://" + s.addr + "/api/forever")
+	for range 270 { // more than the 250 streams that HTTP/2 allows by default
+		resp, err := s.newVisitor().Get("https://" + s.addr + "/api/forever")
 		if err != nil {
 			t.Fatalf("%v\n%s", err, s.log)
 		}
@@ -278,7 +281,7 @@ func TestManyStreamsDoNotHoldUpPages(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = resp.Body.Close() })
 	}
-	s.want(s.visitor(), "/api/who", "true")
+	s.want(s.newVisitor(), "/api/who", "true")
 }
 
 func TestCertificates(t *testing.T) {
@@ -301,18 +304,20 @@ func TestCertificates(t *testing.T) {
 		want   string
 	}{
 		{"the first", func() {}, "door.example", nil, "plain"},
-		{"no check is under way", func() {}, "door.example", []string{"acme-tls/1"},
+		{"an ACME check that nobody asked for", func() {}, "door.example", []string{"acme-tls/1"},
 			"remote error: tls: internal error"},
-		{"one for the name has come", func() { s.leaves.named.Store(newCertificate(t, "named")) },
+		{"a certificate for the name has arrived",
+			func() { s.leaves.named.Store(newCertificate(t, "named")) },
 			"door.example", nil, "named"},
 		{"another name", func() {}, "localhost", nil, "plain"},
-		{"a renewed one", func() { s.leaves.plain.Store(newCertificate(t, "renewed")) }, "localhost", nil,
+		{"a renewed certificate", func() { s.leaves.plain.Store(newCertificate(t, "renewed")) },
+			"localhost", nil,
 			"renewed"},
-		{"a check", func() { s.leaves.challenge.Store(newCertificate(t, "challenge")) }, "door.example",
+		{"an ACME check", func() { s.leaves.challenge.Store(newCertificate(t, "challenge")) }, "door.example",
 			[]string{"acme-tls/1"}, "challenge"},
-		{"a check of another name", func() {}, "other.example", []string{"acme-tls/1"},
+		{"an ACME check of another name", func() {}, "other.example", []string{"acme-tls/1"},
 			"remote error: tls: internal error"},
-		{"a browser meanwhile", func() {}, "door.example", []string{"h2", "http/1.1"}, "named"},
+		{"a browser during the check", func() {}, "door.example", []string{"h2", "http/1.1"}, "named"},
 	} {
 		step.change()
 		if got := served(step.server, step.alpn...); got != step.want {
@@ -321,12 +326,13 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
-// The key of an ACME check is for the child, and for no visitor.
+// Only the child can get the key of an ACME check, not a visitor.
 func TestVisitorsGetNoChallenge(t *testing.T) {
 	s := newSite(t, "strict", nil)
 	s.leaves.challenge.Store(newCertificate(t, "challenge"))
 	for _, path := range []string{"/pass/website/challenge", "/pass/website/%63hallenge"} {
-		if got, err := s.get(s.visitor(), path+"?name=door.example"); err == nil || strings.Contains(got, "Key") {
+		if got, err := s.get(s.newVisitor(), path+"?name=door.example"); err == nil ||
+			strings.Contains(got, "Key") {
 			t.Errorf("%s: got %.40q, %v", path, got, err)
 		}
 	}
@@ -337,27 +343,28 @@ func TestVisitorsGetNoChallenge(t *testing.T) {
 
 func TestChildStartsAgain(t *testing.T) {
 	s := newSite(t, "site", nil)
-	s.want(s.visitor(), "/hello", "127")
-	if _, err := s.get(s.visitor(), "/panic"); err == nil {
-		t.Error("a page that ends the process was there")
+	s.want(s.newVisitor(), "/hello", "127")
+	if _, err := s.get(s.newVisitor(), "/panic"); err == nil {
+		t.Error("a page that ends the process was answered")
 	}
-	s.want(s.visitor(), "/hello", "127")
+	s.want(s.newVisitor(), "/hello", "127")
 	s.eventually("why it died is logged", func() bool {
 		l := s.log.String()
-		return strings.Contains(l, "a mistake of ours") && strings.Contains(l, `website ended" why="exit status 2"`)
+		return strings.Contains(l, "a mistake of ours") &&
+			strings.Contains(l, `website ended" why="exit status 2"`)
 	})
 	if strings.Contains(s.log.String(), "\x1b[2J") {
-		t.Error("what the child says reaches the terminal as it is")
+		t.Error("control characters of the child reach the log")
 	}
-	open := s.visitor()
+	open := s.newVisitor()
 	s.want(open, "/hello", "127")
-	pid := s.child()
+	pid := s.findChild()
 	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	s.eventually("another child serves", func() bool { _, err := s.get(open, "/hello"); return err == nil })
-	if now := s.child(); now == pid {
-		t.Error("the same child")
+	if now := s.findChild(); now == pid {
+		t.Error("the killed child still runs")
 	}
 }
 
@@ -366,56 +373,55 @@ func TestChildThatHangsIsKilled(t *testing.T) {
 		c.Ping, c.Hung = 50*time.Millisecond,
 			500*time.Millisecond
 	})
-	s.want(s.visitor(), "/hello", "127")
-	if err := unix.Kill(s.child(), unix.SIGSTOP); err != nil {
+	s.want(s.newVisitor(), "/hello", "127")
+	if err := unix.Kill(s.findChild(), unix.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	// What the child was passed meanwhile is lost with it.
+	// Connections that were passed to the hung child are lost with it.
 	s.eventually("the next child serves",
-		func() bool { _, err := s.get(s.visitor(), "/hello"); return err == nil })
+		func() bool { _, err := s.get(s.newVisitor(), "/hello"); return err == nil })
 	if !strings.Contains(s.log.String(), "did not answer for 500ms") {
 		t.Errorf("got %s", s.log)
 	}
 }
 
-func TestStopsInGoodOrder(t *testing.T) {
+func TestStopWaitsForAnswers(t *testing.T) {
 	s := newSite(t, "strict", nil)
-	resp, err := s.visitor().Get("https://" + s.addr + "/slow")
+	resp, err := s.newVisitor().Get("https://" + s.addr + "/slow")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, s.log)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	pid := s.child()
+	pid := s.findChild()
 	s.stop()
 	if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "to the end" {
-		t.Errorf("got %q, %v, want the page to the end", b, err)
+		t.Errorf("got %q, %v, want the complete page", b, err)
 	}
 	if err := unix.Kill(pid, 0); !errors.Is(err, unix.ESRCH) {
-		t.Errorf("the child is left: %v", err)
+		t.Errorf("the child still runs: %v", err)
 	}
 	if strings.Contains(s.log.String(), "level=ERROR") {
 		t.Errorf("got %s", s.log)
 	}
 }
 
-// Without a fence there is no website, and nothing else ends.
+// Without seccomp there is no website, but the gateway goes on.
 func TestNoWebsiteWithoutSeccomp(t *testing.T) {
 	s := newSite(t, "unfit", nil)
-	s.eventually("it is said", func() bool {
-		return strings.Contains(s.server.Unfit(),
-			"CONFIG_SECCOMP_FILTER")
+	s.eventually("the reason is known", func() bool {
+		return strings.Contains(s.server.Unfit(), "CONFIG_SECCOMP_FILTER")
 	})
 	s.eventually("nobody listens", func() bool { _, err := net.Dial("tcp", s.addr); return err != nil })
 	s.stop()
 }
 
-// Bounds of connections are the parent's: whoever has too many loses the oldest, whatever the child
-// does. A signed-in one stays.
+// The parent bounds the connections, whatever the child does: an address with too many loses its
+// oldest. Connections with a sign-in stay open.
 func TestBoundsAreTheParents(t *testing.T) {
 	s := newSite(t, "site", func(c *website.Config) {
 		c.Bounds = limit.Connections{All: 8, EachAddr: 8, Known: 4, EachKnown: 2}
 	})
-	known := s.visitor()
+	known := s.newVisitor()
 	r, _ := http.NewRequest(http.MethodGet, "https://"+s.addr+"/hello", http.NoBody)
 	r.Header.Set("Account", "ann")
 	first, err := known.Do(r)
@@ -441,11 +447,11 @@ func TestBoundsAreTheParents(t *testing.T) {
 		_ = c.SetReadDeadline(time.Now().Add(wait))
 		_, err := c.Read(make([]byte, 1))
 		if over := !errors.Is(err, os.ErrDeadlineExceeded); over != (i < 13) {
-			t.Errorf("connection %d is over: %v, %v", i, over, err)
+			t.Errorf("connection %d: closed is %v, %v, want that only the oldest are closed", i, over, err)
 		}
 	}
 	again, err := s.get(known, "/hello")
 	if err != nil || again != string(address) {
-		t.Errorf("a signed-in connection: got %q, %v, want %q still", again, err, address)
+		t.Errorf("a signed-in connection: got %q, %v, want %q, the same connection", again, err, address)
 	}
 }

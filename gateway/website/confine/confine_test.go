@@ -7,7 +7,8 @@ import (
 	"github.com/elastic/go-seccomp-bpf/arch"
 )
 
-// A name that an architecture does not have would make the filter fail to load there.
+// If a list had the name of a system call that the architecture does not have, the filter could not
+// be loaded there.
 func TestCallsExist(t *testing.T) {
 	for name := range lists {
 		info, err := arch.GetInfo(name)
@@ -21,7 +22,7 @@ func TestCallsExist(t *testing.T) {
 			}
 			for _, call := range names {
 				if _, ok := info.SyscallNames[call]; !ok {
-					t.Errorf("%s has no %s", name, call)
+					t.Errorf("%s has no system call %s", name, call)
 				}
 			}
 		}
