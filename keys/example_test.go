@@ -6,22 +6,24 @@ import (
 	"latchkey/keys"
 )
 
-// A device gets a key of its own. The gateway keeps it, and the device gets the same secret once.
+// Each device gets its own key. The gateway stores it, and its secret is put into the device once.
 func Example() {
 	key := keys.Key{ID: keys.NewID(), Device: keys.NewRecordID(), Secret: keys.NewSecret(),
 		State: keys.Pending}
 
-	// The id is the PSK identity of DTLS. It is public and names nobody: lk- and 10 characters.
+	// The id is the PSK identity of DTLS: lk- and 10 characters. It is public and says nothing
+	// about the device.
 	fmt.Println(len(key.ID))
 
 	// Nothing prints the secret by accident.
 	fmt.Println(key.Secret)
 
-	// The one way to the text, for the bundle that goes into the device. Its bytes are the PSK.
+	// Only Reveal returns the text, for the bundle that goes into the device. Its bytes are the
+	// PSK.
 	text := key.Secret.Reveal()
 	fmt.Println(text == string(key.Secret.PSK()))
 
-	// What a person typed is compared in constant time.
+	// A secret that a person typed is compared in constant time.
 	typed, err := keys.ParseSecret(text)
 	fmt.Println(typed.Equal(key.Secret), err)
 

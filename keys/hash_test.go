@@ -19,7 +19,7 @@ func TestTextOfHashes(t *testing.T) {
 	for _, bad := range []string{"", "04a1", string(text) + "00", string(text[:62]) + "xx",
 		strings.Repeat("0", 1000)} {
 		if err := got.UnmarshalText([]byte(bad)); err == nil || got != want {
-			t.Errorf("%q: got %v, %v, want an error and the value as it was", bad, got, err)
+			t.Errorf("%q: got %v, %v, want an error and the value unchanged", bad, got, err)
 		}
 	}
 	var h Hash

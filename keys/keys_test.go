@@ -17,7 +17,7 @@ import (
 
 const known = "zk7rqh2m9xw4c0td8vpnj5bsy6"
 
-func parse(t *testing.T, s string) Secret {
+func mustParse(t *testing.T, s string) Secret {
 	t.Helper()
 	secret, err := ParseSecret(s)
 	if err != nil {
@@ -26,11 +26,11 @@ func parse(t *testing.T, s string) Secret {
 	return secret
 }
 
-// leaks tells whether text holds the known secret in any of the forms that fmt and the encoders
-// have.
+// leaks tells whether a text contains the known secret in one of the forms that fmt and the
+// encoders write.
 func leaks(text string) bool {
 	for _, form := range []string{
-		known, known[1:9], // as it stands, or a part
+		known, known[1:9], // the text, or a part of it
 		fmt.Sprintf("%x", known), fmt.Sprintf("%X", known), fmt.Sprintf("% x", known),
 		"122 107 55 114", "122,107,55,114", "0x7a, 0x6b, 0x37", // bytes
 		base64.StdEncoding.EncodeToString([]byte(known[:9])),
@@ -43,7 +43,7 @@ func leaks(text string) bool {
 }
 
 func TestSecretPrintsRedacted(t *testing.T) {
-	s := parse(t, known)
+	s := mustParse(t, known)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%+s", "%q", "%x", "%X", "% x", "%d", "%c", "%U",
 		"%t", "%e", "%b", "%o", "%10s", "%.3s", "%z"} {
 		if got := fmt.Sprintf(verb, s); got != redacted {
@@ -58,10 +58,10 @@ func TestSecretPrintsRedacted(t *testing.T) {
 	}
 }
 
-// fmt does not call methods on unexported fields, nor for %p and a misplaced %w; there it must find
-// nothing to print.
+// fmt does not call methods of unexported fields, or for %p and a misplaced %w. In these cases it
+// must not find the secret either.
 func TestSecretStaysHiddenInsideOtherThings(t *testing.T) {
-	s := parse(t, known)
+	s := mustParse(t, known)
 	type hidden struct{ s Secret }
 	type nested struct {
 		P *Secret
@@ -117,8 +117,9 @@ func TestSecretStaysHiddenInsideOtherThings(t *testing.T) {
 }
 
 func TestSecretEncodesRedacted(t *testing.T) {
-	s := parse(t, known)
-	if got, err := json.Marshal(map[string]Secret{"s": s}); err != nil || string(got) != `{"s":"[redacted]"}` {
+	s := mustParse(t, known)
+	if got, err := json.Marshal(map[string]Secret{"s": s}); err != nil ||
+		string(got) != `{"s":"[redacted]"}` {
 		t.Errorf("JSON: got %s, %v", got, err)
 	}
 	if got, err := s.MarshalText(); err != nil || string(got) != redacted {
@@ -135,8 +136,8 @@ func TestSecretEncodesRedacted(t *testing.T) {
 }
 
 func TestSecretEqual(t *testing.T) {
-	a, b := parse(t, known), parse(t, strings.Clone(known))
-	other := parse(t, known[:25]+"t")
+	a, b := mustParse(t, known), mustParse(t, strings.Clone(known))
+	other := mustParse(t, known[:25]+"t")
 	for _, tc := range []struct {
 		name string
 		x, y Secret
@@ -147,7 +148,7 @@ func TestSecretEqual(t *testing.T) {
 		{"the last letter differs", a, other, false},
 		{"zero and a secret", Secret{}, a, false},
 		{"a secret and zero", a, Secret{}, false},
-		{"two zeros open nothing", Secret{}, Secret{}, false},
+		{"two zero secrets are not equal", Secret{}, Secret{}, false},
 	} {
 		if got := tc.x.Equal(tc.y); got != tc.want {
 			t.Errorf("%s: got %v, want %v", tc.name, got, tc.want)
@@ -161,14 +162,14 @@ func TestSecretEqual(t *testing.T) {
 }
 
 func TestSecretIsItsText(t *testing.T) {
-	s := parse(t, known)
+	s := mustParse(t, known)
 	if string(s.PSK()) != known || s.Reveal() != known || s.IsZero() {
 		t.Error("the text is not the key")
 	}
 	p := s.PSK()
 	clear(p)
 	if s.Reveal() != known {
-		t.Error("PSK gives the secret's own bytes away")
+		t.Error("PSK does not return a copy: changing it changes the secret")
 	}
 	var zero Secret
 	if zero.PSK() != nil || zero.Reveal() != "" || !zero.IsZero() {
@@ -229,7 +230,8 @@ func TestMintedOnce(t *testing.T) {
 	}
 }
 
-// Pearson's test over the 32 letters; 31 degrees of freedom pass 95 once in ten million runs.
+// Pearson's chi-square test over the 32 letters. With 31 degrees of freedom a good generator
+// exceeds 95 once in ten million runs.
 func TestRandomIsUniform(t *testing.T) {
 	const n = 320_000
 	var count [256]int
@@ -249,7 +251,7 @@ func TestRandomIsUniform(t *testing.T) {
 		t.Errorf("got chi square %.1f, want below 95: %v", chi, count)
 	}
 	if Random(0) != "" {
-		t.Error("no characters asked for, some given")
+		t.Error("got characters, want none")
 	}
 }
 
@@ -274,26 +276,26 @@ func TestDecoy(t *testing.T) {
 		site, id []byte
 		same     bool
 	}{
-		"the same identity meets the same": {bytes.Clone(site), []byte("lk-0123456789"), true},
-		"another identity meets another":   {site, []byte("lk-012345678a"), false},
-		"an empty identity meets another":  {site, nil, false},
-		"another site has another": {[]byte("b site secret of some length"),
+		"the same identity gets the same decoy": {bytes.Clone(site), []byte("lk-0123456789"), true},
+		"another identity gets another decoy":   {site, []byte("lk-012345678a"), false},
+		"an empty identity gets another decoy":  {site, nil, false},
+		"another site has another decoy": {[]byte("b site secret of some length"),
 			[]byte("lk-0123456789"), false},
-		"no site secret has one of its own":    {nil, []byte("lk-0123456789"), false},
-		"a very long identity is no exception": {site, bytes.Repeat([]byte("x"), 65536), false},
+		"without a site secret it is another decoy": {nil, []byte("lk-0123456789"), false},
+		"a very long identity gets another decoy":   {site, bytes.Repeat([]byte("x"), 65536), false},
 	} {
 		got := Decoy(tc.site, tc.id)
 		if len(got) != SecretLen || !canonical(string(got)) {
 			t.Errorf("%s: got %q, want it to look like a secret", name, got)
 		}
 		if bytes.Equal(got, d) != tc.same {
-			t.Errorf("%s: got %q beside %q", name, got, d)
+			t.Errorf("%s: got %q, and %q for the first identity", name, got, d)
 		}
 	}
 	if !bytes.Equal(Decoy(nil, nil), Decoy([]byte{}, nil)) {
 		t.Error("without a site secret the decoy changes within a process")
 	}
-	// Fixed for ever: a gateway that is upgraded must not let its decoys change.
+	// This value must never change: the decoys of a gateway must stay the same after an upgrade.
 	if want := "zs1ejvkf8x5kwy3ewgxdjmexsv"; string(d) != want {
 		t.Errorf("got %s, want %s", d, want)
 	}

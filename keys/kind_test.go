@@ -16,6 +16,6 @@ func TestKinds(t *testing.T) {
 		t.Error("kind door: got nil, want an error")
 	}
 	if keys.Kind("").Actuator() {
-		t.Error("the zero kind moves a target")
+		t.Error("the zero kind is an actuator")
 	}
 }

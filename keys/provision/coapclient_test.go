@@ -15,9 +15,9 @@ import (
 	"latchkey/keys"
 )
 
-// shellArgs runs the lines in a shell, with a program in the place of coap-client-openssl that
-// prints its arguments.
-func shellArgs(t *testing.T, script string) (runs [][]string) {
+// runInShell runs a script in a shell in which coap-client-openssl is a program that prints its
+// arguments. It returns the arguments of each run.
+func runInShell(t *testing.T, script string) (runs [][]string) {
 	t.Helper()
 	sh, err := exec.LookPath("sh")
 	if err != nil {
@@ -55,10 +55,12 @@ func TestCoAPClient(t *testing.T) {
 		with func(*Bundle)
 		want [][]string
 	}{
-		{"a reader scans", nil, [][]string{common("50", `{"n":1,"uid":"04a1b2c3d4e580"}`, "coaps://gw.example:5684/scan")}},
-		{"an IPv6 gateway stands in brackets", func(b *Bundle) { b.Gateway = "[2001:db8::1]:5684" },
+		{"a reader scans", nil,
+			[][]string{common("50", `{"n":1,"uid":"04a1b2c3d4e580"}`, "coaps://gw.example:5684/scan")}},
+		{"an IPv6 address of the gateway is in brackets",
+			func(b *Bundle) { b.Gateway = "[2001:db8::1]:5684" },
 			[][]string{common("50", `{"n":1,"uid":"04a1b2c3d4e580"}`, "coaps://[2001:db8::1]:5684/scan")}},
-		{"a switch asks", func(b *Bundle) {
+		{"a switch asks for actions", func(b *Bundle) {
 			b.Kind, b.Targets = keys.KindSwitch,
 				[]string{"front", "hall.lamp"}
 		}, [][]string{
@@ -71,8 +73,8 @@ func TestCoAPClient(t *testing.T) {
 			[][]string{common("110", `[{"n":"contact","vb":true}]`, "coaps://gw.example:5684/report")}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			script := write(t, bundle(t, tc.with), CoAPClient)
-			runs := shellArgs(t, script)
+			script := writeBundle(t, makeBundle(t, tc.with), CoAPClient)
+			runs := runInShell(t, script)
 			if !reflect.DeepEqual(runs, tc.want) {
 				t.Errorf("got %q, want %q", runs, tc.want)
 			}
@@ -87,18 +89,18 @@ func TestCoAPClient(t *testing.T) {
 	}
 	for _, kind := range []keys.Kind{keys.KindLock, keys.KindLamp} {
 		var out bytes.Buffer
-		err := bundle(t, func(b *Bundle) { b.Kind = kind }).Write(&out, CoAPClient)
+		err := makeBundle(t, func(b *Bundle) { b.Kind = kind }).Write(&out, CoAPClient)
 		if !errors.Is(err, ErrNoClient) || out.Len() != 0 {
 			t.Errorf("%s: got %v, want ErrNoClient and nothing written", kind, err)
 		}
 	}
-	if err := bundle(t, func(b *Bundle) { b.Kind, b.Targets = keys.KindSwitch, nil }).Write(io.Discard,
+	if err := makeBundle(t, func(b *Bundle) { b.Kind, b.Targets = keys.KindSwitch, nil }).Write(io.Discard,
 		CoAPClient); !errors.Is(err, ErrMalformed) {
 		t.Errorf("a switch without targets: got %v, want ErrMalformed", err)
 	}
 }
 
-// checkPayload: what the line sends is what the gateway reads.
+// checkPayload checks that the gateway can parse the payload of a line.
 func checkPayload(t *testing.T, format, payload, uri string) {
 	t.Helper()
 	var err error

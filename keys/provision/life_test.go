@@ -24,8 +24,8 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// apply does what a store does with changes.
-func apply(all []keys.Key, changed ...keys.Key) []keys.Key {
+// applyChanges applies changes to keys, like a store.
+func applyChanges(all []keys.Key, changed ...keys.Key) []keys.Key {
 	out := append([]keys.Key{}, all...)
 	for _, c := range changed {
 		found := false
@@ -41,7 +41,7 @@ func apply(all []keys.Key, changed ...keys.Key) []keys.Key {
 	return out
 }
 
-func states(all []keys.Key) (s []keys.State) {
+func listStates(all []keys.Key) (s []keys.State) {
 	for _, k := range all {
 		s = append(s, k.State)
 	}
@@ -53,7 +53,7 @@ func TestMakeBeforeBreak(t *testing.T) {
 	day := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
 	check := func(step string, all []keys.Key, want ...keys.State) {
 		t.Helper()
-		got := states(all)
+		got := listStates(all)
 		if len(got) != len(want) {
 			t.Fatalf("%s: got %v, want %v", step, got, want)
 		}
@@ -67,7 +67,7 @@ func TestMakeBeforeBreak(t *testing.T) {
 	old := New("d1")
 	all := []keys.Key{other, old}
 
-	all = apply(all, MarkUsed(old.ID, all, at)...)
+	all = applyChanges(all, MarkUsed(old.ID, all, at)...)
 	check("a first handshake makes it active", all, keys.Pending, keys.Active)
 	if !all[1].LastUsed.Equal(day) {
 		t.Errorf("last used: got %v, want %v", all[1].LastUsed, day)
@@ -79,23 +79,24 @@ func TestMakeBeforeBreak(t *testing.T) {
 		t.Errorf("the next day: got %d changes, want 1", len(next))
 	}
 	if back := MarkUsed(old.ID, all, at.Add(-72*time.Hour)); len(back) != 0 {
-		t.Errorf("a clock that went back: got %d changes, want none", len(back))
+		t.Errorf("a clock that was set back: got %d changes, want none", len(back))
 	}
 
 	fresh, changed := Rotate("d1", all)
-	all = append(apply(all, changed...), fresh)
-	check("rotation keeps the old one usable", all, keys.Pending, keys.Retiring, keys.Pending)
+	all = append(applyChanges(all, changed...), fresh)
+	check("after a rotation the old key is still usable", all, keys.Pending, keys.Retiring, keys.Pending)
 	if !all[1].Secret.Equal(old.Secret) {
-		t.Error("the old secret is gone before the new one is used")
+		t.Error("the old secret was removed before the new one was used")
 	}
 
-	all = apply(all, MarkUsed(old.ID, all, at.Add(24*time.Hour))...)
-	check("the old one in between changes nothing", all, keys.Pending, keys.Retiring, keys.Pending)
+	all = applyChanges(all, MarkUsed(old.ID, all, at.Add(24*time.Hour))...)
+	check("a handshake with the old key changes nothing", all, keys.Pending, keys.Retiring, keys.Pending)
 
-	all = apply(all, MarkUsed(fresh.ID, all, at)...)
-	check("the new one's first handshake revokes the old one", all, keys.Pending, keys.Revoked, keys.Active)
+	all = applyChanges(all, MarkUsed(fresh.ID, all, at)...)
+	check("the first handshake with the new key revokes the old one", all, keys.Pending, keys.Revoked,
+		keys.Active)
 	if !all[1].Secret.IsZero() {
-		t.Error("a revoked key keeps its secret")
+		t.Error("a revoked key still has its secret")
 	}
 	if changed := MarkUsed(old.ID, all, at); len(changed) != 0 {
 		t.Errorf("a revoked key is used: got %d changes, want none", len(changed))
@@ -108,12 +109,12 @@ func TestMakeBeforeBreak(t *testing.T) {
 func TestRotateTwiceBeforeUse(t *testing.T) {
 	first := New("d1")
 	second, changed := Rotate("d1", []keys.Key{first})
-	all := append(apply([]keys.Key{first}, changed...), second)
+	all := append(applyChanges([]keys.Key{first}, changed...), second)
 	third, changed := Rotate("d1", all)
-	all = append(apply(all, changed...), third)
-	all = apply(all, MarkUsed(third.ID, all, time.Now())...)
+	all = append(applyChanges(all, changed...), third)
+	all = applyChanges(all, MarkUsed(third.ID, all, time.Now())...)
 	want := []keys.State{keys.Revoked, keys.Revoked, keys.Active}
-	for i, got := range states(all) {
+	for i, got := range listStates(all) {
 		if got != want[i] {
 			t.Errorf("key %d: got %s, want %s", i, got, want[i])
 		}

@@ -26,7 +26,7 @@ const (
 	secret   = "zk7rqh2m9xw4c0td8vpnj5bsy6"
 )
 
-func bundle(t testing.TB, with func(*Bundle)) Bundle {
+func makeBundle(t testing.TB, with func(*Bundle)) Bundle {
 	t.Helper()
 	s, err := keys.ParseSecret(secret)
 	if err != nil {
@@ -42,7 +42,7 @@ func bundle(t testing.TB, with func(*Bundle)) Bundle {
 	return b
 }
 
-func write(t *testing.T, b Bundle, f Format) string {
+func writeBundle(t *testing.T, b Bundle, f Format) string {
 	t.Helper()
 	var out bytes.Buffer
 	if err := b.Write(&out, f); err != nil {
@@ -61,17 +61,18 @@ secret    zk7rqh2m9xw4c0td8vpnj5bsy6
 
 This secret is shown once. Put it into the device now; if it is lost: latchkey device rekey.
 `
-	if got := write(t, bundle(t, func(b *Bundle) { b.Targets = []string{"front", "back"} }),
+	if got := writeBundle(t, makeBundle(t, func(b *Bundle) { b.Targets = []string{"front", "back"} }),
 		Text); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 
-const asJSON = `{"device":"front-reader","kind":"reader","targets":["front"],"gateway":"gw.example:5684","identity":"lk-0123456789",` +
+const asJSON = `{"device":"front-reader","kind":"reader","targets":["front"],` +
+	`"gateway":"gw.example:5684","identity":"lk-0123456789",` +
 	`"secret":"zk7rqh2m9xw4c0td8vpnj5bsy6"}`
 
 func TestJSONRoundTrip(t *testing.T) {
-	if got := write(t, bundle(t, nil), JSON); got != asJSON+"\n" {
+	if got := writeBundle(t, makeBundle(t, nil), JSON); got != asJSON+"\n" {
 		t.Errorf("got %s want %s", got, asJSON)
 	}
 	for _, with := range []func(*Bundle){
@@ -86,8 +87,8 @@ func TestJSONRoundTrip(t *testing.T) {
 			}
 		},
 	} {
-		b := bundle(t, with)
-		got, err := ParseBundle(strings.NewReader(write(t, b, JSON)))
+		b := makeBundle(t, with)
+		got, err := ParseBundle(strings.NewReader(writeBundle(t, b, JSON)))
 		if err != nil || !got.Secret.Equal(b.Secret) || !reflect.DeepEqual(got, b) {
 			t.Errorf("got %v, %v, want %v", got, err, b)
 		}
@@ -97,7 +98,7 @@ func TestJSONRoundTrip(t *testing.T) {
 func TestParseBundleRefuses(t *testing.T) {
 	swap := func(old, new string) string {
 		if !strings.Contains(asJSON, old) {
-			t.Fatalf("nothing to swap: %s", old)
+			t.Fatalf("%s is not in the JSON", old)
 		}
 		return strings.Replace(asJSON, old, new, 1)
 	}
@@ -105,7 +106,7 @@ func TestParseBundleRefuses(t *testing.T) {
 		"empty":                     "",
 		"null":                      "null",
 		"an array":                  "[" + asJSON + "]",
-		"data after it":             asJSON + "{}",
+		"data after the object":     asJSON + "{}",
 		"cut short":                 asJSON[:len(asJSON)-1],
 		"comma at the end":          swap(`6"}`, `6",}`),
 		"a repeated member":         swap(`{`, `{"secret":"`+secret+`",`),
@@ -118,39 +119,40 @@ func TestParseBundleRefuses(t *testing.T) {
 		"targets as text":           swap(`["front"]`, `"front"`),
 		"a repeated target":         swap(`["front"]`, `["front","front"]`),
 		"a target with a slash":     swap(`["front"]`, `["../scan"]`),
-		"too many targets":          swap(`"front"`, `"t0","t1","t2","t3","t4","t5","t6","t7","t8","t9","ta","tb","tc","td","te","tf","tg"`),
-		"an unknown kind":           swap(`"reader"`, `"door"`),
-		"a device with a space":     swap(`"front-reader"`, `"front reader"`),
-		"a device in upper case":    swap(`"front-reader"`, `"Front"`),
-		"a device with a quote":     swap(`"front-reader"`, `"a\"b"`),
-		"a device without a name":   swap(`"front-reader"`, `""`),
-		"a long device":             swap(`"front-reader"`, `"`+strings.Repeat("a", 65)+`"`),
-		"a gateway without a port":  swap(`gw.example:5684`, `gw.example`),
-		"port zero":                 swap(`:5684`, `:0`),
-		"port above 65535":          swap(`:5684`, `:65536`),
-		"port by name":              swap(`:5684`, `:coaps`),
-		"port with a zero before":   swap(`:5684`, `:05684`),
-		"port with a sign":          swap(`:5684`, `:+5684`),
-		"no host":                   swap(`gw.example`, ``),
-		"host with a quote":         swap(`gw.example`, `gw'`),
-		"host with a space":         swap(`gw.example`, `gw x`),
-		"host with a dollar":        swap(`gw.example`, `$(id)`),
-		"host that begins with -":   swap(`gw.example`, `-gw`),
-		"host with an empty part":   swap(`gw.example`, `gw..example`),
-		"IPv6 without brackets":     swap(`gw.example`, `2001:db8::1`),
-		"IPv6 with a zone":          swap(`gw.example`, `[fe80::1%eth0]`),
-		"a scheme":                  swap(`gw.example`, `coaps://gw.example`),
-		"a broken identity":         swap(identity, "lk-012345678l"),
-		"a secret in upper case":    swap(secret, strings.ToUpper(secret)),
-		"a short secret":            swap(secret, secret[:25]),
-		"a redacted secret":         swap(secret, "[redacted]"),
-		"the secret as identity":    swap(identity, secret),
-		"the secret as device":      swap("front-reader", strings.Repeat(secret, 3)),
-		"the secret as a member":    swap(`{`, `{"`+secret+`":1,`),
-		"the secret as gateway":     swap("gw.example:5684", secret),
-		"the secret as kind":        swap(`"reader"`, `"`+secret+`"`),
-		"not UTF-8":                 swap("front-reader", "\xff"),
-		"over 4 KB":                 asJSON + strings.Repeat(" ", MaxBundle),
+		"too many targets": swap(`"front"`,
+			`"t0","t1","t2","t3","t4","t5","t6","t7","t8","t9","ta","tb","tc","td","te","tf","tg"`),
+		"an unknown kind":          swap(`"reader"`, `"door"`),
+		"a device with a space":    swap(`"front-reader"`, `"front reader"`),
+		"a device in upper case":   swap(`"front-reader"`, `"Front"`),
+		"a device with a quote":    swap(`"front-reader"`, `"a\"b"`),
+		"a device without a name":  swap(`"front-reader"`, `""`),
+		"a long device":            swap(`"front-reader"`, `"`+strings.Repeat("a", 65)+`"`),
+		"a gateway without a port": swap(`gw.example:5684`, `gw.example`),
+		"port zero":                swap(`:5684`, `:0`),
+		"port above 65535":         swap(`:5684`, `:65536`),
+		"port by name":             swap(`:5684`, `:coaps`),
+		"port with a leading zero": swap(`:5684`, `:05684`),
+		"port with a sign":         swap(`:5684`, `:+5684`),
+		"no host":                  swap(`gw.example`, ``),
+		"host with a quote":        swap(`gw.example`, `gw'`),
+		"host with a space":        swap(`gw.example`, `gw x`),
+		"host with a dollar":       swap(`gw.example`, `$(id)`),
+		"host that begins with -":  swap(`gw.example`, `-gw`),
+		"host with an empty part":  swap(`gw.example`, `gw..example`),
+		"IPv6 without brackets":    swap(`gw.example`, `2001:db8::1`),
+		"IPv6 with a zone":         swap(`gw.example`, `[fe80::1%eth0]`),
+		"a scheme":                 swap(`gw.example`, `coaps://gw.example`),
+		"a broken identity":        swap(identity, "lk-012345678l"),
+		"a secret in upper case":   swap(secret, strings.ToUpper(secret)),
+		"a short secret":           swap(secret, secret[:25]),
+		"a redacted secret":        swap(secret, "[redacted]"),
+		"the secret as identity":   swap(identity, secret),
+		"the secret as device":     swap("front-reader", strings.Repeat(secret, 3)),
+		"the secret as a member":   swap(`{`, `{"`+secret+`":1,`),
+		"the secret as gateway":    swap("gw.example:5684", secret),
+		"the secret as kind":       swap(`"reader"`, `"`+secret+`"`),
+		"not UTF-8":                swap("front-reader", "\xff"),
+		"over 4 KB":                asJSON + strings.Repeat(" ", MaxBundle),
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := ParseBundle(strings.NewReader(body))
@@ -159,7 +161,7 @@ func TestParseBundleRefuses(t *testing.T) {
 			}
 			if text := err.Error(); strings.Contains(text, secret[:6]) ||
 				strings.Contains(text, strings.ToUpper(secret[:6])) {
-				t.Errorf("the error tells the secret: %s", text)
+				t.Errorf("the error contains the secret: %s", text)
 			}
 		})
 	}
@@ -176,12 +178,16 @@ func (f failing) Read([]byte) (int, error)  { return 0, f.err }
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
 
 func TestCHeader(t *testing.T) {
-	b := bundle(t, func(b *Bundle) { b.Gateway, b.Targets = "[2001:db8::1]:5684", []string{"front", "back"} })
-	got := write(t, b, CHeader)
+	b := makeBundle(t,
+		func(b *Bundle) { b.Gateway, b.Targets = "[2001:db8::1]:5684", []string{"front", "back"} })
+	got := writeBundle(t, b, CHeader)
 	for _, line := range []string{
-		"#ifndef LK_BUNDLE_H", "#define LK_BUNDLE_H", `#define LK_IDENTITY "lk-0123456789"`, `#define LK_SECRET "` + secret + `"`,
-		`#define LK_GATEWAY "[2001:db8::1]:5684"`, `#define LK_GATEWAY_HOST "2001:db8::1"`, "#define LK_GATEWAY_PORT 5684",
-		`#define LK_KIND "reader"`, "#define LK_KIND_READER 1", `#define LK_TARGETS "front,back"`, `#define LK_DEVICE "front-reader"`, "#endif",
+		"#ifndef LK_BUNDLE_H", "#define LK_BUNDLE_H", `#define LK_IDENTITY "lk-0123456789"`,
+		`#define LK_SECRET "` + secret + `"`,
+		`#define LK_GATEWAY "[2001:db8::1]:5684"`, `#define LK_GATEWAY_HOST "2001:db8::1"`,
+		"#define LK_GATEWAY_PORT 5684",
+		`#define LK_KIND "reader"`, "#define LK_KIND_READER 1", `#define LK_TARGETS "front,back"`,
+		`#define LK_DEVICE "front-reader"`, "#endif",
 	} {
 		if !slices.Contains(strings.Split(got, "\n"), line) {
 			t.Errorf("missing: %s\n%s", line, got)
@@ -192,7 +198,8 @@ func TestCHeader(t *testing.T) {
 		t.Fatal("cc is missing: install gcc")
 	}
 	dir := t.TempDir()
-	program := "#include \"bundle.h\"\n#include \"bundle.h\"\n#include <stdio.h>\n#ifndef LK_KIND_READER\n#error\n#endif\n" +
+	program := "#include \"bundle.h\"\n#include \"bundle.h\"\n#include <stdio.h>\n" +
+		"#ifndef LK_KIND_READER\n#error\n#endif\n" +
 		"int main(void) { printf(\"%s %s %s %d\", LK_IDENTITY, LK_SECRET, " + quoteC("a\"b\\c??/\n\x01é7") +
 		", LK_GATEWAY_PORT); return 0; }\n"
 	for name, text := range map[string]string{"bundle.h": got, "main.c": program} {
@@ -211,7 +218,7 @@ func TestCHeader(t *testing.T) {
 }
 
 func TestNVSCSV(t *testing.T) {
-	got := write(t, bundle(t, func(b *Bundle) { b.Targets = []string{"front", "back"} }), NVSCSV)
+	got := writeBundle(t, makeBundle(t, func(b *Bundle) { b.Targets = []string{"front", "back"} }), NVSCSV)
 	want := `key,type,encoding,value
 latchkey,namespace,,
 identity,data,string,lk-0123456789
@@ -233,15 +240,16 @@ targets,data,string,"front,back"
 			t.Errorf("row %v: want 4 columns and a name of at most 15 characters", row)
 		}
 	}
-	if got := write(t, bundle(t, func(b *Bundle) { b.Targets = nil }), NVSCSV); strings.Contains(got,
+	if got := writeBundle(t, makeBundle(t, func(b *Bundle) { b.Targets = nil }),
+		NVSCSV); strings.Contains(got,
 		"targets") {
 		t.Errorf("no targets, but a row for them:\n%s", got)
 	}
 }
 
 func TestQR(t *testing.T) {
-	b := bundle(t, nil)
-	got := write(t, b, QR)
+	b := makeBundle(t, nil)
+	got := writeBundle(t, b, QR)
 	var want bytes.Buffer
 	qrterminal.GenerateHalfBlock(asJSON, qr.L, &want)
 	if !strings.HasPrefix(got, want.String()) {
@@ -254,7 +262,7 @@ func TestQR(t *testing.T) {
 	var parsed Bundle
 	err := error(nil)
 	if parsed, err = ParseBundle(strings.NewReader(asJSON)); err != nil || !reflect.DeepEqual(parsed, b) {
-		t.Errorf("what is drawn does not parse: %v", err)
+		t.Errorf("the JSON in the code does not parse: %v", err)
 	}
 }
 
@@ -263,20 +271,20 @@ func TestFormats(t *testing.T) {
 		if got, err := ParseFormat(string(f)); err != nil || got != f {
 			t.Errorf("got %q, %v, want %q", got, err, f)
 		}
-		if err := bundle(t, nil).Write(failing{io.ErrShortWrite}, f); !errors.Is(err, io.ErrShortWrite) {
+		if err := makeBundle(t, nil).Write(failing{io.ErrShortWrite}, f); !errors.Is(err, io.ErrShortWrite) {
 			t.Errorf("%s: got %v, want the writer's error", f, err)
 		}
 	}
 	if _, err := ParseFormat("yaml"); err == nil {
 		t.Error("yaml: got nil, want an error")
 	}
-	if err := bundle(t, nil).Write(io.Discard, "yaml"); err == nil {
+	if err := makeBundle(t, nil).Write(io.Discard, "yaml"); err == nil {
 		t.Error("yaml: got nil, want an error")
 	}
 }
 
-// Every way to fail, for every format: nothing is written and the text has nothing of the secret.
-func TestErrorsDoNotTellTheSecret(t *testing.T) {
+// Whatever the error and the format, nothing is written and the error does not contain the secret.
+func TestErrorsDoNotContainTheSecret(t *testing.T) {
 	for _, with := range []func(*Bundle){
 		func(b *Bundle) { b.Device = "a b" },
 		func(b *Bundle) { b.Device = secret + " " },
@@ -289,16 +297,16 @@ func TestErrorsDoNotTellTheSecret(t *testing.T) {
 	} {
 		for _, f := range Formats {
 			var out bytes.Buffer
-			err := bundle(t, with).Write(&out, f)
+			err := makeBundle(t, with).Write(&out, f)
 			if !errors.Is(err, ErrMalformed) || out.Len() != 0 {
 				t.Errorf("%s: got %v and %d bytes, want ErrMalformed and nothing", f, err, out.Len())
 			}
 			if err != nil && strings.Contains(err.Error(), secret[:6]) {
-				t.Errorf("%s: the error tells the secret: %v", f, err)
+				t.Errorf("%s: the error contains the secret: %v", f, err)
 			}
 		}
 	}
-	b := bundle(t, nil)
+	b := makeBundle(t, nil)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%p"} {
 		if got := fmt.Sprintf(verb+verb, b, &b); strings.Contains(got, secret[:6]) ||
 			strings.Contains(got, "7a6b37") {
@@ -310,7 +318,7 @@ func TestErrorsDoNotTellTheSecret(t *testing.T) {
 	}
 }
 
-// The secret leaves by Reveal alone, and never on a line that makes an error or a log.
+// Only Reveal returns the secret, and no line that makes an error or a log entry calls it.
 func TestRevealStaysOutOfErrors(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {
@@ -327,7 +335,7 @@ func TestRevealStaysOutOfErrors(t *testing.T) {
 		}
 		for i, line := range strings.Split(string(text), "\n") {
 			if strings.Contains(line, ".PSK()") {
-				t.Errorf("%s:%d: the secret by another way than Reveal", name, i+1)
+				t.Errorf("%s:%d: the secret is read without Reveal", name, i+1)
 			}
 			if !strings.Contains(line, "Reveal") {
 				continue
@@ -335,13 +343,14 @@ func TestRevealStaysOutOfErrors(t *testing.T) {
 			reveals++
 			for _, word := range []string{"Errorf", "errors.", "malformed", "slog", "log.", "panic"} {
 				if strings.Contains(line, word) {
-					t.Errorf("%s:%d: a secret beside %s", name, i+1, word)
+					t.Errorf("%s:%d: a secret on a line with %s", name, i+1, word)
 				}
 			}
 		}
 	}
 	if want := 5; reveals != want {
-		t.Errorf("got %d places that reveal, want %d: one in each format that holds the secret but qr, which draws the JSON", reveals, want)
+		t.Errorf("got %d places that reveal, want %d: one in each format that holds the secret but qr, "+
+			"which draws the JSON", reveals, want)
 	}
 }
 
@@ -353,7 +362,7 @@ func FuzzParseBundle(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := ParseBundle(strings.NewReader(write(t, b, JSON)))
+		again, err := ParseBundle(strings.NewReader(writeBundle(t, b, JSON)))
 		if err != nil || !reflect.DeepEqual(b.Targets, again.Targets) || !again.Secret.Equal(b.Secret) ||
 			again.Gateway != b.Gateway {
 			t.Fatalf("got %v, %v, want %v", again, err, b)
