@@ -20,22 +20,23 @@ func TestArrange(t *testing.T) {
 	}{
 		{name: "flags after the argument", in: "target add front-door --kind door",
 			want: "target add --kind=door -- front-door"},
-		{name: "flags before it stay", in: "target add --kind door front-door",
+		{name: "flags before the argument", in: "target add --kind door front-door",
 			want: "target add --kind=door -- front-door"},
-		{name: "a value may be joined", in: "target add x --kind=door", want: "target add --kind=door -- x"},
+		{name: "a value joined by an equals sign", in: "target add x --kind=door",
+			want: "target add --kind=door -- x"},
 		{name: "one dash is enough", in: "target add x -kind door", want: "target add --kind=door -- x"},
-		{name: "global flags go first from anywhere", in: "target --json list --data d",
+		{name: "global flags from anywhere are moved to the front", in: "target --json list --data d",
 			want: "--json --data=d target list"},
 		{name: "a dash is a value", in: "card add --uid - --person ann",
 			want: "card add --uid=- --person=ann"},
-		{name: "a switch takes no word along", in: "grant add --deny --person ann --target x",
+		{name: "a switch takes no value", in: "grant add --deny --person ann --target x",
 			want: "grant add --deny --person=ann --target=x"},
 		{name: "a switch may be turned off", in: "grant add --deny=false", want: "grant add --deny=false"},
-		{name: "some flags repeat", in: "grant add --action on --action off",
+		{name: "a flag that may be given several times", in: "grant add --action on --action off",
 			want: "grant add --action=on --action=off"},
 		{name: "after two dashes all are arguments", in: "person add -- --odd", want: "person add -- --odd"},
-		{name: "help needs nothing else", in: "target add --help", want: "target add --help"},
-		{name: "help first is the same", in: "help target add", want: "target add --help"},
+		{name: "help needs no argument", in: "target add --help", want: "target add --help"},
+		{name: "help as the first word", in: "help target add", want: "target add --help"},
 		{name: "help alone", in: "help", want: "--help"},
 		{name: "no command", in: "--json", wrong: "want a command"},
 		{name: "half a command", in: "target --json", wrong: "latchkey target: want add, change, list or rm"},
@@ -64,7 +65,8 @@ func TestArrange(t *testing.T) {
 	}
 }
 
-// Whatever is typed, there is no panic, every error is a wrong use, and what is arranged stays so.
+// No input makes Arrange panic. Every error is a wrong use, and arranging the result again does not
+// change it.
 func FuzzArrange(f *testing.F) {
 	for _, s := range []string{"target add x --kind door", "--json target list",
 		"card add --uid - --person ann", "help target", "grant add --action on -- y", "--", "-", "---",

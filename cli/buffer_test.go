@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// lockedBuffer is an output that a test reads while a command writes it.
+// lockedBuffer is an output that a test can read while a command writes to it.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer // guarded by mu

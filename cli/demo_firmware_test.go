@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// programs is the folder of what make firmware-host builds.
+// programs is the folder with the programs that make firmware-host builds.
 const programs = "../bin/firmware"
 
 func TestFirmwareDemoStory(t *testing.T) {
@@ -19,7 +19,8 @@ func TestFirmwareDemoStory(t *testing.T) {
 		errs)
 	if text := out.from(0); got != 0 || errs.len() > 0 || !strings.Contains(text, "All went as expected") ||
 		!strings.Contains(text, "front-lock: registered") {
-		t.Errorf("got exit %d, %q, and\n%s\nwant 0, nothing, and that all went as expected", got, errs.from(0),
+		t.Errorf("got exit %d, stderr %q, and\n%s\nwant 0, no stderr, and that all went as expected", got,
+			errs.from(0),
 			text)
 	}
 }
@@ -38,13 +39,13 @@ func TestFirmwareDemoInterrupted(t *testing.T) {
 	}()
 	awaitText(t, out, "granted, and done")
 	interrupt()
-	within(t, "the story to end", done)
+	awaitEnd(t, "the story to end", done)
 	if got := errs.from(0); status != 1 || got != "latchkey: interrupted\n" || strings.Contains(out.from(0),
 		"NOT AS EXPECTED") {
-		t.Errorf("got %d %q, and\n%s\nwant 1, that it was interrupted, and no fault", status, got,
+		t.Errorf("got %d %q, and\n%s\nwant 1, that it was interrupted, and no unexpected result", status, got,
 			out.from(0))
 	}
 	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
-		t.Errorf("got %v, %v left, want nothing: it holds the nodes' secrets", left, err)
+		t.Errorf("got %v left, %v, want nothing, since the files hold the nodes' secrets", left, err)
 	}
 }

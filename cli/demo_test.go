@@ -81,12 +81,12 @@ func TestInterruptedStoryIsNotWrong(t *testing.T) {
 		defer close(done)
 		status = exit(errs, run(ctx, []string{"demo", "--script"}, nil, out, errs))
 	}()
-	awaitText(t, out, "granted, and done") // and now it waits for the door to shut
+	awaitText(t, out, "granted, and done") // now the story waits for the door to lock
 	interrupt()
-	within(t, "the story to end", done)
+	awaitEnd(t, "the story to end", done)
 	if got := errs.from(0); status != 1 || got != "latchkey: interrupted\n" || strings.Contains(out.from(0),
 		"NOT AS EXPECTED") {
-		t.Errorf("got %d %q, and\n%s\nwant 1, that it was interrupted, and no fault", status, got,
+		t.Errorf("got %d %q, and\n%s\nwant 1, that it was interrupted, and no unexpected result", status, got,
 			out.from(0))
 	}
 }

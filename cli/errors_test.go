@@ -20,7 +20,7 @@ func TestExit(t *testing.T) {
 		want int
 		text string
 	}{
-		{"done", nil, 0, ""},
+		{"no error", nil, 0, ""},
 		{"wrong use", terminal.UsageError{Text: "latchkey target add: want NAME"}, 2,
 			"latchkey target add: want NAME\n"},
 		{"no gateway here", fmt.Errorf("%w on x", connection.ErrNoGateway), 3,
@@ -32,7 +32,7 @@ func TestExit(t *testing.T) {
 			"latchkey: want a name\n"},
 		{"taken", &client.Problem{Status: 409, Detail: "taken"}, 1, "latchkey: taken\n"},
 		{"interrupted", context.Canceled, 1, "latchkey: interrupted\n"},
-		{"lines and escapes stay on one line", errors.New("a\nb\x1b[31m\u202e"), 1,
+		{"line breaks and escapes are shown on one line", errors.New("a\nb\x1b[31m\u202e"), 1,
 			`latchkey: a\nb\x1b[31m\u202e` + "\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 
 const patience = 20 * time.Second
 
-// silence is an input on which nobody ever writes.
+// silence is an input to which nobody ever writes.
 type silence struct {
 	asked chan struct{} // closed by the first read
 	end   chan struct{}
@@ -33,7 +33,7 @@ func (s *silence) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-func within(t *testing.T, what string, c <-chan struct{}) {
+func awaitEnd(t *testing.T, what string, c <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-c:
@@ -42,9 +42,9 @@ func within(t *testing.T, what string, c <-chan struct{}) {
 	}
 }
 
-// interrupted runs a command that reads a silent input, interrupts it there and returns its exit
-// status and stderr.
-func interrupted(t *testing.T, args ...string) (int, string) {
+// runInterrupted runs a command that reads a silent input, interrupts it while it reads, and
+// returns its exit status and stderr.
+func runInterrupted(t *testing.T, args ...string) (int, string) {
 	t.Helper()
 	ctx, interrupt := context.WithCancel(context.Background())
 	defer interrupt()
@@ -62,7 +62,7 @@ func interrupted(t *testing.T, args ...string) (int, string) {
 		t.Fatalf("%q does not read", args)
 	}
 	interrupt()
-	within(t, "the interrupted command to end", done)
+	awaitEnd(t, "the interrupted command to end", done)
 	return status, errs.from(0)
 }
 
@@ -72,7 +72,7 @@ func TestInterruptEndsWaitForUID(t *testing.T) {
 		{"explain", "--target", "front-door", "--uid", "-"},
 	} {
 		args = append(args, "--data", t.TempDir())
-		if got, text := interrupted(t, args...); got != 1 || text != "latchkey: interrupted\n" {
+		if got, text := runInterrupted(t, args...); got != 1 || text != "latchkey: interrupted\n" {
 			t.Errorf("%q: got %d %q, want 1 and that it was interrupted", args, got, text)
 		}
 	}
@@ -86,7 +86,8 @@ func TestLines(t *testing.T) {
 		return nil
 	})
 	if err != nil || strings.Join(got, ",") != "one,two" {
-		t.Errorf("got %q, %v, want the lines that are not blank, and the last without its end", got, err)
+		t.Errorf("got %q, %v, want the lines that are not blank, and the last one without a line end", got,
+			err)
 	}
 
 	stop := errors.New("stop")
@@ -94,7 +95,7 @@ func TestLines(t *testing.T) {
 	err = terminal.NewLineReader(strings.NewReader(text)).ForEach(t.Context(),
 		func(string) error { calls++; return stop })
 	if !errors.Is(err, stop) || calls != 1 {
-		t.Errorf("got %v after %d calls, want the first error to end it", err, calls)
+		t.Errorf("got %v after %d calls, want that the first error ends it", err, calls)
 	}
 
 	ctx, interrupt := context.WithCancel(t.Context())
@@ -102,11 +103,11 @@ func TestLines(t *testing.T) {
 	err = terminal.NewLineReader(strings.NewReader(text)).ForEach(ctx,
 		func(string) error { calls++; interrupt(); return nil })
 	if err != nil || calls != 1 {
-		t.Errorf("got %v after %d calls, want an interrupt to end it without an error", err, calls)
+		t.Errorf("got %v after %d calls, want that an interrupt ends it without an error", err, calls)
 	}
 
 	if err = terminal.NewLineReader(strings.NewReader(strings.Repeat("x", 1<<17))).ForEach(t.Context(),
 		nil); err == nil {
-		t.Error("a line without end: got no error")
+		t.Error("a line that is too long: got no error")
 	}
 }

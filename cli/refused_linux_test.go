@@ -16,8 +16,9 @@ import (
 	"time"
 )
 
-// madeStore is a data folder with a person in it, and the program as the scripts run it.
-func madeStore(t *testing.T) (program, data string) {
+// makeStore makes a data folder with a person in it, and returns it with the program that the
+// scripts run.
+func makeStore(t *testing.T) (program, data string) {
 	t.Helper()
 	program, err := exec.LookPath("latchkey")
 	if err != nil {
@@ -31,11 +32,11 @@ func madeStore(t *testing.T) (program, data string) {
 	return program, data
 }
 
-// refusedServe runs a gateway that is to end by itself, with status 1 and one line, and to change
-// nothing in its data folder.
-func refusedServe(t *testing.T, data string, make func(context.Context) *exec.Cmd) string {
+// runRefusedServe runs a gateway that must end by itself, with status 1 and one line, and change
+// nothing in its data folder. It returns the line.
+func runRefusedServe(t *testing.T, data string, make func(context.Context) *exec.Cmd) string {
 	t.Helper()
-	before := listing(t, data)
+	before := listFolder(t, data)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := make(ctx)
@@ -50,14 +51,14 @@ func refusedServe(t *testing.T, data string, make func(context.Context) *exec.Cm
 	if strings.Count(text, "\n") != 1 || !strings.HasPrefix(text, "latchkey: ") {
 		t.Errorf("got %q, want one line", text)
 	}
-	if after := listing(t, data); after != before {
-		t.Errorf("got the folder\n%s\nwant it as before:\n%s", after, before)
+	if after := listFolder(t, data); after != before {
+		t.Errorf("got the folder\n%s\nwant it unchanged:\n%s", after, before)
 	}
 	return text
 }
 
-// listing is every file in a folder with its mode, owner, time and content.
-func listing(t *testing.T, dir string) (out string) {
+// listFolder lists every file in a folder with its mode, its time and a hash of its content.
+func listFolder(t *testing.T, dir string) (out string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
@@ -84,14 +85,14 @@ func listing(t *testing.T, dir string) (out string) {
 	return out
 }
 
-// The process that tries the store out dies of a damaged page: the gateway says so in a sentence
-// and ends.
+// If the process that tries the store out dies because of a damaged page, the gateway says so in a
+// sentence and ends.
 func TestServeOutlivesItsTrial(t *testing.T) {
 	t.Parallel()
-	program, data := madeStore(t)
+	program, data := makeStore(t)
 	for sig, says := range map[string]string{"SIGBUS": "(SIGBUS: bus error)",
 		"SIGSEGV": "(SIGSEGV: segmentation violation)"} {
-		text := refusedServe(t, data, func(ctx context.Context) *exec.Cmd {
+		text := runRefusedServe(t, data, func(ctx context.Context) *exec.Cmd {
 			// The first process that maps the value log is the trial.
 			return exec.CommandContext(ctx, "strace", "-f", "-qq", "-o", os.DevNull, "-P",
 				filepath.Join(data, "db/000001.vlog"), "-e", "inject=mmap:signal="+sig,
@@ -107,15 +108,15 @@ func TestServeOutlivesItsTrial(t *testing.T) {
 	}
 	if out, err := exec.Command(program, "--data", data, "person", "list").CombinedOutput(); err != nil ||
 		!bytes.Contains(out, []byte("ann")) {
-		t.Errorf("got %v, %s, want it to open afterwards", err, out)
+		t.Errorf("got %v, %s, want that it opens afterwards", err, out)
 	}
 }
 
 // nobody is a user without any rights.
 const nobody = 65534
 
-// TestUnreadableFile: a file that came from a backup as root's, or lost its permission, is named
-// with it.
+// TestUnreadableFile: if a file belongs to root, as after a restored backup, or has lost its
+// permissions, the error names the file and the reason.
 func TestUnreadableFile(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
@@ -125,7 +126,7 @@ func TestUnreadableFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	home, err := os.MkdirTemp("", "latchkey") // the test's own folder is closed to others
+	home, err := os.MkdirTemp("", "latchkey") // other users may not enter t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +143,8 @@ func TestUnreadableFile(t *testing.T) {
 		cmd.Dir = "/"
 		return cmd
 	}
-	for _, args := range [][]string{{"person", "add", "ann"}, {"person", "list"}} { // the second leaves a table, as every start does
+	// The second command leaves a table, like every start.
+	for _, args := range [][]string{{"person", "add", "ann"}, {"person", "list"}} {
 		if out, err := latchkey(t.Context(), args...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
@@ -182,7 +184,7 @@ func TestUnreadableFile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			text := refusedServe(t, data, func(ctx context.Context) *exec.Cmd {
+			text := runRefusedServe(t, data, func(ctx context.Context) *exec.Cmd {
 				return latchkey(ctx, "serve", "--listen", "127.0.0.1:0", "--console", "off", "--clock", "rtc")
 			})
 			for _, want := range []string{name, says} {
@@ -198,6 +200,6 @@ func TestUnreadableFile(t *testing.T) {
 	}
 	if out, err := latchkey(t.Context(), "person", "list").CombinedOutput(); err != nil ||
 		!bytes.Contains(out, []byte("ann")) {
-		t.Errorf("got %v, %s, want it to open afterwards", err, out)
+		t.Errorf("got %v, %s, want that it opens afterwards", err, out)
 	}
 }

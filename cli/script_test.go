@@ -21,7 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == child.Command { // the demo's, which runs in this process
+	if len(os.Args) == 2 && os.Args[1] == child.Command { // the website's child of a demo in this process
 		os.Exit(child.Main())
 	}
 	testscript.Main(m, map[string]func(){
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestScript(t *testing.T) {
-	if signal.Ignored(syscall.SIGHUP) { // as under nohup: the commands would inherit it
+	if signal.Ignored(syscall.SIGHUP) { // as under nohup; the commands would inherit that
 		hangup := make(chan os.Signal, 1)
 		signal.Notify(hangup, syscall.SIGHUP)
 		defer signal.Stop(hangup)
@@ -41,9 +41,11 @@ func TestScript(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("LATCHKEY_DATA", e.WorkDir+"/data")
 			e.Setenv("LATCHKEY_CLOCK", "rtc")
-			e.Setenv("LATCHKEY_CONSOLE", "off")     // scripts run side by side, and there is one port of that number
-			e.Setenv("GORACE", "atexit_sleep_ms=0") // or each of hundreds of commands sleeps a second before it exits
-			e.Setenv("BAD", "x\x1b[31m")            // what a terminal would obey
+			// Scripts run in parallel, and only one of them could use the default port.
+			e.Setenv("LATCHKEY_CONSOLE", "off")
+			// Without this, each of hundreds of commands would sleep a second before it exits.
+			e.Setenv("GORACE", "atexit_sleep_ms=0")
+			e.Setenv("BAD", "x\x1b[31m") // a control sequence for terminals
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
@@ -65,8 +67,8 @@ func TestScript(t *testing.T) {
 	})
 }
 
-// status runs a command that ends with the given exit status: status 2 latchkey target add. A
-// failure says one line, on stderr, unless it also answers with --json.
+// status runs a command that must end with the given exit status: status 2 latchkey target add. A
+// failure must write one line to stderr.
 func status(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: status N COMMAND…")
@@ -105,7 +107,7 @@ func capture(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	m := re.FindStringSubmatch(ts.ReadFile("stdout"))
 	if len(m) != 2 {
-		ts.Fatalf("nothing in stdout is like %s", args[1])
+		ts.Fatalf("nothing in stdout matches %s", args[1])
 	}
 	ts.Setenv(args[0], m[1])
 }
@@ -128,9 +130,9 @@ func chown(ts *testscript.TestScript, _ bool, args []string) {
 
 const patience = 30 * time.Second
 
-// listens waits until somebody serves a unix socket, or with ! until nobody does.
+// listens waits until a process serves a unix socket, or with ! until none does.
 func listens(ts *testscript.TestScript, neg bool, args []string) {
-	until(ts, args[0], func() bool {
+	pollUntil(ts, args[0], func() bool {
 		c, err := net.Dial("unix", ts.MkAbs(args[0]))
 		if err == nil {
 			_ = c.Close()
@@ -139,17 +141,17 @@ func listens(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// appears waits until a command's output holds a pattern: appears PATTERN COMMAND….
+// appears waits until the output of a command matches a pattern: appears PATTERN COMMAND….
 func appears(ts *testscript.TestScript, neg bool, args []string) {
 	re, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
-	until(ts, args[0], func() bool {
+	pollUntil(ts, args[0], func() bool {
 		err := ts.Exec(args[1], args[2:]...)
 		return err == nil && re.MatchString(ts.ReadFile("stdout")) != neg
 	})
 }
 
-func until(ts *testscript.TestScript, what string, is func() bool) {
+func pollUntil(ts *testscript.TestScript, what string, is func() bool) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(patience); !is(); <-tick.C {
@@ -159,8 +161,8 @@ func until(ts *testscript.TestScript, what string, is func() bool) {
 	}
 }
 
-// sendSignal sends every command in the background HUP, as a terminal that closes does, or STOP, or
-// CONT.
+// sendSignal sends a signal to every command in the background: HUP, as when a terminal closes,
+// STOP or CONT.
 func sendSignal(ts *testscript.TestScript, _ bool, args []string) {
 	number := map[string]syscall.Signal{"HUP": syscall.SIGHUP, "STOP": syscall.SIGSTOP,
 		"CONT": syscall.SIGCONT}[args[0]]
@@ -169,8 +171,8 @@ func sendSignal(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// freeport sets a variable to a port that nobody uses, neither of UDP nor of TCP. It lies below
-// those that the kernel hands out, so that no client of another test gets it meanwhile.
+// freeport sets a variable to a port that is free for UDP and TCP. It is below the range from which
+// the kernel assigns ports, so that no client of another test gets it meanwhile.
 func freeport(ts *testscript.TestScript, _ bool, args []string) {
 	for range 100 {
 		port := strconv.Itoa(20_000 + rand.IntN(12_000))

@@ -13,8 +13,8 @@ import (
 	"latchkey/keys/provision"
 )
 
-// built is a house for simulated nodes to connect to.
-func built(t *testing.T) *demo.House {
+// buildHouse builds a demo house to which simulated nodes can connect.
+func buildHouse(t *testing.T) *demo.House {
 	t.Helper()
 	h, err := demo.Build(t.Context(), demo.Setting{Socket: connection.SocketName, Options: storeOptions},
 		&lockedBuffer{})
@@ -25,8 +25,9 @@ func built(t *testing.T) *demo.House {
 	return h
 }
 
-// bundleFile takes the power of a device away and returns a file for a node in its place.
-func bundleFile(t *testing.T, h *demo.House, name string) string {
+// writeBundle cuts the power of a device, and writes its bundle to a file for a simulated node in
+// its place.
+func writeBundle(t *testing.T, h *demo.House, name string) string {
 	t.Helper()
 	h.CutPower(name)
 	path := filepath.Join(t.TempDir(), name+".json")
@@ -44,16 +45,16 @@ func bundleFile(t *testing.T, h *demo.House, name string) string {
 }
 
 func TestInterruptEndsSimulation(t *testing.T) {
-	h := built(t)
+	h := buildHouse(t)
 	for name, kind := range map[string]string{demo.Tester: "reader", demo.Switch: "switch"} {
-		if got, text := interrupted(t, "simulate", kind, "--bundle", bundleFile(t, h, name)); got != 0 {
-			t.Errorf("%s: got %d %q, want 0: that is how it is meant to end", kind, got, text)
+		if got, text := runInterrupted(t, "simulate", kind, "--bundle", writeBundle(t, h, name)); got != 0 {
+			t.Errorf("%s: got %d %q, want 0, since an interrupt is its usual end", kind, got, text)
 		}
 	}
 }
 
-// simulated runs a node on the lines of an input until it ends by itself.
-func simulated(t *testing.T, input string, args ...string) (status int, stdout, stderr string) {
+// runSimulation runs a simulated node with lines as input until it ends by itself.
+func runSimulation(t *testing.T, input string, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	out, errs := &lockedBuffer{}, &lockedBuffer{}
 	done := make(chan struct{})
@@ -62,20 +63,21 @@ func simulated(t *testing.T, input string, args ...string) (status int, stdout, 
 		status = exit(errs, run(t.Context(), append([]string{"simulate"}, args...), strings.NewReader(input),
 			out, errs))
 	}()
-	within(t, "the simulation to end", done)
+	awaitEnd(t, "the simulation to end", done)
 	return status, out.from(0), errs.from(0)
 }
 
 func TestSwitchEndsAtBadLine(t *testing.T) {
-	h := built(t)
-	status, stdout, stderr := simulated(t, "desk level 40\ndesk level\ndesk off\n", "switch", "--bundle",
-		bundleFile(t, h, demo.Switch))
+	h := buildHouse(t)
+	status, stdout, stderr := runSimulation(t, "desk level 40\ndesk level\ndesk off\n", "switch", "--bundle",
+		writeBundle(t, h, demo.Switch))
 	if status != 2 || strings.Count(stdout, "granted") != 1 || !strings.Contains(stderr,
 		"latchkey simulate switch: level needs a number") {
-		t.Errorf("got %d, %q, %q, want the first line done and 2 for the second", status, stdout, stderr)
+		t.Errorf("got %d, %q, %q, want the first line obeyed, and status 2 because of the second", status,
+			stdout, stderr)
 	}
 	if got := h.State(demo.Bulb); !got.On || got.Level != 40 {
-		t.Errorf("got %+v, want the lamp as the first line left it", got)
+		t.Errorf("got %+v, want the lamp in the state of the first line", got)
 	}
 }
 
@@ -94,14 +96,15 @@ func awaitText(t *testing.T, b *lockedBuffer, text string) {
 	}
 }
 
-// A session of a second node with the same key ends that of the first.
-func TestSimulationTellsOfLostSession(t *testing.T) {
-	h := built(t)
+// When a second node connects with the same key, the session of the first one ends, and the first
+// one says so.
+func TestSimulationReportsALostSession(t *testing.T) {
+	h := buildHouse(t)
 	for name, kind := range map[string]string{demo.Bulb: "lamp", demo.Switch: "switch"} {
 		t.Run(kind, func(t *testing.T) {
 			ctx, interrupt := context.WithCancel(t.Context())
 			defer interrupt()
-			bundle, out, errs := bundleFile(t, h, name), &lockedBuffer{}, &lockedBuffer{}
+			bundle, out, errs := writeBundle(t, h, name), &lockedBuffer{}, &lockedBuffer{}
 			done, status := make(chan struct{}), 0
 			go func() {
 				defer close(done)
@@ -116,7 +119,7 @@ func TestSimulationTellsOfLostSession(t *testing.T) {
 			h.CutPower(name)
 			awaitText(t, errs, name+": connected again\n")
 			interrupt()
-			within(t, "the simulation to end", done)
+			awaitEnd(t, "the simulation to end", done)
 			if status != 0 {
 				t.Errorf("got %d %q, want 0", status, errs.from(0))
 			}
@@ -125,10 +128,10 @@ func TestSimulationTellsOfLostSession(t *testing.T) {
 }
 
 func TestSimulationInJSON(t *testing.T) {
-	h := built(t)
+	h := buildHouse(t)
 
-	status, stdout, stderr := simulated(t, "04a1b2c3d4e580\n99887766\n", "reader", "--json", "--bundle",
-		bundleFile(t, h, demo.Tester))
+	status, stdout, stderr := runSimulation(t, "04a1b2c3d4e580\n99887766\n", "reader", "--json", "--bundle",
+		writeBundle(t, h, demo.Tester))
 	want := `{"verdict":"granted","last":1,"counter":1}` + "\n" +
 		`{"verdict":"denied","last":2,"counter":2}` + "\n"
 	if status != 0 || stdout != want {
@@ -137,15 +140,15 @@ func TestSimulationInJSON(t *testing.T) {
 
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
-	lamp, out, errs := bundleFile(t, h, demo.Bulb), &lockedBuffer{}, &lockedBuffer{}
+	lamp, out, errs := writeBundle(t, h, demo.Bulb), &lockedBuffer{}, &lockedBuffer{}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		exit(errs, run(ctx, []string{"simulate", "lamp", "--json", "--bundle", lamp}, nil, out, errs))
 	}()
 	awaitText(t, errs, " is connected to ")
-	status, stdout, stderr = simulated(t, "desk level 40\ndesk unlock\nnowhere on\n", "switch", "--json",
-		"--bundle", bundleFile(t, h, demo.Switch))
+	status, stdout, stderr = runSimulation(t, "desk level 40\ndesk unlock\nnowhere on\n", "switch", "--json",
+		"--bundle", writeBundle(t, h, demo.Switch))
 	want = `{"verdict":"granted","last":1,"counter":1}` + "\n" +
 		`{"verdict":"denied","last":2,"counter":2}` + "\n" +
 		`{"error":"answered NotFound: no such thing for this device","counter":3}` + "\n"
@@ -153,7 +156,7 @@ func TestSimulationInJSON(t *testing.T) {
 		t.Errorf("switch: got %d, %q, %q, want %q", status, stdout, stderr, want)
 	}
 	interrupt()
-	within(t, "the lamp to end", done)
+	awaitEnd(t, "the lamp to end", done)
 	if got, want := out.from(0), `{"level":40,"on":true}`+"\n"+`{"on":false}`+"\n"; got != want {
 		t.Errorf("lamp: got %q, %q, want %q", got, errs.from(0), want)
 	}

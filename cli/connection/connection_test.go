@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A gateway that accepts nobody any more, and has as many waiting as may, is there and silent: it
-// is not taken for one that has ended.
+// A gateway may run but accept no connections, with a full queue of waiting ones. It counts as
+// silent, not as ended.
 func TestNobodyAccepts(t *testing.T) {
 	dir := t.TempDir()
 	socket := func() int {
@@ -32,7 +32,7 @@ func TestNobodyAccepts(t *testing.T) {
 		}
 	}
 	if !errors.Is(err, unix.EAGAIN) {
-		t.Fatalf("got %v, want a queue that is full", err)
+		t.Fatalf("got %v, want a full queue", err)
 	}
 	c, err := Place{Dir: dir}.Open(t.Context())
 	if !errors.As(err, new(silent)) {

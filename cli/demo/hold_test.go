@@ -10,7 +10,7 @@ import (
 	"latchkey/gateway/store"
 )
 
-// testSetting is that of a demo that no command line has started.
+// testSetting is the setting of a demo that is not started by a command line.
 var testSetting = Setting{Socket: "admin.sock",
 	Options: func(dir string) store.Options { return store.Options{Dir: dir} }}
 
@@ -39,6 +39,6 @@ func TestInterruptEndsBuilding(t *testing.T) {
 	interrupt()
 	h := &House{}
 	if err := h.await(ctx, func() bool { return false }); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want that it was interrupted", err)
+		t.Errorf("got %v, want context.Canceled", err)
 	}
 }

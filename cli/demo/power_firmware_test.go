@@ -12,7 +12,7 @@ import (
 func TestFirmwareDemoPower(t *testing.T) {
 	t.Parallel()
 	out := &bytes.Buffer{}                         // the house writes one line at a time
-	dir, err := filepath.Abs("../../bin/firmware") // of make firmware-host
+	dir, err := filepath.Abs("../../bin/firmware") // make firmware-host builds it
 	if err != nil {
 		t.Fatal(err)
 	}

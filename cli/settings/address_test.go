@@ -10,9 +10,9 @@ func TestAnnouncedAddrs(t *testing.T) {
 		rule, listen string
 		want         []string
 	}{
-		{"an address is announced as it is", "10.42.0.1:5684", []string{"10.42.0.1:5684"}},
-		{"so is one of IPv6", "[2001:db8::7]:1234", []string{"[2001:db8::7]:1234"}},
-		{"so is a name", "door.example:5684", []string{"door.example:5684"}},
+		{"an address is announced unchanged", "10.42.0.1:5684", []string{"10.42.0.1:5684"}},
+		{"an IPv6 address is announced unchanged", "[2001:db8::7]:1234", []string{"[2001:db8::7]:1234"}},
+		{"a name is announced unchanged", "door.example:5684", []string{"door.example:5684"}},
 		{"a port that the kernel chooses is not known yet", "127.0.0.1:0", nil},
 	} {
 		if got := AnnouncedAddrs(tc.listen); !slices.Equal(got, tc.want) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestEachSettingMayStandInTheFile(t *testing.T) {
+func TestEverySettingCanBeInTheFile(t *testing.T) {
 	var got []string
 	for field := range reflect.TypeFor[tomlFile]().Fields() {
 		got = append(got, field.Tag.Get("toml"))

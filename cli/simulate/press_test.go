@@ -14,18 +14,19 @@ func TestParsePress(t *testing.T) {
 		level      uint8
 		err        string
 	}{
-		{"no level is needed", "desk toggle", wire.Toggle, 0, ""},
-		{"a door", " desk\tunlock ", wire.Unlock, 0, ""},
+		{"an action without a level", "desk toggle", wire.Toggle, 0, ""},
+		{"spaces and tabs", " desk\tunlock ", wire.Unlock, 0, ""},
 		{"a level", "desk level 40", wire.Level, 40, ""},
 		{"the lowest level", "desk level 0", wire.Level, 0, ""},
 		{"the highest level", "desk level 100", wire.Level, 100, ""},
-		{"level without a number is not off", "desk level", 0, 0, "needs a number of 0 to 100"},
+		{"level without a number is an error", "desk level", 0, 0, "needs a number of 0 to 100"},
 		{"above the highest level", "desk level 101", 0, 0, `there is no level "101"`},
-		{"a level below", "desk level -1", 0, 0, `there is no level "-1"`},
-		{"a number that nobody uses", "desk toggle 40", 0, 0, `"40" is too many`},
+		{"below the lowest level", "desk level -1", 0, 0, `there is no level "-1"`},
+		{"a number after an action without a level", "desk toggle 40", 0, 0, `"40" is too many`},
 		{"two levels", "desk level 40 50", 0, 0, `"50" is too many`},
 		{"no action", "desk", 0, 0, "want TARGET ACTION [LEVEL]"},
-		{"an unknown action", "desk frob", 0, 0, `there is no action "frob": want on, off, toggle, level LEVEL, unlock or lock`},
+		{"an unknown action", "desk frob", 0, 0,
+			`there is no action "frob": want on, off, toggle, level LEVEL, unlock or lock`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			target, action, level, err := parsePress(tt.line)
