@@ -37,7 +37,7 @@ type Store interface {
 	Tag(r access.Record) (string, error)
 	Apply(ctx context.Context, actor string, changes ...access.Change) (seq uint64, err error)
 	feed.Chain
-	Since(ctx context.Context, t time.Time, limit int) ([]audit.Event, error)
+	EventsSince(ctx context.Context, t time.Time, limit int) ([]audit.Event, error)
 	Verify(ctx context.Context) error
 	VerifyHead(ctx context.Context, seq uint64, hash keys.Hash) error
 	// Verified returns when the whole store was last verified since it was opened, up to which

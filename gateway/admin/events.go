@@ -113,7 +113,7 @@ func (a *server) events(ctx context.Context, in *api.EventQuery) (out api.Events
 	case in.Q != "":
 		out.Items, err = a.newestEvents(ctx, head, in.Since, most, in.Q)
 	case !in.Since.IsZero():
-		out.Items, err = a.Store.Since(ctx, in.Since, most)
+		out.Items, err = a.Store.EventsSince(ctx, in.Since, most)
 	default:
 		out.Items, err = a.Store.Events(ctx, head-min(head, uint64(most))+1, most)
 	}

@@ -45,7 +45,7 @@ func TestLockdownOnAFullDisk(t *testing.T) {
 			p.See("1 restriction acts in memory and is NOT durable")
 			free.Store(1 << 30)
 			h.eventually("the lockdown is durable", func() bool {
-				return h.store.Held() == 0 && h.store.Low() == nil
+				return h.store.Held() == 0 && h.store.CheckSpace() == nil
 			})
 			p.Open("/")
 			p.DontSee("Cards that may enter are kept out.")

@@ -20,10 +20,10 @@ const (
 type Store interface {
 	Snapshot() *access.Policy
 	Failed() error
-	Low() error
+	CheckSpace() error
 	Space() (used, free, least uint64, err error)
 	Held() int
-	Pace(ctx context.Context) time.Duration
+	MeasurePace(ctx context.Context) time.Duration
 }
 
 // CheckHealth returns the reasons why cards that may enter would not be let in now, at all doors.
@@ -33,7 +33,7 @@ func CheckHealth(st Store, trusted func(now time.Time) (bool, string)) (found []
 	if err := st.Failed(); err != nil {
 		return append(found, StoreFinding(err))
 	}
-	if err := st.Low(); err != nil {
+	if err := st.CheckSpace(); err != nil {
 		_, free, least, e := st.Space()
 		if e == nil {
 			err = nil
@@ -42,7 +42,7 @@ func CheckHealth(st Store, trusted func(now time.Time) (bool, string)) (found []
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), healthWait)
 	defer cancel()
-	if took := st.Pace(ctx); took > longestCommit {
+	if took := st.MeasurePace(ctx); took > longestCommit {
 		found = append(found, Finding{Code: CodeSlow,
 			Text: fmt.Sprintf("the disk takes %v for one write, so commands come too late for the doors",
 				took.Round(10*time.Millisecond)),

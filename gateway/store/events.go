@@ -102,12 +102,13 @@ func (s *Store) Newest(ctx context.Context, n int) ([]audit.Event, error) {
 	return s.Events(ctx, from, n)
 }
 
-// clockSlack is how many events in a row may be too old before Since stops looking: a clock that
-// was wrong for a while leaves events with wrong times between good ones.
+// clockSlack is how many events in a row may be too old before EventsSince stops looking: a clock
+// that was wrong for a while leaves events with wrong times between good ones.
 const clockSlack = 4096
 
-// Since returns the newest events, up to limit of them, whose time is not before t, oldest first.
-func (s *Store) Since(ctx context.Context, t time.Time, limit int) ([]audit.Event, error) {
+// EventsSince returns the newest events, up to limit of them, whose time is not before t, oldest
+// first.
+func (s *Store) EventsSince(ctx context.Context, t time.Time, limit int) ([]audit.Event, error) {
 	var out []audit.Event
 	seq, _ := s.Head()
 	err := s.readIfOpen(ctx, func(txn *badger.Txn) error {

@@ -106,9 +106,9 @@ func TestReadingEvents(t *testing.T) {
 		{"far beyond", seqs(s.Events(ctx, 1<<63, 1<<30)), 0, 0},
 		{"newest", seqs(s.Newest(ctx, 4)), 7, 10},
 		{"more newest than there are", seqs(s.Newest(ctx, 400)), 1, 10},
-		{"since", seqs(s.Since(ctx, start.Add(5*time.Minute), 100)), 6, 10},
-		{"since, only the newest", seqs(s.Since(ctx, start, 2)), 9, 10},
-		{"since later", seqs(s.Since(ctx, c.Now(), 100)), 0, 0},
+		{"since", seqs(s.EventsSince(ctx, start.Add(5*time.Minute), 100)), 6, 10},
+		{"since, only the newest", seqs(s.EventsSince(ctx, start, 2)), 9, 10},
+		{"since later", seqs(s.EventsSince(ctx, c.Now(), 100)), 0, 0},
 	} {
 		n := int(test.last - test.first)
 		if test.last > 0 {
@@ -127,7 +127,7 @@ func TestSinceLooksPastAWrongClock(t *testing.T) {
 	mustRecord(t, s, audit.Event{Kind: audit.EventReport})
 	mustRecord(t, s, audit.Event{Kind: audit.EventStart, At: time.Unix(0, 0)})
 	mustRecord(t, s, audit.Event{Kind: audit.EventReport})
-	evs, err := s.Since(context.Background(), at, 10)
+	evs, err := s.EventsSince(context.Background(), at, 10)
 	if err != nil || len(evs) != 2 || evs[0].Seq != 1 {
 		t.Errorf("got %v, %v, want events 1 and 3", evs, err)
 	}

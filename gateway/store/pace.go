@@ -36,16 +36,17 @@ const (
 	probeShare    = 10
 )
 
-// Pace returns how long the last commit took, or how long the present one has already taken if that
-// is longer. If the last commit was long ago, Pace makes one that changes nothing and waits for it
-// until ctx ends. It makes none when there is no space.
-func (s *Store) Pace(ctx context.Context) time.Duration {
+// MeasurePace returns how long the last commit took, or how long the present one has already taken
+// if that is longer. If the last commit was long ago, MeasurePace makes one that changes nothing
+// and waits for it until ctx ends. It makes none when there is no space.
+func (s *Store) MeasurePace(ctx context.Context) time.Duration {
 	old := probeEvery
 	if took := time.Duration(s.pace.took.Load()); took > slowCommit {
 		old = min(max(probeSlowDisk, probeShare*took), probeEvery)
 	}
-	if p := &s.pace; p.began.Load() == 0 && time.Since(time.Unix(0, p.ended.Load())) > old && s.Low() == nil {
-		// Only its duration matters here; Failed tells of an error.
+	ended := time.Unix(0, s.pace.ended.Load())
+	if s.pace.began.Load() == 0 && time.Since(ended) > old && s.CheckSpace() == nil {
+		// Only its duration matters here; Failed returns an error.
 		_ = s.submit(ctx, &request{between: (*writer).probe})
 	}
 	took := time.Duration(s.pace.took.Load())
@@ -67,8 +68,9 @@ func (w *writer) probe() error {
 	return w.s.Failed()
 }
 
-// Low returns [ErrNoSpace] if there is too little free space to grant anything, and nil otherwise.
-func (s *Store) Low() error {
+// CheckSpace returns [ErrNoSpace] if there is too little free space to grant anything, and nil
+// otherwise.
+func (s *Store) CheckSpace() error {
 	if s.opts.InMemory && s.opts.Free == nil {
 		return nil
 	}

@@ -80,7 +80,7 @@ func TestEventsOfOneCommitShareAPage(t *testing.T) {
 			}
 		}
 	}
-	evs, err := s.Since(ctx, at(15), 100)
+	evs, err := s.EventsSince(ctx, at(15), 100)
 	if err != nil || len(evs) != 8 || evs[0].Seq != 15 || evs[7].Seq != 22 {
 		t.Errorf("since: got %d events, %v, want 15 to 22", len(evs), err)
 	}

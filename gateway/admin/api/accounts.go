@@ -70,10 +70,10 @@ var (
 		"One account")
 	ChangeAccount = declare[RefBody[AccountChange], Account](toGovern,
 		http.MethodPatch, "/v1/accounts/{ref}", "change-account",
-		"Rename, disable or enable an account, or change its role or password").matching()
+		"Rename, disable or enable an account, or change its role or password").acceptIfMatch()
 	RemoveAccount = declare[ByRef, Changed](toGovern,
 		http.MethodDelete, "/v1/accounts/{ref}", "remove-account",
-		"Remove an account with its passkeys and tokens").matching()
+		"Remove an account with its passkeys and tokens").acceptIfMatch()
 	SignOut = declare[ByRef, Account](ownOnly, http.MethodPost, "/v1/accounts/{ref}/sign-out", "sign-out",
 		"End all sessions of an account")
 )

@@ -59,9 +59,9 @@ var (
 		"One card")
 	ChangeCard = declare[RefBody[CardChange], Card](toManage,
 		http.MethodPatch, "/v1/cards/{ref}", "change-card",
-		"Mark a card as lost or active, or change its validity").matching()
+		"Mark a card as lost or active, or change its validity").acceptIfMatch()
 	RemoveCard = declare[ByRef, Changed](toManage, http.MethodDelete, "/v1/cards/{ref}", "remove-card",
-		"Remove a card").matching()
+		"Remove a card").acceptIfMatch()
 	LearnCard = declare[Body[LearnRequest], Card](toManage,
 		http.MethodPost, "/v1/cards/learn", "learn-card",
 		"Give a person the next unknown card that is read at a reader")

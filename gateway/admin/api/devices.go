@@ -74,7 +74,7 @@ var (
 		"Get one device with its keys")
 	RemoveDevice = declare[ByRef, Changed](toManage,
 		http.MethodDelete, "/v1/devices/{ref}", "remove-device",
-		"Remove a device with its keys and grants").matching()
+		"Remove a device with its keys and grants").acceptIfMatch()
 	RekeyDevice = declare[RefBody[NewKey], Enrolled](toManage,
 		http.MethodPost, "/v1/devices/{ref}/keys", "rekey-device",
 		"Mint another key for a device: the answer holds its secret, once. "+

@@ -56,5 +56,5 @@ var (
 	GetGrant = declare[ByRef, Grant](toLook, http.MethodGet, "/v1/grants/{ref}", "get-grant",
 		"Get one grant, by id")
 	RemoveGrant = declare[ByRef, Changed](toManage, http.MethodDelete, "/v1/grants/{ref}", "remove-grant",
-		"Remove a grant, by id").matching()
+		"Remove a grant, by id").acceptIfMatch()
 )

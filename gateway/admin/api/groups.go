@@ -39,11 +39,11 @@ var (
 	GetGroup = declare[ByRef, Group](toLook, http.MethodGet, "/v1/groups/{ref}", "get-group",
 		"One group")
 	RemoveGroup = declare[ByRef, Changed](toManage, http.MethodDelete, "/v1/groups/{ref}", "remove-group",
-		"Remove a group, with the grants to it and on it").matching()
+		"Remove a group, with the grants to it and on it").acceptIfMatch()
 	JoinGroup = declare[MemberInput, Group](toManage,
 		http.MethodPut, "/v1/groups/{ref}/members/{member}", "join-group",
-		"Put a person or target into a group").matching()
+		"Put a person or target into a group").acceptIfMatch()
 	LeaveGroup = declare[MemberInput, Group](toManage,
 		http.MethodDelete, "/v1/groups/{ref}/members/{member}", "leave-group",
-		"Take a person or target out of a group").matching()
+		"Take a person or target out of a group").acceptIfMatch()
 )

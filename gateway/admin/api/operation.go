@@ -44,8 +44,8 @@ func declare[In, Out any](need account.Need, method, path, id, summary string) O
 		Needs: Demand{always: need}}}
 }
 
-// matching returns the same operation, with If-Match.
-func (o Operation[In, Out]) matching() Operation[In, Out] {
+// acceptIfMatch returns the same operation, but it honours If-Match.
+func (o Operation[In, Out]) acceptIfMatch() Operation[In, Out] {
 	o.Matches = true
 	return o
 }

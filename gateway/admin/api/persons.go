@@ -39,8 +39,8 @@ var (
 		"One person")
 	ChangePerson = declare[RefBody[PersonChange], Person](toManage,
 		http.MethodPatch, "/v1/persons/{ref}", "change-person",
-		"Rename, suspend or resume a person").matching()
+		"Rename, suspend or resume a person").acceptIfMatch()
 	RemovePerson = declare[ByRef, Changed](toManage,
 		http.MethodDelete, "/v1/persons/{ref}", "remove-person",
-		"Remove a person with their cards, grants and memberships").matching()
+		"Remove a person with their cards, grants and memberships").acceptIfMatch()
 )

@@ -40,8 +40,8 @@ var (
 		"One schedule")
 	ChangeSchedule = declare[RefBody[ScheduleChange], Schedule](toManage,
 		http.MethodPatch, "/v1/schedules/{ref}", "change-schedule",
-		"Rename a schedule or change its windows").matching()
+		"Rename a schedule or change its windows").acceptIfMatch()
 	RemoveSchedule = declare[ByRef, Changed](toManage,
 		http.MethodDelete, "/v1/schedules/{ref}", "remove-schedule",
-		"Remove a schedule that no grant uses").matching()
+		"Remove a schedule that no grant uses").acceptIfMatch()
 )

@@ -36,7 +36,7 @@ var (
 	GetSite = declare[Nothing, Site](toLook, http.MethodGet, "/v1/site", "get-site",
 		"Get the time zone and the lockdown")
 	ChangeSite = declare[Body[SiteChange], Site](toManage, http.MethodPatch, "/v1/site", "change-site",
-		"Set the time zone").matching()
+		"Set the time zone").acceptIfMatch()
 	SetLockdown = declareCases[Body[Lockdown], Site]("on", []Case{{true, toSecure}, {false, toManage}},
 		http.MethodPut, "/v1/lockdown", "set-lockdown",
 		"Start or end a lockdown: doors stay shut for everybody")

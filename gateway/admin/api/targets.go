@@ -44,8 +44,8 @@ var (
 		"Get one door or lamp")
 	ChangeTarget = declare[RefBody[TargetChange], Target](toManage,
 		http.MethodPatch, "/v1/targets/{ref}", "change-target",
-		"Rename a target or change its pulse").matching()
+		"Rename a target or change its pulse").acceptIfMatch()
 	RemoveTarget = declare[ByRef, Changed](toManage,
 		http.MethodDelete, "/v1/targets/{ref}", "remove-target",
-		"Remove a target with its grants").matching()
+		"Remove a target with its grants").acceptIfMatch()
 )
