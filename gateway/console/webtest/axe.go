@@ -35,8 +35,8 @@ func (p *Page) Axe() []Violation {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.settle()
-	p.do("load axe-core", func(ctx context.Context) error {
+	p.awaitLoad()
+	p.runOnce("load axe-core", func(ctx context.Context) error {
 		return chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](string(axe),
 			func(e *runtime.EvaluateParams) { e.ReturnByValue = new(false) }))
 	})

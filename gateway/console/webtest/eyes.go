@@ -16,8 +16,8 @@ import (
 func (p *Page) Text() string {
 	p.t.Helper()
 	var seen string
-	p.until("read the page", func(ctx context.Context) (err error) {
-		seen, err = p.seen(ctx)
+	p.retry("read the page", func(ctx context.Context) (err error) {
+		seen, err = p.readText(ctx)
 		return err
 	})
 	return seen
@@ -27,8 +27,8 @@ func (p *Page) Text() string {
 // in capitals.
 func (p *Page) See(text string) {
 	p.t.Helper()
-	p.until(fmt.Sprintf("see %q", text), func(ctx context.Context) error {
-		if seen, err := p.seen(ctx); err != nil || strings.Contains(seen, words(text)) {
+	p.retry(fmt.Sprintf("see %q", text), func(ctx context.Context) error {
+		if seen, err := p.readText(ctx); err != nil || strings.Contains(seen, joinWords(text)) {
 			return err
 		}
 		return errors.New("it is not there")
@@ -38,15 +38,15 @@ func (p *Page) See(text string) {
 // DontSee waits until a text is no longer visible.
 func (p *Page) DontSee(text string) {
 	p.t.Helper()
-	p.until(fmt.Sprintf("not see %q", text), func(ctx context.Context) error {
-		if seen, err := p.seen(ctx); err != nil || !strings.Contains(seen, words(text)) {
+	p.retry(fmt.Sprintf("not see %q", text), func(ctx context.Context) error {
+		if seen, err := p.readText(ctx); err != nil || !strings.Contains(seen, joinWords(text)) {
 			return err
 		}
 		return errors.New("it is there")
 	})
 }
 
-func (p *Page) seen(ctx context.Context) (string, error) {
+func (p *Page) readText(ctx context.Context) (string, error) {
 	at, err := p.find(ctx, "", nil)
 	if err != nil {
 		return "", err
@@ -54,17 +54,18 @@ func (p *Page) seen(ctx context.Context) (string, error) {
 	if p.rec.isLoading() {
 		return "", errors.New("it is still loading")
 	}
-	s, err := on[string](ctx, at, `function() { return (this === document ? this.body : this).innerText }`)
-	return words(s), err
+	s, err := callOn[string](ctx, at,
+		`function() { return (this === document ? this.body : this).innerText }`)
+	return joinWords(s), err
 }
 
-func words(s string) string { return strings.Join(strings.Fields(s), " ") }
+func joinWords(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // Screenshot writes a picture of the whole page as PNG, not only of what fits the window.
 func (p *Page) Screenshot(file string) {
 	p.t.Helper()
-	p.settle()
-	p.do("take a picture", func(ctx context.Context) error {
+	p.awaitLoad()
+	p.runOnce("take a picture", func(ctx context.Context) error {
 		size, err := chromedp.Run(ctx, chromedp.Evaluate[struct{ Width, Height float64 }](
 			`(e => ({width: innerWidth, height: Math.max(innerHeight, e.scrollHeight)}))(
 				document.documentElement)`))
@@ -86,7 +87,7 @@ func (p *Page) Screenshot(file string) {
 // and neither is an answer that has not ended, such as a stream of events.
 func (p *Page) Size() int64 {
 	p.t.Helper()
-	p.settle()
+	p.awaitLoad()
 	p.rec.mu.Lock()
 	defer p.rec.mu.Unlock()
 	return p.rec.bytes
@@ -97,7 +98,7 @@ func (p *Page) Size() int64 {
 func (p *Page) FirstPaint() time.Duration {
 	p.t.Helper()
 	var ms float64
-	p.until("wait for the first paint", func(ctx context.Context) (err error) {
+	p.retry("wait for the first paint", func(ctx context.Context) (err error) {
 		ms, err = chromedp.Run(ctx, chromedp.Evaluate[float64](
 			`performance.getEntriesByName('first-contentful-paint')[0].startTime`))
 		return err
@@ -109,10 +110,10 @@ func (p *Page) FirstPaint() time.Duration {
 func (p *Page) Link(what string) string {
 	p.t.Helper()
 	var to string
-	p.until(fmt.Sprintf("read where %q leads", what), func(ctx context.Context) error {
+	p.retry(fmt.Sprintf("read where %q leads", what), func(ctx context.Context) error {
 		link, err := p.find(ctx, what, pressed)
 		if err == nil {
-			to, err = on[string](ctx, link, `function() { return this.href ?? '' }`)
+			to, err = callOn[string](ctx, link, `function() { return this.href ?? '' }`)
 		}
 		if err == nil && to == "" {
 			err = errors.New("it leads nowhere")
@@ -126,12 +127,12 @@ func (p *Page) Link(what string) string {
 // element within the page's part.
 func (p *Page) SeeOnScreen(selector string) {
 	p.t.Helper()
-	p.until(fmt.Sprintf("see %s on the screen", selector), func(ctx context.Context) error {
+	p.retry(fmt.Sprintf("see %s on the screen", selector), func(ctx context.Context) error {
 		thing, err := p.find(ctx, selector, nil)
 		if err != nil {
 			return err
 		}
-		why, err := on[string](ctx, thing, `function() {
+		why, err := callOn[string](ctx, thing, `function() {
 			const r = this.getBoundingClientRect()
 			if (r.height && r.top >= 0 && r.left >= 0 && r.bottom <= innerHeight && r.right <= innerWidth)
 				return ''

@@ -40,23 +40,23 @@ var (
 // find returns the one element within the page's part that has this accessible name and one of the
 // roles, or that matches a selector, which starts with "#", "." or "[".
 func (p *Page) find(ctx context.Context, what string, of roles) (runtime.RemoteObjectID, error) {
-	at, err := document(ctx)
+	at, err := findDocument(ctx)
 	for _, part := range p.in {
 		if err != nil {
 			return "", err
 		}
-		if at, err = within(ctx, at, part, parts); err == nil {
-			at, err = onObject(ctx, at,
+		if at, err = findWithin(ctx, at, part, parts); err == nil {
+			at, err = callForObject(ctx, at,
 				`function() { return this.localName === 'th' ? this.closest('tr') : this }`)
 		}
 	}
 	if err != nil || what == "" {
 		return at, err
 	}
-	return within(ctx, at, what, of)
+	return findWithin(ctx, at, what, of)
 }
 
-func document(ctx context.Context) (runtime.RemoteObjectID, error) {
+func findDocument(ctx context.Context) (runtime.RemoteObjectID, error) {
 	doc, err := chromedp.Run(ctx, chromedp.Evaluate[*runtime.RemoteObject]("document"))
 	if err != nil {
 		return "", err
@@ -64,10 +64,10 @@ func document(ctx context.Context) (runtime.RemoteObjectID, error) {
 	return doc.ObjectID, nil
 }
 
-func within(ctx context.Context, at runtime.RemoteObjectID, what string, of roles) (runtime.RemoteObjectID,
-	error) {
+func findWithin(ctx context.Context, at runtime.RemoteObjectID, what string,
+	of roles) (runtime.RemoteObjectID, error) {
 	if strings.IndexAny(what, "#.[") == 0 {
-		return selected(ctx, at, what)
+		return findBySelector(ctx, at, what)
 	}
 	ax, err := chromedp.Call(ctx, accessibility.QueryAXTree, accessibility.QueryAXTreeParams{ObjectID: at,
 		AccessibleName: what})
@@ -76,7 +76,7 @@ func within(ctx context.Context, at runtime.RemoteObjectID, what string, of role
 	}
 	var nodes []cdp.BackendNodeID
 	for _, n := range ax.Nodes {
-		if !n.Ignored && n.Role != nil && of[text(n.Role.Value)] {
+		if !n.Ignored && n.Role != nil && of[parseString(n.Role.Value)] {
 			nodes = append(nodes, n.BackendDOMNodeID)
 		}
 	}
@@ -93,25 +93,25 @@ func within(ctx context.Context, at runtime.RemoteObjectID, what string, of role
 	return res.Object.ObjectID, nil
 }
 
-func selected(ctx context.Context, at runtime.RemoteObjectID, selector string) (runtime.RemoteObjectID,
+func findBySelector(ctx context.Context, at runtime.RemoteObjectID, selector string) (runtime.RemoteObjectID,
 	error) {
-	n, err := on[int](ctx, at, `function(s) { return this.querySelectorAll(s).length }`, selector)
+	n, err := callOn[int](ctx, at, `function(s) { return this.querySelectorAll(s).length }`, selector)
 	if err != nil {
 		return "", err
 	}
 	if n != 1 {
 		return "", fmt.Errorf("%d things are %s, want 1", n, selector)
 	}
-	return onObject(ctx, at, `function(s) { return this.querySelector(s) }`, selector)
+	return callForObject(ctx, at, `function(s) { return this.querySelector(s) }`, selector)
 }
 
-// on calls a function with an object of the page as this, and returns its result.
-func on[T any](ctx context.Context, at runtime.RemoteObjectID, function string, args ...any) (T, error) {
+// callOn calls a function with an object of the page as this, and returns its result.
+func callOn[T any](ctx context.Context, at runtime.RemoteObjectID, function string, args ...any) (T, error) {
 	return chromedp.Run(ctx, chromedp.CallFunctionOn[T](function, onto(at), args...))
 }
 
-// onObject does the same for a function that returns an object.
-func onObject(ctx context.Context, at runtime.RemoteObjectID, function string,
+// callForObject does the same for a function that returns an object.
+func callForObject(ctx context.Context, at runtime.RemoteObjectID, function string,
 	args ...any) (runtime.RemoteObjectID, error) {
 	o, err := chromedp.Run(ctx, chromedp.CallFunctionOn[*runtime.RemoteObject](function, onto(at), args...))
 	if err != nil {
@@ -129,8 +129,8 @@ func onto(at runtime.RemoteObjectID) chromedp.CallOption {
 	}
 }
 
-// text returns the string that a JSON value is; empty if it is not a string.
-func text(v []byte) (s string) {
+// parseString returns the string that a JSON value is; empty if it is not a string.
+func parseString(v []byte) (s string) {
 	if json.Unmarshal(v, &s) != nil {
 		return ""
 	}

@@ -17,24 +17,24 @@ import (
 // mouse, Click does not click anything else, and tries again.
 func (p *Page) Click(what string) {
 	p.t.Helper()
-	p.settle()
-	p.until(fmt.Sprintf("click %q", what), func(ctx context.Context) error {
+	p.awaitLoad()
+	p.retry(fmt.Sprintf("click %q", what), func(ctx context.Context) error {
 		thing, err := p.find(ctx, what, pressed)
 		if err != nil {
 			return err
 		}
 		return p.click(ctx, thing)
 	})
-	p.settle()
+	p.awaitLoad()
 }
 
 // Hold presses the mouse button on the element with this name and keeps it down until release is
 // called.
 func (p *Page) Hold(what string) (release func()) {
 	p.t.Helper()
-	p.settle()
+	p.awaitLoad()
 	var at point
-	p.until(fmt.Sprintf("hold %q", what), func(ctx context.Context) error {
+	p.retry(fmt.Sprintf("hold %q", what), func(ctx context.Context) error {
 		thing, err := p.find(ctx, what, pressed)
 		if err != nil {
 			return err
@@ -42,14 +42,15 @@ func (p *Page) Hold(what string) (release func()) {
 		_, at, err = p.aim(ctx, thing)
 		return err
 	})
-	p.do(fmt.Sprintf("hold %q", what), func(ctx context.Context) error { return mouse(ctx, at, down...) })
+	p.runOnce(fmt.Sprintf("hold %q", what), func(ctx context.Context) error {
+		return sendMouse(ctx, at, down...)
+	})
 	return func() {
 		p.t.Helper()
-		p.do(fmt.Sprintf("let go of %q", what), func(ctx context.Context) error {
-			return mouse(ctx, at,
-				up...)
+		p.runOnce(fmt.Sprintf("let go of %q", what), func(ctx context.Context) error {
+			return sendMouse(ctx, at, up...)
 		})
-		p.settle()
+		p.awaitLoad()
 	}
 }
 
@@ -57,30 +58,30 @@ func (p *Page) Hold(what string) (release func()) {
 // form of their values in HTML: "2026-11-29", "18:30", "#ff8800", "40".
 func (p *Page) Fill(label, value string) {
 	p.t.Helper()
-	p.settle()
-	p.until(fmt.Sprintf("fill %q", label), func(ctx context.Context) error {
+	p.awaitLoad()
+	p.retry(fmt.Sprintf("fill %q", label), func(ctx context.Context) error {
 		field, err := p.find(ctx, label, filled)
 		if err != nil {
 			return err
 		}
-		typed, err := on[bool](ctx, field, isTyped)
+		typed, err := callOn[bool](ctx, field, isTyped)
 		if err != nil {
 			return err
 		}
 		if !typed {
-			_, err = on[bool](ctx, field, setPicked, value)
+			_, err = callOn[bool](ctx, field, setPicked, value)
 			return err
 		}
 		if err := p.click(ctx, field); err != nil {
 			return err
 		}
-		if _, err := on[bool](ctx, field, hasFocus); err != nil {
+		if _, err := callOn[bool](ctx, field, hasFocus); err != nil {
 			return err
 		}
-		if err := write(ctx, value); err != nil {
+		if err := typeText(ctx, value); err != nil {
 			return err
 		}
-		_, err = on[bool](ctx, field, holds, value)
+		_, err = callOn[bool](ctx, field, holds, value)
 		return err
 	})
 }
@@ -89,39 +90,39 @@ func (p *Page) Fill(label, value string) {
 // change also sees the options in between.
 func (p *Page) Select(label, option string) {
 	p.t.Helper()
-	p.settle()
+	p.awaitLoad()
 	var list runtime.RemoteObjectID
 	var steps int
 	what := fmt.Sprintf("select %q in %q", option, label)
-	p.until(what, func(ctx context.Context) (err error) {
+	p.retry(what, func(ctx context.Context) (err error) {
 		if list, err = p.find(ctx, label, chosen); err == nil {
-			steps, err = on[int](ctx, list, focusList, option)
+			steps, err = callOn[int](ctx, list, focusList, option)
 		}
 		return err
 	})
-	p.do(what, func(ctx context.Context) error {
+	p.runOnce(what, func(ctx context.Context) error {
 		key := "ArrowDown"
 		if steps < 0 {
 			key, steps = "ArrowUp", -steps
 		}
 		for range steps {
-			if err := press(ctx, key); err != nil {
+			if err := pressKey(ctx, key); err != nil {
 				return err
 			}
 		}
-		_, err := on[bool](ctx, list, holdsOption, option)
+		_, err := callOn[bool](ctx, list, holdsOption, option)
 		return err
 	})
-	p.settle()
+	p.awaitLoad()
 }
 
 // Press presses a key in the element with the focus: Tab, Enter, Escape, Space, Home, End, ArrowUp,
 // ArrowDown, ArrowLeft or ArrowRight.
 func (p *Page) Press(key string) {
 	p.t.Helper()
-	p.settle()
-	p.do("press "+key, func(ctx context.Context) error { return press(ctx, key) })
-	p.settle()
+	p.awaitLoad()
+	p.runOnce("press "+key, func(ctx context.Context) error { return pressKey(ctx, key) })
+	p.awaitLoad()
 }
 
 // A live page may have replaced an element since it was found, so each of these checks that first.
@@ -202,8 +203,8 @@ type point struct{ X, Y float64 }
 
 func (p *Page) aim(ctx context.Context, thing runtime.RemoteObjectID) (aimed runtime.RemoteObjectID, at point,
 	err error) {
-	if aimed, err = onObject(ctx, thing, aim); err == nil {
-		at, err = on[point](ctx, aimed, `function() { return {x: this.x, y: this.y} }`)
+	if aimed, err = callForObject(ctx, thing, aim); err == nil {
+		at, err = callOn[point](ctx, aimed, `function() { return {x: this.x, y: this.y} }`)
 	}
 	return aimed, at, err
 }
@@ -214,7 +215,7 @@ var (
 	up = []input.DispatchMouseEventParams{{Type: "mouseReleased", Button: "left", ClickCount: 1}}
 )
 
-func mouse(ctx context.Context, at point, events ...input.DispatchMouseEventParams) error {
+func sendMouse(ctx context.Context, at point, events ...input.DispatchMouseEventParams) error {
 	for _, e := range events {
 		e.X, e.Y = at.X, at.Y
 		if _, err := chromedp.Call(ctx, input.DispatchMouseEvent, e); err != nil {
@@ -231,19 +232,19 @@ func (p *Page) click(ctx context.Context, thing runtime.RemoteObjectID) error {
 	if err != nil {
 		return err
 	}
-	if err := mouse(ctx, at, append(down[:len(down):len(down)], up...)...); err != nil {
+	if err := sendMouse(ctx, at, append(down[:len(down):len(down)], up...)...); err != nil {
 		return err
 	}
 	// An error here is not a failure: the click may have led to another page.
-	clicked, err := on[bool](ctx, aimed, `function() { return this.ask() }`)
+	clicked, err := callOn[bool](ctx, aimed, `function() { return this.ask() }`)
 	if err == nil && !clicked && !p.opts.NoScript {
 		return errors.New("it moved away from under the mouse")
 	}
 	return nil
 }
 
-// write replaces the text of the field that has the focus.
-func write(ctx context.Context, value string) error {
+// typeText replaces the text of the field that has the focus.
+func typeText(ctx context.Context, value string) error {
 	all := input.DispatchKeyEventParams{Type: "rawKeyDown", Key: "a", Code: "KeyA",
 		WindowsVirtualKeyCode: 'A', Modifiers: 2, // Ctrl
 		Commands: []string{"selectAll"}}
@@ -255,7 +256,7 @@ func write(ctx context.Context, value string) error {
 		}
 	}
 	if value == "" {
-		return press(ctx, "Backspace")
+		return pressKey(ctx, "Backspace")
 	}
 	_, err := chromedp.Call(ctx, input.InsertText, input.InsertTextParams{Text: value})
 	return err
@@ -266,7 +267,7 @@ var keys = map[string]string{"Tab": kb.Tab, "Enter": kb.Enter, "Escape": kb.Esca
 	"Home":      kb.Home, "End": kb.End, "ArrowUp": kb.ArrowUp, "ArrowDown": kb.ArrowDown,
 	"ArrowLeft": kb.ArrowLeft, "ArrowRight": kb.ArrowRight}
 
-func press(ctx context.Context, key string) error {
+func pressKey(ctx context.Context, key string) error {
 	code, ok := keys[key]
 	if !ok {
 		return errors.New("there is no such key here")
@@ -283,12 +284,12 @@ func press(ctx context.Context, key string) error {
 func (p *Page) Value(label string) string {
 	p.t.Helper()
 	var v string
-	p.until(fmt.Sprintf("read %q", label), func(ctx context.Context) error {
+	p.retry(fmt.Sprintf("read %q", label), func(ctx context.Context) error {
 		field, err := p.find(ctx, label, filled)
 		if err != nil {
 			return err
 		}
-		v, err = on[string](ctx, field, `function() { return this.value }`)
+		v, err = callOn[string](ctx, field, `function() { return this.value }`)
 		return err
 	})
 	return v

@@ -49,7 +49,7 @@ func (b *Browser) Page(t testing.TB, opts Options) *Page {
 	}
 	rec := newRecord(opts.Site)
 	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext(),
-		chromedp.WithListener(rec.see))
+		chromedp.WithListener(rec.recordEvent))
 	p := &Page{t: t, ctx: ctx, rec: rec, opts: opts, patience: patience}
 	// The tab lives as long as the context of its first call.
 	if err := chromedp.Do(ctx); err != nil {
@@ -62,24 +62,24 @@ func (b *Browser) Page(t testing.TB, opts Options) *Page {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		p.dismiss()
+		p.dismissDialogs()
 	}()
 	t.Cleanup(func() {
-		p.judge()
+		p.checkProblems()
 		cancel()
 		<-done
 	})
-	p.do("set up the tab", p.emulate)
+	p.runOnce("set up the tab", p.emulateScreen)
 	return p
 }
 
-// judge fails the test if there were problems that it did not expect, or if expected ones do not
-// come in time. A last call of the page makes sure that all earlier problems are known.
-func (p *Page) judge() {
+// checkProblems fails the test if there were problems that it did not expect, or if expected ones
+// do not come in time. A last call of the page makes sure that all earlier problems are known.
+func (p *Page) checkProblems() {
 	ctx, cancel := context.WithTimeout(p.ctx, p.patience)
 	defer cancel()
-	if err := poll(ctx, func(context.Context) error {
-		if _, unmet := p.rec.unexpected(); len(unmet) > 0 {
+	if err := pollUntil(ctx, func(context.Context) error {
+		if _, unmet := p.rec.listUnexpected(); len(unmet) > 0 {
 			return fmt.Errorf("the page had no problem with %q, want one", unmet)
 		}
 		return nil
@@ -95,8 +95,8 @@ func (p *Page) judge() {
 	}
 }
 
-// dismiss closes every dialog, because a dialog stops the page.
-func (p *Page) dismiss() {
+// dismissDialogs closes every dialog, because a dialog stops the page.
+func (p *Page) dismissDialogs() {
 	for {
 		select {
 		case <-p.ctx.Done():
@@ -111,7 +111,7 @@ func (p *Page) dismiss() {
 	}
 }
 
-func (p *Page) emulate(ctx context.Context) error {
+func (p *Page) emulateScreen(ctx context.Context) error {
 	o, scale := p.opts, 1.0
 	if o.Phone {
 		scale = 2
@@ -145,7 +145,7 @@ func (p *Page) Expect(text string) {
 
 // Problems returns the problems so far that were not expected.
 func (p *Page) Problems() []string {
-	problems, _ := p.rec.unexpected()
+	problems, _ := p.rec.listUnexpected()
 	return problems
 }
 
@@ -159,9 +159,8 @@ func (p *Page) Requests() []string {
 // Open opens a path of the site and waits until it has loaded.
 func (p *Page) Open(path string) {
 	p.t.Helper()
-	p.do("open "+path, func(ctx context.Context) error {
-		return chromedp.Do(ctx,
-			chromedp.Navigate(p.opts.Site+path))
+	p.runOnce("open "+path, func(ctx context.Context) error {
+		return chromedp.Do(ctx, chromedp.Navigate(p.opts.Site+path))
 	})
 }
 
@@ -180,8 +179,8 @@ func (p *Page) In(part string) *Page {
 	return &q
 }
 
-// do runs f once, for at most p.patience. An error ends the test.
-func (p *Page) do(what string, f func(context.Context) error) {
+// runOnce runs f once, for at most p.patience. An error ends the test.
+func (p *Page) runOnce(what string, f func(context.Context) error) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, p.patience)
 	defer cancel()
@@ -190,14 +189,14 @@ func (p *Page) do(what string, f func(context.Context) error) {
 	}
 }
 
-// until runs f until it succeeds.
-func (p *Page) until(what string, f func(context.Context) error) {
+// retry runs f until it succeeds.
+func (p *Page) retry(what string, f func(context.Context) error) {
 	p.t.Helper()
-	p.do(what, func(ctx context.Context) error { return poll(ctx, f) })
+	p.runOnce(what, func(ctx context.Context) error { return pollUntil(ctx, f) })
 }
 
-// poll runs f until it succeeds. If ctx ends first, it returns the last error of f.
-func poll(ctx context.Context, f func(context.Context) error) error {
+// pollUntil runs f until it succeeds. If ctx ends first, it returns the last error of f.
+func pollUntil(ctx context.Context, f func(context.Context) error) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	last := f(ctx)
@@ -218,7 +217,7 @@ func poll(ctx context.Context, f func(context.Context) error) error {
 // switched off, unless the expression waits for a timer.
 func evaluate[T any](p *Page, what, expression string) (v T) {
 	p.t.Helper()
-	p.do(what, func(ctx context.Context) (err error) {
+	p.runOnce(what, func(ctx context.Context) (err error) {
 		v, err = chromedp.Run(ctx, chromedp.Evaluate[T](expression,
 			func(e *runtime.EvaluateParams) { e.AwaitPromise = new(true) }))
 		return err
@@ -226,11 +225,11 @@ func evaluate[T any](p *Page, what, expression string) (v T) {
 	return v
 }
 
-// settle waits until the page that the last action asked for has loaded. Chromium reports the
+// awaitLoad waits until the page that the last action asked for has loaded. Chromium reports the
 // request for a page before it answers the call.
-func (p *Page) settle() {
+func (p *Page) awaitLoad() {
 	p.t.Helper()
-	p.until("wait for the page", func(ctx context.Context) error {
+	p.retry("wait for the page", func(ctx context.Context) error {
 		if _, err := chromedp.Call(ctx, runtime.Evaluate,
 			runtime.EvaluateParams{Expression: "1"}); err != nil {
 			return err

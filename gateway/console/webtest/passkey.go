@@ -12,7 +12,7 @@ import (
 // ends.
 func (p *Page) Authenticator() {
 	p.t.Helper()
-	p.do("add an authenticator", func(ctx context.Context) error {
+	p.runOnce("add an authenticator", func(ctx context.Context) error {
 		if _, err := chromedp.Call(ctx, webauthn.Enable, webauthn.EnableParams{}); err != nil {
 			return err
 		}

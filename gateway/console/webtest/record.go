@@ -35,33 +35,33 @@ func newRecord(origin string) *record {
 		urls: map[network.RequestID]string{}}
 }
 
-// see records one event of the page. It must not call the browser, since it runs in the goroutine
-// that reads the browser's answers.
-func (r *record) see(ev any) {
+// recordEvent records one event of the page. It must not call the browser, since it runs in the
+// goroutine that reads the browser's answers.
+func (r *record) recordEvent(ev any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch ev := ev.(type) {
 	case *runtime.EventConsoleAPICalled:
 		if ev.Type == "error" || ev.Type == "warning" || ev.Type == "assert" {
-			r.problem("console %s: %s", ev.Type, printed(ev.Args))
+			r.addProblem("console %s: %s", ev.Type, formatArgs(ev.Args))
 		}
 	case *runtime.EventExceptionThrown:
-		r.problem("exception: %s", thrown(ev.ExceptionDetails))
+		r.addProblem("exception: %s", formatException(ev.ExceptionDetails))
 	case *log.EventEntryAdded:
-		if e := ev.Entry; (e.Level == "error" || e.Level == "warning") && !r.toldOf(e.NetworkRequestID) {
-			r.problem("%s %s: %s (%s)", e.Source, e.Level, e.Text, e.URL)
+		if e := ev.Entry; (e.Level == "error" || e.Level == "warning") && !r.markTold(e.NetworkRequestID) {
+			r.addProblem("%s %s: %s (%s)", e.Source, e.Level, e.Text, e.URL)
 		}
 	case *page.EventJavascriptDialogOpening:
-		r.problem("dialog: %s: %s", ev.Type, ev.Message)
+		r.addProblem("dialog: %s: %s", ev.Type, ev.Message)
 		select {
 		case r.dialogs <- struct{}{}:
 		default:
 		}
 	case *target.EventAttachedToTarget:
-		r.problem("%s whose requests nobody watches: %s", ev.TargetInfo.Type, ev.TargetInfo.URL)
+		r.addProblem("%s whose requests nobody watches: %s", ev.TargetInfo.Type, ev.TargetInfo.URL)
 	case *target.EventTargetCreated:
 		if i := ev.TargetInfo; i.OpenerID != "" && cdp.FrameID(i.OpenerID) == r.main {
-			r.problem("another tab: %s", i.URL)
+			r.addProblem("another tab: %s", i.URL)
 		}
 	case *page.EventFrameRequestedNavigation:
 		r.loading = r.loading || ev.FrameID == r.main && ev.Disposition == "currentTab"
@@ -70,33 +70,33 @@ func (r *record) see(ev any) {
 	case *page.EventFrameStoppedLoading:
 		r.loading = r.loading && ev.FrameID != r.main
 	default:
-		r.network(ev)
+		r.recordNetwork(ev)
 	}
 }
 
-func (r *record) network(ev any) {
+func (r *record) recordNetwork(ev any) {
 	switch ev := ev.(type) {
 	case *network.EventRequestWillBeSent:
-		r.request(ev.RequestID, ev.Request.URL)
+		r.addRequest(ev.RequestID, ev.Request.URL)
 		if ev.RedirectResponse != nil {
 			r.bytes += int64(ev.RedirectResponse.EncodedDataLength)
 		} else if ev.Type == "Document" && ev.FrameID == r.main {
 			r.bytes = 0
 		}
 	case *network.EventWebSocketCreated:
-		r.request(ev.RequestID, ev.URL)
+		r.addRequest(ev.RequestID, ev.URL)
 	case *network.EventLoadingFinished:
 		r.bytes += int64(ev.EncodedDataLength)
 	case *network.EventLoadingFailed:
 		// A cancelled request was given up by the page itself, for instance because another page is
 		// loaded. One that the security policy stopped is also in the console.
-		if !ev.Canceled && ev.BlockedReason != "csp" && !r.toldOf(ev.RequestID) {
-			r.problem("request failed: %s %s (%s)", ev.ErrorText, ev.BlockedReason, r.urls[ev.RequestID])
+		if !ev.Canceled && ev.BlockedReason != "csp" && !r.markTold(ev.RequestID) {
+			r.addProblem("request failed: %s %s (%s)", ev.ErrorText, ev.BlockedReason, r.urls[ev.RequestID])
 		}
 	}
 }
 
-func (r *record) request(id network.RequestID, to string) {
+func (r *record) addRequest(id network.RequestID, to string) {
 	r.urls[id] = to
 	u, err := url.Parse(to)
 	if err == nil && (u.Scheme == "data" || u.Scheme == "blob" || u.Scheme == "about") {
@@ -104,11 +104,11 @@ func (r *record) request(id network.RequestID, to string) {
 	}
 	r.requests = append(r.requests, to)
 	if err != nil || u.Scheme+"://"+u.Host != r.origin {
-		r.problem("request to another host: %s", to)
+		r.addProblem("request to another host: %s", to)
 	}
 }
 
-func (r *record) toldOf(id network.RequestID) bool {
+func (r *record) markTold(id network.RequestID) bool {
 	if id == "" {
 		return false
 	}
@@ -117,12 +117,13 @@ func (r *record) toldOf(id network.RequestID) bool {
 	return told
 }
 
-func (r *record) problem(format string, args ...any) {
+func (r *record) addProblem(format string, args ...any) {
 	r.problems = append(r.problems, fmt.Sprintf(format, args...))
 }
 
-// unexpected returns the problems that were not expected, and the expectations without a problem.
-func (r *record) unexpected() (problems, unmet []string) {
+// listUnexpected returns the problems that were not expected, and the expectations without a
+// problem.
+func (r *record) listUnexpected() (problems, unmet []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	met := map[string]bool{}
@@ -151,7 +152,7 @@ func (r *record) isLoading() bool {
 	return r.loading
 }
 
-func printed(args []*runtime.RemoteObject) string {
+func formatArgs(args []*runtime.RemoteObject) string {
 	var out []string
 	for _, a := range args {
 		if a.Description != "" {
@@ -163,7 +164,7 @@ func printed(args []*runtime.RemoteObject) string {
 	return strings.Join(out, " ")
 }
 
-func thrown(d *runtime.ExceptionDetails) string {
+func formatException(d *runtime.ExceptionDetails) string {
 	if d.Exception != nil && d.Exception.Description != "" {
 		return d.Text + " " + d.Exception.Description
 	}

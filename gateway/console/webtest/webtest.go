@@ -99,7 +99,7 @@ func launch(ca *x509.Certificate) (*Browser, error) {
 		os.RemoveAll(home)
 		return nil, err
 	}
-	alloc, end := chromedp.NewExecAllocator(context.Background(), flags(program, home)...)
+	alloc, end := chromedp.NewExecAllocator(context.Background(), makeFlags(program, home)...)
 	ctx, _ := chromedp.NewContext(alloc)
 	stop := func() {
 		// If we ask Chromium to end, it ends its child processes first. If we killed it, they would
@@ -117,9 +117,9 @@ func launch(ca *x509.Certificate) (*Browser, error) {
 	return &Browser{ctx: ctx, home: home, close: stop}, nil
 }
 
-// flags returns options for a Chromium that connects only to this machine and takes nothing from
-// the environment: no proxy and no secret.
-func flags(program, home string) []chromedp.ExecAllocatorOption {
+// makeFlags returns options for a Chromium that connects only to this machine and takes nothing
+// from the environment: no proxy and no secret.
+func makeFlags(program, home string) []chromedp.ExecAllocatorOption {
 	return append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program),
 		chromedp.UserDataDir(filepath.Join(home, "profile")),
