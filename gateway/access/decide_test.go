@@ -113,7 +113,7 @@ func TestExplainReadsWell(t *testing.T) {
 	}
 	d, steps := ExplainPerson(p, id("eve"), id("front-door"), wire.Unlock, at, true)
 	if d.Granted || d.Reason != ReasonInternal || steps[len(steps)-1].Detail != "no such person" {
-		t.Errorf("nobody: got %+v, %v", d, steps)
+		t.Errorf("an unknown person: got %+v, %v", d, steps)
 	}
 }
 

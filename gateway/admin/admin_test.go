@@ -168,7 +168,7 @@ func TestRequests(t *testing.T) {
 		{"an invalid schedule", "POST", "/v1/schedules", `{"name":"x","text":"sometimes"}`, 422,
 			"mon-fri 08:00-18:00"},
 		{"a schedule in use cannot be removed", "DELETE", "/v1/schedules/weekdays", ``, 409, "in use"},
-		{"a grant to nobody", "POST", "/v1/grants", `{"target":"desk"}`, 422, "exactly one of person"},
+		{"a grant without a subject", "POST", "/v1/grants", `{"target":"desk"}`, 422, "exactly one of person"},
 		{"a grant to two subjects", "POST", "/v1/grants", `{"person":"ann","group":"staff","target":"desk"}`,
 			422,
 			"exactly one of person"},
@@ -191,7 +191,7 @@ func TestRequests(t *testing.T) {
 			`"reason":"unknown-card"`},
 		{"a switch without a grant", "POST", "/v1/explain", `{"device":"hall-switch","target":"desk"}`, 200,
 			`"reason":"no-grant"`},
-		{"explaining nobody", "POST", "/v1/explain", `{"target":"desk"}`, 422,
+		{"explaining without a subject", "POST", "/v1/explain", `{"target":"desk"}`, 422,
 			"exactly one of person, card, uid and device"},
 		{"a malformed head", "POST", "/v1/audit/verify", `{"head":"12"}`, 422, "SEQ:HASH"},
 		{"a head of another chain", "POST", "/v1/audit/verify", `{"head":"1:` + strings.Repeat("0", 64) +

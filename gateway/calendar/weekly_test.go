@@ -143,7 +143,7 @@ func TestContains(t *testing.T) {
 			"2026-12-26T03:00:00Z", time.UTC, false},
 		{"the night before a closed date lasts to midnight", "daily 22:00-06:00, 2026-12-25 closed",
 			"2026-12-24T23:59:59Z", time.UTC, true},
-		{"an exception's own night goes on into the next morning", "2026-12-31 22:00-04:00",
+		{"an exception over midnight continues in the next morning", "2026-12-31 22:00-04:00",
 			"2027-01-01T03:00:00Z", time.UTC, true},
 		{"unless that date is an exception too", "2026-12-31 22:00-04:00, 2027-01-01 closed",
 			"2027-01-01T03:00:00Z", time.UTC, false},

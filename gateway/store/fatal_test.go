@@ -185,7 +185,7 @@ func TestFailedSyncOfManifestTakesTheChangeBack(t *testing.T) {
 		dir := seedStore(t)
 		durable, said := runChild(t, dir, exec.Command(os.Args[0]), "manifest "+after)
 		if !strings.Contains(said, "MANIFEST: input/output error") {
-			t.Errorf("got %q", said)
+			t.Errorf("got %q, want the failed sync of MANIFEST in it", said)
 		}
 		checkSurvived(t, dir, "MANIFEST", durable)
 	}
